@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The acceptor's loop: wait, take mail, see who is due, accept, go on with
+ * the stop if there is one.
+ */
+#include "acceptor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "conn_table.h"
+#include "poller.h"
+#include "sys.h"
+
+#define KEY_CALL UINT64_MAX
+
+int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
+{
+	int rc;
+
+	*a = (struct wr_acceptor){ .hub = h, .pool = p, .reserve = -1 };
+	a->ctx.lane = wr_hub_acceptor_lane(h);
+	a->ctx.bell = -1;
+	rc = a->poller = wr_poller_open();
+	if (rc >= 0)
+		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);
+	if (rc >= 0 && h->config.set.overload == WEIR_REFUSE)
+		rc = a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+	if (rc < 0) {
+		wr_acceptor_fini(a);
+		return rc;
+	}
+	return 0;
+}
+
+void wr_acceptor_fini(struct wr_acceptor *a)
+{
+	for (int i = 0; i < a->door_count; i++) {
+		wr_listener_close(&a->doors[i]->listener);
+		wr_sys_free(a->doors[i]);
+	}
+	wr_sys_free(a->doors);
+	wr_timers_fini(&a->timers);
+	wr_context_fini(&a->ctx);
+	if (a->reserve >= 0)
+		wr_sys_close(a->reserve);
+	if (a->poller >= 0)
+		wr_poller_close(a->poller);
+}
+
+int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door)
+{
+	struct wr_door **doors =
+		wr_sys_realloc(a->doors, ((size_t)a->door_count + 1) *
+						 sizeof(struct wr_door *));
+
+	if (doors == NULL)
+		return -ENOMEM;
+	a->doors = doors;
+	a->doors[a->door_count] = door;
+	return a->door_count++;
+}
+
+/* ---------------------------------------------------------------- the loop */
+
+static void take_mail(struct wr_acceptor *a)
+{
+	struct weir_conn *c = atomic_exchange(&a->hub->mail, NULL);
+
+	while (c) {
+		struct weir_conn *next = c->mail_next;
+		unsigned mail = atomic_exchange(&c->mail, 0);
+
+		if (mail & WR_MAIL_LINGER)
+			wr_linger_begin(a, c);
+		else if (mail & WR_MAIL_RETIME)
+			wr_visits_expect(a, c);
+		c = next;
+	}
+}
+
+static int64_t next_at(const struct wr_acceptor *a)
+{
+	int64_t at = wr_timers_next_at(&a->timers);
+
+	if (a->resume_at)
+		at = wr_min_at(at, a->resume_at);
+	for (int i = 0; i < a->door_count; i++)
+		if (a->doors[i]->is_armed && a->doors[i]->may_have_more)
+			return 0;
+	return wr_min_at(at, wr_drain_next_at(a));
+}
+
+static void handle(struct wr_acceptor *a, const struct wr_event *ev)
+{
+	struct weir_conn *c;
+
+	if (ev->key == KEY_CALL) {
+		wr_sys_eventfd_clear(a->hub->call);
+	} else if (ev->key & WR_KEY_DOOR) {
+		a->doors[ev->key & ~WR_KEY_DOOR]->may_have_more = true;
+	} else {
+		c = wr_table_find(a->hub->table, ev->key);
+		if (c->lingers && wr_conn_key(c) == ev->key)
+			wr_linger_input(a, c);
+	}
+}
+
+static void wait_and_handle(struct wr_acceptor *a)
+{
+	struct wr_event ev[WR_POLL_BATCH];
+	int n = wr_poller_wait(a->poller, ev,
+			       wr_ms_until(next_at(a), wr_now_ns()));
+
+	a->ctx.now = wr_now_ns();
+	for (int i = 0; i < n; i++)
+		handle(a, &ev[i]);
+}
+
+static void *attend(void *arg)
+{
+	struct wr_acceptor *a = arg;
+
+	(void)pthread_setname_np(pthread_self(), "weir-acceptor");
+	a->ctx.now = wr_now_ns();
+	do {
+		take_mail(a);
+		wr_visits_run(a);
+		wr_accept_adjust(a);
+		for (int i = 0; i < a->door_count; i++)
+			if (a->doors[i]->is_armed &&
+			    a->doors[i]->may_have_more)
+				wr_accept_from(a, a->doors[i]);
+		wait_and_handle(a);
+	} while (!wr_drain_run(a));
+	return NULL;
+}
+
+int wr_acceptor_start(struct wr_acceptor *a)
+{
+	int rc = wr_sys_thread_create(&a->thread, 0, attend, a);
+
+	a->was_started = rc == 0;
+	return rc;
+}

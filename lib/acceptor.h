@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The acceptor: the one thread that takes connections from the kernel, and
+ * that looks after whatever needs the clock: deadlines, lingering closes,
+ * pauses after a shortage, the stop.  It never waits but at its poller, and
+ * never runs a callback.
+ */
+#ifndef WR_ACCEPTOR_H
+#define WR_ACCEPTOR_H
+
+#include <pthread.h>
+
+#include "conn.h"
+#include "listener.h"
+#include "pool.h"
+#include "timers.h"
+
+/* Key of the i-th door in the acceptor's poller; see WR_GENERATIONS. */
+#define WR_KEY_DOOR (UINT64_C(1) << 63)
+
+/* A listener, what its connections get, and whether it is being polled. */
+struct wr_door {
+	struct wr_listener listener;
+	struct wr_service service;
+	bool is_armed;
+	bool is_broken;
+	bool may_have_more; /* the last round did not see the end */
+	char where[160];    /* for the log */
+};
+
+struct wr_acceptor {
+	struct wr_hub *hub;
+	struct wr_pool *pool;
+	struct wr_door **doors;
+	int door_count;
+	struct wr_context ctx;
+	int poller;
+	int reserve; /* a descriptor to give up in a shortage; -1: none */
+	pthread_t thread;
+	bool was_started, was_joined;
+
+	/* All below: the thread itself only. */
+	struct wr_timers timers;
+	int64_t pause_ns;  /* of the present shortage; 0: none */
+	int64_t resume_at; /* nothing is accepted before; 0: now */
+	struct wr_log_limit shortage_limit;
+	size_t lingering;  /* connections in the linger set */
+	struct weir_conn *oldest, *latest; /* of them */
+	size_t refusing;   /* of those, refused ones: they have no place */
+
+	bool is_stopping, is_fenced, are_doors_closed, is_cutting;
+	int64_t quiet_at;    /* stop: no connection came until then */
+	int64_t sweep_at;    /* stop: next reminder to the parked */
+	int64_t give_up_at;  /* stop: callbacks had their time */
+	size_t open_before;  /* stop: when that was last put off */
+	uint64_t cut_before; /* stop: cut by others until the deadline */
+};
+
+int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h,
+		     struct wr_pool *p); /* 0 or -errno */
+void wr_acceptor_fini(struct wr_acceptor *a);
+
+/* Takes the door over on success.  Its id or -errno. */
+int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door);
+
+int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
+
+/* -------------------------------------------- parts of the same thread */
+
+/* accept.c: one budget's worth from one door. */
+void wr_accept_from(struct wr_acceptor *a, struct wr_door *door);
+/* Arm or disarm the doors as room, pauses and the stop allow. */
+void wr_accept_adjust(struct wr_acceptor *a);
+void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door);
+void wr_accept_close_doors(struct wr_acceptor *a);
+/* Say no to all the kernel has completed. */
+void wr_accept_refuse_rest(struct wr_acceptor *a);
+
+/* visits.c: deadlines of connections, lingering ones included. */
+int wr_visits_reserve(struct wr_acceptor *a); /* 0 or -ENOMEM */
+void wr_visits_expect(struct wr_acceptor *a, struct weir_conn *c);
+void wr_visits_run(struct wr_acceptor *a);
+
+/* linger.c */
+void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c);
+void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
+void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c);
+void wr_linger_hasten(struct wr_acceptor *a); /* the stop's time is up */
+void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
+
+/* drain.c: a step of the stop; true: it has ended. */
+bool wr_drain_run(struct wr_acceptor *a);
+int64_t wr_drain_next_at(const struct wr_acceptor *a);
+
+#endif

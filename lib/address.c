@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses: text in, text out.  Any thread; no look-up of names.
+ *
+ * The reader is strict: what it accepts means one thing.  An IPv6 address
+ * needs its brackets, a port its digits, and nothing may follow them.
+ */
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The whole of text as a number from 0 to max; -1 if it is none. */
+static int parse_number(const char *text, int max)
+{
+	int n = 0;
+
+	if (!*text)
+		return -1;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -1;
+		if (n > (max - (*text - '0')) / 10)
+			return -1;
+		n = 10 * n + (*text - '0');
+	}
+	return n;
+}
+
+static int parse_unix(struct wr_address *a, const char *path)
+{
+	size_t len = strlen(path);
+	bool is_abstract = path[0] == '@';
+
+	if (len == 0 || (is_abstract && len == 1))
+		return -EINVAL;
+	/* A path keeps its NUL; an abstract name has its length instead. */
+	if (len + !is_abstract > sizeof(a->un.sun_path))
+		return -ENAMETOOLONG;
+	a->kind = WR_ADDRESS_UNIX;
+	a->un.sun_family = AF_UNIX;
+	memcpy(a->un.sun_path, path, len);
+	if (is_abstract)
+		a->un.sun_path[0] = '\0';
+	a->un_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len +
+				!is_abstract);
+	return 0;
+}
+
+static int parse_fd(struct wr_address *a, const char *number)
+{
+	a->kind = WR_ADDRESS_FD;
+	a->fd = parse_number(number, INT_MAX);
+	return a->fd < 0 ? -EINVAL : 0;
+}
+
+/* Between brackets: an IPv6 address, with a zone or without. */
+static bool is_v6(const char *host)
+{
+	char digits[INET6_ADDRSTRLEN];
+	size_t len = strcspn(host, "%");
+	struct in6_addr in6;
+
+	if (len >= sizeof(digits) || (host[len] == '%' && !host[len + 1]))
+		return false;
+	memcpy(digits, host, len);
+	digits[len] = '\0';
+	return inet_pton(AF_INET6, digits, &in6) == 1;
+}
+
+/* Whether the name is one is the resolver's to say; this is about typos. */
+static bool is_plain_host(const char *host)
+{
+	for (; *host; host++) {
+		unsigned char c = (unsigned char)*host;
+
+		if (c <= ' ' || c == 0x7f || strchr(":[]/", c))
+			return false;
+	}
+	return true;
+}
+
+static int parse_tcp(struct wr_address *a, const char *where)
+{
+	const char *colon = strrchr(where, ':');
+	bool has_brackets = where[0] == '[';
+	size_t len;
+	int port;
+
+	a->kind = WR_ADDRESS_TCP;
+	if (!colon || (has_brackets && (colon == where || colon[-1] != ']')))
+		return -EINVAL;
+	port = parse_number(colon + 1, 65535);
+	if (port < 0)
+		return -EINVAL;
+	snprintf(a->port, sizeof(a->port), "%d", (uint16_t)port);
+	where += has_brackets;
+	len = (size_t)(colon - where) - has_brackets;
+	if (len >= sizeof(a->host))
+		return -ENAMETOOLONG;
+	memcpy(a->host, where, len);
+	return (has_brackets ? is_v6(a->host) : is_plain_host(a->host))
+		       ? 0
+		       : -EINVAL;
+}
+
+int wr_address_parse(struct wr_address *ret, const char *where)
+{
+	struct wr_address a = { .fd = -1 };
+	int rc;
+
+	if (!where)
+		return -EINVAL;
+	if (strncmp(where, "unix:", 5) == 0)
+		rc = parse_unix(&a, where + 5);
+	else if (strncmp(where, "fd:", 3) == 0)
+		rc = parse_fd(&a, where + 3);
+	else
+		rc = parse_tcp(&a, where);
+	if (rc == 0)
+		*ret = a;
+	return rc;
+}
+
+/* The longest: a Unix path of control bytes. */
+struct text {
+	char buf[sizeof("unix:@") +
+		 4 * sizeof(((struct sockaddr_un *)0)->sun_path)];
+};
+
+static int format_v4(struct text *t, const struct in_addr *in, in_port_t port)
+{
+	char host[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, in, host, sizeof(host));
+	return snprintf(t->buf, sizeof(t->buf), "%s:%d", host, ntohs(port));
+}
+
+static int format_v6(struct text *t, const struct sockaddr_in6 *in6)
+{
+	char host[INET6_ADDRSTRLEN], zone[12] = "";
+	struct in_addr in;
+
+	if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+		memcpy(&in, &in6->sin6_addr.s6_addr[12], sizeof(in));
+		return format_v4(t, &in, in6->sin6_port);
+	}
+	inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+	if (in6->sin6_scope_id)
+		snprintf(zone, sizeof(zone), "%%%u", in6->sin6_scope_id);
+	return snprintf(t->buf, sizeof(t->buf), "[%s%s]:%d", host, zone,
+			ntohs(in6->sin6_port));
+}
+
+static int format_unix(struct text *t, const char *path, size_t len)
+{
+	char *out = t->buf + snprintf(t->buf, sizeof(t->buf), "unix:");
+
+	if (len > 0 && !path[0]) {
+		*out++ = '@';
+		path++;
+		len--;
+	} else {
+		/* The kernel's length may or may not count a NUL. */
+		len = strnlen(path, len);
+	}
+	for (; len > 0; len--, path++) {
+		unsigned char c = (unsigned char)*path;
+
+		if (c < ' ' || c == 0x7f)
+			out += snprintf(out, sizeof("\\xHH"), "\\x%02x", c);
+		else
+			*out++ = *path;
+	}
+	*out = '\0';
+	return (int)(out - t->buf);
+}
+
+int wr_address_format(const struct sockaddr *addr, socklen_t len, char *buf,
+		      size_t cap)
+{
+	const size_t head = offsetof(struct sockaddr_un, sun_path);
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+		struct sockaddr_un un;
+	} a = { .any.sa_family = AF_UNSPEC };
+	struct text text;
+	int n;
+
+	/* A copy, because addr may be shorter than what it is read as. */
+	len = (socklen_t)wr_min(len, sizeof(a));
+	memcpy(&a, addr, len);
+	if (a.any.sa_family == AF_INET && len >= sizeof(a.in))
+		n = format_v4(&text, &a.in.sin_addr, a.in.sin_port);
+	else if (a.any.sa_family == AF_INET6 && len >= sizeof(a.in6))
+		n = format_v6(&text, &a.in6);
+	else if (a.any.sa_family == AF_UNIX && len >= head)
+		n = format_unix(&text, a.un.sun_path,
+				wr_min(len - head, sizeof(a.un.sun_path)));
+	else
+		return -EAFNOSUPPORT;
+	if ((size_t)n >= cap)
+		return -ENOSPC;
+	memcpy(buf, text.buf, (size_t)n + 1);
+	return n;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The few words every file uses.  No system calls, no threads.
+ */
+#ifndef WR_BASE_H
+#define WR_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define WR_CACHE_LINE 64
+
+#define wr_container_of(ptr, type, member)                                     \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#define wr_array_len(a) (sizeof(a) / sizeof((a)[0]))
+
+/*
+ * States an invariant of ours; stays on in every build.  Misuse by the caller
+ * is never asserted, it is answered with -EINVAL.
+ */
+#define wr_assert(expr)                                                        \
+	((expr) ? (void)0 : wr_assert_failed(#expr, __FILE__, __LINE__))
+
+_Noreturn void wr_assert_failed(const char *expr, const char *file, int line);
+
+static inline size_t wr_min(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t wr_min_at(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+#endif

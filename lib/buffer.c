@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue of bytes of buffer.h.  The owner's thread only.
+ *
+ * Growth doubles, so that a long message costs a constant number of copies
+ * for each byte; what was consumed at the front is reclaimed before memory is
+ * asked for.
+ */
+#include "buffer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sys.h"
+
+#define SMALLEST 512
+
+static void move_to_front(struct wr_buffer *b)
+{
+	size_t len = wr_buffer_len(b);
+
+	if (b->start == 0)
+		return;
+	memmove(b->mem, wr_buffer_data(b), len);
+	b->start = 0;
+	b->end = len;
+}
+
+int wr_buffer_reserve(struct wr_buffer *b, size_t want, size_t max)
+{
+	size_t len = wr_buffer_len(b), cap = 2 * b->cap;
+	char *mem;
+
+	if (len > max || want > max - len)
+		return -EMSGSIZE;
+	if (wr_buffer_room(b) >= want)
+		return 0;
+	move_to_front(b);
+	if (wr_buffer_room(b) >= want)
+		return 0;
+	if (cap < SMALLEST)
+		cap = SMALLEST;
+	if (cap < len + want)
+		cap = len + want;
+	cap = wr_min(cap, max);
+	mem = wr_sys_realloc(b->mem, cap);
+	if (!mem)
+		return -ENOMEM;
+	b->mem = mem;
+	b->cap = cap;
+	return 0;
+}
+
+void wr_buffer_commit(struct wr_buffer *b, size_t len)
+{
+	wr_assert(len <= wr_buffer_room(b));
+	b->end += len;
+}
+
+int wr_buffer_append(struct wr_buffer *b, const void *data, size_t len,
+		     size_t max)
+{
+	int rc = wr_buffer_reserve(b, len, max);
+
+	if (rc < 0 || len == 0)
+		return rc;
+	memcpy(wr_buffer_tail(b), data, len);
+	wr_buffer_commit(b, len);
+	return 0;
+}
+
+void wr_buffer_consume(struct wr_buffer *b, size_t len)
+{
+	wr_assert(len <= wr_buffer_len(b));
+	b->start += len;
+	if (b->start == b->end)
+		b->start = b->end = 0;
+}
+
+size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
+{
+	size_t len = wr_min(wr_buffer_len(b), cap);
+
+	if (len == 0)
+		return 0;
+	memcpy(out, wr_buffer_data(b), len);
+	wr_buffer_consume(b, len);
+	return len;
+}
+
+size_t wr_buffer_find(const struct wr_buffer *b, const void *delim,
+		      size_t delim_len, size_t from)
+{
+	size_t len = wr_buffer_len(b);
+	const char *data, *at;
+
+	if (delim_len == 0 || from >= len || len - from < delim_len)
+		return 0;
+	data = wr_buffer_data(b);
+	at = memmem(data + from, len - from, delim, delim_len);
+	return at ? (size_t)(at - data) + delim_len : 0;
+}
+
+void wr_buffer_release(struct wr_buffer *b)
+{
+	wr_sys_free(b->mem);
+	*b = (struct wr_buffer){ 0 };
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection inside the library.
+ *
+ * It has one owner at every moment: the acceptor that made it, the queue, a
+ * worker, nobody in particular while it is parked, the acceptor again when it
+ * lingers.  wr_conn_move() is the only function that changes where it is; it
+ * knows which moves are legal and keeps the gauges.  wr_conn_settle() is the
+ * only one that enters an outcome in the ledger.
+ *
+ * A connection is a slot of a table, recycled under a new generation and
+ * never freed while the server lives; see turn.h for what that is good for.
+ * A dialled connection is the same structure without hub and table.
+ */
+#ifndef WR_CONN_H
+#define WR_CONN_H
+
+#include <netinet/in.h>
+
+#include "clock.h"
+#include "hub.h"
+#include "timers.h"
+#include "turn.h"
+
+enum wr_state {
+	WR_FREE,
+	WR_FRESH,     /* made by the acceptor, then in the queue */
+	WR_READY,     /* owned, on the list of those to be run */
+	WR_RUNNING,   /* a worker has it */
+	WR_PARKED,    /* nobody has it; the poller tells of input */
+	WR_LINGERING, /* the acceptor drains it before the close */
+	WR_OVER,      /* closed; somebody may still hold a reference */
+	WR_STATES
+};
+
+/* What the acceptor is asked to do with it. */
+enum {
+	WR_MAIL_LINGER = 1, /* yours now: drain it, then close */
+	WR_MAIL_RETIME = 2  /* it wants to be visited earlier */
+};
+
+/*
+ * Field key:	c  constant while the slot is in use
+ *		o  the owner only
+ *		l  under .lock
+ *		a  atomic
+ *		t  the acceptor only
+ */
+struct weir_conn {
+	wr_turn turn;		   /* a */
+	_Atomic int64_t due_at;	   /* a: owner writes, acceptor reads */
+	_Atomic int64_t visit_at;  /* a: acceptor writes, owner reads */
+	_Atomic int waiting_bell;  /* a: of the worker that waits in it; -1 */
+	atomic_uint refs;	   /* a: the library's own is one */
+	atomic_uint mail;	   /* a */
+	struct weir_conn *mail_next;
+	struct wr_hub *hub;	   /* c: NULL if dialled */
+	struct wr_table *table;	   /* c: NULL if dialled */
+	const struct wr_service *service; /* c */
+	struct wr_context *ctx;	   /* o: of the thread that runs it */
+	struct wr_node node;	   /* o: in a queue */
+	struct wr_timer timer;	   /* t */
+	struct weir_conn *free_next; /* in a free list */
+	uint64_t id;		   /* c */
+	uint32_t index;		   /* c: of the slot */
+
+	struct wr_lock lock;
+	struct wr_outbox out;	/* l */
+	int64_t stalled_at;	/* l: last progress of what is unsent; 0 */
+	int out_error;		/* l: why nothing can be sent any more */
+	bool is_over;		/* l: no more calls from other threads */
+	bool wants_out_shut;	/* l: SHUT_WR once all is sent */
+	bool is_out_shut;	/* l: done */
+	_Atomic bool is_cut;	/* a: socket shut down by a cancel or a stop */
+	_Atomic bool is_settled; /* a: in the ledger */
+	int fd;			/* l to change, o to read */
+
+	uint8_t state;		/* o: enum wr_state */
+	uint8_t why;		/* o: WEIR_OPENED ... */
+	uint8_t outcome;	/* o: enum wr_outcome, while closing */
+	bool is_tcp;		/* c */
+	bool is_polled;		/* o: the poller knows it */
+	bool polls_output;	/* o: and tells of output */
+	bool is_closing;	/* o: no more callbacks */
+	bool was_opened;	/* o: `opened` has been called */
+	bool was_called;	/* o: `closed` is owed */
+	bool has_input;		/* o: there may be input in the kernel */
+	bool is_dry;		/* o: there was none when we last looked */
+	bool is_urgent;		/* o: a short read proves nothing now */
+	bool has_spoken;	/* o: some input has come */
+	bool has_ended;		/* o: the end of input has been read */
+	bool in_shut;		/* o: SHUT_RD: no more input is wanted */
+
+	/* o: of the running call */
+	bool ran_dry;	      /* an input call said -EAGAIN */
+	bool told_end;	      /* an input call told the end of input */
+	bool is_held;	      /* ... because of too much unsent output */
+	bool spent_budget;    /* ... because others want a turn */
+	bool was_timed_out;   /* a call said -ETIMEDOUT for a deadline */
+	size_t turn_bytes;    /* input given to the handler */
+	uint32_t reports;     /* taken and not yet acted on */
+
+	struct wr_buffer in;  /* o */
+	size_t scanned;	      /* o: so many bytes of it hold no delimiter */
+	int64_t born_at;      /* c */
+	int64_t active_at;    /* o: end of the last call; idle counts from it */
+	int64_t input_at;     /* o: last input */
+	int64_t message_at;   /* o: when a half message began; 0: none */
+	bool lingers;	      /* t: in the acceptor's linger set */
+	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
+	uint64_t linger_bytes;		  /* t */
+	struct weir_conn *linger_prev, *linger_next; /* t */
+	int timeout_ms[WR_TIMEOUTS];	  /* o */
+
+	void *data; /* o */
+	void (*drop)(void *data);
+	socklen_t peer_len; /* 0: ask the socket */
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} peer; /* c */
+};
+
+/* ------------------------------------------------------------- conn_table */
+/* Slots; see conn_table.c. */
+
+struct wr_table;
+
+/* Key of a connection in the poller. */
+static inline uint64_t wr_conn_key(const struct weir_conn *c)
+{
+	return (uint64_t)wr_turn_generation(&c->turn) << 32 | c->index;
+}
+
+/* ------------------------------------------------------------------- conn */
+
+/* Ready a blank slot or dialled structure for the descriptor. */
+void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
+		   int fd, int64_t now);
+
+void wr_conn_move(struct weir_conn *c, struct wr_lane *lane, int to);
+
+/*
+ * Raise reports on it from any thread; if nobody owned it, it goes on the
+ * ready list, and if its owner waits inside a session, that wait is rung.
+ */
+void wr_conn_report(struct weir_conn *c, struct wr_lane *lane,
+		    uint32_t generation, uint32_t reports);
+
+/* When something has to happen to it if nothing else does. */
+int64_t wr_conn_due_at(struct weir_conn *c);
+
+/* Owner: tell the acceptor, which visits it at the right time. */
+void wr_conn_set_due(struct weir_conn *c, int64_t at);
+
+/* Owner: give it to the acceptor, or ask for a visit (WR_MAIL_...). */
+void wr_conn_post(struct weir_conn *c, unsigned mail);
+
+/* Shut the socket down so that whoever waits for it wakes.  Any thread. */
+void wr_conn_cut(struct weir_conn *c);
+
+/* The library's own reference: dropped when it is settled.  conn_calls.c */
+void wr_conn_release(struct weir_conn *c);
+
+/* ------------------------------------------------------------- conn_close */
+
+/* Owner: the last callbacks (`closed`, drop); others get -EPIPE from now. */
+void wr_conn_say_goodbye(struct weir_conn *c);
+
+/* Owner: close the descriptor, enter the outcome, drop our reference. */
+void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome);
+
+/*
+ * Owner, all output sent: end it with its outcome and without a reset.  The
+ * descriptor is closed now if the peer has finished too, else the acceptor
+ * does it later.
+ */
+void wr_conn_finish(struct weir_conn *c);
+
+/* Owner, before any callback: tell the peer why not, then finish. */
+void wr_conn_refuse(struct weir_conn *c, int outcome);
+
+/*
+ * Throw away input, at most so many bytes.  True: the peer has finished, or
+ * is gone; false: it may send more.  *bytes counts.
+ */
+bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
+
+/* The peer's address for a log line; buf has WR_PEER_TEXT bytes. */
+#define WR_PEER_TEXT 160
+const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
+
+/* ------------------------------------------------------------- conn_input */
+
+/* Before a callback: forget what was of the last one. */
+void wr_conn_input_begin(struct weir_conn *c);
+
+/* Owner, not in a callback: give unused memory back to the context. */
+void wr_conn_input_tidy(struct weir_conn *c);
+
+/* Owner: look at the socket, take nothing: 1 (input, or its end), 0, -errno */
+int wr_conn_input_probe(struct weir_conn *c);
+
+/* ------------------------------------------------------------ conn_output */
+
+/* What a flush leaves behind; errors are -errno. */
+enum {
+	WR_FLUSHED = 0, /* nothing */
+	WR_STALLED = 1, /* the kernel takes no more: it will tell */
+	WR_UNDONE = 2	/* it would take more: others want a turn */
+};
+
+/* Owner: send what is queued. */
+int wr_conn_flush(struct weir_conn *c);
+
+/* Owner, without the lock: only the owner queues and sends files. */
+static inline bool wr_conn_has_output(const struct weir_conn *c)
+{
+	return wr_outbox_bytes(&c->out) > 0 || c->out.has_files;
+}
+
+static inline bool wr_conn_is_congested(const struct weir_conn *c)
+{
+	return wr_outbox_bytes(&c->out) >= c->service->set.outbox_max;
+}
+
+/* -------------------------------------------------------------- conn_wait */
+
+/*
+ * The running thread waits for input; is_mid: inside a message.  0: look
+ * again; -ETIMEDOUT, -ESHUTDOWN, -ECANCELED, -EINTR, or an output error.
+ */
+int wr_conn_wait_input(struct weir_conn *c, bool is_mid);
+
+/* The same until the kernel takes output.  0, -ETIMEDOUT, -ECANCELED. */
+int wr_conn_wait_output(struct weir_conn *c);
+
+#endif

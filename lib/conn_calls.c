@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What other threads may do to a connection they hold a reference to
+ * (weir_conn_send is with the output).
+ *
+ * A reference keeps the slot from being recycled and the table from being
+ * freed.  Everything beyond that is looked at under the connection's lock and
+ * only while it is not over: a server outlives its connections, so it is
+ * there then.
+ */
+#include <errno.h>
+
+#include "conn.h"
+#include "conn_table.h"
+#include "dial.h"
+
+weir_conn *weir_conn_ref(weir_conn *c)
+{
+	/* Relaxed: whoever refs can see the connection already. */
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	if (c->table)
+		wr_table_ref(c->table);
+	return c;
+}
+
+/* The library's own reference has no part in the table's count. */
+void wr_conn_release(struct weir_conn *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) != 1)
+		return;
+	if (c->table)
+		wr_table_give(c->table, c);
+	else
+		wr_dial_free(c);
+}
+
+void weir_conn_unref(weir_conn *c)
+{
+	struct wr_table *table;
+
+	if (c == NULL)
+		return;
+	table = c->table;
+	wr_conn_release(c);
+	if (table)
+		wr_table_unref(table);
+}
+
+/* Report for a thread of the program. */
+static int tell(weir_conn *c, uint32_t report)
+{
+	int rc = -EPIPE;
+
+	wr_lock(&c->lock);
+	if (!c->is_over && c->table) {
+		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
+			       wr_turn_generation(&c->turn), report);
+		rc = 0;
+	}
+	wr_unlock(&c->lock);
+	return rc;
+}
+
+int weir_conn_wake(weir_conn *c)
+{
+	return tell(c, WR_WAKE);
+}
+
+int weir_conn_close(weir_conn *c)
+{
+	return tell(c, WR_CLOSE);
+}
+
+int weir_conn_cancel(weir_conn *c)
+{
+	wr_conn_cut(c);
+	return c->table ? tell(c, WR_CANCEL) : 0;
+}

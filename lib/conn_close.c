@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a connection ends.
+ *
+ * "No reply is lost by a close": the kernel answers a close with unread input
+ * in the socket, and any input after it, with a reset, which destroys what
+ * the peer has not read yet.  So output is shut down first, input is thrown
+ * away, and the descriptor is closed only when the peer has finished too, or
+ * had its time.  Waiting for that is the acceptor's work (linger.c).
+ */
+#include <errno.h>
+
+#include "conn.h"
+#include "conn_table.h"
+#include "poller.h"
+#include "sys.h"
+
+/* One finish may throw away so much before it is left to the acceptor. */
+#define DISCARD_AT_ONCE ((size_t)64 * 1024)
+
+void wr_conn_say_goodbye(struct weir_conn *c)
+{
+	void (*drop)(void *) = c->drop;
+
+	wr_lock(&c->lock);
+	c->is_over = true;
+	wr_unlock(&c->lock);
+	if (c->was_called && c->service->set.closed)
+		c->service->set.closed(c, c->service->set.arg);
+	c->was_called = false;
+	c->drop = NULL;
+	if (drop)
+		drop(c->data);
+	c->data = NULL;
+}
+
+void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
+{
+	int fd;
+
+	wr_lock(&c->lock);
+	fd = c->fd;
+	c->fd = -1;
+	c->is_over = true;
+	wr_outbox_clear(&c->out);
+	wr_unlock(&c->lock);
+	wr_buffer_release(&c->in);
+	wr_sys_close(fd);
+	atomic_store(&c->due_at, INT64_MIN);
+	wr_conn_move(c, lane, WR_OVER);
+	if (!atomic_exchange(&c->is_settled, true)) {
+		wr_count(lane, &lane->outcome[outcome], 1);
+		atomic_fetch_sub(&c->table->open, 1);
+	}
+	wr_hub_made_room(c->hub);
+	wr_conn_release(c);
+}
+
+bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
+{
+	char waste[16384];
+
+	while (most > 0) {
+		ssize_t n = wr_sys_recv(c->fd, waste,
+					wr_min(sizeof(waste), most), 0);
+
+		if (n == -EAGAIN)
+			return false;
+		if (n <= 0)
+			return true;
+		*bytes += (uint64_t)n;
+		most -= (size_t)n;
+	}
+	return false;
+}
+
+void wr_conn_finish(struct weir_conn *c)
+{
+	struct wr_lane *lane = c->ctx->lane;
+	uint64_t late = 0;
+	bool is_done = c->has_ended;
+
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	if (!is_done)
+		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
+	wr_count(lane, &lane->late_bytes, late);
+	if (is_done) {
+		wr_conn_settle(c, lane, c->outcome);
+		return;
+	}
+	if (c->is_polled)
+		wr_poller_remove(c->hub->poller, c->fd);
+	c->ctx = NULL;
+	wr_conn_move(c, lane, WR_LINGERING);
+	wr_conn_post(c, WR_MAIL_LINGER);
+}
+
+void wr_conn_refuse(struct weir_conn *c, int outcome)
+{
+	struct iovec text = { c->hub->config.refusal,
+			      c->hub->config.refusal_len };
+
+	/* An empty socket takes a short text; who is gone needs none. */
+	(void)wr_sys_sendmsg(c->fd, &text, 1);
+	c->is_closing = true;
+	c->outcome = (uint8_t)outcome;
+	wr_conn_finish(c);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Input: straight into the caller's buffer where that is all it takes, or by
+ * way of the connection's buffer where a message has a form.
+ *
+ * "A short read empties the socket": a recv() that brought less than it could
+ * have leaves a TCP socket empty, so the next one need not be made; what
+ * comes later is a new edge of the poller and a new report.  Two things break
+ * the rule and clear it: the end of input, which a short read hides, and
+ * urgent data, before which a read stops.  Both were reported with the event
+ * (WR_HUP), or will be.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "conn.h"
+#include "sys.h"
+
+/* Input one call may take before others have their turn. */
+#define TURN_BYTES ((size_t)256 * 1024)
+
+/* `readable` and nothing else never waits. */
+static bool may_wait(const struct weir_conn *c)
+{
+	return c->service->set.readable == NULL;
+}
+
+void wr_conn_input_begin(struct weir_conn *c)
+{
+	c->ran_dry = c->told_end = c->is_held = false;
+	c->spent_budget = c->was_timed_out = false;
+	c->turn_bytes = 0;
+}
+
+int wr_conn_input_probe(struct weir_conn *c)
+{
+	char byte;
+	ssize_t n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
+
+	if (n == -EAGAIN)
+		return 0;
+	return n < 0 ? (int)n : 1;
+}
+
+/*
+ * "A parked connection with nothing buffered holds no buffer", and one with
+ * half a message no more than that needs.
+ */
+void wr_conn_input_tidy(struct weir_conn *c)
+{
+	struct wr_buffer *spare = &c->ctx->spare_in, fit = { .mem = NULL };
+	size_t len = wr_buffer_len(&c->in);
+
+	if (c->in.mem == NULL)
+		return;
+	if (len > 0) {
+		if (c->in.cap - len < WR_CHUNK_ROOM / 2 ||
+		    wr_buffer_append(&fit, wr_buffer_data(&c->in), len,
+				     len) < 0)
+			return; /* it fits well enough, or has to do */
+		wr_buffer_consume(&c->in, len);
+	}
+	if (spare->mem == NULL && c->in.cap == WR_CHUNK_ROOM)
+		*spare = c->in;
+	else
+		wr_buffer_release(&c->in);
+	c->in = fit;
+}
+
+/* ---------------------------------------------------------- from the kernel */
+
+/* > 0; 0 at the end of input; -EAGAIN; another -errno. */
+static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
+{
+	ssize_t n;
+
+	if (c->has_ended || c->in_shut)
+		return 0;
+	if (c->is_dry)
+		return -EAGAIN;
+	n = wr_sys_recv(c->fd, buf, cap, 0);
+	if (n > 0) {
+		wr_count(c->ctx->lane, &c->ctx->lane->bytes_in, (uint64_t)n);
+		c->has_spoken = true;
+		c->input_at = c->ctx->now;
+		if ((size_t)n < cap && c->is_tcp && !c->is_urgent &&
+		    wr_sys_short_read_is_empty())
+			c->is_dry = true;
+	} else if (n == 0) {
+		c->has_ended = true;
+	} else if (n == -EAGAIN) {
+		c->is_dry = true;
+	} else if (atomic_load(&c->is_cut)) {
+		n = -ECANCELED;
+	}
+	return n;
+}
+
+/* From little memory or none to a buffer of the size that a context keeps. */
+static int move_to_spare(struct weir_conn *c)
+{
+	struct wr_buffer big = c->ctx->spare_in;
+	size_t len = wr_buffer_len(&c->in);
+	int rc = wr_buffer_reserve(&big, WR_CHUNK_ROOM, WR_CHUNK_ROOM);
+
+	if (rc < 0)
+		return rc;
+	c->ctx->spare_in = (struct wr_buffer){ .mem = NULL };
+	if (len > 0)
+		(void)wr_buffer_append(&big, wr_buffer_data(&c->in), len,
+				       WR_CHUNK_ROOM);
+	wr_buffer_release(&c->in);
+	c->in = big;
+	return 0;
+}
+
+/* The same to the end of the buffer, which may keep max bytes. */
+static ssize_t fill(struct weir_conn *c, size_t max)
+{
+	struct wr_buffer *in = &c->in;
+	ssize_t n;
+	int rc;
+
+	if (max < WR_CHUNK_ROOM)
+		max = WR_CHUNK_ROOM;
+	rc = in->cap < WR_CHUNK_ROOM ? move_to_spare(c) :
+				       wr_buffer_reserve(in, 1, max);
+	if (rc < 0)
+		return rc;
+	n = receive(c, wr_buffer_tail(in), wr_buffer_room(in));
+	if (n > 0)
+		wr_buffer_commit(in, (size_t)n);
+	return n;
+}
+
+/* ------------------------------------------------------ around every call */
+
+static int run_dry(struct weir_conn *c)
+{
+	c->ran_dry = true;
+	return -EAGAIN;
+}
+
+/* 0: input may be given out. */
+static int begin_input(struct weir_conn *c)
+{
+	int rc;
+
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	if (!may_wait(c) && c->turn_bytes >= TURN_BYTES) {
+		c->spent_budget = true;
+		return run_dry(c);
+	}
+	while (wr_conn_is_congested(c)) {
+		rc = wr_conn_flush(c);
+		if (rc < 0)
+			return rc;
+		if (!wr_conn_is_congested(c))
+			break;
+		if (!may_wait(c)) {
+			c->is_held = true;
+			return run_dry(c);
+		}
+		if (rc == WR_STALLED)
+			rc = wr_conn_wait_output(c);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Nothing complete is there: 0 after a wait, else what the call says. */
+static int no_input(struct weir_conn *c, bool is_mid)
+{
+	int rc;
+
+	if (may_wait(c)) {
+		rc = wr_conn_wait_input(c, is_mid);
+		c->was_timed_out |= rc == -ETIMEDOUT;
+		return rc;
+	}
+	if (c->why == WEIR_DRAIN)
+		return -ESHUTDOWN;
+	return run_dry(c);
+}
+
+/* A message of n bytes is given out; the next one's deadline starts anew. */
+static ssize_t give(struct weir_conn *c, size_t n)
+{
+	c->message_at = 0;
+	c->scanned = 0;
+	c->turn_bytes += n;
+	return (ssize_t)n;
+}
+
+static int end_of_input(struct weir_conn *c, int rc)
+{
+	c->told_end = true;
+	return rc;
+}
+
+/* ------------------------------------------------------------- public calls */
+
+ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
+{
+	ssize_t n;
+	int rc;
+
+	if (cap == 0)
+		return -EINVAL;
+	rc = begin_input(c);
+	if (rc < 0)
+		return rc;
+	if (wr_buffer_len(&c->in) > 0)
+		return give(c, wr_buffer_take(&c->in, buf, cap));
+	while ((n = receive(c, buf, cap)) == -EAGAIN) {
+		rc = no_input(c, false);
+		if (rc < 0)
+			return rc;
+	}
+	if (n == 0)
+		return end_of_input(c, 0);
+	return n < 0 ? n : give(c, (size_t)n);
+}
+
+/*
+ * Buffer until len bytes are there.  The count there; 0 at the end of input
+ * with nothing there; -EBADMSG at the end with less; or as every input call.
+ */
+static ssize_t gather(struct weir_conn *c, size_t len)
+{
+	while (wr_buffer_len(&c->in) < len) {
+		ssize_t n = fill(c, c->service->set.line_max);
+
+		if (n == -EAGAIN)
+			n = no_input(c, wr_buffer_len(&c->in) > 0);
+		else if (n == 0)
+			return end_of_input(
+				c, wr_buffer_len(&c->in) ? -EBADMSG : 0);
+		if (n < 0)
+			return n;
+	}
+	return (ssize_t)wr_buffer_len(&c->in);
+}
+
+/* A session's message that no buffer need hold: straight to the caller. */
+static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
+{
+	size_t got = wr_buffer_take(&c->in, buf, len);
+
+	while (got < len) {
+		ssize_t n = receive(c, buf + got, len - got);
+
+		if (n == -EAGAIN) {
+			n = no_input(c, got > 0);
+			if (n == -EINTR && got > 0)
+				n = 0; /* what was read would be lost */
+		} else if (n == 0) {
+			return end_of_input(c, got ? -EBADMSG : 0);
+		}
+		if (n < 0)
+			return n;
+		got += (size_t)n;
+	}
+	return give(c, len);
+}
+
+ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
+{
+	ssize_t n;
+
+	if (len == 0)
+		return -EINVAL;
+	n = begin_input(c);
+	if (n < 0)
+		return n;
+	if (len > c->service->set.line_max)
+		return may_wait(c) ? read_through(c, buf, len) : -EMSGSIZE;
+	n = gather(c, len);
+	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, len));
+}
+
+/* Where the message in the buffer ends; 0 or -errno as gather(). */
+static ssize_t find_end(struct weir_conn *c, size_t cap, const void *delim,
+			size_t delim_len)
+{
+	if (cap > c->service->set.line_max)
+		cap = c->service->set.line_max;
+	for (;;) {
+		size_t len = wr_buffer_len(&c->in);
+		size_t end = len ? wr_buffer_find(&c->in, delim, delim_len,
+						  c->scanned)
+				 : 0;
+		ssize_t n;
+
+		if (end > 0)
+			return end > cap ? -EMSGSIZE : (ssize_t)end;
+		c->scanned = len < delim_len ? 0 : len - delim_len + 1;
+		if (len >= cap)
+			return -EMSGSIZE;
+		n = gather(c, len + 1);
+		if (n <= 0)
+			return n;
+	}
+}
+
+ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
+{
+	size_t len;
+	ssize_t n;
+
+	if (cap < 2)
+		return -EINVAL;
+	n = begin_input(c);
+	if (n == 0)
+		n = find_end(c, cap - 1, "\n", 1);
+	if (n == -EBADMSG) { /* the last line, without a newline */
+		n = (ssize_t)wr_buffer_len(&c->in);
+		c->told_end = false;
+	}
+	if (n <= 0)
+		return n;
+	len = wr_buffer_take(&c->in, buf, (size_t)n);
+	buf[len] = '\0';
+	return give(c, len);
+}
+
+ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
+			     const void *delim, size_t delim_len)
+{
+	ssize_t n;
+
+	if (delim_len == 0 || cap < delim_len)
+		return -EINVAL;
+	n = begin_input(c);
+	if (n == 0)
+		n = find_end(c, cap, delim, delim_len);
+	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, (size_t)n));
+}
+
+ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
+{
+	ssize_t n;
+
+	if (at_least == 0)
+		return -EINVAL;
+	if (at_least > c->service->set.line_max)
+		return -EMSGSIZE;
+	n = begin_input(c);
+	if (n == 0)
+		n = gather(c, at_least);
+	if (n > 0)
+		*data = wr_buffer_data(&c->in);
+	return n;
+}
+
+int weir_conn_consume(weir_conn *c, size_t len)
+{
+	if (len > wr_buffer_len(&c->in))
+		return -EINVAL;
+	wr_buffer_consume(&c->in, len);
+	(void)give(c, len);
+	return 0;
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Output: gathering small writes, sending large ones without a copy, keeping
+ * what the kernel does not take.
+ *
+ * The outbox is under the connection's lock, because other threads append to
+ * it (weir_conn_send).  The lock is held across a sendmsg that never waits,
+ * but not across sendfile, which may wait for the disk; only the owner sends
+ * files, so the file at the front stays where it is meanwhile.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "conn.h"
+#include "sys.h"
+
+#define PIECES	    64			/* of one sendmsg */
+#define FILE_PIECE  ((size_t)1 << 20)	/* of one sendfile */
+#define FILE_BUDGET ((size_t)4 << 20)	/* of one flush */
+
+/* What the caller still holds: pieces, from byte skip on. */
+struct rest {
+	const struct iovec *iov;
+	int count;
+	size_t skip, left;
+};
+
+static size_t total_len(const struct iovec *iov, int count)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += iov[i].iov_len;
+	return n;
+}
+
+static int add_rest(struct iovec *iov, int n, const struct rest *rest)
+{
+	size_t skip = rest->skip;
+
+	for (int i = 0; i < rest->count && n < PIECES; i++) {
+		size_t part = wr_min(skip, rest->iov[i].iov_len);
+
+		skip -= part;
+		if (part == rest->iov[i].iov_len)
+			continue;
+		iov[n].iov_base = (char *)rest->iov[i].iov_base + part;
+		iov[n].iov_len = rest->iov[i].iov_len - part;
+		n++;
+	}
+	return n;
+}
+
+/* ctx is NULL for a thread of the program. */
+static void count_sent(struct weir_conn *c, const struct wr_context *ctx,
+		       ssize_t n)
+{
+	struct wr_lane *lane = ctx ? ctx->lane : wr_hub_foreign_lane(c->hub);
+
+	wr_count(lane, &lane->bytes_out, (uint64_t)n);
+}
+
+/* Unlocks and locks again.  > 0: progress; 0: the kernel is full; -errno. */
+static int send_file_locked(struct weir_conn *c)
+{
+	struct wr_chunk *k = c->out.head;
+	off_t offset = (off_t)k->offset;
+	size_t len = k->left < FILE_PIECE ? (size_t)k->left : FILE_PIECE;
+	ssize_t n;
+
+	wr_unlock(&c->lock);
+	n = wr_sys_sendfile(c->fd, k->file, &offset, len);
+	wr_lock(&c->lock);
+	if (n == -EAGAIN)
+		return 0;
+	if (n == 0) /* the file is shorter than was promised to the peer */
+		n = -EIO;
+	if (n < 0)
+		return (int)n;
+	k->offset += (uint64_t)n;
+	k->left -= (uint64_t)n;
+	count_sent(c, c->ctx, n);
+	if (k->left == 0)
+		wr_outbox_drop_file(&c->out);
+	return (int)n;
+}
+
+/* The same for the bytes at the front, and those of rest behind them. */
+static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
+			     struct rest *rest)
+{
+	struct iovec iov[PIECES];
+	size_t queued = wr_outbox_bytes(&c->out);
+	int n = wr_outbox_pieces(&c->out, iov, PIECES);
+	ssize_t sent;
+
+	if (rest && !c->out.has_files)
+		n = add_rest(iov, n, rest);
+	sent = wr_sys_sendmsg(c->fd, iov, n);
+	if (sent == -EAGAIN)
+		return 0;
+	if (sent < 0)
+		return (int)sent;
+	count_sent(c, ctx, sent);
+	queued = wr_min(queued, (size_t)sent);
+	wr_outbox_advance(&c->out, queued, ctx ? &ctx->spare_chunk : NULL);
+	if (rest) {
+		rest->skip += (size_t)sent - queued;
+		rest->left -= (size_t)sent - queued;
+	}
+	return 1;
+}
+
+static void shut_output_locked(struct weir_conn *c)
+{
+	if (c->wants_out_shut && !c->is_out_shut) {
+		c->is_out_shut = true;
+		(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	}
+}
+
+/* Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno. */
+static int send_locked(struct weir_conn *c, struct wr_context *ctx,
+		       struct rest *rest)
+{
+	bool progress = false;
+	size_t files = 0;
+	int rc;
+
+	for (;;) {
+		if (c->out_error)
+			return c->out_error;
+		if (c->out.head && c->out.head->file >= 0) {
+			if (files >= FILE_BUDGET)
+				return WR_UNDONE;
+			rc = send_file_locked(c);
+			files += rc > 0 ? (size_t)rc : 0;
+		} else if (c->out.head || (rest && rest->left > 0)) {
+			rc = send_bytes_locked(c, ctx, rest);
+		} else {
+			c->stalled_at = 0;
+			shut_output_locked(c);
+			return WR_FLUSHED;
+		}
+		if (rc < 0) {
+			c->out_error = rc;
+		} else if (rc == 0) {
+			if (progress || c->stalled_at == 0)
+				c->stalled_at = wr_now_ns();
+			return WR_STALLED;
+		} else {
+			progress = true;
+		}
+	}
+}
+
+/* What a failed call means to the caller. */
+static int blame(const struct weir_conn *c, int rc)
+{
+	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
+}
+
+int wr_conn_flush(struct weir_conn *c)
+{
+	int rc;
+
+	wr_lock(&c->lock);
+	rc = send_locked(c, c->ctx, NULL);
+	wr_unlock(&c->lock);
+	return blame(c, rc);
+}
+
+static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
+		       const struct rest *rest)
+{
+	int rc = wr_outbox_append(&c->out, rest->iov, rest->count, rest->skip,
+				  ctx ? &ctx->spare_chunk : NULL);
+
+	/* Part of it may have gone: the stream cannot be mended. */
+	if (rc < 0 && rest->skip > 0)
+		c->out_error = rc;
+	return rc;
+}
+
+/* Take all pieces, now or later; waits while more than outbox_max are left. */
+static int put(struct weir_conn *c, const struct iovec *iov, int count)
+{
+	size_t max = c->service->set.outbox_max;
+	struct rest rest = { iov, count, 0, total_len(iov, count) };
+	int rc = 0;
+
+	if (c->is_closing)
+		return -EPIPE;
+	wr_lock(&c->lock);
+	if (c->wants_out_shut)
+		rc = -EPIPE;
+	while (rc >= 0) {
+		size_t queued = wr_outbox_bytes(&c->out);
+		bool is_small = queued + rest.left <=
+				wr_min(WR_CHUNK_ROOM, max);
+
+		if (!is_small) {
+			rc = send_locked(c, c->ctx, &rest);
+			queued = wr_outbox_bytes(&c->out);
+		}
+		if (rc < 0 || rest.left == 0)
+			break;
+		if (is_small || rest.left <= max - wr_min(queued, max)) {
+			rc = keep_locked(c, c->ctx, &rest);
+			break;
+		}
+		wr_unlock(&c->lock);
+		rc = rc == WR_STALLED ? wr_conn_wait_output(c) : 0;
+		wr_lock(&c->lock);
+	}
+	wr_unlock(&c->lock);
+	return rc < 0 ? blame(c, rc) : 0;
+}
+
+int weir_conn_write(weir_conn *c, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+
+	return put(c, &iov, 1);
+}
+
+int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
+{
+	if (count < 0 || count > 1024)
+		return -EINVAL;
+	return put(c, iov, count);
+}
+
+int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
+{
+	char text[512], *big = text;
+	va_list again;
+	int len, rc;
+
+	va_copy(again, ap);
+	len = vsnprintf(text, sizeof(text), format, ap);
+	if (len >= (int)sizeof(text)) {
+		big = wr_sys_alloc((size_t)len + 1);
+		if (big)
+			len = vsnprintf(big, (size_t)len + 1, format, again);
+	}
+	va_end(again);
+	if (big == NULL)
+		return -ENOMEM;
+	rc = len < 0 ? -EINVAL : weir_conn_write(c, big, (size_t)len);
+	if (big != text)
+		wr_sys_free(big);
+	return rc;
+}
+
+int weir_conn_printf(weir_conn *c, const char *format, ...)
+{
+	va_list ap;
+	int rc;
+
+	va_start(ap, format);
+	rc = weir_conn_vprintf(c, format, ap);
+	va_end(ap);
+	return rc;
+}
+
+int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
+{
+	int own, rc;
+
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		return -EINVAL;
+	if (c->is_closing)
+		return -EPIPE;
+	if (len == 0)
+		return 0;
+	own = wr_sys_dup(fd);
+	if (own < 0)
+		return own;
+	wr_lock(&c->lock);
+	rc = c->out_error ? c->out_error : 0;
+	if (c->wants_out_shut)
+		rc = -EPIPE;
+	if (rc == 0)
+		rc = wr_outbox_append_file(&c->out, own, offset, len);
+	wr_unlock(&c->lock);
+	if (rc < 0)
+		wr_sys_close(own);
+	return blame(c, rc);
+}
+
+int weir_conn_flush(weir_conn *c)
+{
+	int rc = wr_conn_flush(c);
+
+	return rc < 0 ? rc : 0;
+}
+
+int weir_conn_shutdown(weir_conn *c, int how)
+{
+	int rc = 0;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	if (how != SHUT_WR)
+		c->in_shut = true;
+	if (how != SHUT_RD) {
+		wr_lock(&c->lock);
+		c->wants_out_shut = true;
+		rc = send_locked(c, c->ctx, NULL);
+		wr_unlock(&c->lock);
+	}
+	return rc < 0 ? blame(c, rc) : 0;
+}
+
+/* Any thread: see weir.h.  Sends at once if nothing is queued before it. */
+int weir_conn_send(weir_conn *c, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+	struct rest rest = { &iov, 1, 0, len };
+	struct wr_context *ctx = c->hub ? NULL : c->ctx;
+	size_t queued;
+	int rc = 0;
+
+	wr_lock(&c->lock);
+	queued = wr_outbox_bytes(&c->out);
+	if (c->is_over || c->wants_out_shut || c->out_error)
+		rc = -EPIPE;
+	else if (len > c->service->set.outbox_max - wr_min(queued,
+					c->service->set.outbox_max))
+		rc = -ENOBUFS;
+	else if (wr_outbox_is_empty(&c->out))
+		rc = send_locked(c, ctx, &rest);
+	if (rc >= 0 && rest.left > 0)
+		rc = keep_locked(c, ctx, &rest);
+	if (c->hub && !c->is_over && (c->out.head || c->out_error))
+		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
+			       wr_turn_generation(&c->turn), WR_OUT);
+	wr_unlock(&c->lock);
+	return rc == -ENOBUFS || rc == -ENOMEM ? rc : rc < 0 ? -EPIPE : 0;
+}

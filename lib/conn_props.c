@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a connection is, for its handler: addresses, descriptor, options,
+ * deadlines, the program's data.
+ */
+#include <errno.h>
+
+#include "address.h"
+#include "conn.h"
+#include "sys.h"
+
+int weir_conn_why(const weir_conn *c)
+{
+	return c->why;
+}
+
+uint64_t weir_conn_id(const weir_conn *c)
+{
+	return c->id;
+}
+
+int weir_conn_fd(const weir_conn *c)
+{
+	return c->fd;
+}
+
+int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
+{
+	return wr_sys_getpeername(c->fd, addr, len);
+}
+
+int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
+{
+	return wr_sys_getsockname(c->fd, addr, len);
+}
+
+int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	int rc;
+
+	/* accept(2) told it; asking again fails once the peer has reset. */
+	if (c->peer_len > 0)
+		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
+	rc = weir_conn_peer_addr(c, (struct sockaddr *)&addr, &len);
+	return rc < 0 ? rc : wr_address_format((struct sockaddr *)&addr, len,
+					       buf, cap);
+}
+
+int weir_conn_local(weir_conn *c, char *buf, size_t cap)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	int rc = weir_conn_local_addr(c, (struct sockaddr *)&addr, &len);
+
+	return rc < 0 ? rc : wr_address_format((struct sockaddr *)&addr, len,
+					       buf, cap);
+}
+
+int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,
+			 socklen_t len)
+{
+	return wr_sys_setsockopt(c->fd, level, name, value, len);
+}
+
+int weir_conn_get_option(weir_conn *c, int level, int name, void *value,
+			 socklen_t *len)
+{
+	return wr_sys_getsockopt(c->fd, level, name, value, len);
+}
+
+int weir_conn_set_timeout(weir_conn *c, int which, int ms)
+{
+	if (which < WEIR_TIMEOUT_FIRST_BYTE || which > WEIR_TIMEOUT_LIFETIME ||
+	    ms == 0 || ms < WEIR_NEVER)
+		return -EINVAL;
+	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
+	return 0;
+}
+
+void weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
+{
+	void (*old_drop)(void *) = c->drop;
+	void *old = c->data;
+
+	c->data = data;
+	c->drop = drop;
+	if (old_drop && old != data)
+		old_drop(old);
+}
+
+void *weir_conn_data(const weir_conn *c)
+{
+	return c->data;
+}
+
+const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
+{
+	if (weir_conn_peer(c, buf, WR_PEER_TEXT) < 0) {
+		buf[0] = '?';
+		buf[1] = '\0';
+	}
+	return buf;
+}

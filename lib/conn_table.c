@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Slots come in slabs whose addresses never change.  Only the acceptor takes
+ * slots; anybody gives them back, on a stack that the acceptor takes whole,
+ * so that no pointer can be swapped against a recycled one.
+ *
+ * A free slot's turn word is busy: a late event of the old generation finds a
+ * word it does not match, and nobody becomes the owner of nothing.
+ */
+#include "conn_table.h"
+
+#include <errno.h>
+
+#include "sys.h"
+
+int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max)
+{
+	size_t cap = (2 * max + 8192) / WR_SLAB_SLOTS + 1;
+	struct wr_table *t =
+		wr_sys_alloc(sizeof(*t) + cap * sizeof(t->slabs[0]));
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->hub = hub;
+	t->slab_cap = cap;
+	atomic_store(&t->refs, 1);
+	*ret = t;
+	return 0;
+}
+
+void wr_table_ref(struct wr_table *t)
+{
+	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+}
+
+void wr_table_unref(struct wr_table *t)
+{
+	if (atomic_fetch_sub(&t->refs, 1) != 1)
+		return;
+	for (size_t i = 0; i < atomic_load(&t->slab_count); i++) {
+		struct weir_conn *slab = atomic_load(&t->slabs[i]);
+
+		for (size_t k = 0; k < WR_SLAB_SLOTS; k++)
+			wr_lock_fini(&slab[k].lock);
+		wr_sys_free(slab);
+	}
+	wr_sys_free(t);
+}
+
+static bool add_slab(struct wr_table *t)
+{
+	size_t n = atomic_load_explicit(&t->slab_count, memory_order_relaxed);
+	struct weir_conn *slab;
+	size_t made = 0;
+
+	if (n == t->slab_cap)
+		return false;
+	slab = wr_sys_alloc(WR_SLAB_SLOTS * sizeof(*slab));
+	if (slab == NULL)
+		return false;
+	while (made < WR_SLAB_SLOTS && wr_lock_init(&slab[made].lock) == 0)
+		made++;
+	if (made < WR_SLAB_SLOTS) {
+		while (made > 0)
+			wr_lock_fini(&slab[--made].lock);
+		wr_sys_free(slab);
+		return false;
+	}
+	for (size_t i = WR_SLAB_SLOTS; i-- > 0;) {
+		slab[i].index = (uint32_t)(n * WR_SLAB_SLOTS + i);
+		slab[i].table = t;
+		slab[i].fd = -1;
+		atomic_store(&slab[i].due_at, INT64_MIN);
+		atomic_store(&slab[i].waiting_bell, -1);
+		wr_turn_begin(&slab[i].turn, 0);
+		slab[i].free_next = t->spare;
+		t->spare = &slab[i];
+	}
+	/* Release: whoever sees the count sees the slab. */
+	atomic_store(&t->slabs[n], slab);
+	atomic_store(&t->slab_count, n + 1);
+	return true;
+}
+
+struct weir_conn *wr_table_take(struct wr_table *t)
+{
+	struct weir_conn *c;
+
+	if (t->spare == NULL)
+		t->spare = atomic_exchange(&t->freed, NULL);
+	if (t->spare == NULL && !add_slab(t))
+		return NULL;
+	c = t->spare;
+	t->spare = c->free_next;
+	c->hub = t->hub;
+	atomic_fetch_add(&t->open, 1);
+	return c;
+}
+
+void wr_table_give(struct wr_table *t, struct weir_conn *c)
+{
+	c->state = WR_FREE;
+	wr_turn_begin(&c->turn,
+		      (wr_turn_generation(&c->turn) + 1) % WR_GENERATIONS);
+	c->free_next = atomic_load(&t->freed);
+	while (!atomic_compare_exchange_weak(&t->freed, &c->free_next, c))
+		;
+}
+
+size_t wr_table_slots(struct wr_table *t)
+{
+	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;
+}
+
+struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
+{
+	size_t index = (uint32_t)key;
+
+	if (index >= wr_table_slots(t))
+		return NULL;
+	return &atomic_load(&t->slabs[index / WR_SLAB_SLOTS])
+			[index % WR_SLAB_SLOTS];
+}

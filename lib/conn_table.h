@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The slots connections live in: found by number, recycled under a new
+ * generation, never freed while the server or a reference lives.
+ */
+#ifndef WR_CONN_TABLE_H
+#define WR_CONN_TABLE_H
+
+#include "conn.h"
+
+#define WR_SLAB_SLOTS 256
+
+struct wr_table {
+	atomic_uint refs;	/* the server, and each reference to a slot */
+	_Atomic size_t open;	/* connections not settled yet */
+	_Atomic(struct weir_conn *) freed; /* by anybody, latest first */
+	struct weir_conn *spare;	   /* t: for the acceptor to take */
+	struct wr_hub *hub;
+	size_t slab_cap;
+	_Atomic size_t slab_count;
+	_Atomic(struct weir_conn *) slabs[];
+};
+
+/* Room for about max connections, and those that are over but referenced. */
+int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max);
+
+void wr_table_ref(struct wr_table *t);
+void wr_table_unref(struct wr_table *t);
+
+/* Acceptor: a slot under a new generation, counted as open; NULL: no memory. */
+struct weir_conn *wr_table_take(struct wr_table *t);
+
+/* A settled slot nobody refers to any more.  Any thread. */
+void wr_table_give(struct wr_table *t, struct weir_conn *c);
+
+/* The slot of a key, of whatever generation; NULL if there is none. */
+struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key);
+
+/* Slots made so far, for a walk with wr_table_find(). */
+size_t wr_table_slots(struct wr_table *t);
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What to do with a connection next, decided in one place (next_step), by its
+ * owner, from what was reported and what the last callback said.
+ *
+ * Two rules matter more than the rest.  "Never park with work left": a
+ * connection is given up only when every report has been acted on, and input
+ * that may be in the kernel has been seen to be gone.  "Never call in vain":
+ * a callback runs when there is something for it, and at most once for each.
+ */
+#include "dispatch.h"
+
+#include <errno.h>
+
+#include "poller.h"
+#include "sys.h"
+
+enum step {
+	STEP_ON,    /* look again */
+	STEP_PARK,  /* nothing to do */
+	STEP_AGAIN, /* more to do, after the others */
+	STEP_GONE   /* not ours any more */
+};
+
+/* --------------------------------------------------------------- callbacks */
+
+static void enter_callback(struct weir_conn *c)
+{
+	atomic_store_explicit(&c->ctx->running, c, memory_order_relaxed);
+	atomic_store_explicit(&c->ctx->busy_since, c->ctx->now,
+			      memory_order_release);
+}
+
+static void leave_callback(struct wr_context *ctx)
+{
+	int64_t began = atomic_load_explicit(&ctx->busy_since,
+					     memory_order_relaxed);
+
+	ctx->now = wr_now_ns();
+	wr_count_duration(ctx->lane, ctx->lane->callback_time,
+			  ctx->now - began);
+	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
+}
+
+static void say_goodbye(struct weir_conn *c)
+{
+	struct wr_context *ctx = c->ctx;
+
+	enter_callback(c);
+	wr_conn_say_goodbye(c);
+	leave_callback(ctx);
+}
+
+/* ----------------------------------------------------------------- the end */
+
+/* At once, whatever is unsent. */
+static enum step end_now(struct weir_conn *c, int outcome)
+{
+	if (!c->is_closing)
+		say_goodbye(c);
+	wr_conn_settle(c, c->ctx->lane, outcome);
+	return STEP_GONE;
+}
+
+/* Send the rest of the output, then finish. */
+static enum step go_on_closing(struct weir_conn *c)
+{
+	int rc = wr_conn_flush(c);
+
+	if (rc == -ECANCELED)
+		return end_now(c, WR_CUT);
+	if (rc < 0)
+		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED :
+							       c->outcome);
+	if (rc == WR_UNDONE)
+		return STEP_AGAIN;
+	if (rc == WR_STALLED)
+		return STEP_PARK;
+	wr_conn_finish(c);
+	return STEP_GONE;
+}
+
+static enum step begin_close(struct weir_conn *c, int outcome)
+{
+	say_goodbye(c);
+	c->is_closing = true;
+	c->outcome = (uint8_t)outcome;
+	c->has_input = false;
+	return go_on_closing(c);
+}
+
+/* A deadline has passed.  Output that nobody takes is given up. */
+static enum step expire(struct weir_conn *c)
+{
+	if (c->is_closing || wr_conn_has_output(c))
+		return end_now(c, WR_TIMED_OUT);
+	return begin_close(c, WR_TIMED_OUT);
+}
+
+static enum step complain(struct weir_conn *c, const char *what, int rc)
+{
+	struct wr_hub *h = c->hub;
+	char peer[WR_PEER_TEXT];
+
+	if (wr_log_allows(&h->logger, &h->handler_limit, 10))
+		wr_logf(&h->logger, WEIR_LOG_WARNING,
+			"connection %llu from %s: %s%s",
+			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
+			what, rc ? weir_strerror(rc) : "");
+	return begin_close(c, WR_FAILED);
+}
+
+/* ------------------------------------------------------------- the verdict */
+
+static enum step call_again(struct weir_conn *c, int verdict)
+{
+	bool asked_for_new = verdict == -EAGAIN && c->ran_dry;
+
+	if (c->told_end)
+		return begin_close(c, WR_COMPLETED);
+	if (c->spent_budget)
+		return STEP_AGAIN;
+	if (c->why == WEIR_DRAIN && !c->is_held)
+		return begin_close(c, WR_COMPLETED);
+	if (verdict == -EAGAIN && !c->ran_dry && c->why == WEIR_INPUT)
+		return complain(c, "the handler said -EAGAIN though no input "
+				   "call did: a bug in the program", 0);
+	if (!asked_for_new && !c->ran_dry &&
+	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
+		c->has_input = true;
+		return STEP_AGAIN;
+	}
+	if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
+		c->message_at = c->ctx->now;
+	return STEP_ON;
+}
+
+static enum step judge(struct weir_conn *c, int verdict)
+{
+	if (atomic_load(&c->is_cut))
+		return end_now(c, WR_CUT);
+	switch (verdict) {
+	case 0:
+	case -ESHUTDOWN:
+		return begin_close(c, WR_COMPLETED);
+	case WEIR_AGAIN:
+	case -EAGAIN:
+		return call_again(c, verdict);
+	case -EPIPE:
+	case -ECONNRESET:
+		return begin_close(c, WR_FAILED);
+	case -ETIMEDOUT:
+		if (c->was_timed_out)
+			return expire(c);
+		break;
+	default:
+		break;
+	}
+	if (verdict > 0)
+		return complain(c, "the handler said what is no verdict", 0);
+	return complain(c, "", verdict);
+}
+
+static enum step call(struct weir_conn *c, int why, weir_handler *fn)
+{
+	struct wr_context *ctx = c->ctx;
+	int verdict;
+
+	/* A session waits by itself: the others need not hear of its input. */
+	if (c->service->set.session && c->is_polled) {
+		wr_poller_remove(c->hub->poller, c->fd);
+		c->is_polled = c->polls_output = false;
+	}
+	if (c->service->set.session)
+		wr_conn_set_due(c, WR_NEVER_AT);
+	wr_conn_input_begin(c);
+	c->why = (uint8_t)why;
+	c->was_called = true;
+	enter_callback(c);
+	verdict = fn(c, c->service->set.arg);
+	leave_callback(ctx);
+	wr_count(ctx->lane, &ctx->lane->callbacks, 1);
+	c->active_at = ctx->now;
+	c->has_input = c->is_held || c->spent_budget || !c->is_dry ||
+		       c->has_ended;
+	return judge(c, verdict);
+}
+
+/* --------------------------------------------------------------- next step */
+
+/*
+ * The server stops.  Input that is here is served first; half a message, or
+ * a first one, may still come for a short while; then the handler has its
+ * last word.
+ */
+static enum step drain(struct weir_conn *c)
+{
+	int64_t since = atomic_load(&c->hub->drain_began_at);
+	bool is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
+
+	if (c->input_at > since)
+		since = c->input_at;
+	if (wr_conn_input_probe(c) != 0) {
+		c->has_input = true;
+		c->is_dry = false;
+		return STEP_ON;
+	}
+	if (is_awaited && c->ctx->now < since + WR_DRAIN_QUIET_NS)
+		return STEP_PARK;
+	if (c->service->set.readable == NULL)
+		return begin_close(c, WR_COMPLETED);
+	return call(c, WEIR_DRAIN, c->service->set.readable);
+}
+
+static void note_reports(struct weir_conn *c)
+{
+	uint32_t reports = wr_turn_take(&c->turn);
+
+	if (reports & (WR_IN | WR_HUP)) {
+		c->has_input = true;
+		c->is_dry = false;
+	}
+	if (reports & WR_HUP)
+		c->is_urgent = true;
+	c->reports |= reports;
+}
+
+static bool take_report(struct weir_conn *c, uint32_t report)
+{
+	bool is_there = c->reports & report;
+
+	c->reports &= ~report;
+	return is_there;
+}
+
+/* Output before anything else.  STEP_ON: nothing stands in the way. */
+static enum step push_output(struct weir_conn *c)
+{
+	int rc;
+
+	if (!take_report(c, WR_OUT) && !wr_conn_has_output(c))
+		return STEP_ON;
+	rc = wr_conn_flush(c);
+	if (rc == -ECANCELED)
+		return end_now(c, WR_CUT);
+	if (rc == -EIO)
+		return complain(c, "a file is shorter than was promised", 0);
+	if (rc < 0)
+		return end_now(c, WR_FAILED);
+	if (rc == WR_UNDONE)
+		return STEP_AGAIN;
+	if (!wr_conn_is_congested(c))
+		c->is_held = false;
+	return STEP_ON;
+}
+
+/*
+ * A deadline may have passed.  Input that came in time but was not looked at
+ * (the process was stopped, the machine busy) is served first.
+ */
+static enum step check_due(struct weir_conn *c)
+{
+	if (wr_conn_due_at(c) > c->ctx->now)
+		return STEP_ON;
+	if (!c->is_closing && !wr_conn_has_output(c) && !c->has_input &&
+	    c->message_at == 0 && wr_conn_input_probe(c) > 0) {
+		c->has_input = true;
+		c->is_dry = false;
+		return STEP_ON;
+	}
+	return expire(c);
+}
+
+static enum step next_step(struct weir_conn *c)
+{
+	const struct weir_service *sv = &c->service->set;
+	enum step step;
+
+	note_reports(c);
+	if (atomic_load(&c->is_cut))
+		return end_now(c, WR_CUT);
+	step = c->is_closing ? STEP_ON : push_output(c);
+	if (step == STEP_ON && take_report(c, WR_DUE))
+		step = check_due(c);
+	if (step == STEP_ON && c->is_closing)
+		step = go_on_closing(c);
+	if (step != STEP_ON)
+		return step;
+	if (take_report(c, WR_CLOSE))
+		return begin_close(c, WR_COMPLETED);
+	if (sv->opened && !c->was_opened) {
+		c->was_opened = true;
+		return call(c, WEIR_OPENED, sv->opened);
+	}
+	if (take_report(c, WR_WAKE) && sv->readable)
+		return call(c, WEIR_WAKE, sv->readable);
+	if (c->has_input && !c->is_held)
+		return call(c, WEIR_INPUT,
+			    sv->readable ? sv->readable : sv->session);
+	if (take_report(c, WR_DRAIN))
+		return drain(c);
+	return STEP_PARK;
+}
+
+/* ----------------------------------------------------------------- parking */
+
+static int watch(struct weir_conn *c)
+{
+	bool out = wr_conn_has_output(c);
+	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
+	int rc;
+
+	if (c->is_polled && (c->polls_output || !out))
+		return 0;
+	if (c->is_polled)
+		rc = wr_poller_change(c->hub->poller, c->fd, interest,
+				      wr_conn_key(c));
+	else
+		rc = wr_poller_add(c->hub->poller, c->fd, interest,
+				   wr_conn_key(c));
+	if (rc == 0) {
+		c->is_polled = true;
+		c->polls_output = out;
+	}
+	return rc;
+}
+
+static enum step park(struct weir_conn *c)
+{
+	struct wr_context *ctx = c->ctx;
+	int64_t at = wr_conn_due_at(c);
+	int rc;
+
+	if (at <= ctx->now)
+		return expire(c);
+	rc = watch(c);
+	if (rc < 0) {
+		wr_logf(&c->hub->logger, WEIR_LOG_ERROR,
+			"connection %llu: cannot be watched: %s",
+			(unsigned long long)c->id, weir_strerror(rc));
+		return end_now(c, WR_FAILED);
+	}
+	wr_conn_input_tidy(c);
+	wr_conn_set_due(c, at);
+	wr_conn_move(c, ctx->lane, WR_PARKED);
+	if (wr_turn_yield(&c->turn))
+		return STEP_GONE;
+	wr_conn_move(c, ctx->lane, WR_RUNNING);
+	return STEP_ON;
+}
+
+static enum step requeue(struct weir_conn *c)
+{
+	struct wr_context *ctx = c->ctx;
+
+	wr_conn_input_tidy(c);
+	wr_conn_move(c, ctx->lane, WR_READY);
+	(void)wr_queue_push(&c->hub->ready, &c->node, ctx->now);
+	return STEP_GONE;
+}
+
+void wr_dispatch(struct wr_context *ctx, struct weir_conn *c)
+{
+	enum step step = STEP_ON;
+
+	c->ctx = ctx;
+	while (step != STEP_GONE) {
+		step = next_step(c);
+		if (step == STEP_PARK)
+			step = park(c);
+		else if (step == STEP_AGAIN)
+			step = requeue(c);
+	}
+}
+
+void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
+{
+	int age_ms = c->hub->config.set.queue_age_ms;
+	int64_t queued_at = c->node.queued_at;
+	int rc;
+
+	c->ctx = ctx;
+	wr_conn_move(c, ctx->lane, WR_RUNNING);
+	wr_hub_made_room(c->hub);
+	wr_count_duration(ctx->lane, ctx->lane->queue_wait,
+			  ctx->now - queued_at);
+	rc = wr_conn_input_probe(c);
+	if (rc < 0) {
+		wr_count(ctx->lane, &ctx->lane->dead_on_arrival, 1);
+		wr_conn_settle(c, ctx->lane, WR_FAILED);
+		return;
+	}
+	if (ctx->now > wr_deadline_at(queued_at, age_ms)) {
+		wr_conn_refuse(c, WR_REFUSED_AGE);
+		return;
+	}
+	c->has_input = rc > 0;
+	wr_dispatch(ctx, c);
+}

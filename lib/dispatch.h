@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cycle of a connection on a worker: reports, callback, verdict, and
+ * where it goes from there.
+ */
+#ifndef WR_DISPATCH_H
+#define WR_DISPATCH_H
+
+#include "conn.h"
+
+/*
+ * Run a connection the caller owns and has moved to WR_RUNNING, until it is
+ * parked, queued behind others, lingering or over.  It is not the caller's
+ * afterwards.
+ */
+void wr_dispatch(struct wr_context *ctx, struct weir_conn *c);
+
+/* The same for one that comes out of the queue of new ones. */
+void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c);
+
+#endif

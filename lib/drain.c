@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stop, step by step; what it guarantees is in docs/STOPPING.md.
+ *
+ *   1  fence the listeners: nobody new can begin to connect
+ *   2  accept whom the kernel has completed, until it is quiet; then close
+ *   3  remind the parked connections again and again: each is served what it
+ *      has sent, says its last word and ends
+ *   4  at the deadline cut the rest, and tell whoever was not served yet
+ *   5  give callbacks a moment to notice; name those that do not
+ *
+ * It ends as soon as no connection is left, which is usually within step 3.
+ * All of it runs in the acceptor's thread.
+ */
+#include "acceptor.h"
+#include "conn_table.h"
+#include "sys.h"
+
+#define QUIET_NS   (30 * WR_NS_PER_MS)	/* of step 2 */
+#define SWEEP_NS   (25 * WR_NS_PER_MS)	/* between two reminders */
+#define NOTICE_NS  (100 * WR_NS_PER_MS) /* of step 5 */
+
+static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
+{
+	struct weir_conn *c = wr_table_find(a->hub->table, i);
+
+	return atomic_load(&c->due_at) == INT64_MIN ? NULL : c;
+}
+
+/* --------------------------------------------------------------- steps 1, 2 */
+
+static void begin(struct wr_acceptor *a)
+{
+	struct wr_hub *h = a->hub;
+
+	a->is_stopping = true;
+	a->quiet_at = 0;
+	a->sweep_at = a->ctx.now;
+	atomic_store(&h->drain_began_at, a->ctx.now);
+	atomic_store(&h->phase, WR_DRAINING);
+	wr_pool_ring_waits(a->pool);
+	for (int i = 0; i < a->door_count; i++) {
+		if (a->doors[i]->listener.inherited)
+			wr_accept_close_door(a, a->doors[i]);
+		else
+			wr_listener_fence(&a->doors[i]->listener);
+	}
+	wr_logf(&h->logger, WEIR_LOG_INFO, "stopping: %zu connections open",
+		atomic_load(&h->table->open));
+}
+
+/* All that may be waiting has been accepted, and a while ago. */
+static bool is_quiet(struct wr_acceptor *a)
+{
+	for (int i = 0; i < a->door_count; i++) {
+		const struct wr_door *d = a->doors[i];
+
+		if (d->is_broken || d->listener.fd < 0)
+			continue;
+		if (!d->is_armed || d->may_have_more)
+			return false; /* held back, paused or not looked at */
+	}
+	if (a->quiet_at == 0)
+		a->quiet_at = a->ctx.now + QUIET_NS;
+	return a->ctx.now >= a->quiet_at;
+}
+
+/* --------------------------------------------------------------- steps 3, 4 */
+
+static void sweep(struct wr_acceptor *a)
+{
+	size_t slots = wr_table_slots(a->hub->table);
+
+	a->sweep_at = a->ctx.now + SWEEP_NS;
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = conn_at(a, i);
+
+		if (c && !c->lingers)
+			wr_conn_report(c, a->ctx.lane,
+				       wr_turn_generation(&c->turn), WR_DRAIN);
+	}
+}
+
+static void refuse_queued(struct wr_acceptor *a)
+{
+	struct wr_node *n;
+
+	while ((n = wr_queue_pop(&a->hub->fresh))) {
+		struct weir_conn *c =
+			wr_container_of(n, struct weir_conn, node);
+
+		c->ctx = &a->ctx;
+		wr_conn_refuse(c, WR_REFUSED_DRAIN);
+	}
+}
+
+static void cut(struct wr_acceptor *a)
+{
+	struct weir_stats stats;
+	size_t slots;
+
+	a->is_cutting = true;
+	wr_hub_sum(a->hub, &stats);
+	a->cut_before = stats.ledger.cut;
+	a->give_up_at = a->ctx.now + NOTICE_NS;
+	atomic_store(&a->hub->phase, WR_CUTTING);
+	if (!a->are_doors_closed) {
+		wr_accept_refuse_rest(a);
+		wr_accept_close_doors(a);
+	}
+	refuse_queued(a);
+	wr_linger_hasten(a);
+	slots = wr_table_slots(a->hub->table);
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = conn_at(a, i);
+
+		/* What lingers, or is about to, has all it will get. */
+		if (c && !c->lingers &&
+		    !(atomic_load(&c->mail) & WR_MAIL_LINGER)) {
+			wr_conn_cut(c);
+			wr_conn_report(c, a->ctx.lane,
+				       wr_turn_generation(&c->turn), WR_CANCEL);
+		}
+	}
+	a->open_before = atomic_load(&a->hub->table->open);
+}
+
+/* ------------------------------------------------------------------- step 5 */
+
+static bool has_patience(struct wr_acceptor *a)
+{
+	size_t open = atomic_load(&a->hub->table->open);
+
+	if (a->ctx.now < a->give_up_at)
+		return true;
+	if (open >= a->open_before)
+		return false;
+	a->open_before = open; /* they are getting on with it */
+	a->give_up_at = a->ctx.now + NOTICE_NS;
+	return true;
+}
+
+/* The number of callbacks that did not return. */
+static uint64_t name_the_stuck(struct wr_acceptor *a)
+{
+	uint64_t stuck = 0;
+
+	for (int i = 0; i < a->pool->count; i++) {
+		struct wr_context *ctx = &a->pool->workers[i].ctx;
+		int64_t since = atomic_load(&ctx->busy_since);
+		struct weir_conn *c = atomic_load(&ctx->running);
+		char peer[WR_PEER_TEXT];
+
+		if (since == 0)
+			continue;
+		stuck++;
+		wr_logf(&a->hub->logger, WEIR_LOG_ERROR,
+			"worker %d is stuck: the callback of connection %llu "
+			"from %s has been running for %lld ms",
+			i, (unsigned long long)c->id,
+			wr_conn_peer_text(c, peer),
+			(long long)((a->ctx.now - since) / WR_NS_PER_MS));
+	}
+	return stuck;
+}
+
+/* In the ledger they are cut; their workers may yet come back for them. */
+static void abandon(struct wr_acceptor *a)
+{
+	size_t slots = wr_table_slots(a->hub->table);
+
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = conn_at(a, i);
+
+		if (c && !atomic_exchange(&c->is_settled, true)) {
+			wr_count(a->ctx.lane, &a->ctx.lane->outcome[WR_CUT], 1);
+			atomic_fetch_sub(&a->hub->table->open, 1);
+		}
+	}
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static void finish(struct wr_acceptor *a, uint64_t stuck)
+{
+	struct wr_hub *h = a->hub;
+	struct weir_stats stats;
+	int64_t began_at = atomic_load(&h->drain_began_at);
+
+	wr_hub_sum(h, &stats);
+	atomic_store(&h->phase, WR_DONE);
+	wr_pool_dismiss(a->pool);
+	wr_logf(&h->logger, WEIR_LOG_INFO,
+		"stopped: %llu accepted, %llu completed, %llu cut, %llu stuck",
+		(unsigned long long)stats.ledger.accepted,
+		(unsigned long long)stats.ledger.completed,
+		(unsigned long long)stats.ledger.cut,
+		(unsigned long long)stuck);
+	wr_lock(&h->lock);
+	h->report.ledger = stats.ledger;
+	h->report.late_bytes = stats.late_bytes;
+	h->report.stuck = stuck;
+	h->report.drain_ms =
+		(uint64_t)((wr_now_ns() - began_at) / WR_NS_PER_MS);
+	h->was_cut = a->is_cutting && stats.ledger.cut > a->cut_before;
+	h->is_done = true;
+	wr_cond_broadcast(&h->changed);
+	wr_unlock(&h->lock);
+	wr_sys_eventfd_ring(h->done);
+}
+
+int64_t wr_drain_next_at(const struct wr_acceptor *a)
+{
+	int64_t at;
+
+	if (!atomic_load(&a->hub->stop_wanted))
+		return WR_NEVER_AT;
+	if (!a->is_stopping)
+		return 0;
+	at = a->sweep_at;
+	if (!a->are_doors_closed && a->quiet_at)
+		at = wr_min_at(at, a->quiet_at);
+	if (!a->is_cutting)
+		return wr_min_at(at, atomic_load(&a->hub->stop_at));
+	return wr_min_at(at, a->give_up_at);
+}
+
+bool wr_drain_run(struct wr_acceptor *a)
+{
+	uint64_t stuck = 0;
+
+	if (!atomic_load(&a->hub->stop_wanted))
+		return false;
+	if (!a->is_stopping)
+		begin(a);
+	if (!a->is_cutting && a->ctx.now >= atomic_load(&a->hub->stop_at))
+		cut(a);
+	if (a->ctx.now >= a->sweep_at)
+		sweep(a);
+	if (!a->are_doors_closed) {
+		if (!is_quiet(a))
+			return false;
+		wr_accept_close_doors(a);
+	}
+	if (atomic_load(&a->hub->table->open) > 0) {
+		if (!a->is_cutting || has_patience(a))
+			return false;
+		while (a->oldest)
+			wr_linger_end(a, a->oldest);
+		stuck = name_the_stuck(a);
+		abandon(a);
+	}
+	finish(a, stuck);
+	return true;
+}

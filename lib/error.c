@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What errors mean, which version this is, and the end of a program whose
+ * invariants are broken.  Any thread; no state.
+ *
+ * The errors of weir.h have texts of ours, because they say more here than
+ * the system's general ones; all others have the system's.
+ */
+#include "base.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "weir.h"
+
+static const struct {
+	int error;
+	const char *text;
+} texts[] = {
+	{ 0, "no error" },
+	{ EACCES, "not permitted to use this address or file" },
+	{ EADDRINUSE, "address already in use" },
+	{ EADDRNOTAVAIL, "not an address of this machine" },
+	{ EAGAIN, "not now, try again" },
+	{ EBADF, "not an open descriptor" },
+	{ EBADMSG, "the input ended inside a message" },
+	{ EBUSY, "already started, or callbacks are still running" },
+	{ ECANCELED, "cut by the deadline of a stop, or cancelled" },
+	{ ECONNREFUSED, "nobody listens at this address" },
+	{ ECONNRESET, "connection reset by the peer" },
+	{ EDEADLK, "not allowed in a callback of the same server" },
+	{ EINTR, "woken while waiting" },
+	{ EINVAL, "invalid argument" },
+	{ EMFILE, "too many open descriptors in this process" },
+	{ EMSGSIZE, "message longer than its limit" },
+	{ ENAMETOOLONG, "name or path too long" },
+	{ ENFILE, "too many open descriptors in the system" },
+	{ ENOBUFS, "output would pass its limit" },
+	{ ENOENT, "no such host or file" },
+	{ ENOMEM, "out of memory" },
+	{ ENOSPC, "text does not fit" },
+	{ ENOTCONN, "not connected" },
+	{ ENOTSOCK, "not a stream socket of the kind wanted" },
+	{ EPIPE, "connection closed" },
+	{ ESHUTDOWN, "the server stops or has stopped" },
+	{ ETIMEDOUT, "deadline passed" },
+};
+
+const char *weir_strerror(int error)
+{
+	const char *text = NULL;
+	size_t i;
+
+	if (error < 0 && error > INT_MIN)
+		error = -error;
+	for (i = 0; i < wr_array_len(texts); i++)
+		if (texts[i].error == error)
+			return texts[i].text;
+	if (error > 0)
+		text = strerrordesc_np(error);
+	return text ? text : "unknown error";
+}
+
+const char *weir_version(void)
+{
+	return WEIR_VERSION;
+}
+
+/*
+ * The one place that prints: there is no log to trust any more, and no answer
+ * that could be given.
+ */
+_Noreturn void wr_assert_failed(const char *expr, const char *file, int line)
+{
+	char text[256];
+	int len = snprintf(text, sizeof(text), "weir: %s:%d: broken: %s\n",
+			   file, line, expr);
+
+	if (len >= (int)sizeof(text)) {
+		len = (int)sizeof(text) - 1;
+		text[len - 1] = '\n';
+	}
+	if (len > 0) {
+		ssize_t n = write(STDERR_FILENO, text, (size_t)len);
+
+		(void)n;
+	}
+	abort();
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waking the workers.
+ *
+ * "Why no wake-up is lost": work is published first (a queue's length, a
+ * batch's word), then the number of sleepers is read.  A worker that wants to
+ * sleep raises that number first, then looks for published work once more.
+ * All four are sequentially consistent, so at least one of the two sees the
+ * other.  A ring that comes between the worker's look and its sleep is an
+ * edge that stays in the poller until somebody takes it.
+ *
+ * "One ring at a time": is_waking says that an edge is in the poller and
+ * nobody has taken it; another ring would not be told apart from it.  Who
+ * takes the edge clears the flag before looking for work, and rings again if
+ * there is more than one worker can do.
+ */
+#include "hub.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "clock.h"
+#include "poller.h"
+#include "sys.h"
+
+void wr_hub_ring(struct wr_hub *h)
+{
+	if (atomic_load(&h->sleepers) > 0 &&
+	    !atomic_exchange(&h->is_waking, true))
+		wr_sys_eventfd_ring(h->bell);
+}
+
+void wr_hub_made_room(struct wr_hub *h)
+{
+	if (atomic_load(&h->wants_room) &&
+	    atomic_exchange(&h->wants_room, false))
+		wr_sys_eventfd_ring(h->call);
+}
+
+static int open_descriptors(struct wr_hub *h)
+{
+	int rc = h->poller = wr_poller_open();
+
+	if (rc >= 0)
+		rc = h->bell = wr_sys_eventfd();
+	if (rc >= 0)
+		rc = h->call = wr_sys_eventfd();
+	if (rc >= 0)
+		rc = h->done = wr_sys_eventfd();
+	if (rc >= 0)
+		rc = wr_poller_add(h->poller, h->bell,
+				   WR_POLL_IN | WR_POLL_EDGE, UINT64_MAX);
+	return rc;
+}
+
+int wr_hub_init(struct wr_hub *h, const struct weir_config *config)
+{
+	int rc;
+
+	memset(h, 0, sizeof(*h));
+	h->poller = h->bell = h->call = h->done = -1;
+	rc = wr_config_init(&h->config, config);
+	if (rc < 0)
+		return rc;
+	h->logger.sink = h->config.set.log;
+	h->logger.arg = h->config.set.log_arg;
+	h->logger.level = h->config.set.log_level;
+	h->lane_count = h->config.set.workers + 2;
+	atomic_store(&h->stop_at, WR_NEVER_AT);
+	rc = wr_lock_init(&h->lock);
+	if (rc < 0)
+		goto fail_config;
+	rc = wr_cond_init(&h->changed);
+	if (rc < 0)
+		goto fail_lock;
+	rc = wr_queue_init(&h->fresh, (size_t)h->config.set.queue_length);
+	if (rc < 0)
+		goto fail_cond;
+	rc = wr_queue_init(&h->ready, 0);
+	if (rc < 0)
+		goto fail_fresh;
+	h->lanes = wr_sys_alloc_lines((size_t)h->lane_count *
+				      sizeof(struct wr_lane));
+	rc = h->lanes ? open_descriptors(h) : -ENOMEM;
+	if (rc < 0) {
+		wr_hub_fini(h);
+		return rc;
+	}
+	wr_hub_foreign_lane(h)->is_shared = true;
+	return 0;
+
+fail_fresh:
+	wr_queue_fini(&h->fresh);
+fail_cond:
+	wr_cond_fini(&h->changed);
+fail_lock:
+	wr_lock_fini(&h->lock);
+fail_config:
+	wr_config_fini(&h->config);
+	return rc;
+}
+
+void wr_hub_fini(struct wr_hub *h)
+{
+	if (h->done >= 0)
+		wr_sys_close(h->done);
+	if (h->call >= 0)
+		wr_sys_close(h->call);
+	if (h->bell >= 0)
+		wr_sys_close(h->bell);
+	if (h->poller >= 0)
+		wr_poller_close(h->poller);
+	wr_sys_free(h->lanes);
+	wr_queue_fini(&h->ready);
+	wr_queue_fini(&h->fresh);
+	wr_cond_fini(&h->changed);
+	wr_lock_fini(&h->lock);
+	wr_config_fini(&h->config);
+}
+
+void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < h->lane_count; i++)
+		wr_lane_add(ret, &h->lanes[i]);
+}
+
+void wr_context_fini(struct wr_context *ctx)
+{
+	wr_sys_free(ctx->spare_chunk);
+	ctx->spare_chunk = NULL;
+	wr_buffer_release(&ctx->spare_in);
+}

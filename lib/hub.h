@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the threads of one server share, as far as connections need to know:
+ * the places where a connection can be, the bells that wake who looks after
+ * it, the phase of life, the counters.
+ */
+#ifndef WR_HUB_H
+#define WR_HUB_H
+
+#include <stdatomic.h>
+
+#include "buffer.h"
+#include "log.h"
+#include "outbox.h"
+#include "queue.h"
+#include "settings.h"
+#include "stats.h"
+
+struct weir_conn;
+struct wr_table;
+
+/* Only ever goes up. */
+enum wr_phase {
+	WR_NEW,	      /* not started */
+	WR_SERVING,
+	WR_DRAINING,  /* a stop was asked for */
+	WR_CUTTING,   /* its deadline has come */
+	WR_DONE	      /* no connection is left, the workers go home */
+};
+
+/* A partial message, or a first one, may take so long to come in a drain. */
+#define WR_DRAIN_QUIET_NS (100 * 1000000LL)
+
+/* What a thread lends to the connection it runs. */
+struct wr_context {
+	struct wr_lane *lane;
+	int64_t now;		     /* read when it last mattered */
+	struct wr_chunk *spare_chunk; /* or NULL */
+	struct wr_buffer spare_in;   /* holds no bytes, and maybe memory */
+	int bell;		     /* wakes it from a wait; -1: none */
+	_Atomic int64_t busy_since;  /* of the running callback; 0: none */
+	_Atomic(struct weir_conn *) running; /* whose it is */
+};
+
+struct wr_hub {
+	struct wr_config config;
+	struct wr_logger logger;
+	struct wr_table *table;
+	int poller; /* where connections are parked and workers sleep */
+	int bell;   /* eventfd in there: one ring wakes one worker */
+	int call;   /* eventfd of the acceptor */
+	int done;   /* eventfd: the acceptor has ended */
+
+	struct wr_queue fresh; /* accepted, no worker has taken them */
+	struct wr_queue ready; /* owned connections that are to be run */
+
+	_Atomic int sleepers;	 /* workers that are about to sleep, or do */
+	_Atomic bool is_waking;	 /* a ring is on its way */
+	_Atomic bool wants_room; /* the acceptor waits for something to end */
+	_Atomic(struct weir_conn *) mail; /* for the acceptor, latest first */
+
+	_Atomic int phase;
+	_Atomic int64_t drain_began_at; /* ns; valid from WR_DRAINING on */
+	_Atomic bool stop_wanted;
+	_Atomic int64_t stop_at; /* ns; deadline of the stop, or never */
+
+	struct wr_lock lock; /* of what follows; no other is taken under it */
+	struct wr_cond changed;
+	bool is_done; /* the acceptor has ended, report is filled in */
+	bool was_cut; /* by the deadline of the stop */
+	struct weir_report report;
+
+	struct wr_lane *lanes;	 /* one a worker, the acceptor's, foreign */
+	int lane_count;
+	struct wr_log_limit handler_limit;
+	_Atomic uint64_t last_id;
+};
+
+static inline int wr_hub_phase(const struct wr_hub *h)
+{
+	return atomic_load(&h->phase);
+}
+
+static inline struct wr_lane *wr_hub_acceptor_lane(struct wr_hub *h)
+{
+	return &h->lanes[h->lane_count - 2];
+}
+
+/* For threads of the program. */
+static inline struct wr_lane *wr_hub_foreign_lane(struct wr_hub *h)
+{
+	return &h->lanes[h->lane_count - 1];
+}
+
+/* Everything but the table and the descriptors' use.  0 or -errno. */
+int wr_hub_init(struct wr_hub *h, const struct weir_config *config);
+void wr_hub_fini(struct wr_hub *h);
+
+/* The sum of all lanes; what is not in a lane stays 0. */
+void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret);
+
+/* There is work a sleeping worker could take. */
+void wr_hub_ring(struct wr_hub *h);
+
+/* A connection ended, or left the queue: the acceptor may be waiting for it. */
+void wr_hub_made_room(struct wr_hub *h);
+
+void wr_context_fini(struct wr_context *ctx);
+
+#endif

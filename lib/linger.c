@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections whose output is shut down and whose peer has not finished yet:
+ * what it still sends is thrown away, so that no reset destroys the reply it
+ * has not read (see conn_close.c).  That ends with the peer's end, with its
+ * silence once it has taken all we sent, or with its time.
+ *
+ * The set is bounded: when it is full the oldest, which had the longest time
+ * to read, is closed for the newest.
+ */
+#include "acceptor.h"
+#include "poller.h"
+#include "sys.h"
+
+#define MOST_LINGERING	4096
+#define QUIET_NS	(2000 * WR_NS_PER_MS)
+#define DRAIN_QUIET_NS	(500 * WR_NS_PER_MS)
+#define CUT_QUIET_NS	(50 * WR_NS_PER_MS)
+#define LONGEST_NS	(30000 * WR_NS_PER_MS)
+#define MOST_BYTES	(UINT64_C(16) << 20)
+#define BYTES_AT_A_TIME ((size_t)64 * 1024)
+
+static bool is_refused(const struct weir_conn *c)
+{
+	return c->outcome >= WR_REFUSED_FULL && c->outcome <= WR_REFUSED_DRAIN;
+}
+
+static void enlist(struct wr_acceptor *a, struct weir_conn *c)
+{
+	c->lingers = true;
+	c->linger_prev = a->latest;
+	c->linger_next = NULL;
+	if (a->latest)
+		a->latest->linger_next = c;
+	else
+		a->oldest = c;
+	a->latest = c;
+	a->lingering++;
+	a->refusing += is_refused(c);
+}
+
+static void delist(struct wr_acceptor *a, struct weir_conn *c)
+{
+	if (c->linger_prev)
+		c->linger_prev->linger_next = c->linger_next;
+	else
+		a->oldest = c->linger_next;
+	if (c->linger_next)
+		c->linger_next->linger_prev = c->linger_prev;
+	else
+		a->latest = c->linger_prev;
+	c->lingers = false;
+	a->lingering--;
+	a->refusing -= is_refused(c);
+}
+
+static int64_t quiet_at(const struct wr_acceptor *a)
+{
+	int64_t quiet = a->is_cutting	? CUT_QUIET_NS :
+			a->is_stopping ? DRAIN_QUIET_NS :
+					 QUIET_NS;
+
+	return a->ctx.now + quiet;
+}
+
+void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
+{
+	uint64_t late = 0;
+	int outcome = c->outcome;
+
+	/* Cut short by a stop with something unread or unsent: say so. */
+	if (a->is_cutting && !is_refused(c) &&
+	    (wr_sys_unsent(c->fd) > 0 ||
+	     (!wr_conn_discard(c, BYTES_AT_A_TIME, &late) && late > 0)))
+		outcome = WR_CUT;
+	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
+	delist(a, c);
+	wr_conn_settle(c, a->ctx.lane, outcome);
+}
+
+void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c)
+{
+	c->ctx = &a->ctx;
+	if (a->lingering >= MOST_LINGERING)
+		wr_linger_end(a, a->oldest);
+	enlist(a, c);
+	c->linger_at = quiet_at(a);
+	c->linger_end_at = a->ctx.now + LONGEST_NS;
+	if (wr_poller_add(a->poller, c->fd, WR_POLL_IN, wr_conn_key(c)) < 0)
+		wr_linger_end(a, c);
+	else
+		wr_visits_expect(a, c);
+}
+
+void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
+{
+	uint64_t late = 0;
+	bool is_done = wr_conn_discard(c, BYTES_AT_A_TIME, &late);
+
+	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
+	c->linger_bytes += late;
+	c->linger_at = quiet_at(a);
+	if (is_done || c->linger_bytes > MOST_BYTES)
+		wr_linger_end(a, c);
+}
+
+void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c)
+{
+	if (a->ctx.now >= c->linger_end_at) {
+		wr_linger_end(a, c);
+		return;
+	}
+	if (a->ctx.now >= c->linger_at) {
+		if (wr_sys_unsent(c->fd) <= 0) {
+			wr_linger_end(a, c);
+			return;
+		}
+		c->linger_at = quiet_at(a); /* it is still reading */
+	}
+	wr_visits_expect(a, c);
+}
+
+void wr_linger_hasten(struct wr_acceptor *a)
+{
+	for (struct weir_conn *c = a->oldest; c; c = c->linger_next) {
+		c->linger_at = wr_min_at(c->linger_at, quiet_at(a));
+		wr_visits_expect(a, c);
+	}
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets.  One thread at a time for each: who opens the server
+ * first, the acceptor afterwards.
+ *
+ * Invariant: a path in the listener is a socket file that we made and have
+ * not unlinked.  While the socket is open the kernel keeps that file's inode,
+ * so (dev, ino) cannot become somebody else's; and nobody who probes before
+ * replacing takes the path away from a socket that listens.  This is why the
+ * path goes before the descriptor.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "sys.h"
+
+/* How long, in rounds and their length, another starter may hold the path. */
+#define LOCK_ROUNDS   200
+#define LOCK_ROUND_MS 10
+
+static int set_flag(int fd, int level, int name, int on)
+{
+	return wr_sys_setsockopt(fd, level, name, &on, sizeof(on));
+}
+
+static int get_int(int fd, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+	int rc = wr_sys_getsockopt(fd, SOL_SOCKET, name, &value, &len);
+
+	return rc < 0 ? rc : value;
+}
+
+/* ------------------------------------------------------------------- TCP */
+
+static int listen_tcp(const struct addrinfo *ai, bool is_dual, int backlog)
+{
+	int fd = wr_sys_socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK,
+			       IPPROTO_TCP);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (rc == 0)
+		rc = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (rc == 0 && ai->ai_family == AF_INET6)
+		rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_dual);
+	if (rc == 0)
+		rc = wr_sys_bind(fd, ai->ai_addr, ai->ai_addrlen);
+	if (rc == 0)
+		rc = wr_sys_listen(fd, backlog);
+	if (rc == 0)
+		return fd;
+	wr_sys_close(fd);
+	return rc;
+}
+
+static bool is_not_here(int rc)
+{
+	return rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT;
+}
+
+/*
+ * The first address this machine has.  Any other failure is final: to take
+ * localhost's second address because the first is in use would hide that two
+ * servers were started.
+ */
+static int listen_family(const char *host, const char *port, int family,
+			 int backlog)
+{
+	const struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_family = family,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *list, *ai;
+	int rc = wr_sys_getaddrinfo(host, port, &hints, &list);
+
+	if (rc < 0)
+		return rc;
+	rc = -EADDRNOTAVAIL;
+	for (ai = list; ai && is_not_here(rc); ai = ai->ai_next)
+		rc = listen_tcp(ai, !host, backlog);
+	freeaddrinfo(list);
+	return rc;
+}
+
+static int open_tcp(struct wr_listener *l, const struct wr_address *addr,
+		    int backlog)
+{
+	int rc;
+
+	if (addr->host[0]) {
+		rc = listen_family(addr->host, addr->port, AF_UNSPEC, backlog);
+	} else {
+		rc = listen_family(NULL, addr->port, AF_INET6, backlog);
+		if (is_not_here(rc))
+			rc = listen_family(NULL, addr->port, AF_INET, backlog);
+	}
+	if (rc < 0)
+		return rc;
+	l->fd = rc;
+	l->is_tcp = true;
+	return 0;
+}
+
+/* ----------------------------------------------------------- Unix sockets */
+
+static const struct sockaddr *un_addr(const struct wr_address *addr)
+{
+	return (const struct sockaddr *)(const void *)&addr->un;
+}
+
+/*
+ * Keep other starters away from the directory of the path: between "nobody
+ * answers here" and our own listen() they would see a stale file as well.
+ * Anybody who may read the directory can hold that lock, so the wait has an
+ * end.
+ * Returns a descriptor to close, or -errno.
+ */
+static int lock_directory(const char *path)
+{
+	char dir[sizeof(((struct wr_listener *)0)->path)];
+	char *slash;
+	int fd, rc, round;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash)
+		slash[slash == dir] = '\0';
+	fd = wr_sys_open(slash ? dir : ".", O_RDONLY | O_DIRECTORY);
+	if (fd < 0)
+		return fd;
+	rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
+	for (round = 0; rc == -EWOULDBLOCK && round < LOCK_ROUNDS; round++) {
+		(void)wr_sys_poll(NULL, 0, LOCK_ROUND_MS);
+		rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
+	}
+	if (rc == 0)
+		return fd;
+	wr_sys_close(fd);
+	return rc == -EWOULDBLOCK ? -EADDRINUSE : rc;
+}
+
+/* 0: somebody answers, or could; -ECONNREFUSED: nobody; or -errno. */
+static int probe(const struct wr_address *addr)
+{
+	int fd = wr_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	rc = wr_sys_connect(fd, un_addr(addr), addr->un_len);
+	wr_sys_close(fd);
+	/* A full backlog, and a socket of another type that is in use. */
+	return rc == -EAGAIN || rc == -EPROTOTYPE ? 0 : rc;
+}
+
+/* Make the path free, if what is there is a socket that nobody uses. */
+static int remove_stale(const struct wr_address *addr)
+{
+	const char *path = addr->un.sun_path;
+	struct stat st;
+	int rc = wr_sys_lstat(path, &st);
+
+	if (rc == 0 && !S_ISSOCK(st.st_mode))
+		return -ENOTSOCK;
+	if (rc == 0)
+		rc = probe(addr);
+	if (rc == -ECONNREFUSED)
+		rc = wr_sys_unlink(path);
+	else if (rc == 0)
+		rc = -EADDRINUSE;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static void unlink_path(struct wr_listener *l)
+{
+	struct stat st;
+
+	if (!l->path[0])
+		return;
+	if (wr_sys_lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
+	    st.st_ino == l->ino)
+		(void)wr_sys_unlink(l->path);
+	l->path[0] = '\0';
+}
+
+/* After bind(): remember the file, then let in who may come. */
+static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)
+{
+	struct stat st;
+	int rc = wr_sys_lstat(path, &st);
+
+	if (rc < 0) {
+		(void)wr_sys_unlink(path);
+		return rc;
+	}
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	snprintf(l->path, sizeof(l->path), "%s", path);
+	return wr_sys_chmod(path, mode);
+}
+
+static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
+		       int backlog, mode_t mode)
+{
+	const char *path = addr->un.sun_path;
+	int rc = wr_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	if (rc < 0)
+		return rc;
+	l->fd = rc;
+	rc = wr_sys_bind(l->fd, un_addr(addr), addr->un_len);
+	if (rc == 0 && path[0])
+		rc = adopt_path(l, path, mode);
+	if (rc == 0)
+		rc = wr_sys_listen(l->fd, backlog);
+	if (rc < 0)
+		wr_listener_close(l);
+	return rc;
+}
+
+static int open_unix(struct wr_listener *l, const struct wr_address *addr,
+		     int backlog, mode_t mode)
+{
+	int dir, rc;
+
+	if (!addr->un.sun_path[0])
+		return listen_unix(l, addr, backlog, mode);
+	dir = lock_directory(addr->un.sun_path);
+	if (dir < 0)
+		return dir;
+	rc = remove_stale(addr);
+	if (rc == 0)
+		rc = listen_unix(l, addr, backlog, mode);
+	wr_sys_close(dir);
+	return rc;
+}
+
+/* ------------------------------------------------------ inherited sockets */
+
+static int add_flag(int fd, int get, int set, int flag)
+{
+	int flags = wr_sys_fcntl(fd, get, 0);
+
+	return flags < 0 ? flags : wr_sys_fcntl(fd, set, flags | flag);
+}
+
+static int take_inherited(struct wr_listener *l, int fd)
+{
+	int is_listening = get_int(fd, SO_ACCEPTCONN);
+	int type = get_int(fd, SO_TYPE);
+	int domain = get_int(fd, SO_DOMAIN);
+	bool is_tcp = domain == AF_INET || domain == AF_INET6;
+	int rc;
+
+	if (is_listening < 0)
+		return is_listening;
+	if (type < 0 || domain < 0)
+		return type < 0 ? type : domain;
+	if (!is_listening || type != SOCK_STREAM)
+		return -ENOTSOCK;
+	rc = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
+	if (rc == 0 && is_tcp)
+		rc = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (rc == 0)
+		rc = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
+	if (rc < 0)
+		return rc;
+	l->fd = fd;
+	l->inherited = true;
+	l->is_tcp = is_tcp;
+	return 0;
+}
+
+/* -------------------------------------------------------------- listener.h */
+
+int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
+		     int backlog, mode_t mode)
+{
+	*l = (struct wr_listener){ .fd = -1 };
+	switch (addr->kind) {
+	case WR_ADDRESS_TCP:
+		return open_tcp(l, addr, backlog);
+	case WR_ADDRESS_UNIX:
+		return open_unix(l, addr, backlog, mode);
+	case WR_ADDRESS_FD:
+		return take_inherited(l, addr->fd);
+	}
+	return -EINVAL;
+}
+
+/*
+ * "The SYN fence".  Closing a listener resets whom the kernel has connected
+ * but nobody has accepted.  So first no new handshake may begin: the filter
+ * sees each segment from its TCP header on and drops those with SYN and
+ * without ACK.  The last step of handshakes under way has no SYN and passes.
+ * Whom we drop asks again a second later and is refused by then.
+ */
+static void drop_syns(int fd)
+{
+	enum { FLAGS_AT = 13, SYN = 0x02, ACK = 0x10 };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = {
+		.len = wr_array_len(code),
+		.filter = code,
+	};
+
+	(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+				sizeof(program));
+}
+
+void wr_listener_fence(struct wr_listener *l)
+{
+	if (l->fd < 0 || l->inherited)
+		return;
+	if (l->is_tcp)
+		drop_syns(l->fd);
+	else
+		unlink_path(l);
+}
+
+void wr_listener_close(struct wr_listener *l)
+{
+	if (l->fd < 0)
+		return;
+	unlink_path(l);
+	wr_sys_close(l->fd);
+	l->fd = -1;
+}
+
+int wr_listener_address(const struct wr_listener *l, char *buf, size_t cap)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_storage room;
+	} addr;
+	socklen_t len = sizeof(addr);
+	int rc = wr_sys_getsockname(l->fd, &addr.any, &len);
+
+	return rc < 0 ? rc : wr_address_format(&addr.any, len, buf, cap);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening socket: how it is made, how it stops without losing anybody,
+ * and how it goes away.  Knows nothing of connections or threads; one thread
+ * at a time uses it.
+ */
+#ifndef WR_LISTENER_H
+#define WR_LISTENER_H
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "address.h"
+
+struct wr_listener {
+	int fd;	       /* -1: closed */
+	bool inherited; /* fd:N: shared with others; only ever closed */
+	bool is_tcp;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+			/* Unix socket to unlink; empty: none */
+	dev_t dev;	/* that file, as we made it */
+	ino_t ino;
+};
+
+/*
+ * Open, bind and listen, non-blocking and close-on-exec.  TCP: SO_REUSEADDR,
+ * never SO_REUSEPORT; TCP_NODELAY is set for the connections to inherit;
+ * ":port" is IPv6 with IPV6_V6ONLY off, or IPv4 where there is no IPv6; a
+ * name that has several addresses: the first that can be bound.
+ * Unix: a stale socket file (nobody answers) is replaced, a live one is
+ * -EADDRINUSE, anything else at the path stays and is -ENOTSOCK; the mode is
+ * set between bind and listen, so before anybody can connect; starters of
+ * several processes are kept apart by flock(2) on the directory.
+ * fd:N: must be a listening stream socket, else -ENOTSOCK (-EBADF if it is
+ * no descriptor); it is made non-blocking and close-on-exec, and not closed
+ * on failure.
+ *
+ * Returns 0, or -errno with nothing left behind.
+ */
+int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
+		     int backlog, mode_t mode);
+
+/*
+ * Let no new connection begin while those the kernel has completed can still
+ * be accepted: TCP of our own drops new SYNs with a socket filter (see
+ * docs/STOPPING.md), a Unix path is unlinked.  Best effort; nothing is done
+ * to an inherited listener.
+ */
+void wr_listener_fence(struct wr_listener *l);
+
+/* Close; unlinks the path if it is still the file we made.  Idempotent. */
+void wr_listener_close(struct wr_listener *l);
+
+/* The address with the real port, as text.  Length or -errno. */
+int wr_listener_address(const struct wr_listener *l, char *buf, size_t cap);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of lock.h that are not worth inlining.  Any thread.
+ *
+ * Conditions run on the monotonic clock, so that setting the time of day
+ * neither ends a wait nor prolongs one.
+ */
+#include "lock.h"
+
+#include <errno.h>
+
+#include "clock.h"
+#include "sys.h"
+
+int wr_lock_init(struct wr_lock *l)
+{
+	return wr_sys_mutex_init(&l->mutex);
+}
+
+void wr_lock_fini(struct wr_lock *l)
+{
+	int rc = pthread_mutex_destroy(&l->mutex);
+
+	wr_assert(rc == 0);
+}
+
+int wr_cond_init(struct wr_cond *c)
+{
+	return wr_sys_cond_init(&c->cond);
+}
+
+void wr_cond_fini(struct wr_cond *c)
+{
+	int rc = pthread_cond_destroy(&c->cond);
+
+	wr_assert(rc == 0);
+}
+
+void wr_cond_broadcast(struct wr_cond *c)
+{
+	int rc = pthread_cond_broadcast(&c->cond);
+
+	wr_assert(rc == 0);
+}
+
+bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at)
+{
+	struct timespec ts;
+	int rc;
+
+	if (at == WR_NEVER_AT) {
+		rc = pthread_cond_wait(&c->cond, &l->mutex);
+	} else {
+		if (at < 0)
+			at = 0;
+		ts.tv_sec = at / (1000 * WR_NS_PER_MS);
+		ts.tv_nsec = at % (1000 * WR_NS_PER_MS);
+		rc = pthread_cond_timedwait(&c->cond, &l->mutex, &ts);
+	}
+	wr_assert(rc == 0 || rc == ETIMEDOUT);
+	return rc == 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One line per event to the program's sink, from any thread, with no lock
+ * held.  What may repeat has a limit, and what is held back is counted.
+ */
+#ifndef WR_LOG_H
+#define WR_LOG_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+#include "weir.h"
+
+struct wr_logger {
+	weir_log *sink; /* NULL: silent */
+	void *arg;
+	int level;
+	_Atomic uint64_t dropped;
+};
+
+/* So many lines a second of one kind. */
+struct wr_log_limit {
+	_Atomic int64_t second;
+	_Atomic uint32_t count;
+};
+
+void wr_logf(struct wr_logger *log, int level, const char *format, ...)
+	WEIR_PRINTF(3, 4);
+
+/* True if another line of this kind may be written; counts those that not. */
+bool wr_log_allows(struct wr_logger *log, struct wr_log_limit *limit,
+		   uint32_t per_second);
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of chunks.  Invariant: a chunk of bytes in the list is not empty,
+ * a chunk of a file has bytes left; `bytes` is the sum over the former.
+ */
+#include "outbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "sys.h"
+
+static void add_bytes(struct wr_outbox *o, size_t n)
+{
+	atomic_store_explicit(&o->bytes, wr_outbox_bytes(o) + n,
+			      memory_order_relaxed);
+}
+
+static void link_chunk(struct wr_outbox *o, struct wr_chunk *k)
+{
+	k->next = NULL;
+	if (o->tail)
+		o->tail->next = k;
+	else
+		o->head = k;
+	o->tail = k;
+}
+
+static struct wr_chunk *unlink_head(struct wr_outbox *o)
+{
+	struct wr_chunk *k = o->head;
+
+	o->head = k->next;
+	if (o->head == NULL)
+		o->tail = NULL;
+	return k;
+}
+
+/* A chunk of bytes with at least that room. */
+static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
+{
+	struct wr_chunk *k;
+
+	if (spare && *spare && room <= WR_CHUNK_ROOM) {
+		k = *spare;
+		*spare = NULL;
+		return k;
+	}
+	if (spare && room < WR_CHUNK_ROOM)
+		room = WR_CHUNK_ROOM;
+	k = wr_sys_alloc(sizeof(*k) + room);
+	if (k) {
+		k->file = -1;
+		k->cap = room;
+	}
+	return k;
+}
+
+/* Copy to the tail's room and then to *more; both have room enough. */
+static void copy_in(struct wr_chunk *k, struct wr_chunk *more,
+		    const struct iovec *iov, int count, size_t skip)
+{
+	for (int i = 0; i < count; i++) {
+		const char *from = iov[i].iov_base;
+		size_t len = iov[i].iov_len, part = wr_min(skip, len);
+
+		skip -= part;
+		from += part;
+		len -= part;
+		while (len > 0) {
+			if (k == NULL || k->end == k->cap)
+				k = more;
+			part = wr_min(len, k->cap - k->end);
+			memcpy(k->bytes + k->end, from, part);
+			k->end += part;
+			from += part;
+			len -= part;
+		}
+	}
+}
+
+int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
+		     size_t skip, struct wr_chunk **spare)
+{
+	struct wr_chunk *tail = o->tail, *more = NULL;
+	size_t total = 0, room;
+
+	for (int i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	total -= skip;
+	if (total == 0)
+		return 0;
+	if (tail && tail->file >= 0)
+		tail = NULL;
+	room = tail ? tail->cap - tail->end : 0;
+	if (total > room) {
+		more = new_chunk(total - room, spare);
+		if (more == NULL)
+			return -ENOMEM;
+	}
+	copy_in(tail, more, iov, count, skip);
+	if (more)
+		link_chunk(o, more);
+	add_bytes(o, total);
+	return 0;
+}
+
+int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
+			  uint64_t len)
+{
+	struct wr_chunk *k = wr_sys_alloc(sizeof(*k));
+
+	if (k == NULL)
+		return -ENOMEM;
+	k->file = fd;
+	k->offset = offset;
+	k->left = len;
+	link_chunk(o, k);
+	o->has_files = true;
+	return 0;
+}
+
+int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov, int cap)
+{
+	int n = 0;
+
+	for (struct wr_chunk *k = o->head; k && n < cap; k = k->next) {
+		if (k->file >= 0)
+			break;
+		iov[n].iov_base = k->bytes + k->start;
+		iov[n].iov_len = k->end - k->start;
+		n++;
+	}
+	return n;
+}
+
+static void free_chunk(struct wr_chunk *k, struct wr_chunk **spare)
+{
+	if (k->file >= 0) {
+		wr_sys_close(k->file);
+	} else if (spare && *spare == NULL && k->cap == WR_CHUNK_ROOM) {
+		k->start = k->end = 0;
+		*spare = k;
+		return;
+	}
+	wr_sys_free(k);
+}
+
+void wr_outbox_advance(struct wr_outbox *o, size_t len,
+		       struct wr_chunk **spare)
+{
+	add_bytes(o, -len);
+	while (len > 0) {
+		struct wr_chunk *k = o->head;
+		size_t part = wr_min(len, k->end - k->start);
+
+		k->start += part;
+		len -= part;
+		if (k->start == k->end)
+			free_chunk(unlink_head(o), spare);
+	}
+}
+
+void wr_outbox_drop_file(struct wr_outbox *o)
+{
+	free_chunk(unlink_head(o), NULL);
+	o->has_files = false;
+	for (struct wr_chunk *k = o->head; k; k = k->next)
+		o->has_files |= k->file >= 0;
+}
+
+void wr_outbox_clear(struct wr_outbox *o)
+{
+	while (o->head)
+		free_chunk(unlink_head(o), NULL);
+	o->has_files = false;
+	atomic_store_explicit(&o->bytes, 0, memory_order_relaxed);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Output that the kernel has not taken yet: a list of chunks, each some bytes
+ * or a part of a file.  Knows no sockets and no locks; its owner locks.
+ */
+#ifndef WR_OUTBOX_H
+#define WR_OUTBOX_H
+
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#include "base.h"
+
+/* What a worker keeps ready: gathered output of one callback fits in it. */
+#define WR_CHUNK_ROOM ((size_t)16 * 1024)
+
+struct wr_chunk {
+	struct wr_chunk *next;
+	int file;	     /* descriptor of our own; -1: bytes */
+	uint64_t offset;     /* file: next byte to send */
+	uint64_t left;	     /* file: bytes to send */
+	size_t start, end, cap; /* bytes */
+	char bytes[];
+};
+
+struct wr_outbox {
+	struct wr_chunk *head, *tail;
+	_Atomic size_t bytes; /* in memory; read without the lock as a hint */
+	bool has_files;
+};
+
+static inline bool wr_outbox_is_empty(const struct wr_outbox *o)
+{
+	return o->head == NULL;
+}
+
+static inline size_t wr_outbox_bytes(const struct wr_outbox *o)
+{
+	return atomic_load_explicit(&o->bytes, memory_order_relaxed);
+}
+
+/*
+ * Copy the pieces, from byte skip of them on, to the end.  All or nothing.
+ * *spare (spare may be NULL) is used up before memory is asked for.
+ * 0 or -ENOMEM.
+ */
+int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
+		     size_t skip, struct wr_chunk **spare);
+
+/* Takes the descriptor over.  0 or -ENOMEM: then it is still the caller's. */
+int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
+			  uint64_t len);
+
+/* The bytes at the front as at most cap pieces; stops before a file. */
+int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov, int cap);
+
+/* The first len bytes are sent; a chunk of WR_CHUNK_ROOM goes to *spare. */
+void wr_outbox_advance(struct wr_outbox *o, size_t len,
+		       struct wr_chunk **spare);
+
+/* The file at the front is sent or given up. */
+void wr_outbox_drop_file(struct wr_outbox *o);
+
+void wr_outbox_clear(struct wr_outbox *o);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Linux back end of the poller.  Any number of threads may wait on one
+ * poller at a time; the kernel wakes one of them for each change.
+ */
+#include "poller.h"
+
+#include "sys.h"
+
+static uint32_t to_epoll(unsigned interest)
+{
+	uint32_t events = 0;
+
+	if (interest & WR_POLL_IN)
+		events |= EPOLLIN | EPOLLRDHUP | EPOLLPRI;
+	if (interest & WR_POLL_OUT)
+		events |= EPOLLOUT;
+	if (interest & WR_POLL_EDGE)
+		events |= (uint32_t)EPOLLET;
+	return events;
+}
+
+static unsigned from_epoll(uint32_t events)
+{
+	unsigned what = 0;
+
+	if (events & EPOLLIN)
+		what |= WR_POLL_IN;
+	if (events & EPOLLOUT)
+		what |= WR_POLL_OUT;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+		what |= WR_POLL_HUP;
+	return what;
+}
+
+int wr_poller_open(void)
+{
+	return wr_sys_epoll_create();
+}
+
+void wr_poller_close(int poller)
+{
+	wr_sys_close(poller);
+}
+
+int wr_poller_add(int poller, int fd, unsigned interest, uint64_t key)
+{
+	struct epoll_event ev = { .events = to_epoll(interest),
+				  .data.u64 = key };
+
+	return wr_sys_epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev);
+}
+
+int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key)
+{
+	struct epoll_event ev = { .events = to_epoll(interest),
+				  .data.u64 = key };
+
+	return wr_sys_epoll_ctl(poller, EPOLL_CTL_MOD, fd, &ev);
+}
+
+void wr_poller_remove(int poller, int fd)
+{
+	struct epoll_event ev = { 0 };
+
+	/* Only a descriptor that is not there can fail: nothing to do. */
+	(void)wr_sys_epoll_ctl(poller, EPOLL_CTL_DEL, fd, &ev);
+}
+
+int wr_poller_wait(int poller, struct wr_event *ev, int timeout_ms)
+{
+	struct epoll_event got[WR_POLL_BATCH];
+	int n = wr_sys_epoll_wait(poller, got, WR_POLL_BATCH, timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		ev[i].key = got[i].data.u64;
+		ev[i].what = from_epoll(got[i].events);
+	}
+	return n < 0 ? 0 : n;
+}

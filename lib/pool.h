@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fixed pool of workers.
+ */
+#ifndef WR_POOL_H
+#define WR_POOL_H
+
+#include <pthread.h>
+
+#include "batch.h"
+#include "hub.h"
+
+struct wr_worker {
+	struct wr_context ctx;
+	struct wr_batch batch;
+	struct wr_pool *pool;
+	int index;
+	pthread_t thread;
+	bool was_started;
+	bool has_exited;  /* l (hub.lock) */
+	bool was_joined;  /* l */
+};
+
+struct wr_pool {
+	struct wr_hub *hub;
+	struct wr_worker *workers;
+	int count;
+	/* Called by each worker as its very last act. */
+	void (*on_exit)(void *arg);
+	void *exit_arg;
+};
+
+/* Memory and bells, no threads yet.  0 or -errno. */
+int wr_pool_init(struct wr_pool *p, struct wr_hub *h);
+void wr_pool_fini(struct wr_pool *p);
+
+/* All threads or none.  0 or -errno. */
+int wr_pool_start(struct wr_pool *p);
+
+/* Interrupt whoever waits inside a session, so that it looks around. */
+void wr_pool_ring_waits(struct wr_pool *p);
+
+/* WR_DONE is set: wake all, so that they end. */
+void wr_pool_dismiss(struct wr_pool *p);
+
+/*
+ * Join those that have ended; wait for the others until at.  The number that
+ * did not end.
+ */
+int wr_pool_join(struct wr_pool *p, int64_t at);
+
+/* Give up on threads that did not end: they free their stacks themselves. */
+void wr_pool_abandon(struct wr_pool *p);
+
+/* The calling thread is one of the pool. */
+bool wr_pool_is_inside(const struct wr_pool *p);
+
+/* Workers in a callback now, and for how long the longest has been. */
+int wr_pool_busy(const struct wr_pool *p, int64_t now, int64_t *longest_ns);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public calls that make, start, stop and free a server.
+ *
+ * A server is freed with its last reference.  The program has one; so has
+ * each worker while it runs, because a callback that does not return keeps
+ * its worker, and what that stands on, beyond weir_server_free().
+ */
+#include "server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "conn_table.h"
+#include "sys.h"
+
+/* A worker that was told to go home and is not in a callback goes quickly. */
+#define GOING_HOME_NS (1000 * WR_NS_PER_MS)
+#define STUCK_NS      (20 * WR_NS_PER_MS)
+
+/* ------------------------------------------------------------ new and free */
+
+static void unref(void *arg)
+{
+	weir_server *s = arg;
+
+	if (atomic_fetch_sub(&s->refs, 1) != 1)
+		return;
+	wr_acceptor_fini(&s->acceptor);
+	wr_pool_fini(&s->pool);
+	wr_table_unref(s->hub.table);
+	wr_hub_fini(&s->hub);
+	wr_sys_free(s);
+}
+
+int weir_server_new(weir_server **ret, const struct weir_config *config)
+{
+	weir_server *s;
+	int rc;
+
+	if (ret == NULL)
+		return -EINVAL;
+	s = wr_sys_alloc_lines(sizeof(*s));
+	if (s == NULL)
+		return -ENOMEM;
+	atomic_store(&s->refs, 1);
+	rc = wr_hub_init(&s->hub, config);
+	if (rc < 0)
+		goto fail_memory;
+	rc = wr_table_new(&s->hub.table, &s->hub,
+			  (size_t)s->hub.config.set.max_connections);
+	if (rc < 0)
+		goto fail_hub;
+	rc = wr_pool_init(&s->pool, &s->hub);
+	if (rc < 0)
+		goto fail_table;
+	s->pool.on_exit = unref;
+	s->pool.exit_arg = s;
+	rc = wr_acceptor_init(&s->acceptor, &s->hub, &s->pool);
+	if (rc < 0)
+		goto fail_pool;
+	*ret = s;
+	return 0;
+
+fail_pool:
+	wr_pool_fini(&s->pool);
+fail_table:
+	wr_table_unref(s->hub.table);
+fail_hub:
+	wr_hub_fini(&s->hub);
+fail_memory:
+	wr_sys_free(s);
+	return rc;
+}
+
+void weir_server_free(weir_server *s)
+{
+	if (s == NULL)
+		return;
+	if (wr_hub_phase(&s->hub) != WR_NEW) {
+		(void)weir_server_stop(s, 0);
+		if (weir_server_join(s, NULL) == -EBUSY)
+			wr_pool_abandon(&s->pool);
+	}
+	unref(s);
+}
+
+/* ------------------------------------------------------------------- listen */
+
+int weir_server_listen(weir_server *s, const char *where,
+		       const struct weir_service *service)
+{
+	struct wr_address addr;
+	struct wr_door *door;
+	int rc;
+
+	if (s == NULL || where == NULL)
+		return -EINVAL;
+	if (atomic_load(&s->hub.stop_wanted))
+		return -ESHUTDOWN;
+	if (wr_hub_phase(&s->hub) != WR_NEW)
+		return -EBUSY;
+	rc = wr_address_parse(&addr, where);
+	if (rc < 0)
+		return rc;
+	door = wr_sys_alloc(sizeof(*door));
+	if (door == NULL)
+		return -ENOMEM;
+	rc = wr_service_init(&door->service, service);
+	if (rc == 0)
+		rc = wr_listener_open(&door->listener, &addr,
+				      door->service.set.backlog,
+				      (mode_t)door->service.set.mode);
+	if (rc < 0) {
+		wr_sys_free(door);
+		return rc;
+	}
+	rc = wr_listener_address(&door->listener, door->where,
+				 sizeof(door->where));
+	if (rc >= 0)
+		rc = wr_acceptor_add_door(&s->acceptor, door);
+	if (rc < 0) {
+		wr_listener_close(&door->listener);
+		wr_sys_free(door);
+	}
+	return rc;
+}
+
+int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
+{
+	size_t len;
+
+	if (s == NULL || id < 0 || id >= s->acceptor.door_count)
+		return -EINVAL;
+	len = strlen(s->acceptor.doors[id]->where);
+	if (len >= cap)
+		return -ENOSPC;
+	memcpy(buf, s->acceptor.doors[id]->where, len + 1);
+	return (int)len;
+}
+
+/* ------------------------------------------------------------ start and stop */
+
+/* No thread runs a connection yet: all of them end at once. */
+static void undo_start(weir_server *s)
+{
+	struct wr_hub *h = &s->hub;
+
+	atomic_store(&h->stop_wanted, true);
+	atomic_store(&h->phase, WR_DONE);
+	wr_pool_dismiss(&s->pool);
+	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
+	wr_accept_close_doors(&s->acceptor);
+	wr_lock(&h->lock);
+	h->is_done = true;
+	wr_unlock(&h->lock);
+}
+
+int weir_server_start(weir_server *s)
+{
+	struct wr_hub *h;
+	int rc = 0, not_new = WR_NEW, i;
+
+	if (s == NULL || s->acceptor.door_count == 0)
+		return -EINVAL;
+	h = &s->hub;
+	if (!atomic_compare_exchange_strong(&h->phase, &not_new, WR_SERVING))
+		return not_new == WR_DONE ? -ESHUTDOWN : -EBUSY;
+	if (atomic_load(&h->stop_wanted)) {
+		undo_start(s);
+		return -ESHUTDOWN;
+	}
+	atomic_fetch_add(&s->refs, (unsigned)s->pool.count);
+	rc = wr_pool_start(&s->pool);
+	if (rc == 0)
+		rc = wr_acceptor_start(&s->acceptor);
+	if (rc == 0)
+		return 0;
+	undo_start(s);
+	for (i = 0; i < s->pool.count; i++)
+		if (!s->pool.workers[i].was_started)
+			unref(s);
+	return rc;
+}
+
+int weir_server_stop(weir_server *s, int grace_ms)
+{
+	int64_t at, old;
+
+	if (s == NULL || grace_ms < WEIR_NEVER)
+		return -EINVAL;
+	at = wr_deadline_at(wr_now_ns(), grace_ms);
+	old = atomic_load(&s->hub.stop_at);
+	while (at < old && !atomic_compare_exchange_weak(&s->hub.stop_at, &old,
+							 at))
+		;
+	atomic_store(&s->hub.stop_wanted, true);
+	wr_sys_eventfd_ring(s->hub.call);
+	return 0;
+}
+
+int weir_server_drain(weir_server *s)
+{
+	return s ? weir_server_stop(s, s->hub.config.set.drain_ms) : -EINVAL;
+}
+
+static void join_acceptor(weir_server *s)
+{
+	struct wr_acceptor *a = &s->acceptor;
+	bool is_mine;
+
+	wr_lock(&s->hub.lock);
+	is_mine = a->was_started && !a->was_joined;
+	a->was_joined = true;
+	wr_unlock(&s->hub.lock);
+	if (is_mine)
+		(void)pthread_join(a->thread, NULL);
+}
+
+int weir_server_join(weir_server *s, struct weir_report *ret)
+{
+	struct wr_hub *h;
+	bool is_stuck;
+	int left;
+
+	if (s == NULL || wr_hub_phase(&s->hub) == WR_NEW)
+		return -EINVAL;
+	if (wr_pool_is_inside(&s->pool))
+		return -EDEADLK;
+	h = &s->hub;
+	wr_lock(&h->lock);
+	while (!h->is_done)
+		(void)wr_cond_wait_until(&h->changed, &h->lock, WR_NEVER_AT);
+	is_stuck = h->report.stuck > 0;
+	if (ret)
+		*ret = h->report;
+	wr_unlock(&h->lock);
+	join_acceptor(s);
+	left = wr_pool_join(&s->pool, wr_now_ns() + (is_stuck ? STUCK_NS :
+							GOING_HOME_NS));
+	if (left > 0)
+		return -EBUSY;
+	return h->was_cut || is_stuck ? -ECANCELED : 0;
+}
+
+/* -------------------------------------------------------------------- stats */
+
+int weir_server_stats(weir_server *s, struct weir_stats *ret)
+{
+	struct wr_hub *h;
+	int64_t longest_ns;
+
+	if (s == NULL || ret == NULL)
+		return -EINVAL;
+	h = &s->hub;
+	wr_hub_sum(h, ret);
+	ret->ledger.open = atomic_load(&h->table->open);
+	ret->log_dropped = atomic_load(&h->logger.dropped);
+	ret->workers = (uint64_t)s->pool.count;
+	ret->busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
+	ret->longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);
+	return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir_server_run(): a server for programs that have nothing else to do, and
+ * the signals that end it.
+ *
+ * Signals are taken from a signalfd by the thread that waits here: nothing
+ * runs in a signal handler, and no disposition is touched.  The mask is put
+ * back at the end, after those that arrived late have been taken: they were
+ * meant for a server that has stopped already.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#include "server.h"
+#include "sys.h"
+
+struct watch {
+	int fd; /* signalfd; -1: no signals are wanted */
+	sigset_t before;
+};
+
+static int watch_begin(struct watch *w, unsigned flags)
+{
+	sigset_t set;
+	int rc;
+
+	w->fd = -1;
+	if (!(flags & WEIR_SIGNALS))
+		return 0;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	rc = wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
+	if (rc < 0)
+		return rc;
+	w->fd = wr_sys_signalfd(&set);
+	if (w->fd < 0)
+		(void)wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+	return w->fd < 0 ? w->fd : 0;
+}
+
+/* The number of signals that have come. */
+static int watch_take(struct watch *w)
+{
+	struct signalfd_siginfo info;
+	int n = 0;
+
+	while (wr_sys_read(w->fd, &info, sizeof(info)) > 0)
+		n++;
+	return n;
+}
+
+static void watch_end(struct watch *w)
+{
+	if (w->fd < 0)
+		return;
+	(void)watch_take(w);
+	(void)wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+	wr_sys_close(w->fd);
+}
+
+static void wait_for_end(weir_server *s, struct watch *w)
+{
+	struct pollfd fds[2] = {
+		{ .fd = s->hub.done, .events = POLLIN },
+		{ .fd = w->fd, .events = POLLIN },
+	};
+	int signals = 0;
+
+	for (;;) {
+		fds[0].revents = fds[1].revents = 0;
+		(void)wr_sys_poll(fds, w->fd >= 0 ? 2 : 1, -1);
+		if (fds[0].revents)
+			return;
+		if (!fds[1].revents)
+			continue;
+		/* The same signal twice while nobody looked is one. */
+		signals += watch_take(w);
+		if (signals == 1)
+			(void)weir_server_drain(s);
+		else if (signals > 1)
+			(void)weir_server_stop(s, 0);
+	}
+}
+
+int weir_server_run(weir_server *s, unsigned flags)
+{
+	struct watch w;
+	int rc;
+
+	if (s == NULL || (flags & ~(unsigned)WEIR_SIGNALS))
+		return -EINVAL;
+	if (wr_pool_is_inside(&s->pool))
+		return -EDEADLK;
+	rc = watch_begin(&w, flags);
+	if (rc < 0)
+		return rc;
+	rc = weir_server_start(s);
+	if (rc == 0) {
+		wait_for_end(s, &w);
+		rc = weir_server_join(s, NULL);
+	} else if (rc == -ESHUTDOWN) {
+		rc = 0; /* a stop came first: nothing was to be done */
+	}
+	watch_end(&w);
+	return rc;
+}

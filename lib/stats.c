@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Summing the lanes into what weir_server_stats() shows.  Gauges are kept as
+ * entries minus departures, which may be below zero in one lane and are right
+ * in the sum, modulo 2^64.
+ */
+#include "stats.h"
+
+static uint64_t value(const wr_counter *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+void wr_count_duration(struct wr_lane *lane, wr_counter *histogram, int64_t ns)
+{
+	uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+	int bucket = us ? 64 - __builtin_clzll(us) : 0;
+
+	if (bucket >= WEIR_BUCKETS)
+		bucket = WEIR_BUCKETS - 1;
+	wr_count(lane, &histogram[bucket], 1);
+}
+
+void wr_lane_add(struct weir_stats *ret, const struct wr_lane *lane)
+{
+	struct weir_ledger *l = &ret->ledger;
+
+	l->accepted += value(&lane->accepted);
+	l->completed += value(&lane->outcome[WR_COMPLETED]);
+	l->failed += value(&lane->outcome[WR_FAILED]);
+	l->timed_out += value(&lane->outcome[WR_TIMED_OUT]);
+	l->refused_full += value(&lane->outcome[WR_REFUSED_FULL]);
+	l->refused_age += value(&lane->outcome[WR_REFUSED_AGE]);
+	l->refused_limit += value(&lane->outcome[WR_REFUSED_LIMIT]);
+	l->refused_drain += value(&lane->outcome[WR_REFUSED_DRAIN]);
+	l->cut += value(&lane->outcome[WR_CUT]);
+	ret->bytes_in += value(&lane->bytes_in);
+	ret->bytes_out += value(&lane->bytes_out);
+	ret->callbacks += value(&lane->callbacks);
+	ret->dead_on_arrival += value(&lane->dead_on_arrival);
+	ret->accept_errors += value(&lane->accept_errors);
+	ret->shortages += value(&lane->shortages);
+	ret->late_bytes += value(&lane->late_bytes);
+	ret->parked += value(&lane->parked);
+	ret->queued += value(&lane->queued);
+	ret->lingering += value(&lane->lingering);
+	for (int i = 0; i < WEIR_BUCKETS; i++) {
+		ret->queue_wait[i] += value(&lane->queue_wait[i]);
+		ret->callback_time[i] += value(&lane->callback_time[i]);
+	}
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose turn a connection is: one atomic word that decides which thread runs
+ * it, and keeps what was reported about it meanwhile.
+ *
+ *	bits 63..32  generation of the slot; a report for another one is stale
+ *	bit  31      WR_BUSY: somebody owns the connection
+ *	bits 7..0    reports nobody has acted on yet
+ *
+ * "One runs, none is lost": whoever sets WR_BUSY on a word that had it clear
+ * owns the connection.  The owner gives it up only by replacing exactly
+ * "busy, no reports" with "free"; a report that comes earlier makes that fail
+ * and the owner goes on, one that comes later finds the word free and makes
+ * its reporter the owner.  So exactly one thread runs a connection at a time,
+ * and after each report somebody looks at the connection once more.
+ *
+ * Raising and taking are sequentially consistent, because a worker that waits
+ * inside a session says so in another word (see "why no bell is lost" in
+ * conn_wait.c); giving up is release, which the next raise acquires, so that
+ * a new owner sees all that the last one wrote.  This is also what makes the
+ * hand-over through epoll correct by the C memory model, which knows nothing
+ * of epoll.
+ */
+#ifndef WR_TURN_H
+#define WR_TURN_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+
+enum {
+	WR_IN = 1 << 0,	    /* input has come */
+	WR_OUT = 1 << 1,    /* the kernel takes output again, or there is some */
+	WR_HUP = 1 << 2,    /* end of input, error or urgent data */
+	WR_WAKE = 1 << 3,   /* weir_conn_wake() */
+	WR_CLOSE = 1 << 4,  /* weir_conn_close() */
+	WR_CANCEL = 1 << 5, /* weir_conn_cancel(), or the stop's deadline */
+	WR_DRAIN = 1 << 6,  /* the server stops */
+	WR_DUE = 1 << 7,    /* a deadline may have passed */
+	WR_REPORTS = 0xff
+};
+
+#define WR_BUSY (UINT64_C(1) << 31)
+
+/* Generations stay below this, so that a key's highest bit is free. */
+#define WR_GENERATIONS (UINT32_C(1) << 31)
+
+typedef _Atomic uint64_t wr_turn;
+
+static inline uint32_t wr_turn_generation(const wr_turn *t)
+{
+	return (uint32_t)(atomic_load_explicit(t, memory_order_relaxed) >> 32);
+}
+
+/* A new owner of the slot begins; the word was busy (free slots are). */
+static inline void wr_turn_begin(wr_turn *t, uint32_t generation)
+{
+	atomic_store_explicit(t, (uint64_t)generation << 32 | WR_BUSY,
+			      memory_order_release);
+}
+
+/* Report something; true: the caller owns the connection now. */
+static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
+				 uint32_t reports)
+{
+	uint64_t old = atomic_load_explicit(t, memory_order_relaxed);
+
+	do {
+		if ((uint32_t)(old >> 32) != generation)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		t, &old, old | reports | WR_BUSY, memory_order_seq_cst,
+		memory_order_relaxed));
+	return (old & WR_BUSY) == 0;
+}
+
+/* Owner: take the reports made so far. */
+static inline uint32_t wr_turn_take(wr_turn *t)
+{
+	return (uint32_t)atomic_fetch_and_explicit(t, ~(uint64_t)WR_REPORTS,
+						   memory_order_seq_cst) &
+	       WR_REPORTS;
+}
+
+/* Owner: the reports made so far, left where they are. */
+static inline uint32_t wr_turn_peek(const wr_turn *t)
+{
+	return (uint32_t)atomic_load_explicit(t, memory_order_acquire) &
+	       WR_REPORTS;
+}
+
+/* Owner: give the connection up; false: a report came, it is still yours. */
+static inline bool wr_turn_yield(wr_turn *t)
+{
+	uint64_t free_word =
+		(uint64_t)wr_turn_generation(t) << 32;
+	uint64_t busy_word = free_word | WR_BUSY;
+
+	return atomic_compare_exchange_strong_explicit(
+		t, &busy_word, free_word, memory_order_release,
+		memory_order_relaxed);
+}
+
+#endif

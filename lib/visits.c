@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deadlines without a timer call on the path of a message.
+ *
+ * The owner of a connection writes down when it is due.  The acceptor visits
+ * the connection at the time it read there last: if that has moved away it
+ * comes again later, if it has come it reports WR_DUE, and whoever owns the
+ * connection then decides.  Only a deadline that moves to before the next
+ * visit costs a word to the acceptor (wr_conn_set_due).
+ *
+ * The timer belongs to the slot: a slot that is free when it is visited is
+ * forgotten, one that was taken again meanwhile is just another visit.
+ */
+#include "acceptor.h"
+#include "conn_table.h"
+
+/* An owner that is busy for long is not reminded more often than this. */
+#define REMIND_NS (100 * WR_NS_PER_MS)
+
+int wr_visits_reserve(struct wr_acceptor *a)
+{
+	return wr_timers_reserve(&a->timers, wr_table_slots(a->hub->table));
+}
+
+static void visit_by(struct wr_acceptor *a, struct weir_conn *c, int64_t at)
+{
+	if (at == WR_NEVER_AT)
+		return;
+	if (!wr_timer_is_armed(&c->timer) || at < c->timer.at)
+		wr_timers_arm(&a->timers, &c->timer, at);
+}
+
+void wr_visits_expect(struct wr_acceptor *a, struct weir_conn *c)
+{
+	int64_t due_at = atomic_load(&c->due_at), visit_at;
+
+	if (c->lingers) {
+		visit_by(a, c, wr_min_at(c->linger_at, c->linger_end_at));
+		return;
+	}
+	do {
+		if (due_at == INT64_MIN)
+			return; /* settled meanwhile */
+		visit_by(a, c, due_at);
+		visit_at = wr_timer_is_armed(&c->timer) ? c->timer.at :
+							  WR_NEVER_AT;
+		atomic_store(&c->visit_at, visit_at);
+		due_at = atomic_load(&c->due_at); /* see wr_conn_set_due() */
+	} while (due_at < visit_at);
+}
+
+static void visit(struct wr_acceptor *a, struct weir_conn *c)
+{
+	int64_t due_at = atomic_load(&c->due_at);
+
+	if (c->lingers) {
+		wr_linger_visit(a, c);
+		return;
+	}
+	if (due_at != INT64_MIN && due_at <= a->ctx.now) {
+		wr_conn_report(c, a->ctx.lane, wr_turn_generation(&c->turn),
+			       WR_DUE);
+		visit_by(a, c, a->ctx.now + REMIND_NS);
+		atomic_store(&c->visit_at, c->timer.at);
+		return;
+	}
+	wr_visits_expect(a, c);
+}
+
+void wr_visits_run(struct wr_acceptor *a)
+{
+	struct wr_timer *t;
+
+	while ((t = wr_timers_pop(&a->timers, a->ctx.now)))
+		visit(a, wr_container_of(t, struct weir_conn, timer));
+}

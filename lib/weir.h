@@ -1,0 +1,594 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir: concurrent TCP servers on a fixed pool of threads.
+ *
+ * An acceptor thread takes connections from the kernel and puts them on a
+ * bounded queue; a fixed pool of workers takes them from there and runs your
+ * callbacks.  A connection that has nothing to say is parked and costs no
+ * thread.  A stop lets the running work end, loses no reply, ends by its
+ * deadline and reports in numbers that add up.
+ *
+ * The smallest complete server is examples/echo.c.
+ *
+ * Three rules hold for every call:
+ *
+ *   Errors     are values: >= 0 is good, < 0 is -errno.  errno itself means
+ *              nothing.  Out-parameters are written on success only.
+ *   Threads    each call says who may use it.  "handler": only inside a
+ *              callback of that connection (or, for a dialled connection, the
+ *              thread that owns it).  "any": any thread.  "before start":
+ *              any one thread at a time, before weir_server_start().
+ *   Ownership  strings and structures you pass are copied.  A weir_conn
+ *              belongs to the library and is yours during a callback, or as
+ *              long as you hold a reference.
+ *
+ * The library never exits, prints, reads the environment, installs a signal
+ * handler or changes a disposition, and calls you back with no lock held.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_VERSION_MAJOR 0
+#define WEIR_VERSION_MINOR 1
+#define WEIR_VERSION_PATCH 0
+#define WEIR_VERSION	   "0.1.0"
+
+#if defined(__GNUC__)
+#define WEIR_API	  __attribute__((visibility("default")))
+#define WEIR_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#else
+#define WEIR_API
+#define WEIR_PRINTF(f, a)
+#endif
+
+typedef struct weir_server weir_server;
+typedef struct weir_conn weir_conn;
+
+/* For any time in milliseconds: no limit.  0 means the default. */
+#define WEIR_NEVER (-1)
+
+/*
+ * A callback of a service.  It runs on a worker, one call at a time for each
+ * connection, and answers with a verdict:
+ *
+ *   0            flush what was written, then close
+ *   WEIR_AGAIN   call again as soon as there is input; buffered input counts
+ *   -EAGAIN      call again when new input has come; only after one of the
+ *                input calls has said -EAGAIN itself (else it is a bug in the
+ *                program: it is logged and the connection dropped)
+ *   -EPIPE, -ECONNRESET, -ESHUTDOWN
+ *                close without a word
+ *   other < 0    log once, close
+ */
+typedef int weir_handler(weir_conn *c, void *arg);
+
+/* Called once when the connection is over, after its last callback. */
+typedef void weir_closed(weir_conn *c, void *arg);
+
+/* One line, without its newline.  Called from several threads at once. */
+typedef void weir_log(void *arg, int level, const char *line);
+
+/* Called on each worker as its first and last act; index counts from 0. */
+typedef void weir_worker_hook(void *arg, int index);
+
+enum {
+	WEIR_AGAIN = 1 /* verdict, see weir_handler */
+};
+
+/* weir_conn_why(): why the callback runs. */
+enum {
+	WEIR_OPENED = 1, /* the connection is new; no input has been read */
+	WEIR_INPUT = 2,	 /* there is input, or the end of it */
+	WEIR_WAKE = 3,	 /* somebody called weir_conn_wake() */
+	WEIR_DRAIN = 4	 /* the server stops: last chance to say something */
+};
+
+/* Log levels. */
+enum {
+	WEIR_LOG_ERROR = 1,
+	WEIR_LOG_WARNING = 2,
+	WEIR_LOG_INFO = 3,
+	WEIR_LOG_DEBUG = 4
+};
+
+/* weir_config.overload: what to do when the queue or the server is full. */
+enum {
+	WEIR_HOLD = 0,	/* accept nothing: the kernel's backlog holds the rest */
+	WEIR_REFUSE = 1 /* accept, send the refusal text, close politely */
+};
+
+/* weir_config.affinity */
+enum {
+	WEIR_AFFINITY_NONE = 0,
+	WEIR_AFFINITY_SPREAD = 1 /* worker i on the i-th processor allowed */
+};
+
+/* weir_server_run() */
+enum {
+	WEIR_SIGNALS = 1 /* first INT or TERM drains, the second cuts */
+};
+
+/* weir_conn_set_timeout() */
+enum {
+	WEIR_TIMEOUT_FIRST_BYTE = 1,
+	WEIR_TIMEOUT_READ = 2,
+	WEIR_TIMEOUT_WRITE = 3,
+	WEIR_TIMEOUT_IDLE = 4,
+	WEIR_TIMEOUT_LIFETIME = 5
+};
+
+/*
+ * How a server works.  Make it with WEIR_CONFIG(.workers = 4, ...); a field
+ * that is 0 or NULL has its default.  In C++ zero the structure and set size
+ * to its sizeof.
+ */
+struct weir_config {
+	size_t size;	      /* sizeof(struct weir_config) */
+	int workers;	      /* threads that run callbacks; default: processors */
+	int queue_length;     /* connections waiting for a worker; 128 */
+	int queue_age_ms;     /* longest wait there; 10,000; WEIR_NEVER */
+	int max_connections;  /* open at once; 10,000 */
+	int overload;	      /* WEIR_HOLD or WEIR_REFUSE */
+	int affinity;	      /* WEIR_AFFINITY_NONE or _SPREAD */
+	int drain_ms;	      /* grace of a stop; 10,000; WEIR_NEVER */
+	int log_level;	      /* most verbose level wanted; WEIR_LOG_INFO */
+	const char *refusal;  /* sent to who is refused; "busy, try later\n" */
+	size_t stack_size;    /* of a worker, bytes; 256 KiB, at least 64 KiB */
+	weir_log *log;	      /* where lines go; nowhere */
+	void *log_arg;
+	weir_worker_hook *worker_start;
+	weir_worker_hook *worker_exit;
+	void *worker_arg;
+};
+
+/*
+ * What a listener's connections get.  Make it with WEIR_SERVICE(...).
+ * Exactly one of session and readable is set.
+ */
+struct weir_service {
+	size_t size;	       /* sizeof(struct weir_service) */
+	weir_handler *session; /* called once; its reads wait */
+	weir_handler *readable; /* called whenever input has come; never waits */
+	weir_handler *opened;  /* the server speaks first: called on accept */
+	weir_closed *closed;   /* called at the end */
+	void *arg;	       /* passed to each of them */
+	int first_byte_ms;     /* from accept to the first input; 60,000 */
+	int read_ms;	       /* for a whole message, once begun; 30,000 */
+	int write_ms;	       /* without the peer taking a byte; 30,000 */
+	int idle_ms;	       /* between messages; 300,000 */
+	int lifetime_ms;       /* of the connection; WEIR_NEVER */
+	size_t line_max;       /* longest message buffered, bytes; 64 KiB */
+	size_t outbox_max;     /* high-water mark of output, bytes; 256 KiB */
+	int backlog;	       /* of listen(2); 4,096 (the system may lower it) */
+	int mode;	       /* of a Unix socket, as for chmod(2); 0600 */
+};
+
+#define WEIR_CONFIG(...)                                                       \
+	(&(struct weir_config){ .size = sizeof(struct weir_config),            \
+				__VA_ARGS__ })
+#define WEIR_SERVICE(...)                                                      \
+	(&(struct weir_service){ .size = sizeof(struct weir_service),          \
+				 __VA_ARGS__ })
+
+/*
+ * The ledger: accepted = completed + failed + timed_out + refused_full +
+ * refused_age + refused_limit + refused_drain + cut + open, exactly, whenever
+ * the server is at rest.
+ */
+struct weir_ledger {
+	uint64_t accepted;
+	uint64_t completed;	/* served to the end */
+	uint64_t failed;	/* peer gone, handler error, shortage */
+	uint64_t timed_out;	/* one of the service's deadlines */
+	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
+	uint64_t refused_age;	/* waited too long in the queue */
+	uint64_t refused_limit; /* max_connections or descriptors, WEIR_REFUSE */
+	uint64_t refused_drain; /* came too late for a stop */
+	uint64_t cut;		/* ended by a stop's deadline or _cancel */
+	uint64_t open;		/* not over yet */
+};
+
+/* Durations: bucket i counts those below 2^i microseconds (the last: all). */
+#define WEIR_BUCKETS 32
+
+struct weir_stats {
+	struct weir_ledger ledger;
+	uint64_t bytes_in, bytes_out;
+	uint64_t callbacks;	 /* handler calls so far */
+	uint64_t dead_on_arrival; /* of failed: gone before any callback */
+	uint64_t accept_errors;	 /* accept(2) said this connection failed */
+	uint64_t shortages;	 /* accept(2) said no descriptor or memory */
+	uint64_t late_bytes;	 /* came after we had ended a connection */
+	uint64_t log_dropped;	 /* lines held back by the rate limit */
+	uint64_t parked, queued, lingering; /* now */
+	uint64_t workers, busy;		    /* now */
+	uint64_t longest_callback_ms;	    /* of those running now */
+	uint64_t queue_wait[WEIR_BUCKETS];
+	uint64_t callback_time[WEIR_BUCKETS];
+	uint64_t reserved[16];
+};
+
+/* What a stop did. */
+struct weir_report {
+	struct weir_ledger ledger; /* of the server's whole life; open is 0 */
+	uint64_t stuck;		   /* callbacks still running; part of cut */
+	uint64_t late_bytes;
+	uint64_t drain_ms; /* from the request to the end */
+	uint64_t reserved[16];
+};
+
+/* ------------------------------------------------------------- the server */
+
+/*
+ * Make a server that does nothing yet.  config NULL: all defaults.
+ *
+ * Returns 0; -EINVAL (a field out of range, both or neither of what excludes
+ * each other, or a size or set bytes this library does not know); -ENOMEM;
+ * -EMFILE and kin.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_new(weir_server **ret,
+			     const struct weir_config *config);
+
+/*
+ * Add a listener with its own service.  where is "host:port", ":port" (all
+ * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
+ * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.
+ *
+ * Returns the listener's id, from 0; -EINVAL (address or service malformed);
+ * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind);
+ * -ENOTSOCK (fd: not a listening stream socket; unix: the path is something
+ * else); -ENAMETOOLONG; -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
+ * Thread: before start.  Since: 0.1.
+ */
+WEIR_API int weir_server_listen(weir_server *s, const char *where,
+				const struct weir_service *service);
+
+/*
+ * The address of listener id as text that weir_dial() understands, with the
+ * real port.  At most cap bytes with the NUL are written.
+ *
+ * Returns the length of the text; -EINVAL (no such listener); -ENOSPC.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
+
+/*
+ * Start the threads and accept.  All or nothing.
+ *
+ * Returns 0; -EINVAL (no listener); -EBUSY (started); -ESHUTDOWN (stopped);
+ * -EAGAIN, -ENOMEM ... (no threads).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_start(weir_server *s);
+
+/*
+ * Start, then wait for the end.  With WEIR_SIGNALS the calling thread takes
+ * SIGINT and SIGTERM while it waits (they are blocked in it; block them in
+ * your other threads too): the first drains with the configured grace, the
+ * second cuts.  The mask is put back.
+ *
+ * Returns what weir_server_start() or weir_server_join() said; 0 if a stop
+ * came before it.
+ * Thread: any but a callback.  Since: 0.1.
+ */
+WEIR_API int weir_server_run(weir_server *s, unsigned flags);
+
+/*
+ * Ask the server to stop within grace_ms; 0: at once; WEIR_NEVER: as long as
+ * it takes.  Returns at once, weir_server_join() waits.  A second call can
+ * only bring the deadline nearer.  Before the start: there will be none.
+ * May be called from a signal handler and from a callback.
+ *
+ * Returns 0; -EINVAL (grace_ms < -1).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_stop(weir_server *s, int grace_ms);
+
+/* The same with the grace of the configuration. */
+WEIR_API int weir_server_drain(weir_server *s);
+
+/*
+ * Wait until a stop that somebody asked for has ended.  ret, if not NULL,
+ * gets the report.  May be called again.
+ *
+ * Returns 0 (nothing was cut); -ECANCELED (something was); -EBUSY (callbacks
+ * are still running: the log names them); -EINVAL (never started);
+ * -EDEADLK (from a callback of this server).
+ * Thread: any but a callback.  Since: 0.1.
+ */
+WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);
+
+/*
+ * Counters and gauges.  A sum over the workers, not a transaction: exact when
+ * the server is at rest.
+ *
+ * Returns 0.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret);
+
+/*
+ * Free the server; stops it at once first if it still runs.  NULL is fine.
+ * Connections that are still referenced answer -EPIPE from then on; their
+ * memory goes with the last reference.  So does that of stuck callbacks.
+ *
+ * Thread: any but a callback, one at a time.  Since: 0.1.
+ */
+WEIR_API void weir_server_free(weir_server *s);
+
+/* ------------------------------------------------------------------ input */
+/*
+ * Under `readable` and with no input there, each of these answers -EAGAIN:
+ * return it, and the handler is called again, from its top, when more has
+ * come.  Under `session` and on a dialled connection they wait.  All of them
+ * may say:
+ *
+ *   -EAGAIN      no (complete) input yet; `readable` only
+ *   -ETIMEDOUT   a deadline of the service has passed
+ *   -EMSGSIZE    longer than cap or than the service's line_max
+ *   -EBADMSG     the input ended inside a message
+ *   -ESHUTDOWN   the server drains: no more input will be waited for
+ *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
+ *   -EINTR       weir_conn_wake() interrupted the wait of a session
+ *   -ECONNRESET, -EPIPE  the peer is gone
+ *   -EINVAL, -ENOMEM
+ */
+
+/*
+ * What is there, at most cap bytes.
+ *
+ * Returns the count; 0 at the end of input; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
+
+/*
+ * Exactly len bytes.
+ *
+ * Returns len; 0 at the end of input, before the first byte; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len);
+
+/*
+ * A line with its newline, and a NUL after it (cap counts the NUL).  The last
+ * line of the input may come without a newline.
+ *
+ * Returns the length without the NUL; 0 at the end of input; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap);
+
+/*
+ * Up to and including the delimiter of delim_len bytes, as read_line does
+ * (without a NUL).
+ *
+ * Returns the length; 0 at the end of input; -EBADMSG if that comes before
+ * the delimiter; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
+				      const void *delim, size_t delim_len);
+
+/*
+ * What is buffered, once it is at_least bytes (1 to line_max): *data points
+ * to it until the next input call on the connection.
+ *
+ * Returns the count; 0 at the end of input with nothing buffered; -EBADMSG
+ * at the end with less than asked; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_peek(weir_conn *c, const void **data,
+				size_t at_least);
+
+/*
+ * Drop the first len bytes of what weir_conn_peek() showed.
+ *
+ * Returns 0; -EINVAL (more than there is).
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
+
+/* ----------------------------------------------------------------- output */
+/*
+ * Small output of one callback is gathered and leaves in one piece when the
+ * callback returns or waits for input.  Bytes are taken over: buf is yours on
+ * return.  A call waits only while more than outbox_max bytes stay unsent,
+ * and then at most write_ms without progress.  All of them may say:
+ *
+ *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
+ *   -ETIMEDOUT   the peer took nothing for write_ms
+ *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
+ *   -EINVAL, -ENOMEM
+ */
+
+/*
+ * Send len bytes, all of them.
+ *
+ * Returns 0, or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_write(weir_conn *c, const void *buf, size_t len);
+
+/* The same for count pieces (at most 1,024). */
+WEIR_API int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count);
+
+/* The same for formatted text. */
+WEIR_API int weir_conn_printf(weir_conn *c, const char *format, ...)
+	WEIR_PRINTF(2, 3);
+WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
+	WEIR_PRINTF(2, 0);
+
+/*
+ * Send len bytes of the file fd from offset on, after what was written.
+ * Never waits: the library keeps its own descriptor of the file and sends as
+ * the peer takes it.  A file that turns out shorter fails the connection.
+ *
+ * Returns 0; -EBADF, -EMFILE; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
+				uint64_t len);
+
+/*
+ * Send now what was gathered, as far as the peer takes it without a wait.
+ *
+ * Returns 0, or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_flush(weir_conn *c);
+
+/*
+ * Shut down one direction: SHUT_WR after all output has been sent, SHUT_RD
+ * makes further input calls return 0, SHUT_RDWR both.
+ *
+ * Returns 0; -EINVAL; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
+
+/* ------------------------------------------------------------- properties */
+
+/* WEIR_OPENED, _INPUT, _WAKE or _DRAIN.  Thread: handler.  Since: 0.1. */
+WEIR_API int weir_conn_why(const weir_conn *c);
+
+/* Counts from 1 in each server; never used again.  Thread: any. */
+WEIR_API uint64_t weir_conn_id(const weir_conn *c);
+
+/*
+ * Text of the peer's or our address: "1.2.3.4:5", "[::1]:5", "unix:/path",
+ * or "unix:" for a peer without a name.  An IPv4 peer of a dual-stack
+ * listener is written as IPv4.
+ *
+ * Returns the length; -ENOSPC (cap too small); -ENOTCONN.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
+WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
+
+/* The same as getpeername(2) and getsockname(2) give it; 0 or -errno. */
+WEIR_API int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr,
+				 socklen_t *len);
+WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
+				  socklen_t *len);
+
+/*
+ * The descriptor, for calls this library has no counterpart of.  It is
+ * non-blocking and not yours to close.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_fd(const weir_conn *c);
+
+/* setsockopt(2) and getsockopt(2); 0 or -errno.  Thread: handler. */
+WEIR_API int weir_conn_set_option(weir_conn *c, int level, int name,
+				  const void *value, socklen_t len);
+WEIR_API int weir_conn_get_option(weir_conn *c, int level, int name,
+				  void *value, socklen_t *len);
+
+/*
+ * Change one deadline (WEIR_TIMEOUT_...) of this connection; ms > 0, or
+ * WEIR_NEVER.
+ *
+ * Returns 0; -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_set_timeout(weir_conn *c, int which, int ms);
+
+/*
+ * Tie data to the connection.  drop, if not NULL, is called with it once,
+ * after `closed`, or when other data takes its place.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API void weir_conn_set_data(weir_conn *c, void *data,
+				 void (*drop)(void *data));
+WEIR_API void *weir_conn_data(const weir_conn *c);
+
+/* -------------------------------------------------------- from any thread */
+/*
+ * With a reference, taken inside a callback (or by somebody who holds one),
+ * these may be called from any thread, also after the peer or the server has
+ * gone: then they say -EPIPE.
+ */
+
+/* Returns c.  Thread: handler, or any with a reference.  Since: 0.1. */
+WEIR_API weir_conn *weir_conn_ref(weir_conn *c);
+
+/* NULL is fine.  A dialled connection is closed with its last reference. */
+WEIR_API void weir_conn_unref(weir_conn *c);
+
+/*
+ * Send len bytes, or keep them until the peer takes them.  Never waits; the
+ * bytes of one call stay together; each thread's calls keep their order.
+ *
+ * Returns 0; -ENOBUFS (outbox_max would be passed: nothing was taken);
+ * -EPIPE (over); -ENOMEM.
+ * Thread: any, with a reference.  Since: 0.1.
+ */
+WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);
+
+/*
+ * Have the handler called with WEIR_WAKE, after the call that is running if
+ * one is.  Wakes before that call are one.  Interrupts the wait of a session.
+ *
+ * Returns 0; -EPIPE.
+ * Thread: any, with a reference.  Since: 0.1.
+ */
+WEIR_API int weir_conn_wake(weir_conn *c);
+
+/*
+ * Close as the verdict 0 does, after the call that is running if one is.
+ *
+ * Returns 0; -EPIPE (over already).
+ * Thread: any, with a reference.  Since: 0.1.
+ */
+WEIR_API int weir_conn_close(weir_conn *c);
+
+/*
+ * Cut it now: unsent output is lost, waits end with -ECANCELED.
+ *
+ * Returns 0; -EPIPE (over already).
+ * Thread: any, with a reference.  Since: 0.1.
+ */
+WEIR_API int weir_conn_cancel(weir_conn *c);
+
+/* ------------------------------------------------------------ client side */
+
+/*
+ * Connect to where (as for weir_server_listen(), but for "fd:N", which must
+ * be a connected stream socket), trying each address of a name until
+ * timeout_ms is over.  The connection has the input, output and property
+ * calls; its reads wait; it has no deadlines until weir_conn_set_timeout().
+ * It is yours alone, with one reference: weir_conn_unref() flushes, closes
+ * and frees it.  The look-up of a name may outlast the deadline.
+ *
+ * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -ETIMEDOUT;
+ * -ECONNREFUSED and kin: what the last address said.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
+
+/* ------------------------------------------------------------------ texts */
+
+/* What an error of this library means.  Thread: any.  Since: 0.1. */
+WEIR_API const char *weir_strerror(int error);
+
+/* The library's version, to hold against WEIR_VERSION. */
+WEIR_API const char *weir_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
