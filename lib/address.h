@@ -17,8 +17,9 @@ enum wr_address_kind { WR_ADDRESS_TCP, WR_ADDRESS_UNIX, WR_ADDRESS_FD };
 /* What the text says, before any look-up. */
 struct wr_address {
 	enum wr_address_kind kind;
-	char host[256]; /* TCP; empty: all interfaces (listen), loopback (dial) */
-	char port[6];	/* TCP: decimal, 0 to 65535 */
+	/* TCP; an empty host: all interfaces (listen), loopback (dial) */
+	char host[256];
+	char port[6];	       /* decimal, 0 to 65535 */
 	struct sockaddr_un un; /* UNIX */
 	socklen_t un_len;
 	int fd; /* FD */

@@ -13,12 +13,12 @@
 #include "address.h"
 
 struct wr_listener {
-	int fd;	       /* -1: closed */
+	int fd;		/* -1: closed */
 	bool inherited; /* fd:N: shared with others; only ever closed */
 	bool is_tcp;
+	/* Unix socket to unlink; empty: none */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-			/* Unix socket to unlink; empty: none */
-	dev_t dev;	/* that file, as we made it */
+	dev_t dev; /* that file, as we made it */
 	ino_t ino;
 };
 
@@ -26,14 +26,15 @@ struct wr_listener {
  * Open, bind and listen, non-blocking and close-on-exec.  TCP: SO_REUSEADDR,
  * never SO_REUSEPORT; TCP_NODELAY is set for the connections to inherit;
  * ":port" is IPv6 with IPV6_V6ONLY off, or IPv4 where there is no IPv6; a
- * name that has several addresses: the first that can be bound.
+ * name that has several addresses: the first that this machine has (if that
+ * one is in use, the answer is -EADDRINUSE).
  * Unix: a stale socket file (nobody answers) is replaced, a live one is
  * -EADDRINUSE, anything else at the path stays and is -ENOTSOCK; the mode is
  * set between bind and listen, so before anybody can connect; starters of
  * several processes are kept apart by flock(2) on the directory.
  * fd:N: must be a listening stream socket, else -ENOTSOCK (-EBADF if it is
- * no descriptor); it is made non-blocking and close-on-exec, and not closed
- * on failure.
+ * no descriptor); it is made non-blocking and close-on-exec, TCP_NODELAY is
+ * set as above, and it is not closed on failure.
  *
  * Returns 0, or -errno with nothing left behind.
  */

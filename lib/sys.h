@@ -23,6 +23,7 @@
 
 #include "base.h"
 
+/* clang-format off */
 #define WR_SYS_CALLS(X)                                                        \
 	X(alloc) X(socket) X(bind) X(listen) X(accept4) X(connect)             \
 	X(getsockname) X(getpeername) X(setsockopt) X(getsockopt)              \
@@ -39,6 +40,8 @@ enum wr_sys_call {
 #undef WR_SYS_ENUM
 	WR_SYS_CALL_COUNT
 };
+/* clang-format on */
+
 /*
  * 0: go on (with *len bytes, where the call has a length; else len is NULL);
  * < 0: fail with that.  NULL: no faults.  Set it while no server runs.
@@ -67,8 +70,7 @@ int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_setsockopt(int fd, int level, int name, const void *value,
 		      socklen_t len);
-int wr_sys_getsockopt(int fd, int level, int name, void *value,
-		      socklen_t *len);
+int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int wr_sys_shutdown(int fd, int how);
 int wr_sys_unsent(int fd); /* bytes the peer's kernel has not taken */
 void wr_sys_close(int fd);
@@ -84,14 +86,14 @@ int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
 
 int wr_sys_eventfd(void);
-void wr_sys_eventfd_ring(int fd);   /* async-signal-safe, cannot fail */
+void wr_sys_eventfd_ring(int fd); /* async-signal-safe, cannot fail */
 void wr_sys_eventfd_clear(int fd);
 int wr_sys_signalfd(const sigset_t *set);
 ssize_t wr_sys_read(int fd, void *buf, size_t cap);
 int wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 int wr_sys_open(const char *path, int flags);
-int wr_sys_dup(int fd);		    /* close-on-exec */
+int wr_sys_dup(int fd); /* close-on-exec */
 int wr_sys_fcntl(int fd, int cmd, int arg);
 int wr_sys_lstat(const char *path, struct stat *st);
 int wr_sys_unlink(const char *path);
@@ -102,8 +104,8 @@ int wr_sys_flock(int fd, int op);
 int wr_sys_getaddrinfo(const char *host, const char *port,
 		       const struct addrinfo *hints, struct addrinfo **ret);
 
-int wr_sys_thread_create(pthread_t *ret, size_t stack_size,
-			 void *(*fn)(void *), void *arg);
+int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
+			 void *arg);
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);
 int wr_sys_pin_thread(int index); /* to the index-th processor allowed */

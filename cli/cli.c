@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Option tables over getopt_long(3), with our own complaints: getopt's are
+ * two lines in some cases and show the user's bytes raw.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "text.h"
+
+#define OPTIONS_MAX 48
+
+static const char *program_name = "weir";
+
+void cli_start(const char *program)
+{
+	int fd;
+
+	program_name = program;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 0)
+		close(fd);
+}
+
+const char *cli_program(void)
+{
+	return program_name;
+}
+
+void cli_error(const char *format, ...)
+{
+	char raw[1024], line[4096];
+	size_t len;
+	va_list ap;
+	ssize_t rc;
+
+	va_start(ap, format);
+	vsnprintf(raw, sizeof(raw), format, ap);
+	va_end(ap);
+	len = (size_t)snprintf(line, sizeof(line), "%s: ", program_name);
+	len += cli_escape(line + len, sizeof(line) - 1 - len, raw, strlen(raw),
+			  CLI_KEEP_UTF8);
+	line[len++] = '\n';
+	do
+		rc = write(STDERR_FILENO, line, len);
+	while (rc < 0 && errno == EINTR);
+}
+
+/* The table as getopt_long() wants it. */
+static void translate(const struct cli_option *table,
+		      struct option longs[OPTIONS_MAX + 1],
+		      char shorts[2 * OPTIONS_MAX + 2])
+{
+	size_t n = 0;
+
+	*shorts++ = ':';
+	for (; table->name && n < OPTIONS_MAX; table++) {
+		longs[n++] = (struct option){
+			.name = table->name,
+			.has_arg = table->arg ? required_argument : no_argument,
+			.val = table->key,
+		};
+		if (table->key > 255)
+			continue;
+		*shorts++ = (char)table->key;
+		if (table->arg)
+			*shorts++ = ':';
+	}
+	longs[n] = (struct option){ 0 };
+	*shorts = '\0';
+}
+
+static const char *name_of(const struct cli_option *table, int key)
+{
+	for (; table->name; table++)
+		if (table->key == key)
+			return table->name;
+	return NULL;
+}
+
+/*
+ * optopt holds the key of an option that is known, the letter of a short one
+ * that is not, and 0 for a long one that is not; only then is word its own.
+ */
+static void complain(const struct cli_option *table, int rc, const char *word)
+{
+	const char *name = name_of(table, optopt);
+
+	if (rc == ':')
+		cli_error("option '--%s' needs a value; see --help", name);
+	else if (name)
+		cli_error("option '--%s' takes no value; see --help", name);
+	else if (optopt != 0)
+		cli_error("unknown option '-%c'; see --help", optopt);
+	else
+		cli_error("unknown option '%.*s'; see --help",
+			  (int)strcspn(word, "="), word);
+}
+
+int cli_next(const struct cli_option *table, int argc, char **argv)
+{
+	struct option longs[OPTIONS_MAX + 1];
+	char shorts[2 * OPTIONS_MAX + 2];
+	int rc;
+
+	translate(table, longs, shorts);
+	opterr = 0;
+	rc = getopt_long(argc, argv, shorts, longs, NULL);
+	if (rc == -1)
+		return CLI_END;
+	if (rc != '?' && rc != ':')
+		return rc;
+	complain(table, rc, argv[optind - 1]);
+	return CLI_BAD;
+}
+
+/* Help text, its further lines under the first. */
+static void print_help(const char *help, int column, FILE *to)
+{
+	for (; *help; help++) {
+		putc(*help, to);
+		if (*help == '\n')
+			fprintf(to, "%*s", column, "");
+	}
+	putc('\n', to);
+}
+
+void cli_print_options(const struct cli_option *table, FILE *to)
+{
+	enum { COLUMN = 32 };
+
+	for (; table->name; table++) {
+		int used = table->key > 255
+				   ? fprintf(to, "      --%s", table->name)
+				   : fprintf(to, "  -%c, --%s", table->key,
+					     table->name);
+
+		if (table->arg)
+			used += fprintf(to, " %s", table->arg);
+		fprintf(to, "%*s", used < COLUMN - 1 ? COLUMN - used : 2, "");
+		print_help(table->help, COLUMN, to);
+	}
+}
+
+int cli_flush(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return CLI_DONE;
+	cli_error("cannot write to standard output: %s", strerror(errno));
+	return CLI_FAILED;
+}

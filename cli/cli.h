@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the command lines of the programs have in common: an option table that
+ * is the help text as well, and complaints of exactly one line.
+ *
+ * State: the program's name, set once by cli_start() before any thread.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdio.h>
+
+/* Exit status of every program. */
+enum {
+	CLI_DONE = 0,
+	CLI_FAILED = 1, /* the network, the peer, the machine */
+	CLI_USAGE = 2	/* what was asked for cannot be done */
+};
+
+/* A row of an option table; the last has name NULL. */
+struct cli_option {
+	const char *name; /* long form, without dashes */
+	int key;	  /* short form, or above 255 if there is none */
+	const char *arg;  /* what its value is called; NULL: takes none */
+	const char *help; /* newlines continue it */
+};
+
+/* cli_next() */
+enum {
+	CLI_END = -1,
+	CLI_BAD = -2 /* has been complained about */
+};
+
+/*
+ * First thing in main().  A descriptor below 3 that is closed is opened on
+ * /dev/null, or the first socket would become standard output.
+ */
+void cli_start(const char *program);
+
+/* The name given to cli_start(). */
+const char *cli_program(void);
+
+/* One line on standard error: "program: ...", control characters escaped. */
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * The key of the next option, its value in optarg; CLI_END with optind at the
+ * first operand; CLI_BAD.  Operands may come before options.
+ */
+int cli_next(const struct cli_option *table, int argc, char **argv);
+
+/* The lines of --help for a table. */
+void cli_print_options(const struct cli_option *table, FILE *to);
+
+/* Flush standard output: CLI_DONE, or CLI_FAILED when it cannot be written. */
+int cli_flush(void);
+
+#endif

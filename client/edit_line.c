@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libedit, one key at a time.  Its signal handlers stay off: they pass every
+ * signal on to the whole process group.  Signals are editor.c's.
+ */
+#include "edit_line.h"
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#ifdef HAVE_LIBEDIT
+
+#include <histedit.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+#define HISTORY_SIZE 500
+
+static EditLine *el;
+static History *past;
+static const char *prompt_text;
+static char *taken;	/* the line that was given out last */
+static wchar_t *typed;	/* what was on the line when it was hidden */
+static size_t typed_at; /* where the cursor was */
+
+static char *prompt(EditLine *unused)
+{
+	(void)unused;
+	return (char *)(uintptr_t)prompt_text;
+}
+
+/* The editor works on characters: without UTF-8 it would spoil the bytes. */
+static void use_utf8(void)
+{
+	setlocale(LC_CTYPE, "");
+	if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+		setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+bool edit_line_open(const char *text)
+{
+	const char *terminal = getenv("TERM");
+	HistEvent event;
+
+	if (!terminal || !*terminal || strcmp(terminal, "dumb") == 0)
+		return false;
+	use_utf8();
+	prompt_text = text;
+	past = history_init();
+	if (!past)
+		return false;
+	el = el_init("weir-client", stdin, stdout, stderr);
+	if (!el) {
+		history_end(past);
+		return false;
+	}
+	history(past, &event, H_SETSIZE, HISTORY_SIZE);
+	el_set(el, EL_SIGNAL, 0);
+	el_set(el, EL_PROMPT, prompt);
+	el_set(el, EL_EDITOR, "emacs");
+	el_set(el, EL_HIST, history, past);
+	el_source(el, NULL);
+	return true;
+}
+
+void edit_line_close(void)
+{
+	el_end(el);
+	history_end(past);
+	free(taken);
+	free(typed);
+}
+
+void edit_line_show(void)
+{
+	size_t len = typed ? wcslen(typed) : 0;
+
+	el_set(el, EL_UNBUFFERED, 1);
+	if (len > 0) {
+		el_winsertstr(el, typed);
+		el_cursor(el, (int)typed_at - (int)len);
+		putchar('\r');
+		el_set(el, EL_REFRESH);
+		fflush(stdout);
+	}
+	free(typed);
+	typed = NULL;
+}
+
+void edit_line_hide(void)
+{
+	const LineInfoW *line = el_wline(el);
+	size_t len = (size_t)(line->lastchar - line->buffer);
+
+	typed = calloc(len + 1, sizeof(*typed));
+	if (typed)
+		wmemcpy(typed, line->buffer, len);
+	typed_at = (size_t)(line->cursor - line->buffer);
+	el_set(el, EL_UNBUFFERED, 0);
+}
+
+enum edit_line_event edit_line_key(const char **line, size_t *len)
+{
+	HistEvent event;
+	int count = 0;
+	const char *text = el_gets(el, &count);
+
+	if (!text || count < 1)
+		return EDIT_LINE_MORE;
+	if (count == 1 && text[0] == '\004')
+		return EDIT_LINE_END;
+	if (text[count - 1] != '\n' && text[count - 1] != '\r')
+		return EDIT_LINE_MORE;
+	free(taken);
+	taken = strndup(text, (size_t)count - 1);
+	el_set(el, EL_UNBUFFERED, 0);
+	if (!taken)
+		return EDIT_LINE_END;
+	if (taken[0])
+		history(past, &event, H_ENTER, taken);
+	*line = taken;
+	*len = strlen(taken);
+	return EDIT_LINE_DONE;
+}
+
+void edit_line_resize(void)
+{
+	el_resize(el);
+}
+
+#else
+
+bool edit_line_open(const char *prompt)
+{
+	(void)prompt;
+	return false;
+}
+
+void edit_line_close(void)
+{
+}
+
+void edit_line_show(void)
+{
+}
+
+void edit_line_hide(void)
+{
+}
+
+enum edit_line_event edit_line_key(const char **line, size_t *len)
+{
+	(void)line;
+	(void)len;
+	return EDIT_LINE_END;
+}
+
+void edit_line_resize(void)
+{
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Standard output without a buffer of its own: what was received has been
+ * shown when the next thing happens.
+ */
+#include "screen.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../cli/text.h"
+
+#define PIECE 1024
+
+void screen_init(struct screen *s)
+{
+	*s = (struct screen){ .is_terminal = isatty(STDOUT_FILENO) };
+}
+
+static void put_raw(struct screen *s, const char *data, size_t len)
+{
+	while (len > 0 && !s->error) {
+		ssize_t n = write(STDOUT_FILENO, data, len);
+
+		if (n < 0 && errno != EINTR)
+			s->error = errno;
+		if (n <= 0)
+			continue;
+		s->is_mid_line = data[n - 1] != '\n';
+		data += n;
+		len -= (size_t)n;
+	}
+}
+
+static void put_escaped(struct screen *s, const char *data, size_t len)
+{
+	char text[4 * PIECE + 1];
+	size_t n = cli_escape(text, sizeof(text), data, len,
+			      CLI_KEEP_UTF8 | CLI_KEEP_LINES);
+
+	put_raw(s, text, n);
+}
+
+void screen_put(struct screen *s, const char *data, size_t len)
+{
+	char piece[PIECE];
+	size_t used, part;
+
+	if (!s->is_terminal) {
+		put_raw(s, data, len);
+		return;
+	}
+	while (len > 0) {
+		memcpy(piece, s->tail, s->tail_len);
+		used = s->tail_len;
+		part = len < PIECE - used ? len : PIECE - used;
+		memcpy(piece + used, data, part);
+		used += part;
+		s->tail_len = cli_utf8_tail(piece, used);
+		used -= s->tail_len;
+		memcpy(s->tail, piece + used, s->tail_len);
+		put_escaped(s, piece, used);
+		data += part;
+		len -= part;
+	}
+}
+
+void screen_end_line(struct screen *s)
+{
+	put_escaped(s, s->tail, s->tail_len);
+	s->tail_len = 0;
+	if (s->is_mid_line)
+		put_raw(s, "\n", 1);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the peer says, on standard output: raw on a pipe; on a terminal with
+ * its control characters as \xHH, because they could do anything there.
+ */
+#ifndef CLIENT_SCREEN_H
+#define CLIENT_SCREEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct screen {
+	bool is_terminal;
+	bool is_mid_line;
+	int error;    /* errno of the first write that failed; 0 */
+	char tail[4]; /* the beginning of a character, its rest yet to come */
+	size_t tail_len;
+};
+
+void screen_init(struct screen *s);
+
+void screen_put(struct screen *s, const char *data, size_t len);
+
+/* What comes next begins a line. */
+void screen_end_line(struct screen *s);
+
+#endif

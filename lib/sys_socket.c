@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls of sys.h about sockets: how they are made, and what goes in and
+ * out.  Any thread; nothing is kept here.
+ */
+#include "sys.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys_fault.h"
+
+/* ---------------------------------------------------------------- sockets */
+
+int wr_sys_socket(int domain, int type, int protocol)
+{
+	int rc = WR_FAULT(socket, NULL);
+
+	if (rc < 0)
+		return rc;
+	return wr_result(socket(domain, type | SOCK_CLOEXEC, protocol));
+}
+
+int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = WR_FAULT(bind, NULL);
+
+	return rc < 0 ? rc : wr_result(bind(fd, addr, len));
+}
+
+int wr_sys_listen(int fd, int backlog)
+{
+	int rc = WR_FAULT(listen, NULL);
+
+	return rc < 0 ? rc : wr_result(listen(fd, backlog));
+}
+
+int wr_sys_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int rc;
+
+	do {
+		rc = WR_FAULT(accept4, NULL);
+		if (rc == 0)
+			rc = wr_result(
+				accept4(fd, addr, len, flags | SOCK_CLOEXEC));
+	} while (rc == -EINTR);
+	return rc;
+}
+
+int wr_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = WR_FAULT(connect, NULL);
+
+	return rc < 0 ? rc : wr_result(connect(fd, addr, len));
+}
+
+int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int rc = WR_FAULT(getsockname, NULL);
+
+	return rc < 0 ? rc : wr_result(getsockname(fd, addr, len));
+}
+
+int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int rc = WR_FAULT(getpeername, NULL);
+
+	return rc < 0 ? rc : wr_result(getpeername(fd, addr, len));
+}
+
+int wr_sys_setsockopt(int fd, int level, int name, const void *value,
+		      socklen_t len)
+{
+	int rc = WR_FAULT(setsockopt, NULL);
+
+	return rc < 0 ? rc : wr_result(setsockopt(fd, level, name, value, len));
+}
+
+int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int rc = WR_FAULT(getsockopt, NULL);
+
+	return rc < 0 ? rc : wr_result(getsockopt(fd, level, name, value, len));
+}
+
+int wr_sys_shutdown(int fd, int how)
+{
+	int rc = WR_FAULT(shutdown, NULL);
+
+	return rc < 0 ? rc : wr_result(shutdown(fd, how));
+}
+
+int wr_sys_unsent(int fd)
+{
+	int bytes = 0, rc = WR_FAULT(ioctl, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = wr_result(ioctl(fd, SIOCOUTQ, &bytes));
+	return rc < 0 ? rc : bytes;
+}
+
+/*
+ * Whatever close() says, the number is free afterwards and may be somebody
+ * else's already: a second try could only close theirs.
+ */
+void wr_sys_close(int fd)
+{
+	(void)close(fd);
+}
+
+/* ------------------------------------------------------ input and output */
+
+bool wr_sys_short_read_is_empty(void)
+{
+#ifdef WR_FAULTS
+	/* A shortened read says nothing about what the socket still holds. */
+	return !wr_sys_fault;
+#else
+	return true;
+#endif
+}
+
+ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
+{
+	ssize_t n;
+
+	do {
+		n = WR_FAULT(recv, &cap);
+		if (n == 0)
+			n = wr_size_result(
+				recv(fd, buf, cap, flags | MSG_DONTWAIT));
+	} while (n == -EINTR);
+	return n;
+}
+
+static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+{
+	struct msghdr msg = {
+		/* sendmsg() does not write there, its type only says so. */
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		.msg_iovlen = count,
+	};
+
+	return wr_size_result(sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+#ifdef WR_FAULTS
+static size_t total_len(const struct iovec *iov, size_t count)
+{
+	size_t total = 0, i;
+
+	for (i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+/* Send at most len bytes. */
+static ssize_t send_first(int fd, const struct iovec *iov, size_t count,
+			  size_t len)
+{
+	struct iovec first[16];
+	size_t n;
+
+	for (n = 0; n < count && n < wr_array_len(first) && len > 0; n++) {
+		first[n].iov_base = iov[n].iov_base;
+		first[n].iov_len = wr_min(iov[n].iov_len, len);
+		len -= first[n].iov_len;
+	}
+	return send_pieces(fd, first, n);
+}
+
+static ssize_t send_faulty(int fd, const struct iovec *iov, size_t count)
+{
+	size_t total = total_len(iov, count), len = total;
+	ssize_t rc = WR_FAULT(sendmsg, &len);
+
+	if (rc < 0)
+		return rc;
+	return len < total ? send_first(fd, iov, count, len)
+			   : send_pieces(fd, iov, count);
+}
+#else
+#define send_faulty send_pieces
+#endif
+
+ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)
+{
+	ssize_t n;
+
+	do {
+		n = send_faulty(fd, iov, (size_t)count);
+	} while (n == -EINTR);
+	return n;
+}
+
+/*
+ * sendfile(2) has no MSG_NOSIGNAL, and a thread of the user's may run here
+ * with SIGPIPE open.  If it was open, none was pending before: the one that
+ * comes with EPIPE is ours to take back.
+ */
+ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len)
+{
+	const struct timespec now = { 0 };
+	sigset_t pipe_only, old;
+	ssize_t n;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
+	do {
+		n = WR_FAULT(sendfile, &len);
+		if (n == 0)
+			n = wr_size_result(sendfile(out, in, offset, len));
+	} while (n == -EINTR);
+	if (!sigismember(&old, SIGPIPE)) {
+		if (n == -EPIPE)
+			(void)sigtimedwait(&pipe_only, NULL, &now);
+		(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	return n;
+}

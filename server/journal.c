@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log on standard error.  Callers are workers and the acceptor, so that
+ * nothing here may wait: see out.c.
+ */
+#include "journal.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../cli/text.h"
+#include "out.h"
+
+static int wanted = WEIR_LOG_INFO;
+static atomic_ulong dropped;
+
+void journal_start(int level)
+{
+	wanted = level;
+}
+
+bool journal_wants(int level)
+{
+	return level <= wanted;
+}
+
+const char *journal_level_name(int level)
+{
+	static const char *const names[] = {
+		[WEIR_LOG_ERROR] = "error",
+		[WEIR_LOG_WARNING] = "warning",
+		[WEIR_LOG_INFO] = "info",
+		[WEIR_LOG_DEBUG] = "debug",
+	};
+
+	if (level < WEIR_LOG_ERROR || level > WEIR_LOG_DEBUG)
+		return NULL;
+	return names[level];
+}
+
+static bool put_line(int level, const char *text)
+{
+	char line[1024];
+	struct timespec now;
+	struct tm utc;
+	size_t len;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	len = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
+	len += (size_t)snprintf(line + len, sizeof(line) - len, ".%03ldZ %s ",
+				now.tv_nsec / 1000000,
+				journal_level_name(level));
+	len += cli_escape(line + len, sizeof(line) - 1 - len, text,
+			  strlen(text), 0);
+	line[len++] = '\n';
+	return out_line(STDERR_FILENO, line, len, 0);
+}
+
+void journal_sink(void *arg, int level, const char *text)
+{
+	unsigned long lost = atomic_load(&dropped);
+	char note[64];
+
+	(void)arg;
+	if (!journal_wants(level) || !journal_level_name(level))
+		return;
+	if (lost > 0) {
+		snprintf(note, sizeof(note), "%lu log lines were dropped",
+			 lost);
+		if (put_line(WEIR_LOG_WARNING, note))
+			atomic_fetch_sub(&dropped, lost);
+	}
+	if (!put_line(level, text))
+		atomic_fetch_add(&dropped, 1);
+}
+
+void journal(int level, const char *format, ...)
+{
+	char text[768];
+	va_list ap;
+
+	if (!journal_wants(level))
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	journal_sink(NULL, level, text);
+}

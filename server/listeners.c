@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SERVICE@ADDRESS: which service, which address, and no address twice.  Two
+ * names of one address are found by the bind.
+ */
+#include "listeners.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../cli/cli.h"
+#include "services.h"
+
+static void complain_about_service(const char *name, int len)
+{
+	const struct service *s;
+	char known[256] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; (s = service_at(i)) && used < sizeof(known); i++)
+		used += (size_t)snprintf(known + used, sizeof(known) - used,
+					 "%s%s", i > 0 ? ", " : "", s->name);
+	cli_error("unknown service '%.*s'; there are: %s", len, name, known);
+}
+
+static bool parse_listener(struct listener *ret, const char *spec)
+{
+	const char *at = strchr(spec, '@');
+	const char *wrong;
+
+	if (!at) {
+		cli_error("'%s' is not SERVICE@ADDRESS, as in %s", spec,
+			  LISTENERS_DEFAULT);
+		return false;
+	}
+	*ret = (struct listener){
+		.spec = spec,
+		.where = at + 1,
+		.service = service_find(spec, (size_t)(at - spec)),
+	};
+	if (!ret->service) {
+		complain_about_service(spec, (int)(at - spec));
+		return false;
+	}
+	wrong = cli_address_parse(&ret->address, ret->where, 0);
+	if (wrong)
+		cli_error("bad address '%s' in '%s': %s", ret->where, spec,
+			  wrong);
+	return !wrong;
+}
+
+/* The last of them may not share its address with an earlier one. */
+static bool check_last(const struct listeners *l)
+{
+	const struct listener *last = &l->all[l->count - 1];
+
+	for (size_t i = 0; i < l->count - 1; i++) {
+		if (!cli_address_same(&l->all[i].address, &last->address))
+			continue;
+		cli_error("the address of '%s' is given twice, first in '%s'; "
+			  "each listener needs its own",
+			  last->spec, l->all[i].spec);
+		return false;
+	}
+	return true;
+}
+
+bool listeners_parse(struct listeners *ret, int count, char **specs)
+{
+	static char preset[] = LISTENERS_DEFAULT;
+	char *presets[] = { preset };
+
+	if (count == 0) {
+		count = 1;
+		specs = presets;
+	}
+	ret->count = 0;
+	ret->all = calloc((size_t)count, sizeof(*ret->all));
+	if (!ret->all) {
+		cli_error("out of memory");
+		return false;
+	}
+	for (int i = 0; i < count; i++) {
+		if (!parse_listener(&ret->all[i], specs[i]))
+			return false;
+		ret->count++;
+		if (!check_last(ret))
+			return false;
+	}
+	return true;
+}
+
+bool listeners_use(const struct listeners *l, unsigned what)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].service->uses & what)
+			return true;
+	return false;
+}
+
+bool listeners_have_unix(const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].address.kind == CLI_UNIX)
+			return true;
+	return false;
+}
+
+void listeners_fini(struct listeners *l)
+{
+	free(l->all);
+	*l = (struct listeners){ 0 };
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir-server: a command line around libweir, and a model of how to embed it.
+ * options -> listeners -> run -> exit status, all on the main thread.
+ *
+ * SIGINT and SIGTERM are blocked before anything else and stay so: one that
+ * comes early waits for weir_server_run(), which drains at once.  Threads of
+ * the library inherit the mask.
+ *
+ * Standard output carries the lines others rely on: pid, listening, ready,
+ * and drained at the end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <weir.h>
+
+#include "../cli/cli.h"
+#include "journal.h"
+#include "options.h"
+#include "out.h"
+#include "pidfile.h"
+#include "services.h"
+
+/* Descriptors besides one per connection: listeners, epoll, files, spare. */
+#define OTHER_DESCRIPTORS 64
+
+static void set_signals(void)
+{
+	sigset_t stop;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &stop, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Every connection needs a descriptor; take what the system allows us. */
+static void raise_descriptor_limit(int connections)
+{
+	rlim_t need = (rlim_t)connections + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+		return;
+	limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < need)
+		journal(WEIR_LOG_WARNING,
+			"%llu descriptors are allowed, %llu are needed for %d "
+			"connections; raise the limit or lower "
+			"--max-connections",
+			(unsigned long long)limit.rlim_cur,
+			(unsigned long long)need, connections);
+}
+
+/* In words, what weir_server_listen() answered. */
+static const char *explain(int rc, enum cli_address_kind kind)
+{
+	switch (rc) {
+	case -EADDRINUSE:
+		return kind == CLI_TCP ? "the port is in use; choose another, "
+					 "or 0 for a free one"
+				       : "somebody listens there already; "
+					 "choose another path";
+	case -EACCES:
+	case -EPERM:
+		return kind == CLI_TCP ? "permission denied; ports below 1024 "
+					 "need privilege, choose a higher "
+					 "one"
+				       : "permission denied";
+	case -EADDRNOTAVAIL:
+		return "this machine does not have that address";
+	case -ENOENT:
+		return kind == CLI_TCP ? "no such host" : "no such folder";
+	case -ENOTSOCK:
+		return kind == CLI_FD ? "not a listening stream socket"
+				      : "exists and is not a socket";
+	case -EBADF:
+		return "no such open descriptor";
+	default:
+		return weir_strerror(rc);
+	}
+}
+
+/* The request may be fine and the machine short of something. */
+static int status_of(int rc)
+{
+	switch (rc) {
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -EMFILE:
+	case -ENFILE:
+		return CLI_FAILED;
+	default:
+		return CLI_USAGE;
+	}
+}
+
+/* Listener ids count from 0 as ours do. */
+static int open_listeners(weir_server *s, const struct options *o)
+{
+	for (size_t i = 0; i < o->listeners.count; i++) {
+		const struct listener *l = &o->listeners.all[i];
+		struct weir_service service = o->limits;
+		int rc;
+
+		l->service->define(&service, o);
+		rc = weir_server_listen(s, l->where, &service);
+		if (rc < 0) {
+			cli_error("cannot listen on '%s': %s", l->spec,
+				  explain(rc, l->address.kind));
+			return status_of(rc);
+		}
+	}
+	return CLI_DONE;
+}
+
+static int write_pid_file(const char *path)
+{
+	int rc = path ? pidfile_write(path) : 0;
+
+	if (rc < 0)
+		cli_error("--pid-file: cannot write '%s': %s", path,
+			  strerror(-rc));
+	return rc < 0 ? CLI_USAGE : CLI_DONE;
+}
+
+static void announce(weir_server *s, const struct options *o)
+{
+	char where[512];
+
+	out_say("pid %ld", (long)getpid());
+	for (size_t i = 0; i < o->listeners.count; i++)
+		if (weir_server_address(s, (int)i, where, sizeof(where)) >= 0)
+			out_say("listening %s@%s",
+				o->listeners.all[i].service->name, where);
+	out_say("ready");
+}
+
+/* rc is what the run said; returns the exit status. */
+static int report(weir_server *s, int rc)
+{
+	struct weir_report r = { 0 };
+	const struct weir_ledger *l = &r.ledger;
+	uint64_t refused;
+
+	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY) {
+		cli_error("cannot start: %s", weir_strerror(rc));
+		return CLI_FAILED;
+	}
+	weir_server_join(s, &r);
+	refused = l->refused_full + l->refused_age + l->refused_limit +
+		  l->refused_drain;
+	out_say("drained accepted=%llu completed=%llu refused=%llu cut=%llu "
+		"failed=%llu timed_out=%llu",
+		(unsigned long long)l->accepted,
+		(unsigned long long)l->completed, (unsigned long long)refused,
+		(unsigned long long)l->cut, (unsigned long long)l->failed,
+		(unsigned long long)l->timed_out);
+	return rc < 0 || l->cut > 0 ? CLI_FAILED : CLI_DONE;
+}
+
+static int serve(weir_server *s, const struct options *o)
+{
+	int status = open_listeners(s, o);
+	int rc;
+
+	if (status == CLI_DONE)
+		status = write_pid_file(o->pid_file);
+	if (status != CLI_DONE)
+		return status;
+	announce(s, o);
+	rc = weir_server_run(s, WEIR_SIGNALS);
+	status = report(s, rc);
+	if (o->pid_file)
+		pidfile_remove(o->pid_file);
+	/* A stuck callback may still use what exit(3) would take away. */
+	if (rc == -EBUSY)
+		_exit(status);
+	return status;
+}
+
+static int make_and_serve(const struct options *o)
+{
+	weir_server *s;
+	int rc, status;
+
+	journal_start(o->config.log_level);
+	raise_descriptor_limit(o->config.max_connections);
+	rc = weir_server_new(&s, &o->config);
+	if (rc < 0) {
+		cli_error("cannot make the server: %s", weir_strerror(rc));
+		return status_of(rc);
+	}
+	status = serve(s, o);
+	weir_server_free(s);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	int status;
+
+	set_signals();
+	cli_start("weir-server");
+	status = options_parse(&options, argc, argv);
+	if (status < 0)
+		status = options.check ? options_print(&options)
+				       : make_and_serve(&options);
+	options_fini(&options);
+	return status;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading the command line.  Whatever is wrong with it gives one line that
+ * names the thing and says what would be right.
+ */
+#include "options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+#include "../cli/text.h"
+#include "journal.h"
+#include "services.h"
+
+#define MAX_WORKERS	1024
+#define MAX_QUEUE	1000000
+#define MAX_CONNECTIONS 10000000
+
+enum {
+	OPT_QUEUE_AGE = 256,
+	OPT_REFUSAL,
+	OPT_READ_TIMEOUT,
+	OPT_WRITE_TIMEOUT,
+	OPT_LIFETIME,
+	OPT_MODE,
+};
+
+static const struct cli_option table[] = {
+	{ "workers", 'w', "N",
+	  "threads that run callbacks\n(default: one per processor)" },
+	{ "queue", 'q', "N",
+	  "connections that may wait for a worker\n(default 128)" },
+	{ "queue-age", OPT_QUEUE_AGE, "DURATION",
+	  "longest wait there (default 10s)" },
+	{ "max-connections", 'm', "N", "open at once (default 10000)" },
+	{ "overload", 'o', "POLICY",
+	  "when the queue or the server is full:\n"
+	  "hold (new clients wait in the kernel;\n"
+	  "default) or refuse" },
+	{ "refusal", OPT_REFUSAL, "TEXT",
+	  "what a refused client reads; implies\n"
+	  "refuse (default \"busy, try later\" and\n"
+	  "a newline)" },
+	{ "drain-timeout", 't', "DURATION",
+	  "longest time for a stop (default 10s)" },
+	{ "idle-timeout", 'i', "DURATION",
+	  "silence of a client, before its first\n"
+	  "message (default 1m) and between\n"
+	  "messages (default 5m)" },
+	{ "read-timeout", OPT_READ_TIMEOUT, "DURATION",
+	  "for a whole message (default 30s)" },
+	{ "write-timeout", OPT_WRITE_TIMEOUT, "DURATION",
+	  "without the client taking a byte\n(default 30s)" },
+	{ "lifetime", OPT_LIFETIME, "DURATION",
+	  "of a connection (default never ends)" },
+	{ "greeting", 'g', "TEXT",
+	  "what a service says first (default\n"
+	  "\"Connect\"; may be empty)" },
+	{ "file", 'f', "PATH", "what a file service sends" },
+	{ "pid-file", 'p', "PATH", "write the process id there while running" },
+	{ "mode", OPT_MODE, "MODE",
+	  "of Unix sockets, in octal (default 0600)" },
+	{ "log-level", 'l', "LEVEL",
+	  "error, warning, info or debug\n(default info)" },
+	{ "check", 'n', NULL, "print what would be done, and exit" },
+	{ "help", 'h', NULL, "print this, and exit" },
+	{ "version", 'V', NULL, "print the version, and exit" },
+	{ .name = NULL },
+};
+
+static int print_help(void)
+{
+	const struct service *s;
+
+	printf("Usage: weir-server [OPTION]... [SERVICE@ADDRESS]...\n"
+	       "Serve TCP clients on a fixed pool of threads.\n\n"
+	       "Services:\n");
+	for (size_t i = 0; (s = service_at(i)) != NULL; i++)
+		printf("  %-8s %s\n", s->name, s->help);
+	printf("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
+	       "unix:@name  fd:N\n"
+	       "Port 0 picks a free one.  Default: %s\n\nOptions:\n",
+	       LISTENERS_DEFAULT);
+	cli_print_options(table, stdout);
+	printf("\nA DURATION is a number with its unit, as in 500ms, 10s, 2m "
+	       "or 1h, or never.\n"
+	       "SIGTERM or SIGINT lets running work end, a second one does "
+	       "not.\n");
+	return cli_flush();
+}
+
+static int print_version(void)
+{
+	printf("weir-server %s\n", weir_version());
+	return cli_flush();
+}
+
+static bool want_number(const char *option, int max, int *ret)
+{
+	if (cli_parse_number(optarg, 1, max, ret))
+		return true;
+	cli_error("--%s: '%s' is not a whole number from 1 to %d", option,
+		  optarg, max);
+	return false;
+}
+
+static bool want_duration(const char *option, int *ret)
+{
+	if (cli_parse_duration(optarg, ret))
+		return true;
+	cli_error("--%s: '%s' is not a duration like 500ms, 10s, 2m, 1h "
+		  "(up to 596h) or never",
+		  option, optarg);
+	return false;
+}
+
+static bool want_mode(struct options *o)
+{
+	size_t len = strlen(optarg);
+	long mode = strtol(optarg, NULL, 8);
+
+	if (len < 1 || len > 4 || strspn(optarg, "01234567") != len ||
+	    mode < 1 || mode > 0777) {
+		cli_error("--mode: '%s' is not an octal mode from 0001 to 0777",
+			  optarg);
+		return false;
+	}
+	o->limits.mode = (int)mode;
+	o->has_mode = true;
+	return true;
+}
+
+static bool want_overload(struct options *o)
+{
+	if (strcmp(optarg, "hold") == 0) {
+		o->config.overload = WEIR_HOLD;
+	} else if (strcmp(optarg, "refuse") == 0) {
+		o->config.overload = WEIR_REFUSE;
+	} else {
+		cli_error("--overload: '%s' is neither hold nor refuse",
+			  optarg);
+		return false;
+	}
+	o->has_overload = true;
+	return true;
+}
+
+static bool want_level(struct options *o)
+{
+	const char *name;
+
+	for (int i = WEIR_LOG_ERROR; (name = journal_level_name(i)); i++) {
+		if (strcmp(optarg, name) != 0)
+			continue;
+		o->config.log_level = i;
+		return true;
+	}
+	cli_error("--log-level: '%s' is not error, warning, info or debug",
+		  optarg);
+	return false;
+}
+
+/* Options whose value is a number or a duration. */
+static bool take_limit(struct options *o, int key)
+{
+	switch (key) {
+	case 'w':
+		return want_number("workers", MAX_WORKERS, &o->config.workers);
+	case 'q':
+		return want_number("queue", MAX_QUEUE, &o->config.queue_length);
+	case 'm':
+		return want_number("max-connections", MAX_CONNECTIONS,
+				   &o->config.max_connections);
+	case 't':
+		return want_duration("drain-timeout", &o->config.drain_ms);
+	case 'i':
+		if (!want_duration("idle-timeout", &o->limits.idle_ms))
+			return false;
+		o->limits.first_byte_ms = o->limits.idle_ms;
+		return true;
+	case OPT_QUEUE_AGE:
+		return want_duration("queue-age", &o->config.queue_age_ms);
+	case OPT_READ_TIMEOUT:
+		return want_duration("read-timeout", &o->limits.read_ms);
+	case OPT_WRITE_TIMEOUT:
+		return want_duration("write-timeout", &o->limits.write_ms);
+	case OPT_LIFETIME:
+		return want_duration("lifetime", &o->limits.lifetime_ms);
+	default:
+		return false;
+	}
+}
+
+static bool take(struct options *o, int key)
+{
+	switch (key) {
+	case 'o':
+		return want_overload(o);
+	case OPT_REFUSAL:
+		o->config.refusal = optarg;
+		return true;
+	case 'g':
+		o->greeting = optarg;
+		o->has_greeting = true;
+		return true;
+	case 'f':
+		o->file = optarg;
+		return true;
+	case 'p':
+		o->pid_file = optarg;
+		return true;
+	case OPT_MODE:
+		return want_mode(o);
+	case 'l':
+		return want_level(o);
+	case 'n':
+		o->check = true;
+		return true;
+	default:
+		return take_limit(o, key);
+	}
+}
+
+static bool check_file(const char *path)
+{
+	/* O_NONBLOCK: a pipe must not make us wait before we can say no. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	bool is_file;
+
+	if (fd < 0) {
+		cli_error("--file: cannot read '%s': %s", path,
+			  strerror(errno));
+		return false;
+	}
+	is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	close(fd);
+	if (!is_file)
+		cli_error("--file: '%s' is not a regular file", path);
+	return is_file;
+}
+
+/* Options that each are fine and together are not. */
+static bool check_together(struct options *o)
+{
+	if (o->file && !check_file(o->file))
+		return false;
+	if (o->file && !listeners_use(&o->listeners, SERVICE_FILE)) {
+		cli_error("--file: no service here uses it");
+		return false;
+	}
+	if (o->has_greeting &&
+	    !listeners_use(&o->listeners, SERVICE_GREETING)) {
+		cli_error("--greeting: no service here uses it");
+		return false;
+	}
+	if (o->has_mode && !listeners_have_unix(&o->listeners)) {
+		cli_error("--mode: no listener here is a Unix socket");
+		return false;
+	}
+	if (o->config.refusal && o->has_overload &&
+	    o->config.overload == WEIR_HOLD) {
+		cli_error("--refusal contradicts --overload hold; say "
+			  "--overload refuse, or leave one out");
+		return false;
+	}
+	if (o->config.refusal)
+		o->config.overload = WEIR_REFUSE;
+	else
+		o->config.refusal = "busy, try later\n";
+	o->greeting_len = strlen(o->greeting);
+	return true;
+}
+
+/* As many as this process may use at once, not as many as there are. */
+static int processors(void)
+{
+	cpu_set_t set;
+	int n;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = CPU_COUNT(&set);
+	else
+		n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	return n < MAX_WORKERS ? n : MAX_WORKERS;
+}
+
+static void set_defaults(struct options *o)
+{
+	*o = (struct options){ .greeting = "Connect" };
+	o->config =
+		*WEIR_CONFIG(.workers = processors(), .queue_length = 128,
+			     .queue_age_ms = 10 * 1000,
+			     .max_connections = 10000, .drain_ms = 10 * 1000,
+			     .log_level = WEIR_LOG_INFO, .log = journal_sink);
+	o->limits =
+		*WEIR_SERVICE(.first_byte_ms = 60 * 1000, .read_ms = 30 * 1000,
+			      .write_ms = 30 * 1000, .idle_ms = 300 * 1000,
+			      .lifetime_ms = WEIR_NEVER, .mode = 0600);
+}
+
+int options_parse(struct options *ret, int argc, char **argv)
+{
+	int key;
+
+	set_defaults(ret);
+	while ((key = cli_next(table, argc, argv)) != CLI_END) {
+		if (key == 'h')
+			return print_help();
+		if (key == 'V')
+			return print_version();
+		if (key == CLI_BAD || !take(ret, key))
+			return CLI_USAGE;
+	}
+	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
+	    !check_together(ret))
+		return CLI_USAGE;
+	return -1;
+}
+
+static void print_duration(const char *name, int ms)
+{
+	char text[CLI_DURATION_TEXT];
+
+	printf("%s %s\n", name, cli_duration_text(ms, text));
+}
+
+static void print_text(const char *name, const char *text)
+{
+	char shown[1024];
+
+	cli_escape(shown, sizeof(shown), text, strlen(text), CLI_KEEP_UTF8);
+	printf("%s \"%s\"\n", name, shown);
+}
+
+int options_print(const struct options *o)
+{
+	const struct weir_config *c = &o->config;
+	const struct weir_service *l = &o->limits;
+
+	printf("workers %d\nqueue %d\n", c->workers, c->queue_length);
+	print_duration("queue-age", c->queue_age_ms);
+	printf("max-connections %d\noverload %s\n", c->max_connections,
+	       c->overload == WEIR_HOLD ? "hold" : "refuse");
+	print_text("refusal", c->refusal);
+	print_duration("drain-timeout", c->drain_ms);
+	print_duration("first-byte-timeout", l->first_byte_ms);
+	print_duration("idle-timeout", l->idle_ms);
+	print_duration("read-timeout", l->read_ms);
+	print_duration("write-timeout", l->write_ms);
+	print_duration("lifetime", l->lifetime_ms);
+	if (listeners_use(&o->listeners, SERVICE_GREETING))
+		print_text("greeting", o->greeting);
+	if (o->file)
+		print_text("file", o->file);
+	if (o->pid_file)
+		print_text("pid-file", o->pid_file);
+	if (listeners_have_unix(&o->listeners))
+		printf("mode %04o\n", (unsigned)l->mode);
+	printf("log-level %s\n", journal_level_name(c->log_level));
+	for (size_t i = 0; i < o->listeners.count; i++)
+		print_text("listen", o->listeners.all[i].spec);
+	return cli_flush();
+}
+
+void options_fini(struct options *o)
+{
+	listeners_fini(&o->listeners);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines to standard output and standard error that never make the server
+ * wait: a reader that has gone or sleeps loses lines, not clients.
+ * Any thread.
+ */
+#ifndef SERVER_OUT_H
+#define SERVER_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Write one line, its newline included, whole or not at all: at once, or as
+ * soon as fd takes it within wait_ms.  len is at most PIPE_BUF.
+ */
+bool out_line(int fd, const char *line, size_t len, int wait_ms);
+
+/* A line of the program's contract, to standard output. */
+void out_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Written beside its place and renamed, so that a reader never sees half a
+ * number.  It is ours as long as our number is in it: while we live, nobody
+ * else has that.
+ */
+#include "pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TEXT_ROOM 24
+
+static size_t our_text(char text[TEXT_ROOM])
+{
+	return (size_t)snprintf(text, TEXT_ROOM, "%ld\n", (long)getpid());
+}
+
+static int fill(int fd)
+{
+	char text[TEXT_ROOM];
+	size_t len = our_text(text);
+	ssize_t n = write(fd, text, len);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < len)
+		return -ENOSPC;
+	return fchmod(fd, 0644) < 0 ? -errno : 0;
+}
+
+int pidfile_write(const char *path)
+{
+	char draft[PATH_MAX];
+	int fd, rc;
+
+	rc = snprintf(draft, sizeof(draft), "%s.XXXXXX", path);
+	if ((size_t)rc >= sizeof(draft))
+		return -ENAMETOOLONG;
+	fd = mkostemp(draft, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = fill(fd);
+	close(fd);
+	if (rc == 0 && rename(draft, path) < 0)
+		rc = -errno;
+	if (rc < 0)
+		unlink(draft);
+	return rc;
+}
+
+void pidfile_remove(const char *path)
+{
+	char ours[TEXT_ROOM], theirs[TEXT_ROOM];
+	size_t len = our_text(ours);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	ssize_t n;
+
+	if (fd < 0)
+		return;
+	n = read(fd, theirs, sizeof(theirs));
+	close(fd);
+	if (n == (ssize_t)len && memcmp(ours, theirs, len) == 0)
+		unlink(path);
+}

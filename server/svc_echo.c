@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The echo service of RFC 862: bytes come back as they came.
+ */
+#include "journal.h"
+#include "services.h"
+
+static int note(weir_conn *c, void *arg)
+{
+	(void)arg;
+	service_note_client(c);
+	return WEIR_AGAIN;
+}
+
+static int echo(weir_conn *c, void *arg)
+{
+	char bytes[16384];
+	ssize_t n = weir_conn_read(c, bytes, sizeof(bytes));
+	int rc;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_write(c, bytes, (size_t)n);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+void svc_echo(struct weir_service *ret, const struct options *o)
+{
+	(void)o;
+	/* A client that is only noted costs a worker before it says a word. */
+	if (journal_wants(WEIR_LOG_INFO))
+		ret->opened = note;
+	ret->readable = echo;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Trouble with accept(2): no descriptor left while clients wait, and clients
+ * that have gone before they were accepted.  The sockets of the clients exist
+ * before descriptors become short, so that only the server lacks them.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define CLIENTS 20
+#define WATCH_MS 500
+
+/* Leaves exactly so many descriptors to whoever asks next. */
+static void leave_descriptors(int count)
+{
+	struct rlimit room;
+	int lowest = 0;
+
+	for (int i = 0; i < count + 1; i++, lowest++)
+		while (fcntl(lowest, F_GETFD) >= 0)
+			lowest++;
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
+	room.rlim_cur = (rlim_t)lowest - 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
+}
+
+static void leave_all_descriptors(void)
+{
+	struct rlimit room;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
+	room.rlim_cur = room.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
+}
+
+static int64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void open_sockets(struct server *s, struct client **c, int count)
+{
+	for (int i = 0; i < count; i++)
+		c[i] = client_new(s->address, 0);
+}
+
+static void client_is_served(struct client *c)
+{
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_half_closes(c);
+	client_expects_eof(c);
+}
+
+/* For a while nothing can be accepted: what does the server do meanwhile? */
+static void expect_calm(struct server *s)
+{
+	int64_t began_at = now_ms(), cpu = cpu_ms();
+	uint64_t shortages = stats(s).shortages;
+	int lines = log_lines(s);
+
+	UNTIL(now_ms() >= began_at + WATCH_MS);
+	ck_assert_int_lt(cpu_ms() - cpu, WATCH_MS / 4);
+	ck_assert_int_le(log_lines(s) - lines, 2);
+	ck_assert_uint_le(stats(s).shortages - shortages, 60);
+}
+
+START_TEST(without_descriptors_clients_wait_until_one_is_free)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[CLIENTS];
+	struct weir_report report;
+
+	open_sockets(s, c, CLIENTS);
+	leave_descriptors(4);
+	for (int i = 0; i < CLIENTS; i++)
+		ck_assert_int_eq(client_connects(c[i], s->address), 0);
+	UNTIL(stats(s).shortages > 0);
+	expect_calm(s);
+	ck_assert_uint_le(stats(s).ledger.accepted, 5);
+	for (int i = 0; i < CLIENTS; i++)
+		client_is_served(c[i]);
+	leave_all_descriptors();
+	ck_assert_int_le(log_lines(s), 20);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, CLIENTS);
+}
+END_TEST
+
+/* Nobody of ours ends: room comes from the rest of the program. */
+START_TEST(a_descriptor_that_others_free_is_found)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c;
+
+	open_sockets(s, &c, 1);
+	leave_descriptors(0);
+	ck_assert_int_eq(client_connects(c, s->address), 0);
+	client_sends(c, "hello\n");
+	UNTIL(stats(s).shortages > 0);
+	leave_descriptors(1);
+	client_expects(c, "hello\n");
+	leave_all_descriptors();
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(without_descriptors_clients_are_refused_if_so_configured)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2,
+					     .overload = WEIR_REFUSE,
+					     .refusal = "no room\n"),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[CLIENTS];
+	struct weir_report report;
+	uint64_t served = 0;
+	char first[16];
+
+	open_sockets(s, c, CLIENTS);
+	leave_descriptors(2);
+	for (int i = 0; i < CLIENTS; i++) {
+		ck_assert_int_eq(client_connects(c[i], s->address), 0);
+		client_sends(c[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	for (int i = 0; i < CLIENTS; i++) {
+		ssize_t n = client_reads(c[i], first, sizeof(first));
+
+		ck_assert_int_gt(n, 0);
+		served += first[0] == 'h';
+		client_half_closes(c[i]);
+		client_reads_to_eof(c[i]);
+	}
+	leave_all_descriptors();
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, served);
+	ck_assert_uint_eq(report.ledger.refused_limit, CLIENTS - served);
+	ck_assert_uint_gt(served, 0);
+}
+END_TEST
+
+START_TEST(a_stop_without_descriptors_serves_those_who_wait)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[CLIENTS];
+	struct weir_report report;
+
+	open_sockets(s, c, CLIENTS);
+	leave_descriptors(3);
+	for (int i = 0; i < CLIENTS; i++) {
+		ck_assert_int_eq(client_connects(c[i], s->address), 0);
+		client_sends(c[i], "hello\n");
+		client_half_closes(c[i]);
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, 60000);
+	for (int i = 0; i < CLIENTS; i++) {
+		client_expects(c[i], "hello\n");
+		client_expects_eof(c[i]);
+	}
+	leave_all_descriptors();
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, CLIENTS);
+}
+END_TEST
+
+static int counts_calls(weir_conn *c, void *arg)
+{
+	atomic_fetch_add((_Atomic int *)arg, 1);
+	return echo_lines(c, NULL);
+}
+
+/* They reset while the limit of connections keeps them in the kernel. */
+START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
+{
+	_Atomic int calls = 0;
+	struct server *s = serve(WEIR_CONFIG(.workers = 2,
+					     .max_connections = 1),
+				 WEIR_SERVICE(.readable = counts_calls,
+					      .arg = &calls));
+	struct client *first = client_opens(s), *c[50];
+	struct weir_report report;
+
+	client_sends(first, "hello\n");
+	client_expects(first, "hello\n");
+	for (int i = 0; i < 50; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+	}
+	for (int i = 0; i < 50; i++)
+		client_resets(c[i]);
+	client_half_closes(first);
+	client_expects_eof(first);
+	client_closes(first);
+	UNTIL(stats(s).ledger.open == 0);
+	client_is_served(client_opens(s));
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 2);
+	ck_assert_uint_eq(report.ledger.failed,
+			  report.ledger.accepted - 2);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"accept", without_descriptors_clients_wait_until_one_is_free,
+		a_descriptor_that_others_free_is_found,
+		without_descriptors_clients_are_refused_if_so_configured,
+		a_stop_without_descriptors_serves_those_who_wait,
+		who_resets_before_it_is_accepted_is_no_trouble);
+}

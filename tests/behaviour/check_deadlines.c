@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deadlines: what each of them covers, that it ends who overstays it and
+ * nobody else, and that those ended are counted as timed out.
+ */
+#include "test.h"
+
+#define SHORT_MS 200
+
+static void ends_timed_out(struct server *s, uint64_t count)
+{
+	struct weir_report report = server_ends(s);
+
+	ck_assert_uint_eq(report.ledger.timed_out, count);
+	ck_assert_uint_eq(report.ledger.timed_out + report.ledger.completed,
+			  report.ledger.accepted);
+}
+
+/* It was there until its time had come. */
+static void expect_end_after(struct client *c, int64_t began_at, int ms)
+{
+	client_expects_end(c);
+	ck_assert_int_ge(now_ms() - began_at, ms - 20);
+}
+
+START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct weir_service service = {
+			.size = sizeof(service),
+			.session = is_session ? echo_lines : NULL,
+			.readable = is_session ? NULL : echo_lines,
+			.first_byte_ms = SHORT_MS,
+		};
+		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		int64_t began_at = now_ms();
+		struct client *talks = client_opens(s);
+		struct client *silent = client_opens(s);
+
+		client_sends(talks, "hello\n");
+		client_expects(talks, "hello\n");
+		expect_end_after(silent, began_at, SHORT_MS);
+		/* The deadline is over for who has spoken. */
+		client_sends(talks, "hello\n");
+		client_expects(talks, "hello\n");
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
+/* A byte now and then: the message as a whole has the deadline. */
+static void drip(struct client *c)
+{
+	int64_t fail_at = patience_at(), next_at = now_ms();
+
+	while (client_may_send(c, "x", 1) == 0 && !client_has_input(c)) {
+		ck_assert_msg(now_ms() < fail_at, "dripped for ever");
+		next_at += SHORT_MS / 10;
+		UNTIL(now_ms() >= next_at || client_has_input(c));
+	}
+}
+
+START_TEST(who_drips_is_ended_at_the_read_deadline)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct weir_service service = {
+			.size = sizeof(service),
+			.session = is_session ? echo_lines : NULL,
+			.readable = is_session ? NULL : echo_lines,
+			.read_ms = SHORT_MS,
+		};
+		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		int64_t began_at = now_ms();
+		struct client *c = client_opens(s);
+
+		drip(c);
+		expect_end_after(c, began_at, SHORT_MS);
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
+/* Each message has the deadline anew. */
+START_TEST(who_goes_on_talking_outlives_the_read_deadline)
+{
+	const int read_ms = SHORT_MS * slowness();
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .read_ms = read_ms));
+	struct client *c = client_opens(s);
+	int64_t until = now_ms() + 3 * read_ms;
+
+	while (now_ms() < until) {
+		client_sends(c, "half");
+		breathe();
+		client_sends(c, " and half\n");
+		client_expects(c, "half and half\n");
+	}
+	client_half_closes(c);
+	client_expects_eof(c);
+	ends_timed_out(s, 0);
+}
+END_TEST
+
+START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct weir_service service = {
+			.size = sizeof(service),
+			.session = is_session ? echo_lines : NULL,
+			.readable = is_session ? NULL : echo_lines,
+			.idle_ms = SHORT_MS,
+		};
+		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		struct client *c = client_opens(s);
+		int64_t began_at = now_ms();
+
+		client_sends(c, "hello\n");
+		client_expects(c, "hello\n");
+		expect_end_after(c, began_at, SHORT_MS);
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
+START_TEST(nobody_outlives_the_lifetime)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .lifetime_ms = 300));
+	struct client *busy = client_opens(s), *silent = client_opens(s);
+	int64_t fail_at = patience_at();
+	char buf[64];
+	ssize_t n;
+
+	do {
+		ck_assert_int_lt(now_ms(), fail_at);
+		client_may_send(busy, "hello\n", 6);
+		n = client_reads(busy, buf, sizeof(buf));
+	} while (n > 0);
+	client_expects_end(silent);
+	ends_timed_out(s, 2);
+}
+END_TEST
+
+static int writes_without_end(weir_conn *c, void *arg)
+{
+	static const char block[65536];
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	while (rc == 0)
+		rc = weir_conn_write(c, block, sizeof(block));
+	return rc;
+}
+
+START_TEST(who_does_not_read_is_ended_at_the_write_deadline)
+{
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = writes_without_end,
+					      .write_ms = SHORT_MS));
+	struct client *c = client_opens_small(s, 4096);
+
+	client_sends(c, "go\n");
+	UNTIL(stats(s).ledger.timed_out == 1);
+	ends_timed_out(s, 1);
+}
+END_TEST
+
+static int writes_a_megabyte(weir_conn *c, void *arg)
+{
+	const int small = 16384;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	return weir_conn_write(c, arg, 1 << 20) < 0 ? -EIO : WEIR_AGAIN;
+}
+
+/* The same for output that nobody waits for: it is in the outbox. */
+START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
+{
+	char *text = calloc(1, 1 << 20);
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = writes_a_megabyte,
+					      .arg = text,
+					      .outbox_max = 4 << 20,
+					      .write_ms = SHORT_MS));
+	struct client *c = client_opens_small(s, 4096);
+
+	client_sends(c, "go\n");
+	UNTIL(stats(s).ledger.timed_out == 1);
+	ends_timed_out(s, 1);
+	free(text);
+}
+END_TEST
+
+static int sets_its_own(weir_conn *c, void *arg)
+{
+	int rc = weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, *(int *)arg);
+
+	return rc < 0 ? rc : echo_lines(c, NULL);
+}
+
+START_TEST(a_connection_may_have_its_own_deadline)
+{
+	int short_ms = SHORT_MS, never = WEIR_NEVER;
+	struct server *hasty = serve(NULL, WEIR_SERVICE(.readable = sets_its_own,
+							.arg = &short_ms));
+	struct server *patient = serve(
+		NULL, WEIR_SERVICE(.readable = sets_its_own, .arg = &never,
+				   .idle_ms = 1));
+	struct client *one = client_opens(hasty), *two = client_opens(patient);
+
+	client_sends(two, "hello\n");
+	client_expects(two, "hello\n");
+	client_sends(one, "hello\n");
+	client_expects(one, "hello\n");
+	client_expects_end(one);
+	client_sends(two, "hello\n");
+	client_expects(two, "hello\n");
+	ends_timed_out(patient, 0);
+	ends_timed_out(hasty, 1);
+}
+END_TEST
+
+static int tries_bad_ones(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	weir_conn_printf(c, "%d",
+			 weir_conn_set_timeout(c, 0, 100) == -EINVAL &&
+				 weir_conn_set_timeout(c, 6, 100) == -EINVAL &&
+				 weir_conn_set_timeout(c, WEIR_TIMEOUT_READ,
+						       0) == -EINVAL &&
+				 weir_conn_set_timeout(c, WEIR_TIMEOUT_READ,
+						       -2) == -EINVAL);
+	return 0;
+}
+
+START_TEST(bad_deadlines_are_refused)
+{
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = tries_bad_ones));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "1");
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_deadline_that_is_never_does_not_come)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = echo_lines,
+				   .first_byte_ms = WEIR_NEVER,
+				   .read_ms = WEIR_NEVER,
+				   .write_ms = WEIR_NEVER,
+				   .idle_ms = WEIR_NEVER));
+	struct server *hasty = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+							.first_byte_ms = 300));
+	struct client *c = client_opens(s), *silent = client_opens(s);
+	struct client *clock = client_opens(hasty);
+
+	client_sends(c, "half ");
+	client_expects_end(clock);
+	client_sends(c, "a line\n");
+	client_expects(c, "half a line\n");
+	client_sends(silent, "x\n");
+	client_expects(silent, "x\n");
+	ends_timed_out(hasty, 1);
+	ends_timed_out(s, 0);
+}
+END_TEST
+
+static int tells_of_the_deadline(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		;
+	weir_conn_printf(c, "%s", error_name(n));
+	return (int)n;
+}
+
+START_TEST(a_session_is_told_of_its_deadline_and_may_say_so)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = tells_of_the_deadline,
+				   .read_ms = SHORT_MS));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "half a line");
+	client_expects(c, "-ETIMEDOUT");
+	client_expects_eof(c);
+	ends_timed_out(s, 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("deadlines",
+			 who_says_nothing_is_ended_at_the_first_byte_deadline,
+			 who_drips_is_ended_at_the_read_deadline,
+			 who_goes_on_talking_outlives_the_read_deadline,
+			 who_falls_silent_is_ended_at_the_idle_deadline,
+			 nobody_outlives_the_lifetime,
+			 who_does_not_read_is_ended_at_the_write_deadline,
+			 who_does_not_read_is_ended_though_no_callback_waits,
+			 a_connection_may_have_its_own_deadline,
+			 bad_deadlines_are_refused,
+			 a_deadline_that_is_never_does_not_come,
+			 a_session_is_told_of_its_deadline_and_may_say_so);
+}

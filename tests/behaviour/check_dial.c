@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client side: a dialled connection reaches each kind of address, waits
+ * for input, and has the calls that a served one has.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+
+#define PATIENT_MS 20000
+
+static weir_conn *dials(const char *where)
+{
+	weir_conn *c = NULL;
+	int rc = weir_dial(&c, where, PATIENT_MS);
+
+	ck_assert_msg(rc == 0, "dial %s: %s", where, weir_strerror(rc));
+	return c;
+}
+
+static void dialled_exchange(weir_conn *c)
+{
+	char line[64];
+
+	ck_assert_int_eq(weir_conn_printf(c, "hello %d\n", 7), 0);
+	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 8);
+	ck_assert_str_eq(line, "hello 7\n");
+}
+
+START_TEST(every_kind_of_address_can_be_dialled)
+{
+	static const char *const where[] = { "127.0.0.1:0", "localhost:0",
+					     "unix:@weir-check-dial" };
+
+	for (int i = 0; i < 3; i++) {
+		struct server *s = serve_at(where[i], NULL,
+					    WEIR_SERVICE(.readable =
+								 echo_lines));
+		weir_conn *c = dials(s->address);
+
+		dialled_exchange(c);
+		dialled_exchange(c);
+		weir_conn_unref(c);
+		server_ends(s);
+	}
+}
+END_TEST
+
+/* "localhost" may be ::1 first, where nobody listens. */
+START_TEST(each_address_of_a_name_is_tried)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	char where[64];
+	weir_conn *c;
+
+	snprintf(where, sizeof(where), "localhost%s",
+		 strrchr(s->address, ':'));
+	c = dials(where);
+	dialled_exchange(c);
+	weir_conn_unref(c);
+	snprintf(where, sizeof(where), "%s", strrchr(s->address, ':'));
+	c = dials(where); /* no host: loopback */
+	dialled_exchange(c);
+	weir_conn_unref(c);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_connected_descriptor_can_be_dialled)
+{
+	int pair[2];
+	char where[16], buf[8];
+	weir_conn *c;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+				    pair),
+			 0);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	c = dials(where);
+	ck_assert_int_eq(weir_conn_write(c, "hello", 5), 0);
+	ck_assert_int_eq(weir_conn_flush(c), 0);
+	ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 5);
+	ck_assert_int_eq(send(pair[1], "x", 1, 0), 1);
+	ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 1);
+	weir_conn_unref(c);
+	ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 0);
+	close(pair[1]);
+}
+END_TEST
+
+START_TEST(what_cannot_be_dialled_says_so)
+{
+	struct baseline before;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	char gone[160];
+	weir_conn *c = NULL;
+
+	strcpy(gone, s->address);
+	server_ends(s);
+	baseline_take(&before);
+	ck_assert_int_eq(weir_dial(&c, gone, PATIENT_MS), -ECONNREFUSED);
+	ck_assert_int_eq(weir_dial(&c, "unix:@weir-check-nobody", PATIENT_MS),
+			 -ECONNREFUSED);
+	ck_assert_int_eq(weir_dial(&c, "unix:/no/such/socket", PATIENT_MS),
+			 -ENOENT);
+	ck_assert_int_eq(weir_dial(&c, "no.such.host.invalid:80", PATIENT_MS),
+			 -ENOENT);
+	ck_assert_int_eq(weir_dial(&c, "nonsense", PATIENT_MS), -EINVAL);
+	ck_assert_int_eq(weir_dial(&c, "", PATIENT_MS), -EINVAL);
+	ck_assert_ptr_null(c);
+	baseline_expects(&before);
+}
+END_TEST
+
+/* A listener whose backlog is full answers nothing. */
+START_TEST(a_dial_ends_at_its_deadline)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int64_t began_at;
+	weir_conn *c[8];
+	char where[64];
+	int rc = 0, count = 0;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(fd, 0), 0);
+	getsockname(fd, (struct sockaddr *)&addr, &len);
+	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(addr.sin_port));
+	do {
+		began_at = now_ms();
+		rc = weir_dial(&c[count], where, 300);
+		count += rc == 0;
+	} while (rc == 0 && count < 8);
+	ck_assert_int_eq(rc, -ETIMEDOUT);
+	ck_assert_int_ge(now_ms() - began_at, 290);
+	while (count > 0)
+		weir_conn_unref(c[--count]);
+	close(fd);
+}
+END_TEST
+
+static int answers_late(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	gate_wait(arg);
+	return weir_conn_printf(c, "at last\n");
+}
+
+START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = answers_late,
+						    .arg = &gate));
+	weir_conn *c = dials(s->address);
+	char line[64];
+
+	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, 100),
+			 0);
+	ck_assert_int_eq(weir_conn_printf(c, "well?\n"), 0);
+	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)),
+			 -ETIMEDOUT);
+	gate_open(&gate);
+	weir_conn_unref(c);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_dialled_connection_reads_in_all_ways)
+{
+	static const char input[] = "a line\nexact--until;;frame";
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	weir_conn *c = dials(s->address);
+	const void *data;
+	char buf[64];
+
+	ck_assert_int_eq(weir_conn_write(c, input, sizeof(input) - 1), 0);
+	ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), 0);
+	ck_assert_int_eq(weir_conn_read_line(c, buf, sizeof(buf)), 7);
+	ck_assert_int_eq(weir_conn_read_exact(c, buf, 7), 7);
+	ck_assert_int_eq(weir_conn_read_until(c, buf, sizeof(buf), ";;", 2), 7);
+	ck_assert_int_eq(weir_conn_peek(c, &data, 5), 5);
+	ck_assert_mem_eq(data, "frame", 5);
+	ck_assert_int_eq(weir_conn_consume(c, 5), 0);
+	ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 0);
+	weir_conn_unref(c);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(the_last_unref_delivers_what_was_written)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	weir_conn *c = dials(s->address);
+	struct weir_stats now;
+
+	ck_assert_ptr_eq(weir_conn_ref(c), c);
+	ck_assert_int_eq(weir_conn_printf(c, "hello\n"), 0);
+	weir_conn_unref(c);
+	weir_conn_unref(c);
+	UNTIL((now = stats(s)).ledger.accepted == 1 && now.ledger.open == 0);
+	ck_assert_uint_eq(now.bytes_in, 6);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_dialled_connection_knows_both_ends)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	weir_conn *c = dials(s->address);
+	char text[64];
+	int data = 1;
+
+	ck_assert_int_gt(weir_conn_peer(c, text, sizeof(text)), 0);
+	ck_assert_str_eq(text, s->address);
+	ck_assert_int_gt(weir_conn_local(c, text, sizeof(text)), 0);
+	ck_assert_int_ge(weir_conn_fd(c), 0);
+	weir_conn_set_data(c, &data, NULL);
+	ck_assert_ptr_eq(weir_conn_data(c), &data);
+	weir_conn_unref(c);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("dial", every_kind_of_address_can_be_dialled,
+			 each_address_of_a_name_is_tried,
+			 a_connected_descriptor_can_be_dialled,
+			 what_cannot_be_dialled_says_so,
+			 a_dial_ends_at_its_deadline,
+			 a_dialled_connection_has_the_deadlines_it_sets,
+			 a_dialled_connection_reads_in_all_ways,
+			 the_last_unref_delivers_what_was_written,
+			 a_dialled_connection_knows_both_ends);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When output leaves, and how much of it may wait: small writes are gathered,
+ * and a peer that does not read is first not listened to, then cut.
+ */
+#include "test.h"
+
+#include <malloc.h>
+
+static int says_it_in_fifty_words(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	for (int i = 0; i < 50; i++)
+		weir_conn_printf(c, "word%02d ", i);
+	return WEIR_AGAIN;
+}
+
+static void expect_fifty_words(struct client *c)
+{
+	char text[64];
+
+	for (int i = 0; i < 50; i++) {
+		snprintf(text, sizeof(text), "word%02d ", i);
+		client_expects(c, text);
+	}
+}
+
+START_TEST(small_writes_of_one_callback_leave_in_one_piece)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = says_it_in_fifty_words));
+	struct client *c = client_opens(s);
+
+	for (unsigned int i = 1; i <= 10; i++) {
+		client_sends(c, "go\n");
+		expect_fifty_words(c);
+		ck_assert_uint_eq(segments_received(c->fd), i);
+	}
+	server_ends(s);
+}
+END_TEST
+
+static int asks_in_small_words(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n;
+
+	(void)arg;
+	do {
+		for (int i = 0; i < 50; i++)
+			weir_conn_printf(c, "word%02d ", i);
+		n = weir_conn_read_line(c, line, sizeof(line));
+	} while (n > 0);
+	return (int)n;
+}
+
+START_TEST(small_writes_of_a_session_leave_when_it_waits)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = asks_in_small_words));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "\n"); /* so that it begins */
+	expect_fifty_words(c); /* of its first turn */
+	expect_fifty_words(c); /* and of the one after that line */
+	for (unsigned int i = 3; i <= 10; i++) {
+		client_sends(c, "go\n");
+		expect_fifty_words(c);
+		ck_assert_uint_le(segments_received(c->fd), i);
+	}
+	server_ends(s);
+}
+END_TEST
+
+static int writes_then_waits(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	weir_conn_printf(c, "gathered");
+	gate_wait(arg);
+	weir_conn_flush(c);
+	gate_wait(arg);
+	return WEIR_AGAIN;
+}
+
+START_TEST(a_flush_sends_what_was_gathered)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(NULL, WEIR_SERVICE(.session = writes_then_waits,
+						    .arg = &gate));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	ck_assert(!client_has_input(c));
+	gate_lets_in(&gate, 1);
+	client_expects(c, "gathered");
+	gate_open(&gate);
+	server_ends(s);
+}
+END_TEST
+
+#define CHUNK ((size_t)64 * 1024)
+#define REQUESTS 2000
+
+static char chunk[CHUNK];
+
+static int answers_with_a_chunk(weir_conn *c, void *arg)
+{
+	_Atomic int *answers = arg;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	atomic_fetch_add(answers, 1);
+	rc = weir_conn_write(c, chunk, CHUNK);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static void asks_often(struct client *c)
+{
+	char asks[REQUESTS * 3];
+
+	for (int i = 0; i < REQUESTS; i++)
+		memcpy(asks + i * 3, "go\n", 3);
+	client_sends_bytes(c, asks, sizeof(asks));
+}
+
+/* 128 MB are asked for; a few fit into the sockets and the outbox. */
+START_TEST(a_peer_that_does_not_read_is_not_listened_to)
+{
+	_Atomic int answers = 0;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+				   .arg = &answers, .write_ms = 500));
+	struct client *c = client_opens_small(s, 4096);
+	struct weir_report report;
+
+	asks_often(c);
+	UNTIL(stats(s).ledger.open == 0); /* cut, with its output unsent */
+	ck_assert_int_lt(atomic_load(&answers), REQUESTS / 4);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.timed_out, 1);
+}
+END_TEST
+
+START_TEST(peers_that_do_not_read_take_bounded_memory)
+{
+	enum { PEERS = 40 };
+	const size_t bound = PEERS * ((size_t)256 * 1024 + 4 * CHUNK);
+	_Atomic int answers = 0;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+				   .arg = &answers, .write_ms = 1000));
+	struct mallinfo2 before = mallinfo2(), now;
+	size_t most = 0;
+
+	for (int i = 0; i < PEERS; i++)
+		asks_often(client_opens_small(s, 4096));
+	do {
+		now = mallinfo2();
+		if (now.uordblks + now.hblkhd > most)
+			most = now.uordblks + now.hblkhd;
+		breathe();
+	} while (stats(s).ledger.open > 0);
+	ck_assert_uint_lt(most, before.uordblks + before.hblkhd + bound);
+	server_ends(s);
+}
+END_TEST
+
+static int writes_without_end(weir_conn *c, void *arg)
+{
+	_Atomic int *said = arg;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	if (n <= 0)
+		return (int)n;
+	while (rc == 0)
+		rc = weir_conn_write(c, chunk, CHUNK);
+	atomic_store(said, rc);
+	return rc;
+}
+
+START_TEST(a_write_that_waits_ends_at_the_deadline)
+{
+	weir_handler *const handler = writes_without_end;
+
+	for (int is_session = 0; is_session < 2; is_session++) {
+		_Atomic int said = 0;
+		struct weir_service service = {
+			.size = sizeof(service),
+			.session = is_session ? handler : NULL,
+			.readable = is_session ? NULL : handler,
+			.arg = &said,
+			.write_ms = 300,
+		};
+		struct server *s = serve(NULL, &service);
+		struct client *c = client_opens_small(s, 4096);
+		struct weir_report report;
+
+		client_sends(c, "go\n");
+		UNTIL(atomic_load(&said) != 0);
+		ck_assert_int_eq(atomic_load(&said), -ETIMEDOUT);
+		report = server_ends(s);
+		ck_assert_uint_eq(report.ledger.timed_out, 1);
+	}
+}
+END_TEST
+
+static int writes_sixteen_chunks(weir_conn *c, void *arg)
+{
+	const int small = 16384;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (int i = 0; i < 16 && rc == 0; i++)
+		rc = weir_conn_write(c, chunk, CHUNK);
+	return rc;
+}
+
+/* Each bit of progress counts: the deadline is for a peer that stands still. */
+START_TEST(a_peer_that_reads_slowly_gets_everything)
+{
+	const int write_ms = 1000 * slowness();
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = writes_sixteen_chunks,
+				   .write_ms = write_ms));
+	struct client *c = client_opens_small(s, 4096);
+	int64_t began_at = now_ms();
+	struct weir_report report;
+	char buf[4096];
+	size_t have = 0;
+	ssize_t n;
+
+	client_sends(c, "go\n");
+	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+		have += (size_t)n;
+		/* Slow enough to need more time than stands still for. */
+		while (have < 8 * CHUNK &&
+		       now_ms() - began_at <
+			       (int64_t)have * 2 * write_ms / (8 * (int)CHUNK))
+			breathe();
+	}
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(have, 16 * CHUNK);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+struct nobody {
+	struct gate gate;
+	_Atomic int said;
+};
+
+static int writes_to_nobody(weir_conn *c, void *arg)
+{
+	struct nobody *nobody = arg;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	if (n <= 0)
+		return (int)n;
+	gate_wait(&nobody->gate);
+	while (rc == 0) {
+		rc = weir_conn_write(c, chunk, 1000);
+		if (rc == 0)
+			rc = weir_conn_flush(c);
+	}
+	atomic_store(&nobody->said, rc);
+	return rc;
+}
+
+/* SIGPIPE has its default disposition here: it would end the test. */
+START_TEST(a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal)
+{
+	struct nobody nobody = { .gate = GATE_CLOSED };
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = writes_to_nobody,
+					      .arg = &nobody));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "go\n");
+	UNTIL(gate_waiting(&nobody.gate) == 1);
+	client_resets(c);
+	gate_open(&nobody.gate);
+	UNTIL(atomic_load(&nobody.said) != 0);
+	ck_assert(atomic_load(&nobody.said) == -EPIPE ||
+		  atomic_load(&nobody.said) == -ECONNRESET);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.failed, 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"gathering", small_writes_of_one_callback_leave_in_one_piece,
+		small_writes_of_a_session_leave_when_it_waits,
+		a_flush_sends_what_was_gathered,
+		a_peer_that_does_not_read_is_not_listened_to,
+		peers_that_do_not_read_take_bounded_memory,
+		a_write_that_waits_ends_at_the_deadline,
+		a_peer_that_reads_slowly_gets_everything,
+		a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last reply arrives whole though the peer's input was not read to its
+ * end, and no worker waits for that.  A plain close() would reset such a peer
+ * and lose what its kernel had not taken yet.
+ */
+#include "test.h"
+
+#define REPLY ((size_t)1000 * 1000)
+
+static char text[REPLY];
+
+static void make_text(void)
+{
+	for (size_t i = 0; i < REPLY; i++)
+		text[i] = byte_at(i);
+}
+
+static int answers_at_length(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? weir_conn_write(c, text, REPLY) : (int)n;
+}
+
+/* Sends a little more whenever it has read a piece, and never all is read. */
+static void reads_and_goes_on_talking(struct client *c, bool goes_on)
+{
+	char buf[65536];
+	size_t have = 0, said_at = 0;
+	ssize_t n;
+
+	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+		ck_assert(bytes_match(buf, (size_t)n, have));
+		have += (size_t)n;
+		if (goes_on && have - said_at > 100000) {
+			client_may_send(c, "and another thing\n", 18);
+			said_at = have;
+		}
+	}
+	ck_assert_msg(n == 0, "%s after %zu bytes", strerror((int)-n), have);
+	ck_assert_uint_eq(have, REPLY);
+}
+
+static void expect_last_replies(const struct weir_service *service,
+				bool goes_on)
+{
+	const int count = fewer(200);
+	bool has_network = network_of_our_own();
+	struct server *s = serve(WEIR_CONFIG(.workers = 2), service);
+	static char much[30000];
+	struct weir_report report;
+
+	memset(much, '\n', sizeof(much));
+	for (int i = 0; i < count; i++) {
+		struct client *c = client_opens_small(s, 4096);
+
+		client_sends(c, "go\n");
+		client_may_send(c, much, sizeof(much));
+		reads_and_goes_on_talking(c, goes_on);
+		client_closes(c);
+	}
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, (uint64_t)count);
+	if (has_network)
+		ck_assert_int_eq(network_counter("TcpExt", "TCPAbortOnClose"),
+				 0);
+}
+
+START_TEST(the_last_reply_arrives_whole_after_unread_input)
+{
+	make_text();
+	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length),
+			    false);
+}
+END_TEST
+
+START_TEST(the_last_reply_of_a_session_arrives_whole)
+{
+	make_text();
+	expect_last_replies(WEIR_SERVICE(.session = answers_at_length), false);
+}
+END_TEST
+
+START_TEST(the_last_reply_arrives_whole_while_more_input_comes)
+{
+	make_text();
+	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length), true);
+}
+END_TEST
+
+/* The replies fit into the outbox: one worker is through with all of them. */
+START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = answers_at_length,
+					      .outbox_max = 2 * REPLY));
+	struct client *c[40];
+
+	make_text();
+	for (int i = 0; i < 40; i++) {
+		c[i] = client_opens_small(s, 4096);
+		client_sends(c[i], "go\nsomething that stays unread\n");
+	}
+	UNTIL(stats(s).callbacks >= 40 && stats(s).busy == 0);
+	for (int i = 0; i < 40; i++)
+		reads_and_goes_on_talking(c[i], false);
+	server_ends(s);
+}
+END_TEST
+
+/* A peer that never closes its side does not keep the connection for ever. */
+START_TEST(a_peer_that_never_ends_is_waited_for_briefly)
+{
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = answers_at_length));
+	struct client *c = client_opens(s);
+
+	make_text();
+	client_sends(c, "go\n");
+	reads_and_goes_on_talking(c, false);
+	UNTIL(stats(s).lingering == 0 && stats(s).ledger.open == 0);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("last_reply",
+			 the_last_reply_arrives_whole_after_unread_input,
+			 the_last_reply_of_a_session_arrives_whole,
+			 the_last_reply_arrives_whole_while_more_input_comes,
+			 no_worker_waits_for_a_peer_that_takes_its_last_reply,
+			 a_peer_that_never_ends_is_waited_for_briefly);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a connection as its program sees it: which callbacks come, in
+ * which order and why, what belongs to it, and what it can say of itself.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+/* A diary: a letter for each thing that happened. */
+struct diary {
+	pthread_mutex_t lock;
+	char text[64];
+};
+
+#define DIARY_EMPTY                                                            \
+	{                                                                      \
+		.lock = PTHREAD_MUTEX_INITIALIZER                              \
+	}
+
+static void note(struct diary *d, char what)
+{
+	size_t len;
+
+	pthread_mutex_lock(&d->lock);
+	len = strlen(d->text);
+	if (len < sizeof(d->text) - 1)
+		d->text[len] = what;
+	pthread_mutex_unlock(&d->lock);
+}
+
+static bool diary_is(struct diary *d, const char *text)
+{
+	bool is_it;
+
+	pthread_mutex_lock(&d->lock);
+	is_it = strcmp(d->text, text) == 0;
+	pthread_mutex_unlock(&d->lock);
+	return is_it;
+}
+
+static char reason(const weir_conn *c)
+{
+	static const char letters[] = "?OIWD";
+	int why = weir_conn_why(c);
+
+	return why >= 1 && why <= 4 ? letters[why] : '?';
+}
+
+static void notes_drop(void *data)
+{
+	note(data, 'd');
+}
+
+static int notes_opened(weir_conn *c, void *arg)
+{
+	note(arg, reason(c));
+	weir_conn_set_data(c, arg, notes_drop);
+	return WEIR_AGAIN;
+}
+
+static int notes_input(weir_conn *c, void *arg)
+{
+	note(arg, reason(c));
+	return echo_a_line(c, arg);
+}
+
+static void notes_closed(weir_conn *c, void *arg)
+{
+	note(arg, weir_conn_data(c) == arg ? 'c' : '!');
+}
+
+static struct server *serve_diary(struct diary *d, bool is_session)
+{
+	struct weir_service service = {
+		.size = sizeof(service),
+		.session = is_session ? notes_input : NULL,
+		.readable = is_session ? NULL : notes_input,
+		.opened = notes_opened,
+		.closed = notes_closed,
+		.arg = d,
+	};
+
+	return serve(WEIR_CONFIG(.workers = 2), &service);
+}
+
+START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
+{
+	struct diary d = DIARY_EMPTY;
+	struct server *s = serve_diary(&d, false);
+	struct client *c = client_opens(s);
+
+	UNTIL(stats(s).parked == 1);
+	client_sends(c, "one\n");
+	client_expects(c, "one\n");
+	client_half_closes(c);
+	client_expects_eof(c);
+	UNTIL(stats(s).ledger.open == 0);
+	server_ends(s);
+	/* Once more for the end of input; closed comes last, then drop. */
+	ck_assert_msg(d.text[0] == 'O' && strstr(d.text, "II") &&
+			      strcmp(d.text + strlen(d.text) - 2, "cd") == 0 &&
+			      strspn(d.text, "OI") == strlen(d.text) - 2,
+		      "it was \"%s\"", d.text);
+}
+END_TEST
+
+START_TEST(nothing_is_called_before_there_is_something_to_read)
+{
+	struct diary d = DIARY_EMPTY;
+	struct server *s = serve_diary(&d, false);
+	struct client *c = client_opens(s);
+
+	UNTIL(stats(s).parked == 1);
+	ck_assert_msg(diary_is(&d, "O"), "it was \"%s\"", d.text);
+	client_sends(c, "one\n");
+	client_expects(c, "one\n");
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(every_end_closes_and_drops_once)
+{
+	for (int way = 0; way < 4; way++) {
+		struct diary d = DIARY_EMPTY;
+		struct server *s = serve_diary(&d, false);
+		struct client *c = client_opens(s);
+
+		UNTIL(stats(s).parked == 1);
+		if (way == 0)
+			client_resets(c);
+		else if (way == 1)
+			client_closes(c);
+		if (way == 2)
+			weir_server_stop(s->weir, 0);
+		else
+			weir_server_stop(s->weir, 10000);
+		server_is_over(s);
+		ck_assert_msg(strcmp(d.text + strlen(d.text) - 2, "cd") == 0 &&
+				      strchr(d.text, 'c') ==
+					      strrchr(d.text, 'c'),
+			      "it was \"%s\"", d.text);
+	}
+}
+END_TEST
+
+static int takes_turns(weir_conn *c, void *arg)
+{
+	struct diary *two = arg;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	weir_conn_set_data(c, &two[weir_conn_data(c) == &two[0]], notes_drop);
+	weir_conn_printf(c, "ok");
+	return WEIR_AGAIN;
+}
+
+START_TEST(data_that_is_replaced_is_dropped)
+{
+	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = takes_turns,
+						    .arg = two));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "x\n");
+	client_expects(c, "ok");
+	ck_assert(diary_is(&two[0], ""));
+	client_sends(c, "x\n");
+	client_expects(c, "ok");
+	ck_assert(diary_is(&two[0], "d"));
+	ck_assert(diary_is(&two[1], ""));
+	server_ends(s);
+	ck_assert_str_eq(two[0].text, "d");
+	ck_assert_str_eq(two[1].text, "d");
+}
+END_TEST
+
+static int greets(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_printf(c, "Got your connection");
+}
+
+START_TEST(a_service_may_greet_and_close)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo,
+						    .opened = greets));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_expects(c, "Got your connection");
+	client_expects_eof(c);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+static int fails_as_told(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? -atoi(line) : (int)n;
+}
+
+/* What a verdict is for the log and for the ledger. */
+START_TEST(a_verdict_is_logged_if_it_is_an_error_of_the_handler)
+{
+	static const struct {
+		int error, lines;
+	} verdicts[] = { { EPIPE, 0 }, { ECONNRESET, 0 }, { ESHUTDOWN, 0 },
+			 { EPROTO, 1 }, { EIO, 1 } };
+
+	for (size_t i = 0; i < 5; i++) {
+		struct server *s = serve(
+			WEIR_CONFIG(.workers = 1,
+				    .log_level = WEIR_LOG_WARNING),
+			WEIR_SERVICE(.readable = fails_as_told));
+		struct client *c = client_opens(s);
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d\n", verdicts[i].error);
+		client_sends(c, text);
+		client_expects_end(c);
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_int_eq(log_lines(s), verdicts[i].lines);
+		server_ends(s);
+	}
+}
+END_TEST
+
+static int says_who_it_is(weir_conn *c, void *arg)
+{
+	struct sockaddr_in local = { 0 }, peer = { 0 };
+	socklen_t local_len = sizeof(local), peer_len = sizeof(peer);
+	char line[32], peer_text[64], local_text[64], tiny[4];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (weir_conn_peer(c, peer_text, sizeof(peer_text)) < 0 ||
+	    weir_conn_local(c, local_text, sizeof(local_text)) < 0 ||
+	    weir_conn_peer(c, tiny, sizeof(tiny)) != -ENOSPC ||
+	    weir_conn_peer_addr(c, (struct sockaddr *)&peer, &peer_len) < 0 ||
+	    weir_conn_local_addr(c, (struct sockaddr *)&local, &local_len) < 0)
+		return -EPROTO;
+	weir_conn_printf(c, "%lu %s %s %d %d\n",
+			 (unsigned long)weir_conn_id(c), peer_text, local_text,
+			 ntohs(peer.sin_port), ntohs(local.sin_port));
+	return WEIR_AGAIN;
+}
+
+START_TEST(a_connection_knows_its_number_and_addresses)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = says_who_it_is));
+	const char *port = strrchr(s->address, ':') + 1;
+
+	for (int i = 1; i <= 5; i++) {
+		struct client *c = client_opens(s);
+		char want[256];
+
+		client_sends(c, "who\n");
+		snprintf(want, sizeof(want), "%d 127.0.0.1:%d %s %d %s\n", i,
+			 client_port(c), s->address, client_port(c), port);
+		client_expects(c, want);
+	}
+	server_ends(s);
+}
+END_TEST
+
+static int turns_options(weir_conn *c, void *arg)
+{
+	int fd = weir_conn_fd(c), value = 1, got = 0;
+	socklen_t len = sizeof(got);
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (fd < 0 ||
+	    weir_conn_get_option(c, IPPROTO_TCP, TCP_NODELAY, &got, &len) < 0)
+		return -EPROTO;
+	weir_conn_printf(c, "nodelay %d ", got);
+	if (weir_conn_set_option(c, SOL_SOCKET, SO_KEEPALIVE, &value,
+				 sizeof(value)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &got, &len) < 0)
+		return -EPROTO;
+	weir_conn_printf(c, "keepalive %d ", got);
+	weir_conn_printf(c, "%s",
+			 error_name(weir_conn_set_option(
+				 c, 12345, 1, &value, sizeof(value))));
+	return 0;
+}
+
+START_TEST(a_connection_has_its_options)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = turns_options));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "nodelay 1 keepalive 1 -");
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.session = reply,
+					      .opened = connect_banner));
+	struct client *c = client_opens(s);
+
+	client_expects(c, "Connect");
+	client_sends(c, "hello");
+	client_expects(c, "Server replies: hello");
+	client_half_closes(c);
+	client_expects_eof(c);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"life", a_readable_life_is_opened_fed_closed_and_dropped,
+		nothing_is_called_before_there_is_something_to_read,
+		every_end_closes_and_drops_once,
+		data_that_is_replaced_is_dropped,
+		a_service_may_greet_and_close,
+		a_verdict_is_logged_if_it_is_an_error_of_the_handler,
+		a_connection_knows_its_number_and_addresses,
+		a_connection_has_its_options,
+		a_session_gets_its_banner_out_before_the_client_speaks);
+}

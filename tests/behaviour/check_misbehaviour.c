@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers that reset, vanish, end half-way, do not read or drip, after each
+ * byte of a dialogue: nothing of them stays behind.  The dialogue is a banner
+ * from the server, then two lines, each answered.
+ */
+#include "test.h"
+
+#include <malloc.h>
+#include <sys/wait.h>
+
+static const char dialogue[] = "hello\nwindup\n";
+
+static void misbehave(struct server *s, size_t after, int how)
+{
+	struct client *c = client_opens(s);
+	char text[sizeof(dialogue)];
+
+	memcpy(text, dialogue, after);
+	text[after] = '\0';
+	client_sends_in_pieces(c, text, how == 4 ? 1 : 0);
+	switch (how) {
+	case 0:
+		client_resets(c); /* at any moment of the server's work */
+		break;
+	case 1:
+		client_expects(c, "Connect");
+		client_resets(c);
+		break;
+	case 2:
+		client_closes(c); /* with unread output */
+		break;
+	case 3:
+	case 4: /* the half-close still has its answer, partial lines too */
+		client_half_closes(c);
+		client_expects(c, "Connect");
+		client_expects(c, text);
+		client_expects_eof(c);
+		client_closes(c);
+		break;
+	}
+}
+
+static void misbehave_in_all_ways(struct server *s)
+{
+	for (size_t after = 0; after < sizeof(dialogue); after++)
+		for (int how = 0; how < 5; how++)
+			misbehave(s, after, how);
+	UNTIL(stats(s).ledger.open == 0);
+}
+
+static size_t heap_in_use(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+static void expect_no_trace(const struct weir_service *service)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 3), service);
+	struct baseline running;
+	size_t heap;
+
+	misbehave_in_all_ways(s);
+	baseline_take(&running);
+	heap = heap_in_use();
+	for (int i = 0; i < fewer(30); i++)
+		misbehave_in_all_ways(s);
+	baseline_expects(&running);
+	ck_assert_uint_lt(heap_in_use(), heap + 65536);
+	server_ends(s);
+}
+
+START_TEST(peers_that_misbehave_leave_no_trace)
+{
+	expect_no_trace(WEIR_SERVICE(.readable = echo_lines,
+				     .opened = connect_banner));
+}
+END_TEST
+
+START_TEST(peers_that_misbehave_in_sessions_leave_no_trace)
+{
+	expect_no_trace(WEIR_SERVICE(.session = echo_lines,
+				     .opened = connect_banner));
+}
+END_TEST
+
+START_TEST(peers_that_never_read_or_finish_leave_no_trace)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo,
+					      .first_byte_ms = 300,
+					      .read_ms = 300, .write_ms = 300,
+					      .idle_ms = 300));
+	static const char much[2000];
+	struct client *c;
+
+	for (int i = 0; i < 30; i++) {
+		c = client_opens(s);
+		if (i % 3 == 0)
+			client_sends_bytes(c, much, sizeof(much));
+		else if (i % 3 == 1)
+			client_sends(c, "x");
+	}
+	UNTIL(stats(s).ledger.accepted == 30 && stats(s).ledger.open == 0);
+	ck_assert_uint_eq(stats(s).ledger.timed_out, 30);
+	server_ends(s);
+}
+END_TEST
+
+/* The peer of a parked connection goes: that is seen without a deadline. */
+START_TEST(a_parked_peer_that_goes_is_noticed)
+{
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = echo_lines,
+					      .idle_ms = WEIR_NEVER,
+					      .first_byte_ms = WEIR_NEVER));
+
+	for (int i = 0; i < 20; i++) {
+		struct client *c = client_opens(s);
+
+		if (i % 2) {
+			client_sends(c, "hello\n");
+			client_expects(c, "hello\n");
+		}
+		UNTIL(stats(s).parked == 1);
+		if (i % 4 < 2)
+			client_resets(c);
+		else
+			client_closes(c);
+		UNTIL(stats(s).ledger.open == 0);
+	}
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(urgent_bytes_hold_nobody_up)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct weir_service service = {
+			.size = sizeof(service),
+			.session = is_session ? echo_lines : NULL,
+			.readable = is_session ? NULL : echo_lines,
+		};
+		struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
+		struct client *c = client_opens(s), *other;
+
+		for (int i = 0; i < 20; i++) {
+			client_sends(c, "hello\n");
+			ck_assert_int_eq(send(c->fd, "!", 1, MSG_OOB), 1);
+			client_expects(c, "hello\n");
+		}
+		client_half_closes(c);
+		client_expects_eof(c);
+		other = client_opens(s);
+		client_sends(other, "hello\n");
+		client_expects(other, "hello\n");
+		server_ends(s);
+	}
+}
+END_TEST
+
+static int forks(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	pid_t child;
+
+	if (n <= 0)
+		return (int)n;
+	child = fork();
+	if (child == 0) {
+		for (;;)
+			pause(); /* has a copy of every descriptor */
+	}
+	atomic_store((_Atomic pid_t *)arg, child);
+	return weir_conn_printf(c, "goodbye");
+}
+
+START_TEST(a_child_of_the_program_holds_no_connection_open)
+{
+	_Atomic pid_t child = 0;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = forks,
+						    .arg = &child));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "goodbye");
+	client_expects_eof(c);
+	client_closes(c);
+	UNTIL(stats(s).ledger.open == 0);
+	server_ends(s);
+	ck_assert_int_gt(atomic_load(&child), 0);
+	kill(atomic_load(&child), SIGKILL);
+	waitpid(atomic_load(&child), NULL, 0);
+}
+END_TEST
+
+static int runs_a_program(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	FILE *pipe;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	pipe = popen("ls /proc/self/fd | tr '\\n' ' '", "re");
+	if (!pipe)
+		return -EIO;
+	while (fgets(line, sizeof(line), pipe))
+		weir_conn_printf(c, "%s", line);
+	pclose(pipe);
+	return 0;
+}
+
+/* 0 to 2, and what ls(1) opened; what the test runner left is not ours. */
+START_TEST(a_program_that_is_run_inherits_no_descriptor)
+{
+	struct server *s;
+	struct client *c;
+	char before[256] = "", buf[256];
+	FILE *pipe = popen("ls /proc/self/fd | tr '\\n' ' '", "re");
+
+	ck_assert_ptr_nonnull(pipe);
+	ck_assert_ptr_nonnull(fgets(before, sizeof(before), pipe));
+	pclose(pipe);
+	s = serve(NULL, WEIR_SERVICE(.readable = runs_a_program));
+	for (int i = 0; i < 5; i++)
+		client_opens(s);
+	c = client_opens(s);
+	client_sends(c, "go\n");
+	client_expects(c, before);
+	ck_assert_int_eq(client_reads(c, buf, sizeof(buf)), 0);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("misbehaviour", peers_that_misbehave_leave_no_trace,
+			 peers_that_misbehave_in_sessions_leave_no_trace,
+			 peers_that_never_read_or_finish_leave_no_trace,
+			 a_parked_peer_that_goes_is_noticed,
+			 urgent_bytes_hold_nobody_up,
+			 a_child_of_the_program_holds_no_connection_open,
+			 a_program_that_is_run_inherits_no_descriptor);
+}

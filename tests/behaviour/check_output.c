@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The output calls: all of it arrives, in order, whole, in as few segments as
+ * it needs; files too.  Each handler answers a line with output and closes or
+ * goes on; each works as a session and as readable.
+ */
+#include "test.h"
+
+#define LONG ((size_t)5 * 1000 * 1000)
+
+static struct server *serve_kind(weir_handler *handler, bool is_session,
+				 void *arg)
+{
+	struct weir_service service = { .size = sizeof(service), .arg = arg };
+
+	if (is_session)
+		service.session = handler;
+	else
+		service.readable = handler;
+	return serve(WEIR_CONFIG(.workers = 2), &service);
+}
+
+/* len bytes of byte_at(), then the end of input. */
+static void expects_long(struct client *c, size_t len)
+{
+	char buf[16384];
+	size_t have = 0;
+	ssize_t n;
+
+	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+		ck_assert_msg(bytes_match(buf, (size_t)n, have),
+			      "other bytes than were written near %zu", have);
+		have += (size_t)n;
+	}
+	ck_assert_msg(n == 0, "%s", strerror((int)-n));
+	ck_assert_uint_eq(have, len);
+}
+
+static int awaits_a_line(weir_conn *c)
+{
+	char line[128];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	return n > 0 ? 1 : n < 0 ? (int)n : -EPIPE;
+}
+
+/* A line asks; the answer is long and then the connection is closed. */
+static void expect_a_long_answer(weir_handler *handler, size_t len, void *arg)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct server *s = serve_kind(handler, is_session, arg);
+		struct client *c = client_opens(s);
+		struct weir_report report;
+
+		client_sends(c, "go\n");
+		expects_long(c, len);
+		report = server_ends(s);
+		ck_assert_uint_eq(report.ledger.completed, 1);
+	}
+}
+
+static char *long_text(void)
+{
+	char *text = malloc(LONG);
+
+	ck_assert_ptr_nonnull(text);
+	for (size_t i = 0; i < LONG; i++)
+		text[i] = byte_at(i);
+	return text;
+}
+
+static int writes_it_at_once(weir_conn *c, void *arg)
+{
+	int rc = awaits_a_line(c);
+
+	return rc < 0 ? rc : weir_conn_write(c, arg, LONG);
+}
+
+static int writes_in_growing_pieces(weir_conn *c, void *arg)
+{
+	const char *text = arg;
+	int rc = awaits_a_line(c);
+
+	for (size_t at = 0, len = 1; rc >= 0 && at < LONG; at += len++) {
+		if (len > LONG - at)
+			len = LONG - at;
+		rc = weir_conn_write(c, text + at, len);
+	}
+	return rc < 0 ? rc : 0;
+}
+
+START_TEST(long_output_arrives_whole)
+{
+	char *text = long_text();
+
+	expect_a_long_answer(writes_it_at_once, LONG, text);
+	expect_a_long_answer(writes_in_growing_pieces, LONG, text);
+	free(text);
+}
+END_TEST
+
+#define PIECES 1024
+
+static int writes_a_vector(weir_conn *c, void *arg)
+{
+	struct iovec iov[PIECES];
+	char *text = arg;
+	int rc = awaits_a_line(c);
+
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < PIECES; i++) {
+		iov[i] = (struct iovec){ text, (size_t)i };
+		text += i;
+	}
+	return weir_conn_writev(c, iov, PIECES);
+}
+
+START_TEST(a_vector_of_1024_pieces_arrives_whole)
+{
+	char *text = long_text();
+
+	/* The pieces are of 0, 1, 2 ... 1,023 bytes. */
+	expect_a_long_answer(writes_a_vector,
+			     (size_t)PIECES * (PIECES - 1) / 2, text);
+	free(text);
+}
+END_TEST
+
+static int prints_at_length(weir_conn *c, void *arg)
+{
+	int rc = awaits_a_line(c);
+
+	if (rc >= 0)
+		rc = weir_conn_printf(c, "%.*s", 100000, (const char *)arg);
+	return rc < 0 ? rc : 0;
+}
+
+START_TEST(printed_text_may_be_long)
+{
+	char *text = long_text();
+
+	expect_a_long_answer(prints_at_length, 100000, text);
+	free(text);
+}
+END_TEST
+
+static int refuses_bad_calls(weir_conn *c, void *arg)
+{
+	struct iovec iov[PIECES + 1] = { { 0 } };
+	int rc = awaits_a_line(c);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	weir_conn_printf(c, "%s ",
+			 error_name(weir_conn_writev(c, iov, PIECES + 1)));
+	weir_conn_printf(c, "%s ", error_name(weir_conn_writev(c, iov, -1)));
+	weir_conn_printf(c, "%s ", error_name(weir_conn_shutdown(c, 77)));
+	weir_conn_printf(c, "%s", error_name(weir_conn_sendfile(c, -1, 0, 1)));
+	return 0;
+}
+
+START_TEST(bad_output_calls_are_answered)
+{
+	struct server *s = serve_kind(refuses_bad_calls, false, NULL);
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "-EINVAL -EINVAL -EINVAL -EBADF");
+	client_expects_eof(c);
+	server_ends(s);
+}
+END_TEST
+
+static int sends_a_file_inside(weir_conn *c, void *arg)
+{
+	char head[100], tail[100];
+	int rc = awaits_a_line(c), fd = *(int *)arg;
+
+	for (size_t i = 0; i < 100; i++) {
+		head[i] = byte_at(i);
+		tail[i] = byte_at(LONG - 100 + i);
+	}
+	if (rc >= 0)
+		rc = weir_conn_write(c, head, 100);
+	if (rc >= 0)
+		rc = weir_conn_sendfile(c, fd, 100, LONG - 200);
+	if (rc >= 0)
+		rc = weir_conn_write(c, tail, 100);
+	return rc;
+}
+
+START_TEST(a_file_goes_out_between_what_is_written)
+{
+	int fd = file_of(LONG);
+
+	expect_a_long_answer(sends_a_file_inside, LONG, &fd);
+	close(fd);
+}
+END_TEST
+
+static int sends_its_own_file(weir_conn *c, void *arg)
+{
+	int rc = awaits_a_line(c), fd;
+
+	if (rc < 0)
+		return rc;
+	fd = dup(*(int *)arg);
+	rc = weir_conn_sendfile(c, fd, 0, LONG);
+	close(fd); /* the library has its own by now */
+	return rc;
+}
+
+START_TEST(a_file_may_be_closed_while_it_goes_out)
+{
+	int fd = file_of(LONG);
+
+	expect_a_long_answer(sends_its_own_file, LONG, &fd);
+	close(fd);
+}
+END_TEST
+
+START_TEST(a_file_shorter_than_promised_fails_the_connection)
+{
+	int fd = file_of(1000);
+	struct server *s = serve_kind(sends_its_own_file, false, &fd);
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "go\n");
+	ck_assert_uint_le(client_expects_end(c), 1000);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.failed, 1);
+	close(fd);
+}
+END_TEST
+
+static int half_closes_and_reads_on(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n;
+
+	(void)arg;
+	if (weir_conn_why(c) == WEIR_OPENED)
+		return WEIR_AGAIN;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		if (strcmp(line, "end\n") == 0) {
+			weir_conn_printf(c, "the last word");
+			weir_conn_shutdown(c, SHUT_WR);
+		} else if (weir_conn_write(c, "x", 1) != -EPIPE) {
+			return -EPROTO;
+		}
+	}
+	return (int)n;
+}
+
+START_TEST(a_shut_down_direction_leaves_the_other)
+{
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct server *s = serve_kind(half_closes_and_reads_on,
+					      is_session, NULL);
+		struct client *c = client_opens(s);
+		struct weir_report report;
+
+		client_sends(c, "end\n");
+		client_expects(c, "the last word");
+		client_expects_eof(c);
+		client_sends(c, "more\n");
+		client_half_closes(c);
+		UNTIL(stats(s).ledger.open == 0);
+		report = server_ends(s);
+		ck_assert_uint_eq(report.ledger.completed, 1);
+	}
+}
+END_TEST
+
+static int shuts_its_ears(weir_conn *c, void *arg)
+{
+	char line[32];
+	int rc = awaits_a_line(c);
+
+	(void)arg;
+	if (rc < 0)
+		return rc;
+	weir_conn_shutdown(c, SHUT_RD);
+	return weir_conn_printf(
+		c, "%zd", weir_conn_read_line(c, line, sizeof(line)));
+}
+
+START_TEST(input_that_was_shut_down_has_ended)
+{
+	struct server *s = serve_kind(shuts_its_ears, false, NULL);
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one\ntwo\nthree\n");
+	client_expects(c, "0");
+	client_expects_eof(c);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("output", long_output_arrives_whole,
+			 a_vector_of_1024_pieces_arrives_whole,
+			 printed_text_may_be_long,
+			 bad_output_calls_are_answered,
+			 a_file_goes_out_between_what_is_written,
+			 a_file_may_be_closed_while_it_goes_out,
+			 a_file_shorter_than_promised_fails_the_connection,
+			 a_shut_down_direction_leaves_the_other,
+			 input_that_was_shut_down_has_ended);
+}

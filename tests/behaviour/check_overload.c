@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * More clients than the queue or the server may have.  Each ends in the
+ * column of the ledger where it belongs, and who is refused can read why.
+ */
+#include "test.h"
+
+#define REFUSAL "no room\n"
+
+/* One worker, and a client that keeps it at the gate. */
+static struct client *occupy(struct server *s, struct gate *gate)
+{
+	struct client *c = client_opens(s);
+
+	client_sends(c, "wait\n");
+	UNTIL(gate_waiting(gate) == 1);
+	return c;
+}
+
+static struct server *serve_one_worker(const struct weir_config *config,
+				       struct gate *gate)
+{
+	return serve(config, WEIR_SERVICE(.readable = echo_lines_at_gate,
+					  .arg = gate));
+}
+
+static void client_is_served(struct client *c)
+{
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_half_closes(c);
+	client_expects_eof(c);
+}
+
+static void client_is_refused(struct client *c)
+{
+	client_expects(c, REFUSAL);
+	client_expects_eof(c);
+}
+
+START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_length = 3), &gate);
+	struct client *held = occupy(s, &gate), *c[20];
+	struct weir_report report;
+
+	for (int i = 0; i < 20; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).queued == 3);
+	/* At most one more has been taken and waits for its place. */
+	ck_assert_uint_le(stats(s).ledger.accepted, 5);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 20; i++)
+		client_is_served(c[i]);
+	client_closes(held);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 21);
+}
+END_TEST
+
+START_TEST(a_full_queue_refuses_the_rest)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_length = 3,
+			    .overload = WEIR_REFUSE, .refusal = REFUSAL),
+		&gate);
+	struct client *held = occupy(s, &gate), *c[20];
+	struct weir_report report;
+
+	for (int i = 0; i < 20; i++)
+		c[i] = client_opens(s);
+	for (int i = 3; i < 20; i++)
+		client_is_refused(c[i]);
+	ck_assert_uint_eq(stats(s).queued, 3);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 3; i++)
+		client_is_served(c[i]);
+	client_closes(held);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_full, 17);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+}
+END_TEST
+
+START_TEST(who_waited_too_long_in_the_queue_is_refused)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_length = 10,
+			    .queue_age_ms = 50, .refusal = REFUSAL),
+		&gate);
+	struct client *held = occupy(s, &gate), *c[10];
+	struct weir_report report;
+	int64_t queued_at;
+
+	for (int i = 0; i < 10; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).queued == 10);
+	queued_at = now_ms();
+	UNTIL(now_ms() > queued_at + 60);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 10; i++)
+		client_is_refused(c[i]);
+	client_closes(held);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_age, 10);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+START_TEST(one_too_many_is_refused_until_another_leaves)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2,
+					     .max_connections = 3,
+					     .overload = WEIR_REFUSE,
+					     .refusal = REFUSAL),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[3];
+	struct weir_report report;
+
+	for (int i = 0; i < 3; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).parked == 3);
+	for (int i = 0; i < 5; i++)
+		client_is_refused(client_opens(s));
+	client_is_served(c[0]);
+	client_closes(c[0]);
+	UNTIL(stats(s).ledger.open == 2);
+	client_is_served(client_opens(s));
+	clients_close();
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_limit, 5);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+}
+END_TEST
+
+START_TEST(one_too_many_waits_until_another_leaves)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2,
+					     .max_connections = 3),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[9];
+	struct weir_report report;
+
+	for (int i = 0; i < 9; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+	}
+	for (int i = 0; i < 9; i++) {
+		client_expects(c[i], "hello\n");
+		ck_assert_uint_le(stats(s).ledger.open, 3);
+		client_closes(c[i]);
+	}
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 9);
+}
+END_TEST
+
+static int counts_calls(weir_conn *c, void *arg)
+{
+	atomic_fetch_add((_Atomic int *)arg, 1);
+	return echo_lines(c, NULL);
+}
+
+/* Two services on one pool: the first occupies it, the second counts. */
+START_TEST(who_is_gone_before_its_turn_is_never_served)
+{
+	struct gate gate = GATE_CLOSED;
+	_Atomic int calls = 0;
+	struct server *s = server_new(WEIR_CONFIG(.workers = 1));
+	struct client *held, *c[30];
+	struct weir_stats now;
+	char address[128];
+
+	server_listens(s, "127.0.0.1:0",
+		       WEIR_SERVICE(.readable = echo_lines_at_gate,
+				    .arg = &gate));
+	server_listens(s, "127.0.0.1:0",
+		       WEIR_SERVICE(.readable = counts_calls,
+				    .opened = counts_calls, .arg = &calls));
+	server_address(s, 1, address, sizeof(address));
+	server_starts(s);
+	held = occupy(s, &gate);
+	for (int i = 0; i < 30; i++) {
+		c[i] = client_opens_at(address);
+		client_sends(c[i], "hello\n");
+	}
+	UNTIL(stats(s).queued == 30);
+	for (int i = 0; i < 30; i++)
+		client_resets(c[i]);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	client_closes(held);
+	UNTIL(stats(s).ledger.open == 0);
+	now = stats(s);
+	ck_assert_int_eq(atomic_load(&calls), 0);
+	ck_assert_uint_eq(now.dead_on_arrival, 30);
+	ck_assert_uint_eq(now.ledger.failed, 30);
+	server_ends(s);
+}
+END_TEST
+
+/* The refusal must survive what the client has sent before it reads. */
+static void sends_much_and_reads(struct client *c)
+{
+	static const char much[65536];
+
+	client_may_send(c, much, sizeof(much));
+	client_is_refused(c);
+}
+
+START_TEST(who_is_refused_can_read_why_after_sending_64_KB)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1,
+					     .max_connections = 1,
+					     .overload = WEIR_REFUSE,
+					     .refusal = REFUSAL),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *first = client_opens(s);
+	struct weir_report report;
+	const int count = fewer(500);
+
+	UNTIL(stats(s).parked == 1);
+	for (int i = 0; i < count; i++) {
+		struct client *c = client_opens(s);
+
+		sends_much_and_reads(c);
+		client_closes(c);
+	}
+	client_is_served(first);
+	client_closes(first);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_limit, (uint64_t)count);
+}
+END_TEST
+
+START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_age_ms = 50,
+			    .refusal = REFUSAL),
+		&gate);
+	struct client *held = occupy(s, &gate), *c[20];
+	static const char much[65536];
+	struct weir_report report;
+	int64_t queued_at;
+
+	for (int i = 0; i < 20; i++) {
+		c[i] = client_opens(s);
+		client_sends_bytes(c[i], much, sizeof(much));
+	}
+	UNTIL(stats(s).queued == 20);
+	queued_at = now_ms();
+	UNTIL(now_ms() > queued_at + 60);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 20; i++)
+		client_is_refused(c[i]);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_age, 20);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("overload", a_full_queue_holds_the_rest_in_the_kernel,
+			 a_full_queue_refuses_the_rest,
+			 who_waited_too_long_in_the_queue_is_refused,
+			 one_too_many_is_refused_until_another_leaves,
+			 one_too_many_waits_until_another_leaves,
+			 who_is_gone_before_its_turn_is_never_served,
+			 who_is_refused_can_read_why_after_sending_64_KB,
+			 who_is_too_old_can_read_why_after_sending_64_KB);
+}

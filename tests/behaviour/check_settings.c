@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The option structures: what is refused, and what a server makes of what it
+ * accepts (threads, hooks, stacks, log levels).
+ */
+#include "test.h"
+
+#include <sched.h>
+
+static void expect_config(int error, const struct weir_config *config)
+{
+	weir_server *s = NULL;
+	int rc = weir_server_new(&s, config);
+
+	ck_assert_msg(rc == error, "it said %s", weir_strerror(rc));
+	if (rc < 0)
+		ck_assert_ptr_null(s); /* written on success only */
+	weir_server_free(s);
+}
+
+START_TEST(values_out_of_range_are_refused)
+{
+	expect_config(-EINVAL, WEIR_CONFIG(.workers = -1));
+	expect_config(-EINVAL, WEIR_CONFIG(.queue_length = -1));
+	expect_config(-EINVAL, WEIR_CONFIG(.queue_age_ms = -2));
+	expect_config(-EINVAL, WEIR_CONFIG(.max_connections = -1));
+	expect_config(-EINVAL, WEIR_CONFIG(.overload = 2));
+	expect_config(-EINVAL, WEIR_CONFIG(.affinity = 2));
+	expect_config(-EINVAL, WEIR_CONFIG(.drain_ms = -2));
+	expect_config(-EINVAL, WEIR_CONFIG(.log_level = -1));
+	expect_config(-EINVAL, WEIR_CONFIG(.log_level = 5));
+	expect_config(-EINVAL, WEIR_CONFIG(.stack_size = 1000));
+	expect_config(0, WEIR_CONFIG(.queue_age_ms = WEIR_NEVER));
+	expect_config(0, WEIR_CONFIG(.drain_ms = WEIR_NEVER));
+	expect_config(0, NULL);
+}
+END_TEST
+
+/* A program built against a later header, whose structure is longer. */
+START_TEST(a_longer_structure_is_taken_if_what_we_do_not_know_is_unset)
+{
+	struct {
+		struct weir_config known;
+		char later[32];
+	} wide = { .known = { .size = sizeof(wide), .workers = 1 } };
+
+	expect_config(0, &wide.known);
+	wide.later[5] = 1;
+	expect_config(-EINVAL, &wide.known);
+}
+END_TEST
+
+/* And one built against an earlier header. */
+START_TEST(a_shorter_structure_has_defaults_for_the_rest)
+{
+	struct weir_config narrow = { .size = offsetof(struct weir_config,
+						       queue_length),
+				      .workers = 1,
+				      .queue_length = -7 };
+
+	expect_config(0, &narrow);
+	narrow.size = 0;
+	expect_config(-EINVAL, &narrow);
+	narrow.size = 1;
+	expect_config(-EINVAL, &narrow);
+}
+END_TEST
+
+static void expect_service(int error, const struct weir_service *service)
+{
+	struct server *s = server_new(NULL);
+	int rc = weir_server_listen(s->weir, "127.0.0.1:0", service);
+
+	ck_assert_msg(error ? rc == error : rc >= 0, "it said %s",
+		      weir_strerror(rc));
+	weir_server_free(s->weir);
+	server_forgets(s);
+}
+
+START_TEST(a_service_is_a_session_or_readable)
+{
+	expect_service(-EINVAL, NULL);
+	expect_service(-EINVAL, WEIR_SERVICE(.session = NULL));
+	expect_service(-EINVAL, WEIR_SERVICE(.opened = echo));
+	expect_service(-EINVAL,
+		       WEIR_SERVICE(.session = echo, .readable = echo));
+	expect_service(0, WEIR_SERVICE(.session = echo));
+	expect_service(0, WEIR_SERVICE(.readable = echo));
+}
+END_TEST
+
+START_TEST(values_of_a_service_out_of_range_are_refused)
+{
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo,
+					     .first_byte_ms = -2));
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .read_ms = -2));
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .write_ms = -2));
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .idle_ms = -2));
+	expect_service(-EINVAL,
+		       WEIR_SERVICE(.readable = echo, .lifetime_ms = -2));
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .backlog = -1));
+	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .mode = 010000));
+	expect_service(0, WEIR_SERVICE(.readable = echo, .idle_ms = WEIR_NEVER));
+}
+END_TEST
+
+START_TEST(what_is_passed_is_copied)
+{
+	char refusal[] = "sorry\n";
+	struct weir_config config = { .size = sizeof(config),
+				      .workers = 1,
+				      .max_connections = 1,
+				      .overload = WEIR_REFUSE,
+				      .refusal = refusal };
+	struct weir_service service = { .size = sizeof(service),
+					.readable = echo_lines };
+	struct server *s = server_new(&config);
+	struct client *c;
+
+	memset(refusal, 'x', sizeof(refusal) - 1);
+	config.max_connections = 1000;
+	server_listens(s, "127.0.0.1:0", &service);
+	memset(&service, 0xff, sizeof(service));
+	server_starts(s);
+	client_opens(s);
+	c = client_opens(s);
+	client_expects(c, "sorry\n");
+	client_expects_eof(c);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(an_address_needs_room)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	char buf[64];
+	const int len = (int)strlen(s->address);
+
+	ck_assert_int_eq(weir_server_address(s->weir, 0, buf, 64), len);
+	ck_assert_int_eq(weir_server_address(s->weir, 0, buf,
+					     (size_t)len + 1),
+			 len);
+	ck_assert_int_eq(weir_server_address(s->weir, 0, buf, (size_t)len),
+			 -ENOSPC);
+	ck_assert_int_eq(weir_server_address(s->weir, 1, buf, 64), -EINVAL);
+	ck_assert_int_eq(weir_server_address(s->weir, -1, buf, 64), -EINVAL);
+	server_ends(s);
+}
+END_TEST
+
+/* ---- workers */
+
+#define WORKERS 5
+
+struct roll {
+	pthread_mutex_t lock;
+	int started[WORKERS], ended[WORKERS];
+	pthread_t thread[WORKERS];
+	int wrong;
+};
+
+static void worker_signs_in(void *arg, int index)
+{
+	struct roll *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	if (index < 0 || index >= WORKERS) {
+		r->wrong++;
+	} else {
+		r->started[index]++;
+		r->thread[index] = pthread_self();
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+static void worker_signs_out(void *arg, int index)
+{
+	struct roll *r = arg;
+
+	pthread_mutex_lock(&r->lock);
+	if (index < 0 || index >= WORKERS ||
+	    !pthread_equal(r->thread[index], pthread_self()))
+		r->wrong++;
+	else
+		r->ended[index]++;
+	pthread_mutex_unlock(&r->lock);
+}
+
+START_TEST(each_worker_calls_its_hooks_once)
+{
+	struct roll r = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct server *s = serve(WEIR_CONFIG(.workers = WORKERS,
+					     .worker_start = worker_signs_in,
+					     .worker_exit = worker_signs_out,
+					     .worker_arg = &r),
+				 WEIR_SERVICE(.readable = echo));
+
+	ck_assert_uint_eq(stats(s).workers, WORKERS);
+	server_ends(s);
+	for (int i = 0; i < WORKERS; i++) {
+		ck_assert_int_eq(r.started[i], 1);
+		ck_assert_int_eq(r.ended[i], 1);
+	}
+	ck_assert_int_eq(r.wrong, 0);
+}
+END_TEST
+
+static int says_its_surroundings(weir_conn *c, void *arg)
+{
+	pthread_attr_t attr;
+	size_t stack_size = 0;
+	cpu_set_t cpus;
+	sigset_t mask;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	CPU_ZERO(&cpus);
+	sched_getaffinity(0, sizeof(cpus), &cpus);
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	pthread_getattr_np(pthread_self(), &attr);
+	pthread_attr_getstacksize(&attr, &stack_size);
+	pthread_attr_destroy(&attr);
+	weir_conn_printf(c, "cpus %d, ", CPU_COUNT(&cpus));
+	weir_conn_printf(c, "stack %s, ",
+			 stack_size >= 1 << 20 && stack_size < 2 << 20 ?
+				 "as asked" :
+				 "other");
+	return weir_conn_printf(c, "signals %s",
+				sigismember(&mask, SIGTERM) &&
+						sigismember(&mask, SIGUSR1) &&
+						sigismember(&mask, SIGPIPE) ?
+					"blocked" :
+					"open");
+}
+
+START_TEST(a_worker_has_its_processor_stack_and_mask)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2,
+					     .affinity = WEIR_AFFINITY_SPREAD,
+					     .stack_size = 1 << 20),
+				 WEIR_SERVICE(.readable = says_its_surroundings));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "cpus 1, stack as asked, signals blocked");
+	server_ends(s);
+}
+END_TEST
+
+static int fails(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return -EPROTO;
+}
+
+START_TEST(only_lines_of_the_level_wanted_are_logged)
+{
+	static const int levels[] = { WEIR_LOG_ERROR, WEIR_LOG_DEBUG };
+	int lines[2];
+
+	for (int i = 0; i < 2; i++) {
+		struct server *s = serve(WEIR_CONFIG(.workers = 1,
+						     .log_level = levels[i]),
+					 WEIR_SERVICE(.readable = fails));
+		struct client *c = client_opens(s);
+
+		client_sends(c, "x");
+		client_expects_end(c);
+		UNTIL(stats(s).ledger.open == 0);
+		lines[i] = log_lines(s);
+		server_ends(s);
+	}
+	ck_assert_int_le(lines[0], lines[1]);
+	ck_assert_int_ge(lines[1], 1);
+}
+END_TEST
+
+START_TEST(errors_have_words)
+{
+	ck_assert_str_eq(weir_version(), WEIR_VERSION);
+	ck_assert_str_ne(weir_strerror(-ESHUTDOWN), weir_strerror(-EMSGSIZE));
+	ck_assert_uint_gt(strlen(weir_strerror(-EINVAL)), 0);
+	ck_assert_uint_gt(strlen(weir_strerror(-99999)), 0);
+	ck_assert_uint_gt(strlen(weir_strerror(0)), 0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"settings", values_out_of_range_are_refused,
+		a_longer_structure_is_taken_if_what_we_do_not_know_is_unset,
+		a_shorter_structure_has_defaults_for_the_rest,
+		a_service_is_a_session_or_readable,
+		values_of_a_service_out_of_range_are_refused,
+		what_is_passed_is_copied, an_address_needs_room,
+		each_worker_calls_its_hooks_once,
+		a_worker_has_its_processor_stack_and_mask,
+		only_lines_of_the_level_wanted_are_logged, errors_have_words);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who cannot hold up whom: peers that are silent, that stop in mid-line, that
+ * ask without end, and callbacks that sleep.  And what sessions cannot do.
+ */
+#include "test.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#define SILENT 2500
+#define HALF_SENT 2500
+#define TALKERS 50
+
+static size_t half_line(const struct crowd *crowd, int i, char *buf, size_t cap)
+{
+	(void)crowd;
+	return (size_t)snprintf(buf, cap, "half a line from %d", i);
+}
+
+static size_t whole_line(const struct crowd *crowd, int i, char *buf,
+			 size_t cap)
+{
+	return (size_t)snprintf(buf, cap, "%d says line %d\n", i,
+				crowd->round);
+}
+
+static size_t rest_of_line(const struct crowd *crowd, int i, char *buf,
+			   size_t cap)
+{
+	(void)crowd;
+	(void)i;
+	return (size_t)snprintf(buf, cap, ", ended\n");
+}
+
+static size_t joined_line(const struct crowd *crowd, int i, char *buf,
+			  size_t cap)
+{
+	size_t len = half_line(crowd, i, buf, cap);
+
+	return len + rest_of_line(crowd, i, buf + len, cap - len);
+}
+
+static void one_exchange(struct client *c)
+{
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+}
+
+START_TEST(five_thousand_silent_peers_starve_nobody)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 4),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct crowd *silent = crowd_opens(s, SILENT);
+	struct crowd *half_sent = crowd_opens(s, HALF_SENT);
+	struct crowd *talkers = crowd_opens(s, TALKERS);
+	struct client *newcomer;
+
+	crowd_sends(half_sent, half_line);
+	UNTIL(stats(s).parked == SILENT + HALF_SENT + TALKERS);
+	for (talkers->round = 0; talkers->round < 20; talkers->round++) {
+		crowd_sends(talkers, whole_line);
+		crowd_expects(talkers, whole_line);
+	}
+	newcomer = client_opens(s);
+	one_exchange(newcomer);
+	/* All of that while every one of the others was there. */
+	ck_assert_uint_eq(stats(s).ledger.open,
+			  SILENT + HALF_SENT + TALKERS + 1);
+	crowd_sends(half_sent, rest_of_line);
+	crowd_expects(half_sent, joined_line);
+	crowd_closes(silent);
+	crowd_closes(half_sent);
+	crowd_closes(talkers);
+	server_ends(s);
+}
+END_TEST
+
+/* A session begins with the first byte, so silence costs no worker. */
+START_TEST(silent_peers_hold_no_session_worker)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.session = echo_lines));
+	struct crowd *silent = crowd_opens(s, 500);
+
+	for (int i = 0; i < 20; i++) {
+		struct client *c = client_opens(s);
+
+		one_exchange(c);
+		client_half_closes(c);
+		client_expects_eof(c);
+		client_closes(c);
+	}
+	ck_assert_uint_eq(stats(s).ledger.open, 500);
+	crowd_closes(silent);
+	server_ends(s);
+}
+END_TEST
+
+/* The documented limit of sessions: each half line holds one worker. */
+static struct crowd *hold_all_workers(struct server *s, int workers)
+{
+	struct crowd *half_sent = crowd_opens(s, workers);
+
+	crowd_sends(half_sent, half_line);
+	UNTIL(stats(s).busy == (uint64_t)workers);
+	return half_sent;
+}
+
+static void release_workers(struct crowd *half_sent)
+{
+	crowd_sends(half_sent, rest_of_line);
+	crowd_expects(half_sent, joined_line);
+	crowd_half_closes(half_sent);
+	crowd_expects_eof(half_sent);
+	crowd_closes(half_sent);
+}
+
+START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_held)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4),
+				 WEIR_SERVICE(.session = echo_lines));
+	struct crowd *half_sent = hold_all_workers(s, 2);
+	struct crowd *others = crowd_opens(s, 10);
+	struct weir_report report;
+
+	crowd_sends(others, whole_line);
+	crowd_half_closes(others);
+	UNTIL(stats(s).queued == 4);
+	release_workers(half_sent);
+	crowd_expects(others, whole_line);
+	crowd_expects_eof(others);
+	crowd_closes(others);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 12);
+}
+END_TEST
+
+START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_refused)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4,
+					     .overload = WEIR_REFUSE),
+				 WEIR_SERVICE(.session = echo_lines));
+	struct crowd *half_sent = hold_all_workers(s, 2);
+	struct client *c[10];
+	struct weir_report report;
+
+	for (int i = 0; i < 10; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).ledger.refused_full == 6);
+	ck_assert_uint_eq(stats(s).queued, 4);
+	for (int i = 4; i < 10; i++) {
+		client_expects(c[i], "busy, try later\n");
+		client_expects_eof(c[i]);
+	}
+	release_workers(half_sent);
+	for (int i = 0; i < 4; i++) {
+		one_exchange(c[i]);
+		client_closes(c[i]);
+	}
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_full, 6);
+	ck_assert_uint_eq(report.ledger.completed, 6);
+}
+END_TEST
+
+#define GREEDY 4
+
+struct pump {
+	struct client *c[GREEDY];
+	_Atomic bool is_over;
+	_Atomic uint64_t received;
+};
+
+/* Asks without waiting for answers, and takes the answers as they come. */
+static void *asks_without_end(void *arg)
+{
+	static char lines[16384], answers[65536];
+	struct pump *p = arg;
+	struct pollfd fds[GREEDY];
+
+	for (size_t i = 0; i < sizeof(lines); i++)
+		lines[i] = i % 8 == 7 ? '\n' : 'g';
+	for (int i = 0; i < GREEDY; i++)
+		fds[i] = (struct pollfd){ .fd = p->c[i]->fd,
+					  .events = POLLIN | POLLOUT };
+	while (!atomic_load(&p->is_over)) {
+		poll(fds, GREEDY, 1000);
+		for (int i = 0; i < GREEDY; i++) {
+			ssize_t n = recv(fds[i].fd, answers, sizeof(answers),
+					 MSG_DONTWAIT);
+
+			if (n > 0)
+				atomic_fetch_add(&p->received, (uint64_t)n);
+			/* Whole lines only matter to the count of bytes. */
+			send(fds[i].fd, lines, sizeof(lines),
+			     MSG_DONTWAIT | MSG_NOSIGNAL);
+		}
+	}
+	return NULL;
+}
+
+START_TEST(peers_that_pipeline_without_end_starve_nobody)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_a_line));
+	struct client *polite = client_opens(s);
+	struct pump pump = { .received = 0 };
+	pthread_t thread;
+
+	for (int i = 0; i < GREEDY; i++)
+		pump.c[i] = client_opens(s);
+	ck_assert_int_eq(pthread_create(&thread, NULL, asks_without_end,
+					&pump),
+			 0);
+	UNTIL(atomic_load(&pump.received) > 100000);
+	for (int i = 0; i < 50; i++)
+		one_exchange(polite);
+	atomic_store(&pump.is_over, true);
+	pthread_join(thread, NULL);
+	client_closes(polite);
+	for (int i = 0; i < GREEDY; i++)
+		client_resets(pump.c[i]);
+	server_ends(s);
+}
+END_TEST
+
+/*
+ * Both workers wait at the gate while one more client that will wait there
+ * and many that will not become ready.  Then both are let go: one meets the
+ * callback that waits, and what became ready with it must not wait for that.
+ */
+START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
+	struct client *held[3] = { client_opens(s), client_opens(s),
+				   client_opens(s) };
+	struct crowd *others = crowd_opens(s, 40);
+
+	UNTIL(stats(s).parked == 43);
+	client_sends(held[0], "wait\n");
+	client_sends(held[1], "wait\n");
+	UNTIL(gate_waiting(&gate) == 2);
+	client_sends(held[2], "wait\n");
+	crowd_sends(others, whole_line);
+	gate_lets_in(&gate, 2);
+	crowd_expects(others, whole_line);
+	gate_open(&gate);
+	for (int i = 0; i < 3; i++)
+		client_expects(held[i], "wait\n");
+	crowd_closes(others);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"starvation", five_thousand_silent_peers_starve_nobody,
+		silent_peers_hold_no_session_worker,
+		half_sent_sessions_hold_their_workers_and_the_rest_is_held,
+		half_sent_sessions_hold_their_workers_and_the_rest_is_refused,
+		peers_that_pipeline_without_end_starve_nobody,
+		a_callback_that_waits_holds_back_nothing_that_came_with_it);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The calls that stop a server, from wherever and whenever they are made,
+ * and the signals that make them.
+ */
+#include "test.h"
+
+#include <malloc.h>
+
+START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
+{
+	struct server *s = server_new(NULL);
+
+	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EINVAL);
+	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
+	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 -ESHUTDOWN);
+	weir_server_free(s->weir);
+	server_forgets(s);
+}
+END_TEST
+
+START_TEST(a_server_that_was_never_started_is_freed)
+{
+	struct baseline before;
+	weir_server *s;
+
+	baseline_take(&before);
+	weir_server_free(NULL);
+	ck_assert_int_eq(weir_server_new(&s, NULL), 0);
+	weir_server_free(s);
+	ck_assert_int_eq(weir_server_new(&s, NULL), 0);
+	ck_assert_int_eq(weir_server_start(s), -EINVAL); /* no listener */
+	ck_assert_int_ge(weir_server_listen(s, "127.0.0.1:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 0);
+	weir_server_free(s);
+	baseline_expects(&before);
+}
+END_TEST
+
+START_TEST(a_server_is_freed_while_it_runs)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	weir_server_free(s->weir);
+	client_expects_end(c);
+	server_forgets(s);
+}
+END_TEST
+
+START_TEST(bad_calls_are_answered)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+
+	ck_assert_int_eq(weir_server_stop(s->weir, -2), -EINVAL);
+	ck_assert_int_eq(weir_server_start(s->weir), -EBUSY);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), -EBUSY);
+	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 -EBUSY);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(join_may_be_called_again_and_says_the_same)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct weir_report first, second;
+
+	weir_server_drain(s->weir);
+	ck_assert_int_eq(weir_server_join(s->weir, &first), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &second), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	ck_assert_mem_eq(&first, &second, sizeof(first));
+	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
+	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+	server_is_over(s);
+}
+END_TEST
+
+static int stops_its_server(weir_conn *c, void *arg)
+{
+	struct server **s = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int joined, stopped;
+
+	if (n <= 0)
+		return (int)n;
+	joined = weir_server_join((*s)->weir, NULL);
+	stopped = weir_server_stop((*s)->weir, 10000);
+	weir_conn_printf(c, "%s ", error_name(joined));
+	weir_conn_printf(c, "%s", error_name(stopped));
+	return 0;
+}
+
+START_TEST(a_callback_may_stop_its_server_but_not_wait_for_it)
+{
+	struct server *s;
+	struct client *c;
+	struct weir_report report;
+
+	s = server_new(NULL);
+	server_listens(s, "127.0.0.1:0",
+		       WEIR_SERVICE(.readable = stops_its_server, .arg = &s));
+	server_starts(s);
+	c = client_opens(s);
+	client_sends(c, "stop\n");
+	client_expects(c, "-EDEADLK 0");
+	client_expects_eof(c);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+static void *stops(void *arg)
+{
+	struct server *s = arg;
+
+	for (int grace = 8000; grace >= 1000; grace -= 1000)
+		if (weir_server_stop(s->weir, grace * slowness()) != 0)
+			return s;
+	return weir_server_join(s->weir, NULL) == 0 ? NULL : s;
+}
+
+START_TEST(many_threads_may_stop_and_join_at_once)
+{
+	for (int round = 0; round < fewer(50); round++) {
+		struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+		pthread_t ids[8];
+		void *bad;
+
+		client_sends(client_opens(s), "hello");
+		for (int i = 0; i < 8; i++)
+			ck_assert_int_eq(
+				pthread_create(&ids[i], NULL, stops, s), 0);
+		for (int i = 0; i < 8; i++) {
+			pthread_join(ids[i], &bad);
+			ck_assert_ptr_null(bad);
+		}
+		server_is_over(s);
+	}
+}
+END_TEST
+
+static size_t heap_in_use(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+static void one_life(bool with_client)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo));
+
+	if (with_client) {
+		struct client *c = client_opens(s);
+
+		client_sends(c, "hello");
+		client_expects(c, "hello");
+	}
+	server_ends(s);
+}
+
+START_TEST(five_hundred_lives_leave_nothing)
+{
+	struct baseline before;
+	size_t heap;
+
+	baseline_take(&before);
+	for (int i = 0; i < 20; i++)
+		one_life(i % 2);
+	heap = heap_in_use();
+	for (int i = 0; i < fewer(500); i++)
+		one_life(i % 2);
+	/* Caches of the allocator may differ by a little, a life may not. */
+	ck_assert_uint_lt(heap_in_use(), heap + 65536);
+	baseline_expects(&before);
+}
+END_TEST
+
+/* ---- signals */
+
+struct sender {
+	struct server *s;
+	struct gate *gate; /* NULL: no callback is stuck */
+	pthread_t id;
+};
+
+/* Once the server is there: a signal; if it cannot end by that, another. */
+static void *sends_signals(void *arg)
+{
+	struct sender *sender = arg;
+	struct client *c = client_opens(sender->s);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	if (sender->gate) {
+		client_sends(c, "wait\n");
+		UNTIL(gate_waiting(sender->gate) == 1);
+	}
+	kill(getpid(), SIGTERM);
+	if (sender->gate)
+		kill(getpid(), SIGINT);
+	return NULL;
+}
+
+static void block(int how, int first, int second)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, first);
+	sigaddset(&set, second);
+	pthread_sigmask(how, &set, NULL);
+}
+
+/* What run says, and how many milliseconds it took. */
+static int run_with_signals(struct sender *sender, int64_t *took_ms)
+{
+	int64_t began_at = now_ms();
+	int rc;
+
+	/* The other thread is born with them blocked, as documented. */
+	block(SIG_BLOCK, SIGINT, SIGTERM);
+	ck_assert_int_eq(pthread_create(&sender->id, NULL, sends_signals,
+					sender),
+			 0);
+	rc = weir_server_run(sender->s->weir, WEIR_SIGNALS);
+	*took_ms = now_ms() - began_at;
+	pthread_join(sender->id, NULL);
+	return rc;
+}
+
+static struct sender sender_of(struct gate *gate)
+{
+	struct sender sender = { .gate = gate };
+
+	sender.s = server_new(WEIR_CONFIG(.workers = 2, .drain_ms = 60000));
+	server_listens(sender.s, "127.0.0.1:0",
+		       WEIR_SERVICE(.readable = echo_lines_at_gate,
+				    .arg = gate));
+	return sender;
+}
+
+START_TEST(the_first_signal_drains)
+{
+	struct sender sender = sender_of(NULL);
+	int64_t took_ms;
+
+	ck_assert_int_eq(run_with_signals(&sender, &took_ms), 0);
+	block(SIG_UNBLOCK, SIGINT, SIGTERM);
+	server_is_over(sender.s);
+}
+END_TEST
+
+START_TEST(the_second_signal_cuts)
+{
+	struct gate gate = GATE_CLOSED;
+	struct sender sender = sender_of(&gate);
+	int64_t took_ms;
+
+	ck_assert_int_eq(run_with_signals(&sender, &took_ms), -EBUSY);
+	ck_assert_int_lt(took_ms, 60000);
+	gate_open(&gate);
+	block(SIG_UNBLOCK, SIGINT, SIGTERM);
+	server_is_over(sender.s);
+}
+END_TEST
+
+START_TEST(run_puts_the_mask_back)
+{
+	struct server *s = server_new(NULL);
+	pthread_t id;
+
+	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(pthread_create(&id, NULL, stops, s), 0);
+	/* The stop may come first: then there is nothing to run. */
+	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
+	pthread_join(id, NULL);
+	weir_server_free(s->weir);
+	server_forgets(s); /* which looks at the mask */
+}
+END_TEST
+
+static weir_server *to_stop;
+
+static void stop_it(int sig)
+{
+	(void)sig;
+	weir_server_stop(to_stop, 10000);
+}
+
+START_TEST(a_signal_handler_of_the_program_may_stop)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct client *c = client_opens(s);
+	const struct sigaction action = { .sa_handler = stop_it };
+
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	to_stop = s->weir;
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+	client_expects_eof(c);
+	server_is_over(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stop_calls",
+			 a_stop_before_the_start_leaves_nothing_to_start,
+			 a_server_that_was_never_started_is_freed,
+			 a_server_is_freed_while_it_runs,
+			 bad_calls_are_answered,
+			 join_may_be_called_again_and_says_the_same,
+			 a_callback_may_stop_its_server_but_not_wait_for_it,
+			 many_threads_may_stop_and_join_at_once,
+			 five_hundred_lives_leave_nothing,
+			 the_first_signal_drains, the_second_signal_cuts,
+			 run_puts_the_mask_back,
+			 a_signal_handler_of_the_program_may_stop);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hundred stops under load.  Clients that come and go and clients that stay
+ * keep asking; whoever asked before the stop is answered, nobody is reset,
+ * whoever comes late is refused, and the books of the clients, of the servers
+ * and of the kernel agree.
+ *
+ * A late connection attempt is dropped once and refused a second later when
+ * the client's kernel asks again, so several servers stop at a time.
+ *
+ * And the control: the same clients against a server that just closes what
+ * it has.  If those lose nothing, these tests see nothing.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+
+#define SERVERS 5
+#define ROUNDS 20
+#define CHURNING 6
+#define KEEPING 4
+#define WARM 300 /* answers before the stop */
+
+struct totals {
+	uint64_t accepted, connected, refused, answered;
+};
+
+struct kernel {
+	long passive_opens, resets_sent, aborts;
+};
+
+static struct kernel kernel_now(void)
+{
+	return (struct kernel){
+		.passive_opens = network_counter("Tcp", "PassiveOpens"),
+		.resets_sent = network_counter("Tcp", "OutRsts"),
+		.aborts = network_counter("TcpExt", "TCPAbortOnClose"),
+	};
+}
+
+static void stop_all(struct server *const *s, struct load *const *load)
+{
+	for (int i = 0; i < SERVERS; i++) {
+		UNTIL(load_answered(load[i]) > WARM);
+		load_stop_is_next(load[i]);
+		weir_server_stop(s[i]->weir, 30000 * slowness());
+	}
+}
+
+static void books_agree(const struct load_books *books,
+			const struct weir_report *report)
+{
+	ck_assert_uint_eq(books->lost, 0);
+	ck_assert_uint_eq(books->reset, 0);
+	ck_assert_uint_eq(books->odd, 0);
+	ck_assert_uint_eq(report->ledger.cut, 0);
+	ck_assert_uint_eq(report->ledger.accepted, books->connected);
+	/* An unanswered question was late, was seen, and was counted. */
+	ck_assert_uint_le(books->late, report->late_bytes +
+					       report->ledger.refused_drain);
+}
+
+static void one_round(const struct weir_service *service, struct totals *t)
+{
+	struct server *s[SERVERS];
+	struct load *load[SERVERS];
+	struct load_books books[SERVERS];
+
+	for (int i = 0; i < SERVERS; i++)
+		s[i] = serve(WEIR_CONFIG(.workers = 2 * KEEPING), service);
+	for (int i = 0; i < SERVERS; i++)
+		load[i] = load_starts(s[i]->address, CHURNING, KEEPING);
+	stop_all(s, load);
+	for (int i = 0; i < SERVERS; i++)
+		books[i] = load_ends(load[i]);
+	/* The first counted threads and descriptors without the others. */
+	for (int i = SERVERS - 1; i >= 0; i--) {
+		struct weir_report report = server_is_over(s[i]);
+
+		books_agree(&books[i], &report);
+		t->accepted += report.ledger.accepted;
+		t->connected += books[i].connected;
+		t->refused += books[i].refused;
+		t->answered += books[i].answered;
+	}
+}
+
+static void many_stops(const struct weir_service *service)
+{
+	bool has_network = network_of_our_own();
+	struct totals totals = { 0 };
+	struct kernel before, after;
+
+	if (!has_network)
+		fprintf(stderr, "SKIPPED: no network namespace allowed here, "
+				"the kernel's counters are not compared\n");
+	before = kernel_now();
+	for (int i = 0; i < fewer(ROUNDS); i++)
+		one_round(service, &totals);
+	after = kernel_now();
+	ck_assert_uint_gt(totals.answered, (uint64_t)WARM * SERVERS);
+	if (!has_network)
+		return;
+	ck_assert_uint_eq((uint64_t)(after.passive_opens -
+				     before.passive_opens),
+			  totals.accepted);
+	/* The answer to a refused connection attempt is a reset as well. */
+	ck_assert_uint_eq((uint64_t)(after.resets_sent - before.resets_sent),
+			  totals.refused);
+	ck_assert_int_eq(after.aborts, before.aborts);
+}
+
+START_TEST(a_stop_under_load_loses_nothing)
+{
+	many_stops(WEIR_SERVICE(.readable = echo_lines));
+}
+END_TEST
+
+START_TEST(a_stop_of_sessions_under_load_loses_nothing)
+{
+	many_stops(WEIR_SERVICE(.session = echo_lines));
+}
+END_TEST
+
+/* ---- the control */
+
+struct plain_server {
+	int fd;
+	char address[64];
+	_Atomic bool is_over;
+	pthread_t id;
+};
+
+static void plain_answer(int fd)
+{
+	char line[8];
+
+	if (recv(fd, line, 2, MSG_WAITALL) == 2)
+		send(fd, line, 2, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void *plain_loop(void *arg)
+{
+	struct plain_server *p = arg;
+	struct pollfd pollfd = { .fd = p->fd, .events = POLLIN };
+
+	while (!atomic_load(&p->is_over)) {
+		if (poll(&pollfd, 1, 10) > 0)
+			plain_answer(accept(p->fd, NULL, NULL));
+	}
+	close(p->fd);
+	return NULL;
+}
+
+static void plain_starts(struct plain_server *p)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(p->fd, 0);
+	ck_assert_int_eq(bind(p->fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(p->fd, 128), 0);
+	getsockname(p->fd, (struct sockaddr *)&addr, &len);
+	snprintf(p->address, sizeof(p->address), "127.0.0.1:%d",
+		 ntohs(addr.sin_port));
+	ck_assert_int_eq(pthread_create(&p->id, NULL, plain_loop, p), 0);
+}
+
+START_TEST(control_a_plain_close_under_load_does_lose)
+{
+	uint64_t lost = 0, reset = 0;
+
+	for (int i = 0; i < 50 && (lost == 0 || reset == 0); i++) {
+		struct plain_server p = { .fd = -1 };
+		struct load *load;
+		struct load_books books;
+
+		plain_starts(&p);
+		load = load_starts(p.address, CHURNING + KEEPING, 0);
+		UNTIL(load_answered(load) > WARM);
+		load_stop_is_next(load);
+		atomic_store(&p.is_over, true);
+		pthread_join(p.id, NULL);
+		books = load_ends(load);
+		lost += books.lost;
+		reset += books.reset;
+	}
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_gt(reset, 0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stop_under_load", a_stop_under_load_loses_nothing,
+			 a_stop_of_sessions_under_load_loses_nothing,
+			 control_a_plain_close_under_load_does_lose);
+}

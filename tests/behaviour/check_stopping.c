@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a stop treats what is there: running callbacks, waiting sessions,
+ * parked and queued connections; and that it ends by its deadline whatever
+ * they do.
+ */
+#include "test.h"
+
+static const int long_grace = 60000;
+
+START_TEST(a_running_callback_ends_and_its_answer_arrives)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
+	gate_open(&gate);
+	client_expects(c, "wait\n");
+	client_expects_eof(c);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+	ck_assert_uint_lt(report.drain_ms, long_grace);
+}
+END_TEST
+
+static int says_goodbye(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) == WEIR_DRAIN)
+		return weir_conn_printf(c, "goodbye\n");
+	return echo_lines(c, arg);
+}
+
+START_TEST(parked_connections_may_say_goodbye)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = says_goodbye));
+	struct client *c[50];
+	struct weir_report report;
+
+	for (int i = 0; i < 50; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+		client_expects(c[i], "hello\n");
+	}
+	UNTIL(stats(s).parked == 50);
+	weir_server_stop(s->weir, long_grace);
+	for (int i = 0; i < 50; i++) {
+		client_expects(c[i], "goodbye\n");
+		client_expects_eof(c[i]);
+	}
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 50);
+}
+END_TEST
+
+static int notes_the_end(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	weir_conn_printf(c, "%s", error_name(n));
+	atomic_store((_Atomic int *)arg, (int)n);
+	return (int)n;
+}
+
+START_TEST(a_session_that_waits_is_told_of_the_stop)
+{
+	_Atomic int said = 0;
+	struct server *s = serve(NULL, WEIR_SERVICE(.session = notes_the_end,
+						    .arg = &said));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "hello\nhalf a li");
+	client_expects(c, "hello\n");
+	weir_server_stop(s->weir, long_grace);
+	client_expects(c, "-ESHUTDOWN");
+	client_expects_eof(c);
+	report = server_is_over(s);
+	ck_assert_int_eq(atomic_load(&said), -ESHUTDOWN);
+	ck_assert_uint_eq(report.ledger.cut, 0);
+	ck_assert_uint_lt(report.drain_ms, long_grace);
+}
+END_TEST
+
+/* What the kernel or the queue has when the stop comes is served. */
+START_TEST(connections_that_are_queued_are_served)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
+	struct client *held = client_opens(s), *c[20];
+	struct weir_report report;
+
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	for (int i = 0; i < 20; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+	}
+	UNTIL(stats(s).queued == 5);
+	weir_server_stop(s->weir, long_grace);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 20; i++) {
+		client_expects(c[i], "hello\n");
+		client_expects_eof(c[i]);
+	}
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 21);
+}
+END_TEST
+
+static bool is_refused(const char *address)
+{
+	struct client *late = client_new(address, 0);
+	int rc = client_connects(late, address);
+
+	client_closes(late);
+	return rc == -ECONNREFUSED;
+}
+
+START_TEST(late_clients_are_refused)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
+	struct client *held = client_opens(s);
+
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	weir_server_stop(s->weir, long_grace);
+	UNTIL(is_refused(s->address));
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	client_expects_eof(held);
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(a_stop_without_grace_cuts)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.session = echo_lines));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "half a li");
+	UNTIL(stats(s).busy == 1);
+	weir_server_stop(s->weir, 0);
+	client_expects_end(c);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+	ck_assert_uint_eq(report.stuck, 0);
+}
+END_TEST
+
+static int writes_without_end(weir_conn *c, void *arg)
+{
+	static const char block[65536];
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	if (n <= 0)
+		return (int)n;
+	while (rc == 0)
+		rc = weir_conn_write(c, block, sizeof(block));
+	atomic_store((_Atomic int *)arg, rc);
+	return rc;
+}
+
+START_TEST(output_that_waits_is_cut_at_the_deadline)
+{
+	_Atomic int said = 0;
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = writes_without_end,
+					      .arg = &said));
+	struct client *c = client_opens_small(s, 4096);
+	struct weir_report report;
+
+	client_sends(c, "go\n");
+	UNTIL(stats(s).busy == 1);
+	weir_server_stop(s->weir, 200);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
+	report = server_is_over(s);
+	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+	ck_assert_uint_ge(report.drain_ms, 150);
+}
+END_TEST
+
+/* All workers are stuck: the stop ends on time, and says who it was. */
+static struct server *serve_stuck(struct gate *gate, int workers)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = workers),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = gate));
+
+	for (int i = 0; i < workers; i++)
+		client_sends(client_opens(s), "wait\n");
+	UNTIL(gate_waiting(gate) == workers);
+	return s;
+}
+
+/* Lets them go once join has answered, and waits for the threads' end. */
+static struct weir_report stuck_report(struct server *s, struct gate *gate)
+{
+	struct weir_report report;
+
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ledger_balances(&report.ledger);
+	ck_assert_uint_eq(report.ledger.open, 0);
+	gate_open(gate);
+	UNTIL(gate_waiting(gate) == 0);
+	weir_server_free(s->weir);
+	return report;
+}
+
+START_TEST(a_stop_returns_on_time_though_all_callbacks_are_stuck)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_stuck(&gate, 3);
+	struct weir_report report;
+	int64_t began_at = now_ms();
+
+	weir_server_stop(s->weir, 300);
+	report = stuck_report(s, &gate);
+	ck_assert_int_lt(now_ms() - began_at, 10000 * slowness());
+	ck_assert_uint_eq(report.stuck, 3);
+	ck_assert_uint_eq(report.ledger.cut, 3);
+	ck_assert_uint_ge(report.drain_ms, 250);
+	server_forgets(s);
+}
+END_TEST
+
+START_TEST(stuck_callbacks_are_named_in_the_log)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate));
+	struct client *c = client_opens(s);
+	char name[32];
+
+	snprintf(name, sizeof(name), "127.0.0.1:%d", client_port(c));
+	client_sends(c, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	weir_server_stop(s->weir, 0);
+	stuck_report(s, &gate);
+	ck_assert_msg(log_says(s, name), "%s is not in the log:\n%s", name,
+		      s->log);
+	server_forgets(s);
+}
+END_TEST
+
+START_TEST(a_second_stop_brings_the_deadline_nearer)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_stuck(&gate, 2);
+	int64_t began_at = now_ms();
+
+	ck_assert_int_eq(weir_server_stop(s->weir, WEIR_NEVER), 0);
+	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
+	ck_assert_int_eq(weir_server_stop(s->weir, 100), 0);
+	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
+	stuck_report(s, &gate);
+	ck_assert_int_lt(now_ms() - began_at, long_grace / 2);
+	server_forgets(s);
+}
+END_TEST
+
+static int writes_a_megabyte(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	return n > 0 ? weir_conn_write(c, arg, 1 << 20) : (int)n;
+}
+
+START_TEST(output_that_is_under_way_is_delivered)
+{
+	char *text = calloc(1, 1 << 20);
+	struct server *s = serve(NULL,
+				 WEIR_SERVICE(.readable = writes_a_megabyte,
+					      .arg = text,
+					      .outbox_max = 2 << 20));
+	struct client *c[20];
+
+	for (int i = 0; i < 20; i++) {
+		c[i] = client_opens_small(s, 4096);
+		client_sends(c[i], "go\nand something that stays unread");
+	}
+	UNTIL(stats(s).callbacks >= 20 && stats(s).busy == 0);
+	weir_server_stop(s->weir, long_grace);
+	for (int i = 0; i < 20; i++)
+		ck_assert_uint_eq(client_reads_to_eof(c[i]), 1 << 20);
+	server_is_over(s);
+	free(text);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stopping",
+			 a_running_callback_ends_and_its_answer_arrives,
+			 parked_connections_may_say_goodbye,
+			 a_session_that_waits_is_told_of_the_stop,
+			 connections_that_are_queued_are_served,
+			 late_clients_are_refused, a_stop_without_grace_cuts,
+			 output_that_waits_is_cut_at_the_deadline,
+			 a_stop_returns_on_time_though_all_callbacks_are_stuck,
+			 stuck_callbacks_are_named_in_the_log,
+			 a_second_stop_brings_the_deadline_nearer,
+			 output_that_is_under_way_is_delivered);
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What other threads may do with a connection they hold a reference to: send,
+ * wake, close, cancel, at any moment of its life and after it.
+ */
+#include "test.h"
+
+/* The connections that have introduced themselves. */
+struct members {
+	pthread_mutex_t lock;
+	weir_conn *conn[64];
+	int count;
+};
+
+#define MEMBERS_NONE                                                           \
+	{                                                                      \
+		.lock = PTHREAD_MUTEX_INITIALIZER                              \
+	}
+
+static int joins(weir_conn *c, void *arg)
+{
+	struct members *m = arg;
+	int rc = -EPROTO;
+
+	pthread_mutex_lock(&m->lock);
+	if (m->count < 64) {
+		m->conn[m->count++] = weir_conn_ref(c);
+		rc = WEIR_AGAIN;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+static int member_count(struct members *m)
+{
+	int count;
+
+	pthread_mutex_lock(&m->lock);
+	count = m->count;
+	pthread_mutex_unlock(&m->lock);
+	return count;
+}
+
+static void members_leave(struct members *m)
+{
+	for (int i = 0; i < m->count; i++)
+		weir_conn_unref(m->conn[i]);
+	m->count = 0;
+}
+
+static int answers_wakes(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) == WEIR_WAKE) {
+		weir_conn_printf(c, "woken\n");
+		return WEIR_AGAIN;
+	}
+	return echo_lines(c, arg);
+}
+
+static struct server *serve_members(struct members *m)
+{
+	return serve(WEIR_CONFIG(.workers = 2),
+		     WEIR_SERVICE(.readable = answers_wakes, .opened = joins,
+				  .arg = m));
+}
+
+START_TEST(another_thread_may_send)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+	struct client *c = client_opens(s);
+
+	UNTIL(member_count(&m) == 1);
+	ck_assert_int_eq(weir_conn_send(m.conn[0], "news\n", 5), 0);
+	client_expects(c, "news\n");
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	members_leave(&m);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(another_thread_may_wake)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+	struct client *c = client_opens(s);
+
+	UNTIL(member_count(&m) == 1);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
+		client_expects(c, "woken\n");
+	}
+	members_leave(&m);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(another_thread_may_close)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	UNTIL(member_count(&m) == 1);
+	ck_assert_int_eq(weir_conn_send(m.conn[0], "goodbye\n", 8), 0);
+	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
+	client_expects(c, "goodbye\n");
+	client_expects_eof(c);
+	client_closes(c);
+	UNTIL(stats(s).ledger.open == 0);
+	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
+	ck_assert_int_eq(weir_conn_wake(m.conn[0]), -EPIPE);
+	ck_assert_int_eq(weir_conn_close(m.conn[0]), -EPIPE);
+	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), -EPIPE);
+	members_leave(&m);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+START_TEST(another_thread_may_cancel)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	UNTIL(member_count(&m) == 1);
+	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
+	client_expects_end(c);
+	UNTIL(stats(s).ledger.open == 0);
+	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
+	members_leave(&m);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+}
+END_TEST
+
+START_TEST(calls_after_the_end_of_the_server_are_answered)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+
+	for (int i = 0; i < 10; i++)
+		client_opens(s);
+	UNTIL(member_count(&m) == 10);
+	server_ends(s);
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(weir_conn_send(m.conn[i], "x", 1), -EPIPE);
+		ck_assert_int_eq(weir_conn_wake(m.conn[i]), -EPIPE);
+		ck_assert_int_eq(weir_conn_close(m.conn[i]), -EPIPE);
+		ck_assert_int_eq(weir_conn_cancel(m.conn[i]), -EPIPE);
+		ck_assert_ptr_eq(weir_conn_ref(m.conn[i]), m.conn[i]);
+		weir_conn_unref(m.conn[i]);
+	}
+	members_leave(&m);
+}
+END_TEST
+
+/* A reference keeps the handle, not the place: others may open meanwhile. */
+START_TEST(an_old_reference_never_reaches_a_newer_connection)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve_members(&m);
+	struct client *c;
+
+	for (int i = 0; i < 30; i++) {
+		c = client_opens(s);
+		UNTIL(member_count(&m) == i + 1);
+		for (int k = 0; k < i; k++)
+			ck_assert_int_eq(weir_conn_send(m.conn[k], "old", 3),
+					 -EPIPE);
+		weir_conn_send(m.conn[i], "new", 3);
+		client_half_closes(c);
+		client_expects(c, "new");
+		client_expects_eof(c);
+		client_closes(c);
+		UNTIL(stats(s).ledger.open == 0);
+	}
+	members_leave(&m);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
+{
+	static const char block[4096];
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .opened = joins, .arg = &m,
+						    .outbox_max = 16384));
+	struct client *c = client_opens_small(s, 4096);
+	size_t taken = 0;
+	int rc;
+
+	UNTIL(member_count(&m) == 1);
+	do {
+		rc = weir_conn_send(m.conn[0], block, sizeof(block));
+		taken += rc == 0 ? sizeof(block) : 0;
+		ck_assert_uint_lt(taken, (size_t)64 << 20);
+	} while (rc == 0);
+	ck_assert_int_eq(rc, -ENOBUFS);
+	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
+	ck_assert_uint_eq(client_reads_to_eof(c), taken);
+	members_leave(&m);
+	server_ends(s);
+}
+END_TEST
+
+static int waits_then_tells_why(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	if (weir_conn_why(c) == WEIR_WAKE) {
+		weir_conn_printf(c, "woken\n");
+		return WEIR_AGAIN;
+	}
+	n = weir_conn_read_line(c, line, sizeof(line));
+	if (n <= 0)
+		return (int)n;
+	gate_wait(arg);
+	weir_conn_write(c, line, (size_t)n);
+	return WEIR_AGAIN;
+}
+
+struct held_members {
+	struct gate gate;
+	struct members members;
+};
+
+static int held_joins(weir_conn *c, void *arg)
+{
+	return joins(c, &((struct held_members *)arg)->members);
+}
+
+static int held_waits(weir_conn *c, void *arg)
+{
+	return waits_then_tells_why(c, &((struct held_members *)arg)->gate);
+}
+
+START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
+{
+	struct held_members h = { .gate = GATE_CLOSED,
+				  .members = MEMBERS_NONE };
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = held_waits,
+						    .opened = held_joins,
+						    .arg = &h));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one\n");
+	UNTIL(gate_waiting(&h.gate) == 1);
+	for (int i = 0; i < 10; i++)
+		ck_assert_int_eq(weir_conn_wake(h.members.conn[0]), 0);
+	gate_open(&h.gate);
+	client_expects(c, "one\nwoken\n");
+	client_sends(c, "two\n");
+	client_expects(c, "two\n");
+	members_leave(&h.members);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_close_during_a_call_comes_after_it)
+{
+	struct held_members h = { .gate = GATE_CLOSED,
+				  .members = MEMBERS_NONE };
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = held_waits,
+						    .opened = held_joins,
+						    .arg = &h));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one\n");
+	UNTIL(gate_waiting(&h.gate) == 1);
+	ck_assert_int_eq(weir_conn_close(h.members.conn[0]), 0);
+	gate_open(&h.gate);
+	client_expects(c, "one\n");
+	client_expects_eof(c);
+	members_leave(&h.members);
+	server_ends(s);
+}
+END_TEST
+
+static int tells_what_ends_its_wait(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	do {
+		n = weir_conn_read_line(c, line, sizeof(line));
+		weir_conn_printf(c, "%s\n", error_name(n));
+	} while (n > 0 || n == -EINTR);
+	return (int)n;
+}
+
+START_TEST(a_wake_interrupts_the_wait_of_a_session)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
+				   .opened = joins, .arg = &m));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "x\n");
+	client_expects(c, "2\n");
+	UNTIL(stats(s).busy == 1);
+	ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
+	client_expects(c, "-EINTR\n");
+	client_sends(c, "xy\n");
+	client_expects(c, "3\n");
+	members_leave(&m);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_cancel_ends_the_wait_of_a_session)
+{
+	struct members m = MEMBERS_NONE;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
+				   .opened = joins, .arg = &m));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "x\n");
+	client_expects(c, "2\n");
+	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
+	client_expects_end(c);
+	UNTIL(stats(s).busy == 0);
+	members_leave(&m);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("thread_calls", another_thread_may_send,
+			 another_thread_may_wake, another_thread_may_close,
+			 another_thread_may_cancel,
+			 calls_after_the_end_of_the_server_are_answered,
+			 an_old_reference_never_reaches_a_newer_connection,
+			 a_send_that_would_pass_the_mark_takes_nothing,
+			 a_wake_during_a_call_is_remembered_and_many_are_one,
+			 a_close_during_a_call_comes_after_it,
+			 a_wake_interrupts_the_wait_of_a_session,
+			 a_cancel_ends_the_wait_of_a_session);
+}

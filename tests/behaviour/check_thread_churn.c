@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls from several threads at once: what each sends stays whole, and a
+ * connection may end in every way while they call it.
+ */
+#include "test.h"
+
+static int joins(weir_conn *c, void *arg)
+{
+	atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
+	return WEIR_AGAIN;
+}
+
+static int answers_wakes(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) == WEIR_WAKE) {
+		weir_conn_printf(c, "woken\n");
+		return WEIR_AGAIN;
+	}
+	return echo_lines(c, arg);
+}
+
+#define SENDERS 4
+#define SENTENCES 2000
+
+struct sender {
+	weir_conn *conn;
+	int id;
+	pthread_t thread;
+};
+
+static void *sends_sentences(void *arg)
+{
+	const struct sender *sender = arg;
+	char text[64];
+
+	for (int i = 0; i < SENTENCES; i++) {
+		int len = snprintf(text, sizeof(text),
+				   "%d says sentence %d\n", sender->id, i);
+
+		while (weir_conn_send(sender->conn, text, (size_t)len) ==
+		       -ENOBUFS)
+			breathe();
+	}
+	return NULL;
+}
+
+/* One line of the stream; false at its end. */
+static void expect_next_sentence(struct client *c, int *next)
+{
+	char text[64], want[64];
+	size_t len = 0;
+	int id;
+
+	do {
+		ck_assert_uint_lt(len, sizeof(text) - 1);
+		ck_assert_int_eq(client_reads(c, text + len, 1), 1);
+	} while (text[len++] != '\n');
+	text[len] = '\0';
+	id = text[0] - '0';
+	ck_assert_msg(id >= 0 && id < SENDERS, "torn: %s", text);
+	snprintf(want, sizeof(want), "%d says sentence %d\n", id, next[id]++);
+	ck_assert_str_eq(text, want);
+}
+
+START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
+{
+	_Atomic(weir_conn *) member = NULL;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .opened = joins,
+						    .arg = &member));
+	struct client *c = client_opens(s);
+	struct sender senders[SENDERS];
+	int next[SENDERS] = { 0 };
+
+	UNTIL(atomic_load(&member));
+	for (int i = 0; i < SENDERS; i++) {
+		senders[i] = (struct sender){ .conn = member, .id = i };
+		pthread_create(&senders[i].thread, NULL, sends_sentences,
+			       &senders[i]);
+	}
+	for (int i = 0; i < SENDERS * SENTENCES; i++)
+		expect_next_sentence(c, next);
+	for (int i = 0; i < SENDERS; i++)
+		pthread_join(senders[i].thread, NULL);
+	weir_conn_unref(member);
+	server_ends(s);
+}
+END_TEST
+
+/* ---- calls against churn */
+
+struct board {
+	pthread_mutex_t lock;
+	weir_conn *conn[16];
+	unsigned next;
+	_Atomic bool is_over;
+	_Atomic int calls;
+};
+
+/* Each new connection pushes the oldest reference out. */
+static int signs_on(weir_conn *c, void *arg)
+{
+	struct board *b = arg;
+	weir_conn *old;
+
+	pthread_mutex_lock(&b->lock);
+	old = b->conn[b->next % 16];
+	b->conn[b->next++ % 16] = weir_conn_ref(c);
+	pthread_mutex_unlock(&b->lock);
+	weir_conn_unref(old);
+	return WEIR_AGAIN;
+}
+
+static void *calls_somebody(void *arg)
+{
+	struct board *b = arg;
+	unsigned n = 0;
+
+	while (!atomic_load(&b->is_over)) {
+		weir_conn *c;
+
+		pthread_mutex_lock(&b->lock);
+		c = b->conn[n % 16];
+		if (c)
+			weir_conn_ref(c);
+		pthread_mutex_unlock(&b->lock);
+		n++;
+		if (!c)
+			continue;
+		if (n % 50 == 0)
+			weir_conn_cancel(c);
+		else if (n % 20 == 0)
+			weir_conn_close(c);
+		else if (n % 3 == 0)
+			weir_conn_wake(c);
+		else
+			weir_conn_send(c, "called\n", 7);
+		weir_conn_unref(c);
+		atomic_fetch_add(&b->calls, 1);
+	}
+	return NULL;
+}
+
+START_TEST(calls_from_other_threads_survive_any_churn)
+{
+	struct board b = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct server *s = serve(WEIR_CONFIG(.workers = 3),
+				 WEIR_SERVICE(.readable = answers_wakes,
+					      .opened = signs_on, .arg = &b));
+	pthread_t id[2];
+
+	for (int i = 0; i < 2; i++)
+		pthread_create(&id[i], NULL, calls_somebody, &b);
+	for (int i = 0; i < fewer(4000); i++) {
+		struct client *c = client_opens(s);
+
+		client_may_send(c, "hello\n", 6);
+		if (i % 3 == 0) {
+			client_resets(c);
+		} else {
+			if (i % 3 == 1)
+				shutdown(c->fd, SHUT_WR);
+			client_closes(c);
+		}
+	}
+	UNTIL(stats(s).ledger.open == 0);
+	atomic_store(&b.is_over, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(id[i], NULL);
+	ck_assert_int_gt(atomic_load(&b.calls), 0);
+	server_ends(s);
+	for (int i = 0; i < 16; i++)
+		weir_conn_unref(b.conn[i]);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("thread_churn",
+			 what_is_sent_in_one_call_stays_together_and_in_order,
+			 calls_from_other_threads_survive_any_churn);
+}

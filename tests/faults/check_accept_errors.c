@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every answer of accept(2) once: the server goes on, serves the client that
+ * was waiting and the next one, and counts what it was told.
+ */
+#include "test.h"
+
+#include "faults.h"
+
+static void one_exchange(const char *address)
+{
+	struct client *c = client_opens_at(address);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_closes(c);
+}
+
+static void answers_are_borne(const int *errors, size_t count)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 2),
+		  WEIR_SERVICE(.readable = echo_lines));
+	for (size_t i = 0; i < count; i++) {
+		fault_comes(WR_SYS_accept4, 1, -errors[i]);
+		one_exchange(s->address);
+		ck_assert_int_eq(faults_made(), 1);
+		one_exchange(s->address);
+	}
+	faults_end();
+	server_ends(s);
+}
+
+START_TEST(a_connection_that_failed_is_counted_and_the_next_one_served)
+{
+	static const int errors[] = { ECONNABORTED, EPROTO,	EPERM,
+				      ENETDOWN,	    ENOPROTOOPT, EHOSTDOWN,
+				      ENONET,	    EHOSTUNREACH, EOPNOTSUPP,
+				      ENETUNREACH,  ETIMEDOUT,	ECONNRESET };
+
+	answers_are_borne(errors, wr_array_len(errors));
+}
+END_TEST
+
+START_TEST(a_shortage_is_waited_out)
+{
+	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
+
+	answers_are_borne(errors, wr_array_len(errors));
+}
+END_TEST
+
+START_TEST(an_answer_that_means_nothing_is_borne)
+{
+	static const int errors[] = { EINTR, EAGAIN, EIO, ENOSR, 9999 };
+
+	answers_are_borne(errors, wr_array_len(errors));
+}
+END_TEST
+
+START_TEST(each_class_of_answers_has_its_counter)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	fault_comes(WR_SYS_accept4, 1, -EPROTO);
+	one_exchange(s->address);
+	ck_assert_uint_eq(stats(s).accept_errors, 1);
+	ck_assert_uint_eq(stats(s).shortages, 0);
+	fault_comes(WR_SYS_accept4, 1, -EMFILE);
+	one_exchange(s->address);
+	ck_assert_uint_eq(stats(s).accept_errors, 1);
+	ck_assert_uint_eq(stats(s).shortages, 1);
+	faults_end();
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(a_broken_listener_is_reported_and_the_others_go_on)
+{
+	static const int errors[] = { EBADF, EINVAL, ENOTSOCK };
+
+	faults_begin();
+	for (size_t i = 0; i < wr_array_len(errors); i++) {
+		struct server *s = server_new(WEIR_CONFIG(.workers = 2));
+		char other[64];
+
+		server_listens(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo_lines));
+		server_listens(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo_lines));
+		server_address(s, 1, other, sizeof(other));
+		server_starts(s);
+		fault_comes(WR_SYS_accept4, 1, -errors[i]);
+		client_opens(s); /* it has nobody to talk to */
+		UNTIL(faults_made() == 1);
+		UNTIL(log_says(s, s->address));
+		one_exchange(other);
+		one_exchange(other);
+		server_ends(s);
+	}
+}
+END_TEST
+
+/* Not once but without end: that costs neither CPU nor log lines. */
+START_TEST(a_shortage_that_lasts_is_borne_quietly)
+{
+	struct server *s;
+	struct client *c;
+	int64_t began_at;
+	int made;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	faults_come(WR_SYS_accept4, 1, -EMFILE);
+	c = client_opens(s);
+	client_sends(c, "hello\n");
+	began_at = now_ms();
+	UNTIL(now_ms() > began_at + 500);
+	made = faults_made();
+	faults_end();
+	client_expects(c, "hello\n");
+	ck_assert_int_gt(made, 0);
+	ck_assert_int_lt(made, 100);
+	ck_assert_int_le(log_lines(s), 5);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"accept_errors",
+		a_connection_that_failed_is_counted_and_the_next_one_served,
+		a_shortage_is_waited_out,
+		an_answer_that_means_nothing_is_borne,
+		each_class_of_answers_has_its_counter,
+		a_broken_listener_is_reported_and_the_others_go_on,
+		a_shortage_that_lasts_is_borne_quietly);
+}

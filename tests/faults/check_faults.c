@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every call of the library to the system fails once, at each place a small
+ * life reaches: a server is made, talks to a few clients, sends a file and
+ * stops.  Either the life does not begin, with an error and nothing left
+ * behind, or at most one connection is lost and the others are served.
+ */
+#include "test.h"
+
+#include "faults.h"
+
+static int fd_of_file;
+
+/* A banner, lines echoed; "file" is answered with one. */
+static int serves(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+	int rc;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		if (strcmp(line, "file\n") == 0)
+			rc = weir_conn_sendfile(c, fd_of_file, 0, 1000);
+		else
+			rc = weir_conn_write(c, line, (size_t)n);
+		if (rc < 0)
+			return rc;
+	}
+	return (int)n;
+}
+
+static const char asks[] = "hello\nfile\nwindup\n";
+#define ANSWERED (7 + 6 + 1000 + 7)
+
+/* How much came before the end, of one kind or the other. */
+static size_t whole_dialogue(const char *address)
+{
+	struct client *c = client_opens_at(address);
+	size_t count;
+
+	client_may_send(c, asks, sizeof(asks) - 1);
+	shutdown(c->fd, SHUT_WR);
+	count = client_expects_end(c);
+	client_closes(c);
+	return count;
+}
+
+/* 0 and the server runs, or what failed and there is none. */
+static int begin_life(weir_server **ret, char *address, size_t cap)
+{
+	int rc = weir_server_new(ret, WEIR_CONFIG(.workers = 2));
+
+	if (rc < 0)
+		return rc;
+	rc = weir_server_listen(*ret, "127.0.0.1:0",
+				WEIR_SERVICE(.readable = serves,
+					     .opened = connect_banner));
+	if (rc >= 0)
+		rc = weir_server_address(*ret, rc, address, cap);
+	if (rc >= 0)
+		rc = weir_server_start(*ret);
+	if (rc < 0)
+		weir_server_free(*ret);
+	return rc;
+}
+
+static void end_life(weir_server *s)
+{
+	struct weir_report report;
+	int rc;
+
+	ck_assert_int_eq(weir_server_stop(s, 20000), 0);
+	rc = weir_server_join(s, &report);
+	ck_assert_msg(rc == 0 || rc == -ECANCELED, "join: %s",
+		      weir_strerror(rc));
+	ledger_balances(&report.ledger);
+	ck_assert_uint_eq(report.ledger.open, 0);
+	weir_server_free(s);
+}
+
+static void one_life(void)
+{
+	struct baseline before;
+	char address[64];
+	weir_server *s = NULL;
+	int rc;
+
+	baseline_take(&before);
+	rc = begin_life(&s, address, sizeof(address));
+	if (rc == 0) {
+		for (int i = 0; i < 3; i++) {
+			int made = faults_made();
+			size_t count = whole_dialogue(address);
+
+			/* What failed earlier has no effect any more. */
+			ck_assert_msg(!made || count == ANSWERED,
+				      "a later client got %zu bytes", count);
+		}
+		end_life(s);
+	} else {
+		ck_assert_int_gt(faults_made(), 0);
+	}
+	faults_end();
+	baseline_expects(&before);
+}
+
+#define MOST 80 /* of one kind in a life; some calls are made without end */
+
+static void sweep(enum wr_sys_call call, int error)
+{
+	int nth = 1;
+
+	faults_begin();
+	fd_of_file = file_of(1000);
+	do {
+		fault_comes(call, nth, error);
+		one_life();
+	} while (faults_made() > 0 && nth++ < MOST);
+	close(fd_of_file);
+	/* Nobody would see if the life did not come by that call at all. */
+	ck_assert_msg(nth > 1, "%s was never called", wr_sys_call_names[call]);
+}
+
+START_TEST(any_allocation_may_fail)
+{
+	sweep(WR_SYS_alloc, -ENOMEM);
+}
+END_TEST
+
+START_TEST(any_descriptor_may_be_missing)
+{
+	sweep(WR_SYS_socket, -EMFILE);
+	sweep(WR_SYS_epoll_create, -EMFILE);
+	sweep(WR_SYS_eventfd, -EMFILE);
+	sweep(WR_SYS_dup, -EMFILE);
+}
+END_TEST
+
+START_TEST(any_step_of_a_listener_may_fail)
+{
+	sweep(WR_SYS_bind, -EADDRINUSE);
+	sweep(WR_SYS_listen, -EADDRINUSE);
+	sweep(WR_SYS_getsockname, -ENOBUFS);
+	sweep(WR_SYS_setsockopt, -ENOPROTOOPT);
+}
+END_TEST
+
+START_TEST(any_thread_or_lock_may_be_missing)
+{
+	sweep(WR_SYS_thread_create, -EAGAIN);
+	sweep(WR_SYS_mutex_init, -ENOMEM);
+	sweep(WR_SYS_cond_init, -ENOMEM);
+}
+END_TEST
+
+START_TEST(any_input_or_output_may_fail)
+{
+	sweep(WR_SYS_recv, -ECONNRESET);
+	sweep(WR_SYS_sendmsg, -EPIPE);
+	sweep(WR_SYS_sendfile, -EIO);
+	sweep(WR_SYS_shutdown, -ENOTCONN);
+}
+END_TEST
+
+START_TEST(any_change_of_what_is_waited_for_may_fail)
+{
+	sweep(WR_SYS_epoll_ctl, -ENOSPC);
+}
+END_TEST
+
+START_TEST(any_call_that_waits_may_be_interrupted)
+{
+	static const enum wr_sys_call calls[] = { WR_SYS_epoll_wait,
+						  WR_SYS_recv, WR_SYS_sendmsg,
+						  WR_SYS_sendfile,
+						  WR_SYS_accept4 };
+
+	for (size_t i = 0; i < wr_array_len(calls); i++)
+		sweep(calls[i], -EINTR);
+}
+END_TEST
+
+/* Interrupted and yet complete: no client may notice. */
+START_TEST(an_interruption_costs_no_connection)
+{
+	static const enum wr_sys_call calls[] = { WR_SYS_epoll_wait,
+						  WR_SYS_recv, WR_SYS_sendmsg,
+						  WR_SYS_sendfile,
+						  WR_SYS_accept4 };
+	char address[64];
+	weir_server *s;
+
+	faults_begin();
+	fd_of_file = file_of(1000);
+	ck_assert_int_eq(begin_life(&s, address, sizeof(address)), 0);
+	for (size_t i = 0; i < wr_array_len(calls); i++) {
+		for (int nth = 1; nth < 8; nth++) {
+			fault_comes(calls[i], nth, -EINTR);
+			ck_assert_uint_eq(whole_dialogue(address), ANSWERED);
+		}
+	}
+	faults_end();
+	end_life(s);
+	close(fd_of_file);
+}
+END_TEST
+
+/* Each of the threads: the acceptor's and those of the workers. */
+START_TEST(a_start_that_fails_leaves_nothing)
+{
+	faults_begin();
+	for (int nth = 1; nth <= 5; nth++) {
+		struct server *s = server_new(WEIR_CONFIG(.workers = 4));
+		struct server *next;
+
+		server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+		fault_comes(WR_SYS_thread_create, nth, -EAGAIN);
+		ck_assert_int_eq(weir_server_start(s->weir), -EAGAIN);
+		ck_assert_int_eq(faults_made(), 1);
+		faults_end();
+		weir_server_free(s->weir);
+		next = serve_at(s->address, NULL, WEIR_SERVICE(.readable = echo));
+		server_ends(next); /* the port was free */
+		server_forgets(s);
+	}
+}
+END_TEST
+
+START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
+{
+	struct server *s;
+	struct client *old, *lost;
+	struct weir_report report;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 2),
+		  WEIR_SERVICE(.readable = echo_lines));
+	old = client_opens(s);
+	client_sends(old, "hello\n");
+	client_expects(old, "hello\n");
+	UNTIL(stats(s).parked == 1);
+	fault_comes(WR_SYS_epoll_ctl, 1, -ENOSPC);
+	lost = client_opens(s);
+	client_expects_end(lost);
+	ck_assert_int_eq(faults_made(), 1);
+	client_sends(old, "hello\n");
+	client_expects(old, "hello\n");
+	faults_end();
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.failed, 1);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+/* No memory for a while: when it is back, so is the service. */
+START_TEST(a_server_outlasts_a_time_without_memory)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 2),
+		  WEIR_SERVICE(.readable = echo_lines));
+	for (int nth = 1; nth < 20; nth++) {
+		struct client *c = client_opens(s);
+
+		faults_come(WR_SYS_alloc, nth, -ENOMEM);
+		client_may_send(c, "hello\n", 6);
+		UNTIL(faults_made() > 0 || client_has_input(c));
+		faults_end();
+		client_half_closes(c);
+		client_expects_end(c);
+		client_closes(c);
+		c = client_opens(s);
+		client_sends(c, "hello\n");
+		client_expects(c, "hello\n");
+		client_closes(c);
+	}
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"faults", any_allocation_may_fail,
+		any_descriptor_may_be_missing,
+		any_step_of_a_listener_may_fail,
+		any_thread_or_lock_may_be_missing,
+		any_input_or_output_may_fail,
+		any_change_of_what_is_waited_for_may_fail,
+		any_call_that_waits_may_be_interrupted,
+		an_interruption_costs_no_connection,
+		a_start_that_fails_leaves_nothing,
+		a_connection_that_cannot_be_watched_is_the_only_one_lost,
+		a_server_outlasts_a_time_without_memory);
+}

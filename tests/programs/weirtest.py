@@ -1,0 +1,422 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the programs share: programs under test, a Python server
+and client that behave as the documents' do, a terminal, and waits.
+
+Every wait is for a condition and has a deadline; no test sleeps in the hope
+that something has happened.  A test ends only processes that it started.
+"""
+
+import contextlib
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+# A build with sanitizers is slower; the harness says by how much.
+SLOWNESS = float(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
+DEADLINE = 20 * SLOWNESS
+
+PREFIX = b"Server replies: "
+BANNER = b"Connect"
+
+
+def program(variable):
+    """The program that the environment names."""
+    path = os.environ.get(variable)
+    if not path:
+        raise SystemExit("set %s to the program to be tested" % variable)
+    return path
+
+
+def until(condition, what, seconds=DEADLINE):
+    """Wait until condition() is true; return what it said."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError("waited in vain: " + what)
+        time.sleep(0.002)
+
+
+def run(variable, *args, input=b"", **kwargs):
+    """Run a program to its end; standard output and error are bytes."""
+    return subprocess.run([program(variable), *args], input=input,
+                          stdout=kwargs.pop("stdout", subprocess.PIPE),
+                          stderr=kwargs.pop("stderr", subprocess.PIPE),
+                          timeout=DEADLINE, **kwargs)
+
+
+class Pump:
+    """Reads a descriptor in the background, so that its writer never waits."""
+
+    def __init__(self, file):
+        self.data = b""
+        self._file = file
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self):
+        while True:
+            try:
+                piece = os.read(self._file.fileno(), 65536)
+            except OSError:
+                piece = b""
+            with self._changed:
+                self.data += piece
+                self._ended = not piece
+                self._changed.notify_all()
+            if not piece:
+                return
+
+    def expect(self, pattern, seconds=DEADLINE):
+        """Wait for a regular expression; return its match."""
+        end = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                match = re.search(pattern, self.data, re.M)
+                left = end - time.monotonic()
+                if match:
+                    return match
+                if self._ended or left <= 0:
+                    raise AssertionError("no %r in %r" % (pattern, self.data))
+                self._changed.wait(left)
+
+    def rest(self):
+        """Everything up to the end."""
+        self._thread.join(DEADLINE)
+        return self.data
+
+    def close(self):
+        self._thread.join(DEADLINE)
+        self._file.close()
+
+
+class Server:
+    """weir-server, running.  Leaving the context ends it, if it still is."""
+
+    def __init__(self, *args, ready=True, port=True, **kwargs):
+        if port and not any("@" in arg for arg in args):
+            args += ("reply@127.0.0.1:0",)
+        self._wait = ready
+        self.process = subprocess.Popen(
+            [program("WEIR_SERVER"), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=kwargs.pop("stdout", subprocess.PIPE),
+            stderr=kwargs.pop("stderr", subprocess.PIPE), **kwargs)
+        self.pid = self.process.pid
+        self.out = self.process.stdout and Pump(self.process.stdout)
+        self.err = self.process.stderr and Pump(self.process.stderr)
+
+    def __enter__(self):
+        try:
+            if self._wait:
+                self.out.expect(rb"^ready\n")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *unused):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pump in (self.out, self.err):
+            if pump:
+                pump.close()
+
+    def address(self, i=0):
+        """Of listener i, as a client writes it."""
+        return re.findall(rb"^listening [a-z]+@(.*)$", self.out.data,
+                          re.M)[i].decode()
+
+    def connect(self, i=0):
+        return connect(self.address(i))
+
+    def logs(self, pattern):
+        return self.err.expect(pattern)
+
+    def stop(self, signo=signal.SIGTERM):
+        """Signal it and wait; return exit status and the drained counts."""
+        self.process.send_signal(signo)
+        return self.end()
+
+    def end(self):
+        status = self.process.wait(DEADLINE)
+        lines = self.out.rest().splitlines()
+        last = lines[-1].decode() if lines else ""
+        if not last.startswith("drained "):
+            return status, None
+        return status, {k: int(v) for k, v in
+                        (pair.split("=") for pair in last.split()[1:])}
+
+
+def connect(where, timeout=DEADLINE):
+    """A blocking socket to an address of the programs."""
+    if where.startswith("unix:"):
+        path = where[5:]
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        sock.connect("\0" + path[1:] if path[0] == "@" else path)
+        return sock
+    host, port = where.rsplit(":", 1)
+    sock = socket.create_connection((host.strip("[]"), int(port)), timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def read_exactly(sock, count):
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
+def read_all(sock):
+    data = b""
+    while True:
+        piece = sock.recv(65536)
+        if not piece:
+            return data
+        data += piece
+
+
+def connect_soon(where):
+    """To a server that is still starting."""
+    def attempt():
+        with contextlib.suppress(OSError):
+            return connect(where)
+    return until(attempt, "a listener at " + where)
+
+
+def reset(sock):
+    """Close with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 0))
+    sock.close()
+
+
+class DocumentsClient:
+    """One recv is one message, as in the documents."""
+
+    def __init__(self, where):
+        self.sock = connect_soon(where)
+        self.banner = self.sock.recv(1024)
+
+    def say(self, message):
+        self.sock.sendall(message)
+        return self.sock.recv(65536)
+
+    def close(self):
+        self.sock.close()
+
+
+class PythonServer:
+    """A listener that gives every client to handler(sock) on a thread."""
+
+    def __init__(self, handler):
+        self._handler = handler
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open = []
+        self._threads = []
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(DEADLINE)
+            self._open.append(sock)
+            thread = threading.Thread(target=self._serve, args=(sock,),
+                                      daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError):
+            self._handler(sock)
+        with contextlib.suppress(OSError):
+            sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._acceptor.join(DEADLINE)
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(DEADLINE)
+
+
+def documents_server(sock):
+    """Handler for PythonServer: the documents' threaded echo."""
+    sock.sendall(BANNER)
+    while True:
+        message = sock.recv(2048)
+        if not message:
+            return
+        sock.sendall(PREFIX + message)
+
+
+class Terminal:
+    """weir-client on a pseudo-terminal, with somebody who types."""
+
+    def __init__(self, *args, term="xterm", shell=None):
+        self.seen = b""
+        env = dict(os.environ, TERM=term, LC_ALL="C.UTF-8")
+        env.pop("EDITRC", None)
+        argv = [program("WEIR_CLIENT"), *args]
+        if shell:
+            argv = ["/bin/sh", "-c", shell, "sh", *argv]
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            try:
+                os.execve(argv[0], argv, env)
+            finally:
+                os._exit(127)
+        self._status = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self._status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    def type(self, data):
+        os.write(self._fd, data)
+
+    def hang_up(self):
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDONLY)
+
+    def _read(self, seconds):
+        """False at the end of what the program writes."""
+        if not select.select([self._fd], [], [], max(seconds, 0))[0]:
+            return True
+        try:
+            piece = os.read(self._fd, 65536)
+        except OSError:
+            piece = b""
+        self.seen += piece
+        return bool(piece)
+
+    def expect(self, what, seconds=DEADLINE):
+        """Wait for these bytes, and forget what came up to them."""
+        end = time.monotonic() + seconds
+        while what not in self.seen:
+            left = end - time.monotonic()
+            if left <= 0 or not self._read(left):
+                raise AssertionError("no %r in %r" % (what, self.seen))
+        before, self.seen = self.seen.split(what, 1)
+        return before
+
+    def end(self):
+        """Wait for the end; return the exit status, negative for a signal."""
+        end = time.monotonic() + DEADLINE
+        while self._read(end - time.monotonic()):
+            if time.monotonic() > end:
+                raise AssertionError("it goes on, after %r" % self.seen)
+
+        def reaped():
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+            return pid
+        until(reaped, "the end of the client")
+        return self._status
+
+
+def blocks_term(pid):
+    """Has the process come so far that SIGTERM waits for it?"""
+    with contextlib.suppress(OSError):
+        with open("/proc/%d/status" % pid) as status:
+            mask = re.search(r"^SigBlk:\s*([0-9a-f]+)", status.read(), re.M)
+            return int(mask[1], 16) >> (signal.SIGTERM - 1) & 1
+    return False
+
+
+def full_pipe():
+    """A pipe that takes nothing more: (read end, write end)."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for size in (65536, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * size)
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+def without_core_dumps():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class TestCase(unittest.TestCase):
+    maxDiff = None
+
+    def folder(self):
+        """A folder of this test's own, with a short name."""
+        folder = tempfile.TemporaryDirectory(prefix="weir-", dir="/tmp")
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
+    def check_usage(self, result, name, *fragments):
+        """Exit 2, nothing on stdout, one line that names the thing."""
+        self.assertEqual(result.returncode, 2, result)
+        self.assertEqual(result.stdout, b"")
+        self.check_one_line(result, name, *fragments)
+
+    def check_failure(self, result, *fragments):
+        """Exit 1 of the client and one line that says what happened."""
+        self.assertEqual(result.returncode, 1, result)
+        self.check_one_line(result, "weir-client", *fragments)
+
+    def check_one_line(self, result, name, *fragments):
+        text = result.stderr.decode()
+        self.assertTrue(text.startswith(name + ": "), text)
+        self.assertEqual(text.count("\n"), 1, text)
+        self.assertTrue(text.endswith("\n"), text)
+        for fragment in fragments:
+            self.assertIn(fragment, text)
+
+    def check_sum(self, counts):
+        self.assertEqual(
+            list(counts), ["accepted", "completed", "refused", "cut",
+                           "failed", "timed_out"])
+        self.assertEqual(counts["accepted"],
+                         sum(counts.values()) - counts["accepted"], counts)
+
+
+def main():
+    for variable in ("WEIR_SERVER", "WEIR_CLIENT"):
+        program(variable)
+    without_core_dumps()
+    unittest.main(verbosity=2)

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One plan at a time, changed while the server's threads ask for it: a plan
+ * is off until all of it is written.
+ */
+#include "faults.h"
+
+#include <limits.h>
+#include <stdatomic.h>
+
+static _Atomic int target = -1; /* -1: no plan */
+static _Atomic int to_go;	/* calls until the first that fails, and it */
+static _Atomic int error_made;
+static _Atomic int last; /* to_go of the last that fails */
+static _Atomic int made;
+
+static int ask(enum wr_sys_call call, size_t *len)
+{
+	int left;
+
+	(void)len;
+	if (atomic_load(&target) != (int)call)
+		return 0;
+	left = atomic_fetch_sub(&to_go, 1);
+	if (left > 1 || left < atomic_load(&last))
+		return 0;
+	atomic_fetch_add(&made, 1);
+	return atomic_load(&error_made);
+}
+
+static void plan(enum wr_sys_call call, int nth, int error, int until)
+{
+	atomic_store(&target, -1);
+	atomic_store(&to_go, nth);
+	atomic_store(&last, until);
+	atomic_store(&error_made, error);
+	atomic_store(&made, 0);
+	atomic_store(&target, (int)call);
+}
+
+void faults_begin(void)
+{
+	wr_sys_fault = ask;
+}
+
+void fault_comes(enum wr_sys_call call, int nth, int error)
+{
+	plan(call, nth, error, 1);
+}
+
+void faults_come(enum wr_sys_call call, int nth, int error)
+{
+	plan(call, nth, error, INT_MIN);
+}
+
+void faults_end(void)
+{
+	atomic_store(&target, -1);
+}
+
+int faults_made(void)
+{
+	return atomic_load(&made);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A network of our own, so that the kernel's counters count this test alone,
+ * and what the kernel knows about one socket.
+ */
+#include "test.h"
+
+#include <linux/tcp.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static bool loopback_up(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq lo = { .ifr_name = "lo" };
+	bool is_up;
+
+	if (fd < 0)
+		return false;
+	is_up = ioctl(fd, SIOCGIFFLAGS, &lo) == 0;
+	lo.ifr_flags = (short)(lo.ifr_flags | IFF_UP);
+	is_up = is_up && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+	close(fd);
+	return is_up;
+}
+
+bool network_of_our_own(void)
+{
+	/* Root needs no user namespace, which threads would forbid. */
+	if (unshare(CLONE_NEWNET) < 0 &&
+	    unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return false;
+	return loopback_up();
+}
+
+/* The files have pairs of lines: names, then values, each with its group. */
+static long counter_in(const char *path, const char *group, const char *name)
+{
+	static char names[16384], values[16384];
+	FILE *f = fopen(path, "re");
+	long ret = -1;
+
+	if (!f)
+		return -1;
+	while (ret < 0 && fgets(names, sizeof(names), f) &&
+	       fgets(values, sizeof(values), f)) {
+		char *n_rest, *v_rest;
+		char *n = strtok_r(names, " \n", &n_rest);
+		char *v = strtok_r(values, " \n", &v_rest);
+
+		if (!n || strncmp(n, group, strlen(group)) != 0 ||
+		    n[strlen(group)] != ':')
+			continue;
+		while (n && v && strcmp(n, name) != 0) {
+			n = strtok_r(NULL, " \n", &n_rest);
+			v = strtok_r(NULL, " \n", &v_rest);
+		}
+		if (n && v)
+			ret = strtol(v, NULL, 10);
+	}
+	fclose(f);
+	return ret;
+}
+
+long network_counter(const char *group, const char *name)
+{
+	long n = counter_in("/proc/self/net/snmp", group, name);
+
+	return n >= 0 ? n : counter_in("/proc/self/net/netstat", group, name);
+}
+
+unsigned int segments_received(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len),
+			 0);
+	return info.tcpi_data_segs_in;
+}

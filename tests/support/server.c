@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server under test: how it comes up, and what must be true when it is
+ * gone.  Its log lines are kept, for tests that ask about them.
+ */
+#include "test.h"
+
+#include <dirent.h>
+
+#define GRACE_MS 10000
+
+static const int watched_signals[] = { SIGINT, SIGTERM, SIGPIPE };
+
+static int entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	int count = 0;
+	const struct dirent *entry;
+
+	ck_assert_msg(dir != NULL, "cannot read %s", path);
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+void baseline_take(struct baseline *b)
+{
+	b->threads = entries("/proc/self/task");
+	b->descriptors = entries("/proc/self/fd");
+	pthread_sigmask(SIG_BLOCK, NULL, &b->mask);
+	for (int i = 0; i < 3; i++)
+		sigaction(watched_signals[i], NULL, &b->actions[i]);
+}
+
+static void expects_signals(const struct baseline *b)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	pthread_sigmask(SIG_BLOCK, NULL, &mask);
+	for (int sig = 1; sig < NSIG; sig++)
+		ck_assert_msg(sigismember(&mask, sig) ==
+				      sigismember(&b->mask, sig),
+			      "the mask of signal %d has changed", sig);
+	for (int i = 0; i < 3; i++) {
+		sigaction(watched_signals[i], NULL, &action);
+		ck_assert_msg(action.sa_handler == b->actions[i].sa_handler,
+			      "the disposition of signal %d has changed",
+			      watched_signals[i]);
+	}
+}
+
+void baseline_expects(const struct baseline *b)
+{
+	/* A joined thread may stay listed for a moment. */
+	UNTIL(entries("/proc/self/task") <= b->threads);
+	ck_assert_int_le(entries("/proc/self/fd"), b->descriptors);
+	expects_signals(b);
+}
+
+static void keep_line(void *arg, int level, const char *line)
+{
+	struct server *s = arg;
+	size_t len = strlen(line);
+	char *grown;
+
+	(void)level;
+	pthread_mutex_lock(&s->log_lock);
+	grown = realloc(s->log, s->log_len + len + 2);
+	if (grown) {
+		memcpy(grown + s->log_len, line, len);
+		s->log_len += len;
+		grown[s->log_len++] = '\n';
+		grown[s->log_len] = '\0';
+		s->log = grown;
+	}
+	s->log_lines++;
+	pthread_mutex_unlock(&s->log_lock);
+}
+
+bool log_says(struct server *s, const char *words)
+{
+	bool found;
+
+	pthread_mutex_lock(&s->log_lock);
+	found = s->log && strstr(s->log, words);
+	pthread_mutex_unlock(&s->log_lock);
+	return found;
+}
+
+int log_lines(struct server *s)
+{
+	int lines;
+
+	pthread_mutex_lock(&s->log_lock);
+	lines = s->log_lines;
+	pthread_mutex_unlock(&s->log_lock);
+	return lines;
+}
+
+struct server *server_new(const struct weir_config *config)
+{
+	struct weir_config mine = { .size = sizeof(mine) };
+	struct server *s = calloc(1, sizeof(*s));
+
+	ck_assert_ptr_nonnull(s);
+	pthread_mutex_init(&s->log_lock, NULL);
+	baseline_take(&s->before);
+	if (config)
+		mine = *config;
+	if (!mine.log) {
+		mine.log = keep_line;
+		mine.log_arg = s;
+	}
+	ck_assert_int_eq(weir_server_new(&s->weir, &mine), 0);
+	return s;
+}
+
+int server_listens(struct server *s, const char *where,
+		   const struct weir_service *service)
+{
+	int id = weir_server_listen(s->weir, where, service);
+
+	ck_assert_msg(id >= 0, "listen %s: %s", where, weir_strerror(id));
+	if (id == 0)
+		server_address(s, id, s->address, sizeof(s->address));
+	return id;
+}
+
+void server_address(struct server *s, int id, char *buf, size_t cap)
+{
+	ck_assert_int_gt(weir_server_address(s->weir, id, buf, cap), 0);
+}
+
+void server_starts(struct server *s)
+{
+	ck_assert_int_eq(weir_server_start(s->weir), 0);
+}
+
+struct server *serve_at(const char *where, const struct weir_config *config,
+			const struct weir_service *service)
+{
+	struct server *s = server_new(config);
+
+	server_listens(s, where, service);
+	server_starts(s);
+	return s;
+}
+
+struct server *serve(const struct weir_config *config,
+		     const struct weir_service *service)
+{
+	return serve_at("127.0.0.1:0", config, service);
+}
+
+uint64_t ledger_refused(const struct weir_ledger *l)
+{
+	return l->refused_full + l->refused_age + l->refused_limit +
+	       l->refused_drain;
+}
+
+void ledger_balances(const struct weir_ledger *l)
+{
+	ck_assert_uint_eq(l->accepted, l->completed + l->failed +
+					       l->timed_out +
+					       ledger_refused(l) + l->cut +
+					       l->open);
+}
+
+struct weir_stats stats(struct server *s)
+{
+	struct weir_stats ret;
+
+	ck_assert_int_eq(weir_server_stats(s->weir, &ret), 0);
+	return ret;
+}
+
+void server_forgets(struct server *s)
+{
+	clients_close();
+	baseline_expects(&s->before);
+	pthread_mutex_destroy(&s->log_lock);
+	free(s->log);
+	free(s);
+}
+
+struct weir_report server_is_over(struct server *s)
+{
+	struct weir_report report;
+	int rc = weir_server_join(s->weir, &report);
+
+	ck_assert_msg(rc == 0 || rc == -ECANCELED || rc == -EBUSY,
+		      "join said %s", weir_strerror(rc));
+	ledger_balances(&report.ledger);
+	ck_assert_uint_eq(report.ledger.open, 0);
+	/* What the program itself cancelled is in the ledger, but no fault. */
+	if (rc < 0)
+		ck_assert_uint_gt(report.ledger.cut, 0);
+	weir_server_free(s->weir);
+	server_forgets(s);
+	return report;
+}
+
+struct weir_report server_ends(struct server *s)
+{
+	ck_assert_int_eq(weir_server_stop(s->weir, GRACE_MS * slowness()), 0);
+	clients_close();
+	return server_is_over(s);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a test program runs: one process for each test, with room for a crowd
+ * of sockets, and patience that fits the build.
+ */
+#include "test.h"
+
+#include <sys/resource.h>
+#include <time.h>
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLOW_BUILD 10
+#elif __has_feature(address_sanitizer)
+#define SLOW_BUILD 4
+#endif
+#endif
+#if !defined(SLOW_BUILD) && defined(__SANITIZE_THREAD__)
+#define SLOW_BUILD 10
+#endif
+#if !defined(SLOW_BUILD) && defined(__SANITIZE_ADDRESS__)
+#define SLOW_BUILD 4
+#endif
+#ifndef SLOW_BUILD
+#define SLOW_BUILD 1
+#endif
+
+#define PATIENCE_MS 20000
+#define TEST_LIMIT_S 120
+
+int slowness(void)
+{
+	const char *text = getenv("WEIR_TEST_SLOW");
+	int n = text ? atoi(text) : 0;
+
+	return n > SLOW_BUILD ? n : SLOW_BUILD;
+}
+
+int fewer(int count)
+{
+	int n = count / slowness();
+
+	return n > 0 ? n : 1;
+}
+
+int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t patience_at(void)
+{
+	return now_ms() + (int64_t)PATIENCE_MS * slowness();
+}
+
+void breathe(void)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+
+	nanosleep(&ms, NULL);
+}
+
+/* Thousands of connections have both their ends in this process. */
+static void make_room_for_sockets(void)
+{
+	struct rlimit room;
+
+	if (getrlimit(RLIMIT_NOFILE, &room) < 0)
+		return;
+	room.rlim_cur = room.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &room);
+}
+
+int run_tests(const char *name, const TTest *const *tests)
+{
+	Suite *suite = suite_create(name);
+	TCase *tcase = tcase_create(name);
+	SRunner *runner;
+	int failed;
+
+	make_room_for_sockets();
+	tcase_set_timeout(tcase, (double)TEST_LIMIT_S * slowness());
+	for (; *tests; tests++)
+		tcase_add_test(tcase, *tests);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

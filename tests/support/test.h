@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests are written in: servers, clients, crowds of clients, gates
+ * that hold a callback, and a network of their own with its counters.
+ *
+ * A test is one process, so it may count threads and descriptors.  Nothing
+ * here sleeps to let things settle: whatever is waited for is a condition,
+ * and a condition that does not come fails the test by its own text.  Each
+ * of these calls fails the test when it cannot do what its name says.
+ */
+#ifndef TESTS_SUPPORT_TEST_H
+#define TESTS_SUPPORT_TEST_H
+
+#include <check.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "weir.h"
+
+/* ------------------------------------------------------------------ suite */
+
+/* main() of a test program; each test is named once.  Returns its status. */
+#define RUN_TESTS(name, ...)                                                   \
+	run_tests(name, (const TTest *const[]){ __VA_ARGS__, NULL })
+
+int run_tests(const char *name, const TTest *const *tests);
+
+/* How much slower than a plain build this one is; WEIR_TEST_SLOW=n says so. */
+int slowness(void);
+
+/* A count for a plain build, less where everything is slower; at least 1. */
+int fewer(int count);
+
+int64_t now_ms(void);
+int64_t patience_at(void); /* when waiting for anything has failed */
+void breathe(void);	   /* between two looks at a condition */
+
+#define UNTIL(cond)                                                            \
+	do {                                                                   \
+		int64_t until_at_ = patience_at();                             \
+		while (!(cond)) {                                              \
+			ck_assert_msg(now_ms() < until_at_,                    \
+				      "never came true: %s", #cond);           \
+			breathe();                                             \
+		}                                                              \
+	} while (0)
+
+/* ----------------------------------------------------------------- server */
+
+/* What a server must leave as it found it. */
+struct baseline {
+	int threads;
+	int descriptors;
+	sigset_t mask;
+	struct sigaction actions[3]; /* of INT, TERM, PIPE */
+};
+
+void baseline_take(struct baseline *b);
+void baseline_expects(const struct baseline *b);
+
+struct server {
+	weir_server *weir;
+	char address[160]; /* of the first listener */
+	struct baseline before;
+	pthread_mutex_t log_lock;
+	char *log; /* every line so far */
+	size_t log_len;
+	int log_lines;
+};
+
+/* A server with this service on 127.0.0.1, port 0, started. */
+struct server *serve(const struct weir_config *config,
+		     const struct weir_service *service);
+struct server *serve_at(const char *where, const struct weir_config *config,
+			const struct weir_service *service);
+
+/* The same in steps. */
+struct server *server_new(const struct weir_config *config);
+int server_listens(struct server *s, const char *where,
+		   const struct weir_service *service);
+void server_address(struct server *s, int id, char *buf, size_t cap);
+void server_starts(struct server *s);
+
+/*
+ * Stop, close every client that is left, join, free; then the ledger
+ * balances, nothing is open, threads, descriptors, signal mask and
+ * dispositions are as before.
+ */
+struct weir_report server_ends(struct server *s);
+
+/* The same, but its stop was asked for already, and clients stay till then. */
+struct weir_report server_is_over(struct server *s);
+
+/* The same for one that the test has freed. */
+void server_forgets(struct server *s);
+
+void ledger_balances(const struct weir_ledger *l);
+uint64_t ledger_refused(const struct weir_ledger *l);
+
+struct weir_stats stats(struct server *s);
+bool log_says(struct server *s, const char *words);
+int log_lines(struct server *s);
+
+/* ----------------------------------------------------------------- client */
+
+struct client {
+	int fd;
+	struct client *next;
+};
+
+struct client *client_opens(struct server *s);
+struct client *client_opens_at(const char *address);
+/* With a receive buffer of about so many bytes. */
+struct client *client_opens_small(struct server *s, int receive_buffer);
+/* A socket that is not connected yet; 0 or -errno of the connect. */
+struct client *client_new(const char *address, int receive_buffer);
+int client_connects(struct client *c, const char *address);
+
+void client_sends(struct client *c, const char *text);
+void client_sends_bytes(struct client *c, const void *data, size_t len);
+/* In pieces of so many bytes, each its own segment; 0: whole. */
+void client_sends_in_pieces(struct client *c, const char *text, size_t piece);
+/* 0 or -errno: for peers that may be gone. */
+int client_may_send(struct client *c, const void *data, size_t len);
+
+void client_expects(struct client *c, const char *text);
+void client_expects_bytes(struct client *c, const void *data, size_t len);
+void client_expects_eof(struct client *c);
+/* Whatever is left, then the end, by FIN or by RST; how many bytes came. */
+size_t client_expects_end(struct client *c);
+/* How many bytes come before the end of input, which must not be a reset. */
+size_t client_reads_to_eof(struct client *c);
+/* > 0, 0 at the end, or -errno. */
+ssize_t client_reads(struct client *c, void *buf, size_t cap);
+bool client_has_input(struct client *c); /* at this moment */
+int client_port(struct client *c);	 /* our own */
+
+void client_half_closes(struct client *c);
+void client_resets(struct client *c);
+void client_closes(struct client *c);
+void clients_close(void); /* all that are left */
+int clients_open(void);
+
+/* Segments with data that have come in on this TCP socket. */
+unsigned int segments_received(int fd);
+
+/* ------------------------------------------------------------------ crowd */
+
+/* Many clients, driven side by side by one thread. */
+struct crowd {
+	int count;
+	int round;    /* for its texts */
+	size_t piece; /* 0: send whole; n: n bytes of each in turn */
+	struct crowd_member *members;
+};
+
+/* What client i says in this round; returns the length (at most cap). */
+typedef size_t crowd_text(const struct crowd *crowd, int i, char *buf,
+			  size_t cap);
+
+struct crowd *crowd_opens(struct server *s, int count);
+void crowd_sends(struct crowd *crowd, crowd_text *text);
+void crowd_expects(struct crowd *crowd, crowd_text *text);
+/* As crowd_expects(), when each reply may have been cut into several. */
+void crowd_expects_joined(struct crowd *crowd, const char *prefix,
+			  crowd_text *text);
+void crowd_half_closes(struct crowd *crowd);
+void crowd_expects_eof(struct crowd *crowd);
+void crowd_closes(struct crowd *crowd);
+
+/* ------------------------------------------------------- callbacks to hold */
+
+/* Where callbacks wait until the test lets them go. */
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool is_open;
+	int passes; /* so many may go through it though it is closed */
+	int waiting;
+};
+
+#define GATE_CLOSED                                                            \
+	{                                                                      \
+		.lock = PTHREAD_MUTEX_INITIALIZER,                             \
+		.cond = PTHREAD_COND_INITIALIZER,                              \
+	}
+
+void gate_wait(struct gate *g);
+int gate_waiting(struct gate *g);
+void gate_open(struct gate *g);
+void gate_lets_in(struct gate *g, int count);
+
+/* --------------------------------------------------------------- handlers */
+
+int echo(weir_conn *c, void *arg);	  /* bytes, until nothing is left */
+int echo_lines(weir_conn *c, void *arg);  /* lines, until nothing is left */
+int echo_a_line(weir_conn *c, void *arg); /* one for each call */
+int connect_banner(weir_conn *c, void *arg); /* opened: "Connect" */
+int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
+/* arg is a gate: the line "wait" waits there; every line is echoed. */
+int echo_lines_at_gate(weir_conn *c, void *arg);
+/* "-EAGAIN" and the like, for a handler to put on the wire. */
+const char *error_name(ssize_t n);
+
+/* ------------------------------------------------------------------ files */
+
+/* A file without a name, of len bytes byte_at(0), byte_at(1) ...; its fd. */
+int file_of(size_t len);
+char byte_at(size_t i);
+bool bytes_match(const char *data, size_t len, size_t from);
+
+/* ---------------------------------------------------------------- network */
+
+/* A network namespace of our own with "lo" up; false where not allowed. */
+bool network_of_our_own(void);
+/* "Tcp", "OutRsts" and so on, of this network; -1 if the kernel has none. */
+long network_counter(const char *group, const char *name);
+
+/* ------------------------------------------------------------------- load */
+
+/* Books of clients that ask until there is nobody to ask. */
+struct load_books {
+	uint64_t connected; /* connect() succeeded */
+	uint64_t refused;   /* ECONNREFUSED */
+	uint64_t answered;
+	uint64_t lost;	 /* asked before the stop, no whole answer */
+	uint64_t late;	 /* asked after it, end of input instead */
+	uint64_t reset;	 /* ECONNRESET or EPIPE on an open connection */
+	uint64_t odd;	 /* anything else */
+};
+
+struct load;
+
+/* One line, one answer, from so many threads of each kind. */
+struct load *load_starts(const char *address, int churning, int keeping);
+uint64_t load_answered(struct load *l); /* so far */
+/* Call it right before asking for the stop. */
+void load_stop_is_next(struct load *l);
+struct load_books load_ends(struct load *l);
+
+#endif

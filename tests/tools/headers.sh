@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# weir.h alone is a whole program text in C11, C17 and C++17, its macros
+# included; each header of the library compiles alone.  Skipped, after the C
+# part, where there is no C++ compiler.
+
+cd "$(dirname "$0")/../.." || exit 99
+CC=${CC:-cc} CXX=${CXX:-c++}
+warn='-Wall -Wextra -pedantic -Werror'
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+rc=0
+
+cat >"$work/use.c" <<'TEXT'
+#include <weir.h>
+#include <weir.h>
+
+extern weir_handler serve;
+int start(weir_server **s);
+
+int start(weir_server **s)
+{
+	int rc = weir_server_new(s, WEIR_CONFIG(.workers = 2));
+
+	if (rc == 0)
+		rc = weir_server_new(s, WEIR_CONFIG());
+	if (rc == 0)
+		rc = weir_server_listen(*s, ":0", WEIR_SERVICE(.session = serve));
+	return rc;
+}
+TEXT
+for std in c11 gnu11 c17; do
+	$CC -std=$std $warn -Ilib -fsyntax-only "$work/use.c" || {
+		echo "weir.h as $std failed"; rc=1
+	}
+done
+
+for h in lib/*.h; do
+	echo "#include \"${h#lib/}\"" >"$work/alone.c"
+	$CC -std=gnu11 -D_GNU_SOURCE $warn -Wno-pedantic -Ilib -fsyntax-only \
+		"$work/alone.c" || { echo "$h does not stand alone"; rc=1; }
+done
+
+if ! command -v "${CXX%% *}" >/dev/null 2>&1; then
+	[ $rc = 0 ] || exit $rc
+	echo "no C++ compiler ($CXX): weir.h not tried as C++17"
+	exit 77
+fi
+cat >"$work/use.cc" <<'TEXT'
+#include <weir.h>
+
+int start(weir_server **s);
+
+int start(weir_server **s)
+{
+	weir_config config = {};
+
+	config.size = sizeof config;
+	config.workers = 2;
+	return weir_server_new(s, &config);
+}
+TEXT
+$CXX -std=c++17 $warn -Ilib -fsyntax-only "$work/use.cc" || {
+	echo "weir.h as C++17 failed"; rc=1
+}
+exit $rc

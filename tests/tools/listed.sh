@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every source and test that is on disk is named in its folder's automake
+# fragment: one that is not would never be built, run or distributed.
+
+cd "$(dirname "$0")/../.." || exit 99
+rc=0
+
+# in_fragment FRAGMENT NAME FILE
+in_fragment()
+{
+	grep -qE -- "%D%/$(echo "$2" | sed 's/\./\\./g')([[:space:]]|\$)" "$1" || {
+		echo "$3: not listed in $1"; rc=1
+	}
+}
+
+for folder in lib cli server client; do
+	for file in $folder/*.[ch]; do
+		in_fragment $folder/$folder.am "${file#*/}" "$file"
+	done
+done
+for file in examples/*.c; do
+	name=${file#*/}
+	in_fragment examples/examples.am "${name%.c}" "$file"
+done
+for file in tests/*/check_*.c; do
+	name=${file#*/}
+	in_fragment tests/tests.am "${name%.c}" "$file"
+done
+for file in tests/support/*.[ch] tests/programs/*.py tests/tools/*.sh; do
+	[ -f "$file" ] && in_fragment tests/tests.am "${file#*/}" "$file"
+done
+for file in docs/*.md docs/*/*.md docs/man/*.[1-8]; do
+	[ -f "$file" ] && in_fragment docs/docs.am "${file#*/}" "$file"
+done
+for file in tools/*; do
+	grep -qE "[[:space:]]$file([[:space:]]|\$)" Makefile.am || {
+		echo "$file: not listed in Makefile.am"; rc=1
+	}
+done
+exit $rc

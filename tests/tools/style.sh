@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What a formatter cannot see: no notes of unfinished work, no // comments,
+# and in lib/ nothing that can fail is called but through sys.h, and nothing
+# at all that prints, exits, reads the environment or touches signals.
+
+cd "$(dirname "$0")/../.." || exit 99
+sources=$(find lib cli server client examples tests -name '*.[ch]')
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+
+# complain TEXT: report the lines of standard input, if there are any.
+complain()
+{
+	sed "s|^|$1: |" | tee -a "$work/complaints"
+}
+
+# code FILE: its lines with their numbers, strings and comments blanked.
+code()
+{
+	awk -v file="$1" '
+	{
+		gsub(/\\./, "")
+		gsub(/"[^"]*"/, "\"\"")
+		line = ""
+		while ($0 != "") {
+			mark = inside ? "*/" : "/*"
+			at = index($0, mark)
+			if (!at)
+				at = length($0) + 1
+			if (!inside)
+				line = line substr($0, 1, at - 1)
+			if (at <= length($0))
+				inside = !inside
+			$0 = substr($0, at + 2)
+		}
+		print file ":" FNR ":" line
+	}' "$1"
+}
+
+for file in $sources; do
+	code "$file"
+done >"$work/code"
+
+marks='TODO|FIXME|XX''X'
+grep -nEw "$marks" $sources */*.am configure.ac Makefile.am | complain 'notes of unfinished work'
+grep '//' "$work/code" | complain '// comments'
+
+# The files of sys.h are the one place where the library meets the system.
+fallible='malloc|calloc|realloc|reallocarray|free|strdup|strndup|asprintf'
+fallible="$fallible|vasprintf|socket|bind|listen|accept|accept4|connect"
+fallible="$fallible|getsockname|getpeername|setsockopt|getsockopt|shutdown"
+fallible="$fallible|recv|recvfrom|recvmsg|send|sendto|sendmsg|sendfile|read"
+fallible="$fallible|readv|write|writev|close|poll|ppoll|select|epoll_[a-z0-9]+"
+fallible="$fallible|eventfd|eventfd_read|eventfd_write|signalfd|timerfd_[a-z]+"
+fallible="$fallible|open|openat|dup|dup2|dup3|fcntl|ioctl|stat|lstat|fstat"
+fallible="$fallible|unlink|chmod|fchmod|flock|pipe|pipe2|getaddrinfo|getnameinfo"
+fallible="$fallible|pthread_create|pthread_attr_[a-z]+|pthread_[a-z]+_init"
+fallible="$fallible|pthread_setaffinity_np|pthread_sigmask|sigprocmask"
+fallible="$fallible|sched_[a-z]+"
+# An assertion that fails (error.c) has nobody to answer to and may write.
+grep '^lib/' "$work/code" | grep -v '^lib/sys[_a-z]*\.[ch]:' |
+	grep -v '^lib/error\.c:.* write(STDERR_FILENO,' |
+	grep -E "(^|[^[:alnum:]_.>])($fallible)\(" |
+	complain 'calls that belong behind sys.h'
+
+never='exit|_exit|quick_exit|getenv|secure_getenv|setenv|putenv|system|fork'
+never="$never|printf|fprintf|puts|putchar|perror|signal|sigaction|usleep"
+never="$never|nanosleep|sleep|pthread_cancel|strcpy|strcat"
+never="$never|sprintf|gets|strtok|localtime|gmtime|strerror|gethostbyname"
+grep '^lib/' "$work/code" | grep -E "(^|[^[:alnum:]_.>])($never)\(" |
+	complain 'calls a library never makes'
+[ ! -s "$work/complaints" ]

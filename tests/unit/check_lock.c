@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Locks and waits: what wakes a wait, when it ends by itself, and that a lock
+ * taken twice is seen at once.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "sys.h"
+
+struct door {
+	struct wr_lock lock;
+	struct wr_cond cond;
+	int inside; /* l: how many wait */
+	bool is_open;
+};
+
+static void door_init(struct door *d)
+{
+	*d = (struct door){ 0 };
+	ck_assert_int_eq(wr_lock_init(&d->lock), 0);
+	ck_assert_int_eq(wr_cond_init(&d->cond), 0);
+}
+
+static void door_fini(struct door *d)
+{
+	wr_cond_fini(&d->cond);
+	wr_lock_fini(&d->lock);
+}
+
+static void *wait_at_door(void *arg)
+{
+	struct door *d = arg;
+
+	wr_lock(&d->lock);
+	d->inside++;
+	while (!d->is_open)
+		ck_assert(wr_cond_wait_until(&d->cond, &d->lock, WR_NEVER_AT));
+	d->inside--;
+	wr_unlock(&d->lock);
+	return NULL;
+}
+
+static int door_inside(struct door *d)
+{
+	int n;
+
+	wr_lock(&d->lock);
+	n = d->inside;
+	wr_unlock(&d->lock);
+	return n;
+}
+
+START_TEST(a_broadcast_wakes_all_who_wait)
+{
+	pthread_t threads[8];
+	struct door d;
+	int i;
+
+	door_init(&d);
+	for (i = 0; i < 8; i++)
+		ck_assert_int_eq(
+			wr_sys_thread_create(&threads[i], 0, wait_at_door, &d),
+			0);
+	UNTIL(door_inside(&d) == 8);
+	wr_lock(&d.lock);
+	d.is_open = true;
+	wr_cond_broadcast(&d.cond);
+	wr_unlock(&d.lock);
+	for (i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(d.inside, 0);
+	door_fini(&d);
+}
+END_TEST
+
+START_TEST(a_wait_ends_at_its_deadline)
+{
+	int64_t begin = wr_now_ns();
+	int64_t at = wr_deadline_at(begin, 20);
+	struct door d;
+
+	door_init(&d);
+	wr_lock(&d.lock);
+	while (wr_cond_wait_until(&d.cond, &d.lock, at))
+		;
+	ck_assert(wr_now_ns() >= at);
+	/* What is over does not wait at all. */
+	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, begin));
+	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, 0));
+	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, INT64_MIN));
+	wr_unlock(&d.lock);
+	door_fini(&d);
+}
+END_TEST
+
+static int fail_next;
+
+static int fail_init(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call != WR_SYS_mutex_init && call != WR_SYS_cond_init)
+		return 0;
+	return fail_next;
+}
+
+START_TEST(a_lock_that_cannot_be_made_is_an_error)
+{
+	struct wr_lock lock;
+	struct wr_cond cond;
+
+	wr_sys_fault = fail_init;
+	fail_next = -ENOMEM;
+	ck_assert_int_eq(wr_lock_init(&lock), -ENOMEM);
+	ck_assert_int_eq(wr_cond_init(&cond), -ENOMEM);
+}
+END_TEST
+
+static void lock_twice(void)
+{
+	struct door d;
+
+	door_init(&d);
+	wr_lock(&d.lock);
+	wr_lock(&d.lock);
+}
+
+static void unlock_what_is_free(void)
+{
+	struct door d;
+
+	door_init(&d);
+	wr_unlock(&d.lock);
+}
+
+/* Whether doing it ends a process with SIGABRT. */
+static bool is_fatal(void (*act)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		/* What it says is for people. */
+		close(STDERR_FILENO);
+		act();
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+START_TEST(a_lock_used_wrongly_ends_the_program)
+{
+	ck_assert(is_fatal(lock_twice));
+	ck_assert(is_fatal(unlock_what_is_free));
+}
+END_TEST
+
+START_TEST(times_are_rounded_so_that_they_are_over)
+{
+	const int64_t now = 5 * WR_NS_PER_MS;
+
+	ck_assert_int_eq(wr_ms_until(WR_NEVER_AT, now), -1);
+	ck_assert_int_eq(wr_ms_until(now, now), 0);
+	ck_assert_int_eq(wr_ms_until(now - 1, now), 0);
+	ck_assert_int_eq(wr_ms_until(now + 1, now), 1);
+	ck_assert_int_eq(wr_ms_until(now + WR_NS_PER_MS, now), 1);
+	ck_assert_int_eq(wr_ms_until(now + WR_NS_PER_MS + 1, now), 2);
+	ck_assert_int_eq(wr_ms_until(WR_NEVER_AT - 1, now), INT32_MAX);
+	ck_assert_int_eq(wr_deadline_at(now, -1), WR_NEVER_AT);
+	ck_assert_int_eq(wr_deadline_at(now, 3), now + 3 * WR_NS_PER_MS);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("lock", a_broadcast_wakes_all_who_wait,
+			 a_wait_ends_at_its_deadline,
+			 a_lock_that_cannot_be_made_is_an_error,
+			 a_lock_used_wrongly_ends_the_program,
+			 times_are_rounded_so_that_they_are_over);
+}
