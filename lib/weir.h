@@ -569,7 +569,8 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
  * Connect to where (as for weir_server_listen(), but for "fd:N", which must
  * be a connected stream socket), trying each address of a name until
  * timeout_ms is over.  The connection has the input, output and property
- * calls; its reads wait; it has no deadlines until weir_conn_set_timeout().
+ * calls; its reads wait; it has no deadlines until weir_conn_set_timeout()
+ * (that of the first byte counts from the dial, the idle one from the call).
  * It is yours alone, with one reference: weir_conn_unref() flushes, closes
  * and frees it.  The look-up of a name may outlast the deadline.
  *

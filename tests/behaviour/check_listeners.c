@@ -295,7 +295,7 @@ START_TEST(a_stale_socket_file_is_replaced_and_a_live_one_is_not)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s/socket", dir);
-	snprintf(where, sizeof(where), "unix:%s", un.sun_path);
+	snprintf(where, sizeof(where), "unix:%s/socket", dir);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	close(fd); /* the file stays, and nobody answers */
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));

@@ -91,6 +91,7 @@ START_TEST(silent_peers_hold_no_session_worker)
 		client_expects_eof(c);
 		client_closes(c);
 	}
+	UNTIL(stats(s).ledger.completed == 20);
 	ck_assert_uint_eq(stats(s).ledger.open, 500);
 	crowd_closes(silent);
 	server_ends(s);

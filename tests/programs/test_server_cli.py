@@ -14,8 +14,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, blocks_term, connect, full_pipe, main,
+                      TestCase, connect, full_pipe, is_in_main, main,
                       read_all, read_exactly, reset, run, until)
+
 
 def usage(*args, **kwargs):
     return run("WEIR_SERVER", *args, **kwargs)
@@ -814,7 +815,7 @@ class EarlySignals(TestCase):
             server.stop()
         for i in range(30):
             with Server("reply@127.0.0.1:0", ready=False) as server:
-                until(lambda: blocks_term(server.pid), "main")
+                until(lambda: is_in_main(server.pid), "main")
                 end = time.monotonic() + took * i / 30
                 while time.monotonic() < end:
                     pass

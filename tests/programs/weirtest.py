@@ -354,9 +354,12 @@ class Terminal:
         return self._status
 
 
-def blocks_term(pid):
-    """Has the process come so far that SIGTERM waits for it?"""
+def is_in_main(pid):
+    """Has weir-server come so far that SIGTERM waits for it?  In the build
+    folder it is started by a shell script, which does not count."""
     with contextlib.suppress(OSError):
+        if not os.readlink("/proc/%d/exe" % pid).endswith("weir-server"):
+            return False
         with open("/proc/%d/status" % pid) as status:
             mask = re.search(r"^SigBlk:\s*([0-9a-f]+)", status.read(), re.M)
             return int(mask[1], 16) >> (signal.SIGTERM - 1) & 1

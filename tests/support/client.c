@@ -187,24 +187,6 @@ ssize_t client_reads(struct client *c, void *buf, size_t cap)
 	return n < 0 ? -errno : n;
 }
 
-/* Bytes as a message of the test can show them. */
-static const char *shown(const char *data, size_t len)
-{
-	static _Thread_local char text[400];
-	size_t at = 0;
-
-	for (size_t i = 0; i < len && at < sizeof(text) - 5; i++) {
-		unsigned char b = (unsigned char)data[i];
-
-		if (b >= ' ' && b <= '~')
-			text[at++] = (char)b;
-		else
-			at += (size_t)sprintf(text + at, "\\x%02x", b);
-	}
-	text[at] = '\0';
-	return text;
-}
-
 void client_expects_bytes(struct client *c, const void *data, size_t len)
 {
 	char *got = malloc(len + 1);
@@ -216,11 +198,11 @@ void client_expects_bytes(struct client *c, const void *data, size_t len)
 
 		ck_assert_msg(n > 0, "%s after %zu of %zu bytes: \"%s\"",
 			      n ? strerror((int)-n) : "end of input", have,
-			      len, shown(got, have));
+			      len, printable(got, have));
 		have += (size_t)n;
 	}
 	if (memcmp(got, data, len) != 0)
-		ck_abort_msg("the client got \"%s\"", shown(got, len));
+		ck_abort_msg("the client got \"%s\"", printable(got, len));
 	free(got);
 }
 
@@ -235,7 +217,7 @@ void client_expects_eof(struct client *c)
 	ssize_t n = client_reads(c, buf, sizeof(buf));
 
 	ck_assert_msg(n <= 0, "\"%s\" instead of the end of input",
-		      shown(buf, (size_t)n));
+		      printable(buf, (size_t)n));
 	ck_assert_msg(n == 0, "%s instead of the end of input",
 		      strerror((int)-n));
 }

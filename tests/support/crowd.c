@@ -145,8 +145,8 @@ static bool has_text(struct crowd *crowd, int i, void *arg)
 		return false;
 	}
 	ck_assert_msg(memcmp(m->got, want, len) == 0,
-		      "client %d got another text in round %d", i,
-		      crowd->round);
+		      "client %d got \"%s\" in round %d", i,
+		      printable(m->got, m->len), crowd->round);
 	member_drops(m, len);
 	return true;
 }

@@ -63,6 +63,23 @@ void breathe(void)
 	nanosleep(&ms, NULL);
 }
 
+const char *printable(const char *data, size_t len)
+{
+	static _Thread_local char text[400];
+	size_t at = 0;
+
+	for (size_t i = 0; i < len && at < sizeof(text) - 5; i++) {
+		unsigned char b = (unsigned char)data[i];
+
+		if (b >= ' ' && b <= '~')
+			text[at++] = (char)b;
+		else
+			at += (size_t)sprintf(text + at, "\\x%02x", b);
+	}
+	text[at] = '\0';
+	return text;
+}
+
 /* Thousands of connections have both their ends in this process. */
 static void make_room_for_sockets(void)
 {

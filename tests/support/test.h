@@ -39,6 +39,9 @@ int slowness(void);
 /* A count for a plain build, less where everything is slower; at least 1. */
 int fewer(int count);
 
+/* Bytes as the message of a failure can show them. */
+const char *printable(const char *data, size_t len);
+
 int64_t now_ms(void);
 int64_t patience_at(void); /* when waiting for anything has failed */
 void breathe(void);	   /* between two looks at a condition */
