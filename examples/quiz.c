@@ -50,8 +50,8 @@ static int dialogue(weir_conn *c, void *arg)
 		int rc = ask(c, quiz[i].question, quiz[i].answer);
 
 		if (rc >= 0)
-			rc = rc ? (right++, weir_conn_printf(c, "right\n")) :
-				  weir_conn_printf(c, "no: %s\n",
+			rc = rc ? (right++, weir_conn_printf(c, "right\n"))
+				: weir_conn_printf(c, "no: %s\n",
 						   quiz[i].answer);
 		if (rc < 0)
 			return rc;
@@ -72,16 +72,15 @@ int main(int argc, char **argv)
 	struct weir_report report;
 	char text[128];
 	weir_server *s;
-	int rc = weir_server_new(&s, WEIR_CONFIG(.workers = 16,
-						 .log = log_line));
+	int rc = weir_server_new(&s,
+				 WEIR_CONFIG(.workers = 16, .log = log_line));
 
 	if (rc < 0)
 		goto out;
-	rc = weir_server_listen(s, where,
-				WEIR_SERVICE(.session = dialogue,
-					     .opened = dialogue,
-					     .read_ms = 20000,
-					     .idle_ms = 60000));
+	rc = weir_server_listen(
+		s, where,
+		WEIR_SERVICE(.session = dialogue, .opened = dialogue,
+			     .read_ms = 20000, .idle_ms = 60000));
 	if (rc >= 0)
 		rc = weir_server_address(s, rc, text, sizeof text);
 	if (rc >= 0) {

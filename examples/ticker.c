@@ -30,7 +30,8 @@ static struct {
 	bool is_stopping;
 	struct member *first;
 	long interval_ms;
-} room = { .lock = PTHREAD_MUTEX_INITIALIZER, .stop = PTHREAD_COND_INITIALIZER };
+} room = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	   .stop = PTHREAD_COND_INITIALIZER };
 
 static int enter(weir_conn *c, void *arg)
 {

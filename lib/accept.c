@@ -55,8 +55,8 @@ static void arm(struct wr_acceptor *a, int i)
 		a->resume_at = a->ctx.now + LONGEST_PAUSE; /* try again */
 		return;
 	}
-	d->is_armed = true;
-	d->may_have_more = true;
+	d->is_armed = true; /* the poller tells of who waits already */
+	d->may_have_more = false;
 }
 
 static void disarm(struct wr_acceptor *a, struct wr_door *d)
@@ -82,6 +82,8 @@ void wr_accept_adjust(struct wr_acceptor *a)
 		if (may_accept)
 			a->resume_at = 0;
 	}
+	if (may_accept && a->reserve < 0)
+		a->reserve = wr_sys_open("/dev/null", O_RDONLY);
 	if (may_accept && holds(a)) {
 		atomic_store(&a->hub->wants_room, true);
 		may_accept = !holds(a);
@@ -161,47 +163,6 @@ static void admit(struct wr_acceptor *a, struct wr_door *door, int fd,
 
 /* ----------------------------------------------------------------- shortage */
 
-/* Give up the spare descriptor to tell one client why; take it back. */
-static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
-{
-	struct iovec text = { a->hub->config.refusal,
-			      a->hub->config.refusal_len };
-	int fd;
-
-	if (a->reserve < 0)
-		return;
-	wr_sys_close(a->reserve);
-	fd = wr_sys_accept4(door->listener.fd, NULL, NULL,
-			    SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0) {
-		char waste[4096];
-
-		wr_count(a->ctx.lane, &a->ctx.lane->accepted, 1);
-		wr_count(a->ctx.lane,
-			 &a->ctx.lane->outcome[WR_REFUSED_LIMIT], 1);
-		(void)wr_sys_sendmsg(fd, &text, 1);
-		(void)wr_sys_shutdown(fd, SHUT_WR);
-		while (wr_sys_recv(fd, waste, sizeof(waste), 0) > 0)
-			;
-		wr_sys_close(fd);
-	}
-	a->reserve = wr_sys_open("/dev/null", O_RDONLY);
-}
-
-static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
-{
-	wr_count(a->ctx.lane, &a->ctx.lane->shortages, 1);
-	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns, LONGEST_PAUSE) :
-				    FIRST_PAUSE;
-	a->resume_at = a->ctx.now + a->pause_ns;
-	if (wr_log_allows(&a->hub->logger, &a->shortage_limit, 1))
-		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
-			"%s: cannot accept: %s; pausing for %d ms", door->where,
-			weir_strerror(rc), (int)(a->pause_ns / WR_NS_PER_MS));
-	refuse_one(a, door);
-	atomic_store(&a->hub->wants_room, true);
-}
-
 enum answer { CONN_FAILED, SHORTAGE, BROKEN };
 
 static enum answer classify(int rc)
@@ -228,6 +189,54 @@ static enum answer classify(int rc)
 	default:
 		return SHORTAGE;
 	}
+}
+
+/*
+ * Give up the spare descriptor to tell one client why, and take it back.
+ * False: nobody was there, or there is no spare (another thread was quicker;
+ * it comes back with the end of the shortage).
+ */
+static bool refuse_one(struct wr_acceptor *a, struct wr_door *door, int outcome)
+{
+	struct wr_lane *lane = a->ctx.lane;
+	struct iovec text = { a->hub->config.refusal,
+			      a->hub->config.refusal_len };
+	char waste[4096];
+	int fd;
+
+	if (a->reserve < 0)
+		return false;
+	wr_sys_close(a->reserve);
+	fd = wr_sys_accept4(door->listener.fd, NULL, NULL,
+			    SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		wr_count(lane, &lane->accepted, 1);
+		wr_count(lane, &lane->outcome[outcome], 1);
+		(void)wr_sys_sendmsg(fd, &text, 1);
+		(void)wr_sys_shutdown(fd, SHUT_WR);
+		for (int i = 0; i < 64; i++)
+			if (wr_sys_recv(fd, waste, sizeof(waste), 0) <= 0)
+				break;
+		wr_sys_close(fd);
+	}
+	a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+	return fd >= 0;
+}
+
+static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
+{
+	wr_count(a->ctx.lane, &a->ctx.lane->shortages, 1);
+	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns, LONGEST_PAUSE)
+				  : FIRST_PAUSE;
+	a->resume_at = a->ctx.now + a->pause_ns;
+	if (wr_log_allows(&a->hub->logger, &a->shortage_limit, 1))
+		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
+			"%s: cannot accept: %s; pausing for %d ms", door->where,
+			weir_strerror(rc), (int)(a->pause_ns / WR_NS_PER_MS));
+	if (classify(rc) == SHORTAGE &&
+	    a->hub->config.set.overload == WEIR_REFUSE)
+		(void)refuse_one(a, door, WR_REFUSED_LIMIT);
+	atomic_store(&a->hub->wants_room, true);
 }
 
 /* True: ask this door again. */
@@ -262,9 +271,8 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 
 		if (holds(a))
 			return; /* wr_accept_adjust() sees to it */
-		fd = wr_sys_accept4(door->listener.fd,
-				    (struct sockaddr *)&peer, &len,
-				    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = wr_sys_accept4(door->listener.fd, (struct sockaddr *)&peer,
+				    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
 			door->may_have_more = false;
 			return;
@@ -290,9 +298,12 @@ static void refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 					SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct weir_conn *c;
 
-		if (fd < 0)
+		if (fd < 0 && classify(fd) == CONN_FAILED)
+			continue;
+		if (fd == -EAGAIN ||
+		    (fd < 0 && !refuse_one(a, door, WR_REFUSED_DRAIN)))
 			return;
-		c = make_conn(a, door, fd);
+		c = fd < 0 ? NULL : make_conn(a, door, fd);
 		if (c)
 			wr_conn_refuse(c, WR_REFUSED_DRAIN);
 	}

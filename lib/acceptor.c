@@ -24,7 +24,7 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
 		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);
-	if (rc >= 0 && h->config.set.overload == WEIR_REFUSE)
+	if (rc >= 0)
 		rc = a->reserve = wr_sys_open("/dev/null", O_RDONLY);
 	if (rc < 0) {
 		wr_acceptor_fini(a);
@@ -128,8 +128,7 @@ static void *attend(void *arg)
 		wr_visits_run(a);
 		wr_accept_adjust(a);
 		for (int i = 0; i < a->door_count; i++)
-			if (a->doors[i]->is_armed &&
-			    a->doors[i]->may_have_more)
+			if (a->doors[i]->is_armed && a->doors[i]->may_have_more)
 				wr_accept_from(a, a->doors[i]);
 		wait_and_handle(a);
 	} while (!wr_drain_run(a));

@@ -25,7 +25,7 @@ struct wr_door {
 	bool is_armed;
 	bool is_broken;
 	bool may_have_more; /* the last round did not see the end */
-	char where[160];    /* for the log */
+	char where[512];    /* its address; a path may be full of escapes */
 };
 
 struct wr_acceptor {
@@ -44,11 +44,11 @@ struct wr_acceptor {
 	int64_t pause_ns;  /* of the present shortage; 0: none */
 	int64_t resume_at; /* nothing is accepted before; 0: now */
 	struct wr_log_limit shortage_limit;
-	size_t lingering;  /* connections in the linger set */
+	size_t lingering;		   /* connections in the linger set */
 	struct weir_conn *oldest, *latest; /* of them */
-	size_t refusing;   /* of those, refused ones: they have no place */
+	size_t refusing; /* of those, refused ones: they have no place */
 
-	bool is_stopping, is_fenced, are_doors_closed, is_cutting;
+	bool is_stopping, are_doors_closed, is_cutting;
 	int64_t quiet_at;    /* stop: no connection came until then */
 	int64_t sweep_at;    /* stop: next reminder to the parked */
 	int64_t give_up_at;  /* stop: callbacks had their time */

@@ -55,8 +55,8 @@ static inline bool wr_batch_take(struct wr_batch *b, struct wr_event *ret)
 static inline void wr_batch_fill(struct wr_batch *b, const struct wr_event *ev,
 				 int n)
 {
-	uint64_t number = atomic_load_explicit(&b->word,
-					       memory_order_relaxed) >> 32;
+	uint64_t number =
+		atomic_load_explicit(&b->word, memory_order_relaxed) >> 32;
 
 	for (int i = 0; i < n; i++) {
 		atomic_store_explicit(&b->key[i], ev[i].key,

@@ -17,6 +17,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->stalled_at = 0;
 	c->out_error = 0;
 	c->is_over = c->wants_out_shut = c->is_out_shut = false;
+	c->is_finished = c->is_kept = false;
 	c->is_cut = c->is_settled = false;
 	c->fd = fd;
 	c->why = 0;
@@ -26,7 +27,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->is_urgent = c->has_spoken = c->has_ended = c->in_shut = false;
 	c->reports = 0;
 	c->in = (struct wr_buffer){ .mem = NULL };
-	c->scanned = 0;
+	c->scanned = c->scanned_len = 0;
 	c->born_at = c->active_at = c->input_at = now;
 	c->message_at = c->linger_at = c->linger_end_at = 0;
 	c->linger_bytes = 0;
@@ -168,7 +169,7 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 void wr_conn_cut(struct weir_conn *c)
 {
 	wr_lock(&c->lock);
-	if (c->fd >= 0) {
+	if (c->fd >= 0 && !c->is_finished) {
 		atomic_store(&c->is_cut, true);
 		(void)wr_sys_shutdown(c->fd, SHUT_RDWR);
 	}

@@ -47,70 +47,76 @@ enum {
  *		t  the acceptor only
  */
 struct weir_conn {
-	wr_turn turn;		   /* a */
-	_Atomic int64_t due_at;	   /* a: owner writes, acceptor reads */
-	_Atomic int64_t visit_at;  /* a: acceptor writes, owner reads */
-	_Atomic int waiting_bell;  /* a: of the worker that waits in it; -1 */
-	atomic_uint refs;	   /* a: the library's own is one */
-	atomic_uint mail;	   /* a */
+	wr_turn turn;		  /* a */
+	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
+	_Atomic int64_t visit_at; /* a: acceptor writes, owner reads */
+	_Atomic int waiting_bell; /* a: of the worker that waits in it; -1 */
+	atomic_uint refs;	  /* a: the library's own is one */
+	atomic_uint mail;	  /* a */
 	struct weir_conn *mail_next;
-	struct wr_hub *hub;	   /* c: NULL if dialled */
-	struct wr_table *table;	   /* c: NULL if dialled */
+	struct wr_hub *hub;		  /* c: NULL if dialled */
+	struct wr_table *table;		  /* c: NULL if dialled */
 	const struct wr_service *service; /* c */
-	struct wr_context *ctx;	   /* o: of the thread that runs it */
-	struct wr_node node;	   /* o: in a queue */
-	struct wr_timer timer;	   /* t */
-	struct weir_conn *free_next; /* in a free list */
-	uint64_t id;		   /* c */
-	uint32_t index;		   /* c: of the slot */
+	struct wr_context *ctx;		  /* o: of the thread that runs it */
+	struct wr_node node;		  /* o: in a queue */
+	struct wr_timer timer;		  /* t */
+	struct weir_conn *free_next;	  /* in a free list */
+	uint64_t id;			  /* c */
+	uint32_t index;			  /* c: of the slot */
 
 	struct wr_lock lock;
-	struct wr_outbox out;	/* l */
-	int64_t stalled_at;	/* l: last progress of what is unsent; 0 */
-	int out_error;		/* l: why nothing can be sent any more */
-	bool is_over;		/* l: no more calls from other threads */
-	bool wants_out_shut;	/* l: SHUT_WR once all is sent */
-	bool is_out_shut;	/* l: done */
-	_Atomic bool is_cut;	/* a: socket shut down by a cancel or a stop */
+	struct wr_outbox out;	 /* l */
+	int64_t stalled_at;	 /* l: last progress of what is unsent; 0 */
+	int out_error;		 /* l: why nothing can be sent any more */
+	bool is_over;		 /* l: no more calls from other threads */
+	bool wants_out_shut;	 /* l: SHUT_WR once all is sent */
+	bool is_out_shut;	 /* l: done */
+	bool is_finished;	 /* l: all is sent, it lingers or ends */
+	_Atomic bool is_cut;	 /* a: socket shut down by a cancel or a stop */
 	_Atomic bool is_settled; /* a: in the ledger */
-	int fd;			/* l to change, o to read */
+	int fd;			 /* l to change, o to read */
 
-	uint8_t state;		/* o: enum wr_state */
-	uint8_t why;		/* o: WEIR_OPENED ... */
-	uint8_t outcome;	/* o: enum wr_outcome, while closing */
-	bool is_tcp;		/* c */
-	bool is_polled;		/* o: the poller knows it */
-	bool polls_output;	/* o: and tells of output */
-	bool is_closing;	/* o: no more callbacks */
-	bool was_opened;	/* o: `opened` has been called */
-	bool was_called;	/* o: `closed` is owed */
-	bool has_input;		/* o: there may be input in the kernel */
-	bool is_dry;		/* o: there was none when we last looked */
-	bool is_urgent;		/* o: a short read proves nothing now */
-	bool has_spoken;	/* o: some input has come */
-	bool has_ended;		/* o: the end of input has been read */
-	bool in_shut;		/* o: SHUT_RD: no more input is wanted */
+	uint8_t state;	   /* o: enum wr_state */
+	uint8_t why;	   /* o: WEIR_OPENED ... */
+	uint8_t outcome;   /* o: enum wr_outcome, while closing */
+	bool is_tcp;	   /* c */
+	bool is_polled;	   /* o: the poller knows it */
+	bool polls_output; /* o: and tells of output */
+	bool is_closing;   /* o: no more callbacks */
+	bool was_opened;   /* o: `opened` has been called */
+	bool was_called;   /* o: `closed` is owed */
+	bool is_kept;	   /* o: in a drain, by its handler's wish */
+	bool has_input;	   /* o: there may be input in the kernel */
+	bool is_dry;	   /* o: there was none when we last looked */
+	bool is_urgent;	   /* o: a short read proves nothing now */
+	bool has_spoken;   /* o: some input has come */
+	bool has_ended;	   /* o: the end of input has been read */
+	bool in_shut;	   /* o: SHUT_RD: no more input is wanted */
 
 	/* o: of the running call */
-	bool ran_dry;	      /* an input call said -EAGAIN */
-	bool told_end;	      /* an input call told the end of input */
-	bool is_held;	      /* ... because of too much unsent output */
-	bool spent_budget;    /* ... because others want a turn */
-	bool was_timed_out;   /* a call said -ETIMEDOUT for a deadline */
-	size_t turn_bytes;    /* input given to the handler */
-	uint32_t reports;     /* taken and not yet acted on */
+	bool has_asked;	    /* an input call was made */
+	bool ran_dry;	    /* an input call said -EAGAIN */
+	bool is_last_dry;   /* the last one did */
+	bool is_held;	    /* ... because of too much unsent output */
+	bool spent_budget;  /* ... because others want a turn */
+	bool told_end;	    /* an input call told the end of input */
+	bool was_timed_out; /* a call said -ETIMEDOUT for a deadline */
+	size_t turn_bytes;  /* input given to the handler */
+	uint32_t reports;   /* taken and not yet acted on */
 
-	struct wr_buffer in;  /* o */
-	size_t scanned;	      /* o: so many bytes of it hold no delimiter */
-	int64_t born_at;      /* c */
-	int64_t active_at;    /* o: end of the last call; idle counts from it */
-	int64_t input_at;     /* o: last input */
-	int64_t message_at;   /* o: when a half message began; 0: none */
-	bool lingers;	      /* t: in the acceptor's linger set */
+	struct wr_buffer in; /* o */
+	size_t scanned;	     /* o: so many bytes of it begin no delimiter, */
+	size_t scanned_len;  /* o: which has this length and content */
+	char scanned_for[8]; /* o */
+	int64_t born_at;     /* c */
+	int64_t active_at;   /* o: end of the last call; idle counts from it */
+	int64_t input_at;    /* o: last input */
+	int64_t message_at;  /* o: when a half message began; 0: none */
+	bool lingers;	     /* t: in the acceptor's linger set */
 	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
 	uint64_t linger_bytes;		  /* t */
 	struct weir_conn *linger_prev, *linger_next; /* t */
-	int timeout_ms[WR_TIMEOUTS];	  /* o */
+	int timeout_ms[WR_TIMEOUTS];		     /* o */
 
 	void *data; /* o */
 	void (*drop)(void *data);
@@ -157,7 +163,10 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at);
 /* Owner: give it to the acceptor, or ask for a visit (WR_MAIL_...). */
 void wr_conn_post(struct weir_conn *c, unsigned mail);
 
-/* Shut the socket down so that whoever waits for it wakes.  Any thread. */
+/*
+ * Shut the socket down so that whoever waits for it wakes; not one that is
+ * finished and lingers.  Any thread.
+ */
 void wr_conn_cut(struct weir_conn *c);
 
 /* The library's own reference: dropped when it is settled.  conn_calls.c */
@@ -220,9 +229,15 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 	return wr_outbox_bytes(&c->out) > 0 || c->out.has_files;
 }
 
+/*
+ * Enough is unsent: no more input is given to the handler.  From half the
+ * mark on, so that a reply of up to the other half never makes it wait; and
+ * while a file is queued, so that no peer takes a descriptor per request.
+ */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
-	return wr_outbox_bytes(&c->out) >= c->service->set.outbox_max;
+	return c->out.has_files ||
+	       wr_outbox_bytes(&c->out) >= (c->service->set.outbox_max + 1) / 2;
 }
 
 /* -------------------------------------------------------------- conn_wait */

@@ -28,10 +28,12 @@ void wr_conn_release(struct weir_conn *c)
 {
 	if (atomic_fetch_sub(&c->refs, 1) != 1)
 		return;
-	if (c->table)
-		wr_table_give(c->table, c);
-	else
+	if (c->table == NULL) {
 		wr_dial_free(c);
+		return;
+	}
+	wr_conn_move(c, NULL, WR_FREE);
+	wr_table_give(c->table, c);
 }
 
 void weir_conn_unref(weir_conn *c)
@@ -73,6 +75,13 @@ int weir_conn_close(weir_conn *c)
 
 int weir_conn_cancel(weir_conn *c)
 {
+	bool is_over;
+
+	wr_lock(&c->lock);
+	is_over = c->is_over;
+	wr_unlock(&c->lock);
+	if (is_over)
+		return -EPIPE;
 	wr_conn_cut(c);
 	return c->table ? tell(c, WR_CANCEL) : 0;
 }

@@ -80,7 +80,10 @@ void wr_conn_finish(struct weir_conn *c)
 	uint64_t late = 0;
 	bool is_done = c->has_ended;
 
+	wr_lock(&c->lock);
+	c->is_finished = true;
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	wr_unlock(&c->lock);
 	if (!is_done)
 		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
 	wr_count(lane, &lane->late_bytes, late);

@@ -27,19 +27,26 @@ static bool may_wait(const struct weir_conn *c)
 
 void wr_conn_input_begin(struct weir_conn *c)
 {
-	c->ran_dry = c->told_end = c->is_held = false;
+	c->has_asked = c->ran_dry = c->is_last_dry = false;
+	c->told_end = c->is_held = false;
 	c->spent_budget = c->was_timed_out = false;
 	c->turn_bytes = 0;
 }
 
 int wr_conn_input_probe(struct weir_conn *c)
 {
-	char byte;
-	ssize_t n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
+	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
+	int rc = wr_sys_poll(&pfd, 1, 0);
 
-	if (n == -EAGAIN)
-		return 0;
-	return n < 0 ? (int)n : 1;
+	if (rc == -EINTR)
+		return 1; /* who reads will see */
+	/*
+	 * A reset may have come behind what the peer sent: it is gone all the
+	 * same.  A Unix socket hangs up when its peer has just finished.
+	 */
+	if (rc > 0 && c->is_tcp && pfd.revents & (POLLERR | POLLHUP))
+		return -ECONNRESET;
+	return rc;
 }
 
 /*
@@ -55,8 +62,8 @@ void wr_conn_input_tidy(struct weir_conn *c)
 		return;
 	if (len > 0) {
 		if (c->in.cap - len < WR_CHUNK_ROOM / 2 ||
-		    wr_buffer_append(&fit, wr_buffer_data(&c->in), len,
-				     len) < 0)
+		    wr_buffer_append(&fit, wr_buffer_data(&c->in), len, len) <
+			    0)
 			return; /* it fits well enough, or has to do */
 		wr_buffer_consume(&c->in, len);
 	}
@@ -79,7 +86,9 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 	if (c->is_dry)
 		return -EAGAIN;
 	n = wr_sys_recv(c->fd, buf, cap, 0);
-	if (n > 0) {
+	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
+		n = -ECANCELED; /* our own shutdown, not the peer's end */
+	} else if (n > 0) {
 		wr_count(c->ctx->lane, &c->ctx->lane->bytes_in, (uint64_t)n);
 		c->has_spoken = true;
 		c->input_at = c->ctx->now;
@@ -90,8 +99,6 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 		c->has_ended = true;
 	} else if (n == -EAGAIN) {
 		c->is_dry = true;
-	} else if (atomic_load(&c->is_cut)) {
-		n = -ECANCELED;
 	}
 	return n;
 }
@@ -123,8 +130,8 @@ static ssize_t fill(struct weir_conn *c, size_t max)
 
 	if (max < WR_CHUNK_ROOM)
 		max = WR_CHUNK_ROOM;
-	rc = in->cap < WR_CHUNK_ROOM ? move_to_spare(c) :
-				       wr_buffer_reserve(in, 1, max);
+	rc = in->cap < WR_CHUNK_ROOM ? move_to_spare(c)
+				     : wr_buffer_reserve(in, 1, max);
 	if (rc < 0)
 		return rc;
 	n = receive(c, wr_buffer_tail(in), wr_buffer_room(in));
@@ -137,7 +144,7 @@ static ssize_t fill(struct weir_conn *c, size_t max)
 
 static int run_dry(struct weir_conn *c)
 {
-	c->ran_dry = true;
+	c->ran_dry = c->is_last_dry = true;
 	return -EAGAIN;
 }
 
@@ -146,6 +153,7 @@ static int begin_input(struct weir_conn *c)
 {
 	int rc;
 
+	c->has_asked = true;
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
 	if (!may_wait(c) && c->turn_bytes >= TURN_BYTES) {
@@ -190,6 +198,7 @@ static ssize_t give(struct weir_conn *c, size_t n)
 {
 	c->message_at = 0;
 	c->scanned = 0;
+	c->is_last_dry = false;
 	c->turn_bytes += n;
 	return (ssize_t)n;
 }
@@ -236,8 +245,8 @@ static ssize_t gather(struct weir_conn *c, size_t len)
 		if (n == -EAGAIN)
 			n = no_input(c, wr_buffer_len(&c->in) > 0);
 		else if (n == 0)
-			return end_of_input(
-				c, wr_buffer_len(&c->in) ? -EBADMSG : 0);
+			return end_of_input(c, wr_buffer_len(&c->in) ? -EBADMSG
+								     : 0);
 		if (n < 0)
 			return n;
 	}
@@ -281,12 +290,24 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, len));
 }
 
+/* What was scanned for another delimiter says nothing about this one. */
+static void scan_for(struct weir_conn *c, const void *delim, size_t len)
+{
+	if (len == c->scanned_len && len <= sizeof(c->scanned_for) &&
+	    memcmp(delim, c->scanned_for, len) == 0)
+		return;
+	c->scanned = 0;
+	c->scanned_len = len;
+	memcpy(c->scanned_for, delim, wr_min(len, sizeof(c->scanned_for)));
+}
+
 /* Where the message in the buffer ends; 0 or -errno as gather(). */
 static ssize_t find_end(struct weir_conn *c, size_t cap, const void *delim,
 			size_t delim_len)
 {
 	if (cap > c->service->set.line_max)
 		cap = c->service->set.line_max;
+	scan_for(c, delim, delim_len);
 	for (;;) {
 		size_t len = wr_buffer_len(&c->in);
 		size_t end = len ? wr_buffer_find(&c->in, delim, delim_len,

@@ -14,9 +14,9 @@
 #include "conn.h"
 #include "sys.h"
 
-#define PIECES	    64			/* of one sendmsg */
-#define FILE_PIECE  ((size_t)1 << 20)	/* of one sendfile */
-#define FILE_BUDGET ((size_t)4 << 20)	/* of one flush */
+#define PIECES	    64		      /* of one sendmsg */
+#define FILE_PIECE  ((size_t)1 << 20) /* of one sendfile */
+#define FILE_BUDGET ((size_t)4 << 20) /* of one flush */
 
 /* What the caller still holds: pieces, from byte skip on. */
 struct rest {
@@ -192,20 +192,21 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 	if (c->is_closing)
 		return -EPIPE;
 	wr_lock(&c->lock);
-	if (c->wants_out_shut)
-		rc = -EPIPE;
-	while (rc >= 0) {
+	rc = c->wants_out_shut ? -EPIPE : c->out_error;
+	while (rc >= 0 && rest.left > 0) {
 		size_t queued = wr_outbox_bytes(&c->out);
-		bool is_small = queued + rest.left <=
-				wr_min(WR_CHUNK_ROOM, max);
+		/* To be gathered, or behind what the kernel does not take. */
+		bool may_stay = rest.left <= max - wr_min(queued, max) &&
+				(queued + rest.left <= WR_CHUNK_ROOM ||
+				 c->stalled_at != 0);
 
-		if (!is_small) {
+		if (!may_stay) {
 			rc = send_locked(c, c->ctx, &rest);
 			queued = wr_outbox_bytes(&c->out);
 		}
 		if (rc < 0 || rest.left == 0)
 			break;
-		if (is_small || rest.left <= max - wr_min(queued, max)) {
+		if (may_stay || rest.left <= max - wr_min(queued, max)) {
 			rc = keep_locked(c, c->ctx, &rest);
 			break;
 		}
@@ -278,9 +279,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	if (own < 0)
 		return own;
 	wr_lock(&c->lock);
-	rc = c->out_error ? c->out_error : 0;
-	if (c->wants_out_shut)
-		rc = -EPIPE;
+	rc = c->wants_out_shut ? -EPIPE : c->out_error;
 	if (rc == 0)
 		rc = wr_outbox_append_file(&c->out, own, offset, len);
 	wr_unlock(&c->lock);
@@ -302,8 +301,10 @@ int weir_conn_shutdown(weir_conn *c, int how)
 
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
 		return -EINVAL;
-	if (how != SHUT_WR)
+	if (how != SHUT_WR) {
 		c->in_shut = true;
+		wr_buffer_consume(&c->in, wr_buffer_len(&c->in));
+	}
 	if (how != SHUT_RD) {
 		wr_lock(&c->lock);
 		c->wants_out_shut = true;
@@ -318,22 +319,23 @@ int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct rest rest = { &iov, 1, 0, len };
-	struct wr_context *ctx = c->hub ? NULL : c->ctx;
 	size_t queued;
 	int rc = 0;
 
+	if (c->table == NULL)
+		return -EINVAL;
 	wr_lock(&c->lock);
 	queued = wr_outbox_bytes(&c->out);
 	if (c->is_over || c->wants_out_shut || c->out_error)
 		rc = -EPIPE;
-	else if (len > c->service->set.outbox_max - wr_min(queued,
-					c->service->set.outbox_max))
+	else if (len > c->service->set.outbox_max -
+			       wr_min(queued, c->service->set.outbox_max))
 		rc = -ENOBUFS;
 	else if (wr_outbox_is_empty(&c->out))
-		rc = send_locked(c, ctx, &rest);
+		rc = send_locked(c, NULL, &rest);
 	if (rc >= 0 && rest.left > 0)
-		rc = keep_locked(c, ctx, &rest);
-	if (c->hub && !c->is_over && (c->out.head || c->out_error))
+		rc = keep_locked(c, NULL, &rest);
+	if (!c->is_over && (c->out.head || c->out_error))
 		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
 			       wr_turn_generation(&c->turn), WR_OUT);
 	wr_unlock(&c->lock);

@@ -44,8 +44,9 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
 	rc = weir_conn_peer_addr(c, (struct sockaddr *)&addr, &len);
-	return rc < 0 ? rc : wr_address_format((struct sockaddr *)&addr, len,
-					       buf, cap);
+	return rc < 0 ? rc
+		      : wr_address_format((struct sockaddr *)&addr, len, buf,
+					  cap);
 }
 
 int weir_conn_local(weir_conn *c, char *buf, size_t cap)
@@ -54,8 +55,9 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 	socklen_t len = sizeof(addr);
 	int rc = weir_conn_local_addr(c, (struct sockaddr *)&addr, &len);
 
-	return rc < 0 ? rc : wr_address_format((struct sockaddr *)&addr, len,
-					       buf, cap);
+	return rc < 0 ? rc
+		      : wr_address_format((struct sockaddr *)&addr, len, buf,
+					  cap);
 }
 
 int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,

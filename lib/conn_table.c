@@ -33,6 +33,16 @@ void wr_table_ref(struct wr_table *t)
 	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
+/* Whom a stuck callback kept beyond the stop may still have a descriptor. */
+static void fini_slot(struct weir_conn *c)
+{
+	if (c->fd >= 0)
+		wr_sys_close(c->fd);
+	wr_outbox_clear(&c->out);
+	wr_buffer_release(&c->in);
+	wr_lock_fini(&c->lock);
+}
+
 void wr_table_unref(struct wr_table *t)
 {
 	if (atomic_fetch_sub(&t->refs, 1) != 1)
@@ -41,7 +51,7 @@ void wr_table_unref(struct wr_table *t)
 		struct weir_conn *slab = atomic_load(&t->slabs[i]);
 
 		for (size_t k = 0; k < WR_SLAB_SLOTS; k++)
-			wr_lock_fini(&slab[k].lock);
+			fini_slot(&slab[k]);
 		wr_sys_free(slab);
 	}
 	wr_sys_free(t);
@@ -99,7 +109,6 @@ struct weir_conn *wr_table_take(struct wr_table *t)
 
 void wr_table_give(struct wr_table *t, struct weir_conn *c)
 {
-	c->state = WR_FREE;
 	wr_turn_begin(&c->turn,
 		      (wr_turn_generation(&c->turn) + 1) % WR_GENERATIONS);
 	c->free_next = atomic_load(&t->freed);
@@ -118,6 +127,6 @@ struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
 
 	if (index >= wr_table_slots(t))
 		return NULL;
-	return &atomic_load(&t->slabs[index / WR_SLAB_SLOTS])
-			[index % WR_SLAB_SLOTS];
+	return &atomic_load(
+		&t->slabs[index / WR_SLAB_SLOTS])[index % WR_SLAB_SLOTS];
 }

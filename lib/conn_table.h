@@ -11,8 +11,8 @@
 #define WR_SLAB_SLOTS 256
 
 struct wr_table {
-	atomic_uint refs;	/* the server, and each reference to a slot */
-	_Atomic size_t open;	/* connections not settled yet */
+	atomic_uint refs;    /* the server, and each reference to a slot */
+	_Atomic size_t open; /* connections not settled yet */
 	_Atomic(struct weir_conn *) freed; /* by anybody, latest first */
 	struct weir_conn *spare;	   /* t: for the acceptor to take */
 	struct wr_hub *hub;

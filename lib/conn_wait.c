@@ -60,7 +60,8 @@ static int heed_reports(struct weir_conn *c)
 
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	if (reports & WR_CLOSE)
+	c->reports |= reports & WR_CLOSE;
+	if (c->reports & WR_CLOSE)
 		return -ESHUTDOWN;
 	return reports & WR_WAKE ? -EINTR : 0;
 }
@@ -70,9 +71,9 @@ static int wait_input(struct weir_conn *c)
 	bool is_mid = c->message_at != 0;
 
 	for (;;) {
-		int64_t due_at = wr_conn_due_at(c), at = due_at;
-		bool has_output = wr_conn_has_output(c);
 		int rc = heed_reports(c), got;
+		int64_t at = wr_conn_due_at(c);
+		bool has_output = wr_conn_has_output(c);
 
 		if (rc < 0)
 			return rc;
@@ -88,7 +89,7 @@ static int wait_input(struct weir_conn *c)
 		}
 		if (got & ~POLLOUT)
 			return 0;
-		if (c->ctx->now >= due_at)
+		if (c->ctx->now >= wr_conn_due_at(c))
 			return -ETIMEDOUT;
 		if (is_draining(c) && c->ctx->now >= drain_quiet_at(c, is_mid))
 			return -ESHUTDOWN;
@@ -119,8 +120,8 @@ int wr_conn_wait_output(struct weir_conn *c)
 	wr_lock(&c->lock);
 	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_WRITE]);
 	wr_unlock(&c->lock);
-	at = wr_min_at(at, wr_deadline_at(c->born_at,
-					  c->timeout_ms[WR_LIFETIME]));
+	at = wr_min_at(at,
+		       wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]));
 	for (;;) {
 		if (atomic_load(&c->is_cut))
 			return -ECANCELED;

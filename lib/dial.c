@@ -15,6 +15,9 @@
 #include "conn.h"
 #include "sys.h"
 
+#define DEFAULT_TIMEOUT_MS 30000
+#define LONGEST_FAREWELL   (1000 * WR_NS_PER_MS)
+
 struct dialled {
 	struct weir_conn conn;
 	struct wr_context ctx;
@@ -131,11 +134,12 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 
 int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 {
-	int64_t deadline_at = wr_deadline_at(wr_now_ns(), timeout_ms);
+	int64_t deadline_at = wr_deadline_at(
+		wr_now_ns(), timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS);
 	struct wr_address addr;
 	int rc, fd;
 
-	if (where == NULL || timeout_ms < WEIR_NEVER)
+	if (ret == NULL || where == NULL || timeout_ms < WEIR_NEVER)
 		return -EINVAL;
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
@@ -155,6 +159,23 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	return rc;
 }
 
+/*
+ * A close with unread input makes our kernel reset the connection, and the
+ * peer's forget what it has not read (see conn_close.c).  So throw input away
+ * until the peer has all we sent, for a short while at most.
+ */
+static void say_farewell(struct weir_conn *c)
+{
+	int64_t at = wr_now_ns() + LONGEST_FAREWELL;
+	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
+	uint64_t late = 0;
+
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	while (!wr_conn_discard(c, (size_t)1 << 20, &late) && late > 0 &&
+	       wr_sys_unsent(c->fd) > 0 && wr_now_ns() < at)
+		(void)wr_sys_poll(&pfd, 1, 10);
+}
+
 /* Send what is left, within the write deadline, and close. */
 void wr_dial_free(struct weir_conn *c)
 {
@@ -167,6 +188,8 @@ void wr_dial_free(struct weir_conn *c)
 		if (rc == WR_STALLED)
 			rc = wr_conn_wait_output(c) < 0 ? -EPIPE : WR_STALLED;
 	} while (rc > 0);
+	if (rc == WR_FLUSHED)
+		say_farewell(c);
 	if (c->drop)
 		c->drop(c->data);
 	wr_sys_close(c->fd);

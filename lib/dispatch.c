@@ -33,8 +33,8 @@ static void enter_callback(struct weir_conn *c)
 
 static void leave_callback(struct wr_context *ctx)
 {
-	int64_t began = atomic_load_explicit(&ctx->busy_since,
-					     memory_order_relaxed);
+	int64_t began =
+		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
 
 	ctx->now = wr_now_ns();
 	wr_count_duration(ctx->lane, ctx->lane->callback_time,
@@ -58,6 +58,8 @@ static enum step end_now(struct weir_conn *c, int outcome)
 {
 	if (!c->is_closing)
 		say_goodbye(c);
+	/* A duplicate of the descriptor must not keep the peer waiting. */
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 	wr_conn_settle(c, c->ctx->lane, outcome);
 	return STEP_GONE;
 }
@@ -70,8 +72,8 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WR_CUT);
 	if (rc < 0)
-		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED :
-							       c->outcome);
+		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED
+							     : c->outcome);
 	if (rc == WR_UNDONE)
 		return STEP_AGAIN;
 	if (rc == WR_STALLED)
@@ -120,17 +122,26 @@ static enum step call_again(struct weir_conn *c, int verdict)
 		return begin_close(c, WR_COMPLETED);
 	if (c->spent_budget)
 		return STEP_AGAIN;
-	if (c->why == WEIR_DRAIN && !c->is_held)
-		return begin_close(c, WR_COMPLETED);
+	if (c->why == WEIR_DRAIN && !c->is_held) {
+		if (verdict == -EAGAIN)
+			return begin_close(c, WR_COMPLETED);
+		c->is_kept = true;
+		return STEP_ON;
+	}
 	if (verdict == -EAGAIN && !c->ran_dry && c->why == WEIR_INPUT)
-		return complain(c, "the handler said -EAGAIN though no input "
-				   "call did: a bug in the program", 0);
-	if (!asked_for_new && !c->ran_dry &&
+		return complain(c,
+				"the handler said -EAGAIN though no input "
+				"call did: a bug in the program",
+				0);
+	if (!asked_for_new && !c->is_last_dry &&
 	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
 		c->has_input = true;
 		return STEP_AGAIN;
 	}
-	if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
+	/* While it is we who do not read, no message is late. */
+	if (c->is_held)
+		c->message_at = 0;
+	else if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
 		c->message_at = c->ctx->now;
 	return STEP_ON;
 }
@@ -151,7 +162,7 @@ static enum step judge(struct weir_conn *c, int verdict)
 		return begin_close(c, WR_FAILED);
 	case -ETIMEDOUT:
 		if (c->was_timed_out)
-			return expire(c);
+			return begin_close(c, WR_TIMED_OUT);
 		break;
 	default:
 		break;
@@ -174,6 +185,7 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 	if (c->service->set.session)
 		wr_conn_set_due(c, WR_NEVER_AT);
 	wr_conn_input_begin(c);
+	c->is_kept = false;
 	c->why = (uint8_t)why;
 	c->was_called = true;
 	enter_callback(c);
@@ -181,30 +193,47 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 	leave_callback(ctx);
 	wr_count(ctx->lane, &ctx->lane->callbacks, 1);
 	c->active_at = ctx->now;
-	c->has_input = c->is_held || c->spent_budget || !c->is_dry ||
-		       c->has_ended;
+	if (c->is_held || c->spent_budget || c->has_ended)
+		c->has_input = true;
+	else if (c->has_asked)
+		c->has_input = !c->is_dry;
 	return judge(c, verdict);
 }
 
 /* --------------------------------------------------------------- next step */
 
+/* Look for input nobody has reported: 1, 0, or -errno (the peer is gone). */
+static int find_input(struct weir_conn *c)
+{
+	int rc = wr_conn_input_probe(c);
+
+	if (rc > 0) {
+		c->has_input = true;
+		c->is_dry = false;
+	}
+	return rc;
+}
+
 /*
- * The server stops.  Input that is here is served first; half a message, or
- * a first one, may still come for a short while; then the handler has its
- * last word.
+ * The server stops.  Input that is here is served first, output that waits is
+ * sent first; half a message, or a first one, may still come for a short
+ * while; then the handler has its last word.
  */
 static enum step drain(struct weir_conn *c)
 {
 	int64_t since = atomic_load(&c->hub->drain_began_at);
 	bool is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
+	int rc;
 
+	if (wr_conn_is_congested(c))
+		return STEP_PARK;
 	if (c->input_at > since)
 		since = c->input_at;
-	if (wr_conn_input_probe(c) != 0) {
-		c->has_input = true;
-		c->is_dry = false;
-		return STEP_ON;
-	}
+	rc = find_input(c);
+	if (rc != 0)
+		return rc < 0 ? end_now(c, WR_FAILED) : STEP_ON;
+	if (c->is_kept)
+		return STEP_PARK;
 	if (is_awaited && c->ctx->now < since + WR_DRAIN_QUIET_NS)
 		return STEP_PARK;
 	if (c->service->set.readable == NULL)
@@ -249,26 +278,26 @@ static enum step push_output(struct weir_conn *c)
 		return end_now(c, WR_FAILED);
 	if (rc == WR_UNDONE)
 		return STEP_AGAIN;
-	if (!wr_conn_is_congested(c))
-		c->is_held = false;
 	return STEP_ON;
 }
 
 /*
  * A deadline may have passed.  Input that came in time but was not looked at
- * (the process was stopped, the machine busy) is served first.
+ * (the process was stopped, the machine busy) is served first: once, for
+ * park() looks at the deadline again.
  */
 static enum step check_due(struct weir_conn *c)
 {
-	if (wr_conn_due_at(c) > c->ctx->now)
+	int64_t now = c->ctx->now;
+
+	if (wr_conn_due_at(c) > now)
 		return STEP_ON;
-	if (!c->is_closing && !wr_conn_has_output(c) && !c->has_input &&
-	    c->message_at == 0 && wr_conn_input_probe(c) > 0) {
-		c->has_input = true;
-		c->is_dry = false;
+	if (c->is_closing || wr_conn_has_output(c) ||
+	    wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]) <= now)
+		return expire(c);
+	if (c->has_input)
 		return STEP_ON;
-	}
-	return expire(c);
+	return find_input(c) > 0 ? STEP_ON : expire(c);
 }
 
 static enum step next_step(struct weir_conn *c)
@@ -294,7 +323,7 @@ static enum step next_step(struct weir_conn *c)
 	}
 	if (take_report(c, WR_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
-	if (c->has_input && !c->is_held)
+	if (c->has_input && !wr_conn_is_congested(c))
 		return call(c, WEIR_INPUT,
 			    sv->readable ? sv->readable : sv->session);
 	if (take_report(c, WR_DRAIN))

@@ -16,9 +16,9 @@
 #include "conn_table.h"
 #include "sys.h"
 
-#define QUIET_NS   (30 * WR_NS_PER_MS)	/* of step 2 */
-#define SWEEP_NS   (25 * WR_NS_PER_MS)	/* between two reminders */
-#define NOTICE_NS  (100 * WR_NS_PER_MS) /* of step 5 */
+#define QUIET_NS  (30 * WR_NS_PER_MS)  /* of step 2 */
+#define SWEEP_NS  (25 * WR_NS_PER_MS)  /* between two reminders */
+#define NOTICE_NS (100 * WR_NS_PER_MS) /* of step 5 */
 
 static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
 {
@@ -154,11 +154,13 @@ static uint64_t name_the_stuck(struct wr_acceptor *a)
 		if (since == 0)
 			continue;
 		stuck++;
+		wr_lock(&c->lock); /* the descriptor stays what it is */
+		wr_conn_peer_text(c, peer);
+		wr_unlock(&c->lock);
 		wr_logf(&a->hub->logger, WEIR_LOG_ERROR,
 			"worker %d is stuck: the callback of connection %llu "
 			"from %s has been running for %lld ms",
-			i, (unsigned long long)c->id,
-			wr_conn_peer_text(c, peer),
+			i, (unsigned long long)c->id, peer,
 			(long long)((a->ctx.now - since) / WR_NS_PER_MS));
 	}
 	return stuck;

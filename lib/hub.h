@@ -21,11 +21,11 @@ struct wr_table;
 
 /* Only ever goes up. */
 enum wr_phase {
-	WR_NEW,	      /* not started */
+	WR_NEW, /* not started */
 	WR_SERVING,
-	WR_DRAINING,  /* a stop was asked for */
-	WR_CUTTING,   /* its deadline has come */
-	WR_DONE	      /* no connection is left, the workers go home */
+	WR_DRAINING, /* a stop was asked for */
+	WR_CUTTING,  /* its deadline has come */
+	WR_DONE	     /* no connection is left, the workers go home */
 };
 
 /* A partial message, or a first one, may take so long to come in a drain. */
@@ -34,11 +34,11 @@ enum wr_phase {
 /* What a thread lends to the connection it runs. */
 struct wr_context {
 	struct wr_lane *lane;
-	int64_t now;		     /* read when it last mattered */
+	int64_t now;		      /* read when it last mattered */
 	struct wr_chunk *spare_chunk; /* or NULL */
-	struct wr_buffer spare_in;   /* holds no bytes, and maybe memory */
-	int bell;		     /* wakes it from a wait; -1: none */
-	_Atomic int64_t busy_since;  /* of the running callback; 0: none */
+	struct wr_buffer spare_in;    /* holds no bytes, and maybe memory */
+	int bell;		      /* wakes it from a wait; -1: none */
+	_Atomic int64_t busy_since;   /* of the running callback; 0: none */
 	_Atomic(struct weir_conn *) running; /* whose it is */
 };
 
@@ -70,7 +70,7 @@ struct wr_hub {
 	bool was_cut; /* by the deadline of the stop */
 	struct weir_report report;
 
-	struct wr_lane *lanes;	 /* one a worker, the acceptor's, foreign */
+	struct wr_lane *lanes; /* one a worker, the acceptor's, foreign */
 	int lane_count;
 	struct wr_log_limit handler_limit;
 	_Atomic uint64_t last_id;

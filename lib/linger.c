@@ -56,9 +56,9 @@ static void delist(struct wr_acceptor *a, struct weir_conn *c)
 
 static int64_t quiet_at(const struct wr_acceptor *a)
 {
-	int64_t quiet = a->is_cutting	? CUT_QUIET_NS :
-			a->is_stopping ? DRAIN_QUIET_NS :
-					 QUIET_NS;
+	int64_t quiet = a->is_cutting	 ? CUT_QUIET_NS
+			: a->is_stopping ? DRAIN_QUIET_NS
+					 : QUIET_NS;
 
 	return a->ctx.now + quiet;
 }
@@ -75,6 +75,8 @@ void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
 		outcome = WR_CUT;
 	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
 	delist(a, c);
+	/* A duplicate of the descriptor would keep it in the poller. */
+	wr_poller_remove(a->poller, c->fd);
 	wr_conn_settle(c, a->ctx.lane, outcome);
 }
 

@@ -10,6 +10,9 @@
 
 #include "sys.h"
 
+/* Many small pieces share a chunk, so that its head costs little. */
+#define LEAST_ROOM ((size_t)2048)
+
 static void add_bytes(struct wr_outbox *o, size_t n)
 {
 	atomic_store_explicit(&o->bytes, wr_outbox_bytes(o) + n,
@@ -48,6 +51,8 @@ static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
 	}
 	if (spare && room < WR_CHUNK_ROOM)
 		room = WR_CHUNK_ROOM;
+	if (room < LEAST_ROOM)
+		room = LEAST_ROOM;
 	k = wr_sys_alloc(sizeof(*k) + room);
 	if (k) {
 		k->file = -1;
@@ -146,8 +151,7 @@ static void free_chunk(struct wr_chunk *k, struct wr_chunk **spare)
 	wr_sys_free(k);
 }
 
-void wr_outbox_advance(struct wr_outbox *o, size_t len,
-		       struct wr_chunk **spare)
+void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 {
 	add_bytes(o, -len);
 	while (len > 0) {

@@ -16,9 +16,9 @@
 
 struct wr_chunk {
 	struct wr_chunk *next;
-	int file;	     /* descriptor of our own; -1: bytes */
-	uint64_t offset;     /* file: next byte to send */
-	uint64_t left;	     /* file: bytes to send */
+	int file;		/* descriptor of our own; -1: bytes */
+	uint64_t offset;	/* file: next byte to send */
+	uint64_t left;		/* file: bytes to send */
 	size_t start, end, cap; /* bytes */
 	char bytes[];
 };

@@ -9,11 +9,11 @@
 #include "base.h"
 
 enum {
-	WR_POLL_IN = 1,	   /* input, or the end of it */
-	WR_POLL_OUT = 2,   /* output is taken */
-	WR_POLL_HUP = 4,   /* end of input, error or urgent data; reported
-			    * whenever there is interest in input */
-	WR_POLL_EDGE = 8   /* interest only: tell changes, not states */
+	WR_POLL_IN = 1,	 /* input, or the end of it */
+	WR_POLL_OUT = 2, /* output is taken */
+	WR_POLL_HUP = 4, /* end of input, error or urgent data; reported
+			  * whenever there is interest in input */
+	WR_POLL_EDGE = 8 /* interest only: tell changes, not states */
 };
 
 struct wr_event {

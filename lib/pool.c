@@ -5,9 +5,9 @@
  *
  * "Nobody waits behind a stuck callback": events that a worker has taken from
  * the poller and not yet run are open to the others (batch.h), and before it
- * runs one of several it wakes a sleeper, if there is one.  A worker that
- * goes to sleep looks for such events last (see hub.c for why it cannot miss
- * them).
+ * runs anything while there is more to run, of whatever kind, it wakes a
+ * sleeper if there is one.  A worker that goes to sleep looks for all of that
+ * last (see hub.c for why it cannot miss it).
  */
 #include "pool.h"
 
@@ -32,6 +32,24 @@ static struct weir_conn *conn_of(struct wr_node *n)
 
 /* ------------------------------------------------------------ kinds of work */
 
+static bool has_work(const struct wr_pool *p)
+{
+	if (wr_queue_len(&p->hub->ready) > 0 ||
+	    wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
+		return true;
+	for (int i = 0; i < p->count; i++)
+		if (!wr_batch_is_empty(&p->workers[i].batch))
+			return true;
+	return false;
+}
+
+/* Before a callback, which may not return: let a sleeper see to the rest. */
+static void share(struct wr_worker *w)
+{
+	if (atomic_load(&w->pool->hub->sleepers) > 0 && has_work(w->pool))
+		wr_hub_ring(w->pool->hub);
+}
+
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->hub->table, ev->key);
@@ -55,8 +73,7 @@ static bool run_batch(struct wr_worker *w, struct wr_batch *b)
 	bool any = false;
 
 	while (wr_batch_take(b, &ev)) {
-		if (!wr_batch_is_empty(b))
-			wr_hub_ring(w->pool->hub);
+		share(w);
 		run_event(w, &ev);
 		any = true;
 	}
@@ -70,8 +87,7 @@ static bool run_ready(struct wr_worker *w)
 	int i;
 
 	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->ready)); i++) {
-		if (wr_queue_len(&h->ready) > 0)
-			wr_hub_ring(h);
+		share(w);
 		wr_conn_move(conn_of(n), w->ctx.lane, WR_RUNNING);
 		wr_dispatch(&w->ctx, conn_of(n));
 	}
@@ -85,8 +101,7 @@ static bool run_fresh(struct wr_worker *w)
 	int i;
 
 	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->fresh)); i++) {
-		if (wr_queue_len(&h->fresh) > 0)
-			wr_hub_ring(h);
+		share(w);
 		wr_dispatch_fresh(&w->ctx, conn_of(n));
 	}
 	return i > 0;
@@ -104,18 +119,6 @@ static bool run_others(struct wr_worker *w)
 }
 
 /* ----------------------------------------------------------------- sleeping */
-
-static bool has_work(const struct wr_pool *p)
-{
-	if (wr_queue_len(&p->hub->ready) > 0 ||
-	    wr_queue_len(&p->hub->fresh) > 0 ||
-	    wr_hub_phase(p->hub) == WR_DONE)
-		return true;
-	for (int i = 0; i < p->count; i++)
-		if (!wr_batch_is_empty(&p->workers[i].batch))
-			return true;
-	return false;
-}
 
 /* Take what the poller has; sleep there if there is nothing else to do. */
 static void harvest(struct wr_worker *w)
@@ -229,9 +232,8 @@ int wr_pool_start(struct wr_pool *p)
 {
 	for (int i = 0; i < p->count; i++) {
 		struct wr_worker *w = &p->workers[i];
-		int rc = wr_sys_thread_create(&w->thread,
-					      p->hub->config.set.stack_size,
-					      work, w);
+		int rc = wr_sys_thread_create(
+			&w->thread, p->hub->config.set.stack_size, work, w);
 
 		if (rc < 0)
 			return rc;

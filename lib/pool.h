@@ -17,8 +17,8 @@ struct wr_worker {
 	int index;
 	pthread_t thread;
 	bool was_started;
-	bool has_exited;  /* l (hub.lock) */
-	bool was_joined;  /* l */
+	bool has_exited; /* l (hub.lock) */
+	bool was_joined; /* l */
 };
 
 struct wr_pool {

@@ -121,7 +121,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc >= 0)
 		rc = wr_acceptor_add_door(&s->acceptor, door);
 	if (rc < 0) {
-		wr_listener_close(&door->listener);
+		if (!door->listener.inherited)
+			wr_listener_close(&door->listener);
 		wr_sys_free(door);
 	}
 	return rc;
@@ -140,7 +141,8 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 	return (int)len;
 }
 
-/* ------------------------------------------------------------ start and stop */
+/* ------------------------------------------------------------ start and stop
+ */
 
 /* No thread runs a connection yet: all of them end at once. */
 static void undo_start(weir_server *s)
@@ -154,7 +156,9 @@ static void undo_start(weir_server *s)
 	wr_accept_close_doors(&s->acceptor);
 	wr_lock(&h->lock);
 	h->is_done = true;
+	wr_cond_broadcast(&h->changed);
 	wr_unlock(&h->lock);
+	wr_sys_eventfd_ring(h->done);
 }
 
 int weir_server_start(weir_server *s)
@@ -173,8 +177,12 @@ int weir_server_start(weir_server *s)
 	}
 	atomic_fetch_add(&s->refs, (unsigned)s->pool.count);
 	rc = wr_pool_start(&s->pool);
-	if (rc == 0)
+	if (rc == 0) {
+		/* Whoever joins must find out whether there is a thread. */
+		wr_lock(&h->lock);
 		rc = wr_acceptor_start(&s->acceptor);
+		wr_unlock(&h->lock);
+	}
 	if (rc == 0)
 		return 0;
 	undo_start(s);
@@ -192,8 +200,8 @@ int weir_server_stop(weir_server *s, int grace_ms)
 		return -EINVAL;
 	at = wr_deadline_at(wr_now_ns(), grace_ms);
 	old = atomic_load(&s->hub.stop_at);
-	while (at < old && !atomic_compare_exchange_weak(&s->hub.stop_at, &old,
-							 at))
+	while (at < old &&
+	       !atomic_compare_exchange_weak(&s->hub.stop_at, &old, at))
 		;
 	atomic_store(&s->hub.stop_wanted, true);
 	wr_sys_eventfd_ring(s->hub.call);
@@ -237,8 +245,8 @@ int weir_server_join(weir_server *s, struct weir_report *ret)
 		*ret = h->report;
 	wr_unlock(&h->lock);
 	join_acceptor(s);
-	left = wr_pool_join(&s->pool, wr_now_ns() + (is_stuck ? STUCK_NS :
-							GOING_HOME_NS));
+	left = wr_pool_join(
+		&s->pool, wr_now_ns() + (is_stuck ? STUCK_NS : GOING_HOME_NS));
 	if (left > 0)
 		return -EBUSY;
 	return h->was_cut || is_stuck ? -ECANCELED : 0;

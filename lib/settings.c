@@ -56,9 +56,9 @@ static int complete_config(struct weir_config *c)
 {
 	int bad = 0;
 
-	bad |= use_int(&c->workers, (int)wr_min((size_t)wr_sys_processors(),
-						MAX_WORKERS),
-		       1, MAX_WORKERS);
+	bad |= use_int(&c->workers,
+		       (int)wr_min((size_t)wr_sys_processors(), MAX_WORKERS), 1,
+		       MAX_WORKERS);
 	bad |= use_int(&c->queue_length, 128, 1, MAX_QUEUE);
 	bad |= use_ms(&c->queue_age_ms, 10000);
 	bad |= use_int(&c->max_connections, 10000, 1, MAX_CONNECTIONS);

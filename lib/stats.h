@@ -49,11 +49,10 @@ static inline void wr_count(struct wr_lane *lane, wr_counter *counter,
 		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 		return;
 	}
-	atomic_store_explicit(counter,
-			      atomic_load_explicit(counter,
-						   memory_order_relaxed) +
-				      n,
-			      memory_order_relaxed);
+	atomic_store_explicit(
+		counter,
+		atomic_load_explicit(counter, memory_order_relaxed) + n,
+		memory_order_relaxed);
 }
 
 /* Put a duration into a histogram of a lane. */

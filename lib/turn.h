@@ -29,11 +29,11 @@
 #include "base.h"
 
 enum {
-	WR_IN = 1 << 0,	    /* input has come */
-	WR_OUT = 1 << 1,    /* the kernel takes output again, or there is some */
-	WR_HUP = 1 << 2,    /* end of input, error or urgent data */
-	WR_WAKE = 1 << 3,   /* weir_conn_wake() */
-	WR_CLOSE = 1 << 4,  /* weir_conn_close() */
+	WR_IN = 1 << 0,	   /* input has come */
+	WR_OUT = 1 << 1,   /* the kernel takes output again, or there is some */
+	WR_HUP = 1 << 2,   /* end of input, error or urgent data */
+	WR_WAKE = 1 << 3,  /* weir_conn_wake() */
+	WR_CLOSE = 1 << 4, /* weir_conn_close() */
 	WR_CANCEL = 1 << 5, /* weir_conn_cancel(), or the stop's deadline */
 	WR_DRAIN = 1 << 6,  /* the server stops */
 	WR_DUE = 1 << 7,    /* a deadline may have passed */
@@ -92,13 +92,12 @@ static inline uint32_t wr_turn_peek(const wr_turn *t)
 /* Owner: give the connection up; false: a report came, it is still yours. */
 static inline bool wr_turn_yield(wr_turn *t)
 {
-	uint64_t free_word =
-		(uint64_t)wr_turn_generation(t) << 32;
+	uint64_t free_word = (uint64_t)wr_turn_generation(t) << 32;
 	uint64_t busy_word = free_word | WR_BUSY;
 
-	return atomic_compare_exchange_strong_explicit(
-		t, &busy_word, free_word, memory_order_release,
-		memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(t, &busy_word, free_word,
+						       memory_order_release,
+						       memory_order_relaxed);
 }
 
 #endif

@@ -42,8 +42,8 @@ void wr_visits_expect(struct wr_acceptor *a, struct weir_conn *c)
 		if (due_at == INT64_MIN)
 			return; /* settled meanwhile */
 		visit_by(a, c, due_at);
-		visit_at = wr_timer_is_armed(&c->timer) ? c->timer.at :
-							  WR_NEVER_AT;
+		visit_at = wr_timer_is_armed(&c->timer) ? c->timer.at
+							: WR_NEVER_AT;
 		atomic_store(&c->visit_at, visit_at);
 		due_at = atomic_load(&c->due_at); /* see wr_conn_set_due() */
 	} while (due_at < visit_at);

@@ -67,6 +67,9 @@ typedef struct weir_conn weir_conn;
  *   -EAGAIN      call again when new input has come; only after one of the
  *                input calls has said -EAGAIN itself (else it is a bug in the
  *                program: it is logged and the connection dropped)
+ *                When called with WEIR_DRAIN, -EAGAIN is the same as 0, and
+ *                WEIR_AGAIN means "not yet": keep the connection until input,
+ *                weir_conn_wake() or _close(), or the deadline of the stop
  *   -EPIPE, -ECONNRESET, -ESHUTDOWN
  *                close without a word
  *   other < 0    log once, close
@@ -104,7 +107,7 @@ enum {
 
 /* weir_config.overload: what to do when the queue or the server is full. */
 enum {
-	WEIR_HOLD = 0,	/* accept nothing: the kernel's backlog holds the rest */
+	WEIR_HOLD = 0, /* accept nothing: the kernel's backlog holds the rest */
 	WEIR_REFUSE = 1 /* accept, send the refusal text, close politely */
 };
 
@@ -134,18 +137,18 @@ enum {
  * to its sizeof.
  */
 struct weir_config {
-	size_t size;	      /* sizeof(struct weir_config) */
-	int workers;	      /* threads that run callbacks; default: processors */
-	int queue_length;     /* connections waiting for a worker; 128 */
-	int queue_age_ms;     /* longest wait there; 10,000; WEIR_NEVER */
-	int max_connections;  /* open at once; 10,000 */
-	int overload;	      /* WEIR_HOLD or WEIR_REFUSE */
-	int affinity;	      /* WEIR_AFFINITY_NONE or _SPREAD */
-	int drain_ms;	      /* grace of a stop; 10,000; WEIR_NEVER */
-	int log_level;	      /* most verbose level wanted; WEIR_LOG_INFO */
-	const char *refusal;  /* sent to who is refused; "busy, try later\n" */
-	size_t stack_size;    /* of a worker, bytes; 256 KiB, at least 64 KiB */
-	weir_log *log;	      /* where lines go; nowhere */
+	size_t size;	  /* sizeof(struct weir_config) */
+	int workers;	  /* threads that run callbacks; default: processors */
+	int queue_length; /* connections waiting for a worker; 128 */
+	int queue_age_ms; /* longest wait there; 10,000; WEIR_NEVER */
+	int max_connections; /* open at once; 10,000 */
+	int overload;	     /* WEIR_HOLD or WEIR_REFUSE */
+	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD */
+	int drain_ms;	     /* grace of a stop; 10,000; WEIR_NEVER */
+	int log_level;	     /* most verbose level wanted; WEIR_LOG_INFO */
+	const char *refusal; /* sent to who is refused; "busy, try later\n" */
+	size_t stack_size;   /* of a worker, bytes; 256 KiB, at least 64 KiB */
+	weir_log *log;	     /* where lines go; nowhere */
 	void *log_arg;
 	weir_worker_hook *worker_start;
 	weir_worker_hook *worker_exit;
@@ -159,19 +162,23 @@ struct weir_config {
 struct weir_service {
 	size_t size;	       /* sizeof(struct weir_service) */
 	weir_handler *session; /* called once; its reads wait */
-	weir_handler *readable; /* called whenever input has come; never waits */
-	weir_handler *opened;  /* the server speaks first: called on accept */
-	weir_closed *closed;   /* called at the end */
-	void *arg;	       /* passed to each of them */
-	int first_byte_ms;     /* from accept to the first input; 60,000 */
-	int read_ms;	       /* for a whole message, once begun; 30,000 */
-	int write_ms;	       /* without the peer taking a byte; 30,000 */
-	int idle_ms;	       /* between messages; 300,000 */
-	int lifetime_ms;       /* of the connection; WEIR_NEVER */
-	size_t line_max;       /* longest message buffered, bytes; 64 KiB */
-	size_t outbox_max;     /* high-water mark of output, bytes; 256 KiB */
-	int backlog;	       /* of listen(2); 4,096 (the system may lower it) */
-	int mode;	       /* of a Unix socket, as for chmod(2); 0600 */
+	weir_handler
+		*readable;    /* called whenever input has come; never waits */
+	weir_handler *opened; /* the server speaks first: called on accept,
+			       * before any input; the others follow with
+			       * the first byte unless it closes */
+	weir_closed *closed;  /* called at the end */
+	void *arg;	      /* passed to each of them */
+	int first_byte_ms;    /* from accept to the first input; 60,000 */
+	int read_ms;	      /* for a whole message, once begun; 30,000 */
+	int write_ms;	      /* without the peer taking a byte; 30,000 */
+	int idle_ms;	      /* between messages; 300,000 */
+	int lifetime_ms;      /* of the connection; WEIR_NEVER */
+	size_t line_max;      /* longest message buffered, bytes; 64 KiB */
+	size_t outbox_max;    /* high-water mark of unsent output, bytes; from
+			       * half of it on no input is read; 256 KiB */
+	int backlog; /* of listen(2); 4,096 (the system may lower it) */
+	int mode;    /* of a Unix socket, as for chmod(2); 0600 */
 };
 
 #define WEIR_CONFIG(...)                                                       \
@@ -188,12 +195,13 @@ struct weir_service {
  */
 struct weir_ledger {
 	uint64_t accepted;
-	uint64_t completed;	/* served to the end */
-	uint64_t failed;	/* peer gone, handler error, shortage */
-	uint64_t timed_out;	/* one of the service's deadlines */
-	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
-	uint64_t refused_age;	/* waited too long in the queue */
-	uint64_t refused_limit; /* max_connections or descriptors, WEIR_REFUSE */
+	uint64_t completed;    /* served to the end */
+	uint64_t failed;       /* peer gone, handler error, shortage */
+	uint64_t timed_out;    /* one of the service's deadlines */
+	uint64_t refused_full; /* queue full, WEIR_REFUSE */
+	uint64_t refused_age;  /* waited too long in the queue */
+	uint64_t
+		refused_limit; /* max_connections or descriptors, WEIR_REFUSE */
 	uint64_t refused_drain; /* came too late for a stop */
 	uint64_t cut;		/* ended by a stop's deadline or _cancel */
 	uint64_t open;		/* not over yet */
@@ -205,12 +213,12 @@ struct weir_ledger {
 struct weir_stats {
 	struct weir_ledger ledger;
 	uint64_t bytes_in, bytes_out;
-	uint64_t callbacks;	 /* handler calls so far */
+	uint64_t callbacks;	  /* handler calls so far */
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
-	uint64_t accept_errors;	 /* accept(2) said this connection failed */
-	uint64_t shortages;	 /* accept(2) said no descriptor or memory */
-	uint64_t late_bytes;	 /* came after we had ended a connection */
-	uint64_t log_dropped;	 /* lines held back by the rate limit */
+	uint64_t accept_errors;	  /* accept(2) said this connection failed */
+	uint64_t shortages;	  /* accept(2) said no descriptor or memory */
+	uint64_t late_bytes;	  /* came after we had ended a connection */
+	uint64_t log_dropped;	  /* lines held back by the rate limit */
 	uint64_t parked, queued, lingering; /* now */
 	uint64_t workers, busy;		    /* now */
 	uint64_t longest_callback_ms;	    /* of those running now */
@@ -260,7 +268,7 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * real port.  At most cap bytes with the NUL are written.
  *
  * Returns the length of the text; -EINVAL (no such listener); -ENOSPC.
- * Thread: any.  Since: 0.1.
+ * Thread: any, but not during weir_server_listen().  Since: 0.1.
  */
 WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
 
@@ -268,7 +276,8 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
  * Start the threads and accept.  All or nothing.
  *
  * Returns 0; -EINVAL (no listener); -EBUSY (started); -ESHUTDOWN (stopped);
- * -EAGAIN, -ENOMEM ... (no threads).
+ * -EAGAIN, -ENOMEM ... (no threads: the server is good for nothing then but
+ * weir_server_free(), its listeners are closed).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_start(weir_server *s);
@@ -533,7 +542,7 @@ WEIR_API void weir_conn_unref(weir_conn *c);
  * bytes of one call stay together; each thread's calls keep their order.
  *
  * Returns 0; -ENOBUFS (outbox_max would be passed: nothing was taken);
- * -EPIPE (over); -ENOMEM.
+ * -EPIPE (over); -ENOMEM; -EINVAL (a dialled connection).
  * Thread: any, with a reference.  Since: 0.1.
  */
 WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);
@@ -568,11 +577,12 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
 /*
  * Connect to where (as for weir_server_listen(), but for "fd:N", which must
  * be a connected stream socket), trying each address of a name until
- * timeout_ms is over.  The connection has the input, output and property
- * calls; its reads wait; it has no deadlines until weir_conn_set_timeout()
- * (that of the first byte counts from the dial, the idle one from the call).
- * It is yours alone, with one reference: weir_conn_unref() flushes, closes
- * and frees it.  The look-up of a name may outlast the deadline.
+ * timeout_ms is over (0: 30,000).  The connection has the input, output and
+ * property calls; its reads wait; it has no deadlines until
+ * weir_conn_set_timeout() (that of the first byte counts from the dial, the
+ * idle one from the call). It is yours alone, with one reference:
+ * weir_conn_unref() flushes, closes and frees it.  The look-up of a name may
+ * outlast the deadline.
  *
  * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -ETIMEDOUT;
  * -ECONNREFUSED and kin: what the last address said.
