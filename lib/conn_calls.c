@@ -83,5 +83,7 @@ int weir_conn_cancel(weir_conn *c)
 	if (is_over)
 		return -EPIPE;
 	wr_conn_cut(c);
-	return c->table ? tell(c, WR_CANCEL) : 0;
+	if (c->table)
+		(void)tell(c, WR_CANCEL); /* the cut may have ended it by now */
+	return 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define CLIENTS 20
+#define CLIENTS	 20
 #define WATCH_MS 500
 
 /* Leaves exactly so many descriptors to whoever asks next. */
@@ -115,10 +115,10 @@ END_TEST
 
 START_TEST(without_descriptors_clients_are_refused_if_so_configured)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2,
-					     .overload = WEIR_REFUSE,
-					     .refusal = "no room\n"),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .overload = WEIR_REFUSE,
+				  .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = echo_lines));
 	struct client *c[CLIENTS];
 	struct weir_report report;
 	uint64_t served = 0;
@@ -183,10 +183,9 @@ static int counts_calls(weir_conn *c, void *arg)
 START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 {
 	_Atomic int calls = 0;
-	struct server *s = serve(WEIR_CONFIG(.workers = 2,
-					     .max_connections = 1),
-				 WEIR_SERVICE(.readable = counts_calls,
-					      .arg = &calls));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 1),
+		      WEIR_SERVICE(.readable = counts_calls, .arg = &calls));
 	struct client *first = client_opens(s), *c[50];
 	struct weir_report report;
 
@@ -201,12 +200,11 @@ START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 	client_half_closes(first);
 	client_expects_eof(first);
 	client_closes(first);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	client_is_served(client_opens(s));
 	report = server_ends(s);
 	ck_assert_uint_eq(report.ledger.completed, 2);
-	ck_assert_uint_eq(report.ledger.failed,
-			  report.ledger.accepted - 2);
+	ck_assert_uint_eq(report.ledger.failed, report.ledger.accepted - 2);
 }
 END_TEST
 

@@ -21,7 +21,7 @@ static size_t message(const struct crowd *crowd, int i, char *buf, size_t cap)
 	static const char *const words[] = {
 		"gr\xc3\xbc\xc3\x9f dich",	   /* two-byte letters */
 		"\xe4\xbd\xa0\xe5\xa5\xbd",	   /* three */
-		"\xf0\x9f\x90\x9f in the weir", /* four */
+		"\xf0\x9f\x90\x9f in the weir",	   /* four */
 		"\xff\xfe\xc3(\xa0\x80",	   /* not UTF-8 at all */
 		"cut \xe4\xbd",			   /* ends inside a letter */
 		"\x1b[2J\r\x01 \x7f \xed\xa0\x80", /* controls, a surrogate */
@@ -88,9 +88,9 @@ static void all_completed(struct server *s, uint64_t count)
 
 START_TEST(a_thousand_clients_talk_at_once)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = reply,
-					      .opened = connect_banner));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
 	struct crowd *crowd = crowd_opens(s, CROWD);
 
 	crowd_expects(crowd, banner);
@@ -103,9 +103,9 @@ END_TEST
 
 START_TEST(a_thousand_clients_talk_one_byte_at_a_time)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines,
-					      .opened = connect_banner));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = echo_lines, .opened = connect_banner));
 	struct crowd *crowd = crowd_opens(s, CROWD);
 
 	crowd_expects(crowd, banner);
@@ -118,9 +118,9 @@ END_TEST
 
 START_TEST(replies_to_single_bytes_join_to_what_was_said)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = reply,
-					      .opened = connect_banner));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
 	struct crowd *crowd = crowd_opens(s, CROWD);
 
 	crowd_expects(crowd, banner);
@@ -151,9 +151,9 @@ END_TEST
 /* The same handlers as sessions: as many at once as there are workers. */
 START_TEST(sessions_hold_the_same_dialogue)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 16),
-				 WEIR_SERVICE(.session = reply,
-					      .opened = connect_banner));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 16),
+		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
 	struct crowd *crowd;
 
 	for (int batch = 0; batch < 10; batch++) {
@@ -187,10 +187,9 @@ END_TEST
 
 START_TEST(a_dialogue_goes_on_over_unix_sockets)
 {
-	struct server *s = serve_at("unix:@weir-check-conversation",
-				    WEIR_CONFIG(.workers = 2),
-				    WEIR_SERVICE(.readable = reply,
-						 .opened = connect_banner));
+	struct server *s = serve_at(
+		"unix:@weir-check-conversation", WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
 	struct crowd *crowd = crowd_opens(s, 200);
 
 	crowd_expects(crowd, banner);

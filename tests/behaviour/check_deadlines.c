@@ -84,8 +84,8 @@ END_TEST
 START_TEST(who_goes_on_talking_outlives_the_read_deadline)
 {
 	const int read_ms = SHORT_MS * slowness();
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-						    .read_ms = read_ms));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = echo_lines, .read_ms = read_ms));
 	struct client *c = client_opens(s);
 	int64_t until = now_ms() + 3 * read_ms;
 
@@ -124,8 +124,8 @@ END_TEST
 
 START_TEST(nobody_outlives_the_lifetime)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-						    .lifetime_ms = 300));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = echo_lines, .lifetime_ms = 300));
 	struct client *busy = client_opens(s), *silent = client_opens(s);
 	int64_t fail_at = patience_at();
 	char buf[64];
@@ -158,9 +158,9 @@ static int writes_without_end(weir_conn *c, void *arg)
 
 START_TEST(who_does_not_read_is_ended_at_the_write_deadline)
 {
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = writes_without_end,
-					      .write_ms = SHORT_MS));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_without_end,
+					 .write_ms = SHORT_MS));
 	struct client *c = client_opens_small(s, 4096);
 
 	client_sends(c, "go\n");
@@ -185,11 +185,10 @@ static int writes_a_megabyte(weir_conn *c, void *arg)
 START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
 {
 	char *text = calloc(1, 1 << 20);
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = writes_a_megabyte,
-					      .arg = text,
-					      .outbox_max = 4 << 20,
-					      .write_ms = SHORT_MS));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte,
+					 .arg = text, .outbox_max = 4 << 20,
+					 .write_ms = SHORT_MS));
 	struct client *c = client_opens_small(s, 4096);
 
 	client_sends(c, "go\n");
@@ -209,11 +208,11 @@ static int sets_its_own(weir_conn *c, void *arg)
 START_TEST(a_connection_may_have_its_own_deadline)
 {
 	int short_ms = SHORT_MS, never = WEIR_NEVER;
-	struct server *hasty = serve(NULL, WEIR_SERVICE(.readable = sets_its_own,
-							.arg = &short_ms));
-	struct server *patient = serve(
-		NULL, WEIR_SERVICE(.readable = sets_its_own, .arg = &never,
-				   .idle_ms = 1));
+	struct server *hasty = serve(
+		NULL, WEIR_SERVICE(.readable = sets_its_own, .arg = &short_ms));
+	struct server *patient =
+		serve(NULL, WEIR_SERVICE(.readable = sets_its_own,
+					 .arg = &never, .idle_ms = 1));
 	struct client *one = client_opens(hasty), *two = client_opens(patient);
 
 	client_sends(two, "hello\n");
@@ -248,8 +247,8 @@ static int tries_bad_ones(weir_conn *c, void *arg)
 
 START_TEST(bad_deadlines_are_refused)
 {
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = tries_bad_ones));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = tries_bad_ones));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "go\n");
@@ -260,12 +259,11 @@ END_TEST
 
 START_TEST(a_deadline_that_is_never_does_not_come)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = echo_lines,
-				   .first_byte_ms = WEIR_NEVER,
-				   .read_ms = WEIR_NEVER,
-				   .write_ms = WEIR_NEVER,
-				   .idle_ms = WEIR_NEVER));
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .first_byte_ms = WEIR_NEVER,
+						    .read_ms = WEIR_NEVER,
+						    .write_ms = WEIR_NEVER,
+						    .idle_ms = WEIR_NEVER));
 	struct server *hasty = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
 							.first_byte_ms = 300));
 	struct client *c = client_opens(s), *silent = client_opens(s);
@@ -296,9 +294,9 @@ static int tells_of_the_deadline(weir_conn *c, void *arg)
 
 START_TEST(a_session_is_told_of_its_deadline_and_may_say_so)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = tells_of_the_deadline,
-				   .read_ms = SHORT_MS));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = tells_of_the_deadline,
+					 .read_ms = SHORT_MS));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "half a line");

@@ -33,9 +33,8 @@ START_TEST(every_kind_of_address_can_be_dialled)
 					     "unix:@weir-check-dial" };
 
 	for (int i = 0; i < 3; i++) {
-		struct server *s = serve_at(where[i], NULL,
-					    WEIR_SERVICE(.readable =
-								 echo_lines));
+		struct server *s = serve_at(
+			where[i], NULL, WEIR_SERVICE(.readable = echo_lines));
 		weir_conn *c = dials(s->address);
 
 		dialled_exchange(c);
@@ -53,8 +52,7 @@ START_TEST(each_address_of_a_name_is_tried)
 	char where[64];
 	weir_conn *c;
 
-	snprintf(where, sizeof(where), "localhost%s",
-		 strrchr(s->address, ':'));
+	snprintf(where, sizeof(where), "localhost%s", strrchr(s->address, ':'));
 	c = dials(where);
 	dialled_exchange(c);
 	weir_conn_unref(c);
@@ -72,9 +70,8 @@ START_TEST(a_connected_descriptor_can_be_dialled)
 	char where[16], buf[8];
 	weir_conn *c;
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-				    pair),
-			 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	snprintf(where, sizeof(where), "fd:%d", pair[0]);
 	c = dials(where);
 	ck_assert_int_eq(weir_conn_write(c, "hello", 5), 0);
@@ -155,8 +152,8 @@ static int answers_late(weir_conn *c, void *arg)
 START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = answers_late,
-						    .arg = &gate));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = answers_late, .arg = &gate));
 	weir_conn *c = dials(s->address);
 	char line[64];
 
@@ -222,6 +219,7 @@ START_TEST(a_dialled_connection_knows_both_ends)
 	ck_assert_int_ge(weir_conn_fd(c), 0);
 	weir_conn_set_data(c, &data, NULL);
 	ck_assert_ptr_eq(weir_conn_data(c), &data);
+	ck_assert_int_eq(weir_conn_send(c, "x", 1), -EINVAL);
 	weir_conn_unref(c);
 	server_ends(s);
 }

@@ -32,8 +32,8 @@ static void expect_fifty_words(struct client *c)
 
 START_TEST(small_writes_of_one_callback_leave_in_one_piece)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = says_it_in_fifty_words));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = says_it_in_fifty_words));
 	struct client *c = client_opens(s);
 
 	for (unsigned int i = 1; i <= 10; i++) {
@@ -61,8 +61,8 @@ static int asks_in_small_words(weir_conn *c, void *arg)
 
 START_TEST(small_writes_of_a_session_leave_when_it_waits)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = asks_in_small_words));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = asks_in_small_words));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "\n"); /* so that it begins */
@@ -94,8 +94,8 @@ static int writes_then_waits(weir_conn *c, void *arg)
 START_TEST(a_flush_sends_what_was_gathered)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(NULL, WEIR_SERVICE(.session = writes_then_waits,
-						    .arg = &gate));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = writes_then_waits, .arg = &gate));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "go\n");
@@ -108,7 +108,7 @@ START_TEST(a_flush_sends_what_was_gathered)
 }
 END_TEST
 
-#define CHUNK ((size_t)64 * 1024)
+#define CHUNK	 ((size_t)64 * 1024)
 #define REQUESTS 2000
 
 static char chunk[CHUNK];
@@ -140,14 +140,14 @@ static void asks_often(struct client *c)
 START_TEST(a_peer_that_does_not_read_is_not_listened_to)
 {
 	_Atomic int answers = 0;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
-				   .arg = &answers, .write_ms = 500));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+					 .arg = &answers, .write_ms = 500));
 	struct client *c = client_opens_small(s, 4096);
 	struct weir_report report;
 
 	asks_often(c);
-	UNTIL(stats(s).ledger.open == 0); /* cut, with its output unsent */
+	UNTIL(is_at_rest(s)); /* cut, with its output unsent */
 	ck_assert_int_lt(atomic_load(&answers), REQUESTS / 4);
 	report = server_ends(s);
 	ck_assert_uint_eq(report.ledger.timed_out, 1);
@@ -159,9 +159,9 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 	enum { PEERS = 40 };
 	const size_t bound = PEERS * ((size_t)256 * 1024 + 4 * CHUNK);
 	_Atomic int answers = 0;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
-				   .arg = &answers, .write_ms = 1000));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+					 .arg = &answers, .write_ms = 1000));
 	struct mallinfo2 before = mallinfo2(), now;
 	size_t most = 0;
 
@@ -172,7 +172,7 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 		if (now.uordblks + now.hblkhd > most)
 			most = now.uordblks + now.hblkhd;
 		breathe();
-	} while (stats(s).ledger.open > 0);
+	} while (!is_at_rest(s));
 	ck_assert_uint_lt(most, before.uordblks + before.hblkhd + bound);
 	server_ends(s);
 }
@@ -239,9 +239,9 @@ static int writes_sixteen_chunks(weir_conn *c, void *arg)
 START_TEST(a_peer_that_reads_slowly_gets_everything)
 {
 	const int write_ms = 1000 * slowness();
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = writes_sixteen_chunks,
-				   .write_ms = write_ms));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_sixteen_chunks,
+					 .write_ms = write_ms));
 	struct client *c = client_opens_small(s, 4096);
 	int64_t began_at = now_ms();
 	struct weir_report report;
@@ -293,9 +293,9 @@ static int writes_to_nobody(weir_conn *c, void *arg)
 START_TEST(a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal)
 {
 	struct nobody nobody = { .gate = GATE_CLOSED };
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = writes_to_nobody,
-					      .arg = &nobody));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_to_nobody,
+					 .arg = &nobody));
 	struct client *c = client_opens(s);
 	struct weir_report report;
 

@@ -205,8 +205,7 @@ static int tells_frames(weir_conn *c, void *arg)
 
 START_TEST(peek_and_consume_frame_messages)
 {
-	hold_in_all_ways(tells_frames, "3abc5fghij1k",
-			 "3<abc>5<fghij>1<k>0.");
+	hold_in_all_ways(tells_frames, "3abc5fghij1k", "3<abc>5<fghij>1<k>0.");
 }
 END_TEST
 
@@ -344,8 +343,8 @@ START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 					says_again_with_its_mouth_full };
 
 	for (int i = 0; i < 2; i++) {
-		struct server *s = serve(NULL,
-					 WEIR_SERVICE(.readable = liars[i]));
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
 		struct client *c = client_opens(s);
 		struct weir_report report;
 
@@ -409,30 +408,28 @@ static int asks_after_the_end(weir_conn *c, void *arg)
 
 START_TEST(the_end_of_input_stays_the_end)
 {
-	hold_in_all_ways(asks_after_the_end, "input",
-			 "0 0 0.0 0 0.0 0 0.");
+	hold_in_all_ways(asks_after_the_end, "input", "0 0 0.0 0 0.0 0 0.");
 }
 END_TEST
 
 int main(void)
 {
-	return RUN_TESTS(
-		"input", read_line_gives_lines_and_the_rest,
-		a_line_just_fits_with_its_nul,
-		a_line_longer_than_the_service_allows_is_not_buffered,
-		read_exact_gives_exactly_that_much,
-		an_end_inside_an_exact_read_is_a_bad_message,
-		read_until_finds_a_delimiter_of_several_bytes,
-		an_end_before_the_delimiter_is_a_bad_message,
-		a_block_longer_than_the_buffer_is_too_long,
-		peek_and_consume_frame_messages,
-		an_end_inside_a_peek_is_a_bad_message,
-		the_calls_follow_each_other_in_one_stream,
-		nothing_is_parked_with_bytes_left,
-		pipelined_messages_are_served_one_call_each,
-		a_handler_that_wants_more_is_called_when_more_has_come,
-		a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-		a_liar_is_named_in_the_log,
-		a_half_close_still_gets_its_answer,
-		the_end_of_input_stays_the_end);
+	return RUN_TESTS("input", read_line_gives_lines_and_the_rest,
+			 a_line_just_fits_with_its_nul,
+			 a_line_longer_than_the_service_allows_is_not_buffered,
+			 read_exact_gives_exactly_that_much,
+			 an_end_inside_an_exact_read_is_a_bad_message,
+			 read_until_finds_a_delimiter_of_several_bytes,
+			 an_end_before_the_delimiter_is_a_bad_message,
+			 a_block_longer_than_the_buffer_is_too_long,
+			 peek_and_consume_frame_messages,
+			 an_end_inside_a_peek_is_a_bad_message,
+			 the_calls_follow_each_other_in_one_stream,
+			 nothing_is_parked_with_bytes_left,
+			 pipelined_messages_are_served_one_call_each,
+			 a_handler_that_wants_more_is_called_when_more_has_come,
+			 a_handler_that_says_EAGAIN_for_nothing_is_dropped,
+			 a_liar_is_named_in_the_log,
+			 a_half_close_still_gets_its_answer,
+			 the_end_of_input_stays_the_end);
 }

@@ -72,8 +72,7 @@ static void expect_last_replies(const struct weir_service *service,
 START_TEST(the_last_reply_arrives_whole_after_unread_input)
 {
 	make_text();
-	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length),
-			    false);
+	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length), false);
 }
 END_TEST
 
@@ -114,14 +113,14 @@ END_TEST
 /* A peer that never closes its side does not keep the connection for ever. */
 START_TEST(a_peer_that_never_ends_is_waited_for_briefly)
 {
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = answers_at_length));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = answers_at_length));
 	struct client *c = client_opens(s);
 
 	make_text();
 	client_sends(c, "go\n");
 	reads_and_goes_on_talking(c, false);
-	UNTIL(stats(s).lingering == 0 && stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	server_ends(s);
 }
 END_TEST

@@ -96,7 +96,8 @@ START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
 	client_expects(c, "one\n");
 	client_half_closes(c);
 	client_expects_eof(c);
-	UNTIL(stats(s).ledger.open == 0);
+	client_closes(c);
+	UNTIL(is_at_rest(s));
 	server_ends(s);
 	/* Once more for the end of input; closed comes last, then drop. */
 	ck_assert_msg(d.text[0] == 'O' && strstr(d.text, "II") &&
@@ -161,8 +162,8 @@ static int takes_turns(weir_conn *c, void *arg)
 START_TEST(data_that_is_replaced_is_dropped)
 {
 	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = takes_turns,
-						    .arg = two));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = takes_turns, .arg = two));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "x\n");
@@ -186,8 +187,8 @@ static int greets(weir_conn *c, void *arg)
 
 START_TEST(a_service_may_greet_and_close)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo,
-						    .opened = greets));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo, .opened = greets));
 	struct client *c = client_opens(s);
 	struct weir_report report;
 
@@ -212,21 +213,25 @@ START_TEST(a_verdict_is_logged_if_it_is_an_error_of_the_handler)
 {
 	static const struct {
 		int error, lines;
-	} verdicts[] = { { EPIPE, 0 }, { ECONNRESET, 0 }, { ESHUTDOWN, 0 },
-			 { EPROTO, 1 }, { EIO, 1 } };
+	} verdicts[] = { { EPIPE, 0 },
+			 { ECONNRESET, 0 },
+			 { ESHUTDOWN, 0 },
+			 { EPROTO, 1 },
+			 { EIO, 1 } };
 
 	for (size_t i = 0; i < 5; i++) {
-		struct server *s = serve(
-			WEIR_CONFIG(.workers = 1,
-				    .log_level = WEIR_LOG_WARNING),
-			WEIR_SERVICE(.readable = fails_as_told));
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 1,
+					  .log_level = WEIR_LOG_WARNING),
+			      WEIR_SERVICE(.readable = fails_as_told));
 		struct client *c = client_opens(s);
 		char text[16];
 
 		snprintf(text, sizeof(text), "%d\n", verdicts[i].error);
 		client_sends(c, text);
 		client_expects_end(c);
-		UNTIL(stats(s).ledger.open == 0);
+		client_closes(c);
+		UNTIL(is_at_rest(s));
 		ck_assert_int_eq(log_lines(s), verdicts[i].lines);
 		server_ends(s);
 	}
@@ -249,9 +254,9 @@ static int says_who_it_is(weir_conn *c, void *arg)
 	    weir_conn_peer_addr(c, (struct sockaddr *)&peer, &peer_len) < 0 ||
 	    weir_conn_local_addr(c, (struct sockaddr *)&local, &local_len) < 0)
 		return -EPROTO;
-	weir_conn_printf(c, "%lu %s %s %d %d\n",
-			 (unsigned long)weir_conn_id(c), peer_text, local_text,
-			 ntohs(peer.sin_port), ntohs(local.sin_port));
+	weir_conn_printf(c, "%lu %s %s %d %d\n", (unsigned long)weir_conn_id(c),
+			 peer_text, local_text, ntohs(peer.sin_port),
+			 ntohs(local.sin_port));
 	return WEIR_AGAIN;
 }
 
@@ -294,8 +299,8 @@ static int turns_options(weir_conn *c, void *arg)
 		return -EPROTO;
 	weir_conn_printf(c, "keepalive %d ", got);
 	weir_conn_printf(c, "%s",
-			 error_name(weir_conn_set_option(
-				 c, 12345, 1, &value, sizeof(value))));
+			 error_name(weir_conn_set_option(c, 12345, 1, &value,
+							 sizeof(value))));
 	return 0;
 }
 
@@ -310,11 +315,29 @@ START_TEST(a_connection_has_its_options)
 }
 END_TEST
 
+/* One worker is enough for many: a session that waits for none holds it. */
+START_TEST(a_session_begins_with_the_first_byte_after_the_banner)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
+	struct client *c[10];
+
+	for (int i = 0; i < 10; i++) {
+		c[i] = client_opens(s);
+		client_expects(c[i], "Connect");
+	}
+	client_sends(c[9], "hello");
+	client_expects(c[9], "Server replies: hello");
+	server_ends(s);
+}
+END_TEST
+
 START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = reply,
-					      .opened = connect_banner));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
 	struct client *c = client_opens(s);
 
 	client_expects(c, "Connect");
@@ -332,10 +355,10 @@ int main(void)
 		"life", a_readable_life_is_opened_fed_closed_and_dropped,
 		nothing_is_called_before_there_is_something_to_read,
 		every_end_closes_and_drops_once,
-		data_that_is_replaced_is_dropped,
-		a_service_may_greet_and_close,
+		data_that_is_replaced_is_dropped, a_service_may_greet_and_close,
 		a_verdict_is_logged_if_it_is_an_error_of_the_handler,
 		a_connection_knows_its_number_and_addresses,
 		a_connection_has_its_options,
+		a_session_begins_with_the_first_byte_after_the_banner,
 		a_session_gets_its_banner_out_before_the_client_speaks);
 }

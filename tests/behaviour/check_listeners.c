@@ -24,8 +24,8 @@ static bool has_ipv6(void)
 	struct sockaddr_in6 addr = { .sin6_family = AF_INET6,
 				     .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool ret = fd >= 0 && bind(fd, (struct sockaddr *)&addr,
-				   sizeof(addr)) == 0;
+	bool ret = fd >= 0 &&
+		   bind(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
 
 	if (fd >= 0)
 		close(fd);
@@ -55,8 +55,7 @@ START_TEST(every_kind_of_address_can_be_served_and_reads_back)
 	snprintf(path, sizeof(path), "unix:%s/socket", dir);
 	for (int i = 0; i < count; i++)
 		ck_assert_int_eq(server_listens(s, where[i],
-						WEIR_SERVICE(.readable =
-								     echo)),
+						WEIR_SERVICE(.readable = echo)),
 				 i);
 	server_starts(s);
 	for (int i = 0; i < count; i++) {
@@ -107,8 +106,8 @@ START_TEST(an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4)
 
 	if (!has_ipv6())
 		return;
-	s = serve_at(":0", NULL, WEIR_SERVICE(.readable = echo,
-					      .opened = says_its_peer));
+	s = serve_at(":0", NULL,
+		     WEIR_SERVICE(.readable = echo, .opened = says_its_peer));
 	snprintf(address, sizeof(address), "127.0.0.1%s",
 		 strrchr(s->address, ':'));
 	c = client_opens_at(address);
@@ -121,9 +120,9 @@ END_TEST
 
 START_TEST(a_unix_peer_without_a_name_reads_as_unix)
 {
-	struct server *s = serve_at("unix:@weir-check-peer", NULL,
-				    WEIR_SERVICE(.readable = echo,
-						 .opened = says_its_peer));
+	struct server *s = serve_at(
+		"unix:@weir-check-peer", NULL,
+		WEIR_SERVICE(.readable = echo, .opened = says_its_peer));
 	struct client *c = client_opens(s);
 
 	client_expects(c, "unix:");
@@ -205,10 +204,10 @@ START_TEST(a_descriptor_that_does_not_listen_is_refused_and_kept)
 
 	for (int i = 0; i < 2; i++) {
 		snprintf(where, sizeof(where), "fd:%d", fds[i]);
-		ck_assert_int_eq(weir_server_listen(s->weir, where,
-						    WEIR_SERVICE(.readable =
-									 echo)),
-				 -ENOTSOCK);
+		ck_assert_int_eq(
+			weir_server_listen(s->weir, where,
+					   WEIR_SERVICE(.readable = echo)),
+			-ENOTSOCK);
 		ck_assert_int_ge(fcntl(fds[i], F_GETFD), 0);
 		close(fds[i]);
 	}
@@ -342,13 +341,12 @@ START_TEST(a_socket_file_has_its_mode_and_goes_with_the_server)
 
 	snprintf(where, sizeof(where), "unix:%s/socket", dir);
 	for (int i = 0; i < 3; i++) {
-		struct server *s = serve_at(where, NULL,
-					    WEIR_SERVICE(.readable = echo,
-							 .mode = modes[i]));
+		struct server *s = serve_at(
+			where, NULL,
+			WEIR_SERVICE(.readable = echo, .mode = modes[i]));
 
 		ck_assert_int_eq(stat(path, &st), 0);
-		ck_assert_int_eq(st.st_mode & 0777,
-				 modes[i] ? modes[i] : 0600);
+		ck_assert_int_eq(st.st_mode & 0777, modes[i] ? modes[i] : 0600);
 		server_ends(s);
 		ck_assert_int_eq(stat(path, &st), -1);
 	}
@@ -377,20 +375,19 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS(
-		"listeners",
-		every_kind_of_address_can_be_served_and_reads_back,
-		all_interfaces_means_both_families,
-		an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4,
-		a_unix_peer_without_a_name_reads_as_unix,
-		each_listener_has_its_own_service,
-		an_inherited_socket_is_served_with_who_waits_there,
-		a_descriptor_that_does_not_listen_is_refused_and_kept,
-		addresses_that_are_none_are_refused,
-		a_name_too_long_for_a_unix_socket_is_refused,
-		a_place_in_use_is_refused,
-		a_stale_socket_file_is_replaced_and_a_live_one_is_not,
-		a_file_that_is_no_socket_is_left_alone,
-		a_socket_file_has_its_mode_and_goes_with_the_server,
-		a_file_that_took_the_place_of_ours_is_left_alone);
+	return RUN_TESTS("listeners",
+			 every_kind_of_address_can_be_served_and_reads_back,
+			 all_interfaces_means_both_families,
+			 an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4,
+			 a_unix_peer_without_a_name_reads_as_unix,
+			 each_listener_has_its_own_service,
+			 an_inherited_socket_is_served_with_who_waits_there,
+			 a_descriptor_that_does_not_listen_is_refused_and_kept,
+			 addresses_that_are_none_are_refused,
+			 a_name_too_long_for_a_unix_socket_is_refused,
+			 a_place_in_use_is_refused,
+			 a_stale_socket_file_is_replaced_and_a_live_one_is_not,
+			 a_file_that_is_no_socket_is_left_alone,
+			 a_socket_file_has_its_mode_and_goes_with_the_server,
+			 a_file_that_took_the_place_of_ours_is_left_alone);
 }

@@ -46,7 +46,7 @@ static void misbehave_in_all_ways(struct server *s)
 	for (size_t after = 0; after < sizeof(dialogue); after++)
 		for (int how = 0; how < 5; how++)
 			misbehave(s, after, how);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 }
 
 static size_t heap_in_use(void)
@@ -74,25 +74,24 @@ static void expect_no_trace(const struct weir_service *service)
 
 START_TEST(peers_that_misbehave_leave_no_trace)
 {
-	expect_no_trace(WEIR_SERVICE(.readable = echo_lines,
-				     .opened = connect_banner));
+	expect_no_trace(
+		WEIR_SERVICE(.readable = echo_lines, .opened = connect_banner));
 }
 END_TEST
 
 START_TEST(peers_that_misbehave_in_sessions_leave_no_trace)
 {
-	expect_no_trace(WEIR_SERVICE(.session = echo_lines,
-				     .opened = connect_banner));
+	expect_no_trace(
+		WEIR_SERVICE(.session = echo_lines, .opened = connect_banner));
 }
 END_TEST
 
 START_TEST(peers_that_never_read_or_finish_leave_no_trace)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo,
-					      .first_byte_ms = 300,
-					      .read_ms = 300, .write_ms = 300,
-					      .idle_ms = 300));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = echo, .first_byte_ms = 300,
+			     .read_ms = 300, .write_ms = 300, .idle_ms = 300));
 	static const char much[2000];
 	struct client *c;
 
@@ -103,7 +102,7 @@ START_TEST(peers_that_never_read_or_finish_leave_no_trace)
 		else if (i % 3 == 1)
 			client_sends(c, "x");
 	}
-	UNTIL(stats(s).ledger.accepted == 30 && stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	ck_assert_uint_eq(stats(s).ledger.timed_out, 30);
 	server_ends(s);
 }
@@ -112,10 +111,10 @@ END_TEST
 /* The peer of a parked connection goes: that is seen without a deadline. */
 START_TEST(a_parked_peer_that_goes_is_noticed)
 {
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = echo_lines,
-					      .idle_ms = WEIR_NEVER,
-					      .first_byte_ms = WEIR_NEVER));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+					 .idle_ms = WEIR_NEVER,
+					 .first_byte_ms = WEIR_NEVER));
 
 	for (int i = 0; i < 20; i++) {
 		struct client *c = client_opens(s);
@@ -129,7 +128,7 @@ START_TEST(a_parked_peer_that_goes_is_noticed)
 			client_resets(c);
 		else
 			client_closes(c);
-		UNTIL(stats(s).ledger.open == 0);
+		UNTIL(is_at_rest(s));
 	}
 	server_ends(s);
 }
@@ -181,15 +180,15 @@ static int forks(weir_conn *c, void *arg)
 START_TEST(a_child_of_the_program_holds_no_connection_open)
 {
 	_Atomic pid_t child = 0;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = forks,
-						    .arg = &child));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = forks, .arg = &child));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "go\n");
 	client_expects(c, "goodbye");
 	client_expects_eof(c);
 	client_closes(c);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	server_ends(s);
 	ck_assert_int_gt(atomic_load(&child), 0);
 	kill(atomic_load(&child), SIGKILL);

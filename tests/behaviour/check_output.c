@@ -121,8 +121,8 @@ START_TEST(a_vector_of_1024_pieces_arrives_whole)
 	char *text = long_text();
 
 	/* The pieces are of 0, 1, 2 ... 1,023 bytes. */
-	expect_a_long_answer(writes_a_vector,
-			     (size_t)PIECES * (PIECES - 1) / 2, text);
+	expect_a_long_answer(writes_a_vector, (size_t)PIECES * (PIECES - 1) / 2,
+			     text);
 	free(text);
 }
 END_TEST
@@ -258,8 +258,8 @@ static int half_closes_and_reads_on(weir_conn *c, void *arg)
 START_TEST(a_shut_down_direction_leaves_the_other)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct server *s = serve_kind(half_closes_and_reads_on,
-					      is_session, NULL);
+		struct server *s =
+			serve_kind(half_closes_and_reads_on, is_session, NULL);
 		struct client *c = client_opens(s);
 		struct weir_report report;
 
@@ -268,7 +268,7 @@ START_TEST(a_shut_down_direction_leaves_the_other)
 		client_expects_eof(c);
 		client_sends(c, "more\n");
 		client_half_closes(c);
-		UNTIL(stats(s).ledger.open == 0);
+		UNTIL(is_at_rest(s));
 		report = server_ends(s);
 		ck_assert_uint_eq(report.ledger.completed, 1);
 	}
@@ -284,8 +284,8 @@ static int shuts_its_ears(weir_conn *c, void *arg)
 	if (rc < 0)
 		return rc;
 	weir_conn_shutdown(c, SHUT_RD);
-	return weir_conn_printf(
-		c, "%zd", weir_conn_read_line(c, line, sizeof(line)));
+	return weir_conn_printf(c, "%zd",
+				weir_conn_read_line(c, line, sizeof(line)));
 }
 
 START_TEST(input_that_was_shut_down_has_ended)

@@ -20,8 +20,8 @@ static struct client *occupy(struct server *s, struct gate *gate)
 static struct server *serve_one_worker(const struct weir_config *config,
 				       struct gate *gate)
 {
-	return serve(config, WEIR_SERVICE(.readable = echo_lines_at_gate,
-					  .arg = gate));
+	return serve(config,
+		     WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = gate));
 }
 
 static void client_is_served(struct client *c)
@@ -116,11 +116,10 @@ END_TEST
 
 START_TEST(one_too_many_is_refused_until_another_leaves)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2,
-					     .max_connections = 3,
-					     .overload = WEIR_REFUSE,
-					     .refusal = REFUSAL),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 3,
+				  .overload = WEIR_REFUSE, .refusal = REFUSAL),
+		      WEIR_SERVICE(.readable = echo_lines));
 	struct client *c[3];
 	struct weir_report report;
 
@@ -142,9 +141,9 @@ END_TEST
 
 START_TEST(one_too_many_waits_until_another_leaves)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2,
-					     .max_connections = 3),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 3),
+		      WEIR_SERVICE(.readable = echo_lines));
 	struct client *c[9];
 	struct weir_report report;
 
@@ -178,9 +177,9 @@ START_TEST(who_is_gone_before_its_turn_is_never_served)
 	struct weir_stats now;
 	char address[128];
 
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.readable = echo_lines_at_gate,
-				    .arg = &gate));
+	server_listens(
+		s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	server_listens(s, "127.0.0.1:0",
 		       WEIR_SERVICE(.readable = counts_calls,
 				    .opened = counts_calls, .arg = &calls));
@@ -197,7 +196,7 @@ START_TEST(who_is_gone_before_its_turn_is_never_served)
 	gate_open(&gate);
 	client_expects(held, "wait\n");
 	client_closes(held);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	now = stats(s);
 	ck_assert_int_eq(atomic_load(&calls), 0);
 	ck_assert_uint_eq(now.dead_on_arrival, 30);
@@ -217,11 +216,10 @@ static void sends_much_and_reads(struct client *c)
 
 START_TEST(who_is_refused_can_read_why_after_sending_64_KB)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1,
-					     .max_connections = 1,
-					     .overload = WEIR_REFUSE,
-					     .refusal = REFUSAL),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
+				  .overload = WEIR_REFUSE, .refusal = REFUSAL),
+		      WEIR_SERVICE(.readable = echo_lines));
 	struct client *first = client_opens(s);
 	struct weir_report report;
 	const int count = fewer(500);
@@ -243,10 +241,10 @@ END_TEST
 START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve_one_worker(
-		WEIR_CONFIG(.workers = 1, .queue_age_ms = 50,
-			    .refusal = REFUSAL),
-		&gate);
+	struct server *s =
+		serve_one_worker(WEIR_CONFIG(.workers = 1, .queue_age_ms = 50,
+					     .refusal = REFUSAL),
+				 &gate);
 	struct client *held = occupy(s, &gate), *c[20];
 	static const char much[65536];
 	struct weir_report report;

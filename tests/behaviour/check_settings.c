@@ -91,8 +91,8 @@ END_TEST
 
 START_TEST(values_of_a_service_out_of_range_are_refused)
 {
-	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo,
-					     .first_byte_ms = -2));
+	expect_service(-EINVAL,
+		       WEIR_SERVICE(.readable = echo, .first_byte_ms = -2));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .read_ms = -2));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .write_ms = -2));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .idle_ms = -2));
@@ -100,7 +100,8 @@ START_TEST(values_of_a_service_out_of_range_are_refused)
 		       WEIR_SERVICE(.readable = echo, .lifetime_ms = -2));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .backlog = -1));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .mode = 010000));
-	expect_service(0, WEIR_SERVICE(.readable = echo, .idle_ms = WEIR_NEVER));
+	expect_service(0,
+		       WEIR_SERVICE(.readable = echo, .idle_ms = WEIR_NEVER));
 }
 END_TEST
 
@@ -137,8 +138,7 @@ START_TEST(an_address_needs_room)
 	const int len = (int)strlen(s->address);
 
 	ck_assert_int_eq(weir_server_address(s->weir, 0, buf, 64), len);
-	ck_assert_int_eq(weir_server_address(s->weir, 0, buf,
-					     (size_t)len + 1),
+	ck_assert_int_eq(weir_server_address(s->weir, 0, buf, (size_t)len + 1),
 			 len);
 	ck_assert_int_eq(weir_server_address(s->weir, 0, buf, (size_t)len),
 			 -ENOSPC);
@@ -189,11 +189,10 @@ static void worker_signs_out(void *arg, int index)
 START_TEST(each_worker_calls_its_hooks_once)
 {
 	struct roll r = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct server *s = serve(WEIR_CONFIG(.workers = WORKERS,
-					     .worker_start = worker_signs_in,
-					     .worker_exit = worker_signs_out,
-					     .worker_arg = &r),
-				 WEIR_SERVICE(.readable = echo));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = WORKERS, .worker_start = worker_signs_in,
+			    .worker_exit = worker_signs_out, .worker_arg = &r),
+		WEIR_SERVICE(.readable = echo));
 
 	ck_assert_uint_eq(stats(s).workers, WORKERS);
 	server_ends(s);
@@ -225,23 +224,23 @@ static int says_its_surroundings(weir_conn *c, void *arg)
 	pthread_attr_destroy(&attr);
 	weir_conn_printf(c, "cpus %d, ", CPU_COUNT(&cpus));
 	weir_conn_printf(c, "stack %s, ",
-			 stack_size >= 1 << 20 && stack_size < 2 << 20 ?
-				 "as asked" :
-				 "other");
+			 stack_size >= 1 << 20 && stack_size < 2 << 20
+				 ? "as asked"
+				 : "other");
 	return weir_conn_printf(c, "signals %s",
 				sigismember(&mask, SIGTERM) &&
 						sigismember(&mask, SIGUSR1) &&
-						sigismember(&mask, SIGPIPE) ?
-					"blocked" :
-					"open");
+						sigismember(&mask, SIGPIPE)
+					? "blocked"
+					: "open");
 }
 
 START_TEST(a_worker_has_its_processor_stack_and_mask)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2,
-					     .affinity = WEIR_AFFINITY_SPREAD,
-					     .stack_size = 1 << 20),
-				 WEIR_SERVICE(.readable = says_its_surroundings));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2, .affinity = WEIR_AFFINITY_SPREAD,
+			    .stack_size = 1 << 20),
+		WEIR_SERVICE(.readable = says_its_surroundings));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "go\n");
@@ -263,14 +262,15 @@ START_TEST(only_lines_of_the_level_wanted_are_logged)
 	int lines[2];
 
 	for (int i = 0; i < 2; i++) {
-		struct server *s = serve(WEIR_CONFIG(.workers = 1,
-						     .log_level = levels[i]),
-					 WEIR_SERVICE(.readable = fails));
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 1, .log_level = levels[i]),
+			      WEIR_SERVICE(.readable = fails));
 		struct client *c = client_opens(s);
 
 		client_sends(c, "x");
 		client_expects_end(c);
-		UNTIL(stats(s).ledger.open == 0);
+		client_closes(c);
+		UNTIL(is_at_rest(s));
 		lines[i] = log_lines(s);
 		server_ends(s);
 	}

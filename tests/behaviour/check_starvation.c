@@ -8,9 +8,9 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
-#define SILENT 2500
+#define SILENT	  2500
 #define HALF_SENT 2500
-#define TALKERS 50
+#define TALKERS	  50
 
 static size_t half_line(const struct crowd *crowd, int i, char *buf, size_t cap)
 {
@@ -21,8 +21,7 @@ static size_t half_line(const struct crowd *crowd, int i, char *buf, size_t cap)
 static size_t whole_line(const struct crowd *crowd, int i, char *buf,
 			 size_t cap)
 {
-	return (size_t)snprintf(buf, cap, "%d says line %d\n", i,
-				crowd->round);
+	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, crowd->round);
 }
 
 static size_t rest_of_line(const struct crowd *crowd, int i, char *buf,
@@ -211,8 +210,7 @@ START_TEST(peers_that_pipeline_without_end_starve_nobody)
 
 	for (int i = 0; i < GREEDY; i++)
 		pump.c[i] = client_opens(s);
-	ck_assert_int_eq(pthread_create(&thread, NULL, asks_without_end,
-					&pump),
+	ck_assert_int_eq(pthread_create(&thread, NULL, asks_without_end, &pump),
 			 0);
 	UNTIL(atomic_load(&pump.received) > 100000);
 	for (int i = 0; i < 50; i++)
@@ -234,9 +232,9 @@ END_TEST
 START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = &gate));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	struct client *held[3] = { client_opens(s), client_opens(s),
 				   client_opens(s) };
 	struct crowd *others = crowd_opens(s, 40);

@@ -135,10 +135,13 @@ START_TEST(many_threads_may_stop_and_join_at_once)
 {
 	for (int round = 0; round < fewer(50); round++) {
 		struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+		struct client *c = client_opens(s);
 		pthread_t ids[8];
 		void *bad;
 
-		client_sends(client_opens(s), "hello");
+		client_sends(c, "hello");
+		client_expects(c, "hello");
+		client_closes(c);
 		for (int i = 0; i < 8; i++)
 			ck_assert_int_eq(
 				pthread_create(&ids[i], NULL, stops, s), 0);
@@ -233,9 +236,8 @@ static int run_with_signals(struct sender *sender, int64_t *took_ms)
 
 	/* The other thread is born with them blocked, as documented. */
 	block(SIG_BLOCK, SIGINT, SIGTERM);
-	ck_assert_int_eq(pthread_create(&sender->id, NULL, sends_signals,
-					sender),
-			 0);
+	ck_assert_int_eq(
+		pthread_create(&sender->id, NULL, sends_signals, sender), 0);
 	rc = weir_server_run(sender->s->weir, WEIR_SIGNALS);
 	*took_ms = now_ms() - began_at;
 	pthread_join(sender->id, NULL);
@@ -247,9 +249,9 @@ static struct sender sender_of(struct gate *gate)
 	struct sender sender = { .gate = gate };
 
 	sender.s = server_new(WEIR_CONFIG(.workers = 2, .drain_ms = 60000));
-	server_listens(sender.s, "127.0.0.1:0",
-		       WEIR_SERVICE(.readable = echo_lines_at_gate,
-				    .arg = gate));
+	server_listens(
+		sender.s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = gate));
 	return sender;
 }
 
@@ -319,16 +321,14 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("stop_calls",
-			 a_stop_before_the_start_leaves_nothing_to_start,
-			 a_server_that_was_never_started_is_freed,
-			 a_server_is_freed_while_it_runs,
-			 bad_calls_are_answered,
-			 join_may_be_called_again_and_says_the_same,
-			 a_callback_may_stop_its_server_but_not_wait_for_it,
-			 many_threads_may_stop_and_join_at_once,
-			 five_hundred_lives_leave_nothing,
-			 the_first_signal_drains, the_second_signal_cuts,
-			 run_puts_the_mask_back,
-			 a_signal_handler_of_the_program_may_stop);
+	return RUN_TESTS(
+		"stop_calls", a_stop_before_the_start_leaves_nothing_to_start,
+		a_server_that_was_never_started_is_freed,
+		a_server_is_freed_while_it_runs, bad_calls_are_answered,
+		join_may_be_called_again_and_says_the_same,
+		a_callback_may_stop_its_server_but_not_wait_for_it,
+		many_threads_may_stop_and_join_at_once,
+		five_hundred_lives_leave_nothing, the_first_signal_drains,
+		the_second_signal_cuts, run_puts_the_mask_back,
+		a_signal_handler_of_the_program_may_stop);
 }

@@ -16,11 +16,11 @@
 #include <netinet/in.h>
 #include <poll.h>
 
-#define SERVERS 5
-#define ROUNDS 20
+#define SERVERS	 5
+#define ROUNDS	 20
 #define CHURNING 6
-#define KEEPING 4
-#define WARM 300 /* answers before the stop */
+#define KEEPING	 4
+#define WARM	 300 /* answers before the stop */
 
 struct totals {
 	uint64_t accepted, connected, refused, answered;
@@ -57,8 +57,8 @@ static void books_agree(const struct load_books *books,
 	ck_assert_uint_eq(report->ledger.cut, 0);
 	ck_assert_uint_eq(report->ledger.accepted, books->connected);
 	/* An unanswered question was late, was seen, and was counted. */
-	ck_assert_uint_le(books->late, report->late_bytes +
-					       report->ledger.refused_drain);
+	ck_assert_uint_le(books->late,
+			  report->late_bytes + report->ledger.refused_drain);
 }
 
 static void one_round(const struct weir_service *service, struct totals *t)
@@ -102,9 +102,9 @@ static void many_stops(const struct weir_service *service)
 	ck_assert_uint_gt(totals.answered, (uint64_t)WARM * SERVERS);
 	if (!has_network)
 		return;
-	ck_assert_uint_eq((uint64_t)(after.passive_opens -
-				     before.passive_opens),
-			  totals.accepted);
+	ck_assert_uint_eq(
+		(uint64_t)(after.passive_opens - before.passive_opens),
+		totals.accepted);
 	/* The answer to a refused connection attempt is a reset as well. */
 	ck_assert_uint_eq((uint64_t)(after.resets_sent - before.resets_sent),
 			  totals.refused);

@@ -11,9 +11,9 @@ static const int long_grace = 60000;
 START_TEST(a_running_callback_ends_and_its_answer_arrives)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = &gate));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
+					 .arg = &gate));
 	struct client *c = client_opens(s);
 	struct weir_report report;
 
@@ -59,6 +59,58 @@ START_TEST(parked_connections_may_say_goodbye)
 }
 END_TEST
 
+/* The text, after any number of the other one. */
+static void expects_after_many(struct client *c, const char *many,
+			       const char *text)
+{
+	char first;
+
+	while (recv(c->fd, &first, 1, MSG_PEEK) == 1 && first == *many)
+		client_expects(c, many);
+	client_expects(c, text);
+}
+
+/* Not yet: the answer is still on its way from somewhere else. */
+static int asks_for_time(weir_conn *c, void *arg)
+{
+	switch (weir_conn_why(c)) {
+	case WEIR_OPENED:
+		atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
+		return WEIR_AGAIN;
+	case WEIR_DRAIN:
+		weir_conn_printf(c, "soon\n");
+		return WEIR_AGAIN;
+	case WEIR_WAKE:
+		return weir_conn_printf(c, "here it is\n");
+	default:
+		return echo_lines(c, NULL);
+	}
+}
+
+START_TEST(a_connection_may_ask_to_be_kept_in_a_drain)
+{
+	_Atomic(weir_conn *) conn = NULL;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = asks_for_time,
+						    .opened = asks_for_time,
+						    .arg = &conn));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	weir_server_stop(s->weir, long_grace);
+	client_expects(c, "soon\n");
+	client_sends(c, "still here?\n");
+	client_expects(c, "still here?\n");
+	ck_assert_int_eq(weir_conn_wake(conn), 0);
+	expects_after_many(c, "soon\n", "here it is\n");
+	client_expects_eof(c);
+	weir_conn_unref(conn);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
 static int notes_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -74,8 +126,8 @@ static int notes_the_end(weir_conn *c, void *arg)
 START_TEST(a_session_that_waits_is_told_of_the_stop)
 {
 	_Atomic int said = 0;
-	struct server *s = serve(NULL, WEIR_SERVICE(.session = notes_the_end,
-						    .arg = &said));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = notes_the_end, .arg = &said));
 	struct client *c = client_opens(s);
 	struct weir_report report;
 
@@ -95,9 +147,9 @@ END_TEST
 START_TEST(connections_that_are_queued_are_served)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = &gate));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1, .queue_length = 5),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	struct client *held = client_opens(s), *c[20];
 	struct weir_report report;
 
@@ -132,9 +184,9 @@ static bool is_refused(const char *address)
 START_TEST(late_clients_are_refused)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = &gate));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
+					 .arg = &gate));
 	struct client *held = client_opens(s);
 
 	client_sends(held, "wait\n");
@@ -184,9 +236,9 @@ static int writes_without_end(weir_conn *c, void *arg)
 START_TEST(output_that_waits_is_cut_at_the_deadline)
 {
 	_Atomic int said = 0;
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = writes_without_end,
-					      .arg = &said));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_without_end,
+					 .arg = &said));
 	struct client *c = client_opens_small(s, 4096);
 	struct weir_report report;
 
@@ -204,9 +256,9 @@ END_TEST
 /* All workers are stuck: the stop ends on time, and says who it was. */
 static struct server *serve_stuck(struct gate *gate, int workers)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = workers),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = gate));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = workers),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = gate));
 
 	for (int i = 0; i < workers; i++)
 		client_sends(client_opens(s), "wait\n");
@@ -248,9 +300,9 @@ END_TEST
 START_TEST(stuck_callbacks_are_named_in_the_log)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .arg = &gate));
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	struct client *c = client_opens(s);
 	char name[32];
 
@@ -292,10 +344,9 @@ static int writes_a_megabyte(weir_conn *c, void *arg)
 START_TEST(output_that_is_under_way_is_delivered)
 {
 	char *text = calloc(1, 1 << 20);
-	struct server *s = serve(NULL,
-				 WEIR_SERVICE(.readable = writes_a_megabyte,
-					      .arg = text,
-					      .outbox_max = 2 << 20));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte,
+					 .arg = text, .outbox_max = 2 << 20));
 	struct client *c[20];
 
 	for (int i = 0; i < 20; i++) {
@@ -316,6 +367,7 @@ int main(void)
 	return RUN_TESTS("stopping",
 			 a_running_callback_ends_and_its_answer_arrives,
 			 parked_connections_may_say_goodbye,
+			 a_connection_may_ask_to_be_kept_in_a_drain,
 			 a_session_that_waits_is_told_of_the_stop,
 			 connections_that_are_queued_are_served,
 			 late_clients_are_refused, a_stop_without_grace_cuts,

@@ -109,7 +109,7 @@ START_TEST(another_thread_may_close)
 	client_expects(c, "goodbye\n");
 	client_expects_eof(c);
 	client_closes(c);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
 	ck_assert_int_eq(weir_conn_wake(m.conn[0]), -EPIPE);
 	ck_assert_int_eq(weir_conn_close(m.conn[0]), -EPIPE);
@@ -130,7 +130,7 @@ START_TEST(another_thread_may_cancel)
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
 	client_expects_end(c);
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
 	members_leave(&m);
 	report = server_ends(s);
@@ -177,7 +177,7 @@ START_TEST(an_old_reference_never_reaches_a_newer_connection)
 		client_expects(c, "new");
 		client_expects_eof(c);
 		client_closes(c);
-		UNTIL(stats(s).ledger.open == 0);
+		UNTIL(is_at_rest(s));
 	}
 	members_leave(&m);
 	server_ends(s);
@@ -245,9 +245,9 @@ START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
 {
 	struct held_members h = { .gate = GATE_CLOSED,
 				  .members = MEMBERS_NONE };
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = held_waits,
-						    .opened = held_joins,
-						    .arg = &h));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = held_waits,
+					 .opened = held_joins, .arg = &h));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "one\n");
@@ -267,9 +267,9 @@ START_TEST(a_close_during_a_call_comes_after_it)
 {
 	struct held_members h = { .gate = GATE_CLOSED,
 				  .members = MEMBERS_NONE };
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = held_waits,
-						    .opened = held_joins,
-						    .arg = &h));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = held_waits,
+					 .opened = held_joins, .arg = &h));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "one\n");
@@ -299,9 +299,9 @@ static int tells_what_ends_its_wait(weir_conn *c, void *arg)
 START_TEST(a_wake_interrupts_the_wait_of_a_session)
 {
 	struct members m = MEMBERS_NONE;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
-				   .opened = joins, .arg = &m));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
+					 .opened = joins, .arg = &m));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "x\n");
@@ -319,9 +319,9 @@ END_TEST
 START_TEST(a_cancel_ends_the_wait_of_a_session)
 {
 	struct members m = MEMBERS_NONE;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
-				   .opened = joins, .arg = &m));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
+					 .opened = joins, .arg = &m));
 	struct client *c = client_opens(s);
 	struct weir_report report;
 

@@ -20,7 +20,7 @@ static int answers_wakes(weir_conn *c, void *arg)
 	return echo_lines(c, arg);
 }
 
-#define SENDERS 4
+#define SENDERS	  4
 #define SENTENCES 2000
 
 struct sender {
@@ -35,8 +35,8 @@ static void *sends_sentences(void *arg)
 	char text[64];
 
 	for (int i = 0; i < SENTENCES; i++) {
-		int len = snprintf(text, sizeof(text),
-				   "%d says sentence %d\n", sender->id, i);
+		int len = snprintf(text, sizeof(text), "%d says sentence %d\n",
+				   sender->id, i);
 
 		while (weir_conn_send(sender->conn, text, (size_t)len) ==
 		       -ENOBUFS)
@@ -66,9 +66,9 @@ static void expect_next_sentence(struct client *c, int *next)
 START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 {
 	_Atomic(weir_conn *) member = NULL;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-						    .opened = joins,
-						    .arg = &member));
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+					 .opened = joins, .arg = &member));
 	struct client *c = client_opens(s);
 	struct sender senders[SENDERS];
 	int next[SENDERS] = { 0 };
@@ -164,7 +164,7 @@ START_TEST(calls_from_other_threads_survive_any_churn)
 			client_closes(c);
 		}
 	}
-	UNTIL(stats(s).ledger.open == 0);
+	UNTIL(is_at_rest(s));
 	atomic_store(&b.is_over, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(id[i], NULL);

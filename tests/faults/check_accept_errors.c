@@ -35,10 +35,10 @@ static void answers_are_borne(const int *errors, size_t count)
 
 START_TEST(a_connection_that_failed_is_counted_and_the_next_one_served)
 {
-	static const int errors[] = { ECONNABORTED, EPROTO,	EPERM,
-				      ENETDOWN,	    ENOPROTOOPT, EHOSTDOWN,
+	static const int errors[] = { ECONNABORTED, EPROTO,	  EPERM,
+				      ENETDOWN,	    ENOPROTOOPT,  EHOSTDOWN,
 				      ENONET,	    EHOSTUNREACH, EOPNOTSUPP,
-				      ENETUNREACH,  ETIMEDOUT,	ECONNRESET };
+				      ENETUNREACH,  ETIMEDOUT,	  ECONNRESET };
 
 	answers_are_borne(errors, wr_array_len(errors));
 }
@@ -135,8 +135,7 @@ int main(void)
 	return RUN_TESTS(
 		"accept_errors",
 		a_connection_that_failed_is_counted_and_the_next_one_served,
-		a_shortage_is_waited_out,
-		an_answer_that_means_nothing_is_borne,
+		a_shortage_is_waited_out, an_answer_that_means_nothing_is_borne,
 		each_class_of_answers_has_its_counter,
 		a_broken_listener_is_reported_and_the_others_go_on,
 		a_shortage_that_lasts_is_borne_quietly);

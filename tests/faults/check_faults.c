@@ -53,9 +53,9 @@ static int begin_life(weir_server **ret, char *address, size_t cap)
 
 	if (rc < 0)
 		return rc;
-	rc = weir_server_listen(*ret, "127.0.0.1:0",
-				WEIR_SERVICE(.readable = serves,
-					     .opened = connect_banner));
+	rc = weir_server_listen(
+		*ret, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = serves, .opened = connect_banner));
 	if (rc >= 0)
 		rc = weir_server_address(*ret, rc, address, cap);
 	if (rc >= 0)
@@ -214,14 +214,17 @@ START_TEST(a_start_that_fails_leaves_nothing)
 		struct server *s = server_new(WEIR_CONFIG(.workers = 4));
 		struct server *next;
 
-		server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+		server_listens(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo));
 		fault_comes(WR_SYS_thread_create, nth, -EAGAIN);
 		ck_assert_int_eq(weir_server_start(s->weir), -EAGAIN);
 		ck_assert_int_eq(faults_made(), 1);
 		faults_end();
-		weir_server_free(s->weir);
-		next = serve_at(s->address, NULL, WEIR_SERVICE(.readable = echo));
+		next = serve_at(s->address, NULL,
+				WEIR_SERVICE(.readable = echo));
 		server_ends(next); /* the port was free */
+		ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+		weir_server_free(s->weir);
 		server_forgets(s);
 	}
 }
@@ -284,10 +287,8 @@ int main(void)
 {
 	return RUN_TESTS(
 		"faults", any_allocation_may_fail,
-		any_descriptor_may_be_missing,
-		any_step_of_a_listener_may_fail,
-		any_thread_or_lock_may_be_missing,
-		any_input_or_output_may_fail,
+		any_descriptor_may_be_missing, any_step_of_a_listener_may_fail,
+		any_thread_or_lock_may_be_missing, any_input_or_output_may_fail,
 		any_change_of_what_is_waited_for_may_fail,
 		any_call_that_waits_may_be_interrupted,
 		an_interruption_costs_no_connection,

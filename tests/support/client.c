@@ -15,7 +15,7 @@
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct client *all;
-static int open_count;
+static _Atomic int connect_count;
 
 struct place {
 	struct sockaddr_storage addr;
@@ -74,9 +74,8 @@ static struct place parse(const char *address)
 
 static void never_wait_for_ever(int fd)
 {
-	const struct timeval limit = {
-		.tv_sec = (patience_at() - now_ms()) / 1000
-	};
+	const struct timeval limit = { .tv_sec = (patience_at() - now_ms()) /
+						 1000 };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
@@ -100,7 +99,6 @@ struct client *client_new(const char *address, int receive_buffer)
 	pthread_mutex_lock(&list_lock);
 	c->next = all;
 	all = c;
-	open_count++;
 	pthread_mutex_unlock(&list_lock);
 	return c;
 }
@@ -111,6 +109,7 @@ int client_connects(struct client *c, const char *address)
 
 	if (connect(c->fd, (struct sockaddr *)&where.addr, where.len) < 0)
 		return -errno;
+	atomic_fetch_add(&connect_count, 1);
 	return 0;
 }
 
@@ -145,6 +144,8 @@ int client_may_send(struct client *c, const void *data, size_t len)
 	while (len > 0) {
 		ssize_t n = send(c->fd, at, len, MSG_NOSIGNAL);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n < 0)
 			return -errno;
 		at += n;
@@ -180,8 +181,11 @@ void client_sends_in_pieces(struct client *c, const char *text, size_t piece)
 
 ssize_t client_reads(struct client *c, void *buf, size_t cap)
 {
-	ssize_t n = recv(c->fd, buf, cap, 0);
+	ssize_t n;
 
+	do
+		n = recv(c->fd, buf, cap, 0);
+	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		ck_abort_msg("nothing came: no input, no end of it");
 	return n < 0 ? -errno : n;
@@ -197,8 +201,8 @@ void client_expects_bytes(struct client *c, const void *data, size_t len)
 		ssize_t n = client_reads(c, got + have, len - have);
 
 		ck_assert_msg(n > 0, "%s after %zu of %zu bytes: \"%s\"",
-			      n ? strerror((int)-n) : "end of input", have,
-			      len, printable(got, have));
+			      n ? strerror((int)-n) : "end of input", have, len,
+			      printable(got, have));
 		have += (size_t)n;
 	}
 	if (memcmp(got, data, len) != 0)
@@ -264,8 +268,7 @@ int client_port(struct client *c)
 	struct sockaddr_in addr;
 	socklen_t len = sizeof(addr);
 
-	ck_assert_int_eq(getsockname(c->fd, (struct sockaddr *)&addr, &len),
-			 0);
+	ck_assert_int_eq(getsockname(c->fd, (struct sockaddr *)&addr, &len), 0);
 	return ntohs(addr.sin_port);
 }
 
@@ -282,7 +285,6 @@ void client_closes(struct client *c)
 	while (*at != c)
 		at = &(*at)->next;
 	*at = c->next;
-	open_count--;
 	pthread_mutex_unlock(&list_lock);
 	close(c->fd);
 	free(c);
@@ -302,7 +304,7 @@ void clients_close(void)
 		client_closes(all);
 }
 
-int clients_open(void)
+int clients_connected(void)
 {
-	return open_count;
+	return atomic_load(&connect_count);
 }

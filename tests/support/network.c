@@ -78,7 +78,6 @@ unsigned int segments_received(int fd)
 	socklen_t len = sizeof(info);
 
 	memset(&info, 0, sizeof(info));
-	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len),
-			 0);
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
 	return info.tcpi_data_segs_in;
 }

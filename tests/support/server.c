@@ -24,8 +24,26 @@ static int entries(const char *path)
 	return count;
 }
 
+static void *tells_its_entry(void *arg)
+{
+	sprintf(arg, "/proc/self/task/%d", (int)gettid());
+	return NULL;
+}
+
+/* A sanitizer starts a thread of its own with the first of ours. */
+static void make_first_thread(void)
+{
+	char entry[64];
+	pthread_t id;
+
+	ck_assert_int_eq(pthread_create(&id, NULL, tells_its_entry, entry), 0);
+	pthread_join(id, NULL);
+	UNTIL(access(entry, F_OK) < 0);
+}
+
 void baseline_take(struct baseline *b)
 {
+	make_first_thread();
 	b->threads = entries("/proc/self/task");
 	b->descriptors = entries("/proc/self/fd");
 	pthread_sigmask(SIG_BLOCK, NULL, &b->mask);
@@ -107,6 +125,7 @@ struct server *server_new(const struct weir_config *config)
 	ck_assert_ptr_nonnull(s);
 	pthread_mutex_init(&s->log_lock, NULL);
 	baseline_take(&s->before);
+	s->connected_before = clients_connected();
 	if (config)
 		mine = *config;
 	if (!mine.log) {
@@ -162,8 +181,7 @@ uint64_t ledger_refused(const struct weir_ledger *l)
 
 void ledger_balances(const struct weir_ledger *l)
 {
-	ck_assert_uint_eq(l->accepted, l->completed + l->failed +
-					       l->timed_out +
+	ck_assert_uint_eq(l->accepted, l->completed + l->failed + l->timed_out +
 					       ledger_refused(l) + l->cut +
 					       l->open);
 }
@@ -174,6 +192,15 @@ struct weir_stats stats(struct server *s)
 
 	ck_assert_int_eq(weir_server_stats(s->weir, &ret), 0);
 	return ret;
+}
+
+bool is_at_rest(struct server *s)
+{
+	struct weir_stats now = stats(s);
+	int connected = clients_connected() - s->connected_before;
+
+	return now.ledger.accepted == (uint64_t)connected &&
+	       now.ledger.open == 0;
 }
 
 void server_forgets(struct server *s)

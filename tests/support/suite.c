@@ -25,7 +25,7 @@
 #define SLOW_BUILD 1
 #endif
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS  20000
 #define TEST_LIMIT_S 120
 
 int slowness(void)

@@ -77,6 +77,7 @@ struct server {
 	char *log; /* every line so far */
 	size_t log_len;
 	int log_lines;
+	int connected_before; /* clients_connected() when it was made */
 };
 
 /* A server with this service on 127.0.0.1, port 0, started. */
@@ -109,6 +110,9 @@ void ledger_balances(const struct weir_ledger *l);
 uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
+/* Every client that has connected was accepted, and its connection is over. */
+bool is_at_rest(struct server *s);
+
 bool log_says(struct server *s, const char *words);
 int log_lines(struct server *s);
 
@@ -149,8 +153,8 @@ int client_port(struct client *c);	 /* our own */
 void client_half_closes(struct client *c);
 void client_resets(struct client *c);
 void client_closes(struct client *c);
-void clients_close(void); /* all that are left */
-int clients_open(void);
+void clients_close(void);    /* all that are left */
+int clients_connected(void); /* so far, in this test */
 
 /* Segments with data that have come in on this TCP socket. */
 unsigned int segments_received(int fd);
@@ -203,9 +207,9 @@ void gate_lets_in(struct gate *g, int count);
 
 /* --------------------------------------------------------------- handlers */
 
-int echo(weir_conn *c, void *arg);	  /* bytes, until nothing is left */
-int echo_lines(weir_conn *c, void *arg);  /* lines, until nothing is left */
-int echo_a_line(weir_conn *c, void *arg); /* one for each call */
+int echo(weir_conn *c, void *arg);	     /* bytes, until nothing is left */
+int echo_lines(weir_conn *c, void *arg);     /* lines, until nothing is left */
+int echo_a_line(weir_conn *c, void *arg);    /* one for each call */
 int connect_banner(weir_conn *c, void *arg); /* opened: "Connect" */
 int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
@@ -234,10 +238,10 @@ struct load_books {
 	uint64_t connected; /* connect() succeeded */
 	uint64_t refused;   /* ECONNREFUSED */
 	uint64_t answered;
-	uint64_t lost;	 /* asked before the stop, no whole answer */
-	uint64_t late;	 /* asked after it, end of input instead */
-	uint64_t reset;	 /* ECONNRESET or EPIPE on an open connection */
-	uint64_t odd;	 /* anything else */
+	uint64_t lost;	/* asked before the stop, no whole answer */
+	uint64_t late;	/* asked after it, end of input instead */
+	uint64_t reset; /* ECONNRESET or EPIPE on an open connection */
+	uint64_t odd;	/* anything else */
 };
 
 struct load;
