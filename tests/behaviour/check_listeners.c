@@ -277,8 +277,8 @@ START_TEST(a_place_in_use_is_refused)
 					    WEIR_SERVICE(.readable = echo)),
 			 -EADDRINUSE);
 	weir_server_free(other->weir);
-	exchange_at(s->address);
 	server_forgets(other);
+	exchange_at(s->address);
 	server_ends(s);
 }
 END_TEST
