@@ -304,6 +304,8 @@ START_TEST(a_stale_socket_file_is_replaced_and_a_live_one_is_not)
 					    WEIR_SERVICE(.readable = echo)),
 			 -EADDRINUSE);
 	weir_server_free(other->weir);
+	/* The other one has asked whether somebody answers there. */
+	UNTIL(stats(s).ledger.accepted == 2 && stats(s).ledger.open == 0);
 	server_forgets(other);
 	exchange_at(where);
 	server_ends(s);
