@@ -315,24 +315,6 @@ START_TEST(a_connection_has_its_options)
 }
 END_TEST
 
-/* One worker is enough for many: a session that waits for none holds it. */
-START_TEST(a_session_begins_with_the_first_byte_after_the_banner)
-{
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
-	struct client *c[10];
-
-	for (int i = 0; i < 10; i++) {
-		c[i] = client_opens(s);
-		client_expects(c[i], "Connect");
-	}
-	client_sends(c[9], "hello");
-	client_expects(c[9], "Server replies: hello");
-	server_ends(s);
-}
-END_TEST
-
 START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
 {
 	struct server *s =
@@ -359,6 +341,5 @@ int main(void)
 		a_verdict_is_logged_if_it_is_an_error_of_the_handler,
 		a_connection_knows_its_number_and_addresses,
 		a_connection_has_its_options,
-		a_session_begins_with_the_first_byte_after_the_banner,
 		a_session_gets_its_banner_out_before_the_client_speaks);
 }

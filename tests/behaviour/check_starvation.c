@@ -224,33 +224,91 @@ START_TEST(peers_that_pipeline_without_end_starve_nobody)
 }
 END_TEST
 
+/* Lines are echoed, "first" and "second" after a wait at a gate of theirs. */
+struct gates {
+	struct gate first, second;
+	_Atomic int served;
+};
+
+static int echoes_at_gates(weir_conn *c, void *arg)
+{
+	struct gates *g = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "first\n") == 0)
+		gate_wait(&g->first);
+	else if (strcmp(line, "second\n") == 0)
+		gate_wait(&g->second);
+	else if (strcmp(line, "how many?\n") == 0)
+		return weir_conn_printf(c, "%d", atomic_load(&g->served));
+	rc = weir_conn_write(c, line, (size_t)n);
+	atomic_fetch_add(&g->served, 1);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static struct server *serve_gates(struct gates *g, int workers)
+{
+	return serve(WEIR_CONFIG(.workers = workers),
+		     WEIR_SERVICE(.readable = echoes_at_gates, .arg = g));
+}
+
 /*
- * Both workers wait at the gate while one more client that will wait there
- * and many that will not become ready.  Then both are let go: one meets the
- * callback that waits, and what became ready with it must not wait for that.
+ * Both workers wait at the first gate while one more client that will wait,
+ * at the second, and many that will not become ready.  Then both are let go:
+ * one meets the callback that waits, and what became ready with it must not
+ * wait for that.
  */
 START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
 {
-	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(
-		WEIR_CONFIG(.workers = 2),
-		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
+	struct server *s = serve_gates(&gates, 2);
 	struct client *held[3] = { client_opens(s), client_opens(s),
 				   client_opens(s) };
 	struct crowd *others = crowd_opens(s, 40);
 
 	UNTIL(stats(s).parked == 43);
-	client_sends(held[0], "wait\n");
-	client_sends(held[1], "wait\n");
-	UNTIL(gate_waiting(&gate) == 2);
-	client_sends(held[2], "wait\n");
+	client_sends(held[0], "first\n");
+	client_sends(held[1], "first\n");
+	UNTIL(gate_waiting(&gates.first) == 2);
+	client_sends(held[2], "second\n");
 	crowd_sends(others, whole_line);
-	gate_lets_in(&gate, 2);
+	gate_open(&gates.first);
 	crowd_expects(others, whole_line);
-	gate_open(&gate);
-	for (int i = 0; i < 3; i++)
-		client_expects(held[i], "wait\n");
+	ck_assert_int_eq(gate_waiting(&gates.second), 1);
+	gate_open(&gates.second);
+	client_expects(held[2], "second\n");
 	crowd_closes(others);
+	server_ends(s);
+}
+END_TEST
+
+/* A thousand lines are there before the polite one asks how far they got. */
+START_TEST(who_has_sent_a_thousand_lines_waits_between_them)
+{
+	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
+	struct server *s = serve_gates(&gates, 1);
+	struct client *greedy = client_opens(s), *polite = client_opens(s);
+	char lines[7000], count[16];
+	ssize_t n;
+
+	UNTIL(stats(s).parked == 2);
+	for (size_t i = 0; i < sizeof(lines); i++)
+		lines[i] = i % 7 == 6 ? '\n' : 'g';
+	client_sends(greedy, "first\n");
+	UNTIL(gate_waiting(&gates.first) == 1);
+	client_sends_bytes(greedy, lines, sizeof(lines));
+	client_sends(polite, "how many?\n");
+	gate_open(&gates.first);
+	n = client_reads(polite, count, sizeof(count) - 1);
+	ck_assert_int_gt(n, 0);
+	count[n] = '\0';
+	ck_assert_int_lt(atoi(count), 500);
+	client_expects(greedy, "first\n");
+	client_expects_bytes(greedy, lines, sizeof(lines));
 	server_ends(s);
 }
 END_TEST
@@ -263,5 +321,6 @@ int main(void)
 		half_sent_sessions_hold_their_workers_and_the_rest_is_held,
 		half_sent_sessions_hold_their_workers_and_the_rest_is_refused,
 		peers_that_pipeline_without_end_starve_nobody,
+		who_has_sent_a_thousand_lines_waits_between_them,
 		a_callback_that_waits_holds_back_nothing_that_came_with_it);
 }

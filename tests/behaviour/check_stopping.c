@@ -59,58 +59,6 @@ START_TEST(parked_connections_may_say_goodbye)
 }
 END_TEST
 
-/* The text, after any number of the other one. */
-static void expects_after_many(struct client *c, const char *many,
-			       const char *text)
-{
-	char first;
-
-	while (recv(c->fd, &first, 1, MSG_PEEK) == 1 && first == *many)
-		client_expects(c, many);
-	client_expects(c, text);
-}
-
-/* Not yet: the answer is still on its way from somewhere else. */
-static int asks_for_time(weir_conn *c, void *arg)
-{
-	switch (weir_conn_why(c)) {
-	case WEIR_OPENED:
-		atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
-		return WEIR_AGAIN;
-	case WEIR_DRAIN:
-		weir_conn_printf(c, "soon\n");
-		return WEIR_AGAIN;
-	case WEIR_WAKE:
-		return weir_conn_printf(c, "here it is\n");
-	default:
-		return echo_lines(c, NULL);
-	}
-}
-
-START_TEST(a_connection_may_ask_to_be_kept_in_a_drain)
-{
-	_Atomic(weir_conn *) conn = NULL;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = asks_for_time,
-						    .opened = asks_for_time,
-						    .arg = &conn));
-	struct client *c = client_opens(s);
-	struct weir_report report;
-
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	weir_server_stop(s->weir, long_grace);
-	client_expects(c, "soon\n");
-	client_sends(c, "still here?\n");
-	client_expects(c, "still here?\n");
-	ck_assert_int_eq(weir_conn_wake(conn), 0);
-	expects_after_many(c, "soon\n", "here it is\n");
-	client_expects_eof(c);
-	weir_conn_unref(conn);
-	report = server_is_over(s);
-	ck_assert_uint_eq(report.ledger.completed, 1);
-}
-END_TEST
-
 static int notes_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -367,7 +315,6 @@ int main(void)
 	return RUN_TESTS("stopping",
 			 a_running_callback_ends_and_its_answer_arrives,
 			 parked_connections_may_say_goodbye,
-			 a_connection_may_ask_to_be_kept_in_a_drain,
 			 a_session_that_waits_is_told_of_the_stop,
 			 connections_that_are_queued_are_served,
 			 late_clients_are_refused, a_stop_without_grace_cuts,

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ends that meet something else: a start in another thread, a shortage of
+ * descriptors, a duplicate of the descriptor, a callback that comes back when
+ * its server is gone, input that nobody has read.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* ---- a start, a stop and a join at once */
+
+struct life {
+	weir_server *s;
+	int started;
+	int delay;
+	_Atomic int joining; /* answers of join so far */
+};
+
+static void *starts(void *arg)
+{
+	struct life *life = arg;
+
+	/* The other thread is at it. */
+	UNTIL(atomic_load(&life->joining) > life->delay);
+	life->started = weir_server_start(life->s);
+	return NULL;
+}
+
+static void *joins(void *arg)
+{
+	struct life *life = arg;
+	int64_t until_at = patience_at();
+	int rc;
+
+	do {
+		rc = weir_server_join(life->s, NULL);
+		atomic_fetch_add(&life->joining, 1);
+	} while (rc == -EINVAL && now_ms() < until_at);
+	return rc == 0 ? NULL : life;
+}
+
+static void new_life(struct life *life)
+{
+	*life = (struct life){ .started = 1 };
+	life->delay = rand() % 1000;
+	ck_assert_int_eq(weir_server_new(&life->s, WEIR_CONFIG(.workers = 2)),
+			 0);
+	ck_assert_int_ge(weir_server_listen(life->s, "127.0.0.1:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 0);
+}
+
+/* Stopped before its start (then there is no end to wait for), or after. */
+static void live(bool is_stopped_first)
+{
+	struct life life;
+	pthread_t starter, joiner;
+	void *bad;
+
+	new_life(&life);
+	if (is_stopped_first)
+		weir_server_stop(life.s, 0);
+	ck_assert_int_eq(pthread_create(&joiner, NULL, joins, &life), 0);
+	ck_assert_int_eq(pthread_create(&starter, NULL, starts, &life), 0);
+	if (!is_stopped_first) {
+		UNTIL(atomic_load(&life.joining) > rand() % 2000);
+		weir_server_stop(life.s, 0);
+	}
+	UNTIL(pthread_tryjoin_np(joiner, &bad) == 0);
+	ck_assert_msg(!bad, "join failed, start said %d", life.started);
+	pthread_join(starter, NULL);
+	if (is_stopped_first)
+		ck_assert_int_eq(life.started, -ESHUTDOWN);
+	weir_server_free(life.s);
+}
+
+START_TEST(a_join_returns_whenever_another_thread_starts_what_was_stopped)
+{
+	struct baseline before;
+
+	baseline_take(&before);
+	for (int i = 0; i < 200; i++)
+		live(true);
+	baseline_expects(&before);
+}
+END_TEST
+
+START_TEST(a_join_returns_whenever_others_start_and_stop)
+{
+	struct baseline before;
+
+	baseline_take(&before);
+	for (int i = 0; i < 200; i++)
+		live(false);
+	baseline_expects(&before);
+}
+END_TEST
+
+/* ---- a shortage of descriptors */
+
+struct shortage {
+	struct rlimit before;
+	int fd[64];
+	int count;
+};
+
+static void shortage_begins(struct shortage *sh)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &sh->before);
+	limit = sh->before;
+	limit.rlim_cur = 64;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	sh->count = 0;
+	while (sh->count < 64 && (sh->fd[sh->count] = dup(0)) >= 0)
+		sh->count++;
+	ck_assert_int_lt(dup(0), 0);
+}
+
+static void shortage_ends(struct shortage *sh)
+{
+	while (sh->count > 0)
+		close(sh->fd[--sh->count]);
+	setrlimit(RLIMIT_NOFILE, &sh->before);
+}
+
+START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
+{
+	const int grace_ms = 15000 * slowness();
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .overload = WEIR_REFUSE,
+				  .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *late = client_new(s->address, 0);
+	struct shortage shortage;
+	struct weir_report report;
+
+	shortage_begins(&shortage);
+	ck_assert_int_eq(client_connects(late, s->address), 0);
+	client_expects(late, "no room\n");
+	client_expects_eof(late);
+	weir_server_stop(s->weir, grace_ms);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	shortage_ends(&shortage);
+	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
+	ck_assert_uint_eq(report.ledger.refused_limit, 1);
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *late[3];
+	struct shortage shortage;
+	struct weir_report report;
+
+	for (int i = 0; i < 3; i++)
+		late[i] = client_new(s->address, 0);
+	shortage_begins(&shortage);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(client_connects(late[i], s->address), 0);
+		client_sends(late[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, 300);
+	for (int i = 0; i < 3; i++) {
+		client_expects(late[i], "no room\n");
+		client_expects_eof(late[i]);
+	}
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	shortage_ends(&shortage);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.refused_drain, 3);
+}
+END_TEST
+
+START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *late = client_new(s->address, 0);
+	struct shortage shortage;
+	struct weir_report report;
+
+	shortage_begins(&shortage);
+	ck_assert_int_eq(client_connects(late, s->address), 0);
+	client_sends(late, "hello\n");
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, 60000 * slowness());
+	shortage_ends(&shortage);
+	client_expects(late, "hello\n");
+	client_expects_eof(late);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+/* ---- a duplicate of the descriptor */
+
+static int duplicates(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	*(_Atomic int *)arg = dup(weir_conn_fd(c));
+	return weir_conn_printf(c, "done\n");
+}
+
+static int64_t cpu_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)
+{
+	_Atomic int copy = -1;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1),
+		WEIR_SERVICE(.readable = duplicates, .arg = (void *)&copy));
+	struct client *c = client_opens(s);
+	int64_t began_at, cpu;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "done\n");
+	client_expects_eof(c);
+	UNTIL(stats(s).lingering == 1);
+	client_sends(c, "too late\n");
+	client_closes(c);
+	UNTIL(is_at_rest(s));
+	began_at = now_ms();
+	cpu = cpu_ms();
+	UNTIL(now_ms() > began_at + 500);
+	/* A thread that never sleeps takes all of it. */
+	ck_assert_int_lt(cpu_ms() - cpu, (now_ms() - began_at) / 4);
+	close(copy);
+	server_ends(s);
+}
+END_TEST
+
+static int duplicates_and_says_much(weir_conn *c, void *arg)
+{
+	static const char much[1 << 20];
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	const int size = 4096;
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	*(_Atomic int *)arg = dup(weir_conn_fd(c));
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	rc = weir_conn_write(c, much, sizeof(much));
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(a_duplicate_does_not_hide_the_end_from_the_peer)
+{
+	_Atomic int copy = -1;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = duplicates_and_says_much,
+					 .arg = (void *)&copy, .write_ms = 100,
+					 .outbox_max = 4 << 20));
+	struct client *c = client_opens_small(s, 4096);
+	struct weir_report report;
+
+	client_sends(c, "hello\n");
+	UNTIL(is_at_rest(s)); /* it does not read, and is given up */
+	client_expects_end(c);
+	close(copy);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.timed_out, 1);
+}
+END_TEST
+
+/* ---- a callback that outlives its server */
+
+static int ends_at_once(weir_conn *c, void *arg)
+{
+	char byte;
+	ssize_t n = weir_conn_read(c, &byte, 1);
+
+	(void)arg;
+	return n < 0 ? (int)n : 0;
+}
+
+static void stays_at_gate(weir_conn *c, void *arg)
+{
+	(void)c;
+	gate_wait(arg);
+}
+
+/* What the client has sent stays unread, so that the end is not the end. */
+static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
+{
+	static char much[300000];
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1),
+		WEIR_SERVICE(.readable = fn, .closed = closed, .arg = gate));
+	struct client *c = client_opens(s);
+
+	memcpy(much, "wait\n", 5);
+	client_sends_bytes(c, much, sizeof(much));
+	UNTIL(gate_waiting(gate) == 1);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EBUSY);
+	weir_server_free(s->weir);
+	gate_open(gate);
+	/* The client stays until the library has let go. */
+	s->before.descriptors++;
+	baseline_expects(&s->before);
+	s->before.descriptors--;
+	server_forgets(s);
+}
+
+START_TEST(a_callback_that_outlives_its_server_leaves_no_descriptor)
+{
+	struct gate handler = GATE_CLOSED, closed = GATE_CLOSED;
+
+	outlive(echo_lines_at_gate, NULL, &handler);
+	outlive(ends_at_once, stays_at_gate, &closed);
+}
+END_TEST
+
+/* ---- input that nobody has read */
+
+#define REPLY 200000
+
+struct answered {
+	weir_conn *_Atomic conn; /* with a reference */
+	char reply[REPLY];
+};
+
+static int replies_and_ends(weir_conn *c, void *arg)
+{
+	struct answered *a = arg;
+	char byte;
+	ssize_t n = weir_conn_read(c, &byte, 1);
+
+	if (n <= 0)
+		return (int)n;
+	atomic_store(&a->conn, weir_conn_ref(c));
+	return weir_conn_write(c, a->reply, sizeof(a->reply));
+}
+
+START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
+{
+	static struct answered a;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = replies_and_ends, .arg = &a));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "x");
+	UNTIL(stats(s).lingering == 1);
+	client_sends(c, "more that nobody will read");
+	ck_assert_int_eq(weir_conn_cancel(a.conn), -EPIPE);
+	client_sends(c, "and more");
+	ck_assert_uint_eq(client_reads_to_eof(c), REPLY);
+	client_closes(c);
+	UNTIL(is_at_rest(s));
+	weir_conn_unref(a.conn);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+static int listens_raw(char *where, size_t cap)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(fd, 5), 0);
+	getsockname(fd, (struct sockaddr *)&addr, &len);
+	snprintf(where, cap, "127.0.0.1:%d", ntohs(addr.sin_port));
+	return fd;
+}
+
+START_TEST(a_dialled_connection_with_unread_input_delivers_what_was_written)
+{
+	static char much[REPLY];
+	struct pollfd there = { .events = POLLIN };
+	int listener, peer, size = 4096;
+	size_t count = 0;
+	char where[64];
+	weir_conn *c;
+	ssize_t n;
+
+	listener = listens_raw(where, sizeof(where));
+	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	ck_assert_int_eq(weir_dial(&c, where, 20000), 0);
+	peer = accept(listener, NULL, NULL);
+	ck_assert_int_eq(send(peer, "welcome\n", 8, 0), 8);
+	there.fd = weir_conn_fd(c);
+	ck_assert_int_eq(poll(&there, 1, 20000), 1);
+	ck_assert_int_eq(weir_conn_write(c, much, sizeof(much)), 0);
+	weir_conn_unref(c);
+	while ((n = recv(peer, much, sizeof(much), 0)) > 0)
+		count += (size_t)n;
+	ck_assert_msg(n == 0, "%s after %zu bytes", strerror(errno), count);
+	ck_assert_uint_eq(count, REPLY);
+	close(peer);
+	close(listener);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"endings",
+		a_join_returns_whenever_another_thread_starts_what_was_stopped,
+		a_join_returns_whenever_others_start_and_stop,
+		a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early,
+		who_waits_in_a_shortage_is_told_of_the_stop,
+		who_waits_in_a_shortage_is_served_if_it_ends_in_time,
+		a_duplicate_that_outlives_its_connection_keeps_nobody_busy,
+		a_duplicate_does_not_hide_the_end_from_the_peer,
+		a_callback_that_outlives_its_server_leaves_no_descriptor,
+		a_cancel_of_a_connection_that_is_over_destroys_no_reply,
+		a_dialled_connection_with_unread_input_delivers_what_was_written);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whose turn it is, and when a handler is called again: nothing that is there
+ * to be done is left lying, nothing is called in vain, and nobody is blamed
+ * for what he did in time.
+ */
+#include "test.h"
+
+#include <sys/wait.h>
+
+/* ---- input that came in time */
+
+#define MANY 40
+
+struct elsewhere {
+	pid_t pid;
+	int go; /* closed: it may end */
+	char address[160];
+};
+
+static void serve_until_told(int say, int go, int idle_ms)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = echo_lines, .idle_ms = idle_ms));
+	char end;
+
+	ck_assert_int_eq(write(say, s->address, sizeof(s->address)),
+			 sizeof(s->address));
+	while (read(go, &end, 1) > 0)
+		;
+	server_ends(s);
+}
+
+/* A server in a process of its own, which can be stopped as a whole. */
+static struct elsewhere serve_elsewhere(int idle_ms)
+{
+	struct elsewhere e;
+	int say[2], go[2];
+
+	ck_assert_int_eq(pipe(say), 0);
+	ck_assert_int_eq(pipe(go), 0);
+	e.pid = fork();
+	if (e.pid == 0) {
+		close(go[1]);
+		serve_until_told(say[1], go[0], idle_ms);
+		_exit(0);
+	}
+	ck_assert_int_gt(e.pid, 0);
+	close(say[1]);
+	close(go[0]);
+	e.go = go[1];
+	ck_assert_int_eq(read(say[0], e.address, sizeof(e.address)),
+			 sizeof(e.address));
+	close(say[0]);
+	return e;
+}
+
+static void elsewhere_ends(struct elsewhere *e)
+{
+	int status;
+
+	clients_close();
+	close(e->go);
+	ck_assert_int_eq(waitpid(e->pid, &status, 0), e->pid);
+	ck_assert_int_eq(status, 0);
+}
+
+START_TEST(input_that_came_while_the_process_was_stopped_is_served)
+{
+	const int idle_ms = 400 + 200 * slowness();
+	struct elsewhere e = serve_elsewhere(idle_ms);
+	struct client *c[MANY];
+	int64_t stopped_at;
+	int status;
+
+	for (int i = 0; i < MANY; i++)
+		c[i] = client_opens_at(e.address);
+	for (int i = 0; i < MANY; i++)
+		client_sends(c[i], "hello\n");
+	for (int i = 0; i < MANY; i++)
+		client_expects(c[i], "hello\n");
+	kill(e.pid, SIGSTOP);
+	ck_assert_int_eq(waitpid(e.pid, &status, WUNTRACED), e.pid);
+	ck_assert(WIFSTOPPED(status));
+	stopped_at = now_ms();
+	for (int i = 0; i < MANY; i++)
+		client_sends(c[i], "in time\n");
+	UNTIL(now_ms() > stopped_at + idle_ms + 300);
+	kill(e.pid, SIGCONT);
+	for (int i = 0; i < MANY; i++)
+		client_expects(c[i], "in time\n");
+	elsewhere_ends(&e);
+}
+END_TEST
+
+START_TEST(a_first_request_that_waited_behind_a_callback_is_served)
+{
+	const int first_byte_ms = 100;
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .first_byte_ms = first_byte_ms,
+					      .arg = &gate));
+	struct client *held = client_opens(s), *c[10];
+	int64_t sent_at;
+
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	for (int i = 0; i < 10; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "first\n");
+	}
+	UNTIL(stats(s).queued == 10);
+	sent_at = now_ms();
+	UNTIL(now_ms() > sent_at + 3 * first_byte_ms);
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 10; i++)
+		client_expects(c[i], "first\n");
+	server_ends(s);
+}
+END_TEST
+
+/* ---- who runs what */
+
+static int a_line_at_gate(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "wait\n") == 0)
+		gate_wait(arg);
+	rc = weir_conn_write(c, line, (size_t)n);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+#define BURST 1000
+
+/*
+ * One of four workers is at the gate, which stays closed until the others
+ * have answered what came together with it.  Which of the two comes first is
+ * left to chance.
+ */
+static void comes_along(struct client *held)
+{
+	volatile int spin = rand() % 2000000;
+
+	while (spin > 0)
+		spin--;
+	client_sends(held, "wait\n");
+}
+
+static void goes(struct client *held, struct gate *gate)
+{
+	gate_lets_in(gate, 1);
+	client_expects(held, "wait\n");
+}
+
+static struct server *serve_four(struct gate *gate, struct client **held)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 4),
+		      WEIR_SERVICE(.readable = a_line_at_gate, .arg = gate));
+
+	srand(1);
+	*held = client_opens(s);
+	return s;
+}
+
+static char burst[2 * BURST];
+
+static struct client *pipeliner(struct server *s)
+{
+	for (size_t i = 0; i < sizeof(burst); i++)
+		burst[i] = i % 2 ? '\n' : 'b';
+	return client_opens(s);
+}
+
+START_TEST(who_pipelines_does_not_wait_behind_a_callback)
+{
+	struct gate gate = GATE_CLOSED;
+	struct client *held, *c;
+	struct server *s = serve_four(&gate, &held);
+
+	c = pipeliner(s);
+	for (int round = 0; round < fewer(200); round++) {
+		client_sends_bytes(c, burst, sizeof(burst));
+		comes_along(held);
+		client_expects_bytes(c, burst, sizeof(burst));
+		goes(held, &gate);
+	}
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
+{
+	struct gate gate = GATE_CLOSED;
+	struct client *held, *parked, *c;
+	struct server *s = serve_four(&gate, &held);
+
+	c = pipeliner(s); /* for somebody to be busy */
+	parked = client_opens(s);
+	for (int round = 0; round < fewer(200); round++) {
+		struct client *fresh;
+
+		client_sends_bytes(c, burst, sizeof(burst));
+		fresh = client_opens(s);
+		client_sends(fresh, "fresh\n");
+		comes_along(held);
+		client_sends(parked, "parked\n");
+		client_expects(fresh, "fresh\n");
+		client_expects(parked, "parked\n");
+		client_closes(fresh);
+		client_expects_bytes(c, burst, sizeof(burst));
+		goes(held, &gate);
+	}
+	server_ends(s);
+}
+END_TEST
+
+/* ---- when a handler is called again */
+
+static int tries_exactly_then_a_line(weir_conn *c, void *arg)
+{
+	char buf[64];
+	ssize_t n = weir_conn_read_exact(c, buf, 50);
+	int rc;
+
+	(void)arg;
+	if (n == -EAGAIN)
+		n = weir_conn_read_line(c, buf, sizeof(buf));
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_write(c, buf, (size_t)n);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(again_after_a_call_that_ran_dry_still_counts_what_is_buffered)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = tries_exactly_then_a_line));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one\ntwo\nthree\n");
+	client_expects(c, "one\ntwo\nthree\n");
+	server_ends(s);
+}
+END_TEST
+
+static int tries_a_line_then_a_comma(weir_conn *c, void *arg)
+{
+	char buf[64];
+	ssize_t n = weir_conn_read_line(c, buf, sizeof(buf));
+	int rc;
+
+	(void)arg;
+	if (n == -EAGAIN)
+		n = weir_conn_read_until(c, buf, sizeof(buf), ",", 1);
+	if (n == -EAGAIN)
+		n = weir_conn_read_until(c, buf, sizeof(buf), ";;", 2);
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_write(c, buf, (size_t)n);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(another_delimiter_is_found_in_what_was_searched_already)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = tries_a_line_then_a_comma));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one,two");
+	client_expects(c, "one,");
+	client_sends(c, ";;three");
+	client_expects(c, "two;;");
+	client_sends(c, "\n");
+	client_expects(c, "three\n");
+	server_ends(s);
+}
+END_TEST
+
+/* ---- services that speak first */
+
+static int greets(weir_conn *c, void *arg)
+{
+	int rc = weir_conn_printf(c, "welcome\n");
+
+	(void)arg;
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static int counts_calls(weir_conn *c, void *arg)
+{
+	atomic_fetch_add((_Atomic int *)arg, 1);
+	return echo_lines(c, NULL);
+}
+
+START_TEST(who_is_greeted_and_silent_holds_no_worker)
+{
+	_Atomic int calls = 0;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.session = counts_calls,
+					      .opened = greets, .arg = &calls));
+	struct client *c = NULL;
+
+	for (int i = 0; i < 5; i++) {
+		c = client_opens(s);
+		client_expects(c, "welcome\n");
+	}
+	UNTIL(stats(s).parked == 5 && stats(s).busy == 0);
+	ck_assert_int_eq(calls, 0);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	ck_assert_int_eq(calls, 1);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(who_is_greeted_is_not_read_before_it_speaks)
+{
+	_Atomic int calls = 0;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = counts_calls,
+					      .opened = greets, .arg = &calls));
+	struct client *c = client_opens(s);
+
+	client_expects(c, "welcome\n");
+	UNTIL(stats(s).parked == 1);
+	ck_assert_int_eq(calls, 0);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	ck_assert_int_eq(calls, 1);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"turns",
+		input_that_came_while_the_process_was_stopped_is_served,
+		a_first_request_that_waited_behind_a_callback_is_served,
+		who_pipelines_does_not_wait_behind_a_callback,
+		who_is_new_or_parked_does_not_wait_behind_a_callback,
+		again_after_a_call_that_ran_dry_still_counts_what_is_buffered,
+		another_delimiter_is_found_in_what_was_searched_already,
+		who_is_greeted_and_silent_holds_no_worker,
+		who_is_greeted_is_not_read_before_it_speaks);
+}
