@@ -45,7 +45,7 @@ static void begin(struct wr_acceptor *a)
 		else
 			wr_listener_fence(&a->doors[i]->listener);
 	}
-	wr_logf(&h->logger, WEIR_LOG_INFO, "stopping: %zu connections open",
+	wr_logf(&h->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
 		atomic_load(&h->table->open));
 }
 
