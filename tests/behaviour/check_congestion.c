@@ -55,7 +55,7 @@ START_TEST(peers_that_pipeline_and_never_read_hold_no_worker)
 
 	flood_begins(&flood[0], s);
 	flood_begins(&flood[1], s);
-	UNTIL(flood_is_full(&flood[0]) & flood_is_full(&flood[1]));
+	UNTIL((int)flood_is_full(&flood[0]) & (int)flood_is_full(&flood[1]));
 	polite = client_opens(s);
 	for (int i = 0; i < 10; i++) {
 		client_sends(polite, "hello\n");

@@ -83,7 +83,7 @@ START_TEST(a_join_returns_whenever_another_thread_starts_what_was_stopped)
 	struct baseline before;
 
 	baseline_take(&before);
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 400; i++)
 		live(true);
 	baseline_expects(&before);
 }
