@@ -192,26 +192,44 @@ static enum answer classify(int rc)
 }
 
 /*
- * Give up the spare descriptor to tell one client why, and take it back.
- * False: nobody was there, or there is no spare (another thread was quicker;
- * it comes back with the end of the shortage).
+ * Accept one client with the descriptor kept in reserve.  It is opened again
+ * once there are descriptors (wr_accept_adjust).
  */
-static bool refuse_one(struct wr_acceptor *a, struct wr_door *door, int outcome)
+static int accept_with_reserve(struct wr_acceptor *a, struct wr_door *door)
+{
+	if (a->reserve < 0)
+		return -EMFILE;
+	wr_sys_close(a->reserve);
+	a->reserve = -1;
+	return wr_sys_accept4(door->listener.fd, NULL, NULL,
+			      SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* Tell one client why; it lingers, so no other is told before it has ended. */
+static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
+{
+	int fd = accept_with_reserve(a, door);
+	struct weir_conn *c = fd < 0 ? NULL : make_conn(a, door, fd);
+
+	if (c)
+		wr_conn_refuse(c, WR_REFUSED_LIMIT);
+}
+
+/*
+ * The same at a stop's deadline, when there is no time to linger and others
+ * wait for the descriptor.  False: nobody is there, or there is no reserve.
+ */
+static bool refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
 {
 	struct wr_lane *lane = a->ctx.lane;
 	struct iovec text = { a->hub->config.refusal,
 			      a->hub->config.refusal_len };
+	int fd = accept_with_reserve(a, door);
 	char waste[4096];
-	int fd;
 
-	if (a->reserve < 0)
-		return false;
-	wr_sys_close(a->reserve);
-	fd = wr_sys_accept4(door->listener.fd, NULL, NULL,
-			    SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		wr_count(lane, &lane->accepted, 1);
-		wr_count(lane, &lane->outcome[outcome], 1);
+		wr_count(lane, &lane->outcome[WR_REFUSED_DRAIN], 1);
 		(void)wr_sys_sendmsg(fd, &text, 1);
 		(void)wr_sys_shutdown(fd, SHUT_WR);
 		for (int i = 0; i < 64; i++)
@@ -235,7 +253,7 @@ static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
 			weir_strerror(rc), (int)(a->pause_ns / WR_NS_PER_MS));
 	if (classify(rc) == SHORTAGE &&
 	    a->hub->config.set.overload == WEIR_REFUSE)
-		(void)refuse_one(a, door, WR_REFUSED_LIMIT);
+		refuse_one(a, door);
 	atomic_store(&a->hub->wants_room, true);
 }
 
@@ -300,8 +318,7 @@ static void refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 
 		if (fd < 0 && classify(fd) == CONN_FAILED)
 			continue;
-		if (fd == -EAGAIN ||
-		    (fd < 0 && !refuse_one(a, door, WR_REFUSED_DRAIN)))
+		if (fd == -EAGAIN || (fd < 0 && !refuse_in_passing(a, door)))
 			return;
 		c = fd < 0 ? NULL : make_conn(a, door, fd);
 		if (c)

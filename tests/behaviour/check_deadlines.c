@@ -80,14 +80,15 @@ START_TEST(who_drips_is_ended_at_the_read_deadline)
 }
 END_TEST
 
-/* Each message has the deadline anew. */
-START_TEST(who_goes_on_talking_outlives_the_read_deadline)
+/* Each message has the deadline anew, and so has each silence. */
+START_TEST(who_goes_on_talking_outlives_both_deadlines)
 {
-	const int read_ms = SHORT_MS * slowness();
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = echo_lines, .read_ms = read_ms));
+	const int ms = SHORT_MS * slowness();
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines, .read_ms = ms,
+					 .idle_ms = ms));
 	struct client *c = client_opens(s);
-	int64_t until = now_ms() + 3 * read_ms;
+	int64_t until = now_ms() + 3 * ms;
 
 	while (now_ms() < until) {
 		client_sends(c, "half");
@@ -311,7 +312,7 @@ int main(void)
 	return RUN_TESTS("deadlines",
 			 who_says_nothing_is_ended_at_the_first_byte_deadline,
 			 who_drips_is_ended_at_the_read_deadline,
-			 who_goes_on_talking_outlives_the_read_deadline,
+			 who_goes_on_talking_outlives_both_deadlines,
 			 who_falls_silent_is_ended_at_the_idle_deadline,
 			 nobody_outlives_the_lifetime,
 			 who_does_not_read_is_ended_at_the_write_deadline,

@@ -225,6 +225,31 @@ START_TEST(a_dialled_connection_knows_both_ends)
 }
 END_TEST
 
+/* Here no thread of the library keeps the signal away from us. */
+START_TEST(a_dialled_peer_that_is_gone_is_an_error_and_no_signal)
+{
+	int pair[2], rc = 0, fd = file_of(100);
+	char where[16];
+	weir_conn *c;
+
+	for (int with_file = 0; with_file < 2; with_file++) {
+		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		snprintf(where, sizeof(where), "fd:%d", pair[0]);
+		c = dials(where);
+		close(pair[1]);
+		if (with_file)
+			rc = weir_conn_sendfile(c, fd, 0, 100);
+		else
+			rc = weir_conn_write(c, "hello", 5);
+		if (rc == 0)
+			rc = weir_conn_flush(c);
+		ck_assert_int_eq(rc, -EPIPE);
+		weir_conn_unref(c);
+	}
+	close(fd);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("dial", every_kind_of_address_can_be_dialled,
@@ -235,5 +260,6 @@ int main(void)
 			 a_dialled_connection_has_the_deadlines_it_sets,
 			 a_dialled_connection_reads_in_all_ways,
 			 the_last_unref_delivers_what_was_written,
-			 a_dialled_connection_knows_both_ends);
+			 a_dialled_connection_knows_both_ends,
+			 a_dialled_peer_that_is_gone_is_an_error_and_no_signal);
 }

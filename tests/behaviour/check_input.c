@@ -294,6 +294,19 @@ START_TEST(pipelined_messages_are_served_one_call_each)
 }
 END_TEST
 
+/* The same with nothing to follow, not even the end of input. */
+START_TEST(the_last_message_of_a_segment_needs_no_more_input)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = reads_a_line_again));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "a\nb\nc\nd\n");
+	client_expects(c, "2<a\n>2<b\n>2<c\n>2<d\n>");
+	server_ends(s);
+}
+END_TEST
+
 /* The bytes of an earlier peek are there, and more is asked for. */
 static int peeks_for_six(weir_conn *c, void *arg)
 {
@@ -427,6 +440,7 @@ int main(void)
 			 the_calls_follow_each_other_in_one_stream,
 			 nothing_is_parked_with_bytes_left,
 			 pipelined_messages_are_served_one_call_each,
+			 the_last_message_of_a_segment_needs_no_more_input,
 			 a_handler_that_wants_more_is_called_when_more_has_come,
 			 a_handler_that_says_EAGAIN_for_nothing_is_dropped,
 			 a_liar_is_named_in_the_log,
