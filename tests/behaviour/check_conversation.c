@@ -188,7 +188,7 @@ END_TEST
 START_TEST(a_dialogue_goes_on_over_unix_sockets)
 {
 	struct server *s = serve_at(
-		"unix:@weir-check-conversation", WEIR_CONFIG(.workers = 2),
+		own_unix_address(), WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
 	struct crowd *crowd = crowd_opens(s, 200);
 

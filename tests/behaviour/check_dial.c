@@ -29,8 +29,8 @@ static void dialled_exchange(weir_conn *c)
 
 START_TEST(every_kind_of_address_can_be_dialled)
 {
-	static const char *const where[] = { "127.0.0.1:0", "localhost:0",
-					     "unix:@weir-check-dial" };
+	const char *const where[] = { "127.0.0.1:0", "localhost:0",
+				      own_unix_address() };
 
 	for (int i = 0; i < 3; i++) {
 		struct server *s = serve_at(
@@ -96,7 +96,7 @@ START_TEST(what_cannot_be_dialled_says_so)
 	server_ends(s);
 	baseline_take(&before);
 	ck_assert_int_eq(weir_dial(&c, gone, PATIENT_MS), -ECONNREFUSED);
-	ck_assert_int_eq(weir_dial(&c, "unix:@weir-check-nobody", PATIENT_MS),
+	ck_assert_int_eq(weir_dial(&c, own_unix_address(), PATIENT_MS),
 			 -ECONNREFUSED);
 	ck_assert_int_eq(weir_dial(&c, "unix:/no/such/socket", PATIENT_MS),
 			 -ENOENT);

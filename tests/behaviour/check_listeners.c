@@ -49,7 +49,7 @@ START_TEST(every_kind_of_address_can_be_served_and_reads_back)
 	const char *dir = own_directory();
 	char path[64], address[160];
 	const char *where[] = { "127.0.0.1:0", "localhost:0",
-				"unix:@weir-check-listeners", path, "[::1]:0" };
+				own_unix_address(), path, "[::1]:0" };
 	const int count = has_ipv6() ? 5 : 4;
 
 	snprintf(path, sizeof(path), "unix:%s/socket", dir);
@@ -121,7 +121,7 @@ END_TEST
 START_TEST(a_unix_peer_without_a_name_reads_as_unix)
 {
 	struct server *s = serve_at(
-		"unix:@weir-check-peer", NULL,
+		own_unix_address(), NULL,
 		WEIR_SERVICE(.readable = echo, .opened = says_its_peer));
 	struct client *c = client_opens(s);
 

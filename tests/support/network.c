@@ -12,6 +12,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+const char *own_unix_address(void)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "unix:@weir-check-%d", (int)getpid());
+	return text;
+}
+
 static bool loopback_up(void)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

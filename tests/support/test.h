@@ -226,6 +226,9 @@ bool bytes_match(const char *data, size_t len, size_t from);
 
 /* ---------------------------------------------------------------- network */
 
+/* An abstract Unix address that no other process uses. */
+const char *own_unix_address(void);
+
 /* A network namespace of our own with "lo" up; false where not allowed. */
 bool network_of_our_own(void);
 /* "Tcp", "OutRsts" and so on, of this network; -1 if the kernel has none. */
