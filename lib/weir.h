@@ -312,9 +312,10 @@ WEIR_API int weir_server_drain(weir_server *s);
  * Wait until a stop that somebody asked for has ended.  ret, if not NULL,
  * gets the report.  May be called again.
  *
- * Returns 0 (nothing was cut); -ECANCELED (something was); -EBUSY (callbacks
- * are still running: the log names them); -EINVAL (never started);
- * -EDEADLK (from a callback of this server).
+ * Returns 0 (the stop cut nothing; weir_conn_cancel() may have); -ECANCELED
+ * (it did, or a stuck callback has returned meanwhile); -EBUSY (callbacks are
+ * still running: the log names them); -EINVAL (never started); -EDEADLK (from
+ * a callback of this server).
  * Thread: any but a callback.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);
