@@ -1,24 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir-client: options -> command -> exit status.
+ * weir-client: command -> exit status.
  *
  * A signal that ends us outside the line editor finds nothing to tidy up: the
  * kernel closes the connection, and nothing that was printed waits in a
  * buffer.  So its handler says what happened and leaves at once.
  */
 #include <signal.h>
-#include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "command.h"
 #include "editor.h"
 #include "options.h"
-#include "talk.h"
 
 static const struct command commands[] = {
 	{ "talk", "hold a conversation: a message, its reply, and so on",
 	  talk },
+	{ .name = NULL },
+};
+
+static const struct cli_option table[] = {
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
 	{ .name = NULL },
 };
 
@@ -46,13 +52,55 @@ static void set_signals(void)
 	sigaction(SIGPIPE, &action, NULL);
 }
 
+static int print_help(void)
+{
+	printf("Usage: %s COMMAND ADDRESS [OPTION]...\n"
+	       "Talk to TCP servers, and load them.\n\n"
+	       "Commands:\n",
+	       cli_program());
+	for (const struct command *c = commands; c->name; c++)
+		printf("  %-8s %s\n", c->name, c->help);
+	printf("\nEach has its own options: %s COMMAND --help\n\nOptions:\n",
+	       cli_program());
+	cli_print_options(table, stdout);
+	return cli_flush();
+}
+
+static int complain(const char *name)
+{
+	char known[128] = "";
+	size_t used = 0;
+
+	for (const struct command *c = commands; c->name; c++)
+		if (used < sizeof(known))
+			used += (size_t)snprintf(known + used,
+						 sizeof(known) - used, "%s%s",
+						 used > 0 ? ", " : "", c->name);
+	if (!name)
+		cli_error("the command is missing; say for instance "
+			  "weir-client talk 127.0.0.1:1234");
+	else if (name[0] == '-')
+		cli_error("the command comes first, then '%s'; there are: %s",
+			  name, known);
+	else
+		cli_error("unknown command '%s'; there are: %s", name, known);
+	return CLI_USAGE;
+}
+
 int main(int argc, char **argv)
 {
-	struct options options;
-	int status;
+	const char *name = argc > 1 ? argv[1] : NULL;
 
 	set_signals();
 	cli_start("weir-client");
-	status = options_parse(&options, commands, argc, argv);
-	return status < 0 ? options.command->run(&options) : status;
+	if (!name)
+		return complain(NULL);
+	for (const struct command *c = commands; c->name; c++)
+		if (strcmp(name, c->name) == 0)
+			return c->run(argc - 1, argv + 1);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		return print_help();
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		return options_print_version();
+	return complain(name);
 }

@@ -7,18 +7,20 @@
  * Main thread only.  Waits for replies are the library's, with its deadlines;
  * only the wait for the next line watches standard input as well.
  */
-#include "talk.h"
+#include "command.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include <weir.h>
 
 #include "../cli/cli.h"
-#include "../cli/text.h"
 #include "editor.h"
+#include "options.h"
+#include "peer.h"
 #include "screen.h"
 
 #define QUIET_MS  20   /* ends a reply of unknown length */
@@ -29,107 +31,18 @@ static const char known_form[] = "Server replies: ";
 #define KNOWN_LEN (sizeof(known_form) - 1)
 
 struct talk {
-	const struct options *o;
-	weir_conn *conn;
-	int64_t dialled_at; /* ms */
+	bool once;
+	bool read_only;
+	bool no_banner;
+	struct peer peer;
 	struct screen screen;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---------------------------------------------------------- what went wrong */
-
-static int say_timeout(const struct talk *t, const char *what)
-{
-	char text[CLI_DURATION_TEXT];
-
-	cli_error("no %s from %s within %s", what, t->o->address,
-		  cli_duration_text(t->o->timeout_ms, text));
-	return CLI_FAILED;
-}
-
-/* rc is what a call said, 0 the end of input; what is what we waited for. */
-static int say_failure(const struct talk *t, int rc, const char *what)
-{
-	switch (rc) {
-	case 0:
-		cli_error("%s has ended the connection", t->o->address);
-		return CLI_FAILED;
-	case -ETIMEDOUT:
-		return say_timeout(t, what);
-	case -ECONNRESET:
-	case -EPIPE:
-		cli_error("%s has reset the connection", t->o->address);
-		return CLI_FAILED;
-	default:
-		cli_error("the connection to %s failed: %s", t->o->address,
-			  weir_strerror(rc));
-		return CLI_FAILED;
-	}
-}
 
 static int say_unwritable(const struct talk *t)
 {
 	cli_error("cannot write to standard output: %s",
 		  strerror(t->screen.error));
 	return CLI_FAILED;
-}
-
-/* -------------------------------------------------------------- connection */
-
-static int dial(struct talk *t)
-{
-	const char *where = t->o->address;
-	char text[CLI_DURATION_TEXT];
-	int rc = weir_dial(&t->conn, where, t->o->timeout_ms);
-
-	switch (rc) {
-	case 0:
-		break;
-	case -EINVAL:
-		cli_error("bad address '%s'; say host:port, :port, [v6]:port, "
-			  "unix:/path or fd:N",
-			  where);
-		return CLI_USAGE;
-	case -ETIMEDOUT:
-		cli_error("no connection to %s within %s", where,
-			  cli_duration_text(t->o->timeout_ms, text));
-		return CLI_FAILED;
-	case -ECONNREFUSED:
-		cli_error("cannot connect to %s: nobody listens there", where);
-		return CLI_FAILED;
-	case -ENOENT:
-		cli_error("cannot connect to %s: no such %s", where,
-			  strncmp(where, "unix:", 5) ? "host" : "socket");
-		return CLI_FAILED;
-	default:
-		cli_error("cannot connect to %s: %s", where, weir_strerror(rc));
-		return CLI_FAILED;
-	}
-	t->dialled_at = now_ms();
-	weir_conn_set_timeout(t->conn, WEIR_TIMEOUT_WRITE, t->o->timeout_ms);
-	return CLI_DONE;
-}
-
-/*
- * Read within ms.  The deadline for the first input of all counts from the
- * beginning of the connection, that for later input from the call.
- */
-static ssize_t read_within(struct talk *t, char *buf, size_t cap, int ms)
-{
-	int64_t first = now_ms() - t->dialled_at + ms;
-
-	if (ms < 0 || first > INT32_MAX)
-		first = WEIR_NEVER;
-	weir_conn_set_timeout(t->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
-	weir_conn_set_timeout(t->conn, WEIR_TIMEOUT_IDLE, ms);
-	return weir_conn_read(t->conn, buf, cap);
 }
 
 /* ------------------------------------------------------- the end of a reply */
@@ -175,9 +88,9 @@ static int patience(const struct talk *t, const struct expected *e)
 	int ms = QUIET_MS;
 
 	if (e->is_known)
-		ms = e->got < KNOWN_LEN ? DOUBT_MS : t->o->timeout_ms;
-	if (t->o->timeout_ms >= 0 && ms > t->o->timeout_ms)
-		ms = t->o->timeout_ms;
+		ms = e->got < KNOWN_LEN ? DOUBT_MS : t->peer.timeout_ms;
+	if (t->peer.timeout_ms >= 0 && ms > t->peer.timeout_ms)
+		ms = t->peer.timeout_ms;
 	return ms;
 }
 
@@ -192,7 +105,7 @@ static int receive(struct talk *t, struct expected *e, int ms)
 	ssize_t n;
 
 	e->is_known = e->message != NULL;
-	while ((n = read_within(t, data, sizeof(data), ms)) > 0) {
+	while ((n = peer_read(&t->peer, data, sizeof(data), ms)) > 0) {
 		screen_put(&t->screen, data, (size_t)n);
 		compare(e, data, (size_t)n);
 		if (is_whole(e) || t->screen.error)
@@ -210,7 +123,7 @@ static int receive(struct talk *t, struct expected *e, int ms)
 static int read_banner(struct talk *t)
 {
 	struct expected banner = { .message = NULL };
-	int ms = t->o->timeout_ms;
+	int ms = t->peer.timeout_ms;
 	int rc;
 
 	if (editor_is_interactive() && (ms < 0 || ms > BANNER_MS))
@@ -219,21 +132,22 @@ static int read_banner(struct talk *t)
 	if (rc > 0)
 		return CLI_DONE;
 	if (rc != -ETIMEDOUT)
-		return say_failure(t, rc, "banner");
+		return peer_say(&t->peer, rc, "banner");
 	if (editor_is_interactive())
 		return CLI_DONE;
-	return say_timeout(t, "banner (use --no-banner if there is none)");
+	return peer_say_timeout(&t->peer,
+				"banner (use --no-banner if there is none)");
 }
 
 /* The server speaks, or has gone, while it is the user's turn. */
 static int show_unasked(struct talk *t)
 {
 	char data[4096];
-	ssize_t n = read_within(t, data, sizeof(data), t->o->timeout_ms);
+	ssize_t n = peer_read(&t->peer, data, sizeof(data), t->peer.timeout_ms);
 
 	editor_hide();
 	if (n <= 0)
-		return say_failure(t, (int)n, "input");
+		return peer_say(&t->peer, (int)n, "input");
 	screen_put(&t->screen, data, (size_t)n);
 	screen_end_line(&t->screen);
 	return CLI_DONE;
@@ -246,7 +160,7 @@ static int show_unasked(struct talk *t)
 static int look(struct talk *t, bool is_users_turn)
 {
 	struct pollfd fds[EDITOR_FDS + 1] = {
-		[EDITOR_FDS] = { .fd = weir_conn_fd(t->conn),
+		[EDITOR_FDS] = { .fd = weir_conn_fd(t->peer.conn),
 				 .events = POLLIN },
 	};
 
@@ -291,13 +205,14 @@ static int finish(struct talk *t)
 	ssize_t n;
 
 	/* Should this fail, the read says why. */
-	(void)weir_conn_shutdown(t->conn, SHUT_WR);
-	while ((n = read_within(t, data, sizeof(data), t->o->timeout_ms)) > 0 &&
+	(void)weir_conn_shutdown(t->peer.conn, SHUT_WR);
+	while ((n = peer_read(&t->peer, data, sizeof(data),
+			      t->peer.timeout_ms)) > 0 &&
 	       !t->screen.error)
 		screen_put(&t->screen, data, (size_t)n);
 	screen_end_line(&t->screen);
 	if (n < 0 && n != -ETIMEDOUT)
-		return say_failure(t, (int)n, "end");
+		return peer_say(&t->peer, (int)n, "end");
 	return CLI_DONE;
 }
 
@@ -321,15 +236,15 @@ static int converse(struct talk *t)
 				cli_error("interrupted");
 			return CLI_FAILED;
 		}
-		rc = weir_conn_write(t->conn, line, len);
+		rc = weir_conn_write(t->peer.conn, line, len);
 		if (rc < 0)
-			return say_failure(t, rc, "progress");
-		if (t->o->once)
+			return peer_say(&t->peer, rc, "progress");
+		if (t->once)
 			return finish(t);
 		reply = (struct expected){ .message = line, .len = len };
-		rc = receive(t, &reply, t->o->timeout_ms);
+		rc = receive(t, &reply, t->peer.timeout_ms);
 		if (rc <= 0)
-			return say_failure(t, rc, "reply");
+			return peer_say(&t->peer, rc, "reply");
 		if (len == 6 && memcmp(line, "windup", 6) == 0)
 			return CLI_DONE;
 	}
@@ -341,22 +256,23 @@ static int read_to_end(struct talk *t)
 	char data[4096];
 	ssize_t n;
 
-	while ((n = read_within(t, data, sizeof(data), t->o->timeout_ms)) > 0 &&
+	while ((n = peer_read(&t->peer, data, sizeof(data),
+			      t->peer.timeout_ms)) > 0 &&
 	       !t->screen.error)
 		screen_put(&t->screen, data, (size_t)n);
 	if (t->screen.is_terminal)
 		screen_end_line(&t->screen);
-	return n < 0 ? say_failure(t, (int)n, "end of input") : CLI_DONE;
+	return n < 0 ? peer_say(&t->peer, (int)n, "end of input") : CLI_DONE;
 }
 
 static int hold(struct talk *t)
 {
 	int status = CLI_DONE;
 
-	if (t->o->read_only)
+	if (t->read_only)
 		return read_to_end(t);
 	editor_open("Enter message: ");
-	if (!t->o->no_banner)
+	if (!t->no_banner)
 		status = read_banner(t);
 	if (status == CLI_DONE)
 		status = converse(t);
@@ -364,17 +280,82 @@ static int hold(struct talk *t)
 	return status;
 }
 
-int talk(const struct options *o)
-{
-	struct talk t = { .o = o };
-	int status = dial(&t);
+/* ---------------------------------------------------------- the command line
+ */
 
+static const struct options_operand operands[] = {
+	{ "ADDRESS", "the address", "127.0.0.1:1234" },
+	{ .name = NULL },
+};
+
+static const struct cli_option table[] = {
+	{ "timeout", 't', "DURATION",
+	  "longest time to connect, and for each\nreply (default 10s)" },
+	{ "once", '1', NULL, "read the welcome, send one message, end" },
+	{ "read-only", 'r', NULL, "send nothing, read to the end of input" },
+	{ "no-banner", 'B', NULL,
+	  "the server does not speak first: send\nwithout waiting for it" },
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	{ .name = NULL },
+};
+
+static bool take(void *to, int key)
+{
+	struct talk *t = to;
+
+	switch (key) {
+	case 't':
+		return options_take_timeout(&t->peer.timeout_ms);
+	case '1':
+		t->once = true;
+		return true;
+	case 'r':
+		t->read_only = true;
+		return true;
+	case 'B':
+		t->no_banner = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static const struct options_syntax syntax = {
+	.command = "talk",
+	.about = "Hold a conversation: a message, its reply, and so on.\n",
+	.operands = operands,
+	.table = table,
+	.take = take,
+};
+
+static bool check_together(const struct talk *t)
+{
+	if (t->read_only && (t->once || t->no_banner)) {
+		cli_error("--read-only contradicts --%s; leave one out",
+			  t->once ? "once" : "no-banner");
+		return false;
+	}
+	return true;
+}
+
+int talk(int argc, char **argv)
+{
+	struct talk t = { .peer.timeout_ms = 10 * 1000 };
+	int status = options_parse(&syntax, &t, argc, argv);
+
+	if (status >= 0)
+		return status;
+	t.peer.address = argv[optind];
+	if (!options_check_address(t.peer.address) || !check_together(&t))
+		return CLI_USAGE;
+	status = peer_dial(&t.peer);
 	if (status != CLI_DONE)
 		return status;
 	screen_init(&t.screen);
 	status = hold(&t);
 	if (t.screen.error)
 		status = say_unwritable(&t);
-	weir_conn_unref(t.conn);
+	peer_close(&t.peer);
 	return status;
 }

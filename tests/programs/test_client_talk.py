@@ -63,6 +63,7 @@ class CommandLine(TestCase):
     def test_bad_usage(self):
         cases = [
             ([], "command is missing", "talk"),
+            (["--once", "talk", ":1"], "comes first", "'--once'", "talk"),
             (["talk"], "address is missing", "talk 127.0.0.1:1234"),
             (["tolk", ":1"], "unknown command 'tolk'", "talk"),
             (["talk", ":1", ":2"], "':2'"),
@@ -95,7 +96,10 @@ class CommandLine(TestCase):
         for flag in ("--help", "-h"):
             result = run("WEIR_CLIENT", flag)
             self.assertEqual((result.returncode, result.stderr), (0, b""))
-            for word in (b"talk", b"--once", b"--read-only", b"--timeout"):
+            self.assertIn(b"\n  talk ", result.stdout)
+            result = run("WEIR_CLIENT", "talk", flag)
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            for word in (b"ADDRESS", b"--once", b"--read-only", b"--timeout"):
                 self.assertIn(word, result.stdout)
         for flag in ("--version", "-V"):
             result = run("WEIR_CLIENT", flag)
@@ -104,8 +108,8 @@ class CommandLine(TestCase):
 
     def test_operands_and_options_in_any_order(self):
         with PythonServer(documents_server) as server:
-            result = run("WEIR_CLIENT", "-t", "5s", "talk", "--once",
-                         server.address, input=b"hello\n")
+            result = run("WEIR_CLIENT", "talk", "-t", "5s", "--once",
+                         server.address, "--timeout=9s", input=b"hello\n")
         self.assertEqual(result.returncode, 0, result)
 
 

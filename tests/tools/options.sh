@@ -1,27 +1,41 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What a program's --help names and what its manual page names are the same
-# long options.  Run from the build folder.
+# long options; of the client, that of all its commands but load, which has a
+# page of its own.  Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 rc=0
 
-for pair in server/weir-server:8 client/weir-client:1; do
-	program=${pair%:*}
-	page=$top/docs/man/${program#*/}.${pair#*:}
-	"./$program" --help >"$work/text" || {
-		echo "$program --help failed"; rc=1
-	}
+# compare PAGE COMMAND-LINE... : of which each is followed by --help.
+compare()
+{
+	page=$top/docs/man/$1
+	shift
+	: >"$work/text"
+	for line in "$@"; do
+		$line --help >>"$work/text" || { echo "$line --help failed"; rc=1; }
+	done
 	grep -oE -- '--[a-z][a-z0-9-]+' "$work/text" | sort -u >"$work/help"
 	# In mdoc an option --name is written ".Fl -name" or "Fl Fl name".
 	grep -oE 'Fl (\\?-|Fl )[a-z][a-z0-9\\-]+' "$page" |
 		sed 's/^Fl *\(Fl \|\\*-\)/--/; s/\\//g' | sort -u >"$work/man"
-	[ -s "$work/help" ] || { echo "$program --help: no options"; rc=1; }
+	[ -s "$work/help" ] || { echo "$* --help: no options"; rc=1; }
 	diff "$work/help" "$work/man" >"$work/diff" || {
-		echo "$program --help (<) and its manual page (>) differ:"
+		echo "$* --help (<) and $page (>) differ:"
 		cat "$work/diff"; rc=1
 	}
+}
+
+client=./client/weir-client
+commands=$($client --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+[ -n "$commands" ] || { echo "$client --help: no commands"; rc=1; }
+set -- "$client"
+for command in $commands; do
+	[ "$command" = load ] || set -- "$@" "$client $command"
 done
+compare weir-client.1 "$@"
+compare weir-server.8 ./server/weir-server
 exit $rc

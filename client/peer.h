@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one connection of a command that holds a dialogue, and the complaints
+ * about it.  Main thread only.
+ */
+#ifndef CLIENT_PEER_H
+#define CLIENT_PEER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <weir.h>
+
+struct peer {
+	const char *address;
+	int timeout_ms; /* to connect, and for each step; or WEIR_NEVER */
+	weir_conn *conn;
+	int64_t dialled_at; /* ms */
+};
+
+/* Returns CLI_DONE, or the exit status after a complaint. */
+int peer_dial(struct peer *p);
+
+/* Does nothing if there is no connection. */
+void peer_close(struct peer *p);
+
+/*
+ * Read what comes within ms, or WEIR_NEVER.  Returns the number of bytes, 0
+ * at the end of input, -errno.
+ */
+ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
+
+/*
+ * Complain; rc is what a call said, 0 the end of input, and what is what we
+ * waited for.  Both return CLI_FAILED.
+ */
+int peer_say(const struct peer *p, int rc, const char *what);
+int peer_say_timeout(const struct peer *p, const char *what);
+
+#endif
