@@ -55,11 +55,13 @@ for file in lib/*.c; do
 	}
 done
 
-for file in cli/*.[ch] server/*.[ch] client/*.[ch] examples/*.c; do
+for file in cli/*.[ch] server/*.[ch] client/*.[ch] client/load/*.[ch] \
+	examples/*.c; do
 	for name in $(sed -n 's/^#[[:space:]]*include "\(.*\)".*/\1/p' "$file"); do
 		case $name in
 		weir.h) continue ;;
-		../cli/*) [ ! -f "cli/$name" ] || continue ;;
+		../cli/* | ../../cli/* | ../[a-z]*.h)
+			[ ! -f "${file%/*}/$name" ] || continue ;;
 		*/*) ;;
 		*) [ ! -f "${file%/*}/$name" ] || continue ;;
 		esac

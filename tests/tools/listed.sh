@@ -15,7 +15,8 @@ in_fragment()
 }
 
 for folder in lib cli server client; do
-	for file in $folder/*.[ch]; do
+	for file in $folder/*.[ch] $folder/*/*.[ch]; do
+		[ -f "$file" ] || continue
 		in_fragment $folder/$folder.am "${file#*/}" "$file"
 	done
 done

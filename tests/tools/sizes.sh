@@ -20,5 +20,6 @@ FNR == file_max + 1 && FILENAME != "lib/weir.h" {
 		print FILENAME ":" body ": a function of " \
 			FNR - body + 1 " lines"
 	body = 0
-}' lib/*.[ch] cli/*.[ch] server/*.[ch] client/*.[ch] examples/*.c)
+}' lib/*.[ch] cli/*.[ch] server/*.[ch] client/*.[ch] \
+	client/load/*.[ch] examples/*.c)
 [ -z "$long" ] || { echo "$long"; exit 1; }

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a run is asked to do: the command line of weir-client load after it
+ * has been checked.  Constant during the run.
+ */
+#ifndef LOAD_PLAN_H
+#define LOAD_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum plan_mode {
+	PLAN_EXCHANGE, /* messages and replies on connections that stay */
+	PLAN_CHURN,    /* connect, one exchange, close */
+	PLAN_UPLOAD,   /* one way, as fast as the server takes it */
+	PLAN_DOWNLOAD, /* one way, as fast as the server sends */
+};
+
+enum plan_schedule {
+	PLAN_CLOSED,   /* the next message when a reply has come */
+	PLAN_CONSTANT, /* open loop: evenly spaced instants */
+	PLAN_POISSON,  /* open loop: independent arrivals */
+};
+
+enum plan_payload {
+	PAYLOAD_LINES,	/* printable, numbered, ends in a newline */
+	PAYLOAD_RANDOM, /* numbered, then any bytes */
+	PAYLOAD_TEXT,	/* always the same bytes: --text, --file */
+};
+
+enum plan_expect {
+	EXPECT_ECHO,  /* the message itself */
+	EXPECT_REPLY, /* "Server replies: " and the message; banner "Connect" */
+	EXPECT_ANY,   /* whatever comes is the reply */
+	EXPECT_LEN,   /* so many bytes */
+	EXPECT_LINE,  /* bytes up to a newline */
+};
+
+enum plan_banner {
+	BANNER_NONE, /* we speak first */
+	BANNER_ANY,  /* whatever comes first */
+	BANNER_LINE, /* a line */
+	BANNER_TEXT, /* these bytes */
+};
+
+/* Misbehaving clients, --with KIND:N. */
+enum misfit_kind {
+	MISFIT_SLOW_READ,
+	MISFIT_DRIP,
+	MISFIT_HALF_CLOSE,
+	MISFIT_RESET,
+	MISFIT_IDLE,
+	MISFIT_FLOOD,
+	MISFIT_VANISH,
+	MISFIT_KINDS
+};
+
+extern const char *const misfit_names[MISFIT_KINDS];
+
+struct plan {
+	const char *address;
+	enum plan_mode mode;
+	enum plan_schedule schedule;
+	int connections;
+	int threads;
+	int depth;	     /* most messages under way on a connection */
+	double rate;	     /* messages (churn: connections) a second; 0 */
+	double connect_rate; /* connections a second at the start; 0: any */
+	int idle;	     /* connections held beside, silent */
+	uint64_t count;	     /* messages in all; 0: until the time is over */
+	int64_t duration_ns; /* measured part; INT64_MAX with a count alone */
+	int64_t warmup_ns;
+	int64_t timeout_ns; /* a reply, from the send */
+	int64_t connect_timeout_ns;
+	bool reconnect;
+	bool close_by_reset; /* --close rst */
+	uint64_t seed;
+
+	enum plan_payload payload;
+	size_t size_min, size_max; /* bytes of a message */
+	const char *text;	   /* PAYLOAD_TEXT, size_max bytes */
+
+	enum plan_expect expect;
+	size_t expect_len; /* EXPECT_LEN */
+	enum plan_banner banner;
+	const char *banner_text;
+
+	int misfits[MISFIT_KINDS];
+	const char *const *sources; /* addresses to connect from */
+	size_t source_count;
+};
+
+/* "closed loop", "open loop, Poisson", "churn, ..."; a constant. */
+const char *plan_mode_text(const struct plan *p);
+
+#endif

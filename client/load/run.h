@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One run: threads, ticks of a second, the end, the sum.
+ */
+#ifndef LOAD_RUN_H
+#define LOAD_RUN_H
+
+#include "result.h"
+
+enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
+
+/* What is known while it runs, once a second and at least at each change. */
+struct progress {
+	enum run_part part;
+	int64_t elapsed;	   /* ns of the part */
+	int opened;		   /* connections so far */
+	uint64_t answered, errors; /* of the measured part, so far */
+	const struct second *last; /* the second that has just ended, or NULL */
+	/* Its samples, each NULL if not in this mode. */
+	const struct histogram *clocks[CLOCK_KINDS];
+};
+
+/* Called on the main thread. */
+typedef void run_watch(void *arg, const struct progress *p);
+
+/*
+ * Do what the plan says; *ret is to be freed with result_free().  Returns
+ * CLI_DONE, or the exit status after a complaint when there was nothing to
+ * measure: a name that cannot be resolved, no memory.
+ */
+int run(struct result *ret, const struct plan *plan, run_watch *watch,
+	void *arg);
+
+/* End the run early.  Async-signal-safe. */
+void run_interrupt(void);
+
+#endif
