@@ -4,7 +4,9 @@
  * constant memory: slots of equal width within each doubling, as HdrHistogram
  * has them, so that its tools read what we write.
  *
- * Not locked: each thread records into its own, and they are added up.
+ * Not locked: each thread records into its own, and they are added up.  One
+ * whose bytes are all zero is empty, as calloc() has it: memory is taken for
+ * the slots that are used.
  */
 #ifndef LOAD_HISTOGRAM_H
 #define LOAD_HISTOGRAM_H
@@ -18,7 +20,7 @@
 
 struct histogram {
 	uint64_t total;
-	uint64_t clamped; /* of these, how many were above HISTOGRAM_HIGHEST */
+	uint64_t clamped; /* of these: above HISTOGRAM_HIGHEST, counted as it */
 	int64_t min, max; /* exact; undefined while total is 0 */
 	double sum;	  /* ns, for the mean */
 	uint64_t counts[HISTOGRAM_SLOTS];
@@ -28,6 +30,13 @@ void histogram_clear(struct histogram *h);
 
 /* Below 0 counts as 0. */
 void histogram_record(struct histogram *h, int64_t ns);
+
+/*
+ * So many values of which only the bounds are known: they count as the upper
+ * one, in the mean as their middle.
+ */
+void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
+			    uint64_t count);
 
 /* to += from */
 void histogram_add(struct histogram *to, const struct histogram *from);

@@ -14,10 +14,10 @@ in_fragment()
 	}
 }
 
-for folder in lib cli server client; do
-	for file in $folder/*.[ch] $folder/*/*.[ch]; do
-		[ -f "$file" ] || continue
-		in_fragment $folder/$folder.am "${file#*/}" "$file"
+for folder in lib cli server client client/load; do
+	for file in "$folder"/*.[ch]; do
+		name=${file##*/}
+		in_fragment "$folder/${folder##*/}.am" "$name" "$file"
 	done
 done
 for file in examples/*.c; do

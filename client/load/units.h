@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Figures as people read them: three digits and a unit.  No state; any thread.
+ */
+#ifndef LOAD_UNITS_H
+#define LOAD_UNITS_H
+
+#include <stdint.h>
+
+/* Room for any of these; each returns buf. */
+#define UNITS_TEXT 32
+
+/*
+ * "850ns" "212us" "1.31ms" "2.41s" "90.0s" "2m30s" "1h00m"; "-" for what is
+ * absent, below 0.
+ */
+const char *units_time(int64_t ns, char buf[UNITS_TEXT]);
+
+/* "600,000" */
+const char *units_count(uint64_t count, char buf[UNITS_TEXT]);
+
+/* "850 B/s" "1.28 MB/s", in powers of 1000 */
+const char *units_bytes_rate(double bytes_per_second, char buf[UNITS_TEXT]);
+
+#endif
