@@ -17,6 +17,7 @@ struct command {
 	client_command *run;
 };
 
+client_command load;
 client_command talk;
 
 #endif

@@ -17,6 +17,7 @@
 #include "options.h"
 
 static const struct command commands[] = {
+	{ "load", "put load on a server and measure it", load },
 	{ "talk", "hold a conversation: a message, its reply, and so on",
 	  talk },
 	{ .name = NULL },

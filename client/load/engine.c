@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop of an engine: wait, serve the links that something has happened
+ * to, send what is due, look for what is out of time, hand the second over.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EVENTS	       128
+#define CONNECTS_A_WAY 64 /* under way at once */
+#define CONNECTS_STEP  32 /* begun between two waits */
+#define SECOND	       INT64_C(1000000000)
+#define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
+
+int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static int64_t thread_cpu(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+void engine_note_error(struct engine *e, enum error_phase phase, int error,
+		       int64_t now)
+{
+	struct error_table *t = &e->errors;
+	struct error_row *row = t->rows;
+	int64_t at = now - e->measure_at;
+
+	if (e->measure_at == NEVER || at < 0)
+		at = 0;
+	e->now->errors++;
+	while (row < t->rows + t->used &&
+	       (row->phase != phase || row->error != error))
+		row++;
+	if (row == t->rows + ERROR_ROWS) {
+		t->other++;
+		return;
+	}
+	if (row == t->rows + t->used) {
+		t->used++;
+		*row = (struct error_row){ phase, error, 0, at, at };
+	}
+	row->count++;
+	row->last_at = at;
+}
+
+void engine_wake(struct engine *e)
+{
+	uint64_t one = 1;
+
+	/* A full counter has woken it already. */
+	(void)!write(e->wakeup, &one, sizeof(one));
+}
+
+static void look_at_control(struct engine *e)
+{
+	struct control *c = e->control;
+	uint64_t count;
+
+	(void)!read(e->wakeup, &count, sizeof(count));
+	e->measure_at = atomic_load(&c->measure_at);
+	e->end_at = atomic_load(&c->end_at);
+	if (e->start_at == NEVER &&
+	    (e->start_at = atomic_load(&c->start_at)) != NEVER) {
+		e->tick_at = e->measure_at;
+		for (size_t i = 0; engine_is_open_loop(e) && i < e->link_count;
+		     i++) {
+			schedule_begin(e, &e->links[i]);
+			schedule_update(e, &e->links[i]);
+		}
+	}
+	if (atomic_load(&c->is_cut))
+		e->is_ending = true;
+}
+
+static int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno
+								      : error;
+}
+
+static void serve(struct engine *e, struct link *l, uint32_t events)
+{
+	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+	if (l->state == LINK_CONNECTING)
+		link_connected(e, l, socket_error(l->fd), now_ns());
+	if (l->fd >= 0 && l->is_blocked && events & EPOLLOUT)
+		link_writable(e, l, now_ns());
+	if (l->fd >= 0 && events & (EPOLLIN | ends))
+		link_receive(e, l, events & ends);
+	if (engine_is_open_loop(e))
+		schedule_update(e, l);
+}
+
+/* Begin as many connections as may be; returns when to go on. */
+static int64_t connect_some(struct engine *e, int64_t now)
+{
+	double rate = e->plan->connect_rate / e->plan->threads;
+
+	if (e->connect_next == 0)
+		e->connect_from = now;
+	for (int n = 0; e->connect_next < e->link_count; n++) {
+		struct link *l = &e->links[e->connect_next];
+		int64_t at = e->connect_from;
+
+		if (rate > 0)
+			at += (int64_t)((double)e->connect_next * 1e9 / rate);
+		if (n == CONNECTS_STEP || at > now)
+			return at;
+		if (e->in_state[LINK_CONNECTING] >= CONNECTS_A_WAY)
+			return NEVER;
+		e->connect_next++;
+		if (l->is_silent || e->plan->mode != PLAN_CHURN)
+			link_open(e, l, now);
+	}
+	return NEVER;
+}
+
+/* Has every link been connected, or failed? */
+static bool has_connected(const struct engine *e, int64_t now)
+{
+	return e->connect_next == e->link_count &&
+	       e->in_state[LINK_CONNECTING] == 0 &&
+	       (e->in_state[LINK_BANNER] == 0 ||
+		now - e->connected_at > BANNER_WAIT);
+}
+
+static void begin_closed_loop(struct engine *e, int64_t now)
+{
+	for (size_t i = 0; i < e->link_count; i++) {
+		struct link *l = &e->links[i];
+
+		if (l->is_silent)
+			continue;
+		if (e->plan->mode == PLAN_CHURN)
+			link_open(e, l, now);
+		else
+			link_writable(e, l, now);
+	}
+}
+
+static void sweep(struct engine *e, int64_t now)
+{
+	for (size_t n = 0; n < ENGINE_SWEEP && n < e->link_count; n++) {
+		if (e->sweep_next >= e->link_count)
+			e->sweep_next = 0;
+		link_check_time(e, &e->links[e->sweep_next], now);
+		if (engine_is_open_loop(e))
+			schedule_update(e, &e->links[e->sweep_next]);
+		e->sweep_next++;
+	}
+	e->sweep_at = now + e->sweep_every;
+}
+
+/* If the last one has not been taken yet, go on with this. */
+static void hand_over(struct engine *e, int64_t now)
+{
+	struct control *c = e->control;
+
+	pthread_mutex_lock(&c->lock);
+	if (!e->has_full) {
+		struct interval *i = e->full;
+
+		e->now->to = now;
+		e->full = e->now;
+		e->now = i;
+		i->from = now;
+		e->has_full = true;
+		pthread_cond_broadcast(&c->changed);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ----------------------------------------------------------------- the loop */
+
+static void say_ready(struct engine *e)
+{
+	pthread_mutex_lock(&e->control->lock);
+	e->is_ready = true;
+	e->control->ready++;
+	pthread_cond_broadcast(&e->control->changed);
+	pthread_mutex_unlock(&e->control->lock);
+}
+
+static void tick(struct engine *e, int64_t now)
+{
+	if (e->tick_at == e->measure_at)
+		e->cpu_ns = thread_cpu();
+	hand_over(e, now);
+	while (e->tick_at <= now)
+		e->tick_at += SECOND;
+}
+
+/* What the clock alone makes happen; returns when it does so next. */
+static int64_t run_clock(struct engine *e)
+{
+	int64_t now = now_ns(), next = NEVER, at;
+
+	if (e->connect_next < e->link_count)
+		next = connect_some(e, now);
+	else if (!e->is_ready && has_connected(e, now))
+		say_ready(e);
+	if (!e->is_started && now >= e->start_at) {
+		e->is_started = true;
+		if (!engine_is_open_loop(e))
+			begin_closed_loop(e, now);
+	}
+	if (now >= e->tick_at)
+		tick(e, now);
+	if (now >= e->sweep_at)
+		sweep(e, now);
+	at = e->is_ending ? NEVER : schedule_run(e, now);
+	if (now >= e->end_at)
+		e->is_ending = true;
+	next = at < next ? at : next;
+	next = e->sweep_at < next ? e->sweep_at : next;
+	next = e->tick_at < next ? e->tick_at : next;
+	if (!e->is_started && e->start_at < next)
+		next = e->start_at;
+	return !e->is_ending && e->end_at < next ? e->end_at : next;
+}
+
+/* With --count: is there nothing left to plan? */
+static bool has_sent_all(const struct engine *e)
+{
+	if (e->plan->count == 0 || !e->is_started)
+		return false;
+	if (!engine_is_open_loop(e))
+		return e->budget == 0;
+	for (size_t i = 0; i < e->link_count; i++)
+		if (e->links[i].due_at != NEVER &&
+		    e->links[i].state != LINK_OVER)
+			return false;
+	return true;
+}
+
+static bool is_finished(struct engine *e)
+{
+	if (atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
+		return true;
+	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
+		e->is_ending = true;
+	return e->is_ending && e->under_way == 0;
+}
+
+static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
+{
+	int64_t now = now_ns(), left = next == NEVER ? NEVER : next - now;
+	struct timespec t = { .tv_sec = 3600 };
+	int n;
+
+	if (e->is_started && now - e->woke_at > e->longest_stall)
+		e->longest_stall = now - e->woke_at;
+	if (left < 3600 * SECOND) {
+		left = left > 0 ? left : 0;
+		t = (struct timespec){ .tv_sec = left / SECOND,
+				       .tv_nsec = left % SECOND };
+	}
+	n = epoll_pwait2(e->epoll, events, EVENTS, &t, NULL);
+	e->woke_at = now_ns();
+	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
+	return n;
+}
+
+static void finish(struct engine *e)
+{
+	int64_t now = now_ns();
+
+	e->is_ending = true;
+	e->end_at = atomic_load(&e->control->end_at);
+	for (size_t i = 0; i < e->link_count; i++) {
+		struct link *l = &e->links[i];
+
+		replies_abandon(e, l, &e->now->books.open, now);
+		if (e->plan->mode == PLAN_UPLOAD && !l->is_silent)
+			e->now->books.bytes_out -= oneway_unsent(l);
+	}
+	schedule_close_books(e);
+	if (e->measure_at != NEVER && now > e->measure_at) {
+		e->cpu_ns = thread_cpu() - e->cpu_ns;
+		e->measured_ns = now - e->measure_at;
+	}
+	pthread_mutex_lock(&e->control->lock);
+	e->now->to = now;
+	e->control->finished++;
+	e->control->ready += !e->is_ready;
+	pthread_cond_broadcast(&e->control->changed);
+	pthread_mutex_unlock(&e->control->lock);
+}
+
+static void *engine_main(void *arg)
+{
+	struct engine *e = arg;
+	struct epoll_event events[EVENTS];
+
+	/* Else a wait ends up to 50 us late. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	e->woke_at = e->now->from = now_ns();
+	while (!is_finished(e)) {
+		int n = wait_for(e, events, run_clock(e));
+
+		for (int i = 0; i < n; i++) {
+			struct link *l = events[i].data.ptr;
+
+			if (l)
+				serve(e, l, events[i].events);
+			else
+				look_at_control(e);
+		}
+	}
+	finish(e);
+	return NULL;
+}
+
+int engine_start(struct engine *e)
+{
+	return -pthread_create(&e->thread, NULL, engine_main, e);
+}

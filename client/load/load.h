@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of weir-client load.
+ */
+#ifndef LOAD_LOAD_H
+#define LOAD_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "plan.h"
+
+#define GATES_MAX   32
+#define SOURCES_MAX 64
+
+struct load_options {
+	struct plan plan;
+	const char *json, *hlog, *html; /* paths; NULL */
+	const char *gates[GATES_MAX];
+	size_t gate_count;
+	bool is_strict;
+	bool is_quiet;
+	bool is_dry_run;
+	bool has_form, has_banner; /* --size or --random, --banner given */
+	char *text;		   /* what plan.text points to, or NULL */
+	char *sources_text;
+	const char *sources[SOURCES_MAX];
+};
+
+/*
+ * Read and check the command line.  Returns -1 to go on, or the exit status.
+ * Undo with load_options_fini() in any case.
+ */
+int load_options_parse(struct load_options *ret, int argc, char **argv);
+void load_options_fini(struct load_options *o);
+
+#endif

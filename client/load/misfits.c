@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread of the clients that misbehave: each has a next step and a time
+ * for it; what the server does is seen as an event at any time.
+ */
+#include "misfits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+#define MS	   INT64_C(1000000)
+#define STEP	   (10 * MS)
+#define DRIP_EVERY (100 * MS)
+#define READ_EVERY (100 * MS)
+#define AGAIN	   (100 * MS) /* the next attempt of those that come again */
+#define FLOOD_STEP (256 * 1024)
+#define EVENTS	   64
+
+struct misfit {
+	enum misfit_kind kind;
+	int fd;
+	uint32_t id;
+	bool is_connected, was_connected, is_over;
+	uint64_t sent; /* bytes of its messages */
+	int64_t next_at;
+};
+
+int misfits_count(const struct plan *plan)
+{
+	int count = 0;
+
+	for (int k = 0; k < MISFIT_KINDS; k++)
+		count += plan->misfits[k];
+	return count;
+}
+
+static bool comes_again(const struct misfit *m)
+{
+	return m->kind == MISFIT_HALF_CLOSE || m->kind == MISFIT_RESET;
+}
+
+static void drop(struct misfit *m, int64_t now)
+{
+	close(m->fd);
+	m->fd = -1;
+	m->is_connected = false;
+	m->is_over = !comes_again(m);
+	m->next_at = now + AGAIN;
+}
+
+static void be_let_go(struct misfit_crowd *c, struct misfit *m, int64_t now)
+{
+	c->counts[m->kind].let_go++;
+	drop(m, now);
+}
+
+static void come(struct misfit_crowd *c, struct misfit *m, int64_t now)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
+					       EPOLLET,
+				     .data.ptr = m };
+	enum error_phase phase;
+	int error;
+
+	m->next_at = now + AGAIN;
+	m->sent = 0;
+	m->fd = target_connect(c->target, m->id, &phase, &error);
+	if (m->fd < 0 ||
+	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, m->fd, &event) < 0) {
+		c->counts[m->kind].failed++;
+		if (m->fd >= 0)
+			drop(m, now);
+	}
+}
+
+/* The n-th byte of a stream of messages. */
+static size_t messages_fill(const struct misfit_crowd *c,
+			    const struct misfit *m, char *to, size_t len)
+{
+	struct payload_name name = { m->id, 0 };
+	uint64_t from = m->sent;
+	size_t size = payload_size(c->payload, name);
+
+	/* One message over and over, so that its place is a remainder. */
+	from %= size;
+	if (len > size - from)
+		len = size - (size_t)from;
+	payload_fill(c->payload, name, (size_t)from, to, len);
+	return len;
+}
+
+/* Send up to len bytes of messages; false when it is over with the client. */
+static bool send_messages(struct misfit_crowd *c, struct misfit *m, size_t len,
+			  int64_t now)
+{
+	char data[4096];
+
+	while (len > 0) {
+		size_t part = len < sizeof(data) ? len : sizeof(data);
+		ssize_t n;
+
+		if (m->kind == MISFIT_FLOOD)
+			memset(data, 'x', part);
+		else
+			part = messages_fill(c, m, data, part);
+		n = send(m->fd, data, part, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return true;
+		if (n < 0 && errno != EINTR) {
+			be_let_go(c, m, now);
+			return false;
+		}
+		if (n > 0) {
+			m->sent += (uint64_t)n;
+			len -= (size_t)n;
+		}
+	}
+	return true;
+}
+
+/* Read up to len bytes; false when it is over with the client. */
+static bool read_some(struct misfit_crowd *c, struct misfit *m, size_t len,
+		      int64_t now)
+{
+	char data[4096];
+	ssize_t n;
+
+	do {
+		n = recv(m->fd, data, len < sizeof(data) ? len : sizeof(data),
+			 MSG_DONTWAIT);
+		len -= n > 0 ? (size_t)n : 0;
+	} while (len > 0 && (n > 0 || (n < 0 && errno == EINTR)));
+	if (n > 0 || (n < 0 && errno == EAGAIN))
+		return true;
+	be_let_go(c, m, now);
+	return false;
+}
+
+static void misbehave(struct misfit_crowd *c, struct misfit *m, int64_t now)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	size_t size =
+		payload_size(c->payload, (struct payload_name){ m->id, 0 });
+
+	m->next_at = now + STEP;
+	switch (m->kind) {
+	case MISFIT_SLOW_READ:
+		m->next_at = now + READ_EVERY;
+		if (send_messages(c, m, 16 * size, now))
+			read_some(c, m, 1, now);
+		break;
+	case MISFIT_DRIP:
+		m->next_at = now + DRIP_EVERY;
+		if (send_messages(c, m, 1, now))
+			read_some(c, m, SIZE_MAX, now);
+		break;
+	case MISFIT_HALF_CLOSE:
+		m->next_at = NEVER;
+		if (send_messages(c, m, size, now))
+			shutdown(m->fd, SHUT_WR);
+		break;
+	case MISFIT_RESET:
+		if (send_messages(c, m, size, now)) {
+			setsockopt(m->fd, SOL_SOCKET, SO_LINGER, &reset,
+				   sizeof(reset));
+			drop(m, now);
+		}
+		break;
+	case MISFIT_FLOOD:
+		send_messages(c, m, FLOOD_STEP, now);
+		break;
+	case MISFIT_VANISH:
+		m->next_at = NEVER;
+		send_messages(c, m, size > 1 ? size / 2 : 1, now);
+		break;
+	default:
+		m->next_at = NEVER;
+		break;
+	}
+}
+
+static void notice(struct misfit_crowd *c, struct misfit *m, uint32_t events,
+		   int64_t now)
+{
+	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+	if (m->fd < 0)
+		return;
+	if (!m->is_connected && events & (EPOLLHUP | EPOLLERR)) {
+		c->counts[m->kind].failed++;
+		drop(m, now);
+		return;
+	}
+	if (!m->is_connected) {
+		m->is_connected = true;
+		c->counts[m->kind].opened += !m->was_connected;
+		m->was_connected = true;
+		c->counts[m->kind].attempts++;
+		m->next_at = now;
+	}
+	if (m->kind == MISFIT_HALF_CLOSE && events & (EPOLLIN | ends))
+		read_some(c, m, SIZE_MAX, now);
+	else if (events & ends && m->kind != MISFIT_RESET)
+		be_let_go(c, m, now);
+}
+
+static void step(struct misfit_crowd *c, int64_t now)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct misfit *m = &c->all[i];
+
+		if (m->is_over || m->next_at > now)
+			continue;
+		if (m->fd < 0)
+			come(c, m, now);
+		else if (m->is_connected)
+			misbehave(c, m, now);
+	}
+}
+
+/* Those that are still there leave. */
+static void leave(struct misfit_crowd *c)
+{
+	for (size_t i = 0; i < c->count; i++) {
+		struct misfit *m = &c->all[i];
+
+		c->counts[m->kind].open += m->fd >= 0;
+		if (m->fd >= 0)
+			close(m->fd);
+		m->fd = -1;
+		m->is_over = true;
+	}
+}
+
+static void *misfits_main(void *arg)
+{
+	struct misfit_crowd *c = arg;
+	struct epoll_event events[EVENTS];
+	bool is_stopped = false;
+	int64_t now;
+
+	while (!is_stopped && (now = now_ns()) < c->to) {
+		int64_t wait = STEP;
+		int n;
+
+		if (now < c->from)
+			wait = c->from - now;
+		else
+			step(c, now);
+		if (wait > c->to - now)
+			wait = c->to - now;
+		n = epoll_wait(c->epoll, events, EVENTS, (int)(wait / MS) + 1);
+		for (int i = 0; i < n; i++) {
+			if (!events[i].data.ptr)
+				is_stopped = true;
+			else
+				notice(c, events[i].data.ptr, events[i].events,
+				       now);
+		}
+	}
+	leave(c);
+	return NULL;
+}
+
+static int prepare(struct misfit_crowd *c)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	struct misfit *m;
+
+	c->epoll = epoll_create1(EPOLL_CLOEXEC);
+	c->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->epoll < 0 || c->wakeup < 0 ||
+	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wakeup, &event) < 0)
+		return -errno;
+	c->all = m = calloc(c->count, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	for (int k = 0; k < MISFIT_KINDS; k++) {
+		c->counts[k].asked = c->plan->misfits[k];
+		for (int i = 0; i < c->plan->misfits[k]; i++, m++)
+			*m = (struct misfit){
+				.kind = (enum misfit_kind)k,
+				.fd = -1,
+				.id = (uint32_t)(m - c->all),
+			};
+	}
+	return 0;
+}
+
+int misfits_start(struct misfit_crowd *c, int64_t from, int64_t to)
+{
+	int rc;
+
+	c->epoll = c->wakeup = -1;
+	c->from = from;
+	c->to = to;
+	c->count = (size_t)misfits_count(c->plan);
+	if (c->count == 0)
+		return 0;
+	rc = prepare(c);
+	if (rc == 0)
+		rc = -pthread_create(&c->thread, NULL, misfits_main, c);
+	c->is_running = rc == 0;
+	return rc;
+}
+
+void misfits_stop(struct misfit_crowd *c)
+{
+	uint64_t one = 1;
+
+	if (c->is_running) {
+		(void)!write(c->wakeup, &one, sizeof(one));
+		pthread_join(c->thread, NULL);
+	}
+	c->is_running = false;
+	if (c->count > 0 && c->epoll >= 0)
+		close(c->epoll);
+	if (c->count > 0 && c->wakeup >= 0)
+		close(c->wakeup);
+	free(c->all);
+	c->all = NULL;
+	c->count = 0;
+}

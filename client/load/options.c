@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of load: each value checked where it is read, all together at
+ * the end.
+ */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../cli/cli.h"
+#include "../options.h"
+#include "load.h"
+#include "values.h"
+
+#define MS	    INT64_C(1000000)
+#define SECOND	    (1000 * MS)
+#define DEPTH_MAX   65536
+#define THREADS_MAX 256
+
+enum {
+	KEY_POISSON = 256,
+	KEY_CHURN,
+	KEY_UPLOAD,
+	KEY_DOWNLOAD,
+	KEY_IDLE,
+	KEY_WARMUP,
+	KEY_CONNECT_TIMEOUT,
+	KEY_CONNECT_RATE,
+	KEY_RECONNECT,
+	KEY_CLOSE,
+	KEY_SEED,
+	KEY_TEXT,
+	KEY_PAYLOAD_FILE,
+	KEY_RANDOM,
+	KEY_EXPECT,
+	KEY_BANNER,
+	KEY_WITH,
+	KEY_SOURCE,
+	KEY_JSON,
+	KEY_HLOG,
+	KEY_HTML,
+	KEY_GATE,
+	KEY_STRICT,
+	KEY_DRY_RUN,
+};
+
+static const struct cli_option table[] = {
+	{ "connections", 'c', "N", "connections at once (default 10)" },
+	{ "threads", 'T', "N", "threads that make the load (default 1)" },
+	{ "depth", 'P', "N", "most messages under way on a connection\n(1)" },
+	{ "rate", 'r', "N",
+	  "open loop: so many messages a second in all,\n"
+	  "as in 500 or 20k, whatever the replies do" },
+	{ "poisson", KEY_POISSON, NULL, "independent arrivals at that rate" },
+	{ "churn", KEY_CHURN, NULL,
+	  "connect, one message, close; with --rate\n"
+	  "so many connections a second" },
+	{ "upload", KEY_UPLOAD, NULL, "only send, as fast as it is taken" },
+	{ "download", KEY_DOWNLOAD, NULL, "only read, as fast as it comes" },
+	{ "idle", KEY_IDLE, "N", "connections beside that stay silent" },
+	{ "duration", 'd', "DURATION", "how long to measure (default 10s)" },
+	{ "count", 'n', "N", "end after so many messages" },
+	{ "warmup", KEY_WARMUP, "DURATION", "load before measuring (none)" },
+	{ "timeout", 't', "DURATION",
+	  "longest wait for a reply (default 10s)" },
+	{ "connect-timeout", KEY_CONNECT_TIMEOUT, "DURATION",
+	  "longest wait for a connection (10s)" },
+	{ "connect-rate", KEY_CONNECT_RATE, "N",
+	  "connections a second at the beginning" },
+	{ "reconnect", KEY_RECONNECT, NULL, "make a lost connection again" },
+	{ "close", KEY_CLOSE, "fin|rst", "how to end connections (fin)" },
+	{ "size", 's', "N[-M]", "bytes of a message (default 64)" },
+	{ "random", KEY_RANDOM, NULL, "any bytes; else printable lines" },
+	{ "text", KEY_TEXT, "TEXT", "always this message, and no newline" },
+	{ "payload-file", KEY_PAYLOAD_FILE, "PATH",
+	  "always the bytes of that file" },
+	{ "expect", KEY_EXPECT, "echo|reply|any|len:N|line",
+	  "what comes back (default echo)" },
+	{ "banner", KEY_BANNER, "none|any|line|text:T",
+	  "what the server says first (none; of reply\ntext:Connect)" },
+	{ "with", KEY_WITH, "KIND:N,...",
+	  "misbehaving clients in the middle third:\nslow-read, drip, "
+	  "half-close, reset, idle,\nflood, vanish" },
+	{ "source", KEY_SOURCE, "ADDRESS,...", "connect from these in turn" },
+	{ "seed", KEY_SEED, "N", "the same numbers again" },
+	{ "json", KEY_JSON, "FILE",
+	  "write the result there; - is standard\n"
+	  "output" },
+	{ "hlog", KEY_HLOG, "FILE", "write histograms, one a second" },
+	{ "html", KEY_HTML, "FILE", "write a page with charts" },
+	{ "gate", KEY_GATE, "EXPR",
+	  "what must hold, as in 'p99<5ms'; else\n"
+	  "the exit status is 3; may be repeated" },
+	{ "strict", KEY_STRICT, NULL,
+	  "exit status 3 too if the figures cannot\n"
+	  "be trusted" },
+	{ "quiet", 'q', NULL, "the answer only" },
+	{ "dry-run", KEY_DRY_RUN, NULL, "say what would be done" },
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	{ .name = NULL },
+};
+
+static const struct options_operand operands[] = {
+	{ "ADDRESS", "the address", "127.0.0.1:1234" },
+	{ .name = NULL },
+};
+
+/* Switches, which take no value. */
+static bool take_switch(struct load_options *o, int key)
+{
+	struct plan *p = &o->plan;
+
+	switch (key) {
+	case KEY_POISSON:
+		p->schedule = PLAN_POISSON;
+		return true;
+	case KEY_CHURN:
+		return value_mode(o, PLAN_CHURN);
+	case KEY_UPLOAD:
+		return value_mode(o, PLAN_UPLOAD);
+	case KEY_DOWNLOAD:
+		return value_mode(o, PLAN_DOWNLOAD);
+	case KEY_RECONNECT:
+		p->reconnect = true;
+		return true;
+	case KEY_RANDOM:
+		o->has_form = true;
+		p->payload = PAYLOAD_RANDOM;
+		return true;
+	case KEY_STRICT:
+		o->is_strict = true;
+		return true;
+	case 'q':
+		o->is_quiet = true;
+		return true;
+	case KEY_DRY_RUN:
+		o->is_dry_run = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool take_figure(struct load_options *o, int key)
+{
+	struct plan *p = &o->plan;
+
+	switch (key) {
+	case 'c':
+		return value_number("connections", 1, VALUE_LINKS_MAX,
+				    &p->connections);
+	case 'T':
+		return value_number("threads", 1, THREADS_MAX, &p->threads);
+	case 'P':
+		return value_number("depth", 1, DEPTH_MAX, &p->depth);
+	case 'r':
+		return value_rate("rate", &p->rate);
+	case KEY_IDLE:
+		return value_number("idle", 0, VALUE_LINKS_MAX, &p->idle);
+	case 'd':
+		return value_duration("duration", &p->duration_ns);
+	case 'n':
+		return value_count(&p->count);
+	case KEY_WARMUP:
+		return value_duration("warmup", &p->warmup_ns);
+	case 't':
+		return value_duration("timeout", &p->timeout_ns);
+	case KEY_CONNECT_TIMEOUT:
+		return value_duration("connect-timeout",
+				      &p->connect_timeout_ns);
+	case KEY_CONNECT_RATE:
+		return value_rate("connect-rate", &p->connect_rate);
+	case KEY_SEED:
+		return value_seed(&p->seed);
+	case 's':
+		o->has_form = true;
+		return value_size(p);
+	default:
+		return take_switch(o, key);
+	}
+}
+
+static bool take(void *to, int key)
+{
+	struct load_options *o = to;
+
+	switch (key) {
+	case KEY_CLOSE:
+		return value_close(&o->plan);
+	case KEY_TEXT:
+		return value_text(o);
+	case KEY_PAYLOAD_FILE:
+		return value_file(o);
+	case KEY_EXPECT:
+		return value_expect(&o->plan);
+	case KEY_BANNER:
+		o->has_banner = true;
+		return value_banner(&o->plan);
+	case KEY_WITH:
+		return value_misfits(&o->plan);
+	case KEY_SOURCE:
+		return value_sources(o);
+	case KEY_JSON:
+		o->json = optarg;
+		return true;
+	case KEY_HLOG:
+		o->hlog = optarg;
+		return true;
+	case KEY_HTML:
+		o->html = optarg;
+		return true;
+	case KEY_GATE:
+		return value_gate(o);
+	default:
+		return take_figure(o, key);
+	}
+}
+
+/* ------------------------------------------------------------------- together
+ */
+
+/* What contradicts what: the first rule that is broken is the complaint. */
+static const char *contradiction(const struct load_options *o)
+{
+	const struct plan *p = &o->plan;
+	bool is_oneway = p->mode == PLAN_UPLOAD || p->mode == PLAN_DOWNLOAD;
+	bool is_unframed = p->expect == EXPECT_REPLY || p->expect == EXPECT_ANY;
+
+	if (p->schedule == PLAN_POISSON && p->rate == 0)
+		return "--poisson needs a --rate";
+	if (is_oneway && p->rate > 0)
+		return "--rate is for messages; one way it has no meaning";
+	if (is_oneway && p->count > 0)
+		return "--count is for messages; one way it has no meaning";
+	if (p->mode == PLAN_CHURN && p->depth > 1)
+		return "--churn sends one message on a connection; leave "
+		       "--depth out";
+	if (is_unframed && p->depth > 1)
+		return "what ends a reply is not known with --expect reply or "
+		       "any; leave --depth out";
+	if (p->payload == PAYLOAD_TEXT && o->has_form)
+		return "--text and --payload-file are the whole message; leave "
+		       "--size and --random out";
+	if (p->connections < p->threads)
+		return "each of --threads needs a connection; raise "
+		       "--connections";
+	if (p->count == 0 && p->duration_ns == INT64_MAX)
+		return "the run would never end; give a --duration or a "
+		       "--count";
+	if (p->warmup_ns == INT64_MAX)
+		return "--warmup never would never measure";
+	if (o->json && o->hlog && strcmp(o->json, "-") == 0 &&
+	    strcmp(o->hlog, "-") == 0)
+		return "only one of --json and --hlog can be standard output";
+	return NULL;
+}
+
+static void complete(struct load_options *o)
+{
+	struct plan *p = &o->plan;
+
+	if (p->rate > 0 && p->schedule == PLAN_CLOSED)
+		p->schedule = PLAN_CONSTANT;
+	if (p->duration_ns == 0)
+		p->duration_ns = p->count > 0 ? INT64_MAX : 10 * SECOND;
+	if (p->expect == EXPECT_REPLY && !o->has_banner) {
+		p->banner = BANNER_TEXT;
+		p->banner_text = "Connect";
+	}
+}
+
+static const struct options_syntax syntax = {
+	.command = "load",
+	.about = "Load a server and measure it.\n",
+	.operands = operands,
+	.table = table,
+	.take = take,
+};
+
+int load_options_parse(struct load_options *ret, int argc, char **argv)
+{
+	const char *wrong;
+	int status;
+
+	*ret = (struct load_options){
+		.plan = { .connections = 10,
+			  .threads = 1,
+			  .depth = 1,
+			  .timeout_ns = 10 * SECOND,
+			  .connect_timeout_ns = 10 * SECOND,
+			  .seed = 1,
+			  .size_min = 64,
+			  .size_max = 64 },
+	};
+	status = options_parse(&syntax, ret, argc, argv);
+	if (status >= 0)
+		return status;
+	ret->plan.address = argv[optind];
+	if (!options_check_address(ret->plan.address))
+		return CLI_USAGE;
+	complete(ret);
+	wrong = contradiction(ret);
+	if (!wrong && strncmp(ret->plan.address, "fd:", 3) == 0)
+		wrong = "one descriptor is one connection; give an address "
+			"that can be connected to many times";
+	if (wrong)
+		cli_error("%s", wrong);
+	return wrong ? CLI_USAGE : -1;
+}
+
+void load_options_fini(struct load_options *o)
+{
+	free(o->text);
+	free(o->sources_text);
+}

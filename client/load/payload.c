@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages, made by arithmetic: number, noise, and for lines a newline.  The
+ * noise of a message begins at a place of the table that its number decides,
+ * and goes round in it.
+ */
+#include "payload.h"
+
+#include <string.h>
+
+#include "random.h"
+
+static const char hex[] = "0123456789abcdef";
+static const char printable[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+
+void payload_init(struct payload *p, const struct plan *plan)
+{
+	uint64_t state = plan->seed;
+
+	p->plan = plan;
+	p->is_lines = plan->payload == PAYLOAD_LINES;
+	p->is_numbered = plan->payload != PAYLOAD_TEXT &&
+			 plan->size_min > PAYLOAD_NUMBER;
+	for (size_t i = 0; i < PAYLOAD_NOISE; i++) {
+		uint64_t r = random_next(&state) >> 32;
+
+		p->noise[i] = p->is_lines ? printable[r % 64] : (char)r;
+		p->noise[i + PAYLOAD_NOISE] = p->noise[i];
+	}
+}
+
+static uint64_t mix(const struct payload *p, struct payload_name name)
+{
+	return random_mix(p->plan->seed ^ ((uint64_t)name.link << 40) ^
+			  name.seq);
+}
+
+size_t payload_size(const struct payload *p, struct payload_name name)
+{
+	size_t min = p->plan->size_min, max = p->plan->size_max;
+
+	if (min == max)
+		return max;
+	return min + (size_t)((mix(p, name) >> 32) % (max - min + 1));
+}
+
+static void write_number(struct payload_name name, char to[PAYLOAD_NUMBER])
+{
+	uint64_t seq = name.seq;
+
+	for (int i = PAYLOAD_NUMBER - 1; i >= 6; i--, seq >>= 4)
+		to[i] = hex[seq & 15];
+	for (int i = 5; i >= 0; i--, name.link >>= 4)
+		to[i] = hex[name.link & 15];
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool payload_read_name(struct payload_name *ret, const char *data)
+{
+	*ret = (struct payload_name){ 0 };
+	for (int i = 0; i < PAYLOAD_NUMBER; i++) {
+		int d = digit(data[i]);
+
+		if (d < 0)
+			return false;
+		if (i < 6)
+			ret->link = ret->link << 4 | (uint32_t)d;
+		else
+			ret->seq = ret->seq << 4 | (uint64_t)d;
+	}
+	return true;
+}
+
+/* The longest part from there on that lies in one piece somewhere. */
+struct part {
+	const char *data;
+	size_t len;
+};
+
+static struct part part_of(const struct payload *p, struct payload_name name,
+			   size_t from, size_t len, char room[PAYLOAD_NUMBER])
+{
+	size_t start = p->is_numbered ? PAYLOAD_NUMBER : 0;
+	size_t at;
+
+	if (p->plan->payload == PAYLOAD_TEXT)
+		return (struct part){ p->plan->text + from, len };
+	if (from < start) {
+		write_number(name, room);
+		if (len > start - from)
+			len = start - from;
+		return (struct part){ room + from, len };
+	}
+	if (p->is_lines) {
+		size_t last = payload_size(p, name) - 1;
+
+		if (from == last)
+			return (struct part){ "\n", 1 };
+		if (len > last - from)
+			len = last - from;
+	}
+	at = (size_t)(mix(p, name) % PAYLOAD_NOISE) + (from - start);
+	at %= PAYLOAD_NOISE;
+	if (len > PAYLOAD_NOISE)
+		len = PAYLOAD_NOISE;
+	return (struct part){ p->noise + at, len };
+}
+
+void payload_fill(const struct payload *p, struct payload_name name,
+		  size_t from, char *to, size_t len)
+{
+	char room[PAYLOAD_NUMBER];
+
+	while (len > 0) {
+		struct part part = part_of(p, name, from, len, room);
+
+		memcpy(to, part.data, part.len);
+		from += part.len;
+		to += part.len;
+		len -= part.len;
+	}
+}
+
+bool payload_is(const struct payload *p, struct payload_name name, size_t from,
+		const char *data, size_t len)
+{
+	char room[PAYLOAD_NUMBER];
+
+	while (len > 0) {
+		struct part part = part_of(p, name, from, len, room);
+
+		if (memcmp(data, part.data, part.len) != 0)
+			return false;
+		from += part.len;
+		data += part.len;
+		len -= part.len;
+	}
+	return true;
+}

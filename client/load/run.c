@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run from the main thread: engines connect, all start at one instant, each
+ * second what they found is added up, at the end all of it is.
+ *
+ * Engines hand an interval over under the lock of the control and do not
+ * touch it again until it has been taken; so it is added up without the lock.
+ */
+#include "run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "../../cli/cli.h"
+#include "engine.h"
+#include "misfits.h"
+#include "summary.h"
+#include "verdict.h"
+
+#define MS	    INT64_C(1000000)
+#define SECOND	    (1000 * MS)
+#define START_DELAY (2 * MS) /* that every engine knows the instant */
+#define LOOK_EVERY  (100 * MS)
+
+struct run {
+	const struct plan *plan;
+	struct control control;
+	struct target target;
+	struct payload *payload;
+	struct engine *engines;
+	int engine_count; /* started ones */
+	struct misfit_crowd misfits;
+	struct summary summary;
+	struct progress progress;
+	run_watch *watch;
+	void *arg;
+};
+
+/* What run_interrupt() ends. */
+static _Atomic(struct run *) current;
+
+/* -------------------------------------------------------------- the second */
+
+static void tell(struct run *r)
+{
+	if (r->watch)
+		r->watch(r->arg, &r->progress);
+}
+
+static int count_open(const struct run *r)
+{
+	int open = 0;
+
+	for (int i = 0; i < r->engine_count; i++)
+		open += atomic_load(&r->engines[i].opened);
+	return open;
+}
+
+static bool has_all_full(const struct run *r)
+{
+	for (int i = 0; i < r->engine_count; i++)
+		if (!r->engines[i].has_full)
+			return false;
+	return true;
+}
+
+static void take_second(struct run *r)
+{
+	struct summary *s = &r->summary;
+	struct progress *p = &r->progress;
+
+	for (int i = 0; i < r->engine_count; i++)
+		summary_add(s, r->engines[i].full);
+	p->last = summary_end_second(s, count_open(r));
+	p->opened = count_open(r);
+	p->answered = s->result->books.answered;
+	p->errors = s->errors;
+	p->elapsed = now_ns() - r->control.measure_at;
+	if (p->elapsed < 0)
+		p->part = RUN_WARMUP,
+		p->elapsed = now_ns() - r->control.start_at;
+	else
+		p->part = now_ns() < r->control.end_at ? RUN_MEASURING
+						       : RUN_DRAINING;
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
+	tell(r);
+	summary_begin_second(s);
+}
+
+static void wait_some(struct run *r)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_nsec += LOOK_EVERY;
+	if (t.tv_nsec >= SECOND) {
+		t.tv_sec++;
+		t.tv_nsec -= SECOND;
+	}
+	pthread_cond_timedwait(&r->control.changed, &r->control.lock, &t);
+}
+
+/* ---------------------------------------------------------------- the parts */
+
+static void connect_all(struct run *r)
+{
+	struct control *c = &r->control;
+	int64_t began_at = now_ns();
+
+	r->progress.part = RUN_CONNECTING;
+	pthread_mutex_lock(&c->lock);
+	while (c->ready < r->engine_count) {
+		wait_some(r);
+		pthread_mutex_unlock(&c->lock);
+		r->progress.opened = count_open(r);
+		r->progress.elapsed = now_ns() - began_at;
+		tell(r);
+		pthread_mutex_lock(&c->lock);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void start_all(struct run *r)
+{
+	struct control *c = &r->control;
+	int64_t start = now_ns() + START_DELAY;
+	int64_t measure = start + r->plan->warmup_ns, end = NEVER;
+	struct timespec t;
+
+	if (r->plan->duration_ns < NEVER - measure)
+		end = measure + r->plan->duration_ns;
+	clock_gettime(CLOCK_REALTIME, &t);
+	r->summary.result->started = (double)t.tv_sec +
+				     (double)t.tv_nsec * 1e-9 +
+				     (double)(measure - now_ns()) * 1e-9;
+	summary_start(&r->summary, measure);
+	atomic_store(&c->measure_at, measure);
+	atomic_store(&c->end_at, end);
+	atomic_store(&c->start_at, start);
+	for (int i = 0; i < r->engine_count; i++)
+		engine_wake(&r->engines[i]);
+}
+
+static int start_misfits(struct run *r)
+{
+	int64_t from = r->control.measure_at, to = NEVER;
+
+	if (r->plan->duration_ns < NEVER - from) {
+		from += r->plan->duration_ns / 3;
+		to = from + r->plan->duration_ns / 3;
+	}
+	summary_set_misfits(&r->summary, from, to);
+	return misfits_start(&r->misfits, from, to);
+}
+
+static void measure_all(struct run *r)
+{
+	struct control *c = &r->control;
+
+	pthread_mutex_lock(&c->lock);
+	while (c->finished < r->engine_count) {
+		if (!has_all_full(r)) {
+			wait_some(r);
+			continue;
+		}
+		pthread_mutex_unlock(&c->lock);
+		take_second(r);
+		pthread_mutex_lock(&c->lock);
+		for (int i = 0; i < r->engine_count; i++)
+			r->engines[i].has_full = false;
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+static void end_all(struct run *r)
+{
+	for (int i = 0; i < r->engine_count; i++) {
+		struct engine *e = &r->engines[i];
+
+		pthread_join(e->thread, NULL);
+		if (e->has_full)
+			summary_add(&r->summary, e->full);
+		summary_add(&r->summary, e->now);
+	}
+	misfits_stop(&r->misfits);
+	summary_end_second(&r->summary, count_open(r));
+	memcpy(r->summary.result->misfits, r->misfits.counts,
+	       sizeof(r->misfits.counts));
+	r->summary.result->is_cut = atomic_load(&r->control.is_cut);
+	summary_finish(&r->summary, r->engines, r->engine_count,
+		       r->control.end_at);
+}
+
+/* ------------------------------------------------------------------ the whole
+ */
+
+static int init(struct run *r)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&r->control.lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->control.changed, &attr);
+	pthread_condattr_destroy(&attr);
+	r->payload = malloc(sizeof(*r->payload));
+	r->engines = calloc((size_t)r->plan->threads, sizeof(*r->engines));
+	if (!r->payload || !r->engines)
+		return -ENOMEM;
+	payload_init(r->payload, r->plan);
+	r->control.plan = r->misfits.plan = r->plan;
+	r->control.target = r->misfits.target = &r->target;
+	r->control.payload = r->misfits.payload = r->payload;
+	r->control.start_at = r->control.measure_at = NEVER;
+	r->control.end_at = NEVER;
+	return summary_init(&r->summary, r->plan);
+}
+
+static int start_engines(struct run *r)
+{
+	int rc = 0;
+
+	for (int i = 0; i < r->plan->threads && rc == 0; i++) {
+		struct engine *e = &r->engines[i];
+
+		rc = engine_init(e, &r->control, i);
+		if (rc == 0)
+			rc = engine_start(e);
+		if (rc < 0)
+			engine_fini(e);
+		else
+			r->engine_count++;
+	}
+	return rc;
+}
+
+static void fini(struct run *r)
+{
+	atomic_store(&current, NULL);
+	for (int i = 0; i < r->engine_count; i++)
+		engine_fini(&r->engines[i]);
+	free(r->engines);
+	free(r->payload);
+	target_fini(&r->target);
+	summary_fini(&r->summary);
+	pthread_cond_destroy(&r->control.changed);
+	pthread_mutex_destroy(&r->control.lock);
+}
+
+static void cut(struct run *r)
+{
+	atomic_store(&r->control.end_at, now_ns());
+	atomic_store(&r->control.is_cut, true);
+	for (int i = 0; i < r->engine_count; i++)
+		engine_wake(&r->engines[i]);
+}
+
+void run_interrupt(void)
+{
+	struct run *r = atomic_load(&current);
+
+	if (r)
+		cut(r);
+}
+
+static int run_engines(struct run *r)
+{
+	int rc = start_engines(r);
+
+	atomic_store(&current, r);
+	if (rc == 0)
+		connect_all(r);
+	if (rc == 0 && !atomic_load(&r->control.is_cut)) {
+		start_all(r);
+		rc = start_misfits(r);
+	}
+	if (rc < 0)
+		cut(r);
+	measure_all(r);
+	end_all(r);
+	return rc;
+}
+
+int run(struct result *ret, const struct plan *plan, run_watch *watch,
+	void *arg)
+{
+	struct run r = { .plan = plan, .watch = watch, .arg = arg };
+	int status = target_resolve(&r.target, plan);
+	int rc;
+
+	if (status != CLI_DONE)
+		return status;
+	*ret = (struct result){ .plan = plan };
+	memcpy(ret->target, r.target.text, sizeof(ret->target));
+	r.summary.result = ret;
+	rc = init(&r);
+	if (rc == 0)
+		rc = run_engines(&r);
+	fini(&r);
+	if (rc == 0) {
+		verdict_judge(ret);
+		return CLI_DONE;
+	}
+	result_free(ret);
+	cli_error("cannot start the load: %s", strerror(-rc));
+	return CLI_FAILED;
+}

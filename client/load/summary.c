@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From intervals to seconds to the result.
+ */
+#include "summary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+
+/* A last piece of the run shorter than this is no second of its own. */
+#define ROW_MIN (SECOND / 20)
+
+static bool has_clock(const struct plan *p, enum clock_kind k)
+{
+	bool is_exchange = p->mode == PLAN_EXCHANGE || p->mode == PLAN_CHURN;
+
+	switch (k) {
+	case CLOCK_FROM_PLAN:
+		return is_exchange && result_main_clock(p) == k;
+	case CLOCK_FROM_SEND:
+		return is_exchange;
+	case CLOCK_LAG:
+		return p->mode == PLAN_EXCHANGE && p->schedule != PLAN_CLOSED;
+	default:
+		return true;
+	}
+}
+
+static bool has_misfits(const struct plan *p)
+{
+	for (int k = 0; k < MISFIT_KINDS; k++)
+		if (p->misfits[k] > 0)
+			return true;
+	return false;
+}
+
+static bool new_histogram(struct histogram **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret;
+}
+
+int summary_init(struct summary *s, const struct plan *plan)
+{
+	struct result *r = s->result;
+	bool is_there = true;
+
+	s->measure_at = s->misfits_from = s->misfits_to = NEVER;
+	s->from = s->to = NEVER;
+	r->censored_min = NEVER;
+	for (int k = 0; k < CLOCK_KINDS; k++) {
+		is_there = is_there && new_histogram(&s->second[k]);
+		if (has_clock(plan, (enum clock_kind)k))
+			is_there = is_there && new_histogram(&r->clocks[k]);
+	}
+	if (has_misfits(plan))
+		is_there = is_there && new_histogram(&r->with_misfits) &&
+			   new_histogram(&r->without_misfits);
+	return is_there ? 0 : -ENOMEM;
+}
+
+void summary_fini(struct summary *s)
+{
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		free(s->second[k]);
+}
+
+void summary_start(struct summary *s, int64_t measure_at)
+{
+	s->measure_at = measure_at;
+	getrusage(RUSAGE_SELF, &s->usage);
+}
+
+void summary_set_misfits(struct summary *s, int64_t from, int64_t to)
+{
+	s->misfits_from = from;
+	s->misfits_to = to;
+}
+
+static void books_add(struct books *to, const struct books *from)
+{
+	uint64_t *t = (uint64_t *)to;
+	const uint64_t *f = (const uint64_t *)from;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*t); i++)
+		t[i] += f[i];
+}
+
+static void keep_max(int64_t *max, int64_t value)
+{
+	if (value > *max)
+		*max = value;
+}
+
+void summary_add(struct summary *s, struct interval *i)
+{
+	struct result *r = s->result;
+
+	for (int k = 0; k < CLOCK_KINDS; k++) {
+		histogram_add(s->second[k], i->clocks[k]);
+		if (r->clocks[k])
+			histogram_add(r->clocks[k], i->clocks[k]);
+		histogram_clear(i->clocks[k]);
+	}
+	books_add(&s->books, &i->books);
+	books_add(&r->books, &i->books);
+	s->second_errors += i->errors;
+	s->errors += i->errors;
+	r->self.late_ours += i->late_ours;
+	r->self.late_server += i->late_server;
+	keep_max(&r->self.late_ours_max, i->late_ours_max);
+	keep_max(&r->self.late_server_max, i->late_server_max);
+	r->censored += i->censored;
+	if (i->censored_min < r->censored_min)
+		r->censored_min = i->censored_min;
+	if (s->from == NEVER)
+		s->from = i->from;
+	s->to = i->to;
+	*i = (struct interval){ .censored_min = NEVER,
+				.clocks = { i->clocks[0], i->clocks[1],
+					    i->clocks[2], i->clocks[3] } };
+}
+
+static struct second *new_row(struct summary *s)
+{
+	struct result *r = s->result;
+
+	if (r->second_count == s->seconds_cap) {
+		size_t cap = s->seconds_cap ? 2 * s->seconds_cap : 64;
+		struct second *rows =
+			reallocarray(r->seconds, cap, sizeof(*rows));
+
+		if (!rows)
+			return NULL; /* the whole is right without it */
+		r->seconds = rows;
+		s->seconds_cap = cap;
+	}
+	return &r->seconds[r->second_count++];
+}
+
+static void fill_row(struct second *row, const struct summary *s, int open)
+{
+	const struct histogram *h =
+		s->second[result_main_clock(s->result->plan)];
+
+	*row = (struct second){
+		.at = s->from - s->measure_at,
+		.length = s->to - s->from,
+		.answered = s->books.answered,
+		.errors = s->second_errors + s->books.wrong,
+		.bytes_in = s->books.bytes_in,
+		.bytes_out = s->books.bytes_out,
+		.open = open,
+		.has_misfits =
+			s->to > s->misfits_from &&
+					s->from<s->misfits_to,
+						.p50 = histogram_percentile(h,
+									    50),
+						.p90 = histogram_percentile(h,
+									    90),
+						.p99 = histogram_percentile(h,
+									    99),
+						.p999 = histogram_percentile(
+							h, 99.9),
+						.max = h->total> 0
+				? h->max
+				: 0,
+	};
+}
+
+const struct second *summary_end_second(struct summary *s, int open)
+{
+	struct result *r = s->result;
+	struct second *row;
+	enum clock_kind main = result_main_clock(r->plan);
+
+	if (s->from == NEVER || s->to - s->measure_at < ROW_MIN ||
+	    (s->to - s->from < ROW_MIN && s->books.answered == 0))
+		return NULL;
+	if (s->from < s->measure_at)
+		s->from = s->measure_at;
+	row = new_row(s);
+	if (!row)
+		return NULL;
+	fill_row(row, s, open);
+	if (r->with_misfits)
+		histogram_add(row->has_misfits ? r->with_misfits
+					       : r->without_misfits,
+			      s->second[main]);
+	return row;
+}
+
+void summary_begin_second(struct summary *s)
+{
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		histogram_clear(s->second[k]);
+	s->books = (struct books){ 0 };
+	s->second_errors = 0;
+	s->from = s->to = NEVER;
+}
+
+/* ------------------------------------------------------------------ the whole
+ */
+
+static int compare_counts(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void count_link(struct result *r, const struct link *l, int64_t end)
+{
+	struct connections *c = &r->connections;
+	bool is_open = l->state == LINK_BANNER || l->state == LINK_OPEN;
+
+	if (l->is_silent) {
+		c->idle_asked++;
+		c->idle_opened += l->was_opened;
+		c->idle_open += is_open;
+		return;
+	}
+	c->asked++;
+	c->opened += l->was_opened;
+	c->failed += !l->was_opened;
+	c->served += l->replies > 0;
+	c->open += is_open;
+	if (is_open && l->was_asked && end - l->last_at > c->longest_silence)
+		c->longest_silence = end - l->last_at;
+	if (!l->was_opened || !l->was_asked || l->replies > 0)
+		return;
+	if (c->starved < WORST_CONNECTIONS)
+		c->worst[c->starved] = (int)l->id;
+	c->starved++;
+}
+
+static void share_out(struct connections *c, uint64_t *replies, size_t n)
+{
+	double sum = 0, squares = 0;
+
+	if (n == 0)
+		return;
+	qsort(replies, n, sizeof(*replies), compare_counts);
+	c->replies_min = replies[0];
+	c->replies_median = replies[n / 2];
+	c->replies_max = replies[n - 1];
+	for (size_t i = 0; i < n; i++) {
+		sum += (double)replies[i];
+		squares += (double)replies[i] * (double)replies[i];
+	}
+	c->fairness = squares > 0 ? sum * sum / ((double)n * squares) : 0;
+}
+
+static void sum_connections(struct result *r, const struct engine *engines,
+			    int count, int64_t end)
+{
+	size_t all = (size_t)r->plan->connections, n = 0;
+	uint64_t *replies = calloc(all, sizeof(*replies));
+
+	for (int i = 0; i < count; i++) {
+		const struct engine *e = &engines[i];
+
+		for (size_t k = 0; k < e->link_count; k++) {
+			count_link(r, &e->links[k], end);
+			if (replies && !e->links[k].is_silent)
+				replies[n++] = e->links[k].replies;
+		}
+		r->connections.reopened += e->reopened;
+		r->connections.ended += e->ended;
+		r->connections.bytes_each = sizeof(struct link) +
+					    sizeof(struct link *) +
+					    e->window * sizeof(struct message);
+	}
+	share_out(&r->connections, replies, n);
+	free(replies);
+}
+
+static void errors_add(struct error_table *to, const struct error_row *from)
+{
+	struct error_row *row = to->rows;
+
+	while (row < to->rows + to->used &&
+	       (row->phase != from->phase || row->error != from->error))
+		row++;
+	if (row == to->rows + ERROR_ROWS) {
+		to->other += from->count;
+	} else if (row == to->rows + to->used) {
+		to->used++;
+		*row = *from;
+	} else {
+		row->count += from->count;
+		keep_max(&row->last_at, from->last_at);
+		if (from->first_at < row->first_at)
+			row->first_at = from->first_at;
+	}
+}
+
+static double seconds(struct timeval a, struct timeval b)
+{
+	return (double)(b.tv_sec - a.tv_sec) +
+	       (double)(b.tv_usec - a.tv_usec) * 1e-6;
+}
+
+static void sum_self(struct summary *s, const struct engine *engines, int count)
+{
+	struct self *self = &s->result->self;
+	struct rusage now;
+
+	getrusage(RUSAGE_SELF, &now);
+	self->cpu_user = seconds(s->usage.ru_utime, now.ru_utime);
+	self->cpu_system = seconds(s->usage.ru_stime, now.ru_stime);
+	self->switches = (uint64_t)(now.ru_nivcsw - s->usage.ru_nivcsw);
+	self->histogram_bytes = sizeof(struct histogram) * CLOCK_KINDS *
+				(2 * (size_t)count + 2);
+	for (int i = 0; i < count; i++) {
+		const struct engine *e = &engines[i];
+		double busy =
+			e->measured_ns > 0
+				? (double)e->cpu_ns / (double)e->measured_ns
+				: 0;
+
+		if (busy > self->busiest)
+			self->busiest = busy;
+		keep_max(&self->longest_stall, e->longest_stall);
+	}
+}
+
+void summary_finish(struct summary *s, const struct engine *engines, int count,
+		    int64_t end_at)
+{
+	struct result *r = s->result;
+	int64_t end = s->to == NEVER ? now_ns() : s->to;
+
+	for (int i = 0; i < count; i++) {
+		const struct error_table *t = &engines[i].errors;
+
+		for (size_t k = 0; k < t->used; k++)
+			errors_add(&r->errors, &t->rows[k]);
+		r->errors.other += t->other;
+	}
+	if (end > end_at)
+		end = end_at;
+	sum_connections(r, engines, count, end);
+	sum_self(s, engines, count);
+	if (s->measure_at != NEVER && end > s->measure_at)
+		r->elapsed = end - s->measure_at;
+}

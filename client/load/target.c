@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses and sockets of the load.
+ */
+#include "target.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../../cli/address.h"
+#include "../../cli/cli.h"
+
+/* Should a probe last longer, the address is left out. */
+#define PROBE_MS 3000
+
+static void set_unix(struct endpoint *ret, const struct cli_address *a)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t len = a->name_len;
+
+	memcpy(un.sun_path, a->name, len);
+	if (a->name[0] == '@')
+		un.sun_path[0] = '\0';
+	else
+		len++;
+	memcpy(&ret->addr, &un, sizeof(un));
+	ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+/* Does somebody answer there? */
+static bool probe(const struct addrinfo *ai)
+{
+	struct pollfd p = { .events = POLLOUT };
+	int error = 0;
+	socklen_t len = sizeof(error);
+	bool is_there = false;
+
+	p.fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		      0);
+	if (p.fd < 0)
+		return false;
+	if (connect(p.fd, ai->ai_addr, ai->ai_addrlen) == 0)
+		is_there = true;
+	else if (errno == EINPROGRESS && poll(&p, 1, PROBE_MS) == 1)
+		is_there = getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error,
+				      &len) == 0 &&
+			   error == 0;
+	close(p.fd);
+	return is_there;
+}
+
+static void copy_endpoint(struct endpoint *ret, const struct addrinfo *ai)
+{
+	memcpy(&ret->addr, ai->ai_addr, ai->ai_addrlen);
+	ret->len = ai->ai_addrlen;
+}
+
+static int look_up(struct target *ret, const struct cli_address *a)
+{
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
+					.ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_NUMERICSERV };
+	struct addrinfo *list, *ai;
+	char host[256], port[8];
+	bool is_bracketed = a->name_len > 0 && a->name[0] == '[';
+	int rc;
+
+	snprintf(host, sizeof(host), "%.*s",
+		 (int)a->name_len - 2 * is_bracketed, a->name + is_bracketed);
+	snprintf(port, sizeof(port), "%d", a->number);
+	rc = getaddrinfo(a->name_len > 0 ? host : NULL, port, &hints, &list);
+	if (rc != 0) {
+		cli_error("cannot look up '%s': %s", host, gai_strerror(rc));
+		return CLI_FAILED;
+	}
+	ai = list;
+	if (list->ai_next)
+		while (ai && !probe(ai))
+			ai = ai->ai_next;
+	copy_endpoint(&ret->to, ai ? ai : list);
+	freeaddrinfo(list);
+	return CLI_DONE;
+}
+
+static int look_up_source(struct endpoint *ret, const char *text, int family)
+{
+	const struct addrinfo hints = { .ai_family = family,
+					.ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_NUMERICHOST };
+	struct addrinfo *list;
+
+	if (getaddrinfo(text, NULL, &hints, &list) != 0) {
+		cli_error("--source: '%s' is no address of the kind that is "
+			  "connected to; say for instance %s",
+			  text, family == AF_INET6 ? "::1" : "127.0.0.2");
+		return CLI_USAGE;
+	}
+	copy_endpoint(ret, list);
+	freeaddrinfo(list);
+	return CLI_DONE;
+}
+
+static int look_up_sources(struct target *ret, const struct plan *plan)
+{
+	int status = CLI_DONE;
+
+	if (plan->source_count == 0)
+		return CLI_DONE;
+	if (ret->to.addr.ss_family == AF_UNIX) {
+		cli_error("--source: a Unix socket has no source address");
+		return CLI_USAGE;
+	}
+	ret->from = calloc(plan->source_count, sizeof(*ret->from));
+	if (!ret->from) {
+		cli_error("out of memory");
+		return CLI_FAILED;
+	}
+	for (size_t i = 0; i < plan->source_count && status == CLI_DONE; i++)
+		status = look_up_source(&ret->from[i], plan->sources[i],
+					ret->to.addr.ss_family);
+	ret->from_count = plan->source_count;
+	return status;
+}
+
+/* "127.0.0.1:1234", "[::1]:1234", "unix:/path" */
+static void say_where(struct target *t, const struct plan *plan)
+{
+	char host[INET6_ADDRSTRLEN], port[8];
+
+	if (t->to.addr.ss_family == AF_UNIX ||
+	    getnameinfo((struct sockaddr *)&t->to.addr, t->to.len, host,
+			sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		snprintf(t->text, sizeof(t->text), "%s", plan->address);
+	else
+		snprintf(t->text, sizeof(t->text),
+			 t->to.addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+			 host, port);
+}
+
+int target_resolve(struct target *ret, const struct plan *plan)
+{
+	struct cli_address a;
+	int status = CLI_DONE;
+
+	*ret = (struct target){ .from = NULL };
+	(void)cli_address_parse(&a, plan->address, 1);
+	if (a.kind == CLI_UNIX)
+		set_unix(&ret->to, &a);
+	else
+		status = look_up(ret, &a);
+	if (status == CLI_DONE)
+		status = look_up_sources(ret, plan);
+	if (status == CLI_DONE)
+		say_where(ret, plan);
+	else
+		target_fini(ret);
+	return status;
+}
+
+void target_fini(struct target *t)
+{
+	free(t->from);
+	t->from = NULL;
+}
+
+static int bind_to(const struct target *t, int fd, unsigned number)
+{
+	const struct endpoint *from = &t->from[number % t->from_count];
+	int on = 1;
+
+	/* The port is chosen at the connect, where the peer is known. */
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
+			 sizeof(on));
+	return bind(fd, (const struct sockaddr *)&from->addr, from->len);
+}
+
+int target_connect(const struct target *t, unsigned number,
+		   enum error_phase *phase, int *error)
+{
+	int family = t->to.addr.ss_family;
+	int on = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*phase = ERROR_SOCKET;
+	if (fd < 0)
+		goto failed;
+	if (family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	*phase = ERROR_BIND;
+	if (t->from_count > 0 && bind_to(t, fd, number) < 0)
+		goto failed;
+	*phase = ERROR_CONNECT;
+	*error = 0;
+	if (connect(fd, (const struct sockaddr *)&t->to.addr, t->to.len) == 0)
+		return fd;
+	*error = errno;
+	if (*error == EINPROGRESS)
+		return fd;
+failed:
+	*error = errno;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
