@@ -99,6 +99,14 @@ bool listeners_use(const struct listeners *l, unsigned what)
 	return false;
 }
 
+bool listeners_have(const struct listeners *l, const struct service *service)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].service == service)
+			return true;
+	return false;
+}
+
 bool listeners_have_unix(const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)

@@ -33,6 +33,9 @@ bool listeners_parse(struct listeners *ret, int count, char **specs);
 /* Does any of their services use what (SERVICE_...)? */
 bool listeners_use(const struct listeners *l, unsigned what);
 
+/* Is one of them for this service? */
+bool listeners_have(const struct listeners *l, const struct service *service);
+
 bool listeners_have_unix(const struct listeners *l);
 
 void listeners_fini(struct listeners *l);

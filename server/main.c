@@ -39,10 +39,15 @@ static void set_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-/* Every connection needs a descriptor; take what the system allows us. */
-static void raise_descriptor_limit(int connections)
+/*
+ * Every connection needs a descriptor, and one that is sent a file another;
+ * take what the system allows us.
+ */
+static void raise_descriptor_limit(const struct options *o)
 {
-	rlim_t need = (rlim_t)connections + OTHER_DESCRIPTORS;
+	int connections = o->config.max_connections;
+	rlim_t each = listeners_use(&o->listeners, SERVICE_FILE) ? 2 : 1;
+	rlim_t need = (rlim_t)connections * each + OTHER_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
@@ -109,6 +114,8 @@ static int open_listeners(weir_server *s, const struct options *o)
 		struct weir_service service = o->limits;
 		int rc;
 
+		if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
+			service.first_byte_ms = service.idle_ms = WEIR_NEVER;
 		l->service->define(&service, o);
 		rc = weir_server_listen(s, l->where, &service);
 		if (rc < 0) {
@@ -162,7 +169,8 @@ static int report(weir_server *s, int rc)
 		(unsigned long long)l->completed, (unsigned long long)refused,
 		(unsigned long long)l->cut, (unsigned long long)l->failed,
 		(unsigned long long)l->timed_out);
-	return rc < 0 || l->cut > 0 ? CLI_FAILED : CLI_DONE;
+	/* What a service has cut itself is no failure of the stop. */
+	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 
 static int serve(weir_server *s, const struct options *o)
@@ -191,7 +199,7 @@ static int make_and_serve(const struct options *o)
 	int rc, status;
 
 	journal_start(o->config.log_level);
-	raise_descriptor_limit(o->config.max_connections);
+	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);
 	if (rc < 0) {
 		cli_error("cannot make the server: %s", weir_strerror(rc));

@@ -63,8 +63,8 @@ static const struct cli_option table[] = {
 	{ "lifetime", OPT_LIFETIME, "DURATION",
 	  "of a connection (default never ends)" },
 	{ "greeting", 'g', "TEXT",
-	  "what a service says first (default\n"
-	  "\"Connect\"; may be empty)" },
+	  "what a service says first, instead of\n"
+	  "its own greeting; may be empty" },
 	{ "file", 'f', "PATH", "what a file service sends" },
 	{ "pid-file", 'p', "PATH", "write the process id there while running" },
 	{ "mode", OPT_MODE, "MODE",
@@ -186,6 +186,7 @@ static bool take_limit(struct options *o, int key)
 		if (!want_duration("idle-timeout", &o->limits.idle_ms))
 			return false;
 		o->limits.first_byte_ms = o->limits.idle_ms;
+		o->has_idle = true;
 		return true;
 	case OPT_QUEUE_AGE:
 		return want_duration("queue-age", &o->config.queue_age_ms);
@@ -210,7 +211,6 @@ static bool take(struct options *o, int key)
 		return true;
 	case 'g':
 		o->greeting = optarg;
-		o->has_greeting = true;
 		return true;
 	case 'f':
 		o->file = optarg;
@@ -249,8 +249,8 @@ static bool check_file(const char *path)
 	return is_file;
 }
 
-/* Options that each are fine and together are not. */
-static bool check_together(struct options *o)
+/* What the services need of --file and --greeting, and what they do not. */
+static bool check_uses(const struct options *o)
 {
 	if (o->file && !check_file(o->file))
 		return false;
@@ -258,11 +258,23 @@ static bool check_together(struct options *o)
 		cli_error("--file: no service here uses it");
 		return false;
 	}
-	if (o->has_greeting &&
-	    !listeners_use(&o->listeners, SERVICE_GREETING)) {
+	if (!o->file && listeners_use(&o->listeners, SERVICE_FILE)) {
+		cli_error("the service 'file' needs --file PATH, the file that "
+			  "it sends");
+		return false;
+	}
+	if (o->greeting && !listeners_use(&o->listeners, SERVICE_GREETING)) {
 		cli_error("--greeting: no service here uses it");
 		return false;
 	}
+	return true;
+}
+
+/* Options that each are fine and together are not. */
+static bool check_together(struct options *o)
+{
+	if (!check_uses(o))
+		return false;
 	if (o->has_mode && !listeners_have_unix(&o->listeners)) {
 		cli_error("--mode: no listener here is a Unix socket");
 		return false;
@@ -277,7 +289,6 @@ static bool check_together(struct options *o)
 		o->config.overload = WEIR_REFUSE;
 	else
 		o->config.refusal = "busy, try later\n";
-	o->greeting_len = strlen(o->greeting);
 	return true;
 }
 
@@ -296,7 +307,7 @@ static int processors(void)
 
 static void set_defaults(struct options *o)
 {
-	*o = (struct options){ .greeting = "Connect" };
+	*o = (struct options){ 0 };
 	o->config =
 		*WEIR_CONFIG(.workers = processors(), .queue_length = 128,
 			     .queue_age_ms = 10 * 1000,
@@ -342,6 +353,20 @@ static void print_text(const char *name, const char *text)
 	printf("%s \"%s\"\n", name, shown);
 }
 
+/* What each of them says first; the services of several listeners once. */
+static void print_greetings(const struct options *o)
+{
+	const struct service *s;
+	char name[32];
+
+	for (size_t i = 0; (s = service_at(i)) != NULL; i++) {
+		if (!s->greeting || !listeners_have(&o->listeners, s))
+			continue;
+		snprintf(name, sizeof(name), "greeting %s", s->name);
+		print_text(name, o->greeting ? o->greeting : s->greeting);
+	}
+}
+
 int options_print(const struct options *o)
 {
 	const struct weir_config *c = &o->config;
@@ -358,8 +383,7 @@ int options_print(const struct options *o)
 	print_duration("read-timeout", l->read_ms);
 	print_duration("write-timeout", l->write_ms);
 	print_duration("lifetime", l->lifetime_ms);
-	if (listeners_use(&o->listeners, SERVICE_GREETING))
-		print_text("greeting", o->greeting);
+	print_greetings(o);
 	if (o->file)
 		print_text("file", o->file);
 	if (o->pid_file)

@@ -18,13 +18,12 @@ struct options {
 	struct weir_config config;
 	struct weir_service limits; /* deadlines and mode, for each listener */
 	struct listeners listeners;
-	const char *greeting;
-	size_t greeting_len;
-	const char *file; /* NULL: none, as for the next */
+	const char *greeting; /* NULL: what each service says by itself */
+	const char *file;     /* NULL: none, as for the next */
 	const char *pid_file;
 	bool check;
 	/* What was said, where a default must not look like a wish. */
-	bool has_greeting, has_mode, has_overload;
+	bool has_idle, has_mode, has_overload;
 };
 
 /*

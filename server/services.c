@@ -4,16 +4,30 @@
  */
 #include "services.h"
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "../cli/text.h"
 #include "journal.h"
+#include "options.h"
+#include "out.h"
 
 static const struct service services[] = {
 	{ "reply",
 	  "sends a banner, then \"Server replies: \" before each message",
-	  SERVICE_GREETING, svc_reply },
-	{ "echo", "sends back what it gets (RFC 862)", 0, svc_echo },
+	  SERVICE_GREETING, svc_reply, REPLY_GREETING },
+	{ "echo", "sends back what it gets (RFC 862)", 0, svc_echo, NULL },
+	{ "greet", "sends a greeting and closes", SERVICE_GREETING, svc_greet,
+	  GREET_GREETING },
+	{ "collect", "prints one message and closes", 0, svc_collect, NULL },
+	{ "welcome", "sends a greeting, prints one message and closes",
+	  SERVICE_GREETING, svc_welcome, WELCOME_GREETING },
+	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
+	  NULL },
+	{ "daytime", "sends the time of day and closes (RFC 867)", 0,
+	  svc_daytime, NULL },
 };
 
 const struct service *service_at(size_t i)
@@ -42,4 +56,38 @@ void service_note_client(weir_conn *c)
 	if (weir_conn_peer(c, peer, sizeof(peer)) < 0)
 		strcpy(peer, "somebody who has gone");
 	journal(WEIR_LOG_INFO, "connection %llu from %s", number, peer);
+}
+
+int service_say_greeting(weir_conn *c, const struct options *o,
+			 const char *preset)
+{
+	const char *text = o->greeting ? o->greeting : preset;
+
+	return weir_conn_write(c, text, strlen(text));
+}
+
+size_t service_trim(const char *message, size_t len)
+{
+	if (len > 0 && message[len - 1] == '\n')
+		len--;
+	if (len > 0 && message[len - 1] == '\r')
+		len--;
+	return len;
+}
+
+void service_print(weir_conn *c, const char *mark, const char *message,
+		   size_t len)
+{
+	char line[PIPE_BUF];
+	size_t used = strlen(mark);
+
+	memcpy(line, mark, used);
+	used += cli_escape(line + used, sizeof(line) - 1 - used, message,
+			   service_trim(message, len), CLI_KEEP_UTF8);
+	line[used++] = '\n';
+	if (!out_line(STDOUT_FILENO, line, used, 0))
+		journal(WEIR_LOG_WARNING,
+			"standard output takes nothing: a message of "
+			"connection %llu was not printed",
+			(unsigned long long)weir_conn_id(c));
 }

@@ -16,7 +16,16 @@ struct options;
 enum {
 	SERVICE_GREETING = 1,
 	SERVICE_FILE = 2,
+	SERVICE_PATIENT = 4, /* silence ends nothing unless --idle-timeout */
 };
+
+/* The longest message that is printed, and the longest line of a room. */
+#define SERVICE_MESSAGE 1024
+
+/* What they say first, unless --greeting says otherwise. */
+#define GREET_GREETING	 "Got your connection"
+#define REPLY_GREETING	 "Connect"
+#define WELCOME_GREETING "Welcome"
 
 /*
  * Fill in the callbacks and their argument; the limits are there already.
@@ -29,6 +38,7 @@ struct service {
 	const char *help;
 	unsigned uses; /* SERVICE_... */
 	service_define *define;
+	const char *greeting; /* by default; NULL: says nothing first */
 };
 
 /* NULL if there is none; name need not end in a NUL. */
@@ -40,7 +50,27 @@ const struct service *service_at(size_t i);
 /* Count a client that is being served, and say so in the journal. */
 void service_note_client(weir_conn *c);
 
+/* Write the greeting that was asked for, or else preset; 0 or -errno. */
+int service_say_greeting(weir_conn *c, const struct options *o,
+			 const char *preset);
+
+/*
+ * Print a message as one line on standard output, mark first: without the
+ * newline at its end, and what is neither printable ASCII nor UTF-8 escaped.
+ * Never waits; a line that is lost is logged.
+ */
+void service_print(weir_conn *c, const char *mark, const char *message,
+		   size_t len);
+
+/* The length of a message without the newline, or CR LF, at its end. */
+size_t service_trim(const char *message, size_t len);
+
+service_define svc_collect;
+service_define svc_daytime;
+service_define svc_discard;
 service_define svc_echo;
+service_define svc_greet;
 service_define svc_reply;
+service_define svc_welcome;
 
 #endif

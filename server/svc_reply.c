@@ -5,15 +5,13 @@
  * the time a worker reads.  A client that waits for its reply before it
  * speaks again gets one reply for each message.
  */
-#include "options.h"
 #include "services.h"
 
 static char prefix[] = "Server replies: ";
 
 static int banner(weir_conn *c, void *arg)
 {
-	const struct options *o = arg;
-	int rc = weir_conn_write(c, o->greeting, o->greeting_len);
+	int rc = service_say_greeting(c, arg, REPLY_GREETING);
 
 	service_note_client(c);
 	return rc < 0 ? rc : WEIR_AGAIN;

@@ -229,7 +229,7 @@ class Answers(TestCase):
             "max-connections 10000", "overload hold",
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
             "first-byte-timeout 1m", "idle-timeout 5m", "read-timeout 30s",
-            "write-timeout 30s", "lifetime never", 'greeting "Connect"',
+            "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
             "log-level info", 'listen "reply@127.0.0.1:1234"'])
 
     def test_check_prints_what_was_asked_for(self):
@@ -246,7 +246,7 @@ class Answers(TestCase):
             "overload refuse", 'refusal "go\\x09away"', "drain-timeout 90s",
             "first-byte-timeout 1500ms", "idle-timeout 1500ms",
             "read-timeout 1m", "write-timeout 2h", "lifetime 59m",
-            'greeting ""', 'pid-file "%s"' % path, "mode 0660",
+            'greeting reply ""', 'pid-file "%s"' % path, "mode 0660",
             "log-level debug", 'listen "echo@unix:%s"' % path,
             'listen "reply@[::1]:0"'])
         self.assertFalse(os.path.exists(path))

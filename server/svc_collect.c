@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The message sink: takes one message from each client, prints it on standard
+ * output and closes.  Nothing frames a message: it is what has come by the
+ * time a worker reads, up to SERVICE_MESSAGE bytes.
+ */
+#include "services.h"
+
+static int collect(weir_conn *c, void *arg)
+{
+	char message[SERVICE_MESSAGE];
+	ssize_t n = weir_conn_read(c, message, sizeof(message));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	service_note_client(c);
+	service_print(c, "collect: ", message, (size_t)n);
+	return 0;
+}
+
+void svc_collect(struct weir_service *ret, const struct options *o)
+{
+	(void)o;
+	ret->readable = collect;
+}
