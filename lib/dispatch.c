@@ -64,6 +64,24 @@ static enum step end_now(struct weir_conn *c, int outcome)
 	return STEP_GONE;
 }
 
+static void log_failure(struct weir_conn *c, const char *what, int rc)
+{
+	struct wr_hub *h = c->hub;
+	char peer[WR_PEER_TEXT];
+
+	if (wr_log_allows(&h->logger, &h->handler_limit, 10))
+		wr_logf(&h->logger, WEIR_LOG_WARNING,
+			"connection %llu from %s: %s%s",
+			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
+			what, rc ? weir_strerror(rc) : "");
+}
+
+/* The outbox's -EIO: sendfile has met the end of the file. */
+static void log_short_file(struct weir_conn *c)
+{
+	log_failure(c, "a file is shorter than was promised", 0);
+}
+
 /* Send the rest of the output, then finish. */
 static enum step go_on_closing(struct weir_conn *c)
 {
@@ -71,6 +89,8 @@ static enum step go_on_closing(struct weir_conn *c)
 
 	if (rc == -ECANCELED)
 		return end_now(c, WR_CUT);
+	if (rc == -EIO)
+		log_short_file(c);
 	if (rc < 0)
 		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED
 							     : c->outcome);
@@ -101,14 +121,7 @@ static enum step expire(struct weir_conn *c)
 
 static enum step complain(struct weir_conn *c, const char *what, int rc)
 {
-	struct wr_hub *h = c->hub;
-	char peer[WR_PEER_TEXT];
-
-	if (wr_log_allows(&h->logger, &h->handler_limit, 10))
-		wr_logf(&h->logger, WEIR_LOG_WARNING,
-			"connection %llu from %s: %s%s",
-			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-			what, rc ? weir_strerror(rc) : "");
+	log_failure(c, what, rc);
 	return begin_close(c, WR_FAILED);
 }
 
@@ -273,7 +286,7 @@ static enum step push_output(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WR_CUT);
 	if (rc == -EIO)
-		return complain(c, "a file is shorter than was promised", 0);
+		log_short_file(c);
 	if (rc < 0)
 		return end_now(c, WR_FAILED);
 	if (rc == WR_UNDONE)

@@ -230,6 +230,7 @@ START_TEST(a_file_shorter_than_promised_fails_the_connection)
 
 	client_sends(c, "go\n");
 	ck_assert_uint_le(client_expects_end(c), 1000);
+	UNTIL(log_says(s, "a file is shorter than was promised"));
 	report = server_ends(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 	close(fd);
