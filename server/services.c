@@ -24,6 +24,8 @@ static const struct service services[] = {
 	{ "collect", "prints one message and closes", 0, svc_collect, NULL },
 	{ "welcome", "sends a greeting, prints one message and closes",
 	  SERVICE_GREETING, svc_welcome, WELCOME_GREETING },
+	{ "file", "prints one message, sends a file and closes", SERVICE_FILE,
+	  svc_file, NULL },
 	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
 	  NULL },
 	{ "daytime", "sends the time of day and closes (RFC 867)", 0,

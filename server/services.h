@@ -69,6 +69,7 @@ service_define svc_collect;
 service_define svc_daytime;
 service_define svc_discard;
 service_define svc_echo;
+service_define svc_file;
 service_define svc_greet;
 service_define svc_reply;
 service_define svc_welcome;

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file service: waits for one message, prints it, sends the file of
+ * --file and a word of thanks behind it, and closes.
+ *
+ * The file is opened anew for each client and has the length it has then: one
+ * that grows later is sent up to there.  The library reads it as the client
+ * takes it, so no worker waits for a slow client; if it is cut short
+ * meanwhile the library says so in the log, and the client gets no thanks
+ * for what it did not receive.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "journal.h"
+#include "options.h"
+#include "services.h"
+
+static const char thanks[] = "Thank you for connecting";
+
+/* The descriptor of a regular file, or -errno. */
+static int open_file(const char *path, uint64_t *len)
+{
+	/* O_NONBLOCK: a pipe in its place must not hold the worker. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (S_ISDIR(st.st_mode))
+		rc = -EISDIR;
+	else if (!S_ISREG(st.st_mode))
+		rc = -EINVAL;
+	else
+		rc = 0;
+	if (rc < 0) {
+		close(fd);
+		return rc;
+	}
+	*len = (uint64_t)st.st_size;
+	return fd;
+}
+
+static int send_file(weir_conn *c, const char *path)
+{
+	uint64_t len = 0;
+	int fd = open_file(path, &len), rc;
+
+	if (fd < 0) {
+		journal(WEIR_LOG_ERROR, "connection %llu: cannot send '%s': %s",
+			(unsigned long long)weir_conn_id(c), path,
+			fd == -EINVAL ? "not a regular file"
+				      : weir_strerror(fd));
+		return -EPIPE; /* all is said: close without a word */
+	}
+	rc = weir_conn_sendfile(c, fd, 0, len);
+	close(fd);
+	return rc < 0 ? rc : weir_conn_write(c, thanks, sizeof(thanks) - 1);
+}
+
+static int serve_file(weir_conn *c, void *arg)
+{
+	const struct options *o = arg;
+	char message[SERVICE_MESSAGE];
+	ssize_t n = weir_conn_read(c, message, sizeof(message));
+
+	if (n <= 0)
+		return (int)n;
+	service_note_client(c);
+	service_print(c, "file: ", message, (size_t)n);
+	return send_file(c, o->file);
+}
+
+void svc_file(struct weir_service *ret, const struct options *o)
+{
+	ret->readable = serve_file;
+	ret->arg = (void *)o;
+}
