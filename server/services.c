@@ -26,6 +26,8 @@ static const struct service services[] = {
 	  SERVICE_GREETING, svc_welcome, WELCOME_GREETING },
 	{ "file", "prints one message, sends a file and closes", SERVICE_FILE,
 	  svc_file, NULL },
+	{ "room", "a chat among all its clients", SERVICE_PATIENT, svc_room,
+	  NULL },
 	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
 	  NULL },
 	{ "daytime", "sends the time of day and closes (RFC 867)", 0,

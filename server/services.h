@@ -72,6 +72,7 @@ service_define svc_echo;
 service_define svc_file;
 service_define svc_greet;
 service_define svc_reply;
+service_define svc_room;
 service_define svc_welcome;
 
 #endif
