@@ -26,6 +26,8 @@ static const struct service services[] = {
 	  SERVICE_GREETING, svc_welcome, WELCOME_GREETING },
 	{ "file", "prints one message, sends a file and closes", SERVICE_FILE,
 	  svc_file, NULL },
+	{ "chat", "standard input talks with one client at a time",
+	  SERVICE_PATIENT, svc_chat, NULL },
 	{ "room", "a chat among all its clients", SERVICE_PATIENT, svc_room,
 	  NULL },
 	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
@@ -79,8 +81,7 @@ size_t service_trim(const char *message, size_t len)
 	return len;
 }
 
-void service_print(weir_conn *c, const char *mark, const char *message,
-		   size_t len)
+void service_print(const char *mark, const char *message, size_t len)
 {
 	char line[PIPE_BUF];
 	size_t used = strlen(mark);
@@ -91,7 +92,5 @@ void service_print(weir_conn *c, const char *mark, const char *message,
 	line[used++] = '\n';
 	if (!out_line(STDOUT_FILENO, line, used, 0))
 		journal(WEIR_LOG_WARNING,
-			"standard output takes nothing: a message of "
-			"connection %llu was not printed",
-			(unsigned long long)weir_conn_id(c));
+			"standard output takes no more: a line was lost");
 }

@@ -59,12 +59,12 @@ int service_say_greeting(weir_conn *c, const struct options *o,
  * newline at its end, and what is neither printable ASCII nor UTF-8 escaped.
  * Never waits; a line that is lost is logged.
  */
-void service_print(weir_conn *c, const char *mark, const char *message,
-		   size_t len);
+void service_print(const char *mark, const char *message, size_t len);
 
 /* The length of a message without the newline, or CR LF, at its end. */
 size_t service_trim(const char *message, size_t len);
 
+service_define svc_chat;
 service_define svc_collect;
 service_define svc_daytime;
 service_define svc_discard;

@@ -15,7 +15,7 @@ static int collect(weir_conn *c, void *arg)
 	if (n <= 0)
 		return (int)n;
 	service_note_client(c);
-	service_print(c, "collect: ", message, (size_t)n);
+	service_print("collect: ", message, (size_t)n);
 	return 0;
 }
 

@@ -22,7 +22,7 @@ static int listen_to(weir_conn *c, void *arg)
 	(void)arg;
 	if (n <= 0)
 		return (int)n;
-	service_print(c, "welcome: ", message, (size_t)n);
+	service_print("welcome: ", message, (size_t)n);
 	return 0;
 }
 

@@ -113,7 +113,7 @@ class Server:
         self._wait = ready
         self.process = subprocess.Popen(
             [program("WEIR_SERVER"), *args],
-            stdin=subprocess.DEVNULL,
+            stdin=kwargs.pop("stdin", subprocess.DEVNULL),
             stdout=kwargs.pop("stdout", subprocess.PIPE),
             stderr=kwargs.pop("stderr", subprocess.PIPE), **kwargs)
         self.pid = self.process.pid

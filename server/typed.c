@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Standard input as it is: others may share it, so it is not made
+ * non-blocking, and nothing is read from it before somebody asks.
+ *
+ * In the background of a terminal a read fails, because the signal that would
+ * stop us is blocked in every thread but the first: that counts as the end.
+ */
+#include "typed.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct {
+	char bytes[TYPED_LINE];
+	size_t len;
+	bool has_ended;
+} in;
+
+void typed_forget(void)
+{
+	pid_t owner;
+
+	if (!isatty(STDIN_FILENO))
+		return;
+	owner = tcgetpgrp(STDIN_FILENO); /* -1: it controls nobody */
+	if (owner < 0 || owner == getpgrp())
+		tcflush(STDIN_FILENO, TCIFLUSH);
+}
+
+static void fill(void (*has_come)(void *arg), void *arg)
+{
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&p, 1, -1) < 0)
+		return;
+	if (has_come)
+		has_come(arg);
+	n = read(STDIN_FILENO, in.bytes + in.len, sizeof(in.bytes) - in.len);
+	if (n > 0)
+		in.len += (size_t)n;
+	else if (n == 0 || (errno != EINTR && errno != EAGAIN))
+		in.has_ended = true;
+}
+
+static ssize_t take(char line[TYPED_LINE], size_t len, size_t more)
+{
+	memcpy(line, in.bytes, len);
+	in.len -= len + more;
+	memmove(in.bytes, in.bytes + len + more, in.len);
+	return (ssize_t)len;
+}
+
+ssize_t typed_line(char line[TYPED_LINE], void (*has_come)(void *arg),
+		   void *arg)
+{
+	for (;;) {
+		const char *end = memchr(in.bytes, '\n', in.len);
+
+		if (end)
+			return take(line, (size_t)(end - in.bytes), 1);
+		if (in.len == sizeof(in.bytes) || (in.has_ended && in.len > 0))
+			return take(line, in.len, 0);
+		if (in.has_ended)
+			return -1;
+		fill(has_come, arg);
+	}
+}
