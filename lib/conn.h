@@ -99,6 +99,7 @@ struct weir_conn {
 	bool is_last_dry;   /* the last one did */
 	bool is_held;	    /* ... because of too much unsent output */
 	bool spent_budget;  /* ... because others want a turn */
+	bool is_rewoken;    /* somebody, or it itself, wakes it again */
 	bool told_end;	    /* an input call told the end of input */
 	bool was_timed_out; /* a call said -ETIMEDOUT for a deadline */
 	size_t turn_bytes;  /* input given to the handler */
@@ -211,6 +212,9 @@ void wr_conn_input_tidy(struct weir_conn *c);
 /* Owner: look at the socket, take nothing: 1 (input, or its end), 0, -errno */
 int wr_conn_input_probe(struct weir_conn *c);
 
+/* The same for input that nobody has reported, and note that it is there. */
+int wr_conn_input_find(struct weir_conn *c);
+
 /* ------------------------------------------------------------ conn_output */
 
 /* What a flush leaves behind; errors are -errno. */
@@ -238,6 +242,12 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
 	return c->out.has_files ||
 	       wr_outbox_bytes(&c->out) >= (c->service->set.outbox_max + 1) / 2;
+}
+
+/* Owner: the handler may be given input. */
+static inline bool wr_conn_is_readable(const struct weir_conn *c)
+{
+	return c->has_input && !wr_conn_is_congested(c);
 }
 
 /* -------------------------------------------------------------- conn_wait */

@@ -28,7 +28,7 @@ static bool may_wait(const struct weir_conn *c)
 void wr_conn_input_begin(struct weir_conn *c)
 {
 	c->has_asked = c->ran_dry = c->is_last_dry = false;
-	c->told_end = c->is_held = false;
+	c->told_end = c->is_held = c->is_rewoken = false;
 	c->spent_budget = c->was_timed_out = false;
 	c->turn_bytes = 0;
 }
@@ -46,6 +46,17 @@ int wr_conn_input_probe(struct weir_conn *c)
 	 */
 	if (rc > 0 && c->is_tcp && pfd.revents & (POLLERR | POLLHUP))
 		return -ECONNRESET;
+	return rc;
+}
+
+int wr_conn_input_find(struct weir_conn *c)
+{
+	int rc = wr_conn_input_probe(c);
+
+	if (rc > 0) {
+		c->has_input = true;
+		c->is_dry = false;
+	}
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "last_word.h"
 #include "poller.h"
 #include "sys.h"
 
@@ -127,6 +128,27 @@ static enum step complain(struct weir_conn *c, const char *what, int rc)
 
 /* ------------------------------------------------------------- the verdict */
 
+static void note_reports(struct weir_conn *c)
+{
+	uint32_t reports = wr_turn_take(&c->turn);
+
+	if (reports & (WR_IN | WR_HUP)) {
+		c->has_input = true;
+		c->is_dry = false;
+	}
+	if (reports & WR_HUP)
+		c->is_urgent = true;
+	c->reports |= reports;
+}
+
+static bool take_report(struct weir_conn *c, uint32_t report)
+{
+	bool is_there = c->reports & report;
+
+	c->reports &= ~report;
+	return is_there;
+}
+
 static enum step call_again(struct weir_conn *c, int verdict)
 {
 	bool asked_for_new = verdict == -EAGAIN && c->ran_dry;
@@ -156,7 +178,10 @@ static enum step call_again(struct weir_conn *c, int verdict)
 		c->message_at = 0;
 	else if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
 		c->message_at = c->ctx->now;
-	return STEP_ON;
+	/* One that wakes itself waits for its turn like all others. */
+	note_reports(c);
+	c->is_rewoken = c->reports & WR_WAKE;
+	return c->is_rewoken ? STEP_AGAIN : STEP_ON;
 }
 
 static enum step judge(struct weir_conn *c, int verdict)
@@ -215,64 +240,11 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 
 /* --------------------------------------------------------------- next step */
 
-/* Look for input nobody has reported: 1, 0, or -errno (the peer is gone). */
-static int find_input(struct weir_conn *c)
+static enum step say_last_word(struct weir_conn *c)
 {
-	int rc = wr_conn_input_probe(c);
-
-	if (rc > 0) {
-		c->has_input = true;
-		c->is_dry = false;
-	}
-	return rc;
-}
-
-/*
- * The server stops.  Input that is here is served first, output that waits is
- * sent first; half a message, or a first one, may still come for a short
- * while; then the handler has its last word.
- */
-static enum step drain(struct weir_conn *c)
-{
-	int64_t since = atomic_load(&c->hub->drain_began_at);
-	bool is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
-	int rc;
-
-	if (wr_conn_is_congested(c))
-		return STEP_PARK;
-	if (c->input_at > since)
-		since = c->input_at;
-	rc = find_input(c);
-	if (rc != 0)
-		return rc < 0 ? end_now(c, WR_FAILED) : STEP_ON;
-	if (c->is_kept)
-		return STEP_PARK;
-	if (is_awaited && c->ctx->now < since + WR_DRAIN_QUIET_NS)
-		return STEP_PARK;
 	if (c->service->set.readable == NULL)
 		return begin_close(c, WR_COMPLETED);
 	return call(c, WEIR_DRAIN, c->service->set.readable);
-}
-
-static void note_reports(struct weir_conn *c)
-{
-	uint32_t reports = wr_turn_take(&c->turn);
-
-	if (reports & (WR_IN | WR_HUP)) {
-		c->has_input = true;
-		c->is_dry = false;
-	}
-	if (reports & WR_HUP)
-		c->is_urgent = true;
-	c->reports |= reports;
-}
-
-static bool take_report(struct weir_conn *c, uint32_t report)
-{
-	bool is_there = c->reports & report;
-
-	c->reports &= ~report;
-	return is_there;
 }
 
 /* Output before anything else.  STEP_ON: nothing stands in the way. */
@@ -310,13 +282,14 @@ static enum step check_due(struct weir_conn *c)
 		return expire(c);
 	if (c->has_input)
 		return STEP_ON;
-	return find_input(c) > 0 ? STEP_ON : expire(c);
+	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
 }
 
 static enum step next_step(struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
 	enum step step;
+	int rc;
 
 	note_reports(c);
 	if (atomic_load(&c->is_cut))
@@ -334,13 +307,14 @@ static enum step next_step(struct weir_conn *c)
 		c->was_opened = true;
 		return call(c, WEIR_OPENED, sv->opened);
 	}
+	rc = wr_last_word_is_due(c);
+	if (rc != 0)
+		return rc < 0 ? end_now(c, WR_FAILED) : say_last_word(c);
 	if (take_report(c, WR_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
-	if (c->has_input && !wr_conn_is_congested(c))
+	if (wr_conn_is_readable(c))
 		return call(c, WEIR_INPUT,
 			    sv->readable ? sv->readable : sv->session);
-	if (take_report(c, WR_DRAIN))
-		return drain(c);
 	return STEP_PARK;
 }
 

@@ -342,8 +342,9 @@ WEIR_API void weir_server_free(weir_server *s);
 /*
  * Under `readable` and with no input there, each of these answers -EAGAIN:
  * return it, and the handler is called again, from its top, when more has
- * come.  Under `session` and on a dialled connection they wait.  All of them
- * may say:
+ * come.  They answer the same while half of outbox_max or a file is unsent;
+ * then the handler is called again when that has gone.  Under `session` and on
+ * a dialled connection they wait.  All of them may say:
  *
  *   -EAGAIN      no (complete) input yet; `readable` only
  *   -ETIMEDOUT   a deadline of the service has passed
@@ -550,7 +551,8 @@ WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);
 
 /*
  * Have the handler called with WEIR_WAKE, after the call that is running if
- * one is.  Wakes before that call are one.  Interrupts the wait of a session.
+ * one is, and after the others that wait for a worker.  Wakes before that call
+ * are one.  Interrupts the wait of a session.
  *
  * Returns 0; -EPIPE.
  * Thread: any, with a reference.  Since: 0.1.
