@@ -32,6 +32,8 @@ static const struct service services[] = {
 	  NULL },
 	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
 	  NULL },
+	{ "chargen", "sends characters without end (RFC 864)", SERVICE_PATIENT,
+	  svc_chargen, NULL },
 	{ "daytime", "sends the time of day and closes (RFC 867)", 0,
 	  svc_daytime, NULL },
 };

@@ -64,6 +64,7 @@ void service_print(const char *mark, const char *message, size_t len);
 /* The length of a message without the newline, or CR LF, at its end. */
 size_t service_trim(const char *message, size_t len);
 
+service_define svc_chargen;
 service_define svc_chat;
 service_define svc_collect;
 service_define svc_daytime;
