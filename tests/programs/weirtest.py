@@ -178,21 +178,21 @@ def connect(where, timeout=DEADLINE):
 
 
 def read_exactly(sock, count):
-    data = b""
+    data = bytearray()
     while len(data) < count:
         piece = sock.recv(count - len(data))
         if not piece:
             break
         data += piece
-    return data
+    return bytes(data)
 
 
 def read_all(sock):
-    data = b""
+    data = bytearray()
     while True:
         piece = sock.recv(65536)
         if not piece:
-            return data
+            return bytes(data)
         data += piece
 
 

@@ -1,0 +1,367 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The room service of weir-server: who hears what and in which order, names,
+crowds, members that do not read, and members that vanish."""
+
+import hashlib
+import re
+import resource
+import selectors
+import socket
+import time
+
+from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, connect, main,
+                      read_all, read_exactly, reset)
+
+
+# A crowd has much to say.
+PATIENCE = 5 * DEADLINE
+
+
+class Base(TestCase):
+    def expect(self, sock, data):
+        self.assertEqual(read_exactly(sock, len(data)), data)
+
+    def enter(self, server, *others, i=0):
+        """A new member and its name; others are told."""
+        sock = server.connect(i)
+        line = read_line(sock)
+        name = re.fullmatch(rb"\* you are (guest \d+)\n", line)[1]
+        for other in others:
+            self.expect(other, b"* " + name + b" has joined\n")
+        return sock, name
+
+    def enter_many(self, server, count):
+        members = []
+        for _ in range(count):
+            members.append(self.enter(server, *members)[0])
+        return members
+
+    def end(self, server, **expected):
+        status, counts = server.stop()
+        self.assertEqual(status, 0)
+        self.check_sum(counts)
+        self.assertEqual({key: counts[key] for key in expected}, expected)
+
+
+def read_line(sock):
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = sock.recv(1)
+        if not piece:
+            break
+        line += piece
+    return line
+
+
+class Talk(Base):
+    def test_everybody_hears_everything_and_who_said_it(self):
+        with Server("room@127.0.0.1:0") as server:
+            a, _ = self.enter(server)
+            b, _ = self.enter(server, a)
+            c, _ = self.enter(server, a, b)
+            for sock, line in ((a, b"good morning"), (c, b"g\xfcten \xff\0"),
+                               (b, b""), (a, b"/names"), (a, b"x" * 1024)):
+                name = b"guest %d: " % ((a, b, c).index(sock) + 1)
+                sock.sendall(line + b"\n")
+                for each in (a, b, c):
+                    self.expect(each, name + line + b"\n")
+            b.close()
+            for each in (a, c):
+                self.expect(each, b"* guest 2 has left\n")
+            a.close()
+            self.expect(c, b"* guest 1 has left\n")
+            c.close()
+            self.end(server, accepted=3, completed=3)
+
+    def test_in_pieces_and_joined(self):
+        with Server("room@127.0.0.1:0") as server:
+            a, b = self.enter_many(server, 2)
+            for byte in b"in pieces\r\nand":
+                a.sendall(bytes([byte]))
+            a.sendall(b" joined\nlast")
+            a.shutdown(socket.SHUT_WR)
+            said = b"guest 1: in pieces\nguest 1: and joined\n" \
+                   b"guest 1: last\n"
+            # Who ends its input is heard out, and hears itself.
+            self.assertEqual(read_all(a), said)
+            self.expect(b, said + b"* guest 1 has left\n")
+            a.close()
+            b.close()
+            self.end(server, completed=2)
+
+    def test_many_lines_at_once_stay_in_order(self):
+        lines = [b"line %d %s\n" % (i, b"." * (i % 700))
+                 for i in range(1000)]
+        with Server("room@127.0.0.1:0") as server:
+            a, b = self.enter_many(server, 2)
+            sent = 0
+            while sent < len(lines):
+                some = lines[sent:sent + 100]
+                sent += len(some)
+                a.sendall(b"".join(some))
+                heard = b"".join(b"guest 1: " + line for line in some)
+                self.expect(a, heard)
+                self.expect(b, heard)
+            a.close()
+            b.close()
+            self.end(server, accepted=2, cut=0)
+
+    def test_names(self):
+        def fault(text):
+            a.sendall(text)
+            self.assertTrue(read_line(a).startswith(b"* "))
+
+        with Server("room@127.0.0.1:0") as server:
+            a, b = self.enter_many(server, 2)
+            a.sendall(b"before\n/name anna\nafter\n")
+            for sock in (a, b):
+                self.expect(sock, b"guest 1: before\n"
+                            b"* guest 1 is now anna\nanna: after\n")
+            for name in (b"", b" ", b"two words", b"x" * 33, b"a\x1bb",
+                         b"tab\t", b"\x7f"):
+                fault(b"/name " + name + b"\n")
+            b.sendall(b"/name anna\n")
+            self.expect(b, b"* somebody has that name\n")
+            for name in ("Jörg".encode(), b"\xff" * 32):
+                b.sendall(b"/name " + name + b"\r\nhi\n")
+                said = b" is now " + name + b"\n" + name + b": hi\n"
+                for sock in (a, b):
+                    self.assertTrue(
+                        (read_line(sock) + read_line(sock)).endswith(said))
+            b.close()
+            self.expect(a, b"* " + b"\xff" * 32 + b" has left\n")
+            # A name is free again when its owner has left.
+            a.sendall(b"/name " + b"\xff" * 32 + b"\n")
+            self.expect(a, b"* anna is now " + b"\xff" * 32 + b"\n")
+            a.close()
+            self.end(server, completed=2)
+
+    def test_too_long_a_line_ends_its_author_only(self):
+        with Server("room@127.0.0.1:0") as server:
+            a, b = self.enter_many(server, 2)
+            a.sendall(b"short\n" + b"x" * 1025 + b"\n")
+            self.assertEqual(read_all(a), b"guest 1: short\n"
+                             b"* a line has at most 1024 bytes\n")
+            self.expect(b, b"guest 1: short\n* guest 1 has left\n")
+            a.close()
+            b.close()
+            self.end(server, completed=2)
+
+    def test_each_listener_is_a_room_of_its_own(self):
+        with Server("room@127.0.0.1:0", "room@127.0.0.1:0") as server:
+            a, _ = self.enter(server, i=0)
+            b, _ = self.enter(server, i=1)
+            for sock in (a, b):
+                sock.sendall(b"alone\n")
+                self.expect(sock, b"guest 1: alone\n")
+            a.close()
+            b.sendall(b"still\n")
+            self.expect(b, b"guest 1: still\n")
+            b.close()
+            self.end(server, completed=2)
+
+
+class Crowd:
+    """Many members, read by one loop; each has a digest of what it heard
+    since the crowd was complete."""
+
+    def __init__(self, server, count):
+        self.selector = selectors.DefaultSelector()
+        self.socks = []
+        self.heard = [0] * count
+        self.digests = [hashlib.md5() for _ in range(count)]
+        self.first = bytearray()  # what number 0 has heard
+        self.pending = [b""] * count
+        last = b"* guest %d has joined\n" % count
+        for i in range(count):
+            sock = connect(server.address())
+            self.socks.append(sock)
+            self.selector.register(sock, selectors.EVENT_READ, i)
+            # One by one: the number is the name.
+            line = read_line(sock)
+            if line != b"* you are guest %d\n" % (i + 1):
+                raise AssertionError(line)
+        waiting = set(range(count - 1))
+        end = time.monotonic() + PATIENCE
+        while waiting:
+            for i, data in self.read(end):
+                self.pending[i] = self.pending[i][-len(last):] + data
+                if self.pending[i].endswith(last):
+                    waiting.discard(i)
+
+    def read(self, end):
+        if time.monotonic() > end:
+            raise AssertionError("the crowd waits in vain")
+        for key, _ in self.selector.select(1):
+            data = key.fileobj.recv(262144)
+            if not data:
+                raise AssertionError("member %d was ended" % key.data)
+            yield key.data, data
+
+    def hear(self, count, end):
+        """Until everybody has heard so many bytes in all."""
+        missing = sum(1 for heard in self.heard if heard < count)
+        while missing > 0:
+            for i, data in self.read(end):
+                was_missing = self.heard[i] < count
+                self.heard[i] += len(data)
+                self.digests[i].update(data)
+                if i == 0:
+                    self.first += data
+                missing -= was_missing and self.heard[i] >= count
+
+    def close(self):
+        self.selector.close()
+        for sock in self.socks:
+            sock.close()
+
+
+class Many(Base):
+    def setUp(self):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+
+    def test_ten_thousand_lines_in_order_to_each_of_a_thousand(self):
+        members, speakers, rounds, burst = 1000, 10, 10, 100
+        if SLOWNESS > 1:
+            members = 200
+        with Server("room@127.0.0.1:0", "-l", "warning") as server:
+            crowd = Crowd(server, members)
+            end = time.monotonic() + PATIENCE
+            total = 0
+            for turn in range(rounds):
+                for who in range(speakers):
+                    lines = [b"%d %d\n" % (who, turn * burst + i)
+                             for i in range(burst)]
+                    total += sum(len(b"guest %d: " % (who + 1)) + len(line)
+                                 for line in lines)
+                    crowd.socks[who].sendall(b"".join(lines))
+                crowd.hear(total, end)
+            self.assertEqual(set(crowd.heard), {total})
+            self.assertEqual(
+                len({digest.digest() for digest in crowd.digests}), 1)
+            self.check_order(crowd.first, speakers, rounds * burst)
+            crowd.close()
+            self.end(server, accepted=members, cut=0, timed_out=0)
+
+    def check_order(self, heard, speakers, count):
+        """Each speaker's lines are there in their order."""
+        next_of = [0] * speakers
+        for line in bytes(heard).splitlines():
+            name, who, number = re.fullmatch(rb"guest (\d+): (\d+) (\d+)",
+                                             line).groups()
+            self.assertEqual(int(name), int(who) + 1)
+            self.assertEqual(int(number), next_of[int(who)])
+            next_of[int(who)] += 1
+        self.assertEqual(next_of, [count] * speakers)
+
+    def test_who_does_not_read_is_cut_and_delays_nobody(self):
+        with Server("room@127.0.0.1:0") as server:
+            members = self.enter_many(server, 10)
+            lazy, name = self.enter(server, *members)
+            left = b"* " + name + b" has left\n"
+            ears = [Ear(sock, left) for sock in members]
+            sent = 0
+            while b"does not read" not in server.err.data:
+                # More than all that the system may keep for one socket.
+                self.assertLess(sent, 64000)
+                lines = [b"%d %s\n" % (sent + i, b"." * 1000)
+                         for i in range(16)]
+                sent += len(lines)
+                members[0].sendall(b"".join(lines))
+                # The next are not sent before all others have these.
+                for ear in ears:
+                    for line in lines:
+                        self.assertEqual(ear.next_line(), b"guest 1: " + line)
+            for ear in ears:
+                ear.wait_for_notice()
+                ear.close()
+            lazy.close()
+            status, counts = server.stop()
+            # The stop has cut nothing.
+            self.assertEqual((status, counts["cut"]), (0, 1))
+            self.check_sum(counts)
+
+    def test_silent_members_hold_no_worker(self):
+        with Server("room@127.0.0.1:0", "echo@127.0.0.1:0", "-w", "1",
+                    "-l", "warning") as server:
+            crowd = Crowd(server, 300)
+            with server.connect(1) as other:
+                other.sendall(b"echo")
+                self.expect(other, b"echo")
+            crowd.close()
+            self.end(server, accepted=301)
+
+
+class Ear:
+    """A member that listens to lines, and for one notice among them."""
+
+    def __init__(self, sock, notice):
+        self.sock = sock
+        self.file = sock.makefile("rb")
+        self.notice = notice
+        self.is_noticed = False
+
+    def next_line(self):
+        line = self.file.readline()
+        if line == self.notice and not self.is_noticed:
+            self.is_noticed = True
+            line = self.file.readline()
+        return line
+
+    def wait_for_notice(self):
+        if not self.is_noticed and self.file.readline() != self.notice:
+            raise AssertionError("no notice")
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Ends(Base):
+    def test_who_vanishes_at_any_stage_is_missed_by_the_others(self):
+        def half_close(sock):
+            sock.shutdown(socket.SHUT_WR)
+            read_all(sock)
+            sock.close()
+
+        with Server("room@127.0.0.1:0") as server:
+            stays, _ = self.enter(server)
+            for leave in (reset, socket.socket.close, half_close):
+                for said in (b"", b"half a li", b"a line\n",
+                             b"a line\nand a half"):
+                    sock, name = self.enter(server, stays)
+                    sock.sendall(said)
+                    if b"\n" in said:
+                        self.expect(stays, name + b": a line\n")
+                    leave(sock)
+                    line = read_line(stays)
+                    # The last line needs no newline, if it gets here.
+                    if line == name + b": " + said.split(b"\n")[-1] + b"\n":
+                        line = read_line(stays)
+                    self.assertEqual(line, b"* " + name + b" has left\n")
+            stays.close()
+            self.end(server, accepted=13, cut=0, timed_out=0)
+
+    def test_a_stop_is_told_and_ends_it(self):
+        with Server("room@127.0.0.1:0", "-t", "never") as server:
+            members = self.enter_many(server, 50)
+            members[0].sendall(b"half a li")
+            server.process.terminate()
+            for sock in members:
+                self.assertEqual(read_all(sock), b"* the room closes\n")
+                sock.close()
+            status, counts = server.end()
+            self.assertEqual((status, counts["completed"]), (0, 50))
+
+    def test_silence_ends_a_member_only_if_asked_for(self):
+        with Server("room@127.0.0.1:0", "-i", "200ms") as server:
+            sock, _ = self.enter(server)
+            self.assertEqual(read_all(sock), b"")
+            sock.close()
+            self.end(server, timed_out=1)
+
+
+if __name__ == "__main__":
+    main()
