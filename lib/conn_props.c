@@ -81,6 +81,14 @@ int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 	return 0;
 }
 
+int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
+{
+	if (which < WEIR_TIMEOUT_FIRST_BYTE || which > WEIR_TIMEOUT_LIFETIME)
+		return -EINVAL;
+	*ms = c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE];
+	return 0;
+}
+
 void weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
 {
 	void (*old_drop)(void *) = c->drop;

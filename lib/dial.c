@@ -13,6 +13,7 @@
 
 #include "address.h"
 #include "conn.h"
+#include "lookup.h"
 #include "sys.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
@@ -74,9 +75,8 @@ static int connect_to(const struct sockaddr *addr, socklen_t len,
 
 static int connect_name(const struct wr_address *where, int64_t deadline_at)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
-	const char *host = where->host[0] ? where->host : "localhost";
-	int fd = wr_sys_getaddrinfo(host, where->port, &hints, &list);
+	struct addrinfo *list;
+	int fd = wr_lookup_host(&list, where->host, where->port, deadline_at);
 
 	if (fd < 0)
 		return fd;

@@ -240,6 +240,24 @@ int wr_sys_getaddrinfo(const char *host, const char *port,
 	return resolver_error(getaddrinfo(host, port, hints, ret));
 }
 
+int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
+		       size_t cap, int flags)
+{
+	int rc = WR_FAULT(getnameinfo, NULL);
+
+	if (rc < 0)
+		return rc;
+	return resolver_error(
+		getnameinfo(addr, len, name, (socklen_t)cap, NULL, 0, flags));
+}
+
+int wr_sys_gethostname(char *name, size_t cap)
+{
+	int rc = WR_FAULT(gethostname, NULL);
+
+	return rc < 0 ? rc : wr_result(gethostname(name, cap));
+}
+
 /* ---------------------------------------------------------------- threads */
 
 /*

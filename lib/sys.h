@@ -31,7 +31,7 @@
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
-	X(read) X(sigmask) X(ioctl)
+	X(read) X(sigmask) X(ioctl) X(getnameinfo) X(gethostname)
 
 #ifdef WR_FAULTS
 enum wr_sys_call {
@@ -103,6 +103,10 @@ int wr_sys_flock(int fd, int op);
 /* As getaddrinfo(3), but -errno: -ENOENT for no such host. */
 int wr_sys_getaddrinfo(const char *host, const char *port,
 		       const struct addrinfo *hints, struct addrinfo **ret);
+/* As getnameinfo(3) without the service. */
+int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
+		       size_t cap, int flags);
+int wr_sys_gethostname(char *name, size_t cap);
 
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg);

@@ -517,6 +517,9 @@ WEIR_API int weir_conn_get_option(weir_conn *c, int level, int name,
  */
 WEIR_API int weir_conn_set_timeout(weir_conn *c, int which, int ms);
 
+/* What it is now; 0, or -EINVAL.  Thread: handler.  Since: 0.1. */
+WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
+
 /*
  * Tie data to the connection.  drop, if not NULL, is called with it once,
  * after `closed`, or when other data takes its place.
@@ -584,14 +587,58 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
  * property calls; its reads wait; it has no deadlines until
  * weir_conn_set_timeout() (that of the first byte counts from the dial, the
  * idle one from the call). It is yours alone, with one reference:
- * weir_conn_unref() flushes, closes and frees it.  The look-up of a name may
- * outlast the deadline.
+ * weir_conn_unref() flushes, closes and frees it.
  *
- * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -ETIMEDOUT;
- * -ECONNREFUSED and kin: what the last address said.
+ * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -EAGAIN (as
+ * weir_resolve()); -ETIMEDOUT; -ECONNREFUSED and kin: what the last address
+ * said.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
+
+/* An address, as the kernel has it and as weir_dial() understands it. */
+struct weir_address {
+	struct sockaddr_storage addr;
+	socklen_t len;
+	char text[80];
+};
+
+/*
+ * The addresses of where ("host:port", ":port" for loopback, or a number) in
+ * the order in which they should be tried: the first max of them into ret.
+ * Waits for the system's resolver until timeout_ms is over (0: 30,000); a
+ * resolver that takes longer goes on in a thread of its own, which frees what
+ * it held when it ends.
+ *
+ * Returns how many there are, max or not; -EINVAL (malformed, or no host);
+ * -ENAMETOOLONG; -ENOENT (no such host); -ETIMEDOUT; -EAGAIN (the resolver
+ * cannot say now, or too many look-ups outlast their deadlines, or there is
+ * no thread); -ENOMEM; -EIO and kin (the resolver failed).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_resolve(struct weir_address *ret, int max, const char *where,
+			  int timeout_ms);
+
+/*
+ * The name of the host at the address where ("1.2.3.4:5", "[::1]:5", as
+ * weir_conn_peer() writes it; the port means nothing).  Whoever runs the
+ * address chooses that name: it proves nothing until weir_resolve() of it
+ * gives the address again.
+ *
+ * Returns the length; -ENOSPC (cap too small); -ENOENT (no name); -EINVAL (no
+ * number); or as weir_resolve().
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_reverse(char *buf, size_t cap, const char *where,
+			  int timeout_ms);
+
+/*
+ * The name of this machine.
+ *
+ * Returns the length; -ENOSPC (cap too small); -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_host_name(char *buf, size_t cap);
 
 /* ------------------------------------------------------------------ texts */
 

@@ -156,9 +156,21 @@ START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 		NULL, WEIR_SERVICE(.readable = answers_late, .arg = &gate));
 	weir_conn *c = dials(s->address);
 	char line[64];
+	int ms = 0;
 
+	ck_assert_int_eq(weir_conn_get_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, &ms),
+			 0);
+	ck_assert_int_eq(ms, WEIR_NEVER);
 	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, 100),
 			 0);
+	ck_assert_int_eq(weir_conn_get_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, &ms),
+			 0);
+	ck_assert_int_eq(ms, 100);
+	ck_assert_int_eq(weir_conn_get_timeout(c, 0, &ms), -EINVAL);
+	ck_assert_int_eq(
+		weir_conn_get_timeout(c, WEIR_TIMEOUT_LIFETIME + 1, &ms),
+		-EINVAL);
+	ck_assert_int_eq(ms, 100);
 	ck_assert_int_eq(weir_conn_printf(c, "well?\n"), 0);
 	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)),
 			 -ETIMEDOUT);

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One thread for each look-up, made by who asks.
+ *
+ * "Who frees a look-up": decided once, under its lock.  If the answer is
+ * there when the deadline comes, the asker takes it, joins the thread and
+ * frees.  If not, the asker marks the look-up as left behind, detaches the
+ * thread and goes; the thread finds the mark when the resolver lets it go,
+ * and frees everything, the late answer included.  Nothing in a look-up
+ * points to what is the asker's.
+ *
+ * What is left behind lasts as long as the resolver tries, which its own
+ * configuration bounds (half a minute is usual), and may not pile up: with
+ * MOST_LEFT of them there is no resolver to speak of, and new look-ups are
+ * refused at once.  Those that are still waited for need no bound, each has
+ * a thread of the program's that waits.
+ */
+#include "lookup.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "lock.h"
+#include "sys.h"
+
+#define MOST_LEFT 64
+
+struct lookup {
+	/* The question, written before the thread begins. */
+	char host[256], port[6]; /* host empty: the name of addr */
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+
+	struct wr_lock lock;
+	struct wr_cond is_over;
+	bool is_done; /* under lock: the answer is written */
+	bool is_left; /* under lock: nobody waits any more */
+
+	/* The answer. */
+	int rc;
+	struct addrinfo *list;
+	char name[NI_MAXHOST];
+};
+
+static atomic_int left_behind;
+
+static void lookup_free(struct lookup *l)
+{
+	if (l->list)
+		freeaddrinfo(l->list);
+	wr_cond_fini(&l->is_over);
+	wr_lock_fini(&l->lock);
+	wr_sys_free(l);
+}
+
+static struct lookup *lookup_new(void)
+{
+	struct lookup *l = wr_sys_alloc(sizeof(*l));
+
+	if (l == NULL)
+		return NULL;
+	if (wr_lock_init(&l->lock) < 0)
+		goto no_lock;
+	if (wr_cond_init(&l->is_over) < 0)
+		goto no_cond;
+	return l;
+no_cond:
+	wr_lock_fini(&l->lock);
+no_lock:
+	wr_sys_free(l);
+	return NULL;
+}
+
+static int ask_resolver(struct lookup *l)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_NUMERICSERV };
+
+	if (l->host[0])
+		return wr_sys_getaddrinfo(l->host, l->port, &hints, &l->list);
+	return wr_sys_getnameinfo((struct sockaddr *)&l->addr, l->addr_len,
+				  l->name, sizeof(l->name), NI_NAMEREQD);
+}
+
+static void *look_up(void *arg)
+{
+	struct lookup *l = arg;
+	int rc = ask_resolver(l);
+	bool is_left;
+
+	wr_lock(&l->lock);
+	l->rc = rc;
+	l->is_done = true;
+	is_left = l->is_left;
+	wr_cond_broadcast(&l->is_over);
+	wr_unlock(&l->lock);
+	if (is_left) {
+		lookup_free(l);
+		atomic_fetch_sub(&left_behind, 1);
+	}
+	return NULL;
+}
+
+/* 0: done, and l is the caller's; -ETIMEDOUT: it is the thread's now. */
+static int wait_done(struct lookup *l, int64_t deadline_at)
+{
+	bool is_in_time = true, is_done;
+
+	wr_lock(&l->lock);
+	while (!l->is_done && is_in_time)
+		is_in_time =
+			wr_cond_wait_until(&l->is_over, &l->lock, deadline_at);
+	is_done = l->is_done;
+	if (!is_done) {
+		l->is_left = true;
+		atomic_fetch_add(&left_behind, 1);
+	}
+	wr_unlock(&l->lock);
+	return is_done ? 0 : -ETIMEDOUT;
+}
+
+/* Frees l unless it says 0, or leaves it behind. */
+static int run(struct lookup *l, int64_t deadline_at)
+{
+	pthread_t thread;
+	int rc = atomic_load(&left_behind) < MOST_LEFT ? 0 : -EAGAIN;
+
+	/* The default stack, for the resolver loads modules of others. */
+	if (rc == 0)
+		rc = wr_sys_thread_create(&thread, 0, look_up, l);
+	if (rc < 0) {
+		lookup_free(l);
+		return rc;
+	}
+	rc = wait_done(l, deadline_at);
+	if (rc < 0) {
+		(void)pthread_detach(thread);
+		return rc;
+	}
+	(void)pthread_join(thread, NULL);
+	rc = l->rc;
+	if (rc < 0)
+		lookup_free(l);
+	return rc;
+}
+
+int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
+		   int64_t deadline_at)
+{
+	const struct addrinfo number = {
+		.ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+	};
+	struct lookup *l;
+	int rc;
+
+	if (!host[0])
+		host = "localhost";
+	rc = wr_sys_getaddrinfo(host, port, &number, ret);
+	if (rc != -ENOENT)
+		return rc;
+	l = lookup_new();
+	if (l == NULL)
+		return -ENOMEM;
+	snprintf(l->host, sizeof(l->host), "%s", host);
+	snprintf(l->port, sizeof(l->port), "%s", port);
+	rc = run(l, deadline_at);
+	if (rc < 0)
+		return rc;
+	*ret = l->list;
+	l->list = NULL;
+	lookup_free(l);
+	return 0;
+}
+
+int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
+		   int64_t deadline_at)
+{
+	struct lookup *l = lookup_new();
+	int rc;
+
+	if (l == NULL)
+		return -ENOMEM;
+	l->addr_len = (socklen_t)wr_min(len, sizeof(l->addr));
+	memcpy(&l->addr, addr, l->addr_len);
+	rc = run(l, deadline_at);
+	if (rc < 0)
+		return rc;
+	memcpy(name, l->name, sizeof(l->name));
+	lookup_free(l);
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Look-ups of names that end at a deadline.  The resolver's calls know none:
+ * each runs in a thread of its own, and who asked waits for it, or no longer.
+ */
+#ifndef WR_LOOKUP_H
+#define WR_LOOKUP_H
+
+#include <netdb.h>
+#include <stdint.h>
+
+#include "base.h"
+
+/* When the caller gives no time. */
+#define WR_LOOKUP_MS 30000
+
+/*
+ * The addresses of host (empty: loopback) with port, for stream sockets; the
+ * list is the caller's to free.  A number needs no thread.
+ *
+ * Returns 0; -ENOENT (no such host); -ETIMEDOUT; -EAGAIN (the resolver cannot
+ * say now; no thread; too many look-ups were left behind); -ENOMEM, -EIO ...
+ */
+int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
+		   int64_t deadline_at);
+
+/*
+ * The name of the host at addr; name has NI_MAXHOST bytes.
+ * Returns 0; -ENOENT (it has none); or as above.
+ */
+int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
+		   int64_t deadline_at);
+
+#endif

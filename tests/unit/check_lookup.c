@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names to addresses and back, each by its deadline, whatever the resolver
+ * does.  The resolver here is ours: it stands in for the system's, knows a
+ * few names and answers when the test lets it.
+ */
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <limits.h>
+#include <netdb.h>
+#include <netinet/in.h>
+
+#include "faults.h"
+
+#define PATIENT_MS 20000
+
+static struct gate gate = GATE_CLOSED;
+static atomic_int asked; /* look-ups that reached the resolver */
+
+static int list_of(const char *first, const char *second, const char *port,
+		   struct addrinfo **ret)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	__typeof__(&getaddrinfo) real;
+	int rc;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	rc = real(first, port, &hints, ret);
+	if (rc == 0 && second)
+		rc = real(second, port, &hints, &(*ret)->ai_next);
+	return rc;
+}
+
+/* In place of the system's. */
+int getaddrinfo(const char *host, const char *port,
+		const struct addrinfo *hints, struct addrinfo **ret)
+{
+	if (!hints || hints->ai_flags & AI_NUMERICHOST) {
+		struct in6_addr any;
+
+		return inet_pton(AF_INET, host, &any) == 1 ||
+				       inet_pton(AF_INET6, host, &any) == 1
+			       ? list_of(host, NULL, port, ret)
+			       : EAI_NONAME;
+	}
+	atomic_fetch_add(&asked, 1);
+	if (strcmp(host, "slow.test") == 0)
+		gate_wait(&gate);
+	if (strcmp(host, "brief.test") == 0)
+		usleep((useconds_t)(random() % 1500));
+	if (strcmp(host, "later.test") == 0)
+		return EAI_AGAIN;
+	if (strcmp(host, "broken.test") == 0)
+		return EAI_FAIL;
+	if (strcmp(host, "nobody.test") == 0)
+		return EAI_NONAME;
+	return list_of("::1", "127.0.0.1", port, ret);
+}
+
+/* Names 127.0.0.1, 127.0.0.2 when it is let, and nothing else. */
+int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
+		socklen_t host_cap, char *port, socklen_t port_cap, int flags)
+{
+	char text[INET_ADDRSTRLEN] = "";
+
+	(void)len;
+	(void)port;
+	(void)port_cap;
+	ck_assert_int_eq(flags, NI_NAMEREQD);
+	atomic_fetch_add(&asked, 1);
+	if (addr->sa_family == AF_INET)
+		inet_ntop(AF_INET,
+			  &((const struct sockaddr_in *)(const void *)addr)
+				   ->sin_addr,
+			  text, sizeof(text));
+	if (strcmp(text, "127.0.0.2") == 0)
+		gate_wait(&gate);
+	else if (strcmp(text, "127.0.0.1") != 0)
+		return EAI_NONAME;
+	snprintf(host, host_cap, "one.test");
+	return 0;
+}
+
+static int resolves(const char *where, int timeout_ms)
+{
+	struct weir_address a[4];
+
+	return weir_resolve(a, 4, where, timeout_ms);
+}
+
+START_TEST(a_name_has_all_its_addresses_in_order)
+{
+	struct baseline before;
+	struct weir_address a[4];
+	struct sockaddr_in *in = (struct sockaddr_in *)&a[1].addr;
+
+	baseline_take(&before);
+	ck_assert_int_eq(weir_resolve(a, 4, "two.test:80", PATIENT_MS), 2);
+	ck_assert_str_eq(a[0].text, "[::1]:80");
+	ck_assert_str_eq(a[1].text, "127.0.0.1:80");
+	ck_assert_uint_eq(a[0].len, sizeof(struct sockaddr_in6));
+	ck_assert_uint_eq(a[1].len, sizeof(struct sockaddr_in));
+	ck_assert_int_eq(in->sin_family, AF_INET);
+	ck_assert_int_eq(ntohs(in->sin_port), 80);
+	ck_assert_int_eq(weir_resolve(a, 4, ":7", 0), 2); /* loopback */
+	ck_assert_str_eq(a[1].text, "127.0.0.1:7");
+	baseline_expects(&before);
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_counted)
+{
+	struct weir_address a[2] = { { .len = 0 }, { .len = 99 } };
+
+	ck_assert_int_eq(weir_resolve(a, 1, "two.test:80", WEIR_NEVER), 2);
+	ck_assert_str_eq(a[0].text, "[::1]:80");
+	ck_assert_uint_eq(a[1].len, 99);
+}
+END_TEST
+
+START_TEST(a_number_needs_no_resolver_and_no_thread)
+{
+	struct weir_address a;
+
+	faults_begin();
+	faults_come(WR_SYS_thread_create, 1, -EAGAIN);
+	ck_assert_int_eq(weir_resolve(&a, 1, "127.0.0.3:80", 1), 1);
+	ck_assert_str_eq(a.text, "127.0.0.3:80");
+	ck_assert_int_eq(weir_resolve(&a, 1, "[fe80::1]:80", 1), 1);
+	ck_assert_str_eq(a.text, "[fe80::1]:80");
+	ck_assert_int_eq(atomic_load(&asked), 0);
+	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), -EAGAIN);
+	faults_end();
+}
+END_TEST
+
+START_TEST(what_cannot_be_resolved_says_so)
+{
+	struct weir_address a;
+	struct baseline before;
+
+	baseline_take(&before);
+	ck_assert_int_eq(resolves("nobody.test:80", PATIENT_MS), -ENOENT);
+	ck_assert_int_eq(resolves("later.test:80", PATIENT_MS), -EAGAIN);
+	ck_assert_int_eq(resolves("broken.test:80", PATIENT_MS), -EIO);
+	ck_assert_int_eq(resolves("no port", 0), -EINVAL);
+	ck_assert_int_eq(resolves(NULL, 0), -EINVAL);
+	ck_assert_int_eq(resolves("unix:/x", 0), -EINVAL);
+	ck_assert_int_eq(resolves("fd:3", 0), -EINVAL);
+	ck_assert_int_eq(resolves("two.test:80", -2), -EINVAL);
+	ck_assert_int_eq(weir_resolve(&a, 0, "two.test:80", 0), -EINVAL);
+	ck_assert_int_eq(weir_resolve(NULL, 1, "two.test:80", 0), -EINVAL);
+	baseline_expects(&before);
+}
+END_TEST
+
+/* Its thread is still in the resolver then; later it cleans up by itself. */
+START_TEST(a_look_up_ends_at_its_deadline)
+{
+	struct baseline before;
+	int64_t began_at = now_ms();
+	char name[64] = "as before";
+	weir_conn *c = NULL;
+
+	baseline_take(&before);
+	ck_assert_int_eq(resolves("slow.test:80", 100), -ETIMEDOUT);
+	ck_assert_int_eq(weir_dial(&c, "slow.test:80", 100), -ETIMEDOUT);
+	ck_assert_int_eq(weir_reverse(name, sizeof(name), "127.0.0.2:0", 100),
+			 -ETIMEDOUT);
+	ck_assert_int_ge(now_ms() - began_at, 300);
+	ck_assert_ptr_null(c);
+	ck_assert_str_eq(name, "as before");
+	UNTIL(gate_waiting(&gate) == 3); /* nobody could end them */
+	gate_open(&gate);
+	baseline_expects(&before);
+}
+END_TEST
+
+static void *opens_the_gate(void *arg)
+{
+	gate_open(arg);
+	return NULL;
+}
+
+START_TEST(a_patient_asker_has_its_answer)
+{
+	pthread_t opener;
+
+	ck_assert_int_eq(pthread_create(&opener, NULL, opens_the_gate, &gate),
+			 0);
+	ck_assert_int_eq(resolves("slow.test:80", WEIR_NEVER), 2);
+	ck_assert_int_eq(pthread_join(opener, NULL), 0);
+}
+END_TEST
+
+START_TEST(look_ups_left_behind_do_not_pile_up)
+{
+	struct baseline before;
+	int count = 0, rc;
+
+	baseline_take(&before);
+	while ((rc = resolves("slow.test:80", 1)) == -ETIMEDOUT)
+		count++;
+	ck_assert_int_eq(rc, -EAGAIN);
+	ck_assert_int_eq(count, 64);
+	ck_assert_int_eq(resolves("127.0.0.1:80", 1), 1);
+	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), -EAGAIN);
+	gate_open(&gate);
+	baseline_expects(&before);
+	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), 2);
+}
+END_TEST
+
+static void *asks_impatiently(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < fewer(300); i++) {
+		int rc = resolves("brief.test:80", 1);
+
+		ck_assert(rc == 2 || rc == -ETIMEDOUT || rc == -EAGAIN);
+	}
+	return NULL;
+}
+
+/* Each answer belongs to its asker or to nobody: for the sanitizers. */
+START_TEST(an_answer_may_come_at_the_very_deadline)
+{
+	pthread_t threads[4];
+	struct baseline before;
+
+	baseline_take(&before);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL,
+						asks_impatiently, NULL),
+				 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	baseline_expects(&before);
+}
+END_TEST
+
+START_TEST(an_address_has_a_name)
+{
+	char name[64], exact[9];
+
+	ck_assert_int_eq(weir_reverse(name, sizeof(name), "127.0.0.1:5", 0), 8);
+	ck_assert_str_eq(name, "one.test");
+	ck_assert_int_eq(weir_reverse(exact, 9, "127.0.0.1:5", 0), 8);
+	ck_assert_int_eq(weir_reverse(name, 8, "127.0.0.1:5", 0), -ENOSPC);
+	ck_assert_int_eq(weir_reverse(name, 64, "127.0.0.9:5", 0), -ENOENT);
+	ck_assert_int_eq(weir_reverse(name, 64, "[::1]:5", 0), -ENOENT);
+	ck_assert_int_eq(weir_reverse(name, 64, "one.test:5", 0), -EINVAL);
+	ck_assert_int_eq(weir_reverse(name, 64, ":5", 0), -EINVAL);
+	ck_assert_int_eq(weir_reverse(name, 64, "127.0.0.1", 0), -EINVAL);
+	ck_assert_int_eq(weir_reverse(name, 64, "unix:/x", 0), -EINVAL);
+	ck_assert_int_eq(weir_reverse(NULL, 64, "127.0.0.1:5", 0), -EINVAL);
+	ck_assert_int_eq(weir_reverse(name, 64, "127.0.0.1:5", -2), -EINVAL);
+	ck_assert_str_eq(name, "one.test");
+}
+END_TEST
+
+START_TEST(this_machine_has_a_name)
+{
+	char ours[HOST_NAME_MAX + 2], name[HOST_NAME_MAX + 2];
+	int len;
+
+	ck_assert_int_eq(gethostname(ours, sizeof(ours)), 0);
+	len = weir_host_name(name, sizeof(name));
+	ck_assert_int_eq(len, (int)strlen(ours));
+	ck_assert_str_eq(name, ours);
+	ck_assert_int_eq(weir_host_name(name, (size_t)len + 1), len);
+	ck_assert_int_eq(weir_host_name(name, (size_t)len), -ENOSPC);
+	ck_assert_int_eq(weir_host_name(NULL, 10), -EINVAL);
+	faults_begin();
+	fault_comes(WR_SYS_gethostname, 1, -EIO);
+	ck_assert_int_eq(weir_host_name(name, sizeof(name)), -EIO);
+	faults_end();
+}
+END_TEST
+
+/* Each call on the way fails once; 0 when the way has no such call left. */
+static int sweep(enum wr_sys_call call, int error,
+		 int (*look_up)(const char *where, int timeout_ms),
+		 const char *where)
+{
+	struct baseline before;
+	int nth = 0;
+
+	baseline_take(&before);
+	do {
+		int rc;
+
+		fault_comes(call, ++nth, error);
+		rc = look_up(where, PATIENT_MS);
+		ck_assert_int_eq(rc<0, faults_made()> 0);
+		ck_assert(rc >= 0 || rc == error || rc == -ENOMEM);
+	} while (faults_made() > 0);
+	faults_end();
+	baseline_expects(&before);
+	return nth - 1;
+}
+
+static int reverses(const char *where, int timeout_ms)
+{
+	char name[64];
+
+	return weir_reverse(name, sizeof(name), where, timeout_ms);
+}
+
+START_TEST(any_step_of_a_look_up_may_fail)
+{
+	static const struct {
+		enum wr_sys_call call;
+		int error;
+	} steps[] = {
+		{ WR_SYS_alloc, -ENOMEM },
+		{ WR_SYS_mutex_init, -ENOMEM },
+		{ WR_SYS_cond_init, -ENOMEM },
+		{ WR_SYS_thread_create, -EAGAIN },
+	};
+
+	faults_begin();
+	for (size_t i = 0; i < wr_array_len(steps); i++) {
+		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, resolves,
+				       "two.test:80"),
+				 1);
+		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, reverses,
+				       "127.0.0.1:80"),
+				 1);
+	}
+	ck_assert_int_eq(
+		sweep(WR_SYS_getaddrinfo, -EIO, resolves, "two.test:80"),
+		2); /* as a number, then as a name */
+	ck_assert_int_eq(
+		sweep(WR_SYS_getnameinfo, -EIO, reverses, "127.0.0.1:80"), 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"lookup", a_name_has_all_its_addresses_in_order,
+		what_does_not_fit_is_counted,
+		a_number_needs_no_resolver_and_no_thread,
+		what_cannot_be_resolved_says_so, a_look_up_ends_at_its_deadline,
+		a_patient_asker_has_its_answer,
+		look_ups_left_behind_do_not_pile_up,
+		an_answer_may_come_at_the_very_deadline, an_address_has_a_name,
+		this_machine_has_a_name, any_step_of_a_look_up_may_fail);
+}
