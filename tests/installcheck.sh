@@ -68,7 +68,7 @@ for kind in shared static; do
 	else
 		libs=$(pkg-config --libs weir)
 	fi
-	for source in "$top"/examples/*.c; do
+	for source in "$top"/examples/*.c "$top"/examples/*/*.c; do
 		name=$(basename "$source" .c)
 		program=$work/$name-$kind
 		$CC $cflags -Wall -Wextra -Werror "$source" -o "$program" \

@@ -56,7 +56,7 @@ for file in lib/*.c; do
 done
 
 for file in cli/*.[ch] server/*.[ch] client/*.[ch] client/load/*.[ch] \
-	examples/*.c; do
+	examples/*.c examples/*/*.[ch]; do
 	for name in $(sed -n 's/^#[[:space:]]*include "\(.*\)".*/\1/p' "$file"); do
 		case $name in
 		weir.h) continue ;;

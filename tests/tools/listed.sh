@@ -20,7 +20,7 @@ for folder in lib cli server client client/load; do
 		in_fragment "$folder/${folder##*/}.am" "$name" "$file"
 	done
 done
-for file in examples/*.c; do
+for file in examples/*.c examples/*/*.c; do
 	name=${file#*/}
 	in_fragment examples/examples.am "${name%.c}" "$file"
 done

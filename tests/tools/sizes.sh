@@ -21,5 +21,5 @@ FNR == file_max + 1 && FILENAME != "lib/weir.h" {
 			FNR - body + 1 " lines"
 	body = 0
 }' lib/*.[ch] cli/*.[ch] server/*.[ch] client/*.[ch] \
-	client/load/*.[ch] examples/*.c)
+	client/load/*.[ch] examples/*.c examples/*/*.[ch])
 [ -z "$long" ] || { echo "$long"; exit 1; }

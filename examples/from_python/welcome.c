@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The welcome exchange: the server speaks first, the client answers once, the
+ * server prints the answer and closes.
+ */
+#include "roles.h"
+
+static int welcome(weir_conn *c, void *arg)
+{
+	const char *text = arg ? arg : "Welcome to the server";
+	int rc = weir_conn_write(c, text, strlen(text));
+
+	return rc < 0 ? rc : WEIR_AGAIN; /* go on with the next callback */
+}
+
+static int print_one(weir_conn *c, void *arg)
+{
+	char message[1024];
+	ssize_t n = weir_conn_read(c, message, sizeof message);
+
+	(void)arg;
+	if (n < 0)
+		return (int)n;
+	printf("%.*s\n", (int)n, message);
+	fflush(stdout);
+	return 0;
+}
+
+static int answer(weir_conn *c, const char *arg)
+{
+	const char *text = arg ? arg : "Thank you";
+	char buf[1024];
+	ssize_t n = weir_conn_read(c, buf, sizeof buf);
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -EPIPE;
+	printf("%.*s\n", (int)n, buf);
+	return weir_conn_write(c, text, strlen(text));
+}
+
+int main(int argc, char **argv)
+{
+	const struct program program = {
+		.where = "127.0.0.1:9999",
+		.service =
+			WEIR_SERVICE(.opened = welcome, .readable = print_one),
+		.call = answer,
+	};
+
+	return run_program(argc, argv, &program);
+}
