@@ -47,9 +47,12 @@ static int talk(weir_conn *c, const char *arg)
 
 	(void)arg;
 	while (n > 0) {
-		printf("%.*s\nEnter message: ", (int)n, buf);
+		printf("%.*s\n", (int)n, buf);
+		if (is_last)
+			break;
+		printf("Enter message: ");
 		fflush(stdout);
-		if (is_last || !fgets(line, sizeof line, stdin))
+		if (!fgets(line, sizeof line, stdin))
 			break;
 		line[strcspn(line, "\n")] = '\0';
 		is_last = strcmp(line, "windup") == 0;
