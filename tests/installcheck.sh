@@ -76,6 +76,8 @@ for kind in shared static; do
 		linked=static
 		! ldd "$program" | grep -q libweir || linked=shared
 		[ $linked = $kind ] || complain "$kind $name: linked $linked"
+		[ "$name" != calls ] || "$program" ||
+			complain "$kind $name: does not work"
 		[ "$name" != echo ] || converse "$program" ||
 			complain "$kind $name: does not work"
 		echo "$kind $name: done"
