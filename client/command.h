@@ -18,6 +18,7 @@ struct command {
 };
 
 client_command load;
+client_command send_text;
 client_command talk;
 
 #endif

@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	{ "load", "put load on a server and measure it", load },
 	{ "talk", "hold a conversation: a message, its reply, and so on",
 	  talk },
+	{ "send", "send one message, and see that it arrives", send_text },
 	{ .name = NULL },
 };
 

@@ -19,6 +19,8 @@ static int print_help(const struct options_syntax *s)
 	printf("Usage: %s %s", cli_program(), s->command);
 	for (operand = s->operands; operand->name; operand++)
 		printf(" %s", operand->name);
+	if (s->optional)
+		printf(" [%s]", s->optional);
 	printf(" [OPTION]...\n%s\n"
 	       "Addresses: host:port  :port  [v6]:port  unix:/path  "
 	       "unix:@name  fd:N\n\nOptions:\n",
@@ -59,6 +61,10 @@ static bool check_operands(const struct options_syntax *s, int count,
 			complain_missing(s, operand);
 			return false;
 		}
+	if (s->optional && count > 0) {
+		operands++;
+		count--;
+	}
 	if (count > 0)
 		cli_error("'%s' is too much; see %s %s --help", operands[0],
 			  cli_program(), s->command);

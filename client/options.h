@@ -32,6 +32,7 @@ struct options_syntax {
 	const char *command;
 	const char *about; /* what the help says of it, lines with newlines */
 	const struct options_operand *operands; /* ends with a NULL name */
+	const char *optional; /* one more that may follow: "TEXT"; or NULL */
 	const struct cli_option *table;
 	/* One option, its value in optarg; false after a complaint. */
 	bool (*take)(void *to, int key);

@@ -5,11 +5,19 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
+
+#define PIECE	  ((size_t)64 * 1024)
+#define SETTLE_MS 10 /* between two looks */
 
 static int64_t now_ms(void)
 {
@@ -19,32 +27,43 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-int peer_say_timeout(const struct peer *p, const char *what)
+const char *peer_reason(const struct peer *p, int rc, const char *what,
+			char buf[PEER_REASON])
 {
 	char text[CLI_DURATION_TEXT];
 
-	cli_error("no %s from %s within %s", what, p->address,
-		  cli_duration_text(p->timeout_ms, text));
-	return CLI_FAILED;
+	switch (rc) {
+	case 0:
+		snprintf(buf, PEER_REASON, "%s has ended the connection",
+			 p->address);
+		break;
+	case -ETIMEDOUT:
+		snprintf(buf, PEER_REASON, "no %s from %s within %s", what,
+			 p->address, cli_duration_text(p->timeout_ms, text));
+		break;
+	case -ECONNRESET:
+	case -EPIPE:
+		snprintf(buf, PEER_REASON, "%s has reset the connection",
+			 p->address);
+		break;
+	default:
+		snprintf(buf, PEER_REASON, "the connection to %s failed: %s",
+			 p->address, weir_strerror(rc));
+	}
+	return buf;
+}
+
+int peer_say_timeout(const struct peer *p, const char *what)
+{
+	return peer_say(p, -ETIMEDOUT, what);
 }
 
 int peer_say(const struct peer *p, int rc, const char *what)
 {
-	switch (rc) {
-	case 0:
-		cli_error("%s has ended the connection", p->address);
-		return CLI_FAILED;
-	case -ETIMEDOUT:
-		return peer_say_timeout(p, what);
-	case -ECONNRESET:
-	case -EPIPE:
-		cli_error("%s has reset the connection", p->address);
-		return CLI_FAILED;
-	default:
-		cli_error("the connection to %s failed: %s", p->address,
-			  weir_strerror(rc));
-		return CLI_FAILED;
-	}
+	char reason[PEER_REASON];
+
+	cli_error("%s", peer_reason(p, rc, what, reason));
+	return CLI_FAILED;
 }
 
 int peer_dial(struct peer *p)
@@ -100,4 +119,66 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_IDLE, ms);
 	return weir_conn_read(p->conn, buf, cap);
+}
+
+static short look(const struct peer *p, short events)
+{
+	struct pollfd pfd = { .fd = weir_conn_fd(p->conn), .events = events };
+
+	return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
+}
+
+/*
+ * What the library has kept goes first; while the kernel wants no more,
+ * nothing is added to it.  So no write ever waits, and the caller can go on
+ * reading: a peer that answers as it reads would wait for that.
+ */
+int peer_feed(struct peer *p, const char **data, size_t *len)
+{
+	for (;;) {
+		size_t part = *len < PIECE ? *len : PIECE;
+		int rc = weir_conn_flush(p->conn);
+
+		if (rc < 0)
+			return rc;
+		if (!(look(p, POLLOUT) & POLLOUT))
+			return 0;
+		if (part == 0)
+			return 1;
+		rc = weir_conn_write(p->conn, *data, part);
+		if (rc < 0)
+			return rc;
+		*data += part;
+		*len -= part;
+	}
+}
+
+/*
+ * The connection hangs up when both ends have gone out; a peer that closed
+ * before it had everything answers the rest with a reset.
+ */
+int peer_settle(struct peer *p)
+{
+	int64_t began_at = now_ms();
+	int error, unsent;
+	socklen_t len = sizeof(error);
+
+	for (;;) {
+		int rc = weir_conn_flush(p->conn);
+		short found = look(p, 0);
+
+		error = unsent = 0;
+		if (rc == 0)
+			rc = weir_conn_get_option(p->conn, SOL_SOCKET, SO_ERROR,
+						  &error, &len);
+		if (rc < 0 || error != 0)
+			return rc < 0 ? rc : -error;
+		if (found & POLLHUP &&
+		    (ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &unsent) < 0 ||
+		     unsent == 0))
+			return 0;
+		if (p->timeout_ms >= 0 && now_ms() - began_at > p->timeout_ms)
+			return -ETIMEDOUT;
+		(void)poll(NULL, 0, SETTLE_MS);
+	}
 }

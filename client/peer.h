@@ -6,6 +6,7 @@
 #ifndef CLIENT_PEER_H
 #define CLIENT_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -32,9 +33,29 @@ void peer_close(struct peer *p);
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 
 /*
- * Complain; rc is what a call said, 0 the end of input, and what is what we
- * waited for.  Both return CLI_FAILED.
+ * Send as much of *data as the peer takes without a wait, and move *data and
+ * *len on.  Returns > 0 when all has gone and there is room for more; 0 when
+ * POLLOUT is to be awaited before the next call; -errno.
  */
+int peer_feed(struct peer *p, const char **data, size_t *len);
+
+/*
+ * The peer has ended.  Has it had all that we sent, and our end?  Waits until
+ * that is known.  Returns 0; -errno.
+ */
+int peer_settle(struct peer *p);
+
+/* Room for peer_reason(). */
+#define PEER_REASON 512
+
+/*
+ * What went wrong: rc is what a call said, 0 the end of input, and what is
+ * what we waited for.  Returns buf.
+ */
+const char *peer_reason(const struct peer *p, int rc, const char *what,
+			char buf[PEER_REASON]);
+
+/* Complain of the same.  Both return CLI_FAILED. */
 int peer_say(const struct peer *p, int rc, const char *what);
 int peer_say_timeout(const struct peer *p, const char *what);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../cli/cli.h"
 #include "../cli/text.h"
 
 #define PIECE 1024
@@ -72,4 +73,12 @@ void screen_end_line(struct screen *s)
 	s->tail_len = 0;
 	if (s->is_mid_line)
 		put_raw(s, "\n", 1);
+}
+
+int screen_check(const struct screen *s, int status)
+{
+	if (status != CLI_DONE || !s->error)
+		return status;
+	cli_error("cannot write to standard output: %s", strerror(s->error));
+	return CLI_FAILED;
 }

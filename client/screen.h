@@ -24,4 +24,7 @@ void screen_put(struct screen *s, const char *data, size_t len);
 /* What comes next begins a line. */
 void screen_end_line(struct screen *s);
 
+/* For CLI_DONE: is it true?  If a write has failed, complains: CLI_FAILED. */
+int screen_check(const struct screen *s, int status);
+
 #endif

@@ -38,13 +38,6 @@ struct talk {
 	struct screen screen;
 };
 
-static int say_unwritable(const struct talk *t)
-{
-	cli_error("cannot write to standard output: %s",
-		  strerror(t->screen.error));
-	return CLI_FAILED;
-}
-
 /* ------------------------------------------------------- the end of a reply */
 
 /*
@@ -353,9 +346,7 @@ int talk(int argc, char **argv)
 	if (status != CLI_DONE)
 		return status;
 	screen_init(&t.screen);
-	status = hold(&t);
-	if (t.screen.error)
-		status = say_unwritable(&t);
+	status = screen_check(&t.screen, hold(&t));
 	peer_close(&t.peer);
 	return status;
 }
