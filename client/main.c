@@ -15,11 +15,13 @@
 #include "command.h"
 #include "editor.h"
 #include "options.h"
+#include "progress.h"
 
 static const struct command commands[] = {
 	{ "load", "put load on a server and measure it", load },
 	{ "talk", "hold a conversation: a message, its reply, and so on",
 	  talk },
+	{ "fetch", "fetch a file", fetch },
 	{ "send", "send one message, and see that it arrives", send_text },
 	{ .name = NULL },
 };
@@ -35,8 +37,9 @@ static void leave(int signo)
 	static const char text[] = "weir-client: interrupted\n";
 	ssize_t rc = 0;
 
-	/* The prompt is on this line, or the terminal has put ^C there. */
-	if (isatty(STDERR_FILENO) && (signo == SIGINT || editor_is_shown()))
+	/* The prompt or the progress is there, or the terminal has put ^C. */
+	if (isatty(STDERR_FILENO) &&
+	    (signo == SIGINT || editor_is_shown() || progress_is_shown()))
 		rc = write(STDERR_FILENO, "\n", 1);
 	if (rc >= 0)
 		rc = write(STDERR_FILENO, text, sizeof(text) - 1);

@@ -7,6 +7,7 @@ that something has happened.  A test ends only processes that it started.
 """
 
 import contextlib
+import fcntl
 import os
 import pty
 import re
@@ -17,6 +18,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -229,12 +231,18 @@ class DocumentsClient:
 class PythonServer:
     """A listener that gives every client to handler(sock) on a thread."""
 
-    def __init__(self, handler):
+    def __init__(self, handler, path=None):
         self._handler = handler
-        self._listener = socket.create_server(("127.0.0.1", 0))
         self._open = []
         self._threads = []
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        if path:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(path)
+            self._listener.listen()
+            self.address = "unix:" + path
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0))
+            self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
 
@@ -244,7 +252,8 @@ class PythonServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(DEADLINE)
             self._open.append(sock)
             thread = threading.Thread(target=self._serve, args=(sock,),
@@ -312,6 +321,10 @@ class Terminal:
 
     def type(self, data):
         os.write(self._fd, data)
+
+    def resize(self, columns):
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", 24, columns, 0, 0))
 
     def hang_up(self):
         os.close(self._fd)

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fetch: say "Client connected", and keep what comes up to the end of input.
+ *
+ * The end is all that the protocol has to tell a whole file from a part of
+ * it, and a server that is killed ends as well.  Whoever knows more can say
+ * so: the size, or that the closing text has to be there.
+ *
+ * Main thread only; see progress.c for what a terminal shows meanwhile.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <weir.h>
+
+#include "../cli/cli.h"
+#include "options.h"
+#include "peer.h"
+#include "progress.h"
+#include "target.h"
+
+#define TICK_MS	   200 /* the longest that the progress stands still */
+#define READ_SIZE  ((size_t)64 * 1024)
+#define SIZE_LIMIT (INT64_MAX / 10 - 1)
+
+static const char request[] = "Client connected";
+static const char thanks[] = "Thank you for connecting";
+#define THANKS_LEN (sizeof(thanks) - 1)
+
+struct fetch {
+	struct peer peer;
+	struct target target;
+	int64_t size; /* -1: not known */
+	bool strip_thanks;
+	size_t held; /* bytes that may be the thanks, at the front of data */
+	char data[THANKS_LEN + READ_SIZE];
+};
+
+/* As peer_read(), with a look at the progress now and then. */
+static ssize_t receive(struct fetch *f)
+{
+	int64_t began_at = progress_elapsed();
+	int limit = f->peer.timeout_ms;
+	ssize_t n;
+
+	for (;;) {
+		int64_t left = limit - (progress_elapsed() - began_at);
+		bool is_last = limit >= 0 && left <= TICK_MS;
+
+		n = peer_read(&f->peer, f->data + f->held, READ_SIZE,
+			      is_last ? (left > 0 ? (int)left : 1) : TICK_MS);
+		progress_update(f->target.len);
+		if (n != -ETIMEDOUT || is_last)
+			return n;
+	}
+}
+
+/* Write what is held but for the last bytes of it. */
+static int put(struct fetch *f, size_t keep)
+{
+	size_t len = f->held - keep;
+	int status = target_write(&f->target, f->data, len);
+
+	memmove(f->data, f->data + len, keep);
+	f->held = keep;
+	return status;
+}
+
+/* It is not whole: keep what there is. */
+static int cut(struct fetch *f, const char *reason)
+{
+	const struct target *t = &f->target;
+	int status = put(f, 0);
+
+	progress_end();
+	if (status != CLI_DONE)
+		return status;
+	if (t->part && t->len > 0)
+		cli_error("%s; %lld bytes came and are in %s", reason,
+			  (long long)t->len, t->part);
+	else
+		cli_error("%s; %lld bytes came", reason, (long long)t->len);
+	return CLI_FAILED;
+}
+
+static int say_size(struct fetch *f)
+{
+	char reason[PEER_REASON];
+
+	snprintf(reason, sizeof(reason), "%s has sent %s than %lld bytes",
+		 f->peer.address, f->target.len < f->size ? "less" : "more",
+		 (long long)f->size);
+	return cut(f, reason);
+}
+
+/* The end of input: was that all? */
+static int check_end(struct fetch *f)
+{
+	char reason[PEER_REASON];
+	int64_t len = f->target.len;
+
+	if (f->strip_thanks) {
+		if (f->held != THANKS_LEN ||
+		    memcmp(f->data, thanks, THANKS_LEN) != 0) {
+			snprintf(reason, sizeof(reason),
+				 "%s has ended without its closing text",
+				 f->peer.address);
+			return cut(f, reason);
+		}
+		f->held = 0;
+	} else if (len == 0 && f->size != 0) {
+		return cut(f, peer_reason(&f->peer, 0, "", reason));
+	}
+	return f->size < 0 || len == f->size ? CLI_DONE : say_size(f);
+}
+
+static int transfer(struct fetch *f)
+{
+	size_t most = f->strip_thanks ? THANKS_LEN : 0;
+	char reason[PEER_REASON];
+
+	for (;;) {
+		ssize_t n = receive(f);
+		int status;
+
+		if (n < 0)
+			return cut(f, peer_reason(&f->peer, (int)n, "data",
+						  reason));
+		if (n == 0)
+			return check_end(f);
+		f->held += (size_t)n;
+		status = put(f, f->held < most ? f->held : most);
+		if (status != CLI_DONE)
+			return status;
+		if (f->size >= 0 && f->target.len > f->size)
+			return say_size(f);
+	}
+}
+
+static int report(const struct fetch *f)
+{
+	bool is_output = strcmp(f->target.path, "-") == 0;
+	char took[PROGRESS_TEXT], rate[PROGRESS_TEXT];
+	int64_t ms = progress_elapsed();
+	double bytes = (double)f->target.len;
+
+	fprintf(is_output ? stderr : stdout,
+		"received %lld bytes in %s, %s/s%s%s\n",
+		(long long)f->target.len, progress_time(ms, took),
+		progress_size(bytes * 1000 / (double)(ms > 0 ? ms : 1), rate),
+		is_output ? "" : ": ", is_output ? "" : f->target.path);
+	return cli_flush();
+}
+
+static int fetch_all(struct fetch *f)
+{
+	char reason[PEER_REASON];
+	int status, rc;
+
+	progress_begin(f->size,
+		       f->target.part || !f->target.screen.is_terminal);
+	rc = weir_conn_write(f->peer.conn, request, sizeof(request) - 1);
+	if (rc < 0)
+		return cut(f, peer_reason(&f->peer, rc, "progress", reason));
+	status = transfer(f);
+	progress_end();
+	if (status == CLI_DONE)
+		status = target_finish(&f->target);
+	return status == CLI_DONE ? report(f) : status;
+}
+
+/* ---------------------------------------------------------- the command line
+ */
+
+static const struct options_operand operands[] = {
+	{ "ADDRESS", "the address", "127.0.0.1:3000" },
+	{ .name = NULL },
+};
+
+static const struct cli_option table[] = {
+	{ "output", 'o', "PATH",
+	  "the file to write (default 'received');\n"
+	  "- is standard output" },
+	{ "force", 'f', NULL, "replace a file that is there already" },
+	{ "size", 's', "BYTES", "how much it is; anything else is a failure" },
+	{ "strip-thanks", 'T', NULL,
+	  "leave out 'Thank you for connecting' at the\n"
+	  "end; it is a failure if that is missing" },
+	{ "timeout", 't', "DURATION",
+	  "longest time to connect, and for more to\ncome (default 10s)" },
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	{ .name = NULL },
+};
+
+static bool take_size(struct fetch *f)
+{
+	const char *p = optarg;
+
+	f->size = 0;
+	do {
+		if (*p < '0' || *p > '9' || f->size > SIZE_LIMIT) {
+			cli_error("--size: '%s' is not a number of bytes",
+				  optarg);
+			return false;
+		}
+		f->size = f->size * 10 + (*p++ - '0');
+	} while (*p != '\0');
+	return true;
+}
+
+static bool take(void *to, int key)
+{
+	struct fetch *f = to;
+
+	switch (key) {
+	case 'o':
+		f->target.path = optarg;
+		return true;
+	case 'f':
+		f->target.may_replace = true;
+		return true;
+	case 's':
+		return take_size(f);
+	case 'T':
+		f->strip_thanks = true;
+		return true;
+	case 't':
+		return options_take_timeout(&f->peer.timeout_ms);
+	default:
+		return false;
+	}
+}
+
+static const struct options_syntax syntax = {
+	.command = "fetch",
+	.about = "Fetch a file: all that the server sends, its closing text "
+		 "included.\n",
+	.operands = operands,
+	.table = table,
+	.take = take,
+};
+
+int fetch(int argc, char **argv)
+{
+	static struct fetch f = { .peer.timeout_ms = 10 * 1000,
+				  .target.path = "received",
+				  .size = -1 };
+	int status = options_parse(&syntax, &f, argc, argv);
+
+	if (status >= 0)
+		return status;
+	f.peer.address = argv[optind];
+	if (!options_check_address(f.peer.address))
+		return CLI_USAGE;
+	status = target_check(&f.target);
+	if (status != CLI_DONE)
+		return status;
+	/* A file that may not grow is an error of write(2). */
+	(void)signal(SIGXFSZ, SIG_IGN);
+	status = peer_dial(&f.peer);
+	if (status == CLI_DONE)
+		status = target_open(&f.target);
+	if (status == CLI_DONE)
+		status = fetch_all(&f);
+	target_close(&f.target);
+	peer_close(&f.peer);
+	return status;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A part is locked while it is written, so that two transfers to one path do
+ * not mix, and one that was left by an earlier transfer is written anew.
+ */
+#include "target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+
+static bool is_output(const struct target *t)
+{
+	return strcmp(t->path, "-") == 0;
+}
+
+int target_check(const struct target *t)
+{
+	struct stat st;
+
+	if (t->path[0] == '\0') {
+		cli_error("--output needs the name of a file, or -");
+		return CLI_USAGE;
+	}
+	if (is_output(t) || lstat(t->path, &st) < 0)
+		return CLI_DONE;
+	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
+		cli_error("%s is not a plain file; say -o - for standard "
+			  "output",
+			  t->path);
+		return CLI_USAGE;
+	}
+	if (!t->may_replace)
+		cli_error("%s is there already; --force replaces it", t->path);
+	return t->may_replace ? CLI_DONE : CLI_USAGE;
+}
+
+static int say_unwritable(const char *path, int error)
+{
+	cli_error("cannot write %s: %s", path, strerror(error));
+	return CLI_FAILED;
+}
+
+/*
+ * Take the part for ourselves: 0 or the errno.  Whoever had it until now may
+ * have finished it since we opened it: then it is there under another name,
+ * which we must not touch.
+ */
+static int claim(int fd, const char *part)
+{
+	struct stat ours, there;
+
+	if (fstat(fd, &ours) < 0)
+		return errno;
+	if (!S_ISREG(ours.st_mode))
+		return EINVAL;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? EBUSY : errno;
+	if (lstat(part, &there) < 0 || there.st_dev != ours.st_dev ||
+	    there.st_ino != ours.st_ino)
+		return EBUSY;
+	return ftruncate(fd, 0) < 0 ? errno : 0;
+}
+
+int target_open(struct target *t)
+{
+	int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int error;
+
+	t->len = 0;
+	if (is_output(t)) {
+		screen_init(&t->screen);
+		return CLI_DONE;
+	}
+	if (asprintf(&t->part, "%s.part", t->path) < 0) {
+		t->part = NULL;
+		return say_unwritable(t->path, ENOMEM);
+	}
+	t->fd = open(t->part, flags, 0666);
+	error = t->fd < 0 ? errno : claim(t->fd, t->part);
+	if (error == 0)
+		return CLI_DONE;
+	if (error == EBUSY)
+		cli_error("cannot write %s: another transfer is doing that",
+			  t->part);
+	else
+		say_unwritable(t->part, error);
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t->part);
+	t->part = NULL;
+	return CLI_FAILED;
+}
+
+int target_write(struct target *t, const char *data, size_t len)
+{
+	if (!t->part) {
+		screen_put(&t->screen, data, len);
+		t->len += (int64_t)len;
+		return screen_check(&t->screen, CLI_DONE);
+	}
+	while (len > 0) {
+		ssize_t n = write(t->fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return say_unwritable(t->part, errno);
+		data += n;
+		len -= (size_t)n;
+		t->len += n;
+	}
+	return CLI_DONE;
+}
+
+/* Some file systems cannot refuse to replace; there a look must do. */
+static int rename_to(const struct target *t)
+{
+	int rc;
+
+	if (t->may_replace)
+		return rename(t->part, t->path);
+	rc = renameat2(AT_FDCWD, t->part, AT_FDCWD, t->path, RENAME_NOREPLACE);
+	if (rc == 0 || (errno != EINVAL && errno != ENOSYS))
+		return rc;
+	if (faccessat(AT_FDCWD, t->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return rename(t->part, t->path);
+}
+
+int target_finish(struct target *t)
+{
+	if (!t->part) {
+		if (t->screen.is_terminal)
+			screen_end_line(&t->screen);
+		return screen_check(&t->screen, CLI_DONE);
+	}
+	if (fsync(t->fd) < 0)
+		return say_unwritable(t->part, errno);
+	if (rename_to(t) < 0) {
+		cli_error("cannot rename %s to %s: %s", t->part, t->path,
+			  strerror(errno));
+		return CLI_FAILED;
+	}
+	close(t->fd);
+	free(t->part);
+	t->part = NULL;
+	return CLI_DONE;
+}
+
+void target_close(struct target *t)
+{
+	if (!t->part)
+		return;
+	if (t->len == 0)
+		unlink(t->part);
+	close(t->fd);
+	free(t->part);
+	t->part = NULL;
+}
