@@ -17,6 +17,7 @@ struct command {
 	client_command *run;
 };
 
+client_command chat;
 client_command fetch;
 client_command load;
 client_command send_text;

@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	{ "load", "put load on a server and measure it", load },
 	{ "talk", "hold a conversation: a message, its reply, and so on",
 	  talk },
+	{ "chat", "talk with a person, or in a room", chat },
 	{ "fetch", "fetch a file", fetch },
 	{ "send", "send one message, and see that it arrives", send_text },
 	{ .name = NULL },

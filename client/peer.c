@@ -19,7 +19,7 @@
 #define PIECE	  ((size_t)64 * 1024)
 #define SETTLE_MS 10 /* between two looks */
 
-static int64_t now_ms(void)
+int64_t peer_now(void)
 {
 	struct timespec t;
 
@@ -95,7 +95,7 @@ int peer_dial(struct peer *p)
 		cli_error("cannot connect to %s: %s", where, weir_strerror(rc));
 		return CLI_FAILED;
 	}
-	p->dialled_at = now_ms();
+	p->dialled_at = peer_now();
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_WRITE, p->timeout_ms);
 	return CLI_DONE;
 }
@@ -112,7 +112,7 @@ void peer_close(struct peer *p)
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 {
-	int64_t first = now_ms() - p->dialled_at + ms;
+	int64_t first = peer_now() - p->dialled_at + ms;
 
 	if (ms < 0 || first > INT32_MAX)
 		first = WEIR_NEVER;
@@ -159,7 +159,7 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
  */
 int peer_settle(struct peer *p)
 {
-	int64_t began_at = now_ms();
+	int64_t began_at = peer_now();
 	int error, unsent;
 	socklen_t len = sizeof(error);
 
@@ -177,7 +177,7 @@ int peer_settle(struct peer *p)
 		    (ioctl(weir_conn_fd(p->conn), SIOCOUTQ, &unsent) < 0 ||
 		     unsent == 0))
 			return 0;
-		if (p->timeout_ms >= 0 && now_ms() - began_at > p->timeout_ms)
+		if (p->timeout_ms >= 0 && peer_now() - began_at > p->timeout_ms)
 			return -ETIMEDOUT;
 		(void)poll(NULL, 0, SETTLE_MS);
 	}

@@ -20,6 +20,9 @@ struct peer {
 	int64_t dialled_at; /* ms */
 };
 
+/* Milliseconds of the clock that deadlines are measured with. */
+int64_t peer_now(void);
+
 /* Returns CLI_DONE, or the exit status after a complaint. */
 int peer_dial(struct peer *p);
 
