@@ -102,7 +102,7 @@ static int hear(struct chat *c)
 		settle(c);
 		return (int)n;
 	}
-	editor_hide();
+	editor_erase();
 	for (ssize_t left = n; left > 0;) {
 		char *newline = memchr(p, '\n', (size_t)left);
 		ssize_t len = newline ? newline + 1 - p : left;

@@ -93,7 +93,7 @@ void edit_line_show(void)
 	typed = NULL;
 }
 
-void edit_line_hide(void)
+bool edit_line_hide(void)
 {
 	const LineInfoW *line = el_wline(el);
 	size_t len = (size_t)(line->lastchar - line->buffer);
@@ -103,6 +103,7 @@ void edit_line_hide(void)
 		wmemcpy(typed, line->buffer, len);
 	typed_at = (size_t)(line->cursor - line->buffer);
 	el_set(el, EL_UNBUFFERED, 0);
+	return len > 0;
 }
 
 enum edit_line_event edit_line_key(const char **line, size_t *len)
@@ -150,8 +151,9 @@ void edit_line_show(void)
 {
 }
 
-void edit_line_hide(void)
+bool edit_line_hide(void)
 {
+	return true;
 }
 
 enum edit_line_event edit_line_key(const char **line, size_t *len)

@@ -97,14 +97,31 @@ static void leave_line(void)
 	editor.is_shown = false;
 }
 
-void editor_hide(void)
+static void hide(bool may_erase)
 {
+	bool has_text = true; /* where the terminal edits, nobody knows */
+
 	if (!editor.is_shown)
 		return;
 	if (editor.has_edit_line)
-		edit_line_hide();
-	put("\n");
+		has_text = edit_line_hide();
+	if (may_erase && !has_text) {
+		for (size_t i = strlen(editor.prompt); i > 0; i--)
+			put("\b \b");
+	} else {
+		put("\n");
+	}
 	leave_line();
+}
+
+void editor_hide(void)
+{
+	hide(false);
+}
+
+void editor_erase(void)
+{
+	hide(true);
 }
 
 enum editor_event editor_next(const char **line, size_t *len)

@@ -49,6 +49,9 @@ void editor_show(void);
 /* Take it away, so that other things can be printed on a line of their own. */
 void editor_hide(void);
 
+/* The same, without a trace of a prompt where nothing has been typed. */
+void editor_erase(void);
+
 /* Without waiting.  The line has no newline and lasts until the next call. */
 enum editor_event editor_next(const char **line, size_t *len);
 

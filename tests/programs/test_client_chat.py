@@ -381,7 +381,7 @@ class OnATerminal(TestCase):
                                      (b"and now?", b"windup")):
                     user.expect(PROMPT)
                     user.type(line + b"\n")
-                    user.expect(b"\r\n>> " + answer + b"\r\n")
+                    user.expect(b">> " + answer + b"\r\n")
                 self.assertEqual(user.end(), 0)
                 self.assertEqual(operator.heard, [
                     b"hello", "Grüße".encode(), b"and now?"])
@@ -427,6 +427,17 @@ class OnATerminal(TestCase):
                 heard = until(lambda: peer.wait().recv(100), "the line")
                 if heard != "grß\x1b[Dü".encode():  # without libedit
                     self.assertEqual(heard, "grüß".encode())
+
+    def test_a_prompt_where_nothing_is_typed_leaves_no_trace(self):
+        with conversation() as (user, peer):
+            user.expect(PROMPT)
+            peer.says(b"hello")
+            before = user.expect(b">> hello\r\n" + PROMPT)
+            user.type(b"b\x1b[Da\n")
+            heard = until(lambda: peer.wait().recv(100), "the line")
+            if heard != b"ab":
+                self.skipTest("built without libedit")
+            self.assertEqual(before, b"\b \b" * len(PROMPT))
 
     def test_a_message_of_several_lines(self):
         with conversation() as (user, peer):
@@ -485,6 +496,10 @@ class OnATerminal(TestCase):
                 user.type(b"\x1a")
                 user.type(b"hello\n")
                 peer.hears(b"hello")
+                # The prompt comes first: an end of input that is typed
+                # before it is not one to the line editor.
+                peer.says(b"hi")
+                user.expect(b">> hi\r\n" + PROMPT)
                 user.type(b"\x04")
                 self.assertEqual(peer.wait().recv(10), b"")
                 peer.goes()
