@@ -72,10 +72,9 @@ static void look_at_control(struct engine *e)
 	uint64_t count;
 
 	(void)!read(e->wakeup, &count, sizeof(count));
-	e->measure_at = atomic_load(&c->measure_at);
-	e->end_at = atomic_load(&c->end_at);
 	if (e->start_at == NEVER &&
 	    (e->start_at = atomic_load(&c->start_at)) != NEVER) {
+		e->measure_at = atomic_load(&c->measure_at);
 		e->tick_at = e->measure_at;
 		for (size_t i = 0; engine_is_open_loop(e) && i < e->link_count;
 		     i++) {
@@ -83,6 +82,7 @@ static void look_at_control(struct engine *e)
 			schedule_update(e, &e->links[i]);
 		}
 	}
+	e->end_at = atomic_load(&c->end_at);
 	if (atomic_load(&c->is_cut))
 		e->is_ending = true;
 }
@@ -125,7 +125,8 @@ static int64_t connect_some(struct engine *e, int64_t now)
 			at += (int64_t)((double)e->connect_next * 1e9 / rate);
 		if (n == CONNECTS_STEP || at > now)
 			return at;
-		if (e->in_state[LINK_CONNECTING] >= CONNECTS_A_WAY)
+		if (rate == 0 &&
+		    e->in_state[LINK_CONNECTING] + e->patient >= CONNECTS_A_WAY)
 			return NEVER;
 		e->connect_next++;
 		if (l->is_silent || e->plan->mode != PLAN_CHURN)
@@ -138,7 +139,7 @@ static int64_t connect_some(struct engine *e, int64_t now)
 static bool has_connected(const struct engine *e, int64_t now)
 {
 	return e->connect_next == e->link_count &&
-	       e->in_state[LINK_CONNECTING] == 0 &&
+	       e->in_state[LINK_CONNECTING] == 0 && e->patient == 0 &&
 	       (e->in_state[LINK_BANNER] == 0 ||
 		now - e->connected_at > BANNER_WAIT);
 }
@@ -261,14 +262,23 @@ static bool is_finished(struct engine *e)
 	return e->is_ending && e->under_way == 0;
 }
 
+static void note_stall(struct engine *e, int64_t length)
+{
+	if (length > e->longest_stall)
+		e->longest_stall = length;
+}
+
+/*
+ * What is there already when we come to wait came while we were busy, and what
+ * comes late came while we were not woken: both would have been seen earlier.
+ */
 static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 {
 	int64_t now = now_ns(), left = next == NEVER ? NEVER : next - now;
+	int64_t busy = now - e->woke_at;
 	struct timespec t = { .tv_sec = 3600 };
 	int n;
 
-	if (e->is_started && now - e->woke_at > e->longest_stall)
-		e->longest_stall = now - e->woke_at;
 	if (left < 3600 * SECOND) {
 		left = left > 0 ? left : 0;
 		t = (struct timespec){ .tv_sec = left / SECOND,
@@ -277,6 +287,10 @@ static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 	n = epoll_pwait2(e->epoll, events, EVENTS, &t, NULL);
 	e->woke_at = now_ns();
 	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
+	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)
+		e->overslept = busy;
+	if (e->is_started)
+		note_stall(e, busy > e->overslept ? busy : e->overslept);
 	return n;
 }
 
@@ -289,9 +303,10 @@ static void finish(struct engine *e)
 	for (size_t i = 0; i < e->link_count; i++) {
 		struct link *l = &e->links[i];
 
+		link_drop_exchange(e, l, now);
 		replies_abandon(e, l, &e->now->books.open, now);
 		if (e->plan->mode == PLAN_UPLOAD && !l->is_silent)
-			e->now->books.bytes_out -= oneway_unsent(l);
+			e->unsent += oneway_unsent(l);
 	}
 	schedule_close_books(e);
 	if (e->measure_at != NEVER && now > e->measure_at) {
@@ -300,6 +315,7 @@ static void finish(struct engine *e)
 	}
 	pthread_mutex_lock(&e->control->lock);
 	e->now->to = now;
+	e->has_finished = true;
 	e->control->finished++;
 	e->control->ready += !e->is_ready;
 	pthread_cond_broadcast(&e->control->changed);

@@ -21,9 +21,10 @@
 #include "result.h"
 #include "target.h"
 
-#define ENGINE_BUFFER 65536
-#define ENGINE_SWEEP  256 /* links looked at between two waits */
-#define NEVER	      INT64_MAX
+#define ENGINE_BUFFER  65536
+#define ENGINE_SWEEP   256   /* links looked at between two waits */
+#define ENGINE_AT_ONCE 20000 /* ns: a wait so short did not wait */
+#define NEVER	       INT64_MAX
 
 enum link_state {
 	LINK_IDLE, /* no connection; one is to be made */
@@ -37,8 +38,12 @@ enum link_state {
 /* A message under way. */
 struct message {
 	int64_t planned, sent;
+	uint32_t lag_us; /* so much later than could be, by our fault */
 	bool is_settled; /* answered, though one before it is not */
+	bool is_owed;	 /* timed out, the reply may still come */
 };
+
+#define FRAME_START 48
 
 /* The reply that is coming in. */
 struct frame {
@@ -46,7 +51,8 @@ struct frame {
 	size_t used;
 	size_t len; /* 0: not known yet */
 	bool is_bad;
-	char start[2 * PAYLOAD_NUMBER]; /* its first bytes */
+	/* Its first bytes; of a bad one the latest. */
+	char start[FRAME_START];
 };
 
 struct link {
@@ -59,11 +65,12 @@ struct link {
 	bool is_done;	 /* churn: it has been answered */
 	bool is_level;	 /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
-	uint32_t open;	     /* messages under way */
-	uint32_t owed;	     /* timed out, reply may still come */
-	uint64_t head, next; /* numbers of the oldest and the next message */
-	uint64_t highest;    /* 1 + the latest that was answered */
-	uint64_t out_seq;    /* what is written next: message and byte */
+	uint32_t open;	      /* messages under way */
+	uint32_t owed_before; /* replies still owed to messages before those */
+	uint64_t owed;	      /* bit n: that of message head - 1 - n */
+	uint64_t head, next;  /* numbers of the oldest and the next message */
+	uint64_t highest;     /* 1 + the latest that was answered */
+	uint64_t out_seq;     /* what is written next: message and byte */
 	size_t out_from;
 	struct message *ring;
 	struct frame frame;
@@ -121,25 +128,27 @@ struct engine {
 	size_t heap_used;
 	size_t in_state[LINK_STATES];
 	size_t alive;	     /* links that are not OVER, silent ones apart */
-	size_t under_way;    /* messages, of all links */
+	size_t under_way;    /* messages, of all links; churn: exchanges */
+	size_t patient;	     /* links that wait for room in a backlog */
 	size_t connect_next; /* links before it have been begun */
 	int64_t connect_from, connected_at; /* the first began, the last came */
 	uint64_t budget; /* messages that may still be sent */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	int64_t overslept; /* the last wait was to end so much earlier */
+	int64_t overslept; /* we could have been here so much earlier */
 	bool is_ready, is_started, is_ending;
 	char *in, *out;
 
 	/* lock: full is handed over when has_full; run.c clears it */
 	struct interval *now, *full;
-	bool has_full;
+	bool has_full, has_finished;
 	_Atomic int opened; /* links connected */
 
 	/* Read by run.c when the thread has ended. */
 	struct error_table errors;
 	uint64_t reopened, ended;
+	uint64_t unsent; /* bytes of an upload that the peer has not */
 	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
 	int64_t longest_stall;
 };
@@ -184,6 +193,9 @@ void link_fail(struct engine *e, struct link *l, enum error_phase phase,
 /* Churn: the exchange is over, on to the next. */
 void link_done(struct engine *e, struct link *l, int64_t now);
 
+/* Churn: the connection did not come about, its message is never sent. */
+void link_drop_exchange(struct engine *e, struct link *l, int64_t now);
+
 /* Close it without complaint, for now or for good. */
 void link_close(struct engine *e, struct link *l, bool is_over);
 
@@ -202,9 +214,17 @@ void link_writable(struct engine *e, struct link *l, int64_t now);
 
 void link_receive(struct engine *e, struct link *l, bool has_ended);
 
+/* frames.c: replies that are the message, or the message in a form. */
+size_t frames_take(struct engine *e, struct link *l, const char *data,
+		   size_t len, int64_t now);
+
 /* replies.c: what came on an open link, and what it answers. */
 void replies_take(struct engine *e, struct link *l, const char *data,
 		  size_t len, int64_t now);
+
+/* That message is answered; kind: a column that counts it, too, or NULL. */
+void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
+		    uint64_t *kind);
 
 /* The oldest message under way will not be answered in time. */
 void replies_give_up(struct engine *e, struct link *l, int64_t now);

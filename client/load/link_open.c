@@ -37,7 +37,7 @@ void link_close(struct engine *e, struct link *l, bool is_over)
 	l->fd = -1;
 	l->is_blocked = l->is_level = l->is_done = false;
 	l->frame = (struct frame){ .used = 0 };
-	l->owed = 0;
+	l->owed = l->owed_before = 0;
 	l->head = l->highest = l->out_seq = l->next;
 	l->out_from = 0;
 	link_set_state(e, l, is_over ? LINK_OVER : LINK_IDLE);
@@ -57,10 +57,10 @@ static void plan_exchange(struct engine *e, struct link *l, int64_t now)
 	link_message(e, l, l->next)->planned = planned;
 	l->room_at = planned;
 	l->is_planned = true;
+	e->under_way++;
 }
 
-/* The connection did not come about: its message is never sent. */
-static void drop_exchange(struct engine *e, struct link *l, int64_t now)
+void link_drop_exchange(struct engine *e, struct link *l, int64_t now)
 {
 	int64_t planned = link_message(e, l, l->next)->planned;
 	struct interval *i = e->now;
@@ -68,6 +68,7 @@ static void drop_exchange(struct engine *e, struct link *l, int64_t now)
 	if (!l->is_planned)
 		return;
 	l->is_planned = false;
+	e->under_way--;
 	if (planned < e->measure_at)
 		return;
 	i->books.planned++;
@@ -84,10 +85,12 @@ static bool may_begin_exchange(const struct engine *e, int64_t now)
 }
 
 /* The backlog of a Unix socket is full: TCP would wait, and so do we. */
-static bool is_patient(const struct engine *e, struct link *l, int64_t now)
+static bool is_patient(struct engine *e, struct link *l, int64_t now)
 {
-	if (l->retry_from == 0)
+	if (l->retry_from == 0) {
 		l->retry_from = now;
+		e->patient++;
+	}
 	l->begun_at = l->retry_from;
 	l->retry_at = now + TRY_AGAIN;
 	return now - l->retry_from < e->plan->connect_timeout_ns;
@@ -111,6 +114,7 @@ void link_open(struct engine *e, struct link *l, int64_t now)
 	l->fd = target_connect(e->control->target, l->id, &phase, &error);
 	if (l->fd < 0 && error == EAGAIN && is_patient(e, l, now))
 		return;
+	e->patient -= l->retry_from != 0;
 	l->retry_from = 0;
 	link_set_state(e, l, LINK_CONNECTING);
 	if (l->fd < 0)
@@ -121,6 +125,13 @@ void link_open(struct engine *e, struct link *l, int64_t now)
 		link_connected(e, l, 0, now);
 }
 
+/* Churn before the measured part is not reported. */
+static bool is_measured(const struct engine *e, const struct link *l)
+{
+	return l->is_silent || e->plan->mode != PLAN_CHURN ||
+	       l->ring->planned >= e->measure_at;
+}
+
 void link_connected(struct engine *e, struct link *l, int error, int64_t now)
 {
 	if (error != 0) {
@@ -128,7 +139,9 @@ void link_connected(struct engine *e, struct link *l, int error, int64_t now)
 		return;
 	}
 	now = now_ns();
-	histogram_record(e->now->clocks[CLOCK_CONNECT], now - l->begun_at);
+	if (is_measured(e, l))
+		histogram_record(e->now->clocks[CLOCK_CONNECT],
+				 now - l->begun_at);
 	e->reopened += l->was_opened && e->plan->mode != PLAN_CHURN;
 	l->was_opened = true;
 	l->begun_at = l->last_at = e->connected_at = now;
@@ -158,6 +171,8 @@ static void pause_before_next(struct engine *e, struct link *l,
 	if (l->is_silent ||
 	    !(e->plan->reconnect || e->plan->mode == PLAN_CHURN))
 		return;
+	if (e->plan->mode == PLAN_CHURN && engine_is_open_loop(e))
+		return;
 	if (phase == ERROR_REPLY || phase == ERROR_BETWEEN)
 		l->pause = 0;
 	l->retry_at = now + l->pause;
@@ -175,10 +190,11 @@ void link_fail(struct engine *e, struct link *l, enum error_phase phase,
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
 			!l->is_silent;
 
-	engine_note_error(e, phase, error, now);
+	if (is_measured(e, l))
+		engine_note_error(e, phase, error, now);
 	if (l->state == LINK_OPEN && phase != ERROR_SEND)
 		e->ended += error == 0 || error == ECONNRESET;
-	drop_exchange(e, l, now);
+	link_drop_exchange(e, l, now);
 	replies_abandon(e, l,
 			error == 0 || error == ETIMEDOUT ? &b->closed_early
 							 : &b->reset,
@@ -189,6 +205,7 @@ void link_fail(struct engine *e, struct link *l, enum error_phase phase,
 
 void link_done(struct engine *e, struct link *l, int64_t now)
 {
+	replies_abandon(e, l, &e->now->books.open, now);
 	link_close(e, l, false);
 	if (!engine_is_open_loop(e))
 		link_open(e, l, now);
@@ -198,7 +215,8 @@ void link_check_time(struct engine *e, struct link *l, int64_t now)
 {
 	switch (l->state) {
 	case LINK_IDLE:
-		if (l->retry_at > 0 && l->retry_at <= now && !e->is_ending) {
+		if (l->retry_at > 0 && l->retry_at <= now &&
+		    (!e->is_ending || l->is_planned)) {
 			l->retry_at = 0;
 			link_open(e, l, now);
 		}

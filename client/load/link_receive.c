@@ -52,7 +52,8 @@ static size_t greet(struct engine *e, struct link *l, const char *data,
 	return len - used;
 }
 
-static void take(struct engine *e, struct link *l, size_t len, int64_t now)
+/* Returns whether the connection is still the same. */
+static bool take(struct engine *e, struct link *l, size_t len, int64_t now)
 {
 	const char *data = e->in;
 	size_t left = len;
@@ -60,16 +61,21 @@ static void take(struct engine *e, struct link *l, size_t len, int64_t now)
 	l->last_at = now;
 	if (now >= e->measure_at)
 		e->now->books.bytes_in += len;
+	if (l->is_silent)
+		return true;
 	if (l->state == LINK_BANNER) {
 		left = greet(e, l, data, len, now);
 		data += len - left;
 	}
 	if (left > 0 && l->state == LINK_OPEN)
 		replies_take(e, l, data, left, now);
-	if (l->is_done)
+	if (l->is_done) {
 		link_done(e, l, now);
-	else if (l->state == LINK_OPEN && !l->is_silent)
+		return false;
+	}
+	if (l->state == LINK_OPEN)
 		link_send(e, l, now);
+	return l->fd >= 0;
 }
 
 static void end(struct engine *e, struct link *l, int error, int64_t now)
@@ -92,13 +98,13 @@ void link_receive(struct engine *e, struct link *l, bool has_ended)
 	}
 	do {
 		n = recv(l->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
-		if (n > 0)
-			take(e, l, (size_t)n, now_ns());
-		else if (n == 0)
-			end(e, l, 0, now_ns());
-		else if (errno != EINTR && errno != EAGAIN)
-			end(e, l, errno, now_ns());
-		else if (errno == EAGAIN)
+		if (n > 0 && !take(e, l, (size_t)n, now_ns()))
 			return;
-	} while (l->fd >= 0 && (n < 0 || n == ENGINE_BUFFER || has_ended));
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n == 0 || (n < 0 && errno != EINTR)) {
+			end(e, l, n == 0 ? 0 : errno, now_ns());
+			return;
+		}
+	} while (n < 0 || n == ENGINE_BUFFER || has_ended);
 }

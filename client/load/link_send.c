@@ -17,6 +17,7 @@ static bool next_planned(struct engine *e, struct link *l, int64_t now,
 		if (!l->is_planned)
 			return false;
 		l->is_planned = false;
+		e->under_way--;
 		return true;
 	}
 	if (e->is_ending)
@@ -36,12 +37,11 @@ static bool next_planned(struct engine *e, struct link *l, int64_t now,
 }
 
 /* Whose fault is it that the message goes out after its instant? */
-static void note_lateness(struct engine *e, struct link *l, int64_t planned,
-			  int64_t now)
+static void note_lateness(struct engine *e, struct link *l, struct message *m)
 {
 	struct interval *i = e->now;
-	int64_t server = l->room_at - planned;
-	int64_t lag = now - (server > 0 ? l->room_at : planned);
+	int64_t server = l->room_at - m->planned;
+	int64_t lag = m->sent - (server > 0 ? l->room_at : m->planned);
 
 	histogram_record(i->clocks[CLOCK_LAG], lag);
 	if (lag > LATE_NS)
@@ -52,13 +52,15 @@ static void note_lateness(struct engine *e, struct link *l, int64_t planned,
 		i->late_server++;
 	if (server > i->late_server_max)
 		i->late_server_max = server;
+	m->lag_us = (uint32_t)(lag / 1000);
 }
 
 static void put_on_ring(struct engine *e, struct link *l, int64_t planned,
 			int64_t now)
 {
-	*link_message(e, l, l->next++) =
-		(struct message){ planned, now, false };
+	struct message *m = link_message(e, l, l->next++);
+
+	*m = (struct message){ .planned = planned, .sent = now };
 	l->open++;
 	e->under_way++;
 	if (planned < e->measure_at)
@@ -67,7 +69,7 @@ static void put_on_ring(struct engine *e, struct link *l, int64_t planned,
 	e->now->books.planned++;
 	e->now->books.sent++;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
-		note_lateness(e, l, planned, now);
+		note_lateness(e, l, m);
 }
 
 /* As many messages as fit into the buffer, from where we are on. */
@@ -88,9 +90,10 @@ static size_t fill(struct engine *e, const struct link *l)
 	return used;
 }
 
-static void advance(struct engine *e, struct link *l, size_t written)
+static void advance(struct engine *e, struct link *l, size_t written,
+		    int64_t now)
 {
-	if (e->woke_at >= e->measure_at)
+	if (now >= e->measure_at)
 		e->now->books.bytes_out += written;
 	for (;;) {
 		struct payload_name name = { l->id, l->out_seq };
@@ -125,7 +128,7 @@ static void transmit(struct engine *e, struct link *l, int64_t now)
 			link_fail(e, l, ERROR_SEND, errno, now);
 			return;
 		}
-		advance(e, l, (size_t)n);
+		advance(e, l, (size_t)n, now);
 	}
 }
 

@@ -135,7 +135,7 @@ struct self {
 	double cpu_user, cpu_system; /* seconds, all threads */
 	double busiest;		     /* share of a core of the busiest thread */
 	uint64_t switches;	     /* involuntary context switches */
-	int64_t longest_stall;	     /* of a loop, between two waits */
+	int64_t longest_stall;	     /* of a loop: busy, or not woken */
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */
 	int64_t late_ours_max, late_server_max;
 	size_t histogram_bytes;

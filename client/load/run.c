@@ -38,8 +38,8 @@ struct run {
 	void *arg;
 };
 
-/* What run_interrupt() ends. */
-static _Atomic(struct run *) current;
+/* The run under way, or the next one, is to end early. */
+static atomic_bool is_interrupted;
 
 /* -------------------------------------------------------------- the second */
 
@@ -58,12 +58,31 @@ static int count_open(const struct run *r)
 	return open;
 }
 
+/* Has every engine handed its second over that will? */
 static bool has_all_full(const struct run *r)
 {
 	for (int i = 0; i < r->engine_count; i++)
-		if (!r->engines[i].has_full)
+		if (!r->engines[i].has_full && !r->engines[i].has_finished)
 			return false;
 	return true;
+}
+
+static void cut(struct run *r)
+{
+	atomic_store(&r->control.end_at, now_ns());
+	atomic_store(&r->control.is_cut, true);
+	for (int i = 0; i < r->engine_count; i++)
+		engine_wake(&r->engines[i]);
+}
+
+void run_interrupt(void)
+{
+	atomic_store(&is_interrupted, true);
+}
+
+static bool was_interrupted(void)
+{
+	return atomic_exchange(&is_interrupted, false);
 }
 
 static void take_second(struct run *r)
@@ -72,7 +91,8 @@ static void take_second(struct run *r)
 	struct progress *p = &r->progress;
 
 	for (int i = 0; i < r->engine_count; i++)
-		summary_add(s, r->engines[i].full);
+		if (r->engines[i].has_full)
+			summary_add(s, r->engines[i].full);
 	p->last = summary_end_second(s, count_open(r));
 	p->opened = count_open(r);
 	p->answered = s->result->books.answered;
@@ -101,6 +121,8 @@ static void wait_some(struct run *r)
 		t.tv_nsec -= SECOND;
 	}
 	pthread_cond_timedwait(&r->control.changed, &r->control.lock, &t);
+	if (was_interrupted())
+		cut(r);
 }
 
 /* ---------------------------------------------------------------- the parts */
@@ -239,7 +261,6 @@ static int start_engines(struct run *r)
 
 static void fini(struct run *r)
 {
-	atomic_store(&current, NULL);
 	for (int i = 0; i < r->engine_count; i++)
 		engine_fini(&r->engines[i]);
 	free(r->engines);
@@ -250,27 +271,10 @@ static void fini(struct run *r)
 	pthread_mutex_destroy(&r->control.lock);
 }
 
-static void cut(struct run *r)
-{
-	atomic_store(&r->control.end_at, now_ns());
-	atomic_store(&r->control.is_cut, true);
-	for (int i = 0; i < r->engine_count; i++)
-		engine_wake(&r->engines[i]);
-}
-
-void run_interrupt(void)
-{
-	struct run *r = atomic_load(&current);
-
-	if (r)
-		cut(r);
-}
-
 static int run_engines(struct run *r)
 {
 	int rc = start_engines(r);
 
-	atomic_store(&current, r);
 	if (rc == 0)
 		connect_all(r);
 	if (rc == 0 && !atomic_load(&r->control.is_cut)) {

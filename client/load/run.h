@@ -31,7 +31,10 @@ typedef void run_watch(void *arg, const struct progress *p);
 int run(struct result *ret, const struct plan *plan, run_watch *watch,
 	void *arg);
 
-/* End the run early.  Async-signal-safe. */
+/*
+ * End the run early, or the next one at once if none is under way.  Any
+ * thread; async-signal-safe.
+ */
 void run_interrupt(void);
 
 #endif

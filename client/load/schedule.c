@@ -81,6 +81,8 @@ static void set_due(struct engine *e, struct link *l)
 
 void schedule_begin(struct engine *e, struct link *l)
 {
+	if (l->is_silent)
+		return;
 	l->due_count = 0;
 	l->due_at = e->start_at;
 	l->random = random_mix(e->plan->seed + l->id);
@@ -98,7 +100,7 @@ static bool can_send(const struct engine *e, const struct link *l)
 	if (l->due_at >= e->end_at)
 		return false;
 	if (e->plan->mode == PLAN_CHURN)
-		return l->state == LINK_IDLE;
+		return l->state == LINK_IDLE && !l->is_planned;
 	return l->state == LINK_OPEN && link_has_room(e, l);
 }
 
@@ -135,13 +137,25 @@ int64_t schedule_run(struct engine *e, int64_t now)
 }
 
 /*
+ * The end that it was to have, though all connections may have been lost
+ * before: of a count it is the instant of the last message.
+ */
+static int64_t planned_end(const struct engine *e)
+{
+	if (e->end_at != NEVER)
+		return e->end_at;
+	return e->start_at +
+	       (int64_t)((double)e->plan->count * 1e9 / e->plan->rate);
+}
+
+/*
  * A message that was not sent is late by at least the time from its instant
  * to the end.
  */
 static void note_never_sent(struct engine *e, int64_t planned, int64_t end)
 {
 	struct interval *i = e->now;
-	int64_t age = end - planned;
+	int64_t age = end > planned ? end - planned : 0;
 
 	i->books.planned++;
 	i->books.never_sent++;
@@ -155,6 +169,8 @@ void schedule_close_books(struct engine *e)
 
 	if (!engine_is_open_loop(e) || e->start_at == NEVER)
 		return;
+	if (now < planned_end(e))
+		now = planned_end(e);
 	for (size_t n = 0; n < e->link_count; n++) {
 		struct link *l = &e->links[n];
 

@@ -29,7 +29,7 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	}
 }
 
-static bool has_misfits(const struct plan *p)
+static bool plan_has_misfits(const struct plan *p)
 {
 	for (int k = 0; k < MISFIT_KINDS; k++)
 		if (p->misfits[k] > 0)
@@ -56,7 +56,7 @@ int summary_init(struct summary *s, const struct plan *plan)
 		if (has_clock(plan, (enum clock_kind)k))
 			is_there = is_there && new_histogram(&r->clocks[k]);
 	}
-	if (has_misfits(plan))
+	if (plan_has_misfits(plan))
 		is_there = is_there && new_histogram(&r->with_misfits) &&
 			   new_histogram(&r->without_misfits);
 	return is_there ? 0 : -ENOMEM;
@@ -118,7 +118,8 @@ void summary_add(struct summary *s, struct interval *i)
 		r->censored_min = i->censored_min;
 	if (s->from == NEVER)
 		s->from = i->from;
-	s->to = i->to;
+	if (s->to == NEVER || i->to > s->to)
+		s->to = i->to;
 	*i = (struct interval){ .censored_min = NEVER,
 				.clocks = { i->clocks[0], i->clocks[1],
 					    i->clocks[2], i->clocks[3] } };
@@ -145,29 +146,22 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 {
 	const struct histogram *h =
 		s->second[result_main_clock(s->result->plan)];
+	bool has_misfits = s->to > s->misfits_from && s->from < s->misfits_to;
 
 	*row = (struct second){
 		.at = s->from - s->measure_at,
 		.length = s->to - s->from,
 		.answered = s->books.answered,
-		.errors = s->second_errors + s->books.wrong,
+		.errors = s->second_errors,
 		.bytes_in = s->books.bytes_in,
 		.bytes_out = s->books.bytes_out,
 		.open = open,
-		.has_misfits =
-			s->to > s->misfits_from &&
-					s->from<s->misfits_to,
-						.p50 = histogram_percentile(h,
-									    50),
-						.p90 = histogram_percentile(h,
-									    90),
-						.p99 = histogram_percentile(h,
-									    99),
-						.p999 = histogram_percentile(
-							h, 99.9),
-						.max = h->total> 0
-				? h->max
-				: 0,
+		.has_misfits = has_misfits,
+		.p50 = histogram_percentile(h, 50),
+		.p90 = histogram_percentile(h, 90),
+		.p99 = histogram_percentile(h, 99),
+		.p999 = histogram_percentile(h, 99.9),
+		.max = h->total > 0 ? h->max : 0,
 	};
 }
 
@@ -182,6 +176,9 @@ const struct second *summary_end_second(struct summary *s, int open)
 		return NULL;
 	if (s->from < s->measure_at)
 		s->from = s->measure_at;
+	if (s->from < s->ended_at)
+		s->from = s->ended_at;
+	s->ended_at = s->to;
 	row = new_row(s);
 	if (!row)
 		return NULL;
@@ -270,6 +267,9 @@ static void sum_connections(struct result *r, const struct engine *engines,
 		}
 		r->connections.reopened += e->reopened;
 		r->connections.ended += e->ended;
+		r->books.bytes_out -= e->unsent < r->books.bytes_out
+					      ? e->unsent
+					      : r->books.bytes_out;
 		r->connections.bytes_each = sizeof(struct link) +
 					    sizeof(struct link *) +
 					    e->window * sizeof(struct message);

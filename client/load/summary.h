@@ -16,6 +16,7 @@ struct summary {
 	struct books books;		       /* of it */
 	uint64_t second_errors, errors;	       /* of it, and of all */
 	int64_t from, to;		       /* of it, CLOCK_MONOTONIC */
+	int64_t ended_at;		       /* the one before it */
 	int64_t measure_at, misfits_from, misfits_to;
 	size_t seconds_cap;
 	struct rusage usage; /* when measuring began */

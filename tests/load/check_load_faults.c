@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a server does wrong is reported for what it is, exactly as often as it
+ * was done, and nothing else is reported.
+ */
+#include "../support/scripted.h"
+
+#define FAULTS	  5
+#define MESSAGES  3000
+#define FROM	  100
+#define TO	  2000 /* later messages see to it that the wrong is noticed */
+#define PREFIX	  "Server replies: "
+#define SHORT	  (SECOND * slowness())
+#define LONG_TEXT "a reply of thirty bytes, ended\n"
+
+/* How messages look and how replies come. */
+struct shape {
+	enum plan_payload payload;
+	int depth;
+	size_t min, max, piece;
+	int threads;
+};
+
+static const struct shape shapes[] = {
+	{ PAYLOAD_LINES, 1, 64, 64, 0, 1 },
+	{ PAYLOAD_LINES, 16, 64, 64, 0, 1 },
+	{ PAYLOAD_LINES, 16, 20, 300, 0, 4 },
+	{ PAYLOAD_LINES, 1, 24, 40, 1, 1 },
+	{ PAYLOAD_LINES, 16, 40, 40, 1, 1 },
+	{ PAYLOAD_RANDOM, 1, 64, 64, 0, 1 },
+	{ PAYLOAD_RANDOM, 16, 64, 64, 0, 4 },
+	{ PAYLOAD_RANDOM, 16, 40, 300, 0, 1 },
+	{ PAYLOAD_RANDOM, 1, 40, 40, 1, 1 },
+	{ PAYLOAD_RANDOM, 16, 40, 60, 1, 1 },
+};
+
+#define EACH_SHAPE(shape)                                                      \
+	for (const struct shape *shape = shapes;                               \
+	     shape < shapes + sizeof(shapes) / sizeof(*shapes); shape++)
+
+static struct plan plan_of(const struct shape *shape)
+{
+	struct plan plan =
+		PLAN(.count = MESSAGES, .payload = shape->payload,
+		     .depth = shape->depth, .size_min = shape->min,
+		     .size_max = shape->max, .threads = shape->threads);
+
+	return plan;
+}
+
+static struct script script_of(const struct shape *shape, enum fault fault)
+{
+	return (struct script){ .fault = fault,
+				.faults = fault == FAULT_NONE ? 0 : FAULTS,
+				.from = FROM,
+				.to = TO,
+				.piece = shape->piece };
+}
+
+static struct result run_shape(const struct shape *shape, enum fault fault)
+{
+	struct script script = script_of(shape, fault);
+	struct plan plan = plan_of(shape);
+	struct result r = run_against(&script, &plan, NULL);
+
+	/* The plan is on this stack. */
+	r.plan = NULL;
+	return r;
+}
+
+/* ---- nothing wrong */
+
+START_TEST(replies_of_every_shape_are_found_right)
+{
+	EACH_SHAPE(shape)
+	{
+		struct script script = script_of(shape, FAULT_NONE);
+		struct plan plan = plan_of(shape);
+		struct seen seen;
+		struct result r = run_against(&script, &plan, &seen);
+
+		result_is_clean(&r, MESSAGES);
+		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
+		ck_assert_uint_eq(r.books.bytes_in, seen.bytes);
+		ck_assert_int_eq(r.connections.served, 4);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(replies_of_every_kind_are_found_right)
+{
+	struct plan plans[] = {
+		PLAN(.count = MESSAGES, .expect = EXPECT_REPLY,
+		     .banner = BANNER_TEXT, .banner_text = "Connect"),
+		PLAN(.count = MESSAGES, .expect = EXPECT_LEN, .expect_len = 31),
+		PLAN(.count = MESSAGES, .expect = EXPECT_LEN, .expect_len = 31,
+		     .depth = 16),
+		PLAN(.count = MESSAGES, .expect = EXPECT_LINE, .depth = 16),
+		PLAN(.count = MESSAGES, .expect = EXPECT_LINE,
+		     .banner = BANNER_LINE),
+		PLAN(.count = MESSAGES, .expect = EXPECT_ANY,
+		     .banner = BANNER_ANY),
+		PLAN(.count = MESSAGES, .payload = PAYLOAD_TEXT,
+		     .text = "always the same", .size_min = 15, .size_max = 15,
+		     .depth = 16),
+	};
+	const char *banners[] = { "Connect", NULL, NULL, NULL,
+				  "hello\n", "hi", NULL };
+
+	for (size_t i = 0; i < 2 * sizeof(plans) / sizeof(*plans); i++) {
+		const size_t piece = i % 2;
+		struct plan plan = plans[i / 2];
+		struct script script = {
+			.banner = banners[i / 2],
+			.banners = 100,
+			.piece = plan.expect == EXPECT_ANY ? 0 : piece,
+		};
+		struct result r;
+
+		if (plan.expect == EXPECT_REPLY)
+			script.prefix = PREFIX;
+		else if (plan.expect != EXPECT_ECHO)
+			script.reply = LONG_TEXT;
+		r = run_against(&script, &plan, NULL);
+		result_is_clean(&r, MESSAGES);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(messages_larger_than_the_socket_takes_come_back_whole)
+{
+	struct plan plan = PLAN(.count = fewer(400), .depth = 16, .size_min = 1,
+				.size_max = 65000);
+	struct script script = { .faults = 0 };
+	struct result r = run_against(&script, &plan, NULL);
+
+	result_is_clean(&r, plan.count);
+	result_free(&r);
+	plan.size_min = 30000;
+	plan.payload = PAYLOAD_RANDOM;
+	r = run_against(&script, &plan, NULL);
+	result_is_clean(&r, plan.count);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- on a connection that stays */
+
+START_TEST(replies_with_a_wrong_byte_are_wrong)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r = run_shape(shape, FAULT_CORRUPT);
+
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .wrong = FAULTS);
+		ck_assert_uint_eq(errors_in_all(&r), 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* Of raw bytes it is known when the next reply begins: there must be one. */
+START_TEST(replies_cut_short_are_wrong)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r;
+
+		if (shape->payload == PAYLOAD_RANDOM && shape->depth == 1)
+			continue;
+		r = run_shape(shape, FAULT_TRUNCATE);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .wrong = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(replies_in_the_wrong_order_are_swapped)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r;
+
+		if (shape->depth == 1)
+			continue;
+		r = run_shape(shape, FAULT_SWAP);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .swapped = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(replies_that_come_twice_are_surplus)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r = run_shape(shape, FAULT_DUPLICATE);
+
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .surplus = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(messages_of_another_connection_are_crossed)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r = run_shape(shape, FAULT_CROSS);
+
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .crossed = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* The first of two lines is taken for the reply; nobody waits for the next. */
+START_TEST(a_line_of_junk_is_a_wrong_reply_and_one_too_many)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r;
+
+		if (shape->payload != PAYLOAD_LINES)
+			continue;
+		r = run_shape(shape, FAULT_JUNK);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .wrong = FAULTS, .surplus = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(raw_junk_is_surplus)
+{
+	EACH_SHAPE(shape)
+	{
+		struct result r;
+
+		if (shape->payload != PAYLOAD_RANDOM)
+			continue;
+		r = run_shape(shape, FAULT_JUNK);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES, .checked = MESSAGES,
+			     .surplus = FAULTS);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- what does not come in time */
+
+/* Some shapes, because each takes as long as the messages that suffer. */
+#define EACH_LATE_SHAPE(shape)                                                 \
+	for (const struct shape *shape = shapes;                               \
+	     shape < shapes + sizeof(shapes) / sizeof(*shapes); shape += 3)
+
+static struct result run_late(const struct shape *shape, struct script script,
+			      struct plan *plan, uint64_t *sent)
+{
+	struct result r;
+
+	*plan = plan_of(shape);
+	plan->count = 0;
+	plan->duration_ns = 2 * SHORT;
+	plan->timeout_ns = SHORT;
+	script.pace_us = 2000;
+	script.to = 300;
+	r = run_against(&script, plan, NULL);
+	*sent = r.books.sent;
+	return r;
+}
+
+START_TEST(replies_that_do_not_come_are_timed_out)
+{
+	EACH_LATE_SHAPE(shape)
+	{
+		struct plan plan;
+		uint64_t sent;
+		struct result r = run_late(shape, script_of(shape, FAULT_DROP),
+					   &plan, &sent);
+
+		EXPECT_BOOKS(&r, .planned = sent, .sent = sent,
+			     .answered = sent - FAULTS,
+			     .checked = sent - FAULTS, .timed_out = FAULTS,
+			     .missing = shape->depth > 1 ? FAULTS : 0);
+		ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT),
+				  FAULTS);
+		ck_assert_int_ge(r.censored_min, SHORT);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(replies_after_the_time_out_are_late)
+{
+	EACH_LATE_SHAPE(shape)
+	{
+		struct script script = script_of(shape, FAULT_DELAY);
+		struct plan plan;
+		uint64_t sent;
+		struct result r;
+
+		script.delay_ms = 1300 * slowness();
+		script.faults = 1;
+		r = run_late(shape, script, &plan, &sent);
+		EXPECT_BOOKS(&r, .planned = sent, .sent = sent,
+			     .answered = sent - 1, .checked = sent - 1,
+			     .timed_out = 1, .late = 1,
+			     .missing = shape->depth > 1);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- connections that end */
+
+START_TEST(connections_that_are_reset_are_counted_and_made_again)
+{
+	EACH_SHAPE(shape)
+	{
+		struct script script = script_of(shape, FAULT_RESET);
+		struct plan plan = plan_of(shape);
+		struct result r;
+
+		plan.reconnect = true;
+		r = run_against(&script, &plan, NULL);
+		ck_assert_uint_eq(
+			error_count(&r, ERROR_REPLY, ECONNRESET) +
+				error_count(&r, ERROR_SEND, EPIPE) +
+				error_count(&r, ERROR_SEND, ECONNRESET),
+			FAULTS);
+		ck_assert_uint_eq(errors_in_all(&r), FAULTS);
+		if (shape->depth == 1)
+			ck_assert_uint_eq(r.books.reset, FAULTS);
+		ck_assert_uint_le(r.connections.reopened, FAULTS);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES - r.books.reset,
+			     .checked = MESSAGES - r.books.reset,
+			     .reset = r.books.reset);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(connections_that_end_are_counted_and_made_again)
+{
+	EACH_SHAPE(shape)
+	{
+		struct script script = script_of(shape, FAULT_CLOSE);
+		struct plan plan = plan_of(shape);
+		struct result r;
+
+		plan.reconnect = true;
+		r = run_against(&script, &plan, NULL);
+		ck_assert_uint_eq(error_count(&r, ERROR_REPLY, 0), FAULTS);
+		ck_assert_uint_eq(errors_in_all(&r), FAULTS);
+		ck_assert_uint_eq(r.connections.ended, FAULTS);
+		if (shape->depth == 1)
+			ck_assert_uint_eq(r.books.closed_early, FAULTS);
+		ck_assert_uint_le(r.connections.reopened, FAULTS);
+		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			     .answered = MESSAGES - r.books.closed_early,
+			     .checked = MESSAGES - r.books.closed_early,
+			     .closed_early = r.books.closed_early);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(without_reconnect_a_lost_connection_stays_lost)
+{
+	struct script script = script_of(&shapes[0], FAULT_RESET);
+	struct plan plan = plan_of(&shapes[0]);
+	struct result r;
+
+	script.faults = 3;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_uint_eq(r.books.reset, 3);
+	ck_assert_uint_eq(r.connections.reopened, 0);
+	ck_assert_int_eq(r.connections.open, 1);
+	ck_assert_uint_eq(r.connections.ended, 3);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- a connection for each message */
+
+static struct result run_churn(enum fault fault)
+{
+	struct shape shape = shapes[0];
+	struct script script = script_of(&shape, fault);
+	struct plan plan = plan_of(&shape);
+	struct result r;
+
+	plan.mode = PLAN_CHURN;
+	plan.count = 600;
+	plan.timeout_ns = fault == FAULT_DROP ? SHORT : plan.timeout_ns;
+	script.to = 500;
+	r = run_against(&script, &plan, NULL);
+	r.plan = NULL;
+	return r;
+}
+
+START_TEST(churn_reports_each_kind_exactly_as_often)
+{
+	const struct books expected[FAULT_KINDS] = {
+		[FAULT_NONE] = { .answered = 600 },
+		[FAULT_DROP] = { .answered = 595, .timed_out = FAULTS },
+		[FAULT_CORRUPT] = { .answered = 600, .wrong = FAULTS },
+		[FAULT_TRUNCATE] = { .answered = 600, .wrong = FAULTS },
+		[FAULT_CROSS] = { .answered = 600, .crossed = FAULTS },
+		[FAULT_RESET] = { .answered = 595, .reset = FAULTS },
+		[FAULT_CLOSE] = { .answered = 595, .closed_early = FAULTS },
+	};
+	static const bool is_wanted[FAULT_KINDS] = {
+		[FAULT_NONE] = true,	[FAULT_DROP] = true,
+		[FAULT_CORRUPT] = true, [FAULT_TRUNCATE] = true,
+		[FAULT_CROSS] = true,	[FAULT_RESET] = true,
+		[FAULT_CLOSE] = true,
+	};
+
+	for (int k = 0; k < FAULT_KINDS; k++) {
+		struct books b = expected[k];
+		struct result r;
+
+		if (!is_wanted[k])
+			continue;
+		r = run_churn((enum fault)k);
+		b.planned = b.sent = 600;
+		b.checked = b.answered;
+		books_are(&r.books, b);
+		result_free(&r);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_faults", replies_of_every_shape_are_found_right,
+			 replies_of_every_kind_are_found_right,
+			 messages_larger_than_the_socket_takes_come_back_whole,
+			 replies_with_a_wrong_byte_are_wrong,
+			 replies_cut_short_are_wrong,
+			 replies_in_the_wrong_order_are_swapped,
+			 replies_that_come_twice_are_surplus,
+			 messages_of_another_connection_are_crossed,
+			 a_line_of_junk_is_a_wrong_reply_and_one_too_many,
+			 raw_junk_is_surplus,
+			 replies_that_do_not_come_are_timed_out,
+			 replies_after_the_time_out_are_late,
+			 connections_that_are_reset_are_counted_and_made_again,
+			 connections_that_end_are_counted_and_made_again,
+			 without_reconnect_a_lost_connection_stays_lost,
+			 churn_reports_each_kind_exactly_as_often);
+}

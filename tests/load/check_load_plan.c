@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the plan says is what the server sees: how many messages, when, how
+ * many connections, from where, how fast.
+ */
+#include "../support/scripted.h"
+
+#include <math.h>
+
+static const struct script kind;
+
+/* ---- how many */
+
+static struct plan counted(enum plan_mode mode, enum plan_schedule schedule,
+			   int threads)
+{
+	struct plan plan =
+		PLAN(.mode = mode, .schedule = schedule, .threads = threads,
+		     .connections = 7, .count = 501,
+		     .rate = schedule == PLAN_CLOSED ? 0 : 5000);
+
+	return plan;
+}
+
+START_TEST(a_count_is_met_exactly_in_every_mode)
+{
+	for (int i = 0; i < 12; i++) {
+		enum plan_mode mode = i % 2 ? PLAN_CHURN : PLAN_EXCHANGE;
+		enum plan_schedule schedule = (enum plan_schedule)(i / 2 % 3);
+		struct plan plan = counted(mode, schedule, i < 6 ? 1 : 4);
+		struct seen seen;
+		struct result r = run_against(&kind, &plan, &seen);
+
+		result_is_clean(&r, 501);
+		ck_assert_int_eq(seen.messages, 501);
+		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
+		if (mode == PLAN_CHURN)
+			ck_assert_int_eq(seen.accepted, 501);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(one_message_is_enough)
+{
+	for (int i = 0; i < 6; i++) {
+		enum plan_mode mode = i % 2 ? PLAN_CHURN : PLAN_EXCHANGE;
+		struct plan plan =
+			counted(mode, (enum plan_schedule)(i / 2), 1);
+		struct result r;
+
+		plan.connections = plan.idle = 1;
+		plan.count = 1;
+		r = run_against(&kind, &plan, NULL);
+		result_is_clean(&r, 1);
+		ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total, 2);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(two_runs_in_a_row_are_two_runs)
+{
+	struct plan plan = counted(PLAN_EXCHANGE, PLAN_CLOSED, 2);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+
+	for (int i = 0; i < 3; i++) {
+		struct result r = run_at(scripted_address(s), &plan);
+
+		result_is_clean(&r, 501);
+		result_free(&r);
+	}
+	scripted_ends(s);
+	ck_assert_int_eq(scripted_seen(s)->messages, 3 * 501);
+	scripted_is_freed(s);
+}
+END_TEST
+
+/* ---- from when on */
+
+START_TEST(what_is_planned_in_the_warm_up_is_not_counted)
+{
+	for (int i = 0; i < 4; i++) {
+		enum plan_mode mode = i % 2 ? PLAN_CHURN : PLAN_EXCHANGE;
+		struct plan plan = PLAN(.mode = mode, .rate = 500,
+					.schedule = PLAN_CONSTANT,
+					.warmup_ns = SECOND / 2,
+					.duration_ns = SECOND / 2);
+		struct seen seen;
+		struct result r;
+
+		plan.threads = i < 2 ? 1 : 4;
+		r = run_against(&kind, &plan, &seen);
+		result_is_clean(&r, 250);
+		ck_assert_int_eq(seen.messages, 500);
+		ck_assert_int_ge(r.elapsed, plan.duration_ns);
+		ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total,
+				  mode == PLAN_CHURN ? 250 : 4);
+		ck_assert_uint_eq(r.books.bytes_out, 250 * 64);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* Errors of it neither, if they do no harm afterwards. */
+START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
+{
+	struct script script = { .fault = FAULT_RESET,
+				 .faults = 20,
+				 .from = 10,
+				 .to = 50 };
+	struct plan plan = PLAN(.mode = PLAN_CHURN, .rate = 200,
+				.schedule = PLAN_CONSTANT,
+				.warmup_ns = SECOND, .duration_ns = SECOND);
+	struct result r = run_against(&script, &plan, NULL);
+
+	result_is_clean(&r, 200);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- when */
+
+/* The gaps between planned instants, as the schedule has them. */
+struct gaps {
+	double mean, variation; /* standard deviation / mean */
+	int count;
+};
+
+static struct gaps gaps_of(const int64_t *at, int count)
+{
+	struct gaps g = { .count = count - 1 };
+	double squares = 0;
+
+	g.mean = (double)(at[count - 1] - at[0]) / g.count;
+	for (int i = 1; i < count; i++) {
+		double off = (double)(at[i] - at[i - 1]) - g.mean;
+
+		squares += off * off;
+	}
+	g.variation = sqrt(squares / g.count) / g.mean;
+	return g;
+}
+
+static struct gaps gaps_at_server(enum plan_schedule schedule, int connections)
+{
+	struct plan plan = PLAN(.schedule = schedule, .rate = 1000,
+				.duration_ns = 4 * SECOND, .depth = 64,
+				.connections = connections);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct result r = run_at(scripted_address(s), &plan);
+	struct gaps g;
+
+	scripted_ends(s);
+	result_is_clean(&r, r.books.sent);
+	g = gaps_of(scripted_seen(s)->message_at, (int)r.books.sent);
+	scripted_is_freed(s);
+	result_free(&r);
+	return g;
+}
+
+START_TEST(constant_pacing_keeps_the_rate_and_the_gaps)
+{
+	struct gaps g;
+
+	/* The mean bears noise at the ends only, the gaps bear all of it. */
+	for (int i = 0; i < 5; i++) {
+		g = gaps_at_server(PLAN_CONSTANT, 10);
+		if (fabs(g.mean - MS) < 0.03 * MS && g.variation < 0.7)
+			return;
+	}
+	ck_abort_msg("mean gap %f ns, variation %f", g.mean, g.variation);
+}
+END_TEST
+
+/* 4000 gaps: the standard deviation of their mean is 1.6 %. */
+START_TEST(poisson_arrivals_have_the_rate_and_are_independent)
+{
+	struct gaps g;
+
+	for (int i = 0; i < 5; i++) {
+		g = gaps_at_server(PLAN_POISSON, 50);
+		if (fabs(g.mean - MS) < 0.08 * MS &&
+		    fabs(g.variation - 1) < 0.12)
+			return;
+	}
+	ck_abort_msg("mean gap %f ns, variation %f", g.mean, g.variation);
+}
+END_TEST
+
+START_TEST(poisson_plans_as_many_as_the_rate_says)
+{
+	struct plan plan = PLAN(.schedule = PLAN_POISSON, .rate = 4000,
+				.duration_ns = SECOND, .depth = 64,
+				.connections = 40, .threads = 4);
+	struct result r = run_against(&kind, &plan, NULL);
+
+	/* Of 4000 the standard deviation is 63. */
+	ck_assert_uint_ge(r.books.planned, 4000 - 5 * 63);
+	ck_assert_uint_le(r.books.planned, 4000 + 5 * 63);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_constant_rate_plans_every_message_of_the_time)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		struct plan plan = PLAN(.schedule = PLAN_CONSTANT, .rate = 3000,
+					.duration_ns = SECOND, .depth = 16,
+					.connections = 30, .threads = threads);
+		struct result r = run_against(&kind, &plan, NULL);
+
+		result_is_clean(&r, 3000);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(the_same_seed_sends_the_same_bytes)
+{
+	struct plan plan = PLAN(.count = 1000, .size_min = 20, .size_max = 90);
+	uint64_t bytes[3];
+
+	for (int i = 0; i < 3; i++) {
+		struct result r;
+
+		plan.seed = i < 2 ? 7 : 8;
+		plan.connections = 1;
+		r = run_against(&kind, &plan, NULL);
+		bytes[i] = r.books.bytes_out;
+		result_free(&r);
+	}
+	ck_assert_uint_eq(bytes[0], bytes[1]);
+	ck_assert_uint_ne(bytes[0], bytes[2]);
+}
+END_TEST
+
+START_TEST(connections_begin_at_the_connect_rate)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		struct plan plan = PLAN(.connections = 100, .count = 100,
+					.connect_rate = 200, .idle = 100,
+					.threads = threads);
+		struct scripted *s =
+			scripted_starts("127.0.0.1", &kind, &plan);
+		struct result r = run_at(scripted_address(s), &plan);
+		const int64_t *at = scripted_seen(s)->accepted_at;
+
+		scripted_ends(s);
+		ck_assert_int_eq(scripted_seen(s)->accepted, 200);
+		/* The first one may have been accepted late. */
+		ck_assert_int_ge(at[199] - at[0], 800 * MS);
+		for (int i = 50; i < 200; i += 50)
+			ck_assert_int_ge(at[199] - at[i - 1],
+					 (200 - i) * 4 * MS - 100 * MS);
+		scripted_is_freed(s);
+		result_free(&r);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"load_plan", a_count_is_met_exactly_in_every_mode,
+		one_message_is_enough, two_runs_in_a_row_are_two_runs,
+		what_is_planned_in_the_warm_up_is_not_counted,
+		churn_that_fails_in_the_warm_up_is_not_counted,
+		constant_pacing_keeps_the_rate_and_the_gaps,
+		poisson_arrivals_have_the_rate_and_are_independent,
+		poisson_plans_as_many_as_the_rate_says,
+		a_constant_rate_plans_every_message_of_the_time,
+		the_same_seed_sends_the_same_bytes,
+		connections_begin_at_the_connect_rate);
+}

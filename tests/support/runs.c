@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs of the load tester, and what has to hold of each whatever happened.
+ */
+#include "scripted.h"
+
+struct result run_at(const char *address, struct plan *plan)
+{
+	struct result r;
+
+	plan->address = address;
+	ck_assert_int_eq(run(&r, plan, NULL, NULL), 0);
+	result_balances(&r);
+	return r;
+}
+
+struct result run_against(const struct script *script, struct plan *plan,
+			  struct seen *seen)
+{
+	struct scripted *s = scripted_starts("127.0.0.1", script, plan);
+	struct result r = run_at(scripted_address(s), plan);
+
+	scripted_ends(s);
+	ck_assert_int_eq(s ? scripted_seen(s)->faults : 0, script->faults);
+	if (seen) {
+		memcpy((void *)seen, scripted_seen(s), sizeof(*seen));
+		seen->message_at = seen->accepted_at = NULL;
+	}
+	scripted_is_freed(s);
+	return r;
+}
+
+static void connections_balance(const struct result *r)
+{
+	const struct connections *c = &r->connections;
+	uint64_t n = (uint64_t)c->asked;
+
+	ck_assert_int_eq(c->asked, r->plan->connections);
+	ck_assert_int_eq(c->asked, c->opened + c->failed);
+	ck_assert_int_le(c->served + c->starved, c->opened);
+	ck_assert_int_le(c->open, c->opened);
+	ck_assert_int_eq(c->idle_asked, r->plan->idle);
+	ck_assert_int_le(c->idle_open, c->idle_opened);
+	if (r->plan->mode == PLAN_EXCHANGE || r->plan->mode == PLAN_CHURN) {
+		ck_assert_uint_le(c->replies_min * n, r->books.answered);
+		ck_assert_uint_ge(c->replies_max * n, r->books.answered);
+	}
+	ck_assert_uint_le(c->replies_min, c->replies_median);
+	ck_assert_uint_le(c->replies_median, c->replies_max);
+	ck_assert(c->fairness >= 0 && c->fairness <= 1 + 1e-9);
+}
+
+/* Every message is in the clocks once. */
+static void clocks_balance(const struct result *r)
+{
+	const struct books *b = &r->books;
+
+	if (r->clocks[CLOCK_FROM_SEND])
+		ck_assert_uint_eq(r->clocks[CLOCK_FROM_SEND]->total, b->sent);
+	if (r->clocks[CLOCK_FROM_PLAN])
+		ck_assert_uint_eq(r->clocks[CLOCK_FROM_PLAN]->total,
+				  b->planned);
+	if (r->clocks[CLOCK_LAG])
+		ck_assert_uint_eq(r->clocks[CLOCK_LAG]->total, b->sent);
+	ck_assert_uint_eq(r->censored, b->planned - b->answered);
+	if (r->censored > 0)
+		ck_assert_int_ge(r->censored_min, 0);
+}
+
+static void seconds_add_up(const struct result *r)
+{
+	uint64_t answered = 0, in = 0;
+
+	for (size_t i = 0; i < r->second_count; i++) {
+		const struct second *s = &r->seconds[i];
+
+		ck_assert_int_ge(s->at, 0);
+		ck_assert_int_gt(s->length, 0);
+		if (i > 0)
+			ck_assert_int_ge(s->at, s[-1].at + s[-1].length);
+		answered += s->answered;
+		in += s->bytes_in;
+	}
+	ck_assert_uint_le(answered, r->books.answered);
+	ck_assert_uint_le(in, r->books.bytes_in);
+}
+
+void result_balances(const struct result *r)
+{
+	const struct books *b = &r->books;
+
+	ck_assert_msg(books_balance(b),
+		      "%lu planned, %lu sent, %lu never; %lu answered, %lu "
+		      "timed out, %lu reset, %lu closed early, %lu open",
+		      b->planned, b->sent, b->never_sent, b->answered,
+		      b->timed_out, b->reset, b->closed_early, b->open);
+	ck_assert_uint_le(b->wrong + b->swapped, b->answered);
+	ck_assert_uint_le(b->missing, b->sent - b->answered);
+	ck_assert_uint_le(b->late, b->timed_out);
+	ck_assert_uint_le(b->checked, b->answered);
+	connections_balance(r);
+	clocks_balance(r);
+	seconds_add_up(r);
+}
+
+uint64_t error_count(const struct result *r, enum error_phase phase, int error)
+{
+	for (size_t i = 0; i < r->errors.used; i++)
+		if (r->errors.rows[i].phase == phase &&
+		    r->errors.rows[i].error == error)
+			return r->errors.rows[i].count;
+	return 0;
+}
+
+uint64_t errors_in_all(const struct result *r)
+{
+	uint64_t count = r->errors.other;
+
+	for (size_t i = 0; i < r->errors.used; i++)
+		count += r->errors.rows[i].count;
+	return count;
+}
+
+#define SAME(field)                                                            \
+	ck_assert_msg(b->field == expected.field, "%s is %lu, expected %lu",   \
+		      #field, b->field, expected.field)
+
+void books_are(const struct books *b, struct books expected)
+{
+	SAME(planned);
+	SAME(sent);
+	SAME(never_sent);
+	SAME(answered);
+	SAME(timed_out);
+	SAME(reset);
+	SAME(closed_early);
+	SAME(open);
+	SAME(checked);
+	SAME(wrong);
+	SAME(swapped);
+	SAME(missing);
+	SAME(surplus);
+	SAME(crossed);
+	SAME(late);
+}
+
+void result_is_clean(const struct result *r, uint64_t messages)
+{
+	bool is_checked = r->plan->expect == EXPECT_ECHO ||
+			  r->plan->expect == EXPECT_REPLY;
+
+	EXPECT_BOOKS(r, .planned = messages, .sent = messages,
+		     .answered = messages,
+		     .checked = is_checked ? messages : 0);
+	ck_assert_uint_eq(errors_in_all(r), 0);
+	ck_assert_int_eq(r->connections.starved, 0);
+	ck_assert_int_eq(r->connections.failed, 0);
+}

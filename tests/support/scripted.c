@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread of the server that does wrong on purpose: an epoll loop.  What it
+ * does wrong is in scripted_reply.c.
+ */
+#include "scripted_in.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#define EVENTS 256
+
+int64_t scripted_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static void nap(int64_t ns)
+{
+	const struct timespec t = { ns / SECOND, ns % SECOND };
+
+	nanosleep(&t, NULL);
+}
+
+/* -------------------------------------------------------------- connections */
+
+static void forget(struct scripted *s, struct guest *g)
+{
+	struct seen *seen = &s->seen;
+
+	for (struct guest **at = &s->guests; *at; at = &(*at)->next) {
+		if (*at == g) {
+			*at = g->next;
+			break;
+		}
+	}
+	if (seen->ended + seen->reset == 0 || g->bytes < seen->least)
+		seen->least = g->bytes;
+	if (g->bytes > seen->most)
+		seen->most = g->bytes;
+	seen->open--;
+	close(g->fd);
+	free(g->in);
+	free(g->out);
+	free(g->held);
+	g->fd = -1;
+	g->next = s->gone;
+	s->gone = g;
+}
+
+void guest_leaves(struct scripted *s, struct guest *g, bool is_reset)
+{
+	struct linger reset = { .l_onoff = 1 };
+
+	if (is_reset)
+		setsockopt(g->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	forget(s, g);
+}
+
+static void note_source(struct scripted *s, int fd)
+{
+	struct sockaddr_in in = { 0 };
+	socklen_t len = sizeof(in);
+	unsigned last;
+
+	if (getpeername(fd, (struct sockaddr *)&in, &len) < 0 ||
+	    in.sin_family != AF_INET)
+		return;
+	last = ntohl(in.sin_addr.s_addr) & 255;
+	if (last >= 1 && last <= SEEN_NETS)
+		s->seen.from[last - 1]++;
+}
+
+static void accept_some(struct scripted *s)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd, on = 1;
+
+	while ((fd = accept4(s->listener, NULL, NULL,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct guest *g = calloc(1, sizeof(*g));
+		int n = atomic_load(&s->seen.accepted);
+
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		g->fd = fd;
+		g->heard_at = scripted_now();
+		g->is_starved = s->script.serves > 0 && n >= s->script.serves;
+		g->next = s->guests;
+		s->guests = g;
+		if (n < SEEN_TIMES)
+			s->seen.accepted_at[n] = g->heard_at;
+		note_source(s, fd);
+		if (++s->seen.open > s->seen.open_max)
+			s->seen.open_max = s->seen.open;
+		event.data.ptr = g;
+		if (s->script.service == SERVE_BYTES)
+			event.events = EPOLLOUT;
+		epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event);
+		if (s->script.banner && n < s->script.banners)
+			guest_says(s, g, s->script.banner,
+				   strlen(s->script.banner));
+		atomic_store(&s->seen.accepted, n + 1);
+	}
+}
+
+/* ------------------------------------------------------------------- output */
+
+void guest_says(struct scripted *s, struct guest *g, const char *data,
+		size_t len)
+{
+	(void)s;
+	if (g->out_used + len > g->out_cap) {
+		g->out_cap = 2 * (g->out_used + len);
+		g->out = realloc(g->out, g->out_cap);
+		ck_assert_ptr_nonnull(g->out);
+	}
+	memcpy(g->out + g->out_used, data, len);
+	g->out_used += len;
+}
+
+/* What does not go out waits for the next look. */
+static void flush(struct scripted *s, struct guest *g)
+{
+	size_t at = 0;
+
+	while (at < g->out_used) {
+		size_t len = g->out_used - at;
+		ssize_t n;
+
+		if (s->script.piece > 0 && len > s->script.piece)
+			len = s->script.piece;
+		n = send(g->fd, g->out + at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		atomic_fetch_add(&s->seen.bytes_sent, (uint64_t)n);
+		at += (size_t)n;
+	}
+	memmove(g->out, g->out + at, g->out_used - at);
+	g->out_used -= at;
+}
+
+static void pour(struct scripted *s, struct guest *g)
+{
+	static const char bytes[65536];
+	ssize_t n = send(g->fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
+
+	if (n >= 0) {
+		atomic_fetch_add(&s->seen.bytes_sent, (uint64_t)n);
+	} else if (errno != EAGAIN) {
+		s->seen.ended++;
+		forget(s, g);
+	}
+}
+
+/* -------------------------------------------------------------------- input */
+
+static void hear(struct scripted *s, struct guest *g)
+{
+	char *data = s->buffer;
+	ssize_t n = recv(g->fd, data, sizeof(s->buffer), 0);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n <= 0) {
+		s->seen.ended += n == 0;
+		s->seen.reset += n < 0;
+		forget(s, g);
+		return;
+	}
+	atomic_fetch_add(&s->seen.bytes, (uint64_t)n);
+	g->bytes += (uint64_t)n;
+	g->heard_at = scripted_now();
+	if (g->is_starved || s->script.service == SERVE_NOTHING)
+		return;
+	if (g->in_used + (size_t)n > g->in_cap) {
+		g->in_cap = 2 * (g->in_used + (size_t)n);
+		g->in = realloc(g->in, g->in_cap);
+		ck_assert_ptr_nonnull(g->in);
+	}
+	memcpy(g->in + g->in_used, data, (size_t)n);
+	g->in_used += (size_t)n;
+	guest_heard(s, g);
+}
+
+/* --------------------------------------------------------------------- loop */
+
+static void all_leave(struct scripted *s)
+{
+	while (s->guests)
+		guest_leaves(s, s->guests, false);
+	close(s->listener);
+	s->listener = -1;
+}
+
+static void look_at_all(struct scripted *s)
+{
+	int64_t now = scripted_now(), silent = s->script.close_silent_ms * MS;
+	struct guest *next;
+
+	for (struct guest *g = s->guests; g; g = next) {
+		next = g->next;
+		if (g->delayed_len > 0 && g->delayed_at <= now) {
+			guest_says(s, g, g->delayed, g->delayed_len);
+			g->delayed_len = 0;
+		}
+		if (g->out_used > 0)
+			flush(s, g);
+		if (silent > 0 && now - g->heard_at > silent)
+			guest_leaves(s, g, false);
+	}
+	while ((next = s->gone)) {
+		s->gone = next->next;
+		free(next);
+	}
+}
+
+static void *scripted_main(void *arg)
+{
+	struct scripted *s = arg;
+	struct epoll_event events[EVENTS];
+
+	while (!atomic_load(&s->is_ending) || s->guests) {
+		int n = epoll_wait(s->epoll, events, EVENTS, 5);
+
+		for (int i = 0; i < n; i++) {
+			struct guest *g = events[i].data.ptr;
+
+			if (!g && s->script.service != SERVE_NOBODY)
+				accept_some(s);
+			else if (!g)
+				nap(MS);
+			else if (g->fd >= 0 && s->script.service == SERVE_BYTES)
+				pour(s, g);
+			else if (g->fd >= 0)
+				hear(s, g);
+		}
+		look_at_all(s);
+		if (s->is_dead && s->listener >= 0)
+			all_leave(s);
+		if (s->script.pace_us > 0)
+			nap(s->script.pace_us * (int64_t)1000);
+	}
+	look_at_all(s);
+	return NULL;
+}
+
+/* ------------------------------------------------------------------- around */
+
+static void listen_unix(struct scripted *s, const char *where)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t len = strlen(where + 5);
+
+	memcpy(un.sun_path, where + 5, len);
+	un.sun_path[0] = '\0';
+	s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(
+		bind(s->listener, (struct sockaddr *)&un,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)),
+		0);
+	snprintf(s->address, sizeof(s->address), "%s", where);
+}
+
+static void listen_tcp(struct scripted *s, const char *where)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+
+	ck_assert_int_eq(inet_pton(AF_INET, where, &in.sin_addr), 1);
+	s->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ck_assert_int_eq(bind(s->listener, (struct sockaddr *)&in, len), 0);
+	getsockname(s->listener, (struct sockaddr *)&in, &len);
+	snprintf(s->address, sizeof(s->address), "%s:%d", where,
+		 ntohs(in.sin_port));
+}
+
+struct scripted *scripted_starts(const char *where, const struct script *script,
+				 const struct plan *plan)
+{
+	struct scripted *s = calloc(1, sizeof(*s));
+	struct epoll_event event = { .events = EPOLLIN };
+
+	ck_assert_ptr_nonnull(s);
+	s->script = *script;
+	s->plan = *plan;
+	payload_init(&s->payload, &s->plan);
+	s->seen.message_at = calloc(SEEN_TIMES, sizeof(int64_t));
+	s->seen.accepted_at = calloc(SEEN_TIMES, sizeof(int64_t));
+	if (strncmp(where, "unix:", 5) == 0)
+		listen_unix(s, where);
+	else
+		listen_tcp(s, where);
+	ck_assert_int_eq(
+		listen(s->listener, script->backlog ? script->backlog : 65535),
+		0);
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &event);
+	script_places(s);
+	ck_assert_int_eq(pthread_create(&s->thread, NULL, scripted_main, s), 0);
+	return s;
+}
+
+const char *scripted_address(const struct scripted *s)
+{
+	return s->address;
+}
+
+struct seen *scripted_seen(struct scripted *s)
+{
+	return &s->seen;
+}
+
+void scripted_ends(struct scripted *s)
+{
+	atomic_store(&s->is_ending, true);
+	pthread_join(s->thread, NULL);
+	if (s->listener >= 0)
+		close(s->listener);
+	close(s->epoll);
+}
+
+void scripted_is_freed(struct scripted *s)
+{
+	free(s->seen.message_at);
+	free(s->seen.accepted_at);
+	free(s->faults);
+	free(s);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the server that does wrong on purpose says to a message.
+ */
+#include "scripted_in.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+#define REPLY_MAX 70000
+
+void script_places(struct scripted *s)
+{
+	const struct script *c = &s->script;
+	unsigned seed = (unsigned)s->plan.seed + (unsigned)c->fault;
+	size_t places = (size_t)c->to + 1;
+
+	s->faults = calloc(places, 1);
+	ck_assert_int_le(c->faults, c->to - c->from);
+	for (int left = c->faults; left > 0;) {
+		int at = c->from + rand_r(&seed) % (c->to - c->from);
+
+		left -= s->faults[at] == FAULT_NONE;
+		s->faults[at] = (unsigned char)c->fault;
+	}
+}
+
+/* The length of the message that the input begins with; 0: not there. */
+static size_t message_len(const struct scripted *s, const struct guest *g)
+{
+	struct payload_name name = { 0 };
+	const char *newline;
+	size_t len;
+
+	if (s->payload.is_lines) {
+		newline = memchr(g->in, '\n', g->in_used);
+		return newline ? (size_t)(newline - g->in) + 1 : 0;
+	}
+	if (s->payload.is_numbered) {
+		if (g->in_used < PAYLOAD_NUMBER)
+			return 0;
+		ck_assert(payload_read_name(&name, g->in));
+	}
+	len = payload_size(&s->payload, name);
+	return g->in_used >= len ? len : 0;
+}
+
+/* A message of the connection after this one, which it may have sent. */
+static size_t foreign(const struct scripted *s, const char *message, char *to)
+{
+	struct payload_name name;
+	size_t len;
+
+	ck_assert(payload_read_name(&name, message));
+	name.link = (name.link + 1) % (uint32_t)s->plan.connections;
+	len = payload_size(&s->payload, name);
+	payload_fill(&s->payload, name, 0, to, len);
+	return len;
+}
+
+/* Of lines it is a line of its own, so that it has an end. */
+static void says_junk(struct scripted *s, struct guest *g)
+{
+	static const char junk[] = "nobody asked for this\n";
+
+	guest_says(s, g, junk, sizeof(junk) - 1 - !s->payload.is_lines);
+}
+
+static void hold(struct guest *g, const char *reply, size_t len)
+{
+	ck_assert_ptr_null(g->held);
+	g->held = malloc(len);
+	memcpy(g->held, reply, len);
+	g->held_len = len;
+}
+
+/* Returns false when the connection is gone. */
+static bool reply_badly(struct scripted *s, struct guest *g, enum fault fault,
+			char *reply, size_t len, const char *message)
+{
+	char other[REPLY_MAX];
+
+	s->seen.faults++;
+	switch (fault) {
+	case FAULT_DELAY:
+		ck_assert_uint_le(len, sizeof(g->delayed));
+		ck_assert_uint_eq(g->delayed_len, 0);
+		memcpy(g->delayed, reply, g->delayed_len = len);
+		g->delayed_at = scripted_now() + s->script.delay_ms * MS;
+		break;
+	case FAULT_CORRUPT:
+		reply[len / 2] ^= 1;
+		guest_says(s, g, reply, len);
+		break;
+	case FAULT_TRUNCATE:
+		guest_says(s, g, reply, len / 2);
+		guest_says(s, g, reply + len - 1, s->payload.is_lines);
+		break;
+	case FAULT_SWAP:
+		hold(g, reply, len);
+		break;
+	case FAULT_DUPLICATE:
+		guest_says(s, g, reply, len);
+		guest_says(s, g, reply, len);
+		break;
+	case FAULT_JUNK:
+		says_junk(s, g);
+		guest_says(s, g, reply, len);
+		break;
+	case FAULT_CROSS:
+		guest_says(s, g, other, foreign(s, message, other));
+		guest_says(s, g, reply, len);
+		break;
+	case FAULT_RESET:
+		guest_leaves(s, g, true);
+		return false;
+	case FAULT_CLOSE:
+		shutdown(g->fd, SHUT_WR);
+		g->is_leaving = true;
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+static void reply_well(struct scripted *s, struct guest *g, const char *reply,
+		       size_t len)
+{
+	guest_says(s, g, reply, len);
+	if (g->held) {
+		guest_says(s, g, g->held, g->held_len);
+		free(g->held);
+		g->held = NULL;
+	}
+}
+
+static void stall(struct scripted *s)
+{
+	const struct timespec t = { s->script.stall_ms / 1000,
+				    s->script.stall_ms % 1000 * MS };
+	int64_t from = scripted_now();
+
+	nanosleep(&t, NULL);
+	s->seen.stalled = scripted_now() - from;
+}
+
+/* Returns false when the connection is gone. */
+static bool answer(struct scripted *s, struct guest *g, const char *message,
+		   size_t len)
+{
+	const struct script *c = &s->script;
+	int n = atomic_fetch_add(&s->seen.messages, 1);
+	size_t prefix = c->prefix ? strlen(c->prefix) : 0;
+	enum fault fault = FAULT_NONE;
+	char reply[REPLY_MAX];
+
+	if (n < SEEN_TIMES)
+		s->seen.message_at[n] = g->heard_at;
+	if (c->stall_at > 0 && n == c->stall_at)
+		stall(s);
+	if (c->die_at > 0 && n >= c->die_at) {
+		s->is_dead = true;
+		return false;
+	}
+	memcpy(reply, c->prefix ? c->prefix : "", prefix);
+	memcpy(reply + prefix, message, len);
+	len += prefix;
+	if (c->reply)
+		memcpy(reply, c->reply, len = strlen(c->reply));
+	if (n >= c->from && n < c->to)
+		fault = (enum fault)s->faults[n];
+	if (fault != FAULT_NONE)
+		return reply_badly(s, g, fault, reply, len, message);
+	reply_well(s, g, reply, len);
+	return true;
+}
+
+void guest_heard(struct scripted *s, struct guest *g)
+{
+	size_t at = 0, len;
+	char message[REPLY_MAX];
+
+	while (!g->is_leaving && !s->is_dead && (len = message_len(s, g)) > 0) {
+		memcpy(message, g->in, len);
+		memmove(g->in, g->in + len, g->in_used - len);
+		g->in_used -= len;
+		at += len;
+		if (!answer(s, g, message, len))
+			return;
+	}
+	if (g->is_leaving || s->is_dead)
+		g->in_used = 0;
+}
