@@ -1,1 +1,302 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: MIT */
+/*
+ * The books balance, whenever and however a run ends: interrupted at any
+ * instant, out of time, with its server gone.  run_at() looks at them.
+ */
+#include "../support/scripted.h"
+
+#include <time.h>
+
+#define SHORT (SECOND / 2 * slowness())
+
+static const struct script kind;
+
+/* ---- interruption */
+
+struct interrupter {
+	pthread_t thread;
+	int64_t after;
+};
+
+static void *interrupts(void *arg)
+{
+	const struct interrupter *i = arg;
+	const struct timespec t = { i->after / SECOND, i->after % SECOND };
+
+	nanosleep(&t, NULL);
+	run_interrupt();
+	return NULL;
+}
+
+/* Returns the result of a run that is interrupted after so many ns. */
+static struct result run_interrupted(const char *address, struct plan *plan,
+				     int64_t after)
+{
+	struct interrupter i = { .after = after };
+	struct result r;
+
+	ck_assert_int_eq(pthread_create(&i.thread, NULL, interrupts, &i), 0);
+	r = run_at(address, plan);
+	pthread_join(i.thread, NULL);
+	ck_assert(r.is_cut);
+	return r;
+}
+
+#define ENDLESS 8
+
+static struct plan endless(size_t i)
+{
+	const struct plan plans[] = {
+		PLAN(.depth = 16),
+		PLAN(.depth = 4, .threads = 4, .schedule = PLAN_POISSON,
+		     .rate = 9000),
+		PLAN(.mode = PLAN_CHURN),
+		PLAN(.mode = PLAN_CHURN, .schedule = PLAN_CONSTANT,
+		     .rate = 2000, .threads = 2),
+		PLAN(.schedule = PLAN_CONSTANT, .rate = 5000,
+		     .warmup_ns = SECOND / 10),
+		PLAN(.mode = PLAN_UPLOAD),
+		PLAN(.connections = 200, .connect_rate = 1000, .idle = 50),
+		PLAN(.connections = 40, .connect_rate = 400,
+		     .mode = PLAN_CHURN),
+	};
+
+	ck_assert_uint_eq(sizeof(plans) / sizeof(*plans), ENDLESS);
+	return plans[i];
+}
+
+START_TEST(an_interrupted_run_balances_at_every_instant)
+{
+	unsigned seed = 1;
+
+	for (int round = 0; round < fewer(8); round++) {
+		for (size_t i = 0; i < ENDLESS; i++) {
+			struct plan plan = endless(i);
+			struct script script = {
+				.service = plan.mode == PLAN_UPLOAD
+						   ? SERVE_NOTHING
+						   : SERVE_REPLIES,
+			};
+			struct scripted *s =
+				scripted_starts("127.0.0.1", &script, &plan);
+			struct result r = run_interrupted(
+				scripted_address(s), &plan,
+				(int64_t)rand_r(&seed) % (300 * MS));
+
+			scripted_ends(s);
+			scripted_is_freed(s);
+			result_free(&r);
+		}
+	}
+}
+END_TEST
+
+START_TEST(an_interruption_ends_the_draining)
+{
+	struct script script = { .service = SERVE_NOTHING };
+	struct plan plan = PLAN(.depth = 8, .duration_ns = SECOND / 10);
+	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct result r =
+		run_interrupted(scripted_address(s), &plan, SECOND / 2);
+
+	EXPECT_BOOKS(&r, .planned = 32, .sent = 32, .open = 32);
+	ck_assert_int_eq(r.connections.starved, 4);
+	ck_assert_int_ge(r.connections.longest_silence, SECOND / 20);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(an_interruption_before_the_run_ends_it_at_once)
+{
+	struct plan plan = PLAN(.depth = 1);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct result r;
+
+	run_interrupt();
+	r = run_at(scripted_address(s), &plan);
+	ck_assert(r.is_cut);
+	result_free(&r);
+	plan.count = 10;
+	r = run_at(scripted_address(s), &plan);
+	ck_assert(!r.is_cut);
+	result_is_clean(&r, 10);
+	result_free(&r);
+	scripted_ends(s);
+	scripted_is_freed(s);
+}
+END_TEST
+
+/* ---- time-outs */
+
+START_TEST(messages_that_are_never_answered_time_out)
+{
+	for (int i = 0; i < 6; i++) {
+		struct script script = { .service = SERVE_NOTHING };
+		struct plan plan =
+			PLAN(.duration_ns = 2 * SHORT, .timeout_ns = SHORT,
+			     .depth = 4, .threads = i % 2 ? 4 : 1);
+		struct result r;
+
+		if (i / 2 == 1)
+			plan.schedule = PLAN_CONSTANT, plan.rate = 400;
+		if (i / 2 == 2)
+			plan.mode = PLAN_CHURN, plan.depth = 1;
+		r = run_against(&script, &plan, NULL);
+		ck_assert_uint_eq(r.books.timed_out, r.books.sent);
+		ck_assert_uint_ge(r.books.sent, i / 2 == 2 ? 4 : 16);
+		ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT),
+				  r.books.sent);
+		ck_assert_int_eq(r.connections.starved, 4);
+		ck_assert_int_ge(r.censored_min, 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* Without numbers a late reply would be taken for the next: it must not. */
+START_TEST(replies_that_look_alike_end_the_connection_when_they_are_late)
+{
+	struct script script = { .reply = "ok\n",
+				 .fault = FAULT_DROP,
+				 .faults = 3,
+				 .from = 10,
+				 .to = 50 };
+	struct plan plan = PLAN(.count = 500, .timeout_ns = SHORT,
+				.expect = EXPECT_LINE, .reconnect = true);
+	struct result r = run_against(&script, &plan, NULL);
+
+	EXPECT_BOOKS(&r, .planned = 500, .sent = 500, .answered = 497,
+		     .timed_out = 3);
+	ck_assert_uint_eq(r.connections.ended, 0);
+	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT), 3);
+	ck_assert_uint_eq(errors_in_all(&r), 3);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- a server that dies */
+
+static void dies(struct plan *plan, int at)
+{
+	struct script script = { .die_at = at };
+	struct seen seen;
+	struct result r = run_against(&script, plan, &seen);
+
+	ck_assert_uint_le(r.books.answered, (uint64_t)at);
+	ck_assert_int_eq(r.connections.open, 0);
+	ck_assert(!r.is_cut);
+	result_free(&r);
+}
+
+START_TEST(a_server_that_dies_ends_the_run)
+{
+	struct plan closed = PLAN(.depth = 16, .threads = 2);
+	struct plan open =
+		PLAN(.schedule = PLAN_CONSTANT, .rate = 2000, .threads = 2);
+
+	dies(&closed, 1000);
+	open.count = 3000;
+	dies(&open, 1000);
+}
+END_TEST
+
+/* What would have been sent is as late as the run was to be long. */
+START_TEST(what_a_dead_server_never_got_has_its_age)
+{
+	struct script script = { .die_at = 500 };
+	struct plan plan = PLAN(.schedule = PLAN_CONSTANT, .rate = 1000,
+				.duration_ns = 3 * SECOND);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_uint_eq(r.books.planned, 3000);
+	ck_assert_uint_ge(r.books.never_sent, 2500 - 4);
+	/* 2500 of 3000, with ages from 2.5 s to 0: half are above 1.0 s. */
+	ck_assert_int_ge(histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 50),
+			 SECOND * 95 / 100);
+	ck_assert_int_lt(r.elapsed, 3 * SECOND);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(with_reconnect_a_dead_server_is_tried_to_the_end)
+{
+	for (int i = 0; i < 4; i++) {
+		struct script script = { .die_at = 300 };
+		struct plan plan =
+			PLAN(.duration_ns = SECOND, .reconnect = true);
+		struct result r;
+
+		if (i % 2)
+			plan.schedule = PLAN_POISSON, plan.rate = 1000;
+		if (i / 2)
+			plan.mode = PLAN_CHURN;
+		r = run_against(&script, &plan, NULL);
+		ck_assert_int_ge(r.elapsed, SECOND);
+		ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ECONNREFUSED),
+				  4);
+		if (i / 2)
+			ck_assert_uint_gt(r.books.never_sent, 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- the seconds */
+
+struct watched {
+	int calls;
+	int64_t at;
+	uint64_t answered;
+};
+
+static void watch(void *arg, const struct progress *p)
+{
+	struct watched *w = arg;
+
+	if (!p->last)
+		return;
+	w->calls++;
+	w->answered += p->last->answered;
+	ck_assert_int_ge(p->last->at, w->at);
+	w->at = p->last->at + p->last->length;
+	ck_assert_uint_ge(p->answered, w->answered);
+}
+
+/* A thread that has nothing left to do does not hold the others' up. */
+START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
+{
+	struct script script = { .serves = 1, .close_silent_ms = 500 };
+	struct plan plan =
+		PLAN(.connections = 2, .threads = 2, .schedule = PLAN_CONSTANT,
+		     .rate = 100, .duration_ns = 4 * SECOND);
+	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct watched w = { 0 };
+	struct result r;
+
+	plan.address = scripted_address(s);
+	ck_assert_int_eq(run(&r, &plan, watch, &w), 0);
+	result_balances(&r);
+	ck_assert_int_ge(w.calls, 3);
+	ck_assert_uint_ge(r.second_count, 4);
+	ck_assert_uint_eq(r.books.answered, 200);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"load_books", an_interrupted_run_balances_at_every_instant,
+		an_interruption_ends_the_draining,
+		an_interruption_before_the_run_ends_it_at_once,
+		messages_that_are_never_answered_time_out,
+		replies_that_look_alike_end_the_connection_when_they_are_late,
+		a_server_that_dies_ends_the_run,
+		what_a_dead_server_never_got_has_its_age,
+		with_reconnect_a_dead_server_is_tried_to_the_end,
+		seconds_go_on_when_one_thread_has_lost_its_connections);
+}

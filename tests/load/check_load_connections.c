@@ -1,1 +1,355 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections that do not come about, are not served, are held in silence,
+ * come from several addresses: each is counted as what it is.
+ */
+#include "../support/scripted.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#define SHORT (SECOND / 2 * slowness())
+
+static const struct script kind;
+
+/* ---- starved ones */
+
+START_TEST(a_server_that_serves_some_starves_the_others)
+{
+	for (int i = 0; i < 6; i++) {
+		struct script script = { .serves = 5 };
+		struct plan plan =
+			PLAN(.connections = 12, .duration_ns = SECOND / 2,
+			     .timeout_ns = SHORT, .threads = i % 2 ? 4 : 1);
+		struct result r;
+
+		if (i / 2 == 1)
+			plan.schedule = PLAN_CONSTANT, plan.rate = 500;
+		if (i / 2 == 2)
+			plan.depth = 8;
+		r = run_against(&script, &plan, NULL);
+		ck_assert_int_eq(r.connections.opened, 12);
+		ck_assert_int_eq(r.connections.served, 5);
+		ck_assert_int_eq(r.connections.starved, 7);
+		ck_assert_uint_eq(r.connections.replies_min, 0);
+		ck_assert_double_le(r.connections.fairness, 5.0 / 12 + 1e-6);
+		for (int k = 0; k < WORST_CONNECTIONS; k++)
+			ck_assert_int_lt(r.connections.worst[k], 12);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(a_banner_for_some_starves_the_others)
+{
+	for (int reconnect = 0; reconnect < 2; reconnect++) {
+		struct script script = { .serves = 3,
+					 .banners = 3,
+					 .banner = "Connect" };
+		struct plan plan =
+			PLAN(.connections = 8, .duration_ns = 3 * SECOND,
+			     .timeout_ns = SHORT, .banner = BANNER_TEXT,
+			     .banner_text = "Connect", .reconnect = reconnect);
+		struct result r = run_against(&script, &plan, NULL);
+
+		ck_assert_int_eq(r.connections.served, 3);
+		ck_assert_int_eq(r.connections.starved, 5);
+		ck_assert_uint_ge(error_count(&r, ERROR_BANNER, ETIMEDOUT), 5);
+		ck_assert_uint_eq(r.books.answered, r.books.sent);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- banners */
+
+START_TEST(a_banner_other_than_expected_is_an_error)
+{
+	for (size_t piece = 0; piece < 2; piece++) {
+		struct script script = { .piece = piece,
+					 .banners = 10,
+					 .banner = "Connict and more" };
+		struct plan plan =
+			PLAN(.duration_ns = SECOND / 2, .banner = BANNER_TEXT,
+			     .banner_text = "Connect");
+		struct result r = run_against(&script, &plan, NULL);
+
+		EXPECT_BOOKS(&r, .planned = 0);
+		ck_assert_uint_eq(error_count(&r, ERROR_BANNER, EBADMSG), 4);
+		ck_assert_uint_eq(errors_in_all(&r), 4);
+		ck_assert_int_eq(r.connections.starved, 4);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(churn_waits_for_every_banner)
+{
+	struct script script = { .banners = 300,
+				 .banner = "Connect",
+				 .prefix = "Server replies: " };
+	struct plan plan =
+		PLAN(.mode = PLAN_CHURN, .count = 300, .expect = EXPECT_REPLY,
+		     .banner = BANNER_TEXT, .banner_text = "Connect");
+	struct result r = run_against(&script, &plan, NULL);
+
+	result_is_clean(&r, 300);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(churn_books_what_had_no_banner_as_never_sent)
+{
+	struct script script = { .banners = 10, .banner = "hi\n" };
+	struct plan plan = PLAN(.mode = PLAN_CHURN, .count = 16,
+				.timeout_ns = SHORT, .banner = BANNER_LINE);
+	struct result r = run_against(&script, &plan, NULL);
+
+	EXPECT_BOOKS(&r, .planned = 16, .sent = 10, .never_sent = 6,
+		     .answered = 10, .checked = 10);
+	ck_assert_uint_eq(error_count(&r, ERROR_BANNER, ETIMEDOUT), 6);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- connects that fail */
+
+/* An address where nobody listens; the socket keeps it ours. */
+static int nobody(char address[64])
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, len), 0);
+	getsockname(fd, (struct sockaddr *)&in, &len);
+	snprintf(address, 64, "127.0.0.1:%d", ntohs(in.sin_port));
+	return fd;
+}
+
+START_TEST(refused_connections_are_counted_as_refused)
+{
+	char address[64];
+	int fd = nobody(address);
+
+	for (int i = 0; i < 4; i++) {
+		struct plan plan =
+			PLAN(.duration_ns = SECOND / 5, .threads = 2);
+		struct result r;
+
+		if (i % 2)
+			plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
+		if (i / 2)
+			plan.mode = PLAN_CHURN;
+		r = run_at(address, &plan);
+		ck_assert_int_eq(r.connections.failed, 4);
+		ck_assert_uint_eq(r.books.sent, 0);
+		ck_assert_uint_eq(error_count(&r, ERROR_CONNECT, ECONNREFUSED),
+				  errors_in_all(&r));
+		if (i / 2)
+			ck_assert_uint_eq(errors_in_all(&r),
+					  r.books.never_sent);
+		else
+			ck_assert_uint_eq(errors_in_all(&r), 4);
+		if (i % 2)
+			ck_assert_uint_eq(r.books.planned, 200);
+		result_free(&r);
+	}
+	close(fd);
+}
+END_TEST
+
+/* The backlog takes two; the kernel drops what asks beyond, silently. */
+START_TEST(connects_to_a_full_backlog_time_out)
+{
+	struct script script = { .service = SERVE_NOBODY, .backlog = 1 };
+	struct plan plan = PLAN(.connections = 10, .duration_ns = SECOND / 5,
+				.connect_timeout_ns = SHORT,
+				.timeout_ns = SHORT, .threads = 2);
+	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct result r = run_at(scripted_address(s), &plan);
+
+	ck_assert_int_ge(r.connections.opened, 1);
+	ck_assert_int_ge(r.connections.failed, 1);
+	ck_assert_int_eq(r.connections.starved, r.connections.opened);
+	ck_assert_uint_eq(error_count(&r, ERROR_CONNECT, ETIMEDOUT),
+			  (uint64_t)r.connections.failed);
+	ck_assert_uint_eq(r.books.timed_out, r.books.sent);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(connects_to_a_full_unix_backlog_time_out)
+{
+	for (int i = 0; i < 6; i++) {
+		struct script script = { .service = SERVE_NOBODY,
+					 .backlog = 1 };
+		struct plan plan =
+			PLAN(.connections = 10, .duration_ns = SECOND / 5,
+			     .connect_timeout_ns = SHORT, .timeout_ns = SHORT);
+		struct scripted *s =
+			scripted_starts(own_unix_address(), &script, &plan);
+		struct result r;
+
+		if (i % 2)
+			plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
+		if (i / 2 == 1)
+			plan.mode = PLAN_CHURN;
+		if (i / 2 == 2)
+			plan.idle = 5;
+		r = run_at(scripted_address(s), &plan);
+		ck_assert_int_ge(r.connections.failed, 1);
+		ck_assert_uint_ge(
+			error_count(&r, ERROR_CONNECT, ETIMEDOUT) +
+				error_count(&r, ERROR_CONNECT, EAGAIN),
+			(uint64_t)r.connections.failed);
+		ck_assert_uint_eq(r.books.answered, 0);
+		scripted_ends(s);
+		scripted_is_freed(s);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* A small backlog that is emptied lets all of them in. */
+START_TEST(a_unix_backlog_that_is_emptied_takes_everybody)
+{
+	for (int churn = 0; churn < 2; churn++) {
+		struct script script = { .backlog = 2, .pace_us = 3000 };
+		struct plan plan =
+			PLAN(.connections = 50, .count = 500,
+			     .mode = churn ? PLAN_CHURN : PLAN_EXCHANGE);
+		struct scripted *s =
+			scripted_starts(own_unix_address(), &script, &plan);
+		struct result r = run_at(scripted_address(s), &plan);
+
+		result_is_clean(&r, 500);
+		ck_assert_int_eq(r.connections.opened, 50);
+		scripted_ends(s);
+		scripted_is_freed(s);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- addresses */
+
+START_TEST(sources_take_turns)
+{
+	const char *sources[] = { "127.0.0.1", "127.0.0.3", "127.0.0.5" };
+	struct plan plan =
+		PLAN(.connections = 9, .count = 90, .sources = sources,
+		     .source_count = 3, .threads = 2);
+	struct seen seen;
+	struct result r = run_against(&kind, &plan, &seen);
+
+	result_is_clean(&r, 90);
+	ck_assert_int_eq(seen.from[0], 3);
+	ck_assert_int_eq(seen.from[2], 3);
+	ck_assert_int_eq(seen.from[4], 3);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_source_that_is_not_ours_is_an_error_of_bind)
+{
+	const char *sources[] = { "192.0.2.1" };
+	struct plan plan = PLAN(.duration_ns = SECOND / 10, .sources = sources,
+				.source_count = 1);
+	struct result r = run_against(&kind, &plan, NULL);
+
+	ck_assert_uint_eq(error_count(&r, ERROR_BIND, EADDRNOTAVAIL), 4);
+	ck_assert_int_eq(r.connections.failed, 4);
+	result_free(&r);
+}
+END_TEST
+
+static bool has_two_addresses(const char *port)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list;
+	bool has_two;
+
+	ck_assert_int_eq(getaddrinfo(NULL, port, &hints, &list), 0);
+	has_two = list->ai_next;
+	freeaddrinfo(list);
+	return has_two;
+}
+
+/* No host is both loopback addresses; one of them is served. */
+START_TEST(of_several_addresses_the_one_that_answers_is_taken)
+{
+	struct plan plan = PLAN(.count = 100);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	char *address = strchr(scripted_address(s), ':');
+	struct result r = run_at(address, &plan);
+
+	ck_assert(has_two_addresses(address + 1));
+	ck_assert_str_eq(r.target, scripted_address(s));
+	result_is_clean(&r, 100);
+	result_free(&r);
+	scripted_ends(s);
+	scripted_is_freed(s);
+}
+END_TEST
+
+/* ---- silent ones */
+
+START_TEST(silent_connections_are_held)
+{
+	struct script script = { .banners = 100, .banner = "hello\n" };
+	struct plan plan = PLAN(.connections = 2, .idle = 30, .threads = 2,
+				.count = 100, .banner = BANNER_LINE);
+	struct seen seen;
+	struct result r = run_against(&script, &plan, &seen);
+
+	result_is_clean(&r, 100);
+	ck_assert_int_eq(r.connections.idle_opened, 30);
+	ck_assert_int_eq(r.connections.idle_open, 30);
+	ck_assert_int_eq(seen.accepted, 32);
+	ck_assert_uint_eq(seen.bytes, 6400);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(silent_connections_that_are_let_go_are_counted)
+{
+	struct script script = { .close_silent_ms = 300 * slowness() };
+	struct plan plan = PLAN(.connections = 2, .idle = 30, .threads = 2,
+				.schedule = PLAN_CONSTANT, .rate = 200,
+				.duration_ns = SECOND * slowness());
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_int_eq(r.connections.idle_opened, 30);
+	ck_assert_int_eq(r.connections.idle_open, 0);
+	ck_assert_int_eq(r.connections.open, 2);
+	ck_assert_uint_eq(error_count(&r, ERROR_BETWEEN, 0), 30);
+	ck_assert_uint_eq(r.connections.ended, 30);
+	ck_assert_uint_eq(r.books.answered, r.books.planned);
+	result_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_connections",
+			 a_server_that_serves_some_starves_the_others,
+			 a_banner_for_some_starves_the_others,
+			 a_banner_other_than_expected_is_an_error,
+			 churn_waits_for_every_banner,
+			 churn_books_what_had_no_banner_as_never_sent,
+			 refused_connections_are_counted_as_refused,
+			 connects_to_a_full_backlog_time_out,
+			 connects_to_a_full_unix_backlog_time_out,
+			 a_unix_backlog_that_is_emptied_takes_everybody,
+			 sources_take_turns,
+			 a_source_that_is_not_ours_is_an_error_of_bind,
+			 of_several_addresses_the_one_that_answers_is_taken,
+			 silent_connections_are_held,
+			 silent_connections_that_are_let_go_are_counted);
+}

@@ -1,1 +1,194 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients that misbehave beside good ones: each kind does to the server what
+ * it is named for, while it is its time, and what the server does to it is
+ * counted.
+ */
+#include "../support/scripted.h"
+
+#define KIND_COUNT 3
+#define SIZE	   64
+
+/* One good connection, and misfits for half a second in the middle. */
+static struct result run_with(enum misfit_kind kind, struct script script,
+			      struct seen *seen)
+{
+	struct plan plan =
+		PLAN(.connections = 1, .rate = 100, .schedule = PLAN_CONSTANT,
+		     .duration_ns = 3 * SECOND);
+	struct result r;
+
+	plan.misfits[kind] = KIND_COUNT;
+	r = run_against(&script, &plan, seen);
+	ck_assert_uint_eq(r.books.planned, 150);
+	ck_assert_uint_eq(r.books.answered, r.books.sent);
+	ck_assert_int_eq(r.connections.asked, 1);
+	ck_assert_int_eq(r.misfits[kind].asked, KIND_COUNT);
+	ck_assert_int_eq(r.misfits[kind].opened, KIND_COUNT);
+	ck_assert_uint_eq(r.misfits[kind].failed, 0);
+	for (int k = 0; k < MISFIT_KINDS; k++)
+		if (k != (int)kind)
+			ck_assert_int_eq(r.misfits[k].asked, 0);
+	atomic_fetch_sub(&seen->bytes, r.books.bytes_out);
+	atomic_fetch_sub(&seen->messages, (int)r.books.sent);
+	ck_assert_ptr_nonnull(r.with_misfits);
+	ck_assert_uint_gt(r.with_misfits->total, 0);
+	ck_assert_uint_gt(r.without_misfits->total, 0);
+	ck_assert_uint_le(r.with_misfits->total + r.without_misfits->total,
+			  r.books.planned);
+	return r;
+}
+
+/* They stay until their part of the run is over. */
+static void they_stayed(const struct misfits *m, const struct seen *seen)
+{
+	ck_assert_uint_eq(m->attempts, KIND_COUNT);
+	ck_assert_int_eq(m->open, KIND_COUNT);
+	ck_assert_uint_eq(m->let_go, 0);
+	ck_assert_int_eq(seen->accepted, 1 + KIND_COUNT);
+}
+
+START_TEST(a_slow_reader_asks_and_does_not_read)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_SLOW_READ, script, &seen);
+
+	they_stayed(&r.misfits[MISFIT_SLOW_READ], &seen);
+	ck_assert_int_ge(seen.messages, 16 * KIND_COUNT);
+	ck_assert_uint_ge(seen.bytes, 16 * SIZE * KIND_COUNT);
+	/* What it leaves unread resets the connection when it closes. */
+	ck_assert_int_eq(seen.reset, KIND_COUNT);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_dripping_client_sends_byte_by_byte)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_DRIP, script, &seen);
+
+	they_stayed(&r.misfits[MISFIT_DRIP], &seen);
+	ck_assert_int_eq(seen.messages, 0);
+	ck_assert_uint_ge(seen.bytes, KIND_COUNT);
+	ck_assert_uint_le(seen.bytes, 11 * KIND_COUNT);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_half_closing_client_asks_and_ends_its_output_again_and_again)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_HALF_CLOSE, script, &seen);
+	const struct misfits *m = &r.misfits[MISFIT_HALF_CLOSE];
+
+	ck_assert_uint_gt(m->attempts, KIND_COUNT);
+	ck_assert_uint_ge(m->let_go + KIND_COUNT, m->attempts);
+	ck_assert_int_eq(seen.accepted, 1 + (int)m->attempts);
+	ck_assert_uint_eq(seen.bytes, SIZE * m->attempts);
+	ck_assert_int_eq(seen.ended, 1 + (int)m->attempts);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_resetting_client_asks_and_resets_again_and_again)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_RESET, script, &seen);
+	const struct misfits *m = &r.misfits[MISFIT_RESET];
+
+	ck_assert_uint_gt(m->attempts, KIND_COUNT);
+	ck_assert_uint_eq(m->let_go, 0);
+	ck_assert_int_ge(seen.reset, (int)m->attempts - KIND_COUNT);
+	ck_assert_uint_le(seen.bytes, SIZE * m->attempts);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(an_idle_client_says_nothing)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_IDLE, script, &seen);
+
+	they_stayed(&r.misfits[MISFIT_IDLE], &seen);
+	ck_assert_uint_eq(seen.bytes, 0);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_flooding_client_sends_without_an_end_of_line)
+{
+	struct script script = { .serves = 1 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_FLOOD, script, &seen);
+
+	they_stayed(&r.misfits[MISFIT_FLOOD], &seen);
+	ck_assert_int_eq(seen.messages, 0);
+	ck_assert_uint_ge(seen.bytes, KIND_COUNT * 256 * 1024);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_vanishing_client_sends_half_a_message)
+{
+	struct script script = { .faults = 0 };
+	struct seen seen;
+	struct result r = run_with(MISFIT_VANISH, script, &seen);
+
+	they_stayed(&r.misfits[MISFIT_VANISH], &seen);
+	ck_assert_int_eq(seen.messages, 0);
+	ck_assert_uint_eq(seen.bytes, KIND_COUNT * SIZE / 2);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(those_that_the_server_lets_go_are_counted)
+{
+	const enum misfit_kind kinds[] = { MISFIT_IDLE, MISFIT_VANISH };
+
+	for (int i = 0; i < 2; i++) {
+		struct script script = { .close_silent_ms = 150 };
+		struct seen seen;
+		struct result r = run_with(kinds[i], script, &seen);
+
+		ck_assert_uint_eq(r.misfits[kinds[i]].let_go, KIND_COUNT);
+		ck_assert_int_eq(r.misfits[kinds[i]].open, 0);
+		ck_assert_uint_eq(r.misfits[kinds[i]].attempts, KIND_COUNT);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(all_kinds_at_once_leave_when_the_run_is_cut_short)
+{
+	struct script script = { .die_at = 130 };
+	struct plan plan =
+		PLAN(.connections = 2, .rate = 100, .schedule = PLAN_CONSTANT,
+		     .threads = 2, .duration_ns = 3 * SECOND);
+	struct result r;
+
+	for (int k = 0; k < MISFIT_KINDS; k++)
+		plan.misfits[k] = 2;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_uint_eq(r.books.planned, 300);
+	result_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"load_misfits", a_slow_reader_asks_and_does_not_read,
+		a_dripping_client_sends_byte_by_byte,
+		a_half_closing_client_asks_and_ends_its_output_again_and_again,
+		a_resetting_client_asks_and_resets_again_and_again,
+		an_idle_client_says_nothing,
+		a_flooding_client_sends_without_an_end_of_line,
+		a_vanishing_client_sends_half_a_message,
+		those_that_the_server_lets_go_are_counted,
+		all_kinds_at_once_leave_when_the_run_is_cut_short);
+}

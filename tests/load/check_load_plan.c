@@ -82,10 +82,10 @@ START_TEST(what_is_planned_in_the_warm_up_is_not_counted)
 {
 	for (int i = 0; i < 4; i++) {
 		enum plan_mode mode = i % 2 ? PLAN_CHURN : PLAN_EXCHANGE;
-		struct plan plan = PLAN(.mode = mode, .rate = 500,
-					.schedule = PLAN_CONSTANT,
-					.warmup_ns = SECOND / 2,
-					.duration_ns = SECOND / 2);
+		struct plan plan =
+			PLAN(.mode = mode, .rate = 500,
+			     .schedule = PLAN_CONSTANT, .warmup_ns = SECOND / 2,
+			     .duration_ns = SECOND / 2);
 		struct seen seen;
 		struct result r;
 
@@ -105,13 +105,12 @@ END_TEST
 /* Errors of it neither, if they do no harm afterwards. */
 START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 {
-	struct script script = { .fault = FAULT_RESET,
-				 .faults = 20,
-				 .from = 10,
-				 .to = 50 };
-	struct plan plan = PLAN(.mode = PLAN_CHURN, .rate = 200,
-				.schedule = PLAN_CONSTANT,
-				.warmup_ns = SECOND, .duration_ns = SECOND);
+	struct script script = {
+		.fault = FAULT_RESET, .faults = 20, .from = 10, .to = 50
+	};
+	struct plan plan =
+		PLAN(.mode = PLAN_CHURN, .rate = 200, .schedule = PLAN_CONSTANT,
+		     .warmup_ns = SECOND, .duration_ns = SECOND);
 	struct result r = run_against(&script, &plan, NULL);
 
 	result_is_clean(&r, 200);
@@ -241,8 +240,7 @@ START_TEST(connections_begin_at_the_connect_rate)
 		struct plan plan = PLAN(.connections = 100, .count = 100,
 					.connect_rate = 200, .idle = 100,
 					.threads = threads);
-		struct scripted *s =
-			scripted_starts("127.0.0.1", &kind, &plan);
+		struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
 		struct result r = run_at(scripted_address(s), &plan);
 		const int64_t *at = scripted_seen(s)->accepted_at;
 
@@ -261,15 +259,14 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS(
-		"load_plan", a_count_is_met_exactly_in_every_mode,
-		one_message_is_enough, two_runs_in_a_row_are_two_runs,
-		what_is_planned_in_the_warm_up_is_not_counted,
-		churn_that_fails_in_the_warm_up_is_not_counted,
-		constant_pacing_keeps_the_rate_and_the_gaps,
-		poisson_arrivals_have_the_rate_and_are_independent,
-		poisson_plans_as_many_as_the_rate_says,
-		a_constant_rate_plans_every_message_of_the_time,
-		the_same_seed_sends_the_same_bytes,
-		connections_begin_at_the_connect_rate);
+	return RUN_TESTS("load_plan", a_count_is_met_exactly_in_every_mode,
+			 one_message_is_enough, two_runs_in_a_row_are_two_runs,
+			 what_is_planned_in_the_warm_up_is_not_counted,
+			 churn_that_fails_in_the_warm_up_is_not_counted,
+			 constant_pacing_keeps_the_rate_and_the_gaps,
+			 poisson_arrivals_have_the_rate_and_are_independent,
+			 poisson_plans_as_many_as_the_rate_says,
+			 a_constant_rate_plans_every_message_of_the_time,
+			 the_same_seed_sends_the_same_bytes,
+			 connections_begin_at_the_connect_rate);
 }

@@ -1,1 +1,235 @@
-int main(void){return 0;}
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a run takes and gives back: memory, descriptors, threads; and bytes
+ * one way, as many as the other side has seen.
+ */
+#include "../support/scripted.h"
+
+#include <sys/wait.h>
+
+#define CROWD	   10000
+#define EACH_BELOW 2048
+
+/* What the kernel holds of a connection, in buffers of both sides. */
+#define BUFFERED (UINT64_C(16) << 20)
+
+static const struct script kind;
+
+/* ---- memory */
+
+static long resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long size, resident;
+
+	ck_assert_int_eq(fscanf(f, "%ld %ld", &size, &resident), 2);
+	fclose(f);
+	return resident * sysconf(_SC_PAGESIZE);
+}
+
+static void note_most(void *arg, const struct progress *p)
+{
+	long *most = arg, now = resident_bytes();
+
+	(void)p;
+	if (now > *most)
+		*most = now;
+}
+
+/* In a process of its own, which has nothing else to hold. */
+static long memory_of_crowd(const char *address, int crowd)
+{
+	struct plan plan = PLAN(.connections = crowd, .rate = crowd,
+				.schedule = PLAN_CONSTANT,
+				.duration_ns = 2 * SECOND, .address = address);
+	struct result r;
+	long before = resident_bytes(), most = 0;
+
+	ck_assert_int_eq(run(&r, &plan, note_most, &most), 0);
+	result_balances(&r);
+	ck_assert_int_eq(r.connections.served, crowd);
+	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);
+	ck_assert_int_gt(most, before);
+	result_free(&r);
+	return most - before;
+}
+
+START_TEST(ten_thousand_connections_take_little_memory_each)
+{
+	const int crowd = fewer(CROWD);
+	struct plan plan = PLAN(.count = 1);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	int say[2], status;
+	long taken = 0;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(say), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		taken = memory_of_crowd(scripted_address(s), crowd);
+		ck_assert_int_eq(write(say[1], &taken, sizeof(taken)),
+				 sizeof(taken));
+		_exit(0);
+	}
+	close(say[1]);
+	ck_assert_int_eq(read(say[0], &taken, sizeof(taken)), sizeof(taken));
+	close(say[0]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	/* A sanitizer keeps more books than we do. */
+	if (slowness() == 1)
+		ck_assert_int_lt(taken / crowd, EACH_BELOW);
+	scripted_ends(s);
+	scripted_is_freed(s);
+}
+END_TEST
+
+START_TEST(a_deep_pipeline_takes_little_memory_too)
+{
+	struct plan plan = PLAN(.count = 100, .depth = 16);
+	struct result r = run_against(&kind, &plan, NULL);
+
+	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);
+	ck_assert_uint_gt(r.connections.bytes_each, 32 * 16);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- nothing is left */
+
+START_TEST(descriptors_and_threads_are_given_back)
+{
+	struct plan plans[] = {
+		PLAN(.count = 500, .threads = 4, .idle = 9),
+		PLAN(.count = 500, .mode = PLAN_CHURN),
+		PLAN(.duration_ns = SECOND / 5, .mode = PLAN_UPLOAD),
+		PLAN(.count = 50, .close_by_reset = true,
+		     .misfits = { 1, 1, 1, 1, 1, 1, 1 }),
+	};
+	struct script scripts[] = {
+		{ .fault = FAULT_RESET, .faults = 2, .from = 10, .to = 100 },
+		{ .fault = FAULT_CLOSE, .faults = 2, .from = 10, .to = 100 },
+		{ .service = SERVE_NOTHING },
+		{ .faults = 0 },
+	};
+	struct baseline before;
+
+	baseline_take(&before);
+	for (int i = 0; i < 4; i++) {
+		struct result r = run_against(&scripts[i], &plans[i], NULL);
+
+		result_free(&r);
+		baseline_expects(&before);
+	}
+}
+END_TEST
+
+/* ---- many */
+
+START_TEST(a_thousand_deep_connections_are_all_served)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		const uint64_t count = 100000 / (uint64_t)slowness();
+		struct plan plan = PLAN(.connections = 1000, .depth = 4,
+					.count = count, .threads = threads);
+		struct seen seen;
+		struct result r = run_against(&kind, &plan, &seen);
+
+		result_is_clean(&r, count);
+		ck_assert_int_eq(r.connections.served, 1000);
+		ck_assert_int_eq(seen.open_max, 1000);
+		ck_assert_uint_eq(seen.bytes, r.books.bytes_out);
+		ck_assert_uint_eq(seen.bytes_sent, r.books.bytes_in);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* ---- one way */
+
+START_TEST(an_upload_counts_what_the_server_saw)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		struct script script = { .service = SERVE_NOTHING };
+		struct plan plan =
+			PLAN(.mode = PLAN_UPLOAD, .duration_ns = SECOND / 2,
+			     .threads = threads);
+		struct seen seen;
+		struct result r = run_against(&script, &plan, &seen);
+
+		ck_assert_uint_gt(r.books.bytes_out, 4 * 65536);
+		ck_assert_uint_le(r.books.bytes_out, seen.bytes);
+		ck_assert_uint_le(seen.bytes, r.books.bytes_out + 4 * BUFFERED);
+		ck_assert_int_eq(r.connections.served, 4);
+		ck_assert_uint_eq(errors_in_all(&r), 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
+/* What the kernel holds for a server that does not read was not uploaded. */
+START_TEST(an_upload_that_nobody_takes_stands_still)
+{
+	struct script script = { .service = SERVE_NOBODY };
+	struct plan plan =
+		PLAN(.mode = PLAN_UPLOAD, .duration_ns = SECOND * 3 / 2);
+	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct result r = run_at(scripted_address(s), &plan);
+
+	for (size_t i = 0; i < r.second_count; i++)
+		ck_assert_uint_lt(r.seconds[i].bytes_out, 4 * BUFFERED);
+	ck_assert_uint_lt(r.books.bytes_out, 4 * BUFFERED);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_download_counts_what_the_server_sent)
+{
+	for (int threads = 1; threads <= 4; threads += 3) {
+		struct script script = { .service = SERVE_BYTES };
+		struct plan plan =
+			PLAN(.mode = PLAN_DOWNLOAD, .duration_ns = SECOND / 2,
+			     .threads = threads);
+		struct seen seen;
+		struct result r = run_against(&script, &plan, &seen);
+
+		ck_assert_uint_gt(r.books.bytes_in, 4 * 65536);
+		ck_assert_uint_le(r.books.bytes_in, seen.bytes_sent);
+		ck_assert_uint_le(seen.bytes_sent,
+				  r.books.bytes_in + 4 * BUFFERED);
+		ck_assert_int_eq(r.connections.served, 4);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(one_way_a_server_that_ends_it_is_an_error)
+{
+	struct script script = { .service = SERVE_NOTHING,
+				 .close_silent_ms = 200 };
+	struct plan plan =
+		PLAN(.mode = PLAN_DOWNLOAD, .duration_ns = 20 * SECOND);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_uint_eq(error_count(&r, ERROR_BETWEEN, 0), 4);
+	ck_assert_int_eq(r.connections.starved, 4);
+	ck_assert_int_lt(r.elapsed, 15 * SECOND);
+	result_free(&r);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_resources",
+			 ten_thousand_connections_take_little_memory_each,
+			 a_deep_pipeline_takes_little_memory_too,
+			 descriptors_and_threads_are_given_back,
+			 a_thousand_deep_connections_are_all_served,
+			 an_upload_counts_what_the_server_saw,
+			 an_upload_that_nobody_takes_stands_still,
+			 a_download_counts_what_the_server_sent,
+			 one_way_a_server_that_ends_it_is_an_error);
+}

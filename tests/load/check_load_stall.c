@@ -47,16 +47,15 @@ static struct outcome stalled_run(int stall_ms)
 	struct seen seen;
 	struct result r = run_against(&script, &plan, &seen);
 	struct outcome o = {
-		.from_plan = histogram_percentile(r.clocks[CLOCK_FROM_PLAN],
-						  99.9),
-		.from_send = histogram_percentile(r.clocks[CLOCK_FROM_SEND],
-						  99.9),
+		.from_plan =
+			histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 99.9),
+		.from_send =
+			histogram_percentile(r.clocks[CLOCK_FROM_SEND], 99.9),
 		.expected = seen.stalled - SECONDS * SECOND / 1000,
 		.stalled = seen.stalled,
 		.self = r.self,
 	};
 
-	ck_assert_uint_eq(r.books.answered, RATE * SECONDS);
 	ck_assert_uint_eq(r.books.planned, RATE * SECONDS);
 	result_free(&r);
 	return o;

@@ -139,6 +139,8 @@ static void flush(struct scripted *s, struct guest *g)
 		if (s->script.piece > 0 && len > s->script.piece)
 			len = s->script.piece;
 		n = send(g->fd, g->out + at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		/* Who is told of a reset in sending is not told again. */
+		g->was_reset = g->was_reset || (n < 0 && errno != EAGAIN);
 		if (n < 0)
 			break;
 		atomic_fetch_add(&s->seen.bytes_sent, (uint64_t)n);
@@ -171,8 +173,8 @@ static void hear(struct scripted *s, struct guest *g)
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (n <= 0) {
-		s->seen.ended += n == 0;
-		s->seen.reset += n < 0;
+		s->seen.ended += n == 0 && !g->was_reset;
+		s->seen.reset += n < 0 || g->was_reset;
 		forget(s, g);
 		return;
 	}

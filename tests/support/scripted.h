@@ -65,7 +65,6 @@ struct seen {
 	atomic_ullong bytes; /* received */
 	atomic_ullong bytes_sent;
 	int ended, reset; /* connections, by the client */
-	int halved;	  /* connections whose input ended before output */
 	int faults;	  /* done */
 	int open, open_max;
 	int from[SEEN_NETS];  /* accepted from 127.0.0.(index + 1) */
@@ -97,6 +96,9 @@ void scripted_is_freed(struct scripted *s);
 
 /* What PLAN() presets may be said again. */
 #pragma GCC diagnostic ignored "-Woverride-init"
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Woverride-init-side-effects"
+#endif
 
 /* 64-byte lines, an echo expected, 4 connections; a designated list follows. */
 #define PLAN(...)                                                              \

@@ -10,7 +10,7 @@
 /* A connection, as the server has it. */
 struct guest {
 	int fd;
-	bool is_starved;
+	bool is_starved, was_reset;
 	bool is_leaving; /* its output is over */
 	uint64_t bytes;
 	int64_t heard_at;
