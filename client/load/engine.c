@@ -285,6 +285,11 @@ static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 				       .tv_nsec = left % SECOND };
 	}
 	n = epoll_pwait2(e->epoll, events, EVENTS, &t, NULL);
+	/* Before Linux 5.11 whole milliseconds have to do; the lag says so. */
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(e->epoll, events, EVENTS,
+			       (int)(t.tv_sec * 1000 +
+				     (t.tv_nsec + 999999) / 1000000));
 	e->woke_at = now_ns();
 	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
 	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)

@@ -341,17 +341,18 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 static size_t take_whole(struct engine *e, struct link *l, const char *data,
 			 size_t len, int64_t now)
 {
-	const struct frame f = { .name = { l->id, l->head } };
-	size_t size;
+	const struct payload_name name = { l->id, l->head };
+	size_t form = form_len(e), size;
 
 	if (l->frame.used > 0 || l->open == 0)
 		return 0;
-	size = form_len(e) + payload_size(e->payload, f.name);
-	if (len < size || !frame_is(e, &f, 0, data, size))
+	size = payload_size(e->payload, name);
+	if (len < form + size || memcmp(data, reply_form, form) != 0 ||
+	    !payload_is_whole(e->payload, name, data + form, size))
 		return 0;
 	replies_answer(e, l, l->head, now,
 		       l->head < l->highest ? &e->now->books.swapped : NULL);
-	return size;
+	return form + size;
 }
 
 size_t frames_take(struct engine *e, struct link *l, const char *data,

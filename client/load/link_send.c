@@ -72,29 +72,35 @@ static void put_on_ring(struct engine *e, struct link *l, int64_t planned,
 		note_lateness(e, l, m);
 }
 
-/* As many messages as fit into the buffer, from where we are on. */
-static size_t fill(struct engine *e, const struct link *l)
+/* As many messages as fit into the buffer, from where we are on; all? */
+static size_t fill(struct engine *e, const struct link *l, bool *is_all)
 {
 	struct payload_name name = { l->id, l->out_seq };
 	size_t from = l->out_from, used = 0;
 
+	*is_all = true;
 	for (; name.seq < l->next && used < ENGINE_BUFFER; name.seq++) {
 		size_t len = payload_size(e->payload, name) - from;
 
+		if (from == 0 && len <= ENGINE_BUFFER - used) {
+			payload_fill_whole(e->payload, name, e->out + used,
+					   len);
+			used += len;
+			continue;
+		}
+
 		if (len > ENGINE_BUFFER - used)
-			len = ENGINE_BUFFER - used;
+			len = ENGINE_BUFFER - used, *is_all = false;
 		payload_fill(e->payload, name, from, e->out + used, len);
 		used += len;
 		from = 0;
 	}
+	*is_all = *is_all && name.seq == l->next;
 	return used;
 }
 
-static void advance(struct engine *e, struct link *l, size_t written,
-		    int64_t now)
+static void advance(struct engine *e, struct link *l, size_t written)
 {
-	if (now >= e->measure_at)
-		e->now->books.bytes_out += written;
 	for (;;) {
 		struct payload_name name = { l->id, l->out_seq };
 		size_t left;
@@ -114,7 +120,8 @@ static void advance(struct engine *e, struct link *l, size_t written,
 static void transmit(struct engine *e, struct link *l, int64_t now)
 {
 	while (l->out_seq < l->next) {
-		size_t len = fill(e, l);
+		bool is_all;
+		size_t len = fill(e, l, &is_all);
 		ssize_t n =
 			send(l->fd, e->out, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -128,7 +135,12 @@ static void transmit(struct engine *e, struct link *l, int64_t now)
 			link_fail(e, l, ERROR_SEND, errno, now);
 			return;
 		}
-		advance(e, l, (size_t)n, now);
+		if (now >= e->measure_at)
+			e->now->books.bytes_out += (uint64_t)n;
+		if (is_all && (size_t)n == len)
+			l->out_seq = l->next, l->out_from = 0;
+		else
+			advance(e, l, (size_t)n);
 	}
 }
 

@@ -43,6 +43,12 @@ void payload_fill(const struct payload *p, struct payload_name name,
 bool payload_is(const struct payload *p, struct payload_name name, size_t from,
 		const char *data, size_t len);
 
+/* The same of all its bytes, size of them, and faster. */
+void payload_fill_whole(const struct payload *p, struct payload_name name,
+			char *to, size_t size);
+bool payload_is_whole(const struct payload *p, struct payload_name name,
+		      const char *data, size_t size);
+
 /* Read a number of PAYLOAD_NUMBER bytes; false if it is none. */
 bool payload_read_name(struct payload_name *ret, const char *data);
 

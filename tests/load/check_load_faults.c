@@ -131,8 +131,8 @@ END_TEST
 
 START_TEST(messages_larger_than_the_socket_takes_come_back_whole)
 {
-	struct plan plan = PLAN(.count = fewer(400), .depth = 16, .size_min = 1,
-				.size_max = 65000);
+	struct plan plan = PLAN(.count = (uint64_t)fewer(400), .depth = 16,
+				.size_min = 1, .size_max = 65000);
 	struct script script = { .faults = 0 };
 	struct result r = run_against(&script, &plan, NULL);
 

@@ -15,7 +15,7 @@ static struct result run_with(enum misfit_kind kind, struct script script,
 {
 	struct plan plan =
 		PLAN(.connections = 1, .rate = 100, .schedule = PLAN_CONSTANT,
-		     .duration_ns = 3 * SECOND);
+		     .duration_ns = 3 * SECOND / 2);
 	struct result r;
 
 	plan.misfits[kind] = KIND_COUNT;
@@ -168,7 +168,7 @@ START_TEST(all_kinds_at_once_leave_when_the_run_is_cut_short)
 	struct script script = { .die_at = 130 };
 	struct plan plan =
 		PLAN(.connections = 2, .rate = 100, .schedule = PLAN_CONSTANT,
-		     .threads = 2, .duration_ns = 3 * SECOND);
+		     .threads = 2, .duration_ns = 3 * SECOND / 2);
 	struct result r;
 
 	for (int k = 0; k < MISFIT_KINDS; k++)
