@@ -49,7 +49,8 @@ START_TEST(a_banner_for_some_starves_the_others)
 					 .banners = 3,
 					 .banner = "Connect" };
 		struct plan plan =
-			PLAN(.connections = 8, .duration_ns = 3 * SECOND,
+			PLAN(.connections = 8,
+			     .duration_ns = SECOND + 2 * SHORT,
 			     .timeout_ns = SHORT, .banner = BANNER_TEXT,
 			     .banner_text = "Connect", .reconnect = reconnect);
 		struct result r = run_against(&script, &plan, NULL);

@@ -174,7 +174,7 @@ START_TEST(all_kinds_at_once_leave_when_the_run_is_cut_short)
 	for (int k = 0; k < MISFIT_KINDS; k++)
 		plan.misfits[k] = 2;
 	r = run_against(&script, &plan, NULL);
-	ck_assert_uint_eq(r.books.planned, 300);
+	ck_assert_uint_eq(r.books.planned, 150);
 	result_free(&r);
 }
 END_TEST

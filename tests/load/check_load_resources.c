@@ -5,8 +5,6 @@
  */
 #include "../support/scripted.h"
 
-#include <sys/wait.h>
-
 #define CROWD	   10000
 #define EACH_BELOW 2048
 
@@ -37,13 +35,14 @@ static void note_most(void *arg, const struct progress *p)
 }
 
 /* In a process of its own, which has nothing else to hold. */
-static long memory_of_crowd(const char *address, int crowd)
+static void crowd_takes(const char *address, int say)
 {
+	const int crowd = fewer(CROWD);
 	struct plan plan = PLAN(.connections = crowd, .rate = crowd,
 				.schedule = PLAN_CONSTANT,
 				.duration_ns = 2 * SECOND, .address = address);
 	struct result r;
-	long before = resident_bytes(), most = 0;
+	long before = resident_bytes(), most = 0, taken;
 
 	ck_assert_int_eq(run(&r, &plan, note_most, &most), 0);
 	result_balances(&r);
@@ -51,35 +50,22 @@ static long memory_of_crowd(const char *address, int crowd)
 	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);
 	ck_assert_int_gt(most, before);
 	result_free(&r);
-	return most - before;
+	taken = most - before;
+	ck_assert_int_eq(write(say, &taken, sizeof(taken)), sizeof(taken));
 }
 
 START_TEST(ten_thousand_connections_take_little_memory_each)
 {
-	const int crowd = fewer(CROWD);
+	const struct elsewhere e = elsewhere_begins(crowd_takes);
 	struct plan plan = PLAN(.count = 1);
 	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
-	int say[2], status;
-	long taken = 0;
-	pid_t pid;
+	long taken;
 
-	ck_assert_int_eq(pipe(say), 0);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		taken = memory_of_crowd(scripted_address(s), crowd);
-		ck_assert_int_eq(write(say[1], &taken, sizeof(taken)),
-				 sizeof(taken));
-		_exit(0);
-	}
-	close(say[1]);
-	ck_assert_int_eq(read(say[0], &taken, sizeof(taken)), sizeof(taken));
-	close(say[0]);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	elsewhere_goes(&e, scripted_address(s));
+	elsewhere_ends(&e, &taken, sizeof(taken));
 	/* A sanitizer keeps more books than we do. */
 	if (slowness() == 1)
-		ck_assert_int_lt(taken / crowd, EACH_BELOW);
+		ck_assert_int_lt(taken / fewer(CROWD), EACH_BELOW);
 	scripted_ends(s);
 	scripted_is_freed(s);
 }

@@ -6,7 +6,6 @@
  */
 #include "../support/scripted.h"
 
-#include <sys/wait.h>
 #include <time.h>
 
 #define RATE	 1000
@@ -99,47 +98,30 @@ END_TEST
 
 /* ---- the client itself */
 
-/* A run in a process of its own, which says its self when it is over. */
-static pid_t run_elsewhere(const char *address, int *ret)
+static void run_and_say(const char *address, int say)
 {
-	int say[2];
-	pid_t pid;
+	struct plan plan = plan_at_rate();
+	struct result r = run_at(address, &plan);
 
-	ck_assert_int_eq(pipe(say), 0);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		struct plan plan = plan_at_rate();
-		struct result r = run_at(address, &plan);
-
-		ck_assert_int_eq(write(say[1], &r.self, sizeof(r.self)),
-				 sizeof(r.self));
-		result_free(&r);
-		_exit(0);
-	}
-	close(say[1]);
-	*ret = say[0];
-	return pid;
+	ck_assert_int_eq(write(say, &r.self, sizeof(r.self)), sizeof(r.self));
+	result_free(&r);
 }
 
 static struct self stopped_run(void)
 {
 	const struct timespec nap = { .tv_nsec = STALL_MS * MS };
 	const struct script script = { .faults = 0 };
+	const struct elsewhere e = elsewhere_begins(run_and_say);
 	struct plan plan = plan_at_rate();
 	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
 	struct self self;
-	int status, from;
-	pid_t pid = run_elsewhere(scripted_address(s), &from);
 
+	elsewhere_goes(&e, scripted_address(s));
 	UNTIL(atomic_load(&scripted_seen(s)->messages) > RATE);
-	kill(pid, SIGSTOP);
+	kill(e.pid, SIGSTOP);
 	nanosleep(&nap, NULL);
-	kill(pid, SIGCONT);
-	ck_assert_int_eq(read(from, &self, sizeof(self)), sizeof(self));
-	close(from);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	kill(e.pid, SIGCONT);
+	elsewhere_ends(&e, &self, sizeof(self));
 	scripted_ends(s);
 	scripted_is_freed(s);
 	return self;

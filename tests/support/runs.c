@@ -4,6 +4,8 @@
  */
 #include "scripted.h"
 
+#include <sys/wait.h>
+
 struct result run_at(const char *address, struct plan *plan)
 {
 	struct result r;
@@ -28,6 +30,47 @@ struct result run_against(const struct script *script, struct plan *plan,
 	}
 	scripted_is_freed(s);
 	return r;
+}
+
+struct elsewhere elsewhere_begins(void (*act)(const char *address, int say))
+{
+	struct elsewhere e;
+	char address[160];
+	int to[2], from[2];
+
+	ck_assert_int_eq(pipe(to), 0);
+	ck_assert_int_eq(pipe(from), 0);
+	e.pid = fork();
+	ck_assert_int_ge(e.pid, 0);
+	if (e.pid == 0) {
+		close(to[1]);
+		if (read(to[0], address, sizeof(address)) > 0)
+			act(address, from[1]);
+		_exit(0);
+	}
+	close(to[0]);
+	close(from[1]);
+	e.to = to[1];
+	e.from = from[0];
+	return e;
+}
+
+void elsewhere_goes(const struct elsewhere *e, const char *address)
+{
+	ssize_t len = (ssize_t)strlen(address) + 1;
+
+	ck_assert_int_eq(write(e->to, address, (size_t)len), len);
+}
+
+void elsewhere_ends(const struct elsewhere *e, void *ret, size_t len)
+{
+	int status;
+
+	ck_assert_int_eq(read(e->from, ret, len), (ssize_t)len);
+	ck_assert_int_eq(waitpid(e->pid, &status, 0), e->pid);
+	ck_assert_int_eq(status, 0);
+	close(e->to);
+	close(e->from);
 }
 
 static void connections_balance(const struct result *r)

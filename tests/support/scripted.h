@@ -116,6 +116,19 @@ struct result run_at(const char *address, struct plan *plan);
 struct result run_against(const struct script *script, struct plan *plan,
 			  struct seen *seen);
 
+/*
+ * A process of its own, begun before there are threads: it awaits an address,
+ * does something there, and says len bytes in the end.
+ */
+struct elsewhere {
+	pid_t pid;
+	int to, from;
+};
+
+struct elsewhere elsewhere_begins(void (*act)(const char *address, int say));
+void elsewhere_goes(const struct elsewhere *e, const char *address);
+void elsewhere_ends(const struct elsewhere *e, void *ret, size_t len);
+
 /* Everything that has to hold whatever happened. */
 void result_balances(const struct result *r);
 /* Every message was answered, and everything about it was right. */
