@@ -148,116 +148,94 @@ END_TEST
 
 /* ---- on a connection that stays */
 
-START_TEST(replies_with_a_wrong_byte_are_wrong)
+static bool is_any(const struct shape *shape)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r = run_shape(shape, FAULT_CORRUPT);
-
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .wrong = FAULTS);
-		ck_assert_uint_eq(errors_in_all(&r), 0);
-		result_free(&r);
-	}
+	return shape;
 }
-END_TEST
+
+static bool is_deep(const struct shape *shape)
+{
+	return shape->depth > 1;
+}
+
+static bool is_lines(const struct shape *shape)
+{
+	return shape->payload == PAYLOAD_LINES;
+}
+
+static bool is_raw(const struct shape *shape)
+{
+	return !is_lines(shape);
+}
 
 /* Of raw bytes it is known when the next reply begins: there must be one. */
-START_TEST(replies_cut_short_are_wrong)
+static bool has_ends(const struct shape *shape)
 {
+	return is_lines(shape) || is_deep(shape);
+}
+
+/* All messages are answered, and the books say this of the fault. */
+static void the_fault_is(enum fault fault, bool (*fits)(const struct shape *),
+			 struct books expected)
+{
+	expected.planned = expected.sent = MESSAGES;
+	expected.answered = expected.checked = MESSAGES;
 	EACH_SHAPE(shape)
 	{
 		struct result r;
 
-		if (shape->payload == PAYLOAD_RANDOM && shape->depth == 1)
+		if (!fits(shape))
 			continue;
-		r = run_shape(shape, FAULT_TRUNCATE);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .wrong = FAULTS);
+		r = run_shape(shape, fault);
+		books_are(&r.books, expected);
+		ck_assert_uint_eq(errors_in_all(&r), 0);
 		result_free(&r);
 	}
+}
+
+#define THE_FAULT_IS(fault, fits, ...)                                         \
+	the_fault_is(fault, fits, (const struct books){ __VA_ARGS__ })
+
+START_TEST(replies_with_a_wrong_byte_are_wrong)
+{
+	THE_FAULT_IS(FAULT_CORRUPT, is_any, .wrong = FAULTS);
+}
+END_TEST
+
+START_TEST(replies_cut_short_are_wrong)
+{
+	THE_FAULT_IS(FAULT_TRUNCATE, has_ends, .wrong = FAULTS);
 }
 END_TEST
 
 START_TEST(replies_in_the_wrong_order_are_swapped)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r;
-
-		if (shape->depth == 1)
-			continue;
-		r = run_shape(shape, FAULT_SWAP);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .swapped = FAULTS);
-		result_free(&r);
-	}
+	THE_FAULT_IS(FAULT_SWAP, is_deep, .swapped = FAULTS);
 }
 END_TEST
 
 START_TEST(replies_that_come_twice_are_surplus)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r = run_shape(shape, FAULT_DUPLICATE);
-
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .surplus = FAULTS);
-		result_free(&r);
-	}
+	THE_FAULT_IS(FAULT_DUPLICATE, is_any, .surplus = FAULTS);
 }
 END_TEST
 
 START_TEST(messages_of_another_connection_are_crossed)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r = run_shape(shape, FAULT_CROSS);
-
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .crossed = FAULTS);
-		result_free(&r);
-	}
+	THE_FAULT_IS(FAULT_CROSS, is_any, .crossed = FAULTS);
 }
 END_TEST
 
 /* The first of two lines is taken for the reply; nobody waits for the next. */
 START_TEST(a_line_of_junk_is_a_wrong_reply_and_one_too_many)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r;
-
-		if (shape->payload != PAYLOAD_LINES)
-			continue;
-		r = run_shape(shape, FAULT_JUNK);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .wrong = FAULTS, .surplus = FAULTS);
-		result_free(&r);
-	}
+	THE_FAULT_IS(FAULT_JUNK, is_lines, .wrong = FAULTS, .surplus = FAULTS);
 }
 END_TEST
 
 START_TEST(raw_junk_is_surplus)
 {
-	EACH_SHAPE(shape)
-	{
-		struct result r;
-
-		if (shape->payload != PAYLOAD_RANDOM)
-			continue;
-		r = run_shape(shape, FAULT_JUNK);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES, .checked = MESSAGES,
-			     .surplus = FAULTS);
-		result_free(&r);
-	}
+	THE_FAULT_IS(FAULT_JUNK, is_raw, .surplus = FAULTS);
 }
 END_TEST
 

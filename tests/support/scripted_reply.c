@@ -178,14 +178,13 @@ static bool answer(struct scripted *s, struct guest *g, const char *message,
 
 void guest_heard(struct scripted *s, struct guest *g)
 {
-	size_t at = 0, len;
+	size_t len;
 	char message[REPLY_MAX];
 
 	while (!g->is_leaving && !s->is_dead && (len = message_len(s, g)) > 0) {
 		memcpy(message, g->in, len);
 		memmove(g->in, g->in + len, g->in_used - len);
 		g->in_used -= len;
-		at += len;
 		if (!answer(s, g, message, len))
 			return;
 	}
