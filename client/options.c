@@ -21,13 +21,15 @@ static int print_help(const struct options_syntax *s)
 		printf(" %s", operand->name);
 	if (s->optional)
 		printf(" [%s]", s->optional);
-	printf(" [OPTION]...\n%s\n"
-	       "Addresses: host:port  :port  [v6]:port  unix:/path  "
-	       "unix:@name  fd:N\n\nOptions:\n",
-	       s->about);
+	printf("%s [OPTION]...\n%s\n", s->has_list ? "..." : "", s->about);
+	if (!s->is_local)
+		printf("Addresses: host:port  :port  [v6]:port  unix:/path  "
+		       "unix:@name  fd:N\n");
+	printf("\nOptions:\n");
 	cli_print_options(s->table, stdout);
-	printf("\nA DURATION is a number with its unit, as in 500ms, 10s, 2m "
-	       "or 1h, or never.\n");
+	if (!s->is_local)
+		printf("\nA DURATION is a number with its unit, as in 500ms, "
+		       "10s, 2m or 1h, or never.\n");
 	return cli_flush();
 }
 
@@ -65,6 +67,8 @@ static bool check_operands(const struct options_syntax *s, int count,
 		operands++;
 		count--;
 	}
+	if (s->has_list)
+		return true;
 	if (count > 0)
 		cli_error("'%s' is too much; see %s %s --help", operands[0],
 			  cli_program(), s->command);

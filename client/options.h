@@ -36,6 +36,8 @@ struct options_syntax {
 	const struct cli_option *table;
 	/* One option, its value in optarg; false after a complaint. */
 	bool (*take)(void *to, int key);
+	bool has_list; /* the last operand is one or more */
+	bool is_local; /* its help need not explain addresses and durations */
 };
 
 /*

@@ -88,16 +88,16 @@ void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 {
 	if (count == 0)
 		return;
-	if (high > HISTOGRAM_HIGHEST) {
-		high = HISTOGRAM_HIGHEST;
-		if (low > high)
-			low = high;
+	if (low > HISTOGRAM_HIGHEST) {
+		low = HISTOGRAM_HIGHEST;
 		h->clamped += count;
 	}
+	if (high > HISTOGRAM_HIGHEST)
+		high = HISTOGRAM_HIGHEST;
 	widen(h, low, high);
 	h->counts[histogram_slot(high)] += count;
 	h->total += count;
-	h->sum += (double)count * ((double)low + (double)(high - low + 1) / 2);
+	h->sum += (double)count * ((double)low + (double)high) / 2;
 }
 
 void histogram_add(struct histogram *to, const struct histogram *from)

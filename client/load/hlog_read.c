@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reading a log, ours or that of another program.
+ *
+ *   #[comment]                        with the version, BaseTime, StartTime
+ *   "StartTimestamp",...              the legend
+ *   Tag=word,start,length,max,text    the tag may be missing
+ *
+ * What others do differently: without a BaseTime, stamps that lie a year or
+ * more before the StartTime count from it; the C library writes the end where
+ * the length belongs, and says so in its legend.
+ */
+#include "hlog.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+#define YEAR   (365 * 24 * 3600 * SECOND)
+
+/* Sums of times stay in range. */
+#define SECONDS_MAX 3000000000
+
+struct hlog_source {
+	FILE *file;
+	char *text;
+	size_t room;
+	bool has_base;
+	bool has_start;
+	bool has_ends; /* where lengths should be */
+	int64_t base;
+	int64_t start;
+};
+
+int hlog_open(struct hlog_reader *r, const char *path)
+{
+	int error = ENOMEM;
+
+	*r = (struct hlog_reader){ 0 };
+	r->values = calloc(1, sizeof(*r->values));
+	r->source = calloc(1, sizeof(*r->source));
+	if (r->values && r->source) {
+		r->source->file = fopen(path, "re");
+		if (r->source->file)
+			return 0;
+		error = errno;
+	}
+	free(r->values);
+	free(r->source);
+	return -error;
+}
+
+void hlog_reader_close(struct hlog_reader *r)
+{
+	fclose(r->source->file);
+	free(r->source->text);
+	free(r->source);
+	free(r->values);
+}
+
+static int complain(struct hlog_reader *r, const char *what)
+{
+	r->wrong = what;
+	return -1;
+}
+
+/* ------------------------------------------------------------------- fields */
+
+/* Seconds with decimals, to ns.  Returns what comes after, or NULL. */
+static const char *get_time(const char *from, int64_t *ret)
+{
+	int64_t unit = SECOND, time = 0;
+	const char *at = from;
+
+	for (; isdigit((unsigned char)*at); at++) {
+		time = 10 * time + (*at - '0');
+		if (time > SECONDS_MAX)
+			return NULL;
+	}
+	if (at == from)
+		return NULL;
+	time *= SECOND;
+	if (*at == '.')
+		for (at++; isdigit((unsigned char)*at); at++) {
+			unit /= 10;
+			time += unit * (*at - '0');
+		}
+	*ret = time;
+	return at;
+}
+
+/* The same where a comma must follow; goes on behind it. */
+static bool get_stamp(const char **at, int64_t *ret)
+{
+	const char *end = get_time(*at, ret);
+
+	if (!end || *end != ',')
+		return false;
+	*at = end + 1;
+	return true;
+}
+
+static bool get_tag(const char **at, char tag[HLOG_TAG])
+{
+	size_t len;
+
+	tag[0] = '\0';
+	if (strncmp(*at, "Tag=", 4) != 0)
+		return true;
+	*at += 4;
+	len = strcspn(*at, ",");
+	if (len == 0 || len >= HLOG_TAG || (*at)[len] != ',')
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (!isgraph((unsigned char)(*at)[i]))
+			return false;
+	memcpy(tag, *at, len);
+	tag[len] = '\0';
+	*at += len + 1;
+	return true;
+}
+
+/* -------------------------------------------------------------------- lines */
+
+/* Does the line begin so?  Goes on behind it. */
+static bool begins(const char **line, const char *with)
+{
+	size_t len = strlen(with);
+
+	if (strncmp(*line, with, len) != 0)
+		return false;
+	*line += len;
+	return true;
+}
+
+static int read_comment(struct hlog_reader *r, const char *line)
+{
+	struct hlog_source *s = r->source;
+
+	if (begins(&line, "#[Histogram log format version ")) {
+		if (strncmp(line, "1.", 2) != 0)
+			return complain(r, "the log is of an unknown version; "
+					   "known are 1.0 to 1.3");
+	} else if (begins(&line, "#[BaseTime: ")) {
+		s->has_base = true;
+		if (!get_time(line, &s->base))
+			return complain(r, "the BaseTime is no time");
+	} else if (begins(&line, "#[StartTime: ")) {
+		s->has_start = true;
+		if (!get_time(line, &s->start))
+			return complain(r, "the StartTime is no time");
+	}
+	return 0;
+}
+
+/* From when do stamps count?  To be asked at the first line. */
+static int64_t find_base(const struct hlog_source *s, int64_t stamp)
+{
+	return s->has_start && stamp < s->start - YEAR ? s->start : 0;
+}
+
+static int read_interval(struct hlog_reader *r, const char *line, size_t len)
+{
+	struct hlog_source *s = r->source;
+	const char *at = line, *wrong;
+
+	if (!get_tag(&at, r->tag))
+		return complain(r, "the tag is not one word of at most 63 "
+				   "characters and a comma");
+	if (!get_stamp(&at, &r->start) || !get_stamp(&at, &r->length))
+		return complain(r, "this is no line of a histogram log: "
+				   "[Tag=word,]start,length,max,histogram");
+	at += strspn(at, "0123456789.eE+-");
+	if (*at++ != ',')
+		return complain(r, "the greatest value is not a number and a "
+				   "comma");
+	if (s->has_ends) {
+		if (r->length < r->start)
+			return complain(r, "the interval ends before it "
+					   "starts");
+		r->length -= r->start;
+	}
+	if (r->length > YEAR)
+		return complain(r, "the interval is longer than a year");
+	if (!s->has_base) {
+		s->base = find_base(s, r->start);
+		s->has_base = true;
+	}
+	r->start += s->base;
+	histogram_clear(r->values);
+	wrong = hlog_decode(r->values, at, len - (size_t)(at - line));
+	return wrong ? complain(r, wrong) : 1;
+}
+
+/* Returns 1 for an interval, 0 for any other line, -1 for what is neither. */
+static int read_line(struct hlog_reader *r, size_t len)
+{
+	char *line = r->source->text;
+
+	while (len > 0 && strchr("\r\n", line[len - 1]))
+		line[--len] = '\0';
+	if (strlen(line) != len)
+		return complain(r, "there is a zero byte in the line");
+	if (line[0] == '#')
+		return read_comment(r, line);
+	if (line[0] == '"')
+		r->source->has_ends = strstr(line, "\"EndTimestamp\"");
+	return len == 0 || line[0] == '"' ? 0 : read_interval(r, line, len);
+}
+
+int hlog_next(struct hlog_reader *r)
+{
+	struct hlog_source *s = r->source;
+	ssize_t len;
+	int rc = 0;
+
+	while (rc == 0) {
+		errno = 0;
+		len = getline(&s->text, &s->room, s->file);
+		if (len < 0)
+			break;
+		r->line++;
+		rc = read_line(r, (size_t)len);
+	}
+	if (rc == 0 && !feof(s->file))
+		return complain(r, strerror(errno));
+	return rc;
+}

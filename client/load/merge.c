@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Merging logs.  All are read at once, each a line ahead, and of those lines
+ * the earliest go into the row of their interval, so that memory is taken for
+ * one interval and not for the whole run.
+ *
+ * "The grid": the intervals of two machines do not begin at the same instant.
+ * They are put into cells as long as the longest of the logs' first
+ * intervals, counted from the earliest beginning; each goes where most of it
+ * would lie.
+ *
+ * Main thread only.
+ */
+#include "merge.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../../cli/cli.h"
+#include "../options.h"
+#include "hlog.h"
+#include "units.h"
+
+struct input {
+	const char *path;
+	struct hlog_reader reader;
+	bool has_line; /* that has not been added up */
+};
+
+/* What has the same tag. */
+struct kind {
+	char tag[HLOG_TAG];
+	struct histogram *all;
+	struct histogram *cell; /* the one that is being added up */
+	int64_t length;		/* the longest of the intervals in it */
+};
+
+struct merge {
+	const char *output; /* NULL: none */
+	struct hlog_writer *writer;
+	struct input *inputs;
+	size_t input_count;
+	struct kind *kinds;
+	size_t kind_count;
+	int64_t start; /* the grid */
+	int64_t width;
+	int64_t end; /* of the last cell */
+};
+
+enum { OPT_OUTPUT = 'o' };
+
+static const struct cli_option table[] = {
+	{ "output", OPT_OUTPUT, "FILE", "write the merged log there" },
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	{ .name = NULL },
+};
+
+static const struct options_operand operands[] = {
+	{ "FILE", "the log to be read", "a.hlog b.hlog" },
+	{ .name = NULL },
+};
+
+static bool take(void *to, int key)
+{
+	struct merge *m = to;
+
+	(void)key;
+	m->output = optarg;
+	return true;
+}
+
+static const struct options_syntax syntax = {
+	.command = "load merge",
+	.about = "Add up histogram logs of load tests, second by second, and "
+		 "print percentiles.\nThe values of logs are taken as "
+		 "nanoseconds.",
+	.operands = operands,
+	.table = table,
+	.take = take,
+	.has_list = true,
+	.is_local = true,
+};
+
+/* -------------------------------------------------------------------- input */
+
+static int complain_memory(void)
+{
+	cli_error("out of memory");
+	return CLI_FAILED;
+}
+
+/* Have the next line of an input; an exit status. */
+static int advance(struct input *in)
+{
+	int rc = hlog_next(&in->reader);
+
+	in->has_line = rc > 0;
+	if (rc >= 0)
+		return CLI_DONE;
+	cli_error("%s:%zu: %s", in->path, in->reader.line, in->reader.wrong);
+	return CLI_USAGE;
+}
+
+static int open_input(struct merge *m, const char *path)
+{
+	struct input *in = &m->inputs[m->input_count];
+	int rc;
+
+	in->path = path;
+	rc = hlog_open(&in->reader, path);
+	if (rc < 0) {
+		cli_error("cannot read %s: %s", path, strerror(-rc));
+		return CLI_USAGE;
+	}
+	m->input_count++;
+	rc = advance(in);
+	if (rc == CLI_DONE && !in->has_line) {
+		cli_error("%s: there is no histogram in it", path);
+		return CLI_USAGE;
+	}
+	if (m->input_count == 1 || in->reader.start < m->start)
+		m->start = in->reader.start;
+	if (in->reader.length > m->width)
+		m->width = in->reader.length;
+	return rc;
+}
+
+static int open_inputs(struct merge *m, int count, char **paths)
+{
+	int rc = CLI_DONE;
+
+	m->inputs = calloc((size_t)count, sizeof(*m->inputs));
+	if (!m->inputs)
+		return complain_memory();
+	for (int i = 0; i < count && rc == CLI_DONE; i++)
+		rc = open_input(m, paths[i]);
+	if (m->width == 0)
+		m->width = 1000000000;
+	return rc;
+}
+
+/* ------------------------------------------------------------------- output */
+
+/* Would writing the output destroy what is to be read? */
+static const char *find_same(const struct merge *m)
+{
+	struct stat to, from;
+
+	if (stat(m->output, &to) != 0 || !S_ISREG(to.st_mode))
+		return NULL;
+	for (size_t i = 0; i < m->input_count; i++)
+		if (stat(m->inputs[i].path, &from) == 0 &&
+		    from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+			return m->inputs[i].path;
+	return NULL;
+}
+
+static int open_output(struct merge *m)
+{
+	const char *same = find_same(m);
+	char note[64];
+	int rc;
+
+	if (same) {
+		cli_error("--output: %s is one of the logs to be read", same);
+		return CLI_USAGE;
+	}
+	rc = hlog_create(&m->writer, m->output);
+	if (rc < 0) {
+		cli_error("cannot write %s: %s", m->output, strerror(-rc));
+		return CLI_USAGE;
+	}
+	snprintf(note, sizeof(note), "weir-client load merge, of %zu logs",
+		 m->input_count);
+	hlog_begin(m->writer, m->start, note);
+	return CLI_DONE;
+}
+
+/* What could not be finished must not be taken for a log. */
+static int close_output(struct merge *m, int status)
+{
+	struct stat st;
+	int rc = hlog_close(m->writer);
+
+	if (rc < 0 && status == CLI_DONE) {
+		cli_error("cannot write %s: %s", m->output, strerror(-rc));
+		status = CLI_FAILED;
+	}
+	if (status != CLI_DONE && stat(m->output, &st) == 0 &&
+	    S_ISREG(st.st_mode))
+		unlink(m->output);
+	return status;
+}
+
+/* ---------------------------------------------------------------- adding up */
+
+static struct kind *find_kind(struct merge *m, const char *tag)
+{
+	struct kind *more, *k;
+
+	for (size_t i = 0; i < m->kind_count; i++)
+		if (strcmp(m->kinds[i].tag, tag) == 0)
+			return &m->kinds[i];
+	more = realloc(m->kinds, (m->kind_count + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	m->kinds = more;
+	k = &more[m->kind_count++];
+	*k = (struct kind){ .all = calloc(1, sizeof(*k->all)),
+			    .cell = calloc(1, sizeof(*k->cell)),
+			    .length = -1 };
+	snprintf(k->tag, sizeof(k->tag), "%s", tag);
+	return k->all && k->cell ? k : NULL;
+}
+
+static int64_t cell_of(const struct merge *m, const struct input *in)
+{
+	int64_t start = in->reader.start - m->start;
+
+	/* A log that is not in order may go back behind where it began. */
+	return start > 0 ? (start + m->width / 2) / m->width : 0;
+}
+
+/* The earliest cell that an input goes on with; -1: there is none. */
+static int64_t next_cell(const struct merge *m)
+{
+	int64_t cell = -1;
+
+	for (size_t i = 0; i < m->input_count; i++) {
+		if (!m->inputs[i].has_line)
+			continue;
+		if (cell < 0 || cell_of(m, &m->inputs[i]) < cell)
+			cell = cell_of(m, &m->inputs[i]);
+	}
+	return cell;
+}
+
+/* Add what the input has for that cell, and go on behind it. */
+static int add_input(struct merge *m, struct input *in, int64_t cell)
+{
+	int rc = CLI_DONE;
+
+	while (rc == CLI_DONE && in->has_line && cell_of(m, in) == cell) {
+		struct kind *k = find_kind(m, in->reader.tag);
+
+		if (!k)
+			return complain_memory();
+		histogram_add(k->cell, in->reader.values);
+		if (in->reader.length > k->length)
+			k->length = in->reader.length;
+		rc = advance(in);
+	}
+	return rc;
+}
+
+static void end_cell(struct merge *m, int64_t cell)
+{
+	int64_t at = cell * m->width;
+
+	for (size_t i = 0; i < m->kind_count; i++) {
+		struct kind *k = &m->kinds[i];
+
+		if (k->length < 0)
+			continue;
+		if (m->writer)
+			hlog_write(m->writer, k->tag, at, k->length, k->cell);
+		if (at + k->length > m->end)
+			m->end = at + k->length;
+		histogram_add(k->all, k->cell);
+		histogram_clear(k->cell);
+		k->length = -1;
+	}
+}
+
+static int add_up(struct merge *m)
+{
+	int64_t cell = next_cell(m);
+	int rc = CLI_DONE;
+
+	while (rc == CLI_DONE && cell >= 0) {
+		for (size_t i = 0; i < m->input_count && rc == CLI_DONE; i++)
+			rc = add_input(m, &m->inputs[i], cell);
+		if (rc == CLI_DONE)
+			end_cell(m, cell);
+		cell = next_cell(m);
+	}
+	return rc;
+}
+
+/* -------------------------------------------------------------------- table */
+
+static void print_kind(const struct kind *k)
+{
+	static const double percents[] = { 50, 90, 99, 99.9, 99.99 };
+	const struct histogram *h = k->all;
+	char text[UNITS_TEXT];
+
+	printf("  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
+	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++)
+		printf("%8s",
+		       units_time(histogram_has_percentile(h, percents[i])
+					  ? histogram_percentile(h, percents[i])
+					  : -1,
+				  text));
+	printf("%8s", units_time(h->total > 0 ? h->max : -1, text));
+	printf("  %s samples\n", units_count(h->total, text));
+}
+
+static int print_table(const struct merge *m)
+{
+	time_t seconds = (time_t)(m->start / 1000000000);
+	char length[UNITS_TEXT], date[64] = "";
+	struct tm tm;
+
+	if (seconds > 0 && gmtime_r(&seconds, &tm))
+		strftime(date, sizeof(date), " from %Y-%m-%d %H:%M:%S UTC",
+			 &tm);
+	printf("merged  %zu log%s, %s%s\n\n"
+	       "latency            p50     p90     p99   p99.9  p99.99     "
+	       "max\n",
+	       m->input_count, m->input_count > 1 ? "s" : "",
+	       units_time(m->end, length), date);
+	for (size_t i = 0; i < m->kind_count; i++)
+		print_kind(&m->kinds[i]);
+	return cli_flush();
+}
+
+static void release(struct merge *m)
+{
+	for (size_t i = 0; i < m->input_count; i++)
+		hlog_reader_close(&m->inputs[i].reader);
+	free(m->inputs);
+	for (size_t i = 0; i < m->kind_count; i++) {
+		free(m->kinds[i].all);
+		free(m->kinds[i].cell);
+	}
+	free(m->kinds);
+}
+
+int load_merge(int argc, char **argv)
+{
+	struct merge m = { 0 };
+	int rc = options_parse(&syntax, &m, argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	if (!hlog_is_available()) {
+		cli_error("merge: %s", HLOG_UNAVAILABLE);
+		return CLI_USAGE;
+	}
+	rc = open_inputs(&m, argc - optind, argv + optind);
+	if (rc == CLI_DONE && m.output)
+		rc = open_output(&m);
+	if (rc == CLI_DONE)
+		rc = add_up(&m);
+	if (m.writer)
+		rc = close_output(&m, rc);
+	if (rc == CLI_DONE)
+		rc = print_table(&m);
+	release(&m);
+	return rc;
+}
