@@ -307,7 +307,9 @@ static const char *read_outer(struct histogram *h, const unsigned char *outer,
 	const char *wrong;
 	int rc;
 
-	if (len < OUTER_SIZE || (get32(outer) | 0xf0) != (OUTER | 0xf0))
+	if (len < OUTER_SIZE)
+		return damaged;
+	if ((get32(outer) | 0xf0) != (OUTER | 0xf0))
 		return "the histogram is not in the compressed form V2";
 	if (get32(outer + 4) != len - OUTER_SIZE)
 		return damaged;
