@@ -24,7 +24,7 @@ for file in examples/*.c examples/*/*.c; do
 	name=${file#*/}
 	in_fragment examples/examples.am "${name%.c}" "$file"
 done
-for file in tests/*/check_*.c; do
+for file in tests/*/check_*.c tests/programs/*.c; do
 	name=${file#*/}
 	in_fragment tests/tests.am "${name%.c}" "$file"
 done
