@@ -6,10 +6,12 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "../../cli/cli.h"
 #include "../command.h"
 #include "limits.h"
+#include "merge.h"
 #include "run.h"
 #include "units.h"
 
@@ -60,8 +62,11 @@ static int load_run(const struct load_options *o)
 int load(int argc, char **argv)
 {
 	struct load_options options;
-	int status = load_options_parse(&options, argc, argv);
+	int status;
 
+	if (argc > 1 && strcmp(argv[1], "merge") == 0)
+		return load_merge(argc - 1, argv + 1);
+	status = load_options_parse(&options, argc, argv);
 	if (status < 0) {
 		catch_signals();
 		status = load_run(&options);
