@@ -224,7 +224,7 @@ static int64_t cell_of(const struct merge *m, const struct input *in)
 {
 	int64_t start = in->reader.start - m->start;
 
-	/* A log that is not in order may go back behind where it began. */
+	/* A log in no order may go back behind its first line: cell 0. */
 	return start > 0 ? (start + m->width / 2) / m->width : 0;
 }
 

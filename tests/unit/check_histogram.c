@@ -159,6 +159,8 @@ START_TEST(parts_added_up_are_the_whole)
 			histogram_record(whole, sample);
 			histogram_record(part, sample);
 		}
+		histogram_record(whole, INT64_MAX);
+		histogram_record(part, INT64_MAX);
 		histogram_add(sum, part);
 		histogram_clear(part);
 		ck_assert_uint_eq(part->total, 0);

@@ -125,7 +125,7 @@ START_TEST(what_happened_in_the_same_second_is_added_up)
 	write_log("a", BEGAN, 3, 1000, 10);
 	write_log("b", BEGAN + SECOND * 3 / 10, 3, 2000, 100);
 	write_log("c", BEGAN + SECOND * 19 / 10, 2, 2000, 1000);
-	ck_assert_int_eq(MERGE(at("a"), at("b"), at("c"),
+	ck_assert_int_eq(MERGE(at("b"), at("a"), at("c"),
 			       (char[]){ "--output" }, at("all")),
 			 CLI_DONE);
 	ck_assert_str_eq(err, "");
@@ -204,17 +204,31 @@ END_TEST
 
 START_TEST(lines_in_no_order_are_all_counted)
 {
+	struct histogram *h = calloc(1, sizeof(*h));
 	struct hlog_writer *w;
+	struct hlog_reader r;
 
+	ck_assert_ptr_nonnull(h);
+	histogram_record(h, 1000);
 	ck_assert_int_eq(hlog_create(&w, at("a")), 0);
-	hlog_begin(w, BEGAN + 10 * SECOND, "a test");
-	add_seconds(w, "late", 3, 1000, 1);
-	add_seconds(w, "late", 3, 1000, 1);
+	hlog_begin(w, BEGAN, "a test");
+	for (int i = 9; i >= 0; i--)
+		hlog_write(w, "back", i * SECOND, SECOND, h);
 	ck_assert_int_eq(hlog_close(w), 0);
-	write_log("b", BEGAN, 30, 1000, 1);
-	ck_assert_int_eq(MERGE(at("a"), at("b")), CLI_DONE);
-	ck_assert_ptr_nonnull(strstr(out, "6 samples"));
-	ck_assert_ptr_nonnull(strstr(out, "30 samples"));
+	free(h);
+	write_log("b", BEGAN + 9 * SECOND, 5, 1000, 1);
+	ck_assert_int_eq(MERGE(at("a"), at("b"), (char[]){ "-o" }, at("all")),
+			 CLI_DONE);
+	ck_assert_ptr_nonnull(strstr(out, " 10 samples"));
+	ck_assert_ptr_nonnull(strstr(out, " 5 samples"));
+	/* Nothing is before the first line that was seen. */
+	ck_assert_int_eq(hlog_open(&r, at("all")), 0);
+	expect_line(&r, "back", BEGAN + 9 * SECOND, SECOND, 10);
+	for (int i = 0; i < 5; i++)
+		expect_line(&r, "from-plan", BEGAN + (9 + i) * SECOND, SECOND,
+			    1);
+	ck_assert_int_eq(hlog_next(&r), 0);
+	hlog_reader_close(&r);
 }
 END_TEST
 
