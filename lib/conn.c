@@ -16,7 +16,8 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->out = (struct wr_outbox){ .head = NULL };
 	c->stalled_at = 0;
 	c->out_error = 0;
-	c->is_over = c->wants_out_shut = c->is_out_shut = false;
+	c->is_writing = c->is_over = false;
+	c->wants_out_shut = c->is_out_shut = false;
 	c->is_finished = c->is_kept = false;
 	c->is_cut = c->is_settled = false;
 	c->fd = fd;

@@ -68,6 +68,7 @@ struct weir_conn {
 	struct wr_outbox out;	 /* l */
 	int64_t stalled_at;	 /* l: last progress of what is unsent; 0 */
 	int out_error;		 /* l: why nothing can be sent any more */
+	bool is_writing;	 /* l: a call waits with a part unsent */
 	bool is_over;		 /* l: no more calls from other threads */
 	bool wants_out_shut;	 /* l: SHUT_WR once all is sent */
 	bool is_out_shut;	 /* l: done */

@@ -210,10 +210,12 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 			rc = keep_locked(c, c->ctx, &rest);
 			break;
 		}
+		c->is_writing = true; /* nobody may send into its middle */
 		wr_unlock(&c->lock);
 		rc = rc == WR_STALLED ? wr_conn_wait_output(c) : 0;
 		wr_lock(&c->lock);
 	}
+	c->is_writing = false;
 	wr_unlock(&c->lock);
 	return rc < 0 ? blame(c, rc) : 0;
 }
@@ -328,8 +330,9 @@ int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 	queued = wr_outbox_bytes(&c->out);
 	if (c->is_over || c->wants_out_shut || c->out_error)
 		rc = -EPIPE;
-	else if (len > c->service->set.outbox_max -
-			       wr_min(queued, c->service->set.outbox_max))
+	else if (c->is_writing ||
+		 len > c->service->set.outbox_max -
+				 wr_min(queued, c->service->set.outbox_max))
 		rc = -ENOBUFS;
 	else if (wr_outbox_is_empty(&c->out))
 		rc = send_locked(c, NULL, &rest);

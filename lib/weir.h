@@ -546,8 +546,9 @@ WEIR_API void weir_conn_unref(weir_conn *c);
  * Send len bytes, or keep them until the peer takes them.  Never waits; the
  * bytes of one call stay together; each thread's calls keep their order.
  *
- * Returns 0; -ENOBUFS (outbox_max would be passed: nothing was taken);
- * -EPIPE (over); -ENOMEM; -EINVAL (a dialled connection).
+ * Returns 0; -ENOBUFS (outbox_max would be passed, or a callback waits inside
+ * a write that has passed it: nothing was taken); -EPIPE (over); -ENOMEM;
+ * -EINVAL (a dialled connection).
  * Thread: any, with a reference.  Since: 0.1.
  */
 WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);

@@ -96,6 +96,80 @@ START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 }
 END_TEST
 
+/* ---- the same while a callback waits inside a long write */
+
+#define LONG_WRITE 300000
+
+static int writes_much(weir_conn *c, void *arg)
+{
+	static char much[LONG_WRITE];
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	memset(much, 'A', sizeof(much));
+	rc = weir_conn_write(c, much, sizeof(much));
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+struct chatterer {
+	weir_conn *conn;
+	_Atomic bool is_done;
+	pthread_t thread;
+};
+
+static void *chatters(void *arg)
+{
+	struct chatterer *chatterer = arg;
+
+	while (!atomic_load(&chatterer->is_done)) {
+		int rc = weir_conn_send(chatterer->conn, "bbbb", 4);
+
+		ck_assert(rc == 0 || rc == -ENOBUFS);
+		if (rc < 0)
+			breathe();
+	}
+	return NULL;
+}
+
+START_TEST(what_a_callback_writes_in_one_call_stays_together)
+{
+	_Atomic(weir_conn *) member = NULL;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = writes_much,
+						    .opened = joins,
+						    .arg = &member,
+						    .outbox_max = 16384));
+	struct client *c = client_opens_small(s, 4096);
+	struct chatterer chatterer = { .is_done = false };
+	char first = 'b', *rest = malloc(LONG_WRITE);
+
+	UNTIL(atomic_load(&member));
+	chatterer.conn = member;
+	pthread_create(&chatterer.thread, NULL, chatters, &chatterer);
+	for (int i = 0; i < 5; i++) {
+		client_sends(c, "go\n");
+		while (first == 'b')
+			ck_assert_int_eq(client_reads(c, &first, 1), 1);
+		for (size_t at = 1; at < LONG_WRITE;) {
+			ssize_t n = client_reads(c, rest, LONG_WRITE - at);
+
+			ck_assert_int_gt(n, 0);
+			ck_assert_ptr_null(memchr(rest, 'b', (size_t)n));
+			at += (size_t)n;
+		}
+		first = 'b';
+	}
+	atomic_store(&chatterer.is_done, true);
+	pthread_join(chatterer.thread, NULL);
+	weir_conn_unref(member);
+	free(rest);
+	server_ends(s);
+}
+END_TEST
+
 /* ---- calls against churn */
 
 struct board {
@@ -187,5 +261,6 @@ int main(void)
 {
 	return RUN_TESTS("thread_churn",
 			 what_is_sent_in_one_call_stays_together_and_in_order,
+			 what_a_callback_writes_in_one_call_stays_together,
 			 calls_from_other_threads_survive_any_churn);
 }
