@@ -20,7 +20,7 @@
 
 void wr_conn_say_goodbye(struct weir_conn *c)
 {
-	void (*drop)(void *) = c->drop;
+	void (*drop)(void *);
 
 	wr_lock(&c->lock);
 	c->is_over = true;
@@ -28,6 +28,7 @@ void wr_conn_say_goodbye(struct weir_conn *c)
 	if (c->was_called && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
 	c->was_called = false;
+	drop = c->drop; /* `closed` may have set it */
 	c->drop = NULL;
 	if (drop)
 		drop(c->data);

@@ -179,6 +179,64 @@ START_TEST(data_that_is_replaced_is_dropped)
 }
 END_TEST
 
+static int has_the_first(weir_conn *c, void *arg)
+{
+	weir_conn_set_data(c, arg, notes_drop);
+	return echo_a_line(c, NULL);
+}
+
+static void notes_late_drop(void *data)
+{
+	note(data, 'D');
+}
+
+static void takes_the_second(weir_conn *c, void *arg)
+{
+	struct diary *two = arg;
+
+	note(&two[0], 'c');
+	weir_conn_set_data(c, &two[1], notes_late_drop);
+}
+
+START_TEST(data_that_closed_replaces_is_dropped_once)
+{
+	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
+					 .closed = takes_the_second,
+					 .arg = two));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "x\n");
+	client_expects(c, "x\n");
+	server_ends(s);
+	ck_assert_str_eq(two[0].text, "cd");
+	ck_assert_str_eq(two[1].text, "D");
+}
+END_TEST
+
+/* Whoever frees the data in `closed` says that there is none any more. */
+static void takes_it_away(weir_conn *c, void *arg)
+{
+	(void)arg;
+	weir_conn_set_data(c, NULL, NULL);
+}
+
+START_TEST(data_that_closed_takes_away_is_dropped_once)
+{
+	struct diary d = DIARY_EMPTY;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
+					 .closed = takes_it_away, .arg = &d));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "x\n");
+	client_expects(c, "x\n");
+	server_ends(s);
+	ck_assert_str_eq(d.text, "d");
+}
+END_TEST
+
 static int greets(weir_conn *c, void *arg)
 {
 	(void)arg;
@@ -337,7 +395,10 @@ int main(void)
 		"life", a_readable_life_is_opened_fed_closed_and_dropped,
 		nothing_is_called_before_there_is_something_to_read,
 		every_end_closes_and_drops_once,
-		data_that_is_replaced_is_dropped, a_service_may_greet_and_close,
+		data_that_is_replaced_is_dropped,
+		data_that_closed_replaces_is_dropped_once,
+		data_that_closed_takes_away_is_dropped_once,
+		a_service_may_greet_and_close,
 		a_verdict_is_logged_if_it_is_an_error_of_the_handler,
 		a_connection_knows_its_number_and_addresses,
 		a_connection_has_its_options,
