@@ -37,8 +37,11 @@ static void begin(struct wr_acceptor *a)
 	a->quiet_at = 0;
 	a->sweep_at = a->ctx.now;
 	atomic_store(&h->drain_began_at, a->ctx.now);
-	atomic_store(&h->phase, WR_DRAINING);
-	wr_pool_ring_waits(a->pool);
+	/* Without any grace nobody drains: who waits is told of the cut. */
+	if (a->ctx.now < atomic_load(&h->stop_at)) {
+		atomic_store(&h->phase, WR_DRAINING);
+		wr_pool_ring_waits(a->pool);
+	}
 	for (int i = 0; i < a->door_count; i++) {
 		if (a->doors[i]->listener.inherited)
 			wr_accept_close_door(a, a->doors[i]);
@@ -103,7 +106,6 @@ static void cut(struct wr_acceptor *a)
 	wr_hub_sum(a->hub, &stats);
 	a->cut_before = stats.ledger.cut;
 	a->give_up_at = a->ctx.now + NOTICE_NS;
-	atomic_store(&a->hub->phase, WR_CUTTING);
 	if (!a->are_doors_closed) {
 		wr_accept_refuse_rest(a);
 		wr_accept_close_doors(a);
@@ -122,6 +124,7 @@ static void cut(struct wr_acceptor *a)
 				       wr_turn_generation(&c->turn), WR_CANCEL);
 		}
 	}
+	atomic_store(&a->hub->phase, WR_CUTTING);
 	a->open_before = atomic_load(&a->hub->table->open);
 }
 

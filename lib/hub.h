@@ -24,7 +24,7 @@ enum wr_phase {
 	WR_NEW, /* not started */
 	WR_SERVING,
 	WR_DRAINING, /* a stop was asked for */
-	WR_CUTTING,  /* its deadline has come */
+	WR_CUTTING,  /* its deadline has come, all sockets are shut down */
 	WR_DONE	     /* no connection is left, the workers go home */
 };
 

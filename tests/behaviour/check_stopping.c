@@ -166,6 +166,27 @@ START_TEST(a_stop_without_grace_cuts)
 }
 END_TEST
 
+/* Between messages too: a stop that cuts is not one that drains. */
+START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
+{
+	for (int i = 0; i < fewer(200); i++) {
+		_Atomic int said = 0;
+		struct server *s = serve(WEIR_CONFIG(.workers = 2),
+					 WEIR_SERVICE(.session = notes_the_end,
+						      .arg = &said));
+		struct client *c = client_opens(s);
+		struct weir_report report;
+
+		client_sends(c, "hello\n");
+		client_expects(c, "hello\n");
+		weir_server_stop(s->weir, 0);
+		report = server_is_over(s);
+		ck_assert_int_eq(atomic_load(&said), -ECANCELED);
+		ck_assert_uint_eq(report.ledger.cut, 1);
+	}
+}
+END_TEST
+
 static int writes_without_end(weir_conn *c, void *arg)
 {
 	static const char block[65536];
@@ -318,6 +339,7 @@ int main(void)
 			 a_session_that_waits_is_told_of_the_stop,
 			 connections_that_are_queued_are_served,
 			 late_clients_are_refused, a_stop_without_grace_cuts,
+			 a_session_that_waits_is_told_of_a_stop_without_grace,
 			 output_that_waits_is_cut_at_the_deadline,
 			 a_stop_returns_on_time_though_all_callbacks_are_stuck,
 			 stuck_callbacks_are_named_in_the_log,
