@@ -85,7 +85,7 @@ void wr_visits_run(struct wr_acceptor *a);
 void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c);
-void wr_linger_hasten(struct wr_acceptor *a); /* the stop's time is up */
+void wr_linger_hasten(struct wr_acceptor *a); /* the stop goes a step on */
 void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
 
 /* drain.c: a step of the stop; true: it has ended. */

@@ -42,6 +42,7 @@ static void begin(struct wr_acceptor *a)
 		atomic_store(&h->phase, WR_DRAINING);
 		wr_pool_ring_waits(a->pool);
 	}
+	wr_linger_hasten(a);
 	for (int i = 0; i < a->door_count; i++) {
 		if (a->doors[i]->listener.inherited)
 			wr_accept_close_door(a, a->doors[i]);

@@ -201,10 +201,9 @@ static void takes_the_second(weir_conn *c, void *arg)
 START_TEST(data_that_closed_replaces_is_dropped_once)
 {
 	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
-					 .closed = takes_the_second,
-					 .arg = two));
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = has_the_first,
+						    .closed = takes_the_second,
+						    .arg = two));
 	struct client *c = client_opens(s);
 
 	client_sends(c, "x\n");

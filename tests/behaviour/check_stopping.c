@@ -59,6 +59,12 @@ START_TEST(parked_connections_may_say_goodbye)
 }
 END_TEST
 
+static int says_and_ends(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_printf(c, "goodbye\n");
+}
+
 static int notes_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -171,9 +177,9 @@ START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 {
 	for (int i = 0; i < fewer(200); i++) {
 		_Atomic int said = 0;
-		struct server *s = serve(WEIR_CONFIG(.workers = 2),
-					 WEIR_SERVICE(.session = notes_the_end,
-						      .arg = &said));
+		struct server *s = serve(
+			WEIR_CONFIG(.workers = 2),
+			WEIR_SERVICE(.session = notes_the_end, .arg = &said));
 		struct client *c = client_opens(s);
 		struct weir_report report;
 
@@ -302,6 +308,26 @@ START_TEST(a_second_stop_brings_the_deadline_nearer)
 }
 END_TEST
 
+/* The peer is silent: it has its answer, and its half second. */
+START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = says_and_ends));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "goodbye\n");
+	client_expects_eof(c);
+	UNTIL(stats(s).lingering == 1);
+	weir_server_stop(s->weir, long_grace);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_uint_lt(report.drain_ms, 1500 * (uint64_t)slowness());
+	ck_assert_uint_ge(report.drain_ms, 400);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
 static int writes_a_megabyte(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -333,16 +359,17 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("stopping",
-			 a_running_callback_ends_and_its_answer_arrives,
-			 parked_connections_may_say_goodbye,
-			 a_session_that_waits_is_told_of_the_stop,
-			 connections_that_are_queued_are_served,
-			 late_clients_are_refused, a_stop_without_grace_cuts,
-			 a_session_that_waits_is_told_of_a_stop_without_grace,
-			 output_that_waits_is_cut_at_the_deadline,
-			 a_stop_returns_on_time_though_all_callbacks_are_stuck,
-			 stuck_callbacks_are_named_in_the_log,
-			 a_second_stop_brings_the_deadline_nearer,
-			 output_that_is_under_way_is_delivered);
+	return RUN_TESTS(
+		"stopping", a_running_callback_ends_and_its_answer_arrives,
+		parked_connections_may_say_goodbye,
+		a_session_that_waits_is_told_of_the_stop,
+		connections_that_are_queued_are_served,
+		late_clients_are_refused, a_stop_without_grace_cuts,
+		a_session_that_waits_is_told_of_a_stop_without_grace,
+		who_was_answered_before_the_stop_holds_it_up_no_longer_than_others,
+		output_that_waits_is_cut_at_the_deadline,
+		a_stop_returns_on_time_though_all_callbacks_are_stuck,
+		stuck_callbacks_are_named_in_the_log,
+		a_second_stop_brings_the_deadline_nearer,
+		output_that_is_under_way_is_delivered);
 }

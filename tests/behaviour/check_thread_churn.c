@@ -138,10 +138,9 @@ static void *chatters(void *arg)
 START_TEST(what_a_callback_writes_in_one_call_stays_together)
 {
 	_Atomic(weir_conn *) member = NULL;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = writes_much,
-						    .opened = joins,
-						    .arg = &member,
-						    .outbox_max = 16384));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = writes_much, .opened = joins,
+				   .arg = &member, .outbox_max = 16384));
 	struct client *c = client_opens_small(s, 4096);
 	struct chatterer chatterer = { .is_done = false };
 	char first = 'b', *rest = malloc(LONG_WRITE);
