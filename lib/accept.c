@@ -293,6 +293,8 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 				    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
 			door->may_have_more = false;
+			if (door->listener.is_shut)
+				wr_accept_close_door(a, door);
 			return;
 		}
 		if (fd >= 0) {

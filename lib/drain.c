@@ -56,14 +56,21 @@ static void begin(struct wr_acceptor *a)
 /* All that may be waiting has been accepted, and a while ago. */
 static bool is_quiet(struct wr_acceptor *a)
 {
+	bool is_any_open = false;
+
 	for (int i = 0; i < a->door_count; i++) {
 		const struct wr_door *d = a->doors[i];
 
 		if (d->is_broken || d->listener.fd < 0)
 			continue;
-		if (!d->is_armed || d->may_have_more)
-			return false; /* held back, paused or not looked at */
+		is_any_open = true;
+		if (!d->is_armed || d->may_have_more) {
+			a->quiet_at = 0; /* held, paused or not looked at */
+			return false;
+		}
 	}
+	if (!is_any_open)
+		return true;
 	if (a->quiet_at == 0)
 		a->quiet_at = a->ctx.now + QUIET_NS;
 	return a->ctx.now >= a->quiet_at;

@@ -327,14 +327,21 @@ static void drop_syns(int fd)
 				sizeof(program));
 }
 
+/*
+ * What would reset all who wait on a TCP listener is right for a Unix one: a
+ * connect is complete when it is in the backlog, which a shutdown leaves
+ * alone; who comes after it is refused.
+ */
 void wr_listener_fence(struct wr_listener *l)
 {
 	if (l->fd < 0 || l->inherited)
 		return;
-	if (l->is_tcp)
+	if (l->is_tcp) {
 		drop_syns(l->fd);
-	else
-		unlink_path(l);
+		return;
+	}
+	unlink_path(l);
+	l->is_shut = wr_sys_shutdown(l->fd, SHUT_RD) == 0;
 }
 
 void wr_listener_close(struct wr_listener *l)

@@ -16,6 +16,7 @@ struct wr_listener {
 	int fd;		/* -1: closed */
 	bool inherited; /* fd:N: shared with others; only ever closed */
 	bool is_tcp;
+	bool is_shut; /* nobody can connect any more: once empty, for good */
 	/* Unix socket to unlink; empty: none */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t dev; /* that file, as we made it */
@@ -44,8 +45,8 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
 /*
  * Let no new connection begin while those the kernel has completed can still
  * be accepted: TCP of our own drops new SYNs with a socket filter (see
- * docs/STOPPING.md), a Unix path is unlinked.  Best effort; nothing is done
- * to an inherited listener.
+ * docs/STOPPING.md), a Unix socket is shut down and its path unlinked.  Best
+ * effort; nothing is done to an inherited listener.
  */
 void wr_listener_fence(struct wr_listener *l);
 

@@ -123,6 +123,40 @@ START_TEST(a_stop_of_sessions_under_load_loses_nothing)
 }
 END_TEST
 
+/*
+ * Unix sockets, by path and abstract: nobody is connected and forgotten, and
+ * clients that never cease do not keep the stop from ending.
+ */
+static void stop_unix(const char *where)
+{
+	struct server *s = serve_at(where, WEIR_CONFIG(.workers = 2 * KEEPING),
+				    WEIR_SERVICE(.readable = echo_lines));
+	struct load *load = load_starts(s->address, CHURNING, KEEPING);
+	struct load_books books;
+	struct weir_report report;
+
+	UNTIL(load_answered(load) > WARM);
+	load_stop_is_next(load);
+	weir_server_stop(s->weir, 30000 * slowness());
+	books = load_ends(load);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_uint_lt(report.drain_ms, 15000 * (uint64_t)slowness());
+	report = server_is_over(s);
+	books_agree(&books, &report);
+}
+
+START_TEST(a_stop_of_unix_listeners_under_load_loses_nothing)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "unix:/tmp/weir-load-%d", (int)getpid());
+	for (int i = 0; i < fewer(ROUNDS); i++) {
+		stop_unix(own_unix_address());
+		stop_unix(path);
+	}
+}
+END_TEST
+
 /* ---- the control */
 
 struct plain_server {
@@ -198,5 +232,6 @@ int main(void)
 {
 	return RUN_TESTS("stop_under_load", a_stop_under_load_loses_nothing,
 			 a_stop_of_sessions_under_load_loses_nothing,
+			 a_stop_of_unix_listeners_under_load_loses_nothing,
 			 control_a_plain_close_under_load_does_lose);
 }

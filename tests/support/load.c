@@ -108,7 +108,7 @@ static struct client *connects(struct asker *a)
 		return c;
 	}
 	client_closes(c);
-	if (rc == -ECONNREFUSED)
+	if (rc == -ECONNREFUSED || rc == -ENOENT) /* a path that is gone */
 		a->books.refused++;
 	else if (was_reset(-rc))
 		a->books.reset++;

@@ -239,7 +239,7 @@ long network_counter(const char *group, const char *name);
 /* Books of clients that ask until there is nobody to ask. */
 struct load_books {
 	uint64_t connected; /* connect() succeeded */
-	uint64_t refused;   /* ECONNREFUSED */
+	uint64_t refused;   /* ECONNREFUSED, or no such path */
 	uint64_t answered;
 	uint64_t lost;	/* asked before the stop, no whole answer */
 	uint64_t late;	/* asked after it, end of input instead */
