@@ -137,6 +137,7 @@ static struct weir_conn *make_conn(struct wr_acceptor *a, struct wr_door *door,
 	return c;
 }
 
+/* peer: who it is, or NULL: ask the socket. */
 static void admit(struct wr_acceptor *a, struct wr_door *door, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
@@ -146,7 +147,7 @@ static void admit(struct wr_acceptor *a, struct wr_door *door, int fd,
 
 	if (c == NULL)
 		return;
-	if (c->is_tcp && peer_len <= sizeof(c->peer)) {
+	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
 		memcpy(&c->peer, peer, peer_len);
 		c->peer_len = peer_len;
 	}
@@ -216,7 +217,19 @@ static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
 }
 
 /*
- * The same at a stop's deadline, when there is no time to linger and others
+ * In a stop that has nothing left of its own to close, the reserve is all
+ * there will be: it serves who waits, one after the other.
+ */
+static void serve_one(struct wr_acceptor *a, struct wr_door *door)
+{
+	int fd = accept_with_reserve(a, door);
+
+	if (fd >= 0)
+		admit(a, door, fd, NULL, 0);
+}
+
+/*
+ * Refuse one at a stop's deadline, when there is no time to linger and others
  * wait for the descriptor.  False: nobody is there, or there is no reserve.
  */
 static bool refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
@@ -251,10 +264,13 @@ static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
 		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
 			"%s: cannot accept: %s; pausing for %d ms", door->where,
 			weir_strerror(rc), (int)(a->pause_ns / WR_NS_PER_MS));
-	if (classify(rc) == SHORTAGE &&
-	    a->hub->config.set.overload == WEIR_REFUSE)
-		refuse_one(a, door);
 	atomic_store(&a->hub->wants_room, true);
+	if (classify(rc) != SHORTAGE)
+		return;
+	if (a->hub->config.set.overload == WEIR_REFUSE)
+		refuse_one(a, door);
+	else if (a->is_stopping && atomic_load(&a->hub->table->open) == 0)
+		serve_one(a, door);
 }
 
 /* True: ask this door again. */

@@ -36,6 +36,7 @@ static void begin(struct wr_acceptor *a)
 	a->is_stopping = true;
 	a->quiet_at = 0;
 	a->sweep_at = a->ctx.now;
+	a->resume_at = 0; /* who waits in a shortage is looked at anew */
 	atomic_store(&h->drain_began_at, a->ctx.now);
 	/* Without any grace nobody drains: who waits is told of the cut. */
 	if (a->ctx.now < atomic_load(&h->stop_at)) {

@@ -153,6 +153,37 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 }
 END_TEST
 
+/* Nothing of the server's will be closed: it has one descriptor in reserve. */
+START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
+{
+	const int grace_ms = 30000 * slowness();
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *late[5];
+	struct shortage shortage;
+	struct weir_report report;
+
+	for (int i = 0; i < 5; i++)
+		late[i] = client_new(s->address, 0);
+	shortage_begins(&shortage);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(client_connects(late[i], s->address), 0);
+		client_sends(late[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, grace_ms);
+	for (int i = 0; i < 5; i++) {
+		client_expects(late[i], "hello\n");
+		client_expects_eof(late[i]);
+	}
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	shortage_ends(&shortage);
+	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 5);
+}
+END_TEST
+
 START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 {
 	struct server *s =
@@ -170,7 +201,7 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 		client_sends(late[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
-	weir_server_stop(s->weir, 300);
+	weir_server_stop(s->weir, 0);
 	for (int i = 0; i < 3; i++) {
 		client_expects(late[i], "no room\n");
 		client_expects_eof(late[i]);
@@ -427,6 +458,7 @@ int main(void)
 		a_join_returns_whenever_another_thread_starts_what_was_stopped,
 		a_join_returns_whenever_others_start_and_stop,
 		a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early,
+		a_stop_in_a_shortage_that_lasts_serves_one_after_the_other,
 		who_waits_in_a_shortage_is_told_of_the_stop,
 		who_waits_in_a_shortage_is_served_if_it_ends_in_time,
 		a_duplicate_that_outlives_its_connection_keeps_nobody_busy,
