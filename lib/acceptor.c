@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The acceptor's loop: wait, take mail, see who is due, accept, go on with
- * the stop if there is one.
+ * The acceptor's loop: wait, take mail, see who is due and who is stuck,
+ * accept, go on with the stop if there is one.
  */
 #include "acceptor.h"
 
@@ -81,7 +81,7 @@ static void take_mail(struct wr_acceptor *a)
 
 static int64_t next_at(const struct wr_acceptor *a)
 {
-	int64_t at = wr_timers_next_at(&a->timers);
+	int64_t at = wr_min_at(wr_timers_next_at(&a->timers), a->watch_at);
 
 	if (a->resume_at)
 		at = wr_min_at(at, a->resume_at);
@@ -126,6 +126,7 @@ static void *attend(void *arg)
 	do {
 		take_mail(a);
 		wr_visits_run(a);
+		wr_watchdog_run(a);
 		wr_accept_adjust(a);
 		for (int i = 0; i < a->door_count; i++)
 			if (a->doors[i]->is_armed && a->doors[i]->may_have_more)

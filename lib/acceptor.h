@@ -46,7 +46,8 @@ struct wr_acceptor {
 	struct wr_log_limit shortage_limit;
 	size_t lingering;		   /* connections in the linger set */
 	struct weir_conn *oldest, *latest; /* of them */
-	size_t refusing; /* of those, refused ones: they have no place */
+	size_t refusing;  /* of those, refused ones: they have no place */
+	int64_t watch_at; /* the watchdog's next look at the workers */
 
 	bool is_stopping, are_doors_closed, is_cutting;
 	int64_t quiet_at;    /* stop: no connection came until then */
@@ -87,6 +88,9 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_hasten(struct wr_acceptor *a); /* the stop goes a step on */
 void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
+
+/* watchdog.c: name callbacks that run for very long. */
+void wr_watchdog_run(struct wr_acceptor *a);
 
 /* drain.c: a step of the stop; true: it has ended. */
 bool wr_drain_run(struct wr_acceptor *a);

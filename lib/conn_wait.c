@@ -30,14 +30,17 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	int64_t now = wr_now_ns();
 	int rc;
 
+	/* For the watchdog: it is the peer that takes so long. */
+	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
+			      memory_order_relaxed);
 	rc = wr_sys_poll(fds, c->ctx->bell >= 0 ? 2 : 1, wr_ms_until(at, now));
-	if (rc < 0 && rc != -EINTR)
-		return rc;
+	c->ctx->now = wr_now_ns();
+	atomic_store_explicit(&c->ctx->waited_at, c->ctx->now,
+			      memory_order_relaxed);
 	if (rc < 0)
-		return 0;
+		return rc == -EINTR ? 0 : rc;
 	if (fds[1].revents)
 		wr_sys_eventfd_clear(c->ctx->bell);
-	c->ctx->now = wr_now_ns();
 	return fds[0].revents;
 }
 

@@ -39,6 +39,7 @@ struct wr_context {
 	struct wr_buffer spare_in;    /* holds no bytes, and maybe memory */
 	int bell;		      /* wakes it from a wait; -1: none */
 	_Atomic int64_t busy_since;   /* of the running callback; 0: none */
+	_Atomic int64_t waited_at;    /* end of its last wait; never: waits */
 	_Atomic(struct weir_conn *) running; /* whose it is */
 };
 

@@ -15,6 +15,7 @@ struct wr_worker {
 	struct wr_batch batch;
 	struct wr_pool *pool;
 	int index;
+	int64_t named_since; /* watchdog: the callback it named last */
 	pthread_t thread;
 	bool was_started;
 	bool has_exited; /* l (hub.lock) */

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A callback that runs for more than ten seconds is named in the log, once,
+ * while the server serves; one that waits for its peer is not.
+ */
+#include "test.h"
+
+#define TOO_LONG_MS 10000
+
+static int times_logged(struct server *s, const char *words)
+{
+	int count = 0;
+
+	pthread_mutex_lock(&s->log_lock);
+	for (const char *at = s->log; at && (at = strstr(at, words)); at++)
+		count++;
+	pthread_mutex_unlock(&s->log_lock);
+	return count;
+}
+
+/* As a session: "wait" is a callback that does something for very long. */
+START_TEST(a_callback_that_runs_for_very_long_is_named_once)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 4),
+		WEIR_SERVICE(.session = echo_lines_at_gate, .arg = &gate));
+	struct client *silent = client_opens(s), *stuck[2];
+	char name[2][64], where[200];
+	int64_t began_at, second_at;
+
+	client_sends(silent, "hello\n");
+	client_expects(silent, "hello\n");
+	began_at = now_ms();
+	second_at = began_at + 1000;
+	for (int i = 0; i < 2; i++) {
+		UNTIL(i == 0 || now_ms() >= second_at);
+		stuck[i] = client_opens(s);
+		client_sends(stuck[i], "wait\n");
+		snprintf(name[i], sizeof(name[i]), "from 127.0.0.1:%d ",
+			 client_port(stuck[i]));
+	}
+	UNTIL(gate_waiting(&gate) == 2);
+	UNTIL(times_logged(s, name[0]) > 0);
+	ck_assert_int_ge(now_ms() - began_at, TOO_LONG_MS - 50);
+	ck_assert_int_lt(now_ms() - began_at, 2 * TOO_LONG_MS * slowness());
+	/* By the second line the first was looked at again. */
+	UNTIL(times_logged(s, name[1]) > 0);
+	snprintf(where, sizeof(where), "at %s ", s->address);
+	ck_assert_int_eq(times_logged(s, where), 2);
+	ck_assert_int_eq(times_logged(s, "has been running"), 2);
+	client_sends(silent, "hello\n");
+	client_expects(silent, "hello\n");
+	gate_open(&gate);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("watchdog",
+			 a_callback_that_runs_for_very_long_is_named_once);
+}
