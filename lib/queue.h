@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A FIFO of nodes embedded in what is queued, bounded or not, for any number
- * of threads.  It can be closed: then nothing more goes in, what is in it
- * still comes out.
+ * of threads.
  */
 #ifndef WR_QUEUE_H
 #define WR_QUEUE_H

@@ -62,6 +62,9 @@ static void visit(struct wr_acceptor *a, struct weir_conn *c)
 			       WR_DUE);
 		visit_by(a, c, a->ctx.now + REMIND_NS);
 		atomic_store(&c->visit_at, c->timer.at);
+		/* Its owner may have seen an earlier visit to come. */
+		if (atomic_load(&c->due_at) != due_at)
+			wr_visits_expect(a, c);
 		return;
 	}
 	wr_visits_expect(a, c);
