@@ -7,73 +7,11 @@
  */
 #include "test.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/file.h>
 
-#include "listener.h"
-#include "sys.h"
+#include "listening.h"
 
 #define A10 "aaaaaaaaaa"
-
-static int opens(struct wr_listener *l, const char *path, mode_t mode)
-{
-	struct wr_address addr;
-	char where[200];
-
-	snprintf(where, sizeof(where), "unix:%s", path);
-	ck_assert_int_eq(wr_address_parse(&addr, where), 0);
-	return wr_listener_open(l, &addr, 128, mode);
-}
-
-static void open_at(struct wr_listener *l, const char *path)
-{
-	ck_assert_int_eq(opens(l, path, 0600), 0);
-}
-
-static struct sockaddr_un path_addr(const char *path)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX };
-
-	memcpy(un.sun_path, path, strlen(path));
-	return un;
-}
-
-/* 0 or errno of a connect(); *fd stays open. */
-static int connects(int *fd, const char *path)
-{
-	struct sockaddr_un un = path_addr(path);
-
-	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	ck_assert_int_ge(*fd, 0);
-	if (connect(*fd, (struct sockaddr *)&un, sizeof(un)) == 0)
-		return 0;
-	return errno;
-}
-
-static bool is_live(const char *path)
-{
-	int fd, error = connects(&fd, path);
-
-	close(fd);
-	return error == 0;
-}
-
-/* A socket file, with or without somebody who listens. */
-static int socket_file(const char *path, int type)
-{
-	struct sockaddr_un un = path_addr(path);
-	int fd = socket(AF_UNIX, type, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	return fd;
-}
-
-static void leave_stale(const char *path)
-{
-	close(socket_file(path, SOCK_STREAM));
-}
 
 static void plain_file(const char *path)
 {
@@ -83,20 +21,13 @@ static void plain_file(const char *path)
 	close(fd);
 }
 
-static ino_t inode(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 ? st.st_ino : 0;
-}
-
 START_TEST(a_path_is_there_while_somebody_listens)
 {
 	struct wr_listener l;
 	char buf[64];
 	int fd;
 
-	open_at(&l, "there");
+	open_path(&l, "there");
 	ck_assert(!l.is_tcp && !l.inherited);
 	ck_assert(fcntl(l.fd, F_GETFL) & O_NONBLOCK);
 	ck_assert_int_eq(fcntl(l.fd, F_GETFD), FD_CLOEXEC);
@@ -115,12 +46,12 @@ START_TEST(a_stale_path_is_replaced)
 	struct wr_listener l;
 
 	leave_stale("stale");
-	open_at(&l, "stale");
+	open_path(&l, "stale");
 	ck_assert(is_live("stale"));
 	wr_listener_close(&l);
 	/* One of another type as well, once nobody uses it. */
 	close(socket_file("stale", SOCK_DGRAM));
-	open_at(&l, "stale");
+	open_path(&l, "stale");
 	ck_assert(is_live("stale"));
 	wr_listener_close(&l);
 }
@@ -131,9 +62,9 @@ START_TEST(a_live_path_stays_with_its_owner)
 	struct wr_listener l, second;
 	ino_t before;
 
-	open_at(&l, "live");
+	open_path(&l, "live");
 	before = inode("live");
-	ck_assert_int_eq(opens(&second, "live", 0600), -EADDRINUSE);
+	ck_assert_int_eq(opens_path(&second, "live", 0600), -EADDRINUSE);
 	wr_listener_close(&second);
 	ck_assert_uint_eq(inode("live"), before);
 	ck_assert(is_live("live"));
@@ -150,7 +81,7 @@ START_TEST(an_owner_too_busy_to_answer_is_alive)
 	ck_assert_int_eq(listen(owner, 0), 0);
 	while (connects(&fd, "busy") == 0)
 		ck_assert_int_lt(++count, 10);
-	ck_assert_int_eq(opens(&l, "busy", 0600), -EADDRINUSE);
+	ck_assert_int_eq(opens_path(&l, "busy", 0600), -EADDRINUSE);
 	ck_assert_uint_eq(inode("busy"), before);
 	unlink("busy");
 }
@@ -162,7 +93,7 @@ START_TEST(a_datagram_socket_in_use_is_alive)
 	struct wr_listener l;
 	ino_t before = inode("datagrams");
 
-	ck_assert_int_eq(opens(&l, "datagrams", 0600), -EADDRINUSE);
+	ck_assert_int_eq(opens_path(&l, "datagrams", 0600), -EADDRINUSE);
 	ck_assert_uint_eq(inode("datagrams"), before);
 	close(owner);
 }
@@ -183,13 +114,13 @@ START_TEST(whatever_is_no_socket_stays)
 	for (i = 0; i < wr_array_len(paths); i++) {
 		ino_t before = inode(paths[i]);
 
-		ck_assert_int_eq(opens(&l, paths[i], 0600), -ENOTSOCK);
+		ck_assert_int_eq(opens_path(&l, paths[i], 0600), -ENOTSOCK);
 		ck_assert_uint_eq(inode(paths[i]), before);
 	}
 	ck_assert_uint_ne(inode("target"), 0);
 	ck_assert_uint_eq(inode("nowhere"), 0);
-	ck_assert_int_eq(opens(&l, "no-folder/x", 0600), -ENOENT);
-	ck_assert_int_eq(opens(&l, "file/x", 0600), -ENOTDIR);
+	ck_assert_int_eq(opens_path(&l, "no-folder/x", 0600), -ENOENT);
+	ck_assert_int_eq(opens_path(&l, "file/x", 0600), -ENOTDIR);
 }
 END_TEST
 
@@ -199,7 +130,7 @@ START_TEST(a_path_is_as_long_as_the_system_allows)
 	struct wr_listener l;
 	char buf[200];
 
-	open_at(&l, path);
+	open_path(&l, path);
 	ck_assert(is_live(path));
 	ck_assert_int_eq(wr_listener_address(&l, buf, sizeof(buf)), 5 + 107);
 	ck_assert_str_eq(buf + 5, path);
@@ -216,7 +147,7 @@ START_TEST(a_path_from_the_root_works_too)
 	ck_assert_ptr_nonnull(getcwd(dir, sizeof(dir)));
 	snprintf(path, sizeof(path), "%s/rooted", dir);
 	leave_stale(path);
-	open_at(&l, path);
+	open_path(&l, path);
 	ck_assert(is_live("rooted"));
 	wr_listener_close(&l);
 	ck_assert_uint_eq(inode("rooted"), 0);
@@ -251,7 +182,7 @@ START_TEST(the_mode_is_set_before_anybody_can_come)
 	wr_sys_fault = look_before_listen;
 	for (i = 0; i < wr_array_len(modes); i++) {
 		mode_at_listen = 0;
-		ck_assert_int_eq(opens(&l, "modes", modes[i]), 0);
+		ck_assert_int_eq(opens_path(&l, "modes", modes[i]), 0);
 		ck_assert_uint_eq(mode_at_listen, modes[i]);
 		ck_assert_int_eq(error_at_listen, ECONNREFUSED);
 		ck_assert(is_live("modes"));
@@ -265,7 +196,7 @@ START_TEST(a_file_put_in_our_place_stays)
 	struct wr_listener l, other;
 	ino_t before;
 
-	open_at(&l, "place");
+	open_path(&l, "place");
 	ck_assert_int_eq(unlink("place"), 0);
 	plain_file("place");
 	before = inode("place");
@@ -273,9 +204,9 @@ START_TEST(a_file_put_in_our_place_stays)
 	ck_assert_uint_eq(inode("place"), before);
 	ck_assert_int_eq(unlink("place"), 0);
 	/* Even a socket; and the fence looks as closely. */
-	open_at(&l, "place");
+	open_path(&l, "place");
 	ck_assert_int_eq(unlink("place"), 0);
-	open_at(&other, "place");
+	open_path(&other, "place");
 	wr_listener_fence(&l);
 	wr_listener_close(&l);
 	ck_assert(is_live("place"));
@@ -290,13 +221,13 @@ START_TEST(a_fence_takes_the_path_away)
 	int early, late, fd;
 	char c;
 
-	open_at(&l, "fenced");
+	open_path(&l, "fenced");
 	ck_assert_int_eq(connects(&early, "fenced"), 0);
 	ck_assert_int_eq(send(early, "x", 1, 0), 1);
 	wr_listener_fence(&l);
 	ck_assert_int_eq(connects(&late, "fenced"), ENOENT);
 	/* The next server may come, and keeps its path when we close. */
-	open_at(&next, "fenced");
+	open_path(&next, "fenced");
 	fd = wr_sys_accept4(l.fd, NULL, NULL, 0);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(recv(fd, &c, 1, 0), 1);
@@ -320,14 +251,14 @@ START_TEST(an_abstract_name_has_no_file)
 
 	wr_sys_fault = no_files;
 	snprintf(name, sizeof(name), "@weir-test-%d", (int)getpid());
-	open_at(&l, name);
+	open_path(&l, name);
 	ck_assert_int_eq(l.path[0], '\0');
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf + 5, name);
-	ck_assert_int_eq(opens(&second, name, 0600), -EADDRINUSE);
+	ck_assert_int_eq(opens_path(&second, name, 0600), -EADDRINUSE);
 	wr_listener_fence(&l);
 	wr_listener_close(&l);
-	open_at(&second, name);
+	open_path(&second, name);
 	wr_listener_close(&second);
 }
 END_TEST
@@ -348,150 +279,6 @@ START_TEST(the_path_of_an_inherited_socket_stays)
 }
 END_TEST
 
-/* ----------------------------------------------------------- the directory */
-
-static int holder = -1;
-static int rounds;
-
-static void hold_directory(void)
-{
-	holder = open(".", O_RDONLY | O_DIRECTORY);
-	ck_assert_int_ge(holder, 0);
-	ck_assert_int_eq(flock(holder, LOCK_EX), 0);
-}
-
-/* Do not really wait; let go of the lock in the third round, if at all. */
-static int no_wait_for_lock(enum wr_sys_call call, size_t *len)
-{
-	(void)len;
-	if (call != WR_SYS_poll)
-		return 0;
-	if (++rounds == 3 && holder >= 0)
-		close(holder);
-	return -EINTR;
-}
-
-START_TEST(another_starter_is_waited_for)
-{
-	struct wr_listener l;
-
-	leave_stale("waited");
-	hold_directory();
-	wr_sys_fault = no_wait_for_lock;
-	open_at(&l, "waited");
-	ck_assert_int_eq(rounds, 3);
-	wr_listener_close(&l);
-}
-END_TEST
-
-START_TEST(nobody_can_hold_a_starter_up_for_ever)
-{
-	struct wr_listener l;
-
-	hold_directory();
-	holder = -1;
-	wr_sys_fault = no_wait_for_lock;
-	ck_assert_int_eq(opens(&l, "held", 0600), -EADDRINUSE);
-	ck_assert_int_gt(rounds, 10);
-	ck_assert_uint_eq(inode("held"), 0);
-}
-END_TEST
-
-struct starter {
-	pthread_t thread;
-	pthread_barrier_t *barrier;
-	struct wr_listener listener;
-	int rc;
-};
-
-/* Long enough between looking and doing for another starter to get there. */
-static int dawdle(enum wr_sys_call call, size_t *len)
-{
-	(void)len;
-	if (call == WR_SYS_unlink || call == WR_SYS_bind ||
-	    call == WR_SYS_listen)
-		breathe();
-	return 0;
-}
-
-static void *start(void *arg)
-{
-	struct starter *s = arg;
-
-	pthread_barrier_wait(s->barrier);
-	s->rc = opens(&s->listener, "raced", 0600);
-	return NULL;
-}
-
-START_TEST(of_two_starters_on_a_stale_path_one_wins)
-{
-	enum { STARTERS = 2 };
-	struct starter s[STARTERS];
-	pthread_barrier_t barrier;
-	int round, i, won;
-
-	pthread_barrier_init(&barrier, NULL, STARTERS);
-	wr_sys_fault = dawdle;
-	for (round = 0; round < 20; round++) {
-		leave_stale("raced");
-		for (i = 0; i < STARTERS; i++) {
-			s[i].barrier = &barrier;
-			ck_assert_int_eq(pthread_create(&s[i].thread, NULL,
-							start, &s[i]),
-					 0);
-		}
-		for (i = won = 0; i < STARTERS; i++) {
-			pthread_join(s[i].thread, NULL);
-			won += s[i].rc == 0;
-			ck_assert(s[i].rc == 0 || s[i].rc == -EADDRINUSE);
-		}
-		ck_assert_int_eq(won, 1);
-		ck_assert(is_live("raced"));
-		for (i = 0; i < STARTERS; i++)
-			wr_listener_close(&s[i].listener);
-		ck_assert_uint_eq(inode("raced"), 0);
-	}
-	pthread_barrier_destroy(&barrier);
-}
-END_TEST
-
-/* --------------------------------------------------------------- failures */
-
-static int calls_until_failure;
-
-static int fail_the_nth(enum wr_sys_call call, size_t *len)
-{
-	(void)call;
-	(void)len;
-	return calls_until_failure-- == 0 ? -EXDEV : 0;
-}
-
-START_TEST(a_failure_anywhere_leaves_no_path)
-{
-	struct wr_listener l;
-	int n, rc, lowest = dup(0);
-
-	close(lowest);
-	for (n = 0;; n++) {
-		calls_until_failure = n;
-		wr_sys_fault = fail_the_nth;
-		rc = opens(&l, "failing", 0600);
-		wr_sys_fault = NULL;
-		if (rc == 0)
-			break;
-		ck_assert_int_eq(rc, -EXDEV);
-		ck_assert_int_eq(l.fd, -1);
-		ck_assert_uint_eq(inode("failing"), 0);
-		ck_assert_int_eq(dup(0), lowest);
-		close(lowest);
-	}
-	/* open, flock, lstat, socket, bind, lstat, chmod, listen */
-	ck_assert_int_eq(n, 8);
-	ck_assert(is_live("failing"));
-	wr_listener_close(&l);
-}
-END_TEST
-
 static int run_all(void)
 {
 	return RUN_TESTS(
@@ -504,38 +291,10 @@ static int run_all(void)
 		the_mode_is_set_before_anybody_can_come,
 		a_file_put_in_our_place_stays, a_fence_takes_the_path_away,
 		an_abstract_name_has_no_file,
-		the_path_of_an_inherited_socket_stays,
-		another_starter_is_waited_for,
-		nobody_can_hold_a_starter_up_for_ever,
-		of_two_starters_on_a_stale_path_one_wins,
-		a_failure_anywhere_leaves_no_path);
-}
-
-/* What the tests left there: files, sockets, links and empty folders. */
-static void empty_directory(void)
-{
-	DIR *dir = opendir(".");
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			remove(entry->d_name);
-	if (dir)
-		closedir(dir);
+		the_path_of_an_inherited_socket_stays);
 }
 
 int main(void)
 {
-	char dir[] = "/tmp/weir-listener-XXXXXX";
-	int rc;
-
-	if (!mkdtemp(dir) || chdir(dir) < 0) {
-		perror(dir);
-		return EXIT_FAILURE;
-	}
-	rc = run_all();
-	empty_directory();
-	rmdir(dir);
-	return rc;
+	return run_in_own_directory(run_all);
 }

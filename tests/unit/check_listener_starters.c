@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several servers that start on one path of a Unix socket, and a start that
+ * fails: no path is taken from who uses it, and none is left behind.
+ *
+ * The program runs in a directory of its own, which goes with it.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "listening.h"
+
+static int holder = -1;
+static int rounds;
+
+static void hold_directory(void)
+{
+	holder = open(".", O_RDONLY | O_DIRECTORY);
+	ck_assert_int_ge(holder, 0);
+	ck_assert_int_eq(flock(holder, LOCK_EX), 0);
+}
+
+/* Do not really wait; let go of the lock in the third round, if at all. */
+static int no_wait_for_lock(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call != WR_SYS_poll)
+		return 0;
+	if (++rounds == 3 && holder >= 0)
+		close(holder);
+	return -EINTR;
+}
+
+START_TEST(another_starter_is_waited_for)
+{
+	struct wr_listener l;
+
+	leave_stale("waited");
+	hold_directory();
+	wr_sys_fault = no_wait_for_lock;
+	open_path(&l, "waited");
+	ck_assert_int_eq(rounds, 3);
+	wr_listener_close(&l);
+}
+END_TEST
+
+START_TEST(nobody_can_hold_a_starter_up_for_ever)
+{
+	struct wr_listener l;
+
+	hold_directory();
+	holder = -1;
+	wr_sys_fault = no_wait_for_lock;
+	ck_assert_int_eq(opens_path(&l, "held", 0600), -EADDRINUSE);
+	ck_assert_int_gt(rounds, 10);
+	ck_assert_uint_eq(inode("held"), 0);
+}
+END_TEST
+
+struct starter {
+	pthread_t thread;
+	pthread_barrier_t *barrier;
+	struct wr_listener listener;
+	int rc;
+};
+
+/* Long enough between looking and doing for another starter to get there. */
+static int dawdle(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_unlink || call == WR_SYS_bind ||
+	    call == WR_SYS_listen)
+		breathe();
+	return 0;
+}
+
+static void *start(void *arg)
+{
+	struct starter *s = arg;
+
+	pthread_barrier_wait(s->barrier);
+	s->rc = opens_path(&s->listener, "raced", 0600);
+	return NULL;
+}
+
+START_TEST(of_two_starters_on_a_stale_path_one_wins)
+{
+	enum { STARTERS = 2 };
+	struct starter s[STARTERS];
+	pthread_barrier_t barrier;
+	int round, i, won;
+
+	pthread_barrier_init(&barrier, NULL, STARTERS);
+	wr_sys_fault = dawdle;
+	for (round = 0; round < 20; round++) {
+		leave_stale("raced");
+		for (i = 0; i < STARTERS; i++) {
+			s[i].barrier = &barrier;
+			ck_assert_int_eq(pthread_create(&s[i].thread, NULL,
+							start, &s[i]),
+					 0);
+		}
+		for (i = won = 0; i < STARTERS; i++) {
+			pthread_join(s[i].thread, NULL);
+			won += s[i].rc == 0;
+			ck_assert(s[i].rc == 0 || s[i].rc == -EADDRINUSE);
+		}
+		ck_assert_int_eq(won, 1);
+		ck_assert(is_live("raced"));
+		for (i = 0; i < STARTERS; i++)
+			wr_listener_close(&s[i].listener);
+		ck_assert_uint_eq(inode("raced"), 0);
+	}
+	pthread_barrier_destroy(&barrier);
+}
+END_TEST
+
+/* --------------------------------------------------------------- failures */
+
+static int calls_until_failure;
+
+static int fail_the_nth(enum wr_sys_call call, size_t *len)
+{
+	(void)call;
+	(void)len;
+	return calls_until_failure-- == 0 ? -EXDEV : 0;
+}
+
+START_TEST(a_failure_anywhere_leaves_no_path)
+{
+	struct wr_listener l;
+	int n, rc, lowest = dup(0);
+
+	close(lowest);
+	for (n = 0;; n++) {
+		calls_until_failure = n;
+		wr_sys_fault = fail_the_nth;
+		rc = opens_path(&l, "failing", 0600);
+		wr_sys_fault = NULL;
+		if (rc == 0)
+			break;
+		ck_assert_int_eq(rc, -EXDEV);
+		ck_assert_int_eq(l.fd, -1);
+		ck_assert_uint_eq(inode("failing"), 0);
+		ck_assert_int_eq(dup(0), lowest);
+		close(lowest);
+	}
+	/* open, flock, lstat, socket, bind, lstat, chmod, listen */
+	ck_assert_int_eq(n, 8);
+	ck_assert(is_live("failing"));
+	wr_listener_close(&l);
+}
+END_TEST
+
+static int run_all(void)
+{
+	return RUN_TESTS("listener_starters", another_starter_is_waited_for,
+			 nobody_can_hold_a_starter_up_for_ever,
+			 of_two_starters_on_a_stale_path_one_wins,
+			 a_failure_anywhere_leaves_no_path);
+}
+
+int main(void)
+{
+	return run_in_own_directory(run_all);
+}
