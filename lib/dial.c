@@ -83,7 +83,8 @@ static int connect_name(const struct wr_address *where, int64_t deadline_at)
 	fd = -ENOENT;
 	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
 		fd = connect_to(a->ai_addr, a->ai_addrlen, deadline_at);
-		if (fd == -ETIMEDOUT)
+		/* The kernel may have given this one up before. */
+		if (fd == -ETIMEDOUT && wr_now_ns() >= deadline_at)
 			break;
 	}
 	freeaddrinfo(list);
