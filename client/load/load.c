@@ -11,9 +11,10 @@
 #include "../../cli/cli.h"
 #include "../command.h"
 #include "limits.h"
+#include "live.h"
 #include "merge.h"
+#include "report.h"
 #include "run.h"
-#include "units.h"
 
 static void interrupt(int signo)
 {
@@ -31,32 +32,48 @@ static void catch_signals(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
-static void print_result(const struct result *r)
+static int judge(const struct load_options *o, struct gates *gates,
+		 const struct result *r)
 {
-	const struct histogram *h = r->clocks[result_main_clock(r->plan)];
-	char text[4][UNITS_TEXT];
+	bool have_passed = gates_judge(gates, r);
 
-	printf("%s  %s  %s answered of %s\n", r->target,
-	       plan_mode_text(r->plan), units_count(r->books.answered, text[0]),
-	       units_count(r->books.planned, text[1]));
-	if (h)
-		printf("p50 %s  p99 %s\n",
-		       units_time(histogram_percentile(h, 50), text[2]),
-		       units_time(histogram_percentile(h, 99), text[3]));
+	if (r->is_cut ||
+	    r->books.answered + r->books.bytes_in + r->books.bytes_out == 0)
+		return CLI_FAILED;
+	if (!have_passed || (o->is_strict && r->verdict == VERDICT_NOT))
+		return LOAD_GATE_FAILED;
+	return CLI_DONE;
 }
 
-static int load_run(const struct load_options *o)
+static int show(struct load_options *o, const struct result *r)
+{
+	int status = judge(o, &o->gates, r), flushed;
+	struct report report;
+
+	report_init(&report, stdout);
+	report.is_short = o->is_quiet;
+	report.gates = &o->gates;
+	report_print(&report, r);
+	flushed = cli_flush();
+	return flushed != CLI_DONE ? flushed : status;
+}
+
+static int load_run(struct load_options *o)
 {
 	struct result result;
+	struct live live;
 	int status = limits_prepare(&o->plan);
 
-	if (status == CLI_DONE)
-		status = run(&result, &o->plan, NULL, NULL);
 	if (status != CLI_DONE)
 		return status;
-	print_result(&result);
+	live_init(&live, &o->plan);
+	status = run(&result, &o->plan, live_watch, &live);
+	live_end(&live);
+	if (status != CLI_DONE)
+		return status;
+	status = show(o, &result);
 	result_free(&result);
-	return cli_flush();
+	return status;
 }
 
 int load(int argc, char **argv)

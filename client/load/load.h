@@ -8,16 +8,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "gates.h"
 #include "plan.h"
 
-#define GATES_MAX   32
+/* Exit status besides those of every program. */
+#define LOAD_GATE_FAILED 3
+
 #define SOURCES_MAX 64
 
 struct load_options {
 	struct plan plan;
 	const char *json, *hlog, *html; /* paths; NULL */
-	const char *gates[GATES_MAX];
-	size_t gate_count;
+	struct gates gates;
 	bool is_strict;
 	bool is_quiet;
 	bool is_dry_run;

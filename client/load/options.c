@@ -211,7 +211,7 @@ static bool take(void *to, int key)
 		o->html = optarg;
 		return true;
 	case KEY_GATE:
-		return value_gate(o);
+		return gates_add(&o->gates, optarg);
 	default:
 		return take_figure(o, key);
 	}

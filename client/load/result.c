@@ -4,7 +4,11 @@
  */
 #include "result.h"
 
+#include <math.h>
 #include <stdlib.h>
+
+/* What a percentile may be off before it is called a lower bound. */
+#define WORSE 1.05
 
 const char *const clock_names[CLOCK_KINDS] = {
 	[CLOCK_FROM_PLAN] = "from-plan",
@@ -38,6 +42,63 @@ double result_rate(const struct result *r)
 	return r->elapsed > 0
 		       ? (double)r->books.answered * 1e9 / (double)r->elapsed
 		       : 0;
+}
+
+/* What it would be if no unanswered message were ever answered. */
+static double worst_percentile(const struct result *r, enum clock_kind kind,
+			       double percent)
+{
+	const struct histogram *h = r->clocks[kind];
+	double worst = percent + 100 * (double)r->censored / (double)h->total;
+
+	return worst > 100 ? INFINITY : (double)histogram_percentile(h, worst);
+}
+
+int64_t result_percentile(const struct result *r, enum clock_kind kind,
+			  double percent, bool *is_more)
+{
+	const struct histogram *h = r->clocks[kind];
+	int64_t value;
+
+	*is_more = false;
+	if (!h || h->total == 0 ||
+	    (percent < 100 && !histogram_has_percentile(h, percent)))
+		return -1;
+	value = percent < 100 ? histogram_percentile(h, percent) : h->max;
+	if (kind == CLOCK_FROM_PLAN || kind == CLOCK_FROM_SEND)
+		*is_more = r->censored > 0 && value >= r->censored_min &&
+			   worst_percentile(r, kind, percent) >
+				   WORSE * (double)value;
+	return value;
+}
+
+bool result_is_one_way(const struct result *r)
+{
+	return r->plan->mode == PLAN_UPLOAD || r->plan->mode == PLAN_DOWNLOAD;
+}
+
+uint64_t result_error_count(const struct result *r, enum error_phase first,
+			    enum error_phase last, int error)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < r->errors.used; i++) {
+		const struct error_row *row = &r->errors.rows[i];
+
+		if (row->phase >= first && row->phase <= last &&
+		    (error < 0 || row->error == error))
+			count += row->count;
+	}
+	return count;
+}
+
+uint64_t result_errors(const struct result *r)
+{
+	const struct books *b = &r->books;
+
+	return b->timed_out + b->reset + b->closed_early + b->wrong +
+	       b->swapped + b->surplus + b->crossed +
+	       result_error_count(r, ERROR_SOCKET, ERROR_BANNER, -1);
 }
 
 bool books_balance(const struct books *b)

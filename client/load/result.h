@@ -172,6 +172,7 @@ struct result {
 	enum verdict verdict;
 	char reasons[REASONS_MAX][128];
 	size_t reason_count;
+	size_t grave_count; /* of these, from the first: why NOT TRUSTWORTHY */
 };
 
 /* From-plan in an open loop, else from-send. */
@@ -179,6 +180,27 @@ enum clock_kind result_main_clock(const struct plan *p);
 
 /* answered per second of the measured part */
 double result_rate(const struct result *r);
+
+/*
+ * A percentile of a clock; -1: absent, for lack of the clock or of samples.
+ * *is_more: it is only known to be more, because of messages that were never
+ * answered and count at their age.
+ */
+int64_t result_percentile(const struct result *r, enum clock_kind kind,
+			  double percent, bool *is_more);
+
+/* Upload or download: no messages, bytes. */
+bool result_is_one_way(const struct result *r);
+
+/* Errors of these phases; of that errno, or with -1 of any. */
+uint64_t result_error_count(const struct result *r, enum error_phase first,
+			    enum error_phase last, int error);
+
+/*
+ * Messages that timed out, were reset or closed early, replies that were
+ * wrong, swapped, surplus or crossed, and connections that could not be made.
+ */
+uint64_t result_errors(const struct result *r);
 
 /* Do both sums of the books meet? */
 bool books_balance(const struct books *b);

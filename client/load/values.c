@@ -253,16 +253,6 @@ bool value_file(struct load_options *o)
 	return false;
 }
 
-bool value_gate(struct load_options *o)
-{
-	if (o->gate_count < GATES_MAX) {
-		o->gates[o->gate_count++] = optarg;
-		return true;
-	}
-	cli_error("--gate: there may be %d at most", GATES_MAX);
-	return false;
-}
-
 bool value_mode(struct load_options *o, enum plan_mode mode)
 {
 	if (o->plan.mode == PLAN_EXCHANGE || o->plan.mode == mode) {

@@ -25,7 +25,6 @@ bool value_misfits(struct plan *p);
 bool value_sources(struct load_options *o);
 bool value_text(struct load_options *o);
 bool value_file(struct load_options *o);
-bool value_gate(struct load_options *o);
 bool value_mode(struct load_options *o, enum plan_mode mode);
 
 #endif

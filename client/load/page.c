@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pieces into lines.
+ */
+#include "page.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* Colours by the marks; the last ends them. */
+static const char *const colours[] = {
+	NULL,	   "\033[32m", "\033[33m", "\033[1;31m",
+	"\033[2m", "\033[1m",  "\033[0m",
+};
+
+static bool is_mark(char c)
+{
+	return c > 0 && (size_t)c < sizeof(colours) / sizeof(colours[0]);
+}
+
+size_t page_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; *text; text++)
+		width += !is_mark(*text) &&
+			 ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static bool is_full(const struct page *p)
+{
+	return p->used == PAGE_LINES;
+}
+
+static void append(struct page *p, const char *text, size_t len)
+{
+	char *line = p->lines[p->used - 1];
+	size_t used = strlen(line);
+	char piece[512];
+
+	snprintf(piece, sizeof(piece), "%.*s", (int)len, text);
+	snprintf(line + used, sizeof(p->lines[0]) - used, "%s", piece);
+	p->column += page_width(piece);
+}
+
+static void begin_line(struct page *p, enum page_rank rank, const char *label)
+{
+	if (is_full(p))
+		return;
+	p->ranks[p->used] = rank;
+	p->lines[p->used++][0] = '\0';
+	p->column = 0;
+	append(p, label, strlen(label));
+	while (p->column < PAGE_LABEL)
+		append(p, " ", 1);
+	p->is_begun = true;
+}
+
+void page_begin(struct page *p, enum page_rank rank, const char *label)
+{
+	begin_line(p, rank, label);
+}
+
+/* Put a text of so many bytes on this line, or on the next if it must be. */
+static void put(struct page *p, const char *gap, const char *text, size_t len)
+{
+	char piece[512];
+
+	snprintf(piece, sizeof(piece), "%.*s", (int)len, text);
+	if (p->is_begun)
+		gap = "";
+	if (!p->is_begun &&
+	    p->column + strlen(gap) + page_width(piece) > PAGE_COLUMNS) {
+		if (is_full(p))
+			return;
+		begin_line(p, p->ranks[p->used - 1], "");
+		gap = "";
+	}
+	append(p, gap, strlen(gap));
+	append(p, piece, len);
+	p->is_begun = false;
+}
+
+/* A word that is longer than a line is cut. */
+static void put_words(struct page *p, const char *text)
+{
+	const char *gap = "   ";
+
+	while (*text) {
+		size_t len = strcspn(text, " ");
+		size_t room = PAGE_COLUMNS - PAGE_LABEL;
+
+		put(p, gap, text, len < room ? len : room);
+		gap = " ";
+		text += len;
+		text += strspn(text, " ");
+	}
+}
+
+void page_say(struct page *p, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (p->used == 0)
+		return;
+	if (page_width(text) <= PAGE_COLUMNS - PAGE_LABEL &&
+	    (!p->is_begun || p->column == PAGE_LABEL))
+		put(p, "   ", text, strlen(text));
+	else
+		put_words(p, text);
+}
+
+void page_space(struct page *p)
+{
+	if (is_full(p))
+		return;
+	p->ranks[p->used] = PAGE_SPACE;
+	p->lines[p->used++][0] = '\0';
+	p->is_begun = false;
+}
+
+/* Make it fit: the last line of the least rank goes first. */
+static void shorten(struct page *p, size_t most)
+{
+	for (int rank = PAGE_RANKS - 1; rank > PAGE_MUST; rank--)
+		for (size_t i = p->used; i-- > 0 && p->used > most;) {
+			if ((int)p->ranks[i] != rank)
+				continue;
+			p->used--;
+			memmove(p->lines[i], p->lines[i + 1],
+				(p->used - i) * sizeof(p->lines[0]));
+			memmove(&p->ranks[i], &p->ranks[i + 1],
+				(p->used - i) * sizeof(p->ranks[0]));
+		}
+	if (p->used > most)
+		p->used = most;
+}
+
+void page_write(const char *text, bool has_colour, FILE *to)
+{
+	for (; *text; text++) {
+		if (!is_mark(*text))
+			putc(*text, to);
+		else if (has_colour)
+			fputs(colours[(unsigned char)*text], to);
+	}
+}
+
+void page_print(struct page *p, size_t most, bool has_colour, FILE *to)
+{
+	shorten(p, most);
+	for (size_t i = 0; i < p->used; i++) {
+		char *line = p->lines[i];
+		size_t len = strlen(line);
+
+		while (len > 0 && line[len - 1] == ' ')
+			line[--len] = '\0';
+		page_write(line, has_colour, to);
+		putc('\n', to);
+	}
+}
