@@ -10,9 +10,11 @@
 
 #include "../../cli/cli.h"
 #include "../command.h"
+#include "json.h"
 #include "limits.h"
 #include "live.h"
 #include "merge.h"
+#include "output.h"
 #include "report.h"
 #include "run.h"
 
@@ -45,25 +47,53 @@ static int judge(const struct load_options *o, struct gates *gates,
 	return CLI_DONE;
 }
 
+/* The worse of two; a gate that failed tells more than a file. */
+static int worse(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+static bool check_outputs(const struct load_options *o)
+{
+	if ((o->json || o->html) && !json_is_available()) {
+		cli_error("--%s: %s", o->json ? "json" : "html",
+			  JSON_UNAVAILABLE);
+		return false;
+	}
+	return (!o->json || output_check("json", o->json)) &&
+	       (!o->html || output_check("html", o->html));
+}
+
+/* The report goes aside when standard output is taken. */
 static int show(struct load_options *o, const struct result *r)
 {
-	int status = judge(o, &o->gates, r), flushed;
+	bool is_taken = o->json && strcmp(o->json, "-") == 0;
+	int status = judge(o, &o->gates, r);
 	struct report report;
+	size_t saved = 0;
 
-	report_init(&report, stdout);
+	report_init(&report, is_taken ? stderr : stdout);
 	report.is_short = o->is_quiet;
 	report.gates = &o->gates;
+	if (o->json) {
+		status = worse(status, json_write(o->json, r, &o->gates));
+		report.saved[saved++] = o->json;
+	}
+	if (is_taken)
+		saved--;
+	report.saved[saved] = NULL;
 	report_print(&report, r);
-	flushed = cli_flush();
-	return flushed != CLI_DONE ? flushed : status;
+	return worse(status, cli_flush());
 }
 
 static int load_run(struct load_options *o)
 {
 	struct result result;
 	struct live live;
-	int status = limits_prepare(&o->plan);
+	int status = CLI_USAGE;
 
+	if (check_outputs(o))
+		status = limits_prepare(&o->plan);
 	if (status != CLI_DONE)
 		return status;
 	live_init(&live, &o->plan);

@@ -224,7 +224,7 @@ static void say_when(struct page *p, const struct error_row *row)
 
 	units_time(row->first_at, from);
 	units_time(row->last_at, to);
-	if (row->last_at < 0)
+	if (row->last_at <= 0)
 		page_say(p, PAGE_FAINT "before measuring" PAGE_PLAIN);
 	else if (row->first_at < 0)
 		page_say(p, PAGE_FAINT "to %s" PAGE_PLAIN, to);

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writing a file as a whole.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../../cli/cli.h"
+
+bool output_check(const char *option, const char *path)
+{
+	int fd;
+
+	if (strcmp(path, "-") == 0)
+		return true;
+	fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
+	/* A pipe that nobody reads yet. */
+	if (fd < 0 && errno == ENXIO)
+		return true;
+	if (fd < 0)
+		cli_error("--%s: cannot write '%s': %s", option, path,
+			  strerror(errno));
+	else
+		close(fd);
+	return fd >= 0;
+}
+
+static int put(int fd, const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno != EINTR)
+			return errno;
+		if (n > 0) {
+			text += n;
+			len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int output_write(const char *path, const char *text, size_t len)
+{
+	bool is_standard = strcmp(path, "-") == 0;
+	int fd = is_standard
+			 ? STDOUT_FILENO
+			 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+				0666);
+	int error = fd < 0 ? errno : put(fd, text, len);
+
+	if (fd >= 0 && !is_standard && close(fd) < 0 && error == 0)
+		error = errno;
+	if (error == 0)
+		return CLI_DONE;
+	cli_error("cannot write %s%s: %s", is_standard ? "" : "to ",
+		  is_standard ? "to standard output" : path, strerror(error));
+	return CLI_FAILED;
+}

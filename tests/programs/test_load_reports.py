@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What weir-client load says of a run: on a pipe, on a terminal, as JSON, and
+by its exit status.  What it measures is the subject of other tests."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import unittest
+
+from weirtest import Server, Terminal, TestCase, main, program, run
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+
+def load(where, *options, **kwargs):
+    return run("WEIR_CLIENT", "load", where, *options, **kwargs)
+
+
+def nobody():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return "127.0.0.1:%d" % probe.getsockname()[1]
+
+
+def fields(value, name=""):
+    """The names of all fields, those of list elements with []."""
+    if name.endswith("spectrum[]"):
+        return {name}
+    if isinstance(value, dict) and value:
+        return set().union(*(fields(v, name + "." + k if name else k)
+                             for k, v in value.items()))
+    if isinstance(value, list):
+        return set().union(*(fields(v, name + "[]") for v in value))
+    return {name}
+
+
+def documented():
+    with open(os.path.join(TOP, "docs", "LOAD_JSON.md")) as file:
+        return set(re.findall(r"^\| `([^`]+)` \|", file.read(), re.M))
+
+
+def has_json():
+    where = nobody()
+    answer = load(where, "-n", "1", "--json", "/dev/null")
+    return b"jansson" not in answer.stderr
+
+
+@unittest.skipUnless(has_json(), "this build has no jansson")
+class Json(TestCase):
+    def load_json(self, where, *options):
+        path = os.path.join(self.folder(), "run.json")
+        answer = load(where, "--json", path, *options)
+        with open(path) as file:
+            return answer, json.load(file)
+
+    def test_every_field_is_documented_and_every_documented_field_is_there(
+            self):
+        with Server("echo@127.0.0.1:0") as server:
+            _, full = self.load_json(
+                server.address(), "-r", "2000", "-d", "1500ms", "--with",
+                "drip:2", "--gate", "p99<100s",
+                "--source", "127.0.0.1")
+        _, refused = self.load_json(nobody(), "-n", "1")
+        found = fields(full) | fields(refused)
+        # What is null in one run and more in another, and empty lists.
+        found -= {name for name in found - documented()
+                  if any(other.startswith((name + ".", name + "[]"))
+                         for other in documented())}
+        optional = {"connections.starved_numbers[]"}
+        self.assertEqual(documented() - found - optional, set())
+        self.assertEqual(found - documented(), set())
+
+    def test_the_books_and_percentiles_in_it_agree(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer, found = self.load_json(server.address(), "-n", "5000",
+                                           "-r", "5000")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        m = found["metrics"]
+        self.assertEqual(m["sent"], 5000)
+        self.assertEqual(m["sent"], m["answered"] + m["timed-out"] +
+                         m["reset"] + m["closed-early"] + m["open"])
+        clock = found["clocks"]["from-plan"]
+        self.assertEqual(clock["samples"], 5000)
+        by_percent = {p["percent"]: p for p in clock["percentiles"]}
+        self.assertEqual(by_percent[99]["ns"], m["p99"])
+        self.assertLessEqual(by_percent[99]["low_ns"], m["p99"])
+        self.assertGreaterEqual(by_percent[99]["high_ns"], m["p99"])
+        self.assertEqual(clock["spectrum"][-1], [clock["max_ns"], 100])
+        self.assertIsNone(m["p99.99"])
+        self.assertGreater(sum(s["answered"] for s in found["seconds"]), 4000)
+
+    def test_on_standard_output_it_is_alone(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "100", "--json", "-")
+        self.assertEqual(json.loads(answer.stdout)["metrics"]["sent"], 100)
+        self.assertIn(b"100 sent = 100 answered", answer.stderr)
+
+    def test_a_file_that_cannot_be_written_is_known_before_the_run(self):
+        answer = load(nobody(), "--json", "/nowhere/run.json")
+        self.assertEqual(answer.returncode, 2)
+        self.assertEqual(answer.stderr,
+                         b"weir-client: --json: cannot write "
+                         b"'/nowhere/run.json': No such file or directory\n")
+
+
+class Report(TestCase):
+    def test_it_fits_a_terminal_and_its_sums_meet(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "3000", "-c", "20")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertEqual(answer.stderr, b"")
+        text = answer.stdout.decode()
+        lines = text.splitlines()
+        self.assertLessEqual(len(lines), 25)
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertIn("3,000 sent = 3,000 answered", text)
+        self.assertIn("20 asked, 20 opened, 20 served", text)
+        self.assertIn("3,000 checked: all as expected", text)
+        self.assertNotIn("\033", text)
+
+    def test_quiet_is_the_answer_alone(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "3000", "-q")
+        self.assertLessEqual(len(answer.stdout.splitlines()), 8)
+        self.assertRegex(answer.stdout, rb"(?m)^latency      p50 \S+   p99 ")
+
+    def test_nobody_there_is_said_in_words(self):
+        answer = load(nobody(), "-d", "1s")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn(b"10 connecting: Connection refused", answer.stdout)
+        self.assertIn(b"nothing listens at that address", answer.stdout)
+
+
+    def test_a_terminal_has_a_live_line_and_then_a_report_in_colours(self):
+        with Server("echo@127.0.0.1:0") as server:
+            with Terminal("load", server.address(), "-d", "3s") as user:
+                user.expect(b" s left")
+                user.expect("\u2501".encode())
+                user.expect(b"\r\033[K\033[1mload")
+                user.expect(b"latency")
+                user.expect("\u2588".encode())
+                self.assertEqual(user.end(), 0)
+
+    def test_no_color_is_respected_and_ascii_is_enough(self):
+        with Server("echo@127.0.0.1:0") as server:
+            with Terminal("load", server.address(), "-d", "3s",
+                          shell='NO_COLOR=1 LC_ALL=C exec "$@"') as user:
+                user.expect(b"#")
+                user.expect(b"\r\033[Kload ")
+                self.assertEqual(user.end(), 0)
+                self.assertNotIn(b"\033[1m", user.seen)
+                user.seen.decode("ascii")
+
+
+class Gates(TestCase):
+    def test_one_that_holds_is_exit_status_0(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "2000", "--gate", "errors=0",
+                          "--gate", "p50 < 100s", "--gate", "wrong=0")
+        self.assertEqual(answer.returncode, 0, answer.stdout)
+        self.assertIn(b"errors=0 PASS (0)", answer.stdout)
+
+    def test_one_that_does_not_is_exit_status_3(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "2000", "--gate", "p50<1ns")
+        self.assertEqual(answer.returncode, 3, answer.stdout)
+        self.assertIn(b"p50<1ns FAIL", answer.stdout)
+
+    def test_what_is_no_gate_is_one_line_and_exit_status_2(self):
+        answer = load("127.0.0.1:1", "--gate", "p98<5ms")
+        self.assertEqual(answer.returncode, 2)
+        self.assertEqual(answer.stderr.count(b"\n"), 1)
+        self.assertIn(b"--gate 'p98<5ms': no such figure; there are: p50 ",
+                      answer.stderr)
+
+    def test_a_run_that_was_cut_is_not_judged(self):
+        with Server("echo@127.0.0.1:0") as server:
+            client = subprocess.Popen(
+                [program("WEIR_CLIENT"), "load", server.address(), "-d", "1h",
+                 "--gate", "errors=0"], stdout=subprocess.PIPE)
+            self.addCleanup(client.kill)
+            server.logs(rb"connection 10 ")
+            client.send_signal(signal.SIGINT)
+            text = client.communicate(timeout=60)[0]
+        self.assertEqual(client.returncode, 1, text)
+        self.assertIn(b"CUT SHORT", text)
+        self.assertIn(b"errors=0 not judged", text)
+
+
+if __name__ == "__main__":
+    main()
