@@ -58,7 +58,8 @@ static bool refuse(const char *text, const char *why, const char *known)
 }
 
 /* Decimal digits with a fraction or not; what follows is its suffix. */
-static bool read_limit(struct gate *g, const char *text, enum metric_unit unit)
+static bool read_limit(struct gate_row *g, const char *text,
+		       enum metric_unit unit)
 {
 	size_t digits = strspn(text, "0123456789.");
 	const struct suffix *s = units[unit].suffixes;
@@ -76,7 +77,7 @@ static bool read_limit(struct gate *g, const char *text, enum metric_unit unit)
 	return s->text && isfinite(g->limit);
 }
 
-static bool read_gate(struct gate *g, const char *given)
+static bool read_gate(struct gate_row *g, const char *given)
 {
 	char name[GATE_TEXT];
 	size_t len = strcspn(g->text, "<>=");
@@ -107,12 +108,12 @@ static bool read_gate(struct gate *g, const char *given)
 
 bool gates_add(struct gates *g, const char *text)
 {
-	struct gate *new = &g->list[g->count];
+	struct gate_row *new = &g->list[g->count];
 	size_t used = 0;
 
 	if (g->count == GATES_MAX)
 		return refuse(text, "there are too many gates", "");
-	*new = (struct gate){ .outcome = GATE_NOT_JUDGED };
+	*new = (struct gate_row){ .outcome = GATE_NOT_JUDGED };
 	for (const char *p = text; *p; p++) {
 		if (*p == ' ' || *p == '\t')
 			continue;
@@ -126,7 +127,7 @@ bool gates_add(struct gates *g, const char *text)
 	return true;
 }
 
-bool gate_holds(const struct gate *g, const struct metric *m)
+bool gate_holds(const struct gate_row *g, const struct metric *m)
 {
 	if (m->why_absent[0])
 		return false;
@@ -152,7 +153,7 @@ bool gates_judge(struct gates *g, const struct result *r)
 	bool have_passed = true;
 
 	for (size_t i = 0; i < g->count; i++) {
-		struct gate *gate = &g->list[i];
+		struct gate_row *gate = &g->list[i];
 
 		metric_get(gate->metric, r, &gate->found);
 		if (r->is_cut)

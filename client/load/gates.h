@@ -25,7 +25,7 @@ enum gate_outcome { GATE_NOT_JUDGED, GATE_PASS, GATE_FAIL };
 /* "not judged", "PASS", "FAIL" */
 extern const char *const gate_outcome_names[];
 
-struct gate {
+struct gate_row {
 	char text[GATE_TEXT]; /* as it was given, without blanks */
 	int metric;
 	enum gate_operator op;
@@ -36,7 +36,7 @@ struct gate {
 };
 
 struct gates {
-	struct gate list[GATES_MAX];
+	struct gate_row list[GATES_MAX];
 	size_t count;
 };
 
@@ -49,6 +49,6 @@ bool gates_add(struct gates *g, const char *text);
 bool gates_judge(struct gates *g, const struct result *r);
 
 /* Does that value hold the gate?  For a search that has its own figures. */
-bool gate_holds(const struct gate *g, const struct metric *m);
+bool gate_holds(const struct gate_row *g, const struct metric *m);
 
 #endif

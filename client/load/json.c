@@ -178,7 +178,7 @@ static json_t *gate_list(const struct gates *gates)
 	json_t *list = json_array();
 
 	for (size_t i = 0; gates && i < gates->count; i++) {
-		const struct gate *g = &gates->list[i];
+		const struct gate_row *g = &gates->list[i];
 		bool is_there = !g->found.why_absent[0];
 
 		list = appended(

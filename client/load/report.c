@@ -123,7 +123,7 @@ static void report_verdict(struct page *p, const struct result *r)
 	page_space(p);
 }
 
-static void say_gate(struct page *p, const struct gate *g)
+static void say_gate(struct page *p, const struct gate_row *g)
 {
 	bool is_pass = g->outcome == GATE_PASS;
 	char value[METRIC_TEXT];
@@ -145,7 +145,7 @@ static void report_gates(struct page *p, const struct gates *gates)
 		size_t said = 0;
 
 		for (size_t i = 0; i < gates->count; i++) {
-			const struct gate *g = &gates->list[i];
+			const struct gate_row *g = &gates->list[i];
 
 			if ((g->outcome == GATE_PASS) != (pass == 1))
 				continue;

@@ -34,7 +34,7 @@ static void clock_line(struct page *p, const struct result *r,
 
 	if (!h || h->total == 0)
 		return;
-	page_begin(p, PAGE_MUST, name);
+	page_begin(p, kind <= CLOCK_FROM_SEND ? PAGE_MUST : PAGE_SHOULD, name);
 	for (size_t i = 0; i < POINTS; i++)
 		used += snprintf(line + used, sizeof(line) - (size_t)used,
 				 "%7s ", point(r, kind, points[i], text));

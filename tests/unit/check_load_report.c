@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report of a load run: that it fits, that its sums meet, and what it
+ * leaves out.
+ */
+#include "test.h"
+
+#include "../../client/load/live.h"
+#include "../../client/load/page.h"
+#include "../../client/load/report.h"
+#include "../../client/load/verdict.h"
+#include "figures.h"
+
+struct showing {
+	struct report report;
+	const struct result *result;
+};
+
+static void show(FILE *to, void *arg)
+{
+	struct showing *s = arg;
+
+	s->report.to = to;
+	report_print(&s->report, s->result);
+}
+
+static char *report_of(const struct result *r, struct report report)
+{
+	struct showing s = { .report = report, .result = r };
+
+	return printed(show, &s);
+}
+
+static void expect(const char *text, const char *what)
+{
+	ck_assert_msg(strstr(text, what), "no '%s' in:\n%s", what, text);
+}
+
+static void expect_not(const char *text, const char *what)
+{
+	ck_assert_msg(!strstr(text, what), "'%s' in:\n%s", what, text);
+}
+
+/* Is it at most so many lines of 80 columns? */
+static void expect_fit(char *text, int most)
+{
+	int lines = 0;
+
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		lines++;
+		ck_assert_msg(page_width(line) <= PAGE_COLUMNS, "too long: %s",
+			      line);
+	}
+	ck_assert_int_le(lines, most);
+}
+
+/* Everything that can be said at once. */
+static void spoil(struct result *r)
+{
+	struct books *b = &r->books;
+
+	b->answered -= 100050;
+	b->timed_out = 50000;
+	b->reset = 50000;
+	b->closed_early = 40;
+	b->open = 10;
+	b->wrong = b->missing = b->swapped = b->surplus = 123456;
+	b->crossed = b->late = 123456;
+	r->connections.starved = 20;
+	r->connections.failed = 3;
+	r->connections.ended = 1234;
+	r->connections.reopened = 1234;
+	r->connections.idle_asked = 5000;
+	r->connections.longest_silence = 5000000000;
+	r->self.late_ours = r->self.late_server = 300000;
+	r->self.busiest = 1;
+	r->self.longest_stall = 4000000000;
+	for (int i = 0; i < 8; i++)
+		r->errors.rows[i] =
+			(struct error_row){ (enum error_phase)(i % 7), i + 98,
+					    1000000, 5, 29000000000 };
+	r->errors.used = 8;
+	r->errors.other = 3;
+	for (int i = 0; i < MISFIT_KINDS; i++)
+		r->misfits[i] = (struct misfits){ .asked = 100,
+						  .let_go = 50,
+						  .open = 50 };
+}
+
+START_TEST(a_good_run_is_said_in_few_lines)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	verdict_judge(&f.result);
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "TRUSTWORTHY  late by our own fault on 0% of messages; "
+		     "this client used 61% of a");
+	expect(text, "600,000 planned = 600,000 sent\n");
+	expect(text, "600,000 sent = 600,000 answered\n");
+	expect(text, "20,000 answered/s   100.0% of plan   1.28 MB/s each way");
+	expect(text, "200 asked, 200 opened, 200 served\n");
+	expect(text, "▁▁▁▁▁▁▁▁▁▁▁█▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁   worst 35.0ms at 11 s");
+	expect_not(text, "errors");
+	expect_not(text, "hint");
+	expect_not(text, "gates");
+	expect_not(text, "\033");
+	expect_fit(text, 20);
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(the_worst_run_fits_too)
+{
+	struct figures f;
+	struct gates gates = { .count = 0 };
+	char *text;
+
+	figures_init(&f);
+	spoil(&f.result);
+	for (int i = 0; i < GATES_MAX; i++)
+		ck_assert(gates_add(&gates, i % 2 ? "p99<1ns" : "p99<1s"));
+	verdict_judge(&f.result);
+	gates_judge(&gates, &f.result);
+	memset(f.result.target, 'x', sizeof(f.result.target) - 1);
+	text = report_of(
+		&f.result,
+		(struct report){ .gates = &gates, .saved = { "a.json", "b" } });
+	expect(text, "NOT TRUSTWORTHY");
+	expect(text, "50,000 timed out + 50,000 reset +\n             40 "
+		     "closed early + 10 open\n");
+	expect(text, "20 STARVED #0 #0 #0 #0 ...");
+	expect(text, "p99<1ns FAIL");
+	expect_fit(text, REPORT_LINES);
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_percentile_without_samples_enough_is_absent)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	/* 200 samples: 10 beyond p90, 2 beyond p99 */
+	expect(text, "  connect      149us   229us       -       -       -   "
+		     "249us   200 samples");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(what_was_never_answered_makes_a_lower_bound)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.result.censored = 1000;
+	f.result.censored_min = 10000000000;
+	histogram_record_range(f.result.clocks[CLOCK_FROM_PLAN], 10000000000,
+			       10000000000, 1000);
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "1.09ms  >10.0s  >10.0s  >10.0s   users feel this");
+	expect_not(text, ">1.09ms");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_run_that_was_cut_says_so)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.result.is_cut = true;
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "CUT SHORT after 30.0s");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(one_way_is_bytes_a_second)
+{
+	struct figures f;
+	char *text;
+
+	figures_init_closed(&f);
+	f.plan.mode = PLAN_DOWNLOAD;
+	f.result.books = (struct books){ .bytes_in = 30000000000 };
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "1.00 GB/s down   8.0 Gbit/s   30,000,000,000 bytes in "
+		     "30.0s");
+	expect_not(text, "messages");
+	expect_not(text, "answered");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(colours_are_for_a_terminal_without_no_color)
+{
+	struct figures f;
+	struct report report;
+	FILE *file = tmpfile();
+	char *text;
+
+	figures_init(&f);
+	report_init(&report, file);
+	ck_assert(!report.has_colour);
+	fclose(file);
+	report = (struct report){ .has_colour = true };
+	text = report_of(&f.result, report);
+	expect(text, "\033[32mTRUSTWORTHY\033[0m");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(the_live_line_fits_any_window)
+{
+	struct figures f;
+	struct live live;
+	struct progress p = { .part = RUN_MEASURING,
+			      .elapsed = 12000000000,
+			      .opened = 200,
+			      .answered = 240000,
+			      .errors = 3 };
+	char text[LIVE_TEXT];
+
+	figures_init(&f);
+	p.last = &f.result.seconds[11];
+	live = (struct live){ .plan = &f.plan, .has_utf8 = true, .seconds = 9 };
+	for (size_t columns = 1; columns < 200; columns++) {
+		live_line(&live, &p, columns, text);
+		ck_assert_uint_lt(page_width(text), columns);
+	}
+	expect(text, " 40%   20,000/s   p99 35.0ms   ");
+	expect(text, "3 errors");
+	expect(text, "18 s left");
+	result_free(&f.result);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_report", a_good_run_is_said_in_few_lines,
+			 the_worst_run_fits_too,
+			 a_percentile_without_samples_enough_is_absent,
+			 what_was_never_answered_makes_a_lower_bound,
+			 a_run_that_was_cut_says_so, one_way_is_bytes_a_second,
+			 colours_are_for_a_terminal_without_no_color,
+			 the_live_line_fits_any_window);
+}

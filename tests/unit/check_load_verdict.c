@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verdict of a load run on itself, each limit from both sides; and hints.
+ */
+#include "test.h"
+
+#include <errno.h>
+
+#include "../../client/load/hints.h"
+#include "../../client/load/verdict.h"
+#include "figures.h"
+
+static struct figures f;
+
+static void expect(enum verdict verdict, const char *reason)
+{
+	verdict_judge(&f.result);
+	ck_assert_msg(f.result.verdict == verdict && f.result.reason_count > 0,
+		      "%s: %s", verdict_names[f.result.verdict],
+		      f.result.reasons[0]);
+	ck_assert_msg(strstr(f.result.reasons[0], reason), "%s",
+		      f.result.reasons[0]);
+	result_free(&f.result);
+	figures_init(&f);
+}
+
+START_TEST(a_good_run_can_be_trusted)
+{
+	figures_init(&f);
+	expect(VERDICT_TRUSTWORTHY, "late by our own fault on 0%");
+	figures_init_closed(&f);
+	expect(VERDICT_TRUSTWORTHY, "used 61% of a core; its longest stall");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
+{
+	figures_init(&f);
+	f.result.self.late_ours = 599;
+	expect(VERDICT_TRUSTWORTHY, "0.1%");
+	f.result.self.late_ours = 600;
+	expect(VERDICT_WITH_CARE, "0.1% of messages sent late by our own");
+	f.result.self.late_ours = 6000;
+	expect(VERDICT_NOT, "1% of messages sent late by our own fault");
+	/* The server's fault is not ours. */
+	f.result.self.late_server = 600000;
+	expect(VERDICT_TRUSTWORTHY, "0%");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_busy_or_stuck_client_is_told_of)
+{
+	figures_init(&f);
+	f.result.self.busiest = 0.85;
+	expect(VERDICT_WITH_CARE, "busy 85% of the time");
+	f.result.self.busiest = 0.99;
+	expect(VERDICT_NOT, "busy 99% of the time");
+	f.result.self.longest_stall = 20000000;
+	expect(VERDICT_WITH_CARE, "stood still for 20.0ms");
+	f.result.self.longest_stall = 3000000000;
+	expect(VERDICT_NOT, "stood still for 3.00s");
+	/* Being preempted explains, but is no harm by itself. */
+	f.result.self.switches = 1000000;
+	expect(VERDICT_TRUSTWORTHY, "0%");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(starved_connections_are_told_of)
+{
+	figures_init(&f);
+	f.result.connections.starved = 2;
+	expect(VERDICT_WITH_CARE, "2 of 200 connections were never served");
+	f.result.connections.starved = 20;
+	expect(VERDICT_NOT, "20 of 200 connections were never served");
+	f.result.connections.failed = 200;
+	expect(VERDICT_NOT, "all 200 connections could not be made");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_rate_that_was_missed_is_told_of)
+{
+	figures_init(&f);
+	f.result.books.answered -= 30000;
+	f.result.books.sent -= 30000;
+	f.result.books.never_sent = 30000;
+	expect(VERDICT_WITH_CARE,
+	       "95.0% of the messages planned were answered");
+	f.plan.rate = 40000;
+	expect(VERDICT_NOT, "planned only 50.0% of the rate");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(littles_law_shows_connections_that_waited_for_us)
+{
+	figures_init_closed(&f);
+	f.result.clocks[CLOCK_FROM_SEND]->sum *= 0.7;
+	verdict_judge(&f.result);
+	ck_assert_int_eq(f.result.verdict, VERDICT_WITH_CARE);
+	ck_assert_str_eq(f.result.reasons[0],
+			 "connections waited for this client 30% of the time");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(the_gravest_reasons_come_first)
+{
+	figures_init(&f);
+	f.result.self.busiest = 0.85;
+	f.result.connections.starved = 2;
+	f.result.self.late_ours = 60000;
+	f.result.books.open = 1;
+	verdict_judge(&f.result);
+	ck_assert_int_eq(f.result.verdict, VERDICT_NOT);
+	ck_assert_uint_eq(f.result.grave_count, 2);
+	ck_assert_ptr_nonnull(strstr(f.result.reasons[0], "do not balance"));
+	ck_assert_ptr_nonnull(strstr(f.result.reasons[1], "10% of messages"));
+	ck_assert_uint_eq(f.result.reason_count, 4);
+	result_free(&f.result);
+}
+END_TEST
+
+static void expect_hint(const char *what)
+{
+	char hints[HINTS_MAX][HINT_TEXT];
+	size_t count = hints_find(&f.result, hints);
+
+	ck_assert_msg(count > 0, "no hint of %s", what);
+	ck_assert_msg(strstr(hints[0], what), "%s", hints[0]);
+}
+
+START_TEST(shapes_of_the_figures_give_hints)
+{
+	char hints[HINTS_MAX][HINT_TEXT];
+
+	figures_init(&f);
+	ck_assert_uint_eq(hints_find(&f.result, hints), 0);
+	histogram_record_range(f.result.clocks[CLOCK_FROM_SEND], 40100000,
+			       40100000, 6000);
+	expect_hint("Nagle");
+	result_free(&f.result);
+
+	figures_init(&f);
+	histogram_record_range(f.result.clocks[CLOCK_CONNECT], 1010000000,
+			       1010000000, 20);
+	expect_hint("20 connections took 1, 3 or 7 s");
+	result_free(&f.result);
+
+	figures_init(&f);
+	f.result.connections.opened = 0;
+	f.result.errors.used = 1;
+	f.result.errors.rows[0] = (struct error_row){ .phase = ERROR_CONNECT,
+						      .error = ECONNREFUSED,
+						      .count = 200 };
+	expect_hint("nothing listens at that address");
+	result_free(&f.result);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"load_verdict", a_good_run_can_be_trusted,
+		our_own_lateness_is_weighed_by_the_percentile_it_spoils,
+		a_busy_or_stuck_client_is_told_of,
+		starved_connections_are_told_of,
+		a_rate_that_was_missed_is_told_of,
+		littles_law_shows_connections_that_waited_for_us,
+		the_gravest_reasons_come_first,
+		shapes_of_the_figures_give_hints);
+}
