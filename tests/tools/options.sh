@@ -37,5 +37,6 @@ for command in $commands; do
 	[ "$command" = load ] || set -- "$@" "$client $command"
 done
 compare weir-client.1 "$@"
+compare weir-client-load.1 "$client load"
 compare weir-server.8 ./server/weir-server
 exit $rc
