@@ -10,6 +10,7 @@
 
 #include "../../cli/cli.h"
 #include "../command.h"
+#include "html.h"
 #include "json.h"
 #include "limits.h"
 #include "live.h"
@@ -81,6 +82,10 @@ static int show(struct load_options *o, const struct result *r)
 	}
 	if (is_taken)
 		saved--;
+	if (o->html) {
+		status = worse(status, html_write(o->html, r, &o->gates));
+		report.saved[saved++] = o->html;
+	}
 	report.saved[saved] = NULL;
 	report_print(&report, r);
 	return worse(status, cli_flush());

@@ -29,7 +29,7 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	}
 }
 
-static bool plan_has_misfits(const struct plan *p)
+static bool plans_misfits(const struct plan *p)
 {
 	for (int k = 0; k < MISFIT_KINDS; k++)
 		if (p->misfits[k] > 0)
@@ -56,7 +56,7 @@ int summary_init(struct summary *s, const struct plan *plan)
 		if (has_clock(plan, (enum clock_kind)k))
 			is_there = is_there && new_histogram(&r->clocks[k]);
 	}
-	if (plan_has_misfits(plan))
+	if (plans_misfits(plan))
 		is_there = is_there && new_histogram(&r->with_misfits) &&
 			   new_histogram(&r->without_misfits);
 	return is_there ? 0 : -ENOMEM;
@@ -146,7 +146,8 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 {
 	const struct histogram *h =
 		s->second[result_main_clock(s->result->plan)];
-	bool has_misfits = s->to > s->misfits_from && s->from < s->misfits_to;
+	bool has_misfits = s->result->with_misfits && s->to > s->misfits_from &&
+			   s->misfits_to > s->from;
 
 	*row = (struct second){
 		.at = s->from - s->measure_at,

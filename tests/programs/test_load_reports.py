@@ -93,6 +93,20 @@ class Json(TestCase):
         self.assertIsNone(m["p99.99"])
         self.assertGreater(sum(s["answered"] for s in found["seconds"]), 4000)
 
+    def test_the_page_holds_the_run_and_asks_for_nothing_else(self):
+        path = os.path.join(self.folder(), "run.html")
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-n", "100", "--html", path,
+                 "--text", "</script><!--<script>")
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        found = page.split('id="run">')[1].split("</script>")[0]
+        self.assertEqual(json.loads(found)["plan"]["content"]["text"],
+                         "</script><!--<script>")
+        self.assertEqual(page.count("<script"), page.count("</script>"))
+        self.assertNotRegex(page, r"(src|href)\s*=|@import|url\(|fetch\(")
+        self.assertIn("Permission is hereby granted, free of charge", page)
+
     def test_on_standard_output_it_is_alone(self):
         with Server("echo@127.0.0.1:0") as server:
             answer = load(server.address(), "-n", "100", "--json", "-")
