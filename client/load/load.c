@@ -10,6 +10,7 @@
 
 #include "../../cli/cli.h"
 #include "../command.h"
+#include "compare.h"
 #include "html.h"
 #include "json.h"
 #include "limits.h"
@@ -116,6 +117,8 @@ int load(int argc, char **argv)
 	struct load_options options;
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "compare") == 0)
+		return load_compare(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "merge") == 0)
 		return load_merge(argc - 1, argv + 1);
 	status = load_options_parse(&options, argc, argv);

@@ -121,6 +121,89 @@ class Json(TestCase):
                          b"'/nowhere/run.json': No such file or directory\n")
 
 
+@unittest.skipUnless(has_json(), "this build has no jansson")
+class Compare(TestCase):
+    """Two files made of one run, so that what differs is known."""
+
+    def setUp(self):
+        super().setUp()
+        self.place = self.folder()
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-d", "1s", "--json", self.path("run"))
+        with open(self.path("run")) as file:
+            self.run_json = json.load(file)
+
+    def path(self, name):
+        return os.path.join(self.place, name + ".json")
+
+    def make(self, name, factor, seconds=20, **plan):
+        """A run with steady seconds, its p99 so many times the usual."""
+        made = json.loads(json.dumps(self.run_json))
+        made["plan"].update(plan)
+        second = dict(made["seconds"][0], length_ns=10**9, answered=1000)
+        made["seconds"] = [dict(second, **{
+            key: round(10**6 * (factor if key == "p99_ns" else 1)) + i % 7
+            for key in ("p50_ns", "p90_ns", "p99_ns", "p99.9_ns", "max_ns")})
+            for i in range(seconds)]
+        with open(self.path(name), "w") as file:
+            json.dump(made, file)
+        return self.path(name)
+
+    def compare(self, *args):
+        return run("WEIR_CLIENT", "load", "compare", *args)
+
+    def word_of(self, text, name):
+        return re.search(rb"(?m)^  %s .*  (\S.*)$" % name, text)[1]
+
+    def test_what_is_worse_is_said_and_can_fail(self):
+        old, new = self.make("old", 1), self.make("new", 1.5)
+        answer = self.compare(old, new)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertEqual(self.word_of(answer.stdout, b"p99"), b"worse")
+        self.assertIn(b" +50.0%", answer.stdout)
+        self.assertEqual(self.word_of(answer.stdout, b"p50"),
+                         b"no difference shown")
+        self.assertLessEqual(max(map(len, answer.stdout.splitlines()[2:])), 80)
+        self.assertEqual(self.compare(old, new, "--fail-if-worse").returncode,
+                         3)
+        answer = self.compare(new, old, "--fail-if-worse")
+        self.assertEqual(answer.returncode, 0)
+        self.assertEqual(self.word_of(answer.stdout, b"p99"), b"better")
+
+    def test_a_difference_below_the_margin_is_none(self):
+        answer = self.compare(self.make("old", 1), self.make("new", 1.5),
+                              "--margin", "60", "--fail-if-worse")
+        self.assertEqual(answer.returncode, 0)
+        self.assertEqual(self.word_of(answer.stdout, b"p99"),
+                         b"no difference shown")
+
+    def test_of_a_few_seconds_nothing_is_said(self):
+        answer = self.compare(self.make("old", 1, 5), self.make("new", 9, 5))
+        self.assertEqual(self.word_of(answer.stdout, b"p99"),
+                         b"too noisy to say")
+
+    def test_runs_with_other_settings_are_refused(self):
+        answer = self.compare(self.make("old", 1),
+                              self.make("new", 1, connections=11))
+        self.check_usage(answer, "weir-client", "plan.connections is 10 in "
+                         "the first and 11 in the second")
+
+    def test_the_address_and_the_seed_may_differ(self):
+        answer = self.compare(self.make("old", 1),
+                              self.make("new", 1, address="b:1", seed=2))
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+
+    def test_what_is_no_result_is_refused(self):
+        with open(self.path("odd"), "w") as file:
+            file.write('{"schema": "other"}')
+        self.check_usage(self.compare(self.path("odd"), self.path("run")),
+                         "weir-client", "odd.json: not what")
+        self.check_usage(self.compare("/nowhere", self.path("run")),
+                         "weir-client", "/nowhere: No such file")
+        self.check_usage(self.compare(self.path("run")), "weir-client",
+                         "the second file is missing")
+
+
 class Report(TestCase):
     def test_it_fits_a_terminal_and_its_sums_meet(self):
         with Server("echo@127.0.0.1:0") as server:

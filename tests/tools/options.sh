@@ -37,6 +37,6 @@ for command in $commands; do
 	[ "$command" = load ] || set -- "$@" "$client $command"
 done
 compare weir-client.1 "$@"
-compare weir-client-load.1 "$client load"
+compare weir-client-load.1 "$client load" "$client load compare"
 compare weir-server.8 ./server/weir-server
 exit $rc

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The statistics of a comparison.
+ */
+#include "compare.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define Z95 1.959963984540054
+
+/* More values than this are thinned evenly: there are products of them. */
+#define VALUES_MAX 1000
+
+/* Correlation of neighbours above this is counted as this. */
+#define CORRELATION_MAX 0.9
+
+const char *const compare_words[] = {
+	[COMPARE_BETTER] = "better",
+	[COMPARE_WORSE] = "worse",
+	[COMPARE_SAME] = "no difference shown",
+	[COMPARE_NOISY] = "too noisy to say",
+};
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(const double *sorted, size_t count)
+{
+	return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
+}
+
+/* Of neighbours in their order; 0 if there is none, or a negative one. */
+static double correlation(const struct series *s)
+{
+	double mean = 0, squares = 0, products = 0, r;
+
+	for (size_t i = 0; i < s->count; i++)
+		mean += s->values[i];
+	mean /= (double)s->count;
+	for (size_t i = 0; i < s->count; i++) {
+		double d = s->values[i] - mean;
+
+		squares += d * d;
+		if (i > 0)
+			products += d * (s->values[i - 1] - mean);
+	}
+	/* What is left of equal values are errors of rounding. */
+	r = squares > 1e-18 * mean * mean ? products / squares : 0;
+	if (r < 0)
+		return 0;
+	return r < CORRELATION_MAX ? r : CORRELATION_MAX;
+}
+
+static double widening(const struct series *old, const struct series *new)
+{
+	double r = (correlation(old) + correlation(new)) / 2;
+
+	return sqrt((1 + r) / (1 - r));
+}
+
+/* Sum over groups of equal values of t^3 - t. */
+static double ties(const double *sorted, size_t count)
+{
+	double sum = 0;
+
+	for (size_t i = 0, j; i < count; i = j) {
+		for (j = i + 1; j < count && sorted[j] == sorted[i];)
+			j++;
+		sum += pow((double)(j - i), 3) - (double)(j - i);
+	}
+	return sum;
+}
+
+/* Two-sided; U is the number of differences above 0, halves for 0. */
+static double rank_test(const double *differences, size_t m, size_t n,
+			const double *all, double wider)
+{
+	double mn = (double)m * (double)n, N = (double)(m + n), u = 0, sigma;
+
+	for (size_t i = 0; i < m * n; i++)
+		u += differences[i] > 0 ? 1 : differences[i] == 0 ? 0.5 : 0;
+	sigma = sqrt(mn / 12 * (N + 1 - ties(all, m + n) / (N * (N - 1)))) *
+		wider;
+	if (!(sigma > 0))
+		return 1;
+	return erfc(fabs(u - mn / 2) / sigma / sqrt(2));
+}
+
+static void judge(struct comparison *c, bool is_less_better, double margin)
+{
+	bool is_real = c->low > 0 || c->high < 0;
+
+	if (is_real && fabs(c->shift) >= margin)
+		c->word = (c->shift < 0) == is_less_better ? COMPARE_BETTER
+							   : COMPARE_WORSE;
+	else if (c->high - c->low > 2 * fmax(COMPARE_NOISE, margin))
+		c->word = COMPARE_NOISY;
+	else
+		c->word = COMPARE_SAME;
+}
+
+/* Of sorted differences: the middle one, and the ranks of the interval. */
+static void find_shift(struct comparison *c, const double *differences,
+		       size_t m, size_t n, double scale, double wider)
+{
+	double mn = (double)m * (double)n;
+	double off = Z95 * sqrt(mn * (double)(m + n + 1) / 12) * wider;
+	double rank = floor(mn / 2 - off);
+	size_t low = rank > 0 ? (size_t)rank : 0;
+
+	c->shift = median(differences, m * n) / scale;
+	c->low = differences[low] / scale;
+	c->high = differences[m * n - 1 - low] / scale;
+}
+
+static int compare(struct comparison *ret, const struct series *old,
+		   const struct series *new)
+{
+	size_t m = old->count, n = new->count;
+	double wider = widening(old, new), scale;
+	double *all = calloc(m + n, sizeof(*all));
+	double *differences = calloc(m * n, sizeof(*differences));
+	int rc = all && differences ? 0 : -ENOMEM;
+
+	if (rc == 0) {
+		for (size_t i = 0; i < m * n; i++)
+			differences[i] =
+				new->values[i % n] - old->values[i / n];
+		memcpy(all, old->values, m * sizeof(*all));
+		qsort(all, m, sizeof(*all), by_value);
+		scale = median(all, m);
+		memcpy(all, old->values, m * sizeof(*all));
+		memcpy(all + m, new->values, n * sizeof(*all));
+		qsort(all, m + n, sizeof(*all), by_value);
+		qsort(differences, m * n, sizeof(*differences), by_value);
+		find_shift(ret, differences, m, n, scale > 0 ? scale : 1,
+			   wider);
+		ret->p = rank_test(differences, m, n, all, wider);
+	}
+	free(all);
+	free(differences);
+	return rc;
+}
+
+/* Every so many-th value, in place of all. */
+static struct series thinned(const struct series *s)
+{
+	size_t step = (s->count + VALUES_MAX - 1) / VALUES_MAX;
+	struct series ret = *s;
+
+	if (step <= 1)
+		return ret;
+	ret.count = s->count / step;
+	for (size_t i = 0; i < ret.count; i++)
+		ret.values[i] = s->values[i * step];
+	return ret;
+}
+
+int compare_series(struct comparison *ret, const struct series *old,
+		   const struct series *new, bool is_less_better, double margin)
+{
+	struct series a = thinned(old), b = thinned(new);
+	int rc;
+
+	*ret = (struct comparison){ .word = COMPARE_NOISY, .p = 1 };
+	if (a.count < COMPARE_SECONDS || b.count < COMPARE_SECONDS)
+		return 0;
+	rc = compare(ret, &a, &b);
+	if (rc == 0)
+		judge(ret, is_less_better, margin);
+	return rc;
+}

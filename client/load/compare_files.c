@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command compare: two files, what must be equal in them, the table.
+ */
+#include "compare.h"
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "../../cli/cli.h"
+#include "json.h"
+
+#ifdef HAVE_JANSSON
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../options.h"
+#include "load.h"
+#include "units.h"
+
+enum { KEY_FAIL = 256, KEY_MARGIN };
+
+struct compare_options {
+	bool is_failing;
+	double margin;
+};
+
+static const struct cli_option table[] = {
+	{ "fail-if-worse", KEY_FAIL, NULL,
+	  "exit status 3 if anything is worse" },
+	{ "margin", KEY_MARGIN, "PERCENT",
+	  "the least difference that counts\n(default 5)" },
+	OPTIONS_HELP,
+	OPTIONS_VERSION,
+	{ .name = NULL },
+};
+
+static const struct options_operand operands[] = {
+	{ "OLD.json", "the first file", "old.json" },
+	{ "NEW.json", "the second file", "new.json" },
+	{ .name = NULL },
+};
+
+static bool take(void *to, int key)
+{
+	struct compare_options *o = to;
+	char *end;
+
+	if (key == KEY_FAIL) {
+		o->is_failing = true;
+		return true;
+	}
+	o->margin = strtod(optarg, &end) / 100;
+	if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && o->margin < 10)
+		return true;
+	cli_error("--margin: '%s' is not a number of percent like 5 or 2.5",
+		  optarg);
+	return false;
+}
+
+static const struct options_syntax syntax = {
+	.command = "load compare",
+	.about = "Hold one run against another, by what --json wrote.\n",
+	.operands = operands,
+	.table = table,
+	.take = take,
+};
+
+/* ------------------------------------------------------------------ the files
+ */
+
+/* Of a field "a.b"; names of metrics have dots, so they are no such path. */
+static const json_t *field(const json_t *object, const char *path)
+{
+	char name[32];
+
+	while (object && *path) {
+		size_t len = strcspn(path, ".");
+
+		snprintf(name, sizeof(name), "%.*s", (int)len, path);
+		object = json_object_get(object, name);
+		path += len + (path[len] == '.');
+	}
+	return object;
+}
+
+static const char *text(const json_t *object, const char *path)
+{
+	const char *value = json_string_value(field(object, path));
+
+	return value ? value : "";
+}
+
+static json_t *load_file(const char *path)
+{
+	json_error_t error;
+	json_t *file = json_load_file(path, 0, &error);
+
+	if (!file && error.line < 0) {
+		cli_error("%s", error.text); /* names the path */
+		return NULL;
+	}
+	if (file && strcmp(text(file, "schema"), JSON_SCHEMA) == 0 &&
+	    json_integer_value(field(file, "version")) == JSON_VERSION &&
+	    json_is_object(field(file, "plan")) &&
+	    json_is_object(field(file, "metrics")) &&
+	    json_is_array(field(file, "seconds")))
+		return file;
+	json_decref(file);
+	cli_error("%s: not what weir-client load --json writes", path);
+	return NULL;
+}
+
+/* What may differ between runs that are compared. */
+static bool is_free(const char *path)
+{
+	return strcmp(path, "plan.address") == 0 ||
+	       strcmp(path, "plan.seed") == 0;
+}
+
+static void complain_difference(const char *path, const json_t *old,
+				const json_t *new)
+{
+	char *a = old ? json_dumps(old, JSON_ENCODE_ANY) : NULL;
+	char *b = new ? json_dumps(new, JSON_ENCODE_ANY) : NULL;
+
+	cli_error("the runs cannot be compared: %s is %s in the first and %s "
+		  "in the second",
+		  path, a ? a : "absent", b ? b : "absent");
+	free(a);
+	free(b);
+}
+
+/* Are the settings the same?  Complains of the first that is not. */
+static bool is_same(const char *path, const json_t *old, const json_t *new)
+{
+	const char *key;
+	json_t *value;
+	char name[128];
+
+	if (is_free(path) || json_equal(old, new))
+		return true;
+	if (!json_is_object(old) || !json_is_object(new)) {
+		complain_difference(path, old, new);
+		return false;
+	}
+	json_object_foreach((json_t *)old, key, value)
+	{
+		snprintf(name, sizeof(name), "%s.%s", path, key);
+		if (!is_same(name, value, json_object_get(new, key)))
+			return false;
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ the table
+ */
+
+/* A row: a metric, and where the seconds have it. */
+struct row {
+	const char *name; /* under metrics */
+	const char *second;
+	bool is_less_better;
+	bool is_per_second;
+};
+
+static const struct row messages[] = {
+	{ "rate", "answered", false, true },
+	{ "p50", "p50_ns", true, false },
+	{ "p90", "p90_ns", true, false },
+	{ "p99", "p99_ns", true, false },
+	{ "p99.9", "p99.9_ns", true, false },
+	{ "max", "max_ns", true, false },
+	{ .name = NULL },
+};
+static const struct row upload[] = {
+	{ "bytes-out", "bytes_out", false, true },
+	{ .name = NULL },
+};
+static const struct row download[] = {
+	{ "bytes-in", "bytes_in", false, true },
+	{ .name = NULL },
+};
+
+static const struct row *rows_of(const json_t *file)
+{
+	const char *mode = text(file, "plan.mode");
+
+	if (strcmp(mode, "upload") == 0)
+		return upload;
+	return strcmp(mode, "download") == 0 ? download : messages;
+}
+
+/* A last second that is short says less than the others. */
+static int get_series(struct series *ret, const json_t *file,
+		      const struct row *row)
+{
+	const json_t *seconds = field(file, "seconds");
+
+	ret->count = 0;
+	ret->values =
+		calloc(json_array_size(seconds) + 1, sizeof(*ret->values));
+	if (!ret->values)
+		return -1;
+	for (size_t i = 0; i < json_array_size(seconds); i++) {
+		const json_t *s = json_array_get(seconds, i);
+		const json_t *value = json_object_get(s, row->second);
+		double length =
+			json_number_value(json_object_get(s, "length_ns"));
+
+		if (json_is_number(value) && length >= 5e8)
+			ret->values[ret->count++] =
+				json_number_value(value) *
+				(row->is_per_second ? 1e9 / length : 1);
+	}
+	return 0;
+}
+
+static const char *value_text(const json_t *file, const struct row *row,
+			      char buf[UNITS_TEXT])
+{
+	const json_t *value =
+		json_object_get(field(file, "metrics"), row->name);
+	double number = json_number_value(value);
+
+	if (!json_is_number(value))
+		return "-";
+	if (strncmp(row->name, "bytes", 5) == 0)
+		return units_bytes_rate(number, buf);
+	if (row->is_per_second)
+		return units_count((uint64_t)(number + 0.5), buf);
+	return units_time((int64_t)number, buf);
+}
+
+static void print_row(const struct row *row, const json_t *old,
+		      const json_t *new, const struct comparison *c)
+{
+	char a[UNITS_TEXT], b[UNITS_TEXT];
+	bool is_judged = c->low != 0 || c->high != 0 || c->p < 1;
+
+	printf("  %-8s %10s %10s", row->name, value_text(old, row, a),
+	       value_text(new, row, b));
+	if (is_judged)
+		printf(" %+6.1f%% %+6.1f%% to %+6.1f%%", 100 * c->shift,
+		       100 * c->low, 100 * c->high);
+	else
+		printf(" %7s %18s", "-", "-");
+	printf("  %s\n", compare_words[c->word]);
+}
+
+/* Returns the exit status; *is_worse: is any? */
+static int print_rows(const json_t *old, const json_t *new, double margin,
+		      bool *is_worse)
+{
+	for (const struct row *row = rows_of(old); row->name; row++) {
+		struct series a = { .values = NULL }, b = { .values = NULL };
+		struct comparison c;
+		int rc = get_series(&a, old, row);
+
+		if (rc == 0)
+			rc = get_series(&b, new, row);
+		if (rc == 0)
+			rc = compare_series(&c, &a, &b, row->is_less_better,
+					    margin);
+		free(a.values);
+		free(b.values);
+		if (rc < 0) {
+			cli_error("no memory to compare so many seconds");
+			return CLI_FAILED;
+		}
+		*is_worse = *is_worse || c.word == COMPARE_WORSE;
+		print_row(row, old, new, &c);
+	}
+	return CLI_DONE;
+}
+
+static void print_run(const char *label, const char *path, const json_t *file)
+{
+	printf("%-12s %s   %s   %s%s\n", label, path, text(file, "run.target"),
+	       text(file, "verdict.verdict"),
+	       json_is_true(field(file, "run.cut")) ? "   CUT SHORT" : "");
+}
+
+static int compare_files(const struct compare_options *o, char **paths)
+{
+	json_t *old = load_file(paths[0]);
+	json_t *new = old ? load_file(paths[1]) : NULL;
+	bool is_worse = false;
+	int status = CLI_USAGE;
+
+	if (new &&is_same("plan", field(old, "plan"), field(new, "plan"))) {
+		print_run("old", paths[0], old);
+		print_run("new", paths[1], new);
+		printf("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
+		       "change", "95% of it");
+		status = print_rows(old, new, o->margin, &is_worse);
+		printf("\nThe change is that of the seconds, by ranks.  What "
+		       "is below %.3g%% is none.\n",
+		       100 * o->margin);
+	}
+	if (status == CLI_DONE && is_worse && o->is_failing)
+		status = LOAD_GATE_FAILED;
+	json_decref(old);
+	json_decref(new);
+	return status;
+}
+
+int load_compare(int argc, char **argv)
+{
+	struct compare_options o = { .margin = 0.05 };
+	int status = options_parse(&syntax, &o, argc, argv), flushed;
+
+	if (status >= 0)
+		return status;
+	status = compare_files(&o, argv + optind);
+	flushed = cli_flush();
+	return flushed != CLI_DONE ? flushed : status;
+}
+
+#else
+
+int load_compare(int argc, char **argv)
+{
+	(void)argc;
+	cli_error("%s: %s", argv[0], JSON_UNAVAILABLE);
+	return CLI_USAGE;
+}
+
+#endif
