@@ -28,6 +28,7 @@ START_TEST(a_good_run_can_be_trusted)
 {
 	figures_init(&f);
 	expect(VERDICT_TRUSTWORTHY, "late by our own fault on 0%");
+	result_free(&f.result);
 	figures_init_closed(&f);
 	expect(VERDICT_TRUSTWORTHY, "used 61% of a core; its longest stall");
 	result_free(&f.result);
