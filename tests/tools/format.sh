@@ -9,7 +9,7 @@ for tool in clang-format-14 clang-format none; do
 done
 [ $tool != none ] || { echo "no clang-format 14 here"; exit 77; }
 rc=0
-for file in $(find lib cli server client examples tests -name "*.[ch]" |
+for file in $(find lib cli server client examples tests bench -name "*.[ch]" |
 		sort); do
 	$tool "$file" | cmp -s - "$file" || {
 		echo "$file: differs; run: $tool -i $file"; rc=1

@@ -34,6 +34,10 @@ done
 for file in docs/*.md docs/*/*.md docs/man/*.[1-8]; do
 	[ -f "$file" ] && in_fragment docs/docs.am "${file#*/}" "$file"
 done
+for file in bench/*.* bench/build bench/report bench/run bench/rivals/*; do
+	[ -f "$file" ] && [ "$file" != bench/bench.am ] &&
+		in_fragment bench/bench.am "${file#*/}" "$file"
+done
 for file in tools/*; do
 	grep -qE "[[:space:]]$file([[:space:]]|\$)" Makefile.am || {
 		echo "$file: not listed in Makefile.am"; rc=1

@@ -21,5 +21,6 @@ FNR == file_max + 1 && FILENAME != "lib/weir.h" {
 			FNR - body + 1 " lines"
 	body = 0
 }' lib/*.[ch] cli/*.[ch] server/*.[ch] client/*.[ch] \
-	client/load/*.[ch] examples/*.c examples/*/*.[ch])
+	client/load/*.[ch] examples/*.c examples/*/*.[ch] \
+	bench/*.[ch] bench/rivals/*.[ch])
 [ -z "$long" ] || { echo "$long"; exit 1; }

@@ -5,7 +5,7 @@
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
 for file in configure.ac Makefile.am bootstrap .ci/run tools/* lib/LAYERS \
-		lib/weir.map $(find lib cli server client examples tests docs \
+		lib/weir.map $(find lib cli server client examples tests docs bench \
 			-name '*.[ch]' -o -name '*.am' -o -name '*.sh' \
 			-o -name '*.py' -o -name '*.[1-8]'); do
 	[ -f "$file" ] || continue

@@ -5,7 +5,7 @@
 # at all that prints, exits, reads the environment or touches signals.
 
 cd "$(dirname "$0")/../.." || exit 99
-sources=$(find lib cli server client examples tests -name '*.[ch]')
+sources=$(find lib cli server client examples tests bench -name '*.[ch]')
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 

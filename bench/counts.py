@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""What one message costs in instructions, system calls and allocations: the
+difference of two runs of the same server that differ in their messages."""
+
+import os
+import re
+import shutil
+import tempfile
+import time
+
+from measure import Trouble, running
+from works import SERVERS
+
+FEW, MANY = 2000, 12000
+WAITS = {"epoll_wait", "epoll_pwait", "epoll_pwait2", "futex", "poll",
+         "io_uring_enter"}
+
+
+def difference(few, many):
+    return (many - few) / (MANY - FEW)
+
+
+def exchange(bins, server, gen, load, messages, wrapper=(), env=None):
+    with running(bins, server, 2, wrapper=wrapper, env=env) as it:
+        gen.open(it, load, seconds=120, messages=messages)
+        gen.warmed()
+        if gen.finish()["messages"] < messages:
+            raise Trouble(f"{server} was too slow to be counted")
+        return it.stop()[1]
+
+
+def instructions_by_object(path):
+    """Self cost by object file, from callgrind's own format."""
+    totals, place, inclusive = {}, None, False
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if line.startswith("ob="):
+                place = line[3:].strip()
+            elif line.startswith("calls="):
+                inclusive = True
+            elif line[:1].isdigit() or line[:1] in "+-*":
+                if not inclusive:
+                    totals[place] = totals.get(place, 0) + \
+                        int(line.split()[1])
+                inclusive = False
+    return totals
+
+
+def instructions(bins, server, gen, load, folder):
+    runs = []
+    for messages in (FEW, MANY):
+        out = os.path.join(folder, f"callgrind.{messages}")
+        exchange(bins, server, gen, load, messages, wrapper=[
+            "valgrind", "-q", "--tool=callgrind", "--compress-strings=no",
+            "--compress-pos=no", f"--callgrind-out-file={out}"])
+        runs.append(instructions_by_object(out))
+    per = {place: difference(runs[0].get(place, 0), cost)
+           for place, cost in runs[1].items() if place}
+    program = SERVERS[server].command[0]
+    own = re.compile(rf"lib{program.replace('lib', '')}[-_.]|/{program}$")
+    return {"instructions": sum(per.values()),
+            "instructions_own": sum(
+                cost for place, cost in per.items() if own.search(place))}, per
+
+
+def system_calls(bins, server, gen, load, folder):
+    runs = []
+    for messages in (FEW, MANY):
+        out = os.path.join(folder, f"strace.{messages}")
+        exchange(bins, server, gen, load, messages,
+                 wrapper=["strace", "-D", "-f", "-c", "-o", out])
+        deadline = time.monotonic() + 10
+        while not os.path.exists(out) or not os.path.getsize(out):
+            if time.monotonic() > deadline:
+                raise Trouble("strace wrote nothing")
+            time.sleep(0.05)
+        time.sleep(0.2)
+        with open(out, encoding="ascii") as table:
+            rows = [line.split() for line in table]
+        runs.append({row[-1]: int(row[3]) for row in rows
+                     if len(row) >= 5 and row[3].isdigit()
+                     and row[-1] != "total"})
+    per = {name: difference(runs[0].get(name, 0), count)
+           for name, count in runs[1].items()}
+    per = {name: count for name, count in per.items() if abs(count) > 1e-3}
+    return {"syscalls": sum(per.values()),
+            "syscalls_but_waits": sum(count for name, count in per.items()
+                                      if name not in WAITS)}, per
+
+
+def allocations(bins, server, gen, load, folder):
+    runs = []
+    for messages in (FEW, MANY):
+        out = os.path.join(folder, f"alloc.{messages}")
+        exchange(bins, server, gen, load, messages, env={
+            "LD_PRELOAD": os.path.join(bins, "alloc_count.so"),
+            "ALLOC_COUNT": out})
+        with open(out, encoding="ascii") as count:
+            runs.append(int(count.read()))
+    return {"allocations": difference(*runs)}, {}
+
+
+def counts(bins, server, gen, load):
+    """All that the tools installed here can count."""
+    out, raw = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for count, tool in ((instructions, "valgrind"),
+                            (system_calls, "strace"), (allocations, None)):
+            if tool and not shutil.which(tool):
+                raw[count.__name__] = f"no {tool} here"
+                continue
+            more, detail = count(bins, server, gen, load, folder)
+            out.update(more)
+            raw[count.__name__] = detail
+    return out, raw

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""From samples to medians, ratios and verdicts, for the screen and for
+Markdown."""
+
+import json
+from statistics import median
+
+from works import METRICS, WORKS
+
+
+def load(paths):
+    """(facts, samples) of one or more recorded files."""
+    facts, samples = [], []
+    for path in paths:
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                record = json.loads(line)
+                (samples if "work" in record else facts).append(record)
+    return facts, samples
+
+
+class Data:
+    """figures[work, server][metric][round]"""
+
+    def __init__(self, samples):
+        self.figures = {}
+        for s in samples:
+            of = self.figures.setdefault((s["work"], s["server"]), {})
+            for metric, value in s["figures"].items():
+                of.setdefault(metric, {})[s["run"], s["round"]] = value
+        self._add_growth()
+
+    def _add_growth(self):
+        for (work, server), of in list(self.figures.items()):
+            base = self.get("echo64_c100", server, "cpu_us")
+            if work != "echo64_c10000" or not base:
+                continue
+            of["growth"] = {at: value / base[at]
+                            for at, value in of["cpu_us"].items()
+                            if at in base}
+
+    def get(self, work, server, metric):
+        return self.figures.get((work, server), {}).get(metric, {})
+
+    def servers(self, work):
+        return [server for at, server in self.figures if at == work]
+
+    def ratios(self, metric, mine, other):
+        """Of two (work, server), round by round."""
+        a, b = self.get(*mine, metric), self.get(*other, metric)
+        return [a[at] / b[at] for at in a if b.get(at)]
+
+
+def number(value, decimals):
+    return f"{value:,.{decimals}f}"
+
+
+def with_spread(values, decimals):
+    values = list(values)
+    if not values:
+        return "-"
+    text = number(median(values), decimals)
+    if len(values) == 1:
+        return text
+    return (f"{text} ({number(min(values), decimals)}"
+            f"–{number(max(values), decimals)})")
+
+
+def present(work, data, servers):
+    return [m for m in METRICS if any(data.get(work.name, s, m)
+                                      for s in servers)]
+
+
+def work_table(work, data, baseline):
+    """Rows of cells: a header, then one for each server."""
+    servers = [s for s in work.servers if s in data.servers(work.name)]
+    metrics = [m for m in present(work, data, servers) if m != "p50_us"]
+    header = ["server"]
+    for metric in metrics:
+        name, unit, _ = METRICS[metric]
+        header.append(f"{name}, {unit}" if unit else name)
+        if metric in ("cpu_us", "rate"):
+            header.append(f"× {baseline}")
+    rows = [header]
+    for server in servers:
+        row = [server]
+        for metric in metrics:
+            values = data.get(work.name, server, metric).values()
+            row.append(with_spread(values, METRICS[metric][2]))
+            if metric in ("cpu_us", "rate"):
+                ratios = data.ratios(metric, (work.name, server),
+                                     (work.name, baseline))
+                row.append(with_spread(ratios, 2))
+        rows.append(row)
+    return rows
+
+
+def wants_table(data):
+    rows = [["work", "figure", "wanted", "measured", "reached"]]
+    for work in WORKS:
+        for want in work.wants:
+            mine = (work.name, want.server)
+            if want.against:
+                other = (want.against_work or work.name, want.against)
+                values = data.ratios(want.metric, mine, other)
+                what = (f"{want.op} {want.limit:.2f} × " + want.against +
+                        (f" in {want.against_work}" if want.against_work
+                         else ""))
+                decimals = 2
+            else:
+                values = list(data.get(*mine, want.metric).values())
+                unit, decimals = METRICS[want.metric][1:]
+                what = f"{want.op} {want.limit:g} {unit}".strip()
+            if not values:
+                continue
+            got = median(values)
+            ok = got <= want.limit if want.op == "<=" else got >= want.limit
+            name = METRICS[want.metric][0]
+            if want.server != "weir":
+                name += f", {want.server}"
+            rows.append([work.name, name, what,
+                         with_spread(values, decimals), "yes" if ok else "NO"])
+    return rows
+
+
+def plain(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
+        for row in rows)
+
+
+def markdown(rows):
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    return "\n".join(lines)
