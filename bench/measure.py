@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """One server under one load: start both, sample both, stop both."""
 
+import ctypes
+import glob
 import json
 import os
 import resource
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 
 from works import SERVERS
 
+CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 PROCESSORS = len(os.sched_getaffinity(0))
 
 
@@ -25,6 +28,22 @@ def raise_file_limit():
     return hard
 
 
+def read_word(path):
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def go_apart():
+    """Into a network namespace of our own, with the congestion control that
+    is always there: others' sockets and the machine's tuning stay outside."""
+    clone_newnet = 0x40000000
+    if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
+        raise Trouble("--apart: " + os.strerror(ctypes.get_errno()))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with open(CONGESTION, "w", encoding="ascii") as control:
+        control.write("reno")
+
+
 def pin(cpus):
     return (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
 
@@ -36,11 +55,21 @@ class Running:
         self.process, self.pid, self.port = process, process.pid, port
 
     def rss_kib(self):
-        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
-            for line in status:
-                if line.startswith("VmRSS:"):
-                    return int(line.split()[1])
-        raise Trouble("the server has no memory: is it dead?")
+        return self._sum(f"/proc/{self.pid}/status", "VmRSS:")
+
+    def switches(self):
+        """Times a thread that lives has gone to sleep or was put aside."""
+        return self._sum(f"/proc/{self.pid}/task/*/status",
+                         "voluntary_ctxt_switches:",
+                         "nonvoluntary_ctxt_switches:")
+
+    def _sum(self, pattern, *names):
+        total = 0
+        for path in glob.glob(pattern):
+            with open(path, encoding="ascii") as status:
+                words = [line.split() for line in status]
+            total += sum(int(w[1]) for w in words if w and w[0] in names)
+        return total
 
     def stop(self, seconds=30):
         """Ask it to end; returns how long that took and what it said."""
@@ -163,7 +192,7 @@ def figures(result):
         raise Trouble("no message came back")
     out = {"rate": messages / result["seconds"],
            "cpu_us": result["server_cpu_s"] / messages * 1e6,
-           "own_cpu_us": result["own_cpu_s"] / messages * 1e6}
+           "cpu_rel": result["server_cpu_s"] / result["own_cpu_s"]}
     for name in ("p50", "p99", "p999"):
         out[f"{name}_us"] = result["latency_us"][name]
     return out
@@ -177,10 +206,11 @@ def run_load(it, gen, load, seconds, warmup):
     gen.open(it, load, seconds=seconds, warmup=warmup)
     opened = it.rss_kib()
     gen.warmed()
-    busy = machine_busy_s()
+    busy, switches = machine_busy_s(), it.switches()
     result = gen.finish()
-    busy = machine_busy_s() - busy
+    busy, switches = machine_busy_s() - busy, it.switches() - switches
     out = figures(result)
+    out["switches"] = switches / result["messages"]
     out["rss_kib"] = it.rss_kib()
     if idle:
         out["idle_bytes"] = (opened - before) * 1024 / idle

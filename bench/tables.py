@@ -19,6 +19,10 @@ def load(paths):
     return facts, samples
 
 
+# Columns that are also shown as multiples of the baseline's.
+BY_RATIO = ("cpu_us", "cpu_rel", "rate")
+
+
 class Data:
     """figures[work, server][metric][round]"""
 
@@ -79,7 +83,7 @@ def work_table(work, data, baseline):
     for metric in metrics:
         name, unit, _ = METRICS[metric]
         header.append(f"{name}, {unit}" if unit else name)
-        if metric in ("cpu_us", "rate"):
+        if metric in BY_RATIO:
             header.append(f"× {baseline}")
     rows = [header]
     for server in servers:
@@ -87,7 +91,7 @@ def work_table(work, data, baseline):
         for metric in metrics:
             values = data.get(work.name, server, metric).values()
             row.append(with_spread(values, METRICS[metric][2]))
-            if metric in ("cpu_us", "rate"):
+            if metric in BY_RATIO:
                 ratios = data.ratios(metric, (work.name, server),
                                      (work.name, baseline))
                 row.append(with_spread(ratios, 2))

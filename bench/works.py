@@ -19,6 +19,7 @@ SERVERS = {
     "weir_session": Server(["weir", "--style", "session"], True),
     BARE: Server([BARE]),
     "raw_epoll_shared": Server(["raw_epoll_shared"]),
+    "raw_epoll_edge": Server(["raw_epoll_shared", "--style", "edge"]),
     "raw_poller_queue": Server(["raw_poller_queue"]),
     "raw_iouring": Server(["raw_iouring"]),
     BLOCKING: Server([BLOCKING], True),
@@ -32,7 +33,8 @@ SERVERS = {
     "python": Server(["python"]),
 }
 
-BARES = [BARE, "raw_epoll_shared", "raw_poller_queue", "raw_iouring"]
+BARES = [BARE, "raw_epoll_shared", "raw_epoll_edge", "raw_poller_queue",
+         "raw_iouring"]
 LOOPS = ["libevent", "libuv", "asio"]
 # Those whose connections belong to one thread for life.
 TIED = [BARE, "raw_iouring"] + LOOPS
@@ -111,13 +113,13 @@ WORKS = [
          level(1.0, BARE, "libuv")),
     Work("churn", "churn: connect, one exchange, close; 50 at a time",
          echo(50, churn=True, sources=8),
-         ["weir", BARE, "raw_epoll_shared", BLOCKING, "libevent", "libuv",
+         ["weir", BARE, "raw_epoll_edge", BLOCKING, "libevent", "libuv",
           "go", "poco", "thrift"],
          level(1.0, BARE, "go") + level(0.95, "libevent", "libuv")),
     Work("naps", "open loop 20,000/s on 50 connections while 2 others make "
          "their callback sleep 10 ms; 4 workers",
          echo(50, rate=20000, sleepers=2, sleep_ms=10),
-         ["weir", BARE, "raw_epoll_shared", "libevent", "libuv", "asio",
+         ["weir", BARE, "raw_epoll_edge", "libevent", "libuv", "asio",
           "asio_shared", "go", "poco"],
          shorter(0.02, BARE, "libuv") + shorter(1.5, "go", "poco"),
          threads=4),
@@ -151,10 +153,12 @@ WORKS = [
 # metric: (what it is, unit, decimals)
 METRICS = {
     "cpu_us": ("server CPU per message", "µs", 2),
+    "cpu_rel": ("the same over the load's own", "×", 2),
     "rate": ("messages per second", "", 0),
     "p50_us": ("median latency", "µs", 0),
     "p99_us": ("p99 latency", "µs", 0),
     "p999_us": ("p99.9 latency", "µs", 0),
+    "switches": ("context switches per message", "", 3),
     "rss_kib": ("resident memory", "KiB", 0),
     "idle_bytes": ("memory per idle connection", "B", 0),
     "growth": ("CPU per message, over that at 100 connections", "×", 2),

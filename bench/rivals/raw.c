@@ -15,7 +15,8 @@ static int gone(int fd)
 	struct peer *p = &peers[fd];
 
 	free(p->rest);
-	*p = (struct peer){ .rest = NULL };
+	p->rest = NULL;
+	p->polls_output = false;
 	close(fd);
 	return PEER_GONE;
 }
@@ -88,9 +89,11 @@ void raw_accept(int listener, int epoll, uint32_t events)
 
 	while ((fd = accept4(listener, NULL, NULL,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		if (fd >= RIVAL_FILES)
+			rival_fail("too many connections");
 		ev.data.fd = fd;
-		if (fd >= RIVAL_FILES ||
-		    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
-			close(fd);
+		atomic_store(&peers[fd].reports, 0);
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
+			rival_fail("epoll_ctl");
 	}
 }

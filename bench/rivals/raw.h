@@ -6,6 +6,7 @@
 #ifndef RAW_H
 #define RAW_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct peer {
 	char *rest; /* output the kernel has not taken */
 	size_t at, len;
 	bool polls_output;
+	atomic_uint reports; /* 0 when accepted; see raw_epoll_shared.c */
 };
 
 extern struct peer peers[RIVAL_FILES];

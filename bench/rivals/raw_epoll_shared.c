@@ -2,15 +2,24 @@
 /*
  * All threads wait at one epoll.  One-shot registration keeps two threads off
  * the same connection; it costs a call to arm it again after each message.
+ *
+ * With --style edge connections are registered once, edge-triggered, and a
+ * count of reports not yet acted on decides: who raises it from 0 serves the
+ * connection until it is 0 again.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 #include "raw.h"
 
-static int epoll, listener;
+#define EDGES (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
-static void serve(int fd, uint32_t events, char *chunk)
+static int epoll, listener;
+static bool by_edge;
+
+static void serve_once(int fd, uint32_t events, char *chunk)
 {
 	bool ended = events & (EPOLLHUP | EPOLLERR);
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLONESHOT,
@@ -22,6 +31,23 @@ static void serve(int fd, uint32_t events, char *chunk)
 	if (state == PEER_STUCK)
 		ev.events = EPOLLOUT | EPOLLONESHOT;
 	epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &ev);
+}
+
+/* A closed descriptor keeps its count, so that a late report is passed over. */
+static void serve_edge(int fd, uint32_t events, char *chunk)
+{
+	bool ended = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+	atomic_uint *reports = &peers[fd].reports;
+	unsigned seen;
+
+	if (atomic_fetch_add(reports, 1) > 0)
+		return;
+	do {
+		atomic_store(reports, seen = 1);
+		if (peer_serve(fd, ended, chunk) == PEER_GONE)
+			return;
+		ended = true;
+	} while (!atomic_compare_exchange_strong(reports, &seen, 0));
 }
 
 static void *work(void *arg)
@@ -38,9 +64,12 @@ static void *work(void *arg)
 		for (int i = 0; i < n; i++)
 			if (ev[i].data.fd == listener)
 				raw_accept(listener, epoll,
-					   EPOLLIN | EPOLLONESHOT);
+					   by_edge ? EDGES
+						   : EPOLLIN | EPOLLONESHOT);
+			else if (by_edge)
+				serve_edge(ev[i].data.fd, ev[i].events, chunk);
 			else
-				serve(ev[i].data.fd, ev[i].events, chunk);
+				serve_once(ev[i].data.fd, ev[i].events, chunk);
 	}
 	return NULL;
 }
@@ -51,6 +80,7 @@ int main(int argc, char **argv)
 	struct rival r;
 
 	rival_begin(&r, argc, argv);
+	by_edge = strcmp(r.style, "edge") == 0;
 	listener = ev.data.fd = rival_listen(&r);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &ev) < 0)
