@@ -56,7 +56,7 @@ def instructions(bins, server, gen, load, folder):
         runs.append(instructions_by_object(out))
     per = {place: difference(runs[0].get(place, 0), cost)
            for place, cost in runs[1].items() if place}
-    program = SERVERS[server].command[0]
+    program = os.path.basename(SERVERS[server].command[0])
     own = re.compile(rf"lib{program.replace('lib', '')}[-_.]|/{program}$")
     return {"instructions": sum(per.values()),
             "instructions_own": sum(

@@ -3,7 +3,7 @@
 Markdown."""
 
 import json
-from statistics import median
+from statistics import median, quantiles
 
 from works import METRICS, WORKS
 
@@ -60,14 +60,18 @@ def number(value, decimals):
 
 
 def with_spread(values, decimals):
+    """The median and in parentheses the lowest and the highest; of eight and
+    more, the middle half."""
     values = list(values)
     if not values:
         return "-"
     text = number(median(values), decimals)
     if len(values) == 1:
         return text
-    return (f"{text} ({number(min(values), decimals)}"
-            f"–{number(max(values), decimals)})")
+    low, high = min(values), max(values)
+    if len(values) >= 8:
+        low, _, high = quantiles(values, n=4)
+    return f"{text} ({number(low, decimals)}–{number(high, decimals)})"
 
 
 def present(work, data, servers):
