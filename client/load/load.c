@@ -11,12 +11,14 @@
 #include "../../cli/cli.h"
 #include "../command.h"
 #include "compare.h"
+#include "dry_run.h"
 #include "html.h"
 #include "json.h"
 #include "limits.h"
 #include "live.h"
 #include "merge.h"
 #include "output.h"
+#include "record.h"
 #include "report.h"
 #include "run.h"
 
@@ -87,27 +89,46 @@ static int show(struct load_options *o, const struct result *r)
 		status = worse(status, html_write(o->html, r, &o->gates));
 		report.saved[saved++] = o->html;
 	}
+	if (o->hlog)
+		report.saved[saved++] = o->hlog;
 	report.saved[saved] = NULL;
 	report_print(&report, r);
 	return worse(status, cli_flush());
 }
 
+/* Those who watch a run. */
+struct watchers {
+	struct live live;
+	struct record record;
+};
+
+static void watch(void *arg, const struct progress *p)
+{
+	struct watchers *w = arg;
+
+	live_watch(&w->live, p);
+	record_watch(&w->record, p);
+}
+
 static int load_run(struct load_options *o)
 {
 	struct result result;
-	struct live live;
-	int status = CLI_USAGE;
+	struct watchers w;
+	int status = CLI_USAGE, recorded;
 
 	if (check_outputs(o))
 		status = limits_prepare(&o->plan);
 	if (status != CLI_DONE)
 		return status;
-	live_init(&live, &o->plan);
-	status = run(&result, &o->plan, live_watch, &live);
-	live_end(&live);
+	if (!record_open(&w.record, &o->plan, o->hlog))
+		return CLI_USAGE;
+	live_init(&w.live, &o->plan);
+	status = run(&result, &o->plan, watch, &w);
+	live_end(&w.live);
+	recorded = record_close(&w.record);
 	if (status != CLI_DONE)
 		return status;
-	status = show(o, &result);
+	status = worse(show(o, &result), recorded);
 	result_free(&result);
 	return status;
 }
@@ -122,7 +143,9 @@ int load(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "merge") == 0)
 		return load_merge(argc - 1, argv + 1);
 	status = load_options_parse(&options, argc, argv);
-	if (status < 0) {
+	if (status < 0 && options.is_dry_run) {
+		status = dry_run(&options.plan);
+	} else if (status < 0) {
 		catch_signals();
 		status = load_run(&options);
 	}

@@ -85,14 +85,11 @@ static bool was_interrupted(void)
 	return atomic_exchange(&is_interrupted, false);
 }
 
-static void take_second(struct run *r)
+static void tell_second(struct run *r)
 {
 	struct summary *s = &r->summary;
 	struct progress *p = &r->progress;
 
-	for (int i = 0; i < r->engine_count; i++)
-		if (r->engines[i].has_full)
-			summary_add(s, r->engines[i].full);
 	p->last = summary_end_second(s, count_open(r));
 	p->opened = count_open(r);
 	p->answered = s->result->books.answered;
@@ -108,6 +105,14 @@ static void take_second(struct run *r)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
 	tell(r);
 	summary_begin_second(s);
+}
+
+static void take_second(struct run *r)
+{
+	for (int i = 0; i < r->engine_count; i++)
+		if (r->engines[i].has_full)
+			summary_add(&r->summary, r->engines[i].full);
+	tell_second(r);
 }
 
 static void wait_some(struct run *r)
@@ -199,6 +204,8 @@ static void measure_all(struct run *r)
 
 static void end_all(struct run *r)
 {
+	int64_t to;
+
 	for (int i = 0; i < r->engine_count; i++) {
 		struct engine *e = &r->engines[i];
 
@@ -208,7 +215,10 @@ static void end_all(struct run *r)
 		summary_add(&r->summary, e->now);
 	}
 	misfits_stop(&r->misfits);
-	summary_end_second(&r->summary, count_open(r));
+	to = r->summary.to;
+	if (atomic_load(&r->control.start_at) != NEVER)
+		tell_second(r);
+	r->summary.to = to;
 	memcpy(r->summary.result->misfits, r->misfits.counts,
 	       sizeof(r->misfits.counts));
 	r->summary.result->is_cut = atomic_load(&r->control.is_cut);

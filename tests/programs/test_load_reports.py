@@ -122,6 +122,39 @@ class Json(TestCase):
 
 
 @unittest.skipUnless(has_json(), "this build has no jansson")
+class Log(TestCase):
+    def setUp(self):
+        answer = run("WEIR_CLIENT", "load", nobody(), "-n", "1", "--hlog",
+                     "/dev/null")
+        if b"zlib" in answer.stderr:
+            self.skipTest("this build has no zlib")
+
+    def test_it_has_every_message_of_the_run(self):
+        path = os.path.join(self.folder(), "run.hlog")
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "2000", "-r", "1k", "--hlog",
+                          path)
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(path.encode(), answer.stdout)
+        merged = run("WEIR_CLIENT", "load", "merge", path, path)
+        self.assertEqual(merged.returncode, 0, merged)
+        for tag in (b"from-plan", b"from-send", b"client-lag"):
+            self.assertRegex(merged.stdout, tag + rb" .* 4,000 samples\n")
+
+    def test_a_file_that_cannot_be_written_is_known_before_the_run(self):
+        answer = load(nobody(), "--hlog", "/nowhere/run.hlog")
+        self.check_usage(answer, "weir-client", "--hlog", "/nowhere/run.hlog")
+
+
+class DryRun(TestCase):
+    def test_it_says_what_it_would_do_and_does_nothing(self):
+        answer = load(nobody(), "--dry-run", "-c", "100", "-r", "20k")
+        self.assertEqual((answer.returncode, answer.stderr), (0, b""))
+        for word in (b"open loop", b"100 connections", b"20000 a second",
+                     b"descriptors"):
+            self.assertIn(word, answer.stdout)
+
+
 class Compare(TestCase):
     """Two files made of one run, so that what differs is known."""
 
