@@ -95,6 +95,16 @@ int wr_sys_shutdown(int fd, int how)
 	return rc < 0 ? rc : wr_result(shutdown(fd, how));
 }
 
+/* What leaves a Unix socket is with the peer at once, and outlives us there. */
+static bool is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == AF_UNIX;
+}
+
 int wr_sys_unsent(int fd)
 {
 	int bytes = 0, rc = WR_FAULT(ioctl, NULL);
@@ -102,7 +112,9 @@ int wr_sys_unsent(int fd)
 	if (rc < 0)
 		return rc;
 	rc = wr_result(ioctl(fd, SIOCOUTQ, &bytes));
-	return rc < 0 ? rc : bytes;
+	if (rc < 0)
+		return rc;
+	return bytes > 0 && is_unix(fd) ? 0 : bytes;
 }
 
 /*

@@ -451,6 +451,28 @@ START_TEST(a_dialled_connection_with_unread_input_delivers_what_was_written)
 }
 END_TEST
 
+/* What a Unix peer has not read outlives our socket: nobody need wait. */
+START_TEST(a_unix_peer_that_reads_later_holds_no_stop_up)
+{
+	struct server *s = serve_at(own_unix_address(), NULL,
+				    WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+	int64_t began_at;
+
+	client_sends(c, "hello\n");
+	UNTIL(stats(s).bytes_out == 6);
+	began_at = now_ms();
+	weir_server_stop(s->weir, 60000);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_lt(now_ms() - began_at, 20000);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+	client_expects(c, "hello\n");
+	client_expects_eof(c);
+	server_is_over(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -465,5 +487,6 @@ int main(void)
 		a_duplicate_does_not_hide_the_end_from_the_peer,
 		a_callback_that_outlives_its_server_leaves_no_descriptor,
 		a_cancel_of_a_connection_that_is_over_destroys_no_reply,
-		a_dialled_connection_with_unread_input_delivers_what_was_written);
+		a_dialled_connection_with_unread_input_delivers_what_was_written,
+		a_unix_peer_that_reads_later_holds_no_stop_up);
 }
