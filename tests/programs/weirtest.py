@@ -24,7 +24,7 @@ import time
 import unittest
 
 # A build with sanitizers is slower; the harness says by how much.
-SLOWNESS = float(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1"))
+SLOWNESS = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 DEADLINE = 20 * SLOWNESS
 
 PREFIX = b"Server replies: "
