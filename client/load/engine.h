@@ -172,8 +172,6 @@ void engine_note_error(struct engine *e, enum error_phase phase, int error,
 
 /* link_open.c */
 
-void link_set_state(struct engine *e, struct link *l, enum link_state state);
-
 /* Begin the connection; now is when. */
 void link_open(struct engine *e, struct link *l, int64_t now);
 
@@ -195,9 +193,6 @@ void link_done(struct engine *e, struct link *l, int64_t now);
 
 /* Churn: the connection did not come about, its message is never sent. */
 void link_drop_exchange(struct engine *e, struct link *l, int64_t now);
-
-/* Close it without complaint, for now or for good. */
-void link_close(struct engine *e, struct link *l, bool is_over);
 
 /* What went out of time on it; for the sweep. */
 void link_check_time(struct engine *e, struct link *l, int64_t now);

@@ -48,7 +48,4 @@ bool gates_add(struct gates *g, const char *text);
  */
 bool gates_judge(struct gates *g, const struct result *r);
 
-/* Does that value hold the gate?  For a search that has its own figures. */
-bool gate_holds(const struct gate_row *g, const struct metric *m);
-
 #endif

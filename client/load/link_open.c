@@ -13,7 +13,7 @@
 #define PAUSE_MAX (INT64_C(1000) * 1000 * 1000)
 #define TRY_AGAIN (INT64_C(1) * 1000 * 1000)
 
-void link_set_state(struct engine *e, struct link *l, enum link_state state)
+static void set_state(struct engine *e, struct link *l, enum link_state state)
 {
 	e->in_state[l->state]--;
 	e->in_state[state]++;
@@ -22,7 +22,8 @@ void link_set_state(struct engine *e, struct link *l, enum link_state state)
 	l->state = state;
 }
 
-void link_close(struct engine *e, struct link *l, bool is_over)
+/* For now or for good. */
+static void close_link(struct engine *e, struct link *l, bool is_over)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
@@ -40,7 +41,7 @@ void link_close(struct engine *e, struct link *l, bool is_over)
 	l->owed = l->owed_before = 0;
 	l->head = l->highest = l->out_seq = l->next;
 	l->out_from = 0;
-	link_set_state(e, l, is_over ? LINK_OVER : LINK_IDLE);
+	set_state(e, l, is_over ? LINK_OVER : LINK_IDLE);
 }
 
 /* In churn a message is planned before its connection is begun. */
@@ -116,7 +117,7 @@ void link_open(struct engine *e, struct link *l, int64_t now)
 		return;
 	e->patient -= l->retry_from != 0;
 	l->retry_from = 0;
-	link_set_state(e, l, LINK_CONNECTING);
+	set_state(e, l, LINK_CONNECTING);
 	if (l->fd < 0)
 		link_fail(e, l, phase, error, now);
 	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, l->fd, &event) < 0)
@@ -147,7 +148,7 @@ void link_connected(struct engine *e, struct link *l, int error, int64_t now)
 	l->begun_at = l->last_at = e->connected_at = now;
 	l->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
-	link_set_state(e, l, LINK_BANNER);
+	set_state(e, l, LINK_BANNER);
 	if (e->plan->banner == BANNER_NONE || l->is_silent)
 		link_ready(e, l, now);
 	else
@@ -157,7 +158,7 @@ void link_connected(struct engine *e, struct link *l, int error, int64_t now)
 void link_ready(struct engine *e, struct link *l, int64_t now)
 {
 	l->frame = (struct frame){ .used = 0 };
-	link_set_state(e, l, LINK_OPEN);
+	set_state(e, l, LINK_OPEN);
 	if (e->plan->mode != PLAN_CHURN)
 		l->room_at = now;
 	if (!l->is_silent)
@@ -200,13 +201,13 @@ void link_fail(struct engine *e, struct link *l, enum error_phase phase,
 							 : &b->reset,
 			now);
 	pause_before_next(e, l, phase, now);
-	link_close(e, l, !is_again);
+	close_link(e, l, !is_again);
 }
 
 void link_done(struct engine *e, struct link *l, int64_t now)
 {
 	replies_abandon(e, l, &e->now->books.open, now);
-	link_close(e, l, false);
+	close_link(e, l, false);
 	if (!engine_is_open_loop(e))
 		link_open(e, l, now);
 }
