@@ -31,6 +31,11 @@ done
 for file in tests/support/*.[ch] tests/programs/*.py tests/tools/*.sh; do
 	[ -f "$file" ] && in_fragment tests/tests.am "${file#*/}" "$file"
 done
+for file in tests/long/*; do
+	name=${file##*/}
+	[ "$name" = long.am ] || [ -d "$file" ] ||
+		in_fragment tests/long/long.am "${name%.c}" "$file"
+done
 for file in docs/*.md docs/*/*.md docs/man/*.[1-8]; do
 	[ -f "$file" ] && in_fragment docs/docs.am "${file#*/}" "$file"
 done
