@@ -49,27 +49,65 @@ static int wait_connected(int fd, int64_t deadline_at)
 	return rc < 0 ? rc : -error;
 }
 
+static int connect_tcp(int fd, const struct sockaddr *addr, socklen_t len,
+		       int64_t deadline_at)
+{
+	int on = 1, rc = wr_sys_connect(fd, addr, len);
+
+	if (rc == -EINPROGRESS)
+		rc = wait_connected(fd, deadline_at);
+	if (rc == 0)
+		(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+					sizeof(on));
+	return rc;
+}
+
+/*
+ * A Unix socket whose backlog is full has nothing to poll for; only a connect
+ * that blocks is woken when there is room.
+ */
+static int connect_unix(int fd, const struct sockaddr *addr, socklen_t len,
+			int64_t deadline_at)
+{
+	int rc;
+
+	do {
+		int ms = wr_ms_until(deadline_at, wr_now_ns());
+		struct timeval limit = { .tv_sec = ms / 1000,
+					 .tv_usec = ms % 1000 * 1000 };
+
+		if (ms == 0)
+			return -ETIMEDOUT;
+		if (ms < 0)
+			limit = (struct timeval){ 0 }; /* none */
+		rc = wr_sys_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit,
+				       sizeof(limit));
+		if (rc == 0)
+			rc = wr_sys_connect(fd, addr, len);
+	} while (rc == -EINTR);
+	if (rc == 0)
+		rc = wr_sys_fcntl(fd, F_GETFL, 0);
+	if (rc >= 0)
+		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
+	return rc == -EAGAIN ? -ETIMEDOUT : rc;
+}
+
 /* A connected, non-blocking descriptor or -errno. */
 static int connect_to(const struct sockaddr *addr, socklen_t len,
 		      int64_t deadline_at)
 {
-	int fd = wr_sys_socket(addr->sa_family,
-			       SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int on = 1, rc;
+	bool is_unix = addr->sa_family == AF_UNIX;
+	int type = SOCK_STREAM | SOCK_CLOEXEC | (is_unix ? 0 : SOCK_NONBLOCK);
+	int fd = wr_sys_socket(addr->sa_family, type, 0), rc;
 
 	if (fd < 0)
 		return fd;
-	rc = wr_sys_connect(fd, addr, len);
-	/* A Unix socket whose backlog is full says -EAGAIN. */
-	if (rc == -EINPROGRESS)
-		rc = wait_connected(fd, deadline_at);
+	rc = is_unix ? connect_unix(fd, addr, len, deadline_at)
+		     : connect_tcp(fd, addr, len, deadline_at);
 	if (rc < 0) {
 		wr_sys_close(fd);
 		return rc;
 	}
-	if (addr->sa_family != AF_UNIX)
-		(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-					sizeof(on));
 	return fd;
 }
 

@@ -556,7 +556,8 @@ WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);
 /*
  * Have the handler called with WEIR_WAKE, after the call that is running if
  * one is, and after the others that wait for a worker.  Wakes before that call
- * are one.  Interrupts the wait of a session.
+ * are one.  Interrupts the wait of a session; one whose handler has not begun,
+ * because its first byte has not come, does not notice.
  *
  * Returns 0; -EPIPE.
  * Thread: any, with a reference.  Since: 0.1.

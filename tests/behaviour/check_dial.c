@@ -6,6 +6,8 @@
 #include "test.h"
 
 #include <netinet/in.h>
+#include <stddef.h>
+#include <sys/un.h>
 
 #define PATIENT_MS 20000
 
@@ -138,6 +140,89 @@ START_TEST(a_dial_ends_at_its_deadline)
 }
 END_TEST
 
+/* A Unix listener whose backlog is full: a connect() has nothing to poll. */
+static int full_unix_listener(char *where, size_t cap)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t name_len;
+	weir_conn *c;
+
+	ck_assert_int_ge(fd, 0);
+	snprintf(where, cap, "%s", own_unix_address());
+	/* "unix:@name"; in the kernel the @ is a zero byte. */
+	name_len = strlen(where) - strlen("unix:@");
+	memcpy(un.sun_path + 1, where + strlen("unix:@"), name_len);
+	ck_assert_int_eq(
+		bind(fd, (struct sockaddr *)&un,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+				 name_len)),
+		0);
+	ck_assert_int_eq(listen(fd, 0), 0);
+	c = dials(where);
+	weir_conn_unref(c);
+	return fd;
+}
+
+START_TEST(a_dial_waits_for_room_in_a_unix_backlog_until_its_deadline)
+{
+	char where[160];
+	int fd = full_unix_listener(where, sizeof(where));
+	int64_t begun_at = now_ms();
+	weir_conn *c;
+
+	ck_assert_int_eq(weir_dial(&c, where, 100), -ETIMEDOUT);
+	ck_assert_int_ge(now_ms() - begun_at, 100);
+	close(fd);
+}
+END_TEST
+
+/* Is the first thread of this process asleep? */
+static bool first_thread_sleeps(void)
+{
+	char path[64], line[256], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	f = fopen(path, "r");
+	ck_assert_ptr_nonnull(f);
+	ck_assert_ptr_nonnull(fgets(line, sizeof(line), f));
+	fclose(f);
+	ck_assert_int_eq(sscanf(strrchr(line, ')') + 1, " %c", &state), 1);
+	return state == 'S';
+}
+
+static void *accepts_when_somebody_waits(void *arg)
+{
+	int fd = *(int *)arg;
+
+	UNTIL(first_thread_sleeps());
+	for (int i = 0; i < 2; i++) {
+		int got = accept(fd, NULL, NULL);
+
+		ck_assert_int_ge(got, 0);
+		close(got);
+	}
+	return NULL;
+}
+
+START_TEST(a_dial_that_waits_for_a_unix_backlog_gets_its_turn)
+{
+	char where[160];
+	int fd = full_unix_listener(where, sizeof(where));
+	pthread_t accepter;
+	weir_conn *c;
+
+	ck_assert_int_eq(pthread_create(&accepter, NULL,
+					accepts_when_somebody_waits, &fd),
+			 0);
+	c = dials(where);
+	ck_assert_int_eq(pthread_join(accepter, NULL), 0);
+	weir_conn_unref(c);
+	close(fd);
+}
+END_TEST
+
 static int answers_late(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -264,14 +349,16 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("dial", every_kind_of_address_can_be_dialled,
-			 each_address_of_a_name_is_tried,
-			 a_connected_descriptor_can_be_dialled,
-			 what_cannot_be_dialled_says_so,
-			 a_dial_ends_at_its_deadline,
-			 a_dialled_connection_has_the_deadlines_it_sets,
-			 a_dialled_connection_reads_in_all_ways,
-			 the_last_unref_delivers_what_was_written,
-			 a_dialled_connection_knows_both_ends,
-			 a_dialled_peer_that_is_gone_is_an_error_and_no_signal);
+	return RUN_TESTS(
+		"dial", every_kind_of_address_can_be_dialled,
+		each_address_of_a_name_is_tried,
+		a_connected_descriptor_can_be_dialled,
+		what_cannot_be_dialled_says_so, a_dial_ends_at_its_deadline,
+		a_dial_waits_for_room_in_a_unix_backlog_until_its_deadline,
+		a_dial_that_waits_for_a_unix_backlog_gets_its_turn,
+		a_dialled_connection_has_the_deadlines_it_sets,
+		a_dialled_connection_reads_in_all_ways,
+		the_last_unref_delivers_what_was_written,
+		a_dialled_connection_knows_both_ends,
+		a_dialled_peer_that_is_gone_is_an_error_and_no_signal);
 }
