@@ -5,8 +5,6 @@
  */
 #include "../support/scripted.h"
 
-#include <math.h>
-
 static const struct script kind;
 
 /* ---- how many */
@@ -120,70 +118,22 @@ END_TEST
 
 /* ---- when */
 
-/* The gaps between planned instants, as the schedule has them. */
-struct gaps {
-	double mean, variation; /* standard deviation / mean */
-	int count;
-};
-
-static struct gaps gaps_of(const int64_t *at, int count)
+/* At the server: which instants are planned is a test of its own. */
+START_TEST(constant_pacing_keeps_the_rate)
 {
-	struct gaps g = { .count = count - 1 };
-	double squares = 0;
-
-	g.mean = (double)(at[count - 1] - at[0]) / g.count;
-	for (int i = 1; i < count; i++) {
-		double off = (double)(at[i] - at[i - 1]) - g.mean;
-
-		squares += off * off;
-	}
-	g.variation = sqrt(squares / g.count) / g.mean;
-	return g;
-}
-
-static struct gaps gaps_at_server(enum plan_schedule schedule, int connections)
-{
-	struct plan plan = PLAN(.schedule = schedule, .rate = 1000,
-				.duration_ns = 4 * SECOND, .depth = 64,
-				.connections = connections);
+	struct plan plan =
+		PLAN(.schedule = PLAN_CONSTANT, .rate = 1000,
+		     .duration_ns = 4 * SECOND, .depth = 64, .connections = 10);
 	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
 	struct result r = run_at(scripted_address(s), &plan);
-	struct gaps g;
+	const int64_t *at = scripted_seen(s)->message_at;
 
 	scripted_ends(s);
-	result_is_clean(&r, r.books.sent);
-	g = gaps_of(scripted_seen(s)->message_at, (int)r.books.sent);
+	result_is_clean(&r, 4000);
+	/* The first may have been late, the last never is early. */
+	ck_assert_int_ge(at[3999] - at[0], 3 * SECOND);
 	scripted_is_freed(s);
 	result_free(&r);
-	return g;
-}
-
-START_TEST(constant_pacing_keeps_the_rate_and_the_gaps)
-{
-	struct gaps g;
-
-	/* The mean bears noise at the ends only, the gaps bear all of it. */
-	for (int i = 0; i < 5; i++) {
-		g = gaps_at_server(PLAN_CONSTANT, 10);
-		if (fabs(g.mean - MS) < 0.03 * MS && g.variation < 0.7)
-			return;
-	}
-	ck_abort_msg("mean gap %f ns, variation %f", g.mean, g.variation);
-}
-END_TEST
-
-/* 4000 gaps: the standard deviation of their mean is 1.6 %. */
-START_TEST(poisson_arrivals_have_the_rate_and_are_independent)
-{
-	struct gaps g;
-
-	for (int i = 0; i < 5; i++) {
-		g = gaps_at_server(PLAN_POISSON, 50);
-		if (fabs(g.mean - MS) < 0.08 * MS &&
-		    fabs(g.variation - 1) < 0.12)
-			return;
-	}
-	ck_abort_msg("mean gap %f ns, variation %f", g.mean, g.variation);
 }
 END_TEST
 
@@ -263,8 +213,7 @@ int main(void)
 			 one_message_is_enough, two_runs_in_a_row_are_two_runs,
 			 what_is_planned_in_the_warm_up_is_not_counted,
 			 churn_that_fails_in_the_warm_up_is_not_counted,
-			 constant_pacing_keeps_the_rate_and_the_gaps,
-			 poisson_arrivals_have_the_rate_and_are_independent,
+			 constant_pacing_keeps_the_rate,
 			 poisson_plans_as_many_as_the_rate_says,
 			 a_constant_rate_plans_every_message_of_the_time,
 			 the_same_seed_sends_the_same_bytes,

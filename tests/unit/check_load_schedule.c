@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The planned instants of an open loop, without a clock and without a server:
+ * each link sends the moment its instant has come.
+ */
+#include "test.h"
+
+#include <math.h>
+
+#include "../../client/load/engine.h"
+
+#define INSTANTS 100000
+#define LINKS	 50
+#define RATE	 1000.0
+
+static int64_t at[INSTANTS];
+
+/* The first instants of all links together, in their order. */
+static void plan_instants(enum plan_schedule schedule)
+{
+	struct plan plan = { .schedule = schedule,
+			     .rate = RATE,
+			     .depth = 1,
+			     .connections = LINKS,
+			     .seed = 7 };
+	struct link links[LINKS], *heap[LINKS + 1];
+	struct engine e = { .plan = &plan,
+			    .end_at = NEVER,
+			    .window = 1,
+			    .links = links,
+			    .link_count = LINKS,
+			    .heap = heap };
+
+	for (uint32_t i = 0; i < LINKS; i++) {
+		links[i] = (struct link){ .id = i, .state = LINK_OPEN };
+		schedule_begin(&e, &links[i]);
+		schedule_update(&e, &links[i]);
+	}
+	ck_assert_uint_eq(e.heap_used, LINKS);
+	for (int i = 0; i < INSTANTS; i++) {
+		struct link *next = e.heap[1];
+
+		at[i] = next->due_at;
+		schedule_next(&e, next);
+		schedule_update(&e, next);
+	}
+}
+
+/* Of the gaps: standard deviation / mean, and how alike neighbours are. */
+struct gaps {
+	double mean, variation, correlation;
+};
+
+static struct gaps gaps(void)
+{
+	double squares = 0, products = 0, before = 0;
+	int count = INSTANTS - 1;
+	struct gaps g = { .mean = (double)(at[count] - at[0]) / count };
+
+	for (int i = 1; i <= count; i++) {
+		double off = (double)(at[i] - at[i - 1]) - g.mean;
+
+		ck_assert_int_ge(at[i], at[i - 1]);
+		squares += off * off;
+		products += off * before;
+		before = off;
+	}
+	g.variation = sqrt(squares / count) / g.mean;
+	g.correlation = products / squares;
+	return g;
+}
+
+START_TEST(constant_instants_are_evenly_spaced)
+{
+	plan_instants(PLAN_CONSTANT);
+	for (int i = 0; i < INSTANTS; i++)
+		ck_assert_int_le(llabs(at[i] - i * INT64_C(1000000)), 1);
+}
+END_TEST
+
+/*
+ * Exponential gaps vary by their mean and know nothing of each other.  Of so
+ * many, four standard deviations: of the mean 1.3 %, of the variation and of
+ * the correlation about 0.013.
+ */
+START_TEST(poisson_instants_have_the_rate_and_are_independent)
+{
+	struct gaps g;
+
+	plan_instants(PLAN_POISSON);
+	g = gaps();
+	ck_assert_double_eq_tol(g.mean, 1e9 / RATE, 0.013 * 1e9 / RATE);
+	ck_assert_double_eq_tol(g.variation, 1, 0.02);
+	ck_assert_double_eq_tol(g.correlation, 0, 0.013);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_schedule", constant_instants_are_evenly_spaced,
+			 poisson_instants_have_the_rate_and_are_independent);
+}
