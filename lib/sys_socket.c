@@ -158,8 +158,12 @@ static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
 		.msg_iov = (struct iovec *)(uintptr_t)iov,
 		.msg_iovlen = count,
 	};
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	return wr_size_result(sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT));
+	if (count == 1) /* most are; the kernel has less to look at */
+		return wr_size_result(
+			send(fd, iov->iov_base, iov->iov_len, flags));
+	return wr_size_result(sendmsg(fd, &msg, flags));
 }
 
 #ifdef WR_FAULTS
