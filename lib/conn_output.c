@@ -7,6 +7,12 @@
  * it (weir_conn_send).  The lock is held across a sendmsg that never waits,
  * but not across sendfile, which may wait for the disk; only the owner sends
  * files, so the file at the front stays where it is meanwhile.
+ *
+ * "Alone with it": as long as there is no reference but the library's, only
+ * the owner can make one, so nobody else comes near the outbox while it is in
+ * here, and it takes no lock.  Whoever had a reference has dropped it in a
+ * way that the look at the count acquires; whoever gets one gets it from the
+ * owner.  (The stop and the watchdog look at the descriptor alone.)
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,6 +21,7 @@
 #include "sys.h"
 
 #define PIECES	    64		      /* of one sendmsg */
+#define GATHERED    ((size_t)8 << 10) /* the largest write that is */
 #define FILE_PIECE  ((size_t)1 << 20) /* of one sendfile */
 #define FILE_BUDGET ((size_t)4 << 20) /* of one flush */
 
@@ -160,13 +167,30 @@ static int blame(const struct weir_conn *c, int rc)
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
 }
 
+/* Owner.  False: it is alone with it.  Sending files unlocks on the way. */
+static bool lock_shared(struct weir_conn *c)
+{
+	bool is_shared =
+		c->out.has_files ||
+		atomic_load_explicit(&c->refs, memory_order_acquire) > 1;
+
+	if (is_shared)
+		wr_lock(&c->lock);
+	return is_shared;
+}
+
+static void unlock_shared(struct weir_conn *c, bool is_shared)
+{
+	if (is_shared)
+		wr_unlock(&c->lock);
+}
+
 int wr_conn_flush(struct weir_conn *c)
 {
-	int rc;
+	bool is_shared = lock_shared(c);
+	int rc = send_locked(c, c->ctx, NULL);
 
-	wr_lock(&c->lock);
-	rc = send_locked(c, c->ctx, NULL);
-	wr_unlock(&c->lock);
+	unlock_shared(c, is_shared);
 	return blame(c, rc);
 }
 
@@ -182,22 +206,29 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 	return rc;
 }
 
+/* What is large is rather sent with what is queued than copied behind it. */
+static bool may_gather(size_t queued, size_t more)
+{
+	return more <= GATHERED && queued + more <= WR_CHUNK_ROOM;
+}
+
 /* Take all pieces, now or later; waits while more than outbox_max are left. */
 static int put(struct weir_conn *c, const struct iovec *iov, int count)
 {
 	size_t max = c->service->set.outbox_max;
 	struct rest rest = { iov, count, 0, total_len(iov, count) };
+	bool is_shared;
 	int rc = 0;
 
 	if (c->is_closing)
 		return -EPIPE;
-	wr_lock(&c->lock);
+	is_shared = lock_shared(c);
 	rc = c->wants_out_shut ? -EPIPE : c->out_error;
 	while (rc >= 0 && rest.left > 0) {
 		size_t queued = wr_outbox_bytes(&c->out);
 		/* To be gathered, or behind what the kernel does not take. */
 		bool may_stay = rest.left <= max - wr_min(queued, max) &&
-				(queued + rest.left <= WR_CHUNK_ROOM ||
+				(may_gather(queued, rest.left) ||
 				 c->stalled_at != 0);
 
 		if (!may_stay) {
@@ -211,12 +242,12 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 			break;
 		}
 		c->is_writing = true; /* nobody may send into its middle */
-		wr_unlock(&c->lock);
+		unlock_shared(c, is_shared);
 		rc = rc == WR_STALLED ? wr_conn_wait_output(c) : 0;
-		wr_lock(&c->lock);
+		is_shared = lock_shared(c);
 	}
 	c->is_writing = false;
-	wr_unlock(&c->lock);
+	unlock_shared(c, is_shared);
 	return rc < 0 ? blame(c, rc) : 0;
 }
 
