@@ -157,9 +157,18 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 /*
  * "No deadline is missed": the owner writes due_at, then reads visit_at; the
  * acceptor writes visit_at, then reads due_at.  One of them sees the other.
+ *
+ * A deadline that only moves away needs none of that: the visit that was sure
+ * to come in time for the earlier one still is, and reads the later one then,
+ * or reports what turns out not to be due.  Such a report ends the argument
+ * (wr_conn_forget_visit), for who made it may come again too late.
  */
 void wr_conn_set_due(struct weir_conn *c, int64_t at)
 {
+	if (at >= atomic_load_explicit(&c->due_at, memory_order_relaxed)) {
+		atomic_store_explicit(&c->due_at, at, memory_order_relaxed);
+		return;
+	}
 	atomic_store(&c->due_at, at);
 	if (at < atomic_load(&c->visit_at))
 		wr_conn_post(c, WR_MAIL_RETIME);

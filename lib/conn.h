@@ -162,6 +162,12 @@ int64_t wr_conn_due_at(struct weir_conn *c);
 /* Owner: tell the acceptor, which visits it at the right time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);
 
+/* Owner: the visit has come (WR_DUE); when the next is, is to be seen. */
+static inline void wr_conn_forget_visit(struct weir_conn *c)
+{
+	atomic_store_explicit(&c->due_at, WR_NEVER_AT, memory_order_relaxed);
+}
+
 /* Owner: give it to the acceptor, or ask for a visit (WR_MAIL_...). */
 void wr_conn_post(struct weir_conn *c, unsigned mail);
 

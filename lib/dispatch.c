@@ -128,17 +128,24 @@ static enum step complain(struct weir_conn *c, const char *what, int rc)
 
 /* ------------------------------------------------------------- the verdict */
 
-static void note_reports(struct weir_conn *c)
+static void note(struct weir_conn *c, uint32_t reports)
 {
-	uint32_t reports = wr_turn_take(&c->turn);
-
 	if (reports & (WR_IN | WR_HUP)) {
 		c->has_input = true;
 		c->is_dry = false;
 	}
 	if (reports & WR_HUP)
 		c->is_urgent = true;
+	if (reports & WR_DUE)
+		wr_conn_forget_visit(c);
 	c->reports |= reports;
+}
+
+/* One that comes after the look makes the yield fail, or is seen there. */
+static void note_reports(struct weir_conn *c)
+{
+	if (wr_turn_peek(&c->turn))
+		note(c, wr_turn_take(&c->turn));
 }
 
 static bool take_report(struct weir_conn *c, uint32_t report)
@@ -375,11 +382,12 @@ static enum step requeue(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-void wr_dispatch(struct wr_context *ctx, struct weir_conn *c)
+void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports)
 {
 	enum step step = STEP_ON;
 
 	c->ctx = ctx;
+	note(c, reports);
 	while (step != STEP_GONE) {
 		step = next_step(c);
 		if (step == STEP_PARK)
@@ -411,5 +419,5 @@ void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
 		return;
 	}
 	c->has_input = rc > 0;
-	wr_dispatch(ctx, c);
+	wr_dispatch(ctx, c, 0);
 }

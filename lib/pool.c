@@ -61,9 +61,12 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 		reports |= WR_OUT;
 	if (ev->what & WR_POLL_HUP)
 		reports |= WR_HUP;
-	if (wr_turn_raise(&c->turn, generation, reports)) {
+	if (wr_turn_claim(&c->turn, generation)) {
 		wr_conn_move(c, w->ctx.lane, WR_RUNNING);
-		wr_dispatch(&w->ctx, c);
+		wr_dispatch(&w->ctx, c, reports);
+	} else if (wr_turn_raise(&c->turn, generation, reports)) {
+		wr_conn_move(c, w->ctx.lane, WR_RUNNING);
+		wr_dispatch(&w->ctx, c, 0);
 	}
 }
 
@@ -89,7 +92,7 @@ static bool run_ready(struct wr_worker *w)
 	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->ready)); i++) {
 		share(w);
 		wr_conn_move(conn_of(n), w->ctx.lane, WR_RUNNING);
-		wr_dispatch(&w->ctx, conn_of(n));
+		wr_dispatch(&w->ctx, conn_of(n), 0);
 	}
 	return i > 0;
 }

@@ -14,10 +14,13 @@
  * its reporter the owner.  So exactly one thread runs a connection at a time,
  * and after each report somebody looks at the connection once more.
  *
+ * A word that is not busy has no reports, so there is exactly one word to be
+ * claimed from, and exactly one to give up.
+ *
  * Raising and taking are sequentially consistent, because a worker that waits
  * inside a session says so in another word (see "why no bell is lost" in
- * conn_wait.c); giving up is release, which the next raise acquires, so that
- * a new owner sees all that the last one wrote.  This is also what makes the
+ * conn_wait.c); giving up is release, which the next raise or claim acquires,
+ * so that a new owner sees all that the last one wrote.  This is also what makes the
  * hand-over through epoll correct by the C memory model, which knows nothing
  * of epoll.
  */
@@ -72,6 +75,19 @@ static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
 		t, &old, old | reports | WR_BUSY, memory_order_seq_cst,
 		memory_order_relaxed));
 	return (old & WR_BUSY) == 0;
+}
+
+/*
+ * Own the connection if nobody does.  What the caller would have reported, it
+ * then acts on itself: this is to raise and to take in one step.
+ */
+static inline bool wr_turn_claim(wr_turn *t, uint32_t generation)
+{
+	uint64_t free_word = (uint64_t)generation << 32;
+
+	return atomic_compare_exchange_strong_explicit(
+		t, &free_word, free_word | WR_BUSY, memory_order_acquire,
+		memory_order_relaxed);
 }
 
 /* Owner: take the reports made so far. */
