@@ -227,9 +227,9 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 	while (rc >= 0 && rest.left > 0) {
 		size_t queued = wr_outbox_bytes(&c->out);
 		/* To be gathered, or behind what the kernel does not take. */
-		bool may_stay = rest.left <= max - wr_min(queued, max) &&
-				(may_gather(queued, rest.left) ||
-				 c->stalled_at != 0);
+		bool may_stay =
+			rest.left <= max - wr_min(queued, max) &&
+			(may_gather(queued, rest.left) || c->stalled_at != 0);
 
 		if (!may_stay) {
 			rc = send_locked(c, c->ctx, &rest);
