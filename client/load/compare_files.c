@@ -227,7 +227,8 @@ static const char *value_text(const json_t *file, const struct row *row,
 		json_object_get(field(file, "metrics"), row->name);
 	double number = json_number_value(value);
 
-	if (!json_is_number(value))
+	/* What no run can have had has no text either. */
+	if (!json_is_number(value) || number < 0 || number > 1e18)
 		return "-";
 	if (strncmp(row->name, "bytes", 5) == 0)
 		return units_bytes_rate(number, buf);
@@ -268,7 +269,7 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 					    margin);
 		free(a.values);
 		free(b.values);
-		if (rc < 0) {
+		if (rc != 0) {
 			cli_error("no memory to compare so many seconds");
 			return CLI_FAILED;
 		}

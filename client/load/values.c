@@ -4,8 +4,9 @@
  */
 #include "values.h"
 
+#include <errno.h>
 #include <getopt.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "../../cli/text.h"
 
 #define MS	    INT64_C(1000000)
-#define MESSAGE_MAX (64 * 1024 * 1024)
+#define MESSAGE_MAX (1 << 26)
 #define FOREVER	    INT64_MAX
 
 /* A number that is not below 0, "20k" "1.5M". */
@@ -82,10 +83,12 @@ bool value_seed(uint64_t *ret)
 {
 	char *end;
 
+	errno = 0;
 	*ret = strtoull(optarg, &end, 10);
-	if (*optarg >= '0' && *optarg <= '9' && *end == '\0')
+	if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && errno == 0)
 		return true;
-	cli_error("--seed: '%s' is not a whole number", optarg);
+	cli_error("--seed: '%s' is not a whole number from 0 to %" PRIu64,
+		  optarg, UINT64_MAX);
 	return false;
 }
 
@@ -99,7 +102,7 @@ bool value_size(struct plan *p)
 	int low, high;
 
 	if (len < sizeof(min))
-		memcpy(min, optarg, len);
+		snprintf(min, sizeof(min), "%.*s", (int)len, optarg);
 	if (!cli_parse_number(min, 1, MESSAGE_MAX, &low) ||
 	    !cli_parse_number(max, low, MESSAGE_MAX, &high)) {
 		cli_error("--size: '%s' is not a size like 64, nor a range "
@@ -181,12 +184,14 @@ bool value_misfits(struct plan *p)
 		if (digits < sizeof(number))
 			memcpy(number, at + len + 1, digits);
 		if (kind == MISFIT_KINDS ||
-		    !cli_parse_number(number, 1, VALUE_LINKS_MAX, &count)) {
+		    !cli_parse_number(number, 1,
+				      VALUE_LINKS_MAX - p->misfits[kind],
+				      &count)) {
 			cli_error(
-				"--with: '%s' is not like slow-read:50; there "
-				"are slow-read, drip, half-close, reset, "
-				"idle, flood, vanish",
-				at);
+				"--with: '%s' is not like slow-read:50, with "
+				"at most %d of a kind; there are slow-read, "
+				"drip, half-close, reset, idle, flood, vanish",
+				at, VALUE_LINKS_MAX);
 			return false;
 		}
 		p->misfits[kind] += count;
@@ -243,8 +248,13 @@ bool value_file(struct load_options *o)
 
 	if (f)
 		fclose(f);
-	if (is_read && len > 0)
-		return set_text(o, realloc(data, len), len);
+	if (is_read && len > 0) {
+		char *fit = realloc(data, len);
+
+		if (fit)
+			data = fit;
+		return set_text(o, data, len);
+	}
 	free(data);
 	cli_error(
 		"--payload-file: '%s' is not a file that can be read, of 1 to "

@@ -146,6 +146,22 @@ class Log(TestCase):
         self.check_usage(answer, "weir-client", "--hlog", "/nowhere/run.hlog")
 
 
+class Options(TestCase):
+    def test_a_seed_is_taken_as_it_is_or_refused(self):
+        answer = load(nobody(), "--dry-run", "--seed", str(2**64 - 1))
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.check_usage(load(nobody(), "--dry-run", "--seed", str(2**64)),
+                         "weir-client", "--seed", str(2**64 - 1))
+
+    def test_misbehaving_clients_are_counted_together(self):
+        answer = load(nobody(), "--dry-run", "--with", "drip:1",
+                      "--with", "idle:5,drip:2")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.check_usage(load(nobody(), "--dry-run", "--with", "drip:600000",
+                              "--with", "idle:1,drip:400001"),
+                         "weir-client", "--with", "at most 1000000 of a kind")
+
+
 class DryRun(TestCase):
     def test_it_says_what_it_would_do_and_does_nothing(self):
         answer = load(nobody(), "--dry-run", "-c", "100", "-r", "20k")
@@ -225,6 +241,19 @@ class Compare(TestCase):
         answer = self.compare(self.make("old", 1),
                               self.make("new", 1, address="b:1", seed=2))
         self.assertEqual(answer.returncode, 0, answer.stderr)
+
+    def test_figures_that_no_run_can_have_are_left_out(self):
+        path = self.make("odd", 1)
+        with open(path) as file:
+            odd = json.load(file)
+        odd["metrics"].update({"rate": -5.0, "p50": 1e300})
+        with open(path, "w") as file:
+            json.dump(odd, file)
+        answer = self.compare(path, path)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        for name in ("rate", "p50"):
+            self.assertRegex(answer.stdout.decode(),
+                             r"(?m)^  %s +- +- " % name)
 
     def test_what_is_no_result_is_refused(self):
         with open(self.path("odd"), "w") as file:
