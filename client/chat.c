@@ -226,7 +226,7 @@ static int look(struct chat *c)
 		if (rc <= 0 && !c->was_goodbye)
 			return say_gone(c, rc, "input");
 	}
-	return peer->revents & POLLOUT ? speak(c) : CLI_DONE;
+	return (peer->revents & POLLOUT) ? speak(c) : CLI_DONE;
 }
 
 /* All has been said: show what still comes.  A silent peer may stay. */

@@ -6,6 +6,7 @@
  * kernel closes the connection, and nothing that was printed waits in a
  * buffer.  So its handler says what happened and leaves at once.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,17 +34,23 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
+/* In a signal handler: what is not taken is not said. */
+static void say(const char *text)
+{
+	ssize_t rc;
+
+	do
+		rc = write(STDERR_FILENO, text, strlen(text));
+	while (rc < 0 && errno == EINTR);
+}
+
 static void leave(int signo)
 {
-	static const char text[] = "weir-client: interrupted\n";
-	ssize_t rc = 0;
-
 	/* The prompt or the progress is there, or the terminal has put ^C. */
 	if (isatty(STDERR_FILENO) &&
 	    (signo == SIGINT || editor_is_shown() || progress_is_shown()))
-		rc = write(STDERR_FILENO, "\n", 1);
-	if (rc >= 0)
-		rc = write(STDERR_FILENO, text, sizeof(text) - 1);
+		say("\n");
+	say("weir-client: interrupted\n");
 	_exit(CLI_FAILED);
 }
 

@@ -50,7 +50,7 @@ int weir_resolve(struct weir_address *ret, int max, const char *where,
 		 int timeout_ms)
 {
 	struct wr_address address;
-	struct addrinfo *list, *a;
+	struct addrinfo *list = NULL, *a;
 	int count = 0, rc;
 
 	if (ret == NULL || max < 1 || timeout_ms < WEIR_NEVER)
@@ -83,7 +83,7 @@ int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
 	if (rc == 0)
 		rc = wr_sys_getaddrinfo(address.host, address.port, &number,
 					&a);
-	if (rc < 0) /* a name is no address */
+	if (rc != 0) /* a name is no address */
 		return rc == -ENOENT ? -EINVAL : rc;
 	rc = wr_lookup_name(name, a->ai_addr, a->ai_addrlen,
 			    deadline_of(timeout_ms));

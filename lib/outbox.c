@@ -75,6 +75,7 @@ static void copy_in(struct wr_chunk *k, struct wr_chunk *more,
 		while (len > 0) {
 			if (k == NULL || k->end == k->cap)
 				k = more;
+			wr_assert(k != NULL);
 			part = wr_min(len, k->cap - k->end);
 			memcpy(k->bytes + k->end, from, part);
 			k->end += part;

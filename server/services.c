@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -86,9 +87,8 @@ size_t service_trim(const char *message, size_t len)
 void service_print(const char *mark, const char *message, size_t len)
 {
 	char line[PIPE_BUF];
-	size_t used = strlen(mark);
+	size_t used = (size_t)snprintf(line, sizeof(line), "%s", mark);
 
-	memcpy(line, mark, used);
 	used += cli_escape(line + used, sizeof(line) - 1 - used, message,
 			   service_trim(message, len), CLI_KEEP_UTF8);
 	line[used++] = '\n';

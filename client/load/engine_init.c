@@ -75,7 +75,7 @@ static void set_sweep(struct engine *e)
 
 static int init_links(struct engine *e)
 {
-	size_t all = (size_t)(e->plan->connections + e->plan->idle);
+	size_t all = (size_t)e->plan->connections + (size_t)e->plan->idle;
 
 	e->link_count = share(all, e);
 	e->links = calloc(e->link_count + 1, sizeof(*e->links));

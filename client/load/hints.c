@@ -79,7 +79,7 @@ static void look_at_latency(struct hints *h, const struct result *r)
 
 static void look_at_connects(struct hints *h, const struct result *r)
 {
-	static const int seconds[] = { 1, 3, 7, 15 };
+	static const int64_t seconds[] = { 1, 3, 7, 15 };
 	const struct histogram *connect = r->clocks[CLOCK_CONNECT];
 	uint64_t lost = 0;
 
@@ -145,9 +145,9 @@ static void look_at_dialogue(struct hints *h, const struct result *r)
 		       "--upload and --expect");
 }
 
-size_t hints_find(const struct result *r, char texts[HINTS_MAX][HINT_TEXT])
+size_t hints_find(const struct result *r, char hints[HINTS_MAX][HINT_TEXT])
 {
-	struct hints h = { .texts = texts };
+	struct hints h = { .texts = hints };
 
 	look_at_errors(&h, r);
 	look_at_dialogue(&h, r);

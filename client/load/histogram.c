@@ -32,7 +32,7 @@ size_t histogram_slot(int64_t ns)
 
 static unsigned slot_shift(size_t slot)
 {
-	return slot < 2 * HALF ? 0 : (unsigned)(slot >> HALF_BITS) - 1;
+	return slot < (size_t)2 * HALF ? 0 : (unsigned)(slot >> HALF_BITS) - 1;
 }
 
 int64_t histogram_slot_low(size_t slot)

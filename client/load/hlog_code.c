@@ -70,7 +70,7 @@ static uint64_t get64(const unsigned char *from)
 
 static unsigned char *put_count(unsigned char *to, int64_t number)
 {
-	uint64_t left = (uint64_t)number << 1 ^ (uint64_t)(number >> 63);
+	uint64_t left = (uint64_t)number << 1 ^ (number < 0 ? UINT64_MAX : 0);
 
 	for (int i = 0; i < 8 && left >= 0x80; i++) {
 		*to++ = (unsigned char)(left | 0x80);

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
-#define YEAR   (365 * 24 * 3600 * SECOND)
+#define YEAR   (INT64_C(365) * 24 * 3600 * SECOND)
 
 /* Sums of times stay in range. */
 #define SECONDS_MAX 3000000000

@@ -42,8 +42,7 @@ struct kind {
 };
 
 struct merge {
-	const char *output; /* NULL: none */
-	struct hlog_writer *writer;
+	struct hlog_writer *writer; /* NULL: none */
 	struct input *inputs;
 	size_t input_count;
 	struct kind *kinds;
@@ -69,10 +68,10 @@ static const struct options_operand operands[] = {
 
 static bool take(void *to, int key)
 {
-	struct merge *m = to;
+	const char **output = to;
 
 	(void)key;
-	m->output = optarg;
+	*output = optarg;
 	return true;
 }
 
@@ -149,11 +148,11 @@ static int open_inputs(struct merge *m, int count, char **paths)
 /* ------------------------------------------------------------------- output */
 
 /* Would writing the output destroy what is to be read? */
-static const char *find_same(const struct merge *m)
+static const char *find_same(const struct merge *m, const char *output)
 {
 	struct stat to, from;
 
-	if (stat(m->output, &to) != 0 || !S_ISREG(to.st_mode))
+	if (stat(output, &to) != 0 || !S_ISREG(to.st_mode))
 		return NULL;
 	for (size_t i = 0; i < m->input_count; i++)
 		if (stat(m->inputs[i].path, &from) == 0 &&
@@ -162,9 +161,9 @@ static const char *find_same(const struct merge *m)
 	return NULL;
 }
 
-static int open_output(struct merge *m)
+static int open_output(struct merge *m, const char *output)
 {
-	const char *same = find_same(m);
+	const char *same = find_same(m, output);
 	char note[64];
 	int rc;
 
@@ -172,9 +171,9 @@ static int open_output(struct merge *m)
 		cli_error("--output: %s is one of the logs to be read", same);
 		return CLI_USAGE;
 	}
-	rc = hlog_create(&m->writer, m->output);
+	rc = hlog_create(&m->writer, output);
 	if (rc < 0) {
-		cli_error("cannot write %s: %s", m->output, strerror(-rc));
+		cli_error("cannot write %s: %s", output, strerror(-rc));
 		return CLI_USAGE;
 	}
 	snprintf(note, sizeof(note), "weir-client load merge, of %zu logs",
@@ -184,18 +183,17 @@ static int open_output(struct merge *m)
 }
 
 /* What could not be finished must not be taken for a log. */
-static int close_output(struct merge *m, int status)
+static int close_output(struct merge *m, const char *output, int status)
 {
 	struct stat st;
 	int rc = hlog_close(m->writer);
 
 	if (rc < 0 && status == CLI_DONE) {
-		cli_error("cannot write %s: %s", m->output, strerror(-rc));
+		cli_error("cannot write %s: %s", output, strerror(-rc));
 		status = CLI_FAILED;
 	}
-	if (status != CLI_DONE && stat(m->output, &st) == 0 &&
-	    S_ISREG(st.st_mode))
-		unlink(m->output);
+	if (status != CLI_DONE && stat(output, &st) == 0 && S_ISREG(st.st_mode))
+		unlink(output);
 	return status;
 }
 
@@ -346,8 +344,9 @@ static void release(struct merge *m)
 
 int load_merge(int argc, char **argv)
 {
-	struct merge m = { 0 };
-	int rc = options_parse(&syntax, &m, argc, argv);
+	struct merge m = { .writer = NULL };
+	const char *output = NULL;
+	int rc = options_parse(&syntax, &output, argc, argv);
 
 	if (rc >= 0)
 		return rc;
@@ -356,12 +355,12 @@ int load_merge(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	rc = open_inputs(&m, argc - optind, argv + optind);
-	if (rc == CLI_DONE && m.output)
-		rc = open_output(&m);
+	if (rc == CLI_DONE && output)
+		rc = open_output(&m, output);
 	if (rc == CLI_DONE)
 		rc = add_up(&m);
-	if (m.writer)
-		rc = close_output(&m, rc);
+	if (output && m.writer)
+		rc = close_output(&m, output, rc);
 	if (rc == CLI_DONE)
 		rc = print_table(&m);
 	release(&m);

@@ -20,7 +20,7 @@
 #define DRIP_EVERY (100 * MS)
 #define READ_EVERY (100 * MS)
 #define AGAIN	   (100 * MS) /* the next attempt of those that come again */
-#define FLOOD_STEP (256 * 1024)
+#define FLOOD_STEP ((size_t)256 * 1024)
 #define EVENTS	   64
 
 struct misfit {

@@ -15,7 +15,7 @@
 #include "spark.h"
 #include "units.h"
 
-#define GATE_LINES 4 /* of failed gates, that are never left out */
+#define GATE_LINES ((size_t)4) /* of failed gates, that are never left out */
 
 void report_init(struct report *report, FILE *to)
 {

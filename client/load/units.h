@@ -19,7 +19,7 @@ const char *units_time(int64_t ns, char buf[UNITS_TEXT]);
 /* "600,000" */
 const char *units_count(uint64_t count, char buf[UNITS_TEXT]);
 
-/* "850 B/s" "1.28 MB/s", in powers of 1000 */
-const char *units_bytes_rate(double bytes_per_second, char buf[UNITS_TEXT]);
+/* Bytes a second: "850 B/s" "1.28 MB/s", in powers of 1000 */
+const char *units_bytes_rate(double rate, char buf[UNITS_TEXT]);
 
 #endif
