@@ -36,6 +36,9 @@ for file in tests/long/*; do
 	[ "$name" = long.am ] || [ -d "$file" ] ||
 		in_fragment tests/long/long.am "${name%.c}" "$file"
 done
+for file in tests/fuzz/*.[ch]; do
+	in_fragment tests/fuzz/fuzz.am "${file##*/}" "$file"
+done
 for file in docs/*.md docs/*/*.md docs/man/*.[1-8]; do
 	[ -f "$file" ] && in_fragment docs/docs.am "${file#*/}" "$file"
 done

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses.  Two readers were written apart, the library's and that of the
+ * command lines: they must agree on what an address is.  What is written is
+ * read back, whatever the kernel says.
+ */
+#include "fuzz.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+
+#include "../../cli/address.h"
+#include "address.h"
+
+const char fuzz_corpus[] = "address";
+
+static bool is_printed(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
+/* Any bytes as what the kernel might say an address is. */
+static void write_it(const uint8_t *data, size_t size)
+{
+	struct sockaddr_storage addr;
+	char text[1024], tight[1024];
+	int len;
+
+	memset(&addr, 0x5a, sizeof(addr));
+	memcpy(&addr, data, wr_min(size, sizeof(addr)));
+	len = wr_address_format((struct sockaddr *)&addr,
+				(socklen_t)wr_min(size, sizeof(addr)), text,
+				sizeof(text));
+	if (len < 0) {
+		REQUIRE(len == -EAFNOSUPPORT);
+		return;
+	}
+	REQUIRE(strlen(text) == (size_t)len && is_printed(text));
+	REQUIRE(wr_address_format((struct sockaddr *)&addr,
+				  (socklen_t)wr_min(size, sizeof(addr)), tight,
+				  (size_t)len) == -ENOSPC);
+	REQUIRE(wr_address_format((struct sockaddr *)&addr,
+				  (socklen_t)wr_min(size, sizeof(addr)), tight,
+				  (size_t)len + 1) == len);
+	REQUIRE(strcmp(text, tight) == 0);
+}
+
+static void check_unix(const struct wr_address *a, const char *where)
+{
+	char text[1024];
+	int len = wr_address_format((const struct sockaddr *)&a->un, a->un_len,
+				    text, sizeof(text));
+
+	REQUIRE(a->un_len <= sizeof(a->un));
+	REQUIRE(len > 0);
+	if (is_printed(where))
+		REQUIRE(strcmp(text, where) == 0);
+}
+
+static void check_tcp(const struct wr_address *a)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct wr_address again;
+	char text[64];
+
+	REQUIRE(strlen(a->host) < sizeof(a->host));
+	REQUIRE(atoi(a->port) >= 0 && atoi(a->port) <= 65535);
+	if (inet_pton(AF_INET, a->host, &in.sin_addr) != 1)
+		return;
+	in.sin_port = htons((uint16_t)atoi(a->port));
+	REQUIRE(wr_address_format((struct sockaddr *)&in, sizeof(in), text,
+				  sizeof(text)) > 0);
+	REQUIRE(wr_address_parse(&again, text) == 0);
+	REQUIRE(strcmp(again.host, a->host) == 0);
+	REQUIRE(strcmp(again.port, a->port) == 0);
+}
+
+static void read_it(const char *where)
+{
+	struct cli_address said;
+	struct wr_address a;
+	const char *wrong = cli_address_parse(&said, where, 0);
+	int rc = wr_address_parse(&a, where);
+
+	REQUIRE((rc == 0) == (wrong == NULL));
+	REQUIRE(rc == 0 || rc == -EINVAL || rc == -ENAMETOOLONG);
+	if (rc < 0)
+		return;
+	REQUIRE(cli_address_same(&said, &said) ==
+		(said.kind != CLI_TCP || said.number != 0));
+	if (a.kind == WR_ADDRESS_UNIX) {
+		REQUIRE(said.kind == CLI_UNIX);
+		check_unix(&a, where);
+	} else if (a.kind == WR_ADDRESS_FD) {
+		REQUIRE(said.kind == CLI_FD && said.number == a.fd);
+	} else {
+		REQUIRE(said.kind == CLI_TCP && said.number == atoi(a.port));
+		REQUIRE(said.name_len == strlen(a.host) &&
+			memcmp(said.name, a.host, said.name_len) == 0);
+		check_tcp(&a);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *where = fuzz_text(data, size);
+
+	read_it(where);
+	write_it(data, size);
+	free(where);
+	return 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of weir-client load, an argument a line: rates, sizes,
+ * payloads, gates and misbehaving clients.  It is taken, and then what is to
+ * be done can be done; or there is one line that says why not.
+ */
+#include "fuzz.h"
+
+#include <getopt.h>
+#include <math.h>
+
+#include "../../cli/cli.h"
+#include "../../client/load/load.h"
+#include "../../client/load/misfits.h"
+
+#define ARGUMENTS 64
+
+const char fuzz_corpus[] = "load_options";
+
+static void check_misfits(const struct plan *p)
+{
+	for (int i = 0; i < MISFIT_KINDS; i++)
+		REQUIRE(p->misfits[i] >= 0);
+	REQUIRE(misfits_count(p) >= 0);
+}
+
+static void check(const struct load_options *o)
+{
+	const struct plan *p = &o->plan;
+
+	REQUIRE(p->address && plan_mode_text(p));
+	REQUIRE(p->connections >= p->threads && p->threads >= 1);
+	REQUIRE(p->depth >= 1 && p->idle >= 0);
+	REQUIRE(isfinite(p->rate) && p->rate >= 0);
+	REQUIRE(isfinite(p->connect_rate) && p->connect_rate >= 0);
+	REQUIRE(p->duration_ns > 0 && p->timeout_ns > 0);
+	REQUIRE(p->duration_ns < INT64_MAX || p->count > 0);
+	REQUIRE(p->size_min >= 1 && p->size_min <= p->size_max);
+	REQUIRE((p->payload == PAYLOAD_TEXT) == (p->text != NULL));
+	REQUIRE(p->expect != EXPECT_LEN || p->expect_len >= 1);
+	REQUIRE(p->banner != BANNER_TEXT || p->banner_text[0]);
+	REQUIRE(p->source_count <= SOURCES_MAX);
+	check_misfits(p);
+	for (size_t i = 0; i < o->gates.count; i++)
+		REQUIRE(isfinite(o->gates.list[i].limit) &&
+			o->gates.list[i].limit >= 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = fuzz_text(data, size), *rest = text, *word;
+	char *argv[ARGUMENTS + 2] = { (char[]){ "load" } };
+	struct load_options o;
+	const char *heard;
+	int argc = 1, status;
+
+	while (argc <= ARGUMENTS && *text && (word = strsep(&rest, "\n")))
+		argv[argc++] = word;
+	optind = 0;
+	fuzz_listen();
+	status = load_options_parse(&o, argc, argv);
+	if (status < 0)
+		check(&o);
+	load_options_fini(&o);
+	heard = fuzz_heard();
+	REQUIRE(status >= -1 && status <= CLI_USAGE);
+	if (status == CLI_USAGE)
+		REQUIRE(fuzz_is_one_line(heard));
+	else
+		REQUIRE(*heard == '\0');
+	free(text);
+	return 0;
+}
