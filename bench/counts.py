@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import time
 
-from measure import Trouble, running
+from loads import Trouble
+from measure import running
 from works import SERVERS
 
 FEW, MANY = 2000, 12000
@@ -22,8 +23,8 @@ def difference(few, many):
 
 def exchange(bins, server, gen, load, messages, wrapper=(), env=None):
     with running(bins, server, 2, wrapper=wrapper, env=env) as it:
-        gen.open(it, load, seconds=120, messages=messages)
-        gen.warmed()
+        gen.open(it, load, 120, messages=messages)
+        gen.begun()
         if gen.finish()["messages"] < messages:
             raise Trouble(f"{server} was too slow to be counted")
         return it.stop()[1]
@@ -56,8 +57,8 @@ def instructions(bins, server, gen, load, folder):
         runs.append(instructions_by_object(out))
     per = {place: difference(runs[0].get(place, 0), cost)
            for place, cost in runs[1].items() if place}
-    program = os.path.basename(SERVERS[server].command[0])
-    own = re.compile(rf"lib{program.replace('lib', '')}[-_.]|/{program}$")
+    program = SERVERS[server].command[0].removesuffix("_stripped")
+    own = re.compile(rf"lib{program.removeprefix('lib')}[-_.]|/{program}(_stripped)?$")
     return {"instructions": sum(per.values()),
             "instructions_own": sum(
                 cost for place, cost in per.items() if own.search(place))}, per

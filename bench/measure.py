@@ -3,7 +3,6 @@
 
 import ctypes
 import glob
-import json
 import os
 import resource
 import signal
@@ -12,14 +11,12 @@ import subprocess
 import time
 from contextlib import contextmanager
 
+from loads import Trouble
 from works import SERVERS
 
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 PROCESSORS = len(os.sched_getaffinity(0))
-
-
-class Trouble(Exception):
-    pass
+WANTED_LATENCIES = ("p50", "p99", "p999", "connect_p99", "connect_max")
 
 
 def raise_file_limit():
@@ -33,6 +30,11 @@ def read_word(path):
         return file.read().strip()
 
 
+def write_word(path, word):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"{word}")
+
+
 def go_apart():
     """Into a network namespace of our own, with the congestion control that
     is always there: others' sockets and the machine's tuning stay outside."""
@@ -40,12 +42,7 @@ def go_apart():
     if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
         raise Trouble("--apart: " + os.strerror(ctypes.get_errno()))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with open(CONGESTION, "w", encoding="ascii") as control:
-        control.write("reno")
-
-
-def pin(cpus):
-    return (lambda: os.sched_setaffinity(0, cpus)) if cpus else None
+    write_word(CONGESTION, "reno")
 
 
 class Running:
@@ -53,6 +50,9 @@ class Running:
 
     def __init__(self, process, port):
         self.process, self.pid, self.port = process, process.pid, port
+
+    def files(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def rss_kib(self):
         return self._sum(f"/proc/{self.pid}/status", "VmRSS:")
@@ -85,9 +85,38 @@ class Running:
 
 
 def threads_for(server, load, threads):
+    if SERVERS[server].threads:
+        return SERVERS[server].threads
     if not SERVERS[server].holds_thread:
         return threads or PROCESSORS
     return load["connections"] + load.get("sleepers", 0) + load.get("idle", 0)
+
+
+def limited(server, cpus):
+    """What the server's process does before it is the server."""
+    files = SERVERS[server].files
+
+    def begin():
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        if files:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    return begin
+
+
+@contextmanager
+def system_set(values):
+    """Settings of the system, for the time of a run in a network apart."""
+    before = {}
+    try:
+        for name, value in values.items():
+            path = "/proc/sys/" + name.replace(".", "/")
+            before[path] = read_word(path)
+            write_word(path, value)
+        yield
+    finally:
+        for path, value in before.items():
+            write_word(path, value)
 
 
 @contextmanager
@@ -96,8 +125,8 @@ def running(bins, server, threads, cpus=None, wrapper=(), env=None):
     command = [*wrapper, os.path.join(bins, program), *more, "--port", "0",
                "--threads", str(threads)]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, preexec_fn=pin(cpus),
-        env={**os.environ, **(env or {})})
+        command, stdout=subprocess.PIPE, text=True,
+        preexec_fn=limited(server, cpus), env={**os.environ, **(env or {})})
     it = None
     try:
         line = process.stdout.readline().split()
@@ -136,100 +165,58 @@ def machine_busy_s():
     return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
-def arguments(load, **more):
-    words = []
-    for name, value in {**load, **more}.items():
-        if value is True:
-            words.append(f"--{name.replace('_', '-')}")
-        elif value:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return words
-
-
-class Gen:
-    """The adapter to bench/bin/gen.  Another load generator needs a class
-    with the same two steps: open() returns when the connections stand and
-    finish() returns a dictionary with messages, errors, seconds, own_cpu_s,
-    server_cpu_s (over the same seconds) and latency_us with p50, p99, p999.
-    """
-
-    def __init__(self, bins, cpus=None):
-        self.program, self.cpus = os.path.join(bins, "gen"), cpus
-
-    def open(self, server, load, **more):
-        self.process = subprocess.Popen(
-            [self.program, "--port", str(server.port), "--server",
-             str(server.pid), *arguments(load, **more)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            preexec_fn=pin(self.cpus))
-        self._expect("open")
-
-    def _expect(self, word):
-        line = self.process.stdout.readline().strip()
-        if line != word:
-            self.process.wait()
-            raise Trouble(f"the load generator failed before '{word}'")
-
-    def warmed(self):
-        self._expect("begin")
-
-    def finish(self):
-        line = self.process.stdout.readline()
-        self.hang_up()
-        if not line:
-            raise Trouble("the load generator failed")
-        return json.loads(line)
-
-    def hang_up(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def figures(result):
     """The metrics of works.py from what the generator said."""
     messages = result["messages"]
     if not messages:
         raise Trouble("no message came back")
     out = {"rate": messages / result["seconds"],
-           "cpu_us": result["server_cpu_s"] / messages * 1e6,
-           "cpu_rel": result["server_cpu_s"] / result["own_cpu_s"]}
-    for name in ("p50", "p99", "p999"):
-        out[f"{name}_us"] = result["latency_us"][name]
+           "cpu_us": result["server_cpu_s"] / messages * 1e6}
+    if result["own_cpu_s"]:
+        out["cpu_rel"] = result["server_cpu_s"] / result["own_cpu_s"]
+    for name, value in result["latency_us"].items():
+        if name in WANTED_LATENCIES:
+            out[f"{name}_us"] = value
+    for name in ("errors", "unserved"):
+        if result.get(name):
+            out[name] = result[name]
     return out
 
 
 def run_load(it, gen, load, seconds, warmup):
-    """A load on a running server: figures and the raw result."""
+    """A load on a running server: figures and how far to trust them."""
     idle = load.get("idle", 0)
     probe(it.port)
     before = it.rss_kib()
-    gen.open(it, load, seconds=seconds, warmup=warmup)
+    gen.open(it, load, seconds, warmup)
     opened = it.rss_kib()
-    gen.warmed()
-    busy, switches = machine_busy_s(), it.switches()
+    gen.begun()
+    began, busy, switches = time.monotonic(), machine_busy_s(), it.switches()
     result = gen.finish()
+    passed = time.monotonic() - began
     busy, switches = machine_busy_s() - busy, it.switches() - switches
     out = figures(result)
-    out["switches"] = switches / result["messages"]
+    out["switches"] = switches / passed / out["rate"]
     out["rss_kib"] = it.rss_kib()
     if idle:
         out["idle_bytes"] = (opened - before) * 1024 / idle
-    result["others_cpu_s"] = max(
-        0, busy - result["server_cpu_s"] - result["own_cpu_s"])
-    return out, result
+    others = busy / passed * result["seconds"] - result["server_cpu_s"] - \
+        result["own_cpu_s"]
+    return out, {"others_cpu_s": max(0, others),
+                 **{name: result[name] for name in ("messages", "verdict")
+                    if name in result}}
 
 
 def half_peak(it, gen, load, seconds, warmup):
-    gen.open(it, load, seconds=min(seconds, 2), warmup=0.5)
-    gen.warmed()
+    gen.open(it, load, min(seconds, 2), warmup)
+    gen.begun()
     peak = figures(gen.finish())["rate"]
     return run_load(it, gen, {**load, "rate": peak / 2}, seconds, warmup)
 
 
-def stop(it, gen, load, seconds, warmup):
+def stop(it, gen, load, _seconds, _warmup):
     """How long a graceful stop takes with all these connections open."""
-    gen.open(it, load, seconds=60, warmup=0.2)
-    gen.warmed()
+    gen.open(it, load, 600)
     stop_s, said = it.stop()
-    result = gen.finish()
-    return {"stop_s": stop_s}, {"said": said.strip(), **result}
+    gen.hang_up()
+    return {"stop_s": stop_s}, {"said": said.strip()}

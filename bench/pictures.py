@@ -1,59 +1,124 @@
 # SPDX-License-Identifier: MIT
-"""Bars of medians with their spread, as SVG; a logarithmic scale where the
-longest is more than thirty times the shortest."""
+"""Pictures of medians with their spread, as SVG, drawn by matplotlib
+(Debian: python3-matplotlib)."""
 
-from math import log10
+import os
+import textwrap
 from statistics import median
-from xml.sax.saxutils import escape
 
-from tables import number
 from works import METRICS
 
-WIDTH, LEFT, ROW, TOP = 720, 160, 24, 44
-ROOM = WIDTH - LEFT - 90
-STYLE = """text{font:13px sans-serif;fill:#24292f}
-rect{fill:#8c959f} .own{fill:#0969da}
-line{stroke:#24292f} .back{fill:#fff}
-@media (prefers-color-scheme:dark){text{fill:#e6edf3} line{stroke:#e6edf3}
-.back{fill:#0d1117}}"""
+OURS, OTHERS = "#0969da", "#8c959f"
+# Work, metric, is the scale logarithmic?
+BARS = [("echo64_c100", "cpu_us", False), ("echo64_c100", "p99_us", True),
+        ("churn", "cpu_us", False), ("naps", "p99_us", True),
+        ("active50_idle", "idle_bytes", True),
+        ("tuning_workers", "cpu_us", False)]
+# Connections of each work, and who is followed through them.
+CROWDS = [(1, "pingpong"), (10, "echo64_c10"), (100, "echo64_c100"),
+          (1000, "echo64_c1000"), (10000, "echo64_c10000")]
+FOLLOWED = {"weir": ("o", OURS), "raw_epoll_reuseport": ("s", "#24292f"),
+            "raw_iouring": ("^", "#9a6700"), "libuv": ("D", "#8250df"),
+            "go": ("v", "#1a7f37")}
 
 
-def scale(values):
-    low, high = min(values), max(values)
-    if low > 0 and high > 30 * low:
-        floor = log10(low) - 0.3
-        return lambda v: (log10(v) - floor) / (log10(high) - floor) * ROOM
-    return lambda v: v / high * ROOM
-
-
-def bars(title, metric, data, work):
-    """An SVG with one bar for each server of the work, the best first."""
-    name, unit, decimals = METRICS[metric]
-    rows = [(server, list(data.get(work, server, metric).values()))
-            for server in data.servers(work)]
-    rows = sorted(((s, v) for s, v in rows if v),
-                  key=lambda row: median(row[1]))
-    if not rows:
+def plotter():
+    """matplotlib's pyplot, or None where it is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
         return None
-    at = scale([v for _, values in rows for v in values])
-    height = TOP + ROW * len(rows) + 8
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" '
-           f'height="{height}" viewBox="0 0 {WIDTH} {height}" role="img">',
-           f"<title>{escape(title)}</title><style>{STYLE}</style>",
-           '<rect class="back" width="100%" height="100%"/>',
-           f'<text x="8" y="22">{escape(title)}: '
-           f'{escape(name)}{", " + unit if unit else ""}</text>']
-    for i, (server, values) in enumerate(rows):
-        y, middle = TOP + i * ROW, median(values)
-        own = ' class="own"' if server.startswith("weir") else ""
-        low, high = at(min(values)), at(max(values))
-        out.append(
-            f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">'
-            f'{escape(server)}</text>'
-            f'<rect{own} x="{LEFT}" y="{y}" width="{at(middle):.1f}" '
-            f'height="{ROW - 8}"/>'
-            f'<line x1="{LEFT + low:.1f}" x2="{LEFT + high:.1f}" '
-            f'y1="{y + 8}" y2="{y + 8}"/>'
-            f'<text x="{LEFT + high + 6:.1f}" y="{y + 13}">'
-            f'{number(middle, decimals)}</text>')
-    return "\n".join(out + ["</svg>", ""])
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+    pyplot.rcParams.update({
+        "font.family": "DejaVu Sans", "font.size": 10,
+        "svg.hashsalt": "weir", "svg.fonttype": "none",
+        "axes.spines.top": False, "axes.spines.right": False})
+    return pyplot
+
+
+def label(metric):
+    name, unit, _ = METRICS[metric]
+    return f"{name}, {unit}" if unit else name
+
+
+def spread(values):
+    """How far the lowest and the highest are from the median."""
+    middle = median(values)
+    return middle - min(values), max(values) - middle
+
+
+def finish(pyplot, figure, path):
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    with open(path, encoding="utf-8") as file:
+        lines = [line.rstrip() for line in file]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def bars(pyplot, work, metric, is_log, data, path):
+    """A bar for each server of the work, the least on top."""
+    rows = [(server, list(data.get(work.name, server, metric).values()))
+            for server in data.servers(work.name)]
+    rows = sorted(((s, v) for s, v in rows if v),
+                  key=lambda row: -median(row[1]))
+    if not rows:
+        return False
+    figure, axes = pyplot.subplots(
+        figsize=(7.5, 1.2 + 0.28 * len(rows)), layout="constrained")
+    middles = [median(values) for _, values in rows]
+    spreads = list(zip(*(spread(values) for _, values in rows)))
+    drawn = axes.barh(
+        [server for server, _ in rows], middles, xerr=spreads, log=is_log,
+        color=[OURS if server.startswith(("weir", "workers")) else OTHERS
+               for server, _ in rows],
+        error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#24292f"})
+    decimals = METRICS[metric][2]
+    for bar, middle, high in zip(drawn, middles, spreads[1]):
+        axes.annotate(f"{middle:,.{decimals}f}",
+                      (middle + high, bar.get_y() + bar.get_height() / 2),
+                      xytext=(5, 0), textcoords="offset points", va="center")
+    axes.margins(x=0.12)
+    axes.set_xlabel(label(metric) + (", logarithmic" if is_log else ""))
+    figure.suptitle("\n".join(textwrap.wrap(work.title, 90)), x=0.01,
+                    ha="left", fontsize=10)
+    finish(pyplot, figure, path)
+    return True
+
+
+def crowds(pyplot, data, path):
+    """CPU per message against the number of connections."""
+    figure, axes = pyplot.subplots(figsize=(7.5, 3.6), layout="constrained")
+    for server, (marker, color) in FOLLOWED.items():
+        points = [(count, list(data.get(work, server, "cpu_us").values()))
+                  for count, work in CROWDS]
+        points = [(count, values) for count, values in points if values]
+        if points:
+            axes.errorbar(
+                [count for count, _ in points],
+                [median(values) for _, values in points],
+                yerr=list(zip(*(spread(values) for _, values in points))),
+                marker=marker, color=color, label=server, capsize=2)
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("connections, 64 bytes, depth 1")
+    axes.set_ylabel(label("cpu_us"))
+    axes.grid(axis="y", color="#d0d7de")
+    axes.legend(frameon=False)
+    finish(pyplot, figure, path)
+
+
+def draw(data, works, folder):
+    """All of them; False if there is nothing to draw with."""
+    pyplot = plotter()
+    if pyplot is None:
+        return False
+    os.makedirs(folder, exist_ok=True)
+    by_name = {work.name: work for work in works}
+    for name, metric, is_log in BARS:
+        bars(pyplot, by_name[name], metric, is_log, data,
+             os.path.join(folder, f"{name}-{metric}.svg"))
+    if data.get("echo64_c100", "weir", "cpu_us"):
+        crowds(pyplot, data, os.path.join(folder, "connections-cpu_us.svg"))
+    return True

@@ -19,8 +19,15 @@ def load(paths):
     return facts, samples
 
 
+def rounded(value):
+    """What is written down of a figure: five digits."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value
+
+
 # Columns that are also shown as multiples of the baseline's.
-BY_RATIO = ("cpu_us", "cpu_rel", "rate")
+BY_RATIO = ("cpu_us", "rate")
 
 
 class Data:
@@ -74,32 +81,70 @@ def with_spread(values, decimals):
     return f"{text} ({number(low, decimals)}–{number(high, decimals)})"
 
 
+# Columns of a work that asks for none.
+USUAL = ("cpu_us", "rate", "p99_us", "switches", "idle_bytes", "growth",
+         "stop_s", "instructions", "instructions_own", "syscalls",
+         "syscalls_but_waits", "allocations", "errors")
+
+
 def present(work, data, servers):
-    return [m for m in METRICS if any(data.get(work.name, s, m)
-                                      for s in servers)]
+    return [m for m in METRICS if m in (work.shown or USUAL) and
+            any(data.get(work.name, s, m) for s in servers)]
+
+
+def cells(work, data, server, metric, baseline):
+    """The figure, and where that says something its ratio."""
+    out = [with_spread(data.get(work.name, server, metric).values(),
+                       METRICS[metric][2])]
+    if metric in BY_RATIO:
+        out.append(with_spread(data.ratios(
+            metric, (work.name, server), (work.name, baseline)), 2))
+    return out
+
+
+def heads(metric, baseline):
+    name, unit, _ = METRICS[metric]
+    return [f"{name}, {unit}" if unit else name] + \
+        ([f"× {baseline}"] if metric in BY_RATIO else [])
+
+
+def measured(work, data, baseline):
+    """The servers of a work and the one they are compared with."""
+    servers = [s for s in work.servers if s in data.servers(work.name)]
+    return servers, baseline if baseline in servers else servers[0]
 
 
 def work_table(work, data, baseline):
     """Rows of cells: a header, then one for each server."""
-    servers = [s for s in work.servers if s in data.servers(work.name)]
-    metrics = [m for m in present(work, data, servers) if m != "p50_us"]
-    header = ["server"]
-    for metric in metrics:
-        name, unit, _ = METRICS[metric]
-        header.append(f"{name}, {unit}" if unit else name)
-        if metric in BY_RATIO:
-            header.append(f"× {baseline}")
-    rows = [header]
+    servers, baseline = measured(work, data, baseline)
+    metrics = present(work, data, servers)
+    rows = [["server"] + sum((heads(m, baseline) for m in metrics), [])]
     for server in servers:
-        row = [server]
-        for metric in metrics:
-            values = data.get(work.name, server, metric).values()
-            row.append(with_spread(values, METRICS[metric][2]))
-            if metric in BY_RATIO:
-                ratios = data.ratios(metric, (work.name, server),
-                                     (work.name, baseline))
-                row.append(with_spread(ratios, 2))
-        rows.append(row)
+        rows.append([server] + sum((cells(work, data, server, m, baseline)
+                                    for m in metrics), []))
+    return rows
+
+
+def whole_table(works, data, baseline):
+    """All works in one, for the screen: what each server's cell is compared
+    with is the first of its work that is "1.00"."""
+    rows = [["work", "server"] +
+            sum((heads(m, "base") for m in ("cpu_us", "rate")), []) +
+            ["p99, µs", "also"]]
+    for work in works:
+        if not data.servers(work.name):
+            continue
+        servers, base = measured(work, data, baseline)
+        for server in servers:
+            also = [f"{METRICS[m][0]} "
+                    f"{with_spread(data.get(work.name, server, m).values(), METRICS[m][2])}"
+                    for m in present(work, data, servers)
+                    if m not in ("cpu_us", "rate", "p99_us", "switches")
+                    and data.get(work.name, server, m)]
+            rows.append([work.name, server] + sum(
+                (cells(work, data, server, m, base)
+                 for m in ("cpu_us", "rate", "p99_us")), []) +
+                ["; ".join(also)])
     return rows
 
 
@@ -134,7 +179,7 @@ def wants_table(data):
 def plain(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(
-        cell.ljust(width) if i == 0 else cell.rjust(width)
+        cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
         for i, (cell, width) in enumerate(zip(row, widths))).rstrip()
         for row in rows)
 

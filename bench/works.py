@@ -11,12 +11,16 @@ BLOCKING = "raw_blocking_pool"
 class Server:
     command: list          # program in bench/bin and its own arguments
     holds_thread: bool = False  # each connection has a thread of its own
+    threads: int = 0       # whatever the work says
+    files: int = 0         # its limit of descriptors
+    system: dict = field(default_factory=dict)  # sysctls, by name
 
 
 SERVERS = {
     "weir": Server(["weir"]),
     "weir_line": Server(["weir", "--style", "line"]),
     "weir_session": Server(["weir", "--style", "session"], True),
+    "weir_stripped": Server(["weir_stripped"]),
     BARE: Server([BARE]),
     "raw_epoll_shared": Server(["raw_epoll_shared"]),
     "raw_epoll_edge": Server(["raw_epoll_shared", "--style", "edge"]),
@@ -63,6 +67,7 @@ class Work:
     wants: list = field(default_factory=list)
     threads: int = 0       # 0: as many as processors
     kind: str = "load"     # load, half_peak, stop, counts
+    shown: tuple = ()      # metrics for the table; none: those that matter
 
 
 def cheaper(limit, *rivals, **more):
@@ -97,12 +102,12 @@ WORKS = [
     Work("echo64_c10", "the same, 10 connections", echo(10),
          ["weir", BARE, "libuv", "go"], cheaper(1.05, BARE)),
     Work("echo64_c1000", "the same, 1,000 connections", echo(1000),
-         ["weir", BARE, "libuv", "go"], cheaper(1.05, BARE)),
+         ["weir", BARE, "raw_iouring", "libuv", "go"], cheaper(1.05, BARE)),
     Work("echo64_c10000", "the same, 10,000 connections", echo(10000),
-         ["weir", BARE, "libuv", "go"],
+         ["weir", BARE, "raw_iouring", "libuv", "go"],
          cheaper(1.05, BARE) + [Want("growth", "<=", 1.05, BARE)]),
     Work("pingpong", "one connection, ping-pong", echo(1),
-         ["weir", BARE, BLOCKING, "libuv", "go"],
+         ["weir", BARE, "raw_iouring", BLOCKING, "libuv", "go"],
          level(0.97, BLOCKING)),
     Work("echo64_d16", "echo 64 B, depth 16, 100 connections",
          echo(100, depth=16),
@@ -113,8 +118,8 @@ WORKS = [
          level(1.0, BARE, "libuv")),
     Work("churn", "churn: connect, one exchange, close; 50 at a time",
          echo(50, churn=True, sources=8),
-         ["weir", BARE, "raw_epoll_edge", BLOCKING, "libevent", "libuv",
-          "go", "poco", "thrift"],
+         ["weir", BARE, "raw_epoll_edge", "raw_iouring", BLOCKING,
+          "libevent", "libuv", "go", "poco", "thrift"],
          level(1.0, BARE, "go") + level(0.95, "libevent", "libuv")),
     Work("naps", "open loop 20,000/s on 50 connections while 2 others make "
          "their callback sleep 10 ms; 4 workers",
@@ -131,7 +136,7 @@ WORKS = [
          ["weir", BARE, "libuv", "go"]),
     Work("active50_idle", f"50 active among {IDLE:,} idle",
          echo(50, idle=IDLE),
-         ["weir", BARE, "libevent", "libuv", "asio", "go"],
+         ["weir", BARE, "raw_iouring", "libevent", "libuv", "asio", "go"],
          [Want("idle_bytes", "<=", 512),
           Want("cpu_us", "<=", 1.1, "weir", against_work="active50"),
           Want("p99_us", "<=", 1.1, "weir", against_work="active50")]),
@@ -141,10 +146,13 @@ WORKS = [
     Work("lines", "lines of 32 bytes, depth 16, 100 connections",
          echo(100, size=32, depth=16), ["weir_line", "weir"],
          level(0.9, "weir", server="weir_line")),
+    Work("bookkeeping", "the same server without counters, histograms, "
+         "deadlines and log", echo(100), ["weir", "weir_stripped"],
+         cheaper(1.03, "weir_stripped")),
     Work("stop", f"stop with {IDLE:,} idle", echo(1, idle=IDLE), ["weir"],
          [Want("stop_s", "<=", 1.0)], kind="stop"),
     Work("counts", "cost of the code, for each 64-byte echo", echo(100),
-         ["weir", BARE, "libevent", "libuv"],
+         ["weir", "weir_stripped", BARE, "libevent", "libuv"],
          [Want("instructions_own", "<=", 1000),
           Want("syscalls_but_waits", "<=", 2.01),
           Want("allocations", "<=", 0.001)], kind="counts"),
@@ -152,20 +160,24 @@ WORKS = [
 
 # metric: (what it is, unit, decimals)
 METRICS = {
-    "cpu_us": ("server CPU per message", "µs", 2),
+    "cpu_us": ("CPU per message", "µs", 2),
     "cpu_rel": ("the same over the load's own", "×", 2),
     "rate": ("messages per second", "", 0),
     "p50_us": ("median latency", "µs", 0),
     "p99_us": ("p99 latency", "µs", 0),
     "p999_us": ("p99.9 latency", "µs", 0),
+    "connect_p99_us": ("p99 of connecting", "µs", 0),
+    "connect_max_us": ("longest time to connect", "µs", 0),
+    "errors": ("errors", "", 0),
+    "unserved": ("connections never answered", "", 0),
     "switches": ("context switches per message", "", 3),
     "rss_kib": ("resident memory", "KiB", 0),
     "idle_bytes": ("memory per idle connection", "B", 0),
-    "growth": ("CPU per message, over that at 100 connections", "×", 2),
+    "growth": ("CPU over that at 100 connections", "×", 2),
     "stop_s": ("time to stop", "s", 2),
     "instructions": ("instructions per message", "", 0),
-    "instructions_own": ("of them in its library or program", "", 0),
+    "instructions_own": ("its own instructions", "", 0),
     "syscalls": ("system calls per message", "", 2),
-    "syscalls_but_waits": ("of them not waits", "", 2),
+    "syscalls_but_waits": ("without waits", "", 2),
     "allocations": ("allocations per message", "", 3),
 }

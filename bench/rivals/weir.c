@@ -6,11 +6,17 @@
  *	--style line     readable, line by line
  *	--style session  a worker for each connection
  *
+ * and, after a comma, what docs/TUNING.md tries: queue=N, limit=N, backlog=N,
+ * refuse, spread, nagle, quickack, defer.
+ *
  * SIGTERM stops it gracefully; then it says how long that took.
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <weir.h>
 
 #include "rival.h"
@@ -50,21 +56,75 @@ static void log_line(void *arg, int level, const char *line)
 		fprintf(stderr, "%s\n", line);
 }
 
+static int set_tcp(weir_conn *c, int option, int value)
+{
+	return setsockopt(weir_conn_fd(c), IPPROTO_TCP, option, &value,
+			  sizeof(value));
+}
+
+static int echo_nagle(weir_conn *c, void *arg)
+{
+	(void)set_tcp(c, TCP_NODELAY, 0);
+	return echo(c, arg);
+}
+
+static int echo_quickack(weir_conn *c, void *arg)
+{
+	(void)set_tcp(c, TCP_QUICKACK, 1);
+	return echo(c, arg);
+}
+
+/* The word's number, or other if it has none or is not there. */
+static int told(const struct rival *r, const char *word, int other)
+{
+	const char *at = strstr(r->style, word);
+
+	if (at && at[strlen(word)] == '=')
+		return atoi(at + strlen(word) + 1);
+	return at && other == 0 ? 1 : other;
+}
+
+static void choose_handler(struct weir_service *service, const struct rival *r)
+{
+	service->readable = echo;
+	if (told(r, "line", 0))
+		service->readable = echo_lines;
+	if (told(r, "nagle", 0))
+		service->readable = echo_nagle;
+	if (told(r, "quickack", 0))
+		service->readable = echo_quickack;
+	if (told(r, "session", 0)) {
+		service->readable = NULL;
+		service->session = echo;
+	}
+	service->backlog = told(r, "backlog", service->backlog);
+}
+
+/* Where to listen; with defer, at a listener of ours that waits for input. */
+static void choose_address(char *where, size_t cap, struct rival *r)
+{
+	int fd, seconds = 1;
+
+	if (!told(r, "defer", 0)) {
+		snprintf(where, cap, "127.0.0.1:%d", r->port);
+		return;
+	}
+	fd = rival_listen(r);
+	if (setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds,
+		       sizeof(seconds)) < 0)
+		rival_fail("TCP_DEFER_ACCEPT");
+	snprintf(where, cap, "fd:%d", fd);
+}
+
 static int run(weir_server *s, struct rival *r)
 {
-	struct weir_service service = { .size = sizeof(service),
-					.readable = echo };
+	struct weir_service service = { .size = sizeof(service) };
 	struct weir_report report;
 	char where[64];
 	int rc;
 
-	if (strcmp(r->style, "line") == 0) {
-		service.readable = echo_lines;
-	} else if (strcmp(r->style, "session") == 0) {
-		service.readable = NULL;
-		service.session = echo;
-	}
-	snprintf(where, sizeof(where), "127.0.0.1:%d", r->port);
+	choose_handler(&service, r);
+	choose_address(where, sizeof(where), r);
 	rc = weir_server_listen(s, where, &service);
 	if (rc < 0)
 		return rc;
@@ -84,14 +144,20 @@ static int run(weir_server *s, struct rival *r)
 
 int main(int argc, char **argv)
 {
+	struct weir_config config = { .size = sizeof(config), .log = log_line };
 	weir_server *s;
 	struct rival r;
 	int rc;
 
 	rival_begin(&r, argc, argv);
-	rc = weir_server_new(
-		&s, WEIR_CONFIG(.workers = r.threads, .queue_length = 4096,
-				.max_connections = 50000, .log = log_line));
+	config.workers = r.threads;
+	config.queue_length = told(&r, "queue", 4096);
+	config.max_connections = told(&r, "limit", 50000);
+	if (told(&r, "refuse", 0))
+		config.overload = WEIR_REFUSE;
+	if (told(&r, "spread", 0))
+		config.affinity = WEIR_AFFINITY_SPREAD;
+	rc = weir_server_new(&s, &config);
 	if (rc == 0) {
 		rc = run(s, &r);
 		weir_server_free(s);
