@@ -120,9 +120,7 @@ void wr_hub_fini(struct wr_hub *h)
 
 void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret)
 {
-	memset(ret, 0, sizeof(*ret));
-	for (int i = 0; i < h->lane_count; i++)
-		wr_lane_add(ret, &h->lanes[i]);
+	wr_lanes_sum(ret, h->lanes, h->lane_count);
 }
 
 void wr_context_fini(struct wr_context *ctx)

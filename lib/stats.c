@@ -2,9 +2,12 @@
 /*
  * Summing the lanes into what weir_server_stats() shows.  Gauges are kept as
  * entries minus departures, which may be below zero in one lane and are right
- * in the sum, modulo 2^64.
+ * in the sum, modulo 2^64.  A sum that is made while they change may catch a
+ * departure without its entry, and would be huge: that is shown as 0.
  */
 #include "stats.h"
+
+#include <string.h>
 
 static uint64_t value(const wr_counter *c)
 {
@@ -21,11 +24,10 @@ void wr_count_duration(struct wr_lane *lane, wr_counter *histogram, int64_t ns)
 	wr_count(lane, &histogram[bucket], 1);
 }
 
-void wr_lane_add(struct weir_stats *ret, const struct wr_lane *lane)
+static void add_lane(struct weir_stats *ret, const struct wr_lane *lane)
 {
 	struct weir_ledger *l = &ret->ledger;
 
-	l->accepted += value(&lane->accepted);
 	l->completed += value(&lane->outcome[WR_COMPLETED]);
 	l->failed += value(&lane->outcome[WR_FAILED]);
 	l->timed_out += value(&lane->outcome[WR_TIMED_OUT]);
@@ -48,4 +50,24 @@ void wr_lane_add(struct weir_stats *ret, const struct wr_lane *lane)
 		ret->queue_wait[i] += value(&lane->queue_wait[i]);
 		ret->callback_time[i] += value(&lane->callback_time[i]);
 	}
+}
+
+static void not_below_zero(uint64_t *gauge)
+{
+	if (*gauge > INT64_MAX)
+		*gauge = 0;
+}
+
+/* Who is accepted is counted last: nobody has ended who has not begun. */
+void wr_lanes_sum(struct weir_stats *ret, const struct wr_lane *lanes,
+		  int count)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < count; i++)
+		add_lane(ret, &lanes[i]);
+	for (int i = 0; i < count; i++)
+		ret->ledger.accepted += value(&lanes[i].accepted);
+	not_below_zero(&ret->parked);
+	not_below_zero(&ret->queued);
+	not_below_zero(&ret->lingering);
 }

@@ -58,7 +58,8 @@ static inline void wr_count(struct wr_lane *lane, wr_counter *counter,
 /* Put a duration into a histogram of a lane. */
 void wr_count_duration(struct wr_lane *lane, wr_counter *histogram, int64_t ns);
 
-/* Add the lane to the snapshot. */
-void wr_lane_add(struct weir_stats *ret, const struct wr_lane *lane);
+/* A snapshot of what the lanes count. */
+void wr_lanes_sum(struct weir_stats *ret, const struct wr_lane *lanes,
+		  int count);
 
 #endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot of the lanes: sums, and what one may say that is made while the
+ * lanes change.
+ */
+#include "stats.h"
+#include "test.h"
+
+START_TEST(a_snapshot_is_the_sum_of_the_lanes)
+{
+	static struct wr_lane lanes[3];
+	struct weir_stats now;
+
+	atomic_store(&lanes[1].accepted, 7);
+	atomic_store(&lanes[2].accepted, 2);
+	atomic_store(&lanes[0].outcome[WR_COMPLETED], 5);
+	atomic_store(&lanes[1].outcome[WR_COMPLETED], 1);
+	atomic_store(&lanes[0].parked, 4);
+	atomic_store(&lanes[1].parked, (uint64_t)-1);
+	wr_lanes_sum(&now, lanes, 3);
+	ck_assert_uint_eq(now.ledger.accepted, 9);
+	ck_assert_uint_eq(now.ledger.completed, 6);
+	ck_assert_uint_eq(now.parked, 3);
+}
+END_TEST
+
+/* It came and went while we were looking: only the departure was seen. */
+START_TEST(a_gauge_of_which_half_was_seen_is_not_below_zero)
+{
+	static struct wr_lane lanes[2];
+	struct weir_stats now;
+
+	atomic_store(&lanes[1].parked, (uint64_t)-1);
+	atomic_store(&lanes[1].queued, (uint64_t)-2);
+	atomic_store(&lanes[1].lingering, (uint64_t)-1);
+	wr_lanes_sum(&now, lanes, 2);
+	ck_assert_uint_eq(now.parked, 0);
+	ck_assert_uint_eq(now.queued, 0);
+	ck_assert_uint_eq(now.lingering, 0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_lanes,
+			 a_gauge_of_which_half_was_seen_is_not_below_zero);
+}
