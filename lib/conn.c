@@ -15,6 +15,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->free_next = NULL;
 	c->out = (struct wr_outbox){ .head = NULL };
 	c->stalled_at = 0;
+	c->sent = c->taken = 0;
 	c->out_error = 0;
 	c->is_writing = c->is_over = false;
 	c->wants_out_shut = c->is_out_shut = false;

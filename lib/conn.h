@@ -66,7 +66,9 @@ struct weir_conn {
 
 	struct wr_lock lock;
 	struct wr_outbox out;	 /* l */
-	int64_t stalled_at;	 /* l: last progress of what is unsent; 0 */
+	int64_t stalled_at;	 /* l: when the peer last took of it; 0 */
+	uint64_t sent;		 /* l: bytes given to the kernel */
+	uint64_t taken;		 /* l: of these, when looked at last */
 	int out_error;		 /* l: why nothing can be sent any more */
 	bool is_writing;	 /* l: a call waits with a part unsent */
 	bool is_over;		 /* l: no more calls from other threads */

@@ -64,6 +64,7 @@ static void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 {
 	struct wr_lane *lane = ctx ? ctx->lane : wr_hub_foreign_lane(c->hub);
 
+	c->sent += (uint64_t)n;
 	wr_count(lane, &lane->bytes_out, (uint64_t)n);
 }
 
@@ -126,11 +127,24 @@ static void shut_output_locked(struct weir_conn *c)
 	}
 }
 
+/*
+ * Has the peer taken some since this was asked last?  What the kernel takes
+ * is not taken by the peer: it makes more room also for one that never reads.
+ */
+static bool peer_took_locked(struct weir_conn *c)
+{
+	int unsent = wr_sys_unsent(c->fd);
+	uint64_t taken = c->sent - (unsent > 0 ? (uint64_t)unsent : 0);
+	bool more = taken > c->taken;
+
+	c->taken = taken;
+	return more;
+}
+
 /* Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno. */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
 {
-	bool progress = false;
 	size_t files = 0;
 	int rc;
 
@@ -152,11 +166,9 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		if (rc < 0) {
 			c->out_error = rc;
 		} else if (rc == 0) {
-			if (progress || c->stalled_at == 0)
+			if (peer_took_locked(c) || c->stalled_at == 0)
 				c->stalled_at = wr_now_ns();
 			return WR_STALLED;
-		} else {
-			progress = true;
 		}
 	}
 }

@@ -199,6 +199,43 @@ START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
 }
 END_TEST
 
+static _Atomic int megabyte_fd;
+
+static int writes_a_megabyte_to_fd(weir_conn *c, void *arg)
+{
+	int rc = writes_a_megabyte(c, arg);
+
+	atomic_store(&megabyte_fd, weir_conn_fd(c));
+	return rc;
+}
+
+/* The kernel makes room again and again, as it does when it is probing. */
+START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
+{
+	char *text = calloc(1, 1 << 20);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte_to_fd,
+					 .arg = text, .outbox_max = 4 << 20,
+					 .write_ms = SHORT_MS));
+	int room = 16384, steps = 0;
+
+	atomic_store(&megabyte_fd, -1);
+	client_sends(client_opens_small(s, 4096), "go\n");
+	UNTIL(atomic_load(&megabyte_fd) >= 0);
+	while (stats(s).ledger.timed_out == 0 && ++steps < 100) {
+		int64_t next_at = now_ms() + SHORT_MS / 4;
+
+		room += 4096;
+		setsockopt(atomic_load(&megabyte_fd), SOL_SOCKET, SO_SNDBUF,
+			   &room, sizeof(room));
+		UNTIL(now_ms() >= next_at || stats(s).ledger.timed_out == 1);
+	}
+	ck_assert_int_lt(steps, 50);
+	ends_timed_out(s, 1);
+	free(text);
+}
+END_TEST
+
 static int sets_its_own(weir_conn *c, void *arg)
 {
 	int rc = weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, *(int *)arg);
@@ -317,6 +354,7 @@ int main(void)
 			 nobody_outlives_the_lifetime,
 			 who_does_not_read_is_ended_at_the_write_deadline,
 			 who_does_not_read_is_ended_though_no_callback_waits,
+			 what_the_kernel_takes_does_not_save_who_does_not_read,
 			 a_connection_may_have_its_own_deadline,
 			 bad_deadlines_are_refused,
 			 a_deadline_that_is_never_does_not_come,
