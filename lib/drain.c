@@ -16,9 +16,9 @@
 #include "conn_table.h"
 #include "sys.h"
 
-#define QUIET_NS  (30 * WR_NS_PER_MS)  /* of step 2 */
-#define SWEEP_NS  (25 * WR_NS_PER_MS)  /* between two reminders */
-#define NOTICE_NS (100 * WR_NS_PER_MS) /* of step 5 */
+#define QUIET_NS  (30 * WR_NS_PER_MS) /* of step 2 */
+#define SWEEP_NS  (25 * WR_NS_PER_MS) /* between two reminders */
+#define NOTICE_NS (60 * WR_NS_PER_MS) /* of step 5 */
 
 static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
 {
