@@ -21,6 +21,7 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 	*a = (struct wr_acceptor){ .hub = h, .pool = p, .reserve = -1 };
 	a->ctx.lane = wr_hub_acceptor_lane(h);
 	a->ctx.bell = -1;
+	a->processors = wr_sys_processors();
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
 		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);
@@ -85,6 +86,8 @@ static int64_t next_at(const struct wr_acceptor *a)
 
 	if (a->resume_at)
 		at = wr_min_at(at, a->resume_at);
+	if (a->tick_at)
+		at = wr_min_at(at, a->tick_at);
 	for (int i = 0; i < a->door_count; i++)
 		if (a->doors[i]->is_armed && a->doors[i]->may_have_more)
 			return 0;
@@ -127,6 +130,7 @@ static void *attend(void *arg)
 		take_mail(a);
 		wr_visits_run(a);
 		wr_watchdog_run(a);
+		wr_overseer_run(a);
 		wr_accept_adjust(a);
 		for (int i = 0; i < a->door_count; i++)
 			if (a->doors[i]->is_armed && a->doors[i]->may_have_more)

@@ -48,6 +48,10 @@ struct wr_acceptor {
 	struct weir_conn *oldest, *latest; /* of them */
 	size_t refusing;  /* of those, refused ones: they have no place */
 	int64_t watch_at; /* the watchdog's next look at the workers */
+	int64_t tick_at;  /* the overseer's; 0: nobody need be overseen */
+	int processors;
+	int quiet_ticks;
+	int alone_ticks; /* in turn, that the workers did not get on */
 
 	bool is_stopping, are_doors_closed, is_cutting;
 	int64_t quiet_at;    /* stop: no connection came until then */
@@ -88,6 +92,9 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_hasten(struct wr_acceptor *a); /* the stop goes a step on */
 void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
+
+/* overseer.c: whether the workers get on with what there is. */
+void wr_overseer_run(struct wr_acceptor *a);
 
 /* watchdog.c: name callbacks that run for very long. */
 void wr_watchdog_run(struct wr_acceptor *a);

@@ -30,6 +30,13 @@ void wr_hub_ring(struct wr_hub *h)
 		wr_sys_eventfd_ring(h->bell);
 }
 
+void wr_hub_oversee(struct wr_hub *h)
+{
+	if (h->config.set.workers > 1 && !atomic_load(&h->is_overseen) &&
+	    !atomic_exchange(&h->is_overseen, true))
+		wr_sys_eventfd_ring(h->call);
+}
+
 void wr_hub_made_room(struct wr_hub *h)
 {
 	if (atomic_load(&h->wants_room) &&
@@ -73,9 +80,12 @@ int wr_hub_init(struct wr_hub *h, const struct weir_config *config)
 	rc = wr_cond_init(&h->changed);
 	if (rc < 0)
 		goto fail_lock;
-	rc = wr_queue_init(&h->fresh, (size_t)h->config.set.queue_length);
+	rc = wr_standby_init(&h->standby);
 	if (rc < 0)
 		goto fail_cond;
+	rc = wr_queue_init(&h->fresh, (size_t)h->config.set.queue_length);
+	if (rc < 0)
+		goto fail_standby;
 	rc = wr_queue_init(&h->ready, 0);
 	if (rc < 0)
 		goto fail_fresh;
@@ -91,6 +101,8 @@ int wr_hub_init(struct wr_hub *h, const struct weir_config *config)
 
 fail_fresh:
 	wr_queue_fini(&h->fresh);
+fail_standby:
+	wr_standby_fini(&h->standby);
 fail_cond:
 	wr_cond_fini(&h->changed);
 fail_lock:
@@ -113,6 +125,7 @@ void wr_hub_fini(struct wr_hub *h)
 	wr_sys_free(h->lanes);
 	wr_queue_fini(&h->ready);
 	wr_queue_fini(&h->fresh);
+	wr_standby_fini(&h->standby);
 	wr_cond_fini(&h->changed);
 	wr_lock_fini(&h->lock);
 	wr_config_fini(&h->config);

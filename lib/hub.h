@@ -14,6 +14,7 @@
 #include "outbox.h"
 #include "queue.h"
 #include "settings.h"
+#include "standby.h"
 #include "stats.h"
 
 struct weir_conn;
@@ -55,8 +56,11 @@ struct wr_hub {
 	struct wr_queue fresh; /* accepted, no worker has taken them */
 	struct wr_queue ready; /* owned connections that are to be run */
 
-	_Atomic int sleepers;	 /* workers that are about to sleep, or do */
-	_Atomic bool is_waking;	 /* a ring is on its way */
+	_Atomic int sleepers;	     /* workers at the poller, or about to be */
+	_Atomic bool is_waking;	     /* a ring is on its way */
+	struct wr_standby standby;   /* the workers that need not be there */
+	_Atomic int64_t eager_until; /* ns; see lead.c */
+	_Atomic bool is_overseen;    /* the acceptor looks after the workers */
 	_Atomic bool wants_room; /* the acceptor waits for something to end */
 	_Atomic(struct weir_conn *) mail; /* for the acceptor, latest first */
 
@@ -102,6 +106,9 @@ void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret);
 
 /* There is work a sleeping worker could take. */
 void wr_hub_ring(struct wr_hub *h);
+
+/* A worker has left the poller: the acceptor looks after it (overseer.c). */
+void wr_hub_oversee(struct wr_hub *h);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */
 void wr_hub_made_room(struct wr_hub *h);

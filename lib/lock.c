@@ -36,6 +36,13 @@ void wr_cond_fini(struct wr_cond *c)
 	wr_assert(rc == 0);
 }
 
+void wr_cond_signal(struct wr_cond *c)
+{
+	int rc = pthread_cond_signal(&c->cond);
+
+	wr_assert(rc == 0);
+}
+
 void wr_cond_broadcast(struct wr_cond *c)
 {
 	int rc = pthread_cond_broadcast(&c->cond);

@@ -40,6 +40,7 @@ static inline void wr_unlock(struct wr_lock *l)
 	wr_assert(rc == 0);
 }
 
+void wr_cond_signal(struct wr_cond *c); /* wakes one */
 void wr_cond_broadcast(struct wr_cond *c);
 
 /* Waits until woken or at; returns false when at has come.  Needs l. */

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a worker does all day: run what it has at hand, then what others have
- * left over, then sleep at the one place where everything arrives.
- *
- * "Nobody waits behind a stuck callback": events that a worker has taken from
- * the poller and not yet run are open to the others (batch.h), and before it
- * runs anything while there is more to run, of whatever kind, it wakes a
- * sleeper if there is one.  A worker that goes to sleep looks for all of that
- * last (see hub.c for why it cannot miss it).
+ * left over, then see whether it is needed for what comes next (lead.c).
  */
 #include "pool.h"
 
@@ -17,6 +11,7 @@
 #include "clock.h"
 #include "conn_table.h"
 #include "dispatch.h"
+#include "lead.h"
 #include "sys.h"
 
 /* Connections of one kind a worker runs before it looks at the others. */
@@ -32,22 +27,14 @@ static struct weir_conn *conn_of(struct wr_node *n)
 
 /* ------------------------------------------------------------ kinds of work */
 
-static bool has_work(const struct wr_pool *p)
+static void run(struct wr_worker *w, struct weir_conn *c, uint32_t reports)
 {
-	if (wr_queue_len(&p->hub->ready) > 0 ||
-	    wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
-		return true;
-	for (int i = 0; i < p->count; i++)
-		if (!wr_batch_is_empty(&p->workers[i].batch))
-			return true;
-	return false;
-}
+	int64_t began = w->ctx.now;
 
-/* Before a callback, which may not return: let a sleeper see to the rest. */
-static void share(struct wr_worker *w)
-{
-	if (atomic_load(&w->pool->hub->sleepers) > 0 && has_work(w->pool))
-		wr_hub_ring(w->pool->hub);
+	wr_lead_share(w);
+	wr_conn_move(c, w->ctx.lane, WR_RUNNING);
+	wr_dispatch(&w->ctx, c, reports);
+	wr_lead_note(w, began);
 }
 
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
@@ -61,13 +48,10 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 		reports |= WR_OUT;
 	if (ev->what & WR_POLL_HUP)
 		reports |= WR_HUP;
-	if (wr_turn_claim(&c->turn, generation)) {
-		wr_conn_move(c, w->ctx.lane, WR_RUNNING);
-		wr_dispatch(&w->ctx, c, reports);
-	} else if (wr_turn_raise(&c->turn, generation, reports)) {
-		wr_conn_move(c, w->ctx.lane, WR_RUNNING);
-		wr_dispatch(&w->ctx, c, 0);
-	}
+	if (wr_turn_claim(&c->turn, generation))
+		run(w, c, reports);
+	else if (wr_turn_raise(&c->turn, generation, reports))
+		run(w, c, 0);
 }
 
 static bool run_batch(struct wr_worker *w, struct wr_batch *b)
@@ -76,7 +60,6 @@ static bool run_batch(struct wr_worker *w, struct wr_batch *b)
 	bool any = false;
 
 	while (wr_batch_take(b, &ev)) {
-		share(w);
 		run_event(w, &ev);
 		any = true;
 	}
@@ -90,9 +73,7 @@ static bool run_ready(struct wr_worker *w)
 	int i;
 
 	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->ready)); i++) {
-		share(w);
-		wr_conn_move(conn_of(n), w->ctx.lane, WR_RUNNING);
-		wr_dispatch(&w->ctx, conn_of(n), 0);
+		run(w, conn_of(n), 0);
 	}
 	return i > 0;
 }
@@ -104,8 +85,11 @@ static bool run_fresh(struct wr_worker *w)
 	int i;
 
 	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->fresh)); i++) {
-		share(w);
+		int64_t began = w->ctx.now;
+
+		wr_lead_share(w);
 		wr_dispatch_fresh(&w->ctx, conn_of(n));
+		wr_lead_note(w, began);
 	}
 	return i > 0;
 }
@@ -119,31 +103,6 @@ static bool run_others(struct wr_worker *w)
 		any |= run_batch(w,
 				 &p->workers[(w->index + i) % p->count].batch);
 	return any;
-}
-
-/* ----------------------------------------------------------------- sleeping */
-
-/* Take what the poller has; sleep there if there is nothing else to do. */
-static void harvest(struct wr_worker *w)
-{
-	struct wr_hub *h = w->pool->hub;
-	struct wr_event ev[WR_POLL_BATCH];
-	bool may_sleep;
-	int n, kept = 0;
-
-	atomic_fetch_add(&h->sleepers, 1);
-	may_sleep = !has_work(w->pool);
-	n = wr_poller_wait(h->poller, ev, may_sleep ? -1 : 0);
-	atomic_fetch_sub(&h->sleepers, 1);
-	w->ctx.now = wr_now_ns();
-	for (int i = 0; i < n; i++) {
-		if (ev[i].key == UINT64_MAX)
-			atomic_store(&h->is_waking, false);
-		else
-			ev[kept++] = ev[i];
-	}
-	if (kept > 0)
-		wr_batch_fill(&w->batch, ev, kept);
 }
 
 static void set_name(const struct wr_worker *w)
@@ -175,7 +134,7 @@ static void *work(void *arg)
 		run_ready(w);
 		run_fresh(w);
 		run_others(w);
-		harvest(w);
+		wr_lead_harvest(w);
 	}
 	while (run_ready(w))
 		; /* who came back from a callback too late for the stop */
@@ -253,6 +212,7 @@ void wr_pool_ring_waits(struct wr_pool *p)
 
 void wr_pool_dismiss(struct wr_pool *p)
 {
+	wr_standby_end(&p->hub->standby);
 	wr_sys_eventfd_ring(p->hub->bell);
 }
 

@@ -15,6 +15,7 @@ struct wr_worker {
 	struct wr_batch batch;
 	struct wr_pool *pool;
 	int index;
+	long preemptions;    /* when lead.c last asked */
 	int64_t named_since; /* watchdog: the callback it named last */
 	pthread_t thread;
 	bool was_started;

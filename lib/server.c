@@ -120,6 +120,8 @@ int weir_server_listen(weir_server *s, const char *where,
 				 sizeof(door->where));
 	if (rc >= 0)
 		rc = wr_acceptor_add_door(&s->acceptor, door);
+	if (rc >= 0 && service->session) /* these wait for their peers */
+		atomic_store(&s->hub.eager_until, WR_NEVER_AT);
 	if (rc < 0) {
 		if (!door->listener.inherited)
 			wr_listener_close(&door->listener);

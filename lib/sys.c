@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -377,4 +378,12 @@ int wr_sys_processors(void)
 	if (allowed(&all) < 0)
 		return 1;
 	return CPU_COUNT_S(sizeof(all.set), all.set);
+}
+
+long wr_sys_preemptions(void)
+{
+	struct rusage usage = { .ru_nivcsw = 0 };
+
+	(void)getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nivcsw;
 }

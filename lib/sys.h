@@ -115,4 +115,7 @@ int wr_sys_cond_init(pthread_cond_t *c);
 int wr_sys_pin_thread(int index); /* to the index-th processor allowed */
 int wr_sys_processors(void);
 
+/* How often the calling thread had to leave its processor to others. */
+long wr_sys_preemptions(void);
+
 #endif

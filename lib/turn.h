@@ -21,8 +21,8 @@
  * inside a session says so in another word (see "why no bell is lost" in
  * conn_wait.c); giving up is release, which the next raise or claim acquires,
  * so that a new owner sees all that the last one wrote.  This is also what
- * makes the hand-over through epoll correct by the C memory model, which
- * knows nothing of epoll.
+ * makes the hand-over through epoll correct by the C memory model, which knows
+ * nothing of epoll.
  */
 #ifndef WR_TURN_H
 #define WR_TURN_H

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who waits at the poller.
+ *
+ * As a rule one worker does, the others stand by: while it runs what it has
+ * taken, more comes together at the poller, so that a wait brings many events
+ * and wakes nobody else.  Nobody is woken for what the one will have done
+ * sooner than a waker could.  Whether it gets on is looked after by the
+ * acceptor (overseer.c), each millisecond while there is something to do.
+ *
+ * Where callbacks are slow, a millisecond is long.  For a while after each
+ * that was, everybody is eager: all who have nothing to do wait at the
+ * poller, and before a callback a worker sees to it that somebody is there
+ * and woken, if there is more to run.  Servers with sessions always are.  A
+ * worker that was put aside by the kernel for another thread has not met a
+ * slow callback: on a machine with more to do than processors that would
+ * happen all the time.
+ *
+ * "The poller is not left alone": a worker stands by only if, seen after it
+ * counts as standing by, another is at the poller; who leaves the poller sees
+ * to it, afterwards, that the acceptor looks.  See overseer.c for the rest.
+ */
+#include "lead.h"
+
+#include "clock.h"
+#include "sys.h"
+
+#define SLOW_NS	 (200 * 1000LL)
+#define EAGER_NS (100 * WR_NS_PER_MS)
+
+bool wr_lead_has_work(const struct wr_pool *p)
+{
+	if (wr_queue_len(&p->hub->ready) > 0 ||
+	    wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
+		return true;
+	for (int i = 0; i < p->count; i++)
+		if (!wr_batch_is_empty(&p->workers[i].batch))
+			return true;
+	return false;
+}
+
+static bool is_eager(const struct wr_worker *w)
+{
+	return w->ctx.now < atomic_load_explicit(&w->pool->hub->eager_until,
+						 memory_order_relaxed);
+}
+
+void wr_lead_share(struct wr_worker *w)
+{
+	struct wr_hub *h = w->pool->hub;
+
+	if (!is_eager(w))
+		return;
+	if (atomic_load(&h->sleepers) == 0)
+		wr_standby_call(&h->standby);
+	else if (wr_lead_has_work(w->pool))
+		wr_hub_ring(h);
+}
+
+/* Has it been put aside since it was last asked? */
+static bool was_preempted(struct wr_worker *w)
+{
+	long before = w->preemptions;
+
+	w->preemptions = wr_sys_preemptions();
+	return w->preemptions != before;
+}
+
+void wr_lead_note(struct wr_worker *w, int64_t began)
+{
+	_Atomic int64_t *until = &w->pool->hub->eager_until;
+
+	if (w->ctx.now - began < SLOW_NS || was_preempted(w))
+		return;
+	if (w->ctx.now + EAGER_NS > atomic_load(until))
+		atomic_store(until, w->ctx.now + EAGER_NS);
+}
+
+static void stand_by(struct wr_worker *w)
+{
+	struct wr_hub *h = w->pool->hub;
+
+	wr_standby_wait(&h->standby, &h->sleepers);
+	w->ctx.now = wr_now_ns();
+}
+
+void wr_lead_harvest(struct wr_worker *w)
+{
+	struct wr_hub *h = w->pool->hub;
+	struct wr_event ev[WR_POLL_BATCH];
+	bool may_sleep;
+	int n, kept = 0;
+
+	if (!is_eager(w) && atomic_load(&h->sleepers) > 0) {
+		stand_by(w);
+		return;
+	}
+	atomic_fetch_add(&h->sleepers, 1);
+	may_sleep = !wr_lead_has_work(w->pool);
+	n = wr_poller_wait(h->poller, ev, may_sleep ? -1 : 0);
+	atomic_fetch_sub(&h->sleepers, 1);
+	w->ctx.now = wr_now_ns();
+	for (int i = 0; i < n; i++) {
+		if (ev[i].key == UINT64_MAX)
+			atomic_store(&h->is_waking, false);
+		else
+			ev[kept++] = ev[i];
+	}
+	if (kept > 0)
+		wr_batch_fill(&w->batch, ev, kept);
+	wr_hub_oversee(h);
+}

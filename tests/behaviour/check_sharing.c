@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How workers share what there is: one of them waits for all, the others are
+ * called when it does not get on, and nobody wakes for nothing.
+ */
+#include "test.h"
+
+#include <dirent.h>
+
+#define OTHERS 40
+
+static size_t a_line(const struct crowd *crowd, int i, char *buf, size_t cap)
+{
+	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, crowd->round);
+}
+
+static struct server *serve_gate(struct gate *g, int workers)
+{
+	return serve(WEIR_CONFIG(.workers = workers),
+		     WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = g));
+}
+
+static void client_exchanges(struct client *c, const char *text)
+{
+	client_sends(c, text);
+	client_expects(c, text);
+}
+
+static void crowd_exchanges(struct crowd *crowd, int rounds)
+{
+	while (rounds-- > 0) {
+		crowd_sends(crowd, a_line);
+		crowd_expects(crowd, a_line);
+		crowd->round++;
+	}
+}
+
+/* How often a thread of the server's has gone to sleep; 0: another's. */
+static long sleeps_of(const char *task)
+{
+	char path[300], line[128];
+	bool is_ours = false;
+	long n = 0;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%s/status", task);
+	status = fopen(path, "r");
+	while (status && fgets(line, sizeof(line), status)) {
+		is_ours |= strncmp(line, "Name:\tweir-", 11) == 0;
+		sscanf(line, "voluntary_ctxt_switches: %ld", &n);
+	}
+	if (status)
+		fclose(status);
+	return is_ours ? n : 0;
+}
+
+static long sleeps(void)
+{
+	struct dirent *entry;
+	DIR *tasks = opendir("/proc/self/task");
+	long total = 0;
+
+	ck_assert_ptr_nonnull(tasks);
+	while ((entry = readdir(tasks)))
+		total += sleeps_of(entry->d_name);
+	closedir(tasks);
+	return total;
+}
+
+struct quiet {
+	long sleeps;
+	int64_t since;
+};
+
+static bool was_long(struct quiet *q)
+{
+	long now = sleeps();
+
+	if (now != q->sleeps)
+		*q = (struct quiet){ now, now_ms() };
+	return now_ms() - q->since >= 300;
+}
+
+/* No thread of the server has woken for a while: nobody looks at anybody. */
+static void until_quiet(void)
+{
+	struct quiet quiet = { .sleeps = -1 };
+
+	UNTIL(was_long(&quiet));
+}
+
+START_TEST(who_waits_for_nothing_does_not_wake)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 4),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct crowd *crowd = crowd_opens(s, OTHERS);
+
+	for (int i = 0; i < 3; i++) {
+		crowd_exchanges(crowd, 20);
+		until_quiet();
+	}
+	crowd_closes(crowd);
+	server_ends(s);
+}
+END_TEST
+
+/* The only one awake meets the callback that waits. */
+START_TEST(a_callback_that_waits_after_a_long_quiet_holds_up_nobody)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_gate(&gate, 2);
+	struct client *held = client_opens(s), *newcomer;
+	struct crowd *others = crowd_opens(s, OTHERS);
+
+	crowd_exchanges(others, 1);
+	until_quiet();
+	client_sends(held, "wait\n");
+	crowd_exchanges(others, 5);
+	UNTIL(gate_waiting(&gate) == 1);
+	crowd_exchanges(others, 5);
+	newcomer = client_opens(s);
+	client_exchanges(newcomer, "hello\n");
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	crowd_closes(others);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(the_first_after_a_long_quiet_is_served_by_whoever_is_left)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_gate(&gate, 2);
+	struct client *held = client_opens(s), *other = client_opens(s);
+
+	client_exchanges(other, "hello\n");
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	until_quiet();
+	for (int i = 0; i < 3; i++) {
+		client_exchanges(other, "still there?\n");
+		until_quiet();
+	}
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	server_ends(s);
+}
+END_TEST
+
+#define WORKERS 6
+
+/* Each with all the others' lines beside it, until one worker is left. */
+START_TEST(workers_get_stuck_one_after_the_other_and_the_last_serves_all)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_gate(&gate, WORKERS);
+	struct crowd *others = crowd_opens(s, OTHERS);
+	struct client *held[WORKERS - 1], *newcomer;
+
+	for (int i = 0; i < WORKERS - 1; i++)
+		held[i] = client_opens(s);
+	for (int i = 0; i < WORKERS - 1; i++) {
+		crowd_sends(others, a_line);
+		client_sends(held[i], "wait\n");
+		crowd_expects(others, a_line);
+		others->round++;
+		UNTIL(gate_waiting(&gate) == i + 1);
+		crowd_exchanges(others, 2);
+	}
+	newcomer = client_opens(s);
+	client_exchanges(newcomer, "hello\n");
+	gate_open(&gate);
+	for (int i = 0; i < WORKERS - 1; i++)
+		client_expects(held[i], "wait\n");
+	crowd_closes(others);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(as_many_callbacks_wait_side_by_side_as_there_are_workers)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_gate(&gate, 16);
+	struct client *held[16];
+
+	for (int i = 0; i < 16; i++)
+		held[i] = client_opens(s);
+	UNTIL(stats(s).parked == 16);
+	until_quiet();
+	for (int i = 0; i < 16; i++)
+		client_sends(held[i], "wait\n");
+	UNTIL(gate_waiting(&gate) == 16);
+	gate_open(&gate);
+	for (int i = 0; i < 16; i++)
+		client_expects(held[i], "wait\n");
+	server_ends(s);
+}
+END_TEST
+
+static int waits_on_opening(weir_conn *c, void *arg)
+{
+	(void)c;
+	gate_wait(arg);
+	return -EAGAIN;
+}
+
+/* New connections come by a queue, not by the poller. */
+START_TEST(a_queue_of_new_connections_is_not_left_to_one_that_is_stuck)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 4),
+		      WEIR_SERVICE(.opened = waits_on_opening,
+				   .readable = echo_lines, .arg = &gate));
+	struct crowd *crowd;
+
+	gate_lets_in(&gate, OTHERS);
+	crowd = crowd_opens(s, OTHERS);
+	UNTIL(stats(s).parked == OTHERS);
+	until_quiet();
+	for (int i = 0; i < 3; i++)
+		(void)client_opens(s);
+	UNTIL(gate_waiting(&gate) == 3);
+	until_quiet();
+	crowd_exchanges(crowd, 3);
+	gate_open(&gate);
+	crowd_closes(crowd);
+	server_ends(s);
+}
+END_TEST
+
+/* A worker that stands by is not forgotten when the server stops. */
+START_TEST(a_stop_finds_every_worker_wherever_it_sleeps)
+{
+	for (int i = 0; i < fewer(30); i++) {
+		struct server *s = serve(WEIR_CONFIG(.workers = 8),
+					 WEIR_SERVICE(.readable = echo_lines));
+		struct crowd *crowd = crowd_opens(s, 8);
+
+		crowd_exchanges(crowd, i % 5);
+		crowd_closes(crowd);
+		server_ends(s);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"sharing", who_waits_for_nothing_does_not_wake,
+		a_callback_that_waits_after_a_long_quiet_holds_up_nobody,
+		the_first_after_a_long_quiet_is_served_by_whoever_is_left,
+		workers_get_stuck_one_after_the_other_and_the_last_serves_all,
+		as_many_callbacks_wait_side_by_side_as_there_are_workers,
+		a_queue_of_new_connections_is_not_left_to_one_that_is_stuck,
+		a_stop_finds_every_worker_wherever_it_sleeps);
+}
