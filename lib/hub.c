@@ -11,8 +11,10 @@
  *
  * "One ring at a time": is_waking says that an edge is in the poller and
  * nobody has taken it; another ring would not be told apart from it.  Who
- * takes the edge clears the flag before looking for work, and rings again if
- * there is more than one worker can do.
+ * takes the edge clears the flag before looking for work.
+ *
+ * Workers that stand by are no sleepers: where all others run, work is not
+ * rung for, and whether they get to it in time is seen to in overseer.c.
  */
 #include "hub.h"
 
