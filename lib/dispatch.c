@@ -379,6 +379,7 @@ static enum step requeue(struct weir_conn *c)
 	wr_conn_input_tidy(c);
 	wr_conn_move(c, ctx->lane, WR_READY);
 	(void)wr_queue_push(&c->hub->ready, &c->node, ctx->now);
+	wr_hub_oversee(c->hub); /* the worker may get stuck before it is back */
 	return STEP_GONE;
 }
 

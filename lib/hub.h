@@ -107,7 +107,7 @@ void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret);
 /* There is work a sleeping worker could take. */
 void wr_hub_ring(struct wr_hub *h);
 
-/* A worker has left the poller: the acceptor looks after it (overseer.c). */
+/* A worker begins to run, or leaves work lying: see overseer.c. */
 void wr_hub_oversee(struct wr_hub *h);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */

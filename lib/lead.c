@@ -18,7 +18,8 @@
  *
  * "The poller is not left alone": a worker stands by only if, seen after it
  * counts as standing by, another is at the poller; who leaves the poller sees
- * to it, afterwards, that the acceptor looks.  See overseer.c for the rest.
+ * to it, afterwards, that the acceptor looks.  What it has published itself,
+ * without a ring, it has looked for before.  See overseer.c for the rest.
  */
 #include "lead.h"
 
@@ -91,7 +92,8 @@ void wr_lead_harvest(struct wr_worker *w)
 	bool may_sleep;
 	int n, kept = 0;
 
-	if (!is_eager(w) && atomic_load(&h->sleepers) > 0) {
+	if (!is_eager(w) && atomic_load(&h->sleepers) > 0 &&
+	    !wr_lead_has_work(w->pool)) {
 		stand_by(w);
 		return;
 	}

@@ -13,12 +13,12 @@
  * what holds them up may be something that we do not see.
  *
  * "No worker runs unseen": the acceptor takes back is_overseen, then looks
- * whether all is well; a worker leaves the poller (and publishes its batch),
- * then looks at is_overseen and rings if it is not set.  All are sequentially
- * consistent, so one of them sees the other.  While the acceptor does not
- * look, a worker is at the poller, nothing lies about, and what comes later
- * rings for it (hub.c); or all workers are busy and there is none to call,
- * and who comes back looks for everything before it sleeps.
+ * whether all is well; a worker leaves the poller, or publishes its batch or
+ * a connection that is to be run again, then looks at is_overseen and rings if
+ * it is not set.  All are sequentially consistent, so one sees the other. While
+ * the acceptor does not look, a worker is at the poller, nothing lies about,
+ * and what comes later rings for it (hub.c); or all workers are busy and there
+ * is none to call, and who comes back looks for everything before it sleeps.
  */
 #include "acceptor.h"
 #include "lead.h"
