@@ -4,9 +4,9 @@
  *
  * Three classes.  This connection failed: count it, go on.  There is no
  * descriptor or memory: stop asking until something of ours is closed, or for
- * a pause that grows to a second.  This listener is broken: say so and leave
- * it; the others go on.  What we do not know counts as the second, so that no
- * answer, repeated for ever, makes this thread spin.
+ * a pause that grows to a tenth of a second.  This listener is broken: say so
+ * and leave it; the others go on.  What we do not know counts as the second,
+ * so that no answer, repeated for ever, makes this thread spin.
  *
  * A listener that must not be asked is taken out of the poller: its state
  * does not wake us, and the kernel's backlog holds who comes.
@@ -22,7 +22,7 @@
 
 #define BUDGET	      64 /* connections from one listener before the others */
 #define FIRST_PAUSE   (10 * WR_NS_PER_MS)
-#define LONGEST_PAUSE (1000 * WR_NS_PER_MS)
+#define LONGEST_PAUSE (100 * WR_NS_PER_MS)
 
 /* ---------------------------------------------------------- room and doors */
 

@@ -113,6 +113,26 @@ START_TEST(a_descriptor_that_others_free_is_found)
 }
 END_TEST
 
+/* However long it has lasted, somebody who waits is not kept for a second. */
+START_TEST(a_shortage_that_lasts_is_looked_at_often)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c;
+	int64_t began_at;
+
+	open_sockets(s, &c, 1);
+	leave_descriptors(0);
+	ck_assert_int_eq(client_connects(c, s->address), 0);
+	UNTIL(stats(s).shortages >= 6);
+	began_at = now_ms();
+	UNTIL(stats(s).shortages >= 11);
+	ck_assert_int_lt(now_ms() - began_at, 2000 * slowness());
+	leave_all_descriptors();
+	server_ends(s);
+}
+END_TEST
+
 START_TEST(without_descriptors_clients_are_refused_if_so_configured)
 {
 	struct server *s =
@@ -212,6 +232,7 @@ int main(void)
 	return RUN_TESTS(
 		"accept", without_descriptors_clients_wait_until_one_is_free,
 		a_descriptor_that_others_free_is_found,
+		a_shortage_that_lasts_is_looked_at_often,
 		without_descriptors_clients_are_refused_if_so_configured,
 		a_stop_without_descriptors_serves_those_who_wait,
 		who_resets_before_it_is_accepted_is_no_trouble);
