@@ -123,6 +123,32 @@ START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 }
 END_TEST
 
+/* The only worker is held until the deadline is long over. */
+START_TEST(who_spoke_in_time_is_served_though_late)
+{
+	const int ms = 2 * SHORT_MS * slowness();
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+					      .arg = &gate, .idle_ms = ms));
+	struct client *c = client_opens(s), *holder = client_opens(s);
+	int64_t until;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_sends(holder, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	client_sends(c, "in time\n");
+	until = now_ms() + 2 * ms;
+	UNTIL(now_ms() > until);
+	gate_open(&gate);
+	client_expects(c, "in time\n");
+	client_expects_end(c);
+	client_expects_end(holder);
+	ends_timed_out(s, 2);
+}
+END_TEST
+
 START_TEST(nobody_outlives_the_lifetime)
 {
 	struct server *s = serve(
@@ -351,6 +377,7 @@ int main(void)
 			 who_drips_is_ended_at_the_read_deadline,
 			 who_goes_on_talking_outlives_both_deadlines,
 			 who_falls_silent_is_ended_at_the_idle_deadline,
+			 who_spoke_in_time_is_served_though_late,
 			 nobody_outlives_the_lifetime,
 			 who_does_not_read_is_ended_at_the_write_deadline,
 			 who_does_not_read_is_ended_though_no_callback_waits,

@@ -13,9 +13,6 @@
  */
 #include "test.h"
 
-#include <netinet/in.h>
-#include <poll.h>
-
 #define SERVERS	 5
 #define ROUNDS	 20
 #define CHURNING 6
@@ -159,51 +156,6 @@ END_TEST
 
 /* ---- the control */
 
-struct plain_server {
-	int fd;
-	char address[64];
-	_Atomic bool is_over;
-	pthread_t id;
-};
-
-static void plain_answer(int fd)
-{
-	char line[8];
-
-	if (recv(fd, line, 2, MSG_WAITALL) == 2)
-		send(fd, line, 2, MSG_NOSIGNAL);
-	close(fd);
-}
-
-static void *plain_loop(void *arg)
-{
-	struct plain_server *p = arg;
-	struct pollfd pollfd = { .fd = p->fd, .events = POLLIN };
-
-	while (!atomic_load(&p->is_over)) {
-		if (poll(&pollfd, 1, 10) > 0)
-			plain_answer(accept(p->fd, NULL, NULL));
-	}
-	close(p->fd);
-	return NULL;
-}
-
-static void plain_starts(struct plain_server *p)
-{
-	struct sockaddr_in addr = { .sin_family = AF_INET };
-	socklen_t len = sizeof(addr);
-
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(p->fd, 0);
-	ck_assert_int_eq(bind(p->fd, (struct sockaddr *)&addr, len), 0);
-	ck_assert_int_eq(listen(p->fd, 128), 0);
-	getsockname(p->fd, (struct sockaddr *)&addr, &len);
-	snprintf(p->address, sizeof(p->address), "127.0.0.1:%d",
-		 ntohs(addr.sin_port));
-	ck_assert_int_eq(pthread_create(&p->id, NULL, plain_loop, p), 0);
-}
-
 START_TEST(control_a_plain_close_under_load_does_lose)
 {
 	uint64_t lost = 0, reset = 0;
@@ -217,8 +169,7 @@ START_TEST(control_a_plain_close_under_load_does_lose)
 		load = load_starts(p.address, CHURNING + KEEPING, 0);
 		UNTIL(load_answered(load) > WARM);
 		load_stop_is_next(load);
-		atomic_store(&p.is_over, true);
-		pthread_join(p.id, NULL);
+		plain_ends(&p);
 		books = load_ends(load);
 		lost += books.lost;
 		reset += books.reset;

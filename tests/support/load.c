@@ -3,7 +3,8 @@
  * Clients that ask as fast as they are answered, until nobody is there to
  * ask, and keep books.  Churning ones connect for each question; keeping ones
  * stay.  A question is "q\n", its answer "q\n"; a churning client then ends
- * its output and expects the end of input.
+ * its output and expects the end of input.  A crowd is kept by one thread that
+ * asks on all of them before it listens to any.
  *
  * A question counts as asked before the stop if its last byte was handed to
  * the kernel by then: over loopback it is in the server's socket at once.
@@ -17,7 +18,7 @@ struct load {
 	int threads;
 	pthread_t *ids;
 	atomic_llong stop_at; /* ns; INT64_MAX until it is known */
-	atomic_ullong answered;
+	atomic_ullong answered, connected;
 	pthread_mutex_t lock;
 	struct load_books books;
 };
@@ -25,7 +26,17 @@ struct load {
 struct asker {
 	struct load *load;
 	int fd;
+	long long asked_at;
 	struct load_books books;
+};
+
+struct crowd_asker {
+	struct asker a;
+	int open, count, pause_ms;
+	struct member {
+		struct client *client; /* NULL: it has gone */
+		long long asked_at;
+	} members[];
 };
 
 static long long now_ns(void)
@@ -42,9 +53,9 @@ static bool was_reset(int error)
 }
 
 /* Books what is not an answer; the asker gives this connection up. */
-static bool goes_without(struct asker *a, long long asked_at, int error)
+static bool goes_without(struct asker *a, int error)
 {
-	bool in_time = asked_at < atomic_load(&a->load->stop_at);
+	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
 
 	if (was_reset(error))
 		a->books.reset++;
@@ -57,17 +68,22 @@ static bool goes_without(struct asker *a, long long asked_at, int error)
 	return false;
 }
 
+static bool says(struct asker *a)
+{
+	ssize_t n = send(a->fd, "q\n", 2, MSG_NOSIGNAL);
+	int error = errno;
+
+	a->asked_at = now_ns();
+	return n == 2 || goes_without(a, error);
+}
+
 /* What is there instead of an answer is a refusal: read to its end. */
-static bool asks(struct asker *a)
+static bool hears(struct asker *a)
 {
 	char answer[64];
-	long long asked_at;
 	size_t have = 0;
 	ssize_t n;
 
-	if (send(a->fd, "q\n", 2, MSG_NOSIGNAL) != 2)
-		return goes_without(a, now_ns(), errno);
-	asked_at = now_ns();
 	while (have != 2 || memcmp(answer, "q\n", 2) != 0) {
 		if (have == sizeof(answer)) {
 			a->books.odd++;
@@ -75,12 +91,17 @@ static bool asks(struct asker *a)
 		}
 		n = recv(a->fd, answer + have, sizeof(answer) - have, 0);
 		if (n <= 0)
-			return goes_without(a, asked_at, n < 0 ? errno : 0);
+			return goes_without(a, n < 0 ? errno : 0);
 		have += (size_t)n;
 	}
 	a->books.answered++;
 	atomic_fetch_add(&a->load->answered, 1);
 	return true;
+}
+
+static bool asks(struct asker *a)
+{
+	return says(a) && hears(a);
 }
 
 /* After the answer the end of input must come, and no reset. */
@@ -105,6 +126,7 @@ static struct client *connects(struct asker *a)
 	if (rc == 0) {
 		a->fd = c->fd;
 		a->books.connected++;
+		atomic_fetch_add(&a->load->connected, 1);
 		return c;
 	}
 	client_closes(c);
@@ -161,28 +183,110 @@ static void *keeps(void *arg)
 	return NULL;
 }
 
-struct load *load_starts(const char *address, int churning, int keeping)
+/* false: it has gone. */
+static bool turns_to(struct crowd_asker *c, struct member *m)
+{
+	if (!m->client)
+		return false;
+	c->a.fd = m->client->fd;
+	c->a.asked_at = m->asked_at;
+	return true;
+}
+
+static void loses(struct crowd_asker *c, struct member *m)
+{
+	client_closes(m->client);
+	m->client = NULL;
+	c->open--;
+}
+
+static void *keeps_a_crowd(void *arg)
+{
+	struct crowd_asker *c = arg;
+
+	while (c->open > 0) {
+		for (int i = 0; i < c->count; i++) {
+			if (!turns_to(c, &c->members[i]))
+				continue;
+			if (!says(&c->a))
+				loses(c, &c->members[i]);
+			c->members[i].asked_at = c->a.asked_at;
+		}
+		for (int i = 0; i < c->count; i++)
+			if (turns_to(c, &c->members[i]) && !hears(&c->a))
+				loses(c, &c->members[i]);
+		for (int i = 0; i < c->pause_ms; i++)
+			breathe();
+	}
+	books_join(&c->a);
+	free(c);
+	return NULL;
+}
+
+static void add_thread(struct load *l, void *(*fn)(void *), void *arg)
+{
+	ck_assert_int_eq(pthread_create(&l->ids[l->threads++], NULL, fn, arg),
+			 0);
+}
+
+static void add_crowd(struct load *l, int count, int pause_ms)
+{
+	struct crowd_asker *c =
+		calloc(1, sizeof(*c) + (size_t)count * sizeof(c->members[0]));
+
+	ck_assert_ptr_nonnull(c);
+	*c = (struct crowd_asker){ .a = { .load = l },
+				   .open = count,
+				   .count = count,
+				   .pause_ms = pause_ms };
+	for (int i = 0; i < count; i++) {
+		c->members[i].client = connects(&c->a);
+		ck_assert_ptr_nonnull(c->members[i].client);
+	}
+	add_thread(l, keeps_a_crowd, c);
+}
+
+static struct load *load_new(const char *address, int threads)
 {
 	struct load *l = calloc(1, sizeof(*l));
 
 	ck_assert_ptr_nonnull(l);
 	l->address = address;
-	l->threads = churning + keeping;
-	l->ids = calloc((size_t)l->threads, sizeof(*l->ids));
+	l->ids = calloc((size_t)threads, sizeof(*l->ids));
 	ck_assert_ptr_nonnull(l->ids);
 	atomic_store(&l->stop_at, INT64_MAX);
 	pthread_mutex_init(&l->lock, NULL);
-	for (int i = 0; i < l->threads; i++)
-		ck_assert_int_eq(pthread_create(&l->ids[i], NULL,
-						i < churning ? churns : keeps,
-						l),
-				 0);
+	return l;
+}
+
+struct load *load_starts(const char *address, int churning, int keeping)
+{
+	struct load *l = load_new(address, churning + keeping);
+
+	for (int i = 0; i < churning + keeping; i++)
+		add_thread(l, i < churning ? churns : keeps, l);
+	return l;
+}
+
+struct load *load_starts_with_crowd(const char *address, int churning,
+				    int count, int pause_ms)
+{
+	struct load *l = load_new(address, churning + 1);
+
+	add_crowd(l, count, pause_ms);
+	for (int i = 0; i < churning; i++)
+		add_thread(l, churns, l);
 	return l;
 }
 
 uint64_t load_answered(struct load *l)
 {
 	return atomic_load(&l->answered);
+}
+
+uint64_t load_connected(struct load *l)
+{
+	return atomic_load(&l->connected);
 }
 
 void load_stop_is_next(struct load *l)

@@ -251,9 +251,24 @@ struct load;
 
 /* One line, one answer, from so many threads of each kind. */
 struct load *load_starts(const char *address, int churning, int keeping);
-uint64_t load_answered(struct load *l); /* so far */
+/* So many that come and go, and a crowd that asks and then pauses. */
+struct load *load_starts_with_crowd(const char *address, int churning,
+				    int count, int pause_ms);
+uint64_t load_answered(struct load *l);	 /* so far */
+uint64_t load_connected(struct load *l); /* so far */
 /* Call it right before asking for the stop. */
 void load_stop_is_next(struct load *l);
 struct load_books load_ends(struct load *l);
+
+/* The control: a server that just closes what it has. */
+struct plain_server {
+	int fd;
+	char address[64];
+	_Atomic bool is_over;
+	pthread_t id;
+};
+
+void plain_starts(struct plain_server *p);
+void plain_ends(struct plain_server *p);
 
 #endif

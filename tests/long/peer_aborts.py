@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Peers that end after every byte of the dialogue with each service of
+weir-server: by FIN, by RST, by closing their half, by falling silent.
+
+After each of them the server has the descriptors and threads that it had
+before, at the end the memory too, and the counts of its last line are those of
+the clients.  Who only closes its half still gets the right text and a clean
+end; who falls silent is ended by the deadline, not before and not late.
+
+A byte of a dialogue is one that the client sends, or one that it reads and
+then reads no further."""
+
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "programs"))
+
+from weirtest import (PREFIX, SLOWNESS, Server, TestCase, connect, main,
+                      program, read_all, reset, until)
+
+FILE = b"This is the file that everybody gets.\n"
+THANKS = b"Thank you for connecting"
+GENERATED = bytes(range(32, 104)) + b"\r\n"
+SILENCE = 0.5  # what the hasty server bears
+SLACK = 0.05 * SLOWNESS
+MEMORY = 128 * 1024  # noise of an allocator with an arena for each thread
+
+
+class Dialogue:
+    """What a client of a service says and what it hears.  answer(message)
+    is a regular expression; so is the greeting.  heard is how the answer
+    to a whole message looks, for its length."""
+
+    def __init__(self, service, greeting=b"", says=(), answer=lambda said: b"",
+                 heard=lambda said: b"", heard_first=b"", once=False):
+        self.service = service
+        self.greeting = greeting
+        self.heard_first = heard_first
+        self.says = says
+        self.answer = answer
+        self.heard = heard
+        self.once = once  # the server closes after one message, or none
+
+    def points(self):
+        """(messages sent whole, bytes sent of the next, bytes then read)."""
+        for i in range(len(self.heard_first) + 1):
+            yield 0, 0, i
+        for done, said in enumerate(self.says):
+            for i in range(1, len(said)):
+                yield done, i, 0
+            for i in range(len(self.heard(said)) + 1):
+                yield done + 1, 0, i
+
+    def is_waited_for(self, point):
+        """Does the server wait for more from who has come so far?"""
+        done, part, _ = point
+        if self.once:
+            return bool(self.says) and done == part == 0
+        return True
+
+    def expected(self, point):
+        """All that the server says to who closes its half there."""
+        done, part, _ = point
+        text = self.greeting
+        for said in self.says[:done]:
+            text += self.answer(said)
+        if part:
+            text += self.answer(self.says[done][:part])
+        return text
+
+
+def guest(said):
+    return rb"\1: " + re.escape(said.rstrip(b"\n")) + rb"\n"
+
+
+def room_line(said):
+    return b"guest 1: " + said
+
+
+DIALOGUES = [
+    Dialogue("reply", b"Connect", (b"hello there", b"windup"),
+             lambda said: re.escape(PREFIX + said),
+             lambda said: PREFIX + said, b"Connect"),
+    Dialogue("echo", says=(b"hello there\n", b"again"), answer=re.escape,
+             heard=lambda said: said),
+    Dialogue("greet", b"Got your connection", heard_first=b"Got your "
+             b"connection", once=True),
+    Dialogue("collect", says=(b"a message\n",), once=True),
+    Dialogue("welcome", b"Welcome", (b"a message\n",), heard_first=b"Welcome",
+             once=True),
+    Dialogue("file", says=(b"the file, please\n",),
+             answer=lambda said: re.escape(FILE + THANKS),
+             heard=lambda said: FILE + THANKS, once=True),
+    # The end of its input ends the conversation: an answer may come before.
+    Dialogue("chat", says=(b"hello\n", b"bye\n"),
+             answer=lambda said: b"(answer)?", heard=lambda said: b"answer"),
+    Dialogue("room", rb"\* you are (guest \d+)\n", (b"hello\n", b"bye\n"),
+             guest, room_line, b"* you are guest 1\n"),
+    Dialogue("discard", says=(b"hello there\n",)),
+    Dialogue("chargen", re.escape(GENERATED) + rb"(?s:.*)",
+             heard_first=GENERATED),
+    Dialogue("daytime", rb"[A-Z][a-z]+, [A-Z][a-z]+ \d\d, \d{4} "
+             rb"\d\d:\d\d:\d\d-UTC\r\n", heard_first=b"Saturday, November 21, "
+             b"2026", once=True),
+]
+
+
+def read_some(sock, count):
+    """Exactly so many, or less if the end comes first."""
+    have = b""
+    while len(have) < count:
+        piece = sock.recv(count - len(have))
+        if not piece:
+            break
+        have += piece
+    return have
+
+
+def go_to(dialogue, point, where):
+    """A client that has come so far in the dialogue; what it has heard."""
+    done, part, read = point
+    sock = connect(where)
+    heard = b""
+    wait = len(dialogue.heard_first)
+    for said in dialogue.says[:done]:
+        heard += read_some(sock, wait)
+        sock.sendall(said)
+        wait = len(dialogue.heard(said))
+    if part:
+        heard += read_some(sock, wait)
+        sock.sendall(dialogue.says[done][:part])
+    else:
+        heard += read_some(sock, read)
+    return sock, heard
+
+
+class Watched(Server):
+    """With all services, seen from outside."""
+
+    def __init__(self, folder, *args):
+        words = os.path.join(folder, "words")
+        path = os.path.join(folder, "file")
+        with open(words, "w") as f:
+            f.write("answer\n" * 100000)
+        with open(path, "wb") as f:
+            f.write(FILE)
+        with open(words) as stdin:
+            super().__init__(
+                "-w", "4", "--log-level", "error", "--file", path, *args,
+                *(d.service + "@127.0.0.1:0" for d in DIALOGUES), stdin=stdin)
+
+    def descriptors(self):
+        return len(os.listdir("/proc/%d/fd" % self.pid))
+
+    def threads(self):
+        return len(os.listdir("/proc/%d/task" % self.pid))
+
+    def memory(self):
+        with open("/proc/%d/statm" % self.pid) as f:
+            return int(f.read().split()[1]) * resource.getpagesize()
+
+    def at_rest(self):
+        """How many descriptors it has without clients."""
+        with connect(self.address(1)) as sock:
+            sock.sendall(b"hello")
+            read_some(sock, 5)
+            count = self.descriptors() - 1
+        self.comes_back_to(count, "the end of the first client")
+        return count
+
+    def comes_back_to(self, descriptors, what):
+        until(lambda: self.descriptors() <= descriptors, what)
+
+
+class PeerAborts(TestCase):
+    def one_end(self, server, idle, i, point, how):
+        """One client that goes there and ends in this way."""
+        dialogue = DIALOGUES[i]
+        sock, heard = go_to(dialogue, point, server.address(i))
+        until(lambda: server.descriptors() > idle, "it is accepted")
+        if how == "RST":
+            reset(sock)
+            return
+        if how == "half-close":
+            sock.shutdown(socket.SHUT_WR)
+            heard += read_all(sock)
+            self.assertRegex(
+                heard, rb"\A" + dialogue.expected(point) + rb"\Z",
+                "%s, half-close at %s" % (dialogue.service, point))
+        sock.close()
+
+    def all_ends(self, server, idle):
+        """How many there were; each leaves no descriptor behind."""
+        count = 0
+        for i, dialogue in enumerate(DIALOGUES):
+            for point in dialogue.points():
+                for how in ("FIN", "RST", "half-close"):
+                    self.one_end(server, idle, i, point, how)
+                    server.comes_back_to(idle, "the end of %s after %s at %s"
+                                         % (dialogue.service, how, point))
+                    count += 1
+        return count
+
+    def test_ends_after_every_byte_leave_nothing(self):
+        with Watched(self.folder(), "--idle-timeout", "never") as server:
+            idle = server.at_rest()
+            made = 1 + self.all_ends(server, idle)
+            threads, memory = server.threads(), server.memory()
+            count = self.all_ends(server, idle)
+            grown = server.memory() - memory
+            self.assertEqual(server.descriptors(), idle)
+            self.assertEqual(server.threads(), threads)
+            status, counts = server.stop()
+        self.assertEqual(status, 0)
+        self.check_sum(counts)
+        self.assertEqual(counts["accepted"], made + count)
+        for what in ("refused", "cut", "timed_out"):
+            self.assertEqual(counts[what], 0, counts)
+        self.assertLessEqual(grown, MEMORY)
+        print("%d ends twice over: %d bytes of memory more in the second "
+              "round" % (count, grown), file=sys.stderr)
+
+    # Silence.
+
+    def is_ended(self, silence, now, most=SILENCE):
+        """How late, or 0 if the server did not wait for it."""
+        sock, dialogue, point, began, after = silence
+        what = "%s at %s" % (dialogue.service, point)
+        sock.close()
+        if not dialogue.is_waited_for(point):
+            return 0
+        self.assertGreaterEqual(now - began, SILENCE, what)
+        self.assertLessEqual(now - after, most + SLACK, what)
+        return now - after - SILENCE
+
+    def watch(self, silent):
+        """Until the server has ended all of them; how late at most."""
+        poll = select.poll()
+        late = 0
+        for fd in silent:
+            poll.register(fd, select.POLLIN | select.POLLRDHUP)
+        while silent:
+            events = poll.poll(20000 * SLOWNESS)
+            now = time.monotonic()
+            self.assertTrue(events, "silence is not ended")
+            for fd, event in events:
+                # Input that was not read stays; the end comes behind it.
+                if event == select.POLLIN:
+                    poll.modify(fd, select.POLLRDHUP)
+                    continue
+                poll.unregister(fd)
+                late = max(late, self.is_ended(silent.pop(fd), now))
+        return late
+
+    def watch_server(self, silent, server, idle):
+        """The same for who does not read, whom no end of input reaches.  The
+        last of them is looked at.  Its kernel takes a little more after a
+        while, so its time begins anew once."""
+        server.comes_back_to(idle, "the end of who does not read")
+        self.is_ended(list(silent.values())[-1], time.monotonic(),
+                      2 * SILENCE)
+        for silence in silent.values():
+            silence[0].close()
+
+    def begin_silence(self, i, point, where, silent):
+        began = time.monotonic()
+        sock, _ = go_to(DIALOGUES[i], point, where)
+        silent[sock.fileno()] = (sock, DIALOGUES[i], point, began,
+                                 time.monotonic())
+
+    def test_silence_after_every_byte_is_ended_by_its_deadline(self):
+        limit = "%dms" % (SILENCE * 1000)
+        count = waited = late = 0
+        with Watched(self.folder(), "--idle-timeout", limit, "--read-timeout",
+                     limit, "--write-timeout", limit) as server:
+            idle = server.at_rest()
+            for i, dialogue in enumerate(DIALOGUES):
+                silent = {}
+                for point in dialogue.points():
+                    self.begin_silence(i, point, server.address(i), silent)
+                    count += 1
+                    waited += dialogue.is_waited_for(point)
+                    if dialogue.service == "chat":  # one at a time
+                        late = max(late, self.watch(silent))
+                if dialogue.service == "chargen":
+                    self.watch_server(silent, server, idle)
+                else:
+                    late = max(late, self.watch(silent))
+                server.comes_back_to(idle, "the end of who said nothing")
+            status, counts = server.stop()
+        self.assertEqual(status, 0)
+        self.check_sum(counts)
+        self.assertEqual(counts["accepted"], count + 1)
+        self.assertEqual(counts["timed_out"], waited)
+        self.assertEqual(counts["completed"], count + 1 - waited)
+        print("%d silences, %d ended by a deadline of %s: at most %.0f ms "
+              "late" % (count, waited, limit, late * 1000), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Three hundred stops of weir-server under load: as many new connections as
+ * this machine gives, thousands a second, beside 200 that stay and ask a
+ * hundred times a second.  IPv4, IPv6 and Unix in turn.
+ *
+ * Nobody who asked before the SIGTERM goes without an answer and nobody is
+ * reset; the server's exit status is 0, in time; and three books agree: the
+ * clients', the server's last line and the kernel's counters.
+ *
+ * And the control: the same load on a server that just closes.
+ *
+ * A late connection attempt is dropped once and refused a second later, when
+ * the client's kernel asks again.  Those who wait for that keep a load from
+ * ending, so a few loads end behind the server that is under load now; and
+ * each server has an address of its own, since one that came later at the
+ * same would answer them.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <sys/stat.h>
+
+#include "program.h"
+
+#define STOPS	   100 /* of each family */
+#define CHURNING   6
+#define CROWD	   200
+#define PAUSE_MS   10
+#define LOAD_MS	   150
+#define DRAIN_MS   5000
+#define ENOUGH	   5000 /* new connections a second */
+#define BEHIND	   6	/* loads that may still be ending */
+#define FIRST_PORT 10000
+
+struct totals {
+	struct load_books books;
+	uint64_t accepted;
+	int64_t load_ms, slowest_ms;
+	uint64_t under_load; /* connected until the stop */
+};
+
+struct kernel {
+	long passive_opens, resets_sent, aborts, drops;
+};
+
+struct stopped {
+	struct load *load;
+	char address[64];
+	struct drained drained;
+};
+
+static struct kernel kernel_now(void)
+{
+	return (struct kernel){
+		.passive_opens = network_counter("Tcp", "PassiveOpens"),
+		.resets_sent = network_counter("Tcp", "OutRsts"),
+		.aborts = network_counter("TcpExt", "TCPAbortOnClose"),
+		.drops = network_counter("TcpExt", "ListenDrops"),
+	};
+}
+
+static void add_books(struct load_books *all, const struct load_books *b)
+{
+	all->connected += b->connected;
+	all->refused += b->refused;
+	all->answered += b->answered;
+	all->lost += b->lost;
+	all->late += b->late;
+	all->reset += b->reset;
+	all->odd += b->odd;
+}
+
+static void load_is_over(struct stopped *s, struct totals *t)
+{
+	struct load_books books = load_ends(s->load);
+
+	ck_assert_uint_eq(books.lost, 0);
+	ck_assert_uint_eq(books.reset, 0);
+	ck_assert_uint_eq(books.odd, 0);
+	ck_assert_uint_eq(s->drained.accepted, books.connected);
+	ck_assert_uint_eq(s->drained.cut, 0);
+	ck_assert_uint_eq(s->drained.failed, 0);
+	ck_assert_uint_eq(s->drained.timed_out, 0);
+	add_books(&t->books, &books);
+	t->accepted += s->drained.accepted;
+	s->load = NULL;
+}
+
+static void stop_under_load(struct stopped *s, const char *where,
+			    struct totals *t)
+{
+	char operand[80];
+	char *options[] = { "-w4", "--log-level", "error", "--drain-timeout",
+			    "5s",  operand,	  NULL };
+	struct program server;
+	int64_t began_at, took_ms;
+	uint64_t before;
+
+	snprintf(operand, sizeof(operand), "echo@%s", where);
+	program_starts(&server, options);
+	program_address(&server, s->address, sizeof(s->address));
+	s->load = load_starts_with_crowd(s->address, CHURNING, CROWD, PAUSE_MS);
+	before = load_connected(s->load);
+	began_at = now_ms();
+	UNTIL(now_ms() >= began_at + LOAD_MS);
+	t->under_load += load_connected(s->load) - before;
+	t->load_ms += now_ms() - began_at;
+	began_at = now_ms();
+	load_stop_is_next(s->load);
+	kill(server.pid, SIGTERM);
+	ck_assert_int_eq(program_ends(&server, &s->drained), 0);
+	took_ms = now_ms() - began_at;
+	ck_assert_int_le(took_ms, DRAIN_MS + 100);
+	if (took_ms > t->slowest_ms)
+		t->slowest_ms = took_ms;
+}
+
+static void tell(const char *family, int stops, const struct totals *t)
+{
+	const struct load_books *b = &t->books;
+	int64_t rate = (int64_t)t->under_load * 1000 / (t->load_ms + 1);
+
+	printf("%s: %d stops under %ld new connections/s and %d kept: "
+	       "%lu connected, %lu answered, %lu asked too late, %lu refused, "
+	       "%lu lost, %lu reset; the slowest took %ld ms\n",
+	       family, stops, (long)rate, CROWD, (unsigned long)b->connected,
+	       (unsigned long)b->answered, (unsigned long)b->late,
+	       (unsigned long)b->refused, (unsigned long)b->lost,
+	       (unsigned long)b->reset, (long)t->slowest_ms);
+	if (rate < ENOUGH)
+		printf("SKIPPED: this machine gave %ld of %d new "
+		       "connections/s, the stops over %s were under less "
+		       "load than they should be\n",
+		       (long)rate, ENOUGH, family);
+}
+
+static void many_stops(const char *family,
+		       void (*address)(int i, char *buf, size_t cap),
+		       struct totals *t)
+{
+	const int stops = fewer(STOPS);
+	struct stopped behind[BEHIND] = { 0 };
+
+	for (int i = 0; i < stops; i++) {
+		struct stopped *s = &behind[i % BEHIND];
+		char where[64];
+
+		if (s->load)
+			load_is_over(s, t);
+		address(i, where, sizeof(where));
+		stop_under_load(s, where, t);
+	}
+	for (int i = 0; i < BEHIND; i++)
+		if (behind[i].load)
+			load_is_over(&behind[i], t);
+	tell(family, stops, t);
+}
+
+/* The answer to a refused connection attempt is a reset as well. */
+static void kernel_agrees(const struct kernel *before, const struct totals *t)
+{
+	struct kernel after = kernel_now();
+
+	ck_assert_int_eq(after.passive_opens - before->passive_opens,
+			 (long)t->accepted);
+	ck_assert_int_eq(after.resets_sent - before->resets_sent,
+			 (long)t->books.refused);
+	ck_assert_int_eq(after.aborts, before->aborts);
+	ck_assert_int_eq(after.drops, before->drops);
+}
+
+static void many_tcp_stops(const char *family,
+			   void (*address)(int i, char *buf, size_t cap))
+{
+	bool has_network = network_of_our_own();
+	struct kernel before = kernel_now();
+	struct totals t = { 0 };
+
+	many_stops(family, address, &t);
+	if (has_network)
+		kernel_agrees(&before, &t);
+	else
+		printf("SKIPPED: no network namespace allowed here, the "
+		       "kernel's counters are not compared\n");
+}
+
+static void v4_address(int i, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "127.0.0.1:%d", FIRST_PORT + i);
+}
+
+static void v6_address(int i, char *buf, size_t cap)
+{
+	snprintf(buf, cap, "[::1]:%d", FIRST_PORT + i);
+}
+
+/* By path and abstract in turn. */
+static void unix_address(int i, char *buf, size_t cap)
+{
+	snprintf(buf, cap,
+		 i % 2 ? "unix:/tmp/weir-stops-%d-%d"
+		       : "unix:@weir-stops-%d-%d",
+		 (int)getpid(), i);
+}
+
+START_TEST(stops_under_load_over_ipv4_lose_nothing)
+{
+	many_tcp_stops("IPv4", v4_address);
+}
+END_TEST
+
+START_TEST(stops_under_load_over_ipv6_lose_nothing)
+{
+	if (access("/proc/net/if_inet6", F_OK) < 0) {
+		printf("SKIPPED: no IPv6 here\n");
+		return;
+	}
+	many_tcp_stops("IPv6", v6_address);
+}
+END_TEST
+
+START_TEST(stops_under_load_over_unix_sockets_lose_nothing)
+{
+	struct totals t = { 0 };
+
+	many_stops("Unix sockets", unix_address, &t);
+}
+END_TEST
+
+START_TEST(control_plain_closes_under_load_lose_some)
+{
+	struct load_books all = { 0 };
+	int stops = 0;
+
+	for (; stops < STOPS && (stops < 20 || all.lost == 0); stops++) {
+		struct plain_server p = { .fd = -1 };
+		struct load *load;
+		struct load_books books;
+		int64_t began_at;
+
+		plain_starts(&p);
+		load = load_starts(p.address, CHURNING, 0);
+		began_at = now_ms();
+		UNTIL(now_ms() >= began_at + LOAD_MS);
+		load_stop_is_next(load);
+		plain_ends(&p);
+		books = load_ends(load);
+		add_books(&all, &books);
+	}
+	printf("control: %d plain closes: %lu connected, %lu lost, "
+	       "%lu reset\n",
+	       stops, (unsigned long)all.connected, (unsigned long)all.lost,
+	       (unsigned long)all.reset);
+	ck_assert_uint_gt(all.lost, 0);
+}
+END_TEST
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	return RUN_TESTS("stops", stops_under_load_over_ipv4_lose_nothing,
+			 stops_under_load_over_ipv6_lose_nothing,
+			 stops_under_load_over_unix_sockets_lose_nothing,
+			 control_plain_closes_under_load_lose_some);
+}

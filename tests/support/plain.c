@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the stops of our servers are held against: one thread that accepts,
+ * answers one question, closes, and when it is told to end closes its
+ * listener with whoever waits there.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+
+static void plain_answer(int fd)
+{
+	char line[8];
+
+	if (recv(fd, line, 2, MSG_WAITALL) == 2)
+		send(fd, line, 2, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void *plain_loop(void *arg)
+{
+	struct plain_server *p = arg;
+	struct pollfd pollfd = { .fd = p->fd, .events = POLLIN };
+
+	while (!atomic_load(&p->is_over)) {
+		if (poll(&pollfd, 1, 10) > 0)
+			plain_answer(accept(p->fd, NULL, NULL));
+	}
+	close(p->fd);
+	return NULL;
+}
+
+void plain_starts(struct plain_server *p)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	p->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(p->fd, 0);
+	ck_assert_int_eq(bind(p->fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(p->fd, 128), 0);
+	getsockname(p->fd, (struct sockaddr *)&addr, &len);
+	snprintf(p->address, sizeof(p->address), "127.0.0.1:%d",
+		 ntohs(addr.sin_port));
+	ck_assert_int_eq(pthread_create(&p->id, NULL, plain_loop, p), 0);
+}
+
+void plain_ends(struct plain_server *p)
+{
+	atomic_store(&p->is_over, true);
+	pthread_join(p->id, NULL);
+}
