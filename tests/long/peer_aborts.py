@@ -230,21 +230,18 @@ class PeerAborts(TestCase):
 
     # Silence.
 
-    def is_ended(self, silence, now, most=SILENCE):
-        """How late, or 0 if the server did not wait for it."""
+    def is_ended(self, silence, now):
+        """Never early; how late is noted, if the server waited for it."""
         sock, dialogue, point, began, after = silence
-        what = "%s at %s" % (dialogue.service, point)
         sock.close()
-        if not dialogue.is_waited_for(point):
-            return 0
-        self.assertGreaterEqual(now - began, SILENCE, what)
-        self.assertLessEqual(now - after, most + SLACK, what)
-        return now - after - SILENCE
+        if dialogue.is_waited_for(point):
+            self.assertGreaterEqual(now - began, SILENCE, "%s at %s" % (
+                dialogue.service, point))
+            self.late.append(now - after - SILENCE)
 
     def watch(self, silent):
-        """Until the server has ended all of them; how late at most."""
+        """Until the server has ended all of them."""
         poll = select.poll()
-        late = 0
         for fd in silent:
             poll.register(fd, select.POLLIN | select.POLLRDHUP)
         while silent:
@@ -257,16 +254,13 @@ class PeerAborts(TestCase):
                     poll.modify(fd, select.POLLRDHUP)
                     continue
                 poll.unregister(fd)
-                late = max(late, self.is_ended(silent.pop(fd), now))
-        return late
+                self.is_ended(silent.pop(fd), now)
 
     def watch_server(self, silent, server, idle):
-        """The same for who does not read, whom no end of input reaches.  The
-        last of them is looked at.  Its kernel takes a little more after a
-        while, so its time begins anew once."""
+        """The same for who does not read, whom no end of input reaches: the
+        last of them is looked at."""
         server.comes_back_to(idle, "the end of who does not read")
-        self.is_ended(list(silent.values())[-1], time.monotonic(),
-                      2 * SILENCE)
+        self.is_ended(list(silent.values())[-1], time.monotonic())
         for silence in silent.values():
             silence[0].close()
 
@@ -278,7 +272,8 @@ class PeerAborts(TestCase):
 
     def test_silence_after_every_byte_is_ended_by_its_deadline(self):
         limit = "%dms" % (SILENCE * 1000)
-        count = waited = late = 0
+        count = waited = 0
+        self.late = []
         with Watched(self.folder(), "--idle-timeout", limit, "--read-timeout",
                      limit, "--write-timeout", limit) as server:
             idle = server.at_rest()
@@ -289,11 +284,11 @@ class PeerAborts(TestCase):
                     count += 1
                     waited += dialogue.is_waited_for(point)
                     if dialogue.service == "chat":  # one at a time
-                        late = max(late, self.watch(silent))
+                        self.watch(silent)
                 if dialogue.service == "chargen":
                     self.watch_server(silent, server, idle)
                 else:
-                    late = max(late, self.watch(silent))
+                    self.watch(silent)
                 server.comes_back_to(idle, "the end of who said nothing")
             status, counts = server.stop()
         self.assertEqual(status, 0)
@@ -301,8 +296,13 @@ class PeerAborts(TestCase):
         self.assertEqual(counts["accepted"], count + 1)
         self.assertEqual(counts["timed_out"], waited)
         self.assertEqual(counts["completed"], count + 1 - waited)
+        late = sorted(self.late)
         print("%d silences, %d ended by a deadline of %s: at most %.0f ms "
-              "late" % (count, waited, limit, late * 1000), file=sys.stderr)
+              "late" % (count, waited, limit, late[-1] * 1000),
+              file=sys.stderr)
+        # A machine that is busy may be late now and then, not a deadline.
+        self.assertLessEqual(late[len(late) * 99 // 100], SLACK)
+        self.assertLessEqual(late[-1], 10 * SLACK)
 
 
 if __name__ == "__main__":
