@@ -68,6 +68,10 @@ never='exit|_exit|quick_exit|getenv|secure_getenv|setenv|putenv|system|fork'
 never="$never|printf|fprintf|puts|putchar|perror|signal|sigaction|usleep"
 never="$never|nanosleep|sleep|pthread_cancel|strcpy|strcat"
 never="$never|sprintf|gets|strtok|localtime|gmtime|strerror|gethostbyname"
+never="$never|time|gettimeofday"
 grep '^lib/' "$work/code" | grep -E "(^|[^[:alnum:]_.>])($never)\(" |
 	complain 'calls a library never makes'
+# A deadline does not move with the wall clock.
+grep '^lib/' "$work/code" | grep -w CLOCK_REALTIME |
+	complain 'the wall clock in the library'
 [ ! -s "$work/complaints" ]
