@@ -6,6 +6,8 @@
  */
 #include "test.h"
 
+#include <sys/resource.h>
+
 #define REPLY ((size_t)1000 * 1000)
 
 static char text[REPLY];
@@ -125,6 +127,53 @@ START_TEST(a_peer_that_never_ends_is_waited_for_briefly)
 }
 END_TEST
 
+static int answers_briefly(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? weir_conn_write(c, text, 8192) : (int)n;
+}
+
+static bool have_been_answered(struct server *s, uint64_t count,
+			       struct weir_stats *now)
+{
+	*now = stats(s);
+	return now->lingering + now->ledger.completed == count;
+}
+
+/*
+ * More than the kernel takes on their behalf: nobody waits for all of those
+ * who have not read their last reply, the newest have the longest time.
+ */
+START_TEST(of_too_many_that_linger_the_oldest_goes)
+{
+	enum { MOST = 4096, ALL = MOST + 50 };
+	struct server *s;
+	struct client *c = NULL;
+	struct weir_stats now;
+	struct rlimit room;
+
+	if (getrlimit(RLIMIT_NOFILE, &room) < 0 ||
+	    room.rlim_cur < 2 * ALL + 200) {
+		printf("SKIPPED: fewer than %d descriptors are allowed\n",
+		       2 * ALL + 200);
+		return;
+	}
+	make_text();
+	s = serve(NULL, WEIR_SERVICE(.readable = answers_briefly));
+	for (int i = 0; i < ALL; i++) {
+		c = client_opens_small(s, 1024);
+		client_sends(c, "go\n");
+	}
+	UNTIL(have_been_answered(s, ALL, &now));
+	ck_assert_uint_le(now.lingering, MOST);
+	client_expects_bytes(c, text, 8192);
+	server_ends(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("last_reply",
@@ -132,5 +181,6 @@ int main(void)
 			 the_last_reply_of_a_session_arrives_whole,
 			 the_last_reply_arrives_whole_while_more_input_comes,
 			 no_worker_waits_for_a_peer_that_takes_its_last_reply,
-			 a_peer_that_never_ends_is_waited_for_briefly);
+			 a_peer_that_never_ends_is_waited_for_briefly,
+			 of_too_many_that_linger_the_oldest_goes);
 }

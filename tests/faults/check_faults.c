@@ -233,6 +233,53 @@ START_TEST(a_start_that_fails_leaves_nothing)
 }
 END_TEST
 
+static weir_server *to_stop;
+static pthread_t starter;
+static int calls_to_go;
+
+static void stop_it(int sig)
+{
+	(void)sig;
+	weir_server_stop(to_stop, 20000);
+}
+
+/* A signal comes just before that call, whatever is locked then. */
+static int interrupt(enum wr_sys_call call, size_t *len)
+{
+	(void)call, (void)len;
+	if (pthread_equal(pthread_self(), starter) && --calls_to_go == 0)
+		raise(SIGUSR1);
+	return 0;
+}
+
+START_TEST(a_handler_may_stop_at_any_step_of_a_start)
+{
+	const struct sigaction action = { .sa_handler = stop_it };
+	int nth = 0, rc;
+
+	starter = pthread_self();
+	sigaction(SIGUSR1, &action, NULL);
+	do {
+		struct server *s = server_new(WEIR_CONFIG(.workers = 2));
+
+		server_listens(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo));
+		to_stop = s->weir;
+		calls_to_go = ++nth;
+		wr_sys_fault = interrupt;
+		rc = weir_server_start(s->weir);
+		if (calls_to_go > 0)
+			stop_it(0); /* there are no more steps */
+		ck_assert(rc == 0 || rc == -ESHUTDOWN);
+		ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+		wr_sys_fault = NULL;
+		weir_server_free(s->weir);
+		server_forgets(s);
+	} while (calls_to_go <= 0);
+	ck_assert_int_gt(nth, 3);
+}
+END_TEST
+
 START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 {
 	struct server *s;
@@ -332,6 +379,7 @@ int main(void)
 		any_call_that_waits_may_be_interrupted,
 		an_interruption_costs_no_connection,
 		a_start_that_fails_leaves_nothing,
+		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		an_address_that_times_out_is_not_the_last_one_tried,
 		a_server_outlasts_a_time_without_memory);

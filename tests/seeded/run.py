@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [NUMBER...]: put defects back that servers like this one have had,
+"""run.py [--named] [NUMBER...]: put defects back that servers like this one have had,
 one at a time, and see whether the tests find them.
 
 Called by "make check-seeded" in the build folder.  A defect is a patch
@@ -8,8 +8,9 @@ NN-name.patch in this folder; its head says what is wrong, where that
 happened, and which tests should notice.  The sources are copied to seeded/
 in the build folder and built there; for each patch the library and the
 programs are built again, the tests it names run first, and if none of them
-fails, all others that are quick.  Those that a patch names run once without
-any patch before, so that a test that fails anyway shows nothing.
+fails and --named is not given, all others that are quick.  Those that a patch
+names run once without any patch before, so that a test that fails anyway
+shows nothing.
 
 A patch that does not apply or does not compile is an error.  With all of
 them done docs/SEEDED_BUGS.md is written.  Exit status 1 if one in twenty or
@@ -110,7 +111,7 @@ def environment():
              "WEIR_CLIENT": "client/weir-client",
              "WEIR_HLOG_TOOL": "tests/programs/hlog_tool"}
     env = dict(os.environ, srcdir=TREE, PYTHONDONTWRITEBYTECODE="1",
-               WEIR_TEST_SLOW="1", CC="cc", NM="nm")
+               WEIR_TEST_SLOW="1", CC="cc", NM="nm", MALLOC_PERTURB_="165")
     env.update((name, os.path.join(BUILD, path))
                for name, path in built.items())
     return env
@@ -155,7 +156,7 @@ def restore(seed):
         shutil.copy(os.path.join(TOP, name), os.path.join(TREE, name))
 
 
-def hunt(seed):
+def hunt(seed, named):
     """(test, what failed in it), or None if nobody noticed."""
     must(["patch", "-p1", "-F0", "--batch", "-i", seed.path], TREE,
          "patch.log")
@@ -167,7 +168,7 @@ def hunt(seed):
             failed = run(test)
             if failed:
                 return test, failed
-        rest = others(seed.tests)
+        rest = [] if named else others(seed.tests)
         compile_for(rest)
         for test in rest:
             failed = run(test)
@@ -214,17 +215,19 @@ def write_table(seeds, caught):
 def main():
     seeds = [Seed(path)
              for path in sorted(glob.glob(os.path.join(HERE, "*.patch")))]
+    numbers = [word for word in sys.argv[1:] if word != "--named"]
+    named = "--named" in sys.argv[1:]
     chosen = [seed for seed in seeds
-              if len(sys.argv) < 2 or seed.number in sys.argv[1:]]
+              if not numbers or seed.number in numbers]
     prepare()
     known = {}
-    if os.path.exists(RESULTS) and len(sys.argv) > 1:
+    if os.path.exists(RESULTS) and numbers:
         with open(RESULTS) as file:
             known = json.load(file)
     control(chosen, known)
     caught = known.setdefault("caught", {})
     for seed in chosen:
-        caught[seed.number] = hunt(seed)
+        caught[seed.number] = hunt(seed, named)
         print(seed.number, "%s: %s" % tuple(caught[seed.number] or
                                             ("NOT NOTICED", seed.defect)),
               flush=True)

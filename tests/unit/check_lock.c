@@ -175,6 +175,8 @@ START_TEST(times_are_rounded_so_that_they_are_over)
 	ck_assert_int_eq(wr_ms_until(WR_NEVER_AT - 1, now), INT32_MAX);
 	ck_assert_int_eq(wr_deadline_at(now, -1), WR_NEVER_AT);
 	ck_assert_int_eq(wr_deadline_at(now, 3), now + 3 * WR_NS_PER_MS);
+	ck_assert_int_eq(wr_deadline_at(now, INT32_MAX),
+			 now + INT32_MAX * WR_NS_PER_MS);
 }
 END_TEST
 
