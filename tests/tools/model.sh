@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The models in tests/model: Spin goes through all their states and finds
+# nothing wrong, it finds each defect that they hold on request, and the
+# functions that they say they stand for exist.
+
+cd "${srcdir:-$(dirname "$0")/../..}" || exit 99
+top=$PWD
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+fail()
+{
+	echo "FAIL: $*"
+	failed=1
+}
+
+# "step file functions" in the first comment: both must be there.
+check_names()
+{
+	sed -n '/^ \*\/$/q; s/^ \*\t\([a-z_]*\)\t.*\(lib\/[a-z_.]*\)/\1 \2/p' \
+		"$1" >"$work/names"
+	[ -s "$work/names" ] || fail "$1 names no functions"
+	while read -r step file functions; do
+		grep -Eq "^(inline|active .*proctype|proctype) *$step\(|proctype $step\(" "$1" ||
+			fail "$1: there is no step '$step' in it"
+		for f in $functions; do
+			grep -Eq "(^|[ *])$f\(" "$file" ||
+				fail "$1: there is no $f() in $file"
+		done
+	done <"$work/names"
+}
+
+# explore OPTIMIZE MODEL DEFINES...: all states; 0: nothing is wrong.
+explore()
+{
+	optimize=$1 model=$2
+	shift 2
+	rm -rf "$work/pan"
+	mkdir "$work/pan" && cd "$work/pan" &&
+		spin -a "$@" "$top/$model" >log 2>&1 &&
+		${CC:-cc} "$optimize" -w -DSAFETY -DCOLLAPSE \
+			-DMEMLIM=2000 -o pan pan.c >>log 2>&1 ||
+		{ cat log; exit 99; }
+	./pan -m100000 -w24 >result 2>&1
+	cd "$top" || exit 99
+	grep -q '^State-vector.*errors: 0' "$work/pan/result" &&
+		! grep -Eq 'max search depth too small|MEMLIM|out of memory' \
+			"$work/pan/result"
+}
+
+holds()
+{
+	if explore -O2 "$@"; then
+		echo "$*: $(sed -n 's/^ *\([0-9]* states\), stored.*/\1/p' \
+			"$work/pan/result"), nothing wrong"
+	else
+		fail "$*"
+		cat "$work/pan/result"
+	fi
+}
+
+finds()
+{
+	explore -O0 "$@" && fail "$*: the defect was not found"
+	grep -E '^pan:[0-9]*: (assertion violated|invalid end state)' \
+		"$work/pan/result" >/dev/null ||
+		{ fail "$*: no result"; cat "$work/pan/result"; }
+}
+
+for model in tests/model/*.pml; do
+	check_names "$model"
+done
+if ! command -v spin >/dev/null; then
+	echo 'SKIPPED: the models are not explored: there is no spin here'
+	[ $failed = 0 ] || exit 1
+	exit 77
+fi
+
+turn=tests/model/turn.pml
+wakeup=tests/model/wakeup.pml
+small='-DNEW=1 -DEVENTS=1 -DWAKES=0'
+for bug in 1 2 3 4 5 6 7 8; do
+	finds $turn -DWORKERS=2 -DBUG=$bug
+done
+finds $wakeup $small -DBUG=1
+finds $wakeup $small -DBUG=2
+finds $wakeup $small -DBUG=3
+finds $wakeup $small -DBUG=4
+finds $wakeup $small -DBUG=5
+finds $wakeup $small -DBUG=6
+finds $wakeup -DNEW=2 -DEVENTS=0 -DWAKES=0 -DBUG=7
+finds $wakeup -DNEW=0 -DEVENTS=2 -DWAKES=0 -DBUG=8
+finds $wakeup $small -DBUG=9
+# An instrumented build changes nothing about a model.
+if [ "${WEIR_TEST_SLOW:-1}" = 1 ]; then
+	holds $turn
+	holds $wakeup $small
+	holds $wakeup -DNEW=2 -DEVENTS=0 -DWAKES=0
+	holds $wakeup -DNEW=0 -DEVENTS=2 -DWAKES=0
+	holds $wakeup -DNEW=1 -DEVENTS=0 -DWAKES=1
+else
+	holds $turn -DWORKERS=2
+	holds $wakeup $small -DWORKERS=2
+fi
+exit $failed
