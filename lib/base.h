@@ -36,4 +36,15 @@ static inline int64_t wr_min_at(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+/*
+ * Where threads meet; a test build can have them disturbed there.  Set the
+ * hook while no server runs.
+ */
+#ifdef WR_FAULTS
+extern void (*wr_point_hook)(void);
+#define WR_POINT() (wr_point_hook ? wr_point_hook() : (void)0)
+#else
+#define WR_POINT() ((void)0)
+#endif
+
 #endif

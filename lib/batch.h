@@ -45,6 +45,7 @@ static inline bool wr_batch_take(struct wr_batch *b, struct wr_event *ret)
 						memory_order_relaxed);
 		ret->what = atomic_load_explicit(&b->what[taken],
 						 memory_order_relaxed);
+		WR_POINT();
 		if (atomic_compare_exchange_weak(&b->word, &word,
 						 word + (1 << 16)))
 			return true;

@@ -27,6 +27,7 @@
 
 void wr_hub_ring(struct wr_hub *h)
 {
+	WR_POINT();
 	if (atomic_load(&h->sleepers) > 0 &&
 	    !atomic_exchange(&h->is_waking, true))
 		wr_sys_eventfd_ring(h->bell);
@@ -41,6 +42,7 @@ void wr_hub_oversee(struct wr_hub *h)
 
 void wr_hub_made_room(struct wr_hub *h)
 {
+	WR_POINT();
 	if (atomic_load(&h->wants_room) &&
 	    atomic_exchange(&h->wants_room, false))
 		wr_sys_eventfd_ring(h->call);

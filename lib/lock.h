@@ -28,8 +28,10 @@ void wr_cond_fini(struct wr_cond *c);
 
 static inline void wr_lock(struct wr_lock *l)
 {
-	int rc = pthread_mutex_lock(&l->mutex);
+	int rc;
 
+	WR_POINT();
+	rc = pthread_mutex_lock(&l->mutex);
 	wr_assert(rc == 0);
 }
 
@@ -38,6 +40,7 @@ static inline void wr_unlock(struct wr_lock *l)
 	int rc = pthread_mutex_unlock(&l->mutex);
 
 	wr_assert(rc == 0);
+	WR_POINT();
 }
 
 void wr_cond_signal(struct wr_cond *c); /* wakes one */

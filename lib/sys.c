@@ -21,6 +21,7 @@
 
 #ifdef WR_FAULTS
 int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
+void (*wr_point_hook)(void);
 
 const char *const wr_sys_call_names[] = {
 #define WR_SYS_NAME(name) #name,

@@ -68,12 +68,14 @@ static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
 {
 	uint64_t old = atomic_load_explicit(t, memory_order_relaxed);
 
+	WR_POINT();
 	do {
 		if ((uint32_t)(old >> 32) != generation)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
 		t, &old, old | reports | WR_BUSY, memory_order_seq_cst,
 		memory_order_relaxed));
+	WR_POINT();
 	return (old & WR_BUSY) == 0;
 }
 
@@ -111,6 +113,7 @@ static inline bool wr_turn_yield(wr_turn *t)
 	uint64_t free_word = (uint64_t)wr_turn_generation(t) << 32;
 	uint64_t busy_word = free_word | WR_BUSY;
 
+	WR_POINT();
 	return atomic_compare_exchange_strong_explicit(t, &busy_word, free_word,
 						       memory_order_release,
 						       memory_order_relaxed);

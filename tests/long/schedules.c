@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * schedules [FIRST_SEED [COUNT]]: small lives of a server whose threads are
+ * disturbed at every point where they meet: locks, turn words, batches, bells
+ * and system calls.  They yield there, or sleep for a microsecond to two
+ * milliseconds, mostly short; a tenth of the threads is slowed down
+ * throughout.
+ *
+ * A seed decides the life (how many workers, what clients do, who stops the
+ * server and when), which threads are slow, and what each thread does at its
+ * first, second ... point.  When a thread gets there is the kernel's affair: a
+ * seed that failed fails again in most of a few runs, not in each.
+ *
+ * In each life: a connection is in one callback at a time, every request is
+ * answered, everything sent by another thread arrives, a wake-up is heard, the
+ * stop ends in time and cuts nothing, the ledger agrees with the clients.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+#include "weir.h"
+
+#ifndef SCHEDULES
+#define SCHEDULES 10000
+#endif
+#define PROCESSES 4
+#define CLIENTS	  3  /* at a time */
+#define ROUNDS	  2  /* the second uses the slots of the first again */
+#define PATIENCE  20 /* s, of a life; times the slowness */
+
+static unsigned long seed; /* of the life that is on */
+static _Atomic unsigned life_number;
+static unsigned rarity;
+
+_Noreturn __attribute__((format(printf, 1, 2))) static void
+fail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	flockfile(stdout);
+	printf("seed %lu: ", seed);
+	vprintf(format, args);
+	printf("\nagain: tests/long/schedules %lu 1\n", seed);
+	fflush(stdout);
+	va_end(args);
+	_exit(1);
+}
+
+#define EXPECT(cond) ((cond) ? (void)0 : fail("line %d: %s", __LINE__, #cond))
+
+_Noreturn static void took_too_long(int sig)
+{
+	(void)sig;
+	fail("the life does not end");
+}
+
+/* ------------------------------------------------------------- disturbance */
+
+static uint64_t mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+static _Thread_local struct {
+	unsigned life;
+	uint64_t state;
+	bool is_slow;
+	long to_sleep; /* ns this thread may still sleep in this life */
+} mine;
+
+/* A thread is known by its name: the same in each run of a seed. */
+static void meet(unsigned life)
+{
+	char name[16] = "";
+
+	prctl(PR_GET_NAME, name);
+	mine.life = life;
+	mine.state = mix(seed);
+	for (size_t i = 0; i < sizeof(name) && name[i]; i++)
+		mine.state = mix(mine.state ^ (unsigned char)name[i]);
+	mine.is_slow = mine.state % 10 == 0;
+	mine.to_sleep = 4000000;
+	prctl(PR_SET_TIMERSLACK, 1UL);
+}
+
+static unsigned dice(unsigned sides)
+{
+	mine.state = mix(mine.state);
+	return (unsigned)((mine.state >> 32) % sides);
+}
+
+static void sleep_for(long ns)
+{
+	struct timespec ts = { .tv_nsec = ns };
+
+	mine.to_sleep -= ns;
+	if (mine.to_sleep > 0)
+		nanosleep(&ts, NULL);
+}
+
+static void disturb(void)
+{
+	unsigned life = atomic_load(&life_number), what;
+
+	if (mine.life != life)
+		meet(life);
+	if (mine.is_slow && dice(2))
+		sleep_for(20000 + dice(80000));
+	if (dice(rarity))
+		return;
+	what = dice(1000);
+	if (what < 600)
+		sched_yield();
+	else if (what < 950)
+		sleep_for(1000 + dice(50000));
+	else if (what < 995)
+		sleep_for(50000 + dice(250000));
+	else
+		sleep_for(300000 + dice(1700000));
+}
+
+static int before_call(enum wr_sys_call call, size_t *len)
+{
+	int saved = errno;
+
+	(void)call, (void)len;
+	disturb();
+	errno = saved;
+	return 0;
+}
+
+static void at_point(void)
+{
+	int saved = errno;
+
+	disturb();
+	errno = saved;
+}
+
+/* ------------------------------------------------------------- the service */
+
+/* What is known of a client; the first byte it sends says which it is. */
+struct peer {
+	int fd;
+	int asked;  /* bytes it sent */
+	int echoed; /* and got back */
+	int sent;   /* 's' that came */
+	int woken;  /* 'w' that came */
+	bool is_at_end;
+	atomic_int inside;     /* callbacks */
+	atomic_int has_closed; /* `closed` was called */
+	_Atomic(weir_conn *) conn;
+	atomic_int sends, wakes; /* by the other thread, that said 0 */
+	_Atomic bool is_let_go;	 /* the other thread is through with it */
+};
+
+static struct life {
+	weir_server *server;
+	struct peer peers[ROUNDS * CLIENTS];
+	int workers;
+	bool is_patient;	/* stopped when all have what they want */
+	bool stops_in_callback; /* by whom '!' comes to */
+	bool stops_twice;
+	bool has_again; /* a handler takes one byte a call */
+	bool closes;	/* the other thread closes some */
+	_Atomic bool is_ending;
+} life;
+
+static bool one_byte(weir_conn *c, struct peer **p)
+{
+	char byte;
+
+	*p = weir_conn_data(c);
+	if (weir_conn_read(c, &byte, 1) != 1)
+		return false;
+	if (*p == NULL) {
+		*p = &life.peers[byte - 'A'];
+		weir_conn_set_data(c, *p, NULL);
+		atomic_store(&(*p)->inside, 1);
+		atomic_store(&(*p)->conn, weir_conn_ref(c));
+	}
+	if (byte == '!')
+		EXPECT(weir_server_join(life.server, NULL) == -EDEADLK &&
+		       weir_server_stop(life.server, 10000) == 0);
+	EXPECT(weir_conn_write(c, "e", 1) == 0);
+	return true;
+}
+
+static int serves(weir_conn *c, void *arg)
+{
+	struct peer *p = weir_conn_data(c);
+	int verdict = WEIR_AGAIN;
+	char rest;
+
+	(void)arg;
+	if (p)
+		EXPECT(atomic_fetch_add(&p->inside, 1) == 0);
+	if (weir_conn_why(c) == WEIR_WAKE)
+		EXPECT(weir_conn_write(c, "w", 1) == 0);
+	if (weir_conn_why(c) == WEIR_DRAIN)
+		verdict = 0;
+	else if (!one_byte(c, &p))
+		verdict = (int)weir_conn_read(c, &rest, 1);
+	else if (!life.has_again)
+		while (one_byte(c, &p))
+			verdict = -EAGAIN;
+	if (p)
+		EXPECT(atomic_fetch_sub(&p->inside, 1) == 1);
+	return verdict;
+}
+
+static void has_closed(weir_conn *c, void *arg)
+{
+	struct peer *p = weir_conn_data(c);
+
+	(void)arg;
+	if (p) {
+		EXPECT(atomic_load(&p->inside) == 0);
+		EXPECT(atomic_fetch_add(&p->has_closed, 1) == 0);
+	}
+}
+
+/* -------------------------------------------------------- the other thread */
+
+static void meddle(struct peer *p, weir_conn *c)
+{
+	for (unsigned i = dice(3); i > 0; i--) {
+		if (weir_conn_send(c, "s", 1) == 0)
+			atomic_fetch_add(&p->sends, 1);
+		disturb();
+	}
+	if (dice(2) && weir_conn_wake(c) == 0)
+		atomic_fetch_add(&p->wakes, 1);
+	if (life.closes && dice(3) == 0)
+		(void)weir_conn_close(c);
+	weir_conn_unref(c);
+}
+
+static void *other_thread(void *arg)
+{
+	(void)arg;
+	pthread_setname_np(pthread_self(), "other");
+	disturb();
+	for (int i = 0; i < ROUNDS * CLIENTS; i++) {
+		struct peer *p = &life.peers[i];
+		weir_conn *c;
+
+		while (!(c = atomic_exchange(&p->conn, NULL)) &&
+		       !atomic_load(&life.is_ending))
+			sched_yield();
+		if (c)
+			meddle(p, c);
+		atomic_store(&p->is_let_go, true);
+	}
+	if (life.stops_twice)
+		EXPECT(weir_server_stop(life.server, 10000) == 0);
+	return NULL;
+}
+
+/* ------------------------------------------------------------- the clients */
+
+static void take_reply(struct peer *p)
+{
+	char buf[64];
+	ssize_t n = recv(p->fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN)
+		return;
+	if (n < 0)
+		fail("a client's read says %s", strerror(errno));
+	for (ssize_t i = 0; i < n; i++) {
+		p->echoed += buf[i] == 'e';
+		p->sent += buf[i] == 's';
+		p->woken += buf[i] == 'w';
+	}
+	p->is_at_end = n == 0;
+}
+
+/* Ready for the end, or at it. */
+static bool is_served(const struct peer *p)
+{
+	if (p->is_at_end)
+		return true;
+	return p->echoed == p->asked && atomic_load(&p->is_let_go) &&
+	       p->sent == atomic_load(&p->sends) &&
+	       p->woken >= atomic_load(&p->wakes);
+}
+
+static void await(struct peer *p, bool its_end)
+{
+	while (!(its_end ? p->is_at_end : is_served(p))) {
+		struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+
+		(void)poll(&pfd, 1, 1);
+		take_reply(p);
+	}
+}
+
+static void asks(struct peer *p, char byte)
+{
+	ssize_t n = send(p->fd, &byte, 1, MSG_NOSIGNAL);
+
+	if (n == 1)
+		p->asked++;
+	else if (!life.closes && !life.stops_in_callback && !life.stops_twice)
+		fail("a client's write says %s", strerror(errno));
+}
+
+static void connects(struct peer *p, const char *address)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t len = strlen(address + 6);
+
+	memcpy(sun.sun_path + 1, address + 6, len); /* after "unix:@" */
+	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	EXPECT(p->fd >= 0);
+	EXPECT(connect(p->fd, (struct sockaddr *)&sun,
+		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+				   len)) == 0);
+}
+
+static void run_round(int round, const char *address)
+{
+	struct peer *peers = &life.peers[round * CLIENTS];
+
+	for (int i = 0; i < CLIENTS; i++) {
+		connects(&peers[i], address);
+		asks(&peers[i], (char)('A' + round * CLIENTS + i));
+		disturb();
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		for (unsigned n = dice(3); n > 0; n--)
+			asks(&peers[i], 'x');
+	if (round < ROUNDS - 1) {
+		for (int i = 0; i < CLIENTS; i++) {
+			await(&peers[i], false);
+			shutdown(peers[i].fd, SHUT_WR);
+			disturb();
+		}
+		for (int i = 0; i < CLIENTS; i++) {
+			await(&peers[i], true);
+			close(peers[i].fd);
+		}
+	}
+}
+
+/* -------------------------------------------------------------------- a life
+ */
+
+static void decide(void)
+{
+	memset(&life, 0, sizeof(life));
+	life.workers = 1 + (int)dice(3);
+	life.is_patient = dice(2);
+	life.closes = dice(4) == 0;
+	life.has_again = dice(2);
+	life.stops_in_callback = dice(4) == 0;
+	life.stops_twice = !life.stops_in_callback && dice(4) == 0;
+	rarity = 1 + dice(2) * 3 + dice(4) * dice(8);
+}
+
+static void begin(char *address, size_t cap)
+{
+	EXPECT(weir_server_new(&life.server,
+			       WEIR_CONFIG(.workers = life.workers,
+					   .queue_length = 1 + (int)dice(2))) ==
+	       0);
+	snprintf(address, cap, "unix:@weir-schedules-%d", (int)getpid());
+	EXPECT(weir_server_listen(life.server, address,
+				  WEIR_SERVICE(.readable = serves,
+					       .closed = has_closed)) == 0);
+	EXPECT(weir_server_start(life.server) == 0);
+}
+
+/* What was asked before the stop has been answered, what was sent has come. */
+static void check_peer(const struct peer *p, bool may_be_short)
+{
+	EXPECT(atomic_load(&p->inside) == 0);
+	EXPECT(atomic_load(&p->has_closed) == 1);
+	if (p->sent != atomic_load(&p->sends))
+		fail("%d of %d bytes of the other thread came", p->sent,
+		     atomic_load(&p->sends));
+	if (!may_be_short && p->echoed != p->asked)
+		fail("%d of %d requests were answered", p->echoed, p->asked);
+}
+
+static void stop(struct peer *last)
+{
+	if (life.is_patient)
+		for (int i = 0; i < CLIENTS; i++)
+			await(&last[i], false);
+	if (life.stops_in_callback)
+		asks(&last[dice(CLIENTS)], '!');
+	if (!life.stops_in_callback || life.closes)
+		EXPECT(weir_server_stop(life.server, 10000) == 0);
+}
+
+static void live(void)
+{
+	struct peer *last = &life.peers[(ROUNDS - 1) * CLIENTS];
+	struct weir_report report;
+	char address[64];
+	pthread_t other;
+	int rc;
+
+	decide();
+	begin(address, sizeof(address));
+	EXPECT(pthread_create(&other, NULL, other_thread, NULL) == 0);
+	for (int round = 0; round < ROUNDS; round++)
+		run_round(round, address);
+	stop(last);
+	for (int i = 0; i < CLIENTS; i++)
+		await(&last[i], true);
+	for (int i = 0; i < CLIENTS; i++)
+		close(last[i].fd);
+	rc = weir_server_join(life.server, &report);
+	if (rc != 0)
+		fail("join says %s", weir_strerror(rc));
+	atomic_store(&life.is_ending, true);
+	pthread_join(other, NULL);
+	for (int i = 0; i < ROUNDS * CLIENTS; i++)
+		check_peer(&life.peers[i], life.closes ||
+						   life.stops_in_callback ||
+						   life.stops_twice);
+	EXPECT(report.ledger.accepted == ROUNDS * CLIENTS);
+	EXPECT(report.ledger.completed == ROUNDS * CLIENTS);
+	EXPECT(report.ledger.open == 0 && report.stuck == 0);
+	weir_server_free(life.server);
+}
+
+/* ----------------------------------------------------------------- all lives
+ */
+
+static int run_process(unsigned long first, unsigned long count, int index,
+		       int slowness)
+{
+	int descriptors = dup(STDOUT_FILENO);
+
+	close(descriptors);
+	signal(SIGALRM, took_too_long);
+	prctl(PR_SET_NAME, "clients");
+	for (unsigned long i = (unsigned long)index; i < count;
+	     i += PROCESSES) {
+		int next;
+
+		seed = first + i;
+		atomic_fetch_add(&life_number, 1);
+		alarm((unsigned)(PATIENCE * slowness));
+		meet(atomic_load(&life_number));
+		live();
+		next = dup(STDOUT_FILENO);
+		close(next);
+		EXPECT(next == descriptors); /* none was left open below */
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *slow = getenv("WEIR_TEST_SLOW");
+	int slowness = slow && atoi(slow) > 1 ? atoi(slow) : 1, failed = 0;
+	unsigned long first = argc > 1 ? strtoul(argv[1], NULL, 10) : 1;
+	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10)
+				       : SCHEDULES / (unsigned)slowness;
+
+	wr_sys_fault = before_call;
+	wr_point_hook = at_point;
+	for (int i = 0; i < PROCESSES; i++)
+		if (fork() == 0)
+			_exit(run_process(first, count, i, slowness));
+	for (int i = 0; i < PROCESSES; i++) {
+		int status = 0;
+
+		if (wait(&status) < 0 || status != 0)
+			failed++;
+	}
+	printf("%lu schedules from seed %lu: %s\n", count, first,
+	       failed ? "FAILED" : "nothing wrong");
+	return failed > 0;
+}
