@@ -47,4 +47,18 @@ extern void (*wr_point_hook)(void);
 #define WR_POINT() ((void)0)
 #endif
 
+/*
+ * What is handed over by atomic operations alone, told to checkers that know
+ * only of locks: all the caller did before it gives p is seen by who takes it.
+ */
+#ifdef WR_ANNOTATED
+void wr_gives(const void *p);
+void wr_takes(const void *p);
+#define WR_GIVES(p) wr_gives((const void *)(p))
+#define WR_TAKES(p) wr_takes((const void *)(p))
+#else
+#define WR_GIVES(p) ((void)0)
+#define WR_TAKES(p) ((void)0)
+#endif
+
 #endif

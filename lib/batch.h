@@ -47,8 +47,10 @@ static inline bool wr_batch_take(struct wr_batch *b, struct wr_event *ret)
 						 memory_order_relaxed);
 		WR_POINT();
 		if (atomic_compare_exchange_weak(&b->word, &word,
-						 word + (1 << 16)))
+						 word + (1 << 16))) {
+			WR_TAKES(b);
 			return true;
+		}
 	}
 }
 
@@ -65,6 +67,7 @@ static inline void wr_batch_fill(struct wr_batch *b, const struct wr_event *ev,
 		atomic_store_explicit(&b->what[i], ev[i].what,
 				      memory_order_relaxed);
 	}
+	WR_GIVES(b);
 	atomic_store(&b->word, (number + 1) << 32 | (uint64_t)n);
 }
 

@@ -58,6 +58,7 @@ static inline uint32_t wr_turn_generation(const wr_turn *t)
 /* A new owner of the slot begins; the word was busy (free slots are). */
 static inline void wr_turn_begin(wr_turn *t, uint32_t generation)
 {
+	WR_GIVES(t);
 	atomic_store_explicit(t, (uint64_t)generation << 32 | WR_BUSY,
 			      memory_order_release);
 }
@@ -69,12 +70,14 @@ static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
 	uint64_t old = atomic_load_explicit(t, memory_order_relaxed);
 
 	WR_POINT();
+	WR_GIVES(t);
 	do {
 		if ((uint32_t)(old >> 32) != generation)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
 		t, &old, old | reports | WR_BUSY, memory_order_seq_cst,
 		memory_order_relaxed));
+	WR_TAKES(t);
 	WR_POINT();
 	return (old & WR_BUSY) == 0;
 }
@@ -95,9 +98,11 @@ static inline bool wr_turn_claim(wr_turn *t, uint32_t generation)
 /* Owner: take the reports made so far. */
 static inline uint32_t wr_turn_take(wr_turn *t)
 {
-	return (uint32_t)atomic_fetch_and_explicit(t, ~(uint64_t)WR_REPORTS,
-						   memory_order_seq_cst) &
-	       WR_REPORTS;
+	uint64_t old = atomic_fetch_and_explicit(t, ~(uint64_t)WR_REPORTS,
+						 memory_order_seq_cst);
+
+	WR_TAKES(t);
+	return (uint32_t)old & WR_REPORTS;
 }
 
 /* Owner: the reports made so far, left where they are. */
@@ -114,6 +119,7 @@ static inline bool wr_turn_yield(wr_turn *t)
 	uint64_t busy_word = free_word | WR_BUSY;
 
 	WR_POINT();
+	WR_GIVES(t);
 	return atomic_compare_exchange_strong_explicit(t, &busy_word, free_word,
 						       memory_order_release,
 						       memory_order_relaxed);
