@@ -156,7 +156,8 @@ class WeirClient:
             ("p50", "p50"), ("p99", "p99"), ("p999", "p99.9"),
             ("connect_p99", "connect.p99"), ("connect_max", "connect.max"))
             if metrics[key] is not None}
-        return {"messages": metrics["answered"], "errors": metrics["errors"],
+        return {"messages": metrics["answered"] - metrics["wrong"],
+                "errors": metrics["errors"],
                 "unserved": said["connections"]["asked"] - metrics["served"],
                 "seconds": seconds, "own_cpu_s": own, "server_cpu_s": server,
                 "latency_us": latency, "verdict": said["verdict"]["verdict"]}

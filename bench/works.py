@@ -124,8 +124,8 @@ WORKS = [
     Work("naps", "open loop 20,000/s on 50 connections while 2 others make "
          "their callback sleep 10 ms; 4 workers",
          echo(50, rate=20000, sleepers=2, sleep_ms=10),
-         ["weir", BARE, "raw_epoll_edge", "libevent", "libuv", "asio",
-          "asio_shared", "go", "poco"],
+         ["weir", BARE, "raw_epoll_edge", "raw_iouring", "libevent", "libuv",
+          "asio", "asio_shared", "go", "poco"],
          shorter(0.02, BARE, "libuv") + shorter(1.5, "go", "poco"),
          threads=4),
     Work("half_peak", "open loop at half of each server's own peak, "
