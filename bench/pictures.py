@@ -12,8 +12,7 @@ OURS, OTHERS = "#0969da", "#8c959f"
 # Work, metric, is the scale logarithmic?
 BARS = [("echo64_c100", "cpu_us", False), ("echo64_c100", "p99_us", True),
         ("churn", "cpu_us", False), ("naps", "p99_us", True),
-        ("active50_idle", "idle_bytes", True),
-        ("tuning_workers", "cpu_us", False)]
+        ("active50_idle", "idle_bytes", True)]
 # Connections of each work, and who is followed through them.
 CROWDS = [(1, "pingpong"), (10, "echo64_c10"), (100, "echo64_c100"),
           (1000, "echo64_c1000"), (10000, "echo64_c10000")]
@@ -71,7 +70,7 @@ def bars(pyplot, work, metric, is_log, data, path):
     spreads = list(zip(*(spread(values) for _, values in rows)))
     drawn = axes.barh(
         [server for server, _ in rows], middles, xerr=spreads, log=is_log,
-        color=[OURS if server.startswith(("weir", "workers")) else OTHERS
+        color=[OURS if server.startswith("weir") else OTHERS
                for server, _ in rows],
         error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "#24292f"})
     decimals = METRICS[metric][2]

@@ -148,6 +148,18 @@ def whole_table(works, data, baseline):
     return rows
 
 
+def versus_table(works, data, mine, other):
+    """One server as a multiple of another, in each work of both."""
+    metrics = ("cpu_us", "rate", "p99_us")
+    rows = [["work"] + [METRICS[m][0] for m in metrics]]
+    for work in works:
+        ratios = [data.ratios(m, (work.name, mine), (work.name, other))
+                  for m in metrics]
+        if ratios[0]:
+            rows.append([work.title] + [with_spread(r, 2) for r in ratios])
+    return rows
+
+
 def wants_table(data):
     rows = [["work", "figure", "wanted", "measured", "reached"]]
     for work in WORKS:

@@ -99,11 +99,11 @@ WORKS = [
          cheaper(1.03, BARE) + [Want("rate", ">=", 0.98, BARE)] +
          level(1.0, *LOOPS, "go") + level(1.5, *POOLS) +
          shorter(0.5, *TIED)),
-    Work("echo64_c10", "the same, 10 connections", echo(10),
-         ["weir", BARE, "libuv", "go"], cheaper(1.05, BARE)),
-    Work("echo64_c1000", "the same, 1,000 connections", echo(1000),
+    Work("echo64_c10", "echo 64 B, depth 1, 10 connections", echo(10),
          ["weir", BARE, "raw_iouring", "libuv", "go"], cheaper(1.05, BARE)),
-    Work("echo64_c10000", "the same, 10,000 connections", echo(10000),
+    Work("echo64_c1000", "echo 64 B, depth 1, 1,000 connections", echo(1000),
+         ["weir", BARE, "raw_iouring", "libuv", "go"], cheaper(1.05, BARE)),
+    Work("echo64_c10000", "echo 64 B, depth 1, 10,000 connections", echo(10000),
          ["weir", BARE, "raw_iouring", "libuv", "go"],
          cheaper(1.05, BARE) + [Want("growth", "<=", 1.05, BARE)]),
     Work("pingpong", "one connection, ping-pong", echo(1),
