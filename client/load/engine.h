@@ -221,6 +221,13 @@ void replies_take(struct engine *e, struct link *l, const char *data,
 void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
 		    uint64_t *kind);
 
+/*
+ * So many of the oldest are, and rightly; none of a later number has been
+ * answered before.
+ */
+void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
+			int64_t now);
+
 /* The oldest message under way will not be answered in time. */
 void replies_give_up(struct engine *e, struct link *l, int64_t now);
 

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "payload_plain.h"
+
 /* Bytes after the number of raw messages that must be right, too. */
 #define CONFIRM 8
 
@@ -337,22 +339,35 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 	return len;
 }
 
-/* The common case: one whole reply to the oldest message.  0: it is not. */
+/*
+ * The common case: whole replies to the oldest messages, as many as there are.
+ * Returns the bytes of them.
+ */
 static size_t take_whole(struct engine *e, struct link *l, const char *data,
 			 size_t len, int64_t now)
 {
-	const struct payload_name name = { l->id, l->head };
-	size_t form = form_len(e), size;
+	const struct payload *p = e->payload;
+	struct payload_name name = { l->id, l->head };
+	struct payload_number number = payload_number(name);
+	size_t form = form_len(e), used = 0;
 
-	if (l->frame.used > 0 || l->open == 0)
+	if (l->frame.used > 0 || l->head < l->highest)
 		return 0;
-	size = payload_size(e->payload, name);
-	if (len < form + size || memcmp(data, reply_form, form) != 0 ||
-	    !payload_is_whole(e->payload, name, data + form, size))
-		return 0;
-	replies_answer(e, l, l->head, now,
-		       l->head < l->highest ? &e->now->books.swapped : NULL);
-	return form + size;
+	for (; name.seq < l->next; payload_number_next(&number, &name)) {
+		size_t size = payload_size(p, name);
+		const char *at = data + used;
+
+		if (len - used < form + size ||
+		    (form > 0 && memcmp(at, reply_form, form) != 0))
+			break;
+		if (p->is_plain ? !payload_is_plain(p, name, number, at + form,
+						    size)
+				: !payload_is(p, name, 0, at + form, size))
+			break;
+		used += form + size;
+	}
+	replies_answer_run(e, l, name.seq - l->head, now);
+	return used;
 }
 
 size_t frames_take(struct engine *e, struct link *l, const char *data,

@@ -12,23 +12,8 @@
 #include <math.h>
 #include <string.h>
 
-#define HALF_BITS 10
+#define HALF_BITS HISTOGRAM_HALF_BITS
 #define HALF	  (1u << HALF_BITS)
-
-/* By how much slots of such values are wider than 1, as a shift. */
-static unsigned shift_of(uint64_t value)
-{
-	return 63 - (unsigned)__builtin_clzll(value | (2 * HALF - 1)) -
-	       HALF_BITS;
-}
-
-size_t histogram_slot(int64_t ns)
-{
-	uint64_t value = (uint64_t)ns;
-	unsigned shift = shift_of(value);
-
-	return ((size_t)shift << HALF_BITS) + (size_t)(value >> shift);
-}
 
 static unsigned slot_shift(size_t slot)
 {
@@ -61,28 +46,6 @@ void histogram_clear(struct histogram *h)
 	h->sum = 0;
 }
 
-static void widen(struct histogram *h, int64_t low, int64_t high)
-{
-	if (h->total == 0 || low < h->min)
-		h->min = low;
-	if (h->total == 0 || high > h->max)
-		h->max = high;
-}
-
-void histogram_record(struct histogram *h, int64_t ns)
-{
-	if (ns < 0) {
-		ns = 0;
-	} else if (ns > HISTOGRAM_HIGHEST) {
-		ns = HISTOGRAM_HIGHEST;
-		h->clamped++;
-	}
-	widen(h, ns, ns);
-	h->counts[histogram_slot(ns)]++;
-	h->total++;
-	h->sum += (double)ns;
-}
-
 void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 			    uint64_t count)
 {
@@ -94,7 +57,7 @@ void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 	}
 	if (high > HISTOGRAM_HIGHEST)
 		high = HISTOGRAM_HIGHEST;
-	widen(h, low, high);
+	histogram_widen(h, low, high);
 	h->counts[histogram_slot(high)] += count;
 	h->total += count;
 	h->sum += (double)count * ((double)low + (double)high) / 2;
@@ -106,7 +69,7 @@ void histogram_add(struct histogram *to, const struct histogram *from)
 
 	if (from->total == 0)
 		return;
-	widen(to, from->min, from->max);
+	histogram_widen(to, from->min, from->max);
 	end = histogram_slot(from->max) + 1;
 	for (size_t i = histogram_slot(from->min); i < end; i++)
 		to->counts[i] += from->counts[i];

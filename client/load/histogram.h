@@ -18,6 +18,9 @@
 #define HISTOGRAM_HIGHEST (3600 * INT64_C(1000000000))
 #define HISTOGRAM_SLOTS	  33792
 
+/* Half of the slots of a doubling; below twice as many each value has one. */
+#define HISTOGRAM_HALF_BITS 10
+
 struct histogram {
 	uint64_t total;
 	uint64_t clamped; /* of these: above HISTOGRAM_HIGHEST, counted as it */
@@ -27,9 +30,6 @@ struct histogram {
 };
 
 void histogram_clear(struct histogram *h);
-
-/* Below 0 counts as 0. */
-void histogram_record(struct histogram *h, int64_t ns);
 
 /*
  * So many values of which only the bounds are known: they count as the upper
@@ -54,8 +54,49 @@ double histogram_mean(const struct histogram *h);
 double histogram_deviation(const struct histogram *h);
 
 /* Slot arithmetic, for those who write them down. */
-size_t histogram_slot(int64_t ns);
 int64_t histogram_slot_low(size_t slot);
 int64_t histogram_slot_high(size_t slot);
+
+static inline size_t histogram_slot(int64_t ns)
+{
+	uint64_t value = (uint64_t)ns;
+	unsigned bits = HISTOGRAM_HALF_BITS;
+	/* by how much slots of such values are wider than 1 */
+	unsigned shift = 63 -
+			 (unsigned)__builtin_clzll(value | ((2u << bits) - 1)) -
+			 bits;
+
+	return ((size_t)shift << bits) + (size_t)(value >> shift);
+}
+
+static inline void histogram_widen(struct histogram *h, int64_t low,
+				   int64_t high)
+{
+	if (h->total == 0 || low < h->min)
+		h->min = low;
+	if (h->total == 0 || high > h->max)
+		h->max = high;
+}
+
+/* So often the same; below 0 counts as 0.  Inline: each message does it. */
+static inline void histogram_record_many(struct histogram *h, int64_t ns,
+					 uint64_t count)
+{
+	if (ns < 0) {
+		ns = 0;
+	} else if (ns > HISTOGRAM_HIGHEST) {
+		ns = HISTOGRAM_HIGHEST;
+		h->clamped += count;
+	}
+	histogram_widen(h, ns, ns);
+	h->counts[histogram_slot(ns)] += count;
+	h->total += count;
+	h->sum += (double)ns * (double)count;
+}
+
+static inline void histogram_record(struct histogram *h, int64_t ns)
+{
+	histogram_record_many(h, ns, 1);
+}
 
 #endif

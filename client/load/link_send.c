@@ -8,32 +8,45 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* When is the next message planned for?  False: there is none yet. */
-static bool next_planned(struct engine *e, struct link *l, int64_t now,
-			 int64_t *ret)
+#include "payload_plain.h"
+
+/* Closed loop: as many as there is room for. */
+static uint64_t count_next(struct engine *e, const struct link *l, int64_t now)
+{
+	uint64_t count = (uint32_t)e->plan->depth - l->open;
+	uint64_t room = e->window - (l->next - l->head);
+
+	if (!engine_is_running(e, now))
+		return 0;
+	count = count < room ? count : room;
+	count = count < e->budget ? count : e->budget;
+	e->budget -= count;
+	return count;
+}
+
+/* How many messages are to be sent now, and when were they planned for? */
+static uint64_t next_planned(struct engine *e, struct link *l, int64_t now,
+			     int64_t *ret)
 {
 	if (e->plan->mode == PLAN_CHURN) {
 		*ret = link_message(e, l, l->next)->planned;
 		if (!l->is_planned)
-			return false;
+			return 0;
 		l->is_planned = false;
 		e->under_way--;
-		return true;
+		return 1;
 	}
 	if (e->is_ending)
-		return false;
+		return 0;
 	if (engine_is_open_loop(e)) {
 		*ret = l->due_at;
 		if (l->due_at > now || l->due_at >= e->end_at)
-			return false;
+			return 0;
 		schedule_next(e, l);
-		return true;
+		return 1;
 	}
 	*ret = now;
-	if (!engine_is_running(e, now) || e->budget == 0)
-		return false;
-	e->budget--;
-	return true;
+	return count_next(e, l, now);
 }
 
 /* Whose fault is it that the message goes out after its instant? */
@@ -55,47 +68,53 @@ static void note_lateness(struct engine *e, struct link *l, struct message *m)
 	m->lag_us = (uint32_t)(lag / 1000);
 }
 
-static void put_on_ring(struct engine *e, struct link *l, int64_t planned,
-			int64_t now)
+/* So many with the same instants; of an open loop it is one. */
+static void put_on_ring(struct engine *e, struct link *l, uint64_t count,
+			int64_t planned, int64_t now)
 {
-	struct message *m = link_message(e, l, l->next++);
+	struct message *m = NULL;
 
-	*m = (struct message){ .planned = planned, .sent = now };
-	l->open++;
-	e->under_way++;
+	for (uint64_t n = 0; n < count; n++) {
+		m = link_message(e, l, l->next++);
+		*m = (struct message){ .planned = planned, .sent = now };
+	}
+	l->open += (uint32_t)count;
+	e->under_way += count;
 	if (planned < e->measure_at)
 		return;
 	l->was_asked = true;
-	e->now->books.planned++;
-	e->now->books.sent++;
+	e->now->books.planned += count;
+	e->now->books.sent += count;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
 		note_lateness(e, l, m);
 }
 
-/* As many messages as fit into the buffer, from where we are on; all? */
+/*
+ * As many messages as fit into the buffer, from where we are on, all but the
+ * first from their beginning; *is_all: was that all of them?
+ */
 static size_t fill(struct engine *e, const struct link *l, bool *is_all)
 {
+	const struct payload *p = e->payload;
 	struct payload_name name = { l->id, l->out_seq };
+	struct payload_number number = payload_number(name);
 	size_t from = l->out_from, used = 0;
 
-	*is_all = true;
-	for (; name.seq < l->next && used < ENGINE_BUFFER; name.seq++) {
-		size_t len = payload_size(e->payload, name) - from;
+	for (; name.seq < l->next; payload_number_next(&number, &name)) {
+		size_t len = payload_size(p, name) - from;
+		size_t room = ENGINE_BUFFER - used;
 
-		if (from == 0 && len <= ENGINE_BUFFER - used) {
-			payload_fill_whole(e->payload, name, e->out + used,
-					   len);
-			used += len;
-			continue;
-		}
-
-		if (len > ENGINE_BUFFER - used)
-			len = ENGINE_BUFFER - used, *is_all = false;
-		payload_fill(e->payload, name, from, e->out + used, len);
-		used += len;
+		*is_all = len <= room;
+		if (*is_all && from == 0 && p->is_plain)
+			payload_fill_plain(p, name, number, e->out + used, len);
+		else
+			payload_fill(p, name, from, e->out + used,
+				     *is_all ? len : room);
+		used += *is_all ? len : room;
+		if (!*is_all)
+			break;
 		from = 0;
 	}
-	*is_all = *is_all && name.seq == l->next;
 	return used;
 }
 
@@ -146,15 +165,16 @@ static void transmit(struct engine *e, struct link *l, int64_t now)
 
 void link_send(struct engine *e, struct link *l, int64_t now)
 {
-	uint64_t first = l->next;
+	uint64_t first = l->next, count;
 	int64_t planned;
 
 	if (e->plan->mode == PLAN_UPLOAD || e->plan->mode == PLAN_DOWNLOAD) {
 		oneway_send(e, l, now);
 		return;
 	}
-	while (link_has_room(e, l) && next_planned(e, l, now, &planned))
-		put_on_ring(e, l, planned, now);
+	while (link_has_room(e, l) &&
+	       (count = next_planned(e, l, now, &planned)) > 0)
+		put_on_ring(e, l, count, planned, now);
 	if (l->next != first)
 		transmit(e, l, now);
 }

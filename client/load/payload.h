@@ -23,6 +23,8 @@ struct payload {
 	const struct plan *plan;
 	bool is_numbered; /* long enough to say whose it is */
 	bool is_lines;
+	bool is_plain; /* see payload_plain.h */
+	size_t size;   /* of every message; 0: they differ */
 	char noise[2 * PAYLOAD_NOISE];
 };
 
@@ -34,7 +36,13 @@ struct payload_name {
 
 void payload_init(struct payload *p, const struct plan *plan);
 
-size_t payload_size(const struct payload *p, struct payload_name name);
+size_t payload_random_size(const struct payload *p, struct payload_name name);
+
+static inline size_t payload_size(const struct payload *p,
+				  struct payload_name name)
+{
+	return p->size > 0 ? p->size : payload_random_size(p, name);
+}
 
 /* Bytes from..from + len of the message; both inside of it. */
 void payload_fill(const struct payload *p, struct payload_name name,
@@ -42,12 +50,6 @@ void payload_fill(const struct payload *p, struct payload_name name,
 
 bool payload_is(const struct payload *p, struct payload_name name, size_t from,
 		const char *data, size_t len);
-
-/* The same of all its bytes, size of them, and faster. */
-void payload_fill_whole(const struct payload *p, struct payload_name name,
-			char *to, size_t size);
-bool payload_is_whole(const struct payload *p, struct payload_name name,
-		      const char *data, size_t size);
 
 /* Read a number of PAYLOAD_NUMBER bytes; false if it is none. */
 bool payload_read_name(struct payload_name *ret, const char *data);

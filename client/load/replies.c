@@ -51,13 +51,18 @@ static bool settle(struct engine *e, struct link *l, struct message *m,
 	return m->planned >= e->measure_at;
 }
 
-static void measure(struct engine *e, const struct message *m, int64_t now)
+/* So many messages with the same instants; count may be 0. */
+static void measure(struct engine *e, const struct message *m, int64_t now,
+		    uint64_t count)
 {
 	struct interval *i = e->now;
 
-	histogram_record(i->clocks[CLOCK_FROM_SEND], now - m->sent);
+	if (count == 0)
+		return;
+	histogram_record_many(i->clocks[CLOCK_FROM_SEND], now - m->sent, count);
 	if (engine_is_open_loop(e) || e->plan->mode == PLAN_CHURN)
-		histogram_record(i->clocks[CLOCK_FROM_PLAN], now - m->planned);
+		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
+				      now - m->planned, count);
 }
 
 void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
@@ -72,12 +77,63 @@ void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
 			e->now->books.checked++;
 		if (kind)
 			++*kind;
-		measure(e, m, now);
+		measure(e, m, now, 1);
 		l->replies++;
 	}
 	if (seq >= l->highest)
 		l->highest = seq + 1;
 	leave_ring(e, l);
+	if (e->plan->mode == PLAN_CHURN)
+		l->is_done = true;
+}
+
+/* Those that timed out before move on, away from the head. */
+static void move_owed(struct link *l, uint64_t count)
+{
+	for (; l->owed != 0 && count > 0; count--) {
+		l->owed_before += (uint32_t)(l->owed >> 63);
+		l->owed <<= 1;
+	}
+}
+
+/* Messages that were sent together have the same instants. */
+static uint64_t measure_run(struct engine *e, const struct link *l,
+			    uint64_t first, uint64_t end, int64_t now)
+{
+	const struct message *m = link_message(e, l, first), *other;
+	uint64_t measured = 0, same = 0;
+
+	for (uint64_t seq = first; seq < end; seq++) {
+		other = link_message(e, l, seq);
+		if (other->sent != m->sent || other->planned != m->planned) {
+			measure(e, m, now, same);
+			m = other;
+			same = 0;
+		}
+		same += other->planned >= e->measure_at;
+		measured += other->planned >= e->measure_at;
+	}
+	measure(e, m, now, same);
+	return measured;
+}
+
+void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
+			int64_t now)
+{
+	uint64_t first = l->head, measured;
+
+	if (count == 0)
+		return;
+	if (!link_has_room(e, l))
+		note_room(e, l, link_message(e, l, first), now);
+	l->head = l->highest = first + count;
+	l->open -= (uint32_t)count;
+	e->under_way -= count;
+	move_owed(l, count);
+	measured = measure_run(e, l, first, l->head, now);
+	e->now->books.answered += measured;
+	e->now->books.checked += measured;
+	l->replies += measured;
 	if (e->plan->mode == PLAN_CHURN)
 		l->is_done = true;
 }
@@ -94,7 +150,7 @@ static void lose(struct engine *e, struct link *l, uint64_t seq,
 	if (seq < l->highest)
 		e->now->books.missing++;
 	interval_censor(e->now, now - m->sent);
-	measure(e, m, now);
+	measure(e, m, now, 1);
 }
 
 void replies_abandon(struct engine *e, struct link *l, uint64_t *column,
