@@ -173,7 +173,7 @@ static json_t *self(const struct result *r)
 			 (json_int_t)s->histogram_bytes);
 }
 
-static json_t *gate_list(const struct gates *gates)
+json_t *json_gates(const struct gates *gates)
 {
 	json_t *list = json_array();
 
@@ -207,7 +207,7 @@ char *json_text(const struct result *r, const struct gates *gates)
 		(json_int_t)r->errors.other, "misfits", misfits(r),
 		"p99_without_misfits_ns", p99(r->without_misfits),
 		"p99_with_misfits_ns", p99(r->with_misfits), "self", self(r),
-		"seconds", json_seconds(r), "gates", gate_list(gates));
+		"seconds", json_seconds(r), "gates", json_gates(gates));
 	char *text =
 		all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12))
 		    : NULL;

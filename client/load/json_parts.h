@@ -20,6 +20,9 @@ json_t *json_known(bool is_known, int64_t number);
 /* json_plan.c */
 json_t *json_plan(const struct plan *p);
 
+/* json.c */
+json_t *json_gates(const struct gates *gates);
+
 /* json_clocks.c */
 json_t *json_clocks(const struct result *r);
 json_t *json_seconds(const struct result *r);

@@ -100,6 +100,7 @@ static size_t fill(struct engine *e, const struct link *l, bool *is_all)
 	struct payload_number number = payload_number(name);
 	size_t from = l->out_from, used = 0;
 
+	*is_all = true;
 	for (; name.seq < l->next; payload_number_next(&number, &name)) {
 		size_t len = payload_size(p, name) - from;
 		size_t room = ENGINE_BUFFER - used;

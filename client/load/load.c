@@ -12,6 +12,7 @@
 #include "../command.h"
 #include "compare.h"
 #include "dry_run.h"
+#include "find.h"
 #include "html.h"
 #include "json.h"
 #include "limits.h"
@@ -142,6 +143,10 @@ int load(int argc, char **argv)
 		return load_compare(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "merge") == 0)
 		return load_merge(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "find") == 0) {
+		catch_signals();
+		return load_find(argc - 1, argv + 1);
+	}
 	status = load_options_parse(&options, argc, argv);
 	if (status < 0 && options.is_dry_run) {
 		status = dry_run(&options.plan);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../../cli/cli.h"
 #include "gates.h"
 #include "plan.h"
 
@@ -35,5 +36,16 @@ struct load_options {
  */
 int load_options_parse(struct load_options *ret, int argc, char **argv);
 void load_options_fini(struct load_options *o);
+
+/* ---------------------------------------------- for what has more options */
+
+/* The rows of load, up to a NULL name, and who reads their values. */
+extern const struct cli_option load_option_table[];
+bool load_options_take(void *to, int key);
+
+void load_options_init(struct load_options *o);
+
+/* All together, after they have been read.  Returns as load_options_parse(). */
+int load_options_check(struct load_options *o, const char *address);
 
 #endif

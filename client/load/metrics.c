@@ -129,6 +129,13 @@ void metric_describe(int number, struct metric *ret)
 	}
 }
 
+double metric_percent(int number)
+{
+	double percent = number < CLOCKS ? points[number % POINTS].percent : 0;
+
+	return percent < 100 ? percent : 0;
+}
+
 int metric_find(const char *name)
 {
 	char full[sizeof(((struct metric *)0)->name)];

@@ -39,6 +39,9 @@ int metric_count(void);
 /* Its name and unit alone. */
 void metric_describe(int number, struct metric *ret);
 
+/* 99 of p99, of whichever clock; 0: it is no percentile. */
+double metric_percent(int number);
+
 /* With its value in that result. */
 void metric_get(int number, const struct result *r, struct metric *ret);
 

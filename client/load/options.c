@@ -44,7 +44,7 @@ enum {
 	KEY_DRY_RUN,
 };
 
-static const struct cli_option table[] = {
+const struct cli_option load_option_table[] = {
 	{ "connections", 'c', "N", "connections at once (default 10)" },
 	{ "threads", 'T', "N", "threads that make the load (default 1)" },
 	{ "depth", 'P', "N", "most messages under way on a connection\n(1)" },
@@ -181,7 +181,7 @@ static bool take_figure(struct load_options *o, int key)
 	}
 }
 
-static bool take(void *to, int key)
+bool load_options_take(void *to, int key)
 {
 	struct load_options *o = to;
 
@@ -274,16 +274,13 @@ static const struct options_syntax syntax = {
 	.command = "load",
 	.about = "Load a server and measure it.\n",
 	.operands = operands,
-	.table = table,
-	.take = take,
+	.table = load_option_table,
+	.take = load_options_take,
 };
 
-int load_options_parse(struct load_options *ret, int argc, char **argv)
+void load_options_init(struct load_options *o)
 {
-	const char *wrong;
-	int status;
-
-	*ret = (struct load_options){
+	*o = (struct load_options){
 		.plan = { .connections = 10,
 			  .threads = 1,
 			  .depth = 1,
@@ -293,20 +290,32 @@ int load_options_parse(struct load_options *ret, int argc, char **argv)
 			  .size_min = 64,
 			  .size_max = 64 },
 	};
-	status = options_parse(&syntax, ret, argc, argv);
-	if (status >= 0)
-		return status;
-	ret->plan.address = argv[optind];
-	if (!options_check_address(ret->plan.address))
+}
+
+int load_options_check(struct load_options *o, const char *address)
+{
+	const char *wrong;
+
+	o->plan.address = address;
+	if (!options_check_address(address))
 		return CLI_USAGE;
-	complete(ret);
-	wrong = contradiction(ret);
-	if (!wrong && strncmp(ret->plan.address, "fd:", 3) == 0)
+	complete(o);
+	wrong = contradiction(o);
+	if (!wrong && strncmp(address, "fd:", 3) == 0)
 		wrong = "one descriptor is one connection; give an address "
 			"that can be connected to many times";
 	if (wrong)
 		cli_error("%s", wrong);
 	return wrong ? CLI_USAGE : -1;
+}
+
+int load_options_parse(struct load_options *ret, int argc, char **argv)
+{
+	int status;
+
+	load_options_init(ret);
+	status = options_parse(&syntax, ret, argc, argv);
+	return status >= 0 ? status : load_options_check(ret, argv[optind]);
 }
 
 void load_options_fini(struct load_options *o)

@@ -42,13 +42,15 @@ static inline struct payload_number payload_number(struct payload_name name)
 					payload_hex((uint32_t)number) };
 }
 
-/* Make it that of the next message; its upper half seldom changes. */
+/* Make it that of the next message, mostly by one more in its last digit. */
 static inline void payload_number_next(struct payload_number *number,
 				       struct payload_name *name)
 {
-	name->seq++;
-	number->low = payload_hex((uint32_t)name->seq);
-	if ((uint32_t)name->seq == 0)
+	unsigned digit = (unsigned)++name->seq & 15;
+
+	if (digit != 0 && digit != 10)
+		number->low += htobe64(1);
+	else
 		*number = payload_number(*name);
 }
 

@@ -86,25 +86,41 @@ static void check_lateness(struct result *r)
 	     100 * late, units_time(r->self.late_ours_max, worst));
 }
 
+static double asked_for(const struct result *r)
+{
+	return r->plan->rate * (double)r->elapsed / 1e9;
+}
+
+/* A Poisson schedule is not exact: five deviations. */
+static bool has_planned_less(const struct result *r)
+{
+	double asked = asked_for(r);
+	double missing = asked - (double)r->books.planned;
+
+	return (double)r->books.planned < VERDICT_PLAN_NOT * asked &&
+	       missing * missing > 25 * asked;
+}
+
 static void check_rate(struct result *r)
 {
-	double asked = r->plan->rate * (double)r->elapsed / 1e9;
 	double answered = (double)r->books.answered;
 
-	if (r->plan->schedule == PLAN_CLOSED || asked < 1 || r->is_cut)
+	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut)
 		return;
-	/* A Poisson schedule is not exact: five deviations. */
-	if ((double)r->books.planned < VERDICT_PLAN_NOT * asked &&
-	    (asked - (double)r->books.planned) *
-			    (asked - (double)r->books.planned) >
-		    25 * asked)
+	if (has_planned_less(r))
 		find(r, VERDICT_NOT,
 		     "this client planned only %.1f%% of the rate asked for",
-		     100 * (double)r->books.planned / asked);
+		     100 * (double)r->books.planned / asked_for(r));
 	else if (answered < VERDICT_RATE_CARE * (double)r->books.planned)
 		find(r, VERDICT_WITH_CARE,
 		     "%.1f%% of the messages planned were answered",
 		     100 * answered / (double)r->books.planned);
+}
+
+bool verdict_is_our_limit(const struct result *r)
+{
+	return share(r->self.late_ours, r->books.sent) >= VERDICT_LATE_NOT ||
+	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 
 static void check_self(struct result *r)

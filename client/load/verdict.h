@@ -56,4 +56,10 @@
 /* Fill in r->verdict, r->reasons and r->reason_count, the gravest first. */
 void verdict_judge(struct result *r);
 
+/*
+ * Was this client, rather than the server, what held the rate down?  It was
+ * late itself, or busy without a pause, or planned less than it should.
+ */
+bool verdict_is_our_limit(const struct result *r);
+
 #endif

@@ -37,6 +37,7 @@ for command in $commands; do
 	[ "$command" = load ] || set -- "$@" "$client $command"
 done
 compare weir-client.1 "$@"
-compare weir-client-load.1 "$client load" "$client load compare"
+compare weir-client-load.1 "$client load" "$client load compare" \
+	"$client load find"
 compare weir-server.8 ./server/weir-server
 exit $rc

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The next rate, from the bracket.
+ */
+#include "search.h"
+
+#include <math.h>
+
+#define STEP_UP	  2.0
+#define STEP_DOWN 4.0
+
+double search_held(const struct search *s)
+{
+	return s->passed_count > 0 ? s->passed[s->passed_count - 1] : 0;
+}
+
+static bool has_failed(const struct search *s)
+{
+	return s->failed <= s->highest;
+}
+
+/* Below low by the resolution there is nothing to be told apart. */
+static bool is_narrow(const struct search *s, double low, double high)
+{
+	return high <= low * (1 + s->resolution) * (1 + 1e-9);
+}
+
+/* How many halvings make a bracket of that ratio narrow? */
+static int halvings(double ratio, double resolution)
+{
+	double n = log2(log(ratio) / log1p(resolution));
+
+	return n > 0 ? (int)ceil(n - 1e-9) : 0;
+}
+
+/*
+ * Each rate may be tried twice; what has to be searched again, because it was
+ * not confirmed, may take as much as the last halvings.
+ */
+static int most_tries(const struct search *s)
+{
+	double ratio = s->highest / s->lowest;
+	int down = (int)ceil(log(ratio) / log(STEP_DOWN)) + 1;
+	int up = 1 + (int)(log(STEP_DOWN) / log(STEP_UP));
+	int halve = halvings(fmin(STEP_DOWN, fmax(ratio, 1)), s->resolution);
+
+	return 2 * ((down > up ? down : up) + halve + 1) + halve + 2;
+}
+
+void search_init(struct search *s, double lowest, double highest,
+		 double resolution)
+{
+	*s = (struct search){ .lowest = lowest,
+			      .highest = highest,
+			      .resolution = resolution,
+			      .failed = INFINITY };
+	s->next = fmax(highest / STEP_DOWN, lowest);
+	s->tries_most = most_tries(s);
+}
+
+static void choose(struct search *s)
+{
+	double held = search_held(s);
+
+	s->is_last = false;
+	if (held == 0 && s->failed <= s->lowest) {
+		s->state = SEARCH_NONE;
+	} else if (held == 0) {
+		s->next = fmax(s->failed / STEP_DOWN, s->lowest);
+	} else if (has_failed(s) ? is_narrow(s, held, s->failed)
+				 : is_narrow(s, held, s->highest)) {
+		s->next = held;
+		s->is_last = true;
+	} else if (has_failed(s)) {
+		s->next = sqrt(held * s->failed);
+	} else {
+		s->next = fmin(held * STEP_UP, s->highest);
+	}
+}
+
+static void note_held(struct search *s)
+{
+	if (s->is_last)
+		s->state = SEARCH_FOUND;
+	else if (s->passed_count < SEARCH_HELD_MAX)
+		s->passed[s->passed_count++] = s->next;
+	else
+		s->passed[SEARCH_HELD_MAX - 1] = s->next;
+}
+
+static void note_failed(struct search *s)
+{
+	s->failed = s->next;
+	if (s->is_last)
+		s->passed_count--;
+}
+
+void search_note(struct search *s, bool has_held)
+{
+	bool is_second = s->is_again;
+
+	s->tries++;
+	s->lasts += s->is_last;
+	s->is_again = !has_held && !is_second;
+	if (has_held)
+		note_held(s);
+	else if (is_second)
+		note_failed(s);
+	if (s->state == SEARCH_ON && !s->is_again)
+		choose(s);
+	if (s->state == SEARCH_ON &&
+	    (s->tries >= s->tries_most || s->lasts >= SEARCH_LASTS_MAX))
+		s->state = SEARCH_UNSETTLED;
+}

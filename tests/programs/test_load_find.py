@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-client load find: against servers whose capacity is known, and what it
+says of a search that comes to nothing."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from weirtest import Server, TestCase, main, program, run
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+
+def find(where, *options):
+    return run("WEIR_CLIENT", "load", "find", where, "--warmup", "100ms",
+               *options)
+
+
+class SlowServer:
+    """Echoes lines, so many a second and no more."""
+
+    def __init__(self, capacity):
+        self.each = 1 / capacity
+        self.free_at = 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.sockets = [self.listener]
+        self.is_over = False
+        self.thread = threading.Thread(target=self._serve)
+
+    def address(self):
+        return "127.0.0.1:%d" % self.listener.getsockname()[1]
+
+    def _echo(self, sock):
+        try:
+            data = sock.recv(65536)
+            if data:
+                now = time.monotonic()
+                self.free_at = (max(self.free_at, now)
+                                + data.count(b"\n") * self.each)
+                time.sleep(max(0, self.free_at - now))
+                sock.sendall(data)
+                return
+        except OSError:
+            pass
+        self.sockets.remove(sock)
+        sock.close()
+
+    def _serve(self):
+        while not self.is_over:
+            for sock in select.select(self.sockets, [], [], 0.1)[0]:
+                if sock is self.listener:
+                    self.sockets.append(sock.accept()[0])
+                else:
+                    self._echo(sock)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.is_over = True
+        self.thread.join()
+        for sock in self.sockets:
+            sock.close()
+
+
+def documented():
+    with open(os.path.join(TOP, "docs", "LOAD_JSON.md")) as file:
+        section = file.read().split("\n# The JSON of a search\n")[1]
+    return set(re.findall(r"^\| `([^`]+)` \|", section, re.M))
+
+
+class Find(TestCase):
+    def find_json(self, where, *options):
+        path = os.path.join(self.folder(), "find.json")
+        answer = find(where, "--json", path, *options)
+        if b"jansson" in answer.stderr:
+            return find(where, *options), None
+        with open(path) as file:
+            return answer, json.load(file)
+
+    def test_it_finds_what_the_server_can_do(self):
+        for _ in range(4):  # a machine that is too busy cannot say
+            with SlowServer(360) as server:
+                answer, result = self.find_json(
+                    server.address(), "--max", "600", "-d", "600ms",
+                    "--resolution", "20%", "--gate", "p50<200ms")
+            if answer.returncode == 0:
+                break
+        text = answer.stdout.decode()
+        self.assertEqual(answer.returncode, 0, text)
+        self.assertIn("between 42 and 600 msg/s, at most ", text)
+        self.assertIn(" PASS  p50 ", text)
+        self.assertIn(" FAIL  ", text)
+        self.assertIn("   once more\n", text)
+        self.assertIn("   confirmed in a run twice as long\n", text)
+        last = re.search(r"highest rate that holds p50<200ms: (?:at least )?"
+                         r"(\d+) msg/s \((?:next tried|at) (\d+) ", text)
+        self.assertTrue(last, text)
+        self.assertLess(100, int(last[1]))
+        self.assertLess(int(last[1]), 440)
+        if result is None:
+            return
+        self.assertEqual(result["outcome"], "found")
+        self.assertIn(result["limit"], ("server", "client"))
+        self.assertEqual(round(result["held"]), int(last[1]))
+        self.assertEqual(round(result["failed"]), int(last[2]))
+        self.assertLessEqual(result["failed"], result["held"] * 1.2001)
+        self.assertLessEqual(len(result["steps"]), result["steps_most"])
+        self.assertTrue(result["steps"][-1]["confirming"])
+        self.assertIsNone(result["plan"]["rate"])
+        fields = set(result) - {"steps"}
+        fields |= {"steps[]." + name for name in result["steps"][0]}
+        self.assertEqual(fields, documented())
+
+    def test_what_holds_at_the_highest_rate_is_a_lower_bound(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = find(server.address(), "--max", "200", "-d", "500ms",
+                          "--gate", "wrong=0", "-q")
+        self.assertEqual(answer.returncode, 0, answer.stdout)
+        self.assertEqual(answer.stdout, b"highest rate that holds wrong=0: at "
+                         b"least 200 msg/s (no more was tried: --max)\n")
+
+    def test_without_a_highest_rate_a_closed_loop_says_it(self):
+        with SlowServer(200) as server:
+            answer = find(server.address(), "-d", "400ms", "--gate", "p50<1ns",
+                          "--resolution", "50")
+        text = answer.stdout.decode()
+        self.assertEqual(answer.returncode, 3, text)
+        reached = re.search(r"a closed loop reaches (\d+) msg/s\n", text)
+        self.assertLess(100, int(reached[1]))
+        self.assertLess(int(reached[1]), 230)
+        self.assertIn("not even 63 msg/s holds p50<1ns: p50 ", text)
+
+    def test_nobody_there_is_said_at_once(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            where = "127.0.0.1:%d" % probe.getsockname()[1]
+        answer = find(where, "--gate", "errors=0")
+        self.check_failure(answer, where, "no connection could be made")
+
+    def test_an_interrupt_ends_it_with_what_is_known(self):
+        with Server("echo@127.0.0.1:0") as server:
+            client = subprocess.Popen(
+                [program("WEIR_CLIENT"), "load", "find", server.address(),
+                 "--max", "400", "-d", "700ms", "--warmup", "100ms",
+                 "--gate", "wrong=0"], stdout=subprocess.PIPE)
+            self.addCleanup(client.kill)
+            line = b""
+            while b"PASS" not in line:
+                line = client.stdout.readline()
+                self.assertTrue(line)
+            client.send_signal(signal.SIGINT)
+            text = client.communicate(timeout=60)[0]
+        self.assertEqual(client.returncode, 1, text)
+        self.assertRegex(text, rb"interrupted: \d+ msg/s held wrong=0, not "
+                         rb"confirmed\n$")
+
+    def test_what_it_cannot_do_is_one_line_and_exit_status_2(self):
+        for options, fragment in (
+                ((), "what is to hold?"),
+                (("--gate", "wrong=0", "--max", "0"), "--max: '0' is not"),
+                (("--gate", "wrong=0", "--min", "9", "--max", "8"),
+                 "--min is above --max"),
+                (("--gate", "p99<1s", "--max", "100"), "too few messages"),
+                (("--gate", "wrong=0", "--resolution", "0"),
+                 "--resolution: '0' is not a percentage"),
+                (("--gate", "wrong=0", "--rate", "5"), "rate"),
+                (("--gate", "wrong=0", "-d", "never"), "--duration never")):
+            answer = find("127.0.0.1:1", *options)
+            self.check_usage(answer, "weir-client", fragment)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The search for the highest rate that holds, against judges that are made
+ * up: one that is right, one that errs, one that always or never agrees.
+ */
+#include "../../client/load/search.h"
+#include "../support/test.h"
+
+#include <math.h>
+
+/* What it is searched for in, over several orders of magnitude. */
+static const double lowests[] = { 1, 250, 10000 };
+static const double ratios[] = { 1, 1.01, 1.5, 3.9, 17, 1000, 1e6 };
+static const double resolutions[] = { 0.001, 0.01, 0.05, 0.5, 1 };
+
+#define EACH(i, list) for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++)
+
+/* Let the capacity decide, but every n-th time wrongly fail; 0: never. */
+static struct search searched(double lowest, double highest, double resolution,
+			      double capacity, int failing)
+{
+	struct search s;
+
+	search_init(&s, lowest, highest, resolution);
+	while (s.state == SEARCH_ON) {
+		bool has_erred = failing && s.tries % failing == 0;
+
+		ck_assert_double_ge(s.next, lowest);
+		ck_assert_double_le(s.next, highest);
+		search_note(&s, s.next <= capacity && !has_erred);
+		ck_assert_int_le(s.tries, s.tries_most);
+	}
+	return s;
+}
+
+static void expect_found(const struct search *s, double capacity)
+{
+	double held = search_held(s);
+
+	ck_assert_int_eq(s->state, SEARCH_FOUND);
+	ck_assert_double_le(held, capacity);
+	ck_assert_double_gt(held * (1 + s->resolution) * 1.000001,
+			    fmin(capacity, s->highest));
+	if (s->failed <= s->highest)
+		ck_assert_double_le(s->failed,
+				    held * (1 + s->resolution) * 1.000001);
+}
+
+START_TEST(it_finds_the_capacity_within_the_resolution)
+{
+	EACH(i, lowests) EACH(j, ratios) EACH(k, resolutions)
+	{
+		double low = lowests[i], high = low * ratios[j];
+
+		for (int n = 0; n <= 50; n++) {
+			double capacity = low * pow(ratios[j], n / 50.0);
+			struct search s = searched(low, high, resolutions[k],
+						   capacity * 1.0000001, 0);
+
+			expect_found(&s, capacity * 1.0000001);
+		}
+	}
+}
+END_TEST
+
+START_TEST(one_wrong_failure_changes_nothing)
+{
+	EACH(j, ratios)
+	{
+		double high = 100 * ratios[j];
+		struct search s =
+			searched(100, high, 0.05, sqrt(100 * high), 3);
+
+		expect_found(&s, sqrt(100 * high));
+	}
+}
+END_TEST
+
+START_TEST(what_always_holds_is_confirmed_at_the_highest)
+{
+	struct search s = searched(10, 10000, 0.05, INFINITY, 0);
+
+	ck_assert_int_eq(s.state, SEARCH_FOUND);
+	ck_assert_double_eq(search_held(&s), 10000);
+	ck_assert(isinf(s.failed));
+	ck_assert_int_eq(s.tries, 4);
+}
+END_TEST
+
+START_TEST(what_never_holds_is_tried_twice_at_the_lowest)
+{
+	EACH(j, ratios)
+	{
+		struct search s = searched(10, 10 * ratios[j], 0.05, 0, 0);
+
+		ck_assert_int_eq(s.state, SEARCH_NONE);
+		ck_assert_double_eq(search_held(&s), 0);
+		ck_assert_double_eq(s.failed, 10);
+		ck_assert(s.next == 10 && s.tries % 2 == 0);
+	}
+}
+END_TEST
+
+/* Short runs hold everything, the long ones at the end nothing. */
+START_TEST(what_cannot_be_confirmed_is_no_answer)
+{
+	struct search s;
+
+	search_init(&s, 10, 10000, 0.05);
+	while (s.state == SEARCH_ON)
+		search_note(&s, !s.is_last);
+	ck_assert_int_eq(s.state, SEARCH_UNSETTLED);
+	ck_assert_int_le(s.tries, s.tries_most);
+	ck_assert_int_eq(s.lasts, SEARCH_LASTS_MAX);
+}
+END_TEST
+
+/* It was luck that the highest held: what is below it is the answer. */
+START_TEST(a_rate_that_is_not_confirmed_gives_way_to_a_lower_one)
+{
+	struct search s;
+	double unlucky = 0;
+
+	search_init(&s, 100, 10000, 0.05);
+	while (s.state == SEARCH_ON) {
+		bool has_held = s.next <= 3000;
+
+		if (s.is_last && unlucky == 0)
+			unlucky = s.next;
+		search_note(&s, has_held && s.next != unlucky);
+	}
+	ck_assert_int_eq(s.state, SEARCH_FOUND);
+	ck_assert_double_lt(search_held(&s), unlucky);
+	ck_assert_double_eq(s.failed, unlucky);
+	ck_assert_double_gt(search_held(&s) * 1.0501, unlucky);
+}
+END_TEST
+
+/* Whatever the judge says, it ends in time and between its bounds. */
+START_TEST(it_ends_whatever_it_is_told)
+{
+	unsigned long random = 1;
+
+	for (int n = 0; n < 20000; n++) {
+		struct search s;
+		unsigned bias = (unsigned)n % 8 + 1;
+
+		search_init(&s, 10, 10 * ratios[n % 7], resolutions[n % 5]);
+		while (s.state == SEARCH_ON) {
+			random = random * 6364136223846793005UL + 1;
+			search_note(&s, (random >> 33) % 9 < bias);
+			ck_assert_int_le(s.tries, s.tries_most);
+		}
+		if (s.state == SEARCH_FOUND)
+			ck_assert_double_gt(search_held(&s), 0);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_search",
+			 it_finds_the_capacity_within_the_resolution,
+			 one_wrong_failure_changes_nothing,
+			 what_always_holds_is_confirmed_at_the_highest,
+			 what_never_holds_is_tried_twice_at_the_lowest,
+			 what_cannot_be_confirmed_is_no_answer,
+			 a_rate_that_is_not_confirmed_gives_way_to_a_lower_one,
+			 it_ends_whatever_it_is_told);
+}
