@@ -21,9 +21,9 @@
 
 #include "../cli/cli.h"
 #include "options.h"
+#include "part_file.h"
 #include "peer.h"
 #include "progress.h"
-#include "target.h"
 
 #define TICK_MS	   200 /* the longest that the progress stands still */
 #define READ_SIZE  ((size_t)64 * 1024)
@@ -35,7 +35,7 @@ static const char thanks[] = "Thank you for connecting";
 
 struct fetch {
 	struct peer peer;
-	struct target target;
+	struct part_file file;
 	int64_t size; /* -1: not known */
 	bool strip_thanks;
 	size_t held; /* bytes that may be the thanks, at the front of data */
@@ -55,7 +55,7 @@ static ssize_t receive(struct fetch *f)
 
 		n = peer_read(&f->peer, f->data + f->held, READ_SIZE,
 			      is_last ? (left > 0 ? (int)left : 1) : TICK_MS);
-		progress_update(f->target.len);
+		progress_update(f->file.len);
 		if (n != -ETIMEDOUT || is_last)
 			return n;
 	}
@@ -65,7 +65,7 @@ static ssize_t receive(struct fetch *f)
 static int put(struct fetch *f, size_t keep)
 {
 	size_t len = f->held - keep;
-	int status = target_write(&f->target, f->data, len);
+	int status = part_file_write(&f->file, f->data, len);
 
 	memmove(f->data, f->data + len, keep);
 	f->held = keep;
@@ -75,7 +75,7 @@ static int put(struct fetch *f, size_t keep)
 /* It is not whole: keep what there is. */
 static int cut(struct fetch *f, const char *reason)
 {
-	const struct target *t = &f->target;
+	const struct part_file *t = &f->file;
 	int status = put(f, 0);
 
 	progress_end();
@@ -94,7 +94,7 @@ static int say_size(struct fetch *f)
 	char reason[PEER_REASON];
 
 	snprintf(reason, sizeof(reason), "%s has sent %s than %lld bytes",
-		 f->peer.address, f->target.len < f->size ? "less" : "more",
+		 f->peer.address, f->file.len < f->size ? "less" : "more",
 		 (long long)f->size);
 	return cut(f, reason);
 }
@@ -103,7 +103,7 @@ static int say_size(struct fetch *f)
 static int check_end(struct fetch *f)
 {
 	char reason[PEER_REASON];
-	int64_t len = f->target.len;
+	int64_t len = f->file.len;
 
 	if (f->strip_thanks) {
 		if (f->held != THANKS_LEN ||
@@ -138,23 +138,23 @@ static int transfer(struct fetch *f)
 		status = put(f, f->held < most ? f->held : most);
 		if (status != CLI_DONE)
 			return status;
-		if (f->size >= 0 && f->target.len > f->size)
+		if (f->size >= 0 && f->file.len > f->size)
 			return say_size(f);
 	}
 }
 
 static int report(const struct fetch *f)
 {
-	bool is_output = strcmp(f->target.path, "-") == 0;
+	bool is_output = strcmp(f->file.path, "-") == 0;
 	char took[PROGRESS_TEXT], rate[PROGRESS_TEXT];
 	int64_t ms = progress_elapsed();
-	double bytes = (double)f->target.len;
+	double bytes = (double)f->file.len;
 
 	fprintf(is_output ? stderr : stdout,
-		"received %lld bytes in %s, %s/s%s%s\n",
-		(long long)f->target.len, progress_time(ms, took),
+		"received %lld bytes in %s, %s/s%s%s\n", (long long)f->file.len,
+		progress_time(ms, took),
 		progress_size(bytes * 1000 / (double)(ms > 0 ? ms : 1), rate),
-		is_output ? "" : ": ", is_output ? "" : f->target.path);
+		is_output ? "" : ": ", is_output ? "" : f->file.path);
 	return cli_flush();
 }
 
@@ -163,15 +163,14 @@ static int fetch_all(struct fetch *f)
 	char reason[PEER_REASON];
 	int status, rc;
 
-	progress_begin(f->size,
-		       f->target.part || !f->target.screen.is_terminal);
+	progress_begin(f->size, f->file.part || !f->file.screen.is_terminal);
 	rc = weir_conn_write(f->peer.conn, request, sizeof(request) - 1);
 	if (rc < 0)
 		return cut(f, peer_reason(&f->peer, rc, "progress", reason));
 	status = transfer(f);
 	progress_end();
 	if (status == CLI_DONE)
-		status = target_finish(&f->target);
+		status = part_file_finish(&f->file);
 	return status == CLI_DONE ? report(f) : status;
 }
 
@@ -221,10 +220,10 @@ static bool take(void *to, int key)
 
 	switch (key) {
 	case 'o':
-		f->target.path = optarg;
+		f->file.path = optarg;
 		return true;
 	case 'f':
-		f->target.may_replace = true;
+		f->file.may_replace = true;
 		return true;
 	case 's':
 		return take_size(f);
@@ -250,7 +249,7 @@ static const struct options_syntax syntax = {
 int fetch(int argc, char **argv)
 {
 	static struct fetch f = { .peer.timeout_ms = 10 * 1000,
-				  .target.path = "received",
+				  .file.path = "received",
 				  .size = -1 };
 	int status = options_parse(&syntax, &f, argc, argv);
 
@@ -259,17 +258,17 @@ int fetch(int argc, char **argv)
 	f.peer.address = argv[optind];
 	if (!options_check_address(f.peer.address))
 		return CLI_USAGE;
-	status = target_check(&f.target);
+	status = part_file_check(&f.file);
 	if (status != CLI_DONE)
 		return status;
 	/* A file that may not grow is an error of write(2). */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	status = peer_dial(&f.peer);
 	if (status == CLI_DONE)
-		status = target_open(&f.target);
+		status = part_file_open(&f.file);
 	if (status == CLI_DONE)
 		status = fetch_all(&f);
-	target_close(&f.target);
+	part_file_close(&f.file);
 	peer_close(&f.peer);
 	return status;
 }

@@ -5,8 +5,8 @@
  *
  * Each call returns CLI_DONE, or the exit status after a complaint.
  */
-#ifndef CLIENT_TARGET_H
-#define CLIENT_TARGET_H
+#ifndef CLIENT_PART_FILE_H
+#define CLIENT_PART_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 #include "screen.h"
 
-struct target {
+struct part_file {
 	const char *path; /* "-": standard output */
 	bool may_replace; /* what is at path */
 	char *part;	  /* NULL until open, and for standard output */
@@ -24,16 +24,16 @@ struct target {
 };
 
 /* Could it be written, as far as can be told without a change? */
-int target_check(const struct target *t);
+int part_file_check(const struct part_file *t);
 
-int target_open(struct target *t);
+int part_file_open(struct part_file *t);
 
-int target_write(struct target *t, const char *data, size_t len);
+int part_file_write(struct part_file *t, const char *data, size_t len);
 
 /* All is there. */
-int target_finish(struct target *t);
+int part_file_finish(struct part_file *t);
 
 /* The end; what was not finished stays in the part, unless it is empty. */
-void target_close(struct target *t);
+void part_file_close(struct part_file *t);
 
 #endif

@@ -3,7 +3,7 @@
  * A part is locked while it is written, so that two transfers to one path do
  * not mix, and one that was left by an earlier transfer is written anew.
  */
-#include "target.h"
+#include "part_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,12 @@
 
 #include "../cli/cli.h"
 
-static bool is_output(const struct target *t)
+static bool is_output(const struct part_file *t)
 {
 	return strcmp(t->path, "-") == 0;
 }
 
-int target_check(const struct target *t)
+int part_file_check(const struct part_file *t)
 {
 	struct stat st;
 
@@ -69,7 +69,7 @@ static int claim(int fd, const char *part)
 	return ftruncate(fd, 0) < 0 ? errno : 0;
 }
 
-int target_open(struct target *t)
+int part_file_open(struct part_file *t)
 {
 	int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	int error;
@@ -99,7 +99,7 @@ int target_open(struct target *t)
 	return CLI_FAILED;
 }
 
-int target_write(struct target *t, const char *data, size_t len)
+int part_file_write(struct part_file *t, const char *data, size_t len)
 {
 	if (!t->part) {
 		screen_put(&t->screen, data, len);
@@ -121,7 +121,7 @@ int target_write(struct target *t, const char *data, size_t len)
 }
 
 /* Some file systems cannot refuse to replace; there a look must do. */
-static int rename_to(const struct target *t)
+static int rename_to(const struct part_file *t)
 {
 	int rc;
 
@@ -137,7 +137,7 @@ static int rename_to(const struct target *t)
 	return rename(t->part, t->path);
 }
 
-int target_finish(struct target *t)
+int part_file_finish(struct part_file *t)
 {
 	if (!t->part) {
 		if (t->screen.is_terminal)
@@ -157,7 +157,7 @@ int target_finish(struct target *t)
 	return CLI_DONE;
 }
 
-void target_close(struct target *t)
+void part_file_close(struct part_file *t)
 {
 	if (!t->part)
 		return;
