@@ -112,7 +112,7 @@ static void handle(struct wr_acceptor *a, const struct wr_event *ev)
 static void wait_and_handle(struct wr_acceptor *a)
 {
 	struct wr_event ev[WR_POLL_BATCH];
-	int n = wr_poller_wait(a->poller, ev,
+	int n = wr_poller_wait(a->poller, ev, WR_POLL_BATCH,
 			       wr_ms_until(next_at(a), wr_now_ns()));
 
 	a->ctx.now = wr_now_ns();

@@ -85,6 +85,21 @@ static void stand_by(struct wr_worker *w)
 	w->ctx.now = wr_now_ns();
 }
 
+/*
+ * While everybody is eager, no more events than it runs in about a round's
+ * time: with slow callbacks, whoever has waited longest is next.
+ */
+static int most_events(struct wr_worker *w)
+{
+	if (!is_eager(w))
+		w->most = WR_POLL_BATCH;
+	else if (w->ctx.now - w->took_at > WR_ROUND_NS)
+		w->most = w->most > 2 ? w->most / 2 : 1;
+	else if (w->most < WR_POLL_BATCH)
+		w->most *= 2;
+	return w->most;
+}
+
 void wr_lead_harvest(struct wr_worker *w)
 {
 	struct wr_hub *h = w->pool->hub;
@@ -99,9 +114,9 @@ void wr_lead_harvest(struct wr_worker *w)
 	}
 	atomic_fetch_add(&h->sleepers, 1);
 	may_sleep = !wr_lead_has_work(w->pool);
-	n = wr_poller_wait(h->poller, ev, may_sleep ? -1 : 0);
+	n = wr_poller_wait(h->poller, ev, most_events(w), may_sleep ? -1 : 0);
 	atomic_fetch_sub(&h->sleepers, 1);
-	w->ctx.now = wr_now_ns();
+	w->took_at = w->ctx.now = wr_now_ns();
 	for (int i = 0; i < n; i++) {
 		if (ev[i].key == UINT64_MAX)
 			atomic_store(&h->is_waking, false);

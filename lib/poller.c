@@ -67,10 +67,10 @@ void wr_poller_remove(int poller, int fd)
 	(void)wr_sys_epoll_ctl(poller, EPOLL_CTL_DEL, fd, &ev);
 }
 
-int wr_poller_wait(int poller, struct wr_event *ev, int timeout_ms)
+int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms)
 {
 	struct epoll_event got[WR_POLL_BATCH];
-	int n = wr_sys_epoll_wait(poller, got, WR_POLL_BATCH, timeout_ms);
+	int n = wr_sys_epoll_wait(poller, got, max, timeout_ms);
 
 	for (int i = 0; i < n; i++) {
 		ev[i].key = got[i].data.u64;

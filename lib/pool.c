@@ -68,23 +68,27 @@ static bool run_batch(struct wr_worker *w, struct wr_batch *b)
 
 static bool run_ready(struct wr_worker *w)
 {
-	struct wr_hub *h = w->pool->hub;
+	struct wr_queue *ready = &w->pool->hub->ready;
+	int64_t end_at = w->ctx.now + WR_ROUND_NS;
 	struct wr_node *n;
 	int i;
 
-	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->ready)); i++) {
+	for (i = 0;
+	     i < ROUND && w->ctx.now < end_at && (n = wr_queue_pop(ready)); i++)
 		run(w, conn_of(n), 0);
-	}
 	return i > 0;
 }
 
 static bool run_fresh(struct wr_worker *w)
 {
-	struct wr_hub *h = w->pool->hub;
+	struct wr_queue *fresh = &w->pool->hub->fresh;
+	int64_t end_at = w->ctx.now + WR_ROUND_NS;
 	struct wr_node *n;
 	int i;
 
-	for (i = 0; i < ROUND && (n = wr_queue_pop(&h->fresh)); i++) {
+	for (i = 0;
+	     i < ROUND && w->ctx.now < end_at && (n = wr_queue_pop(fresh));
+	     i++) {
 		int64_t began = w->ctx.now;
 
 		wr_lead_share(w);
@@ -128,7 +132,8 @@ static void *work(void *arg)
 			"worker %d: cannot be bound to a processor", w->index);
 	if (config->worker_start)
 		config->worker_start(config->worker_arg, w->index);
-	w->ctx.now = wr_now_ns();
+	w->took_at = w->ctx.now = wr_now_ns();
+	w->most = WR_POLL_BATCH;
 	while (wr_hub_phase(h) != WR_DONE) {
 		run_batch(w, &w->batch);
 		run_ready(w);

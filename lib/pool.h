@@ -10,12 +10,17 @@
 #include "batch.h"
 #include "hub.h"
 
+/* So long a worker stays at one kind of work, one callback more or less. */
+#define WR_ROUND_NS WR_NS_PER_MS
+
 struct wr_worker {
 	struct wr_context ctx;
 	struct wr_batch batch;
 	struct wr_pool *pool;
 	int index;
 	long preemptions;    /* when lead.c last asked */
+	int most;	     /* events it takes at a time; lead.c */
+	int64_t took_at;     /* when it last did */
 	int64_t named_since; /* watchdog: the callback it named last */
 	pthread_t thread;
 	bool was_started;

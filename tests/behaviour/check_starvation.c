@@ -313,6 +313,54 @@ START_TEST(who_has_sent_a_thousand_lines_waits_between_them)
 }
 END_TEST
 
+#define SLOW_GREEDY 8
+
+/* Lines are echoed, each after some milliseconds of work. */
+static int echoes_slowly_at_gates(weir_conn *c, void *arg)
+{
+	usleep(3000);
+	return echoes_at_gates(c, arg);
+}
+
+/*
+ * One worker, callbacks that take their time, peers that always have a next
+ * line.  The polite one asks while a callback of theirs is at the gate, and is
+ * served before the others have had many more.
+ */
+START_TEST(between_slow_callbacks_the_worker_looks_who_else_has_come)
+{
+	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = echoes_slowly_at_gates,
+				   .arg = &gates));
+	struct client *polite = client_opens(s), *greedy[SLOW_GREEDY];
+	char count[16];
+	int before;
+	ssize_t n;
+
+	for (int i = 0; i < SLOW_GREEDY; i++)
+		greedy[i] = client_opens(s);
+	UNTIL(stats(s).parked == 1 + SLOW_GREEDY);
+	for (int i = 0; i < SLOW_GREEDY; i++) {
+		for (int line = 0; line < 8; line++)
+			client_sends(greedy[i], "greedy\n");
+		client_sends(greedy[i], i == 0 ? "second\n" : "greedy\n");
+		for (int line = 0; line < 8; line++)
+			client_sends(greedy[i], "greedy\n");
+	}
+	UNTIL(gate_waiting(&gates.second) == 1);
+	before = atomic_load(&gates.served);
+	client_sends(polite, "how many?\n");
+	gate_open(&gates.second);
+	n = client_reads(polite, count, sizeof(count) - 1);
+	ck_assert_int_gt(n, 0);
+	count[n] = '\0';
+	ck_assert_int_le(atoi(count) - before, 4);
+	server_ends(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -322,5 +370,6 @@ int main(void)
 		half_sent_sessions_hold_their_workers_and_the_rest_is_refused,
 		peers_that_pipeline_without_end_starve_nobody,
 		who_has_sent_a_thousand_lines_waits_between_them,
-		a_callback_that_waits_holds_back_nothing_that_came_with_it);
+		a_callback_that_waits_holds_back_nothing_that_came_with_it,
+		between_slow_callbacks_the_worker_looks_who_else_has_come);
 }
