@@ -12,7 +12,8 @@
  *
  * It says the address of each listener, one a line, then "ready".  Each line
  * on standard input is an order: "stats" is answered with a JSON object on one
- * line; "stop MS" ends the server within so much and is answered with the
+ * line, and so is "trim", which gives back to the system what the heap has
+ * free; "stop MS" ends the server within so much and is answered with the
  * report.  The end of the input ends it at once: who drives it has died.
  */
 #include <errno.h>
@@ -325,6 +326,9 @@ static int obey(weir_server *s)
 
 	while (fgets(order, sizeof(order), stdin)) {
 		if (strcmp(order, "stats\n") == 0) {
+			say_stats(s);
+		} else if (strcmp(order, "trim\n") == 0) {
+			malloc_trim(0);
 			say_stats(s);
 		} else if (strncmp(order, "stop ", 5) == 0) {
 			weir_server_stop(s, atoi(order + 5));

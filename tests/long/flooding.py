@@ -121,6 +121,11 @@ class Flooded:
         with open("/proc/%d/statm" % self.pid) as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
+    def trimmed_rss(self):
+        """Without what the heap keeps of what was freed."""
+        self._order("trim")
+        return self.rss()
+
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
 
