@@ -57,12 +57,13 @@ class IdleCrowd(TestCase):
             if i >= 0:
                 without.append(pair[0])
                 beside.append(pair[1])
-        ratio = median(beside) / median(without)
+        ratio = median(b / w for b, w in zip(beside, without))
+        more = median(b - w for b, w in zip(beside, without))
         say("p99 without %s, beside them %s ms: %.2f x" % (
             *(["%.2f" % p99 for p99 in p] for p in (without, beside)),
             ratio))
         # The figure is 1.25; the noise of a busy machine is more than that.
-        self.assertLess(median(beside), 1.5 * median(without) + 1)
+        self.assertTrue(ratio < 1.5 or more < 1, (ratio, more))
 
     @twice
     def test_ten_thousand_idle_connections_cost_little(self):
