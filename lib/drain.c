@@ -34,6 +34,7 @@ static void begin(struct wr_acceptor *a)
 	struct wr_hub *h = a->hub;
 
 	a->is_stopping = true;
+	a->ctx.now = wr_now_ns(); /* not from before the stop was asked for */
 	a->quiet_at = 0;
 	a->sweep_at = a->ctx.now;
 	a->resume_at = 0; /* who waits in a shortage is looked at anew */
