@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -31,7 +32,7 @@ THANKS = b"Thank you for connecting"
 GENERATED = bytes(range(32, 104)) + b"\r\n"
 SILENCE = 0.5  # what the hasty server bears
 SLACK = 0.05 * SLOWNESS
-MEMORY = 128 * 1024  # noise of an allocator with an arena for each thread
+MEMORY = 64 * 1024
 
 
 class Dialogue:
@@ -180,6 +181,27 @@ class Watched(Server):
         until(lambda: self.descriptors() <= descriptors, what)
 
 
+class Noise:
+    """How late this machine wakes a thread that only sleeps."""
+
+    def __init__(self):
+        self.worst = 0
+        self._is_over = False
+        self._thread = threading.Thread(target=self._sleep)
+        self._thread.start()
+
+    def _sleep(self):
+        while not self._is_over:
+            began = time.monotonic()
+            time.sleep(0.005)
+            self.worst = max(self.worst, time.monotonic() - began - 0.005)
+
+    def end(self):
+        self._is_over = True
+        self._thread.join()
+        return self.worst
+
+
 class PeerAborts(TestCase):
     def one_end(self, server, idle, i, point, how):
         """One client that goes there and ends in this way."""
@@ -212,21 +234,25 @@ class PeerAborts(TestCase):
     def test_ends_after_every_byte_leave_nothing(self):
         with Watched(self.folder(), "--idle-timeout", "never") as server:
             idle = server.at_rest()
-            made = 1 + self.all_ends(server, idle)
-            threads, memory = server.threads(), server.memory()
             count = self.all_ends(server, idle)
-            grown = server.memory() - memory
+            threads, memory = server.threads(), [server.memory()]
+            for _ in range(2):
+                self.all_ends(server, idle)
+                memory.append(server.memory())
             self.assertEqual(server.descriptors(), idle)
             self.assertEqual(server.threads(), threads)
             status, counts = server.stop()
         self.assertEqual(status, 0)
         self.check_sum(counts)
-        self.assertEqual(counts["accepted"], made + count)
+        self.assertEqual(counts["accepted"], 1 + 3 * count)
         for what in ("refused", "cut", "timed_out"):
             self.assertEqual(counts[what], 0, counts)
-        self.assertLessEqual(grown, MEMORY)
-        print("%d ends twice over: %d bytes of memory more in the second "
-              "round" % (count, grown), file=sys.stderr)
+        # Arenas of the allocator grow now and then, a leak in every round.
+        grown = [memory[1] - memory[0], memory[2] - memory[1]]
+        self.assertLessEqual(min(grown), MEMORY)
+        print("%d ends three times over: %d and %d bytes of memory more in "
+              "the second and third round" % (count, *grown),
+              file=sys.stderr)
 
     # Silence.
 
@@ -257,10 +283,13 @@ class PeerAborts(TestCase):
                 self.is_ended(silent.pop(fd), now)
 
     def watch_server(self, silent, server, idle):
-        """The same for who does not read, whom no end of input reaches: the
-        last of them is looked at."""
+        """The same for who does not read, whom no end of input reaches.  Its
+        kernel takes a little more after a while, and its time begins anew
+        when that is noticed."""
         server.comes_back_to(idle, "the end of who does not read")
-        self.is_ended(list(silent.values())[-1], time.monotonic())
+        took = time.monotonic() - max(s[3] for s in silent.values())
+        self.assertGreaterEqual(took, SILENCE)
+        self.assertLessEqual(took, 3 * SILENCE * SLOWNESS)
         for silence in silent.values():
             silence[0].close()
 
@@ -274,6 +303,8 @@ class PeerAborts(TestCase):
         limit = "%dms" % (SILENCE * 1000)
         count = waited = 0
         self.late = []
+        noise = Noise()
+        self.addCleanup(noise.end)
         with Watched(self.folder(), "--idle-timeout", limit, "--read-timeout",
                      limit, "--write-timeout", limit) as server:
             idle = server.at_rest()
@@ -296,13 +327,13 @@ class PeerAborts(TestCase):
         self.assertEqual(counts["accepted"], count + 1)
         self.assertEqual(counts["timed_out"], waited)
         self.assertEqual(counts["completed"], count + 1 - waited)
-        late = sorted(self.late)
+        late, worst = sorted(self.late), noise.end()
         print("%d silences, %d ended by a deadline of %s: at most %.0f ms "
-              "late" % (count, waited, limit, late[-1] * 1000),
+              "late (a thread that sleeps: %.0f ms)"
+              % (count, waited, limit, late[-1] * 1000, worst * 1000),
               file=sys.stderr)
-        # A machine that is busy may be late now and then, not a deadline.
-        self.assertLessEqual(late[len(late) * 99 // 100], SLACK)
-        self.assertLessEqual(late[-1], 10 * SLACK)
+        # Acceptor, worker and client are woken, one after the other.
+        self.assertLessEqual(late[-1], SLACK + 3 * worst)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ struct totals {
 };
 
 struct kernel {
-	long passive_opens, resets_sent, aborts, drops;
+	long passive_opens, resets_sent, aborts, drops, overflows;
 };
 
 struct stopped {
@@ -57,6 +57,7 @@ static struct kernel kernel_now(void)
 		.resets_sent = network_counter("Tcp", "OutRsts"),
 		.aborts = network_counter("TcpExt", "TCPAbortOnClose"),
 		.drops = network_counter("TcpExt", "ListenDrops"),
+		.overflows = network_counter("TcpExt", "TCPTimeWaitOverflow"),
 	};
 }
 
@@ -164,10 +165,30 @@ static void kernel_agrees(const struct kernel *before, const struct totals *t)
 
 	ck_assert_int_eq(after.passive_opens - before->passive_opens,
 			 (long)t->accepted);
-	ck_assert_int_eq(after.resets_sent - before->resets_sent,
-			 (long)t->books.refused);
+	if (after.overflows == before->overflows)
+		ck_assert_int_eq(after.resets_sent - before->resets_sent,
+				 (long)t->books.refused);
+	else
+		printf("SKIPPED: the kernel has forgotten %ld who had closed, "
+		       "the resets it sent are not compared\n",
+		       after.overflows - before->overflows);
 	ck_assert_int_eq(after.aborts, before->aborts);
 	ck_assert_int_eq(after.drops, before->drops);
+}
+
+/*
+ * The kernel forgets who has closed when they are too many, and answers what
+ * it sends them once more, as a busy machine does, with a reset: of no
+ * consequence, but it is counted.
+ */
+static void remember_all_who_close(void)
+{
+	FILE *f = fopen("/proc/sys/net/ipv4/tcp_max_tw_buckets", "we");
+
+	if (!f)
+		return;
+	fprintf(f, "%d\n", 1 << 20);
+	fclose(f);
 }
 
 static void many_tcp_stops(const char *family,
@@ -177,6 +198,8 @@ static void many_tcp_stops(const char *family,
 	struct kernel before = kernel_now();
 	struct totals t = { 0 };
 
+	if (has_network)
+		remember_all_who_close();
 	many_stops(family, address, &t);
 	if (has_network)
 		kernel_agrees(&before, &t);
