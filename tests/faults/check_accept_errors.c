@@ -105,6 +105,61 @@ START_TEST(a_broken_listener_is_reported_and_the_others_go_on)
 }
 END_TEST
 
+START_TEST(a_broken_listener_is_asked_no_more)
+{
+	struct server *s;
+	int64_t began_at;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	faults_come(WR_SYS_accept4, 1, -EBADF);
+	client_opens(s);
+	UNTIL(faults_made() > 0);
+	began_at = now_ms();
+	UNTIL(now_ms() > began_at + 200);
+	ck_assert_int_eq(faults_made(), 1);
+	faults_end();
+	server_ends(s);
+}
+END_TEST
+
+/* The pause has grown to its longest: who waited so long has waited for it. */
+static bool is_served_at_once_after_a_close(struct server *s)
+{
+	struct client *open = client_opens(s), *waiting;
+	uint64_t before;
+	int64_t at;
+
+	client_sends(open, "hello\n");
+	client_expects(open, "hello\n");
+	before = stats(s).shortages;
+	faults_come(WR_SYS_accept4, 1, -EMFILE);
+	waiting = client_opens(s);
+	client_sends(waiting, "hello\n");
+	UNTIL(stats(s).shortages >= before + 8);
+	faults_end();
+	at = now_ms();
+	client_closes(open);
+	client_expects(waiting, "hello\n");
+	at = now_ms() - at;
+	client_closes(waiting);
+	return at < 50;
+}
+
+START_TEST(a_close_of_ours_ends_a_shortage_at_once)
+{
+	struct server *s;
+	bool was_at_once = false;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	for (int i = 0; i < 10 && !was_at_once; i++)
+		was_at_once = is_served_at_once_after_a_close(s);
+	ck_assert(was_at_once);
+	server_ends(s);
+}
+END_TEST
+
 /* Not once but without end: that costs neither CPU nor log lines. */
 START_TEST(a_shortage_that_lasts_is_borne_quietly)
 {
@@ -138,5 +193,7 @@ int main(void)
 		a_shortage_is_waited_out, an_answer_that_means_nothing_is_borne,
 		each_class_of_answers_has_its_counter,
 		a_broken_listener_is_reported_and_the_others_go_on,
+		a_broken_listener_is_asked_no_more,
+		a_close_of_ours_ends_a_shortage_at_once,
 		a_shortage_that_lasts_is_borne_quietly);
 }
