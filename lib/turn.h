@@ -89,10 +89,14 @@ static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
 static inline bool wr_turn_claim(wr_turn *t, uint32_t generation)
 {
 	uint64_t free_word = (uint64_t)generation << 32;
+	bool is_mine;
 
-	return atomic_compare_exchange_strong_explicit(
+	WR_POINT();
+	is_mine = atomic_compare_exchange_strong_explicit(
 		t, &free_word, free_word | WR_BUSY, memory_order_acquire,
 		memory_order_relaxed);
+	WR_TAKES(t);
+	return is_mine;
 }
 
 /* Owner: take the reports made so far. */

@@ -19,7 +19,8 @@
  *
  * Each line: what stands for it here, the file, its functions.
  *	raise		lib/turn.h	wr_turn_raise
- *	take		lib/turn.h	wr_turn_take
+ *	claim		lib/turn.h	wr_turn_claim
+ *	take		lib/turn.h	wr_turn_peek wr_turn_take
  *	take		lib/dispatch.c	note_reports
  *	yield		lib/turn.h	wr_turn_yield
  *	report		lib/conn.c	wr_conn_report wr_conn_post
@@ -135,18 +136,33 @@ inline report(what)
 	fi
 }
 
-inline take()
+/* The event is acted upon by who had it, if that makes it the owner. */
+inline claim(key)
 {
 	d_step {
-		got = got | reports;
+		mine = key == generation && !busy && reports == 0;
 		if
-		:: reports & WAKE -> unheard = false
+		:: mine -> own(); busy = true; has_input = true
 		:: else
-		fi;
-		reports = 0;
-		has_input = has_input || (got & IN);
-		got = got & ~IN
+		fi
 	}
+}
+
+inline take()
+{
+	if
+	:: reports > 0 -> d_step {
+			got = got | reports;
+			if
+			:: reports & WAKE -> unheard = false
+			:: else
+			fi;
+			reports = 0;
+			has_input = has_input || (got & IN);
+			got = got & ~IN
+		}
+	:: else
+	fi
 }
 
 inline release()
@@ -310,11 +326,20 @@ active [WORKERS] proctype worker()
 	:: d_step { in_ready -> in_ready = false; own() };
 		dispatch()
 	:: d_step { edge -> edge = false; key = edge_key };
-		raise(key, IN);
+		claim(key);
+		if
+		:: !mine -> atomic {
+				raise(key, IN);
+				if
+				:: mine -> own()
+				:: else
+				fi
+			}
+		:: else
+		fi;
 		key = 0;
 		if
-		:: mine -> d_step { own(); mine = false };
-			dispatch()
+		:: mine -> mine = false; dispatch()
 		:: else
 		fi
 	:: is_done && !in_ready -> break
