@@ -24,13 +24,22 @@ static inline uint64_t random_next(uint64_t *state)
 	return random_mix(*state);
 }
 
+/* Above 0, to 1: 53 bits. */
+static inline double random_unit(uint64_t *state)
+{
+	return ((double)(random_next(state) >> 11) + 1) * 0x1p-53;
+}
+
 /* The time to the next of independent arrivals, of that mean. */
 static inline double random_arrival(uint64_t *state, double mean)
 {
-	/* 53 bits, never 0 */
-	double u = ((double)(random_next(state) >> 11) + 1) * 0x1p-53;
+	return -log(random_unit(state)) * mean;
+}
 
-	return -log(u) * mean;
+/* The time to the first of so many that lie anywhere in that time. */
+static inline double random_first(uint64_t *state, double count, double time)
+{
+	return (1 - pow(random_unit(state), 1 / count)) * time;
 }
 
 #endif

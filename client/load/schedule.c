@@ -56,27 +56,49 @@ static double period(const struct engine *e)
 	return (double)e->plan->connections * 1e9 / e->plan->rate;
 }
 
-/* With --count: has the link had its share of the instants? */
-static bool is_past_count(const struct engine *e, const struct link *l)
+/* With --count: how many instants the link has in all. */
+static uint64_t link_share(const struct engine *e, const struct link *l)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
 
-	return e->plan->count > 0 &&
-	       l->due_count * all + l->id >= e->plan->count;
+	return l->id < e->plan->count ? (e->plan->count - l->id - 1) / all + 1
+				      : 0;
+}
+
+/* Of a count, the instant by which all are planned. */
+static int64_t count_end(const struct engine *e)
+{
+	return e->start_at +
+	       (int64_t)((double)e->plan->count * 1e9 / e->plan->rate);
+}
+
+/*
+ * Independent arrivals of which there is to be an exact number lie anywhere in
+ * the time that so many take; so the rate is the same to the end.
+ */
+static int64_t arrival(const struct engine *e, struct link *l)
+{
+	uint64_t left;
+
+	if (e->plan->count == 0)
+		return (int64_t)random_arrival(&l->random, period(e));
+	left = link_share(e, l) - l->due_count;
+	return (int64_t)random_first(&l->random, (double)left,
+				     (double)(count_end(e) - l->due_at));
 }
 
 static void set_due(struct engine *e, struct link *l)
 {
 	double n = (double)l->due_count;
 
-	if (is_past_count(e, l))
+	if (e->plan->count > 0 && l->due_count >= link_share(e, l))
 		l->due_at = NEVER;
 	else if (e->plan->schedule == PLAN_CONSTANT)
 		l->due_at = e->start_at +
 			    (int64_t)((double)l->id * 1e9 / e->plan->rate +
 				      n * period(e));
 	else
-		l->due_at += (int64_t)random_arrival(&l->random, period(e));
+		l->due_at += arrival(e, l);
 }
 
 void schedule_begin(struct engine *e, struct link *l)
@@ -142,10 +164,7 @@ int64_t schedule_run(struct engine *e, int64_t now)
  */
 static int64_t planned_end(const struct engine *e)
 {
-	if (e->end_at != NEVER)
-		return e->end_at;
-	return e->start_at +
-	       (int64_t)((double)e->plan->count * 1e9 / e->plan->rate);
+	return e->end_at != NEVER ? e->end_at : count_end(e);
 }
 
 /*
