@@ -23,20 +23,24 @@
 #include "report.h"
 #include "run.h"
 
-static void interrupt(int signo)
+static void catch_signals(void (*handler)(int))
 {
-	(void)signo;
-	run_interrupt();
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = { .sa_handler = interrupt,
-				    .sa_flags =
-					    (int)(SA_RESTART | SA_RESETHAND) };
+	struct sigaction action = { .sa_handler = handler,
+				    .sa_flags = SA_RESTART };
 
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+}
+
+/* The third one finds its default action. */
+static void interrupt(int signo)
+{
+	static volatile sig_atomic_t count;
+
+	(void)signo;
+	if (++count == 2)
+		catch_signals(SIG_DFL);
+	run_interrupt();
 }
 
 static int judge(const struct load_options *o, struct gates *gates,
@@ -144,14 +148,14 @@ int load(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "merge") == 0)
 		return load_merge(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "find") == 0) {
-		catch_signals();
+		catch_signals(interrupt);
 		return load_find(argc - 1, argv + 1);
 	}
 	status = load_options_parse(&options, argc, argv);
 	if (status < 0 && options.is_dry_run) {
 		status = dry_run(&options.plan);
 	} else if (status < 0) {
-		catch_signals();
+		catch_signals(interrupt);
 		status = load_run(&options);
 	}
 	load_options_fini(&options);

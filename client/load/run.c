@@ -36,10 +36,11 @@ struct run {
 	struct progress progress;
 	run_watch *watch;
 	void *arg;
+	bool is_interrupted;
 };
 
-/* The run under way, or the next one, is to end early. */
-static atomic_bool is_interrupted;
+/* So often is the run under way, or the next one, to end early. */
+static atomic_int interrupts;
 
 /* -------------------------------------------------------------- the second */
 
@@ -77,12 +78,24 @@ static void cut(struct run *r)
 
 void run_interrupt(void)
 {
-	atomic_store(&is_interrupted, true);
+	atomic_fetch_add(&interrupts, 1);
 }
 
-static bool was_interrupted(void)
+/* Plan no more; where nothing is planned any more, or not yet, wait no more. */
+static void end_early(struct run *r)
 {
-	return atomic_exchange(&is_interrupted, false);
+	struct control *c = &r->control;
+	int64_t now = now_ns();
+
+	r->is_interrupted = true;
+	if (atomic_load(&c->start_at) == NEVER ||
+	    now >= atomic_load(&c->end_at)) {
+		cut(r);
+		return;
+	}
+	atomic_store(&c->end_at, now);
+	for (int i = 0; i < r->engine_count; i++)
+		engine_wake(&r->engines[i]);
 }
 
 static void tell_second(struct run *r)
@@ -126,8 +139,8 @@ static void wait_some(struct run *r)
 		t.tv_nsec -= SECOND;
 	}
 	pthread_cond_timedwait(&r->control.changed, &r->control.lock, &t);
-	if (was_interrupted())
-		cut(r);
+	for (int n = atomic_exchange(&interrupts, 0); n > 0; n--)
+		end_early(r);
 }
 
 /* ---------------------------------------------------------------- the parts */
@@ -221,7 +234,7 @@ static void end_all(struct run *r)
 	r->summary.to = to;
 	memcpy(r->summary.result->misfits, r->misfits.counts,
 	       sizeof(r->misfits.counts));
-	r->summary.result->is_cut = atomic_load(&r->control.is_cut);
+	r->summary.result->is_cut = r->is_interrupted;
 	summary_finish(&r->summary, r->engines, r->engine_count,
 		       r->control.end_at);
 }

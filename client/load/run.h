@@ -32,8 +32,9 @@ int run(struct result *ret, const struct plan *plan, run_watch *watch,
 	void *arg);
 
 /*
- * End the run early, or the next one at once if none is under way.  Any
- * thread; async-signal-safe.
+ * End the run early: replies that are under way are waited for, until it is
+ * said again.  If none is under way, end the next one at once.  Any thread;
+ * async-signal-safe.
  */
 void run_interrupt(void);
 

@@ -16,6 +16,7 @@ static const struct script kind;
 struct interrupter {
 	pthread_t thread;
 	int64_t after;
+	int times;
 };
 
 static void *interrupts(void *arg)
@@ -24,7 +25,8 @@ static void *interrupts(void *arg)
 	const struct timespec t = { i->after / SECOND, i->after % SECOND };
 
 	nanosleep(&t, NULL);
-	run_interrupt();
+	for (int n = 0; n < i->times; n++)
+		run_interrupt();
 	return NULL;
 }
 
@@ -32,7 +34,7 @@ static void *interrupts(void *arg)
 static struct result run_interrupted(const char *address, struct plan *plan,
 				     int64_t after)
 {
-	struct interrupter i = { .after = after };
+	struct interrupter i = { .after = after, .times = 1 };
 	struct result r;
 
 	ck_assert_int_eq(pthread_create(&i.thread, NULL, interrupts, &i), 0);
@@ -105,6 +107,33 @@ START_TEST(an_interruption_ends_the_draining)
 	scripted_ends(s);
 	scripted_is_freed(s);
 	result_free(&r);
+}
+END_TEST
+
+/* The first one plans no more, the second waits for nothing. */
+START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
+{
+	struct script script = { .service = SERVE_NOTHING };
+	struct plan plan = PLAN(.depth = 2);
+
+	for (int times = 1; times <= 2; times++) {
+		struct scripted *s = scripted_starts(
+			"127.0.0.1", times == 1 ? &kind : &script, &plan);
+		struct interrupter i = { .after = SECOND / 5, .times = times };
+		struct result r;
+
+		ck_assert_int_eq(
+			pthread_create(&i.thread, NULL, interrupts, &i), 0);
+		r = run_at(scripted_address(s), &plan);
+		pthread_join(i.thread, NULL);
+		ck_assert(r.is_cut);
+		ck_assert_uint_gt(r.books.planned, 0);
+		ck_assert_uint_eq(r.books.open, times == 1 ? 0 : 8);
+		ck_assert_uint_eq(r.books.timed_out, 0);
+		scripted_ends(s);
+		scripted_is_freed(s);
+		result_free(&r);
+	}
 }
 END_TEST
 
@@ -292,6 +321,7 @@ int main(void)
 	return RUN_TESTS(
 		"load_books", an_interrupted_run_balances_at_every_instant,
 		an_interruption_ends_the_draining,
+		two_interruptions_do_not_wait_for_what_is_under_way,
 		an_interruption_before_the_run_ends_it_at_once,
 		messages_that_are_never_answered_time_out,
 		replies_that_look_alike_end_the_connection_when_they_are_late,
