@@ -117,7 +117,7 @@ class WeirClient:
         deadline = time.monotonic() + load.get("patience", 20)
         while server.files() < wanted:
             if self.process.poll() is not None:
-                self._fail()
+                return  # it was short; finish() sees whether it failed
             if time.monotonic() > deadline:
                 if "patience" in load:
                     return
