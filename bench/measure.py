@@ -200,9 +200,9 @@ def run_load(it, gen, load, seconds, warmup):
     out["rss_kib"] = it.rss_kib()
     if idle:
         out["idle_bytes"] = (opened - before) * 1024 / idle
-    others = busy / passed * result["seconds"] - result["server_cpu_s"] - \
-        result["own_cpu_s"]
-    return out, {"others_cpu_s": max(0, others),
+    used = (result["server_cpu_s"] + result["own_cpu_s"]) / result["seconds"]
+    others = max(0, busy / passed - used) / PROCESSORS
+    return out, {"others": others,
                  **{name: result[name] for name in ("messages", "verdict")
                     if name in result}}
 

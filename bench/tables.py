@@ -30,12 +30,18 @@ def rounded(value):
 BY_RATIO = ("cpu_us", "rate")
 
 
+# The most of the machine that other programs may have used meanwhile.
+DISTURBED = 0.25
+
+
 class Data:
-    """figures[work, server][metric][round]"""
+    """figures[work, server][metric][round], of undisturbed samples"""
 
     def __init__(self, samples):
         self.figures = {}
-        for s in samples:
+        calm = [s for s in samples if s["raw"].get("others", 0) <= DISTURBED]
+        self.left_out = len(samples) - len(calm)
+        for s in calm:
             of = self.figures.setdefault((s["work"], s["server"]), {})
             for metric, value in s["figures"].items():
                 of.setdefault(metric, {})[s["run"], s["round"]] = value
@@ -97,8 +103,9 @@ def cells(work, data, server, metric, baseline):
     out = [with_spread(data.get(work.name, server, metric).values(),
                        METRICS[metric][2])]
     if metric in BY_RATIO:
-        out.append(with_spread(data.ratios(
-            metric, (work.name, server), (work.name, baseline)), 2))
+        ratios = data.ratios(metric, (work.name, server),
+                             (work.name, baseline))
+        out.append("1" if server == baseline else with_spread(ratios, 2))
     return out
 
 
