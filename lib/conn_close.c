@@ -79,11 +79,12 @@ void wr_conn_finish(struct weir_conn *c)
 {
 	struct wr_lane *lane = c->ctx->lane;
 	uint64_t late = 0;
-	bool is_done = c->has_ended;
+	bool is_done;
 
 	wr_lock(&c->lock);
 	c->is_finished = true;
-	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	/* Refused, there is no connection any more, and no peer to wait for. */
+	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->has_ended;
 	wr_unlock(&c->lock);
 	if (!is_done)
 		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
@@ -101,11 +102,17 @@ void wr_conn_finish(struct weir_conn *c)
 
 void wr_conn_refuse(struct weir_conn *c, int outcome)
 {
-	struct iovec text = { c->hub->config.refusal,
-			      c->hub->config.refusal_len };
+	const struct wr_config *config = &c->hub->config;
+	ssize_t n = 1;
 
 	/* An empty socket takes a short text; who is gone needs none. */
-	(void)wr_sys_sendmsg(c->fd, &text, 1);
+	for (size_t at = 0; at < config->refusal_len && n > 0;
+	     at += (size_t)n) {
+		struct iovec rest = { config->refusal + at,
+				      config->refusal_len - at };
+
+		n = wr_sys_sendmsg(c->fd, &rest, 1);
+	}
 	c->is_closing = true;
 	c->outcome = (uint8_t)outcome;
 	wr_conn_finish(c);

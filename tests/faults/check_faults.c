@@ -369,6 +369,56 @@ START_TEST(a_server_outlasts_a_time_without_memory)
 }
 END_TEST
 
+static int shorten_output(enum wr_sys_call call, size_t *len)
+{
+	if (call == WR_SYS_sendmsg && *len > 3)
+		*len = 3;
+	return 0;
+}
+
+START_TEST(a_refusal_that_is_taken_in_pieces_is_whole)
+{
+	struct server *s;
+	struct client *c;
+
+	wr_sys_fault = shorten_output;
+	s = serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
+			      .overload = WEIR_REFUSE,
+			      .refusal = "there is no room\n"),
+		  WEIR_SERVICE(.readable = echo_lines));
+	c = client_opens(s);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	c = client_opens(s);
+	client_expects(c, "there is no room\n");
+	client_expects_eof(c);
+	server_ends(s);
+}
+END_TEST
+
+/* It would be for two seconds otherwise. */
+START_TEST(nobody_waits_for_a_peer_that_cannot_be_told_the_end)
+{
+	struct server *s;
+	struct client *c;
+	int64_t began;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = serves,
+				     .opened = connect_banner, .line_max = 4));
+	c = client_opens(s);
+	client_expects(c, "Connect");
+	fault_comes(WR_SYS_shutdown, 1, -ENOTCONN);
+	began = now_ms();
+	client_sends(c, "more than four\n");
+	client_expects_end(c);
+	ck_assert_int_eq(faults_made(), 1);
+	ck_assert_int_lt(now_ms() - began, 1000 * slowness());
+	faults_end();
+	server_ends(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -382,5 +432,7 @@ int main(void)
 		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		an_address_that_times_out_is_not_the_last_one_tried,
+		a_refusal_that_is_taken_in_pieces_is_whole,
+		nobody_waits_for_a_peer_that_cannot_be_told_the_end,
 		a_server_outlasts_a_time_without_memory);
 }
