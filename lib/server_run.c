@@ -23,7 +23,6 @@ struct watch {
 static int watch_begin(struct watch *w, unsigned flags)
 {
 	sigset_t set;
-	int rc;
 
 	w->fd = -1;
 	if (!(flags & WEIR_SIGNALS))
@@ -31,12 +30,10 @@ static int watch_begin(struct watch *w, unsigned flags)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	rc = wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
-	if (rc < 0)
-		return rc;
+	wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
 	w->fd = wr_sys_signalfd(&set);
 	if (w->fd < 0)
-		(void)wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+		wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
 	return w->fd < 0 ? w->fd : 0;
 }
 
@@ -56,7 +53,7 @@ static void watch_end(struct watch *w)
 	if (w->fd < 0)
 		return;
 	(void)watch_take(w);
-	(void)wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+	wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
 	wr_sys_close(w->fd);
 }
 

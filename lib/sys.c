@@ -76,9 +76,10 @@ int wr_sys_epoll_create(void)
 	return rc < 0 ? rc : wr_result(epoll_create1(EPOLL_CLOEXEC));
 }
 
+/* To forget a descriptor that is known takes nothing that could be short. */
 int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 {
-	int rc = WR_FAULT(epoll_ctl, NULL);
+	int rc = op == EPOLL_CTL_DEL ? 0 : WR_FAULT(epoll_ctl, NULL);
 
 	return rc < 0 ? rc : wr_result(epoll_ctl(ep, op, fd, ev));
 }
@@ -128,11 +129,10 @@ int wr_sys_signalfd(const sigset_t *set)
 	return wr_result(signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-int wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
+/* Fails only for a how that does not exist. */
+void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
-	int rc = WR_FAULT(sigmask, NULL);
-
-	return rc < 0 ? rc : -pthread_sigmask(how, set, old);
+	(void)pthread_sigmask(how, set, old);
 }
 
 /* ------------------------------------------------------------------ files */

@@ -130,8 +130,6 @@ static ssize_t make(enum wr_sys_call call)
 		return wr_sys_pin_thread(0);
 	case WR_SYS_read:
 		return wr_sys_read(-1, &c, 1);
-	case WR_SYS_sigmask:
-		return wr_sys_sigmask(SIG_BLOCK, &set, NULL);
 	case WR_SYS_ioctl:
 		return wr_sys_unsent(-1);
 	case WR_SYS_CALL_COUNT:
