@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A part of the failure sweep, the same each time: of the lives of each scene
+ * every so many-th.  All of them are tests/long/failure_sweep.
+ */
+#include "test.h"
+
+#include "sweep.h"
+
+#define STEP 20 /* one life of so many */
+
+START_TEST(one_failure_costs_no_more_than_one_connection)
+{
+	struct sweep_books books = { 0 };
+	int scenes = 0;
+
+	for (const struct sweep_scene *s = sweep_scenes; s->name; s++)
+		sweep_plays(s, scenes++ % 3, STEP * slowness(), &books);
+	ck_assert_int_eq(books.failed, 0);
+	ck_assert_int_gt(books.lives, books.idle * 2);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("failure_sweep",
+			 one_failure_costs_no_more_than_one_connection);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every call to the system that the scenes reach fails, once, for a while and
+ * from then on: see tests/support/sweep.h.
+ *
+ *   failure_sweep [SCENE]                          all, or those of one scene
+ *   failure_sweep SCENE CALL@WAY N MODE ERROR      one, as a failure names it
+ *
+ * The way is read from the program itself: it holds as long as that is not
+ * built anew.
+ */
+#include "test.h"
+
+#include "sweep.h"
+
+static const struct sweep_scene *scene_named(const char *name)
+{
+	const struct sweep_scene *s = sweep_scenes;
+
+	while (s->name && strcmp(s->name, name) != 0)
+		s++;
+	return s->name ? s : NULL;
+}
+
+static int call_named(const char *name, size_t len)
+{
+	int i = 0;
+
+	while (i < WR_SYS_CALL_COUNT &&
+	       (strlen(wr_sys_call_names[i]) != len ||
+		memcmp(wr_sys_call_names[i], name, len) != 0))
+		i++;
+	return i;
+}
+
+static int usage(void)
+{
+	fputs("usage: failure_sweep [SCENE [CALL@WAY N MODE ERROR]]\n", stderr);
+	return 2;
+}
+
+/* CALL@WAY N MODE ERROR */
+static bool parse(struct sweep_plan *plan, char **args)
+{
+	const char *const *modes = sweep_mode_names();
+	const char *at = strchr(args[0], '@');
+	int mode = 0;
+
+	if (!at)
+		return false;
+	plan->call =
+		(enum wr_sys_call)call_named(args[0], (size_t)(at - args[0]));
+	plan->way = (uint32_t)strtoul(at + 1, NULL, 16);
+	plan->nth = atoi(args[1]);
+	while (modes[mode] && strcmp(modes[mode], args[2]) != 0)
+		mode++;
+	plan->mode = (enum sweep_mode)mode;
+	plan->error = sweep_error_named(args[3]);
+	return plan->call < WR_SYS_CALL_COUNT && plan->nth > 0 && modes[mode] &&
+	       plan->error <= 0;
+}
+
+static int play(const struct sweep_scene *only)
+{
+	struct sweep_books all = { 0 };
+
+	for (const struct sweep_scene *s = sweep_scenes; s->name; s++) {
+		struct sweep_books books = { 0 };
+		int64_t began = now_ms();
+
+		if (only && s != only)
+			continue;
+		sweep_plays(s, 0, 1, &books);
+		printf("%-14s %4d ways %5d lives, %d failed, %d idle, "
+		       "longest %lld ms, %lld s\n",
+		       s->name, books.ways, books.lives, books.failed,
+		       books.idle, (long long)books.longest_ms,
+		       (long long)(now_ms() - began) / 1000);
+		fflush(stdout);
+		all.lives += books.lives;
+		all.failed += books.failed;
+		all.idle += books.idle;
+	}
+	printf("%d lives, %d failed, %d idle\n", all.lives, all.failed,
+	       all.idle);
+	return all.failed > 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct sweep_scene *scene =
+		argc > 1 ? scene_named(argv[1]) : NULL;
+	struct sweep_plan plan;
+
+	if (argc > 1 && !scene)
+		return usage();
+	if (argc <= 2)
+		return play(scene);
+	if (argc != 6 || !parse(&plan, argv + 2))
+		return usage();
+	return !sweep_replays(scene, &plan);
+}

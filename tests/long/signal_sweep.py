@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""Signals after every call that weir-server makes, from the first of main() to
+the last: see tests/programs/signal_lives.py.
+
+    signal_sweep.py [NUMBER KIND]       all, or one as a failure names it
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                "..", "programs"))
+
+import signal_lives
+
+
+def main():
+    why = signal_lives.why_not()
+    if why:
+        print("SKIPPED:", why)
+        return 77
+    if len(sys.argv) == 3:
+        lives = [signal_lives.Life(int(sys.argv[1]), sys.argv[2])]
+    else:
+        lives = list(signal_lives.sweep(1, 1))
+    bad = [life for life in lives if life.problems]
+    for life in bad:
+        print(life)
+    print("%d lives, in %d of them the signals came; %d failed; longest "
+          "%.2f s" % (len(lives), sum(life.at is not None for life in lives),
+                      len(bad), max(life.took for life in lives)))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Lives of weir-server in which signals come after its n-th call to the system
+(signal_shim.c counts and sends).  Each must end as the manual page says:
+
+  status 0 if nothing was cut, 1 if something was; one signal cuts nothing
+  never by the default action of a signal, and never later than its deadline
+  "drained" is said, and its numbers add up
+  neither the Unix path nor the pid file is left, and the port can be bound
+
+The kinds are one SIGTERM, a second one after the call that follows, and SIGINT
+as the second.  If they come before the server is asked to stop, they are that;
+if not, it is asked by another SIGTERM once it has served a client.
+
+What comes before the first call of main(), which blocks both signals, is out
+of reach: the parent may block them, then they wait.
+"""
+
+import concurrent.futures
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import weirtest
+
+KINDS = ("15", "15,15", "15,2")
+AT_ONCE = 4
+MOST_CALLS = 1000
+
+
+def why_not():
+    """Why this cannot run here, or None."""
+    shim = os.environ.get("WEIR_SIGNAL_SHIM", "")
+    if not os.path.exists(shim):
+        return "there is no shared library signal_shim"
+    if weirtest.SLOWNESS > 1:
+        return "a sanitizer wants to be loaded first"
+    return None
+
+
+def command():
+    """The program itself, not the script that libtool puts before it."""
+    path = weirtest.program("WEIR_SERVER")
+    folder, name = os.path.split(path)
+    real = os.path.join(folder, ".libs", name)
+    libraries = os.path.join(folder, "..", "lib", ".libs")
+    return (real if os.path.exists(real) else path), libraries
+
+
+class Life:
+    """One life; .problems is empty if all went well, .at names the call after
+    which the first signal came, .calls says how many there were in all."""
+
+    def __init__(self, number, kind):
+        self.number, self.kind = number, kind
+        self.problems, self.at, self.calls = [], None, 0
+        self.out = self.notes = b""
+        began = time.monotonic()
+        self.end = began + weirtest.DEADLINE
+        with tempfile.TemporaryDirectory() as folder:
+            self.path = os.path.join(folder, "socket")
+            self.pid_file = os.path.join(folder, "pid")
+            self.live()
+        self.took = time.monotonic() - began
+
+    def __str__(self):
+        return "signals %s at call %d (%s): %s" % (
+            self.kind, self.number, self.at, "; ".join(self.problems))
+
+    def live(self):
+        program, libraries = command()
+        notes, theirs = os.pipe()
+        env = dict(os.environ, LD_PRELOAD=os.environ["WEIR_SIGNAL_SHIM"],
+                   LD_LIBRARY_PATH=libraries, SHIM_AT=str(self.number),
+                   SHIM_SIGNALS=self.kind, SHIM_FD=str(theirs))
+        process = subprocess.Popen(
+            [program, "--workers", "2", "--log-level", "error",
+             "--pid-file", self.pid_file, "echo@127.0.0.1:0",
+             "echo@unix:" + self.path],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            pass_fds=(theirs,), env=env)
+        os.close(theirs)
+        try:
+            self.meet(process, notes)
+            status = process.wait(max(0, self.end - time.monotonic()))
+            self.judge(status)
+        except (subprocess.TimeoutExpired, TimeoutError):
+            self.problems.append("does not end")
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+            os.close(notes)
+
+    def read(self, process, notes, until):
+        """Until the output says so, or is over."""
+        while not re.search(until, self.out, re.M):
+            left = self.end - time.monotonic()
+            ready = select.select([process.stdout], [], [], max(0, left))[0]
+            if not ready:
+                raise TimeoutError
+            piece = os.read(process.stdout.fileno(), 4096)
+            if not piece:
+                break
+            self.out += piece
+        while select.select([notes], [], [], 0)[0]:
+            piece = os.read(notes, 4096)
+            if not piece:
+                break
+            self.notes += piece
+
+    def meet(self, process, notes):
+        self.read(process, notes, rb"^ready\n")
+        with socket.socket() as client:
+            client.settimeout(weirtest.DEADLINE)
+            talks = contextlib.suppress(OSError) # it may stop already
+            with talks:
+                client.connect(("127.0.0.1", self.port() or 0))
+                client.sendall(b"hello\n")
+                client.recv(100)
+            self.read(process, notes, rb"^ready\n")
+            self.was_asked = b"at " in self.notes
+            if not self.was_asked:
+                process.send_signal(signal.SIGTERM)
+            with talks:
+                client.recv(100)
+        self.read(process, notes, rb"\Z.")
+        for line in self.notes.decode().splitlines():
+            word, value = line.split()
+            if word == "at":
+                self.at = value
+            else:
+                self.calls = int(value)
+
+    def port(self):
+        match = re.search(rb"@127\.0\.0\.1:(\d+)\n", self.out)
+        return match and int(match.group(1))
+
+    def judge(self, status):
+        if status < 0:
+            self.problems.append("ended by " + signal.strsignal(-status))
+            return
+        ledger = re.search(rb"^drained (.*)\n\Z", self.out, re.M)
+        if not ledger:
+            self.problems.append("status %d after %r" % (status, self.out))
+            return
+        counts = {name.decode(): int(n) for name, n in
+                  (pair.split(b"=") for pair in ledger.group(1).split())}
+        if counts["accepted"] * 2 != sum(counts.values()):
+            self.problems.append("drained %s" % counts)
+        if status != (1 if counts["cut"] else 0):
+            self.problems.append("status %d, drained %s" % (status, counts))
+        is_one = self.kind == "15" and self.was_asked
+        if counts["cut"] and is_one:
+            self.problems.append("one signal has cut")
+        for path in (self.path, self.pid_file):
+            if os.path.lexists(path):
+                self.problems.append("%s is left" % os.path.basename(path))
+        self.bind_again()
+
+    def bind_again(self):
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                again.bind(("127.0.0.1", self.port() or 0))
+                again.listen()
+            except OSError as error:
+                self.problems.append("the port is not free: %s" % error)
+
+
+def sweep(first, step):
+    """Lives of each kind, one for each step-th call from first on; yields
+    them as they end."""
+    calls = max(Life(MOST_CALLS, kind).calls for kind in KINDS)
+    plans = [(number, kind) for kind in KINDS
+             for number in range(first, calls + 1, step)]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(lambda plan: Life(*plan), plans)

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service of all scenes.  Its callbacks run on workers, what they are
+ * asked to do later in a thread of its own for each.
+ */
+#include "sweep_stage.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define MOST_LATER 16
+
+static char big[SWEEP_BIG];
+static int file = -1;
+static pthread_t later[MOST_LATER];
+static atomic_int later_count;
+
+const char *sweep_big(void)
+{
+	return big;
+}
+
+void sweep_answers_begin(void)
+{
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = byte_at(i);
+	file = memfd_create("big", MFD_CLOEXEC);
+	if (write(file, big, sizeof(big)) != (ssize_t)sizeof(big))
+		sweep_fails("no file for the test itself");
+}
+
+void sweep_answers_end(void)
+{
+	int count = atomic_load(&later_count);
+
+	for (int i = 0; i < count && i < MOST_LATER; i++)
+		pthread_join(later[i], NULL);
+	close(file);
+}
+
+static void *speaks_later(void *arg)
+{
+	weir_conn *c = arg;
+	int rc = weir_conn_send(c, "la", 2);
+
+	if (rc == 0)
+		rc = weir_conn_send(c, "ter\n", 4);
+	if (rc == 0)
+		rc = weir_conn_wake(c);
+	if (rc < 0)
+		(void)weir_conn_cancel(c);
+	weir_conn_unref(c);
+	return NULL;
+}
+
+static int says_later(weir_conn *c)
+{
+	int i = atomic_fetch_add(&later_count, 1);
+
+	if (i >= MOST_LATER)
+		return -ENOBUFS;
+	if (pthread_create(&later[i], NULL, speaks_later, weir_conn_ref(c)))
+		sweep_fails("no thread for the test itself");
+	return 0;
+}
+
+/* The kernel takes it in pieces. */
+static int says_much(weir_conn *c, bool as_file)
+{
+	const int room = 4096;
+
+	(void)weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &room,
+				   sizeof(room));
+	if (!as_file)
+		return weir_conn_write(c, big, sizeof(big));
+	return weir_conn_sendfile(c, file, 0, sizeof(big));
+}
+
+static int says_names(weir_conn *c)
+{
+	char name[200];
+	int rc = weir_conn_peer(c, name, sizeof(name));
+
+	if (rc >= 0)
+		rc = weir_conn_local(c, name, sizeof(name));
+	return rc < 0 ? rc : weir_conn_printf(c, "%s\n%600s", "names", "");
+}
+
+static int says(weir_conn *c, const char *line)
+{
+	if (strcmp(line, "big\n") == 0 || strcmp(line, "file\n") == 0)
+		return says_much(c, line[0] == 'f');
+	if (strcmp(line, "names\n") == 0)
+		return says_names(c);
+	if (strcmp(line, "later\n") == 0)
+		return says_later(c);
+	return weir_conn_write(c, line, strlen(line));
+}
+
+int sweep_answers(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+	int rc = 0;
+
+	(void)arg;
+	if (weir_conn_why(c) == WEIR_WAKE)
+		rc = weir_conn_write(c, "awake\n", 6);
+	while (rc == 0) {
+		n = weir_conn_read_line(c, line, sizeof(line));
+		if (n == -EINTR)
+			rc = weir_conn_write(c, "awake\n", 6);
+		else if (n <= 0)
+			return (int)n;
+		else
+			rc = says(c, line);
+		if (rc == 0 && n > 0 && strcmp(line, "last\n") == 0)
+			return 0;
+	}
+	return rc;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hook that the library asks before each call to the system, from any of
+ * its threads, and the memory it has at a time.
+ *
+ * The way to a call is read from the stack: the return addresses relative to
+ * the program, so that they mean the same in each of its processes.
+ */
+#include "sweep.h"
+
+#include <errno.h>
+#include <execinfo.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "test.h"
+
+#define END_OF_ERRORS 1
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sweep_plan plan;
+static struct sweep_diary *diary;
+static bool is_lifted; /* under lock */
+static atomic_int blocks;
+
+/* -------------------------------------------------------------- the hook */
+
+extern const char __executable_start[], _end[];
+
+/* Who called the hook, and who called those. */
+__attribute__((noinline)) static uint32_t find_way(uintptr_t from[SWEEP_DEPTH])
+{
+	enum { OURS = 2 }; /* this function and the hook */
+	uintptr_t start = (uintptr_t)__executable_start;
+	uint32_t way = 2166136261u;
+	void *frames[OURS + SWEEP_DEPTH];
+	int n = backtrace(frames, OURS + SWEEP_DEPTH);
+
+	for (int i = 0; i < SWEEP_DEPTH; i++) {
+		uintptr_t at = i + OURS < n ? (uintptr_t)frames[i + OURS] : 0;
+
+		if (at < start || at >= (uintptr_t)_end)
+			at = start;
+		from[i] = at - start;
+		way = (way ^ (uint32_t)from[i]) * 16777619u;
+	}
+	return way;
+}
+
+/* How often this way has been gone, this time included. */
+static int note(enum wr_sys_call call, uint32_t way, const uintptr_t *from)
+{
+	struct sweep_way *w = diary->ways;
+	const struct sweep_way *end = w + diary->way_count;
+
+	while (w < end && (w->call != call || w->way != way))
+		w++;
+	if (w == end) {
+		if (diary->way_count == (int)wr_array_len(diary->ways))
+			sweep_fails("too many ways lead to calls");
+		diary->way_count++;
+		w->call = call;
+		w->way = way;
+		w->count = 0;
+		memcpy(w->from, from, sizeof(w->from));
+	}
+	return ++w->count;
+}
+
+static bool is_due(enum wr_sys_call call, uint32_t way, int nth)
+{
+	if (is_lifted || call != plan.call)
+		return false;
+	if (atomic_load(&diary->made) > 0)
+		return plan.mode != SWEEP_ONCE;
+	return way == plan.way && nth == plan.nth;
+}
+
+static int ask(enum wr_sys_call call, size_t *len)
+{
+	uintptr_t from[SWEEP_DEPTH];
+	uint32_t way = find_way(from);
+	int rc = 0;
+
+	pthread_mutex_lock(&lock);
+	if (is_due(call, way, note(call, way, from))) {
+		atomic_fetch_add(&diary->made, 1);
+		rc = plan.error;
+		if (rc == SWEEP_SHORT && len)
+			*len = wr_min(*len, sweep_made() % 2 ? 1 : 1460);
+	}
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
+void sweep_begins(const struct sweep_plan *p, struct sweep_diary *d)
+{
+	void *frame;
+
+	backtrace(&frame, 1); /* what it loads, it loads now */
+	plan = *p;
+	diary = d;
+	wr_sys_fault = ask;
+}
+
+const struct sweep_plan *sweep_planned(void)
+{
+	return &plan;
+}
+
+int sweep_made(void)
+{
+	return atomic_load(&diary->made);
+}
+
+bool sweep_is_on(void)
+{
+	bool is_on;
+
+	pthread_mutex_lock(&lock);
+	is_on = !is_lifted && plan.mode != SWEEP_ONCE && sweep_made() > 0;
+	pthread_mutex_unlock(&lock);
+	return is_on;
+}
+
+void sweep_lifts(void)
+{
+	pthread_mutex_lock(&lock);
+	is_lifted = true;
+	pthread_mutex_unlock(&lock);
+}
+
+/* ---------------------------------------------------------- what may come */
+
+const int *sweep_errors(enum wr_sys_call call)
+{
+#define ERRORS(...)                                                            \
+	do {                                                                   \
+		static const int all[] = { __VA_ARGS__, END_OF_ERRORS };       \
+		return all;                                                    \
+	} while (0)
+	switch (call) {
+	case WR_SYS_alloc:
+		ERRORS(-ENOMEM);
+	case WR_SYS_thread_create:
+		ERRORS(-EAGAIN);
+	case WR_SYS_mutex_init:
+	case WR_SYS_cond_init:
+		ERRORS(-EAGAIN);
+	case WR_SYS_socket:
+		ERRORS(-EMFILE, -ENOBUFS);
+	case WR_SYS_bind:
+	case WR_SYS_listen:
+		ERRORS(-EADDRINUSE);
+	case WR_SYS_accept4:
+		ERRORS(-EMFILE, -ECONNABORTED, -ENOMEM, -EINTR);
+	case WR_SYS_connect:
+		ERRORS(-ECONNREFUSED, -ETIMEDOUT);
+	case WR_SYS_getsockname:
+	case WR_SYS_getpeername:
+	case WR_SYS_getsockopt:
+		ERRORS(-ENOBUFS);
+	case WR_SYS_setsockopt:
+		ERRORS(-ENOMEM);
+	case WR_SYS_shutdown:
+		ERRORS(-ENOTCONN);
+	case WR_SYS_recv:
+		ERRORS(-ECONNRESET, -ENOMEM, -EINTR, SWEEP_SHORT);
+	case WR_SYS_sendmsg:
+		ERRORS(-EPIPE, -ENOBUFS, -EINTR, SWEEP_SHORT);
+	case WR_SYS_sendfile:
+		ERRORS(-EIO, -ENOMEM, -EINTR, SWEEP_SHORT);
+	case WR_SYS_read:
+	case WR_SYS_poll:
+	case WR_SYS_epoll_wait:
+		ERRORS(-EINTR);
+	case WR_SYS_epoll_create:
+	case WR_SYS_eventfd:
+	case WR_SYS_signalfd:
+	case WR_SYS_dup:
+		ERRORS(-EMFILE, -ENOMEM);
+	case WR_SYS_epoll_ctl:
+		ERRORS(-ENOMEM, -ENOSPC);
+	case WR_SYS_open:
+		ERRORS(-EMFILE, -EACCES, -EINTR);
+	case WR_SYS_fcntl:
+		ERRORS(-EACCES);
+	case WR_SYS_stat:
+	case WR_SYS_unlink:
+	case WR_SYS_chmod:
+		ERRORS(-EACCES, -ENOENT);
+	case WR_SYS_flock:
+		ERRORS(-EWOULDBLOCK, -ENOLCK, -EINTR);
+	case WR_SYS_getaddrinfo:
+	case WR_SYS_getnameinfo:
+		ERRORS(-EAGAIN, -ENOMEM, -EIO);
+	case WR_SYS_affinity:
+	case WR_SYS_ioctl:
+	case WR_SYS_gethostname:
+	case WR_SYS_CALL_COUNT:
+		break;
+	}
+	ERRORS(-EINVAL);
+#undef ERRORS
+}
+
+bool sweep_may_last(enum wr_sys_call call, int error)
+{
+	return error != -EINTR &&
+	       !(call == WR_SYS_flock && error == -EWOULDBLOCK);
+}
+
+bool sweep_is_harmless(int error)
+{
+	return error == -EINTR || error == SWEEP_SHORT;
+}
+
+const char *sweep_error_name(int error)
+{
+	return error == SWEEP_SHORT ? "short" : strerrorname_np(-error);
+}
+
+int sweep_error_named(const char *name)
+{
+	for (int call = 0; call < WR_SYS_CALL_COUNT; call++)
+		for (const int *e = sweep_errors(call); *e <= 0; e++)
+			if (strcmp(sweep_error_name(*e), name) == 0)
+				return *e;
+	return END_OF_ERRORS;
+}
+
+const char *const *sweep_mode_names(void)
+{
+	static const char *const names[] = { "once", "spell", "on", NULL };
+
+	return names;
+}
+
+/* ----------------------------------------------------------------- memory */
+
+/* The linker puts these around the library's own (--wrap). */
+void *__real_wr_sys_alloc(size_t size);
+void *__real_wr_sys_alloc_lines(size_t size);
+void *__real_wr_sys_realloc(void *p, size_t size);
+void __real_wr_sys_free(void *p);
+void *__wrap_wr_sys_alloc(size_t size);
+void *__wrap_wr_sys_alloc_lines(size_t size);
+void *__wrap_wr_sys_realloc(void *p, size_t size);
+void __wrap_wr_sys_free(void *p);
+
+static void *counted(void *p)
+{
+	if (p)
+		atomic_fetch_add(&blocks, 1);
+	return p;
+}
+
+void *__wrap_wr_sys_alloc(size_t size)
+{
+	return counted(__real_wr_sys_alloc(size));
+}
+
+void *__wrap_wr_sys_alloc_lines(size_t size)
+{
+	return counted(__real_wr_sys_alloc_lines(size));
+}
+
+void *__wrap_wr_sys_realloc(void *p, size_t size)
+{
+	void *q = __real_wr_sys_realloc(p, size);
+
+	return p ? q : counted(q);
+}
+
+void __wrap_wr_sys_free(void *p)
+{
+	if (p)
+		atomic_fetch_sub(&blocks, 1);
+	__real_wr_sys_free(p);
+}
+
+int sweep_blocks(void)
+{
+	return atomic_load(&blocks);
+}

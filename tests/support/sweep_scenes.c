@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scenes of the failure sweep.  Each is short, because it is played some
+ * hundred times, and comes by as many calls as it can.
+ */
+#include "sweep_stage.h"
+
+#include <netinet/in.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define GRACE_MS (600 * slowness())
+
+#define READABLE WEIR_SERVICE(.readable = sweep_answers)
+#define SESSION	 WEIR_SERVICE(.session = sweep_answers, .outbox_max = 8192)
+
+/* One line and its answer, then the end from both sides. */
+static void one_exchange(struct stage *st)
+{
+	struct peer p = peer_opens(st);
+
+	peer_says(&p, "one\n");
+	peer_hears(&p, st->banner);
+	peer_hears(&p, "one\n");
+	peer_finishes(&p);
+	peer_ends(&p);
+}
+
+/* ---------------------------------------------------------- to and fro */
+
+static void start_stop(void)
+{
+	struct stage st = { .banner = "" };
+	const struct weir_config *config =
+		WEIR_CONFIG(.workers = 3, .affinity = WEIR_AFFINITY_SPREAD);
+
+	if (!stage_makes(&st, config))
+		return;
+	weir_server_free(st.weir);
+	if (stage_makes(&st, NULL) &&
+	    stage_listens(&st, "127.0.0.1:0", READABLE) &&
+	    stage_listens(&st, "localhost:0", READABLE) &&
+	    stage_listens(&st, ":0", SESSION) &&
+	    stage_listens(&st, own_unix_address(), READABLE) &&
+	    stage_starts(&st))
+		stage_closes(&st, 0);
+}
+
+/* weir_server_run() with a signal that has come already. */
+static void signals(void)
+{
+	struct stage st = { .banner = "" };
+	sigset_t term, before;
+	int rc;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &term, &before);
+	if (stage_makes(&st, WEIR_CONFIG(.workers = 2, .drain_ms = GRACE_MS)) &&
+	    stage_listens(&st, "127.0.0.1:0", READABLE)) {
+		kill(getpid(), SIGTERM);
+		rc = weir_server_run(st.weir, WEIR_SIGNALS);
+		stage_expects(rc, "run");
+		if (rc == 0)
+			stage_is_over(&st);
+		else
+			weir_server_free(st.weir);
+	}
+	sigpending(&before);
+	if (sigismember(&before, SIGTERM))
+		sigwaitinfo(&term, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &term, NULL);
+}
+
+/* With a worker for each session, so that none waits for another. */
+static void talk(struct stage *st, const struct weir_service *service)
+{
+	struct peer p[3];
+
+	if (!stage_opens(st, "127.0.0.1:0", WEIR_CONFIG(.workers = 4), service))
+		return;
+	for (int i = 0; i < 3; i++)
+		p[i] = peer_opens(st);
+	for (int i = 0; i < 3; i++) {
+		peer_says(&p[i], "hello\nwo");
+		peer_hears(&p[i], st->banner);
+		peer_hears(&p[i], "hello\n");
+	}
+	SOON(stage_parked(st) == 3 || service->session);
+	for (int i = 0; i < 3; i++) {
+		char text[700];
+
+		peer_says(&p[i], "rld\nnames\n");
+		peer_hears(&p[i], "world\nnames\n");
+		snprintf(text, sizeof(text), "%600s", "");
+		peer_hears(&p[i], text);
+	}
+	peer_says(&p[0], "last\n");
+	for (int i = 0; i < 3; i++) {
+		if (i > 0)
+			peer_finishes(&p[i]);
+		peer_hears(&p[i], i == 0 ? "last\n" : "");
+		peer_ends(&p[i]);
+	}
+	stage_closes(st, GRACE_MS);
+}
+
+static void conversation(void)
+{
+	struct stage st = { .banner = "Connect" };
+
+	talk(&st,
+	     WEIR_SERVICE(.readable = sweep_answers, .opened = connect_banner));
+}
+
+static void sessions(void)
+{
+	struct stage st = { .banner = "" };
+
+	talk(&st, WEIR_SERVICE(.session = sweep_answers));
+}
+
+/* ------------------------------------------------------------ too many */
+
+static void over_limit(void)
+{
+	struct stage st = { .banner = "", .may_refuse = true };
+	struct peer p[4];
+
+	if (!stage_opens(&st, "127.0.0.1:0",
+			 WEIR_CONFIG(.workers = 1, .max_connections = 2,
+				     .queue_length = 1,
+				     .overload = WEIR_REFUSE),
+			 READABLE))
+		return;
+	for (int i = 0; i < 4; i++) {
+		p[i] = peer_opens(&st);
+		peer_says(&p[i], "first\n");
+		peer_hears(&p[i], "first\n");
+	}
+	for (int i = 0; i < 4; i++) {
+		peer_finishes(&p[i]);
+		peer_ends(&p[i]);
+	}
+	stage_closes(&st, GRACE_MS);
+}
+
+static void held_back(void)
+{
+	struct stage st = { .banner = "" };
+	struct peer a, b;
+
+	if (!stage_opens(&st, "127.0.0.1:0",
+			 WEIR_CONFIG(.workers = 1, .max_connections = 1),
+			 READABLE))
+		return;
+	a = peer_opens(&st);
+	peer_says(&a, "first\n");
+	peer_hears(&a, "first\n");
+	b = peer_opens(&st);
+	peer_says(&b, "second\n");
+	peer_finishes(&a);
+	peer_ends(&a);
+	peer_hears(&b, "second\n");
+	peer_finishes(&b);
+	peer_ends(&b);
+	stage_closes(&st, GRACE_MS);
+}
+
+/* ------------------------------------------------------ parked and ended */
+
+static void park(void)
+{
+	struct stage st = { .banner = "" };
+	struct peer p[3];
+
+	if (!stage_opens(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+			 WEIR_SERVICE(.readable = sweep_answers,
+				      .first_byte_ms = 5000)))
+		return;
+	for (int i = 0; i < 3; i++)
+		p[i] = peer_opens(&st);
+	SOON(stage_parked(&st) == 3);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 3; i++)
+			peer_says(&p[i], "round\nand h");
+		for (int i = 0; i < 3; i++)
+			peer_hears(&p[i], "round\n");
+		SOON(stage_parked(&st) == 3);
+		for (int i = 0; i < 3; i++) {
+			peer_says(&p[i], "alf\n");
+			peer_hears(&p[i], "and half\n");
+		}
+	}
+	/* The last word of a stop finds two of them parked. */
+	peer_finishes(&p[0]);
+	peer_ends(&p[0]);
+	stage_is_through();
+	weir_server_stop(st.weir, GRACE_MS);
+	peer_ends(&p[1]);
+	peer_ends(&p[2]);
+	stage_is_over(&st);
+}
+
+/* Who says nothing goes by its deadline. */
+static void silence(void)
+{
+	struct stage st = { .banner = "" };
+	struct peer p[2];
+
+	if (!stage_opens(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+			 WEIR_SERVICE(.readable = sweep_answers,
+				      .first_byte_ms = 60, .idle_ms = 60)))
+		return;
+	p[0] = peer_opens(&st);
+	p[1] = peer_opens(&st);
+	peer_says(&p[1], "first\n");
+	peer_hears(&p[1], "first\n");
+	peer_ends(&p[0]);
+	peer_ends(&p[1]);
+	stage_closes(&st, GRACE_MS);
+}
+
+/* All that was asked for comes after the client's end, however slowly. */
+static void half_close(void)
+{
+	struct stage st = { .banner = "" };
+	struct peer p[3];
+
+	if (!stage_opens(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+			 READABLE))
+		return;
+	for (int i = 0; i < 3; i++) {
+		p[i] = peer_opens_at(&st, st.address, 2048);
+		peer_says(&p[i], "big\n");
+		if (i < 2)
+			peer_finishes(&p[i]);
+	}
+	/* One has said more than will be read, and takes its time. */
+	peer_says(&p[2], "last\nunread\nunread\n");
+	for (int i = 0; i < 3; i++) {
+		peer_hears_bytes(&p[i], sweep_big(), SWEEP_BIG);
+		peer_hears(&p[i], i == 2 ? "last\n" : "");
+		if (i < 2)
+			peer_ends(&p[i]);
+	}
+	peer_says(&p[2], "late\n");
+	SOON(stage_lingering(&st) > 0);
+	peer_finishes(&p[2]);
+	peer_ends(&p[2]);
+	stage_closes(&st, GRACE_MS);
+}
+
+static void drain(void)
+{
+	struct stage st = { .banner = "", .may_refuse = true };
+	struct peer p[4];
+
+	if (!stage_makes(&st, WEIR_CONFIG(.workers = 3)) ||
+	    !stage_listens(&st, "127.0.0.1:0", SESSION) || !stage_starts(&st))
+		return;
+	for (int i = 0; i < 4; i++) {
+		p[i] = peer_opens_at(&st, st.address, 2048);
+		if (i < 3)
+			peer_says(&p[i], "first\n");
+	}
+	for (int i = 0; i < 3; i++)
+		peer_hears(&p[i], "first\n");
+	peer_says(&p[0], "big\n");
+	/* One does not read, two are silent, one waits in the queue. */
+	SOON(peer_is_told(&p[0]));
+	weir_server_stop(st.weir, 120);
+	peer_ends(&p[1]);
+	peer_ends(&p[2]);
+	peer_ends(&p[3]);
+	peer_leaves(&p[0]);
+	stage_is_over(&st);
+}
+
+/* ------------------------------------------------------ other addresses */
+
+static void at_path(const char *where, bool was_stale)
+{
+	struct stage st = { .banner = "", .was_stale = was_stale };
+
+	if (!stage_opens(&st, where, WEIR_CONFIG(.workers = 2), READABLE))
+		return;
+	one_exchange(&st);
+	one_exchange(&st);
+	stage_closes(&st, GRACE_MS);
+}
+
+static void leaves_stale(const char *path)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+		sweep_fails("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void unix_socket(void)
+{
+	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+
+	if (!mkdtemp(folder))
+		sweep_fails("no folder");
+	snprintf(where, sizeof(where), "unix:%s/s", folder);
+	at_path(where, false);
+	if (sweep_made() == 0) {
+		leaves_stale(where + 5);
+		at_path(where, true);
+	}
+	unlink(where + 5);
+	rmdir(folder);
+}
+
+static void inherited(void)
+{
+	struct stage st = { .banner = "" };
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char where[16];
+
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
+	    listen(fd, 10) < 0)
+		sweep_fails("no listening socket");
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)))
+		goto out;
+	if (!stage_listens(&st, where, READABLE))
+		goto out;
+	fd = -1; /* it has been taken over */
+	if (!stage_starts(&st))
+		return;
+	one_exchange(&st);
+	one_exchange(&st);
+	stage_closes(&st, GRACE_MS);
+out:
+	if (fd >= 0)
+		close(fd);
+}
+
+/* --------------------------------------------------- threads and files */
+
+static void cross_send(const struct weir_service *service)
+{
+	struct stage st = { .banner = "" };
+	struct peer p[3];
+
+	if (!stage_opens(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 3),
+			 service))
+		return;
+	for (int i = 0; i < 3; i++) {
+		p[i] = peer_opens(&st);
+		peer_says(&p[i], "later\n");
+	}
+	for (int i = 0; i < 3; i++) {
+		peer_hears(&p[i], "later\nawake\n");
+		peer_finishes(&p[i]);
+		peer_ends(&p[i]);
+	}
+	stage_closes(&st, GRACE_MS);
+}
+
+static void threads(void)
+{
+	cross_send(READABLE);
+	if (sweep_made() == 0)
+		cross_send(WEIR_SERVICE(.session = sweep_answers));
+}
+
+static void file_transfer(void)
+{
+	struct stage st = { .banner = "" };
+	struct peer p[2];
+
+	if (!stage_opens(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+			 READABLE))
+		return;
+	for (int i = 0; i < 2; i++) {
+		p[i] = peer_opens_at(&st, st.address, 2048);
+		peer_says(&p[i], "before\nfile\nafter\n");
+		peer_finishes(&p[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		peer_hears(&p[i], "before\n");
+		peer_hears_bytes(&p[i], sweep_big(), SWEEP_BIG);
+		peer_hears(&p[i], "after\n");
+		peer_ends(&p[i]);
+	}
+	stage_closes(&st, GRACE_MS);
+}
+
+/* ------------------------------------------------------------- clients */
+
+static void dials(struct stage *st, const char *where)
+{
+	weir_conn *c = NULL;
+	char line[16];
+	/* One failure takes a second to get over, many have no end. */
+	int limit_ms =
+		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+	ssize_t n = weir_dial(&c, where, limit_ms);
+
+	if (n == 0) {
+		weir_conn_set_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, limit_ms);
+		n = weir_conn_write(c, "hello\n", 6);
+		if (n == 0)
+			n = weir_conn_read_line(c, line, sizeof(line));
+		if (n > 0 && strcmp(line, "hello\n") != 0)
+			sweep_fails("the dialled one got \"%s\"", line);
+	}
+	if (n <= 0)
+		st->lost++;
+	else
+		st->whole++;
+	weir_conn_unref(c);
+}
+
+static void dial(void)
+{
+	struct stage st = { .banner = "" };
+	struct weir_address found[2];
+	char where[32], name[256];
+
+	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)) ||
+	    !stage_listens(&st, "127.0.0.1:0", READABLE) ||
+	    !stage_listens(&st, own_unix_address(), READABLE) ||
+	    !stage_starts(&st))
+		return;
+	dials(&st, st.address);
+	snprintf(where, sizeof(where), "localhost%s", strrchr(st.address, ':'));
+	dials(&st, where);
+	dials(&st, own_unix_address());
+	stage_expects(weir_resolve(found, 2, where, 2000), "resolve");
+	stage_expects(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
+		      "reverse");
+	stage_expects(weir_host_name(name, sizeof(name)), "host name");
+	stage_closes(&st, GRACE_MS);
+}
+
+const struct sweep_scene sweep_scenes[] = {
+	{ "start_stop", start_stop },
+	{ "signals", signals },
+	{ "conversation", conversation },
+	{ "sessions", sessions },
+	{ "over_limit", over_limit },
+	{ "held_back", held_back },
+	{ "park", park },
+	{ "silence", silence },
+	{ "half_close", half_close },
+	{ "drain", drain },
+	{ "unix_socket", unix_socket },
+	{ "inherited", inherited },
+	{ "threads", threads },
+	{ "file_transfer", file_transfer },
+	{ "dial", dial },
+	{ NULL, NULL },
+};

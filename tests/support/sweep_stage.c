@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The servers and peers of the scenes.  One thread, that of the scene.
+ *
+ * What must be true of every life, whatever failed in it:
+ * - a start that fails says so, and its port and path are free;
+ * - bytes that come are those that were sent, as far as they come;
+ * - one failure costs at most one peer its reply; one that no client may
+ *   notice costs none;
+ * - once nothing fails any more, a new client is served;
+ * - a stop ends, and its books balance.
+ */
+#include "sweep_stage.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+static const char refusal[] = "busy, try later\n";
+
+void sweep_fails(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vfprintf(stderr, format, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	_exit(1);
+}
+
+void stage_expects(int rc, const char *what)
+{
+	if (rc < 0 && sweep_made() == 0)
+		sweep_fails("%s: %s, and nothing had failed", what,
+			    weir_strerror(rc));
+}
+
+int stage_patience_ms(void)
+{
+	bool may_never_come =
+		sweep_is_on() && !sweep_is_harmless(sweep_planned()->error);
+
+	return (may_never_come ? 100 : 20000) * slowness();
+}
+
+/* --------------------------------------------------------------- addresses */
+
+struct place {
+	struct sockaddr_storage addr;
+	socklen_t len;
+};
+
+static struct place find(const char *address)
+{
+	struct place ret = { .len = 0 };
+	struct sockaddr_un *un = (struct sockaddr_un *)(void *)&ret.addr;
+	struct sockaddr_in *in = (struct sockaddr_in *)(void *)&ret.addr;
+
+	if (strncmp(address, "unix:", 5) == 0) {
+		size_t len = strlen(address + 5);
+
+		un->sun_family = AF_UNIX;
+		memcpy(un->sun_path, address + 5, len + 1);
+		if (address[5] == '@')
+			un->sun_path[0] = '\0';
+		ret.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+				      len + (address[5] != '@'));
+	} else {
+		in->sin_family = AF_INET;
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in->sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+		ret.len = sizeof(*in);
+	}
+	return ret;
+}
+
+/* Nobody listens there any more, and no path is left but a stale one. */
+static void expects_free(const struct stage *st, const char *address)
+{
+	enum wr_sys_call call = sweep_planned()->call;
+	struct place at = find(address);
+	int fd;
+
+	/* Whose removal fails is left. */
+	if (call == WR_SYS_stat || call == WR_SYS_unlink || st->was_stale)
+		return;
+	fd = socket(at.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at.addr, at.len) < 0)
+		sweep_fails("%s is not free: %s", address, strerror(errno));
+	close(fd);
+	if (strncmp(address, "unix:/", 6) == 0)
+		unlink(address + 5);
+}
+
+/* ------------------------------------------------------------------ servers */
+
+static bool goes_on(struct stage *st, int rc, const char *what)
+{
+	stage_expects(rc, what);
+	if (rc >= 0)
+		return true;
+	weir_server_free(st->weir);
+	st->weir = NULL;
+	return false;
+}
+
+bool stage_makes(struct stage *st, const struct weir_config *config)
+{
+	return goes_on(st, weir_server_new(&st->weir, config), "new");
+}
+
+bool stage_listens(struct stage *st, const char *where,
+		   const struct weir_service *service)
+{
+	int rc = weir_server_listen(st->weir, where, service);
+
+	if (rc == 0)
+		(void)weir_server_address(st->weir, 0, st->address,
+					  sizeof(st->address));
+	else if (rc < 0 && strncmp(where, "unix:", 5) == 0)
+		expects_free(st, where);
+	return goes_on(st, rc, "listen");
+}
+
+bool stage_starts(struct stage *st)
+{
+	int rc = weir_server_start(st->weir);
+
+	if (rc < 0)
+		expects_free(st, st->address);
+	return goes_on(st, rc, "start");
+}
+
+bool stage_opens(struct stage *st, const char *where,
+		 const struct weir_config *config,
+		 const struct weir_service *service)
+{
+	return stage_makes(st, config) && stage_listens(st, where, service) &&
+	       stage_starts(st);
+}
+
+uint64_t stage_parked(struct stage *st)
+{
+	struct weir_stats now;
+
+	weir_server_stats(st->weir, &now);
+	return now.parked;
+}
+
+uint64_t stage_lingering(struct stage *st)
+{
+	struct weir_stats now;
+
+	weir_server_stats(st->weir, &now);
+	return now.lingering;
+}
+
+static void serves_another(struct stage *st)
+{
+	bool was_made = sweep_made() > 0;
+	int lost = st->lost;
+	struct peer p = peer_opens(st);
+
+	peer_says(&p, "ping\n");
+	peer_finishes(&p);
+	peer_hears(&p, st->banner);
+	peer_hears(&p, "ping\n");
+	peer_ends(&p);
+	if (was_made && st->lost > lost)
+		sweep_fails("a later client got %zu bytes", p.heard);
+}
+
+static void judges(const struct stage *st)
+{
+	const struct sweep_plan *plan = sweep_planned();
+	int may_lose = plan->mode == SWEEP_ONCE ? 1 : INT32_MAX;
+
+	if (sweep_made() == 0 || sweep_is_harmless(plan->error))
+		may_lose = 0;
+	if (st->lost > may_lose)
+		sweep_fails("%d of %d clients lost their reply; the last one "
+			    "%s",
+			    st->lost, st->lost + st->whole, st->why);
+}
+
+void stage_is_over(struct stage *st)
+{
+	struct weir_report r;
+	const struct weir_ledger *l = &r.ledger;
+	int rc;
+
+	/* On a busy machine a callback that was cut may need its time. */
+	while ((rc = weir_server_join(st->weir, &r)) == -EBUSY)
+		breathe();
+	if (rc != 0 && rc != -ECANCELED)
+		sweep_fails("join: %s", weir_strerror(rc));
+	if (l->open != 0 || l->accepted != l->completed + l->failed +
+						   l->timed_out +
+						   ledger_refused(l) + l->cut)
+		sweep_fails("the books do not balance: %lu accepted, %lu open",
+			    l->accepted, l->open);
+	if (l->accepted < (uint64_t)st->whole)
+		sweep_fails("%lu accepted, but %d served", l->accepted,
+			    st->whole);
+	weir_server_free(st->weir);
+	st->weir = NULL;
+	judges(st);
+}
+
+void stage_is_through(void)
+{
+	if (sweep_planned()->mode == SWEEP_SPELL && sweep_made() > 0)
+		sweep_lifts();
+}
+
+void stage_closes(struct stage *st, int grace_ms)
+{
+	stage_is_through();
+	if (!sweep_is_on())
+		serves_another(st);
+	if (weir_server_stop(st->weir, grace_ms) < 0)
+		sweep_fails("a stop is refused");
+	stage_is_over(st);
+}
+
+/* -------------------------------------------------------------------- peers */
+
+struct peer peer_opens_at(struct stage *st, const char *address, int buffer)
+{
+	struct place at = find(address);
+	struct peer p = { .stage = st };
+	const struct timeval limit = { .tv_sec = 1 };
+
+	p.fd = socket(at.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(p.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (buffer)
+		setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &buffer,
+			   sizeof(buffer));
+	if (connect(p.fd, (struct sockaddr *)&at.addr, at.len) < 0)
+		sweep_fails("connect %s: %s", address, strerror(errno));
+	return p;
+}
+
+struct peer peer_opens(struct stage *st)
+{
+	return peer_opens_at(st, st->address, 0);
+}
+
+static void loses(struct peer *p, const char *why)
+{
+	p->is_lost = true;
+	p->why = why;
+}
+
+void peer_says_bytes(struct peer *p, const void *data, size_t len)
+{
+	if (send(p->fd, data, len, MSG_NOSIGNAL) != (ssize_t)len &&
+	    !p->is_refused)
+		loses(p, "cannot send");
+}
+
+void peer_says(struct peer *p, const char *text)
+{
+	peer_says_bytes(p, text, strlen(text));
+}
+
+static ssize_t takes(struct peer *p, char *buf, size_t cap)
+{
+	struct pollfd ready = { .fd = p->fd, .events = POLLIN };
+	int64_t began = now_ms();
+
+	while (poll(&ready, 1, 10) <= 0)
+		if (now_ms() - began > stage_patience_ms())
+			return -ETIMEDOUT;
+	return recv(p->fd, buf, cap, 0);
+}
+
+/* Instead of the reply, a peer may be told that there is none. */
+static bool is_told_why(struct peer *p, const char *got, size_t n)
+{
+	if (!p->is_refused && p->heard > 0)
+		return false;
+	if (p->heard + n > strlen(refusal) ||
+	    memcmp(got, refusal + p->heard, n) != 0)
+		return false;
+	p->is_refused = true;
+	p->heard += n;
+	return true;
+}
+
+void peer_hears_bytes(struct peer *p, const void *data, size_t len)
+{
+	static char got[65536];
+	size_t have = 0;
+
+	while (have < len && !p->is_lost && !p->is_refused) {
+		ssize_t n = takes(p, got + have,
+				  wr_min(len - have, sizeof(got) - have));
+
+		if (n <= 0) {
+			loses(p, n ? "got an error" : "got the end");
+			return;
+		}
+		if (memcmp(got + have, (const char *)data + have, (size_t)n)) {
+			if (!is_told_why(p, got + have, (size_t)n))
+				sweep_fails("a client got \"%s\"",
+					    printable(got, have + (size_t)n));
+			return;
+		}
+		have += (size_t)n;
+		p->heard += (size_t)n;
+	}
+}
+
+void peer_hears(struct peer *p, const char *text)
+{
+	peer_hears_bytes(p, text, strlen(text));
+}
+
+bool peer_is_told(struct peer *p)
+{
+	struct pollfd ready = { .fd = p->fd, .events = POLLIN };
+
+	return poll(&ready, 1, 0) > 0;
+}
+
+void peer_finishes(struct peer *p)
+{
+	shutdown(p->fd, SHUT_WR);
+}
+
+void peer_leaves(struct peer *p)
+{
+	close(p->fd);
+	if (p->is_refused && p->heard != strlen(refusal))
+		loses(p, "got half a refusal");
+	if (p->is_refused && !p->stage->may_refuse)
+		loses(p, "was refused");
+	p->stage->lost += p->is_lost;
+	p->stage->whole += !p->is_lost;
+	if (p->is_lost)
+		snprintf(p->stage->why, sizeof(p->stage->why),
+			 "%s after %zu bytes", p->why, p->heard);
+}
+
+void peer_ends(struct peer *p)
+{
+	char more[64];
+	ssize_t n = 1;
+
+	while (n > 0 && !p->is_lost) {
+		n = takes(p, more, sizeof(more));
+		if (n > 0 && !is_told_why(p, more, (size_t)n))
+			sweep_fails("a client got \"%s\" instead of the end",
+				    printable(more, (size_t)n));
+		if (n < 0)
+			loses(p, "got no end");
+	}
+	peer_leaves(p);
+}
