@@ -160,6 +160,29 @@ START_TEST(urgent_bytes_hold_nobody_up)
 }
 END_TEST
 
+/* A read stops before them, and nothing new will come to be told of. */
+START_TEST(urgent_bytes_among_what_has_come_hold_nothing_back)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct client *held = client_opens(s), *c = client_opens(s);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	client_sends(c, "one\n");
+	ck_assert_int_eq(send(c->fd, "!", 1, MSG_OOB), 1);
+	client_sends(c, "two\n");
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	client_expects(c, "one\ntwo\n");
+	server_ends(s);
+}
+END_TEST
+
 static int forks(weir_conn *c, void *arg)
 {
 	char line[32];
@@ -243,6 +266,7 @@ int main(void)
 			 peers_that_never_read_or_finish_leave_no_trace,
 			 a_parked_peer_that_goes_is_noticed,
 			 urgent_bytes_hold_nobody_up,
+			 urgent_bytes_among_what_has_come_hold_nothing_back,
 			 a_child_of_the_program_holds_no_connection_open,
 			 a_program_that_is_run_inherits_no_descriptor);
 }

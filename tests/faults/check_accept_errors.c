@@ -161,7 +161,7 @@ START_TEST(a_close_of_ours_ends_a_shortage_at_once)
 END_TEST
 
 /* Not once but without end: that costs neither CPU nor log lines. */
-START_TEST(a_shortage_that_lasts_is_borne_quietly)
+static void lasting_shortage(int overload)
 {
 	struct server *s;
 	struct client *c;
@@ -169,7 +169,8 @@ START_TEST(a_shortage_that_lasts_is_borne_quietly)
 	int made;
 
 	faults_begin();
-	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	s = serve(WEIR_CONFIG(.overload = overload),
+		  WEIR_SERVICE(.readable = echo_lines));
 	faults_come(WR_SYS_accept4, 1, -EMFILE);
 	c = client_opens(s);
 	client_sends(c, "hello\n");
@@ -183,6 +184,18 @@ START_TEST(a_shortage_that_lasts_is_borne_quietly)
 	ck_assert_int_le(log_lines(s), 5);
 	server_ends(s);
 }
+
+START_TEST(a_shortage_that_lasts_is_borne_quietly)
+{
+	lasting_shortage(WEIR_HOLD);
+}
+END_TEST
+
+/* The descriptor in reserve is no reason to ask more often. */
+START_TEST(a_shortage_that_lasts_is_borne_quietly_while_refusing)
+{
+	lasting_shortage(WEIR_REFUSE);
+}
 END_TEST
 
 int main(void)
@@ -195,5 +208,6 @@ int main(void)
 		a_broken_listener_is_reported_and_the_others_go_on,
 		a_broken_listener_is_asked_no_more,
 		a_close_of_ours_ends_a_shortage_at_once,
-		a_shortage_that_lasts_is_borne_quietly);
+		a_shortage_that_lasts_is_borne_quietly,
+		a_shortage_that_lasts_is_borne_quietly_while_refusing);
 }
