@@ -16,10 +16,11 @@
 static int64_t at[INSTANTS];
 
 /* The first instants of all links together, in their order. */
-static void plan_instants(enum plan_schedule schedule)
+static void plan_instants(enum plan_schedule schedule, uint64_t count)
 {
 	struct plan plan = { .schedule = schedule,
 			     .rate = RATE,
+			     .count = count,
 			     .depth = 1,
 			     .connections = LINKS,
 			     .seed = 7 };
@@ -72,7 +73,7 @@ static struct gaps gaps(void)
 
 START_TEST(constant_instants_are_evenly_spaced)
 {
-	plan_instants(PLAN_CONSTANT);
+	plan_instants(PLAN_CONSTANT, 0);
 	for (int i = 0; i < INSTANTS; i++)
 		ck_assert_int_le(llabs(at[i] - i * INT64_C(1000000)), 1);
 }
@@ -87,7 +88,7 @@ START_TEST(poisson_instants_have_the_rate_and_are_independent)
 {
 	struct gaps g;
 
-	plan_instants(PLAN_POISSON);
+	plan_instants(PLAN_POISSON, 0);
 	g = gaps();
 	ck_assert_double_eq_tol(g.mean, 1e9 / RATE, 0.013 * 1e9 / RATE);
 	ck_assert_double_eq_tol(g.variation, 1, 0.02);
@@ -95,8 +96,27 @@ START_TEST(poisson_instants_have_the_rate_and_are_independent)
 }
 END_TEST
 
+/*
+ * Nor do the last of a count come more seldom.  In a tenth of the time lies a
+ * tenth of them, give or take four deviations.
+ */
+START_TEST(poisson_instants_of_a_count_have_the_rate_to_the_end)
+{
+	double tenth = INSTANTS / 10.0, in_last = 0;
+	int64_t end = (int64_t)(INSTANTS * 1e9 / RATE);
+
+	plan_instants(PLAN_POISSON, INSTANTS);
+	for (int i = 0; i < INSTANTS; i++)
+		in_last += at[i] >= end - end / 10;
+	ck_assert_int_le(at[INSTANTS - 1], end);
+	ck_assert_double_eq_tol(in_last, tenth, 4 * sqrt(tenth * 0.9));
+	ck_assert_double_eq_tol(gaps().variation, 1, 0.02);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("load_schedule", constant_instants_are_evenly_spaced,
-			 poisson_instants_have_the_rate_and_are_independent);
+			 poisson_instants_have_the_rate_and_are_independent,
+			 poisson_instants_of_a_count_have_the_rate_to_the_end);
 }
