@@ -31,7 +31,11 @@ BY_RATIO = ("cpu_us", "rate")
 
 
 # The most of the machine that other programs may have used meanwhile.
-DISTURBED = 0.25
+DISTURBED = 0.8
+
+
+def is_disturbed(sample):
+    return sample["raw"].get("others", 0) > DISTURBED
 
 
 class Data:
@@ -39,9 +43,10 @@ class Data:
 
     def __init__(self, samples):
         self.figures = {}
-        calm = [s for s in samples if s["raw"].get("others", 0) <= DISTURBED]
-        self.left_out = len(samples) - len(calm)
-        for s in calm:
+        self.left_out = sum(is_disturbed(s) for s in samples)
+        for s in samples:
+            if is_disturbed(s):
+                continue
             of = self.figures.setdefault((s["work"], s["server"]), {})
             for metric, value in s["figures"].items():
                 of.setdefault(metric, {})[s["run"], s["round"]] = value
