@@ -37,7 +37,7 @@ static int replay_folder(const char *folder)
 	DIR *dir = opendir(folder);
 	struct dirent *entry;
 	char path[4096];
-	int count = 0;
+	int count = 0, len;
 
 	if (!dir) {
 		perror(folder);
@@ -46,7 +46,12 @@ static int replay_folder(const char *folder)
 	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		len = snprintf(path, sizeof(path), "%s/%s", folder,
+			       entry->d_name);
+		if (len < 0 || (size_t)len >= sizeof(path)) {
+			fprintf(stderr, "%s: a name is too long\n", folder);
+			return 1;
+		}
 		if (!replay(path))
 			return 1;
 		count++;
