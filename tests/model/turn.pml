@@ -32,7 +32,8 @@
  *	settle		lib/conn_close.c wr_conn_settle
  *	release		lib/conn_calls.c wr_conn_release
  *	release		lib/conn_table.c wr_table_give
- *	worker		lib/pool.c	run_event run_ready run_fresh harvest
+ *	worker		lib/pool.c	run_event run_ready run_fresh
+ *	worker		lib/lead.c	wr_lead_harvest
  *	acceptor	lib/accept.c	make_conn admit
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/linger.c	wr_linger_begin wr_linger_end

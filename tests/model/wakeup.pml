@@ -17,34 +17,40 @@
  * Each line: what stands for it here, the file, its functions.
  *	ring		lib/hub.c	wr_hub_ring
  *	made_room	lib/hub.c	wr_hub_made_room
- *	look		lib/pool.c	has_work
- *	share		lib/pool.c	share
+ *	oversee		lib/hub.c	wr_hub_oversee
+ *	look		lib/lead.c	wr_lead_has_work
+ *	share		lib/lead.c	wr_lead_share is_eager
+ *	call_one	lib/standby.c	wr_standby_call
+ *	stand_by	lib/lead.c	stand_by
+ *	stand_by	lib/standby.c	wr_standby_wait
+ *	at_poller	lib/lead.c	wr_lead_harvest
+ *	at_poller	lib/batch.h	wr_batch_fill
+ *	at_poller	lib/poller.c	wr_poller_wait
+ *	harvest		lib/lead.c	wr_lead_harvest
  *	serve		lib/dispatch.c	wr_dispatch requeue
  *	worker		lib/batch.h	wr_batch_take wr_batch_is_empty
- *	worker		lib/pool.c	run_batch run_others
+ *	worker		lib/pool.c	run_batch run_others run_ready run_fresh work
  *	worker		lib/queue.c	wr_queue_pop
- *	worker		lib/pool.c	run_ready
- *	worker		lib/pool.c	run_fresh
- *	harvest		lib/pool.c	harvest
- *	harvest		lib/batch.h	wr_batch_fill
- *	harvest		lib/poller.c	wr_poller_wait
- *	worker		lib/pool.c	work
+ *	look_away	lib/overseer.c	look_away
+ *	acceptor	lib/overseer.c	wr_overseer_run tick wake_one is_needed
  *	acceptor	lib/accept.c	wr_accept_adjust admit
  *	acceptor	lib/queue.c	wr_queue_push
  *	acceptor	lib/drain.c	finish
  *	acceptor	lib/pool.c	wr_pool_dismiss
+ *	acceptor	lib/standby.c	wr_standby_end
  *	program		lib/conn.c	wr_conn_report
  *
  * Defects to be found with -DBUG=n:
- *	1	no look for work before the sleep
- *	2	the look comes before the worker counts as a sleeper
- *	3	the sleepers are counted before the work is there
- *	4	a worker runs what it has without waking another for the rest
- *	5	who takes the bell does not say so
- *	6	who ends does not wake the next
- *	7	the acceptor waits for room without another look
- *	8	nobody else may take what is in a worker's batch
- *	9	who takes the bell says so after looking for work
+ *	1	who stands by does not look whether another is at the poller
+ *	2	the look comes before the worker counts as standing by
+ *	3	the overseer looks once more, then looks away
+ *	4	who stands by is not told of the end
+ *	5	who leaves the poller is not overseen
+ *	6	who leaves one to be run again is not overseen
+ *	7	the overseer looks away without another look
+ *	8	nobody else sees what is in a worker's batch
+ *	9	overseen first, then away from the poller
+ *	10	the look for work comes before the worker counts as a sleeper
  */
 #ifndef BUG
 #define BUG 0
@@ -63,6 +69,13 @@
 #endif
 #ifndef EVENTS
 #define EVENTS 2
+#endif
+/* 0: callbacks are fast, 1: they are slow, 2: now this, now that. */
+#ifndef EAGER
+#define EAGER 0
+#endif
+#ifndef AGAIN
+#define AGAIN 1 /* one asks to be called again */
 #endif
 #define BATCH 2
 #define ALL (NEW + WAKES + EVENTS)
@@ -83,8 +96,12 @@ bool wants_room;
 bool call; /* of the acceptor */
 bool is_done;
 
+/* Standing by; the acceptor looks after all. */
+byte waiting, calls;
+bool is_over, is_overseen;
+
 byte done; /* of all work */
-bool was_stuck, was_again;
+bool was_stuck, was_again = 1 - AGAIN;
 byte workers_left = WORKERS;
 
 inline ring()
@@ -113,9 +130,13 @@ inline made_room()
 	fi
 }
 
-/* any: there is work. */
+#define has_work \
+	(ready > 0 || fresh > 0 || is_done || (is_any_batched && BUG != 8))
+
+/* any: there is work.  With LOOK_APART each place is looked at by itself. */
 inline look()
 {
+#ifdef LOOK_APART
 	any = ready > 0;
 	if
 	:: !any -> any = fresh > 0 || is_done
@@ -125,18 +146,47 @@ inline look()
 	:: !any && i < WORKERS && BUG != 8 -> any = batch[i] > 0; i++
 	:: else -> i = 0; break
 	od
+#else
+	any = has_work
+#endif
 }
 
-/* All at once: what comes during the look rings for itself. */
+inline call_one()
+{
+	if
+	:: waiting > 0 -> d_step {
+			if
+			:: calls < waiting -> calls++
+			:: else
+			fi
+		}
+	:: else
+	fi
+}
+
 inline share()
 {
 	if
-	:: sleepers > 0 && BUG != 4 ->
+	:: EAGER != 1
+	:: EAGER > 0 && sleepers == 0 -> call_one()
+	:: EAGER > 0 && sleepers > 0 ->
 		if
-		:: ready > 0 || fresh > 0 || is_done ||
-		   (is_any_batched && BUG != 8) -> ring()
+		:: has_work -> ring()
 		:: else
 		fi
+	fi
+}
+
+inline oversee()
+{
+	if
+	:: !is_overseen && BUG != 5 ->
+		d_step {
+			if
+			:: !is_overseen -> is_overseen = true; call = true
+			:: else
+			fi
+		}
 	:: else
 	fi
 }
@@ -147,17 +197,42 @@ inline serve()
 	:: atomic { !was_stuck -> was_stuck = true };
 		(done == ALL - 1);
 		done++
-	:: atomic { !was_again -> was_again = true; ready++ }
+	:: atomic { !was_again -> was_again = true; ready++ };
+		if
+		:: BUG == 6 -> skip
+		:: else -> oversee()
+		fi
 	:: done++
 	fi
 }
 
-inline harvest()
+inline stand_by()
 {
 	if
-	:: BUG == 1 -> sleepers++
-	:: BUG == 2 -> look(); sleepers++
-	:: BUG != 1 && BUG != 2 -> sleepers++; look()
+	:: BUG == 2 -> got = sleepers; waiting++
+	:: else -> waiting++; got = (BUG == 1 -> 1 : sleepers)
+	fi;
+	if
+	:: got > 0 -> atomic { calls > 0 || is_over };
+		got = (calls > 0)
+	:: else
+	fi;
+	d_step {
+		calls = calls - (got && calls > 0);
+		got = 0;
+		waiting--;
+		if
+		:: calls > waiting -> calls--
+		:: else
+		fi
+	}
+}
+
+inline at_poller()
+{
+	if
+	:: BUG == 10 -> look(); sleepers++
+	:: else -> sleepers++; look()
 	fi;
 	/* One that sleeps is woken by whatever comes. */
 	atomic { any || events > 0 || bell ->
@@ -167,14 +242,35 @@ inline harvest()
 		got = (events > BATCH -> BATCH : events);
 		events = events - got
 	};
+	if
+	:: BUG == 9 -> oversee()
+	:: else
+	fi;
 	sleepers--;
 	if
-	:: rang && BUG != 5 && BUG != 9 -> is_waking = false; rang = false
-	:: else -> rang = rang && BUG == 9
+	:: rang -> is_waking = false; rang = false
+	:: else
 	fi;
 	if
-	:: got > 0 -> d_step { batch[me] = got; got = 0 }
+	:: got > 0 -> atomic { batch[me] = got; got = 0 }
 	:: else
+	fi;
+	if
+	:: BUG != 9 -> oversee()
+	:: else
+	fi
+}
+
+inline harvest()
+{
+	if
+	:: EAGER != 1 && sleepers > 0 -> any = !has_work
+	:: EAGER != 1 && sleepers == 0
+	:: EAGER > 0
+	fi;
+	if
+	:: any -> any = false; stand_by()
+	:: else -> at_poller()
 	fi
 }
 
@@ -215,29 +311,63 @@ proctype worker(byte me)
 	workers_left--
 }
 
+#define is_needed \
+	((sleepers == 0 || has_work) && (sleepers > 0 || waiting > 0))
+#define is_useful \
+	((sleepers > 0 && !is_waking) || (sleepers == 0 && calls < waiting))
+
+inline look_away()
+{
+	if
+	:: BUG == 3 -> skip
+	:: else -> is_overseen = false
+	fi;
+	any = sleepers == 0;
+	if
+	:: !any -> any = has_work
+	:: else
+	fi;
+	if
+	:: any -> any = sleepers > 0 || waiting > 0
+	:: else
+	fi;
+	if
+	:: any && BUG != 7 -> is_overseen = true; any = false
+	:: else -> any = false;
+		if
+		:: BUG == 3 -> is_overseen = false
+		:: else
+		fi
+	fi;
+	ticks = is_overseen
+}
+
 proctype acceptor()
 {
 	byte n;
-	bool any;
+	bool any, ticks, may_look = true;
 
 	do
-	:: n < NEW && fresh < CAP ->
+	:: may_look && n < NEW && fresh < CAP -> fresh++; ring(); n++
+	:: may_look && n < NEW && fresh == CAP -> wants_room = true;
+		may_look = fresh < CAP
+	:: may_look && n == NEW -> may_look = false
+	:: !may_look && call -> call = false;
+		ticks = ticks || is_overseen;
+		may_look = n < NEW
+	/* A tick that would change nothing is none. */
+	:: !may_look && ticks && is_needed && is_useful ->
 		if
-		:: BUG == 3 -> ring(); fresh++
-		:: else -> fresh++; ring()
+		:: sleepers > 0 -> ring()
+		:: else -> call_one()
 		fi;
-		n++
-	:: n < NEW && fresh == CAP ->
-		wants_room = true;
-		if
-		:: fresh == CAP || BUG == 7 -> d_step { call -> call = false }
-		:: else
-		fi
-	:: n == NEW -> break
+		may_look = n < NEW
+	:: !may_look && ticks && !is_needed -> look_away()
+	:: done == ALL -> may_look = false; ticks = false; break
 	od;
 	n = 0;
-	done == ALL;
 	is_done = true;
+	is_over = BUG != 4;
 	bell = true;
 	workers_left == 0;
 	assert(done == ALL && fresh == 0 && ready == 0 && events == 0)
