@@ -202,7 +202,7 @@ struct watched {
 static void begins(struct watched *w, const struct process *p, int listener)
 {
 	memset(w, 0, sizeof(*w));
-	w->kind = listener / 4;
+	w->kind = (enum kind)(listener / 4);
 	w->is_long = listener / 2 % 2;
 	w->is_session = listener % 2;
 	w->from = now_ms();
@@ -319,7 +319,7 @@ static void jump_in_mid_wait(const struct process *p, int days)
 	long long before = time_of_day_at(p), after;
 
 	for (int i = 0; i < KINDS * 2; i++)
-		begins(&w[i], p, listener_of(i / 2, false, i % 2));
+		begins(&w[i], p, listener_of((enum kind)(i / 2), false, i % 2));
 	watch(w, now_ms() + SHORT_MS / 2);
 	jump_to(days);
 	after = time_of_day_at(p);
@@ -381,11 +381,14 @@ static void stop_in_mid_wait(const struct process *p)
 	int64_t stopped_at, on_at;
 
 	for (int i = 0; i < KINDS * 2; i++) {
-		begins(&silent[i], p, listener_of(i / 2, false, i % 2));
-		begins(&later[i], p, listener_of(i / 2, true, i % 2));
+		begins(&silent[i], p,
+		       listener_of((enum kind)(i / 2), false, i % 2));
+		begins(&later[i], p,
+		       listener_of((enum kind)(i / 2), true, i % 2));
 	}
 	for (int i = 0; i < LIFETIME * 2; i++)
-		begins(&speaking[i], p, listener_of(i / 2, false, i % 2));
+		begins(&speaking[i], p,
+		       listener_of((enum kind)(i / 2), false, i % 2));
 	stopped_at = now_ms();
 	pause_the_server(p, false);
 	watch(silent, stopped_at + STOPPED_MS / 2);

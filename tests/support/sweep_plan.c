@@ -223,7 +223,8 @@ const char *sweep_error_name(int error)
 int sweep_error_named(const char *name)
 {
 	for (int call = 0; call < WR_SYS_CALL_COUNT; call++)
-		for (const int *e = sweep_errors(call); *e <= 0; e++)
+		for (const int *e = sweep_errors((enum wr_sys_call)call);
+		     *e <= 0; e++)
 			if (strcmp(sweep_error_name(*e), name) == 0)
 				return *e;
 	return END_OF_ERRORS;

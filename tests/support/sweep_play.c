@@ -347,10 +347,12 @@ static void plan_way(struct turns *t, const struct sweep_way *w)
 
 	for (const int *e = sweep_errors(w->call); *e <= 0; e++) {
 		for (int mode = 0; mode < SWEEP_MODES; mode++) {
-			struct sweep_plan plan = { .call = w->call,
-						   .way = w->way,
-						   .mode = mode,
-						   .error = *e };
+			struct sweep_plan plan = {
+				.call = w->call,
+				.way = w->way,
+				.mode = (enum sweep_mode)mode,
+				.error = *e
+			};
 
 			if (mode != SWEEP_ONCE && !sweep_may_last(w->call, *e))
 				break;
