@@ -61,7 +61,9 @@ def instructions(bins, server, gen, load, folder):
     own = re.compile(rf"lib{program.removeprefix('lib')}[-_.]|/{program}(_stripped)?$")
     return {"instructions": sum(per.values()),
             "instructions_own": sum(
-                cost for place, cost in per.items() if own.search(place))}, per
+                cost for place, cost in per.items() if own.search(place))}, {
+                    os.path.basename(place): cost
+                    for place, cost in per.items()}
 
 
 def system_calls(bins, server, gen, load, folder):
