@@ -42,6 +42,18 @@ const char *fuzz_heard(void);
 /* Of a complaint: is it one line in printable characters? */
 bool fuzz_is_one_line(const char *text);
 
+/*
+ * A command line: behind argv[0] the lines of the text, at most max of them,
+ * and NULL.  Returns argc.
+ */
+int fuzz_arguments(char **argv, int max, char *text);
+
+/*
+ * After fuzz_listen() a command line was read with this result, an exit status
+ * or -1 for "go on": misuse was complained of in one line, all else in none.
+ */
+void fuzz_expect_answer(int status);
+
 /* A file without a name that holds these bytes; its path, and when done. */
 struct fuzz_file {
 	int fd;

@@ -48,26 +48,18 @@ static void check(const struct load_options *o)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = fuzz_text(data, size), *rest = text, *word;
+	char *text = fuzz_text(data, size);
 	char *argv[ARGUMENTS + 2] = { (char[]){ "load" } };
 	struct load_options o;
-	const char *heard;
-	int argc = 1, status;
+	int argc = fuzz_arguments(argv, ARGUMENTS, text), status;
 
-	while (argc <= ARGUMENTS && *text && (word = strsep(&rest, "\n")))
-		argv[argc++] = word;
 	optind = 0;
 	fuzz_listen();
 	status = load_options_parse(&o, argc, argv);
 	if (status < 0)
 		check(&o);
 	load_options_fini(&o);
-	heard = fuzz_heard();
-	REQUIRE(status >= -1 && status <= CLI_USAGE);
-	if (status == CLI_USAGE)
-		REQUIRE(fuzz_is_one_line(heard));
-	else
-		REQUIRE(*heard == '\0');
+	fuzz_expect_answer(status);
 	free(text);
 	return 0;
 }

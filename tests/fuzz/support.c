@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../cli/cli.h"
+
 /* What the programs say is short; what is longer is cut. */
 static char heard[8192];
 static int ear = -1, silence, old_out, old_err = -1;
@@ -82,6 +84,28 @@ bool fuzz_is_one_line(const char *text)
 		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
 			return false;
 	return true;
+}
+
+int fuzz_arguments(char **argv, int max, char *text)
+{
+	char *rest = text, *word;
+	int argc = 1;
+
+	while (argc <= max && *text && (word = strsep(&rest, "\n")))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	return argc;
+}
+
+void fuzz_expect_answer(int status)
+{
+	const char *said = fuzz_heard();
+
+	REQUIRE(status >= -1 && status <= CLI_USAGE);
+	if (status == CLI_USAGE)
+		REQUIRE(fuzz_is_one_line(said));
+	else
+		REQUIRE(*said == '\0');
 }
 
 void fuzz_file_make(struct fuzz_file *f, const uint8_t *data, size_t size)
