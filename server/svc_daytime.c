@@ -12,13 +12,15 @@
 static int tell_time(weir_conn *c, void *arg)
 {
 	char line[80];
-	time_t now = time(NULL);
+	struct timespec now;
 	struct tm utc;
 	size_t len;
 
 	(void)arg;
 	service_note_client(c);
-	gmtime_r(&now, &utc);
+	/* time() would tell the last second for some ms of the new one. */
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
 	len = strftime(line, sizeof(line), "%A, %B %d, %Y %H:%M:%S-UTC\r\n",
 		       &utc);
 	return weir_conn_write(c, line, len);
