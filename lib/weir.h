@@ -305,7 +305,12 @@ WEIR_API int weir_server_run(weir_server *s, unsigned flags);
  */
 WEIR_API int weir_server_stop(weir_server *s, int grace_ms);
 
-/* The same with the grace of the configuration. */
+/*
+ * The same with the grace of the configuration.
+ *
+ * Returns 0.
+ * Thread: any.  Since: 0.1.
+ */
 WEIR_API int weir_server_drain(weir_server *s);
 
 /*
@@ -433,10 +438,20 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  */
 WEIR_API int weir_conn_write(weir_conn *c, const void *buf, size_t len);
 
-/* The same for count pieces (at most 1,024). */
+/*
+ * The same for count pieces (0 to 1,024), one behind the other.
+ *
+ * Returns 0, or as above.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count);
 
-/* The same for formatted text. */
+/*
+ * The same for formatted text, as printf(3) makes it.
+ *
+ * Returns 0, or as above.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_printf(weir_conn *c, const char *format, ...)
 	WEIR_PRINTF(2, 3);
 WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
@@ -472,10 +487,19 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 
 /* ------------------------------------------------------------- properties */
 
-/* WEIR_OPENED, _INPUT, _WAKE or _DRAIN.  Thread: handler.  Since: 0.1. */
+/*
+ * Why the callback runs.
+ *
+ * Returns WEIR_OPENED, _INPUT, _WAKE or _DRAIN.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_why(const weir_conn *c);
 
-/* Counts from 1 in each server; never used again.  Thread: any. */
+/*
+ * The number of the connection: counts from 1 in each server, is never used
+ * again, and is 0 for a dialled one.
+ * Thread: any, with a reference.  Since: 0.1.
+ */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
 
 /*
@@ -489,7 +513,12 @@ WEIR_API uint64_t weir_conn_id(const weir_conn *c);
 WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
 
-/* The same as getpeername(2) and getsockname(2) give it; 0 or -errno. */
+/*
+ * The same as getpeername(2) and getsockname(2) give it.
+ *
+ * Returns 0; -errno of those calls.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr,
 				 socklen_t *len);
 WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
@@ -498,11 +527,18 @@ WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
 /*
  * The descriptor, for calls this library has no counterpart of.  It is
  * non-blocking and not yours to close.
+ *
+ * Returns it.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_fd(const weir_conn *c);
 
-/* setsockopt(2) and getsockopt(2); 0 or -errno.  Thread: handler. */
+/*
+ * Set or get a socket option, as setsockopt(2) and getsockopt(2) do.
+ *
+ * Returns 0; -errno of those calls.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_set_option(weir_conn *c, int level, int name,
 				  const void *value, socklen_t len);
 WEIR_API int weir_conn_get_option(weir_conn *c, int level, int name,
@@ -517,7 +553,12 @@ WEIR_API int weir_conn_get_option(weir_conn *c, int level, int name,
  */
 WEIR_API int weir_conn_set_timeout(weir_conn *c, int which, int ms);
 
-/* What it is now; 0, or -EINVAL.  Thread: handler.  Since: 0.1. */
+/*
+ * What that deadline is now, in ms, or WEIR_NEVER.
+ *
+ * Returns 0; -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
 WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
 
 /*
@@ -536,10 +577,19 @@ WEIR_API void *weir_conn_data(const weir_conn *c);
  * gone: then they say -EPIPE.
  */
 
-/* Returns c.  Thread: handler, or any with a reference.  Since: 0.1. */
+/*
+ * Take one more reference to c.
+ *
+ * Returns c.
+ * Thread: handler, or any with a reference.  Since: 0.1.
+ */
 WEIR_API weir_conn *weir_conn_ref(weir_conn *c);
 
-/* NULL is fine.  A dialled connection is closed with its last reference. */
+/*
+ * Give a reference back; NULL is fine.  A dialled connection is closed with
+ * its last reference.
+ * Thread: any, with a reference.  Since: 0.1.
+ */
 WEIR_API void weir_conn_unref(weir_conn *c);
 
 /*
@@ -644,10 +694,20 @@ WEIR_API int weir_host_name(char *buf, size_t cap);
 
 /* ------------------------------------------------------------------ texts */
 
-/* What an error of this library means.  Thread: any.  Since: 0.1. */
+/*
+ * What an error of this library means, in English: error is -errno, or errno.
+ *
+ * Returns the text, which is nobody's to free.
+ * Thread: any.  Since: 0.1.
+ */
 WEIR_API const char *weir_strerror(int error);
 
-/* The library's version, to hold against WEIR_VERSION. */
+/*
+ * The library's version, to hold against WEIR_VERSION.
+ *
+ * Returns "MAJOR.MINOR.PATCH".
+ * Thread: any.  Since: 0.1.
+ */
 WEIR_API const char *weir_version(void);
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # weir.h alone is a whole program text in C11, C17 and C++17, its macros
-# included; each header of the library compiles alone.  Skipped, after the C
-# part, where there is no C++ compiler.
+# included; each header of the library compiles alone; each public function
+# says which threads may call it and since when.  Skipped, after the C part,
+# where there is no C++ compiler.
 
 cd "$(dirname "$0")/../.." || exit 99
 CC=${CC:-cc} CXX=${CXX:-c++}
@@ -34,6 +35,15 @@ for std in c11 gnu11 c17; do
 		echo "weir.h as $std failed"; rc=1
 	}
 done
+
+# A declaration right behind another shares its comment.
+awk '/^\/\*/ { comment = "" } { comment = comment $0 }
+	/^WEIR_API/ && comment !~ /Thread: .*Since: [0-9]/ {
+		print FILENAME ":" FNR ": no \"Thread:\" or \"Since:\": " $0
+		bad = 1
+	}
+	/^$/ { comment = "" }
+	END { exit bad }' lib/weir.h || rc=1
 
 for h in lib/*.h; do
 	echo "#include \"${h#lib/}\"" >"$work/alone.c"
