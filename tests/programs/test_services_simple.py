@@ -10,8 +10,8 @@ import threading
 import time
 
 import documents
-from weirtest import (DEADLINE, Server, TestCase, full_pipe, main, read_all,
-                      read_exactly, reset, until)
+from weirtest import (DEADLINE, Server, TestCase, connect_soon, full_pipe,
+                      main, read_all, read_exactly, reset, until)
 
 PERIOD = 95 * 74  # of the generated characters
 
@@ -112,7 +112,7 @@ class Collect(Base):
         path = self.folder() + "/s"
         with Server("collect@unix:" + path, ready=False,
                     stdout=writer) as server:
-            until(lambda: os.path.exists(path), "the socket")
+            connect_soon("unix:" + path).close()
             for _ in range(20):
                 with documents.Peer("unix:" + path) as peer:
                     peer.send(b"x")
