@@ -250,7 +250,7 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
 	return c->out.has_files ||
-	       wr_outbox_bytes(&c->out) >= (c->service->set.outbox_max + 1) / 2;
+	       2 * wr_outbox_bytes(&c->out) >= c->service->set.outbox_max;
 }
 
 /* Owner: the handler may be given input. */

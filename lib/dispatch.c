@@ -150,10 +150,10 @@ static void note_reports(struct weir_conn *c)
 
 static bool take_report(struct weir_conn *c, uint32_t report)
 {
-	bool is_there = c->reports & report;
-
+	if (!(c->reports & report))
+		return false;
 	c->reports &= ~report;
-	return is_there;
+	return true;
 }
 
 static enum step call_again(struct weir_conn *c, int verdict)

@@ -19,7 +19,7 @@ static bool is_reminded(struct weir_conn *c)
 
 int wr_last_word_is_due(struct weir_conn *c)
 {
-	bool is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
+	bool is_awaited;
 	int64_t since;
 	int rc;
 
@@ -33,6 +33,7 @@ int wr_last_word_is_due(struct weir_conn *c)
 		return rc < 0 ? rc : 0;
 	if (c->is_kept)
 		return 0;
+	is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
 	since = atomic_load(&c->hub->drain_began_at);
 	if (c->input_at > since)
 		since = c->input_at;
