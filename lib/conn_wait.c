@@ -27,13 +27,13 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 		{ .fd = c->fd, .events = events },
 		{ .fd = c->ctx->bell, .events = POLLIN },
 	};
-	int64_t now = wr_now_ns();
 	int rc;
 
 	/* For the watchdog: it is the peer that takes so long. */
 	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = wr_sys_poll(fds, c->ctx->bell >= 0 ? 2 : 1, wr_ms_until(at, now));
+	rc = wr_sys_poll(fds, c->ctx->bell >= 0 ? 2 : 1,
+			 wr_ms_until(at, c->ctx->now));
 	c->ctx->now = wr_now_ns();
 	atomic_store_explicit(&c->ctx->waited_at, c->ctx->now,
 			      memory_order_relaxed);
@@ -120,6 +120,7 @@ int wr_conn_wait_output(struct weir_conn *c)
 	int64_t at;
 	int rc;
 
+	c->ctx->now = wr_now_ns();
 	wr_lock(&c->lock);
 	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_WRITE]);
 	wr_unlock(&c->lock);
