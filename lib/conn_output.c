@@ -210,7 +210,7 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 		       const struct rest *rest)
 {
 	int rc = wr_outbox_append(&c->out, rest->iov, rest->count, rest->skip,
-				  ctx ? &ctx->spare_chunk : NULL);
+				  rest->left, ctx ? &ctx->spare_chunk : NULL);
 
 	/* Part of it may have gone: the stream cannot be mended. */
 	if (rc < 0 && rest->skip > 0)

@@ -86,28 +86,23 @@ static void copy_in(struct wr_chunk *k, struct wr_chunk *more,
 }
 
 int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
-		     size_t skip, struct wr_chunk **spare)
+		     size_t skip, size_t len, struct wr_chunk **spare)
 {
 	struct wr_chunk *tail = o->tail, *more = NULL;
-	size_t total = 0, room;
+	size_t room;
 
-	for (int i = 0; i < count; i++)
-		total += iov[i].iov_len;
-	total -= skip;
-	if (total == 0)
-		return 0;
 	if (tail && tail->file >= 0)
 		tail = NULL;
 	room = tail ? tail->cap - tail->end : 0;
-	if (total > room) {
-		more = new_chunk(total - room, spare);
+	if (len > room) {
+		more = new_chunk(len - room, spare);
 		if (more == NULL)
 			return -ENOMEM;
 	}
 	copy_in(tail, more, iov, count, skip);
 	if (more)
 		link_chunk(o, more);
-	add_bytes(o, total);
+	add_bytes(o, len);
 	return 0;
 }
 

@@ -40,12 +40,12 @@ static inline size_t wr_outbox_bytes(const struct wr_outbox *o)
 }
 
 /*
- * Copy the pieces, from byte skip of them on, to the end.  All or nothing.
- * *spare (spare may be NULL) is used up before memory is asked for.
- * 0 or -ENOMEM.
+ * Copy the pieces, from byte skip of them on, to the end: len bytes, which is
+ * not 0.  All or nothing.  *spare (spare may be NULL) is used up before memory
+ * is asked for.  0 or -ENOMEM.
  */
 int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
-		     size_t skip, struct wr_chunk **spare);
+		     size_t skip, size_t len, struct wr_chunk **spare);
 
 /* Takes the descriptor over.  0 or -ENOMEM: then it is still the caller's. */
 int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
