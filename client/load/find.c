@@ -59,7 +59,7 @@ static int probe(struct find *f)
 	return status;
 }
 
-static void judge(struct find_step *step, const struct result *r)
+void find_judge(struct find_step *step, const struct result *r)
 {
 	bool have_passed = gates_judge(&step->gates, r);
 
@@ -92,7 +92,7 @@ static int try_next(struct find *f)
 					    .is_again = s->is_again,
 					    .is_last = s->is_last,
 					    .gates = f->options->load.gates };
-		judge(step, &r);
+		find_judge(step, &r);
 		f->step_count++;
 		search_note(&f->search, step->has_held);
 		find_print_step(f, step);

@@ -58,7 +58,10 @@ void find_print_answer(const struct find *f);
 /* find_json.c.  Returns CLI_DONE, or CLI_FAILED after a complaint. */
 int find_write_json(const struct find *f);
 
-/* find.c: the lowest rate that failed, the last run of it; NULL: none. */
+/* find.c: did the step, whose gates are set, hold, and if not, whose fault? */
+void find_judge(struct find_step *step, const struct result *r);
+
+/* The lowest rate that failed, the last run of it; NULL: none. */
 const struct find_step *find_failed(const struct find *f);
 
 #endif

@@ -115,6 +115,7 @@ class Find(TestCase):
         self.assertLessEqual(result["failed"], result["held"] * 1.2001)
         self.assertLessEqual(len(result["steps"]), result["steps_most"])
         self.assertTrue(result["steps"][-1]["confirming"])
+        self.assertGreaterEqual(result["steps"][-1]["elapsed_ns"], 1.2e9)
         self.assertIsNone(result["plan"]["rate"])
         fields = set(result) - {"steps"}
         fields |= {"steps[]." + name for name in result["steps"][0]}
@@ -128,6 +129,16 @@ class Find(TestCase):
         self.assertEqual(answer.stdout, b"highest rate that holds wrong=0: at "
                          b"least 200 msg/s (no more was tried: --max)\n")
 
+    def test_a_rate_that_is_not_answered_does_not_hold(self):
+        with SlowServer(100) as server:
+            answer = find(server.address(), "--min", "400", "--max", "400",
+                          "-d", "300ms", "--gate", "wrong=0")
+        text = answer.stdout.decode()
+        self.assertEqual(answer.returncode, 3, text)
+        self.assertRegex(text, r"FAIL  [0-9.]+% answered")
+        self.assertRegex(text, r"not even 400 msg/s holds wrong=0: [0-9.]+% "
+                         r"answered")
+
     def test_without_a_highest_rate_a_closed_loop_says_it(self):
         with SlowServer(200) as server:
             answer = find(server.address(), "-d", "400ms", "--gate", "p50<1ns",
@@ -137,6 +148,8 @@ class Find(TestCase):
         reached = re.search(r"a closed loop reaches (\d+) msg/s\n", text)
         self.assertLess(100, int(reached[1]))
         self.assertLess(int(reached[1]), 230)
+        highest = re.search(r"between 63 and (\d+) msg/s, ", text)
+        self.assertAlmostEqual(int(highest[1]), int(reached[1]) * 1.1, delta=2)
         self.assertIn("not even 63 msg/s holds p50<1ns: p50 ", text)
 
     def test_nobody_there_is_said_at_once(self):

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When a step of the search for the highest rate holds, and whose fault it is
+ * if it does not.
+ */
+#include "../../client/load/find.h"
+#include "../support/figures.h"
+#include "../support/test.h"
+
+static struct figures f;
+
+/* A step of these figures with that gate. */
+static struct find_step judged(const char *gate)
+{
+	struct find_step step = { .rate = 1 };
+
+	ck_assert(gates_add(&step.gates, gate));
+	find_judge(&step, &f.result);
+	result_free(&f.result);
+	figures_init(&f);
+	return step;
+}
+
+START_TEST(a_step_holds_if_all_gates_pass)
+{
+	figures_init(&f);
+	ck_assert(judged("wrong=0").has_held);
+	ck_assert(!judged("p50<1ns").has_held);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_step_holds_if_98_percent_of_the_plan_were_answered)
+{
+	struct find_step step;
+
+	figures_init(&f);
+	f.result.books.answered = f.result.books.planned / 100 * 98;
+	step = judged("wrong=0");
+	ck_assert(step.has_held);
+	ck_assert_double_eq(step.answered, 98);
+	f.result.books.answered = f.result.books.planned / 100 * 97;
+	step = judged("wrong=0");
+	ck_assert(!step.has_held);
+	ck_assert(!step.is_ours);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
+{
+	figures_init(&f);
+	ck_assert(!judged("p50<1ns").is_ours);
+	f.result.self.late_ours = f.result.books.sent / 50;
+	ck_assert(judged("p50<1ns").is_ours);
+	f.result.self.busiest = 0.99;
+	ck_assert(judged("p50<1ns").is_ours);
+	/* Of one that holds it does not matter. */
+	f.result.self.late_ours = f.result.books.sent / 50;
+	ck_assert(!judged("wrong=0").is_ours);
+	result_free(&f.result);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"load_find", a_step_holds_if_all_gates_pass,
+		a_step_holds_if_98_percent_of_the_plan_were_answered,
+		a_step_that_fails_while_the_client_is_late_is_its_fault);
+}
