@@ -339,6 +339,34 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 	return len;
 }
 
+/* Is a reply to that message next?  Returns its bytes or 0. */
+static size_t take_next(const struct engine *e, struct payload_name name,
+			const char *data, size_t len)
+{
+	const struct payload *p = e->payload;
+	size_t form = form_len(e), size = payload_size(p, name);
+
+	if (len < form + size ||
+	    (form > 0 && memcmp(data, reply_form, form) != 0))
+		return 0;
+	if (p->is_plain ? !payload_is_plain(p, name, data + form, size)
+			: !payload_is(p, name, 0, data + form, size))
+		return 0;
+	return form + size;
+}
+
+/* Are those to so many messages of one length next? */
+static bool are_next(struct engine *e, struct payload_name name, size_t count,
+		     const char *data, size_t len)
+{
+	size_t size = e->payload->size;
+
+	if (len < count * size)
+		return false;
+	payload_fill_plain(e->payload, name, count, e->out, size);
+	return memcmp(e->out, data, count * size) == 0;
+}
+
 /*
  * The common case: whole replies to the oldest messages, as many as there are.
  * Returns the bytes of them.
@@ -347,24 +375,26 @@ static size_t take_whole(struct engine *e, struct link *l, const char *data,
 			 size_t len, int64_t now)
 {
 	const struct payload *p = e->payload;
+	bool has_runs = p->is_plain && p->size > 0 && form_len(e) == 0;
 	struct payload_name name = { l->id, l->head };
-	struct payload_number number = payload_number(name);
-	size_t form = form_len(e), used = 0;
+	size_t used = 0;
 
 	if (l->frame.used > 0 || l->head < l->highest)
 		return 0;
-	for (; name.seq < l->next; payload_number_next(&number, &name)) {
-		size_t size = payload_size(p, name);
-		const char *at = data + used;
+	while (name.seq < l->next && used < len) {
+		size_t run =
+			has_runs ? payload_run(p, name, l->next - name.seq) : 1;
+		size_t part = run * p->size;
 
-		if (len - used < form + size ||
-		    (form > 0 && memcmp(at, reply_form, form) != 0))
-			break;
-		if (p->is_plain ? !payload_is_plain(p, name, number, at + form,
-						    size)
-				: !payload_is(p, name, 0, at + form, size))
-			break;
-		used += form + size;
+		if (run == 1 ||
+		    !are_next(e, name, run, data + used, len - used)) {
+			run = 1;
+			part = take_next(e, name, data + used, len - used);
+			if (part == 0)
+				break;
+		}
+		used += part;
+		name.seq += run;
 	}
 	replies_answer_run(e, l, name.seq - l->head, now);
 	return used;

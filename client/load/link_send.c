@@ -72,12 +72,14 @@ static void note_lateness(struct engine *e, struct link *l, struct message *m)
 static void put_on_ring(struct engine *e, struct link *l, uint64_t count,
 			int64_t planned, int64_t now)
 {
-	struct message *m = NULL;
+	const uint64_t last = e->window - 1;
+	const struct message message = { .planned = planned, .sent = now };
+	const uint64_t first = l->next;
+	struct message *const ring = l->ring;
 
-	for (uint64_t n = 0; n < count; n++) {
-		m = link_message(e, l, l->next++);
-		*m = (struct message){ .planned = planned, .sent = now };
-	}
+	l->next += count;
+	for (uint64_t n = 0; n < count; n++)
+		ring[(first + n) & last] = message;
 	l->open += (uint32_t)count;
 	e->under_way += count;
 	if (planned < e->measure_at)
@@ -86,7 +88,21 @@ static void put_on_ring(struct engine *e, struct link *l, uint64_t count,
 	e->now->books.planned += count;
 	e->now->books.sent += count;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
-		note_lateness(e, l, m);
+		note_lateness(e, l, &ring[first & last]);
+}
+
+/* Messages in one piece; 0: none that fits. */
+static size_t fill_run(const struct payload *p, struct payload_name *name,
+		       uint64_t end, char *to, size_t room)
+{
+	size_t count = payload_run(p, *name, end - name->seq);
+	size_t size = payload_size(p, *name);
+
+	if (count * size > room)
+		return 0;
+	payload_fill_plain(p, *name, count, to, size);
+	name->seq += count;
+	return count * size;
 }
 
 /*
@@ -97,25 +113,25 @@ static size_t fill(struct engine *e, const struct link *l, bool *is_all)
 {
 	const struct payload *p = e->payload;
 	struct payload_name name = { l->id, l->out_seq };
-	struct payload_number number = payload_number(name);
 	size_t from = l->out_from, used = 0;
 
-	*is_all = true;
-	for (; name.seq < l->next; payload_number_next(&number, &name)) {
-		size_t len = payload_size(p, name) - from;
-		size_t room = ENGINE_BUFFER - used;
+	while (name.seq < l->next && used < ENGINE_BUFFER) {
+		size_t room = ENGINE_BUFFER - used, len = 0;
 
-		*is_all = len <= room;
-		if (*is_all && from == 0 && p->is_plain)
-			payload_fill_plain(p, name, number, e->out + used, len);
-		else
-			payload_fill(p, name, from, e->out + used,
-				     *is_all ? len : room);
-		used += *is_all ? len : room;
-		if (!*is_all)
-			break;
-		from = 0;
+		if (from == 0 && p->is_plain)
+			len = fill_run(p, &name, l->next, e->out + used, room);
+		if (len == 0) {
+			len = payload_size(p, name) - from;
+			if (len > room)
+				len = room;
+			payload_fill(p, name, from, e->out + used, len);
+			from += len;
+			if (from == payload_size(p, name))
+				name.seq++, from = 0;
+		}
+		used += len;
 	}
+	*is_all = name.seq == l->next;
 	return used;
 }
 

@@ -24,6 +24,10 @@ void payload_init(struct payload *p, const struct plan *plan)
 			 plan->size_min > PAYLOAD_NUMBER;
 	p->is_plain = p->is_numbered && plan->size_max <= PAYLOAD_NOISE;
 	p->size = plan->size_min == plan->size_max ? plan->size_max : 0;
+	p->run = 1;
+	while (p->size > 0 && p->run < PAYLOAD_GROUP &&
+	       2 * p->run * p->size <= PAYLOAD_PIECE)
+		p->run *= 2;
 	for (size_t i = 0; i < PAYLOAD_NOISE; i++) {
 		uint64_t r = random_next(&state) >> 32;
 
@@ -94,7 +98,7 @@ static struct part part_of(const struct payload *p, struct payload_name name,
 		if (len > last - from)
 			len = last - from;
 	}
-	at = (payload_place(name) + from - start) % PAYLOAD_NOISE;
+	at = (payload_place(p, name) + from) % PAYLOAD_NOISE;
 	if (len > PAYLOAD_NOISE)
 		len = PAYLOAD_NOISE;
 	return (struct part){ p->noise + at, len };

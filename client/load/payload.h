@@ -18,6 +18,8 @@
 
 #define PAYLOAD_NUMBER 16 /* bytes that say whose message it is */
 #define PAYLOAD_NOISE  65536
+#define PAYLOAD_GROUP  16   /* messages whose noise is one piece of the table */
+#define PAYLOAD_PIECE  4096 /* bytes that are made at once */
 
 struct payload {
 	const struct plan *plan;
@@ -25,6 +27,7 @@ struct payload {
 	bool is_lines;
 	bool is_plain; /* see payload_plain.h */
 	size_t size;   /* of every message; 0: they differ */
+	size_t run;    /* a power of 2: as many plain ones are one piece */
 	char noise[2 * PAYLOAD_NOISE];
 };
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The messages of most runs, a number, then noise in one piece, then a newline
- * or none, made and compared as a whole.  Inline: this is most of what a
- * message costs us beside the system calls.
+ * or none, made and compared as a whole, and several at once where they are of
+ * one length.  Inline: this is most of what a message costs us beside the
+ * system calls.
  */
 #ifndef LOAD_PAYLOAD_PLAIN_H
 #define LOAD_PAYLOAD_PLAIN_H
@@ -42,54 +43,62 @@ static inline struct payload_number payload_number(struct payload_name name)
 					payload_hex((uint32_t)number) };
 }
 
-/* Make it that of the next message, mostly by one more in its last digit. */
-static inline void payload_number_next(struct payload_number *number,
-				       struct payload_name *name)
-{
-	unsigned digit = (unsigned)++name->seq & 15;
-
-	if (digit != 0 && digit != 10)
-		number->low += htobe64(1);
-	else
-		*number = payload_number(*name);
-}
-
 /*
- * Where its noise begins in the table: near the start, so that short messages
- * find theirs in the cache, and far from where its neighbours have theirs.
+ * Where the message would have its first byte in the table, if it were all
+ * noise.  Messages of a group follow each other there, so that they are made
+ * and compared as one piece; a group begins near the start, so that the noise
+ * of short messages is found in the cache, and far from where its neighbours
+ * begin.
  */
-static inline size_t payload_place(struct payload_name name)
+static inline size_t payload_place(const struct payload *p,
+				   struct payload_name name)
 {
-	uint32_t low = (uint32_t)name.seq + name.link * UINT32_C(0x85ebca6b);
+	uint32_t group = (uint32_t)(name.seq / PAYLOAD_GROUP) +
+			 name.link * UINT32_C(0x85ebca6b);
+	size_t before = (size_t)(name.seq % PAYLOAD_GROUP) * p->plan->size_max;
 
-	return low * UINT32_C(0x9e3779b1) >> 20;
+	return ((group * UINT32_C(0x9e3779b1) >> 20) + before) % PAYLOAD_NOISE;
 }
 
-static inline void payload_fill_plain(const struct payload *p,
-				      struct payload_name name,
-				      struct payload_number number, char *to,
-				      size_t size)
+/* So many of at most that many messages, from name on, are one piece. */
+static inline size_t payload_run(const struct payload *p,
+				 struct payload_name name, uint64_t most)
 {
-	size_t last = size - p->is_lines;
+	size_t run = p->run - (size_t)name.seq % p->run;
 
-	/* A line's newline goes over the byte of noise in its place. */
-	memcpy(to, &number, PAYLOAD_NUMBER);
-	memcpy(to + PAYLOAD_NUMBER, p->noise + payload_place(name),
-	       size - PAYLOAD_NUMBER);
-	if (p->is_lines)
-		to[last] = '\n';
+	return run < most ? run : (size_t)most;
+}
+
+/* Messages of one run. */
+static inline void payload_fill_plain(const struct payload *p,
+				      struct payload_name name, size_t count,
+				      char *to, size_t size)
+{
+	struct payload_number number = payload_number(name);
+	unsigned digit = (unsigned)name.seq % 16;
+	const bool is_lines = p->is_lines;
+
+	memcpy(to, p->noise + payload_place(p, name), count * size);
+	for (; count > 0; count--, to += size) {
+		memcpy(to, &number, PAYLOAD_NUMBER);
+		if (is_lines)
+			to[size - 1] = '\n';
+		/* To the next digit: after 9 comes a. */
+		number.low += htobe64(++digit == 10 ? 'a' - '9' : 1);
+	}
 }
 
 static inline bool payload_is_plain(const struct payload *p,
-				    struct payload_name name,
-				    struct payload_number number,
-				    const char *data, size_t size)
+				    struct payload_name name, const char *data,
+				    size_t size)
 {
+	const struct payload_number number = payload_number(name);
+	const char *noise = p->noise + payload_place(p, name);
 	size_t last = size - p->is_lines;
 
 	return memcmp(&number, data, PAYLOAD_NUMBER) == 0 &&
 	       (!p->is_lines || data[last] == '\n') &&
-	       memcmp(p->noise + payload_place(name), data + PAYLOAD_NUMBER,
+	       memcmp(noise + PAYLOAD_NUMBER, data + PAYLOAD_NUMBER,
 		      last - PAYLOAD_NUMBER) == 0;
 }
 

@@ -51,14 +51,12 @@ static bool settle(struct engine *e, struct link *l, struct message *m,
 	return m->planned >= e->measure_at;
 }
 
-/* So many messages with the same instants; count may be 0. */
+/* So many messages with the same instants. */
 static void measure(struct engine *e, const struct message *m, int64_t now,
 		    uint64_t count)
 {
 	struct interval *i = e->now;
 
-	if (count == 0)
-		return;
 	histogram_record_many(i->clocks[CLOCK_FROM_SEND], now - m->sent, count);
 	if (engine_is_open_loop(e) || e->plan->mode == PLAN_CHURN)
 		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
@@ -96,24 +94,33 @@ static void move_owed(struct link *l, uint64_t count)
 	}
 }
 
-/* Messages that were sent together have the same instants. */
+/*
+ * Messages that were sent together have the same instants: the first of them
+ * says what is to be said of all.
+ */
 static uint64_t measure_run(struct engine *e, const struct link *l,
 			    uint64_t first, uint64_t end, int64_t now)
 {
-	const struct message *m = link_message(e, l, first), *other;
-	uint64_t measured = 0, same = 0;
+	const uint64_t last = e->window - 1;
+	const struct message *const ring = l->ring;
+	uint64_t measured = 0;
 
-	for (uint64_t seq = first; seq < end; seq++) {
-		other = link_message(e, l, seq);
-		if (other->sent != m->sent || other->planned != m->planned) {
-			measure(e, m, now, same);
-			m = other;
-			same = 0;
-		}
-		same += other->planned >= e->measure_at;
-		measured += other->planned >= e->measure_at;
+	while (first < end) {
+		const struct message *m = &ring[first & last];
+		const int64_t sent = m->sent, planned = m->planned;
+		uint64_t count = 0;
+
+		do {
+			count++;
+			m = &ring[++first & last];
+		} while (first < end && m->sent == sent &&
+			 m->planned == planned);
+		if (planned < e->measure_at)
+			continue;
+		m = &ring[(first - 1) & last];
+		measure(e, m, now, count);
+		measured += count;
 	}
-	measure(e, m, now, same);
 	return measured;
 }
 
