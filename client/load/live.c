@@ -93,6 +93,12 @@ static void say_rate(struct line *line, const struct live *live,
 		say(line, "p99 %s", units_time(s->p99, text));
 }
 
+static void say_left(struct line *line, int64_t left)
+{
+	say(line, "%" PRId64 " s left",
+	    left > 0 ? (left + 999999999) / 1000000000 : 0);
+}
+
 static void say_measuring(struct line *line, const struct live *live,
 			  const struct progress *p)
 {
@@ -109,8 +115,7 @@ static void say_measuring(struct line *line, const struct live *live,
 	say(line, p->errors > 0 ? PAGE_BAD "%s errors" PAGE_PLAIN : "%s errors",
 	    units_count(p->errors, text));
 	if (part >= 0 && live->plan->count == 0)
-		say(line, "%" PRId64 " s left",
-		    left > 0 ? (left + 999999999) / 1000000000 : 0);
+		say_left(line, left);
 	if (part >= 0)
 		say_bar(line, part, live->has_utf8);
 	if (live->seconds > 1) {
@@ -136,8 +141,7 @@ const char *live_line(struct live *live, const struct progress *p,
 		break;
 	case RUN_WARMUP:
 		say(&line, "warming up");
-		if (p->last)
-			say_rate(&line, live, p->last);
+		say_left(&line, live->plan->warmup_ns - p->elapsed);
 		break;
 	case RUN_MEASURING:
 		say_measuring(&line, live, p);

@@ -6,6 +6,7 @@
 #include "report.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../../cli/text.h"
@@ -39,19 +40,19 @@ static const char *span(int64_t ns, char buf[UNITS_TEXT])
 static void say_time(struct page *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
-	char time[UNITS_TEXT], warmup[UNITS_TEXT];
+	bool has_end = plan->duration_ns != INT64_MAX && plan->count == 0;
+	char took[UNITS_TEXT], planned[UNITS_TEXT] = "", warmup[64] = "";
 
-	if (r->is_cut)
-		page_say(p, PAGE_BAD "CUT SHORT after %s" PAGE_PLAIN,
-			 units_time(r->elapsed, time));
+	units_time(r->elapsed, took);
+	if (has_end)
+		span(plan->duration_ns, planned);
 	if (plan->warmup_ns > 0)
-		span(plan->warmup_ns, warmup);
-	page_say(p, "%s%s%s",
-		 plan->duration_ns == INT64_MAX || plan->count > 0
-			 ? units_time(r->elapsed, time)
-			 : span(plan->duration_ns, time),
-		 plan->warmup_ns > 0 ? " after warm-up of " : "",
-		 plan->warmup_ns > 0 ? warmup : "");
+		span(plan->warmup_ns, stpcpy(warmup, " after warm-up of "));
+	if (r->is_cut)
+		page_say(p, PAGE_BAD "CUT SHORT after %s%s%s" PAGE_PLAIN "%s",
+			 took, has_end ? " of " : "", planned, warmup);
+	else
+		page_say(p, "%s%s", has_end ? planned : took, warmup);
 }
 
 static void say_payload(struct page *p, const struct result *r)

@@ -108,12 +108,7 @@ static void tell_second(struct run *r)
 	p->answered = s->result->books.answered;
 	p->errors = s->errors;
 	p->elapsed = now_ns() - r->control.measure_at;
-	if (p->elapsed < 0)
-		p->part = RUN_WARMUP,
-		p->elapsed = now_ns() - r->control.start_at;
-	else
-		p->part = now_ns() < r->control.end_at ? RUN_MEASURING
-						       : RUN_DRAINING;
+	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
 	tell(r);
@@ -126,6 +121,21 @@ static void take_second(struct run *r)
 		if (r->engines[i].has_full)
 			summary_add(&r->summary, r->engines[i].full);
 	tell_second(r);
+}
+
+/* Between the seconds: that the warm-up is over, and how long it takes. */
+static void tell_part(struct run *r)
+{
+	struct progress *p = &r->progress;
+	int64_t now = now_ns(), start = atomic_load(&r->control.start_at);
+
+	if (start == NEVER || p->part >= RUN_MEASURING)
+		return;
+	p->part = now < r->control.measure_at ? RUN_WARMUP : RUN_MEASURING;
+	p->elapsed =
+		now - (p->part == RUN_WARMUP ? start : r->control.measure_at);
+	p->opened = count_open(r);
+	tell(r);
 }
 
 static void wait_some(struct run *r)
@@ -202,14 +212,17 @@ static void measure_all(struct run *r)
 
 	pthread_mutex_lock(&c->lock);
 	while (c->finished < r->engine_count) {
-		if (!has_all_full(r)) {
+		bool is_full = has_all_full(r);
+
+		if (!is_full)
 			wait_some(r);
-			continue;
-		}
 		pthread_mutex_unlock(&c->lock);
-		take_second(r);
+		if (is_full)
+			take_second(r);
+		else
+			tell_part(r);
 		pthread_mutex_lock(&c->lock);
-		for (int i = 0; i < r->engine_count; i++)
+		for (int i = 0; is_full && i < r->engine_count; i++)
 			r->engines[i].has_full = false;
 	}
 	pthread_mutex_unlock(&c->lock);

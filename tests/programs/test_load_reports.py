@@ -294,7 +294,6 @@ class Report(TestCase):
         self.assertIn(b"10 connecting: Connection refused", answer.stdout)
         self.assertIn(b"nothing listens at that address", answer.stdout)
 
-
     def test_a_terminal_has_a_live_line_and_then_a_report_in_colours(self):
         with Server("echo@127.0.0.1:0") as server:
             with Terminal("load", server.address(), "-d", "3s") as user:
@@ -303,6 +302,15 @@ class Report(TestCase):
                 user.expect(b"\r\033[K\033[1mload")
                 user.expect(b"latency")
                 user.expect("\u2588".encode())
+                self.assertEqual(user.end(), 0)
+
+    def test_the_warm_up_is_shown_while_it_lasts(self):
+        with Server("echo@127.0.0.1:0") as server:
+            with Terminal("load", server.address(), "--churn", "-r", "500",
+                          "-n", "400", "--warmup", "300ms") as user:
+                user.expect(b"\r\033[Kwarming up   1 s left")
+                user.expect(b"\r\033[K  0%   0 errors")
+                user.expect(b"latency")
                 self.assertEqual(user.end(), 0)
 
     def test_no_color_is_respected_and_ascii_is_enough(self):

@@ -179,7 +179,7 @@ START_TEST(a_run_that_was_cut_says_so)
 	figures_init(&f);
 	f.result.is_cut = true;
 	text = report_of(&f.result, (struct report){ .has_utf8 = true });
-	expect(text, "CUT SHORT after 30.0s");
+	expect(text, "CUT SHORT after 30.0s of 30s   64 B");
 	free(text);
 	result_free(&f.result);
 }
@@ -243,6 +243,10 @@ START_TEST(the_live_line_fits_any_window)
 	expect(text, " 40%   20,000/s   p99 35.0ms   ");
 	expect(text, "3 errors");
 	expect(text, "18 s left");
+	f.plan.warmup_ns = 14000000000;
+	p.part = RUN_WARMUP;
+	live_line(&live, &p, 80, text);
+	ck_assert_str_eq(text, "warming up   2 s left");
 	result_free(&f.result);
 }
 END_TEST
