@@ -60,10 +60,11 @@ void find_print_plan(const struct find *f)
 	if (f->closed > 0)
 		say(f, "a closed loop reaches %s %s\n",
 		    rate_text(f->closed, text[0]), unit(f));
-	say(f, "between %s and %s %s, at most %d runs of %s: ",
-	    rate_text(s->lowest, text[0]), rate_text(s->highest, text[1]),
-	    unit(f), s->tries_most, units_time(each, text[2]));
-	say(f, "%s, and what late replies take\n\n", units_time(most, text[0]));
+	say(f, "between %s and %s %s\n", rate_text(s->lowest, text[0]),
+	    rate_text(s->highest, text[1]), unit(f));
+	say(f, "at most %d runs of %s: %s, and what late replies take\n\n",
+	    s->tries_most, units_time(each, text[1]),
+	    units_time(most, text[0]));
 }
 
 /* The gated figures of a step; those that failed alone if it did. */
@@ -125,7 +126,7 @@ static void print_limit(const struct find *f)
 	char rate[UNITS_TEXT], figures[512];
 
 	if (!failed) {
-		say(f, " (%s)\n",
+		say(f, "\n    (%s)\n",
 		    f->closed > 0 ? "a closed loop reaches no more"
 				  : "no more was tried: --max");
 		return;
@@ -133,10 +134,10 @@ static void print_limit(const struct find *f)
 	rate_text(failed->rate, rate);
 	put_figures(failed, figures, sizeof(figures));
 	if (failed->is_ours)
-		say(f, " (at %s this client is the limit: %s)\n", rate,
-		    failed->reason);
+		say(f, "\n    (at %s this client is the limit:\n     %s)\n",
+		    rate, failed->reason);
 	else
-		say(f, " (next tried %s fails: %s)\n", rate, figures);
+		say(f, "\n    (next tried %s fails: %s)\n", rate, figures);
 }
 
 static bool is_bound(const struct find *f)
@@ -153,10 +154,11 @@ static void print_none(const struct find *f, const char *gates)
 
 	if (failed)
 		put_figures(failed, figures, sizeof(figures));
-	say(f, "not even %s %s holds %s: %s%s%s\n",
-	    rate_text(f->search.lowest, rate), unit(f), gates, figures,
-	    failed && failed->is_ours ? "; this client is the limit: " : "",
-	    failed && failed->is_ours ? failed->reason : "");
+	say(f, "not even %s %s holds %s\n    (%s)\n",
+	    rate_text(f->search.lowest, rate), unit(f), gates, figures);
+	if (failed && failed->is_ours)
+		say(f, "    (this client is the limit:\n     %s)\n",
+		    failed->reason);
 }
 
 void find_print_answer(const struct find *f)
