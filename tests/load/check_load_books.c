@@ -56,10 +56,10 @@ static struct plan endless(size_t i)
 		PLAN(.mode = PLAN_CHURN, .schedule = PLAN_CONSTANT,
 		     .rate = 2000, .threads = 2),
 		PLAN(.schedule = PLAN_CONSTANT, .rate = 5000,
-		     .warmup_ns = SECOND / 10),
+		     .warmup_ns = SECOND / 20),
 		PLAN(.mode = PLAN_UPLOAD),
-		PLAN(.connections = 200, .connect_rate = 1000, .idle = 50),
-		PLAN(.connections = 40, .connect_rate = 400,
+		PLAN(.connections = 200, .connect_rate = 4000, .idle = 50),
+		PLAN(.connections = 40, .connect_rate = 800,
 		     .mode = PLAN_CHURN),
 	};
 
@@ -83,7 +83,7 @@ START_TEST(an_interrupted_run_balances_at_every_instant)
 				scripted_starts("127.0.0.1", &script, &plan);
 			struct result r = run_interrupted(
 				scripted_address(s), &plan,
-				(int64_t)rand_r(&seed) % (300 * MS));
+				(int64_t)rand_r(&seed) % (150 * MS));
 
 			scripted_ends(s);
 			scripted_is_freed(s);
@@ -159,28 +159,30 @@ END_TEST
 
 /* ---- time-outs */
 
+static void times_out(int i)
+{
+	struct script script = { .service = SERVE_NOTHING };
+	struct plan plan = PLAN(.duration_ns = 2 * SHORT, .timeout_ns = SHORT,
+				.depth = 4, .threads = i % 2 ? 4 : 1);
+	struct result r;
+
+	if (i / 2 == 1)
+		plan.schedule = PLAN_CONSTANT, plan.rate = 400;
+	if (i / 2 == 2)
+		plan.mode = PLAN_CHURN, plan.depth = 1;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_uint_eq(r.books.timed_out, r.books.sent);
+	ck_assert_uint_ge(r.books.sent, i / 2 == 2 ? 4 : 16);
+	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT),
+			  r.books.sent);
+	ck_assert_int_eq(r.connections.starved, 4);
+	ck_assert_int_ge(r.censored_min, 0);
+	result_free(&r);
+}
+
 START_TEST(messages_that_are_never_answered_time_out)
 {
-	for (int i = 0; i < 6; i++) {
-		struct script script = { .service = SERVE_NOTHING };
-		struct plan plan =
-			PLAN(.duration_ns = 2 * SHORT, .timeout_ns = SHORT,
-			     .depth = 4, .threads = i % 2 ? 4 : 1);
-		struct result r;
-
-		if (i / 2 == 1)
-			plan.schedule = PLAN_CONSTANT, plan.rate = 400;
-		if (i / 2 == 2)
-			plan.mode = PLAN_CHURN, plan.depth = 1;
-		r = run_against(&script, &plan, NULL);
-		ck_assert_uint_eq(r.books.timed_out, r.books.sent);
-		ck_assert_uint_ge(r.books.sent, i / 2 == 2 ? 4 : 16);
-		ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT),
-				  r.books.sent);
-		ck_assert_int_eq(r.connections.starved, 4);
-		ck_assert_int_ge(r.censored_min, 0);
-		result_free(&r);
-	}
+	at_once(6, times_out);
 }
 END_TEST
 
@@ -249,26 +251,27 @@ START_TEST(what_a_dead_server_never_got_has_its_age)
 }
 END_TEST
 
+static void tries_again(int i)
+{
+	struct script script = { .die_at = 300 };
+	struct plan plan = PLAN(.duration_ns = SECOND, .reconnect = true);
+	struct result r;
+
+	if (i % 2)
+		plan.schedule = PLAN_POISSON, plan.rate = 1000;
+	if (i / 2)
+		plan.mode = PLAN_CHURN;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_int_ge(r.elapsed, SECOND);
+	ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ECONNREFUSED), 4);
+	if (i / 2)
+		ck_assert_uint_gt(r.books.never_sent, 0);
+	result_free(&r);
+}
+
 START_TEST(with_reconnect_a_dead_server_is_tried_to_the_end)
 {
-	for (int i = 0; i < 4; i++) {
-		struct script script = { .die_at = 300 };
-		struct plan plan =
-			PLAN(.duration_ns = SECOND, .reconnect = true);
-		struct result r;
-
-		if (i % 2)
-			plan.schedule = PLAN_POISSON, plan.rate = 1000;
-		if (i / 2)
-			plan.mode = PLAN_CHURN;
-		r = run_against(&script, &plan, NULL);
-		ck_assert_int_ge(r.elapsed, SECOND);
-		ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ECONNREFUSED),
-				  4);
-		if (i / 2)
-			ck_assert_uint_gt(r.books.never_sent, 0);
-		result_free(&r);
-	}
+	at_once(4, tries_again);
 }
 END_TEST
 

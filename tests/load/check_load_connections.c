@@ -16,51 +16,55 @@ static const struct script kind;
 
 /* ---- starved ones */
 
+static void starves_some(int i)
+{
+	struct script script = { .serves = 5 };
+	struct plan plan = PLAN(.connections = 12, .duration_ns = SECOND / 2,
+				.timeout_ns = SHORT, .threads = i % 2 ? 4 : 1);
+	struct result r;
+
+	if (i / 2 == 1)
+		plan.schedule = PLAN_CONSTANT, plan.rate = 500;
+	if (i / 2 == 2)
+		plan.depth = 8;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_int_eq(r.connections.opened, 12);
+	ck_assert_int_eq(r.connections.served, 5);
+	ck_assert_int_eq(r.connections.starved, 7);
+	ck_assert_uint_eq(r.connections.replies_min, 0);
+	ck_assert_double_le(r.connections.fairness, 5.0 / 12 + 1e-6);
+	for (int k = 0; k < WORST_CONNECTIONS; k++)
+		ck_assert_int_lt(r.connections.worst[k], 12);
+	result_free(&r);
+}
+
 START_TEST(a_server_that_serves_some_starves_the_others)
 {
-	for (int i = 0; i < 6; i++) {
-		struct script script = { .serves = 5 };
-		struct plan plan =
-			PLAN(.connections = 12, .duration_ns = SECOND / 2,
-			     .timeout_ns = SHORT, .threads = i % 2 ? 4 : 1);
-		struct result r;
-
-		if (i / 2 == 1)
-			plan.schedule = PLAN_CONSTANT, plan.rate = 500;
-		if (i / 2 == 2)
-			plan.depth = 8;
-		r = run_against(&script, &plan, NULL);
-		ck_assert_int_eq(r.connections.opened, 12);
-		ck_assert_int_eq(r.connections.served, 5);
-		ck_assert_int_eq(r.connections.starved, 7);
-		ck_assert_uint_eq(r.connections.replies_min, 0);
-		ck_assert_double_le(r.connections.fairness, 5.0 / 12 + 1e-6);
-		for (int k = 0; k < WORST_CONNECTIONS; k++)
-			ck_assert_int_lt(r.connections.worst[k], 12);
-		result_free(&r);
-	}
+	at_once(6, starves_some);
 }
 END_TEST
 
+static void greets_some(int reconnect)
+{
+	struct script script = { .serves = 3,
+				 .banners = 3,
+				 .banner = "Connect" };
+	struct plan plan =
+		PLAN(.connections = 8, .duration_ns = SECOND + 2 * SHORT,
+		     .timeout_ns = SHORT, .banner = BANNER_TEXT,
+		     .banner_text = "Connect", .reconnect = reconnect);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_int_eq(r.connections.served, 3);
+	ck_assert_int_eq(r.connections.starved, 5);
+	ck_assert_uint_ge(error_count(&r, ERROR_BANNER, ETIMEDOUT), 5);
+	ck_assert_uint_eq(r.books.answered, r.books.sent);
+	result_free(&r);
+}
+
 START_TEST(a_banner_for_some_starves_the_others)
 {
-	for (int reconnect = 0; reconnect < 2; reconnect++) {
-		struct script script = { .serves = 3,
-					 .banners = 3,
-					 .banner = "Connect" };
-		struct plan plan =
-			PLAN(.connections = 8,
-			     .duration_ns = SECOND + 2 * SHORT,
-			     .timeout_ns = SHORT, .banner = BANNER_TEXT,
-			     .banner_text = "Connect", .reconnect = reconnect);
-		struct result r = run_against(&script, &plan, NULL);
-
-		ck_assert_int_eq(r.connections.served, 3);
-		ck_assert_int_eq(r.connections.starved, 5);
-		ck_assert_uint_ge(error_count(&r, ERROR_BANNER, ETIMEDOUT), 5);
-		ck_assert_uint_eq(r.books.answered, r.books.sent);
-		result_free(&r);
-	}
+	at_once(2, greets_some);
 }
 END_TEST
 
@@ -185,35 +189,39 @@ START_TEST(connects_to_a_full_backlog_time_out)
 }
 END_TEST
 
+static void finds_it_full(int i)
+{
+	struct script script = { .service = SERVE_NOBODY, .backlog = 1 };
+	struct plan plan =
+		PLAN(.connections = 10, .duration_ns = SECOND / 5,
+		     .connect_timeout_ns = SHORT, .timeout_ns = SHORT);
+	struct scripted *s;
+	struct result r;
+	char address[64];
+
+	snprintf(address, sizeof(address), "unix:@weir-check-%d-%d",
+		 (int)getpid(), i);
+	s = scripted_starts(address, &script, &plan);
+	if (i % 2)
+		plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
+	if (i / 2 == 1)
+		plan.mode = PLAN_CHURN;
+	if (i / 2 == 2)
+		plan.idle = 5;
+	r = run_at(scripted_address(s), &plan);
+	ck_assert_int_ge(r.connections.failed, 1);
+	ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ETIMEDOUT) +
+				  error_count(&r, ERROR_CONNECT, EAGAIN),
+			  (uint64_t)r.connections.failed);
+	ck_assert_uint_eq(r.books.answered, 0);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+
 START_TEST(connects_to_a_full_unix_backlog_time_out)
 {
-	for (int i = 0; i < 6; i++) {
-		struct script script = { .service = SERVE_NOBODY,
-					 .backlog = 1 };
-		struct plan plan =
-			PLAN(.connections = 10, .duration_ns = SECOND / 5,
-			     .connect_timeout_ns = SHORT, .timeout_ns = SHORT);
-		struct scripted *s =
-			scripted_starts(own_unix_address(), &script, &plan);
-		struct result r;
-
-		if (i % 2)
-			plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
-		if (i / 2 == 1)
-			plan.mode = PLAN_CHURN;
-		if (i / 2 == 2)
-			plan.idle = 5;
-		r = run_at(scripted_address(s), &plan);
-		ck_assert_int_ge(r.connections.failed, 1);
-		ck_assert_uint_ge(
-			error_count(&r, ERROR_CONNECT, ETIMEDOUT) +
-				error_count(&r, ERROR_CONNECT, EAGAIN),
-			(uint64_t)r.connections.failed);
-		ck_assert_uint_eq(r.books.answered, 0);
-		scripted_ends(s);
-		scripted_is_freed(s);
-		result_free(&r);
-	}
+	at_once(6, finds_it_full);
 }
 END_TEST
 

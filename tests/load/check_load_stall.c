@@ -8,8 +8,8 @@
 
 #include <time.h>
 
-#define RATE	 1000
-#define SECONDS	 4
+#define RATE	 2000
+#define SECONDS	 2
 #define LINKS	 2 /* 0.05 % of the messages are under way in a stall */
 #define STALL_MS 200
 #define TRIES	 5

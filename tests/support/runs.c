@@ -32,6 +32,35 @@ struct result run_against(const struct script *script, struct plan *plan,
 	return r;
 }
 
+struct one {
+	pthread_t thread;
+	void (*act)(int number);
+	int number;
+};
+
+static void *acts(void *arg)
+{
+	const struct one *one = arg;
+
+	one->act(one->number);
+	return NULL;
+}
+
+void at_once(int count, void (*act)(int number))
+{
+	struct one *all = calloc((size_t)count, sizeof(*all));
+
+	ck_assert_ptr_nonnull(all);
+	for (int i = 0; i < count; i++) {
+		all[i] = (struct one){ .act = act, .number = i };
+		ck_assert_int_eq(
+			pthread_create(&all[i].thread, NULL, acts, &all[i]), 0);
+	}
+	for (int i = 0; i < count; i++)
+		pthread_join(all[i].thread, NULL);
+	free(all);
+}
+
 struct elsewhere elsewhere_begins(void (*act)(const char *address, int say))
 {
 	struct elsewhere e;

@@ -118,6 +118,7 @@ void guest_says(struct scripted *s, struct guest *g, const char *data,
 		size_t len)
 {
 	(void)s;
+	g->was_told = true;
 	if (g->out_used + len > g->out_cap) {
 		g->out_cap = 2 * (g->out_used + len);
 		g->out = realloc(g->out, g->out_cap);
@@ -216,7 +217,7 @@ static void look_at_all(struct scripted *s)
 		}
 		if (g->out_used > 0)
 			flush(s, g);
-		if (silent > 0 && now - g->heard_at > silent)
+		if (silent > 0 && !g->was_told && now - g->heard_at > silent)
 			guest_leaves(s, g, false);
 	}
 	while ((next = s->gone)) {

@@ -51,7 +51,8 @@ struct script {
 	int serves;		/* only the first so many; 0: all */
 	int stall_at, stall_ms; /* before that message: asleep; 0: never */
 	int die_at;		/* before that message: end it all; 0: never */
-	int close_silent_ms;	/* end what was silent so long; 0: never */
+	int close_silent_ms;	/* end who had no reply yet and was silent so
+				   long; 0: never */
 	int backlog;		/* 0: as many as the kernel lets */
 };
 
@@ -115,6 +116,12 @@ struct result run_at(const char *address, struct plan *plan);
 /* Against a server of that script, which is ended then; what it saw. */
 struct result run_against(const struct script *script, struct plan *plan,
 			  struct seen *seen);
+
+/*
+ * Have it done with each number below count, all at the same time: runs that
+ * wait for what takes its time wait together.
+ */
+void at_once(int count, void (*act)(int number));
 
 /*
  * A process of its own, begun before there are threads: it awaits an address,

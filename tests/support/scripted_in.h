@@ -10,6 +10,7 @@
 /* A connection, as the server has it. */
 struct guest {
 	int fd;
+	bool was_told; /* something, at least once */
 	bool is_starved, was_reset;
 	bool is_leaving; /* its output is over */
 	uint64_t bytes;
