@@ -172,6 +172,9 @@ const struct second *summary_end_second(struct summary *s, int open)
 	struct second *row;
 	enum clock_kind main = result_main_clock(r->plan);
 
+	/* What it cost to be here is the warm-up's. */
+	if (s->from != NEVER && s->from < s->measure_at)
+		getrusage(RUSAGE_SELF, &s->usage);
 	if (s->from == NEVER || s->to - s->measure_at < ROW_MIN ||
 	    (s->to - s->from < ROW_MIN && s->books.answered == 0))
 		return NULL;

@@ -112,6 +112,20 @@ START_TEST(what_is_planned_in_the_warm_up_is_not_counted)
 }
 END_TEST
 
+/* No thread of ours, the server's is one, has more than the time there was. */
+START_TEST(processor_time_of_the_warm_up_is_not_counted)
+{
+	struct plan plan = PLAN(.depth = 16, .warmup_ns = SECOND / 2,
+				.duration_ns = SECOND / 20);
+	struct result r = run_against(&kind, &plan, NULL);
+
+	ck_assert_double_gt(r.self.cpu_user + r.self.cpu_system, 0);
+	ck_assert_double_le(r.self.cpu_user + r.self.cpu_system,
+			    3 * ((double)r.elapsed * 1e-9 + 0.05));
+	result_free(&r);
+}
+END_TEST
+
 /* Errors of it neither, if they do no harm afterwards. */
 START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 {
@@ -232,6 +246,7 @@ int main(void)
 	return RUN_TESTS("load_plan", a_count_is_met_exactly_in_every_mode,
 			 one_message_is_enough, two_runs_in_a_row_are_two_runs,
 			 what_is_planned_in_the_warm_up_is_not_counted,
+			 processor_time_of_the_warm_up_is_not_counted,
 			 churn_that_fails_in_the_warm_up_is_not_counted,
 			 constant_pacing_keeps_the_rate,
 			 poisson_plans_as_many_as_the_rate_says,
