@@ -79,19 +79,22 @@ static void look_at_latency(struct hints *h, const struct result *r)
 
 static void look_at_connects(struct hints *h, const struct result *r)
 {
-	static const int64_t seconds[] = { 1, 3, 7, 15 };
+	/* A SYN is sent again after 1, 3, 7 s; since Linux 6.5 each second up
+	 * to 5, and each time a little later. */
+	static const int64_t seconds[] = { 1, 2, 3, 4, 5, 7, 15 };
 	const struct histogram *connect = r->clocks[CLOCK_CONNECT];
 	uint64_t lost = 0;
 
 	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
-		int64_t at = seconds[i] * 1000 * MS;
+		int64_t at = (seconds[i] * 1000 - 10) * MS;
+		int64_t width = (120 + seconds[i] * 30) * MS;
 
-		if (cluster(connect, at - 10 * MS, 150 * MS) > 0)
-			lost += between(connect, at - 10 * MS, at + 140 * MS);
+		if (cluster(connect, at, width) > 0)
+			lost += between(connect, at, at + width);
 	}
 	if (lost > 0)
 		add(h,
-		    "%llu connections took 1, 3 or 7 s: their SYN was lost, "
+		    "%llu connections took whole seconds: their SYN was lost, "
 		    "most often because the server's backlog was full; raise "
 		    "it and net.core.somaxconn",
 		    (unsigned long long)lost);
@@ -109,7 +112,9 @@ static void look_at_errors(struct hints *h, const struct result *r)
 	else if (errors(r, ECONNREFUSED) > 0)
 		add(h, "refused at times: the server closed its listener, or "
 		       "its backlog was full");
-	if (errors(r, EADDRNOTAVAIL) > 0)
+	if (result_error_count(r, ERROR_BIND, ERROR_BIND, EADDRNOTAVAIL) > 0)
+		add(h, "an address of --source is not one of this machine");
+	else if (errors(r, EADDRNOTAVAIL) > 0)
 		add(h, "the ports of this side were used up: connect from "
 		       "several addresses (--source), or close with "
 		       "--close rst");

@@ -134,6 +134,14 @@ static void expect_hint(const char *what)
 	ck_assert_msg(strstr(hints[0], what), "%s", hints[0]);
 }
 
+static void has_errors(enum error_phase phase, int error)
+{
+	f.result.errors.used = 1;
+	f.result.errors.rows[0] = (struct error_row){ .phase = phase,
+						      .error = error,
+						      .count = 200 };
+}
+
 START_TEST(shapes_of_the_figures_give_hints)
 {
 	char hints[HINTS_MAX][HINT_TEXT];
@@ -146,19 +154,30 @@ START_TEST(shapes_of_the_figures_give_hints)
 	result_free(&f.result);
 
 	figures_init(&f);
-	histogram_record_range(f.result.clocks[CLOCK_CONNECT], 1010000000,
-			       1010000000, 20);
-	expect_hint("20 connections took 1, 3 or 7 s");
-	result_free(&f.result);
-
-	figures_init(&f);
 	f.result.connections.opened = 0;
-	f.result.errors.used = 1;
-	f.result.errors.rows[0] = (struct error_row){ .phase = ERROR_CONNECT,
-						      .error = ECONNREFUSED,
-						      .count = 200 };
+	has_errors(ERROR_CONNECT, ECONNREFUSED);
 	expect_hint("nothing listens at that address");
+	has_errors(ERROR_CONNECT, EADDRNOTAVAIL);
+	expect_hint("the ports of this side were used up");
+	has_errors(ERROR_BIND, EADDRNOTAVAIL);
+	expect_hint("--source is not one of this machine");
 	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(lost_syns_show_in_the_time_to_connect)
+{
+	const int64_t times[] = { 1010, 2060, 3020, 5150, 7200 };
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		int64_t ns = times[i] * 1000000;
+
+		figures_init(&f);
+		histogram_record_range(f.result.clocks[CLOCK_CONNECT], ns, ns,
+				       20);
+		expect_hint("20 connections took whole seconds");
+		result_free(&f.result);
+	}
 }
 END_TEST
 
@@ -172,5 +191,6 @@ int main(void)
 		a_rate_that_was_missed_is_told_of,
 		littles_law_shows_connections_that_waited_for_us,
 		the_gravest_reasons_come_first,
-		shapes_of_the_figures_give_hints);
+		shapes_of_the_figures_give_hints,
+		lost_syns_show_in_the_time_to_connect);
 }
