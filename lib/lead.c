@@ -31,8 +31,10 @@
 
 bool wr_lead_has_work(const struct wr_pool *p)
 {
-	if (wr_queue_len(&p->hub->ready) > 0 ||
-	    wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
+	if (wr_queue_len(&p->hub->ready) > 0)
+		return true;
+	WR_POINT();
+	if (wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
 		return true;
 	for (int i = 0; i < p->count; i++)
 		if (!wr_batch_is_empty(&p->workers[i].batch))

@@ -136,6 +136,25 @@ static int answers_briefly(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, 8192) : (int)n;
 }
 
+/* What counts them is as it was each time one has gone. */
+START_TEST(who_lingers_is_counted_until_it_goes)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = answers_briefly));
+
+	make_text();
+	for (int i = 0; i < 3; i++) {
+		struct client *c = client_opens_small(s, 1024);
+
+		client_sends(c, "go\n");
+		UNTIL(stats(s).lingering == 1);
+		client_closes(c);
+		UNTIL(stats(s).lingering == 0);
+	}
+	server_ends(s);
+}
+END_TEST
+
 /* A worker counts one as lingering a moment before the acceptor has it. */
 static bool linger_at_most(struct server *s, uint64_t most, uint64_t answered)
 {
@@ -183,5 +202,6 @@ int main(void)
 			 the_last_reply_arrives_whole_while_more_input_comes,
 			 no_worker_waits_for_a_peer_that_takes_its_last_reply,
 			 a_peer_that_never_ends_is_waited_for_briefly,
+			 who_lingers_is_counted_until_it_goes,
 			 of_too_many_that_linger_the_oldest_goes);
 }

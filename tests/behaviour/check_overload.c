@@ -139,6 +139,27 @@ START_TEST(one_too_many_is_refused_until_another_leaves)
 }
 END_TEST
 
+/* It lingers for two seconds, since its peer does not close. */
+START_TEST(who_was_refused_takes_no_place)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .max_connections = 3,
+				  .overload = WEIR_REFUSE, .refusal = REFUSAL),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[3];
+
+	for (int i = 0; i < 3; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).parked == 3);
+	client_is_refused(client_opens(s));
+	client_is_served(c[0]);
+	client_closes(c[0]);
+	UNTIL(stats(s).ledger.open <= 3);
+	client_is_served(client_opens(s));
+	server_ends(s);
+}
+END_TEST
+
 START_TEST(one_too_many_waits_until_another_leaves)
 {
 	struct server *s =
@@ -272,6 +293,7 @@ int main(void)
 			 a_full_queue_refuses_the_rest,
 			 who_waited_too_long_in_the_queue_is_refused,
 			 one_too_many_is_refused_until_another_leaves,
+			 who_was_refused_takes_no_place,
 			 one_too_many_waits_until_another_leaves,
 			 who_is_gone_before_its_turn_is_never_served,
 			 who_is_refused_can_read_why_after_sending_64_KB,

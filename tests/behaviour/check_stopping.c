@@ -328,6 +328,24 @@ START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 }
 END_TEST
 
+/* One that never said anything, and one in the middle of its message. */
+START_TEST(who_does_not_go_on_holds_a_stop_up_no_longer_than_others)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct client *silent = client_opens(s), *slow = client_opens(s);
+	struct weir_report report;
+
+	client_sends(slow, "half a li");
+	UNTIL(stats(s).callbacks > 0 && stats(s).parked == 2);
+	weir_server_stop(s->weir, long_grace);
+	client_expects_eof(silent);
+	client_expects_eof(slow);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 2);
+	ck_assert_uint_lt(report.drain_ms, long_grace);
+}
+END_TEST
+
 static int writes_a_megabyte(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -367,6 +385,7 @@ int main(void)
 		late_clients_are_refused, a_stop_without_grace_cuts,
 		a_session_that_waits_is_told_of_a_stop_without_grace,
 		who_was_answered_before_the_stop_holds_it_up_no_longer_than_others,
+		who_does_not_go_on_holds_a_stop_up_no_longer_than_others,
 		output_that_waits_is_cut_at_the_deadline,
 		a_stop_returns_on_time_though_all_callbacks_are_stuck,
 		stuck_callbacks_are_named_in_the_log,

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes wrong only if two threads meet at one moment, brought about: the
+ * threads of the server are held between two steps, and the acceptor's clock
+ * can be stopped.  The linker puts our functions around the library's calls
+ * (--wrap), and the test build asks at_point() where threads meet.
+ *
+ * A hold holds whom it is meant for as long as it is set.  Each of these tests
+ * waits for conditions only, and with the defect it looks for one of them
+ * never comes true.
+ */
+#include "test.h"
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "base.h"
+#include "faults.h"
+#include "lead.h"
+
+struct hold {
+	_Atomic bool is_set;
+	_Atomic bool is_reached;
+};
+
+static struct hold acceptor_has_read_clock; /* after it was woken */
+static struct hold acceptor_waits;	    /* is about to */
+static struct hold second_harvests;	    /* is about to, see below */
+static struct hold second_looks;	    /* between two looks for work */
+
+static _Thread_local bool is_woken;
+static _Thread_local bool is_second;
+
+/* The acceptor's, while it waits for longer than it does to oversee. */
+static _Atomic int acceptor_poller;
+static _Atomic bool acceptor_waits_long;
+
+static _Atomic bool clock_stands; /* the acceptor's */
+static struct timespec stands_at;
+
+static void held_at(struct hold *h)
+{
+	if (!atomic_load(&h->is_set))
+		return;
+	atomic_store(&h->is_reached, true);
+	while (atomic_load(&h->is_set))
+		breathe();
+}
+
+static void sets(struct hold *h)
+{
+	atomic_store(&h->is_reached, false);
+	atomic_store(&h->is_set, true);
+}
+
+static bool is_held_at(struct hold *h)
+{
+	return atomic_load(&h->is_reached);
+}
+
+static void lets_go(struct hold *h)
+{
+	atomic_store(&h->is_set, false);
+}
+
+static bool is_acceptor(void)
+{
+	char name[16] = "";
+
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	return strcmp(name, "weir-acceptor") == 0;
+}
+
+/* ------------------------------------------------- around the library's calls
+ */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __real_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
+			     int timeout_ms);
+int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
+			     int timeout_ms);
+void __real_wr_lead_harvest(struct wr_worker *w);
+void __wrap_wr_lead_harvest(struct wr_worker *w);
+long __wrap_wr_sys_preemptions(void);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int rc = __real_clock_gettime(clock, ret);
+
+	if (is_woken) {
+		is_woken = false;
+		held_at(&acceptor_has_read_clock);
+	}
+	if (atomic_load(&clock_stands) && is_acceptor())
+		*ret = stands_at;
+	return rc;
+}
+
+int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
+			     int timeout_ms)
+{
+	int rc;
+
+	if (!is_acceptor())
+		return __real_wr_sys_epoll_wait(ep, ev, max, timeout_ms);
+	held_at(&acceptor_waits);
+	atomic_store(&acceptor_poller, ep);
+	atomic_store(&acceptor_waits_long, timeout_ms < 0 || timeout_ms > 1000);
+	rc = __real_wr_sys_epoll_wait(ep, ev, max, timeout_ms);
+	atomic_store(&acceptor_waits_long, false);
+	is_woken = true;
+	return rc;
+}
+
+void __wrap_wr_lead_harvest(struct wr_worker *w)
+{
+	if (is_second)
+		held_at(&second_harvests);
+	__real_wr_lead_harvest(w);
+}
+
+/* No callback passes for slow: each may have been put aside meanwhile. */
+long __wrap_wr_sys_preemptions(void)
+{
+	static _Atomic long count = 1;
+
+	return atomic_fetch_add(&count, 1);
+}
+
+static void at_point(void)
+{
+	if (is_second)
+		held_at(&second_looks);
+}
+
+static void stops_the_clock(void)
+{
+	__real_clock_gettime(CLOCK_MONOTONIC, &stands_at);
+	atomic_store(&clock_stands, true);
+}
+
+/*
+ * Nothing is on its way to the acceptor and it looks after nobody: once the
+ * poller has nothing to tell, what was told has ended the wait before it.
+ */
+static bool acceptor_rests(void)
+{
+	struct pollfd pfd = { .fd = atomic_load(&acceptor_poller),
+			      .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 0 && atomic_load(&acceptor_waits_long);
+}
+
+/* --------------------------------------------------------------- the stop */
+
+/* The acceptor's clock stands, so the pause has no end of its own. */
+START_TEST(a_stop_ends_the_pause_of_a_shortage)
+{
+	struct server *s;
+	struct client *c;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	stops_the_clock();
+	fault_comes(WR_SYS_accept4, 1, -EMFILE);
+	c = client_opens(s);
+	client_sends(c, "hello\n");
+	UNTIL(stats(s).shortages == 1);
+	weir_server_stop(s->weir, 60000);
+	client_expects(c, "hello\n");
+	atomic_store(&clock_stands, false);
+	server_is_over(s);
+}
+END_TEST
+
+static int notes_the_end(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	atomic_store((_Atomic int *)arg, (int)n);
+	return (int)n;
+}
+
+/* It is asked for after the acceptor has read the time and before it looks. */
+START_TEST(a_stop_without_grace_is_one_though_the_acceptor_woke_before)
+{
+	_Atomic int said = 0;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.session = notes_the_end, .arg = &said));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	sets(&acceptor_has_read_clock);
+	client_opens(s);
+	UNTIL(is_held_at(&acceptor_has_read_clock));
+	sets(&acceptor_waits);
+	weir_server_stop(s->weir, 0);
+	lets_go(&acceptor_has_read_clock);
+	UNTIL(atomic_load(&said) != 0);
+	lets_go(&acceptor_waits);
+	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
+	server_is_over(s);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- wake-ups */
+
+static int says_when_woken(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) == WEIR_WAKE)
+		weir_conn_printf(c, "awake\n");
+	else if (atomic_load((weir_conn * _Atomic *)arg) == NULL)
+		atomic_store((weir_conn * _Atomic *)arg, weir_conn_ref(c));
+	return echo_lines(c, NULL);
+}
+
+/* All workers sleep, and nobody is about to look whether they should. */
+START_TEST(a_wake_reaches_a_server_at_rest)
+{
+	weir_conn *_Atomic conn = NULL;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = says_when_woken, .arg = &conn));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	UNTIL(stats(s).parked == 1 && acceptor_rests());
+	ck_assert_int_eq(weir_conn_wake(atomic_load(&conn)), 0);
+	client_expects(c, "awake\n");
+	weir_conn_unref(atomic_load(&conn));
+	server_ends(s);
+}
+END_TEST
+
+#define LINES 100
+
+static struct gate first_line = GATE_CLOSED, second = GATE_CLOSED,
+		   stuck = GATE_CLOSED;
+static _Atomic int lines_of_the_first;
+
+/* A line a call from the first; from the others one at which they wait. */
+static int serves_three(weir_conn *c, void *arg)
+{
+	char line[8];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (line[0] == '1') {
+		if (atomic_fetch_add(&lines_of_the_first, 1) == 0)
+			gate_wait(&first_line);
+		return WEIR_AGAIN;
+	}
+	is_second = line[0] == '2';
+	gate_wait(is_second ? &second : &stuck);
+	return (int)weir_conn_read_line(c, line, sizeof(line));
+}
+
+static void sends_lines(struct client *c)
+{
+	char text[2 * LINES + 1] = "";
+
+	for (int i = 0; i < LINES; i++)
+		memcpy(text + 2 * i, "1\n", 3);
+	client_sends(c, text);
+}
+
+/*
+ * One worker has had a callback return and leaves the connection on the ready
+ * list, for its turn is over, then takes a new connection and gets stuck.  The
+ * other one was between two callbacks when that came, so nobody rang for it,
+ * and has seen the ready list empty and the queue empty, each at its time.
+ * And the acceptor has looked away, since there was nobody to be called.
+ */
+START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
+{
+	struct client *c[2];
+	struct server *s;
+
+	wr_point_hook = at_point;
+	s = serve(WEIR_CONFIG(.workers = 2),
+		  WEIR_SERVICE(.readable = serves_three));
+	for (int i = 0; i < 2; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).parked == 2);
+	sends_lines(c[0]);
+	UNTIL(gate_waiting(&first_line) == 1);
+	client_sends(c[1], "2\n");
+	UNTIL(gate_waiting(&second) == 1);
+	sets(&second_harvests);
+	gate_open(&second);
+	UNTIL(is_held_at(&second_harvests) && acceptor_rests());
+	client_sends(client_opens(s), "3\n");
+	UNTIL(stats(s).queued == 1 && acceptor_rests());
+	sets(&second_looks);
+	lets_go(&second_harvests);
+	UNTIL(is_held_at(&second_looks));
+	gate_open(&first_line);
+	UNTIL(gate_waiting(&stuck) == 1);
+	lets_go(&second_looks);
+	UNTIL(atomic_load(&lines_of_the_first) == LINES);
+	gate_open(&stuck);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"moments", a_stop_ends_the_pause_of_a_shortage,
+		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
+		a_wake_reaches_a_server_at_rest,
+		what_a_worker_leaves_lying_before_it_gets_stuck_is_run);
+}
