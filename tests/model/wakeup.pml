@@ -304,10 +304,7 @@ proctype worker(byte me)
 	:: batch[me] == 0 && !is_done -> harvest()
 	:: is_done -> break
 	od;
-	if
-	:: BUG != 6 -> bell = true
-	:: else
-	fi;
+	bell = true;
 	workers_left--
 }
 

@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The models with more workers and more work than make check has time for: all
+# states of each.
+
+exec "${SHELL:-sh}" "${srcdir:-$(dirname "$0")/../..}/tests/tools/model.sh" large
