@@ -177,9 +177,9 @@ static void kernel_agrees(const struct kernel *before, const struct totals *t)
 }
 
 /*
- * The kernel forgets who has closed when they are too many, and answers what
- * it sends them once more, as a busy machine does, with a reset: of no
- * consequence, but it is counted.
+ * The kernel forgets who has closed when they are too many, and then probably
+ * answers what it sends them once more, as a busy machine does, with a reset:
+ * of no consequence, but it is counted.
  */
 static void remember_all_who_close(void)
 {
