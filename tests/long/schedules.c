@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * schedules [FIRST_SEED [COUNT]]: small lives of a server whose threads are
- * disturbed at every point where they meet: locks, turn words, batches, bells
- * and system calls.  They yield there, or sleep for a microsecond to two
- * milliseconds, mostly short; a tenth of the threads is slowed down
- * throughout.
+ * disturbed at every point where they meet (disturbance.h).
  *
  * A seed decides the life (how many workers, what clients do, who stops the
- * server and when), which threads are slow, and what each thread does at its
- * first, second ... point.  When a thread gets there is the kernel's affair: a
- * seed that failed fails again in most of a few runs, not in each.
+ * server and when) and how each thread is disturbed.  When a thread gets to a
+ * point is the kernel's affair: a seed that failed fails again in most of a
+ * few runs, not in each.
  *
  * In each life: a connection is in one callback at a time, every request is
  * answered, everything sent by another thread arrives, a wake-up is heard, the
@@ -31,10 +28,9 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "disturbance.h"
 #include "weir.h"
 
 #ifndef SCHEDULES
@@ -46,8 +42,6 @@
 #define PATIENCE  20 /* s, of a life; times the slowness */
 
 static unsigned long seed; /* of the life that is on */
-static _Atomic unsigned life_number;
-static unsigned rarity;
 
 _Noreturn __attribute__((format(printf, 1, 2))) static void
 fail(const char *format, ...)
@@ -70,92 +64,6 @@ _Noreturn static void took_too_long(int sig)
 {
 	(void)sig;
 	fail("the life does not end");
-}
-
-/* ------------------------------------------------------------- disturbance */
-
-static uint64_t mix(uint64_t x)
-{
-	x += UINT64_C(0x9e3779b97f4a7c15);
-	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-	return x ^ x >> 31;
-}
-
-static _Thread_local struct {
-	unsigned life;
-	uint64_t state;
-	bool is_slow;
-	long to_sleep; /* ns this thread may still sleep in this life */
-} mine;
-
-/* A thread is known by its name: the same in each run of a seed. */
-static void meet(unsigned life)
-{
-	char name[16] = "";
-
-	prctl(PR_GET_NAME, name);
-	mine.life = life;
-	mine.state = mix(seed);
-	for (size_t i = 0; i < sizeof(name) && name[i]; i++)
-		mine.state = mix(mine.state ^ (unsigned char)name[i]);
-	mine.is_slow = mine.state % 10 == 0;
-	mine.to_sleep = 4000000;
-	prctl(PR_SET_TIMERSLACK, 1UL);
-}
-
-static unsigned dice(unsigned sides)
-{
-	mine.state = mix(mine.state);
-	return (unsigned)((mine.state >> 32) % sides);
-}
-
-static void sleep_for(long ns)
-{
-	struct timespec ts = { .tv_nsec = ns };
-
-	mine.to_sleep -= ns;
-	if (mine.to_sleep > 0)
-		nanosleep(&ts, NULL);
-}
-
-static void disturb(void)
-{
-	unsigned life = atomic_load(&life_number), what;
-
-	if (mine.life != life)
-		meet(life);
-	if (mine.is_slow && dice(2))
-		sleep_for(20000 + dice(80000));
-	if (dice(rarity))
-		return;
-	what = dice(1000);
-	if (what < 600)
-		sched_yield();
-	else if (what < 950)
-		sleep_for(1000 + dice(50000));
-	else if (what < 995)
-		sleep_for(50000 + dice(250000));
-	else
-		sleep_for(300000 + dice(1700000));
-}
-
-static int before_call(enum wr_sys_call call, size_t *len)
-{
-	int saved = errno;
-
-	(void)call, (void)len;
-	disturb();
-	errno = saved;
-	return 0;
-}
-
-static void at_point(void)
-{
-	int saved = errno;
-
-	disturb();
-	errno = saved;
 }
 
 /* ------------------------------------------------------------- the service */
@@ -365,8 +273,7 @@ static void run_round(int round, const char *address)
 	}
 }
 
-/* -------------------------------------------------------------------- a life
- */
+/* ------------------------------------------------------------------ a life */
 
 static void decide(void)
 {
@@ -377,7 +284,7 @@ static void decide(void)
 	life.has_again = dice(2);
 	life.stops_in_callback = dice(4) == 0;
 	life.stops_twice = !life.stops_in_callback && dice(4) == 0;
-	rarity = 1 + dice(2) * 3 + dice(4) * dice(8);
+	disturbance_rarity(1 + dice(2) * 3 + dice(4) * dice(8));
 }
 
 static void begin(char *address, size_t cap)
@@ -449,8 +356,7 @@ static void live(void)
 	weir_server_free(life.server);
 }
 
-/* ----------------------------------------------------------------- all lives
- */
+/* --------------------------------------------------------------- all lives */
 
 static int run_process(unsigned long first, unsigned long count, int index,
 		       int slowness)
@@ -465,9 +371,8 @@ static int run_process(unsigned long first, unsigned long count, int index,
 		int next;
 
 		seed = first + i;
-		atomic_fetch_add(&life_number, 1);
 		alarm((unsigned)(PATIENCE * slowness));
-		meet(atomic_load(&life_number));
+		disturbance_of(seed);
 		live();
 		next = dup(STDOUT_FILENO);
 		close(next);
@@ -484,8 +389,7 @@ int main(int argc, char **argv)
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10)
 				       : SCHEDULES / (unsigned)slowness;
 
-	wr_sys_fault = before_call;
-	wr_point_hook = at_point;
+	disturbance_begins();
 	for (int i = 0; i < PROCESSES; i++)
 		if (fork() == 0)
 			_exit(run_process(first, count, i, slowness));

@@ -5,26 +5,8 @@
  */
 #include "sweep_stage.h"
 
-#include <netinet/in.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-
-#define GRACE_MS (600 * slowness())
-
 #define READABLE WEIR_SERVICE(.readable = sweep_answers)
 #define SESSION	 WEIR_SERVICE(.session = sweep_answers, .outbox_max = 8192)
-
-/* One line and its answer, then the end from both sides. */
-static void one_exchange(struct stage *st)
-{
-	struct peer p = peer_opens(st);
-
-	peer_says(&p, "one\n");
-	peer_hears(&p, st->banner);
-	peer_hears(&p, "one\n");
-	peer_finishes(&p);
-	peer_ends(&p);
-}
 
 /* ---------------------------------------------------------- to and fro */
 
@@ -56,7 +38,8 @@ static void signals(void)
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &term, &before);
-	if (stage_makes(&st, WEIR_CONFIG(.workers = 2, .drain_ms = GRACE_MS)) &&
+	if (stage_makes(&st, WEIR_CONFIG(.workers = 2,
+					 .drain_ms = STAGE_GRACE_MS)) &&
 	    stage_listens(&st, "127.0.0.1:0", READABLE)) {
 		kill(getpid(), SIGTERM);
 		rc = weir_server_run(st.weir, WEIR_SIGNALS);
@@ -102,7 +85,7 @@ static void talk(struct stage *st, const struct weir_service *service)
 		peer_hears(&p[i], i == 0 ? "last\n" : "");
 		peer_ends(&p[i]);
 	}
-	stage_closes(st, GRACE_MS);
+	stage_closes(st, STAGE_GRACE_MS);
 }
 
 static void conversation(void)
@@ -142,7 +125,7 @@ static void over_limit(void)
 		peer_finishes(&p[i]);
 		peer_ends(&p[i]);
 	}
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 static void held_back(void)
@@ -164,7 +147,7 @@ static void held_back(void)
 	peer_hears(&b, "second\n");
 	peer_finishes(&b);
 	peer_ends(&b);
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 /* ------------------------------------------------------ parked and ended */
@@ -196,7 +179,7 @@ static void park(void)
 	peer_finishes(&p[0]);
 	peer_ends(&p[0]);
 	stage_is_through();
-	weir_server_stop(st.weir, GRACE_MS);
+	weir_server_stop(st.weir, STAGE_GRACE_MS);
 	peer_ends(&p[1]);
 	peer_ends(&p[2]);
 	stage_is_over(&st);
@@ -218,7 +201,7 @@ static void silence(void)
 	peer_hears(&p[1], "first\n");
 	peer_ends(&p[0]);
 	peer_ends(&p[1]);
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 /* All that was asked for comes after the client's end, however slowly. */
@@ -248,7 +231,7 @@ static void half_close(void)
 	SOON(stage_lingering(&st) > 0);
 	peer_finishes(&p[2]);
 	peer_ends(&p[2]);
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 static void drain(void)
@@ -277,73 +260,6 @@ static void drain(void)
 	stage_is_over(&st);
 }
 
-/* ------------------------------------------------------ other addresses */
-
-static void at_path(const char *where, bool was_stale)
-{
-	struct stage st = { .banner = "", .was_stale = was_stale };
-
-	if (!stage_opens(&st, where, WEIR_CONFIG(.workers = 2), READABLE))
-		return;
-	one_exchange(&st);
-	one_exchange(&st);
-	stage_closes(&st, GRACE_MS);
-}
-
-static void leaves_stale(const char *path)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	memcpy(at.sun_path, path, strlen(path) + 1);
-	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
-		sweep_fails("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-static void unix_socket(void)
-{
-	char folder[] = "/tmp/sweep-XXXXXX", where[64];
-
-	if (!mkdtemp(folder))
-		sweep_fails("no folder");
-	snprintf(where, sizeof(where), "unix:%s/s", folder);
-	at_path(where, false);
-	if (sweep_made() == 0) {
-		leaves_stale(where + 5);
-		at_path(where, true);
-	}
-	unlink(where + 5);
-	rmdir(folder);
-}
-
-static void inherited(void)
-{
-	struct stage st = { .banner = "" };
-	struct sockaddr_in any = { .sin_family = AF_INET };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char where[16];
-
-	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
-	    listen(fd, 10) < 0)
-		sweep_fails("no listening socket");
-	snprintf(where, sizeof(where), "fd:%d", fd);
-	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)))
-		goto out;
-	if (!stage_listens(&st, where, READABLE))
-		goto out;
-	fd = -1; /* it has been taken over */
-	if (!stage_starts(&st))
-		return;
-	one_exchange(&st);
-	one_exchange(&st);
-	stage_closes(&st, GRACE_MS);
-out:
-	if (fd >= 0)
-		close(fd);
-}
-
 /* --------------------------------------------------- threads and files */
 
 static void cross_send(const struct weir_service *service)
@@ -363,7 +279,7 @@ static void cross_send(const struct weir_service *service)
 		peer_finishes(&p[i]);
 		peer_ends(&p[i]);
 	}
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 static void threads(void)
@@ -392,55 +308,7 @@ static void file_transfer(void)
 		peer_hears(&p[i], "after\n");
 		peer_ends(&p[i]);
 	}
-	stage_closes(&st, GRACE_MS);
-}
-
-/* ------------------------------------------------------------- clients */
-
-static void dials(struct stage *st, const char *where)
-{
-	weir_conn *c = NULL;
-	char line[16];
-	/* One failure takes a second to get over, many have no end. */
-	int limit_ms =
-		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
-	ssize_t n = weir_dial(&c, where, limit_ms);
-
-	if (n == 0) {
-		weir_conn_set_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, limit_ms);
-		n = weir_conn_write(c, "hello\n", 6);
-		if (n == 0)
-			n = weir_conn_read_line(c, line, sizeof(line));
-		if (n > 0 && strcmp(line, "hello\n") != 0)
-			sweep_fails("the dialled one got \"%s\"", line);
-	}
-	if (n <= 0)
-		st->lost++;
-	else
-		st->whole++;
-	weir_conn_unref(c);
-}
-
-static void dial(void)
-{
-	struct stage st = { .banner = "" };
-	struct weir_address found[2];
-	char where[32], name[256];
-
-	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)) ||
-	    !stage_listens(&st, "127.0.0.1:0", READABLE) ||
-	    !stage_listens(&st, own_unix_address(), READABLE) ||
-	    !stage_starts(&st))
-		return;
-	dials(&st, st.address);
-	snprintf(where, sizeof(where), "localhost%s", strrchr(st.address, ':'));
-	dials(&st, where);
-	dials(&st, own_unix_address());
-	stage_expects(weir_resolve(found, 2, where, 2000), "resolve");
-	stage_expects(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
-		      "reverse");
-	stage_expects(weir_host_name(name, sizeof(name)), "host name");
-	stage_closes(&st, GRACE_MS);
+	stage_closes(&st, STAGE_GRACE_MS);
 }
 
 const struct sweep_scene sweep_scenes[] = {
@@ -454,10 +322,10 @@ const struct sweep_scene sweep_scenes[] = {
 	{ "silence", silence },
 	{ "half_close", half_close },
 	{ "drain", drain },
-	{ "unix_socket", unix_socket },
-	{ "inherited", inherited },
+	{ "unix_socket", sweep_unix_socket },
+	{ "inherited", sweep_inherited },
 	{ "threads", threads },
 	{ "file_transfer", file_transfer },
-	{ "dial", dial },
+	{ "dial", sweep_dial },
 	{ NULL, NULL },
 };

@@ -33,6 +33,9 @@ bool stage_opens(struct stage *st, const char *where,
 		 const struct weir_config *config,
 		 const struct weir_service *service);
 
+/* What a stop gives those who go by themselves. */
+#define STAGE_GRACE_MS (600 * slowness())
+
 /* The clients have had what they wanted: a spell ends. */
 void stage_is_through(void);
 /* That, and it serves another client, stops, and its books are in order. */
@@ -87,5 +90,10 @@ int sweep_answers(weir_conn *c, void *arg);
 void sweep_answers_begin(void);
 void sweep_answers_end(void);
 const char *sweep_big(void); /* those bytes */
+
+/* Scenes with a file of their own. */
+void sweep_unix_socket(void);
+void sweep_inherited(void);
+void sweep_dial(void);
 
 #endif

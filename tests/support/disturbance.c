@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each thread throws dice of its own, beginning with the seed and its name,
+ * so that none depends on when another is run.  Any thread.
+ */
+#include "disturbance.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "sys.h"
+
+static unsigned long seed;
+static unsigned rarity = 1;
+static _Atomic unsigned seeds; /* so far */
+
+static _Thread_local struct {
+	unsigned met; /* the number of the seed that all this is of */
+	uint64_t state;
+	bool is_slow;
+	long to_sleep; /* ns this thread may still sleep */
+} mine;
+
+static uint64_t mix(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
+}
+
+/* A thread is known by its name: the same in each run of a seed. */
+static void meet(unsigned number)
+{
+	char name[16] = "";
+
+	prctl(PR_GET_NAME, name);
+	mine.met = number;
+	mine.state = mix(seed);
+	for (size_t i = 0; i < sizeof(name) && name[i]; i++)
+		mine.state = mix(mine.state ^ (unsigned char)name[i]);
+	mine.is_slow = mine.state % 10 == 0;
+	mine.to_sleep = 4000000;
+	prctl(PR_SET_TIMERSLACK, 1UL);
+}
+
+void disturbance_of(unsigned long next)
+{
+	seed = next;
+	meet(atomic_fetch_add(&seeds, 1) + 1);
+}
+
+void disturbance_rarity(unsigned points)
+{
+	rarity = points;
+}
+
+unsigned dice(unsigned sides)
+{
+	mine.state = mix(mine.state);
+	return (unsigned)((mine.state >> 32) % sides);
+}
+
+static void sleep_for(long ns)
+{
+	struct timespec ts = { .tv_nsec = ns };
+
+	mine.to_sleep -= ns;
+	if (mine.to_sleep > 0)
+		nanosleep(&ts, NULL);
+}
+
+void disturb(void)
+{
+	unsigned number = atomic_load(&seeds), what;
+
+	if (mine.met != number)
+		meet(number);
+	if (mine.is_slow && dice(2))
+		sleep_for(20000 + dice(80000));
+	if (dice(rarity))
+		return;
+	what = dice(1000);
+	if (what < 600)
+		sched_yield();
+	else if (what < 950)
+		sleep_for(1000 + dice(50000));
+	else if (what < 995)
+		sleep_for(50000 + dice(250000));
+	else
+		sleep_for(300000 + dice(1700000));
+}
+
+static int before_call(enum wr_sys_call call, size_t *len)
+{
+	int saved = errno;
+
+	(void)call, (void)len;
+	disturb();
+	errno = saved;
+	return 0;
+}
+
+static void at_point(void)
+{
+	int saved = errno;
+
+	disturb();
+	errno = saved;
+}
+
+void disturbance_begins(void)
+{
+	wr_sys_fault = before_call;
+	wr_point_hook = at_point;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads disturbed at every point where they meet: locks, turn words,
+ * batches, bells and system calls of the library, in the build of it that asks
+ * there.  They yield, or sleep for a microsecond to two milliseconds, mostly
+ * short; a tenth of the threads is slowed down throughout.
+ *
+ * A seed decides which threads are slow and what each does at its first,
+ * second ... point.
+ */
+#ifndef TESTS_SUPPORT_DISTURBANCE_H
+#define TESTS_SUPPORT_DISTURBANCE_H
+
+/* Once, while no server runs: from now on the library asks us. */
+void disturbance_begins(void);
+
+/* What comes from here on has this seed; while there is no other thread. */
+void disturbance_of(unsigned long seed);
+
+/* At one point in so many something happens. */
+void disturbance_rarity(unsigned points);
+
+/* Maybe now, for this thread; to be called by the test's own threads. */
+void disturb(void);
+
+/* 0 to sides - 1: this thread's next throw. */
+unsigned dice(unsigned sides);
+
+#endif
