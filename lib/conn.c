@@ -15,6 +15,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->free_next = NULL;
 	c->out = (struct wr_outbox){ .head = NULL };
 	c->stalled_at = 0;
+	c->is_stalled = false;
 	c->sent = c->taken = 0;
 	c->out_error = 0;
 	c->is_writing = c->is_over = false;
@@ -132,7 +133,7 @@ static int64_t stall_at(struct weir_conn *c)
 	int64_t since;
 
 	wr_lock(&c->lock);
-	since = c->stalled_at;
+	since = c->is_stalled ? c->stalled_at : 0;
 	wr_unlock(&c->lock);
 	return since ? after(c, since, WR_WRITE) : WR_NEVER_AT;
 }

@@ -66,10 +66,11 @@ struct weir_conn {
 
 	struct wr_lock lock;
 	struct wr_outbox out;	 /* l */
-	int64_t stalled_at;	 /* l: when the peer last took of it; 0 */
+	int64_t stalled_at;	 /* l: since when the peer takes nothing; 0 */
 	uint64_t sent;		 /* l: bytes given to the kernel */
 	uint64_t taken;		 /* l: of these, when looked at last */
 	int out_error;		 /* l: why nothing can be sent any more */
+	bool is_stalled;	 /* l: the kernel is full, as far as we know */
 	bool is_writing;	 /* l: a call waits with a part unsent */
 	bool is_over;		 /* l: no more calls from other threads */
 	bool wants_out_shut;	 /* l: SHUT_WR once all is sent */
@@ -267,7 +268,10 @@ static inline bool wr_conn_is_readable(const struct weir_conn *c)
  */
 int wr_conn_wait_input(struct weir_conn *c, bool is_mid);
 
-/* The same until the kernel takes output.  0, -ETIMEDOUT, -ECANCELED. */
+/*
+ * After a flush that stalled: until the kernel takes output, or its time is
+ * up.  0: flush again; -ETIMEDOUT (it was up already), -ECANCELED.
+ */
 int wr_conn_wait_output(struct weir_conn *c);
 
 #endif

@@ -128,17 +128,20 @@ static void shut_output_locked(struct weir_conn *c)
 }
 
 /*
- * Has the peer taken some since this was asked last?  What the kernel takes
- * is not taken by the peer: it makes more room also for one that never reads.
+ * The kernel is full: has the peer taken some since that was so last?  What
+ * the kernel takes is not taken by the peer: it makes more room also for one
+ * that never reads, at times for all that is queued.  So the time goes on when
+ * it has done that.
  */
-static bool peer_took_locked(struct weir_conn *c)
+static void note_stall_locked(struct weir_conn *c)
 {
 	int unsent = wr_sys_unsent(c->fd);
 	uint64_t taken = c->sent - (unsent > 0 ? (uint64_t)unsent : 0);
-	bool more = taken > c->taken;
 
+	if (taken > c->taken || c->stalled_at == 0)
+		c->stalled_at = wr_now_ns();
 	c->taken = taken;
-	return more;
+	c->is_stalled = true;
 }
 
 /* Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno. */
@@ -159,15 +162,14 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		} else if (c->out.head || (rest && rest->left > 0)) {
 			rc = send_bytes_locked(c, ctx, rest);
 		} else {
-			c->stalled_at = 0;
+			c->is_stalled = false;
 			shut_output_locked(c);
 			return WR_FLUSHED;
 		}
 		if (rc < 0) {
 			c->out_error = rc;
 		} else if (rc == 0) {
-			if (peer_took_locked(c) || c->stalled_at == 0)
-				c->stalled_at = wr_now_ns();
+			note_stall_locked(c);
 			return WR_STALLED;
 		}
 	}
@@ -241,7 +243,7 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 		/* To be gathered, or behind what the kernel does not take. */
 		bool may_stay =
 			rest.left <= max - wr_min(queued, max) &&
-			(may_gather(queued, rest.left) || c->stalled_at != 0);
+			(may_gather(queued, rest.left) || c->is_stalled);
 
 		if (!may_stay) {
 			rc = send_locked(c, c->ctx, &rest);

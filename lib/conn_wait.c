@@ -115,6 +115,10 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 	return rc;
 }
 
+/*
+ * The kernel is full, as a flush has just seen.  That must be seen once more
+ * when the time is up: the peer may have taken less than the kernel tells of.
+ */
 int wr_conn_wait_output(struct weir_conn *c)
 {
 	int64_t at;
@@ -126,15 +130,14 @@ int wr_conn_wait_output(struct weir_conn *c)
 	wr_unlock(&c->lock);
 	at = wr_min_at(at,
 		       wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]));
-	for (;;) {
+	if (wr_now_ns() >= at) {
+		c->was_timed_out = true;
+		return -ETIMEDOUT;
+	}
+	do {
 		if (atomic_load(&c->is_cut))
 			return -ECANCELED;
 		rc = poll_once(c, POLLOUT, at);
-		if (rc != 0)
-			return rc < 0 ? rc : 0;
-		if (c->ctx->now >= at) {
-			c->was_timed_out = true;
-			return -ETIMEDOUT;
-		}
-	}
+	} while (rc == 0 && c->ctx->now < at);
+	return rc < 0 ? rc : 0;
 }

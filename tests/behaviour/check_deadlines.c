@@ -262,6 +262,56 @@ START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
 }
 END_TEST
 
+#define LEAST_ROOM 4608 /* that a socket has, and its system gives it twice */
+
+/* As much as there is room for, a piece at a time: never done. */
+static int generates(weir_conn *c, void *arg)
+{
+	static const char piece[1000];
+	const int room = LEAST_ROOM;
+	char waste[64];
+	ssize_t n;
+	int rc = 0;
+
+	if (atomic_exchange((_Atomic int *)arg, weir_conn_fd(c)) < 0)
+		weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &room,
+				     sizeof(room));
+	while (rc == 0) {
+		n = weir_conn_read(c, waste, sizeof(waste));
+		if (n > 0)
+			continue;
+		if (n != -EAGAIN)
+			return (int)n;
+		rc = weir_conn_send(c, piece, sizeof(piece));
+	}
+	return rc == -ENOBUFS ? -EAGAIN : rc;
+}
+
+/* Each time there is room for all of it, and for some of what comes then. */
+START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
+{
+	const int write_ms = 2 * SHORT_MS * slowness();
+	_Atomic int fd = -1;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = generates, .arg = (void *)&fd,
+				   .outbox_max = 2000, .write_ms = write_ms));
+	int room = LEAST_ROOM, steps = 0;
+
+	client_sends(client_opens_small(s, 4096), "go\n");
+	UNTIL(atomic_load(&fd) >= 0 && stats(s).parked == 1);
+	while (stats(s).ledger.timed_out == 0 && ++steps < 11) {
+		int64_t next_at = now_ms() + write_ms * 3 / 4;
+
+		room = room * 7 / 4; /* less than half more is not told */
+		setsockopt(atomic_load(&fd), SOL_SOCKET, SO_SNDBUF, &room,
+			   sizeof(room));
+		UNTIL(now_ms() >= next_at || stats(s).ledger.timed_out == 1);
+	}
+	ck_assert_int_lt(steps, 7);
+	ends_timed_out(s, 1);
+}
+END_TEST
+
 static int sets_its_own(weir_conn *c, void *arg)
 {
 	int rc = weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, *(int *)arg);
@@ -382,6 +432,7 @@ int main(void)
 			 who_does_not_read_is_ended_at_the_write_deadline,
 			 who_does_not_read_is_ended_though_no_callback_waits,
 			 what_the_kernel_takes_does_not_save_who_does_not_read,
+			 an_outbox_that_empties_into_the_kernel_saves_nobody,
 			 a_connection_may_have_its_own_deadline,
 			 bad_deadlines_are_refused,
 			 a_deadline_that_is_never_does_not_come,

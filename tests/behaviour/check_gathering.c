@@ -265,6 +265,52 @@ START_TEST(a_peer_that_reads_slowly_gets_everything)
 }
 END_TEST
 
+static int writes_from_large_socket(weir_conn *c, void *arg)
+{
+	const int large = 200000;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+	for (int i = 0; i < 16 && rc == 0; i++)
+		rc = weir_conn_write(c, chunk, CHUNK);
+	return rc;
+}
+
+/* The kernel tells of room when a third is free: long after a first byte. */
+START_TEST(who_takes_little_while_a_write_waits_gets_everything)
+{
+	const int write_ms = 1000 * slowness();
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = writes_from_large_socket,
+				   .outbox_max = CHUNK, .write_ms = write_ms));
+	struct client *c = client_opens_small(s, 4096);
+	int64_t next_at, until;
+	struct weir_report report;
+	char buf[4096];
+	size_t have = 0;
+	ssize_t n;
+
+	client_sends(c, "go\n");
+	next_at = now_ms();
+	until = next_at + write_ms * 3 / 2;
+	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+		have += (size_t)n;
+		next_at += write_ms / 8;
+		while (next_at < until && now_ms() < next_at)
+			breathe();
+	}
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(have, 16 * CHUNK);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
 struct nobody {
 	struct gate gate;
 	_Atomic int said;
@@ -321,5 +367,6 @@ int main(void)
 		peers_that_do_not_read_take_bounded_memory,
 		a_write_that_waits_ends_at_the_deadline,
 		a_peer_that_reads_slowly_gets_everything,
+		who_takes_little_while_a_write_waits_gets_everything,
 		a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal);
 }
