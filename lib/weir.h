@@ -379,8 +379,9 @@ WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 WEIR_API ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len);
 
 /*
- * A line with its newline, and a NUL after it (cap counts the NUL).  The last
- * line of the input may come without a newline.
+ * A line with its newline, and a NUL after it; cap counts both.  The last line
+ * of the input may come without a newline, but needs room for one: whether it
+ * is the last is not waited for when there is none.
  *
  * Returns the length without the NUL; 0 at the end of input; or as above.
  * Thread: handler.  Since: 0.1.

@@ -85,6 +85,11 @@ START_TEST(a_line_just_fits_with_its_nul)
 			 "31<123456789012345678901234567890\n>0.");
 	hold_in_all_ways(tells_lines, "ok\n1234567890123456789012345678901\n",
 			 "3<ok\n>-EMSGSIZE.");
+	/* The last one has none, but needs the room. */
+	hold_in_all_ways(tells_lines, "123456789012345678901234567890",
+			 "30<123456789012345678901234567890>0.");
+	hold_in_all_ways(tells_lines, "1234567890123456789012345678901",
+			 "-EMSGSIZE.");
 }
 END_TEST
 
