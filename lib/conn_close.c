@@ -106,7 +106,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	ssize_t n = 1;
 
 	/* An empty socket takes a short text; who is gone needs none. */
-	for (size_t at = 0; at < config->refusal_len && n > 0;
+	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {
 		struct iovec rest = { config->refusal + at,
 				      config->refusal_len - at };

@@ -7,7 +7,7 @@
 
 #include "sweep.h"
 
-#define STEP 20 /* one life of so many */
+#define STEP 32 /* one life of so many */
 
 START_TEST(one_failure_costs_no_more_than_one_connection)
 {

@@ -338,8 +338,27 @@ START_TEST(an_address_that_times_out_is_not_the_last_one_tried)
 	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
 	weir_conn_unref(c);
 	faults_end();
+	ck_assert_int_eq(weir_dial(&c, where, 60000), 0);
+	weir_conn_unref(c);
 	weir_server_stop(s->weir, 10000);
 	server_is_over(s);
+}
+END_TEST
+
+START_TEST(a_dial_that_is_interrupted_goes_on)
+{
+	struct server *s;
+	weir_conn *c;
+
+	faults_begin();
+	s = serve_at(own_unix_address(), NULL,
+		     WEIR_SERVICE(.readable = echo_lines));
+	fault_comes(WR_SYS_connect, 1, -EINTR);
+	ck_assert_int_eq(weir_dial(&c, own_unix_address(), 60000), 0);
+	ck_assert_int_eq(faults_made(), 1);
+	weir_conn_unref(c);
+	faults_end();
+	server_ends(s);
 }
 END_TEST
 
@@ -432,6 +451,7 @@ int main(void)
 		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		an_address_that_times_out_is_not_the_last_one_tried,
+		a_dial_that_is_interrupted_goes_on,
 		a_refusal_that_is_taken_in_pieces_is_whole,
 		nobody_waits_for_a_peer_that_cannot_be_told_the_end,
 		a_server_outlasts_a_time_without_memory);

@@ -76,6 +76,11 @@ static int says_much(weir_conn *c, bool as_file)
 	return weir_conn_sendfile(c, file, 0, sizeof(big));
 }
 
+int sweep_file(void)
+{
+	return file;
+}
+
 static int says_names(weir_conn *c)
 {
 	char name[200];
@@ -94,6 +99,10 @@ static int says(weir_conn *c, const char *line)
 		return says_names(c);
 	if (strcmp(line, "later\n") == 0)
 		return says_later(c);
+	if (strcmp(line, "short\n") == 0)
+		return weir_conn_sendfile(c, file, sizeof(big) - 10, 20);
+	if (strcmp(line, "fail\n") == 0)
+		return -EIO;
 	return weir_conn_write(c, line, strlen(line));
 }
 

@@ -150,12 +150,13 @@ const int *sweep_errors(enum wr_sys_call call)
 	case WR_SYS_socket:
 		ERRORS(-EMFILE, -ENOBUFS);
 	case WR_SYS_bind:
+		ERRORS(-EADDRINUSE, -EADDRNOTAVAIL);
 	case WR_SYS_listen:
 		ERRORS(-EADDRINUSE);
 	case WR_SYS_accept4:
 		ERRORS(-EMFILE, -ECONNABORTED, -ENOMEM, -EINTR);
 	case WR_SYS_connect:
-		ERRORS(-ECONNREFUSED, -ETIMEDOUT);
+		ERRORS(-ECONNREFUSED, -ETIMEDOUT, -EAGAIN);
 	case WR_SYS_getsockname:
 	case WR_SYS_getpeername:
 	case WR_SYS_getsockopt:
@@ -170,8 +171,9 @@ const int *sweep_errors(enum wr_sys_call call)
 		ERRORS(-EPIPE, -ENOBUFS, -EINTR, SWEEP_SHORT);
 	case WR_SYS_sendfile:
 		ERRORS(-EIO, -ENOMEM, -EINTR, SWEEP_SHORT);
-	case WR_SYS_read:
 	case WR_SYS_poll:
+		ERRORS(-EINTR, -ENOMEM);
+	case WR_SYS_read:
 	case WR_SYS_epoll_wait:
 		ERRORS(-EINTR);
 	case WR_SYS_epoll_create:

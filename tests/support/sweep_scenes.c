@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scenes of the failure sweep.  Each is short, because it is played some
- * hundred times, and comes by as many calls as it can.
+ * The scenes of the failure sweep, but for the rarer ones of sweep_rare.c.
+ * Each is short, because it is played some hundred times, and comes by as many
+ * calls as it can.
  */
 #include "sweep_stage.h"
 
@@ -19,7 +20,7 @@ static void start_stop(void)
 	if (!stage_makes(&st, config))
 		return;
 	weir_server_free(st.weir);
-	if (stage_makes(&st, NULL) &&
+	if (stage_makes(&st, config) &&
 	    stage_listens(&st, "127.0.0.1:0", READABLE) &&
 	    stage_listens(&st, "localhost:0", READABLE) &&
 	    stage_listens(&st, ":0", SESSION) &&
@@ -327,5 +328,14 @@ const struct sweep_scene sweep_scenes[] = {
 	{ "threads", threads },
 	{ "file_transfer", file_transfer },
 	{ "dial", sweep_dial },
+	{ "reads", sweep_reads },
+	{ "misuse", sweep_misuse },
+	{ "taken_paths", sweep_taken_paths },
+	{ "unix_peers", sweep_unix_peers },
+	{ "slow_reader", sweep_slow_reader },
+	{ "gone", sweep_gone },
+	{ "held_in_stop", sweep_held_in_stop },
+	{ "dial_given", sweep_dial_given },
+	{ "dial_full", sweep_dial_full },
 	{ NULL, NULL },
 };

@@ -160,6 +160,14 @@ uint64_t stage_lingering(struct stage *st)
 	return now.lingering;
 }
 
+uint64_t stage_queued(struct stage *st)
+{
+	struct weir_stats now;
+
+	weir_server_stats(st->weir, &now);
+	return now.queued;
+}
+
 static void serves_another(struct stage *st)
 {
 	bool was_made = sweep_made() > 0;

@@ -60,6 +60,7 @@ int stage_patience_ms(void);
 
 uint64_t stage_parked(struct stage *st);
 uint64_t stage_lingering(struct stage *st);
+uint64_t stage_queued(struct stage *st);
 
 struct peer {
 	struct stage *stage;
@@ -82,14 +83,28 @@ void peer_leaves(struct peer *p);   /* goes without that */
 
 /*
  * A service for all scenes: "big" is answered with SWEEP_BIG bytes, "file"
- * with the same as a file, "later" by another thread, "last" is answered and
- * ends it, any other line is sent back.  To be used as session or readable.
+ * with the same as a file, "short" with ten bytes of a file that should have
+ * twenty, "later" by another thread, "last" is answered and ends it, so does
+ * "fail" without an answer; any other line is sent back.  To be used as
+ * session or readable.
  */
 #define SWEEP_BIG ((size_t)40000)
 int sweep_answers(weir_conn *c, void *arg);
 void sweep_answers_begin(void);
 void sweep_answers_end(void);
 const char *sweep_big(void); /* those bytes */
+int sweep_file(void);	     /* that file */
+
+/* Scenes of rare calls; see sweep_rare.c. */
+void sweep_reads(void);
+void sweep_misuse(void);
+void sweep_taken_paths(void);
+void sweep_unix_peers(void);
+void sweep_slow_reader(void);
+void sweep_gone(void);
+void sweep_held_in_stop(void);
+void sweep_dial_given(void);
+void sweep_dial_full(void);
 
 /* Scenes with a file of their own. */
 void sweep_unix_socket(void);
