@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The scenes of the failure sweep in which it matters where a server listens:
- * at a path, at a socket that somebody else made, and at names that are looked
- * up by who dials.
+ * at a path, which may be taken, at a socket that somebody else made, and at
+ * names that are looked up by who dials; and what else can be dialled.
  */
 #include "sweep_stage.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -91,6 +92,57 @@ out:
 		close(fd);
 }
 
+/* --------------------------------------------------------- paths in use */
+
+static void is_refused(const char *where)
+{
+	struct stage st = { .banner = "" };
+	int rc;
+
+	if (!stage_makes(&st, NULL))
+		return;
+	rc = weir_server_listen(st.weir, where,
+				WEIR_SERVICE(.readable = sweep_answers));
+	/* Nobody knows whether it is in use if nobody can be asked. */
+	if (rc >= 0 && sweep_made() == 0)
+		sweep_fails("%s was free", where);
+	weir_server_free(st.weir);
+}
+
+static int takes_path(const char *path, int type)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+		sweep_fails("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+void sweep_taken_paths(void)
+{
+	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+	const char *path = where + 5;
+	int fd;
+
+	if (!mkdtemp(folder))
+		sweep_fails("no folder");
+	snprintf(where, sizeof(where), "unix:%s/s", folder);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	is_refused(where);
+	close(fd);
+	unlink(path);
+	for (int i = 0; i < 2; i++) {
+		fd = takes_path(path, i ? SOCK_DGRAM : SOCK_STREAM);
+		(void)listen(fd, 1);
+		is_refused(where);
+		close(fd);
+		unlink(path);
+	}
+	rmdir(folder);
+}
+
 /* ------------------------------------------------------------- clients */
 
 static void dials(struct stage *st, const char *where)
@@ -137,4 +189,126 @@ void sweep_dial(void)
 		      "reverse");
 	stage_expects(weir_host_name(name, sizeof(name)), "host name");
 	stage_closes(&st, STAGE_GRACE_MS);
+}
+
+static weir_conn *dials_given(int fd)
+{
+	weir_conn *c = NULL;
+	char where[16];
+	int rc;
+
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	rc = weir_dial(&c, where, 100);
+	stage_expects(rc, "dial");
+	if (rc < 0)
+		close(fd); /* it is still ours */
+	return rc < 0 ? NULL : c;
+}
+
+static void takes_all(int fd)
+{
+	char waste[4096];
+
+	while (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* A pair of sockets, the other end in our hands: taken, full and broken. */
+void sweep_dial_given(void)
+{
+	int pair[2], pipes[2];
+	char line[16], where[16];
+	weir_conn *c;
+
+	if (pipe2(pipes, O_CLOEXEC) < 0)
+		sweep_fails("no pipe for the test itself");
+	snprintf(where, sizeof(where), "fd:%d", pipes[0]);
+	stage_expects_error(weir_dial(&c, where, 100), "a pipe");
+	close(pipes[0]);
+	close(pipes[1]);
+	for (int round = 0; round < 3; round++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) <
+		    0)
+			sweep_fails("no sockets for the test itself");
+		c = dials_given(pair[0]);
+		if (c && round == 0) {
+			(void)send(pair[1], "hello\n", 6, MSG_NOSIGNAL);
+			(void)weir_conn_read_line(c, line, sizeof(line));
+			for (int i = 0; i < 10; i++)
+				(void)weir_conn_write(c, sweep_big(),
+						      SWEEP_BIG / 2);
+			(void)weir_conn_shutdown(c, SHUT_WR);
+			stage_expects_error(
+				weir_conn_sendfile(c, sweep_file(), 0, 1),
+				"output after its end");
+			takes_all(pair[1]);
+		} else if (c && round == 1) {
+			weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, 20);
+			for (int i = 0; i < 20; i++)
+				(void)weir_conn_write(c, sweep_big(),
+						      SWEEP_BIG / 4);
+		} else if (c) {
+			close(pair[1]);
+			(void)weir_conn_sendfile(c, sweep_file(), 0, 100);
+			(void)weir_conn_flush(c);
+		}
+		weir_conn_unref(c);
+		if (!c || round < 2)
+			close(pair[1]);
+	}
+}
+
+/* So many that nobody more is let in. */
+static void fills(int *fds, int count, const struct sockaddr *at, socklen_t len)
+{
+	for (int i = 0; i < count; i++) {
+		fds[i] = socket(at->sa_family,
+				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		(void)connect(fds[i], at, len);
+	}
+}
+
+static void dials_in_vain(const char *where)
+{
+	weir_conn *c;
+
+	stage_expects_error(weir_dial(&c, where, 50), "a full house");
+}
+
+/* Nobody accepts, and the backlog has room for one. */
+void sweep_dial_full(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fds[4];
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listening, (struct sockaddr *)&in, sizeof(in)) < 0 ||
+	    listen(listening, 0) < 0 ||
+	    getsockname(listening, (struct sockaddr *)&in, &len) < 0)
+		sweep_fails("no listening socket");
+	fills(fds, 4, (struct sockaddr *)&in, sizeof(in));
+	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(in.sin_port));
+	dials_in_vain(where);
+	close(listening);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	if (!mkdtemp(folder))
+		sweep_fails("no folder");
+	snprintf(where, sizeof(where), "unix:%s/s", folder);
+	listening = takes_path(where + 5, SOCK_STREAM);
+	if (listen(listening, 0) < 0)
+		sweep_fails("no listening socket");
+	memcpy(un.sun_path, where + 5, strlen(where + 5) + 1);
+	fills(fds, 4, (struct sockaddr *)&un, sizeof(un));
+	dials_in_vain(where);
+	is_refused(where);
+	close(listening);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	unlink(where + 5);
+	rmdir(folder);
 }

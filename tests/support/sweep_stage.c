@@ -40,6 +40,12 @@ void stage_expects(int rc, const char *what)
 			    weir_strerror(rc));
 }
 
+void stage_expects_error(int rc, const char *what)
+{
+	if (rc >= 0)
+		sweep_fails("%s is taken for right", what);
+}
+
 int stage_patience_ms(void)
 {
 	bool may_never_come =

@@ -44,6 +44,8 @@ void stage_closes(struct stage *st, int grace_ms);
 void stage_is_over(struct stage *st);
 /* For what is no server: rc of a call that may fail. */
 void stage_expects(int rc, const char *what);
+/* The same for one that must fail, whatever else does. */
+void stage_expects_error(int rc, const char *what);
 
 /* How long to wait for anything: not long for what may never come. */
 int stage_patience_ms(void);
