@@ -12,8 +12,11 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
+#include "clock.h"
 #include "server.h"
 #include "sys.h"
+
+#define MOMENT_NS (10 * WR_NS_PER_MS)
 
 struct watch {
 	int fd; /* signalfd; -1: no signals are wanted */
@@ -57,21 +60,39 @@ static void watch_end(struct watch *w)
 	wr_sys_close(w->fd);
 }
 
+/* Without poll(2), for which the kernel has no memory: a moment's wait. */
+static bool ends_soon(weir_server *s)
+{
+	bool is_done;
+
+	wr_lock(&s->hub.lock);
+	if (!s->hub.is_done)
+		(void)wr_cond_wait_until(&s->hub.changed, &s->hub.lock,
+					 wr_now_ns() + MOMENT_NS);
+	is_done = s->hub.is_done;
+	wr_unlock(&s->hub.lock);
+	return is_done;
+}
+
 static void wait_for_end(weir_server *s, struct watch *w)
 {
 	struct pollfd fds[2] = {
 		{ .fd = s->hub.done, .events = POLLIN },
 		{ .fd = w->fd, .events = POLLIN },
 	};
-	int signals = 0;
+	int signals = 0, rc;
 
 	for (;;) {
 		fds[0].revents = fds[1].revents = 0;
-		(void)wr_sys_poll(fds, w->fd >= 0 ? 2 : 1, -1);
+		rc = wr_sys_poll(fds, w->fd >= 0 ? 2 : 1, -1);
 		if (fds[0].revents)
 			return;
-		if (!fds[1].revents)
+		if (rc < 0 && rc != -EINTR) {
+			if (ends_soon(s))
+				return;
+		} else if (!fds[1].revents) {
 			continue;
+		}
 		/* The same signal twice while nobody looked is one. */
 		signals += watch_take(w);
 		if (signals == 1)

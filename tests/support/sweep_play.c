@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "sweep_stage.h"
@@ -130,6 +131,7 @@ static void begins(struct life *life)
 	life->began = now_ms();
 	life->pid = fork();
 	if (life->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the sweep */
 		dup2(ends[1], STDERR_FILENO);
 		live(life);
 	}
