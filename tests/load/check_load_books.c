@@ -312,7 +312,8 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 	result_balances(&r);
 	ck_assert_int_ge(w.calls, 3);
 	ck_assert_uint_ge(r.second_count, 4);
-	ck_assert_uint_eq(r.books.answered, 200);
+	/* Of 200: it went on into the last second. */
+	ck_assert_uint_gt(r.books.answered, 150);
 	scripted_ends(s);
 	scripted_is_freed(s);
 	result_free(&r);

@@ -332,9 +332,10 @@ END_TEST
 START_TEST(silent_connections_that_are_let_go_are_counted)
 {
 	struct script script = { .close_silent_ms = 300 * slowness() };
-	struct plan plan = PLAN(.connections = 2, .idle = 30, .threads = 2,
-				.schedule = PLAN_CONSTANT, .rate = 200,
-				.duration_ns = SECOND * slowness());
+	struct plan plan =
+		PLAN(.connections = 2, .idle = 30, .threads = 2, .depth = 200,
+		     .schedule = PLAN_CONSTANT, .rate = 200,
+		     .duration_ns = SECOND * slowness());
 	struct result r = run_against(&script, &plan, NULL);
 
 	ck_assert_int_eq(r.connections.idle_opened, 30);
