@@ -628,8 +628,9 @@ class OnATerminal(TestCase):
         shown = (b"\\x1b]0;title\\x07\\x1b[2J\\x0d\\x00\\x7f\t" +
                  b"\\xc2\\x9b31m " + "Grüße 🙂\r\n".encode() +
                  b"\\xff\\xc3(\\xe2\\x82\r\n")
-        for options in (["--read-only"], []):
-            for size in (1, 3, 1000):
+        # At a prompt what comes late is shown as a line of its own.
+        for options, sizes in (["--read-only"], (1, 3, 1000)), ([], (1000,)):
+            for size in sizes:
                 def speak(sock, size=size):
                     for piece in in_pieces(evil, size):
                         sock.sendall(piece)
