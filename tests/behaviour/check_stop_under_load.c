@@ -24,7 +24,7 @@ struct totals {
 };
 
 struct kernel {
-	long passive_opens, resets_sent, aborts;
+	long passive_opens, resets_sent, aborts, sent_twice;
 };
 
 static struct kernel kernel_now(void)
@@ -33,6 +33,8 @@ static struct kernel kernel_now(void)
 		.passive_opens = network_counter("Tcp", "PassiveOpens"),
 		.resets_sent = network_counter("Tcp", "OutRsts"),
 		.aborts = network_counter("TcpExt", "TCPAbortOnClose"),
+		.sent_twice = network_counter("Tcp", "RetransSegs") -
+			      network_counter("TcpExt", "TCPSynRetrans"),
 	};
 }
 
@@ -88,6 +90,7 @@ static void many_stops(const struct weir_service *service)
 	bool has_network = network_of_our_own();
 	struct totals totals = { 0 };
 	struct kernel before, after;
+	long resets;
 
 	if (!has_network)
 		fprintf(stderr, "SKIPPED: no network namespace allowed here, "
@@ -102,9 +105,15 @@ static void many_stops(const struct weir_service *service)
 	ck_assert_uint_eq(
 		(uint64_t)(after.passive_opens - before.passive_opens),
 		totals.accepted);
-	/* The answer to a refused connection attempt is a reset as well. */
-	ck_assert_uint_eq((uint64_t)(after.resets_sent - before.resets_sent),
-			  totals.refused);
+	/*
+	 * The answer to a refused connection attempt is a reset as well, and
+	 * so is that to what the kernel sends twice, because the machine is
+	 * busy, if both ends have closed meanwhile: nobody hears of that one.
+	 */
+	resets = after.resets_sent - before.resets_sent;
+	ck_assert_int_ge(resets, (long)totals.refused);
+	ck_assert_int_le(resets - (long)totals.refused,
+			 after.sent_twice - before.sent_twice);
 	ck_assert_int_eq(after.aborts, before.aborts);
 }
 

@@ -33,7 +33,9 @@ static struct result run_with(enum misfit_kind kind, struct script script,
 	atomic_fetch_sub(&seen->messages, (int)r.books.sent);
 	ck_assert_ptr_nonnull(r.with_misfits);
 	ck_assert_uint_gt(r.with_misfits->total, 0);
-	ck_assert_uint_gt(r.without_misfits->total, 0);
+	/* By seconds, of which a busy machine may leave only one. */
+	if (r.second_count > 1)
+		ck_assert_uint_gt(r.without_misfits->total, 0);
 	ck_assert_uint_le(r.with_misfits->total + r.without_misfits->total,
 			  r.books.planned);
 	return r;
