@@ -219,17 +219,17 @@ START_TEST(a_write_that_waits_ends_at_the_deadline)
 }
 END_TEST
 
-static int writes_sixteen_chunks(weir_conn *c, void *arg)
+/* Through a socket of that size. */
+static int writes_sixteen_chunks(weir_conn *c, void *socket_size)
 {
-	const int small = 16384;
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
 	int rc = 0;
 
-	(void)arg;
 	if (n <= 0)
 		return (int)n;
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, socket_size,
+			     sizeof(int));
 	for (int i = 0; i < 16 && rc == 0; i++)
 		rc = weir_conn_write(c, chunk, CHUNK);
 	return rc;
@@ -239,9 +239,10 @@ static int writes_sixteen_chunks(weir_conn *c, void *arg)
 START_TEST(a_peer_that_reads_slowly_gets_everything)
 {
 	const int write_ms = 1000 * slowness();
+	int small = 16384;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = writes_sixteen_chunks,
-					 .write_ms = write_ms));
+					 .arg = &small, .write_ms = write_ms));
 	struct client *c = client_opens_small(s, 4096);
 	int64_t began_at = now_ms();
 	struct weir_report report;
@@ -265,29 +266,15 @@ START_TEST(a_peer_that_reads_slowly_gets_everything)
 }
 END_TEST
 
-static int writes_from_large_socket(weir_conn *c, void *arg)
-{
-	const int large = 200000;
-	char line[32];
-	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
-	int rc = 0;
-
-	(void)arg;
-	if (n <= 0)
-		return (int)n;
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
-	for (int i = 0; i < 16 && rc == 0; i++)
-		rc = weir_conn_write(c, chunk, CHUNK);
-	return rc;
-}
-
 /* The kernel tells of room when a third is free: long after a first byte. */
 START_TEST(who_takes_little_while_a_write_waits_gets_everything)
 {
 	const int write_ms = 1000 * slowness();
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = writes_from_large_socket,
-				   .outbox_max = CHUNK, .write_ms = write_ms));
+	int large = 200000;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = writes_sixteen_chunks,
+					 .arg = &large, .outbox_max = CHUNK,
+					 .write_ms = write_ms));
 	struct client *c = client_opens_small(s, 4096);
 	int64_t next_at, until;
 	struct weir_report report;

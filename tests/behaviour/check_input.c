@@ -340,53 +340,6 @@ START_TEST(a_handler_that_wants_more_is_called_when_more_has_come)
 }
 END_TEST
 
-static int says_again_without_asking(weir_conn *c, void *arg)
-{
-	(void)c;
-	(void)arg;
-	return -EAGAIN;
-}
-
-static int says_again_with_its_mouth_full(weir_conn *c, void *arg)
-{
-	char buf[64];
-
-	(void)arg;
-	return weir_conn_read(c, buf, sizeof(buf)) > 0 ? -EAGAIN : 0;
-}
-
-START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
-{
-	weir_handler *const liars[] = { says_again_without_asking,
-					says_again_with_its_mouth_full };
-
-	for (int i = 0; i < 2; i++) {
-		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
-		struct client *c = client_opens(s);
-		struct weir_report report;
-
-		client_sends(c, "anything");
-		client_expects_end(c);
-		report = server_ends(s);
-		ck_assert_uint_eq(report.ledger.failed, 1);
-	}
-}
-END_TEST
-
-START_TEST(a_liar_is_named_in_the_log)
-{
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = says_again_without_asking));
-	struct client *c = client_opens(s);
-
-	client_sends(c, "anything");
-	client_expects_end(c);
-	UNTIL(log_lines(s) == 1);
-	server_ends(s);
-}
-END_TEST
-
 static int answers_the_end(weir_conn *c, void *arg)
 {
 	char buf[64];
@@ -447,8 +400,6 @@ int main(void)
 			 pipelined_messages_are_served_one_call_each,
 			 the_last_message_of_a_segment_needs_no_more_input,
 			 a_handler_that_wants_more_is_called_when_more_has_come,
-			 a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-			 a_liar_is_named_in_the_log,
 			 a_half_close_still_gets_its_answer,
 			 the_end_of_input_stays_the_end);
 }

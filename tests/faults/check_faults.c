@@ -7,9 +7,6 @@
  */
 #include "test.h"
 
-#include <dlfcn.h>
-#include <netdb.h>
-
 #include "faults.h"
 
 static int fd_of_file;
@@ -307,61 +304,6 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 END_TEST
 
 /* No memory for a while: when it is back, so is the service. */
-/* In place of the system's: the name "twins" has two addresses. */
-int getaddrinfo(const char *host, const char *port,
-		const struct addrinfo *hints, struct addrinfo **ret)
-{
-	__typeof__(&getaddrinfo) real;
-	int rc;
-
-	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-	if (!host || strcmp(host, "twins") != 0)
-		return real(host, port, hints, ret);
-	rc = real("127.0.0.1", port, hints, ret);
-	return rc ? rc : real("127.0.0.2", port, hints, &(*ret)->ai_next);
-}
-
-/* The kernel gave it up; the deadline of the dial is far away. */
-START_TEST(an_address_that_times_out_is_not_the_last_one_tried)
-{
-	char where[64], line[8];
-	struct server *s;
-	weir_conn *c;
-
-	faults_begin();
-	s = serve_at("0.0.0.0:0", NULL, WEIR_SERVICE(.readable = echo_lines));
-	snprintf(where, sizeof(where), "twins%s", strrchr(s->address, ':'));
-	fault_comes(WR_SYS_connect, 1, -ETIMEDOUT);
-	ck_assert_int_eq(weir_dial(&c, where, 60000), 0);
-	ck_assert_int_eq(faults_made(), 1);
-	ck_assert_int_eq(weir_conn_write(c, "hello\n", 6), 0);
-	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
-	weir_conn_unref(c);
-	faults_end();
-	ck_assert_int_eq(weir_dial(&c, where, 60000), 0);
-	weir_conn_unref(c);
-	weir_server_stop(s->weir, 10000);
-	server_is_over(s);
-}
-END_TEST
-
-START_TEST(a_dial_that_is_interrupted_goes_on)
-{
-	struct server *s;
-	weir_conn *c;
-
-	faults_begin();
-	s = serve_at(own_unix_address(), NULL,
-		     WEIR_SERVICE(.readable = echo_lines));
-	fault_comes(WR_SYS_connect, 1, -EINTR);
-	ck_assert_int_eq(weir_dial(&c, own_unix_address(), 60000), 0);
-	ck_assert_int_eq(faults_made(), 1);
-	weir_conn_unref(c);
-	faults_end();
-	server_ends(s);
-}
-END_TEST
-
 START_TEST(a_server_outlasts_a_time_without_memory)
 {
 	struct server *s;
@@ -450,8 +392,6 @@ int main(void)
 		a_start_that_fails_leaves_nothing,
 		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
-		an_address_that_times_out_is_not_the_last_one_tried,
-		a_dial_that_is_interrupted_goes_on,
 		a_refusal_that_is_taken_in_pieces_is_whole,
 		nobody_waits_for_a_peer_that_cannot_be_told_the_end,
 		a_server_outlasts_a_time_without_memory);

@@ -413,18 +413,12 @@ START_TEST(churn_reports_each_kind_exactly_as_often)
 		[FAULT_RESET] = { .answered = 595, .reset = FAULTS },
 		[FAULT_CLOSE] = { .answered = 595, .closed_early = FAULTS },
 	};
-	static const bool is_wanted[FAULT_KINDS] = {
-		[FAULT_NONE] = true,	[FAULT_DROP] = true,
-		[FAULT_CORRUPT] = true, [FAULT_TRUNCATE] = true,
-		[FAULT_CROSS] = true,	[FAULT_RESET] = true,
-		[FAULT_CLOSE] = true,
-	};
 
 	for (int k = 0; k < FAULT_KINDS; k++) {
 		struct books b = expected[k];
 		struct result r;
 
-		if (!is_wanted[k])
+		if (b.answered == 0) /* not one for churn */
 			continue;
 		r = run_churn((enum fault)k);
 		b.planned = b.sent = 600;
