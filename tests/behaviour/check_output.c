@@ -99,6 +99,45 @@ START_TEST(long_output_arrives_whole)
 }
 END_TEST
 
+/* arg is a gate: it waits there when it has written. */
+static int writes_little_pieces(weir_conn *c, void *arg)
+{
+	int rc = awaits_a_line(c);
+
+	for (size_t at = 0; rc >= 0 && at < 5000; at++) {
+		char byte = byte_at(at);
+
+		rc = weir_conn_write(c, &byte, 1);
+	}
+	gate_wait(arg);
+	return rc < 0 ? rc : 0;
+}
+
+/* Little or much at once: no more than the mark is kept, the rest is sent. */
+START_TEST(what_is_beyond_the_mark_goes_out_at_once)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.session = writes_little_pieces,
+				   .outbox_max = 1000, .arg = &gate));
+	struct client *c = client_opens(s);
+	char got[4000];
+
+	client_sends(c, "go\n");
+	for (size_t have = 0; have < sizeof(got);) {
+		ssize_t n = client_reads(c, got + have, sizeof(got) - have);
+
+		ck_assert_int_gt(n, 0);
+		have += (size_t)n;
+	}
+	ck_assert(bytes_match(got, sizeof(got), 0));
+	gate_open(&gate);
+	client_closes(c);
+	server_ends(s);
+}
+END_TEST
+
 #define PIECES 1024
 
 static int writes_a_vector(weir_conn *c, void *arg)
@@ -170,6 +209,36 @@ START_TEST(bad_output_calls_are_answered)
 	client_expects(c, "-EINVAL -EINVAL -EINVAL -EBADF");
 	client_expects_eof(c);
 	server_ends(s);
+}
+END_TEST
+
+static int writes_where_none_goes(weir_conn *c, void *arg)
+{
+	int rc = awaits_a_line(c);
+
+	if (rc < 0)
+		return rc;
+	shutdown(weir_conn_fd(c), SHUT_WR);
+	rc = weir_conn_write(c, "x", 1);
+	if (rc == 0 && weir_conn_flush(c) == -EPIPE &&
+	    weir_conn_write(c, "x", 1) == -EPIPE &&
+	    weir_conn_flush(c) == -EPIPE)
+		atomic_fetch_add((_Atomic int *)arg, 1);
+	return rc;
+}
+
+START_TEST(after_a_failure_every_output_call_fails)
+{
+	_Atomic int proper = 0;
+	struct server *s = serve_kind(writes_where_none_goes, false, &proper);
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "go\n");
+	client_expects_eof(c);
+	report = server_ends(s);
+	ck_assert_int_eq(atomic_load(&proper), 1);
+	ck_assert_uint_eq(report.ledger.failed, 1);
 }
 END_TEST
 
@@ -304,9 +373,11 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("output", long_output_arrives_whole,
+			 what_is_beyond_the_mark_goes_out_at_once,
 			 a_vector_of_1024_pieces_arrives_whole,
 			 printed_text_may_be_long,
 			 bad_output_calls_are_answered,
+			 after_a_failure_every_output_call_fails,
 			 a_file_goes_out_between_what_is_written,
 			 a_file_may_be_closed_while_it_goes_out,
 			 a_file_shorter_than_promised_fails_the_connection,
