@@ -51,12 +51,6 @@ int wr_buffer_reserve(struct wr_buffer *b, size_t want, size_t max)
 	return 0;
 }
 
-void wr_buffer_commit(struct wr_buffer *b, size_t len)
-{
-	wr_assert(len <= wr_buffer_room(b));
-	b->end += len;
-}
-
 int wr_buffer_append(struct wr_buffer *b, const void *data, size_t len,
 		     size_t max)
 {
@@ -67,38 +61,6 @@ int wr_buffer_append(struct wr_buffer *b, const void *data, size_t len,
 	memcpy(wr_buffer_tail(b), data, len);
 	wr_buffer_commit(b, len);
 	return 0;
-}
-
-void wr_buffer_consume(struct wr_buffer *b, size_t len)
-{
-	wr_assert(len <= wr_buffer_len(b));
-	b->start += len;
-	if (b->start == b->end)
-		b->start = b->end = 0;
-}
-
-size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
-{
-	size_t len = wr_min(wr_buffer_len(b), cap);
-
-	if (len == 0)
-		return 0;
-	memcpy(out, wr_buffer_data(b), len);
-	wr_buffer_consume(b, len);
-	return len;
-}
-
-size_t wr_buffer_find(const struct wr_buffer *b, const void *delim,
-		      size_t delim_len, size_t from)
-{
-	size_t len = wr_buffer_len(b);
-	const char *data, *at;
-
-	if (delim_len == 0 || from >= len || len - from < delim_len)
-		return 0;
-	data = wr_buffer_data(b);
-	at = memmem(data + from, len - from, delim, delim_len);
-	return at ? (size_t)(at - data) + delim_len : 0;
 }
 
 void wr_buffer_release(struct wr_buffer *b)

@@ -60,17 +60,11 @@ int wr_conn_input_find(struct weir_conn *c)
 	return rc;
 }
 
-/*
- * "A parked connection with nothing buffered holds no buffer", and one with
- * half a message no more than that needs.
- */
-void wr_conn_input_tidy(struct weir_conn *c)
+static void give_back(struct weir_conn *c)
 {
 	struct wr_buffer *spare = &c->ctx->spare_in, fit = { .mem = NULL };
 	size_t len = wr_buffer_len(&c->in);
 
-	if (c->in.mem == NULL)
-		return;
 	if (len > 0) {
 		if (c->in.cap - len < WR_CHUNK_ROOM / 2 ||
 		    wr_buffer_append(&fit, wr_buffer_data(&c->in), len, len) <
@@ -83,6 +77,16 @@ void wr_conn_input_tidy(struct weir_conn *c)
 	else
 		wr_buffer_release(&c->in);
 	c->in = fit;
+}
+
+/*
+ * "A parked connection with nothing buffered holds no buffer", and one with
+ * half a message no more than that needs.
+ */
+void wr_conn_input_tidy(struct weir_conn *c)
+{
+	if (c->in.mem != NULL)
+		give_back(c);
 }
 
 /* ---------------------------------------------------------- from the kernel */
@@ -159,20 +163,12 @@ static int run_dry(struct weir_conn *c)
 	return -EAGAIN;
 }
 
-/* 0: input may be given out. */
-static int begin_input(struct weir_conn *c)
+/* Too much is unsent: 0 once it is sent. */
+static int make_room(struct weir_conn *c)
 {
-	int rc;
-
-	c->has_asked = true;
-	if (atomic_load(&c->is_cut))
-		return -ECANCELED;
-	if (!may_wait(c) && c->turn_bytes >= TURN_BYTES) {
-		c->spent_budget = true;
-		return run_dry(c);
-	}
 	while (wr_conn_is_congested(c)) {
-		rc = wr_conn_flush(c);
+		int rc = wr_conn_flush(c);
+
 		if (rc < 0)
 			return rc;
 		if (!wr_conn_is_congested(c))
@@ -187,6 +183,19 @@ static int begin_input(struct weir_conn *c)
 			return rc;
 	}
 	return 0;
+}
+
+/* 0: input may be given out. */
+static inline int begin_input(struct weir_conn *c)
+{
+	c->has_asked = true;
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	if (!may_wait(c) && c->turn_bytes >= TURN_BYTES) {
+		c->spent_budget = true;
+		return run_dry(c);
+	}
+	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
 /* Nothing complete is there: 0 after a wait, else what the call says. */
@@ -302,39 +311,60 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 }
 
 /* What was scanned for another delimiter says nothing about this one. */
-static void scan_for(struct weir_conn *c, const void *delim, size_t len)
+static bool was_scanned_for(const struct weir_conn *c, const void *delim,
+			    size_t len)
 {
-	if (len == c->scanned_len && len <= sizeof(c->scanned_for) &&
-	    memcmp(delim, c->scanned_for, len) == 0)
-		return;
-	c->scanned = 0;
+	return len == c->scanned_len && len <= sizeof(c->scanned_for) &&
+	       memcmp(delim, c->scanned_for, len) == 0;
+}
+
+/* There is no such delimiter, unless its first bytes are the last there. */
+static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
+{
+	size_t there = wr_buffer_len(&c->in);
+
+	c->scanned = there < len ? 0 : there - len + 1;
 	c->scanned_len = len;
 	memcpy(c->scanned_for, delim, wr_min(len, sizeof(c->scanned_for)));
 }
 
-/* Where the message in the buffer ends; 0 or -errno as gather(). */
-static ssize_t find_end(struct weir_conn *c, size_t cap, const void *delim,
-			size_t delim_len)
+/* Where the message in the buffer ends; 0: not in there; or -EMSGSIZE. */
+static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
+			    const void *delim, size_t delim_len)
 {
-	if (cap > c->service->set.line_max)
-		cap = c->service->set.line_max;
-	scan_for(c, delim, delim_len);
-	for (;;) {
-		size_t len = wr_buffer_len(&c->in);
-		size_t end = len ? wr_buffer_find(&c->in, delim, delim_len,
-						  c->scanned)
-				 : 0;
-		ssize_t n;
+	size_t end = wr_buffer_find(&c->in, delim, delim_len, c->scanned);
 
-		if (end > 0)
-			return end > cap ? -EMSGSIZE : (ssize_t)end;
-		c->scanned = len < delim_len ? 0 : len - delim_len + 1;
-		if (len >= cap)
-			return -EMSGSIZE;
-		n = gather(c, len + 1);
+	cap = wr_min(cap, c->service->set.line_max);
+	if (end > 0 ? end > cap : wr_buffer_len(&c->in) >= cap)
+		return -EMSGSIZE;
+	return (ssize_t)end;
+}
+
+/* It is not in there: the same with more input, or 0 or -errno as gather(). */
+static ssize_t await_end(struct weir_conn *c, size_t cap, const void *delim,
+			 size_t delim_len)
+{
+	ssize_t n;
+
+	do {
+		note_scanned(c, delim, delim_len);
+		n = gather(c, wr_buffer_len(&c->in) + 1);
 		if (n <= 0)
 			return n;
-	}
+		n = look_for_end(c, cap, delim, delim_len);
+	} while (n == 0);
+	return n;
+}
+
+static inline ssize_t find_end(struct weir_conn *c, size_t cap,
+			       const void *delim, size_t delim_len)
+{
+	ssize_t n;
+
+	if (c->scanned > 0 && !was_scanned_for(c, delim, delim_len))
+		c->scanned = 0;
+	n = look_for_end(c, cap, delim, delim_len);
+	return n != 0 ? n : await_end(c, cap, delim, delim_len);
 }
 
 ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
