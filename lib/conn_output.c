@@ -181,30 +181,35 @@ static int blame(const struct weir_conn *c, int rc)
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
 }
 
-/* Owner.  False: it is alone with it.  Sending files unlocks on the way. */
-static bool lock_shared(struct weir_conn *c)
+/* Owner.  Files count too: to send one unlocks on the way. */
+static bool is_shared(const struct weir_conn *c)
 {
-	bool is_shared =
-		c->out.has_files ||
-		atomic_load_explicit(&c->refs, memory_order_acquire) > 1;
-
-	if (is_shared)
-		wr_lock(&c->lock);
-	return is_shared;
+	return c->out.has_files ||
+	       atomic_load_explicit(&c->refs, memory_order_acquire) > 1;
 }
 
-static void unlock_shared(struct weir_conn *c, bool is_shared)
+/* Whether it did: not if it is alone with it. */
+static bool lock_shared(struct weir_conn *c)
 {
-	if (is_shared)
+	bool is_locked = is_shared(c);
+
+	if (is_locked)
+		wr_lock(&c->lock);
+	return is_locked;
+}
+
+static void unlock_shared(struct weir_conn *c, bool is_locked)
+{
+	if (is_locked)
 		wr_unlock(&c->lock);
 }
 
 int wr_conn_flush(struct weir_conn *c)
 {
-	bool is_shared = lock_shared(c);
+	bool is_locked = lock_shared(c);
 	int rc = send_locked(c, c->ctx, NULL);
 
-	unlock_shared(c, is_shared);
+	unlock_shared(c, is_locked);
 	return blame(c, rc);
 }
 
@@ -220,48 +225,60 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 	return rc;
 }
 
-/* What is large is rather sent with what is queued than copied behind it. */
-static bool may_gather(size_t queued, size_t more)
+static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
-	return more <= GATHERED && queued + more <= WR_CHUNK_ROOM;
+	size_t max = c->service->set.outbox_max;
+
+	return more <= max - wr_min(queued, max);
+}
+
+/*
+ * To be gathered, or behind what the kernel does not take.  What is large is
+ * rather sent with what is queued than copied behind it.
+ */
+static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
+{
+	return has_room(c, queued, more) &&
+	       ((more <= GATHERED && queued + more <= WR_CHUNK_ROOM) ||
+		c->is_stalled);
+}
+
+/* The usual case, something small and nothing else: false if it is not. */
+static bool gather(struct weir_conn *c, const void *buf, size_t len)
+{
+	return !c->is_closing && !is_shared(c) && !c->wants_out_shut &&
+	       !c->out_error && len <= GATHERED &&
+	       has_room(c, wr_outbox_bytes(&c->out), len) &&
+	       wr_outbox_squeeze(&c->out, buf, len, &c->ctx->spare_chunk);
 }
 
 /* Take all pieces, now or later; waits while more than outbox_max are left. */
 static int put(struct weir_conn *c, const struct iovec *iov, int count)
 {
-	size_t max = c->service->set.outbox_max;
 	struct rest rest = { iov, count, 0, total_len(iov, count) };
-	bool is_shared;
+	bool is_locked;
 	int rc = 0;
 
 	if (c->is_closing)
 		return -EPIPE;
-	is_shared = lock_shared(c);
+	is_locked = lock_shared(c);
 	rc = c->wants_out_shut ? -EPIPE : c->out_error;
 	while (rc >= 0 && rest.left > 0) {
-		size_t queued = wr_outbox_bytes(&c->out);
-		/* To be gathered, or behind what the kernel does not take. */
-		bool may_stay =
-			rest.left <= max - wr_min(queued, max) &&
-			(may_gather(queued, rest.left) || c->is_stalled);
-
-		if (!may_stay) {
+		if (!may_stay(c, wr_outbox_bytes(&c->out), rest.left))
 			rc = send_locked(c, c->ctx, &rest);
-			queued = wr_outbox_bytes(&c->out);
-		}
 		if (rc < 0 || rest.left == 0)
 			break;
-		if (may_stay || rest.left <= max - wr_min(queued, max)) {
+		if (has_room(c, wr_outbox_bytes(&c->out), rest.left)) {
 			rc = keep_locked(c, c->ctx, &rest);
 			break;
 		}
 		c->is_writing = true; /* nobody may send into its middle */
-		unlock_shared(c, is_shared);
+		unlock_shared(c, is_locked);
 		rc = rc == WR_STALLED ? wr_conn_wait_output(c) : 0;
-		is_shared = lock_shared(c);
+		is_locked = lock_shared(c);
 	}
 	c->is_writing = false;
-	unlock_shared(c, is_shared);
+	unlock_shared(c, is_locked);
 	return rc < 0 ? blame(c, rc) : 0;
 }
 
@@ -269,7 +286,7 @@ int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 
-	return put(c, &iov, 1);
+	return gather(c, buf, len) ? 0 : put(c, &iov, 1);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
@@ -366,18 +383,14 @@ int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct rest rest = { &iov, 1, 0, len };
-	size_t queued;
 	int rc = 0;
 
 	if (c->table == NULL)
 		return -EINVAL;
 	wr_lock(&c->lock);
-	queued = wr_outbox_bytes(&c->out);
 	if (c->is_over || c->wants_out_shut || c->out_error)
 		rc = -EPIPE;
-	else if (c->is_writing ||
-		 len > c->service->set.outbox_max -
-				 wr_min(queued, c->service->set.outbox_max))
+	else if (c->is_writing || !has_room(c, wr_outbox_bytes(&c->out), len))
 		rc = -ENOBUFS;
 	else if (wr_outbox_is_empty(&c->out))
 		rc = send_locked(c, NULL, &rest);

@@ -13,12 +13,6 @@
 /* Many small pieces share a chunk, so that its head costs little. */
 #define LEAST_ROOM ((size_t)2048)
 
-static void add_bytes(struct wr_outbox *o, size_t n)
-{
-	atomic_store_explicit(&o->bytes, wr_outbox_bytes(o) + n,
-			      memory_order_relaxed);
-}
-
 static void link_chunk(struct wr_outbox *o, struct wr_chunk *k)
 {
 	k->next = NULL;
@@ -102,7 +96,7 @@ int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 	copy_in(tail, more, iov, count, skip);
 	if (more)
 		link_chunk(o, more);
-	add_bytes(o, len);
+	wr_outbox_count(o, len);
 	return 0;
 }
 
@@ -149,15 +143,17 @@ static void free_chunk(struct wr_chunk *k, struct wr_chunk **spare)
 
 void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 {
-	add_bytes(o, -len);
+	wr_outbox_count(o, -len);
 	while (len > 0) {
 		struct wr_chunk *k = o->head;
-		size_t part = wr_min(len, k->end - k->start);
+		size_t left = k->end - k->start;
 
-		k->start += part;
-		len -= part;
-		if (k->start == k->end)
-			free_chunk(unlink_head(o), spare);
+		if (len < left) {
+			k->start += len;
+			return;
+		}
+		len -= left;
+		free_chunk(unlink_head(o), spare);
 	}
 }
 

@@ -7,6 +7,7 @@
 #define WR_OUTBOX_H
 
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "base.h"
@@ -37,6 +38,34 @@ static inline bool wr_outbox_is_empty(const struct wr_outbox *o)
 static inline size_t wr_outbox_bytes(const struct wr_outbox *o)
 {
 	return atomic_load_explicit(&o->bytes, memory_order_relaxed);
+}
+
+static inline void wr_outbox_count(struct wr_outbox *o, size_t more)
+{
+	atomic_store_explicit(&o->bytes, wr_outbox_bytes(o) + more,
+			      memory_order_relaxed);
+}
+
+/*
+ * The short way: a few bytes into the last chunk, or into *spare if there is
+ * none.  False if it has no room for them.
+ */
+static inline bool wr_outbox_squeeze(struct wr_outbox *o, const void *data,
+				     size_t len, struct wr_chunk **spare)
+{
+	struct wr_chunk *k = o->tail ? o->tail : *spare;
+
+	if (len == 0 || k == NULL || k->file >= 0 || len > k->cap - k->end)
+		return false;
+	if (o->tail == NULL) {
+		*spare = NULL;
+		k->next = NULL;
+		o->head = o->tail = k;
+	}
+	memcpy(k->bytes + k->end, data, len);
+	k->end += len;
+	wr_outbox_count(o, len);
+	return true;
 }
 
 /*
