@@ -115,18 +115,3 @@ void wr_table_give(struct wr_table *t, struct weir_conn *c)
 	while (!atomic_compare_exchange_weak(&t->freed, &c->free_next, c))
 		;
 }
-
-size_t wr_table_slots(struct wr_table *t)
-{
-	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;
-}
-
-struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
-{
-	size_t index = (uint32_t)key;
-
-	if (index >= wr_table_slots(t))
-		return NULL;
-	return &atomic_load(
-		&t->slabs[index / WR_SLAB_SLOTS])[index % WR_SLAB_SLOTS];
-}

@@ -33,10 +33,21 @@ struct weir_conn *wr_table_take(struct wr_table *t);
 /* A settled slot nobody refers to any more.  Any thread. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
 
-/* The slot of a key, of whatever generation; NULL if there is none. */
-struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key);
-
 /* Slots made so far, for a walk with wr_table_find(). */
-size_t wr_table_slots(struct wr_table *t);
+static inline size_t wr_table_slots(struct wr_table *t)
+{
+	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;
+}
+
+/* The slot of a key, of whatever generation; NULL if there is none. */
+static inline struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
+{
+	size_t index = (uint32_t)key;
+
+	if (index >= wr_table_slots(t))
+		return NULL;
+	return &atomic_load(
+		&t->slabs[index / WR_SLAB_SLOTS])[index % WR_SLAB_SLOTS];
+}
 
 #endif

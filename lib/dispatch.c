@@ -195,13 +195,12 @@ static enum step judge(struct weir_conn *c, int verdict)
 {
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WR_CUT);
+	if (verdict == -EAGAIN || verdict == WEIR_AGAIN)
+		return call_again(c, verdict);
 	switch (verdict) {
 	case 0:
 	case -ESHUTDOWN:
 		return begin_close(c, WR_COMPLETED);
-	case WEIR_AGAIN:
-	case -EAGAIN:
-		return call_again(c, verdict);
 	case -EPIPE:
 	case -ECONNRESET:
 		return begin_close(c, WR_FAILED);
@@ -314,7 +313,7 @@ static enum step next_step(struct weir_conn *c)
 		c->was_opened = true;
 		return call(c, WEIR_OPENED, sv->opened);
 	}
-	rc = wr_last_word_is_due(c);
+	rc = wr_hub_phase(c->hub) < WR_DRAINING ? 0 : wr_last_word_is_due(c);
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WR_FAILED) : say_last_word(c);
 	if (take_report(c, WR_WAKE) && sv->readable)

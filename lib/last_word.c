@@ -12,7 +12,7 @@
 static bool is_reminded(struct weir_conn *c)
 {
 	if (c->is_rewoken || c->is_held)
-		return wr_hub_phase(c->hub) >= WR_DRAINING;
+		return true;
 	return (c->reports & WR_DRAIN) && !(c->reports & WR_WAKE) &&
 	       !wr_conn_is_readable(c);
 }

@@ -7,7 +7,7 @@
 
 #include "conn.h"
 
-/* Owner: 1: now; 0: not yet, or there is no stop; -errno: the peer is gone. */
+/* Owner, in a stop: 1: now; 0: not yet; -errno: the peer is gone. */
 int wr_last_word_is_due(struct weir_conn *c);
 
 #endif

@@ -14,16 +14,6 @@ static uint64_t value(const wr_counter *c)
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
-void wr_count_duration(struct wr_lane *lane, wr_counter *histogram, int64_t ns)
-{
-	uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
-	int bucket = us ? 64 - __builtin_clzll(us) : 0;
-
-	if (bucket >= WEIR_BUCKETS)
-		bucket = WEIR_BUCKETS - 1;
-	wr_count(lane, &histogram[bucket], 1);
-}
-
 static void add_lane(struct weir_stats *ret, const struct wr_lane *lane)
 {
 	struct weir_ledger *l = &ret->ledger;

@@ -56,7 +56,16 @@ static inline void wr_count(struct wr_lane *lane, wr_counter *counter,
 }
 
 /* Put a duration into a histogram of a lane. */
-void wr_count_duration(struct wr_lane *lane, wr_counter *histogram, int64_t ns);
+static inline void wr_count_duration(struct wr_lane *lane,
+				     wr_counter *histogram, int64_t ns)
+{
+	uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+	int bucket = us ? 64 - __builtin_clzll(us) : 0;
+
+	if (bucket >= WEIR_BUCKETS)
+		bucket = WEIR_BUCKETS - 1;
+	wr_count(lane, &histogram[bucket], 1);
+}
 
 /* A snapshot of what the lanes count. */
 void wr_lanes_sum(struct weir_stats *ret, const struct wr_lane *lanes,
