@@ -59,8 +59,8 @@ static int add_rest(struct iovec *iov, int n, const struct rest *rest)
 }
 
 /* ctx is NULL for a thread of the program. */
-static void count_sent(struct weir_conn *c, const struct wr_context *ctx,
-		       ssize_t n)
+static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
+			      ssize_t n)
 {
 	struct wr_lane *lane = ctx ? ctx->lane : wr_hub_foreign_lane(c->hub);
 
@@ -282,11 +282,16 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count)
 	return rc < 0 ? blame(c, rc) : 0;
 }
 
-int weir_conn_write(weir_conn *c, const void *buf, size_t len)
+static int put_one(struct weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 
-	return gather(c, buf, len) ? 0 : put(c, &iov, 1);
+	return put(c, &iov, 1);
+}
+
+int weir_conn_write(weir_conn *c, const void *buf, size_t len)
+{
+	return gather(c, buf, len) ? 0 : put_one(c, buf, len);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)

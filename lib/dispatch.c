@@ -216,18 +216,22 @@ static enum step judge(struct weir_conn *c, int verdict)
 	return complain(c, "", verdict);
 }
 
+/* A session waits by itself: the others need not hear of its input. */
+static void leave_poller(struct weir_conn *c)
+{
+	if (c->is_polled)
+		wr_poller_remove(c->hub->poller, c->fd);
+	c->is_polled = c->polls_output = false;
+	wr_conn_set_due(c, WR_NEVER_AT);
+}
+
 static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 {
 	struct wr_context *ctx = c->ctx;
 	int verdict;
 
-	/* A session waits by itself: the others need not hear of its input. */
-	if (c->service->set.session && c->is_polled) {
-		wr_poller_remove(c->hub->poller, c->fd);
-		c->is_polled = c->polls_output = false;
-	}
 	if (c->service->set.session)
-		wr_conn_set_due(c, WR_NEVER_AT);
+		leave_poller(c);
 	wr_conn_input_begin(c);
 	c->is_kept = false;
 	c->why = (uint8_t)why;
@@ -261,15 +265,11 @@ static enum step push_output(struct weir_conn *c)
 	if (!take_report(c, WR_OUT) && !wr_conn_has_output(c))
 		return STEP_ON;
 	rc = wr_conn_flush(c);
-	if (rc == -ECANCELED)
-		return end_now(c, WR_CUT);
+	if (rc >= 0)
+		return rc == WR_UNDONE ? STEP_AGAIN : STEP_ON;
 	if (rc == -EIO)
 		log_short_file(c);
-	if (rc < 0)
-		return end_now(c, WR_FAILED);
-	if (rc == WR_UNDONE)
-		return STEP_AGAIN;
-	return STEP_ON;
+	return end_now(c, rc == -ECANCELED ? WR_CUT : WR_FAILED);
 }
 
 /*

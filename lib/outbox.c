@@ -115,20 +115,6 @@ int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 	return 0;
 }
 
-int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov, int cap)
-{
-	int n = 0;
-
-	for (struct wr_chunk *k = o->head; k && n < cap; k = k->next) {
-		if (k->file >= 0)
-			break;
-		iov[n].iov_base = k->bytes + k->start;
-		iov[n].iov_len = k->end - k->start;
-		n++;
-	}
-	return n;
-}
-
 static void free_chunk(struct wr_chunk *k, struct wr_chunk **spare)
 {
 	if (k->file >= 0) {

@@ -81,7 +81,20 @@ int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 			  uint64_t len);
 
 /* The bytes at the front as at most cap pieces; stops before a file. */
-int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov, int cap);
+static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
+				   int cap)
+{
+	int n = 0;
+
+	for (struct wr_chunk *k = o->head; k && n < cap; k = k->next) {
+		if (k->file >= 0)
+			break;
+		iov[n].iov_base = k->bytes + k->start;
+		iov[n].iov_len = k->end - k->start;
+		n++;
+	}
+	return n;
+}
 
 /* The first len bytes are sent; a chunk of WR_CHUNK_ROOM goes to *spare. */
 void wr_outbox_advance(struct wr_outbox *o, size_t len,

@@ -128,16 +128,6 @@ void wr_sys_close(int fd)
 
 /* ------------------------------------------------------ input and output */
 
-bool wr_sys_short_read_is_empty(void)
-{
-#ifdef WR_FAULTS
-	/* A shortened read says nothing about what the socket still holds. */
-	return !wr_sys_fault;
-#else
-	return true;
-#endif
-}
-
 ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
 {
 	ssize_t n;
