@@ -229,7 +229,7 @@ static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
 	size_t max = c->service->set.outbox_max;
 
-	return more <= max - wr_min(queued, max);
+	return more <= max && queued <= max - more;
 }
 
 /*

@@ -26,7 +26,6 @@
 #include "clock.h"
 #include "sys.h"
 
-#define SLOW_NS	 (200 * 1000LL)
 #define EAGER_NS (100 * WR_NS_PER_MS)
 
 bool wr_lead_has_work(const struct wr_pool *p)
@@ -69,11 +68,11 @@ static bool was_preempted(struct wr_worker *w)
 	return w->preemptions != before;
 }
 
-void wr_lead_note(struct wr_worker *w, int64_t began)
+void wr_lead_note_slow(struct wr_worker *w)
 {
 	_Atomic int64_t *until = &w->pool->hub->eager_until;
 
-	if (w->ctx.now - began < SLOW_NS || was_preempted(w))
+	if (was_preempted(w))
 		return;
 	if (w->ctx.now + EAGER_NS > atomic_load(until))
 		atomic_store(until, w->ctx.now + EAGER_NS);

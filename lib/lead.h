@@ -16,7 +16,16 @@ void wr_lead_harvest(struct wr_worker *w);
 /* Before a callback, which may not return: let somebody see to the rest. */
 void wr_lead_share(struct wr_worker *w);
 
-/* After it: it began at that time. */
-void wr_lead_note(struct wr_worker *w, int64_t began);
+#define WR_SLOW_NS (200 * 1000LL)
+
+/* A callback took so long. */
+void wr_lead_note_slow(struct wr_worker *w);
+
+/* After one: it began at that time. */
+static inline void wr_lead_note(struct wr_worker *w, int64_t began)
+{
+	if (w->ctx.now - began >= WR_SLOW_NS)
+		wr_lead_note_slow(w);
+}
 
 #endif

@@ -115,15 +115,19 @@ int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 	return 0;
 }
 
-static void free_chunk(struct wr_chunk *k, struct wr_chunk **spare)
+static void free_bytes(struct wr_chunk *k, struct wr_chunk **spare)
 {
-	if (k->file >= 0) {
-		wr_sys_close(k->file);
-	} else if (spare && *spare == NULL && k->cap == WR_CHUNK_ROOM) {
+	if (spare && *spare == NULL && k->cap == WR_CHUNK_ROOM) {
 		k->start = k->end = 0;
 		*spare = k;
 		return;
 	}
+	wr_sys_free(k);
+}
+
+static void free_file(struct wr_chunk *k)
+{
+	wr_sys_close(k->file);
 	wr_sys_free(k);
 }
 
@@ -139,13 +143,13 @@ void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 			return;
 		}
 		len -= left;
-		free_chunk(unlink_head(o), spare);
+		free_bytes(unlink_head(o), spare);
 	}
 }
 
 void wr_outbox_drop_file(struct wr_outbox *o)
 {
-	free_chunk(unlink_head(o), NULL);
+	free_file(unlink_head(o));
 	o->has_files = false;
 	for (struct wr_chunk *k = o->head; k; k = k->next)
 		o->has_files |= k->file >= 0;
@@ -153,8 +157,12 @@ void wr_outbox_drop_file(struct wr_outbox *o)
 
 void wr_outbox_clear(struct wr_outbox *o)
 {
-	while (o->head)
-		free_chunk(unlink_head(o), NULL);
+	while (o->head) {
+		if (o->head->file >= 0)
+			free_file(unlink_head(o));
+		else
+			free_bytes(unlink_head(o), NULL);
+	}
 	o->has_files = false;
 	atomic_store_explicit(&o->bytes, 0, memory_order_relaxed);
 }
