@@ -39,13 +39,12 @@ static inline size_t wr_table_slots(struct wr_table *t)
 	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;
 }
 
-/* The slot of a key, of whatever generation; NULL if there is none. */
+/* The slot of a key that was one's once, whatever its generation is now. */
 static inline struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
 {
 	size_t index = (uint32_t)key;
 
-	if (index >= wr_table_slots(t))
-		return NULL;
+	wr_assert(index < wr_table_slots(t));
 	return &atomic_load(
 		&t->slabs[index / WR_SLAB_SLOTS])[index % WR_SLAB_SLOTS];
 }

@@ -74,7 +74,7 @@ static int connect_unix(int fd, const struct sockaddr *addr, socklen_t len,
 	do {
 		int ms = wr_ms_until(deadline_at, wr_now_ns());
 		struct timeval limit = { .tv_sec = ms / 1000,
-					 .tv_usec = ms % 1000 * 1000 };
+					 .tv_usec = ms % 1000 * 1000L };
 
 		if (ms == 0)
 			return -ETIMEDOUT;

@@ -79,8 +79,10 @@ int wr_sys_epoll_create(void)
 /* To forget a descriptor that is known takes nothing that could be short. */
 int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 {
-	int rc = op == EPOLL_CTL_DEL ? 0 : WR_FAULT(epoll_ctl, NULL);
+	int rc = 0;
 
+	if (op != EPOLL_CTL_DEL)
+		rc = WR_FAULT(epoll_ctl, NULL);
 	return rc < 0 ? rc : wr_result(epoll_ctl(ep, op, fd, ev));
 }
 

@@ -75,7 +75,7 @@ static inline void payload_fill_plain(const struct payload *p,
 				      char *to, size_t size)
 {
 	struct payload_number number = payload_number(name);
-	unsigned digit = (unsigned)name.seq % 16;
+	unsigned last_digit = (unsigned)name.seq % 16;
 	const bool is_lines = p->is_lines;
 
 	memcpy(to, p->noise + payload_place(p, name), count * size);
@@ -84,7 +84,7 @@ static inline void payload_fill_plain(const struct payload *p,
 		if (is_lines)
 			to[size - 1] = '\n';
 		/* To the next digit: after 9 comes a. */
-		number.low += htobe64(++digit == 10 ? 'a' - '9' : 1);
+		number.low += htobe64(++last_digit == 10 ? 'a' - '9' : 1);
 	}
 }
 
