@@ -67,8 +67,12 @@ static int generate(weir_conn *c, void *arg)
 
 static int begin(weir_conn *c, void *arg)
 {
+	int rc;
+
 	service_note_client(c);
-	return generate(c, arg);
+	/* Before a look at the input: who has ended already gets a piece. */
+	rc = weir_conn_send(c, pattern, sizeof(pattern));
+	return rc < 0 ? rc : generate(c, arg);
 }
 
 void svc_chargen(struct weir_service *ret, const struct options *o)

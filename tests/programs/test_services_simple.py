@@ -5,6 +5,7 @@ collect, welcome, discard, daytime and chargen, byte for byte."""
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -225,6 +226,15 @@ class Chargen(Base):
                 sock.shutdown(socket.SHUT_WR)
                 rest = read_all(sock)
             self.assertEqual(rest, first * (len(rest) // PERIOD))
+            self.end(server, completed=1)
+
+    def test_an_end_that_was_there_before_us_gets_a_piece_too(self):
+        with Server("chargen@127.0.0.1:0") as server:
+            os.kill(server.pid, signal.SIGSTOP)
+            with server.connect() as sock:
+                sock.shutdown(socket.SHUT_WR)
+                os.kill(server.pid, signal.SIGCONT)
+                self.assertEqual(len(read_all(sock)), PERIOD)
             self.end(server, completed=1)
 
     def test_a_stop_is_not_kept_waiting_by_one_that_reads(self):
