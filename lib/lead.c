@@ -6,9 +6,9 @@
  * taken, more comes together at the poller, so that a wait brings many events
  * and wakes nobody else.  Nobody is woken for what the one will have done
  * sooner than a waker could.  Whether it gets on is looked after by the
- * acceptor (overseer.c), each millisecond while there is something to do.
+ * acceptor (overseer.c), each other millisecond while there is something to do.
  *
- * Where callbacks are slow, a millisecond is long.  For a while after each
+ * Where callbacks are slow, that is long.  For a while after each
  * that was, everybody is eager: all who have nothing to do wait at the
  * poller, and before a callback a worker sees to it that somebody is there
  * and woken, if there is more to run.  Servers with sessions always are.  A

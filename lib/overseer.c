@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether the workers get on with what there is: the acceptor looks each
+ * Whether the workers get on with what there is: the acceptor looks each other
  * millisecond while they have something to do, and calls one more if not.
  *
  * All is well while a worker is at the poller and nothing lies in a queue or
- * a batch: what comes wakes that worker.  If it is otherwise at two looks in
- * turn, a callback may be stuck, or there is more to do than the workers that
- * are awake can: so one that sleeps is woken.  It takes what lies about, and
- * then waits at the poller, or finds another there and stands by again.  If
- * as many as there are processors seem to be at work already, one more would
- * only be in their way; it is woken all the same if this goes on, because
- * what holds them up may be something that we do not see.
+ * a batch: what comes wakes that worker.  If it is otherwise, and still so a
+ * millisecond later, a callback may be stuck, or there is more to do than the
+ * workers that are awake can: so one that sleeps is woken.  It takes what lies
+ * about, and then waits at the poller, or finds another there and stands by
+ * again.  If as many as there are processors seem to be at work already, one
+ * more would only be in their way; it is woken all the same if this goes on,
+ * because what holds them up may be something that we do not see.
  *
  * "No worker runs unseen": the acceptor takes back is_overseen, then looks
  * whether all is well; a worker leaves the poller, or publishes its batch or
@@ -24,8 +24,9 @@
 #include "lead.h"
 
 #define TICK_NS	    WR_NS_PER_MS
-#define QUIET_TICKS 10 /* before it looks away */
-#define ALONE_TICKS 2  /* before it wakes somebody */
+#define CALM_NS	    (2 * WR_NS_PER_MS) /* while all is well */
+#define QUIET_TICKS 5		       /* before it looks away */
+#define ALONE_TICKS 2		       /* before it wakes somebody */
 #define BUSY_TICKS  10 /* the same, where all processors have work */
 
 static bool is_at_poller(const struct wr_acceptor *a)
@@ -106,5 +107,5 @@ void wr_overseer_run(struct wr_acceptor *a)
 		tick(a);
 	else
 		return;
-	a->tick_at = a->ctx.now + TICK_NS;
+	a->tick_at = a->ctx.now + (a->alone_ticks > 0 ? TICK_NS : CALM_NS);
 }
