@@ -124,6 +124,7 @@ static void *attend(void *arg)
 {
 	struct wr_acceptor *a = arg;
 
+	wr_pool_enter(a->pool);
 	(void)pthread_setname_np(pthread_self(), "weir-acceptor");
 	a->ctx.now = wr_now_ns();
 	do {

@@ -17,7 +17,7 @@
 /* Connections of one kind a worker runs before it looks at the others. */
 #define ROUND 16
 
-/* Whose worker the calling thread is. */
+/* Whose thread the calling one is. */
 static _Thread_local const struct wr_pool *my_pool;
 
 static struct weir_conn *conn_of(struct wr_node *n)
@@ -124,7 +124,7 @@ static void *work(void *arg)
 	struct wr_hub *h = p->hub;
 	const struct weir_config *config = &h->config.set;
 
-	my_pool = p;
+	wr_pool_enter(p);
 	set_name(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
 	    wr_sys_pin_thread(w->index) < 0)
@@ -265,6 +265,11 @@ void wr_pool_abandon(struct wr_pool *p)
 		}
 	}
 	wr_unlock(&p->hub->lock);
+}
+
+void wr_pool_enter(const struct wr_pool *p)
+{
+	my_pool = p;
 }
 
 bool wr_pool_is_inside(const struct wr_pool *p)

@@ -59,7 +59,11 @@ int wr_pool_join(struct wr_pool *p, int64_t at);
 /* Give up on threads that did not end: they free their stacks themselves. */
 void wr_pool_abandon(struct wr_pool *p);
 
-/* The calling thread is one of the pool. */
+/*
+ * The calling thread is one of the server's, the acceptor too: it must not
+ * wait for their end.
+ */
+void wr_pool_enter(const struct wr_pool *p);
 bool wr_pool_is_inside(const struct wr_pool *p);
 
 /* Workers in a callback now, and for how long the longest has been. */

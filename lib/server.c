@@ -78,6 +78,12 @@ void weir_server_free(weir_server *s)
 {
 	if (s == NULL)
 		return;
+	if (wr_pool_is_inside(&s->pool)) {
+		wr_logf(&s->hub.logger, WEIR_LOG_ERROR,
+			"weir_server_free() by a thread of the server: "
+			"not freed");
+		return;
+	}
 	if (wr_hub_phase(&s->hub) != WR_NEW) {
 		(void)weir_server_stop(s, 0);
 		if (weir_server_join(s, NULL) == -EBUSY)

@@ -290,7 +290,7 @@ WEIR_API int weir_server_start(weir_server *s);
  *
  * Returns what weir_server_start() or weir_server_join() said; 0 if a stop
  * came before it.
- * Thread: any but a callback.  Since: 0.1.
+ * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_run(weir_server *s, unsigned flags);
 
@@ -319,9 +319,9 @@ WEIR_API int weir_server_drain(weir_server *s);
  *
  * Returns 0 (the stop cut nothing; weir_conn_cancel() may have); -ECANCELED
  * (it did, or a stuck callback has returned meanwhile); -EBUSY (callbacks are
- * still running: the log names them); -EINVAL (never started); -EDEADLK (from
- * a callback of this server).
- * Thread: any but a callback.  Since: 0.1.
+ * still running: the log names them); -EINVAL (never started); -EDEADLK (by a
+ * thread of this server: in a callback, a worker hook, the log sink).
+ * Thread: any but these.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);
 
@@ -338,8 +338,10 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret);
  * Free the server; stops it at once first if it still runs.  NULL is fine.
  * Connections that are still referenced answer -EPIPE from then on; their
  * memory goes with the last reference.  So does that of stuck callbacks.
+ * By a thread of the server (see weir_server_join()) nothing is freed, and
+ * the log says so.
  *
- * Thread: any but a callback, one at a time.  Since: 0.1.
+ * Thread: any but the server's, one at a time.  Since: 0.1.
  */
 WEIR_API void weir_server_free(weir_server *s);
 
