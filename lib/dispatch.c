@@ -83,6 +83,18 @@ static void log_short_file(struct weir_conn *c)
 	log_failure(c, "a file is shorter than was promised", 0);
 }
 
+static bool has_outlived(const struct weir_conn *c)
+{
+	return wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]) <=
+	       c->ctx->now;
+}
+
+/* More could be sent, but others want a turn; who always takes, too, ends. */
+static enum step send_later(struct weir_conn *c)
+{
+	return has_outlived(c) ? end_now(c, WR_TIMED_OUT) : STEP_AGAIN;
+}
+
 /* Send the rest of the output, then finish. */
 static enum step go_on_closing(struct weir_conn *c)
 {
@@ -96,7 +108,7 @@ static enum step go_on_closing(struct weir_conn *c)
 		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED
 							     : c->outcome);
 	if (rc == WR_UNDONE)
-		return STEP_AGAIN;
+		return send_later(c);
 	if (rc == WR_STALLED)
 		return STEP_PARK;
 	wr_conn_finish(c);
@@ -266,7 +278,7 @@ static enum step push_output(struct weir_conn *c)
 		return STEP_ON;
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
-		return rc == WR_UNDONE ? STEP_AGAIN : STEP_ON;
+		return rc == WR_UNDONE ? send_later(c) : STEP_ON;
 	if (rc == -EIO)
 		log_short_file(c);
 	return end_now(c, rc == -ECANCELED ? WR_CUT : WR_FAILED);
@@ -279,12 +291,9 @@ static enum step push_output(struct weir_conn *c)
  */
 static enum step check_due(struct weir_conn *c)
 {
-	int64_t now = c->ctx->now;
-
-	if (wr_conn_due_at(c) > now)
+	if (wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
-	if (c->is_closing || wr_conn_has_output(c) ||
-	    wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]) <= now)
+	if (wr_conn_has_output(c) || has_outlived(c))
 		return expire(c);
 	if (c->has_input)
 		return STEP_ON;
@@ -300,11 +309,12 @@ static enum step next_step(struct weir_conn *c)
 	note_reports(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WR_CUT);
-	step = c->is_closing ? STEP_ON : push_output(c);
+	/* What the peer has taken is seen by sending: that before judging. */
+	if (c->is_closing)
+		return go_on_closing(c); /* and park() looks at the deadline */
+	step = push_output(c);
 	if (step == STEP_ON && take_report(c, WR_DUE))
 		step = check_due(c);
-	if (step == STEP_ON && c->is_closing)
-		step = go_on_closing(c);
 	if (step != STEP_ON)
 		return step;
 	if (take_report(c, WR_CLOSE))

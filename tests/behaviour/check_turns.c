@@ -6,73 +6,17 @@
  */
 #include "test.h"
 
-#include <sys/wait.h>
-
 /* ---- input that came in time */
 
 #define MANY 40
 
-struct elsewhere {
-	pid_t pid;
-	int go; /* closed: it may end */
-	char address[160];
-};
-
-static void serve_until_told(int say, int go, int idle_ms)
-{
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = echo_lines, .idle_ms = idle_ms));
-	char end;
-
-	ck_assert_int_eq(write(say, s->address, sizeof(s->address)),
-			 sizeof(s->address));
-	while (read(go, &end, 1) > 0)
-		;
-	server_ends(s);
-}
-
-/* A server in a process of its own, which can be stopped as a whole. */
-static struct elsewhere serve_elsewhere(int idle_ms)
-{
-	struct elsewhere e;
-	int say[2], go[2];
-
-	ck_assert_int_eq(pipe(say), 0);
-	ck_assert_int_eq(pipe(go), 0);
-	e.pid = fork();
-	if (e.pid == 0) {
-		close(go[1]);
-		serve_until_told(say[1], go[0], idle_ms);
-		_exit(0);
-	}
-	ck_assert_int_gt(e.pid, 0);
-	close(say[1]);
-	close(go[0]);
-	e.go = go[1];
-	ck_assert_int_eq(read(say[0], e.address, sizeof(e.address)),
-			 sizeof(e.address));
-	close(say[0]);
-	return e;
-}
-
-static void elsewhere_ends(struct elsewhere *e)
-{
-	int status;
-
-	clients_close();
-	close(e->go);
-	ck_assert_int_eq(waitpid(e->pid, &status, 0), e->pid);
-	ck_assert_int_eq(status, 0);
-}
-
 START_TEST(input_that_came_while_the_process_was_stopped_is_served)
 {
 	const int idle_ms = 400 + 200 * slowness();
-	struct elsewhere e = serve_elsewhere(idle_ms);
+	struct apart e = serve_apart(
+		WEIR_SERVICE(.readable = echo_lines, .idle_ms = idle_ms));
 	struct client *c[MANY];
 	int64_t stopped_at;
-	int status;
 
 	for (int i = 0; i < MANY; i++)
 		c[i] = client_opens_at(e.address);
@@ -80,17 +24,15 @@ START_TEST(input_that_came_while_the_process_was_stopped_is_served)
 		client_sends(c[i], "hello\n");
 	for (int i = 0; i < MANY; i++)
 		client_expects(c[i], "hello\n");
-	kill(e.pid, SIGSTOP);
-	ck_assert_int_eq(waitpid(e.pid, &status, WUNTRACED), e.pid);
-	ck_assert(WIFSTOPPED(status));
+	apart_stands_still(&e);
 	stopped_at = now_ms();
 	for (int i = 0; i < MANY; i++)
 		client_sends(c[i], "in time\n");
 	UNTIL(now_ms() > stopped_at + idle_ms + 300);
-	kill(e.pid, SIGCONT);
+	apart_goes_on(&e);
 	for (int i = 0; i < MANY; i++)
 		client_expects(c[i], "in time\n");
-	elsewhere_ends(&e);
+	apart_ends(&e);
 }
 END_TEST
 

@@ -116,6 +116,18 @@ bool is_at_rest(struct server *s);
 bool log_says(struct server *s, const char *words);
 int log_lines(struct server *s);
 
+/* One with two workers in a process of its own. */
+struct apart {
+	pid_t pid;
+	int go; /* closed: it may end */
+	char address[160];
+};
+
+struct apart serve_apart(const struct weir_service *service);
+void apart_stands_still(const struct apart *e);
+void apart_goes_on(const struct apart *e);
+void apart_ends(struct apart *e); /* as server_ends() */
+
 /* ----------------------------------------------------------------- client */
 
 struct client {

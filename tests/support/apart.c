@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server in a process of its own, which can be stopped as a whole while the
+ * test goes on.
+ */
+#include "test.h"
+
+#include <sys/wait.h>
+
+static void serve_until_told(int say, int go,
+			     const struct weir_service *service)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 2), service);
+	char end;
+
+	ck_assert_int_eq(write(say, s->address, sizeof(s->address)),
+			 sizeof(s->address));
+	while (read(go, &end, 1) > 0)
+		;
+	server_ends(s);
+}
+
+struct apart serve_apart(const struct weir_service *service)
+{
+	struct apart e;
+	int say[2], go[2];
+
+	ck_assert_int_eq(pipe(say), 0);
+	ck_assert_int_eq(pipe(go), 0);
+	e.pid = fork();
+	if (e.pid == 0) {
+		close(go[1]);
+		serve_until_told(say[1], go[0], service);
+		_exit(0);
+	}
+	ck_assert_int_gt(e.pid, 0);
+	close(say[1]);
+	close(go[0]);
+	e.go = go[1];
+	ck_assert_int_eq(read(say[0], e.address, sizeof(e.address)),
+			 sizeof(e.address));
+	close(say[0]);
+	return e;
+}
+
+void apart_stands_still(const struct apart *e)
+{
+	int status;
+
+	kill(e->pid, SIGSTOP);
+	ck_assert_int_eq(waitpid(e->pid, &status, WUNTRACED), e->pid);
+	ck_assert(WIFSTOPPED(status));
+}
+
+void apart_goes_on(const struct apart *e)
+{
+	kill(e->pid, SIGCONT);
+}
+
+void apart_ends(struct apart *e)
+{
+	int status;
+
+	clients_close();
+	close(e->go);
+	ck_assert_int_eq(waitpid(e->pid, &status, 0), e->pid);
+	ck_assert_int_eq(status, 0);
+}
