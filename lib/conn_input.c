@@ -33,6 +33,17 @@ void wr_conn_input_begin(struct weir_conn *c)
 	c->turn_bytes = 0;
 }
 
+/*
+ * A reset may have come behind what the peer sent: it is gone all the same.
+ * To hang up is no more than an end, of a Unix socket when the peer has just
+ * finished, of a TCP one when both sides have.
+ */
+static bool is_gone(const struct weir_conn *c, short found)
+{
+	return c->is_tcp &&
+	       (found & POLLERR || (found & POLLHUP && !c->wants_out_shut));
+}
+
 int wr_conn_input_probe(struct weir_conn *c)
 {
 	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
@@ -40,13 +51,7 @@ int wr_conn_input_probe(struct weir_conn *c)
 
 	if (rc == -EINTR)
 		return 1; /* who reads will see */
-	/*
-	 * A reset may have come behind what the peer sent: it is gone all the
-	 * same.  A Unix socket hangs up when its peer has just finished.
-	 */
-	if (rc > 0 && c->is_tcp && pfd.revents & (POLLERR | POLLHUP))
-		return -ECONNRESET;
-	return rc;
+	return rc > 0 && is_gone(c, pfd.revents) ? -ECONNRESET : rc;
 }
 
 int wr_conn_input_find(struct weir_conn *c)
