@@ -79,6 +79,7 @@ struct weir_conn {
 	_Atomic bool is_cut;	 /* a: socket shut down by a cancel or a stop */
 	_Atomic bool is_settled; /* a: in the ledger */
 	int fd;			 /* l to change, o to read */
+	int in_error;		 /* o: what a receive said last */
 
 	uint8_t state;	   /* o: enum wr_state */
 	uint8_t why;	   /* o: WEIR_OPENED ... */
@@ -184,6 +185,12 @@ void wr_conn_cut(struct weir_conn *c);
 void wr_conn_release(struct weir_conn *c);
 
 /* ------------------------------------------------------------- conn_close */
+
+/*
+ * Owner: a handler that ends with this error passes on what the socket said,
+ * which is that the peer is lost.
+ */
+bool wr_conn_is_lost(struct weir_conn *c, int error);
 
 /* Owner: the last callbacks (`closed`, drop); others get -EPIPE from now. */
 void wr_conn_say_goodbye(struct weir_conn *c);

@@ -18,6 +18,35 @@
 /* One finish may throw away so much before it is left to the acceptor. */
 #define DISCARD_AT_ONCE ((size_t)64 * 1024)
 
+/* The peer, or the way to it, is gone; judge() knows two more, always quiet. */
+static bool is_loss(int error)
+{
+	switch (error) {
+	case -ECONNABORTED:
+	case -ECONNREFUSED:
+	case -EHOSTDOWN:
+	case -EHOSTUNREACH:
+	case -ENETDOWN:
+	case -ENETRESET:
+	case -ENETUNREACH:
+	case -ENONET:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool wr_conn_is_lost(struct weir_conn *c, int error)
+{
+	int out_error;
+
+	wr_lock(&c->lock);
+	out_error = c->out_error;
+	wr_unlock(&c->lock);
+	return is_loss(error) && (error == c->in_error || error == out_error);
+}
+
 void wr_conn_say_goodbye(struct weir_conn *c)
 {
 	void (*drop)(void *);

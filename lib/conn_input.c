@@ -119,6 +119,8 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 		c->has_ended = true;
 	} else if (n == -EAGAIN) {
 		c->is_dry = true;
+	} else {
+		c->in_error = (int)n;
 	}
 	return n;
 }

@@ -225,6 +225,8 @@ static enum step judge(struct weir_conn *c, int verdict)
 	}
 	if (verdict > 0)
 		return complain(c, "the handler said what is no verdict", 0);
+	if (wr_conn_is_lost(c, verdict))
+		return begin_close(c, WR_FAILED);
 	return complain(c, "", verdict);
 }
 

@@ -70,7 +70,8 @@ typedef struct weir_conn weir_conn;
  *                When called with WEIR_DRAIN, -EAGAIN is the same as 0, and
  *                WEIR_AGAIN means "not yet": keep the connection until input,
  *                weir_conn_wake() or _close(), or the deadline of the stop
- *   -EPIPE, -ECONNRESET, -ESHUTDOWN
+ *   -EPIPE, -ECONNRESET, -ESHUTDOWN, and what an input or output call has
+ *   said of a network that does not reach the peer (-EHOSTUNREACH ...)
  *                close without a word
  *   other < 0    log once, close
  */
@@ -360,7 +361,8 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -ESHUTDOWN   the server drains: no more input will be waited for
  *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
  *   -EINTR       weir_conn_wake() interrupted the wait of a session
- *   -ECONNRESET, -EPIPE  the peer is gone
+ *   -ECONNRESET, -EPIPE  the peer is gone; of a network that does not reach
+ *                it any more -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH and kin
  *   -EINVAL, -ENOMEM
  */
 
@@ -427,7 +429,8 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  * return.  A call waits only while more than outbox_max bytes stay unsent,
  * and then at most write_ms without progress.  All of them may say:
  *
- *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
+ *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down; or as
+ *                for input, of the network
  *   -ETIMEDOUT   the peer took nothing for write_ms
  *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
  *   -EINVAL, -ENOMEM

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers that are lost on the way: whatever the kernel calls it, it is counted
+ * and not worth a line.  A handler that says the same of something else is.
+ */
+#include "test.h"
+
+#include "faults.h"
+
+static const int losses[] = { -EPIPE,	     -ECONNRESET,   -ECONNABORTED,
+			      -ETIMEDOUT,    -EHOSTUNREACH, -EHOSTDOWN,
+			      -ENETUNREACH,  -ENETDOWN,	    -ENETRESET,
+			      -ECONNREFUSED, -ENONET };
+
+static int echoes_at_once(weir_conn *c, void *arg)
+{
+	int rc = echo_a_line(c, arg);
+
+	if (rc == WEIR_AGAIN)
+		rc = weir_conn_flush(c);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static void expect_a_quiet_end(bool is_session, enum wr_sys_call call,
+			       int error)
+{
+	struct weir_service service = {
+		.size = sizeof(service),
+		.session = is_session ? echoes_at_once : NULL,
+		.readable = is_session ? NULL : echoes_at_once,
+	};
+	struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
+	struct client *c = client_opens(s);
+	struct weir_stats now;
+
+	UNTIL(stats(s).parked == 1);
+	fault_comes(call, 1, error);
+	client_sends(c, "hello\n");
+	client_expects_end(c);
+	client_closes(c);
+	UNTIL(is_at_rest(s));
+	ck_assert_int_eq(faults_made(), 1);
+	faults_end();
+	now = stats(s);
+	ck_assert_msg(log_lines(s) == 0, "%s: %s", error_name(error), s->log);
+	ck_assert_uint_eq(now.ledger.failed, 1);
+	server_ends(s);
+}
+
+START_TEST(who_is_lost_while_it_is_read_leaves_no_line)
+{
+	faults_begin();
+	for (size_t i = 0; i < wr_array_len(losses); i++)
+		for (int is_session = 0; is_session < 2; is_session++)
+			expect_a_quiet_end(is_session, WR_SYS_recv, losses[i]);
+}
+END_TEST
+
+START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
+{
+	faults_begin();
+	for (size_t i = 0; i < wr_array_len(losses); i++)
+		for (int is_session = 0; is_session < 2; is_session++)
+			expect_a_quiet_end(is_session, WR_SYS_sendmsg,
+					   losses[i]);
+}
+END_TEST
+
+static int fails_like_a_network(weir_conn *c, void *arg)
+{
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	return n <= 0 ? (int)n : *(const int *)arg;
+}
+
+START_TEST(a_handler_that_fails_like_a_network_is_named)
+{
+	static const int own[] = { -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH };
+
+	for (size_t i = 0; i < wr_array_len(own); i++) {
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 1),
+			      WEIR_SERVICE(.readable = fails_like_a_network,
+					   .arg = (void *)(uintptr_t)&own[i]));
+		struct client *c = client_opens(s);
+
+		client_sends(c, "hello\n");
+		client_expects_end(c);
+		UNTIL(log_lines(s) == 1);
+		ck_assert(log_says(s, weir_strerror(own[i])));
+		ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+	}
+}
+END_TEST
+
+/* Nothing that is injected here. */
+static int says_much(weir_conn *c, void *arg)
+{
+	static char much[1 << 20];
+	const int size = 4096;
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	rc = weir_conn_write(c, much, sizeof(much));
+	return rc < 0 ? rc : *(const int *)arg;
+}
+
+START_TEST(who_resets_while_much_is_unsent_leaves_no_line)
+{
+	static const int verdicts[] = { 0, WEIR_AGAIN };
+
+	for (size_t i = 0; i < wr_array_len(verdicts); i++) {
+		struct server *s = serve(
+			WEIR_CONFIG(.workers = 1),
+			WEIR_SERVICE(.readable = says_much,
+				     .outbox_max = 2 << 20,
+				     .arg = (void *)(uintptr_t)&verdicts[i]));
+		struct client *c = client_opens_small(s, 4096);
+
+		UNTIL(stats(s).parked == 1);
+		client_sends(c, "go\n");
+		UNTIL(stats(s).callbacks == 1 && stats(s).parked == 1);
+		client_resets(c);
+		UNTIL(is_at_rest(s));
+		ck_assert_int_eq(log_lines(s), 0);
+		ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("lost_peers",
+			 who_is_lost_while_it_is_read_leaves_no_line,
+			 who_is_lost_while_it_is_answered_leaves_no_line,
+			 a_handler_that_fails_like_a_network_is_named,
+			 who_resets_while_much_is_unsent_leaves_no_line);
+}
