@@ -123,7 +123,13 @@ int wr_sys_unsent(int fd)
  */
 void wr_sys_close(int fd)
 {
-	(void)close(fd);
+	int rc = close(fd);
+
+#ifdef WR_FAULTS
+	/* Closed before: another time it would be somebody else's by now. */
+	wr_assert(rc == 0 || errno != EBADF);
+#endif
+	(void)rc;
 }
 
 /* ------------------------------------------------------ input and output */

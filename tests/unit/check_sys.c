@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <sys/wait.h>
 
 #include "sys.h"
 
@@ -316,6 +317,36 @@ START_TEST(the_resolver_answers_with_errno)
 }
 END_TEST
 
+/* In this build alone: so every test that has one shows it. */
+START_TEST(a_descriptor_that_is_closed_twice_ends_the_program)
+{
+	char said[256];
+	ssize_t len;
+	int out[2], status;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(out), 0);
+	child = fork();
+	if (child == 0) {
+		int fd = dup(out[0]);
+
+		dup2(out[1], STDERR_FILENO);
+		wr_sys_close(fd);
+		wr_sys_close(fd);
+		_exit(0);
+	}
+	ck_assert_int_gt(child, 0);
+	close(out[1]);
+	len = read(out[0], said, sizeof(said) - 1);
+	ck_assert_int_gt(len, 0);
+	said[len] = '\0';
+	ck_assert_ptr_nonnull(strstr(said, "EBADF"));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	close(out[0]);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("sys", an_error_is_the_result, memory_comes_zeroed,
@@ -326,5 +357,6 @@ int main(void)
 			 a_bell_is_rung_and_silenced,
 			 a_thread_takes_no_signals_of_the_process,
 			 a_thread_is_pinned_to_a_processor_it_may_use,
-			 the_resolver_answers_with_errno);
+			 the_resolver_answers_with_errno,
+			 a_descriptor_that_is_closed_twice_ends_the_program);
 }
