@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a callback may do though it hardly makes sense: close its own
+ * connection twice and go on, ask for lengths that no memory has, duplicate
+ * the descriptor and leave the duplicate to itself.  Nobody else notices.
+ */
+#include "test.h"
+
+/* ---- a connection that its own callback closes */
+
+struct ends {
+	_Atomic int calls, closed;
+};
+
+static int closes_itself_twice(weir_conn *c, void *arg)
+{
+	struct ends *e = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "close\n") == 0) {
+		atomic_fetch_add(&e->calls, 1);
+		if (weir_conn_close(c) < 0 || weir_conn_close(c) < 0)
+			return -EPROTO;
+	}
+	return weir_conn_write(c, line, (size_t)n) < 0 ? -EPIPE : WEIR_AGAIN;
+}
+
+static void counts_itself(weir_conn *c, void *arg)
+{
+	struct ends *e = arg;
+
+	(void)c;
+	atomic_fetch_add(&e->closed, 1);
+}
+
+static size_t numbered(const struct crowd *crowd, int i, char *buf, size_t cap)
+{
+	return (size_t)snprintf(buf, cap, "line %d of %d\n", crowd->round, i);
+}
+
+START_TEST(who_closes_itself_twice_ends_once_and_alone)
+{
+	enum { OTHERS = 200, ROUNDS = 20 };
+	struct ends e = { .calls = 0 };
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 3),
+		      WEIR_SERVICE(.readable = closes_itself_twice,
+				   .closed = counts_itself, .arg = &e));
+	struct crowd *others = crowd_opens(s, OTHERS);
+	struct weir_report report;
+
+	for (; others->round < ROUNDS; others->round++) {
+		struct client *c = client_opens(s);
+
+		crowd_sends(others, numbered);
+		client_sends(c, "close\nclose\n"); /* the first will do */
+		client_expects(c, "close\n");
+		client_expects_eof(c);
+		client_closes(c);
+		crowd_expects(others, numbered);
+	}
+	ck_assert_int_eq(e.calls, ROUNDS);
+	ck_assert_int_eq(e.closed, ROUNDS);
+	crowd_closes(others);
+	report = server_ends(s);
+	ck_assert_int_eq(e.closed, OTHERS + ROUNDS);
+	ck_assert_uint_eq(report.ledger.completed, OTHERS + ROUNDS);
+}
+END_TEST
+
+/* ---- lengths that cannot be meant */
+
+static const uint64_t absurd[] = { (UINT64_C(1) << 31) - 1,
+				   UINT64_C(1) << 31,
+				   (UINT64_C(1) << 31) + 1,
+				   UINT32_MAX,
+				   INT64_MAX,
+				   UINT64_C(1) << 63,
+				   UINT64_MAX };
+#define ABSURD (sizeof(absurd) / sizeof(absurd[0]))
+
+static int asks_for_absurd_lengths(weir_conn *c, void *arg)
+{
+	const uint64_t largest = INT64_MAX;
+	char line[64];
+	const void *data = line;
+	int wrong = 0;
+
+	for (size_t i = 0; i < ABSURD; i++) {
+		size_t len =
+			absurd[i] > SIZE_MAX ? SIZE_MAX : (size_t)absurd[i];
+
+		wrong += weir_conn_peek(c, &data, len) != -EMSGSIZE;
+		wrong += weir_conn_read_exact(c, line, len) != -EMSGSIZE;
+		wrong += weir_conn_consume(c, len) != -EINVAL;
+		/* The last byte would have no number. */
+		wrong +=
+			weir_conn_sendfile(c, 0, largest, absurd[i]) != -EINVAL;
+		wrong += weir_conn_sendfile(c, 0, absurd[i],
+					    largest - absurd[i] + 1) != -EINVAL;
+	}
+	wrong += data != line;
+	*(_Atomic int *)arg = wrong;
+	return echo_a_line(c, NULL);
+}
+
+START_TEST(absurd_lengths_are_refused_and_nothing_is_lost)
+{
+	_Atomic int wrong = -1;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = asks_for_absurd_lengths,
+					 .arg = (void *)&wrong));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "one\ntwo\n");
+	client_expects(c, "one\ntwo\n");
+	ck_assert_int_eq(wrong, 0);
+	server_ends(s);
+}
+END_TEST
+
+/* ---- a duplicate that outlives its connection */
+
+#define SLOTS 256 /* connections that a server has room for at first */
+
+static int leaves_a_duplicate(weir_conn *c, void *arg)
+{
+	static const char much[1 << 20];
+	const int size = 4096;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "much\n") != 0)
+		return weir_conn_write(c, line, (size_t)n) < 0 ? -EPIPE
+							       : WEIR_AGAIN;
+	*(_Atomic int *)arg = dup(weir_conn_fd(c));
+	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, 50);
+	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	rc = weir_conn_write(c, much, sizeof(much));
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+/* Its descriptor stays in the poller, under the name of its place. */
+START_TEST(what_comes_for_a_duplicate_reaches_nobody)
+{
+	_Atomic int copy = -1;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = leaves_a_duplicate,
+				   .arg = (void *)&copy, .outbox_max = 4 << 20,
+				   .write_ms = 60000 * slowness()));
+	struct client *old = client_opens_small(s, 4096);
+	struct crowd *next;
+	uint64_t calls;
+
+	client_sends(old, "much\n");
+	UNTIL(is_at_rest(s));
+	ck_assert_uint_eq(stats(s).ledger.timed_out, 1);
+	next = crowd_opens(s, SLOTS); /* in its place, too */
+	crowd_sends(next, numbered);
+	crowd_expects(next, numbered);
+	UNTIL(stats(s).parked == SLOTS);
+	calls = stats(s).callbacks;
+	for (next->round = 1; next->round < 10; next->round++) {
+		client_sends(old, "to nobody\n");
+		crowd_sends(next, numbered);
+		crowd_expects(next, numbered);
+		UNTIL(stats(s).parked == SLOTS);
+		calls += SLOTS;
+		ck_assert_uint_eq(stats(s).callbacks, calls);
+	}
+	close(copy);
+	crowd_closes(next);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("odd_calls",
+			 who_closes_itself_twice_ends_once_and_alone,
+			 absurd_lengths_are_refused_and_nothing_is_lost,
+			 what_comes_for_a_duplicate_reaches_nobody);
+}
