@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verdicts that no handler may give: the connection is dropped, never parked
- * for ever, and the log says whose fault it was.
+ * Verdicts that no handler may give, and errors: the connection is dropped,
+ * never parked for ever, and the log says whose fault it was, in lines that
+ * no peer can shape and that cannot be too many.
  */
 #include "test.h"
+
+#include <stddef.h>
+#include <sys/un.h>
 
 static int says_again_without_asking(weir_conn *c, void *arg)
 {
@@ -52,9 +56,69 @@ START_TEST(a_liar_is_named_in_the_log)
 }
 END_TEST
 
+static int fails(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n <= 0 ? (int)n : -EIO;
+}
+
+/* The name of a peer is what the peer chose. */
+START_TEST(a_name_does_not_reach_the_log_as_it_is)
+{
+	static const char name[] = "\0odd \x1b[2J\nforged\r\t\x7f\xff";
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct server *s = serve_at(own_unix_address(), NULL,
+				    WEIR_SERVICE(.readable = fails));
+	struct client *c = client_new(s->address, 0);
+	size_t len = sizeof(name) - 1;
+
+	memcpy(addr.sun_path, name, len);
+	len += offsetof(struct sockaddr_un, sun_path);
+	ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&addr, (socklen_t)len),
+			 0);
+	ck_assert_int_eq(client_connects(c, s->address), 0);
+	client_sends(c, "anything\n");
+	client_expects_end(c);
+	UNTIL(log_lines(s) == 1);
+	ck_assert_msg(log_says(s, "odd \\x1b[2J\\x0aforged"), "%s", s->log);
+	for (size_t i = 0; i + 1 < s->log_len; i++)
+		ck_assert_int_eq(s->log[i] >= ' ' && s->log[i] <= '~', true);
+	server_ends(s);
+}
+END_TEST
+
+static size_t anything(const struct crowd *crowd, int i, char *buf, size_t cap)
+{
+	(void)crowd;
+	return (size_t)snprintf(buf, cap, "%d\n", i);
+}
+
+START_TEST(a_thousand_failures_are_a_few_lines_and_none_is_forgotten)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = fails));
+	struct crowd *crowd = crowd_opens(s, 1000);
+	uint64_t lines;
+
+	crowd_sends(crowd, anything);
+	crowd_expects_eof(crowd);
+	crowd_closes(crowd);
+	UNTIL(is_at_rest(s));
+	lines = (uint64_t)log_lines(s);
+	ck_assert_uint_gt(lines, 0);
+	ck_assert_uint_lt(lines, 500);
+	ck_assert_uint_eq(lines + stats(s).log_dropped, 1000);
+	ck_assert_uint_eq(server_ends(s).ledger.failed, 1000);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("verdicts",
-			 a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-			 a_liar_is_named_in_the_log);
+	return RUN_TESTS(
+		"verdicts", a_handler_that_says_EAGAIN_for_nothing_is_dropped,
+		a_liar_is_named_in_the_log,
+		a_name_does_not_reach_the_log_as_it_is,
+		a_thousand_failures_are_a_few_lines_and_none_is_forgotten);
 }

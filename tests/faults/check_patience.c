@@ -6,6 +6,8 @@
  */
 #include "test.h"
 
+#include <limits.h>
+
 #include "faults.h"
 
 /* ---- a disk that is slower than the peer */
@@ -66,9 +68,99 @@ START_TEST(the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read)
 }
 END_TEST
 
+/* ---- deadlines that are as far away as they can be */
+
+static _Atomic int calls;
+
+static int counts_calls(enum wr_sys_call call, size_t *len)
+{
+	(void)call;
+	(void)len;
+	atomic_fetch_add(&calls, 1);
+	return 0;
+}
+
+/* A while comes in which nobody of the server's asks for anything. */
+static void all_sleep(void)
+{
+	int64_t since = now_ms();
+	int64_t until_at = patience_at();
+	int before = atomic_load(&calls);
+
+	while (now_ms() < since + 250) {
+		ck_assert_msg(now_ms() < until_at, "it never sleeps");
+		breathe();
+		if (atomic_load(&calls) != before) {
+			before = atomic_load(&calls);
+			since = now_ms();
+		}
+	}
+}
+
+#define MUCH ((size_t)1 << 20)
+
+static int says_much_if_asked(weir_conn *c, void *arg)
+{
+	static char much[MUCH];
+	const int size = 4096;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "much\n") == 0) {
+		weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size,
+				     sizeof(size));
+		rc = weir_conn_write(c, much, sizeof(much));
+	} else {
+		rc = weir_conn_write(c, line, (size_t)n);
+	}
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy)
+{
+	struct client *silent, *half, *idle, *deaf;
+	struct weir_report report;
+	struct server *s;
+
+	wr_sys_fault = counts_calls;
+	s = serve(WEIR_CONFIG(.workers = 2, .queue_age_ms = INT_MAX,
+			      .drain_ms = INT_MAX),
+		  WEIR_SERVICE(.readable = says_much_if_asked,
+			       .first_byte_ms = INT_MAX, .read_ms = INT_MAX,
+			       .write_ms = INT_MAX, .idle_ms = INT_MAX,
+			       .lifetime_ms = INT_MAX, .outbox_max = 4 * MUCH));
+	silent = client_opens(s);
+	half = client_opens(s);
+	idle = client_opens(s);
+	deaf = client_opens_small(s, 4096);
+	client_sends(half, "hel");
+	client_sends(idle, "hello\n");
+	client_expects(idle, "hello\n");
+	client_sends(deaf, "much\n");
+	UNTIL(stats(s).parked == 4 && stats(s).bytes_in == 14);
+	all_sleep();
+	ck_assert_uint_eq(stats(s).ledger.open, 4);
+	client_sends(silent, "hello\n");
+	client_expects(silent, "hello\n");
+	client_sends(half, "lo\n");
+	client_expects(half, "hello\n");
+	client_half_closes(deaf);
+	ck_assert_uint_eq(client_reads_to_eof(deaf), MUCH);
+	ck_assert_int_eq(weir_server_stop(s->weir, INT_MAX), 0);
+	clients_close();
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
 		"patience",
-		the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read);
+		the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read,
+		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy);
 }
