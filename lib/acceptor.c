@@ -125,7 +125,7 @@ static void *attend(void *arg)
 	struct wr_acceptor *a = arg;
 
 	wr_pool_enter(a->pool);
-	(void)pthread_setname_np(pthread_self(), "weir-acceptor");
+	wr_sys_thread_begin("weir-acceptor");
 	a->ctx.now = wr_now_ns();
 	do {
 		take_mail(a);

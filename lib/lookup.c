@@ -88,9 +88,11 @@ static int ask_resolver(struct lookup *l)
 static void *look_up(void *arg)
 {
 	struct lookup *l = arg;
-	int rc = ask_resolver(l);
 	bool is_left;
+	int rc;
 
+	wr_sys_thread_begin("weir-look-up");
+	rc = ask_resolver(l);
 	wr_lock(&l->lock);
 	l->rc = rc;
 	l->is_done = true;

@@ -109,12 +109,12 @@ static bool run_others(struct wr_worker *w)
 	return any;
 }
 
-static void set_name(const struct wr_worker *w)
+static void begin(const struct wr_worker *w)
 {
 	char name[16];
 
 	snprintf(name, sizeof(name), "weir-w%d", w->index);
-	(void)pthread_setname_np(pthread_self(), name);
+	wr_sys_thread_begin(name);
 }
 
 static void *work(void *arg)
@@ -125,7 +125,7 @@ static void *work(void *arg)
 	const struct weir_config *config = &h->config.set;
 
 	wr_pool_enter(p);
-	set_name(w);
+	begin(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
 	    wr_sys_pin_thread(w->index) < 0)
 		wr_logf(&h->logger, WEIR_LOG_WARNING,

@@ -305,6 +305,13 @@ int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 	return -rc;
 }
 
+/* A callback that cancelled its thread would take all others' worker. */
+void wr_sys_thread_begin(const char *name)
+{
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	(void)pthread_setname_np(pthread_self(), name);
+}
+
 int wr_sys_mutex_init(pthread_mutex_t *m)
 {
 	pthread_mutexattr_t attr;

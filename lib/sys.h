@@ -118,6 +118,10 @@ int wr_sys_gethostname(char *name, size_t cap);
 
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg);
+
+/* The first act of such a thread: its name, and that nobody can cancel it. */
+void wr_sys_thread_begin(const char *name);
+
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);
 int wr_sys_pin_thread(int index); /* to the index-th processor allowed */

@@ -74,6 +74,10 @@ typedef struct weir_conn weir_conn;
  *   said of a network that does not reach the peer (-EHOSTUNREACH ...)
  *                close without a word
  *   other < 0    log once, close
+ *
+ * It ends by returning: not by longjmp(), a C++ exception or pthread_exit().
+ * A child that it forks may exec; one that does not makes no calls of this
+ * library, and ends with _exit().
  */
 typedef int weir_handler(weir_conn *c, void *arg);
 

@@ -2,7 +2,8 @@
 /*
  * What a callback may do though it hardly makes sense: close its own
  * connection twice and go on, ask for lengths that no memory has, duplicate
- * the descriptor and leave the duplicate to itself.  Nobody else notices.
+ * the descriptor and leave the duplicate to itself, cancel the thread it runs
+ * on.  Nobody else notices.
  */
 #include "test.h"
 
@@ -181,10 +182,43 @@ START_TEST(what_comes_for_a_duplicate_reaches_nobody)
 }
 END_TEST
 
+/* ---- a worker that its callback cancels */
+
+static int cancels_its_thread(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "cancel\n") == 0)
+		pthread_cancel(pthread_self());
+	return weir_conn_write(c, line, (size_t)n) < 0 ? -EPIPE : WEIR_AGAIN;
+}
+
+START_TEST(a_callback_cannot_cancel_its_worker)
+{
+	for (int i = 0; i < 3; i++) {
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 1),
+			      WEIR_SERVICE(.readable = cancels_its_thread));
+		struct client *c = client_opens(s), *other = client_opens(s);
+
+		client_sends(c, "cancel\n");
+		client_expects(c, "cancel\n");
+		client_sends(other, "hello\n");
+		client_expects(other, "hello\n");
+		ck_assert_uint_eq(server_ends(s).ledger.completed, 2);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("odd_calls",
 			 who_closes_itself_twice_ends_once_and_alone,
 			 absurd_lengths_are_refused_and_nothing_is_lost,
-			 what_comes_for_a_duplicate_reaches_nobody);
+			 what_comes_for_a_duplicate_reaches_nobody,
+			 a_callback_cannot_cancel_its_worker);
 }
