@@ -338,6 +338,7 @@ void wr_listener_fence(struct wr_listener *l)
 		return;
 	if (l->is_tcp) {
 		drop_syns(l->fd);
+		l->is_fenced = true;
 		return;
 	}
 	unlink_path(l);
@@ -349,6 +350,13 @@ void wr_listener_close(struct wr_listener *l)
 	if (l->fd < 0)
 		return;
 	unlink_path(l);
+	/*
+	 * A copy in a child of the program would listen on behind the fence:
+	 * clients would neither come in nor be refused, and the port would be
+	 * taken.  By now this resets nobody whom the close would not.
+	 */
+	if (l->is_fenced)
+		(void)wr_sys_shutdown(l->fd, SHUT_RDWR);
 	wr_sys_close(l->fd);
 	l->fd = -1;
 }

@@ -16,7 +16,8 @@ struct wr_listener {
 	int fd;		/* -1: closed */
 	bool inherited; /* fd:N: shared with others; only ever closed */
 	bool is_tcp;
-	bool is_shut; /* nobody can connect any more: once empty, for good */
+	bool is_fenced; /* TCP: of no use any more, not to a child either */
+	bool is_shut;	/* nobody can connect any more: once empty, for good */
 	/* Unix socket to unlink; empty: none */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	dev_t dev; /* that file, as we made it */
@@ -50,7 +51,10 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
  */
 void wr_listener_fence(struct wr_listener *l);
 
-/* Close; unlinks the path if it is still the file we made.  Idempotent. */
+/*
+ * Close; unlinks the path if it is still the file we made.  Behind a TCP fence
+ * it ends for whoever has a copy of it, too.  Idempotent.
+ */
 void wr_listener_close(struct wr_listener *l);
 
 /* The address with the real port, as text.  Length or -errno. */

@@ -205,13 +205,31 @@ static int forks(weir_conn *c, void *arg)
 	return weir_conn_printf(c, "goodbye");
 }
 
-START_TEST(a_child_of_the_program_holds_no_connection_open)
+/* What is left of a server whose descriptors somebody still has: nothing. */
+static void is_gone_from(const char *address)
+{
+	struct server *s;
+	struct client *c;
+	weir_conn *late;
+
+	ck_assert_int_eq(weir_dial(&late, address, 5000 * slowness()),
+			 -ECONNREFUSED);
+	s = serve_at(address, NULL, WEIR_SERVICE(.readable = echo));
+	c = client_opens(s);
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	server_ends(s);
+}
+
+START_TEST(a_child_of_the_program_holds_nothing_open)
 {
 	_Atomic pid_t child = 0;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = forks, .arg = &child));
 	struct client *c = client_opens(s);
+	char address[sizeof(s->address)];
 
+	strcpy(address, s->address);
 	client_sends(c, "go\n");
 	client_expects(c, "goodbye");
 	client_expects_eof(c);
@@ -219,6 +237,7 @@ START_TEST(a_child_of_the_program_holds_no_connection_open)
 	UNTIL(is_at_rest(s));
 	server_ends(s);
 	ck_assert_int_gt(atomic_load(&child), 0);
+	is_gone_from(address);
 	kill(atomic_load(&child), SIGKILL);
 	waitpid(atomic_load(&child), NULL, 0);
 }
@@ -272,6 +291,6 @@ int main(void)
 			 a_parked_peer_that_goes_is_noticed,
 			 urgent_bytes_hold_nobody_up,
 			 urgent_bytes_among_what_has_come_hold_nothing_back,
-			 a_child_of_the_program_holds_no_connection_open,
+			 a_child_of_the_program_holds_nothing_open,
 			 a_program_that_is_run_inherits_no_descriptor);
 }

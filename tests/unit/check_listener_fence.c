@@ -98,6 +98,47 @@ START_TEST(a_fence_that_cannot_be_had_stops_nobody)
 }
 END_TEST
 
+/* What a forked child has of it. */
+START_TEST(a_copy_of_a_fenced_listener_does_not_listen_on)
+{
+	struct wr_listener l;
+	int copy, late, error;
+	uint16_t port;
+
+	open_at(&l, "127.0.0.1:0");
+	port = port_of(l.fd);
+	copy = dup(l.fd);
+	wr_listener_fence(&l);
+	wr_listener_close(&l);
+	late = client_of_family(AF_INET, port, SOCK_NONBLOCK, &error);
+	ck_assert_int_eq(error, EINPROGRESS);
+	UNTIL(is_refused(late));
+	close(late);
+	close(copy);
+}
+END_TEST
+
+/* The stop of one of those who have it is nothing to the others. */
+START_TEST(an_inherited_listener_is_closed_and_nothing_else)
+{
+	struct wr_listener l, other;
+	char where[32];
+	int copy, early;
+
+	open_at(&other, "127.0.0.1:0");
+	copy = dup(other.fd);
+	snprintf(where, sizeof(where), "fd:%d", copy);
+	open_at(&l, where);
+	early = client_at(port_of(other.fd));
+	wr_listener_fence(&l);
+	wr_listener_close(&l);
+	ck_assert_int_ge(accepted(&other), 0);
+	close(early);
+	close(client_at(port_of(other.fd)));
+	wr_listener_close(&other);
+}
+END_TEST
+
 /* --------------------------------------------------------------- failures */
 
 static int calls_until_failure;
@@ -161,5 +202,7 @@ int main(void)
 	return RUN_TESTS("listener_fence", a_fence_lets_in_only_who_was_there,
 			 a_fence_stands_before_both_families,
 			 a_fence_that_cannot_be_had_stops_nobody,
+			 a_copy_of_a_fenced_listener_does_not_listen_on,
+			 an_inherited_listener_is_closed_and_nothing_else,
 			 a_failure_anywhere_leaves_nothing_behind);
 }
