@@ -94,6 +94,14 @@ void weir_server_free(weir_server *s)
 
 /* ------------------------------------------------------------------- listen */
 
+static bool has_descriptor(const weir_server *s, int fd)
+{
+	for (int i = 0; i < s->acceptor.door_count; i++)
+		if (s->acceptor.doors[i]->listener.fd == fd)
+			return true;
+	return false;
+}
+
 int weir_server_listen(weir_server *s, const char *where,
 		       const struct weir_service *service)
 {
@@ -110,6 +118,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
+	if (addr.kind == WR_ADDRESS_FD && has_descriptor(s, addr.fd))
+		return -EADDRINUSE; /* we would close it twice */
 	door = wr_sys_alloc(sizeof(*door));
 	if (door == NULL)
 		return -ENOMEM;

@@ -260,9 +260,10 @@ WEIR_API int weir_server_new(weir_server **ret,
  * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.
  *
  * Returns the listener's id, from 0; -EINVAL (address or service malformed);
- * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind);
- * -ENOTSOCK (fd: not a listening stream socket; unix: the path is something
- * else); -ENAMETOOLONG; -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
+ * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind;
+ * -EADDRINUSE too for a descriptor that this server has already); -ENOTSOCK
+ * (fd: not a listening stream socket; unix: the path is something else);
+ * -ENAMETOOLONG; -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
  * Thread: before start.  Since: 0.1.
  */
 WEIR_API int weir_server_listen(weir_server *s, const char *where,

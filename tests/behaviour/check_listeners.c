@@ -194,6 +194,24 @@ START_TEST(an_inherited_socket_is_served_with_who_waits_there)
 }
 END_TEST
 
+/* Closed twice, the second time it may be somebody else's. */
+START_TEST(a_descriptor_is_taken_over_once)
+{
+	struct server *s = server_new(NULL);
+	char address[64], where[16];
+	int fd = listening_socket(address, sizeof(address));
+
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	server_listens(s, where, WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(weir_server_listen(s->weir, where,
+					    WEIR_SERVICE(.readable = echo)),
+			 -EADDRINUSE);
+	server_starts(s);
+	exchange_at(address);
+	server_ends(s);
+}
+END_TEST
+
 START_TEST(a_descriptor_that_does_not_listen_is_refused_and_kept)
 {
 	struct server *s = server_new(NULL);
@@ -384,6 +402,7 @@ int main(void)
 			 a_unix_peer_without_a_name_reads_as_unix,
 			 each_listener_has_its_own_service,
 			 an_inherited_socket_is_served_with_who_waits_there,
+			 a_descriptor_is_taken_over_once,
 			 a_descriptor_that_does_not_listen_is_refused_and_kept,
 			 addresses_that_are_none_are_refused,
 			 a_name_too_long_for_a_unix_socket_is_refused,
