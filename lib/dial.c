@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
@@ -49,13 +50,40 @@ static int wait_connected(int fd, int64_t deadline_at)
 	return rc < 0 ? rc : -error;
 }
 
+/*
+ * Where nobody listens, the kernel may give a socket the very port that it
+ * connects to: its SYN comes back to it, and TCP connects it with itself.
+ * The address that was asked for may stand for all of this machine, so it is
+ * the peer's that is compared; but only if the ports, which stand at the same
+ * place in both families, are the same.
+ */
+static bool has_met_itself(int fd, const struct sockaddr *to)
+{
+	struct sockaddr_storage own = { 0 }, peer = { 0 };
+	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+	struct sockaddr *name = (struct sockaddr *)&own;
+
+	return wr_sys_getsockname(fd, name, &own_len) == 0 &&
+	       memcmp(name->sa_data, to->sa_data, sizeof(in_port_t)) == 0 &&
+	       wr_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_len) ==
+		       0 &&
+	       memcmp(&own, &peer, sizeof(own)) == 0;
+}
+
 static int connect_tcp(int fd, const struct sockaddr *addr, socklen_t len,
 		       int64_t deadline_at)
 {
+	const struct linger reset = { .l_onoff = 1 };
 	int on = 1, rc = wr_sys_connect(fd, addr, len);
 
 	if (rc == -EINPROGRESS)
 		rc = wait_connected(fd, deadline_at);
+	if (rc == 0 && has_met_itself(fd, addr)) {
+		/* TIME_WAIT would keep the port from who wants to listen. */
+		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
+					sizeof(reset));
+		rc = -ECONNREFUSED;
+	}
 	if (rc == 0)
 		(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
 					sizeof(on));

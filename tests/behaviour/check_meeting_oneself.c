@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * With nobody listening, a socket may be given the very port that it connects
+ * to: what it sends comes back to it, and TCP calls that a connection.  In a
+ * network of our own the kernel has four ports to give, and the first that it
+ * tries is the one that is dialled.
+ */
+#include "test.h"
+
+#define PORT	  40000
+#define LAST_PORT 40003
+#define DIALS	  200
+
+static bool few_ports(void)
+{
+	FILE *f;
+	bool was_written;
+
+	if (!network_of_our_own()) {
+		printf("SKIPPED: no network namespace allowed here\n");
+		return false;
+	}
+	f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "we");
+	was_written = f && fprintf(f, "%d %d\n", PORT, LAST_PORT) > 0;
+	if (f && fclose(f) != 0)
+		was_written = false;
+	if (!was_written)
+		printf("SKIPPED: the ports of this network namespace cannot "
+		       "be set\n");
+	return was_written;
+}
+
+static void nobody_is_met_at(const char *host)
+{
+	struct baseline before;
+	struct server *s;
+	struct client *c;
+	char where[64];
+	weir_conn *conn;
+
+	snprintf(where, sizeof(where), "%s:%d", host, PORT);
+	baseline_take(&before);
+	for (int i = 0; i < DIALS; i++)
+		ck_assert_int_eq(weir_dial(&conn, where, 10000 * slowness()),
+				 -ECONNREFUSED);
+	baseline_expects(&before);
+	/* Nor is the port kept from who wants to listen there. */
+	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
+	c = client_opens(s);
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	server_ends(s);
+}
+
+START_TEST(who_dials_where_nobody_listens_does_not_meet_oneself)
+{
+	if (few_ports())
+		nobody_is_met_at("127.0.0.1");
+}
+END_TEST
+
+START_TEST(nor_by_way_of_ipv6)
+{
+	if (access("/proc/net/if_inet6", F_OK) < 0)
+		printf("SKIPPED: no IPv6 here\n");
+	else if (few_ports())
+		nobody_is_met_at("[::1]");
+}
+END_TEST
+
+/* An address for all of this machine is none that a socket is given. */
+START_TEST(nor_by_way_of_the_address_that_stands_for_all)
+{
+	if (few_ports())
+		nobody_is_met_at("0.0.0.0");
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("meeting_oneself",
+			 who_dials_where_nobody_listens_does_not_meet_oneself,
+			 nor_by_way_of_ipv6,
+			 nor_by_way_of_the_address_that_stands_for_all);
+}
