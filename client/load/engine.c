@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS	       128
@@ -87,21 +86,14 @@ static void look_at_control(struct engine *e)
 		e->is_ending = true;
 }
 
-static int socket_error(int fd)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno
-								      : error;
-}
-
 static void serve(struct engine *e, struct link *l, uint32_t events)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 	if (l->state == LINK_CONNECTING)
-		link_connected(e, l, socket_error(l->fd), now_ns());
+		link_connected(e, l,
+			       target_connected(e->control->target, l->fd),
+			       now_ns());
 	if (l->fd >= 0 && l->is_blocked && events & EPOLLOUT)
 		link_writable(e, l, now_ns());
 	if (l->fd >= 0 && events & (EPOLLIN | ends))

@@ -193,7 +193,8 @@ static void notice(struct misfit_crowd *c, struct misfit *m, uint32_t events,
 
 	if (m->fd < 0)
 		return;
-	if (!m->is_connected && events & (EPOLLHUP | EPOLLERR)) {
+	if (!m->is_connected && (events & (EPOLLHUP | EPOLLERR) ||
+				 target_connected(c->target, m->fd) != 0)) {
 		c->counts[m->kind].failed++;
 		drop(m, now);
 		return;

@@ -36,24 +36,46 @@ static void set_unix(struct endpoint *ret, const struct cli_address *a)
 	ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
+/* As in lib/dial.c. */
+static bool has_met_itself(int fd, const struct sockaddr *to)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct sockaddr_storage own = { 0 }, peer = { 0 };
+	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+	struct sockaddr *name = (struct sockaddr *)&own;
+
+	if (to->sa_family == AF_UNIX || getsockname(fd, name, &own_len) < 0 ||
+	    memcmp(name->sa_data, to->sa_data, sizeof(in_port_t)) != 0 ||
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
+	    memcmp(&own, &peer, sizeof(own)) != 0)
+		return false;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return true;
+}
+
+static int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno
+								      : error;
+}
+
 /* Does somebody answer there? */
 static bool probe(const struct addrinfo *ai)
 {
 	struct pollfd p = { .events = POLLOUT };
-	int error = 0;
-	socklen_t len = sizeof(error);
-	bool is_there = false;
+	bool is_there;
 
 	p.fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		      0);
 	if (p.fd < 0)
 		return false;
-	if (connect(p.fd, ai->ai_addr, ai->ai_addrlen) == 0)
-		is_there = true;
-	else if (errno == EINPROGRESS && poll(&p, 1, PROBE_MS) == 1)
-		is_there = getsockopt(p.fd, SOL_SOCKET, SO_ERROR, &error,
-				      &len) == 0 &&
-			   error == 0;
+	is_there = connect(p.fd, ai->ai_addr, ai->ai_addrlen) == 0 ||
+		   (errno == EINPROGRESS && poll(&p, 1, PROBE_MS) == 1 &&
+		    socket_error(p.fd) == 0);
+	is_there = is_there && !has_met_itself(p.fd, ai->ai_addr);
 	close(p.fd);
 	return is_there;
 }
@@ -211,4 +233,14 @@ failed:
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+int target_connected(const struct target *t, int fd)
+{
+	int error = socket_error(fd);
+
+	if (error == 0 &&
+	    has_met_itself(fd, (const struct sockaddr *)&t->to.addr))
+		error = ECONNREFUSED;
+	return error;
 }

@@ -42,4 +42,10 @@ void target_fini(struct target *t);
 int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error);
 
+/*
+ * How a connection came out that was in progress: 0, or the error.  A socket
+ * that met only itself was refused: nobody listens there.
+ */
+int target_connected(const struct target *t, int fd);
+
 #endif

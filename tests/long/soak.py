@@ -11,18 +11,15 @@ slowly, drip, half-close, reset, say nothing, flood and vanish.  Between the
 rounds the server comes to rest and is measured.  In a network of its own the
 kernel counts the connections too."""
 
-import ctypes
-import fcntl
 import os
 import socket
 import statistics
-import struct
 import sys
 import tempfile
 import time
 
 from flooding import (Flooded, Load, TestCase, allow_descriptors, check_books,
-                      main, say)
+                      main, network_of_its_own, say)
 
 SECONDS = 180
 ROUND_S = 12
@@ -33,24 +30,12 @@ WORKERS = 8
 # What workers keep for the next reply and message, once they had one.
 KEPT = WORKERS * 2 * (16 << 10) + 4096
 RSS_KB_A_MINUTE = 64
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
-SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 DEADLINES = {"first_byte": 3000, "read": 3000, "write": 3000, "idle": 4000}
 ALL_KINDS = "slow-read:20,drip:20,half-close:20,reset:20,idle:40,flood:2," \
     "vanish:20"
 # Of a session each that says nothing more holds a worker.
 BRIEF_KINDS = "half-close:3,reset:3,vanish:1"
-
-
-def network_of_its_own():
-    unshare = ctypes.CDLL(None).unshare
-    if unshare(CLONE_NEWNET) and unshare(CLONE_NEWUSER | CLONE_NEWNET):
-        return False
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        lo = struct.pack("16sh14x", b"lo", IFF_UP)
-        fcntl.ioctl(sock, SIOCSIFFLAGS, lo)
-    return True
 
 
 def passive_opens():

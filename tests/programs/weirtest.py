@@ -7,6 +7,7 @@ that something has happened.  A test ends only processes that it started.
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import pty
@@ -26,6 +27,9 @@ import unittest
 # A build with sanitizers is slower; the harness says by how much.
 SLOWNESS = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 DEADLINE = 20 * SLOWNESS
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 PREFIX = b"Server replies: "
 BANNER = b"Connect"
@@ -389,6 +393,17 @@ def full_pipe():
                 os.write(writer, b"x" * size)
     os.set_blocking(writer, True)
     return reader, writer
+
+
+def network_of_its_own():
+    """For the calling thread and what it starts; False where not allowed."""
+    unshare = ctypes.CDLL(None).unshare
+    if unshare(CLONE_NEWNET) and unshare(CLONE_NEWUSER | CLONE_NEWNET):
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        lo = struct.pack("16sh14x", b"lo", IFF_UP)
+        fcntl.ioctl(sock, SIOCSIFFLAGS, lo)
+    return True
 
 
 def without_core_dumps():

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-client load where the kernel has few ports to give: in a network
+namespace of its own, where they can be counted."""
+
+from weirtest import Server, TestCase, main, network_of_its_own, run
+
+PORT = 40000
+WHERE = "127.0.0.1:%d" % PORT
+
+
+def load(*options):
+    return run("WEIR_CLIENT", "load", WHERE, "--expect", "echo", *options)
+
+
+class Ports(TestCase):
+    def setUp(self):
+        # One for each test: what the last one closed keeps ports for a while.
+        if not network_of_its_own():
+            self.skipTest("no network namespace allowed here")
+
+    def give(self, count):
+        """So many ports, that of WHERE among them."""
+        with open("/proc/sys/net/ipv4/ip_local_port_range", "w") as f:
+            f.write("%d %d\n" % (PORT, PORT + count - 1))
+
+    def check_shortage(self, answer):
+        """It is named, and nobody else is to blame."""
+        self.assertIn(b"connecting: Cannot assign requested address",
+                      answer.stdout)
+        self.assertIn(b"the ports of this side were used up", answer.stdout)
+        self.assertNotRegex(answer.stdout, b"refused|reset|backlog|listens")
+
+    def test_who_finds_nobody_is_not_answered_by_oneself(self):
+        self.give(4)  # soon one is given that which it asks for
+        for mode in (("--reconnect",), ("--churn",),
+                     ("--churn", "--rate", "200")):
+            answer = load("-c", "3", "-d", "300ms", "--with", "reset:1",
+                          *mode)
+            self.assertEqual(answer.returncode, 1, answer)
+            self.assertIn(b"all 3 connections could not be made",
+                          answer.stdout)
+            self.assertIn(b"nothing was answered", answer.stdout)
+            self.assertNotRegex(answer.stdout, rb"\b[1-9]\d* (sent|opened)")
+            self.assertRegex(answer.stdout,
+                             rb"errors +\d+ connecting: Connection refused")
+            self.assertIn(b"nothing listens at that address", answer.stdout)
+        with Server("echo@" + WHERE):  # nor has it taken the port
+            self.give(50)
+            answer = load("-n", "10")
+            self.assertEqual(answer.returncode, 0, answer)
+
+    def test_connections_beyond_the_ports_are_not_begun(self):
+        self.give(50)
+        with Server("echo@" + WHERE) as server:
+            self.check_usage(load("-c", "100", "-n", "1"), "weir-client",
+                             "100 connections", "2 source addresses",
+                             "50 ports", "--source")
+            self.assertEqual(server.stop()[1]["accepted"], 0)
+
+    def test_ports_that_others_have_are_a_shortage_of_ours(self):
+        self.give(50)
+        with Server("echo@" + WHERE) as server:  # which has one of them
+            answer = load("-c", "50", "-n", "1000")
+            self.check_shortage(answer)
+            self.assertIn(b"49 opened", answer.stdout)
+            counts = server.stop()[1]
+        self.assertEqual(counts["accepted"], 49)
+
+    def test_one_source_given_twice_has_no_more_ports(self):
+        self.give(50)
+        with Server("echo@" + WHERE):
+            self.check_shortage(load("-c", "90", "-n", "1000", "--source",
+                                     "127.0.0.1,127.0.0.1"))
+            answer = load("-c", "90", "-n", "1000", "--source",
+                          "127.0.0.2,127.0.0.3")
+            self.assertIn(b"90 opened", answer.stdout)
+            self.assertEqual(answer.returncode, 0, answer)
+
+
+if __name__ == "__main__":
+    main()
