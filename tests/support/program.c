@@ -54,7 +54,7 @@ static bool has_said(struct program *p, const char *words)
 	return strstr(p->text, words);
 }
 
-void program_starts(struct program *p, char *const options[])
+void program_begins(struct program *p, char *const options[])
 {
 	char *argv[16] = { (char *)program_path() };
 	int pipe_fds[2];
@@ -69,6 +69,11 @@ void program_starts(struct program *p, char *const options[])
 	p->out = pipe_fds[0];
 	spawn(p, argv, pipe_fds[1]);
 	close(pipe_fds[1]);
+}
+
+void program_starts(struct program *p, char *const options[])
+{
+	program_begins(p, options);
 	UNTIL(has_said(p, "\nready\n"));
 }
 
@@ -90,16 +95,22 @@ static bool has_ended(struct program *p, int *status)
 	return pid > 0;
 }
 
-int program_ends(struct program *p, struct drained *ret)
+int program_is_over(struct program *p)
 {
-	const char *line;
 	int status;
 
 	UNTIL(has_ended(p, &status));
 	while (takes_output(p))
 		;
 	close(p->out);
-	line = strstr(p->text, "\ndrained ");
+	return status;
+}
+
+int program_ends(struct program *p, struct drained *ret)
+{
+	int status = program_is_over(p);
+	const char *line = strstr(p->text, "\ndrained ");
+
 	ck_assert_msg(line != NULL, "no drained line in \"%s\"", p->text);
 	ck_assert_int_eq(sscanf(line,
 				"\ndrained accepted=%lu completed=%lu "

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients of the service reply that are greeted with the number of the server
+ * they came to; see guests.h.
+ *
+ * A question is "q\n"; one that comes and goes then ends its output and
+ * expects the end of input.  A question counts as asked before the stop if its
+ * last byte was handed to the kernel by then: over loopback it is in the
+ * server's socket at once.
+ */
+#include "guests.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <time.h>
+
+#define ANSWER	 "Server replies: q\n"
+#define PAUSE_MS 10
+#define SLOT_US	 100
+#define SLOTS	 20000
+
+/* How long things took; the last slot is for all that took longer. */
+struct times {
+	uint64_t count, slots[SLOTS];
+};
+
+struct asker {
+	pthread_t id;
+	struct guests *guests;
+	uint32_t number;
+	struct load_books books;
+	struct times times; /* from the connect to the answer */
+};
+
+struct talk {
+	int fd, server;
+	int64_t asked_at;
+};
+
+struct guests {
+	uint16_t port;
+	int kept, count;
+	int64_t began_at;
+	atomic_ullong connected;
+	atomic_bool is_over;
+	_Atomic int64_t stopped_at[SERVERS_MAX]; /* us */
+	struct asker askers[];			 /* the last one only sleeps */
+};
+
+static int64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void note_time(struct times *t, int64_t us)
+{
+	int64_t slot = us / SLOT_US;
+
+	t->slots[slot < SLOTS ? slot : SLOTS - 1]++;
+	t->count++;
+}
+
+static int64_t p999_us(const struct times *t)
+{
+	uint64_t beyond = 0;
+	int64_t slot = SLOTS - 1;
+
+	while (slot > 0 && (beyond += t->slots[slot]) * 1000 < t->count)
+		slot--;
+	return (slot + 1) * SLOT_US;
+}
+
+/* ------------------------------------------------------------- the askers */
+
+static bool was_reset(int error)
+{
+	return error == ECONNRESET || error == EPIPE;
+}
+
+/* Books what is not an answer; the conversation is over. */
+static bool goes_without(struct asker *a, const struct talk *t, int error)
+{
+	if (was_reset(error))
+		a->books.reset++;
+	else if (error)
+		a->books.odd++;
+	if (t->server == 0 ||
+	    t->asked_at < atomic_load(&a->guests->stopped_at[t->server]))
+		a->books.lost++;
+	else if (!error)
+		a->books.late++;
+	return false;
+}
+
+static bool hears(struct asker *a, struct talk *t, char *line, size_t cap)
+{
+	size_t have = 0;
+
+	while (have == 0 || line[have - 1] != '\n') {
+		ssize_t n = recv(t->fd, line + have, cap - 1 - have, 0);
+
+		if (n <= 0)
+			return goes_without(a, t, n < 0 ? errno : 0);
+		have += (size_t)n;
+	}
+	line[have] = '\0';
+	return true;
+}
+
+static void hangs_up(struct talk *t)
+{
+	close(t->fd);
+	t->fd = -1;
+}
+
+static bool connects(struct asker *a, struct talk *t)
+{
+	/* Each has an address of the server for itself, hence all ports. */
+	const struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_port = htons(a->guests->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + a->number),
+	};
+	const struct timeval limit = { .tv_sec = 20 * slowness() };
+	const int on = 1;
+
+	*t = (struct talk){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC,
+					 0) };
+	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(t->fd, (const struct sockaddr *)&to, sizeof(to)) == 0) {
+		a->books.connected++;
+		atomic_fetch_add(&a->guests->connected, 1);
+		return true;
+	}
+	if (errno == ECONNREFUSED)
+		a->books.refused++;
+	else
+		a->books.odd++;
+	hangs_up(t);
+	return false;
+}
+
+/* Connects, and is told by whom it is served. */
+static bool comes(struct asker *a, struct talk *t)
+{
+	char line[64];
+
+	if (!connects(a, t))
+		return false;
+	if (hears(a, t, line, sizeof(line))) {
+		t->server = atoi(line);
+		if (t->server > 0 && t->server < SERVERS_MAX)
+			return true;
+		a->books.odd++;
+	}
+	hangs_up(t);
+	return false;
+}
+
+static bool says(struct asker *a, struct talk *t)
+{
+	ssize_t n = send(t->fd, "q\n", 2, MSG_NOSIGNAL);
+	int error = errno;
+
+	t->asked_at = now_us();
+	return n == 2 || goes_without(a, t, error);
+}
+
+static bool is_answered(struct asker *a, struct talk *t)
+{
+	char line[64];
+
+	if (!hears(a, t, line, sizeof(line)))
+		return false;
+	if (strcmp(line, ANSWER) == 0) {
+		a->books.answered++;
+		return true;
+	}
+	a->books.odd++;
+	return false;
+}
+
+/* After the answer the end of input must come, and no reset. */
+static void leaves(struct asker *a, struct talk *t)
+{
+	char more[8];
+	ssize_t n;
+
+	shutdown(t->fd, SHUT_WR);
+	n = recv(t->fd, more, sizeof(more), 0);
+	if (n < 0 && was_reset(errno))
+		a->books.reset++;
+	else if (n != 0)
+		a->books.odd++;
+}
+
+static void *churns(void *arg)
+{
+	struct asker *a = arg;
+	struct talk t;
+
+	while (!atomic_load(&a->guests->is_over)) {
+		int64_t began_at = now_us();
+
+		if (!comes(a, &t))
+			continue;
+		if (says(a, &t) && is_answered(a, &t)) {
+			note_time(&a->times, now_us() - began_at);
+			leaves(a, &t);
+		}
+		hangs_up(&t);
+	}
+	return NULL;
+}
+
+/* All of them ask before any is listened to; who is let go comes again. */
+static void *keeps(void *arg)
+{
+	struct asker *a = arg;
+	const int count = a->guests->kept;
+	struct talk *all = calloc((size_t)count, sizeof(*all));
+
+	ck_assert_ptr_nonnull(all);
+	for (int i = 0; i < count; i++)
+		all[i].fd = -1;
+	while (!atomic_load(&a->guests->is_over)) {
+		for (int i = 0; i < count; i++)
+			if ((all[i].fd >= 0 || comes(a, &all[i])) &&
+			    !says(a, &all[i]))
+				hangs_up(&all[i]);
+		for (int i = 0; i < count; i++)
+			if (all[i].fd >= 0 && !is_answered(a, &all[i]))
+				hangs_up(&all[i]);
+		for (int i = 0; i < PAUSE_MS; i++)
+			breathe();
+	}
+	for (int i = 0; i < count; i++) {
+		if (all[i].fd < 0)
+			continue;
+		leaves(a, &all[i]);
+		hangs_up(&all[i]);
+	}
+	free(all);
+	return NULL;
+}
+
+/* How late this machine wakes a thread that only sleeps. */
+static void *sleeps(void *arg)
+{
+	struct asker *a = arg;
+
+	while (!atomic_load(&a->guests->is_over)) {
+		int64_t began_at = now_us();
+
+		breathe();
+		note_time(&a->times, now_us() - began_at - 1000);
+	}
+	return NULL;
+}
+
+static void add_asker(struct asker *sum, const struct asker *a)
+{
+	sum->books.connected += a->books.connected;
+	sum->books.refused += a->books.refused;
+	sum->books.answered += a->books.answered;
+	sum->books.lost += a->books.lost;
+	sum->books.late += a->books.late;
+	sum->books.reset += a->books.reset;
+	sum->books.odd += a->books.odd;
+	sum->times.count += a->times.count;
+	for (int i = 0; i < SLOTS; i++)
+		sum->times.slots[i] += a->times.slots[i];
+}
+
+/* ----------------------------------------------------------------- guests.h */
+
+struct guests *guests_come(uint16_t port, int churning, int kept)
+{
+	int count = churning + 2;
+	struct guests *g =
+		calloc(1, sizeof(*g) + (size_t)count * sizeof(g->askers[0]));
+
+	ck_assert_ptr_nonnull(g);
+	g->port = port;
+	g->kept = kept;
+	g->count = count;
+	g->began_at = now_us();
+	for (int i = 0; i < SERVERS_MAX; i++)
+		atomic_store(&g->stopped_at[i], INT64_MAX);
+	for (int i = 0; i < count; i++) {
+		struct asker *a = &g->askers[i];
+
+		a->guests = g;
+		a->number = (uint32_t)i;
+		ck_assert_int_eq(pthread_create(&a->id, NULL,
+						i < churning	? churns
+						: i == churning ? keeps
+								: sleeps,
+						a),
+				 0);
+	}
+	return g;
+}
+
+uint64_t guests_connected(struct guests *g)
+{
+	return atomic_load(&g->connected);
+}
+
+void guests_stop_is_next(struct guests *g, int server)
+{
+	atomic_store(&g->stopped_at[server], now_us());
+}
+
+struct guest_book guests_leave(struct guests *g)
+{
+	struct asker *sum = calloc(1, sizeof(*sum));
+	struct guest_book ret;
+	int64_t took_us = now_us() - g->began_at;
+
+	ck_assert_ptr_nonnull(sum);
+	atomic_store(&g->is_over, true);
+	for (int i = 0; i < g->count; i++) {
+		pthread_join(g->askers[i].id, NULL);
+		if (i < g->count - 1)
+			add_asker(sum, &g->askers[i]);
+	}
+	ret = (struct guest_book){
+		.books = sum->books,
+		.rate = (int64_t)sum->times.count * 1000000 / took_us,
+		.p999_us = p999_us(&sum->times),
+		.late_us = p999_us(&g->askers[g->count - 1].times),
+	};
+	free(sum);
+	free(g);
+	return ret;
+}
