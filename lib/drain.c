@@ -19,6 +19,9 @@
 #define QUIET_NS  (30 * WR_NS_PER_MS) /* of step 2 */
 #define SWEEP_NS  (25 * WR_NS_PER_MS) /* between two reminders */
 #define NOTICE_NS (60 * WR_NS_PER_MS) /* of step 5 */
+/* So long step 5 may last: with the join's part that is 100 ms ... */
+#define LONGEST_NOTICE_NS (70 * WR_NS_PER_MS)
+#define EACH_NS		  (WR_NS_PER_MS / 10) /* ... and this for each */
 
 static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
 {
@@ -115,11 +118,13 @@ static void cut(struct wr_acceptor *a)
 	a->is_cutting = true;
 	wr_hub_sum(a->hub, &stats);
 	a->cut_before = stats.ledger.cut;
-	a->give_up_at = a->ctx.now + NOTICE_NS;
 	if (!a->are_doors_closed) {
 		wr_accept_refuse_rest(a);
 		wr_accept_close_doors(a);
 	}
+	a->open_before = atomic_load(&a->hub->table->open);
+	a->latest_at = a->ctx.now + LONGEST_NOTICE_NS +
+		       (int64_t)a->open_before * EACH_NS;
 	refuse_queued(a);
 	wr_linger_hasten(a);
 	slots = wr_table_slots(a->hub->table);
@@ -135,7 +140,8 @@ static void cut(struct wr_acceptor *a)
 		}
 	}
 	atomic_store(&a->hub->phase, WR_CUTTING);
-	a->open_before = atomic_load(&a->hub->table->open);
+	/* All of them know only now: shutting so many down takes its time. */
+	a->give_up_at = wr_min_at(wr_now_ns() + NOTICE_NS, a->latest_at);
 }
 
 /* ------------------------------------------------------------------- step 5 */
@@ -146,10 +152,10 @@ static bool has_patience(struct wr_acceptor *a)
 
 	if (a->ctx.now < a->give_up_at)
 		return true;
-	if (open >= a->open_before)
+	if (open >= a->open_before || a->ctx.now >= a->latest_at)
 		return false;
 	a->open_before = open; /* they are getting on with it */
-	a->give_up_at = a->ctx.now + NOTICE_NS;
+	a->give_up_at = wr_min_at(a->ctx.now + NOTICE_NS, a->latest_at);
 	return true;
 }
 
@@ -179,7 +185,10 @@ static uint64_t name_the_stuck(struct wr_acceptor *a)
 	return stuck;
 }
 
-/* In the ledger they are cut; their workers may yet come back for them. */
+/*
+ * In the ledger they are cut; their workers may yet come back for them, and
+ * are not waited for.
+ */
 static void abandon(struct wr_acceptor *a)
 {
 	size_t slots = wr_table_slots(a->hub->table);
@@ -190,6 +199,7 @@ static void abandon(struct wr_acceptor *a)
 		if (c && !atomic_exchange(&c->is_settled, true)) {
 			wr_count(a->ctx.lane, &a->ctx.lane->outcome[WR_CUT], 1);
 			atomic_fetch_sub(&a->hub->table->open, 1);
+			a->has_abandoned = true;
 		}
 	}
 }
@@ -218,6 +228,7 @@ static void finish(struct wr_acceptor *a, uint64_t stuck)
 	h->report.drain_ms =
 		(uint64_t)((wr_now_ns() - began_at) / WR_NS_PER_MS);
 	h->was_cut = a->is_cutting && stats.ledger.cut > a->cut_before;
+	h->is_busy = stuck > 0 || a->has_abandoned;
 	h->is_done = true;
 	wr_cond_broadcast(&h->changed);
 	wr_unlock(&h->lock);

@@ -73,6 +73,7 @@ struct wr_hub {
 	struct wr_cond changed;
 	bool is_done; /* the acceptor has ended, report is filled in */
 	bool was_cut; /* by the deadline of the stop */
+	bool is_busy; /* workers were not through with it when it ended */
 	struct weir_report report;
 
 	struct wr_lane *lanes; /* one a worker, the acceptor's, foreign */

@@ -17,7 +17,7 @@
 
 /* A worker that was told to go home and is not in a callback goes quickly. */
 #define GOING_HOME_NS (1000 * WR_NS_PER_MS)
-#define STUCK_NS      (20 * WR_NS_PER_MS)
+#define BUSY_NS	      (20 * WR_NS_PER_MS)
 
 /* ------------------------------------------------------------ new and free */
 
@@ -247,7 +247,7 @@ static void join_acceptor(weir_server *s)
 int weir_server_join(weir_server *s, struct weir_report *ret)
 {
 	struct wr_hub *h;
-	bool is_stuck;
+	bool is_busy;
 	int left;
 
 	if (s == NULL || wr_hub_phase(&s->hub) == WR_NEW)
@@ -258,16 +258,16 @@ int weir_server_join(weir_server *s, struct weir_report *ret)
 	wr_lock(&h->lock);
 	while (!h->is_done)
 		(void)wr_cond_wait_until(&h->changed, &h->lock, WR_NEVER_AT);
-	is_stuck = h->report.stuck > 0;
+	is_busy = h->is_busy;
 	if (ret)
 		*ret = h->report;
 	wr_unlock(&h->lock);
 	join_acceptor(s);
-	left = wr_pool_join(
-		&s->pool, wr_now_ns() + (is_stuck ? STUCK_NS : GOING_HOME_NS));
+	left = wr_pool_join(&s->pool,
+			    wr_now_ns() + (is_busy ? BUSY_NS : GOING_HOME_NS));
 	if (left > 0)
 		return -EBUSY;
-	return h->was_cut || is_stuck ? -ECANCELED : 0;
+	return h->was_cut || is_busy ? -ECANCELED : 0;
 }
 
 /* -------------------------------------------------------------------- stats */

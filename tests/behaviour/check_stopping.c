@@ -167,6 +167,7 @@ START_TEST(a_stop_without_grace_cuts)
 	client_expects_end(c);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
 	report = server_is_over(s);
+	stop_was_on_time(&report, 0);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_uint_eq(report.stuck, 0);
 }
@@ -225,6 +226,7 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_uint_ge(report.drain_ms, 150);
+	stop_was_on_time(&report, 200);
 }
 END_TEST
 
@@ -260,11 +262,10 @@ START_TEST(a_stop_returns_on_time_though_all_callbacks_are_stuck)
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_stuck(&gate, 3);
 	struct weir_report report;
-	int64_t began_at = now_ms();
 
 	weir_server_stop(s->weir, 300);
 	report = stuck_report(s, &gate);
-	ck_assert_int_lt(now_ms() - began_at, 10000 * slowness());
+	stop_was_on_time(&report, 300);
 	ck_assert_uint_eq(report.stuck, 3);
 	ck_assert_uint_eq(report.ledger.cut, 3);
 	ck_assert_uint_ge(report.drain_ms, 250);
@@ -296,14 +297,14 @@ START_TEST(a_second_stop_brings_the_deadline_nearer)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_stuck(&gate, 2);
-	int64_t began_at = now_ms();
+	struct weir_report report;
 
 	ck_assert_int_eq(weir_server_stop(s->weir, WEIR_NEVER), 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, 100), 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
-	stuck_report(s, &gate);
-	ck_assert_int_lt(now_ms() - began_at, long_grace / 2);
+	report = stuck_report(s, &gate);
+	stop_was_on_time(&report, 100);
 	server_forgets(s);
 }
 END_TEST
@@ -342,7 +343,7 @@ START_TEST(who_does_not_go_on_holds_a_stop_up_no_longer_than_others)
 	client_expects_eof(slow);
 	report = server_is_over(s);
 	ck_assert_uint_eq(report.ledger.completed, 2);
-	ck_assert_uint_lt(report.drain_ms, long_grace);
+	ck_assert_uint_lt(report.drain_ms, 1500 * (uint64_t)slowness());
 }
 END_TEST
 

@@ -186,6 +186,12 @@ void ledger_balances(const struct weir_ledger *l)
 					       l->open);
 }
 
+void stop_was_on_time(const struct weir_report *r, int grace_ms)
+{
+	ck_assert_uint_le(r->drain_ms, (uint64_t)(grace_ms + 100) +
+					       400 * (uint64_t)slowness());
+}
+
 struct weir_stats stats(struct server *s)
 {
 	struct weir_stats ret;

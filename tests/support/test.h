@@ -106,6 +106,12 @@ struct weir_report server_is_over(struct server *s);
 /* The same for one that the test has freed. */
 void server_forgets(struct server *s);
 
+/*
+ * What a stop with so much grace has kept: the promise is its deadline and
+ * 100 ms, and how late a busy machine lets its threads run is no fault of it.
+ */
+void stop_was_on_time(const struct weir_report *r, int grace_ms);
+
 void ledger_balances(const struct weir_ledger *l);
 uint64_t ledger_refused(const struct weir_ledger *l);
 

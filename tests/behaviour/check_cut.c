@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The deadline of a stop: whoever is not through by then is cut or told no,
+ * and the stop is over, however many of them there are and however long their
+ * last callbacks take.
+ */
+#include "test.h"
+
+struct naps {
+	long ms;
+	_Atomic int count;
+};
+
+static void naps(weir_conn *c, void *arg)
+{
+	struct naps *n = arg;
+
+	(void)c;
+	usleep((useconds_t)n->ms * 1000);
+	atomic_fetch_add(&n->count, 1);
+}
+
+static void open_parked(struct server *s, int count)
+{
+	for (int i = 0; i < count; i++) {
+		struct client *c = client_opens(s);
+
+		client_sends(c, "hello\n");
+		client_expects(c, "hello\n");
+	}
+	UNTIL(stats(s).parked == (uint64_t)count);
+}
+
+static int echo_lines_of_any(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return echo_lines(c, NULL);
+}
+
+/* Each ends in its time, one after the other, and the stop in its own. */
+START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
+{
+	struct naps n = { .ms = 25 };
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines_of_any,
+					      .closed = naps, .arg = &n));
+	struct weir_report report;
+
+	open_parked(s, 40);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	stop_was_on_time(&report, 0);
+	ledger_balances(&report.ledger);
+	ck_assert_uint_eq(report.ledger.cut, 40);
+	ck_assert_uint_eq(report.ledger.open, 0);
+	weir_server_free(s->weir);
+	UNTIL(atomic_load(&n.count) == 40); /* none is left out */
+	server_forgets(s);
+}
+END_TEST
+
+/* One runs, five are in the queue, and three are left to the kernel. */
+static void queue_meets_deadline(int grace_ms)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1, .queue_length = 5,
+			    .refusal = "no time\n"),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct client *held = client_opens(s), *c[8];
+	struct weir_report report;
+
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	for (int i = 0; i < 8; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+	}
+	UNTIL(stats(s).queued == 5);
+	weir_server_stop(s->weir, grace_ms);
+	for (int i = 0; i < 8; i++) {
+		client_expects(c[i], "no time\n");
+		client_expects_eof(c[i]);
+		client_closes(c[i]);
+	}
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	gate_open(&gate);
+	stop_was_on_time(&report, grace_ms);
+	ledger_balances(&report.ledger);
+	ck_assert_uint_eq(report.ledger.accepted, 9);
+	ck_assert_uint_eq(report.ledger.refused_drain, 8);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+	ck_assert_uint_eq(report.stuck, 1);
+	UNTIL(gate_waiting(&gate) == 0);
+	weir_server_free(s->weir);
+	server_forgets(s);
+}
+
+START_TEST(who_is_in_the_queue_at_the_deadline_is_told)
+{
+	queue_meets_deadline(200);
+}
+END_TEST
+
+START_TEST(who_is_in_the_queue_is_told_of_a_stop_without_grace)
+{
+	queue_meets_deadline(0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("cut", many_brief_callbacks_do_not_put_a_deadline_off,
+			 who_is_in_the_queue_at_the_deadline_is_told,
+			 who_is_in_the_queue_is_told_of_a_stop_without_grace);
+}
