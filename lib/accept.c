@@ -66,24 +66,27 @@ static void disarm(struct wr_acceptor *a, struct wr_door *d)
 	d->is_armed = false;
 }
 
+static void keep_reserve(struct wr_acceptor *a)
+{
+	if (a->reserve < 0)
+		a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+}
+
 /*
  * wants_room is raised before we look for room; who makes room does so before
  * looking at wants_room.  So room that comes now is seen by one of us.
  */
 void wr_accept_adjust(struct wr_acceptor *a)
 {
-	bool may_accept = true;
+	bool may_accept;
 
-	if (a->resume_at && a->ctx.now >= a->resume_at)
+	/* A shortage: a close of ours ends it at once. */
+	if (a->ctx.now >= a->resume_at || !atomic_load(&a->hub->wants_room))
 		a->resume_at = 0;
-	if (a->resume_at) {
-		/* A shortage: a close of ours ends it at once. */
-		may_accept = !atomic_load(&a->hub->wants_room);
-		if (may_accept)
-			a->resume_at = 0;
-	}
-	if (may_accept && a->reserve < 0)
-		a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+	/* After the deadline of a stop nobody is served any more. */
+	may_accept = a->resume_at == 0 && !a->is_cutting;
+	if (may_accept)
+		keep_reserve(a);
 	if (may_accept && holds(a)) {
 		atomic_store(&a->hub->wants_room, true);
 		may_accept = !holds(a);
@@ -192,6 +195,11 @@ static enum answer classify(int rc)
 	}
 }
 
+static bool is_shortage(int rc)
+{
+	return rc < 0 && rc != -EAGAIN && classify(rc) == SHORTAGE;
+}
+
 /*
  * Accept one client with the descriptor kept in reserve.  It is opened again
  * once there are descriptors (wr_accept_adjust).
@@ -230,9 +238,9 @@ static void serve_one(struct wr_acceptor *a, struct wr_door *door)
 
 /*
  * Refuse one at a stop's deadline, when there is no time to linger and others
- * wait for the descriptor.  False: nobody is there, or there is no reserve.
+ * wait for the descriptor.  What accept(2) said, or would say.
  */
-static bool refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
+static int refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
 {
 	struct wr_lane *lane = a->ctx.lane;
 	struct iovec text = { a->hub->config.refusal,
@@ -250,8 +258,8 @@ static bool refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
 				break;
 		wr_sys_close(fd);
 	}
-	a->reserve = wr_sys_open("/dev/null", O_RDONLY);
-	return fd >= 0;
+	keep_reserve(a);
+	return fd;
 }
 
 static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
@@ -326,27 +334,37 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 	}
 }
 
-/* At most its backlog: there is no end to it while clients may connect. */
-static void refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
+/*
+ * At most its backlog: there is no end to it while clients may connect.
+ * False: somebody is left, and no descriptor for it.
+ */
+static bool refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 {
 	for (int i = 0; i < door->service.set.backlog; i++) {
-		int fd = wr_sys_accept4(door->listener.fd, NULL, NULL,
+		int rc = wr_sys_accept4(door->listener.fd, NULL, NULL,
 					SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct weir_conn *c;
+		struct weir_conn *c = rc < 0 ? NULL : make_conn(a, door, rc);
 
-		if (fd < 0 && classify(fd) == CONN_FAILED)
-			continue;
-		if (fd == -EAGAIN || (fd < 0 && !refuse_in_passing(a, door)))
-			return;
-		c = fd < 0 ? NULL : make_conn(a, door, fd);
 		if (c)
 			wr_conn_refuse(c, WR_REFUSED_DRAIN);
+		if (is_shortage(rc))
+			rc = refuse_in_passing(a, door);
+		if (is_shortage(rc))
+			return false;
+		if (rc == -EAGAIN || (rc < 0 && classify(rc) == BROKEN))
+			return true;
 	}
+	return true;
 }
 
-void wr_accept_refuse_rest(struct wr_acceptor *a)
+bool wr_accept_refuse_rest(struct wr_acceptor *a)
 {
+	bool is_done = true;
+
+	atomic_store(&a->hub->wants_room, true);
+	keep_reserve(a);
 	for (int i = 0; i < a->door_count; i++)
 		if (a->doors[i]->listener.fd >= 0 && !a->doors[i]->is_broken)
-			refuse_rest_of(a, a->doors[i]);
+			is_done &= refuse_rest_of(a, a->doors[i]);
+	return is_done;
 }

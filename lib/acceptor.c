@@ -64,7 +64,7 @@ int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door)
 
 /* ---------------------------------------------------------------- the loop */
 
-static void take_mail(struct wr_acceptor *a)
+void wr_acceptor_take_mail(struct wr_acceptor *a)
 {
 	struct weir_conn *c = atomic_exchange(&a->hub->mail, NULL);
 
@@ -128,7 +128,7 @@ static void *attend(void *arg)
 	wr_sys_thread_begin("weir-acceptor");
 	a->ctx.now = wr_now_ns();
 	do {
-		take_mail(a);
+		wr_acceptor_take_mail(a);
 		wr_visits_run(a);
 		wr_watchdog_run(a);
 		wr_overseer_run(a);

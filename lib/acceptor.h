@@ -74,14 +74,20 @@ int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
 
 /* -------------------------------------------- parts of the same thread */
 
+/* acceptor.c: what others have handed over or asked for. */
+void wr_acceptor_take_mail(struct wr_acceptor *a);
+
 /* accept.c: one budget's worth from one door. */
 void wr_accept_from(struct wr_acceptor *a, struct wr_door *door);
 /* Arm or disarm the doors as room, pauses and the stop allow. */
 void wr_accept_adjust(struct wr_acceptor *a);
 void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door);
 void wr_accept_close_doors(struct wr_acceptor *a);
-/* Say no to all the kernel has completed. */
-void wr_accept_refuse_rest(struct wr_acceptor *a);
+/*
+ * Say no to all the kernel has completed.  False: there is no descriptor for
+ * it until something ends.
+ */
+bool wr_accept_refuse_rest(struct wr_acceptor *a);
 
 /* visits.c: deadlines of connections, lingering ones included. */
 int wr_visits_reserve(struct wr_acceptor *a); /* 0 or -ENOMEM */

@@ -110,6 +110,13 @@ static void refuse_queued(struct wr_acceptor *a)
 	}
 }
 
+/* In a shortage they wait for somebody to be through, or had their time. */
+static void refuse_waiting(struct wr_acceptor *a)
+{
+	if (!a->are_doors_closed && wr_accept_refuse_rest(a))
+		wr_accept_close_doors(a);
+}
+
 static void cut(struct wr_acceptor *a)
 {
 	struct weir_stats stats;
@@ -118,10 +125,7 @@ static void cut(struct wr_acceptor *a)
 	a->is_cutting = true;
 	wr_hub_sum(a->hub, &stats);
 	a->cut_before = stats.ledger.cut;
-	if (!a->are_doors_closed) {
-		wr_accept_refuse_rest(a);
-		wr_accept_close_doors(a);
-	}
+	refuse_waiting(a);
 	a->open_before = atomic_load(&a->hub->table->open);
 	a->latest_at = a->ctx.now + LONGEST_NOTICE_NS +
 		       (int64_t)a->open_before * EACH_NS;
@@ -157,6 +161,14 @@ static bool has_patience(struct wr_acceptor *a)
 	a->open_before = open; /* they are getting on with it */
 	a->give_up_at = wr_min_at(a->ctx.now + NOTICE_NS, a->latest_at);
 	return true;
+}
+
+/* Those that were told no just now included. */
+static void end_lingering(struct wr_acceptor *a)
+{
+	wr_acceptor_take_mail(a);
+	while (a->oldest)
+		wr_linger_end(a, a->oldest);
 }
 
 /* The number of callbacks that did not return. */
@@ -244,11 +256,11 @@ int64_t wr_drain_next_at(const struct wr_acceptor *a)
 	if (!a->is_stopping)
 		return 0;
 	at = a->sweep_at;
+	if (a->is_cutting)
+		return wr_min_at(at, a->give_up_at);
 	if (!a->are_doors_closed && a->quiet_at)
 		at = wr_min_at(at, a->quiet_at);
-	if (!a->is_cutting)
-		return wr_min_at(at, atomic_load(&a->hub->stop_at));
-	return wr_min_at(at, a->give_up_at);
+	return wr_min_at(at, atomic_load(&a->hub->stop_at));
 }
 
 bool wr_drain_run(struct wr_acceptor *a)
@@ -259,20 +271,21 @@ bool wr_drain_run(struct wr_acceptor *a)
 		return false;
 	if (!a->is_stopping)
 		begin(a);
-	if (!a->is_cutting && a->ctx.now >= atomic_load(&a->hub->stop_at))
+	if (a->is_cutting)
+		refuse_waiting(a);
+	else if (a->ctx.now >= atomic_load(&a->hub->stop_at))
 		cut(a);
 	if (a->ctx.now >= a->sweep_at)
 		sweep(a);
-	if (!a->are_doors_closed) {
-		if (!is_quiet(a))
-			return false;
+	if (!a->is_cutting && !a->are_doors_closed && is_quiet(a))
 		wr_accept_close_doors(a);
-	}
-	if (atomic_load(&a->hub->table->open) > 0) {
+	if (!a->are_doors_closed || atomic_load(&a->hub->table->open) > 0) {
 		if (!a->is_cutting || has_patience(a))
 			return false;
-		while (a->oldest)
-			wr_linger_end(a, a->oldest);
+		end_lingering(a);
+		refuse_waiting(a);
+		wr_accept_close_doors(a);
+		end_lingering(a);
 		stuck = name_the_stuck(a);
 		abandon(a);
 	}

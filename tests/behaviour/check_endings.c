@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ends that meet something else: a start in another thread, a shortage of
- * descriptors, a duplicate of the descriptor, a callback that comes back when
- * its server is gone.
+ * Ends that meet something else: a start in another thread, a duplicate of
+ * the descriptor, a callback that comes back when its server is gone.
  */
 #include "test.h"
 
-#include <sys/resource.h>
 #include <time.h>
 
 /* ---- a start, a stop and a join at once */
@@ -95,140 +93,6 @@ START_TEST(a_join_returns_whenever_others_start_and_stop)
 	for (int i = 0; i < 200; i++)
 		live(false);
 	baseline_expects(&before);
-}
-END_TEST
-
-/* ---- a shortage of descriptors */
-
-struct shortage {
-	struct rlimit before;
-	int fd[64];
-	int count;
-};
-
-static void shortage_begins(struct shortage *sh)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &sh->before);
-	limit = sh->before;
-	limit.rlim_cur = 64;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	sh->count = 0;
-	while (sh->count < 64 && (sh->fd[sh->count] = dup(0)) >= 0)
-		sh->count++;
-	ck_assert_int_lt(dup(0), 0);
-}
-
-static void shortage_ends(struct shortage *sh)
-{
-	while (sh->count > 0)
-		close(sh->fd[--sh->count]);
-	setrlimit(RLIMIT_NOFILE, &sh->before);
-}
-
-START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
-{
-	const int grace_ms = 15000 * slowness();
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1, .overload = WEIR_REFUSE,
-				  .refusal = "no room\n"),
-		      WEIR_SERVICE(.readable = echo_lines));
-	struct client *late = client_new(s->address, 0);
-	struct shortage shortage;
-	struct weir_report report;
-
-	shortage_begins(&shortage);
-	ck_assert_int_eq(client_connects(late, s->address), 0);
-	client_expects(late, "no room\n");
-	client_expects_eof(late);
-	weir_server_stop(s->weir, grace_ms);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
-	shortage_ends(&shortage);
-	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
-	ck_assert_uint_eq(report.ledger.refused_limit, 1);
-	server_is_over(s);
-}
-END_TEST
-
-/* Nothing of the server's will be closed: it has one descriptor in reserve. */
-START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
-{
-	const int grace_ms = 30000 * slowness();
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines));
-	struct client *late[5];
-	struct shortage shortage;
-	struct weir_report report;
-
-	for (int i = 0; i < 5; i++)
-		late[i] = client_new(s->address, 0);
-	shortage_begins(&shortage);
-	for (int i = 0; i < 5; i++) {
-		ck_assert_int_eq(client_connects(late[i], s->address), 0);
-		client_sends(late[i], "hello\n");
-	}
-	UNTIL(stats(s).shortages > 0);
-	weir_server_stop(s->weir, grace_ms);
-	for (int i = 0; i < 5; i++) {
-		client_expects(late[i], "hello\n");
-		client_expects_eof(late[i]);
-	}
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
-	shortage_ends(&shortage);
-	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
-	report = server_is_over(s);
-	ck_assert_uint_eq(report.ledger.completed, 5);
-}
-END_TEST
-
-START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
-{
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
-		      WEIR_SERVICE(.readable = echo_lines));
-	struct client *late[3];
-	struct shortage shortage;
-	struct weir_report report;
-
-	for (int i = 0; i < 3; i++)
-		late[i] = client_new(s->address, 0);
-	shortage_begins(&shortage);
-	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(client_connects(late[i], s->address), 0);
-		client_sends(late[i], "hello\n");
-	}
-	UNTIL(stats(s).shortages > 0);
-	weir_server_stop(s->weir, 0);
-	for (int i = 0; i < 3; i++) {
-		client_expects(late[i], "no room\n");
-		client_expects_eof(late[i]);
-	}
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
-	shortage_ends(&shortage);
-	report = server_is_over(s);
-	ck_assert_uint_eq(report.ledger.refused_drain, 3);
-}
-END_TEST
-
-START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
-{
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines));
-	struct client *late = client_new(s->address, 0);
-	struct shortage shortage;
-	struct weir_report report;
-
-	shortage_begins(&shortage);
-	ck_assert_int_eq(client_connects(late, s->address), 0);
-	client_sends(late, "hello\n");
-	UNTIL(stats(s).shortages > 0);
-	weir_server_stop(s->weir, 60000 * slowness());
-	shortage_ends(&shortage);
-	client_expects(late, "hello\n");
-	client_expects_eof(late);
-	report = server_is_over(s);
-	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
 
@@ -369,10 +233,6 @@ int main(void)
 		"endings",
 		a_join_returns_whenever_another_thread_starts_what_was_stopped,
 		a_join_returns_whenever_others_start_and_stop,
-		a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early,
-		a_stop_in_a_shortage_that_lasts_serves_one_after_the_other,
-		who_waits_in_a_shortage_is_told_of_the_stop,
-		who_waits_in_a_shortage_is_served_if_it_ends_in_time,
 		a_duplicate_that_outlives_its_connection_keeps_nobody_busy,
 		a_duplicate_does_not_hide_the_end_from_the_peer,
 		a_callback_that_outlives_its_server_leaves_no_descriptor);

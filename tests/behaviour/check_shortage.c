@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stops while there is no descriptor for those who wait: they are served, or
+ * told no at the deadline, though the one in reserve is all that there is.
+ */
+#include "test.h"
+
+#include <sys/resource.h>
+
+struct shortage {
+	struct rlimit before;
+	int fd[64];
+	int count;
+};
+
+static void shortage_begins(struct shortage *sh)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &sh->before);
+	limit = sh->before;
+	limit.rlim_cur = 64;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	sh->count = 0;
+	while (sh->count < 64 && (sh->fd[sh->count] = dup(0)) >= 0)
+		sh->count++;
+	ck_assert_int_lt(dup(0), 0);
+}
+
+static void shortage_ends(struct shortage *sh)
+{
+	while (sh->count > 0)
+		close(sh->fd[--sh->count]);
+	setrlimit(RLIMIT_NOFILE, &sh->before);
+}
+
+START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
+{
+	const int grace_ms = 15000 * slowness();
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .overload = WEIR_REFUSE,
+				  .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *late = client_new(s->address, 0);
+	struct shortage shortage;
+	struct weir_report report;
+
+	shortage_begins(&shortage);
+	ck_assert_int_eq(client_connects(late, s->address), 0);
+	client_expects(late, "no room\n");
+	client_expects_eof(late);
+	weir_server_stop(s->weir, grace_ms);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	shortage_ends(&shortage);
+	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
+	ck_assert_uint_eq(report.ledger.refused_limit, 1);
+	server_is_over(s);
+}
+END_TEST
+
+/* Nothing of the server's will be closed: it has one descriptor in reserve. */
+START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
+{
+	const int grace_ms = 30000 * slowness();
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *late[5];
+	struct shortage shortage;
+	struct weir_report report;
+
+	for (int i = 0; i < 5; i++)
+		late[i] = client_new(s->address, 0);
+	shortage_begins(&shortage);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(client_connects(late[i], s->address), 0);
+		client_sends(late[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, grace_ms);
+	for (int i = 0; i < 5; i++) {
+		client_expects(late[i], "hello\n");
+		client_expects_eof(late[i]);
+	}
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	shortage_ends(&shortage);
+	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 5);
+}
+END_TEST
+
+START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *late[3];
+	struct shortage shortage;
+	struct weir_report report;
+
+	for (int i = 0; i < 3; i++)
+		late[i] = client_new(s->address, 0);
+	shortage_begins(&shortage);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(client_connects(late[i], s->address), 0);
+		client_sends(late[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, 0);
+	for (int i = 0; i < 3; i++) {
+		client_expects(late[i], "no room\n");
+		client_expects_eof(late[i]);
+	}
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	shortage_ends(&shortage);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.refused_drain, 3);
+}
+END_TEST
+
+/* Or served, if the deadline was late; but told in any case. */
+static bool is_refused(struct client *c)
+{
+	char text[16] = "";
+
+	ck_assert_int_gt(client_reads(c, text, sizeof(text) - 1), 0);
+	client_expects_eof(c);
+	ck_assert(strcmp(text, "no room\n") == 0 ||
+		  strcmp(text, "hello\n") == 0);
+	return text[0] == 'n';
+}
+
+/* The first has the only descriptor, the deadline finds the others waiting. */
+static struct weir_report
+deadline_in_a_shortage(weir_handler *handler,
+		       bool (*has_begun)(struct server *))
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
+		      WEIR_SERVICE(.readable = handler));
+	struct client *late[5];
+	struct shortage shortage;
+	struct weir_report report;
+	unsigned int served = 0;
+	int rc;
+
+	for (int i = 0; i < 5; i++)
+		late[i] = client_new(s->address, 0);
+	shortage_begins(&shortage);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(client_connects(late[i], s->address), 0);
+		client_sends(late[i], "hello\n");
+	}
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, WEIR_NEVER);
+	UNTIL(has_begun(s));
+	weir_server_stop(s->weir, 0);
+	rc = weir_server_join(s->weir, NULL);
+	shortage_ends(&shortage);
+	/* Who does not come back from its callback takes it along. */
+	for (int i = 1; i < 5 && rc != -EBUSY; i++)
+		served += !is_refused(late[i]);
+	report = server_is_over(s);
+	if (rc != -EBUSY)
+		ck_assert_uint_eq(report.ledger.refused_drain, 4 - served);
+	return report;
+}
+
+static bool lingers(struct server *s)
+{
+	return stats(s).lingering == 1;
+}
+
+START_TEST(who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others)
+{
+	deadline_in_a_shortage(echo_lines, lingers);
+}
+END_TEST
+
+static int writes_without_end(weir_conn *c, void *arg)
+{
+	static const char block[65536];
+	int rc;
+
+	(void)arg;
+	do
+		rc = weir_conn_write(c, block, sizeof(block));
+	while (rc == 0);
+	return rc;
+}
+
+static bool is_at_work(struct server *s)
+{
+	return stats(s).busy == 1;
+}
+
+START_TEST(who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others)
+{
+	struct weir_report report =
+		deadline_in_a_shortage(writes_without_end, is_at_work);
+
+	ck_assert_uint_eq(report.ledger.cut, 1);
+}
+END_TEST
+
+START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *late = client_new(s->address, 0);
+	struct shortage shortage;
+	struct weir_report report;
+
+	shortage_begins(&shortage);
+	ck_assert_int_eq(client_connects(late, s->address), 0);
+	client_sends(late, "hello\n");
+	UNTIL(stats(s).shortages > 0);
+	weir_server_stop(s->weir, 60000 * slowness());
+	shortage_ends(&shortage);
+	client_expects(late, "hello\n");
+	client_expects_eof(late);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"shortage",
+		a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early,
+		a_stop_in_a_shortage_that_lasts_serves_one_after_the_other,
+		who_waits_in_a_shortage_is_told_of_the_stop,
+		who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others,
+		who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others,
+		who_waits_in_a_shortage_is_served_if_it_ends_in_time);
+}
