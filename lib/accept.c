@@ -33,9 +33,8 @@ static bool is_queue_full(const struct wr_hub *h)
 
 static bool is_server_full(const struct wr_acceptor *a)
 {
-	size_t open = atomic_load(&a->hub->table->open);
-
-	return open - a->refusing >= (size_t)a->hub->config.set.max_connections;
+	return wr_table_places(a->hub->table) >=
+	       (size_t)a->hub->config.set.max_connections;
 }
 
 static bool holds(const struct wr_acceptor *a)

@@ -46,7 +46,6 @@ struct wr_acceptor {
 	struct wr_log_limit shortage_limit;
 	size_t lingering;		   /* connections in the linger set */
 	struct weir_conn *oldest, *latest; /* of them */
-	size_t refusing;  /* of those, refused ones: they have no place */
 	int64_t watch_at; /* the watchdog's next look at the workers */
 	int64_t tick_at;  /* the overseer's; 0: nobody need be overseen */
 	int processors;

@@ -80,6 +80,8 @@ void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 	wr_conn_move(c, lane, WR_OVER);
 	if (!atomic_exchange(&c->is_settled, true)) {
 		wr_count(lane, &lane->outcome[outcome], 1);
+		if (wr_is_refusal(outcome))
+			atomic_fetch_sub(&c->table->refused, 1);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
 	wr_hub_made_room(c->hub);
@@ -134,6 +136,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	const struct wr_config *config = &c->hub->config;
 	ssize_t n = 1;
 
+	atomic_fetch_add(&c->table->refused, 1);
 	/* An empty socket takes a short text; who is gone needs none. */
 	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {

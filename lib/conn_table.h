@@ -11,8 +11,9 @@
 #define WR_SLAB_SLOTS 256
 
 struct wr_table {
-	atomic_uint refs;    /* the server, and each reference to a slot */
-	_Atomic size_t open; /* connections not settled yet */
+	atomic_uint refs;	/* the server, and each reference to a slot */
+	_Atomic size_t open;	/* connections not settled yet */
+	_Atomic size_t refused; /* of those, who were told no */
 	_Atomic(struct weir_conn *) freed; /* by anybody, latest first */
 	struct weir_conn *spare;	   /* t: for the acceptor to take */
 	struct wr_hub *hub;
@@ -32,6 +33,18 @@ struct weir_conn *wr_table_take(struct wr_table *t);
 
 /* A settled slot nobody refers to any more.  Any thread. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
+
+/*
+ * Acceptor: those that have a place in the server.  Who is refused has left
+ * it, though the kernel still has something to deliver to its peer.  It leaves
+ * `refused' before `open': looked at in the other order, neither is too many.
+ */
+static inline size_t wr_table_places(struct wr_table *t)
+{
+	size_t open = atomic_load(&t->open);
+
+	return open - atomic_load(&t->refused);
+}
 
 /* Slots made so far, for a walk with wr_table_find(). */
 static inline size_t wr_table_slots(struct wr_table *t)

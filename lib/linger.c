@@ -20,11 +20,6 @@
 #define MOST_BYTES	(UINT64_C(16) << 20)
 #define BYTES_AT_A_TIME ((size_t)64 * 1024)
 
-static bool is_refused(const struct weir_conn *c)
-{
-	return c->outcome >= WR_REFUSED_FULL && c->outcome <= WR_REFUSED_DRAIN;
-}
-
 static void enlist(struct wr_acceptor *a, struct weir_conn *c)
 {
 	c->lingers = true;
@@ -36,7 +31,6 @@ static void enlist(struct wr_acceptor *a, struct weir_conn *c)
 		a->oldest = c;
 	a->latest = c;
 	a->lingering++;
-	a->refusing += is_refused(c);
 }
 
 static void delist(struct wr_acceptor *a, struct weir_conn *c)
@@ -51,7 +45,6 @@ static void delist(struct wr_acceptor *a, struct weir_conn *c)
 		a->latest = c->linger_prev;
 	c->lingers = false;
 	a->lingering--;
-	a->refusing -= is_refused(c);
 }
 
 static int64_t quiet_at(const struct wr_acceptor *a)
@@ -69,7 +62,7 @@ void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
 	int outcome = c->outcome;
 
 	/* Cut short by a stop with something unread or unsent: say so. */
-	if (a->is_cutting && !is_refused(c) &&
+	if (a->is_cutting && !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
 	     (!wr_conn_discard(c, BYTES_AT_A_TIME, &late) && late > 0)))
 		outcome = WR_CUT;

@@ -25,6 +25,11 @@ enum wr_outcome {
 	WR_OUTCOMES
 };
 
+static inline bool wr_is_refusal(int outcome)
+{
+	return outcome >= WR_REFUSED_FULL && outcome <= WR_REFUSED_DRAIN;
+}
+
 typedef _Atomic uint64_t wr_counter;
 
 struct wr_lane {

@@ -87,6 +87,40 @@ START_TEST(a_full_queue_refuses_the_rest)
 }
 END_TEST
 
+static void starts_at_gate(void *arg, int index)
+{
+	(void)index;
+	gate_wait(arg);
+}
+
+/* All are there at once, more than the server may have. */
+START_TEST(who_was_refused_for_the_queue_takes_no_place)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = server_new(
+		WEIR_CONFIG(.workers = 1, .queue_length = 3,
+			    .max_connections = 10, .overload = WEIR_REFUSE,
+			    .refusal = REFUSAL, .worker_start = starts_at_gate,
+			    .worker_arg = &gate));
+	struct client *c[20];
+	struct weir_report report;
+
+	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
+	for (int i = 0; i < 20; i++)
+		c[i] = client_opens(s);
+	server_starts(s);
+	for (int i = 3; i < 20; i++)
+		client_is_refused(c[i]);
+	ck_assert_uint_eq(stats(s).queued, 3);
+	gate_open(&gate);
+	for (int i = 0; i < 3; i++)
+		client_is_served(c[i]);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.refused_full, 17);
+	ck_assert_uint_eq(report.ledger.completed, 3);
+}
+END_TEST
+
 START_TEST(who_waited_too_long_in_the_queue_is_refused)
 {
 	struct gate gate = GATE_CLOSED;
@@ -291,6 +325,7 @@ int main(void)
 {
 	return RUN_TESTS("overload", a_full_queue_holds_the_rest_in_the_kernel,
 			 a_full_queue_refuses_the_rest,
+			 who_was_refused_for_the_queue_takes_no_place,
 			 who_waited_too_long_in_the_queue_is_refused,
 			 one_too_many_is_refused_until_another_leaves,
 			 who_was_refused_takes_no_place,
