@@ -222,7 +222,7 @@ static void finish(struct wr_acceptor *a, uint64_t stuck)
 {
 	struct wr_hub *h = a->hub;
 	struct weir_stats stats;
-	int64_t began_at = atomic_load(&h->drain_began_at);
+	int64_t asked_at = atomic_load(&h->asked_at);
 
 	wr_hub_sum(h, &stats);
 	atomic_store(&h->phase, WR_DONE);
@@ -238,7 +238,7 @@ static void finish(struct wr_acceptor *a, uint64_t stuck)
 	h->report.late_bytes = stats.late_bytes;
 	h->report.stuck = stuck;
 	h->report.drain_ms =
-		(uint64_t)((wr_now_ns() - began_at) / WR_NS_PER_MS);
+		(uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS);
 	h->was_cut = a->is_cutting && stats.ledger.cut > a->cut_before;
 	h->is_busy = stuck > 0 || a->has_abandoned;
 	h->is_done = true;

@@ -66,6 +66,7 @@ struct wr_hub {
 
 	_Atomic int phase;
 	_Atomic int64_t drain_began_at; /* ns; valid from WR_DRAINING on */
+	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */
 	_Atomic bool stop_wanted;
 	_Atomic int64_t stop_at; /* ns; deadline of the stop, or never */
 

@@ -212,11 +212,13 @@ int weir_server_start(weir_server *s)
 
 int weir_server_stop(weir_server *s, int grace_ms)
 {
-	int64_t at, old;
+	int64_t now, at, old = 0;
 
 	if (s == NULL || grace_ms < WEIR_NEVER)
 		return -EINVAL;
-	at = wr_deadline_at(wr_now_ns(), grace_ms);
+	now = wr_now_ns();
+	(void)atomic_compare_exchange_strong(&s->hub.asked_at, &old, now);
+	at = wr_deadline_at(now, grace_ms);
 	old = atomic_load(&s->hub.stop_at);
 	while (at < old &&
 	       !atomic_compare_exchange_weak(&s->hub.stop_at, &old, at))

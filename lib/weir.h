@@ -237,7 +237,7 @@ struct weir_report {
 	struct weir_ledger ledger; /* of the server's whole life; open is 0 */
 	uint64_t stuck;		   /* callbacks still running; part of cut */
 	uint64_t late_bytes;
-	uint64_t drain_ms; /* from the request to the end */
+	uint64_t drain_ms; /* from the first request to the end */
 	uint64_t reserved[16];
 };
 

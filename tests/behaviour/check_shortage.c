@@ -224,6 +224,40 @@ START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 }
 END_TEST
 
+/* Holds the acceptor up, which says this itself. */
+static void log_at_gate(void *arg, int level, const char *line)
+{
+	(void)level;
+	if (strstr(line, "cannot accept"))
+		gate_wait(arg);
+}
+
+START_TEST(a_stop_is_timed_from_its_request)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.log = log_at_gate, .log_arg = &gate),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *late = client_new(s->address, 0);
+	struct shortage shortage;
+	struct weir_report report;
+	int64_t asked_at;
+
+	shortage_begins(&shortage);
+	ck_assert_int_eq(client_connects(late, s->address), 0);
+	UNTIL(gate_waiting(&gate) == 1);
+	asked_at = now_ms();
+	weir_server_stop(s->weir, 60000 * slowness());
+	weir_server_stop(s->weir, 0);
+	UNTIL(now_ms() >= asked_at + 150);
+	gate_open(&gate);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	shortage_ends(&shortage);
+	ck_assert_uint_ge(report.drain_ms, 149);
+	server_is_over(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -233,5 +267,6 @@ int main(void)
 		who_waits_in_a_shortage_is_told_of_the_stop,
 		who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others,
 		who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others,
-		who_waits_in_a_shortage_is_served_if_it_ends_in_time);
+		who_waits_in_a_shortage_is_served_if_it_ends_in_time,
+		a_stop_is_timed_from_its_request);
 }
