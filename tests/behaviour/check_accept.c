@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #define CLIENTS	 20
 #define WATCH_MS 500
@@ -34,14 +33,6 @@ static void leave_all_descriptors(void)
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
 	room.rlim_cur = room.rlim_max;
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
-}
-
-static int64_t cpu_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 static void open_sockets(struct server *s, struct client **c, int count)

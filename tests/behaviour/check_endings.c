@@ -5,8 +5,6 @@
  */
 #include "test.h"
 
-#include <time.h>
-
 /* ---- a start, a stop and a join at once */
 
 struct life {
@@ -107,14 +105,6 @@ static int duplicates(weir_conn *c, void *arg)
 		return (int)n;
 	*(_Atomic int *)arg = dup(weir_conn_fd(c));
 	return weir_conn_printf(c, "done\n");
-}
-
-static int64_t cpu_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)

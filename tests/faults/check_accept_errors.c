@@ -16,18 +16,29 @@ static void one_exchange(const char *address)
 	client_closes(c);
 }
 
-static void answers_are_borne(const int *errors, size_t count)
+/* each: what one of them adds to accept_errors, and to shortages. */
+static void answers_are_borne(const int *errors, size_t count,
+			      struct weir_stats each)
 {
+	struct weir_stats before, now;
 	struct server *s;
 
 	faults_begin();
 	s = serve(WEIR_CONFIG(.workers = 2),
 		  WEIR_SERVICE(.readable = echo_lines));
 	for (size_t i = 0; i < count; i++) {
+		before = stats(s);
 		fault_comes(WR_SYS_accept4, 1, -errors[i]);
 		one_exchange(s->address);
 		ck_assert_int_eq(faults_made(), 1);
 		one_exchange(s->address);
+		now = stats(s);
+		ck_assert_msg(now.accept_errors - before.accept_errors ==
+					      each.accept_errors &&
+				      now.shortages - before.shortages ==
+					      each.shortages,
+			      "%s is counted otherwise",
+			      strerrorname_np(errors[i]));
 	}
 	faults_end();
 	server_ends(s);
@@ -40,7 +51,8 @@ START_TEST(a_connection_that_failed_is_counted_and_the_next_one_served)
 				      ENONET,	    EHOSTUNREACH, EOPNOTSUPP,
 				      ENETUNREACH,  ETIMEDOUT,	  ECONNRESET };
 
-	answers_are_borne(errors, wr_array_len(errors));
+	answers_are_borne(errors, wr_array_len(errors),
+			  (struct weir_stats){ .accept_errors = 1 });
 }
 END_TEST
 
@@ -48,34 +60,19 @@ START_TEST(a_shortage_is_waited_out)
 {
 	static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
 
-	answers_are_borne(errors, wr_array_len(errors));
+	answers_are_borne(errors, wr_array_len(errors),
+			  (struct weir_stats){ .shortages = 1 });
 }
 END_TEST
 
 START_TEST(an_answer_that_means_nothing_is_borne)
 {
-	static const int errors[] = { EINTR, EAGAIN, EIO, ENOSR, 9999 };
+	static const int unknown[] = { EIO, ENOSR, 9999 };
+	static const int none[] = { EINTR, EAGAIN };
 
-	answers_are_borne(errors, wr_array_len(errors));
-}
-END_TEST
-
-START_TEST(each_class_of_answers_has_its_counter)
-{
-	struct server *s;
-
-	faults_begin();
-	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	fault_comes(WR_SYS_accept4, 1, -EPROTO);
-	one_exchange(s->address);
-	ck_assert_uint_eq(stats(s).accept_errors, 1);
-	ck_assert_uint_eq(stats(s).shortages, 0);
-	fault_comes(WR_SYS_accept4, 1, -EMFILE);
-	one_exchange(s->address);
-	ck_assert_uint_eq(stats(s).accept_errors, 1);
-	ck_assert_uint_eq(stats(s).shortages, 1);
-	faults_end();
-	server_ends(s);
+	answers_are_borne(unknown, wr_array_len(unknown),
+			  (struct weir_stats){ .shortages = 1 });
+	answers_are_borne(none, wr_array_len(none), (struct weir_stats){ 0 });
 }
 END_TEST
 
@@ -198,16 +195,52 @@ START_TEST(a_shortage_that_lasts_is_borne_quietly_while_refusing)
 }
 END_TEST
 
+/* Each connection fails, for ever: a pause for each batch of them. */
+START_TEST(failures_that_last_are_borne_quietly)
+{
+	struct server *s;
+	struct client *parked, *late;
+	struct weir_report report;
+	int64_t began_at, took, cpu;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 2),
+		  WEIR_SERVICE(.readable = echo_lines, .idle_ms = 300));
+	parked = client_opens(s);
+	client_sends(parked, "hello\n");
+	client_expects(parked, "hello\n");
+	faults_come(WR_SYS_accept4, 1, -EPROTO);
+	late = client_opens(s);
+	UNTIL(faults_made() > 0);
+	began_at = now_ms();
+	cpu = cpu_ms();
+	client_expects_eof(parked); /* its deadline is looked after */
+	UNTIL(now_ms() > began_at + 500);
+	ck_assert_int_lt(cpu_ms() - cpu, 250);
+	took = now_ms() - began_at;
+	ck_assert_int_lt(faults_made(), 64 * (20 + took / 50));
+	ck_assert_int_le(log_lines(s), 5 + took / 1000);
+	UNTIL(stats(s).accept_errors == (uint64_t)faults_made());
+	weir_server_stop(s->weir, 100);
+	client_expects_end(late);
+	(void)weir_server_join(s->weir, &report);
+	faults_end();
+	stop_was_on_time(&report, 100);
+	ck_assert_uint_eq(report.ledger.timed_out, 1);
+	server_is_over(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
 		"accept_errors",
 		a_connection_that_failed_is_counted_and_the_next_one_served,
 		a_shortage_is_waited_out, an_answer_that_means_nothing_is_borne,
-		each_class_of_answers_has_its_counter,
 		a_broken_listener_is_reported_and_the_others_go_on,
 		a_broken_listener_is_asked_no_more,
 		a_close_of_ours_ends_a_shortage_at_once,
 		a_shortage_that_lasts_is_borne_quietly,
-		a_shortage_that_lasts_is_borne_quietly_while_refusing);
+		a_shortage_that_lasts_is_borne_quietly_while_refusing,
+		failures_that_last_are_borne_quietly);
 }

@@ -43,6 +43,7 @@ int fewer(int count);
 const char *printable(const char *data, size_t len);
 
 int64_t now_ms(void);
+int64_t cpu_ms(void);	   /* that this process has used */
 int64_t patience_at(void); /* when waiting for anything has failed */
 void breathe(void);	   /* between two looks at a condition */
 
