@@ -115,11 +115,10 @@ int weir_server_run(weir_server *s, unsigned flags)
 	if (rc < 0)
 		return rc;
 	rc = weir_server_start(s);
-	if (rc == 0) {
+	/* Somebody may have started it, or stopped it, before. */
+	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {
 		wait_for_end(s, &w);
 		rc = weir_server_join(s, NULL);
-	} else if (rc == -ESHUTDOWN) {
-		rc = 0; /* a stop came first: nothing was to be done */
 	}
 	watch_end(&w);
 	return rc;

@@ -289,13 +289,14 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
 WEIR_API int weir_server_start(weir_server *s);
 
 /*
- * Start, then wait for the end.  With WEIR_SIGNALS the calling thread takes
- * SIGINT and SIGTERM while it waits (they are blocked in it; block them in
- * your other threads too): the first drains with the configured grace, the
- * second cuts.  The mask is put back.
+ * Start, unless that is done, and wait for the end.  (A program that wants to
+ * say that it serves starts, says so, and runs.)  With WEIR_SIGNALS the calling
+ * thread takes SIGINT and SIGTERM while it waits (they are blocked in it; block
+ * them in your other threads too): the first drains with the configured grace,
+ * the second cuts.  The mask is put back.
  *
  * Returns what weir_server_start() or weir_server_join() said; 0 if a stop
- * came before it.
+ * came before the start.
  * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_run(weir_server *s, unsigned flags);

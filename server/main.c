@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * weir-server: a command line around libweir, and a model of how to embed it.
- * options -> listeners -> run -> exit status, all on the main thread.
+ * options -> listeners -> start -> run -> exit status, all on the main thread.
  *
  * SIGINT and SIGTERM are blocked before anything else and stay so: one that
  * comes early waits for weir_server_run(), which drains at once.  Threads of
@@ -157,7 +157,10 @@ static int report(weir_server *s, int rc)
 	uint64_t refused;
 
 	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY) {
-		cli_error("cannot start: %s", weir_strerror(rc));
+		cli_error("cannot start: %s",
+			  rc == -EAGAIN ? "the system gives no more threads; "
+					  "raise its limit or lower --workers"
+					: weir_strerror(rc));
 		return CLI_FAILED;
 	}
 	weir_server_join(s, &r);
@@ -182,8 +185,11 @@ static int serve(weir_server *s, const struct options *o)
 		status = write_pid_file(o->pid_file);
 	if (status != CLI_DONE)
 		return status;
-	announce(s, o);
-	rc = weir_server_run(s, WEIR_SIGNALS);
+	rc = weir_server_start(s);
+	if (rc == 0) {
+		announce(s, o);
+		rc = weir_server_run(s, WEIR_SIGNALS);
+	}
 	status = report(s, rc);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);

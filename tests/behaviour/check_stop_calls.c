@@ -62,11 +62,36 @@ START_TEST(bad_calls_are_answered)
 
 	ck_assert_int_eq(weir_server_stop(s->weir, -2), -EINVAL);
 	ck_assert_int_eq(weir_server_start(s->weir), -EBUSY);
-	ck_assert_int_eq(weir_server_run(s->weir, 0), -EBUSY);
 	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0",
 					    WEIR_SERVICE(.readable = echo)),
 			 -EBUSY);
 	server_ends(s);
+}
+END_TEST
+
+START_TEST(run_waits_for_what_was_started_before)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+
+	weir_server_drain(s->weir);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
+	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(run_says_what_a_stop_before_it_has_cut)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.session = echo_lines));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "half a li");
+	UNTIL(stats(s).busy == 1);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
+	ck_assert_int_eq(weir_server_run(s->weir, 0), -ECANCELED);
+	client_closes(c);
+	server_is_over(s);
 }
 END_TEST
 
@@ -118,111 +143,6 @@ START_TEST(a_callback_may_stop_its_server_but_not_wait_for_it)
 	client_expects_eof(c);
 	report = server_is_over(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
-}
-END_TEST
-
-/* Wherever the program is called by a thread of the server. */
-enum place {
-	AT_START,
-	IN_HANDLER,
-	IN_CLOSED,
-	IN_DROP,
-	IN_LOG_OF_STOP,
-	IN_LOG_OF_END,
-	AT_EXIT,
-	PLACES
-};
-
-static struct {
-	weir_server *weir;
-	atomic_bool was_at[PLACES];
-	atomic_int wrong, refused_frees;
-} inside;
-
-static void must_not_wait(enum place place)
-{
-	if (atomic_exchange(&inside.was_at[place], true))
-		return;
-	if (weir_server_join(inside.weir, NULL) != -EDEADLK ||
-	    weir_server_run(inside.weir, 0) != -EDEADLK)
-		atomic_fetch_add(&inside.wrong, 1);
-	weir_server_free(inside.weir);
-}
-
-static void is_started(void *arg, int index)
-{
-	(void)arg;
-	(void)index;
-	must_not_wait(AT_START);
-}
-
-static int is_handled(weir_conn *c, void *arg)
-{
-	(void)arg;
-	must_not_wait(IN_HANDLER);
-	return echo(c, NULL);
-}
-
-static void is_closed(weir_conn *c, void *arg)
-{
-	(void)c;
-	(void)arg;
-	must_not_wait(IN_CLOSED);
-}
-
-static void is_dropped(void *data)
-{
-	(void)data;
-	must_not_wait(IN_DROP);
-}
-
-static int is_opened(weir_conn *c, void *arg)
-{
-	(void)arg;
-	weir_conn_set_data(c, &inside, is_dropped);
-	return WEIR_AGAIN;
-}
-
-static void is_logged(void *arg, int level, const char *line)
-{
-	(void)arg;
-	(void)level;
-	if (strstr(line, "weir_server_free"))
-		atomic_fetch_add(&inside.refused_frees, 1);
-	else if (strstr(line, "stopping"))
-		must_not_wait(IN_LOG_OF_STOP);
-	else if (strstr(line, "stopped"))
-		must_not_wait(IN_LOG_OF_END);
-}
-
-static void is_exited(void *arg, int index)
-{
-	(void)arg;
-	(void)index;
-	must_not_wait(AT_EXIT);
-}
-
-START_TEST(no_thread_of_a_server_waits_for_its_end_or_frees_it)
-{
-	struct server *s = server_new(WEIR_CONFIG(.log = is_logged,
-						  .worker_start = is_started,
-						  .worker_exit = is_exited));
-	struct client *c;
-
-	inside.weir = s->weir;
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.opened = is_opened, .readable = is_handled,
-				    .closed = is_closed));
-	server_starts(s);
-	c = client_opens(s);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
-	client_closes(c);
-	server_ends(s);
-	for (int i = 0; i < PLACES; i++)
-		ck_assert_msg(inside.was_at[i], "place %d", i);
-	ck_assert_int_eq(inside.wrong, 0);
-	ck_assert_int_eq(inside.refused_frees, PLACES);
 }
 END_TEST
 
@@ -427,9 +347,10 @@ int main(void)
 		"stop_calls", a_stop_before_the_start_leaves_nothing_to_start,
 		a_server_that_was_never_started_is_freed,
 		a_server_is_freed_while_it_runs, bad_calls_are_answered,
+		run_waits_for_what_was_started_before,
+		run_says_what_a_stop_before_it_has_cut,
 		join_may_be_called_again_and_says_the_same,
 		a_callback_may_stop_its_server_but_not_wait_for_it,
-		no_thread_of_a_server_waits_for_its_end_or_frees_it,
 		many_threads_may_stop_and_join_at_once,
 		five_hundred_lives_leave_nothing, the_first_signal_drains,
 		the_second_signal_cuts, run_puts_the_mask_back,

@@ -35,12 +35,7 @@ MOST_CALLS = 1000
 
 def why_not():
     """Why this cannot run here, or None."""
-    shim = os.environ.get("WEIR_SIGNAL_SHIM", "")
-    if not os.path.exists(shim):
-        return "there is no shared library signal_shim"
-    if weirtest.SLOWNESS > 1:
-        return "a sanitizer wants to be loaded first"
-    return None
+    return weirtest.why_not_preloaded("WEIR_SIGNAL_SHIM")
 
 
 def command():

@@ -406,6 +406,16 @@ def network_of_its_own():
     return True
 
 
+def why_not_preloaded(variable):
+    """Why the library that the environment names cannot be loaded before all
+    others into a program, or None."""
+    if not os.path.exists(os.environ.get(variable, "")):
+        return "there is no shared library for %s" % variable
+    if SLOWNESS > 1:
+        return "a sanitizer wants to be loaded first"
+    return None
+
+
 def without_core_dumps():
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

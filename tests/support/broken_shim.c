@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A library to be loaded before all others into a program (LD_PRELOAD), for a
+ * system that gives no thread, or a file that hangs:
+ *
+ * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
+ * BROKEN_FILE is a path whose open() returns in the first thread alone.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_int threads;
+static int last;
+static const char *file = "";
+
+__attribute__((constructor)) static void shim_load(void)
+{
+	const char *number = getenv("BROKEN_THREAD");
+	const char *path = getenv("BROKEN_FILE");
+
+	last = number ? atoi(number) : 0;
+	file = path ? path : "";
+}
+
+int pthread_create(pthread_t *id, const pthread_attr_t *attr,
+		   void *(*fn)(void *), void *arg)
+{
+	static __typeof__(pthread_create) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "pthread_create");
+	if (atomic_fetch_add(&threads, 1) + 1 == last)
+		return EAGAIN;
+	return next(id, attr, fn, arg);
+}
+
+int open(const char *path, int flags, ...)
+{
+	static __typeof__(open) *next;
+	mode_t mode = 0;
+	va_list ap;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "open");
+	va_start(ap, flags);
+	if (flags & O_CREAT)
+		mode = va_arg(ap, mode_t);
+	va_end(ap);
+	while (gettid() != getpid() && strcmp(path, file) == 0)
+		pause();
+	return next(path, flags, mode);
+}
