@@ -4,8 +4,9 @@
  * options -> listeners -> start -> run -> exit status, all on the main thread.
  *
  * SIGINT and SIGTERM are blocked before anything else and stay so: one that
- * comes early waits for weir_server_run(), which drains at once.  Threads of
- * the library inherit the mask.
+ * comes early waits for weir_server_run(), which drains at once.  SIGHUP is
+ * turned into a SIGTERM, on the main thread, because the library's threads
+ * have all of them blocked.
  *
  * Standard output carries the lines others rely on: pid, listening, ready,
  * and drained at the end.
@@ -28,15 +29,33 @@
 /* Descriptors besides one per connection: listeners, epoll, files, spare. */
 #define OTHER_DESCRIPTORS 64
 
+/* Somebody who hangs up may say so more than once, and means one stop. */
+static void hang_up(int signo)
+{
+	signal(signo, SIG_IGN);
+	kill(getpid(), SIGTERM);
+}
+
 static void set_signals(void)
 {
-	sigset_t stop;
+	struct sigaction hup;
+	sigset_t set;
 
-	sigemptyset(&stop);
-	sigaddset(&stop, SIGINT);
-	sigaddset(&stop, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &stop, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGHUP, NULL, &hup);
+	if (hup.sa_handler == SIG_IGN)
+		return; /* nohup(1), for one: we are to outlive it */
+	hup = (struct sigaction){ .sa_handler = hang_up,
+				  .sa_flags = SA_RESTART };
+	sigaction(SIGHUP, &hup, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /*

@@ -7,11 +7,11 @@
   "drained" is said, and its numbers add up
   neither the Unix path nor the pid file is left, and the port can be bound
 
-The kinds are one SIGTERM, a second one after the call that follows, and SIGINT
-as the second.  If they come before the server is asked to stop, they are that;
+The kinds are one SIGTERM, a second one after the call that follows, SIGINT as
+the second, and one SIGHUP.  If they come before the server is asked to stop, they are that;
 if not, it is asked by another SIGTERM once it has served a client.
 
-What comes before the first call of main(), which blocks both signals, is out
+What comes before the first call of main(), which blocks them all, is out
 of reach: the parent may block them, then they wait.
 """
 
@@ -28,7 +28,7 @@ import time
 
 import weirtest
 
-KINDS = ("15", "15,15", "15,2")
+KINDS = ("15", "15,15", "15,2", "1")
 AT_ONCE = 4
 MOST_CALLS = 1000
 
@@ -151,7 +151,7 @@ class Life:
             self.problems.append("drained %s" % counts)
         if status != (1 if counts["cut"] else 0):
             self.problems.append("status %d, drained %s" % (status, counts))
-        is_one = self.kind == "15" and self.was_asked
+        is_one = "," not in self.kind and self.was_asked
         if counts["cut"] and is_one:
             self.problems.append("one signal has cut")
         for path in (self.path, self.pid_file):

@@ -14,8 +14,8 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, connect, full_pipe, is_in_main, main,
-                      read_all, read_exactly, reset, run, until)
+                      TestCase, connect, full_pipe, is_in_main, is_refused,
+                      main, read_all, read_exactly, reset, run, stuff, until)
 
 
 def usage(*args, **kwargs):
@@ -668,19 +668,6 @@ class Limits(TestCase):
             self.assertEqual(self.stop(server, accepted=2, completed=2), 0)
 
 
-def stuff(sock):
-    """Send until the other side, which gets no room for its answers, stops
-    reading."""
-    sock.setblocking(False)
-    idle_since = time.monotonic()
-    while time.monotonic() - idle_since < 0.3:
-        try:
-            sock.send(b"x" * 65536)
-            idle_since = time.monotonic()
-        except BlockingIOError:
-            select.select([], [sock], [], 0.05)
-
-
 def stuff_until_closed(sock):
     """The same until it gives up on us."""
     end = time.monotonic() + DEADLINE
@@ -774,16 +761,6 @@ class Stopping(TestCase):
             self.assertEqual((status, counts["completed"]), (0, 20))
             for client in silent:
                 client.close()
-
-
-def is_refused(where):
-    """Does nobody take clients there any more?  A stop drops new ones
-    silently, so that the attempt may also just not succeed."""
-    try:
-        connect(where, timeout=0.1).close()
-    except OSError:
-        return True
-    return False
 
 
 class EarlySignals(TestCase):

@@ -12,7 +12,7 @@ class SignalSweep(TestCase):
         why = signal_lives.why_not()
         if why:
             self.skipTest(why)
-        lives = list(signal_lives.sweep(1, 9))
+        lives = list(signal_lives.sweep(1, 12))
         self.assertEqual([str(life) for life in lives if life.problems], [])
         self.assertGreater(len([life for life in lives if life.at]), 20)
 

@@ -113,12 +113,12 @@ class Pump:
 class Server:
     """weir-server, running.  Leaving the context ends it, if it still is."""
 
-    def __init__(self, *args, ready=True, port=True, **kwargs):
+    def __init__(self, *args, ready=True, port=True, under=(), **kwargs):
         if port and not any("@" in arg for arg in args):
             args += ("reply@127.0.0.1:0",)
         self._wait = ready
         self.process = subprocess.Popen(
-            [program("WEIR_SERVER"), *args],
+            [*under, program("WEIR_SERVER"), *args],
             stdin=kwargs.pop("stdin", subprocess.DEVNULL),
             stdout=kwargs.pop("stdout", subprocess.PIPE),
             stderr=kwargs.pop("stderr", subprocess.PIPE), **kwargs)
@@ -369,6 +369,29 @@ class Terminal:
             return pid
         until(reaped, "the end of the client")
         return self._status
+
+
+def is_refused(where):
+    """Does nobody take clients there any more?  A stop drops new ones
+    silently, so that the attempt may also just not succeed."""
+    try:
+        connect(where, timeout=0.1).close()
+    except OSError:
+        return True
+    return False
+
+
+def stuff(sock):
+    """Send until the other side, which gets no room for its answers, stops
+    reading."""
+    sock.setblocking(False)
+    idle_since = time.monotonic()
+    while time.monotonic() - idle_since < 0.3:
+        try:
+            sock.send(b"x" * 65536)
+            idle_since = time.monotonic()
+        except BlockingIOError:
+            select.select([], [sock], [], 0.05)
 
 
 def is_in_main(pid):

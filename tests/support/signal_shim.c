@@ -119,10 +119,11 @@ SHIM(int, pthread_join, (pthread_t id, void **ret), (id, ret))
 SHIM(int, pthread_setname_np, (pthread_t id, const char *name), (id, name))
 SHIM(int, pthread_cond_init, (pthread_cond_t *c, const pthread_condattr_t *attr), (c, attr))
 SHIM(int, pthread_cond_broadcast, (pthread_cond_t *c), (c))
+SHIM(int, sigaction, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))
 SHIM(__sighandler_t, signal, (int sig, __sighandler_t handler), (sig, handler))
 /* clang-format on */
 
-/* From here on SIGTERM and SIGINT may come: they are blocked. */
+/* From here on SIGTERM, SIGINT and SIGHUP may come: they are blocked. */
 int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	int rc;

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-server when its terminal goes away, and where it is the first of all
+processes.  What else signals do: test_server_cli.py."""
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+
+from weirtest import (PREFIX, DocumentsClient, Pump, Server, TestCase,
+                      is_refused, main, program, stuff, until)
+
+
+def ignore_hang_up():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+class HangUp(TestCase):
+    def setUp(self):
+        self.where = self.folder()
+        self.args = ["-p", self.where + "/pid", "-t", "never",
+                     "reply@unix:" + self.where + "/s"]
+
+    def say_hello(self):
+        client = DocumentsClient("unix:" + self.where + "/s")
+        self.assertEqual(client.say(b"hello"), PREFIX + b"hello")
+        client.close()
+
+    def check_drained(self, end, completed):
+        status, counts = end
+        self.assertEqual((status, counts["completed"]), (0, completed))
+        self.assertEqual(os.listdir(self.where), [])
+
+    def test_it_drains_and_leaves_nothing(self):
+        with Server(*self.args) as server:
+            self.say_hello()
+            self.check_drained(server.stop(signal.SIGHUP), 1)
+
+    def test_who_was_started_with_it_ignored_goes_on(self):
+        with Server(*self.args, preexec_fn=ignore_hang_up) as server:
+            server.process.send_signal(signal.SIGHUP)
+            self.say_hello()
+            self.check_drained(server.stop(), 1)
+
+    def test_nohup_keeps_it_running(self):
+        with Server(*self.args, under=["nohup"]) as server:
+            server.process.send_signal(signal.SIGHUP)
+            self.say_hello()
+            self.check_drained(server.stop(), 1)
+
+    def test_before_main_if_the_parent_blocks_it(self):
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        try:
+            with Server(*self.args, ready=False) as server:
+                server.process.send_signal(signal.SIGHUP)
+                self.check_drained(server.end(), 0)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+    def test_a_terminal_that_goes_away_drains(self):
+        """It signals the leader of the session, and the foreground group."""
+        reader, writer = os.pipe()
+        pid, master = pty.fork()
+        if pid == 0:
+            try:
+                os.dup2(writer, 1)
+                os.execv(program("WEIR_SERVER"), ["weir-server", *self.args])
+            finally:
+                os._exit(127)
+        os.close(writer)
+        out = Pump(open(reader, "rb"))
+        try:
+            out.expect(rb"^ready\n")
+            self.say_hello()
+            os.close(master)
+            out.expect(rb"^drained accepted=1 completed=1 .*\n\Z")
+        except BaseException:
+            os.kill(pid, signal.SIGKILL)
+            raise
+        finally:
+            status = os.waitpid(pid, 0)[1]
+            out.close()
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
+        self.assertEqual(os.listdir(self.where), [])
+
+    def test_more_than_one_is_one(self):
+        with Server(*self.args, "echo@127.0.0.1:0") as server:
+            client = server.connect(1)
+            stuff(client)
+            for _ in range(3):
+                server.process.send_signal(signal.SIGHUP)
+                until(lambda: not is_pending(server.pid, signal.SIGHUP),
+                      "the signal")
+            until(lambda: is_refused(server.address(1)), "the drain")
+            client.setblocking(True)
+            while client.recv(65536):
+                pass
+            client.close()
+            status, counts = server.end()
+            self.assertEqual((status, counts["cut"]), (0, 0))
+            self.assertEqual(os.listdir(self.where), [])
+
+    def test_after_a_termination_it_cuts(self):
+        with Server(*self.args, "echo@127.0.0.1:0") as server:
+            client = server.connect(1)
+            stuff(client)
+            server.process.terminate()
+            until(lambda: is_refused(server.address(1)), "the drain")
+            status, counts = server.stop(signal.SIGHUP)
+            self.assertEqual((status, counts["cut"]), (1, 1))
+            self.assertEqual(os.listdir(self.where), [])
+            client.close()
+
+
+def is_pending(pid, signo):
+    with open("/proc/%d/status" % pid) as status:
+        for line in status:
+            if line.startswith("ShdPnd:"):
+                return int(line.split()[1], 16) >> (signo - 1) & 1
+
+
+class FirstProcess(TestCase):
+    """The kernel gives process 1 no signal that has its default action."""
+
+    UNSHARE = ["unshare", "-pf", "--kill-child"]
+
+    def test_it_stops_in_a_namespace_of_its_own(self):
+        if not shutil.which("unshare") or subprocess.run(
+                [*self.UNSHARE, "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("no process namespace can be made here")
+        for signo in (signal.SIGTERM, signal.SIGHUP):
+            with Server(under=self.UNSHARE) as server:
+                self.assertIn(b"pid 1\n", server.out.data)
+                with open("/proc/%d/task/%d/children" % (
+                        server.pid, server.pid)) as children:
+                    os.kill(int(children.read()), signo)
+                status, counts = server.end()
+                self.assertEqual((status, counts["accepted"]), (0, 0))
+
+
+if __name__ == "__main__":
+    main()
