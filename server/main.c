@@ -26,8 +26,11 @@
 #include "pidfile.h"
 #include "services.h"
 
-/* Descriptors besides one per connection: listeners, epoll, files, spare. */
+/* Descriptors of the process as such: epoll, standard ones, files, spare. */
 #define OTHER_DESCRIPTORS 64
+
+/* Most clients that were refused and have not closed yet. */
+#define REFUSED_DESCRIPTORS 4096
 
 /* Somebody who hangs up may say so more than once, and means one stop. */
 static void hang_up(int signo)
@@ -59,27 +62,33 @@ static void set_signals(void)
 }
 
 /*
- * Every connection needs a descriptor, and one that is sent a file another;
- * take what the system allows us.
+ * Every connection and every worker needs a descriptor, and to send a file
+ * another; take what the system allows us.  Clients that are only refused have
+ * some if there are any: without, they are told one after the other.
  */
 static void raise_descriptor_limit(const struct options *o)
 {
-	int connections = o->config.max_connections;
+	const struct weir_config *c = &o->config;
 	rlim_t each = listeners_use(&o->listeners, SERVICE_FILE) ? 2 : 1;
-	rlim_t need = (rlim_t)connections * each + OTHER_DESCRIPTORS;
+	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
+		      o->listeners.count + OTHER_DESCRIPTORS;
+	rlim_t want = need;
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+	if (c->overload == WEIR_REFUSE)
+		want += REFUSED_DESCRIPTORS;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
 		return;
-	limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur < need)
 		journal(WEIR_LOG_WARNING,
 			"%llu descriptors are allowed, %llu are needed for %d "
-			"connections; raise the limit or lower "
+			"connections and %d workers; raise the limit or lower "
 			"--max-connections",
 			(unsigned long long)limit.rlim_cur,
-			(unsigned long long)need, connections);
+			(unsigned long long)need, c->max_connections,
+			c->workers);
 }
 
 /* In words, what weir_server_listen() answered. */

@@ -4,8 +4,10 @@
 files that answer; and what it says of its start, and when."""
 
 import os
+import resource
 
-from weirtest import Server, TestCase, main, run, why_not_preloaded
+from weirtest import (PREFIX, DocumentsClient, Server, TestCase, main, run,
+                      why_not_preloaded)
 
 
 class Broken(TestCase):
@@ -36,6 +38,76 @@ class Start(Broken):
         # There is no fifth.
         with Server(*args, env=self.broken(BROKEN_THREAD="5")) as server:
             self.assertEqual(server.stop()[0], 0)
+
+
+class Descriptors(TestCase):
+    """The soft limit is raised to what the command line asks for."""
+
+    def limited(self, soft, hard):
+        """For a program with these limits."""
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
+            self.skipTest("fewer than %d descriptors are allowed" % hard)
+        return {"preexec_fn": lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (soft, hard))}
+
+    def soft_limit(self, server):
+        with open("/proc/%d/limits" % server.pid) as limits:
+            return [int(line.split()[3]) for line in limits
+                    if line.startswith("Max open files")][0]
+
+    def open_now(self, server):
+        return len(os.listdir("/proc/%d/fd" % server.pid))
+
+    def converse(self, server, count):
+        """So many clients, all at once."""
+        clients = [DocumentsClient(server.address()) for _ in range(count)]
+        for client in clients:
+            self.assertEqual(client.say(b"x"), PREFIX + b"x")
+        return clients
+
+    def test_too_few_are_told_and_serve(self):
+        with Server("-w", "2", "-m", "100", **self.limited(64, 64)) as server:
+            server.logs(rb" warning 64 descriptors are allowed, \d+ are needed "
+                        rb"for 100 connections and 2 workers; ")
+            for client in self.converse(server, 3):
+                client.close()
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_as_many_as_are_needed_are_taken(self):
+        with Server("-w", "2", "-m", "100", **self.limited(64, 4096)) as server:
+            self.assertGreaterEqual(self.soft_limit(server),
+                                    100 + self.open_now(server))
+            self.assertLess(self.soft_limit(server), 4096)
+            server.stop()
+            self.assertNotIn(b"descriptors", server.err.rest())
+
+    def test_workers_and_listeners_need_some(self):
+        folder = self.folder()
+        more = ["echo@unix:%s/%d" % (folder, i) for i in range(60)]
+        for args in (["-w", "1024", "-m", "100"],
+                     ["-w", "2", "-m", "900", "reply@127.0.0.1:0", *more]):
+            with Server(*args, **self.limited(1024, 4096)) as server:
+                self.assertGreaterEqual(self.soft_limit(server),
+                                        int(args[3]) + self.open_now(server))
+                server.stop()
+                self.assertNotIn(b"descriptors", server.err.rest())
+
+    def test_each_connection_gets_one_beside_many_workers(self):
+        with Server("-w", "100", "-m", "60", **self.limited(128, 4096),
+                    ) as server:
+            for client in self.converse(server, 60):
+                client.close()
+            status, counts = server.stop()
+            self.assertEqual((status, counts["completed"]), (0, 60))
+
+    def test_those_who_are_refused_have_some_if_there_are_any(self):
+        for hard in (512, 8192):
+            with Server("-w", "2", "-m", "100", "-o", "refuse",
+                        **self.limited(64, hard)) as server:
+                self.assertGreaterEqual(self.soft_limit(server),
+                                        min(hard, 4096))
+                server.stop()
+                self.assertNotIn(b"descriptors", server.err.rest())
 
 
 if __name__ == "__main__":
