@@ -62,20 +62,24 @@ static bool put_line(int level, const char *text)
 	return out_line(STDERR_FILENO, line, len, 0);
 }
 
-void journal_sink(void *arg, int level, const char *text)
+/* What one thread tells it has taken from the others before. */
+static void tell_dropped(void)
 {
-	unsigned long lost = atomic_load(&dropped);
+	unsigned long lost = atomic_exchange(&dropped, 0);
 	char note[64];
 
+	snprintf(note, sizeof(note), "%lu log lines were dropped", lost);
+	if (lost > 0 && !put_line(WEIR_LOG_WARNING, note))
+		atomic_fetch_add(&dropped, lost);
+}
+
+void journal_sink(void *arg, int level, const char *text)
+{
 	(void)arg;
 	if (!journal_wants(level) || !journal_level_name(level))
 		return;
-	if (lost > 0) {
-		snprintf(note, sizeof(note), "%lu log lines were dropped",
-			 lost);
-		if (put_line(WEIR_LOG_WARNING, note))
-			atomic_fetch_sub(&dropped, lost);
-	}
+	if (atomic_load(&dropped) > 0)
+		tell_dropped();
 	if (!put_line(level, text))
 		atomic_fetch_add(&dropped, 1);
 }

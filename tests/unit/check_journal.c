@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log's count of lines that standard error did not take: each of them is
+ * told once, whoever logs meanwhile.
+ */
+#include "test.h"
+
+#include <stdatomic.h>
+
+#include "../../server/journal.h"
+#include "../../server/out.h"
+
+#define THREADS	       4
+#define LINES_A_THREAD 20000
+
+/* Takes the place of server/out.c: a standard error that takes what it likes.
+ */
+static bool (*takes)(const char *line);
+static atomic_ullong told, taken, absurd;
+
+bool out_line(int fd, const char *line, size_t len, int wait_ms)
+{
+	const char *note = strstr(line, " warning ");
+	unsigned long long lost = note ? strtoull(note + 9, NULL, 10) : 0;
+
+	(void)fd;
+	(void)wait_ms;
+	ck_assert_int_eq(line[len - 1], '\n');
+	if (!takes(line))
+		return false;
+	atomic_fetch_add(note ? &told : &taken, note ? lost : 1);
+	atomic_fetch_add(&absurd, lost > THREADS * LINES_A_THREAD);
+	return true;
+}
+
+static bool takes_nothing(const char *line)
+{
+	(void)line;
+	return false;
+}
+
+static bool takes_all(const char *line)
+{
+	(void)line;
+	return true;
+}
+
+/* While the first note is on its way, somebody else logs. */
+static bool is_interrupted(const char *line)
+{
+	takes = takes_all;
+	ck_assert_ptr_nonnull(strstr(line, " 3 log lines were dropped"));
+	journal(WEIR_LOG_INFO, "in between");
+	return true;
+}
+
+START_TEST(lost_lines_are_told_once_though_another_thread_logs)
+{
+	takes = takes_nothing;
+	for (int i = 0; i < 3; i++)
+		journal(WEIR_LOG_INFO, "lost");
+	takes = is_interrupted;
+	journal(WEIR_LOG_INFO, "the first that gets through");
+	ck_assert_uint_eq(told, 3);
+	ck_assert_uint_eq(taken, 2);
+	journal(WEIR_LOG_INFO, "one more");
+	ck_assert_uint_eq(told, 3);
+	ck_assert_uint_eq(taken, 3);
+}
+END_TEST
+
+START_TEST(a_note_that_is_not_taken_is_told_later)
+{
+	takes = takes_nothing;
+	for (int i = 0; i < 5; i++)
+		journal(WEIR_LOG_INFO, "lost, and the note of those before it");
+	takes = takes_all;
+	journal(WEIR_LOG_DEBUG, "not wanted");
+	ck_assert_uint_eq(told, 0);
+	journal(WEIR_LOG_INFO, "the first that gets through");
+	ck_assert_uint_eq(told, 5);
+	ck_assert_uint_eq(taken, 1);
+}
+END_TEST
+
+/* Full and empty by turns, whoever asks. */
+static bool takes_some(const char *line)
+{
+	static atomic_uint asked;
+
+	(void)line;
+	return atomic_fetch_add(&asked, 1) % 8 < 3;
+}
+
+static void *logs(void *unused)
+{
+	for (int i = 0; i < LINES_A_THREAD; i++)
+		journal(WEIR_LOG_INFO, "line %d", i);
+	return unused;
+}
+
+START_TEST(many_threads_lose_no_line_without_a_count)
+{
+	pthread_t ids[THREADS];
+
+	takes = takes_some;
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_create(&ids[i], NULL, logs, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+	takes = takes_all;
+	journal(WEIR_LOG_INFO, "the last");
+	ck_assert_uint_eq(told + taken, THREADS * LINES_A_THREAD + 1);
+	ck_assert_uint_eq(absurd, 0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("journal",
+			 lost_lines_are_told_once_though_another_thread_logs,
+			 a_note_that_is_not_taken_is_told_later,
+			 many_threads_lose_no_line_without_a_count);
+}
