@@ -232,6 +232,7 @@ static int make_and_serve(const struct options *o)
 	weir_server *s;
 	int rc, status;
 
+	out_start();
 	journal_start(o->config.log_level);
 	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);

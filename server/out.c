@@ -7,10 +7,16 @@
  * PIPE_BUF bytes without blocking, as long as nobody else writes in between;
  * one lock keeps our own threads apart, since standard output and standard
  * error may well be the same pipe.
+ *
+ * A terminal is called writable if it takes one byte, and then a write waits
+ * until somebody has read the rest.  So it is opened once more, for us alone
+ * and non-blocking, where that is permitted.  It may take a part of a line;
+ * then that line counts as lost, and the next begins on a new one.
  */
 #include "out.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,6 +29,24 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* By descriptor. */
+static struct {
+	int fd;	      /* the terminal's own; 0 or -1: none */
+	bool is_torn; /* under the lock: the last line lacks its newline */
+} own[STDERR_FILENO + 1];
+
+void out_start(void)
+{
+	char path[32];
+
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (isatty(fd))
+			own[fd].fd = open(path, O_WRONLY | O_NONBLOCK |
+							O_NOCTTY | O_CLOEXEC);
+	}
+}
+
 static bool is_writable(int fd, int wait_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -34,19 +58,33 @@ static bool is_writable(int fd, int wait_ms)
 	return rc > 0 && (p.revents & POLLOUT);
 }
 
+static ssize_t put(int fd, const char *bytes, size_t len)
+{
+	ssize_t rc;
+
+	do
+		rc = write(fd, bytes, len);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
 bool out_line(int fd, const char *line, size_t len, int wait_ms)
 {
-	ssize_t rc = -1;
+	int to = own[fd].fd > 0 ? own[fd].fd : fd;
+	bool is_done = false;
 
-	if (wait_ms > 0 && !is_writable(fd, wait_ms))
+	if (wait_ms > 0 && !is_writable(to, wait_ms))
 		return false;
 	pthread_mutex_lock(&lock);
-	if (is_writable(fd, 0))
-		do
-			rc = write(fd, line, len);
-		while (rc < 0 && errno == EINTR);
+	if (is_writable(to, 0) && (!own[fd].is_torn || put(to, "\n", 1) == 1)) {
+		ssize_t rc = put(to, line, len);
+
+		/* Before the next line the newline may still come. */
+		is_done = rc >= (ssize_t)len - 1;
+		own[fd].is_torn = rc > 0 && rc < (ssize_t)len;
+	}
 	pthread_mutex_unlock(&lock);
-	return rc == (ssize_t)len;
+	return is_done;
 }
 
 void out_say(const char *format, ...)

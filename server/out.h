@@ -10,9 +10,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Before any thread.  Terminals are looked after from here on. */
+void out_start(void);
+
 /*
- * Write one line, its newline included, whole or not at all: at once, or as
- * soon as fd takes it within wait_ms.  len is at most PIPE_BUF.
+ * Write one line, its newline included, to standard output or standard error,
+ * whole or not at all: at once, or as soon as fd takes it within wait_ms.  len
+ * is at most PIPE_BUF.  Of a line that is not written a terminal may show the
+ * beginning.
  */
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 
