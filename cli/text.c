@@ -131,9 +131,26 @@ static size_t utf8_have(const unsigned char *s, size_t len)
 }
 
 /*
- * Bytes at s that may be shown as they are: 0 or one character.  U+0080 to
- * U+009F are control characters to a terminal, whatever their encoding.
+ * Is the whole character of n bytes at s one that a terminal or an editor
+ * obeys?  U+0080 to U+009F are control characters whatever their encoding,
+ * U+2028 and U+2029 begin a new line, and U+061C, U+200E, U+200F, U+202A to
+ * U+202E and U+2066 to U+2069 change the order in which text is shown.
  */
+static bool is_obeyed(const unsigned char *s, size_t n)
+{
+	unsigned c;
+
+	if (n == 2)
+		return (s[0] == 0xc2 && s[1] < 0xa0) ||
+		       (s[0] == 0xd8 && s[1] == 0x9c);
+	if (n != 3 || s[0] != 0xe2)
+		return false;
+	c = 0x2000u | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
+	return c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
+/* Bytes at s that may be shown as they are: 0 or one character. */
 static size_t showable(const unsigned char *s, size_t len, unsigned keep)
 {
 	size_t n;
@@ -147,7 +164,7 @@ static size_t showable(const unsigned char *s, size_t len, unsigned keep)
 	n = utf8_have(s, len);
 	if (n == 0 || n < utf8_size(s[0]))
 		return 0;
-	return s[0] == 0xc2 && s[1] < 0xa0 ? 0 : n;
+	return is_obeyed(s, n) ? 0 : n;
 }
 
 size_t cli_escape(char *to, size_t cap, const char *from, size_t len,

@@ -15,7 +15,7 @@
 
 /* cli_escape(): what is not escaped besides printable ASCII. */
 enum {
-	CLI_KEEP_UTF8 = 1,  /* well-formed UTF-8 that is no control character */
+	CLI_KEEP_UTF8 = 1,  /* well-formed UTF-8 that no terminal obeys */
 	CLI_KEEP_LINES = 2, /* newline and tab */
 };
 

@@ -11,6 +11,19 @@
 
 const char fuzz_corpus[] = "escape";
 
+/* Do three bytes of UTF-8 end a line, or make text go the other way? */
+static bool misleads(const unsigned char *s)
+{
+	unsigned c;
+
+	if ((s[0] & 0xe0) == 0xc0)
+		return s[0] == 0xd8 && s[1] == 0x9c; /* U+061C */
+	c = (s[0] & 0xfu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu);
+	return (s[0] & 0xf0) == 0xe0 &&
+	       ((c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
+		(c >= 0x2066 && c <= 0x2069));
+}
+
 /* What no terminal and no reader of a log can take for a control character. */
 static void check_harmless(const char *text, size_t len, unsigned keep)
 {
@@ -26,6 +39,7 @@ static void check_harmless(const char *text, size_t len, unsigned keep)
 		if (c == 0xc2)
 			REQUIRE(i + 1 < len &&
 				(unsigned char)text[i + 1] >= 0xa0);
+		REQUIRE(c < 0xc0 || !misleads((const unsigned char *)text + i));
 	}
 }
 

@@ -624,9 +624,11 @@ class OnATerminal(TestCase):
 
     def test_control_characters_are_shown_not_obeyed(self):
         evil = (b"\x1b]0;title\x07\x1b[2J\r\x00\x7f\t" +
-                "\u009b31m Grüße 🙂\n".encode() + b"\xff\xc3\x28\xe2\x82")
+                "\u009b31m Gr\u202eüße 🙂\n".encode() +
+                b"\xff\xc3\x28\xe2\x82")
         shown = (b"\\x1b]0;title\\x07\\x1b[2J\\x0d\\x00\\x7f\t" +
-                 b"\\xc2\\x9b31m " + "Grüße 🙂\r\n".encode() +
+                 b"\\xc2\\x9b31m Gr\\xe2\\x80\\xae" +
+                 "üße 🙂\r\n".encode() +
                  b"\\xff\\xc3(\\xe2\\x82\r\n")
         # At a prompt what comes late is shown as a line of its own.
         for options, sizes in (["--read-only"], (1, 3, 1000)), ([], (1000,)):
