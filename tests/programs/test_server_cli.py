@@ -255,6 +255,28 @@ class Answers(TestCase):
             'listen "reply@[::1]:0"'])
         self.assertFalse(os.path.exists(path))
 
+    def test_of_an_option_that_is_given_twice_the_last_counts(self):
+        once = ["-w3", "-q4", "--queue-age=5s", "-m6", "-orefuse",
+                "--refusal=go", "-t7s", "-i8s", "--read-timeout=9s",
+                "--write-timeout=10s", "--lifetime=11s", "-ghi", "-f/etc/group",
+                "-p/run/a", "--mode=600", "-ldebug", "-n"]
+        first = ["--workers=30", "--queue=40", "--queue-age=never",
+                 "--max-connections=60", "--overload=hold", "--refusal=no",
+                 "--drain-timeout=never", "--idle-timeout=80s",
+                 "--read-timeout=90s", "--write-timeout=never",
+                 "--lifetime=never", "--greeting=", "--file=/nonexistent/x",
+                 "--pid-file=/run/b", "--mode=0777", "--log-level=error",
+                 "--check"]
+        where = ["reply@127.0.0.1:0", "file@unix:/x"]
+        result = usage(*once, *where)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        twice = usage(*first, *where, *once)
+        self.assertEqual((twice.returncode, twice.stderr), (0, b""))
+        self.assertEqual(twice.stdout, result.stdout)
+        # What is no value at all is none, wherever it stands.
+        self.check_usage(usage("-w", "two", "-w", "2"), "weir-server",
+                         "--workers", "'two'")
+
     def test_check_binds_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             spec = "reply@127.0.0.1:%d" % taken.getsockname()[1]

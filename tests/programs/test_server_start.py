@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""weir-server where the system is short of something: threads, descriptors,
-files that answer; and what it says of its start, and when."""
+"""weir-server where the system is short of something: threads, descriptors, a
+file that can be opened."""
 
 import os
 import resource
 
-from weirtest import (PREFIX, DocumentsClient, Server, TestCase, main, run,
-                      why_not_preloaded)
+from weirtest import (PREFIX, DocumentsClient, Server, TestCase, main,
+                      read_exactly, run, why_not_preloaded)
 
 
 class Broken(TestCase):
@@ -38,6 +38,29 @@ class Start(Broken):
         # There is no fifth.
         with Server(*args, env=self.broken(BROKEN_THREAD="5")) as server:
             self.assertEqual(server.stop()[0], 0)
+
+
+class Stuck(Broken):
+    def test_a_callback_that_does_not_return_is_left_at_the_deadline(self):
+        folder = self.folder()
+        path = folder + "/file"
+        with open(path, "w") as file:
+            file.write("never read")
+        with Server("-w", "2", "-t", "300ms", "-f", path, "-p",
+                    folder + "/pid", "file@unix:" + folder + "/s",
+                    "echo@127.0.0.1:0",
+                    env=self.broken(BROKEN_FILE=path)) as server:
+            with server.connect(0) as client, server.connect(1) as other:
+                client.sendall(b"please")
+                server.out.expect(rb"^file: please\n")
+                other.sendall(b"hello")
+                self.assertEqual(read_exactly(other, 5), b"hello")
+                status, counts = server.stop()
+            self.check_sum(counts)
+            self.assertEqual((status, counts["completed"], counts["cut"]),
+                             (1, 1, 1))
+            self.assertRegex(server.err.rest(), rb" error worker . is stuck: ")
+        self.assertEqual(os.listdir(folder), ["file"])
 
 
 class Descriptors(TestCase):
