@@ -27,16 +27,17 @@ class Start(Broken):
         folder = self.folder()
         args = ["-w", "3", "-p", folder + "/pid", "echo@unix:" + folder + "/s",
                 "echo@127.0.0.1:0"]
+        env = self.broken()
         for number in range(1, 5): # the acceptor is the last
             with self.subTest(number=number):
                 result = run("WEIR_SERVER", *args,
-                             env=self.broken(BROKEN_THREAD=str(number)))
+                             env=dict(env, BROKEN_THREAD=str(number)))
                 self.assertEqual((result.returncode, result.stdout), (1, b""))
                 self.check_one_line(result, "weir-server", "cannot start",
                                     "thread")
                 self.assertEqual(os.listdir(folder), [])
         # There is no fifth.
-        with Server(*args, env=self.broken(BROKEN_THREAD="5")) as server:
+        with Server(*args, env=dict(env, BROKEN_THREAD="5")) as server:
             self.assertEqual(server.stop()[0], 0)
 
 
