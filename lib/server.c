@@ -27,6 +27,7 @@ static void unref(void *arg)
 
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
 		return;
+	wr_sys_close(s->signals);
 	wr_acceptor_fini(&s->acceptor);
 	wr_pool_fini(&s->pool);
 	wr_table_unref(s->hub.table);
@@ -60,9 +61,14 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	rc = wr_acceptor_init(&s->acceptor, &s->hub, &s->pool);
 	if (rc < 0)
 		goto fail_pool;
+	rc = s->signals = wr_run_signals();
+	if (rc < 0)
+		goto fail_acceptor;
 	*ret = s;
 	return 0;
 
+fail_acceptor:
+	wr_acceptor_fini(&s->acceptor);
 fail_pool:
 	wr_pool_fini(&s->pool);
 fail_table:

@@ -11,7 +11,11 @@ struct weir_server {
 	struct wr_hub hub;
 	struct wr_pool pool;
 	struct wr_acceptor acceptor;
+	int signals;	  /* signalfd of weir_server_run() */
 	atomic_uint refs; /* the program's, and one of each running worker */
 };
+
+/* The descriptor from which weir_server_run() takes signals, or -errno. */
+int wr_run_signals(void);
 
 #endif

@@ -7,6 +7,9 @@
  * runs in a signal handler, and no disposition is touched.  The mask is put
  * back at the end, after those that arrived late have been taken: they were
  * meant for a server that has stopped already.
+ *
+ * The signalfd is as old as the server: once that has started, those who
+ * connect may have taken every descriptor before somebody calls run.
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,21 +26,30 @@ struct watch {
 	sigset_t before;
 };
 
-static int watch_begin(struct watch *w, unsigned flags)
+static sigset_t stop_signals(void)
 {
 	sigset_t set;
 
-	w->fd = -1;
-	if (!(flags & WEIR_SIGNALS))
-		return 0;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
-	w->fd = wr_sys_signalfd(&set);
-	if (w->fd < 0)
-		wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
-	return w->fd < 0 ? w->fd : 0;
+	return set;
+}
+
+int wr_run_signals(void)
+{
+	sigset_t set = stop_signals();
+
+	return wr_sys_signalfd(&set);
+}
+
+static void watch_begin(struct watch *w, int fd, unsigned flags)
+{
+	sigset_t set = stop_signals();
+
+	w->fd = flags & WEIR_SIGNALS ? fd : -1;
+	if (w->fd >= 0)
+		wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
 }
 
 /* The number of signals that have come. */
@@ -57,7 +69,6 @@ static void watch_end(struct watch *w)
 		return;
 	(void)watch_take(w);
 	wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
-	wr_sys_close(w->fd);
 }
 
 /* Without poll(2), for which the kernel has no memory: a moment's wait. */
@@ -111,9 +122,7 @@ int weir_server_run(weir_server *s, unsigned flags)
 		return -EINVAL;
 	if (wr_pool_is_inside(&s->pool))
 		return -EDEADLK;
-	rc = watch_begin(&w, flags);
-	if (rc < 0)
-		return rc;
+	watch_begin(&w, s->signals, flags);
 	rc = weir_server_start(s);
 	/* Somebody may have started it, or stopped it, before. */
 	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {

@@ -3,11 +3,14 @@
 """weir-server where the system is short of something: threads, descriptors, a
 file that can be opened."""
 
+import contextlib
 import os
 import resource
+import socket
 
-from weirtest import (PREFIX, DocumentsClient, Server, TestCase, main,
-                      read_exactly, run, why_not_preloaded)
+from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server, TestCase,
+                      connect, full_pipe, main, read_exactly, run,
+                      why_not_preloaded)
 
 
 class Broken(TestCase):
@@ -115,6 +118,25 @@ class Descriptors(TestCase):
                                         int(args[3]) + self.open_now(server))
                 server.stop()
                 self.assertNotIn(b"descriptors", server.err.rest())
+
+    def test_a_crowd_at_the_start_takes_none_that_signals_need(self):
+        reader, writer = full_pipe() # which makes the announcement slow
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(
+                socket.create_server(("127.0.0.1", 0), backlog=200))
+            where = "127.0.0.1:%d" % listener.getsockname()[1]
+            crowd = [stack.enter_context(connect(where)) for _ in range(100)]
+            server = stack.enter_context(Server(
+                "-w", "2", "-t", "200ms", "reply@fd:%d" % listener.fileno(),
+                ready=False, stdout=writer, pass_fds=[listener.fileno()],
+                **self.limited(64, 64)))
+            self.assertEqual(crowd[0].recv(100), BANNER)
+            server.logs(rb" cannot accept: too many open descriptors")
+            server.process.terminate()
+            server.process.wait(DEADLINE)
+            self.assertNotIn(b"weir-server: ", server.err.rest())
+        os.close(reader)
+        os.close(writer)
 
     def test_each_connection_gets_one_beside_many_workers(self):
         with Server("-w", "100", "-m", "60", **self.limited(128, 4096),
