@@ -213,11 +213,14 @@ static int serve(weir_server *s, const struct options *o)
 		status = write_pid_file(o->pid_file);
 	if (status != CLI_DONE)
 		return status;
+	/* Once a service has something to print, the start has succeeded. */
+	out_go_first();
 	rc = weir_server_start(s);
-	if (rc == 0) {
+	if (rc == 0)
 		announce(s, o);
+	out_let_others();
+	if (rc == 0)
 		rc = weir_server_run(s, WEIR_SIGNALS);
-	}
 	status = report(s, rc);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);

@@ -28,6 +28,7 @@
 #define SAY_WAIT_MS 250
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
 
 /* By descriptor. */
 static struct {
@@ -85,6 +86,23 @@ bool out_line(int fd, const char *line, size_t len, int wait_ms)
 	}
 	pthread_mutex_unlock(&lock);
 	return is_done;
+}
+
+void out_go_first(void)
+{
+	pthread_mutex_lock(&first);
+}
+
+void out_let_others(void)
+{
+	pthread_mutex_unlock(&first);
+}
+
+bool out_print(const char *line, size_t len)
+{
+	out_go_first();
+	out_let_others();
+	return out_line(STDOUT_FILENO, line, len, 0);
 }
 
 void out_say(const char *format, ...)

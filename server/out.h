@@ -21,6 +21,14 @@ void out_start(void);
  */
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 
+/*
+ * A line that a service prints, at once or not at all.  From out_go_first()
+ * to out_let_others(), in one thread, such lines wait.
+ */
+bool out_print(const char *line, size_t len);
+void out_go_first(void);
+void out_let_others(void);
+
 /* A line of the program's contract, to standard output. */
 void out_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "../cli/text.h"
 #include "journal.h"
@@ -92,7 +91,7 @@ void service_print(const char *mark, const char *message, size_t len)
 	used += cli_escape(line + used, sizeof(line) - 1 - used, message,
 			   service_trim(message, len), CLI_KEEP_UTF8);
 	line[used++] = '\n';
-	if (!out_line(STDOUT_FILENO, line, used, 0))
+	if (!out_print(line, used))
 		journal(WEIR_LOG_WARNING,
 			"standard output takes no more: a line was lost");
 }

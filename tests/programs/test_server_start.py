@@ -43,6 +43,23 @@ class Start(Broken):
         with Server(*args, env=dict(env, BROKEN_THREAD="5")) as server:
             self.assertEqual(server.stop()[0], 0)
 
+    def test_what_services_print_comes_behind_the_announcement(self):
+        env = self.broken(BROKEN_OUTPUT="100")
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(
+                socket.create_server(("127.0.0.1", 0), backlog=50))
+            for _ in range(20):
+                client = stack.enter_context(connect(
+                    "127.0.0.1:%d" % listener.getsockname()[1]))
+                client.sendall(b"hello")
+            server = stack.enter_context(Server(
+                "-w", "2", "collect@fd:%d" % listener.fileno(),
+                pass_fds=[listener.fileno()], env=env))
+            self.assertEqual(server.stop()[0], 0)
+            self.assertRegex(server.out.rest(),
+                             rb"\Apid \d+\nlistening .*\nready\n"
+                             rb"(collect: hello\n){20}drained .*\n\Z")
+
 
 class Stuck(Broken):
     def test_a_callback_that_does_not_return_is_left_at_the_deadline(self):

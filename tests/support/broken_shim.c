@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A library to be loaded before all others into a program (LD_PRELOAD), for a
- * system that gives no thread, or a file that hangs:
+ * system that gives no thread, a file that hangs, or a slow standard output:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone.
+ * BROKEN_OUTPUT is for how many ms the first thread waits before each write.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -17,16 +19,18 @@
 #include <unistd.h>
 
 static atomic_int threads;
-static int last;
+static int last, pause_ms;
 static const char *file = "";
 
 __attribute__((constructor)) static void shim_load(void)
 {
 	const char *number = getenv("BROKEN_THREAD");
 	const char *path = getenv("BROKEN_FILE");
+	const char *ms = getenv("BROKEN_OUTPUT");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
+	pause_ms = ms ? atoi(ms) : 0;
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,
@@ -39,6 +43,17 @@ int pthread_create(pthread_t *id, const pthread_attr_t *attr,
 	if (atomic_fetch_add(&threads, 1) + 1 == last)
 		return EAGAIN;
 	return next(id, attr, fn, arg);
+}
+
+ssize_t write(int fd, const void *buf, size_t len)
+{
+	static __typeof__(write) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "write");
+	if (fd == STDOUT_FILENO && gettid() == getpid())
+		(void)poll(NULL, 0, pause_ms);
+	return next(fd, buf, len);
 }
 
 int open(const char *path, int flags, ...)
