@@ -183,19 +183,27 @@ START_TEST(a_stop_without_descriptors_serves_those_who_wait)
 }
 END_TEST
 
-static int counts_calls(weir_conn *c, void *arg)
+static int echo_lines_of_any(weir_conn *c, void *arg)
 {
-	atomic_fetch_add((_Atomic int *)arg, 1);
+	(void)arg;
 	return echo_lines(c, NULL);
+}
+
+static int counts_the_served(weir_conn *c, void *arg)
+{
+	(void)c;
+	atomic_fetch_add((_Atomic int *)arg, 1);
+	return WEIR_AGAIN;
 }
 
 /* They reset while the limit of connections keeps them in the kernel. */
 START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 {
-	_Atomic int calls = 0;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2, .max_connections = 1),
-		      WEIR_SERVICE(.readable = counts_calls, .arg = &calls));
+	_Atomic int served = 0;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2, .max_connections = 1),
+		WEIR_SERVICE(.opened = counts_the_served,
+			     .readable = echo_lines_of_any, .arg = &served));
 	struct client *first = client_opens(s), *c[50];
 	struct weir_report report;
 
@@ -215,6 +223,46 @@ START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 	report = server_ends(s);
 	ck_assert_uint_eq(report.ledger.completed, 2);
 	ck_assert_uint_eq(report.ledger.failed, report.ledger.accepted - 2);
+	ck_assert_int_eq(atomic_load(&served), 2);
+}
+END_TEST
+
+struct visitor {
+	struct gate gate;
+	char name[64];
+	int rc;
+	_Atomic bool is_known;
+};
+
+static int names_its_peer_at_gate(weir_conn *c, void *arg)
+{
+	struct visitor *v = arg;
+
+	gate_wait(&v->gate);
+	v->rc = weir_conn_peer(c, v->name, sizeof(v->name));
+	atomic_store(&v->is_known, true);
+	return 0;
+}
+
+/* The kernel does not know it any more, but accept(2) has told. */
+START_TEST(the_address_of_a_peer_that_has_gone_is_known)
+{
+	struct visitor v = { .gate = GATE_CLOSED };
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = names_its_peer_at_gate,
+					 .arg = &v));
+	struct client *c = client_opens(s);
+	char name[64];
+
+	snprintf(name, sizeof(name), "127.0.0.1:%d", client_port(c));
+	client_sends(c, "hello\n");
+	UNTIL(gate_waiting(&v.gate) == 1);
+	client_resets(c);
+	gate_open(&v.gate);
+	UNTIL(atomic_load(&v.is_known));
+	ck_assert_int_eq(v.rc, (int)strlen(name));
+	ck_assert_str_eq(v.name, name);
+	server_ends(s);
 }
 END_TEST
 
@@ -226,5 +274,6 @@ int main(void)
 		a_shortage_that_lasts_is_looked_at_often,
 		without_descriptors_clients_are_refused_if_so_configured,
 		a_stop_without_descriptors_serves_those_who_wait,
-		who_resets_before_it_is_accepted_is_no_trouble);
+		who_resets_before_it_is_accepted_is_no_trouble,
+		the_address_of_a_peer_that_has_gone_is_known);
 }

@@ -61,6 +61,48 @@ START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
 }
 END_TEST
 
+static int says_goodbye_or_waits(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	if (strcmp(line, "wait\n") == 0)
+		gate_wait(arg);
+	return weir_conn_printf(c, "goodbye\n");
+}
+
+/* Nobody can be queued, but who lingers is looked after as ever. */
+START_TEST(a_full_queue_keeps_the_acceptor_from_nothing_else)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1, .queue_length = 1),
+		WEIR_SERVICE(.readable = says_goodbye_or_waits, .arg = &gate));
+	struct client *lingers = client_opens(s), *c[5];
+	struct weir_report report;
+
+	client_sends(lingers, "hello\n");
+	client_expects(lingers, "goodbye\n");
+	UNTIL(stats(s).lingering == 1);
+	occupy(s, &gate);
+	for (int i = 0; i < 5; i++)
+		c[i] = client_opens(s);
+	UNTIL(stats(s).queued == 1);
+	client_closes(lingers);
+	UNTIL(stats(s).ledger.completed == 1);
+	ck_assert_uint_eq(stats(s).queued, 1);
+	gate_open(&gate);
+	for (int i = 0; i < 5; i++) {
+		client_sends(c[i], "hello\n");
+		client_expects(c[i], "goodbye\n");
+	}
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.completed, 7);
+}
+END_TEST
+
 START_TEST(a_full_queue_refuses_the_rest)
 {
 	struct gate gate = GATE_CLOSED;
@@ -324,6 +366,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("overload", a_full_queue_holds_the_rest_in_the_kernel,
+			 a_full_queue_keeps_the_acceptor_from_nothing_else,
 			 a_full_queue_refuses_the_rest,
 			 who_was_refused_for_the_queue_takes_no_place,
 			 who_waited_too_long_in_the_queue_is_refused,

@@ -9,6 +9,9 @@
 #include <poll.h>
 
 #define REPLY 200000
+#define MOST_SENT                                                              \
+	((size_t)64 << 20) /* what sockets hold on its way included            \
+			    */
 
 struct answered {
 	weir_conn *_Atomic conn; /* with a reference */
@@ -47,6 +50,29 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 	weir_conn_unref(a.conn);
 	report = server_ends(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+/* It has its reply, which it does not read, and goes on asking. */
+START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
+{
+	static const char block[65536];
+	static struct answered a;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = replies_and_ends, .arg = &a));
+	struct client *c = client_opens(s);
+	size_t sent = 0;
+	int rc = 0;
+
+	client_sends(c, "x");
+	UNTIL(stats(s).lingering == 1);
+	weir_conn_unref(a.conn);
+	for (; rc == 0 && sent < MOST_SENT; sent += sizeof(block))
+		rc = client_may_send(c, block, sizeof(block));
+	ck_assert(rc == -EPIPE || rc == -ECONNRESET);
+	UNTIL(is_at_rest(s) && stats(s).lingering == 0);
+	server_ends(s);
 }
 END_TEST
 
@@ -119,6 +145,7 @@ int main(void)
 	return RUN_TESTS(
 		"unread",
 		a_cancel_of_a_connection_that_is_over_destroys_no_reply,
+		who_sends_without_end_is_not_listened_to_for_ever,
 		a_dialled_connection_with_unread_input_delivers_what_was_written,
 		a_unix_peer_that_reads_later_holds_no_stop_up);
 }
