@@ -134,13 +134,14 @@ START_TEST(lateness_by_a_stopped_client_is_our_own)
 
 	for (int i = 0; i < TRIES; i++) {
 		self = stopped_run();
-		ck_assert_uint_ge(self.late_ours, held_up * 8 / 10);
-		ck_assert_int_ge(self.late_ours_max, STALL_MS * MS * 8 / 10);
 		ck_assert_int_ge(self.longest_stall, STALL_MS * MS * 8 / 10);
-		if (self.late_server_max < STALL_MS * MS / 2)
+		if (self.late_ours >= held_up * 8 / 10 &&
+		    self.late_ours_max >= STALL_MS * MS * 8 / 10 &&
+		    self.late_server_max < STALL_MS * MS / 2)
 			return;
 	}
-	ck_abort_msg("%lu late by the server, to %ld ns", self.late_server,
+	ck_abort_msg("%lu late by us, to %ld ns, %lu by the server, to %ld ns",
+		     self.late_ours, self.late_ours_max, self.late_server,
 		     self.late_server_max);
 }
 END_TEST
