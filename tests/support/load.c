@@ -23,10 +23,18 @@ struct load {
 	struct load_books books;
 };
 
+/*
+ * A server that has ended a conversation hears for half a second what may still
+ * come.  An asker whom the machine holds up for longer is in nobody's books.
+ */
+#define PROMPT_NS 400000000LL
+
 struct asker {
 	struct load *load;
 	int fd;
+	long long free_at; /* connected, or answered */
 	long long asked_at;
+	bool is_prompt;
 	struct load_books books;
 };
 
@@ -63,7 +71,7 @@ static bool goes_without(struct asker *a, int error)
 		a->books.odd++;
 	if (in_time)
 		a->books.lost++;
-	else if (!error)
+	else if (!error && a->is_prompt)
 		a->books.late++;
 	return false;
 }
@@ -74,6 +82,7 @@ static bool says(struct asker *a)
 	int error = errno;
 
 	a->asked_at = now_ns();
+	a->is_prompt = a->asked_at - a->free_at < PROMPT_NS;
 	return n == 2 || goes_without(a, error);
 }
 
@@ -94,6 +103,7 @@ static bool hears(struct asker *a)
 			return goes_without(a, n < 0 ? errno : 0);
 		have += (size_t)n;
 	}
+	a->free_at = now_ns();
 	a->books.answered++;
 	atomic_fetch_add(&a->load->answered, 1);
 	return true;
@@ -125,6 +135,7 @@ static struct client *connects(struct asker *a)
 
 	if (rc == 0) {
 		a->fd = c->fd;
+		a->free_at = now_ns();
 		a->books.connected++;
 		atomic_fetch_add(&a->load->connected, 1);
 		return c;
