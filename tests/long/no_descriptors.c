@@ -7,7 +7,9 @@
  *
  * The sockets of all clients exist before descriptors become short.  The
  * calls of accept(2) are counted where the test build of the library asks for
- * faults, and made by the acceptor alone: its clock is found there.
+ * faults, and made by the acceptor alone: its clock is found there.  To that
+ * clock belongs what a host has taken from a virtual machine meanwhile: where
+ * that is much, it says nothing of the acceptor.
  */
 #include "test.h"
 
@@ -24,6 +26,7 @@
 #define FREEINGS  10
 #define LOOKS	  8  /* until it waits as long as it ever does */
 #define CPU_SHARE 50 /* 1/50: 2 % */
+#define STOLEN	  20 /* 1/20: 5 %, more than that is much */
 #define SAMPLES	  200000
 
 static atomic_int accept_calls;
@@ -38,6 +41,24 @@ static int counts_accepts(enum wr_sys_call call, size_t *len)
 	    pthread_getcpuclockid(pthread_self(), &clock) == 0)
 		atomic_store(&acceptor_clock, clock);
 	return 0;
+}
+
+/* By the host, from all processors together, ms.  Open before it is short. */
+static int64_t stolen_ms(void)
+{
+	static int fd = -1;
+	char text[256];
+	ssize_t n;
+	long ticks = 0;
+
+	if (fd < 0)
+		fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert_int_eq(
+		sscanf(text, "cpu %*d %*d %*d %*d %*d %*d %*d %ld", &ticks), 1);
+	return ticks * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 static int64_t time_of(clockid_t clock)
@@ -153,14 +174,15 @@ static int64_t room_comes(struct server *s, struct client **served,
 
 struct calm {
 	int accepts, lines;
-	int64_t cpu_ns;
+	int64_t cpu_ns, stolen_ms;
 };
 
 static struct calm calm_now(struct server *s)
 {
 	return (struct calm){ .accepts = atomic_load(&accept_calls),
 			      .lines = log_lines(s),
-			      .cpu_ns = time_of(atomic_load(&acceptor_clock)) };
+			      .cpu_ns = time_of(atomic_load(&acceptor_clock)),
+			      .stolen_ms = stolen_ms() };
 }
 
 static void expect_calm(const struct calm *from, const struct calm *to, int ms)
@@ -168,14 +190,21 @@ static void expect_calm(const struct calm *from, const struct calm *to, int ms)
 	int accepts = to->accepts - from->accepts;
 	int lines = to->lines - from->lines;
 	int64_t cpu_ns = to->cpu_ns - from->cpu_ns;
+	int64_t stolen = (to->stolen_ms - from->stolen_ms) /
+			 sysconf(_SC_NPROCESSORS_ONLN);
 
 	printf("%d ms without a descriptor: %d accept calls, %.2f %% of a "
 	       "processor, %d log lines\n",
 	       ms, accepts, (double)cpu_ns / 10000 / ms, lines);
 	ck_assert_int_le(accepts, 30 * ms / 1000);
 	ck_assert_int_le(lines, ms / 1000 + 1);
-	ck_assert_int_le(cpu_ns,
-			 (int64_t)ms * 1000000 / CPU_SHARE * slowness());
+	if (stolen > ms / STOLEN)
+		printf("SKIPPED: processor time, of which the host took %d %% "
+		       "away\n",
+		       (int)(stolen * 100 / ms));
+	else
+		ck_assert_int_le(cpu_ns, (int64_t)ms * 1000000 / CPU_SHARE *
+						 slowness());
 }
 
 static void is_short_of_descriptors(const struct weir_config *config)
@@ -186,6 +215,7 @@ static void is_short_of_descriptors(const struct weir_config *config)
 	struct calm from, to;
 	int64_t back_ms;
 
+	(void)stolen_ms();
 	atomic_store(&accept_calls, 0);
 	wr_sys_fault = counts_accepts;
 	s = serve(config, WEIR_SERVICE(.readable = echo_lines));
