@@ -58,7 +58,6 @@ struct wr_acceptor {
 	int64_t give_up_at;  /* stop: callbacks had their time */
 	int64_t latest_at;   /* stop: that is not put off any further */
 	size_t open_before;  /* stop: when that was last put off */
-	bool has_abandoned;  /* stop: somebody had more than their time */
 	uint64_t cut_before; /* stop: cut by others until the deadline */
 };
 

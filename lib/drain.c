@@ -199,11 +199,12 @@ static uint64_t name_the_stuck(struct wr_acceptor *a)
 
 /*
  * In the ledger they are cut; their workers may yet come back for them, and
- * are not waited for.
+ * are not waited for.  False: there was none.
  */
-static void abandon(struct wr_acceptor *a)
+static bool abandon(struct wr_acceptor *a)
 {
 	size_t slots = wr_table_slots(a->hub->table);
+	bool any = false;
 
 	for (size_t i = 0; i < slots; i++) {
 		struct weir_conn *c = conn_at(a, i);
@@ -211,14 +212,15 @@ static void abandon(struct wr_acceptor *a)
 		if (c && !atomic_exchange(&c->is_settled, true)) {
 			wr_count(a->ctx.lane, &a->ctx.lane->outcome[WR_CUT], 1);
 			atomic_fetch_sub(&a->hub->table->open, 1);
-			a->has_abandoned = true;
+			any = true;
 		}
 	}
+	return any;
 }
 
 /* ------------------------------------------------------------------ the end */
 
-static void finish(struct wr_acceptor *a, uint64_t stuck)
+static void finish(struct wr_acceptor *a, uint64_t stuck, bool is_busy)
 {
 	struct wr_hub *h = a->hub;
 	struct weir_stats stats;
@@ -240,7 +242,7 @@ static void finish(struct wr_acceptor *a, uint64_t stuck)
 	h->report.drain_ms =
 		(uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS);
 	h->was_cut = a->is_cutting && stats.ledger.cut > a->cut_before;
-	h->is_busy = stuck > 0 || a->has_abandoned;
+	h->is_busy = is_busy;
 	h->is_done = true;
 	wr_cond_broadcast(&h->changed);
 	wr_unlock(&h->lock);
@@ -266,6 +268,7 @@ int64_t wr_drain_next_at(const struct wr_acceptor *a)
 bool wr_drain_run(struct wr_acceptor *a)
 {
 	uint64_t stuck = 0;
+	bool is_busy = false;
 
 	if (!atomic_load(&a->hub->stop_wanted))
 		return false;
@@ -287,8 +290,8 @@ bool wr_drain_run(struct wr_acceptor *a)
 		wr_accept_close_doors(a);
 		end_lingering(a);
 		stuck = name_the_stuck(a);
-		abandon(a);
+		is_busy = abandon(a) || stuck > 0;
 	}
-	finish(a, stuck);
+	finish(a, stuck, is_busy);
 	return true;
 }

@@ -36,7 +36,7 @@ static void set_unix(struct endpoint *ret, const struct cli_address *a)
 	ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-/* As in lib/dial.c. */
+/* As in lib/dial.c.  Its close resets it then: no port is left behind. */
 static bool has_met_itself(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };

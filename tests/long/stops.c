@@ -61,17 +61,6 @@ static struct kernel kernel_now(void)
 	};
 }
 
-static void add_books(struct load_books *all, const struct load_books *b)
-{
-	all->connected += b->connected;
-	all->refused += b->refused;
-	all->answered += b->answered;
-	all->lost += b->lost;
-	all->late += b->late;
-	all->reset += b->reset;
-	all->odd += b->odd;
-}
-
 static void load_is_over(struct stopped *s, struct totals *t)
 {
 	struct load_books books = load_ends(s->load);
@@ -83,7 +72,7 @@ static void load_is_over(struct stopped *s, struct totals *t)
 	ck_assert_uint_eq(s->drained.cut, 0);
 	ck_assert_uint_eq(s->drained.failed, 0);
 	ck_assert_uint_eq(s->drained.timed_out, 0);
-	add_books(&t->books, &books);
+	load_books_add(&t->books, &books);
 	t->accepted += s->drained.accepted;
 	s->load = NULL;
 }
@@ -269,7 +258,7 @@ START_TEST(control_plain_closes_under_load_lose_some)
 		load_stop_is_next(load);
 		plain_ends(&p);
 		books = load_ends(load);
-		add_books(&all, &books);
+		load_books_add(&all, &books);
 	}
 	printf("control: %d plain closes: %lu connected, %lu lost, "
 	       "%lu reset\n",

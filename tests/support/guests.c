@@ -264,13 +264,7 @@ static void *sleeps(void *arg)
 
 static void add_asker(struct asker *sum, const struct asker *a)
 {
-	sum->books.connected += a->books.connected;
-	sum->books.refused += a->books.refused;
-	sum->books.answered += a->books.answered;
-	sum->books.lost += a->books.lost;
-	sum->books.late += a->books.late;
-	sum->books.reset += a->books.reset;
-	sum->books.odd += a->books.odd;
+	load_books_add(&sum->books, &a->books);
 	sum->times.count += a->times.count;
 	for (int i = 0; i < SLOTS; i++)
 		sum->times.slots[i] += a->times.slots[i];

@@ -150,19 +150,21 @@ static struct client *connects(struct asker *a)
 	return NULL;
 }
 
+void load_books_add(struct load_books *all, const struct load_books *b)
+{
+	all->connected += b->connected;
+	all->refused += b->refused;
+	all->answered += b->answered;
+	all->lost += b->lost;
+	all->late += b->late;
+	all->reset += b->reset;
+	all->odd += b->odd;
+}
+
 static void books_join(struct asker *a)
 {
-	struct load_books *all = &a->load->books;
-	const struct load_books *mine = &a->books;
-
 	pthread_mutex_lock(&a->load->lock);
-	all->connected += mine->connected;
-	all->refused += mine->refused;
-	all->answered += mine->answered;
-	all->lost += mine->lost;
-	all->late += mine->late;
-	all->reset += mine->reset;
-	all->odd += mine->odd;
+	load_books_add(&a->load->books, &a->books);
 	pthread_mutex_unlock(&a->load->lock);
 }
 

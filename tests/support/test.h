@@ -266,6 +266,8 @@ struct load_books {
 	uint64_t odd;	/* anything else */
 };
 
+void load_books_add(struct load_books *all, const struct load_books *b);
+
 struct load;
 
 /* One line, one answer, from so many threads of each kind. */
