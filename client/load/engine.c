@@ -15,6 +15,7 @@
 #define CONNECTS_STEP  32 /* begun between two waits */
 #define SECOND	       INT64_C(1000000000)
 #define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
+#define LONGEST_WAIT   (SECOND / 200)
 
 int64_t now_ns(void)
 {
@@ -263,25 +264,23 @@ static void note_stall(struct engine *e, int64_t length)
 /*
  * What is there already when we come to wait came while we were busy, and what
  * comes late came while we were not woken: both would have been seen earlier.
+ * The longest wait is short, for that to be known where nothing is planned.
  */
 static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 {
-	int64_t now = now_ns(), left = next == NEVER ? NEVER : next - now;
-	int64_t busy = now - e->woke_at;
-	struct timespec t = { .tv_sec = 3600 };
+	int64_t now = now_ns(), busy = now - e->woke_at;
+	struct timespec t = { .tv_nsec = 0 };
 	int n;
 
-	if (left < 3600 * SECOND) {
-		left = left > 0 ? left : 0;
-		t = (struct timespec){ .tv_sec = left / SECOND,
-				       .tv_nsec = left % SECOND };
-	}
+	if (next > now + LONGEST_WAIT)
+		next = now + LONGEST_WAIT;
+	if (next > now)
+		t.tv_nsec = next - now;
 	n = epoll_pwait2(e->epoll, events, EVENTS, &t, NULL);
 	/* Before Linux 5.11 whole milliseconds have to do; the lag says so. */
 	if (n < 0 && errno == ENOSYS)
 		n = epoll_wait(e->epoll, events, EVENTS,
-			       (int)(t.tv_sec * 1000 +
-				     (t.tv_nsec + 999999) / 1000000));
+			       (int)((t.tv_nsec + 999999) / 1000000));
 	e->woke_at = now_ns();
 	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
 	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)

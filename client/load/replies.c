@@ -26,25 +26,24 @@ static void leave_ring(struct engine *e, struct link *l)
 }
 
 /*
- * Since when there is room: a loop that woke too late could have had the reply
- * when it should have woken, so that it is not the server who held us up; and
- * what we sent too late would have been answered earlier.
+ * Since when there is room: the reply was there when the loop woke, and one
+ * that woke too late could have had it when it should have woken: what has
+ * passed since then was not the server's.  And what we sent too late would
+ * have been answered earlier.
  */
-static void note_room(struct engine *e, struct link *l, const struct message *m,
-		      int64_t now)
+static void note_room(struct engine *e, struct link *l, const struct message *m)
 {
-	l->room_at = now - e->overslept;
+	l->room_at = e->woke_at - e->overslept;
 	if (l->room_at < m->sent)
 		l->room_at = m->sent;
 	l->room_at -= m->lag_us * INT64_C(1000);
 }
 
 /* Returns whether it is one to be measured. */
-static bool settle(struct engine *e, struct link *l, struct message *m,
-		   int64_t now)
+static bool settle(struct engine *e, struct link *l, struct message *m)
 {
 	if (!link_has_room(e, l))
-		note_room(e, l, m, now);
+		note_room(e, l, m);
 	m->is_settled = true;
 	l->open--;
 	e->under_way--;
@@ -68,7 +67,7 @@ void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
 {
 	struct message *m = link_message(e, l, seq);
 
-	if (settle(e, l, m, now)) {
+	if (settle(e, l, m)) {
 		e->now->books.answered++;
 		if (e->plan->expect == EXPECT_ECHO ||
 		    e->plan->expect == EXPECT_REPLY)
@@ -132,7 +131,7 @@ void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
 	if (count == 0)
 		return;
 	if (!link_has_room(e, l))
-		note_room(e, l, link_message(e, l, first), now);
+		note_room(e, l, link_message(e, l, first));
 	l->head = l->highest = first + count;
 	l->open -= (uint32_t)count;
 	e->under_way -= count;
@@ -151,7 +150,7 @@ static void lose(struct engine *e, struct link *l, uint64_t seq,
 {
 	struct message *m = link_message(e, l, seq);
 
-	if (!settle(e, l, m, now))
+	if (!settle(e, l, m))
 		return;
 	++*column;
 	if (seq < l->highest)

@@ -6,6 +6,8 @@
  */
 #include "test.h"
 
+#define CROWD 80
+
 struct naps {
 	long ms;
 	_Atomic int count;
@@ -46,15 +48,15 @@ START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 					      .closed = naps, .arg = &n));
 	struct weir_report report;
 
-	open_parked(s, 40);
+	open_parked(s, CROWD);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
 	stop_was_on_time(&report, 0);
 	ledger_balances(&report.ledger);
-	ck_assert_uint_eq(report.ledger.cut, 40);
+	ck_assert_uint_eq(report.ledger.cut, CROWD);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	weir_server_free(s->weir);
-	UNTIL(atomic_load(&n.count) == 40); /* none is left out */
+	UNTIL(atomic_load(&n.count) == CROWD); /* none is left out */
 	server_forgets(s);
 }
 END_TEST

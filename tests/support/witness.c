@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "witness.h"
+
+#include <sched.h>
+
+#include "test.h"
+
+struct watch {
+	pthread_t thread;
+	const struct witness *all;
+	int64_t longest; /* ms */
+};
+
+struct witness {
+	atomic_bool is_over;
+	int count;
+	struct watch watches[CPU_SETSIZE];
+};
+
+static void *watches(void *arg)
+{
+	struct watch *w = arg;
+	int64_t last = now_ms();
+
+	while (!atomic_load(&w->all->is_over)) {
+		int64_t now;
+
+		breathe();
+		now = now_ms();
+		if (now - last > w->longest)
+			w->longest = now - last;
+		last = now;
+	}
+	return NULL;
+}
+
+static void watch_on(struct witness *w, size_t cpu)
+{
+	struct watch *mine = &w->watches[w->count++];
+	pthread_attr_t attr;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	mine->all = w;
+	pthread_attr_init(&attr);
+	pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	ck_assert_int_eq(pthread_create(&mine->thread, &attr, watches, mine),
+			 0);
+	pthread_attr_destroy(&attr);
+}
+
+struct witness *witness_begins(void)
+{
+	struct witness *w = calloc(1, sizeof(*w));
+	cpu_set_t ours;
+
+	ck_assert_ptr_nonnull(w);
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(ours), &ours), 0);
+	for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &ours))
+			watch_on(w, cpu);
+	return w;
+}
+
+int64_t witness_ends(struct witness *w)
+{
+	int64_t longest = 0;
+
+	atomic_store(&w->is_over, true);
+	for (int i = 0; i < w->count; i++) {
+		pthread_join(w->watches[i].thread, NULL);
+		if (w->watches[i].longest > longest)
+			longest = w->watches[i].longest;
+	}
+	free(w);
+	return longest;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who knows when the machine itself stood still: a thread on each processor
+ * that wants to run each millisecond.  A measurement taken meanwhile says
+ * nothing of what was measured.
+ */
+#ifndef TESTS_SUPPORT_WITNESS_H
+#define TESTS_SUPPORT_WITNESS_H
+
+#include <stdint.h>
+
+struct witness;
+
+struct witness *witness_begins(void);
+
+/* Returns for how long, at the worst, one of them was not let run, ms. */
+int64_t witness_ends(struct witness *w);
+
+#endif
