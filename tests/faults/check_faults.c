@@ -230,6 +230,27 @@ START_TEST(a_start_that_fails_leaves_nothing)
 }
 END_TEST
 
+START_TEST(a_run_of_a_started_server_outlasts_an_interruption)
+{
+	struct server *s = server_new(WEIR_CONFIG(.workers = 2));
+	sigset_t term;
+
+	faults_begin();
+	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	server_starts(s);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &term, NULL);
+	kill(getpid(), SIGTERM);
+	fault_comes(WR_SYS_poll, 1, -EINTR);
+	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
+	ck_assert_int_eq(faults_made(), 1);
+	faults_end();
+	pthread_sigmask(SIG_UNBLOCK, &term, NULL);
+	server_is_over(s);
+}
+END_TEST
+
 static weir_server *to_stop;
 static pthread_t starter;
 static int calls_to_go;
@@ -390,6 +411,7 @@ int main(void)
 		any_call_that_waits_may_be_interrupted,
 		an_interruption_costs_no_connection,
 		a_start_that_fails_leaves_nothing,
+		a_run_of_a_started_server_outlasts_an_interruption,
 		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		a_refusal_that_is_taken_in_pieces_is_whole,
