@@ -258,8 +258,7 @@ static struct result run_late(const struct shape *shape, struct script script,
 
 	*plan = plan_of(shape);
 	plan->count = 0;
-	/* All faults have to be met: a slow machine has its time. */
-	plan->duration_ns = 2 * SHORT + 3 * SECOND;
+	plan->duration_ns = 2 * SHORT + 3 * SECOND; /* to meet all faults */
 	plan->timeout_ns = SHORT;
 	script.pace_us = 2000;
 	script.to = 300;
