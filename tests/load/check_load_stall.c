@@ -16,10 +16,10 @@
 #define STALL_MS 200
 #define STALL_AT (RATE / 10) /* messages: early, to be over before the run */
 #define TRIES	 15	     /* for one without a stall of the machine */
-#define CALM_MS	 20	     /* it is never still for longer */
+#define CALM_MS	 10	     /* it is never still for longer */
 
 /* Noise of the machine that is not the run's doing. */
-#define MARGIN (STALL_MS * MS / 5)
+#define MARGIN (STALL_MS * MS / 10)
 
 struct outcome {
 	int64_t from_plan, from_send; /* p99.9 */

@@ -43,24 +43,6 @@ static int counts_accepts(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-/* By the host, from all processors together, ms.  Open before it is short. */
-static int64_t stolen_ms(void)
-{
-	static int fd = -1;
-	char text[256];
-	ssize_t n;
-	long ticks = 0;
-
-	if (fd < 0)
-		fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
-	n = pread(fd, text, sizeof(text) - 1, 0);
-	ck_assert_int_gt(n, 0);
-	text[n] = '\0';
-	ck_assert_int_eq(
-		sscanf(text, "cpu %*d %*d %*d %*d %*d %*d %*d %ld", &ticks), 1);
-	return ticks * 1000 / sysconf(_SC_CLK_TCK);
-}
-
 static int64_t time_of(clockid_t clock)
 {
 	struct timespec ts;

@@ -5,6 +5,7 @@
  */
 #include "test.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -57,6 +58,23 @@ int64_t cpu_ms(void)
 
 	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t stolen_ms(void)
+{
+	static int fd = -1;
+	char text[256];
+	ssize_t n;
+	long ticks = 0;
+
+	if (fd < 0)
+		fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	ck_assert_int_gt(n, 0);
+	text[n] = '\0';
+	ck_assert_int_eq(
+		sscanf(text, "cpu %*d %*d %*d %*d %*d %*d %*d %ld", &ticks), 1);
+	return ticks * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 int64_t patience_at(void)

@@ -43,7 +43,10 @@ int fewer(int count);
 const char *printable(const char *data, size_t len);
 
 int64_t now_ms(void);
-int64_t cpu_ms(void);	   /* that this process has used */
+int64_t cpu_ms(void); /* that this process has used */
+/* That a host took from all processors together; opens a file the first time.
+ */
+int64_t stolen_ms(void);
 int64_t patience_at(void); /* when waiting for anything has failed */
 void breathe(void);	   /* between two looks at a condition */
 
