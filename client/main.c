@@ -14,7 +14,7 @@
 
 #include "../cli/cli.h"
 #include "command.h"
-#include "editor.h"
+#include "../cli/editor.h"
 #include "options.h"
 #include "progress.h"
 

@@ -18,7 +18,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
-#include "editor.h"
+#include "../cli/editor.h"
 #include "options.h"
 #include "peer.h"
 #include "screen.h"

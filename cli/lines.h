@@ -2,8 +2,8 @@
 /*
  * Lines from a descriptor, for somebody who polls it.
  */
-#ifndef CLIENT_LINES_H
-#define CLIENT_LINES_H
+#ifndef CLI_LINES_H
+#define CLI_LINES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -20,6 +20,8 @@
 #include <string.h>
 #include <wchar.h>
 
+#include "cli.h"
+
 #define HISTORY_SIZE 500
 
 static EditLine *el;
@@ -55,7 +57,7 @@ bool edit_line_open(const char *text)
 	past = history_init();
 	if (!past)
 		return false;
-	el = el_init("weir-client", stdin, stdout, stderr);
+	el = el_init(cli_program(), stdin, stdout, stderr);
 	if (!el) {
 		history_end(past);
 		return false;

@@ -3,8 +3,8 @@
  * Line editing on a terminal: the back end of editor.c that uses libedit.
  * Where that is missing edit_line_open() says no and nothing else is called.
  */
-#ifndef CLIENT_EDIT_LINE_H
-#define CLIENT_EDIT_LINE_H
+#ifndef CLI_EDIT_LINE_H
+#define CLI_EDIT_LINE_H
 
 #include <stdbool.h>
 #include <stddef.h>

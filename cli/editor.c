@@ -15,7 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "../cli/cli.h"
+#include "cli.h"
 #include "edit_line.h"
 #include "lines.h"
 

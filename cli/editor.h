@@ -18,8 +18,8 @@
  * signals wait for editor_step().  A line, editor_hide() and editor_close()
  * give both back.
  */
-#ifndef CLIENT_EDITOR_H
-#define CLIENT_EDITOR_H
+#ifndef CLI_EDITOR_H
+#define CLI_EDITOR_H
 
 #include <poll.h>
 #include <stdbool.h>
