@@ -150,6 +150,12 @@ void cli_print_options(const struct cli_option *table, FILE *to)
 	}
 }
 
+bool cli_is_unsupported(int error)
+{
+	return error == ENOSYS || error == EPERM || error == EOPNOTSUPP ||
+	       error == ENOPROTOOPT || error == ENOTTY;
+}
+
 int cli_flush(void)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))

@@ -8,6 +8,7 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 /* Exit status of every program. */
@@ -51,6 +52,15 @@ int cli_next(const struct cli_option *table, int argc, char **argv);
 
 /* The lines of --help for a table. */
 void cli_print_options(const struct cli_option *table, FILE *to);
+
+/*
+ * True if error (an errno) means that the system does not offer this call, or
+ * not for this object: an older kernel, a filter of system calls, a file
+ * system.  For calls that need no privilege and have another way to do it.
+ * EINVAL is not among them; a caller that passes a flag older kernels do not
+ * know asks for it too.
+ */
+bool cli_is_unsupported(int error);
 
 /* Flush standard output: CLI_DONE, or CLI_FAILED when it cannot be written. */
 int cli_flush(void);

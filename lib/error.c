@@ -6,7 +6,7 @@
  * The errors of weir.h have texts of ours, because they say more here than
  * the system's general ones; all others have the system's.
  */
-#include "base.h"
+#include "error.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -63,6 +63,12 @@ const char *weir_strerror(int error)
 	if (error > 0)
 		text = strerrordesc_np(error);
 	return text ? text : "unknown error";
+}
+
+bool wr_is_unsupported(ssize_t rc)
+{
+	return rc == -ENOSYS || rc == -EPERM || rc == -EOPNOTSUPP ||
+	       rc == -ENOPROTOOPT || rc == -ENOTTY;
 }
 
 const char *weir_version(void)

@@ -7,7 +7,8 @@
 #include <limits.h>
 #include <sys/wait.h>
 
-#include "base.h"
+#include "../../cli/cli.h"
+#include "error.h"
 
 START_TEST(each_documented_error_has_a_text)
 {
@@ -39,6 +40,28 @@ START_TEST(any_other_number_has_one_too)
 	ck_assert_str_eq(weir_strerror(-99999), "unknown error");
 	ck_assert_str_eq(weir_strerror(INT_MAX), "unknown error");
 	ck_assert_str_eq(weir_strerror(INT_MIN), "unknown error");
+}
+END_TEST
+
+START_TEST(a_call_that_is_missing_is_told_from_one_that_failed)
+{
+	static const int missing[] = { ENOSYS,	EPERM,	     EOPNOTSUPP,
+				       ENOTSUP, ENOPROTOOPT, ENOTTY };
+	static const int failed[] = { EINVAL, EACCES, EAGAIN, EINTR,  EIO,
+				      EBADF,  EMFILE, ENOMEM, ENOENT, EPIPE };
+	size_t i;
+
+	for (i = 0; i < wr_array_len(missing); i++) {
+		ck_assert(wr_is_unsupported(-missing[i]));
+		ck_assert(!wr_is_unsupported(missing[i]));
+		ck_assert(cli_is_unsupported(missing[i]));
+	}
+	for (i = 0; i < wr_array_len(failed); i++) {
+		ck_assert(!wr_is_unsupported(-failed[i]));
+		ck_assert(!cli_is_unsupported(failed[i]));
+	}
+	ck_assert(!wr_is_unsupported(0));
+	ck_assert(!cli_is_unsupported(0));
 }
 END_TEST
 
@@ -103,6 +126,7 @@ int main(void)
 {
 	return RUN_TESTS("error", each_documented_error_has_a_text,
 			 any_other_number_has_one_too,
+			 a_call_that_is_missing_is_told_from_one_that_failed,
 			 the_version_is_that_of_the_header,
 			 a_broken_invariant_is_named_in_one_line,
 			 an_invariant_that_holds_says_nothing);
