@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "stream.h"
 #include "text.h"
 
 #define OPTIONS_MAX 48
@@ -40,7 +41,6 @@ void cli_error(const char *format, ...)
 	char raw[1024], line[4096];
 	size_t len;
 	va_list ap;
-	ssize_t rc;
 
 	va_start(ap, format);
 	vsnprintf(raw, sizeof(raw), format, ap);
@@ -49,9 +49,7 @@ void cli_error(const char *format, ...)
 	len += cli_escape(line + len, sizeof(line) - 1 - len, raw, strlen(raw),
 			  CLI_KEEP_UTF8);
 	line[len++] = '\n';
-	do
-		rc = write(STDERR_FILENO, line, len);
-	while (rc < 0 && errno == EINTR);
+	(void)stream_write(STDERR_FILENO, line, len);
 }
 
 /* The table as getopt_long() wants it. */
@@ -158,7 +156,9 @@ bool cli_is_unsupported(int error)
 
 int cli_flush(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
+	FILE *out = stream_out();
+
+	if (fflush(out) == 0 && !ferror(out))
 		return CLI_DONE;
 	cli_error("cannot write to standard output: %s", strerror(errno));
 	return CLI_FAILED;

@@ -18,9 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 
 #include "cli.h"
+#include "stream.h"
 
 #define HISTORY_SIZE 500
 
@@ -57,7 +59,8 @@ bool edit_line_open(const char *text)
 	past = history_init();
 	if (!past)
 		return false;
-	el = el_init(cli_program(), stdin, stdout, stderr);
+	el = el_init_fd(cli_program(), stdin, stream_out(), stream_err(),
+			STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO);
 	if (!el) {
 		history_end(past);
 		return false;
@@ -87,9 +90,9 @@ void edit_line_show(void)
 	if (len > 0) {
 		el_winsertstr(el, typed);
 		el_cursor(el, (int)typed_at - (int)len);
-		putchar('\r');
+		putc('\r', stream_out());
 		el_set(el, EL_REFRESH);
-		fflush(stdout);
+		fflush(stream_out());
 	}
 	free(typed);
 	typed = NULL;

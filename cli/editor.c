@@ -18,6 +18,7 @@
 #include "cli.h"
 #include "edit_line.h"
 #include "lines.h"
+#include "stream.h"
 
 static struct {
 	const char *prompt;
@@ -63,12 +64,7 @@ bool editor_is_interactive(void)
 
 static void put(const char *text)
 {
-	size_t len = strlen(text);
-	ssize_t n;
-
-	do
-		n = write(STDOUT_FILENO, text, len);
-	while (n < 0 && errno == EINTR);
+	(void)stream_write(STDOUT_FILENO, text, strlen(text));
 }
 
 bool editor_is_shown(void)

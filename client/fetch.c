@@ -20,6 +20,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "../cli/stream.h"
 #include "options.h"
 #include "part_file.h"
 #include "peer.h"
@@ -150,7 +151,7 @@ static int report(const struct fetch *f)
 	int64_t ms = progress_elapsed();
 	double bytes = (double)f->file.len;
 
-	fprintf(is_output ? stderr : stdout,
+	fprintf(is_output ? stream_err() : stream_out(),
 		"received %lld bytes in %s, %s/s%s%s\n", (long long)f->file.len,
 		progress_time(ms, took),
 		progress_size(bytes * 1000 / (double)(ms > 0 ? ms : 1), rate),

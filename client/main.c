@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "../cli/cli.h"
-#include "command.h"
 #include "../cli/editor.h"
+#include "../cli/stream.h"
+#include "command.h"
 #include "options.h"
 #include "progress.h"
 
@@ -67,15 +68,16 @@ static void set_signals(void)
 
 static int print_help(void)
 {
-	printf("Usage: %s COMMAND ADDRESS [OPTION]...\n"
-	       "Talk to TCP servers, and load them.\n\n"
-	       "Commands:\n",
-	       cli_program());
+	stream_print("Usage: %s COMMAND ADDRESS [OPTION]...\n"
+		     "Talk to TCP servers, and load them.\n\n"
+		     "Commands:\n",
+		     cli_program());
 	for (const struct command *c = commands; c->name; c++)
-		printf("  %-8s %s\n", c->name, c->help);
-	printf("\nEach has its own options: %s COMMAND --help\n\nOptions:\n",
-	       cli_program());
-	cli_print_options(table, stdout);
+		stream_print("  %-8s %s\n", c->name, c->help);
+	stream_print(
+		"\nEach has its own options: %s COMMAND --help\n\nOptions:\n",
+		cli_program());
+	cli_print_options(table, stream_out());
 	return cli_flush();
 }
 

@@ -10,32 +10,36 @@
 #include <weir.h>
 
 #include "../cli/address.h"
+#include "../cli/stream.h"
 #include "../cli/text.h"
 
 static int print_help(const struct options_syntax *s)
 {
 	const struct options_operand *operand;
 
-	printf("Usage: %s %s", cli_program(), s->command);
+	stream_print("Usage: %s %s", cli_program(), s->command);
 	for (operand = s->operands; operand->name; operand++)
-		printf(" %s", operand->name);
+		stream_print(" %s", operand->name);
 	if (s->optional)
-		printf(" [%s]", s->optional);
-	printf("%s [OPTION]...\n%s\n", s->has_list ? "..." : "", s->about);
+		stream_print(" [%s]", s->optional);
+	stream_print("%s [OPTION]...\n%s\n", s->has_list ? "..." : "",
+		     s->about);
 	if (!s->is_local)
-		printf("Addresses: host:port  :port  [v6]:port  unix:/path  "
-		       "unix:@name  fd:N\n");
-	printf("\nOptions:\n");
-	cli_print_options(s->table, stdout);
+		stream_print(
+			"Addresses: host:port  :port  [v6]:port  unix:/path  "
+			"unix:@name  fd:N\n");
+	stream_print("\nOptions:\n");
+	cli_print_options(s->table, stream_out());
 	if (!s->is_local)
-		printf("\nA DURATION is a number with its unit, as in 500ms, "
-		       "10s, 2m or 1h, or never.\n");
+		stream_print(
+			"\nA DURATION is a number with its unit, as in 500ms, "
+			"10s, 2m or 1h, or never.\n");
 	return cli_flush();
 }
 
 int options_print_version(void)
 {
-	printf("%s %s\n", cli_program(), weir_version());
+	stream_print("%s %s\n", cli_program(), weir_version());
 	return cli_flush();
 }
 

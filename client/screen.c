@@ -5,11 +5,11 @@
  */
 #include "screen.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "../cli/stream.h"
 #include "../cli/text.h"
 
 #define PIECE 1024
@@ -21,17 +21,10 @@ void screen_init(struct screen *s)
 
 static void put_raw(struct screen *s, const char *data, size_t len)
 {
-	while (len > 0 && !s->error) {
-		ssize_t n = write(STDOUT_FILENO, data, len);
-
-		if (n < 0 && errno != EINTR)
-			s->error = errno;
-		if (n <= 0)
-			continue;
-		s->is_mid_line = data[n - 1] != '\n';
-		data += n;
-		len -= (size_t)n;
-	}
+	if (len == 0 || s->error)
+		return;
+	s->is_mid_line = data[len - 1] != '\n';
+	s->error = -stream_write(STDOUT_FILENO, data, len);
 }
 
 static void put_escaped(struct screen *s, const char *data, size_t len)

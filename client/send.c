@@ -23,6 +23,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "../cli/stream.h"
 #include "options.h"
 #include "peer.h"
 #include "screen.h"
@@ -47,14 +48,12 @@ static bool fill(struct send *s)
 	s->len = 0;
 	s->has_more = true;
 	while (s->has_more && s->len < BLOCK) {
-		ssize_t n =
-			read(STDIN_FILENO, s->block + s->len, BLOCK - s->len);
+		ssize_t n = stream_read(STDIN_FILENO, s->block + s->len,
+					BLOCK - s->len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0) {
 			cli_error("cannot read standard input: %s",
-				  strerror(errno));
+				  strerror((int)-n));
 			return false;
 		}
 		s->len += (size_t)n;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "../cli/stream.h"
 #include "../cli/text.h"
 #include "journal.h"
 #include "services.h"
@@ -81,26 +82,27 @@ static int print_help(void)
 {
 	const struct service *s;
 
-	printf("Usage: weir-server [OPTION]... [SERVICE@ADDRESS]...\n"
-	       "Serve TCP clients on a fixed pool of threads.\n\n"
-	       "Services:\n");
+	stream_print("Usage: weir-server [OPTION]... [SERVICE@ADDRESS]...\n"
+		     "Serve TCP clients on a fixed pool of threads.\n\n"
+		     "Services:\n");
 	for (size_t i = 0; (s = service_at(i)) != NULL; i++)
-		printf("  %-8s %s\n", s->name, s->help);
-	printf("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
-	       "unix:@name  fd:N\n"
-	       "Port 0 picks a free one.  Default: %s\n\nOptions:\n",
-	       LISTENERS_DEFAULT);
-	cli_print_options(table, stdout);
-	printf("\nA DURATION is a number with its unit, as in 500ms, 10s, 2m "
-	       "or 1h, or never.\n"
-	       "SIGTERM or SIGINT lets running work end, a second one does "
-	       "not.\n");
+		stream_print("  %-8s %s\n", s->name, s->help);
+	stream_print("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
+		     "unix:@name  fd:N\n"
+		     "Port 0 picks a free one.  Default: %s\n\nOptions:\n",
+		     LISTENERS_DEFAULT);
+	cli_print_options(table, stream_out());
+	stream_print(
+		"\nA DURATION is a number with its unit, as in 500ms, 10s, 2m "
+		"or 1h, or never.\n"
+		"SIGTERM or SIGINT lets running work end, a second one does "
+		"not.\n");
 	return cli_flush();
 }
 
 static int print_version(void)
 {
-	printf("weir-server %s\n", weir_version());
+	stream_print("weir-server %s\n", weir_version());
 	return cli_flush();
 }
 
@@ -342,7 +344,7 @@ static void print_duration(const char *name, int ms)
 {
 	char text[CLI_DURATION_TEXT];
 
-	printf("%s %s\n", name, cli_duration_text(ms, text));
+	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
 static void print_text(const char *name, const char *text)
@@ -350,7 +352,7 @@ static void print_text(const char *name, const char *text)
 	char shown[1024];
 
 	cli_escape(shown, sizeof(shown), text, strlen(text), CLI_KEEP_UTF8);
-	printf("%s \"%s\"\n", name, shown);
+	stream_print("%s \"%s\"\n", name, shown);
 }
 
 /* What each of them says first; the services of several listeners once. */
@@ -372,10 +374,10 @@ int options_print(const struct options *o)
 	const struct weir_config *c = &o->config;
 	const struct weir_service *l = &o->limits;
 
-	printf("workers %d\nqueue %d\n", c->workers, c->queue_length);
+	stream_print("workers %d\nqueue %d\n", c->workers, c->queue_length);
 	print_duration("queue-age", c->queue_age_ms);
-	printf("max-connections %d\noverload %s\n", c->max_connections,
-	       c->overload == WEIR_HOLD ? "hold" : "refuse");
+	stream_print("max-connections %d\noverload %s\n", c->max_connections,
+		     c->overload == WEIR_HOLD ? "hold" : "refuse");
 	print_text("refusal", c->refusal);
 	print_duration("drain-timeout", c->drain_ms);
 	print_duration("first-byte-timeout", l->first_byte_ms);
@@ -389,8 +391,8 @@ int options_print(const struct options *o)
 	if (o->pid_file)
 		print_text("pid-file", o->pid_file);
 	if (listeners_have_unix(&o->listeners))
-		printf("mode %04o\n", (unsigned)l->mode);
-	printf("log-level %s\n", journal_level_name(c->log_level));
+		stream_print("mode %04o\n", (unsigned)l->mode);
+	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
 		print_text("listen", o->listeners.all[i].spec);
 	return cli_flush();

@@ -9,6 +9,7 @@
 #endif
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
 #include "json.h"
 
 #ifdef HAVE_JANSSON
@@ -243,14 +244,14 @@ static void print_row(const struct row *row, const json_t *old,
 	char a[UNITS_TEXT], b[UNITS_TEXT];
 	bool is_judged = c->low != 0 || c->high != 0 || c->p < 1;
 
-	printf("  %-8s %10s %10s", row->name, value_text(old, row, a),
-	       value_text(new, row, b));
+	stream_print("  %-8s %10s %10s", row->name, value_text(old, row, a),
+		     value_text(new, row, b));
 	if (is_judged)
-		printf(" %+6.1f%% %+6.1f%% to %+6.1f%%", 100 * c->shift,
-		       100 * c->low, 100 * c->high);
+		stream_print(" %+6.1f%% %+6.1f%% to %+6.1f%%", 100 * c->shift,
+			     100 * c->low, 100 * c->high);
 	else
-		printf(" %7s %18s", "-", "-");
-	printf("  %s\n", compare_words[c->word]);
+		stream_print(" %7s %18s", "-", "-");
+	stream_print("  %s\n", compare_words[c->word]);
 }
 
 /* Returns the exit status; *is_worse: is any? */
@@ -281,9 +282,10 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 
 static void print_run(const char *label, const char *path, const json_t *file)
 {
-	printf("%-12s %s   %s   %s%s\n", label, path, text(file, "run.target"),
-	       text(file, "verdict.verdict"),
-	       json_is_true(field(file, "run.cut")) ? "   CUT SHORT" : "");
+	stream_print("%-12s %s   %s   %s%s\n", label, path,
+		     text(file, "run.target"), text(file, "verdict.verdict"),
+		     json_is_true(field(file, "run.cut")) ? "   CUT SHORT"
+							  : "");
 }
 
 static int compare_files(const struct compare_options *o, char **paths)
@@ -296,12 +298,13 @@ static int compare_files(const struct compare_options *o, char **paths)
 	if (new &&is_same("plan", field(old, "plan"), field(new, "plan"))) {
 		print_run("old", paths[0], old);
 		print_run("new", paths[1], new);
-		printf("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
-		       "change", "95% of it");
+		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
+			     "change", "95% of it");
 		status = print_rows(old, new, o->margin, &is_worse);
-		printf("\nThe change is that of the seconds, by ranks.  What "
-		       "is below %.3g%% is none.\n",
-		       100 * o->margin);
+		stream_print(
+			"\nThe change is that of the seconds, by ranks.  What "
+			"is below %.3g%% is none.\n",
+			100 * o->margin);
 	}
 	if (status == CLI_DONE && is_worse && o->is_failing)
 		status = LOAD_GATE_FAILED;

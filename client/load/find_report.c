@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
 #include "find.h"
 #include "page.h"
 #include "report.h"
@@ -17,7 +18,7 @@ static FILE *stream(const struct find *f)
 {
 	const char *json = f->options->load.json;
 
-	return json && strcmp(json, "-") == 0 ? stderr : stdout;
+	return json && strcmp(json, "-") == 0 ? stream_err() : stream_out();
 }
 
 __attribute__((format(printf, 2, 3))) static void say(const struct find *f,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
 #include "../command.h"
 #include "compare.h"
 #include "dry_run.h"
@@ -81,7 +82,7 @@ static int show(struct load_options *o, const struct result *r)
 	struct report report;
 	size_t saved = 0;
 
-	report_init(&report, is_taken ? stderr : stdout);
+	report_init(&report, is_taken ? stream_err() : stream_out());
 	report.is_short = o->is_quiet;
 	report.gates = &o->gates;
 	if (o->json) {

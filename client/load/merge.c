@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
 #include "../options.h"
 #include "hlog.h"
 #include "units.h"
@@ -300,15 +301,16 @@ static void print_kind(const struct kind *k)
 	const struct histogram *h = k->all;
 	char text[UNITS_TEXT];
 
-	printf("  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
+	stream_print("  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
 	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++)
-		printf("%8s",
-		       units_time(histogram_has_percentile(h, percents[i])
-					  ? histogram_percentile(h, percents[i])
-					  : -1,
-				  text));
-	printf("%8s", units_time(h->total > 0 ? h->max : -1, text));
-	printf("  %s samples\n", units_count(h->total, text));
+		stream_print("%8s",
+			     units_time(histogram_has_percentile(h, percents[i])
+						? histogram_percentile(
+							  h, percents[i])
+						: -1,
+					text));
+	stream_print("%8s", units_time(h->total > 0 ? h->max : -1, text));
+	stream_print("  %s samples\n", units_count(h->total, text));
 }
 
 static int print_table(const struct merge *m)
@@ -320,11 +322,12 @@ static int print_table(const struct merge *m)
 	if (seconds > 0 && gmtime_r(&seconds, &tm))
 		strftime(date, sizeof(date), " from %Y-%m-%d %H:%M:%S UTC",
 			 &tm);
-	printf("merged  %zu log%s, %s%s\n\n"
-	       "latency            p50     p90     p99   p99.9  p99.99     "
-	       "max\n",
-	       m->input_count, m->input_count > 1 ? "s" : "",
-	       units_time(m->end, length), date);
+	stream_print(
+		"merged  %zu log%s, %s%s\n\n"
+		"latency            p50     p90     p99   p99.9  p99.99     "
+		"max\n",
+		m->input_count, m->input_count > 1 ? "s" : "",
+		units_time(m->end, length), date);
 	for (size_t i = 0; i < m->kind_count; i++)
 		print_kind(&m->kinds[i]);
 	return cli_flush();

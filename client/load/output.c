@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
 
 bool output_check(const char *option, const char *path)
 {
@@ -29,21 +30,6 @@ bool output_check(const char *option, const char *path)
 	return fd >= 0;
 }
 
-static int put(int fd, const char *text, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno != EINTR)
-			return errno;
-		if (n > 0) {
-			text += n;
-			len -= (size_t)n;
-		}
-	}
-	return 0;
-}
-
 int output_write(const char *path, const char *text, size_t len)
 {
 	bool is_standard = strcmp(path, "-") == 0;
@@ -51,7 +37,7 @@ int output_write(const char *path, const char *text, size_t len)
 			 ? STDOUT_FILENO
 			 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 				0666);
-	int error = fd < 0 ? errno : put(fd, text, len);
+	int error = fd < 0 ? errno : -stream_write(fd, text, len);
 
 	if (fd >= 0 && !is_standard && close(fd) < 0 && error == 0)
 		error = errno;

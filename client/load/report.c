@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../../cli/stream.h"
 #include "../../cli/text.h"
 #include "hints.h"
 #include "page.h"
@@ -25,7 +26,8 @@ void report_init(struct report *report, FILE *to)
 	*report = (struct report){
 		.to = to,
 		.has_utf8 = spark_has_utf8(),
-		.has_colour = isatty(fileno(to)) && !(no_colour && *no_colour),
+		.has_colour =
+			isatty(stream_fileno(to)) && !(no_colour && *no_colour),
 	};
 }
 
