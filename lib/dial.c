@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dialling: each address a name has, one after the other, until the deadline.
- * What comes out is a connection without a server: it has a context of its
- * own, its reads wait in the caller's thread, and nobody else knows of it.
+ * Dialling: a connection without a server.  It has a context of its own, its
+ * reads wait in the caller's thread, and nobody else knows of it.
  */
 #include "dial.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <string.h>
 
 #include "address.h"
 #include "conn.h"
-#include "lookup.h"
+#include "connect.h"
 #include "sys.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
@@ -31,131 +27,6 @@ static const struct wr_service dialled_service = {
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
 			WEIR_NEVER },
 };
-
-/* Wait until a connect that is under way has succeeded. */
-static int wait_connected(int fd, int64_t deadline_at)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
-	int error = 0, rc;
-	socklen_t len = sizeof(error);
-
-	do {
-		rc = wr_sys_poll(&pfd, 1,
-				 wr_ms_until(deadline_at, wr_now_ns()));
-	} while (rc == -EINTR);
-	if (rc == 0)
-		return -ETIMEDOUT;
-	if (rc > 0)
-		rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	return rc < 0 ? rc : -error;
-}
-
-/*
- * Where nobody listens, the kernel may give a socket the very port that it
- * connects to: its SYN comes back to it, and TCP connects it with itself.
- * The address that was asked for may stand for all of this machine, so it is
- * the peer's that is compared; but only if the ports, which stand at the same
- * place in both families, are the same.
- */
-static bool has_met_itself(int fd, const struct sockaddr *to)
-{
-	struct sockaddr_storage own = { 0 }, peer = { 0 };
-	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
-	struct sockaddr *name = (struct sockaddr *)&own;
-
-	return wr_sys_getsockname(fd, name, &own_len) == 0 &&
-	       memcmp(name->sa_data, to->sa_data, sizeof(in_port_t)) == 0 &&
-	       wr_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_len) ==
-		       0 &&
-	       memcmp(&own, &peer, sizeof(own)) == 0;
-}
-
-static int connect_tcp(int fd, const struct sockaddr *addr, socklen_t len,
-		       int64_t deadline_at)
-{
-	const struct linger reset = { .l_onoff = 1 };
-	int on = 1, rc = wr_sys_connect(fd, addr, len);
-
-	if (rc == -EINPROGRESS)
-		rc = wait_connected(fd, deadline_at);
-	if (rc == 0 && has_met_itself(fd, addr)) {
-		/* TIME_WAIT would keep the port from who wants to listen. */
-		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
-					sizeof(reset));
-		rc = -ECONNREFUSED;
-	}
-	if (rc == 0)
-		(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-					sizeof(on));
-	return rc;
-}
-
-/*
- * A Unix socket whose backlog is full has nothing to poll for; only a connect
- * that blocks is woken when there is room.
- */
-static int connect_unix(int fd, const struct sockaddr *addr, socklen_t len,
-			int64_t deadline_at)
-{
-	int rc;
-
-	do {
-		int ms = wr_ms_until(deadline_at, wr_now_ns());
-		struct timeval limit = { .tv_sec = ms / 1000,
-					 .tv_usec = ms % 1000 * 1000L };
-
-		if (ms == 0)
-			return -ETIMEDOUT;
-		if (ms < 0)
-			limit = (struct timeval){ 0 }; /* none */
-		rc = wr_sys_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit,
-				       sizeof(limit));
-		if (rc == 0)
-			rc = wr_sys_connect(fd, addr, len);
-	} while (rc == -EINTR);
-	if (rc == 0)
-		rc = wr_sys_fcntl(fd, F_GETFL, 0);
-	if (rc >= 0)
-		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
-	return rc == -EAGAIN ? -ETIMEDOUT : rc;
-}
-
-/* A connected, non-blocking descriptor or -errno. */
-static int connect_to(const struct sockaddr *addr, socklen_t len,
-		      int64_t deadline_at)
-{
-	bool is_unix = addr->sa_family == AF_UNIX;
-	int type = SOCK_STREAM | SOCK_CLOEXEC | (is_unix ? 0 : SOCK_NONBLOCK);
-	int fd = wr_sys_socket(addr->sa_family, type, 0), rc;
-
-	if (fd < 0)
-		return fd;
-	rc = is_unix ? connect_unix(fd, addr, len, deadline_at)
-		     : connect_tcp(fd, addr, len, deadline_at);
-	if (rc < 0) {
-		wr_sys_close(fd);
-		return rc;
-	}
-	return fd;
-}
-
-static int connect_name(const struct wr_address *where, int64_t deadline_at)
-{
-	struct addrinfo *list;
-	int fd = wr_lookup_host(&list, where->host, where->port, deadline_at);
-
-	if (fd < 0)
-		return fd;
-	fd = -ENOENT;
-	for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-		fd = connect_to(a->ai_addr, a->ai_addrlen, deadline_at);
-		/* The kernel may have given this one up before. */
-		if (fd == -ETIMEDOUT && wr_now_ns() >= deadline_at)
-			break;
-	}
-	freeaddrinfo(list);
-	return fd;
-}
 
 /* The caller's descriptor: only taken over when all is well. */
 static int take_over(int fd)
@@ -211,13 +82,8 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
-	if (addr.kind == WR_ADDRESS_TCP)
-		fd = connect_name(&addr, deadline_at);
-	else if (addr.kind == WR_ADDRESS_UNIX)
-		fd = connect_to((struct sockaddr *)&addr.un, addr.un_len,
-				deadline_at);
-	else
-		fd = take_over(addr.fd);
+	fd = addr.kind == WR_ADDRESS_FD ? take_over(addr.fd)
+					: wr_connect(&addr, deadline_at);
 	if (fd < 0)
 		return fd;
 	rc = new_conn(ret, fd, addr.kind == WR_ADDRESS_TCP);

@@ -646,12 +646,15 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
 
 /*
  * Connect to where (as for weir_server_listen(), but for "fd:N", which must
- * be a connected stream socket), trying each address of a name until
- * timeout_ms is over (0: 30,000).  The connection has the input, output and
- * property calls; its reads wait; it has no deadlines until
- * weir_conn_set_timeout() (that of the first byte counts from the dial, the
- * idle one from the call). It is yours alone, with one reference:
- * weir_conn_unref() flushes, closes and frees it.
+ * be a connected stream socket) within timeout_ms (0: 30,000).  Of a name all
+ * addresses (the first 64) are tried, IPv6 and IPv4 by turns: an address that
+ * has not answered after 250 ms is joined by the next one, and the first that
+ * connects is taken.
+ *
+ * The connection has the input, output and property calls; its reads wait; it
+ * has no deadlines until weir_conn_set_timeout() (that of the first byte counts
+ * from the dial, the idle one from the call).  It is yours alone, with one
+ * reference: weir_conn_unref() flushes, closes and frees it.
  *
  * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -EAGAIN (as
  * weir_resolve()); -ETIMEDOUT; -ECONNREFUSED and kin: what the last address

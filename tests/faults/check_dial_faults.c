@@ -1,48 +1,202 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dial whose connect(2) fails on the way: the other addresses of the host
- * are tried, and an interruption is none.
+ * Dials that do not go well: addresses of the host that answer nothing or
+ * refuse, a connect(2) that fails, a shortage, an interruption.  The resolver
+ * and connect(2) here are ours: they stand before the system's.
  */
 #include "test.h"
 
 #include <dlfcn.h>
 #include <netdb.h>
+#include <netinet/in.h>
 
 #include "faults.h"
 
-/* In place of the system's: the name "twins" has two addresses. */
+/* In place of the system's: "a+b+c" has these addresses; "six" is ::1. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
 	__typeof__(&getaddrinfo) real;
-	int rc;
+	char list[256], *rest, *one;
+	int rc = 0;
 
 	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-	if (!host || strcmp(host, "twins") != 0)
+	if (!host || !strchr(host, '+') || hints->ai_flags & AI_NUMERICHOST)
 		return real(host, port, hints, ret);
-	rc = real("127.0.0.1", port, hints, ret);
-	return rc ? rc : real("127.0.0.2", port, hints, &(*ret)->ai_next);
+	snprintf(list, sizeof(list), "%s", host);
+	for (one = strtok_r(list, "+", &rest); one && rc == 0;
+	     one = strtok_r(NULL, "+", &rest)) {
+		rc = real(strcmp(one, "six") == 0 ? "::1" : one, port, hints,
+			  ret);
+		if (rc == 0)
+			ret = &(*ret)->ai_next;
+	}
+	return rc;
 }
+
+/* The families in the order in which the library tried to connect. */
+static char tried[32];
+
+int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	__typeof__(&connect) real;
+	size_t n = strlen(tried);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "connect");
+	if (n < sizeof(tried) - 1)
+		tried[n] = addr->sa_family == AF_INET6 ? '6' : '4';
+	return real(fd, addr, len);
+}
+
+/* A listener whose backlog is full, so that it answers nothing; its port. */
+static int mute_listener(int *fd)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	weir_conn *c;
+	char where[64];
+	int rc;
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(bind(*fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(*fd, 0), 0);
+	getsockname(*fd, (struct sockaddr *)&addr, &len);
+	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(addr.sin_port));
+	for (int i = 0; i < 8; i++) {
+		rc = weir_dial(&c, where, 200);
+		if (rc == -ETIMEDOUT)
+			return ntohs(addr.sin_port);
+		ck_assert_int_eq(rc, 0);
+		weir_conn_unref(c); /* it stays in the backlog */
+	}
+	ck_abort_msg("a backlog of 0 has room for 8");
+}
+
+static void dials_and_is_answered(const char *hosts, int port, int timeout_ms)
+{
+	char where[128], line[8];
+	weir_conn *c;
+
+	snprintf(where, sizeof(where), "%s:%d", hosts, port);
+	ck_assert_int_eq(weir_dial(&c, where, timeout_ms), 0);
+	ck_assert_int_eq(weir_conn_write(c, "hello\n", 6), 0);
+	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
+	weir_conn_unref(c);
+}
+
+/* On 127.0.0.2, where the mute one has 127.0.0.1. */
+static struct server *serves_beside(int port)
+{
+	char where[64];
+
+	snprintf(where, sizeof(where), "127.0.0.2:%d", port);
+	return serve_at(where, NULL, WEIR_SERVICE(.readable = echo_lines));
+}
+
+START_TEST(an_address_that_is_silent_does_not_take_the_time_of_the_others)
+{
+	int fd, port = mute_listener(&fd), timeout_ms = 8000 * slowness();
+	struct server *s = serves_beside(port);
+	int64_t began_at = now_ms();
+
+	dials_and_is_answered("127.0.0.1+127.0.0.2", port, timeout_ms);
+	dials_and_is_answered("127.0.0.1+127.0.0.1+127.0.0.1+127.0.0.2", port,
+			      timeout_ms);
+	ck_assert_int_lt(now_ms() - began_at, timeout_ms);
+	server_ends(s);
+	close(fd);
+}
+END_TEST
+
+START_TEST(silence_of_all_addresses_ends_at_the_deadline)
+{
+	int fd, port = mute_listener(&fd);
+	struct baseline before;
+	weir_conn *c = NULL;
+	char where[64];
+	int64_t began_at;
+
+	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.1:%d", port);
+	baseline_take(&before);
+	began_at = now_ms();
+	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
+	ck_assert_int_ge(now_ms() - began_at, 590);
+	ck_assert_ptr_null(c);
+	baseline_expects(&before);
+	close(fd);
+}
+END_TEST
+
+/* The first is under way when the second says no: it may still say yes. */
+START_TEST(a_refusal_does_not_end_the_attempts_that_are_under_way)
+{
+	int fd, port = mute_listener(&fd);
+	char where[64];
+	weir_conn *c;
+
+	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.2:%d", port);
+	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
+	close(fd);
+}
+END_TEST
+
+static void no_socket_but_one(int error)
+{
+	int fd, port = mute_listener(&fd);
+	struct server *s = serves_beside(port);
+
+	faults_begin();
+	fault_comes(WR_SYS_socket, 2, error);
+	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
+	ck_assert_int_eq(faults_made(), 1);
+	faults_end();
+	server_ends(s);
+	close(fd);
+}
+
+START_TEST(a_shortage_beside_an_attempt_that_is_under_way_is_waited_out)
+{
+	no_socket_but_one(-EMFILE);
+	no_socket_but_one(-ENOBUFS);
+}
+END_TEST
+
+START_TEST(the_families_take_turns)
+{
+	weir_conn *c;
+
+	if (access("/proc/net/if_inet6", F_OK) < 0) {
+		printf("SKIPPED: no IPv6 here\n");
+		return;
+	}
+	memset(tried, 0, sizeof(tried));
+	/* Nobody listens at port 1; each says so at once. */
+	ck_assert_int_eq(
+		weir_dial(&c, "six+six+six+127.0.0.1+127.0.0.2:1", 60000),
+		-ECONNREFUSED);
+	ck_assert_str_eq(tried, "64646");
+	memset(tried, 0, sizeof(tried));
+	ck_assert_int_eq(weir_dial(&c, "127.0.0.1+127.0.0.2+six:1", 60000),
+			 -ECONNREFUSED);
+	ck_assert_str_eq(tried, "464");
+}
+END_TEST
 
 /* The kernel gave it up; the deadline of the dial is far away. */
 START_TEST(an_address_that_times_out_is_not_the_last_one_tried)
 {
-	char where[64], line[8];
 	struct server *s;
-	weir_conn *c;
+	int port;
 
 	faults_begin();
 	s = serve_at("0.0.0.0:0", NULL, WEIR_SERVICE(.readable = echo_lines));
-	snprintf(where, sizeof(where), "twins%s", strrchr(s->address, ':'));
+	port = atoi(strrchr(s->address, ':') + 1);
 	fault_comes(WR_SYS_connect, 1, -ETIMEDOUT);
-	ck_assert_int_eq(weir_dial(&c, where, 60000), 0);
+	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	ck_assert_int_eq(faults_made(), 1);
-	ck_assert_int_eq(weir_conn_write(c, "hello\n", 6), 0);
-	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
-	weir_conn_unref(c);
 	faults_end();
-	ck_assert_int_eq(weir_dial(&c, where, 60000), 0);
-	weir_conn_unref(c);
+	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	weir_server_stop(s->weir, 10000);
 	server_is_over(s);
 }
@@ -67,7 +221,13 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("dial_faults",
-			 an_address_that_times_out_is_not_the_last_one_tried,
-			 a_dial_that_is_interrupted_goes_on);
+	return RUN_TESTS(
+		"dial_faults",
+		an_address_that_is_silent_does_not_take_the_time_of_the_others,
+		silence_of_all_addresses_ends_at_the_deadline,
+		a_refusal_does_not_end_the_attempts_that_are_under_way,
+		a_shortage_beside_an_attempt_that_is_under_way_is_waited_out,
+		the_families_take_turns,
+		an_address_that_times_out_is_not_the_last_one_tried,
+		a_dial_that_is_interrupted_goes_on);
 }
