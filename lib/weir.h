@@ -24,6 +24,7 @@
  *
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a disposition, and calls you back with no lock held.
+ * Once loaded it stays loaded: dlclose() does not unmap it.
  */
 #ifndef WEIR_H
 #define WEIR_H
