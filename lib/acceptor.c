@@ -84,6 +84,7 @@ static int64_t next_at(const struct wr_acceptor *a)
 {
 	int64_t at = wr_min_at(wr_timers_next_at(&a->timers), a->watch_at);
 
+	at = wr_min_at(at, a->starved_at);
 	if (a->resume_at)
 		at = wr_min_at(at, a->resume_at);
 	if (a->tick_at)
@@ -131,6 +132,7 @@ static void *attend(void *arg)
 		wr_acceptor_take_mail(a);
 		wr_visits_run(a);
 		wr_watchdog_run(a);
+		wr_starvation_run(a);
 		wr_overseer_run(a);
 		wr_accept_adjust(a);
 		for (int i = 0; i < a->door_count; i++)

@@ -46,8 +46,9 @@ struct wr_acceptor {
 	struct wr_log_limit shortage_limit;
 	size_t lingering;		   /* connections in the linger set */
 	struct weir_conn *oldest, *latest; /* of them */
-	int64_t watch_at; /* the watchdog's next look at the workers */
-	int64_t tick_at;  /* the overseer's; 0: nobody need be overseen */
+	int64_t watch_at;   /* the watchdog's next look at the workers */
+	int64_t starved_at; /* the same, whether all of them are held up */
+	int64_t tick_at;    /* the overseer's; 0: nobody need be overseen */
 	int processors;
 	int quiet_ticks;
 	int alone_ticks; /* in turn, that the workers did not get on */
@@ -104,6 +105,9 @@ void wr_overseer_run(struct wr_acceptor *a);
 
 /* watchdog.c: name callbacks that run for very long. */
 void wr_watchdog_run(struct wr_acceptor *a);
+
+/* starvation.c: tell when no worker has been free for very long. */
+void wr_starvation_run(struct wr_acceptor *a);
 
 /* drain.c: a step of the stop; true: it has ended. */
 bool wr_drain_run(struct wr_acceptor *a);

@@ -16,7 +16,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->out = (struct wr_outbox){ .head = NULL };
 	c->stalled_at = 0;
 	c->is_stalled = false;
-	c->sent = c->taken = 0;
+	c->sent = c->taken = c->received = 0;
 	c->out_error = c->in_error = 0;
 	c->is_writing = c->is_over = false;
 	c->wants_out_shut = c->is_out_shut = false;
@@ -25,6 +25,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->fd = fd;
 	c->why = 0;
 	c->outcome = WR_COMPLETED;
+	c->end = WEIR_END_NONE;
 	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
 	c->was_opened = c->was_called = c->has_input = c->is_dry = false;
 	c->is_urgent = c->has_spoken = c->has_ended = c->in_shut = false;
@@ -136,6 +137,17 @@ static int64_t stall_at(struct weir_conn *c)
 	since = c->is_stalled ? c->stalled_at : 0;
 	wr_unlock(&c->lock);
 	return since ? after(c, since, WR_WRITE) : WR_NEVER_AT;
+}
+
+uint8_t wr_conn_due_end(struct weir_conn *c)
+{
+	if (after(c, c->born_at, WR_LIFETIME) <= c->ctx->now)
+		return WEIR_END_LIFETIME;
+	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
+		return WEIR_END_WRITE;
+	if (c->message_at)
+		return WEIR_END_READ;
+	return c->has_spoken ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
 }
 
 int64_t wr_conn_due_at(struct weir_conn *c)

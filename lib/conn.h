@@ -68,6 +68,7 @@ struct weir_conn {
 	struct wr_outbox out;	 /* l */
 	int64_t stalled_at;	 /* l: since when the peer takes nothing; 0 */
 	uint64_t sent;		 /* l: bytes given to the kernel */
+	uint64_t received;	 /* o: bytes taken from it */
 	uint64_t taken;		 /* l: of these, when looked at last */
 	int out_error;		 /* l: why nothing can be sent any more */
 	bool is_stalled;	 /* l: the kernel is full, as far as we know */
@@ -84,6 +85,7 @@ struct weir_conn {
 	uint8_t state;	   /* o: enum wr_state */
 	uint8_t why;	   /* o: WEIR_OPENED ... */
 	uint8_t outcome;   /* o: enum wr_outcome, while closing */
+	uint8_t end;	   /* o: WEIR_END_..., once it is known */
 	bool is_tcp;	   /* c */
 	bool is_polled;	   /* o: the poller knows it */
 	bool polls_output; /* o: and tells of output */
@@ -99,16 +101,16 @@ struct weir_conn {
 	bool in_shut;	   /* o: SHUT_RD: no more input is wanted */
 
 	/* o: of the running call */
-	bool has_asked;	    /* an input call was made */
-	bool ran_dry;	    /* an input call said -EAGAIN */
-	bool is_last_dry;   /* the last one did */
-	bool is_held;	    /* ... because of too much unsent output */
-	bool spent_budget;  /* ... because others want a turn */
-	bool is_rewoken;    /* somebody, or it itself, wakes it again */
-	bool told_end;	    /* an input call told the end of input */
-	bool was_timed_out; /* a call said -ETIMEDOUT for a deadline */
-	size_t turn_bytes;  /* input given to the handler */
-	uint32_t reports;   /* taken and not yet acted on */
+	bool has_asked;	   /* an input call was made */
+	bool ran_dry;	   /* an input call said -EAGAIN */
+	bool is_last_dry;  /* the last one did */
+	bool is_held;	   /* ... because of too much unsent output */
+	bool spent_budget; /* ... because others want a turn */
+	bool is_rewoken;   /* somebody, or it itself, wakes it again */
+	bool told_end;	   /* an input call told the end of input */
+	uint8_t timed_out; /* the WEIR_END_... of a call's -ETIMEDOUT, or 0 */
+	size_t turn_bytes; /* input given to the handler */
+	uint32_t reports;  /* taken and not yet acted on */
 
 	struct wr_buffer in; /* o */
 	size_t scanned;	     /* o: so many bytes of it begin no delimiter, */
@@ -163,6 +165,9 @@ void wr_conn_report(struct weir_conn *c, struct wr_lane *lane,
 /* When something has to happen to it if nothing else does. */
 int64_t wr_conn_due_at(struct weir_conn *c);
 
+/* Owner, after that time: which deadline it was, as WEIR_END_... */
+uint8_t wr_conn_due_end(struct weir_conn *c);
+
 /* Owner: tell the acceptor, which visits it at the right time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);
 
@@ -192,7 +197,10 @@ void wr_conn_release(struct weir_conn *c);
  */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
-/* Owner: the last callbacks (`closed`, drop); others get -EPIPE from now. */
+/* Owner: others get -EPIPE from now. */
+void wr_conn_seal(struct weir_conn *c);
+
+/* Owner: the last callbacks (`closed`, drop), unless they were made before. */
 void wr_conn_say_goodbye(struct weir_conn *c);
 
 /* Owner: close the descriptor, enter the outcome, drop our reference. */

@@ -47,13 +47,19 @@ bool wr_conn_is_lost(struct weir_conn *c, int error)
 	return is_loss(error) && (error == c->in_error || error == out_error);
 }
 
+void wr_conn_seal(struct weir_conn *c)
+{
+	wr_lock(&c->lock);
+	c->is_over = true;
+	wr_unlock(&c->lock);
+}
+
 void wr_conn_say_goodbye(struct weir_conn *c)
 {
 	void (*drop)(void *);
 
-	wr_lock(&c->lock);
-	c->is_over = true;
-	wr_unlock(&c->lock);
+	if (!c->is_over)
+		wr_conn_seal(c);
 	if (c->was_called && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
 	c->was_called = false;
@@ -80,6 +86,10 @@ void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 	wr_conn_move(c, lane, WR_OVER);
 	if (!atomic_exchange(&c->is_settled, true)) {
 		wr_count(lane, &lane->outcome[outcome], 1);
+		if (outcome == WR_TIMED_OUT)
+			wr_count(lane,
+				 &lane->timed_out[c->end - WEIR_END_FIRST_BYTE],
+				 1);
 		if (wr_is_refusal(outcome))
 			atomic_fetch_sub(&c->table->refused, 1);
 		atomic_fetch_sub(&c->table->open, 1);
@@ -131,12 +141,32 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_conn_post(c, WR_MAIL_LINGER);
 }
 
+static void log_refusal(struct weir_conn *c, int outcome)
+{
+	static const char *const reasons[] = {
+		[WR_REFUSED_FULL] = "the queue is full",
+		[WR_REFUSED_AGE] = "it has waited too long in the queue",
+		[WR_REFUSED_LIMIT] = "the server is full",
+		[WR_REFUSED_DRAIN] = "the server stops",
+	};
+	struct wr_hub *h = c->hub;
+	char peer[WR_PEER_TEXT];
+
+	if (h->logger.level >= WEIR_LOG_INFO &&
+	    wr_log_allows(&h->logger, &h->refusal_limit, 10))
+		wr_logf(&h->logger, WEIR_LOG_INFO,
+			"connection %llu from %s refused: %s",
+			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
+			reasons[outcome]);
+}
+
 void wr_conn_refuse(struct weir_conn *c, int outcome)
 {
 	const struct wr_config *config = &c->hub->config;
 	ssize_t n = 1;
 
 	atomic_fetch_add(&c->table->refused, 1);
+	log_refusal(c, outcome);
 	/* An empty socket takes a short text; who is gone needs none. */
 	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {

@@ -29,7 +29,8 @@ void wr_conn_input_begin(struct weir_conn *c)
 {
 	c->has_asked = c->ran_dry = c->is_last_dry = false;
 	c->told_end = c->is_held = c->is_rewoken = false;
-	c->spent_budget = c->was_timed_out = false;
+	c->spent_budget = false;
+	c->timed_out = 0;
 	c->turn_bytes = 0;
 }
 
@@ -110,6 +111,7 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 		n = -ECANCELED; /* our own shutdown, not the peer's end */
 	} else if (n > 0) {
 		wr_count(c->ctx->lane, &c->ctx->lane->bytes_in, (uint64_t)n);
+		c->received += (uint64_t)n;
 		c->has_spoken = true;
 		c->input_at = c->ctx->now;
 		if ((size_t)n < cap && c->is_tcp && !c->is_urgent &&
@@ -212,7 +214,8 @@ static int no_input(struct weir_conn *c, bool is_mid)
 
 	if (may_wait(c)) {
 		rc = wr_conn_wait_input(c, is_mid);
-		c->was_timed_out |= rc == -ETIMEDOUT;
+		if (rc == -ETIMEDOUT)
+			c->timed_out = wr_conn_due_end(c);
 		return rc;
 	}
 	if (c->why == WEIR_DRAIN)

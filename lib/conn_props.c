@@ -19,6 +19,19 @@ uint64_t weir_conn_id(const weir_conn *c)
 	return c->id;
 }
 
+int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
+{
+	*ret = (struct weir_summary){
+		.end = c->end,
+		.bytes_in = c->received,
+		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
+	};
+	wr_lock(&c->lock); /* other threads may send */
+	ret->bytes_out = c->sent;
+	wr_unlock(&c->lock);
+	return 0;
+}
+
 int weir_conn_fd(const weir_conn *c)
 {
 	return c->fd;

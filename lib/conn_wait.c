@@ -131,7 +131,12 @@ int wr_conn_wait_output(struct weir_conn *c)
 	at = wr_min_at(at,
 		       wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]));
 	if (wr_now_ns() >= at) {
-		c->was_timed_out = true;
+		c->timed_out =
+			c->ctx->now >= wr_deadline_at(
+					       c->born_at,
+					       c->timeout_ms[WR_LIFETIME])
+				? WEIR_END_LIFETIME
+				: WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
 	do {

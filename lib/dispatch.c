@@ -47,6 +47,7 @@ static void say_goodbye(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
+	c->is_closing = true; /* nothing more can be written */
 	enter_callback(c);
 	wr_conn_say_goodbye(c);
 	leave_callback(ctx);
@@ -54,14 +55,31 @@ static void say_goodbye(struct weir_conn *c)
 
 /* ----------------------------------------------------------------- the end */
 
-/* At once, whatever is unsent. */
-static enum step end_now(struct weir_conn *c, int outcome)
+static int outcome_of(int end)
 {
-	if (!c->is_closing)
-		say_goodbye(c);
+	switch (end) {
+	case WEIR_END_CLOSED:
+	case WEIR_END_PEER:
+	case WEIR_END_DRAIN:
+		return WR_COMPLETED;
+	case WEIR_END_LOST:
+	case WEIR_END_ERROR:
+		return WR_FAILED;
+	case WEIR_END_CUT:
+		return WR_CUT;
+	default:
+		return WR_TIMED_OUT;
+	}
+}
+
+/* At once, whatever is unsent. */
+static enum step end_now(struct weir_conn *c, int end)
+{
+	c->end = (uint8_t)end;
+	say_goodbye(c);
 	/* A duplicate of the descriptor must not keep the peer waiting. */
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
-	wr_conn_settle(c, c->ctx->lane, outcome);
+	wr_conn_settle(c, c->ctx->lane, outcome_of(end));
 	return STEP_GONE;
 }
 
@@ -75,6 +93,27 @@ static void log_failure(struct weir_conn *c, const char *what, int rc)
 			"connection %llu from %s: %s%s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
 			what, rc ? weir_strerror(rc) : "");
+}
+
+static void log_deadline(struct weir_conn *c, int end)
+{
+	static const char *const names[] = {
+		[WEIR_END_FIRST_BYTE] = "nothing came within",
+		[WEIR_END_READ] = "a message was not complete within",
+		[WEIR_END_WRITE] = "the peer took nothing for",
+		[WEIR_END_IDLE] = "nothing came for",
+		[WEIR_END_LIFETIME] = "it was open for",
+	};
+	struct wr_hub *h = c->hub;
+	char peer[WR_PEER_TEXT];
+
+	if (h->logger.level < WEIR_LOG_DEBUG ||
+	    !wr_log_allows(&h->logger, &h->deadline_limit, 10))
+		return;
+	wr_logf(&h->logger, WEIR_LOG_DEBUG,
+		"connection %llu from %s: %s %d ms: timed out",
+		(unsigned long long)c->id, wr_conn_peer_text(c, peer),
+		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
 }
 
 /* The outbox's -EIO: sendfile has met the end of the file. */
@@ -92,7 +131,10 @@ static bool has_outlived(const struct weir_conn *c)
 /* More could be sent, but others want a turn; who always takes, too, ends. */
 static enum step send_later(struct weir_conn *c)
 {
-	return has_outlived(c) ? end_now(c, WR_TIMED_OUT) : STEP_AGAIN;
+	if (!has_outlived(c))
+		return STEP_AGAIN;
+	log_deadline(c, WEIR_END_LIFETIME);
+	return end_now(c, WEIR_END_LIFETIME);
 }
 
 /* Send the rest of the output, then finish. */
@@ -101,25 +143,29 @@ static enum step go_on_closing(struct weir_conn *c)
 	int rc = wr_conn_flush(c);
 
 	if (rc == -ECANCELED)
-		return end_now(c, WR_CUT);
+		return end_now(c, WEIR_END_CUT);
 	if (rc == -EIO)
 		log_short_file(c);
 	if (rc < 0)
-		return end_now(c, c->outcome == WR_COMPLETED ? WR_FAILED
-							     : c->outcome);
+		return end_now(c, outcome_of(c->end) != WR_COMPLETED ? c->end
+				  : rc == -EIO ? WEIR_END_ERROR
+					       : WEIR_END_LOST);
 	if (rc == WR_UNDONE)
 		return send_later(c);
 	if (rc == WR_STALLED)
 		return STEP_PARK;
+	say_goodbye(c);
 	wr_conn_finish(c);
 	return STEP_GONE;
 }
 
-static enum step begin_close(struct weir_conn *c, int outcome)
+/* `closed` comes when all is sent, or cannot be: it can ask why. */
+static enum step begin_close(struct weir_conn *c, int end)
 {
-	say_goodbye(c);
+	wr_conn_seal(c);
 	c->is_closing = true;
-	c->outcome = (uint8_t)outcome;
+	c->end = (uint8_t)end;
+	c->outcome = (uint8_t)outcome_of(end);
 	c->has_input = false;
 	return go_on_closing(c);
 }
@@ -127,15 +173,18 @@ static enum step begin_close(struct weir_conn *c, int outcome)
 /* A deadline has passed.  Output that nobody takes is given up. */
 static enum step expire(struct weir_conn *c)
 {
+	int end = wr_conn_due_end(c);
+
+	log_deadline(c, end);
 	if (c->is_closing || wr_conn_has_output(c))
-		return end_now(c, WR_TIMED_OUT);
-	return begin_close(c, WR_TIMED_OUT);
+		return end_now(c, end);
+	return begin_close(c, end);
 }
 
 static enum step complain(struct weir_conn *c, const char *what, int rc)
 {
 	log_failure(c, what, rc);
-	return begin_close(c, WR_FAILED);
+	return begin_close(c, WEIR_END_ERROR);
 }
 
 /* ------------------------------------------------------------- the verdict */
@@ -173,12 +222,12 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	bool asked_for_new = verdict == -EAGAIN && c->ran_dry;
 
 	if (c->told_end)
-		return begin_close(c, WR_COMPLETED);
+		return begin_close(c, WEIR_END_PEER);
 	if (c->spent_budget)
 		return STEP_AGAIN;
 	if (c->why == WEIR_DRAIN && !c->is_held) {
 		if (verdict == -EAGAIN)
-			return begin_close(c, WR_COMPLETED);
+			return begin_close(c, WEIR_END_DRAIN);
 		c->is_kept = true;
 		return STEP_ON;
 	}
@@ -203,30 +252,42 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	return c->is_rewoken ? STEP_AGAIN : STEP_ON;
 }
 
+/* Who wanted a connection to end that was served as it should be? */
+static int end_of_served(const struct weir_conn *c, int verdict)
+{
+	if (c->told_end)
+		return WEIR_END_PEER;
+	if (c->reports & WR_CLOSE)
+		return WEIR_END_CLOSED;
+	return verdict == -ESHUTDOWN || c->why == WEIR_DRAIN ? WEIR_END_DRAIN
+							     : WEIR_END_CLOSED;
+}
+
 static enum step judge(struct weir_conn *c, int verdict)
 {
 	if (atomic_load(&c->is_cut))
-		return end_now(c, WR_CUT);
+		return end_now(c, WEIR_END_CUT);
 	if (verdict == -EAGAIN || verdict == WEIR_AGAIN)
 		return call_again(c, verdict);
 	switch (verdict) {
 	case 0:
 	case -ESHUTDOWN:
-		return begin_close(c, WR_COMPLETED);
+		return begin_close(c, end_of_served(c, verdict));
 	case -EPIPE:
 	case -ECONNRESET:
-		return begin_close(c, WR_FAILED);
+		return begin_close(c, WEIR_END_LOST);
 	case -ETIMEDOUT:
-		if (c->was_timed_out)
-			return begin_close(c, WR_TIMED_OUT);
-		break;
+		if (c->timed_out == 0)
+			break;
+		log_deadline(c, c->timed_out);
+		return begin_close(c, c->timed_out);
 	default:
 		break;
 	}
 	if (verdict > 0)
 		return complain(c, "the handler said what is no verdict", 0);
 	if (wr_conn_is_lost(c, verdict))
-		return begin_close(c, WR_FAILED);
+		return begin_close(c, WEIR_END_LOST);
 	return complain(c, "", verdict);
 }
 
@@ -267,7 +328,7 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 static enum step say_last_word(struct weir_conn *c)
 {
 	if (c->service->set.readable == NULL)
-		return begin_close(c, WR_COMPLETED);
+		return begin_close(c, WEIR_END_DRAIN);
 	return call(c, WEIR_DRAIN, c->service->set.readable);
 }
 
@@ -283,7 +344,9 @@ static enum step push_output(struct weir_conn *c)
 		return rc == WR_UNDONE ? send_later(c) : STEP_ON;
 	if (rc == -EIO)
 		log_short_file(c);
-	return end_now(c, rc == -ECANCELED ? WR_CUT : WR_FAILED);
+	return end_now(c, rc == -ECANCELED ? WEIR_END_CUT
+			  : rc == -EIO	   ? WEIR_END_ERROR
+					   : WEIR_END_LOST);
 }
 
 /*
@@ -310,7 +373,7 @@ static enum step next_step(struct weir_conn *c)
 
 	note_reports(c);
 	if (atomic_load(&c->is_cut))
-		return end_now(c, WR_CUT);
+		return end_now(c, WEIR_END_CUT);
 	/* What the peer has taken is seen by sending: that before judging. */
 	if (c->is_closing)
 		return go_on_closing(c); /* and park() looks at the deadline */
@@ -320,14 +383,14 @@ static enum step next_step(struct weir_conn *c)
 	if (step != STEP_ON)
 		return step;
 	if (take_report(c, WR_CLOSE))
-		return begin_close(c, WR_COMPLETED);
+		return begin_close(c, WEIR_END_CLOSED);
 	if (sv->opened && !c->was_opened) {
 		c->was_opened = true;
 		return call(c, WEIR_OPENED, sv->opened);
 	}
 	rc = wr_hub_phase(c->hub) < WR_DRAINING ? 0 : wr_last_word_is_due(c);
 	if (rc != 0)
-		return rc < 0 ? end_now(c, WR_FAILED) : say_last_word(c);
+		return rc < 0 ? end_now(c, WEIR_END_LOST) : say_last_word(c);
 	if (take_report(c, WR_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
 	if (wr_conn_is_readable(c))
@@ -372,7 +435,7 @@ static enum step park(struct weir_conn *c)
 		wr_logf(&c->hub->logger, WEIR_LOG_ERROR,
 			"connection %llu: cannot be watched: %s",
 			(unsigned long long)c->id, weir_strerror(rc));
-		return end_now(c, WR_FAILED);
+		return end_now(c, WEIR_END_ERROR);
 	}
 	wr_conn_input_tidy(c);
 	wr_conn_set_due(c, at);

@@ -79,7 +79,7 @@ struct wr_hub {
 
 	struct wr_lane *lanes; /* one a worker, the acceptor's, foreign */
 	int lane_count;
-	struct wr_log_limit handler_limit;
+	struct wr_log_limit handler_limit, deadline_limit, refusal_limit;
 	_Atomic uint64_t last_id;
 };
 

@@ -26,6 +26,9 @@ static void add_lane(struct weir_stats *ret, const struct wr_lane *lane)
 	l->refused_limit += value(&lane->outcome[WR_REFUSED_LIMIT]);
 	l->refused_drain += value(&lane->outcome[WR_REFUSED_DRAIN]);
 	l->cut += value(&lane->outcome[WR_CUT]);
+	for (int i = 0; i < WR_TIMEOUTS; i++)
+		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
+			value(&lane->timed_out[i]);
 	ret->bytes_in += value(&lane->bytes_in);
 	ret->bytes_out += value(&lane->bytes_out);
 	ret->callbacks += value(&lane->callbacks);

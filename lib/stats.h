@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base.h"
+#include "settings.h"
 #include "weir.h"
 
 /* How a connection ended: the columns of the ledger. */
@@ -36,6 +37,7 @@ struct wr_lane {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
 	wr_counter accepted;
 	wr_counter outcome[WR_OUTCOMES];
+	wr_counter timed_out[WR_TIMEOUTS];
 	wr_counter bytes_in, bytes_out, callbacks;
 	wr_counter dead_on_arrival, accept_errors, shortages, late_bytes;
 	wr_counter parked, queued, lingering; /* gauges: entered - left */

@@ -82,7 +82,12 @@ typedef struct weir_conn weir_conn;
  */
 typedef int weir_handler(weir_conn *c, void *arg);
 
-/* Called once when the connection is over, after its last callback. */
+/*
+ * Called once when the connection is over, after its last callback, when all
+ * its output has been given to the kernel or has been given up.  Nothing more
+ * can be written.  weir_conn_summary() says why it ended.  A connection that
+ * was refused, or was gone before its first callback, has no such call.
+ */
 typedef void weir_closed(weir_conn *c, void *arg);
 
 /* One line, without its newline.  Called from several threads at once. */
@@ -135,6 +140,22 @@ enum {
 	WEIR_TIMEOUT_WRITE = 3,
 	WEIR_TIMEOUT_IDLE = 4,
 	WEIR_TIMEOUT_LIFETIME = 5
+};
+
+/* weir_summary.end: why a connection ended. */
+enum {
+	WEIR_END_NONE = 0,   /* it has not */
+	WEIR_END_CLOSED = 1, /* by its handler, or by weir_conn_close() */
+	WEIR_END_PEER = 2,   /* the peer ended its input */
+	WEIR_END_LOST = 3,   /* the peer reset it, or cannot be reached */
+	WEIR_END_ERROR = 4,  /* an error, which the log tells */
+	WEIR_END_DRAIN = 5,  /* the server stops */
+	WEIR_END_CUT = 6,    /* by a stop's deadline or weir_conn_cancel() */
+	WEIR_END_FIRST_BYTE = 7, /* from here on: a deadline of the service */
+	WEIR_END_READ = 8,
+	WEIR_END_WRITE = 9,
+	WEIR_END_IDLE = 10,
+	WEIR_END_LIFETIME = 11
 };
 
 /*
@@ -230,7 +251,8 @@ struct weir_stats {
 	uint64_t longest_callback_ms;	    /* of those running now */
 	uint64_t queue_wait[WEIR_BUCKETS];
 	uint64_t callback_time[WEIR_BUCKETS];
-	uint64_t reserved[16];
+	uint64_t timed_out[6]; /* of the ledger's, by WEIR_TIMEOUT_... */
+	uint64_t reserved[10];
 };
 
 /* What a stop did. */
@@ -514,6 +536,23 @@ WEIR_API int weir_conn_why(const weir_conn *c);
  * Thread: any, with a reference.  Since: 0.1.
  */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
+
+/* What a connection has been so far. */
+struct weir_summary {
+	int end;	    /* WEIR_END_... */
+	uint64_t bytes_in;  /* received */
+	uint64_t bytes_out; /* given to the kernel */
+	int64_t age_ms;	    /* since it was accepted, or dialled */
+	uint64_t reserved[8];
+};
+
+/*
+ * What the connection has been so far; in `closed`: to its end.
+ *
+ * Returns 0.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret);
 
 /*
  * Text of the peer's or our address: "1.2.3.4:5", "[::1]:5", "unix:/path",

@@ -117,6 +117,7 @@ START_TEST(a_full_queue_refuses_the_rest)
 		c[i] = client_opens(s);
 	for (int i = 3; i < 20; i++)
 		client_is_refused(c[i]);
+	ck_assert(log_says(s, "refused: the queue is full"));
 	/* Who is told no was in that number a moment before. */
 	UNTIL(stats(s).queued == 3);
 	gate_open(&gate);

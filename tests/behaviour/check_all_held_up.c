@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When all workers have been in callbacks for seconds and somebody waits for
+ * one, the log says so: once, and not while nobody waits.
+ */
+#include "test.h"
+
+#define TOO_LONG_MS 5000
+
+START_TEST(total_starvation_is_told_once)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2),
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	int64_t began_at = now_ms();
+
+	for (int i = 0; i < 2; i++)
+		client_sends(client_opens(s), "wait\n");
+	UNTIL(gate_waiting(&gate) == 2);
+	/* The look that comes when they have taken too long finds nobody. */
+	UNTIL(now_ms() > began_at + TOO_LONG_MS + 500);
+	ck_assert(!log_says(s, "workers"));
+	for (int i = 0; i < 3; i++)
+		client_sends(client_opens(s), "hello\n");
+	UNTIL(log_says(s, "all 2 workers have been in callbacks"));
+	ck_assert(log_says(s, "3 of them queued"));
+	ck_assert_int_ge(now_ms() - began_at, 2 * TOO_LONG_MS - 500);
+	gate_open(&gate);
+	server_ends(s);
+}
+END_TEST
+
+static int waits_for_its_peer(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	return (int)n;
+}
+
+START_TEST(sessions_that_wait_for_their_peers_hold_up_the_others_too)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.session = waits_for_its_peer));
+	struct client *first = client_opens(s);
+
+	client_sends(first, "hello\n");
+	client_expects(first, "hello\n");
+	client_sends(client_opens(s), "hello\n");
+	UNTIL(log_says(s, "all 1 workers have been in callbacks"));
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"all_held_up", total_starvation_is_told_once,
+		sessions_that_wait_for_their_peers_hold_up_the_others_too);
+}
