@@ -19,6 +19,12 @@
 static int wanted = WEIR_LOG_INFO;
 static atomic_ulong dropped;
 
+/* By level. */
+static struct {
+	atomic_llong second; /* of the monotonic clock */
+	atomic_uint count;   /* of the lines in it */
+} limits[WEIR_LOG_DEBUG + 1];
+
 void journal_start(int level)
 {
 	wanted = level;
@@ -84,6 +90,20 @@ void journal_sink(void *arg, int level, const char *text)
 		atomic_fetch_add(&dropped, 1);
 }
 
+/* Two threads may both begin the second: then a few lines more. */
+static bool is_within_limit(int level)
+{
+	struct timespec now;
+	long long second = atomic_load(&limits[level].second);
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (second != now.tv_sec &&
+	    atomic_compare_exchange_strong(&limits[level].second, &second,
+					   now.tv_sec))
+		atomic_store(&limits[level].count, 0);
+	return atomic_fetch_add(&limits[level].count, 1) < JOURNAL_PER_SECOND;
+}
+
 void journal(int level, const char *format, ...)
 {
 	char text[768];
@@ -91,8 +111,17 @@ void journal(int level, const char *format, ...)
 
 	if (!journal_wants(level))
 		return;
+	if (!is_within_limit(level)) {
+		atomic_fetch_add(&dropped, 1);
+		return;
+	}
 	va_start(ap, format);
 	vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	journal_sink(NULL, level, text);
+}
+
+void journal_end(void)
+{
+	tell_dropped();
 }

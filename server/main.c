@@ -20,6 +20,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "access.h"
 #include "journal.h"
 #include "options.h"
 #include "out.h"
@@ -50,6 +51,7 @@ static void set_signals(void)
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file of the log may be full */
 	sigaction(SIGHUP, NULL, &hup);
 	if (hup.sa_handler == SIG_IGN)
 		return; /* nohup(1), for one: we are to outlive it */
@@ -134,18 +136,33 @@ static int status_of(int rc)
 	}
 }
 
+/* The listener's id, or -errno. */
+static int open_listener(weir_server *s, const struct options *o,
+			 const struct listener *l)
+{
+	struct weir_service service = o->limits;
+	struct access_log *log;
+	char address[512];
+	int rc;
+
+	if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
+		service.first_byte_ms = service.idle_ms = WEIR_NEVER;
+	l->service->define(&service, o);
+	log = access_log_new(&service);
+	rc = weir_server_listen(s, l->where, &service);
+	if (rc >= 0 && log &&
+	    weir_server_address(s, rc, address, sizeof(address)) >= 0)
+		access_log_name(log, l->service->name, address);
+	return rc;
+}
+
 /* Listener ids count from 0 as ours do. */
 static int open_listeners(weir_server *s, const struct options *o)
 {
 	for (size_t i = 0; i < o->listeners.count; i++) {
 		const struct listener *l = &o->listeners.all[i];
-		struct weir_service service = o->limits;
-		int rc;
+		int rc = open_listener(s, o, l);
 
-		if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
-			service.first_byte_ms = service.idle_ms = WEIR_NEVER;
-		l->service->define(&service, o);
-		rc = weir_server_listen(s, l->where, &service);
 		if (rc < 0) {
 			cli_error("cannot listen on '%s': %s", l->spec,
 				  explain(rc, l->address.kind));
@@ -221,6 +238,7 @@ static int serve(weir_server *s, const struct options *o)
 	out_let_others();
 	if (rc == 0)
 		rc = weir_server_run(s, WEIR_SIGNALS);
+	journal_end();
 	status = report(s, rc);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);

@@ -55,8 +55,8 @@ static const struct cli_option table[] = {
 	  "longest time for a stop (default 10s)" },
 	{ "idle-timeout", 'i', "DURATION",
 	  "silence of a client, before its first\n"
-	  "message (default 1m) and between\n"
-	  "messages (default 5m)" },
+	  "message and between messages (default\n"
+	  "10m)" },
 	{ "read-timeout", OPT_READ_TIMEOUT, "DURATION",
 	  "for a whole message (default 30s)" },
 	{ "write-timeout", OPT_WRITE_TIMEOUT, "DURATION",
@@ -316,8 +316,8 @@ static void set_defaults(struct options *o)
 			     .max_connections = 10000, .drain_ms = 10 * 1000,
 			     .log_level = WEIR_LOG_INFO, .log = journal_sink);
 	o->limits =
-		*WEIR_SERVICE(.first_byte_ms = 60 * 1000, .read_ms = 30 * 1000,
-			      .write_ms = 30 * 1000, .idle_ms = 300 * 1000,
+		*WEIR_SERVICE(.first_byte_ms = 600 * 1000, .read_ms = 30 * 1000,
+			      .write_ms = 30 * 1000, .idle_ms = 600 * 1000,
 			      .lifetime_ms = WEIR_NEVER, .mode = 0600);
 }
 

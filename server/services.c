@@ -5,7 +5,6 @@
 #include "services.h"
 
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,19 +50,6 @@ const struct service *service_find(const char *name, size_t len)
 		if (strlen(s->name) == len && memcmp(s->name, name, len) == 0)
 			return s;
 	return NULL;
-}
-
-void service_note_client(weir_conn *c)
-{
-	static atomic_ullong clients;
-	unsigned long long number = atomic_fetch_add(&clients, 1) + 1;
-	char peer[512];
-
-	if (!journal_wants(WEIR_LOG_INFO))
-		return;
-	if (weir_conn_peer(c, peer, sizeof(peer)) < 0)
-		strcpy(peer, "somebody who has gone");
-	journal(WEIR_LOG_INFO, "connection %llu from %s", number, peer);
 }
 
 int service_say_greeting(weir_conn *c, const struct options *o,

@@ -47,9 +47,6 @@ const struct service *service_find(const char *name, size_t len);
 /* The i-th from 0; NULL after the last. */
 const struct service *service_at(size_t i);
 
-/* Count a client that is being served, and say so in the journal. */
-void service_note_client(weir_conn *c);
-
 /* Write the greeting that was asked for, or else preset; 0 or -errno. */
 int service_say_greeting(weir_conn *c, const struct options *o,
 			 const char *preset);

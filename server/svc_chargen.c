@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 
-#include "journal.h"
 #include "services.h"
 
 #define FIRST	' '
@@ -69,7 +68,6 @@ static int begin(weir_conn *c, void *arg)
 {
 	int rc;
 
-	service_note_client(c);
 	/* Before a look at the input: who has ended already gets a piece. */
 	rc = weir_conn_send(c, pattern, sizeof(pattern));
 	return rc < 0 ? rc : generate(c, arg);

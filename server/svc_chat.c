@@ -246,7 +246,6 @@ static int arrive(weir_conn *c, void *arg)
 	(void)arg;
 	if (me == NULL)
 		return -ENOMEM;
-	service_note_client(c);
 	weir_conn_peer(c, peer, sizeof(peer));
 	weir_conn_local(c, local, sizeof(local));
 	snprintf(me->name, sizeof(me->name), "%s at %s", peer, local);

@@ -14,7 +14,6 @@ static int collect(weir_conn *c, void *arg)
 	(void)arg;
 	if (n <= 0)
 		return (int)n;
-	service_note_client(c);
 	service_print("collect: ", message, (size_t)n);
 	return 0;
 }

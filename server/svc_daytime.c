@@ -17,7 +17,6 @@ static int tell_time(weir_conn *c, void *arg)
 	size_t len;
 
 	(void)arg;
-	service_note_client(c);
 	/* time() would tell the last second for some ms of the new one. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);

@@ -2,15 +2,7 @@
 /*
  * The echo service of RFC 862: bytes come back as they came.
  */
-#include "journal.h"
 #include "services.h"
-
-static int note(weir_conn *c, void *arg)
-{
-	(void)arg;
-	service_note_client(c);
-	return WEIR_AGAIN;
-}
 
 static int echo(weir_conn *c, void *arg)
 {
@@ -28,8 +20,5 @@ static int echo(weir_conn *c, void *arg)
 void svc_echo(struct weir_service *ret, const struct options *o)
 {
 	(void)o;
-	/* A client that is only noted costs a worker before it says a word. */
-	if (journal_wants(WEIR_LOG_INFO))
-		ret->opened = note;
 	ret->readable = echo;
 }

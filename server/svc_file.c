@@ -71,7 +71,6 @@ static int serve_file(weir_conn *c, void *arg)
 
 	if (n <= 0)
 		return (int)n;
-	service_note_client(c);
 	service_print("file: ", message, (size_t)n);
 	return send_file(c, o->file);
 }

@@ -8,7 +8,6 @@
 
 static int greet(weir_conn *c, void *arg)
 {
-	service_note_client(c);
 	return service_say_greeting(c, arg, GREET_GREETING);
 }
 

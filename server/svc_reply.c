@@ -13,7 +13,6 @@ static int banner(weir_conn *c, void *arg)
 {
 	int rc = service_say_greeting(c, arg, REPLY_GREETING);
 
-	service_note_client(c);
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 

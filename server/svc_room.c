@@ -108,7 +108,6 @@ static int enter(weir_conn *c, void *arg)
 
 	if (m == NULL)
 		return -ENOMEM;
-	service_note_client(c);
 	m->conn = weir_conn_ref(c);
 	weir_conn_set_data(c, m, free);
 	pthread_mutex_lock(&r->lock);

@@ -10,7 +10,6 @@ static int welcome(weir_conn *c, void *arg)
 {
 	int rc = service_say_greeting(c, arg, WELCOME_GREETING);
 
-	service_note_client(c);
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 

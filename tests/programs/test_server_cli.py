@@ -232,7 +232,7 @@ class Answers(TestCase):
             "workers %d" % workers, "queue 128", "queue-age 10s",
             "max-connections 10000", "overload hold",
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
-            "first-byte-timeout 1m", "idle-timeout 5m", "read-timeout 30s",
+            "first-byte-timeout 10m", "idle-timeout 10m", "read-timeout 30s",
             "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
             "log-level info", 'listen "reply@127.0.0.1:1234"'])
 
@@ -352,9 +352,13 @@ class Log(TestCase):
             for number in range(1, 6):
                 client = server.connect(number % 2)
                 name = "%s:%d" % client.getsockname()
-                server.logs(rb"Z info connection %d from %s$" %
-                            (number, name.encode().replace(b".", rb"\.")))
+                name = b"connection %d from %s to (reply|echo)@127[0-9.:]*" % (
+                    number, name.encode().replace(b".", rb"\."))
+                server.logs(rb"Z info %s$" % name)
                 client.close()
+                server.logs(rb"Z info %s ended after \d+\.\d{3} s "
+                            rb"\(0 bytes in, [07] out\): "
+                            rb"the client has (closed|reset)" % name)
             server.stop()
             for line in server.err.rest().splitlines():
                 self.assertRegex(line, self.LINE)
@@ -373,7 +377,7 @@ class Log(TestCase):
                 client.bind(os.fsencode(folder) + b"/\x1b[31m\n\xff\xc3\xa9")
                 client.connect(folder + "/s")
                 self.assertEqual(client.recv(100), BANNER)
-            server.logs(rb"from unix:.*x1b\[31m.x0a.*ff.*c3.*a9$")
+            server.logs(rb"from unix:.*x1b\[31m.x0a.*ff.*c3.*a9 to reply@unix:")
             server.stop()
             for line in server.err.rest().splitlines():
                 self.assertRegex(line, self.LINE)
@@ -468,7 +472,7 @@ class Listeners(TestCase):
                     continue
                 client = DocumentsClient("%s:%s" % (host, port))
                 self.assertEqual(client.say(b"x"), PREFIX + b"x")
-                server.logs(rb"from " + re.escape(host.encode()) + rb":\d+$")
+                server.logs(rb"from " + re.escape(host.encode()) + rb":\d+ to")
                 client.close()
             self.assertEqual(server.stop()[0], 0)
 

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: MIT
 """weir-server's log where whoever reads it is slow, or does not read at all."""
 
+import collections
 import contextlib
 import fcntl
 import os
 import re
+import resource
 import select
 import threading
 
 from weirtest import (DEADLINE, Server, TestCase, connect,
-                      connect_soon, main, read_all,
+                      connect_soon, main, read_all, reset,
                       until)
 
 
@@ -61,13 +63,118 @@ class Losses(TestCase):
                     self.empty()
             self.empty()
             self.meet("unix:" + path)
+            self.empty()
             self.assertEqual(server.stop()[1]["accepted"], self.CLIENTS + 1)
         self.empty()
+        # One when it begins, and one when it ends.
         lines = len(re.findall(rb" info connection ", self.read))
         lost = [int(n) for n in re.findall(rb" (\d+) log lines were dropped",
                                            self.read)]
         self.assertGreater(sum(lost), 0)
-        self.assertEqual(lines + sum(lost), self.CLIENTS + 1, lost)
+        self.assertEqual(lines + sum(lost), 2 * (self.CLIENTS + 1), lost)
+
+
+class Connections(TestCase):
+    """Each has a line when it begins and one when it ends, which says why."""
+
+    SERVICES = ("reply", "echo", "collect", "welcome", "file", "chat", "room",
+                "discard", "chargen")
+
+    def ends(self, server, name, why):
+        return server.logs(
+            rb"Z info connection \d+ from %s to \w+@\S+ ended after "
+            rb"\d+\.\d{3} s \((\d+) bytes in, (\d+) out\): %s" % (name, why))
+
+    @staticmethod
+    def name(sock):
+        return b"127\\.0\\.0\\.1:%d" % sock.getsockname()[1]
+
+    def test_one_that_says_nothing(self):
+        with Server(*(s + "@127.0.0.1:0" for s in self.SERVICES),
+                    "-f", __file__) as server:
+            for i, service in enumerate(self.SERVICES):
+                with server.connect(i) as sock:
+                    name = self.name(sock)
+                    server.logs(rb"Z info connection %d from %s to %s@%s$" % (
+                        i + 1, name, service.encode(),
+                        re.escape(server.address(i)).encode()))
+                self.ends(server, name, b"the client has (closed|reset)")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_why_it_ended(self):
+        with Server("echo@127.0.0.1:0", "greet@127.0.0.1:0",
+                    "echo@127.0.0.1:0", "-i", "300ms") as server:
+            with server.connect() as sock:
+                name = self.name(sock)
+                sock.sendall(b"hello")
+                self.assertEqual(sock.recv(5), b"hello")
+                end = self.ends(server, name, b"the client said no more, "
+                                b"idle timeout$")
+                self.assertEqual(end.groups(), (b"5", b"5"))
+            with server.connect() as sock:
+                self.ends(server, self.name(sock),
+                          b"the client said nothing, idle timeout$")
+            with server.connect(1) as sock:
+                name = self.name(sock)
+                greeting = read_all(sock)
+            end = self.ends(server, name, b"the service has closed$")
+            self.assertEqual(end.groups(), (b"0", b"%d" % len(greeting)))
+            sock = server.connect()
+            name = self.name(sock)
+            sock.sendall(b"hello")
+            self.assertEqual(sock.recv(5), b"hello")
+            reset(sock)
+            self.ends(server, name, b"the client has reset it or is gone$")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_a_stop_is_a_reason(self):
+        with Server("echo@127.0.0.1:0") as server, server.connect() as sock:
+            sock.sendall(b"hello")
+            self.assertEqual(sock.recv(5), b"hello")
+            self.assertEqual(server.stop()[0], 0)
+            self.ends(server, self.name(sock), b"the server stops$")
+
+    def test_a_crowd_has_a_limit_of_lines_a_second(self):
+        clients, limit = 1000, 100
+        with Server("greet@127.0.0.1:0") as server:
+            for _ in range(clients):
+                with server.connect() as sock:
+                    read_all(sock)
+            self.assertEqual(server.stop()[0], 0)
+            log = server.err.rest()
+        by_second = collections.Counter(
+            re.findall(rb"^(\S+)\.\d{3}Z info connection ", log, re.M))
+        lost = re.findall(rb" (\d+) log lines were dropped", log)
+        # Its second is not the clock's: of two halves each may have all.
+        self.assertLessEqual(max(by_second.values()), 2 * limit)
+        self.assertEqual(sum(by_second.values()) + sum(map(int, lost)),
+                         2 * clients)
+
+
+class FullFile(TestCase):
+    """A file that may not grow is like a full disk."""
+
+    def check(self, which):
+        folder = self.folder()
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+
+        with open(folder + "/out", "wb") as out, \
+                Server("greet@unix:" + folder + "/s", ready=False,
+                       preexec_fn=limit, **{which: out}) as server:
+            for _ in range(10):
+                with connect_soon("unix:" + folder + "/s") as sock:
+                    self.assertTrue(read_all(sock))
+            server.process.terminate()
+            self.assertEqual(server.process.wait(DEADLINE), 0)
+        self.assertLessEqual(os.path.getsize(folder + "/out"), 20)
+
+    def test_as_standard_error(self):
+        self.check("stderr")
+
+    def test_as_standard_output(self):
+        self.check("stdout")
 
 
 class UnreadTerminal(TestCase):
@@ -113,11 +220,11 @@ class UnreadTerminal(TestCase):
             # Somebody reads again.  Who gets through tells of those before.
             def all_is_told():
                 self.empty()
-                lines = re.findall(rb"Z info connection \d+ from unix:\r\n",
+                lines = re.findall(rb"Z info connection \d+ from unix: .*\r\n",
                                    self.read)
                 lost = re.findall(rb"Z warning (\d+) log lines were dropped"
                                   rb"\r\n", self.read)
-                if lost and len(lines) + sum(map(int, lost)) == self.met:
+                if lost and len(lines) + sum(map(int, lost)) == 2 * self.met:
                     return True
                 self.meet(b"x")
             until(all_is_told, "the number of lost lines")
