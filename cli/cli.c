@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,12 +20,15 @@
 #define OPTIONS_MAX 48
 
 static const char *program_name = "weir";
+static bool may_die_of_pipe; /* SIGPIPE was not ignored when we came */
 
 void cli_start(const char *program)
 {
 	int fd;
 
 	program_name = program;
+	may_die_of_pipe = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
+	signal(SIGXFSZ, SIG_IGN);
 	do
 		fd = open("/dev/null", O_RDWR);
 	while (fd >= 0 && fd < 3);
@@ -160,6 +165,15 @@ int cli_flush(void)
 
 	if (fflush(out) == 0 && !ferror(out))
 		return CLI_DONE;
-	cli_error("cannot write to standard output: %s", strerror(errno));
+	return cli_say_unwritten(errno);
+}
+
+int cli_say_unwritten(int error)
+{
+	if (error == EPIPE && may_die_of_pipe) {
+		signal(SIGPIPE, SIG_DFL);
+		raise(SIGPIPE);
+	}
+	cli_error("cannot write to standard output: %s", strerror(error));
 	return CLI_FAILED;
 }

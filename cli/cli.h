@@ -34,7 +34,8 @@ enum {
 
 /*
  * First thing in main().  A descriptor below 3 that is closed is opened on
- * /dev/null, or the first socket would become standard output.
+ * /dev/null, or the first socket would become standard output.  SIGPIPE and
+ * SIGXFSZ are ignored, so that they are errors of write(2).
  */
 void cli_start(const char *program);
 
@@ -62,7 +63,14 @@ void cli_print_options(const struct cli_option *table, FILE *to);
  */
 bool cli_is_unsupported(int error);
 
-/* Flush standard output: CLI_DONE, or CLI_FAILED when it cannot be written. */
+/* Flush standard output: CLI_DONE, or what cli_say_unwritten() returns. */
 int cli_flush(void);
+
+/*
+ * Standard output could not be written, for this errno.  Complains, and
+ * returns CLI_FAILED; but when its reader has gone the program ends without a
+ * word by SIGPIPE, as others do.
+ */
+int cli_say_unwritten(int error);
 
 #endif

@@ -11,6 +11,7 @@
 
 #ifdef HAVE_LIBEDIT
 
+#include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -115,8 +116,12 @@ enum edit_line_event edit_line_key(const char **line, size_t *len)
 {
 	HistEvent event;
 	int count = 0;
-	const char *text = el_gets(el, &count);
+	const char *text;
 
+	errno = 0;
+	text = el_gets(el, &count);
+	if (errno == EIO)
+		return EDIT_LINE_END;
 	if (!text || count < 1)
 		return EDIT_LINE_MORE;
 	if (count == 1 && text[0] == '\004')

@@ -38,9 +38,15 @@ static void open_signals(void)
 	static const int wanted[] = { SIGINT,  SIGTERM, SIGHUP,
 				      SIGQUIT, SIGTSTP, SIGWINCH };
 
+	struct sigaction given;
+
 	sigemptyset(&editor.signals);
-	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-		sigaddset(&editor.signals, wanted[i]);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		/* Blocked, it would not be ignored any more. */
+		sigaction(wanted[i], NULL, &given);
+		if (given.sa_handler != SIG_IGN)
+			sigaddset(&editor.signals, wanted[i]);
+	}
 	editor.signal_fd =
 		signalfd(-1, &editor.signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
@@ -150,6 +156,16 @@ void editor_fds(struct pollfd fds[EDITOR_FDS])
 	};
 }
 
+/* Its handler, if it comes to that, finds the prompt on the line. */
+static void pass_on(int signo)
+{
+	edit_line_hide();
+	sigprocmask(SIG_UNBLOCK, &editor.signals, NULL);
+	kill(getpid(), signo);
+	editor.is_shown = false;
+	put("\n");
+}
+
 static void step_signal(void)
 {
 	struct signalfd_siginfo info;
@@ -166,7 +182,7 @@ static void step_signal(void)
 		editor_show();
 		break;
 	default:
-		editor.event = EDITOR_INTERRUPTED;
+		pass_on((int)info.ssi_signo);
 	}
 }
 
@@ -174,8 +190,11 @@ static void step_key(short found)
 {
 	enum edit_line_event event = EDIT_LINE_END;
 
-	/* A terminal that has gone gives no more keys. */
-	if (found & POLLIN)
+	/*
+	 * A terminal that has gone gives no more keys; what is left to read
+	 * there makes poll() return at once, time and again.
+	 */
+	if ((found & (POLLIN | POLLHUP | POLLERR)) == POLLIN)
 		event = edit_line_key(&editor.line, &editor.len);
 	if (event == EDIT_LINE_DONE)
 		editor.event = EDITOR_LINE;

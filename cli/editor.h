@@ -14,9 +14,9 @@
  *	}
  *	editor_close();
  *
- * While a line is being edited the terminal is in the editor's mode and
- * signals wait for editor_step().  A line, editor_hide() and editor_close()
- * give both back.
+ * While a line is being edited the terminal is in the editor's mode, and
+ * signals wait for editor_step(), which gives the terminal back and sends them
+ * once more.  A line, editor_hide() and editor_close() give both back.
  */
 #ifndef CLI_EDITOR_H
 #define CLI_EDITOR_H
@@ -28,9 +28,8 @@
 enum editor_event {
 	EDITOR_NOTHING, /* poll and step */
 	EDITOR_LINE,
-	EDITOR_END,	    /* of input */
-	EDITOR_INTERRUPTED, /* by a signal that ends programs */
-	EDITOR_FAILED,	    /* has been complained about */
+	EDITOR_END,    /* of input */
+	EDITOR_FAILED, /* has been complained about */
 };
 
 #define EDITOR_FDS 2

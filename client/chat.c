@@ -262,11 +262,7 @@ static int converse(struct chat *c)
 			status = say(c, line, len);
 		if (event == EDITOR_NOTHING)
 			status = look(c);
-		if (event == EDITOR_INTERRUPTED) {
-			editor_hide();
-			cli_error("interrupted");
-		}
-		if (event == EDITOR_INTERRUPTED || event == EDITOR_FAILED)
+		if (event == EDITOR_FAILED)
 			status = CLI_FAILED;
 	}
 	editor_hide();

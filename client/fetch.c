@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -262,8 +261,6 @@ int fetch(int argc, char **argv)
 	status = part_file_check(&f.file);
 	if (status != CLI_DONE)
 		return status;
-	/* A file that may not grow is an error of write(2). */
-	(void)signal(SIGXFSZ, SIG_IGN);
 	status = peer_dial(&f.peer);
 	if (status == CLI_DONE)
 		status = part_file_open(&f.file);

@@ -4,7 +4,9 @@
  *
  * A signal that ends us outside the line editor finds nothing to tidy up: the
  * kernel closes the connection, and nothing that was printed waits in a
- * buffer.  So its handler says what happened and leaves at once.
+ * buffer.  So its handler says what happened and leaves at once, by the same
+ * signal: a shell that runs us in a loop is to know that it was one.  A signal
+ * that we were told to ignore stays ignored, as nohup(1) and cron(8) want it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -52,18 +54,23 @@ static void leave(int signo)
 	    (signo == SIGINT || editor_is_shown() || progress_is_shown()))
 		say("\n");
 	say("weir-client: interrupted\n");
-	_exit(CLI_FAILED);
+	raise(signo);
 }
 
 static void set_signals(void)
 {
-	struct sigaction action = { .sa_handler = leave };
+	static const int wanted[] = { SIGINT, SIGTERM, SIGHUP };
+	struct sigaction action = {
+		.sa_handler = leave,
+		.sa_flags = (int)SA_RESETHAND | SA_NODEFER,
+	};
+	struct sigaction given;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	action.sa_handler = SIG_IGN;
-	sigaction(SIGPIPE, &action, NULL);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		sigaction(wanted[i], NULL, &given);
+		if (given.sa_handler != SIG_IGN)
+			sigaction(wanted[i], &action, NULL);
+	}
 }
 
 static int print_help(void)

@@ -72,6 +72,5 @@ int screen_check(const struct screen *s, int status)
 {
 	if (status != CLI_DONE || !s->error)
 		return status;
-	cli_error("cannot write to standard output: %s", strerror(s->error));
-	return CLI_FAILED;
+	return cli_say_unwritten(s->error);
 }

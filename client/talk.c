@@ -225,8 +225,6 @@ static int converse(struct talk *t)
 		}
 		if (event != EDITOR_LINE) {
 			editor_hide();
-			if (event == EDITOR_INTERRUPTED)
-				cli_error("interrupted");
 			return CLI_FAILED;
 		}
 		rc = weir_conn_write(t->peer.conn, line, len);

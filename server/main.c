@@ -50,8 +50,6 @@ static void set_signals(void)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file of the log may be full */
 	sigaction(SIGHUP, NULL, &hup);
 	if (hup.sa_handler == SIG_IGN)
 		return; /* nohup(1), for one: we are to outlive it */

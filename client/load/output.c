@@ -43,7 +43,8 @@ int output_write(const char *path, const char *text, size_t len)
 		error = errno;
 	if (error == 0)
 		return CLI_DONE;
-	cli_error("cannot write %s%s: %s", is_standard ? "" : "to ",
-		  is_standard ? "to standard output" : path, strerror(error));
+	if (is_standard)
+		return cli_say_unwritten(error);
+	cli_error("cannot write to %s: %s", path, strerror(error));
 	return CLI_FAILED;
 }

@@ -364,7 +364,7 @@ class Failures(TestCase):
                 client.stdin.flush()
                 peer.hears(b"hello")
                 client.send_signal(signal.SIGINT)
-                self.assertEqual(client.wait(DEADLINE), 1)
+                self.assertEqual(client.wait(DEADLINE), -signal.SIGINT)
                 self.assertEqual(client.stderr.read(),
                                  b"weir-client: interrupted\n")
                 peer.goes()
@@ -466,7 +466,8 @@ class OnATerminal(TestCase):
                     else:
                         os.kill(user.pid, how)
                     user.expect(b"\r\nweir-client: interrupted\r\n")
-                    self.assertEqual(user.end(), 1)
+                    self.assertEqual(user.end(), -signal.SIGINT if
+                                     isinstance(how, bytes) else -how)
                     self.assertEqual(peer.wait().recv(100), b"")
 
     def test_the_peer_goes_at_the_prompt(self):
@@ -521,7 +522,7 @@ class OnATerminal(TestCase):
                 user.expect(PROMPT)
                 user.hang_up()
                 self.assertEqual(peer.wait().recv(100), b"")
-                self.assertEqual(user.end(), 1)
+                self.assertEqual(user.end(), -signal.SIGHUP)
 
     def test_a_unix_socket(self):
         with conversation(path=self.folder() + "/s") as (user, peer):

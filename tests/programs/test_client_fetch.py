@@ -447,7 +447,7 @@ class CutTransfers(Fetching):
                 until(lambda: os.path.exists(self.path + ".part") and
                       os.path.getsize(self.path + ".part"), "a part")
                 client.send_signal(signo)
-                self.assertEqual(client.wait(DEADLINE), 1)
+                self.assertEqual(client.wait(DEADLINE), -signo)
                 self.assertEqual(client.stderr.read(),
                                  b"weir-client: interrupted\n")
                 stream.release.set()
@@ -557,13 +557,15 @@ class Progress(Fetching):
         def interrupt(user):
             user.type(b"\x03")
             user.expect(b"\r\nweir-client: interrupted\r\n")
-        self.assertEqual(self.watch(Stream(), 80, then=interrupt)[1], 1)
+        self.assertEqual(self.watch(Stream(), 80, then=interrupt)[1],
+                         -signal.SIGINT)
         self.assertEqual(os.listdir(self.home), ["file.part"])
 
         def end(user):
             os.kill(user.pid, signal.SIGTERM)
             user.expect(b"\r\nweir-client: interrupted\r\n")
-        self.assertEqual(self.watch(Stream(), 80, then=end)[1], 1)
+        self.assertEqual(self.watch(Stream(), 80, then=end)[1],
+                         -signal.SIGTERM)
 
     def test_a_failure_has_a_line_of_its_own(self):
         seen, status, rest = self.watch(Stream(), 80, "-T")

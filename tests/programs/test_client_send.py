@@ -281,7 +281,7 @@ class Failures(TestCase):
                 stderr=subprocess.PIPE) as client:
             self.assertTrue(heard.wait(DEADLINE))
             client.send_signal(signal.SIGTERM)
-            self.assertEqual(client.wait(DEADLINE), 1)
+            self.assertEqual(client.wait(DEADLINE), -signal.SIGTERM)
             release.set()
             self.assertEqual(client.stderr.read(),
                              b"weir-client: interrupted\n")

@@ -6,13 +6,17 @@ may be gone."""
 
 import contextlib
 import os
+import pty
+import resource
 import select
+import signal
 import socket
 import subprocess
 import threading
+from subprocess import PIPE
 
-from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, program,
-                      until)
+from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase, main,
+                      program, run, until, without_core_dumps)
 
 LONG = b"x" * 3000000
 LINES = b"".join(b"%d %s\n" % (i, b"x" * 100) for i in range(20000))
@@ -57,9 +61,9 @@ class NonBlocking(TestCase):
         """Its exit status, and what came out at the slow end."""
         ours, theirs = slow_pair(kind)
         with subprocess.Popen(
-                args, stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if error else theirs,
-                stderr=theirs if error else subprocess.PIPE) as process:
+                args, stdin=PIPE,
+                stdout=PIPE if error else theirs,
+                stderr=theirs if error else PIPE) as process:
             os.close(theirs)
 
             def feed():
@@ -118,7 +122,7 @@ class NonBlocking(TestCase):
                      ("WEIR_CLIENT", "load", "-h"), ("WEIR_SERVER", "-h")):
             with self.subTest(args=args):
                 args = [program(args[0]), *args[1:]]
-                whole = subprocess.run(args, stdout=subprocess.PIPE,
+                whole = subprocess.run(args, stdout=PIPE,
                                        timeout=DEADLINE).stdout
                 self.assertEqual(self.into_a_full_pipe(*args), (whole, 0))
 
@@ -141,8 +145,8 @@ class NonBlocking(TestCase):
                 os.set_blocking(ours, False)
                 with self.subTest(args=args), subprocess.Popen(
                         [program("WEIR_CLIENT"), args[0], server.address(),
-                         *args[1:]], stdin=ours, stdout=subprocess.PIPE,
-                        stderr=subprocess.PIPE) as process:
+                         *args[1:]], stdin=ours, stdout=PIPE,
+                        stderr=PIPE) as process:
                     os.close(ours)
                     until(lambda: process.poll() is not None or
                           waits(process.pid), "a client that waits")
@@ -151,6 +155,148 @@ class NonBlocking(TestCase):
                     out, err = process.communicate(timeout=DEADLINE)
                     self.assertEqual((process.returncode, out, err),
                                      (0, b"hello\n", b""))
+
+
+class Gone(TestCase):
+    """A reader or a terminal that is not there any more."""
+
+    def test_a_reader_that_has_had_enough(self):
+        """As with cat(1): no word, and the signal's status."""
+        with Server("daytime@127.0.0.1:0", "echo@127.0.0.1:0",
+                    "file@127.0.0.1:0", "--file", program("WEIR_SERVER")
+                    ) as server:
+            for args in (("talk", server.address(0), "-r"),
+                         ("send", server.address(1), "hello"),
+                         ("chat", server.address(1)),
+                         ("fetch", server.address(2), "-o", "-"),
+                         ("load", server.address(1), "-n", "10"),
+                         ("load", server.address(1), "-n", "10", "--json",
+                          "-"),
+                         ("talk", "--help"), ("--help",), ("--version",)):
+                with self.subTest(args=args), \
+                        open(os.devnull, "wb") as null:
+                    ours, theirs = os.pipe()
+                    os.close(ours)
+                    result = run("WEIR_CLIENT", *args, input=b"hello\n",
+                                 stdout=theirs,
+                                 stderr=null if args[0] == "load" else PIPE)
+                    os.close(theirs)
+                    self.assertEqual(result.returncode, -signal.SIGPIPE)
+                    self.assertFalse(result.stderr)
+
+    def test_one_whose_parent_ignores_it(self):
+        """Then it is an error like others."""
+        ours, theirs = os.pipe()
+        os.close(ours)
+        result = run("WEIR_CLIENT", "--help", stdout=theirs,
+                     restore_signals=False)
+        os.close(theirs)
+        self.check_failure(result, "standard output", "Broken pipe")
+
+    def test_a_file_that_may_not_grow(self):
+        """As a disk that is full."""
+        def few_bytes():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+            without_core_dumps()
+        with Server("echo@127.0.0.1:0") as server:
+            for args in (("send", server.address(), "x" * 200),
+                         ("chat", server.address()),
+                         ("talk", "-B", server.address()),
+                         ("load", server.address(), "-n", "10", "-q",
+                          "--json", "-"),
+                         ("load", "-h")):
+                with self.subTest(args=args), \
+                        open(self.folder() + "/out", "wb") as out:
+                    result = run("WEIR_CLIENT", *args, input=b"x" * 200,
+                                 stdout=out, preexec_fn=few_bytes)
+                    self.assertEqual(result.returncode, 1, result)
+                    self.assertIn(b"cannot write to standard output: File too "
+                                  b"large\n", result.stderr)
+        with open(self.folder() + "/out", "wb") as out:
+            result = run("WEIR_SERVER", "-h", stdout=out,
+                         preexec_fn=few_bytes)
+        self.assertEqual(result.returncode, 1, result)
+
+    def test_a_terminal_that_does_not_control_us(self):
+        """Nobody sends a signal then."""
+        for term in ("xterm", "dumb"):
+            for args in (("talk", "-B"), ("chat",), ("chat", "-l")):
+                for typed in (b"", b"half a line"):
+                    with self.subTest(term=term, args=args, typed=typed):
+                        self.lose_terminal(term, args, typed)
+
+    def lose_terminal(self, term, args, typed):
+        def stays(sock):
+            while sock.recv(100):
+                pass
+        ours, theirs = pty.openpty()
+        with PythonServer(stays) as server, subprocess.Popen(
+                [program("WEIR_CLIENT"), args[0], server.address, *args[1:]],
+                stdin=theirs, stdout=theirs, stderr=theirs,
+                env=dict(os.environ, TERM=term)) as client:
+            os.close(theirs)
+            seen = b""
+            while b": " not in seen and b">> " not in seen:
+                seen += os.read(ours, 1000)
+            os.write(ours, typed)
+            while typed not in seen:
+                seen += os.read(ours, 1000)
+            os.close(ours)
+            try:
+                client.wait(DEADLINE)
+            finally:
+                client.kill()
+
+    def test_an_ignored_hangup_and_a_terminal_that_goes(self):
+        with PythonServer(lambda sock: sock.recv(100)) as server:
+            for command in ("talk", "chat"):
+                with self.subTest(command=command), Terminal(
+                        command, server.address,
+                        shell="trap '' HUP; exec \"$@\"") as user:
+                    user.expect(b": " if command == "talk" else b">> ")
+                    user.hang_up()
+                    user.end()
+
+
+class IgnoredSignals(TestCase):
+    """nohup(1), cron(8) and shells in the background: what they have ignored
+    stays so."""
+
+    SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+    def test_on_a_pipe(self):
+        commands = [(("talk", "-B"), b"hi\n", b"hi\n"),
+                    (("chat",), b"hi\n", b"hi\n"), (("send", "-"), b"hi",
+                                                     b"hi")]
+        with Server("echo@127.0.0.1:0") as server:
+            for args, text, answer in commands:
+                with self.subTest(args=args), subprocess.Popen(
+                        ["/bin/sh", "-c", "trap '' HUP INT TERM; exec \"$@\"",
+                         "sh", program("WEIR_CLIENT"), args[0],
+                         server.address(), *args[1:]], stdin=PIPE,
+                        stdout=PIPE, stderr=PIPE) as client:
+                    until(lambda: waits(client.pid), "a client that waits")
+                    for signo in self.SIGNALS:
+                        client.send_signal(signo)
+                    out, err = client.communicate(text, DEADLINE)
+                    self.assertEqual((client.returncode, out, err),
+                                     (0, answer, b""))
+
+    def test_at_the_prompt(self):
+        with Server("echo@127.0.0.1:0") as server:
+            for term in ("xterm", "dumb"):
+                with self.subTest(term=term), Terminal(
+                        "chat", server.address(), term=term,
+                        shell="trap '' HUP INT TERM; exec \"$@\"") as user:
+                    user.expect(b">> ")
+                    user.type(b"hel")
+                    user.expect(b"hel")
+                    for signo in self.SIGNALS:
+                        os.kill(user.pid, signo)
+                    user.type(b"lo\n")
+                    user.expect(b">> hello\r\n>> ")
+                    user.type(b"\x04")
+                    self.assertEqual(user.end(), 0)
 
 
 if __name__ == "__main__":

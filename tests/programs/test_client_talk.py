@@ -449,7 +449,7 @@ class Failures(TestCase):
                     stderr=subprocess.PIPE) as client:
                 self.assertEqual(client.stdout.readline(), b"Connect\n")
                 client.send_signal(signo)
-                self.assertEqual(client.wait(DEADLINE), 1)
+                self.assertEqual(client.wait(DEADLINE), -signo)
                 self.assertEqual(client.stderr.read(),
                                  b"weir-client: interrupted\n")
 
@@ -533,7 +533,7 @@ class OnATerminal(TestCase):
                 user.expect(b"mess")
                 user.type(b"\x03")
                 user.expect(b"\r\nweir-client: interrupted\r\n")
-                self.assertEqual(user.end(), 1)
+                self.assertEqual(user.end(), -signal.SIGINT)
                 self.assertEqual(keeper.wait(), b"")
 
     def test_interrupted_while_it_waits_for_a_reply(self):
@@ -545,7 +545,7 @@ class OnATerminal(TestCase):
             user.expect(b"hello\r\n")
             user.type(b"\x03")
             user.expect(b"weir-client: interrupted\r\n")
-            self.assertEqual(user.end(), 1)
+            self.assertEqual(user.end(), -signal.SIGINT)
 
     def test_ended_by_signals_at_the_prompt(self):
         for term in self.TERMS:
@@ -558,7 +558,7 @@ class OnATerminal(TestCase):
                     user.expect(b"edited")
                     os.kill(user.pid, signo)
                     user.expect(b"\r\nweir-client: interrupted\r\n")
-                    self.assertEqual(user.end(), 1)
+                    self.assertEqual(user.end(), -signo)
 
     def test_a_terminal_that_goes_away(self):
         for term in self.TERMS:
@@ -568,7 +568,7 @@ class OnATerminal(TestCase):
                 user.expect(PROMPT)
                 user.hang_up()
                 keeper.wait()
-                self.assertEqual(user.end(), 1)
+                self.assertEqual(user.end(), -signal.SIGHUP)
 
     def test_the_server_dies_at_the_prompt(self):
         for term in self.TERMS:
