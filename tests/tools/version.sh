@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# configure.ac, weir.h, weir.pc and both programs tell the same version.
+# configure.ac, weir.h, weir.pc, both programs and the manual pages tell the
+# same version.
 # Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -31,5 +32,8 @@ agrees lib/weir.pc "$(sed -n 's/^Version: //p' lib/weir.pc)"
 agrees configure "${WEIR_PACKAGE_VERSION-$want}"
 for program in server/weir-server client/weir-client; do
 	agrees $program "$(./$program --version | sed -n '1s/.* //p')"
+done
+for page in "$top"/docs/man/*.[1-8]; do
+	agrees "${page##*/}" "$(sed -n 's/^\.Os weir //p' "$page")"
 done
 exit $rc
