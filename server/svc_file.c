@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,8 +55,7 @@ static int send_file(weir_conn *c, const char *path)
 	if (fd < 0) {
 		journal(WEIR_LOG_ERROR, "connection %llu: cannot send '%s': %s",
 			(unsigned long long)weir_conn_id(c), path,
-			fd == -EINVAL ? "not a regular file"
-				      : weir_strerror(fd));
+			fd == -EINVAL ? "not a regular file" : strerror(-fd));
 		return -EPIPE; /* all is said: close without a word */
 	}
 	rc = weir_conn_sendfile(c, fd, 0, len);

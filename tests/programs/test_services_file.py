@@ -220,7 +220,8 @@ class Changing(Base):
 
     def test_a_file_that_has_vanished(self):
         path = self.make(b"x")
-        self.check_missing(path, lambda: os.remove(path), b"no such host or file")
+        self.check_missing(path, lambda: os.remove(path),
+                           b"No such file or directory")
 
     def test_a_folder_in_its_place(self):
         path = self.make(b"x")
