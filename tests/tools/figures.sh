@@ -9,6 +9,9 @@ work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 rc=0
 
+# Where it is there, matplotlib keeps what it finds out in a folder.
+MPLCONFIGDIR=$work
+export MPLCONFIGDIR
 PYTHONDONTWRITEBYTECODE=1 $PYTHON bench/report bench/data/*.jsonl \
 	--write "$work" >"$work/said" 2>&1 || { cat "$work/said"; exit 1; }
 for name in PERFORMANCE.md TUNING.md; do

@@ -36,6 +36,11 @@ for file in tests/long/*; do
 	[ "$name" = long.am ] || [ -d "$file" ] ||
 		in_fragment tests/long/long.am "${name%.c}" "$file"
 done
+for file in tests/newcomer/*.py; do
+	grep -qE "[[:space:]]$file([[:space:]]|\$)" tests/long/long.am || {
+		echo "$file: not listed in tests/long/long.am"; rc=1
+	}
+done
 for file in tests/fuzz/*.[ch]; do
 	in_fragment tests/fuzz/fuzz.am "${file##*/}" "$file"
 done
