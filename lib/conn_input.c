@@ -16,8 +16,16 @@
 #include "conn.h"
 #include "sys.h"
 
-/* Input one call may take before others have their turn. */
-#define TURN_BYTES ((size_t)256 * 1024)
+/*
+ * What one callback may take before others have their turn.  A message may
+ * cost anything, so the time counts besides the bytes; and a message may cost
+ * less than a look at the clock, so that is looked at after 1, 3, 7 and 15
+ * messages and each 16 that follow.  A turn thus lasts at most about twice its
+ * time and one message, and each brings at least one message.
+ */
+#define TURN_BYTES     ((size_t)256 * 1024)
+#define TURN_NS	       WR_NS_PER_MS
+#define MOST_UNCLOCKED 16
 
 /* `readable` and nothing else never waits. */
 static bool may_wait(const struct weir_conn *c)
@@ -32,6 +40,7 @@ void wr_conn_input_begin(struct weir_conn *c)
 	c->spent_budget = false;
 	c->timed_out = 0;
 	c->turn_bytes = 0;
+	c->unclocked = c->clock_gap = 1;
 }
 
 /*
@@ -194,13 +203,35 @@ static int make_room(struct weir_conn *c)
 	return 0;
 }
 
+/* It is time to look at the clock; in vain if there is nothing to be taken. */
+static bool has_outlasted_turn(struct weir_conn *c)
+{
+	int64_t began =
+		atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
+
+	if (c->is_dry && wr_buffer_len(&c->in) == 0)
+		return false;
+	if (wr_now_ns() - began >= TURN_NS)
+		return true;
+	if (c->clock_gap < MOST_UNCLOCKED)
+		c->clock_gap *= 2;
+	c->unclocked = c->clock_gap;
+	return false;
+}
+
+static inline bool has_had_turn(struct weir_conn *c)
+{
+	return c->turn_bytes >= TURN_BYTES ||
+	       (c->unclocked == 0 && has_outlasted_turn(c));
+}
+
 /* 0: input may be given out. */
 static inline int begin_input(struct weir_conn *c)
 {
 	c->has_asked = true;
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	if (!may_wait(c) && c->turn_bytes >= TURN_BYTES) {
+	if (!may_wait(c) && has_had_turn(c)) {
 		c->spent_budget = true;
 		return run_dry(c);
 	}
@@ -230,6 +261,8 @@ static ssize_t give(struct weir_conn *c, size_t n)
 	c->scanned = 0;
 	c->is_last_dry = false;
 	c->turn_bytes += n;
+	if (c->unclocked > 0)
+		c->unclocked--;
 	return (ssize_t)n;
 }
 

@@ -380,8 +380,11 @@ WEIR_API void weir_server_free(weir_server *s);
  * Under `readable` and with no input there, each of these answers -EAGAIN:
  * return it, and the handler is called again, from its top, when more has
  * come.  They answer the same while half of outbox_max or a file is unsent;
- * then the handler is called again when that has gone.  Under `session` and on
- * a dialled connection they wait.  All of them may say:
+ * then the handler is called again when that has gone.  And they answer the
+ * same, though there is more, to a callback that has taken something and has
+ * run for a millisecond, or has taken 256 KiB; then the handler is called again
+ * after others had their turn.  Under `session` and on a dialled connection
+ * they wait.  All of them may say:
  *
  *   -EAGAIN      no (complete) input yet; `readable` only
  *   -ETIMEDOUT   a deadline of the service has passed

@@ -6,6 +6,8 @@
  */
 #include "test.h"
 
+#include <time.h>
+
 /* ---- input that came in time */
 
 #define MANY 40
@@ -165,6 +167,111 @@ START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
 }
 END_TEST
 
+/* ---- how long a turn is */
+
+static void work_for_us(int us)
+{
+	struct timespec began, now;
+	long passed;
+
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	do {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		passed = (now.tv_sec - began.tv_sec) * 1000000L +
+			 (now.tv_nsec - began.tv_nsec) / 1000;
+	} while (passed < us);
+}
+
+struct worker {
+	int work_us; /* for each line */
+	_Atomic int calls, lines, most_lines;
+};
+
+static int works_on_lines(weir_conn *c, void *arg)
+{
+	struct worker *w = arg;
+	char line[64];
+	int lines = 0;
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		if (w->work_us > 0)
+			work_for_us(w->work_us);
+		lines++;
+	}
+	if (lines > w->most_lines)
+		w->most_lines = lines;
+	atomic_fetch_add(&w->calls, 1);
+	atomic_fetch_add(&w->lines, lines);
+	return (int)n;
+}
+
+static void serve_burst_of_lines(struct worker *w)
+{
+	static char newlines[1000];
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = works_on_lines, .arg = w));
+	struct client *c = client_opens(s);
+
+	memset(newlines, '\n', sizeof(newlines));
+	client_sends_bytes(c, newlines, sizeof(newlines));
+	UNTIL(w->lines == sizeof(newlines));
+	server_ends(s);
+}
+
+/* A turn is a millisecond: however slow this machine is, that is 10 lines. */
+START_TEST(a_turn_ends_when_its_time_is_over)
+{
+	struct worker w = { .work_us = 100 };
+
+	serve_burst_of_lines(&w);
+	ck_assert_int_le(w.most_lines, 20);
+}
+END_TEST
+
+START_TEST(lines_that_cost_little_share_a_turn)
+{
+	struct worker w = { .work_us = 0 };
+
+	serve_burst_of_lines(&w);
+	ck_assert_int_ge(w.most_lines, 100 / slowness());
+	ck_assert_int_le(w.calls, 100 * slowness());
+}
+END_TEST
+
+static int works_before_it_takes(weir_conn *c, void *arg)
+{
+	const void *data;
+	char line[6];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_peek(c, &data, sizeof(line))) > 0) {
+		work_for_us(3000);
+		n = weir_conn_read_exact(c, line, sizeof(line));
+		if (n <= 0)
+			break;
+		n = weir_conn_write(c, line, sizeof(line));
+		if (n < 0)
+			break;
+	}
+	return (int)n;
+}
+
+START_TEST(a_turn_that_is_over_before_a_message_is_taken_brings_one)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = works_before_it_takes));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "line1\nline2\nline3\n");
+	client_expects(c, "line1\nline2\nline3\n");
+	server_ends(s);
+}
+END_TEST
+
 /* ---- when a handler is called again */
 
 static int tries_exactly_then_a_line(weir_conn *c, void *arg)
@@ -292,6 +399,9 @@ int main(void)
 		a_first_request_that_waited_behind_a_callback_is_served,
 		who_pipelines_does_not_wait_behind_a_callback,
 		who_is_new_or_parked_does_not_wait_behind_a_callback,
+		a_turn_ends_when_its_time_is_over,
+		lines_that_cost_little_share_a_turn,
+		a_turn_that_is_over_before_a_message_is_taken_brings_one,
 		again_after_a_call_that_ran_dry_still_counts_what_is_buffered,
 		another_delimiter_is_found_in_what_was_searched_already,
 		who_is_greeted_and_silent_holds_no_worker,

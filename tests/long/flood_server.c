@@ -7,8 +7,9 @@
  *	flood_server [NAME=VALUE]... SERVICE@ADDRESS...
  *
  * The values are those of struct settings, in milliseconds where they are
- * times.  The services: "work" echoes a line after work_us, "echo" echoes
- * what comes, "session" echoes lines and waits for them.
+ * times.  The services: "work" echoes a line after work_us and returns, "loop"
+ * does the same with all lines there are, "echo" echoes what comes, "session"
+ * echoes lines and waits for them.
  *
  * It says the address of each listener, one a line, then "ready".  Each line
  * on standard input is an order: "stats" is answered with a JSON object on one
@@ -85,6 +86,16 @@ static int work_on_a_line(weir_conn *c, void *arg)
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
+static int work_on_all_lines(weir_conn *c, void *arg)
+{
+	int rc;
+
+	do
+		rc = work_on_a_line(c, arg);
+	while (rc == WEIR_AGAIN);
+	return rc;
+}
+
 static int echo(weir_conn *c, void *arg)
 {
 	char data[16384];
@@ -119,6 +130,8 @@ static const struct weir_service *service(const char *name, size_t len)
 			  .backlog = set.backlog);
 	if (strncmp(name, "work", len) == 0)
 		s.readable = work_on_a_line;
+	else if (strncmp(name, "loop", len) == 0)
+		s.readable = work_on_all_lines;
 	else if (strncmp(name, "echo", len) == 0)
 		s.readable = echo;
 	else if (strncmp(name, "session", len) == 0)
