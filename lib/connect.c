@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 
 #include "clock.h"
@@ -83,7 +82,7 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 static int check(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
-	int error = 0, on = 1, rc;
+	int error = 0, rc;
 	socklen_t len = sizeof(error);
 
 	rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
@@ -95,7 +94,7 @@ static int check(int fd, const struct sockaddr *to)
 					sizeof(reset));
 		return -ECONNREFUSED;
 	}
-	(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)wr_sys_tune_tcp(fd);
 	return 0;
 }
 

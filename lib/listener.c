@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -52,7 +51,7 @@ static int listen_tcp(const struct addrinfo *ai, bool is_dual, int backlog)
 		return fd;
 	rc = set_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (rc == 0)
-		rc = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		rc = wr_sys_tune_tcp(fd);
 	if (rc == 0 && ai->ai_family == AF_INET6)
 		rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_dual);
 	if (rc == 0)
@@ -273,7 +272,7 @@ static int take_inherited(struct wr_listener *l, int fd)
 		return -ENOTSOCK;
 	rc = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
 	if (rc == 0 && is_tcp)
-		rc = set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+		rc = wr_sys_tune_tcp(fd);
 	if (rc == 0)
 		rc = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
 	if (rc < 0)

@@ -26,7 +26,7 @@ struct wr_listener {
 
 /*
  * Open, bind and listen, non-blocking and close-on-exec.  TCP: SO_REUSEADDR,
- * never SO_REUSEPORT; TCP_NODELAY is set for the connections to inherit;
+ * never SO_REUSEPORT; wr_sys_tune_tcp() is for the connections to inherit;
  * ":port" is IPv6 with IPV6_V6ONLY off, or IPv4 where there is no IPv6; a
  * name that has several addresses: the first that this machine has (if that
  * one is in use, the answer is -EADDRINUSE).
@@ -35,8 +35,8 @@ struct wr_listener {
  * set between bind and listen, so before anybody can connect; starters of
  * several processes are kept apart by flock(2) on the directory.
  * fd:N: must be a listening stream socket, else -ENOTSOCK (-EBADF if it is
- * no descriptor); it is made non-blocking and close-on-exec, TCP_NODELAY is
- * set as above, and it is not closed on failure.
+ * no descriptor); it is made non-blocking and close-on-exec, tuned
+ * as above, and it is not closed on failure.
  *
  * Returns 0, or -errno with nothing left behind.
  */

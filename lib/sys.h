@@ -79,6 +79,7 @@ int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_setsockopt(int fd, int level, int name, const void *value,
 		      socklen_t len);
 int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
+int wr_sys_tune_tcp(int fd); /* what each TCP socket of ours has */
 int wr_sys_shutdown(int fd, int how);
 int wr_sys_unsent(int fd); /* bytes the peer's kernel has not taken */
 void wr_sys_close(int fd);

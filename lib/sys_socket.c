@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <time.h>
@@ -86,6 +88,23 @@ int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 	int rc = WR_FAULT(getsockopt, NULL);
 
 	return rc < 0 ? rc : wr_result(getsockopt(fd, level, name, value, len));
+}
+
+/*
+ * Output leaves at once, since callers gather it.  And the kernel keeps little
+ * that it has not sent: without a bound its buffer grows with what a peer has
+ * read so far, to 4 MB for one that reads no more.  A network stack that does
+ * not have that bound will do.  Inherited by what a listener accepts.
+ */
+int wr_sys_tune_tcp(int fd)
+{
+	const int on = 1, most_unsent = 128 * 1024;
+	int rc = wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+				   sizeof(on));
+
+	(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+				&most_unsent, sizeof(most_unsent));
+	return rc;
 }
 
 int wr_sys_shutdown(int fd, int how)

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <sys/un.h>
 
@@ -44,6 +45,26 @@ START_TEST(every_kind_of_address_can_be_dialled)
 		weir_conn_unref(c);
 		server_ends(s);
 	}
+}
+END_TEST
+
+START_TEST(a_dialled_socket_sends_at_once_and_keeps_little)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	weir_conn *c = dials(s->address);
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	ck_assert_int_eq(
+		weir_conn_get_option(c, IPPROTO_TCP, TCP_NODELAY, &value, &len),
+		0);
+	ck_assert_int_eq(value, 1);
+	ck_assert_int_eq(weir_conn_get_option(c, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+					      &value, &len),
+			 0);
+	ck_assert_int_eq(value, 128 * 1024);
+	weir_conn_unref(c);
+	server_ends(s);
 }
 END_TEST
 
@@ -351,6 +372,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"dial", every_kind_of_address_can_be_dialled,
+		a_dialled_socket_sends_at_once_and_keeps_little,
 		each_address_of_a_name_is_tried,
 		a_connected_descriptor_can_be_dialled,
 		what_cannot_be_dialled_says_so, a_dial_ends_at_its_deadline,

@@ -5,7 +5,10 @@
  */
 #include "test.h"
 
+#include <linux/sockios.h>
 #include <malloc.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 
 static int says_it_in_fifty_words(weir_conn *c, void *arg)
 {
@@ -174,6 +177,57 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 		breathe();
 	} while (!is_at_rest(s));
 	ck_assert_uint_lt(most, before.uordblks + before.hblkhd + bound);
+	server_ends(s);
+}
+END_TEST
+
+/* Says on which socket, then writes until it is cut. */
+static int floods(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	if (n <= 0)
+		return (int)n;
+	atomic_store((_Atomic int *)arg, weir_conn_fd(c));
+	while (rc == 0)
+		rc = weir_conn_write(c, chunk, CHUNK);
+	return rc;
+}
+
+/* Unsent bytes in a socket that takes no more. */
+static int kept_by_the_kernel(int fd)
+{
+	struct pollfd out = { .fd = fd, .events = POLLOUT };
+	int looks = 0, kept = 0, before = -1;
+
+	for (; looks < 20; before = kept) {
+		ck_assert_int_eq(ioctl(fd, SIOCOUTQNSD, &kept), 0);
+		looks = kept == before && poll(&out, 1, 0) == 0 ? looks + 1 : 0;
+		breathe();
+	}
+	return kept;
+}
+
+/* By then the kernel would have grown its buffer to megabytes. */
+START_TEST(the_kernel_keeps_little_for_a_peer_that_stops_reading)
+{
+	_Atomic int fd = -1;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = floods, .arg = (void *)&fd));
+	struct client *c = client_opens(s);
+	size_t have = 0;
+
+	client_sends(c, "go\n");
+	while (have < 20 << 20) {
+		ssize_t n = client_reads(c, (char[65536]){ 0 }, 65536);
+
+		ck_assert_int_gt(n, 0);
+		have += (size_t)n;
+	}
+	ck_assert_int_le(kept_by_the_kernel(fd), 256 * 1024);
+	client_resets(c);
 	server_ends(s);
 }
 END_TEST
@@ -352,6 +406,7 @@ int main(void)
 		a_flush_sends_what_was_gathered,
 		a_peer_that_does_not_read_is_not_listened_to,
 		peers_that_do_not_read_take_bounded_memory,
+		the_kernel_keeps_little_for_a_peer_that_stops_reading,
 		a_write_that_waits_ends_at_the_deadline,
 		a_peer_that_reads_slowly_gets_everything,
 		who_takes_little_while_a_write_waits_gets_everything,

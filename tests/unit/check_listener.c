@@ -15,6 +15,19 @@
 
 /* ------------------------------------------------------------------- TCP */
 
+/* What a connection inherits from its listener. */
+static void expect_tuned(int fd)
+{
+	int most_unsent = 0;
+	socklen_t len = sizeof(most_unsent);
+
+	ck_assert(flag_of(fd, IPPROTO_TCP, TCP_NODELAY));
+	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+				    &most_unsent, &len),
+			 0);
+	ck_assert_int_eq(most_unsent, 128 * 1024);
+}
+
 START_TEST(port_0_is_a_real_port_afterwards)
 {
 	struct wr_listener l;
@@ -48,7 +61,7 @@ START_TEST(a_listener_does_not_wait_and_stays_in_this_process)
 	ck_assert(flag_of(l.fd, SOL_SOCKET, SO_REUSEADDR));
 	ck_assert(!flag_of(l.fd, SOL_SOCKET, SO_REUSEPORT));
 	fd = client_at(port_of(l.fd));
-	ck_assert(flag_of(accepted(&l), IPPROTO_TCP, TCP_NODELAY));
+	expect_tuned(accepted(&l));
 	close(fd);
 	wr_listener_close(&l);
 }
@@ -238,7 +251,7 @@ START_TEST(an_inherited_listener_is_taken_over)
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf, want);
 	close(client_at(port));
-	ck_assert(flag_of(accepted(&l), IPPROTO_TCP, TCP_NODELAY));
+	expect_tuned(accepted(&l));
 	/* Others may go on with it: no fence. */
 	wr_listener_fence(&l);
 	close(client_at(port));
