@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "hub.h"
+#include "sys.h"
 #include "timers.h"
 #include "turn.h"
 
@@ -142,6 +143,9 @@ struct weir_conn {
 /* Slots; see conn_table.c. */
 
 struct wr_table;
+
+/* See sys.h: for a handler's call, whose thread may be one of the program's. */
+#define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c)->table == NULL)
 
 /* Key of a connection in the poller. */
 static inline uint64_t wr_conn_key(const struct weir_conn *c)

@@ -13,6 +13,7 @@
 #include "conn.h"
 #include "conn_table.h"
 #include "dial.h"
+#include "sys.h"
 
 weir_conn *weir_conn_ref(weir_conn *c)
 {
@@ -51,6 +52,7 @@ void weir_conn_unref(weir_conn *c)
 /* Report for a thread of the program. */
 static int tell(weir_conn *c, uint32_t report)
 {
+	WR_NO_CANCEL();
 	int rc = -EPIPE;
 
 	wr_lock(&c->lock);
@@ -75,6 +77,7 @@ int weir_conn_close(weir_conn *c)
 
 int weir_conn_cancel(weir_conn *c)
 {
+	WR_NO_CANCEL();
 	bool is_over;
 
 	wr_lock(&c->lock);

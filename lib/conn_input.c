@@ -276,6 +276,7 @@ static int end_of_input(struct weir_conn *c, int rc)
 
 ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 {
+	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 	int rc;
 
@@ -340,6 +341,7 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 
 ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 {
+	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
 	if (len == 0)
@@ -412,6 +414,7 @@ static inline ssize_t find_end(struct weir_conn *c, size_t cap,
 
 ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 {
+	WR_NO_CANCEL_IN(c);
 	size_t len;
 	ssize_t n;
 
@@ -434,6 +437,7 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 			     const void *delim, size_t delim_len)
 {
+	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
 	if (delim_len == 0 || cap < delim_len)
@@ -446,6 +450,7 @@ ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 
 ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 {
+	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
 	if (at_least == 0)

@@ -291,11 +291,15 @@ static int put_one(struct weir_conn *c, const void *buf, size_t len)
 
 int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
+	WR_NO_CANCEL_IN(c);
+
 	return gather(c, buf, len) ? 0 : put_one(c, buf, len);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 {
+	WR_NO_CANCEL_IN(c);
+
 	if (count < 0 || count > 1024)
 		return -EINVAL;
 	return put(c, iov, count);
@@ -303,6 +307,7 @@ int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 
 int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
 {
+	WR_NO_CANCEL_IN(c);
 	char text[512], *big = text;
 	va_list again;
 	int len, rc;
@@ -336,6 +341,7 @@ int weir_conn_printf(weir_conn *c, const char *format, ...)
 
 int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 {
+	WR_NO_CANCEL_IN(c);
 	int own, rc;
 
 	if (offset > INT64_MAX || len > INT64_MAX - offset)
@@ -359,6 +365,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 
 int weir_conn_flush(weir_conn *c)
 {
+	WR_NO_CANCEL_IN(c);
 	int rc = wr_conn_flush(c);
 
 	return rc < 0 ? rc : 0;
@@ -366,6 +373,7 @@ int weir_conn_flush(weir_conn *c)
 
 int weir_conn_shutdown(weir_conn *c, int how)
 {
+	WR_NO_CANCEL_IN(c);
 	int rc = 0;
 
 	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
@@ -386,6 +394,7 @@ int weir_conn_shutdown(weir_conn *c, int how)
 /* Any thread: see weir.h.  Sends at once if nothing is queued before it. */
 int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 {
+	WR_NO_CANCEL();
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct rest rest = { &iov, 1, 0, len };
 	int rc = 0;

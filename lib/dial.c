@@ -72,6 +72,7 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 
 int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 {
+	WR_NO_CANCEL();
 	int64_t deadline_at = wr_deadline_at(
 		wr_now_ns(), timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS);
 	struct wr_address addr;
@@ -112,8 +113,8 @@ static void say_farewell(struct weir_conn *c)
 /* Send what is left, within the write deadline, and close. */
 void wr_dial_free(struct weir_conn *c)
 {
+	WR_NO_CANCEL();
 	struct dialled *d = wr_container_of(c, struct dialled, conn);
-
 	int rc;
 
 	do {

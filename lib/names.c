@@ -49,6 +49,7 @@ static void fill(struct weir_address *to, const struct addrinfo *from)
 int weir_resolve(struct weir_address *ret, int max, const char *where,
 		 int timeout_ms)
 {
+	WR_NO_CANCEL();
 	struct wr_address address;
 	struct addrinfo *list = NULL, *a;
 	int count = 0, rc;
@@ -70,6 +71,7 @@ int weir_resolve(struct weir_address *ret, int max, const char *where,
 
 int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
 {
+	WR_NO_CANCEL();
 	const struct addrinfo number = { .ai_socktype = SOCK_STREAM,
 					 .ai_flags = AI_NUMERICHOST };
 	struct wr_address address;

@@ -23,6 +23,7 @@
 
 static void unref(void *arg)
 {
+	WR_NO_CANCEL();
 	weir_server *s = arg;
 
 	if (atomic_fetch_sub(&s->refs, 1) != 1)
@@ -37,6 +38,7 @@ static void unref(void *arg)
 
 int weir_server_new(weir_server **ret, const struct weir_config *config)
 {
+	WR_NO_CANCEL();
 	weir_server *s;
 	int rc;
 
@@ -111,6 +113,7 @@ static bool has_descriptor(const weir_server *s, int fd)
 int weir_server_listen(weir_server *s, const char *where,
 		       const struct weir_service *service)
 {
+	WR_NO_CANCEL();
 	struct wr_address addr;
 	struct wr_door *door;
 	int rc;
@@ -187,6 +190,7 @@ static void undo_start(weir_server *s)
 
 int weir_server_start(weir_server *s)
 {
+	WR_NO_CANCEL();
 	struct wr_hub *h;
 	int rc = 0, not_new = WR_NEW, i;
 
@@ -218,6 +222,7 @@ int weir_server_start(weir_server *s)
 
 int weir_server_stop(weir_server *s, int grace_ms)
 {
+	WR_NO_CANCEL();
 	int64_t now, at, old = 0;
 
 	if (s == NULL || grace_ms < WEIR_NEVER)
@@ -254,6 +259,7 @@ static void join_acceptor(weir_server *s)
 
 int weir_server_join(weir_server *s, struct weir_report *ret)
 {
+	WR_NO_CANCEL();
 	struct wr_hub *h;
 	bool is_busy;
 	int left;

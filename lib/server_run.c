@@ -115,6 +115,7 @@ static void wait_for_end(weir_server *s, struct watch *w)
 
 int weir_server_run(weir_server *s, unsigned flags)
 {
+	WR_NO_CANCEL();
 	struct watch w;
 	int rc;
 

@@ -123,6 +123,32 @@ int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 /* The first act of such a thread: its name, and that nobody can cancel it. */
 void wr_sys_thread_begin(const char *name);
 
+/*
+ * "No call is a cancellation point": the first line of each public call that
+ * could reach one.  A thread of the program that is cancelled in the middle
+ * would keep a lock or lose a descriptor; with this it finishes the call and
+ * acts on the cancellation later.  Threads of the library cannot be cancelled
+ * anyway: a call that workers make often tests for a dialled connection first.
+ */
+#define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
+#define WR_NO_CANCEL_IF(cond)                                                  \
+	__attribute__((cleanup(wr_sys_cancel_restore))) int wr_cancel_state =  \
+		(cond) ? wr_sys_cancel_disable() : -1
+
+static inline int wr_sys_cancel_disable(void)
+{
+	int state = -1;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	return state;
+}
+
+static inline void wr_sys_cancel_restore(const int *state)
+{
+	if (*state >= 0)
+		(void)pthread_setcancelstate(*state, NULL);
+}
+
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);
 int wr_sys_pin_thread(int index); /* to the index-th processor allowed */

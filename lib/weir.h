@@ -17,7 +17,9 @@
  *   Threads    each call says who may use it.  "handler": only inside a
  *              callback of that connection (or, for a dialled connection, the
  *              thread that owns it).  "any": any thread.  "before start":
- *              any one thread at a time, before weir_server_start().
+ *              any one thread at a time, before weir_server_start().  No call
+ *              is a cancellation point: a thread that pthread_cancel() meets
+ *              in one finishes it first.
  *   Ownership  strings and structures you pass are copied.  A weir_conn
  *              belongs to the library and is yours during a callback, or as
  *              long as you hold a reference.

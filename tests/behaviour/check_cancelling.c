@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pthread_cancel(3) of a thread of the program: no call of the library acts on
+ * it, so that none is left half done, with a lock held or a descriptor lost.
+ */
+#include "test.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+
+/* The call that a thread is in; NULL: all are over. */
+static _Atomic(const char *) step;
+
+/* A failed assertion, without Check's own cancellation points before it. */
+static void answered(bool is_right)
+{
+	int state;
+
+	if (is_right)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	ck_abort_msg("wrong answer of %s", atomic_load(&step));
+}
+
+#define GIVES(what, call)                                                      \
+	do {                                                                   \
+		atomic_store(&step, #call);                                    \
+		answered((call) == (what));                                    \
+	} while (0)
+#define DOES(call)                                                             \
+	do {                                                                   \
+		atomic_store(&step, #call);                                    \
+		answered((call) >= 0);                                         \
+	} while (0)
+
+/*
+ * Runs fn in a thread that is cancelled before it makes its first call: each
+ * cancellation point in it would end it.
+ */
+static void *cancels_itself(void *arg)
+{
+	void (*fn)(void) = *(void (**)(void))arg;
+
+	pthread_cancel(pthread_self());
+	fn();
+	atomic_store(&step, NULL);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void runs_cancelled(void (*fn)(void))
+{
+	struct baseline before;
+	pthread_t thread;
+	void *result;
+
+	baseline_take(&before);
+	ck_assert_int_eq(pthread_create(&thread, NULL, cancels_itself, &fn), 0);
+	ck_assert_int_eq(pthread_join(thread, &result), 0);
+	ck_assert_msg(!atomic_load(&step), "was cancelled in %s",
+		      atomic_load(&step));
+	/* Nor does the library forget that the thread was cancelled. */
+	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+	baseline_expects(&before);
+}
+
+static _Atomic(weir_conn *) served;
+
+static int keeps_a_reference(weir_conn *c, void *arg)
+{
+	(void)arg;
+	atomic_store(&served, weir_conn_ref(c));
+	return WEIR_AGAIN;
+}
+
+/* A thread without a cancellation point of its own. */
+static weir_conn *served_soon(void)
+{
+	weir_conn *c;
+
+	while (!(c = atomic_exchange(&served, NULL)))
+		sched_yield();
+	return c;
+}
+
+/* What every thread of a program may do, and both ends of a dialogue. */
+static void whole_life(void)
+{
+	weir_server *s;
+	weir_conn *c, *peer;
+	struct weir_stats stats;
+	struct iovec iov = { (char[]){ 'x', '\n' }, 2 };
+	char where[64], buf[64];
+	const void *data;
+
+	DOES(weir_server_new(&s, NULL));
+	DOES(weir_server_listen(s, "127.0.0.1:0",
+				WEIR_SERVICE(.readable = echo_lines,
+					     .opened = keeps_a_reference)));
+	DOES(weir_server_listen(s, own_unix_address(),
+				WEIR_SERVICE(.readable = echo_lines)));
+	DOES(weir_server_address(s, 0, where, sizeof(where)));
+	DOES(weir_server_start(s));
+	DOES(weir_dial(&c, own_unix_address(), 0));
+	DOES((weir_conn_unref(c), 0));
+	DOES(weir_dial(&c, where, 0));
+	peer = served_soon();
+	DOES(weir_conn_send(peer, "one\n", 4));
+	DOES(weir_conn_read_line(c, buf, sizeof(buf)));
+	DOES(weir_conn_write(c, "hello\n", 6));
+	DOES(weir_conn_flush(c));
+	DOES(weir_conn_read_exact(c, buf, 6));
+	DOES(weir_conn_printf(c, "%d\n", 17));
+	DOES(weir_conn_read_until(c, buf, sizeof(buf), "7\n", 2));
+	DOES(weir_conn_writev(c, &iov, 1));
+	DOES(weir_conn_peek(c, &data, 2));
+	DOES(weir_conn_consume(c, 2));
+	DOES(weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, 20));
+	GIVES(-ETIMEDOUT, weir_conn_read(c, buf, 1));
+	DOES(weir_conn_peer(c, buf, sizeof(buf)));
+	DOES(weir_server_stats(s, &stats));
+	DOES(weir_conn_wake(peer));
+	DOES(weir_conn_close(peer));
+	DOES((weir_conn_unref(peer), 0));
+	DOES(weir_conn_shutdown(c, SHUT_WR));
+	DOES((weir_conn_unref(c), 0));
+	DOES(weir_dial(&c, where, 0));
+	peer = served_soon();
+	DOES(weir_conn_cancel(peer));
+	DOES((weir_conn_unref(peer), 0));
+	DOES((weir_conn_unref(c), 0));
+	DOES(weir_server_stop(s, 10000));
+	atomic_store(&step, "weir_server_join()");
+	answered(weir_server_join(s, NULL) != -EBUSY);
+	DOES((weir_server_free(s), 0));
+}
+
+START_TEST(no_call_of_a_server_or_a_connection_acts_on_a_cancellation)
+{
+	runs_cancelled(whole_life);
+}
+END_TEST
+
+static weir_server *running;
+
+static void runs(void)
+{
+	DOES(weir_server_run(running, WEIR_SIGNALS));
+}
+
+static int stops_the_server(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return weir_server_stop(running, 10000);
+}
+
+START_TEST(a_run_does_not_either_and_puts_the_mask_back)
+{
+	struct client *c;
+	char where[64];
+
+	/* Whoever connects stops it. */
+	ck_assert_int_eq(weir_server_new(&running, NULL), 0);
+	ck_assert_int_eq(
+		weir_server_listen(running, "127.0.0.1:0",
+				   WEIR_SERVICE(.readable = echo,
+						.opened = stops_the_server)),
+		0);
+	weir_server_address(running, 0, where, sizeof(where));
+	c = client_opens_at(where);
+	runs_cancelled(runs);
+	weir_server_free(running);
+	client_closes(c);
+}
+END_TEST
+
+/* The resolver of this program answers after a while. */
+int getaddrinfo(const char *host, const char *port,
+		const struct addrinfo *hints, struct addrinfo **ret)
+{
+	static struct sockaddr_in addr = { .sin_family = AF_INET };
+	static struct addrinfo answer = { .ai_family = AF_INET,
+					  .ai_socktype = SOCK_STREAM,
+					  .ai_addrlen = sizeof(addr),
+					  .ai_addr = (struct sockaddr *)&addr };
+
+	(void)host;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	addr.sin_port = htons((uint16_t)atoi(port));
+	if (hints->ai_flags & AI_NUMERICHOST && strcmp(host, "127.0.0.1") != 0)
+		return EAI_NONAME;
+	if (!(hints->ai_flags & AI_NUMERICHOST))
+		usleep(strcmp(host, "late.test") == 0 ? 200000 : 20000);
+	*ret = &answer;
+	return 0;
+}
+
+void freeaddrinfo(struct addrinfo *list)
+{
+	(void)list;
+}
+
+int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
+		socklen_t host_cap, char *port, socklen_t port_cap, int flags)
+{
+	(void)addr;
+	(void)len;
+	(void)port;
+	(void)port_cap;
+	(void)flags;
+	usleep(20000);
+	snprintf(host, host_cap, "one.test");
+	return 0;
+}
+
+static void looks_up(void)
+{
+	struct weir_address a;
+	char name[64];
+	weir_conn *c;
+
+	DOES(weir_resolve(&a, 1, "slow.test:80", 0));
+	DOES(weir_reverse(name, sizeof(name), "127.0.0.1:80", 0));
+	DOES(weir_host_name(name, sizeof(name)));
+	GIVES(-ETIMEDOUT, weir_resolve(&a, 1, "late.test:80", 1));
+	GIVES(-ECONNREFUSED, weir_dial(&c, "slow.test:1", 0));
+}
+
+START_TEST(no_look_up_acts_on_a_cancellation)
+{
+	runs_cancelled(looks_up);
+}
+END_TEST
+
+static void *joins(void *arg)
+{
+	struct server *s = arg;
+
+	DOES(weir_server_join(s->weir, NULL));
+	atomic_store(&step, NULL);
+	pthread_testcancel();
+	return NULL;
+}
+
+START_TEST(a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	pthread_t joiner;
+	void *result;
+
+	ck_assert_int_eq(pthread_create(&joiner, NULL, joins, s), 0);
+	UNTIL(atomic_load(&step));
+	pthread_cancel(joiner);
+	ck_assert_int_eq(weir_server_stop(s->weir, 10000), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	ck_assert_int_eq(pthread_join(joiner, &result), 0);
+	ck_assert(!atomic_load(&step));
+	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"cancelling",
+		no_call_of_a_server_or_a_connection_acts_on_a_cancellation,
+		a_run_does_not_either_and_puts_the_mask_back,
+		no_look_up_acts_on_a_cancellation,
+		a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it);
+}
