@@ -104,8 +104,10 @@ DIALOGUES = [
     # The end of its input ends the conversation: an answer may come before.
     Dialogue("chat", says=(b"hello\n", b"bye\n"),
              answer=lambda said: b"(answer)?", heard=lambda said: b"answer"),
-    Dialogue("room", rb"\* you are (guest \d+)\n", (b"hello\n", b"bye\n"),
-             guest, room_line, b"* you are guest 1\n"),
+    Dialogue("room", rb"\* you are (guest \d+); .*\n\* .*\n",
+             (b"hello\n", b"bye\n"), guest, room_line,
+             b"* you are guest 1; /help says what you can do\n"
+             b"* 1 is here: guest 1\n"),
     Dialogue("discard", says=(b"hello there\n",)),
     Dialogue("chargen", re.escape(GENERATED) + rb"(?s:.*)",
              heard_first=GENERATED),
