@@ -10,9 +10,11 @@
  *
  * A listener that must not be asked is taken out of the poller: its state
  * does not wake us, and the kernel's backlog holds who comes.
+ *
+ * Listeners have one queue and one max_connections in common.  They are asked
+ * in rotation, and each is sure of a place (see is_full).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 #include "acceptor.h"
@@ -24,38 +26,76 @@
 #define FIRST_PAUSE   (10 * WR_NS_PER_MS)
 #define LONGEST_PAUSE (100 * WR_NS_PER_MS)
 
-/* ---------------------------------------------------------- room and doors */
+/* ------------------------------------------------------- places and doors */
 
-static bool is_queue_full(const struct wr_hub *h)
+static size_t doors_without(const struct wr_acceptor *a, int place)
 {
-	return wr_queue_len(&h->fresh) >= h->fresh.cap;
+	size_t n = 0;
+
+	for (int i = 0; i < a->door_count; i++)
+		n += atomic_load(&a->doors[i]->share.has[place]) == 0;
+	return n;
 }
 
-static bool is_server_full(const struct wr_acceptor *a)
+/*
+ * "Each listener has a place": one place is kept for each listener that has
+ * none, a quarter of all places at most.  So clients of one listener, however
+ * many they are, do not keep those of the others out.
+ */
+static bool is_full(const struct wr_acceptor *a, const struct wr_door *door,
+		    int place, size_t used, size_t cap)
 {
-	return wr_table_places(a->hub->table) >=
-	       (size_t)a->hub->config.set.max_connections;
+	size_t most_kept = wr_min((size_t)a->door_count, cap / 4);
+
+	if (used >= cap || used + most_kept < cap)
+		return used >= cap;
+	if (atomic_load(&door->share.has[place]) == 0)
+		return false;
+	return used + wr_min(doors_without(a, place), most_kept) >= cap;
 }
 
-static bool holds(const struct wr_acceptor *a)
+static bool is_queue_full(const struct wr_acceptor *a,
+			  const struct wr_door *door)
+{
+	const struct wr_queue *q = &a->hub->fresh;
+
+	return is_full(a, door, WR_PLACE_QUEUE, wr_queue_len(q), q->cap);
+}
+
+static bool is_server_full(const struct wr_acceptor *a,
+			   const struct wr_door *door)
+{
+	return is_full(a, door, WR_PLACE_SERVER, wr_table_places(a->hub->table),
+		       (size_t)a->hub->config.set.max_connections);
+}
+
+static bool holds(const struct wr_acceptor *a, const struct wr_door *door)
 {
 	return a->hub->config.set.overload == WEIR_HOLD &&
-	       (is_queue_full(a->hub) || is_server_full(a));
+	       (is_queue_full(a, door) || is_server_full(a, door));
 }
 
-static void arm(struct wr_acceptor *a, int i)
+/*
+ * wants_room is raised before we look for room; who makes room does so before
+ * looking at wants_room.  So room that comes now is seen by one of us.
+ */
+static bool has_room(struct wr_acceptor *a, const struct wr_door *door)
 {
-	struct wr_door *d = a->doors[i];
+	if (!holds(a, door))
+		return true;
+	atomic_store(&a->hub->wants_room, true);
+	return !holds(a, door);
+}
 
+static void arm(struct wr_acceptor *a, struct wr_door *d)
+{
 	if (d->is_armed || d->is_broken || d->listener.fd < 0)
 		return;
 	if (wr_poller_add(a->poller, d->listener.fd, WR_POLL_IN,
-			  WR_KEY_DOOR | (uint64_t)i) < 0) {
+			  WR_KEY_DOOR | (uint64_t)d->id) < 0)
 		a->resume_at = a->ctx.now + LONGEST_PAUSE; /* try again */
-		return;
-	}
-	d->is_armed = true; /* the poller tells of who waits already */
-	d->may_have_more = false;
+	else
+		d->is_armed = true;
 }
 
 static void disarm(struct wr_acceptor *a, struct wr_door *d)
@@ -65,15 +105,22 @@ static void disarm(struct wr_acceptor *a, struct wr_door *d)
 	d->is_armed = false;
 }
 
+/* Whether anybody waits there is the poller's to say, if it is armed again. */
+static void forget(struct wr_acceptor *a, struct wr_door *d)
+{
+	disarm(a, d);
+	d->may_have_more = d->is_due = false;
+}
+
 static void keep_reserve(struct wr_acceptor *a)
 {
 	if (a->reserve < 0)
-		a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+		a->reserve = wr_sys_dup(a->hub->call);
 }
 
 /*
- * wants_room is raised before we look for room; who makes room does so before
- * looking at wants_room.  So room that comes now is seen by one of us.
+ * A door where clients are known to wait is asked for them as soon as there is
+ * room, and is not in the poller until then.
  */
 void wr_accept_adjust(struct wr_acceptor *a)
 {
@@ -86,21 +133,20 @@ void wr_accept_adjust(struct wr_acceptor *a)
 	may_accept = a->resume_at == 0 && !a->is_cutting;
 	if (may_accept)
 		keep_reserve(a);
-	if (may_accept && holds(a)) {
-		atomic_store(&a->hub->wants_room, true);
-		may_accept = !holds(a);
-	}
 	for (int i = 0; i < a->door_count; i++) {
-		if (may_accept)
-			arm(a, i);
-		else
-			disarm(a, a->doors[i]);
+		struct wr_door *d = a->doors[i];
+
+		d->is_due = d->may_have_more && may_accept && has_room(a, d);
+		if (d->may_have_more && !d->is_due)
+			disarm(a, d);
+		else if (!d->may_have_more && may_accept)
+			arm(a, d);
 	}
 }
 
 void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door)
 {
-	disarm(a, door);
+	forget(a, door);
 	wr_listener_close(&door->listener);
 }
 
@@ -113,26 +159,32 @@ void wr_accept_close_doors(struct wr_acceptor *a)
 
 /* ---------------------------------------------------------------- admission */
 
-/* It is accepted, and in the ledger from here on.  NULL: no memory for it. */
+/* What one connection takes up in a shortage, and what is needed for more. */
+#define LAST_SLOT  1
+#define FREE_SLOTS (LAST_SLOT + 1)
+
+/* There are so many slots, and room to visit them.  0 or -errno. */
+static int prepare_slots(struct wr_acceptor *a, size_t count)
+{
+	struct wr_table *table = a->hub->table;
+	int rc;
+
+	if (wr_table_has_free(table, count))
+		return 0;
+	rc = wr_visits_reserve(a);
+	return rc < 0 ? rc : wr_table_grow(table);
+}
+
+/* It is accepted, and in the ledger from here on; there is a slot for it. */
 static struct weir_conn *make_conn(struct wr_acceptor *a, struct wr_door *door,
 				   int fd)
 {
-	struct wr_hub *h = a->hub;
 	struct wr_lane *lane = a->ctx.lane;
-	struct weir_conn *c = wr_table_take(h->table);
+	struct weir_conn *c = wr_table_take(a->hub->table);
 
 	wr_count(lane, &lane->accepted, 1);
-	if (c == NULL || wr_visits_reserve(a) < 0) {
-		wr_count(lane, &lane->outcome[WR_FAILED], 1);
-		wr_count(lane, &lane->shortages, 1);
-		wr_sys_close(fd);
-		if (c) {
-			atomic_fetch_sub(&h->table->open, 1);
-			wr_table_give(h->table, c);
-		}
-		return NULL;
-	}
 	wr_conn_begin(c, &door->service, fd, a->ctx.now);
+	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = door->listener.is_tcp;
 	wr_conn_move(c, lane, WR_FRESH);
 	c->ctx = &a->ctx;
@@ -144,21 +196,20 @@ static void admit(struct wr_acceptor *a, struct wr_door *door, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct wr_hub *h = a->hub;
-	bool was_full = is_server_full(a);
+	bool was_full = is_server_full(a, door);
 	struct weir_conn *c = make_conn(a, door, fd);
 
-	if (c == NULL)
-		return;
 	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
 		memcpy(&c->peer, peer, peer_len);
 		c->peer_len = peer_len;
 	}
 	if (was_full) {
 		wr_conn_refuse(c, WR_REFUSED_LIMIT);
-	} else if (is_queue_full(h)) {
+	} else if (is_queue_full(a, door)) {
 		wr_conn_refuse(c, WR_REFUSED_FULL);
 	} else {
 		wr_visits_expect(a, c);
+		wr_share_add(c->service, WR_PLACE_QUEUE, 1);
 		(void)wr_queue_push(&h->fresh, &c->node, a->ctx.now);
 		wr_hub_ring(h);
 	}
@@ -216,11 +267,12 @@ static int accept_with_reserve(struct wr_acceptor *a, struct wr_door *door)
 /* Tell one client why; it lingers, so no other is told before it has ended. */
 static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
 {
-	int fd = accept_with_reserve(a, door);
-	struct weir_conn *c = fd < 0 ? NULL : make_conn(a, door, fd);
+	int fd = prepare_slots(a, LAST_SLOT);
 
-	if (c)
-		wr_conn_refuse(c, WR_REFUSED_LIMIT);
+	if (fd == 0)
+		fd = accept_with_reserve(a, door);
+	if (fd >= 0)
+		wr_conn_refuse(make_conn(a, door, fd), WR_REFUSED_LIMIT);
 }
 
 /*
@@ -229,8 +281,10 @@ static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
  */
 static void serve_one(struct wr_acceptor *a, struct wr_door *door)
 {
-	int fd = accept_with_reserve(a, door);
+	int fd = prepare_slots(a, LAST_SLOT);
 
+	if (fd == 0)
+		fd = accept_with_reserve(a, door);
 	if (fd >= 0)
 		admit(a, door, fd, NULL, 0);
 }
@@ -261,16 +315,23 @@ static int refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
 	return fd;
 }
 
+static const char *shortage_text(int rc)
+{
+	return rc == -EUSERS ? "the program holds too many references"
+			     : weir_strerror(rc);
+}
+
 static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
 {
 	wr_count(a->ctx.lane, &a->ctx.lane->shortages, 1);
+	forget(a, door);
 	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns, LONGEST_PAUSE)
 				  : FIRST_PAUSE;
 	a->resume_at = a->ctx.now + a->pause_ns;
 	if (wr_log_allows(&a->hub->logger, &a->shortage_limit, 1))
 		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
 			"%s: cannot accept: %s; pausing for %d ms", door->where,
-			weir_strerror(rc), (int)(a->pause_ns / WR_NS_PER_MS));
+			shortage_text(rc), (int)(a->pause_ns / WR_NS_PER_MS));
 	atomic_store(&a->hub->wants_room, true);
 	if (classify(rc) != SHORTAGE)
 		return;
@@ -288,7 +349,7 @@ static bool bear(struct wr_acceptor *a, struct wr_door *door, int rc)
 		wr_count(a->ctx.lane, &a->ctx.lane->accept_errors, 1);
 		return true;
 	case BROKEN:
-		disarm(a, door);
+		forget(a, door);
 		door->is_broken = true;
 		wr_logf(&a->hub->logger, WEIR_LOG_ERROR,
 			"%s: the listener is broken: %s", door->where,
@@ -301,7 +362,8 @@ static bool bear(struct wr_acceptor *a, struct wr_door *door, int rc)
 	}
 }
 
-void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
+/* One budget's worth. */
+static void accept_from(struct wr_acceptor *a, struct wr_door *door)
 {
 	struct sockaddr_storage peer;
 	int failures = 0;
@@ -310,19 +372,26 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 		socklen_t len = sizeof(peer);
 		int fd;
 
-		if (holds(a))
+		if (holds(a, door))
 			return; /* wr_accept_adjust() sees to it */
+		fd = prepare_slots(a, FREE_SLOTS);
+		if (fd < 0) {
+			pause_accepting(a, door, fd);
+			return;
+		}
 		fd = wr_sys_accept4(door->listener.fd, (struct sockaddr *)&peer,
 				    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
-			door->may_have_more = false;
+			door->may_have_more = door->is_due = false;
 			if (door->listener.is_shut)
 				wr_accept_close_door(a, door);
+			arm(a, door);
 			return;
 		}
 		if (fd >= 0) {
 			a->pause_ns = 0;
 			a->quiet_at = 0; /* a stop's silence begins anew */
+			a->first_door = door->id + 1;
 			admit(a, door, fd, (struct sockaddr *)&peer, len);
 			continue;
 		}
@@ -333,6 +402,19 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 	}
 }
 
+/* First comes the door after the one that was the last to get something. */
+void wr_accept_run(struct wr_acceptor *a)
+{
+	int first = a->first_door;
+
+	for (int i = 0; i < a->door_count; i++) {
+		struct wr_door *d = a->doors[(first + i) % a->door_count];
+
+		if (d->is_due)
+			accept_from(a, d);
+	}
+}
+
 /*
  * At most its backlog: there is no end to it while clients may connect.
  * False: somebody is left, and no descriptor for it.
@@ -340,12 +422,14 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 static bool refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 {
 	for (int i = 0; i < door->service.set.backlog; i++) {
-		int rc = wr_sys_accept4(door->listener.fd, NULL, NULL,
-					SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct weir_conn *c = rc < 0 ? NULL : make_conn(a, door, rc);
+		int rc = prepare_slots(a, LAST_SLOT);
 
-		if (c)
-			wr_conn_refuse(c, WR_REFUSED_DRAIN);
+		if (rc == 0)
+			rc = wr_sys_accept4(door->listener.fd, NULL, NULL,
+					    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (rc >= 0)
+			wr_conn_refuse(make_conn(a, door, rc),
+				       WR_REFUSED_DRAIN);
 		if (is_shortage(rc))
 			rc = refuse_in_passing(a, door);
 		if (is_shortage(rc))
@@ -358,12 +442,16 @@ static bool refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 
 bool wr_accept_refuse_rest(struct wr_acceptor *a)
 {
+	int first = a->first_door;
 	bool is_done = true;
 
 	atomic_store(&a->hub->wants_room, true);
 	keep_reserve(a);
-	for (int i = 0; i < a->door_count; i++)
-		if (a->doors[i]->listener.fd >= 0 && !a->doors[i]->is_broken)
-			is_done &= refuse_rest_of(a, a->doors[i]);
+	for (int i = 0; i < a->door_count; i++) {
+		struct wr_door *d = a->doors[(first + i) % a->door_count];
+
+		if (d->listener.fd >= 0 && !d->is_broken)
+			is_done &= refuse_rest_of(a, d);
+	}
 	return is_done;
 }

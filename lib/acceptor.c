@@ -6,7 +6,6 @@
 #include "acceptor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 #include "conn_table.h"
 #include "poller.h"
@@ -26,7 +25,7 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 	if (rc >= 0)
 		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);
 	if (rc >= 0)
-		rc = a->reserve = wr_sys_open("/dev/null", O_RDONLY);
+		rc = a->reserve = wr_sys_dup(h->call);
 	if (rc < 0) {
 		wr_acceptor_fini(a);
 		return rc;
@@ -59,6 +58,8 @@ int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door)
 		return -ENOMEM;
 	a->doors = doors;
 	a->doors[a->door_count] = door;
+	door->id = a->door_count;
+	door->service.share = &door->share;
 	return a->door_count++;
 }
 
@@ -90,7 +91,7 @@ static int64_t next_at(const struct wr_acceptor *a)
 	if (a->tick_at)
 		at = wr_min_at(at, a->tick_at);
 	for (int i = 0; i < a->door_count; i++)
-		if (a->doors[i]->is_armed && a->doors[i]->may_have_more)
+		if (a->doors[i]->is_due)
 			return 0;
 	return wr_min_at(at, wr_drain_next_at(a));
 }
@@ -135,9 +136,7 @@ static void *attend(void *arg)
 		wr_starvation_run(a);
 		wr_overseer_run(a);
 		wr_accept_adjust(a);
-		for (int i = 0; i < a->door_count; i++)
-			if (a->doors[i]->is_armed && a->doors[i]->may_have_more)
-				wr_accept_from(a, a->doors[i]);
+		wr_accept_run(a);
 		wait_and_handle(a);
 	} while (!wr_drain_run(a));
 	return NULL;

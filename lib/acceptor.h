@@ -22,9 +22,12 @@
 struct wr_door {
 	struct wr_listener listener;
 	struct wr_service service;
+	struct wr_share share; /* what its connections take up */
+	int id;		       /* its index */
 	bool is_armed;
 	bool is_broken;
-	bool may_have_more; /* the last round did not see the end */
+	bool may_have_more; /* clients wait there, as far as we know */
+	bool is_due;	    /* they do, and there is room for one */
 	char where[512];    /* its address; a path may be full of escapes */
 };
 
@@ -33,6 +36,7 @@ struct wr_acceptor {
 	struct wr_pool *pool;
 	struct wr_door **doors;
 	int door_count;
+	int first_door; /* where the next round begins, modulo door_count */
 	struct wr_context ctx;
 	int poller;
 	int reserve; /* a descriptor to give up in a shortage; -1: none */
@@ -76,10 +80,10 @@ int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
 /* acceptor.c: what others have handed over or asked for. */
 void wr_acceptor_take_mail(struct wr_acceptor *a);
 
-/* accept.c: one budget's worth from one door. */
-void wr_accept_from(struct wr_acceptor *a, struct wr_door *door);
-/* Arm or disarm the doors as room, pauses and the stop allow. */
+/* accept.c: see which doors are due, as room, pauses and the stop allow. */
 void wr_accept_adjust(struct wr_acceptor *a);
+/* Accept from those. */
+void wr_accept_run(struct wr_acceptor *a);
 void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door);
 void wr_accept_close_doors(struct wr_acceptor *a);
 /*
@@ -89,7 +93,8 @@ void wr_accept_close_doors(struct wr_acceptor *a);
 bool wr_accept_refuse_rest(struct wr_acceptor *a);
 
 /* visits.c: deadlines of connections, lingering ones included. */
-int wr_visits_reserve(struct wr_acceptor *a); /* 0 or -ENOMEM */
+/* Room for the slots there are and for one more slab.  0 or -ENOMEM. */
+int wr_visits_reserve(struct wr_acceptor *a);
 void wr_visits_expect(struct wr_acceptor *a, struct weir_conn *c);
 void wr_visits_run(struct wr_acceptor *a);
 

@@ -92,6 +92,8 @@ void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 				 1);
 		if (wr_is_refusal(outcome))
 			atomic_fetch_sub(&c->table->refused, 1);
+		else
+			wr_share_add(c->service, WR_PLACE_SERVER, -1);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
 	wr_hub_made_room(c->hub);
@@ -166,6 +168,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	ssize_t n = 1;
 
 	atomic_fetch_add(&c->table->refused, 1);
+	wr_share_add(c->service, WR_PLACE_SERVER, -1);
 	log_refusal(c, outcome);
 	/* An empty socket takes a short text; who is gone needs none. */
 	for (size_t at = 0; n > 0 && at < config->refusal_len;

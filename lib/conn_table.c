@@ -57,24 +57,24 @@ void wr_table_unref(struct wr_table *t)
 	wr_sys_free(t);
 }
 
-static bool add_slab(struct wr_table *t)
+int wr_table_grow(struct wr_table *t)
 {
 	size_t n = atomic_load_explicit(&t->slab_count, memory_order_relaxed);
 	struct weir_conn *slab;
 	size_t made = 0;
 
 	if (n == t->slab_cap)
-		return false;
+		return -EUSERS;
 	slab = wr_sys_alloc(WR_SLAB_SLOTS * sizeof(*slab));
 	if (slab == NULL)
-		return false;
+		return -ENOMEM;
 	while (made < WR_SLAB_SLOTS && wr_lock_init(&slab[made].lock) == 0)
 		made++;
 	if (made < WR_SLAB_SLOTS) {
 		while (made > 0)
 			wr_lock_fini(&slab[--made].lock);
 		wr_sys_free(slab);
-		return false;
+		return -ENOMEM;
 	}
 	for (size_t i = WR_SLAB_SLOTS; i-- > 0;) {
 		slab[i].index = (uint32_t)(n * WR_SLAB_SLOTS + i);
@@ -89,18 +89,27 @@ static bool add_slab(struct wr_table *t)
 	/* Release: whoever sees the count sees the slab. */
 	atomic_store(&t->slabs[n], slab);
 	atomic_store(&t->slab_count, n + 1);
-	return true;
+	return 0;
+}
+
+bool wr_table_has_free(struct wr_table *t, size_t count)
+{
+	struct weir_conn *last = t->spare; /* or none */
+
+	if (last == NULL || (last->free_next == NULL && count > 1)) {
+		t->spare = atomic_exchange(&t->freed, NULL);
+		if (last) {
+			last->free_next = t->spare;
+			t->spare = last;
+		}
+	}
+	return t->spare && (t->spare->free_next || count == 1);
 }
 
 struct weir_conn *wr_table_take(struct wr_table *t)
 {
-	struct weir_conn *c;
+	struct weir_conn *c = t->spare;
 
-	if (t->spare == NULL)
-		t->spare = atomic_exchange(&t->freed, NULL);
-	if (t->spare == NULL && !add_slab(t))
-		return NULL;
-	c = t->spare;
 	t->spare = c->free_next;
 	c->hub = t->hub;
 	atomic_fetch_add(&t->open, 1);

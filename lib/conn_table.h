@@ -28,7 +28,13 @@ int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max);
 void wr_table_ref(struct wr_table *t);
 void wr_table_unref(struct wr_table *t);
 
-/* Acceptor: a slot under a new generation, counted as open; NULL: no memory. */
+/* Acceptor: are there so many free slots (1 or 2)? */
+bool wr_table_has_free(struct wr_table *t, size_t count);
+
+/* Acceptor: more free slots.  0; -ENOMEM; -EUSERS: there is no place left. */
+int wr_table_grow(struct wr_table *t);
+
+/* Acceptor: a free slot under a new generation, counted as open. */
 struct weir_conn *wr_table_take(struct wr_table *t);
 
 /* A settled slot nobody refers to any more.  Any thread. */

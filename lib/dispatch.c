@@ -480,6 +480,7 @@ void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
 
 	c->ctx = ctx;
 	wr_conn_move(c, ctx->lane, WR_RUNNING);
+	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
 	wr_hub_made_room(c->hub);
 	wr_count_duration(ctx->lane, ctx->lane->queue_wait,
 			  ctx->now - queued_at);

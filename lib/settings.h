@@ -6,6 +6,8 @@
 #ifndef WR_SETTINGS_H
 #define WR_SETTINGS_H
 
+#include <stdatomic.h>
+
 #include "base.h"
 #include "weir.h"
 
@@ -25,10 +27,24 @@ struct wr_config {
 	size_t refusal_len;
 };
 
+/* What the connections of one listener take up of what all have in common. */
+enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
+
+struct wr_share {
+	_Atomic size_t has[WR_PLACES];
+};
+
 struct wr_service {
 	struct weir_service set;
 	int timeout_ms[WR_TIMEOUTS]; /* -1: never */
+	struct wr_share *share;	     /* of its listener; NULL: dialled */
 };
+
+/* Any thread; before anybody is told that there is room. */
+static inline void wr_share_add(const struct wr_service *s, int place, int n)
+{
+	atomic_fetch_add(&s->share->has[place], (size_t)n);
+}
 
 /* 0, -EINVAL or -ENOMEM.  config may be NULL. */
 int wr_config_init(struct wr_config *ret, const struct weir_config *config);

@@ -19,7 +19,8 @@
 
 int wr_visits_reserve(struct wr_acceptor *a)
 {
-	return wr_timers_reserve(&a->timers, wr_table_slots(a->hub->table));
+	return wr_timers_reserve(&a->timers,
+				 wr_table_slots(a->hub->table) + WR_SLAB_SLOTS);
 }
 
 static void visit_by(struct wr_acceptor *a, struct weir_conn *c, int64_t at)

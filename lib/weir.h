@@ -245,7 +245,7 @@ struct weir_stats {
 	uint64_t callbacks;	  /* handler calls so far */
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
 	uint64_t accept_errors;	  /* accept(2) said this connection failed */
-	uint64_t shortages;	  /* accept(2) said no descriptor or memory */
+	uint64_t shortages;	  /* pauses without descriptors or memory */
 	uint64_t late_bytes;	  /* came after we had ended a connection */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
 	uint64_t parked, queued, lingering; /* now */
@@ -283,6 +283,9 @@ WEIR_API int weir_server_new(weir_server **ret,
  * Add a listener with its own service.  where is "host:port", ":port" (all
  * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
  * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.
+ * Listeners share the queue and max_connections.  They are asked in rotation,
+ * and a listener that has no connection in one of these finds a place there
+ * (one in four places is kept for this at most).
  *
  * Returns the listener's id, from 0; -EINVAL (address or service malformed);
  * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind;

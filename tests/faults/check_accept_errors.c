@@ -231,6 +231,76 @@ START_TEST(failures_that_last_are_borne_quietly)
 }
 END_TEST
 
+/* ---- memory for a connection, looked for before it is accepted */
+
+START_TEST(without_memory_for_a_connection_clients_wait)
+{
+	struct server *s;
+	struct client *c;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	faults_come(WR_SYS_alloc, 1, -ENOMEM);
+	c = client_opens(s);
+	client_sends(c, "hello\n");
+	UNTIL(stats(s).shortages > 2);
+	ck_assert(log_says(s, "cannot accept: out of memory"));
+	ck_assert_int_le(log_lines(s), 5);
+	faults_end();
+	client_expects(c, "hello\n");
+	client_closes(c);
+	ck_assert_uint_eq(server_ends(s).ledger.accepted, 1);
+}
+END_TEST
+
+START_TEST(without_memory_for_a_connection_clients_are_told)
+{
+	enum {
+		SLOTS = 256
+	}; /* that are made at a time; one is kept for this */
+	struct server *s;
+	struct client *c;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1, .overload = WEIR_REFUSE,
+			      .queue_length = SLOTS),
+		  WEIR_SERVICE(.readable = echo_lines));
+	one_exchange(s->address);
+	UNTIL(stats(s).ledger.open == 0);
+	faults_come(WR_SYS_alloc, 1, -ENOMEM);
+	for (int i = 0; i < SLOTS - 1; i++)
+		client_opens(s);
+	UNTIL(stats(s).parked == SLOTS - 1);
+	for (int i = 0; i < 3; i++) {
+		c = client_opens(s);
+		client_expects(c, "busy, try later\n");
+		client_expects_eof(c);
+		client_closes(c);
+	}
+	ck_assert_uint_gt(stats(s).shortages, 0);
+	faults_end();
+	clients_close();
+	ck_assert_uint_eq(server_ends(s).ledger.refused_limit, 3);
+}
+END_TEST
+
+/* As in an empty root directory. */
+START_TEST(a_server_needs_no_file_of_the_system)
+{
+	struct server *s;
+
+	faults_begin();
+	faults_come(WR_SYS_open, 1, -ENOENT);
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	one_exchange(s->address);
+	fault_comes(WR_SYS_accept4, 1, -EMFILE); /* takes the reserve */
+	one_exchange(s->address);
+	server_ends(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -242,5 +312,8 @@ int main(void)
 		a_close_of_ours_ends_a_shortage_at_once,
 		a_shortage_that_lasts_is_borne_quietly,
 		a_shortage_that_lasts_is_borne_quietly_while_refusing,
-		failures_that_last_are_borne_quietly);
+		failures_that_last_are_borne_quietly,
+		without_memory_for_a_connection_clients_wait,
+		without_memory_for_a_connection_clients_are_told,
+		a_server_needs_no_file_of_the_system);
 }
