@@ -10,12 +10,15 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "../../cli/cli.h"
+
 #define EVENTS	       128
 #define CONNECTS_A_WAY 64 /* under way at once */
 #define CONNECTS_STEP  32 /* begun between two waits */
 #define SECOND	       INT64_C(1000000000)
 #define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
 #define LONGEST_WAIT   (SECOND / 200)
+#define STACK_SIZE     ((size_t)256 << 10)
 
 int64_t now_ns(void)
 {
@@ -248,7 +251,8 @@ static bool has_sent_all(const struct engine *e)
 
 static bool is_finished(struct engine *e)
 {
-	if (atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
+	if (e->error != 0 ||
+	    atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
 		return true;
 	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
 		e->is_ending = true;
@@ -259,6 +263,24 @@ static void note_stall(struct engine *e, int64_t length)
 {
 	if (length > e->longest_stall)
 		e->longest_stall = length;
+}
+
+/*
+ * Where epoll_pwait2() is not to be had (Linux 5.11 has it, the filter of a
+ * container may not), whole milliseconds have to do; the lag shows it.
+ */
+static int wait_events(struct engine *e, struct epoll_event *events,
+		       const struct timespec *longest)
+{
+	if (!e->has_no_pwait2) {
+		int n = epoll_pwait2(e->epoll, events, EVENTS, longest, NULL);
+
+		if (n >= 0 || !cli_is_unsupported(errno))
+			return n;
+		e->has_no_pwait2 = true;
+	}
+	return epoll_wait(e->epoll, events, EVENTS,
+			  (int)((longest->tv_nsec + 999999) / 1000000));
 }
 
 /*
@@ -276,11 +298,9 @@ static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 		next = now + LONGEST_WAIT;
 	if (next > now)
 		t.tv_nsec = next - now;
-	n = epoll_pwait2(e->epoll, events, EVENTS, &t, NULL);
-	/* Before Linux 5.11 whole milliseconds have to do; the lag says so. */
-	if (n < 0 && errno == ENOSYS)
-		n = epoll_wait(e->epoll, events, EVENTS,
-			       (int)((t.tv_nsec + 999999) / 1000000));
+	n = wait_events(e, events, &t);
+	if (n < 0 && errno != EINTR)
+		e->error = errno;
 	e->woke_at = now_ns();
 	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
 	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)
@@ -313,6 +333,8 @@ static void finish(struct engine *e)
 	e->now->to = now;
 	e->has_finished = true;
 	e->control->finished++;
+	if (e->control->error == 0)
+		e->control->error = e->error;
 	e->control->ready += !e->is_ready;
 	pthread_cond_broadcast(&e->control->changed);
 	pthread_mutex_unlock(&e->control->lock);
@@ -342,7 +364,21 @@ static void *engine_main(void *arg)
 	return NULL;
 }
 
+int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc != 0)
+		return -rc;
+	rc = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	if (rc == 0)
+		rc = pthread_create(ret, &attr, main, arg);
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
 int engine_start(struct engine *e)
 {
-	return -pthread_create(&e->thread, NULL, engine_main, e);
+	return engine_thread(&e->thread, engine_main, e);
 }

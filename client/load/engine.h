@@ -110,6 +110,7 @@ struct control {
 	pthread_cond_t changed;
 	int ready;    /* engines that have connected; lock */
 	int finished; /* engines that have ended; lock */
+	int error;    /* of the first that could not go on, or 0; lock */
 };
 
 struct engine {
@@ -138,6 +139,8 @@ struct engine {
 	int64_t tick_at, woke_at;
 	int64_t overslept; /* we could have been here so much earlier */
 	bool is_ready, is_started, is_ending;
+	bool has_no_pwait2; /* epoll_pwait2() is not to be had here */
+	int error;	    /* why it cannot wait for events; 0 */
 	char *in, *out;
 
 	/* lock: full is handed over when has_full; run.c clears it */
@@ -164,6 +167,14 @@ int64_t now_ns(void);
 int engine_init(struct engine *e, struct control *control, int number);
 void engine_fini(struct engine *e);
 int engine_start(struct engine *e);
+
+/*
+ * Begin a thread of the load, with a stack of its own size: the default one
+ * is as large as the stack limit of the process, which may be too little.
+ * Returns 0 or -errno.
+ */
+int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
+
 /* Have it look at the control. */
 void engine_wake(struct engine *e);
 

@@ -258,6 +258,10 @@ static void *misfits_main(void *arg)
 		if (wait > c->to - now)
 			wait = c->to - now;
 		n = epoll_wait(c->epoll, events, EVENTS, (int)(wait / MS) + 1);
+		if (n < 0 && errno != EINTR) {
+			c->error = errno;
+			break;
+		}
 		for (int i = 0; i < n; i++) {
 			if (!events[i].data.ptr)
 				is_stopped = true;
@@ -307,12 +311,12 @@ int misfits_start(struct misfit_crowd *c, int64_t from, int64_t to)
 		return 0;
 	rc = prepare(c);
 	if (rc == 0)
-		rc = -pthread_create(&c->thread, NULL, misfits_main, c);
+		rc = engine_thread(&c->thread, misfits_main, c);
 	c->is_running = rc == 0;
 	return rc;
 }
 
-void misfits_stop(struct misfit_crowd *c)
+int misfits_stop(struct misfit_crowd *c)
 {
 	uint64_t one = 1;
 
@@ -328,4 +332,5 @@ void misfits_stop(struct misfit_crowd *c)
 	free(c->all);
 	c->all = NULL;
 	c->count = 0;
+	return -c->error;
 }

@@ -36,6 +36,7 @@ struct misfit_crowd {
 	int epoll, wakeup;
 	pthread_t thread;
 	bool is_running;
+	int error; /* why the thread cannot wait for events; 0 */
 };
 
 int misfits_count(const struct plan *plan);
@@ -46,7 +47,10 @@ int misfits_count(const struct plan *plan);
  */
 int misfits_start(struct misfit_crowd *c, int64_t from, int64_t to);
 
-/* End them all; the counts are there then. */
-void misfits_stop(struct misfit_crowd *c);
+/*
+ * End them all; the counts are there then.  Returns 0, or -errno when they
+ * could not go on to the end.
+ */
+int misfits_stop(struct misfit_crowd *c);
 
 #endif

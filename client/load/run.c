@@ -37,6 +37,7 @@ struct run {
 	run_watch *watch;
 	void *arg;
 	bool is_interrupted;
+	const char *failing; /* what it is that fails when it fails */
 };
 
 /* So often is the run under way, or the next one, to end early. */
@@ -155,14 +156,16 @@ static void wait_some(struct run *r)
 
 /* ---------------------------------------------------------------- the parts */
 
-static void connect_all(struct run *r)
+/* Returns 0, or -errno of an engine that cannot go on. */
+static int connect_all(struct run *r)
 {
 	struct control *c = &r->control;
 	int64_t began_at = now_ns();
+	int rc;
 
 	r->progress.part = RUN_CONNECTING;
 	pthread_mutex_lock(&c->lock);
-	while (c->ready < r->engine_count) {
+	while (c->ready < r->engine_count && c->error == 0) {
 		wait_some(r);
 		pthread_mutex_unlock(&c->lock);
 		r->progress.opened = count_open(r);
@@ -170,7 +173,9 @@ static void connect_all(struct run *r)
 		tell(r);
 		pthread_mutex_lock(&c->lock);
 	}
+	rc = -c->error;
 	pthread_mutex_unlock(&c->lock);
+	return rc;
 }
 
 static void start_all(struct run *r)
@@ -206,14 +211,18 @@ static int start_misfits(struct run *r)
 	return misfits_start(&r->misfits, from, to);
 }
 
-static void measure_all(struct run *r)
+/* Returns as connect_all(). */
+static int measure_all(struct run *r)
 {
 	struct control *c = &r->control;
+	int rc;
 
 	pthread_mutex_lock(&c->lock);
 	while (c->finished < r->engine_count) {
 		bool is_full = has_all_full(r);
 
+		if (c->error != 0)
+			cut(r);
 		if (!is_full)
 			wait_some(r);
 		pthread_mutex_unlock(&c->lock);
@@ -225,12 +234,16 @@ static void measure_all(struct run *r)
 		for (int i = 0; is_full && i < r->engine_count; i++)
 			r->engines[i].has_full = false;
 	}
+	rc = -c->error;
 	pthread_mutex_unlock(&c->lock);
+	return rc;
 }
 
-static void end_all(struct run *r)
+/* Returns 0, or -errno of misfits that could not go on. */
+static int end_all(struct run *r)
 {
 	int64_t to;
+	int rc;
 
 	for (int i = 0; i < r->engine_count; i++) {
 		struct engine *e = &r->engines[i];
@@ -240,7 +253,7 @@ static void end_all(struct run *r)
 			summary_add(&r->summary, e->full);
 		summary_add(&r->summary, e->now);
 	}
-	misfits_stop(&r->misfits);
+	rc = misfits_stop(&r->misfits);
 	to = r->summary.to;
 	if (atomic_load(&r->control.start_at) != NEVER)
 		tell_second(r);
@@ -250,6 +263,7 @@ static void end_all(struct run *r)
 	r->summary.result->is_cut = r->is_interrupted;
 	summary_finish(&r->summary, r->engines, r->engine_count,
 		       r->control.end_at);
+	return rc;
 }
 
 /* ------------------------------------------------------------------ the whole
@@ -309,25 +323,30 @@ static void fini(struct run *r)
 
 static int run_engines(struct run *r)
 {
-	int rc = start_engines(r);
+	int rc = start_engines(r), failed, stopped;
 
-	if (rc == 0)
-		connect_all(r);
-	if (rc == 0 && !atomic_load(&r->control.is_cut)) {
+	if (rc == 0 && connect_all(r) == 0 &&
+	    !atomic_load(&r->control.is_cut)) {
 		start_all(r);
 		rc = start_misfits(r);
 	}
 	if (rc < 0)
 		cut(r);
-	measure_all(r);
-	end_all(r);
-	return rc;
+	failed = measure_all(r);
+	stopped = end_all(r);
+	if (rc < 0)
+		return rc;
+	r->failing = "cannot wait for events";
+	return failed < 0 ? failed : stopped;
 }
 
 int run(struct result *ret, const struct plan *plan, run_watch *watch,
 	void *arg)
 {
-	struct run r = { .plan = plan, .watch = watch, .arg = arg };
+	struct run r = { .plan = plan,
+			 .watch = watch,
+			 .arg = arg,
+			 .failing = "cannot start the load" };
 	int status = target_resolve(&r.target, plan);
 	int rc;
 
@@ -345,6 +364,6 @@ int run(struct result *ret, const struct plan *plan, run_watch *watch,
 		return CLI_DONE;
 	}
 	result_free(ret);
-	cli_error("cannot start the load: %s", strerror(-rc));
+	cli_error("%s: %s", r.failing, strerror(-rc));
 	return CLI_FAILED;
 }

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A system that refuses a call which the load would rather use, as containers
+ * do whose filter of system calls is older than the kernel; and one that
+ * refuses the call that it cannot do without.
+ */
+#include "../support/scripted.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+static const struct script kind;
+
+struct outcome {
+	int is_refused; /* the filter is there */
+	int status;	/* of run() */
+	uint64_t answered;
+};
+
+/* From here on that system call fails so in this thread and its children. */
+static bool system_refuses(unsigned call, unsigned error)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(rules) / sizeof(rules[0]), rules };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static unsigned error_of_new, error_of_old;
+
+static void load_in_container(const char *address, int say)
+{
+	struct plan plan = PLAN(.count = 500, .address = address,
+				.misfits = { [MISFIT_IDLE] = 1 });
+	struct outcome o = { .status = -1 };
+	struct result r;
+
+	o.is_refused = system_refuses(SYS_epoll_pwait2, error_of_new);
+	if (o.is_refused && error_of_old != 0)
+		o.is_refused = system_refuses(SYS_epoll_wait, error_of_old);
+	if (o.is_refused)
+		o.status = run(&r, &plan, NULL, NULL);
+	if (o.status == 0) {
+		o.answered = r.books.answered;
+		result_free(&r);
+	}
+	ck_assert_int_eq(write(say, &o, sizeof(o)), sizeof(o));
+}
+
+static struct outcome load_where(unsigned new_error, unsigned old_error)
+{
+	struct plan plan = PLAN(.count = 500);
+	struct elsewhere e;
+	struct scripted *s;
+	struct outcome o;
+
+	error_of_new = new_error;
+	error_of_old = old_error;
+	e = elsewhere_begins(load_in_container);
+	s = scripted_starts("127.0.0.1", &kind, &plan);
+	elsewhere_goes(&e, scripted_address(s));
+	elsewhere_ends(&e, &o, sizeof(o));
+	scripted_ends(s);
+	scripted_is_freed(s);
+	if (!o.is_refused)
+		printf("SKIPPED: no filter of system calls can be set here\n");
+	return o;
+}
+
+START_TEST(an_older_wait_does_where_the_new_one_is_refused)
+{
+	const unsigned errors[] = { ENOSYS, EPERM, EOPNOTSUPP };
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct outcome o = load_where(errors[i], 0);
+
+		if (!o.is_refused)
+			return;
+		ck_assert_int_eq(o.status, 0);
+		ck_assert_uint_eq(o.answered, 500);
+	}
+}
+END_TEST
+
+START_TEST(a_wait_that_fails_ends_the_run)
+{
+	const unsigned errors[][2] = { { EINVAL, 0 }, { EPERM, EPERM } };
+
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		struct outcome o = load_where(errors[i][0], errors[i][1]);
+
+		if (!o.is_refused)
+			return;
+		ck_assert_int_eq(o.status, 1);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_system",
+			 an_older_wait_does_where_the_new_one_is_refused,
+			 a_wait_that_fails_ends_the_run);
+}
