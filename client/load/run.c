@@ -99,12 +99,12 @@ static void end_early(struct run *r)
 		engine_wake(&r->engines[i]);
 }
 
-static void tell_second(struct run *r)
+static void tell_second(struct run *r, bool is_last)
 {
 	struct summary *s = &r->summary;
 	struct progress *p = &r->progress;
 
-	p->last = summary_end_second(s, count_open(r));
+	p->last = summary_end_second(s, count_open(r), is_last);
 	p->opened = count_open(r);
 	p->answered = s->result->books.answered;
 	p->errors = s->errors;
@@ -113,7 +113,8 @@ static void tell_second(struct run *r)
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
 	tell(r);
-	summary_begin_second(s);
+	if (p->last)
+		summary_begin_second(s);
 }
 
 static void take_second(struct run *r)
@@ -121,7 +122,7 @@ static void take_second(struct run *r)
 	for (int i = 0; i < r->engine_count; i++)
 		if (r->engines[i].has_full)
 			summary_add(&r->summary, r->engines[i].full);
-	tell_second(r);
+	tell_second(r, false);
 }
 
 /* Between the seconds: that the warm-up is over, and how long it takes. */
@@ -256,7 +257,7 @@ static int end_all(struct run *r)
 	rc = misfits_stop(&r->misfits);
 	to = r->summary.to;
 	if (atomic_load(&r->control.start_at) != NEVER)
-		tell_second(r);
+		tell_second(r, true);
 	r->summary.to = to;
 	memcpy(r->summary.result->misfits, r->misfits.counts,
 	       sizeof(r->misfits.counts));

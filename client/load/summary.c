@@ -10,7 +10,11 @@
 
 #define SECOND INT64_C(1000000000)
 
-/* A last piece of the run shorter than this is no second of its own. */
+/*
+ * What comes before this much of the measured part goes into the first second,
+ * and a last piece shorter than this is one of its own only if something
+ * happened in it.
+ */
 #define ROW_MIN (SECOND / 20)
 
 static bool has_clock(const struct plan *p, enum clock_kind k)
@@ -166,26 +170,40 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 	};
 }
 
-const struct second *summary_end_second(struct summary *s, int open)
+static bool has_samples(const struct summary *s)
+{
+	bool has_any = s->books.bytes_in + s->books.bytes_out > 0;
+
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		has_any = has_any || s->second[k]->total > 0;
+	return has_any;
+}
+
+const struct second *summary_end_second(struct summary *s, int open,
+					bool is_last)
 {
 	struct result *r = s->result;
 	struct second *row;
 	enum clock_kind main = result_main_clock(r->plan);
 
-	/* What it cost to be here is the warm-up's. */
-	if (s->from != NEVER && s->from < s->measure_at)
+	/* What it cost to be here is the warm-up's, and so are its errors. */
+	if (s->from != NEVER && !s->is_measuring && !is_last) {
+		s->is_measuring = true;
+		s->second_errors = 0;
 		getrusage(RUSAGE_SELF, &s->usage);
-	if (s->from == NEVER || s->to - s->measure_at < ROW_MIN ||
-	    (s->to - s->from < ROW_MIN && s->books.answered == 0))
+	}
+	if (s->from == NEVER || s->to <= s->measure_at ||
+	    (s->to - s->measure_at < ROW_MIN && !is_last) ||
+	    (s->to - s->from < ROW_MIN && !has_samples(s)))
 		return NULL;
 	if (s->from < s->measure_at)
 		s->from = s->measure_at;
 	if (s->from < s->ended_at)
 		s->from = s->ended_at;
-	s->ended_at = s->to;
 	row = new_row(s);
 	if (!row)
 		return NULL;
+	s->ended_at = s->to;
 	fill_row(row, s, open);
 	if (r->with_misfits)
 		histogram_add(row->has_misfits ? r->with_misfits

@@ -14,9 +14,10 @@ struct summary {
 	struct result *result;
 	struct histogram *second[CLOCK_KINDS]; /* of the second under way */
 	struct books books;		       /* of it */
-	uint64_t second_errors, errors;	       /* of it, and of all */
-	int64_t from, to;		       /* of it, CLOCK_MONOTONIC */
-	int64_t ended_at;		       /* the one before it */
+	bool is_measuring; /* the first piece of it has been seen */
+	uint64_t second_errors, errors; /* of it, and of all */
+	int64_t from, to;		/* of it, CLOCK_MONOTONIC */
+	int64_t ended_at;		/* the one before it */
 	int64_t measure_at, misfits_from, misfits_to;
 	size_t seconds_cap;
 	struct rusage usage; /* when measuring began */
@@ -34,10 +35,12 @@ void summary_set_misfits(struct summary *s, int64_t from, int64_t to);
 void summary_add(struct summary *s, struct interval *i);
 
 /*
- * The second is over: its row, or NULL if it was before the measured part.
- * It stays in s until summary_begin_second().
+ * The second is over, which may be the last: its row, or NULL if it makes
+ * none.  A row stays in s until summary_begin_second(); what makes none has to
+ * stay, and goes into the next.
  */
-const struct second *summary_end_second(struct summary *s, int open);
+const struct second *summary_end_second(struct summary *s, int open,
+					bool is_last);
 void summary_begin_second(struct summary *s);
 
 /* All the rest, of engines that have ended. */

@@ -296,6 +296,25 @@ static void watch(void *arg, const struct progress *p)
 	ck_assert_uint_ge(p->answered, w->answered);
 }
 
+START_TEST(a_run_of_a_moment_has_its_second)
+{
+	struct script script = { .faults = 0 };
+	struct plan plan = PLAN(.count = 40);
+	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct watched w = { 0 };
+	struct result r;
+
+	plan.address = scripted_address(s);
+	ck_assert_int_eq(run(&r, &plan, watch, &w), 0);
+	result_balances(&r);
+	ck_assert_uint_ge(r.second_count, 1);
+	ck_assert_uint_eq(w.answered, 40);
+	scripted_ends(s);
+	scripted_is_freed(s);
+	result_free(&r);
+}
+END_TEST
+
 /* A thread that has nothing left to do does not hold the others' up. */
 START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 {
@@ -332,5 +351,6 @@ int main(void)
 		a_server_that_dies_ends_the_run,
 		what_a_dead_server_never_got_has_its_age,
 		with_reconnect_a_dead_server_is_tried_to_the_end,
+		a_run_of_a_moment_has_its_second,
 		seconds_go_on_when_one_thread_has_lost_its_connections);
 }
