@@ -238,7 +238,7 @@ static int64_t run_clock(struct engine *e)
 /* With --count: is there nothing left to plan? */
 static bool has_sent_all(const struct engine *e)
 {
-	if (e->plan->count == 0 || !e->is_started)
+	if (e->plan->count == 0 || !e->is_started || e->woke_at < e->measure_at)
 		return false;
 	if (!engine_is_open_loop(e))
 		return e->budget == 0;

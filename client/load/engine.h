@@ -65,6 +65,7 @@ struct link {
 	bool is_done;	 /* churn: it has been answered */
 	bool is_level;	 /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
+	bool is_warming_up;   /* open loop: due_at is of the warm-up */
 	uint32_t open;	      /* messages under way */
 	uint32_t owed_before; /* replies still owed to messages before those */
 	uint64_t owed;	      /* bit n: that of message head - 1 - n */
@@ -79,7 +80,8 @@ struct link {
 	int64_t begun_at;   /* the connect; when there, the connection */
 	int64_t room_at;    /* since when there is room for a message */
 	int64_t due_at;	    /* open loop: the next planned instant */
-	uint64_t due_count; /* so many instants were before it */
+	uint32_t turn;	    /* which of all it is in its part, from 0 */
+	uint64_t due_count; /* so many of its part were before it */
 	uint64_t random;
 	size_t heap_at;	    /* place in the heap, from 1; 0: not there */
 	int64_t retry_at;   /* LINK_IDLE: try then; 0 */
@@ -133,7 +135,7 @@ struct engine {
 	size_t patient;	     /* links that wait for room in a backlog */
 	size_t connect_next; /* links before it have been begun */
 	int64_t connect_from, connected_at; /* the first began, the last came */
-	uint64_t budget; /* messages that may still be sent */
+	uint64_t budget; /* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
@@ -265,10 +267,11 @@ void oneway_receive(struct engine *e, struct link *l);
 /* Bytes that the kernel took and the peer has not. */
 uint64_t oneway_unsent(const struct link *l);
 
-/* A duration that is known to be longer than that. */
-static inline void interval_censor(struct interval *i, int64_t age)
+/* Durations that are known to be longer than that. */
+static inline void interval_censor(struct interval *i, int64_t age,
+				   uint64_t count)
 {
-	i->censored++;
+	i->censored += count;
 	if (age < i->censored_min)
 		i->censored_min = age;
 }

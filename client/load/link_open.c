@@ -52,7 +52,7 @@ static void plan_exchange(struct engine *e, struct link *l, int64_t now)
 	if (engine_is_open_loop(e)) {
 		planned = l->due_at;
 		schedule_next(e, l);
-	} else {
+	} else if (now >= e->measure_at) {
 		e->budget--;
 	}
 	link_message(e, l, l->next)->planned = planned;
@@ -74,7 +74,7 @@ void link_drop_exchange(struct engine *e, struct link *l, int64_t now)
 		return;
 	i->books.planned++;
 	i->books.never_sent++;
-	interval_censor(i, now - planned);
+	interval_censor(i, now - planned, 1);
 	histogram_record(i->clocks[CLOCK_FROM_PLAN], now - planned);
 }
 
@@ -82,7 +82,8 @@ static bool may_begin_exchange(const struct engine *e, int64_t now)
 {
 	if (engine_is_open_loop(e))
 		return !e->is_ending;
-	return engine_is_running(e, now) && !e->is_ending && e->budget > 0;
+	return engine_is_running(e, now) && !e->is_ending &&
+	       (now < e->measure_at || e->budget > 0);
 }
 
 /* The backlog of a Unix socket is full: TCP would wait, and so do we. */

@@ -10,7 +10,7 @@
 
 #include "payload_plain.h"
 
-/* Closed loop: as many as there is room for. */
+/* Closed loop: as many as there is room for; the warm-up is in no count. */
 static uint64_t count_next(struct engine *e, const struct link *l, int64_t now)
 {
 	uint64_t count = (uint32_t)e->plan->depth - l->open;
@@ -19,6 +19,8 @@ static uint64_t count_next(struct engine *e, const struct link *l, int64_t now)
 	if (!engine_is_running(e, now))
 		return 0;
 	count = count < room ? count : room;
+	if (now < e->measure_at)
+		return count;
 	count = count < e->budget ? count : e->budget;
 	e->budget -= count;
 	return count;

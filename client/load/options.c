@@ -59,7 +59,7 @@ const struct cli_option load_option_table[] = {
 	{ "download", KEY_DOWNLOAD, NULL, "only read, as fast as it comes" },
 	{ "idle", KEY_IDLE, "N", "connections beside that stay silent" },
 	{ "duration", 'd', "DURATION", "how long to measure (default 10s)" },
-	{ "count", 'n', "N", "end after so many messages" },
+	{ "count", 'n', "N", "end after that many measured messages" },
 	{ "warmup", KEY_WARMUP, "DURATION", "load before measuring (none)" },
 	{ "timeout", 't', "DURATION",
 	  "longest wait for a reply (default 10s)" },

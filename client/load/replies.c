@@ -155,7 +155,7 @@ static void lose(struct engine *e, struct link *l, uint64_t seq,
 	++*column;
 	if (seq < l->highest)
 		e->now->books.missing++;
-	interval_censor(e->now, now - m->sent);
+	interval_censor(e->now, now - m->sent, 1);
 	measure(e, m, now, 1);
 }
 

@@ -6,10 +6,15 @@
  * whose sum is Poisson again.  So a link that is held up knows what it missed
  * without a list of it.
  *
+ * The measured part has a schedule of its own, which begins with it: a count
+ * is that of measured messages, whatever the warm-up had.
+ *
  * The heap holds the links that can send when their instant comes.  A link
  * that cannot is out of it, and is looked at when it can again.
  */
 #include "engine.h"
+
+#include <math.h>
 
 #include "random.h"
 
@@ -56,19 +61,20 @@ static double period(const struct engine *e)
 	return (double)e->plan->connections * 1e9 / e->plan->rate;
 }
 
-/* With --count: how many instants the link has in all. */
+/* With --count: how many instants the link has in the measured part. */
 static uint64_t link_share(const struct engine *e, const struct link *l)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
 
-	return l->id < e->plan->count ? (e->plan->count - l->id - 1) / all + 1
-				      : 0;
+	return l->turn < e->plan->count
+		       ? (e->plan->count - l->turn - 1) / all + 1
+		       : 0;
 }
 
 /* Of a count, the instant by which all are planned. */
 static int64_t count_end(const struct engine *e)
 {
-	return e->start_at +
+	return e->measure_at +
 	       (int64_t)((double)e->plan->count * 1e9 / e->plan->rate);
 }
 
@@ -80,41 +86,67 @@ static int64_t arrival(const struct engine *e, struct link *l)
 {
 	uint64_t left;
 
-	if (e->plan->count == 0)
+	if (e->plan->count == 0 || l->is_warming_up)
 		return (int64_t)random_arrival(&l->random, period(e));
 	left = link_share(e, l) - l->due_count;
 	return (int64_t)random_first(&l->random, (double)left,
 				     (double)(count_end(e) - l->due_at));
 }
 
+/* Of a constant rate, the instant after n others of the part. */
+static int64_t constant(const struct engine *e, const struct link *l,
+			uint64_t n)
+{
+	return (l->is_warming_up ? e->start_at : e->measure_at) +
+	       (int64_t)((double)l->turn * 1e9 / e->plan->rate +
+			 (double)n * period(e));
+}
+
 static void set_due(struct engine *e, struct link *l)
 {
-	double n = (double)l->due_count;
-
-	if (e->plan->count > 0 && l->due_count >= link_share(e, l))
+	if (e->plan->count > 0 && !l->is_warming_up &&
+	    l->due_count >= link_share(e, l))
 		l->due_at = NEVER;
 	else if (e->plan->schedule == PLAN_CONSTANT)
-		l->due_at = e->start_at +
-			    (int64_t)((double)l->id * 1e9 / e->plan->rate +
-				      n * period(e));
+		l->due_at = constant(e, l, l->due_count);
 	else
 		l->due_at += arrival(e, l);
+}
+
+/* After the warm-up those links go on whose turn it is. */
+static void begin_measured(struct engine *e, struct link *l)
+{
+	uint64_t all = (uint64_t)e->plan->connections;
+	uint64_t before = (uint64_t)ceil((double)(e->measure_at - e->start_at) *
+					 e->plan->rate / 1e9);
+
+	l->turn = (uint32_t)((l->id + all - before % all) % all);
+	l->is_warming_up = false;
+	l->due_count = 0;
+	l->due_at = e->measure_at;
+	set_due(e, l);
 }
 
 void schedule_begin(struct engine *e, struct link *l)
 {
 	if (l->is_silent)
 		return;
+	l->random = random_mix(e->plan->seed + l->id);
+	l->turn = l->id;
+	l->is_warming_up = e->start_at < e->measure_at;
 	l->due_count = 0;
 	l->due_at = e->start_at;
-	l->random = random_mix(e->plan->seed + l->id);
 	set_due(e, l);
+	if (l->is_warming_up && l->due_at >= e->measure_at)
+		begin_measured(e, l);
 }
 
 void schedule_next(struct engine *e, struct link *l)
 {
 	l->due_count++;
 	set_due(e, l);
+	if (l->is_warming_up && l->due_at >= e->measure_at)
+		begin_measured(e, l);
 }
 
 static bool can_send(const struct engine *e, const struct link *l)
@@ -167,19 +199,84 @@ static int64_t planned_end(const struct engine *e)
 	return e->end_at != NEVER ? e->end_at : count_end(e);
 }
 
+/* A link's instants that were not sent, oldest first. */
+struct missed {
+	uint64_t count;
+	double first, step; /* ns */
+};
+
+static int64_t missed_at(const struct engine *e, const struct link *l,
+			 const struct missed *m, uint64_t n)
+{
+	if (e->plan->schedule == PLAN_CONSTANT)
+		return constant(e, l, l->due_count + n);
+	return (int64_t)(m->first + (double)n * m->step);
+}
+
+/*
+ * What is left of the measured part.  There may be more than can be gone
+ * through one by one; of Poisson arrivals, which nobody saw, the number is the
+ * mean one and their spacing even.
+ */
+static struct missed find_missed(struct engine *e, struct link *l)
+{
+	struct missed m = { .step = period(e) };
+	uint64_t left = UINT64_MAX;
+
+	if (l->is_warming_up)
+		begin_measured(e, l);
+	if (l->due_at >= e->end_at)
+		return m;
+	m.first = (double)l->due_at;
+	if (e->plan->count > 0)
+		left = link_share(e, l) - l->due_count;
+	if (e->plan->count > 0 && e->plan->schedule != PLAN_CONSTANT)
+		m.step = fmax(0, (double)count_end(e) - m.first) / (double)left;
+	m.count = left;
+	if (e->end_at == NEVER)
+		return m;
+	if ((double)left * m.step > (double)e->end_at - m.first)
+		m.count = (uint64_t)(((double)e->end_at - m.first) / m.step);
+	/* Rounding may be one off. */
+	while (m.count > 0 && missed_at(e, l, &m, m.count - 1) >= e->end_at)
+		m.count--;
+	while (m.count < left && missed_at(e, l, &m, m.count) < e->end_at)
+		m.count++;
+	return m;
+}
+
 /*
  * A message that was not sent is late by at least the time from its instant
- * to the end.
+ * to the end.  Those that the histogram does not tell apart are put into it
+ * together.
  */
-static void note_never_sent(struct engine *e, int64_t planned, int64_t end)
+static void note_missed(struct engine *e, struct link *l,
+			const struct missed *m, int64_t end)
 {
 	struct interval *i = e->now;
-	int64_t age = end > planned ? end - planned : 0;
+	int64_t age = 0;
 
-	i->books.planned++;
-	i->books.never_sent++;
-	interval_censor(i, age);
-	histogram_record(i->clocks[CLOCK_FROM_PLAN], age);
+	for (uint64_t n = 0, same; n < m->count; n += same) {
+		int64_t least, youngest;
+
+		age = end - missed_at(e, l, m, n);
+		if (age < 0)
+			age = 0;
+		least = histogram_slot_low(histogram_slot(age));
+		same = m->count - n;
+		if ((double)same * m->step > (double)(age - least))
+			same = 1 + (uint64_t)((double)(age - least) / m->step);
+		if (same > m->count - n)
+			same = m->count - n;
+		youngest = age - (int64_t)((double)(same - 1) * m->step);
+		histogram_record_many(i->clocks[CLOCK_FROM_PLAN], age, 1);
+		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
+				      (age + youngest) / 2, same - 1);
+		age = youngest;
+	}
+	i->books.planned += m->count;
+	i->books.never_sent += m->count;
+	interval_censor(i, age, m->count);
 }
 
 void schedule_close_books(struct engine *e)
@@ -192,10 +289,11 @@ void schedule_close_books(struct engine *e)
 		now = planned_end(e);
 	for (size_t n = 0; n < e->link_count; n++) {
 		struct link *l = &e->links[n];
+		struct missed m = { .count = 0 };
 
-		for (; !l->is_silent && l->due_at < e->end_at;
-		     schedule_next(e, l))
-			if (l->due_at >= e->measure_at)
-				note_never_sent(e, l->due_at, now);
+		if (!l->is_silent)
+			m = find_missed(e, l);
+		if (m.count > 0)
+			note_missed(e, l, &m, now);
 	}
 }

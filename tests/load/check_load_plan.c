@@ -112,6 +112,45 @@ START_TEST(what_is_planned_in_the_warm_up_is_not_counted)
 }
 END_TEST
 
+/* The warm-up sends besides; in a closed loop nobody knows how many. */
+static void warms_up_before_count(int i)
+{
+	struct plan plan =
+		counted(i % 2 ? PLAN_CHURN : PLAN_EXCHANGE,
+			(enum plan_schedule)(i / 2 % 3), i < 6 ? 1 : 4);
+	struct seen seen;
+	struct result r;
+
+	plan.warmup_ns = SECOND / 5;
+	r = run_against(&kind, &plan, &seen);
+	result_is_clean(&r, 501);
+	ck_assert_int_gt(seen.messages, 501 + 50);
+	if (plan.schedule == PLAN_CONSTANT)
+		ck_assert_int_eq(seen.messages, 501 + 1000);
+	result_free(&r);
+}
+
+START_TEST(a_count_is_that_of_the_measured_part)
+{
+	for (int i = 0; i < 12; i++)
+		warms_up_before_count(i);
+}
+END_TEST
+
+/* A thread whose part of the count is 0 has no part in it. */
+START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
+{
+	struct plan plan = counted(PLAN_EXCHANGE, PLAN_CLOSED, 4);
+	struct result r;
+
+	plan.warmup_ns = SECOND / 10;
+	plan.count = 2;
+	r = run_against(&kind, &plan, NULL);
+	result_is_clean(&r, 2);
+	result_free(&r);
+}
+END_TEST
+
 /* No thread of ours, the server's is one, has more than the time there was. */
 START_TEST(processor_time_of_the_warm_up_is_not_counted)
 {
@@ -246,6 +285,8 @@ int main(void)
 	return RUN_TESTS("load_plan", a_count_is_met_exactly_in_every_mode,
 			 one_message_is_enough, two_runs_in_a_row_are_two_runs,
 			 what_is_planned_in_the_warm_up_is_not_counted,
+			 a_count_is_that_of_the_measured_part,
+			 a_count_below_the_threads_is_met_after_a_warm_up_too,
 			 processor_time_of_the_warm_up_is_not_counted,
 			 churn_that_fails_in_the_warm_up_is_not_counted,
 			 constant_pacing_keeps_the_rate,

@@ -114,9 +114,107 @@ START_TEST(poisson_instants_of_a_count_have_the_rate_to_the_end)
 }
 END_TEST
 
+/* ---- what is left over at the end */
+
+static struct histogram from_plan;
+static struct interval interval;
+
+/* Nothing is sent for so many seconds, or until the count is planned. */
+static void send_nothing(struct plan *plan, int64_t seconds)
+{
+	struct link links[LINKS], *heap[LINKS + 1];
+	struct engine e = { .plan = plan,
+			    .now = &interval,
+			    .window = 1,
+			    .links = links,
+			    .link_count = LINKS,
+			    .heap = heap };
+
+	histogram_clear(&from_plan);
+	interval = (struct interval){ .censored_min = NEVER };
+	interval.clocks[CLOCK_FROM_PLAN] = &from_plan;
+	e.start_at = now_ns();
+	e.measure_at = e.start_at + plan->warmup_ns;
+	e.end_at = seconds > 0 ? e.measure_at + seconds * 1000000000 : NEVER;
+	for (uint32_t i = 0; i < LINKS; i++) {
+		links[i] = (struct link){ .id = i, .state = LINK_OPEN };
+		schedule_begin(&e, &links[i]);
+	}
+	schedule_close_books(&e);
+	ck_assert_uint_eq(interval.books.planned, interval.books.never_sent);
+	ck_assert_uint_eq(interval.books.planned, from_plan.total);
+	ck_assert_uint_eq(interval.books.planned, interval.censored);
+}
+
+/* As old as they would be if each had been looked at. */
+static void ages_are_even(double seconds)
+{
+	for (int percent = 1; percent < 100; percent++)
+		ck_assert_double_eq_tol(
+			(double)histogram_percentile(&from_plan, percent) / 1e9,
+			seconds * percent / 100, seconds / 200);
+	ck_assert_double_eq_tol(histogram_mean(&from_plan) / 1e9, seconds / 2,
+				seconds / 200);
+	ck_assert_double_eq_tol((double)from_plan.max / 1e9, seconds,
+				seconds / 200);
+	ck_assert_int_le(interval.censored_min, from_plan.max / 200);
+}
+
+START_TEST(what_was_never_sent_is_booked_with_its_age)
+{
+	struct plan plan = { .schedule = PLAN_CONSTANT,
+			     .rate = RATE,
+			     .connections = LINKS };
+
+	send_nothing(&plan, 20);
+	ck_assert_uint_eq(interval.books.planned, 20 * (uint64_t)RATE);
+	ages_are_even(20);
+	plan.warmup_ns = 3000000000; /* in no books */
+	send_nothing(&plan, 20);
+	ck_assert_uint_eq(interval.books.planned, 20 * (uint64_t)RATE);
+	plan.count = 12345;
+	send_nothing(&plan, 0);
+	ck_assert_uint_eq(interval.books.planned, 12345);
+	ages_are_even(12.345);
+	send_nothing(&plan, 5);
+	ck_assert_uint_eq(interval.books.planned, 5 * (uint64_t)RATE);
+	plan.schedule = PLAN_POISSON;
+	send_nothing(&plan, 0);
+	ck_assert_uint_eq(interval.books.planned, 12345);
+	ages_are_even(12.345);
+	plan.count = 0;
+	send_nothing(&plan, 20);
+	ck_assert_double_eq_tol((double)interval.books.planned, 20 * RATE,
+				5 * sqrt(20 * RATE));
+	ages_are_even(20);
+}
+END_TEST
+
+/* One by one this would take hours. */
+START_TEST(no_number_of_unsent_messages_is_too_great_to_be_booked)
+{
+	struct plan plan = { .schedule = PLAN_CONSTANT,
+			     .rate = 1e8,
+			     .connections = LINKS };
+
+	send_nothing(&plan, 100 * 3600);
+	ck_assert_uint_eq(interval.books.planned,
+			  UINT64_C(100) * 3600 * 100000000);
+	plan.count = UINT64_C(1000000000000000);
+	send_nothing(&plan, 0);
+	ck_assert_uint_eq(interval.books.planned, plan.count);
+	plan.schedule = PLAN_POISSON;
+	send_nothing(&plan, 0);
+	ck_assert_uint_eq(interval.books.planned, plan.count);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("load_schedule", constant_instants_are_evenly_spaced,
-			 poisson_instants_have_the_rate_and_are_independent,
-			 poisson_instants_of_a_count_have_the_rate_to_the_end);
+	return RUN_TESTS(
+		"load_schedule", constant_instants_are_evenly_spaced,
+		poisson_instants_have_the_rate_and_are_independent,
+		poisson_instants_of_a_count_have_the_rate_to_the_end,
+		what_was_never_sent_is_booked_with_its_age,
+		no_number_of_unsent_messages_is_too_great_to_be_booked);
 }
