@@ -69,6 +69,7 @@ static const struct options_syntax syntax = {
 	.operands = operands,
 	.table = table,
 	.take = take,
+	.is_local = true,
 };
 
 /* ------------------------------------------------------------------ the files
@@ -292,6 +293,7 @@ static int compare_files(const struct compare_options *o, char **paths)
 {
 	json_t *old = load_file(paths[0]);
 	json_t *new = old ? load_file(paths[1]) : NULL;
+	char margin[UNITS_TEXT];
 	bool is_worse = false;
 	int status = CLI_USAGE;
 
@@ -303,8 +305,8 @@ static int compare_files(const struct compare_options *o, char **paths)
 		status = print_rows(old, new, o->margin, &is_worse);
 		stream_print(
 			"\nThe change is that of the seconds, by ranks.  What "
-			"is below %.3g%% is none.\n",
-			100 * o->margin);
+			"is below %s is none.\n",
+			units_percent(100 * o->margin, 3, margin));
 	}
 	if (status == CLI_DONE && is_worse && o->is_failing)
 		status = LOAD_GATE_FAILED;

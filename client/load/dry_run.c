@@ -14,7 +14,7 @@
 
 static void print_load(const struct plan *p)
 {
-	char text[4][UNITS_TEXT];
+	char text[4][UNITS_TEXT], rate[UNITS_TEXT];
 
 	stream_print("%s  %s\n", p->address, plan_mode_text(p));
 	stream_print("%s connections, depth %d, %d thread%s",
@@ -31,10 +31,10 @@ static void print_load(const struct plan *p)
 		stream_print(" to %zu", p->size_max);
 	stream_print(" bytes");
 	if (p->rate > 0)
-		stream_print(", %g a second", p->rate);
+		stream_print(", %s a second", units_number(p->rate, rate));
 	if (p->count > 0)
 		stream_print(", %s in all", units_count(p->count, text[3]));
-	putchar('\n');
+	stream_print("\n");
 }
 
 static void print_times(const struct plan *p)

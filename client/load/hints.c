@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "units.h"
+
 #define MS INT64_C(1000000)
 
 struct hints {
@@ -58,23 +60,37 @@ static double cluster(const struct histogram *h, int64_t at, int64_t width)
 	return in >= 5 && in > 3 * beside ? (double)in / (double)h->total : 0;
 }
 
-static void look_at_latency(struct hints *h, const struct result *r)
+/*
+ * A cluster that a timer of TCP makes.  If there is one at half its time, too,
+ * the server takes that long, and this one waited for another.
+ */
+static double timer_cluster(const struct result *r, int64_t at, int64_t width)
 {
 	const struct histogram *latency = r->clocks[CLOCK_FROM_SEND];
-	double share = cluster(latency, 39 * MS, 6 * MS);
+
+	if (strncmp(r->plan->address, "unix:", 5) == 0 ||
+	    cluster(latency, at / 2, width) > 0)
+		return 0;
+	return cluster(latency, at, width);
+}
+
+static void look_at_latency(struct hints *h, const struct result *r)
+{
+	double share = timer_cluster(r, 39 * MS, 6 * MS);
+	char text[UNITS_TEXT];
 
 	if (share > 0)
 		add(h,
-		    "%.2g%% of replies took 40 ms: Nagle's algorithm waits for "
+		    "%s of replies took 40 ms: Nagle's algorithm waits for "
 		    "a delayed acknowledgement; the server should write a "
 		    "reply in one piece, or set TCP_NODELAY",
-		    100 * share);
-	share = cluster(latency, 199 * MS, 20 * MS);
+		    units_percent(100 * share, 2, text));
+	share = timer_cluster(r, 199 * MS, 20 * MS);
 	if (share > 0)
 		add(h,
-		    "%.2g%% of replies took 200 ms: lost segments were sent "
+		    "%s of replies took 200 ms: lost segments were sent "
 		    "again after the least time-out of TCP",
-		    100 * share);
+		    units_percent(100 * share, 2, text));
 }
 
 static void look_at_connects(struct hints *h, const struct result *r)

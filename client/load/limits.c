@@ -43,8 +43,13 @@ void limits_find(struct limits *ret, const struct plan *plan)
 
 static int raise_descriptors(const struct limits *l)
 {
+	size_t allowed = l->descriptors_allowed;
+	char less[48] = "";
 	struct rlimit r;
 
+	if (allowed + l->connections > l->descriptors)
+		snprintf(less, sizeof(less), " or ask for %zu less",
+			 l->descriptors - allowed);
 	getrlimit(RLIMIT_NOFILE, &r);
 	if (r.rlim_cur >= l->descriptors)
 		return CLI_DONE;
@@ -52,11 +57,9 @@ static int raise_descriptors(const struct limits *l)
 	if (l->descriptors > l->descriptors_allowed ||
 	    setrlimit(RLIMIT_NOFILE, &r) < 0) {
 		cli_error("%zu connections need %zu descriptors and %zu are "
-			  "allowed; raise the limit (ulimit -Hn) or ask for "
-			  "%zu less",
+			  "allowed; raise the limit (ulimit -Hn)%s",
 			  l->connections, l->descriptors,
-			  l->descriptors_allowed,
-			  l->descriptors - l->descriptors_allowed);
+			  l->descriptors_allowed, less);
 		return CLI_USAGE;
 	}
 	return CLI_DONE;

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "../../cli/stream.h"
 #include "page.h"
 #include "units.h"
 
@@ -83,8 +84,7 @@ static void say_rate(struct line *line, const struct live *live,
 	else if (live->plan->mode == PLAN_DOWNLOAD)
 		units_bytes_rate((double)s->bytes_in / seconds, text);
 	else
-		units_count((uint64_t)((double)s->answered / seconds + 0.5),
-			    text);
+		units_rate((double)s->answered / seconds, text);
 	say(line, "%s%s", text,
 	    live->plan->mode == PLAN_UPLOAD || live->plan->mode == PLAN_DOWNLOAD
 		    ? ""
@@ -198,16 +198,16 @@ void live_watch(void *arg, const struct progress *p)
 		return;
 	remember(live, p);
 	live_line(live, p, window_columns(), text);
-	fputs("\r\033[K", stderr);
-	page_write(text, live->has_colour, stderr);
-	fflush(stderr);
+	fputs("\r\033[K", stream_err());
+	page_write(text, live->has_colour, stream_err());
+	fflush(stream_err());
 }
 
 void live_end(struct live *live)
 {
 	if (!live->is_shown)
 		return;
-	fputs("\r\033[K", stderr);
-	fflush(stderr);
+	fputs("\r\033[K", stream_err());
+	fflush(stream_err());
 	live->is_shown = false;
 }

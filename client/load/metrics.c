@@ -224,7 +224,9 @@ const char *metric_text(const struct metric *m, char buf[METRIC_TEXT])
 	else if (m->unit == METRIC_BYTES)
 		units_bytes_rate(m->value, text);
 	else if (m->unit == METRIC_PERCENT)
-		snprintf(text, sizeof(text), "%.4g%%", m->value);
+		units_percent(m->value, 4, text);
+	else if (m->unit == METRIC_RATE)
+		units_rate(m->value, text);
 	else
 		units_count((uint64_t)(m->value + 0.5), text);
 	snprintf(buf, METRIC_TEXT, "%s%s%s", least, text,

@@ -93,7 +93,7 @@ static void report_mode(struct page *p, const struct result *r)
 	page_say(p, PAGE_STRONG "%s" PAGE_PLAIN, target);
 	if (plan->rate > 0)
 		page_say(p, "%s, %s/s", plan_mode_text(plan),
-			 units_count((uint64_t)(plan->rate + 0.5), rate));
+			 units_number(plan->rate, rate));
 	else
 		page_say(p, "%s", plan_mode_text(plan));
 	say_time(p, r);

@@ -117,8 +117,7 @@ void report_rate(struct page *p, const struct result *r)
 		return;
 	}
 	page_say(p, PAGE_STRONG "%s" PAGE_PLAIN " answered/s",
-		 rate < 100 ? (snprintf(text, sizeof(text), "%.3g", rate), text)
-			    : units_count((uint64_t)(rate + 0.5), text));
+		 units_rate(rate, text));
 	if (r->plan->rate > 0)
 		page_say(p, "%.1f%% of plan", 100 * rate / r->plan->rate);
 	units_bytes_rate(per_second(r, r->books.bytes_in), in);

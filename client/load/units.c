@@ -5,7 +5,11 @@
 #include "units.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
+#include <string.h>
+
+#define DECIMALS_MAX 6
 
 /* How many decimals make three digits of a number below 999.5. */
 static int decimals(double number)
@@ -53,6 +57,65 @@ const char *units_count(uint64_t count, char buf[UNITS_TEXT])
 		*to++ = digits[i];
 	}
 	*to = '\0';
+	return buf;
+}
+
+/* Zeros at the end of the decimals say nothing. */
+static void cut_zeros(char *text)
+{
+	size_t len = strlen(text);
+
+	if (!strchr(text, '.'))
+		return;
+	while (text[len - 1] == '0')
+		len--;
+	if (text[len - 1] == '.')
+		len--;
+	text[len] = '\0';
+}
+
+/* How many decimals show that many digits of the number? */
+static int decimals_of(double number, int digits)
+{
+	int count = digits - 1;
+
+	for (; count < DECIMALS_MAX && number < 1 && number > 0; number *= 10)
+		count++;
+	for (; count > 0 && number >= 10; number /= 10)
+		count--;
+	return count;
+}
+
+const char *units_number(double number, char buf[UNITS_TEXT])
+{
+	char decimals[UNITS_TEXT];
+	double whole = floor(number);
+
+	snprintf(decimals, sizeof(decimals), "%.*f", DECIMALS_MAX,
+		 number - whole);
+	if (decimals[0] == '1') /* rounded up */
+		whole++;
+	cut_zeros(decimals);
+	units_count((uint64_t)whole, buf);
+	strcat(buf, decimals + 1);
+	return buf;
+}
+
+const char *units_rate(double rate, char buf[UNITS_TEXT])
+{
+	if (rate >= 99.95)
+		return units_count((uint64_t)(rate + 0.5), buf);
+	snprintf(buf, UNITS_TEXT, "%.*f", decimals_of(rate, 3), rate);
+	cut_zeros(buf);
+	return buf;
+}
+
+const char *units_percent(double percent, int digits, char buf[UNITS_TEXT])
+{
+	snprintf(buf, UNITS_TEXT - 1, "%.*f", decimals_of(percent, digits),
+		 percent);
+	cut_zeros(buf);
+	strcat(buf, "%");
 	return buf;
 }
 

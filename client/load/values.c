@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,13 +56,16 @@ bool value_rate(const char *name, double *ret)
 
 bool value_count(uint64_t *ret)
 {
-	double value;
+	double value, whole;
 
-	if (parse_count(optarg, &value) && value >= 1 && value <= 1e15) {
-		*ret = (uint64_t)value;
+	/* 4.35k has no exact form. */
+	if (parse_count(optarg, &value) && value >= 1 && value <= 1e15 &&
+	    fabs(value - (whole = round(value))) <= 1e-12 * value) {
+		*ret = (uint64_t)whole;
 		return true;
 	}
-	cli_error("--count: '%s' is not a number like 1000, 20k or 1M", optarg);
+	cli_error("--count: '%s' is not a whole number like 1000, 20k or 1M",
+		  optarg);
 	return false;
 }
 
@@ -85,10 +89,12 @@ bool value_seed(uint64_t *ret)
 
 	errno = 0;
 	*ret = strtoull(optarg, &end, 10);
-	if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && errno == 0)
+	/* JSON has no greater ones. */
+	if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && errno == 0 &&
+	    *ret <= INT64_MAX)
 		return true;
-	cli_error("--seed: '%s' is not a whole number from 0 to %" PRIu64,
-		  optarg, UINT64_MAX);
+	cli_error("--seed: '%s' is not a whole number from 0 to %" PRId64,
+		  optarg, INT64_MAX);
 	return false;
 }
 
@@ -171,7 +177,7 @@ bool value_misfits(struct plan *p)
 {
 	const char *at = optarg;
 
-	while (*at) {
+	for (;;) {
 		size_t len = strcspn(at, ":,");
 		char number[12] = "";
 		size_t digits = at[len] == ':' ? strcspn(at + len + 1, ",") : 0;
@@ -196,9 +202,9 @@ bool value_misfits(struct plan *p)
 		}
 		p->misfits[kind] += count;
 		at += len + 1 + digits;
-		at += *at == ',';
+		if (*at++ == '\0')
+			return true;
 	}
-	return true;
 }
 
 bool value_sources(struct load_options *o)

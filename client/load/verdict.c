@@ -77,13 +77,14 @@ static void check_absent(struct result *r, int count, const char *what)
 static void check_lateness(struct result *r)
 {
 	double late = share(r->self.late_ours, r->books.sent);
-	char worst[UNITS_TEXT];
+	char percent[UNITS_TEXT], worst[UNITS_TEXT];
 
 	if (r->plan->schedule == PLAN_CLOSED || late < VERDICT_LATE_CARE)
 		return;
 	find(r, late >= VERDICT_LATE_NOT ? VERDICT_NOT : VERDICT_WITH_CARE,
-	     "%.2g%% of messages sent late by our own fault, up to %s",
-	     100 * late, units_time(r->self.late_ours_max, worst));
+	     "%s of messages sent late by our own fault, up to %s",
+	     units_percent(100 * late, 2, percent),
+	     units_time(r->self.late_ours_max, worst));
 }
 
 static double asked_for(const struct result *r)
@@ -138,8 +139,8 @@ static void check_self(struct result *r)
 		     100 * s->busiest);
 	if (s->longest_stall >= VERDICT_STALL_CARE_NS)
 		find(r, is_stuck ? VERDICT_NOT : VERDICT_WITH_CARE,
-		     "this client stood still for %s: the greatest figures "
-		     "are its own",
+		     "the load generator itself stalled for %s; the highest "
+		     "latencies may be its own",
 		     units_time(s->longest_stall, stall));
 }
 
@@ -147,12 +148,13 @@ static void check_switches(struct result *r)
 {
 	double seconds = (double)r->elapsed / 1e9 * r->plan->threads;
 	double rate = seconds > 0 ? (double)r->self.switches / seconds : 0;
+	char text[UNITS_TEXT];
 
 	if (r->verdict != VERDICT_TRUSTWORTHY && rate >= VERDICT_SWITCHES_CARE)
 		find(r, VERDICT_WITH_CARE,
-		     "its core was taken from it %.0f times a second for each "
-		     "thread",
-		     rate);
+		     "it was preempted %s times per second%s",
+		     units_rate(rate, text),
+		     r->plan->threads > 1 ? " on each thread" : "");
 }
 
 /* The sum of the waits, by the time, is how many were under way. */
@@ -178,7 +180,7 @@ static void check_little(struct result *r)
 void verdict_judge(struct result *r)
 {
 	const struct self *s = &r->self;
-	char stall[UNITS_TEXT];
+	char stall[UNITS_TEXT], percent[UNITS_TEXT];
 
 	r->verdict = VERDICT_TRUSTWORTHY;
 	r->reason_count = 0;
@@ -195,9 +197,10 @@ void verdict_judge(struct result *r)
 		return;
 	if (r->plan->schedule != PLAN_CLOSED)
 		find(r, VERDICT_TRUSTWORTHY,
-		     "late by our own fault on %.2g%% of messages; this "
+		     "late by our own fault on %s of messages; this "
 		     "client used %.0f%% of a core",
-		     100 * share(s->late_ours, r->books.sent),
+		     units_percent(100 * share(s->late_ours, r->books.sent), 2,
+				   percent),
 		     100 * s->busiest);
 	else
 		find(r, VERDICT_TRUSTWORTHY,

@@ -149,10 +149,23 @@ class Log(TestCase):
 
 class Options(TestCase):
     def test_a_seed_is_taken_as_it_is_or_refused(self):
-        answer = load(nobody(), "--dry-run", "--seed", str(2**64 - 1))
+        answer = load(nobody(), "--dry-run", "--seed", str(2**63 - 1))
         self.assertEqual(answer.returncode, 0, answer.stderr)
-        self.check_usage(load(nobody(), "--dry-run", "--seed", str(2**64)),
-                         "weir-client", "--seed", str(2**64 - 1))
+        for seed in (2**63, 2**64 - 1, 2**64):
+            self.check_usage(load(nobody(), "--dry-run", "--seed", str(seed)),
+                             "weir-client", "--seed", str(2**63 - 1))
+
+    def test_what_is_no_whole_number_of_messages_is_refused(self):
+        for count in ("1.9", "0.5", "1.0005k"):
+            self.check_usage(load(nobody(), "--dry-run", "-n", count),
+                             "weir-client", "--count", count)
+        answer = load(nobody(), "--dry-run", "-n", "4.35k")
+        self.assertIn(b"4,350 in all", answer.stdout)
+
+    def test_a_kind_of_client_that_is_not_named_is_refused(self):
+        for kinds in ("", ",", "drip:1,", ",drip:1"):
+            self.check_usage(load(nobody(), "--dry-run", "--with", kinds),
+                             "weir-client", "--with")
 
     def test_misbehaving_clients_are_counted_together(self):
         answer = load(nobody(), "--dry-run", "--with", "drip:1",
@@ -167,7 +180,7 @@ class DryRun(TestCase):
     def test_it_says_what_it_would_do_and_does_nothing(self):
         answer = load(nobody(), "--dry-run", "-c", "100", "-r", "20k")
         self.assertEqual((answer.returncode, answer.stderr), (0, b""))
-        for word in (b"open loop", b"100 connections", b"20000 a second",
+        for word in (b"open loop", b"100 connections", b"20,000 a second",
                      b"descriptors"):
             self.assertIn(word, answer.stdout)
 

@@ -8,6 +8,7 @@
 #include "../../client/load/live.h"
 #include "../../client/load/page.h"
 #include "../../client/load/report.h"
+#include "../../client/load/units.h"
 #include "../../client/load/verdict.h"
 #include "figures.h"
 
@@ -251,6 +252,54 @@ START_TEST(the_live_line_fits_any_window)
 }
 END_TEST
 
+START_TEST(numbers_are_said_without_exponents)
+{
+	static const struct {
+		double number;
+		const char *given, *rate, *percent;
+	} rows[] = {
+		{ 0, "0", "0", "0%" },
+		{ 0.001, "0.001", "0.001", "0.001%" },
+		{ 0.0123, "0.0123", "0.0123", "0.012%" },
+		{ 0.5, "0.5", "0.5", "0.5%" },
+		{ 2.5, "2.5", "2.5", "2.5%" },
+		{ 9.96, "9.96", "9.96", "10%" },
+		{ 12.345678, "12.345678", "12.3", "12%" },
+		{ 99.6, "99.6", "99.6", "100%" },
+		{ 99.9999999, "100", "100", "100%" },
+		{ 1500.5, "1,500.5", "1,501", "1500%" },
+		{ 1500000, "1,500,000", "1,500,000", "1500000%" },
+	};
+	char text[UNITS_TEXT];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		double n = rows[i].number;
+
+		ck_assert_str_eq(units_number(n, text), rows[i].given);
+		ck_assert_str_eq(units_rate(n, text), rows[i].rate);
+		if (n != 1500.5)
+			ck_assert_str_eq(units_percent(n, 2, text),
+					 rows[i].percent);
+	}
+	ck_assert_str_eq(units_percent(99.98, 4, text), "99.98%");
+	ck_assert_str_eq(units_percent(12345.6, 4, text), "12346%");
+}
+END_TEST
+
+START_TEST(a_rate_is_said_as_it_was_given)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.plan.rate = 0.5;
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "open loop, constant, 0.5/s");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("load_report", a_good_run_is_said_in_few_lines,
@@ -259,5 +308,7 @@ int main(void)
 			 what_was_never_answered_makes_a_lower_bound,
 			 a_run_that_was_cut_says_so, one_way_is_bytes_a_second,
 			 colours_are_for_a_terminal_without_no_color,
-			 the_live_line_fits_any_window);
+			 the_live_line_fits_any_window,
+			 numbers_are_said_without_exponents,
+			 a_rate_is_said_as_it_was_given);
 }

@@ -44,6 +44,8 @@ START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
 	expect(VERDICT_WITH_CARE, "0.1% of messages sent late by our own");
 	f.result.self.late_ours = 6000;
 	expect(VERDICT_NOT, "1% of messages sent late by our own fault");
+	f.result.self.late_ours = f.result.books.sent;
+	expect(VERDICT_NOT, "100% of messages sent late by our own fault");
 	/* The server's fault is not ours. */
 	f.result.self.late_server = 600000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
@@ -59,9 +61,9 @@ START_TEST(a_busy_or_stuck_client_is_told_of)
 	f.result.self.busiest = 0.99;
 	expect(VERDICT_NOT, "busy 99% of the time");
 	f.result.self.longest_stall = 20000000;
-	expect(VERDICT_WITH_CARE, "stood still for 20.0ms");
+	expect(VERDICT_WITH_CARE, "stalled for 20.0ms");
 	f.result.self.longest_stall = 3000000000;
-	expect(VERDICT_NOT, "stood still for 3.00s");
+	expect(VERDICT_NOT, "stalled for 3.00s");
 	/* Being preempted explains, but is no harm by itself. */
 	f.result.self.switches = 1000000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
@@ -154,6 +156,12 @@ START_TEST(shapes_of_the_figures_give_hints)
 	result_free(&f.result);
 
 	figures_init(&f);
+	histogram_record_range(f.result.clocks[CLOCK_FROM_SEND], 201000000,
+			       201000000, 6000);
+	expect_hint("200 ms: lost segments");
+	result_free(&f.result);
+
+	figures_init(&f);
 	f.result.connections.opened = 0;
 	has_errors(ERROR_CONNECT, ECONNREFUSED);
 	expect_hint("nothing listens at that address");
@@ -161,6 +169,30 @@ START_TEST(shapes_of_the_figures_give_hints)
 	expect_hint("the ports of this side were used up");
 	has_errors(ERROR_BIND, EADDRNOTAVAIL);
 	expect_hint("--source is not one of this machine");
+	result_free(&f.result);
+}
+END_TEST
+
+/* A server that takes 100 ms at times makes a few wait twice as long. */
+START_TEST(delays_of_the_server_are_not_timers_of_tcp)
+{
+	char hints[HINTS_MAX][HINT_TEXT];
+
+	for (int64_t ms = 20; ms <= 100; ms += 80) {
+		figures_init(&f);
+		for (int64_t n = 1; n <= 3; n++)
+			histogram_record_range(f.result.clocks[CLOCK_FROM_SEND],
+					       ms * n * 1000000 + 300000,
+					       ms * n * 1000000 + 300000,
+					       (uint64_t)(6000 / n));
+		ck_assert_uint_eq(hints_find(&f.result, hints), 0);
+		result_free(&f.result);
+	}
+	figures_init(&f);
+	f.plan.address = "unix:/tmp/socket";
+	histogram_record_range(f.result.clocks[CLOCK_FROM_SEND], 40100000,
+			       40100000, 6000);
+	ck_assert_uint_eq(hints_find(&f.result, hints), 0);
 	result_free(&f.result);
 }
 END_TEST
@@ -192,5 +224,6 @@ int main(void)
 		littles_law_shows_connections_that_waited_for_us,
 		the_gravest_reasons_come_first,
 		shapes_of_the_figures_give_hints,
+		delays_of_the_server_are_not_timers_of_tcp,
 		lost_syns_show_in_the_time_to_connect);
 }
