@@ -12,6 +12,7 @@
 #include "limits.h"
 #include "live.h"
 #include "run.h"
+#include "units.h"
 #include "verdict.h"
 
 #define SECOND INT64_C(1000000000)
@@ -19,13 +20,14 @@
 /* An open loop has no more than the closed one, but for what it varies. */
 #define ABOVE_CLOSED 1.1
 
-static int run_shown(struct result *ret, const struct plan *plan)
+static int run_shown(const struct find *f, struct result *ret,
+		     const struct plan *plan)
 {
 	struct live live;
 	int status;
 
 	live_init(&live, plan);
-	status = run(ret, plan, live_watch, &live);
+	status = run(ret, plan, &f->target, live_watch, &live);
 	live_end(&live);
 	return status;
 }
@@ -42,7 +44,7 @@ static int probe(struct find *f)
 	plan.warmup_ns = 0;
 	if (plan.duration_ns > 2 * SECOND)
 		plan.duration_ns = 2 * SECOND;
-	status = run_shown(&r, &plan);
+	status = run_shown(f, &r, &plan);
 	if (status != CLI_DONE)
 		return status;
 	f->closed = result_rate(&r);
@@ -83,7 +85,7 @@ static int try_next(struct find *f)
 	plan.rate = s->next;
 	if (s->is_last)
 		plan.duration_ns *= 2;
-	status = run_shown(&r, &plan);
+	status = run_shown(f, &r, &plan);
 	if (status != CLI_DONE)
 		return status;
 	f->is_cut = r.is_cut;
@@ -114,6 +116,7 @@ static int search(struct find *f)
 {
 	const struct find_options *o = f->options;
 	double lowest = find_lowest(o), highest = o->highest;
+	char text[UNITS_TEXT];
 	int status = CLI_DONE;
 
 	if (highest == 0)
@@ -123,9 +126,9 @@ static int search(struct find *f)
 	if (highest == 0)
 		highest = f->closed * ABOVE_CLOSED;
 	if (lowest > highest) {
-		cli_error("a closed loop reaches %.0f a second, too few for "
+		cli_error("a closed loop reaches %s a second, too few for "
 			  "%s; take a longer --duration or more --connections",
-			  f->closed,
+			  units_rate(f->closed, text),
 			  o->lowest > 0 ? "--min"
 					: "the percentiles of the gates");
 		return CLI_FAILED;
@@ -164,16 +167,21 @@ static int finish(const struct find *f)
 
 int load_find(int argc, char **argv)
 {
-	struct find_options options;
+	static struct find_options options; /* too large for a small stack */
 	struct find f = { .options = &options };
 	int status = find_options_parse(&options, argc, argv);
 
 	if (status < 0) {
 		status = limits_prepare(&options.load.plan);
 		if (status == CLI_DONE)
+			status = target_resolve(&f.target, &options.load.plan);
+		if (status == CLI_DONE) {
+			load_catch_signals();
 			status = search(&f);
+		}
 		if (status == CLI_DONE)
 			status = finish(&f);
+		target_fini(&f.target);
 		free(f.steps);
 	}
 	load_options_fini(&options.load);

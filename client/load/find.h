@@ -9,6 +9,7 @@
 
 #include "load.h"
 #include "search.h"
+#include "target.h"
 
 /* A rate is not held if less of what was planned is answered. */
 #define FIND_ANSWERED 98.0
@@ -32,6 +33,7 @@ struct find_step {
 
 struct find {
 	const struct find_options *options;
+	struct target target;
 	struct search search;
 	double closed; /* replies a second of the closed loop; 0: not tried */
 	struct find_step *steps;

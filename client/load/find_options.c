@@ -159,7 +159,7 @@ int find_options_parse(struct find_options *ret, int argc, char **argv)
 		cli_error("--json: %s", JSON_UNAVAILABLE);
 		return CLI_USAGE;
 	}
-	if (ret->load.json && !output_check("json", ret->load.json))
-		return CLI_USAGE;
-	return -1;
+	return outputs_check(&(struct output){ "json", ret->load.json }, 1)
+		       ? -1
+		       : CLI_USAGE;
 }

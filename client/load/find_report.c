@@ -9,6 +9,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "find.h"
+#include "output.h"
 #include "page.h"
 #include "report.h"
 #include "units.h"
@@ -16,9 +17,8 @@
 /* Standard output may be taken by the JSON. */
 static FILE *stream(const struct find *f)
 {
-	const char *json = f->options->load.json;
-
-	return json && strcmp(json, "-") == 0 ? stream_err() : stream_out();
+	return output_is_standard(f->options->load.json) ? stream_err()
+							 : stream_out();
 }
 
 __attribute__((format(printf, 2, 3))) static void say(const struct find *f,
@@ -41,11 +41,6 @@ static const char *unit(const struct find *f)
 	return f->options->load.plan.mode == PLAN_CHURN ? "conn/s" : "msg/s";
 }
 
-static const char *rate_text(double rate, char text[UNITS_TEXT])
-{
-	return units_count((uint64_t)(rate + 0.5), text);
-}
-
 void find_print_plan(const struct find *f)
 {
 	const struct plan *p = &f->options->load.plan;
@@ -60,9 +55,9 @@ void find_print_plan(const struct find *f)
 	    plan_mode_text(p), p->connections, p->depth);
 	if (f->closed > 0)
 		say(f, "a closed loop reaches %s %s\n",
-		    rate_text(f->closed, text[0]), unit(f));
-	say(f, "between %s and %s %s\n", rate_text(s->lowest, text[0]),
-	    rate_text(s->highest, text[1]), unit(f));
+		    units_rate(f->closed, text[0]), unit(f));
+	say(f, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
+	    units_rate(s->highest, text[1]), unit(f));
 	say(f, "at most %d runs of %s: %s, and what late replies take\n\n",
 	    s->tries_most, units_time(each, text[1]),
 	    units_time(most, text[0]));
@@ -103,7 +98,7 @@ void find_print_step(const struct find *f, const struct find_step *step)
 	else if (!step->has_held && !step->is_again)
 		note = "   once more";
 	put_figures(step, figures, sizeof(figures));
-	say(f, "%11s/s  %s  %s%s%s\n", rate_text(step->rate, rate),
+	say(f, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
 	    step->has_held ? PAGE_GOOD "PASS" PAGE_PLAIN
 			   : PAGE_BAD "FAIL" PAGE_PLAIN,
 	    figures, step->is_ours ? "   (this client)" : "", note);
@@ -132,7 +127,7 @@ static void print_limit(const struct find *f)
 				  : "no more was tried: --max");
 		return;
 	}
-	rate_text(failed->rate, rate);
+	units_rate(failed->rate, rate);
 	put_figures(failed, figures, sizeof(figures));
 	if (failed->is_ours)
 		say(f, "\n    (at %s this client is the limit:\n     %s)\n",
@@ -156,7 +151,7 @@ static void print_none(const struct find *f, const char *gates)
 	if (failed)
 		put_figures(failed, figures, sizeof(figures));
 	say(f, "not even %s %s holds %s\n    (%s)\n",
-	    rate_text(f->search.lowest, rate), unit(f), gates, figures);
+	    units_rate(f->search.lowest, rate), unit(f), gates, figures);
 	if (failed && failed->is_ours)
 		say(f, "    (this client is the limit:\n     %s)\n",
 		    failed->reason);
@@ -168,7 +163,7 @@ void find_print_answer(const struct find *f)
 	char gates[GATES_MAX * GATE_TEXT], rate[UNITS_TEXT];
 
 	gates_text(f, gates, sizeof(gates));
-	rate_text(held, rate);
+	units_rate(held, rate);
 	if (f->is_cut && held > 0) {
 		say(f, "interrupted: %s %s held %s, not confirmed\n", rate,
 		    unit(f), gates);
@@ -178,7 +173,7 @@ void find_print_answer(const struct find *f)
 		print_none(f, gates);
 	} else if (f->search.state == SEARCH_UNSETTLED) {
 		say(f, "too noisy to say: %s %s held %s once, but not again\n",
-		    rate_text(held > 0 ? held : f->search.failed, rate),
+		    units_rate(held > 0 ? held : f->search.failed, rate),
 		    unit(f), gates);
 	} else {
 		say(f,

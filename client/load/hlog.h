@@ -39,7 +39,7 @@ const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
 struct hlog_writer;
 
-/* Returns 0, or -errno when the file cannot be made. */
+/* "-" is standard output.  Returns 0, or -errno when it cannot be made. */
 int hlog_create(struct hlog_writer **ret, const char *path);
 
 /*

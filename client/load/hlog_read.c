@@ -21,6 +21,9 @@
 #define SECOND INT64_C(1000000000)
 #define YEAR   (INT64_C(365) * 24 * 3600 * SECOND)
 
+/* Bytes of a line: many times what a histogram of five digits takes. */
+#define LINE_MOST (1 << 24)
+
 /* Sums of times stay in range. */
 #define SECONDS_MAX 3000000000
 
@@ -211,6 +214,30 @@ static int read_line(struct hlog_reader *r, size_t len)
 	return len == 0 || line[0] == '"' ? 0 : read_interval(r, line, len);
 }
 
+/* As getline(3); of a line beyond LINE_MOST that much. */
+static ssize_t read_text(struct hlog_source *s)
+{
+	size_t len = 0;
+	int c;
+
+	do {
+		if (len + 1 >= s->room) {
+			size_t room = s->room ? 2 * s->room : 4096;
+			char *text = realloc(s->text, room);
+
+			if (!text)
+				return -1;
+			s->text = text;
+			s->room = room;
+		}
+		c = getc_unlocked(s->file);
+		if (c != EOF)
+			s->text[len++] = (char)c;
+	} while (c != EOF && c != '\n' && len < LINE_MOST);
+	s->text[len] = '\0';
+	return len > 0 && !ferror(s->file) ? (ssize_t)len : -1;
+}
+
 int hlog_next(struct hlog_reader *r)
 {
 	struct hlog_source *s = r->source;
@@ -219,10 +246,12 @@ int hlog_next(struct hlog_reader *r)
 
 	while (rc == 0) {
 		errno = 0;
-		len = getline(&s->text, &s->room, s->file);
+		len = read_text(s);
 		if (len < 0)
 			break;
 		r->line++;
+		if (len == LINE_MOST)
+			return complain(r, "the line is too long for a log");
 		rc = read_line(r, (size_t)len);
 	}
 	if (rc == 0 && !feof(s->file))

@@ -13,8 +13,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "../../cli/stream.h"
+#include "output.h"
+
 struct hlog_writer {
 	FILE *file;
+	bool is_standard; /* it stays open */
 	int error;
 };
 
@@ -25,7 +29,8 @@ int hlog_create(struct hlog_writer **ret, const char *path)
 
 	if (!w)
 		return -ENOMEM;
-	w->file = fopen(path, "we");
+	w->is_standard = output_is_standard(path);
+	w->file = w->is_standard ? stream_out() : fopen(path, "we");
 	if (!w->file) {
 		error = errno;
 		free(w);
@@ -86,7 +91,8 @@ int hlog_close(struct hlog_writer *w)
 {
 	int error;
 
-	if (fclose(w->file) != 0 && w->error == 0)
+	if ((w->is_standard ? fflush(w->file) : fclose(w->file)) != 0 &&
+	    w->error == 0)
 		w->error = errno;
 	error = w->error;
 	free(w);

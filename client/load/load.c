@@ -14,6 +14,7 @@
 #include "compare.h"
 #include "dry_run.h"
 #include "find.h"
+#include "hlog.h"
 #include "html.h"
 #include "json.h"
 #include "limits.h"
@@ -24,13 +25,21 @@
 #include "report.h"
 #include "run.h"
 
-static void catch_signals(void (*handler)(int))
+/* What our parent has us ignore stays ignored. */
+static void catch_signal(int signo, void (*handler)(int))
 {
 	struct sigaction action = { .sa_handler = handler,
 				    .sa_flags = SA_RESTART };
+	struct sigaction old;
 
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	if (sigaction(signo, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(signo, &action, NULL);
+}
+
+static void catch_signals(void (*handler)(int))
+{
+	catch_signal(SIGINT, handler);
+	catch_signal(SIGTERM, handler);
 }
 
 /* The third one finds its default action. */
@@ -42,6 +51,11 @@ static void interrupt(int signo)
 	if (++count == 2)
 		catch_signals(SIG_DFL);
 	run_interrupt();
+}
+
+void load_catch_signals(void)
+{
+	catch_signals(interrupt);
 }
 
 static int judge(const struct load_options *o, struct gates *gates,
@@ -65,39 +79,57 @@ static int worse(int a, int b)
 
 static bool check_outputs(const struct load_options *o)
 {
+	const struct output outputs[] = { { "json", o->json },
+					  { "hlog", o->hlog },
+					  { "html", o->html } };
+
 	if ((o->json || o->html) && !json_is_available()) {
 		cli_error("--%s: %s", o->json ? "json" : "html",
 			  JSON_UNAVAILABLE);
 		return false;
 	}
-	return (!o->json || output_check("json", o->json)) &&
-	       (!o->html || output_check("html", o->html));
+	if (o->hlog && !hlog_is_available()) {
+		cli_error("--hlog: %s", HLOG_UNAVAILABLE);
+		return false;
+	}
+	return outputs_check(outputs, sizeof(outputs) / sizeof(outputs[0]));
+}
+
+/* The report says which files were written; status is that of writing it. */
+static void note_saved(struct report *report, const char *path, int status)
+{
+	size_t n = 0;
+
+	if (!path || status != CLI_DONE || output_is_standard(path))
+		return;
+	while (report->saved[n])
+		n++;
+	report->saved[n] = path;
 }
 
 /* The report goes aside when standard output is taken. */
-static int show(struct load_options *o, const struct result *r)
+static int show(struct load_options *o, const struct result *r, int recorded)
 {
-	bool is_taken = o->json && strcmp(o->json, "-") == 0;
-	int status = judge(o, &o->gates, r);
+	bool is_taken = output_is_standard(o->json) ||
+			output_is_standard(o->hlog) ||
+			output_is_standard(o->html);
+	int status = worse(judge(o, &o->gates, r), recorded), written;
 	struct report report;
-	size_t saved = 0;
 
 	report_init(&report, is_taken ? stream_err() : stream_out());
 	report.is_short = o->is_quiet;
 	report.gates = &o->gates;
 	if (o->json) {
-		status = worse(status, json_write(o->json, r, &o->gates));
-		report.saved[saved++] = o->json;
+		written = json_write(o->json, r, &o->gates);
+		note_saved(&report, o->json, written);
+		status = worse(status, written);
 	}
-	if (is_taken)
-		saved--;
 	if (o->html) {
-		status = worse(status, html_write(o->html, r, &o->gates));
-		report.saved[saved++] = o->html;
+		written = html_write(o->html, r, &o->gates);
+		note_saved(&report, o->html, written);
+		status = worse(status, written);
 	}
-	if (o->hlog)
-		report.saved[saved++] = o->hlog;
-	report.saved[saved] = NULL;
+	note_saved(&report, o->hlog, recorded);
 	report_print(&report, r);
 	return worse(status, cli_flush());
 }
@@ -116,49 +148,57 @@ static void watch(void *arg, const struct progress *p)
 	record_watch(&w->record, p);
 }
 
-static int load_run(struct load_options *o)
+static int run_to(struct load_options *o, const struct target *target)
 {
 	struct result result;
 	struct watchers w;
-	int status = CLI_USAGE, recorded;
+	int status, recorded;
 
-	if (check_outputs(o))
-		status = limits_prepare(&o->plan);
-	if (status != CLI_DONE)
-		return status;
 	if (!record_open(&w.record, &o->plan, o->hlog))
 		return CLI_USAGE;
+	load_catch_signals();
 	live_init(&w.live, &o->plan);
-	status = run(&result, &o->plan, watch, &w);
+	status = run(&result, &o->plan, target, watch, &w);
 	live_end(&w.live);
 	recorded = record_close(&w.record);
 	if (status != CLI_DONE)
 		return status;
-	status = worse(show(o, &result), recorded);
+	status = show(o, &result, recorded);
 	result_free(&result);
+	return status;
+}
+
+static int load_run(struct load_options *o)
+{
+	struct target target;
+	int status = CLI_USAGE;
+
+	if (check_outputs(o))
+		status = limits_prepare(&o->plan);
+	if (status == CLI_DONE)
+		status = target_resolve(&target, &o->plan);
+	if (status != CLI_DONE)
+		return status;
+	status = run_to(o, &target);
+	target_fini(&target);
 	return status;
 }
 
 int load(int argc, char **argv)
 {
-	struct load_options options;
+	static struct load_options options; /* too large for a small stack */
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "compare") == 0)
 		return load_compare(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "merge") == 0)
 		return load_merge(argc - 1, argv + 1);
-	if (argc > 1 && strcmp(argv[1], "find") == 0) {
-		catch_signals(interrupt);
+	if (argc > 1 && strcmp(argv[1], "find") == 0)
 		return load_find(argc - 1, argv + 1);
-	}
 	status = load_options_parse(&options, argc, argv);
-	if (status < 0 && options.is_dry_run) {
-		status = dry_run(&options.plan);
-	} else if (status < 0) {
-		catch_signals(interrupt);
-		status = load_run(&options);
-	}
+	if (status < 0)
+		status = options.is_dry_run ? dry_run(&options.plan)
+					    : load_run(&options);
 	load_options_fini(&options);
 	return status;
 }

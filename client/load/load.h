@@ -37,6 +37,12 @@ struct load_options {
 int load_options_parse(struct load_options *ret, int argc, char **argv);
 void load_options_fini(struct load_options *o);
 
+/*
+ * From here on an interruption ends the run early, with a report.  Not before
+ * the target has been looked up, for until then it ends the program at once.
+ */
+void load_catch_signals(void);
+
 /* ---------------------------------------------- for what has more options */
 
 /* The rows of load, up to a NULL name, and who reads their values. */

@@ -26,6 +26,7 @@
 #include "../../cli/stream.h"
 #include "../options.h"
 #include "hlog.h"
+#include "output.h"
 #include "units.h"
 
 struct input {
@@ -56,7 +57,8 @@ struct merge {
 enum { OPT_OUTPUT = 'o' };
 
 static const struct cli_option table[] = {
-	{ "output", OPT_OUTPUT, "FILE", "write the merged log there" },
+	{ "output", OPT_OUTPUT, "FILE",
+	  "write the merged log there; - is standard\noutput" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -104,7 +106,11 @@ static int advance(struct input *in)
 	in->has_line = rc > 0;
 	if (rc >= 0)
 		return CLI_DONE;
-	cli_error("%s:%zu: %s", in->path, in->reader.line, in->reader.wrong);
+	if (in->reader.line == 0)
+		cli_error("cannot read %s: %s", in->path, in->reader.wrong);
+	else
+		cli_error("%s:%zu: %s", in->path, in->reader.line,
+			  in->reader.wrong);
 	return CLI_USAGE;
 }
 
@@ -153,7 +159,8 @@ static const char *find_same(const struct merge *m, const char *output)
 {
 	struct stat to, from;
 
-	if (stat(output, &to) != 0 || !S_ISREG(to.st_mode))
+	if (output_is_standard(output) || stat(output, &to) != 0 ||
+	    !S_ISREG(to.st_mode))
 		return NULL;
 	for (size_t i = 0; i < m->input_count; i++)
 		if (stat(m->inputs[i].path, &from) == 0 &&
@@ -193,7 +200,8 @@ static int close_output(struct merge *m, const char *output, int status)
 		cli_error("cannot write %s: %s", output, strerror(-rc));
 		status = CLI_FAILED;
 	}
-	if (status != CLI_DONE && stat(output, &st) == 0 && S_ISREG(st.st_mode))
+	if (status != CLI_DONE && !output_is_standard(output) &&
+	    stat(output, &st) == 0 && S_ISREG(st.st_mode))
 		unlink(output);
 	return status;
 }
@@ -295,26 +303,28 @@ static int add_up(struct merge *m)
 
 /* -------------------------------------------------------------------- table */
 
-static void print_kind(const struct kind *k)
+static void print_kind(const struct kind *k, FILE *to)
 {
 	static const double percents[] = { 50, 90, 99, 99.9, 99.99 };
 	const struct histogram *h = k->all;
 	char text[UNITS_TEXT];
 
-	stream_print("  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
+	fprintf(to, "  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
 	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++)
-		stream_print("%8s",
-			     units_time(histogram_has_percentile(h, percents[i])
-						? histogram_percentile(
-							  h, percents[i])
-						: -1,
-					text));
-	stream_print("%8s", units_time(h->total > 0 ? h->max : -1, text));
-	stream_print("  %s samples\n", units_count(h->total, text));
+		fprintf(to, "%8s",
+			units_time(
+				histogram_has_percentile(h, percents[i])
+					? histogram_percentile(h, percents[i])
+					: -1,
+				text));
+	fprintf(to, "%8s", units_time(h->total > 0 ? h->max : -1, text));
+	fprintf(to, "  %s samples\n", units_count(h->total, text));
 }
 
-static int print_table(const struct merge *m)
+/* Aside when standard output is taken by the log. */
+static int print_table(const struct merge *m, const char *output)
 {
+	FILE *to = output_is_standard(output) ? stream_err() : stream_out();
 	time_t seconds = (time_t)(m->start / 1000000000);
 	char length[UNITS_TEXT], date[64] = "";
 	struct tm tm;
@@ -322,14 +332,14 @@ static int print_table(const struct merge *m)
 	if (seconds > 0 && gmtime_r(&seconds, &tm))
 		strftime(date, sizeof(date), " from %Y-%m-%d %H:%M:%S UTC",
 			 &tm);
-	stream_print(
+	fprintf(to,
 		"merged  %zu log%s, %s%s\n\n"
 		"latency            p50     p90     p99   p99.9  p99.99     "
 		"max\n",
 		m->input_count, m->input_count > 1 ? "s" : "",
 		units_time(m->end, length), date);
 	for (size_t i = 0; i < m->kind_count; i++)
-		print_kind(&m->kinds[i]);
+		print_kind(&m->kinds[i], to);
 	return cli_flush();
 }
 
@@ -365,7 +375,7 @@ int load_merge(int argc, char **argv)
 	if (output && m.writer)
 		rc = close_output(&m, output, rc);
 	if (rc == CLI_DONE)
-		rc = print_table(&m);
+		rc = print_table(&m, output);
 	release(&m);
 	return rc;
 }

@@ -250,9 +250,6 @@ static const char *contradiction(const struct load_options *o)
 		       "--count";
 	if (p->warmup_ns == INT64_MAX)
 		return "--warmup never would never measure";
-	if (o->json && o->hlog && strcmp(o->json, "-") == 0 &&
-	    strcmp(o->hlog, "-") == 0)
-		return "only one of --json and --hlog can be standard output";
 	return NULL;
 }
 

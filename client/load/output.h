@@ -9,12 +9,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct output {
+	const char *option; /* "json" */
+	const char *path; /* "-": standard output; NULL: it is not asked for */
+};
+
+/* path may be NULL */
+bool output_is_standard(const char *path);
+
 /*
- * Can path be written?  It is made if it is not there, and what it holds stays
- * until output_write().  "-" is standard output.  Complains, and names the
- * option.
+ * Can these be written, and is no file named twice?  One that is not there is
+ * made, and what it holds stays until output_write().  Complains, and names
+ * the option.
  */
-bool output_check(const char *option, const char *path);
+bool outputs_check(const struct output *outputs, size_t count);
 
 /* Returns CLI_DONE, or CLI_FAILED after a complaint. */
 int output_write(const char *path, const char *text, size_t len);

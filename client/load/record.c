@@ -18,10 +18,6 @@ bool record_open(struct record *r, const struct plan *plan, const char *path)
 	*r = (struct record){ .plan = plan, .path = path };
 	if (!path)
 		return true;
-	if (!hlog_is_available()) {
-		cli_error("--hlog: %s", HLOG_UNAVAILABLE);
-		return false;
-	}
 	rc = hlog_create(&r->writer, path);
 	if (rc < 0)
 		cli_error("--hlog: cannot write '%s': %s", path, strerror(-rc));

@@ -27,7 +27,6 @@
 struct run {
 	const struct plan *plan;
 	struct control control;
-	struct target target;
 	struct payload *payload;
 	struct engine *engines;
 	int engine_count; /* started ones */
@@ -270,7 +269,7 @@ static int end_all(struct run *r)
 /* ------------------------------------------------------------------ the whole
  */
 
-static int init(struct run *r)
+static int init(struct run *r, const struct target *target)
 {
 	pthread_condattr_t attr;
 
@@ -285,7 +284,7 @@ static int init(struct run *r)
 		return -ENOMEM;
 	payload_init(r->payload, r->plan);
 	r->control.plan = r->misfits.plan = r->plan;
-	r->control.target = r->misfits.target = &r->target;
+	r->control.target = r->misfits.target = target;
 	r->control.payload = r->misfits.payload = r->payload;
 	r->control.start_at = r->control.measure_at = NEVER;
 	r->control.end_at = NEVER;
@@ -316,7 +315,6 @@ static void fini(struct run *r)
 		engine_fini(&r->engines[i]);
 	free(r->engines);
 	free(r->payload);
-	target_fini(&r->target);
 	summary_fini(&r->summary);
 	pthread_cond_destroy(&r->control.changed);
 	pthread_mutex_destroy(&r->control.lock);
@@ -341,22 +339,19 @@ static int run_engines(struct run *r)
 	return failed < 0 ? failed : stopped;
 }
 
-int run(struct result *ret, const struct plan *plan, run_watch *watch,
-	void *arg)
+int run(struct result *ret, const struct plan *plan,
+	const struct target *target, run_watch *watch, void *arg)
 {
 	struct run r = { .plan = plan,
 			 .watch = watch,
 			 .arg = arg,
 			 .failing = "cannot start the load" };
-	int status = target_resolve(&r.target, plan);
 	int rc;
 
-	if (status != CLI_DONE)
-		return status;
 	*ret = (struct result){ .plan = plan };
-	memcpy(ret->target, r.target.text, sizeof(ret->target));
+	memcpy(ret->target, target->text, sizeof(ret->target));
 	r.summary.result = ret;
-	rc = init(&r);
+	rc = init(&r, target);
 	if (rc == 0)
 		rc = run_engines(&r);
 	fini(&r);

@@ -6,6 +6,7 @@
 #define LOAD_RUN_H
 
 #include "result.h"
+#include "target.h"
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
 
@@ -25,11 +26,11 @@ typedef void run_watch(void *arg, const struct progress *p);
 
 /*
  * Do what the plan says; *ret is to be freed with result_free().  Returns
- * CLI_DONE, or the exit status after a complaint when there was nothing to
- * measure: a name that cannot be resolved, no memory.
+ * CLI_DONE, or the exit status after a complaint when it could not be done:
+ * no memory, no thread, a system call that is refused.
  */
-int run(struct result *ret, const struct plan *plan, run_watch *watch,
-	void *arg);
+int run(struct result *ret, const struct plan *plan,
+	const struct target *target, run_watch *watch, void *arg);
 
 /*
  * End the run early: replies that are under way are waited for, until it is

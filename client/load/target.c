@@ -16,11 +16,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <weir.h>
+
 #include "../../cli/address.h"
 #include "../../cli/cli.h"
 
 /* Should a probe last longer, the address is left out. */
-#define PROBE_MS 3000
+#define PROBE_MS      3000
+#define ADDRESSES_MAX 32
 
 static void set_unix(struct endpoint *ret, const struct cli_address *a)
 {
@@ -63,53 +66,52 @@ static int socket_error(int fd)
 }
 
 /* Does somebody answer there? */
-static bool probe(const struct addrinfo *ai)
+static bool probe(const struct weir_address *a, int longest_ms)
 {
+	const struct sockaddr *to = (const struct sockaddr *)&a->addr;
 	struct pollfd p = { .events = POLLOUT };
 	bool is_there;
 
-	p.fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	p.fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		      0);
 	if (p.fd < 0)
 		return false;
-	is_there = connect(p.fd, ai->ai_addr, ai->ai_addrlen) == 0 ||
-		   (errno == EINPROGRESS && poll(&p, 1, PROBE_MS) == 1 &&
+	is_there = connect(p.fd, to, a->len) == 0 ||
+		   (errno == EINPROGRESS && poll(&p, 1, longest_ms) == 1 &&
 		    socket_error(p.fd) == 0);
-	is_there = is_there && !has_met_itself(p.fd, ai->ai_addr);
+	is_there = is_there && !has_met_itself(p.fd, to);
 	close(p.fd);
 	return is_there;
 }
 
-static void copy_endpoint(struct endpoint *ret, const struct addrinfo *ai)
+static int look_up(struct target *ret, const struct plan *plan)
 {
-	memcpy(&ret->addr, ai->ai_addr, ai->ai_addrlen);
-	ret->len = ai->ai_addrlen;
-}
+	struct weir_address *list = calloc(ADDRESSES_MAX, sizeof(*list));
+	int64_t longest = plan->connect_timeout_ns / 1000000;
+	int longest_ms = longest < INT32_MAX ? (int)longest : INT32_MAX;
+	int probe_ms = longest_ms < PROBE_MS ? longest_ms : PROBE_MS;
+	int count = -ENOMEM, at = 0;
 
-static int look_up(struct target *ret, const struct cli_address *a)
-{
-	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
-					.ai_socktype = SOCK_STREAM,
-					.ai_flags = AI_NUMERICSERV };
-	struct addrinfo *list, *ai;
-	char host[256], port[8];
-	bool is_bracketed = a->name_len > 0 && a->name[0] == '[';
-	int rc;
+	if (list)
+		count = weir_resolve(list, ADDRESSES_MAX, plan->address,
+				     longest_ms);
 
-	snprintf(host, sizeof(host), "%.*s",
-		 (int)a->name_len - 2 * is_bracketed, a->name + is_bracketed);
-	snprintf(port, sizeof(port), "%d", a->number);
-	rc = getaddrinfo(a->name_len > 0 ? host : NULL, port, &hints, &list);
-	if (rc != 0) {
-		cli_error("cannot look up '%s': %s", host, gai_strerror(rc));
+	if (count <= 0) {
+		cli_error("cannot look up '%s': %s", plan->address,
+			  weir_strerror(count));
+		free(list);
 		return CLI_FAILED;
 	}
-	ai = list;
-	if (list->ai_next)
-		while (ai && !probe(ai))
-			ai = ai->ai_next;
-	copy_endpoint(&ret->to, ai ? ai : list);
-	freeaddrinfo(list);
+	if (count > ADDRESSES_MAX)
+		count = ADDRESSES_MAX;
+	if (count > 1)
+		while (at < count && !probe(&list[at], probe_ms))
+			at++;
+	if (at == count)
+		at = 0;
+	ret->to.addr = list[at].addr;
+	ret->to.len = list[at].len;
+	free(list);
 	return CLI_DONE;
 }
 
@@ -126,7 +128,8 @@ static int look_up_source(struct endpoint *ret, const char *text, int family)
 			  text, family == AF_INET6 ? "::1" : "127.0.0.2");
 		return CLI_USAGE;
 	}
-	copy_endpoint(ret, list);
+	memcpy(&ret->addr, list->ai_addr, list->ai_addrlen);
+	ret->len = list->ai_addrlen;
 	freeaddrinfo(list);
 	return CLI_DONE;
 }
@@ -179,7 +182,7 @@ int target_resolve(struct target *ret, const struct plan *plan)
 	if (a.kind == CLI_UNIX)
 		set_unix(&ret->to, &a);
 	else
-		status = look_up(ret, &a);
+		status = look_up(ret, plan);
 	if (status == CLI_DONE)
 		status = look_up_sources(ret, plan);
 	if (status == CLI_DONE)

@@ -25,9 +25,9 @@ struct target {
 };
 
 /*
- * Look the plan's addresses up.  Of several that a name has, it is the first
- * that lets itself be connected to.  Returns CLI_DONE, or the exit status
- * after a complaint; undo with target_fini().
+ * Look the plan's addresses up, for at most its connect timeout.  Of several
+ * that a name has, it is the first that lets itself be connected to.  Returns
+ * CLI_DONE, or the exit status after a complaint; undo with target_fini().
  */
 int target_resolve(struct target *ret, const struct plan *plan);
 

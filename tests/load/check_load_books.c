@@ -305,7 +305,7 @@ START_TEST(a_run_of_a_moment_has_its_second)
 	struct result r;
 
 	plan.address = scripted_address(s);
-	ck_assert_int_eq(run(&r, &plan, watch, &w), 0);
+	ck_assert_int_eq(run_watched(&r, &plan, watch, &w), 0);
 	result_balances(&r);
 	ck_assert_uint_ge(r.second_count, 1);
 	ck_assert_uint_eq(w.answered, 40);
@@ -327,7 +327,7 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 	struct result r;
 
 	plan.address = scripted_address(s);
-	ck_assert_int_eq(run(&r, &plan, watch, &w), 0);
+	ck_assert_int_eq(run_watched(&r, &plan, watch, &w), 0);
 	result_balances(&r);
 	ck_assert_int_ge(w.calls, 3);
 	ck_assert_uint_ge(r.second_count, 4);

@@ -44,7 +44,7 @@ static void crowd_takes(const char *address, int say)
 	struct result r;
 	long before = resident_bytes(), most = 0, taken;
 
-	ck_assert_int_eq(run(&r, &plan, note_most, &most), 0);
+	ck_assert_int_eq(run_watched(&r, &plan, note_most, &most), 0);
 	result_balances(&r);
 	ck_assert_int_eq(r.connections.served, crowd);
 	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);

@@ -48,7 +48,7 @@ static void load_in_container(const char *address, int say)
 	if (o.is_refused && error_of_old != 0)
 		o.is_refused = system_refuses(SYS_epoll_wait, error_of_old);
 	if (o.is_refused)
-		o.status = run(&r, &plan, NULL, NULL);
+		o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {
 		o.answered = r.books.answered;
 		result_free(&r);
@@ -105,9 +105,46 @@ START_TEST(a_wait_that_fails_ends_the_run)
 }
 END_TEST
 
+/* As under a stack limit so small, which threads have by default. */
+static void load_on_small_stacks(const char *address, int say)
+{
+	struct plan plan = PLAN(.count = 500, .address = address, .threads = 2,
+				.misfits = { [MISFIT_FLOOD] = 1 });
+	struct outcome o = { .status = -1 };
+	pthread_attr_t attr;
+	struct result r;
+
+	ck_assert_int_eq(pthread_attr_init(&attr), 0);
+	ck_assert_int_eq(pthread_attr_setstacksize(&attr, 16384), 0);
+	ck_assert_int_eq(pthread_setattr_default_np(&attr), 0);
+	o.status = run_watched(&r, &plan, NULL, NULL);
+	if (o.status == 0) {
+		o.answered = r.books.answered;
+		result_free(&r);
+	}
+	ck_assert_int_eq(write(say, &o, sizeof(o)), sizeof(o));
+}
+
+START_TEST(a_small_stack_limit_is_not_that_of_its_threads)
+{
+	const struct elsewhere e = elsewhere_begins(load_on_small_stacks);
+	struct plan plan = PLAN(.count = 500);
+	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct outcome o;
+
+	elsewhere_goes(&e, scripted_address(s));
+	elsewhere_ends(&e, &o, sizeof(o));
+	ck_assert_int_eq(o.status, 0);
+	ck_assert_uint_eq(o.answered, 500);
+	scripted_ends(s);
+	scripted_is_freed(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("load_system",
 			 an_older_wait_does_where_the_new_one_is_refused,
-			 a_wait_that_fails_ends_the_run);
+			 a_wait_that_fails_ends_the_run,
+			 a_small_stack_limit_is_not_that_of_its_threads);
 }

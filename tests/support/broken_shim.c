@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A library to be loaded before all others into a program (LD_PRELOAD), for a
- * system that gives no thread, a file that hangs, or a slow standard output:
+ * system that gives no thread, a file that hangs, a slow standard output, or a
+ * name server that does not answer:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone.
  * BROKEN_OUTPUT is for how many ms the first thread waits before each write.
+ * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -19,7 +22,7 @@
 #include <unistd.h>
 
 static atomic_int threads;
-static int last, pause_ms;
+static int last, pause_ms, lookup_ms;
 static const char *file = "";
 
 __attribute__((constructor)) static void shim_load(void)
@@ -27,10 +30,12 @@ __attribute__((constructor)) static void shim_load(void)
 	const char *number = getenv("BROKEN_THREAD");
 	const char *path = getenv("BROKEN_FILE");
 	const char *ms = getenv("BROKEN_OUTPUT");
+	const char *lookup = getenv("BROKEN_LOOKUP");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
 	pause_ms = ms ? atoi(ms) : 0;
+	lookup_ms = lookup ? atoi(lookup) : 0;
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,
@@ -43,6 +48,19 @@ int pthread_create(pthread_t *id, const pthread_attr_t *attr,
 	if (atomic_fetch_add(&threads, 1) + 1 == last)
 		return EAGAIN;
 	return next(id, attr, fn, arg);
+}
+
+int getaddrinfo(const char *node, const char *service,
+		const struct addrinfo *hints, struct addrinfo **ret)
+{
+	static __typeof__(getaddrinfo) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (lookup_ms == 0 || (hints && hints->ai_flags & AI_NUMERICHOST))
+		return next(node, service, hints, ret);
+	(void)poll(NULL, 0, lookup_ms);
+	return EAI_AGAIN;
 }
 
 ssize_t write(int fd, const void *buf, size_t len)

@@ -6,12 +6,25 @@
 
 #include <sys/wait.h>
 
+int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
+		void *arg)
+{
+	struct target target;
+	int status = target_resolve(&target, plan);
+
+	if (status == 0) {
+		status = run(ret, plan, &target, watch, arg);
+		target_fini(&target);
+	}
+	return status;
+}
+
 struct result run_at(const char *address, struct plan *plan)
 {
 	struct result r;
 
 	plan->address = address;
-	ck_assert_int_eq(run(&r, plan, NULL, NULL), 0);
+	ck_assert_int_eq(run_watched(&r, plan, NULL, NULL), 0);
 	result_balances(&r);
 	return r;
 }

@@ -111,6 +111,9 @@ void scripted_is_freed(struct scripted *s);
 		.size_min = 64, .size_max = 64, __VA_ARGS__                    \
 	}
 
+/* A run of the plan, its address looked up; run()'s exit status. */
+int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
+		void *arg);
 /* A run of the plan against an address; its books balance. */
 struct result run_at(const char *address, struct plan *plan);
 /* Against a server of that script, which is ended then; what it saw. */
