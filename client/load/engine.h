@@ -139,6 +139,7 @@ struct engine {
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
+	int64_t usual;	   /* how long a reply takes, the median; 0 */
 	int64_t overslept; /* we could have been here so much earlier */
 	bool is_ready, is_started, is_ending;
 	bool has_no_pwait2; /* epoll_pwait2() is not to be had here */

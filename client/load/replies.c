@@ -25,18 +25,36 @@ static void leave_ring(struct engine *e, struct link *l)
 	}
 }
 
+/* Half of the replies take longer: a step up for each, or down. */
+static void note_usual(struct engine *e, int64_t took)
+{
+	if (e->usual == 0)
+		e->usual = took;
+	else
+		e->usual += (took > e->usual ? e->usual : -e->usual) / 16;
+}
+
 /*
  * Since when there is room: the reply was there when the loop woke, and one
  * that woke too late could have had it when it should have woken: what has
- * passed since then was not the server's.  And what we sent too late would
- * have been answered earlier.
+ * passed since then was not the server's.
+ *
+ * What we sent too late would have been answered earlier, if the server took
+ * its usual time.  If it took longer than that and our lag together, it stood
+ * still, and would have answered no earlier.
  */
 static void note_room(struct engine *e, struct link *l, const struct message *m)
 {
+	int64_t lag = m->lag_us * INT64_C(1000), took, slower;
+
 	l->room_at = e->woke_at - e->overslept;
 	if (l->room_at < m->sent)
 		l->room_at = m->sent;
-	l->room_at -= m->lag_us * INT64_C(1000);
+	took = l->room_at - m->sent;
+	slower = took - e->usual;
+	note_usual(e, took);
+	if (slower < lag)
+		l->room_at -= slower > 0 ? lag - slower : lag;
 }
 
 /* Returns whether it is one to be measured. */

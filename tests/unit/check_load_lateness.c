@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A message that goes out late because we sent the one before it late: our lag
+ * is handed on as far as it can have mattered, and no further.
+ */
+#include "test.h"
+
+#include "../../client/load/engine.h"
+
+#define US    INT64_C(1000)
+#define USUAL (50 * US)
+#define START INT64_C(1000000000)
+
+static struct plan plan = { .schedule = PLAN_CONSTANT,
+			    .mode = PLAN_EXCHANGE,
+			    .expect = EXPECT_LINE,
+			    .depth = 1,
+			    .connections = 1 };
+static struct histogram send_clock, plan_clock;
+static struct interval interval;
+static struct message message;
+static struct link l;
+static struct engine e;
+static int64_t now;
+
+/* A message with that lag of ours, and its reply so long after it. */
+static void exchange(int64_t lag, int64_t took)
+{
+	message = (struct message){ .planned = now,
+				    .sent = now + lag,
+				    .lag_us = (uint32_t)(lag / US) };
+	l.open = 1;
+	e.under_way = 1;
+	l.next = l.head + 1;
+	now += lag + took;
+	e.woke_at = now;
+	replies_answer(&e, &l, l.head, now, NULL);
+	ck_assert_uint_eq(l.open, 0);
+}
+
+static void begin(void)
+{
+	interval.clocks[CLOCK_FROM_SEND] = &send_clock;
+	interval.clocks[CLOCK_FROM_PLAN] = &plan_clock;
+	l = (struct link){ .ring = &message, .state = LINK_OPEN };
+	e = (struct engine){ .plan = &plan, .now = &interval, .window = 1 };
+	now = START;
+	for (int i = 0; i < 100; i++)
+		exchange(0, USUAL);
+	ck_assert_int_eq(l.room_at, now);
+}
+
+START_TEST(a_lag_before_a_usual_reply_is_handed_on)
+{
+	begin();
+	exchange(216 * US, USUAL);
+	ck_assert_int_le(llabs(l.room_at - (now - 216 * US)), USUAL / 8);
+	/* Of a reply that is a little slow, the rest of it. */
+	exchange(216 * US, USUAL + 100 * US);
+	ck_assert_int_le(llabs(l.room_at - (now - 116 * US)), USUAL / 4);
+}
+END_TEST
+
+START_TEST(a_lag_before_a_stall_of_the_server_is_not)
+{
+	begin();
+	exchange(216 * US, 490000 * US);
+	ck_assert_int_eq(l.room_at, now);
+	/* One stall does not make slow replies usual. */
+	exchange(216 * US, 490000 * US);
+	ck_assert_int_eq(l.room_at, now);
+	exchange(216 * US, USUAL);
+	ck_assert_int_le(llabs(l.room_at - (now - 216 * US)), USUAL / 8);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("load_lateness",
+			 a_lag_before_a_usual_reply_is_handed_on,
+			 a_lag_before_a_stall_of_the_server_is_not);
+}
