@@ -2,6 +2,10 @@
 /*
  * Reading the command line of a command.
  */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
 #include "options.h"
 
 #include <getopt.h>
@@ -12,6 +16,23 @@
 #include "../cli/address.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
+
+/* What this build has. */
+#ifdef HAVE_LIBEDIT
+#define HAS_EDITING "yes"
+#else
+#define HAS_EDITING "no (libedit)"
+#endif
+#ifdef HAVE_JANSSON
+#define HAS_JSON "yes"
+#else
+#define HAS_JSON "no (jansson)"
+#endif
+#ifdef HAVE_ZLIB
+#define HAS_LOGS "yes"
+#else
+#define HAS_LOGS "no (zlib)"
+#endif
 
 static int print_help(const struct options_syntax *s)
 {
@@ -39,7 +60,10 @@ static int print_help(const struct options_syntax *s)
 
 int options_print_version(void)
 {
-	stream_print("%s %s\n", cli_program(), weir_version());
+	stream_print("%s %s\n"
+		     "line editing %s, JSON %s, histogram logs %s\n",
+		     cli_program(), weir_version(), HAS_EDITING, HAS_JSON,
+		     HAS_LOGS);
 	return cli_flush();
 }
 

@@ -3,6 +3,10 @@
  * The command line of find: that of load without what a search decides itself
  * or has no single run for, and with the bounds of the search.
  */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
 #include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
@@ -42,14 +46,31 @@ static bool is_ours(const char *name)
 	return true;
 }
 
+/* Where find has another default than load. */
+static const char *help_of(const struct cli_option *row)
+{
+	if (strcmp(row->name, "duration") == 0)
+		return "how long to measure each step (default 5s)";
+	if (strcmp(row->name, "warmup") == 0)
+		return "load before measuring a step (default 1s)";
+	if (strcmp(row->name, "json") == 0)
+		return "write the steps there; - is standard\n"
+		       "output" JSON_NOTE;
+	if (strcmp(row->name, "quiet") == 0)
+		return "the answer only";
+	return row->help;
+}
+
 static void make_table(void)
 {
 	size_t used = sizeof(own) / sizeof(own[0]);
 
 	memcpy(table, own, sizeof(own));
 	for (const struct cli_option *row = load_option_table; row->name; row++)
-		if (is_ours(row->name) && used < ROWS_MAX - 1)
-			table[used++] = *row;
+		if (is_ours(row->name) && used < ROWS_MAX - 1) {
+			table[used] = *row;
+			table[used++].help = help_of(row);
+		}
 	table[used] = (struct cli_option){ .name = NULL };
 }
 
@@ -93,8 +114,7 @@ static const struct options_operand operands[] = {
 static const struct options_syntax syntax = {
 	.command = "load find",
 	.about = "Search for the highest rate that holds all gates.  Each step "
-		 "is a run of\n--duration (default 5s) after a --warmup "
-		 "(default 1s).\n",
+		 "is a run of\n--duration after a --warmup.\n",
 	.operands = operands,
 	.table = table,
 	.take = take,

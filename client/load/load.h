@@ -12,6 +12,18 @@
 #include "gates.h"
 #include "plan.h"
 
+/* What the help says of options that this build cannot follow. */
+#ifdef HAVE_JANSSON
+#define JSON_NOTE ""
+#else
+#define JSON_NOTE "\n(not in this build: it has no jansson)"
+#endif
+#ifdef HAVE_ZLIB
+#define HLOG_NOTE ""
+#else
+#define HLOG_NOTE "\n(not in this build: it has no zlib)"
+#endif
+
 /* Exit status besides those of every program. */
 #define LOAD_GATE_FAILED 3
 

@@ -3,6 +3,10 @@
  * The options of load: each value checked where it is read, all together at
  * the end.
  */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +89,10 @@ const struct cli_option load_option_table[] = {
 	{ "seed", KEY_SEED, "N", "the same numbers again" },
 	{ "json", KEY_JSON, "FILE",
 	  "write the result there; - is standard\n"
-	  "output" },
-	{ "hlog", KEY_HLOG, "FILE", "write histograms, one a second" },
-	{ "html", KEY_HTML, "FILE", "write a page with charts" },
+	  "output, of all three" JSON_NOTE },
+	{ "hlog", KEY_HLOG, "FILE",
+	  "write histograms, one a second" HLOG_NOTE },
+	{ "html", KEY_HTML, "FILE", "write a page with charts" JSON_NOTE },
 	{ "gate", KEY_GATE, "EXPR",
 	  "what must hold, as in 'p99<5ms'; else\n"
 	  "the exit status is 3; may be repeated" },
@@ -269,7 +274,12 @@ static void complete(struct load_options *o)
 
 static const struct options_syntax syntax = {
 	.command = "load",
-	.about = "Load a server and measure it.\n",
+	.about =
+		"Load a server and measure it.\n\n"
+		"More, each with its own options and --help:\n"
+		"  load find     search for the highest rate that holds gates\n"
+		"  load compare  compare two results of --json\n"
+		"  load merge    add up logs of --hlog\n",
 	.operands = operands,
 	.table = load_option_table,
 	.take = load_options_take,

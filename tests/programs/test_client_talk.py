@@ -104,7 +104,9 @@ class CommandLine(TestCase):
         for flag in ("--version", "-V"):
             result = run("WEIR_CLIENT", flag)
             self.assertEqual(result.returncode, 0)
-            self.assertRegex(result.stdout, rb"^weir-client \d+\.\d+\.\d+\n$")
+            self.assertRegex(result.stdout, rb"^weir-client \d+\.\d+\.\d+\n"
+                             rb"line editing .*, JSON .*, "
+                             rb"histogram logs .*\n$")
 
     def test_operands_and_options_in_any_order(self):
         with PythonServer(documents_server) as server:
