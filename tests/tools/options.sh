@@ -38,6 +38,6 @@ for command in $commands; do
 done
 compare weir-client.1 "$@"
 compare weir-client-load.1 "$client load" "$client load compare" \
-	"$client load find"
+	"$client load find" "$client load merge"
 compare weir-server.8 ./server/weir-server
 exit $rc
