@@ -37,9 +37,9 @@ static bool has_ipv6(void)
 /* A directory of our own that goes when the test ends well. */
 static const char *own_directory(void)
 {
-	static char path[] = "/tmp/weir-check-XXXXXX";
+	static char path[FOLDER_ROOM];
 
-	ck_assert_ptr_nonnull(mkdtemp(path));
+	ck_assert(folder_made(path));
 	return path;
 }
 

@@ -132,12 +132,12 @@ static bool has_open(pid_t pid, const char *path)
 /* It has the socket, waits for the folder of its second, and dies. */
 static void next_is_killed(struct place *p)
 {
-	char folder[] = "/tmp/weir-upgrade-XXXXXX", second[64];
+	char folder[FOLDER_ROOM], second[64];
 	char *options[] = { p->where, second, NULL };
 	struct program next;
 	int lock, status;
 
-	ck_assert_ptr_nonnull(mkdtemp(folder));
+	ck_assert(folder_made(folder));
 	snprintf(second, sizeof(second), "reply@unix:%s/s", folder);
 	lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ck_assert_int_eq(flock(lock, LOCK_EX), 0);

@@ -448,7 +448,7 @@ class TestCase(unittest.TestCase):
 
     def folder(self):
         """A folder of this test's own, with a short name."""
-        folder = tempfile.TemporaryDirectory(prefix="weir-", dir="/tmp")
+        folder = tempfile.TemporaryDirectory(prefix="f-")
         self.addCleanup(folder.cleanup)
         return folder.name
 

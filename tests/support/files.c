@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Long data that needs no memory to be checked: byte i is known from i, and
- * the period is no power of two, so that a lost block shows.
+ * Folders, and long data that needs no memory to be checked: byte i is known
+ * from i, and the period is no power of two, so that a lost block shows.
  */
 #include "test.h"
 
 #include <sys/mman.h>
+
+bool folder_made(char path[FOLDER_ROOM])
+{
+	const char *base = getenv("TMPDIR");
+	int len = snprintf(path, FOLDER_ROOM, "%s/f-XXXXXX",
+			   base ? base : "/tmp");
+
+	if (len >= FOLDER_ROOM)
+		snprintf(path, FOLDER_ROOM, "/tmp/weir-XXXXXX");
+	return mkdtemp(path) != NULL;
+}
 
 char byte_at(size_t i)
 {

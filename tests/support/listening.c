@@ -222,10 +222,10 @@ static void empty_directory(void)
 
 int run_in_own_directory(int (*tests)(void))
 {
-	char dir[] = "/tmp/weir-listener-XXXXXX";
+	char dir[FOLDER_ROOM];
 	int rc;
 
-	if (!mkdtemp(dir) || chdir(dir) < 0) {
+	if (!folder_made(dir) || chdir(dir) < 0) {
 		perror(dir);
 		return EXIT_FAILURE;
 	}

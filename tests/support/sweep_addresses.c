@@ -51,9 +51,9 @@ static void leaves_stale(const char *path)
 
 void sweep_unix_socket(void)
 {
-	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+	char folder[FOLDER_ROOM], where[64];
 
-	if (!mkdtemp(folder))
+	if (!folder_made(folder))
 		sweep_fails("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
 	at_path(where, false);
@@ -122,11 +122,11 @@ static int takes_path(const char *path, int type)
 
 void sweep_taken_paths(void)
 {
-	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+	char folder[FOLDER_ROOM], where[64];
 	const char *path = where + 5;
 	int fd;
 
-	if (!mkdtemp(folder))
+	if (!folder_made(folder))
 		sweep_fails("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -281,7 +281,7 @@ void sweep_dial_full(void)
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	socklen_t len = sizeof(in);
 	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char folder[] = "/tmp/sweep-XXXXXX", where[64];
+	char folder[FOLDER_ROOM], where[64];
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fds[4];
 
@@ -296,7 +296,7 @@ void sweep_dial_full(void)
 	close(listening);
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
-	if (!mkdtemp(folder))
+	if (!folder_made(folder))
 		sweep_fails("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
 	listening = takes_path(where + 5, SOCK_STREAM);

@@ -241,6 +241,13 @@ const char *error_name(ssize_t n);
 
 /* ------------------------------------------------------------------ files */
 
+/*
+ * A new folder, whose name is short; TMPDIR, where make check removes what a
+ * test leaves, has it.  False if there can be none.
+ */
+#define FOLDER_ROOM 40
+bool folder_made(char path[FOLDER_ROOM]);
+
 /* A file without a name, of len bytes byte_at(0), byte_at(1) ...; its fd. */
 int file_of(size_t len);
 char byte_at(size_t i);

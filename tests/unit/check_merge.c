@@ -15,7 +15,7 @@
 #define SECOND INT64_C(1000000000)
 #define BEGAN  (1752300000 * SECOND)
 
-static char folder[] = "/tmp/weir-merge-XXXXXX";
+static char folder[FOLDER_ROOM];
 static char out[4096], err[4096];
 
 static void slurp(int fd, char *to, size_t cap)
@@ -344,7 +344,7 @@ int main(void)
 
 	if (!hlog_is_available())
 		return RUN_TESTS("merge", without_zlib_there_is_no_merging);
-	if (!mkdtemp(folder))
+	if (!folder_made(folder))
 		return 99;
 	rc = RUN_TESTS("merge", what_happened_in_the_same_second_is_added_up,
 		       kinds_are_kept_apart,
