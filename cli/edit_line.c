@@ -81,6 +81,8 @@ void edit_line_close(void)
 	history_end(past);
 	free(taken);
 	free(typed);
+	taken = NULL;
+	typed = NULL;
 }
 
 void edit_line_show(void)

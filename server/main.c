@@ -21,6 +21,7 @@
 
 #include "../cli/cli.h"
 #include "access.h"
+#include "console.h"
 #include "journal.h"
 #include "options.h"
 #include "out.h"
@@ -236,6 +237,7 @@ static int serve(weir_server *s, const struct options *o)
 	out_let_others();
 	if (rc == 0)
 		rc = weir_server_run(s, WEIR_SIGNALS);
+	console_close();
 	journal_end();
 	status = report(s, rc);
 	if (o->pid_file)

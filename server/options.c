@@ -71,7 +71,8 @@ static const struct cli_option table[] = {
 	{ "mode", OPT_MODE, "MODE",
 	  "of Unix sockets, in octal (default 0600)" },
 	{ "log-level", 'l', "LEVEL",
-	  "error, warning, info or debug\n(default info)" },
+	  "error, warning, info or debug (default\n"
+	  "info; warning if a chat has the terminal)" },
 	{ "check", 'n', NULL, "print what would be done, and exit" },
 	{ "help", 'h', NULL, "print this, and exit" },
 	{ "version", 'V', NULL, "print the version, and exit" },
@@ -164,6 +165,7 @@ static bool want_level(struct options *o)
 		if (strcmp(optarg, name) != 0)
 			continue;
 		o->config.log_level = i;
+		o->has_level = true;
 		return true;
 	}
 	cli_error("--log-level: '%s' is not error, warning, info or debug",
@@ -307,6 +309,14 @@ static int processors(void)
 	return n < MAX_WORKERS ? n : MAX_WORKERS;
 }
 
+/* Its lines would stand between those of a talk on the same terminal. */
+static void quieten_log(struct options *o)
+{
+	if (!o->has_level && listeners_use(&o->listeners, SERVICE_TERMINAL) &&
+	    isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+		o->config.log_level = WEIR_LOG_WARNING;
+}
+
 static void set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };
@@ -337,6 +347,7 @@ int options_parse(struct options *ret, int argc, char **argv)
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
 	    !check_together(ret))
 		return CLI_USAGE;
+	quieten_log(ret);
 	return -1;
 }
 

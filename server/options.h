@@ -23,7 +23,7 @@ struct options {
 	const char *pid_file;
 	bool check;
 	/* What was said, where a default must not look like a wish. */
-	bool has_idle, has_mode, has_overload;
+	bool has_idle, has_mode, has_overload, has_level;
 };
 
 /*

@@ -22,6 +22,12 @@ void out_start(void);
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 
 /*
+ * From now on lines go to print() first, which says whether it has taken them:
+ * for a terminal that somebody types at.
+ */
+void out_through(bool (*print)(int fd, const char *line, size_t len));
+
+/*
  * A line that a service prints, at once or not at all.  From out_go_first()
  * to out_let_others(), in one thread, such lines wait.
  */

@@ -16,7 +16,8 @@ struct options;
 enum {
 	SERVICE_GREETING = 1,
 	SERVICE_FILE = 2,
-	SERVICE_PATIENT = 4, /* silence ends nothing unless --idle-timeout */
+	SERVICE_PATIENT = 4,  /* silence ends nothing unless --idle-timeout */
+	SERVICE_TERMINAL = 8, /* a person talks at standard input */
 };
 
 /* The longest message that is printed, and the longest line of a room. */

@@ -65,9 +65,7 @@ def chat(where, lines):
     with Peer(where) as peer:
         for line in lines:
             peer.send(line)
-            if line == b"windup":
-                break
             heard.append(peer.recv())
-            if heard[-1] in (b"windup", b""):
+            if line == b"windup" or heard[-1] in (b"windup", b""):
                 break
     return heard

@@ -6,12 +6,13 @@ nowhere, one conversation at a time, and clients that wait for theirs."""
 import os
 import pty
 import re
+import signal
 import socket
 import threading
 
 import documents
-from weirtest import (DEADLINE, Server, TestCase, main, read_all,
-                      read_exactly, reset, until)
+from weirtest import (DEADLINE, Server, Terminal, TestCase, connect, main,
+                      read_all, read_exactly, reset, until)
 
 WAIT = b"Please wait, somebody else is talking.\n"
 TURN = b"It is your turn.\n"
@@ -44,7 +45,7 @@ class Base(TestCase):
         """A client that has the conversation."""
         sock = server.connect(i)
         name = "%s:%d at %s" % (*sock.getsockname(), server.address(i))
-        server.out.expect(b"^chat: talking with %s\n" %
+        server.out.expect(rb"^chat: (\d: )?talking with %s\n" %
                           re.escape(name).encode())
         return sock
 
@@ -58,7 +59,7 @@ class Base(TestCase):
 
     def ask(self, server, sock, message):
         sock.sendall(message)
-        server.out.expect(b"^>> " + re.escape(message) + b"\n")
+        server.out.expect(b"^>>  " + re.escape(message) + b"\n")
 
     def end(self, server, **expected):
         status, counts = server.stop()
@@ -88,9 +89,11 @@ class AtATerminal(Base):
                     self.ask(server, sock, b"question %d" % i)
                     self.type(b"answer %d\n" % i)
                     self.expect(sock, b"answer %d" % i)
-                # Nobody need wait for the other.
+                # Nobody need wait for the other, and lines that are typed at
+                # once stay apart on their way.
                 self.type("one\nzwölf\n".encode())
-                self.expect(sock, "onezwölf".encode())
+                self.assertEqual(sock.recv(100), b"one")
+                self.assertEqual(sock.recv(100), "zwölf".encode())
                 self.type(b"windup\n")
                 self.assertEqual(read_all(sock), b"windup")
             self.end(server, completed=1)
@@ -102,18 +105,21 @@ class AtATerminal(Base):
                 documents.chat(server.address(), [b"Hi", b"Bye", b"windup"])))
             client.start()
             for message, answer in ((b"Hi", b"hello\n"), (b"Bye", b"bye\n")):
-                server.out.expect(b"^>> " + message)
+                server.out.expect(b"^>>  " + message)
                 self.type(answer)
-            server.out.expect(rb"^>> windup\nchat: ended: ")
+            # The document's client waits for an answer to its last word.
+            server.out.expect(rb"^>>  windup\n")
+            self.type(b"windup\n")
             client.join(DEADLINE)
-            self.assertEqual(heard, [b"hello", b"bye"])
+            self.assertEqual(heard, [b"hello", b"bye", b"windup"])
+            server.out.expect(rb"^chat: ended: ")
             self.end(server, completed=1)
 
     def test_bytes_are_shown_escaped_and_sent_as_they_are(self):
         with self.serve() as server:
             with self.enter(server) as sock:
                 sock.sendall(b"\xff\x1b[2J\xc3\xa4\r\n")
-                server.out.expect(rb"^>> \\xff\\x1b\[2J\xc3\xa4\n")
+                server.out.expect(rb"^>>  \\xff\\x1b\[2J\xc3\xa4\n")
                 self.type(b"\xfe\xc3\xa4\n")
                 self.expect(sock, b"\xfe\xc3\xa4")
             self.end(server, accepted=1)
@@ -124,7 +130,7 @@ class AtATerminal(Base):
                 for i in range(6):
                     sock.sendall(b"pieces"[i:i + 1])
                 until(lambda: b"".join(re.findall(
-                    rb"^>> (\w+)$", server.out.data, re.M)) == b"pieces",
+                    rb"^>>  (\w+)$", server.out.data, re.M)) == b"pieces",
                     "all pieces")
                 self.type(b"still here\n")
                 self.expect(sock, b"still here")
@@ -143,8 +149,9 @@ class AtATerminal(Base):
             self.type(b"for the first\n")
             self.expect(first, b"for the first")
             self.ask(server, first, b"windup")
-            self.assertEqual(read_all(first), b"")
-            server.out.expect(rb"^>> second was here\n")
+            self.type(b"goodbye\n")
+            self.assertEqual(read_all(first), b"goodbye")
+            server.out.expect(rb"^>>  second was here\n")
             self.type(b"for the second\nwindup\n")
             self.assertEqual(read_all(second),
                              TURN + b"for the second" + b"windup")
@@ -155,19 +162,32 @@ class AtATerminal(Base):
                 sock.close()
             self.end(server, completed=3)
 
-    def test_two_listeners_never_hear_each_other(self):
+    def test_two_listeners_talk_at_once_and_never_hear_each_other(self):
         with self.serve(count=2) as server:
-            here, there = self.enter(server, 0), self.wait_in_line(server, 1)
-            there.sendall(b"from there")
-            self.ask(server, here, b"from here")
-            self.type(b"to here\n")
-            self.expect(here, b"to here")
-            self.assertNotIn(b"from there", server.out.data)
-            self.type(b"windup\n")
+            here, there = self.enter(server, 0), self.enter(server, 1)
+            server.out.expect(rb"^chat: 2: talking with ")
+            for i in range(3):
+                here.sendall(b"from here %d" % i)
+                server.out.expect(rb"^1>>  from here %d\n" % i)
+                there.sendall(b"from there %d" % i)
+                server.out.expect(rb"^2>>  from there %d\n" % i)
+                self.type(b"/1 to here %d\n" % i)
+                self.expect(here, b"to here %d" % i)
+                # Without a number: where the last line went.
+                self.type(b"and again\n/2 to there %d\n" % i)
+                self.expect(here, b"and again")
+                self.expect(there, b"to there %d" % i)
+            self.type(b"/3 is no number\n")
+            self.expect(there, b"/3 is no number")
+            self.type(b"/1\nwindup\n")
             self.assertEqual(read_all(here), b"windup")
-            server.out.expect(rb"^>> from there\n")
-            self.type(b"to there\nwindup\n")
-            self.assertEqual(read_all(there), TURN + b"to therewindup")
+            # The other goes on, and its line needs no number.
+            self.type(b"still here\n")
+            self.expect(there, b"still here")
+            self.type(b"/1 anybody?\n")
+            server.out.expect(rb"^chat: nobody is there to talk with at 1\n")
+            self.type(b"windup\n")
+            self.assertEqual(read_all(there), b"windup")
             here.close()
             there.close()
             self.end(server, completed=2)
@@ -259,7 +279,7 @@ class AtATerminal(Base):
                 other.recv(1)
             other.settimeout(DEADLINE)
             sock.close()
-            server.out.expect(rb"^>> early\n")
+            server.out.expect(rb"^>>  early\n")
             other.close()
             self.end(server, timed_out=0)
 
@@ -335,23 +355,160 @@ class FromAPipe(Base):
 
     def test_two_listeners_and_their_clients(self):
         with self.serve(count=2) as server:
-            answers = []
+            here, there = self.enter(server, 0), self.enter(server, 1)
+            # Who has waited longest is answered first.
+            there.sendall(b"from there")
+            server.out.expect(rb"^2>>  from there\n")
+            here.sendall(b"from here")
+            server.out.expect(rb"^1>>  from here\n")
+            self.type(b"to there\nto here\nwindup\nwindup\n")
+            self.expect(there, b"to there")
+            self.expect(here, b"to here")
+            for sock in (here, there):
+                sock.sendall(b"more")
+                self.assertEqual(read_all(sock), b"windup")
+                sock.close()
+            self.end(server, completed=2)
 
-            def talk(i):
-                answers.append((i, documents.chat(
-                    server.address(i), [b"from %d" % i, b"windup"])))
-            here = threading.Thread(target=talk, args=(0,))
-            there = threading.Thread(target=talk, args=(1,))
-            here.start()
-            there.start()
-            for _ in range(2):
-                self.type(b"hello\n")
-            here.join(DEADLINE)
-            there.join(DEADLINE)
-            heard = sorted(answer for _, answer in answers)
-            # One of them may have had to wait.
-            self.assertIn([b"hello"], heard)
-            self.end(server, accepted=2)
+
+class AtAConsole(TestCase):
+    """Both sides of the server are the operator's terminal: there is a prompt,
+    and what comes is printed above the line that is being typed."""
+
+    def serve(self, *services):
+        terminal = Terminal(*(services or ("chat@127.0.0.1:0",)),
+                            program_of="WEIR_SERVER")
+        self.addCleanup(terminal.__exit__)
+        terminal.where = []
+        for _ in services or (1,):
+            terminal.expect(b"listening ")
+            where = terminal.expect(b"\r\n").decode()
+            terminal.where.append(where.split("@", 1)[1])
+        terminal.expect(b"ready\r\n")
+        return terminal
+
+    def enter(self, terminal, i=0, prompt=b">> "):
+        sock = connect(terminal.where[i])
+        self.addCleanup(sock.close)
+        terminal.expect(b"talking with 127.0.0.1:%d at " %
+                        sock.getsockname()[1])
+        if prompt:
+            terminal.expect(prompt)
+        return sock
+
+    def test_a_conversation_as_in_the_document(self):
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        sock.sendall(b"hello from client")
+        terminal.expect(b">>  hello from client\r\n")
+        terminal.expect(b">> ")
+        terminal.type(b"hello from server\n")
+        self.assertEqual(sock.recv(100), b"hello from server")
+        sock.sendall(b"windup")
+        terminal.expect(b">>  windup\r\n")
+        terminal.expect(b">> ")
+        terminal.type(b"windup\n")
+        self.assertEqual(read_all(sock), b"windup")
+        terminal.expect(b"chat: ended: ")
+        # The log's lines are not between those of the talk.
+        self.assertNotIn(b" info ", terminal.all)
+        self.stop(terminal)
+
+    def stop(self, terminal):
+        os.kill(terminal.pid, signal.SIGTERM)
+        terminal.expect(b"drained ")
+        self.assertEqual(terminal.end(), 0)
+
+    def test_what_comes_does_not_tear_what_is_being_typed(self):
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        terminal.type("I am typing a lo".encode())
+        terminal.expect(b"typing a lo")
+        sock.sendall(b"an interruption")
+        # First the draft is taken away, then it comes back below.
+        self.assertNotIn(b"typing", terminal.expect(b">>  an interruption\r\n"))
+        terminal.expect(b">> ")
+        terminal.expect(b"I am typing a lo")
+        terminal.type(b"ng line\n")
+        self.assertEqual(sock.recv(100), b"I am typing a long line")
+        self.stop(terminal)
+
+    def test_lines_that_are_pasted_stay_apart(self):
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        terminal.type(b"one\ntwo\nthree\n")
+        for line in (b"one", b"two", b"three"):
+            self.assertEqual(sock.recv(100), line)
+        self.stop(terminal)
+
+    def test_a_draft_is_not_for_the_next_caller(self):
+        terminal = self.serve()
+        first = self.enter(terminal)
+        terminal.type(b"the secret of the first ")
+        terminal.expect(b"first ")
+        first.close()
+        terminal.expect(b"chat: ended: ")
+        sock = self.enter(terminal)
+        terminal.type(b"you too\n")
+        self.assertEqual(sock.recv(100), b"you too")
+        self.stop(terminal)
+
+    def test_the_end_of_input_ends_this_conversation_only(self):
+        terminal = self.serve()
+        first = self.enter(terminal)
+        second = connect(terminal.where[0])
+        self.addCleanup(second.close)
+        self.assertEqual(second.recv(100), WAIT)
+        terminal.type(b"\x04")
+        self.assertEqual(read_all(first), LEFT)
+        self.assertEqual(second.recv(100), TURN)
+        terminal.expect(b"talking with ")
+        terminal.expect(b">> ")
+        terminal.type(b"\x04")
+        self.assertEqual(read_all(second), LEFT)
+        third = self.enter(terminal)
+        terminal.type(b"welcome\n")
+        self.assertEqual(third.recv(100), b"welcome")
+        self.stop(terminal)
+
+    def test_two_ports_have_a_conversation_each(self):
+        terminal = self.serve("chat@127.0.0.1:0", "chat@127.0.0.1:0")
+        here = self.enter(terminal, 0, b"1>> ")
+        there = self.enter(terminal, 1, None)
+        there.sendall(b"from there")
+        terminal.expect(b"2>>  from there\r\n")
+        terminal.expect(b"1>> ")
+        terminal.type(b"to here\n")
+        self.assertEqual(here.recv(100), b"to here")
+        terminal.type(b"/2 to there\n")
+        self.assertEqual(there.recv(100), b"to there")
+        terminal.expect(b"2>> ")
+        terminal.type(b"and more\n")
+        self.assertEqual(there.recv(100), b"and more")
+        self.stop(terminal)
+
+    def test_a_terminal_that_hangs_up(self):
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        terminal.hang_up()
+        # SIGHUP stops the server as well; either is the end.
+        self.assertIn(read_all(sock), (LEFT, b""))
+
+    def test_the_terminal_is_given_back(self):
+        terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
+                            shell='trap : INT; stty -a | grep -o " -\\?icanon"; "$@"; '
+                            'stty -a | grep -o " -\\?icanon"')
+        self.addCleanup(terminal.__exit__)
+        terminal.expect(b" icanon\r\n")
+        terminal.expect(b"listening chat@")
+        terminal.where = [terminal.expect(b"\r\n").decode()]
+        self.enter(terminal)
+        terminal.type(b"a draft")
+        terminal.expect(b"draft")
+        terminal.type(b"\x03")
+        terminal.expect(b"drained ")
+        terminal.expect(b" icanon\r\n")
+        self.assertEqual(terminal.end(), 0)
 
 
 class Nobody(Base):

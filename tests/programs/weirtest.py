@@ -297,13 +297,14 @@ def documents_server(sock):
 
 
 class Terminal:
-    """weir-client on a pseudo-terminal, with somebody who types."""
+    """A program on a pseudo-terminal, with somebody who types."""
 
-    def __init__(self, *args, term="xterm", shell=None):
-        self.seen = b""
+    def __init__(self, *args, term="xterm", shell=None,
+                 program_of="WEIR_CLIENT"):
+        self.seen = self.all = b""
         env = dict(os.environ, TERM=term, LC_ALL="C.UTF-8")
         env.pop("EDITRC", None)
-        argv = [program("WEIR_CLIENT"), *args]
+        argv = [program(program_of), *args]
         if shell:
             argv = ["/bin/sh", "-c", shell, "sh", *argv]
         self.pid, self._fd = pty.fork()
@@ -343,6 +344,7 @@ class Terminal:
         except OSError:
             piece = b""
         self.seen += piece
+        self.all += piece
         return bool(piece)
 
     def expect(self, what, seconds=DEADLINE):
