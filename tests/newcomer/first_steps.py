@@ -99,16 +99,19 @@ class Typist:
     def converse(self, terminal):
         """Say what a person would, to the end; the operator of a chat
         answers."""
-        for text in ("hello\n", "windup\n"):
+        for text in ("hello\n", "windup\n", "\x04"):
+            if terminal.turn() is not None:
+                return
             terminal.clear()
             terminal.types(text)
-            patience = time.monotonic() + 5
-            while terminal.turn() is None and not terminal.is_asked():
+            patience = time.monotonic() + 3
+            while terminal.turn() is None and time.monotonic() < patience:
                 terminal.read(0.1)
-                if time.monotonic() > patience:
-                    for server in self.servers:
-                        server.types(text)
-                    patience += 60
+                if terminal.is_asked() and text == "hello\n":
+                    break
+            if terminal.turn() is None and not terminal.is_asked():
+                for server in self.servers:
+                    server.types(text)
         terminal.expect(lambda: terminal.turn() is not None, 30,
                         "the end of the conversation")
 
@@ -148,7 +151,12 @@ class Typist:
                 lambda: terminal.turn() is not None or terminal.is_asked() or
                 terminal.is_served(), patience, "its end")
             if terminal.turn() is None and terminal.is_asked():
-                self.converse(terminal)
+                if command.shown:
+                    terminal.types("\x04")
+                    terminal.expect(lambda: terminal.turn() is not None, 30,
+                                    "the end on Ctrl-D")
+                else:
+                    self.converse(terminal)
             if terminal.turn() is None:
                 self.servers.append(terminal)
             elif terminal.turn() not in (
