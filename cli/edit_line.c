@@ -26,6 +26,7 @@
 #include "stream.h"
 
 #define HISTORY_SIZE 500
+#define ERASE_KEY    "\033\037\037" /* that nobody types */
 
 static EditLine *el;
 static History *past;
@@ -38,6 +39,18 @@ static char *prompt(EditLine *unused)
 {
 	(void)unused;
 	return (char *)(uintptr_t)prompt_text;
+}
+
+static unsigned char erase(EditLine *unused, int key)
+{
+	const LineInfoW *line = el_wline(el);
+	int len = (int)(line->lastchar - line->buffer);
+
+	(void)unused;
+	(void)key;
+	el_cursor(el, len);
+	el_deletestr(el, len);
+	return CC_REFRESH;
 }
 
 /* The editor works on characters: without UTF-8 it would spoil the bytes. */
@@ -70,8 +83,12 @@ bool edit_line_open(const char *text)
 	el_set(el, EL_SIGNAL, 0);
 	el_set(el, EL_PROMPT, prompt);
 	el_set(el, EL_EDITOR, "emacs");
+	/* There is nothing to complete, and text that is pasted has tabs. */
+	el_set(el, EL_BIND, "\t", "ed-insert", NULL);
 	el_set(el, EL_HIST, history, past);
 	el_source(el, NULL);
+	el_set(el, EL_ADDFN, "weir-erase", "Erase the line", erase);
+	el_set(el, EL_BIND, ERASE_KEY, "weir-erase", NULL);
 	return true;
 }
 
@@ -101,17 +118,36 @@ void edit_line_show(void)
 	typed = NULL;
 }
 
-bool edit_line_hide(void)
+/* Returns its length. */
+static int keep_line(void)
 {
 	const LineInfoW *line = el_wline(el);
 	size_t len = (size_t)(line->lastchar - line->buffer);
 
+	free(typed);
 	typed = calloc(len + 1, sizeof(*typed));
 	if (typed)
 		wmemcpy(typed, line->buffer, len);
 	typed_at = (size_t)(line->cursor - line->buffer);
+	return (int)len;
+}
+
+void edit_line_hide(void)
+{
+	(void)keep_line();
 	el_set(el, EL_UNBUFFERED, 0);
-	return len > 0;
+}
+
+/* The editor knows which rows the line takes, but only as long as it reads. */
+void edit_line_erase(void)
+{
+	int unused;
+
+	if (keep_line() > 0) {
+		el_push(el, ERASE_KEY);
+		(void)el_gets(el, &unused);
+	}
+	el_set(el, EL_UNBUFFERED, 0);
 }
 
 enum edit_line_event edit_line_key(const char **line, size_t *len)
@@ -163,9 +199,12 @@ void edit_line_show(void)
 {
 }
 
-bool edit_line_hide(void)
+void edit_line_hide(void)
 {
-	return true;
+}
+
+void edit_line_erase(void)
+{
 }
 
 enum edit_line_event edit_line_key(const char **line, size_t *len)

@@ -21,11 +21,11 @@ void edit_line_close(void);
 /* Terminal to the editor; the prompt and what had been typed appear. */
 void edit_line_show(void);
 
-/*
- * Terminal back; what has been typed is kept for the next show.  Returns
- * whether that was anything.
- */
-bool edit_line_hide(void);
+/* Terminal back; what has been typed is kept for the next show. */
+void edit_line_hide(void);
+
+/* The same, with the line empty behind the prompt. */
+void edit_line_erase(void);
 
 /* A key is there.  On DONE the terminal is back. */
 enum edit_line_event edit_line_key(const char **line, size_t *len);

@@ -99,31 +99,27 @@ static void leave_line(void)
 	editor.is_shown = false;
 }
 
-static void hide(bool may_erase)
+void editor_hide(void)
 {
-	bool has_text = true; /* where the terminal edits, nobody knows */
-
 	if (!editor.is_shown)
 		return;
 	if (editor.has_edit_line)
-		has_text = edit_line_hide();
-	if (may_erase && !has_text) {
-		for (size_t i = strlen(editor.prompt); i > 0; i--)
-			put("\b \b");
-	} else {
-		put("\n");
-	}
+		edit_line_hide();
+	put("\n");
 	leave_line();
-}
-
-void editor_hide(void)
-{
-	hide(false);
 }
 
 void editor_erase(void)
 {
-	hide(true);
+	/* Where the terminal edits, nobody knows what is there. */
+	if (!editor.has_edit_line)
+		editor_hide();
+	if (!editor.is_shown)
+		return;
+	edit_line_erase();
+	for (size_t i = strlen(editor.prompt); i > 0; i--)
+		put("\b \b");
+	leave_line();
 }
 
 enum editor_event editor_next(const char **line, size_t *len)

@@ -45,10 +45,14 @@ bool editor_is_shown(void);
 /* Show the prompt, with what had been typed; no effect on a pipe. */
 void editor_show(void);
 
-/* Take it away, so that other things can be printed on a line of their own. */
+/* Leave it behind; what is printed now is on a line of its own. */
 void editor_hide(void);
 
-/* The same, without a trace of a prompt where nothing has been typed. */
+/*
+ * Take it away with what has been typed, which editor_show() brings back
+ * below of what is printed meanwhile.  A terminal without line editing keeps
+ * both.
+ */
 void editor_erase(void);
 
 /* Without waiting.  The line has no newline and lasts until the next call. */

@@ -12,12 +12,14 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
 
-#define PIECE	  ((size_t)64 * 1024)
-#define SETTLE_MS 10 /* between two looks */
+#define PIECE	   ((size_t)64 * 1024)
+#define SETTLE_MS  10	 /* between two looks */
+#define SILENCE_MS 10000 /* from here on it may have been the reason */
 
 int64_t peer_now(void)
 {
@@ -31,11 +33,17 @@ const char *peer_reason(const struct peer *p, int rc, const char *what,
 			char buf[PEER_REASON])
 {
 	char text[CLI_DURATION_TEXT];
+	int64_t silent = (peer_now() - p->active_at) / 1000 * 1000;
 
 	switch (rc) {
 	case 0:
-		snprintf(buf, PEER_REASON, "%s has ended the connection",
-			 p->address);
+		/* Many have a limit, and do not say so. */
+		snprintf(buf, PEER_REASON, "%s has ended the connection%s%s%s",
+			 p->address, silent >= SILENCE_MS ? " after " : "",
+			 silent >= SILENCE_MS
+				 ? cli_duration_text((int)silent, text)
+				 : "",
+			 silent >= SILENCE_MS ? " of silence" : "");
 		break;
 	case -ETIMEDOUT:
 		snprintf(buf, PEER_REASON, "no %s from %s within %s", what,
@@ -64,6 +72,20 @@ int peer_say(const struct peer *p, int rc, const char *what)
 
 	cli_error("%s", peer_reason(p, rc, what, reason));
 	return CLI_FAILED;
+}
+
+void peer_note_begin(const struct peer *p, struct screen *s)
+{
+	screen_note(s, "Connected to %s, my pid is %ld", p->address,
+		    (long)getpid());
+}
+
+int peer_note_end(const struct peer *p, struct screen *s)
+{
+	char reason[PEER_REASON];
+
+	screen_note(s, "%s", peer_reason(p, 0, "", reason));
+	return CLI_DONE;
 }
 
 int peer_dial(struct peer *p)
@@ -95,7 +117,7 @@ int peer_dial(struct peer *p)
 		cli_error("cannot connect to %s: %s", where, weir_strerror(rc));
 		return CLI_FAILED;
 	}
-	p->dialled_at = peer_now();
+	p->dialled_at = p->active_at = peer_now();
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_WRITE, p->timeout_ms);
 	return CLI_DONE;
 }
@@ -113,12 +135,16 @@ void peer_close(struct peer *p)
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 {
 	int64_t first = peer_now() - p->dialled_at + ms;
+	ssize_t n;
 
 	if (ms < 0 || first > INT32_MAX)
 		first = WEIR_NEVER;
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_IDLE, ms);
-	return weir_conn_read(p->conn, buf, cap);
+	n = weir_conn_read(p->conn, buf, cap);
+	if (n > 0)
+		p->active_at = peer_now();
+	return n;
 }
 
 static short look(const struct peer *p, short events)
@@ -148,6 +174,7 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 		rc = weir_conn_write(p->conn, *data, part);
 		if (rc < 0)
 			return rc;
+		p->active_at = peer_now();
 		*data += part;
 		*len -= part;
 	}

@@ -13,11 +13,14 @@
 
 #include <weir.h>
 
+#include "screen.h"
+
 struct peer {
 	const char *address;
 	int timeout_ms; /* to connect, and for each step; or WEIR_NEVER */
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
+	int64_t active_at;  /* ms, when something came or went last */
 };
 
 /* Milliseconds of the clock that deadlines are measured with. */
@@ -47,6 +50,13 @@ int peer_feed(struct peer *p, const char **data, size_t *len);
  * that is known.  Returns 0; -errno.
  */
 int peer_settle(struct peer *p);
+
+/*
+ * For a person at a terminal: where we are connected to; and that the peer
+ * has ended the connection, which is no failure there.  Returns CLI_DONE.
+ */
+void peer_note_begin(const struct peer *p, struct screen *s);
+int peer_note_end(const struct peer *p, struct screen *s);
 
 /* Room for peer_reason(). */
 #define PEER_REASON 512

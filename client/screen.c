@@ -5,6 +5,8 @@
  */
 #include "screen.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,6 +38,25 @@ static void put_escaped(struct screen *s, const char *data, size_t len)
 	put_raw(s, text, n);
 }
 
+/* Leave carriage returns before newlines out; returns the new length. */
+static size_t drop_returns(char *data, size_t len)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++)
+		if (data[i] != '\r' || i + 1 == len || data[i + 1] != '\n')
+			data[used++] = data[i];
+	return used;
+}
+
+/* How much at the end of it is to wait for what follows. */
+static size_t tail_of(const char *data, size_t len)
+{
+	if (len > 0 && data[len - 1] == '\r')
+		return 1;
+	return cli_utf8_tail(data, len);
+}
+
 void screen_put(struct screen *s, const char *data, size_t len)
 {
 	char piece[PIECE];
@@ -51,7 +72,8 @@ void screen_put(struct screen *s, const char *data, size_t len)
 		part = len < PIECE - used ? len : PIECE - used;
 		memcpy(piece + used, data, part);
 		used += part;
-		s->tail_len = cli_utf8_tail(piece, used);
+		used = drop_returns(piece, used);
+		s->tail_len = tail_of(piece, used);
 		used -= s->tail_len;
 		memcpy(s->tail, piece + used, s->tail_len);
 		put_escaped(s, piece, used);
@@ -66,6 +88,19 @@ void screen_end_line(struct screen *s)
 	s->tail_len = 0;
 	if (s->is_mid_line)
 		put_raw(s, "\n", 1);
+}
+
+void screen_note(struct screen *s, const char *format, ...)
+{
+	char line[PIECE];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(line, sizeof(line), format, ap);
+	va_end(ap);
+	screen_end_line(s);
+	put_escaped(s, line, strlen(line));
+	put_raw(s, "\n", 1);
 }
 
 int screen_check(const struct screen *s, int status)

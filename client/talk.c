@@ -4,6 +4,9 @@
  * frames nothing: to it one recv is one message, and to us a reply is what
  * comes until it is quiet.  "The end of a reply" below says how long.
  *
+ * With --lines each line is sent with its end, and nobody waits for a reply:
+ * that is dialogue.c's.
+ *
  * Main thread only.  Waits for replies are the library's, with its deadlines;
  * only the wait for the next line watches standard input as well.
  */
@@ -19,6 +22,7 @@
 
 #include "../cli/cli.h"
 #include "../cli/editor.h"
+#include "dialogue.h"
 #include "options.h"
 #include "peer.h"
 #include "screen.h"
@@ -34,6 +38,8 @@ struct talk {
 	bool once;
 	bool read_only;
 	bool no_banner;
+	const char *newline; /* NULL: lines are sent without their ends */
+	bool has_ended;	     /* the server, and that is no failure */
 	struct peer peer;
 	struct screen screen;
 };
@@ -87,31 +93,83 @@ static int patience(const struct talk *t, const struct expected *e)
 	return ms;
 }
 
+/* Show what comes within ms, as a part of the reply; as peer_read(). */
+static ssize_t hear(struct talk *t, struct expected *e, int ms)
+{
+	char data[4096];
+	ssize_t n = peer_read(&t->peer, data, sizeof(data), ms);
+
+	if (n > 0) {
+		screen_put(&t->screen, data, (size_t)n);
+		compare(e, data, (size_t)n);
+	}
+	return n;
+}
+
 /*
- * Show what the server says within ms.  Returns 1; 0 if it ended the
- * connection instead; -errno.  An end after a reply is found by the next
- * call.
+ * Show what the server says within ms, or goes on to say.  Returns 1; 0 if it
+ * ended the connection instead; -errno.  An end after a reply is found by the
+ * next call.
  */
 static int receive(struct talk *t, struct expected *e, int ms)
 {
-	char data[4096];
-	ssize_t n;
+	ssize_t n = 1;
 
-	e->is_known = e->message != NULL;
-	while ((n = peer_read(&t->peer, data, sizeof(data), ms)) > 0) {
-		screen_put(&t->screen, data, (size_t)n);
-		compare(e, data, (size_t)n);
-		if (is_whole(e) || t->screen.error)
-			break;
-		ms = patience(t, e);
-	}
+	while (n > 0 && !is_whole(e) && !t->screen.error)
+		n = hear(t, e, e->got > 0 ? patience(t, e) : ms);
 	screen_end_line(&t->screen);
 	if (n > 0 || (e->got > 0 && (n == 0 || n == -ETIMEDOUT)))
 		return 1;
 	return (int)n;
 }
 
+/* The same; with a person at our end, there may be one at the other. */
+static int receive_reply(struct talk *t, struct expected *e)
+{
+	int rc = receive(t, e, t->peer.timeout_ms);
+
+	if (rc != -ETIMEDOUT || !editor_is_interactive())
+		return rc;
+	screen_note(&t->screen, "(still waiting, Ctrl-C to leave)");
+	return receive(t, e, WEIR_NEVER);
+}
+
+/*
+ * Send a line, and take what the server says meanwhile: one that answers as it
+ * reads does not read on before somebody does.  Returns 1; 0 if the server
+ * ended the connection; -errno.
+ */
+static int speak(struct talk *t, const char *line, size_t len,
+		 struct expected *reply)
+{
+	struct pollfd pfd = { .fd = weir_conn_fd(t->peer.conn),
+			      .events = POLLIN | POLLOUT };
+	ssize_t n = 1;
+
+	while (n > 0 && !t->screen.error) {
+		int rc = peer_feed(&t->peer, &line, &len);
+
+		if (rc != 0)
+			return rc;
+		rc = poll(&pfd, 1, t->peer.timeout_ms);
+		if (rc == 0)
+			return -ETIMEDOUT;
+		if (rc > 0 && (pfd.revents & ~POLLOUT))
+			n = hear(t, reply, t->peer.timeout_ms);
+	}
+	return (int)n;
+}
+
 /* ------------------------------------------------------------ the dialogue */
+
+/* As peer_say(); that a server is done is no failure to a person. */
+static int say_gone(struct talk *t, int rc, const char *what)
+{
+	t->has_ended = true;
+	if (rc == 0 && editor_is_interactive())
+		return peer_note_end(&t->peer, &t->screen);
+	return peer_say(&t->peer, rc, what);
+}
 
 static int read_banner(struct talk *t)
 {
@@ -125,7 +183,7 @@ static int read_banner(struct talk *t)
 	if (rc > 0)
 		return CLI_DONE;
 	if (rc != -ETIMEDOUT)
-		return peer_say(&t->peer, rc, "banner");
+		return say_gone(t, rc, "banner");
 	if (editor_is_interactive())
 		return CLI_DONE;
 	return peer_say_timeout(&t->peer,
@@ -138,9 +196,11 @@ static int show_unasked(struct talk *t)
 	char data[4096];
 	ssize_t n = peer_read(&t->peer, data, sizeof(data), t->peer.timeout_ms);
 
-	editor_hide();
-	if (n <= 0)
-		return peer_say(&t->peer, (int)n, "input");
+	if (n <= 0) {
+		editor_hide();
+		return say_gone(t, (int)n, "input");
+	}
+	editor_erase();
 	screen_put(&t->screen, data, (size_t)n);
 	screen_end_line(&t->screen);
 	return CLI_DONE;
@@ -172,20 +232,25 @@ static int look(struct talk *t, bool is_users_turn)
 
 /*
  * The next line that is not empty: EDITOR_LINE.  Anything else is how the
- * dialogue ends; EDITOR_FAILED has been complained about.
+ * dialogue ends; EDITOR_FAILED has been complained about.  EDITOR_NOTHING: the
+ * server has ended it, and *status says with what.
  */
 static enum editor_event next_line(struct talk *t, const char **line,
-				   size_t *len)
+				   size_t *len, int *status)
 {
 	for (;;) {
 		enum editor_event event = editor_next(line, len);
+		int rc;
 
 		if (event != EDITOR_NOTHING && event != EDITOR_LINE)
 			return event;
 		if (event == EDITOR_LINE && *len == 0)
 			continue;
-		if (look(t, event == EDITOR_NOTHING) != CLI_DONE)
-			return EDITOR_FAILED;
+		rc = look(t, event == EDITOR_NOTHING);
+		if (t->has_ended) {
+			*status = rc;
+			return EDITOR_NOTHING;
+		}
 		if (event == EDITOR_LINE)
 			return event;
 	}
@@ -211,13 +276,17 @@ static int finish(struct talk *t)
 
 static int converse(struct talk *t)
 {
-	const char *line;
-	size_t len;
+	const char *line = NULL;
+	size_t len = 0;
 
-	while (!t->screen.error) {
-		enum editor_event event = next_line(t, &line, &len);
-		struct expected reply;
-		int rc;
+	while (!t->screen.error && !t->has_ended) {
+		int rc, status = CLI_FAILED;
+		enum editor_event event = next_line(t, &line, &len, &status);
+		struct expected reply = {
+			.message = line,
+			.len = len,
+			.is_known = true,
+		};
 
 		if (event == EDITOR_END) {
 			editor_hide();
@@ -225,17 +294,16 @@ static int converse(struct talk *t)
 		}
 		if (event != EDITOR_LINE) {
 			editor_hide();
-			return CLI_FAILED;
+			return status;
 		}
-		rc = weir_conn_write(t->peer.conn, line, len);
-		if (rc < 0)
-			return peer_say(&t->peer, rc, "progress");
+		rc = speak(t, line, len, &reply);
+		if (rc <= 0)
+			return say_gone(t, rc, "progress");
 		if (t->once)
 			return finish(t);
-		reply = (struct expected){ .message = line, .len = len };
-		rc = receive(t, &reply, t->peer.timeout_ms);
+		rc = receive_reply(t, &reply);
 		if (rc <= 0)
-			return peer_say(&t->peer, rc, "reply");
+			return say_gone(t, rc, "reply");
 		if (len == 6 && memcmp(line, "windup", 6) == 0)
 			return CLI_DONE;
 	}
@@ -262,7 +330,11 @@ static int hold(struct talk *t)
 
 	if (t->read_only)
 		return read_to_end(t);
+	if (t->newline)
+		return dialogue_hold(&t->peer, DIALOGUE_LINES, t->newline);
 	editor_open("Enter message: ");
+	if (editor_is_interactive())
+		peer_note_begin(&t->peer, &t->screen);
 	if (!t->no_banner)
 		status = read_banner(t);
 	if (status == CLI_DONE)
@@ -286,6 +358,10 @@ static const struct cli_option table[] = {
 	{ "read-only", 'r', NULL, "send nothing, read to the end of input" },
 	{ "no-banner", 'B', NULL,
 	  "the server does not speak first: send\nwithout waiting for it" },
+	{ "lines", 'l', NULL,
+	  "a server that reads lines: send each with\n"
+	  "its newline, and wait for no reply" },
+	{ "crlf", 'c', NULL, "the same with CR and LF, as HTTP has it" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -307,6 +383,13 @@ static bool take(void *to, int key)
 	case 'B':
 		t->no_banner = true;
 		return true;
+	case 'l':
+		if (!t->newline)
+			t->newline = "\n";
+		return true;
+	case 'c':
+		t->newline = "\r\n";
+		return true;
 	default:
 		return false;
 	}
@@ -322,12 +405,22 @@ static const struct options_syntax syntax = {
 
 static bool check_together(const struct talk *t)
 {
-	if (t->read_only && (t->once || t->no_banner)) {
-		cli_error("--read-only contradicts --%s; leave one out",
-			  t->once ? "once" : "no-banner");
-		return false;
+	const char *first = NULL, *second = NULL;
+
+	if (t->read_only) {
+		first = "read-only";
+		second = t->newline	? "lines"
+			 : t->once	? "once"
+			 : t->no_banner ? "no-banner"
+					: NULL;
+	} else if (t->newline) {
+		first = "lines";
+		second = t->once ? "once" : NULL;
 	}
-	return true;
+	if (second)
+		cli_error("--%s contradicts --%s; leave one out", first,
+			  second);
+	return !second;
 }
 
 int talk(int argc, char **argv)

@@ -108,10 +108,8 @@ static void hide(void)
 	if (!console.is_shown)
 		return;
 	console.is_shown = false;
-	if (console.has_edit_line && edit_line_hide()) {
-		put("\r\033[J", 4);
-		return;
-	}
+	if (console.has_edit_line)
+		edit_line_erase();
 	for (size_t i = strlen(console.prompt); i > 0; i--)
 		put("\b \b", 3);
 }

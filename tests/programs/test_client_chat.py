@@ -15,6 +15,7 @@ from weirtest import (DEADLINE, PythonServer, Server, Terminal,
                       run, until)
 
 PROMPT = b">> "
+THEIRS = b">>  "
 TERMS = ("xterm", "dumb")
 
 
@@ -148,7 +149,8 @@ class OnAPipe(TestCase):
             self.assertEqual((result.returncode, result.stderr), (0, b""))
             self.assertEqual(result.stdout, (b"yes\n" if heard else b"") +
                              b"bye\n")
-            self.assertEqual(got, [heard])
+            # Who answers in lines is sent lines.
+            self.assertEqual(got, [heard and heard + b"\n"])
 
     def test_our_server(self):
         for where in ("127.0.0.1:0", "unix:" + self.folder() + "/s"):
@@ -224,13 +226,69 @@ class InARoom(TestCase):
         with conversation("--lines") as (user, peer):
             user.expect(PROMPT)
             peer.says(b"* ann joins\nbob: hi ann\n")
-            user.expect(b">> * ann joins\r\n>> bob: hi ann\r\n" + PROMPT)
+            user.expect(b">>  * ann joins\r\n" + THEIRS +
+                        b"bob: hi ann\r\n" + PROMPT)
             user.type(b"hello\n")
             peer.hears(b"hello\n")
             peer.says(b"windup\n")
-            user.expect(b">> windup\r\n" + PROMPT)
+            user.expect(b">>  windup\r\n" + PROMPT)
             user.type(b"windup\n")
             peer.hears(b"windup\n")
+            peer.goes()
+            self.assertEqual(user.end(), 0)
+
+
+def line_with(file, text):
+    for line in file:
+        if text in line:
+            return
+    raise AssertionError("%r is not said" % text)
+
+
+class WithoutBeingTold(TestCase):
+    """The other side has lines: it ends a message with a newline."""
+
+    def test_our_room(self):
+        with Server("room@127.0.0.1:0") as server, \
+                server.connect() as other:
+            other.sendall(b"here\n")
+            heard = other.makefile("rb")
+            line_with(heard, b": here\n")
+            with Terminal("chat", server.address()) as user:
+                user.expect(b">>  * you are guest 2")
+                user.expect(b"\r\n" + PROMPT)
+                for text in (b"hello", "Grüße".encode()):
+                    user.type(text + b"\n")
+                    line_with(heard, b"guest 2: " + text + b"\n")
+                    user.expect(b">>  guest 2: " + text + b"\r\n" + PROMPT)
+                other.sendall(b"hi\n")
+                user.expect(b">>  guest 1: hi\r\n" + PROMPT)
+                user.type(b"windup\n")
+                self.assertEqual(user.end(), 0)
+
+    def test_our_room_from_a_script(self):
+        """Which may well speak before it is greeted."""
+        with Server("room@127.0.0.1:0") as server, \
+                server.connect() as other:
+            other.sendall(b"here\n")
+            heard = other.makefile("rb")
+            line_with(heard, b": here\n")
+            result = chat(server.address(), b"one\ntwo\nwindup\n")
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            for text in (b"one", b"two"):
+                line_with(heard, b"guest 2: " + text + b"\n")
+
+    def test_what_was_said_before_is_ended(self):
+        with conversation() as (user, peer):
+            user.expect(PROMPT)
+            user.type(b"early\n")
+            peer.hears(b"early")
+            peer.says(b"* welcome\n")
+            peer.hears(b"\n")
+            user.expect(b">>  * welcome\r\n" + PROMPT)
+            user.type(b"hello\n")
+            peer.hears(b"hello\n")
+            peer.says(b"windup\n")
             peer.goes()
             self.assertEqual(user.end(), 0)
 
@@ -381,7 +439,7 @@ class OnATerminal(TestCase):
                                      (b"and now?", b"windup")):
                     user.expect(PROMPT)
                     user.type(line + b"\n")
-                    user.expect(b">> " + answer + b"\r\n")
+                    user.expect(THEIRS + answer + b"\r\n")
                 self.assertEqual(user.end(), 0)
                 self.assertEqual(operator.heard, [
                     b"hello", "Grüße".encode(), b"and now?"])
@@ -389,13 +447,14 @@ class OnATerminal(TestCase):
     def test_our_goodbye(self):
         for term in TERMS:
             with self.subTest(term=term), \
-                    conversation(term=term) as (user, peer):
+                    conversation("-t", "300ms", term=term) as (user, peer):
                 user.expect(PROMPT)
                 user.type(b"windup\n")
                 peer.hears(b"windup")
-                self.assertEqual(peer.wait().recv(10), b"")
+                user.expect(b"(still waiting, Ctrl-C to leave)\r\n")
                 peer.says(b"so long")
-                user.expect(b">> so long")
+                user.expect(b">>  so long")
+                self.assertEqual(peer.wait().recv(10), b"")
                 peer.goes()
                 self.assertEqual(user.end(), 0)
 
@@ -409,7 +468,7 @@ class OnATerminal(TestCase):
                     peer.hears(line)
                 user.expect(PROMPT)
                 peer.says(b"all at once")
-                user.expect(b">> all at once\r\n" + PROMPT)
+                user.expect(b">>  all at once\r\n" + PROMPT)
                 user.type(b"\x04")
                 self.assertEqual(peer.wait().recv(10), b"")
                 peer.goes()
@@ -422,7 +481,7 @@ class OnATerminal(TestCase):
                 user.type("grß\x1b[D".encode())
                 user.expect("grß".encode())
                 peer.says("späte Nachricht".encode(), size)
-                user.expect(">> späte Nachricht\r\n".encode() + PROMPT)
+                user.expect(">>  späte Nachricht\r\n".encode() + PROMPT)
                 user.type("ü\n".encode())
                 heard = until(lambda: peer.wait().recv(100), "the line")
                 if heard != "grß\x1b[Dü".encode():  # without libedit
@@ -432,18 +491,74 @@ class OnATerminal(TestCase):
         with conversation() as (user, peer):
             user.expect(PROMPT)
             peer.says(b"hello")
-            before = user.expect(b">> hello\r\n" + PROMPT)
+            before = user.expect(b">>  hello\r\n" + PROMPT)
             user.type(b"b\x1b[Da\n")
             heard = until(lambda: peer.wait().recv(100), "the line")
             if heard != b"ab":
                 self.skipTest("built without libedit")
             self.assertEqual(before, b"\b \b" * len(PROMPT))
 
+    def test_a_draft_is_where_the_line_is_and_nowhere_else(self):
+        draft = "a longer story about my cat, 世界 " * 5
+        with conversation() as (user, peer):
+            user.expect(PROMPT)
+            user.type(draft.encode())
+            user.expect(draft.encode()[-20:])
+            for text in (b"one", b"two", b"three"):
+                peer.says(text)
+                user.expect(b">>  " + text + b"\r\n" + PROMPT)
+            user.type(b"!\n")
+            heard = until(lambda: peer.wait().recv(1000), "the line")
+            self.assertEqual(heard.decode(), draft + "!")
+            peer.says(b"four")
+            user.expect(b">>  four\r\n" + PROMPT)
+            seen = user.screen()
+            if seen[1].startswith(">> a"):
+                self.skipTest("built without libedit")
+            self.assertEqual(seen[1:4], [">>  one", ">>  two", ">>  three"])
+            self.assertEqual("".join(seen).replace(" ", "").count(
+                "alongerstory"), 5)
+            self.assertEqual(seen[-2:], [">>  four", ">>"])
+
+    def test_pasted_lines_are_messages_of_their_own(self):
+        """Even the goodbye; for a peer that reads as it comes."""
+        for term in TERMS:
+            got = []
+
+            def reads(sock, got=got):
+                while got[-1:] != [b"windup"]:
+                    got.append(sock.recv(1024))
+                sock.sendall(b"windup")
+            with self.subTest(term=term), PythonServer(reads) as server, \
+                    Terminal("chat", server.address, term=term) as user:
+                user.expect(PROMPT)
+                user.type(b"thanks\nsee you\nwindup\n")
+                user.expect(b">>  windup\r\n")
+                self.assertEqual(user.end(), 0)
+            self.assertEqual(got, [b"thanks", b"see you", b"windup"])
+
+    def test_a_pasted_tab_arrives(self):
+        with conversation() as (user, peer):
+            user.expect(PROMPT)
+            user.type(b"tab\there\n")
+            self.assertEqual(until(lambda: peer.wait().recv(100), "the line"),
+                             b"tab\there")
+
+    def test_what_it_is_connected_to(self):
+        with conversation() as (user, peer):
+            host, port = peer.wait().getsockname()
+            user.expect(b"Connected to %s:%d, my pid is %d\r\n" %
+                        (host.encode(), port, user.pid))
+            user.expect(PROMPT)
+            peer.goes()
+            user.expect(b" has ended the connection\r\n")
+            self.assertEqual(user.end(), 0)
+
     def test_a_message_of_several_lines(self):
         with conversation() as (user, peer):
             user.expect(PROMPT)
             peer.says(b"one\ntwo\n\nthree")
-            user.expect(b">> one\r\n>> two\r\n>> \r\n>> three\r\n" + PROMPT)
+            user.expect(b">>  one\r\n>>  two\r\n>>  \r\n>>  three\r\n" + PROMPT)
 
     def test_control_characters_are_shown_not_obeyed(self):
         for size in (None, 1):
@@ -480,12 +595,15 @@ class OnATerminal(TestCase):
                     user.expect(b"line")
                     if rude:
                         peer.wait().sendall(b"x")
-                        user.expect(b">> x")
+                        user.expect(b">>  x")
                         reset(peer.wait())
                     peer.goes()
-                    user.expect(b"reset the connection\r\n" if rude else
-                                b"ended the connection\r\n")
-                    self.assertEqual(user.end(), 1)
+                    if rude:
+                        user.expect(b"\r\nweir-client: ")
+                        user.expect(b"reset the connection\r\n")
+                    else:
+                        user.expect(b" has ended the connection\r\n")
+                    self.assertEqual(user.end(), 1 if rude else 0)
 
     def test_stopped_and_continued(self):
         for term in TERMS:
@@ -500,7 +618,7 @@ class OnATerminal(TestCase):
                 # The prompt comes first: an end of input that is typed
                 # before it is not one to the line editor.
                 peer.says(b"hi")
-                user.expect(b">> hi\r\n" + PROMPT)
+                user.expect(b">>  hi\r\n" + PROMPT)
                 user.type(b"\x04")
                 self.assertEqual(peer.wait().recv(10), b"")
                 peer.goes()
@@ -513,7 +631,7 @@ class OnATerminal(TestCase):
             user.type(b"a line that is longer than that\n")
             peer.hears(b"a line that is longer than that")
             peer.says(b"so is this answer to it")
-            user.expect(b">> so is this answer to it")
+            user.expect(b">>  so is this answer to it")
 
     def test_a_terminal_that_goes_away(self):
         for term in TERMS:
@@ -530,10 +648,10 @@ class OnATerminal(TestCase):
             user.type(b"hello\n")
             peer.hears(b"hello")
             peer.says(b"hi")
-            user.expect(b">> hi\r\n" + PROMPT)
+            user.expect(b">>  hi\r\n" + PROMPT)
             peer.goes()
             user.expect(b"ended the connection")
-            self.assertEqual(user.end(), 1)
+            self.assertEqual(user.end(), 0)
 
 
 if __name__ == "__main__":

@@ -294,7 +294,7 @@ class IgnoredSignals(TestCase):
                     for signo in self.SIGNALS:
                         os.kill(user.pid, signo)
                     user.type(b"lo\n")
-                    user.expect(b">> hello\r\n>> ")
+                    user.expect(b">>  hello\r\n>> ")
                     user.type(b"\x04")
                     self.assertEqual(user.end(), 0)
 

@@ -12,7 +12,7 @@ import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
                       TestCase, documents_server, main, program, read_all,
-                      reset, run)
+                      reset, run, until)
 
 PROMPT = b"Enter message: "
 
@@ -38,9 +38,11 @@ class Keeper:
         self.hello = hello
         self.answer = answer
         self.heard = b""
+        self.sock = None
         self.done = threading.Event()
 
     def __call__(self, sock):
+        self.sock = sock
         try:
             sock.sendall(self.hello)
             while True:
@@ -240,6 +242,15 @@ class OnAPipe(TestCase):
                                  PREFIX + b"line %d\n" % i)
             client.stdin.close()
             self.assertEqual(client.wait(DEADLINE), 0)
+
+    def test_a_long_line_to_a_server_that_answers_while_it_reads(self):
+        line = os.urandom(900000).replace(b"\n", b".")
+        for where in ("127.0.0.1:0", "unix:" + self.folder() + "/s"):
+            with self.subTest(where=where), \
+                    Server("echo@" + where) as server:
+                result = talk(server.address(), line + b"\nbye\n", "-B")
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            self.assertEqual(result.stdout.replace(b"\n", b""), line + b"bye")
 
     def test_a_standard_input_that_is_closed(self):
         with Server() as server:
@@ -578,9 +589,9 @@ class OnATerminal(TestCase):
                     Terminal("talk", server.address(), term=term) as user:
                 user.expect(PROMPT)
                 server.process.kill()
-                user.expect(b"\r\nweir-client: ")
-                user.expect(b"the connection\r\n")
-                self.assertEqual(user.end(), 1)
+                user.expect(b"\r\n" + server.address().encode() +
+                            b" has ended the connection\r\n")
+                self.assertEqual(user.end(), 0)
 
     def test_what_comes_at_the_prompt_is_shown_and_the_line_kept(self):
         speak = threading.Event()
@@ -598,11 +609,11 @@ class OnATerminal(TestCase):
             user.type("grß\x1b[D".encode())
             user.expect("grß".encode())
             speak.set()
-            user.expect("\r\nspäte Nachricht\r\n".encode() + PROMPT)
+            user.expect("späte Nachricht\r\n".encode() + PROMPT)
             user.type("ü\n".encode())
             user.expect(b"yes")
             user.expect(b"ended the connection")
-            self.assertEqual(user.end(), 1)
+            self.assertEqual(user.end(), 0)
         if heard[0] != "grß\x1b[Dü".encode():  # without libedit
             self.assertEqual(heard, ["grüß".encode()])
 
@@ -616,13 +627,37 @@ class OnATerminal(TestCase):
             user.type(b"\x04")
             self.assertEqual(user.end(), 0)
 
-    def test_no_reply(self):
-        with PythonServer(Keeper(BANNER)) as server, \
+    def test_somebody_who_takes_his_time(self):
+        """There may be a person at the other end too."""
+        keeper = Keeper(BANNER)
+        with PythonServer(keeper) as server, \
                 Terminal("talk", server.address, "-t", "300ms") as user:
             user.expect(PROMPT)
             user.type(b"hello\n")
-            user.expect(b"weir-client: no reply from ")
-            self.assertEqual(user.end(), 1)
+            user.expect(b"(still waiting, Ctrl-C to leave)\r\n")
+            until(lambda: keeper.sock, "the message").sendall(b"well")
+            user.expect(b"well\r\n" + PROMPT)
+            user.type(b"\x04")
+            self.assertEqual(user.end(), 0)
+
+    def test_a_server_that_is_done(self):
+        """After the exchange, before it, and without one."""
+        def welcome(sock):
+            sock.sendall(b"Welcome")
+            sock.recv(100)
+
+        def collect(sock):
+            sock.recv(100)
+        for handler, says in ((welcome, b"Welcome\r\n"), (collect, b""),
+                              (lambda sock: sock.sendall(b"Hi"), b"Hi\r\n")):
+            with PythonServer(handler) as server, \
+                    Terminal("talk", server.address) as user:
+                user.expect(says + PROMPT)
+                if not says.startswith(b"Hi"):
+                    user.type(b"hello\n")
+                user.expect(server.address.encode() +
+                            b" has ended the connection\r\n")
+                self.assertEqual(user.end(), 0)
 
     def test_control_characters_are_shown_not_obeyed(self):
         evil = (b"\x1b]0;title\x07\x1b[2J\r\x00\x7f\t" +
@@ -647,6 +682,9 @@ class OnATerminal(TestCase):
                         PythonServer(speak) as server, \
                         Terminal("talk", server.address, *options,
                                  term="dumb") as user:
+                    if not options:
+                        user.expect(b"Connected to ")
+                        user.expect(b"\r\n")
                     self.assertIn(user.expect(b"\\xe2\\x82\r\n").replace(
                         b"        ", b"\t") + b"\\xe2\\x82\r\n", (shown,))
                     if not options:

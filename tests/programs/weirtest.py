@@ -327,6 +327,10 @@ class Terminal:
     def type(self, data):
         os.write(self._fd, data)
 
+    def screen(self):
+        """The lines that a person sees, as far as they have been read."""
+        return shown(self.all)
+
     def resize(self, columns):
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ,
                     struct.pack("HHHH", 24, columns, 0, 0))
@@ -371,6 +375,51 @@ class Terminal:
             return pid
         until(reaped, "the end of the client")
         return self._status
+
+
+def shown(data, columns=80):
+    """What a terminal shows after these bytes: its lines, without the blanks
+    at their ends.  Knows what line editing uses."""
+    rows, row, column = [[]], 0, 0
+    for codes, final, char in re.findall(
+            r"\x1b\[([0-9;?]*)([A-Za-z@])|([^\x1b])",
+            data.decode(errors="replace")):
+        count = int(codes or 1) if codes.isdecimal() or not codes else 0
+        if final == "A":
+            row = max(row - count, 0)
+        elif final == "B":
+            row += count
+        elif final == "C":
+            column += count
+        elif final == "D":
+            column = max(column - count, 0)
+        elif final == "G":
+            column = count - 1
+        elif final in "JK" and final:
+            del rows[row][column:]
+            if final == "J":
+                del rows[row + 1:]
+        elif final == "P":
+            del rows[row][column:column + count]
+        elif final == "@":
+            rows[row][column:column] = [" "] * count
+        elif char == "\r":
+            column = 0
+        elif char == "\n":
+            row += 1
+        elif char == "\b":
+            column = max(column - 1, 0)
+        elif char >= " ":
+            if column >= columns:
+                row, column = row + 1, 0
+            while len(rows) <= row:
+                rows.append([])
+            rows[row] += [" "] * (column + 1 - len(rows[row]))
+            rows[row][column] = char
+            column += 1
+        while len(rows) <= row:
+            rows.append([])
+    return ["".join(cells).rstrip() for cells in rows]
 
 
 def is_refused(where):
