@@ -183,6 +183,9 @@ static struct weir_conn *make_conn(struct wr_acceptor *a, struct wr_door *door,
 	struct weir_conn *c = wr_table_take(a->hub->table);
 
 	wr_count(lane, &lane->accepted, 1);
+	door->calm_since = 0; /* a stop's quiet time begins again */
+	if (door->owed > 0)
+		door->owed--;
 	wr_conn_begin(c, &door->service, fd, a->ctx.now);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = door->listener.is_tcp;
@@ -362,8 +365,7 @@ static bool bear(struct wr_acceptor *a, struct wr_door *door, int rc)
 	}
 }
 
-/* One budget's worth. */
-static void accept_from(struct wr_acceptor *a, struct wr_door *door)
+void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 {
 	struct sockaddr_storage peer;
 	int failures = 0;
@@ -383,6 +385,7 @@ static void accept_from(struct wr_acceptor *a, struct wr_door *door)
 				    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
 			door->may_have_more = door->is_due = false;
+			door->owed = 0;
 			if (door->listener.is_shut)
 				wr_accept_close_door(a, door);
 			arm(a, door);
@@ -390,7 +393,6 @@ static void accept_from(struct wr_acceptor *a, struct wr_door *door)
 		}
 		if (fd >= 0) {
 			a->pause_ns = 0;
-			a->quiet_at = 0; /* a stop's silence begins anew */
 			a->first_door = door->id + 1;
 			admit(a, door, fd, (struct sockaddr *)&peer, len);
 			continue;
@@ -411,7 +413,7 @@ void wr_accept_run(struct wr_acceptor *a)
 		struct wr_door *d = a->doors[(first + i) % a->door_count];
 
 		if (d->is_due)
-			accept_from(a, d);
+			wr_accept_from(a, d);
 	}
 }
 

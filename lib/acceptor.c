@@ -20,6 +20,7 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 	*a = (struct wr_acceptor){ .hub = h, .pool = p, .reserve = -1 };
 	a->ctx.lane = wr_hub_acceptor_lane(h);
 	a->ctx.bell = -1;
+	p->acceptor = &a->thread;
 	a->processors = wr_sys_processors();
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
@@ -139,13 +140,14 @@ static void *attend(void *arg)
 		wr_accept_run(a);
 		wait_and_handle(a);
 	} while (!wr_drain_run(a));
+	wr_pool_leave(a->pool, &a->thread);
 	return NULL;
 }
 
 int wr_acceptor_start(struct wr_acceptor *a)
 {
-	int rc = wr_sys_thread_create(&a->thread, 0, attend, a);
+	int rc = wr_sys_thread_create(&a->thread.id, 0, attend, a);
 
-	a->was_started = rc == 0;
+	a->thread.was_started = rc == 0;
 	return rc;
 }

@@ -2,8 +2,9 @@
 /*
  * The acceptor: the one thread that takes connections from the kernel, and
  * that looks after whatever needs the clock: deadlines, lingering closes,
- * pauses after a shortage, the stop.  It never waits but at its poller, and
- * never runs a callback.
+ * pauses after a shortage, the stop.  It waits at its poller alone: not for a
+ * connection's lock, which a thread may hold for long, nor in close(2) for a
+ * peer.  Of the program it runs the log sink, which must not wait either.
  */
 #ifndef WR_ACCEPTOR_H
 #define WR_ACCEPTOR_H
@@ -14,6 +15,9 @@
 #include "listener.h"
 #include "pool.h"
 #include "timers.h"
+
+/* What the deadline of a stop may be late for each connection to be cut. */
+#define WR_CUT_NS (WR_NS_PER_MS / 10)
 
 /* Key of the i-th door in the acceptor's poller; see WR_GENERATIONS. */
 #define WR_KEY_DOOR (UINT64_C(1) << 63)
@@ -28,7 +32,14 @@ struct wr_door {
 	bool is_broken;
 	bool may_have_more; /* clients wait there, as far as we know */
 	bool is_due;	    /* they do, and there is room for one */
-	char where[512];    /* its address; a path may be full of escapes */
+
+	/* Of a stop; see drain.c. */
+	bool is_fenced;	       /* no new connection can begin */
+	size_t owed;	       /* connections that may have waited before it */
+	int64_t calm_since;    /* none has come since; 0: not calm */
+	int64_t first_calm_at; /* when that was so first; 0: not yet */
+
+	char where[512]; /* its address; a path may be full of escapes */
 };
 
 struct wr_acceptor {
@@ -40,8 +51,7 @@ struct wr_acceptor {
 	struct wr_context ctx;
 	int poller;
 	int reserve; /* a descriptor to give up in a shortage; -1: none */
-	pthread_t thread;
-	bool was_started, was_joined;
+	struct wr_thread thread;
 
 	/* All below: the thread itself only. */
 	struct wr_timers timers;
@@ -58,7 +68,8 @@ struct wr_acceptor {
 	int alone_ticks; /* in turn, that the workers did not get on */
 
 	bool is_stopping, are_doors_closed, is_cutting;
-	int64_t quiet_at;    /* stop: no connection came until then */
+	int64_t quiet_ns;    /* stop: how long no connection may come */
+	int64_t hopeless_at; /* stop: nobody can be accepted; 0: not so */
 	int64_t sweep_at;    /* stop: next reminder to the parked */
 	int64_t give_up_at;  /* stop: callbacks had their time */
 	int64_t latest_at;   /* stop: that is not put off any further */
@@ -82,8 +93,9 @@ void wr_acceptor_take_mail(struct wr_acceptor *a);
 
 /* accept.c: see which doors are due, as room, pauses and the stop allow. */
 void wr_accept_adjust(struct wr_acceptor *a);
-/* Accept from those. */
+/* Accept from those; or a budget's worth from this one. */
 void wr_accept_run(struct wr_acceptor *a);
+void wr_accept_from(struct wr_acceptor *a, struct wr_door *door);
 void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door);
 void wr_accept_close_doors(struct wr_acceptor *a);
 /*

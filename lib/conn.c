@@ -29,6 +29,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
 	c->was_opened = c->was_called = c->has_input = c->is_dry = false;
 	c->is_urgent = c->has_spoken = c->has_ended = c->in_shut = false;
+	c->may_wait = false;
 	c->reports = 0;
 	c->in = (struct wr_buffer){ .mem = NULL };
 	c->scanned = c->scanned_len = 0;
@@ -190,12 +191,26 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 
 /* ------------------------------------------------------------------ ending */
 
-void wr_conn_cut(struct weir_conn *c)
+static void cut_locked(struct weir_conn *c)
 {
-	wr_lock(&c->lock);
 	if (c->fd >= 0 && !c->is_finished) {
 		atomic_store(&c->is_cut, true);
 		(void)wr_sys_shutdown(c->fd, SHUT_RDWR);
 	}
+}
+
+void wr_conn_cut(struct weir_conn *c)
+{
+	wr_lock(&c->lock);
+	cut_locked(c);
 	wr_unlock(&c->lock);
+}
+
+bool wr_conn_try_cut(struct weir_conn *c)
+{
+	if (!wr_trylock(&c->lock))
+		return false;
+	cut_locked(c);
+	wr_unlock(&c->lock);
+	return true;
 }

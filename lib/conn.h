@@ -100,6 +100,7 @@ struct weir_conn {
 	bool has_spoken;   /* o: some input has come */
 	bool has_ended;	   /* o: the end of input has been read */
 	bool in_shut;	   /* o: SHUT_RD: no more input is wanted */
+	bool may_wait;	   /* o: SO_LINGER may be on: a close(2) waits */
 
 	/* o: of the running call */
 	bool has_asked;	   /* an input call was made */
@@ -192,6 +193,13 @@ void wr_conn_post(struct weir_conn *c, unsigned mail);
  */
 void wr_conn_cut(struct weir_conn *c);
 
+/*
+ * The same for a thread that must not wait.  False: another thread has the
+ * lock, and may have it for long: a send(2) waits where the program's memory
+ * has to be fetched first.
+ */
+bool wr_conn_try_cut(struct weir_conn *c);
+
 /* The library's own reference: dropped when it is settled.  conn_calls.c */
 void wr_conn_release(struct weir_conn *c);
 
@@ -228,9 +236,13 @@ void wr_conn_refuse(struct weir_conn *c, int outcome);
  */
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
-/* The peer's address for a log line; buf has WR_PEER_TEXT bytes. */
+/*
+ * The peer's address for a log line; buf has WR_PEER_TEXT bytes.  For the
+ * owner, or for a thread that must not wait.
+ */
 #define WR_PEER_TEXT 160
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
+const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
 /* ------------------------------------------------------------- conn_input */
 

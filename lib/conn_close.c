@@ -81,6 +81,8 @@ void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 	wr_outbox_clear(&c->out);
 	wr_unlock(&c->lock);
 	wr_buffer_release(&c->in);
+	if (c->may_wait) /* the peer has had its time already */
+		wr_sys_forget_linger(fd);
 	wr_sys_close(fd);
 	atomic_store(&c->due_at, INT64_MIN);
 	wr_conn_move(c, lane, WR_OVER);

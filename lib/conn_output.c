@@ -4,8 +4,9 @@
  * what the kernel does not take.
  *
  * The outbox is under the connection's lock, because other threads append to
- * it (weir_conn_send).  The lock is held across a sendmsg that never waits,
- * but not across sendfile, which may wait for the disk; only the owner sends
+ * it (weir_conn_send).  The lock is held across a sendmsg, which waits for
+ * the caller's memory at most, but not across sendfile, which may wait for the
+ * disk; only the owner sends
  * files, so the file at the front stays where it is meanwhile.
  *
  * "Alone with it": as long as there is no reference but the library's, only

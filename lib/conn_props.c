@@ -4,6 +4,7 @@
  * deadlines, the program's data.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "address.h"
 #include "conn.h"
@@ -32,8 +33,10 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
 	return 0;
 }
 
+/* SO_LINGER, which the library must know of, can be set with it. */
 int weir_conn_fd(const weir_conn *c)
 {
+	((weir_conn *)(uintptr_t)c)->may_wait = true;
 	return c->fd;
 }
 
@@ -76,6 +79,8 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,
 			 socklen_t len)
 {
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		c->may_wait = true;
 	return wr_sys_setsockopt(c->fd, level, name, value, len);
 }
 
@@ -124,5 +129,18 @@ const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 		buf[0] = '?';
 		buf[1] = '\0';
 	}
+	return buf;
+}
+
+const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
+{
+	bool is_locked = wr_trylock(&c->lock); /* keeps the descriptor */
+
+	if (is_locked || c->peer_len > 0)
+		wr_conn_peer_text(c, buf);
+	else
+		memcpy(buf, "?", 2);
+	if (is_locked)
+		wr_unlock(&c->lock);
 	return buf;
 }

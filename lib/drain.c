@@ -2,8 +2,8 @@
 /*
  * The stop, step by step; what it guarantees is in docs/STOPPING.md.
  *
- *   1  fence the listeners: nobody new can begin to connect
- *   2  accept whom the kernel has completed, until it is quiet; then close
+ *   1  fence the listeners: no new connection can begin
+ *   2  accept those the kernel has completed, until it is quiet; then close
  *   3  remind the parked connections again and again: each is served what it
  *      has sent, says its last word and ends
  *   4  at the deadline cut the rest, and tell whoever was not served yet
@@ -16,12 +16,20 @@
 #include "conn_table.h"
 #include "sys.h"
 
-#define QUIET_NS  (30 * WR_NS_PER_MS) /* of step 2 */
+/* Step 2 waits so long for the last packet of a handshake under way ... */
+#define LEAST_QUIET_NS (30 * WR_NS_PER_MS)
+#define MOST_QUIET_NS  (500 * WR_NS_PER_MS)
+#define QUIET_RTTS(ns) ((ns) + (ns) / 2)
+#define MOST_SAMPLES   64 /* connections that are asked for their RTT */
+/* ... and for one after the other no longer than this. */
+#define LONGEST_CALM_NS (1000 * WR_NS_PER_MS)
+/* Nothing is open that could end, and nobody can be accepted. */
+#define HOPELESS_NS (1000 * WR_NS_PER_MS)
+
 #define SWEEP_NS  (25 * WR_NS_PER_MS) /* between two reminders */
 #define NOTICE_NS (60 * WR_NS_PER_MS) /* of step 5 */
-/* So long step 5 may last: with the join's part that is 100 ms ... */
+/* So long step 5 may last, with the join's part 100 ms; and WR_CUT_NS each. */
 #define LONGEST_NOTICE_NS (70 * WR_NS_PER_MS)
-#define EACH_NS		  (WR_NS_PER_MS / 10) /* ... and this for each */
 
 static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
 {
@@ -32,15 +40,86 @@ static struct weir_conn *conn_at(struct wr_acceptor *a, size_t i)
 
 /* --------------------------------------------------------------- steps 1, 2 */
 
+/* The round trip to the peer, ns; 0: not known. */
+static int64_t round_trip(struct weir_conn *c)
+{
+	int64_t ns = 0;
+
+	if (!c->is_tcp || !wr_trylock(&c->lock))
+		return 0;
+	if (c->fd >= 0)
+		ns = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
+	wr_unlock(&c->lock);
+	return ns;
+}
+
+/*
+ * A handshake under way needs one round trip.  What that takes, the
+ * connections that are open tell: they are as many as there are handshakes
+ * under way, or more, since a conversation takes a round trip too.
+ */
+static int64_t quiet_time(struct wr_acceptor *a)
+{
+	size_t slots = wr_table_slots(a->hub->table);
+	int64_t longest = LEAST_QUIET_NS;
+	int samples = 0;
+
+	for (size_t i = 0; i < slots && samples < MOST_SAMPLES; i++) {
+		struct weir_conn *c = conn_at(a, i);
+		int64_t ns = c ? round_trip(c) : 0;
+
+		samples += ns > 0;
+		if (QUIET_RTTS(ns) > longest)
+			longest = QUIET_RTTS(ns);
+	}
+	return wr_min_at(longest, MOST_QUIET_NS);
+}
+
+/* What the fence says where there is none; 0: it stands, or none is needed. */
+static int end_door(struct wr_acceptor *a, struct wr_door *d)
+{
+	int rc;
+
+	if (d->listener.inherited || d->listener.fd < 0) {
+		wr_accept_close_door(a, d);
+		return 0;
+	}
+	rc = wr_listener_fence(&d->listener);
+	d->is_fenced = rc == 0;
+	if (!d->is_fenced)
+		d->owed = wr_min(wr_listener_waiting(&d->listener),
+				 (size_t)d->service.set.backlog);
+	return rc;
+}
+
+static void end_doors(struct wr_acceptor *a)
+{
+	const struct wr_door *unfenced = NULL;
+	int error = 0;
+
+	for (int i = 0; i < a->door_count; i++) {
+		int rc = end_door(a, a->doors[i]);
+
+		if (rc < 0 && !unfenced) {
+			unfenced = a->doors[i];
+			error = rc;
+		}
+	}
+	if (unfenced)
+		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
+			"%s: clients cannot be kept from connecting during "
+			"the stop: %s; some may be reset",
+			unfenced->where, weir_strerror(error));
+}
+
 static void begin(struct wr_acceptor *a)
 {
 	struct wr_hub *h = a->hub;
 
 	a->is_stopping = true;
 	a->ctx.now = wr_now_ns(); /* not from before the stop was asked for */
-	a->quiet_at = 0;
 	a->sweep_at = a->ctx.now;
-	a->resume_at = 0; /* who waits in a shortage is looked at anew */
+	a->resume_at = 0; /* a shortage is looked at once more */
 	atomic_store(&h->drain_began_at, a->ctx.now);
 	/* Without any grace nobody drains: who waits is told of the cut. */
 	if (a->ctx.now < atomic_load(&h->stop_at)) {
@@ -48,41 +127,102 @@ static void begin(struct wr_acceptor *a)
 		wr_pool_ring_waits(a->pool);
 	}
 	wr_linger_hasten(a);
-	for (int i = 0; i < a->door_count; i++) {
-		if (a->doors[i]->listener.inherited)
-			wr_accept_close_door(a, a->doors[i]);
-		else
-			wr_listener_fence(&a->doors[i]->listener);
-	}
+	end_doors(a);
+	a->quiet_ns = quiet_time(a);
 	wr_logf(&h->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
 		atomic_load(&h->table->open));
 }
 
-/* All that may be waiting has been accepted, and a while ago. */
-static bool is_quiet(struct wr_acceptor *a)
+static void watch_door(const struct wr_acceptor *a, struct wr_door *d)
+{
+	if (!d->is_armed || d->may_have_more) { /* held, paused, not asked */
+		d->calm_since = 0;
+		return;
+	}
+	d->owed = 0; /* the poller has just seen nobody there */
+	if (d->calm_since == 0)
+		d->calm_since = a->ctx.now;
+	if (d->first_calm_at == 0)
+		d->first_calm_at = d->calm_since;
+}
+
+/*
+ * When it is closed, if no connection comes; never: not before something
+ * happens.  Behind a fence that is when the last handshake under way has had
+ * its time.  Without one new connections come as ever: it is closed as soon as
+ * those that waited when the stop began have been accepted, and handshakes
+ * that were under way then had the same time.
+ */
+static int64_t closes_at(const struct wr_acceptor *a, const struct wr_door *d)
+{
+	if (d->owed > 0)
+		return WR_NEVER_AT;
+	if (!d->is_fenced)
+		return atomic_load(&a->hub->drain_began_at) + a->quiet_ns;
+	if (d->calm_since == 0)
+		return WR_NEVER_AT;
+	return wr_min_at(d->calm_since + a->quiet_ns,
+			 d->first_calm_at + LONGEST_CALM_NS);
+}
+
+/* accept(2) fails, and nothing of ours is open whose end could change that. */
+static bool is_hopeless(struct wr_acceptor *a)
+{
+	if (a->pause_ns == 0 || atomic_load(&a->hub->table->open) > 0) {
+		a->hopeless_at = 0;
+		return false;
+	}
+	if (a->hopeless_at == 0)
+		a->hopeless_at = a->ctx.now + HOPELESS_NS;
+	return a->ctx.now >= a->hopeless_at;
+}
+
+static bool is_to_be_closed(struct wr_acceptor *a, struct wr_door *d)
+{
+	watch_door(a, d);
+	return d->is_broken || a->ctx.now >= closes_at(a, d);
+}
+
+/* Right behind an empty backlog there is the least to lose. */
+static void empty_backlog(struct wr_acceptor *a, struct wr_door *d)
+{
+	if (!d->is_fenced && !d->is_broken && a->resume_at == 0)
+		wr_accept_from(a, d);
+}
+
+static void close_quiet_doors(struct wr_acceptor *a)
 {
 	bool is_any_open = false;
 
-	for (int i = 0; i < a->door_count; i++) {
-		const struct wr_door *d = a->doors[i];
-
-		if (d->is_broken || d->listener.fd < 0)
-			continue;
-		is_any_open = true;
-		if (!d->is_armed || d->may_have_more) {
-			a->quiet_at = 0; /* held, paused or not looked at */
-			return false;
-		}
+	if (is_hopeless(a)) {
+		wr_accept_close_doors(a);
+		return;
 	}
-	if (!is_any_open)
-		return true;
-	if (a->quiet_at == 0)
-		a->quiet_at = a->ctx.now + QUIET_NS;
-	return a->ctx.now >= a->quiet_at;
+	for (int i = 0; i < a->door_count; i++) {
+		struct wr_door *d = a->doors[i];
+
+		if (d->listener.fd >= 0 && is_to_be_closed(a, d)) {
+			empty_backlog(a, d);
+			wr_accept_close_door(a, d);
+		}
+		is_any_open |= d->listener.fd >= 0;
+	}
+	a->are_doors_closed = !is_any_open;
 }
 
 /* --------------------------------------------------------------- steps 3, 4 */
 
+/* What lingers, or is about to, has all it will get. */
+static void cut_conn(struct wr_acceptor *a, struct weir_conn *c)
+{
+	if (atomic_load(&c->mail) & WR_MAIL_LINGER)
+		return;
+	if (!atomic_load(&c->is_cut))
+		(void)wr_conn_try_cut(c); /* or with the next reminder */
+	wr_conn_report(c, a->ctx.lane, wr_turn_generation(&c->turn), WR_CANCEL);
+}
+
+/* Reminds those that are left of the stop, or of its deadline. */
 static void sweep(struct wr_acceptor *a)
 {
 	size_t slots = wr_table_slots(a->hub->table);
@@ -91,7 +231,11 @@ static void sweep(struct wr_acceptor *a)
 	for (size_t i = 0; i < slots; i++) {
 		struct weir_conn *c = conn_at(a, i);
 
-		if (c && !c->lingers)
+		if (!c || c->lingers)
+			continue;
+		if (a->is_cutting)
+			cut_conn(a, c);
+		else
 			wr_conn_report(c, a->ctx.lane,
 				       wr_turn_generation(&c->turn), WR_DRAIN);
 	}
@@ -120,7 +264,6 @@ static void refuse_waiting(struct wr_acceptor *a)
 static void cut(struct wr_acceptor *a)
 {
 	struct weir_stats stats;
-	size_t slots;
 
 	a->is_cutting = true;
 	wr_hub_sum(a->hub, &stats);
@@ -128,21 +271,10 @@ static void cut(struct wr_acceptor *a)
 	refuse_waiting(a);
 	a->open_before = atomic_load(&a->hub->table->open);
 	a->latest_at = a->ctx.now + LONGEST_NOTICE_NS +
-		       (int64_t)a->open_before * EACH_NS;
+		       (int64_t)a->open_before * WR_CUT_NS;
 	refuse_queued(a);
 	wr_linger_hasten(a);
-	slots = wr_table_slots(a->hub->table);
-	for (size_t i = 0; i < slots; i++) {
-		struct weir_conn *c = conn_at(a, i);
-
-		/* What lingers, or is about to, has all it will get. */
-		if (c && !c->lingers &&
-		    !(atomic_load(&c->mail) & WR_MAIL_LINGER)) {
-			wr_conn_cut(c);
-			wr_conn_report(c, a->ctx.lane,
-				       wr_turn_generation(&c->turn), WR_CANCEL);
-		}
-	}
+	sweep(a);
 	atomic_store(&a->hub->phase, WR_CUTTING);
 	/* All of them know only now: shutting so many down takes its time. */
 	a->give_up_at = wr_min_at(wr_now_ns() + NOTICE_NS, a->latest_at);
@@ -185,9 +317,7 @@ static uint64_t name_the_stuck(struct wr_acceptor *a)
 		if (since == 0)
 			continue;
 		stuck++;
-		wr_lock(&c->lock); /* the descriptor stays what it is */
-		wr_conn_peer_text(c, peer);
-		wr_unlock(&c->lock);
+		wr_conn_try_peer_text(c, peer);
 		wr_logf(&a->hub->logger, WEIR_LOG_ERROR,
 			"worker %d is stuck: the callback of connection %llu "
 			"from %s has been running for %lld ms",
@@ -260,8 +390,9 @@ int64_t wr_drain_next_at(const struct wr_acceptor *a)
 	at = a->sweep_at;
 	if (a->is_cutting)
 		return wr_min_at(at, a->give_up_at);
-	if (!a->are_doors_closed && a->quiet_at)
-		at = wr_min_at(at, a->quiet_at);
+	for (int i = 0; i < a->door_count; i++)
+		if (a->doors[i]->listener.fd >= 0)
+			at = wr_min_at(at, closes_at(a, a->doors[i]));
 	return wr_min_at(at, atomic_load(&a->hub->stop_at));
 }
 
@@ -280,8 +411,8 @@ bool wr_drain_run(struct wr_acceptor *a)
 		cut(a);
 	if (a->ctx.now >= a->sweep_at)
 		sweep(a);
-	if (!a->is_cutting && !a->are_doors_closed && is_quiet(a))
-		wr_accept_close_doors(a);
+	if (!a->is_cutting && !a->are_doors_closed)
+		close_quiet_doors(a);
 	if (!a->are_doors_closed || atomic_load(&a->hub->table->open) > 0) {
 		if (!a->is_cutting || has_patience(a))
 			return false;

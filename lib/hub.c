@@ -57,6 +57,8 @@ static int open_descriptors(struct wr_hub *h)
 	if (rc >= 0)
 		rc = h->call = wr_sys_eventfd();
 	if (rc >= 0)
+		rc = h->asked = wr_sys_eventfd();
+	if (rc >= 0)
 		rc = h->done = wr_sys_eventfd();
 	if (rc >= 0)
 		rc = wr_poller_add(h->poller, h->bell,
@@ -69,7 +71,7 @@ int wr_hub_init(struct wr_hub *h, const struct weir_config *config)
 	int rc;
 
 	memset(h, 0, sizeof(*h));
-	h->poller = h->bell = h->call = h->done = -1;
+	h->poller = h->bell = h->call = h->asked = h->done = -1;
 	rc = wr_config_init(&h->config, config);
 	if (rc < 0)
 		return rc;
@@ -120,6 +122,8 @@ void wr_hub_fini(struct wr_hub *h)
 {
 	if (h->done >= 0)
 		wr_sys_close(h->done);
+	if (h->asked >= 0)
+		wr_sys_close(h->asked);
 	if (h->call >= 0)
 		wr_sys_close(h->call);
 	if (h->bell >= 0)

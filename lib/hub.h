@@ -51,6 +51,7 @@ struct wr_hub {
 	int poller; /* where connections are parked and workers sleep */
 	int bell;   /* eventfd in there: one ring wakes one worker */
 	int call;   /* eventfd of the acceptor */
+	int asked;  /* eventfd: a stop was asked for */
 	int done;   /* eventfd: the acceptor has ended */
 
 	struct wr_queue fresh; /* accepted, no worker has taken them */
@@ -72,9 +73,10 @@ struct wr_hub {
 
 	struct wr_lock lock; /* of what follows; no other is taken under it */
 	struct wr_cond changed;
-	bool is_done; /* the acceptor has ended, report is filled in */
-	bool was_cut; /* by the deadline of the stop */
-	bool is_busy; /* workers were not through with it when it ended */
+	bool is_done;	   /* the acceptor has ended, report is filled in */
+	bool was_cut;	   /* by the deadline of the stop */
+	bool was_given_up; /* a join did not wait for the acceptor any longer */
+	bool is_busy;	   /* workers were not through with it when it ended */
 	struct weir_report report;
 
 	struct wr_lane *lanes; /* one a worker, the acceptor's, foreign */

@@ -12,13 +12,14 @@
 #include "poller.h"
 #include "sys.h"
 
-#define MOST_LINGERING	4096
-#define QUIET_NS	(2000 * WR_NS_PER_MS)
-#define DRAIN_QUIET_NS	(500 * WR_NS_PER_MS)
-#define CUT_QUIET_NS	(50 * WR_NS_PER_MS)
-#define LONGEST_NS	(30000 * WR_NS_PER_MS)
-#define MOST_BYTES	(UINT64_C(16) << 20)
-#define BYTES_AT_A_TIME ((size_t)64 * 1024)
+#define MOST_LINGERING	 4096
+#define QUIET_NS	 (2000 * WR_NS_PER_MS)
+#define DRAIN_QUIET_NS	 (500 * WR_NS_PER_MS)
+#define DRAIN_LONGEST_NS (1000 * WR_NS_PER_MS)
+#define CUT_QUIET_NS	 (50 * WR_NS_PER_MS)
+#define LONGEST_NS	 (30000 * WR_NS_PER_MS)
+#define MOST_BYTES	 (UINT64_C(16) << 20)
+#define BYTES_AT_A_TIME	 ((size_t)64 * 1024)
 
 static void enlist(struct wr_acceptor *a, struct weir_conn *c)
 {
@@ -54,6 +55,22 @@ static int64_t quiet_at(const struct wr_acceptor *a)
 					 : QUIET_NS;
 
 	return a->ctx.now + quiet;
+}
+
+/*
+ * In a stop a peer that goes on sending, and has been sent everything, is given
+ * no more than this: else one of them would set the length of the stop.
+ */
+static int64_t drained_at(const struct wr_acceptor *a,
+			  const struct weir_conn *c)
+{
+	int64_t since = c->linger_end_at - LONGEST_NS;
+
+	if (!a->is_stopping)
+		return WR_NEVER_AT;
+	if (since < atomic_load(&a->hub->drain_began_at))
+		since = atomic_load(&a->hub->drain_began_at);
+	return since + DRAIN_LONGEST_NS;
 }
 
 void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
@@ -94,7 +111,7 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
 
 	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
 	c->linger_bytes += late;
-	c->linger_at = quiet_at(a);
+	c->linger_at = wr_min_at(quiet_at(a), drained_at(a, c));
 	if (is_done || c->linger_bytes > MOST_BYTES)
 		wr_linger_end(a, c);
 }

@@ -13,8 +13,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -273,6 +275,8 @@ static int take_inherited(struct wr_listener *l, int fd)
 	rc = add_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC);
 	if (rc == 0 && is_tcp)
 		rc = wr_sys_tune_tcp(fd);
+	if (rc == 0 && is_tcp)
+		wr_sys_forget_linger(fd);
 	if (rc == 0)
 		rc = add_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK);
 	if (rc < 0)
@@ -301,13 +305,25 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
 }
 
 /*
- * "The SYN fence".  Closing a listener resets whom the kernel has connected
- * but nobody has accepted.  So first no new handshake may begin: the filter
- * sees each segment from its TCP header on and drops those with SYN and
- * without ACK.  The last step of handshakes under way has no SYN and passes.
- * Whom we drop asks again a second later and is refused by then.
+ * "The fence".  Closing a listener resets the connections that the kernel has
+ * completed and nobody has accepted.  So first no new handshake may begin.
+ *
+ * A listener that is bound to an interface is found by the packets of that
+ * interface alone.  Bound to one that does not exist it is found by no SYN, and
+ * the kernel refuses the client.  A handshake under way has left the listener
+ * for a request of its own: its last step is found as before, and so is all
+ * that is sent on the connection it makes.  Linux asks for no privilege (5.7)
+ * unless the listener is bound to an interface already.
  */
-static void drop_syns(int fd)
+#define NO_INTERFACE INT_MAX
+
+/*
+ * What older kernels let everybody do and newer ones only the administrator:
+ * a filter that sees each segment from its TCP header on and drops those with
+ * SYN and without ACK.  The client asks again a second later and is refused by
+ * then.
+ */
+static int drop_syns(int fd)
 {
 	enum { FLAGS_AT = 13, SYN = 0x02, ACK = 0x10 };
 	struct sock_filter code[] = {
@@ -322,26 +338,53 @@ static void drop_syns(int fd)
 		.filter = code,
 	};
 
-	(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
-				sizeof(program));
+	return wr_sys_setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+				 sizeof(program));
+}
+
+static int fence_tcp(struct wr_listener *l)
+{
+	int rc = wr_sys_bind_to_interface(l->fd, NO_INTERFACE);
+
+	l->is_ending = true;
+	return rc < 0 ? drop_syns(l->fd) : rc;
 }
 
 /*
- * What would reset all who wait on a TCP listener is right for a Unix one: a
+ * What would reset all that waits on a TCP listener is right for a Unix one: a
  * connect is complete when it is in the backlog, which a shutdown leaves
- * alone; who comes after it is refused.
+ * alone; a later one is refused.
  */
-void wr_listener_fence(struct wr_listener *l)
+static int fence_unix(struct wr_listener *l)
+{
+	int rc;
+
+	unlink_path(l);
+	rc = wr_sys_shutdown(l->fd, SHUT_RD);
+	l->is_shut = rc == 0;
+	return rc;
+}
+
+int wr_listener_fence(struct wr_listener *l)
 {
 	if (l->fd < 0 || l->inherited)
-		return;
-	if (l->is_tcp) {
-		drop_syns(l->fd);
-		l->is_fenced = true;
-		return;
-	}
-	unlink_path(l);
-	l->is_shut = wr_sys_shutdown(l->fd, SHUT_RD) == 0;
+		return 0;
+	return l->is_tcp ? fence_tcp(l) : fence_unix(l);
+}
+
+size_t wr_listener_waiting(const struct wr_listener *l)
+{
+	struct tcp_info info = { .tcpi_unacked = 0 };
+	socklen_t len = sizeof(info);
+	int rc = -ENOPROTOOPT;
+
+	if (l->is_tcp)
+		rc = wr_sys_getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info,
+				       &len);
+	/* 0 is also what a kernel says that does not count them. */
+	if (rc < 0 || info.tcpi_unacked == 0)
+		return SIZE_MAX;
+	return info.tcpi_unacked;
 }
 
 void wr_listener_close(struct wr_listener *l)
@@ -350,11 +393,11 @@ void wr_listener_close(struct wr_listener *l)
 		return;
 	unlink_path(l);
 	/*
-	 * A copy in a child of the program would listen on behind the fence:
-	 * clients would neither come in nor be refused, and the port would be
-	 * taken.  By now this resets nobody whom the close would not.
+	 * A copy in a child of the program would listen on: nobody would
+	 * accept from it, and the port would be taken.  By now this resets no
+	 * client that the close would not.
 	 */
-	if (l->is_fenced)
+	if (l->is_ending)
 		(void)wr_sys_shutdown(l->fd, SHUT_RDWR);
 	wr_sys_close(l->fd);
 	l->fd = -1;

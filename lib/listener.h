@@ -16,7 +16,7 @@ struct wr_listener {
 	int fd;		/* -1: closed */
 	bool inherited; /* fd:N: shared with others; only ever closed */
 	bool is_tcp;
-	bool is_fenced; /* TCP: of no use any more, not to a child either */
+	bool is_ending; /* TCP: of no use any more, not to a child either */
 	bool is_shut;	/* nobody can connect any more: once empty, for good */
 	/* Unix socket to unlink; empty: none */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -35,8 +35,8 @@ struct wr_listener {
  * set between bind and listen, so before anybody can connect; starters of
  * several processes are kept apart by flock(2) on the directory.
  * fd:N: must be a listening stream socket, else -ENOTSOCK (-EBADF if it is
- * no descriptor); it is made non-blocking and close-on-exec, tuned
- * as above, and it is not closed on failure.
+ * no descriptor); it is made non-blocking and close-on-exec, tuned as above,
+ * SO_LINGER with a time is switched off, and it is not closed on failure.
  *
  * Returns 0, or -errno with nothing left behind.
  */
@@ -45,15 +45,25 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
 
 /*
  * Let no new connection begin while those the kernel has completed can still
- * be accepted: TCP of our own drops new SYNs with a socket filter (see
- * docs/STOPPING.md), a Unix socket is shut down and its path unlinked.  Best
- * effort; nothing is done to an inherited listener.
+ * be accepted.  A TCP listener is bound to a network interface that does not
+ * exist, or, where that is not allowed, drops new SYNs with a socket filter; a
+ * Unix socket is shut down and its path unlinked.  See docs/STOPPING.md.
+ *
+ * Returns 0, also for an inherited listener, to which nothing is done; or
+ * -errno: there is no fence, and new connections go on coming.
  */
-void wr_listener_fence(struct wr_listener *l);
+int wr_listener_fence(struct wr_listener *l);
 
 /*
- * Close; unlinks the path if it is still the file we made.  Behind a TCP fence
- * it ends for whoever has a copy of it, too.  Idempotent.
+ * How many completed connections wait to be accepted; SIZE_MAX where the
+ * kernel does not tell.
+ */
+size_t wr_listener_waiting(const struct wr_listener *l);
+
+/*
+ * Close; unlinks the path if it is still the file we made.  A TCP listener
+ * that was to be fenced ends for every process that has a copy of it, too.
+ * Idempotent.
  */
 void wr_listener_close(struct wr_listener *l);
 

@@ -7,6 +7,7 @@
 #ifndef WR_LOCK_H
 #define WR_LOCK_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 
@@ -33,6 +34,17 @@ static inline void wr_lock(struct wr_lock *l)
 	WR_POINT();
 	rc = pthread_mutex_lock(&l->mutex);
 	wr_assert(rc == 0);
+}
+
+/* False: another thread has it, for how long nobody knows. */
+static inline bool wr_trylock(struct wr_lock *l)
+{
+	int rc;
+
+	WR_POINT();
+	rc = pthread_mutex_trylock(&l->mutex);
+	wr_assert(rc == 0 || rc == EBUSY);
+	return rc == 0;
 }
 
 static inline void wr_unlock(struct wr_lock *l)

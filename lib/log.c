@@ -23,7 +23,9 @@ void wr_logf(struct wr_logger *log, int level, const char *format, ...)
 	for (char *p = line; *p != '\0'; p++)
 		if (*p < ' ' || *p > '~')
 			*p = '?';
+	atomic_fetch_add(&log->writing, 1);
 	log->sink(log->arg, level, line);
+	atomic_fetch_sub(&log->writing, 1);
 }
 
 bool wr_log_allows(struct wr_logger *log, struct wr_log_limit *limit,

@@ -15,6 +15,7 @@ struct wr_logger {
 	weir_log *sink; /* NULL: silent */
 	void *arg;
 	int level;
+	_Atomic int writing; /* threads that are in the sink */
 	_Atomic uint64_t dropped;
 };
 

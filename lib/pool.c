@@ -17,6 +17,10 @@
 /* Connections of one kind a worker runs before it looks at the others. */
 #define ROUND 16
 
+/* Whether a thread that exits is gone: asked after this time, then later. */
+#define FIRST_ASK_NS (WR_NS_PER_MS / 20)
+#define LAST_ASK_NS  (10 * WR_NS_PER_MS)
+
 /* Whose thread the calling one is. */
 static _Thread_local const struct wr_pool *my_pool;
 
@@ -146,11 +150,7 @@ static void *work(void *arg)
 	wr_sys_eventfd_ring(h->bell); /* the next one */
 	if (config->worker_exit)
 		config->worker_exit(config->worker_arg, w->index);
-	wr_lock(&h->lock);
-	w->has_exited = true;
-	wr_cond_broadcast(&h->changed);
-	wr_unlock(&h->lock);
-	p->on_exit(p->exit_arg);
+	wr_pool_leave(p, &w->thread);
 	return NULL;
 }
 
@@ -200,11 +200,11 @@ int wr_pool_start(struct wr_pool *p)
 	for (int i = 0; i < p->count; i++) {
 		struct wr_worker *w = &p->workers[i];
 		int rc = wr_sys_thread_create(
-			&w->thread, p->hub->config.set.stack_size, work, w);
+			&w->thread.id, p->hub->config.set.stack_size, work, w);
 
 		if (rc < 0)
 			return rc;
-		w->was_started = true;
+		w->thread.was_started = true;
 	}
 	return 0;
 }
@@ -221,50 +221,85 @@ void wr_pool_dismiss(struct wr_pool *p)
 	wr_sys_eventfd_ring(p->hub->bell);
 }
 
-static int still_running(const struct wr_pool *p)
+/* The i-th thread: of the acceptor, then of the workers; NULL: no more. */
+static struct wr_thread *thread_at(const struct wr_pool *p, int i)
 {
-	int n = 0;
-
-	for (int i = 0; i < p->count; i++)
-		n += p->workers[i].was_started && !p->workers[i].has_exited;
-	return n;
+	if (i == 0)
+		return p->acceptor;
+	return i <= p->count ? &p->workers[i - 1].thread : NULL;
 }
 
+struct threads_left {
+	int running, exiting; /* the latter have said that they exit */
+};
+
+static struct threads_left gather_locked(const struct wr_pool *p)
+{
+	struct threads_left left = { 0, 0 };
+	struct wr_thread *t;
+
+	for (int i = 0; (t = thread_at(p, i)); i++) {
+		if (!t->was_started || t->was_joined)
+			continue;
+		if (!t->has_exited)
+			left.running++;
+		else if (wr_sys_thread_tryjoin(t->id) == 0)
+			t->was_joined = true;
+		else
+			left.exiting++;
+	}
+	return left;
+}
+
+/*
+ * A thread tells that it exits.  When it is gone can only be asked, since
+ * destructors of its data run in between: so that is asked again and again.
+ */
 int wr_pool_join(struct wr_pool *p, int64_t at)
 {
 	struct wr_hub *h = p->hub;
-	int left;
+	int64_t ask_ns = FIRST_ASK_NS;
+	struct threads_left left;
 
 	wr_lock(&h->lock);
-	while (still_running(p) > 0 &&
-	       wr_cond_wait_until(&h->changed, &h->lock, at))
-		;
-	for (int i = 0; i < p->count; i++) {
-		struct wr_worker *w = &p->workers[i];
+	for (;;) {
+		int64_t now, until = at;
 
-		/* It has said it exits and holds no lock: this is short. */
-		if (w->has_exited && !w->was_joined) {
-			(void)pthread_join(w->thread, NULL);
-			w->was_joined = true;
+		left = gather_locked(p);
+		now = wr_now_ns();
+		if (left.running + left.exiting == 0 || now >= at)
+			break;
+		if (left.exiting > 0) {
+			until = wr_min_at(at, now + ask_ns);
+			ask_ns = wr_min_at(2 * ask_ns, LAST_ASK_NS);
 		}
+		(void)wr_cond_wait_until(&h->changed, &h->lock, until);
 	}
-	left = still_running(p);
 	wr_unlock(&h->lock);
-	return left;
+	return left.running + left.exiting;
 }
 
 void wr_pool_abandon(struct wr_pool *p)
 {
-	wr_lock(&p->hub->lock);
-	for (int i = 0; i < p->count; i++) {
-		struct wr_worker *w = &p->workers[i];
+	struct wr_thread *t;
 
-		if (w->was_started && !w->was_joined) {
-			w->was_joined = true;
-			(void)pthread_detach(w->thread);
+	wr_lock(&p->hub->lock);
+	for (int i = 0; (t = thread_at(p, i)); i++) {
+		if (t->was_started && !t->was_joined) {
+			t->was_joined = true;
+			(void)pthread_detach(t->id);
 		}
 	}
 	wr_unlock(&p->hub->lock);
+}
+
+void wr_pool_leave(struct wr_pool *p, struct wr_thread *t)
+{
+	wr_lock(&p->hub->lock);
+	t->has_exited = true;
+	wr_cond_broadcast(&p->hub->changed);
+	wr_unlock(&p->hub->lock);
+	p->on_exit(p->exit_arg);
 }
 
 void wr_pool_enter(const struct wr_pool *p)

@@ -13,6 +13,14 @@
 /* So long a worker stays at one kind of work, one callback more or less. */
 #define WR_ROUND_NS WR_NS_PER_MS
 
+/* Of the server: a worker's or the acceptor's. */
+struct wr_thread {
+	pthread_t id;
+	bool was_started;
+	bool has_exited; /* l (hub.lock) */
+	bool was_joined; /* l: or given up on */
+};
+
 struct wr_worker {
 	struct wr_context ctx;
 	struct wr_batch batch;
@@ -22,17 +30,15 @@ struct wr_worker {
 	int most;	     /* events it takes at a time; lead.c */
 	int64_t took_at;     /* when it last did */
 	int64_t named_since; /* watchdog: the callback it named last */
-	pthread_t thread;
-	bool was_started;
-	bool has_exited; /* l (hub.lock) */
-	bool was_joined; /* l */
+	struct wr_thread thread;
 };
 
 struct wr_pool {
 	struct wr_hub *hub;
 	struct wr_worker *workers;
 	int count;
-	/* Called by each worker as its very last act. */
+	struct wr_thread *acceptor; /* its end is waited for as well */
+	/* Called by each thread as its very last act. */
 	void (*on_exit)(void *arg);
 	void *exit_arg;
 };
@@ -51,8 +57,9 @@ void wr_pool_ring_waits(struct wr_pool *p);
 void wr_pool_dismiss(struct wr_pool *p);
 
 /*
- * Join those that have ended; wait for the others until at.  The number that
- * did not end.
+ * Join the threads that have ended, and wait for the others until at: what the
+ * program has them do at their end, in worker_exit and in destructors of
+ * thread-specific data, may take long.  Returns how many have not ended.
  */
 int wr_pool_join(struct wr_pool *p, int64_t at);
 
@@ -64,6 +71,7 @@ void wr_pool_abandon(struct wr_pool *p);
  * wait for their end.
  */
 void wr_pool_enter(const struct wr_pool *p);
+void wr_pool_leave(struct wr_pool *p, struct wr_thread *t);
 bool wr_pool_is_inside(const struct wr_pool *p);
 
 /* Workers in a callback now, and for how long the longest has been. */

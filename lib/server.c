@@ -3,8 +3,13 @@
  * The public calls that make, start, stop and free a server.
  *
  * A server is freed with its last reference.  The program has one; so has
- * each worker while it runs, because a callback that does not return keeps
- * its worker, and what that stands on, beyond weir_server_free().
+ * each thread of the server while it runs, because a callback that does not
+ * return keeps its worker, and a log sink the acceptor, and what these stand
+ * on, beyond weir_server_free().
+ *
+ * "A join ends": the end of a stop is told by the acceptor.  What it runs and
+ * calls could hold it up: the program's log sink, or the kernel.  So who waits
+ * for it waits no longer than LATE_NS beyond the deadline.
  */
 #include "server.h"
 
@@ -18,6 +23,9 @@
 /* A worker that was told to go home and is not in a callback goes quickly. */
 #define GOING_HOME_NS (1000 * WR_NS_PER_MS)
 #define BUSY_NS	      (20 * WR_NS_PER_MS)
+/* How late a stop may end before it is not waited for any longer. */
+#define LATE_NS	  (1000 * WR_NS_PER_MS)
+#define MOMENT_NS (10 * WR_NS_PER_MS)
 
 /* ------------------------------------------------------------ new and free */
 
@@ -192,7 +200,7 @@ int weir_server_start(weir_server *s)
 {
 	WR_NO_CANCEL();
 	struct wr_hub *h;
-	int rc = 0, not_new = WR_NEW, i;
+	int rc = 0, not_new = WR_NEW, i, missing = 0;
 
 	if (s == NULL || s->acceptor.door_count == 0)
 		return -EINVAL;
@@ -203,7 +211,7 @@ int weir_server_start(weir_server *s)
 		undo_start(s);
 		return -ESHUTDOWN;
 	}
-	atomic_fetch_add(&s->refs, (unsigned)s->pool.count);
+	atomic_fetch_add(&s->refs, (unsigned)s->pool.count + 1);
 	rc = wr_pool_start(&s->pool);
 	if (rc == 0) {
 		/* Whoever joins must find out whether there is a thread. */
@@ -214,9 +222,11 @@ int weir_server_start(weir_server *s)
 	if (rc == 0)
 		return 0;
 	undo_start(s);
+	missing = !s->acceptor.thread.was_started;
 	for (i = 0; i < s->pool.count; i++)
-		if (!s->pool.workers[i].was_started)
-			unref(s);
+		missing += !s->pool.workers[i].thread.was_started;
+	while (missing-- > 0)
+		unref(s);
 	return rc;
 }
 
@@ -235,6 +245,7 @@ int weir_server_stop(weir_server *s, int grace_ms)
 	       !atomic_compare_exchange_weak(&s->hub.stop_at, &old, at))
 		;
 	atomic_store(&s->hub.stop_wanted, true);
+	wr_sys_eventfd_ring(s->hub.asked);
 	wr_sys_eventfd_ring(s->hub.call);
 	return 0;
 }
@@ -244,44 +255,125 @@ int weir_server_drain(weir_server *s)
 	return s ? weir_server_stop(s, s->hub.config.set.drain_ms) : -EINVAL;
 }
 
-static void join_acceptor(weir_server *s)
+/* -------------------------------------------------------------------- join */
+
+int64_t wr_server_gives_up_at(const weir_server *s)
 {
-	struct wr_acceptor *a = &s->acceptor;
-	bool is_mine;
+	const struct wr_hub *h = &s->hub;
+	int64_t stop_at = atomic_load(&h->stop_at);
+
+	if (stop_at == WR_NEVER_AT)
+		return stop_at;
+	return stop_at + LATE_NS +
+	       (int64_t)wr_table_slots(h->table) * WR_CUT_NS;
+}
+
+bool wr_server_ends_soon(weir_server *s)
+{
+	bool is_done;
 
 	wr_lock(&s->hub.lock);
-	is_mine = a->was_started && !a->was_joined;
-	a->was_joined = true;
+	if (!s->hub.is_done)
+		(void)wr_cond_wait_until(&s->hub.changed, &s->hub.lock,
+					 wr_now_ns() + MOMENT_NS);
+	is_done = s->hub.is_done;
 	wr_unlock(&s->hub.lock);
-	if (is_mine)
-		(void)pthread_join(a->thread, NULL);
+	return is_done;
+}
+
+/* Until it is asked for, or has ended. */
+static void wait_for_stop(weir_server *s)
+{
+	struct pollfd fds[2] = {
+		{ .fd = s->hub.asked, .events = POLLIN },
+		{ .fd = s->hub.done, .events = POLLIN },
+	};
+
+	while (!atomic_load(&s->hub.stop_wanted)) {
+		int rc = wr_sys_poll(fds, 2, -1);
+
+		if (rc > 0 && fds[1].revents)
+			return;
+		if (rc < 0 && rc != -EINTR && wr_server_ends_soon(s))
+			return;
+	}
+}
+
+/* False: it has not, but its time is over. */
+static bool wait_for_end(weir_server *s)
+{
+	struct wr_hub *h = &s->hub;
+	bool is_done;
+
+	wr_lock(&h->lock);
+	while (!h->is_done) {
+		int64_t now = wr_now_ns(), at = wr_server_gives_up_at(s);
+
+		if (now >= at)
+			break;
+		at = wr_min_at(at, now + WR_LOOK_MS * WR_NS_PER_MS);
+		(void)wr_cond_wait_until(&h->changed, &h->lock, at);
+	}
+	is_done = h->is_done;
+	wr_unlock(&h->lock);
+	return is_done;
+}
+
+/* The sink may be what holds the acceptor up: then nothing goes there. */
+static void name_the_acceptor(weir_server *s)
+{
+	struct wr_hub *h = &s->hub;
+	bool was_named;
+
+	wr_lock(&h->lock);
+	was_named = h->was_given_up;
+	h->was_given_up = true;
+	wr_unlock(&h->lock);
+	if (!was_named && atomic_load(&h->logger.writing) == 0)
+		wr_logf(&h->logger, WEIR_LOG_ERROR,
+			"the acceptor is stuck: the stop should have ended");
+}
+
+/* What can be told of a stop that has not ended. */
+static int give_up(weir_server *s, struct weir_report *ret)
+{
+	int64_t asked_at = atomic_load(&s->hub.asked_at);
+	struct weir_stats stats;
+
+	name_the_acceptor(s);
+	if (ret) {
+		(void)weir_server_stats(s, &stats);
+		*ret = (struct weir_report){
+			.ledger = stats.ledger,
+			.stuck = stats.busy,
+			.late_bytes = stats.late_bytes,
+			.drain_ms = (uint64_t)((wr_now_ns() - asked_at) /
+					       WR_NS_PER_MS),
+		};
+	}
+	return -EBUSY;
 }
 
 int weir_server_join(weir_server *s, struct weir_report *ret)
 {
 	WR_NO_CANCEL();
 	struct wr_hub *h;
-	bool is_busy;
-	int left;
+	int64_t at;
 
 	if (s == NULL || wr_hub_phase(&s->hub) == WR_NEW)
 		return -EINVAL;
 	if (wr_pool_is_inside(&s->pool))
 		return -EDEADLK;
 	h = &s->hub;
-	wr_lock(&h->lock);
-	while (!h->is_done)
-		(void)wr_cond_wait_until(&h->changed, &h->lock, WR_NEVER_AT);
-	is_busy = h->is_busy;
-	if (ret)
+	wait_for_stop(s);
+	if (!wait_for_end(s))
+		return give_up(s, ret);
+	if (ret) /* it does not change any more */
 		*ret = h->report;
-	wr_unlock(&h->lock);
-	join_acceptor(s);
-	left = wr_pool_join(&s->pool,
-			    wr_now_ns() + (is_busy ? BUSY_NS : GOING_HOME_NS));
-	if (left > 0)
+	at = wr_now_ns() + (h->is_busy ? BUSY_NS : GOING_HOME_NS);
+	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
-	return h->was_cut || is_busy ? -ECANCELED : 0;
+	return h->was_cut || h->is_busy ? -ECANCELED : 0;
 }
 
 /* -------------------------------------------------------------------- stats */

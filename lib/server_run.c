@@ -19,8 +19,6 @@
 #include "server.h"
 #include "sys.h"
 
-#define MOMENT_NS (10 * WR_NS_PER_MS)
-
 struct watch {
 	int fd; /* signalfd; -1: no signals are wanted */
 	sigset_t before;
@@ -71,35 +69,28 @@ static void watch_end(struct watch *w)
 	wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
 }
 
-/* Without poll(2), for which the kernel has no memory: a moment's wait. */
-static bool ends_soon(weir_server *s)
-{
-	bool is_done;
-
-	wr_lock(&s->hub.lock);
-	if (!s->hub.is_done)
-		(void)wr_cond_wait_until(&s->hub.changed, &s->hub.lock,
-					 wr_now_ns() + MOMENT_NS);
-	is_done = s->hub.is_done;
-	wr_unlock(&s->hub.lock);
-	return is_done;
-}
-
 static void wait_for_end(weir_server *s, struct watch *w)
 {
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{ .fd = s->hub.done, .events = POLLIN },
 		{ .fd = w->fd, .events = POLLIN },
+		{ .fd = s->hub.asked, .events = POLLIN },
 	};
 	int signals = 0, rc;
 
 	for (;;) {
+		bool is_asked = atomic_load(&s->hub.stop_wanted);
+
+		if (is_asked && wr_now_ns() >= wr_server_gives_up_at(s))
+			return;
+		if (is_asked)
+			fds[2].fd = -1;
 		fds[0].revents = fds[1].revents = 0;
-		rc = wr_sys_poll(fds, w->fd >= 0 ? 2 : 1, -1);
+		rc = wr_sys_poll(fds, 3, is_asked ? WR_LOOK_MS : -1);
 		if (fds[0].revents)
 			return;
 		if (rc < 0 && rc != -EINTR) {
-			if (ends_soon(s))
+			if (wr_server_ends_soon(s))
 				return;
 		} else if (!fds[1].revents) {
 			continue;

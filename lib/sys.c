@@ -305,6 +305,11 @@ int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 	return -rc;
 }
 
+int wr_sys_thread_tryjoin(pthread_t id)
+{
+	return -pthread_tryjoin_np(id, NULL);
+}
+
 /* A callback that cancelled its thread would take all others' worker. */
 void wr_sys_thread_begin(const char *name)
 {

@@ -78,10 +78,16 @@ int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_setsockopt(int fd, int level, int name, const void *value,
 		      socklen_t len);
+/* Only packets of that interface are for it; its number need not exist. */
+int wr_sys_bind_to_interface(int fd, int index);
 int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
 int wr_sys_tune_tcp(int fd); /* what each TCP socket of ours has */
 int wr_sys_shutdown(int fd, int how);
-int wr_sys_unsent(int fd); /* bytes the peer's kernel has not taken */
+/* Switch SO_LINGER off if it has a time: close(2) would wait for the peer. */
+void wr_sys_forget_linger(int fd);
+int64_t
+wr_sys_round_trip_us(int fd); /* TCP, to the peer and back; 0: unknown */
+int wr_sys_unsent(int fd);    /* bytes the peer's kernel has not taken */
 void wr_sys_close(int fd);
 
 /* Never wait, never raise SIGPIPE. */
@@ -119,6 +125,8 @@ int wr_sys_gethostname(char *name, size_t cap);
 
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg);
+
+int wr_sys_thread_tryjoin(pthread_t id); /* 0, or -EBUSY: it still runs */
 
 /* The first act of such a thread: its name, and that nobody can cancel it. */
 void wr_sys_thread_begin(const char *name);

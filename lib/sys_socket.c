@@ -83,6 +83,18 @@ int wr_sys_setsockopt(int fd, int level, int name, const void *value,
 	return rc < 0 ? rc : wr_result(setsockopt(fd, level, name, value, len));
 }
 
+int wr_sys_bind_to_interface(int fd, int index)
+{
+#ifdef SO_BINDTOIFINDEX
+	return wr_sys_setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index,
+				 sizeof(index));
+#else
+	(void)fd;
+	(void)index;
+	return -ENOPROTOOPT;
+#endif
+}
+
 int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	int rc = WR_FAULT(getsockopt, NULL);
@@ -107,6 +119,18 @@ int wr_sys_tune_tcp(int fd)
 	return rc;
 }
 
+void wr_sys_forget_linger(int fd)
+{
+	const struct linger off = { .l_onoff = 0 };
+	struct linger is;
+	socklen_t len = sizeof(is);
+
+	if (wr_sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &is, &len) == 0 &&
+	    is.l_onoff && is.l_linger > 0)
+		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &off,
+					sizeof(off));
+}
+
 int wr_sys_shutdown(int fd, int how)
 {
 	int rc = WR_FAULT(shutdown, NULL);
@@ -122,6 +146,15 @@ static bool is_unix(int fd)
 
 	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
 	       domain == AF_UNIX;
+}
+
+int64_t wr_sys_round_trip_us(int fd)
+{
+	struct tcp_info info = { .tcpi_rtt = 0 };
+	socklen_t len = sizeof(info);
+	int rc = wr_sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+
+	return rc < 0 ? 0 : (int64_t)info.tcpi_rtt;
 }
 
 int wr_sys_unsent(int fd)

@@ -19,9 +19,7 @@ static void name(struct wr_acceptor *a, int worker, struct weir_conn *c,
 		wr_container_of(c->service, struct wr_door, service);
 	char peer[WR_PEER_TEXT];
 
-	wr_lock(&c->lock); /* the descriptor stays what it is */
-	wr_conn_peer_text(c, peer);
-	wr_unlock(&c->lock);
+	wr_conn_try_peer_text(c, peer);
 	wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
 		"worker %d: the callback of connection %llu from %s at %s has "
 		"been running for %lld ms",

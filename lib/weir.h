@@ -92,7 +92,12 @@ typedef int weir_handler(weir_conn *c, void *arg);
  */
 typedef void weir_closed(weir_conn *c, void *arg);
 
-/* One line, without its newline.  Called from several threads at once. */
+/*
+ * One line, without its newline.  Called from several threads at once, also
+ * from the one that accepts, keeps all deadlines and carries out the stop: it
+ * must not wait.  (One that may hands its lines to a thread of its own.)  It
+ * may be called until weir_server_join() has said something else than -EBUSY.
+ */
 typedef void weir_log(void *arg, int level, const char *line);
 
 /* Called on each worker as its first and last act; index counts from 0. */
@@ -259,8 +264,9 @@ struct weir_stats {
 
 /* What a stop did. */
 struct weir_report {
-	struct weir_ledger ledger; /* of the server's whole life; open is 0 */
-	uint64_t stuck;		   /* callbacks still running; part of cut */
+	/* Of the server's whole life; open is 0 if the stop has ended. */
+	struct weir_ledger ledger;
+	uint64_t stuck; /* callbacks still running; part of cut */
 	uint64_t late_bytes;
 	uint64_t drain_ms; /* from the first request to the end */
 	uint64_t reserved[16];
@@ -352,10 +358,16 @@ WEIR_API int weir_server_drain(weir_server *s);
  * Wait until a stop that somebody asked for has ended.  ret, if not NULL,
  * gets the report.  May be called again.
  *
+ * It returns by the deadline of the stop and 100 ms, or with -EBUSY about a
+ * second later (docs/STOPPING.md).
+ *
  * Returns 0 (the stop cut nothing; weir_conn_cancel() may have); -ECANCELED
- * (it did, or a stuck callback has returned meanwhile); -EBUSY (callbacks are
- * still running: the log names them); -EINVAL (never started); -EDEADLK (by a
- * thread of this server: in a callback, a worker hook, the log sink).
+ * (it did, or a stuck callback has returned meanwhile); -EBUSY (threads of the
+ * server are still running: stuck callbacks, which the log names; hooks and
+ * destructors of workers that take long; or one that the log sink holds up,
+ * and the report says how far the stop has come); -EINVAL (never started);
+ * -EDEADLK (by a thread of this server: in a callback, a worker hook, the log
+ * sink).
  * Thread: any but these.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);
@@ -372,7 +384,8 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret);
 /*
  * Free the server; stops it at once first if it still runs.  NULL is fine.
  * Connections that are still referenced answer -EPIPE from then on; their
- * memory goes with the last reference.  So does that of stuck callbacks.
+ * memory goes with the last reference.  So does what stuck callbacks and other
+ * threads that have not ended stand on.
  * By a thread of the server (see weir_server_join()) nothing is freed, and
  * the log says so.
  *
@@ -586,7 +599,8 @@ WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
 
 /*
  * The descriptor, for calls this library has no counterpart of.  It is
- * non-blocking and not yours to close.
+ * non-blocking and not yours to close.  SO_LINGER with a time is switched off
+ * before it is closed: the library's own lingering has taken its place.
  *
  * Returns it.
  * Thread: handler.  Since: 0.1.

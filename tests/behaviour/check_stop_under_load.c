@@ -5,8 +5,9 @@
  * whoever comes late is refused, and the books of the clients, of the servers
  * and of the kernel agree.
  *
- * A late connection attempt is dropped once and refused a second later when
- * the client's kernel asks again, so several servers stop at a time.
+ * Where a fence drops late connection attempts instead of refusing them, each
+ * is refused a second later, when the client's kernel asks again, so several
+ * servers stop at a time.
  *
  * And the control: the same clients against a server that just closes what
  * it has.  If those lose nothing, these tests see nothing.

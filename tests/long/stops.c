@@ -10,11 +10,11 @@
  *
  * And the control: the same load on a server that just closes.
  *
- * A late connection attempt is dropped once and refused a second later, when
- * the client's kernel asks again.  Those who wait for that keep a load from
- * ending, so a few loads end behind the server that is under load now; and
- * each server has an address of its own, since one that came later at the
- * same would answer them.
+ * Where a fence drops late connection attempts instead of refusing them, each
+ * is refused a second later, when the client's kernel asks again.  Those who
+ * wait for that keep a load from ending, so a few loads end behind the server
+ * that is under load now; and each server has an address of its own, since one
+ * that came later at the same would answer them.
  */
 #include "test.h"
 

@@ -7,12 +7,22 @@
 
 #include <limits.h>
 #include <stdatomic.h>
+#include <string.h>
 
 static _Atomic int target = -1; /* -1: no plan */
 static _Atomic int to_go;	/* calls until the first that fails, and it */
 static _Atomic int error_made;
 static _Atomic int last; /* to_go of the last that fails */
 static _Atomic int made;
+static _Atomic bool is_for_acceptor;
+
+static bool is_acceptor(void)
+{
+	char name[16] = "";
+
+	pthread_getname_np(pthread_self(), name, sizeof(name));
+	return strcmp(name, "weir-acceptor") == 0;
+}
 
 static int ask(enum wr_sys_call call, size_t *len)
 {
@@ -20,6 +30,8 @@ static int ask(enum wr_sys_call call, size_t *len)
 
 	(void)len;
 	if (atomic_load(&target) != (int)call)
+		return 0;
+	if (atomic_load(&is_for_acceptor) && !is_acceptor())
 		return 0;
 	left = atomic_fetch_sub(&to_go, 1);
 	if (left > 1 || left < atomic_load(&last))
@@ -35,6 +47,7 @@ static void plan(enum wr_sys_call call, int nth, int error, int until)
 	atomic_store(&last, until);
 	atomic_store(&error_made, error);
 	atomic_store(&made, 0);
+	atomic_store(&is_for_acceptor, false);
 	atomic_store(&target, (int)call);
 }
 
@@ -51,6 +64,12 @@ void fault_comes(enum wr_sys_call call, int nth, int error)
 void faults_come(enum wr_sys_call call, int nth, int error)
 {
 	plan(call, nth, error, INT_MIN);
+}
+
+void faults_come_to_acceptor(enum wr_sys_call call, int error)
+{
+	faults_come(call, 1, error);
+	atomic_store(&is_for_acceptor, true);
 }
 
 void faults_end(void)

@@ -19,6 +19,9 @@ void fault_comes(enum wr_sys_call call, int nth, int error);
 /* That one and all that follow it. */
 void faults_come(enum wr_sys_call call, int nth, int error);
 
+/* Each call of this kind that the acceptor's thread makes. */
+void faults_come_to_acceptor(enum wr_sys_call call, int error);
+
 void faults_end(void);
 int faults_made(void); /* of the plan that was made last */
 

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What could hold a stop up besides callbacks: a log sink that waits, worker
+ * hooks and destructors of thread-specific data that take long, a close(2)
+ * that waits for its peer, a peer that goes on sending.
+ */
+#include "test.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+static const int long_grace = 60000;
+static const uint64_t much_less = 20000;
+
+/* Within its grace and what a join gives it at most, see docs/STOPPING.md. */
+static void came_back(int64_t began_at, int grace_ms)
+{
+	ck_assert_int_le(now_ms() - began_at,
+			 grace_ms + 3000 + 2000 * slowness());
+}
+
+/* ----------------------------------------------------------- the log sink */
+
+static void waits_at_gate(void *arg, int level, const char *line)
+{
+	(void)level;
+	(void)line;
+	gate_wait(arg);
+}
+
+START_TEST(a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+					     .log_arg = &gate),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+	int64_t began_at;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	began_at = now_ms();
+	weir_server_stop(s->weir, 200);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	came_back(began_at, 200);
+	ck_assert_uint_ge(report.drain_ms, 200);
+	ck_assert_uint_eq(report.ledger.accepted, 1);
+	ledger_balances(&report.ledger);
+	gate_open(&gate);
+	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
+	server_is_over(s);
+}
+END_TEST
+
+static void *runs(void *arg)
+{
+	struct server *s = arg;
+
+	return (void *)(intptr_t)weir_server_run(s->weir, 0);
+}
+
+START_TEST(a_log_sink_that_waits_does_not_hold_up_run)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		server_new(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+				       .log_arg = &gate));
+	struct client *c;
+	int64_t began_at;
+	pthread_t runner;
+	void *said;
+
+	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
+	ck_assert_int_eq(pthread_create(&runner, NULL, runs, s), 0);
+	c = client_opens(s);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	began_at = now_ms();
+	weir_server_stop(s->weir, 200);
+	pthread_join(runner, &said);
+	came_back(began_at, 200);
+	ck_assert_int_eq((intptr_t)said, -EBUSY);
+	gate_open(&gate);
+	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(a_server_is_freed_though_its_log_sink_waits)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+					     .log_arg = &gate),
+				 WEIR_SERVICE(.readable = echo_lines));
+	int64_t began_at = now_ms();
+
+	weir_server_free(s->weir);
+	came_back(began_at, 0);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	gate_open(&gate);
+	server_forgets(s); /* its threads and descriptors go */
+}
+END_TEST
+
+/* ------------------------------------------------- the end of the workers */
+
+static void waits_at_exit(void *arg, int index)
+{
+	(void)index;
+	gate_wait(arg);
+}
+
+static struct weir_stats stats_at_once(struct server *s)
+{
+	int64_t began_at = now_ms();
+	struct weir_stats now = stats(s);
+
+	came_back(began_at, 0);
+	return now;
+}
+
+/* Its workers do not end before the gate opens. */
+static void stop_of_lasting_workers(struct server *s, struct gate *gate)
+{
+	int64_t began_at = now_ms();
+	struct weir_report report;
+
+	weir_server_stop(s->weir, 200);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	came_back(began_at, 200);
+	stop_was_on_time(&report, 200);
+	ck_assert_uint_eq(stats_at_once(s).ledger.open, 0);
+	gate_open(gate);
+	UNTIL(weir_server_join(s->weir, NULL) == 0);
+	server_is_over(s);
+}
+
+START_TEST(a_worker_hook_that_waits_does_not_hold_up_who_waits_for_the_end)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .worker_exit = waits_at_exit,
+				  .worker_arg = &gate),
+		      WEIR_SERVICE(.readable = echo_lines));
+
+	stop_of_lasting_workers(s, &gate);
+}
+END_TEST
+
+static pthread_key_t key;
+
+static void destructor_waits(void *arg)
+{
+	gate_wait(arg);
+}
+
+static int leaves_something(weir_conn *c, void *arg)
+{
+	pthread_setspecific(key, arg);
+	return echo_lines(c, NULL);
+}
+
+START_TEST(a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = leaves_something, .arg = &gate));
+	struct client *c = client_opens(s);
+
+	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	client_closes(c);
+	UNTIL(is_at_rest(s));
+	stop_of_lasting_workers(s, &gate);
+	pthread_key_delete(key);
+}
+END_TEST
+
+START_TEST(a_server_is_freed_though_a_destructor_waits)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = leaves_something, .arg = &gate));
+	struct client *c = client_opens(s);
+	int64_t began_at;
+
+	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	began_at = now_ms();
+	weir_server_free(s->weir);
+	came_back(began_at, 0);
+	gate_open(&gate);
+	server_forgets(s);
+	pthread_key_delete(key);
+}
+END_TEST
+
+/* -------------------------------------------------------------- SO_LINGER */
+
+#define SLOW_PEERS 3
+
+static const struct linger for_long = { .l_onoff = 1, .l_linger = 20 };
+
+static int sets_option(weir_conn *c, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(weir_conn_set_option(c, SOL_SOCKET, SO_LINGER,
+					      &for_long, sizeof(for_long)),
+			 0);
+	return WEIR_AGAIN;
+}
+
+static int sets_by_descriptor(weir_conn *c, void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_LINGER,
+				    &for_long, sizeof(for_long)),
+			 0);
+	return WEIR_AGAIN;
+}
+
+/* More than the peer takes, less than the kernel does. */
+static int writes_and_ends(weir_conn *c, void *arg)
+{
+	static char text[100000];
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? weir_conn_write(c, text, sizeof(text)) : (int)n;
+}
+
+/* They ask and do not read: unsent output is left at the deadline. */
+static void stop_with_slow_peers(struct server *s)
+{
+	struct weir_report report;
+	int64_t began_at;
+
+	for (int i = 0; i < SLOW_PEERS; i++)
+		client_sends(client_opens_small(s, 4096), "go\n");
+	UNTIL(stats(s).lingering == SLOW_PEERS);
+	began_at = now_ms();
+	weir_server_stop(s->weir, 500);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -ECANCELED);
+	came_back(began_at, 500);
+	stop_was_on_time(&report, 500);
+	ck_assert_uint_eq(report.ledger.cut, SLOW_PEERS);
+	server_is_over(s);
+}
+
+START_TEST(a_close_does_not_wait_because_the_program_set_so_linger)
+{
+	stop_with_slow_peers(
+		serve(NULL, WEIR_SERVICE(.opened = sets_option,
+					 .readable = writes_and_ends)));
+	stop_with_slow_peers(
+		serve(NULL, WEIR_SERVICE(.opened = sets_by_descriptor,
+					 .readable = writes_and_ends)));
+}
+END_TEST
+
+START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char where[32];
+
+	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &for_long,
+				    sizeof(for_long)),
+			 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	snprintf(where, sizeof(where), "fd:%d", fd);
+	stop_with_slow_peers(serve_at(
+		where, NULL, WEIR_SERVICE(.readable = writes_and_ends)));
+}
+END_TEST
+
+/* ------------------------------------------- a peer that goes on sending */
+
+struct dripper {
+	pthread_t id;
+	struct client *client;
+	_Atomic bool is_over;
+};
+
+static void *drips(void *arg)
+{
+	struct dripper *d = arg;
+
+	while (!atomic_load(&d->is_over)) {
+		(void)client_may_send(d->client, "x", 1);
+		for (int i = 0; i < 20; i++)
+			breathe();
+	}
+	return NULL;
+}
+
+static int answers_and_ends(weir_conn *c, void *arg)
+{
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? weir_conn_printf(c, "answer\n") : (int)n;
+}
+
+static void stop_with_dripper(bool is_first)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = answers_and_ends));
+	struct dripper d = { .client = client_opens(s) };
+	struct weir_report report;
+
+	client_sends(d.client, is_first ? "" : "ask\n");
+	if (!is_first)
+		UNTIL(stats(s).lingering == 1);
+	ck_assert_int_eq(pthread_create(&d.id, NULL, drips, &d), 0);
+	weir_server_stop(s->weir, long_grace);
+	if (is_first)
+		client_may_send(d.client, "ask\n", 4);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	atomic_store(&d.is_over, true);
+	pthread_join(d.id, NULL);
+	ck_assert_uint_lt(report.drain_ms, much_less * (uint64_t)slowness());
+	ck_assert_uint_eq(report.ledger.completed, 1);
+	server_is_over(s);
+}
+
+START_TEST(a_peer_that_goes_on_sending_does_not_set_the_length_of_a_stop)
+{
+	stop_with_dripper(false); /* it was answered before the stop */
+	stop_with_dripper(true);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"stop_held_up",
+		a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end,
+		a_log_sink_that_waits_does_not_hold_up_run,
+		a_server_is_freed_though_its_log_sink_waits,
+		a_worker_hook_that_waits_does_not_hold_up_who_waits_for_the_end,
+		a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end,
+		a_server_is_freed_though_a_destructor_waits,
+		a_close_does_not_wait_because_the_program_set_so_linger,
+		a_close_does_not_wait_because_a_listener_had_so_linger,
+		a_peer_that_goes_on_sending_does_not_set_the_length_of_a_stop);
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How long a stop may wait for new connections: without a fence clients go on
+ * connecting, accept(2) may fail for good, handshakes may be far away.  The
+ * linker puts our functions around the library's (--wrap), so that a fence is
+ * none and a round trip takes what a test says.
+ *
+ * The grace of all these stops is much longer than what they may take.
+ */
+#include "test.h"
+
+#include "faults.h"
+#include "listener.h"
+
+#define CHURNING 6
+#define WARM	 300 /* answers before the stop */
+
+static const int long_grace = 60000;
+static const uint64_t much_less = 20000;
+
+/* ------------------------------------------------- around the library's calls
+ */
+
+static _Atomic bool fence_is_none;
+static _Atomic int64_t fake_round_trip_us; /* 0: the real one */
+
+int __real_wr_listener_fence(struct wr_listener *l);
+int __wrap_wr_listener_fence(struct wr_listener *l);
+int64_t __real_wr_sys_round_trip_us(int fd);
+int64_t __wrap_wr_sys_round_trip_us(int fd);
+
+/* It says that it stands. */
+int __wrap_wr_listener_fence(struct wr_listener *l)
+{
+	return atomic_load(&fence_is_none) ? 0 : __real_wr_listener_fence(l);
+}
+
+int64_t __wrap_wr_sys_round_trip_us(int fd)
+{
+	int64_t us = atomic_load(&fake_round_trip_us);
+
+	return us ? us : __real_wr_sys_round_trip_us(fd);
+}
+
+/* -------------------------------------------------------- without a fence */
+
+static int lines_in(const char *log, const char *words)
+{
+	int count = 0;
+
+	while (log && (log = strstr(log, words))) {
+		count++;
+		log++;
+	}
+	return count;
+}
+
+static void is_short(const struct weir_report *r)
+{
+	ck_assert_uint_lt(r->drain_ms, much_less * (uint64_t)slowness());
+}
+
+/* Clients connect until nobody listens. */
+static struct weir_report stop_under_load(struct server *s, int grace_ms)
+{
+	struct load *load = load_starts(s->address, CHURNING, 0);
+	struct weir_report report;
+
+	UNTIL(load_answered(load) > WARM);
+	load_stop_is_next(load);
+	weir_server_stop(s->weir, grace_ms);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	load_ends(load);
+	is_short(&report);
+	return report;
+}
+
+static struct server *serve_lines(const char *where)
+{
+	return serve_at(where, WEIR_CONFIG(.workers = 4),
+			WEIR_SERVICE(.readable = echo_lines));
+}
+
+static void stop_unfenced(const char *where, enum wr_sys_call call,
+			  int grace_ms)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve_lines(where);
+	faults_come_to_acceptor(call, -EPERM);
+	stop_under_load(s, grace_ms);
+	ck_assert_int_gt(faults_made(), 0);
+	faults_end();
+	server_is_over(s);
+}
+
+START_TEST(without_a_fence_a_stop_under_load_is_short)
+{
+	stop_unfenced("127.0.0.1:0", WR_SYS_setsockopt, long_grace);
+	stop_unfenced("127.0.0.1:0", WR_SYS_setsockopt, WEIR_NEVER);
+	stop_unfenced(own_unix_address(), WR_SYS_shutdown, long_grace);
+}
+END_TEST
+
+START_TEST(without_a_fence_who_waited_is_served)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s;
+	struct client *held, *c[20];
+	struct weir_report report;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	held = client_opens(s);
+	client_sends(held, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	for (int i = 0; i < 20; i++) {
+		c[i] = client_opens(s);
+		client_sends(c[i], "hello\n");
+	}
+	UNTIL(stats(s).queued == 5);
+	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+	weir_server_stop(s->weir, long_grace);
+	UNTIL(log_says(s, "stopping"));
+	gate_open(&gate);
+	client_expects(held, "wait\n");
+	for (int i = 0; i < 20; i++) {
+		client_expects(c[i], "hello\n");
+		client_expects_eof(c[i]);
+	}
+	ck_assert_int_gt(faults_made(), 0);
+	faults_end();
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.completed, 21);
+	is_short(&report);
+}
+END_TEST
+
+/* A turn takes so long that the backlog never gets empty. */
+static int takes_its_time(weir_conn *c, void *arg)
+{
+	breathe();
+	return echo_lines(c, arg);
+}
+
+START_TEST(without_a_fence_a_full_queue_makes_no_stop_longer)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 1),
+		  WEIR_SERVICE(.readable = takes_its_time));
+	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+	stop_under_load(s, long_grace);
+	faults_end();
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(that_there_is_no_fence_is_said_once)
+{
+	struct weir_report report;
+	struct server *s;
+
+	faults_begin();
+	s = server_new(NULL);
+	for (int i = 0; i < 3; i++)
+		server_listens(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo_lines));
+	server_starts(s);
+	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+	weir_server_stop(s->weir, long_grace);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	faults_end();
+	is_short(&report);
+	ck_assert_int_eq(lines_in(s->log, "cannot be kept from connecting"), 1);
+	server_is_over(s);
+}
+END_TEST
+
+START_TEST(a_fence_that_does_not_hold_makes_no_stop_longer)
+{
+	struct server *s = serve_lines("127.0.0.1:0");
+
+	atomic_store(&fence_is_none, true);
+	stop_under_load(s, long_grace);
+	atomic_store(&fence_is_none, false);
+	server_is_over(s);
+}
+END_TEST
+
+/* ------------------------------------------------------- accept(2) fails */
+
+static void stop_with_failing_accept(int error)
+{
+	struct weir_report report;
+	struct server *s;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	faults_come(WR_SYS_accept4, 1, -error);
+	client_opens(s);
+	UNTIL(stats(s).accept_errors > 0 || stats(s).shortages > 0);
+	weir_server_stop(s->weir, long_grace);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	faults_end();
+	is_short(&report);
+	server_is_over(s);
+}
+
+START_TEST(a_stop_does_not_wait_for_whom_it_cannot_accept)
+{
+	stop_with_failing_accept(EPERM);
+	stop_with_failing_accept(ENOSYS);
+	stop_with_failing_accept(EMFILE);
+}
+END_TEST
+
+/* ----------------------------------------------------------- quiet time */
+
+static struct weir_report stop_with_round_trip(int64_t ms)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	atomic_store(&fake_round_trip_us, ms * 1000);
+	weir_server_stop(s->weir, long_grace);
+	client_expects_eof(c);
+	client_closes(c);
+	report = server_is_over(s);
+	atomic_store(&fake_round_trip_us, 0);
+	is_short(&report);
+	return report;
+}
+
+START_TEST(handshakes_of_distant_peers_have_their_time)
+{
+	ck_assert_uint_ge(stop_with_round_trip(200).drain_ms, 300);
+	ck_assert_uint_ge(stop_with_round_trip(1).drain_ms, 30);
+}
+END_TEST
+
+START_TEST(a_peer_beyond_all_bounds_makes_no_stop_longer)
+{
+	ck_assert_uint_ge(stop_with_round_trip(60000).drain_ms, 500);
+}
+END_TEST
+
+/* --------------------------------------------------- locks that are held */
+
+static struct gate sending = GATE_CLOSED;
+static _Thread_local bool is_sender;
+
+static int holds_the_sender(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_sendmsg && is_sender)
+		gate_wait(&sending);
+	return 0;
+}
+
+static void *sends(void *arg)
+{
+	is_sender = true;
+	ck_assert_int_le(weir_conn_send(arg, "news\n", 5), 0);
+	weir_conn_unref(arg);
+	return NULL;
+}
+
+static int hands_out(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) == WEIR_OPENED)
+		atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
+	return weir_conn_why(c) == WEIR_OPENED ? WEIR_AGAIN
+					       : echo_lines(c, NULL);
+}
+
+/* A send(2) may wait for memory that is on a disk, with the lock held. */
+START_TEST(a_send_that_hangs_does_not_put_the_end_off)
+{
+	_Atomic(weir_conn *) handed = NULL;
+	struct server *s = server_new(WEIR_CONFIG(.workers = 2));
+	struct weir_report report;
+	pthread_t sender;
+
+	server_listens(s, "127.0.0.1:0",
+		       WEIR_SERVICE(.opened = hands_out, .readable = hands_out,
+				    .arg = &handed));
+	wr_sys_fault = holds_the_sender;
+	server_starts(s);
+	client_opens(s);
+	UNTIL(atomic_load(&handed) != NULL);
+	ck_assert_int_eq(
+		pthread_create(&sender, NULL, sends, atomic_load(&handed)), 0);
+	UNTIL(gate_waiting(&sending) == 1);
+	weir_server_stop(s->weir, 300);
+	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	stop_was_on_time(&report, 300);
+	gate_open(&sending);
+	pthread_join(sender, NULL);
+	UNTIL(weir_server_join(s->weir, NULL) == -ECANCELED);
+	weir_server_free(s->weir);
+	server_forgets(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stop_bounds",
+			 without_a_fence_a_stop_under_load_is_short,
+			 without_a_fence_who_waited_is_served,
+			 without_a_fence_a_full_queue_makes_no_stop_longer,
+			 that_there_is_no_fence_is_said_once,
+			 a_fence_that_does_not_hold_makes_no_stop_longer,
+			 a_stop_does_not_wait_for_whom_it_cannot_accept,
+			 handshakes_of_distant_peers_have_their_time,
+			 a_peer_beyond_all_bounds_makes_no_stop_longer,
+			 a_send_that_hangs_does_not_put_the_end_off);
+}
