@@ -39,6 +39,7 @@ struct fetch {
 	int64_t size; /* -1: not known */
 	bool strip_thanks;
 	size_t held; /* bytes that may be the thanks, at the front of data */
+	char last[THANKS_LEN]; /* bytes that were written, or zeros */
 	char data[THANKS_LEN + READ_SIZE];
 };
 
@@ -61,12 +62,21 @@ static ssize_t receive(struct fetch *f)
 	}
 }
 
+static void remember(struct fetch *f, const char *data, size_t len)
+{
+	size_t n = len < THANKS_LEN ? len : THANKS_LEN;
+
+	memmove(f->last, f->last + n, THANKS_LEN - n);
+	memcpy(f->last + THANKS_LEN - n, data + len - n, n);
+}
+
 /* Write what is held but for the last bytes of it. */
 static int put(struct fetch *f, size_t keep)
 {
 	size_t len = f->held - keep;
 	int status = part_file_write(&f->file, f->data, len);
 
+	remember(f, f->data, len);
 	memmove(f->data, f->data + len, keep);
 	f->held = keep;
 	return status;
@@ -146,15 +156,20 @@ static int transfer(struct fetch *f)
 static int report(const struct fetch *f)
 {
 	bool is_output = strcmp(f->file.path, "-") == 0;
+	bool has_thanks =
+		!f->strip_thanks && memcmp(f->last, thanks, THANKS_LEN) == 0;
 	char took[PROGRESS_TEXT], rate[PROGRESS_TEXT];
 	int64_t ms = progress_elapsed();
 	double bytes = (double)f->file.len;
 
 	fprintf(is_output ? stream_err() : stream_out(),
-		"received %lld bytes in %s, %s/s%s%s\n", (long long)f->file.len,
-		progress_time(ms, took),
+		"received %lld bytes in %s, %s/s%s%s%s\n",
+		(long long)f->file.len, progress_time(ms, took),
 		progress_size(bytes * 1000 / (double)(ms > 0 ? ms : 1), rate),
-		is_output ? "" : ": ", is_output ? "" : f->file.path);
+		is_output ? "" : ": ", is_output ? "" : f->file.path,
+		has_thanks ? "; the last 24 are 'Thank you for connecting', "
+			     "see --strip-thanks"
+			   : "");
 	return cli_flush();
 }
 
