@@ -11,6 +11,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,6 +49,23 @@ static int open_file(const char *path, uint64_t *len)
 	return fd;
 }
 
+/* Of one client, once it has asked. */
+struct sending {
+	uint64_t len;
+};
+
+/* For the line that `closed` prints. */
+static int note_sending(weir_conn *c, uint64_t len)
+{
+	struct sending *s = malloc(sizeof(*s));
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->len = len;
+	weir_conn_set_data(c, s, free);
+	return 0;
+}
+
 static int send_file(weir_conn *c, const char *path)
 {
 	uint64_t len = 0;
@@ -58,7 +77,9 @@ static int send_file(weir_conn *c, const char *path)
 			fd == -EINVAL ? "not a regular file" : strerror(-fd));
 		return -EPIPE; /* all is said: close without a word */
 	}
-	rc = weir_conn_sendfile(c, fd, 0, len);
+	rc = note_sending(c, len);
+	if (rc == 0)
+		rc = weir_conn_sendfile(c, fd, 0, len);
 	close(fd);
 	return rc < 0 ? rc : weir_conn_write(c, thanks, sizeof(thanks) - 1);
 }
@@ -75,8 +96,35 @@ static int serve_file(weir_conn *c, void *arg)
 	return send_file(c, o->file);
 }
 
+/* What the system took of it, as far as that is the file. */
+static void tell_sent(weir_conn *c, void *arg)
+{
+	const struct sending *s = weir_conn_data(c);
+	struct weir_summary summary;
+	char peer[160] = "somebody", text[256];
+	int len;
+
+	(void)arg;
+	if (s == NULL)
+		return;
+	weir_conn_peer(c, peer, sizeof(peer));
+	weir_conn_summary(c, &summary);
+	if (summary.bytes_out == s->len + sizeof(thanks) - 1)
+		len = snprintf(text, sizeof(text), "%s: all %llu bytes sent",
+			       peer, (unsigned long long)s->len);
+	else
+		len = snprintf(text, sizeof(text),
+			       "%s: only %llu of %llu bytes sent", peer,
+			       (unsigned long long)(summary.bytes_out < s->len
+							    ? summary.bytes_out
+							    : s->len),
+			       (unsigned long long)s->len);
+	service_print("file to ", text, (size_t)len);
+}
+
 void svc_file(struct weir_service *ret, const struct options *o)
 {
 	ret->readable = serve_file;
+	ret->closed = tell_sent;
 	ret->arg = (void *)o;
 }

@@ -84,7 +84,18 @@ class Whole(Base):
             for _ in range(5):
                 self.assertEqual(self.fetch(server), data + THANKS)
             server.out.expect(rb"(?s)(^file: " + re.escape(HELLO) + rb".*){5}")
+            server.out.expect(rb"(?s)(^file to 127\.0\.0\.1:\d+: all 300001 "
+                              rb"bytes sent\n.*){5}")
             self.end(server, accepted=5, completed=5)
+
+    def test_a_client_that_does_not_take_all_is_told_of(self):
+        data = random.randbytes(LARGE)
+        with self.serve(self.make(data)) as server:
+            sock = self.begin_large(server, data)
+            reset(sock)
+            server.out.expect(rb"^file to 127\.0\.0\.1:\d+: only \d+ of %d "
+                              rb"bytes sent\n" % LARGE)
+            self.end(server, failed=1)
 
     def test_any_message_will_do_also_in_pieces(self):
         with self.serve(self.make(b"content")) as server:
