@@ -312,14 +312,22 @@ static int look(struct dialogue *d)
 	return (peer->revents & POLLOUT) ? speak(d) : CLI_DONE;
 }
 
-/* All has been said: show what still comes.  A silent peer may stay. */
+/*
+ * All has been said: show what still comes.  A silent peer may stay.  Between
+ * two persons the answer to our goodbye comes before the end.
+ */
 static int finish(struct dialogue *d)
 {
-	int n = weir_conn_shutdown(d->peer->conn, SHUT_WR);
+	bool is_ended = !d->is_last || d->kind != DIALOGUE_PERSON ||
+			*d->newline || !editor_is_interactive();
+	int n = is_ended ? weir_conn_shutdown(d->peer->conn, SHUT_WR) : 0;
 
 	editor_hide();
-	while (n >= 0 && !d->screen.error && (n = hear(d)) > 0)
-		;
+	while (n >= 0 && !d->screen.error && (n = hear(d)) > 0) {
+		if (!is_ended)
+			(void)weir_conn_shutdown(d->peer->conn, SHUT_WR);
+		is_ended = true;
+	}
 	settle(d);
 	if (n >= 0 || n == -ETIMEDOUT || d->was_goodbye)
 		return CLI_DONE;
