@@ -1,50 +1,63 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chat: the server's operator answers one client at a time, line by line;
- * "windup", once sent, ends the conversation.  There is one worker, and the
- * conversation keeps it; the next client waits its turn.
+ * The chat: the server's operator answers one client at a time, line by line.
+ * "windup" from either side gets its answer and ends the conversation, or is
+ * that answer.  There is one worker, and the conversation keeps it; the next
+ * client waits its turn.
  */
 #include "roles.h"
 
-/* 1: a typed line was sent; 0: it was the last; or -errno. */
+/* Both: 1 to go on; 0 after "windup"; -ESHUTDOWN at the end; or -errno. */
 static int say(weir_conn *c)
 {
 	char line[2048];
 	int rc;
 
+	printf(">> ");
+	fflush(stdout);
 	if (!fgets(line, sizeof line, stdin))
-		return 0;
+		return -ESHUTDOWN;
 	line[strcspn(line, "\n")] = '\0';
 	rc = weir_conn_write(c, line, strlen(line));
 	return rc < 0 ? rc : strcmp(line, "windup") != 0;
 }
 
+static int hear(weir_conn *c)
+{
+	char message[2048];
+	ssize_t n = weir_conn_read(c, message, sizeof message);
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -ESHUTDOWN;
+	printf(">>  %.*s\n", (int)n, message);
+	fflush(stdout);
+	return n != 6 || memcmp(message, "windup", 6) != 0;
+}
+
 /* A session: its reads wait. */
 static int converse(weir_conn *c, void *arg)
 {
-	char message[2048];
-	ssize_t n;
+	int heard, said;
 
 	(void)arg;
-	while ((n = weir_conn_read(c, message, sizeof message)) > 0) {
-		int rc;
-
-		printf(">> %.*s\n", (int)n, message);
-		fflush(stdout);
-		rc = say(c);
-		if (rc <= 0)
-			return rc;
-	}
-	return (int)n;
+	do {
+		heard = hear(c);
+		said = heard < 0 ? heard : say(c); /* a last word, too */
+	} while (heard > 0 && said > 0);
+	return said < 0 ? said : 0;
 }
 
 /* The client begins. */
 static int begin(weir_conn *c, const char *arg)
 {
-	int rc = say(c);
+	int heard, said;
 
 	(void)arg;
-	return rc > 0 ? converse(c, NULL) : rc;
+	do {
+		said = say(c);
+		heard = said < 0 ? said : hear(c);
+	} while (heard > 0 && said > 0);
+	return heard < 0 && heard != -ESHUTDOWN ? heard : 0;
 }
 
 int main(int argc, char **argv)

@@ -323,28 +323,30 @@ class FromPython(ExampleTest):
         with self.serves("chat", stdin=subprocess.PIPE) as operator:
             sock, other = self.stranger(), self.stranger()
             sock.sendall(b"hello")
-            operator.out.expect(rb">> hello\n")
+            operator.out.expect(rb">>  hello\n")
             other.sendall(b"me too")
             operator.types(b"hello yourself\n")
             self.assertEqual(sock.recv(100), b"hello yourself")
             self.assertNotIn(b"me too", operator.out.data)
             sock.sendall(b"well")
-            operator.out.expect(rb">> well\n")
+            operator.out.expect(rb">>  well\n")
             operator.types(b"windup\n")
             self.assertEqual(read_all(sock), b"windup")
-            operator.out.expect(rb">> me too\n")
+            operator.out.expect(rb">>  me too\n")
             operator.types(b"windup\n")
             self.assertEqual(read_all(other), b"windup")
             caller = threading.Thread(target=lambda: said.append(
                 call("chat", self.where, stdin=b"knock\nwindup\n")))
             said = []
             caller.start()
-            operator.out.expect(rb">> knock\n")
+            operator.out.expect(rb">>  knock\n")
             operator.types(b"who is there\n")
+            # Its last word is answered as well.
+            operator.out.expect(rb">>  windup\n")
+            operator.types(b"so long\n")
             caller.join(DEADLINE)
-            self.assertEqual(said, [b">> who is there\n"])
-            operator.out.expect(rb">> windup\n")
-            operator.types(b"windup\n")
+            self.assertEqual(said, [b">> >>  who is there\n"
+                                    b">> >>  so long\n"])
             self.assertEqual(operator.stop(), (0,))
 
     def test_socketserver(self):
