@@ -102,6 +102,9 @@ const char *cli_address_parse(struct cli_address *ret, const char *where,
 		return parse_unix(ret, where + 5);
 	if (strncmp(where, "fd:", 3) == 0)
 		return parse_fd(ret, where + 3);
+	if (strstr(where, "://"))
+		return "an address is no URL; say host:port without "
+		       "'scheme://'";
 	return parse_tcp(ret, where, min_port);
 }
 

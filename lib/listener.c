@@ -20,12 +20,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "sys.h"
 
 /* How long, in rounds and their length, another starter may hold the path. */
 #define LOCK_ROUNDS   200
 #define LOCK_ROUND_MS 10
+
+#define ALL_BITS  07777 /* of a mode */
+#define NAME_ROOM 160	/* for a path and what is appended to it */
 
 static int set_flag(int fd, int level, int name, int on)
 {
@@ -43,6 +47,15 @@ static int get_int(int fd, int name)
 
 /* ------------------------------------------------------------------- TCP */
 
+/* An IPv4 address in the form of IPv6. */
+static bool is_mapped(const struct sockaddr *addr)
+{
+	struct sockaddr_in6 in6;
+
+	memcpy(&in6, addr, sizeof(in6));
+	return IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
+}
+
 static int listen_tcp(const struct addrinfo *ai, bool is_dual, int backlog)
 {
 	int fd = wr_sys_socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK,
@@ -55,7 +68,8 @@ static int listen_tcp(const struct addrinfo *ai, bool is_dual, int backlog)
 	if (rc == 0)
 		rc = wr_sys_tune_tcp(fd);
 	if (rc == 0 && ai->ai_family == AF_INET6)
-		rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, !is_dual);
+		rc = set_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+			      !is_dual && !is_mapped(ai->ai_addr));
 	if (rc == 0)
 		rc = wr_sys_bind(fd, ai->ai_addr, ai->ai_addrlen);
 	if (rc == 0)
@@ -122,35 +136,90 @@ static const struct sockaddr *un_addr(const struct wr_address *addr)
 	return (const struct sockaddr *)(const void *)&addr->un;
 }
 
-/*
- * Keep other starters away from the directory of the path: between "nobody
- * answers here" and our own listen() they would see a stale file as well.
- * Anybody who may read the directory can hold that lock, so the wait has an
- * end.
- * Returns a descriptor to close, or -errno.
- */
-static int lock_directory(const char *path)
+static bool is_same_file(const struct stat *a, const struct stat *b)
 {
-	char dir[sizeof(((struct wr_listener *)0)->path)];
-	char *slash;
-	int fd, rc, round;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
 
-	snprintf(dir, sizeof(dir), "%s", path);
-	slash = strrchr(dir, '/');
-	if (slash)
-		slash[slash == dir] = '\0';
-	fd = wr_sys_open(slash ? dir : ".", O_RDONLY | O_DIRECTORY);
-	if (fd < 0)
-		return fd;
-	rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
+/* Is this still the file at the path? */
+static bool is_at(const char *path, const struct stat *file)
+{
+	struct stat st;
+
+	return wr_sys_lstat(path, &st) == 0 && is_same_file(&st, file);
+}
+
+/*
+ * Remove this file from the path.  It is renamed first and looked at again
+ * under its new name, so that what has just come in its place survives.
+ */
+static int remove_file(const char *path, const struct stat *file)
+{
+	char aside[NAME_ROOM];
+	int rc;
+
+	snprintf(aside, sizeof(aside), "%s.old-%d", path, (int)getpid());
+	rc = wr_sys_rename(path, aside);
+	if (rc < 0)
+		return rc;
+	rc = is_at(aside, file) ? wr_sys_unlink(aside) : -EADDRINUSE;
+	if (rc < 0)
+		(void)wr_sys_rename(aside, path);
+	return rc;
+}
+
+/*
+ * Several starters on one path: between "nobody answers here" and our own
+ * listen() another would see a stale file as well.  They are kept apart by a
+ * lock on a file beside the path, which others cannot open and which goes
+ * when the holder is through.  A lock that cannot be had, or not in time, is
+ * done without: only two starters at the same moment would need it.
+ */
+struct path_lock {
+	char name[NAME_ROOM];
+	struct stat file;
+	int fd; /* -1: it is not ours */
+};
+
+static int wait_for_lock(int fd)
+{
+	int rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB), round;
+
 	for (round = 0; rc == -EWOULDBLOCK && round < LOCK_ROUNDS; round++) {
 		(void)wr_sys_poll(NULL, 0, LOCK_ROUND_MS);
 		rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
 	}
-	if (rc == 0)
-		return fd;
-	wr_sys_close(fd);
-	return rc == -EWOULDBLOCK ? -EADDRINUSE : rc;
+	return rc;
+}
+
+/* Again if its last holder has removed the file. */
+static void lock_path(struct path_lock *k, const char *path)
+{
+	int rc = 0, tries;
+
+	k->fd = -1;
+	snprintf(k->name, sizeof(k->name), "%s.lock", path);
+	for (tries = 0; k->fd < 0 && rc == 0 && tries < LOCK_ROUNDS; tries++) {
+		int fd = rc = wr_sys_create(k->name);
+
+		if (fd < 0)
+			return;
+		rc = wait_for_lock(fd);
+		if (rc == 0)
+			rc = wr_sys_fstat(fd, &k->file);
+		if (rc == 0 && is_at(k->name, &k->file))
+			k->fd = fd;
+		else
+			wr_sys_close(fd);
+	}
+}
+
+static void unlock_path(struct path_lock *k)
+{
+	if (k->fd < 0)
+		return;
+	(void)wr_sys_unlink(k->name);
+	wr_sys_close(k->fd);
 }
 
 /* 0: somebody answers, or could; -ECONNREFUSED: nobody; or -errno. */
@@ -179,7 +248,7 @@ static int remove_stale(const struct wr_address *addr)
 	if (rc == 0)
 		rc = probe(addr);
 	if (rc == -ECONNREFUSED)
-		rc = wr_sys_unlink(path);
+		rc = remove_file(path, &st);
 	else if (rc == 0)
 		rc = -EADDRINUSE;
 	return rc == -ENOENT ? 0 : rc;
@@ -187,30 +256,32 @@ static int remove_stale(const struct wr_address *addr)
 
 static void unlink_path(struct wr_listener *l)
 {
-	struct stat st;
-
-	if (!l->path[0])
-		return;
-	if (wr_sys_lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
-	    st.st_ino == l->ino)
-		(void)wr_sys_unlink(l->path);
+	if (l->path[0] && is_at(l->path, &l->file))
+		(void)remove_file(l->path, &l->file);
 	l->path[0] = '\0';
 }
 
-/* After bind(): remember the file, then let in who may come. */
+/*
+ * After bind(): remember the file, and let in who may come if the umask has
+ * not.  It is opened as what it is, a link too, and its mode is changed by the
+ * descriptor: the name may be another file's by now.
+ */
 static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)
 {
-	struct stat st;
-	int rc = wr_sys_lstat(path, &st);
+	int fd = wr_sys_open(path, O_PATH | O_NOFOLLOW);
+	int rc = fd < 0 ? fd : wr_sys_fstat(fd, &l->file);
 
-	if (rc < 0) {
+	if (rc < 0)
 		(void)wr_sys_unlink(path);
-		return rc;
-	}
-	l->dev = st.st_dev;
-	l->ino = st.st_ino;
-	snprintf(l->path, sizeof(l->path), "%s", path);
-	return wr_sys_chmod(path, mode);
+	else if (!S_ISSOCK(l->file.st_mode))
+		rc = -EADDRINUSE; /* somebody has put it there meanwhile */
+	else
+		snprintf(l->path, sizeof(l->path), "%s", path);
+	if (rc == 0 && (l->file.st_mode & ALL_BITS) != mode)
+		rc = wr_sys_chmod(fd, mode);
+	if (fd >= 0)
+		wr_sys_close(fd);
+	return rc;
 }
 
 static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
@@ -222,6 +293,9 @@ static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
 	if (rc < 0)
 		return rc;
 	l->fd = rc;
+	/* The file gets the mode of the socket, less the umask. */
+	if (path[0])
+		(void)wr_sys_fchmod(l->fd, mode);
 	rc = wr_sys_bind(l->fd, un_addr(addr), addr->un_len);
 	if (rc == 0 && path[0])
 		rc = adopt_path(l, path, mode);
@@ -232,20 +306,39 @@ static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
 	return rc;
 }
 
+/* Its address, as text, is to be what was given. */
+static bool is_printable(const struct wr_address *addr)
+{
+	size_t len = addr->un_len - offsetof(struct sockaddr_un, sun_path);
+	bool is_abstract = addr->un.sun_path[0] == '\0';
+
+	for (size_t i = is_abstract; i < len - !is_abstract; i++) {
+		unsigned char c = (unsigned char)addr->un.sun_path[i];
+
+		if (c < ' ' || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static int open_unix(struct wr_listener *l, const struct wr_address *addr,
 		     int backlog, mode_t mode)
 {
-	int dir, rc;
+	const char *path = addr->un.sun_path;
+	struct path_lock lock;
+	int rc;
 
-	if (!addr->un.sun_path[0])
-		return listen_unix(l, addr, backlog, mode);
-	dir = lock_directory(addr->un.sun_path);
-	if (dir < 0)
-		return dir;
+	if (!is_printable(addr))
+		return -EINVAL;
+	if (!path[0]) /* there is no file whose mode could keep anybody out */
+		return mode == 0 || mode == 0666
+			       ? listen_unix(l, addr, backlog, 0)
+			       : -EINVAL;
+	lock_path(&lock, path);
 	rc = remove_stale(addr);
 	if (rc == 0)
-		rc = listen_unix(l, addr, backlog, mode);
-	wr_sys_close(dir);
+		rc = listen_unix(l, addr, backlog, mode ? mode : 0600);
+	unlock_path(&lock);
 	return rc;
 }
 

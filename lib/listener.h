@@ -20,8 +20,7 @@ struct wr_listener {
 	bool is_shut;	/* nobody can connect any more: once empty, for good */
 	/* Unix socket to unlink; empty: none */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-	dev_t dev; /* that file, as we made it */
-	ino_t ino;
+	struct stat file; /* that file, as we made it */
 };
 
 /*
@@ -31,9 +30,10 @@ struct wr_listener {
  * name that has several addresses: the first that this machine has (if that
  * one is in use, the answer is -EADDRINUSE).
  * Unix: a stale socket file (nobody answers) is replaced, a live one is
- * -EADDRINUSE, anything else at the path stays and is -ENOTSOCK; the mode is
- * set between bind and listen, so before anybody can connect; starters of
- * several processes are kept apart by flock(2) on the directory.
+ * -EADDRINUSE, anything else at the path stays and is -ENOTSOCK; the mode (0:
+ * 0600) is right before listen, so before anybody can connect; starters of
+ * several processes are kept apart by a lock file beside the path.  An abstract
+ * name has no mode: 0 or 0666, else -EINVAL.  So is a name with control bytes.
  * fd:N: must be a listening stream socket, else -ENOTSOCK (-EBADF if it is
  * no descriptor); it is made non-blocking and close-on-exec, tuned as above,
  * SO_LINGER with a time is switched off, and it is not closed on failure.

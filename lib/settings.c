@@ -122,7 +122,7 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 	bad |= use_size(&s->line_max, (size_t)64 * 1024, 1, MAX_BUFFER);
 	bad |= use_size(&s->outbox_max, (size_t)256 * 1024, 1, MAX_BUFFER);
 	bad |= use_int(&s->backlog, 4096, 1, INT32_MAX);
-	bad |= use_int(&s->mode, 0600, 0, 0777);
+	bad |= use_int(&s->mode, 0, 0, 0777);
 	if (bad || (s->session == NULL) == (s->readable == NULL))
 		return -EINVAL;
 	ret->timeout_ms[WR_FIRST_BYTE] = s->first_byte_ms;

@@ -9,15 +9,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sys_fault.h"
+
+/* The number is the same for all machines but one; older headers lack it. */
+#ifdef SYS_fchmodat2
+#define WR_FCHMODAT2 SYS_fchmodat2
+#else
+#define WR_FCHMODAT2 452
+#endif
 
 #ifdef WR_FAULTS
 int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
@@ -151,6 +160,20 @@ int wr_sys_open(const char *path, int flags)
 	return rc;
 }
 
+int wr_sys_create(const char *path)
+{
+	const int flags =
+		O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int rc;
+
+	do {
+		rc = WR_FAULT(open, NULL);
+		if (rc == 0)
+			rc = wr_result(open(path, flags, 0600));
+	} while (rc == -EINTR);
+	return rc;
+}
+
 ssize_t wr_sys_read(int fd, void *buf, size_t cap)
 {
 	ssize_t n;
@@ -184,6 +207,13 @@ int wr_sys_lstat(const char *path, struct stat *st)
 	return rc < 0 ? rc : wr_result(lstat(path, st));
 }
 
+int wr_sys_fstat(int fd, struct stat *st)
+{
+	int rc = WR_FAULT(stat, NULL);
+
+	return rc < 0 ? rc : wr_result(fstat(fd, st));
+}
+
 int wr_sys_unlink(const char *path)
 {
 	int rc = WR_FAULT(unlink, NULL);
@@ -191,11 +221,32 @@ int wr_sys_unlink(const char *path)
 	return rc < 0 ? rc : wr_result(unlink(path));
 }
 
-int wr_sys_chmod(const char *path, mode_t mode)
+int wr_sys_rename(const char *from, const char *to)
+{
+	int rc = WR_FAULT(rename, NULL);
+
+	return rc < 0 ? rc : wr_result(rename(from, to));
+}
+
+int wr_sys_fchmod(int fd, mode_t mode)
 {
 	int rc = WR_FAULT(chmod, NULL);
 
-	return rc < 0 ? rc : wr_result(chmod(path, mode));
+	return rc < 0 ? rc : wr_result(fchmod(fd, mode));
+}
+
+/* Linux 6.6 can do that; before, /proc can. */
+int wr_sys_chmod(int fd, mode_t mode)
+{
+	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
+	int rc = WR_FAULT(chmod, NULL);
+
+	if (rc < 0)
+		return rc;
+	if (syscall(WR_FCHMODAT2, fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return wr_result(chmod(path, mode));
 }
 
 int wr_sys_flock(int fd, int op)

@@ -29,7 +29,7 @@
 	X(getsockname) X(getpeername) X(setsockopt) X(getsockopt)              \
 	X(shutdown) X(recv) X(sendmsg) X(sendfile) X(poll) X(epoll_create)     \
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
-	X(fcntl) X(stat) X(unlink) X(chmod) X(flock) X(getaddrinfo)            \
+	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
 	X(read) X(ioctl) X(getnameinfo) X(gethostname)
 
@@ -108,11 +108,16 @@ ssize_t wr_sys_read(int fd, void *buf, size_t cap);
 void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 int wr_sys_open(const char *path, int flags);
+/* Open for a lock, not by a link; made with mode 0600 if it is not there. */
+int wr_sys_create(const char *path);
 int wr_sys_dup(int fd); /* close-on-exec */
 int wr_sys_fcntl(int fd, int cmd, int arg);
 int wr_sys_lstat(const char *path, struct stat *st);
+int wr_sys_fstat(int fd, struct stat *st);
 int wr_sys_unlink(const char *path);
-int wr_sys_chmod(const char *path, mode_t mode);
+int wr_sys_rename(const char *from, const char *to);
+int wr_sys_fchmod(int fd, mode_t mode); /* of a socket that is not bound */
+int wr_sys_chmod(int fd, mode_t mode);	/* fd is of O_PATH */
 int wr_sys_flock(int fd, int op);
 
 /* As getaddrinfo(3), but -errno: -ENOENT for no such host. */

@@ -212,7 +212,7 @@ struct weir_service {
 	size_t outbox_max;    /* high-water mark of unsent output, bytes; from
 			       * half of it on no input is read; 256 KiB */
 	int backlog; /* of listen(2); 4,096 (the system may lower it) */
-	int mode;    /* of a Unix socket, as for chmod(2); 0600 */
+	int mode;    /* of a Unix socket's file, as for chmod(2); 0600 */
 };
 
 #define WEIR_CONFIG(...)                                                       \
@@ -289,11 +289,15 @@ WEIR_API int weir_server_new(weir_server **ret,
  * Add a listener with its own service.  where is "host:port", ":port" (all
  * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
  * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.
+ * All programs in the same network namespace may connect to "unix:@abstract":
+ * it has no mode, and service->mode is 0 or 0666 then.  A server that starts on
+ * "/path" makes "/path.lock" for that time.
  * Listeners share the queue and max_connections.  They are asked in rotation,
  * and a listener that has no connection in one of these finds a place there
  * (one in four places is kept for this at most).
  *
- * Returns the listener's id, from 0; -EINVAL (address or service malformed);
+ * Returns the listener's id, from 0; -EINVAL (address or service malformed, or
+ * a control character in a name);
  * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind;
  * -EADDRINUSE too for a descriptor that this server has already); -ENOTSOCK
  * (fd: not a listening stream socket; unix: the path is something else);

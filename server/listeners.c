@@ -24,6 +24,13 @@ static void complain_about_service(const char *name, int len)
 	cli_error("unknown service '%.*s'; there are: %s", len, name, known);
 }
 
+static bool has_control(const char *text)
+{
+	while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
+		text++;
+	return *text;
+}
+
 static bool parse_listener(struct listener *ret, const char *spec)
 {
 	const char *at = strchr(spec, '@');
@@ -44,6 +51,9 @@ static bool parse_listener(struct listener *ret, const char *spec)
 		return false;
 	}
 	wrong = cli_address_parse(&ret->address, ret->where, 0);
+	if (!wrong && ret->address.kind == CLI_UNIX &&
+	    has_control(ret->address.name))
+		wrong = "there are control characters in the name";
 	if (wrong)
 		cli_error("bad address '%s' in '%s': %s", ret->where, spec,
 			  wrong);
@@ -103,6 +113,20 @@ bool listeners_have(const struct listeners *l, const struct service *service)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->all[i].service == service)
+			return true;
+	return false;
+}
+
+bool listener_is_abstract(const struct listener *l)
+{
+	return l->address.kind == CLI_UNIX && l->address.name[0] == '@';
+}
+
+bool listeners_have_file(const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].address.kind == CLI_UNIX &&
+		    !listener_is_abstract(&l->all[i]))
 			return true;
 	return false;
 }

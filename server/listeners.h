@@ -38,6 +38,10 @@ bool listeners_have(const struct listeners *l, const struct service *service);
 
 bool listeners_have_unix(const struct listeners *l);
 
+/* A Unix socket in the file system; one that is not. */
+bool listeners_have_file(const struct listeners *l);
+bool listener_is_abstract(const struct listener *l);
+
 void listeners_fini(struct listeners *l);
 
 #endif

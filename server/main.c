@@ -97,8 +97,9 @@ static const char *explain(int rc, enum cli_address_kind kind)
 {
 	switch (rc) {
 	case -EADDRINUSE:
-		return kind == CLI_TCP ? "the port is in use; choose another, "
-					 "or 0 for a free one"
+		return kind == CLI_TCP ? "the port is in use, or was a minute "
+					 "ago; choose another, or 0 for a "
+					 "free one"
 				       : "somebody listens there already; "
 					 "choose another path";
 	case -EACCES:

@@ -274,15 +274,31 @@ static bool check_uses(const struct options *o)
 	return true;
 }
 
+static bool check_mode(const struct listeners *l)
+{
+	if (!listeners_have_unix(l)) {
+		cli_error("--mode: no listener here is a Unix socket");
+		return false;
+	}
+	for (size_t i = 0; i < l->count; i++) {
+		if (!listener_is_abstract(&l->all[i]))
+			continue;
+		cli_error("--mode: '%s' has no file and so no mode: all "
+			  "programs in the same network namespace may "
+			  "connect; say unix:/path, or leave --mode out",
+			  l->all[i].spec);
+		return false;
+	}
+	return true;
+}
+
 /* Options that each are fine and together are not. */
 static bool check_together(struct options *o)
 {
 	if (!check_uses(o))
 		return false;
-	if (o->has_mode && !listeners_have_unix(&o->listeners)) {
-		cli_error("--mode: no listener here is a Unix socket");
+	if (o->has_mode && !check_mode(&o->listeners))
 		return false;
-	}
 	if (o->config.refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
 		cli_error("--refusal contradicts --overload hold; say "
@@ -328,7 +344,7 @@ static void set_defaults(struct options *o)
 	o->limits =
 		*WEIR_SERVICE(.first_byte_ms = 600 * 1000, .read_ms = 30 * 1000,
 			      .write_ms = 30 * 1000, .idle_ms = 600 * 1000,
-			      .lifetime_ms = WEIR_NEVER, .mode = 0600);
+			      .lifetime_ms = WEIR_NEVER);
 }
 
 int options_parse(struct options *ret, int argc, char **argv)
@@ -401,8 +417,8 @@ int options_print(const struct options *o)
 		print_text("file", o->file);
 	if (o->pid_file)
 		print_text("pid-file", o->pid_file);
-	if (listeners_have_unix(&o->listeners))
-		stream_print("mode %04o\n", (unsigned)l->mode);
+	if (listeners_have_file(&o->listeners))
+		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
 		print_text("listen", o->listeners.all[i].spec);

@@ -118,6 +118,36 @@ START_TEST(an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4)
 }
 END_TEST
 
+START_TEST(an_ipv4_address_in_the_form_of_ipv6_is_that_address)
+{
+	struct server *s;
+
+	if (!has_ipv6())
+		return;
+	s = serve_at("[::ffff:127.0.0.1]:0", NULL,
+		     WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(strncmp(s->address, "127.0.0.1:", 10), 0);
+	exchange_at(s->address);
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(an_abstract_socket_has_no_mode_to_keep_others_out)
+{
+	struct server *s = server_new(NULL);
+
+	ck_assert_int_eq(weir_server_listen(
+				 s->weir, own_unix_address(),
+				 WEIR_SERVICE(.readable = echo, .mode = 0600)),
+			 -EINVAL);
+	server_listens(s, own_unix_address(),
+		       WEIR_SERVICE(.readable = echo, .mode = 0666));
+	server_starts(s);
+	exchange_at(s->address);
+	server_ends(s);
+}
+END_TEST
+
 START_TEST(a_unix_peer_without_a_name_reads_as_unix)
 {
 	struct server *s = serve_at(
@@ -399,6 +429,8 @@ int main(void)
 			 every_kind_of_address_can_be_served_and_reads_back,
 			 all_interfaces_means_both_families,
 			 an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4,
+			 an_ipv4_address_in_the_form_of_ipv6_is_that_address,
+			 an_abstract_socket_has_no_mode_to_keep_others_out,
 			 a_unix_peer_without_a_name_reads_as_unix,
 			 each_listener_has_its_own_service,
 			 an_inherited_socket_is_served_with_who_waits_there,

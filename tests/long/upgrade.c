@@ -129,24 +129,26 @@ static bool has_open(pid_t pid, const char *path)
 	return has;
 }
 
-/* It has the socket, waits for the folder of its second, and dies. */
+/* It has the socket, waits for the lock of its second, and dies. */
 static void next_is_killed(struct place *p)
 {
-	char folder[FOLDER_ROOM], second[64];
+	char folder[FOLDER_ROOM], second[64], name[64];
 	char *options[] = { p->where, second, NULL };
 	struct program next;
 	int lock, status;
 
 	ck_assert(folder_made(folder));
 	snprintf(second, sizeof(second), "reply@unix:%s/s", folder);
-	lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(name, sizeof(name), "%s/s.lock", folder);
+	lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(flock(lock, LOCK_EX), 0);
 	program_begins(&next, options);
-	UNTIL(has_open(next.pid, folder));
+	UNTIL(has_open(next.pid, name));
 	kill(next.pid, SIGKILL);
 	status = program_is_over(&next);
 	ck_assert(WIFSIGNALED(status));
 	close(lock);
+	ck_assert_int_eq(unlink(name), 0);
 	ck_assert_int_eq(rmdir(folder), 0);
 }
 

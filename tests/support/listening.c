@@ -18,7 +18,7 @@ int opens(struct wr_listener *l, const char *where)
 	struct wr_address addr;
 
 	ck_assert_int_eq(wr_address_parse(&addr, where), 0);
-	return wr_listener_open(l, &addr, 128, 0600);
+	return wr_listener_open(l, &addr, 128, 0);
 }
 
 void open_at(struct wr_listener *l, const char *where)

@@ -189,6 +189,7 @@ const int *sweep_errors(enum wr_sys_call call)
 		ERRORS(-EACCES);
 	case WR_SYS_stat:
 	case WR_SYS_unlink:
+	case WR_SYS_rename:
 	case WR_SYS_chmod:
 		ERRORS(-EACCES, -ENOENT);
 	case WR_SYS_flock:

@@ -111,7 +111,9 @@ static ssize_t make(enum wr_sys_call call)
 	case WR_SYS_unlink:
 		return wr_sys_unlink("");
 	case WR_SYS_chmod:
-		return wr_sys_chmod("", 0);
+		return wr_sys_chmod(-1, 0);
+	case WR_SYS_rename:
+		return wr_sys_rename("", "");
 	case WR_SYS_flock:
 		return wr_sys_flock(-1, LOCK_UN);
 	case WR_SYS_getaddrinfo:

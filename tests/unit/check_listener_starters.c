@@ -15,9 +15,9 @@
 static int holder = -1;
 static int rounds;
 
-static void hold_directory(void)
+static void hold(const char *path, int flags)
 {
-	holder = open(".", O_RDONLY | O_DIRECTORY);
+	holder = open(path, flags, 0600);
 	ck_assert_int_ge(holder, 0);
 	ck_assert_int_eq(flock(holder, LOCK_EX), 0);
 }
@@ -38,10 +38,11 @@ START_TEST(another_starter_is_waited_for)
 	struct wr_listener l;
 
 	leave_stale("waited");
-	hold_directory();
+	hold("waited.lock", O_RDWR | O_CREAT);
 	wr_sys_fault = no_wait_for_lock;
 	open_path(&l, "waited");
 	ck_assert_int_eq(rounds, 3);
+	ck_assert_uint_eq(inode("waited.lock"), 0);
 	wr_listener_close(&l);
 }
 END_TEST
@@ -50,12 +51,35 @@ START_TEST(nobody_can_hold_a_starter_up_for_ever)
 {
 	struct wr_listener l;
 
-	hold_directory();
-	holder = -1;
+	/* Anybody who may read the folder can do that. */
+	hold(".", O_RDONLY | O_DIRECTORY);
 	wr_sys_fault = no_wait_for_lock;
-	ck_assert_int_eq(opens_path(&l, "held", 0600), -EADDRINUSE);
+	open_path(&l, "held");
+	ck_assert_int_eq(rounds, 0);
+	wr_listener_close(&l);
+	/* A process of our own user has been stopped in the middle. */
+	hold("held.lock", O_RDWR | O_CREAT);
+	holder = -1;
+	open_path(&l, "held");
 	ck_assert_int_gt(rounds, 10);
-	ck_assert_uint_eq(inode("held"), 0);
+	ck_assert(is_live("held"));
+	wr_listener_close(&l);
+}
+END_TEST
+
+START_TEST(a_lock_that_cannot_be_had_keeps_nobody_from_starting)
+{
+	struct wr_listener l;
+
+	ck_assert_int_eq(symlink("nowhere", "odd.lock"), 0);
+	open_path(&l, "odd");
+	wr_listener_close(&l);
+	ck_assert_uint_eq(inode("nowhere"), 0);
+	ck_assert_int_eq(unlink("odd.lock"), 0);
+	ck_assert_int_eq(mkdir("odd.lock", 0700), 0);
+	open_path(&l, "odd");
+	wr_listener_close(&l);
+	ck_assert_uint_ne(inode("odd.lock"), 0);
 }
 END_TEST
 
@@ -70,8 +94,8 @@ struct starter {
 static int dawdle(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
-	if (call == WR_SYS_unlink || call == WR_SYS_bind ||
-	    call == WR_SYS_listen)
+	if (call == WR_SYS_rename || call == WR_SYS_unlink ||
+	    call == WR_SYS_bind || call == WR_SYS_listen)
 		breathe();
 	return 0;
 }
@@ -139,18 +163,21 @@ START_TEST(a_failure_anywhere_leaves_no_path)
 		wr_sys_fault = fail_the_nth;
 		rc = opens_path(&l, "failing", 0600);
 		wr_sys_fault = NULL;
-		if (rc == 0)
-			break;
-		ck_assert_int_eq(rc, -EXDEV);
-		ck_assert_int_eq(l.fd, -1);
+		if (rc == 0) { /* without what had failed, or all the same */
+			ck_assert(is_live("failing"));
+			wr_listener_close(&l);
+		} else {
+			ck_assert_int_eq(rc, -EXDEV);
+			ck_assert_int_eq(l.fd, -1);
+		}
 		ck_assert_uint_eq(inode("failing"), 0);
 		ck_assert_int_eq(dup(0), lowest);
 		close(lowest);
+		if (calls_until_failure >= 0)
+			break;
 	}
-	/* open, flock, lstat, socket, bind, lstat, chmod, listen */
-	ck_assert_int_eq(n, 8);
-	ck_assert(is_live("failing"));
-	wr_listener_close(&l);
+	/* At least socket, bind, open, stat, listen. */
+	ck_assert_int_gt(n, 5);
 }
 END_TEST
 
@@ -158,6 +185,7 @@ static int run_all(void)
 {
 	return RUN_TESTS("listener_starters", another_starter_is_waited_for,
 			 nobody_can_hold_a_starter_up_for_ever,
+			 a_lock_that_cannot_be_had_keeps_nobody_from_starting,
 			 of_two_starters_on_a_stale_path_one_wins,
 			 a_failure_anywhere_leaves_no_path);
 }

@@ -238,6 +238,143 @@ START_TEST(a_fence_takes_the_path_away)
 }
 END_TEST
 
+/* ---- somebody changes the folder while we look at a path by its name */
+
+static const char *swapped_in; /* takes our name */
+static enum wr_sys_call swap_at;
+
+static int swap(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == swap_at && swapped_in && rename(swapped_in, "swapped") == 0)
+		swapped_in = NULL;
+	return 0;
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	ck_assert_int_eq(stat(path, &st), 0);
+	return st.st_mode & 0777;
+}
+
+/* Each call that a start makes, in its turn. */
+START_TEST(the_mode_of_no_other_file_is_changed)
+{
+	static const enum wr_sys_call calls[] = { WR_SYS_stat, WR_SYS_open,
+						  WR_SYS_chmod, WR_SYS_listen };
+	struct wr_listener l;
+	size_t i;
+	int rc;
+
+	plain_file("precious");
+	for (i = 0; i < 2 * wr_array_len(calls); i++) {
+		bool is_link = i % 2;
+
+		if (is_link)
+			ck_assert_int_eq(symlink("precious", "trap"), 0);
+		else
+			ck_assert_int_eq(link("precious", "trap"), 0);
+		swap_at = calls[i / 2];
+		swapped_in = "trap";
+		wr_sys_fault = swap;
+		rc = opens_path(&l, "swapped", 0666);
+		wr_sys_fault = NULL;
+		ck_assert_uint_eq(mode_of("precious"), 0600);
+		ck_assert_int_eq(access("swapped", F_OK), 0);
+		if (rc == 0)
+			wr_listener_close(&l);
+		unlink("swapped");
+		unlink("trap");
+	}
+}
+END_TEST
+
+START_TEST(a_path_that_is_taken_at_the_last_moment_stays)
+{
+	static const enum wr_sys_call calls[] = { WR_SYS_unlink,
+						  WR_SYS_rename };
+	struct wr_listener l;
+	size_t i;
+
+	for (i = 0; i < wr_array_len(calls); i++) {
+		/* while a stale one is removed */
+		leave_stale("swapped");
+		plain_file("newcomer");
+		swap_at = calls[i];
+		swapped_in = "newcomer";
+		wr_sys_fault = swap;
+		(void)opens_path(&l, "swapped", 0600);
+		ck_assert_ptr_null(swapped_in);
+		wr_sys_fault = NULL;
+		wr_listener_close(&l);
+		ck_assert_int_eq(access("swapped", F_OK), 0);
+		unlink("swapped");
+		/* while ours goes */
+		open_path(&l, "swapped");
+		plain_file("newcomer");
+		swapped_in = "newcomer";
+		wr_sys_fault = swap;
+		wr_listener_close(&l);
+		wr_sys_fault = NULL;
+		ck_assert_ptr_null(swapped_in);
+		ck_assert_int_eq(access("swapped", F_OK), 0);
+		unlink("swapped");
+	}
+}
+END_TEST
+
+START_TEST(a_folder_that_cannot_be_read_will_do)
+{
+	static const mode_t modes[] = { 0300, 0733 };
+	char folder[] = "/tmp/weir-unreadable-XXXXXX", path[64];
+	struct wr_listener l;
+	size_t i;
+
+	if (geteuid() == 0)
+		ck_assert_int_eq(seteuid(65534), 0);
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/socket", folder);
+	for (i = 0; i < wr_array_len(modes); i++) {
+		ck_assert_int_eq(chmod(folder, modes[i]), 0);
+		open_path(&l, path);
+		ck_assert(is_live(path));
+		wr_listener_close(&l);
+	}
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+START_TEST(an_abstract_name_takes_no_mode_that_it_cannot_have)
+{
+	static const mode_t modes[] = { 0600, 0660, 0 };
+	struct wr_listener l;
+	char name[64];
+	size_t i;
+
+	snprintf(name, sizeof(name), "@weir-test-%d", (int)getpid());
+	for (i = 0; modes[i]; i++)
+		ck_assert_int_eq(opens_path(&l, name, modes[i]), -EINVAL);
+	ck_assert_int_eq(opens_path(&l, name, 0666), 0);
+	wr_listener_close(&l);
+}
+END_TEST
+
+START_TEST(a_name_that_does_not_print_is_refused)
+{
+	static const char *const names[] = { "a\nb", "c\x01", "@d\x1b[2J",
+					     "e\x7f" };
+	struct wr_listener l;
+	size_t i;
+
+	for (i = 0; i < wr_array_len(names); i++) {
+		ck_assert_int_eq(opens_path(&l, names[i], 0), -EINVAL);
+		ck_assert_uint_eq(inode(names[i]), 0);
+	}
+}
+END_TEST
+
 static int no_files(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
@@ -251,14 +388,14 @@ START_TEST(an_abstract_name_has_no_file)
 
 	wr_sys_fault = no_files;
 	snprintf(name, sizeof(name), "@weir-test-%d", (int)getpid());
-	open_path(&l, name);
+	ck_assert_int_eq(opens_path(&l, name, 0), 0);
 	ck_assert_int_eq(l.path[0], '\0');
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf + 5, name);
-	ck_assert_int_eq(opens_path(&second, name, 0600), -EADDRINUSE);
+	ck_assert_int_eq(opens_path(&second, name, 0), -EADDRINUSE);
 	wr_listener_fence(&l);
 	wr_listener_close(&l);
-	open_path(&second, name);
+	ck_assert_int_eq(opens_path(&second, name, 0), 0);
 	wr_listener_close(&second);
 }
 END_TEST
@@ -291,6 +428,11 @@ static int run_all(void)
 		the_mode_is_set_before_anybody_can_come,
 		a_file_put_in_our_place_stays, a_fence_takes_the_path_away,
 		an_abstract_name_has_no_file,
+		the_mode_of_no_other_file_is_changed,
+		a_path_that_is_taken_at_the_last_moment_stays,
+		a_folder_that_cannot_be_read_will_do,
+		an_abstract_name_takes_no_mode_that_it_cannot_have,
+		a_name_that_does_not_print_is_refused,
 		the_path_of_an_inherited_socket_stays);
 }
 
