@@ -43,16 +43,20 @@ def _sources():
     addresses, releases, components."""
     if not (shutil.which("debootstrap") and shutil.which("apt-get")):
         raise Impossible("no debootstrap")
-    text = subprocess.run(
-        ["apt-get", "indextargets", "--format",
-         "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages",
-         "Origin: Debian"], capture_output=True, text=True,
-        check=False).stdout
-    sources = sorted({tuple(line.split()) for line in text.splitlines()},
-                     key=lambda source: len(source[1]))
-    if not sources:
+    text = ""
+    for update in (["true"], ["apt-get", "update", "-qq"]):
+        # Whose packages they are is known once there has been an update.
+        if not text:
+            subprocess.run(update, check=False)
+            text = subprocess.run(
+                ["apt-get", "indextargets", "--format",
+                 "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages",
+                 "Origin: Debian"], capture_output=True, text=True,
+                check=False).stdout
+    if not text:
         raise Impossible("no packages of Debian")
-    return sources
+    return sorted({tuple(line.split()) for line in text.splitlines()},
+                  key=lambda source: len(source[1]))
 
 
 def _proxies():

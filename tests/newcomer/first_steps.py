@@ -81,7 +81,7 @@ class Typist:
         else:
             self.failed += 1
             print("FAIL: %s: %s: %s" % (self.page, line, why))
-        for text in screen.splitlines()[-10 if why is None else -100:]:
+        for text in screen.splitlines()[-10 if why is None else -2000:]:
             print("  | " + text)
 
     def end_servers(self):
