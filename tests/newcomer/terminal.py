@@ -10,7 +10,7 @@ import time
 
 PROMPT = "[$?]your turn> "
 TURN = re.compile(r"\[(\d+)\]your turn> $")
-ASKED = re.compile(r"(^|\n)(Enter message: |>> )$")
+ASKED = re.compile(r"(^|\n)(Enter message: |>> |> )$")
 
 
 class Stuck(Exception):
