@@ -24,8 +24,10 @@ TEXT
 cat >configure.in <<'TEXT'
 #!/bin/sh
 echo configure >>"${0%/*}/ran"
-flags="$2 $(ls "$PKG_CONFIG_PATH")"
-printf 'TEST_CFLAGS = %s\nall:\n\t@echo built\ncheck:\n' "$flags" >Makefile
+all=$(echo $(ls "$PKG_CONFIG_PATH"))
+flags="$2 ${all#check.pc}"
+printf 'CHECK_CFLAGS = %s\ntests_a_CFLAGS = %s\n' "$all" "$all" >Makefile
+printf 'CFLAGS = %s\nall:\n\t@echo built\ncheck:\n' "$flags" >>Makefile
 printf 'clean:\n\t@echo clean >>"%s"\n' "${0%/*}/ran" >>Makefile
 [ ! -f "${0%/*}/broken" ]
 TEXT
@@ -54,7 +56,9 @@ ran 'the next one' 'bootstrap configure' build
 ran 'nothing has changed' '' build
 ran 'for the tests' '' --tests build
 touch "$work/packages/check.pc"
-ran 'a package has come' 'configure clean' --tests build
+ran 'Check has come' 'configure' --tests build
+touch "$work/packages/zlib.pc"
+ran 'zlib has come' 'configure clean' --tests build
 ran 'and is known' '' --tests build
 ran 'other arguments' 'configure clean' build --with-something
 touch broken
