@@ -97,21 +97,22 @@ class Typist:
         self.servers = []
 
     def converse(self, terminal):
-        """Say what a person would, to the end; the operator of a chat
-        answers."""
-        for text in ("hello\n", "windup\n", "\x04"):
+        """Say what a person would, to the end.  The operator of a chat answers
+        a goodbye; what knows no goodbye ends with the input."""
+        clients = [terminal]
+        for text, listeners in (("hello\n", clients), ("windup\n", clients),
+                                ("windup\n", self.servers),
+                                ("\x04", clients)):
             if terminal.turn() is not None:
                 return
             terminal.clear()
-            terminal.types(text)
+            for listener in listeners:
+                listener.types(text)
             patience = time.monotonic() + 3
             while terminal.turn() is None and time.monotonic() < patience:
                 terminal.read(0.1)
-                if terminal.is_asked() and text == "hello\n":
+                if text == "hello\n" and terminal.is_asked():
                     break
-            if terminal.turn() is None and not terminal.is_asked():
-                for server in self.servers:
-                    server.types(text)
         terminal.expect(lambda: terminal.turn() is not None, 30,
                         "the end of the conversation")
 
