@@ -146,6 +146,9 @@ void edit_line_erase(void)
 	if (keep_line() > 0) {
 		el_push(el, ERASE_KEY);
 		(void)el_gets(el, &unused);
+		/* Of a terminal that was resized it does not know. */
+		fputs("\033[J", stream_out());
+		fflush(stream_out());
 	}
 	el_set(el, EL_UNBUFFERED, 0);
 }

@@ -18,8 +18,8 @@
 #include "../cli/text.h"
 
 #define PIECE	   ((size_t)64 * 1024)
-#define SETTLE_MS  10	 /* between two looks */
-#define SILENCE_MS 10000 /* from here on it may have been the reason */
+#define SETTLE_MS  10	/* between two looks */
+#define SILENCE_MS 5000 /* from here on it may have been the reason */
 
 int64_t peer_now(void)
 {

@@ -440,6 +440,20 @@ class Failures(TestCase):
         self.check_failure(result, "ended the connection")
         self.assertEqual(result.stdout, b"busy, try later\n")
 
+    def test_an_end_after_silence(self):
+        """It may well be the server's limit, of which it says nothing."""
+        def quiet(sock):
+            sock.sendall(BANNER)
+            time.sleep(5.5)
+        with PythonServer(quiet) as server, subprocess.Popen(
+                [program("WEIR_CLIENT"), "talk", server.address],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE) as client:
+            self.assertEqual(client.wait(DEADLINE), 1)
+            self.assertRegex(client.stderr.read(),
+                             rb"has ended the connection after \d+s of "
+                             rb"silence\n$")
+
     def test_our_server_stops(self):
         """The last reply comes, then the end of input."""
         with Server() as server, subprocess.Popen(
