@@ -146,7 +146,7 @@ static void *attend(void *arg)
 
 int wr_acceptor_start(struct wr_acceptor *a)
 {
-	int rc = wr_sys_thread_create(&a->thread.id, 0, attend, a);
+	int rc = wr_sys_thread_create(&a->thread.id, WR_SYS_STACK, attend, a);
 
 	a->thread.was_started = rc == 0;
 	return rc;

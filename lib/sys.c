@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,9 @@
 #else
 #define WR_FCHMODAT2 452
 #endif
+
+/* What the C library and the library itself use of a thread's stack. */
+#define STACK_OF_OURS ((size_t)24 * 1024)
 
 #ifdef WR_FAULTS
 int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
@@ -333,11 +337,48 @@ static void block_for_threads(sigset_t *old)
 	(void)pthread_sigmask(SIG_SETMASK, &blocked, old);
 }
 
+/* A module's thread-local memory, which the C library takes from the stack. */
+static int add_thread_local(struct dl_phdr_info *info, size_t size, void *sum)
+{
+	(void)size;
+	for (int i = 0; i < info->dlpi_phnum; i++)
+		if (info->dlpi_phdr[i].p_type == PT_TLS)
+			*(size_t *)sum += info->dlpi_phdr[i].p_memsz +
+					  info->dlpi_phdr[i].p_align;
+	return 0;
+}
+
+/* For stack_size bytes (0: the system's default) that fn can use. */
+static size_t whole_stack(const pthread_attr_t *attr, size_t stack_size)
+{
+	size_t size = 0;
+
+	if (stack_size == 0) {
+		(void)pthread_attr_getstacksize(attr, &stack_size);
+		if (stack_size < WR_SYS_STACK)
+			stack_size = WR_SYS_STACK; /* "ulimit -s" is small */
+	}
+	(void)dl_iterate_phdr(add_thread_local, &size);
+	return size + stack_size + STACK_OF_OURS;
+}
+
+static int create_thread(pthread_t *ret, const pthread_attr_t *attr,
+			 void *(*fn)(void *), void *arg)
+{
+	sigset_t old;
+	int rc;
+
+	block_for_threads(&old);
+	rc = pthread_create(ret, attr, fn, arg);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg)
 {
 	pthread_attr_t attr;
-	sigset_t old;
+	size_t size;
 	int rc = WR_FAULT(thread_create, NULL);
 
 	if (rc < 0)
@@ -345,13 +386,10 @@ int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 	rc = pthread_attr_init(&attr);
 	if (rc != 0)
 		return -rc;
-	if (stack_size > 0)
-		rc = pthread_attr_setstacksize(&attr, stack_size);
-	if (rc == 0) {
-		block_for_threads(&old);
-		rc = pthread_create(ret, &attr, fn, arg);
-		(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
+	size = whole_stack(&attr, stack_size);
+	rc = pthread_attr_setstacksize(&attr, size);
+	if (rc == 0)
+		rc = create_thread(ret, &attr, fn, arg);
 	(void)pthread_attr_destroy(&attr);
 	return -rc;
 }

@@ -181,7 +181,7 @@ struct weir_config {
 	int drain_ms;	     /* grace of a stop; 10,000; WEIR_NEVER */
 	int log_level;	     /* most verbose level wanted; WEIR_LOG_INFO */
 	const char *refusal; /* sent to who is refused; "busy, try later\n" */
-	size_t stack_size;   /* of a worker, bytes; 256 KiB, at least 64 KiB */
+	size_t stack_size;   /* for a callback, bytes; 256 KiB, at least 64 */
 	weir_log *log;	     /* where lines go; nowhere */
 	void *log_arg;
 	weir_worker_hook *worker_start;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How much stack a callback has.  The C library takes what the program has
+ * declared thread-local out of a thread's stack; this program has declared
+ * much.
+ */
+#include "test.h"
+
+#define THREAD_LOCAL ((size_t)230 * 1024)
+
+static _Thread_local volatile char state[THREAD_LOCAL];
+
+/* Writes so much of the stack, from the end nearest to us. */
+__attribute__((noinline)) static void use_stack(size_t size)
+{
+	volatile char page[1024];
+
+	page[0] = 1;
+	if (size > sizeof(page))
+		use_stack(size - sizeof(page));
+	page[sizeof(page) - 1] = page[0]; /* no tail call */
+}
+
+static int uses_much(weir_conn *c, void *arg)
+{
+	use_stack(*(size_t *)arg);
+	state[0] = 1;
+	return weir_conn_write(c, "done\n", 5);
+}
+
+static int refuses_to_read(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return 0;
+}
+
+static void callbacks_have(size_t stack_size, size_t used)
+{
+	struct server *s;
+	struct client *c;
+
+	/* A sanitizer's frames are larger. */
+	used /= slowness() > 1 ? 2 : 1;
+	s = serve(WEIR_CONFIG(.workers = 2, .stack_size = stack_size),
+		  WEIR_SERVICE(.opened = uses_much, .readable = echo,
+			       .arg = &used));
+	c = client_opens(s);
+	client_expects(c, "done\n");
+	client_expects_eof(c);
+	server_ends(s);
+}
+
+START_TEST(the_default_stack_is_all_for_the_callback)
+{
+	callbacks_have(0, (size_t)240 * 1024);
+}
+END_TEST
+
+START_TEST(so_is_a_stack_smaller_than_what_is_thread_local)
+{
+	callbacks_have((size_t)64 * 1024, (size_t)56 * 1024);
+}
+END_TEST
+
+/* What "ulimit -s" makes it in a program that begins. */
+START_TEST(threads_of_the_library_do_not_need_the_systems_default)
+{
+	struct weir_address a;
+	struct server *s = server_new(NULL);
+	pthread_attr_t small, before;
+
+	server_listens(s, "127.0.0.1:0",
+		       WEIR_SERVICE(.opened = connect_banner,
+				    .readable = refuses_to_read));
+	ck_assert_int_eq(pthread_getattr_default_np(&before), 0);
+	ck_assert_int_eq(pthread_attr_init(&small), 0);
+	ck_assert_int_eq(pthread_attr_setstacksize(&small, 16384), 0);
+	ck_assert_int_eq(pthread_setattr_default_np(&small), 0);
+	server_starts(s);
+	ck_assert_int_gt(weir_resolve(&a, 1, "localhost:80", 0), 0);
+	ck_assert_int_eq(pthread_setattr_default_np(&before), 0);
+	for (int i = 0; i < 20; i++) {
+		struct client *c = client_opens(s);
+
+		/* The acceptor, which waits for its end, reads the rest. */
+		client_may_send(c, (const void *)(uintptr_t)state,
+				THREAD_LOCAL);
+		client_half_closes(c);
+		client_expects_end(c);
+		client_closes(c);
+	}
+	server_ends(s);
+	pthread_attr_destroy(&small);
+	pthread_attr_destroy(&before);
+}
+END_TEST
+
+int main(void)
+{
+	state[0] = 0;
+	return RUN_TESTS(
+		"stacks", the_default_stack_is_all_for_the_callback,
+		so_is_a_stack_smaller_than_what_is_thread_local,
+		threads_of_the_library_do_not_need_the_systems_default);
+}
