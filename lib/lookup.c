@@ -10,9 +10,11 @@
  * points to what is the asker's.
  *
  * What is left behind lasts as long as the resolver tries, which its own
- * configuration bounds (half a minute is usual), and may not pile up: with
- * MOST_LEFT of them there is no resolver to speak of, and new look-ups are
- * refused at once.  Those that are still waited for need no bound, each has
+ * configuration bounds (half a minute is usual), and may not pile up: with too
+ * many of them there is no resolver to speak of, and new look-ups are refused
+ * at once.  Addresses of names and names of addresses are counted apart: how
+ * slow the second are is the choice of those who own the addresses, often the
+ * peers of a server.  Those that are still waited for need no bound, each has
  * a thread of the program's that waits.
  */
 #include "lookup.h"
@@ -26,7 +28,14 @@
 #include "lock.h"
 #include "sys.h"
 
-#define MOST_LEFT 64
+/* Look-ups of one kind. */
+struct kind {
+	const int most_left;
+	atomic_int left_behind;
+};
+
+static struct kind addresses = { .most_left = 64 };
+static struct kind names = { .most_left = 32 };
 
 struct lookup {
 	/* The question, written before the thread begins. */
@@ -38,14 +47,13 @@ struct lookup {
 	struct wr_cond is_over;
 	bool is_done; /* under lock: the answer is written */
 	bool is_left; /* under lock: nobody waits any more */
+	struct kind *kind;
 
 	/* The answer. */
 	int rc;
 	struct addrinfo *list;
 	char name[NI_MAXHOST];
 };
-
-static atomic_int left_behind;
 
 static void lookup_free(struct lookup *l)
 {
@@ -56,7 +64,7 @@ static void lookup_free(struct lookup *l)
 	wr_sys_free(l);
 }
 
-static struct lookup *lookup_new(void)
+static struct lookup *lookup_new(struct kind *kind)
 {
 	struct lookup *l = wr_sys_alloc(sizeof(*l));
 
@@ -66,6 +74,7 @@ static struct lookup *lookup_new(void)
 		goto no_lock;
 	if (wr_cond_init(&l->is_over) < 0)
 		goto no_cond;
+	l->kind = kind;
 	return l;
 no_cond:
 	wr_lock_fini(&l->lock);
@@ -88,6 +97,7 @@ static int ask_resolver(struct lookup *l)
 static void *look_up(void *arg)
 {
 	struct lookup *l = arg;
+	struct kind *kind = l->kind;
 	bool is_left;
 	int rc;
 
@@ -101,7 +111,7 @@ static void *look_up(void *arg)
 	wr_unlock(&l->lock);
 	if (is_left) {
 		lookup_free(l);
-		atomic_fetch_sub(&left_behind, 1);
+		atomic_fetch_sub(&kind->left_behind, 1);
 	}
 	return NULL;
 }
@@ -118,7 +128,7 @@ static int wait_done(struct lookup *l, int64_t deadline_at)
 	is_done = l->is_done;
 	if (!is_done) {
 		l->is_left = true;
-		atomic_fetch_add(&left_behind, 1);
+		atomic_fetch_add(&l->kind->left_behind, 1);
 	}
 	wr_unlock(&l->lock);
 	return is_done ? 0 : -ETIMEDOUT;
@@ -128,10 +138,10 @@ static int wait_done(struct lookup *l, int64_t deadline_at)
 static int run(struct lookup *l, int64_t deadline_at)
 {
 	pthread_t thread;
-	int rc = atomic_load(&left_behind) < MOST_LEFT ? 0 : -EAGAIN;
+	int rc = -EAGAIN;
 
 	/* The default stack, for the resolver loads modules of others. */
-	if (rc == 0)
+	if (atomic_load(&l->kind->left_behind) < l->kind->most_left)
 		rc = wr_sys_thread_create(&thread, 0, look_up, l);
 	if (rc < 0) {
 		lookup_free(l);
@@ -164,7 +174,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 	rc = wr_sys_getaddrinfo(host, port, &number, ret);
 	if (rc != -ENOENT)
 		return rc;
-	l = lookup_new();
+	l = lookup_new(&addresses);
 	if (l == NULL)
 		return -ENOMEM;
 	snprintf(l->host, sizeof(l->host), "%s", host);
@@ -181,7 +191,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		   int64_t deadline_at)
 {
-	struct lookup *l = lookup_new();
+	struct lookup *l = lookup_new(&names);
 	int rc;
 
 	if (l == NULL)

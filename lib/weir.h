@@ -756,7 +756,8 @@ WEIR_API int weir_resolve(struct weir_address *ret, int max, const char *where,
  * The name of the host at the address where ("1.2.3.4:5", "[::1]:5", as
  * weir_conn_peer() writes it; the port means nothing).  Whoever runs the
  * address chooses that name: it proves nothing until weir_resolve() of it
- * gives the address again.
+ * gives the address again.  A resolver that is slow to name addresses does not
+ * keep weir_resolve() and weir_dial() from asking it.
  *
  * Returns the length; -ENOSPC (cap too small); -ENOENT (no name); -EINVAL (no
  * number); or as weir_resolve().

@@ -213,6 +213,26 @@ START_TEST(look_ups_left_behind_do_not_pile_up)
 }
 END_TEST
 
+/* Names of peers are slow or not as their zones choose. */
+START_TEST(slow_names_of_addresses_leave_the_addresses_of_names_alone)
+{
+	struct baseline before;
+	char name[64];
+	int count = 0, rc;
+
+	baseline_take(&before);
+	while ((rc = weir_reverse(name, sizeof(name), "127.0.0.2:0", 1)) ==
+	       -ETIMEDOUT)
+		count++;
+	ck_assert_int_eq(rc, -EAGAIN);
+	ck_assert_int_eq(count, 32);
+	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), 2);
+	gate_open(&gate);
+	baseline_expects(&before);
+	ck_assert_int_eq(weir_reverse(name, sizeof(name), "127.0.0.1:5", 0), 8);
+}
+END_TEST
+
 static void *asks_impatiently(void *arg)
 {
 	(void)arg;
@@ -347,6 +367,7 @@ int main(void)
 		what_cannot_be_resolved_says_so, a_look_up_ends_at_its_deadline,
 		a_patient_asker_has_its_answer,
 		look_ups_left_behind_do_not_pile_up,
+		slow_names_of_addresses_leave_the_addresses_of_names_alone,
 		an_answer_may_come_at_the_very_deadline, an_address_has_a_name,
 		this_machine_has_a_name, any_step_of_a_look_up_may_fail);
 }
