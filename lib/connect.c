@@ -193,7 +193,8 @@ static int connect_host(const struct wr_address *where, int64_t deadline_at)
 {
 	struct race r = { .rc = -ENOENT };
 	struct addrinfo *list;
-	int rc = wr_lookup_host(&list, where->host, where->port, deadline_at);
+	int rc = wr_lookup_host(&list, where->host, where->port, deadline_at,
+				NULL);
 
 	if (rc < 0)
 		return rc;

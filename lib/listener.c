@@ -22,6 +22,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "lookup.h"
 #include "sys.h"
 
 /* How long, in rounds and their length, another starter may hold the path. */
@@ -90,37 +92,52 @@ static bool is_not_here(int rc)
  * localhost's second address because the first is in use would hide that two
  * servers were started.
  */
-static int listen_family(const char *host, const char *port, int family,
-			 int backlog)
+static int listen_first(struct addrinfo *list, bool is_any, int backlog)
+{
+	int rc = -EADDRNOTAVAIL;
+
+	for (struct addrinfo *ai = list; ai && is_not_here(rc);
+	     ai = ai->ai_next)
+		rc = listen_tcp(ai, is_any, backlog);
+	freeaddrinfo(list);
+	return rc;
+}
+
+static int listen_any(const char *port, int family, int backlog)
 {
 	const struct addrinfo hints = {
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 		.ai_family = family,
 		.ai_socktype = SOCK_STREAM,
 	};
-	struct addrinfo *list, *ai;
-	int rc = wr_sys_getaddrinfo(host, port, &hints, &list);
+	struct addrinfo *list;
+	int rc = wr_sys_getaddrinfo(NULL, port, &hints, &list);
 
-	if (rc < 0)
-		return rc;
-	rc = -EADDRNOTAVAIL;
-	for (ai = list; ai && is_not_here(rc); ai = ai->ai_next)
-		rc = listen_tcp(ai, !host, backlog);
-	freeaddrinfo(list);
-	return rc;
+	return rc < 0 ? rc : listen_first(list, true, backlog);
+}
+
+static int listen_host(const struct wr_address *addr, int backlog,
+		       const atomic_bool *stop)
+{
+	struct addrinfo *list;
+	int rc =
+		wr_lookup_host(&list, addr->host, addr->port,
+			       wr_deadline_at(wr_now_ns(), WR_LOOKUP_MS), stop);
+
+	return rc < 0 ? rc : listen_first(list, false, backlog);
 }
 
 static int open_tcp(struct wr_listener *l, const struct wr_address *addr,
-		    int backlog)
+		    int backlog, const atomic_bool *stop)
 {
 	int rc;
 
 	if (addr->host[0]) {
-		rc = listen_family(addr->host, addr->port, AF_UNSPEC, backlog);
+		rc = listen_host(addr, backlog, stop);
 	} else {
-		rc = listen_family(NULL, addr->port, AF_INET6, backlog);
+		rc = listen_any(addr->port, AF_INET6, backlog);
 		if (is_not_here(rc))
-			rc = listen_family(NULL, addr->port, AF_INET, backlog);
+			rc = listen_any(addr->port, AF_INET, backlog);
 	}
 	if (rc < 0)
 		return rc;
@@ -383,12 +400,12 @@ static int take_inherited(struct wr_listener *l, int fd)
 /* -------------------------------------------------------------- listener.h */
 
 int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
-		     int backlog, mode_t mode)
+		     int backlog, mode_t mode, const atomic_bool *stop)
 {
 	*l = (struct wr_listener){ .fd = -1 };
 	switch (addr->kind) {
 	case WR_ADDRESS_TCP:
-		return open_tcp(l, addr, backlog);
+		return open_tcp(l, addr, backlog, stop);
 	case WR_ADDRESS_UNIX:
 		return open_unix(l, addr, backlog, mode);
 	case WR_ADDRESS_FD:

@@ -7,6 +7,7 @@
 #ifndef WR_LISTENER_H
 #define WR_LISTENER_H
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -28,7 +29,8 @@ struct wr_listener {
  * never SO_REUSEPORT; wr_sys_tune_tcp() is for the connections to inherit;
  * ":port" is IPv6 with IPV6_V6ONLY off, or IPv4 where there is no IPv6; a
  * name that has several addresses: the first that this machine has (if that
- * one is in use, the answer is -EADDRINUSE).
+ * one is in use, the answer is -EADDRINUSE).  The look-up of a name ends after
+ * WR_LOOKUP_MS, or once stop (NULL: none) is set.
  * Unix: a stale socket file (nobody answers) is replaced, a live one is
  * -EADDRINUSE, anything else at the path stays and is -ENOTSOCK; the mode (0:
  * 0600) is right before listen, so before anybody can connect; starters of
@@ -41,7 +43,7 @@ struct wr_listener {
  * Returns 0, or -errno with nothing left behind.
  */
 int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
-		     int backlog, mode_t mode);
+		     int backlog, mode_t mode, const atomic_bool *stop);
 
 /*
  * Let no new connection begin while those the kernel has completed can still

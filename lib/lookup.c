@@ -28,6 +28,8 @@
 #include "lock.h"
 #include "sys.h"
 
+#define LOOK_EVERY_NS (50 * WR_NS_PER_MS)
+
 /* Look-ups of one kind. */
 struct kind {
 	const int most_left;
@@ -116,26 +118,43 @@ static void *look_up(void *arg)
 	return NULL;
 }
 
-/* 0: done, and l is the caller's; -ETIMEDOUT: it is the thread's now. */
-static int wait_done(struct lookup *l, int64_t deadline_at)
+static bool is_set(const atomic_bool *stop)
+{
+	return stop && atomic_load(stop);
+}
+
+/* When to look at stop again: nobody rings when it is set. */
+static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
+{
+	return stop ? wr_min_at(deadline_at, wr_now_ns() + LOOK_EVERY_NS)
+		    : deadline_at;
+}
+
+/* 0: done, and l is the caller's; -errno: it is the thread's now. */
+static int wait_done(struct lookup *l, int64_t deadline_at,
+		     const atomic_bool *stop)
 {
 	bool is_in_time = true, is_done;
 
 	wr_lock(&l->lock);
-	while (!l->is_done && is_in_time)
+	while (!l->is_done && is_in_time && !is_set(stop))
 		is_in_time =
-			wr_cond_wait_until(&l->is_over, &l->lock, deadline_at);
+			wr_cond_wait_until(&l->is_over, &l->lock,
+					   next_look_at(stop, deadline_at)) ||
+			wr_now_ns() < deadline_at;
 	is_done = l->is_done;
 	if (!is_done) {
 		l->is_left = true;
 		atomic_fetch_add(&l->kind->left_behind, 1);
 	}
 	wr_unlock(&l->lock);
-	return is_done ? 0 : -ETIMEDOUT;
+	if (is_done)
+		return 0;
+	return is_set(stop) ? -ESHUTDOWN : -ETIMEDOUT;
 }
 
 /* Frees l unless it says 0, or leaves it behind. */
-static int run(struct lookup *l, int64_t deadline_at)
+static int run(struct lookup *l, int64_t deadline_at, const atomic_bool *stop)
 {
 	pthread_t thread;
 	int rc = -EAGAIN;
@@ -147,7 +166,7 @@ static int run(struct lookup *l, int64_t deadline_at)
 		lookup_free(l);
 		return rc;
 	}
-	rc = wait_done(l, deadline_at);
+	rc = wait_done(l, deadline_at, stop);
 	if (rc < 0) {
 		(void)pthread_detach(thread);
 		return rc;
@@ -160,7 +179,7 @@ static int run(struct lookup *l, int64_t deadline_at)
 }
 
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
-		   int64_t deadline_at)
+		   int64_t deadline_at, const atomic_bool *stop)
 {
 	const struct addrinfo number = {
 		.ai_socktype = SOCK_STREAM,
@@ -179,7 +198,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		return -ENOMEM;
 	snprintf(l->host, sizeof(l->host), "%s", host);
 	snprintf(l->port, sizeof(l->port), "%s", port);
-	rc = run(l, deadline_at);
+	rc = run(l, deadline_at, stop);
 	if (rc < 0)
 		return rc;
 	*ret = l->list;
@@ -198,7 +217,7 @@ int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		return -ENOMEM;
 	l->addr_len = (socklen_t)wr_min(len, sizeof(l->addr));
 	memcpy(&l->addr, addr, l->addr_len);
-	rc = run(l, deadline_at);
+	rc = run(l, deadline_at, NULL);
 	if (rc < 0)
 		return rc;
 	memcpy(name, l->name, sizeof(l->name));

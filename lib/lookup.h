@@ -7,6 +7,7 @@
 #define WR_LOOKUP_H
 
 #include <netdb.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "base.h"
@@ -16,13 +17,15 @@
 
 /*
  * The addresses of host (empty: loopback) with port, for stream sockets; the
- * list is the caller's to free.  A number needs no thread.
+ * list is the caller's to free.  A number needs no thread.  A wait ends early
+ * once stop, if it is not NULL, is set.
  *
- * Returns 0; -ENOENT (no such host); -ETIMEDOUT; -EAGAIN (the resolver cannot
- * say now; no thread; too many look-ups were left behind); -ENOMEM, -EIO ...
+ * Returns 0; -ENOENT (no such host); -ETIMEDOUT; -ESHUTDOWN (stop); -EAGAIN
+ * (the resolver cannot say now; no thread; too many look-ups were left behind);
+ * -ENOMEM, -EIO ...
  */
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
-		   int64_t deadline_at);
+		   int64_t deadline_at, const atomic_bool *stop);
 
 /*
  * The name of the host at addr; name has NI_MAXHOST bytes.

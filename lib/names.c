@@ -59,7 +59,7 @@ int weir_resolve(struct weir_address *ret, int max, const char *where,
 	rc = parse_host(&address, where);
 	if (rc == 0)
 		rc = wr_lookup_host(&list, address.host, address.port,
-				    deadline_of(timeout_ms));
+				    deadline_of(timeout_ms), NULL);
 	if (rc < 0)
 		return rc;
 	for (a = list; a; a = a->ai_next, count++)

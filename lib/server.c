@@ -142,9 +142,9 @@ int weir_server_listen(weir_server *s, const char *where,
 		return -ENOMEM;
 	rc = wr_service_init(&door->service, service);
 	if (rc == 0)
-		rc = wr_listener_open(&door->listener, &addr,
-				      door->service.set.backlog,
-				      (mode_t)door->service.set.mode);
+		rc = wr_listener_open(
+			&door->listener, &addr, door->service.set.backlog,
+			(mode_t)door->service.set.mode, &s->hub.stop_wanted);
 	if (rc < 0) {
 		wr_sys_free(door);
 		return rc;

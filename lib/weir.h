@@ -288,7 +288,9 @@ WEIR_API int weir_server_new(weir_server **ret,
 /*
  * Add a listener with its own service.  where is "host:port", ":port" (all
  * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
- * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.
+ * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.  A
+ * host that is a name is looked up for 30 s at most; weir_server_stop(), by
+ * another thread or a signal handler, ends the wait.
  * All programs in the same network namespace may connect to "unix:@abstract":
  * it has no mode, and service->mode is 0 or 0666 then.  A server that starts on
  * "/path" makes "/path.lock" for that time.
@@ -301,7 +303,8 @@ WEIR_API int weir_server_new(weir_server **ret,
  * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind;
  * -EADDRINUSE too for a descriptor that this server has already); -ENOTSOCK
  * (fd: not a listening stream socket; unix: the path is something else);
- * -ENAMETOOLONG; -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
+ * -ENAMETOOLONG; -ETIMEDOUT, -EAGAIN (as weir_resolve()); -EBUSY (started);
+ * -ESHUTDOWN (stopped); -ENOMEM.
  * Thread: before start.  Since: 0.1.
  */
 WEIR_API int weir_server_listen(weir_server *s, const char *where,

@@ -18,7 +18,7 @@ int opens(struct wr_listener *l, const char *where)
 	struct wr_address addr;
 
 	ck_assert_int_eq(wr_address_parse(&addr, where), 0);
-	return wr_listener_open(l, &addr, 128, 0);
+	return wr_listener_open(l, &addr, 128, 0, NULL);
 }
 
 void open_at(struct wr_listener *l, const char *where)
@@ -148,7 +148,7 @@ int opens_path(struct wr_listener *l, const char *path, mode_t mode)
 
 	snprintf(where, sizeof(where), "unix:%s", path);
 	ck_assert_int_eq(wr_address_parse(&addr, where), 0);
-	return wr_listener_open(l, &addr, 128, mode);
+	return wr_listener_open(l, &addr, 128, mode, NULL);
 }
 
 void open_path(struct wr_listener *l, const char *path)

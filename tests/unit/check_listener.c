@@ -231,7 +231,7 @@ static int inherited(struct wr_listener *l, int fd)
 {
 	struct wr_address addr = { .kind = WR_ADDRESS_FD, .fd = fd };
 
-	return wr_listener_open(l, &addr, 128, 0600);
+	return wr_listener_open(l, &addr, 128, 0600, NULL);
 }
 
 START_TEST(an_inherited_listener_is_taken_over)

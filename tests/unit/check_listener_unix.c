@@ -407,7 +407,7 @@ START_TEST(the_path_of_an_inherited_socket_stays)
 
 	addr.fd = socket_file("inherited", SOCK_STREAM);
 	ck_assert_int_eq(listen(addr.fd, 8), 0);
-	ck_assert_int_eq(wr_listener_open(&l, &addr, 8, 0600), 0);
+	ck_assert_int_eq(wr_listener_open(&l, &addr, 8, 0600, NULL), 0);
 	ck_assert(l.inherited && !l.is_tcp);
 	wr_listener_fence(&l);
 	ck_assert(is_live("inherited"));

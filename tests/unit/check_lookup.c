@@ -178,6 +178,34 @@ START_TEST(a_look_up_ends_at_its_deadline)
 }
 END_TEST
 
+static void *stops_when_a_look_up_waits(void *arg)
+{
+	UNTIL(gate_waiting(&gate) == 1);
+	weir_server_stop(arg, 0);
+	return NULL;
+}
+
+START_TEST(a_listen_that_waits_for_a_name_ends_with_the_server)
+{
+	pthread_t stopper;
+	struct baseline before;
+	weir_server *s;
+
+	baseline_take(&before);
+	ck_assert_int_eq(weir_server_new(&s, NULL), 0);
+	ck_assert_int_eq(
+		pthread_create(&stopper, NULL, stops_when_a_look_up_waits, s),
+		0);
+	ck_assert_int_eq(weir_server_listen(s, "slow.test:0",
+					    WEIR_SERVICE(.readable = echo)),
+			 -ESHUTDOWN);
+	ck_assert_int_eq(pthread_join(stopper, NULL), 0);
+	weir_server_free(s);
+	gate_open(&gate);
+	baseline_expects(&before);
+}
+END_TEST
+
 static void *opens_the_gate(void *arg)
 {
 	gate_open(arg);
@@ -365,6 +393,7 @@ int main(void)
 		what_does_not_fit_is_counted,
 		a_number_needs_no_resolver_and_no_thread,
 		what_cannot_be_resolved_says_so, a_look_up_ends_at_its_deadline,
+		a_listen_that_waits_for_a_name_ends_with_the_server,
 		a_patient_asker_has_its_answer,
 		look_ups_left_behind_do_not_pile_up,
 		slow_names_of_addresses_leave_the_addresses_of_names_alone,
