@@ -194,9 +194,9 @@ class Typist:
                 print(text)
 
     def follow(self, path):
-        self.page = os.path.relpath(path, TOP)
-        print("== " + self.page, flush=True)
-        for block in pages.blocks(path):
+        self.page = path
+        print("== " + path, flush=True)
+        for block in pages.blocks(self.system.root + self.folder + "/" + path):
             if any(SERVER.match(command.line) for command in block):
                 self.end_servers()
             for command in block:
@@ -249,9 +249,9 @@ def manuals(typist):
             stage.types(command + "\n")
             stage.expect(stage.is_served, 30, command)
             typist.servers.append(stage)
-        typist.follow(os.path.join(TOP, "docs", "man", name))
+        typist.follow("docs/man/" + name)
     typist.user = "root"
-    typist.follow(os.path.join(TOP, "docs", "man", "weir-server.8"))
+    typist.follow("docs/man/weir-server.8")
 
 
 def steps(options, folder):
@@ -269,7 +269,7 @@ def steps(options, folder):
     user = "root" if options.root else debian.USER
     typist = Typist(system, user, unpack(system, user, options.tarball))
     for name in ("README.md", "docs/TUTORIAL.md", "docs/FROM_PYTHON.md"):
-        typist.follow(os.path.join(TOP, name))
+        typist.follow(name)
     manuals(typist)
     return typist
 
