@@ -17,7 +17,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->stalled_at = 0;
 	c->is_stalled = false;
 	c->sent = c->taken = c->received = 0;
-	c->out_error = c->in_error = 0;
+	c->out_error = c->in_error = c->file_error = 0;
 	c->is_writing = c->is_over = false;
 	c->wants_out_shut = c->is_out_shut = false;
 	c->is_finished = c->is_kept = false;

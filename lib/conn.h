@@ -82,6 +82,7 @@ struct weir_conn {
 	_Atomic bool is_settled; /* a: in the ledger */
 	int fd;			 /* l to change, o to read */
 	int in_error;		 /* o: what a receive said last */
+	int file_error;		 /* o: why a file was not sent: of its read */
 
 	uint8_t state;	   /* o: enum wr_state */
 	uint8_t why;	   /* o: WEIR_OPENED ... */
@@ -221,6 +222,12 @@ void wr_conn_say_goodbye(struct weir_conn *c);
 void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome);
 
 /*
+ * Owner: end our direction at once.  A peer that has got a part of a file must
+ * not take it for the whole: it gets a reset.
+ */
+void wr_conn_hang_up(struct weir_conn *c);
+
+/*
  * Owner, all output sent: end it with its outcome and without a reset.  The
  * descriptor is closed now if the peer has finished too, else the acceptor
  * does it later.
@@ -260,7 +267,10 @@ int wr_conn_input_find(struct weir_conn *c);
 
 /* ------------------------------------------------------------ conn_output */
 
-/* What a flush leaves behind; errors are -errno. */
+/* For file_error, beside the errors of pread(2). */
+#define WR_FILE_TOO_SHORT (-ENODATA)
+
+/* What a flush leaves behind; errors are -errno, of a file -EIO. */
 enum {
 	WR_FLUSHED = 0, /* nothing */
 	WR_STALLED = 1, /* the kernel takes no more: it will tell */
@@ -273,7 +283,7 @@ int wr_conn_flush(struct weir_conn *c);
 /* Owner, without the lock: only the owner queues and sends files. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
-	return wr_outbox_bytes(&c->out) > 0 || c->out.has_files;
+	return wr_outbox_bytes(&c->out) > 0 || wr_outbox_has_files(&c->out);
 }
 
 /*
@@ -283,7 +293,7 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
-	return c->out.has_files ||
+	return wr_outbox_has_files(&c->out) ||
 	       2 * wr_outbox_bytes(&c->out) >= c->service->set.outbox_max;
 }
 

@@ -70,6 +70,18 @@ void wr_conn_say_goodbye(struct weir_conn *c)
 	c->data = NULL;
 }
 
+void wr_conn_hang_up(struct weir_conn *c)
+{
+	/* To connect(2) it to nothing resets a TCP connection. */
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+
+	if (c->file_error && c->is_tcp &&
+	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
+		return;
+	/* A duplicate of the descriptor must not keep the peer waiting. */
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+}
+
 void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 {
 	int fd;

@@ -16,15 +16,19 @@
  * owner.  (The stop and the watchdog look at the descriptor alone.)
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "conn.h"
 #include "sys.h"
 
-#define PIECES	    64		      /* of one sendmsg */
-#define GATHERED    ((size_t)8 << 10) /* the largest write that is */
-#define FILE_PIECE  ((size_t)1 << 20) /* of one sendfile */
-#define FILE_BUDGET ((size_t)4 << 20) /* of one flush */
+#define PIECES	   64		     /* of one sendmsg */
+#define GATHERED   ((size_t)8 << 10) /* the largest write that is */
+#define FILE_PIECE ((size_t)1 << 20) /* of one sendfile */
+#define COPY_PIECE                                                             \
+	((size_t)16 << 10)    /* of a file, where that cannot be had           \
+			       */
+#define FILES_NS WR_NS_PER_MS /* of one flush, give or take a piece */
 
 /* What the caller still holds: pieces, from byte skip on. */
 struct rest {
@@ -69,21 +73,54 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 	wr_count(lane, &lane->bytes_out, (uint64_t)n);
 }
 
+/*
+ * What sendfile(2) does, as two calls, of which each says what has failed: the
+ * file (*file_error, and -EIO) or the socket.
+ */
+static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
+{
+	char data[COPY_PIECE];
+	size_t len = k->left < COPY_PIECE ? (size_t)k->left : COPY_PIECE;
+	ssize_t n = wr_sys_pread(k->file, data, len, (off_t)k->offset);
+	struct iovec piece = { data, (size_t)n };
+
+	if (n > 0)
+		return wr_sys_sendmsg(out, &piece, 1);
+	*file_error = n < 0 ? (int)n : WR_FILE_TOO_SHORT;
+	return -EIO;
+}
+
+/*
+ * sendfile(2) has an error for files that it cannot send, for systems on which
+ * it cannot be called, for broken files and for broken sockets, and says 0 at
+ * the end of the file: whatever is not progress is left to copy_piece().
+ */
+static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
+{
+	off_t offset = (off_t)k->offset;
+	size_t len = k->left < FILE_PIECE ? (size_t)k->left : FILE_PIECE;
+
+	if (!k->is_copied) {
+		ssize_t n = wr_sys_sendfile(out, k->file, &offset, len);
+
+		if (n > 0 || n == -EAGAIN)
+			return n;
+		k->is_copied = true;
+	}
+	return copy_piece(out, k, file_error);
+}
+
 /* Unlocks and locks again.  > 0: progress; 0: the kernel is full; -errno. */
 static int send_file_locked(struct weir_conn *c)
 {
 	struct wr_chunk *k = c->out.head;
-	off_t offset = (off_t)k->offset;
-	size_t len = k->left < FILE_PIECE ? (size_t)k->left : FILE_PIECE;
 	ssize_t n;
 
 	wr_unlock(&c->lock);
-	n = wr_sys_sendfile(c->fd, k->file, &offset, len);
+	n = send_piece(c->fd, k, &c->file_error);
 	wr_lock(&c->lock);
 	if (n == -EAGAIN)
 		return 0;
-	if (n == 0) /* the file is shorter than was promised to the peer */
-		n = -EIO;
 	if (n < 0)
 		return (int)n;
 	k->offset += (uint64_t)n;
@@ -103,7 +140,7 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 	int n = wr_outbox_pieces(&c->out, iov, PIECES);
 	ssize_t sent;
 
-	if (rest && !c->out.has_files)
+	if (rest && !wr_outbox_has_files(&c->out))
 		n = add_rest(iov, n, rest);
 	sent = wr_sys_sendmsg(c->fd, iov, n);
 	if (sent == -EAGAIN)
@@ -145,21 +182,26 @@ static void note_stall_locked(struct weir_conn *c)
 	c->is_stalled = true;
 }
 
-/* Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno. */
+/*
+ * Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno.  There
+ * are files in it only for their owner, who has a context.
+ */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
 {
-	size_t files = 0;
+	int64_t files_end_at = 0;
 	int rc;
 
 	for (;;) {
 		if (c->out_error)
 			return c->out_error;
 		if (c->out.head && c->out.head->file >= 0) {
-			if (files >= FILE_BUDGET)
+			ctx->now = wr_now_ns();
+			if (files_end_at == 0)
+				files_end_at = ctx->now + FILES_NS;
+			else if (ctx->now >= files_end_at)
 				return WR_UNDONE;
 			rc = send_file_locked(c);
-			files += rc > 0 ? (size_t)rc : 0;
 		} else if (c->out.head || (rest && rest->left > 0)) {
 			rc = send_bytes_locked(c, ctx, rest);
 		} else {
@@ -185,7 +227,7 @@ static int blame(const struct weir_conn *c, int rc)
 /* Owner.  Files count too: to send one unlocks on the way. */
 static bool is_shared(const struct weir_conn *c)
 {
-	return c->out.has_files ||
+	return wr_outbox_has_files(&c->out) ||
 	       atomic_load_explicit(&c->refs, memory_order_acquire) > 1;
 }
 
@@ -340,6 +382,22 @@ int weir_conn_printf(weir_conn *c, const char *format, ...)
 	return rc;
 }
 
+/* 0 if it is a regular file that is open for reading. */
+static int check_file(int fd)
+{
+	struct stat st;
+	int rc, flags = wr_sys_fcntl(fd, F_GETFL, 0);
+
+	if (flags < 0)
+		return flags;
+	if (flags & O_PATH || (flags & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	rc = wr_sys_fstat(fd, &st);
+	if (rc < 0)
+		return rc;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
 int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 {
 	WR_NO_CANCEL_IN(c);
@@ -347,6 +405,11 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 
 	if (offset > INT64_MAX || len > INT64_MAX - offset)
 		return -EINVAL;
+	if ((uint64_t)(off_t)(offset + len) != offset + len)
+		return -EFBIG;
+	rc = check_file(fd);
+	if (rc < 0)
+		return rc;
 	if (c->is_closing)
 		return -EPIPE;
 	if (len == 0)

@@ -124,6 +124,8 @@ void wr_dial_free(struct weir_conn *c)
 	} while (rc > 0);
 	if (rc == WR_FLUSHED)
 		say_farewell(c);
+	else
+		wr_conn_hang_up(c);
 	if (c->drop)
 		c->drop(c->data);
 	wr_sys_close(c->fd);

@@ -77,8 +77,7 @@ static enum step end_now(struct weir_conn *c, int end)
 {
 	c->end = (uint8_t)end;
 	say_goodbye(c);
-	/* A duplicate of the descriptor must not keep the peer waiting. */
-	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	wr_conn_hang_up(c);
 	wr_conn_settle(c, c->ctx->lane, outcome_of(end));
 	return STEP_GONE;
 }
@@ -116,10 +115,12 @@ static void log_deadline(struct weir_conn *c, int end)
 		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
 }
 
-/* The outbox's -EIO: sendfile has met the end of the file. */
-static void log_short_file(struct weir_conn *c)
+static void log_file_error(struct weir_conn *c)
 {
-	log_failure(c, "a file is shorter than was promised", 0);
+	if (c->file_error == WR_FILE_TOO_SHORT)
+		log_failure(c, "a file is shorter than was promised", 0);
+	else if (c->file_error)
+		log_failure(c, "a file cannot be read: ", c->file_error);
 }
 
 static bool has_outlived(const struct weir_conn *c)
@@ -144,12 +145,12 @@ static enum step go_on_closing(struct weir_conn *c)
 
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
-	if (rc == -EIO)
-		log_short_file(c);
-	if (rc < 0)
+	if (rc < 0) {
+		log_file_error(c);
 		return end_now(c, outcome_of(c->end) != WR_COMPLETED ? c->end
-				  : rc == -EIO ? WEIR_END_ERROR
-					       : WEIR_END_LOST);
+				  : c->file_error ? WEIR_END_ERROR
+						  : WEIR_END_LOST);
+	}
 	if (rc == WR_UNDONE)
 		return send_later(c);
 	if (rc == WR_STALLED)
@@ -286,6 +287,8 @@ static enum step judge(struct weir_conn *c, int verdict)
 	}
 	if (verdict > 0)
 		return complain(c, "the handler said what is no verdict", 0);
+	if (verdict == -EIO && c->file_error)
+		return begin_close(c, WEIR_END_ERROR); /* which logs it */
 	if (wr_conn_is_lost(c, verdict))
 		return begin_close(c, WEIR_END_LOST);
 	return complain(c, "", verdict);
@@ -342,10 +345,9 @@ static enum step push_output(struct weir_conn *c)
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
 		return rc == WR_UNDONE ? send_later(c) : STEP_ON;
-	if (rc == -EIO)
-		log_short_file(c);
+	log_file_error(c);
 	return end_now(c, rc == -ECANCELED ? WEIR_END_CUT
-			  : rc == -EIO	   ? WEIR_END_ERROR
+			  : c->file_error  ? WEIR_END_ERROR
 					   : WEIR_END_LOST);
 }
 

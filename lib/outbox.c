@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The list of chunks.  Invariant: a chunk of bytes in the list is not empty,
- * a chunk of a file has bytes left; `bytes` is the sum over the former.
+ * a chunk of a file has bytes left; `bytes` is the sum over the former,
+ * `files` the number of the latter.
  */
 #include "outbox.h"
 
@@ -111,7 +112,7 @@ int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 	k->offset = offset;
 	k->left = len;
 	link_chunk(o, k);
-	o->has_files = true;
+	o->files++;
 	return 0;
 }
 
@@ -150,9 +151,7 @@ void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 void wr_outbox_drop_file(struct wr_outbox *o)
 {
 	free_file(unlink_head(o));
-	o->has_files = false;
-	for (struct wr_chunk *k = o->head; k; k = k->next)
-		o->has_files |= k->file >= 0;
+	o->files--;
 }
 
 void wr_outbox_clear(struct wr_outbox *o)
@@ -163,6 +162,6 @@ void wr_outbox_clear(struct wr_outbox *o)
 		else
 			free_bytes(unlink_head(o), NULL);
 	}
-	o->has_files = false;
+	o->files = 0;
 	atomic_store_explicit(&o->bytes, 0, memory_order_relaxed);
 }

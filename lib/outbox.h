@@ -20,6 +20,7 @@ struct wr_chunk {
 	int file;		/* descriptor of our own; -1: bytes */
 	uint64_t offset;	/* file: next byte to send */
 	uint64_t left;		/* file: bytes to send */
+	bool is_copied;		/* file: read and sent, see conn_output.c */
 	size_t start, end, cap; /* bytes */
 	char bytes[];
 };
@@ -27,12 +28,17 @@ struct wr_chunk {
 struct wr_outbox {
 	struct wr_chunk *head, *tail;
 	_Atomic size_t bytes; /* in memory; read without the lock as a hint */
-	bool has_files;
+	size_t files;	      /* chunks that are files */
 };
 
 static inline bool wr_outbox_is_empty(const struct wr_outbox *o)
 {
 	return o->head == NULL;
+}
+
+static inline bool wr_outbox_has_files(const struct wr_outbox *o)
+{
+	return o->files > 0;
 }
 
 static inline size_t wr_outbox_bytes(const struct wr_outbox *o)

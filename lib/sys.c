@@ -190,6 +190,18 @@ ssize_t wr_sys_read(int fd, void *buf, size_t cap)
 	return n;
 }
 
+ssize_t wr_sys_pread(int fd, void *buf, size_t cap, off_t offset)
+{
+	ssize_t n;
+
+	do {
+		n = WR_FAULT(pread, &cap);
+		if (n == 0)
+			n = wr_size_result(pread(fd, buf, cap, offset));
+	} while (n == -EINTR);
+	return n;
+}
+
 int wr_sys_dup(int fd)
 {
 	int rc = WR_FAULT(dup, NULL);

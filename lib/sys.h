@@ -31,7 +31,7 @@
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
-	X(read) X(ioctl) X(getnameinfo) X(gethostname)
+	X(read) X(pread) X(ioctl) X(getnameinfo) X(gethostname)
 
 #ifdef WR_FAULTS
 enum wr_sys_call {
@@ -105,6 +105,7 @@ void wr_sys_eventfd_ring(int fd); /* async-signal-safe, cannot fail */
 void wr_sys_eventfd_clear(int fd);
 int wr_sys_signalfd(const sigset_t *set);
 ssize_t wr_sys_read(int fd, void *buf, size_t cap);
+ssize_t wr_sys_pread(int fd, void *buf, size_t cap, off_t offset);
 void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 int wr_sys_open(const char *path, int flags);

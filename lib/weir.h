@@ -490,6 +490,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *                for input, of the network
  *   -ETIMEDOUT   the peer took nothing for write_ms
  *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
+ *   -EIO         a file of weir_conn_sendfile() could not be read
  *   -EINVAL, -ENOMEM
  */
 
@@ -522,10 +523,14 @@ WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
 
 /*
  * Send len bytes of the file fd from offset on, after what was written.
- * Never waits: the library keeps its own descriptor of the file and sends as
- * the peer takes it.  A file that turns out shorter fails the connection.
+ * Never waits for the peer: the library keeps its own descriptor of the file
+ * and sends as the peer takes it.  A file that turns out shorter, or cannot be
+ * read, fails the connection: the log says why, and a TCP peer gets a reset, so
+ * that it does not take a part for the whole.
  *
- * Returns 0; -EBADF, -EMFILE; or as above.
+ * Returns 0; -EBADF (fd is not open for reading); -EINVAL (not a regular file,
+ * or a range that no file has); -EFBIG (beyond what this system can address);
+ * -EMFILE; or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,

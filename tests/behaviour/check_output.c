@@ -290,22 +290,6 @@ START_TEST(a_file_may_be_closed_while_it_goes_out)
 }
 END_TEST
 
-START_TEST(a_file_shorter_than_promised_fails_the_connection)
-{
-	int fd = file_of(1000);
-	struct server *s = serve_kind(sends_its_own_file, false, &fd);
-	struct client *c = client_opens(s);
-	struct weir_report report;
-
-	client_sends(c, "go\n");
-	ck_assert_uint_le(client_expects_end(c), 1000);
-	UNTIL(log_says(s, "a file is shorter than was promised"));
-	report = server_ends(s);
-	ck_assert_uint_eq(report.ledger.failed, 1);
-	close(fd);
-}
-END_TEST
-
 static int half_closes_and_reads_on(weir_conn *c, void *arg)
 {
 	char line[32];
@@ -380,7 +364,6 @@ int main(void)
 			 after_a_failure_every_output_call_fails,
 			 a_file_goes_out_between_what_is_written,
 			 a_file_may_be_closed_while_it_goes_out,
-			 a_file_shorter_than_promised_fails_the_connection,
 			 a_shut_down_direction_leaves_the_other,
 			 input_that_was_shut_down_has_ended);
 }

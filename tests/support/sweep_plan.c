@@ -171,6 +171,8 @@ const int *sweep_errors(enum wr_sys_call call)
 		ERRORS(-EPIPE, -ENOBUFS, -EINTR, SWEEP_SHORT);
 	case WR_SYS_sendfile:
 		ERRORS(-EIO, -ENOMEM, -EINTR, SWEEP_SHORT);
+	case WR_SYS_pread:
+		ERRORS(-EIO, -EINTR, SWEEP_SHORT);
 	case WR_SYS_poll:
 		ERRORS(-EINTR, -ENOMEM);
 	case WR_SYS_read:

@@ -132,6 +132,8 @@ static ssize_t make(enum wr_sys_call call)
 		return wr_sys_pin_thread(0);
 	case WR_SYS_read:
 		return wr_sys_read(-1, &c, 1);
+	case WR_SYS_pread:
+		return wr_sys_pread(-1, &c, 1, 0);
 	case WR_SYS_ioctl:
 		return wr_sys_unsent(-1);
 	case WR_SYS_CALL_COUNT:
@@ -253,8 +255,8 @@ END_TEST
 START_TEST(an_interrupted_call_is_made_again)
 {
 	static const enum wr_sys_call retried[] = {
-		WR_SYS_accept4, WR_SYS_recv,  WR_SYS_sendmsg,
-		WR_SYS_read,	WR_SYS_flock, WR_SYS_sendfile,
+		WR_SYS_accept4, WR_SYS_recv,  WR_SYS_sendmsg,  WR_SYS_read,
+		WR_SYS_pread,	WR_SYS_flock, WR_SYS_sendfile,
 	};
 	size_t i;
 

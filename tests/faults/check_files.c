@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that weir_conn_sendfile() is asked to send: those that are none, those
+ * that sendfile(2) cannot send, those that break on the way, and slow ones.
+ */
+#include "test.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "faults.h"
+
+#define LONG 300000
+
+/* ---- what is no file */
+
+static weir_conn *dials_pair(int pair[2])
+{
+	weir_conn *c;
+	char where[32];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	ck_assert_int_eq(weir_dial(&c, where, 1000), 0);
+	return c;
+}
+
+START_TEST(what_is_no_file_to_be_read_is_refused)
+{
+	int pair[2], pipes[2], file = file_of(10);
+	char path[64];
+	weir_conn *c = dials_pair(pair);
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
+	const struct {
+		int fd, says;
+	} odd[] = {
+		{ -1, -EBADF },
+		{ open("/", O_RDONLY | O_DIRECTORY), -EINVAL },
+		{ open("/dev/null", O_RDONLY), -EINVAL },
+		{ open(path, O_WRONLY), -EBADF },
+		{ open(path, O_PATH), -EBADF },
+		{ eventfd(1, EFD_CLOEXEC), -EINVAL },
+		{ socket(AF_UNIX, SOCK_STREAM, 0), -EINVAL },
+		{ pipes[0], -EINVAL },
+		{ pipes[1], -EBADF },
+	};
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		int rc = weir_conn_sendfile(c, odd[i].fd, 0, 5);
+
+		ck_assert_msg(rc == odd[i].says, "%zu: %d", i, rc);
+		close(odd[i].fd);
+	}
+	ck_assert_int_eq(weir_conn_sendfile(c, file, 0, 10), 0);
+	ck_assert_int_eq(weir_conn_flush(c), 0);
+	ck_assert_int_eq(recv(pair[1], path, sizeof(path), 0), 10);
+	weir_conn_unref(c);
+	close(pair[1]);
+	close(file);
+}
+END_TEST
+
+/* ---- what sendfile(2) cannot send */
+
+struct sent {
+	int fd;
+	uint64_t len;
+};
+
+/* A line is answered with a word, the file, and the end. */
+static int sends_a_file(weir_conn *c, void *arg)
+{
+	const struct sent *sent = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_write(c, "file ", 5);
+	return rc < 0 ? rc : weir_conn_sendfile(c, sent->fd, 0, sent->len);
+}
+
+static void expect_file(struct client *c, size_t len)
+{
+	static char data[LONG];
+
+	client_expects(c, "file ");
+	for (size_t have = 0; have < len;) {
+		ssize_t n = client_reads(c, data, sizeof(data));
+
+		ck_assert_int_gt(n, 0);
+		ck_assert(bytes_match(data, (size_t)n, have));
+		have += (size_t)n;
+	}
+	client_expects_eof(c);
+}
+
+START_TEST(a_file_goes_out_where_sendfile_cannot_be_had)
+{
+	static const int errors[] = { EINVAL, ENOSYS, EPERM, EOPNOTSUPP,
+				      EOVERFLOW };
+	struct sent sent = { file_of(LONG), LONG };
+	struct server *s;
+
+	faults_begin();
+	s = serve(NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
+	for (size_t i = 0; i < wr_array_len(errors); i++) {
+		/* From the first piece on, and after it. */
+		for (int nth = 1; nth <= 2; nth++) {
+			struct client *c = client_opens_small(s, 4096);
+
+			faults_come(WR_SYS_sendfile, nth, -errors[i]);
+			client_sends(c, "go\n");
+			expect_file(c, LONG);
+			ck_assert_int_gt(faults_made(), 0);
+			client_closes(c);
+		}
+	}
+	faults_end();
+	ck_assert_uint_eq(server_ends(s).ledger.failed, 0);
+	close(sent.fd);
+}
+END_TEST
+
+/* No system sends those with sendfile(2), and their size is 0. */
+START_TEST(a_file_of_the_kernel_goes_out)
+{
+	struct sent sent = { open("/proc/self/status", O_RDONLY), 6 };
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "go\n");
+	client_expects(c, "file Name:\t");
+	client_expects_eof(c);
+	server_ends(s);
+	close(sent.fd);
+}
+END_TEST
+
+/* ---- what breaks on the way */
+
+/* The end is a reset and no end of input. */
+static void expect_reset(struct client *c)
+{
+	char data[4096];
+	ssize_t n;
+
+	while ((n = client_reads(c, data, sizeof(data))) > 0)
+		;
+	ck_assert_int_eq(n, -ECONNRESET);
+}
+
+static int broken_disk(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	return call == WR_SYS_sendfile || call == WR_SYS_pread ? -EUCLEAN : 0;
+}
+
+static void expect_broken(struct sent *sent, const char *reason)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = sent));
+	struct client *c = client_opens(s);
+	struct weir_report report;
+
+	client_sends(c, "go\n");
+	expect_reset(c);
+	UNTIL(log_says(s, reason));
+	ck_assert_int_eq(log_lines(s), 1);
+	report = server_ends(s);
+	ck_assert_uint_eq(report.ledger.failed, 1);
+}
+
+START_TEST(a_file_that_cannot_be_read_resets_its_peer_and_the_log_says_why)
+{
+	struct sent sent = { file_of(LONG), LONG };
+
+	wr_sys_fault = broken_disk;
+	expect_broken(&sent, weir_strerror(EUCLEAN));
+	wr_sys_fault = NULL;
+	close(sent.fd);
+}
+END_TEST
+
+START_TEST(a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so)
+{
+	struct sent sent = { file_of(1000), LONG };
+
+	expect_broken(&sent, "a file is shorter than was promised");
+	close(sent.fd);
+}
+END_TEST
+
+START_TEST(a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	int fd = file_of(1000);
+	weir_conn *c;
+
+	ck_assert_int_eq(weir_dial(&c, s->address, 20000), 0);
+	ck_assert_int_eq(weir_conn_sendfile(c, fd, 0, LONG), 0);
+	ck_assert_int_eq(weir_conn_flush(c), -EIO);
+	weir_conn_unref(c);
+	close(fd);
+	UNTIL(stats(s).ledger.failed == 1);
+	server_ends(s);
+}
+END_TEST
+
+/* ---- slow disks */
+
+static _Thread_local int pieces;
+static _Atomic int most_pieces;
+
+/* Pieces are small and slow; how many of them come before the poller does? */
+static int slow_disk(enum wr_sys_call call, size_t *len)
+{
+	if (call == WR_SYS_sendfile) {
+		*len = wr_min(*len, (size_t)1024);
+		usleep(1100);
+		if (++pieces > atomic_load(&most_pieces))
+			atomic_store(&most_pieces, pieces);
+	} else if (call == WR_SYS_epoll_wait) {
+		pieces = 0;
+	}
+	return 0;
+}
+
+START_TEST(a_slow_disk_does_not_hold_a_worker)
+{
+	struct sent sent = { file_of(40000), 40000 };
+	struct server *s;
+	struct client *c;
+
+	wr_sys_fault = slow_disk;
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
+	c = client_opens(s);
+	client_sends(c, "go\n");
+	expect_file(c, 40000);
+	/* One of a turn; a turn that went before belongs to the same round. */
+	ck_assert_int_le(most_pieces, 3);
+	server_ends(s);
+	wr_sys_fault = NULL;
+	close(sent.fd);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"files", what_is_no_file_to_be_read_is_refused,
+		a_file_goes_out_where_sendfile_cannot_be_had,
+		a_file_of_the_kernel_goes_out,
+		a_file_that_cannot_be_read_resets_its_peer_and_the_log_says_why,
+		a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so,
+		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
+		a_slow_disk_does_not_hold_a_worker);
+}
