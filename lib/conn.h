@@ -15,6 +15,7 @@
 #ifndef WR_CONN_H
 #define WR_CONN_H
 
+#include <limits.h>
 #include <netinet/in.h>
 
 #include "clock.h"
@@ -141,13 +142,19 @@ struct weir_conn {
 	} peer; /* c */
 };
 
+/* A caller's memory: a length that is a negative number is none. */
+static inline bool wr_is_memory(const void *mem, size_t len)
+{
+	return len <= SSIZE_MAX && (mem != NULL || len == 0);
+}
+
 /* ------------------------------------------------------------- conn_table */
 /* Slots; see conn_table.c. */
 
 struct wr_table;
 
 /* See sys.h: for a handler's call, whose thread may be one of the program's. */
-#define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c)->table == NULL)
+#define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c) && (c)->table == NULL)
 
 /* Key of a connection in the poller. */
 static inline uint64_t wr_conn_key(const struct weir_conn *c)

@@ -17,6 +17,8 @@
 
 weir_conn *weir_conn_ref(weir_conn *c)
 {
+	if (c == NULL)
+		return NULL;
 	/* Relaxed: whoever refs can see the connection already. */
 	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
 	if (c->table)
@@ -37,12 +39,28 @@ void wr_conn_release(struct weir_conn *c)
 	wr_table_give(c->table, c);
 }
 
+/*
+ * A server's connection has a reference of the library's until it is settled:
+ * the last one before that is not the caller's to give back.
+ */
+static bool has_only_ours(struct weir_conn *c)
+{
+	return c->table && atomic_load(&c->refs) == 1 &&
+	       !atomic_load(&c->is_settled);
+}
+
 void weir_conn_unref(weir_conn *c)
 {
 	struct wr_table *table;
 
 	if (c == NULL)
 		return;
+	if (has_only_ours(c)) {
+		wr_logf(&c->hub->logger, WEIR_LOG_ERROR,
+			"weir_conn_unref() of a connection that nobody refers "
+			"to: a bug in the program");
+		return;
+	}
 	table = c->table;
 	wr_conn_release(c);
 	if (table)
@@ -55,6 +73,8 @@ static int tell(weir_conn *c, uint32_t report)
 	WR_NO_CANCEL();
 	int rc = -EPIPE;
 
+	if (c == NULL)
+		return -EINVAL;
 	wr_lock(&c->lock);
 	if (!c->is_over && c->table) {
 		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
@@ -80,6 +100,8 @@ int weir_conn_cancel(weir_conn *c)
 	WR_NO_CANCEL();
 	bool is_over;
 
+	if (c == NULL)
+		return -EINVAL;
 	wr_lock(&c->lock);
 	is_over = c->is_over;
 	wr_unlock(&c->lock);

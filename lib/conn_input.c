@@ -280,7 +280,7 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 	ssize_t n;
 	int rc;
 
-	if (cap == 0)
+	if (c == NULL || cap == 0 || !wr_is_memory(buf, cap))
 		return -EINVAL;
 	rc = begin_input(c);
 	if (rc < 0)
@@ -344,7 +344,7 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
-	if (len == 0)
+	if (c == NULL || len == 0 || !wr_is_memory(buf, len))
 		return -EINVAL;
 	n = begin_input(c);
 	if (n < 0)
@@ -418,7 +418,7 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 	size_t len;
 	ssize_t n;
 
-	if (cap < 2)
+	if (c == NULL || cap < 2 || !wr_is_memory(buf, cap))
 		return -EINVAL;
 	n = begin_input(c);
 	if (n == 0)
@@ -440,7 +440,8 @@ ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
-	if (delim_len == 0 || cap < delim_len)
+	if (c == NULL || delim == NULL || delim_len == 0 || cap < delim_len ||
+	    !wr_is_memory(buf, cap))
 		return -EINVAL;
 	n = begin_input(c);
 	if (n == 0)
@@ -453,7 +454,7 @@ ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 	WR_NO_CANCEL_IN(c);
 	ssize_t n;
 
-	if (at_least == 0)
+	if (c == NULL || data == NULL || at_least == 0 || at_least > SSIZE_MAX)
 		return -EINVAL;
 	if (at_least > c->service->set.line_max)
 		return -EMSGSIZE;
@@ -467,7 +468,7 @@ ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 
 int weir_conn_consume(weir_conn *c, size_t len)
 {
-	if (len > wr_buffer_len(&c->in))
+	if (c == NULL || len > wr_buffer_len(&c->in))
 		return -EINVAL;
 	wr_buffer_consume(&c->in, len);
 	(void)give(c, len);

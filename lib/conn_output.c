@@ -37,13 +37,18 @@ struct rest {
 	size_t skip, left;
 };
 
-static size_t total_len(const struct iovec *iov, int count)
+/* Of all pieces; -EINVAL if they are none, or too long together. */
+static ssize_t total_len(const struct iovec *iov, int count)
 {
 	size_t n = 0;
 
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
+		if (!wr_is_memory(iov[i].iov_base, iov[i].iov_len) ||
+		    iov[i].iov_len > SSIZE_MAX - n)
+			return -EINVAL;
 		n += iov[i].iov_len;
-	return n;
+	}
+	return (ssize_t)n;
 }
 
 static int add_rest(struct iovec *iov, int n, const struct rest *rest)
@@ -296,9 +301,10 @@ static bool gather(struct weir_conn *c, const void *buf, size_t len)
 }
 
 /* Take all pieces, now or later; waits while more than outbox_max are left. */
-static int put(struct weir_conn *c, const struct iovec *iov, int count)
+static int put(struct weir_conn *c, const struct iovec *iov, int count,
+	       size_t len)
 {
-	struct rest rest = { iov, count, 0, total_len(iov, count) };
+	struct rest rest = { iov, count, 0, len };
 	bool is_locked;
 	int rc = 0;
 
@@ -329,12 +335,15 @@ static int put_one(struct weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 
-	return put(c, &iov, 1);
+	return put(c, &iov, 1, len);
 }
 
 int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
 	WR_NO_CANCEL_IN(c);
+
+	if (c == NULL || !wr_is_memory(buf, len))
+		return -EINVAL;
 
 	return gather(c, buf, len) ? 0 : put_one(c, buf, len);
 }
@@ -343,9 +352,12 @@ int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 {
 	WR_NO_CANCEL_IN(c);
 
-	if (count < 0 || count > 1024)
+	ssize_t len;
+
+	if (c == NULL || count < 0 || count > 1024 || (!iov && count > 0))
 		return -EINVAL;
-	return put(c, iov, count);
+	len = total_len(iov, count);
+	return len < 0 ? (int)len : put(c, iov, count, (size_t)len);
 }
 
 int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
@@ -355,6 +367,8 @@ int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
 	va_list again;
 	int len, rc;
 
+	if (c == NULL || format == NULL)
+		return -EINVAL;
 	va_copy(again, ap);
 	len = vsnprintf(text, sizeof(text), format, ap);
 	if (len >= (int)sizeof(text)) {
@@ -403,7 +417,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	WR_NO_CANCEL_IN(c);
 	int own, rc;
 
-	if (offset > INT64_MAX || len > INT64_MAX - offset)
+	if (c == NULL || offset > INT64_MAX || len > INT64_MAX - offset)
 		return -EINVAL;
 	if ((uint64_t)(off_t)(offset + len) != offset + len)
 		return -EFBIG;
@@ -430,7 +444,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 int weir_conn_flush(weir_conn *c)
 {
 	WR_NO_CANCEL_IN(c);
-	int rc = wr_conn_flush(c);
+	int rc = c ? wr_conn_flush(c) : -EINVAL;
 
 	return rc < 0 ? rc : 0;
 }
@@ -440,7 +454,7 @@ int weir_conn_shutdown(weir_conn *c, int how)
 	WR_NO_CANCEL_IN(c);
 	int rc = 0;
 
-	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+	if (c == NULL || (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR))
 		return -EINVAL;
 	if (how != SHUT_WR) {
 		c->in_shut = true;
@@ -463,7 +477,7 @@ int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 	struct rest rest = { &iov, 1, 0, len };
 	int rc = 0;
 
-	if (c->table == NULL)
+	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
 	wr_lock(&c->lock);
 	if (c->is_over || c->wants_out_shut || c->out_error)

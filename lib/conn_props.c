@@ -12,16 +12,18 @@
 
 int weir_conn_why(const weir_conn *c)
 {
-	return c->why;
+	return c ? c->why : -EINVAL;
 }
 
 uint64_t weir_conn_id(const weir_conn *c)
 {
-	return c->id;
+	return c ? c->id : 0;
 }
 
 int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
 {
+	if (c == NULL || ret == NULL)
+		return -EINVAL;
 	*ret = (struct weir_summary){
 		.end = c->end,
 		.bytes_in = c->received,
@@ -36,18 +38,20 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
 /* SO_LINGER, which the library must know of, can be set with it. */
 int weir_conn_fd(const weir_conn *c)
 {
+	if (c == NULL)
+		return -EINVAL;
 	((weir_conn *)(uintptr_t)c)->may_wait = true;
 	return c->fd;
 }
 
 int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
 {
-	return wr_sys_getpeername(c->fd, addr, len);
+	return c ? wr_sys_getpeername(c->fd, addr, len) : -EINVAL;
 }
 
 int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
 {
-	return wr_sys_getsockname(c->fd, addr, len);
+	return c ? wr_sys_getsockname(c->fd, addr, len) : -EINVAL;
 }
 
 int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
@@ -56,6 +60,8 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 	socklen_t len = sizeof(addr);
 	int rc;
 
+	if (c == NULL || buf == NULL)
+		return -EINVAL;
 	/* accept(2) told it; asking again fails once the peer has reset. */
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
@@ -69,8 +75,11 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
-	int rc = weir_conn_local_addr(c, (struct sockaddr *)&addr, &len);
+	int rc;
 
+	if (c == NULL || buf == NULL)
+		return -EINVAL;
+	rc = weir_conn_local_addr(c, (struct sockaddr *)&addr, &len);
 	return rc < 0 ? rc
 		      : wr_address_format((struct sockaddr *)&addr, len, buf,
 					  cap);
@@ -79,6 +88,8 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,
 			 socklen_t len)
 {
+	if (c == NULL)
+		return -EINVAL;
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		c->may_wait = true;
 	return wr_sys_setsockopt(c->fd, level, name, value, len);
@@ -87,13 +98,13 @@ int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,
 int weir_conn_get_option(weir_conn *c, int level, int name, void *value,
 			 socklen_t *len)
 {
-	return wr_sys_getsockopt(c->fd, level, name, value, len);
+	return c ? wr_sys_getsockopt(c->fd, level, name, value, len) : -EINVAL;
 }
 
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 {
-	if (which < WEIR_TIMEOUT_FIRST_BYTE || which > WEIR_TIMEOUT_LIFETIME ||
-	    ms == 0 || ms < WEIR_NEVER)
+	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
+	    which > WEIR_TIMEOUT_LIFETIME || ms == 0 || ms < WEIR_NEVER)
 		return -EINVAL;
 	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
 	return 0;
@@ -101,7 +112,8 @@ int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 
 int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
 {
-	if (which < WEIR_TIMEOUT_FIRST_BYTE || which > WEIR_TIMEOUT_LIFETIME)
+	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
+	    which > WEIR_TIMEOUT_LIFETIME)
 		return -EINVAL;
 	*ms = c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE];
 	return 0;
@@ -109,9 +121,13 @@ int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
 
 void weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
 {
-	void (*old_drop)(void *) = c->drop;
-	void *old = c->data;
+	void (*old_drop)(void *);
+	void *old;
 
+	if (c == NULL)
+		return;
+	old_drop = c->drop;
+	old = c->data;
 	c->data = data;
 	c->drop = drop;
 	if (old_drop && old != data)
@@ -120,7 +136,7 @@ void weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
 
 void *weir_conn_data(const weir_conn *c)
 {
-	return c->data;
+	return c ? c->data : NULL;
 }
 
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf)

@@ -167,7 +167,7 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 {
 	size_t len;
 
-	if (s == NULL || id < 0 || id >= s->acceptor.door_count)
+	if (s == NULL || buf == NULL || id < 0 || id >= s->acceptor.door_count)
 		return -EINVAL;
 	len = strlen(s->acceptor.doors[id]->where);
 	if (len >= cap)

@@ -10,7 +10,7 @@
  *
  * The smallest complete server is examples/echo.c.
  *
- * Three rules hold for every call:
+ * Four rules hold for every call:
  *
  *   Errors     are values: >= 0 is good, < 0 is -errno.  errno itself means
  *              nothing.  Out-parameters are written on success only.
@@ -20,6 +20,12 @@
  *              any one thread at a time, before weir_server_start().  No call
  *              is a cancellation point: a thread that pthread_cancel() meets
  *              in one finishes it first.
+ *   Misuse     that can be seen is answered with -EINVAL: no server, connection
+ *              or memory (NULL), a length above SSIZE_MAX, such as the error of
+ *              a read that nobody looked at.  Calls without an error do nothing
+ *              then, and give NULL or 0.  What cannot be seen is undefined: a
+ *              pointer to what is gone, a call by a thread that may not make
+ *              it.
  *   Ownership  strings and structures you pass are copied.  A weir_conn
  *              belongs to the library and is yours during a callback, or as
  *              long as you hold a reference.
@@ -673,7 +679,8 @@ WEIR_API weir_conn *weir_conn_ref(weir_conn *c);
 
 /*
  * Give a reference back; NULL is fine.  A dialled connection is closed with
- * its last reference.
+ * its last reference.  For a connection of a server that nobody has taken a
+ * reference to, it does nothing, and the log says so.
  * Thread: any, with a reference.  Since: 0.1.
  */
 WEIR_API void weir_conn_unref(weir_conn *c);

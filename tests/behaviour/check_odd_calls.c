@@ -7,6 +7,8 @@
  */
 #include "test.h"
 
+#include <limits.h>
+
 /* ---- a connection that its own callback closes */
 
 struct ends {
@@ -94,8 +96,10 @@ static int asks_for_absurd_lengths(weir_conn *c, void *arg)
 		size_t len =
 			absurd[i] > SIZE_MAX ? SIZE_MAX : (size_t)absurd[i];
 
-		wrong += weir_conn_peek(c, &data, len) != -EMSGSIZE;
-		wrong += weir_conn_read_exact(c, line, len) != -EMSGSIZE;
+		int says = len > SSIZE_MAX ? -EINVAL : -EMSGSIZE;
+
+		wrong += weir_conn_peek(c, &data, len) != says;
+		wrong += weir_conn_read_exact(c, line, len) != says;
 		wrong += weir_conn_consume(c, len) != -EINVAL;
 		/* The last byte would have no number. */
 		wrong +=

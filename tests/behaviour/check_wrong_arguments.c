@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arguments that are a program's mistake: no connection, no memory, lengths
+ * that are the error of another call, a reference that was never taken.  Each
+ * is answered, and the connection goes on.
+ */
+#include "test.h"
+
+#include <limits.h>
+#include <sys/socket.h>
+
+static struct sockaddr_storage room;
+
+/* Calls without a connection; returns the number of the first that is wrong. */
+static int without_connection(void)
+{
+	struct iovec iov = { "x", 1 };
+	struct weir_summary summary;
+	socklen_t len = sizeof(room);
+	const void *data;
+	char buf[200];
+	int ms;
+	const ssize_t said[] = {
+		weir_conn_read(NULL, buf, 1),
+		weir_conn_read_exact(NULL, buf, 1),
+		weir_conn_read_line(NULL, buf, 2),
+		weir_conn_read_until(NULL, buf, 2, "x", 1),
+		weir_conn_peek(NULL, &data, 1),
+		weir_conn_consume(NULL, 0),
+		weir_conn_write(NULL, "x", 1),
+		weir_conn_writev(NULL, &iov, 1),
+		weir_conn_printf(NULL, "%s", "x"),
+		weir_conn_sendfile(NULL, 0, 0, 1),
+		weir_conn_flush(NULL),
+		weir_conn_shutdown(NULL, SHUT_WR),
+		weir_conn_send(NULL, "x", 1),
+		weir_conn_wake(NULL),
+		weir_conn_close(NULL),
+		weir_conn_cancel(NULL),
+		weir_conn_why(NULL),
+		weir_conn_fd(NULL),
+		weir_conn_summary(NULL, &summary),
+		weir_conn_peer(NULL, buf, sizeof(buf)),
+		weir_conn_local(NULL, buf, sizeof(buf)),
+		weir_conn_peer_addr(NULL, (struct sockaddr *)&room, &len),
+		weir_conn_local_addr(NULL, (struct sockaddr *)&room, &len),
+		weir_conn_set_option(NULL, SOL_SOCKET, SO_KEEPALIVE, &ms, 4),
+		weir_conn_get_option(NULL, SOL_SOCKET, SO_KEEPALIVE, &ms, &len),
+		weir_conn_set_timeout(NULL, WEIR_TIMEOUT_IDLE, 1),
+		weir_conn_get_timeout(NULL, WEIR_TIMEOUT_IDLE, &ms),
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		if (said[i] != -EINVAL)
+			return (int)i + 1;
+	return 0;
+}
+
+START_TEST(a_call_without_a_connection_is_refused)
+{
+	ck_assert_int_eq(without_connection(), 0);
+	ck_assert_ptr_null(weir_conn_ref(NULL));
+	weir_conn_unref(NULL);
+	weir_conn_set_data(NULL, &room, NULL);
+	ck_assert_ptr_null(weir_conn_data(NULL));
+	ck_assert_uint_eq(weir_conn_id(NULL), 0);
+}
+END_TEST
+
+/* Each call of a handler with no memory, or with a length that is an error. */
+static int with_odd_memory(weir_conn *c)
+{
+	const size_t wrong = (size_t)-EAGAIN, most = SSIZE_MAX;
+	struct iovec none = { NULL, 1 }, odd = { "x", wrong };
+	struct iovec wraps[] = { { "secret", SIZE_MAX }, { "secret", 6 } };
+	struct iovec adds_up[] = { { "secret", most }, { "secret", 6 } };
+	const void *data;
+	char buf[200];
+	const ssize_t said[] = {
+		weir_conn_read(c, NULL, 1),
+		weir_conn_read(c, buf, wrong),
+		weir_conn_read_exact(c, NULL, 1),
+		weir_conn_read_exact(c, buf, wrong),
+		weir_conn_read_line(c, NULL, 2),
+		weir_conn_read_line(c, buf, wrong),
+		weir_conn_read_until(c, NULL, 2, "x", 1),
+		weir_conn_read_until(c, buf, wrong, "x", 1),
+		weir_conn_read_until(c, buf, 2, NULL, 1),
+		weir_conn_read_until(c, buf, most, "x", wrong),
+		weir_conn_peek(c, NULL, 1),
+		weir_conn_peek(c, &data, wrong),
+		weir_conn_consume(c, wrong),
+		weir_conn_write(c, NULL, 1),
+		weir_conn_write(c, buf, wrong),
+		weir_conn_write(c, buf, most + 1),
+		weir_conn_writev(c, NULL, 1),
+		weir_conn_writev(c, &none, 1),
+		weir_conn_writev(c, &odd, 1),
+		weir_conn_writev(c, wraps, 2),
+		weir_conn_writev(c, adds_up, 2),
+		weir_conn_sendfile(c, 0, 0, (uint64_t)-EAGAIN),
+		weir_conn_sendfile(c, 0, (uint64_t)-EAGAIN, 1),
+		weir_conn_send(c, NULL, 1),
+		weir_conn_send(c, buf, wrong),
+		weir_conn_peer(c, NULL, 100),
+		weir_conn_local(c, NULL, 100),
+		weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, NULL),
+		weir_conn_summary(c, NULL),
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		if (said[i] != -EINVAL)
+			return (int)i + 1;
+	/* Nothing, wherever it is, is not wrong. */
+	return weir_conn_write(c, NULL, 0) == 0 &&
+			       weir_conn_writev(c, NULL, 0) == 0
+		       ? 0
+		       : 1000;
+}
+
+static int tries_odd_memory(weir_conn *c, void *arg)
+{
+	_Atomic int *wrong = arg;
+
+	if (*wrong < 0)
+		*wrong = with_odd_memory(c);
+	return echo_lines(c, NULL);
+}
+
+static void expect_refused(const struct weir_service *service)
+{
+	_Atomic int *wrong = service->arg;
+	struct server *s = serve(NULL, service);
+	struct client *c = client_opens(s);
+
+	*wrong = -1;
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	ck_assert_int_eq(*wrong, 0);
+	client_sends(c, "and on\n");
+	client_expects(c, "and on\n");
+	server_ends(s);
+}
+
+START_TEST(memory_that_is_none_is_refused_and_nothing_leaves)
+{
+	_Atomic int wrong;
+
+	expect_refused(
+		WEIR_SERVICE(.readable = tries_odd_memory, .arg = &wrong));
+	expect_refused(
+		WEIR_SERVICE(.session = tries_odd_memory, .arg = &wrong));
+}
+END_TEST
+
+START_TEST(an_address_needs_room)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	char buf[100];
+
+	ck_assert_int_eq(weir_server_address(s->weir, 0, NULL, 100), -EINVAL);
+	ck_assert_int_eq(weir_server_address(NULL, 0, buf, 100), -EINVAL);
+	server_ends(s);
+}
+END_TEST
+
+static int gives_back_what_it_has_not(weir_conn *c, void *arg)
+{
+	(void)arg;
+	weir_conn_unref(weir_conn_ref(c));
+	weir_conn_unref(c);
+	weir_conn_unref(c);
+	return echo_lines(c, NULL);
+}
+
+START_TEST(a_reference_that_nobody_has_is_not_given_back)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = gives_back_what_it_has_not));
+	struct client *c = client_opens(s);
+
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+	ck_assert(log_says(s, "weir_conn_unref()"));
+	client_sends(c, "and on\n");
+	client_expects(c, "and on\n");
+	server_ends(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("wrong_arguments",
+			 a_call_without_a_connection_is_refused,
+			 memory_that_is_none_is_refused_and_nothing_leaves,
+			 an_address_needs_room,
+			 a_reference_that_nobody_has_is_not_given_back);
+}
