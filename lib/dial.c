@@ -14,6 +14,7 @@
 #include "sys.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
+#define LAST_WRITE_MS	   30000
 #define LONGEST_FAREWELL   (1000 * WR_NS_PER_MS)
 
 struct dialled {
@@ -110,13 +111,15 @@ static void say_farewell(struct weir_conn *c)
 		(void)wr_sys_poll(&pfd, 1, 10);
 }
 
-/* Send what is left, within the write deadline, and close. */
+/* Send what is left, within the write deadline or the usual one, and close. */
 void wr_dial_free(struct weir_conn *c)
 {
 	WR_NO_CANCEL();
 	struct dialled *d = wr_container_of(c, struct dialled, conn);
 	int rc;
 
+	if (c->timeout_ms[WR_WRITE] == WEIR_NEVER)
+		c->timeout_ms[WR_WRITE] = LAST_WRITE_MS;
 	do {
 		rc = wr_conn_flush(c);
 		if (rc == WR_STALLED)

@@ -735,7 +735,9 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
  * The connection has the input, output and property calls; its reads wait; it
  * has no deadlines until weir_conn_set_timeout() (that of the first byte counts
  * from the dial, the idle one from the call).  It is yours alone, with one
- * reference: weir_conn_unref() flushes, closes and frees it.
+ * reference: weir_conn_unref() flushes, closes and frees it.  That waits while
+ * output is unsent: until the peer has taken nothing for the write deadline, as
+ * a write does, or for 30,000 ms if there is none, or the lifetime is over.
  *
  * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -EAGAIN (as
  * weir_resolve()); -ETIMEDOUT; -ECONNREFUSED and kin: what the last address

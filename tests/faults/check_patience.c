@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <limits.h>
+#include <sys/socket.h>
 
 #include "faults.h"
 
@@ -157,10 +158,77 @@ START_TEST(deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy)
 }
 END_TEST
 
+/* ---- the last that is sent on a dialled connection */
+
+static _Atomic int64_t ahead_s; /* of the true time, for everybody */
+static _Atomic int waits;
+static int deaf_peer;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int rc = __real_clock_gettime(clock, ret);
+
+	ret->tv_sec += (time_t)atomic_load(&ahead_s);
+	return rc;
+}
+
+/* Each wait is one of ten seconds; the peer goes when it gets too many. */
+static int waits_ten_seconds(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call != WR_SYS_poll)
+		return 0;
+	atomic_fetch_add(&ahead_s, 10);
+	if (atomic_fetch_add(&waits, 1) < 100)
+		return -EINTR;
+	shutdown(deaf_peer, SHUT_RDWR);
+	return 0;
+}
+
+static int waits_of_an_unref(int write_ms)
+{
+	static char much[160000];
+	char where[32];
+	int pair[2];
+	weir_conn *c;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	deaf_peer = pair[1];
+	ck_assert_int_eq(weir_dial(&c, where, 1000), 0);
+	if (write_ms > 0)
+		weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, write_ms);
+	for (int i = 0; i < 2; i++) /* the socket takes less */
+		ck_assert_int_eq(weir_conn_write(c, much, sizeof(much)), 0);
+	ck_assert_int_eq(weir_conn_flush(c), 0);
+	atomic_store(&waits, 0);
+	wr_sys_fault = waits_ten_seconds;
+	weir_conn_unref(c);
+	wr_sys_fault = NULL;
+	close(pair[1]);
+	return atomic_load(&waits);
+}
+
+/* It may be twice the deadline, as for every write. */
+START_TEST(who_takes_nothing_does_not_hold_up_the_end_of_what_was_dialled)
+{
+	int waited = waits_of_an_unref(0);
+
+	ck_assert_int_ge(waited, 3);
+	ck_assert_int_le(waited, 7);
+	ck_assert_int_le(waits_of_an_unref(10000), 3);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
 		"patience",
 		the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read,
-		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy);
+		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy,
+		who_takes_nothing_does_not_hold_up_the_end_of_what_was_dialled);
 }
