@@ -3,6 +3,10 @@
  * While there is a prompt the line editor has the terminal, so only the thread
  * that reads may write there; what others print waits in `above` until it does.
  *
+ * Whoever stops us and has us go on, a shell for one, may have changed the
+ * terminal meanwhile, and it may have another size: the main thread hears of
+ * both by a signal.
+ *
  * The thread has all signals blocked, so that none ends us while the terminal
  * is the editor's: they are taken by the main thread, which stops the server
  * and then closes the console.
@@ -12,6 +16,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -38,6 +44,8 @@ static struct {
 	bool has_edit_line;
 	struct termios before;
 
+	_Atomic bool was_stopped, was_resized;
+
 	/* The reading thread only. */
 	bool is_shown;
 	unsigned long long id; /* of the prompt that is or was shown */
@@ -55,6 +63,24 @@ static bool is_ours(void)
 	       (owner < 0 || owner == getpgrp());
 }
 
+static void note_signal(int signo)
+{
+	if (signo == SIGCONT)
+		console.was_stopped = true;
+	else
+		console.was_resized = true;
+	console_wake();
+}
+
+static void watch_signals(void)
+{
+	struct sigaction action = { .sa_handler = note_signal,
+				    .sa_flags = SA_RESTART };
+
+	sigaction(SIGCONT, &action, NULL);
+	sigaction(SIGWINCH, &action, NULL);
+}
+
 bool console_open(void)
 {
 	if (!is_ours() || tcgetattr(STDIN_FILENO, &console.before) < 0)
@@ -68,15 +94,19 @@ bool console_open(void)
 	pthread_mutex_lock(&console.lock);
 	console.is_open = true;
 	pthread_mutex_unlock(&console.lock);
+	watch_signals();
 	return true;
 }
 
+/* In a signal handler, too. */
 void console_wake(void)
 {
 	const uint64_t one = 1;
+	int saved = errno;
 
-	if (console.is_open)
+	if (console.bell > 0)
 		(void)!write(console.bell, &one, sizeof(one));
+	errno = saved;
 }
 
 bool console_print(int fd, const char *line, size_t len)
@@ -112,6 +142,16 @@ static void hide(void)
 		edit_line_erase();
 	for (size_t i = strlen(console.prompt); i > 0; i--)
 		put("\b \b", 3);
+}
+
+/* The terminal is not what it was. */
+static void adapt(void)
+{
+	if (atomic_exchange(&console.was_stopped, false))
+		hide();
+	if (atomic_exchange(&console.was_resized, false) &&
+	    console.has_edit_line)
+		edit_line_resize();
 }
 
 static void show(const char *prompt, unsigned long long id)
@@ -220,6 +260,7 @@ enum console_event console_next(const char *prompt, unsigned long long id,
 	};
 	uint64_t rings;
 
+	adapt();
 	print_above();
 	if (leaves())
 		return CONSOLE_GONE;

@@ -494,6 +494,20 @@ class AtAConsole(TestCase):
         # SIGHUP stops the server as well; either is the end.
         self.assertIn(read_all(sock), (LEFT, b""))
 
+    def test_it_goes_on_after_it_was_stopped(self):
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        terminal.type(b"half a ")
+        terminal.expect(b"half a ")
+        os.kill(terminal.pid, signal.SIGSTOP)
+        # What a shell does, so that it can be used meanwhile.
+        terminal.set_canonical()
+        os.kill(terminal.pid, signal.SIGCONT)
+        until(lambda: not terminal.is_canonical(), "the editor's mode")
+        terminal.type(b"line\n")
+        self.assertEqual(sock.recv(100), b"half a line")
+        self.stop(terminal)
+
     def test_the_terminal_is_given_back(self):
         terminal = Terminal("chat@127.0.0.1:0", program_of="WEIR_SERVER",
                             shell='trap : INT; stty -a | grep -o " -\\?icanon"; "$@"; '

@@ -335,6 +335,14 @@ class Terminal:
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ,
                     struct.pack("HHHH", 24, columns, 0, 0))
 
+    def is_canonical(self):
+        return bool(termios.tcgetattr(self._fd)[3] & termios.ICANON)
+
+    def set_canonical(self):
+        mode = termios.tcgetattr(self._fd)
+        mode[3] |= termios.ICANON | termios.ECHO
+        termios.tcsetattr(self._fd, termios.TCSANOW, mode)
+
     def hang_up(self):
         os.close(self._fd)
         self._fd = os.open(os.devnull, os.O_RDONLY)
