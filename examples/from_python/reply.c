@@ -66,7 +66,10 @@ int main(int argc, char **argv)
 {
 	const struct program program = {
 		.where = "127.0.0.1:1234",
-		.service = WEIR_SERVICE(.opened = banner, .readable = reply),
+		/* A person may think for as long as it takes. */
+		.service = WEIR_SERVICE(.opened = banner, .readable = reply,
+					.first_byte_ms = WEIR_NEVER,
+					.idle_ms = WEIR_NEVER),
 		.call = talk,
 	};
 
