@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../cli/cli.h"
@@ -127,8 +129,10 @@ static int rename_to(const struct part_file *t)
 
 	if (t->may_replace)
 		return rename(t->part, t->path);
-	rc = renameat2(AT_FDCWD, t->part, AT_FDCWD, t->path, RENAME_NOREPLACE);
-	if (rc == 0 || (errno != EINVAL && errno != ENOSYS))
+	/* Not every C library has a function for it. */
+	rc = (int)syscall(SYS_renameat2, AT_FDCWD, t->part, AT_FDCWD, t->path,
+			  RENAME_NOREPLACE);
+	if (rc == 0 || (errno != EINVAL && !cli_is_unsupported(errno)))
 		return rc;
 	if (faccessat(AT_FDCWD, t->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
 		errno = EEXIST;

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,18 @@ static const struct {
 	{ ETIMEDOUT, "deadline passed" },
 };
 
+/* In English, whatever the program's locale. */
+static const char *text_of_system(int error)
+{
+#if HAVE_DECL_STRERRORDESC_NP
+	return strerrordesc_np(error);
+#else
+	/* The C locale is there already: nothing is allocated, nothing freed.
+	 */
+	return strerror_l(error, newlocale(LC_ALL_MASK, "C", (locale_t)0));
+#endif
+}
+
 const char *weir_strerror(int error)
 {
 	const char *text = NULL;
@@ -61,7 +74,7 @@ const char *weir_strerror(int error)
 		if (texts[i].error == error)
 			return texts[i].text;
 	if (error > 0)
-		text = strerrordesc_np(error);
+		text = text_of_system(error);
 	return text ? text : "unknown error";
 }
 

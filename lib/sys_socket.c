@@ -204,7 +204,8 @@ static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
 	struct msghdr msg = {
 		/* sendmsg() does not write there, its type only says so. */
 		.msg_iov = (struct iovec *)(uintptr_t)iov,
-		.msg_iovlen = count,
+		/* An int in one C library, a size_t in another. */
+		.msg_iovlen = (unsigned short)count,
 	};
 	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 

@@ -265,6 +265,21 @@ static void note_stall(struct engine *e, int64_t length)
 		e->longest_stall = length;
 }
 
+static int pwait2(int epoll, struct epoll_event *events, int max,
+		  const struct timespec *longest)
+{
+#ifdef HAVE_EPOLL_PWAIT2
+	return epoll_pwait2(epoll, events, max, longest, NULL);
+#else
+	(void)epoll;
+	(void)events;
+	(void)max;
+	(void)longest;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
 /*
  * Where epoll_pwait2() is not to be had (Linux 5.11 has it, the filter of a
  * container may not), whole milliseconds have to do; the lag shows it.
@@ -273,7 +288,7 @@ static int wait_events(struct engine *e, struct epoll_event *events,
 		       const struct timespec *longest)
 {
 	if (!e->has_no_pwait2) {
-		int n = epoll_pwait2(e->epoll, events, EVENTS, longest, NULL);
+		int n = pwait2(e->epoll, events, EVENTS, longest);
 
 		if (n >= 0 || !cli_is_unsupported(errno))
 			return n;
