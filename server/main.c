@@ -3,8 +3,8 @@
  * weir-server: a command line around libweir, and a model of how to embed it.
  * options -> listeners -> start -> run -> exit status, all on the main thread.
  *
- * SIGINT and SIGTERM are blocked before anything else and stay so: one that
- * comes early waits for weir_server_run(), which drains at once.  SIGHUP is
+ * SIGINT and SIGTERM are blocked before anything else: one that comes early
+ * waits for weir_server_run(), which drains at once.  SIGHUP is
  * turned into a SIGTERM, on the main thread, because the library's threads
  * have all of them blocked.
  *
@@ -112,6 +112,9 @@ static const char *explain(int rc, enum cli_address_kind kind)
 		return "this machine does not have that address";
 	case -ENOENT:
 		return kind == CLI_TCP ? "no such host" : "no such folder";
+	case -ETIMEDOUT:
+	case -EAGAIN:
+		return "the name server does not answer";
 	case -ENOTSOCK:
 		return kind == CLI_FD ? "not a listening stream socket"
 				      : "exists and is not a socket";
@@ -156,13 +159,79 @@ static int open_listener(weir_server *s, const struct options *o,
 	return rc;
 }
 
+/*
+ * A name server may be slow: until all listeners are there, SIGINT and SIGTERM
+ * end the wait for it, and then the program.  A listener that needs no name
+ * server does not wait, and leaves them to weir_server_run().
+ */
+static weir_server *listening;
+static volatile sig_atomic_t given_up; /* the signal */
+
+static void give_up(int signo)
+{
+	given_up = signo;
+	weir_server_stop(listening, 0);
+}
+
+static void heed(int signo, bool begins)
+{
+	struct sigaction act;
+	sigset_t set;
+
+	sigaction(signo, NULL, &act);
+	if (act.sa_handler == SIG_IGN)
+		return;
+	act = (struct sigaction){ .sa_handler = begins ? give_up : SIG_DFL };
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	if (!begins)
+		pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigaction(signo, &act, NULL);
+	if (begins)
+		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static bool is_name(const struct cli_address *a)
+{
+	return a->kind == CLI_TCP && a->name_len > 0 && a->name[0] != '[' &&
+	       strspn(a->name, "0123456789.") < a->name_len;
+}
+
+static int open_listener_of_name(weir_server *s, const struct options *o,
+				 const struct listener *l)
+{
+	int rc;
+
+	listening = s;
+	heed(SIGINT, true);
+	heed(SIGTERM, true);
+	rc = open_listener(s, o, l);
+	heed(SIGINT, false);
+	heed(SIGTERM, false);
+	return rc;
+}
+
+/* The signal that ended the wait for a name server ends the program, too. */
+static void end_by_signal(int signo)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signo);
+	raise(signo);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /* Listener ids count from 0 as ours do. */
 static int open_listeners(weir_server *s, const struct options *o)
 {
 	for (size_t i = 0; i < o->listeners.count; i++) {
 		const struct listener *l = &o->listeners.all[i];
-		int rc = open_listener(s, o, l);
+		int rc = is_name(&l->address) ? open_listener_of_name(s, o, l)
+					      : open_listener(s, o, l);
 
+		if (given_up)
+			return CLI_FAILED;
 		if (rc < 0) {
 			cli_error("cannot listen on '%s': %s", l->spec,
 				  explain(rc, l->address.kind));
@@ -264,6 +333,8 @@ static int make_and_serve(const struct options *o)
 	}
 	status = serve(s, o);
 	weir_server_free(s);
+	if (given_up)
+		end_by_signal(given_up);
 	return status;
 }
 

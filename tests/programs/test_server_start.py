@@ -6,10 +6,11 @@ file that can be opened."""
 import contextlib
 import os
 import resource
+import signal
 import socket
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server, TestCase,
-                      connect, full_pipe, main, read_exactly, run,
+                      connect, full_pipe, main, read_exactly, run, until,
                       why_not_preloaded)
 
 
@@ -59,6 +60,25 @@ class Start(Broken):
             self.assertRegex(server.out.rest(),
                              rb"\Apid \d+\nlistening .*\nready\n"
                              rb"(collect: hello\n){20}drained .*\n\Z")
+
+
+class NameServer(Broken):
+    """One that does not answer."""
+
+    def test_a_signal_ends_the_wait_for_it_and_the_program(self):
+        for signo in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+            folder = self.folder()
+            with Server("echo@unix:" + folder + "/s", "echo@silent.test:0",
+                        ready=False,
+                        env=self.broken(BROKEN_LOOKUP="600000")) as server:
+                until(lambda: len(os.listdir("/proc/%d/task" % server.pid)) > 1,
+                      "the look-up has begun")
+                server.process.send_signal(signo)
+                ended_by = server.process.wait(DEADLINE)
+                self.assertEqual(-ended_by, signal.SIGINT
+                                 if signo == signal.SIGINT else signal.SIGTERM)
+                self.assertEqual(server.out.rest(), b"")
+                self.assertEqual(os.listdir(folder), [])
 
 
 class Stuck(Broken):
