@@ -41,7 +41,7 @@ static char *prompt(EditLine *unused)
 	return (char *)(uintptr_t)prompt_text;
 }
 
-static unsigned char erase(EditLine *unused, int key)
+static unsigned char erase(EditLine *unused, wint_t key)
 {
 	const LineInfoW *line = el_wline(el);
 	int len = (int)(line->lastchar - line->buffer);
@@ -87,7 +87,8 @@ bool edit_line_open(const char *text)
 	el_set(el, EL_BIND, "\t", "ed-insert", NULL);
 	el_set(el, EL_HIST, history, past);
 	el_source(el, NULL);
-	el_set(el, EL_ADDFN, "weir-erase", "Erase the line", erase);
+	/* el_set() would never free its copies of the texts. */
+	el_wset(el, EL_ADDFN, L"weir-erase", L"Erase the line", erase);
 	el_set(el, EL_BIND, ERASE_KEY, "weir-erase", NULL);
 	return true;
 }

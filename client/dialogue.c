@@ -9,7 +9,8 @@
  *
  * "The other side has lines": one that ends a message with a newline waits for
  * newlines as well, as a room does, or a person with nc(1).  From then on each
- * line is sent with one, and what was said before it is ended.
+ * line is sent with one, and what was said before it is ended; but not for one
+ * that has answered and goes.
  *
  * Main thread only.  One poll() watches the user and the peer; nothing else
  * waits but for the end, once the user has said all.
@@ -54,7 +55,8 @@ struct dialogue {
 	bool is_unended;    /* what was said last has no newline */
 	bool owes_newline;  /* and is to have one after all */
 	bool has_been_told; /* that the wait goes on */
-	bool has_ended;	    /* the peer, and there is nothing to complain of */
+	bool is_alone;	    /* the peer has ended */
+	bool has_ended;	    /* the conversation, and it has been said so */
 	int64_t said_at;
 	enum waiting waiting;
 	int64_t waiting_since;
@@ -241,7 +243,7 @@ static int patience(const struct dialogue *d)
 {
 	int64_t left = -1, now = peer_now();
 
-	if (d->is_mid)
+	if (d->is_mid || (d->owes_newline && d->out_len == 0))
 		left = d->heard_at + QUIET_MS - now;
 	else if (d->waiting == GAP)
 		left = d->said_at + GAP_MS - now;
@@ -256,7 +258,7 @@ static int patience(const struct dialogue *d)
 /* A prompt in the midst of a message would tear it apart. */
 static bool is_users_turn(const struct dialogue *d)
 {
-	return d->waiting == NOTHING && !d->is_mid;
+	return d->waiting == NOTHING && !d->is_mid && !d->owes_newline;
 }
 
 /* What was waited for has not come. */
@@ -299,11 +301,19 @@ static int look(struct dialogue *d)
 		settle(d);
 		return CLI_DONE;
 	}
+	if (rc == 0 && d->owes_newline && d->out_len == 0)
+		return end_what_was_said(d);
 	if (rc == 0 && patience(d) == 0)
 		return give_up(d);
 	editor_step(fds);
 	if (peer->revents & ~POLLOUT) {
 		rc = hear(d);
+		/* If the user has ended too, nothing is lost. */
+		if (rc == 0 && (d->owes_newline || fds[0].revents)) {
+			d->owes_newline = false;
+			d->is_alone = true;
+			return CLI_DONE;
+		}
 		if (rc == 0 && d->is_last && d->out_len == 0)
 			d->was_goodbye = true;
 		if (rc <= 0 && !d->was_goodbye)
@@ -343,16 +353,16 @@ static int converse(struct dialogue *d)
 		const char *line;
 		size_t len;
 
-		if (d->owes_newline && d->out_len == 0) {
-			status = end_what_was_said(d);
-			continue;
-		}
 		if (d->was_goodbye || (d->is_last && d->waiting == NOTHING))
 			return finish(d);
 		if (is_users_turn(d))
 			event = editor_next(&line, &len);
 		if (event == EDITOR_END)
 			return finish(d);
+		if (event == EDITOR_LINE && d->is_alone) {
+			d->out_len = len + 1; /* is not sent any more */
+			return say_gone(d, 0, "input");
+		}
 		if (event == EDITOR_LINE &&
 		    (len > 0 || d->kind == DIALOGUE_LINES))
 			status = say(d, line, len);

@@ -169,6 +169,17 @@ class OnAPipe(TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, b""))
         self.assertEqual(result.stdout.replace(b"\n", b""), line)
 
+    def test_an_answer_that_is_the_last(self):
+        """All has been said, and so it does not matter who ends first."""
+        def answers(sock):
+            sock.recv(100)
+            sock.sendall(b"good night\n")
+        with PythonServer(answers) as server:
+            for _ in range(30):
+                result = chat(server.address, b"hello\n")
+                self.assertEqual((result.returncode, result.stdout,
+                                  result.stderr), (0, b"good night\n", b""))
+
     def test_every_byte_passes(self):
         said = bytes(set(range(256)) - {10}) * 30 + b"\n"
         operator = Operator(said)

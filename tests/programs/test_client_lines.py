@@ -228,7 +228,8 @@ class RealServers(TestCase):
             seen = self.by_hand(where, [
                 (PROMPT, b"PING"), (b"+PONG\r\n" + PROMPT, b"GET cat"),
                 (b"Mimi\r\n" + PROMPT, b"QUIT")], "--lines")
-            self.assertEqual(seen[1:-3], [
+            # Without line editing a prompt may be left behind.
+            self.assertEqual([line for line in seen[1:-2] if line != ">"], [
                 "> PING", "+PONG", "> GET cat", "$4", "Mimi", "> QUIT",
                 "+OK"])
 
