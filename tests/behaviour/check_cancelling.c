@@ -179,26 +179,30 @@ END_TEST
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
-	static struct sockaddr_in addr = { .sin_family = AF_INET };
-	static struct addrinfo answer = { .ai_family = AF_INET,
-					  .ai_socktype = SOCK_STREAM,
-					  .ai_addrlen = sizeof(addr),
-					  .ai_addr = (struct sockaddr *)&addr };
+	struct answer {
+		struct addrinfo info;
+		struct sockaddr_in addr;
+	} * answer;
 
-	(void)host;
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	addr.sin_port = htons((uint16_t)atoi(port));
 	if (hints->ai_flags & AI_NUMERICHOST && strcmp(host, "127.0.0.1") != 0)
 		return EAI_NONAME;
 	if (!(hints->ai_flags & AI_NUMERICHOST))
 		usleep(strcmp(host, "late.test") == 0 ? 200000 : 20000);
-	*ret = &answer;
+	answer = calloc(1, sizeof(*answer));
+	answer->addr.sin_family = AF_INET;
+	answer->addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	answer->addr.sin_port = htons((uint16_t)atoi(port));
+	answer->info.ai_family = AF_INET;
+	answer->info.ai_socktype = SOCK_STREAM;
+	answer->info.ai_addrlen = sizeof(answer->addr);
+	answer->info.ai_addr = (struct sockaddr *)&answer->addr;
+	*ret = &answer->info;
 	return 0;
 }
 
 void freeaddrinfo(struct addrinfo *list)
 {
-	(void)list;
+	free(list);
 }
 
 int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,

@@ -144,9 +144,10 @@ END_TEST
 static void no_socket_but_one(int error)
 {
 	int fd, port = mute_listener(&fd);
-	struct server *s = serves_beside(port);
+	struct server *s;
 
 	faults_begin();
+	s = serves_beside(port);
 	fault_comes(WR_SYS_socket, 2, error);
 	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	ck_assert_int_eq(faults_made(), 1);
