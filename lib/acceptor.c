@@ -12,6 +12,7 @@
 #include "sys.h"
 
 #define KEY_CALL UINT64_MAX
+#define LATE_NS	 WR_NS_PER_MS /* of a round, for bytes nobody will read */
 
 int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 {
@@ -97,19 +98,47 @@ static int64_t next_at(const struct wr_acceptor *a)
 	return wr_min_at(at, wr_drain_next_at(a));
 }
 
-static void handle(struct wr_acceptor *a, const struct wr_event *ev)
+/* False: it is about a connection that lingers. */
+static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
 {
-	struct weir_conn *c;
-
-	if (ev->key == KEY_CALL) {
+	if (ev->key == KEY_CALL)
 		wr_sys_eventfd_clear(a->hub->call);
-	} else if (ev->key & WR_KEY_DOOR) {
+	else if (ev->key & WR_KEY_DOOR)
 		a->doors[ev->key & ~WR_KEY_DOOR]->may_have_more = true;
-	} else {
-		c = wr_table_find(a->hub->table, ev->key);
-		if (c->lingers && wr_conn_key(c) == ev->key)
-			wr_linger_input(a, c);
-	}
+	else
+		return false;
+	return true;
+}
+
+static void handle_late(struct wr_acceptor *a, const struct wr_event *ev)
+{
+	struct weir_conn *c = wr_table_find(a->hub->table, ev->key);
+
+	if (c->lingers && wr_conn_key(c) == ev->key)
+		wr_linger_input(a, c);
+}
+
+/*
+ * Who waits at a door may be told of only after all that linger: if these take
+ * up the round, each door is asked.
+ */
+static void expect_clients(struct wr_acceptor *a)
+{
+	for (int i = 0; i < a->door_count; i++)
+		a->doors[i]->may_have_more |= a->doors[i]->is_armed;
+}
+
+/* Late bytes have a budget; the poller tells again of those that are left. */
+static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
+			    int n)
+{
+	int64_t end_at = a->ctx.now + LATE_NS;
+	int i;
+
+	for (i = 0; i < n && wr_now_ns() < end_at; i++)
+		handle_late(a, &ev[i]);
+	if (i < n || n == WR_POLL_BATCH)
+		expect_clients(a);
 }
 
 static void wait_and_handle(struct wr_acceptor *a)
@@ -118,9 +147,16 @@ static void wait_and_handle(struct wr_acceptor *a)
 	int n = wr_poller_wait(a->poller, ev, WR_POLL_BATCH,
 			       wr_ms_until(next_at(a), wr_now_ns()));
 
+	int late = 0;
+
 	a->ctx.now = wr_now_ns();
+	if (n < 0)
+		wr_hub_fail(a->hub, n);
 	for (int i = 0; i < n; i++)
-		handle(a, &ev[i]);
+		if (!handle_own(a, &ev[i]))
+			ev[late++] = ev[i];
+	if (late > 0)
+		handle_all_late(a, ev, late);
 }
 
 static void *attend(void *arg)

@@ -119,8 +119,9 @@ bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
 	char waste[16384];
 
 	while (most > 0) {
-		ssize_t n = wr_sys_recv(c->fd, waste,
-					wr_min(sizeof(waste), most), 0);
+		ssize_t n =
+			wr_sys_recv(c->fd, waste, wr_min(sizeof(waste), most),
+				    c->is_tcp ? MSG_TRUNC : 0);
 
 		if (n == -EAGAIN)
 			return false;

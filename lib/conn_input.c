@@ -43,6 +43,17 @@ void wr_conn_input_begin(struct weir_conn *c)
 	c->unclocked = c->clock_gap = 1;
 }
 
+/* Or is it only that the program's time stamps wait in the error queue? */
+static bool has_error(const struct weir_conn *c)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return wr_sys_getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) ==
+		       0 &&
+	       error != 0;
+}
+
 /*
  * A reset may have come behind what the peer sent: it is gone all the same.
  * To hang up is no more than an end, of a Unix socket when the peer has just
@@ -50,8 +61,11 @@ void wr_conn_input_begin(struct weir_conn *c)
  */
 static bool is_gone(const struct weir_conn *c, short found)
 {
-	return c->is_tcp &&
-	       (found & POLLERR || (found & POLLHUP && !c->wants_out_shut));
+	if (!c->is_tcp)
+		return false;
+	if (found & POLLHUP && !c->wants_out_shut)
+		return true;
+	return found & POLLERR && has_error(c);
 }
 
 int wr_conn_input_probe(struct weir_conn *c)
@@ -59,9 +73,11 @@ int wr_conn_input_probe(struct weir_conn *c)
 	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
 	int rc = wr_sys_poll(&pfd, 1, 0);
 
-	if (rc == -EINTR)
-		return 1; /* who reads will see */
-	return rc > 0 && is_gone(c, pfd.revents) ? -ECONNRESET : rc;
+	if (rc < 0)
+		return 1; /* no fault of the peer's; the next read will tell */
+	if (rc > 0 && is_gone(c, pfd.revents))
+		return -ECONNRESET;
+	return rc > 0 && pfd.revents != POLLERR;
 }
 
 int wr_conn_input_find(struct weir_conn *c)

@@ -424,6 +424,17 @@ static int watch(struct weir_conn *c)
 	return rc;
 }
 
+static void log_unwatched(struct weir_conn *c, int rc)
+{
+	if (rc == -ENOSPC)
+		log_failure(c,
+			    "cannot be watched: the user has as many watches "
+			    "as fs.epoll.max_user_watches allows",
+			    0);
+	else
+		log_failure(c, "cannot be watched: ", rc);
+}
+
 static enum step park(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
@@ -434,9 +445,7 @@ static enum step park(struct weir_conn *c)
 		return expire(c);
 	rc = watch(c);
 	if (rc < 0) {
-		wr_logf(&c->hub->logger, WEIR_LOG_ERROR,
-			"connection %llu: cannot be watched: %s",
-			(unsigned long long)c->id, weir_strerror(rc));
+		log_unwatched(c, rc);
 		return end_now(c, WEIR_END_ERROR);
 	}
 	wr_conn_input_tidy(c);

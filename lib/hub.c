@@ -144,6 +144,22 @@ void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret)
 	wr_lanes_sum(ret, h->lanes, h->lane_count);
 }
 
+void wr_hub_fail(struct wr_hub *h, int error)
+{
+	int64_t now = wr_now_ns(), not_asked = 0;
+	int none = 0;
+
+	if (!atomic_compare_exchange_strong(&h->failure, &none, error))
+		return;
+	wr_logf(&h->logger, WEIR_LOG_ERROR,
+		"cannot wait for events: %s; stopping", weir_strerror(error));
+	(void)atomic_compare_exchange_strong(&h->asked_at, &not_asked, now);
+	atomic_store(&h->stop_at, now);
+	atomic_store(&h->stop_wanted, true);
+	wr_sys_eventfd_ring(h->asked);
+	wr_sys_eventfd_ring(h->call);
+}
+
 void wr_context_fini(struct wr_context *ctx)
 {
 	wr_sys_free(ctx->spare_chunk);

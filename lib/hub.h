@@ -69,6 +69,7 @@ struct wr_hub {
 	_Atomic int64_t drain_began_at; /* ns; valid from WR_DRAINING on */
 	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */
 	_Atomic bool stop_wanted;
+	_Atomic int failure;	 /* -errno: why it cannot go on; 0 */
 	_Atomic int64_t stop_at; /* ns; deadline of the stop, or never */
 
 	struct wr_lock lock; /* of what follows; no other is taken under it */
@@ -116,6 +117,12 @@ void wr_hub_oversee(struct wr_hub *h);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */
 void wr_hub_made_room(struct wr_hub *h);
+
+/*
+ * Nothing can be waited for any more (a descriptor was closed behind our back,
+ * a call is forbidden): say so once, and stop.  Any thread of the server.
+ */
+void wr_hub_fail(struct wr_hub *h, int error);
 
 void wr_context_fini(struct wr_context *ctx);
 

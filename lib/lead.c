@@ -118,6 +118,8 @@ void wr_lead_harvest(struct wr_worker *w)
 	n = wr_poller_wait(h->poller, ev, most_events(w), may_sleep ? -1 : 0);
 	atomic_fetch_sub(&h->sleepers, 1);
 	w->took_at = w->ctx.now = wr_now_ns();
+	if (n < 0)
+		wr_hub_fail(h, n);
 	for (int i = 0; i < n; i++) {
 		if (ev[i].key == UINT64_MAX)
 			atomic_store(&h->is_waking, false);

@@ -20,6 +20,7 @@
 #define LONGEST_NS	 (30000 * WR_NS_PER_MS)
 #define MOST_BYTES	 (UINT64_C(16) << 20)
 #define BYTES_AT_A_TIME	 ((size_t)64 * 1024)
+#define MOST_ERRORS	 64 /* taken from an error queue at a time */
 
 static void enlist(struct wr_acceptor *a, struct weir_conn *c)
 {
@@ -104,6 +105,19 @@ void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c)
 		wr_visits_expect(a, c);
 }
 
+/*
+ * Time stamps and the like, if the program has asked for them: as long as one
+ * is there, the poller tells of it.
+ */
+static void empty_error_queue(struct weir_conn *c)
+{
+	char waste[64];
+
+	for (int i = 0; i < MOST_ERRORS; i++)
+		if (wr_sys_recv(c->fd, waste, sizeof(waste), MSG_ERRQUEUE) < 0)
+			break;
+}
+
 void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
 {
 	uint64_t late = 0;
@@ -111,7 +125,10 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
 
 	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
 	c->linger_bytes += late;
-	c->linger_at = wr_min_at(quiet_at(a), drained_at(a, c));
+	if (late > 0)
+		c->linger_at = wr_min_at(quiet_at(a), drained_at(a, c));
+	else
+		empty_error_queue(c);
 	if (is_done || c->linger_bytes > MOST_BYTES)
 		wr_linger_end(a, c);
 }

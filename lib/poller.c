@@ -7,6 +7,9 @@
 
 #include "sys.h"
 
+/* How long a wait that is not possible takes. */
+#define FAILED_MS 5
+
 static uint32_t to_epoll(unsigned interest)
 {
 	uint32_t events = 0;
@@ -76,5 +79,7 @@ int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms)
 		ev[i].key = got[i].data.u64;
 		ev[i].what = from_epoll(got[i].events);
 	}
-	return n < 0 ? 0 : n;
+	if (n < 0) /* do not spin */
+		(void)wr_sys_poll(NULL, 0, FAILED_MS);
+	return n;
 }

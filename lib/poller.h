@@ -32,7 +32,10 @@ int wr_poller_add(int poller, int fd, unsigned interest, uint64_t key);
 int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key);
 void wr_poller_remove(int poller, int fd);
 
-/* At most max (<= WR_POLL_BATCH) events into ev; the count, 0 on a time-out. */
+/*
+ * At most max (<= WR_POLL_BATCH) events into ev; the count, 0 on a time-out;
+ * -errno, after a short pause: it cannot wait any more.
+ */
 int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms);
 
 #endif

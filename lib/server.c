@@ -373,6 +373,8 @@ int weir_server_join(weir_server *s, struct weir_report *ret)
 	at = wr_now_ns() + (h->is_busy ? BUSY_NS : GOING_HOME_NS);
 	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
+	if (atomic_load(&h->failure) < 0)
+		return atomic_load(&h->failure);
 	return h->was_cut || h->is_busy ? -ECANCELED : 0;
 }
 

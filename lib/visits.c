@@ -14,9 +14,6 @@
 #include "acceptor.h"
 #include "conn_table.h"
 
-/* An owner that is busy for long is not reminded more often than this. */
-#define REMIND_NS (100 * WR_NS_PER_MS)
-
 int wr_visits_reserve(struct wr_acceptor *a)
 {
 	return wr_timers_reserve(&a->timers,
@@ -59,13 +56,10 @@ static void visit(struct wr_acceptor *a, struct weir_conn *c)
 		return;
 	}
 	if (due_at != INT64_MIN && due_at <= a->ctx.now) {
+		/* Before: its owner then asks for the next one, if any. */
+		atomic_store(&c->visit_at, WR_NEVER_AT);
 		wr_conn_report(c, a->ctx.lane, wr_turn_generation(&c->turn),
 			       WR_DUE);
-		visit_by(a, c, a->ctx.now + REMIND_NS);
-		atomic_store(&c->visit_at, c->timer.at);
-		/* Its owner may have seen an earlier visit to come. */
-		if (atomic_load(&c->due_at) != due_at)
-			wr_visits_expect(a, c);
 		return;
 	}
 	wr_visits_expect(a, c);

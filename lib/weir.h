@@ -382,7 +382,8 @@ WEIR_API int weir_server_drain(weir_server *s);
  * destructors of workers that take long; or one that the log sink holds up,
  * and the report says how far the stop has come); -EINVAL (never started);
  * -EDEADLK (by a thread of this server: in a callback, a worker hook, the log
- * sink).
+ * sink); another -errno: the server has ended, because it could not wait for
+ * events any more (its descriptors were closed by others, epoll is forbidden).
  * Thread: any but these.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When the system does not let the server wait, watch or look: that is told
+ * and ends nobody's connection that could go on, and nothing spins.
+ */
+#include "test.h"
+
+#include <linux/net_tstamp.h>
+#include <sys/socket.h>
+
+#include "faults.h"
+
+static void one_exchange(struct client *c)
+{
+	client_sends(c, "hello\n");
+	client_expects(c, "hello\n");
+}
+
+START_TEST(a_server_that_cannot_wait_for_events_ends)
+{
+	static const int errors[] = { EBADF, EINVAL, EPERM };
+
+	faults_begin();
+	for (size_t i = 0; i < wr_array_len(errors); i++) {
+		struct server *s = serve(WEIR_CONFIG(.workers = 2),
+					 WEIR_SERVICE(.readable = echo_lines));
+
+		one_exchange(client_opens(s));
+		faults_come(WR_SYS_epoll_wait, 1, -errors[i]);
+		client_opens(s); /* wakes the acceptor */
+		ck_assert_int_eq(weir_server_join(s->weir, NULL), -errors[i]);
+		ck_assert_int_lt(faults_made(), 200);
+		faults_end();
+		ck_assert(log_says(s, "cannot wait for events"));
+		weir_server_free(s->weir);
+		clients_close();
+		server_forgets(s);
+	}
+}
+END_TEST
+
+START_TEST(a_look_that_fails_is_no_fault_of_the_peer)
+{
+	struct server *s;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	faults_come(WR_SYS_poll, 1, -EPERM);
+	one_exchange(client_opens(s));
+	ck_assert_int_gt(faults_made(), 0);
+	ck_assert_uint_eq(stats(s).dead_on_arrival, 0);
+	faults_end();
+	server_ends(s);
+}
+END_TEST
+
+START_TEST(connections_that_cannot_be_watched_are_not_all_logged)
+{
+	enum { CLIENTS = 60 };
+	struct server *s;
+	int64_t took;
+
+	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	one_exchange(client_opens(s));
+	UNTIL(stats(s).parked == 1); /* it is watched, and the listener */
+	took = now_ms();
+	for (int i = 0; i < CLIENTS; i++) {
+		fault_comes(WR_SYS_epoll_ctl, 1, -ENOSPC);
+		(void)client_expects_end(client_opens(s));
+	}
+	took = now_ms() - took;
+	ck_assert(log_says(s, "max_user_watches"));
+	ck_assert_int_le(log_lines(s), 10 * (2 + took / 1000));
+	faults_end();
+	server_ends(s);
+}
+END_TEST
+
+/* ---- what the acceptor does while nothing happens */
+
+static _Atomic int waits;
+static struct gate gate = GATE_CLOSED;
+
+static int count_waits(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_epoll_wait)
+		atomic_fetch_add(&waits, 1);
+	return 0;
+}
+
+static int waits_in(int ms)
+{
+	int64_t at = now_ms() + ms;
+	int before = atomic_load(&waits);
+
+	UNTIL(now_ms() > at);
+	return atomic_load(&waits) - before;
+}
+
+START_TEST(who_is_due_while_the_worker_is_stuck_is_reported_once)
+{
+	struct server *s;
+	struct client *due, *stuck;
+
+	wr_sys_fault = count_waits;
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate,
+			       .idle_ms = 200));
+	due = client_opens(s);
+	one_exchange(due);
+	stuck = client_opens(s);
+	client_sends(stuck, "wait\n");
+	UNTIL(gate_waiting(&gate) == 1);
+	(void)waits_in(400);
+	ck_assert_int_le(waits_in(1000), 4);
+	gate_open(&gate);
+	client_expects(stuck, "wait\n");
+	client_expects_eof(due);
+	server_ends(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+static int asks_for_time_stamps(weir_conn *c, void *arg)
+{
+	const int flags = SOF_TIMESTAMPING_TX_SOFTWARE |
+			  SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	ck_assert_int_eq(weir_conn_set_option(c, SOL_SOCKET, SO_TIMESTAMPING,
+					      &flags, sizeof(flags)),
+			 0);
+	weir_conn_write(c, line, (size_t)n);
+	return line[0] == 'e' ? 0 : WEIR_AGAIN;
+}
+
+START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
+{
+	struct server *s;
+	struct client *stays, *ended;
+	struct weir_report report;
+
+	wr_sys_fault = count_waits;
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = asks_for_time_stamps));
+	stays = client_opens(s);
+	client_sends(stays, "stays\n");
+	client_expects(stays, "stays\n");
+	ended = client_opens(s);
+	client_sends(ended, "ended\n");
+	client_expects(ended, "ended\n");
+	UNTIL(stats(s).lingering == 1);
+	ck_assert_int_lt(waits_in(500), 50);
+	client_closes(ended);
+	weir_server_stop(s->weir, 10000);
+	client_expects_eof(stays);
+	client_closes(stays);
+	report = server_is_over(s);
+	ck_assert_uint_eq(report.ledger.failed, 0);
+	ck_assert_uint_eq(report.ledger.timed_out, 0);
+	ck_assert_uint_eq(report.ledger.completed, 2);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+/* ---- late bytes, and clients that come meanwhile */
+
+static _Atomic int reads;
+static _Atomic bool is_slow;
+
+static int slow_reads(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_recv && atomic_load(&is_slow)) {
+		atomic_fetch_add(&reads, 1);
+		usleep(1000);
+	}
+	return 0;
+}
+
+static int one_line(weir_conn *c, void *arg)
+{
+	int rc = echo_a_line(c, arg);
+
+	return rc < 0 && rc != -EAGAIN ? rc : 0;
+}
+
+START_TEST(late_bytes_keep_no_client_waiting)
+{
+	enum { LINGERING = 120 };
+	struct client *late[LINGERING];
+	struct server *s;
+	int before;
+
+	wr_sys_fault = slow_reads;
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = one_line));
+	for (int i = 0; i < LINGERING; i++) {
+		late[i] = client_opens(s);
+		one_exchange(late[i]);
+	}
+	UNTIL(stats(s).lingering == LINGERING);
+	atomic_store(&is_slow, true);
+	for (int i = 0; i < LINGERING; i++)
+		client_sends(late[i], "late");
+	client_opens(s);
+	before = atomic_load(&reads);
+	UNTIL(stats(s).ledger.accepted == LINGERING + 1);
+	ck_assert_int_lt(atomic_load(&reads) - before, 24);
+	atomic_store(&is_slow, false);
+	server_ends(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("waiting", a_server_that_cannot_wait_for_events_ends,
+			 a_look_that_fails_is_no_fault_of_the_peer,
+			 connections_that_cannot_be_watched_are_not_all_logged,
+			 who_is_due_while_the_worker_is_stuck_is_reported_once,
+			 an_error_queue_is_neither_an_end_nor_work_without_end,
+			 late_bytes_keep_no_client_waiting);
+}
