@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Three hundred stops of weir-server under load: as many new connections as
+ * Four hundred stops of weir-server under load: as many new connections as
  * this machine gives, thousands a second, beside 200 that stay and ask a
- * hundred times a second.  IPv4, IPv6 and Unix in turn.
+ * hundred times a second.  IPv4, IPv6, IPv4 without any privilege, and Unix.
  *
  * Nobody who asked before the SIGTERM goes without an answer and nobody is
  * reset; the server's exit status is 0, in time; and three books agree: the
@@ -18,7 +18,9 @@
  */
 #include "test.h"
 
+#include <grp.h>
 #include <netinet/in.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "program.h"
@@ -32,6 +34,7 @@
 #define ENOUGH	   5000 /* new connections a second */
 #define BEHIND	   6	/* loads that may still be ending */
 #define FIRST_PORT 10000
+#define NOBODY	   65534
 
 struct totals {
 	struct load_books books;
@@ -41,7 +44,7 @@ struct totals {
 };
 
 struct kernel {
-	long passive_opens, resets_sent, aborts, drops, overflows;
+	long passive_opens, resets_sent, aborts, drops, overflows, sent_twice;
 };
 
 struct stopped {
@@ -58,6 +61,8 @@ static struct kernel kernel_now(void)
 		.aborts = network_counter("TcpExt", "TCPAbortOnClose"),
 		.drops = network_counter("TcpExt", "ListenDrops"),
 		.overflows = network_counter("TcpExt", "TCPTimeWaitOverflow"),
+		.sent_twice = network_counter("Tcp", "RetransSegs") -
+			      network_counter("TcpExt", "TCPSynRetrans"),
 	};
 }
 
@@ -147,16 +152,22 @@ static void many_stops(const char *family,
 	tell(family, stops, t);
 }
 
-/* The answer to a refused connection attempt is a reset as well. */
+/*
+ * The answer to a refused connection attempt is a reset as well, and so is that
+ * to what the kernel sends twice, because the machine is busy, if both ends
+ * have closed meanwhile: nobody hears of that one.
+ */
 static void kernel_agrees(const struct kernel *before, const struct totals *t)
 {
 	struct kernel after = kernel_now();
+	long others = after.resets_sent - before->resets_sent -
+		      (long)t->books.refused;
 
 	ck_assert_int_eq(after.passive_opens - before->passive_opens,
 			 (long)t->accepted);
+	ck_assert_int_ge(others, 0);
 	if (after.overflows == before->overflows)
-		ck_assert_int_eq(after.resets_sent - before->resets_sent,
-				 (long)t->books.refused);
+		ck_assert_int_le(others, after.sent_twice - before->sent_twice);
 	else
 		printf("SKIPPED: the kernel has forgotten %ld who had closed, "
 		       "the resets it sent are not compared\n",
@@ -180,8 +191,32 @@ static void remember_all_who_close(void)
 	fclose(f);
 }
 
+/*
+ * What a fence takes may be the administrator's to have.  False: that is said,
+ * and why.
+ */
+static bool becomes_nobody(void)
+{
+	const char *server = getenv("WEIR_SERVER");
+
+	if (geteuid() != 0) {
+		printf("SKIPPED: the stops above are an ordinary user's\n");
+		return false;
+	}
+	ck_assert_int_eq(setgroups(0, NULL), 0);
+	ck_assert_int_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
+	ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
+	prctl(PR_SET_DUMPABLE, 1); /* /proc/self is ours again */
+	if (server && access(server, R_OK | X_OK) == 0)
+		return true;
+	printf("SKIPPED: no other user may run %s\n",
+	       server ? server : "weir-server");
+	return false;
+}
+
 static void many_tcp_stops(const char *family,
-			   void (*address)(int i, char *buf, size_t cap))
+			   void (*address)(int i, char *buf, size_t cap),
+			   bool is_nobody)
 {
 	bool has_network = network_of_our_own();
 	struct kernel before = kernel_now();
@@ -189,6 +224,8 @@ static void many_tcp_stops(const char *family,
 
 	if (has_network)
 		remember_all_who_close();
+	if (is_nobody && !becomes_nobody())
+		return;
 	many_stops(family, address, &t);
 	if (has_network)
 		kernel_agrees(&before, &t);
@@ -218,7 +255,7 @@ static void unix_address(int i, char *buf, size_t cap)
 
 START_TEST(stops_under_load_over_ipv4_lose_nothing)
 {
-	many_tcp_stops("IPv4", v4_address);
+	many_tcp_stops("IPv4", v4_address, false);
 }
 END_TEST
 
@@ -228,7 +265,13 @@ START_TEST(stops_under_load_over_ipv6_lose_nothing)
 		printf("SKIPPED: no IPv6 here\n");
 		return;
 	}
-	many_tcp_stops("IPv6", v6_address);
+	many_tcp_stops("IPv6", v6_address, false);
+}
+END_TEST
+
+START_TEST(stops_under_load_by_an_ordinary_user_lose_nothing)
+{
+	many_tcp_stops("IPv4, nobody", v4_address, true);
 }
 END_TEST
 
@@ -273,6 +316,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return RUN_TESTS("stops", stops_under_load_over_ipv4_lose_nothing,
 			 stops_under_load_over_ipv6_lose_nothing,
+			 stops_under_load_by_an_ordinary_user_lose_nothing,
 			 stops_under_load_over_unix_sockets_lose_nothing,
 			 control_plain_closes_under_load_lose_some);
 }
