@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 
 #include "listening.h"
 
@@ -148,16 +149,16 @@ static void is_deaf(int fd, int family, bool is_deaf)
 }
 
 /*
- * Its handshake has begun before the fence and ends behind it, when one of
- * the two kernels repeats itself after a second; then it asks.
+ * The handshake of early has begun before the fence and ends behind it, when
+ * one of the two kernels repeats itself after a second; then it asks.
  */
-static void handshake_ends(const char *where, int family, int way)
+static void handshake_of_ends(int early, const char *where, int family, int way)
 {
 	struct wr_listener l;
 	struct sockaddr_storage to;
 	socklen_t len = sizeof(to);
-	int early = socket(family, SOCK_STREAM, 0), fd;
 	char buf[16];
+	int fd;
 
 	open_at(&l, where);
 	ck_assert_int_eq(getsockname(l.fd, (struct sockaddr *)&to, &len), 0);
@@ -179,6 +180,11 @@ static void handshake_ends(const char *where, int family, int way)
 	close(early);
 }
 
+static void handshake_ends(const char *where, int family, int way)
+{
+	handshake_of_ends(socket(family, SOCK_STREAM, 0), where, family, way);
+}
+
 START_TEST(a_handshake_under_way_ends_behind_the_fence)
 {
 	handshake_ends("127.0.0.1:0", AF_INET, 0);
@@ -187,6 +193,107 @@ START_TEST(a_handshake_under_way_ends_behind_the_fence)
 		return;
 	handshake_ends("[::1]:0", AF_INET6, 0);
 	handshake_ends("[::1]:0", AF_INET6, 1);
+}
+END_TEST
+
+/*
+ * Another network, and a wire between it and ours, on which we have 10.77.0.1
+ * and fd77::1.  Returns its descriptor; -1: that is not to be had here.
+ */
+static int network_next_door(int ours)
+{
+	char command[512];
+	int other, rc;
+
+	ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+	other = open("/proc/self/ns/net", O_RDONLY);
+	ck_assert_int_eq(setns(ours, CLONE_NEWNET), 0);
+	snprintf(command, sizeof(command),
+		 "exec >/dev/null 2>&1; "
+		 "ip link add weir0 type veth peer name weir1 && "
+		 "ip link set weir1 netns /proc/self/fd/%d && "
+		 "ip addr add 10.77.0.1/24 dev weir0 && "
+		 "ip link set weir0 up && "
+		 "{ ip addr add fd77::1/64 dev weir0 nodad || :; }",
+		 other);
+	rc = system(command);
+	ck_assert_int_eq(setns(other, CLONE_NEWNET), 0);
+	if (rc == 0)
+		rc = system("exec >/dev/null 2>&1; "
+			    "ip addr add 10.77.0.2/24 dev weir1 && "
+			    "ip link set weir1 up && "
+			    "{ ip addr add fd77::2/64 dev weir1 nodad || :; }");
+	ck_assert_int_eq(setns(ours, CLONE_NEWNET), 0);
+	return rc == 0 ? other : -1;
+}
+
+/* A socket is of the network in which it was made. */
+static int socket_in(int network, int ours, int family)
+{
+	int fd;
+
+	ck_assert_int_eq(setns(network, CLONE_NEWNET), 0);
+	fd = socket(family, SOCK_STREAM, 0);
+	ck_assert_int_eq(setns(ours, CLONE_NEWNET), 0);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+static void fence_holds_for_others(int other, int ours, const char *where,
+				   int family, int way)
+{
+	struct wr_listener l;
+	struct sockaddr_storage to;
+	socklen_t len = sizeof(to);
+	int early = socket_in(other, ours, family);
+	int late = socket_in(other, ours, family), fd;
+	char buf[16];
+
+	open_at(&l, where);
+	ck_assert_int_eq(getsockname(l.fd, (struct sockaddr *)&to, &len), 0);
+	UNTIL(connect(early, (struct sockaddr *)&to, len) == 0);
+	ck_assert_int_eq(send(early, "question", 8, 0), 8);
+	if (fences(&l, way)) {
+		fcntl(late, F_SETFL, O_NONBLOCK);
+		ck_assert_int_eq(connect(late, (struct sockaddr *)&to, len),
+				 -1);
+		fd = accepted(&l);
+		ck_assert_int_ge(fd, 0);
+		UNTIL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 8);
+		ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
+		ck_assert_int_eq(recv(early, buf, sizeof(buf), 0), 6);
+		ck_assert_int_eq(wr_sys_accept4(l.fd, NULL, NULL, 0), -EAGAIN);
+		close(fd);
+		wr_listener_close(&l);
+		UNTIL(is_refused(late));
+	}
+	wr_listener_close(&l);
+	close(early);
+	close(late);
+}
+
+START_TEST(a_fence_stands_before_clients_of_another_network)
+{
+	bool is_own = network_of_our_own();
+	int ours = open("/proc/self/ns/net", O_RDONLY), other;
+
+	if (!is_own || (other = network_next_door(ours)) < 0) {
+		printf("SKIPPED: no two networks can be made and joined "
+		       "here\n");
+		return;
+	}
+	for (int way = 0; way < 2; way++) {
+		fence_holds_for_others(other, ours, "10.77.0.1:0", AF_INET,
+				       way);
+		handshake_of_ends(socket_in(other, ours, AF_INET),
+				  "10.77.0.1:0", AF_INET, way);
+		if (!has_v6())
+			continue;
+		fence_holds_for_others(other, ours, "[fd77::1]:0", AF_INET6,
+				       way);
+		handshake_of_ends(socket_in(other, ours, AF_INET6),
+				  "[fd77::1]:0", AF_INET6, way);
+	}
 }
 END_TEST
 
@@ -310,6 +417,7 @@ int main(void)
 			 a_fence_stands_before_both_families,
 			 a_fence_refuses_at_once,
 			 a_handshake_under_way_ends_behind_the_fence,
+			 a_fence_stands_before_clients_of_another_network,
 			 a_fence_that_cannot_be_had_stops_nobody_and_says_so,
 			 a_copy_of_a_fenced_listener_does_not_listen_on,
 			 an_inherited_listener_is_closed_and_nothing_else,
