@@ -38,10 +38,10 @@ static uint32_t take_character(const unsigned char **at)
 {
 	const unsigned char *s = *at;
 	int more = *s < 0x80 ? 0 : *s < 0xe0 ? 1 : *s < 0xf0 ? 2 : 3;
-	uint32_t c = more ? *s & (0x3f >> more) : *s;
+	uint32_t c = more ? *s & (0x3fu >> more) : *s;
 
 	for (int i = 1; i <= more; i++)
-		c = c << 6 | (s[i] & 0x3f);
+		c = c << 6 | (s[i] & 0x3fu);
 	*at += 1 + more;
 	return c;
 }
