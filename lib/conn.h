@@ -118,15 +118,15 @@ struct weir_conn {
 	uint8_t clock_gap; /* ... and after that one */
 	uint32_t reports;  /* taken and not yet acted on */
 
-	struct wr_buffer in; /* o */
-	size_t scanned;	     /* o: so many bytes of it begin no delimiter, */
-	size_t scanned_len;  /* o: which has this length and content */
-	char scanned_for[8]; /* o */
-	int64_t born_at;     /* c */
-	int64_t active_at;   /* o: end of the last call; idle counts from it */
-	int64_t input_at;    /* o: last input */
-	int64_t message_at;  /* o: when a half message began; 0: none */
-	bool lingers;	     /* t: in the acceptor's linger set */
+	struct wr_buffer in;  /* o */
+	size_t scanned;	      /* o: so many bytes of it begin no delimiter, */
+	size_t scanned_len;   /* o: which has this length and content */
+	uint64_t scanned_for; /* o */
+	int64_t born_at;      /* c */
+	int64_t active_at;    /* o: end of the last call; idle counts from it */
+	int64_t input_at;     /* o: last input */
+	int64_t message_at;   /* o: when a half message began; 0: none */
+	bool lingers;	      /* t: in the acceptor's linger set */
 	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
 	uint64_t linger_bytes;		  /* t */
 	struct weir_conn *linger_prev, *linger_next; /* t */

@@ -371,12 +371,31 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, len));
 }
 
+/*
+ * Up to 8 bytes a delimiter is its own mark, a longer one has a hash (FNV-1a).
+ * Who makes two of one length with the same hash, and changes between them in
+ * mid-message, misses an end in his own input.
+ */
+static uint64_t mark_of(const void *delim, size_t len)
+{
+	const unsigned char *bytes = delim;
+	uint64_t mark = 0;
+
+	if (len <= sizeof(mark)) {
+		memcpy(&mark, delim, len);
+		return mark;
+	}
+	mark = UINT64_C(14695981039346656037);
+	for (size_t i = 0; i < len; i++)
+		mark = (mark ^ bytes[i]) * UINT64_C(1099511628211);
+	return mark;
+}
+
 /* What was scanned for another delimiter says nothing about this one. */
 static bool was_scanned_for(const struct weir_conn *c, const void *delim,
 			    size_t len)
 {
-	return len == c->scanned_len && len <= sizeof(c->scanned_for) &&
-	       memcmp(delim, c->scanned_for, len) == 0;
+	return len == c->scanned_len && mark_of(delim, len) == c->scanned_for;
 }
 
 /* There is no such delimiter, unless its first bytes are the last there. */
@@ -386,7 +405,7 @@ static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 
 	c->scanned = there < len ? 0 : there - len + 1;
 	c->scanned_len = len;
-	memcpy(c->scanned_for, delim, wr_min(len, sizeof(c->scanned_for)));
+	c->scanned_for = mark_of(delim, len);
 }
 
 /* Where the message in the buffer ends; 0: not in there; or -EMSGSIZE. */
