@@ -60,8 +60,8 @@ bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at)
 	} else {
 		if (at < 0)
 			at = 0;
-		ts.tv_sec = at / (1000 * WR_NS_PER_MS);
-		ts.tv_nsec = at % (1000 * WR_NS_PER_MS);
+		ts.tv_sec = (time_t)(at / (1000 * WR_NS_PER_MS));
+		ts.tv_nsec = (long)(at % (1000 * WR_NS_PER_MS));
 		rc = pthread_cond_timedwait(&c->cond, &l->mutex, &ts);
 	}
 	wr_assert(rc == 0 || rc == ETIMEDOUT);

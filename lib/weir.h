@@ -200,23 +200,23 @@ struct weir_config {
  * Exactly one of session and readable is set.
  */
 struct weir_service {
-	size_t size;	       /* sizeof(struct weir_service) */
-	weir_handler *session; /* called once; its reads wait */
-	weir_handler
-		*readable;    /* called whenever input has come; never waits */
-	weir_handler *opened; /* the server speaks first: called on accept,
-			       * before any input; the others follow with
-			       * the first byte unless it closes */
-	weir_closed *closed;  /* called at the end */
-	void *arg;	      /* passed to each of them */
-	int first_byte_ms;    /* from accept to the first input; 60,000 */
-	int read_ms;	      /* for a whole message, once begun; 30,000 */
-	int write_ms;	      /* without the peer taking a byte; 30,000 */
-	int idle_ms;	      /* between messages; 300,000 */
-	int lifetime_ms;      /* of the connection; WEIR_NEVER */
-	size_t line_max;      /* longest message buffered, bytes; 64 KiB */
-	size_t outbox_max;    /* high-water mark of unsent output, bytes; from
-			       * half of it on no input is read; 256 KiB */
+	size_t size;		/* sizeof(struct weir_service) */
+	weir_handler *session;	/* called once; its reads wait */
+	weir_handler *readable; /* called whenever input has come; its reads do
+				   not wait */
+	weir_handler *opened;	/* the server speaks first: called on accept,
+				 * before any input; the others follow with
+				 * the first byte unless it closes */
+	weir_closed *closed;	/* called at the end */
+	void *arg;		/* passed to each of them */
+	int first_byte_ms;	/* from accept to the first input; 60,000 */
+	int read_ms;		/* for a whole message, once begun; 30,000 */
+	int write_ms;		/* without the peer taking a byte; 30,000 */
+	int idle_ms;		/* between messages; 300,000 */
+	int lifetime_ms;	/* of the connection; WEIR_NEVER */
+	size_t line_max;	/* longest message buffered, bytes; 64 KiB */
+	size_t outbox_max;	/* high-water mark of unsent output, bytes; from
+				 * half of it on no input is read; 256 KiB */
 	int backlog; /* of listen(2); 4,096 (the system may lower it) */
 	int mode;    /* of a Unix socket's file, as for chmod(2); 0600 */
 };
