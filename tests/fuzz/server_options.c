@@ -33,7 +33,7 @@ static void check(const struct options *o)
 
 	REQUIRE(c->workers >= 1 && c->queue_length >= 1);
 	REQUIRE(c->max_connections >= 1 && c->refusal);
-	REQUIRE(l->mode >= 1 && l->mode <= 0777);
+	REQUIRE(l->mode >= 0 && l->mode <= 0777); /* 0: the default */
 	REQUIRE(o->listeners.count >= 1);
 	check_duration(c->queue_age_ms);
 	check_duration(c->drain_ms);
