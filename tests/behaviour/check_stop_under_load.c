@@ -74,7 +74,9 @@ static void one_round(const struct weir_service *service, struct totals *t)
 	stop_all(s, load);
 	for (int i = 0; i < SERVERS; i++)
 		books[i] = load_ends(load[i]);
-	/* The first counted threads and descriptors without the others. */
+	/* The first counted threads and descriptors without the others ... */
+	for (int i = 0; i < SERVERS; i++) /* ... and their connections */
+		ck_assert_int_eq(weir_server_join(s[i]->weir, NULL), 0);
 	for (int i = SERVERS - 1; i >= 0; i--) {
 		struct weir_report report = server_is_over(s[i]);
 
