@@ -31,7 +31,7 @@
 #include "screen.h"
 
 #define QUIET_MS 20
-#define GAP_MS	 (2 * QUIET_MS) /* between two lines to a person */
+#define GAP_MS	 40 /* between two lines to a person */
 
 /* Their lines are told from ours by a second space, as with print('>> ', x). */
 static const char our_mark[] = ">> ";

@@ -152,8 +152,9 @@ void wr_sys_thread_begin(const char *name);
  */
 #define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
 #define WR_NO_CANCEL_IF(cond)                                                  \
-	__attribute__((cleanup(wr_sys_cancel_restore))) int wr_cancel_state =  \
-		(cond) ? wr_sys_cancel_disable() : -1
+	int wr_cancel_state                                                    \
+		__attribute__((cleanup(wr_sys_cancel_restore), unused)) =      \
+			(cond) ? wr_sys_cancel_disable() : -1
 
 static inline int wr_sys_cancel_disable(void)
 {

@@ -28,7 +28,7 @@ static bool has_control(const char *text)
 {
 	while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
 		text++;
-	return *text;
+	return *text != '\0';
 }
 
 static bool parse_listener(struct listener *ret, const char *spec)

@@ -79,25 +79,29 @@ static int decimals_of(double number, int digits)
 {
 	int count = digits - 1;
 
-	for (; count < DECIMALS_MAX && number < 1 && number > 0; number *= 10)
+	while (count < DECIMALS_MAX && number < 1 && number > 0) {
+		number *= 10;
 		count++;
-	for (; count > 0 && number >= 10; number /= 10)
+	}
+	while (count > 0 && number >= 10) {
+		number /= 10;
 		count--;
+	}
 	return count;
 }
 
 const char *units_number(double number, char buf[UNITS_TEXT])
 {
-	char decimals[UNITS_TEXT];
+	char fraction[UNITS_TEXT];
 	double whole = floor(number);
 
-	snprintf(decimals, sizeof(decimals), "%.*f", DECIMALS_MAX,
+	snprintf(fraction, sizeof(fraction), "%.*f", DECIMALS_MAX,
 		 number - whole);
-	if (decimals[0] == '1') /* rounded up */
+	if (fraction[0] == '1') /* rounded up */
 		whole++;
-	cut_zeros(decimals);
+	cut_zeros(fraction);
 	units_count((uint64_t)whole, buf);
-	strcat(buf, decimals + 1);
+	strcat(buf, fraction + 1);
 	return buf;
 }
 
