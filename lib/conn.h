@@ -113,10 +113,10 @@ struct weir_conn {
 	bool is_rewoken;   /* somebody, or it itself, wakes it again */
 	bool told_end;	   /* an input call told the end of input */
 	uint8_t timed_out; /* the WEIR_END_... of a call's -ETIMEDOUT, or 0 */
-	size_t turn_bytes; /* input given to the handler */
 	uint8_t unclocked; /* messages to give before a look at the clock */
 	uint8_t clock_gap; /* ... and after that one */
 	uint32_t reports;  /* taken and not yet acted on */
+	size_t turn_bytes; /* input given to the handler */
 
 	struct wr_buffer in;  /* o */
 	size_t scanned;	      /* o: so many bytes of it begin no delimiter, */
