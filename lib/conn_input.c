@@ -261,7 +261,8 @@ static int no_input(struct weir_conn *c, bool is_mid)
 
 	if (may_wait(c)) {
 		rc = wr_conn_wait_input(c, is_mid);
-		if (rc == -ETIMEDOUT)
+		/* The kernel's own is no deadline of ours. */
+		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
 			c->timed_out = wr_conn_due_end(c);
 		return rc;
 	}

@@ -66,6 +66,36 @@ START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
 }
 END_TEST
 
+/* What it said is sent by its next read. */
+static int echoes_on(weir_conn *c, void *arg)
+{
+	int rc;
+
+	do {
+		rc = echo_a_line(c, arg);
+	} while (rc == WEIR_AGAIN);
+	return rc;
+}
+
+START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.session = echoes_on));
+	struct client *c = client_opens(s);
+
+	faults_begin();
+	UNTIL(stats(s).parked == 1);
+	fault_comes(WR_SYS_sendmsg, 1, -ETIMEDOUT);
+	client_sends(c, "hello\n");
+	client_expects_end(c);
+	client_closes(c);
+	UNTIL(is_at_rest(s));
+	ck_assert_int_eq(faults_made(), 1);
+	faults_end();
+	ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+}
+END_TEST
+
 static int fails_like_a_network(weir_conn *c, void *arg)
 {
 	char line[16];
@@ -138,6 +168,7 @@ int main(void)
 	return RUN_TESTS("lost_peers",
 			 who_is_lost_while_it_is_read_leaves_no_line,
 			 who_is_lost_while_it_is_answered_leaves_no_line,
+			 who_is_lost_while_a_session_waits_has_met_no_deadline,
 			 a_handler_that_fails_like_a_network_is_named,
 			 who_resets_while_much_is_unsent_leaves_no_line);
 }
