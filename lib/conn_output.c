@@ -304,6 +304,7 @@ static bool gather(struct weir_conn *c, const void *buf, size_t len)
 static int put(struct weir_conn *c, const struct iovec *iov, int count,
 	       size_t len)
 {
+	WR_NO_CANCEL_IN(c);
 	struct rest rest = { iov, count, 0, len };
 	bool is_locked;
 	int rc = 0;
@@ -340,18 +341,13 @@ static int put_one(struct weir_conn *c, const void *buf, size_t len)
 
 int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
-	WR_NO_CANCEL_IN(c);
-
 	if (c == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
-
 	return gather(c, buf, len) ? 0 : put_one(c, buf, len);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 {
-	WR_NO_CANCEL_IN(c);
-
 	ssize_t len;
 
 	if (c == NULL || count < 0 || count > 1024 || (!iov && count > 0))
