@@ -232,7 +232,7 @@ static void keep_gap(void)
 	at = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 	left = last_at + GAP_NS - at;
 	if (left > 0) {
-		now = (struct timespec){ .tv_nsec = left };
+		now = (struct timespec){ .tv_nsec = (long)left };
 		nanosleep(&now, NULL);
 		at += left;
 	}

@@ -163,8 +163,8 @@ static void spread_locked(struct room *r)
 static void wait_for_flush_locked(struct room *r)
 {
 	int64_t at = r->flushed_at + PAUSE_NS;
-	struct timespec until = { .tv_sec = at / 1000000000,
-				  .tv_nsec = at % 1000000000 };
+	struct timespec until = { .tv_sec = (time_t)(at / 1000000000),
+				  .tv_nsec = (long)(at % 1000000000) };
 
 	pthread_cond_timedwait(&r->has_text, &r->lock, &until);
 }

@@ -312,7 +312,7 @@ static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 	if (next > now + LONGEST_WAIT)
 		next = now + LONGEST_WAIT;
 	if (next > now)
-		t.tv_nsec = next - now;
+		t.tv_nsec = (long)(next - now);
 	n = wait_events(e, events, &t);
 	if (n < 0 && errno != EINTR)
 		e->error = errno;

@@ -131,7 +131,7 @@ struct engine {
 	size_t heap_used;
 	size_t in_state[LINK_STATES];
 	size_t alive;	     /* links that are not OVER, silent ones apart */
-	size_t under_way;    /* messages, of all links; churn: exchanges */
+	uint64_t under_way;  /* messages, of all links; churn: exchanges */
 	size_t patient;	     /* links that wait for room in a backlog */
 	size_t connect_next; /* links before it have been begun */
 	int64_t connect_from, connected_at; /* the first began, the last came */

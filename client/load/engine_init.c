@@ -51,7 +51,7 @@ static uint32_t window_of(const struct plan *plan)
 }
 
 /* Everything of which there is one for each, of count in all. */
-static size_t share(size_t count, const struct engine *e)
+static uint64_t share(uint64_t count, const struct engine *e)
 {
 	size_t threads = (size_t)e->plan->threads;
 
@@ -77,7 +77,7 @@ static int init_links(struct engine *e)
 {
 	size_t all = (size_t)e->plan->connections + (size_t)e->plan->idle;
 
-	e->link_count = share(all, e);
+	e->link_count = (size_t)share(all, e);
 	e->links = calloc(e->link_count + 1, sizeof(*e->links));
 	e->messages =
 		calloc(e->link_count * e->window + 1, sizeof(*e->messages));

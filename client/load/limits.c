@@ -4,6 +4,7 @@
  */
 #include "limits.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -38,7 +39,8 @@ void limits_find(struct limits *ret, const struct plan *plan)
 			   DESCRIPTORS_EACH * (size_t)(plan->threads + 1);
 	ret->ports = strncmp(plan->address, "unix:", 5) ? count_ports() : 0;
 	getrlimit(RLIMIT_NOFILE, &r);
-	ret->descriptors_allowed = r.rlim_max;
+	ret->descriptors_allowed =
+		r.rlim_max > SIZE_MAX ? SIZE_MAX : (size_t)r.rlim_max;
 }
 
 static int raise_descriptors(const struct limits *l)

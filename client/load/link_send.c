@@ -81,7 +81,7 @@ static void put_on_ring(struct engine *e, struct link *l, uint64_t count,
 
 	l->next += count;
 	for (uint64_t n = 0; n < count; n++)
-		ring[(first + n) & last] = message;
+		ring[(size_t)((first + n) & last)] = message;
 	l->open += (uint32_t)count;
 	e->under_way += count;
 	if (planned < e->measure_at)
