@@ -151,6 +151,9 @@ static inline bool wr_is_memory(const void *mem, size_t len)
 /* ------------------------------------------------------------- conn_table */
 /* Slots; see conn_table.c. */
 
+_Static_assert(sizeof(struct weir_conn) <= 512,
+	       "what an idle connection takes is promised");
+
 struct wr_table;
 
 /* See sys.h: for a handler's call, whose thread may be one of the program's. */

@@ -6,8 +6,8 @@
  * The outbox is under the connection's lock, because other threads append to
  * it (weir_conn_send).  The lock is held across a sendmsg, which waits for
  * the caller's memory at most, but not across sendfile, which may wait for the
- * disk; only the owner sends
- * files, so the file at the front stays where it is meanwhile.
+ * disk; only the owner sends files, so the file at the front stays where it is
+ * meanwhile.
  *
  * "Alone with it": as long as there is no reference but the library's, only
  * the owner can make one, so nobody else comes near the outbox while it is in
@@ -22,13 +22,11 @@
 #include "conn.h"
 #include "sys.h"
 
-#define PIECES	   64		     /* of one sendmsg */
-#define GATHERED   ((size_t)8 << 10) /* the largest write that is */
-#define FILE_PIECE ((size_t)1 << 20) /* of one sendfile */
-#define COPY_PIECE                                                             \
-	((size_t)16 << 10)    /* of a file, where that cannot be had           \
-			       */
-#define FILES_NS WR_NS_PER_MS /* of one flush, give or take a piece */
+#define PIECES	   64		      /* of one sendmsg */
+#define GATHERED   ((size_t)8 << 10)  /* the largest write that is */
+#define FILE_PIECE ((size_t)1 << 20)  /* of one sendfile */
+#define COPY_PIECE ((size_t)16 << 10) /* of one pread, without sendfile(2) */
+#define FILES_NS   WR_NS_PER_MS	      /* of one flush, give or take a piece */
 
 /* What the caller still holds: pieces, from byte skip on. */
 struct rest {
@@ -200,7 +198,7 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	for (;;) {
 		if (c->out_error)
 			return c->out_error;
-		if (c->out.head && c->out.head->file >= 0) {
+		if (ctx && c->out.head && c->out.head->file >= 0) {
 			ctx->now = wr_now_ns();
 			if (files_end_at == 0)
 				files_end_at = ctx->now + FILES_NS;

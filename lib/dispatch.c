@@ -485,14 +485,15 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports)
 
 void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
 {
-	int age_ms = c->hub->config.set.queue_age_ms;
+	struct wr_hub *h = c->hub;
+	int age_ms = h->config.set.queue_age_ms;
 	int64_t queued_at = c->node.queued_at;
 	int rc;
 
 	c->ctx = ctx;
 	wr_conn_move(c, ctx->lane, WR_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
-	wr_hub_made_room(c->hub);
+	wr_hub_made_room(h);
 	wr_count_duration(ctx->lane, ctx->lane->queue_wait,
 			  ctx->now - queued_at);
 	rc = wr_conn_input_probe(c);
@@ -503,6 +504,7 @@ void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
 	}
 	if (ctx->now > wr_deadline_at(queued_at, age_ms)) {
 		wr_conn_refuse(c, WR_REFUSED_AGE);
+		wr_hub_made_room(h); /* it counts no more from here on */
 		return;
 	}
 	c->has_input = rc > 0;

@@ -620,8 +620,9 @@ WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
 
 /*
  * The descriptor, for calls this library has no counterpart of.  It is
- * non-blocking and not yours to close.  SO_LINGER with a time is switched off
- * before it is closed: the library's own lingering has taken its place.
+ * non-blocking and not yours to close.  On a connection of a server, SO_LINGER
+ * with a time is switched off before it is closed: the library's own lingering
+ * has taken its place.
  *
  * Returns it.
  * Thread: handler.  Since: 0.1.
