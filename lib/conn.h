@@ -142,6 +142,9 @@ struct weir_conn {
 	} peer; /* c */
 };
 
+_Static_assert(sizeof(struct weir_conn) <= 512,
+	       "what an idle connection takes is promised");
+
 /* A caller's memory: a length that is a negative number is none. */
 static inline bool wr_is_memory(const void *mem, size_t len)
 {
@@ -150,9 +153,6 @@ static inline bool wr_is_memory(const void *mem, size_t len)
 
 /* ------------------------------------------------------------- conn_table */
 /* Slots; see conn_table.c. */
-
-_Static_assert(sizeof(struct weir_conn) <= 512,
-	       "what an idle connection takes is promised");
 
 struct wr_table;
 
