@@ -115,12 +115,16 @@ static void log_deadline(struct weir_conn *c, int end)
 		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
 }
 
-static void log_file_error(struct weir_conn *c)
+/* That the peer is lost is said by the end alone. */
+static void log_output_error(struct weir_conn *c, int rc)
 {
 	if (c->file_error == WR_FILE_TOO_SHORT)
 		log_failure(c, "a file is shorter than was promised", 0);
 	else if (c->file_error)
 		log_failure(c, "a file cannot be read: ", c->file_error);
+	else if (rc != -ECANCELED && rc != -EPIPE && rc != -ECONNRESET &&
+		 !wr_conn_is_lost(c, rc))
+		log_failure(c, "cannot send: ", rc);
 }
 
 static bool has_outlived(const struct weir_conn *c)
@@ -146,7 +150,9 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
-		log_file_error(c);
+		/* complain() has logged what the handler failed of. */
+		if (c->file_error || c->end != WEIR_END_ERROR)
+			log_output_error(c, rc);
 		return end_now(c, outcome_of(c->end) != WR_COMPLETED ? c->end
 				  : c->file_error ? WEIR_END_ERROR
 						  : WEIR_END_LOST);
@@ -345,7 +351,7 @@ static enum step push_output(struct weir_conn *c)
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
 		return rc == WR_UNDONE ? send_later(c) : STEP_ON;
-	log_file_error(c);
+	log_output_error(c, rc);
 	return end_now(c, rc == -ECANCELED ? WEIR_END_CUT
 			  : c->file_error  ? WEIR_END_ERROR
 					   : WEIR_END_LOST);
