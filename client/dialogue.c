@@ -296,7 +296,7 @@ static int look(struct dialogue *d)
 	peer->events = d->waiting == ROOM ? POLLIN | POLLOUT : POLLIN;
 	rc = poll(fds, EDITOR_FDS + 1, patience(d));
 	if (rc < 0)
-		return CLI_DONE;
+		return errno == EINTR ? CLI_DONE : say_gone(d, -errno, "input");
 	if (rc == 0 && d->is_mid) {
 		settle(d);
 		return CLI_DONE;

@@ -103,6 +103,8 @@ static int send_block(struct send *s)
 		rc = poll(&pfd, 1, s->peer.timeout_ms);
 		if (rc == 0)
 			return say_cut(s, -ETIMEDOUT, "progress");
+		if (rc < 0 && errno != EINTR)
+			return say_cut(s, -errno, "progress");
 		if (rc < 0 || s->has_ended || !(pfd.revents & POLLIN))
 			continue;
 		rc = receive(s);

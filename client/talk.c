@@ -154,6 +154,8 @@ static int speak(struct talk *t, const char *line, size_t len,
 		rc = poll(&pfd, 1, t->peer.timeout_ms);
 		if (rc == 0)
 			return -ETIMEDOUT;
+		if (rc < 0 && errno != EINTR)
+			return -errno;
 		if (rc > 0 && (pfd.revents & ~POLLOUT))
 			n = hear(t, reply, t->peer.timeout_ms);
 	}
@@ -222,8 +224,12 @@ static int look(struct talk *t, bool is_users_turn)
 							: CLI_DONE;
 	editor_show();
 	editor_fds(fds);
-	if (poll(fds, EDITOR_FDS + 1, -1) < 0)
-		return CLI_DONE;
+	if (poll(fds, EDITOR_FDS + 1, -1) < 0) {
+		if (errno == EINTR)
+			return CLI_DONE;
+		editor_hide();
+		return say_gone(t, -errno, "input");
+	}
 	if (!fds[0].revents && !fds[1].revents)
 		return show_unasked(t);
 	editor_step(fds);

@@ -269,7 +269,7 @@ enum console_event console_next(const char *prompt, unsigned long long id,
 	else
 		hide();
 	if (poll(fds, 2, -1) < 0)
-		return CONSOLE_WOKEN;
+		return errno == EINTR ? CONSOLE_WOKEN : CONSOLE_GONE;
 	if (fds[1].revents)
 		(void)!read(console.bell, &rings, sizeof(rings));
 	return fds[0].revents ? read_key(fds[0].revents, line, len)

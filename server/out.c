@@ -55,6 +55,7 @@ void out_through(bool (*print)(int fd, const char *line, size_t len))
 	through = print;
 }
 
+/* Where poll(2) fails, nobody can tell; then it is. */
 static bool is_writable(int fd, int wait_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -63,7 +64,7 @@ static bool is_writable(int fd, int wait_ms)
 	do
 		rc = poll(&p, 1, wait_ms);
 	while (rc < 0 && errno == EINTR);
-	return rc > 0 && (p.revents & POLLOUT);
+	return rc < 0 || (p.revents & POLLOUT);
 }
 
 static ssize_t put(int fd, const char *bytes, size_t len)

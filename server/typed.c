@@ -37,8 +37,10 @@ static void fill(void (*has_come)(void *arg), void *arg)
 	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
 	ssize_t n;
 
-	if (poll(&p, 1, -1) < 0)
+	if (poll(&p, 1, -1) < 0) {
+		in.has_ended = errno != EINTR;
 		return;
+	}
 	if (has_come)
 		has_come(arg);
 	n = read(STDIN_FILENO, in.bytes + in.len, sizeof(in.bytes) - in.len);
