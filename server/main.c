@@ -103,7 +103,6 @@ static const char *explain(int rc, enum cli_address_kind kind)
 				       : "somebody listens there already; "
 					 "choose another path";
 	case -EACCES:
-	case -EPERM:
 		return kind == CLI_TCP ? "permission denied; ports below 1024 "
 					 "need privilege, choose a higher "
 					 "one"
@@ -263,20 +262,22 @@ static void announce(weir_server *s, const struct options *o)
 	out_say("ready");
 }
 
-/* rc is what the run said; returns the exit status. */
-static int report(weir_server *s, int rc)
+/* rc is what the start, or the run, said; returns the exit status. */
+static int report(weir_server *s, int rc, bool has_started)
 {
 	struct weir_report r = { 0 };
 	const struct weir_ledger *l = &r.ledger;
 	uint64_t refused;
 
-	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY) {
+	if (!has_started) {
 		cli_error("cannot start: %s",
 			  rc == -EAGAIN ? "the system gives no more threads; "
 					  "raise its limit or lower --workers"
 					: weir_strerror(rc));
 		return CLI_FAILED;
 	}
+	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY)
+		cli_error("cannot go on: %s", weir_strerror(rc));
 	weir_server_join(s, &r);
 	refused = l->refused_full + l->refused_age + l->refused_limit +
 		  l->refused_drain;
@@ -293,6 +294,7 @@ static int report(weir_server *s, int rc)
 static int serve(weir_server *s, const struct options *o)
 {
 	int status = open_listeners(s, o);
+	bool has_started;
 	int rc;
 
 	if (status == CLI_DONE)
@@ -302,14 +304,15 @@ static int serve(weir_server *s, const struct options *o)
 	/* Once a service has something to print, the start has succeeded. */
 	out_go_first();
 	rc = weir_server_start(s);
-	if (rc == 0)
+	has_started = rc == 0;
+	if (has_started)
 		announce(s, o);
 	out_let_others();
-	if (rc == 0)
+	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	console_close();
 	journal_end();
-	status = report(s, rc);
+	status = report(s, rc, has_started);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);
 	/* A stuck callback may still use what exit(3) would take away. */
