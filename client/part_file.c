@@ -63,7 +63,8 @@ static int claim(int fd, const char *part)
 		return errno;
 	if (!S_ISREG(ours.st_mode))
 		return EINVAL;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	/* Where nothing can be locked, nobody is kept from mixing. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && !cli_is_unsupported(errno))
 		return errno == EWOULDBLOCK ? EBUSY : errno;
 	if (lstat(part, &there) < 0 || there.st_dev != ours.st_dev ||
 	    there.st_ino != ours.st_ino)
@@ -148,7 +149,7 @@ int part_file_finish(struct part_file *t)
 			screen_end_line(&t->screen);
 		return screen_check(&t->screen, CLI_DONE);
 	}
-	if (fsync(t->fd) < 0)
+	if (fsync(t->fd) < 0 && !cli_is_unsupported(errno))
 		return say_unwritable(t->part, errno);
 	if (rename_to(t) < 0) {
 		cli_error("cannot rename %s to %s: %s", t->part, t->path,

@@ -15,11 +15,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../cli/cli.h"
+
 #define TEXT_ROOM 24
 
 static size_t our_text(char text[TEXT_ROOM])
 {
 	return (size_t)snprintf(text, TEXT_ROOM, "%ld\n", (long)getpid());
+}
+
+/* Some file systems have no modes; then the mode there must do. */
+static int let_read(int fd)
+{
+	if (fchmod(fd, 0644) == 0 || cli_is_unsupported(errno))
+		return 0;
+	return -errno;
 }
 
 static int fill(int fd)
@@ -32,7 +42,7 @@ static int fill(int fd)
 		return -errno;
 	if ((size_t)n < len)
 		return -ENOSPC;
-	return fchmod(fd, 0644) < 0 ? -errno : 0;
+	return let_read(fd);
 }
 
 int pidfile_write(const char *path)

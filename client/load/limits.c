@@ -31,16 +31,18 @@ static size_t count_ports(void)
 
 void limits_find(struct limits *ret, const struct plan *plan)
 {
-	struct rlimit r = { 0, 0 };
+	struct rlimit r;
 
 	ret->connections = (size_t)(plan->connections + plan->idle) +
 			   (size_t)misfits_count(plan);
 	ret->descriptors = ret->connections + DESCRIPTORS_OWN +
 			   DESCRIPTORS_EACH * (size_t)(plan->threads + 1);
 	ret->ports = strncmp(plan->address, "unix:", 5) ? count_ports() : 0;
-	getrlimit(RLIMIT_NOFILE, &r);
-	ret->descriptors_allowed =
-		r.rlim_max > SIZE_MAX ? SIZE_MAX : (size_t)r.rlim_max;
+	ret->descriptors_allowed = ret->descriptors;
+	/* A limit that nobody knows may be high enough. */
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
+		ret->descriptors_allowed =
+			r.rlim_max > SIZE_MAX ? SIZE_MAX : (size_t)r.rlim_max;
 }
 
 static int raise_descriptors(const struct limits *l)
@@ -52,8 +54,7 @@ static int raise_descriptors(const struct limits *l)
 	if (allowed + l->connections > l->descriptors)
 		snprintf(less, sizeof(less), " or ask for %zu less",
 			 l->descriptors - allowed);
-	getrlimit(RLIMIT_NOFILE, &r);
-	if (r.rlim_cur >= l->descriptors)
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= l->descriptors)
 		return CLI_DONE;
 	r.rlim_cur = l->descriptors;
 	if (l->descriptors > l->descriptors_allowed ||
