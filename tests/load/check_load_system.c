@@ -6,10 +6,9 @@
  */
 #include "../support/scripted.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
+
+#include "../support/denied.h"
 
 static const struct script kind;
 
@@ -18,22 +17,6 @@ struct outcome {
 	int status;	/* of run() */
 	uint64_t answered;
 };
-
-/* From here on that system call fails so in this thread and its children. */
-static bool system_refuses(unsigned call, unsigned error)
-{
-	struct sock_filter rules[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog filter = { sizeof(rules) / sizeof(rules[0]), rules };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
 
 static unsigned error_of_new, error_of_old;
 
@@ -44,9 +27,9 @@ static void load_in_container(const char *address, int say)
 	struct outcome o = { .status = -1 };
 	struct result r;
 
-	o.is_refused = system_refuses(SYS_epoll_pwait2, error_of_new);
+	o.is_refused = call_is_denied(SYS_epoll_pwait2, error_of_new);
 	if (o.is_refused && error_of_old != 0)
-		o.is_refused = system_refuses(SYS_epoll_wait, error_of_old);
+		o.is_refused = call_is_denied(SYS_epoll_wait, error_of_old);
 	if (o.is_refused)
 		o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {

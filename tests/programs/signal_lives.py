@@ -38,9 +38,9 @@ def why_not():
     return weirtest.why_not_preloaded("WEIR_SIGNAL_SHIM")
 
 
-def command():
+def command(variable="WEIR_SERVER"):
     """The program itself, not the script that libtool puts before it."""
-    path = weirtest.program("WEIR_SERVER")
+    path = weirtest.program(variable)
     folder, name = os.path.split(path)
     real = os.path.join(folder, ".libs", name)
     libraries = os.path.join(folder, "..", "lib", ".libs")
