@@ -55,8 +55,8 @@ SPARED = (
     "unlink",
 )
 
-# A life takes some hundredths of a second.  One that fails may take up to
-# PATIENCE, which is what the programs are told to have.
+# A life takes some hundredths of a second.  One that may fail is told to have
+# no more patience than this.
 PATIENCE = 2 * SLOWNESS
 MOST_CPU = 1 * SLOWNESS
 AT_ONCE = 4
@@ -65,6 +65,10 @@ SKIPPED = 77
 
 SIZE = 300000  # of the file
 THANKS = b"Thank you for connecting"
+
+
+def patience(call):
+    return DEADLINE if call in SPARED else PATIENCE
 
 
 class Life:
@@ -113,7 +117,7 @@ class Life:
     def finish(self, expected=""):
         """Wait for the end, much longer than the program would; return what
         is wrong, or None."""
-        self.wait(self.has_ended, 10 * PATIENCE)
+        self.wait(self.has_ended, 2 * DEADLINE)
         try:
             problem = self.problem(expected)
             return problem and "%s: %s" % (self.title, problem)
@@ -173,6 +177,7 @@ class ServerLife(Life):
     def __init__(self, call, error, folder):
         self.path = os.path.join(folder, "%s-%d" % (call, error))
         self.file = os.path.join(folder, "file")
+        self.patience = patience(call) / 2
         super().__init__(
             call, error, "WEIR_SERVER", "--workers", "2", "--log-level",
             "warning", "--pid-file", self.path + ".pid", "--file", self.file,
@@ -184,7 +189,7 @@ class ServerLife(Life):
         return "\nready\n" in self.text(self.out)
 
     def live(self):
-        if not self.wait(self.is_ready, 10 * PATIENCE):
+        if not self.wait(self.is_ready, 2 * DEADLINE):
             return self.finish()
         served = [self.serves(talk) for talk in
                   (self.talk_tcp, self.talk_unix, self.fetch)]
@@ -209,9 +214,8 @@ class ServerLife(Life):
     def ports(self):
         return re.findall(r"@127\.0\.0\.1:(\d+)\n", self.text(self.out))
 
-    @staticmethod
-    def talk(sock):
-        sock.settimeout(PATIENCE / 2)
+    def talk(self, sock):
+        sock.settimeout(self.patience)
         sock.sendall(b"hello\n")
         return sock.recv(100) == b"hello\n"
 
@@ -226,7 +230,7 @@ class ServerLife(Life):
 
     def fetch(self):
         with socket.create_connection(("127.0.0.1", self.ports()[1])) as sock:
-            sock.settimeout(PATIENCE / 2)
+            sock.settimeout(self.patience)
             sock.sendall(b"Client connected")
             got = 0
             while piece := sock.recv(65536):
@@ -258,6 +262,16 @@ class Servers(Sweep):
         fill(os.path.join(folder, "file"))
         self.sweep(lambda *plan: ServerLife(*plan, folder).live(), SERVER)
 
+    def test_the_server_says_what_has_happened(self):
+        for call, words in (
+                ("listen", "'echo@127.0.0.1:0': Operation not permitted"),
+                ("epoll_wait", "cannot go on: Operation not permitted")):
+            life = Life(call, errno.EPERM, "WEIR_SERVER", "echo@127.0.0.1:0")
+            life.wait(life.has_ended, DEADLINE)
+            if not life.is_skipped():
+                self.assertIn(words, life.text(life.err))
+            self.assertIsNone(life.finish())
+
 
 class Clients(Sweep):
     def setUp(self):
@@ -280,7 +294,7 @@ class Clients(Sweep):
                 stdin.seek(0)
                 life = Life(call, error, "WEIR_CLIENT",
                             *(arg.format(call, error) for arg in args), "-t",
-                            "%dms" % (1000 * PATIENCE), stdin=stdin)
+                            "%dms" % (1000 * patience(call)), stdin=stdin)
             return life.finish(expected)
         self.sweep(live, calls)
 
