@@ -8,16 +8,24 @@
  * back at the end, after those that arrived late have been taken: they were
  * meant for a server that has stopped already.
  *
+ * A signal is read from one signalfd only, so two calls that wait for signals
+ * would take them from each other: one of a process waits at a time.
+ *
  * The signalfd is as old as the server: once that has started, those who
  * connect may have taken every descriptor before somebody calls run.
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "server.h"
 #include "sys.h"
+
+/* The process in which a call waits for signals: not its children.  0: none. */
+static atomic_int taker;
 
 struct watch {
 	int fd; /* signalfd; -1: no signals are wanted */
@@ -41,13 +49,20 @@ int wr_run_signals(void)
 	return wr_sys_signalfd(&set);
 }
 
-static void watch_begin(struct watch *w, int fd, unsigned flags)
+static int watch_begin(struct watch *w, int fd, unsigned flags)
 {
 	sigset_t set = stop_signals();
+	int self = getpid(), holder = atomic_load(&taker);
 
-	w->fd = flags & WEIR_SIGNALS ? fd : -1;
-	if (w->fd >= 0)
-		wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
+	w->fd = -1;
+	if (!(flags & WEIR_SIGNALS))
+		return 0;
+	if (holder == self ||
+	    !atomic_compare_exchange_strong(&taker, &holder, self))
+		return -EBUSY;
+	w->fd = fd;
+	wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
+	return 0;
 }
 
 /* The number of signals that have come. */
@@ -67,6 +82,7 @@ static void watch_end(struct watch *w)
 		return;
 	(void)watch_take(w);
 	wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+	atomic_store(&taker, 0);
 }
 
 static void wait_for_end(weir_server *s, struct watch *w)
@@ -114,7 +130,9 @@ int weir_server_run(weir_server *s, unsigned flags)
 		return -EINVAL;
 	if (wr_pool_is_inside(&s->pool))
 		return -EDEADLK;
-	watch_begin(&w, s->signals, flags);
+	rc = watch_begin(&w, s->signals, flags);
+	if (rc < 0)
+		return rc;
 	rc = weir_server_start(s);
 	/* Somebody may have started it, or stopped it, before. */
 	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {

@@ -340,12 +340,12 @@ WEIR_API int weir_server_start(weir_server *s);
  * say that it serves starts, says so, and runs.)  With WEIR_SIGNALS the calling
  * thread takes SIGINT and SIGTERM while it waits (they are blocked in it; block
  * them in your other threads too): the first drains with the configured grace,
- * the second cuts.  The mask is put back.  Of several servers in one program
- * only one should run with WEIR_SIGNALS, because only one of them gets each
- * signal; it can stop the others when it ends.
+ * the second cuts.  The mask is put back.  Only one server of a process can run
+ * with WEIR_SIGNALS at a time; it can stop the others when it ends.
  *
  * Returns what weir_server_start() or weir_server_join() said; 0 if a stop
- * came before the start.
+ * came before the start; -EBUSY at once, without a start, if another call runs
+ * with WEIR_SIGNALS.
  * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_run(weir_server *s, unsigned flags);

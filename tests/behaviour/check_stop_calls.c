@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <malloc.h>
+#include <sys/wait.h>
 
 START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
 {
@@ -317,6 +318,69 @@ START_TEST(run_puts_the_mask_back)
 }
 END_TEST
 
+static void *runs(void *arg)
+{
+	struct server *s = arg;
+
+	return (void *)(intptr_t)weir_server_run(s->weir, WEIR_SIGNALS);
+}
+
+/* Of a server that was stopped, so that no thread starts in the child. */
+static int run_in_a_child(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+	weir_server *s;
+
+	if (pid == 0) {
+		if (weir_server_new(&s, NULL) < 0 ||
+		    weir_server_listen(s, "127.0.0.1:0",
+				       WEIR_SERVICE(.readable = echo)) < 0)
+			_exit(100);
+		weir_server_stop(s, 0);
+		_exit(-weir_server_run(s, WEIR_SIGNALS));
+	}
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+START_TEST(one_server_at_a_time_waits_for_signals)
+{
+	struct server *second = server_new(NULL), *first;
+	struct client *c;
+	pthread_t id;
+	void *rc;
+
+	block(SIG_BLOCK, SIGINT, SIGTERM);
+	server_listens(second, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	first = server_new(NULL);
+	server_listens(first, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(pthread_create(&id, NULL, runs, first), 0);
+	c = client_opens(first);
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	ck_assert_int_eq(weir_server_run(second->weir, WEIR_SIGNALS), -EBUSY);
+	ck_assert_int_eq(weir_server_run(first->weir, WEIR_SIGNALS), -EBUSY);
+	ck_assert_int_eq(run_in_a_child(), 0);
+	kill(getpid(), SIGTERM);
+	ck_assert_int_eq(pthread_join(id, &rc), 0);
+	ck_assert_ptr_null(rc);
+	server_is_over(first);
+
+	/* It was not started, and waits for signals now. */
+	ck_assert_int_eq(pthread_create(&id, NULL, runs, second), 0);
+	c = client_opens(second);
+	client_sends(c, "hello");
+	client_expects(c, "hello");
+	kill(getpid(), SIGTERM);
+	ck_assert_int_eq(pthread_join(id, &rc), 0);
+	ck_assert_ptr_null(rc);
+	block(SIG_UNBLOCK, SIGINT, SIGTERM);
+	server_is_over(second);
+}
+END_TEST
+
 static weir_server *to_stop;
 
 static void stop_it(int sig)
@@ -354,5 +418,6 @@ int main(void)
 		many_threads_may_stop_and_join_at_once,
 		five_hundred_lives_leave_nothing, the_first_signal_drains,
 		the_second_signal_cuts, run_puts_the_mask_back,
+		one_server_at_a_time_waits_for_signals,
 		a_signal_handler_of_the_program_may_stop);
 }
