@@ -9,6 +9,7 @@
 
 #include "conn_table.h"
 #include "poller.h"
+#include "processors.h"
 #include "sys.h"
 
 #define KEY_CALL UINT64_MAX
@@ -22,7 +23,7 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 	a->ctx.lane = wr_hub_acceptor_lane(h);
 	a->ctx.bell = -1;
 	p->acceptor = &a->thread;
-	a->processors = wr_sys_processors();
+	a->processors = wr_processors();
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
 		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);

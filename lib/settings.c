@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "processors.h"
 #include "sys.h"
 
 #define MAX_WORKERS	1024
@@ -56,9 +57,10 @@ static int complete_config(struct weir_config *c)
 {
 	int bad = 0;
 
-	bad |= use_int(&c->workers,
-		       (int)wr_min((size_t)wr_sys_processors(), MAX_WORKERS), 1,
-		       MAX_WORKERS);
+	if (c->workers == 0)
+		c->workers = (int)wr_min((size_t)wr_processors(), MAX_WORKERS);
+	if (c->workers < 1 || c->workers > MAX_WORKERS)
+		bad = -EINVAL;
 	bad |= use_int(&c->queue_length, 128, 1, MAX_QUEUE);
 	bad |= use_ms(&c->queue_age_ms, 10000);
 	bad |= use_int(&c->max_connections, 10000, 1, MAX_CONNECTIONS);

@@ -173,7 +173,7 @@ static inline void wr_sys_cancel_restore(const int *state)
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);
 int wr_sys_pin_thread(int index); /* to the index-th processor allowed */
-int wr_sys_processors(void);
+int wr_sys_processors(void);	  /* that the calling thread may use */
 
 /* How often the calling thread had to leave its processor to others. */
 long wr_sys_preemptions(void);

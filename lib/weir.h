@@ -174,13 +174,15 @@ enum {
 /*
  * How a server works.  Make it with WEIR_CONFIG(.workers = 4, ...); a field
  * that is 0 or NULL has its default.  In C++ zero the structure and set size
- * to its sizeof.
+ * to its sizeof.  There are as many workers by default as processors: those
+ * that the affinity of the calling thread allows, or fewer if the CPU quota of
+ * its control group or of a parent of that, rounded up, is less.
  */
 struct weir_config {
-	size_t size;	  /* sizeof(struct weir_config) */
-	int workers;	  /* threads that run callbacks; default: processors */
-	int queue_length; /* connections waiting for a worker; 128 */
-	int queue_age_ms; /* longest wait there; 10,000; WEIR_NEVER */
+	size_t size;	     /* sizeof(struct weir_config) */
+	int workers;	     /* threads that run callbacks; 1 to 1,024 */
+	int queue_length;    /* connections waiting for a worker; 128 */
+	int queue_age_ms;    /* longest wait there; 10,000; WEIR_NEVER */
 	int max_connections; /* open at once; 10,000 */
 	int overload;	     /* WEIR_HOLD or WEIR_REFUSE */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD */

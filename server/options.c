@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +36,8 @@ enum {
 
 static const struct cli_option table[] = {
 	{ "workers", 'w', "N",
-	  "threads that run callbacks\n(default: one per processor)" },
+	  "threads that run callbacks\n(default: one per processor that its\n"
+	  "affinity and its CPU quota allow)" },
 	{ "queue", 'q', "N",
 	  "connections that may wait for a worker\n(default 128)" },
 	{ "queue-age", OPT_QUEUE_AGE, "DURATION",
@@ -312,17 +312,17 @@ static bool check_together(struct options *o)
 	return true;
 }
 
-/* As many as this process may use at once, not as many as there are. */
-static int processors(void)
+/* As many as a server has by default; 0 if none can be made. */
+static int default_workers(void)
 {
-	cpu_set_t set;
-	int n;
+	struct weir_stats stats = { .workers = 0 };
+	weir_server *s;
 
-	if (sched_getaffinity(0, sizeof(set), &set) == 0)
-		n = CPU_COUNT(&set);
-	else
-		n = (int)sysconf(_SC_NPROCESSORS_ONLN);
-	return n < MAX_WORKERS ? n : MAX_WORKERS;
+	if (weir_server_new(&s, NULL) < 0)
+		return 0;
+	weir_server_stats(s, &stats);
+	weir_server_free(s);
+	return (int)stats.workers;
 }
 
 /* Its lines would stand between those of a talk on the same terminal. */
@@ -337,8 +337,7 @@ static void set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };
 	o->config =
-		*WEIR_CONFIG(.workers = processors(), .queue_length = 128,
-			     .queue_age_ms = 10 * 1000,
+		*WEIR_CONFIG(.queue_length = 128, .queue_age_ms = 10 * 1000,
 			     .max_connections = 10000, .drain_ms = 10 * 1000,
 			     .log_level = WEIR_LOG_INFO, .log = journal_sink);
 	o->limits =
@@ -364,6 +363,8 @@ int options_parse(struct options *ret, int argc, char **argv)
 	    !check_together(ret))
 		return CLI_USAGE;
 	quieten_log(ret);
+	if (ret->config.workers == 0)
+		ret->config.workers = default_workers();
 	return -1;
 }
 

@@ -3,6 +3,7 @@
 """weir-server as its users meet it: command line, lines on standard output,
 log, pid file, signals, exit status, and both services byte for byte."""
 
+import contextlib
 import os
 import random
 import re
@@ -20,6 +21,50 @@ from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
 
 def usage(*args, **kwargs):
     return run("WEIR_SERVER", *args, **kwargs)
+
+
+class ControlGroup:
+    """A folder of the controller cpu, of version 1 or 2."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def write(self, name, text):
+        with open(os.path.join(self.folder, name), "r+") as file:
+            file.write(text)
+
+    def limit(self, quota):
+        """Microseconds in each 100,000; -1: no limit."""
+        if os.path.exists(self.folder + "/cpu.max"):
+            self.write("cpu.max", "%d 100000" % quota if quota > 0 else "max")
+        else:
+            self.write("cpu.cfs_period_us", "100000")
+            self.write("cpu.cfs_quota_us", "%d" % quota)
+
+    def enter(self):
+        self.write("cgroup.procs", "0")
+
+
+@contextlib.contextmanager
+def control_group(test):
+    """A group of our own at the top; the test is skipped if we may have none."""
+    for top in ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup"):
+        folder = "%s/weir-test-%d" % (top, os.getpid())
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        try:
+            group = ControlGroup(folder)
+            try:
+                group.limit(-1)
+            except OSError:
+                continue
+            yield group
+            return
+        finally:
+            os.rmdir(folder)
+    test.skipTest("no control group with a CPU quota can be made here")
 
 
 class BadUsage(TestCase):
@@ -230,15 +275,34 @@ class Answers(TestCase):
 
     def test_check_prints_the_defaults(self):
         result = usage("--check")
-        workers = len(os.sched_getaffinity(0))
         self.assertEqual((result.returncode, result.stderr), (0, b""))
-        self.assertEqual(result.stdout.decode().splitlines(), [
+        lines = result.stdout.decode().splitlines()
+        workers = int(lines[0].split()[1])
+        self.assertIn(workers, range(1, len(os.sched_getaffinity(0)) + 1))
+        self.assertEqual(lines, [
             "workers %d" % workers, "queue 128", "queue-age 10s",
             "max-connections 10000", "overload hold",
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
             "first-byte-timeout 10m", "idle-timeout 10m", "read-timeout 30s",
             "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
             "log-level info", 'listen "reply@127.0.0.1:1234"'])
+
+    def test_a_quota_of_the_control_group_limits_the_workers(self):
+        allowed = len(os.sched_getaffinity(0))
+        if allowed < 2:
+            self.skipTest("this process may use one processor only")
+        with control_group(self) as group:
+            def workers():
+                result = usage("--check", preexec_fn=group.enter)
+                return int(result.stdout.split()[1])
+
+            # The groups around ours may have a quota, too.
+            most = workers()
+            self.assertIn(most, range(1, allowed + 1))
+            for quota, count in ((50000, 1), (100001, 2), (-1, most)):
+                with self.subTest(quota=quota):
+                    group.limit(quota)
+                    self.assertEqual(workers(), min(count, most))
 
     def test_check_prints_what_was_asked_for(self):
         path = self.folder() + "/none"
