@@ -278,7 +278,7 @@ START_TEST(a_fence_stands_before_clients_of_another_network)
 	int ours = open("/proc/self/ns/net", O_RDONLY), other;
 
 	if (!is_own || (other = network_next_door(ours)) < 0) {
-		printf("SKIPPED: no two networks can be made and joined "
+		printf("SKIPPED: no two network namespaces can be joined "
 		       "here\n");
 		return;
 	}
