@@ -154,6 +154,15 @@ void edit_line_erase(void)
 	el_set(el, EL_UNBUFFERED, 0);
 }
 
+void edit_line_forget(void)
+{
+	HistEvent event;
+
+	history(past, &event, H_CLEAR);
+	free(typed);
+	typed = NULL;
+}
+
 enum edit_line_event edit_line_key(const char **line, size_t *len)
 {
 	HistEvent event;
@@ -208,6 +217,10 @@ void edit_line_hide(void)
 }
 
 void edit_line_erase(void)
+{
+}
+
+void edit_line_forget(void)
 {
 }
 

@@ -27,6 +27,9 @@ void edit_line_hide(void);
 /* The same, with the line empty behind the prompt. */
 void edit_line_erase(void);
 
+/* While the editor is hidden: forget what was typed, and the history. */
+void edit_line_forget(void);
+
 /* A key is there.  On DONE the terminal is back. */
 enum edit_line_event edit_line_key(const char **line, size_t *len);
 

@@ -168,10 +168,8 @@ static void show(const char *prompt, unsigned long long id)
 		put(console.prompt, strlen(console.prompt));
 		return;
 	}
-	if (is_other) { /* what was typed, and the history, were for another */
-		edit_line_close();
-		console.has_edit_line = edit_line_open(console.prompt);
-	}
+	if (is_other) /* what was typed, and the history, were for another */
+		edit_line_forget();
 	edit_line_show();
 }
 

@@ -512,10 +512,11 @@ static int hear(weir_conn *c, void *arg)
 	n = weir_conn_read(c, message, sizeof(message));
 	if (n <= 0)
 		return (int)n;
+	/* In the order in which messages are shown they are answered. */
+	pthread_mutex_lock(&chat.lock);
 	/* The second space tells what was heard from what was said. */
 	service_print(label(d, ">>  ", mark)[0] ? mark : ">>  ", message,
 		      (size_t)n);
-	pthread_mutex_lock(&chat.lock);
 	if (d->first == me) {
 		d->is_ending |=
 			is_windup(message, service_trim(message, (size_t)n));
