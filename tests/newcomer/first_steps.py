@@ -253,7 +253,12 @@ def manuals(typist):
         for command in STAGE:
             stage = typist.open("root")
             stage.types(command + "\n")
-            stage.expect(stage.is_served, 30, command)
+            try:
+                stage.expect(stage.is_served, 30, command)
+            except Stuck as stuck:
+                typist.judge(command, str(stuck), stage.screen)
+                stage.close()
+                continue
             typist.servers.append(stage)
         typist.follow("docs/man/" + name)
     typist.user = "root"
