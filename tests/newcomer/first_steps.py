@@ -258,6 +258,7 @@ def manuals(typist):
             except Stuck as stuck:
                 typist.judge(command, str(stuck), stage.screen)
                 stage.close()
+                typist.terminals.remove(stage)
                 continue
             typist.servers.append(stage)
         typist.follow("docs/man/" + name)
