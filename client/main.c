@@ -49,11 +49,14 @@ static void say(const char *text)
 
 static void leave(int signo)
 {
+	int saved = errno;
+
 	/* The prompt or the progress is there, or the terminal has put ^C. */
 	if (isatty(STDERR_FILENO) &&
 	    (signo == SIGINT || editor_is_shown() || progress_is_shown()))
 		say("\n");
 	say("weir-client: interrupted\n");
+	errno = saved;
 	raise(signo);
 }
 

@@ -79,11 +79,13 @@ static int echoes_on(weir_conn *c, void *arg)
 
 START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = echoes_on));
-	struct client *c = client_opens(s);
+	struct server *s;
+	struct client *c;
 
 	faults_begin();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.session = echoes_on));
+	c = client_opens(s);
 	UNTIL(stats(s).parked == 1);
 	fault_comes(WR_SYS_sendmsg, 1, -ETIMEDOUT);
 	client_sends(c, "hello\n");
@@ -91,8 +93,8 @@ START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
 	client_closes(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
 	ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+	faults_end();
 }
 END_TEST
 
