@@ -85,6 +85,8 @@ bool edit_line_open(const char *text)
 	el_set(el, EL_EDITOR, "emacs");
 	/* There is nothing to complete, and text that is pasted has tabs. */
 	el_set(el, EL_BIND, "\t", "ed-insert", NULL);
+	/* What Ctrl-D becomes that was typed while the editor was hidden. */
+	el_set(el, EL_BIND, "^@", "em-delete-or-list", NULL);
 	el_set(el, EL_HIST, history, past);
 	el_source(el, NULL);
 	/* el_set() would never free its copies of the texts. */

@@ -471,6 +471,14 @@ class AtAConsole(TestCase):
         self.assertEqual(third.recv(100), b"welcome")
         self.stop(terminal)
 
+    def test_an_end_of_input_typed_while_the_editor_is_hidden(self):
+        # The terminal makes this of a Ctrl-D when the editor takes it back.
+        terminal = self.serve()
+        sock = self.enter(terminal)
+        terminal.type(b"\0")
+        self.assertEqual(read_all(sock), LEFT)
+        self.stop(terminal)
+
     def test_two_ports_have_a_conversation_each(self):
         terminal = self.serve("chat@127.0.0.1:0", "chat@127.0.0.1:0")
         here = self.enter(terminal, 0, b"1>> ")
