@@ -11,6 +11,8 @@ import time
 PROMPT = "[$?]your turn> "
 TURN = re.compile(r"\[(\d+)\]your turn> $")
 ASKED = re.compile(r"(^|\n)(Enter message: |>> |> )$")
+INHERITED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM,
+             signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class Stuck(Exception):
@@ -41,6 +43,9 @@ class Terminal:
     def __init__(self, command):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            # Whoever started us, nohup(1) for one, may ignore some.
+            for signo in INHERITED:
+                signal.signal(signo, signal.SIG_DFL)
             os.execvp(command[0], command)
         self.screen = ""
         Terminal.in_use.add(self)
