@@ -121,22 +121,19 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
  */
 int wr_conn_wait_output(struct weir_conn *c)
 {
+	int64_t dies_at =
+		wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]);
 	int64_t at;
 	int rc;
 
-	c->ctx->now = wr_now_ns();
 	wr_lock(&c->lock);
 	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_WRITE]);
 	wr_unlock(&c->lock);
-	at = wr_min_at(at,
-		       wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]));
-	if (wr_now_ns() >= at) {
-		c->timed_out =
-			c->ctx->now >= wr_deadline_at(
-					       c->born_at,
-					       c->timeout_ms[WR_LIFETIME])
-				? WEIR_END_LIFETIME
-				: WEIR_END_WRITE;
+	at = wr_min_at(at, dies_at);
+	c->ctx->now = wr_now_ns();
+	if (c->ctx->now >= at) {
+		c->timed_out = c->ctx->now >= dies_at ? WEIR_END_LIFETIME
+						      : WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
 	do {
