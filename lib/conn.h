@@ -126,11 +126,11 @@ struct weir_conn {
 	int64_t active_at;    /* o: end of the last call; idle counts from it */
 	int64_t input_at;     /* o: last input */
 	int64_t message_at;   /* o: when a half message began; 0: none */
-	bool lingers;	      /* t: in the acceptor's linger set */
 	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
 	uint64_t linger_bytes;		  /* t */
 	struct weir_conn *linger_prev, *linger_next; /* t */
-	int timeout_ms[WR_TIMEOUTS];		     /* o */
+	bool lingers;		     /* t: in the acceptor's linger set */
+	int timeout_ms[WR_TIMEOUTS]; /* o */
 
 	void *data; /* o */
 	void (*drop)(void *data);
@@ -142,7 +142,8 @@ struct weir_conn {
 	} peer; /* c */
 };
 
-_Static_assert(sizeof(struct weir_conn) <= 512,
+/* From 128 KiB on malloc(3) maps a slab of 256 by itself, in whole pages. */
+_Static_assert(sizeof(struct weir_conn) <= 504,
 	       "what an idle connection takes is promised");
 
 /* A caller's memory: a length that is a negative number is none. */
