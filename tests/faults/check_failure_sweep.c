@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "sweep.h"
+#include "../sweep/sweep.h"
 
 #define STEP 32 /* one life of so many */
 

@@ -3,7 +3,7 @@
  * The books balance, whenever and however a run ends: interrupted at any
  * instant, out of time, with its server gone.  run_at() looks at them.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #include <time.h>
 

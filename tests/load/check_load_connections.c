@@ -3,7 +3,7 @@
  * Connections that do not come about, are not served, are held in silence,
  * come from several addresses: each is counted as what it is.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>

@@ -3,7 +3,7 @@
  * What a server does wrong is reported for what it is, exactly as often as it
  * was done, and nothing else is reported.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #define FAULTS	  5
 #define MESSAGES  1500

@@ -4,7 +4,7 @@
  * it is named for, while it is its time, and what the server does to it is
  * counted.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #define KIND_COUNT 3
 #define SIZE	   64

@@ -3,7 +3,7 @@
  * What the plan says is what the server sees: how many messages, when, how
  * many connections, from where, how fast.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 static const struct script kind;
 

@@ -3,7 +3,7 @@
  * What a run takes and gives back: memory, descriptors, threads; and bytes
  * one way, as many as the other side has seen.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #define CROWD	   10000
 #define EACH_BELOW 2048

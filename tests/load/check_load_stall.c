@@ -4,8 +4,8 @@
  * meanwhile: from the planned instant it shows, from the send it hides.  And
  * whoever was late, the server or we ourselves, is the one who is blamed.
  */
-#include "../support/scripted.h"
-#include "../support/witness.h"
+#include "scripted.h"
+#include "stall_detector.h"
 
 #include <sys/wait.h>
 #include <time.h>

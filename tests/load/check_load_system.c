@@ -4,11 +4,11 @@
  * do whose filter of system calls is older than the kernel; and one that
  * refuses the call that it cannot do without.
  */
-#include "../support/scripted.h"
+#include "scripted.h"
 
 #include <sys/syscall.h>
 
-#include "../support/denied.h"
+#include "../programs/denied.h"
 
 static const struct script kind;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every call to the system that the scenes reach fails, once, for a while and
- * from then on: see tests/support/sweep.h.
+ * from then on: see tests/sweep/sweep.h.
  *
  *   failure_sweep [SCENE]                          all, or those of one scene
  *   failure_sweep SCENE CALL@WAY N MODE ERROR      one, as a failure names it
@@ -11,7 +11,7 @@
  */
 #include "test.h"
 
-#include "sweep.h"
+#include "../sweep/sweep.h"
 
 static const struct sweep_scene *scene_named(const char *name)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * schedules [FIRST_SEED [COUNT]]: small lives of a server whose threads are
- * disturbed at every point where they meet (disturbance.h).
+ * disturbed at every point where they meet (yield_injection.h).
  *
  * A seed decides the life (how many workers, what clients do, who stops the
  * server and when) and how each thread is disturbed.  When a thread gets to a
@@ -30,8 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "disturbance.h"
 #include "weir.h"
+#include "yield_injection.h"
 
 #ifndef SCHEDULES
 #define SCHEDULES 10000

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Signals after every call that weir-server makes, from the first of main() to
-the last: see tests/programs/signal_lives.py.
+the last: see tests/programs/signal_runs.py.
 
     signal_sweep.py [NUMBER KIND]       all, or one as a failure names it
 """
@@ -11,18 +11,18 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 
-import signal_lives
+import signal_runs
 
 
 def main():
-    why = signal_lives.why_not()
+    why = signal_runs.why_not()
     if why:
         print("SKIPPED:", why)
         return 77
     if len(sys.argv) == 3:
-        lives = [signal_lives.Life(int(sys.argv[1]), sys.argv[2])]
+        lives = [signal_runs.Life(int(sys.argv[1]), sys.argv[2])]
     else:
-        lives = list(signal_lives.sweep(1, 1))
+        lives = list(signal_runs.sweep(1, 1))
     bad = [life for life in lives if life.problems]
     for life in bad:
         print(life)

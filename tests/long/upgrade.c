@@ -21,8 +21,8 @@
 #include <sys/file.h>
 #include <sys/wait.h>
 
-#include "guests.h"
 #include "program.h"
+#include "rolling_clients.h"
 
 #ifdef HANDOVERS
 #define ROUNDS	     (2 * HANDOVERS - 1)

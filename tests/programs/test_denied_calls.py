@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-import signal_lives
+import signal_runs
 from weirtest import DEADLINE, SLOWNESS, Server, TestCase, main
 
 ERRORS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -77,7 +77,7 @@ class Life:
     def __init__(self, call, error, variable, *args, **kwargs):
         self.title = "%s: %s, %s" % (
             call, errno.errorcode[error], " ".join(args))
-        path, libraries = signal_lives.command(variable)
+        path, libraries = signal_runs.command(variable)
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [os.environ["WEIR_DENY"], call, str(error), path, *args],

@@ -4,8 +4,8 @@
  * if it does not.
  */
 #include "../../client/load/find.h"
-#include "../support/figures.h"
-#include "../support/test.h"
+#include "../load/figures.h"
+#include "test.h"
 
 static struct figures f;
 

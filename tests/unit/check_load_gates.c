@@ -5,7 +5,7 @@
 #include "test.h"
 
 #include "../../client/load/gates.h"
-#include "figures.h"
+#include "../load/figures.h"
 
 /* Standard error of what follows is not shown. */
 static bool is_gate(struct gates *g, const char *text)

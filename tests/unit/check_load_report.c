@@ -10,7 +10,7 @@
 #include "../../client/load/report.h"
 #include "../../client/load/units.h"
 #include "../../client/load/verdict.h"
-#include "figures.h"
+#include "../load/figures.h"
 
 struct showing {
 	struct report report;

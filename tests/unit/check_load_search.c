@@ -4,7 +4,7 @@
  * up: one that is right, one that errs, one that always or never agrees.
  */
 #include "../../client/load/search.h"
-#include "../support/test.h"
+#include "test.h"
 
 #include <math.h>
 

@@ -8,7 +8,7 @@
 
 #include "../../client/load/hints.h"
 #include "../../client/load/verdict.h"
-#include "figures.h"
+#include "../load/figures.h"
 
 static struct figures f;
 

@@ -3,7 +3,7 @@
  * Messages made and compared several at once are the same as one by one, byte
  * after byte; and each is another than its neighbours.
  */
-#include "../support/test.h"
+#include "test.h"
 
 #include "../../client/load/payload_plain.h"
 

@@ -4,8 +4,8 @@
  * that wants to run each millisecond.  A measurement taken meanwhile says
  * nothing of what was measured.
  */
-#ifndef TESTS_SUPPORT_WITNESS_H
-#define TESTS_SUPPORT_WITNESS_H
+#ifndef TESTS_LOAD_STALL_DETECTOR_H
+#define TESTS_LOAD_STALL_DETECTOR_H
 
 #include <stdint.h>
 

@@ -2,9 +2,9 @@
 /*
  * Scenes of the failure sweep for what happens seldom: the other input calls,
  * peers that are gone or take little, a stop that finds a full house, calls
- * that are wrong.  Each is played like those of sweep_scenes.c.
+ * that are wrong.  Each is played like those of scenarios.c.
  */
-#include "sweep_stage.h"
+#include "env.h"
 
 #define GRACE_MS (600 * slowness())
 

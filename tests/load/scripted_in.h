@@ -2,8 +2,8 @@
 /*
  * What the files of the scripted server share.
  */
-#ifndef TESTS_SUPPORT_SCRIPTED_IN_H
-#define TESTS_SUPPORT_SCRIPTED_IN_H
+#ifndef TESTS_LOAD_SCRIPTED_IN_H
+#define TESTS_LOAD_SCRIPTED_IN_H
 
 #include "scripted.h"
 

@@ -7,8 +7,8 @@
  *
  * One thread serves all connections, so that messages have one order.
  */
-#ifndef TESTS_SUPPORT_SCRIPTED_H
-#define TESTS_SUPPORT_SCRIPTED_H
+#ifndef TESTS_LOAD_SCRIPTED_H
+#define TESTS_LOAD_SCRIPTED_H
 
 #include "../../client/load/payload.h"
 #include "../../client/load/run.h"

@@ -4,7 +4,7 @@
  * at a path, which may be taken, at a socket that somebody else made, and at
  * names that are looked up by who dials; and what else can be dialled.
  */
-#include "sweep_stage.h"
+#include "env.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Clients of the service reply that are greeted with the number of the server
- * they came to; see guests.h.
+ * they came to; see rolling_clients.h.
  *
  * A question is "q\n"; one that comes and goes then ends its output and
  * expects the end of input.  A question counts as asked before the stop if its
  * last byte was handed to the kernel by then: over loopback it is in the
  * server's socket at once.
  */
-#include "guests.h"
+#include "rolling_clients.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -270,7 +270,8 @@ static void add_asker(struct asker *sum, const struct asker *a)
 		sum->times.slots[i] += a->times.slots[i];
 }
 
-/* ----------------------------------------------------------------- guests.h */
+/* -----------------------------------------------------------------
+ * rolling_clients.h */
 
 struct guests *guests_come(uint16_t port, int churning, int kept)
 {

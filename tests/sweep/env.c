@@ -10,7 +10,7 @@
  * - once nothing fails any more, a new client is served;
  * - a stop ends, and its books balance.
  */
-#include "sweep_stage.h"
+#include "env.h"
 
 #include <netdb.h>
 #include <netinet/in.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * handover [broken]: what is handed from thread to thread by the library's
- * own means, for valgrind to look on (handover.sh): through the queue, by the
- * turn word, by a batch that others take from, by a lock and its condition,
+ * own means, for valgrind to look on (helgrind_queue.sh): through the queue, by
+ * the turn word, by a batch that others take from, by a lock and its condition,
  * and a heap of timers that a lock guards.  What is handed over are plain
  * variables; whoever has them changes them.
  *

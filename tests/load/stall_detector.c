@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "witness.h"
+#include "stall_detector.h"
 
 #include <sched.h>
 

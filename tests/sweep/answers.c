@@ -3,7 +3,7 @@
  * The service of all scenes.  Its callbacks run on workers, what they are
  * asked to do later in a thread of its own for each.
  */
-#include "sweep_stage.h"
+#include "env.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>

@@ -3,8 +3,8 @@
  * weir-server as a process of its own.  The environment's WEIR_SERVER says
  * where it is; a call fails the test when it cannot do what its name says.
  */
-#ifndef TESTS_SUPPORT_PROGRAM_H
-#define TESTS_SUPPORT_PROGRAM_H
+#ifndef TESTS_LONG_PROGRAM_H
+#define TESTS_LONG_PROGRAM_H
 
 #include <stddef.h>
 #include <sys/types.h>

@@ -3,8 +3,8 @@
  * Listening sockets as their tests open and try them, below the framework;
  * for tests that are linked with the private archive of the library.
  */
-#ifndef TESTS_SUPPORT_LISTENING_H
-#define TESTS_SUPPORT_LISTENING_H
+#ifndef TESTS_UNIT_LISTENING_H
+#define TESTS_UNIT_LISTENING_H
 
 #include <netinet/in.h>
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scenes of the failure sweep, but for the rarer ones of sweep_rare.c.
+ * The scenes of the failure sweep, but for the rarer ones of rare.c.
  * Each is short, because it is played some hundred times, and comes by as many
  * calls as it can.
  */
-#include "sweep_stage.h"
+#include "env.h"
 
 #define READABLE WEIR_SERVICE(.readable = sweep_answers)
 #define SESSION	 WEIR_SERVICE(.session = sweep_answers, .outbox_max = 8192)

@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "sweep_stage.h"
+#include "env.h"
 
 #define AT_ONCE	   4
 #define LONGEST_MS 2000

@@ -8,8 +8,8 @@
  * A seed decides which threads are slow and what each does at its first,
  * second ... point.
  */
-#ifndef TESTS_SUPPORT_DISTURBANCE_H
-#define TESTS_SUPPORT_DISTURBANCE_H
+#ifndef TESTS_LONG_YIELD_INJECTION_H
+#define TESTS_LONG_YIELD_INJECTION_H
 
 /* Once, while no server runs: from now on the library asks us. */
 void disturbance_begins(void);

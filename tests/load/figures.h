@@ -3,8 +3,8 @@
  * The result of a load run as a test wants it: 200 connections, an open loop
  * of 20,000 messages a second for 30 s, and nothing wrong.
  */
-#ifndef TESTS_SUPPORT_FIGURES_H
-#define TESTS_SUPPORT_FIGURES_H
+#ifndef TESTS_LOAD_FIGURES_H
+#define TESTS_LOAD_FIGURES_H
 
 #include <stdio.h>
 

@@ -12,8 +12,8 @@
  * Each life is a process of its own, so that a crash is one failure and what
  * a life leaves behind can be counted.
  */
-#ifndef TESTS_SUPPORT_SWEEP_H
-#define TESTS_SUPPORT_SWEEP_H
+#ifndef TESTS_SWEEP_SWEEP_H
+#define TESTS_SWEEP_SWEEP_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

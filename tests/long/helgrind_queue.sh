@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # helgrind and DRD find nothing in what the library's own means hand from
-# thread to thread (handover.c), with no suppression, and do find a thread that
+# thread to thread (helgrind_queue.c), with no suppression, and do find a thread that
 # touches what it has given up.
 
-program=tests/long/handover
+program=tests/long/helgrind_queue
 failed=0
 
 skip()

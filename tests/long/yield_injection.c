@@ -3,7 +3,7 @@
  * Each thread throws dice of its own, beginning with the seed and its name,
  * so that none depends on when another is run.  Any thread.
  */
-#include "disturbance.h"
+#include "yield_injection.h"
 
 #include <errno.h>
 #include <sched.h>

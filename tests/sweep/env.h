@@ -7,8 +7,8 @@
  * A scene is played outside any test of Check's, so none of its assertions
  * may be used here: sweep_fails() is.
  */
-#ifndef TESTS_SUPPORT_SWEEP_STAGE_H
-#define TESTS_SUPPORT_SWEEP_STAGE_H
+#ifndef TESTS_SWEEP_ENV_H
+#define TESTS_SWEEP_ENV_H
 
 #include "sweep.h"
 #include "test.h"
@@ -97,7 +97,7 @@ void sweep_answers_end(void);
 const char *sweep_big(void); /* those bytes */
 int sweep_file(void);	     /* that file */
 
-/* Scenes of rare calls; see sweep_rare.c. */
+/* Scenes of rare calls; see rare.c. */
 void sweep_reads(void);
 void sweep_misuse(void);
 void sweep_taken_paths(void);

@@ -6,8 +6,8 @@
  * as fast as they are answered; one crowd is kept, asks a hundred times a
  * second and comes again when it is let go.
  */
-#ifndef TESTS_SUPPORT_GUESTS_H
-#define TESTS_SUPPORT_GUESTS_H
+#ifndef TESTS_LONG_ROLLING_CLIENTS_H
+#define TESTS_LONG_ROLLING_CLIENTS_H
 
 #include "test.h"
 
