@@ -2,7 +2,7 @@
 /*
  * The command compare: two files, what must be equal in them, the table.
  */
-#include "compare.h"
+#include "judge/compare.h"
 
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -10,7 +10,7 @@
 
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
-#include "json.h"
+#include "report/json.h"
 
 #ifdef HAVE_JANSSON
 
@@ -21,7 +21,7 @@
 
 #include "../options.h"
 #include "load.h"
-#include "units.h"
+#include "measure/units.h"
 
 enum { KEY_FAIL = 256, KEY_MARGIN };
 

@@ -8,9 +8,9 @@
 
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
-#include "limits.h"
-#include "misfits.h"
-#include "units.h"
+#include "engine/limits.h"
+#include "engine/misfits.h"
+#include "measure/units.h"
 
 static void print_load(const struct plan *p)
 {

@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "../../cli/cli.h"
-#include "limits.h"
-#include "live.h"
+#include "engine/limits.h"
+#include "judge/verdict.h"
+#include "measure/units.h"
+#include "report/live.h"
 #include "run.h"
-#include "units.h"
-#include "verdict.h"
 
 #define SECOND INT64_C(1000000000)
 

@@ -7,9 +7,9 @@
 #ifndef LOAD_FIND_H
 #define LOAD_FIND_H
 
+#include "engine/target.h"
+#include "judge/search.h"
 #include "load.h"
-#include "search.h"
-#include "target.h"
 
 /* A rate is not held if less of what was planned is answered. */
 #define FIND_ANSWERED 98.0

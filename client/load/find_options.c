@@ -14,8 +14,8 @@
 
 #include "../options.h"
 #include "find.h"
-#include "json.h"
-#include "output.h"
+#include "report/json.h"
+#include "report/output.h"
 #include "values.h"
 
 #define SECOND	 INT64_C(1000000000)

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "../../cli/cli.h"
-#include "gates.h"
+#include "judge/gates.h"
 #include "plan.h"
 
 /* What the help says of options that this build cannot follow. */

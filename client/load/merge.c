@@ -25,9 +25,9 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../options.h"
-#include "hlog.h"
-#include "output.h"
-#include "units.h"
+#include "measure/hlog.h"
+#include "measure/units.h"
+#include "report/output.h"
 
 struct input {
 	const char *path;

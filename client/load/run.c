@@ -14,10 +14,10 @@
 #include <sys/resource.h>
 
 #include "../../cli/cli.h"
-#include "engine.h"
-#include "misfits.h"
-#include "summary.h"
-#include "verdict.h"
+#include "engine/engine.h"
+#include "engine/misfits.h"
+#include "judge/verdict.h"
+#include "measure/summary.h"
 
 #define MS	    INT64_C(1000000)
 #define SECOND	    (1000 * MS)

@@ -5,8 +5,8 @@
 #ifndef LOAD_RUN_H
 #define LOAD_RUN_H
 
-#include "result.h"
-#include "target.h"
+#include "engine/target.h"
+#include "measure/result.h"
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
 

@@ -10,8 +10,8 @@
 #include <math.h>
 
 #include "../../cli/cli.h"
+#include "../../client/load/engine/misfits.h"
 #include "../../client/load/load.h"
-#include "../../client/load/misfits.h"
 
 #define ARGUMENTS 64
 

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "../../client/load/result.h"
+#include "../../client/load/measure/result.h"
 
 struct figures {
 	struct plan plan;

@@ -10,7 +10,7 @@
 #ifndef TESTS_LOAD_SCRIPTED_H
 #define TESTS_LOAD_SCRIPTED_H
 
-#include "../../client/load/payload.h"
+#include "../../client/load/engine/payload.h"
 #include "../../client/load/run.h"
 #include "test.h"
 

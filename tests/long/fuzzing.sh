@@ -38,7 +38,7 @@ checks=address,undefined,float-cast-overflow
 flags="-std=gnu11 -pthread -g -O1 -fno-omit-frame-pointer
 	-fsanitize=fuzzer-no-link,$checks -fno-sanitize-recover=all
 	-D_GNU_SOURCE -DWR_FAULTS -DPACKAGE_VERSION=\"0\" ${have-} $cflags
-	-I$top/lib -iquote $top/client/load"
+	-I$top/lib -iquote $top/client/load/report"
 
 # object FILE: what it is compiled to.
 object()
@@ -55,9 +55,9 @@ objects()
 	done
 }
 
-client=$(ls "$top"/client/load/*.c)
-[ -f "$top/client/load/html_parts.c" ] ||
-	client="$client $PWD/client/load/html_parts.c"
+client=$(ls "$top"/client/load/*.c "$top"/client/load/*/*.c)
+[ -f "$top/client/load/report/html_parts.c" ] ||
+	client="$client $PWD/client/load/report/html_parts.c"
 server=$(ls "$top"/server/*.c | grep -v '/main\.c$')
 library="$(ls "$top"/lib/*.c "$top"/cli/*.c) $top/tests/fuzz/support.c"
 targets=${*:-$(cd "$top/tests/fuzz" && ls *.c | sed 's/\.c$//' |

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../client/load/hlog.h"
+#include "../../client/load/measure/hlog.h"
 
 #define SECOND INT64_C(1000000000)
 

@@ -56,11 +56,12 @@ for file in lib/*.c; do
 done
 
 for file in cli/*.[ch] server/*.[ch] client/*.[ch] client/load/*.[ch] \
-	examples/*.c examples/*/*.[ch]; do
+	client/load/*/*.[ch] examples/*.c examples/*/*.[ch]; do
 	for name in $(sed -n 's/^#[[:space:]]*include "\(.*\)".*/\1/p' "$file"); do
 		case $name in
 		weir.h) continue ;;
-		../cli/* | ../../cli/* | ../[a-z]*.h)
+		../cli/* | ../../cli/* | ../../../cli/* | ../[a-z]*.h | \
+		../../[a-z]*.h | ../[a-z]*/[a-z]*.h | [a-z]*/[a-z]*.h)
 			[ ! -f "${file%/*}/$name" ] || continue ;;
 		*/*) ;;
 		*) [ ! -f "${file%/*}/$name" ] || continue ;;

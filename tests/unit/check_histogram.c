@@ -7,8 +7,8 @@
 
 #include <math.h>
 
-#include "../../client/load/histogram.h"
-#include "../../client/load/units.h"
+#include "../../client/load/measure/histogram.h"
+#include "../../client/load/measure/units.h"
 
 #define SAMPLES 20000
 

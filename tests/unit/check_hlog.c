@@ -9,8 +9,8 @@
 #include <endian.h>
 #include <sys/mman.h>
 
-#include "../../client/load/hlog.h"
-#include "../../client/load/hlog_zip.h"
+#include "../../client/load/measure/hlog.h"
+#include "../../client/load/measure/hlog_zip.h"
 
 static struct histogram *new_histogram(void)
 {

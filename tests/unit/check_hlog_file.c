@@ -7,7 +7,7 @@
 
 #include <sys/mman.h>
 
-#include "../../client/load/hlog.h"
+#include "../../client/load/measure/hlog.h"
 
 /* A file in memory. */
 static char path[64];

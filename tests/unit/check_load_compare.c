@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "../../client/load/compare.h"
+#include "../../client/load/judge/compare.h"
 
 #define MOST 64
 

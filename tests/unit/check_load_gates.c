@@ -4,7 +4,7 @@
  */
 #include "test.h"
 
-#include "../../client/load/gates.h"
+#include "../../client/load/judge/gates.h"
 #include "../load/figures.h"
 
 /* Standard error of what follows is not shown. */

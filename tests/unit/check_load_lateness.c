@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "../../client/load/engine.h"
+#include "../../client/load/engine/engine.h"
 
 #define US    INT64_C(1000)
 #define USUAL (50 * US)

@@ -5,11 +5,11 @@
  */
 #include "test.h"
 
-#include "../../client/load/live.h"
-#include "../../client/load/page.h"
-#include "../../client/load/report.h"
-#include "../../client/load/units.h"
-#include "../../client/load/verdict.h"
+#include "../../client/load/judge/verdict.h"
+#include "../../client/load/measure/units.h"
+#include "../../client/load/report/live.h"
+#include "../../client/load/report/page.h"
+#include "../../client/load/report/report.h"
 #include "../load/figures.h"
 
 struct showing {

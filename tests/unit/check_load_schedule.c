@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-#include "../../client/load/engine.h"
+#include "../../client/load/engine/engine.h"
 
 #define INSTANTS 100000
 #define LINKS	 50

@@ -3,7 +3,7 @@
  * The search for the highest rate that holds, against judges that are made
  * up: one that is right, one that errs, one that always or never agrees.
  */
-#include "../../client/load/search.h"
+#include "../../client/load/judge/search.h"
 #include "test.h"
 
 #include <math.h>

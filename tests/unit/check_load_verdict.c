@@ -6,8 +6,8 @@
 
 #include <errno.h>
 
-#include "../../client/load/hints.h"
-#include "../../client/load/verdict.h"
+#include "../../client/load/judge/hints.h"
+#include "../../client/load/judge/verdict.h"
 #include "../load/figures.h"
 
 static struct figures f;

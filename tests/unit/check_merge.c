@@ -9,7 +9,7 @@
 #include <getopt.h>
 
 #include "../../cli/cli.h"
-#include "../../client/load/hlog.h"
+#include "../../client/load/measure/hlog.h"
 #include "../../client/load/merge.h"
 
 #define SECOND INT64_C(1000000000)

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loop of an engine: wait, serve the links that something has happened
+ * to, send what is due, look for what is out of time, hand the second over.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "../../../cli/cli.h"
+
+#define EVENTS	       128
+#define CONNECTS_A_WAY 64 /* under way at once */
+#define CONNECTS_STEP  32 /* begun between two waits */
+#define SECOND	       INT64_C(1000000000)
+#define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
+#define LONGEST_WAIT   (SECOND / 200)
+#define STACK_SIZE     ((size_t)256 << 10)
+
+int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static int64_t thread_cpu(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+void engine_note_error(struct engine *e, enum error_phase phase, int error,
+		       int64_t now)
+{
+	struct error_table *t = &e->errors;
+	struct error_row *row = t->rows;
+	int64_t at = now - e->measure_at;
+
+	if (e->measure_at == NEVER || at < 0)
+		at = 0;
+	e->now->errors++;
+	while (row < t->rows + t->used &&
+	       (row->phase != phase || row->error != error))
+		row++;
+	if (row == t->rows + ERROR_ROWS) {
+		t->other++;
+		return;
+	}
+	if (row == t->rows + t->used) {
+		t->used++;
+		*row = (struct error_row){ phase, error, 0, at, at };
+	}
+	row->count++;
+	row->last_at = at;
+}
+
+void engine_wake(struct engine *e)
+{
+	uint64_t one = 1;
+
+	/* A full counter has woken it already. */
+	(void)!write(e->wakeup, &one, sizeof(one));
+}
+
+static void look_at_control(struct engine *e)
+{
+	struct control *c = e->control;
+	uint64_t count;
+
+	(void)!read(e->wakeup, &count, sizeof(count));
+	if (e->start_at == NEVER &&
+	    (e->start_at = atomic_load(&c->start_at)) != NEVER) {
+		e->measure_at = atomic_load(&c->measure_at);
+		e->tick_at = e->measure_at;
+		for (size_t i = 0; engine_is_open_loop(e) && i < e->link_count;
+		     i++) {
+			schedule_begin(e, &e->links[i]);
+			schedule_update(e, &e->links[i]);
+		}
+	}
+	e->end_at = atomic_load(&c->end_at);
+	if (atomic_load(&c->is_cut))
+		e->is_ending = true;
+}
+
+static void serve(struct engine *e, struct link *l, uint32_t events)
+{
+	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+	if (l->state == LINK_CONNECTING)
+		link_connected(e, l,
+			       target_connected(e->control->target, l->fd),
+			       now_ns());
+	if (l->fd >= 0 && l->is_blocked && events & EPOLLOUT)
+		link_writable(e, l, now_ns());
+	if (l->fd >= 0 && events & (EPOLLIN | ends))
+		link_receive(e, l, events & ends);
+	if (engine_is_open_loop(e))
+		schedule_update(e, l);
+}
+
+/* Begin as many connections as may be; returns when to go on. */
+static int64_t connect_some(struct engine *e, int64_t now)
+{
+	double rate = e->plan->connect_rate / e->plan->threads;
+
+	if (e->connect_next == 0)
+		e->connect_from = now;
+	for (int n = 0; e->connect_next < e->link_count; n++) {
+		struct link *l = &e->links[e->connect_next];
+		int64_t at = e->connect_from;
+
+		if (rate > 0)
+			at += (int64_t)((double)e->connect_next * 1e9 / rate);
+		if (n == CONNECTS_STEP || at > now)
+			return at;
+		if (rate == 0 &&
+		    e->in_state[LINK_CONNECTING] + e->patient >= CONNECTS_A_WAY)
+			return NEVER;
+		e->connect_next++;
+		if (l->is_silent || e->plan->mode != PLAN_CHURN)
+			link_open(e, l, now);
+	}
+	return NEVER;
+}
+
+/* Has every link been connected, or failed? */
+static bool has_connected(const struct engine *e, int64_t now)
+{
+	return e->connect_next == e->link_count &&
+	       e->in_state[LINK_CONNECTING] == 0 && e->patient == 0 &&
+	       (e->in_state[LINK_BANNER] == 0 ||
+		now - e->connected_at > BANNER_WAIT);
+}
+
+static void begin_closed_loop(struct engine *e, int64_t now)
+{
+	for (size_t i = 0; i < e->link_count; i++) {
+		struct link *l = &e->links[i];
+
+		if (l->is_silent)
+			continue;
+		if (e->plan->mode == PLAN_CHURN)
+			link_open(e, l, now);
+		else
+			link_writable(e, l, now);
+	}
+}
+
+static void sweep(struct engine *e, int64_t now)
+{
+	for (size_t n = 0; n < ENGINE_SWEEP && n < e->link_count; n++) {
+		if (e->sweep_next >= e->link_count)
+			e->sweep_next = 0;
+		link_check_time(e, &e->links[e->sweep_next], now);
+		if (engine_is_open_loop(e))
+			schedule_update(e, &e->links[e->sweep_next]);
+		e->sweep_next++;
+	}
+	e->sweep_at = now + e->sweep_every;
+}
+
+/* If the last one has not been taken yet, go on with this. */
+static void hand_over(struct engine *e, int64_t now)
+{
+	struct control *c = e->control;
+
+	pthread_mutex_lock(&c->lock);
+	if (!e->has_full) {
+		struct interval *i = e->full;
+
+		e->now->to = now;
+		e->full = e->now;
+		e->now = i;
+		i->from = now;
+		e->has_full = true;
+		pthread_cond_broadcast(&c->changed);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ----------------------------------------------------------------- the loop */
+
+static void say_ready(struct engine *e)
+{
+	pthread_mutex_lock(&e->control->lock);
+	e->is_ready = true;
+	e->control->ready++;
+	pthread_cond_broadcast(&e->control->changed);
+	pthread_mutex_unlock(&e->control->lock);
+}
+
+static void tick(struct engine *e, int64_t now)
+{
+	if (e->tick_at == e->measure_at)
+		e->cpu_ns = thread_cpu();
+	hand_over(e, now);
+	while (e->tick_at <= now)
+		e->tick_at += SECOND;
+}
+
+/* What the clock alone makes happen; returns when it does so next. */
+static int64_t run_clock(struct engine *e)
+{
+	int64_t now = now_ns(), next = NEVER, at;
+
+	if (e->connect_next < e->link_count)
+		next = connect_some(e, now);
+	else if (!e->is_ready && has_connected(e, now))
+		say_ready(e);
+	if (!e->is_started && now >= e->start_at) {
+		e->is_started = true;
+		if (!engine_is_open_loop(e))
+			begin_closed_loop(e, now);
+	}
+	if (now >= e->tick_at)
+		tick(e, now);
+	if (now >= e->sweep_at)
+		sweep(e, now);
+	at = e->is_ending ? NEVER : schedule_run(e, now);
+	if (now >= e->end_at)
+		e->is_ending = true;
+	next = at < next ? at : next;
+	next = e->sweep_at < next ? e->sweep_at : next;
+	next = e->tick_at < next ? e->tick_at : next;
+	if (!e->is_started && e->start_at < next)
+		next = e->start_at;
+	return !e->is_ending && e->end_at < next ? e->end_at : next;
+}
+
+/* With --count: is there nothing left to plan? */
+static bool has_sent_all(const struct engine *e)
+{
+	if (e->plan->count == 0 || !e->is_started || e->woke_at < e->measure_at)
+		return false;
+	if (!engine_is_open_loop(e))
+		return e->budget == 0;
+	for (size_t i = 0; i < e->link_count; i++)
+		if (e->links[i].due_at != NEVER &&
+		    e->links[i].state != LINK_OVER)
+			return false;
+	return true;
+}
+
+static bool is_finished(struct engine *e)
+{
+	if (e->error != 0 ||
+	    atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
+		return true;
+	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
+		e->is_ending = true;
+	return e->is_ending && e->under_way == 0;
+}
+
+static void note_stall(struct engine *e, int64_t length)
+{
+	if (length > e->longest_stall)
+		e->longest_stall = length;
+}
+
+static int pwait2(int epoll, struct epoll_event *events, int max,
+		  const struct timespec *longest)
+{
+#ifdef HAVE_EPOLL_PWAIT2
+	return epoll_pwait2(epoll, events, max, longest, NULL);
+#else
+	(void)epoll;
+	(void)events;
+	(void)max;
+	(void)longest;
+	errno = ENOSYS;
+	return -1;
+#endif
+}
+
+/*
+ * Where epoll_pwait2() is not to be had (Linux 5.11 has it, the filter of a
+ * container may not), whole milliseconds have to do; the lag shows it.
+ */
+static int wait_events(struct engine *e, struct epoll_event *events,
+		       const struct timespec *longest)
+{
+	if (!e->has_no_pwait2) {
+		int n = pwait2(e->epoll, events, EVENTS, longest);
+
+		if (n >= 0 || !cli_is_unsupported(errno))
+			return n;
+		e->has_no_pwait2 = true;
+	}
+	return epoll_wait(e->epoll, events, EVENTS,
+			  (int)((longest->tv_nsec + 999999) / 1000000));
+}
+
+/*
+ * What is there already when we come to wait came while we were busy, and what
+ * comes late came while we were not woken: both would have been seen earlier.
+ * The longest wait is short, for that to be known where nothing is planned.
+ */
+static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
+{
+	int64_t now = now_ns(), busy = now - e->woke_at;
+	struct timespec t = { .tv_nsec = 0 };
+	int n;
+
+	if (next > now + LONGEST_WAIT)
+		next = now + LONGEST_WAIT;
+	if (next > now)
+		t.tv_nsec = (long)(next - now);
+	n = wait_events(e, events, &t);
+	if (n < 0 && errno != EINTR)
+		e->error = errno;
+	e->woke_at = now_ns();
+	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
+	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)
+		e->overslept = busy;
+	if (e->is_started)
+		note_stall(e, busy > e->overslept ? busy : e->overslept);
+	return n;
+}
+
+static void finish(struct engine *e)
+{
+	int64_t now = now_ns();
+
+	e->is_ending = true;
+	e->end_at = atomic_load(&e->control->end_at);
+	for (size_t i = 0; i < e->link_count; i++) {
+		struct link *l = &e->links[i];
+
+		link_drop_exchange(e, l, now);
+		replies_abandon(e, l, &e->now->books.open, now);
+		if (e->plan->mode == PLAN_UPLOAD && !l->is_silent)
+			e->unsent += oneway_unsent(l);
+	}
+	schedule_close_books(e);
+	if (e->measure_at != NEVER && now > e->measure_at) {
+		e->cpu_ns = thread_cpu() - e->cpu_ns;
+		e->measured_ns = now - e->measure_at;
+	}
+	pthread_mutex_lock(&e->control->lock);
+	e->now->to = now;
+	e->has_finished = true;
+	e->control->finished++;
+	if (e->control->error == 0)
+		e->control->error = e->error;
+	e->control->ready += !e->is_ready;
+	pthread_cond_broadcast(&e->control->changed);
+	pthread_mutex_unlock(&e->control->lock);
+}
+
+static void *engine_main(void *arg)
+{
+	struct engine *e = arg;
+	struct epoll_event events[EVENTS];
+
+	/* Else a wait ends up to 50 us late. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	e->woke_at = e->now->from = now_ns();
+	while (!is_finished(e)) {
+		int n = wait_for(e, events, run_clock(e));
+
+		for (int i = 0; i < n; i++) {
+			struct link *l = events[i].data.ptr;
+
+			if (l)
+				serve(e, l, events[i].events);
+			else
+				look_at_control(e);
+		}
+	}
+	finish(e);
+	return NULL;
+}
+
+int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc != 0)
+		return -rc;
+	rc = pthread_attr_setstacksize(&attr, STACK_SIZE);
+	if (rc == 0)
+		rc = pthread_create(ret, &attr, main, arg);
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
+int engine_start(struct engine *e)
+{
+	return engine_thread(&e->thread, engine_main, e);
+}

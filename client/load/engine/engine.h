@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One thread of the load: an epoll loop over its links.  What is here is the
+ * engine's own: run.c starts engines, takes what they found each second, and
+ * ends them; the link_*.c files are parts of the loop.
+ *
+ * A link is one connection to be: the place of it in the plan stays when the
+ * connection is made again.
+ */
+#ifndef LOAD_ENGINE_H
+#define LOAD_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "../measure/result.h"
+#include "../plan.h"
+#include "payload.h"
+#include "target.h"
+
+#define ENGINE_BUFFER  65536
+#define ENGINE_SWEEP   256   /* links looked at between two waits */
+#define ENGINE_AT_ONCE 20000 /* ns: a wait so short did not wait */
+#define NEVER	       INT64_MAX
+
+enum link_state {
+	LINK_IDLE, /* no connection; one is to be made */
+	LINK_CONNECTING,
+	LINK_BANNER, /* connected; the server speaks first */
+	LINK_OPEN,
+	LINK_OVER, /* no connection, for good */
+	LINK_STATES
+};
+
+/* A message under way. */
+struct message {
+	int64_t planned, sent;
+	uint32_t lag_us; /* so much later than could be, by our fault */
+	bool is_settled; /* answered, though one before it is not */
+	bool is_owed;	 /* timed out, the reply may still come */
+};
+
+#define FRAME_START 48
+
+/* The reply that is coming in. */
+struct frame {
+	struct payload_name name; /* whose it seems to be */
+	size_t used;
+	size_t len; /* 0: not known yet */
+	bool is_bad;
+	/* Its first bytes; of a bad one the latest. */
+	char start[FRAME_START];
+};
+
+struct link {
+	int fd;
+	uint32_t id;
+	enum link_state state;
+	bool is_blocked; /* the socket takes no more for now */
+	bool is_silent;	 /* --idle: it never says a thing */
+	bool is_planned; /* churn: the message of this connection waits */
+	bool is_done;	 /* churn: it has been answered */
+	bool is_level;	 /* one way: no longer edge-triggered */
+	bool was_opened, was_asked;
+	bool is_warming_up;   /* open loop: due_at is of the warm-up */
+	uint32_t open;	      /* messages under way */
+	uint32_t owed_before; /* replies still owed to messages before those */
+	uint64_t owed;	      /* bit n: that of message head - 1 - n */
+	uint64_t head, next;  /* numbers of the oldest and the next message */
+	uint64_t highest;     /* 1 + the latest that was answered */
+	uint64_t out_seq;     /* what is written next: message and byte */
+	size_t out_from;
+	struct message *ring;
+	struct frame frame;
+	uint64_t replies;   /* measured ones */
+	int64_t last_at;    /* of the last bytes */
+	int64_t begun_at;   /* the connect; when there, the connection */
+	int64_t room_at;    /* since when there is room for a message */
+	int64_t due_at;	    /* open loop: the next planned instant */
+	uint32_t turn;	    /* which of all it is in its part, from 0 */
+	uint64_t due_count; /* so many of its part were before it */
+	uint64_t random;
+	size_t heap_at;	    /* place in the heap, from 1; 0: not there */
+	int64_t retry_at;   /* LINK_IDLE: try then; 0 */
+	int64_t retry_from; /* since when it is tried */
+	int64_t pause;
+};
+
+/* What has happened since it was last handed over. */
+struct interval {
+	int64_t from, to;
+	struct histogram *clocks[CLOCK_KINDS];
+	struct books books;
+	uint64_t errors;
+	uint64_t late_ours, late_server, censored;
+	int64_t late_ours_max, late_server_max, censored_min;
+};
+
+/* What all engines and run.c share; times are CLOCK_MONOTONIC, ns. */
+struct control {
+	const struct plan *plan;
+	const struct target *target;
+	const struct payload *payload;
+	_Atomic int64_t start_at; /* of the schedule; NEVER: connecting */
+	_Atomic int64_t measure_at;
+	_Atomic int64_t end_at; /* no message is planned from then on */
+	atomic_bool is_cut;	/* end now, wait for nothing */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int ready;    /* engines that have connected; lock */
+	int finished; /* engines that have ended; lock */
+	int error;    /* of the first that could not go on, or 0; lock */
+};
+
+struct engine {
+	struct control *control; /* and copies of what is read often: */
+	const struct plan *plan;
+	const struct payload *payload;
+	int64_t start_at, measure_at, end_at;
+	pthread_t thread;
+	int number;
+	int epoll, wakeup;
+	struct link *links;
+	size_t link_count;
+	struct message *messages;
+	uint32_t window;    /* messages a ring has room for */
+	struct link **heap; /* from 1, by due_at */
+	size_t heap_used;
+	size_t in_state[LINK_STATES];
+	size_t alive;	     /* links that are not OVER, silent ones apart */
+	uint64_t under_way;  /* messages, of all links; churn: exchanges */
+	size_t patient;	     /* links that wait for room in a backlog */
+	size_t connect_next; /* links before it have been begun */
+	int64_t connect_from, connected_at; /* the first began, the last came */
+	uint64_t budget; /* messages that may still be measured */
+	size_t sweep_next;
+	int64_t sweep_at, sweep_every;
+	int64_t tick_at, woke_at;
+	int64_t usual;	   /* how long a reply takes, the median; 0 */
+	int64_t overslept; /* we could have been here so much earlier */
+	bool is_ready, is_started, is_ending;
+	bool has_no_pwait2; /* epoll_pwait2() is not to be had here */
+	int error;	    /* why it cannot wait for events; 0 */
+	char *in, *out;
+
+	/* lock: full is handed over when has_full; run.c clears it */
+	struct interval *now, *full;
+	bool has_full, has_finished;
+	_Atomic int opened; /* links connected */
+
+	/* Read by run.c when the thread has ended. */
+	struct error_table errors;
+	uint64_t reopened, ended;
+	uint64_t unsent; /* bytes of an upload that the peer has not */
+	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
+	int64_t longest_stall;
+};
+
+int64_t now_ns(void);
+
+/* engine_init.c, engine.c */
+
+/*
+ * Set up the number-th engine; of all links it has each threads-th.  Returns
+ * 0 or -errno; undo with engine_fini() in any case.
+ */
+int engine_init(struct engine *e, struct control *control, int number);
+void engine_fini(struct engine *e);
+int engine_start(struct engine *e);
+
+/*
+ * Begin a thread of the load, with a stack of its own size: the default one
+ * is as large as the stack limit of the process, which may be too little.
+ * Returns 0 or -errno.
+ */
+int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
+
+/* Have it look at the control. */
+void engine_wake(struct engine *e);
+
+void engine_note_error(struct engine *e, enum error_phase phase, int error,
+		       int64_t now);
+
+/* link_open.c */
+
+/* Begin the connection; now is when. */
+void link_open(struct engine *e, struct link *l, int64_t now);
+
+/* The connect has come to an end, well (0) or not. */
+void link_connected(struct engine *e, struct link *l, int error, int64_t now);
+
+/* It speaks from now on. */
+void link_ready(struct engine *e, struct link *l, int64_t now);
+
+/*
+ * The connection is over: error is an errno or 0 for the end of input, and
+ * phase where it happened.
+ */
+void link_fail(struct engine *e, struct link *l, enum error_phase phase,
+	       int error, int64_t now);
+
+/* Churn: the exchange is over, on to the next. */
+void link_done(struct engine *e, struct link *l, int64_t now);
+
+/* Churn: the connection did not come about, its message is never sent. */
+void link_drop_exchange(struct engine *e, struct link *l, int64_t now);
+
+/* What went out of time on it; for the sweep. */
+void link_check_time(struct engine *e, struct link *l, int64_t now);
+
+/* link_send.c */
+
+/* Send what may be sent now. */
+void link_send(struct engine *e, struct link *l, int64_t now);
+
+/* The socket takes more. */
+void link_writable(struct engine *e, struct link *l, int64_t now);
+
+/* link_receive.c */
+
+void link_receive(struct engine *e, struct link *l, bool has_ended);
+
+/* frames.c: replies that are the message, or the message in a form. */
+size_t frames_take(struct engine *e, struct link *l, const char *data,
+		   size_t len, int64_t now);
+
+/* replies.c: what came on an open link, and what it answers. */
+void replies_take(struct engine *e, struct link *l, const char *data,
+		  size_t len, int64_t now);
+
+/* That message is answered; kind: a column that counts it, too, or NULL. */
+void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
+		    uint64_t *kind);
+
+/*
+ * So many of the oldest are, and rightly; none of a later number has been
+ * answered before.
+ */
+void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
+			int64_t now);
+
+/* The oldest message under way will not be answered in time. */
+void replies_give_up(struct engine *e, struct link *l, int64_t now);
+
+/* The link is over; what is under way goes into that column of the books. */
+void replies_abandon(struct engine *e, struct link *l, uint64_t *column,
+		     int64_t now);
+
+/* schedule.c: when messages are planned, of an open loop. */
+
+void schedule_begin(struct engine *e, struct link *l);
+/* Go on to the instant after due_at. */
+void schedule_next(struct engine *e, struct link *l);
+/* Put the link where it belongs in the heap, or out of it. */
+void schedule_update(struct engine *e, struct link *l);
+/* Send what is due; returns when the next is. */
+int64_t schedule_run(struct engine *e, int64_t now);
+/* The end: what was planned and not sent goes into the books. */
+void schedule_close_books(struct engine *e);
+
+/* oneway.c: --upload and --download. */
+
+void oneway_send(struct engine *e, struct link *l, int64_t now);
+void oneway_receive(struct engine *e, struct link *l);
+/* Bytes that the kernel took and the peer has not. */
+uint64_t oneway_unsent(const struct link *l);
+
+/* Durations that are known to be longer than that. */
+static inline void interval_censor(struct interval *i, int64_t age,
+				   uint64_t count)
+{
+	i->censored += count;
+	if (age < i->censored_min)
+		i->censored_min = age;
+}
+
+static inline bool engine_is_running(const struct engine *e, int64_t now)
+{
+	return now >= e->start_at && now < e->end_at;
+}
+
+static inline bool engine_is_open_loop(const struct engine *e)
+{
+	return e->plan->schedule != PLAN_CLOSED;
+}
+
+static inline bool link_has_room(const struct engine *e, const struct link *l)
+{
+	return !l->is_blocked && l->open < (uint32_t)e->plan->depth &&
+	       l->next - l->head < e->window;
+}
+
+static inline struct message *link_message(const struct engine *e,
+					   const struct link *l, uint64_t seq)
+{
+	return &l->ring[seq & (e->window - 1)];
+}
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses and sockets of the load.
+ */
+#include "target.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <weir.h>
+
+#include "../../../cli/address.h"
+#include "../../../cli/cli.h"
+
+/* Should a probe last longer, the address is left out. */
+#define PROBE_MS      3000
+#define ADDRESSES_MAX 32
+
+static void set_unix(struct endpoint *ret, const struct cli_address *a)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	size_t len = a->name_len;
+
+	memcpy(un.sun_path, a->name, len);
+	if (a->name[0] == '@')
+		un.sun_path[0] = '\0';
+	else
+		len++;
+	memcpy(&ret->addr, &un, sizeof(un));
+	ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+/* As in lib/dial.c.  Its close resets it then: no port is left behind. */
+static bool has_met_itself(int fd, const struct sockaddr *to)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct sockaddr_storage own = { 0 }, peer = { 0 };
+	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+	struct sockaddr *name = (struct sockaddr *)&own;
+
+	if (to->sa_family == AF_UNIX || getsockname(fd, name, &own_len) < 0 ||
+	    memcmp(name->sa_data, to->sa_data, sizeof(in_port_t)) != 0 ||
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
+	    memcmp(&own, &peer, sizeof(own)) != 0)
+		return false;
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return true;
+}
+
+static int socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ? errno
+								      : error;
+}
+
+/* Does somebody answer there? */
+static bool probe(const struct weir_address *a, int longest_ms)
+{
+	const struct sockaddr *to = (const struct sockaddr *)&a->addr;
+	struct pollfd p = { .events = POLLOUT };
+	bool is_there;
+
+	p.fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		      0);
+	if (p.fd < 0)
+		return false;
+	is_there = connect(p.fd, to, a->len) == 0 ||
+		   (errno == EINPROGRESS && poll(&p, 1, longest_ms) == 1 &&
+		    socket_error(p.fd) == 0);
+	is_there = is_there && !has_met_itself(p.fd, to);
+	close(p.fd);
+	return is_there;
+}
+
+static int look_up(struct target *ret, const struct plan *plan)
+{
+	struct weir_address *list = calloc(ADDRESSES_MAX, sizeof(*list));
+	int64_t longest = plan->connect_timeout_ns / 1000000;
+	int longest_ms = longest < INT32_MAX ? (int)longest : INT32_MAX;
+	int probe_ms = longest_ms < PROBE_MS ? longest_ms : PROBE_MS;
+	int count = -ENOMEM, at = 0;
+
+	if (list)
+		count = weir_resolve(list, ADDRESSES_MAX, plan->address,
+				     longest_ms);
+
+	if (count <= 0) {
+		cli_error("cannot look up '%s': %s", plan->address,
+			  weir_strerror(count));
+		free(list);
+		return CLI_FAILED;
+	}
+	if (count > ADDRESSES_MAX)
+		count = ADDRESSES_MAX;
+	if (count > 1)
+		while (at < count && !probe(&list[at], probe_ms))
+			at++;
+	if (at == count)
+		at = 0;
+	ret->to.addr = list[at].addr;
+	ret->to.len = list[at].len;
+	free(list);
+	return CLI_DONE;
+}
+
+static int look_up_source(struct endpoint *ret, const char *text, int family)
+{
+	const struct addrinfo hints = { .ai_family = family,
+					.ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_NUMERICHOST };
+	struct addrinfo *list;
+
+	if (getaddrinfo(text, NULL, &hints, &list) != 0) {
+		cli_error("--source: '%s' is no address of the kind that is "
+			  "connected to; say for instance %s",
+			  text, family == AF_INET6 ? "::1" : "127.0.0.2");
+		return CLI_USAGE;
+	}
+	memcpy(&ret->addr, list->ai_addr, list->ai_addrlen);
+	ret->len = list->ai_addrlen;
+	freeaddrinfo(list);
+	return CLI_DONE;
+}
+
+static int look_up_sources(struct target *ret, const struct plan *plan)
+{
+	int status = CLI_DONE;
+
+	if (plan->source_count == 0)
+		return CLI_DONE;
+	if (ret->to.addr.ss_family == AF_UNIX) {
+		cli_error("--source: a Unix socket has no source address");
+		return CLI_USAGE;
+	}
+	ret->from = calloc(plan->source_count, sizeof(*ret->from));
+	if (!ret->from) {
+		cli_error("out of memory");
+		return CLI_FAILED;
+	}
+	for (size_t i = 0; i < plan->source_count && status == CLI_DONE; i++)
+		status = look_up_source(&ret->from[i], plan->sources[i],
+					ret->to.addr.ss_family);
+	ret->from_count = plan->source_count;
+	return status;
+}
+
+/* "127.0.0.1:1234", "[::1]:1234", "unix:/path" */
+static void say_where(struct target *t, const struct plan *plan)
+{
+	char host[INET6_ADDRSTRLEN], port[8];
+
+	if (t->to.addr.ss_family == AF_UNIX ||
+	    getnameinfo((struct sockaddr *)&t->to.addr, t->to.len, host,
+			sizeof(host), port, sizeof(port),
+			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		snprintf(t->text, sizeof(t->text), "%s", plan->address);
+	else
+		snprintf(t->text, sizeof(t->text),
+			 t->to.addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
+			 host, port);
+}
+
+int target_resolve(struct target *ret, const struct plan *plan)
+{
+	struct cli_address a;
+	int status = CLI_DONE;
+
+	*ret = (struct target){ .from = NULL };
+	(void)cli_address_parse(&a, plan->address, 1);
+	if (a.kind == CLI_UNIX)
+		set_unix(&ret->to, &a);
+	else
+		status = look_up(ret, plan);
+	if (status == CLI_DONE)
+		status = look_up_sources(ret, plan);
+	if (status == CLI_DONE)
+		say_where(ret, plan);
+	else
+		target_fini(ret);
+	return status;
+}
+
+void target_fini(struct target *t)
+{
+	free(t->from);
+	t->from = NULL;
+}
+
+static int bind_to(const struct target *t, int fd, unsigned number)
+{
+	const struct endpoint *from = &t->from[number % t->from_count];
+	int on = 1;
+
+	/* The port is chosen at the connect, where the peer is known. */
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
+			 sizeof(on));
+	return bind(fd, (const struct sockaddr *)&from->addr, from->len);
+}
+
+int target_connect(const struct target *t, unsigned number,
+		   enum error_phase *phase, int *error)
+{
+	int family = t->to.addr.ss_family;
+	int on = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*phase = ERROR_SOCKET;
+	if (fd < 0)
+		goto failed;
+	if (family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	*phase = ERROR_BIND;
+	if (t->from_count > 0 && bind_to(t, fd, number) < 0)
+		goto failed;
+	*phase = ERROR_CONNECT;
+	*error = 0;
+	if (connect(fd, (const struct sockaddr *)&t->to.addr, t->to.len) == 0)
+		return fd;
+	*error = errno;
+	if (*error == EINPROGRESS)
+		return fd;
+failed:
+	*error = errno;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+int target_connected(const struct target *t, int fd)
+{
+	int error = socket_error(fd);
+
+	if (error == 0 &&
+	    has_met_itself(fd, (const struct sockaddr *)&t->to.addr))
+		error = ECONNREFUSED;
+	return error;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Gates: METRIC OPERATOR NUMBER UNIT.
+ */
+#include "gates.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../../cli/cli.h"
+
+const char *const gate_outcome_names[] = {
+	[GATE_NOT_JUDGED] = "not judged",
+	[GATE_PASS] = "PASS",
+	[GATE_FAIL] = "FAIL",
+};
+
+/* Longer ones first. */
+static const struct {
+	const char *text;
+	enum gate_operator op;
+} operators[] = {
+	{ "<=", GATE_AT_MOST }, { ">=", GATE_AT_LEAST }, { "==", GATE_EQUAL },
+	{ "<", GATE_LESS },	{ ">", GATE_MORE },	 { "=", GATE_EQUAL },
+};
+
+struct suffix {
+	const char *text;
+	double factor;
+};
+
+static const struct suffix times[] = {
+	{ "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { NULL, 0 },
+};
+static const struct suffix numbers[] = {
+	{ "", 1 }, { "k", 1e3 }, { "M", 1e6 }, { "G", 1e9 }, { NULL, 0 },
+};
+static const struct suffix percents[] = { { "%", 1 }, { NULL, 0 } };
+
+static const struct {
+	const struct suffix *suffixes;
+	const char *wanted;
+} units[METRIC_UNITS] = {
+	[METRIC_TIME] = { times, "a time in ns, us, ms or s, as in 5ms" },
+	[METRIC_COUNT] = { numbers, "a number, as in 0, 500 or 20k" },
+	[METRIC_RATE] = { numbers, "a number a second, as in 20k or 1.5M" },
+	[METRIC_PERCENT] = { percents, "a percentage, as in 0.1%" },
+	[METRIC_BYTES] = { numbers, "bytes a second, as in 800M" },
+};
+
+static bool refuse(const char *text, const char *why, const char *known)
+{
+	cli_error("--gate '%s': %s%s", text, why, known);
+	return false;
+}
+
+/* Decimal digits with a fraction or not; what follows is its suffix. */
+static bool read_limit(struct gate_row *g, const char *text,
+		       enum metric_unit unit)
+{
+	size_t digits = strspn(text, "0123456789.");
+	const struct suffix *s = units[unit].suffixes;
+	char *end;
+	double number = strtod(text, &end);
+
+	if (digits == 0 || !isdigit((unsigned char)text[0]))
+		return false;
+	/* "1e5" and the like are not read: strtod() went past the digits. */
+	if (end != text + digits)
+		return false;
+	while (s->text && strcmp(s->text, end) != 0)
+		s++;
+	g->limit = number * s->factor;
+	return s->text && isfinite(g->limit);
+}
+
+static bool read_gate(struct gate_row *g, const char *given)
+{
+	char name[GATE_TEXT];
+	size_t len = strcspn(g->text, "<>=");
+	const char *limit = NULL;
+	char known[METRIC_NAMES];
+	struct metric m;
+
+	for (size_t i = sizeof(operators) / sizeof(operators[0]); i-- > 0;)
+		if (strncmp(g->text + len, operators[i].text,
+			    strlen(operators[i].text)) == 0) {
+			g->op = operators[i].op;
+			limit = g->text + len + strlen(operators[i].text);
+		}
+	snprintf(name, sizeof(name), "%.*s", (int)len, g->text);
+	g->metric = metric_find(name);
+	if (g->metric < 0)
+		return refuse(given, "no such figure; there are: ",
+			      metric_names(known));
+	if (!limit)
+		return refuse(given, "after the name comes <, <=, >, >= or =, ",
+			      "as in 'p99<5ms'");
+	metric_describe(g->metric, &m);
+	if (!read_limit(g, limit, m.unit))
+		return refuse(given, "what it is held against must be ",
+			      units[m.unit].wanted);
+	return true;
+}
+
+bool gates_add(struct gates *g, const char *text)
+{
+	struct gate_row *new = &g->list[g->count];
+	size_t used = 0;
+
+	if (g->count == GATES_MAX)
+		return refuse(text, "there are too many gates", "");
+	*new = (struct gate_row){ .outcome = GATE_NOT_JUDGED };
+	for (const char *p = text; *p; p++) {
+		if (*p == ' ' || *p == '\t')
+			continue;
+		if (used == GATE_TEXT - 1)
+			return refuse(text, "this is too long", "");
+		new->text[used++] = *p;
+	}
+	if (!read_gate(new, text))
+		return false;
+	g->count++;
+	return true;
+}
+
+static bool holds(const struct gate_row *g, const struct metric *m)
+{
+	if (m->why_absent[0])
+		return false;
+	switch (g->op) {
+	case GATE_LESS:
+		return !m->is_at_least && m->value < g->limit;
+	case GATE_AT_MOST:
+		return !m->is_at_least && m->value <= g->limit;
+	case GATE_MORE:
+		return m->value > g->limit;
+	case GATE_AT_LEAST:
+		return m->value >= g->limit;
+	case GATE_EQUAL:
+		break;
+	}
+	/* Percentages such as 99.9 have no exact form. */
+	return !m->is_at_least &&
+	       fabs(m->value - g->limit) <= 1e-9 * fabs(g->limit);
+}
+
+bool gates_judge(struct gates *g, const struct result *r)
+{
+	bool have_passed = true;
+
+	for (size_t i = 0; i < g->count; i++) {
+		struct gate_row *gate = &g->list[i];
+
+		metric_get(gate->metric, r, &gate->found);
+		if (r->is_cut)
+			gate->outcome = GATE_NOT_JUDGED;
+		else
+			gate->outcome = holds(gate, &gate->found) ? GATE_PASS
+								  : GATE_FAIL;
+		have_passed = have_passed && gate->outcome == GATE_PASS;
+	}
+	return have_passed;
+}

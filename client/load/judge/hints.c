@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hints, each from one shape.  A cluster is a narrow range of times that holds
+ * many more samples than the ranges beside it: timers of the kernel make such.
+ */
+#include "hints.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../measure/units.h"
+
+#define MS INT64_C(1000000)
+
+struct hints {
+	char (*texts)[HINT_TEXT];
+	size_t count;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct hints *h,
+						      const char *format, ...)
+{
+	va_list args;
+
+	if (h->count == HINTS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(h->texts[h->count++], HINT_TEXT, format, args);
+	va_end(args);
+}
+
+static uint64_t between(const struct histogram *h, int64_t low, int64_t high)
+{
+	uint64_t count = 0;
+	size_t end;
+
+	if (!h || h->total == 0)
+		return 0;
+	if (low < h->min)
+		low = h->min;
+	if (high > h->max)
+		high = h->max;
+	if (low > high)
+		return 0;
+	end = histogram_slot(high) + 1;
+	for (size_t i = histogram_slot(low); i < end; i++)
+		count += h->counts[i];
+	return count;
+}
+
+/* Share of all samples in a cluster from at to at + width; 0: none there. */
+static double cluster(const struct histogram *h, int64_t at, int64_t width)
+{
+	uint64_t in = between(h, at, at + width);
+	uint64_t beside = between(h, at - 2 * width, at - 1) +
+			  between(h, at + width + 1, at + 3 * width);
+
+	return in >= 5 && in > 3 * beside ? (double)in / (double)h->total : 0;
+}
+
+/*
+ * A cluster that a timer of TCP makes.  If there is one at half its time, too,
+ * the server takes that long, and this one waited for another.
+ */
+static double timer_cluster(const struct result *r, int64_t at, int64_t width)
+{
+	const struct histogram *latency = r->clocks[CLOCK_FROM_SEND];
+
+	if (strncmp(r->plan->address, "unix:", 5) == 0 ||
+	    cluster(latency, at / 2, width) > 0)
+		return 0;
+	return cluster(latency, at, width);
+}
+
+static void look_at_latency(struct hints *h, const struct result *r)
+{
+	double share = timer_cluster(r, 39 * MS, 6 * MS);
+	char text[UNITS_TEXT];
+
+	if (share > 0)
+		add(h,
+		    "%s of replies took 40 ms: Nagle's algorithm waits for "
+		    "a delayed acknowledgement; the server should write a "
+		    "reply in one piece, or set TCP_NODELAY",
+		    units_percent(100 * share, 2, text));
+	share = timer_cluster(r, 199 * MS, 20 * MS);
+	if (share > 0)
+		add(h,
+		    "%s of replies took 200 ms: lost segments were sent "
+		    "again after the least time-out of TCP",
+		    units_percent(100 * share, 2, text));
+}
+
+static void look_at_connects(struct hints *h, const struct result *r)
+{
+	/* A SYN is sent again after 1, 3, 7 s; since Linux 6.5 each second up
+	 * to 5, and each time a little later. */
+	static const int64_t seconds[] = { 1, 2, 3, 4, 5, 7, 15 };
+	const struct histogram *connect = r->clocks[CLOCK_CONNECT];
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+		int64_t at = (seconds[i] * 1000 - 10) * MS;
+		int64_t width = (120 + seconds[i] * 30) * MS;
+
+		if (cluster(connect, at, width) > 0)
+			lost += between(connect, at, at + width);
+	}
+	if (lost > 0)
+		add(h,
+		    "%llu connections took whole seconds: their SYN was lost, "
+		    "most often because the server's backlog was full; raise "
+		    "it and net.core.somaxconn",
+		    (unsigned long long)lost);
+}
+
+static uint64_t errors(const struct result *r, int error)
+{
+	return result_error_count(r, ERROR_SOCKET, ERROR_CONNECT, error);
+}
+
+static void look_at_errors(struct hints *h, const struct result *r)
+{
+	if (errors(r, ECONNREFUSED) > 0 && r->connections.opened == 0)
+		add(h, "nothing listens at that address");
+	else if (errors(r, ECONNREFUSED) > 0)
+		add(h, "refused at times: the server closed its listener, or "
+		       "its backlog was full");
+	if (result_error_count(r, ERROR_BIND, ERROR_BIND, EADDRNOTAVAIL) > 0)
+		add(h, "an address of --source is not one of this machine");
+	else if (errors(r, EADDRNOTAVAIL) > 0)
+		add(h, "the ports of this side were used up: connect from "
+		       "several addresses (--source), or close with "
+		       "--close rst");
+	if (errors(r, EMFILE) + errors(r, ENFILE) > 0)
+		add(h, "this client ran out of descriptors: raise the limit "
+		       "(ulimit -n)");
+	if (errors(r, ETIMEDOUT) > 0)
+		add(h, "connections that time out: a firewall drops them, or "
+		       "the server's backlog is full");
+	if (errors(r, ENETUNREACH) + errors(r, EHOSTUNREACH) > 0)
+		add(h, "there is no route to that address");
+}
+
+/* The server does not speak as it was expected to. */
+static void look_at_dialogue(struct hints *h, const struct result *r)
+{
+	const struct books *b = &r->books;
+
+	if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, EBADMSG) > 0)
+		add(h, "the server began with other words: see --banner");
+	else if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, ETIMEDOUT) >
+		 0)
+		add(h, "the server does not speak first: --banner none");
+	if (b->checked > 0 && b->wrong == b->checked)
+		add(h, "no reply was as expected: what does the server "
+		       "answer? see --expect and --banner");
+	if (b->answered == 0 && b->timed_out > 0 &&
+	    r->plan->payload == PAYLOAD_RANDOM)
+		add(h, "no replies at all: does the server wait for a "
+		       "newline? leave out --random");
+	else if (b->answered == 0 && b->timed_out > 0)
+		add(h, "no replies at all: is it a server that answers? see "
+		       "--upload and --expect");
+}
+
+size_t hints_find(const struct result *r, char hints[HINTS_MAX][HINT_TEXT])
+{
+	struct hints h = { .texts = hints };
+
+	look_at_errors(&h, r);
+	look_at_dialogue(&h, r);
+	if (r->connections.starved > 0 && r->connections.served > 0)
+		add(&h,
+		    "%d connections at a time were served: has the server a "
+		    "thread for each, and no more of them?",
+		    r->connections.served);
+	look_at_latency(&h, r);
+	look_at_connects(&h, r);
+	if (r->self.busiest >= 0.8)
+		add(&h, "this client is short of processor time: more threads "
+			"(-T), or a machine of its own");
+	return h.count;
+}

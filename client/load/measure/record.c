@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A line for each second and clock.
+ */
+#include "record.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "../../../cli/cli.h"
+#include "hlog.h"
+
+bool record_open(struct record *r, const struct plan *plan, const char *path)
+{
+	int rc;
+
+	*r = (struct record){ .plan = plan, .path = path };
+	if (!path)
+		return true;
+	rc = hlog_create(&r->writer, path);
+	if (rc < 0)
+		cli_error("--hlog: cannot write '%s': %s", path, strerror(-rc));
+	return rc == 0;
+}
+
+/* The log counts from the beginning of the measured part. */
+static void begin(struct record *r, const struct progress *p)
+{
+	char note[100];
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	snprintf(note, sizeof(note), "weir-client load, %s",
+		 plan_mode_text(r->plan));
+	hlog_begin(r->writer,
+		   now.tv_sec * INT64_C(1000000000) + now.tv_nsec - p->elapsed,
+		   note);
+	r->has_begun = true;
+}
+
+void record_watch(struct record *r, const struct progress *p)
+{
+	if (!r->writer || !p->last)
+		return;
+	if (!r->has_begun)
+		begin(r, p);
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		if (p->clocks[k] && p->clocks[k]->total > 0)
+			hlog_write(r->writer, clock_names[k], p->last->at,
+				   p->last->length, p->clocks[k]);
+}
+
+int record_close(struct record *r)
+{
+	int rc;
+
+	if (!r->writer)
+		return CLI_DONE;
+	if (!r->has_begun)
+		begin(r, &(struct progress){ .elapsed = 0 });
+	rc = hlog_close(r->writer);
+	r->writer = NULL;
+	if (rc == 0)
+		return CLI_DONE;
+	cli_error("--hlog: cannot write '%s': %s", r->path, strerror(-rc));
+	return CLI_FAILED;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The live line.  What it says is in pieces, from the one that matters most;
+ * a narrow window has as many of them as fit.
+ */
+#include "live.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "../../../cli/stream.h"
+#include "../measure/units.h"
+#include "page.h"
+
+#define BAR	16
+#define HISTORY (sizeof(((struct live *)0)->history) / sizeof(int64_t))
+
+struct line {
+	char *text;
+	size_t columns, width;
+};
+
+/* The last column stays empty: writing there wraps on some terminals. */
+__attribute__((format(printf, 2, 3))) static void say(struct line *line,
+						      const char *format, ...)
+{
+	char piece[128];
+	size_t used = strlen(line->text), width;
+	const char *gap = line->width > 0 ? "   " : "";
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(piece, sizeof(piece), format, args);
+	va_end(args);
+	width = page_width(piece) + strlen(gap);
+	if (line->width + width >= line->columns)
+		return;
+	line->width += width;
+	snprintf(line->text + used, LIVE_TEXT - used, "%s%s", gap, piece);
+}
+
+/* The share of the run that is over; -1: it has no end. */
+static double done(const struct plan *plan, const struct progress *p)
+{
+	double part;
+
+	if (plan->count > 0)
+		part = (double)(p->answered + p->errors) / (double)plan->count;
+	else if (plan->duration_ns != INT64_MAX && plan->duration_ns > 0)
+		part = (double)p->elapsed / (double)plan->duration_ns;
+	else
+		return -1;
+	return part < 1 ? part : 1;
+}
+
+static void say_bar(struct line *line, double part, bool has_utf8)
+{
+	char bar[3 * BAR + 1] = "";
+	char *to = bar;
+
+	for (int i = 0; i < BAR; i++)
+		if (i < (int)(part * BAR + 0.5))
+			to = stpcpy(to, has_utf8 ? "━" : "#");
+		else
+			to = stpcpy(to, has_utf8 ? "─" : ".");
+	say(line, "%s", bar);
+}
+
+static void say_rate(struct line *line, const struct live *live,
+		     const struct second *s)
+{
+	double seconds = (double)s->length / 1e9;
+	char text[UNITS_TEXT];
+
+	if (seconds <= 0)
+		return;
+	if (live->plan->mode == PLAN_UPLOAD)
+		units_bytes_rate((double)s->bytes_out / seconds, text);
+	else if (live->plan->mode == PLAN_DOWNLOAD)
+		units_bytes_rate((double)s->bytes_in / seconds, text);
+	else
+		units_rate((double)s->answered / seconds, text);
+	say(line, "%s%s", text,
+	    live->plan->mode == PLAN_UPLOAD || live->plan->mode == PLAN_DOWNLOAD
+		    ? ""
+		    : "/s");
+	if (s->p99 > 0)
+		say(line, "p99 %s", units_time(s->p99, text));
+}
+
+static void say_left(struct line *line, int64_t left)
+{
+	say(line, "%" PRId64 " s left",
+	    left > 0 ? (left + 999999999) / 1000000000 : 0);
+}
+
+static void say_measuring(struct line *line, const struct live *live,
+			  const struct progress *p)
+{
+	int64_t left = live->plan->duration_ns - p->elapsed;
+	double part = done(live->plan, p);
+	char text[UNITS_TEXT], bars[SPARK_TEXT];
+
+	if (part >= 0)
+		say(line, "%3.0f%%", 100 * part);
+	else
+		say(line, "%" PRId64 " s", p->elapsed / 1000000000);
+	if (p->last)
+		say_rate(line, live, p->last);
+	say(line, p->errors > 0 ? PAGE_BAD "%s errors" PAGE_PLAIN : "%s errors",
+	    units_count(p->errors, text));
+	if (part >= 0 && live->plan->count == 0)
+		say_left(line, left);
+	if (part >= 0)
+		say_bar(line, part, live->has_utf8);
+	if (live->seconds > 1) {
+		size_t n = live->seconds < HISTORY ? live->seconds : HISTORY;
+
+		spark(bars, live->history + HISTORY - n, n, HISTORY,
+		      live->has_utf8);
+		say(line, "%s", bars);
+	}
+}
+
+const char *live_line(struct live *live, const struct progress *p,
+		      size_t columns, char text[LIVE_TEXT])
+{
+	struct line line = { .text = text, .columns = columns };
+
+	text[0] = '\0';
+	switch (p->part) {
+	case RUN_CONNECTING:
+		say(&line, "connecting");
+		say(&line, "%d of %d", p->opened,
+		    live->plan->connections + live->plan->idle);
+		break;
+	case RUN_WARMUP:
+		say(&line, "warming up");
+		say_left(&line, live->plan->warmup_ns - p->elapsed);
+		break;
+	case RUN_MEASURING:
+		say_measuring(&line, live, p);
+		break;
+	case RUN_DRAINING:
+		say(&line, "waiting for the last replies");
+		break;
+	}
+	return text;
+}
+
+void live_init(struct live *live, const struct plan *plan)
+{
+	const char *no_colour = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+
+	*live = (struct live){
+		.plan = plan,
+		.is_shown = isatty(STDERR_FILENO) &&
+			    !(terminal && strcmp(terminal, "dumb") == 0),
+		.has_colour = !(no_colour && *no_colour),
+		.has_utf8 = spark_has_utf8(),
+	};
+}
+
+static size_t window_columns(void)
+{
+	struct winsize window;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
+		return PAGE_COLUMNS;
+	return window.ws_col;
+}
+
+/* The same second may be told of more than once. */
+static void remember(struct live *live, const struct progress *p)
+{
+	if (p->part != RUN_MEASURING || !p->last ||
+	    (live->seconds > 0 && p->last->at == live->last_at))
+		return;
+	memmove(live->history, live->history + 1,
+		sizeof(live->history) - sizeof(live->history[0]));
+	live->history[HISTORY - 1] = p->last->p99;
+	live->last_at = p->last->at;
+	live->seconds++;
+}
+
+void live_watch(void *arg, const struct progress *p)
+{
+	struct live *live = arg;
+	char text[LIVE_TEXT];
+
+	if (!live->is_shown)
+		return;
+	remember(live, p);
+	live_line(live, p, window_columns(), text);
+	fputs("\r\033[K", stream_err());
+	page_write(text, live->has_colour, stream_err());
+	fflush(stream_err());
+}
+
+void live_end(struct live *live)
+{
+	if (!live->is_shown)
+		return;
+	fputs("\r\033[K", stream_err());
+	fflush(stream_err());
+	live->is_shown = false;
+}
