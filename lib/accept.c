@@ -26,14 +26,15 @@
 #define FIRST_PAUSE   (10 * WR_NS_PER_MS)
 #define LONGEST_PAUSE (100 * WR_NS_PER_MS)
 
-/* ------------------------------------------------------- places and doors */
+/* ------------------------------------------------------- places and listeners
+ */
 
-static size_t doors_without(const struct wr_acceptor *a, int place)
+static size_t listeners_without(const struct wr_acceptor *a, int place)
 {
 	size_t n = 0;
 
-	for (int i = 0; i < a->door_count; i++)
-		n += atomic_load(&a->doors[i]->share.has[place]) == 0;
+	for (int i = 0; i < a->endpoint_count; i++)
+		n += atomic_load(&a->endpoints[i]->share.has[place]) == 0;
 	return n;
 }
 
@@ -42,63 +43,67 @@ static size_t doors_without(const struct wr_acceptor *a, int place)
  * none, a quarter of all places at most.  So clients of one listener, however
  * many they are, do not keep those of the others out.
  */
-static bool is_full(const struct wr_acceptor *a, const struct wr_door *door,
-		    int place, size_t used, size_t cap)
+static bool is_full(const struct wr_acceptor *a,
+		    const struct wr_endpoint *endpoint, int place, size_t used,
+		    size_t cap)
 {
-	size_t most_kept = wr_min((size_t)a->door_count, cap / 4);
+	size_t most_kept = wr_min((size_t)a->endpoint_count, cap / 4);
 
 	if (used >= cap || used + most_kept < cap)
 		return used >= cap;
-	if (atomic_load(&door->share.has[place]) == 0)
+	if (atomic_load(&endpoint->share.has[place]) == 0)
 		return false;
-	return used + wr_min(doors_without(a, place), most_kept) >= cap;
+	return used + wr_min(listeners_without(a, place), most_kept) >= cap;
 }
 
 static bool is_queue_full(const struct wr_acceptor *a,
-			  const struct wr_door *door)
+			  const struct wr_endpoint *endpoint)
 {
-	const struct wr_queue *q = &a->hub->fresh;
+	const struct wr_queue *q = &a->core->accepted;
 
-	return is_full(a, door, WR_PLACE_QUEUE, wr_queue_len(q), q->cap);
+	return is_full(a, endpoint, WR_PLACE_QUEUE, wr_queue_len(q), q->cap);
 }
 
 static bool is_server_full(const struct wr_acceptor *a,
-			   const struct wr_door *door)
+			   const struct wr_endpoint *endpoint)
 {
-	return is_full(a, door, WR_PLACE_SERVER, wr_table_places(a->hub->table),
-		       (size_t)a->hub->config.set.max_connections);
+	return is_full(a, endpoint, WR_PLACE_SERVER,
+		       wr_table_places(a->core->table),
+		       (size_t)a->core->config.set.max_connections);
 }
 
-static bool holds(const struct wr_acceptor *a, const struct wr_door *door)
+static bool holds(const struct wr_acceptor *a,
+		  const struct wr_endpoint *endpoint)
 {
-	return a->hub->config.set.overload == WEIR_HOLD &&
-	       (is_queue_full(a, door) || is_server_full(a, door));
+	return a->core->config.set.overload == WEIR_HOLD &&
+	       (is_queue_full(a, endpoint) || is_server_full(a, endpoint));
 }
 
 /*
- * wants_room is raised before we look for room; who makes room does so before
- * looking at wants_room.  So room that comes now is seen by one of us.
+ * accept_blocked is raised before we look for room; who makes room does so
+ * before looking at accept_blocked.  So room that comes now is seen by one of
+ * us.
  */
-static bool has_room(struct wr_acceptor *a, const struct wr_door *door)
+static bool has_room(struct wr_acceptor *a, const struct wr_endpoint *endpoint)
 {
-	if (!holds(a, door))
+	if (!holds(a, endpoint))
 		return true;
-	atomic_store(&a->hub->wants_room, true);
-	return !holds(a, door);
+	atomic_store(&a->core->accept_blocked, true);
+	return !holds(a, endpoint);
 }
 
-static void arm(struct wr_acceptor *a, struct wr_door *d)
+static void arm(struct wr_acceptor *a, struct wr_endpoint *d)
 {
 	if (d->is_armed || d->is_broken || d->listener.fd < 0)
 		return;
 	if (wr_poller_add(a->poller, d->listener.fd, WR_POLL_IN,
-			  WR_KEY_DOOR | (uint64_t)d->id) < 0)
+			  WR_KEY_LISTENER | (uint64_t)d->id) < 0)
 		a->resume_at = a->ctx.now + LONGEST_PAUSE; /* try again */
 	else
 		d->is_armed = true;
 }
 
-static void disarm(struct wr_acceptor *a, struct wr_door *d)
+static void disarm(struct wr_acceptor *a, struct wr_endpoint *d)
 {
 	if (d->is_armed)
 		wr_poller_remove(a->poller, d->listener.fd);
@@ -106,7 +111,7 @@ static void disarm(struct wr_acceptor *a, struct wr_door *d)
 }
 
 /* Whether anybody waits there is the poller's to say, if it is armed again. */
-static void forget(struct wr_acceptor *a, struct wr_door *d)
+static void forget(struct wr_acceptor *a, struct wr_endpoint *d)
 {
 	disarm(a, d);
 	d->may_have_more = d->is_due = false;
@@ -115,26 +120,27 @@ static void forget(struct wr_acceptor *a, struct wr_door *d)
 static void keep_reserve(struct wr_acceptor *a)
 {
 	if (a->reserve < 0)
-		a->reserve = wr_sys_dup(a->hub->call);
+		a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
 }
 
 /*
- * A door where clients are known to wait is asked for them as soon as there is
- * room, and is not in the poller until then.
+ * A endpoint where clients are known to wait is asked for them as soon as there
+ * is room, and is not in the poller until then.
  */
 void wr_accept_adjust(struct wr_acceptor *a)
 {
 	bool may_accept;
 
 	/* A shortage: a close of ours ends it at once. */
-	if (a->ctx.now >= a->resume_at || !atomic_load(&a->hub->wants_room))
+	if (a->ctx.now >= a->resume_at ||
+	    !atomic_load(&a->core->accept_blocked))
 		a->resume_at = 0;
 	/* After the deadline of a stop nobody is served any more. */
 	may_accept = a->resume_at == 0 && !a->is_cutting;
 	if (may_accept)
 		keep_reserve(a);
-	for (int i = 0; i < a->door_count; i++) {
-		struct wr_door *d = a->doors[i];
+	for (int i = 0; i < a->endpoint_count; i++) {
+		struct wr_endpoint *d = a->endpoints[i];
 
 		d->is_due = d->may_have_more && may_accept && has_room(a, d);
 		if (d->may_have_more && !d->is_due)
@@ -144,17 +150,18 @@ void wr_accept_adjust(struct wr_acceptor *a)
 	}
 }
 
-void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door)
+void wr_accept_close_listener(struct wr_acceptor *a,
+			      struct wr_endpoint *endpoint)
 {
-	forget(a, door);
-	wr_listener_close(&door->listener);
+	forget(a, endpoint);
+	wr_listener_close(&endpoint->listener);
 }
 
-void wr_accept_close_doors(struct wr_acceptor *a)
+void wr_accept_close_listeners(struct wr_acceptor *a)
 {
-	for (int i = 0; i < a->door_count; i++)
-		wr_accept_close_door(a, a->doors[i]);
-	a->are_doors_closed = true;
+	for (int i = 0; i < a->endpoint_count; i++)
+		wr_accept_close_listener(a, a->endpoints[i]);
+	a->are_listeners_closed = true;
 }
 
 /* ---------------------------------------------------------------- admission */
@@ -166,55 +173,55 @@ void wr_accept_close_doors(struct wr_acceptor *a)
 /* There are so many slots, and room to visit them.  0 or -errno. */
 static int prepare_slots(struct wr_acceptor *a, size_t count)
 {
-	struct wr_table *table = a->hub->table;
+	struct wr_table *table = a->core->table;
 	int rc;
 
 	if (wr_table_has_free(table, count))
 		return 0;
-	rc = wr_visits_reserve(a);
+	rc = wr_deadlines_reserve(a);
 	return rc < 0 ? rc : wr_table_grow(table);
 }
 
 /* It is accepted, and in the ledger from here on; there is a slot for it. */
-static struct weir_conn *make_conn(struct wr_acceptor *a, struct wr_door *door,
-				   int fd)
+static struct weir_conn *make_conn(struct wr_acceptor *a,
+				   struct wr_endpoint *endpoint, int fd)
 {
-	struct wr_lane *lane = a->ctx.lane;
-	struct weir_conn *c = wr_table_take(a->hub->table);
+	struct wr_stats *stats = a->ctx.stats;
+	struct weir_conn *c = wr_table_take(a->core->table);
 
-	wr_count(lane, &lane->accepted, 1);
-	door->calm_since = 0; /* a stop's quiet time begins again */
-	if (door->owed > 0)
-		door->owed--;
-	wr_conn_begin(c, &door->service, fd, a->ctx.now);
+	wr_count(stats, &stats->accepted, 1);
+	endpoint->calm_since = 0; /* a stop's quiet time begins again */
+	if (endpoint->owed > 0)
+		endpoint->owed--;
+	wr_conn_begin(c, &endpoint->service, fd, a->ctx.now);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
-	c->is_tcp = door->listener.is_tcp;
-	wr_conn_move(c, lane, WR_FRESH);
+	c->is_tcp = endpoint->listener.is_tcp;
+	wr_conn_move(c, stats, WR_CONN_QUEUED);
 	c->ctx = &a->ctx;
 	return c;
 }
 
 /* peer: who it is, or NULL: ask the socket. */
-static void admit(struct wr_acceptor *a, struct wr_door *door, int fd,
+static void admit(struct wr_acceptor *a, struct wr_endpoint *endpoint, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
-	struct wr_hub *h = a->hub;
-	bool was_full = is_server_full(a, door);
-	struct weir_conn *c = make_conn(a, door, fd);
+	struct wr_core *core = a->core;
+	bool was_full = is_server_full(a, endpoint);
+	struct weir_conn *c = make_conn(a, endpoint, fd);
 
 	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
 		memcpy(&c->peer, peer, peer_len);
 		c->peer_len = peer_len;
 	}
 	if (was_full) {
-		wr_conn_refuse(c, WR_REFUSED_LIMIT);
-	} else if (is_queue_full(a, door)) {
-		wr_conn_refuse(c, WR_REFUSED_FULL);
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
+	} else if (is_queue_full(a, endpoint)) {
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL);
 	} else {
-		wr_visits_expect(a, c);
+		wr_deadlines_expect(a, c);
 		wr_share_add(c->service, WR_PLACE_QUEUE, 1);
-		(void)wr_queue_push(&h->fresh, &c->node, a->ctx.now);
-		wr_hub_ring(h);
+		(void)wr_queue_push(&core->accepted, &c->node, a->ctx.now);
+		wr_core_wake_worker(core);
 	}
 }
 
@@ -257,56 +264,59 @@ static bool is_shortage(int rc)
  * Accept one client with the descriptor kept in reserve.  It is opened again
  * once there are descriptors (wr_accept_adjust).
  */
-static int accept_with_reserve(struct wr_acceptor *a, struct wr_door *door)
+static int accept_with_reserve(struct wr_acceptor *a,
+			       struct wr_endpoint *endpoint)
 {
 	if (a->reserve < 0)
 		return -EMFILE;
 	wr_sys_close(a->reserve);
 	a->reserve = -1;
-	return wr_sys_accept4(door->listener.fd, NULL, NULL,
+	return wr_sys_accept4(endpoint->listener.fd, NULL, NULL,
 			      SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 /* Tell one client why; it lingers, so no other is told before it has ended. */
-static void refuse_one(struct wr_acceptor *a, struct wr_door *door)
+static void refuse_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 {
 	int fd = prepare_slots(a, LAST_SLOT);
 
 	if (fd == 0)
-		fd = accept_with_reserve(a, door);
+		fd = accept_with_reserve(a, endpoint);
 	if (fd >= 0)
-		wr_conn_refuse(make_conn(a, door, fd), WR_REFUSED_LIMIT);
+		wr_conn_refuse(make_conn(a, endpoint, fd),
+			       WR_OUTCOME_REFUSED_LIMIT);
 }
 
 /*
  * In a stop that has nothing left of its own to close, the reserve is all
  * there will be: it serves who waits, one after the other.
  */
-static void serve_one(struct wr_acceptor *a, struct wr_door *door)
+static void serve_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 {
 	int fd = prepare_slots(a, LAST_SLOT);
 
 	if (fd == 0)
-		fd = accept_with_reserve(a, door);
+		fd = accept_with_reserve(a, endpoint);
 	if (fd >= 0)
-		admit(a, door, fd, NULL, 0);
+		admit(a, endpoint, fd, NULL, 0);
 }
 
 /*
  * Refuse one at a stop's deadline, when there is no time to linger and others
  * wait for the descriptor.  What accept(2) said, or would say.
  */
-static int refuse_in_passing(struct wr_acceptor *a, struct wr_door *door)
+static int refuse_in_passing(struct wr_acceptor *a,
+			     struct wr_endpoint *endpoint)
 {
-	struct wr_lane *lane = a->ctx.lane;
-	struct iovec text = { a->hub->config.refusal,
-			      a->hub->config.refusal_len };
-	int fd = accept_with_reserve(a, door);
+	struct wr_stats *stats = a->ctx.stats;
+	struct iovec text = { a->core->config.refusal,
+			      a->core->config.refusal_len };
+	int fd = accept_with_reserve(a, endpoint);
 	char waste[4096];
 
 	if (fd >= 0) {
-		wr_count(lane, &lane->accepted, 1);
-		wr_count(lane, &lane->outcome[WR_REFUSED_DRAIN], 1);
+		wr_count(stats, &stats->accepted, 1);
+		wr_count(stats, &stats->outcome[WR_OUTCOME_REFUSED_DRAIN], 1);
 		(void)wr_sys_sendmsg(fd, &text, 1);
 		(void)wr_sys_shutdown(fd, SHUT_WR);
 		for (int i = 0; i < 64; i++)
@@ -324,48 +334,51 @@ static const char *shortage_text(int rc)
 			     : weir_strerror(rc);
 }
 
-static void pause_accepting(struct wr_acceptor *a, struct wr_door *door, int rc)
+static void pause_accepting(struct wr_acceptor *a, struct wr_endpoint *endpoint,
+			    int rc)
 {
-	wr_count(a->ctx.lane, &a->ctx.lane->shortages, 1);
-	forget(a, door);
+	wr_count(a->ctx.stats, &a->ctx.stats->shortages, 1);
+	forget(a, endpoint);
 	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns, LONGEST_PAUSE)
 				  : FIRST_PAUSE;
 	a->resume_at = a->ctx.now + a->pause_ns;
-	if (wr_log_allows(&a->hub->logger, &a->shortage_limit, 1))
-		wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
-			"%s: cannot accept: %s; pausing for %d ms", door->where,
-			shortage_text(rc), (int)(a->pause_ns / WR_NS_PER_MS));
-	atomic_store(&a->hub->wants_room, true);
+	if (wr_log_allows(&a->core->logger, &a->shortage_limit, 1))
+		wr_logf(&a->core->logger, WEIR_LOG_WARNING,
+			"%s: cannot accept: %s; pausing for %d ms",
+			endpoint->where, shortage_text(rc),
+			(int)(a->pause_ns / WR_NS_PER_MS));
+	atomic_store(&a->core->accept_blocked, true);
 	if (classify(rc) != SHORTAGE)
 		return;
-	if (a->hub->config.set.overload == WEIR_REFUSE)
-		refuse_one(a, door);
-	else if (a->is_stopping && atomic_load(&a->hub->table->open) == 0)
-		serve_one(a, door);
+	if (a->core->config.set.overload == WEIR_REFUSE)
+		refuse_one(a, endpoint);
+	else if (a->is_stopping && atomic_load(&a->core->table->open) == 0)
+		serve_one(a, endpoint);
 }
 
-/* True: ask this door again. */
-static bool bear(struct wr_acceptor *a, struct wr_door *door, int rc)
+/* True: ask this listener again. */
+static bool on_accept_error(struct wr_acceptor *a, struct wr_endpoint *endpoint,
+			    int rc)
 {
 	switch (classify(rc)) {
 	case CONN_FAILED:
-		wr_count(a->ctx.lane, &a->ctx.lane->accept_errors, 1);
+		wr_count(a->ctx.stats, &a->ctx.stats->accept_errors, 1);
 		return true;
 	case BROKEN:
-		forget(a, door);
-		door->is_broken = true;
-		wr_logf(&a->hub->logger, WEIR_LOG_ERROR,
-			"%s: the listener is broken: %s", door->where,
+		forget(a, endpoint);
+		endpoint->is_broken = true;
+		wr_logf(&a->core->logger, WEIR_LOG_ERROR,
+			"%s: the listener is broken: %s", endpoint->where,
 			weir_strerror(rc));
 		return false;
 	case SHORTAGE:
 	default:
-		pause_accepting(a, door, rc);
+		pause_accepting(a, endpoint, rc);
 		return false;
 	}
 }
 
-void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
+void wr_accept_from(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 {
 	struct sockaddr_storage peer;
 	int failures = 0;
@@ -374,43 +387,45 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_door *door)
 		socklen_t len = sizeof(peer);
 		int fd;
 
-		if (holds(a, door))
+		if (holds(a, endpoint))
 			return; /* wr_accept_adjust() sees to it */
 		fd = prepare_slots(a, FREE_SLOTS);
 		if (fd < 0) {
-			pause_accepting(a, door, fd);
+			pause_accepting(a, endpoint, fd);
 			return;
 		}
-		fd = wr_sys_accept4(door->listener.fd, (struct sockaddr *)&peer,
-				    &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = wr_sys_accept4(endpoint->listener.fd,
+				    (struct sockaddr *)&peer, &len,
+				    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
-			door->may_have_more = door->is_due = false;
-			door->owed = 0;
-			if (door->listener.is_shut)
-				wr_accept_close_door(a, door);
-			arm(a, door);
+			endpoint->may_have_more = endpoint->is_due = false;
+			endpoint->owed = 0;
+			if (endpoint->listener.is_shut)
+				wr_accept_close_listener(a, endpoint);
+			arm(a, endpoint);
 			return;
 		}
 		if (fd >= 0) {
 			a->pause_ns = 0;
-			a->first_door = door->id + 1;
-			admit(a, door, fd, (struct sockaddr *)&peer, len);
+			a->first_endpoint = endpoint->id + 1;
+			admit(a, endpoint, fd, (struct sockaddr *)&peer, len);
 			continue;
 		}
-		if (!bear(a, door, fd))
+		if (!on_accept_error(a, endpoint, fd))
 			return;
 		if (++failures == BUDGET)
-			pause_accepting(a, door, fd);
+			pause_accepting(a, endpoint, fd);
 	}
 }
 
-/* First comes the door after the one that was the last to get something. */
+/* First comes the listener after the one that was the last to get something. */
 void wr_accept_run(struct wr_acceptor *a)
 {
-	int first = a->first_door;
+	int first = a->first_endpoint;
 
-	for (int i = 0; i < a->door_count; i++) {
-		struct wr_door *d = a->doors[(first + i) % a->door_count];
+	for (int i = 0; i < a->endpoint_count; i++) {
+		struct wr_endpoint *d =
+			a->endpoints[(first + i) % a->endpoint_count];
 
 		if (d->is_due)
 			wr_accept_from(a, d);
@@ -421,19 +436,19 @@ void wr_accept_run(struct wr_acceptor *a)
  * At most its backlog: there is no end to it while clients may connect.
  * False: somebody is left, and no descriptor for it.
  */
-static bool refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
+static bool refuse_rest_of(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 {
-	for (int i = 0; i < door->service.set.backlog; i++) {
+	for (int i = 0; i < endpoint->service.set.backlog; i++) {
 		int rc = prepare_slots(a, LAST_SLOT);
 
 		if (rc == 0)
-			rc = wr_sys_accept4(door->listener.fd, NULL, NULL,
+			rc = wr_sys_accept4(endpoint->listener.fd, NULL, NULL,
 					    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (rc >= 0)
-			wr_conn_refuse(make_conn(a, door, rc),
-				       WR_REFUSED_DRAIN);
+			wr_conn_refuse(make_conn(a, endpoint, rc),
+				       WR_OUTCOME_REFUSED_DRAIN);
 		if (is_shortage(rc))
-			rc = refuse_in_passing(a, door);
+			rc = refuse_in_passing(a, endpoint);
 		if (is_shortage(rc))
 			return false;
 		if (rc == -EAGAIN || (rc < 0 && classify(rc) == BROKEN))
@@ -444,13 +459,14 @@ static bool refuse_rest_of(struct wr_acceptor *a, struct wr_door *door)
 
 bool wr_accept_refuse_rest(struct wr_acceptor *a)
 {
-	int first = a->first_door;
+	int first = a->first_endpoint;
 	bool is_done = true;
 
-	atomic_store(&a->hub->wants_room, true);
+	atomic_store(&a->core->accept_blocked, true);
 	keep_reserve(a);
-	for (int i = 0; i < a->door_count; i++) {
-		struct wr_door *d = a->doors[(first + i) % a->door_count];
+	for (int i = 0; i < a->endpoint_count; i++) {
+		struct wr_endpoint *d =
+			a->endpoints[(first + i) % a->endpoint_count];
 
 		if (d->listener.fd >= 0 && !d->is_broken)
 			is_done &= refuse_rest_of(a, d);

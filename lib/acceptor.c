@@ -15,20 +15,22 @@
 #define KEY_CALL UINT64_MAX
 #define LATE_NS	 WR_NS_PER_MS /* of a round, for bytes nobody will read */
 
-int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
+int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
+		     struct wr_pool *p)
 {
 	int rc;
 
-	*a = (struct wr_acceptor){ .hub = h, .pool = p, .reserve = -1 };
-	a->ctx.lane = wr_hub_acceptor_lane(h);
-	a->ctx.bell = -1;
+	*a = (struct wr_acceptor){ .core = core, .pool = p, .reserve = -1 };
+	a->ctx.stats = wr_core_acceptor_stats(core);
+	a->ctx.wake_fd = -1;
 	p->acceptor = &a->thread;
 	a->processors = wr_processors();
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
-		rc = wr_poller_add(a->poller, h->call, WR_POLL_IN, KEY_CALL);
+		rc = wr_poller_add(a->poller, core->acceptor_wake_fd,
+				   WR_POLL_IN, KEY_CALL);
 	if (rc >= 0)
-		rc = a->reserve = wr_sys_dup(h->call);
+		rc = a->reserve = wr_sys_dup(core->acceptor_wake_fd);
 	if (rc < 0) {
 		wr_acceptor_fini(a);
 		return rc;
@@ -38,11 +40,11 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h, struct wr_pool *p)
 
 void wr_acceptor_fini(struct wr_acceptor *a)
 {
-	for (int i = 0; i < a->door_count; i++) {
-		wr_listener_close(&a->doors[i]->listener);
-		wr_sys_free(a->doors[i]);
+	for (int i = 0; i < a->endpoint_count; i++) {
+		wr_listener_close(&a->endpoints[i]->listener);
+		wr_sys_free(a->endpoints[i]);
 	}
-	wr_sys_free(a->doors);
+	wr_sys_free(a->endpoints);
 	wr_timers_fini(&a->timers);
 	wr_context_fini(&a->ctx);
 	if (a->reserve >= 0)
@@ -51,35 +53,36 @@ void wr_acceptor_fini(struct wr_acceptor *a)
 		wr_poller_close(a->poller);
 }
 
-int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door)
+int wr_acceptor_add_listener(struct wr_acceptor *a,
+			     struct wr_endpoint *endpoint)
 {
-	struct wr_door **doors =
-		wr_sys_realloc(a->doors, ((size_t)a->door_count + 1) *
-						 sizeof(struct wr_door *));
+	struct wr_endpoint **endpoints = wr_sys_realloc(
+		a->endpoints,
+		((size_t)a->endpoint_count + 1) * sizeof(struct wr_endpoint *));
 
-	if (doors == NULL)
+	if (endpoints == NULL)
 		return -ENOMEM;
-	a->doors = doors;
-	a->doors[a->door_count] = door;
-	door->id = a->door_count;
-	door->service.share = &door->share;
-	return a->door_count++;
+	a->endpoints = endpoints;
+	a->endpoints[a->endpoint_count] = endpoint;
+	endpoint->id = a->endpoint_count;
+	endpoint->service.share = &endpoint->share;
+	return a->endpoint_count++;
 }
 
 /* ---------------------------------------------------------------- the loop */
 
-void wr_acceptor_take_mail(struct wr_acceptor *a)
+void wr_acceptor_take_inbox(struct wr_acceptor *a)
 {
-	struct weir_conn *c = atomic_exchange(&a->hub->mail, NULL);
+	struct weir_conn *c = atomic_exchange(&a->core->inbox, NULL);
 
 	while (c) {
-		struct weir_conn *next = c->mail_next;
-		unsigned mail = atomic_exchange(&c->mail, 0);
+		struct weir_conn *next = c->inbox_next;
+		unsigned mail = atomic_exchange(&c->inbox_bits, 0);
 
-		if (mail & WR_MAIL_LINGER)
+		if (mail & WR_INBOX_LINGER)
 			wr_linger_begin(a, c);
-		else if (mail & WR_MAIL_RETIME)
-			wr_visits_expect(a, c);
+		else if (mail & WR_INBOX_RESCHEDULE)
+			wr_deadlines_expect(a, c);
 		c = next;
 	}
 }
@@ -93,8 +96,8 @@ static int64_t next_at(const struct wr_acceptor *a)
 		at = wr_min_at(at, a->resume_at);
 	if (a->tick_at)
 		at = wr_min_at(at, a->tick_at);
-	for (int i = 0; i < a->door_count; i++)
-		if (a->doors[i]->is_due)
+	for (int i = 0; i < a->endpoint_count; i++)
+		if (a->endpoints[i]->is_due)
 			return 0;
 	return wr_min_at(at, wr_drain_next_at(a));
 }
@@ -103,9 +106,9 @@ static int64_t next_at(const struct wr_acceptor *a)
 static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
 {
 	if (ev->key == KEY_CALL)
-		wr_sys_eventfd_clear(a->hub->call);
-	else if (ev->key & WR_KEY_DOOR)
-		a->doors[ev->key & ~WR_KEY_DOOR]->may_have_more = true;
+		wr_sys_eventfd_clear(a->core->acceptor_wake_fd);
+	else if (ev->key & WR_KEY_LISTENER)
+		a->endpoints[ev->key & ~WR_KEY_LISTENER]->may_have_more = true;
 	else
 		return false;
 	return true;
@@ -113,20 +116,20 @@ static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
 
 static void handle_late(struct wr_acceptor *a, const struct wr_event *ev)
 {
-	struct weir_conn *c = wr_table_find(a->hub->table, ev->key);
+	struct weir_conn *c = wr_table_find(a->core->table, ev->key);
 
 	if (c->lingers && wr_conn_key(c) == ev->key)
 		wr_linger_input(a, c);
 }
 
 /*
- * Who waits at a door may be told of only after all that linger: if these take
- * up the round, each door is asked.
+ * Who waits at a listener may be told of only after all that linger: if these
+ * take up the round, each listener is asked.
  */
 static void expect_clients(struct wr_acceptor *a)
 {
-	for (int i = 0; i < a->door_count; i++)
-		a->doors[i]->may_have_more |= a->doors[i]->is_armed;
+	for (int i = 0; i < a->endpoint_count; i++)
+		a->endpoints[i]->may_have_more |= a->endpoints[i]->is_armed;
 }
 
 /* Late bytes have a budget; the poller tells again of those that are left. */
@@ -152,7 +155,7 @@ static void wait_and_handle(struct wr_acceptor *a)
 
 	a->ctx.now = wr_now_ns();
 	if (n < 0)
-		wr_hub_fail(a->hub, n);
+		wr_core_fail(a->core, n);
 	for (int i = 0; i < n; i++)
 		if (!handle_own(a, &ev[i]))
 			ev[late++] = ev[i];
@@ -160,7 +163,7 @@ static void wait_and_handle(struct wr_acceptor *a)
 		handle_all_late(a, ev, late);
 }
 
-static void *attend(void *arg)
+static void *acceptor_main(void *arg)
 {
 	struct wr_acceptor *a = arg;
 
@@ -168,8 +171,8 @@ static void *attend(void *arg)
 	wr_sys_thread_begin("weir-acceptor");
 	a->ctx.now = wr_now_ns();
 	do {
-		wr_acceptor_take_mail(a);
-		wr_visits_run(a);
+		wr_acceptor_take_inbox(a);
+		wr_deadlines_run(a);
 		wr_watchdog_run(a);
 		wr_starvation_run(a);
 		wr_overseer_run(a);
@@ -183,7 +186,8 @@ static void *attend(void *arg)
 
 int wr_acceptor_start(struct wr_acceptor *a)
 {
-	int rc = wr_sys_thread_create(&a->thread.id, WR_SYS_STACK, attend, a);
+	int rc = wr_sys_thread_create(&a->thread.id, WR_SYS_STACK,
+				      acceptor_main, a);
 
 	a->thread.was_started = rc == 0;
 	return rc;

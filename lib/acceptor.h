@@ -19,11 +19,11 @@
 /* What the deadline of a stop may be late for each connection to be cut. */
 #define WR_CUT_NS (WR_NS_PER_MS / 10)
 
-/* Key of the i-th door in the acceptor's poller; see WR_GENERATIONS. */
-#define WR_KEY_DOOR (UINT64_C(1) << 63)
+/* Key of the i-th listener in the acceptor's poller; see WR_GENERATIONS. */
+#define WR_KEY_LISTENER (UINT64_C(1) << 63)
 
 /* A listener, what its connections get, and whether it is being polled. */
-struct wr_door {
+struct wr_endpoint {
 	struct wr_listener listener;
 	struct wr_service service;
 	struct wr_share share; /* what its connections take up */
@@ -43,11 +43,12 @@ struct wr_door {
 };
 
 struct wr_acceptor {
-	struct wr_hub *hub;
+	struct wr_core *core;
 	struct wr_pool *pool;
-	struct wr_door **doors;
-	int door_count;
-	int first_door; /* where the next round begins, modulo door_count */
+	struct wr_endpoint **endpoints;
+	int endpoint_count;
+	int first_endpoint; /* where the next round begins, modulo
+			       endpoint_count */
 	struct wr_context ctx;
 	int poller;
 	int reserve; /* a descriptor to give up in a shortage; -1: none */
@@ -67,7 +68,7 @@ struct wr_acceptor {
 	int quiet_ticks;
 	int alone_ticks; /* in turn, that the workers did not get on */
 
-	bool is_stopping, are_doors_closed, is_cutting;
+	bool is_stopping, are_listeners_closed, is_cutting;
 	int64_t quiet_ns;    /* stop: how long no connection may come */
 	int64_t hopeless_at; /* stop: nobody can be accepted; 0: not so */
 	int64_t sweep_at;    /* stop: next reminder to the parked */
@@ -77,44 +78,46 @@ struct wr_acceptor {
 	uint64_t cut_before; /* stop: cut by others until the deadline */
 };
 
-int wr_acceptor_init(struct wr_acceptor *a, struct wr_hub *h,
+int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
 		     struct wr_pool *p); /* 0 or -errno */
 void wr_acceptor_fini(struct wr_acceptor *a);
 
-/* Takes the door over on success.  Its id or -errno. */
-int wr_acceptor_add_door(struct wr_acceptor *a, struct wr_door *door);
+/* Takes the listener over on success.  Its id or -errno. */
+int wr_acceptor_add_listener(struct wr_acceptor *a,
+			     struct wr_endpoint *endpoint);
 
 int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
 
 /* -------------------------------------------- parts of the same thread */
 
 /* acceptor.c: what others have handed over or asked for. */
-void wr_acceptor_take_mail(struct wr_acceptor *a);
+void wr_acceptor_take_inbox(struct wr_acceptor *a);
 
-/* accept.c: see which doors are due, as room, pauses and the stop allow. */
+/* accept.c: see which listeners are due, as room, pauses and the stop allow. */
 void wr_accept_adjust(struct wr_acceptor *a);
 /* Accept from those; or a budget's worth from this one. */
 void wr_accept_run(struct wr_acceptor *a);
-void wr_accept_from(struct wr_acceptor *a, struct wr_door *door);
-void wr_accept_close_door(struct wr_acceptor *a, struct wr_door *door);
-void wr_accept_close_doors(struct wr_acceptor *a);
+void wr_accept_from(struct wr_acceptor *a, struct wr_endpoint *endpoint);
+void wr_accept_close_listener(struct wr_acceptor *a,
+			      struct wr_endpoint *endpoint);
+void wr_accept_close_listeners(struct wr_acceptor *a);
 /*
  * Say no to all the kernel has completed.  False: there is no descriptor for
  * it until something ends.
  */
 bool wr_accept_refuse_rest(struct wr_acceptor *a);
 
-/* visits.c: deadlines of connections, lingering ones included. */
+/* deadlines.c: deadlines of connections, lingering ones included. */
 /* Room for the slots there are and for one more slab.  0 or -ENOMEM. */
-int wr_visits_reserve(struct wr_acceptor *a);
-void wr_visits_expect(struct wr_acceptor *a, struct weir_conn *c);
-void wr_visits_run(struct wr_acceptor *a);
+int wr_deadlines_reserve(struct wr_acceptor *a);
+void wr_deadlines_expect(struct wr_acceptor *a, struct weir_conn *c);
+void wr_deadlines_run(struct wr_acceptor *a);
 
 /* linger.c */
 void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
-void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c);
-void wr_linger_hasten(struct wr_acceptor *a); /* the stop goes a step on */
+void wr_linger_check(struct wr_acceptor *a, struct weir_conn *c);
+void wr_linger_shorten(struct wr_acceptor *a); /* the stop goes a step on */
 void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
 
 /* overseer.c: whether the workers get on with what there is. */

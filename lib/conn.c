@@ -21,105 +21,106 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->is_writing = c->is_over = false;
 	c->wants_out_shut = c->is_out_shut = false;
 	c->is_finished = c->is_kept = false;
-	c->is_cut = c->is_settled = false;
+	c->is_cut = c->is_counted = false;
 	c->fd = fd;
 	c->why = 0;
-	c->outcome = WR_COMPLETED;
+	c->outcome = WR_OUTCOME_COMPLETED;
 	c->end = WEIR_END_NONE;
 	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
 	c->was_opened = c->was_called = c->has_input = c->is_dry = false;
 	c->is_urgent = c->has_spoken = c->has_ended = c->in_shut = false;
 	c->may_wait = false;
-	c->reports = 0;
+	c->events = 0;
 	c->in = (struct wr_buffer){ .mem = NULL };
 	c->scanned = c->scanned_len = 0;
 	c->born_at = c->active_at = c->input_at = now;
 	c->message_at = c->linger_at = c->linger_end_at = 0;
 	c->linger_bytes = 0;
 	c->lingers = false;
-	for (int i = 0; i < WR_TIMEOUTS; i++)
+	for (int i = 0; i < WR_TMO_COUNT; i++)
 		c->timeout_ms[i] = service->timeout_ms[i];
 	c->data = NULL;
 	c->drop = NULL;
 	c->peer_len = 0;
 	wr_conn_input_begin(c);
-	atomic_store(&c->visit_at, INT64_MAX);
-	atomic_store(&c->waiting_bell, -1);
+	atomic_store(&c->check_at, INT64_MAX);
+	atomic_store(&c->waiter_fd, -1);
 	atomic_store(&c->refs, 1);
-	if (c->hub)
-		c->id = atomic_fetch_add(&c->hub->last_id, 1) + 1;
+	if (c->core)
+		c->id = atomic_fetch_add(&c->core->last_id, 1) + 1;
 	atomic_store(&c->due_at, wr_conn_due_at(c));
 }
 
 /* --------------------------------------------------------------- moving it */
 
 /* legal[from] has a bit for each state one may go to. */
-static const uint16_t legal[WR_STATES] = {
-	[WR_FREE] = 1 << WR_FRESH,
-	[WR_FRESH] = 1 << WR_RUNNING | 1 << WR_LINGERING | 1 << WR_OVER,
-	[WR_READY] = 1 << WR_RUNNING,
-	[WR_RUNNING] = 1 << WR_PARKED | 1 << WR_READY | 1 << WR_LINGERING |
-		       1 << WR_OVER,
-	[WR_PARKED] = 1 << WR_READY | 1 << WR_RUNNING,
-	[WR_LINGERING] = 1 << WR_OVER,
-	[WR_OVER] = 1 << WR_FREE,
+static const uint16_t legal[WR_CONN_STATES] = {
+	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED,
+	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
+			   1 << WR_CONN_CLOSED,
+	[WR_CONN_READY] = 1 << WR_CONN_RUNNING,
+	[WR_CONN_RUNNING] = 1 << WR_CONN_PARKED | 1 << WR_CONN_READY |
+			    1 << WR_CONN_LINGERING | 1 << WR_CONN_CLOSED,
+	[WR_CONN_PARKED] = 1 << WR_CONN_READY | 1 << WR_CONN_RUNNING,
+	[WR_CONN_LINGERING] = 1 << WR_CONN_CLOSED,
+	[WR_CONN_CLOSED] = 1 << WR_CONN_FREE,
 };
 
-static wr_counter *gauge(struct wr_lane *lane, int state)
+static wr_counter *gauge(struct wr_stats *stats, int state)
 {
 	switch (state) {
-	case WR_FRESH:
-		return &lane->queued;
-	case WR_PARKED:
-		return &lane->parked;
-	case WR_LINGERING:
-		return &lane->lingering;
+	case WR_CONN_QUEUED:
+		return &stats->queued;
+	case WR_CONN_PARKED:
+		return &stats->parked;
+	case WR_CONN_LINGERING:
+		return &stats->lingering;
 	default:
 		return NULL;
 	}
 }
 
-void wr_conn_move(struct weir_conn *c, struct wr_lane *lane, int to)
+void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to)
 {
-	wr_counter *left = gauge(lane, c->state), *entered = gauge(lane, to);
+	wr_counter *left = gauge(stats, c->state), *entered = gauge(stats, to);
 
 	wr_assert(legal[c->state] & 1 << to);
 	if (left)
-		wr_count(lane, left, (uint64_t)-1);
+		wr_count(stats, left, (uint64_t)-1);
 	if (entered)
-		wr_count(lane, entered, 1);
+		wr_count(stats, entered, 1);
 	c->state = (uint8_t)to;
 }
 
-void wr_conn_report(struct weir_conn *c, struct wr_lane *lane,
-		    uint32_t generation, uint32_t reports)
+void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
+		  uint32_t generation, uint32_t reports)
 {
-	int bell;
+	int wake_fd;
 
-	if (wr_turn_raise(&c->turn, generation, reports)) {
-		wr_conn_move(c, lane, WR_READY);
-		(void)wr_queue_push(&c->hub->ready, &c->node, 0);
-		wr_hub_ring(c->hub);
+	if (wr_owner_post(&c->owner, generation, reports)) {
+		wr_conn_move(c, stats, WR_CONN_READY);
+		(void)wr_queue_push(&c->core->ready, &c->node, 0);
+		wr_core_wake_worker(c->core);
 		return;
 	}
-	bell = atomic_load(&c->waiting_bell);
-	if (bell >= 0)
-		wr_sys_eventfd_ring(bell);
+	wake_fd = atomic_load(&c->waiter_fd);
+	if (wake_fd >= 0)
+		wr_sys_eventfd_signal(wake_fd);
 }
 
-void wr_conn_post(struct weir_conn *c, unsigned mail)
+void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail)
 {
-	struct wr_hub *h = c->hub;
+	struct wr_core *core = c->core;
 	struct weir_conn *first;
 
-	if (atomic_fetch_or(&c->mail, mail) != 0)
+	if (atomic_fetch_or(&c->inbox_bits, mail) != 0)
 		return;
-	first = atomic_load(&h->mail);
+	first = atomic_load(&core->inbox);
 	do {
-		c->mail_next = first;
-	} while (!atomic_compare_exchange_weak(&h->mail, &first, c));
+		c->inbox_next = first;
+	} while (!atomic_compare_exchange_weak(&core->inbox, &first, c));
 	if (first == NULL)
-		wr_sys_eventfd_ring(h->call);
+		wr_sys_eventfd_signal(core->acceptor_wake_fd);
 }
 
 /* --------------------------------------------------------------- deadlines */
@@ -137,12 +138,12 @@ static int64_t stall_at(struct weir_conn *c)
 	wr_lock(&c->lock);
 	since = c->is_stalled ? c->stalled_at : 0;
 	wr_unlock(&c->lock);
-	return since ? after(c, since, WR_WRITE) : WR_NEVER_AT;
+	return since ? after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
 }
 
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
-	if (after(c, c->born_at, WR_LIFETIME) <= c->ctx->now)
+	if (after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now)
 		return WEIR_END_LIFETIME;
 	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
@@ -153,7 +154,7 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 
 int64_t wr_conn_due_at(struct weir_conn *c)
 {
-	int64_t at = after(c, c->born_at, WR_LIFETIME);
+	int64_t at = after(c, c->born_at, WR_TMO_LIFETIME);
 	bool has_output = wr_conn_has_output(c);
 
 	if (has_output)
@@ -161,22 +162,22 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 	if (c->is_closing)
 		return at;
 	if (c->message_at)
-		return wr_min_at(at, after(c, c->message_at, WR_READ));
+		return wr_min_at(at, after(c, c->message_at, WR_TMO_READ));
 	if (has_output)
 		return at;
 	if (!c->has_spoken)
-		return wr_min_at(at, after(c, c->born_at, WR_FIRST_BYTE));
-	return wr_min_at(at, after(c, c->active_at, WR_IDLE));
+		return wr_min_at(at, after(c, c->born_at, WR_TMO_FIRST_BYTE));
+	return wr_min_at(at, after(c, c->active_at, WR_TMO_IDLE));
 }
 
 /*
- * "No deadline is missed": the owner writes due_at, then reads visit_at; the
- * acceptor writes visit_at, then reads due_at.  One of them sees the other.
+ * "No deadline is missed": the owner writes due_at, then reads check_at; the
+ * acceptor writes check_at, then reads due_at.  One of them sees the other.
  *
  * A deadline that only moves away needs none of that: the visit that was sure
  * to come in time for the earlier one still is, and reads the later one then,
  * or reports what turns out not to be due.  Such a report ends the argument
- * (wr_conn_forget_visit), for who made it may come again too late.
+ * (wr_conn_forget_check), for who made it may come again too late.
  */
 void wr_conn_set_due(struct weir_conn *c, int64_t at)
 {
@@ -185,8 +186,8 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 		return;
 	}
 	atomic_store(&c->due_at, at);
-	if (at < atomic_load(&c->visit_at))
-		wr_conn_post(c, WR_MAIL_RETIME);
+	if (at < atomic_load(&c->check_at))
+		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 }
 
 /* ------------------------------------------------------------------ ending */

@@ -5,12 +5,12 @@
  * It has one owner at every moment: the acceptor that made it, the queue, a
  * worker, nobody in particular while it is parked, the acceptor again when it
  * lingers.  wr_conn_move() is the only function that changes where it is; it
- * knows which moves are legal and keeps the gauges.  wr_conn_settle() is the
- * only one that enters an outcome in the ledger.
+ * knows which moves are legal and keeps the gauges.  wr_conn_close_and_count()
+ * is the only one that enters an outcome in the ledger.
  *
  * A connection is a slot of a table, recycled under a new generation and
- * never freed while the server lives; see turn.h for what that is good for.
- * A dialled connection is the same structure without hub and table.
+ * never freed while the server lives; see owner.h for what that is good for.
+ * A dialled connection is the same structure without core and table.
  */
 #ifndef WR_CONN_H
 #define WR_CONN_H
@@ -19,26 +19,26 @@
 #include <netinet/in.h>
 
 #include "clock.h"
-#include "hub.h"
+#include "core.h"
+#include "owner.h"
 #include "sys.h"
 #include "timers.h"
-#include "turn.h"
 
 enum wr_state {
-	WR_FREE,
-	WR_FRESH,     /* made by the acceptor, then in the queue */
-	WR_READY,     /* owned, on the list of those to be run */
-	WR_RUNNING,   /* a worker has it */
-	WR_PARKED,    /* nobody has it; the poller tells of input */
-	WR_LINGERING, /* the acceptor drains it before the close */
-	WR_OVER,      /* closed; somebody may still hold a reference */
-	WR_STATES
+	WR_CONN_FREE,
+	WR_CONN_QUEUED,	   /* made by the acceptor, then in the queue */
+	WR_CONN_READY,	   /* owned, on the list of those to be run */
+	WR_CONN_RUNNING,   /* a worker has it */
+	WR_CONN_PARKED,	   /* nobody has it; the poller tells of input */
+	WR_CONN_LINGERING, /* the acceptor drains it before the close */
+	WR_CONN_CLOSED,	   /* closed; somebody may still hold a reference */
+	WR_CONN_STATES
 };
 
 /* What the acceptor is asked to do with it. */
 enum {
-	WR_MAIL_LINGER = 1, /* yours now: drain it, then close */
-	WR_MAIL_RETIME = 2  /* it wants to be visited earlier */
+	WR_INBOX_LINGER = 1,	/* yours now: drain it, then close */
+	WR_INBOX_RESCHEDULE = 2 /* it wants to be visited earlier */
 };
 
 /*
@@ -49,14 +49,14 @@ enum {
  *		t  the acceptor only
  */
 struct weir_conn {
-	wr_turn turn;		  /* a */
+	wr_owner owner;		  /* a */
 	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
-	_Atomic int64_t visit_at; /* a: acceptor writes, owner reads */
-	_Atomic int waiting_bell; /* a: of the worker that waits in it; -1 */
+	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
+	_Atomic int waiter_fd;	  /* a: of the worker that waits in it; -1 */
 	atomic_uint refs;	  /* a: the library's own is one */
-	atomic_uint mail;	  /* a */
-	struct weir_conn *mail_next;
-	struct wr_hub *hub;		  /* c: NULL if dialled */
+	atomic_uint inbox_bits;	  /* a */
+	struct weir_conn *inbox_next;
+	struct wr_core *core;		  /* c: NULL if dialled */
 	struct wr_table *table;		  /* c: NULL if dialled */
 	const struct wr_service *service; /* c */
 	struct wr_context *ctx;		  /* o: of the thread that runs it */
@@ -80,7 +80,7 @@ struct weir_conn {
 	bool is_out_shut;	 /* l: done */
 	bool is_finished;	 /* l: all is sent, it lingers or ends */
 	_Atomic bool is_cut;	 /* a: socket shut down by a cancel or a stop */
-	_Atomic bool is_settled; /* a: in the ledger */
+	_Atomic bool is_counted; /* a: in the ledger */
 	int fd;			 /* l to change, o to read */
 	int in_error;		 /* o: what a receive said last */
 	int file_error;		 /* o: why a file was not sent: of its read */
@@ -115,7 +115,7 @@ struct weir_conn {
 	uint8_t timed_out; /* the WEIR_END_... of a call's -ETIMEDOUT, or 0 */
 	uint8_t unclocked; /* messages to give before a look at the clock */
 	uint8_t clock_gap; /* ... and after that one */
-	uint32_t reports;  /* taken and not yet acted on */
+	uint32_t events;   /* taken and not yet acted on */
 	size_t turn_bytes; /* input given to the handler */
 
 	struct wr_buffer in;  /* o */
@@ -129,8 +129,8 @@ struct weir_conn {
 	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
 	uint64_t linger_bytes;		  /* t */
 	struct weir_conn *linger_prev, *linger_next; /* t */
-	bool lingers;		     /* t: in the acceptor's linger set */
-	int timeout_ms[WR_TIMEOUTS]; /* o */
+	bool lingers;		      /* t: in the acceptor's linger set */
+	int timeout_ms[WR_TMO_COUNT]; /* o */
 
 	void *data; /* o */
 	void (*drop)(void *data);
@@ -163,7 +163,7 @@ struct wr_table;
 /* Key of a connection in the poller. */
 static inline uint64_t wr_conn_key(const struct weir_conn *c)
 {
-	return (uint64_t)wr_turn_generation(&c->turn) << 32 | c->index;
+	return (uint64_t)wr_owner_generation(&c->owner) << 32 | c->index;
 }
 
 /* ------------------------------------------------------------------- conn */
@@ -172,14 +172,14 @@ static inline uint64_t wr_conn_key(const struct weir_conn *c)
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now);
 
-void wr_conn_move(struct weir_conn *c, struct wr_lane *lane, int to);
+void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 
 /*
  * Raise reports on it from any thread; if nobody owned it, it goes on the
  * ready list, and if its owner waits inside a session, that wait is rung.
  */
-void wr_conn_report(struct weir_conn *c, struct wr_lane *lane,
-		    uint32_t generation, uint32_t reports);
+void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
+		  uint32_t generation, uint32_t reports);
 
 /* When something has to happen to it if nothing else does. */
 int64_t wr_conn_due_at(struct weir_conn *c);
@@ -190,14 +190,15 @@ uint8_t wr_conn_due_end(struct weir_conn *c);
 /* Owner: tell the acceptor, which visits it at the right time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);
 
-/* Owner: the visit has come (WR_DUE); when the next is, is to be seen. */
-static inline void wr_conn_forget_visit(struct weir_conn *c)
+/* Owner: the visit has come (WR_EV_DEADLINE); when the next is, is to be seen.
+ */
+static inline void wr_conn_forget_check(struct weir_conn *c)
 {
 	atomic_store_explicit(&c->due_at, WR_NEVER_AT, memory_order_relaxed);
 }
 
 /* Owner: give it to the acceptor, or ask for a visit (WR_MAIL_...). */
-void wr_conn_post(struct weir_conn *c, unsigned mail);
+void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail);
 
 /*
  * Shut the socket down so that whoever waits for it wakes; not one that is
@@ -227,10 +228,11 @@ bool wr_conn_is_lost(struct weir_conn *c, int error);
 void wr_conn_seal(struct weir_conn *c);
 
 /* Owner: the last callbacks (`closed`, drop), unless they were made before. */
-void wr_conn_say_goodbye(struct weir_conn *c);
+void wr_conn_run_close_callbacks(struct weir_conn *c);
 
 /* Owner: close the descriptor, enter the outcome, drop our reference. */
-void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome);
+void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
+			     int outcome);
 
 /*
  * Owner: end our direction at once.  A peer that has got a part of a file must
@@ -283,9 +285,9 @@ int wr_conn_input_find(struct weir_conn *c);
 
 /* What a flush leaves behind; errors are -errno, of a file -EIO. */
 enum {
-	WR_FLUSHED = 0, /* nothing */
-	WR_STALLED = 1, /* the kernel takes no more: it will tell */
-	WR_UNDONE = 2	/* it would take more: others want a turn */
+	WR_FLUSH_DONE = 0,    /* nothing */
+	WR_FLUSH_STALLED = 1, /* the kernel takes no more: it will tell */
+	WR_FLUSH_YIELDED = 2  /* it would take more: others want a turn */
 };
 
 /* Owner: send what is queued. */

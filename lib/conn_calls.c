@@ -35,7 +35,7 @@ void wr_conn_release(struct weir_conn *c)
 		wr_dial_free(c);
 		return;
 	}
-	wr_conn_move(c, NULL, WR_FREE);
+	wr_conn_move(c, NULL, WR_CONN_FREE);
 	wr_table_give(c->table, c);
 }
 
@@ -46,7 +46,7 @@ void wr_conn_release(struct weir_conn *c)
 static bool has_only_ours(struct weir_conn *c)
 {
 	return c->table && atomic_load(&c->refs) == 1 &&
-	       !atomic_load(&c->is_settled);
+	       !atomic_load(&c->is_counted);
 }
 
 void weir_conn_unref(weir_conn *c)
@@ -56,7 +56,7 @@ void weir_conn_unref(weir_conn *c)
 	if (c == NULL)
 		return;
 	if (has_only_ours(c)) {
-		wr_logf(&c->hub->logger, WEIR_LOG_ERROR,
+		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
 			"weir_conn_unref() of a connection that nobody refers "
 			"to: a bug in the program");
 		return;
@@ -77,8 +77,8 @@ static int tell(weir_conn *c, uint32_t report)
 		return -EINVAL;
 	wr_lock(&c->lock);
 	if (!c->is_over && c->table) {
-		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
-			       wr_turn_generation(&c->turn), report);
+		wr_conn_post(c, wr_core_foreign_stats(c->core),
+			     wr_owner_generation(&c->owner), report);
 		rc = 0;
 	}
 	wr_unlock(&c->lock);
@@ -87,12 +87,12 @@ static int tell(weir_conn *c, uint32_t report)
 
 int weir_conn_wake(weir_conn *c)
 {
-	return tell(c, WR_WAKE);
+	return tell(c, WR_EV_WAKE);
 }
 
 int weir_conn_close(weir_conn *c)
 {
-	return tell(c, WR_CLOSE);
+	return tell(c, WR_EV_CLOSE);
 }
 
 int weir_conn_cancel(weir_conn *c)
@@ -109,6 +109,7 @@ int weir_conn_cancel(weir_conn *c)
 		return -EPIPE;
 	wr_conn_cut(c);
 	if (c->table)
-		(void)tell(c, WR_CANCEL); /* the cut may have ended it by now */
+		(void)tell(c,
+			   WR_EV_CANCEL); /* the cut may have ended it by now */
 	return 0;
 }

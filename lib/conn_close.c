@@ -18,7 +18,8 @@
 /* One finish may throw away so much before it is left to the acceptor. */
 #define DISCARD_AT_ONCE ((size_t)64 * 1024)
 
-/* The peer, or the way to it, is gone; judge() knows two more, always quiet. */
+/* The peer, or the way to it, is gone; apply_verdict() knows two more, always
+ * quiet. */
 static bool is_loss(int error)
 {
 	switch (error) {
@@ -54,7 +55,7 @@ void wr_conn_seal(struct weir_conn *c)
 	wr_unlock(&c->lock);
 }
 
-void wr_conn_say_goodbye(struct weir_conn *c)
+void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
 	void (*drop)(void *);
 
@@ -82,7 +83,8 @@ void wr_conn_hang_up(struct weir_conn *c)
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 }
 
-void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
+void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
+			     int outcome)
 {
 	int fd;
 
@@ -97,20 +99,21 @@ void wr_conn_settle(struct weir_conn *c, struct wr_lane *lane, int outcome)
 		wr_sys_forget_linger(fd);
 	wr_sys_close(fd);
 	atomic_store(&c->due_at, INT64_MIN);
-	wr_conn_move(c, lane, WR_OVER);
-	if (!atomic_exchange(&c->is_settled, true)) {
-		wr_count(lane, &lane->outcome[outcome], 1);
-		if (outcome == WR_TIMED_OUT)
-			wr_count(lane,
-				 &lane->timed_out[c->end - WEIR_END_FIRST_BYTE],
-				 1);
+	wr_conn_move(c, stats, WR_CONN_CLOSED);
+	if (!atomic_exchange(&c->is_counted, true)) {
+		wr_count(stats, &stats->outcome[outcome], 1);
+		if (outcome == WR_OUTCOME_TIMED_OUT)
+			wr_count(
+				stats,
+				&stats->timed_out[c->end - WEIR_END_FIRST_BYTE],
+				1);
 		if (wr_is_refusal(outcome))
 			atomic_fetch_sub(&c->table->refused, 1);
 		else
 			wr_share_add(c->service, WR_PLACE_SERVER, -1);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
-	wr_hub_made_room(c->hub);
+	wr_core_notify_capacity(c->core);
 	wr_conn_release(c);
 }
 
@@ -135,7 +138,7 @@ bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
 
 void wr_conn_finish(struct weir_conn *c)
 {
-	struct wr_lane *lane = c->ctx->lane;
+	struct wr_stats *stats = c->ctx->stats;
 	uint64_t late = 0;
 	bool is_done;
 
@@ -146,32 +149,33 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_unlock(&c->lock);
 	if (!is_done)
 		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
-	wr_count(lane, &lane->late_bytes, late);
+	wr_count(stats, &stats->late_bytes, late);
 	if (is_done) {
-		wr_conn_settle(c, lane, c->outcome);
+		wr_conn_close_and_count(c, stats, c->outcome);
 		return;
 	}
 	if (c->is_polled)
-		wr_poller_remove(c->hub->poller, c->fd);
+		wr_poller_remove(c->core->poller, c->fd);
 	c->ctx = NULL;
-	wr_conn_move(c, lane, WR_LINGERING);
-	wr_conn_post(c, WR_MAIL_LINGER);
+	wr_conn_move(c, stats, WR_CONN_LINGERING);
+	wr_conn_notify_acceptor(c, WR_INBOX_LINGER);
 }
 
 static void log_refusal(struct weir_conn *c, int outcome)
 {
 	static const char *const reasons[] = {
-		[WR_REFUSED_FULL] = "the queue is full",
-		[WR_REFUSED_AGE] = "it has waited too long in the queue",
-		[WR_REFUSED_LIMIT] = "the server is full",
-		[WR_REFUSED_DRAIN] = "the server stops",
+		[WR_OUTCOME_REFUSED_FULL] = "the queue is full",
+		[WR_OUTCOME_REFUSED_AGE] =
+			"it has waited too long in the queue",
+		[WR_OUTCOME_REFUSED_LIMIT] = "the server is full",
+		[WR_OUTCOME_REFUSED_DRAIN] = "the server stops",
 	};
-	struct wr_hub *h = c->hub;
+	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (h->logger.level >= WEIR_LOG_INFO &&
-	    wr_log_allows(&h->logger, &h->refusal_limit, 10))
-		wr_logf(&h->logger, WEIR_LOG_INFO,
+	if (core->logger.level >= WEIR_LOG_INFO &&
+	    wr_log_allows(&core->logger, &core->refusal_limit, 10))
+		wr_logf(&core->logger, WEIR_LOG_INFO,
 			"connection %llu from %s refused: %s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
 			reasons[outcome]);
@@ -179,7 +183,7 @@ static void log_refusal(struct weir_conn *c, int outcome)
 
 void wr_conn_refuse(struct weir_conn *c, int outcome)
 {
-	const struct wr_config *config = &c->hub->config;
+	const struct wr_config *config = &c->core->config;
 	ssize_t n = 1;
 
 	atomic_fetch_add(&c->table->refused, 1);

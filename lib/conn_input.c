@@ -8,7 +8,7 @@
  * comes later is a new edge of the poller and a new report.  Two things break
  * the rule and clear it: the end of input, which a short read hides, and
  * urgent data, before which a read stops.  Both were reported with the event
- * (WR_HUP), or will be.
+ * (WR_EV_HUP), or will be.
  */
 #include <errno.h>
 #include <string.h>
@@ -135,7 +135,7 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
 		n = -ECANCELED; /* our own shutdown, not the peer's end */
 	} else if (n > 0) {
-		wr_count(c->ctx->lane, &c->ctx->lane->bytes_in, (uint64_t)n);
+		wr_count(c->ctx->stats, &c->ctx->stats->bytes_in, (uint64_t)n);
 		c->received += (uint64_t)n;
 		c->has_spoken = true;
 		c->input_at = c->ctx->now;
@@ -211,7 +211,7 @@ static int make_room(struct weir_conn *c)
 			c->is_held = true;
 			return run_dry(c);
 		}
-		if (rc == WR_STALLED)
+		if (rc == WR_FLUSH_STALLED)
 			rc = wr_conn_wait_output(c);
 		if (rc < 0)
 			return rc;

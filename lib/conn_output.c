@@ -70,10 +70,11 @@ static int add_rest(struct iovec *iov, int n, const struct rest *rest)
 static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 			      ssize_t n)
 {
-	struct wr_lane *lane = ctx ? ctx->lane : wr_hub_foreign_lane(c->hub);
+	struct wr_stats *stats =
+		ctx ? ctx->stats : wr_core_foreign_stats(c->core);
 
 	c->sent += (uint64_t)n;
-	wr_count(lane, &lane->bytes_out, (uint64_t)n);
+	wr_count(stats, &stats->bytes_out, (uint64_t)n);
 }
 
 /*
@@ -186,7 +187,7 @@ static void note_stall_locked(struct weir_conn *c)
 }
 
 /*
- * Send the outbox, then rest (may be NULL).  WR_FLUSHED ... or -errno.  There
+ * Send the outbox, then rest (may be NULL).  WR_FLUSH_DONE ... or -errno. There
  * are files in it only for their owner, who has a context.
  */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
@@ -203,26 +204,26 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 			if (files_end_at == 0)
 				files_end_at = ctx->now + FILES_NS;
 			else if (ctx->now >= files_end_at)
-				return WR_UNDONE;
+				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
 		} else if (c->out.head || (rest && rest->left > 0)) {
 			rc = send_bytes_locked(c, ctx, rest);
 		} else {
 			c->is_stalled = false;
 			shut_output_locked(c);
-			return WR_FLUSHED;
+			return WR_FLUSH_DONE;
 		}
 		if (rc < 0) {
 			c->out_error = rc;
 		} else if (rc == 0) {
 			note_stall_locked(c);
-			return WR_STALLED;
+			return WR_FLUSH_STALLED;
 		}
 	}
 }
 
 /* What a failed call means to the caller. */
-static int blame(const struct weir_conn *c, int rc)
+static int map_send_error(const struct weir_conn *c, int rc)
 {
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
 }
@@ -256,7 +257,7 @@ int wr_conn_flush(struct weir_conn *c)
 	int rc = send_locked(c, c->ctx, NULL);
 
 	unlock_shared(c, is_locked);
-	return blame(c, rc);
+	return map_send_error(c, rc);
 }
 
 static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
@@ -295,7 +296,7 @@ static bool gather(struct weir_conn *c, const void *buf, size_t len)
 	return !c->is_closing && !is_shared(c) && !c->wants_out_shut &&
 	       !c->out_error && len <= GATHERED &&
 	       has_room(c, wr_outbox_bytes(&c->out), len) &&
-	       wr_outbox_squeeze(&c->out, buf, len, &c->ctx->spare_chunk);
+	       wr_outbox_try_append(&c->out, buf, len, &c->ctx->spare_chunk);
 }
 
 /* Take all pieces, now or later; waits while more than outbox_max are left. */
@@ -322,12 +323,12 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count,
 		}
 		c->is_writing = true; /* nobody may send into its middle */
 		unlock_shared(c, is_locked);
-		rc = rc == WR_STALLED ? wr_conn_wait_output(c) : 0;
+		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
 		is_locked = lock_shared(c);
 	}
 	c->is_writing = false;
 	unlock_shared(c, is_locked);
-	return rc < 0 ? blame(c, rc) : 0;
+	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
 static int put_one(struct weir_conn *c, const void *buf, size_t len)
@@ -432,7 +433,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	wr_unlock(&c->lock);
 	if (rc < 0)
 		wr_sys_close(own);
-	return blame(c, rc);
+	return map_send_error(c, rc);
 }
 
 int weir_conn_flush(weir_conn *c)
@@ -460,7 +461,7 @@ int weir_conn_shutdown(weir_conn *c, int how)
 		rc = send_locked(c, c->ctx, NULL);
 		wr_unlock(&c->lock);
 	}
-	return rc < 0 ? blame(c, rc) : 0;
+	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
 /* Any thread: see weir.h.  Sends at once if nothing is queued before it. */
@@ -483,8 +484,8 @@ int weir_conn_send(weir_conn *c, const void *buf, size_t len)
 	if (rc >= 0 && rest.left > 0)
 		rc = keep_locked(c, NULL, &rest);
 	if (!c->is_over && (c->out.head || c->out_error))
-		wr_conn_report(c, wr_hub_foreign_lane(c->hub),
-			       wr_turn_generation(&c->turn), WR_OUT);
+		wr_conn_post(c, wr_core_foreign_stats(c->core),
+			     wr_owner_generation(&c->owner), WR_EV_OUT);
 	wr_unlock(&c->lock);
 	return rc == -ENOBUFS || rc == -ENOMEM ? rc : rc < 0 ? -EPIPE : 0;
 }

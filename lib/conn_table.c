@@ -13,7 +13,7 @@
 
 #include "sys.h"
 
-int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max)
+int wr_table_new(struct wr_table **ret, struct wr_core *core, size_t max)
 {
 	size_t cap = (2 * max + 8192) / WR_SLAB_SLOTS + 1;
 	struct wr_table *t =
@@ -21,7 +21,7 @@ int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max)
 
 	if (t == NULL)
 		return -ENOMEM;
-	t->hub = hub;
+	t->core = core;
 	t->slab_cap = cap;
 	atomic_store(&t->refs, 1);
 	*ret = t;
@@ -81,8 +81,8 @@ int wr_table_grow(struct wr_table *t)
 		slab[i].table = t;
 		slab[i].fd = -1;
 		atomic_store(&slab[i].due_at, INT64_MIN);
-		atomic_store(&slab[i].waiting_bell, -1);
-		wr_turn_begin(&slab[i].turn, 0);
+		atomic_store(&slab[i].waiter_fd, -1);
+		wr_owner_begin(&slab[i].owner, 0);
 		slab[i].free_next = t->spare;
 		t->spare = &slab[i];
 	}
@@ -111,15 +111,15 @@ struct weir_conn *wr_table_take(struct wr_table *t)
 	struct weir_conn *c = t->spare;
 
 	t->spare = c->free_next;
-	c->hub = t->hub;
+	c->core = t->core;
 	atomic_fetch_add(&t->open, 1);
 	return c;
 }
 
 void wr_table_give(struct wr_table *t, struct weir_conn *c)
 {
-	wr_turn_begin(&c->turn,
-		      (wr_turn_generation(&c->turn) + 1) % WR_GENERATIONS);
+	wr_owner_begin(&c->owner,
+		       (wr_owner_generation(&c->owner) + 1) % WR_GENERATIONS);
 	c->free_next = atomic_load(&t->freed);
 	while (!atomic_compare_exchange_weak(&t->freed, &c->free_next, c))
 		;

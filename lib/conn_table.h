@@ -16,14 +16,14 @@ struct wr_table {
 	_Atomic size_t refused; /* of those, who were told no */
 	_Atomic(struct weir_conn *) freed; /* by anybody, latest first */
 	struct weir_conn *spare;	   /* t: for the acceptor to take */
-	struct wr_hub *hub;
+	struct wr_core *core;
 	size_t slab_cap;
 	_Atomic size_t slab_count;
 	_Atomic(struct weir_conn *) slabs[];
 };
 
 /* Room for about max connections, and those that are over but referenced. */
-int wr_table_new(struct wr_table **ret, struct wr_hub *hub, size_t max);
+int wr_table_new(struct wr_table **ret, struct wr_core *core, size_t max);
 
 void wr_table_ref(struct wr_table *t);
 void wr_table_unref(struct wr_table *t);

@@ -17,7 +17,7 @@
 
 static bool is_draining(const struct weir_conn *c)
 {
-	return c->hub && wr_hub_phase(c->hub) >= WR_DRAINING;
+	return c->core && wr_core_phase(c->core) >= WR_PHASE_DRAINING;
 }
 
 /* 0: nothing happened within the time; > 0: what did (poll's bits). */
@@ -25,14 +25,14 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 {
 	struct pollfd fds[2] = {
 		{ .fd = c->fd, .events = events },
-		{ .fd = c->ctx->bell, .events = POLLIN },
+		{ .fd = c->ctx->wake_fd, .events = POLLIN },
 	};
 	int rc;
 
 	/* For the watchdog: it is the peer that takes so long. */
 	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = wr_sys_poll(fds, c->ctx->bell >= 0 ? 2 : 1,
+	rc = wr_sys_poll(fds, c->ctx->wake_fd >= 0 ? 2 : 1,
 			 wr_ms_until(at, c->ctx->now));
 	c->ctx->now = wr_now_ns();
 	atomic_store_explicit(&c->ctx->waited_at, c->ctx->now,
@@ -40,14 +40,14 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	if (rc < 0)
 		return rc == -EINTR ? 0 : rc;
 	if (fds[1].revents)
-		wr_sys_eventfd_clear(c->ctx->bell);
+		wr_sys_eventfd_clear(c->ctx->wake_fd);
 	return fds[0].revents;
 }
 
 /* How long a wait for input may last in a drain; see docs/STOPPING.md. */
 static int64_t drain_quiet_at(const struct weir_conn *c, bool is_mid)
 {
-	int64_t since = atomic_load(&c->hub->drain_began_at);
+	int64_t since = atomic_load(&c->core->drain_began_at);
 
 	if (!is_mid && c->has_spoken)
 		return 0;
@@ -59,14 +59,14 @@ static int64_t drain_quiet_at(const struct weir_conn *c, bool is_mid)
 /* What was reported since the wait began; -errno ends it. */
 static int heed_reports(struct weir_conn *c)
 {
-	uint32_t reports = wr_turn_take(&c->turn);
+	uint32_t reports = wr_owner_fetch(&c->owner);
 
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	c->reports |= reports & WR_CLOSE;
-	if (c->reports & WR_CLOSE)
+	c->events |= reports & WR_EV_CLOSE;
+	if (c->events & WR_EV_CLOSE)
 		return -ESHUTDOWN;
-	return reports & WR_WAKE ? -EINTR : 0;
+	return reports & WR_EV_WAKE ? -EINTR : 0;
 }
 
 static int wait_input(struct weir_conn *c)
@@ -108,9 +108,9 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 	c->ctx->now = c->active_at = wr_now_ns();
 	if (is_mid && c->message_at == 0)
 		c->message_at = c->ctx->now;
-	atomic_store(&c->waiting_bell, c->ctx->bell);
+	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_input(c);
-	atomic_store(&c->waiting_bell, -1);
+	atomic_store(&c->waiter_fd, -1);
 	c->is_dry = false;
 	return rc;
 }
@@ -122,12 +122,12 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 int wr_conn_wait_output(struct weir_conn *c)
 {
 	int64_t dies_at =
-		wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]);
+		wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]);
 	int64_t at;
 	int rc;
 
 	wr_lock(&c->lock);
-	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_WRITE]);
+	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_TMO_WRITE]);
 	wr_unlock(&c->lock);
 	at = wr_min_at(at, dies_at);
 	c->ctx->now = wr_now_ns();

@@ -20,7 +20,7 @@
 struct dialled {
 	struct weir_conn conn;
 	struct wr_context ctx;
-	struct wr_lane lane;
+	struct wr_stats stats;
 };
 
 static const struct wr_service dialled_service = {
@@ -60,10 +60,10 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 		wr_sys_free(d);
 		return rc;
 	}
-	d->ctx.lane = &d->lane;
+	d->ctx.stats = &d->stats;
 	d->ctx.now = wr_now_ns();
-	d->ctx.bell = -1;
-	wr_turn_begin(&d->conn.turn, 0);
+	d->ctx.wake_fd = -1;
+	wr_owner_begin(&d->conn.owner, 0);
 	wr_conn_begin(&d->conn, &dialled_service, fd, d->ctx.now);
 	d->conn.is_tcp = is_tcp;
 	d->conn.ctx = &d->ctx;
@@ -118,14 +118,15 @@ void wr_dial_free(struct weir_conn *c)
 	struct dialled *d = wr_container_of(c, struct dialled, conn);
 	int rc;
 
-	if (c->timeout_ms[WR_WRITE] == WEIR_NEVER)
-		c->timeout_ms[WR_WRITE] = LAST_WRITE_MS;
+	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
+		c->timeout_ms[WR_TMO_WRITE] = LAST_WRITE_MS;
 	do {
 		rc = wr_conn_flush(c);
-		if (rc == WR_STALLED)
-			rc = wr_conn_wait_output(c) < 0 ? -EPIPE : WR_STALLED;
+		if (rc == WR_FLUSH_STALLED)
+			rc = wr_conn_wait_output(c) < 0 ? -EPIPE
+							: WR_FLUSH_STALLED;
 	} while (rc > 0);
-	if (rc == WR_FLUSHED)
+	if (rc == WR_FLUSH_DONE)
 		say_farewell(c);
 	else
 		wr_conn_hang_up(c);

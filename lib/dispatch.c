@@ -38,18 +38,18 @@ static void leave_callback(struct wr_context *ctx)
 		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
 
 	ctx->now = wr_now_ns();
-	wr_count_duration(ctx->lane, ctx->lane->callback_time,
+	wr_count_duration(ctx->stats, ctx->stats->callback_time,
 			  ctx->now - began);
 	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
 }
 
-static void say_goodbye(struct weir_conn *c)
+static void run_close_callbacks(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
 	c->is_closing = true; /* nothing more can be written */
 	enter_callback(c);
-	wr_conn_say_goodbye(c);
+	wr_conn_run_close_callbacks(c);
 	leave_callback(ctx);
 }
 
@@ -61,14 +61,14 @@ static int outcome_of(int end)
 	case WEIR_END_CLOSED:
 	case WEIR_END_PEER:
 	case WEIR_END_DRAIN:
-		return WR_COMPLETED;
+		return WR_OUTCOME_COMPLETED;
 	case WEIR_END_LOST:
 	case WEIR_END_ERROR:
-		return WR_FAILED;
+		return WR_OUTCOME_FAILED;
 	case WEIR_END_CUT:
-		return WR_CUT;
+		return WR_OUTCOME_CUT;
 	default:
-		return WR_TIMED_OUT;
+		return WR_OUTCOME_TIMED_OUT;
 	}
 }
 
@@ -76,19 +76,19 @@ static int outcome_of(int end)
 static enum step end_now(struct weir_conn *c, int end)
 {
 	c->end = (uint8_t)end;
-	say_goodbye(c);
+	run_close_callbacks(c);
 	wr_conn_hang_up(c);
-	wr_conn_settle(c, c->ctx->lane, outcome_of(end));
+	wr_conn_close_and_count(c, c->ctx->stats, outcome_of(end));
 	return STEP_GONE;
 }
 
 static void log_failure(struct weir_conn *c, const char *what, int rc)
 {
-	struct wr_hub *h = c->hub;
+	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (wr_log_allows(&h->logger, &h->handler_limit, 10))
-		wr_logf(&h->logger, WEIR_LOG_WARNING,
+	if (wr_log_allows(&core->logger, &core->handler_limit, 10))
+		wr_logf(&core->logger, WEIR_LOG_WARNING,
 			"connection %llu from %s: %s%s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
 			what, rc ? weir_strerror(rc) : "");
@@ -103,13 +103,13 @@ static void log_deadline(struct weir_conn *c, int end)
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
 	};
-	struct wr_hub *h = c->hub;
+	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (h->logger.level < WEIR_LOG_DEBUG ||
-	    !wr_log_allows(&h->logger, &h->deadline_limit, 10))
+	if (core->logger.level < WEIR_LOG_DEBUG ||
+	    !wr_log_allows(&core->logger, &core->deadline_limit, 10))
 		return;
-	wr_logf(&h->logger, WEIR_LOG_DEBUG,
+	wr_logf(&core->logger, WEIR_LOG_DEBUG,
 		"connection %llu from %s: %s %d ms: timed out",
 		(unsigned long long)c->id, wr_conn_peer_text(c, peer),
 		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
@@ -129,7 +129,7 @@ static void log_output_error(struct weir_conn *c, int rc)
 
 static bool has_outlived(const struct weir_conn *c)
 {
-	return wr_deadline_at(c->born_at, c->timeout_ms[WR_LIFETIME]) <=
+	return wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]) <=
 	       c->ctx->now;
 }
 
@@ -150,18 +150,19 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
-		/* complain() has logged what the handler failed of. */
+		/* log_and_close() has logged what the handler failed of. */
 		if (c->file_error || c->end != WEIR_END_ERROR)
 			log_output_error(c, rc);
-		return end_now(c, outcome_of(c->end) != WR_COMPLETED ? c->end
+		return end_now(c, outcome_of(c->end) != WR_OUTCOME_COMPLETED
+					  ? c->end
 				  : c->file_error ? WEIR_END_ERROR
 						  : WEIR_END_LOST);
 	}
-	if (rc == WR_UNDONE)
+	if (rc == WR_FLUSH_YIELDED)
 		return send_later(c);
-	if (rc == WR_STALLED)
+	if (rc == WR_FLUSH_STALLED)
 		return STEP_PARK;
-	say_goodbye(c);
+	run_close_callbacks(c);
 	wr_conn_finish(c);
 	return STEP_GONE;
 }
@@ -188,7 +189,7 @@ static enum step expire(struct weir_conn *c)
 	return begin_close(c, end);
 }
 
-static enum step complain(struct weir_conn *c, const char *what, int rc)
+static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 {
 	log_failure(c, what, rc);
 	return begin_close(c, WEIR_END_ERROR);
@@ -198,29 +199,29 @@ static enum step complain(struct weir_conn *c, const char *what, int rc)
 
 static void note(struct weir_conn *c, uint32_t reports)
 {
-	if (reports & (WR_IN | WR_HUP)) {
+	if (reports & (WR_EV_IN | WR_EV_HUP)) {
 		c->has_input = true;
 		c->is_dry = false;
 	}
-	if (reports & WR_HUP)
+	if (reports & WR_EV_HUP)
 		c->is_urgent = true;
-	if (reports & WR_DUE)
-		wr_conn_forget_visit(c);
-	c->reports |= reports;
+	if (reports & WR_EV_DEADLINE)
+		wr_conn_forget_check(c);
+	c->events |= reports;
 }
 
 /* One that comes after the look makes the yield fail, or is seen there. */
 static void note_reports(struct weir_conn *c)
 {
-	if (wr_turn_peek(&c->turn))
-		note(c, wr_turn_take(&c->turn));
+	if (wr_owner_peek(&c->owner))
+		note(c, wr_owner_fetch(&c->owner));
 }
 
 static bool take_report(struct weir_conn *c, uint32_t report)
 {
-	if (!(c->reports & report))
+	if (!(c->events & report))
 		return false;
-	c->reports &= ~report;
+	c->events &= ~report;
 	return true;
 }
 
@@ -239,10 +240,10 @@ static enum step call_again(struct weir_conn *c, int verdict)
 		return STEP_ON;
 	}
 	if (verdict == -EAGAIN && !c->ran_dry && c->why == WEIR_INPUT)
-		return complain(c,
-				"the handler said -EAGAIN though no input "
-				"call did: a bug in the program",
-				0);
+		return log_and_close(c,
+				     "the handler said -EAGAIN though no input "
+				     "call did: a bug in the program",
+				     0);
 	if (!asked_for_new && !c->is_last_dry &&
 	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
 		c->has_input = true;
@@ -255,7 +256,7 @@ static enum step call_again(struct weir_conn *c, int verdict)
 		c->message_at = c->ctx->now;
 	/* One that wakes itself waits for its turn like all others. */
 	note_reports(c);
-	c->is_rewoken = c->reports & WR_WAKE;
+	c->is_rewoken = c->events & WR_EV_WAKE;
 	return c->is_rewoken ? STEP_AGAIN : STEP_ON;
 }
 
@@ -264,13 +265,13 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 {
 	if (c->told_end)
 		return WEIR_END_PEER;
-	if (c->reports & WR_CLOSE)
+	if (c->events & WR_EV_CLOSE)
 		return WEIR_END_CLOSED;
 	return verdict == -ESHUTDOWN || c->why == WEIR_DRAIN ? WEIR_END_DRAIN
 							     : WEIR_END_CLOSED;
 }
 
-static enum step judge(struct weir_conn *c, int verdict)
+static enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
@@ -292,19 +293,20 @@ static enum step judge(struct weir_conn *c, int verdict)
 		break;
 	}
 	if (verdict > 0)
-		return complain(c, "the handler said what is no verdict", 0);
+		return log_and_close(c, "the handler said what is no verdict",
+				     0);
 	if (verdict == -EIO && c->file_error)
 		return begin_close(c, WEIR_END_ERROR); /* which logs it */
 	if (wr_conn_is_lost(c, verdict))
 		return begin_close(c, WEIR_END_LOST);
-	return complain(c, "", verdict);
+	return log_and_close(c, "", verdict);
 }
 
 /* A session waits by itself: the others need not hear of its input. */
 static void leave_poller(struct weir_conn *c)
 {
 	if (c->is_polled)
-		wr_poller_remove(c->hub->poller, c->fd);
+		wr_poller_remove(c->core->poller, c->fd);
 	c->is_polled = c->polls_output = false;
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
@@ -323,13 +325,13 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 	enter_callback(c);
 	verdict = fn(c, c->service->set.arg);
 	leave_callback(ctx);
-	wr_count(ctx->lane, &ctx->lane->callbacks, 1);
+	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
 	c->active_at = ctx->now;
 	if (c->is_held || c->spent_budget || c->has_ended)
 		c->has_input = true;
 	else if (c->has_asked)
 		c->has_input = !c->is_dry;
-	return judge(c, verdict);
+	return apply_verdict(c, verdict);
 }
 
 /* --------------------------------------------------------------- next step */
@@ -346,11 +348,11 @@ static enum step push_output(struct weir_conn *c)
 {
 	int rc;
 
-	if (!take_report(c, WR_OUT) && !wr_conn_has_output(c))
+	if (!take_report(c, WR_EV_OUT) && !wr_conn_has_output(c))
 		return STEP_ON;
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
-		return rc == WR_UNDONE ? send_later(c) : STEP_ON;
+		return rc == WR_FLUSH_YIELDED ? send_later(c) : STEP_ON;
 	log_output_error(c, rc);
 	return end_now(c, rc == -ECANCELED ? WEIR_END_CUT
 			  : c->file_error  ? WEIR_END_ERROR
@@ -386,20 +388,22 @@ static enum step next_step(struct weir_conn *c)
 	if (c->is_closing)
 		return go_on_closing(c); /* and park() looks at the deadline */
 	step = push_output(c);
-	if (step == STEP_ON && take_report(c, WR_DUE))
+	if (step == STEP_ON && take_report(c, WR_EV_DEADLINE))
 		step = check_due(c);
 	if (step != STEP_ON)
 		return step;
-	if (take_report(c, WR_CLOSE))
+	if (take_report(c, WR_EV_CLOSE))
 		return begin_close(c, WEIR_END_CLOSED);
 	if (sv->opened && !c->was_opened) {
 		c->was_opened = true;
 		return call(c, WEIR_OPENED, sv->opened);
 	}
-	rc = wr_hub_phase(c->hub) < WR_DRAINING ? 0 : wr_last_word_is_due(c);
+	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING
+		     ? 0
+		     : wr_last_word_is_due(c);
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : say_last_word(c);
-	if (take_report(c, WR_WAKE) && sv->readable)
+	if (take_report(c, WR_EV_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
 	if (wr_conn_is_readable(c))
 		return call(c, WEIR_INPUT,
@@ -418,10 +422,10 @@ static int watch(struct weir_conn *c)
 	if (c->is_polled && (c->polls_output || !out))
 		return 0;
 	if (c->is_polled)
-		rc = wr_poller_change(c->hub->poller, c->fd, interest,
+		rc = wr_poller_change(c->core->poller, c->fd, interest,
 				      wr_conn_key(c));
 	else
-		rc = wr_poller_add(c->hub->poller, c->fd, interest,
+		rc = wr_poller_add(c->core->poller, c->fd, interest,
 				   wr_conn_key(c));
 	if (rc == 0) {
 		c->is_polled = true;
@@ -456,10 +460,10 @@ static enum step park(struct weir_conn *c)
 	}
 	wr_conn_input_tidy(c);
 	wr_conn_set_due(c, at);
-	wr_conn_move(c, ctx->lane, WR_PARKED);
-	if (wr_turn_yield(&c->turn))
+	wr_conn_move(c, ctx->stats, WR_CONN_PARKED);
+	if (wr_owner_release(&c->owner))
 		return STEP_GONE;
-	wr_conn_move(c, ctx->lane, WR_RUNNING);
+	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	return STEP_ON;
 }
 
@@ -468,9 +472,10 @@ static enum step requeue(struct weir_conn *c)
 	struct wr_context *ctx = c->ctx;
 
 	wr_conn_input_tidy(c);
-	wr_conn_move(c, ctx->lane, WR_READY);
-	(void)wr_queue_push(&c->hub->ready, &c->node, ctx->now);
-	wr_hub_oversee(c->hub); /* the worker may get stuck before it is back */
+	wr_conn_move(c, ctx->stats, WR_CONN_READY);
+	(void)wr_queue_push(&c->core->ready, &c->node, ctx->now);
+	wr_core_start_monitor(
+		c->core); /* the worker may get stuck before it is back */
 	return STEP_GONE;
 }
 
@@ -489,28 +494,29 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports)
 	}
 }
 
-void wr_dispatch_fresh(struct wr_context *ctx, struct weir_conn *c)
+void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 {
-	struct wr_hub *h = c->hub;
-	int age_ms = h->config.set.queue_age_ms;
+	struct wr_core *core = c->core;
+	int age_ms = core->config.set.queue_age_ms;
 	int64_t queued_at = c->node.queued_at;
 	int rc;
 
 	c->ctx = ctx;
-	wr_conn_move(c, ctx->lane, WR_RUNNING);
+	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
-	wr_hub_made_room(h);
-	wr_count_duration(ctx->lane, ctx->lane->queue_wait,
+	wr_core_notify_capacity(core);
+	wr_count_duration(ctx->stats, ctx->stats->queue_wait,
 			  ctx->now - queued_at);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
-		wr_count(ctx->lane, &ctx->lane->dead_on_arrival, 1);
-		wr_conn_settle(c, ctx->lane, WR_FAILED);
+		wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
+		wr_conn_close_and_count(c, ctx->stats, WR_OUTCOME_FAILED);
 		return;
 	}
 	if (ctx->now > wr_deadline_at(queued_at, age_ms)) {
-		wr_conn_refuse(c, WR_REFUSED_AGE);
-		wr_hub_made_room(h); /* it counts no more from here on */
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE);
+		wr_core_notify_capacity(
+			core); /* it counts no more from here on */
 		return;
 	}
 	c->has_input = rc > 0;

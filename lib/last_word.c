@@ -13,7 +13,7 @@ static bool is_reminded(struct weir_conn *c)
 {
 	if (c->is_rewoken || c->is_held)
 		return true;
-	return (c->reports & WR_DRAIN) && !(c->reports & WR_WAKE) &&
+	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
 	       !wr_conn_is_readable(c);
 }
 
@@ -25,7 +25,7 @@ int wr_last_word_is_due(struct weir_conn *c)
 
 	if (!is_reminded(c))
 		return 0;
-	c->reports &= ~(uint32_t)WR_DRAIN;
+	c->events &= ~(uint32_t)WR_EV_DRAIN;
 	if (wr_conn_is_congested(c))
 		return 0;
 	rc = wr_conn_input_find(c);
@@ -34,7 +34,7 @@ int wr_last_word_is_due(struct weir_conn *c)
 	if (c->is_kept)
 		return 0;
 	is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
-	since = atomic_load(&c->hub->drain_began_at);
+	since = atomic_load(&c->core->drain_began_at);
 	if (c->input_at > since)
 		since = c->input_at;
 	return !is_awaited || c->ctx->now >= since + WR_DRAIN_QUIET_NS;

@@ -30,10 +30,11 @@
 
 bool wr_lead_has_work(const struct wr_pool *p)
 {
-	if (wr_queue_len(&p->hub->ready) > 0)
+	if (wr_queue_len(&p->core->ready) > 0)
 		return true;
 	WR_POINT();
-	if (wr_queue_len(&p->hub->fresh) > 0 || wr_hub_phase(p->hub) == WR_DONE)
+	if (wr_queue_len(&p->core->accepted) > 0 ||
+	    wr_core_phase(p->core) == WR_PHASE_DONE)
 		return true;
 	for (int i = 0; i < p->count; i++)
 		if (!wr_batch_is_empty(&p->workers[i].batch))
@@ -41,22 +42,22 @@ bool wr_lead_has_work(const struct wr_pool *p)
 	return false;
 }
 
-static bool is_eager(const struct wr_worker *w)
+static bool is_handing_off(const struct wr_worker *w)
 {
-	return w->ctx.now < atomic_load_explicit(&w->pool->hub->eager_until,
+	return w->ctx.now < atomic_load_explicit(&w->pool->core->handoff_until,
 						 memory_order_relaxed);
 }
 
 void wr_lead_share(struct wr_worker *w)
 {
-	struct wr_hub *h = w->pool->hub;
+	struct wr_core *core = w->pool->core;
 
-	if (!is_eager(w))
+	if (!is_handing_off(w))
 		return;
-	if (atomic_load(&h->sleepers) == 0)
-		wr_standby_call(&h->standby);
+	if (atomic_load(&core->sleepers) == 0)
+		wr_standby_call(&core->standby);
 	else if (wr_lead_has_work(w->pool))
-		wr_hub_ring(h);
+		wr_core_wake_worker(core);
 }
 
 /* Has it been put aside since it was last asked? */
@@ -70,7 +71,7 @@ static bool was_preempted(struct wr_worker *w)
 
 void wr_lead_note_slow(struct wr_worker *w)
 {
-	_Atomic int64_t *until = &w->pool->hub->eager_until;
+	_Atomic int64_t *until = &w->pool->core->handoff_until;
 
 	if (was_preempted(w))
 		return;
@@ -80,9 +81,9 @@ void wr_lead_note_slow(struct wr_worker *w)
 
 static void stand_by(struct wr_worker *w)
 {
-	struct wr_hub *h = w->pool->hub;
+	struct wr_core *core = w->pool->core;
 
-	wr_standby_wait(&h->standby, &h->sleepers);
+	wr_standby_wait(&core->standby, &core->sleepers);
 	w->ctx.now = wr_now_ns();
 }
 
@@ -92,7 +93,7 @@ static void stand_by(struct wr_worker *w)
  */
 static int most_events(struct wr_worker *w)
 {
-	if (!is_eager(w))
+	if (!is_handing_off(w))
 		w->most = WR_POLL_BATCH;
 	else if (w->ctx.now - w->took_at > WR_ROUND_NS)
 		w->most = w->most > 2 ? w->most / 2 : 1;
@@ -103,30 +104,31 @@ static int most_events(struct wr_worker *w)
 
 void wr_lead_harvest(struct wr_worker *w)
 {
-	struct wr_hub *h = w->pool->hub;
+	struct wr_core *core = w->pool->core;
 	struct wr_event ev[WR_POLL_BATCH];
 	bool may_sleep;
 	int n, kept = 0;
 
-	if (!is_eager(w) && atomic_load(&h->sleepers) > 0 &&
+	if (!is_handing_off(w) && atomic_load(&core->sleepers) > 0 &&
 	    !wr_lead_has_work(w->pool)) {
 		stand_by(w);
 		return;
 	}
-	atomic_fetch_add(&h->sleepers, 1);
+	atomic_fetch_add(&core->sleepers, 1);
 	may_sleep = !wr_lead_has_work(w->pool);
-	n = wr_poller_wait(h->poller, ev, most_events(w), may_sleep ? -1 : 0);
-	atomic_fetch_sub(&h->sleepers, 1);
+	n = wr_poller_wait(core->poller, ev, most_events(w),
+			   may_sleep ? -1 : 0);
+	atomic_fetch_sub(&core->sleepers, 1);
 	w->took_at = w->ctx.now = wr_now_ns();
 	if (n < 0)
-		wr_hub_fail(h, n);
+		wr_core_fail(core, n);
 	for (int i = 0; i < n; i++) {
 		if (ev[i].key == UINT64_MAX)
-			atomic_store(&h->is_waking, false);
+			atomic_store(&core->is_waking, false);
 		else
 			ev[kept++] = ev[i];
 	}
 	if (kept > 0)
 		wr_batch_fill(&w->batch, ev, kept);
-	wr_hub_oversee(h);
+	wr_core_start_monitor(core);
 }

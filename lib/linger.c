@@ -69,8 +69,8 @@ static int64_t drained_at(const struct wr_acceptor *a,
 
 	if (!a->is_stopping)
 		return WR_NEVER_AT;
-	if (since < atomic_load(&a->hub->drain_began_at))
-		since = atomic_load(&a->hub->drain_began_at);
+	if (since < atomic_load(&a->core->drain_began_at))
+		since = atomic_load(&a->core->drain_began_at);
 	return since + DRAIN_LONGEST_NS;
 }
 
@@ -83,12 +83,12 @@ void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
 	if (a->is_cutting && !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
 	     (!wr_conn_discard(c, BYTES_AT_A_TIME, &late) && late > 0)))
-		outcome = WR_CUT;
-	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
+		outcome = WR_OUTCOME_CUT;
+	wr_count(a->ctx.stats, &a->ctx.stats->late_bytes, late);
 	delist(a, c);
 	/* A duplicate of the descriptor would keep it in the poller. */
 	wr_poller_remove(a->poller, c->fd);
-	wr_conn_settle(c, a->ctx.lane, outcome);
+	wr_conn_close_and_count(c, a->ctx.stats, outcome);
 }
 
 void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c)
@@ -102,7 +102,7 @@ void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c)
 	if (wr_poller_add(a->poller, c->fd, WR_POLL_IN, wr_conn_key(c)) < 0)
 		wr_linger_end(a, c);
 	else
-		wr_visits_expect(a, c);
+		wr_deadlines_expect(a, c);
 }
 
 /*
@@ -123,7 +123,7 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
 	uint64_t late = 0;
 	bool is_done = wr_conn_discard(c, BYTES_AT_A_TIME, &late);
 
-	wr_count(a->ctx.lane, &a->ctx.lane->late_bytes, late);
+	wr_count(a->ctx.stats, &a->ctx.stats->late_bytes, late);
 	c->linger_bytes += late;
 	if (late > 0)
 		c->linger_at = wr_min_at(quiet_at(a), drained_at(a, c));
@@ -133,7 +133,7 @@ void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
 		wr_linger_end(a, c);
 }
 
-void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c)
+void wr_linger_check(struct wr_acceptor *a, struct weir_conn *c)
 {
 	if (a->ctx.now >= c->linger_end_at) {
 		wr_linger_end(a, c);
@@ -146,13 +146,13 @@ void wr_linger_visit(struct wr_acceptor *a, struct weir_conn *c)
 		}
 		c->linger_at = quiet_at(a); /* it is still reading */
 	}
-	wr_visits_expect(a, c);
+	wr_deadlines_expect(a, c);
 }
 
-void wr_linger_hasten(struct wr_acceptor *a)
+void wr_linger_shorten(struct wr_acceptor *a)
 {
 	for (struct weir_conn *c = a->oldest; c; c = c->linger_next) {
 		c->linger_at = wr_min_at(c->linger_at, quiet_at(a));
-		wr_visits_expect(a, c);
+		wr_deadlines_expect(a, c);
 	}
 }

@@ -56,8 +56,8 @@ static inline void wr_outbox_count(struct wr_outbox *o, size_t more)
  * The short way: a few bytes into the last chunk, or into *spare if there is
  * none.  False if it has no room for them.
  */
-static inline bool wr_outbox_squeeze(struct wr_outbox *o, const void *data,
-				     size_t len, struct wr_chunk **spare)
+static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
+					size_t len, struct wr_chunk **spare)
 {
 	struct wr_chunk *k = o->tail ? o->tail : *spare;
 

@@ -17,7 +17,7 @@
  * a connection that is to be run again, then looks at is_overseen and rings if
  * it is not set.  All are sequentially consistent, so one sees the other. While
  * the acceptor does not look, a worker is at the poller, nothing lies about,
- * and what comes later rings for it (hub.c); or all workers are busy and there
+ * and what comes later rings for it (core.c); or all workers are busy and there
  * is none to call, and who comes back looks for everything before it sleeps.
  */
 #include "acceptor.h"
@@ -31,7 +31,7 @@
 
 static bool is_at_poller(const struct wr_acceptor *a)
 {
-	return atomic_load(&a->hub->sleepers) > 0;
+	return atomic_load(&a->core->sleepers) > 0;
 }
 
 /* There is something to do, and maybe nobody who does it. */
@@ -42,7 +42,7 @@ static bool is_left_alone(const struct wr_acceptor *a)
 
 static bool could_help(const struct wr_acceptor *a)
 {
-	return is_at_poller(a) || wr_standby_waiting(&a->hub->standby) > 0;
+	return is_at_poller(a) || wr_standby_waiting(&a->core->standby) > 0;
 }
 
 static bool is_needed(const struct wr_acceptor *a)
@@ -54,8 +54,8 @@ static bool is_needed(const struct wr_acceptor *a)
 static bool has_hands(const struct wr_acceptor *a)
 {
 	const struct wr_pool *p = a->pool;
-	int hands = p->count - atomic_load(&a->hub->sleepers) -
-		    wr_standby_waiting(&a->hub->standby);
+	int hands = p->count - atomic_load(&a->core->sleepers) -
+		    wr_standby_waiting(&a->core->standby);
 
 	for (int i = 0; i < p->count; i++) {
 		int64_t since = atomic_load(&p->workers[i].ctx.busy_since);
@@ -68,17 +68,17 @@ static bool has_hands(const struct wr_acceptor *a)
 static void wake_one(struct wr_acceptor *a)
 {
 	if (is_at_poller(a))
-		wr_hub_ring(a->hub);
+		wr_core_wake_worker(a->core);
 	else
-		wr_standby_call(&a->hub->standby);
+		wr_standby_call(&a->core->standby);
 	a->alone_ticks = 1;
 }
 
 static void look_away(struct wr_acceptor *a)
 {
-	atomic_store(&a->hub->is_overseen, false);
+	atomic_store(&a->core->is_overseen, false);
 	if (is_needed(a))
-		atomic_store(&a->hub->is_overseen, true);
+		atomic_store(&a->core->is_overseen, true);
 }
 
 static void tick(struct wr_acceptor *a)
@@ -97,7 +97,7 @@ static void tick(struct wr_acceptor *a)
 
 void wr_overseer_run(struct wr_acceptor *a)
 {
-	if (!atomic_load(&a->hub->is_overseen)) {
+	if (!atomic_load(&a->core->is_overseen)) {
 		a->tick_at = 0;
 		return;
 	}

@@ -36,25 +36,25 @@ static void run(struct wr_worker *w, struct weir_conn *c, uint32_t reports)
 	int64_t began = w->ctx.now;
 
 	wr_lead_share(w);
-	wr_conn_move(c, w->ctx.lane, WR_RUNNING);
+	wr_conn_move(c, w->ctx.stats, WR_CONN_RUNNING);
 	wr_dispatch(&w->ctx, c, reports);
 	wr_lead_note(w, began);
 }
 
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
-	struct weir_conn *c = wr_table_find(w->pool->hub->table, ev->key);
+	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
 	uint32_t generation = (uint32_t)(ev->key >> 32), reports = 0;
 
 	if (ev->what & WR_POLL_IN)
-		reports |= WR_IN;
+		reports |= WR_EV_IN;
 	if (ev->what & WR_POLL_OUT)
-		reports |= WR_OUT;
+		reports |= WR_EV_OUT;
 	if (ev->what & WR_POLL_HUP)
-		reports |= WR_HUP;
-	if (wr_turn_claim(&c->turn, generation))
+		reports |= WR_EV_HUP;
+	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, reports);
-	else if (wr_turn_raise(&c->turn, generation, reports))
+	else if (wr_owner_post(&c->owner, generation, reports))
 		run(w, c, 0);
 }
 
@@ -72,7 +72,7 @@ static bool run_batch(struct wr_worker *w, struct wr_batch *b)
 
 static bool run_ready(struct wr_worker *w)
 {
-	struct wr_queue *ready = &w->pool->hub->ready;
+	struct wr_queue *ready = &w->pool->core->ready;
 	int64_t end_at = w->ctx.now + WR_ROUND_NS;
 	struct wr_node *n;
 	int i;
@@ -83,9 +83,9 @@ static bool run_ready(struct wr_worker *w)
 	return i > 0;
 }
 
-static bool run_fresh(struct wr_worker *w)
+static bool run_accepted(struct wr_worker *w)
 {
-	struct wr_queue *fresh = &w->pool->hub->fresh;
+	struct wr_queue *fresh = &w->pool->core->accepted;
 	int64_t end_at = w->ctx.now + WR_ROUND_NS;
 	struct wr_node *n;
 	int i;
@@ -96,7 +96,7 @@ static bool run_fresh(struct wr_worker *w)
 		int64_t began = w->ctx.now;
 
 		wr_lead_share(w);
-		wr_dispatch_fresh(&w->ctx, conn_of(n));
+		wr_dispatch_accepted(&w->ctx, conn_of(n));
 		wr_lead_note(w, began);
 	}
 	return i > 0;
@@ -125,29 +125,29 @@ static void *work(void *arg)
 {
 	struct wr_worker *w = arg;
 	struct wr_pool *p = w->pool;
-	struct wr_hub *h = p->hub;
-	const struct weir_config *config = &h->config.set;
+	struct wr_core *core = p->core;
+	const struct weir_config *config = &core->config.set;
 
 	wr_pool_enter(p);
 	begin(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
 	    wr_sys_pin_thread(w->index) < 0)
-		wr_logf(&h->logger, WEIR_LOG_WARNING,
+		wr_logf(&core->logger, WEIR_LOG_WARNING,
 			"worker %d: cannot be bound to a processor", w->index);
 	if (config->worker_start)
 		config->worker_start(config->worker_arg, w->index);
 	w->took_at = w->ctx.now = wr_now_ns();
 	w->most = WR_POLL_BATCH;
-	while (wr_hub_phase(h) != WR_DONE) {
+	while (wr_core_phase(core) != WR_PHASE_DONE) {
 		run_batch(w, &w->batch);
 		run_ready(w);
-		run_fresh(w);
+		run_accepted(w);
 		run_others(w);
 		wr_lead_harvest(w);
 	}
 	while (run_ready(w))
 		; /* who came back from a callback too late for the stop */
-	wr_sys_eventfd_ring(h->bell); /* the next one */
+	wr_sys_eventfd_signal(core->wake_fd); /* the next one */
 	if (config->worker_exit)
 		config->worker_exit(config->worker_arg, w->index);
 	wr_pool_leave(p, &w->thread);
@@ -156,25 +156,25 @@ static void *work(void *arg)
 
 /* ---------------------------------------------------------------- the pool */
 
-int wr_pool_init(struct wr_pool *p, struct wr_hub *h)
+int wr_pool_init(struct wr_pool *p, struct wr_core *core)
 {
-	p->hub = h;
-	p->workers = wr_sys_alloc_lines((size_t)h->config.set.workers *
+	p->core = core;
+	p->workers = wr_sys_alloc_lines((size_t)core->config.set.workers *
 					sizeof(struct wr_worker));
 	if (p->workers == NULL)
 		return -ENOMEM;
-	p->count = h->config.set.workers;
+	p->count = core->config.set.workers;
 	for (int i = 0; i < p->count; i++)
-		p->workers[i].ctx.bell = -1;
+		p->workers[i].ctx.wake_fd = -1;
 	for (int i = 0; i < p->count; i++) {
 		struct wr_worker *w = &p->workers[i];
 
 		w->pool = p;
 		w->index = i;
-		w->ctx.lane = &h->lanes[i];
-		w->ctx.bell = wr_sys_eventfd();
-		if (w->ctx.bell < 0) {
-			int rc = w->ctx.bell;
+		w->ctx.stats = &core->stats[i];
+		w->ctx.wake_fd = wr_sys_eventfd();
+		if (w->ctx.wake_fd < 0) {
+			int rc = w->ctx.wake_fd;
 
 			wr_pool_fini(p);
 			return rc;
@@ -186,8 +186,8 @@ int wr_pool_init(struct wr_pool *p, struct wr_hub *h)
 void wr_pool_fini(struct wr_pool *p)
 {
 	for (int i = 0; i < p->count; i++) {
-		if (p->workers[i].ctx.bell >= 0)
-			wr_sys_close(p->workers[i].ctx.bell);
+		if (p->workers[i].ctx.wake_fd >= 0)
+			wr_sys_close(p->workers[i].ctx.wake_fd);
 		wr_context_fini(&p->workers[i].ctx);
 	}
 	wr_sys_free(p->workers);
@@ -200,7 +200,7 @@ int wr_pool_start(struct wr_pool *p)
 	for (int i = 0; i < p->count; i++) {
 		struct wr_worker *w = &p->workers[i];
 		int rc = wr_sys_thread_create(
-			&w->thread.id, p->hub->config.set.stack_size, work, w);
+			&w->thread.id, p->core->config.set.stack_size, work, w);
 
 		if (rc < 0)
 			return rc;
@@ -209,16 +209,16 @@ int wr_pool_start(struct wr_pool *p)
 	return 0;
 }
 
-void wr_pool_ring_waits(struct wr_pool *p)
+void wr_pool_wake_waiters(struct wr_pool *p)
 {
 	for (int i = 0; i < p->count; i++)
-		wr_sys_eventfd_ring(p->workers[i].ctx.bell);
+		wr_sys_eventfd_signal(p->workers[i].ctx.wake_fd);
 }
 
 void wr_pool_dismiss(struct wr_pool *p)
 {
-	wr_standby_end(&p->hub->standby);
-	wr_sys_eventfd_ring(p->hub->bell);
+	wr_standby_end(&p->core->standby);
+	wr_sys_eventfd_signal(p->core->wake_fd);
 }
 
 /* The i-th thread: of the acceptor, then of the workers; NULL: no more. */
@@ -257,11 +257,11 @@ static struct threads_left gather_locked(const struct wr_pool *p)
  */
 int wr_pool_join(struct wr_pool *p, int64_t at)
 {
-	struct wr_hub *h = p->hub;
+	struct wr_core *core = p->core;
 	int64_t ask_ns = FIRST_ASK_NS;
 	struct threads_left left;
 
-	wr_lock(&h->lock);
+	wr_lock(&core->lock);
 	for (;;) {
 		int64_t now, until = at;
 
@@ -273,9 +273,9 @@ int wr_pool_join(struct wr_pool *p, int64_t at)
 			until = wr_min_at(at, now + ask_ns);
 			ask_ns = wr_min_at(2 * ask_ns, LAST_ASK_NS);
 		}
-		(void)wr_cond_wait_until(&h->changed, &h->lock, until);
+		(void)wr_cond_wait_until(&core->changed, &core->lock, until);
 	}
-	wr_unlock(&h->lock);
+	wr_unlock(&core->lock);
 	return left.running + left.exiting;
 }
 
@@ -283,22 +283,22 @@ void wr_pool_abandon(struct wr_pool *p)
 {
 	struct wr_thread *t;
 
-	wr_lock(&p->hub->lock);
+	wr_lock(&p->core->lock);
 	for (int i = 0; (t = thread_at(p, i)); i++) {
 		if (t->was_started && !t->was_joined) {
 			t->was_joined = true;
 			(void)pthread_detach(t->id);
 		}
 	}
-	wr_unlock(&p->hub->lock);
+	wr_unlock(&p->core->lock);
 }
 
 void wr_pool_leave(struct wr_pool *p, struct wr_thread *t)
 {
-	wr_lock(&p->hub->lock);
+	wr_lock(&p->core->lock);
 	t->has_exited = true;
-	wr_cond_broadcast(&p->hub->changed);
-	wr_unlock(&p->hub->lock);
+	wr_cond_broadcast(&p->core->changed);
+	wr_unlock(&p->core->lock);
 	p->on_exit(p->exit_arg);
 }
 

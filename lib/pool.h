@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "batch.h"
-#include "hub.h"
+#include "core.h"
 
 /* So long a worker stays at one kind of work, one callback more or less. */
 #define WR_ROUND_NS WR_NS_PER_MS
@@ -17,7 +17,7 @@
 struct wr_thread {
 	pthread_t id;
 	bool was_started;
-	bool has_exited; /* l (hub.lock) */
+	bool has_exited; /* l (core.lock) */
 	bool was_joined; /* l: or given up on */
 };
 
@@ -34,7 +34,7 @@ struct wr_worker {
 };
 
 struct wr_pool {
-	struct wr_hub *hub;
+	struct wr_core *core;
 	struct wr_worker *workers;
 	int count;
 	struct wr_thread *acceptor; /* its end is waited for as well */
@@ -44,16 +44,16 @@ struct wr_pool {
 };
 
 /* Memory and bells, no threads yet.  0 or -errno. */
-int wr_pool_init(struct wr_pool *p, struct wr_hub *h);
+int wr_pool_init(struct wr_pool *p, struct wr_core *core);
 void wr_pool_fini(struct wr_pool *p);
 
 /* All threads or none.  0 or -errno. */
 int wr_pool_start(struct wr_pool *p);
 
 /* Interrupt whoever waits inside a session, so that it looks around. */
-void wr_pool_ring_waits(struct wr_pool *p);
+void wr_pool_wake_waiters(struct wr_pool *p);
 
-/* WR_DONE is set: wake all, so that they end. */
+/* WR_PHASE_DONE is set: wake all, so that they end. */
 void wr_pool_dismiss(struct wr_pool *p);
 
 /*

@@ -34,7 +34,7 @@ int wr_queue_push(struct wr_queue *q, struct wr_node *n, int64_t now);
 /* The oldest, or NULL. */
 struct wr_node *wr_queue_pop(struct wr_queue *q);
 
-/* Sequentially consistent: see "why no wake-up is lost" in hub.c. */
+/* Sequentially consistent: see "why no wake-up is lost" in core.c. */
 static inline size_t wr_queue_len(const struct wr_queue *q)
 {
 	return atomic_load(&q->len);

@@ -39,8 +39,8 @@ static void unref(void *arg)
 	wr_sys_close(s->signals);
 	wr_acceptor_fini(&s->acceptor);
 	wr_pool_fini(&s->pool);
-	wr_table_unref(s->hub.table);
-	wr_hub_fini(&s->hub);
+	wr_table_unref(s->core.table);
+	wr_core_fini(&s->core);
 	wr_sys_free(s);
 }
 
@@ -56,19 +56,19 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	if (s == NULL)
 		return -ENOMEM;
 	atomic_store(&s->refs, 1);
-	rc = wr_hub_init(&s->hub, config);
+	rc = wr_core_init(&s->core, config);
 	if (rc < 0)
 		goto fail_memory;
-	rc = wr_table_new(&s->hub.table, &s->hub,
-			  (size_t)s->hub.config.set.max_connections);
+	rc = wr_table_new(&s->core.table, &s->core,
+			  (size_t)s->core.config.set.max_connections);
 	if (rc < 0)
 		goto fail_hub;
-	rc = wr_pool_init(&s->pool, &s->hub);
+	rc = wr_pool_init(&s->pool, &s->core);
 	if (rc < 0)
 		goto fail_table;
 	s->pool.on_exit = unref;
 	s->pool.exit_arg = s;
-	rc = wr_acceptor_init(&s->acceptor, &s->hub, &s->pool);
+	rc = wr_acceptor_init(&s->acceptor, &s->core, &s->pool);
 	if (rc < 0)
 		goto fail_pool;
 	rc = s->signals = wr_run_signals();
@@ -82,9 +82,9 @@ fail_acceptor:
 fail_pool:
 	wr_pool_fini(&s->pool);
 fail_table:
-	wr_table_unref(s->hub.table);
+	wr_table_unref(s->core.table);
 fail_hub:
-	wr_hub_fini(&s->hub);
+	wr_core_fini(&s->core);
 fail_memory:
 	wr_sys_free(s);
 	return rc;
@@ -95,12 +95,12 @@ void weir_server_free(weir_server *s)
 	if (s == NULL)
 		return;
 	if (wr_pool_is_inside(&s->pool)) {
-		wr_logf(&s->hub.logger, WEIR_LOG_ERROR,
+		wr_logf(&s->core.logger, WEIR_LOG_ERROR,
 			"weir_server_free() by a thread of the server: "
 			"not freed");
 		return;
 	}
-	if (wr_hub_phase(&s->hub) != WR_NEW) {
+	if (wr_core_phase(&s->core) != WR_PHASE_NEW) {
 		(void)weir_server_stop(s, 0);
 		if (weir_server_join(s, NULL) == -EBUSY)
 			wr_pool_abandon(&s->pool);
@@ -112,8 +112,8 @@ void weir_server_free(weir_server *s)
 
 static bool has_descriptor(const weir_server *s, int fd)
 {
-	for (int i = 0; i < s->acceptor.door_count; i++)
-		if (s->acceptor.doors[i]->listener.fd == fd)
+	for (int i = 0; i < s->acceptor.endpoint_count; i++)
+		if (s->acceptor.endpoints[i]->listener.fd == fd)
 			return true;
 	return false;
 }
@@ -123,42 +123,43 @@ int weir_server_listen(weir_server *s, const char *where,
 {
 	WR_NO_CANCEL();
 	struct wr_address addr;
-	struct wr_door *door;
+	struct wr_endpoint *endpoint;
 	int rc;
 
 	if (s == NULL || where == NULL)
 		return -EINVAL;
-	if (atomic_load(&s->hub.stop_wanted))
+	if (atomic_load(&s->core.stop_wanted))
 		return -ESHUTDOWN;
-	if (wr_hub_phase(&s->hub) != WR_NEW)
+	if (wr_core_phase(&s->core) != WR_PHASE_NEW)
 		return -EBUSY;
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
 	if (addr.kind == WR_ADDRESS_FD && has_descriptor(s, addr.fd))
 		return -EADDRINUSE; /* we would close it twice */
-	door = wr_sys_alloc(sizeof(*door));
-	if (door == NULL)
+	endpoint = wr_sys_alloc(sizeof(*endpoint));
+	if (endpoint == NULL)
 		return -ENOMEM;
-	rc = wr_service_init(&door->service, service);
+	rc = wr_service_init(&endpoint->service, service);
 	if (rc == 0)
-		rc = wr_listener_open(
-			&door->listener, &addr, door->service.set.backlog,
-			(mode_t)door->service.set.mode, &s->hub.stop_wanted);
+		rc = wr_listener_open(&endpoint->listener, &addr,
+				      endpoint->service.set.backlog,
+				      (mode_t)endpoint->service.set.mode,
+				      &s->core.stop_wanted);
 	if (rc < 0) {
-		wr_sys_free(door);
+		wr_sys_free(endpoint);
 		return rc;
 	}
-	rc = wr_listener_address(&door->listener, door->where,
-				 sizeof(door->where));
+	rc = wr_listener_address(&endpoint->listener, endpoint->where,
+				 sizeof(endpoint->where));
 	if (rc >= 0)
-		rc = wr_acceptor_add_door(&s->acceptor, door);
+		rc = wr_acceptor_add_listener(&s->acceptor, endpoint);
 	if (rc >= 0 && service->session) /* these wait for their peers */
-		atomic_store(&s->hub.eager_until, WR_NEVER_AT);
+		atomic_store(&s->core.handoff_until, WR_NEVER_AT);
 	if (rc < 0) {
-		if (!door->listener.inherited)
-			wr_listener_close(&door->listener);
-		wr_sys_free(door);
+		if (!endpoint->listener.inherited)
+			wr_listener_close(&endpoint->listener);
+		wr_sys_free(endpoint);
 	}
 	return rc;
 }
@@ -167,12 +168,13 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 {
 	size_t len;
 
-	if (s == NULL || buf == NULL || id < 0 || id >= s->acceptor.door_count)
+	if (s == NULL || buf == NULL || id < 0 ||
+	    id >= s->acceptor.endpoint_count)
 		return -EINVAL;
-	len = strlen(s->acceptor.doors[id]->where);
+	len = strlen(s->acceptor.endpoints[id]->where);
 	if (len >= cap)
 		return -ENOSPC;
-	memcpy(buf, s->acceptor.doors[id]->where, len + 1);
+	memcpy(buf, s->acceptor.endpoints[id]->where, len + 1);
 	return (int)len;
 }
 
@@ -182,32 +184,33 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 /* No thread runs a connection yet: all of them end at once. */
 static void undo_start(weir_server *s)
 {
-	struct wr_hub *h = &s->hub;
+	struct wr_core *core = &s->core;
 
-	atomic_store(&h->stop_wanted, true);
-	atomic_store(&h->phase, WR_DONE);
+	atomic_store(&core->stop_wanted, true);
+	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_pool_dismiss(&s->pool);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
-	wr_accept_close_doors(&s->acceptor);
-	wr_lock(&h->lock);
-	h->is_done = true;
-	wr_cond_broadcast(&h->changed);
-	wr_unlock(&h->lock);
-	wr_sys_eventfd_ring(h->done);
+	wr_accept_close_listeners(&s->acceptor);
+	wr_lock(&core->lock);
+	core->is_done = true;
+	wr_cond_broadcast(&core->changed);
+	wr_unlock(&core->lock);
+	wr_sys_eventfd_signal(core->done_fd);
 }
 
 int weir_server_start(weir_server *s)
 {
 	WR_NO_CANCEL();
-	struct wr_hub *h;
-	int rc = 0, not_new = WR_NEW, i, missing = 0;
+	struct wr_core *core;
+	int rc = 0, not_new = WR_PHASE_NEW, i, missing = 0;
 
-	if (s == NULL || s->acceptor.door_count == 0)
+	if (s == NULL || s->acceptor.endpoint_count == 0)
 		return -EINVAL;
-	h = &s->hub;
-	if (!atomic_compare_exchange_strong(&h->phase, &not_new, WR_SERVING))
-		return not_new == WR_DONE ? -ESHUTDOWN : -EBUSY;
-	if (atomic_load(&h->stop_wanted)) {
+	core = &s->core;
+	if (!atomic_compare_exchange_strong(&core->phase, &not_new,
+					    WR_PHASE_SERVING))
+		return not_new == WR_PHASE_DONE ? -ESHUTDOWN : -EBUSY;
+	if (atomic_load(&core->stop_wanted)) {
 		undo_start(s);
 		return -ESHUTDOWN;
 	}
@@ -215,9 +218,9 @@ int weir_server_start(weir_server *s)
 	rc = wr_pool_start(&s->pool);
 	if (rc == 0) {
 		/* Whoever joins must find out whether there is a thread. */
-		wr_lock(&h->lock);
+		wr_lock(&core->lock);
 		rc = wr_acceptor_start(&s->acceptor);
-		wr_unlock(&h->lock);
+		wr_unlock(&core->lock);
 	}
 	if (rc == 0)
 		return 0;
@@ -238,46 +241,46 @@ int weir_server_stop(weir_server *s, int grace_ms)
 	if (s == NULL || grace_ms < WEIR_NEVER)
 		return -EINVAL;
 	now = wr_now_ns();
-	(void)atomic_compare_exchange_strong(&s->hub.asked_at, &old, now);
+	(void)atomic_compare_exchange_strong(&s->core.asked_at, &old, now);
 	at = wr_deadline_at(now, grace_ms);
-	old = atomic_load(&s->hub.stop_at);
+	old = atomic_load(&s->core.stop_at);
 	while (at < old &&
-	       !atomic_compare_exchange_weak(&s->hub.stop_at, &old, at))
+	       !atomic_compare_exchange_weak(&s->core.stop_at, &old, at))
 		;
-	atomic_store(&s->hub.stop_wanted, true);
-	wr_sys_eventfd_ring(s->hub.asked);
-	wr_sys_eventfd_ring(s->hub.call);
+	atomic_store(&s->core.stop_wanted, true);
+	wr_sys_eventfd_signal(s->core.stop_fd);
+	wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
 	return 0;
 }
 
 int weir_server_drain(weir_server *s)
 {
-	return s ? weir_server_stop(s, s->hub.config.set.drain_ms) : -EINVAL;
+	return s ? weir_server_stop(s, s->core.config.set.drain_ms) : -EINVAL;
 }
 
 /* -------------------------------------------------------------------- join */
 
 int64_t wr_server_gives_up_at(const weir_server *s)
 {
-	const struct wr_hub *h = &s->hub;
-	int64_t stop_at = atomic_load(&h->stop_at);
+	const struct wr_core *core = &s->core;
+	int64_t stop_at = atomic_load(&core->stop_at);
 
 	if (stop_at == WR_NEVER_AT)
 		return stop_at;
 	return stop_at + LATE_NS +
-	       (int64_t)wr_table_slots(h->table) * WR_CUT_NS;
+	       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
 }
 
 bool wr_server_ends_soon(weir_server *s)
 {
 	bool is_done;
 
-	wr_lock(&s->hub.lock);
-	if (!s->hub.is_done)
-		(void)wr_cond_wait_until(&s->hub.changed, &s->hub.lock,
+	wr_lock(&s->core.lock);
+	if (!s->core.is_done)
+		(void)wr_cond_wait_until(&s->core.changed, &s->core.lock,
 					 wr_now_ns() + MOMENT_NS);
-	is_done = s->hub.is_done;
-	wr_unlock(&s->hub.lock);
+	is_done = s->core.is_done;
+	wr_unlock(&s->core.lock);
 	return is_done;
 }
 
@@ -285,11 +288,11 @@ bool wr_server_ends_soon(weir_server *s)
 static void wait_for_stop(weir_server *s)
 {
 	struct pollfd fds[2] = {
-		{ .fd = s->hub.asked, .events = POLLIN },
-		{ .fd = s->hub.done, .events = POLLIN },
+		{ .fd = s->core.stop_fd, .events = POLLIN },
+		{ .fd = s->core.done_fd, .events = POLLIN },
 	};
 
-	while (!atomic_load(&s->hub.stop_wanted)) {
+	while (!atomic_load(&s->core.stop_wanted)) {
 		int rc = wr_sys_poll(fds, 2, -1);
 
 		if (rc > 0 && fds[1].revents)
@@ -302,42 +305,42 @@ static void wait_for_stop(weir_server *s)
 /* False: it has not, but its time is over. */
 static bool wait_for_end(weir_server *s)
 {
-	struct wr_hub *h = &s->hub;
+	struct wr_core *core = &s->core;
 	bool is_done;
 
-	wr_lock(&h->lock);
-	while (!h->is_done) {
+	wr_lock(&core->lock);
+	while (!core->is_done) {
 		int64_t now = wr_now_ns(), at = wr_server_gives_up_at(s);
 
 		if (now >= at)
 			break;
 		at = wr_min_at(at, now + WR_LOOK_MS * WR_NS_PER_MS);
-		(void)wr_cond_wait_until(&h->changed, &h->lock, at);
+		(void)wr_cond_wait_until(&core->changed, &core->lock, at);
 	}
-	is_done = h->is_done;
-	wr_unlock(&h->lock);
+	is_done = core->is_done;
+	wr_unlock(&core->lock);
 	return is_done;
 }
 
 /* The sink may be what holds the acceptor up: then nothing goes there. */
 static void name_the_acceptor(weir_server *s)
 {
-	struct wr_hub *h = &s->hub;
+	struct wr_core *core = &s->core;
 	bool was_named;
 
-	wr_lock(&h->lock);
-	was_named = h->was_given_up;
-	h->was_given_up = true;
-	wr_unlock(&h->lock);
-	if (!was_named && atomic_load(&h->logger.writing) == 0)
-		wr_logf(&h->logger, WEIR_LOG_ERROR,
+	wr_lock(&core->lock);
+	was_named = core->was_given_up;
+	core->was_given_up = true;
+	wr_unlock(&core->lock);
+	if (!was_named && atomic_load(&core->logger.writing) == 0)
+		wr_logf(&core->logger, WEIR_LOG_ERROR,
 			"the acceptor is stuck: the stop should have ended");
 }
 
 /* What can be told of a stop that has not ended. */
 static int give_up(weir_server *s, struct weir_report *ret)
 {
-	int64_t asked_at = atomic_load(&s->hub.asked_at);
+	int64_t asked_at = atomic_load(&s->core.asked_at);
 	struct weir_stats stats;
 
 	name_the_acceptor(s);
@@ -357,40 +360,40 @@ static int give_up(weir_server *s, struct weir_report *ret)
 int weir_server_join(weir_server *s, struct weir_report *ret)
 {
 	WR_NO_CANCEL();
-	struct wr_hub *h;
+	struct wr_core *core;
 	int64_t at;
 
-	if (s == NULL || wr_hub_phase(&s->hub) == WR_NEW)
+	if (s == NULL || wr_core_phase(&s->core) == WR_PHASE_NEW)
 		return -EINVAL;
 	if (wr_pool_is_inside(&s->pool))
 		return -EDEADLK;
-	h = &s->hub;
+	core = &s->core;
 	wait_for_stop(s);
 	if (!wait_for_end(s))
 		return give_up(s, ret);
 	if (ret) /* it does not change any more */
-		*ret = h->report;
-	at = wr_now_ns() + (h->is_busy ? BUSY_NS : GOING_HOME_NS);
+		*ret = core->report;
+	at = wr_now_ns() + (core->is_busy ? BUSY_NS : GOING_HOME_NS);
 	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
-	if (atomic_load(&h->failure) < 0)
-		return atomic_load(&h->failure);
-	return h->was_cut || h->is_busy ? -ECANCELED : 0;
+	if (atomic_load(&core->failure) < 0)
+		return atomic_load(&core->failure);
+	return core->was_cut || core->is_busy ? -ECANCELED : 0;
 }
 
 /* -------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret)
 {
-	struct wr_hub *h;
+	struct wr_core *core;
 	int64_t longest_ns;
 
 	if (s == NULL || ret == NULL)
 		return -EINVAL;
-	h = &s->hub;
-	wr_hub_sum(h, ret);
-	ret->ledger.open = atomic_load(&h->table->open);
-	ret->log_dropped = atomic_load(&h->logger.dropped);
+	core = &s->core;
+	wr_core_sum(core, ret);
+	ret->ledger.open = atomic_load(&core->table->open);
+	ret->log_dropped = atomic_load(&core->logger.dropped);
 	ret->workers = (uint64_t)s->pool.count;
 	ret->busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
 	ret->longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server: the hub, the pool, the acceptor, and who still needs them.
+ * A server: the core, the pool, the acceptor, and who still needs them.
  */
 #ifndef WR_SERVER_H
 #define WR_SERVER_H
@@ -8,7 +8,7 @@
 #include "acceptor.h"
 
 struct weir_server {
-	struct wr_hub hub;
+	struct wr_core core;
 	struct wr_pool pool;
 	struct wr_acceptor acceptor;
 	int signals;	  /* signalfd of weir_server_run() */

@@ -88,14 +88,14 @@ static void watch_end(struct watch *w)
 static void wait_for_end(weir_server *s, struct watch *w)
 {
 	struct pollfd fds[3] = {
-		{ .fd = s->hub.done, .events = POLLIN },
+		{ .fd = s->core.done_fd, .events = POLLIN },
 		{ .fd = w->fd, .events = POLLIN },
-		{ .fd = s->hub.asked, .events = POLLIN },
+		{ .fd = s->core.stop_fd, .events = POLLIN },
 	};
 	int signals = 0, rc;
 
 	for (;;) {
-		bool is_asked = atomic_load(&s->hub.stop_wanted);
+		bool is_asked = atomic_load(&s->core.stop_wanted);
 
 		if (is_asked && wr_now_ns() >= wr_server_gives_up_at(s))
 			return;

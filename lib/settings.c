@@ -127,10 +127,10 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 	bad |= use_int(&s->mode, 0, 0, 0777);
 	if (bad || (s->session == NULL) == (s->readable == NULL))
 		return -EINVAL;
-	ret->timeout_ms[WR_FIRST_BYTE] = s->first_byte_ms;
-	ret->timeout_ms[WR_READ] = s->read_ms;
-	ret->timeout_ms[WR_WRITE] = s->write_ms;
-	ret->timeout_ms[WR_IDLE] = s->idle_ms;
-	ret->timeout_ms[WR_LIFETIME] = s->lifetime_ms;
+	ret->timeout_ms[WR_TMO_FIRST_BYTE] = s->first_byte_ms;
+	ret->timeout_ms[WR_TMO_READ] = s->read_ms;
+	ret->timeout_ms[WR_TMO_WRITE] = s->write_ms;
+	ret->timeout_ms[WR_TMO_IDLE] = s->idle_ms;
+	ret->timeout_ms[WR_TMO_LIFETIME] = s->lifetime_ms;
 	return 0;
 }

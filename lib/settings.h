@@ -13,12 +13,12 @@
 
 /* Index of a deadline in wr_service.timeout_ms; follows WEIR_TIMEOUT_... */
 enum wr_timeout {
-	WR_FIRST_BYTE,
-	WR_READ,
-	WR_WRITE,
-	WR_IDLE,
-	WR_LIFETIME,
-	WR_TIMEOUTS
+	WR_TMO_FIRST_BYTE,
+	WR_TMO_READ,
+	WR_TMO_WRITE,
+	WR_TMO_IDLE,
+	WR_TMO_LIFETIME,
+	WR_TMO_COUNT
 };
 
 struct wr_config {
@@ -36,8 +36,8 @@ struct wr_share {
 
 struct wr_service {
 	struct weir_service set;
-	int timeout_ms[WR_TIMEOUTS]; /* -1: never */
-	struct wr_share *share;	     /* of its listener; NULL: dialled */
+	int timeout_ms[WR_TMO_COUNT]; /* -1: never */
+	struct wr_share *share;	      /* of its listener; NULL: dialled */
 };
 
 /* Any thread; before anybody is told that there is room. */

@@ -33,13 +33,13 @@ static int64_t all_busy_since(const struct wr_acceptor *a)
 
 static size_t queued(const struct wr_acceptor *a)
 {
-	return wr_queue_len(&a->hub->fresh) + wr_queue_len(&a->hub->ready);
+	return wr_queue_len(&a->core->accepted) + wr_queue_len(&a->core->ready);
 }
 
 /* In a queue, or parked with input that no worker has heard of. */
 static bool is_any_waiting(const struct wr_acceptor *a)
 {
-	struct pollfd pfd = { .fd = a->hub->poller, .events = POLLIN };
+	struct pollfd pfd = { .fd = a->core->poller, .events = POLLIN };
 
 	return queued(a) > 0 || wr_sys_poll(&pfd, 1, 0) > 0;
 }
@@ -61,7 +61,7 @@ void wr_starvation_run(struct wr_acceptor *a)
 	if (!is_any_waiting(a))
 		return;
 	a->starved_at = a->ctx.now + SILENCE_NS;
-	wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
+	wr_logf(&a->core->logger, WEIR_LOG_WARNING,
 		"all %d workers have been in callbacks for %lld ms or more, "
 		"connections wait for one, %zu of them queued: use more "
 		"workers, or callbacks that do not wait",

@@ -117,7 +117,7 @@ int wr_sys_eventfd(void)
 }
 
 /* The only refusal is EAGAIN of a full counter, and that one is rung. */
-void wr_sys_eventfd_ring(int fd)
+void wr_sys_eventfd_signal(int fd)
 {
 	const uint64_t one = 1;
 	int saved = errno;

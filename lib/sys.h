@@ -101,7 +101,7 @@ int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);
 
 int wr_sys_eventfd(void);
-void wr_sys_eventfd_ring(int fd); /* async-signal-safe, cannot fail */
+void wr_sys_eventfd_signal(int fd); /* async-signal-safe, cannot fail */
 void wr_sys_eventfd_clear(int fd);
 int wr_sys_signalfd(const sigset_t *set);
 ssize_t wr_sys_read(int fd, void *buf, size_t cap);

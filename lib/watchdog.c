@@ -15,15 +15,15 @@
 static void name(struct wr_acceptor *a, int worker, struct weir_conn *c,
 		 int64_t since)
 {
-	const struct wr_door *door =
-		wr_container_of(c->service, struct wr_door, service);
+	const struct wr_endpoint *endpoint =
+		wr_container_of(c->service, struct wr_endpoint, service);
 	char peer[WR_PEER_TEXT];
 
 	wr_conn_try_peer_text(c, peer);
-	wr_logf(&a->hub->logger, WEIR_LOG_WARNING,
+	wr_logf(&a->core->logger, WEIR_LOG_WARNING,
 		"worker %d: the callback of connection %llu from %s at %s has "
 		"been running for %lld ms",
-		worker, (unsigned long long)c->id, peer, door->where,
+		worker, (unsigned long long)c->id, peer, endpoint->where,
 		(long long)((a->ctx.now - since) / WR_NS_PER_MS));
 }
 

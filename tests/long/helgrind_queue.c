@@ -15,7 +15,7 @@
 #include "lock.h"
 #include "queue.h"
 #include "timers.h"
-#include "turn.h"
+#include "owner.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -101,7 +101,7 @@ static void by_queue(void)
 /* ---- the turn word: whoever becomes the owner runs the connection */
 
 static struct {
-	wr_turn turn;
+	wr_owner owner;
 	unsigned long runs;
 	uint32_t reports;
 } conn;
@@ -109,9 +109,9 @@ static struct {
 static void run_until_parked(void)
 {
 	do {
-		conn.reports |= wr_turn_take(&conn.turn);
+		conn.reports |= wr_owner_fetch(&conn.owner);
 		conn.runs++;
-	} while (!wr_turn_yield(&conn.turn));
+	} while (!wr_owner_release(&conn.owner));
 	if (is_broken)
 		conn.runs++;
 }
@@ -120,8 +120,8 @@ static void *report(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < TIMES; i++) {
-		if (wr_turn_claim(&conn.turn, 7) ||
-		    wr_turn_raise(&conn.turn, 7, 1u << i % 8))
+		if (wr_owner_claim(&conn.owner, 7) ||
+		    wr_owner_post(&conn.owner, 7, 1u << i % 8))
 			run_until_parked();
 		if (i % 16 == 0)
 			sched_yield();
@@ -131,11 +131,11 @@ static void *report(void *arg)
 
 static void by_turn(void)
 {
-	is_atomic(&conn.turn, sizeof(conn.turn));
-	wr_turn_begin(&conn.turn, 7);
+	is_atomic(&conn.owner, sizeof(conn.owner));
+	wr_owner_begin(&conn.owner, 7);
 	run_until_parked();
 	run(report);
-	wr_assert(wr_turn_raise(&conn.turn, 7, WR_IN));
+	wr_assert(wr_owner_post(&conn.owner, 7, WR_EV_IN));
 }
 
 /* ---- a batch: its owner fills it, all take from it */

@@ -4,7 +4,7 @@
  * poller, and three that make work for them: the acceptor fills the bounded
  * queue and at the end stops the pool, a thread of the program fills the
  * ready list, the kernel has events.  What becomes of a single connection is
- * in turn.pml; here work is only counted, for all of one kind is alike.
+ * in owner.pml; here work is only counted, for all of one kind is alike.
  *
  * One step here is one atomic operation, one critical section or one system
  * call there.  One call of a handler, any one, may be stuck: it returns when
@@ -15,11 +15,11 @@
  * that is wrong at the end.
  *
  * Each line: what stands for it here, the file, its functions.
- *	ring		lib/hub.c	wr_hub_ring
- *	made_room	lib/hub.c	wr_hub_made_room
- *	oversee		lib/hub.c	wr_hub_oversee
+ *	ring		lib/core.c	wr_core_wake_worker
+ *	made_room	lib/core.c	wr_core_notify_capacity
+ *	oversee		lib/core.c	wr_core_start_monitor
  *	look		lib/lead.c	wr_lead_has_work
- *	share		lib/lead.c	wr_lead_share is_eager
+ *	share		lib/lead.c	wr_lead_share is_handing_off
  *	call_one	lib/standby.c	wr_standby_call
  *	stand_by	lib/lead.c	stand_by
  *	stand_by	lib/standby.c	wr_standby_wait
@@ -29,7 +29,7 @@
  *	harvest		lib/lead.c	wr_lead_harvest
  *	serve		lib/dispatch.c	wr_dispatch requeue
  *	worker		lib/batch.h	wr_batch_take wr_batch_is_empty
- *	worker		lib/pool.c	run_batch run_others run_ready run_fresh work
+ *	worker		lib/pool.c	run_batch run_others run_ready run_accepted work
  *	worker		lib/queue.c	wr_queue_pop
  *	look_away	lib/overseer.c	look_away
  *	acceptor	lib/overseer.c	wr_overseer_run tick wake_one is_needed
@@ -38,7 +38,7 @@
  *	acceptor	lib/drain.c	finish
  *	acceptor	lib/pool.c	wr_pool_dismiss
  *	acceptor	lib/standby.c	wr_standby_end
- *	program		lib/conn.c	wr_conn_report
+ *	program		lib/conn.c	wr_conn_post
  *
  * Defects to be found with -DBUG=n:
  *	1	who stands by does not look whether another is at the poller
@@ -92,7 +92,7 @@ bool bell;
 
 byte sleepers;
 bool is_waking;
-bool wants_room;
+bool accept_blocked;
 bool call; /* of the acceptor */
 bool is_done;
 
@@ -120,8 +120,8 @@ inline ring()
 inline made_room()
 {
 	if
-	:: wants_room ->
-		d_step { any = wants_room; wants_room = false };
+	:: accept_blocked ->
+		d_step { any = accept_blocked; accept_blocked = false };
 		if
 		:: any -> d_step { call = true; any = false }
 		:: else
@@ -346,7 +346,7 @@ proctype acceptor()
 
 	do
 	:: may_look && n < NEW && fresh < CAP -> fresh++; ring(); n++
-	:: may_look && n < NEW && fresh == CAP -> wants_room = true;
+	:: may_look && n < NEW && fresh == CAP -> accept_blocked = true;
 		may_look = fresh < CAP
 	:: may_look && n == NEW -> may_look = false
 	:: !may_look && call -> call = false;

@@ -81,7 +81,7 @@ if ! command -v spin >/dev/null; then
 	exit 77
 fi
 
-turn=tests/model/turn.pml
+turn=tests/model/owner.pml
 wakeup=tests/model/wakeup.pml
 small='-DWORKERS=2 -DNEW=1 -DEVENTS=1 -DWAKES=0 -DLOOK_APART'
 if [ $# -gt 0 ]; then

@@ -12,21 +12,21 @@
 #include "lock.h"
 #include "sys.h"
 
-struct door {
+struct endpoint {
 	struct wr_lock lock;
 	struct wr_cond cond;
 	int inside; /* l: how many wait */
 	bool is_open;
 };
 
-static void door_init(struct door *d)
+static void door_init(struct endpoint *d)
 {
-	*d = (struct door){ 0 };
+	*d = (struct endpoint){ 0 };
 	ck_assert_int_eq(wr_lock_init(&d->lock), 0);
 	ck_assert_int_eq(wr_cond_init(&d->cond), 0);
 }
 
-static void door_fini(struct door *d)
+static void door_fini(struct endpoint *d)
 {
 	wr_cond_fini(&d->cond);
 	wr_lock_fini(&d->lock);
@@ -34,7 +34,7 @@ static void door_fini(struct door *d)
 
 static void *wait_at_door(void *arg)
 {
-	struct door *d = arg;
+	struct endpoint *d = arg;
 
 	wr_lock(&d->lock);
 	d->inside++;
@@ -45,7 +45,7 @@ static void *wait_at_door(void *arg)
 	return NULL;
 }
 
-static int door_inside(struct door *d)
+static int door_inside(struct endpoint *d)
 {
 	int n;
 
@@ -58,7 +58,7 @@ static int door_inside(struct door *d)
 START_TEST(a_broadcast_wakes_all_who_wait)
 {
 	pthread_t threads[8];
-	struct door d;
+	struct endpoint d;
 	int i;
 
 	door_init(&d);
@@ -82,7 +82,7 @@ START_TEST(a_wait_ends_at_its_deadline)
 {
 	int64_t begin = wr_now_ns();
 	int64_t at = wr_deadline_at(begin, 20);
-	struct door d;
+	struct endpoint d;
 
 	door_init(&d);
 	wr_lock(&d.lock);
@@ -122,7 +122,7 @@ END_TEST
 
 static void lock_twice(void)
 {
-	struct door d;
+	struct endpoint d;
 
 	door_init(&d);
 	wr_lock(&d.lock);
@@ -131,7 +131,7 @@ static void lock_twice(void)
 
 static void unlock_what_is_free(void)
 {
-	struct door d;
+	struct endpoint d;
 
 	door_init(&d);
 	wr_unlock(&d.lock);

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A snapshot of the lanes: sums, and what one may say that is made while the
- * lanes change.
+ * A snapshot of the stats: sums, and what one may say that is made while the
+ * stats change.
  */
 #include "stats.h"
 #include "test.h"
 
 START_TEST(a_snapshot_is_the_sum_of_the_lanes)
 {
-	static struct wr_lane lanes[3];
+	static struct wr_stats stats[3];
 	struct weir_stats now;
 
-	atomic_store(&lanes[1].accepted, 7);
-	atomic_store(&lanes[2].accepted, 2);
-	atomic_store(&lanes[0].outcome[WR_COMPLETED], 5);
-	atomic_store(&lanes[1].outcome[WR_COMPLETED], 1);
-	atomic_store(&lanes[0].parked, 4);
-	atomic_store(&lanes[1].parked, (uint64_t)-1);
-	wr_lanes_sum(&now, lanes, 3);
+	atomic_store(&stats[1].accepted, 7);
+	atomic_store(&stats[2].accepted, 2);
+	atomic_store(&stats[0].outcome[WR_OUTCOME_COMPLETED], 5);
+	atomic_store(&stats[1].outcome[WR_OUTCOME_COMPLETED], 1);
+	atomic_store(&stats[0].parked, 4);
+	atomic_store(&stats[1].parked, (uint64_t)-1);
+	wr_stats_sum(&now, stats, 3);
 	ck_assert_uint_eq(now.ledger.accepted, 9);
 	ck_assert_uint_eq(now.ledger.completed, 6);
 	ck_assert_uint_eq(now.parked, 3);
@@ -27,13 +27,13 @@ END_TEST
 /* It came and went while we were looking: only the departure was seen. */
 START_TEST(a_gauge_of_which_half_was_seen_is_not_below_zero)
 {
-	static struct wr_lane lanes[2];
+	static struct wr_stats stats[2];
 	struct weir_stats now;
 
-	atomic_store(&lanes[1].parked, (uint64_t)-1);
-	atomic_store(&lanes[1].queued, (uint64_t)-2);
-	atomic_store(&lanes[1].lingering, (uint64_t)-1);
-	wr_lanes_sum(&now, lanes, 2);
+	atomic_store(&stats[1].parked, (uint64_t)-1);
+	atomic_store(&stats[1].queued, (uint64_t)-2);
+	atomic_store(&stats[1].lingering, (uint64_t)-1);
+	wr_stats_sum(&now, stats, 2);
 	ck_assert_uint_eq(now.parked, 0);
 	ck_assert_uint_eq(now.queued, 0);
 	ck_assert_uint_eq(now.lingering, 0);

@@ -4,8 +4,8 @@
  * the places where a connection can be, the bells that wake who looks after
  * it, the phase of life, the counters.
  */
-#ifndef WR_HUB_H
-#define WR_HUB_H
+#ifndef WR_CORE_H
+#define WR_CORE_H
 
 #include <stdatomic.h>
 
@@ -22,11 +22,11 @@ struct wr_table;
 
 /* Only ever goes up. */
 enum wr_phase {
-	WR_NEW, /* not started */
-	WR_SERVING,
-	WR_DRAINING, /* a stop was asked for */
-	WR_CUTTING,  /* its deadline has come, all sockets are shut down */
-	WR_DONE	     /* no connection is left, the workers go home */
+	WR_PHASE_NEW, /* not started */
+	WR_PHASE_SERVING,
+	WR_PHASE_DRAINING, /* a stop was asked for */
+	WR_PHASE_CUTTING, /* its deadline has come, all sockets are shut down */
+	WR_PHASE_DONE	  /* no connection is left, the workers go home */
 };
 
 /* A partial message, or a first one, may take so long to come in a drain. */
@@ -34,39 +34,41 @@ enum wr_phase {
 
 /* What a thread lends to the connection it runs. */
 struct wr_context {
-	struct wr_lane *lane;
+	struct wr_stats *stats;
 	int64_t now;		      /* read when it last mattered */
 	struct wr_chunk *spare_chunk; /* or NULL */
 	struct wr_buffer spare_in;    /* holds no bytes, and maybe memory */
-	int bell;		      /* wakes it from a wait; -1: none */
+	int wake_fd;		      /* wakes it from a wait; -1: none */
 	_Atomic int64_t busy_since;   /* of the running callback; 0: none */
 	_Atomic int64_t waited_at;    /* end of its last wait; never: waits */
 	_Atomic(struct weir_conn *) running; /* whose it is */
 };
 
-struct wr_hub {
+struct wr_core {
 	struct wr_config config;
 	struct wr_logger logger;
 	struct wr_table *table;
-	int poller; /* where connections are parked and workers sleep */
-	int bell;   /* eventfd in there: one ring wakes one worker */
-	int call;   /* eventfd of the acceptor */
-	int asked;  /* eventfd: a stop was asked for */
-	int done;   /* eventfd: the acceptor has ended */
+	int poller;  /* where connections are parked and workers sleep */
+	int wake_fd; /* eventfd in there: one ring wakes one worker */
+	int acceptor_wake_fd; /* eventfd of the acceptor */
+	int stop_fd;	      /* eventfd: a stop was asked for */
+	int done_fd;	      /* eventfd: the acceptor has ended */
 
-	struct wr_queue fresh; /* accepted, no worker has taken them */
-	struct wr_queue ready; /* owned connections that are to be run */
+	struct wr_queue accepted; /* accepted, no worker has taken them */
+	struct wr_queue ready;	  /* owned connections that are to be run */
 
-	_Atomic int sleepers;	     /* workers at the poller, or about to be */
-	_Atomic bool is_waking;	     /* a ring is on its way */
-	struct wr_standby standby;   /* the workers that need not be there */
-	_Atomic int64_t eager_until; /* ns; see lead.c */
-	_Atomic bool is_overseen;    /* the acceptor looks after the workers */
-	_Atomic bool wants_room; /* the acceptor waits for something to end */
-	_Atomic(struct weir_conn *) mail; /* for the acceptor, latest first */
+	_Atomic int sleepers;	   /* workers at the poller, or about to be */
+	_Atomic bool is_waking;	   /* a ring is on its way */
+	struct wr_standby standby; /* the workers that need not be there */
+	_Atomic int64_t handoff_until; /* ns; see lead.c */
+	_Atomic bool is_overseen; /* the acceptor looks after the workers */
+	_Atomic bool
+		accept_blocked; /* the acceptor waits for something to end */
+	_Atomic(struct weir_conn *) inbox; /* for the acceptor, latest first */
 
 	_Atomic int phase;
-	_Atomic int64_t drain_began_at; /* ns; valid from WR_DRAINING on */
+	_Atomic int64_t
+		drain_began_at;	  /* ns; valid from WR_PHASE_DRAINING on */
 	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */
 	_Atomic bool stop_wanted;
 	_Atomic int failure;	 /* -errno: why it cannot go on; 0 */
@@ -80,49 +82,49 @@ struct wr_hub {
 	bool is_busy;	   /* workers were not through with it when it ended */
 	struct weir_report report;
 
-	struct wr_lane *lanes; /* one a worker, the acceptor's, foreign */
-	int lane_count;
+	struct wr_stats *stats; /* one a worker, the acceptor's, foreign */
+	int stats_count;
 	struct wr_log_limit handler_limit, deadline_limit, refusal_limit;
 	_Atomic uint64_t last_id;
 };
 
-static inline int wr_hub_phase(const struct wr_hub *h)
+static inline int wr_core_phase(const struct wr_core *core)
 {
-	return atomic_load(&h->phase);
+	return atomic_load(&core->phase);
 }
 
-static inline struct wr_lane *wr_hub_acceptor_lane(struct wr_hub *h)
+static inline struct wr_stats *wr_core_acceptor_stats(struct wr_core *core)
 {
-	return &h->lanes[h->lane_count - 2];
+	return &core->stats[core->stats_count - 2];
 }
 
 /* For threads of the program. */
-static inline struct wr_lane *wr_hub_foreign_lane(struct wr_hub *h)
+static inline struct wr_stats *wr_core_foreign_stats(struct wr_core *core)
 {
-	return &h->lanes[h->lane_count - 1];
+	return &core->stats[core->stats_count - 1];
 }
 
 /* Everything but the table and the descriptors' use.  0 or -errno. */
-int wr_hub_init(struct wr_hub *h, const struct weir_config *config);
-void wr_hub_fini(struct wr_hub *h);
+int wr_core_init(struct wr_core *core, const struct weir_config *config);
+void wr_core_fini(struct wr_core *core);
 
-/* The sum of all lanes; what is not in a lane stays 0. */
-void wr_hub_sum(const struct wr_hub *h, struct weir_stats *ret);
+/* The sum of all stats; what is not in a stats stays 0. */
+void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 
 /* There is work a sleeping worker could take. */
-void wr_hub_ring(struct wr_hub *h);
+void wr_core_wake_worker(struct wr_core *core);
 
 /* A worker begins to run, or leaves work lying: see overseer.c. */
-void wr_hub_oversee(struct wr_hub *h);
+void wr_core_start_monitor(struct wr_core *core);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */
-void wr_hub_made_room(struct wr_hub *h);
+void wr_core_notify_capacity(struct wr_core *core);
 
 /*
  * Nothing can be waited for any more (a descriptor was closed behind our back,
  * a call is forbidden): say so once, and stop.  Any thread of the server.
  */
-void wr_hub_fail(struct wr_hub *h, int error);
+void wr_core_fail(struct wr_core *core, int error);
 
 void wr_context_fini(struct wr_context *ctx);
 

@@ -18,21 +18,21 @@
  * until all is served before it reminds anybody.
  *
  * Each line: what stands for it here, the file, its functions.
- *	raise		lib/turn.h	wr_turn_raise
- *	claim		lib/turn.h	wr_turn_claim
- *	take		lib/turn.h	wr_turn_peek wr_turn_take
+ *	raise		lib/owner.h	wr_owner_post
+ *	claim		lib/owner.h	wr_owner_claim
+ *	take		lib/owner.h	wr_owner_peek wr_owner_fetch
  *	take		lib/dispatch.c	note_reports
- *	yield		lib/turn.h	wr_turn_yield
- *	report		lib/conn.c	wr_conn_report wr_conn_post
- *	dispatch	lib/dispatch.c	next_step wr_dispatch wr_dispatch_fresh
- *	callback	lib/dispatch.c	call judge requeue
+ *	yield		lib/owner.h	wr_owner_release
+ *	report		lib/conn.c	wr_conn_post wr_conn_notify_acceptor
+ *	dispatch	lib/dispatch.c	next_step wr_dispatch wr_dispatch_accepted
+ *	callback	lib/dispatch.c	call apply_verdict requeue
  *	remind		lib/last_word.c	wr_last_word_is_due
  *	park		lib/dispatch.c	park watch
- *	close		lib/conn_close.c wr_conn_say_goodbye wr_conn_finish
- *	settle		lib/conn_close.c wr_conn_settle
+ *	close		lib/conn_close.c wr_conn_run_close_callbacks wr_conn_finish
+ *	settle		lib/conn_close.c wr_conn_close_and_count
  *	release		lib/conn_calls.c wr_conn_release
  *	release		lib/conn_table.c wr_table_give
- *	worker		lib/pool.c	run_event run_ready run_fresh
+ *	worker		lib/pool.c	run_event run_ready run_accepted
  *	worker		lib/lead.c	wr_lead_harvest
  *	acceptor	lib/accept.c	make_conn admit
  *	acceptor	lib/conn_table.c wr_table_take
@@ -75,7 +75,7 @@ byte reports;
 bool is_free = true;
 byte refs;
 bool locked;
-bool is_over, is_settled;
+bool is_over, is_counted;
 byte got;
 bool has_input;
 
@@ -175,7 +175,7 @@ inline release()
 	};
 	if
 	:: is_last -> d_step {
-			assert(is_settled && !is_free);
+			assert(is_counted && !is_free);
 			generation++;
 			busy = true;
 			reports = 0;
@@ -197,8 +197,8 @@ inline settle()
 	};
 	d_step {
 		disown();
-		assert(!is_settled);
-		is_settled = true;
+		assert(!is_counted);
+		is_counted = true;
 		ended++
 	};
 	release()
@@ -385,7 +385,7 @@ active proctype acceptor()
 			is_free = false;
 			refs = 1;
 			is_over = false;
-			is_settled = false;
+			is_counted = false;
 			is_socket = true;
 			got = 0;
 			has_input = false;

@@ -4,10 +4,10 @@
  * it, and keeps what was reported about it meanwhile.
  *
  *	bits 63..32  generation of the slot; a report for another one is stale
- *	bit  31      WR_BUSY: somebody owns the connection
+ *	bit  31      WR_OWNED: somebody owns the connection
  *	bits 7..0    reports nobody has acted on yet
  *
- * "One runs, none is lost": whoever sets WR_BUSY on a word that had it clear
+ * "One runs, none is lost": whoever sets WR_OWNED on a word that had it clear
  * owns the connection.  The owner gives it up only by replacing exactly
  * "busy, no reports" with "free"; a report that comes earlier makes that fail
  * and the owner goes on, one that comes later finds the word free and makes
@@ -24,47 +24,48 @@
  * makes the hand-over through epoll correct by the C memory model, which knows
  * nothing of epoll.
  */
-#ifndef WR_TURN_H
-#define WR_TURN_H
+#ifndef WR_OWNER_H
+#define WR_OWNER_H
 
 #include <stdatomic.h>
 
 #include "base.h"
 
 enum {
-	WR_IN = 1 << 0,	   /* input has come */
-	WR_OUT = 1 << 1,   /* the kernel takes output again, or there is some */
-	WR_HUP = 1 << 2,   /* end of input, error or urgent data */
-	WR_WAKE = 1 << 3,  /* weir_conn_wake() */
-	WR_CLOSE = 1 << 4, /* weir_conn_close() */
-	WR_CANCEL = 1 << 5, /* weir_conn_cancel(), or the stop's deadline */
-	WR_DRAIN = 1 << 6,  /* the server stops */
-	WR_DUE = 1 << 7,    /* a deadline may have passed */
-	WR_REPORTS = 0xff
+	WR_EV_IN = 1 << 0, /* input has come */
+	WR_EV_OUT =
+		1 << 1, /* the kernel takes output again, or there is some */
+	WR_EV_HUP = 1 << 2,    /* end of input, error or urgent data */
+	WR_EV_WAKE = 1 << 3,   /* weir_conn_wake() */
+	WR_EV_CLOSE = 1 << 4,  /* weir_conn_close() */
+	WR_EV_CANCEL = 1 << 5, /* weir_conn_cancel(), or the stop's deadline */
+	WR_EV_DRAIN = 1 << 6,  /* the server stops */
+	WR_EV_DEADLINE = 1 << 7, /* a deadline may have passed */
+	WR_EV_ALL = 0xff
 };
 
-#define WR_BUSY (UINT64_C(1) << 31)
+#define WR_OWNED (UINT64_C(1) << 31)
 
 /* Generations stay below this, so that a key's highest bit is free. */
 #define WR_GENERATIONS (UINT32_C(1) << 31)
 
-typedef _Atomic uint64_t wr_turn;
+typedef _Atomic uint64_t wr_owner;
 
-static inline uint32_t wr_turn_generation(const wr_turn *t)
+static inline uint32_t wr_owner_generation(const wr_owner *t)
 {
 	return (uint32_t)(atomic_load_explicit(t, memory_order_relaxed) >> 32);
 }
 
 /* A new owner of the slot begins; the word was busy (free slots are). */
-static inline void wr_turn_begin(wr_turn *t, uint32_t generation)
+static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 {
 	WR_GIVES(t);
-	atomic_store_explicit(t, (uint64_t)generation << 32 | WR_BUSY,
+	atomic_store_explicit(t, (uint64_t)generation << 32 | WR_OWNED,
 			      memory_order_release);
 }
 
 /* Report something; true: the caller owns the connection now. */
-static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
+static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 				 uint32_t reports)
 {
 	uint64_t old = atomic_load_explicit(t, memory_order_relaxed);
@@ -75,52 +76,52 @@ static inline bool wr_turn_raise(wr_turn *t, uint32_t generation,
 		if ((uint32_t)(old >> 32) != generation)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
-		t, &old, old | reports | WR_BUSY, memory_order_seq_cst,
+		t, &old, old | reports | WR_OWNED, memory_order_seq_cst,
 		memory_order_relaxed));
 	WR_TAKES(t);
 	WR_POINT();
-	return (old & WR_BUSY) == 0;
+	return (old & WR_OWNED) == 0;
 }
 
 /*
  * Own the connection if nobody does.  What the caller would have reported, it
  * then acts on itself: this is to raise and to take in one step.
  */
-static inline bool wr_turn_claim(wr_turn *t, uint32_t generation)
+static inline bool wr_owner_claim(wr_owner *t, uint32_t generation)
 {
 	uint64_t free_word = (uint64_t)generation << 32;
 	bool is_mine;
 
 	WR_POINT();
 	is_mine = atomic_compare_exchange_strong_explicit(
-		t, &free_word, free_word | WR_BUSY, memory_order_acquire,
+		t, &free_word, free_word | WR_OWNED, memory_order_acquire,
 		memory_order_relaxed);
 	WR_TAKES(t);
 	return is_mine;
 }
 
 /* Owner: take the reports made so far. */
-static inline uint32_t wr_turn_take(wr_turn *t)
+static inline uint32_t wr_owner_fetch(wr_owner *t)
 {
-	uint64_t old = atomic_fetch_and_explicit(t, ~(uint64_t)WR_REPORTS,
+	uint64_t old = atomic_fetch_and_explicit(t, ~(uint64_t)WR_EV_ALL,
 						 memory_order_seq_cst);
 
 	WR_TAKES(t);
-	return (uint32_t)old & WR_REPORTS;
+	return (uint32_t)old & WR_EV_ALL;
 }
 
 /* Owner: the reports made so far, left where they are. */
-static inline uint32_t wr_turn_peek(const wr_turn *t)
+static inline uint32_t wr_owner_peek(const wr_owner *t)
 {
 	return (uint32_t)atomic_load_explicit(t, memory_order_acquire) &
-	       WR_REPORTS;
+	       WR_EV_ALL;
 }
 
 /* Owner: give the connection up; false: a report came, it is still yours. */
-static inline bool wr_turn_yield(wr_turn *t)
+static inline bool wr_owner_release(wr_owner *t)
 {
-	uint64_t free_word = (uint64_t)wr_turn_generation(t) << 32;
-	uint64_t busy_word = free_word | WR_BUSY;
+	uint64_t free_word = (uint64_t)wr_owner_generation(t) << 32;
+	uint64_t busy_word = free_word | WR_OWNED;
 
 	WR_POINT();
 	WR_GIVES(t);
