@@ -43,10 +43,10 @@ static void open_sockets(struct server *s, struct client **c, int count)
 
 static void client_is_served(struct client *c)
 {
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_half_closes(c);
-	client_expects_eof(c);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_half_close(c);
+	client_expect_eof(c);
 }
 
 /* For a while nothing can be accepted: what does the server do meanwhile? */
@@ -72,7 +72,7 @@ START_TEST(without_descriptors_clients_wait_until_one_is_free)
 	open_sockets(s, c, CLIENTS);
 	leave_descriptors(4);
 	for (int i = 0; i < CLIENTS; i++)
-		ck_assert_int_eq(client_connects(c[i], s->address), 0);
+		ck_assert_int_eq(client_connect(c[i], s->address), 0);
 	UNTIL(stats(s).shortages > 0);
 	expect_calm(s);
 	ck_assert_uint_le(stats(s).ledger.accepted, 5);
@@ -80,7 +80,7 @@ START_TEST(without_descriptors_clients_wait_until_one_is_free)
 		client_is_served(c[i]);
 	leave_all_descriptors();
 	ck_assert_int_le(log_lines(s), 20);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, CLIENTS);
 }
 END_TEST
@@ -94,13 +94,13 @@ START_TEST(a_descriptor_that_others_free_is_found)
 
 	open_sockets(s, &c, 1);
 	leave_descriptors(0);
-	ck_assert_int_eq(client_connects(c, s->address), 0);
-	client_sends(c, "hello\n");
+	ck_assert_int_eq(client_connect(c, s->address), 0);
+	client_send(c, "hello\n");
 	UNTIL(stats(s).shortages > 0);
 	leave_descriptors(1);
-	client_expects(c, "hello\n");
+	client_expect(c, "hello\n");
 	leave_all_descriptors();
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -114,13 +114,13 @@ START_TEST(a_shortage_that_lasts_is_looked_at_often)
 
 	open_sockets(s, &c, 1);
 	leave_descriptors(0);
-	ck_assert_int_eq(client_connects(c, s->address), 0);
+	ck_assert_int_eq(client_connect(c, s->address), 0);
 	UNTIL(stats(s).shortages >= 6);
 	began_at = now_ms();
 	UNTIL(stats(s).shortages >= 11);
 	ck_assert_int_lt(now_ms() - began_at, 2000 * slowness());
 	leave_all_descriptors();
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -138,20 +138,20 @@ START_TEST(without_descriptors_clients_are_refused_if_so_configured)
 	open_sockets(s, c, CLIENTS);
 	leave_descriptors(2);
 	for (int i = 0; i < CLIENTS; i++) {
-		ck_assert_int_eq(client_connects(c[i], s->address), 0);
-		client_sends(c[i], "hello\n");
+		ck_assert_int_eq(client_connect(c[i], s->address), 0);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
 	for (int i = 0; i < CLIENTS; i++) {
-		ssize_t n = client_reads(c[i], first, sizeof(first));
+		ssize_t n = client_read(c[i], first, sizeof(first));
 
 		ck_assert_int_gt(n, 0);
 		served += first[0] == 'h';
-		client_half_closes(c[i]);
-		client_reads_to_eof(c[i]);
+		client_half_close(c[i]);
+		client_read_to_eof(c[i]);
 	}
 	leave_all_descriptors();
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, served);
 	ck_assert_uint_eq(report.ledger.refused_limit, CLIENTS - served);
 	ck_assert_uint_gt(served, 0);
@@ -168,17 +168,17 @@ START_TEST(a_stop_without_descriptors_serves_those_who_wait)
 	open_sockets(s, c, CLIENTS);
 	leave_descriptors(3);
 	for (int i = 0; i < CLIENTS; i++) {
-		ck_assert_int_eq(client_connects(c[i], s->address), 0);
-		client_sends(c[i], "hello\n");
+		ck_assert_int_eq(client_connect(c[i], s->address), 0);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 60000);
 	for (int i = 0; i < CLIENTS; i++) {
-		client_expects(c[i], "hello\n");
-		client_expects_eof(c[i]);
+		client_expect(c[i], "hello\n");
+		client_expect_eof(c[i]);
 	}
 	leave_all_descriptors();
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, CLIENTS);
 }
 END_TEST
@@ -189,7 +189,7 @@ static int echo_lines_of_any(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-static int counts_the_served(weir_conn *c, void *arg)
+static int count_the_served(weir_conn *c, void *arg)
 {
 	(void)c;
 	atomic_fetch_add((_Atomic int *)arg, 1);
@@ -202,25 +202,25 @@ START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 	_Atomic int served = 0;
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 2, .max_connections = 1),
-		WEIR_SERVICE(.opened = counts_the_served,
+		WEIR_SERVICE(.opened = count_the_served,
 			     .readable = echo_lines_of_any, .arg = &served));
-	struct client *first = client_opens(s), *c[50];
+	struct client *first = client_open(s), *c[50];
 	struct weir_report report;
 
-	client_sends(first, "hello\n");
-	client_expects(first, "hello\n");
+	client_send(first, "hello\n");
+	client_expect(first, "hello\n");
 	for (int i = 0; i < 50; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
 	}
 	for (int i = 0; i < 50; i++)
-		client_resets(c[i]);
-	client_half_closes(first);
-	client_expects_eof(first);
-	client_closes(first);
+		client_reset(c[i]);
+	client_half_close(first);
+	client_expect_eof(first);
+	client_close(first);
 	UNTIL(is_at_rest(s));
-	client_is_served(client_opens(s));
-	report = server_ends(s);
+	client_is_served(client_open(s));
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 2);
 	ck_assert_uint_eq(report.ledger.failed, report.ledger.accepted - 2);
 	ck_assert_int_eq(atomic_load(&served), 2);
@@ -251,18 +251,18 @@ START_TEST(the_address_of_a_peer_that_has_gone_is_known)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = names_its_peer_at_gate,
 					 .arg = &v));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	char name[64];
 
 	snprintf(name, sizeof(name), "127.0.0.1:%d", client_port(c));
-	client_sends(c, "hello\n");
+	client_send(c, "hello\n");
 	UNTIL(gate_waiting(&v.gate) == 1);
-	client_resets(c);
+	client_reset(c);
 	gate_open(&v.gate);
 	UNTIL(atomic_load(&v.is_known));
 	ck_assert_int_eq(v.rc, (int)strlen(name));
 	ck_assert_str_eq(v.name, name);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

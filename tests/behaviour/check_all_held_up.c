@@ -16,22 +16,22 @@ START_TEST(total_starvation_is_told_once)
 	int64_t began_at = now_ms();
 
 	for (int i = 0; i < 2; i++)
-		client_sends(client_opens(s), "wait\n");
+		client_send(client_open(s), "wait\n");
 	UNTIL(gate_waiting(&gate) == 2);
 	/* The look that comes when they have taken too long finds nobody. */
 	UNTIL(now_ms() > began_at + TOO_LONG_MS + 500);
 	ck_assert(!log_says(s, "workers"));
 	for (int i = 0; i < 3; i++)
-		client_sends(client_opens(s), "hello\n");
+		client_send(client_open(s), "hello\n");
 	UNTIL(log_says(s, "all 2 workers have been in callbacks"));
 	ck_assert(log_says(s, "3 of them queued"));
 	ck_assert_int_ge(now_ms() - began_at, 2 * TOO_LONG_MS - 500);
 	gate_open(&gate);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int waits_for_its_peer(weir_conn *c, void *arg)
+static int wait_for_its_peer(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -45,14 +45,14 @@ static int waits_for_its_peer(weir_conn *c, void *arg)
 START_TEST(sessions_that_wait_for_their_peers_hold_up_the_others_too)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = waits_for_its_peer));
-	struct client *first = client_opens(s);
+				 WEIR_SERVICE(.session = wait_for_its_peer));
+	struct client *first = client_open(s);
 
-	client_sends(first, "hello\n");
-	client_expects(first, "hello\n");
-	client_sends(client_opens(s), "hello\n");
+	client_send(first, "hello\n");
+	client_expect(first, "hello\n");
+	client_send(client_open(s), "hello\n");
 	UNTIL(log_says(s, "all 1 workers have been in callbacks"));
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

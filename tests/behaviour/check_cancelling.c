@@ -37,7 +37,7 @@ static void answered(bool is_right)
  * Runs fn in a thread that is cancelled before it makes its first call: each
  * cancellation point in it would end it.
  */
-static void *cancels_itself(void *arg)
+static void *cancel_itself(void *arg)
 {
 	void (*fn)(void) = *(void (**)(void))arg;
 
@@ -48,25 +48,25 @@ static void *cancels_itself(void *arg)
 	return NULL;
 }
 
-static void runs_cancelled(void (*fn)(void))
+static void run_cancelled(void (*fn)(void))
 {
-	struct baseline before;
+	struct process_state before;
 	pthread_t thread;
 	void *result;
 
-	baseline_take(&before);
-	ck_assert_int_eq(pthread_create(&thread, NULL, cancels_itself, &fn), 0);
+	process_state_take(&before);
+	ck_assert_int_eq(pthread_create(&thread, NULL, cancel_itself, &fn), 0);
 	ck_assert_int_eq(pthread_join(thread, &result), 0);
 	ck_assert_msg(!atomic_load(&step), "was cancelled in %s",
 		      atomic_load(&step));
 	/* Nor does the library forget that the thread was cancelled. */
 	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 
 static _Atomic(weir_conn *) served;
 
-static int keeps_a_reference(weir_conn *c, void *arg)
+static int keep_a_reference(weir_conn *c, void *arg)
 {
 	(void)arg;
 	atomic_store(&served, weir_conn_ref(c));
@@ -96,7 +96,7 @@ static void whole_life(void)
 	DOES(weir_server_new(&s, NULL));
 	DOES(weir_server_listen(s, "127.0.0.1:0",
 				WEIR_SERVICE(.readable = echo_lines,
-					     .opened = keeps_a_reference)));
+					     .opened = keep_a_reference)));
 	DOES(weir_server_listen(s, own_unix_address(),
 				WEIR_SERVICE(.readable = echo_lines)));
 	DOES(weir_server_address(s, 0, where, sizeof(where)));
@@ -137,18 +137,18 @@ static void whole_life(void)
 
 START_TEST(no_call_of_a_server_or_a_connection_acts_on_a_cancellation)
 {
-	runs_cancelled(whole_life);
+	run_cancelled(whole_life);
 }
 END_TEST
 
 static weir_server *running;
 
-static void runs(void)
+static void run_server(void)
 {
 	DOES(weir_server_run(running, WEIR_SIGNALS));
 }
 
-static int stops_the_server(weir_conn *c, void *arg)
+static int stop_the_server(weir_conn *c, void *arg)
 {
 	(void)c;
 	(void)arg;
@@ -165,13 +165,13 @@ START_TEST(a_run_does_not_either_and_puts_the_mask_back)
 	ck_assert_int_eq(
 		weir_server_listen(running, "127.0.0.1:0",
 				   WEIR_SERVICE(.readable = echo,
-						.opened = stops_the_server)),
+						.opened = stop_the_server)),
 		0);
 	weir_server_address(running, 0, where, sizeof(where));
-	c = client_opens_at(where);
-	runs_cancelled(runs);
+	c = client_open_at(where);
+	run_cancelled(run_server);
 	weir_server_free(running);
-	client_closes(c);
+	client_close(c);
 }
 END_TEST
 
@@ -218,7 +218,7 @@ int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
 	return 0;
 }
 
-static void looks_up(void)
+static void look_up(void)
 {
 	struct weir_address a;
 	char name[64];
@@ -233,11 +233,11 @@ static void looks_up(void)
 
 START_TEST(no_look_up_acts_on_a_cancellation)
 {
-	runs_cancelled(looks_up);
+	run_cancelled(look_up);
 }
 END_TEST
 
-static void *joins(void *arg)
+static void *join_server(void *arg)
 {
 	struct server *s = arg;
 
@@ -253,7 +253,7 @@ START_TEST(a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it)
 	pthread_t joiner;
 	void *result;
 
-	ck_assert_int_eq(pthread_create(&joiner, NULL, joins, s), 0);
+	ck_assert_int_eq(pthread_create(&joiner, NULL, join_server, s), 0);
 	UNTIL(atomic_load(&step));
 	pthread_cancel(joiner);
 	ck_assert_int_eq(weir_server_stop(s->weir, 10000), 0);
@@ -261,7 +261,7 @@ START_TEST(a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it)
 	ck_assert_int_eq(pthread_join(joiner, &result), 0);
 	ck_assert(!atomic_load(&step));
 	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

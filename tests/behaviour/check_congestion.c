@@ -23,7 +23,7 @@ struct flood {
 
 static void flood_begins(struct flood *f, struct server *s)
 {
-	f->c = client_opens_small(s, SMALL);
+	f->c = client_open_small(s, SMALL);
 	memset(f->lines, 'x', sizeof(f->lines));
 	for (size_t i = LINE - 1; i < sizeof(f->lines); i += LINE)
 		f->lines[i] = '\n';
@@ -56,16 +56,16 @@ START_TEST(peers_that_pipeline_and_never_read_hold_no_worker)
 	flood_begins(&flood[0], s);
 	flood_begins(&flood[1], s);
 	UNTIL((int)flood_is_full(&flood[0]) & (int)flood_is_full(&flood[1]));
-	polite = client_opens(s);
+	polite = client_open(s);
 	for (int i = 0; i < 10; i++) {
-		client_sends(polite, "hello\n");
-		client_expects(polite, "hello\n");
+		client_send(polite, "hello\n");
+		client_expect(polite, "hello\n");
 	}
 	UNTIL(stats(s).busy == 0);
 	ck_assert_uint_eq(stats(s).ledger.open, 3);
-	client_resets(flood[0].c);
-	client_resets(flood[1].c);
-	server_ends(s);
+	client_reset(flood[0].c);
+	client_reset(flood[1].c);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -107,11 +107,11 @@ static struct client *serve_brim(struct brim *b, weir_handler *fn, int read_ms)
 	b->s = serve(WEIR_CONFIG(.workers = 1),
 		     WEIR_SERVICE(.readable = fn, .arg = b, .outbox_max = MARK,
 				  .read_ms = read_ms, .write_ms = WEIR_NEVER));
-	return client_opens_small(b->s, SMALL);
+	return client_open_small(b->s, SMALL);
 }
 
 /* Takes of what was sent what is there without a wait, at most so much. */
-static bool takes_some(struct client *c, struct brim *b, size_t most)
+static bool take_some(struct client *c, struct brim *b, size_t most)
 {
 	static char buf[65536];
 	size_t left = atomic_load(&b->sent) - atomic_load(&b->taken);
@@ -132,7 +132,7 @@ static bool takes_some(struct client *c, struct brim *b, size_t most)
 
 static bool has_taken_all(struct client *c, struct brim *b)
 {
-	while (takes_some(c, b, SIZE_MAX))
+	while (take_some(c, b, SIZE_MAX))
 		;
 	return atomic_load(&b->taken) == atomic_load(&b->sent);
 }
@@ -145,11 +145,11 @@ static void client_sends_requests(struct client *c, int count)
 
 	for (int i = 0; i < count; i++)
 		memcpy(text + 5 * (size_t)i, "line\n", 5);
-	client_sends_bytes(c, text, 5 * (size_t)count);
+	client_send_bytes(c, text, 5 * (size_t)count);
 }
 
 /* When it is held for its full outbox, it empties that by itself. */
-static int flushes_when_held(weir_conn *c, void *arg)
+static int flush_when_held(weir_conn *c, void *arg)
 {
 	struct brim *b = arg;
 	char line[64];
@@ -169,20 +169,20 @@ static int flushes_when_held(weir_conn *c, void *arg)
 START_TEST(a_held_handler_that_empties_its_outbox_is_called_again)
 {
 	struct brim b = { .sent = 0 };
-	struct client *c = serve_brim(&b, flushes_when_held, 0);
+	struct client *c = serve_brim(&b, flush_when_held, 0);
 
 	client_sends_requests(c, REQUESTS);
 	UNTIL(atomic_load(&b.held) == 1);
 	ck_assert_int_lt(b.lines, REQUESTS);
 	UNTIL(has_taken_all(c, &b));
 	UNTIL(atomic_load(&b.lines) == REQUESTS);
-	client_half_closes(c);
-	client_expects_eof(c);
-	server_ends(b.s);
+	client_half_close(c);
+	client_expect_eof(c);
+	server_stop_and_check(b.s);
 }
 END_TEST
 
-static int fills_for_each_line(weir_conn *c, void *arg)
+static int fill_for_each_line(weir_conn *c, void *arg)
 {
 	struct brim *b = arg;
 	char line[64];
@@ -201,7 +201,7 @@ START_TEST(the_read_deadline_rests_while_the_server_does_not_read)
 {
 	const int read_ms = 200;
 	struct brim b = { .sent = 0 };
-	struct client *c = serve_brim(&b, fills_for_each_line, read_ms);
+	struct client *c = serve_brim(&b, fill_for_each_line, read_ms);
 	struct weir_report report;
 	int64_t held_at;
 
@@ -210,18 +210,18 @@ START_TEST(the_read_deadline_rests_while_the_server_does_not_read)
 	ck_assert_int_lt(b.lines, 10);
 	held_at = now_ms();
 	/* Slowly, but steadily. */
-	UNTIL(takes_some(c, &b, 1) && now_ms() > held_at + 4 * read_ms);
+	UNTIL(take_some(c, &b, 1) && now_ms() > held_at + 4 * read_ms);
 	UNTIL(has_taken_all(c, &b) && atomic_load(&b.lines) == 10 &&
 	      stats(b.s).parked == 1 && has_taken_all(c, &b));
-	client_half_closes(c);
-	client_expects_eof(c);
-	report = server_ends(b.s);
+	client_half_close(c);
+	client_expect_eof(c);
+	report = server_stop_and_check(b.s);
 	ck_assert_uint_eq(report.ledger.timed_out, 0);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
 
-static int counts_drains(weir_conn *c, void *arg)
+static int count_drains(weir_conn *c, void *arg)
 {
 	struct brim *b = arg;
 	char line[64];
@@ -240,7 +240,7 @@ static int counts_drains(weir_conn *c, void *arg)
 START_TEST(a_congested_connection_is_told_of_the_stop_when_it_has_room)
 {
 	struct brim b = { .sent = 0 };
-	struct client *c = serve_brim(&b, counts_drains, 0);
+	struct client *c = serve_brim(&b, count_drains, 0);
 	struct weir_report report;
 	int64_t stopped_at;
 
@@ -251,8 +251,8 @@ START_TEST(a_congested_connection_is_told_of_the_stop_when_it_has_room)
 	UNTIL(now_ms() > stopped_at + 400); /* many reminders */
 	ck_assert_int_eq(b.drains, 0);
 	UNTIL(has_taken_all(c, &b));
-	client_expects_eof(c);
-	report = server_is_over(b.s);
+	client_expect_eof(c);
+	report = server_join_and_check(b.s);
 	ck_assert_int_eq(b.drains, 1);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -260,7 +260,7 @@ END_TEST
 
 /* ---- what is kept for a peer */
 
-static int sends_the_file(weir_conn *c, void *arg)
+static int send_the_file(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -280,7 +280,7 @@ static void client_takes_a_file(struct client *c)
 
 	for (size_t at = 0; at < FILE_LEN;) {
 		size_t most = FILE_LEN - at;
-		ssize_t n = client_reads(
+		ssize_t n = client_read(
 			c, buf, most < sizeof(buf) ? most : sizeof(buf));
 
 		ck_assert_int_gt(n, 0);
@@ -291,29 +291,29 @@ static void client_takes_a_file(struct client *c)
 
 START_TEST(many_requests_for_files_take_few_descriptors)
 {
-	int file = file_of(FILE_LEN);
+	int file = make_file(FILE_LEN);
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = sends_the_file, .arg = &file));
-	struct client *c = client_opens_small(s, SMALL);
-	struct baseline before, now;
+		      WEIR_SERVICE(.readable = send_the_file, .arg = &file));
+	struct client *c = client_open_small(s, SMALL);
+	struct process_state before, now;
 
 	UNTIL(stats(s).parked == 1);
-	baseline_take(&before);
+	process_state_take(&before);
 	client_sends_requests(c, REQUESTS);
 	for (int i = 0; i < 4; i++) {
 		UNTIL(stats(s).callbacks > 0 && stats(s).parked == 1);
-		baseline_take(&now);
+		process_state_take(&now);
 		ck_assert_int_le(now.descriptors, before.descriptors + 4);
 		client_takes_a_file(c);
 	}
-	client_resets(c);
-	server_ends(s);
+	client_reset(c);
+	server_stop_and_check(s);
 	close(file);
 }
 END_TEST
 
-static int opens_narrow(weir_conn *c, void *arg)
+static int open_narrow(weir_conn *c, void *arg)
 {
 	be_narrow(c);
 	atomic_store((weir_conn * _Atomic *)arg, weir_conn_ref(c));
@@ -332,9 +332,9 @@ START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 	weir_conn *_Atomic conn = NULL;
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
-		WEIR_SERVICE(.readable = echo_lines, .opened = opens_narrow,
+		WEIR_SERVICE(.readable = echo_lines, .opened = open_narrow,
 			     .arg = (void *)&conn, .outbox_max = MARK));
-	struct client *c = client_opens_small(s, SMALL);
+	struct client *c = client_open_small(s, SMALL);
 	size_t heap, count = 0;
 	int rc;
 
@@ -346,9 +346,9 @@ START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 	ck_assert_uint_ge(count, MARK);
 	ck_assert_uint_lt(heap_in_use(), heap + 4 * MARK);
 	ck_assert_int_eq(weir_conn_close(conn), 0);
-	ck_assert_uint_eq(client_reads_to_eof(c), count);
+	ck_assert_uint_eq(client_read_to_eof(c), count);
 	weir_conn_unref(conn);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

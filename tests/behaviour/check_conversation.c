@@ -8,15 +8,17 @@
 
 #define CROWD 1000
 
-static size_t banner(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t banner(const struct client_group *group, int i, char *buf,
+		     size_t cap)
 {
-	(void)crowd;
+	(void)group;
 	(void)i;
 	return (size_t)snprintf(buf, cap, "Connect");
 }
 
 /* Valid UTF-8 from one half of the crowd, anything from the other. */
-static size_t message(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t message(const struct client_group *group, int i, char *buf,
+		      size_t cap)
 {
 	static const char *const words[] = {
 		"gr\xc3\xbc\xc3\x9f dich",	   /* two-byte letters */
@@ -28,32 +30,33 @@ static size_t message(const struct crowd *crowd, int i, char *buf, size_t cap)
 	};
 
 	return (size_t)snprintf(buf, cap, "client %d, round %d: %s", i,
-				crowd->round, words[(i + crowd->round) % 6]);
+				group->round, words[(i + group->round) % 6]);
 }
 
-static size_t reply_text(const struct crowd *crowd, int i, char *buf,
+static size_t reply_text(const struct client_group *group, int i, char *buf,
 			 size_t cap)
 {
 	size_t len = (size_t)snprintf(buf, cap, "Server replies: ");
 
-	return len + message(crowd, i, buf + len, cap - len);
+	return len + message(group, i, buf + len, cap - len);
 }
 
-static size_t line(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t line(const struct client_group *group, int i, char *buf,
+		   size_t cap)
 {
-	size_t len = message(crowd, i, buf, cap);
+	size_t len = message(group, i, buf, cap);
 
 	buf[len++] = '\n';
 	return len;
 }
 
 /* Each byte there is, but the newline only at the end. */
-static size_t every_byte(const struct crowd *crowd, int i, char *buf,
+static size_t every_byte(const struct client_group *group, int i, char *buf,
 			 size_t cap)
 {
 	size_t len = 0;
 
-	(void)crowd;
+	(void)group;
 	(void)cap;
 	for (int b = 0; b < 256; b++)
 		if ((b + i) % 256 != '\n')
@@ -62,25 +65,25 @@ static size_t every_byte(const struct crowd *crowd, int i, char *buf,
 	return len;
 }
 
-static void talk(struct crowd *crowd, int rounds, crowd_text *says,
-		 crowd_text *expects)
+static void talk(struct client_group *group, int rounds, group_text *says,
+		 group_text *expects)
 {
-	for (crowd->round = 0; crowd->round < rounds; crowd->round++) {
-		crowd_sends(crowd, says);
-		crowd_expects(crowd, expects);
+	for (group->round = 0; group->round < rounds; group->round++) {
+		group_send(group, says);
+		group_expect(group, expects);
 	}
 }
 
-static void say_goodbye(struct crowd *crowd)
+static void say_goodbye(struct client_group *group)
 {
-	crowd_half_closes(crowd);
-	crowd_expects_eof(crowd);
-	crowd_closes(crowd);
+	group_half_close(group);
+	group_expect_eof(group);
+	group_close(group);
 }
 
 static void all_completed(struct server *s, uint64_t count)
 {
-	struct weir_report report = server_ends(s);
+	struct weir_report report = server_stop_and_check(s);
 
 	ck_assert_uint_eq(report.ledger.accepted, count);
 	ck_assert_uint_eq(report.ledger.completed, count);
@@ -91,12 +94,12 @@ START_TEST(a_thousand_clients_talk_at_once)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
-	struct crowd *crowd = crowd_opens(s, CROWD);
+	struct client_group *group = group_open(s, CROWD);
 
-	crowd_expects(crowd, banner);
+	group_expect(group, banner);
 	UNTIL(stats(s).parked == CROWD);
-	talk(crowd, 5, message, reply_text);
-	say_goodbye(crowd);
+	talk(group, 5, message, reply_text);
+	say_goodbye(group);
 	all_completed(s, CROWD);
 }
 END_TEST
@@ -106,12 +109,12 @@ START_TEST(a_thousand_clients_talk_one_byte_at_a_time)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = echo_lines, .opened = connect_banner));
-	struct crowd *crowd = crowd_opens(s, CROWD);
+	struct client_group *group = group_open(s, CROWD);
 
-	crowd_expects(crowd, banner);
-	crowd->piece = 1;
-	talk(crowd, 2, line, line);
-	say_goodbye(crowd);
+	group_expect(group, banner);
+	group->piece = 1;
+	talk(group, 2, line, line);
+	say_goodbye(group);
 	all_completed(s, CROWD);
 }
 END_TEST
@@ -121,15 +124,15 @@ START_TEST(replies_to_single_bytes_join_to_what_was_said)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
-	struct crowd *crowd = crowd_opens(s, CROWD);
+	struct client_group *group = group_open(s, CROWD);
 
-	crowd_expects(crowd, banner);
-	crowd->piece = 1;
-	for (crowd->round = 0; crowd->round < 2; crowd->round++) {
-		crowd_sends(crowd, message);
-		crowd_expects_joined(crowd, "Server replies: ", message);
+	group_expect(group, banner);
+	group->piece = 1;
+	for (group->round = 0; group->round < 2; group->round++) {
+		group_send(group, message);
+		group_expect_joined(group, "Server replies: ", message);
 	}
-	say_goodbye(crowd);
+	say_goodbye(group);
 	all_completed(s, CROWD);
 }
 END_TEST
@@ -138,12 +141,12 @@ START_TEST(every_byte_comes_back_as_it_went)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2),
 				 WEIR_SERVICE(.readable = echo_lines));
-	struct crowd *crowd = crowd_opens(s, 256);
+	struct client_group *group = group_open(s, 256);
 
-	talk(crowd, 2, every_byte, every_byte);
-	crowd->piece = 7;
-	talk(crowd, 2, every_byte, every_byte);
-	say_goodbye(crowd);
+	talk(group, 2, every_byte, every_byte);
+	group->piece = 7;
+	talk(group, 2, every_byte, every_byte);
+	say_goodbye(group);
 	all_completed(s, 256);
 }
 END_TEST
@@ -154,13 +157,13 @@ START_TEST(sessions_hold_the_same_dialogue)
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 16),
 		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
-	struct crowd *crowd;
+	struct client_group *group;
 
 	for (int batch = 0; batch < 10; batch++) {
-		crowd = crowd_opens(s, 16);
-		crowd_expects(crowd, banner);
-		talk(crowd, 3, message, reply_text);
-		say_goodbye(crowd);
+		group = group_open(s, 16);
+		group_expect(group, banner);
+		talk(group, 3, message, reply_text);
+		say_goodbye(group);
 	}
 	all_completed(s, 160);
 }
@@ -170,17 +173,17 @@ START_TEST(a_client_that_falls_silent_keeps_nobody_waiting)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2),
 				 WEIR_SERVICE(.readable = echo_lines));
-	struct crowd *silent = crowd_opens(s, 10);
-	struct crowd *crowd = crowd_opens(s, 100);
+	struct client_group *silent = group_open(s, 10);
+	struct client_group *group = group_open(s, 100);
 
 	talk(silent, 1, line, line);
-	crowd_sends(silent, message); /* a line without its end */
-	talk(crowd, 5, line, line);
-	say_goodbye(crowd);
-	crowd_half_closes(silent);
-	crowd_expects(silent, message);
-	crowd_expects_eof(silent);
-	crowd_closes(silent);
+	group_send(silent, message); /* a line without its end */
+	talk(group, 5, line, line);
+	say_goodbye(group);
+	group_half_close(silent);
+	group_expect(silent, message);
+	group_expect_eof(silent);
+	group_close(silent);
 	all_completed(s, 110);
 }
 END_TEST
@@ -190,11 +193,11 @@ START_TEST(a_dialogue_goes_on_over_unix_sockets)
 	struct server *s = serve_at(
 		own_unix_address(), WEIR_CONFIG(.workers = 2),
 		WEIR_SERVICE(.readable = reply, .opened = connect_banner));
-	struct crowd *crowd = crowd_opens(s, 200);
+	struct client_group *group = group_open(s, 200);
 
-	crowd_expects(crowd, banner);
-	talk(crowd, 3, message, reply_text);
-	say_goodbye(crowd);
+	group_expect(group, banner);
+	talk(group, 3, message, reply_text);
+	say_goodbye(group);
 	all_completed(s, 200);
 }
 END_TEST

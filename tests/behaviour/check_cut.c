@@ -8,14 +8,14 @@
 
 #define CROWD 80
 
-struct naps {
+struct nap {
 	long ms;
 	_Atomic int count;
 };
 
-static void naps(weir_conn *c, void *arg)
+static void nap(weir_conn *c, void *arg)
 {
-	struct naps *n = arg;
+	struct nap *n = arg;
 
 	(void)c;
 	usleep((useconds_t)n->ms * 1000);
@@ -25,10 +25,10 @@ static void naps(weir_conn *c, void *arg)
 static void open_parked(struct server *s, int count)
 {
 	for (int i = 0; i < count; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		client_sends(c, "hello\n");
-		client_expects(c, "hello\n");
+		client_send(c, "hello\n");
+		client_expect(c, "hello\n");
 	}
 	UNTIL(stats(s).parked == (uint64_t)count);
 }
@@ -42,22 +42,22 @@ static int echo_lines_of_any(weir_conn *c, void *arg)
 /* Each ends in its time, one after the other, and the stop in its own. */
 START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 {
-	struct naps n = { .ms = 25 };
+	struct nap n = { .ms = 25 };
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
 				 WEIR_SERVICE(.readable = echo_lines_of_any,
-					      .closed = naps, .arg = &n));
+					      .closed = nap, .arg = &n));
 	struct weir_report report;
 
 	open_parked(s, CROWD);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
-	stop_was_on_time(&report, 0);
-	ledger_balances(&report.ledger);
+	expect_stop_on_time(&report, 0);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.cut, CROWD);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	weir_server_free(s->weir);
 	UNTIL(atomic_load(&n.count) == CROWD); /* none is left out */
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -69,33 +69,33 @@ static void queue_meets_deadline(int grace_ms)
 		WEIR_CONFIG(.workers = 1, .queue_length = 5,
 			    .refusal = "no time\n"),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	struct client *held = client_opens(s), *c[8];
+	struct client *held = client_open(s), *c[8];
 	struct weir_report report;
 
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	for (int i = 0; i < 8; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).queued == 5);
 	weir_server_stop(s->weir, grace_ms);
 	for (int i = 0; i < 8; i++) {
-		client_expects(c[i], "no time\n");
-		client_expects_eof(c[i]);
-		client_closes(c[i]);
+		client_expect(c[i], "no time\n");
+		client_expect_eof(c[i]);
+		client_close(c[i]);
 	}
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
 	gate_open(&gate);
-	stop_was_on_time(&report, grace_ms);
-	ledger_balances(&report.ledger);
+	expect_stop_on_time(&report, grace_ms);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.accepted, 9);
 	ck_assert_uint_eq(report.ledger.refused_drain, 8);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_uint_eq(report.stuck, 1);
 	UNTIL(gate_waiting(&gate) == 0);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 
 START_TEST(who_is_in_the_queue_at_the_deadline_is_told)

@@ -9,7 +9,7 @@
 
 static void ends_timed_out(struct server *s, uint64_t count)
 {
-	struct weir_report report = server_ends(s);
+	struct weir_report report = server_stop_and_check(s);
 
 	ck_assert_uint_eq(report.ledger.timed_out, count);
 	ck_assert_uint_eq(report.ledger.timed_out + report.ledger.completed,
@@ -19,7 +19,7 @@ static void ends_timed_out(struct server *s, uint64_t count)
 /* It was there until its time had come. */
 static void expect_end_after(struct client *c, int64_t began_at, int ms)
 {
-	client_expects_end(c);
+	client_expect_end(c);
 	ck_assert_int_ge(now_ms() - began_at, ms - 20);
 }
 
@@ -34,15 +34,15 @@ START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
 		};
 		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
 		int64_t began_at = now_ms();
-		struct client *talks = client_opens(s);
-		struct client *silent = client_opens(s);
+		struct client *talks = client_open(s);
+		struct client *silent = client_open(s);
 
-		client_sends(talks, "hello\n");
-		client_expects(talks, "hello\n");
+		client_send(talks, "hello\n");
+		client_expect(talks, "hello\n");
 		expect_end_after(silent, began_at, SHORT_MS);
 		/* The deadline is over for who has spoken. */
-		client_sends(talks, "hello\n");
-		client_expects(talks, "hello\n");
+		client_send(talks, "hello\n");
+		client_expect(talks, "hello\n");
 		ends_timed_out(s, 1);
 	}
 }
@@ -51,9 +51,9 @@ END_TEST
 /* A byte now and then: the message as a whole has the deadline. */
 static void drip(struct client *c)
 {
-	int64_t fail_at = patience_at(), next_at = now_ms();
+	int64_t fail_at = test_deadline(), next_at = now_ms();
 
-	while (client_may_send(c, "x", 1) == 0 && !client_has_input(c)) {
+	while (client_try_send(c, "x", 1) == 0 && !client_has_input(c)) {
 		ck_assert_msg(now_ms() < fail_at, "dripped for ever");
 		next_at += SHORT_MS / 10;
 		UNTIL(now_ms() >= next_at || client_has_input(c));
@@ -71,7 +71,7 @@ START_TEST(who_drips_is_ended_at_the_read_deadline)
 		};
 		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
 		int64_t began_at = now_ms();
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
 		drip(c);
 		expect_end_after(c, began_at, SHORT_MS);
@@ -87,17 +87,17 @@ START_TEST(who_goes_on_talking_outlives_both_deadlines)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines, .read_ms = ms,
 					 .idle_ms = ms));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	int64_t until = now_ms() + 3 * ms;
 
 	while (now_ms() < until) {
-		client_sends(c, "half");
-		breathe();
-		client_sends(c, " and half\n");
-		client_expects(c, "half and half\n");
+		client_send(c, "half");
+		poll_sleep();
+		client_send(c, " and half\n");
+		client_expect(c, "half and half\n");
 	}
-	client_half_closes(c);
-	client_expects_eof(c);
+	client_half_close(c);
+	client_expect_eof(c);
 	ends_timed_out(s, 0);
 }
 END_TEST
@@ -112,11 +112,11 @@ START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 			.idle_ms = SHORT_MS,
 		};
 		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		int64_t began_at = now_ms();
 
-		client_sends(c, "hello\n");
-		client_expects(c, "hello\n");
+		client_send(c, "hello\n");
+		client_expect(c, "hello\n");
 		expect_end_after(c, began_at, SHORT_MS);
 		ends_timed_out(s, 1);
 	}
@@ -131,20 +131,20 @@ START_TEST(who_spoke_in_time_is_served_though_late)
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
 				 WEIR_SERVICE(.readable = echo_lines_at_gate,
 					      .arg = &gate, .idle_ms = ms));
-	struct client *c = client_opens(s), *holder = client_opens(s);
+	struct client *c = client_open(s), *holder = client_open(s);
 	int64_t until;
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_sends(holder, "wait\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_send(holder, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
-	client_sends(c, "in time\n");
+	client_send(c, "in time\n");
 	until = now_ms() + 2 * ms;
 	UNTIL(now_ms() > until);
 	gate_open(&gate);
-	client_expects(c, "in time\n");
-	client_expects_end(c);
-	client_expects_end(holder);
+	client_expect(c, "in time\n");
+	client_expect_end(c);
+	client_expect_end(holder);
 	ends_timed_out(s, 2);
 }
 END_TEST
@@ -153,22 +153,22 @@ START_TEST(nobody_outlives_the_lifetime)
 {
 	struct server *s = serve(
 		NULL, WEIR_SERVICE(.readable = echo_lines, .lifetime_ms = 300));
-	struct client *busy = client_opens(s), *silent = client_opens(s);
-	int64_t fail_at = patience_at();
+	struct client *busy = client_open(s), *silent = client_open(s);
+	int64_t fail_at = test_deadline();
 	char buf[64];
 	ssize_t n;
 
 	do {
 		ck_assert_int_lt(now_ms(), fail_at);
-		client_may_send(busy, "hello\n", 6);
-		n = client_reads(busy, buf, sizeof(buf));
+		client_try_send(busy, "hello\n", 6);
+		n = client_read(busy, buf, sizeof(buf));
 	} while (n > 0);
-	client_expects_end(silent);
+	client_expect_end(silent);
 	ends_timed_out(s, 2);
 }
 END_TEST
 
-static int writes_without_end(weir_conn *c, void *arg)
+static int write_without_end(weir_conn *c, void *arg)
 {
 	static const char block[65536];
 	char line[64];
@@ -186,17 +186,17 @@ static int writes_without_end(weir_conn *c, void *arg)
 START_TEST(who_does_not_read_is_ended_at_the_write_deadline)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_without_end,
+		serve(NULL, WEIR_SERVICE(.readable = write_without_end,
 					 .write_ms = SHORT_MS));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	UNTIL(stats(s).ledger.timed_out == 1);
 	ends_timed_out(s, 1);
 }
 END_TEST
 
-static int writes_a_megabyte(weir_conn *c, void *arg)
+static int write_a_megabyte(weir_conn *c, void *arg)
 {
 	const int small = 16384;
 	char line[64];
@@ -213,12 +213,12 @@ START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
 {
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte,
+		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte,
 					 .arg = text, .outbox_max = 4 << 20,
 					 .write_ms = SHORT_MS));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	UNTIL(stats(s).ledger.timed_out == 1);
 	ends_timed_out(s, 1);
 	free(text);
@@ -227,9 +227,9 @@ END_TEST
 
 static _Atomic int megabyte_fd;
 
-static int writes_a_megabyte_to_fd(weir_conn *c, void *arg)
+static int write_a_megabyte_to_fd(weir_conn *c, void *arg)
 {
-	int rc = writes_a_megabyte(c, arg);
+	int rc = write_a_megabyte(c, arg);
 
 	atomic_store(&megabyte_fd, weir_conn_fd(c));
 	return rc;
@@ -240,13 +240,13 @@ START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
 {
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte_to_fd,
+		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte_to_fd,
 					 .arg = text, .outbox_max = 4 << 20,
 					 .write_ms = SHORT_MS));
 	int room = 16384, steps = 0;
 
 	atomic_store(&megabyte_fd, -1);
-	client_sends(client_opens_small(s, 4096), "go\n");
+	client_send(client_open_small(s, 4096), "go\n");
 	UNTIL(atomic_load(&megabyte_fd) >= 0);
 	while (stats(s).ledger.timed_out == 0 && ++steps < 100) {
 		int64_t next_at = now_ms() + SHORT_MS / 4;
@@ -265,7 +265,7 @@ END_TEST
 #define LEAST_ROOM 4608 /* that a socket has, and its system gives it twice */
 
 /* As much as there is room for, a piece at a time: never done. */
-static int generates(weir_conn *c, void *arg)
+static int generate(weir_conn *c, void *arg)
 {
 	static const char piece[1000];
 	const int room = LEAST_ROOM;
@@ -293,11 +293,11 @@ START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 	const int write_ms = 2 * SHORT_MS * slowness();
 	_Atomic int fd = -1;
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = generates, .arg = (void *)&fd,
+		NULL, WEIR_SERVICE(.readable = generate, .arg = (void *)&fd,
 				   .outbox_max = 2000, .write_ms = write_ms));
 	int room = LEAST_ROOM, steps = 0;
 
-	client_sends(client_opens_small(s, 4096), "go\n");
+	client_send(client_open_small(s, 4096), "go\n");
 	UNTIL(atomic_load(&fd) >= 0 && stats(s).parked == 1);
 	while (stats(s).ledger.timed_out == 0 && ++steps < 11) {
 		int64_t next_at = now_ms() + write_ms * 3 / 4;
@@ -312,7 +312,7 @@ START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 }
 END_TEST
 
-static int sets_its_own(weir_conn *c, void *arg)
+static int set_its_own(weir_conn *c, void *arg)
 {
 	int rc = weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, *(int *)arg);
 
@@ -323,25 +323,25 @@ START_TEST(a_connection_may_have_its_own_deadline)
 {
 	int short_ms = SHORT_MS, never = WEIR_NEVER;
 	struct server *hasty = serve(
-		NULL, WEIR_SERVICE(.readable = sets_its_own, .arg = &short_ms));
+		NULL, WEIR_SERVICE(.readable = set_its_own, .arg = &short_ms));
 	struct server *patient =
-		serve(NULL, WEIR_SERVICE(.readable = sets_its_own,
-					 .arg = &never, .idle_ms = 1));
-	struct client *one = client_opens(hasty), *two = client_opens(patient);
+		serve(NULL, WEIR_SERVICE(.readable = set_its_own, .arg = &never,
+					 .idle_ms = 1));
+	struct client *one = client_open(hasty), *two = client_open(patient);
 
-	client_sends(two, "hello\n");
-	client_expects(two, "hello\n");
-	client_sends(one, "hello\n");
-	client_expects(one, "hello\n");
-	client_expects_end(one);
-	client_sends(two, "hello\n");
-	client_expects(two, "hello\n");
+	client_send(two, "hello\n");
+	client_expect(two, "hello\n");
+	client_send(one, "hello\n");
+	client_expect(one, "hello\n");
+	client_expect_end(one);
+	client_send(two, "hello\n");
+	client_expect(two, "hello\n");
 	ends_timed_out(patient, 0);
 	ends_timed_out(hasty, 1);
 }
 END_TEST
 
-static int tries_bad_ones(weir_conn *c, void *arg)
+static int try_bad_ones(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -361,13 +361,12 @@ static int tries_bad_ones(weir_conn *c, void *arg)
 
 START_TEST(bad_deadlines_are_refused)
 {
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = tries_bad_ones));
-	struct client *c = client_opens(s);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = try_bad_ones));
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
-	client_expects(c, "1");
-	server_ends(s);
+	client_send(c, "go\n");
+	client_expect(c, "1");
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -380,21 +379,21 @@ START_TEST(a_deadline_that_is_never_does_not_come)
 						    .idle_ms = WEIR_NEVER));
 	struct server *hasty = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
 							.first_byte_ms = 300));
-	struct client *c = client_opens(s), *silent = client_opens(s);
-	struct client *clock = client_opens(hasty);
+	struct client *c = client_open(s), *silent = client_open(s);
+	struct client *clock = client_open(hasty);
 
-	client_sends(c, "half ");
-	client_expects_end(clock);
-	client_sends(c, "a line\n");
-	client_expects(c, "half a line\n");
-	client_sends(silent, "x\n");
-	client_expects(silent, "x\n");
+	client_send(c, "half ");
+	client_expect_end(clock);
+	client_send(c, "a line\n");
+	client_expect(c, "half a line\n");
+	client_send(silent, "x\n");
+	client_expect(silent, "x\n");
 	ends_timed_out(hasty, 1);
 	ends_timed_out(s, 0);
 }
 END_TEST
 
-static int tells_of_the_deadline(weir_conn *c, void *arg)
+static int tell_of_the_deadline(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -409,13 +408,13 @@ static int tells_of_the_deadline(weir_conn *c, void *arg)
 START_TEST(a_session_is_told_of_its_deadline_and_may_say_so)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = tells_of_the_deadline,
+		serve(NULL, WEIR_SERVICE(.session = tell_of_the_deadline,
 					 .read_ms = SHORT_MS));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "half a line");
-	client_expects(c, "-ETIMEDOUT");
-	client_expects_eof(c);
+	client_send(c, "half a line");
+	client_expect(c, "-ETIMEDOUT");
+	client_expect_eof(c);
 	ends_timed_out(s, 1);
 }
 END_TEST

@@ -12,7 +12,7 @@
 
 #define PATIENT_MS 20000
 
-static weir_conn *dials(const char *where)
+static weir_conn *dial(const char *where)
 {
 	weir_conn *c = NULL;
 	int rc = weir_dial(&c, where, PATIENT_MS);
@@ -38,12 +38,12 @@ START_TEST(every_kind_of_address_can_be_dialled)
 	for (int i = 0; i < 3; i++) {
 		struct server *s = serve_at(
 			where[i], NULL, WEIR_SERVICE(.readable = echo_lines));
-		weir_conn *c = dials(s->address);
+		weir_conn *c = dial(s->address);
 
 		dialled_exchange(c);
 		dialled_exchange(c);
 		weir_conn_unref(c);
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 }
 END_TEST
@@ -51,7 +51,7 @@ END_TEST
 START_TEST(a_dialled_socket_sends_at_once_and_keeps_little)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	weir_conn *c = dials(s->address);
+	weir_conn *c = dial(s->address);
 	int value = 0;
 	socklen_t len = sizeof(value);
 
@@ -64,7 +64,7 @@ START_TEST(a_dialled_socket_sends_at_once_and_keeps_little)
 			 0);
 	ck_assert_int_eq(value, 128 * 1024);
 	weir_conn_unref(c);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -76,14 +76,14 @@ START_TEST(each_address_of_a_name_is_tried)
 	weir_conn *c;
 
 	snprintf(where, sizeof(where), "localhost%s", strrchr(s->address, ':'));
-	c = dials(where);
+	c = dial(where);
 	dialled_exchange(c);
 	weir_conn_unref(c);
 	snprintf(where, sizeof(where), "%s", strrchr(s->address, ':'));
-	c = dials(where); /* no host: loopback */
+	c = dial(where); /* no host: loopback */
 	dialled_exchange(c);
 	weir_conn_unref(c);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -96,7 +96,7 @@ START_TEST(a_connected_descriptor_can_be_dialled)
 	ck_assert_int_eq(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	snprintf(where, sizeof(where), "fd:%d", pair[0]);
-	c = dials(where);
+	c = dial(where);
 	ck_assert_int_eq(weir_conn_write(c, "hello", 5), 0);
 	ck_assert_int_eq(weir_conn_flush(c), 0);
 	ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 5);
@@ -110,14 +110,14 @@ END_TEST
 
 START_TEST(what_cannot_be_dialled_says_so)
 {
-	struct baseline before;
+	struct process_state before;
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
 	char gone[160];
 	weir_conn *c = NULL;
 
 	strcpy(gone, s->address);
-	server_ends(s);
-	baseline_take(&before);
+	server_stop_and_check(s);
+	process_state_take(&before);
 	ck_assert_int_eq(weir_dial(&c, gone, PATIENT_MS), -ECONNREFUSED);
 	ck_assert_int_eq(weir_dial(&c, own_unix_address(), PATIENT_MS),
 			 -ECONNREFUSED);
@@ -128,7 +128,7 @@ START_TEST(what_cannot_be_dialled_says_so)
 	ck_assert_int_eq(weir_dial(&c, "nonsense", PATIENT_MS), -EINVAL);
 	ck_assert_int_eq(weir_dial(&c, "", PATIENT_MS), -EINVAL);
 	ck_assert_ptr_null(c);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
@@ -180,7 +180,7 @@ static int full_unix_listener(char *where, size_t cap)
 				 name_len)),
 		0);
 	ck_assert_int_eq(listen(fd, 0), 0);
-	c = dials(where);
+	c = dial(where);
 	weir_conn_unref(c);
 	return fd;
 }
@@ -213,7 +213,7 @@ static bool first_thread_sleeps(void)
 	return state == 'S';
 }
 
-static void *accepts_when_somebody_waits(void *arg)
+static void *accept_when_somebody_waits(void *arg)
 {
 	int fd = *(int *)arg;
 
@@ -235,16 +235,16 @@ START_TEST(a_dial_that_waits_for_a_unix_backlog_gets_its_turn)
 	weir_conn *c;
 
 	ck_assert_int_eq(pthread_create(&accepter, NULL,
-					accepts_when_somebody_waits, &fd),
+					accept_when_somebody_waits, &fd),
 			 0);
-	c = dials(where);
+	c = dial(where);
 	ck_assert_int_eq(pthread_join(accepter, NULL), 0);
 	weir_conn_unref(c);
 	close(fd);
 }
 END_TEST
 
-static int answers_late(weir_conn *c, void *arg)
+static int answer_late(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -259,8 +259,8 @@ START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = answers_late, .arg = &gate));
-	weir_conn *c = dials(s->address);
+		NULL, WEIR_SERVICE(.readable = answer_late, .arg = &gate));
+	weir_conn *c = dial(s->address);
 	char line[64];
 	int ms = 0;
 
@@ -282,7 +282,7 @@ START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 			 -ETIMEDOUT);
 	gate_open(&gate);
 	weir_conn_unref(c);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -290,7 +290,7 @@ START_TEST(a_dialled_connection_reads_in_all_ways)
 {
 	static const char input[] = "a line\nexact--until;;frame";
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-	weir_conn *c = dials(s->address);
+	weir_conn *c = dial(s->address);
 	const void *data;
 	char buf[64];
 
@@ -304,14 +304,14 @@ START_TEST(a_dialled_connection_reads_in_all_ways)
 	ck_assert_int_eq(weir_conn_consume(c, 5), 0);
 	ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 0);
 	weir_conn_unref(c);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
 START_TEST(the_last_unref_delivers_what_was_written)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	weir_conn *c = dials(s->address);
+	weir_conn *c = dial(s->address);
 	struct weir_stats now;
 
 	ck_assert_ptr_eq(weir_conn_ref(c), c);
@@ -320,14 +320,14 @@ START_TEST(the_last_unref_delivers_what_was_written)
 	weir_conn_unref(c);
 	UNTIL((now = stats(s)).ledger.accepted == 1 && now.ledger.open == 0);
 	ck_assert_uint_eq(now.bytes_in, 6);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
 START_TEST(a_dialled_connection_knows_both_ends)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	weir_conn *c = dials(s->address);
+	weir_conn *c = dial(s->address);
 	char text[64];
 	int data = 1;
 
@@ -339,21 +339,21 @@ START_TEST(a_dialled_connection_knows_both_ends)
 	ck_assert_ptr_eq(weir_conn_data(c), &data);
 	ck_assert_int_eq(weir_conn_send(c, "x", 1), -EINVAL);
 	weir_conn_unref(c);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* Here no thread of the library keeps the signal away from us. */
 START_TEST(a_dialled_peer_that_is_gone_is_an_error_and_no_signal)
 {
-	int pair[2], rc = 0, fd = file_of(100);
+	int pair[2], rc = 0, fd = make_file(100);
 	char where[16];
 	weir_conn *c;
 
 	for (int with_file = 0; with_file < 2; with_file++) {
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 		snprintf(where, sizeof(where), "fd:%d", pair[0]);
-		c = dials(where);
+		c = dial(where);
 		close(pair[1]);
 		if (with_file)
 			rc = weir_conn_sendfile(c, fd, 0, 100);

@@ -14,7 +14,7 @@ struct life {
 	_Atomic int joining; /* answers of join so far */
 };
 
-static void *starts(void *arg)
+static void *start_server(void *arg)
 {
 	struct life *life = arg;
 
@@ -24,10 +24,10 @@ static void *starts(void *arg)
 	return NULL;
 }
 
-static void *joins(void *arg)
+static void *join_server(void *arg)
 {
 	struct life *life = arg;
-	int64_t until_at = patience_at();
+	int64_t until_at = test_deadline();
 	int rc;
 
 	do {
@@ -58,8 +58,9 @@ static void live(bool is_stopped_first)
 	new_life(&life);
 	if (is_stopped_first)
 		weir_server_stop(life.s, 0);
-	ck_assert_int_eq(pthread_create(&joiner, NULL, joins, &life), 0);
-	ck_assert_int_eq(pthread_create(&starter, NULL, starts, &life), 0);
+	ck_assert_int_eq(pthread_create(&joiner, NULL, join_server, &life), 0);
+	ck_assert_int_eq(pthread_create(&starter, NULL, start_server, &life),
+			 0);
 	if (!is_stopped_first) {
 		UNTIL(atomic_load(&life.joining) > rand() % 2000);
 		weir_server_stop(life.s, 0);
@@ -74,29 +75,29 @@ static void live(bool is_stopped_first)
 
 START_TEST(a_join_returns_whenever_another_thread_starts_what_was_stopped)
 {
-	struct baseline before;
+	struct process_state before;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < 400; i++)
 		live(true);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
 START_TEST(a_join_returns_whenever_others_start_and_stop)
 {
-	struct baseline before;
+	struct process_state before;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < 200; i++)
 		live(false);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
 /* ---- a duplicate of the descriptor */
 
-static int duplicates(weir_conn *c, void *arg)
+static int duplicate(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -112,16 +113,16 @@ START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)
 	_Atomic int copy = -1;
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
-		WEIR_SERVICE(.readable = duplicates, .arg = (void *)&copy));
-	struct client *c = client_opens(s);
+		WEIR_SERVICE(.readable = duplicate, .arg = (void *)&copy));
+	struct client *c = client_open(s);
 	int64_t began_at, cpu;
 
-	client_sends(c, "hello\n");
-	client_expects(c, "done\n");
-	client_expects_eof(c);
+	client_send(c, "hello\n");
+	client_expect(c, "done\n");
+	client_expect_eof(c);
 	UNTIL(stats(s).lingering == 1);
-	client_sends(c, "too late\n");
-	client_closes(c);
+	client_send(c, "too late\n");
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	began_at = now_ms();
 	cpu = cpu_ms();
@@ -129,11 +130,11 @@ START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)
 	/* A thread that never sleeps takes all of it. */
 	ck_assert_int_lt(cpu_ms() - cpu, (now_ms() - began_at) / 4);
 	close(copy);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int duplicates_and_says_much(weir_conn *c, void *arg)
+static int duplicate_and_say_much(weir_conn *c, void *arg)
 {
 	static const char much[1 << 20];
 	char line[64];
@@ -153,24 +154,24 @@ START_TEST(a_duplicate_does_not_hide_the_end_from_the_peer)
 {
 	_Atomic int copy = -1;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = duplicates_and_says_much,
+		serve(NULL, WEIR_SERVICE(.readable = duplicate_and_say_much,
 					 .arg = (void *)&copy, .write_ms = 100,
 					 .outbox_max = 4 << 20));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	struct weir_report report;
 
-	client_sends(c, "hello\n");
+	client_send(c, "hello\n");
 	UNTIL(is_at_rest(s)); /* it does not read, and is given up */
-	client_expects_end(c);
+	client_expect_end(c);
 	close(copy);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.timed_out, 1);
 }
 END_TEST
 
 /* ---- a callback that outlives its server */
 
-static int ends_at_once(weir_conn *c, void *arg)
+static int end_at_once(weir_conn *c, void *arg)
 {
 	char byte;
 	ssize_t n = weir_conn_read(c, &byte, 1);
@@ -179,7 +180,7 @@ static int ends_at_once(weir_conn *c, void *arg)
 	return n < 0 ? (int)n : 0;
 }
 
-static void stays_at_gate(weir_conn *c, void *arg)
+static void stay_at_gate(weir_conn *c, void *arg)
 {
 	(void)c;
 	gate_wait(arg);
@@ -192,10 +193,10 @@ static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = fn, .closed = closed, .arg = gate));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
 	memcpy(much, "wait\n", 5);
-	client_sends_bytes(c, much, sizeof(much));
+	client_send_bytes(c, much, sizeof(much));
 	UNTIL(gate_waiting(gate) == 1);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EBUSY);
@@ -203,9 +204,9 @@ static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
 	gate_open(gate);
 	/* The client stays until the library has let go. */
 	s->before.descriptors++;
-	baseline_expects(&s->before);
+	process_state_check(&s->before);
 	s->before.descriptors--;
-	server_forgets(s);
+	server_check_freed(s);
 }
 
 START_TEST(a_callback_that_outlives_its_server_leaves_no_descriptor)
@@ -213,7 +214,7 @@ START_TEST(a_callback_that_outlives_its_server_leaves_no_descriptor)
 	struct gate handler = GATE_CLOSED, closed = GATE_CLOSED;
 
 	outlive(echo_lines_at_gate, NULL, &handler);
-	outlive(ends_at_once, stays_at_gate, &closed);
+	outlive(end_at_once, stay_at_gate, &closed);
 }
 END_TEST
 

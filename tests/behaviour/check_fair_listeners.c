@@ -12,7 +12,7 @@
 static char order[4 * BUDGET];
 static _Atomic int served;
 
-static int notes_listener(weir_conn *c, void *arg)
+static int note_listener(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -39,7 +39,7 @@ static struct pair listen_twice(const struct weir_config *config,
 	name[busy] = &names[0];
 	name[!busy] = &names[1];
 	for (int i = 0; i < 2; i++)
-		server_listens(
+		server_listen(
 			p.server, "127.0.0.1:0",
 			WEIR_SERVICE(.readable = readable, .arg = name[i]));
 	server_address(p.server, busy, p.busy, sizeof(p.busy));
@@ -47,11 +47,11 @@ static struct pair listen_twice(const struct weir_config *config,
 	return p;
 }
 
-static struct client *asks_at(const char *address)
+static struct client *ask_at(const char *address)
 {
-	struct client *c = client_opens_at(address);
+	struct client *c = client_open_at(address);
 
-	client_sends(c, "hello\n");
+	client_send(c, "hello\n");
 	return c;
 }
 
@@ -59,20 +59,20 @@ static struct client *asks_at(const char *address)
 static void other_is_served_in_its_turn(const struct weir_config *config,
 					int busy)
 {
-	struct pair p = listen_twice(config, notes_listener, busy);
+	struct pair p = listen_twice(config, note_listener, busy);
 	struct client *c;
 
 	atomic_store(&served, 0);
 	for (int i = 0; i < 2 * BUDGET; i++)
-		client_half_closes(asks_at(p.busy));
-	c = asks_at(p.other);
-	client_half_closes(c);
-	server_starts(p.server);
-	client_expects(c, "hello\n");
+		client_half_close(ask_at(p.busy));
+	c = ask_at(p.other);
+	client_half_close(c);
+	server_start(p.server);
+	client_expect(c, "hello\n");
 	UNTIL(atomic_load(&served) == 2 * BUDGET + 1);
 	ck_assert_msg(memchr(order, 'o', BUDGET + 2), "the order was %.*s",
 		      2 * BUDGET + 1, order);
-	server_ends(p.server);
+	server_stop_and_check(p.server);
 }
 
 START_TEST(a_place_that_gets_free_goes_to_each_listener_in_turn)
@@ -94,16 +94,16 @@ static void other_has_a_place(const struct weir_config *config, int busy)
 	struct pair p = listen_twice(config, echo_lines, busy);
 	struct client *c;
 
-	server_starts(p.server);
+	server_start(p.server);
 	for (int i = 0; i < CROWD; i++)
-		(void)asks_at(p.busy);
+		(void)ask_at(p.busy);
 	UNTIL(stats(p.server).parked >= 7);
-	c = asks_at(p.other);
-	client_expects(c, "hello\n");
+	c = ask_at(p.other);
+	client_expect(c, "hello\n");
 	ck_assert_uint_le(stats(p.server).parked, 8);
-	client_closes(c);
+	client_close(c);
 	clients_close();
-	server_ends(p.server);
+	server_stop_and_check(p.server);
 }
 
 START_TEST(a_listener_without_connections_finds_a_place_while_others_hold)
@@ -126,7 +126,7 @@ END_TEST
 
 static struct gate gate = GATE_CLOSED;
 
-static int waits_at_gate(weir_conn *c, void *arg)
+static int wait_at_gate(weir_conn *c, void *arg)
 {
 	(void)arg;
 	gate_wait(&gate);
@@ -138,21 +138,21 @@ START_TEST(a_listener_with_nothing_in_the_queue_finds_a_place_there)
 	struct pair p =
 		listen_twice(WEIR_CONFIG(.workers = 1, .queue_length = 8,
 					 .overload = WEIR_REFUSE),
-			     waits_at_gate, 0);
+			     wait_at_gate, 0);
 	struct client *c;
 
-	server_starts(p.server);
-	(void)asks_at(p.busy);
+	server_start(p.server);
+	(void)ask_at(p.busy);
 	UNTIL(gate_waiting(&gate) == 1);
 	for (int i = 0; i < CROWD; i++)
-		(void)asks_at(p.busy);
+		(void)ask_at(p.busy);
 	UNTIL(stats(p.server).ledger.accepted == CROWD + 1);
 	ck_assert_uint_eq(stats(p.server).queued, 7);
-	c = asks_at(p.other);
+	c = ask_at(p.other);
 	UNTIL(stats(p.server).queued == 8);
 	gate_open(&gate);
-	client_expects(c, "hello\n");
-	server_ends(p.server);
+	client_expect(c, "hello\n");
+	server_stop_and_check(p.server);
 }
 END_TEST
 

@@ -10,7 +10,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
-static int says_it_in_fifty_words(weir_conn *c, void *arg)
+static int say_it_in_fifty_words(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -29,26 +29,26 @@ static void expect_fifty_words(struct client *c)
 
 	for (int i = 0; i < 50; i++) {
 		snprintf(text, sizeof(text), "word%02d ", i);
-		client_expects(c, text);
+		client_expect(c, text);
 	}
 }
 
 START_TEST(small_writes_of_one_callback_leave_in_one_piece)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = says_it_in_fifty_words));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = say_it_in_fifty_words));
+	struct client *c = client_open(s);
 
 	for (unsigned int i = 1; i <= 10; i++) {
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		expect_fifty_words(c);
 		ck_assert_uint_eq(segments_received(c->fd), i);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int asks_in_small_words(weir_conn *c, void *arg)
+static int ask_in_small_words(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n;
@@ -65,22 +65,22 @@ static int asks_in_small_words(weir_conn *c, void *arg)
 START_TEST(small_writes_of_a_session_leave_when_it_waits)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = asks_in_small_words));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.session = ask_in_small_words));
+	struct client *c = client_open(s);
 
-	client_sends(c, "\n"); /* so that it begins */
+	client_send(c, "\n");  /* so that it begins */
 	expect_fifty_words(c); /* of its first turn */
 	expect_fifty_words(c); /* and of the one after that line */
 	for (unsigned int i = 3; i <= 10; i++) {
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		expect_fifty_words(c);
 		ck_assert_uint_le(segments_received(c->fd), i);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int writes_then_waits(weir_conn *c, void *arg)
+static int write_then_wait(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -98,16 +98,16 @@ START_TEST(a_flush_sends_what_was_gathered)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = writes_then_waits, .arg = &gate));
-	struct client *c = client_opens(s);
+		NULL, WEIR_SERVICE(.session = write_then_wait, .arg = &gate));
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	ck_assert(!client_has_input(c));
-	gate_lets_in(&gate, 1);
-	client_expects(c, "gathered");
+	gate_let_in(&gate, 1);
+	client_expect(c, "gathered");
 	gate_open(&gate);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -116,7 +116,7 @@ END_TEST
 
 static char chunk[CHUNK];
 
-static int answers_with_a_chunk(weir_conn *c, void *arg)
+static int answer_with_a_chunk(weir_conn *c, void *arg)
 {
 	_Atomic int *answers = arg;
 	char line[32];
@@ -130,13 +130,13 @@ static int answers_with_a_chunk(weir_conn *c, void *arg)
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
-static void asks_often(struct client *c)
+static void ask_often(struct client *c)
 {
 	char asks[REQUESTS * 3];
 
 	for (int i = 0; i < REQUESTS; i++)
 		memcpy(asks + i * 3, "go\n", 3);
-	client_sends_bytes(c, asks, sizeof(asks));
+	client_send_bytes(c, asks, sizeof(asks));
 }
 
 /* 128 MB are asked for; a few fit into the sockets and the outbox. */
@@ -144,15 +144,15 @@ START_TEST(a_peer_that_does_not_read_is_not_listened_to)
 {
 	_Atomic int answers = 0;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+		serve(NULL, WEIR_SERVICE(.readable = answer_with_a_chunk,
 					 .arg = &answers, .write_ms = 500));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	struct weir_report report;
 
-	asks_often(c);
+	ask_often(c);
 	UNTIL(is_at_rest(s)); /* cut, with its output unsent */
 	ck_assert_int_lt(atomic_load(&answers), REQUESTS / 4);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.timed_out, 1);
 }
 END_TEST
@@ -163,26 +163,26 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 	const size_t bound = PEERS * ((size_t)256 * 1024 + 4 * CHUNK);
 	_Atomic int answers = 0;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = answers_with_a_chunk,
+		serve(NULL, WEIR_SERVICE(.readable = answer_with_a_chunk,
 					 .arg = &answers, .write_ms = 1000));
 	struct mallinfo2 before = mallinfo2(), now;
 	size_t most = 0;
 
 	for (int i = 0; i < PEERS; i++)
-		asks_often(client_opens_small(s, 4096));
+		ask_often(client_open_small(s, 4096));
 	do {
 		now = mallinfo2();
 		if (now.uordblks + now.hblkhd > most)
 			most = now.uordblks + now.hblkhd;
-		breathe();
+		poll_sleep();
 	} while (!is_at_rest(s));
 	ck_assert_uint_lt(most, before.uordblks + before.hblkhd + bound);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* Says on which socket, then writes until it is cut. */
-static int floods(weir_conn *c, void *arg)
+static int flood(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -205,7 +205,7 @@ static int kept_by_the_kernel(int fd)
 	for (; looks < 20; before = kept) {
 		ck_assert_int_eq(ioctl(fd, SIOCOUTQNSD, &kept), 0);
 		looks = kept == before && poll(&out, 1, 0) == 0 ? looks + 1 : 0;
-		breathe();
+		poll_sleep();
 	}
 	return kept;
 }
@@ -214,25 +214,25 @@ static int kept_by_the_kernel(int fd)
 START_TEST(the_kernel_keeps_little_for_a_peer_that_stops_reading)
 {
 	_Atomic int fd = -1;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = floods, .arg = (void *)&fd));
-	struct client *c = client_opens(s);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = flood, .arg = (void *)&fd));
+	struct client *c = client_open(s);
 	size_t have = 0;
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	while (have < 20 << 20) {
-		ssize_t n = client_reads(c, (char[65536]){ 0 }, 65536);
+		ssize_t n = client_read(c, (char[65536]){ 0 }, 65536);
 
 		ck_assert_int_gt(n, 0);
 		have += (size_t)n;
 	}
 	ck_assert_int_le(kept_by_the_kernel(fd), 256 * 1024);
-	client_resets(c);
-	server_ends(s);
+	client_reset(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int writes_without_end(weir_conn *c, void *arg)
+static int write_without_end(weir_conn *c, void *arg)
 {
 	_Atomic int *said = arg;
 	char line[32];
@@ -249,7 +249,7 @@ static int writes_without_end(weir_conn *c, void *arg)
 
 START_TEST(a_write_that_waits_ends_at_the_deadline)
 {
-	weir_handler *const handler = writes_without_end;
+	weir_handler *const handler = write_without_end;
 
 	for (int is_session = 0; is_session < 2; is_session++) {
 		_Atomic int said = 0;
@@ -261,20 +261,20 @@ START_TEST(a_write_that_waits_ends_at_the_deadline)
 			.write_ms = 300,
 		};
 		struct server *s = serve(NULL, &service);
-		struct client *c = client_opens_small(s, 4096);
+		struct client *c = client_open_small(s, 4096);
 		struct weir_report report;
 
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		UNTIL(atomic_load(&said) != 0);
 		ck_assert_int_eq(atomic_load(&said), -ETIMEDOUT);
-		report = server_ends(s);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.timed_out, 1);
 	}
 }
 END_TEST
 
 /* Through a socket of that size. */
-static int writes_sixteen_chunks(weir_conn *c, void *socket_size)
+static int write_sixteen_chunks(weir_conn *c, void *socket_size)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -295,27 +295,27 @@ START_TEST(a_peer_that_reads_slowly_gets_everything)
 	const int write_ms = 1000 * slowness();
 	int small = 16384;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_sixteen_chunks,
+		serve(NULL, WEIR_SERVICE(.readable = write_sixteen_chunks,
 					 .arg = &small, .write_ms = write_ms));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	int64_t began_at = now_ms();
 	struct weir_report report;
 	char buf[4096];
 	size_t have = 0;
 	ssize_t n;
 
-	client_sends(c, "go\n");
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+	client_send(c, "go\n");
+	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		have += (size_t)n;
 		/* Slow enough to need more time than stands still for. */
 		while (have < 8 * CHUNK &&
 		       now_ms() - began_at <
 			       (int64_t)have * 2 * write_ms / (8 * (int)CHUNK))
-			breathe();
+			poll_sleep();
 	}
 	ck_assert_int_eq(n, 0);
 	ck_assert_uint_eq(have, 16 * CHUNK);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -326,28 +326,28 @@ START_TEST(who_takes_little_while_a_write_waits_gets_everything)
 	const int write_ms = 1000 * slowness();
 	int large = 200000;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = writes_sixteen_chunks,
+		serve(NULL, WEIR_SERVICE(.session = write_sixteen_chunks,
 					 .arg = &large, .outbox_max = CHUNK,
 					 .write_ms = write_ms));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	int64_t next_at, until;
 	struct weir_report report;
 	char buf[4096];
 	size_t have = 0;
 	ssize_t n;
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	next_at = now_ms();
 	until = next_at + write_ms * 3 / 2;
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		have += (size_t)n;
 		next_at += write_ms / 8;
 		while (next_at < until && now_ms() < next_at)
-			breathe();
+			poll_sleep();
 	}
 	ck_assert_int_eq(n, 0);
 	ck_assert_uint_eq(have, 16 * CHUNK);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -357,7 +357,7 @@ struct nobody {
 	_Atomic int said;
 };
 
-static int writes_to_nobody(weir_conn *c, void *arg)
+static int write_to_nobody(weir_conn *c, void *arg)
 {
 	struct nobody *nobody = arg;
 	char line[32];
@@ -380,20 +380,19 @@ static int writes_to_nobody(weir_conn *c, void *arg)
 START_TEST(a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal)
 {
 	struct nobody nobody = { .gate = GATE_CLOSED };
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_to_nobody,
-					 .arg = &nobody));
-	struct client *c = client_opens(s);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = write_to_nobody,
+						    .arg = &nobody));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	UNTIL(gate_waiting(&nobody.gate) == 1);
-	client_resets(c);
+	client_reset(c);
 	gate_open(&nobody.gate);
 	UNTIL(atomic_load(&nobody.said) != 0);
 	ck_assert(atomic_load(&nobody.said) == -EPIPE ||
 		  atomic_load(&nobody.said) == -ECONNRESET);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 }
 END_TEST

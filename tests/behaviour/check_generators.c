@@ -15,7 +15,7 @@ struct switch_ {
 };
 
 /* A line "spin" is echoed and then there is always something to do. */
-static int spins(weir_conn *c, void *arg)
+static int spin(weir_conn *c, void *arg)
 {
 	struct switch_ *sw = arg;
 	char line[64];
@@ -41,11 +41,11 @@ static int spins(weir_conn *c, void *arg)
 static struct server *serve_spinning(struct switch_ *sw)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = spins, .arg = sw));
-	struct client *c = client_opens(s);
+				 WEIR_SERVICE(.readable = spin, .arg = sw));
+	struct client *c = client_open(s);
 
-	client_sends(c, "spin\n");
-	client_expects(c, "spin\n");
+	client_send(c, "spin\n");
+	client_expect(c, "spin\n");
 	UNTIL(stats(s).busy == 1);
 	return s;
 }
@@ -54,14 +54,14 @@ START_TEST(a_handler_that_wakes_itself_starves_nobody)
 {
 	struct switch_ sw = { .is_on = true };
 	struct server *s = serve_spinning(&sw);
-	struct client *other = client_opens(s);
+	struct client *other = client_open(s);
 
 	for (int i = 0; i < 20; i++) {
-		client_sends(other, "hello\n");
-		client_expects(other, "hello\n");
+		client_send(other, "hello\n");
+		client_expect(other, "hello\n");
 	}
 	atomic_store(&sw.is_on, false);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -72,7 +72,7 @@ START_TEST(a_handler_that_wakes_itself_hears_of_a_stop)
 	struct weir_report report;
 
 	weir_server_stop(s->weir, 60000 * slowness());
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_int_eq(sw.drains, 1);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -82,7 +82,7 @@ END_TEST
  * An input call that says -EAGAIN just before there is no room has said it
  * for that reason: the outbox has only become shorter in between.
  */
-static int generates(weir_conn *c, void *arg)
+static int generate(weir_conn *c, void *arg)
 {
 	static const char piece[PIECE] = "generated";
 	struct switch_ *sw = arg;
@@ -110,7 +110,7 @@ static int generates(weir_conn *c, void *arg)
 static struct server *serve_generated(struct switch_ *sw)
 {
 	return serve(WEIR_CONFIG(.workers = 1),
-		     WEIR_SERVICE(.opened = generates, .readable = generates,
+		     WEIR_SERVICE(.opened = generate, .readable = generate,
 				  .arg = sw, .first_byte_ms = WEIR_NEVER));
 }
 
@@ -123,7 +123,7 @@ static void read_much(struct client *c)
 	size_t left = MUCH;
 
 	while (left > 0) {
-		ssize_t n = client_reads(c, buf, sizeof(buf));
+		ssize_t n = client_read(c, buf, sizeof(buf));
 
 		ck_assert_int_gt(n, 0);
 		left -= (size_t)n < left ? (size_t)n : left;
@@ -134,21 +134,21 @@ START_TEST(a_handler_without_room_for_output_holds_no_worker)
 {
 	struct switch_ sw = { .is_on = true };
 	struct server *s = serve_generated(&sw);
-	struct client *lazy = client_opens(s), *busy = client_opens(s);
+	struct client *lazy = client_open(s), *busy = client_open(s);
 
 	UNTIL(stats(s).parked == 2);
 	read_much(busy);
 	UNTIL(stats(s).parked == 2);
 	read_much(lazy);
-	client_closes(lazy);
-	client_closes(busy);
-	server_ends(s);
+	client_close(lazy);
+	client_close(busy);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static void *reads_to_the_end(void *arg)
+static void *read_to_the_end(void *arg)
 {
-	return (void *)client_reads_to_eof(arg);
+	return (void *)client_read_to_eof(arg);
 }
 
 START_TEST(a_handler_that_writes_without_end_hears_of_a_stop)
@@ -161,8 +161,8 @@ START_TEST(a_handler_that_writes_without_end_hears_of_a_stop)
 
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_create(&reader[i], NULL,
-						reads_to_the_end,
-						client_opens(s)),
+						read_to_the_end,
+						client_open(s)),
 				 0);
 	UNTIL(stats(s).bytes_out > MUCH);
 	weir_server_stop(s->weir, 60000 * slowness());
@@ -170,7 +170,7 @@ START_TEST(a_handler_that_writes_without_end_hears_of_a_stop)
 		pthread_join(reader[i], &count);
 		ck_assert_uint_gt((uintptr_t)count, 0);
 	}
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_int_eq(sw.drains, 2);
 	ck_assert_uint_eq(report.ledger.completed, 2);
 }

@@ -41,24 +41,24 @@ static int may_finish(weir_conn *c, void *arg)
  */
 static struct client *answered_and_left(struct server *s, struct place *p)
 {
-	struct client *c = client_opens(s), *other = client_opens(s);
+	struct client *c = client_open(s), *other = client_open(s);
 
 	UNTIL(stats(s).parked == 2);
-	client_sends(c, "end\n");
+	client_send(c, "end\n");
 	UNTIL(gate_waiting(&p->gate) == 1);
-	client_sends(other, "wait\n");
-	gate_lets_in(&p->gate, 1);
-	client_expects(c, "end\n");
+	client_send(other, "wait\n");
+	gate_let_in(&p->gate, 1);
+	client_expect(c, "end\n");
 	if (p->finishes)
-		client_expects_eof(c);
+		client_expect_eof(c);
 	UNTIL(gate_waiting(&p->gate) == 1 && stats(s).parked == 1);
 	return c;
 }
 
-static void says_more_and_finishes(struct client *c)
+static void say_more_and_finish(struct client *c)
 {
-	client_sends(c, "more\n");
-	client_half_closes(c);
+	client_send(c, "more\n");
+	client_half_close(c);
 }
 
 START_TEST(what_came_before_both_ends_is_heard_in_a_stop)
@@ -71,11 +71,11 @@ START_TEST(what_came_before_both_ends_is_heard_in_a_stop)
 		struct client *c = answered_and_left(s, &p);
 		struct weir_report report;
 
-		says_more_and_finishes(c);
+		say_more_and_finish(c);
 		weir_server_stop(s->weir, 60000 * slowness());
 		UNTIL(stats(s).parked == 0); /* reminded */
 		gate_open(&p.gate);
-		report = server_is_over(s);
+		report = server_join_and_check(s);
 		ck_assert_int_eq(p.heard, 1);
 		ck_assert_uint_eq(report.ledger.completed, 2);
 	}
@@ -93,11 +93,11 @@ START_TEST(what_came_before_both_ends_is_heard_after_a_deadline)
 		struct client *c = answered_and_left(s, &p);
 		struct weir_report report;
 
-		says_more_and_finishes(c);
+		say_more_and_finish(c);
 		UNTIL(stats(s).parked == 0); /* its time is up */
 		gate_open(&p.gate);
 		UNTIL(atomic_load(&p.heard) == 1);
-		report = server_ends(s);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.completed, 2);
 	}
 }
@@ -112,12 +112,12 @@ START_TEST(who_resets_after_our_end_is_gone)
 	struct client *c = answered_and_left(s, &p);
 	struct weir_report report;
 
-	client_sends(c, "more\n");
-	client_resets(c);
+	client_send(c, "more\n");
+	client_reset(c);
 	weir_server_stop(s->weir, 60000 * slowness());
 	UNTIL(stats(s).parked == 0);
 	gate_open(&p.gate);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 }
 END_TEST

@@ -19,7 +19,7 @@ extern char **environ;
 static weir_server *server;
 
 /* Busy for ever: in the library, or waiting there for who does not read. */
-static int spins(weir_conn *c)
+static int spin(weir_conn *c)
 {
 	struct weir_stats now;
 
@@ -30,7 +30,7 @@ static int spins(weir_conn *c)
 	return -EPROTO;
 }
 
-static int pours(weir_conn *c)
+static int pour(weir_conn *c)
 {
 	static const char much[65536];
 	int rc = 0;
@@ -40,7 +40,7 @@ static int pours(weir_conn *c)
 	return rc;
 }
 
-static int serves(weir_conn *c, void *arg)
+static int serve_kind(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n;
@@ -48,9 +48,9 @@ static int serves(weir_conn *c, void *arg)
 	(void)arg;
 	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
 		if (strcmp(line, "spin\n") == 0)
-			return spins(c);
+			return spin(c);
 		if (strcmp(line, "pour\n") == 0)
-			return pours(c);
+			return pour(c);
 		weir_conn_printf(c, "%s", line);
 	}
 	return n == -EAGAIN ? WEIR_AGAIN : (int)n;
@@ -63,7 +63,7 @@ static int host(void)
 
 	if (weir_server_new(&server, WEIR_CONFIG(.workers = 4)) < 0 ||
 	    weir_server_listen(server, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = serves)) < 0 ||
+			       WEIR_SERVICE(.readable = serve_kind)) < 0 ||
 	    weir_server_start(server) < 0 ||
 	    weir_server_address(server, 0, address, sizeof(address)) < 0)
 		return 1;
@@ -113,9 +113,9 @@ static bool has_ended(const struct host *h, int *status)
 
 static struct client *client_asks(const struct host *h, const char *line)
 {
-	struct client *c = client_opens_at(h->address);
+	struct client *c = client_open_at(h->address);
 
-	client_sends(c, line);
+	client_send(c, line);
 	return c;
 }
 
@@ -129,13 +129,13 @@ START_TEST(a_program_may_return_from_main_while_it_serves)
 	host_starts(&h);
 	for (int i = 0; i < PARKED; i++) {
 		parked[i] = client_asks(&h, "hello\n");
-		client_expects(parked[i], "hello\n");
+		client_expect(parked[i], "hello\n");
 	}
 	spinning = client_asks(&h, "spin\n");
-	client_expects(spinning, "I spin\n");
+	client_expect(spinning, "I spin\n");
 	for (int i = 0; i < 2; i++) {
 		pouring[i] = client_asks(&h, "pour\n");
-		ck_assert_int_gt(client_reads(pouring[i], buf, sizeof(buf)), 0);
+		ck_assert_int_gt(client_read(pouring[i], buf, sizeof(buf)), 0);
 	}
 	close(h.in);
 	UNTIL(has_ended(&h, &status));
@@ -143,10 +143,10 @@ START_TEST(a_program_may_return_from_main_while_it_serves)
 		      WTERMSIG(status));
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 	for (int i = 0; i < PARKED; i++)
-		client_expects_eof(parked[i]);
-	client_expects_end(spinning);
+		client_expect_eof(parked[i]);
+	client_expect_end(spinning);
 	for (int i = 0; i < 2; i++)
-		client_expects_end(pouring[i]);
+		client_expect_end(pouring[i]);
 }
 END_TEST
 

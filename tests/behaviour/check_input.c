@@ -24,12 +24,12 @@ static void hold(const struct dialogue *d, bool is_session, size_t piece)
 	else
 		service.readable = d->handler;
 	s = serve(WEIR_CONFIG(.workers = 2), &service);
-	c = client_opens(s);
-	client_sends_in_pieces(c, d->says, piece);
-	client_half_closes(c);
-	client_expects(c, d->expects);
-	client_expects_eof(c);
-	server_ends(s);
+	c = client_open(s);
+	client_send_in_pieces(c, d->says, piece);
+	client_half_close(c);
+	client_expect(c, d->expects);
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 
 static void hold_in_all_ways(weir_handler *handler, const char *says,
@@ -58,7 +58,7 @@ static int tell(weir_conn *c, ssize_t n, const char *data)
 	return rc < 0 ? rc : n > 0;
 }
 
-static int tells_lines(weir_conn *c, void *arg)
+static int tell_lines(weir_conn *c, void *arg)
 {
 	char line[32];
 	int rc;
@@ -72,28 +72,28 @@ static int tells_lines(weir_conn *c, void *arg)
 
 START_TEST(read_line_gives_lines_and_the_rest)
 {
-	hold_in_all_ways(tells_lines, "one\ntwo\n\nthe rest",
+	hold_in_all_ways(tell_lines, "one\ntwo\n\nthe rest",
 			 "4<one\n>4<two\n>1<\n>8<the rest>0.");
-	hold_in_all_ways(tells_lines, "one\n", "4<one\n>0.");
-	hold_in_all_ways(tells_lines, "", "0.");
+	hold_in_all_ways(tell_lines, "one\n", "4<one\n>0.");
+	hold_in_all_ways(tell_lines, "", "0.");
 }
 END_TEST
 
 START_TEST(a_line_just_fits_with_its_nul)
 {
-	hold_in_all_ways(tells_lines, "123456789012345678901234567890\n",
+	hold_in_all_ways(tell_lines, "123456789012345678901234567890\n",
 			 "31<123456789012345678901234567890\n>0.");
-	hold_in_all_ways(tells_lines, "ok\n1234567890123456789012345678901\n",
+	hold_in_all_ways(tell_lines, "ok\n1234567890123456789012345678901\n",
 			 "3<ok\n>-EMSGSIZE.");
 	/* The last one has none, but needs the room. */
-	hold_in_all_ways(tells_lines, "123456789012345678901234567890",
+	hold_in_all_ways(tell_lines, "123456789012345678901234567890",
 			 "30<123456789012345678901234567890>0.");
-	hold_in_all_ways(tells_lines, "1234567890123456789012345678901",
+	hold_in_all_ways(tell_lines, "1234567890123456789012345678901",
 			 "-EMSGSIZE.");
 }
 END_TEST
 
-static int tells_wide_lines(weir_conn *c, void *arg)
+static int tell_wide_lines(weir_conn *c, void *arg)
 {
 	char line[256];
 	int rc;
@@ -107,14 +107,14 @@ static int tells_wide_lines(weir_conn *c, void *arg)
 
 START_TEST(a_line_longer_than_the_service_allows_is_not_buffered)
 {
-	hold_in_all_ways(tells_wide_lines,
+	hold_in_all_ways(tell_wide_lines,
 			 "0123456789012345678901234567890123456789"
 			 "01234567890123456789012345678901234567890123456789",
 			 "-EMSGSIZE.");
 }
 END_TEST
 
-static int tells_fours(weir_conn *c, void *arg)
+static int tell_fours(weir_conn *c, void *arg)
 {
 	char four[4];
 	int rc;
@@ -128,18 +128,17 @@ static int tells_fours(weir_conn *c, void *arg)
 
 START_TEST(read_exact_gives_exactly_that_much)
 {
-	hold_in_all_ways(tells_fours, "onetwothree4",
-			 "4<onet>4<woth>4<ree4>0.");
+	hold_in_all_ways(tell_fours, "onetwothree4", "4<onet>4<woth>4<ree4>0.");
 }
 END_TEST
 
 START_TEST(an_end_inside_an_exact_read_is_a_bad_message)
 {
-	hold_in_all_ways(tells_fours, "onetwo", "4<onet>-EBADMSG.");
+	hold_in_all_ways(tell_fours, "onetwo", "4<onet>-EBADMSG.");
 }
 END_TEST
 
-static int tells_blocks(weir_conn *c, void *arg)
+static int tell_blocks(weir_conn *c, void *arg)
 {
 	char block[40];
 	int rc;
@@ -156,30 +155,30 @@ static int tells_blocks(weir_conn *c, void *arg)
 
 START_TEST(read_until_finds_a_delimiter_of_several_bytes)
 {
-	hold_in_all_ways(tells_blocks, "a: 1\r\nb: 2\r\n\r\n\r\n\r\n",
+	hold_in_all_ways(tell_blocks, "a: 1\r\nb: 2\r\n\r\n\r\n\r\n",
 			 "14<a: 1\r\nb: 2\r\n\r\n>4<\r\n\r\n>0.");
-	hold_in_all_ways(tells_blocks, "nearly\r\n\r\r\n\r\n",
+	hold_in_all_ways(tell_blocks, "nearly\r\n\r\r\n\r\n",
 			 "13<nearly\r\n\r\r\n\r\n>0.");
 }
 END_TEST
 
 START_TEST(an_end_before_the_delimiter_is_a_bad_message)
 {
-	hold_in_all_ways(tells_blocks, "a\r\n\r\nb\r\n\r",
+	hold_in_all_ways(tell_blocks, "a\r\n\r\nb\r\n\r",
 			 "5<a\r\n\r\n>-EBADMSG.");
 }
 END_TEST
 
 START_TEST(a_block_longer_than_the_buffer_is_too_long)
 {
-	hold_in_all_ways(tells_blocks,
+	hold_in_all_ways(tell_blocks,
 			 "0123456789012345678901234567890123456789\r\n\r\n",
 			 "-EMSGSIZE.");
 }
 END_TEST
 
 /* Frames of our own making: a digit, and so many bytes. */
-static int tells_frames(weir_conn *c, void *arg)
+static int tell_frames(weir_conn *c, void *arg)
 {
 	const void *data;
 	const char *frame;
@@ -210,18 +209,18 @@ static int tells_frames(weir_conn *c, void *arg)
 
 START_TEST(peek_and_consume_frame_messages)
 {
-	hold_in_all_ways(tells_frames, "3abc5fghij1k", "3<abc>5<fghij>1<k>0.");
+	hold_in_all_ways(tell_frames, "3abc5fghij1k", "3<abc>5<fghij>1<k>0.");
 }
 END_TEST
 
 START_TEST(an_end_inside_a_peek_is_a_bad_message)
 {
-	hold_in_all_ways(tells_frames, "3abc5fgh", "3<abc>-EBADMSG.");
+	hold_in_all_ways(tell_frames, "3abc5fgh", "3<abc>-EBADMSG.");
 }
 END_TEST
 
 /* A line with a count, then that many bytes, then a block. */
-static int tells_a_mixture(weir_conn *c, void *arg)
+static int tell_a_mixture(weir_conn *c, void *arg)
 {
 	int *step = weir_conn_data(c);
 	char buf[32];
@@ -250,13 +249,13 @@ static int tells_a_mixture(weir_conn *c, void *arg)
 
 START_TEST(the_calls_follow_each_other_in_one_stream)
 {
-	hold_in_all_ways(tells_a_mixture, "line\nexactblock--next\nfiver---",
+	hold_in_all_ways(tell_a_mixture, "line\nexactblock--next\nfiver---",
 			 "5<line\n>5<exact>7<block-->5<next\n>5<fiver>2<-->"
 			 "1<->0.");
 }
 END_TEST
 
-static int reads_a_byte(weir_conn *c, void *arg)
+static int read_a_byte(weir_conn *c, void *arg)
 {
 	char byte;
 	int rc;
@@ -278,11 +277,11 @@ static void hold_as_readable(weir_handler *handler, const char *says,
 /* Buffered bytes bring no event: the library must not wait for one. */
 START_TEST(nothing_is_parked_with_bytes_left)
 {
-	hold_as_readable(reads_a_byte, "abc", "1<a>1<b>1<c>0.");
+	hold_as_readable(read_a_byte, "abc", "1<a>1<b>1<c>0.");
 }
 END_TEST
 
-static int reads_a_line_again(weir_conn *c, void *arg)
+static int read_a_line_again(weir_conn *c, void *arg)
 {
 	char line[32];
 	int rc;
@@ -294,7 +293,7 @@ static int reads_a_line_again(weir_conn *c, void *arg)
 
 START_TEST(pipelined_messages_are_served_one_call_each)
 {
-	hold_as_readable(reads_a_line_again, "a\nb\nc\nd\ne",
+	hold_as_readable(read_a_line_again, "a\nb\nc\nd\ne",
 			 "2<a\n>2<b\n>2<c\n>2<d\n>1<e>0.");
 }
 END_TEST
@@ -303,17 +302,17 @@ END_TEST
 START_TEST(the_last_message_of_a_segment_needs_no_more_input)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = reads_a_line_again));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = read_a_line_again));
+	struct client *c = client_open(s);
 
-	client_sends(c, "a\nb\nc\nd\n");
-	client_expects(c, "2<a\n>2<b\n>2<c\n>2<d\n>");
-	server_ends(s);
+	client_send(c, "a\nb\nc\nd\n");
+	client_expect(c, "2<a\n>2<b\n>2<c\n>2<d\n>");
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* The bytes of an earlier peek are there, and more is asked for. */
-static int peeks_for_six(weir_conn *c, void *arg)
+static int peek_for_six(weir_conn *c, void *arg)
 {
 	const void *data = "";
 	ssize_t n;
@@ -329,18 +328,18 @@ static int peeks_for_six(weir_conn *c, void *arg)
 
 START_TEST(a_handler_that_wants_more_is_called_when_more_has_come)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = peeks_for_six));
-	struct client *c = client_opens(s);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = peek_for_six));
+	struct client *c = client_open(s);
 
-	client_sends(c, "abc");
+	client_send(c, "abc");
 	UNTIL(stats(s).parked == 1 && stats(s).callbacks > 0);
-	client_sends(c, "def");
-	client_expects(c, "6<abcdef>");
-	server_ends(s);
+	client_send(c, "def");
+	client_expect(c, "6<abcdef>");
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int answers_the_end(weir_conn *c, void *arg)
+static int answer_the_end(weir_conn *c, void *arg)
 {
 	char buf[64];
 	ssize_t n;
@@ -353,13 +352,13 @@ static int answers_the_end(weir_conn *c, void *arg)
 
 START_TEST(a_half_close_still_gets_its_answer)
 {
-	hold_in_all_ways(answers_the_end, "some input", "you have ended");
-	hold_in_all_ways(answers_the_end, "", "you have ended");
+	hold_in_all_ways(answer_the_end, "some input", "you have ended");
+	hold_in_all_ways(answer_the_end, "", "you have ended");
 }
 END_TEST
 
 /* The end of input stays: asking again is no error and no wait. */
-static int asks_after_the_end(weir_conn *c, void *arg)
+static int ask_after_the_end(weir_conn *c, void *arg)
 {
 	char buf[64];
 	ssize_t n;
@@ -379,7 +378,7 @@ static int asks_after_the_end(weir_conn *c, void *arg)
 
 START_TEST(the_end_of_input_stays_the_end)
 {
-	hold_in_all_ways(asks_after_the_end, "input", "0 0 0.0 0 0.0 0 0.");
+	hold_in_all_ways(ask_after_the_end, "input", "0 0 0.0 0 0.0 0 0.");
 }
 END_TEST
 

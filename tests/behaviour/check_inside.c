@@ -95,15 +95,15 @@ START_TEST(no_thread_of_a_server_waits_for_its_end_or_frees_it)
 	struct client *c;
 
 	inside.weir = s->weir;
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.opened = is_opened, .readable = is_handled,
-				    .closed = is_closed));
-	server_starts(s);
-	c = client_opens(s);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
-	client_closes(c);
-	server_ends(s);
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.opened = is_opened, .readable = is_handled,
+				   .closed = is_closed));
+	server_start(s);
+	c = client_open(s);
+	client_send(c, "hello");
+	client_expect(c, "hello");
+	client_close(c);
+	server_stop_and_check(s);
 	for (int i = 0; i < PLACES; i++)
 		ck_assert_msg(inside.was_at[i], "place %d", i);
 	ck_assert_int_eq(inside.wrong, 0);

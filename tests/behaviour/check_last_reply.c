@@ -18,7 +18,7 @@ static void make_text(void)
 		text[i] = byte_at(i);
 }
 
-static int answers_at_length(weir_conn *c, void *arg)
+static int answer_at_length(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -28,17 +28,17 @@ static int answers_at_length(weir_conn *c, void *arg)
 }
 
 /* Sends a little more whenever it has read a piece, and never all is read. */
-static void reads_and_goes_on_talking(struct client *c, bool goes_on)
+static void read_and_go_on_talking(struct client *c, bool goes_on)
 {
 	char buf[65536];
 	size_t have = 0, said_at = 0;
 	ssize_t n;
 
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		ck_assert(bytes_match(buf, (size_t)n, have));
 		have += (size_t)n;
 		if (goes_on && have - said_at > 100000) {
-			client_may_send(c, "and another thing\n", 18);
+			client_try_send(c, "and another thing\n", 18);
 			said_at = have;
 		}
 	}
@@ -50,21 +50,21 @@ static void expect_last_replies(const struct weir_service *service,
 				bool goes_on)
 {
 	const int count = fewer(200);
-	bool has_network = network_of_our_own();
+	bool has_network = enter_own_network();
 	struct server *s = serve(WEIR_CONFIG(.workers = 2), service);
 	static char much[30000];
 	struct weir_report report;
 
 	memset(much, '\n', sizeof(much));
 	for (int i = 0; i < count; i++) {
-		struct client *c = client_opens_small(s, 4096);
+		struct client *c = client_open_small(s, 4096);
 
-		client_sends(c, "go\n");
-		client_may_send(c, much, sizeof(much));
-		reads_and_goes_on_talking(c, goes_on);
-		client_closes(c);
+		client_send(c, "go\n");
+		client_try_send(c, much, sizeof(much));
+		read_and_go_on_talking(c, goes_on);
+		client_close(c);
 	}
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, (uint64_t)count);
 	if (has_network)
 		ck_assert_int_eq(network_counter("TcpExt", "TCPAbortOnClose"),
@@ -74,21 +74,21 @@ static void expect_last_replies(const struct weir_service *service,
 START_TEST(the_last_reply_arrives_whole_after_unread_input)
 {
 	make_text();
-	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length), false);
+	expect_last_replies(WEIR_SERVICE(.readable = answer_at_length), false);
 }
 END_TEST
 
 START_TEST(the_last_reply_of_a_session_arrives_whole)
 {
 	make_text();
-	expect_last_replies(WEIR_SERVICE(.session = answers_at_length), false);
+	expect_last_replies(WEIR_SERVICE(.session = answer_at_length), false);
 }
 END_TEST
 
 START_TEST(the_last_reply_arrives_whole_while_more_input_comes)
 {
 	make_text();
-	expect_last_replies(WEIR_SERVICE(.readable = answers_at_length), true);
+	expect_last_replies(WEIR_SERVICE(.readable = answer_at_length), true);
 }
 END_TEST
 
@@ -96,19 +96,19 @@ END_TEST
 START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = answers_at_length,
+				 WEIR_SERVICE(.readable = answer_at_length,
 					      .outbox_max = 2 * REPLY));
 	struct client *c[40];
 
 	make_text();
 	for (int i = 0; i < 40; i++) {
-		c[i] = client_opens_small(s, 4096);
-		client_sends(c[i], "go\nsomething that stays unread\n");
+		c[i] = client_open_small(s, 4096);
+		client_send(c[i], "go\nsomething that stays unread\n");
 	}
 	UNTIL(stats(s).callbacks >= 40 && stats(s).busy == 0);
 	for (int i = 0; i < 40; i++)
-		reads_and_goes_on_talking(c[i], false);
-	server_ends(s);
+		read_and_go_on_talking(c[i], false);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -116,18 +116,18 @@ END_TEST
 START_TEST(a_peer_that_never_ends_is_waited_for_briefly)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = answers_at_length));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = answer_at_length));
+	struct client *c = client_open(s);
 
 	make_text();
-	client_sends(c, "go\n");
-	reads_and_goes_on_talking(c, false);
+	client_send(c, "go\n");
+	read_and_go_on_talking(c, false);
 	UNTIL(is_at_rest(s));
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int answers_briefly(weir_conn *c, void *arg)
+static int answer_briefly(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -140,18 +140,18 @@ static int answers_briefly(weir_conn *c, void *arg)
 START_TEST(who_lingers_is_counted_until_it_goes)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = answers_briefly));
+		serve(NULL, WEIR_SERVICE(.readable = answer_briefly));
 
 	make_text();
 	for (int i = 0; i < 3; i++) {
-		struct client *c = client_opens_small(s, 1024);
+		struct client *c = client_open_small(s, 1024);
 
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		UNTIL(stats(s).lingering == 1);
-		client_closes(c);
+		client_close(c);
 		UNTIL(stats(s).lingering == 0);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -183,14 +183,14 @@ START_TEST(of_too_many_that_linger_the_oldest_goes)
 		return;
 	}
 	make_text();
-	s = serve(NULL, WEIR_SERVICE(.readable = answers_briefly));
+	s = serve(NULL, WEIR_SERVICE(.readable = answer_briefly));
 	for (int i = 0; i < ALL; i++) {
-		c = client_opens_small(s, 1024);
-		client_sends(c, "go\n");
+		c = client_open_small(s, 1024);
+		client_send(c, "go\n");
 	}
 	UNTIL(linger_at_most(s, MOST, ALL));
-	client_expects_bytes(c, text, 8192);
-	server_ends(s);
+	client_expect_bytes(c, text, 8192);
+	server_stop_and_check(s);
 }
 END_TEST
 

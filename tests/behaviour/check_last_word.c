@@ -13,7 +13,7 @@ struct place {
 
 /* ---- sessions that wait */
 
-static int notes_what_ends_its_wait(weir_conn *c, void *arg)
+static int note_what_ends_its_wait(weir_conn *c, void *arg)
 {
 	struct place *p = arg;
 	char line[64];
@@ -32,11 +32,11 @@ static struct server *serve_waiting(struct place *p)
 {
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
-		WEIR_SERVICE(.session = notes_what_ends_its_wait, .arg = p));
-	struct client *c = client_opens(s);
+		WEIR_SERVICE(.session = note_what_ends_its_wait, .arg = p));
+	struct client *c = client_open(s);
 
-	client_sends(c, "\nhalf a li"); /* so that it waits in a stop */
-	client_expects(c, "ready\n");
+	client_send(c, "\nhalf a li"); /* so that it waits in a stop */
+	client_expect(c, "ready\n");
 	return s;
 }
 
@@ -52,7 +52,7 @@ START_TEST(a_session_that_is_cancelled_is_told_so)
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_int_eq(rc, 0);
 		weir_conn_unref(p.conn);
-		report = server_ends(s);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 	}
 }
@@ -66,7 +66,7 @@ START_TEST(a_session_that_a_stop_cuts_is_told_so)
 		struct weir_report report;
 
 		weir_server_stop(s->weir, 0);
-		report = server_is_over(s);
+		report = server_join_and_check(s);
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 		weir_conn_unref(p.conn);
@@ -74,7 +74,7 @@ START_TEST(a_session_that_a_stop_cuts_is_told_so)
 }
 END_TEST
 
-static void *reads_dialled(void *arg)
+static void *read_dialled(void *arg)
 {
 	struct place *p = arg;
 	char buf[64];
@@ -99,7 +99,7 @@ START_TEST(a_dialled_connection_that_is_cancelled_is_told_so)
 		snprintf(where, sizeof(where), "fd:%d", pair[0]);
 		ck_assert_int_eq(weir_dial(&c, where, 20000), 0);
 		p.conn = c;
-		ck_assert_int_eq(pthread_create(&id, NULL, reads_dialled, &p),
+		ck_assert_int_eq(pthread_create(&id, NULL, read_dialled, &p),
 				 0);
 		ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 6);
 		ck_assert_int_eq(weir_conn_cancel(c), 0);
@@ -111,7 +111,7 @@ START_TEST(a_dialled_connection_that_is_cancelled_is_told_so)
 }
 END_TEST
 
-static int waits_three_times(weir_conn *c, void *arg)
+static int wait_three_times(weir_conn *c, void *arg)
 {
 	struct place *p = arg;
 	char line[64];
@@ -132,17 +132,17 @@ START_TEST(a_close_ends_every_later_wait_of_a_session)
 	struct place p = { .conn = NULL };
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.session = waits_three_times, .arg = &p));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.session = wait_three_times, .arg = &p));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "\n");
-	client_expects(c, "ready\n");
+	client_send(c, "\n");
+	client_expect(c, "ready\n");
 	ck_assert_int_eq(weir_conn_close(p.conn), 0);
-	client_expects(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
-	client_expects_eof(c);
+	client_expect(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
+	client_expect_eof(c);
 	weir_conn_unref(p.conn);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -177,8 +177,8 @@ static struct client *serve_elsewhere_answered(struct server **s,
 
 	*s = serve(WEIR_CONFIG(.workers = 1),
 		   WEIR_SERVICE(.readable = is_answered_elsewhere, .arg = p));
-	c = client_opens(*s);
-	client_sends(c, "request\n");
+	c = client_open(*s);
+	client_send(c, "request\n");
 	UNTIL(atomic_load(&p->conn) != NULL);
 	weir_server_stop((*s)->weir, grace_ms);
 	UNTIL(atomic_load(&p->drains) > 0);
@@ -197,11 +197,11 @@ START_TEST(a_connection_kept_in_a_stop_gets_its_answer)
 	UNTIL(now_ms() > told_at + 200); /* some reminders later */
 	ck_assert_int_eq(p.drains, 1);
 	ck_assert_int_eq(weir_conn_send(p.conn, "answer\n", 7), 0);
-	client_expects(c, "answer\n");
+	client_expect(c, "answer\n");
 	ck_assert_int_eq(weir_conn_close(p.conn), 0);
-	client_expects_eof(c);
+	client_expect_eof(c);
 	weir_conn_unref(p.conn);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms);
 }
@@ -214,13 +214,13 @@ START_TEST(a_connection_kept_in_a_stop_is_served_what_it_sends)
 	struct server *s;
 	struct client *c = serve_elsewhere_answered(&s, &p, 60000 * slowness());
 
-	client_sends(c, "another\n");
+	client_send(c, "another\n");
 	UNTIL(atomic_load(&p.drains) == 2); /* told anew after its input */
-	client_sends(c, "bye\n");
-	client_expects(c, "bye\n");
-	client_expects_eof(c);
+	client_send(c, "bye\n");
+	client_expect(c, "bye\n");
+	client_expect_eof(c);
 	weir_conn_unref(p.conn);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -232,9 +232,9 @@ START_TEST(a_connection_kept_in_a_stop_is_cut_at_the_deadline)
 	struct server *s;
 	struct client *c = serve_elsewhere_answered(&s, &p, 300 * slowness());
 
-	client_expects_end(c);
+	client_expect_end(c);
 	weir_conn_unref(p.conn);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_int_eq(p.drains, 1);
 }

@@ -9,7 +9,7 @@
 #include <netinet/tcp.h>
 
 /* A diary: a letter for each thing that happened. */
-struct diary {
+struct trace {
 	pthread_mutex_t lock;
 	char text[64];
 };
@@ -19,7 +19,7 @@ struct diary {
 		.lock = PTHREAD_MUTEX_INITIALIZER                              \
 	}
 
-static void note(struct diary *d, char what)
+static void note(struct trace *d, char what)
 {
 	size_t len;
 
@@ -30,7 +30,7 @@ static void note(struct diary *d, char what)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static bool diary_is(struct diary *d, const char *text)
+static bool expect_trace(struct trace *d, const char *text)
 {
 	bool is_it;
 
@@ -48,37 +48,37 @@ static char reason(const weir_conn *c)
 	return why >= 1 && why <= 4 ? letters[why] : '?';
 }
 
-static void notes_drop(void *data)
+static void note_drop(void *data)
 {
 	note(data, 'd');
 }
 
-static int notes_opened(weir_conn *c, void *arg)
+static int note_opened(weir_conn *c, void *arg)
 {
 	note(arg, reason(c));
-	weir_conn_set_data(c, arg, notes_drop);
+	weir_conn_set_data(c, arg, note_drop);
 	return WEIR_AGAIN;
 }
 
-static int notes_input(weir_conn *c, void *arg)
+static int note_input(weir_conn *c, void *arg)
 {
 	note(arg, reason(c));
 	return echo_a_line(c, arg);
 }
 
-static void notes_closed(weir_conn *c, void *arg)
+static void note_closed(weir_conn *c, void *arg)
 {
 	note(arg, weir_conn_data(c) == arg ? 'c' : '!');
 }
 
-static struct server *serve_diary(struct diary *d, bool is_session)
+static struct server *serve_trace(struct trace *d, bool is_session)
 {
 	struct weir_service service = {
 		.size = sizeof(service),
-		.session = is_session ? notes_input : NULL,
-		.readable = is_session ? NULL : notes_input,
-		.opened = notes_opened,
-		.closed = notes_closed,
+		.session = is_session ? note_input : NULL,
+		.readable = is_session ? NULL : note_input,
+		.opened = note_opened,
+		.closed = note_closed,
 		.arg = d,
 	};
 
@@ -87,18 +87,18 @@ static struct server *serve_diary(struct diary *d, bool is_session)
 
 START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
 {
-	struct diary d = DIARY_EMPTY;
-	struct server *s = serve_diary(&d, false);
-	struct client *c = client_opens(s);
+	struct trace d = DIARY_EMPTY;
+	struct server *s = serve_trace(&d, false);
+	struct client *c = client_open(s);
 
 	UNTIL(stats(s).parked == 1);
-	client_sends(c, "one\n");
-	client_expects(c, "one\n");
-	client_half_closes(c);
-	client_expects_eof(c);
-	client_closes(c);
+	client_send(c, "one\n");
+	client_expect(c, "one\n");
+	client_half_close(c);
+	client_expect_eof(c);
+	client_close(c);
 	UNTIL(is_at_rest(s));
-	server_ends(s);
+	server_stop_and_check(s);
 	/* Once more for the end of input; closed comes last, then drop. */
 	ck_assert_msg(d.text[0] == 'O' && strstr(d.text, "II") &&
 			      strcmp(d.text + strlen(d.text) - 2, "cd") == 0 &&
@@ -109,35 +109,35 @@ END_TEST
 
 START_TEST(nothing_is_called_before_there_is_something_to_read)
 {
-	struct diary d = DIARY_EMPTY;
-	struct server *s = serve_diary(&d, false);
-	struct client *c = client_opens(s);
+	struct trace d = DIARY_EMPTY;
+	struct server *s = serve_trace(&d, false);
+	struct client *c = client_open(s);
 
 	UNTIL(stats(s).parked == 1);
-	ck_assert_msg(diary_is(&d, "O"), "it was \"%s\"", d.text);
-	client_sends(c, "one\n");
-	client_expects(c, "one\n");
-	server_ends(s);
+	ck_assert_msg(expect_trace(&d, "O"), "it was \"%s\"", d.text);
+	client_send(c, "one\n");
+	client_expect(c, "one\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
 START_TEST(every_end_closes_and_drops_once)
 {
 	for (int way = 0; way < 4; way++) {
-		struct diary d = DIARY_EMPTY;
-		struct server *s = serve_diary(&d, false);
-		struct client *c = client_opens(s);
+		struct trace d = DIARY_EMPTY;
+		struct server *s = serve_trace(&d, false);
+		struct client *c = client_open(s);
 
 		UNTIL(stats(s).parked == 1);
 		if (way == 0)
-			client_resets(c);
+			client_reset(c);
 		else if (way == 1)
-			client_closes(c);
+			client_close(c);
 		if (way == 2)
 			weir_server_stop(s->weir, 0);
 		else
 			weir_server_stop(s->weir, 10000);
-		server_is_over(s);
+		server_join_and_check(s);
 		ck_assert_msg(strcmp(d.text + strlen(d.text) - 2, "cd") == 0 &&
 				      strchr(d.text, 'c') ==
 					      strrchr(d.text, 'c'),
@@ -146,34 +146,34 @@ START_TEST(every_end_closes_and_drops_once)
 }
 END_TEST
 
-static int takes_turns(weir_conn *c, void *arg)
+static int take_turns(weir_conn *c, void *arg)
 {
-	struct diary *two = arg;
+	struct trace *two = arg;
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
 
 	if (n <= 0)
 		return (int)n;
-	weir_conn_set_data(c, &two[weir_conn_data(c) == &two[0]], notes_drop);
+	weir_conn_set_data(c, &two[weir_conn_data(c) == &two[0]], note_drop);
 	weir_conn_printf(c, "ok");
 	return WEIR_AGAIN;
 }
 
 START_TEST(data_that_is_replaced_is_dropped)
 {
-	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct trace two[2] = { DIARY_EMPTY, DIARY_EMPTY };
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = takes_turns, .arg = two));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = take_turns, .arg = two));
+	struct client *c = client_open(s);
 
-	client_sends(c, "x\n");
-	client_expects(c, "ok");
-	ck_assert(diary_is(&two[0], ""));
-	client_sends(c, "x\n");
-	client_expects(c, "ok");
-	ck_assert(diary_is(&two[0], "d"));
-	ck_assert(diary_is(&two[1], ""));
-	server_ends(s);
+	client_send(c, "x\n");
+	client_expect(c, "ok");
+	ck_assert(expect_trace(&two[0], ""));
+	client_send(c, "x\n");
+	client_expect(c, "ok");
+	ck_assert(expect_trace(&two[0], "d"));
+	ck_assert(expect_trace(&two[1], ""));
+	server_stop_and_check(s);
 	ck_assert_str_eq(two[0].text, "d");
 	ck_assert_str_eq(two[1].text, "d");
 }
@@ -181,41 +181,41 @@ END_TEST
 
 static int has_the_first(weir_conn *c, void *arg)
 {
-	weir_conn_set_data(c, arg, notes_drop);
+	weir_conn_set_data(c, arg, note_drop);
 	return echo_a_line(c, NULL);
 }
 
-static void notes_late_drop(void *data)
+static void note_late_drop(void *data)
 {
 	note(data, 'D');
 }
 
-static void takes_the_second(weir_conn *c, void *arg)
+static void take_the_second(weir_conn *c, void *arg)
 {
-	struct diary *two = arg;
+	struct trace *two = arg;
 
 	note(&two[0], 'c');
-	weir_conn_set_data(c, &two[1], notes_late_drop);
+	weir_conn_set_data(c, &two[1], note_late_drop);
 }
 
 START_TEST(data_that_closed_replaces_is_dropped_once)
 {
-	struct diary two[2] = { DIARY_EMPTY, DIARY_EMPTY };
+	struct trace two[2] = { DIARY_EMPTY, DIARY_EMPTY };
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = has_the_first,
-						    .closed = takes_the_second,
+						    .closed = take_the_second,
 						    .arg = two));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "x\n");
-	client_expects(c, "x\n");
-	server_ends(s);
+	client_send(c, "x\n");
+	client_expect(c, "x\n");
+	server_stop_and_check(s);
 	ck_assert_str_eq(two[0].text, "cd");
 	ck_assert_str_eq(two[1].text, "D");
 }
 END_TEST
 
 /* Whoever frees the data in `closed` says that there is none any more. */
-static void takes_it_away(weir_conn *c, void *arg)
+static void take_it_away(weir_conn *c, void *arg)
 {
 	(void)arg;
 	weir_conn_set_data(c, NULL, NULL);
@@ -223,20 +223,20 @@ static void takes_it_away(weir_conn *c, void *arg)
 
 START_TEST(data_that_closed_takes_away_is_dropped_once)
 {
-	struct diary d = DIARY_EMPTY;
+	struct trace d = DIARY_EMPTY;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
-					 .closed = takes_it_away, .arg = &d));
-	struct client *c = client_opens(s);
+					 .closed = take_it_away, .arg = &d));
+	struct client *c = client_open(s);
 
-	client_sends(c, "x\n");
-	client_expects(c, "x\n");
-	server_ends(s);
+	client_send(c, "x\n");
+	client_expect(c, "x\n");
+	server_stop_and_check(s);
 	ck_assert_str_eq(d.text, "d");
 }
 END_TEST
 
-static int greets(weir_conn *c, void *arg)
+static int greet(weir_conn *c, void *arg)
 {
 	(void)arg;
 	return weir_conn_printf(c, "Got your connection");
@@ -245,18 +245,18 @@ static int greets(weir_conn *c, void *arg)
 START_TEST(a_service_may_greet_and_close)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = echo, .opened = greets));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = echo, .opened = greet));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_expects(c, "Got your connection");
-	client_expects_eof(c);
-	report = server_ends(s);
+	client_expect(c, "Got your connection");
+	client_expect_eof(c);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
 
-static int fails_as_told(weir_conn *c, void *arg)
+static int fail_as_told(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -280,17 +280,17 @@ START_TEST(a_verdict_is_logged_if_it_is_an_error_of_the_handler)
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 1,
 					  .log_level = WEIR_LOG_WARNING),
-			      WEIR_SERVICE(.readable = fails_as_told));
-		struct client *c = client_opens(s);
+			      WEIR_SERVICE(.readable = fail_as_told));
+		struct client *c = client_open(s);
 		char text[16];
 
 		snprintf(text, sizeof(text), "%d\n", verdicts[i].error);
-		client_sends(c, text);
-		client_expects_end(c);
-		client_closes(c);
+		client_send(c, text);
+		client_expect_end(c);
+		client_close(c);
 		UNTIL(is_at_rest(s));
 		ck_assert_int_eq(log_lines(s), verdicts[i].lines);
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 }
 END_TEST
@@ -324,19 +324,19 @@ START_TEST(a_connection_knows_its_number_and_addresses)
 	const char *port = strrchr(s->address, ':') + 1;
 
 	for (int i = 1; i <= 5; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		char want[256];
 
-		client_sends(c, "who\n");
+		client_send(c, "who\n");
 		snprintf(want, sizeof(want), "%d 127.0.0.1:%d %s %d %s\n", i,
 			 client_port(c), s->address, client_port(c), port);
-		client_expects(c, want);
+		client_expect(c, want);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int turns_options(weir_conn *c, void *arg)
+static int turn_options(weir_conn *c, void *arg)
 {
 	int fd = weir_conn_fd(c), value = 1, got = 0;
 	socklen_t len = sizeof(got);
@@ -363,12 +363,12 @@ static int turns_options(weir_conn *c, void *arg)
 
 START_TEST(a_connection_has_its_options)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = turns_options));
-	struct client *c = client_opens(s);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = turn_options));
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
-	client_expects(c, "nodelay 1 keepalive 1 -");
-	server_ends(s);
+	client_send(c, "go\n");
+	client_expect(c, "nodelay 1 keepalive 1 -");
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -377,14 +377,14 @@ START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
 		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_expects(c, "Connect");
-	client_sends(c, "hello");
-	client_expects(c, "Server replies: hello");
-	client_half_closes(c);
-	client_expects_eof(c);
-	server_ends(s);
+	client_expect(c, "Connect");
+	client_send(c, "hello");
+	client_expect(c, "Server replies: hello");
+	client_half_close(c);
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -12,11 +12,11 @@
 
 static void exchange_at(const char *address)
 {
-	struct client *c = client_opens_at(address);
+	struct client *c = client_open_at(address);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_closes(c);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_close(c);
 }
 
 static bool has_ipv6(void)
@@ -39,7 +39,7 @@ static const char *own_directory(void)
 {
 	static char path[FOLDER_ROOM];
 
-	ck_assert(folder_made(path));
+	ck_assert(make_folder(path));
 	return path;
 }
 
@@ -54,10 +54,10 @@ START_TEST(every_kind_of_address_can_be_served_and_reads_back)
 
 	snprintf(path, sizeof(path), "unix:%s/socket", dir);
 	for (int i = 0; i < count; i++)
-		ck_assert_int_eq(server_listens(s, where[i],
-						WEIR_SERVICE(.readable = echo)),
+		ck_assert_int_eq(server_listen(s, where[i],
+					       WEIR_SERVICE(.readable = echo)),
 				 i);
-	server_starts(s);
+	server_start(s);
 	for (int i = 0; i < count; i++) {
 		server_address(s, i, address, sizeof(address));
 		if (strncmp(where[i], "unix:", 5) == 0)
@@ -66,7 +66,7 @@ START_TEST(every_kind_of_address_can_be_served_and_reads_back)
 			ck_assert_str_ne(strrchr(address, ':'), ":0");
 		exchange_at(address);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 	ck_assert_msg(rmdir(dir) == 0, "the socket file is still there");
 }
 END_TEST
@@ -85,11 +85,11 @@ START_TEST(all_interfaces_means_both_families)
 	exchange_at(address);
 	snprintf(address, sizeof(address), "[::1]%s", port);
 	exchange_at(address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int says_its_peer(weir_conn *c, void *arg)
+static int say_its_peer(weir_conn *c, void *arg)
 {
 	char text[128];
 	int n = weir_conn_peer(c, text, sizeof(text));
@@ -107,14 +107,14 @@ START_TEST(an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4)
 	if (!has_ipv6())
 		return;
 	s = serve_at(":0", NULL,
-		     WEIR_SERVICE(.readable = echo, .opened = says_its_peer));
+		     WEIR_SERVICE(.readable = echo, .opened = say_its_peer));
 	snprintf(address, sizeof(address), "127.0.0.1%s",
 		 strrchr(s->address, ':'));
-	c = client_opens_at(address);
+	c = client_open_at(address);
 	snprintf(want, sizeof(want), "127.0.0.1:%d", client_port(c));
-	client_expects(c, want);
-	client_expects_eof(c);
-	server_ends(s);
+	client_expect(c, want);
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -128,7 +128,7 @@ START_TEST(an_ipv4_address_in_the_form_of_ipv6_is_that_address)
 		     WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(strncmp(s->address, "127.0.0.1:", 10), 0);
 	exchange_at(s->address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -140,11 +140,11 @@ START_TEST(an_abstract_socket_has_no_mode_to_keep_others_out)
 				 s->weir, own_unix_address(),
 				 WEIR_SERVICE(.readable = echo, .mode = 0600)),
 			 -EINVAL);
-	server_listens(s, own_unix_address(),
-		       WEIR_SERVICE(.readable = echo, .mode = 0666));
-	server_starts(s);
+	server_listen(s, own_unix_address(),
+		      WEIR_SERVICE(.readable = echo, .mode = 0666));
+	server_start(s);
 	exchange_at(s->address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -152,16 +152,16 @@ START_TEST(a_unix_peer_without_a_name_reads_as_unix)
 {
 	struct server *s = serve_at(
 		own_unix_address(), NULL,
-		WEIR_SERVICE(.readable = echo, .opened = says_its_peer));
-	struct client *c = client_opens(s);
+		WEIR_SERVICE(.readable = echo, .opened = say_its_peer));
+	struct client *c = client_open(s);
 
-	client_expects(c, "unix:");
-	client_expects_eof(c);
-	server_ends(s);
+	client_expect(c, "unix:");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int answers_its_name(weir_conn *c, void *arg)
+static int answer_its_name(weir_conn *c, void *arg)
 {
 	return weir_conn_printf(c, "%s", (const char *)arg);
 }
@@ -173,22 +173,22 @@ START_TEST(each_listener_has_its_own_service)
 	char first[] = "first", second[] = "second";
 	struct client *c;
 
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.readable = echo, .arg = first,
-				    .opened = answers_its_name));
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.session = echo, .arg = second,
-				    .opened = answers_its_name));
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.readable = echo, .arg = first,
+				   .opened = answer_its_name));
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.session = echo, .arg = second,
+				   .opened = answer_its_name));
 	server_address(s, 0, one, sizeof(one));
 	server_address(s, 1, two, sizeof(two));
-	server_starts(s);
-	c = client_opens_at(two);
-	client_expects(c, "second");
-	client_expects_eof(c);
-	c = client_opens_at(one);
-	client_expects(c, "first");
-	client_expects_eof(c);
-	server_ends(s);
+	server_start(s);
+	c = client_open_at(two);
+	client_expect(c, "second");
+	client_expect_eof(c);
+	c = client_open_at(one);
+	client_expect(c, "first");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -210,16 +210,16 @@ START_TEST(an_inherited_socket_is_served_with_who_waits_there)
 {
 	char address[64], where[16];
 	int fd = listening_socket(address, sizeof(address));
-	struct client *early = client_opens_at(address);
+	struct client *early = client_open_at(address);
 	struct server *s;
 
 	snprintf(where, sizeof(where), "fd:%d", fd);
-	client_sends(early, "hello\n");
+	client_send(early, "hello\n");
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
 	ck_assert_str_eq(s->address, address);
-	client_expects(early, "hello\n");
+	client_expect(early, "hello\n");
 	exchange_at(address);
-	server_ends(s);
+	server_stop_and_check(s);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), -1); /* it was taken over */
 }
 END_TEST
@@ -232,13 +232,13 @@ START_TEST(a_descriptor_is_taken_over_once)
 	int fd = listening_socket(address, sizeof(address));
 
 	snprintf(where, sizeof(where), "fd:%d", fd);
-	server_listens(s, where, WEIR_SERVICE(.readable = echo));
+	server_listen(s, where, WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(weir_server_listen(s->weir, where,
 					    WEIR_SERVICE(.readable = echo)),
 			 -EADDRINUSE);
-	server_starts(s);
+	server_start(s);
 	exchange_at(address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -247,7 +247,7 @@ START_TEST(a_descriptor_that_does_not_listen_is_refused_and_kept)
 	struct server *s = server_new(NULL);
 	char where[16];
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int file = file_of(1);
+	int file = make_file(1);
 	const int fds[] = { fd, file };
 
 	for (int i = 0; i < 2; i++) {
@@ -260,7 +260,7 @@ START_TEST(a_descriptor_that_does_not_listen_is_refused_and_kept)
 		close(fds[i]);
 	}
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -298,7 +298,7 @@ START_TEST(addresses_that_are_none_are_refused)
 			      weir_strerror(rc));
 	}
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -312,7 +312,7 @@ START_TEST(a_name_too_long_for_a_unix_socket_is_refused)
 					    WEIR_SERVICE(.readable = echo)),
 			 -ENAMETOOLONG);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -325,9 +325,9 @@ START_TEST(a_place_in_use_is_refused)
 					    WEIR_SERVICE(.readable = echo)),
 			 -EADDRINUSE);
 	weir_server_free(other->weir);
-	server_forgets(other);
+	server_check_freed(other);
 	exchange_at(s->address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -354,9 +354,9 @@ START_TEST(a_stale_socket_file_is_replaced_and_a_live_one_is_not)
 	weir_server_free(other->weir);
 	/* The other one has asked whether somebody answers there. */
 	UNTIL(stats(s).ledger.accepted == 2 && stats(s).ledger.open == 0);
-	server_forgets(other);
+	server_check_freed(other);
 	exchange_at(where);
-	server_ends(s);
+	server_stop_and_check(s);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 END_TEST
@@ -376,7 +376,7 @@ START_TEST(a_file_that_is_no_socket_is_left_alone)
 					    WEIR_SERVICE(.readable = echo)),
 			 -ENOTSOCK);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 	ck_assert_int_eq(unlink(path), 0);
 	rmdir(dir);
 }
@@ -397,7 +397,7 @@ START_TEST(a_socket_file_has_its_mode_and_goes_with_the_server)
 
 		ck_assert_int_eq(stat(path, &st), 0);
 		ck_assert_int_eq(st.st_mode & 0777, modes[i] ? modes[i] : 0600);
-		server_ends(s);
+		server_stop_and_check(s);
 		ck_assert_int_eq(stat(path, &st), -1);
 	}
 	rmdir(dir);
@@ -417,7 +417,7 @@ START_TEST(a_file_that_took_the_place_of_ours_is_left_alone)
 	f = fopen(path, "we");
 	ck_assert_ptr_nonnull(f);
 	fclose(f);
-	server_ends(s);
+	server_stop_and_check(s);
 	ck_assert_int_eq(unlink(path), 0);
 	rmdir(dir);
 }

@@ -16,7 +16,7 @@ static bool few_ports(void)
 	FILE *f;
 	bool was_written;
 
-	if (!network_of_our_own()) {
+	if (!enter_own_network()) {
 		printf("SKIPPED: no network namespace allowed here\n");
 		return false;
 	}
@@ -32,24 +32,24 @@ static bool few_ports(void)
 
 static void nobody_is_met_at(const char *host)
 {
-	struct baseline before;
+	struct process_state before;
 	struct server *s;
 	struct client *c;
 	char where[64];
 	weir_conn *conn;
 
 	snprintf(where, sizeof(where), "%s:%d", host, PORT);
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < DIALS; i++)
 		ck_assert_int_eq(weir_dial(&conn, where, 10000 * slowness()),
 				 -ECONNREFUSED);
-	baseline_expects(&before);
+	process_state_check(&before);
 	/* Nor is the port kept from who wants to listen there. */
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
-	c = client_opens(s);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
-	server_ends(s);
+	c = client_open(s);
+	client_send(c, "hello");
+	client_expect(c, "hello");
+	server_stop_and_check(s);
 }
 
 START_TEST(who_dials_where_nobody_listens_does_not_meet_oneself)

@@ -18,30 +18,30 @@ static const char dialogue[] = "hello\nwindup\n";
 
 static void misbehave(struct server *s, size_t after, int how)
 {
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	char text[sizeof(dialogue)];
 
 	memcpy(text, dialogue, after);
 	text[after] = '\0';
-	client_sends_in_pieces(c, text, how == 4 ? 1 : 0);
+	client_send_in_pieces(c, text, how == 4 ? 1 : 0);
 	switch (how) {
 	case 0:
-		client_resets(c); /* at any moment of the server's work */
+		client_reset(c); /* at any moment of the server's work */
 		break;
 	case 1:
-		client_expects(c, "Connect");
-		client_resets(c);
+		client_expect(c, "Connect");
+		client_reset(c);
 		break;
 	case 2:
-		client_closes(c); /* with unread output */
+		client_close(c); /* with unread output */
 		break;
 	case 3:
 	case 4: /* the half-close still has its answer, partial lines too */
-		client_half_closes(c);
-		client_expects(c, "Connect");
-		client_expects(c, text);
-		client_expects_eof(c);
-		client_closes(c);
+		client_half_close(c);
+		client_expect(c, "Connect");
+		client_expect(c, text);
+		client_expect_eof(c);
+		client_close(c);
 		break;
 	}
 }
@@ -64,17 +64,17 @@ static size_t heap_in_use(void)
 static void expect_no_trace(const struct weir_service *service)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = WORKERS), service);
-	struct baseline running;
+	struct process_state running;
 	size_t heap;
 
 	misbehave_in_all_ways(s);
-	baseline_take(&running);
+	process_state_take(&running);
 	heap = heap_in_use();
 	for (int i = 0; i < fewer(30); i++)
 		misbehave_in_all_ways(s);
-	baseline_expects(&running);
+	process_state_check(&running);
 	ck_assert_uint_lt(heap_in_use(), heap + WORKERS * SPARES + 32768);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 START_TEST(peers_that_misbehave_leave_no_trace)
@@ -101,15 +101,15 @@ START_TEST(peers_that_never_read_or_finish_leave_no_trace)
 	struct client *c;
 
 	for (int i = 0; i < 30; i++) {
-		c = client_opens(s);
+		c = client_open(s);
 		if (i % 3 == 0)
-			client_sends_bytes(c, much, sizeof(much));
+			client_send_bytes(c, much, sizeof(much));
 		else if (i % 3 == 1)
-			client_sends(c, "x");
+			client_send(c, "x");
 	}
 	UNTIL(is_at_rest(s));
 	ck_assert_uint_eq(stats(s).ledger.timed_out, 30);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -122,20 +122,20 @@ START_TEST(a_parked_peer_that_goes_is_noticed)
 					 .first_byte_ms = WEIR_NEVER));
 
 	for (int i = 0; i < 20; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
 		if (i % 2) {
-			client_sends(c, "hello\n");
-			client_expects(c, "hello\n");
+			client_send(c, "hello\n");
+			client_expect(c, "hello\n");
 		}
 		UNTIL(stats(s).parked == 1);
 		if (i % 4 < 2)
-			client_resets(c);
+			client_reset(c);
 		else
-			client_closes(c);
+			client_close(c);
 		UNTIL(is_at_rest(s));
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -148,19 +148,19 @@ START_TEST(urgent_bytes_hold_nobody_up)
 			.readable = is_session ? NULL : echo_lines,
 		};
 		struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
-		struct client *c = client_opens(s), *other;
+		struct client *c = client_open(s), *other;
 
 		for (int i = 0; i < 20; i++) {
-			client_sends(c, "hello\n");
+			client_send(c, "hello\n");
 			ck_assert_int_eq(send(c->fd, "!", 1, MSG_OOB), 1);
-			client_expects(c, "hello\n");
+			client_expect(c, "hello\n");
 		}
-		client_half_closes(c);
-		client_expects_eof(c);
-		other = client_opens(s);
-		client_sends(other, "hello\n");
-		client_expects(other, "hello\n");
-		server_ends(s);
+		client_half_close(c);
+		client_expect_eof(c);
+		other = client_open(s);
+		client_send(other, "hello\n");
+		client_expect(other, "hello\n");
+		server_stop_and_check(s);
 	}
 }
 END_TEST
@@ -172,23 +172,23 @@ START_TEST(urgent_bytes_among_what_has_come_hold_nothing_back)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	struct client *held = client_opens(s), *c = client_opens(s);
+	struct client *held = client_open(s), *c = client_open(s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_sends(held, "wait\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
-	client_sends(c, "one\n");
+	client_send(c, "one\n");
 	ck_assert_int_eq(send(c->fd, "!", 1, MSG_OOB), 1);
-	client_sends(c, "two\n");
+	client_send(c, "two\n");
 	gate_open(&gate);
-	client_expects(held, "wait\n");
-	client_expects(c, "one\ntwo\n");
-	server_ends(s);
+	client_expect(held, "wait\n");
+	client_expect(c, "one\ntwo\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int forks(weir_conn *c, void *arg)
+static int fork_child(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -215,27 +215,27 @@ static void is_gone_from(const char *address)
 	ck_assert_int_eq(weir_dial(&late, address, 5000 * slowness()),
 			 -ECONNREFUSED);
 	s = serve_at(address, NULL, WEIR_SERVICE(.readable = echo));
-	c = client_opens(s);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
-	server_ends(s);
+	c = client_open(s);
+	client_send(c, "hello");
+	client_expect(c, "hello");
+	server_stop_and_check(s);
 }
 
 START_TEST(a_child_of_the_program_holds_nothing_open)
 {
 	_Atomic pid_t child = 0;
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = forks, .arg = &child));
-	struct client *c = client_opens(s);
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = fork_child, .arg = &child));
+	struct client *c = client_open(s);
 	char address[sizeof(s->address)];
 
 	strcpy(address, s->address);
-	client_sends(c, "go\n");
-	client_expects(c, "goodbye");
-	client_expects_eof(c);
-	client_closes(c);
+	client_send(c, "go\n");
+	client_expect(c, "goodbye");
+	client_expect_eof(c);
+	client_close(c);
 	UNTIL(is_at_rest(s));
-	server_ends(s);
+	server_stop_and_check(s);
 	ck_assert_int_gt(atomic_load(&child), 0);
 	is_gone_from(address);
 	kill(atomic_load(&child), SIGKILL);
@@ -243,7 +243,7 @@ START_TEST(a_child_of_the_program_holds_nothing_open)
 }
 END_TEST
 
-static int runs_a_program(weir_conn *c, void *arg)
+static int run_a_program(weir_conn *c, void *arg)
 {
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -272,14 +272,14 @@ START_TEST(a_program_that_is_run_inherits_no_descriptor)
 	ck_assert_ptr_nonnull(pipe);
 	ck_assert_ptr_nonnull(fgets(before, sizeof(before), pipe));
 	pclose(pipe);
-	s = serve(NULL, WEIR_SERVICE(.readable = runs_a_program));
+	s = serve(NULL, WEIR_SERVICE(.readable = run_a_program));
 	for (int i = 0; i < 5; i++)
-		client_opens(s);
-	c = client_opens(s);
-	client_sends(c, "go\n");
-	client_expects(c, before);
-	ck_assert_int_eq(client_reads(c, buf, sizeof(buf)), 0);
-	server_ends(s);
+		client_open(s);
+	c = client_open(s);
+	client_send(c, "go\n");
+	client_expect(c, before);
+	ck_assert_int_eq(client_read(c, buf, sizeof(buf)), 0);
+	server_stop_and_check(s);
 }
 END_TEST
 

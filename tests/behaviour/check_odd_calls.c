@@ -15,7 +15,7 @@ struct ends {
 	_Atomic int calls, closed;
 };
 
-static int closes_itself_twice(weir_conn *c, void *arg)
+static int close_itself_twice(weir_conn *c, void *arg)
 {
 	struct ends *e = arg;
 	char line[64];
@@ -31,7 +31,7 @@ static int closes_itself_twice(weir_conn *c, void *arg)
 	return weir_conn_write(c, line, (size_t)n) < 0 ? -EPIPE : WEIR_AGAIN;
 }
 
-static void counts_itself(weir_conn *c, void *arg)
+static void count_itself(weir_conn *c, void *arg)
 {
 	struct ends *e = arg;
 
@@ -39,9 +39,10 @@ static void counts_itself(weir_conn *c, void *arg)
 	atomic_fetch_add(&e->closed, 1);
 }
 
-static size_t numbered(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t numbered(const struct client_group *group, int i, char *buf,
+		       size_t cap)
 {
-	return (size_t)snprintf(buf, cap, "line %d of %d\n", crowd->round, i);
+	return (size_t)snprintf(buf, cap, "line %d of %d\n", group->round, i);
 }
 
 START_TEST(who_closes_itself_twice_ends_once_and_alone)
@@ -50,25 +51,25 @@ START_TEST(who_closes_itself_twice_ends_once_and_alone)
 	struct ends e = { .calls = 0 };
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 3),
-		      WEIR_SERVICE(.readable = closes_itself_twice,
-				   .closed = counts_itself, .arg = &e));
-	struct crowd *others = crowd_opens(s, OTHERS);
+		      WEIR_SERVICE(.readable = close_itself_twice,
+				   .closed = count_itself, .arg = &e));
+	struct client_group *others = group_open(s, OTHERS);
 	struct weir_report report;
 
 	for (; others->round < ROUNDS; others->round++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		crowd_sends(others, numbered);
-		client_sends(c, "close\nclose\n"); /* the first will do */
-		client_expects(c, "close\n");
-		client_expects_eof(c);
-		client_closes(c);
-		crowd_expects(others, numbered);
+		group_send(others, numbered);
+		client_send(c, "close\nclose\n"); /* the first will do */
+		client_expect(c, "close\n");
+		client_expect_eof(c);
+		client_close(c);
+		group_expect(others, numbered);
 	}
 	ck_assert_int_eq(e.calls, ROUNDS);
 	ck_assert_int_eq(e.closed, ROUNDS);
-	crowd_closes(others);
-	report = server_ends(s);
+	group_close(others);
+	report = server_stop_and_check(s);
 	ck_assert_int_eq(e.closed, OTHERS + ROUNDS);
 	ck_assert_uint_eq(report.ledger.completed, OTHERS + ROUNDS);
 }
@@ -85,7 +86,7 @@ static const uint64_t absurd[] = { (UINT64_C(1) << 31) - 1,
 				   UINT64_MAX };
 #define ABSURD (sizeof(absurd) / sizeof(absurd[0]))
 
-static int asks_for_absurd_lengths(weir_conn *c, void *arg)
+static int ask_for_absurd_lengths(weir_conn *c, void *arg)
 {
 	const uint64_t largest = INT64_MAX;
 	char line[64];
@@ -116,14 +117,14 @@ START_TEST(absurd_lengths_are_refused_and_nothing_is_lost)
 {
 	_Atomic int wrong = -1;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = asks_for_absurd_lengths,
+		serve(NULL, WEIR_SERVICE(.readable = ask_for_absurd_lengths,
 					 .arg = (void *)&wrong));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "one\ntwo\n");
-	client_expects(c, "one\ntwo\n");
+	client_send(c, "one\ntwo\n");
+	client_expect(c, "one\ntwo\n");
 	ck_assert_int_eq(wrong, 0);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -131,7 +132,7 @@ END_TEST
 
 #define SLOTS 256 /* connections that a server has room for at first */
 
-static int leaves_a_duplicate(weir_conn *c, void *arg)
+static int leave_a_duplicate(weir_conn *c, void *arg)
 {
 	static const char much[1 << 20];
 	const int size = 4096;
@@ -157,38 +158,38 @@ START_TEST(what_comes_for_a_duplicate_reaches_nobody)
 	_Atomic int copy = -1;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = leaves_a_duplicate,
+		      WEIR_SERVICE(.readable = leave_a_duplicate,
 				   .arg = (void *)&copy, .outbox_max = 4 << 20,
 				   .write_ms = 60000 * slowness()));
-	struct client *old = client_opens_small(s, 4096);
-	struct crowd *next;
+	struct client *old = client_open_small(s, 4096);
+	struct client_group *next;
 	uint64_t calls;
 
-	client_sends(old, "much\n");
+	client_send(old, "much\n");
 	UNTIL(is_at_rest(s));
 	ck_assert_uint_eq(stats(s).ledger.timed_out, 1);
-	next = crowd_opens(s, SLOTS); /* in its place, too */
-	crowd_sends(next, numbered);
-	crowd_expects(next, numbered);
+	next = group_open(s, SLOTS); /* in its place, too */
+	group_send(next, numbered);
+	group_expect(next, numbered);
 	UNTIL(stats(s).parked == SLOTS);
 	calls = stats(s).callbacks;
 	for (next->round = 1; next->round < 10; next->round++) {
-		client_sends(old, "to nobody\n");
-		crowd_sends(next, numbered);
-		crowd_expects(next, numbered);
+		client_send(old, "to nobody\n");
+		group_send(next, numbered);
+		group_expect(next, numbered);
 		UNTIL(stats(s).parked == SLOTS);
 		calls += SLOTS;
 		ck_assert_uint_eq(stats(s).callbacks, calls);
 	}
 	close(copy);
-	crowd_closes(next);
-	server_ends(s);
+	group_close(next);
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* ---- a worker that its callback cancels */
 
-static int cancels_its_thread(weir_conn *c, void *arg)
+static int cancel_its_thread(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -206,14 +207,14 @@ START_TEST(a_callback_cannot_cancel_its_worker)
 	for (int i = 0; i < 3; i++) {
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = cancels_its_thread));
-		struct client *c = client_opens(s), *other = client_opens(s);
+			      WEIR_SERVICE(.readable = cancel_its_thread));
+		struct client *c = client_open(s), *other = client_open(s);
 
-		client_sends(c, "cancel\n");
-		client_expects(c, "cancel\n");
-		client_sends(other, "hello\n");
-		client_expects(other, "hello\n");
-		ck_assert_uint_eq(server_ends(s).ledger.completed, 2);
+		client_send(c, "cancel\n");
+		client_expect(c, "cancel\n");
+		client_send(other, "hello\n");
+		client_expect(other, "hello\n");
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 2);
 	}
 }
 END_TEST

@@ -21,13 +21,13 @@ static struct server *serve_kind(weir_handler *handler, bool is_session,
 }
 
 /* len bytes of byte_at(), then the end of input. */
-static void expects_long(struct client *c, size_t len)
+static void expect_long(struct client *c, size_t len)
 {
 	char buf[16384];
 	size_t have = 0;
 	ssize_t n;
 
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		ck_assert_msg(bytes_match(buf, (size_t)n, have),
 			      "other bytes than were written near %zu", have);
 		have += (size_t)n;
@@ -36,7 +36,7 @@ static void expects_long(struct client *c, size_t len)
 	ck_assert_uint_eq(have, len);
 }
 
-static int awaits_a_line(weir_conn *c)
+static int await_a_line(weir_conn *c)
 {
 	char line[128];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -49,12 +49,12 @@ static void expect_a_long_answer(weir_handler *handler, size_t len, void *arg)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s = serve_kind(handler, is_session, arg);
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_sends(c, "go\n");
-		expects_long(c, len);
-		report = server_ends(s);
+		client_send(c, "go\n");
+		expect_long(c, len);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.completed, 1);
 	}
 }
@@ -69,17 +69,17 @@ static char *long_text(void)
 	return text;
 }
 
-static int writes_it_at_once(weir_conn *c, void *arg)
+static int write_it_at_once(weir_conn *c, void *arg)
 {
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	return rc < 0 ? rc : weir_conn_write(c, arg, LONG);
 }
 
-static int writes_in_growing_pieces(weir_conn *c, void *arg)
+static int write_in_growing_pieces(weir_conn *c, void *arg)
 {
 	const char *text = arg;
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	for (size_t at = 0, len = 1; rc >= 0 && at < LONG; at += len++) {
 		if (len > LONG - at)
@@ -93,16 +93,16 @@ START_TEST(long_output_arrives_whole)
 {
 	char *text = long_text();
 
-	expect_a_long_answer(writes_it_at_once, LONG, text);
-	expect_a_long_answer(writes_in_growing_pieces, LONG, text);
+	expect_a_long_answer(write_it_at_once, LONG, text);
+	expect_a_long_answer(write_in_growing_pieces, LONG, text);
 	free(text);
 }
 END_TEST
 
 /* arg is a gate: it waits there when it has written. */
-static int writes_little_pieces(weir_conn *c, void *arg)
+static int write_little_pieces(weir_conn *c, void *arg)
 {
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	for (size_t at = 0; rc >= 0 && at < 5000; at++) {
 		char byte = byte_at(at);
@@ -119,32 +119,32 @@ START_TEST(what_is_beyond_the_mark_goes_out_at_once)
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.session = writes_little_pieces,
+		      WEIR_SERVICE(.session = write_little_pieces,
 				   .outbox_max = 1000, .arg = &gate));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	char got[4000];
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	for (size_t have = 0; have < sizeof(got);) {
-		ssize_t n = client_reads(c, got + have, sizeof(got) - have);
+		ssize_t n = client_read(c, got + have, sizeof(got) - have);
 
 		ck_assert_int_gt(n, 0);
 		have += (size_t)n;
 	}
 	ck_assert(bytes_match(got, sizeof(got), 0));
 	gate_open(&gate);
-	client_closes(c);
-	server_ends(s);
+	client_close(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
 #define PIECES 1024
 
-static int writes_a_vector(weir_conn *c, void *arg)
+static int write_a_vector(weir_conn *c, void *arg)
 {
 	struct iovec iov[PIECES];
 	char *text = arg;
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	if (rc < 0)
 		return rc;
@@ -160,15 +160,15 @@ START_TEST(a_vector_of_1024_pieces_arrives_whole)
 	char *text = long_text();
 
 	/* The pieces are of 0, 1, 2 ... 1,023 bytes. */
-	expect_a_long_answer(writes_a_vector, (size_t)PIECES * (PIECES - 1) / 2,
+	expect_a_long_answer(write_a_vector, (size_t)PIECES * (PIECES - 1) / 2,
 			     text);
 	free(text);
 }
 END_TEST
 
-static int prints_at_length(weir_conn *c, void *arg)
+static int print_at_length(weir_conn *c, void *arg)
 {
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	if (rc >= 0)
 		rc = weir_conn_printf(c, "%.*s", 100000, (const char *)arg);
@@ -179,15 +179,15 @@ START_TEST(printed_text_may_be_long)
 {
 	char *text = long_text();
 
-	expect_a_long_answer(prints_at_length, 100000, text);
+	expect_a_long_answer(print_at_length, 100000, text);
 	free(text);
 }
 END_TEST
 
-static int refuses_bad_calls(weir_conn *c, void *arg)
+static int refuse_bad_calls(weir_conn *c, void *arg)
 {
 	struct iovec iov[PIECES + 1] = { { 0 } };
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	(void)arg;
 	if (rc < 0)
@@ -202,19 +202,19 @@ static int refuses_bad_calls(weir_conn *c, void *arg)
 
 START_TEST(bad_output_calls_are_answered)
 {
-	struct server *s = serve_kind(refuses_bad_calls, false, NULL);
-	struct client *c = client_opens(s);
+	struct server *s = serve_kind(refuse_bad_calls, false, NULL);
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
-	client_expects(c, "-EINVAL -EINVAL -EINVAL -EBADF");
-	client_expects_eof(c);
-	server_ends(s);
+	client_send(c, "go\n");
+	client_expect(c, "-EINVAL -EINVAL -EINVAL -EBADF");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int writes_where_none_goes(weir_conn *c, void *arg)
+static int write_where_none_goes(weir_conn *c, void *arg)
 {
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	if (rc < 0)
 		return rc;
@@ -230,22 +230,22 @@ static int writes_where_none_goes(weir_conn *c, void *arg)
 START_TEST(after_a_failure_every_output_call_fails)
 {
 	_Atomic int proper = 0;
-	struct server *s = serve_kind(writes_where_none_goes, false, &proper);
-	struct client *c = client_opens(s);
+	struct server *s = serve_kind(write_where_none_goes, false, &proper);
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "go\n");
-	client_expects_eof(c);
-	report = server_ends(s);
+	client_send(c, "go\n");
+	client_expect_eof(c);
+	report = server_stop_and_check(s);
 	ck_assert_int_eq(atomic_load(&proper), 1);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 }
 END_TEST
 
-static int sends_a_file_inside(weir_conn *c, void *arg)
+static int send_a_file_inside(weir_conn *c, void *arg)
 {
 	char head[100], tail[100];
-	int rc = awaits_a_line(c), fd = *(int *)arg;
+	int rc = await_a_line(c), fd = *(int *)arg;
 
 	for (size_t i = 0; i < 100; i++) {
 		head[i] = byte_at(i);
@@ -262,16 +262,16 @@ static int sends_a_file_inside(weir_conn *c, void *arg)
 
 START_TEST(a_file_goes_out_between_what_is_written)
 {
-	int fd = file_of(LONG);
+	int fd = make_file(LONG);
 
-	expect_a_long_answer(sends_a_file_inside, LONG, &fd);
+	expect_a_long_answer(send_a_file_inside, LONG, &fd);
 	close(fd);
 }
 END_TEST
 
-static int sends_its_own_file(weir_conn *c, void *arg)
+static int send_its_own_file(weir_conn *c, void *arg)
 {
-	int rc = awaits_a_line(c), fd;
+	int rc = await_a_line(c), fd;
 
 	if (rc < 0)
 		return rc;
@@ -283,9 +283,9 @@ static int sends_its_own_file(weir_conn *c, void *arg)
 
 START_TEST(a_file_may_be_closed_while_it_goes_out)
 {
-	int fd = file_of(LONG);
+	int fd = make_file(LONG);
 
-	expect_a_long_answer(sends_its_own_file, LONG, &fd);
+	expect_a_long_answer(send_its_own_file, LONG, &fd);
 	close(fd);
 }
 END_TEST
@@ -314,25 +314,25 @@ START_TEST(a_shut_down_direction_leaves_the_other)
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s =
 			serve_kind(half_closes_and_reads_on, is_session, NULL);
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_sends(c, "end\n");
-		client_expects(c, "the last word");
-		client_expects_eof(c);
-		client_sends(c, "more\n");
-		client_half_closes(c);
+		client_send(c, "end\n");
+		client_expect(c, "the last word");
+		client_expect_eof(c);
+		client_send(c, "more\n");
+		client_half_close(c);
 		UNTIL(is_at_rest(s));
-		report = server_ends(s);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.completed, 1);
 	}
 }
 END_TEST
 
-static int shuts_its_ears(weir_conn *c, void *arg)
+static int shut_its_ears(weir_conn *c, void *arg)
 {
 	char line[32];
-	int rc = awaits_a_line(c);
+	int rc = await_a_line(c);
 
 	(void)arg;
 	if (rc < 0)
@@ -344,13 +344,13 @@ static int shuts_its_ears(weir_conn *c, void *arg)
 
 START_TEST(input_that_was_shut_down_has_ended)
 {
-	struct server *s = serve_kind(shuts_its_ears, false, NULL);
-	struct client *c = client_opens(s);
+	struct server *s = serve_kind(shut_its_ears, false, NULL);
+	struct client *c = client_open(s);
 
-	client_sends(c, "one\ntwo\nthree\n");
-	client_expects(c, "0");
-	client_expects_eof(c);
-	server_ends(s);
+	client_send(c, "one\ntwo\nthree\n");
+	client_expect(c, "0");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -10,9 +10,9 @@
 /* One worker, and a client that keeps it at the gate. */
 static struct client *occupy(struct server *s, struct gate *gate)
 {
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "wait\n");
+	client_send(c, "wait\n");
 	UNTIL(gate_waiting(gate) == 1);
 	return c;
 }
@@ -26,16 +26,16 @@ static struct server *serve_one_worker(const struct weir_config *config,
 
 static void client_is_served(struct client *c)
 {
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_half_closes(c);
-	client_expects_eof(c);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_half_close(c);
+	client_expect_eof(c);
 }
 
 static void client_is_refused(struct client *c)
 {
-	client_expects(c, REFUSAL);
-	client_expects_eof(c);
+	client_expect(c, REFUSAL);
+	client_expect_eof(c);
 }
 
 START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
@@ -47,21 +47,21 @@ START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
 	struct weir_report report;
 
 	for (int i = 0; i < 20; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).queued == 3);
 	/* At most one more has been taken and waits for its place. */
 	ck_assert_uint_le(stats(s).ledger.accepted, 5);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 20; i++)
 		client_is_served(c[i]);
-	client_closes(held);
-	report = server_ends(s);
+	client_close(held);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 21);
 }
 END_TEST
 
-static int says_goodbye_or_waits(weir_conn *c, void *arg)
+static int say_goodbye_or_wait(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -79,26 +79,26 @@ START_TEST(a_full_queue_keeps_the_acceptor_from_nothing_else)
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1, .queue_length = 1),
-		WEIR_SERVICE(.readable = says_goodbye_or_waits, .arg = &gate));
-	struct client *lingers = client_opens(s), *c[5];
+		WEIR_SERVICE(.readable = say_goodbye_or_wait, .arg = &gate));
+	struct client *lingers = client_open(s), *c[5];
 	struct weir_report report;
 
-	client_sends(lingers, "hello\n");
-	client_expects(lingers, "goodbye\n");
+	client_send(lingers, "hello\n");
+	client_expect(lingers, "goodbye\n");
 	UNTIL(stats(s).lingering == 1);
 	occupy(s, &gate);
 	for (int i = 0; i < 5; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).queued == 1);
-	client_closes(lingers);
+	client_close(lingers);
 	UNTIL(stats(s).ledger.completed == 1);
 	ck_assert_uint_eq(stats(s).queued, 1);
 	gate_open(&gate);
 	for (int i = 0; i < 5; i++) {
-		client_sends(c[i], "hello\n");
-		client_expects(c[i], "goodbye\n");
+		client_send(c[i], "hello\n");
+		client_expect(c[i], "goodbye\n");
 	}
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 7);
 }
 END_TEST
@@ -114,24 +114,24 @@ START_TEST(a_full_queue_refuses_the_rest)
 	struct weir_report report;
 
 	for (int i = 0; i < 20; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	for (int i = 3; i < 20; i++)
 		client_is_refused(c[i]);
 	ck_assert(log_says(s, "refused: the queue is full"));
 	/* Who is told no was in that number a moment before. */
 	UNTIL(stats(s).queued == 3);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 3; i++)
 		client_is_served(c[i]);
-	client_closes(held);
-	report = server_ends(s);
+	client_close(held);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_full, 17);
 	ck_assert_uint_eq(report.ledger.completed, 4);
 }
 END_TEST
 
-static void starts_at_gate(void *arg, int index)
+static void start_at_gate(void *arg, int index)
 {
 	(void)index;
 	gate_wait(arg);
@@ -144,15 +144,15 @@ START_TEST(who_was_refused_for_the_queue_takes_no_place)
 	struct server *s = server_new(
 		WEIR_CONFIG(.workers = 1, .queue_length = 3,
 			    .max_connections = 10, .overload = WEIR_REFUSE,
-			    .refusal = REFUSAL, .worker_start = starts_at_gate,
+			    .refusal = REFUSAL, .worker_start = start_at_gate,
 			    .worker_arg = &gate));
 	struct client *c[20];
 	struct weir_report report;
 
-	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
 	for (int i = 0; i < 20; i++)
-		c[i] = client_opens(s);
-	server_starts(s);
+		c[i] = client_open(s);
+	server_start(s);
 	for (int i = 3; i < 20; i++)
 		client_is_refused(c[i]);
 	/* Who is told no was in that number a moment before. */
@@ -160,7 +160,7 @@ START_TEST(who_was_refused_for_the_queue_takes_no_place)
 	gate_open(&gate);
 	for (int i = 0; i < 3; i++)
 		client_is_served(c[i]);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_full, 17);
 	ck_assert_uint_eq(report.ledger.completed, 3);
 }
@@ -178,16 +178,16 @@ START_TEST(who_waited_too_long_in_the_queue_is_refused)
 	int64_t queued_at;
 
 	for (int i = 0; i < 10; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).queued == 10);
 	queued_at = now_ms();
 	UNTIL(now_ms() > queued_at + 60);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 10; i++)
 		client_is_refused(c[i]);
-	client_closes(held);
-	report = server_ends(s);
+	client_close(held);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_age, 10);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -203,16 +203,16 @@ START_TEST(one_too_many_is_refused_until_another_leaves)
 	struct weir_report report;
 
 	for (int i = 0; i < 3; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).parked == 3);
 	for (int i = 0; i < 5; i++)
-		client_is_refused(client_opens(s));
+		client_is_refused(client_open(s));
 	client_is_served(c[0]);
-	client_closes(c[0]);
+	client_close(c[0]);
 	UNTIL(stats(s).ledger.open == 2);
-	client_is_served(client_opens(s));
+	client_is_served(client_open(s));
 	clients_close();
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_limit, 5);
 	ck_assert_uint_eq(report.ledger.completed, 4);
 }
@@ -228,14 +228,14 @@ START_TEST(who_was_refused_takes_no_place)
 	struct client *c[3];
 
 	for (int i = 0; i < 3; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).parked == 3);
-	client_is_refused(client_opens(s));
+	client_is_refused(client_open(s));
 	client_is_served(c[0]);
-	client_closes(c[0]);
+	client_close(c[0]);
 	UNTIL(stats(s).ledger.completed == 1 && stats(s).ledger.open <= 3);
-	client_is_served(client_opens(s));
-	server_ends(s);
+	client_is_served(client_open(s));
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -248,20 +248,20 @@ START_TEST(one_too_many_waits_until_another_leaves)
 	struct weir_report report;
 
 	for (int i = 0; i < 9; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
 	}
 	for (int i = 0; i < 9; i++) {
-		client_expects(c[i], "hello\n");
+		client_expect(c[i], "hello\n");
 		ck_assert_uint_le(stats(s).ledger.open, 3);
-		client_closes(c[i]);
+		client_close(c[i]);
 	}
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 9);
 }
 END_TEST
 
-static int counts_calls(weir_conn *c, void *arg)
+static int count_calls(weir_conn *c, void *arg)
 {
 	atomic_fetch_add((_Atomic int *)arg, 1);
 	return echo_lines(c, NULL);
@@ -277,40 +277,40 @@ START_TEST(who_is_gone_before_its_turn_is_never_served)
 	struct weir_stats now;
 	char address[128];
 
-	server_listens(
+	server_listen(
 		s, "127.0.0.1:0",
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.readable = counts_calls,
-				    .opened = counts_calls, .arg = &calls));
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.readable = count_calls,
+				   .opened = count_calls, .arg = &calls));
 	server_address(s, 1, address, sizeof(address));
-	server_starts(s);
+	server_start(s);
 	held = occupy(s, &gate);
 	for (int i = 0; i < 30; i++) {
-		c[i] = client_opens_at(address);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open_at(address);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).queued == 30);
 	for (int i = 0; i < 30; i++)
-		client_resets(c[i]);
+		client_reset(c[i]);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
-	client_closes(held);
+	client_expect(held, "wait\n");
+	client_close(held);
 	UNTIL(is_at_rest(s));
 	now = stats(s);
 	ck_assert_int_eq(atomic_load(&calls), 0);
 	ck_assert_uint_eq(now.dead_on_arrival, 30);
 	ck_assert_uint_eq(now.ledger.failed, 30);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* The refusal must survive what the client has sent before it reads. */
-static void sends_much_and_reads(struct client *c)
+static void send_much_and_read(struct client *c)
 {
 	static const char much[65536];
 
-	client_may_send(c, much, sizeof(much));
+	client_try_send(c, much, sizeof(much));
 	client_is_refused(c);
 }
 
@@ -320,20 +320,20 @@ START_TEST(who_is_refused_can_read_why_after_sending_64_KB)
 		serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
 				  .overload = WEIR_REFUSE, .refusal = REFUSAL),
 		      WEIR_SERVICE(.readable = echo_lines));
-	struct client *first = client_opens(s);
+	struct client *first = client_open(s);
 	struct weir_report report;
 	const int count = fewer(500);
 
 	UNTIL(stats(s).parked == 1);
 	for (int i = 0; i < count; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		sends_much_and_reads(c);
-		client_closes(c);
+		send_much_and_read(c);
+		client_close(c);
 	}
 	client_is_served(first);
-	client_closes(first);
-	report = server_ends(s);
+	client_close(first);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_limit, (uint64_t)count);
 }
 END_TEST
@@ -351,17 +351,17 @@ START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
 	int64_t queued_at;
 
 	for (int i = 0; i < 20; i++) {
-		c[i] = client_opens(s);
-		client_sends_bytes(c[i], much, sizeof(much));
+		c[i] = client_open(s);
+		client_send_bytes(c[i], much, sizeof(much));
 	}
 	UNTIL(stats(s).queued == 20);
 	queued_at = now_ms();
 	UNTIL(now_ms() > queued_at + 60);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 20; i++)
 		client_is_refused(c[i]);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_age, 20);
 }
 END_TEST

@@ -74,7 +74,7 @@ static void expect_service(int error, const struct weir_service *service)
 	ck_assert_msg(error ? rc == error : rc >= 0, "it said %s",
 		      weir_strerror(rc));
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 
 START_TEST(a_service_is_a_session_or_readable)
@@ -120,14 +120,14 @@ START_TEST(what_is_passed_is_copied)
 
 	memset(refusal, 'x', sizeof(refusal) - 1);
 	config.max_connections = 1000;
-	server_listens(s, "127.0.0.1:0", &service);
+	server_listen(s, "127.0.0.1:0", &service);
 	memset(&service, 0xff, sizeof(service));
-	server_starts(s);
-	client_opens(s);
-	c = client_opens(s);
-	client_expects(c, "sorry\n");
-	client_expects_eof(c);
-	server_ends(s);
+	server_start(s);
+	client_open(s);
+	c = client_open(s);
+	client_expect(c, "sorry\n");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -144,7 +144,7 @@ START_TEST(an_address_needs_room)
 			 -ENOSPC);
 	ck_assert_int_eq(weir_server_address(s->weir, 1, buf, 64), -EINVAL);
 	ck_assert_int_eq(weir_server_address(s->weir, -1, buf, 64), -EINVAL);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -195,7 +195,7 @@ START_TEST(each_worker_calls_its_hooks_once)
 		WEIR_SERVICE(.readable = echo));
 
 	ck_assert_uint_eq(stats(s).workers, WORKERS);
-	server_ends(s);
+	server_stop_and_check(s);
 	for (int i = 0; i < WORKERS; i++) {
 		ck_assert_int_eq(r.started[i], 1);
 		ck_assert_int_eq(r.ended[i], 1);
@@ -204,7 +204,7 @@ START_TEST(each_worker_calls_its_hooks_once)
 }
 END_TEST
 
-static int says_its_surroundings(weir_conn *c, void *arg)
+static int say_its_surroundings(weir_conn *c, void *arg)
 {
 	pthread_attr_t attr;
 	size_t stack_size = 0;
@@ -240,16 +240,16 @@ START_TEST(a_worker_has_its_processor_stack_and_mask)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 2, .affinity = WEIR_AFFINITY_SPREAD,
 			    .stack_size = 1 << 20),
-		WEIR_SERVICE(.readable = says_its_surroundings));
-	struct client *c = client_opens(s);
+		WEIR_SERVICE(.readable = say_its_surroundings));
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
-	client_expects(c, "cpus 1, stack as asked, signals blocked");
-	server_ends(s);
+	client_send(c, "go\n");
+	client_expect(c, "cpus 1, stack as asked, signals blocked");
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int fails(weir_conn *c, void *arg)
+static int return_an_error(weir_conn *c, void *arg)
 {
 	(void)c;
 	(void)arg;
@@ -264,15 +264,15 @@ START_TEST(only_lines_of_the_level_wanted_are_logged)
 	for (int i = 0; i < 2; i++) {
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 1, .log_level = levels[i]),
-			      WEIR_SERVICE(.readable = fails));
-		struct client *c = client_opens(s);
+			      WEIR_SERVICE(.readable = return_an_error));
+		struct client *c = client_open(s);
 
-		client_sends(c, "x");
-		client_expects_end(c);
-		client_closes(c);
+		client_send(c, "x");
+		client_expect_end(c);
+		client_close(c);
 		UNTIL(is_at_rest(s));
 		lines[i] = log_lines(s);
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 	ck_assert_int_le(lines[0], lines[1]);
 	ck_assert_int_ge(lines[1], 1);

@@ -9,9 +9,10 @@
 
 #define OTHERS 40
 
-static size_t a_line(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t a_line(const struct client_group *group, int i, char *buf,
+		     size_t cap)
 {
-	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, crowd->round);
+	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, group->round);
 }
 
 static struct server *serve_gate(struct gate *g, int workers)
@@ -22,16 +23,16 @@ static struct server *serve_gate(struct gate *g, int workers)
 
 static void client_exchanges(struct client *c, const char *text)
 {
-	client_sends(c, text);
-	client_expects(c, text);
+	client_send(c, text);
+	client_expect(c, text);
 }
 
-static void crowd_exchanges(struct crowd *crowd, int rounds)
+static void group_exchange(struct client_group *group, int rounds)
 {
 	while (rounds-- > 0) {
-		crowd_sends(crowd, a_line);
-		crowd_expects(crowd, a_line);
-		crowd->round++;
+		group_send(group, a_line);
+		group_expect(group, a_line);
+		group->round++;
 	}
 }
 
@@ -93,14 +94,14 @@ START_TEST(who_waits_for_nothing_does_not_wake)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 4),
 				 WEIR_SERVICE(.readable = echo_lines));
-	struct crowd *crowd = crowd_opens(s, OTHERS);
+	struct client_group *group = group_open(s, OTHERS);
 
 	for (int i = 0; i < 3; i++) {
-		crowd_exchanges(crowd, 20);
+		group_exchange(group, 20);
 		until_quiet();
 	}
-	crowd_closes(crowd);
-	server_ends(s);
+	group_close(group);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -109,21 +110,21 @@ START_TEST(a_callback_that_waits_after_a_long_quiet_holds_up_nobody)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_gate(&gate, 2);
-	struct client *held = client_opens(s), *newcomer;
-	struct crowd *others = crowd_opens(s, OTHERS);
+	struct client *held = client_open(s), *newcomer;
+	struct client_group *others = group_open(s, OTHERS);
 
-	crowd_exchanges(others, 1);
+	group_exchange(others, 1);
 	until_quiet();
-	client_sends(held, "wait\n");
-	crowd_exchanges(others, 5);
+	client_send(held, "wait\n");
+	group_exchange(others, 5);
 	UNTIL(gate_waiting(&gate) == 1);
-	crowd_exchanges(others, 5);
-	newcomer = client_opens(s);
+	group_exchange(others, 5);
+	newcomer = client_open(s);
 	client_exchanges(newcomer, "hello\n");
 	gate_open(&gate);
-	client_expects(held, "wait\n");
-	crowd_closes(others);
-	server_ends(s);
+	client_expect(held, "wait\n");
+	group_close(others);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -131,10 +132,10 @@ START_TEST(the_first_after_a_long_quiet_is_served_by_whoever_is_left)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_gate(&gate, 2);
-	struct client *held = client_opens(s), *other = client_opens(s);
+	struct client *held = client_open(s), *other = client_open(s);
 
 	client_exchanges(other, "hello\n");
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	until_quiet();
 	for (int i = 0; i < 3; i++) {
@@ -142,8 +143,8 @@ START_TEST(the_first_after_a_long_quiet_is_served_by_whoever_is_left)
 		until_quiet();
 	}
 	gate_open(&gate);
-	client_expects(held, "wait\n");
-	server_ends(s);
+	client_expect(held, "wait\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -154,26 +155,26 @@ START_TEST(workers_get_stuck_one_after_the_other_and_the_last_serves_all)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_gate(&gate, WORKERS);
-	struct crowd *others = crowd_opens(s, OTHERS);
+	struct client_group *others = group_open(s, OTHERS);
 	struct client *held[WORKERS - 1], *newcomer;
 
 	for (int i = 0; i < WORKERS - 1; i++)
-		held[i] = client_opens(s);
+		held[i] = client_open(s);
 	for (int i = 0; i < WORKERS - 1; i++) {
-		crowd_sends(others, a_line);
-		client_sends(held[i], "wait\n");
-		crowd_expects(others, a_line);
+		group_send(others, a_line);
+		client_send(held[i], "wait\n");
+		group_expect(others, a_line);
 		others->round++;
 		UNTIL(gate_waiting(&gate) == i + 1);
-		crowd_exchanges(others, 2);
+		group_exchange(others, 2);
 	}
-	newcomer = client_opens(s);
+	newcomer = client_open(s);
 	client_exchanges(newcomer, "hello\n");
 	gate_open(&gate);
 	for (int i = 0; i < WORKERS - 1; i++)
-		client_expects(held[i], "wait\n");
-	crowd_closes(others);
-	server_ends(s);
+		client_expect(held[i], "wait\n");
+	group_close(others);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -184,20 +185,20 @@ START_TEST(as_many_callbacks_wait_side_by_side_as_there_are_workers)
 	struct client *held[16];
 
 	for (int i = 0; i < 16; i++)
-		held[i] = client_opens(s);
+		held[i] = client_open(s);
 	UNTIL(stats(s).parked == 16);
 	until_quiet();
 	for (int i = 0; i < 16; i++)
-		client_sends(held[i], "wait\n");
+		client_send(held[i], "wait\n");
 	UNTIL(gate_waiting(&gate) == 16);
 	gate_open(&gate);
 	for (int i = 0; i < 16; i++)
-		client_expects(held[i], "wait\n");
-	server_ends(s);
+		client_expect(held[i], "wait\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int waits_on_opening(weir_conn *c, void *arg)
+static int wait_on_opening(weir_conn *c, void *arg)
 {
 	(void)c;
 	gate_wait(arg);
@@ -210,22 +211,22 @@ START_TEST(a_queue_of_new_connections_is_not_left_to_one_that_is_stuck)
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 4),
-		      WEIR_SERVICE(.opened = waits_on_opening,
+		      WEIR_SERVICE(.opened = wait_on_opening,
 				   .readable = echo_lines, .arg = &gate));
-	struct crowd *crowd;
+	struct client_group *group;
 
-	gate_lets_in(&gate, OTHERS);
-	crowd = crowd_opens(s, OTHERS);
+	gate_let_in(&gate, OTHERS);
+	group = group_open(s, OTHERS);
 	UNTIL(stats(s).parked == OTHERS);
 	until_quiet();
 	for (int i = 0; i < 3; i++)
-		(void)client_opens(s);
+		(void)client_open(s);
 	UNTIL(gate_waiting(&gate) == 3);
 	until_quiet();
-	crowd_exchanges(crowd, 3);
+	group_exchange(group, 3);
 	gate_open(&gate);
-	crowd_closes(crowd);
-	server_ends(s);
+	group_close(group);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -235,11 +236,11 @@ START_TEST(a_stop_finds_every_worker_wherever_it_sleeps)
 	for (int i = 0; i < fewer(30); i++) {
 		struct server *s = serve(WEIR_CONFIG(.workers = 8),
 					 WEIR_SERVICE(.readable = echo_lines));
-		struct crowd *crowd = crowd_opens(s, 8);
+		struct client_group *group = group_open(s, 8);
 
-		crowd_exchanges(crowd, i % 5);
-		crowd_closes(crowd);
-		server_ends(s);
+		group_exchange(group, i % 5);
+		group_close(group);
+		server_stop_and_check(s);
 	}
 }
 END_TEST

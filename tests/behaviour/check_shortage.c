@@ -46,15 +46,15 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 	struct weir_report report;
 
 	shortage_begins(&shortage);
-	ck_assert_int_eq(client_connects(late, s->address), 0);
-	client_expects(late, "no room\n");
-	client_expects_eof(late);
+	ck_assert_int_eq(client_connect(late, s->address), 0);
+	client_expect(late, "no room\n");
+	client_expect_eof(late);
 	weir_server_stop(s->weir, grace_ms);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	shortage_ends(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
 	ck_assert_uint_eq(report.ledger.refused_limit, 1);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -72,19 +72,19 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 		late[i] = client_new(s->address, 0);
 	shortage_begins(&shortage);
 	for (int i = 0; i < 5; i++) {
-		ck_assert_int_eq(client_connects(late[i], s->address), 0);
-		client_sends(late[i], "hello\n");
+		ck_assert_int_eq(client_connect(late[i], s->address), 0);
+		client_send(late[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, grace_ms);
 	for (int i = 0; i < 5; i++) {
-		client_expects(late[i], "hello\n");
-		client_expects_eof(late[i]);
+		client_expect(late[i], "hello\n");
+		client_expect_eof(late[i]);
 	}
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	shortage_ends(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 5);
 }
 END_TEST
@@ -102,18 +102,18 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 		late[i] = client_new(s->address, 0);
 	shortage_begins(&shortage);
 	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(client_connects(late[i], s->address), 0);
-		client_sends(late[i], "hello\n");
+		ck_assert_int_eq(client_connect(late[i], s->address), 0);
+		client_send(late[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 0);
 	for (int i = 0; i < 3; i++) {
-		client_expects(late[i], "no room\n");
-		client_expects_eof(late[i]);
+		client_expect(late[i], "no room\n");
+		client_expect_eof(late[i]);
 	}
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
 	shortage_ends(&shortage);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_drain, 3);
 }
 END_TEST
@@ -123,8 +123,8 @@ static bool is_refused(struct client *c)
 {
 	char text[16] = "";
 
-	ck_assert_int_gt(client_reads(c, text, sizeof(text) - 1), 0);
-	client_expects_eof(c);
+	ck_assert_int_gt(client_read(c, text, sizeof(text) - 1), 0);
+	client_expect_eof(c);
 	ck_assert(strcmp(text, "no room\n") == 0 ||
 		  strcmp(text, "hello\n") == 0);
 	return text[0] == 'n';
@@ -148,8 +148,8 @@ deadline_in_a_shortage(weir_handler *handler,
 		late[i] = client_new(s->address, 0);
 	shortage_begins(&shortage);
 	for (int i = 0; i < 5; i++) {
-		ck_assert_int_eq(client_connects(late[i], s->address), 0);
-		client_sends(late[i], "hello\n");
+		ck_assert_int_eq(client_connect(late[i], s->address), 0);
+		client_send(late[i], "hello\n");
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, WEIR_NEVER);
@@ -160,24 +160,24 @@ deadline_in_a_shortage(weir_handler *handler,
 	/* Who does not come back from its callback takes it along. */
 	for (int i = 1; i < 5 && rc != -EBUSY; i++)
 		served += !is_refused(late[i]);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	if (rc != -EBUSY)
 		ck_assert_uint_eq(report.ledger.refused_drain, 4 - served);
 	return report;
 }
 
-static bool lingers(struct server *s)
+static bool is_lingering(struct server *s)
 {
 	return stats(s).lingering == 1;
 }
 
 START_TEST(who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others)
 {
-	deadline_in_a_shortage(echo_lines, lingers);
+	deadline_in_a_shortage(echo_lines, is_lingering);
 }
 END_TEST
 
-static int writes_without_end(weir_conn *c, void *arg)
+static int write_without_end(weir_conn *c, void *arg)
 {
 	static const char block[65536];
 	int rc;
@@ -197,7 +197,7 @@ static bool is_at_work(struct server *s)
 START_TEST(who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others)
 {
 	struct weir_report report =
-		deadline_in_a_shortage(writes_without_end, is_at_work);
+		deadline_in_a_shortage(write_without_end, is_at_work);
 
 	ck_assert_uint_eq(report.ledger.cut, 1);
 }
@@ -212,14 +212,14 @@ START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 	struct weir_report report;
 
 	shortage_begins(&shortage);
-	ck_assert_int_eq(client_connects(late, s->address), 0);
-	client_sends(late, "hello\n");
+	ck_assert_int_eq(client_connect(late, s->address), 0);
+	client_send(late, "hello\n");
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 60000 * slowness());
 	shortage_ends(&shortage);
-	client_expects(late, "hello\n");
-	client_expects_eof(late);
-	report = server_is_over(s);
+	client_expect(late, "hello\n");
+	client_expect_eof(late);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -244,7 +244,7 @@ START_TEST(a_stop_is_timed_from_its_request)
 	int64_t asked_at;
 
 	shortage_begins(&shortage);
-	ck_assert_int_eq(client_connects(late, s->address), 0);
+	ck_assert_int_eq(client_connect(late, s->address), 0);
 	UNTIL(gate_waiting(&gate) == 1);
 	asked_at = now_ms();
 	weir_server_stop(s->weir, 60000 * slowness());
@@ -254,7 +254,7 @@ START_TEST(a_stop_is_timed_from_its_request)
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	shortage_ends(&shortage);
 	ck_assert_uint_ge(report.drain_ms, 149);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 

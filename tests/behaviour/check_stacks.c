@@ -21,14 +21,14 @@ __attribute__((noinline)) static void use_stack(size_t size)
 	page[sizeof(page) - 1] = page[0]; /* no tail call */
 }
 
-static int uses_much(weir_conn *c, void *arg)
+static int use_much(weir_conn *c, void *arg)
 {
 	use_stack(*(size_t *)arg);
 	state[0] = 1;
 	return weir_conn_write(c, "done\n", 5);
 }
 
-static int refuses_to_read(weir_conn *c, void *arg)
+static int refuse_to_read(weir_conn *c, void *arg)
 {
 	(void)c;
 	(void)arg;
@@ -43,12 +43,12 @@ static void callbacks_have(size_t stack_size, size_t used)
 	/* A sanitizer's frames are larger. */
 	used /= slowness() > 1 ? 2 : 1;
 	s = serve(WEIR_CONFIG(.workers = 2, .stack_size = stack_size),
-		  WEIR_SERVICE(.opened = uses_much, .readable = echo,
+		  WEIR_SERVICE(.opened = use_much, .readable = echo,
 			       .arg = &used));
-	c = client_opens(s);
-	client_expects(c, "done\n");
-	client_expects_eof(c);
-	server_ends(s);
+	c = client_open(s);
+	client_expect(c, "done\n");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 
 START_TEST(the_default_stack_is_all_for_the_callback)
@@ -70,27 +70,27 @@ START_TEST(threads_of_the_library_do_not_need_the_systems_default)
 	struct server *s = server_new(NULL);
 	pthread_attr_t small, before;
 
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.opened = connect_banner,
-				    .readable = refuses_to_read));
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.opened = connect_banner,
+				   .readable = refuse_to_read));
 	ck_assert_int_eq(pthread_getattr_default_np(&before), 0);
 	ck_assert_int_eq(pthread_attr_init(&small), 0);
 	ck_assert_int_eq(pthread_attr_setstacksize(&small, 16384), 0);
 	ck_assert_int_eq(pthread_setattr_default_np(&small), 0);
-	server_starts(s);
+	server_start(s);
 	ck_assert_int_gt(weir_resolve(&a, 1, "localhost:80", 0), 0);
 	ck_assert_int_eq(pthread_setattr_default_np(&before), 0);
 	for (int i = 0; i < 20; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
 		/* The acceptor, which waits for its end, reads the rest. */
-		client_may_send(c, (const void *)(uintptr_t)state,
+		client_try_send(c, (const void *)(uintptr_t)state,
 				THREAD_LOCAL);
-		client_half_closes(c);
-		client_expects_end(c);
-		client_closes(c);
+		client_half_close(c);
+		client_expect_end(c);
+		client_close(c);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 	pthread_attr_destroy(&small);
 	pthread_attr_destroy(&before);
 }

@@ -12,66 +12,67 @@
 #define HALF_SENT 2500
 #define TALKERS	  50
 
-static size_t half_line(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t half_line(const struct client_group *group, int i, char *buf,
+			size_t cap)
 {
-	(void)crowd;
+	(void)group;
 	return (size_t)snprintf(buf, cap, "half a line from %d", i);
 }
 
-static size_t whole_line(const struct crowd *crowd, int i, char *buf,
+static size_t whole_line(const struct client_group *group, int i, char *buf,
 			 size_t cap)
 {
-	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, crowd->round);
+	return (size_t)snprintf(buf, cap, "%d says line %d\n", i, group->round);
 }
 
-static size_t rest_of_line(const struct crowd *crowd, int i, char *buf,
+static size_t rest_of_line(const struct client_group *group, int i, char *buf,
 			   size_t cap)
 {
-	(void)crowd;
+	(void)group;
 	(void)i;
 	return (size_t)snprintf(buf, cap, ", ended\n");
 }
 
-static size_t joined_line(const struct crowd *crowd, int i, char *buf,
+static size_t joined_line(const struct client_group *group, int i, char *buf,
 			  size_t cap)
 {
-	size_t len = half_line(crowd, i, buf, cap);
+	size_t len = half_line(group, i, buf, cap);
 
-	return len + rest_of_line(crowd, i, buf + len, cap - len);
+	return len + rest_of_line(group, i, buf + len, cap - len);
 }
 
 static void one_exchange(struct client *c)
 {
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 }
 
 START_TEST(five_thousand_silent_peers_starve_nobody)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 4),
 				 WEIR_SERVICE(.readable = echo_lines));
-	struct crowd *silent = crowd_opens(s, SILENT);
-	struct crowd *half_sent = crowd_opens(s, HALF_SENT);
-	struct crowd *talkers = crowd_opens(s, TALKERS);
+	struct client_group *silent = group_open(s, SILENT);
+	struct client_group *half_sent = group_open(s, HALF_SENT);
+	struct client_group *talkers = group_open(s, TALKERS);
 	struct client *newcomer;
 
-	crowd_sends(half_sent, half_line);
+	group_send(half_sent, half_line);
 	UNTIL(stats(s).parked == SILENT + HALF_SENT + TALKERS);
 	for (talkers->round = 0; talkers->round < 20; talkers->round++) {
-		crowd_sends(talkers, whole_line);
-		crowd_expects(talkers, whole_line);
+		group_send(talkers, whole_line);
+		group_expect(talkers, whole_line);
 	}
-	newcomer = client_opens(s);
+	newcomer = client_open(s);
 	one_exchange(newcomer);
 	/* All of that while every one of the others was there. */
 	ck_assert_uint_eq(stats(s).ledger.open,
 			  SILENT + HALF_SENT + TALKERS + 1);
-	crowd_sends(half_sent, rest_of_line);
-	crowd_expects(half_sent, joined_line);
-	crowd_closes(silent);
-	crowd_closes(half_sent);
-	crowd_closes(talkers);
-	server_ends(s);
+	group_send(half_sent, rest_of_line);
+	group_expect(half_sent, joined_line);
+	group_close(silent);
+	group_close(half_sent);
+	group_close(talkers);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -80,58 +81,58 @@ START_TEST(silent_peers_hold_no_session_worker)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2),
 				 WEIR_SERVICE(.session = echo_lines));
-	struct crowd *silent = crowd_opens(s, 500);
+	struct client_group *silent = group_open(s, 500);
 
 	for (int i = 0; i < 20; i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
 		one_exchange(c);
-		client_half_closes(c);
-		client_expects_eof(c);
-		client_closes(c);
+		client_half_close(c);
+		client_expect_eof(c);
+		client_close(c);
 	}
 	UNTIL(stats(s).ledger.completed == 20);
 	ck_assert_uint_eq(stats(s).ledger.open, 500);
-	crowd_closes(silent);
-	server_ends(s);
+	group_close(silent);
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* The documented limit of sessions: each half line holds one worker. */
-static struct crowd *hold_all_workers(struct server *s, int workers)
+static struct client_group *hold_all_workers(struct server *s, int workers)
 {
-	struct crowd *half_sent = crowd_opens(s, workers);
+	struct client_group *half_sent = group_open(s, workers);
 
-	crowd_sends(half_sent, half_line);
+	group_send(half_sent, half_line);
 	UNTIL(stats(s).busy == (uint64_t)workers);
 	return half_sent;
 }
 
-static void release_workers(struct crowd *half_sent)
+static void release_workers(struct client_group *half_sent)
 {
-	crowd_sends(half_sent, rest_of_line);
-	crowd_expects(half_sent, joined_line);
-	crowd_half_closes(half_sent);
-	crowd_expects_eof(half_sent);
-	crowd_closes(half_sent);
+	group_send(half_sent, rest_of_line);
+	group_expect(half_sent, joined_line);
+	group_half_close(half_sent);
+	group_expect_eof(half_sent);
+	group_close(half_sent);
 }
 
 START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_held)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4),
 				 WEIR_SERVICE(.session = echo_lines));
-	struct crowd *half_sent = hold_all_workers(s, 2);
-	struct crowd *others = crowd_opens(s, 10);
+	struct client_group *half_sent = hold_all_workers(s, 2);
+	struct client_group *others = group_open(s, 10);
 	struct weir_report report;
 
-	crowd_sends(others, whole_line);
-	crowd_half_closes(others);
+	group_send(others, whole_line);
+	group_half_close(others);
 	UNTIL(stats(s).queued == 4);
 	release_workers(half_sent);
-	crowd_expects(others, whole_line);
-	crowd_expects_eof(others);
-	crowd_closes(others);
-	report = server_ends(s);
+	group_expect(others, whole_line);
+	group_expect_eof(others);
+	group_close(others);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 12);
 }
 END_TEST
@@ -141,24 +142,24 @@ START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_refused)
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4,
 					     .overload = WEIR_REFUSE),
 				 WEIR_SERVICE(.session = echo_lines));
-	struct crowd *half_sent = hold_all_workers(s, 2);
+	struct client_group *half_sent = hold_all_workers(s, 2);
 	struct client *c[10];
 	struct weir_report report;
 
 	for (int i = 0; i < 10; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).ledger.refused_full == 6);
 	ck_assert_uint_eq(stats(s).queued, 4);
 	for (int i = 4; i < 10; i++) {
-		client_expects(c[i], "busy, try later\n");
-		client_expects_eof(c[i]);
+		client_expect(c[i], "busy, try later\n");
+		client_expect_eof(c[i]);
 	}
 	release_workers(half_sent);
 	for (int i = 0; i < 4; i++) {
 		one_exchange(c[i]);
-		client_closes(c[i]);
+		client_close(c[i]);
 	}
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_full, 6);
 	ck_assert_uint_eq(report.ledger.completed, 6);
 }
@@ -173,7 +174,7 @@ struct pump {
 };
 
 /* Asks without waiting for answers, and takes the answers as they come. */
-static void *asks_without_end(void *arg)
+static void *ask_without_end(void *arg)
 {
 	static char lines[16384], answers[65536];
 	struct pump *p = arg;
@@ -204,23 +205,23 @@ START_TEST(peers_that_pipeline_without_end_starve_nobody)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2),
 				 WEIR_SERVICE(.readable = echo_a_line));
-	struct client *polite = client_opens(s);
+	struct client *polite = client_open(s);
 	struct pump pump = { .received = 0 };
 	pthread_t thread;
 
 	for (int i = 0; i < GREEDY; i++)
-		pump.c[i] = client_opens(s);
-	ck_assert_int_eq(pthread_create(&thread, NULL, asks_without_end, &pump),
+		pump.c[i] = client_open(s);
+	ck_assert_int_eq(pthread_create(&thread, NULL, ask_without_end, &pump),
 			 0);
 	UNTIL(atomic_load(&pump.received) > 100000);
 	for (int i = 0; i < 50; i++)
 		one_exchange(polite);
 	atomic_store(&pump.is_over, true);
 	pthread_join(thread, NULL);
-	client_closes(polite);
+	client_close(polite);
 	for (int i = 0; i < GREEDY; i++)
-		client_resets(pump.c[i]);
-	server_ends(s);
+		client_reset(pump.c[i]);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -230,7 +231,7 @@ struct gates {
 	_Atomic int served;
 };
 
-static int echoes_at_gates(weir_conn *c, void *arg)
+static int echo_at_gates(weir_conn *c, void *arg)
 {
 	struct gates *g = arg;
 	char line[64];
@@ -253,7 +254,7 @@ static int echoes_at_gates(weir_conn *c, void *arg)
 static struct server *serve_gates(struct gates *g, int workers)
 {
 	return serve(WEIR_CONFIG(.workers = workers),
-		     WEIR_SERVICE(.readable = echoes_at_gates, .arg = g));
+		     WEIR_SERVICE(.readable = echo_at_gates, .arg = g));
 }
 
 /*
@@ -266,23 +267,23 @@ START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
 	struct server *s = serve_gates(&gates, 2);
-	struct client *held[3] = { client_opens(s), client_opens(s),
-				   client_opens(s) };
-	struct crowd *others = crowd_opens(s, 40);
+	struct client *held[3] = { client_open(s), client_open(s),
+				   client_open(s) };
+	struct client_group *others = group_open(s, 40);
 
 	UNTIL(stats(s).parked == 43);
-	client_sends(held[0], "first\n");
-	client_sends(held[1], "first\n");
+	client_send(held[0], "first\n");
+	client_send(held[1], "first\n");
 	UNTIL(gate_waiting(&gates.first) == 2);
-	client_sends(held[2], "second\n");
-	crowd_sends(others, whole_line);
+	client_send(held[2], "second\n");
+	group_send(others, whole_line);
 	gate_open(&gates.first);
-	crowd_expects(others, whole_line);
+	group_expect(others, whole_line);
 	ck_assert_int_eq(gate_waiting(&gates.second), 1);
 	gate_open(&gates.second);
-	client_expects(held[2], "second\n");
-	crowd_closes(others);
-	server_ends(s);
+	client_expect(held[2], "second\n");
+	group_close(others);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -291,35 +292,35 @@ START_TEST(who_has_sent_a_thousand_lines_waits_between_them)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
 	struct server *s = serve_gates(&gates, 1);
-	struct client *greedy = client_opens(s), *polite = client_opens(s);
+	struct client *greedy = client_open(s), *polite = client_open(s);
 	char lines[7000], count[16];
 	ssize_t n;
 
 	UNTIL(stats(s).parked == 2);
 	for (size_t i = 0; i < sizeof(lines); i++)
 		lines[i] = i % 7 == 6 ? '\n' : 'g';
-	client_sends(greedy, "first\n");
+	client_send(greedy, "first\n");
 	UNTIL(gate_waiting(&gates.first) == 1);
-	client_sends_bytes(greedy, lines, sizeof(lines));
-	client_sends(polite, "how many?\n");
+	client_send_bytes(greedy, lines, sizeof(lines));
+	client_send(polite, "how many?\n");
 	gate_open(&gates.first);
-	n = client_reads(polite, count, sizeof(count) - 1);
+	n = client_read(polite, count, sizeof(count) - 1);
 	ck_assert_int_gt(n, 0);
 	count[n] = '\0';
 	ck_assert_int_lt(atoi(count), 500);
-	client_expects(greedy, "first\n");
-	client_expects_bytes(greedy, lines, sizeof(lines));
-	server_ends(s);
+	client_expect(greedy, "first\n");
+	client_expect_bytes(greedy, lines, sizeof(lines));
+	server_stop_and_check(s);
 }
 END_TEST
 
 #define SLOW_GREEDY 8
 
 /* Lines are echoed, each after some milliseconds of work. */
-static int echoes_slowly_at_gates(weir_conn *c, void *arg)
+static int echo_slowly_at_gates(weir_conn *c, void *arg)
 {
 	usleep(3000);
-	return echoes_at_gates(c, arg);
+	return echo_at_gates(c, arg);
 }
 
 /*
@@ -330,34 +331,33 @@ static int echoes_slowly_at_gates(weir_conn *c, void *arg)
 START_TEST(between_slow_callbacks_the_worker_looks_who_else_has_come)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = echoes_slowly_at_gates,
-				   .arg = &gates));
-	struct client *polite = client_opens(s), *greedy[SLOW_GREEDY];
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 1),
+		WEIR_SERVICE(.readable = echo_slowly_at_gates, .arg = &gates));
+	struct client *polite = client_open(s), *greedy[SLOW_GREEDY];
 	char count[16];
 	int before;
 	ssize_t n;
 
 	for (int i = 0; i < SLOW_GREEDY; i++)
-		greedy[i] = client_opens(s);
+		greedy[i] = client_open(s);
 	UNTIL(stats(s).parked == 1 + SLOW_GREEDY);
 	for (int i = 0; i < SLOW_GREEDY; i++) {
 		for (int line = 0; line < 8; line++)
-			client_sends(greedy[i], "greedy\n");
-		client_sends(greedy[i], i == 0 ? "second\n" : "greedy\n");
+			client_send(greedy[i], "greedy\n");
+		client_send(greedy[i], i == 0 ? "second\n" : "greedy\n");
 		for (int line = 0; line < 8; line++)
-			client_sends(greedy[i], "greedy\n");
+			client_send(greedy[i], "greedy\n");
 	}
 	UNTIL(gate_waiting(&gates.second) == 1);
 	before = atomic_load(&gates.served);
-	client_sends(polite, "how many?\n");
+	client_send(polite, "how many?\n");
 	gate_open(&gates.second);
-	n = client_reads(polite, count, sizeof(count) - 1);
+	n = client_read(polite, count, sizeof(count) - 1);
 	ck_assert_int_gt(n, 0);
 	count[n] = '\0';
 	ck_assert_int_le(atoi(count) - before, 4);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -12,7 +12,7 @@ START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
 {
 	struct server *s = server_new(NULL);
 
-	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EINVAL);
 	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
@@ -21,16 +21,16 @@ START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
 					    WEIR_SERVICE(.readable = echo)),
 			 -ESHUTDOWN);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
 START_TEST(a_server_that_was_never_started_is_freed)
 {
-	struct baseline before;
+	struct process_state before;
 	weir_server *s;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	weir_server_free(NULL);
 	ck_assert_int_eq(weir_server_new(&s, NULL), 0);
 	weir_server_free(s);
@@ -40,20 +40,20 @@ START_TEST(a_server_that_was_never_started_is_freed)
 					    WEIR_SERVICE(.readable = echo)),
 			 0);
 	weir_server_free(s);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
 START_TEST(a_server_is_freed_while_it_runs)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "hello");
-	client_expects(c, "hello");
+	client_send(c, "hello");
+	client_expect(c, "hello");
 	weir_server_free(s->weir);
-	client_expects_end(c);
-	server_forgets(s);
+	client_expect_end(c);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -66,7 +66,7 @@ START_TEST(bad_calls_are_answered)
 	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0",
 					    WEIR_SERVICE(.readable = echo)),
 			 -EBUSY);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -77,22 +77,22 @@ START_TEST(run_waits_for_what_was_started_before)
 	weir_server_drain(s->weir);
 	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
 	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
 START_TEST(run_says_what_a_stop_before_it_has_cut)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.session = echo_lines));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "half a li");
+	client_send(c, "half a li");
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
 	ck_assert_int_eq(weir_server_run(s->weir, 0), -ECANCELED);
-	client_closes(c);
-	server_is_over(s);
+	client_close(c);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -108,11 +108,11 @@ START_TEST(join_may_be_called_again_and_says_the_same)
 	ck_assert_mem_eq(&first, &second, sizeof(first));
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
 	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
-static int stops_its_server(weir_conn *c, void *arg)
+static int stop_its_server(weir_conn *c, void *arg)
 {
 	struct server **s = arg;
 	char line[64];
@@ -135,19 +135,19 @@ START_TEST(a_callback_may_stop_its_server_but_not_wait_for_it)
 	struct weir_report report;
 
 	s = server_new(NULL);
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.readable = stops_its_server, .arg = &s));
-	server_starts(s);
-	c = client_opens(s);
-	client_sends(c, "stop\n");
-	client_expects(c, "-EDEADLK 0");
-	client_expects_eof(c);
-	report = server_is_over(s);
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.readable = stop_its_server, .arg = &s));
+	server_start(s);
+	c = client_open(s);
+	client_send(c, "stop\n");
+	client_expect(c, "-EDEADLK 0");
+	client_expect_eof(c);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
 
-static void *stops(void *arg)
+static void *stop_server(void *arg)
 {
 	struct server *s = arg;
 
@@ -161,21 +161,22 @@ START_TEST(many_threads_may_stop_and_join_at_once)
 {
 	for (int round = 0; round < fewer(50); round++) {
 		struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		pthread_t ids[8];
 		void *bad;
 
-		client_sends(c, "hello");
-		client_expects(c, "hello");
-		client_closes(c);
+		client_send(c, "hello");
+		client_expect(c, "hello");
+		client_close(c);
 		for (int i = 0; i < 8; i++)
 			ck_assert_int_eq(
-				pthread_create(&ids[i], NULL, stops, s), 0);
+				pthread_create(&ids[i], NULL, stop_server, s),
+				0);
 		for (int i = 0; i < 8; i++) {
 			pthread_join(ids[i], &bad);
 			ck_assert_ptr_null(bad);
 		}
-		server_is_over(s);
+		server_join_and_check(s);
 	}
 }
 END_TEST
@@ -193,20 +194,20 @@ static void one_life(bool with_client)
 				 WEIR_SERVICE(.readable = echo));
 
 	if (with_client) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		client_sends(c, "hello");
-		client_expects(c, "hello");
+		client_send(c, "hello");
+		client_expect(c, "hello");
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 START_TEST(five_hundred_lives_leave_nothing)
 {
-	struct baseline before;
+	struct process_state before;
 	size_t heap;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < 20; i++)
 		one_life(i % 2);
 	heap = heap_in_use();
@@ -214,7 +215,7 @@ START_TEST(five_hundred_lives_leave_nothing)
 		one_life(i % 2);
 	/* Caches of the allocator may differ by a little, a life may not. */
 	ck_assert_uint_lt(heap_in_use(), heap + 65536);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
@@ -227,15 +228,15 @@ struct sender {
 };
 
 /* Once the server is there: a signal; if it cannot end by that, another. */
-static void *sends_signals(void *arg)
+static void *send_signals(void *arg)
 {
 	struct sender *sender = arg;
-	struct client *c = client_opens(sender->s);
+	struct client *c = client_open(sender->s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	if (sender->gate) {
-		client_sends(c, "wait\n");
+		client_send(c, "wait\n");
 		UNTIL(gate_waiting(sender->gate) == 1);
 	}
 	kill(getpid(), SIGTERM);
@@ -262,7 +263,7 @@ static int run_with_signals(struct sender *sender)
 	/* The other thread is born with them blocked, as documented. */
 	block(SIG_BLOCK, SIGINT, SIGTERM);
 	ck_assert_int_eq(
-		pthread_create(&sender->id, NULL, sends_signals, sender), 0);
+		pthread_create(&sender->id, NULL, send_signals, sender), 0);
 	rc = weir_server_run(sender->s->weir, WEIR_SIGNALS);
 	pthread_join(sender->id, NULL);
 	return rc;
@@ -273,7 +274,7 @@ static struct sender sender_of(struct gate *gate)
 	struct sender sender = { .gate = gate };
 
 	sender.s = server_new(WEIR_CONFIG(.workers = 2, .drain_ms = 60000));
-	server_listens(
+	server_listen(
 		sender.s, "127.0.0.1:0",
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = gate));
 	return sender;
@@ -285,7 +286,7 @@ START_TEST(the_first_signal_drains)
 
 	ck_assert_int_eq(run_with_signals(&sender), 0);
 	block(SIG_UNBLOCK, SIGINT, SIGTERM);
-	server_is_over(sender.s);
+	server_join_and_check(sender.s);
 }
 END_TEST
 
@@ -298,8 +299,8 @@ START_TEST(the_second_signal_cuts)
 	ck_assert_int_eq(run_with_signals(&sender), -EBUSY);
 	gate_open(&gate);
 	block(SIG_UNBLOCK, SIGINT, SIGTERM);
-	report = server_is_over(sender.s);
-	stop_was_on_time(&report, 0);
+	report = server_join_and_check(sender.s);
+	expect_stop_on_time(&report, 0);
 }
 END_TEST
 
@@ -308,17 +309,17 @@ START_TEST(run_puts_the_mask_back)
 	struct server *s = server_new(NULL);
 	pthread_t id;
 
-	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
-	ck_assert_int_eq(pthread_create(&id, NULL, stops, s), 0);
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(pthread_create(&id, NULL, stop_server, s), 0);
 	/* The stop may come first: then there is nothing to run. */
 	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
 	pthread_join(id, NULL);
 	weir_server_free(s->weir);
-	server_forgets(s); /* which looks at the mask */
+	server_check_freed(s); /* which looks at the mask */
 }
 END_TEST
 
-static void *runs(void *arg)
+static void *run_server(void *arg)
 {
 	struct server *s = arg;
 
@@ -353,31 +354,31 @@ START_TEST(one_server_at_a_time_waits_for_signals)
 	void *rc;
 
 	block(SIG_BLOCK, SIGINT, SIGTERM);
-	server_listens(second, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	server_listen(second, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 	first = server_new(NULL);
-	server_listens(first, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
-	ck_assert_int_eq(pthread_create(&id, NULL, runs, first), 0);
-	c = client_opens(first);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
+	server_listen(first, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	ck_assert_int_eq(pthread_create(&id, NULL, run_server, first), 0);
+	c = client_open(first);
+	client_send(c, "hello");
+	client_expect(c, "hello");
 	ck_assert_int_eq(weir_server_run(second->weir, WEIR_SIGNALS), -EBUSY);
 	ck_assert_int_eq(weir_server_run(first->weir, WEIR_SIGNALS), -EBUSY);
 	ck_assert_int_eq(run_in_a_child(), 0);
 	kill(getpid(), SIGTERM);
 	ck_assert_int_eq(pthread_join(id, &rc), 0);
 	ck_assert_ptr_null(rc);
-	server_is_over(first);
+	server_join_and_check(first);
 
 	/* It was not started, and waits for signals now. */
-	ck_assert_int_eq(pthread_create(&id, NULL, runs, second), 0);
-	c = client_opens(second);
-	client_sends(c, "hello");
-	client_expects(c, "hello");
+	ck_assert_int_eq(pthread_create(&id, NULL, run_server, second), 0);
+	c = client_open(second);
+	client_send(c, "hello");
+	client_expect(c, "hello");
 	kill(getpid(), SIGTERM);
 	ck_assert_int_eq(pthread_join(id, &rc), 0);
 	ck_assert_ptr_null(rc);
 	block(SIG_UNBLOCK, SIGINT, SIGTERM);
-	server_is_over(second);
+	server_join_and_check(second);
 }
 END_TEST
 
@@ -392,16 +393,16 @@ static void stop_it(int sig)
 START_TEST(a_signal_handler_of_the_program_may_stop)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	const struct sigaction action = { .sa_handler = stop_it };
 
-	client_sends(c, "hello");
-	client_expects(c, "hello");
+	client_send(c, "hello");
+	client_expect(c, "hello");
 	to_stop = s->weir;
 	sigaction(SIGUSR1, &action, NULL);
 	raise(SIGUSR1);
-	client_expects_eof(c);
-	server_is_over(s);
+	client_expect_eof(c);
+	server_join_and_check(s);
 }
 END_TEST
 

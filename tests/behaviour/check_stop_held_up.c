@@ -21,7 +21,7 @@ static void came_back(int64_t began_at, int grace_ms)
 
 /* ----------------------------------------------------------- the log sink */
 
-static void waits_at_gate(void *arg, int level, const char *line)
+static void wait_at_gate(void *arg, int level, const char *line)
 {
 	(void)level;
 	(void)line;
@@ -31,29 +31,29 @@ static void waits_at_gate(void *arg, int level, const char *line)
 START_TEST(a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = wait_at_gate,
 					     .log_arg = &gate),
 				 WEIR_SERVICE(.readable = echo_lines));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 	int64_t began_at;
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	began_at = now_ms();
 	weir_server_stop(s->weir, 200);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
 	came_back(began_at, 200);
 	ck_assert_uint_ge(report.drain_ms, 200);
 	ck_assert_uint_eq(report.ledger.accepted, 1);
-	ledger_balances(&report.ledger);
+	expect_balance(&report.ledger);
 	gate_open(&gate);
 	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
-static void *runs(void *arg)
+static void *run_server(void *arg)
 {
 	struct server *s = arg;
 
@@ -64,18 +64,18 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_run)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
-		server_new(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+		server_new(WEIR_CONFIG(.workers = 2, .log = wait_at_gate,
 				       .log_arg = &gate));
 	struct client *c;
 	int64_t began_at;
 	pthread_t runner;
 	void *said;
 
-	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
-	ck_assert_int_eq(pthread_create(&runner, NULL, runs, s), 0);
-	c = client_opens(s);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
+	ck_assert_int_eq(pthread_create(&runner, NULL, run_server, s), 0);
+	c = client_open(s);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	began_at = now_ms();
 	weir_server_stop(s->weir, 200);
 	pthread_join(runner, &said);
@@ -83,14 +83,14 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_run)
 	ck_assert_int_eq((intptr_t)said, -EBUSY);
 	gate_open(&gate);
 	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
 START_TEST(a_server_is_freed_though_its_log_sink_waits)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = waits_at_gate,
+	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = wait_at_gate,
 					     .log_arg = &gate),
 				 WEIR_SERVICE(.readable = echo_lines));
 	int64_t began_at = now_ms();
@@ -99,13 +99,13 @@ START_TEST(a_server_is_freed_though_its_log_sink_waits)
 	came_back(began_at, 0);
 	ck_assert_int_eq(gate_waiting(&gate), 1);
 	gate_open(&gate);
-	server_forgets(s); /* its threads and descriptors go */
+	server_check_freed(s); /* its threads and descriptors go */
 }
 END_TEST
 
 /* ------------------------------------------------- the end of the workers */
 
-static void waits_at_exit(void *arg, int index)
+static void wait_at_exit(void *arg, int index)
 {
 	(void)index;
 	gate_wait(arg);
@@ -129,18 +129,18 @@ static void stop_of_lasting_workers(struct server *s, struct gate *gate)
 	weir_server_stop(s->weir, 200);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
 	came_back(began_at, 200);
-	stop_was_on_time(&report, 200);
+	expect_stop_on_time(&report, 200);
 	ck_assert_uint_eq(stats_at_once(s).ledger.open, 0);
 	gate_open(gate);
 	UNTIL(weir_server_join(s->weir, NULL) == 0);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 
 START_TEST(a_worker_hook_that_waits_does_not_hold_up_who_waits_for_the_end)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2, .worker_exit = waits_at_exit,
+		serve(WEIR_CONFIG(.workers = 2, .worker_exit = wait_at_exit,
 				  .worker_arg = &gate),
 		      WEIR_SERVICE(.readable = echo_lines));
 
@@ -155,7 +155,7 @@ static void destructor_waits(void *arg)
 	gate_wait(arg);
 }
 
-static int leaves_something(weir_conn *c, void *arg)
+static int leave_something(weir_conn *c, void *arg)
 {
 	pthread_setspecific(key, arg);
 	return echo_lines(c, NULL);
@@ -166,13 +166,13 @@ START_TEST(a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end)
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = leaves_something, .arg = &gate));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = leave_something, .arg = &gate));
+	struct client *c = client_open(s);
 
 	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_closes(c);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	stop_of_lasting_workers(s, &gate);
 	pthread_key_delete(key);
@@ -184,18 +184,18 @@ START_TEST(a_server_is_freed_though_a_destructor_waits)
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = leaves_something, .arg = &gate));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = leave_something, .arg = &gate));
+	struct client *c = client_open(s);
 	int64_t began_at;
 
 	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	began_at = now_ms();
 	weir_server_free(s->weir);
 	came_back(began_at, 0);
 	gate_open(&gate);
-	server_forgets(s);
+	server_check_freed(s);
 	pthread_key_delete(key);
 }
 END_TEST
@@ -206,7 +206,7 @@ END_TEST
 
 static const struct linger for_long = { .l_onoff = 1, .l_linger = 20 };
 
-static int sets_option(weir_conn *c, void *arg)
+static int set_option(weir_conn *c, void *arg)
 {
 	(void)arg;
 	ck_assert_int_eq(weir_conn_set_option(c, SOL_SOCKET, SO_LINGER,
@@ -215,7 +215,7 @@ static int sets_option(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static int sets_by_descriptor(weir_conn *c, void *arg)
+static int set_by_descriptor(weir_conn *c, void *arg)
 {
 	(void)arg;
 	ck_assert_int_eq(setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_LINGER,
@@ -225,7 +225,7 @@ static int sets_by_descriptor(weir_conn *c, void *arg)
 }
 
 /* More than the peer takes, less than the kernel does. */
-static int writes_and_ends(weir_conn *c, void *arg)
+static int write_and_end(weir_conn *c, void *arg)
 {
 	static char text[100000];
 	char line[16];
@@ -242,25 +242,25 @@ static void stop_with_slow_peers(struct server *s)
 	int64_t began_at;
 
 	for (int i = 0; i < SLOW_PEERS; i++)
-		client_sends(client_opens_small(s, 4096), "go\n");
+		client_send(client_open_small(s, 4096), "go\n");
 	UNTIL(stats(s).lingering == SLOW_PEERS);
 	began_at = now_ms();
 	weir_server_stop(s->weir, 500);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -ECANCELED);
 	came_back(began_at, 500);
-	stop_was_on_time(&report, 500);
+	expect_stop_on_time(&report, 500);
 	ck_assert_uint_eq(report.ledger.cut, SLOW_PEERS);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 
 START_TEST(a_close_does_not_wait_because_the_program_set_so_linger)
 {
 	stop_with_slow_peers(
-		serve(NULL, WEIR_SERVICE(.opened = sets_option,
-					 .readable = writes_and_ends)));
+		serve(NULL, WEIR_SERVICE(.opened = set_option,
+					 .readable = write_and_end)));
 	stop_with_slow_peers(
-		serve(NULL, WEIR_SERVICE(.opened = sets_by_descriptor,
-					 .readable = writes_and_ends)));
+		serve(NULL, WEIR_SERVICE(.opened = set_by_descriptor,
+					 .readable = write_and_end)));
 }
 END_TEST
 
@@ -277,8 +277,8 @@ START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
 	ck_assert_int_eq(listen(fd, 16), 0);
 	snprintf(where, sizeof(where), "fd:%d", fd);
-	stop_with_slow_peers(serve_at(
-		where, NULL, WEIR_SERVICE(.readable = writes_and_ends)));
+	stop_with_slow_peers(
+		serve_at(where, NULL, WEIR_SERVICE(.readable = write_and_end)));
 }
 END_TEST
 
@@ -295,14 +295,14 @@ static void *drips(void *arg)
 	struct dripper *d = arg;
 
 	while (!atomic_load(&d->is_over)) {
-		(void)client_may_send(d->client, "x", 1);
+		(void)client_try_send(d->client, "x", 1);
 		for (int i = 0; i < 20; i++)
-			breathe();
+			poll_sleep();
 	}
 	return NULL;
 }
 
-static int answers_and_ends(weir_conn *c, void *arg)
+static int answer_and_end(weir_conn *c, void *arg)
 {
 	char line[16];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -314,23 +314,23 @@ static int answers_and_ends(weir_conn *c, void *arg)
 static void stop_with_dripper(bool is_first)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = answers_and_ends));
-	struct dripper d = { .client = client_opens(s) };
+		serve(NULL, WEIR_SERVICE(.readable = answer_and_end));
+	struct dripper d = { .client = client_open(s) };
 	struct weir_report report;
 
-	client_sends(d.client, is_first ? "" : "ask\n");
+	client_send(d.client, is_first ? "" : "ask\n");
 	if (!is_first)
 		UNTIL(stats(s).lingering == 1);
 	ck_assert_int_eq(pthread_create(&d.id, NULL, drips, &d), 0);
 	weir_server_stop(s->weir, long_grace);
 	if (is_first)
-		client_may_send(d.client, "ask\n", 4);
+		client_try_send(d.client, "ask\n", 4);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	atomic_store(&d.is_over, true);
 	pthread_join(d.id, NULL);
 	ck_assert_uint_lt(report.drain_ms, much_less * (uint64_t)slowness());
 	ck_assert_uint_eq(report.ledger.completed, 1);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 
 START_TEST(a_peer_that_goes_on_sending_does_not_set_the_length_of_a_stop)

@@ -43,13 +43,13 @@ static void stop_all(struct server *const *s, struct load *const *load)
 {
 	for (int i = 0; i < SERVERS; i++) {
 		UNTIL(load_answered(load[i]) > WARM);
-		load_stop_is_next(load[i]);
+		load_mark_stop(load[i]);
 		weir_server_stop(s[i]->weir, 30000 * slowness());
 	}
 }
 
-static void books_agree(const struct load_books *books,
-			const struct weir_report *report)
+static void expect_counts_agree(const struct load_counts *books,
+				const struct weir_report *report)
 {
 	ck_assert_uint_eq(books->lost, 0);
 	ck_assert_uint_eq(books->reset, 0);
@@ -65,22 +65,22 @@ static void one_round(const struct weir_service *service, struct totals *t)
 {
 	struct server *s[SERVERS];
 	struct load *load[SERVERS];
-	struct load_books books[SERVERS];
+	struct load_counts books[SERVERS];
 
 	for (int i = 0; i < SERVERS; i++)
 		s[i] = serve(WEIR_CONFIG(.workers = 2 * KEEPING), service);
 	for (int i = 0; i < SERVERS; i++)
-		load[i] = load_starts(s[i]->address, CHURNING, KEEPING);
+		load[i] = load_start(s[i]->address, CHURNING, KEEPING);
 	stop_all(s, load);
 	for (int i = 0; i < SERVERS; i++)
-		books[i] = load_ends(load[i]);
+		books[i] = load_finish(load[i]);
 	/* The first counted threads and descriptors without the others ... */
 	for (int i = 0; i < SERVERS; i++) /* ... and their connections */
 		ck_assert_int_eq(weir_server_join(s[i]->weir, NULL), 0);
 	for (int i = SERVERS - 1; i >= 0; i--) {
-		struct weir_report report = server_is_over(s[i]);
+		struct weir_report report = server_join_and_check(s[i]);
 
-		books_agree(&books[i], &report);
+		expect_counts_agree(&books[i], &report);
 		t->accepted += report.ledger.accepted;
 		t->connected += books[i].connected;
 		t->refused += books[i].refused;
@@ -90,7 +90,7 @@ static void one_round(const struct weir_service *service, struct totals *t)
 
 static void many_stops(const struct weir_service *service)
 {
-	bool has_network = network_of_our_own();
+	bool has_network = enter_own_network();
 	struct totals totals = { 0 };
 	struct kernel before, after;
 	long resets;
@@ -140,25 +140,25 @@ static void stop_unix(const char *where)
 {
 	struct server *s = serve_at(where, WEIR_CONFIG(.workers = 2 * KEEPING),
 				    WEIR_SERVICE(.readable = echo_lines));
-	struct load *load = load_starts(s->address, CHURNING, KEEPING);
-	struct load_books books;
+	struct load *load = load_start(s->address, CHURNING, KEEPING);
+	struct load_counts books;
 	struct weir_report report;
 
 	UNTIL(load_answered(load) > WARM);
-	load_stop_is_next(load);
+	load_mark_stop(load);
 	weir_server_stop(s->weir, 30000 * slowness());
-	books = load_ends(load);
+	books = load_finish(load);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	ck_assert_uint_lt(report.drain_ms, 15000 * (uint64_t)slowness());
-	report = server_is_over(s);
-	books_agree(&books, &report);
+	report = server_join_and_check(s);
+	expect_counts_agree(&books, &report);
 }
 
 START_TEST(a_stop_of_unix_listeners_under_load_loses_nothing)
 {
 	char folder[FOLDER_ROOM], path[64];
 
-	ck_assert(folder_made(folder));
+	ck_assert(make_folder(folder));
 	snprintf(path, sizeof(path), "unix:%s/socket", folder);
 	for (int i = 0; i < fewer(ROUNDS); i++) {
 		stop_unix(own_unix_address());
@@ -175,16 +175,16 @@ START_TEST(control_a_plain_close_under_load_does_lose)
 	uint64_t lost = 0, reset = 0;
 
 	for (int i = 0; i < 50 && (lost == 0 || reset == 0); i++) {
-		struct plain_server p = { .fd = -1 };
+		struct baseline_server p = { .fd = -1 };
 		struct load *load;
-		struct load_books books;
+		struct load_counts books;
 
-		plain_starts(&p);
-		load = load_starts(p.address, CHURNING + KEEPING, 0);
+		baseline_server_start(&p);
+		load = load_start(p.address, CHURNING + KEEPING, 0);
 		UNTIL(load_answered(load) > WARM);
-		load_stop_is_next(load);
-		plain_ends(&p);
-		books = load_ends(load);
+		load_mark_stop(load);
+		baseline_server_stop(&p);
+		books = load_finish(load);
 		lost += books.lost;
 		reset += books.reset;
 	}

@@ -16,22 +16,22 @@ START_TEST(a_running_callback_ends_and_its_answer_arrives)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
 					 .arg = &gate));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "wait\n");
+	client_send(c, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
 	gate_open(&gate);
-	client_expects(c, "wait\n");
-	client_expects_eof(c);
-	report = server_is_over(s);
+	client_expect(c, "wait\n");
+	client_expect_eof(c);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	ck_assert_uint_lt(report.drain_ms, long_grace);
 }
 END_TEST
 
-static int says_goodbye(weir_conn *c, void *arg)
+static int say_goodbye(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_DRAIN)
 		return weir_conn_printf(c, "goodbye\n");
@@ -41,33 +41,33 @@ static int says_goodbye(weir_conn *c, void *arg)
 START_TEST(parked_connections_may_say_goodbye)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = says_goodbye));
+				 WEIR_SERVICE(.readable = say_goodbye));
 	struct client *c[50];
 	struct weir_report report;
 
 	for (int i = 0; i < 50; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
-		client_expects(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
+		client_expect(c[i], "hello\n");
 	}
 	UNTIL(stats(s).parked == 50);
 	weir_server_stop(s->weir, long_grace);
 	for (int i = 0; i < 50; i++) {
-		client_expects(c[i], "goodbye\n");
-		client_expects_eof(c[i]);
+		client_expect(c[i], "goodbye\n");
+		client_expect_eof(c[i]);
 	}
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 50);
 }
 END_TEST
 
-static int says_and_ends(weir_conn *c, void *arg)
+static int say_and_end(weir_conn *c, void *arg)
 {
 	(void)arg;
 	return weir_conn_printf(c, "goodbye\n");
 }
 
-static int notes_the_end(weir_conn *c, void *arg)
+static int note_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -83,16 +83,16 @@ START_TEST(a_session_that_waits_is_told_of_the_stop)
 {
 	_Atomic int said = 0;
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.session = notes_the_end, .arg = &said));
-	struct client *c = client_opens(s);
+		NULL, WEIR_SERVICE(.session = note_the_end, .arg = &said));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "hello\nhalf a li");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\nhalf a li");
+	client_expect(c, "hello\n");
 	weir_server_stop(s->weir, long_grace);
-	client_expects(c, "-ESHUTDOWN");
-	client_expects_eof(c);
-	report = server_is_over(s);
+	client_expect(c, "-ESHUTDOWN");
+	client_expect_eof(c);
+	report = server_join_and_check(s);
 	ck_assert_int_eq(atomic_load(&said), -ESHUTDOWN);
 	ck_assert_uint_eq(report.ledger.cut, 0);
 	ck_assert_uint_lt(report.drain_ms, long_grace);
@@ -106,24 +106,24 @@ START_TEST(connections_that_are_queued_are_served)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1, .queue_length = 5),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	struct client *held = client_opens(s), *c[20];
+	struct client *held = client_open(s), *c[20];
 	struct weir_report report;
 
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	for (int i = 0; i < 20; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).queued == 5);
 	weir_server_stop(s->weir, long_grace);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 20; i++) {
-		client_expects(c[i], "hello\n");
-		client_expects_eof(c[i]);
+		client_expect(c[i], "hello\n");
+		client_expect_eof(c[i]);
 	}
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 21);
 }
 END_TEST
@@ -131,9 +131,9 @@ END_TEST
 static bool is_refused(const char *address)
 {
 	struct client *late = client_new(address, 0);
-	int rc = client_connects(late, address);
+	int rc = client_connect(late, address);
 
-	client_closes(late);
+	client_close(late);
 	return rc == -ECONNREFUSED;
 }
 
@@ -143,16 +143,16 @@ START_TEST(late_clients_are_refused)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines_at_gate,
 					 .arg = &gate));
-	struct client *held = client_opens(s);
+	struct client *held = client_open(s);
 
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	weir_server_stop(s->weir, long_grace);
 	UNTIL(is_refused(s->address));
 	gate_open(&gate);
-	client_expects(held, "wait\n");
-	client_expects_eof(held);
-	server_is_over(s);
+	client_expect(held, "wait\n");
+	client_expect_eof(held);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -162,18 +162,18 @@ START_TEST(a_stop_without_grace_cuts)
 	for (int i = 0; i < TRIES; i++) {
 		struct server *s = serve(WEIR_CONFIG(.workers = 2),
 					 WEIR_SERVICE(.session = echo_lines));
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		struct weir_report report;
 		int rc;
 
-		client_sends(c, "half a li");
+		client_send(c, "half a li");
 		UNTIL(stats(s).busy == 1);
 		weir_server_stop(s->weir, 0);
-		client_expects_end(c);
+		client_expect_end(c);
 		rc = weir_server_join(s->weir, NULL);
-		report = server_is_over(s);
+		report = server_join_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
-		stop_was_on_time(&report, 0);
+		expect_stop_on_time(&report, 0);
 		if (report.stuck == 0) {
 			ck_assert_int_eq(rc, -ECANCELED);
 			return;
@@ -190,21 +190,21 @@ START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 		_Atomic int said = 0;
 		struct server *s = serve(
 			WEIR_CONFIG(.workers = 2),
-			WEIR_SERVICE(.session = notes_the_end, .arg = &said));
-		struct client *c = client_opens(s);
+			WEIR_SERVICE(.session = note_the_end, .arg = &said));
+		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_sends(c, "hello\n");
-		client_expects(c, "hello\n");
+		client_send(c, "hello\n");
+		client_expect(c, "hello\n");
 		weir_server_stop(s->weir, 0);
-		report = server_is_over(s);
+		report = server_join_and_check(s);
 		ck_assert_int_eq(atomic_load(&said), -ECANCELED);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 	}
 }
 END_TEST
 
-static int writes_without_end(weir_conn *c, void *arg)
+static int write_without_end(weir_conn *c, void *arg)
 {
 	static const char block[65536];
 	char line[64];
@@ -223,20 +223,20 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 {
 	_Atomic int said = 0;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_without_end,
+		serve(NULL, WEIR_SERVICE(.readable = write_without_end,
 					 .arg = &said));
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	struct weir_report report;
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 200);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_uint_ge(report.drain_ms, 150);
-	stop_was_on_time(&report, 200);
+	expect_stop_on_time(&report, 200);
 }
 END_TEST
 
@@ -248,7 +248,7 @@ static struct server *serve_stuck(struct gate *gate, int workers)
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = gate));
 
 	for (int i = 0; i < workers; i++)
-		client_sends(client_opens(s), "wait\n");
+		client_send(client_open(s), "wait\n");
 	UNTIL(gate_waiting(gate) == workers);
 	return s;
 }
@@ -259,7 +259,7 @@ static struct weir_report stuck_report(struct server *s, struct gate *gate)
 	struct weir_report report;
 
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
-	ledger_balances(&report.ledger);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	gate_open(gate);
 	UNTIL(gate_waiting(gate) == 0);
@@ -275,11 +275,11 @@ START_TEST(a_stop_returns_on_time_though_all_callbacks_are_stuck)
 
 	weir_server_stop(s->weir, 300);
 	report = stuck_report(s, &gate);
-	stop_was_on_time(&report, 300);
+	expect_stop_on_time(&report, 300);
 	ck_assert_uint_eq(report.stuck, 3);
 	ck_assert_uint_eq(report.ledger.cut, 3);
 	ck_assert_uint_ge(report.drain_ms, 250);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -289,17 +289,17 @@ START_TEST(stuck_callbacks_are_named_in_the_log)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	char name[32];
 
 	snprintf(name, sizeof(name), "127.0.0.1:%d", client_port(c));
-	client_sends(c, "wait\n");
+	client_send(c, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	weir_server_stop(s->weir, 0);
 	stuck_report(s, &gate);
 	ck_assert_msg(log_says(s, name), "%s is not in the log:\n%s", name,
 		      s->log);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 
@@ -314,27 +314,27 @@ START_TEST(a_second_stop_brings_the_deadline_nearer)
 	ck_assert_int_eq(weir_server_stop(s->weir, 100), 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
 	report = stuck_report(s, &gate);
-	stop_was_on_time(&report, 100);
-	server_forgets(s);
+	expect_stop_on_time(&report, 100);
+	server_check_freed(s);
 }
 END_TEST
 
 /* The peer is silent: it has its answer, and its half second. */
 START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = says_and_ends));
-	struct client *c = client_opens(s);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_and_end));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "hello\n");
-	client_expects(c, "goodbye\n");
-	client_expects_eof(c);
+	client_send(c, "hello\n");
+	client_expect(c, "goodbye\n");
+	client_expect_eof(c);
 	UNTIL(stats(s).lingering == 1);
 	weir_server_stop(s->weir, long_grace);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	ck_assert_uint_lt(report.drain_ms, 1500 * (uint64_t)slowness());
 	ck_assert_uint_ge(report.drain_ms, 400);
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -343,21 +343,21 @@ END_TEST
 START_TEST(who_does_not_go_on_holds_a_stop_up_no_longer_than_others)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	struct client *silent = client_opens(s), *slow = client_opens(s);
+	struct client *silent = client_open(s), *slow = client_open(s);
 	struct weir_report report;
 
-	client_sends(slow, "half a li");
+	client_send(slow, "half a li");
 	UNTIL(stats(s).callbacks > 0 && stats(s).parked == 2);
 	weir_server_stop(s->weir, long_grace);
-	client_expects_eof(silent);
-	client_expects_eof(slow);
-	report = server_is_over(s);
+	client_expect_eof(silent);
+	client_expect_eof(slow);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 2);
 	ck_assert_uint_lt(report.drain_ms, 1500 * (uint64_t)slowness());
 }
 END_TEST
 
-static int writes_a_megabyte(weir_conn *c, void *arg)
+static int write_a_megabyte(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -369,19 +369,19 @@ START_TEST(output_that_is_under_way_is_delivered)
 {
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = writes_a_megabyte,
+		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte,
 					 .arg = text, .outbox_max = 2 << 20));
 	struct client *c[20];
 
 	for (int i = 0; i < 20; i++) {
-		c[i] = client_opens_small(s, 4096);
-		client_sends(c[i], "go\nand something that stays unread");
+		c[i] = client_open_small(s, 4096);
+		client_send(c[i], "go\nand something that stays unread");
 	}
 	UNTIL(stats(s).callbacks >= 20 && stats(s).busy == 0);
 	weir_server_stop(s->weir, long_grace);
 	for (int i = 0; i < 20; i++)
-		ck_assert_uint_eq(client_reads_to_eof(c[i]), 1 << 20);
-	server_is_over(s);
+		ck_assert_uint_eq(client_read_to_eof(c[i]), 1 << 20);
+	server_join_and_check(s);
 	free(text);
 }
 END_TEST

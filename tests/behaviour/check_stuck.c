@@ -34,7 +34,7 @@ static void stay(struct trap *t, char how)
 	}
 }
 
-static int stays_if_told_to(weir_conn *c, void *arg)
+static int stay_if_told_to(weir_conn *c, void *arg)
 {
 	struct trap *t = arg;
 	char line[64];
@@ -50,9 +50,10 @@ static int stays_if_told_to(weir_conn *c, void *arg)
 	return weir_conn_write(c, line, (size_t)n) < 0 ? -EIO : WEIR_AGAIN;
 }
 
-static size_t hello(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t hello(const struct client_group *group, int i, char *buf,
+		    size_t cap)
 {
-	return (size_t)snprintf(buf, cap, "hello %d %d\n", crowd->round, i);
+	return (size_t)snprintf(buf, cap, "hello %d %d\n", group->round, i);
 }
 
 START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
@@ -63,36 +64,36 @@ START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
 	struct trap trap = { .is_open = false };
 	struct server *s;
 	struct client *stuck[WORKERS - 1];
-	struct crowd *others;
+	struct client_group *others;
 	struct weir_report report;
 	int64_t began_at;
 	int took;
 
 	ck_assert_int_eq(pipe(trap.pipe), 0);
 	s = serve(WEIR_CONFIG(.workers = WORKERS),
-		  WEIR_SERVICE(.readable = stays_if_told_to, .arg = &trap));
+		  WEIR_SERVICE(.readable = stay_if_told_to, .arg = &trap));
 	for (int i = 0; i < WORKERS - 1; i++) {
-		stuck[i] = client_opens(s);
-		client_sends(stuck[i], ways[i]);
+		stuck[i] = client_open(s);
+		client_send(stuck[i], ways[i]);
 	}
 	UNTIL(atomic_load(&trap.inside) == WORKERS - 1);
-	others = crowd_opens(s, OTHERS);
+	others = group_open(s, OTHERS);
 	for (int i = 0; i < 3; i++, others->round++) {
-		crowd_sends(others, hello);
-		crowd_expects(others, hello);
+		group_send(others, hello);
+		group_expect(others, hello);
 	}
-	crowd_sends(others, hello);
+	group_send(others, hello);
 	began_at = now_ms();
 	weir_server_stop(s->weir, GRACE_MS);
-	crowd_expects(others, hello);
-	crowd_expects_eof(others);
-	crowd_closes(others);
+	group_expect(others, hello);
+	group_expect_eof(others);
+	group_close(others);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
 	took = (int)(now_ms() - began_at);
 	ck_assert_int_ge(took, GRACE_MS - 50);
 	/* The deadline, and what stuck callbacks have to notice it. */
 	ck_assert_int_lt(took, GRACE_MS + 100 + 150 * slowness());
-	ledger_balances(&report.ledger);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.stuck, WORKERS - 1);
 	ck_assert_uint_eq(report.ledger.cut, WORKERS - 1);
 	ck_assert_uint_eq(report.ledger.completed, OTHERS);
@@ -110,7 +111,7 @@ START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
 	printf("%d of %d workers stuck, grace %d ms: the stop took %d ms\n",
 	       WORKERS - 1, WORKERS, GRACE_MS, took);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 }
 END_TEST
 

@@ -12,7 +12,7 @@ struct ending {
 	_Atomic int count; /* of calls of `closed` */
 };
 
-static void notes_ending(weir_conn *c, void *arg)
+static void note_ending(weir_conn *c, void *arg)
 {
 	struct ending *e = arg;
 
@@ -21,7 +21,7 @@ static void notes_ending(weir_conn *c, void *arg)
 	atomic_fetch_add(&e->count, 1);
 }
 
-static int echoes_once(weir_conn *c, void *arg)
+static int echo_once(weir_conn *c, void *arg)
 {
 	struct ending *e = arg;
 	char line[64];
@@ -49,9 +49,9 @@ static struct server *serve_ending(struct ending *e, int verdict, int kind,
 {
 	struct weir_service service = {
 		.size = sizeof(service),
-		.session = is_session ? echoes_once : NULL,
-		.readable = is_session ? NULL : echoes_once,
-		.closed = notes_ending,
+		.session = is_session ? echo_once : NULL,
+		.readable = is_session ? NULL : echo_once,
+		.closed = note_ending,
 		.arg = e,
 		.first_byte_ms = WEIR_NEVER,
 		.read_ms = WEIR_NEVER,
@@ -74,12 +74,12 @@ static struct server *serve_ending(struct ending *e, int verdict, int kind,
 		     &service);
 }
 
-static struct client *says_hello(struct server *s)
+static struct client *say_hello(struct server *s)
 {
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	return c;
 }
 
@@ -88,43 +88,43 @@ START_TEST(it_tells_who_has_ended_the_connection)
 	struct ending e;
 	struct server *s = serve_ending(&e, 0, 0, false);
 
-	says_hello(s);
+	say_hello(s);
 	expect_end(&e, WEIR_END_CLOSED);
 	ck_assert_uint_eq(e.summary.bytes_in, 6);
 	ck_assert_uint_eq(e.summary.bytes_out, 6);
 	ck_assert_int_ge(e.summary.age_ms, 0);
-	server_ends(s);
+	server_stop_and_check(s);
 
 	s = serve_ending(&e, WEIR_AGAIN, 0, false);
-	client_half_closes(says_hello(s));
+	client_half_close(say_hello(s));
 	expect_end(&e, WEIR_END_PEER);
-	server_ends(s);
+	server_stop_and_check(s);
 
 	s = serve_ending(&e, WEIR_AGAIN, 0, false);
-	client_resets(says_hello(s));
+	client_reset(say_hello(s));
 	expect_end(&e, WEIR_END_LOST);
-	server_ends(s);
+	server_stop_and_check(s);
 
 	s = serve_ending(&e, -EIO, 0, false);
-	says_hello(s);
+	say_hello(s);
 	expect_end(&e, WEIR_END_ERROR);
-	server_ends(s);
+	server_stop_and_check(s);
 
 	s = serve_ending(&e, WEIR_AGAIN, 0, false);
-	says_hello(s);
+	say_hello(s);
 	weir_server_drain(s->weir);
-	server_is_over(s);
+	server_join_and_check(s);
 	expect_end(&e, WEIR_END_DRAIN);
 
 	s = serve_ending(&e, WEIR_AGAIN, 0, false);
-	says_hello(s);
+	say_hello(s);
 	weir_server_stop(s->weir, 0);
-	server_is_over(s);
+	server_join_and_check(s);
 	expect_end(&e, WEIR_END_CUT);
 }
 END_TEST
 
-static const char *begins(int kind)
+static const char *beginning_of(int kind)
 {
 	if (kind == WEIR_TIMEOUT_FIRST_BYTE)
 		return "";
@@ -145,9 +145,9 @@ START_TEST(it_tells_which_deadline_has_passed)
 
 		if (i % 2 && kind == WEIR_TIMEOUT_IDLE)
 			e.verdict = WEIR_AGAIN;
-		c = client_opens(s);
-		client_sends(c, begins(kind));
-		client_expects_end(c);
+		c = client_open(s);
+		client_send(c, beginning_of(kind));
+		client_expect_end(c);
 		UNTIL(is_at_rest(s));
 		if (kind != WEIR_TIMEOUT_FIRST_BYTE)
 			expect_end(&e, WEIR_END_FIRST_BYTE + kind -
@@ -155,12 +155,12 @@ START_TEST(it_tells_which_deadline_has_passed)
 		for (int k = 1; k <= WEIR_TIMEOUT_LIFETIME; k++)
 			ck_assert_uint_eq(stats(s).timed_out[k], k == kind);
 		ck_assert(log_says(s, "timed out"));
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 }
 END_TEST
 
-static int floods(weir_conn *c, void *arg)
+static int flood(weir_conn *c, void *arg)
 {
 	static char much[8 << 20];
 	struct ending *e = arg;
@@ -178,7 +178,7 @@ static struct server *serve_flood(struct ending *e, size_t outbox_max)
 {
 	*e = (struct ending){ .verdict = 0 };
 	return serve(WEIR_CONFIG(.workers = 2),
-		     WEIR_SERVICE(.readable = floods, .closed = notes_ending,
+		     WEIR_SERVICE(.readable = flood, .closed = note_ending,
 				  .arg = e, .outbox_max = outbox_max,
 				  .write_ms = 300));
 }
@@ -189,14 +189,14 @@ START_TEST(a_peer_that_takes_nothing_is_the_reason)
 	for (int i = 0; i < 2; i++) {
 		struct ending e;
 		struct server *s = serve_flood(&e, i == 0 ? 16 << 20 : 65536);
-		struct client *c = client_opens_small(s, 4096);
+		struct client *c = client_open_small(s, 4096);
 
-		client_sends(c, "flood\n");
+		client_send(c, "flood\n");
 		expect_end(&e, WEIR_END_WRITE);
-		client_closes(c);
+		client_close(c);
 		UNTIL(is_at_rest(s));
 		ck_assert_uint_eq(stats(s).timed_out[WEIR_TIMEOUT_WRITE], 1);
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 }
 END_TEST
@@ -205,17 +205,17 @@ START_TEST(closed_is_not_called_before_all_is_sent)
 {
 	struct ending e;
 	struct server *s = serve_flood(&e, 16 << 20);
-	struct client *c = client_opens_small(s, 4096);
+	struct client *c = client_open_small(s, 4096);
 	char piece[65536];
 
-	client_sends(c, "flood\n");
+	client_send(c, "flood\n");
 	UNTIL(stats(s).parked == 1 && stats(s).callbacks == 1);
 	ck_assert_int_eq(e.count, 0);
-	while (client_reads(c, piece, sizeof(piece)) > 0)
+	while (client_read(c, piece, sizeof(piece)) > 0)
 		;
 	expect_end(&e, WEIR_END_CLOSED);
 	ck_assert_uint_eq(e.summary.bytes_out, 8 << 20);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

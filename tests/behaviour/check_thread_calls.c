@@ -17,7 +17,7 @@ struct members {
 		.lock = PTHREAD_MUTEX_INITIALIZER                              \
 	}
 
-static int joins(weir_conn *c, void *arg)
+static int join_members(weir_conn *c, void *arg)
 {
 	struct members *m = arg;
 	int rc = -EPROTO;
@@ -48,7 +48,7 @@ static void members_leave(struct members *m)
 	m->count = 0;
 }
 
-static int answers_wakes(weir_conn *c, void *arg)
+static int answer_wakes(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_WAKE) {
 		weir_conn_printf(c, "woken\n");
@@ -60,23 +60,23 @@ static int answers_wakes(weir_conn *c, void *arg)
 static struct server *serve_members(struct members *m)
 {
 	return serve(WEIR_CONFIG(.workers = 2),
-		     WEIR_SERVICE(.readable = answers_wakes, .opened = joins,
-				  .arg = m));
+		     WEIR_SERVICE(.readable = answer_wakes,
+				  .opened = join_members, .arg = m));
 }
 
 START_TEST(another_thread_may_send)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s = serve_members(&m);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "news\n", 5), 0);
-	client_expects(c, "news\n");
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_expect(c, "news\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	members_leave(&m);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -84,15 +84,15 @@ START_TEST(another_thread_may_wake)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s = serve_members(&m);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
 	UNTIL(member_count(&m) == 1);
 	for (int i = 0; i < 100; i++) {
 		ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
-		client_expects(c, "woken\n");
+		client_expect(c, "woken\n");
 	}
 	members_leave(&m);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -100,22 +100,22 @@ START_TEST(another_thread_may_close)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s = serve_members(&m);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "goodbye\n", 8), 0);
 	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
-	client_expects(c, "goodbye\n");
-	client_expects_eof(c);
-	client_closes(c);
+	client_expect(c, "goodbye\n");
+	client_expect_eof(c);
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
 	ck_assert_int_eq(weir_conn_wake(m.conn[0]), -EPIPE);
 	ck_assert_int_eq(weir_conn_close(m.conn[0]), -EPIPE);
 	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), -EPIPE);
 	members_leave(&m);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -124,16 +124,16 @@ START_TEST(another_thread_may_cancel)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s = serve_members(&m);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
-	client_expects_end(c);
+	client_expect_end(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
 	members_leave(&m);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 }
 END_TEST
@@ -144,9 +144,9 @@ START_TEST(calls_after_the_end_of_the_server_are_answered)
 	struct server *s = serve_members(&m);
 
 	for (int i = 0; i < 10; i++)
-		client_opens(s);
+		client_open(s);
 	UNTIL(member_count(&m) == 10);
-	server_ends(s);
+	server_stop_and_check(s);
 	for (int i = 0; i < 10; i++) {
 		ck_assert_int_eq(weir_conn_send(m.conn[i], "x", 1), -EPIPE);
 		ck_assert_int_eq(weir_conn_wake(m.conn[i]), -EPIPE);
@@ -167,20 +167,20 @@ START_TEST(an_old_reference_never_reaches_a_newer_connection)
 	struct client *c;
 
 	for (int i = 0; i < 30; i++) {
-		c = client_opens(s);
+		c = client_open(s);
 		UNTIL(member_count(&m) == i + 1);
 		for (int k = 0; k < i; k++)
 			ck_assert_int_eq(weir_conn_send(m.conn[k], "old", 3),
 					 -EPIPE);
 		weir_conn_send(m.conn[i], "new", 3);
-		client_half_closes(c);
-		client_expects(c, "new");
-		client_expects_eof(c);
-		client_closes(c);
+		client_half_close(c);
+		client_expect(c, "new");
+		client_expect_eof(c);
+		client_close(c);
 		UNTIL(is_at_rest(s));
 	}
 	members_leave(&m);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -188,10 +188,11 @@ START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
 {
 	static const char block[4096];
 	struct members m = MEMBERS_NONE;
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-						    .opened = joins, .arg = &m,
-						    .outbox_max = 16384));
-	struct client *c = client_opens_small(s, 4096);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+					 .opened = join_members, .arg = &m,
+					 .outbox_max = 16384));
+	struct client *c = client_open_small(s, 4096);
 	size_t taken = 0;
 	int rc;
 
@@ -203,13 +204,13 @@ START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
 	} while (rc == 0);
 	ck_assert_int_eq(rc, -ENOBUFS);
 	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
-	ck_assert_uint_eq(client_reads_to_eof(c), taken);
+	ck_assert_uint_eq(client_read_to_eof(c), taken);
 	members_leave(&m);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int waits_then_tells_why(weir_conn *c, void *arg)
+static int wait_then_tell_why(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -233,12 +234,12 @@ struct held_members {
 
 static int held_joins(weir_conn *c, void *arg)
 {
-	return joins(c, &((struct held_members *)arg)->members);
+	return join_members(c, &((struct held_members *)arg)->members);
 }
 
 static int held_waits(weir_conn *c, void *arg)
 {
-	return waits_then_tells_why(c, &((struct held_members *)arg)->gate);
+	return wait_then_tell_why(c, &((struct held_members *)arg)->gate);
 }
 
 START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
@@ -248,18 +249,18 @@ START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = held_waits,
 					 .opened = held_joins, .arg = &h));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "one\n");
+	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(weir_conn_wake(h.members.conn[0]), 0);
 	gate_open(&h.gate);
-	client_expects(c, "one\nwoken\n");
-	client_sends(c, "two\n");
-	client_expects(c, "two\n");
+	client_expect(c, "one\nwoken\n");
+	client_send(c, "two\n");
+	client_expect(c, "two\n");
 	members_leave(&h.members);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -270,20 +271,20 @@ START_TEST(a_close_during_a_call_comes_after_it)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = held_waits,
 					 .opened = held_joins, .arg = &h));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
-	client_sends(c, "one\n");
+	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
 	ck_assert_int_eq(weir_conn_close(h.members.conn[0]), 0);
 	gate_open(&h.gate);
-	client_expects(c, "one\n");
-	client_expects_eof(c);
+	client_expect(c, "one\n");
+	client_expect_eof(c);
 	members_leave(&h.members);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int tells_what_ends_its_wait(weir_conn *c, void *arg)
+static int tell_what_ends_its_wait(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -300,19 +301,19 @@ START_TEST(a_wake_interrupts_the_wait_of_a_session)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
-					 .opened = joins, .arg = &m));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.session = tell_what_ends_its_wait,
+					 .opened = join_members, .arg = &m));
+	struct client *c = client_open(s);
 
-	client_sends(c, "x\n");
-	client_expects(c, "2\n");
+	client_send(c, "x\n");
+	client_expect(c, "2\n");
 	UNTIL(stats(s).busy == 1);
 	ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
-	client_expects(c, "-EINTR\n");
-	client_sends(c, "xy\n");
-	client_expects(c, "3\n");
+	client_expect(c, "-EINTR\n");
+	client_send(c, "xy\n");
+	client_expect(c, "3\n");
 	members_leave(&m);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -320,18 +321,18 @@ START_TEST(a_cancel_ends_the_wait_of_a_session)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = tells_what_ends_its_wait,
-					 .opened = joins, .arg = &m));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.session = tell_what_ends_its_wait,
+					 .opened = join_members, .arg = &m));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "x\n");
-	client_expects(c, "2\n");
+	client_send(c, "x\n");
+	client_expect(c, "2\n");
 	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
-	client_expects_end(c);
+	client_expect_end(c);
 	UNTIL(stats(s).busy == 0);
 	members_leave(&m);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 }
 END_TEST

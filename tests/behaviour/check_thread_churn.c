@@ -6,7 +6,7 @@
 #include "test.h"
 
 /* Little room in the kernel, so that most calls are taken only in part. */
-static int joins(weir_conn *c, void *arg)
+static int join_members(weir_conn *c, void *arg)
 {
 	const int small = 4096;
 
@@ -15,7 +15,7 @@ static int joins(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static int answers_wakes(weir_conn *c, void *arg)
+static int answer_wakes(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_WAKE) {
 		weir_conn_printf(c, "woken\n");
@@ -45,7 +45,7 @@ static size_t sentence(int id, int i, char *buf)
 	return end + 1;
 }
 
-static void *sends_sentences(void *arg)
+static void *send_sentences(void *arg)
 {
 	const struct sender *sender = arg;
 	char text[LONGEST];
@@ -54,7 +54,7 @@ static void *sends_sentences(void *arg)
 		size_t len = sentence(sender->id, i, text);
 
 		while (weir_conn_send(sender->conn, text, len) == -ENOBUFS)
-			breathe();
+			poll_sleep();
 	}
 	return NULL;
 }
@@ -64,27 +64,27 @@ static void expect_next_sentence(struct client *c, int *next)
 	char want[LONGEST], first;
 	size_t len;
 
-	ck_assert_int_eq(client_reads(c, &first, 1), 1);
+	ck_assert_int_eq(client_read(c, &first, 1), 1);
 	ck_assert_msg(first >= '0' && first < '0' + SENDERS,
 		      "torn: a sentence begins with '%c'", first);
 	len = sentence(first - '0', next[first - '0']++, want);
-	client_expects_bytes(c, want + 1, len - 1);
+	client_expect_bytes(c, want + 1, len - 1);
 }
 
 START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 {
 	_Atomic(weir_conn *) member = NULL;
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-					 .opened = joins, .arg = &member));
-	struct client *c = client_opens_small(s, 4096);
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .opened = join_members,
+						    .arg = &member));
+	struct client *c = client_open_small(s, 4096);
 	struct sender senders[SENDERS];
 	int next[SENDERS] = { 0 };
 
 	UNTIL(atomic_load(&member));
 	for (int i = 0; i < SENDERS; i++) {
 		senders[i] = (struct sender){ .conn = member, .id = i };
-		pthread_create(&senders[i].thread, NULL, sends_sentences,
+		pthread_create(&senders[i].thread, NULL, send_sentences,
 			       &senders[i]);
 	}
 	for (int i = 0; i < SENDERS * SENTENCES; i++)
@@ -92,7 +92,7 @@ START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 	for (int i = 0; i < SENDERS; i++)
 		pthread_join(senders[i].thread, NULL);
 	weir_conn_unref(member);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -100,7 +100,7 @@ END_TEST
 
 #define LONG_WRITE 300000
 
-static int writes_much(weir_conn *c, void *arg)
+static int write_much(weir_conn *c, void *arg)
 {
 	static char much[LONG_WRITE];
 	char line[64];
@@ -130,7 +130,7 @@ static void *chatters(void *arg)
 
 		ck_assert(rc == 0 || rc == -ENOBUFS);
 		if (rc < 0)
-			breathe();
+			poll_sleep();
 	}
 	return NULL;
 }
@@ -138,10 +138,11 @@ static void *chatters(void *arg)
 START_TEST(what_a_callback_writes_in_one_call_stays_together)
 {
 	_Atomic(weir_conn *) member = NULL;
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = writes_much, .opened = joins,
-				   .arg = &member, .outbox_max = 16384));
-	struct client *c = client_opens_small(s, 4096);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = write_much,
+					 .opened = join_members, .arg = &member,
+					 .outbox_max = 16384));
+	struct client *c = client_open_small(s, 4096);
 	struct chatterer chatterer = { .is_done = false };
 	char first = 'b', *rest = malloc(LONG_WRITE);
 
@@ -149,11 +150,11 @@ START_TEST(what_a_callback_writes_in_one_call_stays_together)
 	chatterer.conn = member;
 	pthread_create(&chatterer.thread, NULL, chatters, &chatterer);
 	for (int i = 0; i < 5; i++) {
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		while (first == 'b')
-			ck_assert_int_eq(client_reads(c, &first, 1), 1);
+			ck_assert_int_eq(client_read(c, &first, 1), 1);
 		for (size_t at = 1; at < LONG_WRITE;) {
-			ssize_t n = client_reads(c, rest, LONG_WRITE - at);
+			ssize_t n = client_read(c, rest, LONG_WRITE - at);
 
 			ck_assert_int_gt(n, 0);
 			ck_assert_ptr_null(memchr(rest, 'b', (size_t)n));
@@ -165,7 +166,7 @@ START_TEST(what_a_callback_writes_in_one_call_stays_together)
 	pthread_join(chatterer.thread, NULL);
 	weir_conn_unref(member);
 	free(rest);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -180,7 +181,7 @@ struct board {
 };
 
 /* Each new connection pushes the oldest reference out. */
-static int signs_on(weir_conn *c, void *arg)
+static int sign_on(weir_conn *c, void *arg)
 {
 	struct board *b = arg;
 	weir_conn *old;
@@ -193,7 +194,7 @@ static int signs_on(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static void *calls_somebody(void *arg)
+static void *call_somebody(void *arg)
 {
 	struct board *b = arg;
 	unsigned n = 0;
@@ -227,22 +228,22 @@ START_TEST(calls_from_other_threads_survive_any_churn)
 {
 	struct board b = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct server *s = serve(WEIR_CONFIG(.workers = 3),
-				 WEIR_SERVICE(.readable = answers_wakes,
-					      .opened = signs_on, .arg = &b));
+				 WEIR_SERVICE(.readable = answer_wakes,
+					      .opened = sign_on, .arg = &b));
 	pthread_t id[2];
 
 	for (int i = 0; i < 2; i++)
-		pthread_create(&id[i], NULL, calls_somebody, &b);
+		pthread_create(&id[i], NULL, call_somebody, &b);
 	for (int i = 0; i < fewer(4000); i++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		client_may_send(c, "hello\n", 6);
+		client_try_send(c, "hello\n", 6);
 		if (i % 3 == 0) {
-			client_resets(c);
+			client_reset(c);
 		} else {
 			if (i % 3 == 1)
 				shutdown(c->fd, SHUT_WR);
-			client_closes(c);
+			client_close(c);
 		}
 	}
 	UNTIL(is_at_rest(s));
@@ -250,7 +251,7 @@ START_TEST(calls_from_other_threads_survive_any_churn)
 	for (int i = 0; i < 2; i++)
 		pthread_join(id[i], NULL);
 	ck_assert_int_gt(atomic_load(&b.calls), 0);
-	server_ends(s);
+	server_stop_and_check(s);
 	for (int i = 0; i < 16; i++)
 		weir_conn_unref(b.conn[i]);
 }

@@ -15,26 +15,26 @@
 START_TEST(input_that_came_while_the_process_was_stopped_is_served)
 {
 	const int idle_ms = 400 + 200 * slowness();
-	struct apart e = serve_apart(
+	struct forked_server e = forked_server_start(
 		WEIR_SERVICE(.readable = echo_lines, .idle_ms = idle_ms));
 	struct client *c[MANY];
 	int64_t stopped_at;
 
 	for (int i = 0; i < MANY; i++)
-		c[i] = client_opens_at(e.address);
+		c[i] = client_open_at(e.address);
 	for (int i = 0; i < MANY; i++)
-		client_sends(c[i], "hello\n");
+		client_send(c[i], "hello\n");
 	for (int i = 0; i < MANY; i++)
-		client_expects(c[i], "hello\n");
-	apart_stands_still(&e);
+		client_expect(c[i], "hello\n");
+	forked_server_freeze(&e);
 	stopped_at = now_ms();
 	for (int i = 0; i < MANY; i++)
-		client_sends(c[i], "in time\n");
+		client_send(c[i], "in time\n");
 	UNTIL(now_ms() > stopped_at + idle_ms + 300);
-	apart_goes_on(&e);
+	forked_server_resume(&e);
 	for (int i = 0; i < MANY; i++)
-		client_expects(c[i], "in time\n");
-	apart_ends(&e);
+		client_expect(c[i], "in time\n");
+	forked_server_stop_and_check(&e);
 }
 END_TEST
 
@@ -46,23 +46,23 @@ START_TEST(a_first_request_that_waited_behind_a_callback_is_served)
 				 WEIR_SERVICE(.readable = echo_lines_at_gate,
 					      .first_byte_ms = first_byte_ms,
 					      .arg = &gate));
-	struct client *held = client_opens(s), *c[10];
+	struct client *held = client_open(s), *c[10];
 	int64_t sent_at;
 
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	for (int i = 0; i < 10; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "first\n");
+		c[i] = client_open(s);
+		client_send(c[i], "first\n");
 	}
 	UNTIL(stats(s).queued == 10);
 	sent_at = now_ms();
 	UNTIL(now_ms() > sent_at + 3 * first_byte_ms);
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 10; i++)
-		client_expects(c[i], "first\n");
-	server_ends(s);
+		client_expect(c[i], "first\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -89,19 +89,19 @@ static int a_line_at_gate(weir_conn *c, void *arg)
  * have answered what came together with it.  Which of the two comes first is
  * left to chance.
  */
-static void comes_along(struct client *held)
+static void come_along(struct client *held)
 {
 	volatile int spin = rand() % 2000000;
 
 	while (spin > 0)
 		spin--;
-	client_sends(held, "wait\n");
+	client_send(held, "wait\n");
 }
 
-static void goes(struct client *held, struct gate *gate)
+static void let_go(struct client *held, struct gate *gate)
 {
-	gate_lets_in(gate, 1);
-	client_expects(held, "wait\n");
+	gate_let_in(gate, 1);
+	client_expect(held, "wait\n");
 }
 
 static struct server *serve_four(struct gate *gate, struct client **held)
@@ -111,7 +111,7 @@ static struct server *serve_four(struct gate *gate, struct client **held)
 		      WEIR_SERVICE(.readable = a_line_at_gate, .arg = gate));
 
 	srand(1);
-	*held = client_opens(s);
+	*held = client_open(s);
 	return s;
 }
 
@@ -121,7 +121,7 @@ static struct client *pipeliner(struct server *s)
 {
 	for (size_t i = 0; i < sizeof(burst); i++)
 		burst[i] = i % 2 ? '\n' : 'b';
-	return client_opens(s);
+	return client_open(s);
 }
 
 START_TEST(who_pipelines_does_not_wait_behind_a_callback)
@@ -132,12 +132,12 @@ START_TEST(who_pipelines_does_not_wait_behind_a_callback)
 
 	c = pipeliner(s);
 	for (int round = 0; round < fewer(200); round++) {
-		client_sends_bytes(c, burst, sizeof(burst));
-		comes_along(held);
-		client_expects_bytes(c, burst, sizeof(burst));
-		goes(held, &gate);
+		client_send_bytes(c, burst, sizeof(burst));
+		come_along(held);
+		client_expect_bytes(c, burst, sizeof(burst));
+		let_go(held, &gate);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -148,22 +148,22 @@ START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
 	struct server *s = serve_four(&gate, &held);
 
 	c = pipeliner(s); /* for somebody to be busy */
-	parked = client_opens(s);
+	parked = client_open(s);
 	for (int round = 0; round < fewer(200); round++) {
 		struct client *fresh;
 
-		client_sends_bytes(c, burst, sizeof(burst));
-		fresh = client_opens(s);
-		client_sends(fresh, "fresh\n");
-		comes_along(held);
-		client_sends(parked, "parked\n");
-		client_expects(fresh, "fresh\n");
-		client_expects(parked, "parked\n");
-		client_closes(fresh);
-		client_expects_bytes(c, burst, sizeof(burst));
-		goes(held, &gate);
+		client_send_bytes(c, burst, sizeof(burst));
+		fresh = client_open(s);
+		client_send(fresh, "fresh\n");
+		come_along(held);
+		client_send(parked, "parked\n");
+		client_expect(fresh, "fresh\n");
+		client_expect(parked, "parked\n");
+		client_close(fresh);
+		client_expect_bytes(c, burst, sizeof(burst));
+		let_go(held, &gate);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -187,7 +187,7 @@ struct worker {
 	_Atomic int calls, lines, most_lines;
 };
 
-static int works_on_lines(weir_conn *c, void *arg)
+static int work_on_lines(weir_conn *c, void *arg)
 {
 	struct worker *w = arg;
 	char line[64];
@@ -211,13 +211,13 @@ static void serve_burst_of_lines(struct worker *w)
 	static char newlines[1000];
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = works_on_lines, .arg = w));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = work_on_lines, .arg = w));
+	struct client *c = client_open(s);
 
 	memset(newlines, '\n', sizeof(newlines));
-	client_sends_bytes(c, newlines, sizeof(newlines));
+	client_send_bytes(c, newlines, sizeof(newlines));
 	UNTIL(w->lines == sizeof(newlines));
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 /* A turn is a millisecond: however slow this machine is, that is 10 lines. */
@@ -240,7 +240,7 @@ START_TEST(lines_that_cost_little_share_a_turn)
 }
 END_TEST
 
-static int works_before_it_takes(weir_conn *c, void *arg)
+static int work_before_it_takes(weir_conn *c, void *arg)
 {
 	const void *data;
 	char line[6];
@@ -263,18 +263,18 @@ START_TEST(a_turn_that_is_over_before_a_message_is_taken_brings_one)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = works_before_it_takes));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = work_before_it_takes));
+	struct client *c = client_open(s);
 
-	client_sends(c, "line1\nline2\nline3\n");
-	client_expects(c, "line1\nline2\nline3\n");
-	server_ends(s);
+	client_send(c, "line1\nline2\nline3\n");
+	client_expect(c, "line1\nline2\nline3\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* ---- when a handler is called again */
 
-static int tries_exactly_then_a_line(weir_conn *c, void *arg)
+static int try_exactly_then_a_line(weir_conn *c, void *arg)
 {
 	char buf[64];
 	ssize_t n = weir_conn_read_exact(c, buf, 50);
@@ -293,16 +293,16 @@ START_TEST(again_after_a_call_that_ran_dry_still_counts_what_is_buffered)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = tries_exactly_then_a_line));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = try_exactly_then_a_line));
+	struct client *c = client_open(s);
 
-	client_sends(c, "one\ntwo\nthree\n");
-	client_expects(c, "one\ntwo\nthree\n");
-	server_ends(s);
+	client_send(c, "one\ntwo\nthree\n");
+	client_expect(c, "one\ntwo\nthree\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int tries_a_line_then_a_comma(weir_conn *c, void *arg)
+static int try_a_line_then_a_comma(weir_conn *c, void *arg)
 {
 	char buf[64];
 	ssize_t n = weir_conn_read_line(c, buf, sizeof(buf));
@@ -323,22 +323,22 @@ START_TEST(another_delimiter_is_found_in_what_was_searched_already)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = tries_a_line_then_a_comma));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = try_a_line_then_a_comma));
+	struct client *c = client_open(s);
 
-	client_sends(c, "one,two");
-	client_expects(c, "one,");
-	client_sends(c, ";;three");
-	client_expects(c, "two;;");
-	client_sends(c, "\n");
-	client_expects(c, "three\n");
-	server_ends(s);
+	client_send(c, "one,two");
+	client_expect(c, "one,");
+	client_send(c, ";;three");
+	client_expect(c, "two;;");
+	client_send(c, "\n");
+	client_expect(c, "three\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* ---- services that speak first */
 
-static int greets(weir_conn *c, void *arg)
+static int greet(weir_conn *c, void *arg)
 {
 	int rc = weir_conn_printf(c, "welcome\n");
 
@@ -346,7 +346,7 @@ static int greets(weir_conn *c, void *arg)
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
-static int counts_calls(weir_conn *c, void *arg)
+static int count_calls(weir_conn *c, void *arg)
 {
 	atomic_fetch_add((_Atomic int *)arg, 1);
 	return echo_lines(c, NULL);
@@ -356,20 +356,20 @@ START_TEST(who_is_greeted_and_silent_holds_no_worker)
 {
 	_Atomic int calls = 0;
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = counts_calls,
-					      .opened = greets, .arg = &calls));
+				 WEIR_SERVICE(.session = count_calls,
+					      .opened = greet, .arg = &calls));
 	struct client *c = NULL;
 
 	for (int i = 0; i < 5; i++) {
-		c = client_opens(s);
-		client_expects(c, "welcome\n");
+		c = client_open(s);
+		client_expect(c, "welcome\n");
 	}
 	UNTIL(stats(s).parked == 5 && stats(s).busy == 0);
 	ck_assert_int_eq(calls, 0);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	ck_assert_int_eq(calls, 1);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -377,17 +377,17 @@ START_TEST(who_is_greeted_is_not_read_before_it_speaks)
 {
 	_Atomic int calls = 0;
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = counts_calls,
-					      .opened = greets, .arg = &calls));
-	struct client *c = client_opens(s);
+				 WEIR_SERVICE(.readable = count_calls,
+					      .opened = greet, .arg = &calls));
+	struct client *c = client_open(s);
 
-	client_expects(c, "welcome\n");
+	client_expect(c, "welcome\n");
 	UNTIL(stats(s).parked == 1);
 	ck_assert_int_eq(calls, 0);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	ck_assert_int_eq(calls, 1);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -18,7 +18,7 @@ struct answered {
 	char reply[REPLY];
 };
 
-static int replies_and_ends(weir_conn *c, void *arg)
+static int reply_and_end(weir_conn *c, void *arg)
 {
 	struct answered *a = arg;
 	char byte;
@@ -35,20 +35,20 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 	static struct answered a;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = replies_and_ends, .arg = &a));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "x");
+	client_send(c, "x");
 	UNTIL(stats(s).lingering == 1);
-	client_sends(c, "more that nobody will read");
+	client_send(c, "more that nobody will read");
 	ck_assert_int_eq(weir_conn_cancel(a.conn), -EPIPE);
-	client_sends(c, "and more");
-	ck_assert_uint_eq(client_reads_to_eof(c), REPLY);
-	client_closes(c);
+	client_send(c, "and more");
+	ck_assert_uint_eq(client_read_to_eof(c), REPLY);
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	weir_conn_unref(a.conn);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -60,23 +60,23 @@ START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
 	static struct answered a;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = replies_and_ends, .arg = &a));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
+	struct client *c = client_open(s);
 	size_t sent = 0;
 	int rc = 0;
 
-	client_sends(c, "x");
+	client_send(c, "x");
 	UNTIL(stats(s).lingering == 1);
 	weir_conn_unref(a.conn);
 	for (; rc == 0 && sent < MOST_SENT; sent += sizeof(block))
-		rc = client_may_send(c, block, sizeof(block));
+		rc = client_try_send(c, block, sizeof(block));
 	ck_assert(rc == -EPIPE || rc == -ECONNRESET);
 	UNTIL(is_at_rest(s) && stats(s).lingering == 0);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int listens_raw(char *where, size_t cap)
+static int listen_raw(char *where, size_t cap)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof(addr);
@@ -100,7 +100,7 @@ START_TEST(a_dialled_connection_with_unread_input_delivers_what_was_written)
 	weir_conn *c;
 	ssize_t n;
 
-	listener = listens_raw(where, sizeof(where));
+	listener = listen_raw(where, sizeof(where));
 	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 	ck_assert_int_eq(weir_dial(&c, where, 20000), 0);
 	peer = accept(listener, NULL, NULL);
@@ -123,20 +123,20 @@ START_TEST(a_unix_peer_that_reads_later_holds_no_stop_up)
 {
 	struct server *s = serve_at(own_unix_address(), NULL,
 				    WEIR_SERVICE(.readable = echo_lines));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 	int64_t began_at;
 
-	client_sends(c, "hello\n");
+	client_send(c, "hello\n");
 	UNTIL(stats(s).bytes_out == 6);
 	began_at = now_ms();
 	weir_server_stop(s->weir, 60000);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	ck_assert_int_lt(now_ms() - began_at, 20000);
 	ck_assert_uint_eq(report.ledger.completed, 1);
-	client_expects(c, "hello\n");
-	client_expects_eof(c);
-	server_is_over(s);
+	client_expect(c, "hello\n");
+	client_expect_eof(c);
+	server_join_and_check(s);
 }
 END_TEST
 

@@ -9,14 +9,14 @@
 #include <stddef.h>
 #include <sys/un.h>
 
-static int says_again_without_asking(weir_conn *c, void *arg)
+static int say_again_without_asking(weir_conn *c, void *arg)
 {
 	(void)c;
 	(void)arg;
 	return -EAGAIN;
 }
 
-static int says_again_with_its_mouth_full(weir_conn *c, void *arg)
+static int say_again_with_its_mouth_full(weir_conn *c, void *arg)
 {
 	char buf[64];
 
@@ -26,18 +26,18 @@ static int says_again_with_its_mouth_full(weir_conn *c, void *arg)
 
 START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 {
-	weir_handler *const liars[] = { says_again_without_asking,
-					says_again_with_its_mouth_full };
+	weir_handler *const liars[] = { say_again_without_asking,
+					say_again_with_its_mouth_full };
 
 	for (int i = 0; i < 2; i++) {
 		struct server *s =
 			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_sends(c, "anything");
-		client_expects_end(c);
-		report = server_ends(s);
+		client_send(c, "anything");
+		client_expect_end(c);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.failed, 1);
 	}
 }
@@ -45,18 +45,18 @@ END_TEST
 
 START_TEST(a_liar_is_named_in_the_log)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = says_again_without_asking));
-	struct client *c = client_opens(s);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = say_again_without_asking));
+	struct client *c = client_open(s);
 
-	client_sends(c, "anything");
-	client_expects_end(c);
+	client_send(c, "anything");
+	client_expect_end(c);
 	UNTIL(log_lines(s) == 1);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int fails(weir_conn *c, void *arg)
+static int return_an_error(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -71,7 +71,7 @@ START_TEST(a_name_does_not_reach_the_log_as_it_is)
 	static const char name[] = "\0odd \x1b[2J\nforged\r\t\x7f\xff";
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct server *s = serve_at(own_unix_address(), NULL,
-				    WEIR_SERVICE(.readable = fails));
+				    WEIR_SERVICE(.readable = return_an_error));
 	struct client *c = client_new(s->address, 0);
 	size_t len = sizeof(name) - 1;
 
@@ -79,38 +79,40 @@ START_TEST(a_name_does_not_reach_the_log_as_it_is)
 	len += offsetof(struct sockaddr_un, sun_path);
 	ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&addr, (socklen_t)len),
 			 0);
-	ck_assert_int_eq(client_connects(c, s->address), 0);
-	client_sends(c, "anything\n");
-	client_expects_end(c);
+	ck_assert_int_eq(client_connect(c, s->address), 0);
+	client_send(c, "anything\n");
+	client_expect_end(c);
 	UNTIL(log_lines(s) == 1);
 	ck_assert_msg(log_says(s, "odd \\x1b[2J\\x0aforged"), "%s", s->log);
 	for (size_t i = 0; i + 1 < s->log_len; i++)
 		ck_assert_int_eq(s->log[i] >= ' ' && s->log[i] <= '~', true);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static size_t anything(const struct crowd *crowd, int i, char *buf, size_t cap)
+static size_t anything(const struct client_group *group, int i, char *buf,
+		       size_t cap)
 {
-	(void)crowd;
+	(void)group;
 	return (size_t)snprintf(buf, cap, "%d\n", i);
 }
 
 START_TEST(a_thousand_failures_are_a_few_lines_and_none_is_forgotten)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = fails));
-	struct crowd *crowd = crowd_opens(s, 1000);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = return_an_error));
+	struct client_group *group = group_open(s, 1000);
 	uint64_t lines;
 
-	crowd_sends(crowd, anything);
-	crowd_expects_eof(crowd);
-	crowd_closes(crowd);
+	group_send(group, anything);
+	group_expect_eof(group);
+	group_close(group);
 	UNTIL(is_at_rest(s));
 	lines = (uint64_t)log_lines(s);
 	ck_assert_uint_gt(lines, 0);
 	ck_assert_uint_lt(lines, 500);
 	ck_assert_uint_eq(lines + stats(s).log_dropped, 1000);
-	ck_assert_uint_eq(server_ends(s).ledger.failed, 1000);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1000);
 }
 END_TEST
 

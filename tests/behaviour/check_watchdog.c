@@ -25,18 +25,18 @@ START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 4),
 		WEIR_SERVICE(.session = echo_lines_at_gate, .arg = &gate));
-	struct client *silent = client_opens(s), *stuck[2];
+	struct client *silent = client_open(s), *stuck[2];
 	char name[2][64], where[200];
 	int64_t began_at, second_at;
 
-	client_sends(silent, "hello\n");
-	client_expects(silent, "hello\n");
+	client_send(silent, "hello\n");
+	client_expect(silent, "hello\n");
 	began_at = now_ms();
 	second_at = began_at + 1000;
 	for (int i = 0; i < 2; i++) {
 		UNTIL(i == 0 || now_ms() >= second_at);
-		stuck[i] = client_opens(s);
-		client_sends(stuck[i], "wait\n");
+		stuck[i] = client_open(s);
+		client_send(stuck[i], "wait\n");
 		snprintf(name[i], sizeof(name[i]), "from 127.0.0.1:%d ",
 			 client_port(stuck[i]));
 	}
@@ -49,10 +49,10 @@ START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 	snprintf(where, sizeof(where), "at %s ", s->address);
 	ck_assert_int_eq(times_logged(s, where), 2);
 	ck_assert_int_eq(times_logged(s, "has been running"), 2);
-	client_sends(silent, "hello\n");
-	client_expects(silent, "hello\n");
+	client_send(silent, "hello\n");
+	client_expect(silent, "hello\n");
 	gate_open(&gate);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

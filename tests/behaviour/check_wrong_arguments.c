@@ -118,7 +118,7 @@ static int with_odd_memory(weir_conn *c)
 		       : 1000;
 }
 
-static int tries_odd_memory(weir_conn *c, void *arg)
+static int try_odd_memory(weir_conn *c, void *arg)
 {
 	_Atomic int *wrong = arg;
 
@@ -131,25 +131,23 @@ static void expect_refused(const struct weir_service *service)
 {
 	_Atomic int *wrong = service->arg;
 	struct server *s = serve(NULL, service);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 
 	*wrong = -1;
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	ck_assert_int_eq(*wrong, 0);
-	client_sends(c, "and on\n");
-	client_expects(c, "and on\n");
-	server_ends(s);
+	client_send(c, "and on\n");
+	client_expect(c, "and on\n");
+	server_stop_and_check(s);
 }
 
 START_TEST(memory_that_is_none_is_refused_and_nothing_leaves)
 {
 	_Atomic int wrong;
 
-	expect_refused(
-		WEIR_SERVICE(.readable = tries_odd_memory, .arg = &wrong));
-	expect_refused(
-		WEIR_SERVICE(.session = tries_odd_memory, .arg = &wrong));
+	expect_refused(WEIR_SERVICE(.readable = try_odd_memory, .arg = &wrong));
+	expect_refused(WEIR_SERVICE(.session = try_odd_memory, .arg = &wrong));
 }
 END_TEST
 
@@ -160,11 +158,11 @@ START_TEST(an_address_needs_room)
 
 	ck_assert_int_eq(weir_server_address(s->weir, 0, NULL, 100), -EINVAL);
 	ck_assert_int_eq(weir_server_address(NULL, 0, buf, 100), -EINVAL);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
-static int gives_back_what_it_has_not(weir_conn *c, void *arg)
+static int give_back_what_it_has_not(weir_conn *c, void *arg)
 {
 	(void)arg;
 	weir_conn_unref(weir_conn_ref(c));
@@ -176,15 +174,15 @@ static int gives_back_what_it_has_not(weir_conn *c, void *arg)
 START_TEST(a_reference_that_nobody_has_is_not_given_back)
 {
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = gives_back_what_it_has_not));
-	struct client *c = client_opens(s);
+		NULL, WEIR_SERVICE(.readable = give_back_what_it_has_not));
+	struct client *c = client_open(s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	ck_assert(log_says(s, "weir_conn_unref()"));
-	client_sends(c, "and on\n");
-	client_expects(c, "and on\n");
-	server_ends(s);
+	client_send(c, "and on\n");
+	client_expect(c, "and on\n");
+	server_stop_and_check(s);
 }
 END_TEST
 

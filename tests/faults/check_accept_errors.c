@@ -9,11 +9,11 @@
 
 static void one_exchange(const char *address)
 {
-	struct client *c = client_opens_at(address);
+	struct client *c = client_open_at(address);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	client_closes(c);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	client_close(c);
 }
 
 /* each: what one of them adds to accept_errors, and to shortages. */
@@ -23,12 +23,12 @@ static void answers_are_borne(const int *errors, size_t count,
 	struct weir_stats before, now;
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 2),
 		  WEIR_SERVICE(.readable = echo_lines));
 	for (size_t i = 0; i < count; i++) {
 		before = stats(s);
-		fault_comes(WR_SYS_accept4, 1, -errors[i]);
+		fail_nth_call(WR_SYS_accept4, 1, -errors[i]);
 		one_exchange(s->address);
 		ck_assert_int_eq(faults_made(), 1);
 		one_exchange(s->address);
@@ -40,8 +40,8 @@ static void answers_are_borne(const int *errors, size_t count,
 			      "%s is counted otherwise",
 			      strerrorname_np(errors[i]));
 	}
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 
 START_TEST(a_connection_that_failed_is_counted_and_the_next_one_served)
@@ -80,24 +80,24 @@ START_TEST(a_broken_listener_is_reported_and_the_others_go_on)
 {
 	static const int errors[] = { EBADF, EINVAL, ENOTSOCK };
 
-	faults_begin();
+	faults_install();
 	for (size_t i = 0; i < wr_array_len(errors); i++) {
 		struct server *s = server_new(WEIR_CONFIG(.workers = 2));
 		char other[64];
 
-		server_listens(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = echo_lines));
-		server_listens(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = echo_lines));
+		server_listen(s, "127.0.0.1:0",
+			      WEIR_SERVICE(.readable = echo_lines));
+		server_listen(s, "127.0.0.1:0",
+			      WEIR_SERVICE(.readable = echo_lines));
 		server_address(s, 1, other, sizeof(other));
-		server_starts(s);
-		fault_comes(WR_SYS_accept4, 1, -errors[i]);
-		client_opens(s); /* it has nobody to talk to */
+		server_start(s);
+		fail_nth_call(WR_SYS_accept4, 1, -errors[i]);
+		client_open(s); /* it has nobody to talk to */
 		UNTIL(faults_made() == 1);
 		UNTIL(log_says(s, s->address));
 		one_exchange(other);
 		one_exchange(other);
-		server_ends(s);
+		server_stop_and_check(s);
 	}
 }
 END_TEST
@@ -107,39 +107,39 @@ START_TEST(a_broken_listener_is_asked_no_more)
 	struct server *s;
 	int64_t began_at;
 
-	faults_begin();
+	faults_install();
 	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	faults_come(WR_SYS_accept4, 1, -EBADF);
-	client_opens(s);
+	fail_calls_from(WR_SYS_accept4, 1, -EBADF);
+	client_open(s);
 	UNTIL(faults_made() > 0);
 	began_at = now_ms();
 	UNTIL(now_ms() > began_at + 200);
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 END_TEST
 
 /* The pause has grown to its longest: who waited so long has waited for it. */
 static bool is_served_at_once_after_a_close(struct server *s)
 {
-	struct client *open = client_opens(s), *waiting;
+	struct client *open = client_open(s), *waiting;
 	uint64_t before;
 	int64_t at;
 
-	client_sends(open, "hello\n");
-	client_expects(open, "hello\n");
+	client_send(open, "hello\n");
+	client_expect(open, "hello\n");
 	before = stats(s).shortages;
-	faults_come(WR_SYS_accept4, 1, -EMFILE);
-	waiting = client_opens(s);
-	client_sends(waiting, "hello\n");
+	fail_calls_from(WR_SYS_accept4, 1, -EMFILE);
+	waiting = client_open(s);
+	client_send(waiting, "hello\n");
 	UNTIL(stats(s).shortages >= before + 8);
-	faults_end();
+	faults_clear();
 	at = now_ms();
-	client_closes(open);
-	client_expects(waiting, "hello\n");
+	client_close(open);
+	client_expect(waiting, "hello\n");
 	at = now_ms() - at;
-	client_closes(waiting);
+	client_close(waiting);
 	return at < 50;
 }
 
@@ -148,12 +148,12 @@ START_TEST(a_close_of_ours_ends_a_shortage_at_once)
 	struct server *s;
 	bool was_at_once = false;
 
-	faults_begin();
+	faults_install();
 	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
 	for (int i = 0; i < 10 && !was_at_once; i++)
 		was_at_once = is_served_at_once_after_a_close(s);
 	ck_assert(was_at_once);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -165,21 +165,21 @@ static void lasting_shortage(int overload)
 	int64_t began_at;
 	int made;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.overload = overload),
 		  WEIR_SERVICE(.readable = echo_lines));
-	faults_come(WR_SYS_accept4, 1, -EMFILE);
-	c = client_opens(s);
-	client_sends(c, "hello\n");
+	fail_calls_from(WR_SYS_accept4, 1, -EMFILE);
+	c = client_open(s);
+	client_send(c, "hello\n");
 	began_at = now_ms();
 	UNTIL(now_ms() > began_at + 500);
 	made = faults_made();
-	faults_end();
-	client_expects(c, "hello\n");
+	faults_clear();
+	client_expect(c, "hello\n");
 	ck_assert_int_gt(made, 0);
 	ck_assert_int_lt(made, 100);
 	ck_assert_int_le(log_lines(s), 5);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 START_TEST(a_shortage_that_lasts_is_borne_quietly)
@@ -203,18 +203,18 @@ START_TEST(failures_that_last_are_borne_quietly)
 	struct weir_report report;
 	int64_t began_at, took, cpu;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 2),
 		  WEIR_SERVICE(.readable = echo_lines, .idle_ms = 300));
-	parked = client_opens(s);
-	client_sends(parked, "hello\n");
-	client_expects(parked, "hello\n");
-	faults_come(WR_SYS_accept4, 1, -EPROTO);
-	late = client_opens(s);
+	parked = client_open(s);
+	client_send(parked, "hello\n");
+	client_expect(parked, "hello\n");
+	fail_calls_from(WR_SYS_accept4, 1, -EPROTO);
+	late = client_open(s);
 	UNTIL(faults_made() > 0);
 	began_at = now_ms();
 	cpu = cpu_ms();
-	client_expects_eof(parked); /* its deadline is looked after */
+	client_expect_eof(parked); /* its deadline is looked after */
 	UNTIL(now_ms() > began_at + 500);
 	ck_assert_int_lt(cpu_ms() - cpu, 250);
 	took = now_ms() - began_at;
@@ -222,12 +222,12 @@ START_TEST(failures_that_last_are_borne_quietly)
 	ck_assert_int_le(log_lines(s), 5 + took / 1000);
 	UNTIL(stats(s).accept_errors == (uint64_t)faults_made());
 	weir_server_stop(s->weir, 100);
-	client_expects_end(late);
+	client_expect_end(late);
 	(void)weir_server_join(s->weir, &report);
-	faults_end();
-	stop_was_on_time(&report, 100);
+	faults_clear();
+	expect_stop_on_time(&report, 100);
 	ck_assert_uint_eq(report.ledger.timed_out, 1);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -238,19 +238,19 @@ START_TEST(without_memory_for_a_connection_clients_wait)
 	struct server *s;
 	struct client *c;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = echo_lines));
-	faults_come(WR_SYS_alloc, 1, -ENOMEM);
-	c = client_opens(s);
-	client_sends(c, "hello\n");
+	fail_calls_from(WR_SYS_alloc, 1, -ENOMEM);
+	c = client_open(s);
+	client_send(c, "hello\n");
 	UNTIL(stats(s).shortages > 2);
 	ck_assert(log_says(s, "cannot accept: out of memory"));
 	ck_assert_int_le(log_lines(s), 5);
-	faults_end();
-	client_expects(c, "hello\n");
-	client_closes(c);
-	ck_assert_uint_eq(server_ends(s).ledger.accepted, 1);
+	faults_clear();
+	client_expect(c, "hello\n");
+	client_close(c);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.accepted, 1);
 }
 END_TEST
 
@@ -262,26 +262,26 @@ START_TEST(without_memory_for_a_connection_clients_are_told)
 	struct server *s;
 	struct client *c;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1, .overload = WEIR_REFUSE,
 			      .queue_length = SLOTS),
 		  WEIR_SERVICE(.readable = echo_lines));
 	one_exchange(s->address);
 	UNTIL(stats(s).ledger.open == 0);
-	faults_come(WR_SYS_alloc, 1, -ENOMEM);
+	fail_calls_from(WR_SYS_alloc, 1, -ENOMEM);
 	for (int i = 0; i < SLOTS - 1; i++)
-		client_opens(s);
+		client_open(s);
 	UNTIL(stats(s).parked == SLOTS - 1);
 	for (int i = 0; i < 3; i++) {
-		c = client_opens(s);
-		client_expects(c, "busy, try later\n");
-		client_expects_eof(c);
-		client_closes(c);
+		c = client_open(s);
+		client_expect(c, "busy, try later\n");
+		client_expect_eof(c);
+		client_close(c);
 	}
 	ck_assert_uint_gt(stats(s).shortages, 0);
-	faults_end();
+	faults_clear();
 	clients_close();
-	ck_assert_uint_eq(server_ends(s).ledger.refused_limit, 3);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_limit, 3);
 }
 END_TEST
 
@@ -290,14 +290,14 @@ START_TEST(a_server_needs_no_file_of_the_system)
 {
 	struct server *s;
 
-	faults_begin();
-	faults_come(WR_SYS_open, 1, -ENOENT);
+	faults_install();
+	fail_calls_from(WR_SYS_open, 1, -ENOENT);
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = echo_lines));
 	one_exchange(s->address);
-	fault_comes(WR_SYS_accept4, 1, -EMFILE); /* takes the reserve */
+	fail_nth_call(WR_SYS_accept4, 1, -EMFILE); /* takes the reserve */
 	one_exchange(s->address);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -29,7 +29,7 @@ void *__wrap_memmem(const void *in, size_t in_len, const void *what,
 }
 
 /* And every other time nothing. */
-static int brings_a_piece(enum wr_sys_call call, size_t *len)
+static int bring_a_piece(enum wr_sys_call call, size_t *len)
 {
 	static bool is_empty;
 
@@ -69,7 +69,7 @@ static ssize_t read_on_until(weir_conn *c, void *buf, size_t cap,
 static const char delim[] = "--a boundary as long as RFC 2046 allows it to be, "
 			    "that is of 70 bytes.\r\n";
 
-static weir_conn *dials_pair(int pair[2])
+static weir_conn *dial_pair(int pair[2])
 {
 	char where[32];
 	weir_conn *c;
@@ -86,9 +86,9 @@ START_TEST(a_message_in_pieces_is_searched_once_for_a_delimiter_of_any_length)
 	static char message[MESSAGE], got[MESSAGE];
 	const size_t lens[] = { 2, 8, 9, 16, sizeof(delim) - 1 };
 	int pair[2];
-	weir_conn *c = dials_pair(pair);
+	weir_conn *c = dial_pair(pair);
 
-	wr_sys_fault = brings_a_piece;
+	wr_sys_fault = bring_a_piece;
 	for (size_t i = 0; i < wr_array_len(lens); i++) {
 		size_t len = lens[i];
 		const char *end = delim + sizeof(delim) - 1 - len;
@@ -111,7 +111,7 @@ START_TEST(a_message_in_pieces_is_searched_once_for_a_delimiter_of_any_length)
 END_TEST
 
 /* The first ten bytes are those of the other one. */
-static int changes_its_mind(weir_conn *c, void *arg)
+static int change_its_mind(weir_conn *c, void *arg)
 {
 	char got[64];
 	ssize_t n =
@@ -130,14 +130,14 @@ static int changes_its_mind(weir_conn *c, void *arg)
 START_TEST(another_long_delimiter_is_found_in_what_was_searched)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = changes_its_mind));
-	struct client *c = client_opens(s);
+		serve(NULL, WEIR_SERVICE(.readable = change_its_mind));
+	struct client *c = client_open(s);
 
-	client_sends(c, "x0123456789cd");
-	client_expects(c, "x0123456789cd");
-	client_sends(c, "y0123456789ab");
-	client_expects(c, "y0123456789ab");
-	server_ends(s);
+	client_send(c, "x0123456789cd");
+	client_expect(c, "x0123456789cd");
+	client_send(c, "y0123456789ab");
+	client_expect(c, "y0123456789ab");
+	server_stop_and_check(s);
 }
 END_TEST
 

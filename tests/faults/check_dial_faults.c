@@ -73,7 +73,7 @@ static int mute_listener(int *fd)
 	ck_abort_msg("a backlog of 0 has room for 8");
 }
 
-static void dials_and_is_answered(const char *hosts, int port, int timeout_ms)
+static void dial_and_is_answered(const char *hosts, int port, int timeout_ms)
 {
 	char where[128], line[8];
 	weir_conn *c;
@@ -86,7 +86,7 @@ static void dials_and_is_answered(const char *hosts, int port, int timeout_ms)
 }
 
 /* On 127.0.0.2, where the mute one has 127.0.0.1. */
-static struct server *serves_beside(int port)
+static struct server *serve_beside(int port)
 {
 	char where[64];
 
@@ -97,14 +97,14 @@ static struct server *serves_beside(int port)
 START_TEST(an_address_that_is_silent_does_not_take_the_time_of_the_others)
 {
 	int fd, port = mute_listener(&fd), timeout_ms = 8000 * slowness();
-	struct server *s = serves_beside(port);
+	struct server *s = serve_beside(port);
 	int64_t began_at = now_ms();
 
-	dials_and_is_answered("127.0.0.1+127.0.0.2", port, timeout_ms);
-	dials_and_is_answered("127.0.0.1+127.0.0.1+127.0.0.1+127.0.0.2", port,
-			      timeout_ms);
+	dial_and_is_answered("127.0.0.1+127.0.0.2", port, timeout_ms);
+	dial_and_is_answered("127.0.0.1+127.0.0.1+127.0.0.1+127.0.0.2", port,
+			     timeout_ms);
 	ck_assert_int_lt(now_ms() - began_at, timeout_ms);
-	server_ends(s);
+	server_stop_and_check(s);
 	close(fd);
 }
 END_TEST
@@ -112,18 +112,18 @@ END_TEST
 START_TEST(silence_of_all_addresses_ends_at_the_deadline)
 {
 	int fd, port = mute_listener(&fd);
-	struct baseline before;
+	struct process_state before;
 	weir_conn *c = NULL;
 	char where[64];
 	int64_t began_at;
 
 	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.1:%d", port);
-	baseline_take(&before);
+	process_state_take(&before);
 	began_at = now_ms();
 	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
 	ck_assert_int_ge(now_ms() - began_at, 590);
 	ck_assert_ptr_null(c);
-	baseline_expects(&before);
+	process_state_check(&before);
 	close(fd);
 }
 END_TEST
@@ -146,13 +146,13 @@ static void no_socket_but_one(int error)
 	int fd, port = mute_listener(&fd);
 	struct server *s;
 
-	faults_begin();
-	s = serves_beside(port);
-	fault_comes(WR_SYS_socket, 2, error);
-	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
+	faults_install();
+	s = serve_beside(port);
+	fail_nth_call(WR_SYS_socket, 2, error);
+	dial_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 	close(fd);
 }
 
@@ -190,16 +190,16 @@ START_TEST(an_address_that_times_out_is_not_the_last_one_tried)
 	struct server *s;
 	int port;
 
-	faults_begin();
+	faults_install();
 	s = serve_at("0.0.0.0:0", NULL, WEIR_SERVICE(.readable = echo_lines));
 	port = atoi(strrchr(s->address, ':') + 1);
-	fault_comes(WR_SYS_connect, 1, -ETIMEDOUT);
-	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
+	fail_nth_call(WR_SYS_connect, 1, -ETIMEDOUT);
+	dial_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
-	dials_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
+	faults_clear();
+	dial_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
 	weir_server_stop(s->weir, 10000);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -208,15 +208,15 @@ START_TEST(a_dial_that_is_interrupted_goes_on)
 	struct server *s;
 	weir_conn *c;
 
-	faults_begin();
+	faults_install();
 	s = serve_at(own_unix_address(), NULL,
 		     WEIR_SERVICE(.readable = echo_lines));
-	fault_comes(WR_SYS_connect, 1, -EINTR);
+	fail_nth_call(WR_SYS_connect, 1, -EINTR);
 	ck_assert_int_eq(weir_dial(&c, own_unix_address(), 60000), 0);
 	ck_assert_int_eq(faults_made(), 1);
 	weir_conn_unref(c);
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -11,13 +11,13 @@
 
 START_TEST(one_failure_costs_no_more_than_one_connection)
 {
-	struct sweep_books books = { 0 };
-	int scenes = 0;
+	struct sweep_counts counts = { 0 };
+	int scenarios = 0;
 
-	for (const struct sweep_scene *s = sweep_scenes; s->name; s++)
-		sweep_plays(s, scenes++ % 3, STEP * slowness(), &books);
-	ck_assert_int_eq(books.failed, 0);
-	ck_assert_int_gt(books.lives, books.idle * 2);
+	for (const struct sweep_scenario *s = sweep_scenarios; s->name; s++)
+		sweep_run(s, scenarios++ % 3, STEP * slowness(), &counts);
+	ck_assert_int_eq(counts.failed, 0);
+	ck_assert_int_gt(counts.runs, counts.idle * 2);
 }
 END_TEST
 

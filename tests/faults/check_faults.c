@@ -12,7 +12,7 @@
 static int fd_of_file;
 
 /* A banner, lines echoed; "file" is answered with one. */
-static int serves(weir_conn *c, void *arg)
+static int echo_parked(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -36,26 +36,26 @@ static const char asks[] = "hello\nfile\nwindup\n";
 /* How much came before the end, of one kind or the other. */
 static size_t whole_dialogue(const char *address)
 {
-	struct client *c = client_opens_at(address);
+	struct client *c = client_open_at(address);
 	size_t count;
 
-	client_may_send(c, asks, sizeof(asks) - 1);
+	client_try_send(c, asks, sizeof(asks) - 1);
 	shutdown(c->fd, SHUT_WR);
-	count = client_expects_end(c);
-	client_closes(c);
+	count = client_expect_end(c);
+	client_close(c);
 	return count;
 }
 
 /* 0 and the server runs, or what failed and there is none. */
-static int begin_life(weir_server **ret, char *address, size_t cap)
+static int begin_run(weir_server **ret, char *address, size_t cap)
 {
 	int rc = weir_server_new(ret, WEIR_CONFIG(.workers = 2));
 
 	if (rc < 0)
 		return rc;
-	rc = weir_server_listen(
-		*ret, "127.0.0.1:0",
-		WEIR_SERVICE(.readable = serves, .opened = connect_banner));
+	rc = weir_server_listen(*ret, "127.0.0.1:0",
+				WEIR_SERVICE(.readable = echo_parked,
+					     .opened = connect_banner));
 	if (rc >= 0)
 		rc = weir_server_address(*ret, rc, address, cap);
 	if (rc >= 0)
@@ -65,7 +65,7 @@ static int begin_life(weir_server **ret, char *address, size_t cap)
 	return rc;
 }
 
-static void end_life(weir_server *s)
+static void end_run(weir_server *s)
 {
 	struct weir_report report;
 	int rc;
@@ -74,20 +74,20 @@ static void end_life(weir_server *s)
 	rc = weir_server_join(s, &report);
 	ck_assert_msg(rc == 0 || rc == -ECANCELED, "join: %s",
 		      weir_strerror(rc));
-	ledger_balances(&report.ledger);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	weir_server_free(s);
 }
 
-static void one_life(void)
+static void one_run(void)
 {
-	struct baseline before;
+	struct process_state before;
 	char address[64];
 	weir_server *s = NULL;
 	int rc;
 
-	baseline_take(&before);
-	rc = begin_life(&s, address, sizeof(address));
+	process_state_take(&before);
+	rc = begin_run(&s, address, sizeof(address));
 	if (rc == 0) {
 		for (int i = 0; i < 3; i++) {
 			int made = faults_made();
@@ -97,12 +97,12 @@ static void one_life(void)
 			ck_assert_msg(!made || count == ANSWERED,
 				      "a later client got %zu bytes", count);
 		}
-		end_life(s);
+		end_run(s);
 	} else {
 		ck_assert_int_gt(faults_made(), 0);
 	}
-	faults_end();
-	baseline_expects(&before);
+	faults_clear();
+	process_state_check(&before);
 }
 
 #define MOST 80 /* of one kind in a life; some calls are made without end */
@@ -111,11 +111,11 @@ static void sweep(enum wr_sys_call call, int error)
 {
 	int nth = 1;
 
-	faults_begin();
-	fd_of_file = file_of(1000);
+	faults_install();
+	fd_of_file = make_file(1000);
 	do {
-		fault_comes(call, nth, error);
-		one_life();
+		fail_nth_call(call, nth, error);
+		one_run();
 	} while (faults_made() > 0 && nth++ < MOST);
 	close(fd_of_file);
 	/* Nobody would see if the life did not come by that call at all. */
@@ -191,17 +191,17 @@ START_TEST(an_interruption_costs_no_connection)
 	char address[64];
 	weir_server *s;
 
-	faults_begin();
-	fd_of_file = file_of(1000);
-	ck_assert_int_eq(begin_life(&s, address, sizeof(address)), 0);
+	faults_install();
+	fd_of_file = make_file(1000);
+	ck_assert_int_eq(begin_run(&s, address, sizeof(address)), 0);
 	for (size_t i = 0; i < wr_array_len(calls); i++) {
 		for (int nth = 1; nth < 8; nth++) {
-			fault_comes(calls[i], nth, -EINTR);
+			fail_nth_call(calls[i], nth, -EINTR);
 			ck_assert_uint_eq(whole_dialogue(address), ANSWERED);
 		}
 	}
-	faults_end();
-	end_life(s);
+	faults_clear();
+	end_run(s);
 	close(fd_of_file);
 }
 END_TEST
@@ -209,23 +209,22 @@ END_TEST
 /* Each of the threads: the acceptor's and those of the workers. */
 START_TEST(a_start_that_fails_leaves_nothing)
 {
-	faults_begin();
+	faults_install();
 	for (int nth = 1; nth <= 5; nth++) {
 		struct server *s = server_new(WEIR_CONFIG(.workers = 4));
 		struct server *next;
 
-		server_listens(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = echo));
-		fault_comes(WR_SYS_thread_create, nth, -EAGAIN);
+		server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+		fail_nth_call(WR_SYS_thread_create, nth, -EAGAIN);
 		ck_assert_int_eq(weir_server_start(s->weir), -EAGAIN);
 		ck_assert_int_eq(faults_made(), 1);
-		faults_end();
+		faults_clear();
 		next = serve_at(s->address, NULL,
 				WEIR_SERVICE(.readable = echo));
-		server_ends(next); /* the port was free */
+		server_stop_and_check(next); /* the port was free */
 		ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
 		weir_server_free(s->weir);
-		server_forgets(s);
+		server_check_freed(s);
 	}
 }
 END_TEST
@@ -235,19 +234,19 @@ START_TEST(a_run_of_a_started_server_outlasts_an_interruption)
 	struct server *s = server_new(WEIR_CONFIG(.workers = 2));
 	sigset_t term;
 
-	faults_begin();
-	server_listens(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
-	server_starts(s);
+	faults_install();
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	server_start(s);
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &term, NULL);
 	kill(getpid(), SIGTERM);
-	fault_comes(WR_SYS_poll, 1, -EINTR);
+	fail_nth_call(WR_SYS_poll, 1, -EINTR);
 	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
+	faults_clear();
 	pthread_sigmask(SIG_UNBLOCK, &term, NULL);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -280,8 +279,7 @@ START_TEST(a_handler_may_stop_at_any_step_of_a_start)
 	do {
 		struct server *s = server_new(WEIR_CONFIG(.workers = 2));
 
-		server_listens(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = echo));
+		server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 		to_stop = s->weir;
 		calls_to_go = ++nth;
 		wr_sys_fault = interrupt;
@@ -292,7 +290,7 @@ START_TEST(a_handler_may_stop_at_any_step_of_a_start)
 		ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
 		wr_sys_fault = NULL;
 		weir_server_free(s->weir);
-		server_forgets(s);
+		server_check_freed(s);
 	} while (calls_to_go <= 0);
 	ck_assert_int_gt(nth, 3);
 }
@@ -304,21 +302,21 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 	struct client *old, *lost;
 	struct weir_report report;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 2),
 		  WEIR_SERVICE(.readable = echo_lines));
-	old = client_opens(s);
-	client_sends(old, "hello\n");
-	client_expects(old, "hello\n");
+	old = client_open(s);
+	client_send(old, "hello\n");
+	client_expect(old, "hello\n");
 	UNTIL(stats(s).parked == 1);
-	fault_comes(WR_SYS_epoll_ctl, 1, -ENOSPC);
-	lost = client_opens(s);
-	client_expects_end(lost);
+	fail_nth_call(WR_SYS_epoll_ctl, 1, -ENOSPC);
+	lost = client_open(s);
+	client_expect_end(lost);
 	ck_assert_int_eq(faults_made(), 1);
-	client_sends(old, "hello\n");
-	client_expects(old, "hello\n");
-	faults_end();
-	report = server_ends(s);
+	client_send(old, "hello\n");
+	client_expect(old, "hello\n");
+	faults_clear();
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -329,25 +327,25 @@ START_TEST(a_server_outlasts_a_time_without_memory)
 {
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 2),
 		  WEIR_SERVICE(.readable = echo_lines));
 	for (int nth = 1; nth < 20; nth++) {
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		faults_come(WR_SYS_alloc, nth, -ENOMEM);
-		client_may_send(c, "hello\n", 6);
+		fail_calls_from(WR_SYS_alloc, nth, -ENOMEM);
+		client_try_send(c, "hello\n", 6);
 		UNTIL(faults_made() > 0 || client_has_input(c));
-		faults_end();
+		faults_clear();
 		shutdown(c->fd, SHUT_WR); /* unless it was dropped */
-		client_expects_end(c);
-		client_closes(c);
-		c = client_opens(s);
-		client_sends(c, "hello\n");
-		client_expects(c, "hello\n");
-		client_closes(c);
+		client_expect_end(c);
+		client_close(c);
+		c = client_open(s);
+		client_send(c, "hello\n");
+		client_expect(c, "hello\n");
+		client_close(c);
 	}
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -368,13 +366,13 @@ START_TEST(a_refusal_that_is_taken_in_pieces_is_whole)
 			      .overload = WEIR_REFUSE,
 			      .refusal = "there is no room\n"),
 		  WEIR_SERVICE(.readable = echo_lines));
-	c = client_opens(s);
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	c = client_opens(s);
-	client_expects(c, "there is no room\n");
-	client_expects_eof(c);
-	server_ends(s);
+	c = client_open(s);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	c = client_open(s);
+	client_expect(c, "there is no room\n");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -385,19 +383,19 @@ START_TEST(nobody_waits_for_a_peer_that_cannot_be_told_the_end)
 	struct client *c;
 	int64_t began;
 
-	faults_begin();
-	s = serve(NULL, WEIR_SERVICE(.readable = serves,
+	faults_install();
+	s = serve(NULL, WEIR_SERVICE(.readable = echo_parked,
 				     .opened = connect_banner, .line_max = 4));
-	c = client_opens(s);
-	client_expects(c, "Connect");
-	fault_comes(WR_SYS_shutdown, 1, -ENOTCONN);
+	c = client_open(s);
+	client_expect(c, "Connect");
+	fail_nth_call(WR_SYS_shutdown, 1, -ENOTCONN);
 	began = now_ms();
-	client_sends(c, "more than four\n");
-	client_expects_end(c);
+	client_send(c, "more than four\n");
+	client_expect_end(c);
 	ck_assert_int_eq(faults_made(), 1);
 	ck_assert_int_lt(now_ms() - began, 1000 * slowness());
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -15,7 +15,7 @@
 
 /* ---- what is no file */
 
-static weir_conn *dials_pair(int pair[2])
+static weir_conn *dial_pair(int pair[2])
 {
 	weir_conn *c;
 	char where[32];
@@ -29,9 +29,9 @@ static weir_conn *dials_pair(int pair[2])
 
 START_TEST(what_is_no_file_to_be_read_is_refused)
 {
-	int pair[2], pipes[2], file = file_of(10);
+	int pair[2], pipes[2], file = make_file(10);
 	char path[64];
-	weir_conn *c = dials_pair(pair);
+	weir_conn *c = dial_pair(pair);
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
 	ck_assert_int_eq(pipe2(pipes, O_CLOEXEC), 0);
@@ -71,7 +71,7 @@ struct sent {
 };
 
 /* A line is answered with a word, the file, and the end. */
-static int sends_a_file(weir_conn *c, void *arg)
+static int send_a_file(weir_conn *c, void *arg)
 {
 	const struct sent *sent = arg;
 	char line[64];
@@ -88,40 +88,40 @@ static void expect_file(struct client *c, size_t len)
 {
 	static char data[LONG];
 
-	client_expects(c, "file ");
+	client_expect(c, "file ");
 	for (size_t have = 0; have < len;) {
-		ssize_t n = client_reads(c, data, sizeof(data));
+		ssize_t n = client_read(c, data, sizeof(data));
 
 		ck_assert_int_gt(n, 0);
 		ck_assert(bytes_match(data, (size_t)n, have));
 		have += (size_t)n;
 	}
-	client_expects_eof(c);
+	client_expect_eof(c);
 }
 
 START_TEST(a_file_goes_out_where_sendfile_cannot_be_had)
 {
 	static const int errors[] = { EINVAL, ENOSYS, EPERM, EOPNOTSUPP,
 				      EOVERFLOW };
-	struct sent sent = { file_of(LONG), LONG };
+	struct sent sent = { make_file(LONG), LONG };
 	struct server *s;
 
-	faults_begin();
-	s = serve(NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
+	faults_install();
+	s = serve(NULL, WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
 	for (size_t i = 0; i < wr_array_len(errors); i++) {
 		/* From the first piece on, and after it. */
 		for (int nth = 1; nth <= 2; nth++) {
-			struct client *c = client_opens_small(s, 4096);
+			struct client *c = client_open_small(s, 4096);
 
-			faults_come(WR_SYS_sendfile, nth, -errors[i]);
-			client_sends(c, "go\n");
+			fail_calls_from(WR_SYS_sendfile, nth, -errors[i]);
+			client_send(c, "go\n");
 			expect_file(c, LONG);
 			ck_assert_int_gt(faults_made(), 0);
-			client_closes(c);
+			client_close(c);
 		}
 	}
-	faults_end();
-	ck_assert_uint_eq(server_ends(s).ledger.failed, 0);
+	faults_clear();
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 0);
 	close(sent.fd);
 }
 END_TEST
@@ -131,13 +131,13 @@ START_TEST(a_file_of_the_kernel_goes_out)
 {
 	struct sent sent = { open("/proc/self/status", O_RDONLY), 6 };
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
-	struct client *c = client_opens(s);
+		NULL, WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
+	struct client *c = client_open(s);
 
-	client_sends(c, "go\n");
-	client_expects(c, "file Name:\t");
-	client_expects_eof(c);
-	server_ends(s);
+	client_send(c, "go\n");
+	client_expect(c, "file Name:\t");
+	client_expect_eof(c);
+	server_stop_and_check(s);
 	close(sent.fd);
 }
 END_TEST
@@ -150,7 +150,7 @@ static void expect_reset(struct client *c)
 	char data[4096];
 	ssize_t n;
 
-	while ((n = client_reads(c, data, sizeof(data))) > 0)
+	while ((n = client_read(c, data, sizeof(data))) > 0)
 		;
 	ck_assert_int_eq(n, -ECONNRESET);
 }
@@ -163,22 +163,22 @@ static int broken_disk(enum wr_sys_call call, size_t *len)
 
 static void expect_broken(struct sent *sent, const char *reason)
 {
-	struct server *s = serve(
-		NULL, WEIR_SERVICE(.readable = sends_a_file, .arg = sent));
-	struct client *c = client_opens(s);
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = send_a_file, .arg = sent));
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "go\n");
+	client_send(c, "go\n");
 	expect_reset(c);
 	UNTIL(log_says(s, reason));
 	ck_assert_int_eq(log_lines(s), 1);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
 }
 
 START_TEST(a_file_that_cannot_be_read_resets_its_peer_and_the_log_says_why)
 {
-	struct sent sent = { file_of(LONG), LONG };
+	struct sent sent = { make_file(LONG), LONG };
 
 	wr_sys_fault = broken_disk;
 	expect_broken(&sent, weir_strerror(EUCLEAN));
@@ -189,7 +189,7 @@ END_TEST
 
 START_TEST(a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so)
 {
-	struct sent sent = { file_of(1000), LONG };
+	struct sent sent = { make_file(1000), LONG };
 
 	expect_broken(&sent, "a file is shorter than was promised");
 	close(sent.fd);
@@ -199,7 +199,7 @@ END_TEST
 START_TEST(a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-	int fd = file_of(1000);
+	int fd = make_file(1000);
 	weir_conn *c;
 
 	ck_assert_int_eq(weir_dial(&c, s->address, 20000), 0);
@@ -208,7 +208,7 @@ START_TEST(a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it)
 	weir_conn_unref(c);
 	close(fd);
 	UNTIL(stats(s).ledger.failed == 1);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -233,19 +233,19 @@ static int slow_disk(enum wr_sys_call call, size_t *len)
 
 START_TEST(a_slow_disk_does_not_hold_a_worker)
 {
-	struct sent sent = { file_of(40000), 40000 };
+	struct sent sent = { make_file(40000), 40000 };
 	struct server *s;
 	struct client *c;
 
 	wr_sys_fault = slow_disk;
 	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = sends_a_file, .arg = &sent));
-	c = client_opens(s);
-	client_sends(c, "go\n");
+		  WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
+	c = client_open(s);
+	client_send(c, "go\n");
 	expect_file(c, 40000);
 	/* One of a turn; a turn that went before belongs to the same round. */
 	ck_assert_int_le(most_pieces, 3);
-	server_ends(s);
+	server_stop_and_check(s);
 	wr_sys_fault = NULL;
 	close(sent.fd);
 }

@@ -12,7 +12,7 @@ static const int losses[] = { -EPIPE,	     -ECONNRESET,   -ECONNABORTED,
 			      -ENETUNREACH,  -ENETDOWN,	    -ENETRESET,
 			      -ECONNREFUSED, -ENONET };
 
-static int echoes_at_once(weir_conn *c, void *arg)
+static int echo_at_once(weir_conn *c, void *arg)
 {
 	int rc = echo_a_line(c, arg);
 
@@ -26,30 +26,30 @@ static void expect_a_quiet_end(bool is_session, enum wr_sys_call call,
 {
 	struct weir_service service = {
 		.size = sizeof(service),
-		.session = is_session ? echoes_at_once : NULL,
-		.readable = is_session ? NULL : echoes_at_once,
+		.session = is_session ? echo_at_once : NULL,
+		.readable = is_session ? NULL : echo_at_once,
 	};
 	struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_stats now;
 
 	UNTIL(stats(s).parked == 1);
-	fault_comes(call, 1, error);
-	client_sends(c, "hello\n");
-	client_expects_end(c);
-	client_closes(c);
+	fail_nth_call(call, 1, error);
+	client_send(c, "hello\n");
+	client_expect_end(c);
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(faults_made(), 1);
-	faults_end();
+	faults_clear();
 	now = stats(s);
 	ck_assert_msg(log_lines(s) == 0, "%s: %s", error_name(error), s->log);
 	ck_assert_uint_eq(now.ledger.failed, 1);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 START_TEST(who_is_lost_while_it_is_read_leaves_no_line)
 {
-	faults_begin();
+	faults_install();
 	for (size_t i = 0; i < wr_array_len(losses); i++)
 		for (int is_session = 0; is_session < 2; is_session++)
 			expect_a_quiet_end(is_session, WR_SYS_recv, losses[i]);
@@ -58,7 +58,7 @@ END_TEST
 
 START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
 {
-	faults_begin();
+	faults_install();
 	for (size_t i = 0; i < wr_array_len(losses); i++)
 		for (int is_session = 0; is_session < 2; is_session++)
 			expect_a_quiet_end(is_session, WR_SYS_sendmsg,
@@ -67,7 +67,7 @@ START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
 END_TEST
 
 /* What it said is sent by its next read. */
-static int echoes_on(weir_conn *c, void *arg)
+static int echo_on(weir_conn *c, void *arg)
 {
 	int rc;
 
@@ -82,23 +82,22 @@ START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
 	struct server *s;
 	struct client *c;
 
-	faults_begin();
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.session = echoes_on));
-	c = client_opens(s);
+	faults_install();
+	s = serve(WEIR_CONFIG(.workers = 1), WEIR_SERVICE(.session = echo_on));
+	c = client_open(s);
 	UNTIL(stats(s).parked == 1);
-	fault_comes(WR_SYS_sendmsg, 1, -ETIMEDOUT);
-	client_sends(c, "hello\n");
-	client_expects_end(c);
-	client_closes(c);
+	fail_nth_call(WR_SYS_sendmsg, 1, -ETIMEDOUT);
+	client_send(c, "hello\n");
+	client_expect_end(c);
+	client_close(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(faults_made(), 1);
-	ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
-	faults_end();
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1);
+	faults_clear();
 }
 END_TEST
 
-static int fails_like_a_network(weir_conn *c, void *arg)
+static int fail_like_a_network(weir_conn *c, void *arg)
 {
 	char line[16];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -113,21 +112,21 @@ START_TEST(a_handler_that_fails_like_a_network_is_named)
 	for (size_t i = 0; i < wr_array_len(own); i++) {
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = fails_like_a_network,
+			      WEIR_SERVICE(.readable = fail_like_a_network,
 					   .arg = (void *)(uintptr_t)&own[i]));
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 
-		client_sends(c, "hello\n");
-		client_expects_end(c);
+		client_send(c, "hello\n");
+		client_expect_end(c);
 		UNTIL(log_lines(s) == 1);
 		ck_assert(log_says(s, weir_strerror(own[i])));
-		ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1);
 	}
 }
 END_TEST
 
 /* Nothing that is injected here. */
-static int says_much(weir_conn *c, void *arg)
+static int say_much(weir_conn *c, void *arg)
 {
 	static char much[1 << 20];
 	const int size = 4096;
@@ -149,18 +148,18 @@ START_TEST(who_resets_while_much_is_unsent_leaves_no_line)
 	for (size_t i = 0; i < wr_array_len(verdicts); i++) {
 		struct server *s = serve(
 			WEIR_CONFIG(.workers = 1),
-			WEIR_SERVICE(.readable = says_much,
+			WEIR_SERVICE(.readable = say_much,
 				     .outbox_max = 2 << 20,
 				     .arg = (void *)(uintptr_t)&verdicts[i]));
-		struct client *c = client_opens_small(s, 4096);
+		struct client *c = client_open_small(s, 4096);
 
 		UNTIL(stats(s).parked == 1);
-		client_sends(c, "go\n");
+		client_send(c, "go\n");
 		UNTIL(stats(s).callbacks == 1 && stats(s).parked == 1);
-		client_resets(c);
+		client_reset(c);
 		UNTIL(is_at_rest(s));
 		ck_assert_int_eq(log_lines(s), 0);
-		ck_assert_uint_eq(server_ends(s).ledger.failed, 1);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 1);
 	}
 }
 END_TEST

@@ -45,10 +45,10 @@ static void held_at(struct hold *h)
 		return;
 	atomic_store(&h->is_reached, true);
 	while (atomic_load(&h->is_set))
-		breathe();
+		poll_sleep();
 }
 
-static void sets(struct hold *h)
+static void hold_set(struct hold *h)
 {
 	atomic_store(&h->is_reached, false);
 	atomic_store(&h->is_set, true);
@@ -59,7 +59,7 @@ static bool is_held_at(struct hold *h)
 	return atomic_load(&h->is_reached);
 }
 
-static void lets_go(struct hold *h)
+static void let_go(struct hold *h)
 {
 	atomic_store(&h->is_set, false);
 }
@@ -135,7 +135,7 @@ static void at_point(void)
 		held_at(&second_looks);
 }
 
-static void stops_the_clock(void)
+static void stop_the_clock(void)
 {
 	__real_clock_gettime(CLOCK_MONOTONIC, &stands_at);
 	atomic_store(&clock_stands, true);
@@ -161,21 +161,21 @@ START_TEST(a_stop_ends_the_pause_of_a_shortage)
 	struct server *s;
 	struct client *c;
 
-	faults_begin();
+	faults_install();
 	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	stops_the_clock();
-	fault_comes(WR_SYS_accept4, 1, -EMFILE);
-	c = client_opens(s);
-	client_sends(c, "hello\n");
+	stop_the_clock();
+	fail_nth_call(WR_SYS_accept4, 1, -EMFILE);
+	c = client_open(s);
+	client_send(c, "hello\n");
 	UNTIL(stats(s).shortages == 1);
 	weir_server_stop(s->weir, 60000);
-	client_expects(c, "hello\n");
+	client_expect(c, "hello\n");
 	atomic_store(&clock_stands, false);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
-static int notes_the_end(weir_conn *c, void *arg)
+static int note_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -192,27 +192,27 @@ START_TEST(a_stop_without_grace_is_one_though_the_acceptor_woke_before)
 	_Atomic int said = 0;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.session = notes_the_end, .arg = &said));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.session = note_the_end, .arg = &said));
+	struct client *c = client_open(s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
-	sets(&acceptor_has_read_clock);
-	client_opens(s);
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
+	hold_set(&acceptor_has_read_clock);
+	client_open(s);
 	UNTIL(is_held_at(&acceptor_has_read_clock));
-	sets(&acceptor_waits);
+	hold_set(&acceptor_waits);
 	weir_server_stop(s->weir, 0);
-	lets_go(&acceptor_has_read_clock);
+	let_go(&acceptor_has_read_clock);
 	UNTIL(atomic_load(&said) != 0);
-	lets_go(&acceptor_waits);
+	let_go(&acceptor_waits);
 	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
 /* ---------------------------------------------------------------- wake-ups */
 
-static int says_when_woken(weir_conn *c, void *arg)
+static int say_when_woken(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_WAKE)
 		weir_conn_printf(c, "awake\n");
@@ -227,16 +227,16 @@ START_TEST(a_wake_reaches_a_server_at_rest)
 	weir_conn *_Atomic conn = NULL;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = says_when_woken, .arg = &conn));
-	struct client *c = client_opens(s);
+		      WEIR_SERVICE(.readable = say_when_woken, .arg = &conn));
+	struct client *c = client_open(s);
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	UNTIL(stats(s).parked == 1 && acceptor_rests());
 	ck_assert_int_eq(weir_conn_wake(atomic_load(&conn)), 0);
-	client_expects(c, "awake\n");
+	client_expect(c, "awake\n");
 	weir_conn_unref(atomic_load(&conn));
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -247,7 +247,7 @@ static struct gate first_line = GATE_CLOSED, second = GATE_CLOSED,
 static _Atomic int lines_of_the_first;
 
 /* A line a call from the first; from the others one at which they wait. */
-static int serves_three(weir_conn *c, void *arg)
+static int serve_three(weir_conn *c, void *arg)
 {
 	char line[8];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -265,13 +265,13 @@ static int serves_three(weir_conn *c, void *arg)
 	return (int)weir_conn_read_line(c, line, sizeof(line));
 }
 
-static void sends_lines(struct client *c)
+static void send_lines(struct client *c)
 {
 	char text[2 * LINES + 1] = "";
 
 	for (int i = 0; i < LINES; i++)
 		memcpy(text + 2 * i, "1\n", 3);
-	client_sends(c, text);
+	client_send(c, text);
 }
 
 /*
@@ -288,28 +288,28 @@ START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 
 	wr_point_hook = at_point;
 	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = serves_three));
+		  WEIR_SERVICE(.readable = serve_three));
 	for (int i = 0; i < 2; i++)
-		c[i] = client_opens(s);
+		c[i] = client_open(s);
 	UNTIL(stats(s).parked == 2);
-	sends_lines(c[0]);
+	send_lines(c[0]);
 	UNTIL(gate_waiting(&first_line) == 1);
-	client_sends(c[1], "2\n");
+	client_send(c[1], "2\n");
 	UNTIL(gate_waiting(&second) == 1);
-	sets(&second_harvests);
+	hold_set(&second_harvests);
 	gate_open(&second);
 	UNTIL(is_held_at(&second_harvests) && acceptor_rests());
-	client_sends(client_opens(s), "3\n");
+	client_send(client_open(s), "3\n");
 	UNTIL(stats(s).queued == 1 && acceptor_rests());
-	sets(&second_looks);
-	lets_go(&second_harvests);
+	hold_set(&second_looks);
+	let_go(&second_harvests);
 	UNTIL(is_held_at(&second_looks));
 	gate_open(&first_line);
 	UNTIL(gate_waiting(&stuck) == 1);
-	lets_go(&second_looks);
+	let_go(&second_looks);
 	UNTIL(atomic_load(&lines_of_the_first) == LINES);
 	gate_open(&stuck);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 END_TEST
 

@@ -18,7 +18,7 @@ struct endless {
 	int verdict;
 };
 
-static int says_the_endless(weir_conn *c, void *arg)
+static int say_the_endless(weir_conn *c, void *arg)
 {
 	const struct endless *endless = arg;
 	char line[32];
@@ -50,18 +50,18 @@ START_TEST(the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read)
 	wr_sys_fault = slow_disk;
 	for (size_t i = 0; i < wr_array_len(verdicts); i++) {
 		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = says_the_endless,
+			serve(NULL, WEIR_SERVICE(.readable = say_the_endless,
 						 .arg = &endless,
 						 .lifetime_ms = 300));
-		struct client *c = client_opens(s);
+		struct client *c = client_open(s);
 		int64_t began_at = now_ms();
 		struct weir_report report;
 
 		endless.verdict = verdicts[i];
-		client_sends(c, "go\n");
-		client_expects_end(c);
+		client_send(c, "go\n");
+		client_expect_end(c);
 		ck_assert_int_lt(now_ms(), began_at + 10000 * slowness());
-		report = server_ends(s);
+		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.timed_out, 1);
 	}
 	wr_sys_fault = NULL;
@@ -73,7 +73,7 @@ END_TEST
 
 static _Atomic int calls;
 
-static int counts_calls(enum wr_sys_call call, size_t *len)
+static int count_calls(enum wr_sys_call call, size_t *len)
 {
 	(void)call;
 	(void)len;
@@ -85,12 +85,12 @@ static int counts_calls(enum wr_sys_call call, size_t *len)
 static void all_sleep(void)
 {
 	int64_t since = now_ms();
-	int64_t until_at = patience_at();
+	int64_t until_at = test_deadline();
 	int before = atomic_load(&calls);
 
 	while (now_ms() < since + 250) {
 		ck_assert_msg(now_ms() < until_at, "it never sleeps");
-		breathe();
+		poll_sleep();
 		if (atomic_load(&calls) != before) {
 			before = atomic_load(&calls);
 			since = now_ms();
@@ -100,7 +100,7 @@ static void all_sleep(void)
 
 #define MUCH ((size_t)1 << 20)
 
-static int says_much_if_asked(weir_conn *c, void *arg)
+static int say_much_if_asked(weir_conn *c, void *arg)
 {
 	static char much[MUCH];
 	const int size = 4096;
@@ -127,33 +127,33 @@ START_TEST(deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy)
 	struct weir_report report;
 	struct server *s;
 
-	wr_sys_fault = counts_calls;
+	wr_sys_fault = count_calls;
 	s = serve(WEIR_CONFIG(.workers = 2, .queue_age_ms = INT_MAX,
 			      .drain_ms = INT_MAX),
-		  WEIR_SERVICE(.readable = says_much_if_asked,
+		  WEIR_SERVICE(.readable = say_much_if_asked,
 			       .first_byte_ms = INT_MAX, .read_ms = INT_MAX,
 			       .write_ms = INT_MAX, .idle_ms = INT_MAX,
 			       .lifetime_ms = INT_MAX, .outbox_max = 4 * MUCH));
-	silent = client_opens(s);
-	half = client_opens(s);
-	idle = client_opens(s);
-	deaf = client_opens_small(s, 4096);
-	client_sends(half, "hel");
-	client_sends(idle, "hello\n");
-	client_expects(idle, "hello\n");
-	client_sends(deaf, "much\n");
+	silent = client_open(s);
+	half = client_open(s);
+	idle = client_open(s);
+	deaf = client_open_small(s, 4096);
+	client_send(half, "hel");
+	client_send(idle, "hello\n");
+	client_expect(idle, "hello\n");
+	client_send(deaf, "much\n");
 	UNTIL(stats(s).parked == 4 && stats(s).bytes_in == 14);
 	all_sleep();
 	ck_assert_uint_eq(stats(s).ledger.open, 4);
-	client_sends(silent, "hello\n");
-	client_expects(silent, "hello\n");
-	client_sends(half, "lo\n");
-	client_expects(half, "hello\n");
-	client_half_closes(deaf);
-	ck_assert_uint_eq(client_reads_to_eof(deaf), MUCH);
+	client_send(silent, "hello\n");
+	client_expect(silent, "hello\n");
+	client_send(half, "lo\n");
+	client_expect(half, "hello\n");
+	client_half_close(deaf);
+	ck_assert_uint_eq(client_read_to_eof(deaf), MUCH);
 	ck_assert_int_eq(weir_server_stop(s->weir, INT_MAX), 0);
 	clients_close();
-	report = server_is_over(s);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 4);
 }
 END_TEST
@@ -176,7 +176,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 }
 
 /* Each wait is one of ten seconds; the peer goes when it gets too many. */
-static int waits_ten_seconds(enum wr_sys_call call, size_t *len)
+static int wait_ten_seconds(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
 	if (call != WR_SYS_poll)
@@ -206,7 +206,7 @@ static int waits_of_an_unref(int write_ms)
 		ck_assert_int_eq(weir_conn_write(c, much, sizeof(much)), 0);
 	ck_assert_int_eq(weir_conn_flush(c), 0);
 	atomic_store(&waits, 0);
-	wr_sys_fault = waits_ten_seconds;
+	wr_sys_fault = wait_ten_seconds;
 	weir_conn_unref(c);
 	wr_sys_fault = NULL;
 	close(pair[1]);

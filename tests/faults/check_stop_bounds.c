@@ -63,14 +63,14 @@ static void is_short(const struct weir_report *r)
 /* Clients connect until nobody listens. */
 static struct weir_report stop_under_load(struct server *s, int grace_ms)
 {
-	struct load *load = load_starts(s->address, CHURNING, 0);
+	struct load *load = load_start(s->address, CHURNING, 0);
 	struct weir_report report;
 
 	UNTIL(load_answered(load) > WARM);
-	load_stop_is_next(load);
+	load_mark_stop(load);
 	weir_server_stop(s->weir, grace_ms);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
-	load_ends(load);
+	load_finish(load);
 	is_short(&report);
 	return report;
 }
@@ -86,13 +86,13 @@ static void stop_unfenced(const char *where, enum wr_sys_call call,
 {
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve_lines(where);
-	faults_come_to_acceptor(call, -EPERM);
+	fail_acceptor_calls(call, -EPERM);
 	stop_under_load(s, grace_ms);
 	ck_assert_int_gt(faults_made(), 0);
-	faults_end();
-	server_is_over(s);
+	faults_clear();
+	server_join_and_check(s);
 }
 
 START_TEST(without_a_fence_a_stop_under_load_is_short)
@@ -110,38 +110,38 @@ START_TEST(without_a_fence_who_waited_is_served)
 	struct client *held, *c[20];
 	struct weir_report report;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
 		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	held = client_opens(s);
-	client_sends(held, "wait\n");
+	held = client_open(s);
+	client_send(held, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	for (int i = 0; i < 20; i++) {
-		c[i] = client_opens(s);
-		client_sends(c[i], "hello\n");
+		c[i] = client_open(s);
+		client_send(c[i], "hello\n");
 	}
 	UNTIL(stats(s).queued == 5);
-	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	weir_server_stop(s->weir, long_grace);
 	UNTIL(log_says(s, "stopping"));
 	gate_open(&gate);
-	client_expects(held, "wait\n");
+	client_expect(held, "wait\n");
 	for (int i = 0; i < 20; i++) {
-		client_expects(c[i], "hello\n");
-		client_expects_eof(c[i]);
+		client_expect(c[i], "hello\n");
+		client_expect_eof(c[i]);
 	}
 	ck_assert_int_gt(faults_made(), 0);
-	faults_end();
-	report = server_is_over(s);
+	faults_clear();
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 21);
 	is_short(&report);
 }
 END_TEST
 
 /* A turn takes so long that the backlog never gets empty. */
-static int takes_its_time(weir_conn *c, void *arg)
+static int take_its_time(weir_conn *c, void *arg)
 {
-	breathe();
+	poll_sleep();
 	return echo_lines(c, arg);
 }
 
@@ -149,13 +149,13 @@ START_TEST(without_a_fence_a_full_queue_makes_no_stop_longer)
 {
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 1),
-		  WEIR_SERVICE(.readable = takes_its_time));
-	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+		  WEIR_SERVICE(.readable = take_its_time));
+	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	stop_under_load(s, long_grace);
-	faults_end();
-	server_is_over(s);
+	faults_clear();
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -164,19 +164,19 @@ START_TEST(that_there_is_no_fence_is_said_once)
 	struct weir_report report;
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = server_new(NULL);
 	for (int i = 0; i < 3; i++)
-		server_listens(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.readable = echo_lines));
-	server_starts(s);
-	faults_come_to_acceptor(WR_SYS_setsockopt, -EPERM);
+		server_listen(s, "127.0.0.1:0",
+			      WEIR_SERVICE(.readable = echo_lines));
+	server_start(s);
+	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	weir_server_stop(s->weir, long_grace);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
-	faults_end();
+	faults_clear();
 	is_short(&report);
 	ck_assert_int_eq(lines_in(s->log, "cannot be kept from connecting"), 1);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -187,7 +187,7 @@ START_TEST(a_fence_that_does_not_hold_makes_no_stop_longer)
 	atomic_store(&fence_is_none, true);
 	stop_under_load(s, long_grace);
 	atomic_store(&fence_is_none, false);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -198,16 +198,16 @@ static void stop_with_failing_accept(int error)
 	struct weir_report report;
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	faults_come(WR_SYS_accept4, 1, -error);
-	client_opens(s);
+	fail_calls_from(WR_SYS_accept4, 1, -error);
+	client_open(s);
 	UNTIL(stats(s).accept_errors > 0 || stats(s).shortages > 0);
 	weir_server_stop(s->weir, long_grace);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
-	faults_end();
+	faults_clear();
 	is_short(&report);
-	server_is_over(s);
+	server_join_and_check(s);
 }
 
 START_TEST(a_stop_does_not_wait_for_whom_it_cannot_accept)
@@ -223,16 +223,16 @@ END_TEST
 static struct weir_report stop_with_round_trip(int64_t ms)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	struct client *c = client_opens(s);
+	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 	atomic_store(&fake_round_trip_us, ms * 1000);
 	weir_server_stop(s->weir, long_grace);
-	client_expects_eof(c);
-	client_closes(c);
-	report = server_is_over(s);
+	client_expect_eof(c);
+	client_close(c);
+	report = server_join_and_check(s);
 	atomic_store(&fake_round_trip_us, 0);
 	is_short(&report);
 	return report;
@@ -256,7 +256,7 @@ END_TEST
 static struct gate sending = GATE_CLOSED;
 static _Thread_local bool is_sender;
 
-static int holds_the_sender(enum wr_sys_call call, size_t *len)
+static int hold_the_sender(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
 	if (call == WR_SYS_sendmsg && is_sender)
@@ -264,7 +264,7 @@ static int holds_the_sender(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-static void *sends(void *arg)
+static void *send_lines(void *arg)
 {
 	is_sender = true;
 	ck_assert_int_le(weir_conn_send(arg, "news\n", 5), 0);
@@ -272,7 +272,7 @@ static void *sends(void *arg)
 	return NULL;
 }
 
-static int hands_out(weir_conn *c, void *arg)
+static int hand_out(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_OPENED)
 		atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
@@ -288,24 +288,25 @@ START_TEST(a_send_that_hangs_does_not_put_the_end_off)
 	struct weir_report report;
 	pthread_t sender;
 
-	server_listens(s, "127.0.0.1:0",
-		       WEIR_SERVICE(.opened = hands_out, .readable = hands_out,
-				    .arg = &handed));
-	wr_sys_fault = holds_the_sender;
-	server_starts(s);
-	client_opens(s);
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.opened = hand_out, .readable = hand_out,
+				   .arg = &handed));
+	wr_sys_fault = hold_the_sender;
+	server_start(s);
+	client_open(s);
 	UNTIL(atomic_load(&handed) != NULL);
 	ck_assert_int_eq(
-		pthread_create(&sender, NULL, sends, atomic_load(&handed)), 0);
+		pthread_create(&sender, NULL, send_lines, atomic_load(&handed)),
+		0);
 	UNTIL(gate_waiting(&sending) == 1);
 	weir_server_stop(s->weir, 300);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
-	stop_was_on_time(&report, 300);
+	expect_stop_on_time(&report, 300);
 	gate_open(&sending);
 	pthread_join(sender, NULL);
 	UNTIL(weir_server_join(s->weir, NULL) == -ECANCELED);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 	wr_sys_fault = NULL;
 }
 END_TEST

@@ -12,29 +12,29 @@
 
 static void one_exchange(struct client *c)
 {
-	client_sends(c, "hello\n");
-	client_expects(c, "hello\n");
+	client_send(c, "hello\n");
+	client_expect(c, "hello\n");
 }
 
 START_TEST(a_server_that_cannot_wait_for_events_ends)
 {
 	static const int errors[] = { EBADF, EINVAL, EPERM };
 
-	faults_begin();
+	faults_install();
 	for (size_t i = 0; i < wr_array_len(errors); i++) {
 		struct server *s = serve(WEIR_CONFIG(.workers = 2),
 					 WEIR_SERVICE(.readable = echo_lines));
 
-		one_exchange(client_opens(s));
-		faults_come(WR_SYS_epoll_wait, 1, -errors[i]);
-		client_opens(s); /* wakes the acceptor */
+		one_exchange(client_open(s));
+		fail_calls_from(WR_SYS_epoll_wait, 1, -errors[i]);
+		client_open(s); /* wakes the acceptor */
 		ck_assert_int_eq(weir_server_join(s->weir, NULL), -errors[i]);
 		ck_assert_int_lt(faults_made(), 200);
-		faults_end();
+		faults_clear();
 		ck_assert(log_says(s, "cannot wait for events"));
 		weir_server_free(s->weir);
 		clients_close();
-		server_forgets(s);
+		server_check_freed(s);
 	}
 }
 END_TEST
@@ -43,15 +43,15 @@ START_TEST(a_look_that_fails_is_no_fault_of_the_peer)
 {
 	struct server *s;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = echo_lines));
-	faults_come(WR_SYS_poll, 1, -EPERM);
-	one_exchange(client_opens(s));
+	fail_calls_from(WR_SYS_poll, 1, -EPERM);
+	one_exchange(client_open(s));
 	ck_assert_int_gt(faults_made(), 0);
 	ck_assert_uint_eq(stats(s).dead_on_arrival, 0);
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -61,21 +61,21 @@ START_TEST(connections_that_cannot_be_watched_are_not_all_logged)
 	struct server *s;
 	int64_t took;
 
-	faults_begin();
+	faults_install();
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = echo_lines));
-	one_exchange(client_opens(s));
+	one_exchange(client_open(s));
 	UNTIL(stats(s).parked == 1); /* it is watched, and the listener */
 	took = now_ms();
 	for (int i = 0; i < CLIENTS; i++) {
-		fault_comes(WR_SYS_epoll_ctl, 1, -ENOSPC);
-		(void)client_expects_end(client_opens(s));
+		fail_nth_call(WR_SYS_epoll_ctl, 1, -ENOSPC);
+		(void)client_expect_end(client_open(s));
 	}
 	took = now_ms() - took;
 	ck_assert(log_says(s, "max_user_watches"));
 	ck_assert_int_le(log_lines(s), 10 * (2 + took / 1000));
-	faults_end();
-	server_ends(s);
+	faults_clear();
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -110,22 +110,22 @@ START_TEST(who_is_due_while_the_worker_is_stuck_is_reported_once)
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate,
 			       .idle_ms = 200));
-	due = client_opens(s);
+	due = client_open(s);
 	one_exchange(due);
-	stuck = client_opens(s);
-	client_sends(stuck, "wait\n");
+	stuck = client_open(s);
+	client_send(stuck, "wait\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	(void)waits_in(400);
 	ck_assert_int_le(waits_in(1000), 4);
 	gate_open(&gate);
-	client_expects(stuck, "wait\n");
-	client_expects_eof(due);
-	server_ends(s);
+	client_expect(stuck, "wait\n");
+	client_expect_eof(due);
+	server_stop_and_check(s);
 	wr_sys_fault = NULL;
 }
 END_TEST
 
-static int asks_for_time_stamps(weir_conn *c, void *arg)
+static int ask_for_time_stamps(weir_conn *c, void *arg)
 {
 	const int flags = SOF_TIMESTAMPING_TX_SOFTWARE |
 			  SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID;
@@ -150,20 +150,20 @@ START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
 
 	wr_sys_fault = count_waits;
 	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = asks_for_time_stamps));
-	stays = client_opens(s);
-	client_sends(stays, "stays\n");
-	client_expects(stays, "stays\n");
-	ended = client_opens(s);
-	client_sends(ended, "ended\n");
-	client_expects(ended, "ended\n");
+		  WEIR_SERVICE(.readable = ask_for_time_stamps));
+	stays = client_open(s);
+	client_send(stays, "stays\n");
+	client_expect(stays, "stays\n");
+	ended = client_open(s);
+	client_send(ended, "ended\n");
+	client_expect(ended, "ended\n");
 	UNTIL(stats(s).lingering == 1);
 	ck_assert_int_lt(waits_in(500), 50);
-	client_closes(ended);
+	client_close(ended);
 	weir_server_stop(s->weir, 10000);
-	client_expects_eof(stays);
-	client_closes(stays);
-	report = server_is_over(s);
+	client_expect_eof(stays);
+	client_close(stays);
+	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 0);
 	ck_assert_uint_eq(report.ledger.timed_out, 0);
 	ck_assert_uint_eq(report.ledger.completed, 2);
@@ -204,19 +204,19 @@ START_TEST(late_bytes_keep_no_client_waiting)
 	s = serve(WEIR_CONFIG(.workers = 1),
 		  WEIR_SERVICE(.readable = one_line));
 	for (int i = 0; i < LINGERING; i++) {
-		late[i] = client_opens(s);
+		late[i] = client_open(s);
 		one_exchange(late[i]);
 	}
 	UNTIL(stats(s).lingering == LINGERING);
 	atomic_store(&is_slow, true);
 	for (int i = 0; i < LINGERING; i++)
-		client_sends(late[i], "late");
-	client_opens(s);
+		client_send(late[i], "late");
+	client_open(s);
 	before = atomic_load(&reads);
 	UNTIL(stats(s).ledger.accepted == LINGERING + 1);
 	ck_assert_int_lt(atomic_load(&reads) - before, 24);
 	atomic_store(&is_slow, false);
-	server_ends(s);
+	server_stop_and_check(s);
 	wr_sys_fault = NULL;
 }
 END_TEST

@@ -80,13 +80,13 @@ START_TEST(an_interrupted_run_balances_at_every_instant)
 						   : SERVE_REPLIES,
 			};
 			struct scripted *s =
-				scripted_starts("127.0.0.1", &script, &plan);
+				scripted_start("127.0.0.1", &script, &plan);
 			struct result r = run_interrupted(
 				scripted_address(s), &plan,
 				(int64_t)rand_r(&seed) % (150 * MS));
 
-			scripted_ends(s);
-			scripted_is_freed(s);
+			scripted_stop(s);
+			scripted_free(s);
 			result_free(&r);
 		}
 	}
@@ -97,15 +97,15 @@ START_TEST(an_interruption_ends_the_draining)
 {
 	struct script script = { .service = SERVE_NOTHING };
 	struct plan plan = PLAN(.depth = 8, .duration_ns = SECOND / 10);
-	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
 	struct result r =
 		run_interrupted(scripted_address(s), &plan, SECOND / 2);
 
 	EXPECT_BOOKS(&r, .planned = 32, .sent = 32, .open = 32);
 	ck_assert_int_eq(r.connections.starved, 4);
 	ck_assert_int_ge(r.connections.longest_silence, SECOND / 20);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST
@@ -117,7 +117,7 @@ START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
 	struct plan plan = PLAN(.depth = 2);
 
 	for (int times = 1; times <= 2; times++) {
-		struct scripted *s = scripted_starts(
+		struct scripted *s = scripted_start(
 			"127.0.0.1", times == 1 ? &kind : &script, &plan);
 		struct interrupter i = { .after = SECOND / 5, .times = times };
 		struct result r;
@@ -130,8 +130,8 @@ START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
 		ck_assert_uint_gt(r.books.planned, 0);
 		ck_assert_uint_eq(r.books.open, times == 1 ? 0 : 8);
 		ck_assert_uint_eq(r.books.timed_out, 0);
-		scripted_ends(s);
-		scripted_is_freed(s);
+		scripted_stop(s);
+		scripted_free(s);
 		result_free(&r);
 	}
 }
@@ -140,7 +140,7 @@ END_TEST
 START_TEST(an_interruption_before_the_run_ends_it_at_once)
 {
 	struct plan plan = PLAN(.depth = 1);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	struct result r;
 
 	run_interrupt();
@@ -150,10 +150,10 @@ START_TEST(an_interruption_before_the_run_ends_it_at_once)
 	plan.count = 10;
 	r = run_at(scripted_address(s), &plan);
 	ck_assert(!r.is_cut);
-	result_is_clean(&r, 10);
+	expect_clean_result(&r, 10);
 	result_free(&r);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 }
 END_TEST
 
@@ -300,17 +300,17 @@ START_TEST(a_run_of_a_moment_has_its_second)
 {
 	struct script script = { .faults = 0 };
 	struct plan plan = PLAN(.count = 40);
-	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
 	struct watched w = { 0 };
 	struct result r;
 
 	plan.address = scripted_address(s);
 	ck_assert_int_eq(run_watched(&r, &plan, watch, &w), 0);
-	result_balances(&r);
+	expect_result_balance(&r);
 	ck_assert_uint_ge(r.second_count, 1);
 	ck_assert_uint_eq(w.answered, 40);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST
@@ -322,19 +322,19 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 	struct plan plan =
 		PLAN(.connections = 2, .threads = 2, .schedule = PLAN_CONSTANT,
 		     .rate = 100, .duration_ns = 4 * SECOND);
-	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
 	struct watched w = { 0 };
 	struct result r;
 
 	plan.address = scripted_address(s);
 	ck_assert_int_eq(run_watched(&r, &plan, watch, &w), 0);
-	result_balances(&r);
+	expect_result_balance(&r);
 	ck_assert_int_ge(w.calls, 3);
 	ck_assert_uint_ge(r.second_count, 4);
 	/* Of 200: it went on into the last second. */
 	ck_assert_uint_gt(r.books.answered, 150);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST
@@ -342,7 +342,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"load_books", an_interrupted_run_balances_at_every_instant,
+		"load_counts", an_interrupted_run_balances_at_every_instant,
 		an_interruption_ends_the_draining,
 		two_interruptions_do_not_wait_for_what_is_under_way,
 		an_interruption_before_the_run_ends_it_at_once,

@@ -100,7 +100,7 @@ START_TEST(churn_waits_for_every_banner)
 		     .banner = BANNER_TEXT, .banner_text = "Connect");
 	struct result r = run_against(&script, &plan, NULL);
 
-	result_is_clean(&r, 300);
+	expect_clean_result(&r, 300);
 	result_free(&r);
 }
 END_TEST
@@ -177,7 +177,7 @@ START_TEST(connects_to_a_full_backlog_time_out)
 	struct plan plan = PLAN(.connections = 10, .duration_ns = SECOND / 5,
 				.connect_timeout_ns = SHORT,
 				.timeout_ns = SHORT, .threads = 2);
-	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
 	struct result r = run_at(scripted_address(s), &plan);
 
 	ck_assert_int_ge(r.connections.opened, 1);
@@ -186,8 +186,8 @@ START_TEST(connects_to_a_full_backlog_time_out)
 	ck_assert_uint_eq(error_count(&r, ERROR_CONNECT, ETIMEDOUT),
 			  (uint64_t)r.connections.failed);
 	ck_assert_uint_eq(r.books.timed_out, r.books.sent);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST
@@ -204,7 +204,7 @@ static void finds_it_full(int i)
 
 	snprintf(address, sizeof(address), "unix:@weir-check-%d-%d",
 		 (int)getpid(), i);
-	s = scripted_starts(address, &script, &plan);
+	s = scripted_start(address, &script, &plan);
 	if (i % 2)
 		plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
 	if (i / 2 == 1)
@@ -217,8 +217,8 @@ static void finds_it_full(int i)
 				  error_count(&r, ERROR_CONNECT, EAGAIN),
 			  (uint64_t)r.connections.failed);
 	ck_assert_uint_eq(r.books.answered, 0);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 
@@ -237,13 +237,13 @@ START_TEST(a_unix_backlog_that_is_emptied_takes_everybody)
 			PLAN(.connections = 50, .count = 500,
 			     .mode = churn ? PLAN_CHURN : PLAN_EXCHANGE);
 		struct scripted *s =
-			scripted_starts(own_unix_address(), &script, &plan);
+			scripted_start(own_unix_address(), &script, &plan);
 		struct result r = run_at(scripted_address(s), &plan);
 
-		result_is_clean(&r, 500);
+		expect_clean_result(&r, 500);
 		ck_assert_int_eq(r.connections.opened, 50);
-		scripted_ends(s);
-		scripted_is_freed(s);
+		scripted_stop(s);
+		scripted_free(s);
 		result_free(&r);
 	}
 }
@@ -260,7 +260,7 @@ START_TEST(sources_take_turns)
 	struct seen seen;
 	struct result r = run_against(&kind, &plan, &seen);
 
-	result_is_clean(&r, 90);
+	expect_clean_result(&r, 90);
 	ck_assert_int_eq(seen.from[0], 3);
 	ck_assert_int_eq(seen.from[2], 3);
 	ck_assert_int_eq(seen.from[4], 3);
@@ -297,16 +297,16 @@ static bool has_two_addresses(const char *port)
 START_TEST(of_several_addresses_the_one_that_answers_is_taken)
 {
 	struct plan plan = PLAN(.count = 100);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	char *address = strchr(scripted_address(s), ':');
 	struct result r = run_at(address, &plan);
 
 	ck_assert(has_two_addresses(address + 1));
 	ck_assert_str_eq(r.target, scripted_address(s));
-	result_is_clean(&r, 100);
+	expect_clean_result(&r, 100);
 	result_free(&r);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 }
 END_TEST
 
@@ -320,7 +320,7 @@ START_TEST(silent_connections_are_held)
 	struct seen seen;
 	struct result r = run_against(&script, &plan, &seen);
 
-	result_is_clean(&r, 100);
+	expect_clean_result(&r, 100);
 	ck_assert_int_eq(r.connections.idle_opened, 30);
 	ck_assert_int_eq(r.connections.idle_open, 30);
 	ck_assert_int_eq(seen.accepted, 32);

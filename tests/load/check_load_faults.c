@@ -79,7 +79,7 @@ START_TEST(replies_of_every_shape_are_found_right)
 		struct seen seen;
 		struct result r = run_against(&script, &plan, &seen);
 
-		result_is_clean(&r, MESSAGES);
+		expect_clean_result(&r, MESSAGES);
 		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
 		ck_assert_uint_eq(r.books.bytes_in, seen.bytes);
 		ck_assert_int_eq(r.connections.served, 4);
@@ -123,7 +123,7 @@ START_TEST(replies_of_every_kind_are_found_right)
 		else if (plan.expect != EXPECT_ECHO)
 			script.reply = LONG_TEXT;
 		r = run_against(&script, &plan, NULL);
-		result_is_clean(&r, MESSAGES);
+		expect_clean_result(&r, MESSAGES);
 		result_free(&r);
 	}
 }
@@ -136,12 +136,12 @@ START_TEST(messages_larger_than_the_socket_takes_come_back_whole)
 	struct script script = { .faults = 0 };
 	struct result r = run_against(&script, &plan, NULL);
 
-	result_is_clean(&r, plan.count);
+	expect_clean_result(&r, plan.count);
 	result_free(&r);
 	plan.size_min = 30000;
 	plan.payload = PAYLOAD_RANDOM;
 	r = run_against(&script, &plan, NULL);
-	result_is_clean(&r, plan.count);
+	expect_clean_result(&r, plan.count);
 	result_free(&r);
 }
 END_TEST

@@ -29,7 +29,7 @@ START_TEST(a_count_is_met_exactly_in_every_mode)
 		struct seen seen;
 		struct result r = run_against(&kind, &plan, &seen);
 
-		result_is_clean(&r, 501);
+		expect_clean_result(&r, 501);
 		ck_assert_int_eq(seen.messages, 501);
 		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
 		if (mode == PLAN_CHURN)
@@ -50,7 +50,7 @@ START_TEST(one_message_is_enough)
 		plan.connections = plan.idle = 1;
 		plan.count = 1;
 		r = run_against(&kind, &plan, NULL);
-		result_is_clean(&r, 1);
+		expect_clean_result(&r, 1);
 		ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total, 2);
 		result_free(&r);
 	}
@@ -60,17 +60,17 @@ END_TEST
 START_TEST(two_runs_in_a_row_are_two_runs)
 {
 	struct plan plan = counted(PLAN_EXCHANGE, PLAN_CLOSED, 2);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 
 	for (int i = 0; i < 3; i++) {
 		struct result r = run_at(scripted_address(s), &plan);
 
-		result_is_clean(&r, 501);
+		expect_clean_result(&r, 501);
 		result_free(&r);
 	}
-	scripted_ends(s);
+	scripted_stop(s);
 	ck_assert_int_eq(scripted_seen(s)->messages, 3 * 501);
-	scripted_is_freed(s);
+	scripted_free(s);
 }
 END_TEST
 
@@ -95,7 +95,7 @@ static void warms_up(int i)
 	if (mode == PLAN_CHURN)
 		plan.connections = 500, plan.depth = 1;
 	r = run_against(&kind, &plan, &seen);
-	result_is_clean(&r, 250);
+	expect_clean_result(&r, 250);
 	ck_assert_int_eq(seen.messages, 500);
 	ck_assert_int_ge(r.elapsed, plan.duration_ns);
 	ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total,
@@ -123,7 +123,7 @@ static void warms_up_before_count(int i)
 
 	plan.warmup_ns = SECOND / 5;
 	r = run_against(&kind, &plan, &seen);
-	result_is_clean(&r, 501);
+	expect_clean_result(&r, 501);
 	ck_assert_int_gt(seen.messages, 501 + 50);
 	if (plan.schedule == PLAN_CONSTANT)
 		ck_assert_int_eq(seen.messages, 501 + 1000);
@@ -146,7 +146,7 @@ START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
 	plan.warmup_ns = SECOND / 10;
 	plan.count = 2;
 	r = run_against(&kind, &plan, NULL);
-	result_is_clean(&r, 2);
+	expect_clean_result(&r, 2);
 	result_free(&r);
 }
 END_TEST
@@ -177,7 +177,7 @@ START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 				.warmup_ns = SECOND, .duration_ns = SECOND);
 	struct result r = run_against(&script, &plan, NULL);
 
-	result_is_clean(&r, 200);
+	expect_clean_result(&r, 200);
 	result_free(&r);
 }
 END_TEST
@@ -190,15 +190,15 @@ START_TEST(constant_pacing_keeps_the_rate)
 	struct plan plan =
 		PLAN(.schedule = PLAN_CONSTANT, .rate = 1000,
 		     .duration_ns = 2 * SECOND, .depth = 64, .connections = 40);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	struct result r = run_at(scripted_address(s), &plan);
 	const int64_t *at = scripted_seen(s)->message_at;
 
-	scripted_ends(s);
-	result_is_clean(&r, 2000);
+	scripted_stop(s);
+	expect_clean_result(&r, 2000);
 	/* The first may have been late, the last never is early. */
 	ck_assert_int_ge(at[1999] - at[0], 3 * SECOND / 2);
-	scripted_is_freed(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST
@@ -225,7 +225,7 @@ static void fills_the_time(int number)
 		     .threads = number == 0 ? 1 : 4);
 	struct result r = run_against(&kind, &plan, NULL);
 
-	result_is_clean(&r, 3000);
+	expect_clean_result(&r, 3000);
 	result_free(&r);
 }
 
@@ -261,16 +261,16 @@ static void connects(int number)
 	struct plan plan =
 		PLAN(.connections = 100, .count = 100, .connect_rate = 200,
 		     .idle = 100, .threads = threads);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	int64_t began = now_ms() * MS;
 	struct result r = run_at(scripted_address(s), &plan);
 	const int64_t *at = scripted_seen(s)->accepted_at;
 
-	scripted_ends(s);
+	scripted_stop(s);
 	ck_assert_int_eq(scripted_seen(s)->accepted, 200);
 	for (int i = 0; i < 200; i++)
 		ck_assert_int_ge(at[i] - began, i / threads * threads * 5 * MS);
-	scripted_is_freed(s);
+	scripted_free(s);
 	result_free(&r);
 }
 

@@ -35,18 +35,18 @@ static void note_most(void *arg, const struct progress *p)
 }
 
 /* In a process of its own, which has nothing else to hold. */
-static void crowd_takes(const char *address, int say)
+static void group_takes(const char *address, int say)
 {
-	const int crowd = fewer(CROWD);
-	struct plan plan = PLAN(.connections = crowd, .rate = crowd,
+	const int group = fewer(CROWD);
+	struct plan plan = PLAN(.connections = group, .rate = group,
 				.schedule = PLAN_CONSTANT,
 				.duration_ns = 2 * SECOND, .address = address);
 	struct result r;
 	long before = resident_bytes(), most = 0, taken;
 
 	ck_assert_int_eq(run_watched(&r, &plan, note_most, &most), 0);
-	result_balances(&r);
-	ck_assert_int_eq(r.connections.served, crowd);
+	expect_result_balance(&r);
+	ck_assert_int_eq(r.connections.served, group);
 	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);
 	ck_assert_int_gt(most, before);
 	result_free(&r);
@@ -56,18 +56,18 @@ static void crowd_takes(const char *address, int say)
 
 START_TEST(ten_thousand_connections_take_little_memory_each)
 {
-	const struct elsewhere e = elsewhere_begins(crowd_takes);
+	const struct child e = child_start(group_takes);
 	struct plan plan = PLAN(.count = 1);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	long taken;
 
-	elsewhere_goes(&e, scripted_address(s));
-	elsewhere_ends(&e, &taken, sizeof(taken));
+	child_go(&e, scripted_address(s));
+	child_finish(&e, &taken, sizeof(taken));
 	/* A sanitizer keeps more books than we do. */
 	if (slowness() == 1)
 		ck_assert_int_lt(taken / fewer(CROWD), EACH_BELOW);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 }
 END_TEST
 
@@ -99,14 +99,14 @@ START_TEST(descriptors_and_threads_are_given_back)
 		{ .service = SERVE_NOTHING },
 		{ .faults = 0 },
 	};
-	struct baseline before;
+	struct process_state before;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < 4; i++) {
 		struct result r = run_against(&scripts[i], &plans[i], NULL);
 
 		result_free(&r);
-		baseline_expects(&before);
+		process_state_check(&before);
 	}
 }
 END_TEST
@@ -122,7 +122,7 @@ START_TEST(a_thousand_deep_connections_are_all_served)
 		struct seen seen;
 		struct result r = run_against(&kind, &plan, &seen);
 
-		result_is_clean(&r, count);
+		expect_clean_result(&r, count);
 		ck_assert_int_eq(r.connections.served, 1000);
 		ck_assert_int_eq(seen.open_max, 1000);
 		ck_assert_uint_eq(seen.bytes, r.books.bytes_out);
@@ -160,14 +160,14 @@ START_TEST(an_upload_that_nobody_takes_stands_still)
 	struct script script = { .service = SERVE_NOBODY };
 	struct plan plan =
 		PLAN(.mode = PLAN_UPLOAD, .duration_ns = SECOND * 3 / 2);
-	struct scripted *s = scripted_starts("127.0.0.1", &script, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &script, &plan);
 	struct result r = run_at(scripted_address(s), &plan);
 
 	for (size_t i = 0; i < r.second_count; i++)
 		ck_assert_uint_lt(r.seconds[i].bytes_out, 4 * BUFFERED);
 	ck_assert_uint_lt(r.books.bytes_out, 4 * BUFFERED);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 	result_free(&r);
 }
 END_TEST

@@ -52,11 +52,11 @@ static struct outcome stalled_run(void)
 {
 	struct script script = { .stall_at = STALL_AT, .stall_ms = STALL_MS };
 	struct plan plan = plan_at_rate();
-	struct witness *w = witness_begins();
+	struct stall_detector *w = stall_detector_start();
 	struct seen seen;
 	struct result r = run_against(&script, &plan, &seen);
 	struct outcome o = {
-		.still_ms = witness_ends(w),
+		.still_ms = stall_detector_stop(w),
 		.from_plan =
 			histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 99.9),
 		.from_send =
@@ -134,24 +134,24 @@ static struct outcome stopped_run(void (*act)(const char *address, int say),
 				  const struct script *script, int at)
 {
 	const struct timespec nap = { .tv_nsec = STALL_MS * MS };
-	const struct elsewhere e = elsewhere_begins(act);
+	const struct child e = child_start(act);
 	struct plan plan = plan_at_rate();
-	struct witness *w = witness_begins();
-	struct scripted *s = scripted_starts("127.0.0.1", script, &plan);
+	struct stall_detector *w = stall_detector_start();
+	struct scripted *s = scripted_start("127.0.0.1", script, &plan);
 	struct outcome o = { .expected = STALL_MS * MS };
 	int status;
 
-	elsewhere_goes(&e, scripted_address(s));
+	child_go(&e, scripted_address(s));
 	UNTIL(atomic_load(&scripted_seen(s)->messages) >= at);
 	kill(e.pid, SIGSTOP);
 	ck_assert_int_eq(waitpid(e.pid, &status, WUNTRACED), e.pid);
 	ck_assert(WIFSTOPPED(status));
 	nanosleep(&nap, NULL);
 	kill(e.pid, SIGCONT);
-	elsewhere_ends(&e, &o.self, sizeof(o.self));
-	scripted_ends(s);
-	scripted_is_freed(s);
-	o.still_ms = witness_ends(w);
+	child_finish(&e, &o.self, sizeof(o.self));
+	scripted_stop(s);
+	scripted_free(s);
+	o.still_ms = stall_detector_stop(w);
 	return o;
 }
 

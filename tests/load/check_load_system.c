@@ -42,18 +42,18 @@ static void load_in_container(const char *address, int say)
 static struct outcome load_where(unsigned new_error, unsigned old_error)
 {
 	struct plan plan = PLAN(.count = 500);
-	struct elsewhere e;
+	struct child e;
 	struct scripted *s;
 	struct outcome o;
 
 	error_of_new = new_error;
 	error_of_old = old_error;
-	e = elsewhere_begins(load_in_container);
-	s = scripted_starts("127.0.0.1", &kind, &plan);
-	elsewhere_goes(&e, scripted_address(s));
-	elsewhere_ends(&e, &o, sizeof(o));
-	scripted_ends(s);
-	scripted_is_freed(s);
+	e = child_start(load_in_container);
+	s = scripted_start("127.0.0.1", &kind, &plan);
+	child_go(&e, scripted_address(s));
+	child_finish(&e, &o, sizeof(o));
+	scripted_stop(s);
+	scripted_free(s);
 	if (!o.is_refused)
 		printf("SKIPPED: no filter of system calls can be set here\n");
 	return o;
@@ -110,17 +110,17 @@ static void load_on_small_stacks(const char *address, int say)
 
 START_TEST(a_small_stack_limit_is_not_that_of_its_threads)
 {
-	const struct elsewhere e = elsewhere_begins(load_on_small_stacks);
+	const struct child e = child_start(load_on_small_stacks);
 	struct plan plan = PLAN(.count = 500);
-	struct scripted *s = scripted_starts("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
 	struct outcome o;
 
-	elsewhere_goes(&e, scripted_address(s));
-	elsewhere_ends(&e, &o, sizeof(o));
+	child_go(&e, scripted_address(s));
+	child_finish(&e, &o, sizeof(o));
 	ck_assert_int_eq(o.status, 0);
 	ck_assert_uint_eq(o.answered, 500);
-	scripted_ends(s);
-	scripted_is_freed(s);
+	scripted_stop(s);
+	scripted_free(s);
 }
 END_TEST
 

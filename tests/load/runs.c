@@ -25,23 +25,23 @@ struct result run_at(const char *address, struct plan *plan)
 
 	plan->address = address;
 	ck_assert_int_eq(run_watched(&r, plan, NULL, NULL), 0);
-	result_balances(&r);
+	expect_result_balance(&r);
 	return r;
 }
 
 struct result run_against(const struct script *script, struct plan *plan,
 			  struct seen *seen)
 {
-	struct scripted *s = scripted_starts("127.0.0.1", script, plan);
+	struct scripted *s = scripted_start("127.0.0.1", script, plan);
 	struct result r = run_at(scripted_address(s), plan);
 
-	scripted_ends(s);
+	scripted_stop(s);
 	ck_assert_int_eq(s ? scripted_seen(s)->faults : 0, script->faults);
 	if (seen) {
 		memcpy((void *)seen, scripted_seen(s), sizeof(*seen));
 		seen->message_at = seen->accepted_at = NULL;
 	}
-	scripted_is_freed(s);
+	scripted_free(s);
 	return r;
 }
 
@@ -74,9 +74,9 @@ void at_once(int count, void (*act)(int number))
 	free(all);
 }
 
-struct elsewhere elsewhere_begins(void (*act)(const char *address, int say))
+struct child child_start(void (*act)(const char *address, int say))
 {
-	struct elsewhere e;
+	struct child e;
 	char address[160];
 	int to[2], from[2];
 
@@ -97,14 +97,14 @@ struct elsewhere elsewhere_begins(void (*act)(const char *address, int say))
 	return e;
 }
 
-void elsewhere_goes(const struct elsewhere *e, const char *address)
+void child_go(const struct child *e, const char *address)
 {
 	ssize_t len = (ssize_t)strlen(address) + 1;
 
 	ck_assert_int_eq(write(e->to, address, (size_t)len), len);
 }
 
-void elsewhere_ends(const struct elsewhere *e, void *ret, size_t len)
+void child_finish(const struct child *e, void *ret, size_t len)
 {
 	int status;
 
@@ -170,7 +170,7 @@ static void seconds_add_up(const struct result *r)
 	ck_assert_uint_eq(in, r->books.bytes_in);
 }
 
-void result_balances(const struct result *r)
+void expect_result_balance(const struct result *r)
 {
 	const struct books *b = &r->books;
 
@@ -229,7 +229,7 @@ void books_are(const struct books *b, struct books expected)
 	SAME(late);
 }
 
-void result_is_clean(const struct result *r, uint64_t messages)
+void expect_clean_result(const struct result *r, uint64_t messages)
 {
 	bool is_checked = r->plan->expect == EXPECT_ECHO ||
 			  r->plan->expect == EXPECT_REPLY;

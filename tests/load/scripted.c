@@ -33,11 +33,11 @@ static void nap(int64_t ns)
 
 /* -------------------------------------------------------------- connections */
 
-static void forget(struct scripted *s, struct guest *g)
+static void forget(struct scripted *s, struct scripted_conn *g)
 {
 	struct seen *seen = &s->seen;
 
-	for (struct guest **at = &s->guests; *at; at = &(*at)->next) {
+	for (struct scripted_conn **at = &s->guests; *at; at = &(*at)->next) {
 		if (*at == g) {
 			*at = g->next;
 			break;
@@ -57,7 +57,8 @@ static void forget(struct scripted *s, struct guest *g)
 	s->gone = g;
 }
 
-void guest_leaves(struct scripted *s, struct guest *g, bool is_reset)
+void scripted_conn_close(struct scripted *s, struct scripted_conn *g,
+			 bool is_reset)
 {
 	struct linger reset = { .l_onoff = 1 };
 
@@ -87,7 +88,7 @@ static void accept_some(struct scripted *s)
 
 	while ((fd = accept4(s->listener, NULL, NULL,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct guest *g = calloc(1, sizeof(*g));
+		struct scripted_conn *g = calloc(1, sizeof(*g));
 		int n = atomic_load(&s->seen.accepted);
 
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -106,16 +107,16 @@ static void accept_some(struct scripted *s)
 			event.events = EPOLLOUT;
 		epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event);
 		if (s->script.banner && n < s->script.banners)
-			guest_says(s, g, s->script.banner,
-				   strlen(s->script.banner));
+			scripted_conn_send(s, g, s->script.banner,
+					   strlen(s->script.banner));
 		atomic_store(&s->seen.accepted, n + 1);
 	}
 }
 
 /* ------------------------------------------------------------------- output */
 
-void guest_says(struct scripted *s, struct guest *g, const char *data,
-		size_t len)
+void scripted_conn_send(struct scripted *s, struct scripted_conn *g,
+			const char *data, size_t len)
 {
 	(void)s;
 	g->was_told = true;
@@ -129,7 +130,7 @@ void guest_says(struct scripted *s, struct guest *g, const char *data,
 }
 
 /* What does not go out waits for the next look. */
-static void flush(struct scripted *s, struct guest *g)
+static void flush(struct scripted *s, struct scripted_conn *g)
 {
 	size_t at = 0;
 
@@ -151,7 +152,7 @@ static void flush(struct scripted *s, struct guest *g)
 	g->out_used -= at;
 }
 
-static void pour(struct scripted *s, struct guest *g)
+static void pour(struct scripted *s, struct scripted_conn *g)
 {
 	static const char bytes[65536];
 	ssize_t n = send(g->fd, bytes, sizeof(bytes), MSG_NOSIGNAL);
@@ -166,7 +167,7 @@ static void pour(struct scripted *s, struct guest *g)
 
 /* -------------------------------------------------------------------- input */
 
-static void hear(struct scripted *s, struct guest *g)
+static void hear(struct scripted *s, struct scripted_conn *g)
 {
 	char *data = s->buffer;
 	ssize_t n = recv(g->fd, data, sizeof(s->buffer), 0);
@@ -191,7 +192,7 @@ static void hear(struct scripted *s, struct guest *g)
 	}
 	memcpy(g->in + g->in_used, data, (size_t)n);
 	g->in_used += (size_t)n;
-	guest_heard(s, g);
+	scripted_conn_on_input(s, g);
 }
 
 /* --------------------------------------------------------------------- loop */
@@ -199,7 +200,7 @@ static void hear(struct scripted *s, struct guest *g)
 static void all_leave(struct scripted *s)
 {
 	while (s->guests)
-		guest_leaves(s, s->guests, false);
+		scripted_conn_close(s, s->guests, false);
 	close(s->listener);
 	s->listener = -1;
 }
@@ -207,18 +208,18 @@ static void all_leave(struct scripted *s)
 static void look_at_all(struct scripted *s)
 {
 	int64_t now = scripted_now(), silent = s->script.close_silent_ms * MS;
-	struct guest *next;
+	struct scripted_conn *next;
 
-	for (struct guest *g = s->guests; g; g = next) {
+	for (struct scripted_conn *g = s->guests; g; g = next) {
 		next = g->next;
 		if (g->delayed_len > 0 && g->delayed_at <= now) {
-			guest_says(s, g, g->delayed, g->delayed_len);
+			scripted_conn_send(s, g, g->delayed, g->delayed_len);
 			g->delayed_len = 0;
 		}
 		if (g->out_used > 0)
 			flush(s, g);
 		if (silent > 0 && !g->was_told && now - g->heard_at > silent)
-			guest_leaves(s, g, false);
+			scripted_conn_close(s, g, false);
 	}
 	while ((next = s->gone)) {
 		s->gone = next->next;
@@ -235,7 +236,7 @@ static void *scripted_main(void *arg)
 		int n = epoll_wait(s->epoll, events, EVENTS, 5);
 
 		for (int i = 0; i < n; i++) {
-			struct guest *g = events[i].data.ptr;
+			struct scripted_conn *g = events[i].data.ptr;
 
 			if (!g && s->script.service != SERVE_NOBODY)
 				accept_some(s);
@@ -286,8 +287,8 @@ static void listen_tcp(struct scripted *s, const char *where)
 		 ntohs(in.sin_port));
 }
 
-struct scripted *scripted_starts(const char *where, const struct script *script,
-				 const struct plan *plan)
+struct scripted *scripted_start(const char *where, const struct script *script,
+				const struct plan *plan)
 {
 	struct scripted *s = calloc(1, sizeof(*s));
 	struct epoll_event event = { .events = EPOLLIN };
@@ -322,7 +323,7 @@ struct seen *scripted_seen(struct scripted *s)
 	return &s->seen;
 }
 
-void scripted_ends(struct scripted *s)
+void scripted_stop(struct scripted *s)
 {
 	atomic_store(&s->is_ending, true);
 	pthread_join(s->thread, NULL);
@@ -331,7 +332,7 @@ void scripted_ends(struct scripted *s)
 	close(s->epoll);
 }
 
-void scripted_is_freed(struct scripted *s)
+void scripted_free(struct scripted *s)
 {
 	free(s->seen.message_at);
 	free(s->seen.accepted_at);

@@ -81,14 +81,14 @@ struct scripted;
  * Serve at "127.0.0.1", port 0, or at a Unix address; of the plan only the
  * form of its messages counts.
  */
-struct scripted *scripted_starts(const char *where, const struct script *script,
-				 const struct plan *plan);
+struct scripted *scripted_start(const char *where, const struct script *script,
+				const struct plan *plan);
 const char *scripted_address(const struct scripted *s);
 /* Up to date where it is atomic. */
 struct seen *scripted_seen(struct scripted *s);
 /* End it, wait for the last connection to be over if it serves any. */
-void scripted_ends(struct scripted *s);
-void scripted_is_freed(struct scripted *s);
+void scripted_stop(struct scripted *s);
+void scripted_free(struct scripted *s);
 
 /* ------------------------------------------------------------------- runs */
 
@@ -130,19 +130,19 @@ void at_once(int count, void (*act)(int number));
  * A process of its own, begun before there are threads: it awaits an address,
  * does something there, and says len bytes in the end.
  */
-struct elsewhere {
+struct child {
 	pid_t pid;
 	int to, from;
 };
 
-struct elsewhere elsewhere_begins(void (*act)(const char *address, int say));
-void elsewhere_goes(const struct elsewhere *e, const char *address);
-void elsewhere_ends(const struct elsewhere *e, void *ret, size_t len);
+struct child child_start(void (*act)(const char *address, int say));
+void child_go(const struct child *e, const char *address);
+void child_finish(const struct child *e, void *ret, size_t len);
 
 /* Everything that has to hold whatever happened. */
-void result_balances(const struct result *r);
+void expect_result_balance(const struct result *r);
 /* Every message was answered, and everything about it was right. */
-void result_is_clean(const struct result *r, uint64_t messages);
+void expect_clean_result(const struct result *r, uint64_t messages);
 uint64_t error_count(const struct result *r, enum error_phase phase, int error);
 uint64_t errors_in_all(const struct result *r);
 

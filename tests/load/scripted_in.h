@@ -8,7 +8,7 @@
 #include "scripted.h"
 
 /* A connection, as the server has it. */
-struct guest {
+struct scripted_conn {
 	int fd;
 	bool was_told; /* something, at least once */
 	bool is_starved, was_reset;
@@ -22,7 +22,7 @@ struct guest {
 	char delayed[512]; /* one that comes later */
 	size_t delayed_len;
 	int64_t delayed_at;
-	struct guest *next;
+	struct scripted_conn *next;
 };
 
 struct scripted {
@@ -34,9 +34,9 @@ struct scripted {
 	pthread_t thread;
 	atomic_bool is_ending;
 	bool is_dead;
-	struct guest *guests;
-	struct guest *gone;    /* to be freed when no event points there */
-	unsigned char *faults; /* by number of message */
+	struct scripted_conn *guests;
+	struct scripted_conn *gone; /* to be freed when no event points there */
+	unsigned char *faults;	    /* by number of message */
 	struct seen seen;
 	char buffer[65536];
 };
@@ -46,11 +46,12 @@ int64_t scripted_now(void);
 /* Decide which messages suffer. */
 void script_places(struct scripted *s);
 /* Put into the output. */
-void guest_says(struct scripted *s, struct guest *g, const char *data,
-		size_t len);
+void scripted_conn_send(struct scripted *s, struct scripted_conn *g,
+			const char *data, size_t len);
 /* Close it; its memory stays for now. */
-void guest_leaves(struct scripted *s, struct guest *g, bool is_reset);
+void scripted_conn_close(struct scripted *s, struct scripted_conn *g,
+			 bool is_reset);
 /* There is something in its input. */
-void guest_heard(struct scripted *s, struct guest *g);
+void scripted_conn_on_input(struct scripted *s, struct scripted_conn *g);
 
 #endif

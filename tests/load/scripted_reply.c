@@ -26,7 +26,8 @@ void script_places(struct scripted *s)
 }
 
 /* The length of the message that the input begins with; 0: not there. */
-static size_t message_len(const struct scripted *s, const struct guest *g)
+static size_t message_len(const struct scripted *s,
+			  const struct scripted_conn *g)
 {
 	struct payload_name name = { 0 };
 	const char *newline;
@@ -59,14 +60,14 @@ static size_t foreign(const struct scripted *s, const char *message, char *to)
 }
 
 /* Of lines it is a line of its own, so that it has an end. */
-static void says_junk(struct scripted *s, struct guest *g)
+static void says_junk(struct scripted *s, struct scripted_conn *g)
 {
 	static const char junk[] = "nobody asked for this\n";
 
-	guest_says(s, g, junk, sizeof(junk) - 1 - !s->payload.is_lines);
+	scripted_conn_send(s, g, junk, sizeof(junk) - 1 - !s->payload.is_lines);
 }
 
-static void hold(struct guest *g, const char *reply, size_t len)
+static void hold(struct scripted_conn *g, const char *reply, size_t len)
 {
 	ck_assert_ptr_null(g->held);
 	g->held = malloc(len);
@@ -75,8 +76,9 @@ static void hold(struct guest *g, const char *reply, size_t len)
 }
 
 /* Returns false when the connection is gone. */
-static bool reply_badly(struct scripted *s, struct guest *g, enum fault fault,
-			char *reply, size_t len, const char *message)
+static bool reply_badly(struct scripted *s, struct scripted_conn *g,
+			enum fault fault, char *reply, size_t len,
+			const char *message)
 {
 	char other[REPLY_MAX];
 
@@ -90,29 +92,29 @@ static bool reply_badly(struct scripted *s, struct guest *g, enum fault fault,
 		break;
 	case FAULT_CORRUPT:
 		reply[len / 2] ^= 1;
-		guest_says(s, g, reply, len);
+		scripted_conn_send(s, g, reply, len);
 		break;
 	case FAULT_TRUNCATE:
-		guest_says(s, g, reply, len / 2);
-		guest_says(s, g, reply + len - 1, s->payload.is_lines);
+		scripted_conn_send(s, g, reply, len / 2);
+		scripted_conn_send(s, g, reply + len - 1, s->payload.is_lines);
 		break;
 	case FAULT_SWAP:
 		hold(g, reply, len);
 		break;
 	case FAULT_DUPLICATE:
-		guest_says(s, g, reply, len);
-		guest_says(s, g, reply, len);
+		scripted_conn_send(s, g, reply, len);
+		scripted_conn_send(s, g, reply, len);
 		break;
 	case FAULT_JUNK:
 		says_junk(s, g);
-		guest_says(s, g, reply, len);
+		scripted_conn_send(s, g, reply, len);
 		break;
 	case FAULT_CROSS:
-		guest_says(s, g, other, foreign(s, message, other));
-		guest_says(s, g, reply, len);
+		scripted_conn_send(s, g, other, foreign(s, message, other));
+		scripted_conn_send(s, g, reply, len);
 		break;
 	case FAULT_RESET:
-		guest_leaves(s, g, true);
+		scripted_conn_close(s, g, true);
 		return false;
 	case FAULT_CLOSE:
 		shutdown(g->fd, SHUT_WR);
@@ -124,12 +126,12 @@ static bool reply_badly(struct scripted *s, struct guest *g, enum fault fault,
 	return true;
 }
 
-static void reply_well(struct scripted *s, struct guest *g, const char *reply,
-		       size_t len)
+static void reply_well(struct scripted *s, struct scripted_conn *g,
+		       const char *reply, size_t len)
 {
-	guest_says(s, g, reply, len);
+	scripted_conn_send(s, g, reply, len);
 	if (g->held) {
-		guest_says(s, g, g->held, g->held_len);
+		scripted_conn_send(s, g, g->held, g->held_len);
 		free(g->held);
 		g->held = NULL;
 	}
@@ -146,8 +148,8 @@ static void stall(struct scripted *s)
 }
 
 /* Returns false when the connection is gone. */
-static bool answer(struct scripted *s, struct guest *g, const char *message,
-		   size_t len)
+static bool answer(struct scripted *s, struct scripted_conn *g,
+		   const char *message, size_t len)
 {
 	const struct script *c = &s->script;
 	int n = atomic_fetch_add(&s->seen.messages, 1);
@@ -176,7 +178,7 @@ static bool answer(struct scripted *s, struct guest *g, const char *message,
 	return true;
 }
 
-void guest_heard(struct scripted *s, struct guest *g)
+void scripted_conn_on_input(struct scripted *s, struct scripted_conn *g)
 {
 	size_t len;
 	char message[REPLY_MAX];

@@ -7,11 +7,11 @@
 
 struct watch {
 	pthread_t thread;
-	const struct witness *all;
+	const struct stall_detector *all;
 	int64_t longest; /* ms */
 };
 
-struct witness {
+struct stall_detector {
 	atomic_bool is_over;
 	int count;
 	struct watch watches[CPU_SETSIZE];
@@ -25,7 +25,7 @@ static void *watches(void *arg)
 	while (!atomic_load(&w->all->is_over)) {
 		int64_t now;
 
-		breathe();
+		poll_sleep();
 		now = now_ms();
 		if (now - last > w->longest)
 			w->longest = now - last;
@@ -34,7 +34,7 @@ static void *watches(void *arg)
 	return NULL;
 }
 
-static void watch_on(struct witness *w, size_t cpu)
+static void watch_on(struct stall_detector *w, size_t cpu)
 {
 	struct watch *mine = &w->watches[w->count++];
 	pthread_attr_t attr;
@@ -50,9 +50,9 @@ static void watch_on(struct witness *w, size_t cpu)
 	pthread_attr_destroy(&attr);
 }
 
-struct witness *witness_begins(void)
+struct stall_detector *stall_detector_start(void)
 {
-	struct witness *w = calloc(1, sizeof(*w));
+	struct stall_detector *w = calloc(1, sizeof(*w));
 	cpu_set_t ours;
 
 	ck_assert_ptr_nonnull(w);
@@ -63,7 +63,7 @@ struct witness *witness_begins(void)
 	return w;
 }
 
-int64_t witness_ends(struct witness *w)
+int64_t stall_detector_stop(struct stall_detector *w)
 {
 	int64_t longest = 0;
 

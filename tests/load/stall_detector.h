@@ -9,11 +9,11 @@
 
 #include <stdint.h>
 
-struct witness;
+struct stall_detector;
 
-struct witness *witness_begins(void);
+struct stall_detector *stall_detector_start(void);
 
 /* Returns for how long, at the worst, one of them was not let run, ms. */
-int64_t witness_ends(struct witness *w);
+int64_t stall_detector_stop(struct stall_detector *w);
 
 #endif

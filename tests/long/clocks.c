@@ -43,13 +43,13 @@ static int listener_of(enum kind kind, bool is_long, bool is_session)
 
 /* ---- the server, another process */
 
-static int tells_the_time(weir_conn *c, void *arg)
+static int tell_the_time(weir_conn *c, void *arg)
 {
 	(void)arg;
 	return weir_conn_printf(c, "%lld", (long long)time(NULL));
 }
 
-static void listens(weir_server *s, const struct weir_service *service)
+static void listen_both(weir_server *s, const struct weir_service *service)
 {
 	char where[64];
 	int id = weir_server_listen(s, "127.0.0.1:0", service);
@@ -80,9 +80,9 @@ static int be_the_server(void)
 			sv.session = echo_lines;
 		else
 			sv.readable = echo_lines;
-		listens(s, &sv);
+		listen_both(s, &sv);
 	}
-	listens(s, WEIR_SERVICE(.readable = echo, .opened = tells_the_time));
+	listen_both(s, WEIR_SERVICE(.readable = echo, .opened = tell_the_time));
 	if (weir_server_start(s) < 0)
 		return 1;
 	fflush(stdout);
@@ -139,15 +139,15 @@ static void process_ends(struct process *p)
 
 static long long time_of_day_at(const struct process *p)
 {
-	struct client *c = client_opens_at(p->where[LISTENERS]);
+	struct client *c = client_open_at(p->where[LISTENERS]);
 	char text[32];
 	size_t have = 0;
 	ssize_t n;
 
-	while ((n = client_reads(c, text + have, sizeof(text) - 1 - have)) > 0)
+	while ((n = client_read(c, text + have, sizeof(text) - 1 - have)) > 0)
 		have += (size_t)n;
 	text[have] = '\0';
-	client_closes(c);
+	client_close(c);
 	return atoll(text);
 }
 
@@ -156,12 +156,12 @@ static long long time_of_day_at(const struct process *p)
 static _Atomic int64_t noise_ms;
 static atomic_bool noise_is_over;
 
-static void *sleeps(void *unused)
+static void *sleep_late(void *unused)
 {
 	while (!atomic_load(&noise_is_over)) {
 		int64_t began_at = now_ms();
 
-		breathe();
+		poll_sleep();
 		if (now_ms() - began_at - 1 > atomic_load(&noise_ms))
 			atomic_store(&noise_ms, now_ms() - began_at - 1);
 	}
@@ -173,7 +173,7 @@ static pthread_t noise_begins(void)
 	pthread_t id;
 
 	atomic_store(&noise_is_over, false);
-	ck_assert_int_eq(pthread_create(&id, NULL, sleeps, NULL), 0);
+	ck_assert_int_eq(pthread_create(&id, NULL, sleep_late, NULL), 0);
 	return id;
 }
 
@@ -199,19 +199,20 @@ struct watched {
 	int64_t ended_at; /* 0: not yet */
 };
 
-static void begins(struct watched *w, const struct process *p, int listener)
+static void watched_start(struct watched *w, const struct process *p,
+			  int listener)
 {
 	memset(w, 0, sizeof(*w));
 	w->kind = (enum kind)(listener / 4);
 	w->is_long = listener / 2 % 2;
 	w->is_session = listener % 2;
 	w->from = now_ms();
-	w->client = client_opens_at(p->where[listener]);
+	w->client = client_open_at(p->where[listener]);
 	if (w->kind == IDLE || w->kind == LIFETIME) {
-		client_sends(w->client, "hello\n");
-		client_expects(w->client, "hello\n");
+		client_send(w->client, "hello\n");
+		client_expect(w->client, "hello\n");
 	} else if (w->kind == READ) {
-		client_sends(w->client, "half a ");
+		client_send(w->client, "half a ");
 	}
 	w->to = now_ms();
 }
@@ -236,8 +237,8 @@ static void watch(struct watched *w, int64_t until)
 		for (int i = 0; i < KINDS * 2; i++)
 			if (fds[i].fd >= 0 && fds[i].revents) {
 				w[i].ended_at = now_ms();
-				client_expects_eof(w[i].client);
-				client_closes(w[i].client);
+				client_expect_eof(w[i].client);
+				client_close(w[i].client);
 			}
 	}
 }
@@ -319,12 +320,13 @@ static void jump_in_mid_wait(const struct process *p, int days)
 	long long before = time_of_day_at(p), after;
 
 	for (int i = 0; i < KINDS * 2; i++)
-		begins(&w[i], p, listener_of((enum kind)(i / 2), false, i % 2));
+		watched_start(&w[i], p,
+			      listener_of((enum kind)(i / 2), false, i % 2));
 	watch(w, now_ms() + SHORT_MS / 2);
 	jump_to(days);
 	after = time_of_day_at(p);
 	ck_assert_int_ge(llabs(after - before), DAY_S - 60);
-	watch(w, patience_at());
+	watch(w, test_deadline());
 	printf("the time of day went from %lld to %lld s: deadlines at most "
 	       "%ld ms late (a thread that sleeps: %ld ms)\n",
 	       before, after, (long)lateness(w, SHORT_MS),
@@ -359,14 +361,14 @@ static void pause_the_server(const struct process *p, bool goes_on)
 }
 
 /* The other half of a line, or a line. */
-static void speaks(struct watched *w)
+static void watched_speak(struct watched *w)
 {
-	client_sends(w->client, w->kind == READ ? "line\n" : "more\n");
+	client_send(w->client, w->kind == READ ? "line\n" : "more\n");
 }
 
 static void is_answered(struct watched *w)
 {
-	client_expects(w->client, w->kind == READ ? "half a line\n" : "more\n");
+	client_expect(w->client, w->kind == READ ? "half a line\n" : "more\n");
 }
 
 /*
@@ -381,30 +383,29 @@ static void stop_in_mid_wait(const struct process *p)
 	int64_t stopped_at, on_at;
 
 	for (int i = 0; i < KINDS * 2; i++) {
-		begins(&silent[i], p,
-		       listener_of((enum kind)(i / 2), false, i % 2));
-		begins(&later[i], p,
-		       listener_of((enum kind)(i / 2), true, i % 2));
+		watched_start(&silent[i], p,
+			      listener_of((enum kind)(i / 2), false, i % 2));
+		watched_start(&later[i], p,
+			      listener_of((enum kind)(i / 2), true, i % 2));
 	}
 	for (int i = 0; i < LIFETIME * 2; i++)
-		begins(&speaking[i], p,
-		       listener_of((enum kind)(i / 2), false, i % 2));
+		watched_start(&speaking[i], p,
+			      listener_of((enum kind)(i / 2), false, i % 2));
 	stopped_at = now_ms();
 	pause_the_server(p, false);
 	watch(silent, stopped_at + STOPPED_MS / 2);
 	for (int i = 0; i < LIFETIME * 2; i++)
-		speaks(&speaking[i]);
-	fresh = client_opens_at(
-		p->where[listener_of(FIRST_BYTE, false, false)]);
-	client_sends(fresh, "hello\n");
+		watched_speak(&speaking[i]);
+	fresh = client_open_at(p->where[listener_of(FIRST_BYTE, false, false)]);
+	client_send(fresh, "hello\n");
 	watch(silent, stopped_at + STOPPED_MS);
 	on_at = now_ms();
 	pause_the_server(p, true);
-	watch(silent, patience_at());
-	client_expects(fresh, "hello\n");
+	watch(silent, test_deadline());
+	client_expect(fresh, "hello\n");
 	for (int i = 0; i < LIFETIME * 2; i++)
 		is_answered(&speaking[i]);
-	watch(later, patience_at());
+	watch(later, test_deadline());
 	clients_close();
 	printf("stopped for %ld ms: deadlines that had passed at most %ld ms "
 	       "late, those to come %ld ms (a thread that sleeps: %ld ms)\n",

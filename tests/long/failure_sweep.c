@@ -13,9 +13,9 @@
 
 #include "../sweep/sweep.h"
 
-static const struct sweep_scene *scene_named(const char *name)
+static const struct sweep_scenario *scenario_named(const char *name)
 {
-	const struct sweep_scene *s = sweep_scenes;
+	const struct sweep_scenario *s = sweep_scenarios;
 
 	while (s->name && strcmp(s->name, name) != 0)
 		s++;
@@ -50,7 +50,7 @@ static bool parse(struct sweep_plan *plan, char **args)
 		return false;
 	plan->call =
 		(enum wr_sys_call)call_named(args[0], (size_t)(at - args[0]));
-	plan->way = (uint32_t)strtoul(at + 1, NULL, 16);
+	plan->stack = (uint32_t)strtoul(at + 1, NULL, 16);
 	plan->nth = atoi(args[1]);
 	while (modes[mode] && strcmp(modes[mode], args[2]) != 0)
 		mode++;
@@ -60,43 +60,43 @@ static bool parse(struct sweep_plan *plan, char **args)
 	       plan->error <= 0;
 }
 
-static int play(const struct sweep_scene *only)
+static int run(const struct sweep_scenario *only)
 {
-	struct sweep_books all = { 0 };
+	struct sweep_counts all = { 0 };
 
-	for (const struct sweep_scene *s = sweep_scenes; s->name; s++) {
-		struct sweep_books books = { 0 };
+	for (const struct sweep_scenario *s = sweep_scenarios; s->name; s++) {
+		struct sweep_counts counts = { 0 };
 		int64_t began = now_ms();
 
 		if (only && s != only)
 			continue;
-		sweep_plays(s, 0, 1, &books);
+		sweep_run(s, 0, 1, &counts);
 		printf("%-14s %4d ways %5d lives, %d failed, %d idle, "
 		       "longest %lld ms, %lld s\n",
-		       s->name, books.ways, books.lives, books.failed,
-		       books.idle, (long long)books.longest_ms,
+		       s->name, counts.stacks, counts.runs, counts.failed,
+		       counts.idle, (long long)counts.longest_ms,
 		       (long long)(now_ms() - began) / 1000);
 		fflush(stdout);
-		all.lives += books.lives;
-		all.failed += books.failed;
-		all.idle += books.idle;
+		all.runs += counts.runs;
+		all.failed += counts.failed;
+		all.idle += counts.idle;
 	}
-	printf("%d lives, %d failed, %d idle\n", all.lives, all.failed,
+	printf("%d lives, %d failed, %d idle\n", all.runs, all.failed,
 	       all.idle);
 	return all.failed > 0;
 }
 
 int main(int argc, char **argv)
 {
-	const struct sweep_scene *scene =
-		argc > 1 ? scene_named(argv[1]) : NULL;
+	const struct sweep_scenario *scenario =
+		argc > 1 ? scenario_named(argv[1]) : NULL;
 	struct sweep_plan plan;
 
-	if (argc > 1 && !scene)
+	if (argc > 1 && !scenario)
 		return usage();
 	if (argc <= 2)
-		return play(scene);
+		return run(scenario);
 	if (argc != 6 || !parse(&plan, argv + 2))
 		return usage();
-	return !sweep_replays(scene, &plan);
+	return !sweep_rerun(scenario, &plan);
 }

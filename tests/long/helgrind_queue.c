@@ -13,9 +13,9 @@
 #include "batch.h"
 #include "clock.h"
 #include "lock.h"
+#include "owner.h"
 #include "queue.h"
 #include "timers.h"
-#include "owner.h"
 
 #include <sched.h>
 #include <stdio.h>

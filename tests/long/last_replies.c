@@ -13,7 +13,7 @@
 
 static char text[REPLY];
 
-static int answers_at_length(weir_conn *c, void *arg)
+static int answer_at_length(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
@@ -22,18 +22,18 @@ static int answers_at_length(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, REPLY) : (int)n;
 }
 
-static void takes_one_reply(struct server *s, bool has_small_buffer)
+static void take_one_reply(struct server *s, bool has_small_buffer)
 {
 	static const char unread[30000];
-	struct client *c = has_small_buffer ? client_opens_small(s, 4096)
-					    : client_opens(s);
+	struct client *c =
+		has_small_buffer ? client_open_small(s, 4096) : client_open(s);
 	char buf[65536];
 	size_t have = 0;
 	ssize_t n;
 
-	client_sends(c, "go\n");
-	client_may_send(c, unread, sizeof(unread));
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0) {
+	client_send(c, "go\n");
+	client_try_send(c, unread, sizeof(unread));
+	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		ck_assert_uint_le(have + (size_t)n, REPLY);
 		ck_assert_msg(memcmp(buf, text + have, (size_t)n) == 0,
 			      "a wrong byte after %zu", have);
@@ -41,19 +41,19 @@ static void takes_one_reply(struct server *s, bool has_small_buffer)
 	}
 	ck_assert_msg(n == 0, "%s after %zu bytes", strerror((int)-n), have);
 	ck_assert_uint_eq(have, REPLY);
-	client_closes(c);
+	client_close(c);
 }
 
-static void *reads(void *arg)
+static void *read_reply(void *arg)
 {
 	for (int i = 0; i < fewer(REPLIES / 2 / READERS); i++)
-		takes_one_reply(arg, i % 4 == 0);
+		take_one_reply(arg, i % 4 == 0);
 	return NULL;
 }
 
 static void all_arrive(const char *kind, const struct weir_service *service)
 {
-	bool has_network = network_of_our_own();
+	bool has_network = enter_own_network();
 	struct server *s = serve(WEIR_CONFIG(.workers = 2 * READERS), service);
 	const int count = READERS * fewer(REPLIES / 2 / READERS);
 	int64_t began_at = now_ms();
@@ -63,11 +63,11 @@ static void all_arrive(const char *kind, const struct weir_service *service)
 	for (size_t i = 0; i < REPLY; i++)
 		text[i] = byte_at(i);
 	for (int i = 0; i < READERS; i++)
-		ck_assert_int_eq(pthread_create(&readers[i], NULL, reads, s),
-				 0);
+		ck_assert_int_eq(
+			pthread_create(&readers[i], NULL, read_reply, s), 0);
 	for (int i = 0; i < READERS; i++)
 		pthread_join(readers[i], NULL);
-	report = server_ends(s);
+	report = server_stop_and_check(s);
 	printf("%s: %d replies of a megabyte in %ld ms\n", kind, count,
 	       (long)(now_ms() - began_at));
 	ck_assert_uint_eq(report.ledger.completed, (uint64_t)count);
@@ -82,13 +82,13 @@ static void all_arrive(const char *kind, const struct weir_service *service)
 
 START_TEST(last_replies_of_callbacks_all_arrive_whole)
 {
-	all_arrive("readable", WEIR_SERVICE(.readable = answers_at_length));
+	all_arrive("readable", WEIR_SERVICE(.readable = answer_at_length));
 }
 END_TEST
 
 START_TEST(last_replies_of_sessions_all_arrive_whole)
 {
-	all_arrive("session", WEIR_SERVICE(.session = answers_at_length));
+	all_arrive("session", WEIR_SERVICE(.session = answer_at_length));
 }
 END_TEST
 

@@ -67,7 +67,7 @@ static void settings_take(struct settings *ret)
 }
 
 /* Their unused bits are as they were on the stack. */
-static bool sets_are_same(const sigset_t *a, const sigset_t *b)
+static bool set_are_same(const sigset_t *a, const sigset_t *b)
 {
 	for (int sig = 1; sig < NSIG; sig++)
 		if (sigismember(a, sig) != sigismember(b, sig))
@@ -79,7 +79,7 @@ static bool actions_are_same(const struct sigaction *a,
 			     const struct sigaction *b)
 {
 	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
-	       sets_are_same(&a->sa_mask, &b->sa_mask);
+	       set_are_same(&a->sa_mask, &b->sa_mask);
 }
 
 static void settings_are(const struct settings *before)
@@ -87,7 +87,7 @@ static void settings_are(const struct settings *before)
 	static struct settings now;
 
 	settings_take(&now);
-	ck_assert_msg(sets_are_same(&now.mask, &before->mask),
+	ck_assert_msg(set_are_same(&now.mask, &before->mask),
 		      "the signal mask has changed");
 	for (int sig = 1; sig < NSIG; sig++)
 		ck_assert_msg(actions_are_same(&now.actions[sig],
@@ -139,13 +139,13 @@ static void clients_come(struct server *s)
 	struct client *c[3];
 
 	for (int i = 0; i < 3; i++)
-		c[i] = client_opens(s);
-	client_sends(c[1], "hello\n");
-	client_expects(c[1], "hello\n");
-	client_sends(c[2], "half a li");
+		c[i] = client_open(s);
+	client_send(c[1], "hello\n");
+	client_expect(c[1], "hello\n");
+	client_send(c[2], "half a li");
 }
 
-static void one_life(int i, const struct settings *settings)
+static void one_run(int i, const struct settings *settings)
 {
 	const struct weir_service *services[] = {
 		WEIR_SERVICE(.readable = echo_lines),
@@ -160,36 +160,36 @@ static void one_life(int i, const struct settings *settings)
 	if (!greets)
 		clients_come(s);
 	else
-		client_expects(client_opens(s), "Connect");
+		client_expect(client_open(s), "Connect");
 	if (i % 50 == 0)
 		settings_are(settings);
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
 START_TEST(a_thousand_lives_leave_the_program_as_it_was)
 {
 	static struct settings settings;
 	static char before[4096], after[4096];
-	struct baseline baseline;
+	struct process_state baseline;
 	const int lives = fewer(LIVES);
 	size_t heap = 0, heap_after;
 	int64_t began_at = now_ms(), longest = 0;
 
 	settings_take(&settings);
-	baseline_take(&baseline);
+	process_state_take(&baseline);
 	descriptors_take(before, sizeof(before));
 	for (int i = 0; i < WARM + lives; i++) {
 		int64_t life_began_at = now_ms();
 
 		if (i == WARM)
 			heap = heap_in_use();
-		one_life(i, &settings);
+		one_run(i, &settings);
 		if (now_ms() - life_began_at > longest)
 			longest = now_ms() - life_began_at;
 	}
 	heap_after = heap_in_use();
 	settings_are(&settings);
-	baseline_expects(&baseline);
+	process_state_check(&baseline);
 	descriptors_take(after, sizeof(after));
 	ck_assert_str_eq(after, before);
 	printf("%d lives of %.1f ms, the longest %ld ms; the heap has %ld "

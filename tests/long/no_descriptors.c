@@ -32,7 +32,7 @@
 static atomic_int accept_calls;
 static _Atomic clockid_t acceptor_clock;
 
-static int counts_accepts(enum wr_sys_call call, size_t *len)
+static int count_accepts(enum wr_sys_call call, size_t *len)
 {
 	clockid_t clock;
 
@@ -102,12 +102,12 @@ static void serve_for(struct latencies *l, struct client **c, int ms)
 	for (int i = 0; now_ms() < until; i = (i + 1) % SERVED) {
 		int64_t asked_at = time_of(CLOCK_MONOTONIC);
 
-		client_sends(c[i], "hello\n");
-		client_expects(c[i], "hello\n");
+		client_send(c[i], "hello\n");
+		client_expect(c[i], "hello\n");
 		if (l->count < SAMPLES)
 			l->all[l->count++] =
 				time_of(CLOCK_MONOTONIC) - asked_at;
-		breathe();
+		poll_sleep();
 	}
 }
 
@@ -116,8 +116,8 @@ static void serve_for(struct latencies *l, struct client **c, int ms)
 static void all_ask(struct server *s, struct client **c)
 {
 	for (int i = 0; i < WAITING; i++) {
-		ck_assert_int_eq(client_connects(c[i], s->address), 0);
-		client_sends(c[i], "hello\n");
+		ck_assert_int_eq(client_connect(c[i], s->address), 0);
+		client_send(c[i], "hello\n");
 	}
 }
 
@@ -143,8 +143,8 @@ static int64_t room_comes(struct server *s, struct client **served,
 		if (i % 2 == 0)
 			leave_descriptors(1); /* by others */
 		else
-			client_half_closes(served[i]); /* its end is freed */
-		client_expects(waiting[i], "hello\n");
+			client_half_close(served[i]); /* its end is freed */
+		client_expect(waiting[i], "hello\n");
 		took = now_ms() - freed_at;
 		if (took > longest)
 			longest = took;
@@ -199,10 +199,10 @@ static void is_short_of_descriptors(const struct weir_config *config)
 
 	(void)stolen_ms();
 	atomic_store(&accept_calls, 0);
-	wr_sys_fault = counts_accepts;
+	wr_sys_fault = count_accepts;
 	s = serve(config, WEIR_SERVICE(.readable = echo_lines));
 	for (int i = 0; i < SERVED; i++)
-		served[i] = client_opens(s);
+		served[i] = client_open(s);
 	for (int i = 0; i < WAITING; i++)
 		waiting[i] = client_new(s->address, 0);
 	serve_for(&calm, served, SHORT_MS / 4);
@@ -224,7 +224,7 @@ static void is_short_of_descriptors(const struct weir_config *config)
 	leave_all_descriptors();
 	clients_close();
 	UNTIL(is_at_rest(s));
-	server_ends(s);
+	server_stop_and_check(s);
 	wr_sys_fault = NULL;
 }
 

@@ -35,7 +35,7 @@ static void spawn(struct program *p, char *const argv[], int out)
 }
 
 /* Whatever it has printed by now; false at the end. */
-static bool takes_output(struct program *p)
+static bool take_output(struct program *p)
 {
 	struct pollfd pollfd = { .fd = p->out, .events = POLLIN };
 	ssize_t n;
@@ -50,11 +50,11 @@ static bool takes_output(struct program *p)
 
 static bool has_said(struct program *p, const char *words)
 {
-	ck_assert_msg(takes_output(p), "it ended after \"%s\"", p->text);
+	ck_assert_msg(take_output(p), "it ended after \"%s\"", p->text);
 	return strstr(p->text, words);
 }
 
-void program_begins(struct program *p, char *const options[])
+void program_spawn(struct program *p, char *const options[])
 {
 	char *argv[16] = { (char *)program_path() };
 	int pipe_fds[2];
@@ -71,9 +71,9 @@ void program_begins(struct program *p, char *const options[])
 	close(pipe_fds[1]);
 }
 
-void program_starts(struct program *p, char *const options[])
+void program_start(struct program *p, char *const options[])
 {
-	program_begins(p, options);
+	program_spawn(p, options);
 	UNTIL(has_said(p, "\nready\n"));
 }
 
@@ -95,20 +95,20 @@ static bool has_ended(struct program *p, int *status)
 	return pid > 0;
 }
 
-int program_is_over(struct program *p)
+int program_wait(struct program *p)
 {
 	int status;
 
 	UNTIL(has_ended(p, &status));
-	while (takes_output(p))
+	while (take_output(p))
 		;
 	close(p->out);
 	return status;
 }
 
-int program_ends(struct program *p, struct drained *ret)
+int program_wait_drained(struct program *p, struct drained *ret)
 {
-	int status = program_is_over(p);
+	int status = program_wait(p);
 	const char *line = strstr(p->text, "\ndrained ");
 
 	ck_assert_msg(line != NULL, "no drained line in \"%s\"", p->text);

@@ -22,14 +22,14 @@ struct drained {
 };
 
 /* Returns when it is ready; options end with NULL. */
-void program_starts(struct program *p, char *const options[]);
+void program_start(struct program *p, char *const options[]);
 /* Returns at once, in whatever it will end. */
-void program_begins(struct program *p, char *const options[]);
+void program_spawn(struct program *p, char *const options[]);
 /* Of its first listener. */
 void program_address(const struct program *p, char *buf, size_t cap);
 /* Waits for its end, whatever made it end; what waitpid(2) says of it. */
-int program_is_over(struct program *p);
+int program_wait(struct program *p);
 /* Waits for its end, for which somebody has asked; its exit status. */
-int program_ends(struct program *p, struct drained *ret);
+int program_wait_drained(struct program *p, struct drained *ret);
 
 #endif

@@ -26,9 +26,9 @@ struct times {
 
 struct asker {
 	pthread_t id;
-	struct guests *guests;
+	struct rolling_clients *guests;
 	uint32_t number;
-	struct load_books books;
+	struct load_counts books;
 	struct times times; /* from the connect to the answer */
 };
 
@@ -37,7 +37,7 @@ struct talk {
 	int64_t asked_at;
 };
 
-struct guests {
+struct rolling_clients {
 	uint16_t port;
 	int kept, count;
 	int64_t began_at;
@@ -81,7 +81,7 @@ static bool was_reset(int error)
 }
 
 /* Books what is not an answer; the conversation is over. */
-static bool goes_without(struct asker *a, const struct talk *t, int error)
+static bool count_loss(struct asker *a, const struct talk *t, int error)
 {
 	if (was_reset(error))
 		a->books.reset++;
@@ -95,7 +95,8 @@ static bool goes_without(struct asker *a, const struct talk *t, int error)
 	return false;
 }
 
-static bool hears(struct asker *a, struct talk *t, char *line, size_t cap)
+static bool asker_receive(struct asker *a, struct talk *t, char *line,
+			  size_t cap)
 {
 	size_t have = 0;
 
@@ -103,20 +104,20 @@ static bool hears(struct asker *a, struct talk *t, char *line, size_t cap)
 		ssize_t n = recv(t->fd, line + have, cap - 1 - have, 0);
 
 		if (n <= 0)
-			return goes_without(a, t, n < 0 ? errno : 0);
+			return count_loss(a, t, n < 0 ? errno : 0);
 		have += (size_t)n;
 	}
 	line[have] = '\0';
 	return true;
 }
 
-static void hangs_up(struct talk *t)
+static void hang_up(struct talk *t)
 {
 	close(t->fd);
 	t->fd = -1;
 }
 
-static bool connects(struct asker *a, struct talk *t)
+static bool asker_connect(struct asker *a, struct talk *t)
 {
 	/* Each has an address of the server for itself, hence all ports. */
 	const struct sockaddr_in to = {
@@ -140,41 +141,41 @@ static bool connects(struct asker *a, struct talk *t)
 		a->books.refused++;
 	else
 		a->books.odd++;
-	hangs_up(t);
+	hang_up(t);
 	return false;
 }
 
 /* Connects, and is told by whom it is served. */
-static bool comes(struct asker *a, struct talk *t)
+static bool asker_come(struct asker *a, struct talk *t)
 {
 	char line[64];
 
-	if (!connects(a, t))
+	if (!asker_connect(a, t))
 		return false;
-	if (hears(a, t, line, sizeof(line))) {
+	if (asker_receive(a, t, line, sizeof(line))) {
 		t->server = atoi(line);
 		if (t->server > 0 && t->server < SERVERS_MAX)
 			return true;
 		a->books.odd++;
 	}
-	hangs_up(t);
+	hang_up(t);
 	return false;
 }
 
-static bool says(struct asker *a, struct talk *t)
+static bool asker_send(struct asker *a, struct talk *t)
 {
 	ssize_t n = send(t->fd, "q\n", 2, MSG_NOSIGNAL);
 	int error = errno;
 
 	t->asked_at = now_us();
-	return n == 2 || goes_without(a, t, error);
+	return n == 2 || count_loss(a, t, error);
 }
 
 static bool is_answered(struct asker *a, struct talk *t)
 {
 	char line[64];
 
-	if (!hears(a, t, line, sizeof(line)))
+	if (!asker_receive(a, t, line, sizeof(line)))
 		return false;
 	if (strcmp(line, ANSWER) == 0) {
 		a->books.answered++;
@@ -185,7 +186,7 @@ static bool is_answered(struct asker *a, struct talk *t)
 }
 
 /* After the answer the end of input must come, and no reset. */
-static void leaves(struct asker *a, struct talk *t)
+static void asker_leave(struct asker *a, struct talk *t)
 {
 	char more[8];
 	ssize_t n;
@@ -198,7 +199,7 @@ static void leaves(struct asker *a, struct talk *t)
 		a->books.odd++;
 }
 
-static void *churns(void *arg)
+static void *churn(void *arg)
 {
 	struct asker *a = arg;
 	struct talk t;
@@ -206,19 +207,19 @@ static void *churns(void *arg)
 	while (!atomic_load(&a->guests->is_over)) {
 		int64_t began_at = now_us();
 
-		if (!comes(a, &t))
+		if (!asker_come(a, &t))
 			continue;
-		if (says(a, &t) && is_answered(a, &t)) {
+		if (asker_send(a, &t) && is_answered(a, &t)) {
 			note_time(&a->times, now_us() - began_at);
-			leaves(a, &t);
+			asker_leave(a, &t);
 		}
-		hangs_up(&t);
+		hang_up(&t);
 	}
 	return NULL;
 }
 
 /* All of them ask before any is listened to; who is let go comes again. */
-static void *keeps(void *arg)
+static void *keep_asking(void *arg)
 {
 	struct asker *a = arg;
 	const int count = a->guests->kept;
@@ -229,34 +230,34 @@ static void *keeps(void *arg)
 		all[i].fd = -1;
 	while (!atomic_load(&a->guests->is_over)) {
 		for (int i = 0; i < count; i++)
-			if ((all[i].fd >= 0 || comes(a, &all[i])) &&
-			    !says(a, &all[i]))
-				hangs_up(&all[i]);
+			if ((all[i].fd >= 0 || asker_come(a, &all[i])) &&
+			    !asker_send(a, &all[i]))
+				hang_up(&all[i]);
 		for (int i = 0; i < count; i++)
 			if (all[i].fd >= 0 && !is_answered(a, &all[i]))
-				hangs_up(&all[i]);
+				hang_up(&all[i]);
 		for (int i = 0; i < PAUSE_MS; i++)
-			breathe();
+			poll_sleep();
 	}
 	for (int i = 0; i < count; i++) {
 		if (all[i].fd < 0)
 			continue;
-		leaves(a, &all[i]);
-		hangs_up(&all[i]);
+		asker_leave(a, &all[i]);
+		hang_up(&all[i]);
 	}
 	free(all);
 	return NULL;
 }
 
 /* How late this machine wakes a thread that only sleeps. */
-static void *sleeps(void *arg)
+static void *measure_lateness(void *arg)
 {
 	struct asker *a = arg;
 
 	while (!atomic_load(&a->guests->is_over)) {
 		int64_t began_at = now_us();
 
-		breathe();
+		poll_sleep();
 		note_time(&a->times, now_us() - began_at - 1000);
 	}
 	return NULL;
@@ -264,7 +265,7 @@ static void *sleeps(void *arg)
 
 static void add_asker(struct asker *sum, const struct asker *a)
 {
-	load_books_add(&sum->books, &a->books);
+	load_counts_add(&sum->books, &a->books);
 	sum->times.count += a->times.count;
 	for (int i = 0; i < SLOTS; i++)
 		sum->times.slots[i] += a->times.slots[i];
@@ -273,10 +274,11 @@ static void add_asker(struct asker *sum, const struct asker *a)
 /* -----------------------------------------------------------------
  * rolling_clients.h */
 
-struct guests *guests_come(uint16_t port, int churning, int kept)
+struct rolling_clients *rolling_clients_start(uint16_t port, int churning,
+					      int kept)
 {
 	int count = churning + 2;
-	struct guests *g =
+	struct rolling_clients *g =
 		calloc(1, sizeof(*g) + (size_t)count * sizeof(g->askers[0]));
 
 	ck_assert_ptr_nonnull(g);
@@ -292,29 +294,30 @@ struct guests *guests_come(uint16_t port, int churning, int kept)
 		a->guests = g;
 		a->number = (uint32_t)i;
 		ck_assert_int_eq(pthread_create(&a->id, NULL,
-						i < churning	? churns
-						: i == churning ? keeps
-								: sleeps,
+						i < churning ? churn
+						: i == churning
+							? keep_asking
+							: measure_lateness,
 						a),
 				 0);
 	}
 	return g;
 }
 
-uint64_t guests_connected(struct guests *g)
+uint64_t rolling_clients_connected(struct rolling_clients *g)
 {
 	return atomic_load(&g->connected);
 }
 
-void guests_stop_is_next(struct guests *g, int server)
+void rolling_clients_mark_stop(struct rolling_clients *g, int server)
 {
 	atomic_store(&g->stopped_at[server], now_us());
 }
 
-struct guest_book guests_leave(struct guests *g)
+struct rolling_counts rolling_clients_stop(struct rolling_clients *g)
 {
 	struct asker *sum = calloc(1, sizeof(*sum));
-	struct guest_book ret;
+	struct rolling_counts ret;
 	int64_t took_us = now_us() - g->began_at;
 
 	ck_assert_ptr_nonnull(sum);
@@ -324,7 +327,7 @@ struct guest_book guests_leave(struct guests *g)
 		if (i < g->count - 1)
 			add_asker(sum, &g->askers[i]);
 	}
-	ret = (struct guest_book){
+	ret = (struct rolling_counts){
 		.books = sum->books,
 		.rate = (int64_t)sum->times.count * 1000000 / took_us,
 		.p999_us = p999_us(&sum->times),

@@ -13,21 +13,22 @@
 
 #define SERVERS_MAX 128
 
-struct guest_book {
-	struct load_books books;
+struct rolling_counts {
+	struct load_counts books;
 	/* Of those who come and go: so many a second, connect to answer. */
 	int64_t rate, p999_us;
 	int64_t late_us; /* p99.9 of a thread that only sleeps meanwhile */
 };
 
-struct guests;
+struct rolling_clients;
 
 /* At the port of all addresses of IPv4 loopback. */
-struct guests *guests_come(uint16_t port, int churning, int kept);
-uint64_t guests_connected(struct guests *g); /* so far */
+struct rolling_clients *rolling_clients_start(uint16_t port, int churning,
+					      int kept);
+uint64_t rolling_clients_connected(struct rolling_clients *g); /* so far */
 /* Call it right before asking for the stop of that server. */
-void guests_stop_is_next(struct guests *g, int server);
+void rolling_clients_mark_stop(struct rolling_clients *g, int server);
 /* While the last server still serves. */
-struct guest_book guests_leave(struct guests *g);
+struct rolling_counts rolling_clients_stop(struct rolling_clients *g);
 
 #endif

@@ -115,7 +115,7 @@ static bool one_byte(weir_conn *c, struct peer **p)
 	return true;
 }
 
-static int serves(weir_conn *c, void *arg)
+static int serve_byte(weir_conn *c, void *arg)
 {
 	struct peer *p = weir_conn_data(c);
 	int verdict = WEIR_AGAIN;
@@ -153,14 +153,14 @@ static void has_closed(weir_conn *c, void *arg)
 
 static void meddle(struct peer *p, weir_conn *c)
 {
-	for (unsigned i = dice(3); i > 0; i--) {
+	for (unsigned i = prng(3); i > 0; i--) {
 		if (weir_conn_send(c, "s", 1) == 0)
 			atomic_fetch_add(&p->sends, 1);
-		disturb();
+		maybe_yield();
 	}
-	if (dice(2) && weir_conn_wake(c) == 0)
+	if (prng(2) && weir_conn_wake(c) == 0)
 		atomic_fetch_add(&p->wakes, 1);
-	if (life.closes && dice(3) == 0)
+	if (life.closes && prng(3) == 0)
 		(void)weir_conn_close(c);
 	weir_conn_unref(c);
 }
@@ -169,7 +169,7 @@ static void *other_thread(void *arg)
 {
 	(void)arg;
 	pthread_setname_np(pthread_self(), "other");
-	disturb();
+	maybe_yield();
 	for (int i = 0; i < ROUNDS * CLIENTS; i++) {
 		struct peer *p = &life.peers[i];
 		weir_conn *c;
@@ -225,7 +225,7 @@ static void await(struct peer *p, bool its_end)
 	}
 }
 
-static void asks(struct peer *p, char byte)
+static void peer_send(struct peer *p, char byte)
 {
 	ssize_t n = send(p->fd, &byte, 1, MSG_NOSIGNAL);
 
@@ -235,7 +235,7 @@ static void asks(struct peer *p, char byte)
 		fail("a client's write says %s", strerror(errno));
 }
 
-static void connects(struct peer *p, const char *address)
+static void peer_connect(struct peer *p, const char *address)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	size_t len = strlen(address + 6);
@@ -253,18 +253,18 @@ static void run_round(int round, const char *address)
 	struct peer *peers = &life.peers[round * CLIENTS];
 
 	for (int i = 0; i < CLIENTS; i++) {
-		connects(&peers[i], address);
-		asks(&peers[i], (char)('A' + round * CLIENTS + i));
-		disturb();
+		peer_connect(&peers[i], address);
+		peer_send(&peers[i], (char)('A' + round * CLIENTS + i));
+		maybe_yield();
 	}
 	for (int i = 0; i < CLIENTS; i++)
-		for (unsigned n = dice(3); n > 0; n--)
-			asks(&peers[i], 'x');
+		for (unsigned n = prng(3); n > 0; n--)
+			peer_send(&peers[i], 'x');
 	if (round < ROUNDS - 1) {
 		for (int i = 0; i < CLIENTS; i++) {
 			await(&peers[i], false);
 			shutdown(peers[i].fd, SHUT_WR);
-			disturb();
+			maybe_yield();
 		}
 		for (int i = 0; i < CLIENTS; i++) {
 			await(&peers[i], true);
@@ -278,24 +278,24 @@ static void run_round(int round, const char *address)
 static void decide(void)
 {
 	memset(&life, 0, sizeof(life));
-	life.workers = 1 + (int)dice(3);
-	life.is_patient = dice(2);
-	life.closes = dice(4) == 0;
-	life.has_again = dice(2);
-	life.stops_in_callback = dice(4) == 0;
-	life.stops_twice = !life.stops_in_callback && dice(4) == 0;
-	disturbance_rarity(1 + dice(2) * 3 + dice(4) * dice(8));
+	life.workers = 1 + (int)prng(3);
+	life.is_patient = prng(2);
+	life.closes = prng(4) == 0;
+	life.has_again = prng(2);
+	life.stops_in_callback = prng(4) == 0;
+	life.stops_twice = !life.stops_in_callback && prng(4) == 0;
+	yield_injection_interval(1 + prng(2) * 3 + prng(4) * prng(8));
 }
 
 static void begin(char *address, size_t cap)
 {
 	EXPECT(weir_server_new(&life.server,
 			       WEIR_CONFIG(.workers = life.workers,
-					   .queue_length = 1 + (int)dice(2))) ==
+					   .queue_length = 1 + (int)prng(2))) ==
 	       0);
 	snprintf(address, cap, "unix:@weir-schedules-%d", (int)getpid());
 	EXPECT(weir_server_listen(life.server, address,
-				  WEIR_SERVICE(.readable = serves,
+				  WEIR_SERVICE(.readable = serve_byte,
 					       .closed = has_closed)) == 0);
 	EXPECT(weir_server_start(life.server) == 0);
 }
@@ -318,7 +318,7 @@ static void stop(struct peer *last)
 		for (int i = 0; i < CLIENTS; i++)
 			await(&last[i], false);
 	if (life.stops_in_callback)
-		asks(&last[dice(CLIENTS)], '!');
+		peer_send(&last[prng(CLIENTS)], '!');
 	if (!life.stops_in_callback || life.closes)
 		EXPECT(weir_server_stop(life.server, 10000) == 0);
 }
@@ -372,7 +372,7 @@ static int run_process(unsigned long first, unsigned long count, int index,
 
 		seed = first + i;
 		alarm((unsigned)(PATIENCE * slowness));
-		disturbance_of(seed);
+		yield_injection_seed(seed);
 		live();
 		next = dup(STDOUT_FILENO);
 		close(next);
@@ -389,7 +389,7 @@ int main(int argc, char **argv)
 	unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 10)
 				       : SCHEDULES / (unsigned)slowness;
 
-	disturbance_begins();
+	yield_injection_install();
 	for (int i = 0; i < PROCESSES; i++)
 		if (fork() == 0)
 			_exit(run_process(first, count, i, slowness));

@@ -37,7 +37,7 @@
 #define NOBODY	   65534
 
 struct totals {
-	struct load_books books;
+	struct load_counts books;
 	uint64_t accepted;
 	int64_t load_ms, slowest_ms;
 	uint64_t under_load; /* connected until the stop */
@@ -68,7 +68,7 @@ static struct kernel kernel_now(void)
 
 static void load_is_over(struct stopped *s, struct totals *t)
 {
-	struct load_books books = load_ends(s->load);
+	struct load_counts books = load_finish(s->load);
 
 	ck_assert_uint_eq(books.lost, 0);
 	ck_assert_uint_eq(books.reset, 0);
@@ -77,7 +77,7 @@ static void load_is_over(struct stopped *s, struct totals *t)
 	ck_assert_uint_eq(s->drained.cut, 0);
 	ck_assert_uint_eq(s->drained.failed, 0);
 	ck_assert_uint_eq(s->drained.timed_out, 0);
-	load_books_add(&t->books, &books);
+	load_counts_add(&t->books, &books);
 	t->accepted += s->drained.accepted;
 	s->load = NULL;
 }
@@ -93,18 +93,18 @@ static void stop_under_load(struct stopped *s, const char *where,
 	uint64_t before;
 
 	snprintf(operand, sizeof(operand), "echo@%s", where);
-	program_starts(&server, options);
+	program_start(&server, options);
 	program_address(&server, s->address, sizeof(s->address));
-	s->load = load_starts_with_crowd(s->address, CHURNING, CROWD, PAUSE_MS);
+	s->load = load_start_with_group(s->address, CHURNING, CROWD, PAUSE_MS);
 	before = load_connected(s->load);
 	began_at = now_ms();
 	UNTIL(now_ms() >= began_at + LOAD_MS);
 	t->under_load += load_connected(s->load) - before;
 	t->load_ms += now_ms() - began_at;
 	began_at = now_ms();
-	load_stop_is_next(s->load);
+	load_mark_stop(s->load);
 	kill(server.pid, SIGTERM);
-	ck_assert_int_eq(program_ends(&server, &s->drained), 0);
+	ck_assert_int_eq(program_wait_drained(&server, &s->drained), 0);
 	took_ms = now_ms() - began_at;
 	ck_assert_int_le(took_ms, DRAIN_MS + 100);
 	if (took_ms > t->slowest_ms)
@@ -113,7 +113,7 @@ static void stop_under_load(struct stopped *s, const char *where,
 
 static void tell(const char *family, int stops, const struct totals *t)
 {
-	const struct load_books *b = &t->books;
+	const struct load_counts *b = &t->books;
 	int64_t rate = (int64_t)t->under_load * 1000 / (t->load_ms + 1);
 
 	printf("%s: %d stops under %ld new connections/s and %d kept: "
@@ -218,7 +218,7 @@ static void many_tcp_stops(const char *family,
 			   void (*address)(int i, char *buf, size_t cap),
 			   bool is_nobody)
 {
-	bool has_network = network_of_our_own();
+	bool has_network = enter_own_network();
 	struct kernel before = kernel_now();
 	struct totals t = { 0 };
 
@@ -285,23 +285,23 @@ END_TEST
 
 START_TEST(control_plain_closes_under_load_lose_some)
 {
-	struct load_books all = { 0 };
+	struct load_counts all = { 0 };
 	int stops = 0;
 
 	for (; stops < STOPS && (stops < 20 || all.lost == 0); stops++) {
-		struct plain_server p = { .fd = -1 };
+		struct baseline_server p = { .fd = -1 };
 		struct load *load;
-		struct load_books books;
+		struct load_counts books;
 		int64_t began_at;
 
-		plain_starts(&p);
-		load = load_starts(p.address, CHURNING, 0);
+		baseline_server_start(&p);
+		load = load_start(p.address, CHURNING, 0);
 		began_at = now_ms();
 		UNTIL(now_ms() >= began_at + LOAD_MS);
-		load_stop_is_next(load);
-		plain_ends(&p);
-		books = load_ends(load);
-		load_books_add(&all, &books);
+		load_mark_stop(load);
+		baseline_server_stop(&p);
+		books = load_finish(load);
+		load_counts_add(&all, &books);
 	}
 	printf("control: %d plain closes: %lu connected, %lu lost, "
 	       "%lu reset\n",

@@ -49,10 +49,10 @@ struct place {
 	struct program server;
 	int count;	   /* of servers that came up, this one too */
 	uint64_t accepted; /* by all that have ended */
-	struct guests *guests;
+	struct rolling_clients *guests;
 };
 
-static void holds(struct place *p)
+static void hold_place(struct place *p)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof(addr);
@@ -73,7 +73,7 @@ static void next_starts(struct place *p, struct program *ret, char *limit)
 			    "-g",  greeting,	  p->where, NULL };
 
 	snprintf(greeting, sizeof(greeting), "%d\n", ++p->count);
-	program_starts(ret, options);
+	program_start(ret, options);
 }
 
 static void last_ends(struct place *p)
@@ -81,17 +81,17 @@ static void last_ends(struct place *p)
 	struct drained drained;
 
 	kill(p->server.pid, SIGTERM);
-	ck_assert_int_eq(program_ends(&p->server, &drained), 0);
+	ck_assert_int_eq(program_wait_drained(&p->server, &drained), 0);
 	ck_assert_uint_eq(drained.completed, drained.accepted);
 	p->accepted += drained.accepted;
 }
 
-static void hands_over(struct place *p)
+static void hand_over(struct place *p)
 {
 	struct program next;
 
 	next_starts(p, &next, "10000");
-	guests_stop_is_next(p->guests, p->count - 1);
+	rolling_clients_mark_stop(p->guests, p->count - 1);
 	last_ends(p);
 	p->server = next;
 }
@@ -102,8 +102,8 @@ static void next_is_wrong(struct place *p)
 	struct program next;
 	int status;
 
-	program_begins(&next, options);
-	status = program_is_over(&next);
+	program_spawn(&next, options);
+	status = program_wait(&next);
 	ck_assert(WIFEXITED(status));
 	ck_assert_int_eq(WEXITSTATUS(status), 2);
 }
@@ -137,15 +137,15 @@ static void next_is_killed(struct place *p)
 	struct program next;
 	int lock, status;
 
-	ck_assert(folder_made(folder));
+	ck_assert(make_folder(folder));
 	snprintf(second, sizeof(second), "reply@unix:%s/s", folder);
 	snprintf(name, sizeof(name), "%s/s.lock", folder);
 	lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	ck_assert_int_eq(flock(lock, LOCK_EX), 0);
-	program_begins(&next, options);
+	program_spawn(&next, options);
 	UNTIL(has_open(next.pid, name));
 	kill(next.pid, SIGKILL);
-	status = program_is_over(&next);
+	status = program_wait(&next);
 	ck_assert(WIFSIGNALED(status));
 	close(lock);
 	ck_assert_int_eq(unlink(name), 0);
@@ -154,22 +154,23 @@ static void next_is_killed(struct place *p)
 
 static void one_round(struct place *p, int i)
 {
-	uint64_t before = guests_connected(p->guests);
+	uint64_t before = rolling_clients_connected(p->guests);
 
 	if (i % BROKEN_EVERY != 1)
-		hands_over(p);
+		hand_over(p);
 	else if (i / BROKEN_EVERY % 2)
 		next_is_killed(p);
 	else
 		next_is_wrong(p);
-	UNTIL(guests_connected(p->guests) >= before + (uint64_t)fewer(A_ROUND));
+	UNTIL(rolling_clients_connected(p->guests) >=
+	      before + (uint64_t)fewer(A_ROUND));
 }
 
 /* -------------------------------------------------------------- the tests */
 
-static void tell(const struct guest_book *g, int followed, int broken)
+static void tell(const struct rolling_counts *g, int followed, int broken)
 {
-	const struct load_books *b = &g->books;
+	const struct load_counts *b = &g->books;
 
 	printf("%d servers followed each other, %d did not come up: "
 	       "%lu connected, %lu answered, %lu asked too late, %lu refused, "
@@ -185,15 +186,15 @@ static void tell(const struct guest_book *g, int followed, int broken)
 START_TEST(servers_that_follow_each_other_lose_nobody)
 {
 	const int rounds = fewer(ROUNDS) > 4 ? fewer(ROUNDS) : 4;
-	struct guest_book g;
+	struct rolling_counts g;
 	struct place p;
 
-	holds(&p);
+	hold_place(&p);
 	next_starts(&p, &p.server, "10000");
-	p.guests = guests_come(p.port, CHURNING, KEPT);
+	p.guests = rolling_clients_start(p.port, CHURNING, KEPT);
 	for (int i = 0; i < rounds; i++)
 		one_round(&p, i);
-	g = guests_leave(p.guests);
+	g = rolling_clients_stop(p.guests);
 	last_ends(&p);
 	close(p.fd);
 	tell(&g, p.count, rounds + 1 - p.count);
@@ -223,31 +224,31 @@ START_TEST(a_crash_ends_who_was_served_and_nobody_who_waits)
 	struct place p;
 	char address[32];
 
-	holds(&p);
+	hold_place(&p);
 	snprintf(address, sizeof(address), "127.0.0.1:%d", p.port);
 	next_starts(&p, &p.server, "4"); /* no more than SERVED */
 	for (int i = 0; i < SERVED; i++) {
-		served[i] = client_opens_at(address);
-		client_expects(served[i], "1\n");
+		served[i] = client_open_at(address);
+		client_expect(served[i], "1\n");
 	}
 	for (int i = 0; i < WAITING - 1; i++) {
-		waiting[i] = client_opens_at(address);
-		client_sends(waiting[i], "q\n");
+		waiting[i] = client_open_at(address);
+		client_send(waiting[i], "q\n");
 	}
 	kill(p.server.pid, SIGKILL);
-	ck_assert(WIFSIGNALED(program_is_over(&p.server)));
+	ck_assert(WIFSIGNALED(program_wait(&p.server)));
 	for (int i = 0; i < SERVED; i++)
-		client_expects_end(served[i]);
-	waiting[WAITING - 1] = client_opens_at(address);
-	client_sends(waiting[WAITING - 1], "q\n");
+		client_expect_end(served[i]);
+	waiting[WAITING - 1] = client_open_at(address);
+	client_send(waiting[WAITING - 1], "q\n");
 	next_starts(&p, &p.server, "10000");
 	for (int i = 0; i < WAITING; i++) {
-		client_expects(waiting[i], "2\nServer replies: q\n");
-		client_half_closes(waiting[i]);
-		client_expects_eof(waiting[i]);
+		client_expect(waiting[i], "2\nServer replies: q\n");
+		client_half_close(waiting[i]);
+		client_expect_eof(waiting[i]);
 	}
 	kill(p.server.pid, SIGTERM);
-	ck_assert_int_eq(program_ends(&p.server, &drained), 0);
+	ck_assert_int_eq(program_wait_drained(&p.server, &drained), 0);
 	ck_assert_uint_eq(drained.accepted, WAITING);
 	ck_assert_uint_eq(drained.completed, WAITING);
 	close(p.fd);

@@ -49,18 +49,18 @@ static void meet(unsigned number)
 	prctl(PR_SET_TIMERSLACK, 1UL);
 }
 
-void disturbance_of(unsigned long next)
+void yield_injection_seed(unsigned long next)
 {
 	seed = next;
 	meet(atomic_fetch_add(&seeds, 1) + 1);
 }
 
-void disturbance_rarity(unsigned points)
+void yield_injection_interval(unsigned points)
 {
 	rarity = points;
 }
 
-unsigned dice(unsigned sides)
+unsigned prng(unsigned sides)
 {
 	mine.state = mix(mine.state);
 	return (unsigned)((mine.state >> 32) % sides);
@@ -75,25 +75,25 @@ static void sleep_for(long ns)
 		nanosleep(&ts, NULL);
 }
 
-void disturb(void)
+void maybe_yield(void)
 {
 	unsigned number = atomic_load(&seeds), what;
 
 	if (mine.met != number)
 		meet(number);
-	if (mine.is_slow && dice(2))
-		sleep_for(20000 + dice(80000));
-	if (dice(rarity))
+	if (mine.is_slow && prng(2))
+		sleep_for(20000 + prng(80000));
+	if (prng(rarity))
 		return;
-	what = dice(1000);
+	what = prng(1000);
 	if (what < 600)
 		sched_yield();
 	else if (what < 950)
-		sleep_for(1000 + dice(50000));
+		sleep_for(1000 + prng(50000));
 	else if (what < 995)
-		sleep_for(50000 + dice(250000));
+		sleep_for(50000 + prng(250000));
 	else
-		sleep_for(300000 + dice(1700000));
+		sleep_for(300000 + prng(1700000));
 }
 
 static int before_call(enum wr_sys_call call, size_t *len)
@@ -101,7 +101,7 @@ static int before_call(enum wr_sys_call call, size_t *len)
 	int saved = errno;
 
 	(void)call, (void)len;
-	disturb();
+	maybe_yield();
 	errno = saved;
 	return 0;
 }
@@ -110,11 +110,11 @@ static void at_point(void)
 {
 	int saved = errno;
 
-	disturb();
+	maybe_yield();
 	errno = saved;
 }
 
-void disturbance_begins(void)
+void yield_injection_install(void)
 {
 	wr_sys_fault = before_call;
 	wr_point_hook = at_point;

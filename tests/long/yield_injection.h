@@ -12,18 +12,18 @@
 #define TESTS_LONG_YIELD_INJECTION_H
 
 /* Once, while no server runs: from now on the library asks us. */
-void disturbance_begins(void);
+void yield_injection_install(void);
 
 /* What comes from here on has this seed; while there is no other thread. */
-void disturbance_of(unsigned long seed);
+void yield_injection_seed(unsigned long seed);
 
 /* At one point in so many something happens. */
-void disturbance_rarity(unsigned points);
+void yield_injection_interval(unsigned points);
 
 /* Maybe now, for this thread; to be called by the test's own threads. */
-void disturb(void);
+void maybe_yield(void);
 
 /* 0 to sides - 1: this thread's next throw. */
-unsigned dice(unsigned sides);
+unsigned prng(unsigned sides);
 
 #endif

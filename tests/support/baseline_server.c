@@ -9,7 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 
-static void plain_answer(int fd)
+static void baseline_server_answer(int fd)
 {
 	char line[8];
 
@@ -18,20 +18,20 @@ static void plain_answer(int fd)
 	close(fd);
 }
 
-static void *plain_loop(void *arg)
+static void *baseline_server_loop(void *arg)
 {
-	struct plain_server *p = arg;
+	struct baseline_server *p = arg;
 	struct pollfd pollfd = { .fd = p->fd, .events = POLLIN };
 
 	while (!atomic_load(&p->is_over)) {
 		if (poll(&pollfd, 1, 10) > 0)
-			plain_answer(accept(p->fd, NULL, NULL));
+			baseline_server_answer(accept(p->fd, NULL, NULL));
 	}
 	close(p->fd);
 	return NULL;
 }
 
-void plain_starts(struct plain_server *p)
+void baseline_server_start(struct baseline_server *p)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof(addr);
@@ -44,10 +44,11 @@ void plain_starts(struct plain_server *p)
 	getsockname(p->fd, (struct sockaddr *)&addr, &len);
 	snprintf(p->address, sizeof(p->address), "127.0.0.1:%d",
 		 ntohs(addr.sin_port));
-	ck_assert_int_eq(pthread_create(&p->id, NULL, plain_loop, p), 0);
+	ck_assert_int_eq(pthread_create(&p->id, NULL, baseline_server_loop, p),
+			 0);
 }
 
-void plain_ends(struct plain_server *p)
+void baseline_server_stop(struct baseline_server *p)
 {
 	atomic_store(&p->is_over, true);
 	pthread_join(p->id, NULL);

@@ -74,7 +74,7 @@ static struct place parse(const char *address)
 
 static void never_wait_for_ever(int fd)
 {
-	const struct timeval limit = { .tv_sec = (patience_at() - now_ms()) /
+	const struct timeval limit = { .tv_sec = (test_deadline() - now_ms()) /
 						 1000 };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -103,7 +103,7 @@ struct client *client_new(const char *address, int receive_buffer)
 	return c;
 }
 
-int client_connects(struct client *c, const char *address)
+int client_connect(struct client *c, const char *address)
 {
 	struct place where = parse(address);
 
@@ -113,31 +113,31 @@ int client_connects(struct client *c, const char *address)
 	return 0;
 }
 
-static struct client *client_opens_with(const char *address, int buffer)
+static struct client *client_open_with(const char *address, int buffer)
 {
 	struct client *c = client_new(address, buffer);
-	int rc = client_connects(c, address);
+	int rc = client_connect(c, address);
 
 	ck_assert_msg(rc == 0, "connect %s: %s", address, strerror(-rc));
 	return c;
 }
 
-struct client *client_opens_at(const char *address)
+struct client *client_open_at(const char *address)
 {
-	return client_opens_with(address, 0);
+	return client_open_with(address, 0);
 }
 
-struct client *client_opens_small(struct server *s, int receive_buffer)
+struct client *client_open_small(struct server *s, int receive_buffer)
 {
-	return client_opens_with(s->address, receive_buffer);
+	return client_open_with(s->address, receive_buffer);
 }
 
-struct client *client_opens(struct server *s)
+struct client *client_open(struct server *s)
 {
-	return client_opens_with(s->address, 0);
+	return client_open_with(s->address, 0);
 }
 
-int client_may_send(struct client *c, const void *data, size_t len)
+int client_try_send(struct client *c, const void *data, size_t len)
 {
 	const char *at = data;
 
@@ -154,32 +154,32 @@ int client_may_send(struct client *c, const void *data, size_t len)
 	return 0;
 }
 
-void client_sends_bytes(struct client *c, const void *data, size_t len)
+void client_send_bytes(struct client *c, const void *data, size_t len)
 {
-	int rc = client_may_send(c, data, len);
+	int rc = client_try_send(c, data, len);
 
 	ck_assert_msg(rc == 0, "send: %s", strerror(-rc));
 }
 
-void client_sends(struct client *c, const char *text)
+void client_send(struct client *c, const char *text)
 {
-	client_sends_bytes(c, text, strlen(text));
+	client_send_bytes(c, text, strlen(text));
 }
 
-void client_sends_in_pieces(struct client *c, const char *text, size_t piece)
+void client_send_in_pieces(struct client *c, const char *text, size_t piece)
 {
 	size_t left = strlen(text);
 
 	while (left > 0) {
 		size_t len = piece && piece < left ? piece : left;
 
-		client_sends_bytes(c, text, len);
+		client_send_bytes(c, text, len);
 		text += len;
 		left -= len;
 	}
 }
 
-ssize_t client_reads(struct client *c, void *buf, size_t cap)
+ssize_t client_read(struct client *c, void *buf, size_t cap)
 {
 	ssize_t n;
 
@@ -191,14 +191,14 @@ ssize_t client_reads(struct client *c, void *buf, size_t cap)
 	return n < 0 ? -errno : n;
 }
 
-void client_expects_bytes(struct client *c, const void *data, size_t len)
+void client_expect_bytes(struct client *c, const void *data, size_t len)
 {
 	char *got = malloc(len + 1);
 	size_t have = 0;
 
 	ck_assert_ptr_nonnull(got);
 	while (have < len) {
-		ssize_t n = client_reads(c, got + have, len - have);
+		ssize_t n = client_read(c, got + have, len - have);
 
 		ck_assert_msg(n > 0, "%s after %zu of %zu bytes: \"%s\"",
 			      n ? strerror((int)-n) : "end of input", have, len,
@@ -210,15 +210,15 @@ void client_expects_bytes(struct client *c, const void *data, size_t len)
 	free(got);
 }
 
-void client_expects(struct client *c, const char *text)
+void client_expect(struct client *c, const char *text)
 {
-	client_expects_bytes(c, text, strlen(text));
+	client_expect_bytes(c, text, strlen(text));
 }
 
-void client_expects_eof(struct client *c)
+void client_expect_eof(struct client *c)
 {
 	char buf[64];
-	ssize_t n = client_reads(c, buf, sizeof(buf));
+	ssize_t n = client_read(c, buf, sizeof(buf));
 
 	ck_assert_msg(n <= 0, "\"%s\" instead of the end of input",
 		      printable(buf, (size_t)n));
@@ -232,12 +232,12 @@ static ssize_t read_to_end(struct client *c, size_t *count)
 	ssize_t n;
 
 	*count = 0;
-	while ((n = client_reads(c, buf, sizeof(buf))) > 0)
+	while ((n = client_read(c, buf, sizeof(buf))) > 0)
 		*count += (size_t)n;
 	return n;
 }
 
-size_t client_expects_end(struct client *c)
+size_t client_expect_end(struct client *c)
 {
 	size_t count;
 	ssize_t n = read_to_end(c, &count);
@@ -247,7 +247,7 @@ size_t client_expects_end(struct client *c)
 	return count;
 }
 
-size_t client_reads_to_eof(struct client *c)
+size_t client_read_to_eof(struct client *c)
 {
 	size_t count;
 	ssize_t n = read_to_end(c, &count);
@@ -272,12 +272,12 @@ int client_port(struct client *c)
 	return ntohs(addr.sin_port);
 }
 
-void client_half_closes(struct client *c)
+void client_half_close(struct client *c)
 {
 	ck_assert_int_eq(shutdown(c->fd, SHUT_WR), 0);
 }
 
-void client_closes(struct client *c)
+void client_close(struct client *c)
 {
 	struct client **at = &all;
 
@@ -290,18 +290,18 @@ void client_closes(struct client *c)
 	free(c);
 }
 
-void client_resets(struct client *c)
+void client_reset(struct client *c)
 {
 	const struct linger now = { .l_onoff = 1 };
 
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	client_closes(c);
+	client_close(c);
 }
 
 void clients_close(void)
 {
 	while (all)
-		client_closes(all);
+		client_close(all);
 }
 
 int clients_connected(void)

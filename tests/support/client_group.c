@@ -11,56 +11,56 @@
 
 #define TEXT_MAX 4096
 
-struct crowd_member {
+struct group_member {
 	struct client *client;
 	char *got;  /* what came and was not expected yet */
 	size_t len; /* of it */
 	bool has_ended;
 };
 
-struct crowd *crowd_opens(struct server *s, int count)
+struct client_group *group_open(struct server *s, int count)
 {
-	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	struct client_group *group = calloc(1, sizeof(*group));
 
-	ck_assert_ptr_nonnull(crowd);
-	crowd->count = count;
-	crowd->members = calloc((size_t)count, sizeof(*crowd->members));
-	ck_assert_ptr_nonnull(crowd->members);
+	ck_assert_ptr_nonnull(group);
+	group->count = count;
+	group->members = calloc((size_t)count, sizeof(*group->members));
+	ck_assert_ptr_nonnull(group->members);
 	for (int i = 0; i < count; i++)
-		crowd->members[i].client = client_opens(s);
-	return crowd;
+		group->members[i].client = client_open(s);
+	return group;
 }
 
 /*
  * With pieces, the first piece of everybody goes out before the second of
  * anybody; every other round in the opposite order.
  */
-void crowd_sends(struct crowd *crowd, crowd_text *text)
+void group_send(struct client_group *group, group_text *text)
 {
 	char buf[TEXT_MAX];
 	size_t from = 0, longest;
 
 	do {
 		longest = 0;
-		for (int k = 0; k < crowd->count; k++) {
-			int i = crowd->round % 2 ? crowd->count - 1 - k : k;
-			size_t len = text(crowd, i, buf, sizeof(buf));
+		for (int k = 0; k < group->count; k++) {
+			int i = group->round % 2 ? group->count - 1 - k : k;
+			size_t len = text(group, i, buf, sizeof(buf));
 			size_t end = len;
 
 			if (len > longest)
 				longest = len;
-			if (crowd->piece && from + crowd->piece < len)
-				end = from + crowd->piece;
+			if (group->piece && from + group->piece < len)
+				end = from + group->piece;
 			if (from < end)
-				client_sends_bytes(crowd->members[i].client,
-						   buf + from, end - from);
+				client_send_bytes(group->members[i].client,
+						  buf + from, end - from);
 		}
-		from += crowd->piece ? crowd->piece : longest;
+		from += group->piece ? group->piece : longest;
 	} while (from < longest);
 }
 
 /* All that has come for this member; false at the end of its input. */
-static void member_reads(struct crowd_member *m, int i)
+static void member_reads(struct group_member *m, int i)
 {
 	char buf[TEXT_MAX];
 	ssize_t n;
@@ -78,7 +78,7 @@ static void member_reads(struct crowd_member *m, int i)
 	}
 }
 
-static void member_drops(struct crowd_member *m, size_t len)
+static void member_drops(struct group_member *m, size_t len)
 {
 	m->len -= len;
 	if (m->len)
@@ -86,44 +86,44 @@ static void member_drops(struct crowd_member *m, size_t len)
 }
 
 /* True when this member has what it waits for. */
-typedef bool crowd_wish(struct crowd *crowd, int i, void *arg);
+typedef bool group_wish(struct client_group *group, int i, void *arg);
 
-static void watch_all(struct crowd *crowd, int ep)
+static void watch_all(struct client_group *group, int ep)
 {
-	for (int i = 0; i < crowd->count; i++) {
+	for (int i = 0; i < group->count; i++) {
 		struct epoll_event ev = { .events = EPOLLIN | EPOLLET,
 					  .data.fd = i };
 
 		ck_assert_int_eq(epoll_ctl(ep, EPOLL_CTL_ADD,
-					   crowd->members[i].client->fd, &ev),
+					   group->members[i].client->fd, &ev),
 				 0);
 	}
 }
 
-static void crowd_waits(struct crowd *crowd, crowd_wish *wish, void *arg)
+static void group_wait(struct client_group *group, group_wish *wish, void *arg)
 {
-	bool *is_done = calloc((size_t)crowd->count, sizeof(*is_done));
+	bool *is_done = calloc((size_t)group->count, sizeof(*is_done));
 	struct epoll_event ev[256];
-	int64_t at = patience_at();
-	int ep = epoll_create1(EPOLL_CLOEXEC), left = crowd->count;
+	int64_t at = test_deadline();
+	int ep = epoll_create1(EPOLL_CLOEXEC), left = group->count;
 
 	ck_assert_ptr_nonnull(is_done);
 	ck_assert_int_ge(ep, 0);
-	watch_all(crowd, ep);
-	for (int i = 0; i < crowd->count; i++) {
-		is_done[i] = wish(crowd, i, arg);
+	watch_all(group, ep);
+	for (int i = 0; i < group->count; i++) {
+		is_done[i] = wish(group, i, arg);
 		left -= is_done[i];
 	}
 	while (left > 0) {
 		int n = epoll_wait(ep, ev, 256, (int)(at - now_ms()));
 
 		ck_assert_msg(n > 0, "%d of %d clients wait in vain, round %d",
-			      left, crowd->count, crowd->round);
+			      left, group->count, group->round);
 		for (int k = 0; k < n; k++) {
 			int i = ev[k].data.fd;
 
-			member_reads(&crowd->members[i], i);
-			if (!is_done[i] && wish(crowd, i, arg)) {
+			member_reads(&group->members[i], i);
+			if (!is_done[i] && wish(group, i, arg)) {
 				is_done[i] = true;
 				left--;
 			}
@@ -133,12 +133,12 @@ static void crowd_waits(struct crowd *crowd, crowd_wish *wish, void *arg)
 	free(is_done);
 }
 
-static bool has_text(struct crowd *crowd, int i, void *arg)
+static bool has_text(struct client_group *group, int i, void *arg)
 {
-	struct crowd_member *m = &crowd->members[i];
-	crowd_text **text = arg;
+	struct group_member *m = &group->members[i];
+	group_text **text = arg;
 	char want[TEXT_MAX];
-	size_t len = (*text)(crowd, i, want, sizeof(want));
+	size_t len = (*text)(group, i, want, sizeof(want));
 
 	if (m->len < len) {
 		ck_assert_msg(!m->has_ended, "client %d: end of input", i);
@@ -146,23 +146,23 @@ static bool has_text(struct crowd *crowd, int i, void *arg)
 	}
 	ck_assert_msg(memcmp(m->got, want, len) == 0,
 		      "client %d got \"%s\" in round %d", i,
-		      printable(m->got, m->len), crowd->round);
+		      printable(m->got, m->len), group->round);
 	member_drops(m, len);
 	return true;
 }
 
-void crowd_expects(struct crowd *crowd, crowd_text *text)
+void group_expect(struct client_group *group, group_text *text)
 {
-	crowd_waits(crowd, has_text, &text);
+	group_wait(group, has_text, &text);
 }
 
 struct joined {
 	const char *prefix;
-	crowd_text *text;
+	group_text *text;
 };
 
 /* The length of what came once the prefixes are taken out, in buf. */
-static size_t join(const struct crowd_member *m, const char *prefix, char *buf)
+static size_t join(const struct group_member *m, const char *prefix, char *buf)
 {
 	size_t prefix_len = strlen(prefix), from = 0, len = 0;
 
@@ -181,12 +181,12 @@ static size_t join(const struct crowd_member *m, const char *prefix, char *buf)
 	return len;
 }
 
-static bool has_joined(struct crowd *crowd, int i, void *arg)
+static bool has_joined(struct client_group *group, int i, void *arg)
 {
-	struct crowd_member *m = &crowd->members[i];
+	struct group_member *m = &group->members[i];
 	const struct joined *joined = arg;
 	char want[TEXT_MAX];
-	size_t len = joined->text(crowd, i, want, sizeof(want));
+	size_t len = joined->text(group, i, want, sizeof(want));
 	char *buf = malloc(m->len + 1);
 	bool is_there;
 
@@ -200,23 +200,23 @@ static bool has_joined(struct crowd *crowd, int i, void *arg)
 	return is_there;
 }
 
-void crowd_expects_joined(struct crowd *crowd, const char *prefix,
-			  crowd_text *text)
+void group_expect_joined(struct client_group *group, const char *prefix,
+			 group_text *text)
 {
 	struct joined joined = { prefix, text };
 
-	crowd_waits(crowd, has_joined, &joined);
+	group_wait(group, has_joined, &joined);
 }
 
-void crowd_half_closes(struct crowd *crowd)
+void group_half_close(struct client_group *group)
 {
-	for (int i = 0; i < crowd->count; i++)
-		client_half_closes(crowd->members[i].client);
+	for (int i = 0; i < group->count; i++)
+		client_half_close(group->members[i].client);
 }
 
-static bool has_ended(struct crowd *crowd, int i, void *arg)
+static bool has_ended(struct client_group *group, int i, void *arg)
 {
-	const struct crowd_member *m = &crowd->members[i];
+	const struct group_member *m = &group->members[i];
 
 	(void)arg;
 	ck_assert_msg(m->len == 0, "client %d got %zu bytes too many", i,
@@ -224,17 +224,17 @@ static bool has_ended(struct crowd *crowd, int i, void *arg)
 	return m->has_ended;
 }
 
-void crowd_expects_eof(struct crowd *crowd)
+void group_expect_eof(struct client_group *group)
 {
-	crowd_waits(crowd, has_ended, NULL);
+	group_wait(group, has_ended, NULL);
 }
 
-void crowd_closes(struct crowd *crowd)
+void group_close(struct client_group *group)
 {
-	for (int i = 0; i < crowd->count; i++) {
-		client_closes(crowd->members[i].client);
-		free(crowd->members[i].got);
+	for (int i = 0; i < group->count; i++) {
+		client_close(group->members[i].client);
+		free(group->members[i].got);
 	}
-	free(crowd->members);
-	free(crowd);
+	free(group->members);
+	free(group);
 }

@@ -51,28 +51,28 @@ static void plan(enum wr_sys_call call, int nth, int error, int until)
 	atomic_store(&target, (int)call);
 }
 
-void faults_begin(void)
+void faults_install(void)
 {
 	wr_sys_fault = ask;
 }
 
-void fault_comes(enum wr_sys_call call, int nth, int error)
+void fail_nth_call(enum wr_sys_call call, int nth, int error)
 {
 	plan(call, nth, error, 1);
 }
 
-void faults_come(enum wr_sys_call call, int nth, int error)
+void fail_calls_from(enum wr_sys_call call, int nth, int error)
 {
 	plan(call, nth, error, INT_MIN);
 }
 
-void faults_come_to_acceptor(enum wr_sys_call call, int error)
+void fail_acceptor_calls(enum wr_sys_call call, int error)
 {
-	faults_come(call, 1, error);
+	fail_calls_from(call, 1, error);
 	atomic_store(&is_for_acceptor, true);
 }
 
-void faults_end(void)
+void faults_clear(void)
 {
 	atomic_store(&target, -1);
 }

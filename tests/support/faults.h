@@ -11,18 +11,18 @@
 #include "sys.h"
 
 /* Once, while no server runs: from now on the library asks us. */
-void faults_begin(void);
+void faults_install(void);
 
 /* The nth call of this kind from now on (1: the next) fails with -errno. */
-void fault_comes(enum wr_sys_call call, int nth, int error);
+void fail_nth_call(enum wr_sys_call call, int nth, int error);
 
 /* That one and all that follow it. */
-void faults_come(enum wr_sys_call call, int nth, int error);
+void fail_calls_from(enum wr_sys_call call, int nth, int error);
 
 /* Each call of this kind that the acceptor's thread makes. */
-void faults_come_to_acceptor(enum wr_sys_call call, int error);
+void fail_acceptor_calls(enum wr_sys_call call, int error);
 
-void faults_end(void);
+void faults_clear(void);
 int faults_made(void); /* of the plan that was made last */
 
 #endif

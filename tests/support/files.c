@@ -7,7 +7,7 @@
 
 #include <sys/mman.h>
 
-bool folder_made(char path[FOLDER_ROOM])
+bool make_folder(char path[FOLDER_ROOM])
 {
 	const char *base = getenv("TMPDIR");
 	int len = snprintf(path, FOLDER_ROOM, "%s/f-XXXXXX",
@@ -31,7 +31,7 @@ bool bytes_match(const char *data, size_t len, size_t from)
 	return true;
 }
 
-int file_of(size_t len)
+int make_file(size_t len)
 {
 	int fd = memfd_create("file", MFD_CLOEXEC);
 	char block[8192];

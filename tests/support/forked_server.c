@@ -17,12 +17,12 @@ static void serve_until_told(int say, int go,
 			 sizeof(s->address));
 	while (read(go, &end, 1) > 0)
 		;
-	server_ends(s);
+	server_stop_and_check(s);
 }
 
-struct apart serve_apart(const struct weir_service *service)
+struct forked_server forked_server_start(const struct weir_service *service)
 {
-	struct apart e;
+	struct forked_server e;
 	int say[2], go[2];
 
 	ck_assert_int_eq(pipe(say), 0);
@@ -43,7 +43,7 @@ struct apart serve_apart(const struct weir_service *service)
 	return e;
 }
 
-void apart_stands_still(const struct apart *e)
+void forked_server_freeze(const struct forked_server *e)
 {
 	int status;
 
@@ -52,12 +52,12 @@ void apart_stands_still(const struct apart *e)
 	ck_assert(WIFSTOPPED(status));
 }
 
-void apart_goes_on(const struct apart *e)
+void forked_server_resume(const struct forked_server *e)
 {
 	kill(e->pid, SIGCONT);
 }
 
-void apart_ends(struct apart *e)
+void forked_server_stop_and_check(struct forked_server *e)
 {
 	int status;
 

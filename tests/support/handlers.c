@@ -36,7 +36,7 @@ void gate_open(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
-void gate_lets_in(struct gate *g, int count)
+void gate_let_in(struct gate *g, int count)
 {
 	pthread_mutex_lock(&g->lock);
 	g->passes += count;

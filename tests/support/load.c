@@ -20,7 +20,7 @@ struct load {
 	atomic_llong stop_at; /* ns; INT64_MAX until it is known */
 	atomic_ullong answered, connected;
 	pthread_mutex_t lock;
-	struct load_books books;
+	struct load_counts books;
 };
 
 /*
@@ -35,10 +35,10 @@ struct asker {
 	long long free_at; /* connected, or answered */
 	long long asked_at;
 	bool is_prompt;
-	struct load_books books;
+	struct load_counts books;
 };
 
-struct crowd_asker {
+struct group_asker {
 	struct asker a;
 	int open, count, pause_ms;
 	struct member {
@@ -61,7 +61,7 @@ static bool was_reset(int error)
 }
 
 /* Books what is not an answer; the asker gives this connection up. */
-static bool goes_without(struct asker *a, int error)
+static bool count_loss(struct asker *a, int error)
 {
 	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
 
@@ -76,18 +76,18 @@ static bool goes_without(struct asker *a, int error)
 	return false;
 }
 
-static bool says(struct asker *a)
+static bool asker_send(struct asker *a)
 {
 	ssize_t n = send(a->fd, "q\n", 2, MSG_NOSIGNAL);
 	int error = errno;
 
 	a->asked_at = now_ns();
 	a->is_prompt = a->asked_at - a->free_at < PROMPT_NS;
-	return n == 2 || goes_without(a, error);
+	return n == 2 || count_loss(a, error);
 }
 
 /* What is there instead of an answer is a refusal: read to its end. */
-static bool hears(struct asker *a)
+static bool asker_receive(struct asker *a)
 {
 	char answer[64];
 	size_t have = 0;
@@ -100,7 +100,7 @@ static bool hears(struct asker *a)
 		}
 		n = recv(a->fd, answer + have, sizeof(answer) - have, 0);
 		if (n <= 0)
-			return goes_without(a, n < 0 ? errno : 0);
+			return count_loss(a, n < 0 ? errno : 0);
 		have += (size_t)n;
 	}
 	a->free_at = now_ns();
@@ -109,13 +109,13 @@ static bool hears(struct asker *a)
 	return true;
 }
 
-static bool asks(struct asker *a)
+static bool asker_ask(struct asker *a)
 {
-	return says(a) && hears(a);
+	return asker_send(a) && asker_receive(a);
 }
 
 /* After the answer the end of input must come, and no reset. */
-static void leaves(struct asker *a)
+static void asker_leave(struct asker *a)
 {
 	char more[8];
 	ssize_t n;
@@ -128,10 +128,10 @@ static void leaves(struct asker *a)
 		a->books.odd++;
 }
 
-static struct client *connects(struct asker *a)
+static struct client *asker_connect(struct asker *a)
 {
 	struct client *c = client_new(a->load->address, 0);
-	int rc = client_connects(c, a->load->address);
+	int rc = client_connect(c, a->load->address);
 
 	if (rc == 0) {
 		a->fd = c->fd;
@@ -140,7 +140,7 @@ static struct client *connects(struct asker *a)
 		atomic_fetch_add(&a->load->connected, 1);
 		return c;
 	}
-	client_closes(c);
+	client_close(c);
 	if (rc == -ECONNREFUSED || rc == -ENOENT) /* a path that is gone */
 		a->books.refused++;
 	else if (was_reset(-rc))
@@ -150,7 +150,7 @@ static struct client *connects(struct asker *a)
 	return NULL;
 }
 
-void load_books_add(struct load_books *all, const struct load_books *b)
+void load_counts_add(struct load_counts *all, const struct load_counts *b)
 {
 	all->connected += b->connected;
 	all->refused += b->refused;
@@ -164,40 +164,40 @@ void load_books_add(struct load_books *all, const struct load_books *b)
 static void books_join(struct asker *a)
 {
 	pthread_mutex_lock(&a->load->lock);
-	load_books_add(&a->load->books, &a->books);
+	load_counts_add(&a->load->books, &a->books);
 	pthread_mutex_unlock(&a->load->lock);
 }
 
-static void *churns(void *arg)
+static void *churn(void *arg)
 {
 	struct asker a = { .load = arg };
 	struct client *c;
 
-	while ((c = connects(&a))) {
-		if (asks(&a))
-			leaves(&a);
-		client_closes(c);
+	while ((c = asker_connect(&a))) {
+		if (asker_ask(&a))
+			asker_leave(&a);
+		client_close(c);
 	}
 	books_join(&a);
 	return NULL;
 }
 
-static void *keeps(void *arg)
+static void *keep_asking(void *arg)
 {
 	struct asker a = { .load = arg };
-	struct client *c = connects(&a);
+	struct client *c = asker_connect(&a);
 
 	if (c) {
-		while (asks(&a))
+		while (asker_ask(&a))
 			;
-		client_closes(c);
+		client_close(c);
 	}
 	books_join(&a);
 	return NULL;
 }
 
 /* false: it has gone. */
-static bool turns_to(struct crowd_asker *c, struct member *m)
+static bool listen_to_group(struct group_asker *c, struct member *m)
 {
 	if (!m->client)
 		return false;
@@ -206,30 +206,31 @@ static bool turns_to(struct crowd_asker *c, struct member *m)
 	return true;
 }
 
-static void loses(struct crowd_asker *c, struct member *m)
+static void group_lose(struct group_asker *c, struct member *m)
 {
-	client_closes(m->client);
+	client_close(m->client);
 	m->client = NULL;
 	c->open--;
 }
 
-static void *keeps_a_crowd(void *arg)
+static void *ask_as_group(void *arg)
 {
-	struct crowd_asker *c = arg;
+	struct group_asker *c = arg;
 
 	while (c->open > 0) {
 		for (int i = 0; i < c->count; i++) {
-			if (!turns_to(c, &c->members[i]))
+			if (!listen_to_group(c, &c->members[i]))
 				continue;
-			if (!says(&c->a))
-				loses(c, &c->members[i]);
+			if (!asker_send(&c->a))
+				group_lose(c, &c->members[i]);
 			c->members[i].asked_at = c->a.asked_at;
 		}
 		for (int i = 0; i < c->count; i++)
-			if (turns_to(c, &c->members[i]) && !hears(&c->a))
-				loses(c, &c->members[i]);
+			if (listen_to_group(c, &c->members[i]) &&
+			    !asker_receive(&c->a))
+				group_lose(c, &c->members[i]);
 		for (int i = 0; i < c->pause_ms; i++)
-			breathe();
+			poll_sleep();
 	}
 	books_join(&c->a);
 	free(c);
@@ -242,21 +243,21 @@ static void add_thread(struct load *l, void *(*fn)(void *), void *arg)
 			 0);
 }
 
-static void add_crowd(struct load *l, int count, int pause_ms)
+static void add_group(struct load *l, int count, int pause_ms)
 {
-	struct crowd_asker *c =
+	struct group_asker *c =
 		calloc(1, sizeof(*c) + (size_t)count * sizeof(c->members[0]));
 
 	ck_assert_ptr_nonnull(c);
-	*c = (struct crowd_asker){ .a = { .load = l },
+	*c = (struct group_asker){ .a = { .load = l },
 				   .open = count,
 				   .count = count,
 				   .pause_ms = pause_ms };
 	for (int i = 0; i < count; i++) {
-		c->members[i].client = connects(&c->a);
+		c->members[i].client = asker_connect(&c->a);
 		ck_assert_ptr_nonnull(c->members[i].client);
 	}
-	add_thread(l, keeps_a_crowd, c);
+	add_thread(l, ask_as_group, c);
 }
 
 static struct load *load_new(const char *address, int threads)
@@ -272,23 +273,23 @@ static struct load *load_new(const char *address, int threads)
 	return l;
 }
 
-struct load *load_starts(const char *address, int churning, int keeping)
+struct load *load_start(const char *address, int churning, int keeping)
 {
 	struct load *l = load_new(address, churning + keeping);
 
 	for (int i = 0; i < churning + keeping; i++)
-		add_thread(l, i < churning ? churns : keeps, l);
+		add_thread(l, i < churning ? churn : keep_asking, l);
 	return l;
 }
 
-struct load *load_starts_with_crowd(const char *address, int churning,
-				    int count, int pause_ms)
+struct load *load_start_with_group(const char *address, int churning, int count,
+				   int pause_ms)
 {
 	struct load *l = load_new(address, churning + 1);
 
-	add_crowd(l, count, pause_ms);
+	add_group(l, count, pause_ms);
 	for (int i = 0; i < churning; i++)
-		add_thread(l, churns, l);
+		add_thread(l, churn, l);
 	return l;
 }
 
@@ -302,14 +303,14 @@ uint64_t load_connected(struct load *l)
 	return atomic_load(&l->connected);
 }
 
-void load_stop_is_next(struct load *l)
+void load_mark_stop(struct load *l)
 {
 	atomic_store(&l->stop_at, now_ns());
 }
 
-struct load_books load_ends(struct load *l)
+struct load_counts load_finish(struct load *l)
 {
-	struct load_books books;
+	struct load_counts books;
 
 	for (int i = 0; i < l->threads; i++)
 		pthread_join(l->ids[i], NULL);

@@ -35,7 +35,7 @@ static bool loopback_up(void)
 	return is_up;
 }
 
-bool network_of_our_own(void)
+bool enter_own_network(void)
 {
 	/* Root needs no user namespace, which threads would forbid. */
 	if (unshare(CLONE_NEWNET) < 0 &&

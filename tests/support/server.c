@@ -26,7 +26,7 @@ static int entries(const char *path)
 	return count;
 }
 
-static void *tells_its_entry(void *arg)
+static void *tell_its_entry(void *arg)
 {
 	sprintf(arg, "/proc/self/task/%d", (int)gettid());
 	return NULL;
@@ -38,12 +38,12 @@ static void make_first_thread(void)
 	char entry[64];
 	pthread_t id;
 
-	ck_assert_int_eq(pthread_create(&id, NULL, tells_its_entry, entry), 0);
+	ck_assert_int_eq(pthread_create(&id, NULL, tell_its_entry, entry), 0);
 	pthread_join(id, NULL);
 	UNTIL(access(entry, F_OK) < 0);
 }
 
-void baseline_take(struct baseline *b)
+void process_state_take(struct process_state *b)
 {
 	make_first_thread();
 	stolen_before = stolen_ms();
@@ -54,7 +54,7 @@ void baseline_take(struct baseline *b)
 		sigaction(watched_signals[i], NULL, &b->actions[i]);
 }
 
-static void expects_signals(const struct baseline *b)
+static void expect_signals(const struct process_state *b)
 {
 	struct sigaction action;
 	sigset_t mask;
@@ -72,12 +72,12 @@ static void expects_signals(const struct baseline *b)
 	}
 }
 
-void baseline_expects(const struct baseline *b)
+void process_state_check(const struct process_state *b)
 {
 	/* A joined thread may stay listed for a moment. */
 	UNTIL(entries("/proc/self/task") <= b->threads);
 	ck_assert_int_le(entries("/proc/self/fd"), b->descriptors);
-	expects_signals(b);
+	expect_signals(b);
 }
 
 static void keep_line(void *arg, int level, const char *line)
@@ -127,7 +127,7 @@ struct server *server_new(const struct weir_config *config)
 
 	ck_assert_ptr_nonnull(s);
 	pthread_mutex_init(&s->log_lock, NULL);
-	baseline_take(&s->before);
+	process_state_take(&s->before);
 	s->connected_before = clients_connected();
 	if (config)
 		mine = *config;
@@ -139,8 +139,8 @@ struct server *server_new(const struct weir_config *config)
 	return s;
 }
 
-int server_listens(struct server *s, const char *where,
-		   const struct weir_service *service)
+int server_listen(struct server *s, const char *where,
+		  const struct weir_service *service)
 {
 	int id = weir_server_listen(s->weir, where, service);
 
@@ -155,7 +155,7 @@ void server_address(struct server *s, int id, char *buf, size_t cap)
 	ck_assert_int_gt(weir_server_address(s->weir, id, buf, cap), 0);
 }
 
-void server_starts(struct server *s)
+void server_start(struct server *s)
 {
 	ck_assert_int_eq(weir_server_start(s->weir), 0);
 }
@@ -165,8 +165,8 @@ struct server *serve_at(const char *where, const struct weir_config *config,
 {
 	struct server *s = server_new(config);
 
-	server_listens(s, where, service);
-	server_starts(s);
+	server_listen(s, where, service);
+	server_start(s);
 	return s;
 }
 
@@ -182,14 +182,14 @@ uint64_t ledger_refused(const struct weir_ledger *l)
 	       l->refused_drain;
 }
 
-void ledger_balances(const struct weir_ledger *l)
+void expect_balance(const struct weir_ledger *l)
 {
 	ck_assert_uint_eq(l->accepted, l->completed + l->failed + l->timed_out +
 					       ledger_refused(l) + l->cut +
 					       l->open);
 }
 
-void stop_was_on_time(const struct weir_report *r, int grace_ms)
+void expect_stop_on_time(const struct weir_report *r, int grace_ms)
 {
 	ck_assert_uint_le(r->drain_ms,
 			  (uint64_t)(grace_ms + 100) +
@@ -214,35 +214,35 @@ bool is_at_rest(struct server *s)
 	       now.ledger.open == 0;
 }
 
-void server_forgets(struct server *s)
+void server_check_freed(struct server *s)
 {
 	clients_close();
-	baseline_expects(&s->before);
+	process_state_check(&s->before);
 	pthread_mutex_destroy(&s->log_lock);
 	free(s->log);
 	free(s);
 }
 
-struct weir_report server_is_over(struct server *s)
+struct weir_report server_join_and_check(struct server *s)
 {
 	struct weir_report report;
 	int rc = weir_server_join(s->weir, &report);
 
 	ck_assert_msg(rc == 0 || rc == -ECANCELED || rc == -EBUSY,
 		      "join said %s", weir_strerror(rc));
-	ledger_balances(&report.ledger);
+	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	/* What the program itself cancelled is in the ledger, but no fault. */
 	if (rc < 0)
 		ck_assert_uint_gt(report.ledger.cut, 0);
 	weir_server_free(s->weir);
-	server_forgets(s);
+	server_check_freed(s);
 	return report;
 }
 
-struct weir_report server_ends(struct server *s)
+struct weir_report server_stop_and_check(struct server *s)
 {
 	ck_assert_int_eq(weir_server_stop(s->weir, GRACE_MS * slowness()), 0);
 	clients_close();
-	return server_is_over(s);
+	return server_join_and_check(s);
 }

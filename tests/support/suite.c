@@ -77,12 +77,12 @@ int64_t stolen_ms(void)
 	return ticks * 1000 / sysconf(_SC_CLK_TCK);
 }
 
-int64_t patience_at(void)
+int64_t test_deadline(void)
 {
 	return now_ms() + (int64_t)PATIENCE_MS * slowness();
 }
 
-void breathe(void)
+void poll_sleep(void)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
 

@@ -47,36 +47,36 @@ int64_t cpu_ms(void); /* that this process has used */
 /* That a host took from all processors together; opens a file the first time.
  */
 int64_t stolen_ms(void);
-int64_t patience_at(void); /* when waiting for anything has failed */
-void breathe(void);	   /* between two looks at a condition */
+int64_t test_deadline(void); /* when waiting for anything has failed */
+void poll_sleep(void);	     /* between two looks at a condition */
 
 #define UNTIL(cond)                                                            \
 	do {                                                                   \
-		int64_t until_at_ = patience_at();                             \
+		int64_t until_at_ = test_deadline();                           \
 		while (!(cond)) {                                              \
 			ck_assert_msg(now_ms() < until_at_,                    \
 				      "never came true: %s", #cond);           \
-			breathe();                                             \
+			poll_sleep();                                          \
 		}                                                              \
 	} while (0)
 
 /* ----------------------------------------------------------------- server */
 
 /* What a server must leave as it found it. */
-struct baseline {
+struct process_state {
 	int threads;
 	int descriptors;
 	sigset_t mask;
 	struct sigaction actions[3]; /* of INT, TERM, PIPE */
 };
 
-void baseline_take(struct baseline *b);
-void baseline_expects(const struct baseline *b);
+void process_state_take(struct process_state *b);
+void process_state_check(const struct process_state *b);
 
 struct server {
 	weir_server *weir;
 	char address[160]; /* of the first listener */
-	struct baseline before;
+	struct process_state before;
 	pthread_mutex_t log_lock;
 	char *log; /* every line so far */
 	size_t log_len;
@@ -92,31 +92,31 @@ struct server *serve_at(const char *where, const struct weir_config *config,
 
 /* The same in steps. */
 struct server *server_new(const struct weir_config *config);
-int server_listens(struct server *s, const char *where,
-		   const struct weir_service *service);
+int server_listen(struct server *s, const char *where,
+		  const struct weir_service *service);
 void server_address(struct server *s, int id, char *buf, size_t cap);
-void server_starts(struct server *s);
+void server_start(struct server *s);
 
 /*
  * Stop, close every client that is left, join, free; then the ledger
  * balances, nothing is open, threads, descriptors, signal mask and
  * dispositions are as before.
  */
-struct weir_report server_ends(struct server *s);
+struct weir_report server_stop_and_check(struct server *s);
 
 /* The same, but its stop was asked for already, and clients stay till then. */
-struct weir_report server_is_over(struct server *s);
+struct weir_report server_join_and_check(struct server *s);
 
 /* The same for one that the test has freed. */
-void server_forgets(struct server *s);
+void server_check_freed(struct server *s);
 
 /*
  * What a stop with so much grace has kept: the promise is its deadline and
  * 100 ms, and how late a busy machine lets its threads run is no fault of it.
  */
-void stop_was_on_time(const struct weir_report *r, int grace_ms);
+void expect_stop_on_time(const struct weir_report *r, int grace_ms);
 
-void ledger_balances(const struct weir_ledger *l);
+void expect_balance(const struct weir_ledger *l);
 uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
@@ -127,16 +127,17 @@ bool log_says(struct server *s, const char *words);
 int log_lines(struct server *s);
 
 /* One with two workers in a process of its own. */
-struct apart {
+struct forked_server {
 	pid_t pid;
 	int go; /* closed: it may end */
 	char address[160];
 };
 
-struct apart serve_apart(const struct weir_service *service);
-void apart_stands_still(const struct apart *e);
-void apart_goes_on(const struct apart *e);
-void apart_ends(struct apart *e); /* as server_ends() */
+struct forked_server forked_server_start(const struct weir_service *service);
+void forked_server_freeze(const struct forked_server *e);
+void forked_server_resume(const struct forked_server *e);
+void forked_server_stop_and_check(
+	struct forked_server *e); /* as server_stop_and_check() */
 
 /* ----------------------------------------------------------------- client */
 
@@ -145,36 +146,36 @@ struct client {
 	struct client *next;
 };
 
-struct client *client_opens(struct server *s);
-struct client *client_opens_at(const char *address);
+struct client *client_open(struct server *s);
+struct client *client_open_at(const char *address);
 /* With a receive buffer of about so many bytes. */
-struct client *client_opens_small(struct server *s, int receive_buffer);
+struct client *client_open_small(struct server *s, int receive_buffer);
 /* A socket that is not connected yet; 0 or -errno of the connect. */
 struct client *client_new(const char *address, int receive_buffer);
-int client_connects(struct client *c, const char *address);
+int client_connect(struct client *c, const char *address);
 
-void client_sends(struct client *c, const char *text);
-void client_sends_bytes(struct client *c, const void *data, size_t len);
+void client_send(struct client *c, const char *text);
+void client_send_bytes(struct client *c, const void *data, size_t len);
 /* In pieces of so many bytes, each its own segment; 0: whole. */
-void client_sends_in_pieces(struct client *c, const char *text, size_t piece);
+void client_send_in_pieces(struct client *c, const char *text, size_t piece);
 /* 0 or -errno: for peers that may be gone. */
-int client_may_send(struct client *c, const void *data, size_t len);
+int client_try_send(struct client *c, const void *data, size_t len);
 
-void client_expects(struct client *c, const char *text);
-void client_expects_bytes(struct client *c, const void *data, size_t len);
-void client_expects_eof(struct client *c);
+void client_expect(struct client *c, const char *text);
+void client_expect_bytes(struct client *c, const void *data, size_t len);
+void client_expect_eof(struct client *c);
 /* Whatever is left, then the end, by FIN or by RST; how many bytes came. */
-size_t client_expects_end(struct client *c);
+size_t client_expect_end(struct client *c);
 /* How many bytes come before the end of input, which must not be a reset. */
-size_t client_reads_to_eof(struct client *c);
+size_t client_read_to_eof(struct client *c);
 /* > 0, 0 at the end, or -errno. */
-ssize_t client_reads(struct client *c, void *buf, size_t cap);
+ssize_t client_read(struct client *c, void *buf, size_t cap);
 bool client_has_input(struct client *c); /* at this moment */
 int client_port(struct client *c);	 /* our own */
 
-void client_half_closes(struct client *c);
-void client_resets(struct client *c);
-void client_closes(struct client *c);
+void client_half_close(struct client *c);
+void client_reset(struct client *c);
+void client_close(struct client *c);
 void clients_close(void);    /* all that are left */
 int clients_connected(void); /* so far, in this test */
 
@@ -184,26 +185,26 @@ unsigned int segments_received(int fd);
 /* ------------------------------------------------------------------ crowd */
 
 /* Many clients, driven side by side by one thread. */
-struct crowd {
+struct client_group {
 	int count;
 	int round;    /* for its texts */
 	size_t piece; /* 0: send whole; n: n bytes of each in turn */
-	struct crowd_member *members;
+	struct group_member *members;
 };
 
 /* What client i says in this round; returns the length (at most cap). */
-typedef size_t crowd_text(const struct crowd *crowd, int i, char *buf,
+typedef size_t group_text(const struct client_group *group, int i, char *buf,
 			  size_t cap);
 
-struct crowd *crowd_opens(struct server *s, int count);
-void crowd_sends(struct crowd *crowd, crowd_text *text);
-void crowd_expects(struct crowd *crowd, crowd_text *text);
-/* As crowd_expects(), when each reply may have been cut into several. */
-void crowd_expects_joined(struct crowd *crowd, const char *prefix,
-			  crowd_text *text);
-void crowd_half_closes(struct crowd *crowd);
-void crowd_expects_eof(struct crowd *crowd);
-void crowd_closes(struct crowd *crowd);
+struct client_group *group_open(struct server *s, int count);
+void group_send(struct client_group *group, group_text *text);
+void group_expect(struct client_group *group, group_text *text);
+/* As group_expect(), when each reply may have been cut into several. */
+void group_expect_joined(struct client_group *group, const char *prefix,
+			 group_text *text);
+void group_half_close(struct client_group *group);
+void group_expect_eof(struct client_group *group);
+void group_close(struct client_group *group);
 
 /* ------------------------------------------------------- callbacks to hold */
 
@@ -225,7 +226,7 @@ struct gate {
 void gate_wait(struct gate *g);
 int gate_waiting(struct gate *g);
 void gate_open(struct gate *g);
-void gate_lets_in(struct gate *g, int count);
+void gate_let_in(struct gate *g, int count);
 
 /* --------------------------------------------------------------- handlers */
 
@@ -246,10 +247,10 @@ const char *error_name(ssize_t n);
  * test leaves, has it.  False if there can be none.
  */
 #define FOLDER_ROOM 40
-bool folder_made(char path[FOLDER_ROOM]);
+bool make_folder(char path[FOLDER_ROOM]);
 
 /* A file without a name, of len bytes byte_at(0), byte_at(1) ...; its fd. */
-int file_of(size_t len);
+int make_file(size_t len);
 char byte_at(size_t i);
 bool bytes_match(const char *data, size_t len, size_t from);
 
@@ -259,14 +260,14 @@ bool bytes_match(const char *data, size_t len, size_t from);
 const char *own_unix_address(void);
 
 /* A network namespace of our own with "lo" up; false where not allowed. */
-bool network_of_our_own(void);
+bool enter_own_network(void);
 /* "Tcp", "OutRsts" and so on, of this network; -1 if the kernel has none. */
 long network_counter(const char *group, const char *name);
 
 /* ------------------------------------------------------------------- load */
 
 /* Books of clients that ask until there is nobody to ask. */
-struct load_books {
+struct load_counts {
 	uint64_t connected; /* connect() succeeded */
 	uint64_t refused;   /* ECONNREFUSED, or no such path */
 	uint64_t answered;
@@ -276,30 +277,30 @@ struct load_books {
 	uint64_t odd;	/* anything else */
 };
 
-void load_books_add(struct load_books *all, const struct load_books *b);
+void load_counts_add(struct load_counts *all, const struct load_counts *b);
 
 struct load;
 
 /* One line, one answer, from so many threads of each kind. */
-struct load *load_starts(const char *address, int churning, int keeping);
+struct load *load_start(const char *address, int churning, int keeping);
 /* So many that come and go, and a crowd that asks and then pauses. */
-struct load *load_starts_with_crowd(const char *address, int churning,
-				    int count, int pause_ms);
+struct load *load_start_with_group(const char *address, int churning, int count,
+				   int pause_ms);
 uint64_t load_answered(struct load *l);	 /* so far */
 uint64_t load_connected(struct load *l); /* so far */
 /* Call it right before asking for the stop. */
-void load_stop_is_next(struct load *l);
-struct load_books load_ends(struct load *l);
+void load_mark_stop(struct load *l);
+struct load_counts load_finish(struct load *l);
 
 /* The control: a server that just closes what it has. */
-struct plain_server {
+struct baseline_server {
 	int fd;
 	char address[64];
 	_Atomic bool is_over;
 	pthread_t id;
 };
 
-void plain_starts(struct plain_server *p);
-void plain_ends(struct plain_server *p);
+void baseline_server_start(struct baseline_server *p);
+void baseline_server_stop(struct baseline_server *p);
 
 #endif

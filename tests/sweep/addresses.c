@@ -11,41 +11,41 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define READABLE WEIR_SERVICE(.readable = sweep_answers)
+#define READABLE WEIR_SERVICE(.readable = sweep_service)
 
 /* One line and its answer, then the end from both sides. */
-static void one_exchange(struct stage *st)
+static void one_exchange(struct env *st)
 {
-	struct peer p = peer_opens(st);
+	struct peer p = peer_open(st);
 
-	peer_says(&p, "one\n");
-	peer_hears(&p, st->banner);
-	peer_hears(&p, "one\n");
-	peer_finishes(&p);
-	peer_ends(&p);
+	peer_send(&p, "one\n");
+	peer_expect(&p, st->banner);
+	peer_expect(&p, "one\n");
+	peer_half_close(&p);
+	peer_expect_end(&p);
 }
 
 /* ------------------------------------------------------ other addresses */
 
 static void at_path(const char *where, bool was_stale)
 {
-	struct stage st = { .banner = "", .was_stale = was_stale };
+	struct env st = { .banner = "", .was_stale = was_stale };
 
-	if (!stage_opens(&st, where, WEIR_CONFIG(.workers = 2), READABLE))
+	if (!env_open(&st, where, WEIR_CONFIG(.workers = 2), READABLE))
 		return;
 	one_exchange(&st);
 	one_exchange(&st);
-	stage_closes(&st, STAGE_GRACE_MS);
+	env_close(&st, ENV_GRACE_MS);
 }
 
-static void leaves_stale(const char *path)
+static void leave_stale(const char *path)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	memcpy(at.sun_path, path, strlen(path) + 1);
 	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
-		sweep_fails("%s: %s", path, strerror(errno));
+		sweep_fail("%s: %s", path, strerror(errno));
 	close(fd);
 }
 
@@ -53,12 +53,12 @@ void sweep_unix_socket(void)
 {
 	char folder[FOLDER_ROOM], where[64];
 
-	if (!folder_made(folder))
-		sweep_fails("no folder");
+	if (!make_folder(folder))
+		sweep_fail("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
 	at_path(where, false);
-	if (sweep_made() == 0) {
-		leaves_stale(where + 5);
+	if (sweep_failures() == 0) {
+		leave_stale(where + 5);
 		at_path(where, true);
 	}
 	unlink(where + 5);
@@ -67,7 +67,7 @@ void sweep_unix_socket(void)
 
 void sweep_inherited(void)
 {
-	struct stage st = { .banner = "" };
+	struct env st = { .banner = "" };
 	struct sockaddr_in any = { .sin_family = AF_INET };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	char where[16];
@@ -75,18 +75,18 @@ void sweep_inherited(void)
 	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 ||
 	    listen(fd, 10) < 0)
-		sweep_fails("no listening socket");
+		sweep_fail("no listening socket");
 	snprintf(where, sizeof(where), "fd:%d", fd);
-	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)))
+	if (!env_make(&st, WEIR_CONFIG(.workers = 2)))
 		goto out;
-	if (!stage_listens(&st, where, READABLE))
+	if (!env_listen(&st, where, READABLE))
 		goto out;
 	fd = -1; /* it has been taken over */
-	if (!stage_starts(&st))
+	if (!env_start(&st))
 		return;
 	one_exchange(&st);
 	one_exchange(&st);
-	stage_closes(&st, STAGE_GRACE_MS);
+	env_close(&st, ENV_GRACE_MS);
 out:
 	if (fd >= 0)
 		close(fd);
@@ -96,27 +96,27 @@ out:
 
 static void is_refused(const char *where)
 {
-	struct stage st = { .banner = "" };
+	struct env st = { .banner = "" };
 	int rc;
 
-	if (!stage_makes(&st, NULL))
+	if (!env_make(&st, NULL))
 		return;
 	rc = weir_server_listen(st.weir, where,
-				WEIR_SERVICE(.readable = sweep_answers));
+				WEIR_SERVICE(.readable = sweep_service));
 	/* Nobody knows whether it is in use if nobody can be asked. */
-	if (rc >= 0 && sweep_made() == 0)
-		sweep_fails("%s was free", where);
+	if (rc >= 0 && sweep_failures() == 0)
+		sweep_fail("%s was free", where);
 	weir_server_free(st.weir);
 }
 
-static int takes_path(const char *path, int type)
+static int take_path(const char *path, int type)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
 	memcpy(at.sun_path, path, strlen(path) + 1);
 	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0)
-		sweep_fails("%s: %s", path, strerror(errno));
+		sweep_fail("%s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -126,15 +126,15 @@ void sweep_taken_paths(void)
 	const char *path = where + 5;
 	int fd;
 
-	if (!folder_made(folder))
-		sweep_fails("no folder");
+	if (!make_folder(folder))
+		sweep_fail("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	is_refused(where);
 	close(fd);
 	unlink(path);
 	for (int i = 0; i < 2; i++) {
-		fd = takes_path(path, i ? SOCK_DGRAM : SOCK_STREAM);
+		fd = take_path(path, i ? SOCK_DGRAM : SOCK_STREAM);
 		(void)listen(fd, 1);
 		is_refused(where);
 		close(fd);
@@ -145,7 +145,7 @@ void sweep_taken_paths(void)
 
 /* ------------------------------------------------------------- clients */
 
-static void dials(struct stage *st, const char *where)
+static void dial(struct env *st, const char *where)
 {
 	weir_conn *c = NULL;
 	char line[16];
@@ -160,7 +160,7 @@ static void dials(struct stage *st, const char *where)
 		if (n == 0)
 			n = weir_conn_read_line(c, line, sizeof(line));
 		if (n > 0 && strcmp(line, "hello\n") != 0)
-			sweep_fails("the dialled one got \"%s\"", line);
+			sweep_fail("the dialled one got \"%s\"", line);
 	}
 	if (n <= 0)
 		st->lost++;
@@ -171,27 +171,26 @@ static void dials(struct stage *st, const char *where)
 
 void sweep_dial(void)
 {
-	struct stage st = { .banner = "" };
+	struct env st = { .banner = "" };
 	struct weir_address found[2];
 	char where[32], name[256];
 
-	if (!stage_makes(&st, WEIR_CONFIG(.workers = 2)) ||
-	    !stage_listens(&st, "127.0.0.1:0", READABLE) ||
-	    !stage_listens(&st, own_unix_address(), READABLE) ||
-	    !stage_starts(&st))
+	if (!env_make(&st, WEIR_CONFIG(.workers = 2)) ||
+	    !env_listen(&st, "127.0.0.1:0", READABLE) ||
+	    !env_listen(&st, own_unix_address(), READABLE) || !env_start(&st))
 		return;
-	dials(&st, st.address);
+	dial(&st, st.address);
 	snprintf(where, sizeof(where), "localhost%s", strrchr(st.address, ':'));
-	dials(&st, where);
-	dials(&st, own_unix_address());
-	stage_expects(weir_resolve(found, 2, where, 2000), "resolve");
-	stage_expects(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
-		      "reverse");
-	stage_expects(weir_host_name(name, sizeof(name)), "host name");
-	stage_closes(&st, STAGE_GRACE_MS);
+	dial(&st, where);
+	dial(&st, own_unix_address());
+	expect_rc(weir_resolve(found, 2, where, 2000), "resolve");
+	expect_rc(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
+		  "reverse");
+	expect_rc(weir_host_name(name, sizeof(name)), "host name");
+	env_close(&st, ENV_GRACE_MS);
 }
 
-static weir_conn *dials_given(int fd)
+static weir_conn *dial_given(int fd)
 {
 	weir_conn *c = NULL;
 	char where[16];
@@ -199,13 +198,13 @@ static weir_conn *dials_given(int fd)
 
 	snprintf(where, sizeof(where), "fd:%d", fd);
 	rc = weir_dial(&c, where, 100);
-	stage_expects(rc, "dial");
+	expect_rc(rc, "dial");
 	if (rc < 0)
 		close(fd); /* it is still ours */
 	return rc < 0 ? NULL : c;
 }
 
-static void takes_all(int fd)
+static void take_all(int fd)
 {
 	char waste[4096];
 
@@ -221,16 +220,16 @@ void sweep_dial_given(void)
 	weir_conn *c;
 
 	if (pipe2(pipes, O_CLOEXEC) < 0)
-		sweep_fails("no pipe for the test itself");
+		sweep_fail("no pipe for the test itself");
 	snprintf(where, sizeof(where), "fd:%d", pipes[0]);
-	stage_expects_error(weir_dial(&c, where, 100), "a pipe");
+	expect_error_rc(weir_dial(&c, where, 100), "a pipe");
 	close(pipes[0]);
 	close(pipes[1]);
 	for (int round = 0; round < 3; round++) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) <
 		    0)
-			sweep_fails("no sockets for the test itself");
-		c = dials_given(pair[0]);
+			sweep_fail("no sockets for the test itself");
+		c = dial_given(pair[0]);
 		if (c && round == 0) {
 			(void)send(pair[1], "hello\n", 6, MSG_NOSIGNAL);
 			(void)weir_conn_read_line(c, line, sizeof(line));
@@ -238,10 +237,10 @@ void sweep_dial_given(void)
 				(void)weir_conn_write(c, sweep_big(),
 						      SWEEP_BIG / 2);
 			(void)weir_conn_shutdown(c, SHUT_WR);
-			stage_expects_error(
+			expect_error_rc(
 				weir_conn_sendfile(c, sweep_file(), 0, 1),
 				"output after its end");
-			takes_all(pair[1]);
+			take_all(pair[1]);
 		} else if (c && round == 1) {
 			weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, 20);
 			for (int i = 0; i < 20; i++)
@@ -259,7 +258,7 @@ void sweep_dial_given(void)
 }
 
 /* So many that nobody more is let in. */
-static void fills(int *fds, int count, const struct sockaddr *at, socklen_t len)
+static void fill(int *fds, int count, const struct sockaddr *at, socklen_t len)
 {
 	for (int i = 0; i < count; i++) {
 		fds[i] = socket(at->sa_family,
@@ -268,11 +267,11 @@ static void fills(int *fds, int count, const struct sockaddr *at, socklen_t len)
 	}
 }
 
-static void dials_in_vain(const char *where)
+static void dial_in_vain(const char *where)
 {
 	weir_conn *c;
 
-	stage_expects_error(weir_dial(&c, where, 50), "a full house");
+	expect_error_rc(weir_dial(&c, where, 50), "a full house");
 }
 
 /* Nobody accepts, and the backlog has room for one. */
@@ -289,22 +288,22 @@ void sweep_dial_full(void)
 	if (bind(listening, (struct sockaddr *)&in, sizeof(in)) < 0 ||
 	    listen(listening, 0) < 0 ||
 	    getsockname(listening, (struct sockaddr *)&in, &len) < 0)
-		sweep_fails("no listening socket");
-	fills(fds, 4, (struct sockaddr *)&in, sizeof(in));
+		sweep_fail("no listening socket");
+	fill(fds, 4, (struct sockaddr *)&in, sizeof(in));
 	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(in.sin_port));
-	dials_in_vain(where);
+	dial_in_vain(where);
 	close(listening);
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
-	if (!folder_made(folder))
-		sweep_fails("no folder");
+	if (!make_folder(folder))
+		sweep_fail("no folder");
 	snprintf(where, sizeof(where), "unix:%s/s", folder);
-	listening = takes_path(where + 5, SOCK_STREAM);
+	listening = take_path(where + 5, SOCK_STREAM);
 	if (listen(listening, 0) < 0)
-		sweep_fails("no listening socket");
+		sweep_fail("no listening socket");
 	memcpy(un.sun_path, where + 5, strlen(where + 5) + 1);
-	fills(fds, 4, (struct sockaddr *)&un, sizeof(un));
-	dials_in_vain(where);
+	fill(fds, 4, (struct sockaddr *)&un, sizeof(un));
+	dial_in_vain(where);
 	is_refused(where);
 	close(listening);
 	for (int i = 0; i < 4; i++)

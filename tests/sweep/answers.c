@@ -20,16 +20,16 @@ const char *sweep_big(void)
 	return big;
 }
 
-void sweep_answers_begin(void)
+void sweep_service_start(void)
 {
 	for (size_t i = 0; i < sizeof(big); i++)
 		big[i] = byte_at(i);
 	file = memfd_create("big", MFD_CLOEXEC);
 	if (write(file, big, sizeof(big)) != (ssize_t)sizeof(big))
-		sweep_fails("no file for the test itself");
+		sweep_fail("no file for the test itself");
 }
 
-void sweep_answers_end(void)
+void sweep_service_stop(void)
 {
 	int count = atomic_load(&later_count);
 
@@ -38,7 +38,7 @@ void sweep_answers_end(void)
 	close(file);
 }
 
-static void *speaks_later(void *arg)
+static void *speak_later(void *arg)
 {
 	weir_conn *c = arg;
 	int rc = weir_conn_send(c, "la", 2);
@@ -53,19 +53,19 @@ static void *speaks_later(void *arg)
 	return NULL;
 }
 
-static int says_later(weir_conn *c)
+static int say_later(weir_conn *c)
 {
 	int i = atomic_fetch_add(&later_count, 1);
 
 	if (i >= MOST_LATER)
 		return -ENOBUFS;
-	if (pthread_create(&later[i], NULL, speaks_later, weir_conn_ref(c)))
-		sweep_fails("no thread for the test itself");
+	if (pthread_create(&later[i], NULL, speak_later, weir_conn_ref(c)))
+		sweep_fail("no thread for the test itself");
 	return 0;
 }
 
 /* The kernel takes it in pieces. */
-static int says_much(weir_conn *c, bool as_file)
+static int say_much(weir_conn *c, bool as_file)
 {
 	const int room = 4096;
 
@@ -91,14 +91,14 @@ static int says_names(weir_conn *c)
 	return rc < 0 ? rc : weir_conn_printf(c, "%s\n%600s", "names", "");
 }
 
-static int says(weir_conn *c, const char *line)
+static int send_line(weir_conn *c, const char *line)
 {
 	if (strcmp(line, "big\n") == 0 || strcmp(line, "file\n") == 0)
-		return says_much(c, line[0] == 'f');
+		return say_much(c, line[0] == 'f');
 	if (strcmp(line, "names\n") == 0)
 		return says_names(c);
 	if (strcmp(line, "later\n") == 0)
-		return says_later(c);
+		return say_later(c);
 	if (strcmp(line, "short\n") == 0)
 		return weir_conn_sendfile(c, file, sizeof(big) - 10, 20);
 	if (strcmp(line, "fail\n") == 0)
@@ -106,7 +106,7 @@ static int says(weir_conn *c, const char *line)
 	return weir_conn_write(c, line, strlen(line));
 }
 
-int sweep_answers(weir_conn *c, void *arg)
+int sweep_service(weir_conn *c, void *arg)
 {
 	char line[64];
 	ssize_t n;
@@ -122,7 +122,7 @@ int sweep_answers(weir_conn *c, void *arg)
 		else if (n <= 0)
 			return (int)n;
 		else
-			rc = says(c, line);
+			rc = send_line(c, line);
 		if (rc == 0 && n > 0 && strcmp(line, "last\n") == 0)
 			return 0;
 	}

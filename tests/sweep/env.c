@@ -22,7 +22,7 @@
 
 static const char refusal[] = "busy, try later\n";
 
-void sweep_fails(const char *format, ...)
+void sweep_fail(const char *format, ...)
 {
 	va_list ap;
 
@@ -33,20 +33,20 @@ void sweep_fails(const char *format, ...)
 	_exit(1);
 }
 
-void stage_expects(int rc, const char *what)
+void expect_rc(int rc, const char *what)
 {
-	if (rc < 0 && sweep_made() == 0)
-		sweep_fails("%s: %s, and nothing had failed", what,
-			    weir_strerror(rc));
+	if (rc < 0 && sweep_failures() == 0)
+		sweep_fail("%s: %s, and nothing had failed", what,
+			   weir_strerror(rc));
 }
 
-void stage_expects_error(int rc, const char *what)
+void expect_error_rc(int rc, const char *what)
 {
 	if (rc >= 0)
-		sweep_fails("%s is taken for right", what);
+		sweep_fail("%s is taken for right", what);
 }
 
-int stage_patience_ms(void)
+int env_patience_ms(void)
 {
 	bool may_never_come =
 		sweep_is_on() && !sweep_is_harmless(sweep_planned()->error);
@@ -86,7 +86,7 @@ static struct place find(const char *address)
 }
 
 /* Nobody listens there any more, and no path is left but a stale one. */
-static void expects_free(const struct stage *st, const char *address)
+static void expect_free(const struct env *st, const char *address)
 {
 	enum wr_sys_call call = sweep_planned()->call;
 	struct place at = find(address);
@@ -97,7 +97,7 @@ static void expects_free(const struct stage *st, const char *address)
 		return;
 	fd = socket(at.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at.addr, at.len) < 0)
-		sweep_fails("%s is not free: %s", address, strerror(errno));
+		sweep_fail("%s is not free: %s", address, strerror(errno));
 	close(fd);
 	if (strncmp(address, "unix:/", 6) == 0)
 		unlink(address + 5);
@@ -105,9 +105,9 @@ static void expects_free(const struct stage *st, const char *address)
 
 /* ------------------------------------------------------------------ servers */
 
-static bool goes_on(struct stage *st, int rc, const char *what)
+static bool keep_or_free(struct env *st, int rc, const char *what)
 {
-	stage_expects(rc, what);
+	expect_rc(rc, what);
 	if (rc >= 0)
 		return true;
 	weir_server_free(st->weir);
@@ -115,13 +115,13 @@ static bool goes_on(struct stage *st, int rc, const char *what)
 	return false;
 }
 
-bool stage_makes(struct stage *st, const struct weir_config *config)
+bool env_make(struct env *st, const struct weir_config *config)
 {
-	return goes_on(st, weir_server_new(&st->weir, config), "new");
+	return keep_or_free(st, weir_server_new(&st->weir, config), "new");
 }
 
-bool stage_listens(struct stage *st, const char *where,
-		   const struct weir_service *service)
+bool env_listen(struct env *st, const char *where,
+		const struct weir_service *service)
 {
 	int rc = weir_server_listen(st->weir, where, service);
 
@@ -129,28 +129,28 @@ bool stage_listens(struct stage *st, const char *where,
 		(void)weir_server_address(st->weir, 0, st->address,
 					  sizeof(st->address));
 	else if (rc < 0 && strncmp(where, "unix:", 5) == 0)
-		expects_free(st, where);
-	return goes_on(st, rc, "listen");
+		expect_free(st, where);
+	return keep_or_free(st, rc, "listen");
 }
 
-bool stage_starts(struct stage *st)
+bool env_start(struct env *st)
 {
 	int rc = weir_server_start(st->weir);
 
 	if (rc < 0)
-		expects_free(st, st->address);
-	return goes_on(st, rc, "start");
+		expect_free(st, st->address);
+	return keep_or_free(st, rc, "start");
 }
 
-bool stage_opens(struct stage *st, const char *where,
-		 const struct weir_config *config,
-		 const struct weir_service *service)
+bool env_open(struct env *st, const char *where,
+	      const struct weir_config *config,
+	      const struct weir_service *service)
 {
-	return stage_makes(st, config) && stage_listens(st, where, service) &&
-	       stage_starts(st);
+	return env_make(st, config) && env_listen(st, where, service) &&
+	       env_start(st);
 }
 
-uint64_t stage_parked(struct stage *st)
+uint64_t env_parked(struct env *st)
 {
 	struct weir_stats now;
 
@@ -158,7 +158,7 @@ uint64_t stage_parked(struct stage *st)
 	return now.parked;
 }
 
-uint64_t stage_lingering(struct stage *st)
+uint64_t env_lingering(struct env *st)
 {
 	struct weir_stats now;
 
@@ -166,7 +166,7 @@ uint64_t stage_lingering(struct stage *st)
 	return now.lingering;
 }
 
-uint64_t stage_queued(struct stage *st)
+uint64_t env_queued(struct env *st)
 {
 	struct weir_stats now;
 
@@ -174,35 +174,35 @@ uint64_t stage_queued(struct stage *st)
 	return now.queued;
 }
 
-static void serves_another(struct stage *st)
+static void serve_another(struct env *st)
 {
-	bool was_made = sweep_made() > 0;
+	bool was_made = sweep_failures() > 0;
 	int lost = st->lost;
-	struct peer p = peer_opens(st);
+	struct peer p = peer_open(st);
 
-	peer_says(&p, "ping\n");
-	peer_finishes(&p);
-	peer_hears(&p, st->banner);
-	peer_hears(&p, "ping\n");
-	peer_ends(&p);
+	peer_send(&p, "ping\n");
+	peer_half_close(&p);
+	peer_expect(&p, st->banner);
+	peer_expect(&p, "ping\n");
+	peer_expect_end(&p);
 	if (was_made && st->lost > lost)
-		sweep_fails("a later client got %zu bytes", p.heard);
+		sweep_fail("a later client got %zu bytes", p.heard);
 }
 
-static void judges(const struct stage *st)
+static void judge(const struct env *st)
 {
 	const struct sweep_plan *plan = sweep_planned();
 	int may_lose = plan->mode == SWEEP_ONCE ? 1 : INT32_MAX;
 
-	if (sweep_made() == 0 || sweep_is_harmless(plan->error))
+	if (sweep_failures() == 0 || sweep_is_harmless(plan->error))
 		may_lose = 0;
 	if (st->lost > may_lose)
-		sweep_fails("%d of %d clients lost their reply; the last one "
-			    "%s",
-			    st->lost, st->lost + st->whole, st->why);
+		sweep_fail("%d of %d clients lost their reply; the last one "
+			   "%s",
+			   st->lost, st->lost + st->whole, st->why);
 }
 
-void stage_is_over(struct stage *st)
+void env_finish(struct env *st)
 {
 	struct weir_report r;
 	const struct weir_ledger *l = &r.ledger;
@@ -210,44 +210,44 @@ void stage_is_over(struct stage *st)
 
 	/* On a busy machine a callback that was cut may need its time. */
 	while ((rc = weir_server_join(st->weir, &r)) == -EBUSY)
-		breathe();
+		poll_sleep();
 	if (rc != 0 && rc != -ECANCELED)
-		sweep_fails("join: %s", weir_strerror(rc));
+		sweep_fail("join: %s", weir_strerror(rc));
 	if (l->open != 0 || l->accepted != l->completed + l->failed +
 						   l->timed_out +
 						   ledger_refused(l) + l->cut)
-		sweep_fails("the books do not balance: %lu accepted, %lu open",
-			    l->accepted, l->open);
+		sweep_fail("the books do not balance: %lu accepted, %lu open",
+			   l->accepted, l->open);
 	if (l->accepted < (uint64_t)st->whole)
-		sweep_fails("%lu accepted, but %d served", l->accepted,
-			    st->whole);
+		sweep_fail("%lu accepted, but %d served", l->accepted,
+			   st->whole);
 	weir_server_free(st->weir);
 	st->weir = NULL;
-	judges(st);
+	judge(st);
 }
 
-void stage_is_through(void)
+void env_clients_done(void)
 {
-	if (sweep_planned()->mode == SWEEP_SPELL && sweep_made() > 0)
-		sweep_lifts();
+	if (sweep_planned()->mode == SWEEP_SPELL && sweep_failures() > 0)
+		sweep_lift();
 }
 
-void stage_closes(struct stage *st, int grace_ms)
+void env_close(struct env *st, int grace_ms)
 {
-	stage_is_through();
+	env_clients_done();
 	if (!sweep_is_on())
-		serves_another(st);
+		serve_another(st);
 	if (weir_server_stop(st->weir, grace_ms) < 0)
-		sweep_fails("a stop is refused");
-	stage_is_over(st);
+		sweep_fail("a stop is refused");
+	env_finish(st);
 }
 
 /* -------------------------------------------------------------------- peers */
 
-struct peer peer_opens_at(struct stage *st, const char *address, int buffer)
+struct peer peer_open_at(struct env *st, const char *address, int buffer)
 {
 	struct place at = find(address);
-	struct peer p = { .stage = st };
+	struct peer p = { .env = st };
 	const struct timeval limit = { .tv_sec = 1 };
 
 	p.fd = socket(at.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -256,46 +256,46 @@ struct peer peer_opens_at(struct stage *st, const char *address, int buffer)
 		setsockopt(p.fd, SOL_SOCKET, SO_RCVBUF, &buffer,
 			   sizeof(buffer));
 	if (connect(p.fd, (struct sockaddr *)&at.addr, at.len) < 0)
-		sweep_fails("connect %s: %s", address, strerror(errno));
+		sweep_fail("connect %s: %s", address, strerror(errno));
 	return p;
 }
 
-struct peer peer_opens(struct stage *st)
+struct peer peer_open(struct env *st)
 {
-	return peer_opens_at(st, st->address, 0);
+	return peer_open_at(st, st->address, 0);
 }
 
-static void loses(struct peer *p, const char *why)
+static void peer_lose(struct peer *p, const char *why)
 {
 	p->is_lost = true;
 	p->why = why;
 }
 
-void peer_says_bytes(struct peer *p, const void *data, size_t len)
+void peer_send_bytes(struct peer *p, const void *data, size_t len)
 {
 	if (send(p->fd, data, len, MSG_NOSIGNAL) != (ssize_t)len &&
 	    !p->is_refused)
-		loses(p, "cannot send");
+		peer_lose(p, "cannot send");
 }
 
-void peer_says(struct peer *p, const char *text)
+void peer_send(struct peer *p, const char *text)
 {
-	peer_says_bytes(p, text, strlen(text));
+	peer_send_bytes(p, text, strlen(text));
 }
 
-static ssize_t takes(struct peer *p, char *buf, size_t cap)
+static ssize_t peer_read(struct peer *p, char *buf, size_t cap)
 {
 	struct pollfd ready = { .fd = p->fd, .events = POLLIN };
 	int64_t began = now_ms();
 
 	while (poll(&ready, 1, 10) <= 0)
-		if (now_ms() - began > stage_patience_ms())
+		if (now_ms() - began > env_patience_ms())
 			return -ETIMEDOUT;
 	return recv(p->fd, buf, cap, 0);
 }
 
 /* Instead of the reply, a peer may be told that there is none. */
-static bool is_told_why(struct peer *p, const char *got, size_t n)
+static bool is_refusal(struct peer *p, const char *got, size_t n)
 {
 	if (!p->is_refused && p->heard > 0)
 		return false;
@@ -307,23 +307,23 @@ static bool is_told_why(struct peer *p, const char *got, size_t n)
 	return true;
 }
 
-void peer_hears_bytes(struct peer *p, const void *data, size_t len)
+void peer_expect_bytes(struct peer *p, const void *data, size_t len)
 {
 	static char got[65536];
 	size_t have = 0;
 
 	while (have < len && !p->is_lost && !p->is_refused) {
-		ssize_t n = takes(p, got + have,
-				  wr_min(len - have, sizeof(got) - have));
+		ssize_t n = peer_read(p, got + have,
+				      wr_min(len - have, sizeof(got) - have));
 
 		if (n <= 0) {
-			loses(p, n ? "got an error" : "got the end");
+			peer_lose(p, n ? "got an error" : "got the end");
 			return;
 		}
 		if (memcmp(got + have, (const char *)data + have, (size_t)n)) {
-			if (!is_told_why(p, got + have, (size_t)n))
-				sweep_fails("a client got \"%s\"",
-					    printable(got, have + (size_t)n));
+			if (!is_refusal(p, got + have, (size_t)n))
+				sweep_fail("a client got \"%s\"",
+					   printable(got, have + (size_t)n));
 			return;
 		}
 		have += (size_t)n;
@@ -331,49 +331,49 @@ void peer_hears_bytes(struct peer *p, const void *data, size_t len)
 	}
 }
 
-void peer_hears(struct peer *p, const char *text)
+void peer_expect(struct peer *p, const char *text)
 {
-	peer_hears_bytes(p, text, strlen(text));
+	peer_expect_bytes(p, text, strlen(text));
 }
 
-bool peer_is_told(struct peer *p)
+bool peer_has_input(struct peer *p)
 {
 	struct pollfd ready = { .fd = p->fd, .events = POLLIN };
 
 	return poll(&ready, 1, 0) > 0;
 }
 
-void peer_finishes(struct peer *p)
+void peer_half_close(struct peer *p)
 {
 	shutdown(p->fd, SHUT_WR);
 }
 
-void peer_leaves(struct peer *p)
+void peer_close(struct peer *p)
 {
 	close(p->fd);
 	if (p->is_refused && p->heard != strlen(refusal))
-		loses(p, "got half a refusal");
-	if (p->is_refused && !p->stage->may_refuse)
-		loses(p, "was refused");
-	p->stage->lost += p->is_lost;
-	p->stage->whole += !p->is_lost;
+		peer_lose(p, "got half a refusal");
+	if (p->is_refused && !p->env->may_refuse)
+		peer_lose(p, "was refused");
+	p->env->lost += p->is_lost;
+	p->env->whole += !p->is_lost;
 	if (p->is_lost)
-		snprintf(p->stage->why, sizeof(p->stage->why),
-			 "%s after %zu bytes", p->why, p->heard);
+		snprintf(p->env->why, sizeof(p->env->why), "%s after %zu bytes",
+			 p->why, p->heard);
 }
 
-void peer_ends(struct peer *p)
+void peer_expect_end(struct peer *p)
 {
 	char more[64];
 	ssize_t n = 1;
 
 	while (n > 0 && !p->is_lost) {
-		n = takes(p, more, sizeof(more));
-		if (n > 0 && !is_told_why(p, more, (size_t)n))
-			sweep_fails("a client got \"%s\" instead of the end",
-				    printable(more, (size_t)n));
+		n = peer_read(p, more, sizeof(more));
+		if (n > 0 && !is_refusal(p, more, (size_t)n))
+			sweep_fail("a client got \"%s\" instead of the end",
+				   printable(more, (size_t)n));
 		if (n < 0)
-			loses(p, "got no end");
+			peer_lose(p, "got no end");
 	}
-	peer_leaves(p);
+	peer_close(p);
 }

@@ -5,7 +5,7 @@
  * end of the scene.  Wrong bytes are never pardoned.
  *
  * A scene is played outside any test of Check's, so none of its assertions
- * may be used here: sweep_fails() is.
+ * may be used here: sweep_fail() is.
  */
 #ifndef TESTS_SWEEP_ENV_H
 #define TESTS_SWEEP_ENV_H
@@ -13,7 +13,7 @@
 #include "sweep.h"
 #include "test.h"
 
-struct stage {
+struct env {
 	weir_server *weir;
 	char address[160];  /* of its first listener, once it has one */
 	const char *banner; /* what a client hears before anything else */
@@ -24,64 +24,64 @@ struct stage {
 };
 
 /* True when it runs; false when it could not, for the failure's sake. */
-bool stage_makes(struct stage *st, const struct weir_config *config);
-bool stage_listens(struct stage *st, const char *where,
-		   const struct weir_service *service);
-bool stage_starts(struct stage *st);
+bool env_make(struct env *st, const struct weir_config *config);
+bool env_listen(struct env *st, const char *where,
+		const struct weir_service *service);
+bool env_start(struct env *st);
 /* The three. */
-bool stage_opens(struct stage *st, const char *where,
-		 const struct weir_config *config,
-		 const struct weir_service *service);
+bool env_open(struct env *st, const char *where,
+	      const struct weir_config *config,
+	      const struct weir_service *service);
 
 /* What a stop gives those who go by themselves. */
-#define STAGE_GRACE_MS (600 * slowness())
+#define ENV_GRACE_MS (600 * slowness())
 
 /* The clients have had what they wanted: a spell ends. */
-void stage_is_through(void);
+void env_clients_done(void);
 /* That, and it serves another client, stops, and its books are in order. */
-void stage_closes(struct stage *st, int grace_ms);
+void env_close(struct env *st, int grace_ms);
 /* The last part: somebody has stopped it. */
-void stage_is_over(struct stage *st);
+void env_finish(struct env *st);
 /* For what is no server: rc of a call that may fail. */
-void stage_expects(int rc, const char *what);
+void expect_rc(int rc, const char *what);
 /* The same for one that must fail, whatever else does. */
-void stage_expects_error(int rc, const char *what);
+void expect_error_rc(int rc, const char *what);
 
 /* How long to wait for anything: not long for what may never come. */
-int stage_patience_ms(void);
+int env_patience_ms(void);
 
 #define SOON(cond)                                                             \
 	do {                                                                   \
 		int64_t soon_began_ = now_ms();                                \
 		while (!(cond) &&                                              \
-		       now_ms() <                                              \
-			       soon_began_ + (sweep_made() > 0 ? 50 : 5000) *  \
-						     slowness())               \
-			breathe();                                             \
+		       now_ms() < soon_began_ +                                \
+					  (sweep_failures() > 0 ? 50 : 5000) * \
+						  slowness())                  \
+			poll_sleep();                                          \
 	} while (0)
 
-uint64_t stage_parked(struct stage *st);
-uint64_t stage_lingering(struct stage *st);
-uint64_t stage_queued(struct stage *st);
+uint64_t env_parked(struct env *st);
+uint64_t env_lingering(struct env *st);
+uint64_t env_queued(struct env *st);
 
 struct peer {
-	struct stage *stage;
+	struct env *env;
 	int fd;
 	size_t heard;
 	bool is_refused, is_lost;
 	const char *why;
 };
 
-struct peer peer_opens(struct stage *st);
-struct peer peer_opens_at(struct stage *st, const char *address, int buffer);
-void peer_says(struct peer *p, const char *text);
-void peer_says_bytes(struct peer *p, const void *data, size_t len);
-void peer_hears(struct peer *p, const char *text);
-void peer_hears_bytes(struct peer *p, const void *data, size_t len);
-bool peer_is_told(struct peer *p);  /* there is something to hear */
-void peer_finishes(struct peer *p); /* says no more */
-void peer_ends(struct peer *p);	    /* hears the end, and is judged */
-void peer_leaves(struct peer *p);   /* goes without that */
+struct peer peer_open(struct env *st);
+struct peer peer_open_at(struct env *st, const char *address, int buffer);
+void peer_send(struct peer *p, const char *text);
+void peer_send_bytes(struct peer *p, const void *data, size_t len);
+void peer_expect(struct peer *p, const char *text);
+void peer_expect_bytes(struct peer *p, const void *data, size_t len);
+bool peer_has_input(struct peer *p);  /* there is something to hear */
+void peer_half_close(struct peer *p); /* says no more */
+void peer_expect_end(struct peer *p); /* hears the end, and is judged */
+void peer_close(struct peer *p);      /* goes without that */
 
 /*
  * A service for all scenes: "big" is answered with SWEEP_BIG bytes, "file"
@@ -91,9 +91,9 @@ void peer_leaves(struct peer *p);   /* goes without that */
  * session or readable.
  */
 #define SWEEP_BIG ((size_t)40000)
-int sweep_answers(weir_conn *c, void *arg);
-void sweep_answers_begin(void);
-void sweep_answers_end(void);
+int sweep_service(weir_conn *c, void *arg);
+void sweep_service_start(void);
+void sweep_service_stop(void);
 const char *sweep_big(void); /* those bytes */
 int sweep_file(void);	     /* that file */
 

@@ -19,7 +19,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sweep_plan plan;
-static struct sweep_diary *diary;
+static struct sweep_trace *trace;
 static bool is_lifted; /* under lock */
 static atomic_int blocks;
 
@@ -28,11 +28,12 @@ static atomic_int blocks;
 extern const char __executable_start[], _end[];
 
 /* Who called the hook, and who called those. */
-__attribute__((noinline)) static uint32_t find_way(uintptr_t from[SWEEP_DEPTH])
+__attribute__((noinline)) static uint32_t
+call_stack(uintptr_t from[SWEEP_DEPTH])
 {
 	enum { OURS = 2 }; /* this function and the hook */
 	uintptr_t start = (uintptr_t)__executable_start;
-	uint32_t way = 2166136261u;
+	uint32_t stack = 2166136261u;
 	void *frames[OURS + SWEEP_DEPTH];
 	int n = backtrace(frames, OURS + SWEEP_DEPTH);
 
@@ -42,64 +43,64 @@ __attribute__((noinline)) static uint32_t find_way(uintptr_t from[SWEEP_DEPTH])
 		if (at < start || at >= (uintptr_t)_end)
 			at = start;
 		from[i] = at - start;
-		way = (way ^ (uint32_t)from[i]) * 16777619u;
+		stack = (stack ^ (uint32_t)from[i]) * 16777619u;
 	}
-	return way;
+	return stack;
 }
 
 /* How often this way has been gone, this time included. */
-static int note(enum wr_sys_call call, uint32_t way, const uintptr_t *from)
+static int note(enum wr_sys_call call, uint32_t stack, const uintptr_t *from)
 {
-	struct sweep_way *w = diary->ways;
-	const struct sweep_way *end = w + diary->way_count;
+	struct sweep_stack *w = trace->stacks;
+	const struct sweep_stack *end = w + trace->stack_count;
 
-	while (w < end && (w->call != call || w->way != way))
+	while (w < end && (w->call != call || w->stack != stack))
 		w++;
 	if (w == end) {
-		if (diary->way_count == (int)wr_array_len(diary->ways))
-			sweep_fails("too many ways lead to calls");
-		diary->way_count++;
+		if (trace->stack_count == (int)wr_array_len(trace->stacks))
+			sweep_fail("too many ways lead to calls");
+		trace->stack_count++;
 		w->call = call;
-		w->way = way;
+		w->stack = stack;
 		w->count = 0;
 		memcpy(w->from, from, sizeof(w->from));
 	}
 	return ++w->count;
 }
 
-static bool is_due(enum wr_sys_call call, uint32_t way, int nth)
+static bool is_due(enum wr_sys_call call, uint32_t stack, int nth)
 {
 	if (is_lifted || call != plan.call)
 		return false;
-	if (atomic_load(&diary->made) > 0)
+	if (atomic_load(&trace->made) > 0)
 		return plan.mode != SWEEP_ONCE;
-	return way == plan.way && nth == plan.nth;
+	return stack == plan.stack && nth == plan.nth;
 }
 
 static int ask(enum wr_sys_call call, size_t *len)
 {
 	uintptr_t from[SWEEP_DEPTH];
-	uint32_t way = find_way(from);
+	uint32_t stack = call_stack(from);
 	int rc = 0;
 
 	pthread_mutex_lock(&lock);
-	if (is_due(call, way, note(call, way, from))) {
-		atomic_fetch_add(&diary->made, 1);
+	if (is_due(call, stack, note(call, stack, from))) {
+		atomic_fetch_add(&trace->made, 1);
 		rc = plan.error;
 		if (rc == SWEEP_SHORT && len)
-			*len = wr_min(*len, sweep_made() % 2 ? 1 : 1460);
+			*len = wr_min(*len, sweep_failures() % 2 ? 1 : 1460);
 	}
 	pthread_mutex_unlock(&lock);
 	return rc;
 }
 
-void sweep_begins(const struct sweep_plan *p, struct sweep_diary *d)
+void sweep_install(const struct sweep_plan *p, struct sweep_trace *d)
 {
 	void *frame;
 
 	backtrace(&frame, 1); /* what it loads, it loads now */
 	plan = *p;
-	diary = d;
+	trace = d;
 	wr_sys_fault = ask;
 }
 
@@ -108,9 +109,9 @@ const struct sweep_plan *sweep_planned(void)
 	return &plan;
 }
 
-int sweep_made(void)
+int sweep_failures(void)
 {
-	return atomic_load(&diary->made);
+	return atomic_load(&trace->made);
 }
 
 bool sweep_is_on(void)
@@ -118,12 +119,12 @@ bool sweep_is_on(void)
 	bool is_on;
 
 	pthread_mutex_lock(&lock);
-	is_on = !is_lifted && plan.mode != SWEEP_ONCE && sweep_made() > 0;
+	is_on = !is_lifted && plan.mode != SWEEP_ONCE && sweep_failures() > 0;
 	pthread_mutex_unlock(&lock);
 	return is_on;
 }
 
-void sweep_lifts(void)
+void sweep_lift(void)
 {
 	pthread_mutex_lock(&lock);
 	is_lifted = true;

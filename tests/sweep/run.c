@@ -20,10 +20,10 @@
 #define LONGEST_MS 2000
 #define MOST_NTH   3 /* of one way */
 
-struct life {
-	const struct sweep_scene *scene;
+struct run {
+	const struct sweep_scenario *scenario;
 	struct sweep_plan plan;
-	struct sweep_diary *diary;
+	struct sweep_trace *trace;
 	pid_t pid; /* 0: none */
 	int out;   /* what it says, and its end */
 	int64_t began, delay_ms;
@@ -40,7 +40,7 @@ static int count_entries(const char *path)
 	int count = 0;
 
 	if (!dir)
-		sweep_fails("cannot read %s", path);
+		sweep_fail("cannot read %s", path);
 	while (readdir(dir))
 		count++;
 	closedir(dir);
@@ -48,16 +48,16 @@ static int count_entries(const char *path)
 }
 
 /* What it must leave as it was. */
-struct traces {
+struct leftovers {
 	int threads, descriptors, blocks;
 	sigset_t mask;
 };
 
-static struct traces traces(void)
+static struct leftovers leftovers(void)
 {
-	struct traces t = { .threads = count_entries("/proc/self/task"),
-			    .descriptors = count_entries("/proc/self/fd"),
-			    .blocks = sweep_blocks() };
+	struct leftovers t = { .threads = count_entries("/proc/self/task"),
+			       .descriptors = count_entries("/proc/self/fd"),
+			       .blocks = sweep_blocks() };
 
 	pthread_sigmask(SIG_BLOCK, NULL, &t.mask);
 	return t;
@@ -74,71 +74,71 @@ static void start_a_thread(void)
 	pthread_t id;
 
 	if (pthread_create(&id, NULL, nothing, NULL))
-		sweep_fails("no thread for the test itself");
+		sweep_fail("no thread for the test itself");
 	pthread_join(id, NULL);
 }
 
-static void compare(const struct traces *before)
+static void compare(const struct leftovers *before)
 {
-	int64_t at = patience_at();
-	struct traces now = traces();
+	int64_t at = test_deadline();
+	struct leftovers now = leftovers();
 
 	/* A thread that was joined may stay listed for a moment. */
 	while (now.threads > before->threads && now_ms() < at) {
-		breathe();
-		now = traces();
+		poll_sleep();
+		now = leftovers();
 	}
 	if (now.threads > before->threads)
-		sweep_fails("%d threads are left",
-			    now.threads - before->threads);
+		sweep_fail("%d threads are left",
+			   now.threads - before->threads);
 	if (now.descriptors > before->descriptors)
-		sweep_fails("%d descriptors are left",
-			    now.descriptors - before->descriptors);
+		sweep_fail("%d descriptors are left",
+			   now.descriptors - before->descriptors);
 	if (now.blocks != before->blocks)
-		sweep_fails("%d blocks of memory are left",
-			    now.blocks - before->blocks);
+		sweep_fail("%d blocks of memory are left",
+			   now.blocks - before->blocks);
 	if (memcmp(&now.mask, &before->mask, sizeof(now.mask)) != 0)
-		sweep_fails("the signal mask has changed");
+		sweep_fail("the signal mask has changed");
 }
 
-static void live(const struct life *life)
+static void run_scenario(const struct run *run)
 {
-	struct traces before;
+	struct leftovers before;
 
 	start_a_thread();
-	before = traces();
-	sweep_answers_begin();
-	sweep_begins(&life->plan, life->diary);
-	life->scene->play();
-	sweep_lifts();
-	sweep_answers_end();
+	before = leftovers();
+	sweep_service_start();
+	sweep_install(&run->plan, run->trace);
+	run->scenario->run();
+	sweep_lift();
+	sweep_service_stop();
 	compare(&before);
 	exit(0); /* a sanitizer looks for leaks there */
 }
 
-static void begins(struct life *life)
+static void run_start(struct run *run)
 {
-	int ends[2];
+	int run_end[2];
 
-	atomic_store(&life->diary->made, 0);
-	life->diary->way_count = 0;
-	life->len = 0;
-	life->hangs = false;
-	life->delay_ms = 0;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		sweep_fails("pipe: %s", strerror(errno));
+	atomic_store(&run->trace->made, 0);
+	run->trace->stack_count = 0;
+	run->len = 0;
+	run->hangs = false;
+	run->delay_ms = 0;
+	if (pipe2(run_end, O_CLOEXEC) < 0)
+		sweep_fail("pipe: %s", strerror(errno));
 	fflush(NULL);
-	life->began = now_ms();
-	life->pid = fork();
-	if (life->pid == 0) {
+	run->began = now_ms();
+	run->pid = fork();
+	if (run->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it ends with the sweep */
-		dup2(ends[1], STDERR_FILENO);
-		live(life);
+		dup2(run_end[1], STDERR_FILENO);
+		run_scenario(run);
 	}
-	if (life->pid < 0)
-		sweep_fails("fork: %s", strerror(errno));
-	close(ends[1]);
-	life->out = ends[0];
+	if (run->pid < 0)
+		sweep_fail("fork: %s", strerror(errno));
+	close(run_end[1]);
+	run->out = run_end[0];
 }
 
 /* How long its threads have been ready to run and were not, in all. */
@@ -168,39 +168,39 @@ static int64_t delay_ms(pid_t pid)
 	return sum;
 }
 
-static void end_if_it_hangs(struct life *life)
+static void end_if_it_hangs(struct run *run)
 {
 	int64_t limit = LONGEST_MS * (int64_t)slowness();
 	int64_t delay;
 
-	if (life->hangs || now_ms() - life->began < limit + life->delay_ms)
+	if (run->hangs || now_ms() - run->began < limit + run->delay_ms)
 		return;
-	delay = delay_ms(life->pid);
-	if (delay > life->delay_ms) /* a thread that has ended had its part */
-		life->delay_ms = delay;
-	if (now_ms() - life->began < limit + life->delay_ms)
+	delay = delay_ms(run->pid);
+	if (delay > run->delay_ms) /* a thread that has ended had its part */
+		run->delay_ms = delay;
+	if (now_ms() - run->began < limit + run->delay_ms)
 		return;
-	life->hangs = true;
-	kill(life->pid, SIGKILL);
+	run->hangs = true;
+	kill(run->pid, SIGKILL);
 }
 
 /* Its words; false once it has ended. */
-static bool listens(struct life *life)
+static bool run_read(struct run *run)
 {
-	size_t room = sizeof(life->text) - 1 - life->len;
+	size_t room = sizeof(run->text) - 1 - run->len;
 	char waste[4096];
-	ssize_t n = room ? read(life->out, life->text + life->len, room)
-			 : read(life->out, waste, sizeof(waste));
+	ssize_t n = room ? read(run->out, run->text + run->len, room)
+			 : read(run->out, waste, sizeof(waste));
 
 	if (n > 0 && room)
-		life->len += (size_t)n;
+		run->len += (size_t)n;
 	return n > 0;
 }
 
 /* ------------------------------------------------------- what is to be said */
 
 /* Files and lines, where the tools of the compiler are there to find them. */
-static void show_way(const struct sweep_way *w)
+static void show_stack(const struct sweep_stack *w)
 {
 	char command[600], line[300];
 	FILE *f;
@@ -222,128 +222,128 @@ static void show_way(const struct sweep_way *w)
 		pclose(f);
 }
 
-static void tell(const struct life *life, int status)
+static void tell(const struct run *run, int status)
 {
-	const struct sweep_plan *p = &life->plan;
-	const struct sweep_way *w = life->diary->ways;
-	const struct sweep_way *end = w + life->diary->way_count;
+	const struct sweep_plan *p = &run->plan;
+	const struct sweep_stack *w = run->trace->stacks;
+	const struct sweep_stack *end = w + run->trace->stack_count;
 
 	if (p->call == SWEEP_NOTHING)
-		fprintf(stderr, "%s", life->scene->name);
+		fprintf(stderr, "%s", run->scenario->name);
 	else
-		fprintf(stderr, "%s %s@%08x %d %s %s", life->scene->name,
-			wr_sys_call_names[p->call], p->way, p->nth,
+		fprintf(stderr, "%s %s@%08x %d %s %s", run->scenario->name,
+			wr_sys_call_names[p->call], p->stack, p->nth,
 			sweep_mode_names()[p->mode],
 			sweep_error_name(p->error));
-	if (life->hangs)
+	if (run->hangs)
 		fprintf(stderr, ": hangs\n");
 	else if (WIFSIGNALED(status))
 		fprintf(stderr, ": %s\n", strsignal(WTERMSIG(status)));
 	else
 		fprintf(stderr, ": failed\n");
-	fprintf(stderr, "  %.*s\n", (int)life->len, life->text);
+	fprintf(stderr, "  %.*s\n", (int)run->len, run->text);
 	for (; w < end; w++)
-		if (w->call == p->call && w->way == p->way)
-			show_way(w);
+		if (w->call == p->call && w->stack == p->stack)
+			show_stack(w);
 }
 
 /* It has ended: true if that was well. */
-static bool ends(struct life *life, struct sweep_books *books)
+static bool run_end(struct run *run, struct sweep_counts *counts)
 {
 	int64_t took;
 	bool is_well;
 	int status;
 
-	waitpid(life->pid, &status, 0);
-	close(life->out);
-	life->pid = 0;
-	took = now_ms() - life->began - life->delay_ms;
-	is_well = !life->hangs && status == 0;
-	books->lives++;
-	books->failed += !is_well;
-	books->idle += atomic_load(&life->diary->made) == 0;
-	if (took > books->longest_ms)
-		books->longest_ms = took;
+	waitpid(run->pid, &status, 0);
+	close(run->out);
+	run->pid = 0;
+	took = now_ms() - run->began - run->delay_ms;
+	is_well = !run->hangs && status == 0;
+	counts->runs++;
+	counts->failed += !is_well;
+	counts->idle += atomic_load(&run->trace->made) == 0;
+	if (took > counts->longest_ms)
+		counts->longest_ms = took;
 	if (!is_well)
-		tell(life, status);
+		tell(run, status);
 	return is_well;
 }
 
 /* ------------------------------------------------------------------ many */
 
-static struct life *lives_new(const struct sweep_scene *scene)
+static struct run *runs_new(const struct sweep_scenario *scenario)
 {
-	struct life *lives = calloc(AT_ONCE, sizeof(*lives));
+	struct run *runs = calloc(AT_ONCE, sizeof(*runs));
 
-	for (int i = 0; lives && i < AT_ONCE; i++) {
-		lives[i].scene = scene;
-		lives[i].diary = mmap(NULL, sizeof(*lives[i].diary),
-				      PROT_READ | PROT_WRITE,
-				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-		if (lives[i].diary == MAP_FAILED)
-			sweep_fails("mmap: %s", strerror(errno));
+	for (int i = 0; runs && i < AT_ONCE; i++) {
+		runs[i].scenario = scenario;
+		runs[i].trace = mmap(NULL, sizeof(*runs[i].trace),
+				     PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		if (runs[i].trace == MAP_FAILED)
+			sweep_fail("mmap: %s", strerror(errno));
 	}
-	if (!lives)
-		sweep_fails("no memory for the test itself");
-	return lives;
+	if (!runs)
+		sweep_fail("no memory for the test itself");
+	return runs;
 }
 
-static void lives_free(struct life *lives)
+static void runs_free(struct run *runs)
 {
 	for (int i = 0; i < AT_ONCE; i++)
-		munmap(lives[i].diary, sizeof(*lives[i].diary));
-	free(lives);
+		munmap(runs[i].trace, sizeof(*runs[i].trace));
+	free(runs);
 }
 
 /* One that has ended, or is unused, once at most so many go on. */
-static struct life *wait_for_one(struct life *lives, int most,
-				 struct sweep_books *books)
+static struct run *wait_for_one(struct run *runs, int most,
+				struct sweep_counts *counts)
 {
 	for (;;) {
 		struct pollfd outs[AT_ONCE];
-		struct life *idle = NULL;
+		struct run *idle = NULL;
 		int going = 0;
 
 		for (int i = 0; i < AT_ONCE; i++) {
-			outs[i].fd = lives[i].pid ? lives[i].out : -1;
+			outs[i].fd = runs[i].pid ? runs[i].out : -1;
 			outs[i].events = POLLIN;
-			going += lives[i].pid != 0;
-			if (!lives[i].pid)
-				idle = &lives[i];
+			going += runs[i].pid != 0;
+			if (!runs[i].pid)
+				idle = &runs[i];
 		}
 		if (going <= most)
 			return idle;
 		poll(outs, AT_ONCE, 100);
 		for (int i = 0; i < AT_ONCE; i++) {
-			if (!lives[i].pid)
+			if (!runs[i].pid)
 				continue;
-			if (outs[i].revents && !listens(&lives[i]))
-				ends(&lives[i], books);
+			if (outs[i].revents && !run_read(&runs[i]))
+				run_end(&runs[i], counts);
 			else
-				end_if_it_hangs(&lives[i]);
+				end_if_it_hangs(&runs[i]);
 		}
 	}
 }
 
 /* Counts plans, and lives those whose turn it is. */
 struct turns {
-	struct life *lives;
-	struct sweep_books *books;
+	struct run *runs;
+	struct sweep_counts *counts;
 	int first, step, at;
 };
 
-static void take_turn(struct turns *t, struct sweep_plan plan)
+static void run_or_skip(struct turns *t, struct sweep_plan plan)
 {
-	struct life *life;
+	struct run *run;
 
 	if (t->at++ % t->step != t->first)
 		return;
-	life = wait_for_one(t->lives, AT_ONCE - 1, t->books);
-	life->plan = plan;
-	begins(life);
+	run = wait_for_one(t->runs, AT_ONCE - 1, t->counts);
+	run->plan = plan;
+	run_start(run);
 }
 
-static void plan_way(struct turns *t, const struct sweep_way *w)
+static void run_stack(struct turns *t, const struct sweep_stack *w)
 {
 	int most = w->count < MOST_NTH ? w->count : MOST_NTH;
 
@@ -351,7 +351,7 @@ static void plan_way(struct turns *t, const struct sweep_way *w)
 		for (int mode = 0; mode < SWEEP_MODES; mode++) {
 			struct sweep_plan plan = {
 				.call = w->call,
-				.way = w->way,
+				.stack = w->stack,
 				.mode = (enum sweep_mode)mode,
 				.error = *e
 			};
@@ -359,42 +359,42 @@ static void plan_way(struct turns *t, const struct sweep_way *w)
 			if (mode != SWEEP_ONCE && !sweep_may_last(w->call, *e))
 				break;
 			for (plan.nth = 1; plan.nth <= most; plan.nth++)
-				take_turn(t, plan);
+				run_or_skip(t, plan);
 		}
 	}
 }
 
-void sweep_plays(const struct sweep_scene *scene, int first, int step,
-		 struct sweep_books *books)
+void sweep_run(const struct sweep_scenario *scenario, int first, int step,
+	       struct sweep_counts *counts)
 {
-	struct life *lives = lives_new(scene);
-	struct turns turns = { lives, books, first, step, 0 };
-	static struct sweep_diary reached;
-	struct sweep_books rehearsal = { 0 };
+	struct run *runs = runs_new(scenario);
+	struct turns turns = { runs, counts, first, step, 0 };
+	static struct sweep_trace reached;
+	struct sweep_counts rehearsal = { 0 };
 
-	lives[0].plan = (struct sweep_plan){ .call = SWEEP_NOTHING };
-	begins(&lives[0]);
-	wait_for_one(lives, 0, &rehearsal);
-	memcpy((void *)&reached, lives[0].diary, sizeof(reached));
-	books->failed += rehearsal.failed;
-	books->ways += reached.way_count;
-	for (int i = 0; i < reached.way_count; i++)
-		plan_way(&turns, &reached.ways[i]);
-	wait_for_one(lives, 0, books);
-	lives_free(lives);
+	runs[0].plan = (struct sweep_plan){ .call = SWEEP_NOTHING };
+	run_start(&runs[0]);
+	wait_for_one(runs, 0, &rehearsal);
+	memcpy((void *)&reached, runs[0].trace, sizeof(reached));
+	counts->failed += rehearsal.failed;
+	counts->stacks += reached.stack_count;
+	for (int i = 0; i < reached.stack_count; i++)
+		run_stack(&turns, &reached.stacks[i]);
+	wait_for_one(runs, 0, counts);
+	runs_free(runs);
 }
 
-bool sweep_replays(const struct sweep_scene *scene,
-		   const struct sweep_plan *plan)
+bool sweep_rerun(const struct sweep_scenario *scenario,
+		 const struct sweep_plan *plan)
 {
-	struct life *lives = lives_new(scene);
-	struct sweep_books books = { 0 };
+	struct run *runs = runs_new(scenario);
+	struct sweep_counts counts = { 0 };
 
-	lives[0].plan = *plan;
-	begins(&lives[0]);
-	wait_for_one(lives, 0, &books);
-	if (books.idle && plan->call != SWEEP_NOTHING)
+	runs[0].plan = *plan;
+	run_start(&runs[0]);
+	wait_for_one(runs, 0, &counts);
+	if (counts.idle && plan->call != SWEEP_NOTHING)
 		fprintf(stderr, "that call was not reached\n");
-	lives_free(lives);
-	return books.failed == 0;
+	runs_free(runs);
+	return counts.failed == 0;
 }

@@ -37,7 +37,7 @@ enum sweep_mode {
 
 struct sweep_plan {
 	enum wr_sys_call call;
-	uint32_t way;
+	uint32_t stack;
 	int nth; /* from 1 */
 	enum sweep_mode mode;
 	int error; /* -errno or SWEEP_SHORT */
@@ -46,26 +46,26 @@ struct sweep_plan {
 #define SWEEP_DEPTH 5
 
 /* A way to a call, and how often it was gone. */
-struct sweep_way {
+struct sweep_stack {
 	enum wr_sys_call call;
-	uint32_t way;
+	uint32_t stack;
 	int count;
 	uintptr_t from[SWEEP_DEPTH]; /* where on it, the innermost first */
 };
 
 /* What a life tells its parent: in memory that both see. */
-struct sweep_diary {
+struct sweep_trace {
 	atomic_int made; /* failures so far */
-	int way_count;
-	struct sweep_way ways[1024];
+	int stack_count;
+	struct sweep_stack stacks[1024];
 };
 
 /* The library asks us from here on, in this process. */
-void sweep_begins(const struct sweep_plan *plan, struct sweep_diary *diary);
+void sweep_install(const struct sweep_plan *plan, struct sweep_trace *trace);
 const struct sweep_plan *sweep_planned(void);
-int sweep_made(void);
+int sweep_failures(void);
 bool sweep_is_on(void); /* something fails again and again just now */
-void sweep_lifts(void); /* it does not any more */
+void sweep_lift(void);	/* it does not any more */
 int sweep_blocks(void); /* of memory that the library has just now */
 
 /* True if no client may notice a failure with this error. */
@@ -81,24 +81,24 @@ bool sweep_may_last(enum wr_sys_call call, int error);
 
 /* --------------------------------------------------------------- the scenes */
 
-struct sweep_scene {
+struct sweep_scenario {
 	const char *name;
-	void (*play)(void);
+	void (*run)(void);
 };
 
-extern const struct sweep_scene sweep_scenes[]; /* ended by name NULL */
+extern const struct sweep_scenario sweep_scenarios[]; /* ended by name NULL */
 
 /* The life has failed: says why on standard error and ends the process. */
-void sweep_fails(const char *format, ...)
+void sweep_fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 
 /* ------------------------------------------------------------------ to play */
 
-struct sweep_books {
-	int lives;
+struct sweep_counts {
+	int runs;
 	int idle;   /* of them those in which the call was not reached */
 	int failed; /* and those that went wrong: each was told on stderr */
-	int ways;
+	int stacks;
 	int64_t longest_ms;
 };
 
@@ -106,11 +106,11 @@ struct sweep_books {
  * All lives of a scene, or every step-th of them beginning with that of
  * number first; adds to the books.
  */
-void sweep_plays(const struct sweep_scene *scene, int first, int step,
-		 struct sweep_books *books);
+void sweep_run(const struct sweep_scenario *scenario, int first, int step,
+	       struct sweep_counts *counts);
 
 /* That one; true if it went well. */
-bool sweep_replays(const struct sweep_scene *scene,
-		   const struct sweep_plan *plan);
+bool sweep_rerun(const struct sweep_scenario *scenario,
+		 const struct sweep_plan *plan);
 
 #endif

@@ -230,7 +230,7 @@ START_TEST(a_file_can_be_cut_short)
 {
 	off_t offset = 2;
 	char buf[20];
-	int fds[2], file = file_of(1000);
+	int fds[2], file = make_file(1000);
 
 	connected_pair(fds);
 	wr_sys_fault = shorten_target;

@@ -33,13 +33,13 @@ bool out_line(int fd, const char *line, size_t len, int wait_ms)
 	return true;
 }
 
-static bool takes_nothing(const char *line)
+static bool take_nothing(const char *line)
 {
 	(void)line;
 	return false;
 }
 
-static bool takes_all(const char *line)
+static bool take_all(const char *line)
 {
 	(void)line;
 	return true;
@@ -48,7 +48,7 @@ static bool takes_all(const char *line)
 /* While the first note is on its way, somebody else logs. */
 static bool is_interrupted(const char *line)
 {
-	takes = takes_all;
+	takes = take_all;
 	ck_assert_ptr_nonnull(strstr(line, " 3 log lines were dropped"));
 	journal(WEIR_LOG_INFO, "in between");
 	return true;
@@ -56,7 +56,7 @@ static bool is_interrupted(const char *line)
 
 START_TEST(lost_lines_are_told_once_though_another_thread_logs)
 {
-	takes = takes_nothing;
+	takes = take_nothing;
 	for (int i = 0; i < 3; i++)
 		journal(WEIR_LOG_INFO, "lost");
 	takes = is_interrupted;
@@ -71,10 +71,10 @@ END_TEST
 
 START_TEST(a_note_that_is_not_taken_is_told_later)
 {
-	takes = takes_nothing;
+	takes = take_nothing;
 	for (int i = 0; i < 5; i++)
 		journal(WEIR_LOG_INFO, "lost, and the note of those before it");
-	takes = takes_all;
+	takes = take_all;
 	journal(WEIR_LOG_DEBUG, "not wanted");
 	ck_assert_uint_eq(told, 0);
 	journal(WEIR_LOG_INFO, "the first that gets through");
@@ -84,7 +84,7 @@ START_TEST(a_note_that_is_not_taken_is_told_later)
 END_TEST
 
 /* Full and empty by turns, whoever asks. */
-static bool takes_some(const char *line)
+static bool take_some(const char *line)
 {
 	static atomic_uint asked;
 
@@ -92,7 +92,7 @@ static bool takes_some(const char *line)
 	return atomic_fetch_add(&asked, 1) % 8 < 3;
 }
 
-static void *logs(void *unused)
+static void *write_log(void *unused)
 {
 	for (int i = 0; i < LINES_A_THREAD; i++)
 		journal_sink(NULL, WEIR_LOG_INFO, "a line");
@@ -103,12 +103,13 @@ START_TEST(many_threads_lose_no_line_without_a_count)
 {
 	pthread_t ids[THREADS];
 
-	takes = takes_some;
+	takes = take_some;
 	for (int i = 0; i < THREADS; i++)
-		ck_assert_int_eq(pthread_create(&ids[i], NULL, logs, NULL), 0);
+		ck_assert_int_eq(pthread_create(&ids[i], NULL, write_log, NULL),
+				 0);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(ids[i], NULL);
-	takes = takes_all;
+	takes = take_all;
 	journal_sink(NULL, WEIR_LOG_INFO, "the last");
 	ck_assert_uint_eq(told + taken, THREADS * LINES_A_THREAD + 1);
 	ck_assert_uint_eq(absurd, 0);

@@ -61,7 +61,7 @@ START_TEST(a_listener_does_not_wait_and_stays_in_this_process)
 	ck_assert(flag_of(l.fd, SOL_SOCKET, SO_REUSEADDR));
 	ck_assert(!flag_of(l.fd, SOL_SOCKET, SO_REUSEPORT));
 	fd = client_at(port_of(l.fd));
-	expect_tuned(accepted(&l));
+	expect_tuned(accept_from(&l));
 	close(fd);
 	wr_listener_close(&l);
 }
@@ -77,7 +77,7 @@ START_TEST(a_port_in_use_is_refused)
 	before = wr_sys_dup(0);
 	close(before);
 	ck_assert_int_gt(wr_listener_address(&l, where, sizeof(where)), 0);
-	ck_assert_int_eq(opens(&second, where), -EADDRINUSE);
+	ck_assert_int_eq(try_open(&second, where), -EADDRINUSE);
 	ck_assert_int_eq(second.fd, -1);
 	ck_assert_int_eq(wr_sys_dup(0), before);
 	wr_listener_close(&second);
@@ -96,7 +96,7 @@ START_TEST(a_server_just_gone_leaves_its_port_usable)
 	open_at(&l, "127.0.0.1:0");
 	ck_assert_int_gt(wr_listener_address(&l, where, sizeof(where)), 0);
 	client = client_at(port_of(l.fd));
-	ours = accepted(&l);
+	ours = accept_from(&l);
 	/* Our end closes first: it is the one that stays in TIME_WAIT. */
 	close(ours);
 	wr_listener_close(&l);
@@ -128,7 +128,7 @@ START_TEST(all_interfaces_means_both_families)
 	close(fd);
 	fd = client_of_family(AF_INET6, port_of(l.fd), 0, &error);
 	ck_assert_int_eq(error, 0);
-	ck_assert_int_ge(accepted(&l), 0);
+	ck_assert_int_ge(accept_from(&l), 0);
 	close(fd);
 	wr_listener_close(&l);
 }
@@ -157,19 +157,19 @@ START_TEST(without_ipv6_all_interfaces_are_those_of_ipv4)
 	struct wr_listener l;
 	char buf[64];
 
-	arrange_failures(WR_SYS_socket, -EAFNOSUPPORT, 1);
+	fail_next_calls(WR_SYS_socket, -EAFNOSUPPORT, 1);
 	open_at(&l, ":0");
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_int_eq(strncmp(buf, "0.0.0.0:", 8), 0);
 	wr_listener_close(&l);
-	arrange_failures(WR_SYS_bind, -EADDRNOTAVAIL, 1);
+	fail_next_calls(WR_SYS_bind, -EADDRNOTAVAIL, 1);
 	open_at(&l, ":0");
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_int_eq(strncmp(buf, "0.0.0.0:", 8), 0);
 	wr_listener_close(&l);
 	/* Any other trouble is not about IPv6. */
-	arrange_failures(WR_SYS_bind, -EACCES, 1);
-	ck_assert_int_eq(opens(&l, ":0"), -EACCES);
+	fail_next_calls(WR_SYS_bind, -EACCES, 1);
+	ck_assert_int_eq(try_open(&l, ":0"), -EACCES);
 	ck_assert_int_eq(failures_left, 0);
 }
 END_TEST
@@ -198,9 +198,9 @@ START_TEST(a_name_stands_for_the_first_address_that_is_ours)
 	ck_assert_int_eq(strncmp(where, "127.0.0.1:", 10), 0);
 	/* In use is an answer, not a reason to try the other one. */
 	snprintf(where, sizeof(where), "twins:%d", port_of(l.fd));
-	ck_assert_int_eq(opens(&second, where), -EADDRINUSE);
+	ck_assert_int_eq(try_open(&second, where), -EADDRINUSE);
 	wr_listener_close(&l);
-	arrange_failures(WR_SYS_bind, -EADDRNOTAVAIL, 1);
+	fail_next_calls(WR_SYS_bind, -EADDRNOTAVAIL, 1);
 	open_at(&l, "twins:0");
 	ck_assert_int_gt(wr_listener_address(&l, where, sizeof(where)), 0);
 	ck_assert_int_eq(strncmp(where, "127.0.0.2:", 10), 0);
@@ -212,13 +212,13 @@ START_TEST(a_name_without_an_address_of_ours_is_refused)
 {
 	struct wr_listener l;
 
-	ck_assert_int_eq(opens(&l, "192.0.2.1:0"), -EADDRNOTAVAIL);
+	ck_assert_int_eq(try_open(&l, "192.0.2.1:0"), -EADDRNOTAVAIL);
 	ck_assert_int_eq(l.fd, -1);
-	arrange_failures(WR_SYS_bind, -EADDRNOTAVAIL, 2);
-	ck_assert_int_eq(opens(&l, "twins:0"), -EADDRNOTAVAIL);
+	fail_next_calls(WR_SYS_bind, -EADDRNOTAVAIL, 2);
+	ck_assert_int_eq(try_open(&l, "twins:0"), -EADDRNOTAVAIL);
 	ck_assert_int_eq(failures_left, 0);
-	arrange_failures(WR_SYS_getaddrinfo, -ENOENT, 1);
-	ck_assert_int_eq(opens(&l, "nobody.invalid:0"), -ENOENT);
+	fail_next_calls(WR_SYS_getaddrinfo, -ENOENT, 1);
+	ck_assert_int_eq(try_open(&l, "nobody.invalid:0"), -ENOENT);
 	wr_sys_fault = NULL;
 	open_at(&l, "localhost:0");
 	wr_listener_close(&l);
@@ -251,11 +251,11 @@ START_TEST(an_inherited_listener_is_taken_over)
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf, want);
 	close(client_at(port));
-	expect_tuned(accepted(&l));
+	expect_tuned(accept_from(&l));
 	/* Others may go on with it: no fence. */
 	wr_listener_fence(&l);
 	close(client_at(port));
-	ck_assert_int_ge(accepted(&l), 0);
+	ck_assert_int_ge(accept_from(&l), 0);
 	wr_listener_close(&l);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
 }

@@ -29,11 +29,11 @@ static bool is_refused(int fd)
 }
 
 /* The n-th way to put up a fence, from 0: those before it are refused. */
-static bool fences(struct wr_listener *l, int way)
+static bool try_fence(struct wr_listener *l, int way)
 {
 	int rc;
 
-	arrange_failures(WR_SYS_setsockopt, -EPERM, way);
+	fail_next_calls(WR_SYS_setsockopt, -EPERM, way);
 	rc = wr_listener_fence(l);
 	ck_assert_int_eq(failures_left, 0);
 	wr_sys_fault = NULL;
@@ -56,7 +56,7 @@ static int late_client(int family, uint16_t port)
 
 static bool has_answer(const struct wr_listener *l, const int *clients)
 {
-	int fd = accepted(l);
+	int fd = accept_from(l);
 	int32_t asked = -1;
 	char buf[16];
 
@@ -82,7 +82,7 @@ static void fence_holds(const char *where, int family, int way)
 		ck_assert_int_eq(error, 0);
 		ck_assert_int_eq(send(clients[i], &i, sizeof(i), 0), sizeof(i));
 	}
-	if (fences(&l, way)) {
+	if (try_fence(&l, way)) {
 		for (i = 0; i < EARLY; i++)
 			late[i] = late_client(family, port_of(l.fd));
 		for (i = 0; i < EARLY; i++)
@@ -124,7 +124,7 @@ START_TEST(a_fence_refuses_at_once)
 	int late, error;
 
 	open_at(&l, "127.0.0.1:0");
-	if (fences(&l, 0)) {
+	if (try_fence(&l, 0)) {
 		late = client_of_family(AF_INET, port_of(l.fd), 0, &error);
 		ck_assert_int_eq(error, ECONNREFUSED);
 		close(late);
@@ -166,10 +166,10 @@ static void handshake_of_ends(int early, const char *where, int family, int way)
 	fcntl(early, F_SETFL, O_NONBLOCK);
 	ck_assert_int_eq(connect(early, (struct sockaddr *)&to, len), -1);
 	ck_assert_int_eq(errno, EINPROGRESS);
-	if (fences(&l, way)) {
+	if (try_fence(&l, way)) {
 		is_deaf(early, family, false);
 		UNTIL(send(early, "question", 8, MSG_NOSIGNAL) == 8);
-		fd = accepted(&l);
+		fd = accept_from(&l);
 		ck_assert_int_ge(fd, 0);
 		UNTIL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 8);
 		ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
@@ -253,11 +253,11 @@ static void fence_holds_for_others(int other, int ours, const char *where,
 	ck_assert_int_eq(getsockname(l.fd, (struct sockaddr *)&to, &len), 0);
 	UNTIL(connect(early, (struct sockaddr *)&to, len) == 0);
 	ck_assert_int_eq(send(early, "question", 8, 0), 8);
-	if (fences(&l, way)) {
+	if (try_fence(&l, way)) {
 		fcntl(late, F_SETFL, O_NONBLOCK);
 		ck_assert_int_eq(connect(late, (struct sockaddr *)&to, len),
 				 -1);
-		fd = accepted(&l);
+		fd = accept_from(&l);
 		ck_assert_int_ge(fd, 0);
 		UNTIL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 8);
 		ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
@@ -274,7 +274,7 @@ static void fence_holds_for_others(int other, int ours, const char *where,
 
 START_TEST(a_fence_stands_before_clients_of_another_network)
 {
-	bool is_own = network_of_our_own();
+	bool is_own = enter_own_network();
 	int ours = open("/proc/self/ns/net", O_RDONLY), other;
 
 	if (!is_own || (other = network_next_door(ours)) < 0) {
@@ -302,13 +302,13 @@ START_TEST(a_fence_that_cannot_be_had_stops_nobody_and_says_so)
 	struct wr_listener l;
 
 	open_at(&l, "127.0.0.1:0");
-	arrange_failures(WR_SYS_setsockopt, -ENOPROTOOPT, 2);
+	fail_next_calls(WR_SYS_setsockopt, -ENOPROTOOPT, 2);
 	ck_assert_int_eq(wr_listener_fence(&l), -ENOPROTOOPT);
 	ck_assert_int_eq(failures_left, 0);
 	close(client_at(port_of(l.fd)));
 	close(client_at(port_of(l.fd)));
 	ck_assert_uint_eq(wr_listener_waiting(&l), 2);
-	ck_assert_int_ge(accepted(&l), 0);
+	ck_assert_int_ge(accept_from(&l), 0);
 	wr_listener_close(&l);
 }
 END_TEST
@@ -346,7 +346,7 @@ START_TEST(an_inherited_listener_is_closed_and_nothing_else)
 	early = client_at(port_of(other.fd));
 	ck_assert_int_eq(wr_listener_fence(&l), 0);
 	wr_listener_close(&l);
-	ck_assert_int_ge(accepted(&other), 0);
+	ck_assert_int_ge(accept_from(&other), 0);
 	close(early);
 	close(client_at(port_of(other.fd)));
 	wr_listener_close(&other);
@@ -383,7 +383,7 @@ static void every_failure_is_clean(const char *where)
 	for (n = 0;; n++) {
 		calls_until_failure = n;
 		wr_sys_fault = fail_the_nth;
-		rc = opens(&l, where);
+		rc = try_open(&l, where);
 		wr_sys_fault = NULL;
 		if (rc == 0)
 			break;

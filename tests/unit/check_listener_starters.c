@@ -96,7 +96,7 @@ static int dawdle(enum wr_sys_call call, size_t *len)
 	(void)len;
 	if (call == WR_SYS_rename || call == WR_SYS_unlink ||
 	    call == WR_SYS_bind || call == WR_SYS_listen)
-		breathe();
+		poll_sleep();
 	return 0;
 }
 
@@ -105,7 +105,7 @@ static void *start(void *arg)
 	struct starter *s = arg;
 
 	pthread_barrier_wait(s->barrier);
-	s->rc = opens_path(&s->listener, "raced", 0600);
+	s->rc = try_open_path(&s->listener, "raced", 0600);
 	return NULL;
 }
 
@@ -161,7 +161,7 @@ START_TEST(a_failure_anywhere_leaves_no_path)
 	for (n = 0;; n++) {
 		calls_until_failure = n;
 		wr_sys_fault = fail_the_nth;
-		rc = opens_path(&l, "failing", 0600);
+		rc = try_open_path(&l, "failing", 0600);
 		wr_sys_fault = NULL;
 		if (rc == 0) { /* without what had failed, or all the same */
 			ck_assert(is_live("failing"));

@@ -33,7 +33,7 @@ START_TEST(a_path_is_there_while_somebody_listens)
 	ck_assert_int_eq(fcntl(l.fd, F_GETFD), FD_CLOEXEC);
 	ck_assert_int_eq(wr_listener_address(&l, buf, sizeof(buf)), 10);
 	ck_assert_str_eq(buf, "unix:there");
-	ck_assert_int_eq(connects(&fd, "there"), 0);
+	ck_assert_int_eq(try_connect(&fd, "there"), 0);
 	ck_assert_int_ge(wr_sys_accept4(l.fd, NULL, NULL, 0), 0);
 	wr_listener_close(&l);
 	ck_assert_uint_eq(inode("there"), 0);
@@ -64,7 +64,7 @@ START_TEST(a_live_path_stays_with_its_owner)
 
 	open_path(&l, "live");
 	before = inode("live");
-	ck_assert_int_eq(opens_path(&second, "live", 0600), -EADDRINUSE);
+	ck_assert_int_eq(try_open_path(&second, "live", 0600), -EADDRINUSE);
 	wr_listener_close(&second);
 	ck_assert_uint_eq(inode("live"), before);
 	ck_assert(is_live("live"));
@@ -79,9 +79,9 @@ START_TEST(an_owner_too_busy_to_answer_is_alive)
 	ino_t before = inode("busy");
 
 	ck_assert_int_eq(listen(owner, 0), 0);
-	while (connects(&fd, "busy") == 0)
+	while (try_connect(&fd, "busy") == 0)
 		ck_assert_int_lt(++count, 10);
-	ck_assert_int_eq(opens_path(&l, "busy", 0600), -EADDRINUSE);
+	ck_assert_int_eq(try_open_path(&l, "busy", 0600), -EADDRINUSE);
 	ck_assert_uint_eq(inode("busy"), before);
 	unlink("busy");
 }
@@ -93,7 +93,7 @@ START_TEST(a_datagram_socket_in_use_is_alive)
 	struct wr_listener l;
 	ino_t before = inode("datagrams");
 
-	ck_assert_int_eq(opens_path(&l, "datagrams", 0600), -EADDRINUSE);
+	ck_assert_int_eq(try_open_path(&l, "datagrams", 0600), -EADDRINUSE);
 	ck_assert_uint_eq(inode("datagrams"), before);
 	close(owner);
 }
@@ -114,13 +114,13 @@ START_TEST(whatever_is_no_socket_stays)
 	for (i = 0; i < wr_array_len(paths); i++) {
 		ino_t before = inode(paths[i]);
 
-		ck_assert_int_eq(opens_path(&l, paths[i], 0600), -ENOTSOCK);
+		ck_assert_int_eq(try_open_path(&l, paths[i], 0600), -ENOTSOCK);
 		ck_assert_uint_eq(inode(paths[i]), before);
 	}
 	ck_assert_uint_ne(inode("target"), 0);
 	ck_assert_uint_eq(inode("nowhere"), 0);
-	ck_assert_int_eq(opens_path(&l, "no-folder/x", 0600), -ENOENT);
-	ck_assert_int_eq(opens_path(&l, "file/x", 0600), -ENOTDIR);
+	ck_assert_int_eq(try_open_path(&l, "no-folder/x", 0600), -ENOENT);
+	ck_assert_int_eq(try_open_path(&l, "file/x", 0600), -ENOTDIR);
 }
 END_TEST
 
@@ -167,7 +167,7 @@ static int look_before_listen(enum wr_sys_call call, size_t *len)
 		return 0;
 	ck_assert_int_eq(lstat("modes", &st), 0);
 	mode_at_listen = st.st_mode & 07777;
-	error_at_listen = connects(&fd, "modes");
+	error_at_listen = try_connect(&fd, "modes");
 	close(fd);
 	return 0;
 }
@@ -182,7 +182,7 @@ START_TEST(the_mode_is_set_before_anybody_can_come)
 	wr_sys_fault = look_before_listen;
 	for (i = 0; i < wr_array_len(modes); i++) {
 		mode_at_listen = 0;
-		ck_assert_int_eq(opens_path(&l, "modes", modes[i]), 0);
+		ck_assert_int_eq(try_open_path(&l, "modes", modes[i]), 0);
 		ck_assert_uint_eq(mode_at_listen, modes[i]);
 		ck_assert_int_eq(error_at_listen, ECONNREFUSED);
 		ck_assert(is_live("modes"));
@@ -222,10 +222,10 @@ START_TEST(a_fence_takes_the_path_away)
 	char c;
 
 	open_path(&l, "fenced");
-	ck_assert_int_eq(connects(&early, "fenced"), 0);
+	ck_assert_int_eq(try_connect(&early, "fenced"), 0);
 	ck_assert_int_eq(send(early, "x", 1, 0), 1);
 	wr_listener_fence(&l);
-	ck_assert_int_eq(connects(&late, "fenced"), ENOENT);
+	ck_assert_int_eq(try_connect(&late, "fenced"), ENOENT);
 	/* The next server may come, and keeps its path when we close. */
 	open_path(&next, "fenced");
 	fd = wr_sys_accept4(l.fd, NULL, NULL, 0);
@@ -279,7 +279,7 @@ START_TEST(the_mode_of_no_other_file_is_changed)
 		swap_at = calls[i / 2];
 		swapped_in = "trap";
 		wr_sys_fault = swap;
-		rc = opens_path(&l, "swapped", 0666);
+		rc = try_open_path(&l, "swapped", 0666);
 		wr_sys_fault = NULL;
 		ck_assert_uint_eq(mode_of("precious"), 0600);
 		ck_assert_int_eq(access("swapped", F_OK), 0);
@@ -305,7 +305,7 @@ START_TEST(a_path_that_is_taken_at_the_last_moment_stays)
 		swap_at = calls[i];
 		swapped_in = "newcomer";
 		wr_sys_fault = swap;
-		(void)opens_path(&l, "swapped", 0600);
+		(void)try_open_path(&l, "swapped", 0600);
 		ck_assert_ptr_null(swapped_in);
 		wr_sys_fault = NULL;
 		wr_listener_close(&l);
@@ -357,8 +357,8 @@ START_TEST(an_abstract_name_takes_no_mode_that_it_cannot_have)
 
 	snprintf(name, sizeof(name), "@weir-test-%d", (int)getpid());
 	for (i = 0; modes[i]; i++)
-		ck_assert_int_eq(opens_path(&l, name, modes[i]), -EINVAL);
-	ck_assert_int_eq(opens_path(&l, name, 0666), 0);
+		ck_assert_int_eq(try_open_path(&l, name, modes[i]), -EINVAL);
+	ck_assert_int_eq(try_open_path(&l, name, 0666), 0);
 	wr_listener_close(&l);
 }
 END_TEST
@@ -371,7 +371,7 @@ START_TEST(a_name_that_does_not_print_is_refused)
 	size_t i;
 
 	for (i = 0; i < wr_array_len(names); i++) {
-		ck_assert_int_eq(opens_path(&l, names[i], 0), -EINVAL);
+		ck_assert_int_eq(try_open_path(&l, names[i], 0), -EINVAL);
 		ck_assert_uint_eq(inode(names[i]), 0);
 	}
 }
@@ -390,14 +390,14 @@ START_TEST(an_abstract_name_has_no_file)
 
 	wr_sys_fault = no_files;
 	snprintf(name, sizeof(name), "@weir-test-%d", (int)getpid());
-	ck_assert_int_eq(opens_path(&l, name, 0), 0);
+	ck_assert_int_eq(try_open_path(&l, name, 0), 0);
 	ck_assert_int_eq(l.path[0], '\0');
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_str_eq(buf + 5, name);
-	ck_assert_int_eq(opens_path(&second, name, 0), -EADDRINUSE);
+	ck_assert_int_eq(try_open_path(&second, name, 0), -EADDRINUSE);
 	wr_listener_fence(&l);
 	wr_listener_close(&l);
-	ck_assert_int_eq(opens_path(&second, name, 0), 0);
+	ck_assert_int_eq(try_open_path(&second, name, 0), 0);
 	wr_listener_close(&second);
 }
 END_TEST

@@ -83,7 +83,7 @@ int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
 	return 0;
 }
 
-static int resolves(const char *where, int timeout_ms)
+static int resolve(const char *where, int timeout_ms)
 {
 	struct weir_address a[4];
 
@@ -92,11 +92,11 @@ static int resolves(const char *where, int timeout_ms)
 
 START_TEST(a_name_has_all_its_addresses_in_order)
 {
-	struct baseline before;
+	struct process_state before;
 	struct weir_address a[4];
 	struct sockaddr_in *in = (struct sockaddr_in *)&a[1].addr;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	ck_assert_int_eq(weir_resolve(a, 4, "two.test:80", PATIENT_MS), 2);
 	ck_assert_str_eq(a[0].text, "[::1]:80");
 	ck_assert_str_eq(a[1].text, "127.0.0.1:80");
@@ -106,7 +106,7 @@ START_TEST(a_name_has_all_its_addresses_in_order)
 	ck_assert_int_eq(ntohs(in->sin_port), 80);
 	ck_assert_int_eq(weir_resolve(a, 4, ":7", 0), 2); /* loopback */
 	ck_assert_str_eq(a[1].text, "127.0.0.1:7");
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
@@ -124,48 +124,48 @@ START_TEST(a_number_needs_no_resolver_and_no_thread)
 {
 	struct weir_address a;
 
-	faults_begin();
-	faults_come(WR_SYS_thread_create, 1, -EAGAIN);
+	faults_install();
+	fail_calls_from(WR_SYS_thread_create, 1, -EAGAIN);
 	ck_assert_int_eq(weir_resolve(&a, 1, "127.0.0.3:80", 1), 1);
 	ck_assert_str_eq(a.text, "127.0.0.3:80");
 	ck_assert_int_eq(weir_resolve(&a, 1, "[fe80::1]:80", 1), 1);
 	ck_assert_str_eq(a.text, "[fe80::1]:80");
 	ck_assert_int_eq(atomic_load(&asked), 0);
-	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), -EAGAIN);
-	faults_end();
+	ck_assert_int_eq(resolve("two.test:80", PATIENT_MS), -EAGAIN);
+	faults_clear();
 }
 END_TEST
 
 START_TEST(what_cannot_be_resolved_says_so)
 {
 	struct weir_address a;
-	struct baseline before;
+	struct process_state before;
 
-	baseline_take(&before);
-	ck_assert_int_eq(resolves("nobody.test:80", PATIENT_MS), -ENOENT);
-	ck_assert_int_eq(resolves("later.test:80", PATIENT_MS), -EAGAIN);
-	ck_assert_int_eq(resolves("broken.test:80", PATIENT_MS), -EIO);
-	ck_assert_int_eq(resolves("no port", 0), -EINVAL);
-	ck_assert_int_eq(resolves(NULL, 0), -EINVAL);
-	ck_assert_int_eq(resolves("unix:/x", 0), -EINVAL);
-	ck_assert_int_eq(resolves("fd:3", 0), -EINVAL);
-	ck_assert_int_eq(resolves("two.test:80", -2), -EINVAL);
+	process_state_take(&before);
+	ck_assert_int_eq(resolve("nobody.test:80", PATIENT_MS), -ENOENT);
+	ck_assert_int_eq(resolve("later.test:80", PATIENT_MS), -EAGAIN);
+	ck_assert_int_eq(resolve("broken.test:80", PATIENT_MS), -EIO);
+	ck_assert_int_eq(resolve("no port", 0), -EINVAL);
+	ck_assert_int_eq(resolve(NULL, 0), -EINVAL);
+	ck_assert_int_eq(resolve("unix:/x", 0), -EINVAL);
+	ck_assert_int_eq(resolve("fd:3", 0), -EINVAL);
+	ck_assert_int_eq(resolve("two.test:80", -2), -EINVAL);
 	ck_assert_int_eq(weir_resolve(&a, 0, "two.test:80", 0), -EINVAL);
 	ck_assert_int_eq(weir_resolve(NULL, 1, "two.test:80", 0), -EINVAL);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
 /* Its thread is still in the resolver then; later it cleans up by itself. */
 START_TEST(a_look_up_ends_at_its_deadline)
 {
-	struct baseline before;
+	struct process_state before;
 	int64_t began_at = now_ms();
 	char name[64] = "as before";
 	weir_conn *c = NULL;
 
-	baseline_take(&before);
-	ck_assert_int_eq(resolves("slow.test:80", 100), -ETIMEDOUT);
+	process_state_take(&before);
+	ck_assert_int_eq(resolve("slow.test:80", 100), -ETIMEDOUT);
 	ck_assert_int_eq(weir_dial(&c, "slow.test:80", 100), -ETIMEDOUT);
 	ck_assert_int_eq(weir_reverse(name, sizeof(name), "127.0.0.2:0", 100),
 			 -ETIMEDOUT);
@@ -174,7 +174,7 @@ START_TEST(a_look_up_ends_at_its_deadline)
 	ck_assert_str_eq(name, "as before");
 	UNTIL(gate_waiting(&gate) == 3); /* nobody could end them */
 	gate_open(&gate);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
@@ -188,10 +188,10 @@ static void *stops_when_a_look_up_waits(void *arg)
 START_TEST(a_listen_that_waits_for_a_name_ends_with_the_server)
 {
 	pthread_t stopper;
-	struct baseline before;
+	struct process_state before;
 	weir_server *s;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	ck_assert_int_eq(weir_server_new(&s, NULL), 0);
 	ck_assert_int_eq(
 		pthread_create(&stopper, NULL, stops_when_a_look_up_waits, s),
@@ -202,11 +202,11 @@ START_TEST(a_listen_that_waits_for_a_name_ends_with_the_server)
 	ck_assert_int_eq(pthread_join(stopper, NULL), 0);
 	weir_server_free(s);
 	gate_open(&gate);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
-static void *opens_the_gate(void *arg)
+static void *open_the_gate(void *arg)
 {
 	gate_open(arg);
 	return NULL;
@@ -216,56 +216,56 @@ START_TEST(a_patient_asker_has_its_answer)
 {
 	pthread_t opener;
 
-	ck_assert_int_eq(pthread_create(&opener, NULL, opens_the_gate, &gate),
+	ck_assert_int_eq(pthread_create(&opener, NULL, open_the_gate, &gate),
 			 0);
-	ck_assert_int_eq(resolves("slow.test:80", WEIR_NEVER), 2);
+	ck_assert_int_eq(resolve("slow.test:80", WEIR_NEVER), 2);
 	ck_assert_int_eq(pthread_join(opener, NULL), 0);
 }
 END_TEST
 
 START_TEST(look_ups_left_behind_do_not_pile_up)
 {
-	struct baseline before;
+	struct process_state before;
 	int count = 0, rc;
 
-	baseline_take(&before);
-	while ((rc = resolves("slow.test:80", 1)) == -ETIMEDOUT)
+	process_state_take(&before);
+	while ((rc = resolve("slow.test:80", 1)) == -ETIMEDOUT)
 		count++;
 	ck_assert_int_eq(rc, -EAGAIN);
 	ck_assert_int_eq(count, 64);
-	ck_assert_int_eq(resolves("127.0.0.1:80", 1), 1);
-	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), -EAGAIN);
+	ck_assert_int_eq(resolve("127.0.0.1:80", 1), 1);
+	ck_assert_int_eq(resolve("two.test:80", PATIENT_MS), -EAGAIN);
 	gate_open(&gate);
-	baseline_expects(&before);
-	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), 2);
+	process_state_check(&before);
+	ck_assert_int_eq(resolve("two.test:80", PATIENT_MS), 2);
 }
 END_TEST
 
 /* Names of peers are slow or not as their zones choose. */
 START_TEST(slow_names_of_addresses_leave_the_addresses_of_names_alone)
 {
-	struct baseline before;
+	struct process_state before;
 	char name[64];
 	int count = 0, rc;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	while ((rc = weir_reverse(name, sizeof(name), "127.0.0.2:0", 1)) ==
 	       -ETIMEDOUT)
 		count++;
 	ck_assert_int_eq(rc, -EAGAIN);
 	ck_assert_int_eq(count, 32);
-	ck_assert_int_eq(resolves("two.test:80", PATIENT_MS), 2);
+	ck_assert_int_eq(resolve("two.test:80", PATIENT_MS), 2);
 	gate_open(&gate);
-	baseline_expects(&before);
+	process_state_check(&before);
 	ck_assert_int_eq(weir_reverse(name, sizeof(name), "127.0.0.1:5", 0), 8);
 }
 END_TEST
 
-static void *asks_impatiently(void *arg)
+static void *ask_impatiently(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < fewer(300); i++) {
-		int rc = resolves("brief.test:80", 1);
+		int rc = resolve("brief.test:80", 1);
 
 		ck_assert(rc == 2 || rc == -ETIMEDOUT || rc == -EAGAIN);
 	}
@@ -276,16 +276,16 @@ static void *asks_impatiently(void *arg)
 START_TEST(an_answer_may_come_at_the_very_deadline)
 {
 	pthread_t threads[4];
-	struct baseline before;
+	struct process_state before;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL,
-						asks_impatiently, NULL),
+						ask_impatiently, NULL),
 				 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
-	baseline_expects(&before);
+	process_state_check(&before);
 }
 END_TEST
 
@@ -321,10 +321,10 @@ START_TEST(this_machine_has_a_name)
 	ck_assert_int_eq(weir_host_name(name, (size_t)len + 1), len);
 	ck_assert_int_eq(weir_host_name(name, (size_t)len), -ENOSPC);
 	ck_assert_int_eq(weir_host_name(NULL, 10), -EINVAL);
-	faults_begin();
-	fault_comes(WR_SYS_gethostname, 1, -EIO);
+	faults_install();
+	fail_nth_call(WR_SYS_gethostname, 1, -EIO);
 	ck_assert_int_eq(weir_host_name(name, sizeof(name)), -EIO);
-	faults_end();
+	faults_clear();
 }
 END_TEST
 
@@ -333,24 +333,24 @@ static int sweep(enum wr_sys_call call, int error,
 		 int (*look_up)(const char *where, int timeout_ms),
 		 const char *where)
 {
-	struct baseline before;
+	struct process_state before;
 	int nth = 0;
 
-	baseline_take(&before);
+	process_state_take(&before);
 	do {
 		int rc;
 
-		fault_comes(call, ++nth, error);
+		fail_nth_call(call, ++nth, error);
 		rc = look_up(where, PATIENT_MS);
 		ck_assert_int_eq(rc<0, faults_made()> 0);
 		ck_assert(rc >= 0 || rc == error || rc == -ENOMEM);
 	} while (faults_made() > 0);
-	faults_end();
-	baseline_expects(&before);
+	faults_clear();
+	process_state_check(&before);
 	return nth - 1;
 }
 
-static int reverses(const char *where, int timeout_ms)
+static int reverse(const char *where, int timeout_ms)
 {
 	char name[64];
 
@@ -369,20 +369,20 @@ START_TEST(any_step_of_a_look_up_may_fail)
 		{ WR_SYS_thread_create, -EAGAIN },
 	};
 
-	faults_begin();
+	faults_install();
 	for (size_t i = 0; i < wr_array_len(steps); i++) {
-		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, resolves,
+		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, resolve,
 				       "two.test:80"),
 				 1);
-		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, reverses,
+		ck_assert_int_eq(sweep(steps[i].call, steps[i].error, reverse,
 				       "127.0.0.1:80"),
 				 1);
 	}
 	ck_assert_int_eq(
-		sweep(WR_SYS_getaddrinfo, -EIO, resolves, "two.test:80"),
+		sweep(WR_SYS_getaddrinfo, -EIO, resolve, "two.test:80"),
 		2); /* as a number, then as a name */
 	ck_assert_int_eq(
-		sweep(WR_SYS_getnameinfo, -EIO, reverses, "127.0.0.1:80"), 1);
+		sweep(WR_SYS_getnameinfo, -EIO, reverse, "127.0.0.1:80"), 1);
 }
 END_TEST
 

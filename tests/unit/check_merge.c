@@ -344,7 +344,7 @@ int main(void)
 
 	if (!hlog_is_available())
 		return RUN_TESTS("merge", without_zlib_there_is_no_merging);
-	if (!folder_made(folder))
+	if (!make_folder(folder))
 		return 99;
 	rc = RUN_TESTS("merge", what_happened_in_the_same_second_is_added_up,
 		       kinds_are_kept_apart,

@@ -30,7 +30,7 @@ static void begins(enum plan_payload kind, size_t min, size_t max)
 }
 
 /* Fill whole with messages, as many at once as may be; returns how many. */
-static size_t fills_runs(struct payload_name name, size_t size)
+static size_t fill_runs(struct payload_name name, size_t size)
 {
 	size_t at_once = 1;
 
@@ -51,7 +51,7 @@ static void runs_are_messages(enum plan_payload kind, size_t size)
 	EACH(i, firsts)
 	{
 		struct payload_name name = { LINK, firsts[i] };
-		size_t at_once = fills_runs(name, size);
+		size_t at_once = fill_runs(name, size);
 
 		ck_assert_uint_eq(at_once, size > 2048	? 1
 					   : size > 256 ? 8
@@ -100,7 +100,7 @@ START_TEST(neighbours_differ_in_more_than_their_number)
 	const size_t size = 32;
 
 	begins(PAYLOAD_LINES, size, size);
-	fills_runs((struct payload_name){ LINK, 0 }, size);
+	fill_runs((struct payload_name){ LINK, 0 }, size);
 	for (size_t i = 0; i < COUNT; i++)
 		for (size_t j = 0; j < i; j++)
 			ck_assert_mem_ne(whole + i * size + PAYLOAD_NUMBER,

@@ -44,7 +44,7 @@ static void file_is(const char *name, const char *text)
 
 static void tree_is(const char *groups, const char *mounts)
 {
-	ck_assert(folder_made(root));
+	ck_assert(make_folder(root));
 	file_is("/proc/self/cgroup", groups);
 	file_is("/proc/self/mountinfo", mounts);
 }

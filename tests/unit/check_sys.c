@@ -170,7 +170,7 @@ START_TEST(a_peer_that_is_gone_raises_no_signal)
 	char c = 'x';
 	struct iovec iov = { &c, 1 };
 	sigset_t before, after, all;
-	int fds[2], file = file_of(10);
+	int fds[2], file = make_file(10);
 	off_t offset = 0;
 
 	connected_pair(fds);

@@ -13,7 +13,7 @@
 
 /* ------------------------------------------------------------------- TCP */
 
-int opens(struct wr_listener *l, const char *where)
+int try_open(struct wr_listener *l, const char *where)
 {
 	struct wr_address addr;
 
@@ -23,7 +23,7 @@ int opens(struct wr_listener *l, const char *where)
 
 void open_at(struct wr_listener *l, const char *where)
 {
-	ck_assert_int_eq(opens(l, where), 0);
+	ck_assert_int_eq(try_open(l, where), 0);
 }
 
 struct sockaddr_in loopback(uint16_t port)
@@ -73,7 +73,7 @@ int client_at(uint16_t port)
 	return fd;
 }
 
-int accepted(const struct wr_listener *l)
+int accept_from(const struct wr_listener *l)
 {
 	struct pollfd p = { .fd = l->fd, .events = POLLIN };
 
@@ -98,7 +98,7 @@ int flag_of(int fd, int level, int name)
 bool has_v6(void)
 {
 	struct wr_listener l;
-	bool has = opens(&l, "[::1]:0") == 0;
+	bool has = try_open(&l, "[::1]:0") == 0;
 
 	wr_listener_close(&l);
 	if (!has)
@@ -131,7 +131,7 @@ static int fail_a_few(enum wr_sys_call call, size_t *len)
 	return target_error;
 }
 
-void arrange_failures(enum wr_sys_call call, int error, int count)
+void fail_next_calls(enum wr_sys_call call, int error, int count)
 {
 	target = call;
 	target_error = error;
@@ -141,7 +141,7 @@ void arrange_failures(enum wr_sys_call call, int error, int count)
 
 /* ------------------------------------------------------------------ paths */
 
-int opens_path(struct wr_listener *l, const char *path, mode_t mode)
+int try_open_path(struct wr_listener *l, const char *path, mode_t mode)
 {
 	struct wr_address addr;
 	char where[200];
@@ -153,7 +153,7 @@ int opens_path(struct wr_listener *l, const char *path, mode_t mode)
 
 void open_path(struct wr_listener *l, const char *path)
 {
-	ck_assert_int_eq(opens_path(l, path, 0600), 0);
+	ck_assert_int_eq(try_open_path(l, path, 0600), 0);
 }
 
 struct sockaddr_un path_addr(const char *path)
@@ -165,7 +165,7 @@ struct sockaddr_un path_addr(const char *path)
 }
 
 /* 0 or errno of a connect(); *fd stays open. */
-int connects(int *fd, const char *path)
+int try_connect(int *fd, const char *path)
 {
 	struct sockaddr_un un = path_addr(path);
 
@@ -178,7 +178,7 @@ int connects(int *fd, const char *path)
 
 bool is_live(const char *path)
 {
-	int fd, error = connects(&fd, path);
+	int fd, error = try_connect(&fd, path);
 
 	close(fd);
 	return error == 0;
@@ -225,7 +225,7 @@ int run_in_own_directory(int (*tests)(void))
 	char dir[FOLDER_ROOM];
 	int rc;
 
-	if (!folder_made(dir) || chdir(dir) < 0) {
+	if (!make_folder(dir) || chdir(dir) < 0) {
 		perror(dir);
 		return EXIT_FAILURE;
 	}

@@ -12,7 +12,7 @@
 #include "sys.h"
 
 /* 0 or -errno; the second must work. */
-int opens(struct wr_listener *l, const char *where);
+int try_open(struct wr_listener *l, const char *where);
 void open_at(struct wr_listener *l, const char *where);
 
 struct sockaddr_in loopback(uint16_t port);
@@ -20,21 +20,21 @@ uint16_t port_of(int fd);
 /* A socket after its connect(); *error is 0 or errno. */
 int client_of_family(int family, uint16_t port, int flags, int *error);
 int client_at(uint16_t port); /* connected */
-int accepted(const struct wr_listener *l);
+int accept_from(const struct wr_listener *l);
 bool descriptor_has(int fd, int cmd, int flag);
 int flag_of(int fd, int level, int name);
 bool has_v6(void); /* says so if not */
 int bound_socket(int type, uint16_t *port);
 
 /* So many of the next calls of this kind fail. */
-void arrange_failures(enum wr_sys_call call, int error, int count);
+void fail_next_calls(enum wr_sys_call call, int error, int count);
 extern int failures_left;
 
 /* The same for the path of a Unix socket. */
-int opens_path(struct wr_listener *l, const char *path, mode_t mode);
+int try_open_path(struct wr_listener *l, const char *path, mode_t mode);
 void open_path(struct wr_listener *l, const char *path);
 struct sockaddr_un path_addr(const char *path);
-int connects(int *fd, const char *path); /* 0 or errno; *fd stays open */
+int try_connect(int *fd, const char *path); /* 0 or errno; *fd stays open */
 bool is_live(const char *path);
 /* A socket file, with or without somebody who listens. */
 int socket_file(const char *path, int type);
