@@ -1,41 +1,237 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs, one for each step of the search.
+ * The command load find: runs, one for each step of the search, and its
+ * command line, which is that of load without what a search decides itself or
+ * has no single run for, and with the bounds of the search.
  */
-#include "find.h"
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
 
-#include <stdio.h>
+#include "load.h"
+
+#include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../cli/cli.h"
+#include "../../cli/stream.h"
+#include "../options.h"
 #include "engine/limits.h"
-#include "judge/verdict.h"
+#include "engine/target.h"
+#include "judge/search.h"
 #include "measure/units.h"
+#include "options.h"
+#include "report/find_report.h"
+#include "report/json.h"
 #include "report/live.h"
+#include "report/output.h"
 #include "run.h"
 
-#define SECOND INT64_C(1000000000)
+#define SECOND	 INT64_C(1000000000)
+#define ROWS_MAX 48
+
+struct find_options {
+	struct load_options load;
+	double lowest, highest; /* 0: to be found out */
+	double resolution;
+};
+
+/* ----------------------------------------------------------------- options */
+
+enum { KEY_MIN = 1024, KEY_MAX, KEY_RESOLUTION };
+
+static const struct cli_option own[] = {
+	{ "min", KEY_MIN, "N", "the lowest rate to try" },
+	{ "max", KEY_MAX, "N",
+	  "the highest rate to try (what a closed\nloop reaches)" },
+	{ "resolution", KEY_RESOLUTION, "PERCENT",
+	  "how exact the answer is to be (5%)" },
+};
+
+/* Of load, but not of find. */
+static const char *const not_ours[] = { "rate",	    "count",  "upload",
+					"download", "with",   "hlog",
+					"html",	    "strict", "dry-run" };
+
+static struct cli_option table[ROWS_MAX];
+
+static bool has_load_option(const char *name)
+{
+	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
+		if (strcmp(name, not_ours[i]) == 0)
+			return false;
+	return true;
+}
+
+/* Where find has another default than load. */
+static const char *help_of(const struct cli_option *row)
+{
+	if (strcmp(row->name, "duration") == 0)
+		return "how long to measure each step (default 5s)";
+	if (strcmp(row->name, "warmup") == 0)
+		return "load before measuring a step (default 1s)";
+	if (strcmp(row->name, "json") == 0)
+		return "write the steps there; - is standard\n"
+		       "output" JSON_NOTE;
+	if (strcmp(row->name, "quiet") == 0)
+		return "the answer only";
+	return row->help;
+}
+
+static void make_table(void)
+{
+	size_t used = sizeof(own) / sizeof(own[0]);
+
+	memcpy(table, own, sizeof(own));
+	for (const struct cli_option *row = load_option_table; row->name; row++)
+		if (has_load_option(row->name) && used < ROWS_MAX - 1) {
+			table[used] = *row;
+			table[used++].help = help_of(row);
+		}
+	table[used] = (struct cli_option){ .name = NULL };
+}
+
+/* Percent, with its sign or without. */
+static bool find_take_resolution(double *ret)
+{
+	char *end;
+	double percent = strtod(optarg, &end);
+
+	*ret = percent / 100;
+	if (*optarg >= '0' && *optarg <= '9' &&
+	    (*end == '\0' || strcmp(end, "%") == 0) && percent >= 0.1 &&
+	    percent <= 100)
+		return true;
+	cli_error("--resolution: '%s' is not a percentage from 0.1%% to 100%%",
+		  optarg);
+	return false;
+}
+
+static bool find_take_option(void *to, int key)
+{
+	struct find_options *o = to;
+
+	switch (key) {
+	case KEY_MIN:
+		return value_rate("min", &o->lowest);
+	case KEY_MAX:
+		return value_rate("max", &o->highest);
+	case KEY_RESOLUTION:
+		return find_take_resolution(&o->resolution);
+	default:
+		return load_options_take(&o->load, key);
+	}
+}
+
+static const struct options_operand operands[] = {
+	{ "ADDRESS", "the address", "127.0.0.1:1234 --gate 'p99<5ms'" },
+	{ .name = NULL },
+};
+
+static const struct options_syntax syntax = {
+	.command = "load find",
+	.about = "Search for the highest rate that holds all gates.  Each step "
+		 "is a run of\n--duration after a --warmup.\n",
+	.operands = operands,
+	.table = table,
+	.take = find_take_option,
+};
+
+static double find_lowest(const struct find_options *o)
+{
+	double most = 0;
+
+	if (o->lowest > 0)
+		return o->lowest;
+	for (size_t i = 0; i < o->load.gates.count; i++)
+		most = fmax(most, metric_percent(o->load.gates.list[i].metric));
+	/* Ten samples beyond it, and a quarter more to be sure of them. */
+	return fmax(1, most > 0 ? 12.5 / (1 - most / 100) * 1e9 /
+					  (double)o->load.plan.duration_ns
+				: 1);
+}
+
+static const char *find_contradiction(const struct find_options *o)
+{
+	const struct plan *p = &o->load.plan;
+
+	if (o->load.gates.count == 0)
+		return "what is to hold?  say for instance --gate 'p99<5ms'";
+	if (p->duration_ns == INT64_MAX)
+		return "--duration never would never come to a second rate";
+	if (o->highest > 0 && find_lowest(o) > o->highest)
+		return o->lowest > 0
+			       ? "--min is above --max"
+			       : "at --max a run has too few messages for the "
+				 "percentiles of the gates; take a longer "
+				 "--duration, or say --min";
+	return NULL;
+}
+
+static int find_options_parse(struct find_options *ret, int argc, char **argv)
+{
+	struct plan *p = &ret->load.plan;
+	const char *wrong;
+	int status;
+
+	*ret = (struct find_options){ .resolution = 0.05 };
+	make_table();
+	load_options_init(&ret->load);
+	p->warmup_ns = 1 * SECOND;
+	p->rate = 1; /* an open loop; the search decides */
+	status = options_parse(&syntax, ret, argc, argv);
+	if (status >= 0)
+		return status;
+	if (p->duration_ns == 0)
+		p->duration_ns = 5 * SECOND;
+	wrong = find_contradiction(ret);
+	if (wrong) {
+		cli_error("%s", wrong);
+		return CLI_USAGE;
+	}
+	status = load_options_check(&ret->load, argv[optind]);
+	if (status >= 0)
+		return status;
+	if (ret->load.json && !json_is_available()) {
+		cli_error("--json: %s", JSON_UNAVAILABLE);
+		return CLI_USAGE;
+	}
+	return outputs_check(&(struct output){ "json", ret->load.json }, 1)
+		       ? -1
+		       : CLI_USAGE;
+}
+
+/* -------------------------------------------------------------------- runs */
 
 /* An open loop has no more than the closed one, but for what it varies. */
 #define ABOVE_CLOSED 1.1
 
-static int run_shown(const struct find *f, struct result *ret,
+struct find_command {
+	const struct find_options *options;
+	struct target target;
+	struct find found;
+	FILE *to; /* for people */
+};
+
+static int run_shown(const struct find_command *c, struct result *ret,
 		     const struct plan *plan)
 {
 	struct live live;
 	int status;
 
 	live_init(&live, plan);
-	status = run(ret, plan, &f->target, live_watch, &live);
+	status = run(ret, plan, &c->target, live_watch, &live);
 	live_end(&live);
 	return status;
 }
 
 /* What a closed loop reaches, for a short while. */
-static int probe(struct find *f)
+static int find_probe(struct find_command *c)
 {
-	struct plan plan = f->options->load.plan;
+	struct find *f = &c->found;
+	struct plan plan = c->options->load.plan;
 	struct result r;
 	int status;
 
@@ -44,7 +240,7 @@ static int probe(struct find *f)
 	plan.warmup_ns = 0;
 	if (plan.duration_ns > 2 * SECOND)
 		plan.duration_ns = 2 * SECOND;
-	status = run_shown(f, &r, &plan);
+	status = run_shown(c, &r, &plan);
 	if (status != CLI_DONE)
 		return status;
 	f->closed = result_rate(&r);
@@ -61,31 +257,19 @@ static int probe(struct find *f)
 	return status;
 }
 
-void find_judge(struct find_step *step, const struct result *r)
+static int find_try_next(struct find_command *c)
 {
-	bool have_passed = gates_judge(&step->gates, r);
-
-	step->elapsed = r->elapsed;
-	if (r->books.planned > 0)
-		step->answered = 100 * (double)r->books.answered /
-				 (double)r->books.planned;
-	step->has_held = have_passed && step->answered >= FIND_ANSWERED;
-	step->is_ours = !step->has_held && verdict_is_our_limit(r);
-	snprintf(step->reason, sizeof(step->reason), "%s", r->reasons[0]);
-}
-
-static int try_next(struct find *f)
-{
+	struct find *f = &c->found;
 	struct find_step *step = &f->steps[f->step_count];
 	const struct search *s = &f->search;
-	struct plan plan = f->options->load.plan;
+	struct plan plan = c->options->load.plan;
 	struct result r;
 	int status;
 
 	plan.rate = s->next;
 	if (s->is_last)
 		plan.duration_ns *= 2;
-	status = run_shown(f, &r, &plan);
+	status = run_shown(c, &r, &plan);
 	if (status != CLI_DONE)
 		return status;
 	f->is_cut = r.is_cut;
@@ -93,34 +277,27 @@ static int try_next(struct find *f)
 		*step = (struct find_step){ .rate = s->next,
 					    .is_again = s->is_again,
 					    .is_last = s->is_last,
-					    .gates = f->options->load.gates };
+					    .gates = c->options->load.gates };
 		find_judge(step, &r);
 		f->step_count++;
 		search_note(&f->search, step->has_held);
-		find_print_step(f, step);
+		if (!c->options->load.is_quiet)
+			find_print_step(step, c->to);
 	}
 	result_free(&r);
 	return CLI_DONE;
 }
 
-const struct find_step *find_failed(const struct find *f)
+static int find_search(struct find_command *c)
 {
-	for (int i = f->step_count - 1; i >= 0; i--)
-		if (!f->steps[i].has_held &&
-		    f->steps[i].rate == f->search.failed)
-			return &f->steps[i];
-	return NULL;
-}
-
-static int search(struct find *f)
-{
-	const struct find_options *o = f->options;
+	struct find *f = &c->found;
+	const struct find_options *o = c->options;
 	double lowest = find_lowest(o), highest = o->highest;
 	char text[UNITS_TEXT];
 	int status = CLI_DONE;
 
 	if (highest == 0)
-		status = probe(f);
+		status = find_probe(c);
 	if (status != CLI_DONE || f->is_cut)
 		return status;
 	if (highest == 0)
@@ -139,26 +316,27 @@ static int search(struct find *f)
 		cli_error("no memory for so many steps");
 		return CLI_FAILED;
 	}
-	find_print_plan(f);
+	if (!o->load.is_quiet)
+		find_print_plan(f, c->to);
 	while (status == CLI_DONE && !f->is_cut && f->search.state == SEARCH_ON)
-		status = try_next(f);
+		status = find_try_next(c);
 	return status;
 }
 
-static int outcome(const struct find *f)
+static int find_status(const struct find *f)
 {
 	if (f->is_cut || f->search.state == SEARCH_UNSETTLED)
 		return CLI_FAILED;
 	return f->search.state == SEARCH_NONE ? LOAD_GATE_FAILED : CLI_DONE;
 }
 
-static int finish(const struct find *f)
+static int find_finish(const struct find_command *c)
 {
-	int status = outcome(f), written = CLI_DONE, flushed;
+	int status = find_status(&c->found), written = CLI_DONE, flushed;
 
-	find_print_answer(f);
-	if (f->options->load.json)
-		written = find_write_json(f);
+	find_print_answer(&c->found, c->to);
+	if (c->options->load.json)
+		written = json_write_find(c->options->load.json, &c->found);
 	flushed = cli_flush();
 	if (status == CLI_DONE)
 		status = written != CLI_DONE ? written : flushed;
@@ -168,21 +346,28 @@ static int finish(const struct find *f)
 int load_find(int argc, char **argv)
 {
 	static struct find_options options; /* too large for a small stack */
-	struct find f = { .options = &options };
+	const struct plan *plan = &options.load.plan;
+	struct find_command c = { .options = &options };
 	int status = find_options_parse(&options, argc, argv);
 
 	if (status < 0) {
-		status = limits_prepare(&options.load.plan);
+		c.found.plan = plan;
+		c.found.gates = &options.load.gates;
+		c.found.search.resolution = options.resolution;
+		/* Standard output may be taken by the JSON. */
+		c.to = output_is_standard(options.load.json) ? stream_err()
+							     : stream_out();
+		status = limits_prepare(plan);
 		if (status == CLI_DONE)
-			status = target_resolve(&f.target, &options.load.plan);
+			status = target_resolve(&c.target, plan);
 		if (status == CLI_DONE) {
 			load_catch_signals();
-			status = search(&f);
+			status = find_search(&c);
 		}
 		if (status == CLI_DONE)
-			status = finish(&f);
-		target_fini(&f.target);
-		free(f.steps);
+			status = find_finish(&c);
+		target_fini(&c.target);
+		free(c.found.steps);
 	}
 	load_options_fini(&options.load);
 	return status;

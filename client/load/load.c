@@ -11,13 +11,12 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../command.h"
-#include "dry_run.h"
 #include "engine/limits.h"
-#include "find.h"
-#include "judge/compare.h"
+#include "engine/misfits.h"
 #include "measure/hlog.h"
 #include "measure/record.h"
-#include "merge.h"
+#include "measure/units.h"
+#include "options.h"
 #include "report/html.h"
 #include "report/json.h"
 #include "report/live.h"
@@ -58,8 +57,8 @@ void load_catch_signals(void)
 	catch_signals(interrupt);
 }
 
-static int judge(const struct load_options *o, struct gates *gates,
-		 const struct result *r)
+static int load_status(const struct load_options *o, struct gates *gates,
+		       const struct result *r)
 {
 	bool have_passed = gates_judge(gates, r);
 
@@ -108,12 +107,13 @@ static void note_saved(struct report *report, const char *path, int status)
 }
 
 /* The report goes aside when standard output is taken. */
-static int show(struct load_options *o, const struct result *r, int recorded)
+static int load_report(struct load_options *o, const struct result *r,
+		       int recorded)
 {
 	bool is_taken = output_is_standard(o->json) ||
 			output_is_standard(o->hlog) ||
 			output_is_standard(o->html);
-	int status = worse(judge(o, &o->gates, r), recorded), written;
+	int status = worse(load_status(o, &o->gates, r), recorded), written;
 	struct report report;
 
 	report_init(&report, is_taken ? stream_err() : stream_out());
@@ -140,7 +140,7 @@ struct watchers {
 	struct record record;
 };
 
-static void watch(void *arg, const struct progress *p)
+static void load_watch(void *arg, const struct progress *p)
 {
 	struct watchers *w = arg;
 
@@ -158,12 +158,12 @@ static int run_to(struct load_options *o, const struct target *target)
 		return CLI_USAGE;
 	load_catch_signals();
 	live_init(&w.live, &o->plan);
-	status = run(&result, &o->plan, target, watch, &w);
+	status = run(&result, &o->plan, target, load_watch, &w);
 	live_end(&w.live);
 	recorded = record_close(&w.record);
 	if (status != CLI_DONE)
 		return status;
-	status = show(o, &result, recorded);
+	status = load_report(o, &result, recorded);
 	result_free(&result);
 	return status;
 }
@@ -183,6 +183,80 @@ static int load_run(struct load_options *o)
 	target_fini(&target);
 	return status;
 }
+
+/* ----------------------------------------------------------------- dry run */
+
+static void print_load(const struct plan *p)
+{
+	char text[4][UNITS_TEXT], rate[UNITS_TEXT];
+
+	stream_print("%s  %s\n", p->address, plan_mode_text(p));
+	stream_print("%s connections, depth %d, %d thread%s",
+		     units_count((uint64_t)p->connections, text[0]), p->depth,
+		     p->threads, p->threads > 1 ? "s" : "");
+	if (p->idle > 0)
+		stream_print(", %s silent ones beside",
+			     units_count((uint64_t)p->idle, text[1]));
+	if (misfits_count(p) > 0)
+		stream_print(", %s misbehaving ones",
+			     units_count((uint64_t)misfits_count(p), text[2]));
+	stream_print("\nmessages of %zu", p->size_min);
+	if (p->size_max > p->size_min)
+		stream_print(" to %zu", p->size_max);
+	stream_print(" bytes");
+	if (p->rate > 0)
+		stream_print(", %s a second", units_number(p->rate, rate));
+	if (p->count > 0)
+		stream_print(", %s in all", units_count(p->count, text[3]));
+	stream_print("\n");
+}
+
+static void print_times(const struct plan *p)
+{
+	char text[3][UNITS_TEXT];
+
+	if (p->warmup_ns > 0)
+		stream_print("warm-up %s, ", units_time(p->warmup_ns, text[0]));
+	if (p->duration_ns < INT64_MAX)
+		stream_print("measured for %s, ",
+			     units_time(p->duration_ns, text[1]));
+	else
+		stream_print("until all are sent, ");
+	if (p->timeout_ns < INT64_MAX)
+		stream_print("replies awaited for %s\n",
+			     units_time(p->timeout_ns, text[2]));
+	else
+		stream_print("replies awaited for ever\n");
+}
+
+static void print_needs(const struct plan *p)
+{
+	struct limits l;
+	char text[3][UNITS_TEXT];
+
+	limits_find(&l, p);
+	stream_print("descriptors %s of %s allowed\n",
+		     units_count(l.descriptors, text[0]),
+		     units_count(l.descriptors_allowed, text[1]));
+	if (l.ports > 0)
+		stream_print(
+			"ports       %s for each of %zu source address%s\n",
+			units_count(l.ports, text[2]),
+			p->source_count ? p->source_count : 1,
+			p->source_count > 1 ? "es" : "");
+}
+
+static int dry_run(const struct plan *plan)
+{
+	int status = limits_prepare(plan);
+
+	print_load(plan);
+	print_times(plan);
+	print_needs(plan);
+	return status != CLI_DONE ? status : cli_flush();
+}
+
+/* ------------------------------------------------------------- the command */
 
 int load(int argc, char **argv)
 {

@@ -1,69 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line of weir-client load.
+ * The commands of weir-client load.
  */
 #ifndef LOAD_LOAD_H
 #define LOAD_LOAD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "../../cli/cli.h"
-#include "judge/gates.h"
-#include "plan.h"
-
-/* What the help says of options that this build cannot follow. */
-#ifdef HAVE_JANSSON
-#define JSON_NOTE ""
-#else
-#define JSON_NOTE "\n(not in this build: it has no jansson)"
-#endif
-#ifdef HAVE_ZLIB
-#define HLOG_NOTE ""
-#else
-#define HLOG_NOTE "\n(not in this build: it has no zlib)"
-#endif
-
 /* Exit status besides those of every program. */
 #define LOAD_GATE_FAILED 3
 
-#define SOURCES_MAX 64
-
-struct load_options {
-	struct plan plan;
-	const char *json, *hlog, *html; /* paths; NULL */
-	struct gates gates;
-	bool is_strict;
-	bool is_quiet;
-	bool is_dry_run;
-	bool has_form, has_banner; /* --size or --random, --banner given */
-	char *text;		   /* what plan.text points to, or NULL */
-	char *sources_text;
-	const char *sources[SOURCES_MAX];
-};
-
-/*
- * Read and check the command line.  Returns -1 to go on, or the exit status.
- * Undo with load_options_fini() in any case.
- */
-int load_options_parse(struct load_options *ret, int argc, char **argv);
-void load_options_fini(struct load_options *o);
+/* argv[0] is the name of the command.  Each returns the exit status. */
+int load_find(int argc, char **argv);
+int load_compare(int argc, char **argv);
+int load_merge(int argc, char **argv);
 
 /*
  * From here on an interruption ends the run early, with a report.  Not before
  * the target has been looked up, for until then it ends the program at once.
  */
 void load_catch_signals(void);
-
-/* ---------------------------------------------- for what has more options */
-
-/* The rows of load, up to a NULL name, and who reads their values. */
-extern const struct cli_option load_option_table[];
-bool load_options_take(void *to, int key);
-
-void load_options_init(struct load_options *o);
-
-/* All together, after they have been read.  Returns as load_options_parse(). */
-int load_options_check(struct load_options *o, const char *address);
 
 #endif

@@ -11,7 +11,7 @@
  *
  * Main thread only.
  */
-#include "merge.h"
+#include "load.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -69,7 +69,7 @@ static const struct options_operand operands[] = {
 	{ .name = NULL },
 };
 
-static bool take(void *to, int key)
+static bool merge_take_option(void *to, int key)
 {
 	const char **output = to;
 
@@ -85,12 +85,12 @@ static const struct options_syntax syntax = {
 		 "nanoseconds.",
 	.operands = operands,
 	.table = table,
-	.take = take,
+	.take = merge_take_option,
 	.has_list = true,
 	.is_local = true,
 };
 
-/* -------------------------------------------------------------------- input */
+/* ------------------------------------------------------------------- input */
 
 static int complain_memory(void)
 {
@@ -99,7 +99,7 @@ static int complain_memory(void)
 }
 
 /* Have the next line of an input; an exit status. */
-static int advance(struct input *in)
+static int next_line(struct input *in)
 {
 	int rc = hlog_next(&in->reader);
 
@@ -126,7 +126,7 @@ static int open_input(struct merge *m, const char *path)
 		return CLI_USAGE;
 	}
 	m->input_count++;
-	rc = advance(in);
+	rc = next_line(in);
 	if (rc == CLI_DONE && !in->has_line) {
 		cli_error("%s: there is no histogram in it", path);
 		return CLI_USAGE;
@@ -152,7 +152,7 @@ static int open_inputs(struct merge *m, int count, char **paths)
 	return rc;
 }
 
-/* ------------------------------------------------------------------- output */
+/* ------------------------------------------------------------------ output */
 
 /* Would writing the output destroy what is to be read? */
 static const char *find_same(const struct merge *m, const char *output)
@@ -206,7 +206,7 @@ static int close_output(struct merge *m, const char *output, int status)
 	return status;
 }
 
-/* ---------------------------------------------------------------- adding up */
+/* --------------------------------------------------------------- adding up */
 
 static struct kind *find_kind(struct merge *m, const char *tag)
 {
@@ -262,7 +262,7 @@ static int add_input(struct merge *m, struct input *in, int64_t cell)
 		histogram_add(k->cell, in->reader.values);
 		if (in->reader.length > k->length)
 			k->length = in->reader.length;
-		rc = advance(in);
+		rc = next_line(in);
 	}
 	return rc;
 }
@@ -301,7 +301,7 @@ static int add_up(struct merge *m)
 	return rc;
 }
 
-/* -------------------------------------------------------------------- table */
+/* ------------------------------------------------------------------- table */
 
 static void print_kind(const struct kind *k, FILE *to)
 {

@@ -154,7 +154,7 @@ static void wait_some(struct run *r)
 		end_early(r);
 }
 
-/* ---------------------------------------------------------------- the parts */
+/* --------------------------------------------------------------- the parts */
 
 /* Returns 0, or -errno of an engine that cannot go on. */
 static int connect_all(struct run *r)
@@ -266,8 +266,7 @@ static int end_all(struct run *r)
 	return rc;
 }
 
-/* ------------------------------------------------------------------ the whole
- */
+/* --------------------------------------------------------------- the whole */
 
 static int init(struct run *r, const struct target *target)
 {

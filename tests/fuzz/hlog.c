@@ -10,9 +10,8 @@
 #include <getopt.h>
 
 #include "../../cli/cli.h"
+#include "../../client/load/load.h"
 #include "../../client/load/measure/hlog.h"
-#include "../../client/load/measure/hlog_zip.h"
-#include "../../client/load/merge.h"
 
 const char fuzz_corpus[] = "hlog";
 

@@ -8,7 +8,6 @@
 #include <getopt.h>
 
 #include "../../cli/cli.h"
-#include "../../client/load/judge/compare.h"
 #include "../../client/load/load.h"
 
 const char fuzz_corpus[] = "json";

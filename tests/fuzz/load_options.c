@@ -11,7 +11,7 @@
 
 #include "../../cli/cli.h"
 #include "../../client/load/engine/misfits.h"
-#include "../../client/load/load.h"
+#include "../../client/load/options.h"
 
 #define ARGUMENTS 64
 

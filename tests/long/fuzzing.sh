@@ -66,12 +66,6 @@ sources="$library $client $server $top/client/options.c"
 for target in $targets; do
 	sources="$sources $top/tests/fuzz/$target.c"
 done
-if ! pkg-config --exists jansson 2>/dev/null; then
-	sources=$(echo $sources | tr ' ' '\n' |
-		grep -vE 'json_(clocks|plan)\.c$')
-	client=$(echo $client | tr ' ' '\n' |
-		grep -vE 'json_(clocks|plan)\.c$')
-fi
 
 echo "Compiling with $cc ..."
 for file in $sources; do

@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 
 #include "../../client/load/measure/hlog.h"
-#include "../../client/load/measure/hlog_zip.h"
 
 static struct histogram *new_histogram(void)
 {

@@ -3,7 +3,7 @@
  * When a step of the search for the highest rate holds, and whose fault it is
  * if it does not.
  */
-#include "../../client/load/find.h"
+#include "../../client/load/judge/search.h"
 #include "../load/figures.h"
 #include "test.h"
 

@@ -9,8 +9,8 @@
 #include <getopt.h>
 
 #include "../../cli/cli.h"
+#include "../../client/load/load.h"
 #include "../../client/load/measure/hlog.h"
-#include "../../client/load/merge.h"
 
 #define SECOND INT64_C(1000000000)
 #define BEGAN  (1752300000 * SECOND)

@@ -5,7 +5,7 @@
  */
 #include "test.h"
 
-#include "../../client/load/engine/payload_plain.h"
+#include "../../client/load/engine/payload.h"
 
 #define COUNT 100 /* messages in a row */
 #define LINK  5

@@ -1,16 +1,170 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loop of an engine: wait, serve the links that something has happened
- * to, send what is due, look for what is out of time, hand the second over.
+ * The loop of an engine: wait, serve the connections that have events, send
+ * what is due, look for timeouts, hand over the figures of each second.
  */
 #include "engine.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "../../../cli/cli.h"
+
+/* ------------------------------------------------------------------ set-up */
+
+#define SWEEP_MIN (INT64_C(1) * 1000 * 1000)
+#define SWEEP_MAX (INT64_C(50) * 1000 * 1000)
+
+static struct interval *interval_new(void)
+{
+	struct interval *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->censored_min = NEVER;
+	for (int k = 0; k < CLOCK_KINDS; k++) {
+		i->clocks[k] = calloc(1, sizeof(*i->clocks[k]));
+		if (!i->clocks[k])
+			break;
+	}
+	return i;
+}
+
+static bool interval_is_whole(const struct interval *i)
+{
+	return i && i->clocks[CLOCK_KINDS - 1];
+}
+
+static void interval_free(struct interval *i)
+{
+	for (int k = 0; i && k < CLOCK_KINDS; k++)
+		free(i->clocks[k]);
+	free(i);
+}
+
+/* A ring is a power of two; a swapped reply must not block the others. */
+static uint32_t window_of(const struct plan *plan)
+{
+	uint32_t window = 1;
+
+	while (window < (uint32_t)plan->depth)
+		window *= 2;
+	return plan->depth > 1 ? 2 * window : 1;
+}
+
+/* Everything of which there is one for each, of count in all. */
+static uint64_t engine_share(uint64_t count, const struct engine *e)
+{
+	size_t threads = (size_t)e->plan->threads;
+
+	return count / threads + ((size_t)e->number < count % threads);
+}
+
+static void set_sweep(struct engine *e)
+{
+	int64_t period = e->plan->timeout_ns;
+
+	if (e->plan->connect_timeout_ns < period)
+		period = e->plan->connect_timeout_ns;
+	period /= 16;
+	period = period < SWEEP_MIN   ? SWEEP_MIN
+		 : period > SWEEP_MAX ? SWEEP_MAX
+				      : period;
+	e->sweep_every = period;
+	if (e->link_count > ENGINE_SWEEP)
+		e->sweep_every = period * ENGINE_SWEEP / (int64_t)e->link_count;
+}
+
+static int init_links(struct engine *e)
+{
+	size_t all = (size_t)e->plan->connections + (size_t)e->plan->idle;
+
+	e->link_count = (size_t)engine_share(all, e);
+	e->links = calloc(e->link_count + 1, sizeof(*e->links));
+	e->messages =
+		calloc(e->link_count * e->window + 1, sizeof(*e->messages));
+	e->heap = calloc(e->link_count + 1, sizeof(struct link *));
+	if (!e->links || !e->messages || !e->heap)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->link_count; i++) {
+		struct link *l = &e->links[i];
+
+		l->fd = -1;
+		l->id = (uint32_t)(i * (size_t)e->plan->threads +
+				   (size_t)e->number);
+		l->is_silent = l->id >= (uint32_t)e->plan->connections;
+		l->ring = e->messages + i * e->window;
+		l->due_at = NEVER;
+		e->alive += !l->is_silent;
+	}
+	e->in_state[LINK_IDLE] = e->link_count;
+	return 0;
+}
+
+static int init_wait(struct engine *e)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+
+	e->epoll = epoll_create1(EPOLL_CLOEXEC);
+	e->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->epoll < 0 || e->wakeup < 0 ||
+	    epoll_ctl(e->epoll, EPOLL_CTL_ADD, e->wakeup, &event) < 0)
+		return -errno;
+	return 0;
+}
+
+int engine_init(struct engine *e, struct control *control, int number)
+{
+	const struct plan *plan = control->plan;
+	int rc;
+
+	*e = (struct engine){ .control = control,
+			      .plan = plan,
+			      .payload = control->payload,
+			      .number = number,
+			      .epoll = -1,
+			      .wakeup = -1,
+			      .start_at = NEVER,
+			      .measure_at = NEVER,
+			      .end_at = NEVER,
+			      .tick_at = NEVER,
+			      .window = window_of(plan) };
+	e->budget = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
+	e->now = interval_new();
+	e->full = interval_new();
+	e->in = malloc(ENGINE_BUFFER);
+	e->out = malloc(ENGINE_BUFFER);
+	if (!interval_is_whole(e->now) || !interval_is_whole(e->full) ||
+	    !e->in || !e->out)
+		return -ENOMEM;
+	rc = init_links(e);
+	set_sweep(e);
+	return rc < 0 ? rc : init_wait(e);
+}
+
+void engine_fini(struct engine *e)
+{
+	for (size_t i = 0; e->links && i < e->link_count; i++)
+		if (e->links[i].fd >= 0)
+			close(e->links[i].fd);
+	if (e->epoll >= 0)
+		close(e->epoll);
+	if (e->wakeup >= 0)
+		close(e->wakeup);
+	interval_free(e->now);
+	interval_free(e->full);
+	free(e->links);
+	free(e->messages);
+	free(e->heap);
+	free(e->in);
+	free(e->out);
+}
+
+/* ------------------------------------------------------------------ events */
 
 #define EVENTS	       128
 #define CONNECTS_A_WAY 64 /* under way at once */
@@ -90,7 +244,7 @@ static void look_at_control(struct engine *e)
 		e->is_ending = true;
 }
 
-static void serve(struct engine *e, struct link *l, uint32_t events)
+static void serve_conn(struct engine *e, struct link *l, uint32_t events)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
@@ -154,7 +308,7 @@ static void begin_closed_loop(struct engine *e, int64_t now)
 	}
 }
 
-static void sweep(struct engine *e, int64_t now)
+static void sweep_conns(struct engine *e, int64_t now)
 {
 	for (size_t n = 0; n < ENGINE_SWEEP && n < e->link_count; n++) {
 		if (e->sweep_next >= e->link_count)
@@ -186,7 +340,7 @@ static void hand_over(struct engine *e, int64_t now)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* ----------------------------------------------------------------- the loop */
+/* ---------------------------------------------------------------- the loop */
 
 static void say_ready(struct engine *e)
 {
@@ -197,7 +351,7 @@ static void say_ready(struct engine *e)
 	pthread_mutex_unlock(&e->control->lock);
 }
 
-static void tick(struct engine *e, int64_t now)
+static void engine_tick(struct engine *e, int64_t now)
 {
 	if (e->tick_at == e->measure_at)
 		e->cpu_ns = thread_cpu();
@@ -221,9 +375,9 @@ static int64_t run_clock(struct engine *e)
 			begin_closed_loop(e, now);
 	}
 	if (now >= e->tick_at)
-		tick(e, now);
+		engine_tick(e, now);
 	if (now >= e->sweep_at)
-		sweep(e, now);
+		sweep_conns(e, now);
 	at = e->is_ending ? NEVER : schedule_run(e, now);
 	if (now >= e->end_at)
 		e->is_ending = true;
@@ -303,7 +457,8 @@ static int wait_events(struct engine *e, struct epoll_event *events,
  * comes late came while we were not woken: both would have been seen earlier.
  * The longest wait is short, for that to be known where nothing is planned.
  */
-static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
+static int wait_until(struct engine *e, struct epoll_event *events,
+		      int64_t next)
 {
 	int64_t now = now_ns(), busy = now - e->woke_at;
 	struct timespec t = { .tv_nsec = 0 };
@@ -325,7 +480,7 @@ static int wait_for(struct engine *e, struct epoll_event *events, int64_t next)
 	return n;
 }
 
-static void finish(struct engine *e)
+static void engine_finish(struct engine *e)
 {
 	int64_t now = now_ns();
 
@@ -364,18 +519,18 @@ static void *engine_main(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1);
 	e->woke_at = e->now->from = now_ns();
 	while (!is_finished(e)) {
-		int n = wait_for(e, events, run_clock(e));
+		int n = wait_until(e, events, run_clock(e));
 
 		for (int i = 0; i < n; i++) {
 			struct link *l = events[i].data.ptr;
 
 			if (l)
-				serve(e, l, events[i].events);
+				serve_conn(e, l, events[i].events);
 			else
 				look_at_control(e);
 		}
 	}
-	finish(e);
+	engine_finish(e);
 	return NULL;
 }
 

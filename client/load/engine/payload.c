@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#include "payload_plain.h"
 #include "random.h"
 
 static const char printable[] =

@@ -93,7 +93,8 @@ static double rank_test(const double *differences, size_t m, size_t n,
 	return erfc(fabs(u - mn / 2) / sigma / sqrt(2));
 }
 
-static void judge(struct comparison *c, bool is_less_better, double margin)
+static void judge_shift(struct comparison *c, bool is_less_better,
+			double margin)
 {
 	bool is_real = c->low > 0 || c->high < 0;
 
@@ -120,8 +121,8 @@ static void find_shift(struct comparison *c, const double *differences,
 	c->high = differences[m * n - 1 - low] / scale;
 }
 
-static int compare(struct comparison *ret, const struct series *old,
-		   const struct series *new)
+static int compare_values(struct comparison *ret, const struct series *old,
+			  const struct series *new)
 {
 	size_t m = old->count, n = new->count;
 	double wider = widening(old, new), scale;
@@ -172,8 +173,8 @@ int compare_series(struct comparison *ret, const struct series *old,
 	*ret = (struct comparison){ .word = COMPARE_NOISY, .p = 1 };
 	if (a.count < COMPARE_SECONDS || b.count < COMPARE_SECONDS)
 		return 0;
-	rc = compare(ret, &a, &b);
+	rc = compare_values(ret, &a, &b);
 	if (rc == 0)
-		judge(ret, is_less_better, margin);
+		judge_shift(ret, is_less_better, margin);
 	return rc;
 }

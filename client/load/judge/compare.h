@@ -9,12 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* argv[0] is "compare".  Returns the exit status. */
-int load_compare(int argc, char **argv);
-
-/* ------------------------------------------------------------- the statistics
- */
-
 /* Below so many seconds of each nothing is said. */
 #define COMPARE_SECONDS 8
 

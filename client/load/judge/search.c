@@ -5,6 +5,9 @@
 #include "search.h"
 
 #include <math.h>
+#include <stdio.h>
+
+#include "verdict.h"
 
 #define STEP_UP	  2.0
 #define STEP_DOWN 4.0
@@ -14,7 +17,7 @@ double search_held(const struct search *s)
 	return s->passed_count > 0 ? s->passed[s->passed_count - 1] : 0;
 }
 
-static bool has_failed(const struct search *s)
+static bool search_has_failed(const struct search *s)
 {
 	return s->failed <= s->highest;
 }
@@ -67,11 +70,11 @@ static void choose(struct search *s)
 		s->state = SEARCH_NONE;
 	} else if (held == 0) {
 		s->next = fmax(s->failed / STEP_DOWN, s->lowest);
-	} else if (has_failed(s) ? is_narrow(s, held, s->failed)
-				 : is_narrow(s, held, s->highest)) {
+	} else if (search_has_failed(s) ? is_narrow(s, held, s->failed)
+					: is_narrow(s, held, s->highest)) {
 		s->next = held;
 		s->is_last = true;
-	} else if (has_failed(s)) {
+	} else if (search_has_failed(s)) {
 		s->next = sqrt(held * s->failed);
 	} else {
 		s->next = fmin(held * STEP_UP, s->highest);
@@ -111,4 +114,28 @@ void search_note(struct search *s, bool has_held)
 	if (s->state == SEARCH_ON &&
 	    (s->tries >= s->tries_most || s->lasts >= SEARCH_LASTS_MAX))
 		s->state = SEARCH_UNSETTLED;
+}
+
+/* ------------------------------------------------------------------- steps */
+
+void find_judge(struct find_step *step, const struct result *r)
+{
+	bool have_passed = gates_judge(&step->gates, r);
+
+	step->elapsed = r->elapsed;
+	if (r->books.planned > 0)
+		step->answered = 100 * (double)r->books.answered /
+				 (double)r->books.planned;
+	step->has_held = have_passed && step->answered >= FIND_ANSWERED;
+	step->is_ours = !step->has_held && verdict_is_our_limit(r);
+	snprintf(step->reason, sizeof(step->reason), "%s", r->reasons[0]);
+}
+
+const struct find_step *find_failed(const struct find *f)
+{
+	for (int i = f->step_count - 1; i >= 0; i--)
+		if (!f->steps[i].has_held &&
+		    f->steps[i].rate == f->search.failed)
+			return &f->steps[i];
+	return NULL;
 }

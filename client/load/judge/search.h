@@ -14,6 +14,9 @@
 #define LOAD_SEARCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "gates.h"
 
 enum search_state {
 	SEARCH_ON,
@@ -49,5 +52,39 @@ void search_note(struct search *s, bool has_held);
 
 /* The highest rate that held; 0: none. */
 double search_held(const struct search *s);
+
+/* ------------------------------------------------------------------- steps */
+
+/* A rate is not held if less of what was planned is answered, in percent. */
+#define FIND_ANSWERED 98.0
+
+/* One run of the search. */
+struct find_step {
+	double rate;
+	bool is_again, is_last; /* as in struct search */
+	bool has_held;
+	bool is_ours;	    /* this client was the limit */
+	double answered;    /* of what was planned, % */
+	int64_t elapsed;    /* ns, measured */
+	struct gates gates; /* judged */
+	char reason[128];   /* the first of the verdict */
+};
+
+/* A search and its runs so far. */
+struct find {
+	const struct plan *plan; /* without a rate */
+	const struct gates *gates;
+	struct search search;
+	double closed; /* replies a second of the closed loop; 0: not tried */
+	struct find_step *steps;
+	int step_count;
+	bool is_cut;
+};
+
+/* Did the step, whose gates are set, hold, and if not, whose fault is it? */
+void find_judge(struct find_step *step, const struct result *r);
+
+/* The lowest rate that failed, the last run of it; NULL: none. */
+const struct find_step *find_failed(const struct find *f);
 
 #endif

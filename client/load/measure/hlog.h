@@ -22,7 +22,7 @@
 bool hlog_is_available(void);
 #define HLOG_UNAVAILABLE "this build has no zlib, which HdrHistogram logs need"
 
-/* --------------------------------------------------------------- histograms */
+/* -------------------------------------------------------------- histograms */
 
 /*
  * As text in base64, to be freed; NULL when there is no memory.
@@ -35,7 +35,7 @@ char *hlog_encode(const struct histogram *h);
  */
 const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
-/* ------------------------------------------------------------------ writing */
+/* ----------------------------------------------------------------- writing */
 
 struct hlog_writer;
 
@@ -55,7 +55,7 @@ void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
 /* Returns 0, or -errno of the first thing that went wrong since hlog_begin. */
 int hlog_close(struct hlog_writer *w);
 
-/* ------------------------------------------------------------------ reading */
+/* ----------------------------------------------------------------- reading */
 
 #define HLOG_TAG 64
 
@@ -82,5 +82,17 @@ int hlog_open(struct hlog_reader *r, const char *path);
 int hlog_next(struct hlog_reader *r);
 
 void hlog_reader_close(struct hlog_reader *r);
+
+/* -------------------------------------------------------------------- zlib */
+
+/*
+ * Both return 0 with *ret to be freed, or -ENOMEM, -ENOTSUP without zlib, and
+ * when unpacking -EBADMSG for what is no whole zlib stream and nothing more,
+ * -EFBIG for one of more than max bytes.
+ */
+int hlog_zip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
+	     size_t len);
+int hlog_unzip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
+	       size_t len, size_t max);
 
 #endif

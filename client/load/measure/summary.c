@@ -221,8 +221,7 @@ void summary_begin_second(struct summary *s)
 	s->from = s->to = NEVER;
 }
 
-/* ------------------------------------------------------------------ the whole
- */
+/* --------------------------------------------------------------- the whole */
 
 static int compare_counts(const void *a, const void *b)
 {

@@ -2,26 +2,17 @@
 /*
  * A search in lines: what is planned, a line for each step, the answer.
  */
+#include "find_report.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "../../../cli/cli.h"
-#include "../../../cli/stream.h"
-#include "../find.h"
 #include "../measure/units.h"
-#include "output.h"
 #include "page.h"
 #include "report.h"
 
-/* Standard output may be taken by the JSON. */
-static FILE *stream(const struct find *f)
-{
-	return output_is_standard(f->options->load.json) ? stream_err()
-							 : stream_out();
-}
-
-__attribute__((format(printf, 2, 3))) static void say(const struct find *f,
+__attribute__((format(printf, 2, 3))) static void say(FILE *to,
 						      const char *format, ...)
 {
 	struct report report;
@@ -31,74 +22,70 @@ __attribute__((format(printf, 2, 3))) static void say(const struct find *f,
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_init(&report, stream(f));
+	report_init(&report, to);
 	page_write(text, report.has_colour, report.to);
 	fflush(report.to);
 }
 
 static const char *unit(const struct find *f)
 {
-	return f->options->load.plan.mode == PLAN_CHURN ? "conn/s" : "msg/s";
+	return f->plan->mode == PLAN_CHURN ? "conn/s" : "msg/s";
 }
 
-void find_print_plan(const struct find *f)
+void find_print_plan(const struct find *f, FILE *to)
 {
-	const struct plan *p = &f->options->load.plan;
+	const struct plan *p = f->plan;
 	const struct search *s = &f->search;
 	char text[3][UNITS_TEXT];
 	int64_t each = p->warmup_ns + p->duration_ns;
 	int64_t most = s->tries_most * each + SEARCH_LASTS_MAX * p->duration_ns;
 
-	if (f->options->load.is_quiet)
-		return;
-	say(f, "%s  %s, %d connections, depth %d\n", p->address,
+	say(to, "%s  %s, %d connections, depth %d\n", p->address,
 	    plan_mode_text(p), p->connections, p->depth);
 	if (f->closed > 0)
-		say(f, "a closed loop reaches %s %s\n",
+		say(to, "a closed loop reaches %s %s\n",
 		    units_rate(f->closed, text[0]), unit(f));
-	say(f, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
+	say(to, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
 	    units_rate(s->highest, text[1]), unit(f));
-	say(f, "at most %d runs of %s: %s, and what late replies take\n\n",
+	say(to, "at most %d runs of %s: %s, and what late replies take\n\n",
 	    s->tries_most, units_time(each, text[1]),
 	    units_time(most, text[0]));
 }
 
 /* The gated figures of a step; those that failed alone if it did. */
-static void put_figures(const struct find_step *step, char *to, size_t room)
+static void put_figures(const struct find_step *step, char *text, size_t room)
 {
 	size_t used = 0;
 
-	*to = '\0';
+	*text = '\0';
 	if (step->answered < FIND_ANSWERED)
-		used = (size_t)snprintf(to, room, "%.1f%% answered",
+		used = (size_t)snprintf(text, room, "%.1f%% answered",
 					step->answered);
 	for (size_t i = 0; i < step->gates.count && used < room; i++) {
 		const struct gate_row *g = &step->gates.list[i];
-		char text[METRIC_TEXT];
+		char value[METRIC_TEXT];
 
 		if (!step->has_held && g->outcome == GATE_PASS)
 			continue;
 		used += (size_t)snprintf(
-			to + used, room - used, "%s%s %s",
+			text + used, room - used, "%s%s %s",
 			used > 0 ? "   " : "", g->found.name,
 			g->found.why_absent[0] ? g->found.why_absent
-					       : metric_text(&g->found, text));
+					       : metric_text(&g->found, value));
 	}
 }
 
-void find_print_step(const struct find *f, const struct find_step *step)
+void find_print_step(const struct find_step *step, FILE *to)
 {
 	char rate[UNITS_TEXT], figures[512];
 	const char *note = "";
 
-	if (f->options->load.is_quiet)
-		return;
 	if (step->has_held && step->is_last)
 		note = "   confirmed in a run twice as long";
 	else if (!step->has_held && !step->is_again)
 		note = "   once more";
 	put_figures(step, figures, sizeof(figures));
-	say(f, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
+	say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
 	    step->has_held ? PAGE_GOOD "PASS" PAGE_PLAIN
 			   : PAGE_BAD "FAIL" PAGE_PLAIN,
 	    figures, step->is_ours ? "   (this client)" : "", note);
@@ -106,7 +93,7 @@ void find_print_step(const struct find *f, const struct find_step *step)
 
 static const char *gates_text(const struct find *f, char *to, size_t room)
 {
-	const struct gates *gates = &f->options->load.gates;
+	const struct gates *gates = f->gates;
 	size_t used = 0;
 
 	for (size_t i = 0; i < gates->count && used < room; i++)
@@ -116,13 +103,13 @@ static const char *gates_text(const struct find *f, char *to, size_t room)
 }
 
 /* Why it is not more. */
-static void print_limit(const struct find *f)
+static void print_limit(const struct find *f, FILE *to)
 {
 	const struct find_step *failed = find_failed(f);
 	char rate[UNITS_TEXT], figures[512];
 
 	if (!failed) {
-		say(f, "\n    (%s)\n",
+		say(to, "\n    (%s)\n",
 		    f->closed > 0 ? "a closed loop reaches no more"
 				  : "no more was tried: --max");
 		return;
@@ -130,10 +117,10 @@ static void print_limit(const struct find *f)
 	units_rate(failed->rate, rate);
 	put_figures(failed, figures, sizeof(figures));
 	if (failed->is_ours)
-		say(f, "\n    (at %s this client is the limit:\n     %s)\n",
+		say(to, "\n    (at %s this client is the limit:\n     %s)\n",
 		    rate, failed->reason);
 	else
-		say(f, "\n    (next tried %s fails: %s)\n", rate, figures);
+		say(to, "\n    (next tried %s fails: %s)\n", rate, figures);
 }
 
 static bool is_bound(const struct find *f)
@@ -143,21 +130,21 @@ static bool is_bound(const struct find *f)
 	return !failed || failed->is_ours;
 }
 
-static void print_none(const struct find *f, const char *gates)
+static void print_none(const struct find *f, const char *gates, FILE *to)
 {
 	const struct find_step *failed = find_failed(f);
 	char rate[UNITS_TEXT], figures[512] = "";
 
 	if (failed)
 		put_figures(failed, figures, sizeof(figures));
-	say(f, "not even %s %s holds %s\n    (%s)\n",
+	say(to, "not even %s %s holds %s\n    (%s)\n",
 	    units_rate(f->search.lowest, rate), unit(f), gates, figures);
 	if (failed && failed->is_ours)
-		say(f, "    (this client is the limit:\n     %s)\n",
+		say(to, "    (this client is the limit:\n     %s)\n",
 		    failed->reason);
 }
 
-void find_print_answer(const struct find *f)
+void find_print_answer(const struct find *f, FILE *to)
 {
 	double held = search_held(&f->search);
 	char gates[GATES_MAX * GATE_TEXT], rate[UNITS_TEXT];
@@ -165,21 +152,21 @@ void find_print_answer(const struct find *f)
 	gates_text(f, gates, sizeof(gates));
 	units_rate(held, rate);
 	if (f->is_cut && held > 0) {
-		say(f, "interrupted: %s %s held %s, not confirmed\n", rate,
+		say(to, "interrupted: %s %s held %s, not confirmed\n", rate,
 		    unit(f), gates);
 	} else if (f->is_cut) {
-		say(f, "interrupted: nothing is known yet\n");
+		say(to, "interrupted: nothing is known yet\n");
 	} else if (f->search.state == SEARCH_NONE) {
-		print_none(f, gates);
+		print_none(f, gates, to);
 	} else if (f->search.state == SEARCH_UNSETTLED) {
-		say(f, "too noisy to say: %s %s held %s once, but not again\n",
+		say(to, "too noisy to say: %s %s held %s once, but not again\n",
 		    units_rate(held > 0 ? held : f->search.failed, rate),
 		    unit(f), gates);
 	} else {
-		say(f,
+		say(to,
 		    PAGE_STRONG
 		    "highest rate that holds %s: %s%s %s" PAGE_PLAIN,
 		    gates, is_bound(f) ? "at least " : "", rate, unit(f));
-		print_limit(f);
+		print_limit(f, to);
 	}
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "../../../cli/cli.h"
-#include "html_parts.h"
 #include "json.h"
 #include "output.h"
 

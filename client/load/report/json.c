@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON as a whole.
+ * The JSON of a run and of a search.
+ *
+ * Each part is a new value, or NULL when there is no memory; json_pack()
+ * passes a NULL on, so that it is checked once, at the top.
  */
 #include "json.h"
 
@@ -9,16 +12,17 @@
 #endif
 
 #include "../../../cli/cli.h"
+#include "../../../cli/text.h"
 #include "output.h"
 
 #ifdef HAVE_JANSSON
 
+#include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#include "json_parts.h"
 
 bool json_is_available(void)
 {
@@ -34,6 +38,246 @@ static json_t *appended(json_t *list, json_t *value)
 	}
 	return list;
 }
+
+/* all as text, to be freed; all is given up. */
+static char *json_dumped(json_t *all)
+{
+	char *text =
+		all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12))
+		    : NULL;
+
+	json_decref(all);
+	return text;
+}
+
+/* -------------------------------------------------------------------- plan */
+
+static const char *const modes[] = {
+	[PLAN_EXCHANGE] = "exchange",
+	[PLAN_CHURN] = "churn",
+	[PLAN_UPLOAD] = "upload",
+	[PLAN_DOWNLOAD] = "download",
+};
+static const char *const schedules[] = {
+	[PLAN_CLOSED] = "closed",
+	[PLAN_CONSTANT] = "constant",
+	[PLAN_POISSON] = "poisson",
+};
+static const char *const payloads[] = {
+	[PAYLOAD_LINES] = "lines",
+	[PAYLOAD_RANDOM] = "random",
+	[PAYLOAD_TEXT] = "text",
+};
+static const char *const expects[] = {
+	[EXPECT_ECHO] = "echo", [EXPECT_REPLY] = "reply", [EXPECT_ANY] = "any",
+	[EXPECT_LEN] = "len",	[EXPECT_LINE] = "line",
+};
+static const char *const banners[] = {
+	[BANNER_NONE] = "none",
+	[BANNER_ANY] = "any",
+	[BANNER_LINE] = "line",
+	[BANNER_TEXT] = "text",
+};
+
+static json_t *json_foreign(const char *text, size_t len)
+{
+	char *escaped = malloc(4 * len + 1);
+	json_t *value;
+
+	if (!escaped)
+		return NULL;
+	cli_escape(escaped, 4 * len + 1, text, len, CLI_KEEP_UTF8);
+	value = json_string(escaped);
+	free(escaped);
+	return value;
+}
+
+static json_t *json_known(bool is_known, int64_t number)
+{
+	return is_known ? json_integer(number) : json_null();
+}
+
+static json_t *plan_sources(const struct plan *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->source_count; i++)
+		list = appended(list, json_foreign(p->sources[i],
+						   strlen(p->sources[i])));
+	return list;
+}
+
+static json_t *plan_misfits(const struct plan *p)
+{
+	json_t *counts = json_object();
+
+	for (int i = 0; counts && i < MISFIT_KINDS; i++)
+		if (json_object_set_new(counts, misfit_names[i],
+					json_integer(p->misfits[i])) < 0) {
+			json_decref(counts);
+			return NULL;
+		}
+	return counts;
+}
+
+static json_t *plan_content(const struct plan *p)
+{
+	bool has_text = p->payload == PAYLOAD_TEXT && p->text;
+	bool has_banner = p->banner == BANNER_TEXT && p->banner_text;
+
+	return json_pack(
+		"{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:o}", "payload",
+		payloads[p->payload], "size_min", (json_int_t)p->size_min,
+		"size_max", (json_int_t)p->size_max, "text",
+		has_text ? json_foreign(p->text, p->size_max) : json_null(),
+		"expect", expects[p->expect], "expect_len",
+		json_known(p->expect == EXPECT_LEN, (int64_t)p->expect_len),
+		"banner", banners[p->banner], "banner_text",
+		has_banner
+			? json_foreign(p->banner_text, strlen(p->banner_text))
+			: json_null());
+}
+
+static json_t *plan_times(const struct plan *p)
+{
+	return json_pack(
+		"{s:o, s:o, s:I, s:o, s:o}", "count",
+		json_known(p->count > 0, (int64_t)p->count), "duration_ns",
+		json_known(p->duration_ns != INT64_MAX, p->duration_ns),
+		"warmup_ns", (json_int_t)p->warmup_ns, "timeout_ns",
+		json_known(p->timeout_ns != INT64_MAX, p->timeout_ns),
+		"connect_timeout_ns",
+		json_known(p->connect_timeout_ns != INT64_MAX,
+			   p->connect_timeout_ns));
+}
+
+static json_t *json_plan(const struct plan *p)
+{
+	return json_pack(
+		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:b, s:s, "
+		"s:I, s:o, s:o, s:o}",
+		"address", json_foreign(p->address, strlen(p->address)), "mode",
+		modes[p->mode], "schedule", schedules[p->schedule],
+		"connections", p->connections, "threads", p->threads, "depth",
+		p->depth, "rate",
+		p->rate > 0 ? json_real(p->rate) : json_null(), "connect_rate",
+		p->connect_rate > 0 ? json_real(p->connect_rate) : json_null(),
+		"idle", p->idle, "times", plan_times(p), "reconnect",
+		p->reconnect, "close", p->close_by_reset ? "rst" : "fin",
+		"seed", (json_int_t)p->seed, "content", plan_content(p),
+		"misfits", plan_misfits(p), "sources", plan_sources(p));
+}
+
+/* ------------------------------------------------------------------ clocks */
+
+static const double points[] = { 50, 75, 90, 95, 99, 99.9, 99.99, 99.999 };
+
+#define POINTS (sizeof(points) / sizeof(points[0]))
+
+/* Steps of the spectrum for each halving of what is left. */
+#define TICKS 5
+
+/*
+ * The percentile and where it would be in 95 of 100 runs of such samples,
+ * were they independent: at the ranks n p -+ 1.96 sqrt(n p (1 - p)).
+ */
+static json_t *percentile(const struct result *r, enum clock_kind kind,
+			  double percent)
+{
+	const struct histogram *h = r->clocks[kind];
+	double p = percent / 100;
+	double off = 1.96 * sqrt(p * (1 - p) / (double)h->total) * 100;
+	bool is_more;
+	int64_t ns = result_percentile(r, kind, percent, &is_more);
+	int64_t low = histogram_percentile(h, fmax(percent - off, 0));
+	int64_t high = histogram_percentile(h, fmin(percent + off, 100));
+
+	return json_pack("{s:f, s:o, s:o, s:o, s:b}", "percent", percent, "ns",
+			 json_known(ns >= 0, ns), "low_ns",
+			 json_known(ns >= 0, low), "high_ns",
+			 json_known(ns >= 0, high), "at_least", is_more);
+}
+
+static json_t *percentiles(const struct result *r, enum clock_kind kind)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < POINTS; i++)
+		list = appended(list, percentile(r, kind, points[i]));
+	return list;
+}
+
+/* As HdrHistogram prints it: ever smaller steps up to the last sample. */
+static json_t *spectrum(const struct histogram *h)
+{
+	json_t *list = json_array();
+	double percent = 0, last = 100 - 100 / (double)h->total;
+	bool is_last = false;
+
+	while (list && !is_last) {
+		json_int_t value;
+
+		is_last = percent > last;
+		if (is_last)
+			percent = 100;
+		value = histogram_percentile(h, percent);
+		list = appended(list, json_pack("[I, f]", value, percent));
+		percent += 100 / (TICKS *
+				  exp2(floor(log2(100 / (100 - percent))) + 1));
+	}
+	return list;
+}
+
+static json_t *clock_value(const struct result *r, enum clock_kind kind)
+{
+	const struct histogram *h = r->clocks[kind];
+
+	if (!h || h->total == 0)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:o}", "samples",
+			 (json_int_t)h->total, "min_ns", (json_int_t)h->min,
+			 "max_ns", (json_int_t)h->max, "mean_ns",
+			 histogram_mean(h), "deviation_ns",
+			 histogram_deviation(h), "clamped",
+			 (json_int_t)h->clamped, "percentiles",
+			 percentiles(r, kind), "spectrum", spectrum(h));
+}
+
+static json_t *json_clocks(const struct result *r)
+{
+	return json_pack("{s:o, s:o, s:o, s:o}", clock_names[0],
+			 clock_value(r, 0), clock_names[1], clock_value(r, 1),
+			 clock_names[2], clock_value(r, 2), clock_names[3],
+			 clock_value(r, 3));
+}
+
+static json_t *json_second(const struct second *s)
+{
+	bool has = s->max > 0;
+
+	return json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:o, s:o, s:o, s:o, "
+		"s:o}",
+		"at_ns", (json_int_t)s->at, "length_ns", (json_int_t)s->length,
+		"answered", (json_int_t)s->answered, "errors",
+		(json_int_t)s->errors, "bytes_in", (json_int_t)s->bytes_in,
+		"bytes_out", (json_int_t)s->bytes_out, "open", s->open,
+		"misfits", s->has_misfits, "p50_ns", json_known(has, s->p50),
+		"p90_ns", json_known(has, s->p90), "p99_ns",
+		json_known(has, s->p99), "p99.9_ns", json_known(has, s->p999),
+		"max_ns", json_known(has, s->max));
+}
+
+static json_t *json_seconds(const struct result *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->second_count; i++)
+		list = appended(list, json_second(&r->seconds[i]));
+	return list;
+}
+
+/* --------------------------------------------------------------------- run */
 
 static json_t *run_facts(const struct result *r)
 {
@@ -114,7 +358,7 @@ static json_t *connections(const struct result *r)
 			 "bytes_each", (json_int_t)c->bytes_each);
 }
 
-static json_t *errors(const struct result *r)
+static json_t *json_errors(const struct result *r)
 {
 	json_t *list = json_array();
 
@@ -173,7 +417,7 @@ static json_t *self(const struct result *r)
 			 (json_int_t)s->histogram_bytes);
 }
 
-json_t *json_gates(const struct gates *gates)
+static json_t *json_gates(const struct gates *gates)
 {
 	json_t *list = json_array();
 
@@ -203,28 +447,91 @@ char *json_text(const struct result *r, const struct gates *gates)
 		PACKAGE_VERSION, "run", run_facts(r), "verdict", verdict(r),
 		"plan", json_plan(r->plan), "host", host(), "metrics",
 		metrics(r), "clocks", json_clocks(r), "connections",
-		connections(r), "errors", errors(r), "errors_other",
+		connections(r), "errors", json_errors(r), "errors_other",
 		(json_int_t)r->errors.other, "misfits", misfits(r),
 		"p99_without_misfits_ns", p99(r->without_misfits),
 		"p99_with_misfits_ns", p99(r->with_misfits), "self", self(r),
 		"seconds", json_seconds(r), "gates", json_gates(gates));
-	char *text =
-		all ? json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(12))
-		    : NULL;
 
-	json_decref(all);
-	return text;
+	return json_dumped(all);
 }
 
-int json_write(const char *path, const struct result *r,
-	       const struct gates *gates)
+/* ------------------------------------------------------------------ search */
+
+static const char *find_outcome(const struct find *f)
 {
-	char *text = json_text(r, gates);
+	if (f->is_cut)
+		return "cut";
+	if (f->search.state == SEARCH_FOUND)
+		return "found";
+	return f->search.state == SEARCH_NONE ? "none" : "unsettled";
+}
+
+/* Why it is not more: null while nothing is known. */
+static json_t *find_limit(const struct find *f)
+{
+	const struct find_step *failed = find_failed(f);
+
+	if (failed)
+		return json_string(failed->is_ours ? "client" : "server");
+	return f->search.state == SEARCH_FOUND ? json_string("highest")
+					       : json_null();
+}
+
+static json_t *known_rate(double value)
+{
+	return value > 0 && value < 1e18 ? json_real(value) : json_null();
+}
+
+static json_t *find_steps(const struct find *f)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < f->step_count; i++) {
+		const struct find_step *s = &f->steps[i];
+
+		list = appended(
+			list,
+			json_pack("{s:f, s:b, s:b, s:b, s:b, s:f, s:I, s:s, "
+				  "s:o}",
+				  "rate", s->rate, "held", s->has_held, "again",
+				  s->is_again, "confirming", s->is_last,
+				  "client_limited", s->is_ours, "answered%",
+				  s->answered, "elapsed_ns",
+				  (json_int_t)s->elapsed, "reason", s->reason,
+				  "gates", json_gates(&s->gates)));
+	}
+	return list;
+}
+
+static char *find_text(const struct find *f)
+{
+	const struct search *s = &f->search;
+	struct plan plan = *f->plan;
+
+	plan.rate = 0; /* there is not one */
+	return json_dumped(json_pack(
+		"{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:i, "
+		"s:o, s:o}",
+		"schema", "weir-load-find", "version", JSON_VERSION, "weir",
+		PACKAGE_VERSION, "outcome", find_outcome(f), "held",
+		known_rate(search_held(s)), "failed", known_rate(s->failed),
+		"limit", find_limit(f), "lowest", known_rate(s->lowest),
+		"highest", known_rate(s->highest), "closed_loop",
+		known_rate(f->closed), "resolution%",
+		100 * f->search.resolution, "steps_most", s->tries_most, "plan",
+		json_plan(&plan), "steps", find_steps(f)));
+}
+
+/* ----------------------------------------------------------------- writing */
+
+static int write_text(const char *path, char *text)
+{
 	size_t len;
 	int status;
 
 	if (!text) {
-		cli_error("no memory for the JSON");
+		cli_error("out of memory for the JSON");
 		return CLI_FAILED;
 	}
 	len = strlen(text);
@@ -232,6 +539,17 @@ int json_write(const char *path, const struct result *r,
 	status = output_write(path, text, len + 1);
 	free(text);
 	return status;
+}
+
+int json_write(const char *path, const struct result *r,
+	       const struct gates *gates)
+{
+	return write_text(path, json_text(r, gates));
+}
+
+int json_write_find(const char *path, const struct find *f)
+{
+	return write_text(path, find_text(f));
 }
 
 #else
@@ -254,6 +572,14 @@ int json_write(const char *path, const struct result *r,
 	(void)path;
 	(void)r;
 	(void)gates;
+	cli_error("%s", JSON_UNAVAILABLE);
+	return CLI_USAGE;
+}
+
+int json_write_find(const char *path, const struct find *f)
+{
+	(void)path;
+	(void)f;
 	cli_error("%s", JSON_UNAVAILABLE);
 	return CLI_USAGE;
 }

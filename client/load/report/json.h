@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "../judge/gates.h"
+#include "../judge/search.h"
 #include "../measure/result.h"
 
 #define JSON_SCHEMA  "weir-load"
@@ -24,5 +25,8 @@ char *json_text(const struct result *r, const struct gates *gates);
 /* Returns CLI_DONE, or CLI_FAILED after a complaint. */
 int json_write(const char *path, const struct result *r,
 	       const struct gates *gates);
+
+/* The same of a search: schema "weir-load-find". */
+int json_write_find(const char *path, const struct find *f);
 
 #endif

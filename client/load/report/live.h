@@ -7,7 +7,7 @@
 #define LOAD_LIVE_H
 
 #include "../run.h"
-#include "spark.h"
+#include "page.h"
 
 #define LIVE_TEXT 512
 

@@ -5,6 +5,7 @@
 #include "page.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Colours by the marks; the last ends them. */
@@ -28,7 +29,7 @@ size_t page_width(const char *text)
 	return width;
 }
 
-static bool is_full(const struct page *p)
+static bool layout_is_full(const struct page *p)
 {
 	return p->used == PAGE_LINES;
 }
@@ -46,7 +47,7 @@ static void append(struct page *p, const char *text, size_t len)
 
 static void begin_line(struct page *p, enum page_rank rank, const char *label)
 {
-	if (is_full(p))
+	if (layout_is_full(p))
 		return;
 	p->ranks[p->used] = rank;
 	p->lines[p->used++][0] = '\0';
@@ -63,7 +64,8 @@ void page_begin(struct page *p, enum page_rank rank, const char *label)
 }
 
 /* Put a text of so many bytes on this line, or on the next if it must be. */
-static void put(struct page *p, const char *gap, const char *text, size_t len)
+static void put_piece(struct page *p, const char *gap, const char *text,
+		      size_t len)
 {
 	char piece[512];
 
@@ -72,7 +74,7 @@ static void put(struct page *p, const char *gap, const char *text, size_t len)
 		gap = "";
 	if (!p->is_begun &&
 	    p->column + strlen(gap) + page_width(piece) > PAGE_COLUMNS) {
-		if (is_full(p))
+		if (layout_is_full(p))
 			return;
 		begin_line(p, p->ranks[p->used - 1], "");
 		gap = "";
@@ -91,7 +93,7 @@ static void put_words(struct page *p, const char *text)
 		size_t len = strcspn(text, " ");
 		size_t room = PAGE_COLUMNS - PAGE_LABEL;
 
-		put(p, gap, text, len < room ? len : room);
+		put_piece(p, gap, text, len < room ? len : room);
 		gap = " ";
 		text += len;
 		text += strspn(text, " ");
@@ -110,14 +112,14 @@ void page_say(struct page *p, const char *format, ...)
 		return;
 	if (page_width(text) <= PAGE_COLUMNS - PAGE_LABEL &&
 	    (!p->is_begun || p->column == PAGE_LABEL))
-		put(p, "   ", text, strlen(text));
+		put_piece(p, "   ", text, strlen(text));
 	else
 		put_words(p, text);
 }
 
 void page_space(struct page *p)
 {
-	if (is_full(p))
+	if (layout_is_full(p))
 		return;
 	p->ranks[p->used] = PAGE_SPACE;
 	p->lines[p->used++][0] = '\0';
@@ -163,4 +165,52 @@ void page_print(struct page *p, size_t most, bool has_colour, FILE *to)
 		page_write(line, has_colour, to);
 		putc('\n', to);
 	}
+}
+
+/* -------------------------------------------------------------- sparklines */
+
+static const char *const blocks[] = { " ", "▁", "▂", "▃", "▄",
+				      "▅", "▆", "▇", "█" };
+static const char *const signs[] = {
+	" ", "_", ".", ":", "-", "=", "+", "*", "#"
+};
+
+static int64_t greatest(const int64_t *values, size_t count)
+{
+	int64_t most = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (values[i] > most)
+			most = values[i];
+	return most;
+}
+
+size_t spark(char text[SPARK_TEXT], const int64_t *values, size_t count,
+	     size_t bars, bool has_utf8)
+{
+	size_t each = (count + bars - 1) / bars;
+	double most = (double)greatest(values, count);
+	char *to = text;
+
+	*to = '\0';
+	for (size_t at = 0; at < count; at += each) {
+		size_t part = count - at < each ? count - at : each;
+		int64_t value = greatest(values + at, part);
+		size_t step =
+			value > 0 ? 1 + (size_t)(7 * (double)value / most) : 0;
+
+		to = stpcpy(to, (has_utf8 ? blocks : signs)[step]);
+	}
+	return each;
+}
+
+bool spark_has_utf8(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+	const char *value = NULL;
+
+	for (size_t i = 0; i < 3 && !(value && *value); i++)
+		value = getenv(names[i]);
+	return value &&
+	       (strcasestr(value, "utf-8") || strcasestr(value, "utf8"));
 }

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #define PAGE_COLUMNS 80
@@ -50,5 +51,26 @@ void page_write(const char *text, bool has_colour, FILE *to);
 
 /* Columns that a text takes. */
 size_t page_width(const char *text);
+
+/* -------------------------------------------------------------- sparklines */
+
+/*
+ * A row of small bars, one character each, from 0 to the greatest of the
+ * values.  No state; any thread.
+ */
+
+/* Most bars, and room for them. */
+#define SPARK_BARS 48
+#define SPARK_TEXT (3 * SPARK_BARS + 1)
+
+/*
+ * Several values share a bar, which shows the greatest, if there are more
+ * than bars; a value of 0 or less is a gap.  Returns how many share one.
+ */
+size_t spark(char text[SPARK_TEXT], const int64_t *values, size_t count,
+	     size_t bars, bool has_utf8);
+
+/* Does the user's locale say that the terminal shows UTF-8? */
+bool spark_has_utf8(void);
 
 #endif

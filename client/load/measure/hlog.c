@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading a log, ours or that of another program.
+ * Writing and reading the files of a log.
  *
  *   #[comment]                        with the version, BaseTime, StartTime
  *   "StartTimestamp",...              the legend
  *   Tag=word,start,length,max,text    the tag may be missing
  *
- * What others do differently: without a BaseTime, stamps that lie a year or
- * more before the StartTime count from it; the C library writes the end where
- * the length belongs, and says so in its legend.
+ * The stamps that are written count from a BaseTime, so that no reader has to
+ * guess whether they are absolute.  The C library of HdrHistogram reads lines
+ * that begin with # before the legend only, and no more than 126 bytes of
+ * each.
+ *
+ * Logs of other programs differ: without a BaseTime, stamps a year or more
+ * before the StartTime count from it; the C library writes the end of an
+ * interval in place of its length, and says so in its legend.
  */
 #include "hlog.h"
 
@@ -17,6 +22,98 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "../../../cli/stream.h"
+
+/* ----------------------------------------------------------------- writing */
+
+struct hlog_writer {
+	FILE *file;
+	bool is_standard; /* it stays open */
+	int error;
+};
+
+int hlog_create(struct hlog_writer **ret, const char *path)
+{
+	struct hlog_writer *w = calloc(1, sizeof(*w));
+	int error;
+
+	if (!w)
+		return -ENOMEM;
+	w->is_standard = strcmp(path, "-") == 0;
+	w->file = w->is_standard ? stream_out() : fopen(path, "we");
+	if (!w->file) {
+		error = errno;
+		free(w);
+		return -error;
+	}
+	*ret = w;
+	return 0;
+}
+
+/* Keep the error of the output that has just been made, if there was one. */
+static void keep_error(struct hlog_writer *w, int printed)
+{
+	if (printed < 0 && w->error == 0)
+		w->error = errno;
+}
+
+void hlog_begin(struct hlog_writer *w, int64_t started, const char *note)
+{
+	time_t seconds = (time_t)(started / 1000000000);
+	double stamp = (double)started / 1e9;
+	char date[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	keep_error(
+		w,
+		fprintf(w->file,
+			"#[%.120s]\n"
+			"#[Histogram log format version 1.3]\n"
+			"#[BaseTime: %.3f (seconds since epoch)]\n"
+			"#[StartTime: %.3f (seconds since epoch), %s]\n"
+			"\"StartTimestamp\",\"Interval_Length\","
+			"\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
+			note, stamp, stamp, date));
+}
+
+void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
+		int64_t length, const struct histogram *h)
+{
+	int64_t max = 0;
+	char *text;
+
+	if (w->error != 0)
+		return;
+	text = hlog_encode(h);
+	if (!text) {
+		w->error = ENOMEM;
+		return;
+	}
+	if (h->total > 0)
+		max = histogram_slot_high(histogram_slot(h->max));
+	keep_error(w, fprintf(w->file, "Tag=%s,%.3f,%.3f,%.3f,%s\n", tag,
+			      (double)start / 1e9, (double)length / 1e9,
+			      (double)max / 1e6, text));
+	free(text);
+}
+
+int hlog_close(struct hlog_writer *w)
+{
+	int error;
+
+	if ((w->is_standard ? fflush(w->file) : fclose(w->file)) != 0 &&
+	    w->error == 0)
+		w->error = errno;
+	error = w->error;
+	free(w);
+	return -error;
+}
+
+/* ----------------------------------------------------------------- reading */
 
 #define SECOND INT64_C(1000000000)
 #define YEAR   (INT64_C(365) * 24 * 3600 * SECOND)
@@ -64,13 +161,13 @@ void hlog_reader_close(struct hlog_reader *r)
 	free(r->values);
 }
 
-static int complain(struct hlog_reader *r, const char *what)
+static int line_error(struct hlog_reader *r, const char *what)
 {
 	r->wrong = what;
 	return -1;
 }
 
-/* ------------------------------------------------------------------- fields */
+/* ------------------------------------------------------------------ fields */
 
 /* Seconds with decimals, to ns.  Returns what comes after, or NULL. */
 static const char *get_time(const char *from, int64_t *ret)
@@ -126,7 +223,7 @@ static bool get_tag(const char **at, char tag[HLOG_TAG])
 	return true;
 }
 
-/* -------------------------------------------------------------------- lines */
+/* ------------------------------------------------------------------- lines */
 
 /* Does the line begin so?  Goes on behind it. */
 static bool begins(const char **line, const char *with)
@@ -145,16 +242,17 @@ static int read_comment(struct hlog_reader *r, const char *line)
 
 	if (begins(&line, "#[Histogram log format version ")) {
 		if (strncmp(line, "1.", 2) != 0)
-			return complain(r, "the log is of an unknown version; "
-					   "known are 1.0 to 1.3");
+			return line_error(r,
+					  "the log is of an unknown version; "
+					  "known are 1.0 to 1.3");
 	} else if (begins(&line, "#[BaseTime: ")) {
 		s->has_base = true;
 		if (!get_time(line, &s->base))
-			return complain(r, "the BaseTime is no time");
+			return line_error(r, "the BaseTime is no time");
 	} else if (begins(&line, "#[StartTime: ")) {
 		s->has_start = true;
 		if (!get_time(line, &s->start))
-			return complain(r, "the StartTime is no time");
+			return line_error(r, "the StartTime is no time");
 	}
 	return 0;
 }
@@ -171,23 +269,23 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 	const char *at = line, *wrong;
 
 	if (!get_tag(&at, r->tag))
-		return complain(r, "the tag is not one word of at most 63 "
-				   "characters and a comma");
+		return line_error(r, "the tag is not one word of at most 63 "
+				     "characters and a comma");
 	if (!get_stamp(&at, &r->start) || !get_stamp(&at, &r->length))
-		return complain(r, "this is no line of a histogram log: "
-				   "[Tag=word,]start,length,max,histogram");
+		return line_error(r, "this is no line of a histogram log: "
+				     "[Tag=word,]start,length,max,histogram");
 	at += strspn(at, "0123456789.eE+-");
 	if (*at++ != ',')
-		return complain(r, "the greatest value is not a number and a "
-				   "comma");
+		return line_error(r, "the greatest value is not a number and a "
+				     "comma");
 	if (s->has_ends) {
 		if (r->length < r->start)
-			return complain(r, "the interval ends before it "
-					   "starts");
+			return line_error(r, "the interval ends before it "
+					     "starts");
 		r->length -= r->start;
 	}
 	if (r->length > YEAR)
-		return complain(r, "the interval is longer than a year");
+		return line_error(r, "the interval is longer than a year");
 	if (!s->has_base) {
 		s->base = find_base(s, r->start);
 		s->has_base = true;
@@ -195,7 +293,7 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 	r->start += s->base;
 	histogram_clear(r->values);
 	wrong = hlog_decode(r->values, at, len - (size_t)(at - line));
-	return wrong ? complain(r, wrong) : 1;
+	return wrong ? line_error(r, wrong) : 1;
 }
 
 /* Returns 1 for an interval, 0 for any other line, -1 for what is neither. */
@@ -206,7 +304,7 @@ static int read_line(struct hlog_reader *r, size_t len)
 	while (len > 0 && strchr("\r\n", line[len - 1]))
 		line[--len] = '\0';
 	if (strlen(line) != len)
-		return complain(r, "there is a zero byte in the line");
+		return line_error(r, "there is a zero byte in the line");
 	if (line[0] == '#')
 		return read_comment(r, line);
 	if (line[0] == '"')
@@ -251,10 +349,10 @@ int hlog_next(struct hlog_reader *r)
 			break;
 		r->line++;
 		if (len == LINE_MOST)
-			return complain(r, "the line is too long for a log");
+			return line_error(r, "the line is too long for a log");
 		rc = read_line(r, (size_t)len);
 	}
 	if (rc == 0 && !feof(s->file))
-		return complain(r, strerror(errno));
+		return line_error(r, strerror(errno));
 	return rc;
 }

@@ -2,11 +2,11 @@
 /*
  * The command compare: two files, what must be equal in them, the table.
  */
-#include "judge/compare.h"
-
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
+
+#include "load.h"
 
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "../options.h"
-#include "load.h"
+#include "judge/compare.h"
 #include "measure/units.h"
 
 enum { KEY_FAIL = 256, KEY_MARGIN };
@@ -46,7 +46,7 @@ static const struct options_operand operands[] = {
 	{ .name = NULL },
 };
 
-static bool take(void *to, int key)
+static bool compare_take_option(void *to, int key)
 {
 	struct compare_options *o = to;
 	char *end;
@@ -68,12 +68,11 @@ static const struct options_syntax syntax = {
 	.about = "Hold one run against another, by what --json wrote.\n",
 	.operands = operands,
 	.table = table,
-	.take = take,
+	.take = compare_take_option,
 	.is_local = true,
 };
 
-/* ------------------------------------------------------------------ the files
- */
+/* --------------------------------------------------------------- the files */
 
 /* Of a field "a.b"; names of metrics have dots, so they are no such path. */
 static const json_t *field(const json_t *object, const char *path)
@@ -138,7 +137,7 @@ static void complain_difference(const char *path, const json_t *old,
 }
 
 /* Are the settings the same?  Complains of the first that is not. */
-static bool is_same(const char *path, const json_t *old, const json_t *new)
+static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 {
 	const char *key;
 	json_t *value;
@@ -153,14 +152,13 @@ static bool is_same(const char *path, const json_t *old, const json_t *new)
 	json_object_foreach((json_t *)old, key, value)
 	{
 		snprintf(name, sizeof(name), "%s.%s", path, key);
-		if (!is_same(name, value, json_object_get(new, key)))
+		if (!is_same_plan(name, value, json_object_get(new, key)))
 			return false;
 	}
 	return true;
 }
 
-/* ------------------------------------------------------------------ the table
- */
+/* --------------------------------------------------------------- the table */
 
 /* A row: a metric, and where the seconds have it. */
 struct row {
@@ -297,7 +295,8 @@ static int compare_files(const struct compare_options *o, char **paths)
 	bool is_worse = false;
 	int status = CLI_USAGE;
 
-	if (new &&is_same("plan", field(old, "plan"), field(new, "plan"))) {
+	if (new &&is_same_plan("plan", field(old, "plan"),
+			       field(new, "plan"))) {
 		print_run("old", paths[0], old);
 		print_run("new", paths[1], new);
 		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
