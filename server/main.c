@@ -254,12 +254,21 @@ static void announce(weir_server *s, const struct options *o)
 {
 	char where[512];
 
-	out_say("pid %ld", (long)getpid());
+	out_announce("pid %ld", (long)getpid());
 	for (size_t i = 0; i < o->listeners.count; i++)
 		if (weir_server_address(s, (int)i, where, sizeof(where)) >= 0)
-			out_say("listening %s@%s",
-				o->listeners.all[i].service->name, where);
-	out_say("ready");
+			out_announce("listening %s@%s",
+				     o->listeners.all[i].service->name, where);
+	out_announce("ready");
+}
+
+static int cannot_start(int rc)
+{
+	cli_error("cannot start: %s",
+		  rc == -EAGAIN ? "the system gives no more threads; raise its "
+				  "limit or lower --workers"
+				: weir_strerror(rc));
+	return CLI_FAILED;
 }
 
 /* rc is what the start, or the run, said; returns the exit status. */
@@ -269,19 +278,15 @@ static int report(weir_server *s, int rc, bool has_started)
 	const struct weir_ledger *l = &r.ledger;
 	uint64_t refused;
 
-	if (!has_started) {
-		cli_error("cannot start: %s",
-			  rc == -EAGAIN ? "the system gives no more threads; "
-					  "raise its limit or lower --workers"
-					: weir_strerror(rc));
-		return CLI_FAILED;
-	}
+	if (!has_started)
+		return cannot_start(rc);
 	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY)
 		cli_error("cannot go on: %s", weir_strerror(rc));
 	weir_server_join(s, &r);
 	refused = l->refused_full + l->refused_age + l->refused_limit +
 		  l->refused_drain;
-	out_say("drained accepted=%llu completed=%llu refused=%llu cut=%llu "
+	out_announce(
+		"drained accepted=%llu completed=%llu refused=%llu cut=%llu "
 		"failed=%llu timed_out=%llu",
 		(unsigned long long)l->accepted,
 		(unsigned long long)l->completed, (unsigned long long)refused,
@@ -302,12 +307,12 @@ static int serve(weir_server *s, const struct options *o)
 	if (status != CLI_DONE)
 		return status;
 	/* Once a service has something to print, the start has succeeded. */
-	out_go_first();
+	out_hold_prints();
 	rc = weir_server_start(s);
 	has_started = rc == 0;
 	if (has_started)
 		announce(s, o);
-	out_let_others();
+	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	console_close();
@@ -316,17 +321,20 @@ static int serve(weir_server *s, const struct options *o)
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);
 	/* A stuck callback may still use what exit(3) would take away. */
-	if (rc == -EBUSY)
+	if (rc == -EBUSY) {
+		out_flush();
 		_exit(status);
+	}
 	return status;
 }
 
 static int make_and_serve(const struct options *o)
 {
 	weir_server *s;
-	int rc, status;
+	int status, rc = out_start();
 
-	out_start();
+	if (rc < 0)
+		return cannot_start(rc);
 	journal_start(o->config.log_level);
 	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);
@@ -336,6 +344,7 @@ static int make_and_serve(const struct options *o)
 	}
 	status = serve(s, o);
 	weir_server_free(s);
+	out_flush();
 	if (given_up)
 		end_by_signal(given_up);
 	return status;

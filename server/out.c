@@ -1,62 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines to descriptors that others may have stopped reading.
+ * A write to standard output or standard error may block whatever poll(2) has
+ * said: a terminal is writable when it takes one byte, another process may
+ * fill a pipe first, a file system may hang.  The descriptors cannot be made
+ * non-blocking, because that would change them for every process that shares
+ * them.  So only a thread of this file writes; it has a short queue.
  *
- * They are not made non-blocking: that would change them for whoever shares
- * them, a shell for instance.  A pipe that poll(2) calls writable takes
- * PIPE_BUF bytes without blocking, as long as nobody else writes in between;
- * one lock keeps our own threads apart, since standard output and standard
- * error may well be the same pipe.
+ * A caller waits until its line has been written or lost, so that normally a
+ * line is out when the call returns.  After OUT_HOLD_MS the sink is stalled:
+ * the caller leaves its line in the queue, and no other caller waits until
+ * the queue is empty again.
  *
- * A terminal is called writable if it takes one byte, and then a write waits
- * until somebody has read the rest.  So it is opened once more, for us alone
- * and non-blocking, where that is permitted.  It may take a part of a line;
- * then that line counts as lost, and the next begins on a new one.
+ * Standard output and standard error have a sink each, so that one that is
+ * stuck does not hold up the other.  If they are the same file they share a
+ * sink, which keeps their lines in order.
  */
 #include "out.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* How long a line of the contract waits for its reader. */
-#define SAY_WAIT_MS 250
+#include "../cli/stream.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
+#define QUEUE_LINES	 32
+#define ANNOUNCE_WAIT_MS 250
+#define FLUSH_WAIT_MS	 250
 
-/* By descriptor. */
-static struct {
-	int fd;	      /* the terminal's own; 0 or -1: none */
-	bool is_torn; /* under the lock: the last line lacks its newline */
-} own[STDERR_FILENO + 1];
+enum outcome { PENDING, WRITTEN, LOST };
 
-void out_start(void)
-{
-	char path[32];
+struct line {
+	int fd;
+	int wait_ms;
+	enum outcome *outcome; /* the waiting caller's; NULL: it has left */
+	size_t len;
+	char text[PIPE_BUF];
+};
 
-	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (isatty(fd))
-			own[fd].fd = open(path, O_WRONLY | O_NONBLOCK |
-							O_NOCTTY | O_CLOEXEC);
-	}
-}
+struct sink {
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t has_lines;
+	pthread_cond_t is_done; /* with a line */
+	bool is_stalled;
+	unsigned first, end; /* of the queue; both only grow */
+	struct line queue[QUEUE_LINES];
+};
 
-static bool (*_Atomic through)(int fd, const char *line, size_t len);
+static struct sink sinks[2];
+static struct sink *sink_of[STDERR_FILENO + 1];
 
-void out_through(bool (*print)(int fd, const char *line, size_t len))
-{
-	through = print;
-}
+static pthread_mutex_t prints = PTHREAD_MUTEX_INITIALIZER;
+static bool (*_Atomic console_print)(int fd, const char *line, size_t len);
 
-/* Where poll(2) fails, nobody can tell; then it is. */
-static bool is_writable(int fd, int wait_ms)
+/* If poll(2) itself fails the descriptor is tried. */
+static bool out_is_writable(int fd, int wait_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	int rc;
@@ -67,55 +72,178 @@ static bool is_writable(int fd, int wait_ms)
 	return rc < 0 || (p.revents & POLLOUT);
 }
 
-static ssize_t put(int fd, const char *bytes, size_t len)
+/* A caller that has left was promised that its line will be written. */
+static void write_first_locked(struct sink *s)
 {
-	ssize_t rc;
+	struct line *line = &s->queue[s->first % QUEUE_LINES];
+	bool is_written = false, is_writable;
 
-	do
-		rc = write(fd, bytes, len);
-	while (rc < 0 && errno == EINTR);
+	pthread_mutex_unlock(&s->lock);
+	is_writable = out_is_writable(line->fd, line->wait_ms);
+	pthread_mutex_lock(&s->lock);
+	if (is_writable || line->outcome == NULL) {
+		pthread_mutex_unlock(&s->lock);
+		is_written = stream_write(line->fd, line->text, line->len) == 0;
+		pthread_mutex_lock(&s->lock);
+	}
+	if (line->outcome)
+		*line->outcome = is_written ? WRITTEN : LOST;
+	s->first++;
+	if (s->first == s->end)
+		s->is_stalled = false;
+	pthread_cond_broadcast(&s->is_done);
+}
+
+static void *sink_main(void *arg)
+{
+	struct sink *s = arg;
+
+	pthread_mutex_lock(&s->lock);
+	for (;;) {
+		while (s->first == s->end)
+			pthread_cond_wait(&s->has_lines, &s->lock);
+		write_first_locked(s);
+	}
+	return NULL;
+}
+
+static int sink_start(struct sink *s)
+{
+	pthread_condattr_t monotonic;
+	sigset_t all, before;
+	pthread_t thread;
+	int rc;
+
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->has_lines, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->is_done, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&thread, NULL, sink_main, s);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (rc == 0)
+		pthread_detach(thread); /* it ends with the process */
+	return -rc;
+}
+
+static bool is_same_file(int a, int b)
+{
+	struct stat of_a, of_b;
+
+	return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 &&
+	       of_a.st_dev == of_b.st_dev && of_a.st_ino == of_b.st_ino;
+}
+
+int out_start(void)
+{
+	int count = is_same_file(STDOUT_FILENO, STDERR_FILENO) ? 1 : 2;
+	int rc = 0;
+
+	for (int i = 0; i < count && rc == 0; i++)
+		rc = sink_start(&sinks[i]);
+	sink_of[STDOUT_FILENO] = &sinks[0];
+	sink_of[STDERR_FILENO] = &sinks[count - 1];
 	return rc;
 }
 
-bool out_line(int fd, const char *line, size_t len, int wait_ms)
+static struct timespec after_ms(int ms)
 {
-	int to = own[fd].fd > 0 ? own[fd].fd : fd;
-	bool is_done = false;
+	struct timespec at;
 
-	if (through && through(fd, line, len))
-		return true;
-	if (wait_ms > 0 && !is_writable(to, wait_ms))
-		return false;
-	pthread_mutex_lock(&lock);
-	if (is_writable(to, 0) && (!own[fd].is_torn || put(to, "\n", 1) == 1)) {
-		ssize_t rc = put(to, line, len);
-
-		/* Before the next line the newline may still come. */
-		is_done = rc >= (ssize_t)len - 1;
-		own[fd].is_torn = rc > 0 && rc < (ssize_t)len;
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += ms / 1000;
+	at.tv_nsec += ms % 1000 * 1000000L;
+	if (at.tv_nsec >= 1000000000L) {
+		at.tv_sec++;
+		at.tv_nsec -= 1000000000L;
 	}
-	pthread_mutex_unlock(&lock);
-	return is_done;
+	return at;
 }
 
-void out_go_first(void)
+static bool wait_for_line_locked(struct sink *s, struct line *line, int ms)
 {
-	pthread_mutex_lock(&first);
+	struct timespec until = after_ms(ms);
+	enum outcome outcome = PENDING;
+
+	line->outcome = &outcome;
+	while (outcome == PENDING)
+		if (pthread_cond_timedwait(&s->is_done, &s->lock, &until) != 0)
+			break;
+	if (outcome == PENDING) {
+		line->outcome = NULL;
+		s->is_stalled = true;
+	}
+	return outcome != LOST;
 }
 
-void out_let_others(void)
+bool out_line(int fd, const char *text, size_t len, int wait_ms)
 {
-	pthread_mutex_unlock(&first);
+	struct sink *s = sink_of[fd];
+	bool is_taken;
+
+	if (console_print && console_print(fd, text, len))
+		return true;
+	pthread_mutex_lock(&s->lock);
+	is_taken = s->end - s->first < QUEUE_LINES;
+	if (is_taken) {
+		struct line *line = &s->queue[s->end++ % QUEUE_LINES];
+
+		line->fd = fd;
+		line->wait_ms = wait_ms;
+		line->outcome = NULL;
+		line->len = len;
+		memcpy(line->text, text, len);
+		pthread_cond_signal(&s->has_lines);
+		if (!s->is_stalled)
+			is_taken = wait_for_line_locked(s, line,
+							wait_ms + OUT_HOLD_MS);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return is_taken;
+}
+
+void out_flush(void)
+{
+	struct timespec until = after_ms(FLUSH_WAIT_MS);
+
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+		struct sink *s = sink_of[fd];
+
+		pthread_mutex_lock(&s->lock);
+		while (s->first != s->end)
+			if (pthread_cond_timedwait(&s->is_done, &s->lock,
+						   &until) != 0)
+				break;
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+void out_set_console(bool (*print)(int fd, const char *line, size_t len))
+{
+	console_print = print;
+}
+
+void out_hold_prints(void)
+{
+	pthread_mutex_lock(&prints);
+}
+
+void out_release_prints(void)
+{
+	pthread_mutex_unlock(&prints);
 }
 
 bool out_print(const char *line, size_t len)
 {
-	out_go_first();
-	out_let_others();
+	out_hold_prints();
+	out_release_prints();
 	return out_line(STDOUT_FILENO, line, len, 0);
 }
 
-void out_say(const char *format, ...)
+void out_announce(const char *format, ...)
 {
 	char line[PIPE_BUF];
 	va_list ap;
@@ -127,5 +255,5 @@ void out_say(const char *format, ...)
 	if (len < 0 || (size_t)len > sizeof(line) - 2)
 		return;
 	line[len++] = '\n';
-	out_line(STDOUT_FILENO, line, (size_t)len, SAY_WAIT_MS);
+	out_line(STDOUT_FILENO, line, (size_t)len, ANNOUNCE_WAIT_MS);
 }

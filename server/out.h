@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines to standard output and standard error that never make the server
- * wait: a reader that has gone or sleeps loses lines, not clients.
- * Any thread.
+ * Lines to standard output and standard error.  No caller waits longer than
+ * OUT_HOLD_MS for a reader that is slow, asleep or gone: such a reader loses
+ * lines, and the clients of the server notice nothing.  Any thread.
  */
 #ifndef SERVER_OUT_H
 #define SERVER_OUT_H
@@ -10,32 +10,42 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Before any thread.  Terminals are looked after from here on. */
-void out_start(void);
+#define OUT_HOLD_MS 50
+
+/* Start the threads that write.  Returns 0 or -errno. */
+int out_start(void);
 
 /*
- * Write one line, its newline included, to standard output or standard error,
- * whole or not at all: at once, or as soon as fd takes it within wait_ms.  len
- * is at most PIPE_BUF.  Of a line that is not written a terminal may show the
- * beginning.
+ * Write one line to standard output or standard error.  len includes the
+ * newline and is at most PIPE_BUF.  If fd takes nothing now, wait up to
+ * wait_ms for it.  Returns false if the line is lost.  Returns true if it has
+ * been written, or will be as soon as fd takes it.
  */
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 
 /*
- * From now on lines go to print() first, which says whether it has taken them:
- * for a terminal that somebody types at.
+ * Offer every line to print() first, which returns true if it has taken it.
+ * For a terminal that shows a prompt.
  */
-void out_through(bool (*print)(int fd, const char *line, size_t len));
+void out_set_console(bool (*print)(int fd, const char *line, size_t len));
 
 /*
- * A line that a service prints, at once or not at all.  From out_go_first()
- * to out_let_others(), in one thread, such lines wait.
+ * A line of a service, to standard output; as out_line().  Between
+ * out_hold_prints() and out_release_prints(), which one thread calls, such
+ * lines wait.
  */
 bool out_print(const char *line, size_t len);
-void out_go_first(void);
-void out_let_others(void);
+void out_hold_prints(void);
+void out_release_prints(void);
 
-/* A line of the program's contract, to standard output. */
-void out_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/*
+ * A line that other programs rely on, to standard output.  Waits a moment for
+ * a slow reader.
+ */
+void out_announce(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+
+/* Before the process ends: wait a moment for lines not written yet. */
+void out_flush(void);
 
 #endif

@@ -409,7 +409,7 @@ static int man_desks_once_locked(void)
 	chat.is_terminal = isatty(STDIN_FILENO);
 	chat.is_console = console_open();
 	if (chat.is_console)
-		out_through(console_print);
+		out_set_console(console_print);
 	rc = pthread_create(&thread, NULL, man_desks, NULL);
 	if (rc != 0)
 		return -rc;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A library to be loaded before all others into a program (LD_PRELOAD), for a
- * system that gives no thread, a file that hangs, a slow standard output, or a
- * name server that does not answer:
+ * system that gives no thread, a file that hangs, a first thread that is slow,
+ * or a name server that does not answer:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone.
- * BROKEN_OUTPUT is for how many ms the first thread waits before each write.
+ * BROKEN_PID is for how many ms getpid() takes in the first thread.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
  */
 #include <dlfcn.h>
@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static atomic_int threads;
@@ -29,7 +30,7 @@ __attribute__((constructor)) static void shim_load(void)
 {
 	const char *number = getenv("BROKEN_THREAD");
 	const char *path = getenv("BROKEN_FILE");
-	const char *ms = getenv("BROKEN_OUTPUT");
+	const char *ms = getenv("BROKEN_PID");
 	const char *lookup = getenv("BROKEN_LOOKUP");
 
 	last = number ? atoi(number) : 0;
@@ -63,15 +64,13 @@ int getaddrinfo(const char *node, const char *service,
 	return EAI_AGAIN;
 }
 
-ssize_t write(int fd, const void *buf, size_t len)
+pid_t getpid(void)
 {
-	static __typeof__(write) *next;
+	pid_t pid = (pid_t)syscall(SYS_getpid);
 
-	if (!next)
-		*(void **)&next = dlsym(RTLD_NEXT, "write");
-	if (fd == STDOUT_FILENO && gettid() == getpid())
+	if (pause_ms > 0 && gettid() == pid)
 		(void)poll(NULL, 0, pause_ms);
-	return next(fd, buf, len);
+	return pid;
 }
 
 int open(const char *path, int flags, ...)

@@ -4,6 +4,7 @@
 
 import collections
 import contextlib
+import ctypes
 import fcntl
 import os
 import re
@@ -177,11 +178,18 @@ class FullFile(TestCase):
         self.check("stdout")
 
 
+def without_privilege():
+    """Before exec: nor may root open what its mode does not allow."""
+    for capability in 1, 2: # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) # PR_CAPBSET_DROP
+
+
 class UnreadTerminal(TestCase):
     """A terminal calls itself writable as long as it takes one byte, and a
     write of more than it takes would wait for its reader."""
 
     CLIENTS = 500
+    OPTIONS = {}
 
     def setUp(self):
         self.path = self.folder() + "/s"
@@ -213,7 +221,7 @@ class UnreadTerminal(TestCase):
 
     def test_as_standard_error(self):
         with Server("-w", "2", "collect@unix:" + self.path,
-                    stderr=self.slave) as server:
+                    stderr=self.slave, **self.OPTIONS) as server:
             self.meet_crowd(b"x" * 50)
             self.check_flags()
 
@@ -232,13 +240,32 @@ class UnreadTerminal(TestCase):
 
     def test_as_standard_output(self):
         with Server("-w", "2", "collect@unix:" + self.path, ready=False,
-                    stdout=self.slave) as server:
+                    stdout=self.slave, **self.OPTIONS) as server:
             connect_soon("unix:" + self.path).close()
             self.meet_crowd(b"x" * 50)
             self.check_flags()
             server.logs(rb" warning standard output takes no more")
             server.process.terminate()
             self.assertEqual(server.process.wait(DEADLINE), 0)
+
+    def test_as_both_it_does_not_delay_a_stop(self):
+        with Server("-w", "2", "collect@unix:" + self.path, ready=False,
+                    stdout=self.slave, stderr=self.slave,
+                    **self.OPTIONS) as server:
+            connect_soon("unix:" + self.path).close()
+            self.meet_crowd(b"x" * 50)
+            server.process.terminate()
+            self.assertEqual(server.process.wait(DEADLINE), 0)
+
+
+class TerminalOfAnother(UnreadTerminal):
+    """One that the server may not open again, as after su(1)."""
+
+    OPTIONS = {"preexec_fn": without_privilege}
+
+    def setUp(self):
+        super().setUp()
+        os.fchmod(self.slave, 0)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Start(Broken):
         args = ["-w", "3", "-p", folder + "/pid", "echo@unix:" + folder + "/s",
                 "echo@127.0.0.1:0"]
         env = self.broken()
-        for number in range(1, 5): # the acceptor is the last
+        threads = 6 # for the two outputs, workers, and last the acceptor
+        for number in range(1, threads + 1):
             with self.subTest(number=number):
                 result = run("WEIR_SERVER", *args,
                              env=dict(env, BROKEN_THREAD=str(number)))
@@ -40,12 +41,12 @@ class Start(Broken):
                 self.check_one_line(result, "weir-server", "cannot start",
                                     "thread")
                 self.assertEqual(os.listdir(folder), [])
-        # There is no fifth.
-        with Server(*args, env=dict(env, BROKEN_THREAD="5")) as server:
+        with Server(*args, env=dict(env, BROKEN_THREAD=str(threads + 1)),
+                    ) as server:
             self.assertEqual(server.stop()[0], 0)
 
     def test_what_services_print_comes_behind_the_announcement(self):
-        env = self.broken(BROKEN_OUTPUT="100")
+        env = self.broken(BROKEN_PID="100")
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(
                 socket.create_server(("127.0.0.1", 0), backlog=50))
@@ -71,7 +72,8 @@ class NameServer(Broken):
             with Server("echo@unix:" + folder + "/s", "echo@silent.test:0",
                         ready=False,
                         env=self.broken(BROKEN_LOOKUP="600000")) as server:
-                until(lambda: len(os.listdir("/proc/%d/task" % server.pid)) > 1,
+                # The first, one for each output, and the look-up's.
+                until(lambda: len(os.listdir("/proc/%d/task" % server.pid)) > 3,
                       "the look-up has begun")
                 server.process.send_signal(signo)
                 ended_by = server.process.wait(DEADLINE)
