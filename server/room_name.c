@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Letters that look alike in two alphabets pass: no small table knows them.
+ * A skeleton replaces each letter of the table below by the one in front of
+ * its row.  The table has the Cyrillic, Greek and Latin letters and the digits
+ * that most fonts draw like an ASCII letter; it does not have letters of other
+ * scripts, nor pairs such as "rn" and "m".  Unicode has several ways to write
+ * a letter with an accent; combining accents are refused, so that one is left.
  */
 #include "room_name.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 #include "../cli/text.h"
 
-/* Characters beyond ASCII that show as nothing or as a blank. */
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Characters beyond ASCII that are shown as nothing or as a blank. */
 static const struct {
 	uint32_t first, last;
 } blanks[] = {
@@ -23,20 +28,18 @@ static const struct {
 	{ 0xffa0, 0xffa0 }, { 0xfff0, 0xfffb }, { 0xe0000, 0xe0fff },
 };
 
-static bool is_blank(uint32_t c)
-{
-	if (c <= ' ' || c == 0x7f)
-		return true;
-	for (size_t i = 0; i < sizeof(blanks) / sizeof(blanks[0]); i++)
-		if (c >= blanks[i].first && c <= blanks[i].last)
-			return true;
-	return false;
-}
+static const char *const alike[] = {
+	"aАаΑαɑ", "bВвΒЬьƄ", "cСсϹϲ",	  "dԁ",	   "eЕеΕɛ",
+	"gԌɡ",	  "hНнΗҺһ",  "jЈјͿϳ", "kКкΚκ", "lIi1|ІіΙιıӀӏɩ",
+	"mМмΜ",	  "nΝηո",    "o0ОоΟοσ",	  "pРрΡρ", "qԚԛ",
+	"rгᴦ",	  "sЅѕ",     "tТтΤτ",	  "uυʋ",   "vѴѵν",
+	"wԜԝωѡ",  "xХхΧχ",   "yУуΥγҮү",	  "zΖᴢ",
+};
 
 /* The next character of well-formed UTF-8. */
-static uint32_t take_character(const unsigned char **at)
+static uint32_t next_character(const char **at)
 {
-	const unsigned char *s = *at;
+	const unsigned char *s = (const unsigned char *)*at;
 	int more = *s < 0x80 ? 0 : *s < 0xe0 ? 1 : *s < 0xf0 ? 2 : 3;
 	uint32_t c = more ? *s & (0x3fu >> more) : *s;
 
@@ -46,30 +49,80 @@ static uint32_t take_character(const unsigned char **at)
 	return c;
 }
 
-static bool has_blank(const char *name, size_t len)
+static bool is_blank(uint32_t c)
 {
-	const unsigned char *at = (const unsigned char *)name;
-	const unsigned char *end = at + len;
-
-	while (at < end)
-		if (is_blank(take_character(&at)))
+	if (c <= ' ' || c == 0x7f)
+		return true;
+	for (size_t i = 0; i < COUNT(blanks); i++)
+		if (c >= blanks[i].first && c <= blanks[i].last)
 			return true;
 	return false;
 }
 
+static bool is_combining_accent(uint32_t c)
+{
+	return c >= 0x300 && c <= 0x36f;
+}
+
+static bool has(bool is_such(uint32_t c), const char *name, size_t len)
+{
+	const char *end = name + len;
+
+	while (name < end)
+		if (is_such(next_character(&name)))
+			return true;
+	return false;
+}
+
+/* The ASCII character that c looks like, in lower case; 0: none. */
+static char looks_like(uint32_t c)
+{
+	if (c >= 0xff01 && c <= 0xff5e) /* full width */
+		c -= 0xff01 - '!';
+	for (size_t i = 0; i < COUNT(alike); i++)
+		for (const char *other = alike[i]; *other;)
+			if (next_character(&other) == c)
+				return alike[i][0];
+	if (c >= 'A' && c <= 'Z')
+		c += 'a' - 'A';
+	return c < 0x80 ? (char)c : 0;
+}
+
+void room_name_skeleton(char to[ROOM_NAME_LEN + 1], const char *name,
+			size_t len)
+{
+	const char *at = name, *end = name + len;
+
+	while (at < end) {
+		const char *from = at;
+		char ascii = looks_like(next_character(&at));
+
+		if (ascii) {
+			*to++ = ascii;
+			continue;
+		}
+		memcpy(to, from, (size_t)(at - from));
+		to += at - from;
+	}
+	*to = '\0';
+}
+
 const char *room_name_fault(const char *name, size_t len)
 {
-	char shown[4 * ROOM_NAME_LEN + 1];
+	char shown[4 * ROOM_NAME_LEN + 1], skeleton[ROOM_NAME_LEN + 1];
 
 	if (len < 1 || len > ROOM_NAME_LEN)
 		return "* a name has 1 to 32 bytes: /name NAME\n";
 	cli_escape(shown, sizeof(shown), name, len, CLI_KEEP_UTF8);
-	if (strlen(shown) != len || has_blank(name, len))
-		return "* a name has no blanks and nothing that cannot be "
-		       "seen\n";
-	if (strpbrk(shown, "*:/"))
+	if (strlen(shown) != len || has(is_blank, name, len))
+		return "* a name has no blanks and no invisible characters\n";
+	if (has(is_combining_accent, name, len))
+		return "* a name has no combining accents; use the letter that "
+		       "has the accent\n";
+	room_name_skeleton(skeleton, name, len);
+	if (strpbrk(skeleton, "*:/"))
 		return "* a name has no asterisk, colon or slash\n";
-	if (strncasecmp(shown, "guest", 5) == 0)
-		return "* only those without a name are called guest\n";
+	if (strncmp(skeleton, "guest", 5) == 0)
+		return "* a name does not begin with \"guest\"\n";
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which names a member of a room may choose: such as nobody takes for another
- * member's, a guest's or a notice.  No state; any thread.
+ * Which names a member of a room may choose: none that readers would take for
+ * another member, a guest or a notice.  No state; any thread.
  */
 #ifndef SERVER_ROOM_NAME_H
 #define SERVER_ROOM_NAME_H
@@ -10,7 +10,14 @@
 
 #define ROOM_NAME_LEN 32
 
-/* NULL: the name may be had; else why not, as a notice. */
+/* NULL if the name may be used; else a notice that says why not. */
 const char *room_name_fault(const char *name, size_t len);
+
+/*
+ * Two names with the same skeleton look alike: "ann", "Ann", and "ann" with a
+ * Cyrillic a.  Name is one that room_name_fault() has accepted.
+ */
+void room_name_skeleton(char to[ROOM_NAME_LEN + 1], const char *name,
+			size_t len);
 
 #endif

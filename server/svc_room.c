@@ -50,7 +50,8 @@ struct member {
 	struct member *prev, *next;
 	weir_conn *conn; /* with a reference; NULL: it has been taken out */
 	size_t heard;	 /* so much of the room's text is not for it */
-	char name[NAME_ROOM]; /* written by its own handler alone */
+	char name[NAME_ROOM];	  /* written by its own handler alone */
+	char skeleton[NAME_ROOM]; /* of a name that it chose; empty: of none */
 	/* Its own handler only: */
 	int64_t budget, budget_at;
 	bool is_too_fast; /* and has been told */
@@ -328,10 +329,11 @@ static void say_locked(struct room *r, struct member *m, const char *mark,
 	spread_locked(r);
 }
 
-static bool is_taken_locked(struct room *r, const char *name, size_t len)
+static bool is_taken_locked(const struct room *r, const struct member *by,
+			    const char *skeleton)
 {
-	for (struct member *m = r->first; m; m = m->next)
-		if (strlen(m->name) == len && memcmp(m->name, name, len) == 0)
+	for (const struct member *m = r->first; m; m = m->next)
+		if (m != by && strcmp(m->skeleton, skeleton) == 0)
 			return true;
 	return false;
 }
@@ -340,12 +342,15 @@ static void take_name_locked(struct room *r, struct member *m, const char *name,
 			     size_t len)
 {
 	const char *fault = room_name_fault(name, len);
-	char old[NAME_ROOM];
+	char old[NAME_ROOM], skeleton[NAME_ROOM];
 
 	if (!fault && !has_budget_locked(m, sizeof(old) + len))
 		return;
-	if (!fault && is_taken_locked(r, name, len))
-		fault = "* somebody has that name\n";
+	if (!fault) {
+		room_name_skeleton(skeleton, name, len);
+		if (is_taken_locked(r, m, skeleton))
+			fault = "* somebody has that name\n";
+	}
 	if (fault) {
 		tell_locked(m, "%s", fault);
 		return;
@@ -353,6 +358,7 @@ static void take_name_locked(struct room *r, struct member *m, const char *name,
 	strcpy(old, m->name);
 	memcpy(m->name, name, len);
 	m->name[len] = '\0';
+	strcpy(m->skeleton, skeleton);
 	note_locked(r, "* %s is now %s\n", old, m->name);
 	spread_locked(r);
 }

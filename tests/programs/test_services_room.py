@@ -144,6 +144,41 @@ class Talk(Base):
             a.close()
             self.end(server, completed=2)
 
+    def test_names_that_look_alike(self):
+        alike = (("ann", "Ann"), ("ann", "\u0430nn"), ("ann", "\uff41nn"),
+                 ("ace", "\u0430\u0441\u0435"), ("bill", "biII"),
+                 ("zoe", "Z0E"), ("pope", "\u03c1o\u0440\u0435"))
+        unlike = (("ann", "anne"), ("ann", "\u00e4nn"), ("anna", "анна"),
+                  ("安娜", "安那"), ("bob", "rob"))
+        with Server("room@127.0.0.1:0") as server:
+            a, b = self.enter_many(server, 2)
+
+            def choose(sock, name):
+                """What is said of it to whoever asks for a name."""
+                sock.sendall(b"/name " + name.encode() + b"\n")
+                answer = read_line(sock)
+                if b" is now " in answer:
+                    self.expect(a if sock is b else b, answer)
+                return answer
+
+            for first, second in alike:
+                self.assertIn(b" is now ", choose(a, first), first)
+                self.assertEqual(choose(b, second),
+                                 b"* somebody has that name\n", second)
+                # One may write one's own name in another way.
+                self.assertIn(b" is now ", choose(a, second), second)
+            for i, (first, second) in enumerate(unlike):
+                self.assertIn(b" is now ", choose(a, first), first)
+                self.assertIn(b" is now ", choose(b, second), second)
+                choose(a, "a%d" % i)
+                choose(b, "b%d" % i)
+            for name in ("gu\u0435st", "\uff47uest", "ann\uff1a",
+                         "Jo\u0308rg"):
+                self.assertRegex(choose(a, name), rb"^\* a name ", name)
+            for sock in a, b:
+                sock.close()
+            self.end(server, accepted=2)
+
     def test_too_long_a_line_is_left_out_and_its_author_told(self):
         told = b"* a line has at most 1024 bytes; yours was not passed on\n"
         with Server("room@127.0.0.1:0") as server:
