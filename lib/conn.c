@@ -20,15 +20,16 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->out_error = c->in_error = c->file_error = 0;
 	c->is_writing = c->is_over = false;
 	c->wants_out_shut = c->is_out_shut = false;
-	c->is_finished = c->is_kept = false;
+	c->is_finished = c->drain_deferred = false;
 	c->is_cut = c->is_counted = false;
 	c->fd = fd;
 	c->why = 0;
 	c->outcome = WR_OUTCOME_COMPLETED;
 	c->end = WEIR_END_NONE;
 	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
-	c->was_opened = c->was_called = c->has_input = c->is_dry = false;
-	c->is_urgent = c->has_spoken = c->has_ended = c->in_shut = false;
+	c->was_opened = c->close_cb_pending = c->has_input = c->would_block =
+		false;
+	c->is_urgent = c->got_input = c->has_ended = c->in_shut = false;
 	c->may_wait = false;
 	c->events = 0;
 	c->in = (struct wr_buffer){ .mem = NULL };
@@ -149,7 +150,7 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 		return WEIR_END_WRITE;
 	if (c->message_at)
 		return WEIR_END_READ;
-	return c->has_spoken ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
+	return c->got_input ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
 }
 
 int64_t wr_conn_due_at(struct weir_conn *c)
@@ -165,7 +166,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 		return wr_min_at(at, after(c, c->message_at, WR_TMO_READ));
 	if (has_output)
 		return at;
-	if (!c->has_spoken)
+	if (!c->got_input)
 		return wr_min_at(at, after(c, c->born_at, WR_TMO_FIRST_BYTE));
 	return wr_min_at(at, after(c, c->active_at, WR_TMO_IDLE));
 }

@@ -85,33 +85,33 @@ struct weir_conn {
 	int in_error;		 /* o: what a receive said last */
 	int file_error;		 /* o: why a file was not sent: of its read */
 
-	uint8_t state;	   /* o: enum wr_state */
-	uint8_t why;	   /* o: WEIR_OPENED ... */
-	uint8_t outcome;   /* o: enum wr_outcome, while closing */
-	uint8_t end;	   /* o: WEIR_END_..., once it is known */
-	bool is_tcp;	   /* c */
-	bool is_polled;	   /* o: the poller knows it */
-	bool polls_output; /* o: and tells of output */
-	bool is_closing;   /* o: no more callbacks */
-	bool was_opened;   /* o: `opened` has been called */
-	bool was_called;   /* o: `closed` is owed */
-	bool is_kept;	   /* o: in a drain, by its handler's wish */
-	bool has_input;	   /* o: there may be input in the kernel */
-	bool is_dry;	   /* o: there was none when we last looked */
-	bool is_urgent;	   /* o: a short read proves nothing now */
-	bool has_spoken;   /* o: some input has come */
-	bool has_ended;	   /* o: the end of input has been read */
-	bool in_shut;	   /* o: SHUT_RD: no more input is wanted */
-	bool may_wait;	   /* o: SO_LINGER may be on: a close(2) waits */
+	uint8_t state;	       /* o: enum wr_state */
+	uint8_t why;	       /* o: WEIR_OPENED ... */
+	uint8_t outcome;       /* o: enum wr_outcome, while closing */
+	uint8_t end;	       /* o: WEIR_END_..., once it is known */
+	bool is_tcp;	       /* c */
+	bool is_polled;	       /* o: the poller knows it */
+	bool polls_output;     /* o: and tells of output */
+	bool is_closing;       /* o: no more callbacks */
+	bool was_opened;       /* o: `opened` has been called */
+	bool close_cb_pending; /* o: `closed` is owed */
+	bool drain_deferred;   /* o: in a drain, by its handler's wish */
+	bool has_input;	       /* o: there may be input in the kernel */
+	bool would_block;      /* o: there was none when we last looked */
+	bool is_urgent;	       /* o: a short read proves nothing now */
+	bool got_input;	       /* o: some input has come */
+	bool has_ended;	       /* o: the end of input has been read */
+	bool in_shut;	       /* o: SHUT_RD: no more input is wanted */
+	bool may_wait;	       /* o: SO_LINGER may be on: a close(2) waits */
 
 	/* o: of the running call */
-	bool has_asked;	   /* an input call was made */
-	bool ran_dry;	   /* an input call said -EAGAIN */
-	bool is_last_dry;  /* the last one did */
-	bool is_held;	   /* ... because of too much unsent output */
-	bool spent_budget; /* ... because others want a turn */
-	bool is_rewoken;   /* somebody, or it itself, wakes it again */
-	bool told_end;	   /* an input call told the end of input */
+	bool has_asked;	       /* an input call was made */
+	bool saw_eagain;       /* an input call said -EAGAIN */
+	bool last_eagain;      /* the last one did */
+	bool backpressured;    /* ... because of too much unsent output */
+	bool budget_exhausted; /* ... because others want a turn */
+	bool woken_again;      /* somebody, or it itself, wakes it again */
+	bool eof_reported;     /* an input call told the end of input */
 	uint8_t timed_out; /* the WEIR_END_... of a call's -ETIMEDOUT, or 0 */
 	uint8_t unclocked; /* messages to give before a look at the clock */
 	uint8_t clock_gap; /* ... and after that one */

@@ -61,9 +61,9 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 
 	if (!c->is_over)
 		wr_conn_seal(c);
-	if (c->was_called && c->service->set.closed)
+	if (c->close_cb_pending && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
-	c->was_called = false;
+	c->close_cb_pending = false;
 	drop = c->drop; /* `closed` may have set it */
 	c->drop = NULL;
 	if (drop)

@@ -35,9 +35,9 @@ static bool may_wait(const struct weir_conn *c)
 
 void wr_conn_input_begin(struct weir_conn *c)
 {
-	c->has_asked = c->ran_dry = c->is_last_dry = false;
-	c->told_end = c->is_held = c->is_rewoken = false;
-	c->spent_budget = false;
+	c->has_asked = c->saw_eagain = c->last_eagain = false;
+	c->eof_reported = c->backpressured = c->woken_again = false;
+	c->budget_exhausted = false;
 	c->timed_out = 0;
 	c->turn_bytes = 0;
 	c->unclocked = c->clock_gap = 1;
@@ -86,7 +86,7 @@ int wr_conn_input_find(struct weir_conn *c)
 
 	if (rc > 0) {
 		c->has_input = true;
-		c->is_dry = false;
+		c->would_block = false;
 	}
 	return rc;
 }
@@ -129,7 +129,7 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 
 	if (c->has_ended || c->in_shut)
 		return 0;
-	if (c->is_dry)
+	if (c->would_block)
 		return -EAGAIN;
 	n = wr_sys_recv(c->fd, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
@@ -137,15 +137,15 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 	} else if (n > 0) {
 		wr_count(c->ctx->stats, &c->ctx->stats->bytes_in, (uint64_t)n);
 		c->received += (uint64_t)n;
-		c->has_spoken = true;
+		c->got_input = true;
 		c->input_at = c->ctx->now;
 		if ((size_t)n < cap && c->is_tcp && !c->is_urgent &&
 		    wr_sys_short_read_is_empty())
-			c->is_dry = true;
+			c->would_block = true;
 	} else if (n == 0) {
 		c->has_ended = true;
 	} else if (n == -EAGAIN) {
-		c->is_dry = true;
+		c->would_block = true;
 	} else {
 		c->in_error = (int)n;
 	}
@@ -191,9 +191,9 @@ static ssize_t fill(struct weir_conn *c, size_t max)
 
 /* ------------------------------------------------------ around every call */
 
-static int run_dry(struct weir_conn *c)
+static int say_eagain(struct weir_conn *c)
 {
-	c->ran_dry = c->is_last_dry = true;
+	c->saw_eagain = c->last_eagain = true;
 	return -EAGAIN;
 }
 
@@ -208,8 +208,8 @@ static int make_room(struct weir_conn *c)
 		if (!wr_conn_is_congested(c))
 			break;
 		if (!may_wait(c)) {
-			c->is_held = true;
-			return run_dry(c);
+			c->backpressured = true;
+			return say_eagain(c);
 		}
 		if (rc == WR_FLUSH_STALLED)
 			rc = wr_conn_wait_output(c);
@@ -225,7 +225,7 @@ static bool has_outlasted_turn(struct weir_conn *c)
 	int64_t began =
 		atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
 
-	if (c->is_dry && wr_buffer_len(&c->in) == 0)
+	if (c->would_block && wr_buffer_len(&c->in) == 0)
 		return false;
 	if (wr_now_ns() - began >= TURN_NS)
 		return true;
@@ -248,8 +248,8 @@ static inline int begin_input(struct weir_conn *c)
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
 	if (!may_wait(c) && has_had_turn(c)) {
-		c->spent_budget = true;
-		return run_dry(c);
+		c->budget_exhausted = true;
+		return say_eagain(c);
 	}
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
@@ -268,7 +268,7 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	}
 	if (c->why == WEIR_DRAIN)
 		return -ESHUTDOWN;
-	return run_dry(c);
+	return say_eagain(c);
 }
 
 /* A message of n bytes is given out; the next one's deadline starts anew. */
@@ -276,7 +276,7 @@ static ssize_t give(struct weir_conn *c, size_t n)
 {
 	c->message_at = 0;
 	c->scanned = 0;
-	c->is_last_dry = false;
+	c->last_eagain = false;
 	c->turn_bytes += n;
 	if (c->unclocked > 0)
 		c->unclocked--;
@@ -285,7 +285,7 @@ static ssize_t give(struct weir_conn *c, size_t n)
 
 static int end_of_input(struct weir_conn *c, int rc)
 {
-	c->told_end = true;
+	c->eof_reported = true;
 	return rc;
 }
 
@@ -461,7 +461,7 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 		n = find_end(c, cap - 1, "\n", 1);
 	if (n == -EBADMSG) { /* the last line, without a newline */
 		n = (ssize_t)wr_buffer_len(&c->in);
-		c->told_end = false;
+		c->eof_reported = false;
 	}
 	if (n <= 0)
 		return n;

@@ -49,7 +49,7 @@ static int64_t drain_quiet_at(const struct weir_conn *c, bool is_mid)
 {
 	int64_t since = atomic_load(&c->core->drain_began_at);
 
-	if (!is_mid && c->has_spoken)
+	if (!is_mid && c->got_input)
 		return 0;
 	if (c->input_at > since)
 		since = c->input_at;
@@ -111,7 +111,7 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_input(c);
 	atomic_store(&c->waiter_fd, -1);
-	c->is_dry = false;
+	c->would_block = false;
 	return rc;
 }
 

@@ -201,7 +201,7 @@ static void note(struct weir_conn *c, uint32_t reports)
 {
 	if (reports & (WR_EV_IN | WR_EV_HUP)) {
 		c->has_input = true;
-		c->is_dry = false;
+		c->would_block = false;
 	}
 	if (reports & WR_EV_HUP)
 		c->is_urgent = true;
@@ -227,43 +227,43 @@ static bool take_report(struct weir_conn *c, uint32_t report)
 
 static enum step call_again(struct weir_conn *c, int verdict)
 {
-	bool asked_for_new = verdict == -EAGAIN && c->ran_dry;
+	bool asked_for_new = verdict == -EAGAIN && c->saw_eagain;
 
-	if (c->told_end)
+	if (c->eof_reported)
 		return begin_close(c, WEIR_END_PEER);
-	if (c->spent_budget)
+	if (c->budget_exhausted)
 		return STEP_AGAIN;
-	if (c->why == WEIR_DRAIN && !c->is_held) {
+	if (c->why == WEIR_DRAIN && !c->backpressured) {
 		if (verdict == -EAGAIN)
 			return begin_close(c, WEIR_END_DRAIN);
-		c->is_kept = true;
+		c->drain_deferred = true;
 		return STEP_ON;
 	}
-	if (verdict == -EAGAIN && !c->ran_dry && c->why == WEIR_INPUT)
+	if (verdict == -EAGAIN && !c->saw_eagain && c->why == WEIR_INPUT)
 		return log_and_close(c,
 				     "the handler said -EAGAIN though no input "
 				     "call did: a bug in the program",
 				     0);
-	if (!asked_for_new && !c->is_last_dry &&
+	if (!asked_for_new && !c->last_eagain &&
 	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
 		c->has_input = true;
 		return STEP_AGAIN;
 	}
 	/* While it is we who do not read, no message is late. */
-	if (c->is_held)
+	if (c->backpressured)
 		c->message_at = 0;
 	else if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
 		c->message_at = c->ctx->now;
 	/* One that wakes itself waits for its turn like all others. */
 	note_reports(c);
-	c->is_rewoken = c->events & WR_EV_WAKE;
-	return c->is_rewoken ? STEP_AGAIN : STEP_ON;
+	c->woken_again = c->events & WR_EV_WAKE;
+	return c->woken_again ? STEP_AGAIN : STEP_ON;
 }
 
 /* Who wanted a connection to end that was served as it should be? */
 static int end_of_served(const struct weir_conn *c, int verdict)
 {
-	if (c->told_end)
+	if (c->eof_reported)
 		return WEIR_END_PEER;
 	if (c->events & WR_EV_CLOSE)
 		return WEIR_END_CLOSED;
@@ -319,18 +319,18 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 	if (c->service->set.session)
 		leave_poller(c);
 	wr_conn_input_begin(c);
-	c->is_kept = false;
+	c->drain_deferred = false;
 	c->why = (uint8_t)why;
-	c->was_called = true;
+	c->close_cb_pending = true;
 	enter_callback(c);
 	verdict = fn(c, c->service->set.arg);
 	leave_callback(ctx);
 	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
 	c->active_at = ctx->now;
-	if (c->is_held || c->spent_budget || c->has_ended)
+	if (c->backpressured || c->budget_exhausted || c->has_ended)
 		c->has_input = true;
 	else if (c->has_asked)
-		c->has_input = !c->is_dry;
+		c->has_input = !c->would_block;
 	return apply_verdict(c, verdict);
 }
 

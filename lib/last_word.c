@@ -11,7 +11,7 @@
 /* Is it to be thought of at all? */
 static bool is_reminded(struct weir_conn *c)
 {
-	if (c->is_rewoken || c->is_held)
+	if (c->woken_again || c->backpressured)
 		return true;
 	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
 	       !wr_conn_is_readable(c);
@@ -31,9 +31,9 @@ int wr_last_word_is_due(struct weir_conn *c)
 	rc = wr_conn_input_find(c);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	if (c->is_kept)
+	if (c->drain_deferred)
 		return 0;
-	is_awaited = wr_buffer_len(&c->in) > 0 || !c->has_spoken;
+	is_awaited = wr_buffer_len(&c->in) > 0 || !c->got_input;
 	since = atomic_load(&c->core->drain_began_at);
 	if (c->input_at > since)
 		since = c->input_at;
