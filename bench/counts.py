@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What one message costs in instructions, system calls and allocations: the
-difference of two runs of the same server that differ in their messages."""
+"""Instructions, system calls and allocations for one message: the difference
+between two runs of a server with few and with many messages."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import time
 
 from loads import Trouble
 from measure import running
-from works import SERVERS
+from workloads import SERVERS
 
 FEW, MANY = 2000, 12000
 WAITS = {"epoll_wait", "epoll_pwait", "epoll_pwait2", "futex", "poll",
@@ -104,7 +104,7 @@ def allocations(bins, server, gen, load, folder):
 
 
 def counts(bins, server, gen, load):
-    """All that the tools installed here can count."""
+    """Everything that the installed tools can count."""
     out, raw = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for count, tool in ((instructions, "valgrind"),

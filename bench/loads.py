@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Load generators.  Each has open(), which returns when the connections stand
-and the load begins, begun(), which returns when it is measured, and finish(),
-which returns what works.py's figures are made of: messages, errors, seconds,
-own_cpu_s and server_cpu_s over these seconds, latency_us.  hang_up() ends it,
-whatever it does."""
+"""Load generators.  open() returns when the connections are open and the load
+begins, begun() when the measured part begins, and finish() returns the result:
+messages, errors, seconds, own_cpu_s and server_cpu_s over these seconds, and
+latency_us.  hang_up() ends the load at any time."""
 
 import json
 import os
@@ -21,13 +20,13 @@ def pin(cpus):
 
 
 def cpu_clock(pid):
-    """The clock of a process's processor time, as clock_getcpuclockid(3)."""
+    """The CPU time clock of a process, as clock_getcpuclockid(3) returns it."""
     return ~pid << 3 | 2
 
 
 class Gauge:
-    """The processor times of two processes, looked at again and again, since
-    only the load knows afterwards when its measured part was."""
+    """The CPU times of two processes, sampled repeatedly: the load reports
+    only afterwards when its measured part was."""
 
     EVERY = 0.01
 
@@ -44,7 +43,7 @@ class Gauge:
             pass  # one of them has just ended
 
     def between(self, begin, end):
-        """What each used from begin to end."""
+        """The CPU time of each from begin to end."""
         return [high - low for low, high
                 in zip(self._at(begin), self._at(end))]
 
@@ -59,8 +58,8 @@ class Gauge:
 
 
 class WeirClient:
-    """weir-client load.  Those whose messages make the server sleep are a
-    second one beside it."""
+    """weir-client load.  The clients that make the server sleep are a second
+    process of it."""
 
     def __init__(self, program, cpus=None, threads=1):
         self.program, self.cpus, self.threads = program, cpus, threads
@@ -108,10 +107,10 @@ class WeirClient:
         return words + ["-s", load["size"]]
 
     def _wait_for_connections(self, server, load, before):
-        """Until the server holds them; those that come and go, not at all."""
+        """Until the server has accepted them; with churn not at all."""
         if load.get("churn"):
             return
-        # One that has just gone may still have been counted before.
+        # A connection that has just closed may be counted in `before`.
         wanted = before - 1 + load["connections"] + load.get("idle", 0) + \
             load.get("sleepers", 0)
         deadline = time.monotonic() + load.get("patience", 20)
@@ -182,7 +181,7 @@ def arguments(load, **more):
 
 
 class Bare:
-    """bench/bin/gen, which checks nothing but the length of replies."""
+    """bench/bin/gen, which checks only the length of replies."""
 
     def __init__(self, program, cpus=None):
         self.program, self.cpus = program, cpus

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 from loads import Trouble
-from works import SERVERS
+from workloads import SERVERS
 
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
 PROCESSORS = len(os.sched_getaffinity(0))
@@ -36,8 +36,8 @@ def write_word(path, word):
 
 
 def go_apart():
-    """Into a network namespace of our own, with the congestion control that
-    is always there: others' sockets and the machine's tuning stay outside."""
+    """Enter a network namespace of our own, with the congestion control that
+    every kernel has: other sockets and the machine's tuning stay outside."""
     clone_newnet = 0x40000000
     if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
         raise Trouble("--apart: " + os.strerror(ctypes.get_errno()))
@@ -58,7 +58,7 @@ class Running:
         return self._sum(f"/proc/{self.pid}/status", "VmRSS:")
 
     def switches(self):
-        """Times a thread that lives has gone to sleep or was put aside."""
+        """Context switches of the threads that exist now."""
         return self._sum(f"/proc/{self.pid}/task/*/status",
                          "voluntary_ctxt_switches:",
                          "nonvoluntary_ctxt_switches:")
@@ -72,7 +72,7 @@ class Running:
         return total
 
     def stop(self, seconds=30):
-        """Ask it to end; returns how long that took and what it said."""
+        """Terminate it; returns how long that took, and its output."""
         began = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -93,7 +93,7 @@ def threads_for(server, load, threads):
 
 
 def limited(server, cpus):
-    """What the server's process does before it is the server."""
+    """A function that the server's process calls before exec."""
     files = SERVERS[server].files
 
     def begin():
@@ -106,7 +106,7 @@ def limited(server, cpus):
 
 @contextmanager
 def system_set(values):
-    """Settings of the system, for the time of a run in a network apart."""
+    """System settings for the time of a run, in a network namespace."""
     before = {}
     try:
         for name, value in values.items():
@@ -139,7 +139,7 @@ def running(bins, server, threads, cpus=None, wrapper=(), env=None):
 
 
 def probe(port, lines=2000):
-    """It echoes, however much comes, and sleeps if told to."""
+    """Check that it echoes any amount, and sleeps as told."""
     much = b"".join(b"x" + os.urandom(25).hex().encode() + b"\n"
                     for _ in range(lines))
     with socket.create_connection(("127.0.0.1", port), 10) as s:
@@ -166,7 +166,7 @@ def machine_busy_s():
 
 
 def figures(result):
-    """The metrics of works.py from what the generator said."""
+    """The metrics of workloads.py from the result of a load."""
     messages = result["messages"]
     if not messages:
         raise Trouble("no message came back")
@@ -215,7 +215,7 @@ def half_peak(it, gen, load, seconds, warmup):
 
 
 def stop(it, gen, load, _seconds, _warmup):
-    """How long a graceful stop takes with all these connections open."""
+    """The time of a graceful stop with all these connections open."""
     gen.open(it, load, 600)
     stop_s, said = it.stop()
     gen.hang_up()

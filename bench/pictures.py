@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: MIT
-"""Pictures of medians with their spread, as SVG, drawn by matplotlib
-(Debian: python3-matplotlib)."""
+"""SVG pictures of medians with their spread, drawn by matplotlib (Debian:
+python3-matplotlib)."""
 
 import os
 import textwrap
 from statistics import median
 
-from works import METRICS
+from workloads import METRICS
 
 OURS, OTHERS = "#0969da", "#8c959f"
-# Work, metric, is the scale logarithmic?
+# Workload, metric, whether the scale is logarithmic.
 BARS = [("echo64_c100", "cpu_us", False), ("echo64_c100", "p99_us", True),
-        ("churn", "cpu_us", False), ("naps", "p99_us", True),
+        ("churn", "cpu_us", False), ("slow_callbacks", "p99_us", True),
         ("active50_idle", "idle_bytes", True)]
-# Connections of each work, and who is followed through them.
-CROWDS = [(1, "pingpong"), (10, "echo64_c10"), (100, "echo64_c100"),
+# Numbers of connections with their workloads, and the servers to show.
+BY_CONNECTIONS = [(1, "pingpong"), (10, "echo64_c10"), (100, "echo64_c100"),
           (1000, "echo64_c1000"), (10000, "echo64_c10000")]
-FOLLOWED = {"weir": ("o", OURS), "raw_epoll_reuseport": ("s", "#24292f"),
+SHOWN = {"weir": ("o", OURS), "raw_epoll_reuseport": ("s", "#24292f"),
             "raw_iouring": ("^", "#9a6700"), "libuv": ("D", "#8250df"),
             "go": ("v", "#1a7f37")}
 
 
 def plotter():
-    """matplotlib's pyplot, or None where it is not installed."""
+    """matplotlib's pyplot, or None if it is not installed."""
     try:
         import matplotlib
     except ImportError:
@@ -42,7 +42,7 @@ def label(metric):
 
 
 def spread(values):
-    """How far the lowest and the highest are from the median."""
+    """Distances of the lowest and the highest from the median."""
     middle = median(values)
     return middle - min(values), max(values) - middle
 
@@ -56,10 +56,10 @@ def finish(pyplot, figure, path):
         file.write("\n".join(lines) + "\n")
 
 
-def bars(pyplot, work, metric, is_log, data, path):
-    """A bar for each server of the work, the least on top."""
-    rows = [(server, list(data.get(work.name, server, metric).values()))
-            for server in data.servers(work.name)]
+def bars(pyplot, workload, metric, is_log, data, path):
+    """A bar for each server of the workload, the smallest on top."""
+    rows = [(server, list(data.get(workload.name, server, metric).values()))
+            for server in data.servers(workload.name)]
     rows = sorted(((s, v) for s, v in rows if v),
                   key=lambda row: -median(row[1]))
     if not rows:
@@ -80,18 +80,18 @@ def bars(pyplot, work, metric, is_log, data, path):
                       xytext=(5, 0), textcoords="offset points", va="center")
     axes.margins(x=0.12)
     axes.set_xlabel(label(metric) + (", logarithmic" if is_log else ""))
-    figure.suptitle("\n".join(textwrap.wrap(work.title, 90)), x=0.01,
+    figure.suptitle("\n".join(textwrap.wrap(workload.title, 90)), x=0.01,
                     ha="left", fontsize=10)
     finish(pyplot, figure, path)
     return True
 
 
-def crowds(pyplot, data, path):
+def by_connections(pyplot, data, path):
     """CPU per message against the number of connections."""
     figure, axes = pyplot.subplots(figsize=(7.5, 3.6), layout="constrained")
-    for server, (marker, color) in FOLLOWED.items():
-        points = [(count, list(data.get(work, server, "cpu_us").values()))
-                  for count, work in CROWDS]
+    for server, (marker, color) in SHOWN.items():
+        points = [(count, list(data.get(workload, server, "cpu_us").values()))
+                  for count, workload in BY_CONNECTIONS]
         points = [(count, values) for count, values in points if values]
         if points:
             axes.errorbar(
@@ -108,16 +108,17 @@ def crowds(pyplot, data, path):
     finish(pyplot, figure, path)
 
 
-def draw(data, works, folder):
-    """All of them; False if there is nothing to draw with."""
+def draw(data, workloads, folder):
+    """Draw all; False without matplotlib."""
     pyplot = plotter()
     if pyplot is None:
         return False
     os.makedirs(folder, exist_ok=True)
-    by_name = {work.name: work for work in works}
+    by_name = {workload.name: workload for workload in workloads}
     for name, metric, is_log in BARS:
         bars(pyplot, by_name[name], metric, is_log, data,
              os.path.join(folder, f"{name}-{metric}.svg"))
     if data.get("echo64_c100", "weir", "cpu_us"):
-        crowds(pyplot, data, os.path.join(folder, "connections-cpu_us.svg"))
+        by_connections(pyplot, data,
+                       os.path.join(folder, "connections-cpu_us.svg"))
     return True

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""From samples to medians, ratios and verdicts, for the screen and for
-Markdown."""
+"""Tables of medians, ratios and goals, for the screen and for Markdown."""
 
 import json
 from statistics import median, quantiles
 
-from works import METRICS, WORKS
+from workloads import METRICS, WORKLOADS
 
 
 def load(paths):
@@ -15,12 +14,12 @@ def load(paths):
         with open(path, encoding="utf-8") as lines:
             for line in lines:
                 record = json.loads(line)
-                (samples if "work" in record else facts).append(record)
+                (samples if "workload" in record else facts).append(record)
     return facts, samples
 
 
 def rounded(value):
-    """What is written down of a figure: five digits."""
+    """A figure as it is recorded: five digits."""
     if isinstance(value, dict):
         return {name: rounded(part) for name, part in value.items()}
     return float(f"{value:.5g}") if isinstance(value, float) else value
@@ -30,7 +29,7 @@ def rounded(value):
 BY_RATIO = ("cpu_us", "rate")
 
 
-# The most of the machine that other programs may have used meanwhile.
+# The largest share of the processors that other programs may have used.
 DISTURBED = 0.8
 
 
@@ -39,7 +38,7 @@ def is_disturbed(sample):
 
 
 class Data:
-    """figures[work, server][metric][round], of undisturbed samples"""
+    """figures[workload, server][metric][round], of undisturbed samples"""
 
     def __init__(self, samples):
         self.figures = {}
@@ -47,28 +46,28 @@ class Data:
         for s in samples:
             if is_disturbed(s):
                 continue
-            of = self.figures.setdefault((s["work"], s["server"]), {})
+            of = self.figures.setdefault((s["workload"], s["server"]), {})
             for metric, value in s["figures"].items():
                 of.setdefault(metric, {})[s["run"], s["round"]] = value
         self._add_growth()
 
     def _add_growth(self):
-        for (work, server), of in list(self.figures.items()):
+        for (workload, server), of in list(self.figures.items()):
             base = self.get("echo64_c100", server, "cpu_us")
-            if work != "echo64_c10000" or not base:
+            if workload != "echo64_c10000" or not base:
                 continue
             of["growth"] = {at: value / base[at]
                             for at, value in of["cpu_us"].items()
                             if at in base}
 
-    def get(self, work, server, metric):
-        return self.figures.get((work, server), {}).get(metric, {})
+    def get(self, workload, server, metric):
+        return self.figures.get((workload, server), {}).get(metric, {})
 
-    def servers(self, work):
-        return [server for at, server in self.figures if at == work]
+    def servers(self, workload):
+        return [server for at, server in self.figures if at == workload]
 
     def ratios(self, metric, mine, other):
-        """Of two (work, server), round by round."""
+        """Of two pairs of workload and server, round by round."""
         a, b = self.get(*mine, metric), self.get(*other, metric)
         return [a[at] / b[at] for at in a if b.get(at)]
 
@@ -78,8 +77,8 @@ def number(value, decimals):
 
 
 def with_spread(values, decimals):
-    """The median and in parentheses the lowest and the highest; of eight and
-    more, the middle half."""
+    """The median, and in parentheses the lowest and the highest; from eight
+    values on, the middle half."""
     values = list(values)
     if not values:
         return "-"
@@ -92,24 +91,24 @@ def with_spread(values, decimals):
     return f"{text} ({number(low, decimals)}–{number(high, decimals)})"
 
 
-# Columns of a work that asks for none.
+# The columns of a workload that names none.
 USUAL = ("cpu_us", "rate", "p99_us", "switches", "idle_bytes", "growth",
          "stop_s", "instructions", "instructions_own", "syscalls",
          "syscalls_but_waits", "allocations", "errors")
 
 
-def present(work, data, servers):
-    return [m for m in METRICS if m in (work.shown or USUAL) and
-            any(data.get(work.name, s, m) for s in servers)]
+def present(workload, data, servers):
+    return [m for m in METRICS if m in (workload.shown or USUAL) and
+            any(data.get(workload.name, s, m) for s in servers)]
 
 
-def cells(work, data, server, metric, baseline):
-    """The figure, and where that says something its ratio."""
-    out = [with_spread(data.get(work.name, server, metric).values(),
+def cells(workload, data, server, metric, baseline):
+    """The figure, and for some metrics its ratio to the baseline."""
+    out = [with_spread(data.get(workload.name, server, metric).values(),
                        METRICS[metric][2])]
     if metric in BY_RATIO:
-        ratios = data.ratios(metric, (work.name, server),
-                             (work.name, baseline))
+        ratios = data.ratios(metric, (workload.name, server),
+                             (workload.name, baseline))
         out.append("1" if server == baseline else with_spread(ratios, 2))
     return out
 
@@ -120,82 +119,82 @@ def heads(metric, baseline):
         ([f"× {baseline}"] if metric in BY_RATIO else [])
 
 
-def measured(work, data, baseline):
-    """The servers of a work and the one they are compared with."""
-    servers = [s for s in work.servers if s in data.servers(work.name)]
+def measured(workload, data, baseline):
+    """The servers of a workload and the one they are compared with."""
+    servers = [s for s in workload.servers if s in data.servers(workload.name)]
     return servers, baseline if baseline in servers else servers[0]
 
 
-def work_table(work, data, baseline):
+def workload_table(workload, data, baseline):
     """Rows of cells: a header, then one for each server."""
-    servers, baseline = measured(work, data, baseline)
-    metrics = present(work, data, servers)
+    servers, baseline = measured(workload, data, baseline)
+    metrics = present(workload, data, servers)
     rows = [["server"] + sum((heads(m, baseline) for m in metrics), [])]
     for server in servers:
-        rows.append([server] + sum((cells(work, data, server, m, baseline)
+        rows.append([server] + sum((cells(workload, data, server, m, baseline)
                                     for m in metrics), []))
     return rows
 
 
-def whole_table(works, data, baseline):
-    """All works in one, for the screen: what each server's cell is compared
-    with is the first of its work that is "1.00"."""
-    rows = [["work", "server"] +
+def whole_table(workloads, data, baseline):
+    """All workloads in one table, for the screen.  The server whose ratio is 1
+    is the one that the others of its workload are compared with."""
+    rows = [["workload", "server"] +
             sum((heads(m, "base") for m in ("cpu_us", "rate")), []) +
             ["p99, µs", "also"]]
-    for work in works:
-        if not data.servers(work.name):
+    for workload in workloads:
+        if not data.servers(workload.name):
             continue
-        servers, base = measured(work, data, baseline)
+        servers, base = measured(workload, data, baseline)
         for server in servers:
             also = [f"{METRICS[m][0]} "
-                    f"{with_spread(data.get(work.name, server, m).values(), METRICS[m][2])}"
-                    for m in present(work, data, servers)
+                    f"{with_spread(data.get(workload.name, server, m).values(), METRICS[m][2])}"
+                    for m in present(workload, data, servers)
                     if m not in ("cpu_us", "rate", "p99_us", "switches")
-                    and data.get(work.name, server, m)]
-            rows.append([work.name, server] + sum(
-                (cells(work, data, server, m, base)
+                    and data.get(workload.name, server, m)]
+            rows.append([workload.name, server] + sum(
+                (cells(workload, data, server, m, base)
                  for m in ("cpu_us", "rate", "p99_us")), []) +
                 ["; ".join(also)])
     return rows
 
 
-def versus_table(works, data, mine, other):
-    """One server as a multiple of another, in each work of both."""
+def versus_table(workloads, data, mine, other):
+    """One server as a multiple of another, in each workload of both."""
     metrics = ("cpu_us", "rate", "p99_us")
-    rows = [["work"] + [METRICS[m][0] for m in metrics]]
-    for work in works:
-        ratios = [data.ratios(m, (work.name, mine), (work.name, other))
+    rows = [["workload"] + [METRICS[m][0] for m in metrics]]
+    for workload in workloads:
+        ratios = [data.ratios(m, (workload.name, mine), (workload.name, other))
                   for m in metrics]
         if ratios[0]:
-            rows.append([work.title] + [with_spread(r, 2) for r in ratios])
+            rows.append([workload.title] + [with_spread(r, 2) for r in ratios])
     return rows
 
 
-def wants_table(data):
-    rows = [["work", "figure", "wanted", "measured", "reached"]]
-    for work in WORKS:
-        for want in work.wants:
-            mine = (work.name, want.server)
-            if want.against:
-                other = (want.against_work or work.name, want.against)
-                values = data.ratios(want.metric, mine, other)
-                what = (f"{want.op} {want.limit:.2f} × " + want.against +
-                        (f" in {want.against_work}" if want.against_work
+def goals_table(data):
+    rows = [["workload", "figure", "goal", "measured", "reached"]]
+    for workload in WORKLOADS:
+        for goal in workload.goals:
+            mine = (workload.name, goal.server)
+            if goal.against:
+                other = (goal.against_workload or workload.name, goal.against)
+                values = data.ratios(goal.metric, mine, other)
+                what = (f"{goal.op} {goal.limit:.2f} × " + goal.against +
+                        (f" in {goal.against_workload}" if goal.against_workload
                          else ""))
                 decimals = 2
             else:
-                values = list(data.get(*mine, want.metric).values())
-                unit, decimals = METRICS[want.metric][1:]
-                what = f"{want.op} {want.limit:g} {unit}".strip()
+                values = list(data.get(*mine, goal.metric).values())
+                unit, decimals = METRICS[goal.metric][1:]
+                what = f"{goal.op} {goal.limit:g} {unit}".strip()
             if not values:
                 continue
             got = median(values)
-            ok = got <= want.limit if want.op == "<=" else got >= want.limit
-            name = METRICS[want.metric][0]
-            if want.server != "weir":
-                name += f", {want.server}"
-            rows.append([work.name, name, what,
+            ok = got <= goal.limit if goal.op == "<=" else got >= goal.limit
+            name = METRICS[goal.metric][0]
+            if goal.server != "weir":
+                name += f", {goal.server}"
+            rows.append([workload.name, name, what,
                          with_spread(values, decimals), "yes" if ok else "NO"])
     return rows
 
