@@ -13,7 +13,7 @@ done | tr -s ' \t=' '\n' | sed 's/\.c$//' | sort -u >"$work/named"
 # Folders that are distributed whole.
 find lib cli server client examples tests bench docs tools -type f \
 	\( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.md' \
-	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/seeded/*' \
+	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/mutants/*' \
 	! -path '*/corpus/*' ! -path '*/__pycache__/*' |
 	sed 's/\.c$//' | sort >"$work/files"
 comm -13 "$work/named" "$work/files" | sed 's/$/: in no automake fragment/' |

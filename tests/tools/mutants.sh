@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The defects that tests/seeded/run.py puts back fit the sources as they are,
-# and say what they are.
+# The patches of tests/mutants apply to the sources as they are, and say what
+# they break.
 
 cd "$(dirname "$0")/../.." || exit 99
 command -v patch >/dev/null || { echo 'no patch(1) here'; exit 77; }
 rc=0
-for file in tests/seeded/*.patch; do
+for file in tests/mutants/*.patch; do
 	head -n 3 "$file" | tr '\n' ' ' |
 		grep -qE '^Defect: .+ History: .+ Tests: tests/' || {
 		echo "$file: does not begin with Defect, History and Tests"

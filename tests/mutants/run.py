@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--named] [NUMBER...]: put defects back that servers like this one have had,
-one at a time, and see whether the tests find them.
+"""run.py [--named] [NUMBER...]: put a defect back, one at a time, and see
+whether a test fails: mutation tests with defects that servers of this kind have
+had.
 
-Called by "make check-seeded" in the build folder.  A defect is a patch
-NN-name.patch in this folder; its head says what is wrong, where that
-happened, and which tests should notice.  The sources are copied to seeded/
-in the build folder and built there; for each patch the library and the
-programs are built again, the tests it names run first, and if none of them
-fails and --named is not given, all others that are quick.  Those that a patch
-names run once without any patch before, so that a test that fails anyway
-shows nothing.
+Called by "make check-mutants" in the build folder.  A mutant is a patch
+NN-name.patch in this folder.  Its head names the defect, where it happened, and
+the tests that should fail.  The sources are copied to mutants/ in the build
+folder and built there.  For each patch the library and the programs are built
+again and the named tests run; if they all pass and --named is not given, every
+other quick test runs too.  The named tests run once without any patch first: a
+test that fails anyway shows nothing.
 
-A patch that does not apply or does not compile is an error.  With all of
-them done docs/SEEDED_BUGS.md is written.  Exit status 1 if one in twenty or
-more was not noticed.
+A patch that does not apply or does not compile is an error.  A run of all
+mutants writes docs/MUTANTS.md.  Exit status 1 if one in twenty or more passed
+every test.
 """
 import glob
 import json
@@ -26,20 +26,20 @@ import sys
 
 TOP = os.path.abspath(os.environ.get("srcdir") or
                       os.path.join(os.path.dirname(__file__), "..", ".."))
-WORK = os.path.abspath("seeded")
+WORK = os.path.abspath("mutants")
 TREE, BUILD = os.path.join(WORK, "tree"), os.path.join(WORK, "build")
 RESULTS = os.path.join(WORK, "results.json")
-HERE = os.path.join(TOP, "tests", "seeded")
+HERE = os.path.join(TOP, "tests", "mutants")
 LIMIT = 90  # seconds for one test program
 COPIED = ("bench build-aux cli client docs examples lib m4 server tests tools "
           ".clang-format .editorconfig CHANGELOG.md CONTRIBUTING.md LICENSE "
           "Makefile.am Makefile.in README.md aclocal.m4 bootstrap configure "
           "configure.ac").split()
-# What is asked of a defect that the tests named for it have not noticed.
+# Where to look when the named tests have all passed.
 OTHERS = "tests/faults tests/unit tests/behaviour"
 
 
-class Seed:
+class Mutant:
     def __init__(self, path):
         self.path = path
         self.number = os.path.basename(path)[:2]
@@ -67,7 +67,7 @@ def must(command, where, log):
 
 
 def copy(name):
-    """What differs, so that nothing else is built again."""
+    """Copy what differs, so that nothing else is built again."""
     source, target = os.path.join(TOP, name), os.path.join(TREE, name)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
@@ -118,7 +118,7 @@ def environment():
 
 
 def run(test):
-    """None if it passes, else what failed in it."""
+    """None if it passes, else the name of what failed in it."""
     command = [os.path.join(BUILD, test)]
     if test.endswith(".py"):
         command = [sys.executable, os.path.join(TREE, test)]
@@ -151,24 +151,24 @@ def others(than):
     return [test for test in found if test not in than]
 
 
-def restore(seed):
-    for name in seed.files:
+def restore(mutant):
+    for name in mutant.files:
         shutil.copy(os.path.join(TOP, name), os.path.join(TREE, name))
 
 
-def hunt(seed, named):
-    """(test, what failed in it), or None if nobody noticed."""
-    must(["patch", "-p1", "-F0", "--batch", "-i", seed.path], TREE,
+def hunt(mutant, named):
+    """(test, what failed in it), or None if every test passed."""
+    must(["patch", "-p1", "-F0", "--batch", "-i", mutant.path], TREE,
          "patch.log")
     try:
-        if not compile_for(seed.tests):
+        if not compile_for(mutant.tests):
             sys.exit("%s: does not compile, see %s/make.log" %
-                     (seed.path, WORK))
-        for test in seed.tests:
+                     (mutant.path, WORK))
+        for test in mutant.tests:
             failed = run(test)
             if failed:
                 return test, failed
-        rest = [] if named else others(seed.tests)
+        rest = [] if named else others(mutant.tests)
         compile_for(rest)
         for test in rest:
             failed = run(test)
@@ -176,12 +176,12 @@ def hunt(seed, named):
                 return test, failed
         return None
     finally:
-        restore(seed)
+        restore(mutant)
 
 
-def control(seeds, known):
-    """Without a defect all of them pass, or they say nothing."""
-    tests = sorted({test for seed in seeds for test in seed.tests} -
+def control(mutants, known):
+    """All of them must pass without a defect."""
+    tests = sorted({test for mutant in mutants for test in mutant.tests} -
                    set(known.get("passing", [])))
     compile_for(tests)
     bad = [test for test in tests if run(test) and run(test)]
@@ -190,35 +190,35 @@ def control(seeds, known):
     known["passing"] = sorted(set(known.get("passing", [])) | set(tests))
 
 
-def write_table(seeds, caught):
-    found = sum(1 for seed in seeds if caught[seed.number])
-    lines = ["# Seeded bugs", "",
+def write_table(mutants, caught):
+    found = sum(1 for mutant in mutants if caught[mutant.number])
+    lines = ["# Mutants", "",
              "Defects that servers of this kind have had, put back into weir "
-             "one at a time", "by `make check-seeded` "
-             "(`tests/seeded/NN-*.patch`), and the test that noticed first.",
-             "%d of %d were noticed." % (found, len(seeds)), "",
+             "one at a time", "by `make check-mutants` "
+             "(`tests/mutants/NN-*.patch`), and the first test that failed.",
+             "%d of %d were noticed." % (found, len(mutants)), "",
              "| | Defect | Known from | Noticed by |", "|---|---|---|---|"]
-    for seed in seeds:
-        test, failed = caught[seed.number] or ("**nobody**", "")
+    for mutant in mutants:
+        test, failed = caught[mutant.number] or ("**none**", "")
         name = test.replace("tests/", "", 1)
         by = "`%s`" % name if test[0] != "*" else test
         if failed:
             by += ": " + (failed if " " in failed or failed == "fails"
                           else "`%s`" % failed)
-        lines.append("| %s | %s | %s | %s |" % (seed.number, seed.defect,
-                                                seed.history, by))
-    with open(os.path.join(TOP, "docs", "SEEDED_BUGS.md"), "w",
+        lines.append("| %s | %s | %s | %s |" % (mutant.number, mutant.defect,
+                                                mutant.history, by))
+    with open(os.path.join(TOP, "docs", "MUTANTS.md"), "w",
               encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
 
 def main():
-    seeds = [Seed(path)
+    mutants = [Mutant(path)
              for path in sorted(glob.glob(os.path.join(HERE, "*.patch")))]
     numbers = [word for word in sys.argv[1:] if word != "--named"]
     named = "--named" in sys.argv[1:]
-    chosen = [seed for seed in seeds
-              if not numbers or seed.number in numbers]
+    chosen = [mutant for mutant in mutants
+              if not numbers or mutant.number in numbers]
     prepare()
     known = {}
     if os.path.exists(RESULTS) and numbers:
@@ -226,16 +226,16 @@ def main():
             known = json.load(file)
     control(chosen, known)
     caught = known.setdefault("caught", {})
-    for seed in chosen:
-        caught[seed.number] = hunt(seed, named)
-        print(seed.number, "%s: %s" % tuple(caught[seed.number] or
-                                            ("NOT NOTICED", seed.defect)),
+    for mutant in chosen:
+        caught[mutant.number] = hunt(mutant, named)
+        print(mutant.number, "%s: %s" % tuple(caught[mutant.number] or
+                                            ("NOT NOTICED", mutant.defect)),
               flush=True)
         with open(RESULTS, "w") as file:
             json.dump(known, file)
-    missed = [seed.number for seed in chosen if not caught[seed.number]]
-    if all(seed.number in caught for seed in seeds):
-        write_table(seeds, caught)
+    missed = [mutant.number for mutant in chosen if not caught[mutant.number]]
+    if all(mutant.number in caught for mutant in mutants):
+        write_table(mutants, caught)
     print("%d of %d noticed" % (len(chosen) - len(missed), len(chosen)))
     return 20 * len(missed) > len(chosen)
 
