@@ -124,7 +124,7 @@ static void keep_reserve(struct wr_acceptor *a)
 }
 
 /*
- * A endpoint where clients are known to wait is asked for them as soon as there
+ * A listener where clients are known to wait is asked for them as soon as there
  * is room, and is not in the poller until then.
  */
 void wr_accept_adjust(struct wr_acceptor *a)

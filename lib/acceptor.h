@@ -113,7 +113,7 @@ int wr_deadlines_reserve(struct wr_acceptor *a);
 void wr_deadlines_expect(struct wr_acceptor *a, struct weir_conn *c);
 void wr_deadlines_run(struct wr_acceptor *a);
 
-/* linger.c */
+/* Lingering connections. */
 void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c);
 void wr_linger_check(struct wr_acceptor *a, struct weir_conn *c);
@@ -123,10 +123,9 @@ void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c);
 /* overseer.c: whether the workers get on with what there is. */
 void wr_overseer_run(struct wr_acceptor *a);
 
-/* watchdog.c: name callbacks that run for very long. */
+/* watch.c: name callbacks that run for very long. */
 void wr_watchdog_run(struct wr_acceptor *a);
-
-/* starvation.c: tell when no worker has been free for very long. */
+/* Tell when no worker has been free for very long. */
 void wr_starvation_run(struct wr_acceptor *a);
 
 /* drain.c: a step of the stop; true: it has ended. */

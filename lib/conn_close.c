@@ -6,7 +6,7 @@
  * in the socket, and any input after it, with a reset, which destroys what
  * the peer has not read yet.  So output is shut down first, input is thrown
  * away, and the descriptor is closed only when the peer has finished too, or
- * had its time.  Waiting for that is the acceptor's work (linger.c).
+ * had its time.  Waiting for that is the acceptor's work (deadlines.c).
  */
 #include <errno.h>
 

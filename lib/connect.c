@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "clock.h"
-#include "lookup.h"
+#include "resolve.h"
 #include "sys.h"
 
 #define NEXT_AFTER_NS  (250 * WR_NS_PER_MS)

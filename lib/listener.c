@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "lookup.h"
+#include "resolve.h"
 #include "sys.h"
 
 /* How long, in rounds and their length, another starter may hold the path. */

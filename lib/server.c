@@ -1,22 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls that make, start, stop and free a server.
+ * The public calls that make, start, run, stop and free a server.
  *
  * A server is freed with its last reference.  The program has one; so has
  * each thread of the server while it runs, because a callback that does not
- * return keeps its worker, and a log sink the acceptor, and what these stand
- * on, beyond weir_server_free().
+ * return keeps its worker, and a log sink the acceptor, and what these use,
+ * beyond weir_server_free().
  *
- * "A join ends": the end of a stop is told by the acceptor.  What it runs and
- * calls could hold it up: the program's log sink, or the kernel.  So who waits
- * for it waits no longer than LATE_NS beyond the deadline.
+ * "A join ends": the acceptor announces the end of a stop.  What it runs and
+ * calls could hold it up: the program's log sink, or the kernel.  So a join
+ * waits no longer than LATE_NS beyond the deadline.
+ *
+ * weir_server_run() takes signals from a signalfd: nothing runs in a signal
+ * handler, and no disposition is touched.  The mask is restored at the end,
+ * after signals that arrived late have been read: they were meant for a server
+ * that has stopped already.  A signal is read from one signalfd only, so one
+ * call of a process waits for signals at a time.  The signalfd is opened with
+ * the server: once that has started, its clients may have taken every
+ * descriptor before somebody calls run.
  */
-#include "server.h"
-
 #include <errno.h>
-#include <stdio.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
+#include "acceptor.h"
+#include "clock.h"
 #include "conn_table.h"
 #include "sys.h"
 
@@ -26,8 +37,39 @@
 /* How late a stop may end before it is not waited for any longer. */
 #define LATE_NS	  (1000 * WR_NS_PER_MS)
 #define MOMENT_NS (10 * WR_NS_PER_MS)
+/*
+ * A signal handler may bring the deadline of a stop nearer, which wakes no
+ * waiter: a waiter looks at the deadline again after this time.
+ */
+#define LOOK_MS 100
+
+struct weir_server {
+	struct wr_core core;
+	struct wr_pool pool;
+	struct wr_acceptor acceptor;
+	int signals;	  /* signalfd of weir_server_run() */
+	atomic_uint refs; /* the program's, and one of each running thread */
+};
 
 /* ------------------------------------------------------------ new and free */
+
+static sigset_t stop_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	return set;
+}
+
+/* signalfd, or -errno */
+static int open_signals(void)
+{
+	sigset_t set = stop_signals();
+
+	return wr_sys_signalfd(&set);
+}
 
 static void unref(void *arg)
 {
@@ -71,7 +113,7 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	rc = wr_acceptor_init(&s->acceptor, &s->core, &s->pool);
 	if (rc < 0)
 		goto fail_pool;
-	rc = s->signals = wr_run_signals();
+	rc = s->signals = open_signals();
 	if (rc < 0)
 		goto fail_acceptor;
 	*ret = s;
@@ -260,7 +302,8 @@ int weir_server_drain(weir_server *s)
 
 /* -------------------------------------------------------------------- join */
 
-int64_t wr_server_gives_up_at(const weir_server *s)
+/* When the end of the stop is not waited for any longer; or never. */
+static int64_t gives_up_at(const weir_server *s)
 {
 	const struct wr_core *core = &s->core;
 	int64_t stop_at = atomic_load(&core->stop_at);
@@ -271,7 +314,8 @@ int64_t wr_server_gives_up_at(const weir_server *s)
 	       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
 }
 
-bool wr_server_ends_soon(weir_server *s)
+/* Wait without a system call that could fail; whether the stop has ended. */
+static bool ends_soon(weir_server *s)
 {
 	bool is_done;
 
@@ -297,7 +341,7 @@ static void wait_for_stop(weir_server *s)
 
 		if (rc > 0 && fds[1].revents)
 			return;
-		if (rc < 0 && rc != -EINTR && wr_server_ends_soon(s))
+		if (rc < 0 && rc != -EINTR && ends_soon(s))
 			return;
 	}
 }
@@ -310,11 +354,11 @@ static bool wait_for_end(weir_server *s)
 
 	wr_lock(&core->lock);
 	while (!core->is_done) {
-		int64_t now = wr_now_ns(), at = wr_server_gives_up_at(s);
+		int64_t now = wr_now_ns(), at = gives_up_at(s);
 
 		if (now >= at)
 			break;
-		at = wr_min_at(at, now + WR_LOOK_MS * WR_NS_PER_MS);
+		at = wr_min_at(at, now + LOOK_MS * WR_NS_PER_MS);
 		(void)wr_cond_wait_until(&core->changed, &core->lock, at);
 	}
 	is_done = core->is_done;
@@ -379,6 +423,110 @@ int weir_server_join(weir_server *s, struct weir_report *ret)
 	if (atomic_load(&core->failure) < 0)
 		return atomic_load(&core->failure);
 	return core->was_cut || core->is_busy ? -ECANCELED : 0;
+}
+
+/* --------------------------------------------------------------------- run */
+
+/* The process in which a call waits for signals: not its children.  0: none. */
+static atomic_int taker;
+
+struct signals {
+	int fd; /* signalfd; -1: no signals are wanted */
+	sigset_t before;
+};
+
+static int signals_begin(struct signals *w, int fd, unsigned flags)
+{
+	sigset_t set = stop_signals();
+	int self = getpid(), holder = atomic_load(&taker);
+
+	w->fd = -1;
+	if (!(flags & WEIR_SIGNALS))
+		return 0;
+	if (holder == self ||
+	    !atomic_compare_exchange_strong(&taker, &holder, self))
+		return -EBUSY;
+	w->fd = fd;
+	wr_sys_sigmask(SIG_BLOCK, &set, &w->before);
+	return 0;
+}
+
+/* The number of signals that have come. */
+static int signals_take(struct signals *w)
+{
+	struct signalfd_siginfo info;
+	int n = 0;
+
+	while (wr_sys_read(w->fd, &info, sizeof(info)) > 0)
+		n++;
+	return n;
+}
+
+static void signals_end(struct signals *w)
+{
+	if (w->fd < 0)
+		return;
+	(void)signals_take(w);
+	wr_sys_sigmask(SIG_SETMASK, &w->before, NULL);
+	atomic_store(&taker, 0);
+}
+
+static void run_until_end(weir_server *s, struct signals *w)
+{
+	struct pollfd fds[3] = {
+		{ .fd = s->core.done_fd, .events = POLLIN },
+		{ .fd = w->fd, .events = POLLIN },
+		{ .fd = s->core.stop_fd, .events = POLLIN },
+	};
+	int signals = 0, rc;
+
+	for (;;) {
+		bool is_asked = atomic_load(&s->core.stop_wanted);
+
+		if (is_asked && wr_now_ns() >= gives_up_at(s))
+			return;
+		if (is_asked)
+			fds[2].fd = -1;
+		fds[0].revents = fds[1].revents = 0;
+		rc = wr_sys_poll(fds, 3, is_asked ? LOOK_MS : -1);
+		if (fds[0].revents)
+			return;
+		if (rc < 0 && rc != -EINTR) {
+			if (ends_soon(s))
+				return;
+		} else if (!fds[1].revents) {
+			continue;
+		}
+		/* The same signal twice while nobody looked is one. */
+		signals += signals_take(w);
+		if (signals == 1)
+			(void)weir_server_drain(s);
+		else if (signals > 1)
+			(void)weir_server_stop(s, 0);
+	}
+}
+
+int weir_server_run(weir_server *s, unsigned flags)
+{
+	WR_NO_CANCEL();
+	struct signals w;
+	int rc;
+
+	if (s == NULL || (flags & ~(unsigned)WEIR_SIGNALS))
+		return -EINVAL;
+	if (wr_pool_is_inside(&s->pool))
+		return -EDEADLK;
+	rc = signals_begin(&w, s->signals, flags);
+	if (rc < 0)
+		return rc;
+	rc = weir_server_start(s);
+	/* Somebody may have started it, or stopped it, before. */
+	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {
+		run_until_end(s, &w);
+		rc = weir_server_join(s, NULL);
+	}
+	signals_end(&w);
+	return rc;
 }
 
 /* -------------------------------------------------------------------- stats */

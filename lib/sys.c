@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls of sys.h about memory, waiting, files, names and threads; those
- * about sockets are in sys_socket.c.  Any thread may use any of them; nothing
- * is kept here.
+ * The calls of sys.h.  Any thread may use any of them; nothing is kept here.
+ *
+ * Every wrapper has one shape: ask for a fault, make the call, turn errno
+ * into a result.  Where a signal must not end the call, a loop goes round
+ * both, so that an injected EINTR is answered like a real one.
+ *
+ * Every descriptor is made close-on-exec by the call that creates it: another
+ * thread may fork and exec between any two calls.
  */
 #include "sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
-
-#include "sys_fault.h"
 
 /* The number is the same for all machines but one; older headers lack it. */
 #ifdef SYS_fchmodat2
@@ -32,7 +41,10 @@
 /* What the C library and the library itself use of a thread's stack. */
 #define STACK_OF_OURS ((size_t)24 * 1024)
 
+/* 0, or the -errno to fail with; *len may be made less. */
 #ifdef WR_FAULTS
+#define FAULT(name, len) (wr_sys_fault ? wr_sys_fault(WR_SYS_##name, len) : 0)
+
 int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
 void (*wr_point_hook)(void);
 
@@ -41,24 +53,36 @@ const char *const wr_sys_call_names[] = {
 	WR_SYS_CALLS(WR_SYS_NAME)
 #undef WR_SYS_NAME
 };
+#else
+#define FAULT(name, len) 0
 #endif
+
+static int result(int rc)
+{
+	return rc < 0 ? -errno : rc;
+}
+
+static ssize_t size_result(ssize_t n)
+{
+	return n < 0 ? -errno : n;
+}
 
 /* ----------------------------------------------------------------- memory */
 
 void *wr_sys_alloc(size_t size)
 {
-	return WR_FAULT(alloc, NULL) < 0 ? NULL : calloc(1, size);
+	return FAULT(alloc, NULL) < 0 ? NULL : calloc(1, size);
 }
 
 void *wr_sys_realloc(void *p, size_t size)
 {
-	return WR_FAULT(alloc, NULL) < 0 ? NULL : realloc(p, size);
+	return FAULT(alloc, NULL) < 0 ? NULL : realloc(p, size);
 }
 
 void *wr_sys_alloc_lines(size_t size)
 {
 	size_t lines = (size + WR_CACHE_LINE - 1) / WR_CACHE_LINE;
-	void *p = WR_FAULT(alloc, NULL) < 0
+	void *p = FAULT(alloc, NULL) < 0
 			  ? NULL
 			  : aligned_alloc(WR_CACHE_LINE, lines * WR_CACHE_LINE);
 
@@ -77,16 +101,16 @@ void wr_sys_free(void *p)
 /* -EINTR is the caller's: how long is left to wait, only a deadline knows. */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	int rc = WR_FAULT(poll, NULL);
+	int rc = FAULT(poll, NULL);
 
-	return rc < 0 ? rc : wr_result(poll(fds, count, timeout_ms));
+	return rc < 0 ? rc : result(poll(fds, count, timeout_ms));
 }
 
 int wr_sys_epoll_create(void)
 {
-	int rc = WR_FAULT(epoll_create, NULL);
+	int rc = FAULT(epoll_create, NULL);
 
-	return rc < 0 ? rc : wr_result(epoll_create1(EPOLL_CLOEXEC));
+	return rc < 0 ? rc : result(epoll_create1(EPOLL_CLOEXEC));
 }
 
 /* To forget a descriptor that is known takes nothing that could be short. */
@@ -95,25 +119,25 @@ int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	int rc = 0;
 
 	if (op != EPOLL_CTL_DEL)
-		rc = WR_FAULT(epoll_ctl, NULL);
-	return rc < 0 ? rc : wr_result(epoll_ctl(ep, op, fd, ev));
+		rc = FAULT(epoll_ctl, NULL);
+	return rc < 0 ? rc : result(epoll_ctl(ep, op, fd, ev));
 }
 
 /* Interrupted is "nothing yet": callers loop and look at the time anyway. */
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
 {
-	int rc = WR_FAULT(epoll_wait, NULL);
+	int rc = FAULT(epoll_wait, NULL);
 
 	if (rc == 0)
-		rc = wr_result(epoll_wait(ep, ev, max, timeout_ms));
+		rc = result(epoll_wait(ep, ev, max, timeout_ms));
 	return rc == -EINTR ? 0 : rc;
 }
 
 int wr_sys_eventfd(void)
 {
-	int rc = WR_FAULT(eventfd, NULL);
+	int rc = FAULT(eventfd, NULL);
 
-	return rc < 0 ? rc : wr_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	return rc < 0 ? rc : result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
 /* The only refusal is EAGAIN of a full counter, and that one is rung. */
@@ -137,11 +161,11 @@ void wr_sys_eventfd_clear(int fd)
 
 int wr_sys_signalfd(const sigset_t *set)
 {
-	int rc = WR_FAULT(signalfd, NULL);
+	int rc = FAULT(signalfd, NULL);
 
 	if (rc < 0)
 		return rc;
-	return wr_result(signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK));
+	return result(signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 /* Fails only for a how that does not exist. */
@@ -157,9 +181,9 @@ int wr_sys_open(const char *path, int flags)
 	int rc;
 
 	do {
-		rc = WR_FAULT(open, NULL);
+		rc = FAULT(open, NULL);
 		if (rc == 0)
-			rc = wr_result(open(path, flags | O_CLOEXEC));
+			rc = result(open(path, flags | O_CLOEXEC));
 	} while (rc == -EINTR);
 	return rc;
 }
@@ -171,9 +195,9 @@ int wr_sys_create(const char *path)
 	int rc;
 
 	do {
-		rc = WR_FAULT(open, NULL);
+		rc = FAULT(open, NULL);
 		if (rc == 0)
-			rc = wr_result(open(path, flags, 0600));
+			rc = result(open(path, flags, 0600));
 	} while (rc == -EINTR);
 	return rc;
 }
@@ -183,9 +207,9 @@ ssize_t wr_sys_read(int fd, void *buf, size_t cap)
 	ssize_t n;
 
 	do {
-		n = WR_FAULT(read, &cap);
+		n = FAULT(read, &cap);
 		if (n == 0)
-			n = wr_size_result(read(fd, buf, cap));
+			n = size_result(read(fd, buf, cap));
 	} while (n == -EINTR);
 	return n;
 }
@@ -195,74 +219,74 @@ ssize_t wr_sys_pread(int fd, void *buf, size_t cap, off_t offset)
 	ssize_t n;
 
 	do {
-		n = WR_FAULT(pread, &cap);
+		n = FAULT(pread, &cap);
 		if (n == 0)
-			n = wr_size_result(pread(fd, buf, cap, offset));
+			n = size_result(pread(fd, buf, cap, offset));
 	} while (n == -EINTR);
 	return n;
 }
 
 int wr_sys_dup(int fd)
 {
-	int rc = WR_FAULT(dup, NULL);
+	int rc = FAULT(dup, NULL);
 
-	return rc < 0 ? rc : wr_result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	return rc < 0 ? rc : result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
 int wr_sys_fcntl(int fd, int cmd, int arg)
 {
-	int rc = WR_FAULT(fcntl, NULL);
+	int rc = FAULT(fcntl, NULL);
 
-	return rc < 0 ? rc : wr_result(fcntl(fd, cmd, arg));
+	return rc < 0 ? rc : result(fcntl(fd, cmd, arg));
 }
 
 int wr_sys_lstat(const char *path, struct stat *st)
 {
-	int rc = WR_FAULT(stat, NULL);
+	int rc = FAULT(stat, NULL);
 
-	return rc < 0 ? rc : wr_result(lstat(path, st));
+	return rc < 0 ? rc : result(lstat(path, st));
 }
 
 int wr_sys_fstat(int fd, struct stat *st)
 {
-	int rc = WR_FAULT(stat, NULL);
+	int rc = FAULT(stat, NULL);
 
-	return rc < 0 ? rc : wr_result(fstat(fd, st));
+	return rc < 0 ? rc : result(fstat(fd, st));
 }
 
 int wr_sys_unlink(const char *path)
 {
-	int rc = WR_FAULT(unlink, NULL);
+	int rc = FAULT(unlink, NULL);
 
-	return rc < 0 ? rc : wr_result(unlink(path));
+	return rc < 0 ? rc : result(unlink(path));
 }
 
 int wr_sys_rename(const char *from, const char *to)
 {
-	int rc = WR_FAULT(rename, NULL);
+	int rc = FAULT(rename, NULL);
 
-	return rc < 0 ? rc : wr_result(rename(from, to));
+	return rc < 0 ? rc : result(rename(from, to));
 }
 
 int wr_sys_fchmod(int fd, mode_t mode)
 {
-	int rc = WR_FAULT(chmod, NULL);
+	int rc = FAULT(chmod, NULL);
 
-	return rc < 0 ? rc : wr_result(fchmod(fd, mode));
+	return rc < 0 ? rc : result(fchmod(fd, mode));
 }
 
 /* Linux 6.6 can do that; before, /proc can. */
 int wr_sys_chmod(int fd, mode_t mode)
 {
 	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
-	int rc = WR_FAULT(chmod, NULL);
+	int rc = FAULT(chmod, NULL);
 
 	if (rc < 0)
 		return rc;
 	if (syscall(WR_FCHMODAT2, fd, "", mode, AT_EMPTY_PATH) == 0)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return wr_result(chmod(path, mode));
+	return result(chmod(path, mode));
 }
 
 int wr_sys_flock(int fd, int op)
@@ -270,11 +294,286 @@ int wr_sys_flock(int fd, int op)
 	int rc;
 
 	do {
-		rc = WR_FAULT(flock, NULL);
+		rc = FAULT(flock, NULL);
 		if (rc == 0)
-			rc = wr_result(flock(fd, op));
+			rc = result(flock(fd, op));
 	} while (rc == -EINTR);
 	return rc;
+}
+
+/* ---------------------------------------------------------------- sockets */
+
+int wr_sys_socket(int domain, int type, int protocol)
+{
+	int rc = FAULT(socket, NULL);
+
+	if (rc < 0)
+		return rc;
+	return result(socket(domain, type | SOCK_CLOEXEC, protocol));
+}
+
+int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = FAULT(bind, NULL);
+
+	return rc < 0 ? rc : result(bind(fd, addr, len));
+}
+
+int wr_sys_listen(int fd, int backlog)
+{
+	int rc = FAULT(listen, NULL);
+
+	return rc < 0 ? rc : result(listen(fd, backlog));
+}
+
+int wr_sys_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int rc;
+
+	do {
+		rc = FAULT(accept4, NULL);
+		if (rc == 0)
+			rc = result(
+				accept4(fd, addr, len, flags | SOCK_CLOEXEC));
+	} while (rc == -EINTR);
+	return rc;
+}
+
+int wr_sys_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int rc = FAULT(connect, NULL);
+
+	return rc < 0 ? rc : result(connect(fd, addr, len));
+}
+
+int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int rc = FAULT(getsockname, NULL);
+
+	return rc < 0 ? rc : result(getsockname(fd, addr, len));
+}
+
+int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	int rc = FAULT(getpeername, NULL);
+
+	return rc < 0 ? rc : result(getpeername(fd, addr, len));
+}
+
+int wr_sys_setsockopt(int fd, int level, int name, const void *value,
+		      socklen_t len)
+{
+	int rc = FAULT(setsockopt, NULL);
+
+	return rc < 0 ? rc : result(setsockopt(fd, level, name, value, len));
+}
+
+int wr_sys_bind_to_interface(int fd, int index)
+{
+#ifdef SO_BINDTOIFINDEX
+	return wr_sys_setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index,
+				 sizeof(index));
+#else
+	(void)fd;
+	(void)index;
+	return -ENOPROTOOPT;
+#endif
+}
+
+int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int rc = FAULT(getsockopt, NULL);
+
+	return rc < 0 ? rc : result(getsockopt(fd, level, name, value, len));
+}
+
+/*
+ * Output leaves at once, since callers gather it.  And the kernel keeps little
+ * that it has not sent: without a bound its buffer grows with what a peer has
+ * read so far, to 4 MB for one that reads no more.  A network stack that does
+ * not have that bound will do.  Inherited by what a listener accepts.
+ */
+int wr_sys_tune_tcp(int fd)
+{
+	const int on = 1, most_unsent = 128 * 1024;
+	int rc = wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+				   sizeof(on));
+
+	(void)wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
+				&most_unsent, sizeof(most_unsent));
+	return rc;
+}
+
+void wr_sys_forget_linger(int fd)
+{
+	const struct linger off = { .l_onoff = 0 };
+	struct linger is;
+	socklen_t len = sizeof(is);
+
+	if (wr_sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &is, &len) == 0 &&
+	    is.l_onoff && is.l_linger > 0)
+		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &off,
+					sizeof(off));
+}
+
+int wr_sys_shutdown(int fd, int how)
+{
+	int rc = FAULT(shutdown, NULL);
+
+	return rc < 0 ? rc : result(shutdown(fd, how));
+}
+
+/* What leaves a Unix socket is with the peer at once, and outlives us there. */
+static bool is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t len = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       domain == AF_UNIX;
+}
+
+int64_t wr_sys_round_trip_us(int fd)
+{
+	struct tcp_info info = { .tcpi_rtt = 0 };
+	socklen_t len = sizeof(info);
+	int rc = wr_sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+
+	return rc < 0 ? 0 : (int64_t)info.tcpi_rtt;
+}
+
+int wr_sys_unsent(int fd)
+{
+	int bytes = 0, rc = FAULT(ioctl, NULL);
+
+	if (rc < 0)
+		return rc;
+	rc = result(ioctl(fd, SIOCOUTQ, &bytes));
+	if (rc < 0)
+		return rc;
+	return bytes > 0 && is_unix(fd) ? 0 : bytes;
+}
+
+/*
+ * Whatever close() says, the number is free afterwards and may be somebody
+ * else's already: a second try could only close theirs.
+ */
+void wr_sys_close(int fd)
+{
+	int rc = close(fd);
+
+#ifdef WR_FAULTS
+	/* Closed before: another time it would be somebody else's by now. */
+	wr_assert(rc == 0 || errno != EBADF);
+#endif
+	(void)rc;
+}
+
+/* ------------------------------------------------------ input and output */
+
+ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
+{
+	ssize_t n;
+
+	do {
+		n = FAULT(recv, &cap);
+		if (n == 0)
+			n = size_result(
+				recv(fd, buf, cap, flags | MSG_DONTWAIT));
+	} while (n == -EINTR);
+	return n;
+}
+
+static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+{
+	struct msghdr msg = {
+		/* sendmsg() does not write there, its type only says so. */
+		.msg_iov = (struct iovec *)(uintptr_t)iov,
+		/* An int in one C library, a size_t in another. */
+		.msg_iovlen = (unsigned short)count,
+	};
+	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+	if (count == 1) /* most are; the kernel has less to look at */
+		return size_result(
+			send(fd, iov->iov_base, iov->iov_len, flags));
+	return size_result(sendmsg(fd, &msg, flags));
+}
+
+#ifdef WR_FAULTS
+static size_t total_len(const struct iovec *iov, size_t count)
+{
+	size_t total = 0, i;
+
+	for (i = 0; i < count; i++)
+		total += iov[i].iov_len;
+	return total;
+}
+
+/* Send at most len bytes. */
+static ssize_t send_first(int fd, const struct iovec *iov, size_t count,
+			  size_t len)
+{
+	struct iovec first[16];
+	size_t n;
+
+	for (n = 0; n < count && n < wr_array_len(first) && len > 0; n++) {
+		first[n].iov_base = iov[n].iov_base;
+		first[n].iov_len = wr_min(iov[n].iov_len, len);
+		len -= first[n].iov_len;
+	}
+	return send_pieces(fd, first, n);
+}
+
+static ssize_t send_faulty(int fd, const struct iovec *iov, size_t count)
+{
+	size_t total = total_len(iov, count), len = total;
+	ssize_t rc = FAULT(sendmsg, &len);
+
+	if (rc < 0)
+		return rc;
+	return len < total ? send_first(fd, iov, count, len)
+			   : send_pieces(fd, iov, count);
+}
+#else
+#define send_faulty send_pieces
+#endif
+
+ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)
+{
+	ssize_t n;
+
+	do {
+		n = send_faulty(fd, iov, (size_t)count);
+	} while (n == -EINTR);
+	return n;
+}
+
+/*
+ * sendfile(2) has no MSG_NOSIGNAL, and a thread of the user's may run here
+ * with SIGPIPE open.  If it was open, none was pending before: the one that
+ * comes with EPIPE is ours to take back.
+ */
+ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len)
+{
+	const struct timespec now = { 0 };
+	sigset_t pipe_only, old;
+	ssize_t n;
+
+	sigemptyset(&pipe_only);
+	sigaddset(&pipe_only, SIGPIPE);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe_only, &old);
+	do {
+		n = FAULT(sendfile, &len);
+		if (n == 0)
+			n = size_result(sendfile(out, in, offset, len));
+	} while (n == -EINTR);
+	if (!sigismember(&old, SIGPIPE)) {
+		if (n == -EPIPE)
+			(void)sigtimedwait(&pipe_only, NULL, &now);
+		(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	return n;
 }
 
 /* ------------------------------------------------------------------ names */
@@ -304,7 +603,7 @@ static int resolver_error(int eai)
 int wr_sys_getaddrinfo(const char *host, const char *port,
 		       const struct addrinfo *hints, struct addrinfo **ret)
 {
-	int rc = WR_FAULT(getaddrinfo, NULL);
+	int rc = FAULT(getaddrinfo, NULL);
 
 	if (rc < 0)
 		return rc;
@@ -314,7 +613,7 @@ int wr_sys_getaddrinfo(const char *host, const char *port,
 int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 		       size_t cap, int flags)
 {
-	int rc = WR_FAULT(getnameinfo, NULL);
+	int rc = FAULT(getnameinfo, NULL);
 
 	if (rc < 0)
 		return rc;
@@ -324,9 +623,9 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 
 int wr_sys_gethostname(char *name, size_t cap)
 {
-	int rc = WR_FAULT(gethostname, NULL);
+	int rc = FAULT(gethostname, NULL);
 
-	return rc < 0 ? rc : wr_result(gethostname(name, cap));
+	return rc < 0 ? rc : result(gethostname(name, cap));
 }
 
 /* ---------------------------------------------------------------- threads */
@@ -391,7 +690,7 @@ int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 {
 	pthread_attr_t attr;
 	size_t size;
-	int rc = WR_FAULT(thread_create, NULL);
+	int rc = FAULT(thread_create, NULL);
 
 	if (rc < 0)
 		return rc;
@@ -421,7 +720,7 @@ void wr_sys_thread_begin(const char *name)
 int wr_sys_mutex_init(pthread_mutex_t *m)
 {
 	pthread_mutexattr_t attr;
-	int rc = WR_FAULT(mutex_init, NULL);
+	int rc = FAULT(mutex_init, NULL);
 
 	if (rc < 0)
 		return rc;
@@ -440,7 +739,7 @@ int wr_sys_mutex_init(pthread_mutex_t *m)
 int wr_sys_cond_init(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;
-	int rc = WR_FAULT(cond_init, NULL);
+	int rc = FAULT(cond_init, NULL);
 
 	if (rc < 0)
 		return rc;
@@ -462,12 +761,11 @@ struct processors {
 /* What the calling thread may use, which is what its creator might. */
 static int allowed(struct processors *ret)
 {
-	int rc = WR_FAULT(affinity, NULL);
+	int rc = FAULT(affinity, NULL);
 
 	CPU_ZERO_S(sizeof(ret->set), ret->set);
 	if (rc == 0)
-		rc = wr_result(
-			sched_getaffinity(0, sizeof(ret->set), ret->set));
+		rc = result(sched_getaffinity(0, sizeof(ret->set), ret->set));
 	return rc;
 }
 
@@ -484,7 +782,7 @@ int wr_sys_pin_thread(int index)
 		cpu++;
 	CPU_ZERO_S(sizeof(one.set), one.set);
 	CPU_SET_S(cpu, sizeof(one.set), one.set);
-	return wr_result(sched_setaffinity(0, sizeof(one.set), one.set));
+	return result(sched_setaffinity(0, sizeof(one.set), one.set));
 }
 
 int wr_sys_processors(void)

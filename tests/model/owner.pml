@@ -36,7 +36,7 @@
  *	worker		lib/lead.c	wr_lead_harvest
  *	acceptor	lib/accept.c	make_conn admit
  *	acceptor	lib/conn_table.c wr_table_take
- *	linger		lib/linger.c	wr_linger_begin wr_linger_end
+ *	linger		lib/deadlines.c	wr_linger_begin wr_linger_end
  *	drain		lib/drain.c	sweep finish
  *	program		lib/conn_calls.c weir_conn_ref tell weir_conn_unref
  *

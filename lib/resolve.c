@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread for each look-up, made by who asks.
+ * Names and addresses: weir_resolve() and its like for the program, and the
+ * look-ups with a deadline that these, listeners and dialled connections use.
+ *
+ * Each look-up has a thread of its own, made by the caller.
  *
  * "Who frees a look-up": decided once, under its lock.  If the answer is
  * there when the deadline comes, the asker takes it, joins the thread and
  * frees.  If not, the asker marks the look-up as left behind, detaches the
- * thread and goes; the thread finds the mark when the resolver lets it go,
- * and frees everything, the late answer included.  Nothing in a look-up
- * points to what is the asker's.
+ * thread and goes; the thread finds the mark when the resolver returns, and
+ * frees everything, the late answer included.  Nothing in a look-up points to
+ * memory of the asker.
  *
  * What is left behind lasts as long as the resolver tries, which its own
  * configuration bounds (half a minute is usual), and may not pile up: with too
@@ -17,16 +20,19 @@
  * peers of a server.  Those that are still waited for need no bound, each has
  * a thread of the program's that waits.
  */
-#include "lookup.h"
+#include "resolve.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "clock.h"
 #include "lock.h"
 #include "sys.h"
+#include "weir.h"
 
 #define LOOK_EVERY_NS (50 * WR_NS_PER_MS)
 
@@ -154,7 +160,8 @@ static int wait_done(struct lookup *l, int64_t deadline_at,
 }
 
 /* Frees l unless it says 0, or leaves it behind. */
-static int run(struct lookup *l, int64_t deadline_at, const atomic_bool *stop)
+static int lookup_run(struct lookup *l, int64_t deadline_at,
+		      const atomic_bool *stop)
 {
 	pthread_t thread;
 	int rc = -EAGAIN;
@@ -198,7 +205,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		return -ENOMEM;
 	snprintf(l->host, sizeof(l->host), "%s", host);
 	snprintf(l->port, sizeof(l->port), "%s", port);
-	rc = run(l, deadline_at, stop);
+	rc = lookup_run(l, deadline_at, stop);
 	if (rc < 0)
 		return rc;
 	*ret = l->list;
@@ -217,10 +224,100 @@ int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		return -ENOMEM;
 	l->addr_len = (socklen_t)wr_min(len, sizeof(l->addr));
 	memcpy(&l->addr, addr, l->addr_len);
-	rc = run(l, deadline_at, NULL);
+	rc = lookup_run(l, deadline_at, NULL);
 	if (rc < 0)
 		return rc;
 	memcpy(name, l->name, sizeof(l->name));
 	lookup_free(l);
 	return 0;
+}
+
+/* ---------------------------------------------------------- for the program */
+
+static int64_t deadline_of(int timeout_ms)
+{
+	return wr_deadline_at(wr_now_ns(),
+			      timeout_ms ? timeout_ms : WR_LOOKUP_MS);
+}
+
+/* 0 if where is a host and a port. */
+static int parse_host(struct wr_address *ret, const char *where)
+{
+	int rc = wr_address_parse(ret, where);
+
+	return rc == 0 && ret->kind != WR_ADDRESS_TCP ? -EINVAL : rc;
+}
+
+static int copy_text(char *buf, size_t cap, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= cap)
+		return -ENOSPC;
+	memcpy(buf, text, len + 1);
+	return (int)len;
+}
+
+/* As long as it is a host's, every address has a text and fits. */
+static void set_address(struct weir_address *to, const struct addrinfo *from)
+{
+	*to = (struct weir_address){ .len = from->ai_addrlen };
+	memcpy(&to->addr, from->ai_addr, from->ai_addrlen);
+	(void)wr_address_format(from->ai_addr, from->ai_addrlen, to->text,
+				sizeof(to->text));
+}
+
+int weir_resolve(struct weir_address *ret, int max, const char *where,
+		 int timeout_ms)
+{
+	WR_NO_CANCEL();
+	struct wr_address address;
+	struct addrinfo *list = NULL, *a;
+	int count = 0, rc;
+
+	if (ret == NULL || max < 1 || timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	rc = parse_host(&address, where);
+	if (rc == 0)
+		rc = wr_lookup_host(&list, address.host, address.port,
+				    deadline_of(timeout_ms), NULL);
+	if (rc < 0)
+		return rc;
+	for (a = list; a; a = a->ai_next, count++)
+		if (count < max)
+			set_address(&ret[count], a);
+	freeaddrinfo(list);
+	return count;
+}
+
+int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
+{
+	WR_NO_CANCEL();
+	const struct addrinfo number = { .ai_socktype = SOCK_STREAM,
+					 .ai_flags = AI_NUMERICHOST };
+	struct wr_address address;
+	char name[NI_MAXHOST];
+	struct addrinfo *a;
+	int rc;
+
+	if (buf == NULL || timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	rc = parse_host(&address, where);
+	if (rc == 0)
+		rc = wr_sys_getaddrinfo(address.host, address.port, &number,
+					&a);
+	if (rc != 0) /* a name is no address */
+		return rc == -ENOENT ? -EINVAL : rc;
+	rc = wr_lookup_name(name, a->ai_addr, a->ai_addrlen,
+			    deadline_of(timeout_ms));
+	freeaddrinfo(a);
+	return rc < 0 ? rc : copy_text(buf, cap, name);
+}
+
+int weir_host_name(char *buf, size_t cap)
+{
+	char name[HOST_NAME_MAX + 1];
+	int rc = buf ? wr_sys_gethostname(name, sizeof(name)) : -EINVAL;
+
+	return rc < 0 ? rc : copy_text(buf, cap, name);
 }

@@ -3,8 +3,8 @@
  * Look-ups of names that end at a deadline.  The resolver's calls know none:
  * each runs in a thread of its own, and who asked waits for it, or no longer.
  */
-#ifndef WR_LOOKUP_H
-#define WR_LOOKUP_H
+#ifndef WR_RESOLVE_H
+#define WR_RESOLVE_H
 
 #include <netdb.h>
 #include <stdatomic.h>
