@@ -11,8 +11,8 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../command.h"
+#include "engine/bad_clients.h"
 #include "engine/limits.h"
-#include "engine/misfits.h"
 #include "measure/hlog.h"
 #include "measure/record.h"
 #include "measure/units.h"
@@ -63,7 +63,7 @@ static int load_status(const struct load_options *o, struct gates *gates,
 	bool have_passed = gates_judge(gates, r);
 
 	if (r->is_cut ||
-	    r->books.answered + r->books.bytes_in + r->books.bytes_out == 0)
+	    r->counts.answered + r->counts.bytes_in + r->counts.bytes_out == 0)
 		return CLI_FAILED;
 	if (!have_passed || (o->is_strict && r->verdict == VERDICT_NOT))
 		return LOAD_GATE_FAILED;
@@ -197,9 +197,10 @@ static void print_load(const struct plan *p)
 	if (p->idle > 0)
 		stream_print(", %s silent ones beside",
 			     units_count((uint64_t)p->idle, text[1]));
-	if (misfits_count(p) > 0)
-		stream_print(", %s misbehaving ones",
-			     units_count((uint64_t)misfits_count(p), text[2]));
+	if (bad_clients_count(p) > 0)
+		stream_print(
+			", %s misbehaving ones",
+			units_count((uint64_t)bad_clients_count(p), text[2]));
 	stream_print("\nmessages of %zu", p->size_min);
 	if (p->size_max > p->size_min)
 		stream_print(" to %zu", p->size_max);

@@ -25,7 +25,7 @@
 #define SECOND		(1000 * MS)
 #define DEPTH_MAX	65536
 #define THREADS_MAX	256
-#define VALUE_LINKS_MAX 1000000
+#define CONNECTIONS_MAX 1000000
 #define MESSAGE_MAX	(1 << 26)
 #define FOREVER		INT64_MAX
 
@@ -275,7 +275,7 @@ static bool value_banner(struct plan *p)
 }
 
 /* KIND:N,KIND:N */
-static bool value_misfits(struct plan *p)
+static bool value_bad_clients(struct plan *p)
 {
 	const char *at = optarg;
 
@@ -285,24 +285,24 @@ static bool value_misfits(struct plan *p)
 		size_t digits = at[len] == ':' ? strcspn(at + len + 1, ",") : 0;
 		int kind = 0, count = 0;
 
-		while (kind < MISFIT_KINDS &&
-		       (strlen(misfit_names[kind]) != len ||
-			memcmp(at, misfit_names[kind], len) != 0))
+		while (kind < BAD_CLIENT_KINDS &&
+		       (strlen(bad_client_names[kind]) != len ||
+			memcmp(at, bad_client_names[kind], len) != 0))
 			kind++;
 		if (digits < sizeof(number))
 			memcpy(number, at + len + 1, digits);
-		if (kind == MISFIT_KINDS ||
+		if (kind == BAD_CLIENT_KINDS ||
 		    !cli_parse_number(number, 1,
-				      VALUE_LINKS_MAX - p->misfits[kind],
+				      CONNECTIONS_MAX - p->bad_clients[kind],
 				      &count)) {
 			cli_error(
 				"--with: '%s' is not like slow-read:50, with "
 				"at most %d of a kind; there are slow-read, "
 				"drip, half-close, reset, idle, flood, vanish",
-				at, VALUE_LINKS_MAX);
+				at, CONNECTIONS_MAX);
 			return false;
 		}
-		p->misfits[kind] += count;
+		p->bad_clients[kind] += count;
 		at += len + 1 + digits;
 		if (*at++ == '\0')
 			return true;
@@ -426,7 +426,7 @@ static bool take_figure(struct load_options *o, int key)
 
 	switch (key) {
 	case 'c':
-		return value_number("connections", 1, VALUE_LINKS_MAX,
+		return value_number("connections", 1, CONNECTIONS_MAX,
 				    &p->connections);
 	case 'T':
 		return value_number("threads", 1, THREADS_MAX, &p->threads);
@@ -435,7 +435,7 @@ static bool take_figure(struct load_options *o, int key)
 	case 'r':
 		return value_rate("rate", &p->rate);
 	case KEY_IDLE:
-		return value_number("idle", 0, VALUE_LINKS_MAX, &p->idle);
+		return value_number("idle", 0, CONNECTIONS_MAX, &p->idle);
 	case 'd':
 		return value_duration("duration", &p->duration_ns);
 	case 'n':
@@ -476,7 +476,7 @@ bool load_options_take(void *to, int key)
 		o->has_banner = true;
 		return value_banner(&o->plan);
 	case KEY_WITH:
-		return value_misfits(&o->plan);
+		return value_bad_clients(&o->plan);
 	case KEY_SOURCE:
 		return value_sources(o);
 	case KEY_JSON:

@@ -4,14 +4,14 @@
  */
 #include "plan.h"
 
-const char *const misfit_names[MISFIT_KINDS] = {
-	[MISFIT_SLOW_READ] = "slow-read",
-	[MISFIT_DRIP] = "drip",
-	[MISFIT_HALF_CLOSE] = "half-close",
-	[MISFIT_RESET] = "reset",
-	[MISFIT_IDLE] = "idle",
-	[MISFIT_FLOOD] = "flood",
-	[MISFIT_VANISH] = "vanish",
+const char *const bad_client_names[BAD_CLIENT_KINDS] = {
+	[BAD_CLIENT_SLOW_READ] = "slow-read",
+	[BAD_CLIENT_DRIP] = "drip",
+	[BAD_CLIENT_HALF_CLOSE] = "half-close",
+	[BAD_CLIENT_RESET] = "reset",
+	[BAD_CLIENT_IDLE] = "idle",
+	[BAD_CLIENT_FLOOD] = "flood",
+	[BAD_CLIENT_VANISH] = "vanish",
 };
 
 const char *plan_mode_text(const struct plan *p)

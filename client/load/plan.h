@@ -45,18 +45,18 @@ enum plan_banner {
 };
 
 /* Misbehaving clients, --with KIND:N. */
-enum misfit_kind {
-	MISFIT_SLOW_READ,
-	MISFIT_DRIP,
-	MISFIT_HALF_CLOSE,
-	MISFIT_RESET,
-	MISFIT_IDLE,
-	MISFIT_FLOOD,
-	MISFIT_VANISH,
-	MISFIT_KINDS
+enum bad_client_kind {
+	BAD_CLIENT_SLOW_READ,
+	BAD_CLIENT_DRIP,
+	BAD_CLIENT_HALF_CLOSE,
+	BAD_CLIENT_RESET,
+	BAD_CLIENT_IDLE,
+	BAD_CLIENT_FLOOD,
+	BAD_CLIENT_VANISH,
+	BAD_CLIENT_KINDS
 };
 
-extern const char *const misfit_names[MISFIT_KINDS];
+extern const char *const bad_client_names[BAD_CLIENT_KINDS];
 
 struct plan {
 	const char *address;
@@ -86,7 +86,7 @@ struct plan {
 	enum plan_banner banner;
 	const char *banner_text;
 
-	int misfits[MISFIT_KINDS];
+	int bad_clients[BAD_CLIENT_KINDS];
 	const char *const *sources; /* addresses to connect from */
 	size_t source_count;
 };

@@ -14,8 +14,8 @@
 #include <sys/resource.h>
 
 #include "../../cli/cli.h"
+#include "engine/bad_clients.h"
 #include "engine/engine.h"
-#include "engine/misfits.h"
 #include "judge/verdict.h"
 #include "measure/summary.h"
 
@@ -30,7 +30,7 @@ struct run {
 	struct payload *payload;
 	struct engine *engines;
 	int engine_count; /* started ones */
-	struct misfit_crowd misfits;
+	struct bad_clients bad_clients;
 	struct summary summary;
 	struct progress progress;
 	run_watch *watch;
@@ -105,7 +105,7 @@ static void tell_second(struct run *r, bool is_last)
 
 	p->last = summary_end_second(s, count_open(r), is_last);
 	p->opened = count_open(r);
-	p->answered = s->result->books.answered;
+	p->answered = s->result->counts.answered;
 	p->errors = s->errors;
 	p->elapsed = now_ns() - r->control.measure_at;
 	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
@@ -199,7 +199,7 @@ static void start_all(struct run *r)
 		engine_wake(&r->engines[i]);
 }
 
-static int start_misfits(struct run *r)
+static int start_bad_clients(struct run *r)
 {
 	int64_t from = r->control.measure_at, to = NEVER;
 
@@ -207,8 +207,8 @@ static int start_misfits(struct run *r)
 		from += r->plan->duration_ns / 3;
 		to = from + r->plan->duration_ns / 3;
 	}
-	summary_set_misfits(&r->summary, from, to);
-	return misfits_start(&r->misfits, from, to);
+	summary_set_bad_clients(&r->summary, from, to);
+	return bad_clients_start(&r->bad_clients, from, to);
 }
 
 /* Returns as connect_all(). */
@@ -239,7 +239,7 @@ static int measure_all(struct run *r)
 	return rc;
 }
 
-/* Returns 0, or -errno of misfits that could not go on. */
+/* Returns 0, or -errno of bad_clients that could not go on. */
 static int end_all(struct run *r)
 {
 	int64_t to;
@@ -253,13 +253,13 @@ static int end_all(struct run *r)
 			summary_add(&r->summary, e->full);
 		summary_add(&r->summary, e->now);
 	}
-	rc = misfits_stop(&r->misfits);
+	rc = bad_clients_stop(&r->bad_clients);
 	to = r->summary.to;
 	if (atomic_load(&r->control.start_at) != NEVER)
 		tell_second(r, true);
 	r->summary.to = to;
-	memcpy(r->summary.result->misfits, r->misfits.counts,
-	       sizeof(r->misfits.counts));
+	memcpy(r->summary.result->bad_clients, r->bad_clients.counts,
+	       sizeof(r->bad_clients.counts));
 	r->summary.result->is_cut = r->is_interrupted;
 	summary_finish(&r->summary, r->engines, r->engine_count,
 		       r->control.end_at);
@@ -282,9 +282,9 @@ static int init(struct run *r, const struct target *target)
 	if (!r->payload || !r->engines)
 		return -ENOMEM;
 	payload_init(r->payload, r->plan);
-	r->control.plan = r->misfits.plan = r->plan;
-	r->control.target = r->misfits.target = target;
-	r->control.payload = r->misfits.payload = r->payload;
+	r->control.plan = r->bad_clients.plan = r->plan;
+	r->control.target = r->bad_clients.target = target;
+	r->control.payload = r->bad_clients.payload = r->payload;
 	r->control.start_at = r->control.measure_at = NEVER;
 	r->control.end_at = NEVER;
 	return summary_init(&r->summary, r->plan);
@@ -326,7 +326,7 @@ static int run_engines(struct run *r)
 	if (rc == 0 && connect_all(r) == 0 &&
 	    !atomic_load(&r->control.is_cut)) {
 		start_all(r);
-		rc = start_misfits(r);
+		rc = start_bad_clients(r);
 	}
 	if (rc < 0)
 		cut(r);

@@ -10,18 +10,18 @@
 #include <math.h>
 
 #include "../../cli/cli.h"
-#include "../../client/load/engine/misfits.h"
+#include "../../client/load/engine/bad_clients.h"
 #include "../../client/load/options.h"
 
 #define ARGUMENTS 64
 
 const char fuzz_corpus[] = "load_options";
 
-static void check_misfits(const struct plan *p)
+static void check_bad_clients(const struct plan *p)
 {
-	for (int i = 0; i < MISFIT_KINDS; i++)
-		REQUIRE(p->misfits[i] >= 0);
-	REQUIRE(misfits_count(p) >= 0);
+	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
+		REQUIRE(p->bad_clients[i] >= 0);
+	REQUIRE(bad_clients_count(p) >= 0);
 }
 
 static void check(const struct load_options *o)
@@ -40,7 +40,7 @@ static void check(const struct load_options *o)
 	REQUIRE(p->expect != EXPECT_LEN || p->expect_len >= 1);
 	REQUIRE(p->banner != BANNER_TEXT || p->banner_text[0]);
 	REQUIRE(p->source_count <= SOURCES_MAX);
-	check_misfits(p);
+	check_bad_clients(p);
 	for (size_t i = 0; i < o->gates.count; i++)
 		REQUIRE(isfinite(o->gates.list[i].limit) &&
 			o->gates.list[i].limit >= 0);

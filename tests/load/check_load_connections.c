@@ -58,7 +58,7 @@ static void greets_some(int reconnect)
 	ck_assert_int_eq(r.connections.served, 3);
 	ck_assert_int_eq(r.connections.starved, 5);
 	ck_assert_uint_ge(error_count(&r, ERROR_BANNER, ETIMEDOUT), 5);
-	ck_assert_uint_eq(r.books.answered, r.books.sent);
+	ck_assert_uint_eq(r.counts.answered, r.counts.sent);
 	result_free(&r);
 }
 
@@ -81,7 +81,7 @@ START_TEST(a_banner_other_than_expected_is_an_error)
 			     .banner_text = "Connect");
 		struct result r = run_against(&script, &plan, NULL);
 
-		EXPECT_BOOKS(&r, .planned = 0);
+		EXPECT_COUNTS(&r, .planned = 0);
 		ck_assert_uint_eq(error_count(&r, ERROR_BANNER, EBADMSG), 4);
 		ck_assert_uint_eq(errors_in_all(&r), 4);
 		ck_assert_int_eq(r.connections.starved, 4);
@@ -105,15 +105,15 @@ START_TEST(churn_waits_for_every_banner)
 }
 END_TEST
 
-START_TEST(churn_books_what_had_no_banner_as_never_sent)
+START_TEST(churn_counts_what_had_no_banner_as_never_sent)
 {
 	struct script script = { .banners = 10, .banner = "hi\n" };
 	struct plan plan = PLAN(.mode = PLAN_CHURN, .count = 16,
 				.timeout_ns = SHORT, .banner = BANNER_LINE);
 	struct result r = run_against(&script, &plan, NULL);
 
-	EXPECT_BOOKS(&r, .planned = 16, .sent = 10, .never_sent = 6,
-		     .answered = 10, .checked = 10);
+	EXPECT_COUNTS(&r, .planned = 16, .sent = 10, .never_sent = 6,
+		      .answered = 10, .checked = 10);
 	ck_assert_uint_eq(error_count(&r, ERROR_BANNER, ETIMEDOUT), 6);
 	result_free(&r);
 }
@@ -154,16 +154,16 @@ START_TEST(refused_connections_are_counted_as_refused)
 			plan.connections = 200;
 		r = run_at(address, &plan);
 		ck_assert_int_eq(r.connections.failed, plan.connections);
-		ck_assert_uint_eq(r.books.sent, 0);
+		ck_assert_uint_eq(r.counts.sent, 0);
 		ck_assert_uint_eq(error_count(&r, ERROR_CONNECT, ECONNREFUSED),
 				  errors_in_all(&r));
 		if (i / 2)
 			ck_assert_uint_eq(errors_in_all(&r),
-					  r.books.never_sent);
+					  r.counts.never_sent);
 		else
 			ck_assert_uint_eq(errors_in_all(&r), 4);
 		if (i % 2)
-			ck_assert_uint_eq(r.books.planned, 200);
+			ck_assert_uint_eq(r.counts.planned, 200);
 		result_free(&r);
 	}
 	close(fd);
@@ -185,7 +185,7 @@ START_TEST(connects_to_a_full_backlog_time_out)
 	ck_assert_int_eq(r.connections.starved, r.connections.opened);
 	ck_assert_uint_eq(error_count(&r, ERROR_CONNECT, ETIMEDOUT),
 			  (uint64_t)r.connections.failed);
-	ck_assert_uint_eq(r.books.timed_out, r.books.sent);
+	ck_assert_uint_eq(r.counts.timed_out, r.counts.sent);
 	scripted_stop(s);
 	scripted_free(s);
 	result_free(&r);
@@ -216,7 +216,7 @@ static void finds_it_full(int i)
 	ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ETIMEDOUT) +
 				  error_count(&r, ERROR_CONNECT, EAGAIN),
 			  (uint64_t)r.connections.failed);
-	ck_assert_uint_eq(r.books.answered, 0);
+	ck_assert_uint_eq(r.counts.answered, 0);
 	scripted_stop(s);
 	scripted_free(s);
 	result_free(&r);
@@ -343,7 +343,7 @@ START_TEST(silent_connections_that_are_let_go_are_counted)
 	ck_assert_int_eq(r.connections.open, 2);
 	ck_assert_uint_eq(error_count(&r, ERROR_BETWEEN, 0), 30);
 	ck_assert_uint_eq(r.connections.ended, 30);
-	ck_assert_uint_eq(r.books.answered, r.books.planned);
+	ck_assert_uint_eq(r.counts.answered, r.counts.planned);
 	result_free(&r);
 }
 END_TEST
@@ -355,7 +355,7 @@ int main(void)
 			 a_banner_for_some_starves_the_others,
 			 a_banner_other_than_expected_is_an_error,
 			 churn_waits_for_every_banner,
-			 churn_books_what_had_no_banner_as_never_sent,
+			 churn_counts_what_had_no_banner_as_never_sent,
 			 refused_connections_are_counted_as_refused,
 			 connects_to_a_full_backlog_time_out,
 			 connects_to_a_full_unix_backlog_time_out,

@@ -80,8 +80,8 @@ START_TEST(replies_of_every_shape_are_found_right)
 		struct result r = run_against(&script, &plan, &seen);
 
 		expect_clean_result(&r, MESSAGES);
-		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
-		ck_assert_uint_eq(r.books.bytes_in, seen.bytes);
+		ck_assert_uint_eq(r.counts.bytes_out, seen.bytes);
+		ck_assert_uint_eq(r.counts.bytes_in, seen.bytes);
 		ck_assert_int_eq(r.connections.served, 4);
 		result_free(&r);
 	}
@@ -174,9 +174,9 @@ static bool has_ends(const struct shape *shape)
 	return is_lines(shape) || is_deep(shape);
 }
 
-/* All messages are answered, and the books say this of the fault. */
+/* All messages are answered, and the counts say this of the fault. */
 static void the_fault_is(enum fault fault, bool (*fits)(const struct shape *),
-			 struct books expected)
+			 struct counts expected)
 {
 	expected.planned = expected.sent = MESSAGES;
 	expected.answered = expected.checked = MESSAGES;
@@ -187,14 +187,14 @@ static void the_fault_is(enum fault fault, bool (*fits)(const struct shape *),
 		if (!fits(shape))
 			continue;
 		r = run_shape(shape, fault);
-		books_are(&r.books, expected);
+		expect_counts(&r.counts, expected);
 		ck_assert_uint_eq(errors_in_all(&r), 0);
 		result_free(&r);
 	}
 }
 
 #define THE_FAULT_IS(fault, fits, ...)                                         \
-	the_fault_is(fault, fits, (const struct books){ __VA_ARGS__ })
+	the_fault_is(fault, fits, (const struct counts){ __VA_ARGS__ })
 
 START_TEST(replies_with_a_wrong_byte_are_wrong)
 {
@@ -263,7 +263,7 @@ static struct result run_late(const struct shape *shape, struct script script,
 	script.pace_us = 2000;
 	script.to = 300;
 	r = run_against(&script, plan, NULL);
-	*sent = r.books.sent;
+	*sent = r.counts.sent;
 	return r;
 }
 
@@ -275,10 +275,10 @@ static void drops(int number)
 	struct result r =
 		run_late(shape, script_of(shape, FAULT_DROP), &plan, &sent);
 
-	EXPECT_BOOKS(&r, .planned = sent, .sent = sent,
-		     .answered = sent - FAULTS, .checked = sent - FAULTS,
-		     .timed_out = FAULTS,
-		     .missing = shape->depth > 1 ? FAULTS : 0);
+	EXPECT_COUNTS(&r, .planned = sent, .sent = sent,
+		      .answered = sent - FAULTS, .checked = sent - FAULTS,
+		      .timed_out = FAULTS,
+		      .missing = shape->depth > 1 ? FAULTS : 0);
 	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT), FAULTS);
 	ck_assert_int_ge(r.censored_min, SHORT);
 	result_free(&r);
@@ -301,9 +301,9 @@ static void delays(int number)
 	script.delay_ms = 1300 * slowness();
 	script.faults = 1;
 	r = run_late(shape, script, &plan, &sent);
-	EXPECT_BOOKS(&r, .planned = sent, .sent = sent, .answered = sent - 1,
-		     .checked = sent - 1, .timed_out = 1, .late = 1,
-		     .missing = shape->depth > 1);
+	EXPECT_COUNTS(&r, .planned = sent, .sent = sent, .answered = sent - 1,
+		      .checked = sent - 1, .timed_out = 1, .late = 1,
+		      .missing = shape->depth > 1);
 	result_free(&r);
 }
 
@@ -332,12 +332,12 @@ START_TEST(connections_that_are_reset_are_counted_and_made_again)
 			FAULTS);
 		ck_assert_uint_eq(errors_in_all(&r), FAULTS);
 		if (shape->depth == 1)
-			ck_assert_uint_eq(r.books.reset, FAULTS);
+			ck_assert_uint_eq(r.counts.reset, FAULTS);
 		ck_assert_uint_le(r.connections.reopened, FAULTS);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES - r.books.reset,
-			     .checked = MESSAGES - r.books.reset,
-			     .reset = r.books.reset);
+		EXPECT_COUNTS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			      .answered = MESSAGES - r.counts.reset,
+			      .checked = MESSAGES - r.counts.reset,
+			      .reset = r.counts.reset);
 		result_free(&r);
 	}
 }
@@ -357,12 +357,12 @@ START_TEST(connections_that_end_are_counted_and_made_again)
 		ck_assert_uint_eq(errors_in_all(&r), FAULTS);
 		ck_assert_uint_eq(r.connections.ended, FAULTS);
 		if (shape->depth == 1)
-			ck_assert_uint_eq(r.books.closed_early, FAULTS);
+			ck_assert_uint_eq(r.counts.closed_early, FAULTS);
 		ck_assert_uint_le(r.connections.reopened, FAULTS);
-		EXPECT_BOOKS(&r, .planned = MESSAGES, .sent = MESSAGES,
-			     .answered = MESSAGES - r.books.closed_early,
-			     .checked = MESSAGES - r.books.closed_early,
-			     .closed_early = r.books.closed_early);
+		EXPECT_COUNTS(&r, .planned = MESSAGES, .sent = MESSAGES,
+			      .answered = MESSAGES - r.counts.closed_early,
+			      .checked = MESSAGES - r.counts.closed_early,
+			      .closed_early = r.counts.closed_early);
 		result_free(&r);
 	}
 }
@@ -376,7 +376,7 @@ START_TEST(without_reconnect_a_lost_connection_stays_lost)
 
 	script.faults = 3;
 	r = run_against(&script, &plan, NULL);
-	ck_assert_uint_eq(r.books.reset, 3);
+	ck_assert_uint_eq(r.counts.reset, 3);
 	ck_assert_uint_eq(r.connections.reopened, 0);
 	ck_assert_int_eq(r.connections.open, 1);
 	ck_assert_uint_eq(r.connections.ended, 3);
@@ -404,7 +404,7 @@ static struct result run_churn(enum fault fault)
 
 START_TEST(churn_reports_each_kind_exactly_as_often)
 {
-	const struct books expected[FAULT_KINDS] = {
+	const struct counts expected[FAULT_KINDS] = {
 		[FAULT_NONE] = { .answered = 600 },
 		[FAULT_DROP] = { .answered = 595, .timed_out = FAULTS },
 		[FAULT_CORRUPT] = { .answered = 600, .wrong = FAULTS },
@@ -415,7 +415,7 @@ START_TEST(churn_reports_each_kind_exactly_as_often)
 	};
 
 	for (int k = 0; k < FAULT_KINDS; k++) {
-		struct books b = expected[k];
+		struct counts b = expected[k];
 		struct result r;
 
 		if (b.answered == 0) /* not one for churn */
@@ -423,7 +423,7 @@ START_TEST(churn_reports_each_kind_exactly_as_often)
 		r = run_churn((enum fault)k);
 		b.planned = b.sent = 600;
 		b.checked = b.answered;
-		books_are(&r.books, b);
+		expect_counts(&r.counts, b);
 		result_free(&r);
 	}
 }

@@ -31,7 +31,7 @@ START_TEST(a_count_is_met_exactly_in_every_mode)
 
 		expect_clean_result(&r, 501);
 		ck_assert_int_eq(seen.messages, 501);
-		ck_assert_uint_eq(r.books.bytes_out, seen.bytes);
+		ck_assert_uint_eq(r.counts.bytes_out, seen.bytes);
 		if (mode == PLAN_CHURN)
 			ck_assert_int_eq(seen.accepted, 501);
 		result_free(&r);
@@ -101,8 +101,8 @@ static void warms_up(int i)
 	ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total,
 			  mode == PLAN_CHURN ? 250 : 4);
 	/* Bytes count when they go out, some a little late. */
-	ck_assert_uint_ge(r.books.bytes_out, 250 * 64);
-	ck_assert_uint_lt(r.books.bytes_out, 500 * 64);
+	ck_assert_uint_ge(r.counts.bytes_out, 250 * 64);
+	ck_assert_uint_lt(r.counts.bytes_out, 500 * 64);
 	result_free(&r);
 }
 
@@ -211,8 +211,8 @@ START_TEST(poisson_plans_as_many_as_the_rate_says)
 	struct result r = run_against(&kind, &plan, NULL);
 
 	/* Of 4000 the standard deviation is 63. */
-	ck_assert_uint_ge(r.books.planned, 4000 - 5 * 63);
-	ck_assert_uint_le(r.books.planned, 4000 + 5 * 63);
+	ck_assert_uint_ge(r.counts.planned, 4000 - 5 * 63);
+	ck_assert_uint_le(r.counts.planned, 4000 + 5 * 63);
 	result_free(&r);
 }
 END_TEST
@@ -246,7 +246,7 @@ START_TEST(the_same_seed_sends_the_same_bytes)
 		plan.seed = i < 2 ? 7 : 8;
 		plan.connections = 1;
 		r = run_against(&kind, &plan, NULL);
-		bytes[i] = r.books.bytes_out;
+		bytes[i] = r.counts.bytes_out;
 		result_free(&r);
 	}
 	ck_assert_uint_eq(bytes[0], bytes[1]);

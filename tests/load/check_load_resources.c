@@ -63,7 +63,7 @@ START_TEST(ten_thousand_connections_take_little_memory_each)
 
 	child_go(&e, scripted_address(s));
 	child_finish(&e, &taken, sizeof(taken));
-	/* A sanitizer keeps more books than we do. */
+	/* A sanitizer needs more memory than we do. */
 	if (slowness() == 1)
 		ck_assert_int_lt(taken / fewer(CROWD), EACH_BELOW);
 	scripted_stop(s);
@@ -91,7 +91,7 @@ START_TEST(descriptors_and_threads_are_given_back)
 		PLAN(.count = 500, .mode = PLAN_CHURN),
 		PLAN(.duration_ns = SECOND / 5, .mode = PLAN_UPLOAD),
 		PLAN(.count = 50, .close_by_reset = true,
-		     .misfits = { 1, 1, 1, 1, 1, 1, 1 }),
+		     .bad_clients = { 1, 1, 1, 1, 1, 1, 1 }),
 	};
 	struct script scripts[] = {
 		{ .fault = FAULT_RESET, .faults = 2, .from = 10, .to = 100 },
@@ -125,8 +125,8 @@ START_TEST(a_thousand_deep_connections_are_all_served)
 		expect_clean_result(&r, count);
 		ck_assert_int_eq(r.connections.served, 1000);
 		ck_assert_int_eq(seen.open_max, 1000);
-		ck_assert_uint_eq(seen.bytes, r.books.bytes_out);
-		ck_assert_uint_eq(seen.bytes_sent, r.books.bytes_in);
+		ck_assert_uint_eq(seen.bytes, r.counts.bytes_out);
+		ck_assert_uint_eq(seen.bytes_sent, r.counts.bytes_in);
 		result_free(&r);
 	}
 }
@@ -144,9 +144,10 @@ START_TEST(an_upload_counts_what_the_server_saw)
 		struct seen seen;
 		struct result r = run_against(&script, &plan, &seen);
 
-		ck_assert_uint_gt(r.books.bytes_out, 4 * 65536);
-		ck_assert_uint_le(r.books.bytes_out, seen.bytes);
-		ck_assert_uint_le(seen.bytes, r.books.bytes_out + 4 * BUFFERED);
+		ck_assert_uint_gt(r.counts.bytes_out, 4 * 65536);
+		ck_assert_uint_le(r.counts.bytes_out, seen.bytes);
+		ck_assert_uint_le(seen.bytes,
+				  r.counts.bytes_out + 4 * BUFFERED);
 		ck_assert_int_eq(r.connections.served, 4);
 		ck_assert_uint_eq(errors_in_all(&r), 0);
 		result_free(&r);
@@ -165,7 +166,7 @@ START_TEST(an_upload_that_nobody_takes_stands_still)
 
 	for (size_t i = 0; i < r.second_count; i++)
 		ck_assert_uint_lt(r.seconds[i].bytes_out, 4 * BUFFERED);
-	ck_assert_uint_lt(r.books.bytes_out, 4 * BUFFERED);
+	ck_assert_uint_lt(r.counts.bytes_out, 4 * BUFFERED);
 	scripted_stop(s);
 	scripted_free(s);
 	result_free(&r);
@@ -182,10 +183,10 @@ START_TEST(a_download_counts_what_the_server_sent)
 		struct seen seen;
 		struct result r = run_against(&script, &plan, &seen);
 
-		ck_assert_uint_gt(r.books.bytes_in, 4 * 65536);
-		ck_assert_uint_le(r.books.bytes_in, seen.bytes_sent);
+		ck_assert_uint_gt(r.counts.bytes_in, 4 * 65536);
+		ck_assert_uint_le(r.counts.bytes_in, seen.bytes_sent);
 		ck_assert_uint_le(seen.bytes_sent,
-				  r.books.bytes_in + 4 * BUFFERED);
+				  r.counts.bytes_in + 4 * BUFFERED);
 		ck_assert_int_eq(r.connections.served, 4);
 		result_free(&r);
 	}

@@ -66,7 +66,7 @@ static struct outcome stalled_run(void)
 		.self = r.self,
 	};
 
-	ck_assert_uint_eq(r.books.planned, RATE * SECONDS);
+	ck_assert_uint_eq(r.counts.planned, RATE * SECONDS);
 	result_free(&r);
 	return o;
 }

@@ -23,7 +23,7 @@ static unsigned error_of_new, error_of_old;
 static void load_in_container(const char *address, int say)
 {
 	struct plan plan = PLAN(.count = 500, .address = address,
-				.misfits = { [MISFIT_IDLE] = 1 });
+				.bad_clients = { [BAD_CLIENT_IDLE] = 1 });
 	struct outcome o = { .status = -1 };
 	struct result r;
 
@@ -33,7 +33,7 @@ static void load_in_container(const char *address, int say)
 	if (o.is_refused)
 		o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {
-		o.answered = r.books.answered;
+		o.answered = r.counts.answered;
 		result_free(&r);
 	}
 	ck_assert_int_eq(write(say, &o, sizeof(o)), sizeof(o));
@@ -92,7 +92,7 @@ END_TEST
 static void load_on_small_stacks(const char *address, int say)
 {
 	struct plan plan = PLAN(.count = 500, .address = address, .threads = 2,
-				.misfits = { [MISFIT_FLOOD] = 1 });
+				.bad_clients = { [BAD_CLIENT_FLOOD] = 1 });
 	struct outcome o = { .status = -1 };
 	pthread_attr_t attr;
 	struct result r;
@@ -102,7 +102,7 @@ static void load_on_small_stacks(const char *address, int say)
 	ck_assert_int_eq(pthread_setattr_default_np(&attr), 0);
 	o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {
-		o.answered = r.books.answered;
+		o.answered = r.counts.answered;
 		result_free(&r);
 	}
 	ck_assert_int_eq(write(say, &o, sizeof(o)), sizeof(o));

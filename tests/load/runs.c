@@ -127,8 +127,8 @@ static void connections_balance(const struct result *r)
 	ck_assert_int_eq(c->idle_asked, r->plan->idle);
 	ck_assert_int_le(c->idle_open, c->idle_opened);
 	if (r->plan->mode == PLAN_EXCHANGE || r->plan->mode == PLAN_CHURN) {
-		ck_assert_uint_le(c->replies_min * n, r->books.answered);
-		ck_assert_uint_ge(c->replies_max * n, r->books.answered);
+		ck_assert_uint_le(c->replies_min * n, r->counts.answered);
+		ck_assert_uint_ge(c->replies_max * n, r->counts.answered);
 	}
 	ck_assert_uint_le(c->replies_min, c->replies_median);
 	ck_assert_uint_le(c->replies_median, c->replies_max);
@@ -138,7 +138,7 @@ static void connections_balance(const struct result *r)
 /* Every message is in the clocks once. */
 static void clocks_balance(const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 
 	if (r->clocks[CLOCK_FROM_SEND])
 		ck_assert_uint_eq(r->clocks[CLOCK_FROM_SEND]->total, b->sent);
@@ -166,15 +166,15 @@ static void seconds_add_up(const struct result *r)
 		answered += s->answered;
 		in += s->bytes_in;
 	}
-	ck_assert_uint_eq(answered, r->books.answered);
-	ck_assert_uint_eq(in, r->books.bytes_in);
+	ck_assert_uint_eq(answered, r->counts.answered);
+	ck_assert_uint_eq(in, r->counts.bytes_in);
 }
 
 void expect_result_balance(const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 
-	ck_assert_msg(books_balance(b),
+	ck_assert_msg(counts_balance(b),
 		      "%lu planned, %lu sent, %lu never; %lu answered, %lu "
 		      "timed out, %lu reset, %lu closed early, %lu open",
 		      b->planned, b->sent, b->never_sent, b->answered,
@@ -210,7 +210,7 @@ uint64_t errors_in_all(const struct result *r)
 	ck_assert_msg(b->field == expected.field, "%s is %lu, expected %lu",   \
 		      #field, b->field, expected.field)
 
-void books_are(const struct books *b, struct books expected)
+void expect_counts(const struct counts *b, struct counts expected)
 {
 	SAME(planned);
 	SAME(sent);
@@ -234,9 +234,9 @@ void expect_clean_result(const struct result *r, uint64_t messages)
 	bool is_checked = r->plan->expect == EXPECT_ECHO ||
 			  r->plan->expect == EXPECT_REPLY;
 
-	EXPECT_BOOKS(r, .planned = messages, .sent = messages,
-		     .answered = messages,
-		     .checked = is_checked ? messages : 0);
+	EXPECT_COUNTS(r, .planned = messages, .sent = messages,
+		      .answered = messages,
+		      .checked = is_checked ? messages : 0);
 	ck_assert_uint_eq(errors_in_all(r), 0);
 	ck_assert_int_eq(r->connections.starved, 0);
 	ck_assert_int_eq(r->connections.failed, 0);

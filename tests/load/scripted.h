@@ -114,7 +114,7 @@ void scripted_free(struct scripted *s);
 /* A run of the plan, its address looked up; run()'s exit status. */
 int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
 		void *arg);
-/* A run of the plan against an address; its books balance. */
+/* A run of the plan against an address; its counts add up. */
 struct result run_at(const char *address, struct plan *plan);
 /* Against a server of that script, which is ended then; what it saw. */
 struct result run_against(const struct script *script, struct plan *plan,
@@ -146,11 +146,11 @@ void expect_clean_result(const struct result *r, uint64_t messages);
 uint64_t error_count(const struct result *r, enum error_phase phase, int error);
 uint64_t errors_in_all(const struct result *r);
 
-/* The books, all of them: fields left out are expected to be 0. */
-#define EXPECT_BOOKS(result, ...)                                              \
-	books_are(&(result)->books, (const struct books){ __VA_ARGS__ })
+/* All the counts: fields left out are expected to be 0. */
+#define EXPECT_COUNTS(result, ...)                                             \
+	expect_counts(&(result)->counts, (const struct counts){ __VA_ARGS__ })
 
 /* Bytes are not compared. */
-void books_are(const struct books *b, struct books expected);
+void expect_counts(const struct counts *b, struct counts expected);
 
 #endif

@@ -29,7 +29,7 @@ void script_places(struct scripted *s)
 static size_t message_len(const struct scripted *s,
 			  const struct scripted_conn *g)
 {
-	struct payload_name name = { 0 };
+	struct message_id name = { 0 };
 	const char *newline;
 	size_t len;
 
@@ -40,7 +40,7 @@ static size_t message_len(const struct scripted *s,
 	if (s->payload.is_numbered) {
 		if (g->in_used < PAYLOAD_NUMBER)
 			return 0;
-		ck_assert(payload_read_name(&name, g->in));
+		ck_assert(payload_read_id(&name, g->in));
 	}
 	len = payload_size(&s->payload, name);
 	return g->in_used >= len ? len : 0;
@@ -49,11 +49,11 @@ static size_t message_len(const struct scripted *s,
 /* A message of the connection after this one, which it may have sent. */
 static size_t foreign(const struct scripted *s, const char *message, char *to)
 {
-	struct payload_name name;
+	struct message_id name;
 	size_t len;
 
-	ck_assert(payload_read_name(&name, message));
-	name.link = (name.link + 1) % (uint32_t)s->plan.connections;
+	ck_assert(payload_read_id(&name, message));
+	name.conn = (name.conn + 1) % (uint32_t)s->plan.connections;
 	len = payload_size(&s->payload, name);
 	payload_fill(&s->payload, name, 0, to, len);
 	return len;

@@ -75,7 +75,7 @@ class Json(TestCase):
         self.assertEqual(documented() - found - optional, set())
         self.assertEqual(found - documented(), set())
 
-    def test_the_books_and_percentiles_in_it_agree(self):
+    def test_the_counts_and_percentiles_in_it_agree(self):
         with Server("echo@127.0.0.1:0") as server:
             answer, found = self.load_json(server.address(), "-n", "5000",
                                            "-r", "5000")

@@ -35,14 +35,14 @@ START_TEST(a_step_holds_if_98_percent_of_the_plan_were_answered)
 	struct find_step step;
 
 	figures_init(&f);
-	f.result.books.answered = f.result.books.planned / 100 * 98;
+	f.result.counts.answered = f.result.counts.planned / 100 * 98;
 	step = judged("wrong=0");
 	ck_assert(step.has_held);
 	ck_assert_double_eq(step.answered, 98);
-	f.result.books.answered = f.result.books.planned / 100 * 97;
+	f.result.counts.answered = f.result.counts.planned / 100 * 97;
 	step = judged("wrong=0");
 	ck_assert(!step.has_held);
-	ck_assert(!step.is_ours);
+	ck_assert(!step.is_client_limited);
 	result_free(&f.result);
 }
 END_TEST
@@ -50,14 +50,14 @@ END_TEST
 START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 {
 	figures_init(&f);
-	ck_assert(!judged("p50<1ns").is_ours);
-	f.result.self.late_ours = f.result.books.sent / 50;
-	ck_assert(judged("p50<1ns").is_ours);
+	ck_assert(!judged("p50<1ns").is_client_limited);
+	f.result.self.late_ours = f.result.counts.sent / 50;
+	ck_assert(judged("p50<1ns").is_client_limited);
 	f.result.self.busiest = 0.99;
-	ck_assert(judged("p50<1ns").is_ours);
+	ck_assert(judged("p50<1ns").is_client_limited);
 	/* Of one that holds it does not matter. */
-	f.result.self.late_ours = f.result.books.sent / 50;
-	ck_assert(!judged("wrong=0").is_ours);
+	f.result.self.late_ours = f.result.counts.sent / 50;
+	ck_assert(!judged("wrong=0").is_client_limited);
 	result_free(&f.result);
 }
 END_TEST

@@ -106,7 +106,7 @@ START_TEST(each_operator_means_what_it_says)
 	struct figures f;
 
 	figures_init(&f);
-	f.result.books.wrong = 3;
+	f.result.counts.wrong = 3;
 	ck_assert_int_eq(outcome(&f.result, "wrong<4"), GATE_PASS);
 	ck_assert_int_eq(outcome(&f.result, "wrong<3"), GATE_FAIL);
 	ck_assert_int_eq(outcome(&f.result, "wrong<=3"), GATE_PASS);

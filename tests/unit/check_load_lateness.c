@@ -19,7 +19,7 @@ static struct plan plan = { .schedule = PLAN_CONSTANT,
 static struct histogram send_clock, plan_clock;
 static struct interval interval;
 static struct message message;
-static struct link l;
+static struct conn l;
 static struct engine e;
 static int64_t now;
 
@@ -42,7 +42,7 @@ static void begin(void)
 {
 	interval.clocks[CLOCK_FROM_SEND] = &send_clock;
 	interval.clocks[CLOCK_FROM_PLAN] = &plan_clock;
-	l = (struct link){ .ring = &message, .state = LINK_OPEN };
+	l = (struct conn){ .ring = &message, .state = CONN_OPEN };
 	e = (struct engine){ .plan = &plan, .now = &interval, .window = 1 };
 	now = START;
 	for (int i = 0; i < 100; i++)

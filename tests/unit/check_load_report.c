@@ -7,8 +7,8 @@
 
 #include "../../client/load/judge/verdict.h"
 #include "../../client/load/measure/units.h"
+#include "../../client/load/report/layout.h"
 #include "../../client/load/report/live.h"
-#include "../../client/load/report/page.h"
 #include "../../client/load/report/report.h"
 #include "../load/figures.h"
 
@@ -49,7 +49,7 @@ static void expect_fit(char *text, int most)
 
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 		lines++;
-		ck_assert_msg(page_width(line) <= 80, "too long: %s", line);
+		ck_assert_msg(layout_width(line) <= 80, "too long: %s", line);
 	}
 	ck_assert_int_le(lines, most);
 }
@@ -57,7 +57,7 @@ static void expect_fit(char *text, int most)
 /* Everything that can be said at once. */
 static void spoil(struct result *r)
 {
-	struct books *b = &r->books;
+	struct counts *b = &r->counts;
 
 	b->answered -= 100050;
 	b->timed_out = 50000;
@@ -81,10 +81,10 @@ static void spoil(struct result *r)
 					    1000000, 5, 29000000000 };
 	r->errors.used = 8;
 	r->errors.other = 3;
-	for (int i = 0; i < MISFIT_KINDS; i++)
-		r->misfits[i] = (struct misfits){ .asked = 100,
-						  .let_go = 50,
-						  .open = 50 };
+	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
+		r->bad_clients[i] = (struct bad_client_counts){ .asked = 100,
+								.let_go = 50,
+								.open = 50 };
 }
 
 START_TEST(a_good_run_is_said_in_few_lines)
@@ -193,7 +193,7 @@ START_TEST(one_way_is_bytes_a_second)
 
 	figures_init_closed(&f);
 	f.plan.mode = PLAN_DOWNLOAD;
-	f.result.books = (struct books){ .bytes_in = 30000000000 };
+	f.result.counts = (struct counts){ .bytes_in = 30000000000 };
 	text = report_of(&f.result, (struct report){ .has_utf8 = true });
 	expect(text, "1.00 GB/s down   8.0 Gbit/s   30,000,000,000 bytes in "
 		     "30.0s");
@@ -239,7 +239,7 @@ START_TEST(the_live_line_fits_any_window)
 	live = (struct live){ .plan = &f.plan, .has_utf8 = true, .seconds = 9 };
 	for (size_t columns = 1; columns < 200; columns++) {
 		live_line(&live, &p, columns, text);
-		ck_assert_uint_lt(page_width(text), columns);
+		ck_assert_uint_lt(layout_width(text), columns);
 	}
 	expect(text, " 40%   20,000/s   p99 35.0ms   ");
 	expect(text, "3 errors");

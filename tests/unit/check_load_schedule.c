@@ -24,22 +24,22 @@ static void plan_instants(enum plan_schedule schedule, uint64_t count)
 			     .depth = 1,
 			     .connections = LINKS,
 			     .seed = 7 };
-	struct link links[LINKS], *heap[LINKS + 1];
+	struct conn links[LINKS], *heap[LINKS + 1];
 	struct engine e = { .plan = &plan,
 			    .end_at = NEVER,
 			    .window = 1,
-			    .links = links,
-			    .link_count = LINKS,
+			    .conns = links,
+			    .conn_count = LINKS,
 			    .heap = heap };
 
 	for (uint32_t i = 0; i < LINKS; i++) {
-		links[i] = (struct link){ .id = i, .state = LINK_OPEN };
+		links[i] = (struct conn){ .id = i, .state = CONN_OPEN };
 		schedule_begin(&e, &links[i]);
 		schedule_update(&e, &links[i]);
 	}
 	ck_assert_uint_eq(e.heap_used, LINKS);
 	for (int i = 0; i < INSTANTS; i++) {
-		struct link *next = e.heap[1];
+		struct conn *next = e.heap[1];
 
 		at[i] = next->due_at;
 		schedule_next(&e, next);
@@ -122,12 +122,12 @@ static struct interval interval;
 /* Nothing is sent for so many seconds, or until the count is planned. */
 static void send_nothing(struct plan *plan, int64_t seconds)
 {
-	struct link links[LINKS], *heap[LINKS + 1];
+	struct conn links[LINKS], *heap[LINKS + 1];
 	struct engine e = { .plan = plan,
 			    .now = &interval,
 			    .window = 1,
-			    .links = links,
-			    .link_count = LINKS,
+			    .conns = links,
+			    .conn_count = LINKS,
 			    .heap = heap };
 
 	histogram_clear(&from_plan);
@@ -137,13 +137,13 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	e.measure_at = e.start_at + plan->warmup_ns;
 	e.end_at = seconds > 0 ? e.measure_at + seconds * 1000000000 : NEVER;
 	for (uint32_t i = 0; i < LINKS; i++) {
-		links[i] = (struct link){ .id = i, .state = LINK_OPEN };
+		links[i] = (struct conn){ .id = i, .state = CONN_OPEN };
 		schedule_begin(&e, &links[i]);
 	}
-	schedule_close_books(&e);
-	ck_assert_uint_eq(interval.books.planned, interval.books.never_sent);
-	ck_assert_uint_eq(interval.books.planned, from_plan.total);
-	ck_assert_uint_eq(interval.books.planned, interval.censored);
+	schedule_count_missed(&e);
+	ck_assert_uint_eq(interval.counts.planned, interval.counts.never_sent);
+	ck_assert_uint_eq(interval.counts.planned, from_plan.total);
+	ck_assert_uint_eq(interval.counts.planned, interval.censored);
 }
 
 /* As old as they would be if each had been looked at. */
@@ -167,24 +167,24 @@ START_TEST(what_was_never_sent_is_booked_with_its_age)
 			     .connections = LINKS };
 
 	send_nothing(&plan, 20);
-	ck_assert_uint_eq(interval.books.planned, 20 * (uint64_t)RATE);
+	ck_assert_uint_eq(interval.counts.planned, 20 * (uint64_t)RATE);
 	ages_are_even(20);
-	plan.warmup_ns = 3000000000; /* in no books */
+	plan.warmup_ns = 3000000000; /* not counted */
 	send_nothing(&plan, 20);
-	ck_assert_uint_eq(interval.books.planned, 20 * (uint64_t)RATE);
+	ck_assert_uint_eq(interval.counts.planned, 20 * (uint64_t)RATE);
 	plan.count = 12345;
 	send_nothing(&plan, 0);
-	ck_assert_uint_eq(interval.books.planned, 12345);
+	ck_assert_uint_eq(interval.counts.planned, 12345);
 	ages_are_even(12.345);
 	send_nothing(&plan, 5);
-	ck_assert_uint_eq(interval.books.planned, 5 * (uint64_t)RATE);
+	ck_assert_uint_eq(interval.counts.planned, 5 * (uint64_t)RATE);
 	plan.schedule = PLAN_POISSON;
 	send_nothing(&plan, 0);
-	ck_assert_uint_eq(interval.books.planned, 12345);
+	ck_assert_uint_eq(interval.counts.planned, 12345);
 	ages_are_even(12.345);
 	plan.count = 0;
 	send_nothing(&plan, 20);
-	ck_assert_double_eq_tol((double)interval.books.planned, 20 * RATE,
+	ck_assert_double_eq_tol((double)interval.counts.planned, 20 * RATE,
 				5 * sqrt(20 * RATE));
 	ages_are_even(20);
 }
@@ -198,14 +198,14 @@ START_TEST(no_number_of_unsent_messages_is_too_great_to_be_booked)
 			     .connections = LINKS };
 
 	send_nothing(&plan, 100 * 3600);
-	ck_assert_uint_eq(interval.books.planned,
+	ck_assert_uint_eq(interval.counts.planned,
 			  UINT64_C(100) * 3600 * 100000000);
 	plan.count = UINT64_C(1000000000000000);
 	send_nothing(&plan, 0);
-	ck_assert_uint_eq(interval.books.planned, plan.count);
+	ck_assert_uint_eq(interval.counts.planned, plan.count);
 	plan.schedule = PLAN_POISSON;
 	send_nothing(&plan, 0);
-	ck_assert_uint_eq(interval.books.planned, plan.count);
+	ck_assert_uint_eq(interval.counts.planned, plan.count);
 }
 END_TEST
 

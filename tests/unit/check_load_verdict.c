@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-#include "../../client/load/judge/hints.h"
+#include "../../client/load/judge/diagnosis.h"
 #include "../../client/load/judge/verdict.h"
 #include "../load/figures.h"
 
@@ -44,7 +44,7 @@ START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
 	expect(VERDICT_WITH_CARE, "0.1% of messages sent late by our own");
 	f.result.self.late_ours = 6000;
 	expect(VERDICT_NOT, "1% of messages sent late by our own fault");
-	f.result.self.late_ours = f.result.books.sent;
+	f.result.self.late_ours = f.result.counts.sent;
 	expect(VERDICT_NOT, "100% of messages sent late by our own fault");
 	/* The server's fault is not ours. */
 	f.result.self.late_server = 600000;
@@ -87,9 +87,9 @@ END_TEST
 START_TEST(a_rate_that_was_missed_is_told_of)
 {
 	figures_init(&f);
-	f.result.books.answered -= 30000;
-	f.result.books.sent -= 30000;
-	f.result.books.never_sent = 30000;
+	f.result.counts.answered -= 30000;
+	f.result.counts.sent -= 30000;
+	f.result.counts.never_sent = 30000;
 	expect(VERDICT_WITH_CARE,
 	       "95.0% of the messages planned were answered");
 	f.plan.rate = 40000;
@@ -116,11 +116,11 @@ START_TEST(the_gravest_reasons_come_first)
 	f.result.self.busiest = 0.85;
 	f.result.connections.starved = 2;
 	f.result.self.late_ours = 60000;
-	f.result.books.open = 1;
+	f.result.counts.open = 1;
 	verdict_judge(&f.result);
 	ck_assert_int_eq(f.result.verdict, VERDICT_NOT);
 	ck_assert_uint_eq(f.result.grave_count, 2);
-	ck_assert_ptr_nonnull(strstr(f.result.reasons[0], "do not balance"));
+	ck_assert_ptr_nonnull(strstr(f.result.reasons[0], "do not add up"));
 	ck_assert_ptr_nonnull(strstr(f.result.reasons[1], "10% of messages"));
 	ck_assert_uint_eq(f.result.reason_count, 4);
 	result_free(&f.result);
@@ -129,8 +129,8 @@ END_TEST
 
 static void expect_hint(const char *what)
 {
-	char hints[HINTS_MAX][HINT_TEXT];
-	size_t count = hints_find(&f.result, hints);
+	char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT];
+	size_t count = diagnose(&f.result, hints);
 
 	ck_assert_msg(count > 0, "no hint of %s", what);
 	ck_assert_msg(strstr(hints[0], what), "%s", hints[0]);
@@ -146,10 +146,10 @@ static void has_errors(enum error_phase phase, int error)
 
 START_TEST(shapes_of_the_figures_give_hints)
 {
-	char hints[HINTS_MAX][HINT_TEXT];
+	char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT];
 
 	figures_init(&f);
-	ck_assert_uint_eq(hints_find(&f.result, hints), 0);
+	ck_assert_uint_eq(diagnose(&f.result, hints), 0);
 	histogram_record_range(f.result.clocks[CLOCK_FROM_SEND], 40100000,
 			       40100000, 6000);
 	expect_hint("Nagle");
@@ -176,7 +176,7 @@ END_TEST
 /* A server that takes 100 ms at times makes a few wait twice as long. */
 START_TEST(delays_of_the_server_are_not_timers_of_tcp)
 {
-	char hints[HINTS_MAX][HINT_TEXT];
+	char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT];
 
 	for (int64_t ms = 20; ms <= 100; ms += 80) {
 		figures_init(&f);
@@ -185,14 +185,14 @@ START_TEST(delays_of_the_server_are_not_timers_of_tcp)
 					       ms * n * 1000000 + 300000,
 					       ms * n * 1000000 + 300000,
 					       (uint64_t)(6000 / n));
-		ck_assert_uint_eq(hints_find(&f.result, hints), 0);
+		ck_assert_uint_eq(diagnose(&f.result, hints), 0);
 		result_free(&f.result);
 	}
 	figures_init(&f);
 	f.plan.address = "unix:/tmp/socket";
 	histogram_record_range(f.result.clocks[CLOCK_FROM_SEND], 40100000,
 			       40100000, 6000);
-	ck_assert_uint_eq(hints_find(&f.result, hints), 0);
+	ck_assert_uint_eq(diagnose(&f.result, hints), 0);
 	result_free(&f.result);
 }
 END_TEST

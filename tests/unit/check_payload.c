@@ -30,7 +30,7 @@ static void begins(enum plan_payload kind, size_t min, size_t max)
 }
 
 /* Fill whole with messages, as many at once as may be; returns how many. */
-static size_t fill_runs(struct payload_name name, size_t size)
+static size_t fill_runs(struct message_id name, size_t size)
 {
 	size_t at_once = 1;
 
@@ -50,7 +50,7 @@ static void runs_are_messages(enum plan_payload kind, size_t size)
 	begins(kind, size, size);
 	EACH(i, firsts)
 	{
-		struct payload_name name = { LINK, firsts[i] };
+		struct message_id name = { LINK, firsts[i] };
 		size_t at_once = fill_runs(name, size);
 
 		ck_assert_uint_eq(at_once, size > 2048	? 1
@@ -60,8 +60,9 @@ static void runs_are_messages(enum plan_payload kind, size_t size)
 		     at += size, name.seq++) {
 			payload_fill(&payload, name, 0, part, size);
 			ck_assert_mem_eq(at, part, size);
-			ck_assert(payload_is_plain(&payload, name, at, size));
-			ck_assert(payload_is(&payload, name, 0, at, size));
+			ck_assert(payload_plain_matches(&payload, name, at,
+							size));
+			ck_assert(payload_matches(&payload, name, 0, at, size));
 		}
 	}
 }
@@ -78,18 +79,20 @@ END_TEST
 
 START_TEST(one_wrong_byte_anywhere_is_seen)
 {
-	const struct payload_name name = { LINK, 9 };
+	const struct message_id name = { LINK, 9 };
 
 	for (int kind = PAYLOAD_LINES; kind <= PAYLOAD_RANDOM; kind++) {
 		begins((enum plan_payload)kind, 64, 64);
 		payload_fill_plain(&payload, name, 1, part, 64);
 		for (size_t i = 0; i < 64; i++) {
 			part[i] ^= 1;
-			ck_assert(!payload_is_plain(&payload, name, part, 64));
-			ck_assert(!payload_is(&payload, name, 0, part, 64));
+			ck_assert(!payload_plain_matches(&payload, name, part,
+							 64));
+			ck_assert(
+				!payload_matches(&payload, name, 0, part, 64));
 			part[i] ^= 1;
 		}
-		ck_assert(payload_is_plain(&payload, name, part, 64));
+		ck_assert(payload_plain_matches(&payload, name, part, 64));
 	}
 }
 END_TEST
@@ -100,7 +103,7 @@ START_TEST(neighbours_differ_in_more_than_their_number)
 	const size_t size = 32;
 
 	begins(PAYLOAD_LINES, size, size);
-	fill_runs((struct payload_name){ LINK, 0 }, size);
+	fill_runs((struct message_id){ LINK, 0 }, size);
 	for (size_t i = 0; i < COUNT; i++)
 		for (size_t j = 0; j < i; j++)
 			ck_assert_mem_ne(whole + i * size + PAYLOAD_NUMBER,
@@ -111,7 +114,7 @@ END_TEST
 
 START_TEST(messages_of_many_lengths_are_made_one_by_one)
 {
-	const struct payload_name name = { LINK, 0 };
+	const struct message_id name = { LINK, 0 };
 
 	begins(PAYLOAD_LINES, 20, 90);
 	ck_assert_uint_eq(payload_run(&payload, name, COUNT), 1);

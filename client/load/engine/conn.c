@@ -23,67 +23,67 @@
 #define PAUSE_MAX (INT64_C(1000) * 1000 * 1000)
 #define TRY_AGAIN (INT64_C(1) * 1000 * 1000)
 
-static void set_state(struct engine *e, struct link *l, enum link_state state)
+static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 {
-	e->in_state[l->state]--;
+	e->in_state[c->state]--;
 	e->in_state[state]++;
-	if (state == LINK_OVER && !l->is_silent)
+	if (state == CONN_OVER && !c->is_silent)
 		e->alive--;
-	l->state = state;
+	c->state = state;
 }
 
 /* For now or for good. */
-static void close_link(struct engine *e, struct link *l, bool is_over)
+static void close_conn(struct engine *e, struct conn *c, bool is_over)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (l->state == LINK_BANNER || l->state == LINK_OPEN)
+	if (c->state == CONN_BANNER || c->state == CONN_OPEN)
 		atomic_fetch_sub_explicit(&e->opened, 1, memory_order_relaxed);
-	if (l->fd >= 0) {
+	if (c->fd >= 0) {
 		if (e->plan->close_by_reset)
-			(void)setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &reset,
+			(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset,
 					 sizeof(reset));
-		close(l->fd);
+		close(c->fd);
 	}
-	l->fd = -1;
-	l->is_blocked = l->is_level = l->is_done = false;
-	l->frame = (struct frame){ .used = 0 };
-	l->owed = l->owed_before = 0;
-	l->head = l->highest = l->out_seq = l->next;
-	l->out_from = 0;
-	set_state(e, l, is_over ? LINK_OVER : LINK_IDLE);
+	c->fd = -1;
+	c->is_blocked = c->is_level_triggered = c->is_done = false;
+	c->frame = (struct frame){ .used = 0 };
+	c->late_pending = c->late_pending_before = 0;
+	c->head = c->highest = c->out_seq = c->next;
+	c->out_from = 0;
+	set_state(e, c, is_over ? CONN_OVER : CONN_IDLE);
 }
 
 /* In churn a message is planned before its connection is begun. */
-static void plan_exchange(struct engine *e, struct link *l, int64_t now)
+static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
 {
 	int64_t planned = now;
 
 	if (engine_is_open_loop(e)) {
-		planned = l->due_at;
-		schedule_next(e, l);
+		planned = c->due_at;
+		schedule_next(e, c);
 	} else if (now >= e->measure_at) {
 		e->budget--;
 	}
-	link_message(e, l, l->next)->planned = planned;
-	l->room_at = planned;
-	l->is_planned = true;
+	conn_message(e, c, c->next)->planned = planned;
+	c->room_at = planned;
+	c->is_planned = true;
 	e->under_way++;
 }
 
-void link_drop_exchange(struct engine *e, struct link *l, int64_t now)
+void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
 {
-	int64_t planned = link_message(e, l, l->next)->planned;
+	int64_t planned = conn_message(e, c, c->next)->planned;
 	struct interval *i = e->now;
 
-	if (!l->is_planned)
+	if (!c->is_planned)
 		return;
-	l->is_planned = false;
+	c->is_planned = false;
 	e->under_way--;
 	if (planned < e->measure_at)
 		return;
-	i->books.planned++;
-	i->books.never_sent++;
+	i->counts.planned++;
+	i->counts.never_sent++;
 	interval_censor(i, now - planned, 1);
 	histogram_record(i->clocks[CLOCK_FROM_PLAN], now - planned);
 }
@@ -97,154 +97,154 @@ static bool may_begin_exchange(const struct engine *e, int64_t now)
 }
 
 /* The backlog of a Unix socket is full: TCP would wait, and so do we. */
-static bool is_patient(struct engine *e, struct link *l, int64_t now)
+static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
 {
-	if (l->retry_from == 0) {
-		l->retry_from = now;
-		e->patient++;
+	if (c->retry_from == 0) {
+		c->retry_from = now;
+		e->backlog_waiting++;
 	}
-	l->begun_at = l->retry_from;
-	l->retry_at = now + TRY_AGAIN;
-	return now - l->retry_from < e->plan->connect_timeout_ns;
+	c->begun_at = c->retry_from;
+	c->retry_at = now + TRY_AGAIN;
+	return now - c->retry_from < e->plan->connect_timeout_ns;
 }
 
-void link_open(struct engine *e, struct link *l, int64_t now)
+void conn_open(struct engine *e, struct conn *c, int64_t now)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
 					       EPOLLET,
-				     .data.ptr = l };
+				     .data.ptr = c };
 	enum error_phase phase;
 	int error;
 
-	if (e->plan->mode == PLAN_CHURN && !l->is_silent && !l->is_planned) {
+	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned) {
 		if (!may_begin_exchange(e, now))
 			return;
-		plan_exchange(e, l, now);
+		plan_exchange(e, c, now);
 	}
-	if (l->retry_from == 0)
-		l->begun_at = now;
-	l->fd = target_connect(e->control->target, l->id, &phase, &error);
-	if (l->fd < 0 && error == EAGAIN && is_patient(e, l, now))
+	if (c->retry_from == 0)
+		c->begun_at = now;
+	c->fd = target_connect(e->control->target, c->id, &phase, &error);
+	if (c->fd < 0 && error == EAGAIN && wait_for_backlog(e, c, now))
 		return;
-	e->patient -= l->retry_from != 0;
-	l->retry_from = 0;
-	set_state(e, l, LINK_CONNECTING);
-	if (l->fd < 0)
-		link_fail(e, l, phase, error, now);
-	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, l->fd, &event) < 0)
-		link_fail(e, l, ERROR_SOCKET, errno, now);
+	e->backlog_waiting -= c->retry_from != 0;
+	c->retry_from = 0;
+	set_state(e, c, CONN_CONNECTING);
+	if (c->fd < 0)
+		conn_fail(e, c, phase, error, now);
+	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		conn_fail(e, c, ERROR_SOCKET, errno, now);
 	else if (error == 0)
-		link_connected(e, l, 0, now);
+		conn_connected(e, c, 0, now);
 }
 
 /* Churn before the measured part is not reported. */
-static bool is_measured(const struct engine *e, const struct link *l)
+static bool is_measured(const struct engine *e, const struct conn *c)
 {
-	return l->is_silent || e->plan->mode != PLAN_CHURN ||
-	       l->ring->planned >= e->measure_at;
+	return c->is_silent || e->plan->mode != PLAN_CHURN ||
+	       c->ring->planned >= e->measure_at;
 }
 
-void link_connected(struct engine *e, struct link *l, int error, int64_t now)
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
 {
 	if (error != 0) {
-		link_fail(e, l, ERROR_CONNECT, error, now);
+		conn_fail(e, c, ERROR_CONNECT, error, now);
 		return;
 	}
 	now = now_ns();
-	if (is_measured(e, l))
+	if (is_measured(e, c))
 		histogram_record(e->now->clocks[CLOCK_CONNECT],
-				 now - l->begun_at);
-	e->reopened += l->was_opened && e->plan->mode != PLAN_CHURN;
-	l->was_opened = true;
-	l->begun_at = l->last_at = e->connected_at = now;
-	l->pause = 0;
+				 now - c->begun_at);
+	e->reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	c->was_opened = true;
+	c->begun_at = c->last_at = e->connected_at = now;
+	c->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
-	set_state(e, l, LINK_BANNER);
-	if (e->plan->banner == BANNER_NONE || l->is_silent)
-		link_ready(e, l, now);
+	set_state(e, c, CONN_BANNER);
+	if (e->plan->banner == BANNER_NONE || c->is_silent)
+		conn_ready(e, c, now);
 	else
-		l->was_asked = true;
+		c->was_asked = true;
 }
 
-void link_ready(struct engine *e, struct link *l, int64_t now)
+void conn_ready(struct engine *e, struct conn *c, int64_t now)
 {
-	l->frame = (struct frame){ .used = 0 };
-	set_state(e, l, LINK_OPEN);
+	c->frame = (struct frame){ .used = 0 };
+	set_state(e, c, CONN_OPEN);
 	if (e->plan->mode != PLAN_CHURN)
-		l->room_at = now;
-	if (!l->is_silent)
-		link_writable(e, l, now);
+		c->room_at = now;
+	if (!c->is_silent)
+		conn_writable(e, c, now);
 }
 
 /* When it may be made again: churn goes on whatever happened. */
-static void pause_before_next(struct engine *e, struct link *l,
+static void pause_before_next(struct engine *e, struct conn *c,
 			      enum error_phase phase, int64_t now)
 {
-	if (l->is_silent ||
+	if (c->is_silent ||
 	    !(e->plan->reconnect || e->plan->mode == PLAN_CHURN))
 		return;
 	if (e->plan->mode == PLAN_CHURN && engine_is_open_loop(e))
 		return;
 	if (phase == ERROR_REPLY || phase == ERROR_BETWEEN)
-		l->pause = 0;
-	l->retry_at = now + l->pause;
-	l->pause = l->pause ? 2 * l->pause : PAUSE_MIN;
-	if (l->pause > PAUSE_MAX)
-		l->pause = PAUSE_MAX;
-	if (e->plan->mode == PLAN_CHURN && l->pause > PAUSE_MIN)
-		l->pause = PAUSE_MIN;
+		c->pause = 0;
+	c->retry_at = now + c->pause;
+	c->pause = c->pause ? 2 * c->pause : PAUSE_MIN;
+	if (c->pause > PAUSE_MAX)
+		c->pause = PAUSE_MAX;
+	if (e->plan->mode == PLAN_CHURN && c->pause > PAUSE_MIN)
+		c->pause = PAUSE_MIN;
 }
 
-void link_fail(struct engine *e, struct link *l, enum error_phase phase,
+void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	       int error, int64_t now)
 {
-	struct books *b = &e->now->books;
+	struct counts *b = &e->now->counts;
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
-			!l->is_silent;
+			!c->is_silent;
 
-	if (is_measured(e, l))
+	if (is_measured(e, c))
 		engine_note_error(e, phase, error, now);
-	if (l->state == LINK_OPEN && phase != ERROR_SEND)
+	if (c->state == CONN_OPEN && phase != ERROR_SEND)
 		e->ended += error == 0 || error == ECONNRESET;
-	link_drop_exchange(e, l, now);
-	replies_abandon(e, l,
+	conn_drop_exchange(e, c, now);
+	replies_abandon(e, c,
 			error == 0 || error == ETIMEDOUT ? &b->closed_early
 							 : &b->reset,
 			now);
-	pause_before_next(e, l, phase, now);
-	close_link(e, l, !is_again);
+	pause_before_next(e, c, phase, now);
+	close_conn(e, c, !is_again);
 }
 
-void link_done(struct engine *e, struct link *l, int64_t now)
+void conn_done(struct engine *e, struct conn *c, int64_t now)
 {
-	replies_abandon(e, l, &e->now->books.open, now);
-	close_link(e, l, false);
+	replies_abandon(e, c, &e->now->counts.open, now);
+	close_conn(e, c, false);
 	if (!engine_is_open_loop(e))
-		link_open(e, l, now);
+		conn_open(e, c, now);
 }
 
-void link_check_time(struct engine *e, struct link *l, int64_t now)
+void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 {
-	switch (l->state) {
-	case LINK_IDLE:
-		if (l->retry_at > 0 && l->retry_at <= now &&
-		    (!e->is_ending || l->is_planned)) {
-			l->retry_at = 0;
-			link_open(e, l, now);
+	switch (c->state) {
+	case CONN_IDLE:
+		if (c->retry_at > 0 && c->retry_at <= now &&
+		    (!e->is_ending || c->is_planned)) {
+			c->retry_at = 0;
+			conn_open(e, c, now);
 		}
 		break;
-	case LINK_CONNECTING:
-		if (now - l->begun_at > e->plan->connect_timeout_ns)
-			link_fail(e, l, ERROR_CONNECT, ETIMEDOUT, now);
+	case CONN_CONNECTING:
+		if (now - c->begun_at > e->plan->connect_timeout_ns)
+			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);
 		break;
-	case LINK_BANNER:
-		if (now - l->begun_at > e->plan->timeout_ns)
-			link_fail(e, l, ERROR_BANNER, ETIMEDOUT, now);
+	case CONN_BANNER:
+		if (now - c->begun_at > e->plan->timeout_ns)
+			conn_fail(e, c, ERROR_BANNER, ETIMEDOUT, now);
 		break;
-	case LINK_OPEN:
-		while (l->open > 0 && now - link_message(e, l, l->head)->sent >
+	case CONN_OPEN:
+		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
 					      e->plan->timeout_ns)
-			replies_give_up(e, l, now);
+			replies_give_up(e, c, now);
 		break;
 	default:
 		break;
@@ -254,10 +254,10 @@ void link_check_time(struct engine *e, struct link *l, int64_t now)
 /* ----------------------------------------------------------------- sending */
 
 /* Closed loop: as many as there is room for; the warm-up is in no count. */
-static uint64_t count_next(struct engine *e, const struct link *l, int64_t now)
+static uint64_t count_next(struct engine *e, const struct conn *c, int64_t now)
 {
-	uint64_t count = (uint32_t)e->plan->depth - l->open;
-	uint64_t room = e->window - (l->next - l->head);
+	uint64_t count = (uint32_t)e->plan->depth - c->open;
+	uint64_t room = e->window - (c->next - c->head);
 
 	if (!engine_is_running(e, now))
 		return 0;
@@ -270,36 +270,36 @@ static uint64_t count_next(struct engine *e, const struct link *l, int64_t now)
 }
 
 /* How many messages are to be sent now, and when were they planned for? */
-static uint64_t next_planned(struct engine *e, struct link *l, int64_t now,
+static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 			     int64_t *ret)
 {
 	if (e->plan->mode == PLAN_CHURN) {
-		*ret = link_message(e, l, l->next)->planned;
-		if (!l->is_planned)
+		*ret = conn_message(e, c, c->next)->planned;
+		if (!c->is_planned)
 			return 0;
-		l->is_planned = false;
+		c->is_planned = false;
 		e->under_way--;
 		return 1;
 	}
 	if (e->is_ending)
 		return 0;
 	if (engine_is_open_loop(e)) {
-		*ret = l->due_at;
-		if (l->due_at > now || l->due_at >= e->end_at)
+		*ret = c->due_at;
+		if (c->due_at > now || c->due_at >= e->end_at)
 			return 0;
-		schedule_next(e, l);
+		schedule_next(e, c);
 		return 1;
 	}
 	*ret = now;
-	return count_next(e, l, now);
+	return count_next(e, c, now);
 }
 
 /* Whose fault is it that the message goes out after its instant? */
-static void note_lateness(struct engine *e, struct link *l, struct message *m)
+static void note_lateness(struct engine *e, struct conn *c, struct message *m)
 {
 	struct interval *i = e->now;
-	int64_t server = l->room_at - m->planned;
-	int64_t lag = m->sent - (server > 0 ? l->room_at : m->planned);
+	int64_t server = c->room_at - m->planned;
+	int64_t lag = m->sent - (server > 0 ? c->room_at : m->planned);
 
 	histogram_record(i->clocks[CLOCK_LAG], lag);
 	if (lag > LATE_NS)
@@ -314,39 +314,39 @@ static void note_lateness(struct engine *e, struct link *l, struct message *m)
 }
 
 /* So many with the same instants; of an open loop it is one. */
-static void put_on_ring(struct engine *e, struct link *l, uint64_t count,
+static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 			int64_t planned, int64_t now)
 {
 	const uint64_t last = e->window - 1;
 	const struct message message = { .planned = planned, .sent = now };
-	const uint64_t first = l->next;
-	struct message *const ring = l->ring;
+	const uint64_t first = c->next;
+	struct message *const ring = c->ring;
 
-	l->next += count;
+	c->next += count;
 	for (uint64_t n = 0; n < count; n++)
 		ring[(size_t)((first + n) & last)] = message;
-	l->open += (uint32_t)count;
+	c->open += (uint32_t)count;
 	e->under_way += count;
 	if (planned < e->measure_at)
 		return;
-	l->was_asked = true;
-	e->now->books.planned += count;
-	e->now->books.sent += count;
+	c->was_asked = true;
+	e->now->counts.planned += count;
+	e->now->counts.sent += count;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
-		note_lateness(e, l, &ring[first & last]);
+		note_lateness(e, c, &ring[first & last]);
 }
 
 /* Messages in one piece; 0: none that fits. */
-static size_t conn_fill_run(const struct payload *p, struct payload_name *name,
+static size_t conn_fill_run(const struct payload *p, struct message_id *id,
 			    uint64_t end, char *to, size_t room)
 {
-	size_t count = payload_run(p, *name, end - name->seq);
-	size_t size = payload_size(p, *name);
+	size_t count = payload_run(p, *id, end - id->seq);
+	size_t size = payload_size(p, *id);
 
 	if (count * size > room)
 		return 0;
-	payload_fill_plain(p, *name, count, to, size);
-	name->seq += count;
+	payload_fill_plain(p, *id, count, to, size);
+	id->seq += count;
 	return count * size;
 }
 
@@ -354,111 +354,111 @@ static size_t conn_fill_run(const struct payload *p, struct payload_name *name,
  * As many messages as fit into the buffer, from where we are on, all but the
  * first from their beginning; *is_all: was that all of them?
  */
-static size_t conn_fill(struct engine *e, const struct link *l, bool *is_all)
+static size_t conn_fill(struct engine *e, const struct conn *c, bool *is_all)
 {
 	const struct payload *p = e->payload;
-	struct payload_name name = { l->id, l->out_seq };
-	size_t from = l->out_from, used = 0;
+	struct message_id id = { c->id, c->out_seq };
+	size_t from = c->out_from, used = 0;
 
-	while (name.seq < l->next && used < ENGINE_BUFFER) {
+	while (id.seq < c->next && used < ENGINE_BUFFER) {
 		size_t room = ENGINE_BUFFER - used, len = 0;
 
 		if (from == 0 && p->is_plain)
-			len = conn_fill_run(p, &name, l->next, e->out + used,
+			len = conn_fill_run(p, &id, c->next, e->out + used,
 					    room);
 		if (len == 0) {
-			len = payload_size(p, name) - from;
+			len = payload_size(p, id) - from;
 			if (len > room)
 				len = room;
-			payload_fill(p, name, from, e->out + used, len);
+			payload_fill(p, id, from, e->out + used, len);
 			from += len;
-			if (from == payload_size(p, name))
-				name.seq++, from = 0;
+			if (from == payload_size(p, id))
+				id.seq++, from = 0;
 		}
 		used += len;
 	}
-	*is_all = name.seq == l->next;
+	*is_all = id.seq == c->next;
 	return used;
 }
 
-static void conn_advance(struct engine *e, struct link *l, size_t written)
+static void conn_advance(struct engine *e, struct conn *c, size_t written)
 {
 	for (;;) {
-		struct payload_name name = { l->id, l->out_seq };
+		struct message_id id = { c->id, c->out_seq };
 		size_t left;
 
-		if (name.seq == l->next)
+		if (id.seq == c->next)
 			return;
-		left = payload_size(e->payload, name) - l->out_from;
+		left = payload_size(e->payload, id) - c->out_from;
 		if (written < left)
 			break;
 		written -= left;
-		l->out_seq++;
-		l->out_from = 0;
+		c->out_seq++;
+		c->out_from = 0;
 	}
-	l->out_from += written;
+	c->out_from += written;
 }
 
-static void transmit(struct engine *e, struct link *l, int64_t now)
+static void transmit(struct engine *e, struct conn *c, int64_t now)
 {
-	while (l->out_seq < l->next) {
+	while (c->out_seq < c->next) {
 		bool is_all;
-		size_t len = conn_fill(e, l, &is_all);
+		size_t len = conn_fill(e, c, &is_all);
 		ssize_t n =
-			send(l->fd, e->out, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+			send(c->fd, e->out, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN) {
-			l->is_blocked = true;
+			c->is_blocked = true;
 			return;
 		}
 		if (n < 0) {
-			link_fail(e, l, ERROR_SEND, errno, now);
+			conn_fail(e, c, ERROR_SEND, errno, now);
 			return;
 		}
 		if (now >= e->measure_at)
-			e->now->books.bytes_out += (uint64_t)n;
+			e->now->counts.bytes_out += (uint64_t)n;
 		if (is_all && (size_t)n == len)
-			l->out_seq = l->next, l->out_from = 0;
+			c->out_seq = c->next, c->out_from = 0;
 		else
-			conn_advance(e, l, (size_t)n);
+			conn_advance(e, c, (size_t)n);
 	}
 }
 
-void link_send(struct engine *e, struct link *l, int64_t now)
+void conn_send(struct engine *e, struct conn *c, int64_t now)
 {
-	uint64_t first = l->next, count;
+	uint64_t first = c->next, count;
 	int64_t planned;
 
 	if (e->plan->mode == PLAN_UPLOAD || e->plan->mode == PLAN_DOWNLOAD) {
-		oneway_send(e, l, now);
+		oneway_send(e, c, now);
 		return;
 	}
-	while (link_has_room(e, l) &&
-	       (count = next_planned(e, l, now, &planned)) > 0)
-		put_on_ring(e, l, count, planned, now);
-	if (l->next != first)
-		transmit(e, l, now);
+	while (conn_has_room(e, c) &&
+	       (count = next_planned(e, c, now, &planned)) > 0)
+		put_on_ring(e, c, count, planned, now);
+	if (c->next != first)
+		transmit(e, c, now);
 }
 
-void link_writable(struct engine *e, struct link *l, int64_t now)
+void conn_writable(struct engine *e, struct conn *c, int64_t now)
 {
-	if (l->is_blocked) {
-		l->is_blocked = false;
-		transmit(e, l, now);
-		if (l->is_blocked || l->state != LINK_OPEN)
+	if (c->is_blocked) {
+		c->is_blocked = false;
+		transmit(e, c, now);
+		if (c->is_blocked || c->state != CONN_OPEN)
 			return;
-		l->room_at = now;
+		c->room_at = now;
 	}
-	if (l->state == LINK_OPEN)
-		link_send(e, l, now);
+	if (c->state == CONN_OPEN)
+		conn_send(e, c, now);
 }
 
 /* --------------------------------------------------------------- receiving */
 
 /* Is the banner whole?  *used of the bytes belong to it. */
-static bool take_banner(const struct engine *e, struct link *l,
+static bool take_banner(const struct engine *e, struct conn *c,
 			const char *data, size_t len, size_t *used)
 {
 	const char *text = e->plan->banner_text;
@@ -473,88 +473,88 @@ static bool take_banner(const struct engine *e, struct link *l,
 			*used = (size_t)(newline - data) + 1;
 		return newline;
 	case BANNER_TEXT:
-		left = strlen(text) - l->frame.used;
+		left = strlen(text) - c->frame.used;
 		if (len > left)
 			*used = len = left;
-		if (memcmp(data, text + l->frame.used, len) != 0)
-			l->frame.is_bad = true;
-		l->frame.used += len;
-		return l->frame.is_bad || len == left;
+		if (memcmp(data, text + c->frame.used, len) != 0)
+			c->frame.is_bad = true;
+		c->frame.used += len;
+		return c->frame.is_bad || len == left;
 	default:
 		return true;
 	}
 }
 
 /* Returns how many bytes are left for the replies. */
-static size_t take_greeting(struct engine *e, struct link *l, const char *data,
+static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 			    size_t len, int64_t now)
 {
 	size_t used;
 
-	if (!take_banner(e, l, data, len, &used))
+	if (!take_banner(e, c, data, len, &used))
 		return 0;
-	if (l->frame.is_bad) {
-		link_fail(e, l, ERROR_BANNER, EBADMSG, now);
+	if (c->frame.is_bad) {
+		conn_fail(e, c, ERROR_BANNER, EBADMSG, now);
 		return 0;
 	}
-	link_ready(e, l, now);
+	conn_ready(e, c, now);
 	return len - used;
 }
 
 /* Returns whether the connection is still the same. */
-static bool take_input(struct engine *e, struct link *l, size_t len,
+static bool take_input(struct engine *e, struct conn *c, size_t len,
 		       int64_t now)
 {
 	const char *data = e->in;
 	size_t left = len;
 
-	l->last_at = now;
+	c->last_at = now;
 	if (now >= e->measure_at)
-		e->now->books.bytes_in += len;
-	if (l->is_silent)
+		e->now->counts.bytes_in += len;
+	if (c->is_silent)
 		return true;
-	if (l->state == LINK_BANNER) {
-		left = take_greeting(e, l, data, len, now);
+	if (c->state == CONN_BANNER) {
+		left = take_greeting(e, c, data, len, now);
 		data += len - left;
 	}
-	if (left > 0 && l->state == LINK_OPEN)
-		replies_take(e, l, data, left, now);
-	if (l->is_done) {
-		link_done(e, l, now);
+	if (left > 0 && c->state == CONN_OPEN)
+		replies_take(e, c, data, left, now);
+	if (c->is_done) {
+		conn_done(e, c, now);
 		return false;
 	}
-	if (l->state == LINK_OPEN)
-		link_send(e, l, now);
-	return l->fd >= 0;
+	if (c->state == CONN_OPEN)
+		conn_send(e, c, now);
+	return c->fd >= 0;
 }
 
-static void input_ended(struct engine *e, struct link *l, int error,
+static void input_ended(struct engine *e, struct conn *c, int error,
 			int64_t now)
 {
-	enum error_phase phase = l->state == LINK_BANNER ? ERROR_BANNER
-				 : l->open > 0		 ? ERROR_REPLY
+	enum error_phase phase = c->state == CONN_BANNER ? ERROR_BANNER
+				 : c->open > 0		 ? ERROR_REPLY
 							 : ERROR_BETWEEN;
 
-	link_fail(e, l, phase, error, now);
+	conn_fail(e, c, phase, error, now);
 }
 
-void link_receive(struct engine *e, struct link *l, bool has_ended)
+void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 {
 	ssize_t n;
 
-	if (!l->is_silent &&
+	if (!c->is_silent &&
 	    (e->plan->mode == PLAN_UPLOAD || e->plan->mode == PLAN_DOWNLOAD)) {
-		oneway_receive(e, l);
+		oneway_receive(e, c);
 		return;
 	}
 	do {
-		n = recv(l->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
-		if (n > 0 && !take_input(e, l, (size_t)n, now_ns()))
+		n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+		if (n > 0 && !take_input(e, c, (size_t)n, now_ns()))
 			return;
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n == 0 || (n < 0 && errno != EINTR)) {
-			input_ended(e, l, n == 0 ? 0 : errno, now_ns());
+			input_ended(e, c, n == 0 ? 0 : errno, now_ns());
 			return;
 		}
 	} while (n < 0 || n == ENGINE_BUFFER || has_ended);
@@ -562,90 +562,90 @@ void link_receive(struct engine *e, struct link *l, bool has_ended)
 
 /* ----------------------------------------------------------------- one way */
 
-/* So many buffers in a row, then it is the next link's turn. */
+/* So many buffers in a row, then it is the next connection's turn. */
 #define ONEWAY_BUFFERS 16
 
-static void oneway_count(const struct engine *e, struct link *l,
+static void oneway_count(const struct engine *e, struct conn *c,
 			 uint64_t *bytes, ssize_t n)
 {
 	int64_t now = now_ns();
 
-	l->last_at = now;
+	c->last_at = now;
 	if (now < e->measure_at || now >= e->end_at)
 		return;
-	l->replies++;
+	c->replies++;
 	*bytes += (uint64_t)n;
 }
 
 /*
- * Level-triggered from the start of the run on: a link gives way to the others
- * though there is more to do.
+ * Level-triggered from the start of the run on: a connection gives way to the
+ * others though there is more to do.
  */
-static bool oneway_begin(struct engine *e, struct link *l, uint32_t events)
+static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data.ptr = l };
+	struct epoll_event event = { .events = events, .data.ptr = c };
 
-	if (l->is_level)
+	if (c->is_level_triggered)
 		return true;
-	l->is_level = true;
-	l->was_asked = true;
-	return epoll_ctl(e->epoll, EPOLL_CTL_MOD, l->fd, &event) == 0;
+	c->is_level_triggered = true;
+	c->was_asked = true;
+	return epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
-static void oneway_send_some(struct engine *e, struct link *l)
+static void oneway_send_some(struct engine *e, struct conn *c)
 {
 	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
 		/* The noise of the payload serves as well as anything. */
-		ssize_t n = send(l->fd, e->payload->noise, ENGINE_BUFFER,
+		ssize_t n = send(c->fd, e->payload->noise, ENGINE_BUFFER,
 				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n < 0 && errno != EINTR) {
-			link_fail(e, l, ERROR_SEND, errno, now_ns());
+			conn_fail(e, c, ERROR_SEND, errno, now_ns());
 			return;
 		}
 		if (n > 0)
-			oneway_count(e, l, &e->now->books.bytes_out, n);
+			oneway_count(e, c, &e->now->counts.bytes_out, n);
 	}
 }
 
-void oneway_send(struct engine *e, struct link *l, int64_t now)
+void oneway_send(struct engine *e, struct conn *c, int64_t now)
 {
 	if (!engine_is_running(e, now) || e->is_ending)
 		return;
 	if (e->plan->mode == PLAN_DOWNLOAD) {
-		oneway_begin(e, l, EPOLLIN);
-	} else if (oneway_begin(e, l, EPOLLIN | EPOLLOUT)) {
-		oneway_send_some(e, l);
-		l->is_blocked = l->fd >= 0;
+		oneway_begin(e, c, EPOLLIN);
+	} else if (oneway_begin(e, c, EPOLLIN | EPOLLOUT)) {
+		oneway_send_some(e, c);
+		c->is_blocked = c->fd >= 0;
 	}
 }
 
-void oneway_receive(struct engine *e, struct link *l)
+void oneway_receive(struct engine *e, struct conn *c)
 {
-	if (!l->is_level)
+	if (!c->is_level_triggered)
 		return;
 	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		ssize_t n = recv(l->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+		ssize_t n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
 		if (n == 0 || (n < 0 && errno != EINTR)) {
-			link_fail(e, l, ERROR_BETWEEN, n == 0 ? 0 : errno,
+			conn_fail(e, c, ERROR_BETWEEN, n == 0 ? 0 : errno,
 				  now_ns());
 			return;
 		}
 		if (n > 0)
-			oneway_count(e, l, &e->now->books.bytes_in, n);
+			oneway_count(e, c, &e->now->counts.bytes_in, n);
 	}
 }
 
-uint64_t oneway_unsent(const struct link *l)
+uint64_t oneway_unsent(const struct conn *c)
 {
 	int left = 0;
 
-	if (l->fd < 0 || ioctl(l->fd, SIOCOUTQ, &left) < 0)
+	if (c->fd < 0 || ioctl(c->fd, SIOCOUTQ, &left) < 0)
 		return 0;
 	return (uint64_t)left;
 }

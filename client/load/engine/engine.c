@@ -75,33 +75,33 @@ static void set_sweep(struct engine *e)
 		 : period > SWEEP_MAX ? SWEEP_MAX
 				      : period;
 	e->sweep_every = period;
-	if (e->link_count > ENGINE_SWEEP)
-		e->sweep_every = period * ENGINE_SWEEP / (int64_t)e->link_count;
+	if (e->conn_count > ENGINE_SWEEP)
+		e->sweep_every = period * ENGINE_SWEEP / (int64_t)e->conn_count;
 }
 
-static int init_links(struct engine *e)
+static int init_conns(struct engine *e)
 {
 	size_t all = (size_t)e->plan->connections + (size_t)e->plan->idle;
 
-	e->link_count = (size_t)engine_share(all, e);
-	e->links = calloc(e->link_count + 1, sizeof(*e->links));
+	e->conn_count = (size_t)engine_share(all, e);
+	e->conns = calloc(e->conn_count + 1, sizeof(*e->conns));
 	e->messages =
-		calloc(e->link_count * e->window + 1, sizeof(*e->messages));
-	e->heap = calloc(e->link_count + 1, sizeof(struct link *));
-	if (!e->links || !e->messages || !e->heap)
+		calloc(e->conn_count * e->window + 1, sizeof(*e->messages));
+	e->heap = calloc(e->conn_count + 1, sizeof(struct conn *));
+	if (!e->conns || !e->messages || !e->heap)
 		return -ENOMEM;
-	for (size_t i = 0; i < e->link_count; i++) {
-		struct link *l = &e->links[i];
+	for (size_t i = 0; i < e->conn_count; i++) {
+		struct conn *c = &e->conns[i];
 
-		l->fd = -1;
-		l->id = (uint32_t)(i * (size_t)e->plan->threads +
+		c->fd = -1;
+		c->id = (uint32_t)(i * (size_t)e->plan->threads +
 				   (size_t)e->number);
-		l->is_silent = l->id >= (uint32_t)e->plan->connections;
-		l->ring = e->messages + i * e->window;
-		l->due_at = NEVER;
-		e->alive += !l->is_silent;
+		c->is_silent = c->id >= (uint32_t)e->plan->connections;
+		c->ring = e->messages + i * e->window;
+		c->due_at = NEVER;
+		e->alive += !c->is_silent;
 	}
-	e->in_state[LINK_IDLE] = e->link_count;
+	e->in_state[CONN_IDLE] = e->conn_count;
 	return 0;
 }
 
@@ -141,23 +141,23 @@ int engine_init(struct engine *e, struct control *control, int number)
 	if (!interval_is_whole(e->now) || !interval_is_whole(e->full) ||
 	    !e->in || !e->out)
 		return -ENOMEM;
-	rc = init_links(e);
+	rc = init_conns(e);
 	set_sweep(e);
 	return rc < 0 ? rc : init_wait(e);
 }
 
 void engine_fini(struct engine *e)
 {
-	for (size_t i = 0; e->links && i < e->link_count; i++)
-		if (e->links[i].fd >= 0)
-			close(e->links[i].fd);
+	for (size_t i = 0; e->conns && i < e->conn_count; i++)
+		if (e->conns[i].fd >= 0)
+			close(e->conns[i].fd);
 	if (e->epoll >= 0)
 		close(e->epoll);
 	if (e->wakeup >= 0)
 		close(e->wakeup);
 	interval_free(e->now);
 	interval_free(e->full);
-	free(e->links);
+	free(e->conns);
 	free(e->messages);
 	free(e->heap);
 	free(e->in);
@@ -233,10 +233,10 @@ static void look_at_control(struct engine *e)
 	    (e->start_at = atomic_load(&c->start_at)) != NEVER) {
 		e->measure_at = atomic_load(&c->measure_at);
 		e->tick_at = e->measure_at;
-		for (size_t i = 0; engine_is_open_loop(e) && i < e->link_count;
+		for (size_t i = 0; engine_is_open_loop(e) && i < e->conn_count;
 		     i++) {
-			schedule_begin(e, &e->links[i]);
-			schedule_update(e, &e->links[i]);
+			schedule_begin(e, &e->conns[i]);
+			schedule_update(e, &e->conns[i]);
 		}
 	}
 	e->end_at = atomic_load(&c->end_at);
@@ -244,20 +244,20 @@ static void look_at_control(struct engine *e)
 		e->is_ending = true;
 }
 
-static void serve_conn(struct engine *e, struct link *l, uint32_t events)
+static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-	if (l->state == LINK_CONNECTING)
-		link_connected(e, l,
-			       target_connected(e->control->target, l->fd),
+	if (c->state == CONN_CONNECTING)
+		conn_connected(e, c,
+			       target_connected(e->control->target, c->fd),
 			       now_ns());
-	if (l->fd >= 0 && l->is_blocked && events & EPOLLOUT)
-		link_writable(e, l, now_ns());
-	if (l->fd >= 0 && events & (EPOLLIN | ends))
-		link_receive(e, l, events & ends);
+	if (c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
+		conn_writable(e, c, now_ns());
+	if (c->fd >= 0 && events & (EPOLLIN | ends))
+		conn_receive(e, c, events & ends);
 	if (engine_is_open_loop(e))
-		schedule_update(e, l);
+		schedule_update(e, c);
 }
 
 /* Begin as many connections as may be; returns when to go on. */
@@ -267,8 +267,8 @@ static int64_t connect_some(struct engine *e, int64_t now)
 
 	if (e->connect_next == 0)
 		e->connect_from = now;
-	for (int n = 0; e->connect_next < e->link_count; n++) {
-		struct link *l = &e->links[e->connect_next];
+	for (int n = 0; e->connect_next < e->conn_count; n++) {
+		struct conn *c = &e->conns[e->connect_next];
 		int64_t at = e->connect_from;
 
 		if (rate > 0)
@@ -276,46 +276,47 @@ static int64_t connect_some(struct engine *e, int64_t now)
 		if (n == CONNECTS_STEP || at > now)
 			return at;
 		if (rate == 0 &&
-		    e->in_state[LINK_CONNECTING] + e->patient >= CONNECTS_A_WAY)
+		    e->in_state[CONN_CONNECTING] + e->backlog_waiting >=
+			    CONNECTS_A_WAY)
 			return NEVER;
 		e->connect_next++;
-		if (l->is_silent || e->plan->mode != PLAN_CHURN)
-			link_open(e, l, now);
+		if (c->is_silent || e->plan->mode != PLAN_CHURN)
+			conn_open(e, c, now);
 	}
 	return NEVER;
 }
 
-/* Has every link been connected, or failed? */
+/* Has every connection been connected, or failed? */
 static bool has_connected(const struct engine *e, int64_t now)
 {
-	return e->connect_next == e->link_count &&
-	       e->in_state[LINK_CONNECTING] == 0 && e->patient == 0 &&
-	       (e->in_state[LINK_BANNER] == 0 ||
+	return e->connect_next == e->conn_count &&
+	       e->in_state[CONN_CONNECTING] == 0 && e->backlog_waiting == 0 &&
+	       (e->in_state[CONN_BANNER] == 0 ||
 		now - e->connected_at > BANNER_WAIT);
 }
 
 static void begin_closed_loop(struct engine *e, int64_t now)
 {
-	for (size_t i = 0; i < e->link_count; i++) {
-		struct link *l = &e->links[i];
+	for (size_t i = 0; i < e->conn_count; i++) {
+		struct conn *c = &e->conns[i];
 
-		if (l->is_silent)
+		if (c->is_silent)
 			continue;
 		if (e->plan->mode == PLAN_CHURN)
-			link_open(e, l, now);
+			conn_open(e, c, now);
 		else
-			link_writable(e, l, now);
+			conn_writable(e, c, now);
 	}
 }
 
 static void sweep_conns(struct engine *e, int64_t now)
 {
-	for (size_t n = 0; n < ENGINE_SWEEP && n < e->link_count; n++) {
-		if (e->sweep_next >= e->link_count)
+	for (size_t n = 0; n < ENGINE_SWEEP && n < e->conn_count; n++) {
+		if (e->sweep_next >= e->conn_count)
 			e->sweep_next = 0;
-		link_check_time(e, &e->links[e->sweep_next], now);
+		conn_check_time(e, &e->conns[e->sweep_next], now);
 		if (engine_is_open_loop(e))
-			schedule_update(e, &e->links[e->sweep_next]);
+			schedule_update(e, &e->conns[e->sweep_next]);
 		e->sweep_next++;
 	}
 	e->sweep_at = now + e->sweep_every;
@@ -365,7 +366,7 @@ static int64_t run_clock(struct engine *e)
 {
 	int64_t now = now_ns(), next = NEVER, at;
 
-	if (e->connect_next < e->link_count)
+	if (e->connect_next < e->conn_count)
 		next = connect_some(e, now);
 	else if (!e->is_ready && has_connected(e, now))
 		say_ready(e);
@@ -396,9 +397,9 @@ static bool has_sent_all(const struct engine *e)
 		return false;
 	if (!engine_is_open_loop(e))
 		return e->budget == 0;
-	for (size_t i = 0; i < e->link_count; i++)
-		if (e->links[i].due_at != NEVER &&
-		    e->links[i].state != LINK_OVER)
+	for (size_t i = 0; i < e->conn_count; i++)
+		if (e->conns[i].due_at != NEVER &&
+		    e->conns[i].state != CONN_OVER)
 			return false;
 	return true;
 }
@@ -472,11 +473,11 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	if (n < 0 && errno != EINTR)
 		e->error = errno;
 	e->woke_at = now_ns();
-	e->overslept = e->woke_at > next ? e->woke_at - next : 0;
-	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->overslept)
-		e->overslept = busy;
+	e->wake_delay = e->woke_at > next ? e->woke_at - next : 0;
+	if (e->woke_at - now < ENGINE_AT_ONCE && busy > e->wake_delay)
+		e->wake_delay = busy;
 	if (e->is_started)
-		note_stall(e, busy > e->overslept ? busy : e->overslept);
+		note_stall(e, busy > e->wake_delay ? busy : e->wake_delay);
 	return n;
 }
 
@@ -486,15 +487,15 @@ static void engine_finish(struct engine *e)
 
 	e->is_ending = true;
 	e->end_at = atomic_load(&e->control->end_at);
-	for (size_t i = 0; i < e->link_count; i++) {
-		struct link *l = &e->links[i];
+	for (size_t i = 0; i < e->conn_count; i++) {
+		struct conn *c = &e->conns[i];
 
-		link_drop_exchange(e, l, now);
-		replies_abandon(e, l, &e->now->books.open, now);
-		if (e->plan->mode == PLAN_UPLOAD && !l->is_silent)
-			e->unsent += oneway_unsent(l);
+		conn_drop_exchange(e, c, now);
+		replies_abandon(e, c, &e->now->counts.open, now);
+		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
+			e->unsent += oneway_unsent(c);
 	}
-	schedule_close_books(e);
+	schedule_count_missed(e);
 	if (e->measure_at != NEVER && now > e->measure_at) {
 		e->cpu_ns = thread_cpu() - e->cpu_ns;
 		e->measured_ns = now - e->measure_at;
@@ -522,10 +523,10 @@ static void *engine_main(void *arg)
 		int n = wait_until(e, events, run_clock(e));
 
 		for (int i = 0; i < n; i++) {
-			struct link *l = events[i].data.ptr;
+			struct conn *c = events[i].data.ptr;
 
-			if (l)
-				serve_conn(e, l, events[i].events);
+			if (c)
+				serve_conn(e, c, events[i].events);
 			else
 				look_at_control(e);
 		}

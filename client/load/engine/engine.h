@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread of the load: an epoll loop over its links.  What is here is the
- * engine's own: run.c starts engines, takes what they found each second, and
- * ends them; the link_*.c files are parts of the loop.
+ * One thread of the load: an epoll loop over its connections.  What is here is
+ * the engine's own: run.c starts engines, takes what they found each second,
+ * and ends them; the link_*.c files are parts of the loop.
  *
- * A link is one connection to be: the place of it in the plan stays when the
- * connection is made again.
+ * A connection is one connection to be: the place of it in the plan stays when
+ * the connection is made again.
  */
 #ifndef LOAD_ENGINE_H
 #define LOAD_ENGINE_H
@@ -22,32 +22,32 @@
 #include "target.h"
 
 #define ENGINE_BUFFER  65536
-#define ENGINE_SWEEP   256   /* links looked at between two waits */
+#define ENGINE_SWEEP   256   /* connections looked at between two waits */
 #define ENGINE_AT_ONCE 20000 /* ns: a wait so short did not wait */
 #define NEVER	       INT64_MAX
 
-enum link_state {
-	LINK_IDLE, /* no connection; one is to be made */
-	LINK_CONNECTING,
-	LINK_BANNER, /* connected; the server speaks first */
-	LINK_OPEN,
-	LINK_OVER, /* no connection, for good */
-	LINK_STATES
+enum conn_state {
+	CONN_IDLE, /* no connection; one is to be made */
+	CONN_CONNECTING,
+	CONN_BANNER, /* connected; the server speaks first */
+	CONN_OPEN,
+	CONN_OVER, /* no connection, for good */
+	CONN_STATES
 };
 
 /* A message under way. */
 struct message {
 	int64_t planned, sent;
-	uint32_t lag_us; /* so much later than could be, by our fault */
-	bool is_settled; /* answered, though one before it is not */
-	bool is_owed;	 /* timed out, the reply may still come */
+	uint32_t lag_us;      /* so much later than could be, by our fault */
+	bool is_settled;      /* answered, though one before it is not */
+	bool is_late_pending; /* timed out, the reply may still come */
 };
 
 #define FRAME_START 48
 
 /* The reply that is coming in. */
 struct frame {
-	struct payload_name name; /* whose it seems to be */
+	struct message_id id; /* whose it seems to be */
 	size_t used;
 	size_t len; /* 0: not known yet */
 	bool is_bad;
@@ -55,23 +55,24 @@ struct frame {
 	char start[FRAME_START];
 };
 
-struct link {
+struct conn {
 	int fd;
 	uint32_t id;
-	enum link_state state;
+	enum conn_state state;
 	bool is_blocked; /* the socket takes no more for now */
 	bool is_silent;	 /* --idle: it never says a thing */
 	bool is_planned; /* churn: the message of this connection waits */
 	bool is_done;	 /* churn: it has been answered */
-	bool is_level;	 /* one way: no longer edge-triggered */
+	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
-	bool is_warming_up;   /* open loop: due_at is of the warm-up */
-	uint32_t open;	      /* messages under way */
-	uint32_t owed_before; /* replies still owed to messages before those */
-	uint64_t owed;	      /* bit n: that of message head - 1 - n */
-	uint64_t head, next;  /* numbers of the oldest and the next message */
-	uint64_t highest;     /* 1 + the latest that was answered */
-	uint64_t out_seq;     /* what is written next: message and byte */
+	bool is_warming_up;	      /* open loop: due_at is of the warm-up */
+	uint32_t open;		      /* messages under way */
+	uint32_t late_pending_before; /* replies still owed to messages before
+					 those */
+	uint64_t late_pending;	      /* bit n: that of message head - 1 - n */
+	uint64_t head, next; /* numbers of the oldest and the next message */
+	uint64_t highest;    /* 1 + the latest that was answered */
+	uint64_t out_seq;    /* what is written next: message and byte */
 	size_t out_from;
 	struct message *ring;
 	struct frame frame;
@@ -84,7 +85,7 @@ struct link {
 	uint64_t due_count; /* so many of its part were before it */
 	uint64_t random;
 	size_t heap_at;	    /* place in the heap, from 1; 0: not there */
-	int64_t retry_at;   /* LINK_IDLE: try then; 0 */
+	int64_t retry_at;   /* CONN_IDLE: try then; 0 */
 	int64_t retry_from; /* since when it is tried */
 	int64_t pause;
 };
@@ -93,7 +94,7 @@ struct link {
 struct interval {
 	int64_t from, to;
 	struct histogram *clocks[CLOCK_KINDS];
-	struct books books;
+	struct counts counts;
 	uint64_t errors;
 	uint64_t late_ours, late_server, censored;
 	int64_t late_ours_max, late_server_max, censored_min;
@@ -123,24 +124,25 @@ struct engine {
 	pthread_t thread;
 	int number;
 	int epoll, wakeup;
-	struct link *links;
-	size_t link_count;
+	struct conn *conns;
+	size_t conn_count;
 	struct message *messages;
 	uint32_t window;    /* messages a ring has room for */
-	struct link **heap; /* from 1, by due_at */
+	struct conn **heap; /* from 1, by due_at */
 	size_t heap_used;
-	size_t in_state[LINK_STATES];
-	size_t alive;	     /* links that are not OVER, silent ones apart */
-	uint64_t under_way;  /* messages, of all links; churn: exchanges */
-	size_t patient;	     /* links that wait for room in a backlog */
-	size_t connect_next; /* links before it have been begun */
+	size_t in_state[CONN_STATES];
+	size_t alive; /* connections that are not OVER, silent ones apart */
+	uint64_t under_way; /* messages, of all connections; churn: exchanges */
+	size_t backlog_waiting; /* connections that wait for room in a backlog
+				 */
+	size_t connect_next;	/* connections before it have been begun */
 	int64_t connect_from, connected_at; /* the first began, the last came */
 	uint64_t budget; /* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	int64_t usual;	   /* how long a reply takes, the median; 0 */
-	int64_t overslept; /* we could have been here so much earlier */
+	int64_t median;	    /* how long a reply takes, the median; 0 */
+	int64_t wake_delay; /* we could have been here so much earlier */
 	bool is_ready, is_started, is_ending;
 	bool has_no_pwait2; /* epoll_pwait2() is not to be had here */
 	int error;	    /* why it cannot wait for events; 0 */
@@ -149,7 +151,7 @@ struct engine {
 	/* lock: full is handed over when has_full; run.c clears it */
 	struct interval *now, *full;
 	bool has_full, has_finished;
-	_Atomic int opened; /* links connected */
+	_Atomic int opened; /* connections connected */
 
 	/* Read by run.c when the thread has ended. */
 	struct error_table errors;
@@ -164,8 +166,8 @@ int64_t now_ns(void);
 /* engine_init.c, engine.c */
 
 /*
- * Set up the number-th engine; of all links it has each threads-th.  Returns
- * 0 or -errno; undo with engine_fini() in any case.
+ * Set up the number-th engine; of all connections it has each threads-th.
+ * Returns 0 or -errno; undo with engine_fini() in any case.
  */
 int engine_init(struct engine *e, struct control *control, int number);
 void engine_fini(struct engine *e);
@@ -184,89 +186,90 @@ void engine_wake(struct engine *e);
 void engine_note_error(struct engine *e, enum error_phase phase, int error,
 		       int64_t now);
 
-/* link_open.c */
+/* conn_open.c */
 
 /* Begin the connection; now is when. */
-void link_open(struct engine *e, struct link *l, int64_t now);
+void conn_open(struct engine *e, struct conn *c, int64_t now);
 
 /* The connect has come to an end, well (0) or not. */
-void link_connected(struct engine *e, struct link *l, int error, int64_t now);
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now);
 
 /* It speaks from now on. */
-void link_ready(struct engine *e, struct link *l, int64_t now);
+void conn_ready(struct engine *e, struct conn *c, int64_t now);
 
 /*
  * The connection is over: error is an errno or 0 for the end of input, and
  * phase where it happened.
  */
-void link_fail(struct engine *e, struct link *l, enum error_phase phase,
+void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	       int error, int64_t now);
 
 /* Churn: the exchange is over, on to the next. */
-void link_done(struct engine *e, struct link *l, int64_t now);
+void conn_done(struct engine *e, struct conn *c, int64_t now);
 
 /* Churn: the connection did not come about, its message is never sent. */
-void link_drop_exchange(struct engine *e, struct link *l, int64_t now);
+void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now);
 
 /* What went out of time on it; for the sweep. */
-void link_check_time(struct engine *e, struct link *l, int64_t now);
+void conn_check_time(struct engine *e, struct conn *c, int64_t now);
 
-/* link_send.c */
+/* conn_send.c */
 
 /* Send what may be sent now. */
-void link_send(struct engine *e, struct link *l, int64_t now);
+void conn_send(struct engine *e, struct conn *c, int64_t now);
 
 /* The socket takes more. */
-void link_writable(struct engine *e, struct link *l, int64_t now);
+void conn_writable(struct engine *e, struct conn *c, int64_t now);
 
-/* link_receive.c */
+/* conn_receive.c */
 
-void link_receive(struct engine *e, struct link *l, bool has_ended);
+void conn_receive(struct engine *e, struct conn *c, bool has_ended);
 
 /* frames.c: replies that are the message, or the message in a form. */
-size_t frames_take(struct engine *e, struct link *l, const char *data,
+size_t frames_take(struct engine *e, struct conn *c, const char *data,
 		   size_t len, int64_t now);
 
-/* replies.c: what came on an open link, and what it answers. */
-void replies_take(struct engine *e, struct link *l, const char *data,
+/* replies.c: what came on an open connection, and what it answers. */
+void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
 /* That message is answered; kind: a column that counts it, too, or NULL. */
-void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
+void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind);
 
 /*
  * So many of the oldest are, and rightly; none of a later number has been
  * answered before.
  */
-void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
+void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 			int64_t now);
 
 /* The oldest message under way will not be answered in time. */
-void replies_give_up(struct engine *e, struct link *l, int64_t now);
+void replies_give_up(struct engine *e, struct conn *c, int64_t now);
 
-/* The link is over; what is under way goes into that column of the books. */
-void replies_abandon(struct engine *e, struct link *l, uint64_t *column,
+/* The connection is over; what is under way goes into that column of the
+ * counts. */
+void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now);
 
 /* schedule.c: when messages are planned, of an open loop. */
 
-void schedule_begin(struct engine *e, struct link *l);
+void schedule_begin(struct engine *e, struct conn *c);
 /* Go on to the instant after due_at. */
-void schedule_next(struct engine *e, struct link *l);
-/* Put the link where it belongs in the heap, or out of it. */
-void schedule_update(struct engine *e, struct link *l);
+void schedule_next(struct engine *e, struct conn *c);
+/* Put the connection where it belongs in the heap, or out of it. */
+void schedule_update(struct engine *e, struct conn *c);
 /* Send what is due; returns when the next is. */
 int64_t schedule_run(struct engine *e, int64_t now);
-/* The end: what was planned and not sent goes into the books. */
-void schedule_close_books(struct engine *e);
+/* The end: what was planned and not sent goes into the counts. */
+void schedule_count_missed(struct engine *e);
 
 /* oneway.c: --upload and --download. */
 
-void oneway_send(struct engine *e, struct link *l, int64_t now);
-void oneway_receive(struct engine *e, struct link *l);
+void oneway_send(struct engine *e, struct conn *c, int64_t now);
+void oneway_receive(struct engine *e, struct conn *c);
 /* Bytes that the kernel took and the peer has not. */
-uint64_t oneway_unsent(const struct link *l);
+uint64_t oneway_unsent(const struct conn *c);
 
 /* Durations that are known to be longer than that. */
 static inline void interval_censor(struct interval *i, int64_t age,
@@ -287,16 +290,16 @@ static inline bool engine_is_open_loop(const struct engine *e)
 	return e->plan->schedule != PLAN_CLOSED;
 }
 
-static inline bool link_has_room(const struct engine *e, const struct link *l)
+static inline bool conn_has_room(const struct engine *e, const struct conn *c)
 {
-	return !l->is_blocked && l->open < (uint32_t)e->plan->depth &&
-	       l->next - l->head < e->window;
+	return !c->is_blocked && c->open < (uint32_t)e->plan->depth &&
+	       c->next - c->head < e->window;
 }
 
-static inline struct message *link_message(const struct engine *e,
-					   const struct link *l, uint64_t seq)
+static inline struct message *conn_message(const struct engine *e,
+					   const struct conn *c, uint64_t seq)
 {
-	return &l->ring[seq & (e->window - 1)];
+	return &c->ring[seq & (e->window - 1)];
 }
 
 #endif

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 
 #include "../../../cli/cli.h"
-#include "misfits.h"
+#include "bad_clients.h"
 
 /* Beside the connections: standard ones, epolls, eventfds, output files. */
 #define DESCRIPTORS_OWN	 16
@@ -34,7 +34,7 @@ void limits_find(struct limits *ret, const struct plan *plan)
 	struct rlimit r;
 
 	ret->connections = (size_t)(plan->connections + plan->idle) +
-			   (size_t)misfits_count(plan);
+			   (size_t)bad_clients_count(plan);
 	ret->descriptors = ret->connections + DESCRIPTORS_OWN +
 			   DESCRIPTORS_EACH * (size_t)(plan->threads + 1);
 	ret->ports = strncmp(plan->address, "unix:", 5) ? count_ports() : 0;

@@ -35,11 +35,11 @@ void payload_init(struct payload *p, const struct plan *plan)
 	}
 }
 
-size_t payload_random_size(const struct payload *p, struct payload_name name)
+size_t payload_random_size(const struct payload *p, struct message_id id)
 {
 	size_t min = p->plan->size_min, max = p->plan->size_max;
-	uint64_t r = random_mix(p->plan->seed ^ ((uint64_t)name.link << 40) ^
-				name.seq);
+	uint64_t r =
+		random_mix(p->plan->seed ^ ((uint64_t)id.conn << 40) ^ id.seq);
 
 	return min + (size_t)((r >> 32) % (max - min + 1));
 }
@@ -51,16 +51,16 @@ static int digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-bool payload_read_name(struct payload_name *ret, const char *data)
+bool payload_read_id(struct message_id *ret, const char *data)
 {
-	*ret = (struct payload_name){ 0 };
+	*ret = (struct message_id){ 0 };
 	for (int i = 0; i < PAYLOAD_NUMBER; i++) {
 		int d = digit(data[i]);
 
 		if (d < 0)
 			return false;
 		if (i < 6)
-			ret->link = ret->link << 4 | (uint32_t)d;
+			ret->conn = ret->conn << 4 | (uint32_t)d;
 		else
 			ret->seq = ret->seq << 4 | (uint64_t)d;
 	}
@@ -73,7 +73,7 @@ struct part {
 	size_t len;
 };
 
-static struct part part_of(const struct payload *p, struct payload_name name,
+static struct part part_of(const struct payload *p, struct message_id id,
 			   size_t from, size_t len, char room[PAYLOAD_NUMBER])
 {
 	size_t start = p->is_numbered ? PAYLOAD_NUMBER : 0;
@@ -82,7 +82,7 @@ static struct part part_of(const struct payload *p, struct payload_name name,
 	if (p->plan->payload == PAYLOAD_TEXT)
 		return (struct part){ p->plan->text + from, len };
 	if (from < start) {
-		const struct payload_number number = payload_number(name);
+		const struct payload_number number = payload_number(id);
 
 		memcpy(room, &number, PAYLOAD_NUMBER);
 		if (len > start - from)
@@ -90,26 +90,26 @@ static struct part part_of(const struct payload *p, struct payload_name name,
 		return (struct part){ room + from, len };
 	}
 	if (p->is_lines) {
-		size_t last = payload_size(p, name) - 1;
+		size_t last = payload_size(p, id) - 1;
 
 		if (from == last)
 			return (struct part){ "\n", 1 };
 		if (len > last - from)
 			len = last - from;
 	}
-	at = (payload_place(p, name) + from) % PAYLOAD_NOISE;
+	at = (payload_place(p, id) + from) % PAYLOAD_NOISE;
 	if (len > PAYLOAD_NOISE)
 		len = PAYLOAD_NOISE;
 	return (struct part){ p->noise + at, len };
 }
 
-void payload_fill(const struct payload *p, struct payload_name name,
-		  size_t from, char *to, size_t len)
+void payload_fill(const struct payload *p, struct message_id id, size_t from,
+		  char *to, size_t len)
 {
 	char room[PAYLOAD_NUMBER];
 
 	while (len > 0) {
-		struct part part = part_of(p, name, from, len, room);
+		struct part part = part_of(p, id, from, len, room);
 
 		memcpy(to, part.data, part.len);
 		from += part.len;
@@ -118,13 +118,13 @@ void payload_fill(const struct payload *p, struct payload_name name,
 	}
 }
 
-bool payload_is(const struct payload *p, struct payload_name name, size_t from,
-		const char *data, size_t len)
+bool payload_matches(const struct payload *p, struct message_id id, size_t from,
+		     const char *data, size_t len)
 {
 	char room[PAYLOAD_NUMBER];
 
 	while (len > 0) {
-		struct part part = part_of(p, name, from, len, room);
+		struct part part = part_of(p, id, from, len, room);
 
 		if (memcmp(data, part.data, part.len) != 0)
 			return false;

@@ -34,30 +34,29 @@ struct payload {
 };
 
 /* The number of a message. */
-struct payload_name {
-	uint32_t link;
+struct message_id {
+	uint32_t conn;
 	uint64_t seq;
 };
 
 void payload_init(struct payload *p, const struct plan *plan);
 
-size_t payload_random_size(const struct payload *p, struct payload_name name);
+size_t payload_random_size(const struct payload *p, struct message_id id);
 
-static inline size_t payload_size(const struct payload *p,
-				  struct payload_name name)
+static inline size_t payload_size(const struct payload *p, struct message_id id)
 {
-	return p->size > 0 ? p->size : payload_random_size(p, name);
+	return p->size > 0 ? p->size : payload_random_size(p, id);
 }
 
 /* Bytes from..from + len of the message; both inside of it. */
-void payload_fill(const struct payload *p, struct payload_name name,
-		  size_t from, char *to, size_t len);
+void payload_fill(const struct payload *p, struct message_id id, size_t from,
+		  char *to, size_t len);
 
-bool payload_is(const struct payload *p, struct payload_name name, size_t from,
-		const char *data, size_t len);
+bool payload_matches(const struct payload *p, struct message_id id, size_t from,
+		     const char *data, size_t len);
 
 /* Read a number of PAYLOAD_NUMBER bytes; false if it is none. */
-bool payload_read_name(struct payload_name *ret, const char *data);
+bool payload_read_id(struct message_id *ret, const char *data);
 
 /* ---------------------------------------------------------- plain messages */
 
@@ -89,10 +88,10 @@ struct payload_number {
 _Static_assert(sizeof(struct payload_number) == PAYLOAD_NUMBER,
 	       "sixteen digits");
 
-static inline struct payload_number payload_number(struct payload_name name)
+static inline struct payload_number payload_number(struct message_id id)
 {
-	uint64_t number = (uint64_t)name.link << 40 |
-			  (name.seq & ((UINT64_C(1) << 40) - 1));
+	uint64_t number =
+		(uint64_t)id.conn << 40 | (id.seq & ((UINT64_C(1) << 40) - 1));
 
 	return (struct payload_number){ payload_hex((uint32_t)(number >> 32)),
 					payload_hex((uint32_t)number) };
@@ -106,34 +105,34 @@ static inline struct payload_number payload_number(struct payload_name name)
  * begin.
  */
 static inline size_t payload_place(const struct payload *p,
-				   struct payload_name name)
+				   struct message_id id)
 {
-	uint32_t group = (uint32_t)(name.seq / PAYLOAD_GROUP) +
-			 name.link * UINT32_C(0x85ebca6b);
-	size_t before = (size_t)(name.seq % PAYLOAD_GROUP) * p->plan->size_max;
+	uint32_t group = (uint32_t)(id.seq / PAYLOAD_GROUP) +
+			 id.conn * UINT32_C(0x85ebca6b);
+	size_t before = (size_t)(id.seq % PAYLOAD_GROUP) * p->plan->size_max;
 
 	return ((group * UINT32_C(0x9e3779b1) >> 20) + before) % PAYLOAD_NOISE;
 }
 
-/* So many of at most that many messages, from name on, are one piece. */
-static inline size_t payload_run(const struct payload *p,
-				 struct payload_name name, uint64_t most)
+/* So many of at most that many messages, from id on, are one piece. */
+static inline size_t payload_run(const struct payload *p, struct message_id id,
+				 uint64_t most)
 {
-	size_t run = p->run - (size_t)name.seq % p->run;
+	size_t run = p->run - (size_t)id.seq % p->run;
 
 	return run < most ? run : (size_t)most;
 }
 
 /* Messages of one run. */
 static inline void payload_fill_plain(const struct payload *p,
-				      struct payload_name name, size_t count,
+				      struct message_id id, size_t count,
 				      char *to, size_t size)
 {
-	struct payload_number number = payload_number(name);
-	unsigned last_digit = (unsigned)name.seq % 16;
+	struct payload_number number = payload_number(id);
+	unsigned last_digit = (unsigned)id.seq % 16;
 	const bool is_lines = p->is_lines;
 
-	memcpy(to, p->noise + payload_place(p, name), count * size);
+	memcpy(to, p->noise + payload_place(p, id), count * size);
 	for (; count > 0; count--, to += size) {
 		memcpy(to, &number, PAYLOAD_NUMBER);
 		if (is_lines)
@@ -143,12 +142,12 @@ static inline void payload_fill_plain(const struct payload *p,
 	}
 }
 
-static inline bool payload_is_plain(const struct payload *p,
-				    struct payload_name name, const char *data,
-				    size_t size)
+static inline bool payload_plain_matches(const struct payload *p,
+					 struct message_id id, const char *data,
+					 size_t size)
 {
-	const struct payload_number number = payload_number(name);
-	const char *noise = p->noise + payload_place(p, name);
+	const struct payload_number number = payload_number(id);
+	const char *noise = p->noise + payload_place(p, id);
 	size_t last = size - p->is_lines;
 
 	return memcmp(&number, data, PAYLOAD_NUMBER) == 0 &&

@@ -23,25 +23,25 @@
 
 /* ---------------------------------------------------------------- settling */
 
-static void leave_ring(struct engine *e, struct link *l)
+static void leave_ring(struct engine *e, struct conn *c)
 {
-	for (; l->head < l->next; l->head++) {
-		const struct message *m = link_message(e, l, l->head);
+	for (; c->head < c->next; c->head++) {
+		const struct message *m = conn_message(e, c, c->head);
 
 		if (!m->is_settled)
 			return;
-		l->owed_before += (uint32_t)(l->owed >> 63);
-		l->owed = l->owed << 1 | m->is_owed;
+		c->late_pending_before += (uint32_t)(c->late_pending >> 63);
+		c->late_pending = c->late_pending << 1 | m->is_late_pending;
 	}
 }
 
 /* Half of the replies take longer: a step up for each, or down. */
-static void note_usual(struct engine *e, int64_t took)
+static void track_median(struct engine *e, int64_t took)
 {
-	if (e->usual == 0)
-		e->usual = took;
+	if (e->median == 0)
+		e->median = took;
 	else
-		e->usual += (took > e->usual ? e->usual : -e->usual) / 16;
+		e->median += (took > e->median ? e->median : -e->median) / 16;
 }
 
 /*
@@ -53,27 +53,27 @@ static void note_usual(struct engine *e, int64_t took)
  * its usual time.  If it took longer than that and our lag together, it stood
  * still, and would have answered no earlier.
  */
-static void note_room(struct engine *e, struct link *l, const struct message *m)
+static void note_room(struct engine *e, struct conn *c, const struct message *m)
 {
 	int64_t lag = m->lag_us * INT64_C(1000), took, slower;
 
-	l->room_at = e->woke_at - e->overslept;
-	if (l->room_at < m->sent)
-		l->room_at = m->sent;
-	took = l->room_at - m->sent;
-	slower = took - e->usual;
-	note_usual(e, took);
+	c->room_at = e->woke_at - e->wake_delay;
+	if (c->room_at < m->sent)
+		c->room_at = m->sent;
+	took = c->room_at - m->sent;
+	slower = took - e->median;
+	track_median(e, took);
 	if (slower < lag)
-		l->room_at -= slower > 0 ? lag - slower : lag;
+		c->room_at -= slower > 0 ? lag - slower : lag;
 }
 
 /* Returns whether it is one to be measured. */
-static bool settle_message(struct engine *e, struct link *l, struct message *m)
+static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 {
-	if (!link_has_room(e, l))
-		note_room(e, l, m);
+	if (!conn_has_room(e, c))
+		note_room(e, c, m);
 	m->is_settled = true;
-	l->open--;
+	c->open--;
 	e->under_way--;
 	return m->planned >= e->measure_at;
 }
@@ -90,34 +90,34 @@ static void record_latency(struct engine *e, const struct message *m,
 				      now - m->planned, count);
 }
 
-void replies_answer(struct engine *e, struct link *l, uint64_t seq, int64_t now,
+void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind)
 {
-	struct message *m = link_message(e, l, seq);
+	struct message *m = conn_message(e, c, seq);
 
-	if (settle_message(e, l, m)) {
-		e->now->books.answered++;
+	if (settle_message(e, c, m)) {
+		e->now->counts.answered++;
 		if (e->plan->expect == EXPECT_ECHO ||
 		    e->plan->expect == EXPECT_REPLY)
-			e->now->books.checked++;
+			e->now->counts.checked++;
 		if (kind)
 			++*kind;
 		record_latency(e, m, now, 1);
-		l->replies++;
+		c->replies++;
 	}
-	if (seq >= l->highest)
-		l->highest = seq + 1;
-	leave_ring(e, l);
+	if (seq >= c->highest)
+		c->highest = seq + 1;
+	leave_ring(e, c);
 	if (e->plan->mode == PLAN_CHURN)
-		l->is_done = true;
+		c->is_done = true;
 }
 
 /* Those that timed out before move on, away from the head. */
-static void move_owed(struct link *l, uint64_t count)
+static void shift_late_pending(struct conn *c, uint64_t count)
 {
-	for (; l->owed != 0 && count > 0; count--) {
-		l->owed_before += (uint32_t)(l->owed >> 63);
-		l->owed <<= 1;
+	for (; c->late_pending != 0 && count > 0; count--) {
+		c->late_pending_before += (uint32_t)(c->late_pending >> 63);
+		c->late_pending <<= 1;
 	}
 }
 
@@ -125,11 +125,11 @@ static void move_owed(struct link *l, uint64_t count)
  * Messages that were sent together have the same instants: the first of them
  * says what is to be said of all.
  */
-static uint64_t measure_run(struct engine *e, const struct link *l,
+static uint64_t measure_run(struct engine *e, const struct conn *c,
 			    uint64_t first, uint64_t end, int64_t now)
 {
 	const uint64_t last = e->window - 1;
-	const struct message *const ring = l->ring;
+	const struct message *const ring = c->ring;
 	uint64_t measured = 0;
 
 	while (first < end) {
@@ -151,75 +151,75 @@ static uint64_t measure_run(struct engine *e, const struct link *l,
 	return measured;
 }
 
-void replies_answer_run(struct engine *e, struct link *l, uint64_t count,
+void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 			int64_t now)
 {
-	uint64_t first = l->head, measured;
+	uint64_t first = c->head, measured;
 
 	if (count == 0)
 		return;
-	if (!link_has_room(e, l))
-		note_room(e, l, link_message(e, l, first));
-	l->head = l->highest = first + count;
-	l->open -= (uint32_t)count;
+	if (!conn_has_room(e, c))
+		note_room(e, c, conn_message(e, c, first));
+	c->head = c->highest = first + count;
+	c->open -= (uint32_t)count;
 	e->under_way -= count;
-	move_owed(l, count);
-	measured = measure_run(e, l, first, l->head, now);
-	e->now->books.answered += measured;
-	e->now->books.checked += measured;
-	l->replies += measured;
+	shift_late_pending(c, count);
+	measured = measure_run(e, c, first, c->head, now);
+	e->now->counts.answered += measured;
+	e->now->counts.checked += measured;
+	c->replies += measured;
 	if (e->plan->mode == PLAN_CHURN)
-		l->is_done = true;
+		c->is_done = true;
 }
 
 /* It will not be answered: its age is the least it could have taken. */
-static void lose(struct engine *e, struct link *l, uint64_t seq,
+static void lose(struct engine *e, struct conn *c, uint64_t seq,
 		 uint64_t *column, int64_t now)
 {
-	struct message *m = link_message(e, l, seq);
+	struct message *m = conn_message(e, c, seq);
 
-	if (!settle_message(e, l, m))
+	if (!settle_message(e, c, m))
 		return;
 	++*column;
-	if (seq < l->highest)
-		e->now->books.missing++;
+	if (seq < c->highest)
+		e->now->counts.missing++;
 	interval_censor(e->now, now - m->sent, 1);
 	record_latency(e, m, now, 1);
 }
 
-void replies_abandon(struct engine *e, struct link *l, uint64_t *column,
+void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now)
 {
 	/* A piece of a reply to nothing. */
-	if (l->state == LINK_OPEN && l->open == 0 && l->frame.used > 0 &&
+	if (c->state == CONN_OPEN && c->open == 0 && c->frame.used > 0 &&
 	    now >= e->measure_at)
-		e->now->books.surplus++;
-	for (; l->head < l->next; l->head++)
-		if (!link_message(e, l, l->head)->is_settled)
-			lose(e, l, l->head, column, now);
+		e->now->counts.surplus++;
+	for (; c->head < c->next; c->head++)
+		if (!conn_message(e, c, c->head)->is_settled)
+			lose(e, c, c->head, column, now);
 }
 
 /* Can the reply be told from the next, should it come after all? */
-static bool is_told_apart(const struct engine *e)
+static bool can_identify_reply(const struct engine *e)
 {
 	return e->payload->is_numbered && e->plan->mode != PLAN_CHURN &&
 	       (e->plan->expect == EXPECT_ECHO ||
 		e->plan->expect == EXPECT_REPLY);
 }
 
-void replies_give_up(struct engine *e, struct link *l, int64_t now)
+void replies_give_up(struct engine *e, struct conn *c, int64_t now)
 {
-	struct message *m = link_message(e, l, l->head);
+	struct message *m = conn_message(e, c, c->head);
 
-	m->is_owed = is_told_apart(e);
-	if (m->planned >= e->measure_at && m->is_owed)
+	m->is_late_pending = can_identify_reply(e);
+	if (m->planned >= e->measure_at && m->is_late_pending)
 		engine_note_error(e, ERROR_REPLY, ETIMEDOUT, now);
-	lose(e, l, l->head, &e->now->books.timed_out, now);
-	leave_ring(e, l);
-	if (is_told_apart(e))
-		link_send(e, l, now);
+	lose(e, c, c->head, &e->now->counts.timed_out, now);
+	leave_ring(e, c);
+	if (can_identify_reply(e))
+		conn_send(e, c, now);
 	else
-		link_fail(e, l, ERROR_REPLY, ETIMEDOUT, now);
+		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
 }
 
 /* ----------------------------------------- replies that repeat the message */
@@ -261,82 +261,83 @@ static bool frame_is(const struct engine *e, const struct frame *f, size_t from,
 		if (memcmp(data, reply_form + from, part) != 0)
 			return false;
 	}
-	return payload_is(e->payload, f->name, from + part - form, data + part,
-			  len - part);
+	return payload_matches(e->payload, f->id, from + part - form,
+			       data + part, len - part);
 }
 
 /* --------------------------------------------------------------- one reply */
 
 /* Is the reply to a message that timed out still to come?  No more. */
-static bool was_owed(struct link *l, uint64_t seq)
+static bool take_late_pending(struct conn *c, uint64_t seq)
 {
-	uint64_t bit = l->head - 1 - seq;
-	bool is_owed = bit < 64 ? l->owed >> bit & 1 : l->owed_before > 0;
+	uint64_t bit = c->head - 1 - seq;
+	bool is_late_pending = bit < 64 ? c->late_pending >> bit & 1
+					: c->late_pending_before > 0;
 
 	if (bit < 64)
-		l->owed &= ~(UINT64_C(1) << bit);
+		c->late_pending &= ~(UINT64_C(1) << bit);
 	else
-		l->owed_before -= is_owed;
-	return is_owed;
+		c->late_pending_before -= is_late_pending;
+	return is_late_pending;
 }
 
-static void settle_named(struct engine *e, struct link *l, uint64_t seq,
-			 int64_t now)
+static void settle_identified(struct engine *e, struct conn *c, uint64_t seq,
+			      int64_t now)
 {
-	struct books *b = &e->now->books;
+	struct counts *b = &e->now->counts;
 	bool is_measured = now >= e->measure_at;
 
-	if (seq < l->head && was_owed(l, seq))
+	if (seq < c->head && take_late_pending(c, seq))
 		b->late += is_measured;
-	else if (seq < l->head || seq >= l->next ||
-		 link_message(e, l, seq)->is_settled)
+	else if (seq < c->head || seq >= c->next ||
+		 conn_message(e, c, seq)->is_settled)
 		b->surplus += is_measured;
 	else
-		replies_answer(e, l, seq, now,
-			       seq < l->highest ? &b->swapped : NULL);
+		replies_answer(e, c, seq, now,
+			       seq < c->highest ? &b->swapped : NULL);
 }
 
-static void settle_bad(struct engine *e, struct link *l, int64_t now)
+static void settle_bad(struct engine *e, struct conn *c, int64_t now)
 {
-	struct books *b = &e->now->books;
+	struct counts *b = &e->now->counts;
 
 	if (now >= e->measure_at)
 		e->now->errors++;
-	if (l->open > 0)
-		replies_answer(e, l, l->head, now, &b->wrong);
+	if (c->open > 0)
+		replies_answer(e, c, c->head, now, &b->wrong);
 	else
 		b->surplus += now >= e->measure_at;
 }
 
-static void settle_frame(struct engine *e, struct link *l, int64_t now)
+static void settle_frame(struct engine *e, struct conn *c, int64_t now)
 {
-	struct frame f = l->frame;
+	struct frame f = c->frame;
 
-	l->frame = (struct frame){ .used = 0 };
+	c->frame = (struct frame){ .used = 0 };
 	if (f.is_bad)
-		settle_bad(e, l, now);
-	else if (f.name.link == l->id)
-		settle_named(e, l, f.name.seq, now);
+		settle_bad(e, c, now);
+	else if (f.id.conn == c->id)
+		settle_identified(e, c, f.id.seq, now);
 	else
-		e->now->books.crossed += now >= e->measure_at;
+		e->now->counts.crossed += now >= e->measure_at;
 }
 
 /* ------------------------------------------------ raw bytes that are wrong */
 
-static bool read_own(const struct engine *e, const struct link *l,
-		     const char *data, struct payload_name *ret)
+static bool read_own(const struct engine *e, const struct conn *c,
+		     const char *data, struct message_id *ret)
 {
-	return payload_read_name(ret, data) && ret->link == l->id &&
-	       ret->seq >= l->head && ret->seq < l->next &&
-	       !link_message(e, l, ret->seq)->is_settled;
+	return payload_read_id(ret, data) && ret->conn == c->id &&
+	       ret->seq >= c->head && ret->seq < c->next &&
+	       !conn_message(e, c, ret->seq)->is_settled;
 }
 
 /* How many of the last bytes may be the start of a number of ours? */
-static size_t start_of_own(const struct link *l, const char *latest)
+static size_t start_of_own(const struct conn *c, const char *latest)
 {
 	char id[7];
 
-	snprintf(id, sizeof(id), "%06x", l->id & 0xffffff);
+	snprintf(id, sizeof(id), "%06x", c->id & 0xffffff);
 	for (size_t n = PAYLOAD_NUMBER - 1; n > 0; n--) {
 		const char *from = latest + PAYLOAD_NUMBER - n;
 		size_t same = n < 6 ? n : 6;
@@ -349,47 +350,47 @@ static size_t start_of_own(const struct link *l, const char *latest)
 }
 
 /* The next reply begins: what was before it? */
-static void resume(struct engine *e, struct link *l, struct payload_name name,
+static void resume(struct engine *e, struct conn *c, struct message_id id,
 		   int64_t now)
 {
-	const struct frame bad = l->frame;
+	const struct frame bad = c->frame;
 
-	if (bad.name.seq < l->head && bad.name.link == l->id)
-		settle_named(e, l, bad.name.seq, now);
-	else if (name.seq == l->head)
-		e->now->books.surplus += now >= e->measure_at;
+	if (bad.id.seq < c->head && bad.id.conn == c->id)
+		settle_identified(e, c, bad.id.seq, now);
+	else if (id.seq == c->head)
+		e->now->counts.surplus += now >= e->measure_at;
 	else
-		settle_bad(e, l, now);
-	l->frame = (struct frame){
-		.name = name,
+		settle_bad(e, c, now);
+	c->frame = (struct frame){
+		.id = id,
 		.used = form_len(e) + PAYLOAD_NUMBER,
-		.len = form_len(e) + payload_size(e->payload, name),
+		.len = form_len(e) + payload_size(e->payload, id),
 	};
 }
 
 /* It is as long as it should be, and wrong: perhaps the next has begun. */
-static void settle_whole(struct engine *e, struct link *l, int64_t now)
+static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 {
-	const struct frame f = l->frame;
+	const struct frame f = c->frame;
 	size_t form = form_len(e), begun;
 
-	settle_frame(e, l, now);
+	settle_frame(e, c, now);
 	if (frame_is(e, &f, f.len - PAYLOAD_NUMBER, f.start, PAYLOAD_NUMBER))
 		return;
-	begun = start_of_own(l, f.start);
+	begun = start_of_own(c, f.start);
 	if (begun == 0)
 		return;
-	l->frame.used = form + begun;
-	memcpy(l->frame.start, reply_form, form);
-	memcpy(l->frame.start + form, f.start + PAYLOAD_NUMBER - begun, begun);
+	c->frame.used = form + begun;
+	memcpy(c->frame.start, reply_form, form);
+	memcpy(c->frame.start + form, f.start + PAYLOAD_NUMBER - begun, begun);
 }
 
 /* Go through bytes of a bad frame; start holds the latest of them. */
-static size_t seek(struct engine *e, struct link *l, const char *data,
+static size_t seek(struct engine *e, struct conn *c, const char *data,
 		   size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
-	struct payload_name name;
+	struct frame *f = &c->frame;
+	struct message_id id;
 
 	for (size_t i = 0; i < len; i++) {
 		memmove(f->start, f->start + 1, PAYLOAD_NUMBER - 1);
@@ -397,10 +398,10 @@ static size_t seek(struct engine *e, struct link *l, const char *data,
 		f->used++;
 		/* Its own number is no sign of the next. */
 		if (f->used > form_len(e) + PAYLOAD_NUMBER &&
-		    read_own(e, l, f->start, &name))
-			resume(e, l, name, now);
+		    read_own(e, c, f->start, &id))
+			resume(e, c, id, now);
 		else if (f->used == f->len)
-			settle_whole(e, l, now);
+			settle_whole(e, c, now);
 		else
 			continue;
 		return i + 1;
@@ -409,20 +410,20 @@ static size_t seek(struct engine *e, struct link *l, const char *data,
 }
 
 /* The frame has turned out bad with these bytes: what was right before? */
-static size_t begin_seek(struct engine *e, struct link *l, const char *data,
+static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
+	struct frame *f = &c->frame;
 	size_t form = form_len(e), n = f->used;
 
 	memset(f->start, 0, PAYLOAD_NUMBER);
 	if (n > form) {
 		n = n - form < PAYLOAD_NUMBER ? n - form : PAYLOAD_NUMBER;
-		payload_fill(e->payload, f->name, f->used - form - n,
+		payload_fill(e->payload, f->id, f->used - form - n,
 			     f->start + PAYLOAD_NUMBER - n, n);
 	}
 	f->is_bad = true;
-	return seek(e, l, data, len, now);
+	return seek(e, c, data, len, now);
 }
 
 /* ------------------------------------------------------ cutting the stream */
@@ -431,22 +432,22 @@ static size_t begin_seek(struct engine *e, struct link *l, const char *data,
  * Whose reply is it?  If that cannot be told it is taken for the one that is
  * to come next.
  */
-static void name_frame(const struct engine *e, const struct link *l,
-		       struct frame *f)
+static void identify_frame(const struct engine *e, const struct conn *c,
+			   struct frame *f)
 {
-	bool is_next = l->highest >= l->head && l->highest < l->next;
-	const struct payload_name expected = { l->id,
-					       is_next ? l->highest : l->head };
-	struct payload_name *name = &f->name;
-	uint32_t links = (uint32_t)e->plan->connections;
+	bool is_next = c->highest >= c->head && c->highest < c->next;
+	const struct message_id expected = { c->id,
+					     is_next ? c->highest : c->head };
+	struct message_id *id = &f->id;
+	uint32_t connections = (uint32_t)e->plan->connections;
 
-	*name = expected;
+	*id = expected;
 	if (e->payload->is_numbered &&
-	    (!payload_read_name(name, f->start + form_len(e)) ||
-	     name->link >= links || name->seq >= UINT64_C(1) << 40 ||
+	    (!payload_read_id(id, f->start + form_len(e)) ||
+	     id->conn >= connections || id->seq >= UINT64_C(1) << 40 ||
 	     !frame_is(e, f, 0, f->start, start_len(e))))
-		*name = expected;
-	f->len = form_len(e) + payload_size(e->payload, *name);
+		*id = expected;
+	f->len = form_len(e) + payload_size(e->payload, *id);
 }
 
 static bool is_sought(const struct engine *e)
@@ -455,10 +456,10 @@ static bool is_sought(const struct engine *e)
 }
 
 /* Gather the first bytes; a line that ends among them is bad. */
-static size_t begin_frame(struct engine *e, struct link *l, const char *data,
+static size_t begin_frame(struct engine *e, struct conn *c, const char *data,
 			  size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
+	struct frame *f = &c->frame;
 	size_t want = start_len(e), n, used;
 	char start[FRAME_START];
 
@@ -466,32 +467,32 @@ static size_t begin_frame(struct engine *e, struct link *l, const char *data,
 		f->start[f->used++] = data[n];
 		if (e->payload->is_lines && data[n] == '\n') {
 			f->is_bad = true;
-			settle_frame(e, l, now);
+			settle_frame(e, c, now);
 			return n + 1;
 		}
 	}
 	if (f->used < want)
 		return n;
-	name_frame(e, l, f);
+	identify_frame(e, c, f);
 	if (frame_is(e, f, 0, f->start, want)) {
 		if (f->used == f->len)
-			settle_frame(e, l, now);
+			settle_frame(e, c, now);
 		return n;
 	}
 	f->is_bad = true;
 	if (is_sought(e)) {
 		memcpy(start, f->start, want);
 		f->used = 0;
-		used = begin_seek(e, l, start, want, now);
-		replies_take(e, l, start + used, want - used, now);
+		used = begin_seek(e, c, start, want, now);
+		replies_take(e, c, start + used, want - used, now);
 	}
 	return n;
 }
 
-static size_t take_line(struct engine *e, struct link *l, const char *data,
+static size_t take_line(struct engine *e, struct conn *c, const char *data,
 			size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
+	struct frame *f = &c->frame;
 	const char *newline = memchr(data, '\n', len);
 
 	if (newline)
@@ -501,28 +502,28 @@ static size_t take_line(struct engine *e, struct link *l, const char *data,
 	f->used += len;
 	if (newline) {
 		f->is_bad = f->is_bad || f->used < f->len;
-		settle_frame(e, l, now);
+		settle_frame(e, c, now);
 	}
 	return len;
 }
 
-static size_t take_raw(struct engine *e, struct link *l, const char *data,
+static size_t take_raw(struct engine *e, struct conn *c, const char *data,
 		       size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
+	struct frame *f = &c->frame;
 	bool is_right;
 
 	if (is_sought(e) && f->is_bad)
-		return seek(e, l, data, len, now);
+		return seek(e, c, data, len, now);
 	if (len > f->len - f->used)
 		len = f->len - f->used;
 	is_right = !f->is_bad && frame_is(e, f, f->used, data, len);
 	if (!is_right && is_sought(e))
-		return begin_seek(e, l, data, len, now);
+		return begin_seek(e, c, data, len, now);
 	f->is_bad = !is_right;
 	f->used += len;
 	if (f->used == f->len)
-		settle_frame(e, l, now);
+		settle_frame(e, c, now);
 	return len;
 }
 
@@ -538,35 +539,35 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 	else
 		count = (len + size - 1) / size;
 	if (now >= e->measure_at)
-		e->now->books.surplus += count;
+		e->now->counts.surplus += count;
 	return len;
 }
 
 /* Is a reply to that message next?  Returns its bytes or 0. */
-static size_t take_next(const struct engine *e, struct payload_name name,
+static size_t take_next(const struct engine *e, struct message_id id,
 			const char *data, size_t len)
 {
 	const struct payload *p = e->payload;
-	size_t form = form_len(e), size = payload_size(p, name);
+	size_t form = form_len(e), size = payload_size(p, id);
 
 	if (len < form + size ||
 	    (form > 0 && memcmp(data, reply_form, form) != 0))
 		return 0;
-	if (p->is_plain ? !payload_is_plain(p, name, data + form, size)
-			: !payload_is(p, name, 0, data + form, size))
+	if (p->is_plain ? !payload_plain_matches(p, id, data + form, size)
+			: !payload_matches(p, id, 0, data + form, size))
 		return 0;
 	return form + size;
 }
 
 /* Are those to so many messages of one length next? */
-static bool are_next(struct engine *e, struct payload_name name, size_t count,
+static bool are_next(struct engine *e, struct message_id id, size_t count,
 		     const char *data, size_t len)
 {
 	size_t size = e->payload->size;
 
 	if (len < count * size)
 		return false;
-	payload_fill_plain(e->payload, name, count, e->out, size);
+	payload_fill_plain(e->payload, id, count, e->out, size);
 	return memcmp(e->out, data, count * size) == 0;
 }
 
@@ -574,58 +575,58 @@ static bool are_next(struct engine *e, struct payload_name name, size_t count,
  * The common case: whole replies to the oldest messages, as many as there are.
  * Returns the bytes of them.
  */
-static size_t take_whole(struct engine *e, struct link *l, const char *data,
+static size_t take_whole(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
 {
 	const struct payload *p = e->payload;
 	bool has_runs = p->is_plain && p->size > 0 && form_len(e) == 0;
-	struct payload_name name = { l->id, l->head };
+	struct message_id id = { c->id, c->head };
 	size_t used = 0;
 
-	if (l->frame.used > 0 || l->head < l->highest)
+	if (c->frame.used > 0 || c->head < c->highest)
 		return 0;
-	while (name.seq < l->next && used < len) {
+	while (id.seq < c->next && used < len) {
 		size_t run =
-			has_runs ? payload_run(p, name, l->next - name.seq) : 1;
+			has_runs ? payload_run(p, id, c->next - id.seq) : 1;
 		size_t part = run * p->size;
 
 		if (run == 1 ||
-		    !are_next(e, name, run, data + used, len - used)) {
+		    !are_next(e, id, run, data + used, len - used)) {
 			run = 1;
-			part = take_next(e, name, data + used, len - used);
+			part = take_next(e, id, data + used, len - used);
 			if (part == 0)
 				break;
 		}
 		used += part;
-		name.seq += run;
+		id.seq += run;
 	}
-	replies_answer_run(e, l, name.seq - l->head, now);
+	replies_answer_run(e, c, id.seq - c->head, now);
 	return used;
 }
 
-size_t frames_take(struct engine *e, struct link *l, const char *data,
+size_t frames_take(struct engine *e, struct conn *c, const char *data,
 		   size_t len, int64_t now)
 {
-	struct frame *f = &l->frame;
-	size_t used = take_whole(e, l, data, len, now);
+	struct frame *f = &c->frame;
+	size_t used = take_whole(e, c, data, len, now);
 
 	if (used > 0)
 		return used;
-	if (!e->payload->is_numbered && l->open == 0 && f->used == 0)
+	if (!e->payload->is_numbered && c->open == 0 && f->used == 0)
 		return count_surplus(e, data, len, now);
 	if (f->len == 0) {
-		used = begin_frame(e, l, data, len, now);
+		used = begin_frame(e, c, data, len, now);
 		if (used > 0 || f->len == 0)
 			return used;
 	}
-	return e->payload->is_lines ? take_line(e, l, data, len, now)
-				    : take_raw(e, l, data, len, now);
+	return e->payload->is_lines ? take_line(e, c, data, len, now)
+				    : take_raw(e, c, data, len, now);
 }
 
 /* ----------------------------------------------------------- other replies */
 
 /* Where it ends; 0: not here. */
-static size_t end_of_other(const struct engine *e, const struct link *l,
+static size_t end_of_other(const struct engine *e, const struct conn *c,
 			   const char *data, size_t len)
 {
 	const char *newline;
@@ -633,7 +634,7 @@ static size_t end_of_other(const struct engine *e, const struct link *l,
 
 	switch (e->plan->expect) {
 	case EXPECT_LEN:
-		left = e->plan->expect_len - l->frame.used;
+		left = e->plan->expect_len - c->frame.used;
 		return len >= left ? left : 0;
 	case EXPECT_LINE:
 		newline = memchr(data, '\n', len);
@@ -643,25 +644,25 @@ static size_t end_of_other(const struct engine *e, const struct link *l,
 	}
 }
 
-static size_t take_other(struct engine *e, struct link *l, const char *data,
+static size_t take_other(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
 {
 	size_t end;
 
-	if (l->open == 0) {
-		e->now->books.surplus += now >= e->measure_at;
+	if (c->open == 0) {
+		e->now->counts.surplus += now >= e->measure_at;
 		return len;
 	}
-	end = end_of_other(e, l, data, len);
-	l->frame.used += len;
+	end = end_of_other(e, c, data, len);
+	c->frame.used += len;
 	if (end == 0)
 		return len;
-	l->frame.used = 0;
-	replies_answer(e, l, l->head, now, NULL);
+	c->frame.used = 0;
+	replies_answer(e, c, c->head, now, NULL);
 	return end;
 }
 
-void replies_take(struct engine *e, struct link *l, const char *data,
+void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now)
 {
 	bool is_form = e->plan->expect == EXPECT_ECHO ||
@@ -669,6 +670,6 @@ void replies_take(struct engine *e, struct link *l, const char *data,
 	size_t used;
 
 	for (; len > 0; data += used, len -= used)
-		used = is_form ? frames_take(e, l, data, len, now)
-			       : take_other(e, l, data, len, now);
+		used = is_form ? frames_take(e, c, data, len, now)
+			       : take_other(e, c, data, len, now);
 }

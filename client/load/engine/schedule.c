@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The planned instants of an open loop.  Each link has its own: of a constant
- * rate every connections / rate seconds, shifted against the other links so
- * that all together are evenly spaced; of Poisson arrivals independent ones,
- * whose sum is Poisson again.  So a link that is held up knows what it missed
- * without a list of it.
+ * The planned instants of an open loop.  Each connection has its own: of a
+ * constant rate every connections / rate seconds, shifted against the other
+ * connections so that all together are evenly spaced; of Poisson arrivals
+ * independent ones, whose sum is Poisson again.  So a connection that is held
+ * up knows what it missed without a list of it.
  *
  * The measured part has a schedule of its own, which begins with it: a count
  * is that of measured messages, whatever the warm-up had.
  *
- * The heap holds the links that can send when their instant comes.  A link
- * that cannot is out of it, and is looked at when it can again.
+ * The heap holds the connections that can send when their instant comes.  A
+ * connection that cannot is out of it, and is looked at when it can again.
  */
 #include "engine.h"
 
@@ -18,39 +18,39 @@
 
 #include "random.h"
 
-static void set(struct engine *e, size_t at, struct link *l)
+static void set(struct engine *e, size_t at, struct conn *c)
 {
-	e->heap[at] = l;
-	l->heap_at = at;
+	e->heap[at] = c;
+	c->heap_at = at;
 }
 
-static void move_up(struct engine *e, struct link *l, size_t at)
+static void move_up(struct engine *e, struct conn *c, size_t at)
 {
-	for (; at > 1 && e->heap[at / 2]->due_at > l->due_at; at /= 2)
+	for (; at > 1 && e->heap[at / 2]->due_at > c->due_at; at /= 2)
 		set(e, at, e->heap[at / 2]);
-	set(e, at, l);
+	set(e, at, c);
 }
 
-static void move_down(struct engine *e, struct link *l, size_t at)
+static void move_down(struct engine *e, struct conn *c, size_t at)
 {
 	for (size_t child; (child = 2 * at) <= e->heap_used; at = child) {
 		if (child < e->heap_used &&
 		    e->heap[child + 1]->due_at < e->heap[child]->due_at)
 			child++;
-		if (e->heap[child]->due_at >= l->due_at)
+		if (e->heap[child]->due_at >= c->due_at)
 			break;
 		set(e, at, e->heap[child]);
 	}
-	set(e, at, l);
+	set(e, at, c);
 }
 
-static void take_out(struct engine *e, struct link *l)
+static void take_out(struct engine *e, struct conn *c)
 {
-	size_t at = l->heap_at;
-	struct link *last = e->heap[e->heap_used--];
+	size_t at = c->heap_at;
+	struct conn *last = e->heap[e->heap_used--];
 
-	l->heap_at = 0;
-	if (last == l)
+	c->heap_at = 0;
+	if (last == c)
 		return;
 	move_up(e, last, at);
 	move_down(e, last, last->heap_at);
@@ -61,13 +61,13 @@ static double period(const struct engine *e)
 	return (double)e->plan->connections * 1e9 / e->plan->rate;
 }
 
-/* With --count: how many instants the link has in the measured part. */
-static uint64_t link_share(const struct engine *e, const struct link *l)
+/* With --count: how many instants the connection has in the measured part. */
+static uint64_t conn_share(const struct engine *e, const struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
 
-	return l->turn < e->plan->count
-		       ? (e->plan->count - l->turn - 1) / all + 1
+	return c->turn < e->plan->count
+		       ? (e->plan->count - c->turn - 1) / all + 1
 		       : 0;
 }
 
@@ -82,110 +82,110 @@ static int64_t count_end(const struct engine *e)
  * Independent arrivals of which there is to be an exact number lie anywhere in
  * the time that so many take; so the rate is the same to the end.
  */
-static int64_t arrival(const struct engine *e, struct link *l)
+static int64_t arrival(const struct engine *e, struct conn *c)
 {
 	uint64_t left;
 
-	if (e->plan->count == 0 || l->is_warming_up)
-		return (int64_t)random_arrival(&l->random, period(e));
-	left = link_share(e, l) - l->due_count;
-	return (int64_t)random_first(&l->random, (double)left,
-				     (double)(count_end(e) - l->due_at));
+	if (e->plan->count == 0 || c->is_warming_up)
+		return (int64_t)random_arrival(&c->random, period(e));
+	left = conn_share(e, c) - c->due_count;
+	return (int64_t)random_first(&c->random, (double)left,
+				     (double)(count_end(e) - c->due_at));
 }
 
 /* Of a constant rate, the instant after n others of the part. */
-static int64_t constant(const struct engine *e, const struct link *l,
+static int64_t constant(const struct engine *e, const struct conn *c,
 			uint64_t n)
 {
-	return (l->is_warming_up ? e->start_at : e->measure_at) +
-	       (int64_t)((double)l->turn * 1e9 / e->plan->rate +
+	return (c->is_warming_up ? e->start_at : e->measure_at) +
+	       (int64_t)((double)c->turn * 1e9 / e->plan->rate +
 			 (double)n * period(e));
 }
 
-static void set_due(struct engine *e, struct link *l)
+static void set_due(struct engine *e, struct conn *c)
 {
-	if (e->plan->count > 0 && !l->is_warming_up &&
-	    l->due_count >= link_share(e, l))
-		l->due_at = NEVER;
+	if (e->plan->count > 0 && !c->is_warming_up &&
+	    c->due_count >= conn_share(e, c))
+		c->due_at = NEVER;
 	else if (e->plan->schedule == PLAN_CONSTANT)
-		l->due_at = constant(e, l, l->due_count);
+		c->due_at = constant(e, c, c->due_count);
 	else
-		l->due_at += arrival(e, l);
+		c->due_at += arrival(e, c);
 }
 
-/* After the warm-up those links go on whose turn it is. */
-static void begin_measured(struct engine *e, struct link *l)
+/* After the warm-up those connections go on whose turn it is. */
+static void begin_measured(struct engine *e, struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
 	uint64_t before = (uint64_t)ceil((double)(e->measure_at - e->start_at) *
 					 e->plan->rate / 1e9);
 
-	l->turn = (uint32_t)((l->id + all - before % all) % all);
-	l->is_warming_up = false;
-	l->due_count = 0;
-	l->due_at = e->measure_at;
-	set_due(e, l);
+	c->turn = (uint32_t)((c->id + all - before % all) % all);
+	c->is_warming_up = false;
+	c->due_count = 0;
+	c->due_at = e->measure_at;
+	set_due(e, c);
 }
 
-void schedule_begin(struct engine *e, struct link *l)
+void schedule_begin(struct engine *e, struct conn *c)
 {
-	if (l->is_silent)
+	if (c->is_silent)
 		return;
-	l->random = random_mix(e->plan->seed + l->id);
-	l->turn = l->id;
-	l->is_warming_up = e->start_at < e->measure_at;
-	l->due_count = 0;
-	l->due_at = e->start_at;
-	set_due(e, l);
-	if (l->is_warming_up && l->due_at >= e->measure_at)
-		begin_measured(e, l);
+	c->random = random_mix(e->plan->seed + c->id);
+	c->turn = c->id;
+	c->is_warming_up = e->start_at < e->measure_at;
+	c->due_count = 0;
+	c->due_at = e->start_at;
+	set_due(e, c);
+	if (c->is_warming_up && c->due_at >= e->measure_at)
+		begin_measured(e, c);
 }
 
-void schedule_next(struct engine *e, struct link *l)
+void schedule_next(struct engine *e, struct conn *c)
 {
-	l->due_count++;
-	set_due(e, l);
-	if (l->is_warming_up && l->due_at >= e->measure_at)
-		begin_measured(e, l);
+	c->due_count++;
+	set_due(e, c);
+	if (c->is_warming_up && c->due_at >= e->measure_at)
+		begin_measured(e, c);
 }
 
-static bool can_send(const struct engine *e, const struct link *l)
+static bool can_send(const struct engine *e, const struct conn *c)
 {
-	if (l->due_at >= e->end_at)
+	if (c->due_at >= e->end_at)
 		return false;
 	if (e->plan->mode == PLAN_CHURN)
-		return l->state == LINK_IDLE && !l->is_planned;
-	return l->state == LINK_OPEN && link_has_room(e, l);
+		return c->state == CONN_IDLE && !c->is_planned;
+	return c->state == CONN_OPEN && conn_has_room(e, c);
 }
 
-void schedule_update(struct engine *e, struct link *l)
+void schedule_update(struct engine *e, struct conn *c)
 {
-	if (e->start_at == NEVER || l->is_silent)
+	if (e->start_at == NEVER || c->is_silent)
 		return;
-	if (!can_send(e, l)) {
-		if (l->heap_at > 0)
-			take_out(e, l);
-	} else if (l->heap_at == 0) {
-		move_up(e, l, ++e->heap_used);
+	if (!can_send(e, c)) {
+		if (c->heap_at > 0)
+			take_out(e, c);
+	} else if (c->heap_at == 0) {
+		move_up(e, c, ++e->heap_used);
 	} else {
-		move_up(e, l, l->heap_at);
-		move_down(e, l, l->heap_at);
+		move_up(e, c, c->heap_at);
+		move_down(e, c, c->heap_at);
 	}
 }
 
 int64_t schedule_run(struct engine *e, int64_t now)
 {
 	while (e->heap_used > 0 && e->heap[1]->due_at <= now) {
-		struct link *l = e->heap[1];
+		struct conn *c = e->heap[1];
 
 		now = now_ns();
-		if (now >= e->end_at && l->due_at >= e->end_at)
+		if (now >= e->end_at && c->due_at >= e->end_at)
 			break;
 		if (e->plan->mode == PLAN_CHURN)
-			link_open(e, l, now);
+			conn_open(e, c, now);
 		else
-			link_send(e, l, now);
-		schedule_update(e, l);
+			conn_send(e, c, now);
+		schedule_update(e, c);
 	}
 	return e->heap_used > 0 ? e->heap[1]->due_at : NEVER;
 }
@@ -199,17 +199,17 @@ static int64_t planned_end(const struct engine *e)
 	return e->end_at != NEVER ? e->end_at : count_end(e);
 }
 
-/* A link's instants that were not sent, oldest first. */
+/* A connection's instants that were not sent, oldest first. */
 struct missed {
 	uint64_t count;
 	double first, step; /* ns */
 };
 
-static int64_t missed_at(const struct engine *e, const struct link *l,
+static int64_t missed_at(const struct engine *e, const struct conn *c,
 			 const struct missed *m, uint64_t n)
 {
 	if (e->plan->schedule == PLAN_CONSTANT)
-		return constant(e, l, l->due_count + n);
+		return constant(e, c, c->due_count + n);
 	return (int64_t)(m->first + (double)n * m->step);
 }
 
@@ -218,18 +218,18 @@ static int64_t missed_at(const struct engine *e, const struct link *l,
  * through one by one; of Poisson arrivals, which nobody saw, the number is the
  * mean one and their spacing even.
  */
-static struct missed find_missed(struct engine *e, struct link *l)
+static struct missed find_missed(struct engine *e, struct conn *c)
 {
 	struct missed m = { .step = period(e) };
 	uint64_t left = UINT64_MAX;
 
-	if (l->is_warming_up)
-		begin_measured(e, l);
-	if (l->due_at >= e->end_at)
+	if (c->is_warming_up)
+		begin_measured(e, c);
+	if (c->due_at >= e->end_at)
 		return m;
-	m.first = (double)l->due_at;
+	m.first = (double)c->due_at;
 	if (e->plan->count > 0)
-		left = link_share(e, l) - l->due_count;
+		left = conn_share(e, c) - c->due_count;
 	if (e->plan->count > 0 && e->plan->schedule != PLAN_CONSTANT)
 		m.step = fmax(0, (double)count_end(e) - m.first) / (double)left;
 	m.count = left;
@@ -238,9 +238,9 @@ static struct missed find_missed(struct engine *e, struct link *l)
 	if ((double)left * m.step > (double)e->end_at - m.first)
 		m.count = (uint64_t)(((double)e->end_at - m.first) / m.step);
 	/* Rounding may be one off. */
-	while (m.count > 0 && missed_at(e, l, &m, m.count - 1) >= e->end_at)
+	while (m.count > 0 && missed_at(e, c, &m, m.count - 1) >= e->end_at)
 		m.count--;
-	while (m.count < left && missed_at(e, l, &m, m.count) < e->end_at)
+	while (m.count < left && missed_at(e, c, &m, m.count) < e->end_at)
 		m.count++;
 	return m;
 }
@@ -250,7 +250,7 @@ static struct missed find_missed(struct engine *e, struct link *l)
  * to the end.  Those that the histogram does not tell apart are put into it
  * together.
  */
-static void note_missed(struct engine *e, struct link *l,
+static void note_missed(struct engine *e, struct conn *c,
 			const struct missed *m, int64_t end)
 {
 	struct interval *i = e->now;
@@ -259,7 +259,7 @@ static void note_missed(struct engine *e, struct link *l,
 	for (uint64_t n = 0, same; n < m->count; n += same) {
 		int64_t least, youngest;
 
-		age = end - missed_at(e, l, m, n);
+		age = end - missed_at(e, c, m, n);
 		if (age < 0)
 			age = 0;
 		least = histogram_slot_low(histogram_slot(age));
@@ -274,12 +274,12 @@ static void note_missed(struct engine *e, struct link *l,
 				      (age + youngest) / 2, same - 1);
 		age = youngest;
 	}
-	i->books.planned += m->count;
-	i->books.never_sent += m->count;
+	i->counts.planned += m->count;
+	i->counts.never_sent += m->count;
 	interval_censor(i, age, m->count);
 }
 
-void schedule_close_books(struct engine *e)
+void schedule_count_missed(struct engine *e)
 {
 	int64_t now = now_ns();
 
@@ -287,13 +287,13 @@ void schedule_close_books(struct engine *e)
 		return;
 	if (now < planned_end(e))
 		now = planned_end(e);
-	for (size_t n = 0; n < e->link_count; n++) {
-		struct link *l = &e->links[n];
+	for (size_t n = 0; n < e->conn_count; n++) {
+		struct conn *c = &e->conns[n];
 		struct missed m = { .count = 0 };
 
-		if (!l->is_silent)
-			m = find_missed(e, l);
+		if (!c->is_silent)
+			m = find_missed(e, c);
 		if (m.count > 0)
-			note_missed(e, l, &m, now);
+			note_missed(e, c, &m, now);
 	}
 }

@@ -40,7 +40,7 @@ static void set_unix(struct endpoint *ret, const struct cli_address *a)
 }
 
 /* As in lib/dial.c.  Its close resets it then: no port is left behind. */
-static bool has_met_itself(int fd, const struct sockaddr *to)
+static bool is_self_connected(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
 	struct sockaddr_storage own = { 0 }, peer = { 0 };
@@ -79,7 +79,7 @@ static bool probe(const struct weir_address *a, int longest_ms)
 	is_there = connect(p.fd, to, a->len) == 0 ||
 		   (errno == EINPROGRESS && poll(&p, 1, longest_ms) == 1 &&
 		    socket_error(p.fd) == 0);
-	is_there = is_there && !has_met_itself(p.fd, to);
+	is_there = is_there && !is_self_connected(p.fd, to);
 	close(p.fd);
 	return is_there;
 }
@@ -243,7 +243,7 @@ int target_connected(const struct target *t, int fd)
 	int error = socket_error(fd);
 
 	if (error == 0 &&
-	    has_met_itself(fd, (const struct sockaddr *)&t->to.addr))
+	    is_self_connected(fd, (const struct sockaddr *)&t->to.addr))
 		error = ECONNREFUSED;
 	return error;
 }

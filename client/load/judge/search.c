@@ -123,11 +123,11 @@ void find_judge(struct find_step *step, const struct result *r)
 	bool have_passed = gates_judge(&step->gates, r);
 
 	step->elapsed = r->elapsed;
-	if (r->books.planned > 0)
-		step->answered = 100 * (double)r->books.answered /
-				 (double)r->books.planned;
+	if (r->counts.planned > 0)
+		step->answered = 100 * (double)r->counts.answered /
+				 (double)r->counts.planned;
 	step->has_held = have_passed && step->answered >= FIND_ANSWERED;
-	step->is_ours = !step->has_held && verdict_is_our_limit(r);
+	step->is_client_limited = !step->has_held && verdict_is_our_limit(r);
 	snprintf(step->reason, sizeof(step->reason), "%s", r->reasons[0]);
 }
 

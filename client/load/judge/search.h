@@ -63,11 +63,11 @@ struct find_step {
 	double rate;
 	bool is_again, is_last; /* as in struct search */
 	bool has_held;
-	bool is_ours;	    /* this client was the limit */
-	double answered;    /* of what was planned, % */
-	int64_t elapsed;    /* ns, measured */
-	struct gates gates; /* judged */
-	char reason[128];   /* the first of the verdict */
+	bool is_client_limited; /* this client was the limit */
+	double answered;	/* of what was planned, % */
+	int64_t elapsed;	/* ns, measured */
+	struct gates gates;	/* judged */
+	char reason[128];	/* the first of the verdict */
 };
 
 /* A search and its runs so far. */

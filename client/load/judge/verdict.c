@@ -38,22 +38,22 @@ find(struct result *r, enum verdict grade, const char *format, ...)
 	r->grave_count += grade == VERDICT_NOT;
 }
 
-static void check_books(struct result *r)
+static void check_counts(struct result *r)
 {
 	const struct histogram *h = r->clocks[result_main_clock(r->plan)];
 
-	if (!books_balance(&r->books))
+	if (!counts_balance(&r->counts))
 		find(r, VERDICT_NOT,
-		     "the books do not balance: a fault in weir-client");
+		     "the counts do not add up: a fault in weir-client");
 	if (result_is_one_way(r)) {
-		if (r->books.bytes_in + r->books.bytes_out == 0)
+		if (r->counts.bytes_in + r->counts.bytes_out == 0)
 			find(r, VERDICT_NOT, "no bytes were moved");
-	} else if (r->books.answered == 0) {
+	} else if (r->counts.answered == 0) {
 		find(r, VERDICT_NOT, "nothing was answered");
-	} else if (r->books.answered < VERDICT_REPLIES_CARE) {
+	} else if (r->counts.answered < VERDICT_REPLIES_CARE) {
 		find(r, VERDICT_WITH_CARE,
 		     "%" PRIu64 " replies are too few for high percentiles",
-		     r->books.answered);
+		     r->counts.answered);
 	}
 	if (h && h->clamped > 0)
 		find(r, VERDICT_WITH_CARE,
@@ -76,7 +76,7 @@ static void check_absent(struct result *r, int count, const char *what)
 
 static void check_lateness(struct result *r)
 {
-	double late = share(r->self.late_ours, r->books.sent);
+	double late = share(r->self.late_ours, r->counts.sent);
 	char percent[UNITS_TEXT], worst[UNITS_TEXT];
 
 	if (r->plan->schedule == PLAN_CLOSED || late < VERDICT_LATE_CARE)
@@ -96,31 +96,31 @@ static double asked_for(const struct result *r)
 static bool has_planned_less(const struct result *r)
 {
 	double asked = asked_for(r);
-	double missing = asked - (double)r->books.planned;
+	double missing = asked - (double)r->counts.planned;
 
-	return (double)r->books.planned < VERDICT_PLAN_NOT * asked &&
+	return (double)r->counts.planned < VERDICT_PLAN_NOT * asked &&
 	       missing * missing > 25 * asked;
 }
 
 static void check_rate(struct result *r)
 {
-	double answered = (double)r->books.answered;
+	double answered = (double)r->counts.answered;
 
 	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut)
 		return;
 	if (has_planned_less(r))
 		find(r, VERDICT_NOT,
 		     "this client planned only %.1f%% of the rate asked for",
-		     100 * (double)r->books.planned / asked_for(r));
-	else if (answered < VERDICT_RATE_CARE * (double)r->books.planned)
+		     100 * (double)r->counts.planned / asked_for(r));
+	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
 		find(r, VERDICT_WITH_CARE,
 		     "%.1f%% of the messages planned were answered",
-		     100 * answered / (double)r->books.planned);
+		     100 * answered / (double)r->counts.planned);
 }
 
 bool verdict_is_our_limit(const struct result *r)
 {
-	return share(r->self.late_ours, r->books.sent) >= VERDICT_LATE_NOT ||
+	return share(r->self.late_ours, r->counts.sent) >= VERDICT_LATE_NOT ||
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 
@@ -185,7 +185,7 @@ void verdict_judge(struct result *r)
 	r->verdict = VERDICT_TRUSTWORTHY;
 	r->reason_count = 0;
 	r->grave_count = 0;
-	check_books(r);
+	check_counts(r);
 	check_absent(r, r->connections.starved, "were never served");
 	check_absent(r, r->connections.failed, "could not be made");
 	check_lateness(r);
@@ -199,7 +199,7 @@ void verdict_judge(struct result *r)
 		find(r, VERDICT_TRUSTWORTHY,
 		     "late by our own fault on %s of messages; this "
 		     "client used %.0f%% of a core",
-		     units_percent(100 * share(s->late_ours, r->books.sent), 2,
+		     units_percent(100 * share(s->late_ours, r->counts.sent), 2,
 				   percent),
 		     100 * s->busiest);
 	else

@@ -323,13 +323,13 @@ char *hlog_encode(const struct histogram *h)
 /* ----------------------------------------------------------------- reading */
 
 /* Where another histogram has its slots. */
-struct layout {
+struct slot_grid {
 	unsigned unit;	    /* the finest slots are 2^unit wide */
 	unsigned half_bits; /* each doubling has 2^half_bits of them */
 	size_t slots;
 };
 
-static const char *get_layout(struct layout *ret, const unsigned char *inner)
+static const char *get_grid(struct slot_grid *ret, const unsigned char *inner)
 {
 	uint32_t digits = get32(inner + 12);
 	uint64_t lowest = get64(inner + 16), highest = get64(inner + 24);
@@ -352,8 +352,8 @@ static const char *get_layout(struct layout *ret, const unsigned char *inner)
 	return NULL;
 }
 
-static void add_slot(struct histogram *h, const struct layout *l, size_t slot,
-		     int64_t count)
+static void add_slot(struct histogram *h, const struct slot_grid *l,
+		     size_t slot, int64_t count)
 {
 	size_t half = (size_t)1 << l->half_bits;
 	size_t bucket = slot < 2 * half ? 0 : (slot >> l->half_bits) - 1;
@@ -365,7 +365,7 @@ static void add_slot(struct histogram *h, const struct layout *l, size_t slot,
 			       (uint64_t)count);
 }
 
-static const char *add_counts(struct histogram *h, const struct layout *l,
+static const char *add_counts(struct histogram *h, const struct slot_grid *l,
 			      const unsigned char *from,
 			      const unsigned char *end)
 {
@@ -394,7 +394,7 @@ static const char *add_counts(struct histogram *h, const struct layout *l,
 static const char *read_inner(struct histogram *h, const unsigned char *inner,
 			      size_t len)
 {
-	struct layout layout;
+	struct slot_grid grid;
 	const char *wrong;
 
 	/* The second digit of a cookie tells how wide counts can be. */
@@ -403,9 +403,9 @@ static const char *read_inner(struct histogram *h, const unsigned char *inner,
 		return damaged;
 	if (get32(inner + 8) != 0)
 		return "the histogram is shifted, which is not supported";
-	wrong = get_layout(&layout, inner);
+	wrong = get_grid(&grid, inner);
 	return wrong ? wrong
-		     : add_counts(h, &layout, inner + INNER_SIZE, inner + len);
+		     : add_counts(h, &grid, inner + INNER_SIZE, inner + len);
 }
 
 static const char *read_outer(struct histogram *h, const unsigned char *outer,

@@ -101,7 +101,7 @@ static const struct {
 
 static double row_value(int row, const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 	const double values[] = { ROWS(AS_VALUE) };
 
 	return values[row];

@@ -40,7 +40,7 @@ enum clock_kind result_main_clock(const struct plan *p)
 double result_rate(const struct result *r)
 {
 	return r->elapsed > 0
-		       ? (double)r->books.answered * 1e9 / (double)r->elapsed
+		       ? (double)r->counts.answered * 1e9 / (double)r->elapsed
 		       : 0;
 }
 
@@ -94,14 +94,14 @@ uint64_t result_error_count(const struct result *r, enum error_phase first,
 
 uint64_t result_errors(const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 
 	return b->timed_out + b->reset + b->closed_early + b->wrong +
 	       b->swapped + b->surplus + b->crossed +
 	       result_error_count(r, ERROR_SOCKET, ERROR_BANNER, -1);
 }
 
-bool books_balance(const struct books *b)
+bool counts_balance(const struct counts *b)
 {
 	return b->planned == b->sent + b->never_sent &&
 	       b->sent == b->answered + b->timed_out + b->reset +
@@ -112,7 +112,7 @@ void result_free(struct result *r)
 {
 	for (int i = 0; i < CLOCK_KINDS; i++)
 		free(r->clocks[i]);
-	free(r->without_misfits);
-	free(r->with_misfits);
+	free(r->without_bad_clients);
+	free(r->with_bad_clients);
 	free(r->seconds);
 }

@@ -32,7 +32,7 @@ extern const char *const clock_names[CLOCK_KINDS];
  * planned = sent + never_sent
  * sent = answered + timed_out + reset + closed_early + open
  */
-struct books {
+struct counts {
 	uint64_t planned;
 	uint64_t sent;
 	uint64_t never_sent;
@@ -99,7 +99,7 @@ struct second {
 	uint64_t errors; /* timed out, reset, closed early, wrong, failed */
 	uint64_t bytes_in, bytes_out;
 	int open; /* connections at its end */
-	bool has_misfits;
+	bool has_bad_clients;
 	int64_t p50, p90, p99, p999, max; /* main clock; 0 without samples */
 };
 
@@ -122,7 +122,7 @@ struct connections {
 	size_t bytes_each; /* our memory for one */
 };
 
-struct misfits {
+struct bad_client_counts {
 	int asked, opened;
 	uint64_t attempts; /* connections made, for those that come again */
 	uint64_t let_go;   /* ended or reset by the server */
@@ -156,16 +156,17 @@ struct result {
 	double started;	  /* seconds since the epoch, measured part */
 	int64_t elapsed;  /* of the measured part */
 	bool is_cut;	  /* interrupted */
-	struct books books;
+	struct counts counts;
 	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not in this mode */
 	/* Unanswered messages are in the clocks at their age; the least. */
 	uint64_t censored;
 	int64_t censored_min;
 	struct connections connections;
 	struct error_table errors;
-	struct misfits misfits[MISFIT_KINDS];
-	/* The main clock while the misfits were not there, and while. */
-	struct histogram *without_misfits, *with_misfits; /* NULL: none */
+	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
+	/* The main clock while the bad_clients were not there, and while. */
+	struct histogram *without_bad_clients,
+		*with_bad_clients; /* NULL: none */
 	struct self self;
 	struct second *seconds;
 	size_t second_count;
@@ -202,8 +203,8 @@ uint64_t result_error_count(const struct result *r, enum error_phase first,
  */
 uint64_t result_errors(const struct result *r);
 
-/* Do both sums of the books meet? */
-bool books_balance(const struct books *b);
+/* Do both sums of the counts meet? */
+bool counts_balance(const struct counts *b);
 
 void result_free(struct result *r);
 

@@ -33,10 +33,10 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	}
 }
 
-static bool plans_misfits(const struct plan *p)
+static bool plans_bad_clients(const struct plan *p)
 {
-	for (int k = 0; k < MISFIT_KINDS; k++)
-		if (p->misfits[k] > 0)
+	for (int k = 0; k < BAD_CLIENT_KINDS; k++)
+		if (p->bad_clients[k] > 0)
 			return true;
 	return false;
 }
@@ -52,7 +52,7 @@ int summary_init(struct summary *s, const struct plan *plan)
 	struct result *r = s->result;
 	bool is_there = true;
 
-	s->measure_at = s->misfits_from = s->misfits_to = NEVER;
+	s->measure_at = s->bad_clients_from = s->bad_clients_to = NEVER;
 	s->from = s->to = NEVER;
 	r->censored_min = NEVER;
 	for (int k = 0; k < CLOCK_KINDS; k++) {
@@ -60,9 +60,9 @@ int summary_init(struct summary *s, const struct plan *plan)
 		if (has_clock(plan, (enum clock_kind)k))
 			is_there = is_there && new_histogram(&r->clocks[k]);
 	}
-	if (plans_misfits(plan))
-		is_there = is_there && new_histogram(&r->with_misfits) &&
-			   new_histogram(&r->without_misfits);
+	if (plans_bad_clients(plan))
+		is_there = is_there && new_histogram(&r->with_bad_clients) &&
+			   new_histogram(&r->without_bad_clients);
 	return is_there ? 0 : -ENOMEM;
 }
 
@@ -78,13 +78,13 @@ void summary_start(struct summary *s, int64_t measure_at)
 	getrusage(RUSAGE_SELF, &s->usage);
 }
 
-void summary_set_misfits(struct summary *s, int64_t from, int64_t to)
+void summary_set_bad_clients(struct summary *s, int64_t from, int64_t to)
 {
-	s->misfits_from = from;
-	s->misfits_to = to;
+	s->bad_clients_from = from;
+	s->bad_clients_to = to;
 }
 
-static void books_add(struct books *to, const struct books *from)
+static void counts_add(struct counts *to, const struct counts *from)
 {
 	uint64_t *t = (uint64_t *)to;
 	const uint64_t *f = (const uint64_t *)from;
@@ -109,8 +109,8 @@ void summary_add(struct summary *s, struct interval *i)
 			histogram_add(r->clocks[k], i->clocks[k]);
 		histogram_clear(i->clocks[k]);
 	}
-	books_add(&s->books, &i->books);
-	books_add(&r->books, &i->books);
+	counts_add(&s->counts, &i->counts);
+	counts_add(&r->counts, &i->counts);
 	s->second_errors += i->errors;
 	s->errors += i->errors;
 	r->self.late_ours += i->late_ours;
@@ -150,18 +150,19 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 {
 	const struct histogram *h =
 		s->second[result_main_clock(s->result->plan)];
-	bool has_misfits = s->result->with_misfits && s->to > s->misfits_from &&
-			   s->misfits_to > s->from;
+	bool has_bad_clients = s->result->with_bad_clients &&
+			       s->to > s->bad_clients_from &&
+			       s->bad_clients_to > s->from;
 
 	*row = (struct second){
 		.at = s->from - s->measure_at,
 		.length = s->to - s->from,
-		.answered = s->books.answered,
+		.answered = s->counts.answered,
 		.errors = s->second_errors,
-		.bytes_in = s->books.bytes_in,
-		.bytes_out = s->books.bytes_out,
+		.bytes_in = s->counts.bytes_in,
+		.bytes_out = s->counts.bytes_out,
 		.open = open,
-		.has_misfits = has_misfits,
+		.has_bad_clients = has_bad_clients,
 		.p50 = histogram_percentile(h, 50),
 		.p90 = histogram_percentile(h, 90),
 		.p99 = histogram_percentile(h, 99),
@@ -172,7 +173,7 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 
 static bool has_samples(const struct summary *s)
 {
-	bool has_any = s->books.bytes_in + s->books.bytes_out > 0;
+	bool has_any = s->counts.bytes_in + s->counts.bytes_out > 0;
 
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		has_any = has_any || s->second[k]->total > 0;
@@ -205,9 +206,9 @@ const struct second *summary_end_second(struct summary *s, int open,
 		return NULL;
 	s->ended_at = s->to;
 	fill_row(row, s, open);
-	if (r->with_misfits)
-		histogram_add(row->has_misfits ? r->with_misfits
-					       : r->without_misfits,
+	if (r->with_bad_clients)
+		histogram_add(row->has_bad_clients ? r->with_bad_clients
+						   : r->without_bad_clients,
 			      s->second[main]);
 	return row;
 }
@@ -216,7 +217,7 @@ void summary_begin_second(struct summary *s)
 {
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		histogram_clear(s->second[k]);
-	s->books = (struct books){ 0 };
+	s->counts = (struct counts){ 0 };
 	s->second_errors = 0;
 	s->from = s->to = NEVER;
 }
@@ -230,10 +231,10 @@ static int compare_counts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void count_link(struct result *r, const struct link *l, int64_t end)
+static void count_conn(struct result *r, const struct conn *l, int64_t end)
 {
 	struct connections *c = &r->connections;
-	bool is_open = l->state == LINK_BANNER || l->state == LINK_OPEN;
+	bool is_open = l->state == CONN_BANNER || l->state == CONN_OPEN;
 
 	if (l->is_silent) {
 		c->idle_asked++;
@@ -281,18 +282,18 @@ static void sum_connections(struct result *r, const struct engine *engines,
 	for (int i = 0; i < count; i++) {
 		const struct engine *e = &engines[i];
 
-		for (size_t k = 0; k < e->link_count; k++) {
-			count_link(r, &e->links[k], end);
-			if (replies && !e->links[k].is_silent)
-				replies[n++] = e->links[k].replies;
+		for (size_t k = 0; k < e->conn_count; k++) {
+			count_conn(r, &e->conns[k], end);
+			if (replies && !e->conns[k].is_silent)
+				replies[n++] = e->conns[k].replies;
 		}
 		r->connections.reopened += e->reopened;
 		r->connections.ended += e->ended;
-		r->books.bytes_out -= e->unsent < r->books.bytes_out
-					      ? e->unsent
-					      : r->books.bytes_out;
-		r->connections.bytes_each = sizeof(struct link) +
-					    sizeof(struct link *) +
+		r->counts.bytes_out -= e->unsent < r->counts.bytes_out
+					       ? e->unsent
+					       : r->counts.bytes_out;
+		r->connections.bytes_each = sizeof(struct conn) +
+					    sizeof(struct conn *) +
 					    e->window * sizeof(struct message);
 	}
 	share_out(&r->connections, replies, n);

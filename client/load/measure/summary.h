@@ -13,12 +13,12 @@
 struct summary {
 	struct result *result;
 	struct histogram *second[CLOCK_KINDS]; /* of the second under way */
-	struct books books;		       /* of it */
+	struct counts counts;		       /* of it */
 	bool is_measuring; /* the first piece of it has been seen */
 	uint64_t second_errors, errors; /* of it, and of all */
 	int64_t from, to;		/* of it, CLOCK_MONOTONIC */
 	int64_t ended_at;		/* the one before it */
-	int64_t measure_at, misfits_from, misfits_to;
+	int64_t measure_at, bad_clients_from, bad_clients_to;
 	size_t seconds_cap;
 	struct rusage usage; /* when measuring began */
 };
@@ -29,7 +29,7 @@ void summary_fini(struct summary *s);
 
 /* When the measured part begins. */
 void summary_start(struct summary *s, int64_t measure_at);
-void summary_set_misfits(struct summary *s, int64_t from, int64_t to);
+void summary_set_bad_clients(struct summary *s, int64_t from, int64_t to);
 
 /* Add an interval to the second and the result, and clear it. */
 void summary_add(struct summary *s, struct interval *i);

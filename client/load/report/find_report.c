@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "../measure/units.h"
-#include "page.h"
+#include "layout.h"
 #include "report.h"
 
 __attribute__((format(printf, 2, 3))) static void say(FILE *to,
@@ -23,7 +23,7 @@ __attribute__((format(printf, 2, 3))) static void say(FILE *to,
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	report_init(&report, to);
-	page_write(text, report.has_colour, report.to);
+	layout_write(text, report.has_colour, report.to);
 	fflush(report.to);
 }
 
@@ -86,9 +86,9 @@ void find_print_step(const struct find_step *step, FILE *to)
 		note = "   once more";
 	put_figures(step, figures, sizeof(figures));
 	say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
-	    step->has_held ? PAGE_GOOD "PASS" PAGE_PLAIN
-			   : PAGE_BAD "FAIL" PAGE_PLAIN,
-	    figures, step->is_ours ? "   (this client)" : "", note);
+	    step->has_held ? LAYOUT_GOOD "PASS" LAYOUT_PLAIN
+			   : LAYOUT_BAD "FAIL" LAYOUT_PLAIN,
+	    figures, step->is_client_limited ? "   (this client)" : "", note);
 }
 
 static const char *gates_text(const struct find *f, char *to, size_t room)
@@ -116,7 +116,7 @@ static void print_limit(const struct find *f, FILE *to)
 	}
 	units_rate(failed->rate, rate);
 	put_figures(failed, figures, sizeof(figures));
-	if (failed->is_ours)
+	if (failed->is_client_limited)
 		say(to, "\n    (at %s this client is the limit:\n     %s)\n",
 		    rate, failed->reason);
 	else
@@ -127,7 +127,7 @@ static bool is_bound(const struct find *f)
 {
 	const struct find_step *failed = find_failed(f);
 
-	return !failed || failed->is_ours;
+	return !failed || failed->is_client_limited;
 }
 
 static void print_none(const struct find *f, const char *gates, FILE *to)
@@ -139,7 +139,7 @@ static void print_none(const struct find *f, const char *gates, FILE *to)
 		put_figures(failed, figures, sizeof(figures));
 	say(to, "not even %s %s holds %s\n    (%s)\n",
 	    units_rate(f->search.lowest, rate), unit(f), gates, figures);
-	if (failed && failed->is_ours)
+	if (failed && failed->is_client_limited)
 		say(to, "    (this client is the limit:\n     %s)\n",
 		    failed->reason);
 }
@@ -164,8 +164,8 @@ void find_print_answer(const struct find *f, FILE *to)
 		    unit(f), gates);
 	} else {
 		say(to,
-		    PAGE_STRONG
-		    "highest rate that holds %s: %s%s %s" PAGE_PLAIN,
+		    LAYOUT_STRONG
+		    "highest rate that holds %s: %s%s %s" LAYOUT_PLAIN,
 		    gates, is_bound(f) ? "at least " : "", rate, unit(f));
 		print_limit(f, to);
 	}

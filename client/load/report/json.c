@@ -107,13 +107,13 @@ static json_t *plan_sources(const struct plan *p)
 	return list;
 }
 
-static json_t *plan_misfits(const struct plan *p)
+static json_t *plan_bad_clients(const struct plan *p)
 {
 	json_t *counts = json_object();
 
-	for (int i = 0; counts && i < MISFIT_KINDS; i++)
-		if (json_object_set_new(counts, misfit_names[i],
-					json_integer(p->misfits[i])) < 0) {
+	for (int i = 0; counts && i < BAD_CLIENT_KINDS; i++)
+		if (json_object_set_new(counts, bad_client_names[i],
+					json_integer(p->bad_clients[i])) < 0) {
 			json_decref(counts);
 			return NULL;
 		}
@@ -165,7 +165,7 @@ static json_t *json_plan(const struct plan *p)
 		"idle", p->idle, "times", plan_times(p), "reconnect",
 		p->reconnect, "close", p->close_by_reset ? "rst" : "fin",
 		"seed", (json_int_t)p->seed, "content", plan_content(p),
-		"misfits", plan_misfits(p), "sources", plan_sources(p));
+		"misfits", plan_bad_clients(p), "sources", plan_sources(p));
 }
 
 /* ------------------------------------------------------------------ clocks */
@@ -262,10 +262,10 @@ static json_t *json_second(const struct second *s)
 		"answered", (json_int_t)s->answered, "errors",
 		(json_int_t)s->errors, "bytes_in", (json_int_t)s->bytes_in,
 		"bytes_out", (json_int_t)s->bytes_out, "open", s->open,
-		"misfits", s->has_misfits, "p50_ns", json_known(has, s->p50),
-		"p90_ns", json_known(has, s->p90), "p99_ns",
-		json_known(has, s->p99), "p99.9_ns", json_known(has, s->p999),
-		"max_ns", json_known(has, s->max));
+		"misfits", s->has_bad_clients, "p50_ns",
+		json_known(has, s->p50), "p90_ns", json_known(has, s->p90),
+		"p99_ns", json_known(has, s->p99), "p99.9_ns",
+		json_known(has, s->p999), "max_ns", json_known(has, s->max));
 }
 
 static json_t *json_seconds(const struct result *r)
@@ -286,8 +286,8 @@ static json_t *run_facts(const struct result *r)
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
 		"mode", plan_mode_text(r->plan), "started", r->started,
 		"elapsed_ns", (json_int_t)r->elapsed, "cut", r->is_cut,
-		"bytes_in", (json_int_t)r->books.bytes_in, "bytes_out",
-		(json_int_t)r->books.bytes_out, "censored",
+		"bytes_in", (json_int_t)r->counts.bytes_in, "bytes_out",
+		(json_int_t)r->counts.bytes_out, "censored",
 		(json_int_t)r->censored, "censored_min_ns",
 		json_known(r->censored > 0, r->censored_min));
 }
@@ -379,18 +379,18 @@ static json_t *json_errors(const struct result *r)
 	return list;
 }
 
-static json_t *misfits(const struct result *r)
+static json_t *bad_clients(const struct result *r)
 {
 	json_t *list = json_array();
 
-	for (int i = 0; i < MISFIT_KINDS; i++) {
-		const struct misfits *m = &r->misfits[i];
+	for (int i = 0; i < BAD_CLIENT_KINDS; i++) {
+		const struct bad_client_counts *m = &r->bad_clients[i];
 
 		if (m->asked == 0)
 			continue;
 		list = appended(list,
 				json_pack("{s:s, s:i, s:i, s:I, s:I, s:I, s:i}",
-					  "kind", misfit_names[i], "asked",
+					  "kind", bad_client_names[i], "asked",
 					  m->asked, "opened", m->opened,
 					  "attempts", (json_int_t)m->attempts,
 					  "let_go", (json_int_t)m->let_go,
@@ -448,10 +448,11 @@ char *json_text(const struct result *r, const struct gates *gates)
 		"plan", json_plan(r->plan), "host", host(), "metrics",
 		metrics(r), "clocks", json_clocks(r), "connections",
 		connections(r), "errors", json_errors(r), "errors_other",
-		(json_int_t)r->errors.other, "misfits", misfits(r),
-		"p99_without_misfits_ns", p99(r->without_misfits),
-		"p99_with_misfits_ns", p99(r->with_misfits), "self", self(r),
-		"seconds", json_seconds(r), "gates", json_gates(gates));
+		(json_int_t)r->errors.other, "misfits", bad_clients(r),
+		"p99_without_misfits_ns", p99(r->without_bad_clients),
+		"p99_with_misfits_ns", p99(r->with_bad_clients), "self",
+		self(r), "seconds", json_seconds(r), "gates",
+		json_gates(gates));
 
 	return json_dumped(all);
 }
@@ -473,7 +474,8 @@ static json_t *find_limit(const struct find *f)
 	const struct find_step *failed = find_failed(f);
 
 	if (failed)
-		return json_string(failed->is_ours ? "client" : "server");
+		return json_string(failed->is_client_limited ? "client"
+							     : "server");
 	return f->search.state == SEARCH_FOUND ? json_string("highest")
 					       : json_null();
 }
@@ -496,8 +498,8 @@ static json_t *find_steps(const struct find *f)
 				  "s:o}",
 				  "rate", s->rate, "held", s->has_held, "again",
 				  s->is_again, "confirming", s->is_last,
-				  "client_limited", s->is_ours, "answered%",
-				  s->answered, "elapsed_ns",
+				  "client_limited", s->is_client_limited,
+				  "answered%", s->answered, "elapsed_ns",
 				  (json_int_t)s->elapsed, "reason", s->reason,
 				  "gates", json_gates(&s->gates)));
 	}

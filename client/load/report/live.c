@@ -15,7 +15,7 @@
 
 #include "../../../cli/stream.h"
 #include "../measure/units.h"
-#include "page.h"
+#include "layout.h"
 
 #define BAR	16
 #define HISTORY (sizeof(((struct live *)0)->history) / sizeof(int64_t))
@@ -37,7 +37,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct line *line,
 	va_start(args, format);
 	vsnprintf(piece, sizeof(piece), format, args);
 	va_end(args);
-	width = page_width(piece) + strlen(gap);
+	width = layout_width(piece) + strlen(gap);
 	if (line->width + width >= line->columns)
 		return;
 	line->width += width;
@@ -104,7 +104,7 @@ static void say_measuring(struct line *line, const struct live *live,
 {
 	int64_t left = live->plan->duration_ns - p->elapsed;
 	double part = done(live->plan, p);
-	char text[UNITS_TEXT], bars[SPARK_TEXT];
+	char text[UNITS_TEXT], bars[SPARKLINE_TEXT];
 
 	if (part >= 0)
 		say(line, "%3.0f%%", 100 * part);
@@ -112,7 +112,8 @@ static void say_measuring(struct line *line, const struct live *live,
 		say(line, "%" PRId64 " s", p->elapsed / 1000000000);
 	if (p->last)
 		say_rate(line, live, p->last);
-	say(line, p->errors > 0 ? PAGE_BAD "%s errors" PAGE_PLAIN : "%s errors",
+	say(line,
+	    p->errors > 0 ? LAYOUT_BAD "%s errors" LAYOUT_PLAIN : "%s errors",
 	    units_count(p->errors, text));
 	if (part >= 0 && live->plan->count == 0)
 		say_left(line, left);
@@ -121,8 +122,8 @@ static void say_measuring(struct line *line, const struct live *live,
 	if (live->seconds > 1) {
 		size_t n = live->seconds < HISTORY ? live->seconds : HISTORY;
 
-		spark(bars, live->history + HISTORY - n, n, HISTORY,
-		      live->has_utf8);
+		sparkline(bars, live->history + HISTORY - n, n, HISTORY,
+			  live->has_utf8);
 		say(line, "%s", bars);
 	}
 }
@@ -163,7 +164,7 @@ void live_init(struct live *live, const struct plan *plan)
 		.is_shown = isatty(STDERR_FILENO) &&
 			    !(terminal && strcmp(terminal, "dumb") == 0),
 		.has_colour = !(no_colour && *no_colour),
-		.has_utf8 = spark_has_utf8(),
+		.has_utf8 = layout_has_utf8(),
 	};
 }
 
@@ -172,7 +173,7 @@ static size_t window_columns(void)
 	struct winsize window;
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
-		return PAGE_COLUMNS;
+		return LAYOUT_COLUMNS;
 	return window.ws_col;
 }
 
@@ -199,7 +200,7 @@ void live_watch(void *arg, const struct progress *p)
 	remember(live, p);
 	live_line(live, p, window_columns(), text);
 	fputs("\r\033[K", stream_err());
-	page_write(text, live->has_colour, stream_err());
+	layout_write(text, live->has_colour, stream_err());
 	fflush(stream_err());
 }
 

@@ -7,7 +7,7 @@
 #define LOAD_LIVE_H
 
 #include "../run.h"
-#include "page.h"
+#include "layout.h"
 
 #define LIVE_TEXT 512
 

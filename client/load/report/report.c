@@ -13,9 +13,9 @@
 
 #include "../../../cli/stream.h"
 #include "../../../cli/text.h"
-#include "../judge/hints.h"
+#include "../judge/diagnosis.h"
 #include "../measure/units.h"
-#include "page.h"
+#include "layout.h"
 
 /* ------------------------------------------------ messages and connections */
 
@@ -46,50 +46,53 @@ __attribute__((format(printf, 4, 5))) static void term(struct terms *t,
 	va_end(args);
 }
 
-static void sent_late(struct page *p, const struct result *r)
+static void sent_late(struct layout *p, const struct result *r)
 {
 	const struct self *s = &r->self;
 	char count[UNITS_TEXT], worst[UNITS_TEXT];
 
 	if (s->late_ours + s->late_server == 0)
 		return;
-	page_begin(p, PAGE_SHOULD, "sent late");
+	layout_begin(p, LAYOUT_SHOULD, "sent late");
 	if (s->late_server > 0)
-		page_say(p, "%s held up by the server (to %s)",
-			 units_count(s->late_server, count),
-			 units_time(s->late_server_max, worst));
+		layout_say(p, "%s held up by the server (to %s)",
+			   units_count(s->late_server, count),
+			   units_time(s->late_server_max, worst));
 	if (s->late_ours > 0)
-		page_say(p, "%s by us (to %s)",
-			 units_count(s->late_ours, count),
-			 units_time(s->late_ours_max, worst));
+		layout_say(p, "%s by us (to %s)",
+			   units_count(s->late_ours, count),
+			   units_time(s->late_ours_max, worst));
 }
 
-static void report_messages(struct page *p, const struct result *r)
+static void report_messages(struct layout *p, const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 	struct terms from = { .used = 0 }, to = { .used = 0 };
 	char planned[UNITS_TEXT], sent[UNITS_TEXT];
 
 	if (b->planned == 0)
 		return;
-	page_begin(p, PAGE_MUST, "messages");
+	layout_begin(p, LAYOUT_MUST, "messages");
 	if (r->plan->schedule != PLAN_CLOSED || b->never_sent > 0) {
 		term(&from, " + ", b->sent, "sent");
 		term(&from, " + ", b->never_sent,
-		     PAGE_BAD "never sent" PAGE_PLAIN);
-		page_say(p, "%s planned = %s", units_count(b->planned, planned),
-			 from.used > 0 ? from.text : "0 sent");
-		page_begin(p, PAGE_MUST, "");
+		     LAYOUT_BAD "never sent" LAYOUT_PLAIN);
+		layout_say(p, "%s planned = %s",
+			   units_count(b->planned, planned),
+			   from.used > 0 ? from.text : "0 sent");
+		layout_begin(p, LAYOUT_MUST, "");
 	}
 	term(&to, " + ", b->answered, "answered");
-	term(&to, " + ", b->timed_out, PAGE_BAD "timed out" PAGE_PLAIN);
-	term(&to, " + ", b->reset, PAGE_BAD "reset" PAGE_PLAIN);
-	term(&to, " + ", b->closed_early, PAGE_BAD "closed early" PAGE_PLAIN);
+	term(&to, " + ", b->timed_out, LAYOUT_BAD "timed out" LAYOUT_PLAIN);
+	term(&to, " + ", b->reset, LAYOUT_BAD "reset" LAYOUT_PLAIN);
+	term(&to, " + ", b->closed_early,
+	     LAYOUT_BAD "closed early" LAYOUT_PLAIN);
 	term(&to, " + ", b->open, "open");
-	page_say(p, "%s sent = %s", units_count(b->sent, sent),
-		 to.used > 0 ? to.text : "0 answered");
-	if (!books_balance(b))
-		page_say(p, PAGE_BAD "THE BOOKS DO NOT BALANCE" PAGE_PLAIN);
+	layout_say(p, "%s sent = %s", units_count(b->sent, sent),
+		   to.used > 0 ? to.text : "0 answered");
+	if (!counts_balance(b))
+		layout_say(p,
+			   LAYOUT_BAD "THE COUNTS DO NOT ADD UP" LAYOUT_PLAIN);
 	sent_late(p, r);
 }
 
@@ -98,104 +101,106 @@ static double report_per_second(const struct result *r, uint64_t count)
 	return r->elapsed > 0 ? (double)count * 1e9 / (double)r->elapsed : 0;
 }
 
-static void one_way_rate(struct page *p, const struct result *r)
+static void one_way_rate(struct layout *p, const struct result *r)
 {
 	bool is_upload = r->plan->mode == PLAN_UPLOAD;
-	uint64_t bytes = is_upload ? r->books.bytes_out : r->books.bytes_in;
+	uint64_t bytes = is_upload ? r->counts.bytes_out : r->counts.bytes_in;
 	char rate[UNITS_TEXT], count[UNITS_TEXT], time[UNITS_TEXT];
 
-	page_say(p, PAGE_STRONG "%s" PAGE_PLAIN " %s",
-		 units_bytes_rate(report_per_second(r, bytes), rate),
-		 is_upload ? "up" : "down");
-	page_say(p, "%.1f Gbit/s", report_per_second(r, bytes) * 8 / 1e9);
-	page_say(p, "%s bytes in %s", units_count(bytes, count),
-		 units_time(r->elapsed, time));
+	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN " %s",
+		   units_bytes_rate(report_per_second(r, bytes), rate),
+		   is_upload ? "up" : "down");
+	layout_say(p, "%.1f Gbit/s", report_per_second(r, bytes) * 8 / 1e9);
+	layout_say(p, "%s bytes in %s", units_count(bytes, count),
+		   units_time(r->elapsed, time));
 }
 
-static void report_rate(struct page *p, const struct result *r)
+static void report_rate(struct layout *p, const struct result *r)
 {
 	double rate = result_rate(r);
 	char text[UNITS_TEXT], in[UNITS_TEXT], out[UNITS_TEXT];
 
-	if (r->books.answered + r->books.bytes_in + r->books.bytes_out == 0)
+	if (r->counts.answered + r->counts.bytes_in + r->counts.bytes_out == 0)
 		return;
-	page_begin(p, PAGE_MUST, "rate");
+	layout_begin(p, LAYOUT_MUST, "rate");
 	if (result_is_one_way(r)) {
 		one_way_rate(p, r);
 		return;
 	}
-	page_say(p, PAGE_STRONG "%s" PAGE_PLAIN " answered/s",
-		 units_rate(rate, text));
+	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN " answered/s",
+		   units_rate(rate, text));
 	if (r->plan->rate > 0)
-		page_say(p, "%.1f%% of plan", 100 * rate / r->plan->rate);
-	units_bytes_rate(report_per_second(r, r->books.bytes_in), in);
-	units_bytes_rate(report_per_second(r, r->books.bytes_out), out);
+		layout_say(p, "%.1f%% of plan", 100 * rate / r->plan->rate);
+	units_bytes_rate(report_per_second(r, r->counts.bytes_in), in);
+	units_bytes_rate(report_per_second(r, r->counts.bytes_out), out);
 	if (strcmp(in, out) == 0)
-		page_say(p, "%s each way", in);
+		layout_say(p, "%s each way", in);
 	else
-		page_say(p, "%s out, %s in", out, in);
+		layout_say(p, "%s out, %s in", out, in);
 }
 
-static void starved(struct page *p, const struct connections *c)
+static void starved(struct layout *p, const struct connections *c)
 {
 	char text[128];
 	int used = snprintf(text, sizeof(text),
-			    PAGE_BAD "%d STARVED" PAGE_PLAIN, c->starved);
+			    LAYOUT_BAD "%d STARVED" LAYOUT_PLAIN, c->starved);
 	int named =
 		c->starved < WORST_CONNECTIONS ? c->starved : WORST_CONNECTIONS;
 
 	for (int i = 0; i < named; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 				 " #%d", c->worst[i]);
-	page_say(p, "%s%s", text, named < c->starved ? " ..." : "");
+	layout_say(p, "%s%s", text, named < c->starved ? " ..." : "");
 }
 
-static void connection_events(struct page *p, const struct connections *c)
+static void connection_events(struct layout *p, const struct connections *c)
 {
 	struct terms t = { .used = 0 };
 
 	term(&t, ", ", c->ended, "ended by the server");
 	term(&t, ", ", c->reopened, "reopened");
 	if (t.used > 0)
-		page_say(p, "%s", t.text);
+		layout_say(p, "%s", t.text);
 	if (c->idle_asked > 0 && c->idle_open == c->idle_asked)
-		page_say(p, "%d idle ones held", c->idle_asked);
+		layout_say(p, "%d idle ones held", c->idle_asked);
 	else if (c->idle_asked > 0)
-		page_say(p,
-			 PAGE_BAD
-			 "%d idle ones asked, %d opened, %d kept" PAGE_PLAIN,
-			 c->idle_asked, c->idle_opened, c->idle_open);
+		layout_say(
+			p,
+			LAYOUT_BAD
+			"%d idle ones asked, %d opened, %d kept" LAYOUT_PLAIN,
+			c->idle_asked, c->idle_opened, c->idle_open);
 }
 
-static void report_connections(struct page *p, const struct result *r)
+static void report_connections(struct layout *p, const struct result *r)
 {
 	const struct connections *c = &r->connections;
 	char text[3][UNITS_TEXT];
 
-	page_begin(p, PAGE_MUST, "connections");
-	page_say(p, "%d asked, %d opened, %d served", c->asked, c->opened,
-		 c->served);
+	layout_begin(p, LAYOUT_MUST, "connections");
+	layout_say(p, "%d asked, %d opened, %d served", c->asked, c->opened,
+		   c->served);
 	if (c->starved > 0)
 		starved(p, c);
 	if (c->failed > 0)
-		page_say(p, PAGE_BAD "%d never opened" PAGE_PLAIN, c->failed);
+		layout_say(p, LAYOUT_BAD "%d never opened" LAYOUT_PLAIN,
+			   c->failed);
 	connection_events(p, c);
 	if (c->asked < 2 || c->replies_max == 0 || result_is_one_way(r))
 		return;
-	page_begin(p, PAGE_SHOULD, "fairness");
-	page_say(p,
-		 "%.2f (1 is even)   replies each: min %s, median %s, max %s",
-		 c->fairness, units_count(c->replies_min, text[0]),
-		 units_count(c->replies_median, text[1]),
-		 units_count(c->replies_max, text[2]));
+	layout_begin(p, LAYOUT_SHOULD, "fairness");
+	layout_say(p,
+		   "%.2f (1 is even)   replies each: min %s, median %s, max %s",
+		   c->fairness, units_count(c->replies_min, text[0]),
+		   units_count(c->replies_median, text[1]),
+		   units_count(c->replies_max, text[2]));
 	if (c->longest_silence >= 1000000000)
-		page_say(p, "silent up to %s",
-			 units_time(c->longest_silence, text[0]));
+		layout_say(p, "silent up to %s",
+			   units_time(c->longest_silence, text[0]));
 }
 
-static void report_content(struct page *p, const struct result *r)
+static void report_content(struct layout *p, const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 	struct terms t = { .used = 0 };
 	char checked[UNITS_TEXT];
 
@@ -207,11 +212,11 @@ static void report_content(struct page *p, const struct result *r)
 	term(&t, ", ", b->late, "after their time-out");
 	if (b->checked == 0 && t.used == 0)
 		return;
-	page_begin(p, t.used > 0 ? PAGE_MUST : PAGE_SHOULD, "content");
-	page_say(p, "%s checked: %s%s%s", units_count(b->checked, checked),
-		 t.used > 0 ? PAGE_BAD : "",
-		 t.used > 0 ? t.text : "all as expected",
-		 t.used > 0 ? PAGE_PLAIN : "");
+	layout_begin(p, t.used > 0 ? LAYOUT_MUST : LAYOUT_SHOULD, "content");
+	layout_say(p, "%s checked: %s%s%s", units_count(b->checked, checked),
+		   t.used > 0 ? LAYOUT_BAD : "",
+		   t.used > 0 ? t.text : "all as expected",
+		   t.used > 0 ? LAYOUT_PLAIN : "");
 }
 
 static const char *error_text(const struct error_row *row)
@@ -225,20 +230,20 @@ static const char *error_text(const struct error_row *row)
 	return strerror(row->error);
 }
 
-static void say_when(struct page *p, const struct error_row *row)
+static void say_when(struct layout *p, const struct error_row *row)
 {
 	char from[UNITS_TEXT], to[UNITS_TEXT];
 
 	units_time(row->first_at, from);
 	units_time(row->last_at, to);
 	if (row->last_at <= 0)
-		page_say(p, PAGE_FAINT "before measuring" PAGE_PLAIN);
+		layout_say(p, LAYOUT_FAINT "before measuring" LAYOUT_PLAIN);
 	else if (row->first_at < 0)
-		page_say(p, PAGE_FAINT "to %s" PAGE_PLAIN, to);
+		layout_say(p, LAYOUT_FAINT "to %s" LAYOUT_PLAIN, to);
 	else if (strcmp(from, to) == 0)
-		page_say(p, PAGE_FAINT "at %s" PAGE_PLAIN, to);
+		layout_say(p, LAYOUT_FAINT "at %s" LAYOUT_PLAIN, to);
 	else
-		page_say(p, PAGE_FAINT "%s to %s" PAGE_PLAIN, from, to);
+		layout_say(p, LAYOUT_FAINT "%s to %s" LAYOUT_PLAIN, from, to);
 }
 
 static int by_count(const void *a, const void *b)
@@ -248,7 +253,7 @@ static int by_count(const void *a, const void *b)
 	return (x->count < y->count) - (x->count > y->count);
 }
 
-static void report_errors(struct page *p, const struct result *r)
+static void report_errors(struct layout *p, const struct result *r)
 {
 	static const char *const doing[ERROR_PHASES] = {
 		[ERROR_SOCKET] = "making a socket",
@@ -272,22 +277,22 @@ static void report_errors(struct page *p, const struct result *r)
 			others += row->count;
 			continue;
 		}
-		page_begin(p, i == 0 ? PAGE_MUST : PAGE_SHOULD,
-			   i == 0 ? "errors" : "");
-		page_say(p, "%s %s: %s", units_count(row->count, count),
-			 doing[row->phase], error_text(row));
+		layout_begin(p, i == 0 ? LAYOUT_MUST : LAYOUT_SHOULD,
+			     i == 0 ? "errors" : "");
+		layout_say(p, "%s %s: %s", units_count(row->count, count),
+			   doing[row->phase], error_text(row));
 		say_when(p, row);
 	}
 	if (others > 0) {
-		page_begin(p, PAGE_SHOULD, "");
-		page_say(p, "%s of other kinds", units_count(others, count));
+		layout_begin(p, LAYOUT_SHOULD, "");
+		layout_say(p, "%s of other kinds", units_count(others, count));
 	}
 }
 
-static void sufferings(struct page *p, const struct result *r)
+static void sufferings(struct layout *p, const struct result *r)
 {
-	const struct histogram *with = r->with_misfits;
-	const struct histogram *without = r->without_misfits;
+	const struct histogram *with = r->with_bad_clients;
+	const struct histogram *without = r->without_bad_clients;
 	char text[2][UNITS_TEXT];
 	int64_t before, after;
 
@@ -296,30 +301,30 @@ static void sufferings(struct page *p, const struct result *r)
 		return;
 	before = histogram_percentile(without, 99);
 	after = histogram_percentile(with, 99);
-	page_begin(p, PAGE_MUST, "");
-	page_say(p, "p99 of the others: %s without them, %s with (x %.1f)",
-		 units_time(before, text[0]), units_time(after, text[1]),
-		 before > 0 ? (double)after / (double)before : 0);
+	layout_begin(p, LAYOUT_MUST, "");
+	layout_say(p, "p99 of the others: %s without them, %s with (x %.1f)",
+		   units_time(before, text[0]), units_time(after, text[1]),
+		   before > 0 ? (double)after / (double)before : 0);
 }
 
-static void report_misfits(struct page *p, const struct result *r)
+static void report_bad_clients(struct layout *p, const struct result *r)
 {
 	bool is_begun = false;
 
-	for (size_t i = 0; i < MISFIT_KINDS; i++) {
-		const struct misfits *m = &r->misfits[i];
+	for (size_t i = 0; i < BAD_CLIENT_KINDS; i++) {
+		const struct bad_client_counts *m = &r->bad_clients[i];
 		struct terms t = { .used = 0 };
 
 		if (m->asked == 0)
 			continue;
 		if (!is_begun)
-			page_begin(p, PAGE_SHOULD, "misfits");
+			layout_begin(p, LAYOUT_SHOULD, "bad clients");
 		is_begun = true;
 		term(&t, ", ", m->let_go, "let go");
 		term(&t, ", ", (uint64_t)m->open, "kept");
 		term(&t, ", ", m->failed, "failed");
-		page_say(p, "%d %s%s%s", m->asked, misfit_names[i],
-			 t.used > 0 ? ": " : "", t.text);
+		layout_say(p, "%d %s%s%s", m->asked, bad_client_names[i],
+			   t.used > 0 ? ": " : "", t.text);
 	}
 	if (is_begun)
 		sufferings(p, r);
@@ -343,7 +348,7 @@ static const char *point(const struct result *r, enum clock_kind kind,
 	return buf;
 }
 
-static void clock_line(struct page *p, const struct result *r,
+static void clock_line(struct layout *p, const struct result *r,
 		       enum clock_kind kind, const char *name, const char *note)
 {
 	const struct histogram *h = r->clocks[kind];
@@ -352,19 +357,20 @@ static void clock_line(struct page *p, const struct result *r,
 
 	if (!h || h->total == 0)
 		return;
-	page_begin(p, kind <= CLOCK_FROM_SEND ? PAGE_MUST : PAGE_SHOULD, name);
+	layout_begin(p, kind <= CLOCK_FROM_SEND ? LAYOUT_MUST : LAYOUT_SHOULD,
+		     name);
 	for (size_t i = 0; i < POINTS; i++)
 		used += snprintf(line + used, sizeof(line) - (size_t)used,
 				 "%7s ", point(r, kind, points[i], text));
-	page_say(p, "%.*s", used - 1, line);
+	layout_say(p, "%.*s", used - 1, line);
 	if (note)
-		page_say(p, PAGE_FAINT "%s" PAGE_PLAIN, note);
+		layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, note);
 	else
-		page_say(p, PAGE_FAINT "%s samples" PAGE_PLAIN,
-			 units_count(h->total, count));
+		layout_say(p, LAYOUT_FAINT "%s samples" LAYOUT_PLAIN,
+			   units_count(h->total, count));
 }
 
-static void report_latency(struct page *p, const struct result *r)
+static void report_latency(struct layout *p, const struct result *r)
 {
 	bool is_any = false;
 
@@ -372,10 +378,10 @@ static void report_latency(struct page *p, const struct result *r)
 		is_any = is_any || (r->clocks[i] && r->clocks[i]->total > 0);
 	if (!is_any)
 		return;
-	page_space(p);
-	page_begin(p, PAGE_MUST, PAGE_STRONG "latency" PAGE_PLAIN);
-	page_say(p, "%7s %7s %7s %7s %7s %7s", "p50", "p90", "p99", "p99.9",
-		 "p99.99", "max");
+	layout_space(p);
+	layout_begin(p, LAYOUT_MUST, LAYOUT_STRONG "latency" LAYOUT_PLAIN);
+	layout_say(p, "%7s %7s %7s %7s %7s %7s", "p50", "p90", "p99", "p99.9",
+		   "p99.99", "max");
 	clock_line(p, r, CLOCK_FROM_PLAN, "  from plan",
 		   r->plan->schedule == PLAN_CLOSED ? "connect and all"
 						    : "users feel this");
@@ -384,26 +390,26 @@ static void report_latency(struct page *p, const struct result *r)
 	clock_line(p, r, CLOCK_CONNECT, "  connect", NULL);
 }
 
-static void report_latency_short(struct page *p, const struct result *r)
+static void report_latency_short(struct layout *p, const struct result *r)
 {
 	enum clock_kind kind = result_main_clock(r->plan);
 	char text[3][UNITS_TEXT + 1];
 
 	if (!r->clocks[kind] || r->clocks[kind]->total == 0)
 		return;
-	page_begin(p, PAGE_MUST, "latency");
-	page_say(p, "p50 %s   p99 %s   max %s   %s",
-		 point(r, kind, 50, text[0]), point(r, kind, 99, text[1]),
-		 point(r, kind, 100, text[2]),
-		 kind == CLOCK_FROM_PLAN ? "from plan" : "from send");
+	layout_begin(p, LAYOUT_MUST, "latency");
+	layout_say(p, "p50 %s   p99 %s   max %s   %s",
+		   point(r, kind, 50, text[0]), point(r, kind, 99, text[1]),
+		   point(r, kind, 100, text[2]),
+		   kind == CLOCK_FROM_PLAN ? "from plan" : "from send");
 }
 
-static void report_seconds(struct page *p, const struct result *r,
+static void report_seconds(struct layout *p, const struct result *r,
 			   bool has_utf8)
 {
 	int64_t *values = calloc(r->second_count + 1, sizeof(*values));
 	size_t worst = 0, each;
-	char bars[SPARK_TEXT], label[32], time[UNITS_TEXT];
+	char bars[SPARKLINE_TEXT], label[32], time[UNITS_TEXT];
 
 	if (!values || r->second_count < 2)
 		goto out;
@@ -414,15 +420,15 @@ static void report_seconds(struct page *p, const struct result *r,
 	}
 	if (values[worst] <= 0)
 		goto out;
-	each = spark(bars, values, r->second_count, 36, has_utf8);
+	each = sparkline(bars, values, r->second_count, 36, has_utf8);
 	if (each == 1)
 		snprintf(label, sizeof(label), "p99 / second");
 	else
 		snprintf(label, sizeof(label), "p99 / %zu s", each);
-	page_begin(p, PAGE_SHOULD, label);
-	page_say(p, has_utf8 ? "%s" : "|%s|", bars);
-	page_say(p, "worst %s at %.0f s", units_time(values[worst], time),
-		 (double)r->seconds[worst].at / 1e9);
+	layout_begin(p, LAYOUT_SHOULD, label);
+	layout_say(p, has_utf8 ? "%s" : "|%s|", bars);
+	layout_say(p, "worst %s at %.0f s", units_time(values[worst], time),
+		   (double)r->seconds[worst].at / 1e9);
 out:
 	free(values);
 }
@@ -437,7 +443,7 @@ void report_init(struct report *report, FILE *to)
 
 	*report = (struct report){
 		.to = to,
-		.has_utf8 = spark_has_utf8(),
+		.has_utf8 = layout_has_utf8(),
 		.has_colour =
 			isatty(stream_fileno(to)) && !(no_colour && *no_colour),
 	};
@@ -451,7 +457,7 @@ static const char *span(int64_t ns, char buf[UNITS_TEXT])
 	return units_time(ns, buf);
 }
 
-static void say_time(struct page *p, const struct result *r)
+static void say_time(struct layout *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
 	bool has_end = plan->duration_ns != INT64_MAX && plan->count == 0;
@@ -463,13 +469,15 @@ static void say_time(struct page *p, const struct result *r)
 	if (plan->warmup_ns > 0)
 		span(plan->warmup_ns, stpcpy(warmup, " after warm-up of "));
 	if (r->is_cut)
-		page_say(p, PAGE_BAD "CUT SHORT after %s%s%s" PAGE_PLAIN "%s",
-			 took, has_end ? " of " : "", planned, warmup);
+		layout_say(p,
+			   LAYOUT_BAD "CUT SHORT after %s%s%s" LAYOUT_PLAIN
+				      "%s",
+			   took, has_end ? " of " : "", planned, warmup);
 	else
-		page_say(p, "%s%s", has_end ? planned : took, warmup);
+		layout_say(p, "%s%s", has_end ? planned : took, warmup);
 }
 
-static void say_payload(struct page *p, const struct result *r)
+static void say_payload(struct layout *p, const struct result *r)
 {
 	static const char *const expected[] = {
 		[EXPECT_ECHO] = "echo checked",
@@ -483,16 +491,16 @@ static void say_payload(struct page *p, const struct result *r)
 	if (plan->mode == PLAN_DOWNLOAD)
 		return;
 	if (plan->size_min == plan->size_max)
-		page_say(p, "%zu B%s%s", plan->size_max,
-			 plan->mode == PLAN_UPLOAD ? "" : ", ",
-			 plan->mode == PLAN_UPLOAD ? ""
-						   : expected[plan->expect]);
+		layout_say(p, "%zu B%s%s", plan->size_max,
+			   plan->mode == PLAN_UPLOAD ? "" : ", ",
+			   plan->mode == PLAN_UPLOAD ? ""
+						     : expected[plan->expect]);
 	else
-		page_say(p, "%zu-%zu B, %s", plan->size_min, plan->size_max,
-			 expected[plan->expect]);
+		layout_say(p, "%zu-%zu B, %s", plan->size_min, plan->size_max,
+			   expected[plan->expect]);
 }
 
-static void report_mode(struct page *p, const struct result *r)
+static void report_mode(struct layout *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
 	char target[2 * sizeof(r->target)], rate[UNITS_TEXT];
@@ -501,56 +509,57 @@ static void report_mode(struct page *p, const struct result *r)
 	while (len < sizeof(r->target) && r->target[len])
 		len++;
 	cli_escape(target, sizeof(target), r->target, len, CLI_KEEP_UTF8);
-	page_begin(p, PAGE_MUST, PAGE_STRONG "load" PAGE_PLAIN);
-	page_say(p, PAGE_STRONG "%s" PAGE_PLAIN, target);
+	layout_begin(p, LAYOUT_MUST, LAYOUT_STRONG "load" LAYOUT_PLAIN);
+	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN, target);
 	if (plan->rate > 0)
-		page_say(p, "%s, %s/s", plan_mode_text(plan),
-			 units_number(plan->rate, rate));
+		layout_say(p, "%s, %s/s", plan_mode_text(plan),
+			   units_number(plan->rate, rate));
 	else
-		page_say(p, "%s", plan_mode_text(plan));
+		layout_say(p, "%s", plan_mode_text(plan));
 	say_time(p, r);
 	say_payload(p, r);
-	page_say(p, "%d connection%s, depth %d, %d thread%s", plan->connections,
-		 plan->connections == 1 ? "" : "s", plan->depth, plan->threads,
-		 plan->threads == 1 ? "" : "s");
-	page_say(p, PAGE_FAINT "seed %llu" PAGE_PLAIN,
-		 (unsigned long long)plan->seed);
+	layout_say(p, "%d connection%s, depth %d, %d thread%s",
+		   plan->connections, plan->connections == 1 ? "" : "s",
+		   plan->depth, plan->threads, plan->threads == 1 ? "" : "s");
+	layout_say(p, LAYOUT_FAINT "seed %llu" LAYOUT_PLAIN,
+		   (unsigned long long)plan->seed);
 }
 
-static void report_verdict(struct page *p, const struct result *r)
+static void report_verdict(struct layout *p, const struct result *r)
 {
 	static const char *const colours[] = {
-		[VERDICT_TRUSTWORTHY] = PAGE_GOOD,
-		[VERDICT_WITH_CARE] = PAGE_CARE,
-		[VERDICT_NOT] = PAGE_BAD,
+		[VERDICT_TRUSTWORTHY] = LAYOUT_GOOD,
+		[VERDICT_WITH_CARE] = LAYOUT_CARE,
+		[VERDICT_NOT] = LAYOUT_BAD,
 	};
 	char label[64];
 
-	snprintf(label, sizeof(label), "%s%s" PAGE_PLAIN "  ",
+	snprintf(label, sizeof(label), "%s%s" LAYOUT_PLAIN "  ",
 		 colours[r->verdict], verdict_names[r->verdict]);
-	page_space(p);
-	page_begin(p, PAGE_MUST, label);
+	layout_space(p);
+	layout_begin(p, LAYOUT_MUST, label);
 	for (size_t i = 0; i < r->reason_count; i++) {
 		if (i > 0)
-			page_begin(p, PAGE_SHOULD, "");
-		page_say(p, "%s", r->reasons[i]);
+			layout_begin(p, LAYOUT_SHOULD, "");
+		layout_say(p, "%s", r->reasons[i]);
 	}
-	page_space(p);
+	layout_space(p);
 }
 
-static void say_gate(struct page *p, const struct gate_row *g)
+static void say_gate(struct layout *p, const struct gate_row *g)
 {
 	bool is_pass = g->outcome == GATE_PASS;
 	char value[METRIC_TEXT];
 
-	page_say(p, "%s %s%s" PAGE_PLAIN " (%s)", g->text,
-		 is_pass ? PAGE_GOOD : PAGE_BAD, gate_outcome_names[g->outcome],
-		 g->found.why_absent[0] ? g->found.why_absent
-					: metric_text(&g->found, value));
+	layout_say(p, "%s %s%s" LAYOUT_PLAIN " (%s)", g->text,
+		   is_pass ? LAYOUT_GOOD : LAYOUT_BAD,
+		   gate_outcome_names[g->outcome],
+		   g->found.why_absent[0] ? g->found.why_absent
+					  : metric_text(&g->found, value));
 }
 
 /* Those that failed first, and they stay when there is no room. */
-static void report_gates(struct page *p, const struct gates *gates)
+static void report_gates(struct layout *p, const struct gates *gates)
 {
 	const char *label = "gates";
 
@@ -565,39 +574,40 @@ static void report_gates(struct page *p, const struct gates *gates)
 			if ((g->outcome == GATE_PASS) != (pass == 1))
 				continue;
 			if (said++ == 0)
-				page_begin(p,
-					   pass == 0 ? PAGE_MUST : PAGE_SHOULD,
-					   label);
+				layout_begin(p,
+					     pass == 0 ? LAYOUT_MUST
+						       : LAYOUT_SHOULD,
+					     label);
 			if (pass == 0 && said > 2 * GATE_LINES)
-				p->ranks[p->used - 1] = PAGE_SHOULD;
+				p->ranks[p->used - 1] = LAYOUT_SHOULD;
 			say_gate(p, g);
 			label = "";
 		}
 	}
 }
 
-static void report_hints(struct page *p, const struct result *r)
+static void report_diagnosis(struct layout *p, const struct result *r)
 {
-	char hints[HINTS_MAX][HINT_TEXT];
-	size_t count = hints_find(r, hints);
+	char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT];
+	size_t count = diagnose(r, hints);
 
 	for (size_t i = 0; i < count; i++) {
-		page_begin(p, i == 0 ? PAGE_SHOULD : PAGE_MAY,
-			   i == 0 ? "hint" : "");
-		page_say(p, "%s", hints[i]);
+		layout_begin(p, i == 0 ? LAYOUT_SHOULD : LAYOUT_MAY,
+			     i == 0 ? "hint" : "");
+		layout_say(p, "%s", hints[i]);
 	}
 }
 
-static void report_saved(struct page *p, const struct report *report)
+static void report_saved(struct layout *p, const struct report *report)
 {
 	if (!report->saved[0])
 		return;
-	page_begin(p, PAGE_SHOULD, "saved");
+	layout_begin(p, LAYOUT_SHOULD, "saved");
 	for (size_t i = 0; i < REPORT_SAVED && report->saved[i]; i++)
-		page_say(p, "%s", report->saved[i]);
+		layout_say(p, "%s", report->saved[i]);
 }
 
-static void report_fill(struct page *p, const struct report *report,
+static void report_fill(struct layout *p, const struct report *report,
 			const struct result *r)
 {
 	report_mode(p, r);
@@ -606,19 +616,19 @@ static void report_fill(struct page *p, const struct report *report,
 	report_rate(p, r);
 	report_connections(p, r);
 	report_latency(p, r);
-	page_space(p);
+	layout_space(p);
 	report_seconds(p, r, report->has_utf8);
 	report_content(p, r);
 	report_errors(p, r);
-	report_misfits(p, r);
-	report_hints(p, r);
+	report_bad_clients(p, r);
+	report_diagnosis(p, r);
 	report_gates(p, report->gates);
 	report_saved(p, report);
 }
 
 void report_print(const struct report *report, const struct result *r)
 {
-	struct page *p = calloc(1, sizeof(*p));
+	struct layout *p = calloc(1, sizeof(*p));
 
 	if (!p) {
 		fprintf(report->to, "no memory for the report\n");
@@ -632,7 +642,7 @@ void report_print(const struct report *report, const struct result *r)
 	} else {
 		report_fill(p, report, r);
 	}
-	page_print(p, report->is_short ? 8 : REPORT_LINES, report->has_colour,
-		   report->to);
+	layout_print(p, report->is_short ? 8 : REPORT_LINES, report->has_colour,
+		     report->to);
 	free(p);
 }

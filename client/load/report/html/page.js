@@ -173,7 +173,7 @@ function facts() {
 		rows.push(["error", count(e.count) + " in " + e.phase + ": " +
 			e.text]);
 	for (const x of run.misfits)
-		rows.push(["misfits", x.asked + " " + x.kind + ": " +
+		rows.push(["bad clients", x.asked + " " + x.kind + ": " +
 			x.let_go + " let go, " + x.open + " kept"]);
 	return card("Account", "", table(null, rows, "facts"));
 }
@@ -290,7 +290,7 @@ function overTime() {
 	const x = s.map(r => r.at_ns / 1e9);
 	const xAxis = () => axis({ values: (u, v) => v.map(t => t + " s") });
 	const xSeries = { label: "at", value: (u, t) => t == null ? "-" : t + " s" };
-	const misfits = {
+	const badClients = {
 		drawClear: (u) => {
 			u.ctx.save();
 			u.ctx.fillStyle = colour("--c2") + "1c";
@@ -316,7 +316,7 @@ function overTime() {
 			cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
 			scales: { x: { time: false }, y: timeScale(data.slice(1)) },
 			axes: [xAxis(), timeAxis()],
-			hooks: { drawClear: [misfits.drawClear] },
+			hooks: { drawClear: [badClients.drawClear] },
 			series: [xSeries, ...[["max", "--c3"], ["p99", "--c2"],
 				["p50", "--c1"]].map(([label, tone]) =>
 				series(label, tone, { value: (u, v) => time(v) }))],
@@ -335,7 +335,7 @@ function overTime() {
 			y: { range: (u, low, high) => [0, (high || 1) * 1.1] } },
 		axes: [xAxis(), axis({ size: 64, values: (u, v) => v.map(n =>
 			oneWay ? bytes(n) : n.toLocaleString("en")) })],
-		hooks: { drawClear: [misfits.drawClear] },
+		hooks: { drawClear: [badClients.drawClear] },
 		series: [xSeries, series(oneWay ? "bytes" : "answered", "--c1",
 			{ value: (u, v) => say(v), fill: () => colour("--c1") + "22" }),
 		series("errors", "--bad", { value: (u, v) => v == null ? "-" : say(v) })],

@@ -3,7 +3,7 @@
  * Hints, each from one shape.  A cluster is a narrow range of times that holds
  * many more samples than the ranges beside it: timers of the kernel make such.
  */
-#include "hints.h"
+#include "diagnosis.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,20 +14,20 @@
 
 #define MS INT64_C(1000000)
 
-struct hints {
-	char (*texts)[HINT_TEXT];
+struct diagnoses {
+	char (*texts)[DIAGNOSIS_TEXT];
 	size_t count;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct hints *h,
+__attribute__((format(printf, 2, 3))) static void add(struct diagnoses *h,
 						      const char *format, ...)
 {
 	va_list args;
 
-	if (h->count == HINTS_MAX)
+	if (h->count == DIAGNOSES_MAX)
 		return;
 	va_start(args, format);
-	vsnprintf(h->texts[h->count++], HINT_TEXT, format, args);
+	vsnprintf(h->texts[h->count++], DIAGNOSIS_TEXT, format, args);
 	va_end(args);
 }
 
@@ -74,7 +74,7 @@ static double timer_cluster(const struct result *r, int64_t at, int64_t width)
 	return cluster(latency, at, width);
 }
 
-static void look_at_latency(struct hints *h, const struct result *r)
+static void look_at_latency(struct diagnoses *h, const struct result *r)
 {
 	double share = timer_cluster(r, 39 * MS, 6 * MS);
 	char text[UNITS_TEXT];
@@ -93,7 +93,7 @@ static void look_at_latency(struct hints *h, const struct result *r)
 		    units_percent(100 * share, 2, text));
 }
 
-static void look_at_connects(struct hints *h, const struct result *r)
+static void look_at_connects(struct diagnoses *h, const struct result *r)
 {
 	/* A SYN is sent again after 1, 3, 7 s; since Linux 6.5 each second up
 	 * to 5, and each time a little later. */
@@ -121,7 +121,7 @@ static uint64_t errors(const struct result *r, int error)
 	return result_error_count(r, ERROR_SOCKET, ERROR_CONNECT, error);
 }
 
-static void look_at_errors(struct hints *h, const struct result *r)
+static void look_at_errors(struct diagnoses *h, const struct result *r)
 {
 	if (errors(r, ECONNREFUSED) > 0 && r->connections.opened == 0)
 		add(h, "nothing listens at that address");
@@ -145,9 +145,9 @@ static void look_at_errors(struct hints *h, const struct result *r)
 }
 
 /* The server does not speak as it was expected to. */
-static void look_at_dialogue(struct hints *h, const struct result *r)
+static void look_at_dialogue(struct diagnoses *h, const struct result *r)
 {
-	const struct books *b = &r->books;
+	const struct counts *b = &r->counts;
 
 	if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, EBADMSG) > 0)
 		add(h, "the server began with other words: see --banner");
@@ -166,9 +166,10 @@ static void look_at_dialogue(struct hints *h, const struct result *r)
 		       "--upload and --expect");
 }
 
-size_t hints_find(const struct result *r, char hints[HINTS_MAX][HINT_TEXT])
+size_t diagnose(const struct result *r,
+		char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT])
 {
-	struct hints h = { .texts = hints };
+	struct diagnoses h = { .texts = hints };
 
 	look_at_errors(&h, r);
 	look_at_dialogue(&h, r);

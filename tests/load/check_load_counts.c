@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The books balance, whenever and however a run ends: interrupted at any
+ * The counts add up, whenever and however a run ends: interrupted at any
  * instant, out of time, with its server gone.  run_at() looks at them.
  */
 #include "scripted.h"
@@ -101,7 +101,7 @@ START_TEST(an_interruption_ends_the_draining)
 	struct result r =
 		run_interrupted(scripted_address(s), &plan, SECOND / 2);
 
-	EXPECT_BOOKS(&r, .planned = 32, .sent = 32, .open = 32);
+	EXPECT_COUNTS(&r, .planned = 32, .sent = 32, .open = 32);
 	ck_assert_int_eq(r.connections.starved, 4);
 	ck_assert_int_ge(r.connections.longest_silence, SECOND / 20);
 	scripted_stop(s);
@@ -127,9 +127,9 @@ START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
 		r = run_at(scripted_address(s), &plan);
 		pthread_join(i.thread, NULL);
 		ck_assert(r.is_cut);
-		ck_assert_uint_gt(r.books.planned, 0);
-		ck_assert_uint_eq(r.books.open, times == 1 ? 0 : 8);
-		ck_assert_uint_eq(r.books.timed_out, 0);
+		ck_assert_uint_gt(r.counts.planned, 0);
+		ck_assert_uint_eq(r.counts.open, times == 1 ? 0 : 8);
+		ck_assert_uint_eq(r.counts.timed_out, 0);
 		scripted_stop(s);
 		scripted_free(s);
 		result_free(&r);
@@ -171,10 +171,10 @@ static void times_out(int i)
 	if (i / 2 == 2)
 		plan.mode = PLAN_CHURN, plan.depth = 1;
 	r = run_against(&script, &plan, NULL);
-	ck_assert_uint_eq(r.books.timed_out, r.books.sent);
-	ck_assert_uint_ge(r.books.sent, i / 2 == 2 ? 4 : 16);
+	ck_assert_uint_eq(r.counts.timed_out, r.counts.sent);
+	ck_assert_uint_ge(r.counts.sent, i / 2 == 2 ? 4 : 16);
 	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT),
-			  r.books.sent);
+			  r.counts.sent);
 	ck_assert_int_eq(r.connections.starved, 4);
 	ck_assert_int_ge(r.censored_min, 0);
 	result_free(&r);
@@ -198,8 +198,8 @@ START_TEST(replies_that_look_alike_end_the_connection_when_they_are_late)
 				.expect = EXPECT_LINE, .reconnect = true);
 	struct result r = run_against(&script, &plan, NULL);
 
-	EXPECT_BOOKS(&r, .planned = 500, .sent = 500, .answered = 497,
-		     .timed_out = 3);
+	EXPECT_COUNTS(&r, .planned = 500, .sent = 500, .answered = 497,
+		      .timed_out = 3);
 	ck_assert_uint_eq(r.connections.ended, 0);
 	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, ETIMEDOUT), 3);
 	ck_assert_uint_eq(errors_in_all(&r), 3);
@@ -215,7 +215,7 @@ static void dies(struct plan *plan, int at)
 	struct seen seen;
 	struct result r = run_against(&script, plan, &seen);
 
-	ck_assert_uint_le(r.books.answered, (uint64_t)at);
+	ck_assert_uint_le(r.counts.answered, (uint64_t)at);
 	ck_assert_int_eq(r.connections.open, 0);
 	ck_assert(!r.is_cut);
 	result_free(&r);
@@ -241,8 +241,8 @@ START_TEST(what_a_dead_server_never_got_has_its_age)
 				.duration_ns = 3 * SECOND);
 	struct result r = run_against(&script, &plan, NULL);
 
-	ck_assert_uint_eq(r.books.planned, 3000);
-	ck_assert_uint_ge(r.books.never_sent, 2500 - 4);
+	ck_assert_uint_eq(r.counts.planned, 3000);
+	ck_assert_uint_ge(r.counts.never_sent, 2500 - 4);
 	/* 2500 of 3000, with ages from 2.5 s to 0: half are above 1.0 s. */
 	ck_assert_int_ge(histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 50),
 			 SECOND * 95 / 100);
@@ -265,7 +265,7 @@ static void tries_again(int i)
 	ck_assert_int_ge(r.elapsed, plan.duration_ns);
 	ck_assert_uint_ge(error_count(&r, ERROR_CONNECT, ECONNREFUSED), 4);
 	if (i / 2)
-		ck_assert_uint_gt(r.books.never_sent, 0);
+		ck_assert_uint_gt(r.counts.never_sent, 0);
 	result_free(&r);
 }
 
@@ -332,7 +332,7 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 	ck_assert_int_ge(w.calls, 3);
 	ck_assert_uint_ge(r.second_count, 4);
 	/* Of 200: it went on into the last second. */
-	ck_assert_uint_gt(r.books.answered, 150);
+	ck_assert_uint_gt(r.counts.answered, 150);
 	scripted_stop(s);
 	scripted_free(s);
 	result_free(&r);

@@ -9,8 +9,8 @@
 #define KIND_COUNT 3
 #define SIZE	   64
 
-/* One good connection, and misfits for half a second in the middle. */
-static struct result run_with(enum misfit_kind kind, struct script script,
+/* One good connection, and bad_clients for half a second in the middle. */
+static struct result run_with(enum bad_client_kind kind, struct script script,
 			      struct seen *seen)
 {
 	struct plan plan =
@@ -18,31 +18,33 @@ static struct result run_with(enum misfit_kind kind, struct script script,
 		     .duration_ns = 3 * SECOND / 2);
 	struct result r;
 
-	plan.misfits[kind] = KIND_COUNT;
+	plan.bad_clients[kind] = KIND_COUNT;
 	r = run_against(&script, &plan, seen);
-	ck_assert_uint_eq(r.books.planned, 150);
-	ck_assert_uint_eq(r.books.answered, r.books.sent);
+	ck_assert_uint_eq(r.counts.planned, 150);
+	ck_assert_uint_eq(r.counts.answered, r.counts.sent);
 	ck_assert_int_eq(r.connections.asked, 1);
-	ck_assert_int_eq(r.misfits[kind].asked, KIND_COUNT);
-	ck_assert_int_eq(r.misfits[kind].opened, KIND_COUNT);
-	ck_assert_uint_eq(r.misfits[kind].failed, 0);
-	for (int k = 0; k < MISFIT_KINDS; k++)
+	ck_assert_int_eq(r.bad_clients[kind].asked, KIND_COUNT);
+	ck_assert_int_eq(r.bad_clients[kind].opened, KIND_COUNT);
+	ck_assert_uint_eq(r.bad_clients[kind].failed, 0);
+	for (int k = 0; k < BAD_CLIENT_KINDS; k++)
 		if (k != (int)kind)
-			ck_assert_int_eq(r.misfits[k].asked, 0);
-	atomic_fetch_sub(&seen->bytes, r.books.bytes_out);
-	atomic_fetch_sub(&seen->messages, (int)r.books.sent);
-	ck_assert_ptr_nonnull(r.with_misfits);
-	ck_assert_uint_gt(r.with_misfits->total, 0);
+			ck_assert_int_eq(r.bad_clients[k].asked, 0);
+	atomic_fetch_sub(&seen->bytes, r.counts.bytes_out);
+	atomic_fetch_sub(&seen->messages, (int)r.counts.sent);
+	ck_assert_ptr_nonnull(r.with_bad_clients);
+	ck_assert_uint_gt(r.with_bad_clients->total, 0);
 	/* By seconds, of which a busy machine may leave only one. */
 	if (r.second_count > 1)
-		ck_assert_uint_gt(r.without_misfits->total, 0);
-	ck_assert_uint_le(r.with_misfits->total + r.without_misfits->total,
-			  r.books.planned);
+		ck_assert_uint_gt(r.without_bad_clients->total, 0);
+	ck_assert_uint_le(r.with_bad_clients->total +
+				  r.without_bad_clients->total,
+			  r.counts.planned);
 	return r;
 }
 
 /* They stay until their part of the run is over. */
-static void they_stayed(const struct misfits *m, const struct seen *seen)
+static void they_stayed(const struct bad_client_counts *m,
+			const struct seen *seen)
 {
 	ck_assert_uint_eq(m->attempts, KIND_COUNT);
 	ck_assert_int_eq(m->open, KIND_COUNT);
@@ -54,9 +56,9 @@ START_TEST(a_slow_reader_asks_and_does_not_read)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_SLOW_READ, script, &seen);
+	struct result r = run_with(BAD_CLIENT_SLOW_READ, script, &seen);
 
-	they_stayed(&r.misfits[MISFIT_SLOW_READ], &seen);
+	they_stayed(&r.bad_clients[BAD_CLIENT_SLOW_READ], &seen);
 	ck_assert_int_ge(seen.messages, 16 * KIND_COUNT);
 	ck_assert_uint_ge(seen.bytes, 16 * SIZE * KIND_COUNT);
 	/* What it leaves unread resets the connection when it closes. */
@@ -69,9 +71,9 @@ START_TEST(a_dripping_client_sends_byte_by_byte)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_DRIP, script, &seen);
+	struct result r = run_with(BAD_CLIENT_DRIP, script, &seen);
 
-	they_stayed(&r.misfits[MISFIT_DRIP], &seen);
+	they_stayed(&r.bad_clients[BAD_CLIENT_DRIP], &seen);
 	ck_assert_int_eq(seen.messages, 0);
 	ck_assert_uint_ge(seen.bytes, KIND_COUNT);
 	ck_assert_uint_le(seen.bytes, 11 * KIND_COUNT);
@@ -83,8 +85,9 @@ START_TEST(a_half_closing_client_asks_and_ends_its_output_again_and_again)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_HALF_CLOSE, script, &seen);
-	const struct misfits *m = &r.misfits[MISFIT_HALF_CLOSE];
+	struct result r = run_with(BAD_CLIENT_HALF_CLOSE, script, &seen);
+	const struct bad_client_counts *m =
+		&r.bad_clients[BAD_CLIENT_HALF_CLOSE];
 
 	ck_assert_uint_gt(m->attempts, KIND_COUNT);
 	ck_assert_uint_ge(m->let_go + KIND_COUNT, m->attempts);
@@ -99,8 +102,8 @@ START_TEST(a_resetting_client_asks_and_resets_again_and_again)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_RESET, script, &seen);
-	const struct misfits *m = &r.misfits[MISFIT_RESET];
+	struct result r = run_with(BAD_CLIENT_RESET, script, &seen);
+	const struct bad_client_counts *m = &r.bad_clients[BAD_CLIENT_RESET];
 
 	ck_assert_uint_gt(m->attempts, KIND_COUNT);
 	ck_assert_uint_eq(m->let_go, 0);
@@ -114,9 +117,9 @@ START_TEST(an_idle_client_says_nothing)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_IDLE, script, &seen);
+	struct result r = run_with(BAD_CLIENT_IDLE, script, &seen);
 
-	they_stayed(&r.misfits[MISFIT_IDLE], &seen);
+	they_stayed(&r.bad_clients[BAD_CLIENT_IDLE], &seen);
 	ck_assert_uint_eq(seen.bytes, 0);
 	result_free(&r);
 }
@@ -126,9 +129,9 @@ START_TEST(a_flooding_client_sends_without_an_end_of_line)
 {
 	struct script script = { .serves = 1 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_FLOOD, script, &seen);
+	struct result r = run_with(BAD_CLIENT_FLOOD, script, &seen);
 
-	they_stayed(&r.misfits[MISFIT_FLOOD], &seen);
+	they_stayed(&r.bad_clients[BAD_CLIENT_FLOOD], &seen);
 	ck_assert_int_eq(seen.messages, 0);
 	ck_assert_uint_ge(seen.bytes, KIND_COUNT * 256 * 1024);
 	result_free(&r);
@@ -139,9 +142,9 @@ START_TEST(a_vanishing_client_sends_half_a_message)
 {
 	struct script script = { .faults = 0 };
 	struct seen seen;
-	struct result r = run_with(MISFIT_VANISH, script, &seen);
+	struct result r = run_with(BAD_CLIENT_VANISH, script, &seen);
 
-	they_stayed(&r.misfits[MISFIT_VANISH], &seen);
+	they_stayed(&r.bad_clients[BAD_CLIENT_VANISH], &seen);
 	ck_assert_int_eq(seen.messages, 0);
 	ck_assert_uint_eq(seen.bytes, KIND_COUNT * SIZE / 2);
 	result_free(&r);
@@ -150,16 +153,17 @@ END_TEST
 
 START_TEST(those_that_the_server_lets_go_are_counted)
 {
-	const enum misfit_kind kinds[] = { MISFIT_IDLE, MISFIT_VANISH };
+	const enum bad_client_kind kinds[] = { BAD_CLIENT_IDLE,
+					       BAD_CLIENT_VANISH };
 
 	for (int i = 0; i < 2; i++) {
 		struct script script = { .close_silent_ms = 150 };
 		struct seen seen;
 		struct result r = run_with(kinds[i], script, &seen);
 
-		ck_assert_uint_eq(r.misfits[kinds[i]].let_go, KIND_COUNT);
-		ck_assert_int_eq(r.misfits[kinds[i]].open, 0);
-		ck_assert_uint_eq(r.misfits[kinds[i]].attempts, KIND_COUNT);
+		ck_assert_uint_eq(r.bad_clients[kinds[i]].let_go, KIND_COUNT);
+		ck_assert_int_eq(r.bad_clients[kinds[i]].open, 0);
+		ck_assert_uint_eq(r.bad_clients[kinds[i]].attempts, KIND_COUNT);
 		result_free(&r);
 	}
 }
@@ -173,10 +177,10 @@ START_TEST(all_kinds_at_once_leave_when_the_run_is_cut_short)
 		     .threads = 2, .duration_ns = 3 * SECOND / 2);
 	struct result r;
 
-	for (int k = 0; k < MISFIT_KINDS; k++)
-		plan.misfits[k] = 2;
+	for (int k = 0; k < BAD_CLIENT_KINDS; k++)
+		plan.bad_clients[k] = 2;
 	r = run_against(&script, &plan, NULL);
-	ck_assert_uint_eq(r.books.planned, 150);
+	ck_assert_uint_eq(r.counts.planned, 150);
 	result_free(&r);
 }
 END_TEST
@@ -184,7 +188,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"load_misfits", a_slow_reader_asks_and_does_not_read,
+		"load_bad_clients", a_slow_reader_asks_and_does_not_read,
 		a_dripping_client_sends_byte_by_byte,
 		a_half_closing_client_asks_and_ends_its_output_again_and_again,
 		a_resetting_client_asks_and_resets_again_and_again,

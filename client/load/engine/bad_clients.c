@@ -3,7 +3,7 @@
  * The thread of the clients that misbehave: each has a next step and a time
  * for it; what the server does is seen as an event at any time.
  */
-#include "misfits.h"
+#include "bad_clients.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +23,8 @@
 #define FLOOD_STEP ((size_t)256 * 1024)
 #define EVENTS	   64
 
-struct misfit {
-	enum misfit_kind kind;
+struct bad_client {
+	enum bad_client_kind kind;
 	int fd;
 	uint32_t id;
 	bool is_connected, was_connected, is_over;
@@ -32,21 +32,21 @@ struct misfit {
 	int64_t next_at;
 };
 
-int misfits_count(const struct plan *plan)
+int bad_clients_count(const struct plan *plan)
 {
 	int count = 0;
 
-	for (int k = 0; k < MISFIT_KINDS; k++)
-		count += plan->misfits[k];
+	for (int k = 0; k < BAD_CLIENT_KINDS; k++)
+		count += plan->bad_clients[k];
 	return count;
 }
 
-static bool comes_again(const struct misfit *m)
+static bool comes_again(const struct bad_client *m)
 {
-	return m->kind == MISFIT_HALF_CLOSE || m->kind == MISFIT_RESET;
+	return m->kind == BAD_CLIENT_HALF_CLOSE || m->kind == BAD_CLIENT_RESET;
 }
 
-static void drop(struct misfit *m, int64_t now)
+static void drop(struct bad_client *m, int64_t now)
 {
 	close(m->fd);
 	m->fd = -1;
@@ -55,13 +55,13 @@ static void drop(struct misfit *m, int64_t now)
 	m->next_at = now + AGAIN;
 }
 
-static void be_let_go(struct misfit_crowd *c, struct misfit *m, int64_t now)
+static void be_let_go(struct bad_clients *c, struct bad_client *m, int64_t now)
 {
 	c->counts[m->kind].let_go++;
 	drop(m, now);
 }
 
-static void come(struct misfit_crowd *c, struct misfit *m, int64_t now)
+static void come(struct bad_clients *c, struct bad_client *m, int64_t now)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
 					       EPOLLET,
@@ -81,10 +81,10 @@ static void come(struct misfit_crowd *c, struct misfit *m, int64_t now)
 }
 
 /* The n-th byte of a stream of messages. */
-static size_t messages_fill(const struct misfit_crowd *c,
-			    const struct misfit *m, char *to, size_t len)
+static size_t messages_fill(const struct bad_clients *c,
+			    const struct bad_client *m, char *to, size_t len)
 {
-	struct payload_name name = { m->id, 0 };
+	struct message_id name = { m->id, 0 };
 	uint64_t from = m->sent;
 	size_t size = payload_size(c->payload, name);
 
@@ -97,8 +97,8 @@ static size_t messages_fill(const struct misfit_crowd *c,
 }
 
 /* Send up to len bytes of messages; false when it is over with the client. */
-static bool send_messages(struct misfit_crowd *c, struct misfit *m, size_t len,
-			  int64_t now)
+static bool send_messages(struct bad_clients *c, struct bad_client *m,
+			  size_t len, int64_t now)
 {
 	char data[4096];
 
@@ -106,7 +106,7 @@ static bool send_messages(struct misfit_crowd *c, struct misfit *m, size_t len,
 		size_t part = len < sizeof(data) ? len : sizeof(data);
 		ssize_t n;
 
-		if (m->kind == MISFIT_FLOOD)
+		if (m->kind == BAD_CLIENT_FLOOD)
 			memset(data, 'x', part);
 		else
 			part = messages_fill(c, m, data, part);
@@ -126,7 +126,7 @@ static bool send_messages(struct misfit_crowd *c, struct misfit *m, size_t len,
 }
 
 /* Read up to len bytes; false when it is over with the client. */
-static bool read_some(struct misfit_crowd *c, struct misfit *m, size_t len,
+static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
 		      int64_t now)
 {
 	char data[4096];
@@ -143,40 +143,39 @@ static bool read_some(struct misfit_crowd *c, struct misfit *m, size_t len,
 	return false;
 }
 
-static void misbehave(struct misfit_crowd *c, struct misfit *m, int64_t now)
+static void misbehave(struct bad_clients *c, struct bad_client *m, int64_t now)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	size_t size =
-		payload_size(c->payload, (struct payload_name){ m->id, 0 });
+	size_t size = payload_size(c->payload, (struct message_id){ m->id, 0 });
 
 	m->next_at = now + STEP;
 	switch (m->kind) {
-	case MISFIT_SLOW_READ:
+	case BAD_CLIENT_SLOW_READ:
 		m->next_at = now + READ_EVERY;
 		if (send_messages(c, m, 16 * size, now))
 			read_some(c, m, 1, now);
 		break;
-	case MISFIT_DRIP:
+	case BAD_CLIENT_DRIP:
 		m->next_at = now + DRIP_EVERY;
 		if (send_messages(c, m, 1, now))
 			read_some(c, m, SIZE_MAX, now);
 		break;
-	case MISFIT_HALF_CLOSE:
+	case BAD_CLIENT_HALF_CLOSE:
 		m->next_at = NEVER;
 		if (send_messages(c, m, size, now))
 			shutdown(m->fd, SHUT_WR);
 		break;
-	case MISFIT_RESET:
+	case BAD_CLIENT_RESET:
 		if (send_messages(c, m, size, now)) {
 			setsockopt(m->fd, SOL_SOCKET, SO_LINGER, &reset,
 				   sizeof(reset));
 			drop(m, now);
 		}
 		break;
-	case MISFIT_FLOOD:
+	case BAD_CLIENT_FLOOD:
 		send_messages(c, m, FLOOD_STEP, now);
 		break;
-	case MISFIT_VANISH:
+	case BAD_CLIENT_VANISH:
 		m->next_at = NEVER;
 		send_messages(c, m, size > 1 ? size / 2 : 1, now);
 		break;
@@ -186,7 +185,7 @@ static void misbehave(struct misfit_crowd *c, struct misfit *m, int64_t now)
 	}
 }
 
-static void notice(struct misfit_crowd *c, struct misfit *m, uint32_t events,
+static void notice(struct bad_clients *c, struct bad_client *m, uint32_t events,
 		   int64_t now)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -206,16 +205,16 @@ static void notice(struct misfit_crowd *c, struct misfit *m, uint32_t events,
 		c->counts[m->kind].attempts++;
 		m->next_at = now;
 	}
-	if (m->kind == MISFIT_HALF_CLOSE && events & (EPOLLIN | ends))
+	if (m->kind == BAD_CLIENT_HALF_CLOSE && events & (EPOLLIN | ends))
 		read_some(c, m, SIZE_MAX, now);
-	else if (events & ends && m->kind != MISFIT_RESET)
+	else if (events & ends && m->kind != BAD_CLIENT_RESET)
 		be_let_go(c, m, now);
 }
 
-static void step(struct misfit_crowd *c, int64_t now)
+static void step(struct bad_clients *c, int64_t now)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		struct misfit *m = &c->all[i];
+		struct bad_client *m = &c->all[i];
 
 		if (m->is_over || m->next_at > now)
 			continue;
@@ -227,10 +226,10 @@ static void step(struct misfit_crowd *c, int64_t now)
 }
 
 /* Those that are still there leave. */
-static void leave(struct misfit_crowd *c)
+static void leave(struct bad_clients *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		struct misfit *m = &c->all[i];
+		struct bad_client *m = &c->all[i];
 
 		c->counts[m->kind].open += m->fd >= 0;
 		if (m->fd >= 0)
@@ -240,9 +239,9 @@ static void leave(struct misfit_crowd *c)
 	}
 }
 
-static void *misfits_main(void *arg)
+static void *bad_clients_main(void *arg)
 {
-	struct misfit_crowd *c = arg;
+	struct bad_clients *c = arg;
 	struct epoll_event events[EVENTS];
 	bool is_stopped = false;
 	int64_t now;
@@ -274,10 +273,10 @@ static void *misfits_main(void *arg)
 	return NULL;
 }
 
-static int prepare(struct misfit_crowd *c)
+static int prepare(struct bad_clients *c)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
-	struct misfit *m;
+	struct bad_client *m;
 
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	c->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -287,11 +286,11 @@ static int prepare(struct misfit_crowd *c)
 	c->all = m = calloc(c->count, sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	for (int k = 0; k < MISFIT_KINDS; k++) {
-		c->counts[k].asked = c->plan->misfits[k];
-		for (int i = 0; i < c->plan->misfits[k]; i++, m++)
-			*m = (struct misfit){
-				.kind = (enum misfit_kind)k,
+	for (int k = 0; k < BAD_CLIENT_KINDS; k++) {
+		c->counts[k].asked = c->plan->bad_clients[k];
+		for (int i = 0; i < c->plan->bad_clients[k]; i++, m++)
+			*m = (struct bad_client){
+				.kind = (enum bad_client_kind)k,
 				.fd = -1,
 				.id = (uint32_t)(m - c->all),
 			};
@@ -299,24 +298,24 @@ static int prepare(struct misfit_crowd *c)
 	return 0;
 }
 
-int misfits_start(struct misfit_crowd *c, int64_t from, int64_t to)
+int bad_clients_start(struct bad_clients *c, int64_t from, int64_t to)
 {
 	int rc;
 
 	c->epoll = c->wakeup = -1;
 	c->from = from;
 	c->to = to;
-	c->count = (size_t)misfits_count(c->plan);
+	c->count = (size_t)bad_clients_count(c->plan);
 	if (c->count == 0)
 		return 0;
 	rc = prepare(c);
 	if (rc == 0)
-		rc = engine_thread(&c->thread, misfits_main, c);
+		rc = engine_thread(&c->thread, bad_clients_main, c);
 	c->is_running = rc == 0;
 	return rc;
 }
 
-int misfits_stop(struct misfit_crowd *c)
+int bad_clients_stop(struct bad_clients *c)
 {
 	uint64_t one = 1;
 

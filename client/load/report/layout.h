@@ -4,53 +4,59 @@
  * of them in pieces that flow into lines.  When there are more lines than are
  * wanted, those of the least rank are left out, the last first.
  */
-#ifndef LOAD_PAGE_H
-#define LOAD_PAGE_H
+#ifndef LOAD_LAYOUT_H
+#define LOAD_LAYOUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#define PAGE_COLUMNS 80
-#define PAGE_LABEL   13 /* columns of a label */
-#define PAGE_LINES   64
+#define LAYOUT_COLUMNS 80
+#define LAYOUT_LABEL   13 /* columns of a label */
+#define LAYOUT_LINES   64
 
 /* Marks inside of a text, of no width: colours, where there are any. */
-#define PAGE_GOOD   "\001"
-#define PAGE_CARE   "\002"
-#define PAGE_BAD    "\003"
-#define PAGE_FAINT  "\004"
-#define PAGE_STRONG "\005"
-#define PAGE_PLAIN  "\006"
+#define LAYOUT_GOOD   "\001"
+#define LAYOUT_CARE   "\002"
+#define LAYOUT_BAD    "\003"
+#define LAYOUT_FAINT  "\004"
+#define LAYOUT_STRONG "\005"
+#define LAYOUT_PLAIN  "\006"
 
-enum page_rank { PAGE_MUST, PAGE_SHOULD, PAGE_MAY, PAGE_SPACE, PAGE_RANKS };
+enum layout_rank {
+	LAYOUT_MUST,
+	LAYOUT_SHOULD,
+	LAYOUT_MAY,
+	LAYOUT_SPACE,
+	LAYOUT_RANKS
+};
 
-struct page {
-	char lines[PAGE_LINES][512];
-	enum page_rank ranks[PAGE_LINES];
+struct layout {
+	char lines[LAYOUT_LINES][512];
+	enum layout_rank ranks[LAYOUT_LINES];
 	size_t used;
 	size_t column; /* where the last line ends */
 	bool is_begun; /* and nothing but its label is on it */
 };
 
 /* A new entry; a page that is full takes no more. */
-void page_begin(struct page *p, enum page_rank rank, const char *label);
+void layout_begin(struct layout *p, enum layout_rank rank, const char *label);
 
 /* One more thing to say of the entry, three columns from the one before. */
-void page_say(struct page *p, const char *format, ...)
+void layout_say(struct layout *p, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* An empty line. */
-void page_space(struct page *p);
+void layout_space(struct layout *p);
 
-void page_print(struct page *p, size_t most, bool has_colour, FILE *to);
+void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to);
 
 /* A text with its marks turned into colours, or left out. */
-void page_write(const char *text, bool has_colour, FILE *to);
+void layout_write(const char *text, bool has_colour, FILE *to);
 
 /* Columns that a text takes. */
-size_t page_width(const char *text);
+size_t layout_width(const char *text);
 
 /* -------------------------------------------------------------- sparklines */
 
@@ -60,17 +66,17 @@ size_t page_width(const char *text);
  */
 
 /* Most bars, and room for them. */
-#define SPARK_BARS 48
-#define SPARK_TEXT (3 * SPARK_BARS + 1)
+#define SPARKLINE_BARS 48
+#define SPARKLINE_TEXT (3 * SPARKLINE_BARS + 1)
 
 /*
  * Several values share a bar, which shows the greatest, if there are more
  * than bars; a value of 0 or less is a gap.  Returns how many share one.
  */
-size_t spark(char text[SPARK_TEXT], const int64_t *values, size_t count,
-	     size_t bars, bool has_utf8);
+size_t sparkline(char text[SPARKLINE_TEXT], const int64_t *values, size_t count,
+		 size_t bars, bool has_utf8);
 
 /* Does the user's locale say that the terminal shows UTF-8? */
-bool spark_has_utf8(void);
+bool layout_has_utf8(void);
 
 #endif

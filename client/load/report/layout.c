@@ -2,7 +2,7 @@
 /*
  * Pieces into lines.
  */
-#include "page.h"
+#include "layout.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static bool is_mark(char c)
 	return c > 0 && (size_t)c < sizeof(colours) / sizeof(colours[0]);
 }
 
-size_t page_width(const char *text)
+size_t layout_width(const char *text)
 {
 	size_t width = 0;
 
@@ -29,12 +29,12 @@ size_t page_width(const char *text)
 	return width;
 }
 
-static bool layout_is_full(const struct page *p)
+static bool layout_is_full(const struct layout *p)
 {
-	return p->used == PAGE_LINES;
+	return p->used == LAYOUT_LINES;
 }
 
-static void append(struct page *p, const char *text, size_t len)
+static void append(struct layout *p, const char *text, size_t len)
 {
 	char *line = p->lines[p->used - 1];
 	size_t used = strlen(line);
@@ -42,10 +42,11 @@ static void append(struct page *p, const char *text, size_t len)
 
 	snprintf(piece, sizeof(piece), "%.*s", (int)len, text);
 	snprintf(line + used, sizeof(p->lines[0]) - used, "%s", piece);
-	p->column += page_width(piece);
+	p->column += layout_width(piece);
 }
 
-static void begin_line(struct page *p, enum page_rank rank, const char *label)
+static void begin_line(struct layout *p, enum layout_rank rank,
+		       const char *label)
 {
 	if (layout_is_full(p))
 		return;
@@ -53,18 +54,18 @@ static void begin_line(struct page *p, enum page_rank rank, const char *label)
 	p->lines[p->used++][0] = '\0';
 	p->column = 0;
 	append(p, label, strlen(label));
-	while (p->column < PAGE_LABEL)
+	while (p->column < LAYOUT_LABEL)
 		append(p, " ", 1);
 	p->is_begun = true;
 }
 
-void page_begin(struct page *p, enum page_rank rank, const char *label)
+void layout_begin(struct layout *p, enum layout_rank rank, const char *label)
 {
 	begin_line(p, rank, label);
 }
 
 /* Put a text of so many bytes on this line, or on the next if it must be. */
-static void put_piece(struct page *p, const char *gap, const char *text,
+static void put_piece(struct layout *p, const char *gap, const char *text,
 		      size_t len)
 {
 	char piece[512];
@@ -73,7 +74,7 @@ static void put_piece(struct page *p, const char *gap, const char *text,
 	if (p->is_begun)
 		gap = "";
 	if (!p->is_begun &&
-	    p->column + strlen(gap) + page_width(piece) > PAGE_COLUMNS) {
+	    p->column + strlen(gap) + layout_width(piece) > LAYOUT_COLUMNS) {
 		if (layout_is_full(p))
 			return;
 		begin_line(p, p->ranks[p->used - 1], "");
@@ -85,13 +86,13 @@ static void put_piece(struct page *p, const char *gap, const char *text,
 }
 
 /* A word that is longer than a line is cut. */
-static void put_words(struct page *p, const char *text)
+static void put_words(struct layout *p, const char *text)
 {
 	const char *gap = "   ";
 
 	while (*text) {
 		size_t len = strcspn(text, " ");
-		size_t room = PAGE_COLUMNS - PAGE_LABEL;
+		size_t room = LAYOUT_COLUMNS - LAYOUT_LABEL;
 
 		put_piece(p, gap, text, len < room ? len : room);
 		gap = " ";
@@ -100,7 +101,7 @@ static void put_words(struct page *p, const char *text)
 	}
 }
 
-void page_say(struct page *p, const char *format, ...)
+void layout_say(struct layout *p, const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -110,26 +111,26 @@ void page_say(struct page *p, const char *format, ...)
 	va_end(args);
 	if (p->used == 0)
 		return;
-	if (page_width(text) <= PAGE_COLUMNS - PAGE_LABEL &&
-	    (!p->is_begun || p->column == PAGE_LABEL))
+	if (layout_width(text) <= LAYOUT_COLUMNS - LAYOUT_LABEL &&
+	    (!p->is_begun || p->column == LAYOUT_LABEL))
 		put_piece(p, "   ", text, strlen(text));
 	else
 		put_words(p, text);
 }
 
-void page_space(struct page *p)
+void layout_space(struct layout *p)
 {
 	if (layout_is_full(p))
 		return;
-	p->ranks[p->used] = PAGE_SPACE;
+	p->ranks[p->used] = LAYOUT_SPACE;
 	p->lines[p->used++][0] = '\0';
 	p->is_begun = false;
 }
 
 /* Make it fit: the last line of the least rank goes first. */
-static void shorten(struct page *p, size_t most)
+static void shorten(struct layout *p, size_t most)
 {
-	for (int rank = PAGE_RANKS - 1; rank > PAGE_MUST; rank--)
+	for (int rank = LAYOUT_RANKS - 1; rank > LAYOUT_MUST; rank--)
 		for (size_t i = p->used; i-- > 0 && p->used > most;) {
 			if ((int)p->ranks[i] != rank)
 				continue;
@@ -143,7 +144,7 @@ static void shorten(struct page *p, size_t most)
 		p->used = most;
 }
 
-void page_write(const char *text, bool has_colour, FILE *to)
+void layout_write(const char *text, bool has_colour, FILE *to)
 {
 	for (; *text; text++) {
 		if (!is_mark(*text))
@@ -153,7 +154,7 @@ void page_write(const char *text, bool has_colour, FILE *to)
 	}
 }
 
-void page_print(struct page *p, size_t most, bool has_colour, FILE *to)
+void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to)
 {
 	shorten(p, most);
 	for (size_t i = 0; i < p->used; i++) {
@@ -162,7 +163,7 @@ void page_print(struct page *p, size_t most, bool has_colour, FILE *to)
 
 		while (len > 0 && line[len - 1] == ' ')
 			line[--len] = '\0';
-		page_write(line, has_colour, to);
+		layout_write(line, has_colour, to);
 		putc('\n', to);
 	}
 }
@@ -185,8 +186,8 @@ static int64_t greatest(const int64_t *values, size_t count)
 	return most;
 }
 
-size_t spark(char text[SPARK_TEXT], const int64_t *values, size_t count,
-	     size_t bars, bool has_utf8)
+size_t sparkline(char text[SPARKLINE_TEXT], const int64_t *values, size_t count,
+		 size_t bars, bool has_utf8)
 {
 	size_t each = (count + bars - 1) / bars;
 	double most = (double)greatest(values, count);
@@ -204,7 +205,7 @@ size_t spark(char text[SPARK_TEXT], const int64_t *values, size_t count,
 	return each;
 }
 
-bool spark_has_utf8(void)
+bool layout_has_utf8(void)
 {
 	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
 	const char *value = NULL;

@@ -11,8 +11,8 @@
  *   flood       sends without an end, and never reads
  *   vanish      sends half a message, and is never heard of again
  */
-#ifndef LOAD_MISFITS_H
-#define LOAD_MISFITS_H
+#ifndef LOAD_BAD_CLIENTS_H
+#define LOAD_BAD_CLIENTS_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,15 +23,15 @@
 #include "payload.h"
 #include "target.h"
 
-struct misfit;
+struct bad_client;
 
-struct misfit_crowd {
+struct bad_clients {
 	const struct plan *plan;
 	const struct target *target;
 	const struct payload *payload;
 	int64_t from, to; /* CLOCK_MONOTONIC, ns */
-	struct misfits counts[MISFIT_KINDS];
-	struct misfit *all;
+	struct bad_client_counts counts[BAD_CLIENT_KINDS];
+	struct bad_client *all;
 	size_t count;
 	int epoll, wakeup;
 	pthread_t thread;
@@ -39,18 +39,18 @@ struct misfit_crowd {
 	int error; /* why the thread cannot wait for events; 0 */
 };
 
-int misfits_count(const struct plan *plan);
+int bad_clients_count(const struct plan *plan);
 
 /*
  * Start them; they come at from and leave at to.  Returns 0 or -errno; undo
- * with misfits_stop() in any case.
+ * with bad_clients_stop() in any case.
  */
-int misfits_start(struct misfit_crowd *c, int64_t from, int64_t to);
+int bad_clients_start(struct bad_clients *c, int64_t from, int64_t to);
 
 /*
  * End them all; the counts are there then.  Returns 0, or -errno when they
  * could not go on to the end.
  */
-int misfits_stop(struct misfit_crowd *c);
+int bad_clients_stop(struct bad_clients *c);
 
 #endif
