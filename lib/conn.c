@@ -1,56 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection: birth, moves, deadlines, end.  See conn.h for who
- * owns it when.
+ * The life of a connection: its beginning, where it is, its deadlines, what
+ * other threads may do to it, its end.  conn.h says who owns it when.
+ *
+ * "No reply is lost by a close": the kernel answers a close with unread input
+ * in the socket, and any input after it, with a reset, which destroys what the
+ * peer has not read yet.  So output is shut down first, input is thrown away,
+ * and the descriptor is closed only when the peer has finished too, or its
+ * time is up.  The acceptor waits for that (deadlines.c).
  */
 #include "conn.h"
 
+#include <errno.h>
+
+#include "conn_table.h"
+#include "poller.h"
 #include "sys.h"
 
-void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
-		   int fd, int64_t now)
-{
-	c->service = service;
-	c->ctx = NULL;
-	c->free_next = NULL;
-	c->out = (struct wr_outbox){ .head = NULL };
-	c->stalled_at = 0;
-	c->is_stalled = false;
-	c->sent = c->taken = c->received = 0;
-	c->out_error = c->in_error = c->file_error = 0;
-	c->is_writing = c->is_over = false;
-	c->wants_out_shut = c->is_out_shut = false;
-	c->is_finished = c->drain_deferred = false;
-	c->is_cut = c->is_counted = false;
-	c->fd = fd;
-	c->why = 0;
-	c->outcome = WR_OUTCOME_COMPLETED;
-	c->end = WEIR_END_NONE;
-	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
-	c->was_opened = c->close_cb_pending = c->has_input = c->would_block =
-		false;
-	c->is_urgent = c->got_input = c->has_ended = c->in_shut = false;
-	c->may_wait = false;
-	c->events = 0;
-	c->in = (struct wr_buffer){ .mem = NULL };
-	c->scanned = c->scanned_len = 0;
-	c->born_at = c->active_at = c->input_at = now;
-	c->message_at = c->linger_at = c->linger_end_at = 0;
-	c->linger_bytes = 0;
-	c->lingers = false;
-	for (int i = 0; i < WR_TMO_COUNT; i++)
-		c->timeout_ms[i] = service->timeout_ms[i];
-	c->data = NULL;
-	c->drop = NULL;
-	c->peer_len = 0;
-	wr_conn_input_begin(c);
-	atomic_store(&c->check_at, INT64_MAX);
-	atomic_store(&c->waiter_fd, -1);
-	atomic_store(&c->refs, 1);
-	if (c->core)
-		c->id = atomic_fetch_add(&c->core->last_id, 1) + 1;
-	atomic_store(&c->due_at, wr_conn_due_at(c));
-}
+/* Input that wr_conn_finish() may throw away before it leaves the rest to the
+ * acceptor. */
+#define DISCARD_AT_ONCE ((size_t)64 * 1024)
 
 /* --------------------------------------------------------------- moving it */
 
@@ -91,6 +60,57 @@ void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to)
 	if (entered)
 		wr_count(stats, entered, 1);
 	c->state = (uint8_t)to;
+}
+
+static void give_slot(struct weir_conn *c)
+{
+	wr_conn_move(c, NULL, WR_CONN_FREE);
+	wr_table_give(c->table, c);
+}
+
+void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
+		   int fd, int64_t now)
+{
+	c->service = service;
+	c->ctx = NULL;
+	c->out = (struct wr_outbox){ .head = NULL };
+	c->stalled_at = 0;
+	c->is_stalled = false;
+	c->sent = c->taken = c->received = 0;
+	c->out_error = c->in_error = c->file_error = 0;
+	c->is_writing = c->is_over = false;
+	c->wants_out_shut = c->is_out_shut = false;
+	c->is_finished = c->drain_deferred = false;
+	c->is_cut = c->is_counted = false;
+	c->fd = fd;
+	c->why = 0;
+	c->outcome = WR_OUTCOME_COMPLETED;
+	c->end = WEIR_END_NONE;
+	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
+	c->was_opened = c->close_cb_pending = c->has_input = c->would_block =
+		false;
+	c->is_urgent = c->got_input = c->has_ended = c->in_shut = false;
+	c->may_wait = false;
+	c->events = 0;
+	c->in = (struct wr_buffer){ .mem = NULL };
+	c->scanned = c->scanned_len = 0;
+	c->born_at = c->active_at = c->input_at = now;
+	c->message_at = c->linger_at = c->linger_end_at = 0;
+	c->linger_bytes = 0;
+	c->lingers = false;
+	for (int i = 0; i < WR_TMO_COUNT; i++)
+		c->timeout_ms[i] = service->timeout_ms[i];
+	c->data = NULL;
+	c->drop = NULL;
+	c->release = give_slot;
+	c->peer_len = 0;
+	wr_conn_input_begin(c);
+	atomic_store(&c->check_at, INT64_MAX);
+	atomic_store(&c->waiter_fd, -1);
+	atomic_store(&c->refs, 1);
+	if (c->core)
+		c->id = atomic_fetch_add(&c->core->last_id, 1) + 1;
+	atomic_store(&c->due_at, wr_conn_due_at(c));
 }
 
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
@@ -191,7 +211,7 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 }
 
-/* ------------------------------------------------------------------ ending */
+/* ----------------------------------------------------------------- cutting */
 
 static void cut_locked(struct weir_conn *c)
 {
@@ -215,4 +235,291 @@ bool wr_conn_try_cut(struct weir_conn *c)
 	cut_locked(c);
 	wr_unlock(&c->lock);
 	return true;
+}
+
+/* ------------------------------------------------------------------ ending */
+
+/* The peer, or the way to it, is gone; apply_verdict() knows two more, always
+ * quiet. */
+static bool is_loss(int error)
+{
+	switch (error) {
+	case -ECONNABORTED:
+	case -ECONNREFUSED:
+	case -EHOSTDOWN:
+	case -EHOSTUNREACH:
+	case -ENETDOWN:
+	case -ENETRESET:
+	case -ENETUNREACH:
+	case -ENONET:
+	case -ETIMEDOUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool wr_conn_is_lost(struct weir_conn *c, int error)
+{
+	int out_error;
+
+	wr_lock(&c->lock);
+	out_error = c->out_error;
+	wr_unlock(&c->lock);
+	return is_loss(error) && (error == c->in_error || error == out_error);
+}
+
+void wr_conn_seal(struct weir_conn *c)
+{
+	wr_lock(&c->lock);
+	c->is_over = true;
+	wr_unlock(&c->lock);
+}
+
+void wr_conn_run_close_callbacks(struct weir_conn *c)
+{
+	void (*drop)(void *);
+
+	if (!c->is_over)
+		wr_conn_seal(c);
+	if (c->close_cb_pending && c->service->set.closed)
+		c->service->set.closed(c, c->service->set.arg);
+	c->close_cb_pending = false;
+	drop = c->drop; /* `closed` may have set it */
+	c->drop = NULL;
+	if (drop)
+		drop(c->data);
+	c->data = NULL;
+}
+
+void wr_conn_hang_up(struct weir_conn *c)
+{
+	/* To connect(2) it to nothing resets a TCP connection. */
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+
+	if (c->file_error && c->is_tcp &&
+	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
+		return;
+	/* A duplicate of the descriptor must not keep the peer waiting. */
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+}
+
+/* The library's own reference has no part in the table's count. */
+static void release(struct weir_conn *c)
+{
+	if (atomic_fetch_sub(&c->refs, 1) == 1)
+		c->release(c);
+}
+
+void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
+			     int outcome)
+{
+	int fd;
+
+	wr_lock(&c->lock);
+	fd = c->fd;
+	c->fd = -1;
+	c->is_over = true;
+	wr_outbox_clear(&c->out);
+	wr_unlock(&c->lock);
+	wr_buffer_release(&c->in);
+	if (c->may_wait) /* the peer has had its time already */
+		wr_sys_forget_linger(fd);
+	wr_sys_close(fd);
+	atomic_store(&c->due_at, INT64_MIN);
+	wr_conn_move(c, stats, WR_CONN_CLOSED);
+	if (!atomic_exchange(&c->is_counted, true)) {
+		wr_count(stats, &stats->outcome[outcome], 1);
+		if (outcome == WR_OUTCOME_TIMED_OUT)
+			wr_count(
+				stats,
+				&stats->timed_out[c->end - WEIR_END_FIRST_BYTE],
+				1);
+		if (wr_is_refusal(outcome))
+			atomic_fetch_sub(&c->table->refused, 1);
+		else
+			wr_share_add(c->service, WR_PLACE_SERVER, -1);
+		atomic_fetch_sub(&c->table->open, 1);
+	}
+	wr_core_notify_capacity(c->core);
+	release(c);
+}
+
+bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
+{
+	char waste[16384];
+
+	while (most > 0) {
+		ssize_t n =
+			wr_sys_recv(c->fd, waste, wr_min(sizeof(waste), most),
+				    c->is_tcp ? MSG_TRUNC : 0);
+
+		if (n == -EAGAIN)
+			return false;
+		if (n <= 0)
+			return true;
+		*bytes += (uint64_t)n;
+		most -= (size_t)n;
+	}
+	return false;
+}
+
+void wr_conn_finish(struct weir_conn *c)
+{
+	struct wr_stats *stats = c->ctx->stats;
+	uint64_t late = 0;
+	bool is_done;
+
+	wr_lock(&c->lock);
+	c->is_finished = true;
+	/* Refused, there is no connection any more, and no peer to wait for. */
+	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->has_ended;
+	wr_unlock(&c->lock);
+	if (!is_done)
+		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
+	wr_count(stats, &stats->late_bytes, late);
+	if (is_done) {
+		wr_conn_close_and_count(c, stats, c->outcome);
+		return;
+	}
+	if (c->is_polled)
+		wr_poller_remove(c->core->poller, c->fd);
+	c->ctx = NULL;
+	wr_conn_move(c, stats, WR_CONN_LINGERING);
+	wr_conn_notify_acceptor(c, WR_INBOX_LINGER);
+}
+
+static void log_refusal(struct weir_conn *c, int outcome)
+{
+	static const char *const reasons[] = {
+		[WR_OUTCOME_REFUSED_FULL] = "the queue is full",
+		[WR_OUTCOME_REFUSED_AGE] =
+			"it has waited too long in the queue",
+		[WR_OUTCOME_REFUSED_LIMIT] = "the server is full",
+		[WR_OUTCOME_REFUSED_DRAIN] = "the server stops",
+	};
+	struct wr_core *core = c->core;
+	char peer[WR_PEER_TEXT];
+
+	if (core->logger.level >= WEIR_LOG_INFO &&
+	    wr_log_allows(&core->logger, &core->refusal_limit, 10))
+		wr_logf(&core->logger, WEIR_LOG_INFO,
+			"connection %llu from %s refused: %s",
+			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
+			reasons[outcome]);
+}
+
+void wr_conn_refuse(struct weir_conn *c, int outcome)
+{
+	const struct wr_config *config = &c->core->config;
+	ssize_t n = 1;
+
+	atomic_fetch_add(&c->table->refused, 1);
+	wr_share_add(c->service, WR_PLACE_SERVER, -1);
+	log_refusal(c, outcome);
+	/* An empty socket takes a short text; who is gone needs none. */
+	for (size_t at = 0; n > 0 && at < config->refusal_len;
+	     at += (size_t)n) {
+		struct iovec rest = { config->refusal + at,
+				      config->refusal_len - at };
+
+		n = wr_sys_sendmsg(c->fd, &rest, 1);
+	}
+	c->is_closing = true;
+	c->outcome = (uint8_t)outcome;
+	wr_conn_finish(c);
+}
+
+/* --------------------------------------------- references, other threads */
+
+/*
+ * A reference keeps the slot from being recycled and the table from being
+ * freed.  Everything beyond that is looked at under the connection's lock and
+ * only while the connection is open: the server outlives its connections.
+ */
+
+weir_conn *weir_conn_ref(weir_conn *c)
+{
+	if (c == NULL)
+		return NULL;
+	/* Relaxed: whoever refs can see the connection already. */
+	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	if (c->table)
+		wr_table_ref(c->table);
+	return c;
+}
+
+/*
+ * A server's connection has a reference of the library's until it is settled:
+ * the last one before that is not the caller's to give back.
+ */
+static bool has_only_ours(struct weir_conn *c)
+{
+	return c->table && atomic_load(&c->refs) == 1 &&
+	       !atomic_load(&c->is_counted);
+}
+
+void weir_conn_unref(weir_conn *c)
+{
+	struct wr_table *table;
+
+	if (c == NULL)
+		return;
+	if (has_only_ours(c)) {
+		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
+			"weir_conn_unref() of a connection that nobody refers "
+			"to: a bug in the program");
+		return;
+	}
+	table = c->table;
+	release(c);
+	if (table)
+		wr_table_unref(table);
+}
+
+/* Report for a thread of the program. */
+static int tell(weir_conn *c, uint32_t report)
+{
+	WR_NO_CANCEL();
+	int rc = -EPIPE;
+
+	if (c == NULL)
+		return -EINVAL;
+	wr_lock(&c->lock);
+	if (!c->is_over && c->table) {
+		wr_conn_post(c, wr_core_foreign_stats(c->core),
+			     wr_owner_generation(&c->owner), report);
+		rc = 0;
+	}
+	wr_unlock(&c->lock);
+	return rc;
+}
+
+int weir_conn_wake(weir_conn *c)
+{
+	return tell(c, WR_EV_WAKE);
+}
+
+int weir_conn_close(weir_conn *c)
+{
+	return tell(c, WR_EV_CLOSE);
+}
+
+int weir_conn_cancel(weir_conn *c)
+{
+	WR_NO_CANCEL();
+	bool is_over;
+
+	if (c == NULL)
+		return -EINVAL;
+	wr_lock(&c->lock);
+	is_over = c->is_over;
+	wr_unlock(&c->lock);
+	if (is_over)
+		return -EPIPE;
+	wr_conn_cut(c);
+	if (c->table)
+		(void)tell(c,
+			   WR_EV_CANCEL); /* the cut may have ended it by now */
+	return 0;
 }

@@ -55,16 +55,15 @@ struct weir_conn {
 	_Atomic int waiter_fd;	  /* a: of the worker that waits in it; -1 */
 	atomic_uint refs;	  /* a: the library's own is one */
 	atomic_uint inbox_bits;	  /* a */
+	uint32_t index;		  /* c: of the slot */
 	struct weir_conn *inbox_next;
 	struct wr_core *core;		  /* c: NULL if dialled */
 	struct wr_table *table;		  /* c: NULL if dialled */
 	const struct wr_service *service; /* c */
 	struct wr_context *ctx;		  /* o: of the thread that runs it */
-	struct wr_node node;		  /* o: in a queue */
-	struct wr_timer timer;		  /* t */
-	struct weir_conn *free_next;	  /* in a free list */
-	uint64_t id;			  /* c */
-	uint32_t index;			  /* c: of the slot */
+	struct wr_node node;   /* o: in a queue, or of the free slots */
+	struct wr_timer timer; /* t */
+	uint64_t id;	       /* c */
 
 	struct wr_lock lock;
 	struct wr_outbox out;	 /* l */
@@ -102,6 +101,7 @@ struct weir_conn {
 	bool got_input;	       /* o: some input has come */
 	bool has_ended;	       /* o: the end of input has been read */
 	bool in_shut;	       /* o: SHUT_RD: no more input is wanted */
+	bool lingers;	       /* t: in the acceptor's linger set */
 	bool may_wait;	       /* o: SO_LINGER may be on: a close(2) waits */
 
 	/* o: of the running call */
@@ -129,12 +129,13 @@ struct weir_conn {
 	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
 	uint64_t linger_bytes;		  /* t */
 	struct weir_conn *linger_prev, *linger_next; /* t */
-	bool lingers;		      /* t: in the acceptor's linger set */
-	int timeout_ms[WR_TMO_COUNT]; /* o */
+	int timeout_ms[WR_TMO_COUNT];		     /* o */
+	socklen_t peer_len;			     /* 0: ask the socket */
 
 	void *data; /* o */
 	void (*drop)(void *data);
-	socklen_t peer_len; /* 0: ask the socket */
+	void (*release)(
+		struct weir_conn *c); /* c: the last reference is gone */
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in;
@@ -212,11 +213,6 @@ void wr_conn_cut(struct weir_conn *c);
  * has to be fetched first.
  */
 bool wr_conn_try_cut(struct weir_conn *c);
-
-/* The library's own reference: dropped when it is settled.  conn_calls.c */
-void wr_conn_release(struct weir_conn *c);
-
-/* ------------------------------------------------------------- conn_close */
 
 /*
  * Owner: a handler that ends with this error passes on what the socket said,
@@ -315,8 +311,6 @@ static inline bool wr_conn_is_readable(const struct weir_conn *c)
 {
 	return c->has_input && !wr_conn_is_congested(c);
 }
-
-/* -------------------------------------------------------------- conn_wait */
 
 /*
  * The running thread waits for input; is_mid: inside a message.  0: look

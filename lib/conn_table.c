@@ -83,8 +83,8 @@ int wr_table_grow(struct wr_table *t)
 		atomic_store(&slab[i].due_at, INT64_MIN);
 		atomic_store(&slab[i].waiter_fd, -1);
 		wr_owner_begin(&slab[i].owner, 0);
-		slab[i].free_next = t->spare;
-		t->spare = &slab[i];
+		slab[i].node.next = t->spare;
+		t->spare = &slab[i].node;
 	}
 	/* Release: whoever sees the count sees the slab. */
 	atomic_store(&t->slabs[n], slab);
@@ -94,23 +94,23 @@ int wr_table_grow(struct wr_table *t)
 
 bool wr_table_has_free(struct wr_table *t, size_t count)
 {
-	struct weir_conn *last = t->spare; /* or none */
+	struct wr_node *last = t->spare; /* or none */
 
-	if (last == NULL || (last->free_next == NULL && count > 1)) {
+	if (last == NULL || (last->next == NULL && count > 1)) {
 		t->spare = atomic_exchange(&t->freed, NULL);
 		if (last) {
-			last->free_next = t->spare;
+			last->next = t->spare;
 			t->spare = last;
 		}
 	}
-	return t->spare && (t->spare->free_next || count == 1);
+	return t->spare && (t->spare->next || count == 1);
 }
 
 struct weir_conn *wr_table_take(struct wr_table *t)
 {
-	struct weir_conn *c = t->spare;
+	struct weir_conn *c = wr_container_of(t->spare, struct weir_conn, node);
 
-	t->spare = c->free_next;
+	t->spare = c->node.next;
 	c->core = t->core;
 	atomic_fetch_add(&t->open, 1);
 	return c;
@@ -120,7 +120,8 @@ void wr_table_give(struct wr_table *t, struct weir_conn *c)
 {
 	wr_owner_begin(&c->owner,
 		       (wr_owner_generation(&c->owner) + 1) % WR_GENERATIONS);
-	c->free_next = atomic_load(&t->freed);
-	while (!atomic_compare_exchange_weak(&t->freed, &c->free_next, c))
+	c->node.next = atomic_load(&t->freed);
+	while (!atomic_compare_exchange_weak(&t->freed, &c->node.next,
+					     &c->node))
 		;
 }

@@ -14,8 +14,8 @@ struct wr_table {
 	atomic_uint refs;	/* the server, and each reference to a slot */
 	_Atomic size_t open;	/* connections not settled yet */
 	_Atomic size_t refused; /* of those, who were told no */
-	_Atomic(struct weir_conn *) freed; /* by anybody, latest first */
-	struct weir_conn *spare;	   /* t: for the acceptor to take */
+	_Atomic(struct wr_node *) freed; /* by any thread, latest first */
+	struct wr_node *spare;		 /* t: for the acceptor to take */
 	struct wr_core *core;
 	size_t slab_cap;
 	_Atomic size_t slab_count;

@@ -14,7 +14,7 @@
  *
  * A connection lingers when its output is shut down and its peer has not
  * finished: what the peer still sends is thrown away, so that no reset
- * destroys the reply it has not read (see conn_close.c).  That ends with the
+ * destroys the reply it has not read (see conn.c).  That ends with the
  * peer's end, with its silence once it has taken all we sent, or with its
  * time.  The set is bounded: when it is full, the oldest, which had the longest
  * time to read, is closed for the newest.

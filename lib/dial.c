@@ -3,8 +3,6 @@
  * Dialling: a connection without a server.  It has a context of its own, its
  * reads wait in the caller's thread, and nobody else knows of it.
  */
-#include "dial.h"
-
 #include <errno.h>
 #include <fcntl.h>
 
@@ -15,7 +13,7 @@
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define LAST_WRITE_MS	   30000
-#define LONGEST_FAREWELL   (1000 * WR_NS_PER_MS)
+#define LONGEST_DRAIN_NS   (1000 * WR_NS_PER_MS)
 
 struct dialled {
 	struct weir_conn conn;
@@ -51,6 +49,52 @@ static int take_over(int fd)
 	return rc < 0 ? rc : fd;
 }
 
+/*
+ * A close with unread input makes our kernel reset the connection, and the
+ * peer's forget what it has not read (see conn.c).  So throw input away
+ * until the peer has all we sent, for a short while at most.
+ */
+static void drain_before_close(struct weir_conn *c)
+{
+	int64_t at = wr_now_ns() + LONGEST_DRAIN_NS;
+	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
+	uint64_t late = 0;
+
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	while (!wr_conn_discard(c, (size_t)1 << 20, &late) && late > 0 &&
+	       wr_sys_unsent(c->fd) > 0 && wr_now_ns() < at)
+		(void)wr_sys_poll(&pfd, 1, 10);
+}
+
+/* Send what is left, within the write deadline or the usual one, and close. */
+static void dial_free(struct weir_conn *c)
+{
+	WR_NO_CANCEL();
+	struct dialled *d = wr_container_of(c, struct dialled, conn);
+	int rc;
+
+	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
+		c->timeout_ms[WR_TMO_WRITE] = LAST_WRITE_MS;
+	do {
+		rc = wr_conn_flush(c);
+		if (rc == WR_FLUSH_STALLED)
+			rc = wr_conn_wait_output(c) < 0 ? -EPIPE
+							: WR_FLUSH_STALLED;
+	} while (rc > 0);
+	if (rc == WR_FLUSH_DONE)
+		drain_before_close(c);
+	else
+		wr_conn_hang_up(c);
+	if (c->drop)
+		c->drop(c->data);
+	wr_sys_close(c->fd);
+	wr_outbox_clear(&c->out);
+	wr_buffer_release(&c->in);
+	wr_context_fini(&d->ctx);
+	wr_lock_fini(&c->lock);
+	wr_sys_free(d);
+}
+
 static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 {
 	struct dialled *d = wr_sys_alloc_lines(sizeof(*d));
@@ -67,6 +111,7 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 	wr_conn_begin(&d->conn, &dialled_service, fd, d->ctx.now);
 	d->conn.is_tcp = is_tcp;
 	d->conn.ctx = &d->ctx;
+	d->conn.release = dial_free;
 	*ret = &d->conn;
 	return 0;
 }
@@ -92,50 +137,4 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	if (rc < 0 && addr.kind != WR_ADDRESS_FD)
 		wr_sys_close(fd);
 	return rc;
-}
-
-/*
- * A close with unread input makes our kernel reset the connection, and the
- * peer's forget what it has not read (see conn_close.c).  So throw input away
- * until the peer has all we sent, for a short while at most.
- */
-static void say_farewell(struct weir_conn *c)
-{
-	int64_t at = wr_now_ns() + LONGEST_FAREWELL;
-	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
-	uint64_t late = 0;
-
-	(void)wr_sys_shutdown(c->fd, SHUT_WR);
-	while (!wr_conn_discard(c, (size_t)1 << 20, &late) && late > 0 &&
-	       wr_sys_unsent(c->fd) > 0 && wr_now_ns() < at)
-		(void)wr_sys_poll(&pfd, 1, 10);
-}
-
-/* Send what is left, within the write deadline or the usual one, and close. */
-void wr_dial_free(struct weir_conn *c)
-{
-	WR_NO_CANCEL();
-	struct dialled *d = wr_container_of(c, struct dialled, conn);
-	int rc;
-
-	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
-		c->timeout_ms[WR_TMO_WRITE] = LAST_WRITE_MS;
-	do {
-		rc = wr_conn_flush(c);
-		if (rc == WR_FLUSH_STALLED)
-			rc = wr_conn_wait_output(c) < 0 ? -EPIPE
-							: WR_FLUSH_STALLED;
-	} while (rc > 0);
-	if (rc == WR_FLUSH_DONE)
-		say_farewell(c);
-	else
-		wr_conn_hang_up(c);
-	if (c->drop)
-		c->drop(c->data);
-	wr_sys_close(c->fd);
-	wr_outbox_clear(&c->out);
-	wr_buffer_release(&c->in);
-	wr_context_fini(&d->ctx);
-	wr_lock_fini(&c->lock);
-	wr_sys_free(d);
 }

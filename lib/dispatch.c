@@ -12,7 +12,6 @@
 
 #include <errno.h>
 
-#include "last_word.h"
 #include "poller.h"
 #include "sys.h"
 
@@ -336,7 +335,47 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 
 /* --------------------------------------------------------------- next step */
 
-static enum step say_last_word(struct weir_conn *c)
+/*
+ * The drain callback comes after all that others want of a connection: input
+ * that is here is served first, output that waits is sent first; half a
+ * message, or a first one, may still come for a short while.  But it does not
+ * wait for the work that a handler makes for itself, by waking itself or by
+ * writing whenever there is room: that would have no end.
+ */
+
+/* Is it to be thought of at all? */
+static bool is_drain_reminded(struct weir_conn *c)
+{
+	if (c->woken_again || c->backpressured)
+		return true;
+	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
+	       !wr_conn_is_readable(c);
+}
+
+static int drain_is_due(struct weir_conn *c)
+{
+	bool is_awaited;
+	int64_t since;
+	int rc;
+
+	if (!is_drain_reminded(c))
+		return 0;
+	c->events &= ~(uint32_t)WR_EV_DRAIN;
+	if (wr_conn_is_congested(c))
+		return 0;
+	rc = wr_conn_input_find(c);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	if (c->drain_deferred)
+		return 0;
+	is_awaited = wr_buffer_len(&c->in) > 0 || !c->got_input;
+	since = atomic_load(&c->core->drain_began_at);
+	if (c->input_at > since)
+		since = c->input_at;
+	return !is_awaited || c->ctx->now >= since + WR_DRAIN_QUIET_NS;
+}
+
+static enum step call_drain(struct weir_conn *c)
 {
 	if (c->service->set.readable == NULL)
 		return begin_close(c, WEIR_END_DRAIN);
@@ -398,11 +437,9 @@ static enum step next_step(struct weir_conn *c)
 		c->was_opened = true;
 		return call(c, WEIR_OPENED, sv->opened);
 	}
-	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING
-		     ? 0
-		     : wr_last_word_is_due(c);
+	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
-		return rc < 0 ? end_now(c, WEIR_END_LOST) : say_last_word(c);
+		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (take_report(c, WR_EV_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
 	if (wr_conn_is_readable(c))

@@ -18,8 +18,8 @@
  * claimed from, and exactly one to give up.
  *
  * Raising and taking are sequentially consistent, because a worker that waits
- * inside a session says so in another word (see "why no bell is lost" in
- * conn_wait.c); giving up is release, which the next raise or claim acquires,
+ * inside a session says so in another word (see "why no wake-up is lost" in
+ * conn_output.c); giving up is release, which the next raise or claim acquires,
  * so that a new owner sees all that the last one wrote.  This is also what
  * makes the hand-over through epoll correct by the C memory model, which knows
  * nothing of epoll.

@@ -26,11 +26,11 @@
  *	report		lib/conn.c	wr_conn_post wr_conn_notify_acceptor
  *	dispatch	lib/dispatch.c	next_step wr_dispatch wr_dispatch_accepted
  *	callback	lib/dispatch.c	call apply_verdict requeue
- *	remind		lib/last_word.c	wr_last_word_is_due
+ *	remind		lib/dispatch.c	drain_is_due
  *	park		lib/dispatch.c	park watch
- *	close		lib/conn_close.c wr_conn_run_close_callbacks wr_conn_finish
- *	settle		lib/conn_close.c wr_conn_close_and_count
- *	release		lib/conn_calls.c wr_conn_release
+ *	close		lib/conn.c	wr_conn_run_close_callbacks wr_conn_finish
+ *	settle		lib/conn.c	wr_conn_close_and_count
+ *	release		lib/conn.c	release give_slot
  *	release		lib/conn_table.c wr_table_give
  *	worker		lib/pool.c	run_event run_ready run_accepted
  *	worker		lib/lead.c	wr_lead_harvest
@@ -38,7 +38,7 @@
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/deadlines.c	wr_linger_begin wr_linger_end
  *	drain		lib/drain.c	sweep finish
- *	program		lib/conn_calls.c weir_conn_ref tell weir_conn_unref
+ *	program		lib/conn.c	weir_conn_ref tell weir_conn_unref
  *
  * Defects to be found with -DBUG=n:
  *	1	given up though a report has come
