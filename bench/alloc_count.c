@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts what a program allocates, by LD_PRELOAD, and at its end (also by
- * SIGTERM, if nobody handles that) writes the number to the file that
- * ALLOC_COUNT names.
+ * Preloaded, counts the allocations of a program, and at its end writes the
+ * number to the file named by ALLOC_COUNT; at SIGTERM too, if the program does
+ * not handle it.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ static void write_count(void)
 	}
 }
 
-/* It may come while a lock of malloc() is held, so nothing here allocates. */
+/* The signal may come while malloc() holds a lock: nothing here allocates. */
 static void on_term(int number)
 {
 	(void)number;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A load generator that is a bare loop: one thread, one edge-triggered epoll,
- * no look at what comes back but its length.  It measures rivals alike, and
- * is the measure of how fast a load tester can be.
+ * A load generator that is a bare loop: one thread, one edge-triggered epoll;
+ * of replies only the length is checked.  It shows how fast a load tester can
+ * be.
  *
- * Closed loop: each connection keeps --depth messages on the way.  Open loop
- * (--rate): a message goes out when the plan says so, connection by
- * connection, and its latency counts from there.  --churn: each exchange has
- * a connection of its own.  Besides, --idle connections that say one thing
- * and then nothing, and --sleepers whose messages make the server sleep.
+ * Closed loop: each connection keeps --depth messages under way.  Open loop
+ * (--rate): messages are sent on a schedule, connection by connection, and
+ * latency is measured from the scheduled time.  --churn: a connection for each
+ * exchange.  Further connections: --idle ones send one message and no more, and
+ * the messages of --sleepers make the server sleep.
  *
- * Prints "begin" when the warm-up is over, then one line of JSON, and waits
- * for the end of its input before it hangs up.
+ * Prints "begin" when the warm-up is over, then one line of JSON, and closes
+ * its connections at the end of its input.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -171,7 +171,7 @@ static void add_message(struct peer *p, uint64_t due)
 	p->owed += (uint64_t)set.size;
 }
 
-/* Open loop: all that is due by now. */
+/* Open loop: send everything that is due. */
 static void follow_plan(uint64_t at)
 {
 	for (;;) {
@@ -342,7 +342,7 @@ static void start_all(void)
 	}
 }
 
-/* Nanoseconds until there is something to do of our own. */
+/* Nanoseconds until the loop has to act without an event. */
 static uint64_t patience(uint64_t at, uint64_t end)
 {
 	uint64_t next = end;
@@ -357,7 +357,7 @@ static uint64_t patience(uint64_t at, uint64_t end)
 	return next > at ? next - at : 0;
 }
 
-/* Serve until the time is over, enough has come or everybody has gone. */
+/* Run until the time is over, enough has come or no connection is left. */
 static void loop(uint64_t end)
 {
 	struct epoll_event ev[256];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the load generator is asked for and what it answers. */
+/* The load generator's options and result. */
 #ifndef GEN_H
 #define GEN_H
 
@@ -32,10 +32,10 @@ struct gen_result {
 
 void gen_options(struct gen_settings *s, int argc, char **argv);
 
-/* Messages of this size, each ending in a newline; sleep: how they begin. */
+/* Messages of this size that end in a newline; sleep: how they begin. */
 void gen_fill(char *block, size_t room, size_t size, const char *sleep_ms);
 
-/* Add the processor times so far, times sign. */
+/* Add the processor times so far, multiplied by sign. */
 void gen_clocks(struct gen_result *r, pid_t server, int sign);
 
 int gen_unblock(int fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts of durations in nanoseconds, 128 to each doubling: a percentile is
- * right to 1 %.  For the one thread of the load generator.
+ * Counts of durations in nanoseconds, 128 cells for each doubling: percentiles
+ * are accurate to 1 %.  One thread only.
  */
 #ifndef HIST_H
 #define HIST_H
@@ -35,7 +35,7 @@ static inline void hist_add(struct hist *h, uint64_t ns)
 		h->max = ns;
 }
 
-/* The middle of the cell below which this part of all lies. */
+/* The percentile, as the middle of its cell. */
 static inline uint64_t hist_at(const struct hist *h, double part)
 {
 	uint64_t rank = (uint64_t)((double)h->count * part), seen = 0;

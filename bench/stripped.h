@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library without its bookkeeping, to see what that costs: included ahead
- * of the sources that a message passes through (see bench/build), this takes
- * out counters, histograms, deadlines, the clock that they read and the log.
- * No server is to run like this: nothing times out and its ledger is empty.
+ * The library without its bookkeeping, to measure what that costs.  Included
+ * before the sources on the path of a message (see bench/build), this removes
+ * counters, histograms, deadlines, the clock that they read and the log.  Not
+ * for use: nothing times out, and the ledger is empty.
  *
  * KEEPS_DEADLINES is for the source that defines their functions.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asio: an io_context and a listener of the shared port for each thread, or,
- * with --style shared, one io_context that all threads run.
+ * Asio: for each thread an io_context and a listener on the shared port; with
+ * --style shared one io_context that all threads run.
  */
 #include <array>
 #include <asio.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-// Go's net package: a goroutine for each connection; --threads is how many
-// run at once.
+// Go's net package: a goroutine for each connection; --threads is the number
+// that run at the same time.
 package main
 
 import (

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libevent: a base and a listener of the shared port for each thread,
- * bufferevents for the connections, input moved to output without a copy.
+ * libevent: for each thread a base and a listener on the shared port;
+ * bufferevents, whose input is moved to the output without a copy.
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libuv: a loop and a listener of the shared port for each thread; one read
- * buffer for each loop, output tried at once and copied only if it must wait.
+ * libuv: for each thread a loop, a listener on the shared port and a read
+ * buffer; output is tried at once, and copied only if it has to wait.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * POCO's TCPServer: a thread of its pool for each connection; --threads is
- * the size of the pool.
+ * POCO's TCPServer: for each connection a thread of its pool, whose size is
+ * --threads.
  */
 #include <Poco/Net/ServerSocket.h>
 #include <Poco/Net/StreamSocket.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Python's asyncio with a protocol class, or, with --style socketserver, its
-ThreadingTCPServer.  One interpreter: --threads has no meaning here."""
+"""Python's asyncio with a protocol class; with --style socketserver its
+ThreadingTCPServer.  There is one interpreter: --threads is ignored."""
 
 import argparse
 import asyncio

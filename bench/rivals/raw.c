@@ -21,7 +21,7 @@ static int gone(int fd)
 	return PEER_GONE;
 }
 
-/* 1: all was taken; 0: the rest is kept; -1: the peer is gone. */
+/* 1: all was sent; 0: the rest is kept; -1: the peer is gone. */
 static int deliver(int fd, const char *data, size_t len)
 {
 	struct peer *p = &peers[fd];

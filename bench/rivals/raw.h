@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the bare epoll servers do with a ready connection.  Output the kernel
- * does not take is kept; while there is some, nothing is read.
+ * What the bare epoll servers do with a ready connection.  Output that the
+ * kernel does not take is kept; while there is some, nothing is read.
  */
 #ifndef RAW_H
 #define RAW_H
@@ -29,12 +29,12 @@ enum {
 };
 
 /*
- * Echo until the socket is empty: a read that is short says so, but for the
- * end of input (ended), which has to be read.
+ * Echo until the socket is empty.  A short read shows that it is, but not
+ * whether the input has ended: that must be read (ended).
  */
 int peer_serve(int fd, bool ended, char *chunk);
 
-/* Accept all there is on an epoll's listener; add each with these events. */
+/* Accept all pending connections, and register each for these events. */
 void raw_accept(int listener, int epoll, uint32_t events);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest way: each thread accepts a connection, reads and writes until
- * the end, and accepts the next.  It serves as many as it has threads.
+ * Each thread accepts a connection, reads and writes until its end, and
+ * accepts the next.  It serves as many connections as it has threads.
  */
 #include <fcntl.h>
 #include <stdlib.h>

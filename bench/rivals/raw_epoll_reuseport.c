@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Bare: each thread has a listener on the same port, an epoll and its own
- * connections, registered once, edge-triggered.  The least there can be
- * between a socket and its echo, and what all figures are held against.
+ * connections, registered once, edge-triggered.  Nothing does less between a
+ * socket and its echo; all figures are compared with it.
  */
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -51,7 +51,7 @@ static void *work(void *arg)
 
 static struct loop *next_loop;
 
-/* Each thread takes the next loop; all have been made before. */
+/* Each thread takes the next loop; all exist already. */
 static void *take_loop(void *arg)
 {
 	(void)arg;

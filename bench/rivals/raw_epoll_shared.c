@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All threads wait at one epoll.  One-shot registration keeps two threads off
- * the same connection; it costs a call to arm it again after each message.
+ * the same connection; arming it again costs a call for each message.
  *
- * With --style edge connections are registered once, edge-triggered, and a
- * count of reports not yet acted on decides: who raises it from 0 serves the
- * connection until it is 0 again.
+ * With --style edge connections are registered once, edge-triggered, and each
+ * counts its unhandled events: the thread that raises the count from 0 serves
+ * the connection until it is 0 again.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ static void serve_once(int fd, uint32_t events, char *chunk)
 	epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &ev);
 }
 
-/* A closed descriptor keeps its count, so that a late report is passed over. */
+/* A closed descriptor keeps its count, so that a late event is ignored. */
 static void serve_edge(int fd, uint32_t events, char *chunk)
 {
 	bool ended = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);

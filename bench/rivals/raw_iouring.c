@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bare on io_uring: each thread has a listener and a ring; connections come
- * by a multishot accept, input by a multishot receive into provided buffers,
- * which are sent as they are and given back.
+ * Bare on io_uring: each thread has a listener and a ring, with a multishot
+ * accept and multishot receives into provided buffers, which are sent as they
+ * are and returned.
  *
- * One send at a time for each connection keeps its bytes in order; buffers
- * that wait for it are chained.  A receive that found no buffer is started
- * again when one comes back.
+ * Each connection has one send at a time, which keeps its bytes in order;
+ * waiting buffers are chained.  A receive that found no buffer is started
+ * again when one is returned.
  */
 #include <errno.h>
 #include <liburing.h>

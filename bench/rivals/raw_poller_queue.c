@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One thread waits at the epoll and puts ready connections on a queue, from
+ * One thread waits at the epoll and puts ready connections into a queue, from
  * which the threads of a pool take them: the usual way to add a pool to an
- * event loop.  The poller comes on top of the number of threads.
+ * event loop.  The polling thread is not counted in --threads.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static int epoll, listener;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t filled = PTHREAD_COND_INITIALIZER;
 
-/* A connection is armed for one event, so it stands here at most once. */
+/* A connection is armed for one event, so it is in here at most once. */
 static struct {
 	int fd;
 	bool ended;

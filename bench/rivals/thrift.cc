@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Thrift's TThreadPoolServer with its server transport; the processor echoes
- * bytes instead of calling a service.  --threads is the size of the pool, and
- * a connection holds one of it.
+ * bytes instead of calling a service.  Each connection holds a thread of the
+ * pool, whose size is --threads.
  */
 #include <memory>
 #include <thrift/TProcessor.h>

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir itself, with its defaults but for the limits that a crowd needs:
+ * weir itself, with its defaults, except for limits that many connections need:
  *
- *	--style read     readable, whatever has come
+ *	--style read     readable, any amount of input
  *	--style line     readable, line by line
  *	--style session  a worker for each connection
  *
- * and, after a comma, what docs/TUNING.md tries: queue=N, limit=N, backlog=N,
- * refuse, spread, nagle, quickack, defer.
+ * and, after a comma, the settings of docs/TUNING.md: queue=N, limit=N,
+ *backlog=N, refuse, spread, nagle, quickack, defer.
  *
- * SIGTERM stops it gracefully; then it says how long that took.
+ * SIGTERM stops it gracefully; then it prints how long that took.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -74,7 +74,7 @@ static int echo_quickack(weir_conn *c, void *arg)
 	return echo(c, arg);
 }
 
-/* The word's number, or other if it has none or is not there. */
+/* The number of a word, or other if it has none or is missing. */
 static int told(const struct rival *r, const char *word, int other)
 {
 	const char *at = strstr(r->style, word);
@@ -100,7 +100,7 @@ static void choose_handler(struct weir_service *service, const struct rival *r)
 	service->backlog = told(r, "backlog", service->backlog);
 }
 
-/* Where to listen; with defer, at a listener of ours that waits for input. */
+/* The address; with defer, that of a listener of our own with the option. */
 static void choose_address(char *where, size_t cap, struct rival *r)
 {
 	int fd, seconds = 1;
