@@ -6,8 +6,8 @@
  *	--style line     readable, line by line
  *	--style session  a worker for each connection
  *
- * and, after a comma, the settings of docs/TUNING.md: queue=N, limit=N,
- *backlog=N, refuse, spread, nagle, quickack, defer.
+ * and, after a comma, the settings of docs/TUNING.md: queue=N, limit=N, and
+ * backlog=N, refuse, spread, nagle, quickack, defer.
  *
  * SIGTERM stops it gracefully; then it prints how long that took.
  */
