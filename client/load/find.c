@@ -21,6 +21,7 @@
 #include "engine/limits.h"
 #include "engine/target.h"
 #include "judge/search.h"
+#include "measure/clock.h"
 #include "measure/units.h"
 #include "options.h"
 #include "report/find_report.h"
@@ -29,7 +30,6 @@
 #include "report/output.h"
 #include "run.h"
 
-#define SECOND	 INT64_C(1000000000)
 #define ROWS_MAX 48
 
 struct find_options {

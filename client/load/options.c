@@ -20,9 +20,8 @@
 #include "../../cli/cli.h"
 #include "../../cli/text.h"
 #include "../options.h"
+#include "measure/clock.h"
 
-#define MS		INT64_C(1000000)
-#define SECOND		(1000 * MS)
 #define DEPTH_MAX	65536
 #define THREADS_MAX	256
 #define CONNECTIONS_MAX 1000000

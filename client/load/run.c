@@ -19,8 +19,6 @@
 #include "judge/verdict.h"
 #include "measure/summary.h"
 
-#define MS	    INT64_C(1000000)
-#define SECOND	    (1000 * MS)
 #define START_DELAY (2 * MS) /* that every engine knows the instant */
 #define LOOK_EVERY  (100 * MS)
 
@@ -261,8 +259,12 @@ static int end_all(struct run *r)
 	memcpy(r->summary.result->bad_clients, r->bad_clients.counts,
 	       sizeof(r->bad_clients.counts));
 	r->summary.result->is_cut = r->is_interrupted;
-	summary_finish(&r->summary, r->engines, r->engine_count,
-		       r->control.end_at);
+	summary_end(&r->summary, r->control.end_at, r->engine_count);
+	for (int i = 0; i < r->engine_count; i++) {
+		summary_add_engine(&r->summary, &r->engines[i].sums);
+		engine_count_conns(&r->engines[i], &r->summary);
+	}
+	summary_finish(&r->summary);
 	return rc;
 }
 

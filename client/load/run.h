@@ -6,20 +6,7 @@
 #define LOAD_RUN_H
 
 #include "engine/target.h"
-#include "measure/result.h"
-
-enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
-
-/* What is known while it runs, once a second and at least at each change. */
-struct progress {
-	enum run_part part;
-	int64_t elapsed;	   /* ns of the part */
-	int opened;		   /* connections so far */
-	uint64_t answered, errors; /* of the measured part, so far */
-	const struct second *last; /* the second that has just ended, or NULL */
-	/* Its samples, each NULL if not in this mode. */
-	const struct histogram *clocks[CLOCK_KINDS];
-};
+#include "measure/summary.h"
 
 /* Called on the main thread. */
 typedef void run_watch(void *arg, const struct progress *p);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Includes in lib/ go down only, in the order of lib/LAYERS, and no headers
 # include each other in a circle.  Of the library, the programs
-# and examples include weir.h alone.
+# and examples include weir.h alone.  In client/load the commands at the top
+# include all folders, report includes judge, and all include measure.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
@@ -75,4 +76,23 @@ for file in cli/*.[ch] server/*.[ch] client/*.[ch] client/load/*.[ch] \
 		}
 	done
 done
+
+for file in client/load/*/*.[ch]; do
+	case $file in
+	*/measure/*) below= ;;
+	*/report/*) below='measure judge' ;;
+	*) below=measure ;;
+	esac
+	for name in $(sed -n 's/^#[[:space:]]*include "\.\.\/\(.*\)".*/\1/p' "$file")
+	do
+		case $name in plan.h | ../../cli/*) continue ;; esac
+		case " $below " in *" ${name%%/*} "*) continue ;; esac
+		echo "$file: includes ../$name, which is not below it"
+		rc=1
+	done
+done
+circle=$(for h in client/load/*.h client/load/*/*.h; do
+	sed -n 's/^#include "\(.*\/\)*\(.*\)".*/\2/p' "$h" |
+		sed "s|^|${h##*/} |"
+done | tsort 2>&1 >/dev/null) || { echo "$circle"; rc=1; }
 exit $rc

@@ -15,7 +15,6 @@
 
 #include "engine.h"
 
-#define MS	   INT64_C(1000000)
 #define STEP	   (10 * MS)
 #define DRIP_EVERY (100 * MS)
 #define READ_EVERY (100 * MS)

@@ -19,9 +19,9 @@
 
 /* ----------------------------------------------------------------- opening */
 
-#define PAUSE_MIN (INT64_C(10) * 1000 * 1000)
-#define PAUSE_MAX (INT64_C(1000) * 1000 * 1000)
-#define TRY_AGAIN (INT64_C(1) * 1000 * 1000)
+#define PAUSE_MIN (10 * MS)
+#define PAUSE_MAX SECOND
+#define TRY_AGAIN MS
 
 static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 {
@@ -154,7 +154,7 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
 	if (is_measured(e, c))
 		histogram_record(e->now->clocks[CLOCK_CONNECT],
 				 now - c->begun_at);
-	e->reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
 	c->was_opened = true;
 	c->begun_at = c->last_at = e->connected_at = now;
 	c->pause = 0;
@@ -205,7 +205,7 @@ void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	if (is_measured(e, c))
 		engine_note_error(e, phase, error, now);
 	if (c->state == CONN_OPEN && phase != ERROR_SEND)
-		e->ended += error == 0 || error == ECONNRESET;
+		e->sums.ended += error == 0 || error == ECONNRESET;
 	conn_drop_exchange(e, c, now);
 	replies_abandon(e, c,
 			error == 0 || error == ETIMEDOUT ? &b->closed_early
@@ -221,6 +221,14 @@ void conn_done(struct engine *e, struct conn *c, int64_t now)
 	close_conn(e, c, false);
 	if (!engine_is_open_loop(e))
 		conn_open(e, c, now);
+}
+
+static void give_up(struct engine *e, struct conn *c, int64_t now)
+{
+	if (replies_give_up(e, c, now))
+		conn_send(e, c, now);
+	else
+		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
 }
 
 void conn_check_time(struct engine *e, struct conn *c, int64_t now)
@@ -244,7 +252,7 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 	case CONN_OPEN:
 		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
 					      e->plan->timeout_ns)
-			replies_give_up(e, c, now);
+			give_up(e, c, now);
 		break;
 	default:
 		break;

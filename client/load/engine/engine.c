@@ -16,35 +16,8 @@
 
 /* ------------------------------------------------------------------ set-up */
 
-#define SWEEP_MIN (INT64_C(1) * 1000 * 1000)
-#define SWEEP_MAX (INT64_C(50) * 1000 * 1000)
-
-static struct interval *interval_new(void)
-{
-	struct interval *i = calloc(1, sizeof(*i));
-
-	if (!i)
-		return NULL;
-	i->censored_min = NEVER;
-	for (int k = 0; k < CLOCK_KINDS; k++) {
-		i->clocks[k] = calloc(1, sizeof(*i->clocks[k]));
-		if (!i->clocks[k])
-			break;
-	}
-	return i;
-}
-
-static bool interval_is_whole(const struct interval *i)
-{
-	return i && i->clocks[CLOCK_KINDS - 1];
-}
-
-static void interval_free(struct interval *i)
-{
-	for (int k = 0; i && k < CLOCK_KINDS; k++)
-		free(i->clocks[k]);
-	free(i);
-}
+#define SWEEP_MIN (1 * MS)
+#define SWEEP_MAX (50 * MS)
 
 /* A ring is a power of two; a swapped reply must not block the others. */
 static uint32_t window_of(const struct plan *plan)
@@ -136,10 +109,11 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->budget = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
 	e->now = interval_new();
 	e->full = interval_new();
+	e->sums.bytes_each = sizeof(struct conn) + sizeof(struct conn *) +
+			     e->window * sizeof(struct message);
 	e->in = malloc(ENGINE_BUFFER);
 	e->out = malloc(ENGINE_BUFFER);
-	if (!interval_is_whole(e->now) || !interval_is_whole(e->full) ||
-	    !e->in || !e->out)
+	if (!e->now || !e->full || !e->in || !e->out)
 		return -ENOMEM;
 	rc = init_conns(e);
 	set_sweep(e);
@@ -167,20 +141,11 @@ void engine_fini(struct engine *e)
 /* ------------------------------------------------------------------ events */
 
 #define EVENTS	       128
-#define CONNECTS_A_WAY 64 /* under way at once */
-#define CONNECTS_STEP  32 /* begun between two waits */
-#define SECOND	       INT64_C(1000000000)
+#define CONNECTS_A_WAY 64	    /* under way at once */
+#define CONNECTS_STEP  32	    /* begun between two waits */
 #define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
 #define LONGEST_WAIT   (SECOND / 200)
 #define STACK_SIZE     ((size_t)256 << 10)
-
-int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * SECOND + t.tv_nsec;
-}
 
 static int64_t thread_cpu(void)
 {
@@ -188,31 +153,6 @@ static int64_t thread_cpu(void)
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return t.tv_sec * SECOND + t.tv_nsec;
-}
-
-void engine_note_error(struct engine *e, enum error_phase phase, int error,
-		       int64_t now)
-{
-	struct error_table *t = &e->errors;
-	struct error_row *row = t->rows;
-	int64_t at = now - e->measure_at;
-
-	if (e->measure_at == NEVER || at < 0)
-		at = 0;
-	e->now->errors++;
-	while (row < t->rows + t->used &&
-	       (row->phase != phase || row->error != error))
-		row++;
-	if (row == t->rows + ERROR_ROWS) {
-		t->other++;
-		return;
-	}
-	if (row == t->rows + t->used) {
-		t->used++;
-		*row = (struct error_row){ phase, error, 0, at, at };
-	}
-	row->count++;
-	row->last_at = at;
 }
 
 void engine_wake(struct engine *e)
@@ -355,10 +295,28 @@ static void say_ready(struct engine *e)
 static void engine_tick(struct engine *e, int64_t now)
 {
 	if (e->tick_at == e->measure_at)
-		e->cpu_ns = thread_cpu();
+		e->sums.cpu_ns = thread_cpu();
 	hand_over(e, now);
 	while (e->tick_at <= now)
 		e->tick_at += SECOND;
+}
+
+/* Send what is due; returns when the next is. */
+static int64_t send_due(struct engine *e, int64_t now)
+{
+	struct conn *c;
+
+	while ((c = schedule_first(e)) && c->due_at <= now) {
+		now = now_ns();
+		if (now >= e->end_at && c->due_at >= e->end_at)
+			break;
+		if (e->plan->mode == PLAN_CHURN)
+			conn_open(e, c, now);
+		else
+			conn_send(e, c, now);
+		schedule_update(e, c);
+	}
+	return c ? c->due_at : NEVER;
 }
 
 /* What the clock alone makes happen; returns when it does so next. */
@@ -379,7 +337,7 @@ static int64_t run_clock(struct engine *e)
 		engine_tick(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);
-	at = e->is_ending ? NEVER : schedule_run(e, now);
+	at = e->is_ending ? NEVER : send_due(e, now);
 	if (now >= e->end_at)
 		e->is_ending = true;
 	next = at < next ? at : next;
@@ -416,8 +374,8 @@ static bool is_finished(struct engine *e)
 
 static void note_stall(struct engine *e, int64_t length)
 {
-	if (length > e->longest_stall)
-		e->longest_stall = length;
+	if (length > e->sums.longest_stall)
+		e->sums.longest_stall = length;
 }
 
 static int pwait2(int epoll, struct epoll_event *events, int max,
@@ -493,12 +451,12 @@ static void engine_finish(struct engine *e)
 		conn_drop_exchange(e, c, now);
 		replies_abandon(e, c, &e->now->counts.open, now);
 		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
-			e->unsent += oneway_unsent(c);
+			e->sums.unsent += oneway_unsent(c);
 	}
 	schedule_count_missed(e);
 	if (e->measure_at != NEVER && now > e->measure_at) {
-		e->cpu_ns = thread_cpu() - e->cpu_ns;
-		e->measured_ns = now - e->measure_at;
+		e->sums.cpu_ns = thread_cpu() - e->sums.cpu_ns;
+		e->sums.measured_ns = now - e->measure_at;
 	}
 	pthread_mutex_lock(&e->control->lock);
 	e->now->to = now;
@@ -552,4 +510,23 @@ int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg)
 int engine_start(struct engine *e)
 {
 	return engine_thread(&e->thread, engine_main, e);
+}
+
+void engine_count_conns(const struct engine *e, struct summary *s)
+{
+	for (size_t i = 0; i < e->conn_count; i++) {
+		const struct conn *c = &e->conns[i];
+
+		summary_add_conn(s,
+				 &(struct conn_sums){
+					 .id = c->id,
+					 .is_silent = c->is_silent,
+					 .is_open = c->state == CONN_BANNER ||
+						    c->state == CONN_OPEN,
+					 .was_opened = c->was_opened,
+					 .was_asked = c->was_asked,
+					 .replies = c->replies,
+					 .last_at = c->last_at,
+				 });
+	}
 }

@@ -16,7 +16,9 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "../measure/clock.h"
 #include "../measure/result.h"
+#include "../measure/summary.h"
 #include "../plan.h"
 #include "payload.h"
 #include "target.h"
@@ -24,7 +26,6 @@
 #define ENGINE_BUFFER  65536
 #define ENGINE_SWEEP   256   /* connections looked at between two waits */
 #define ENGINE_AT_ONCE 20000 /* ns: a wait so short did not wait */
-#define NEVER	       INT64_MAX
 
 enum conn_state {
 	CONN_IDLE, /* no connection; one is to be made */
@@ -90,16 +91,6 @@ struct conn {
 	int64_t pause;
 };
 
-/* What has happened since it was last handed over. */
-struct interval {
-	int64_t from, to;
-	struct histogram *clocks[CLOCK_KINDS];
-	struct counts counts;
-	uint64_t errors;
-	uint64_t late_ours, late_server, censored;
-	int64_t late_ours_max, late_server_max, censored_min;
-};
-
 /* What all engines and run.c share; times are CLOCK_MONOTONIC, ns. */
 struct control {
 	const struct plan *plan;
@@ -153,15 +144,9 @@ struct engine {
 	bool has_full, has_finished;
 	_Atomic int opened; /* connections connected */
 
-	/* Read by run.c when the thread has ended. */
-	struct error_table errors;
-	uint64_t reopened, ended;
-	uint64_t unsent; /* bytes of an upload that the peer has not */
-	int64_t cpu_ns, measured_ns; /* from measure_at to the end */
-	int64_t longest_stall;
+	/* Read when the thread has ended. */
+	struct engine_sums sums;
 };
-
-int64_t now_ns(void);
 
 /* engine_init.c, engine.c */
 
@@ -180,11 +165,11 @@ int engine_start(struct engine *e);
  */
 int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
 
+/* Add its connections to the summary, when the thread has ended. */
+void engine_count_conns(const struct engine *e, struct summary *s);
+
 /* Have it look at the control. */
 void engine_wake(struct engine *e);
-
-void engine_note_error(struct engine *e, enum error_phase phase, int error,
-		       int64_t now);
 
 /* conn_open.c */
 
@@ -244,8 +229,11 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 			int64_t now);
 
-/* The oldest message under way will not be answered in time. */
-void replies_give_up(struct engine *e, struct conn *c, int64_t now);
+/*
+ * The oldest message under way was not answered in time.  Returns whether the
+ * connection can go on: whether a late reply can be told from the next one.
+ */
+bool replies_give_up(struct engine *e, struct conn *c, int64_t now);
 
 /* The connection is over; what is under way goes into that column of the
  * counts. */
@@ -259,8 +247,8 @@ void schedule_begin(struct engine *e, struct conn *c);
 void schedule_next(struct engine *e, struct conn *c);
 /* Put the connection where it belongs in the heap, or out of it. */
 void schedule_update(struct engine *e, struct conn *c);
-/* Send what is due; returns when the next is. */
-int64_t schedule_run(struct engine *e, int64_t now);
+/* The connection whose instant comes first, or NULL. */
+struct conn *schedule_first(const struct engine *e);
 /* The end: what was planned and not sent goes into the counts. */
 void schedule_count_missed(struct engine *e);
 
@@ -271,13 +259,16 @@ void oneway_receive(struct engine *e, struct conn *c);
 /* Bytes that the kernel took and the peer has not. */
 uint64_t oneway_unsent(const struct conn *c);
 
-/* Durations that are known to be longer than that. */
-static inline void interval_censor(struct interval *i, int64_t age,
-				   uint64_t count)
+static inline void engine_note_error(struct engine *e, enum error_phase phase,
+				     int error, int64_t now)
 {
-	i->censored += count;
-	if (age < i->censored_min)
-		i->censored_min = age;
+	int64_t at = now - e->measure_at;
+
+	if (e->measure_at == NEVER || at < 0)
+		at = 0;
+	e->now->errors++;
+	error_table_add(&e->sums.errors,
+			&(struct error_row){ phase, error, 1, at, at });
 }
 
 static inline bool engine_is_running(const struct engine *e, int64_t now)

@@ -207,7 +207,7 @@ static bool can_identify_reply(const struct engine *e)
 		e->plan->expect == EXPECT_REPLY);
 }
 
-void replies_give_up(struct engine *e, struct conn *c, int64_t now)
+bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 {
 	struct message *m = conn_message(e, c, c->head);
 
@@ -216,10 +216,7 @@ void replies_give_up(struct engine *e, struct conn *c, int64_t now)
 		engine_note_error(e, ERROR_REPLY, ETIMEDOUT, now);
 	lose(e, c, c->head, &e->now->counts.timed_out, now);
 	leave_ring(e, c);
-	if (can_identify_reply(e))
-		conn_send(e, c, now);
-	else
-		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
+	return can_identify_reply(e);
 }
 
 /* ----------------------------------------- replies that repeat the message */

@@ -173,21 +173,9 @@ void schedule_update(struct engine *e, struct conn *c)
 	}
 }
 
-int64_t schedule_run(struct engine *e, int64_t now)
+struct conn *schedule_first(const struct engine *e)
 {
-	while (e->heap_used > 0 && e->heap[1]->due_at <= now) {
-		struct conn *c = e->heap[1];
-
-		now = now_ns();
-		if (now >= e->end_at && c->due_at >= e->end_at)
-			break;
-		if (e->plan->mode == PLAN_CHURN)
-			conn_open(e, c, now);
-		else
-			conn_send(e, c, now);
-		schedule_update(e, c);
-	}
-	return e->heap_used > 0 ? e->heap[1]->due_at : NEVER;
+	return e->heap_used > 0 ? e->heap[1] : NULL;
 }
 
 /*

@@ -10,9 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../measure/clock.h"
 #include "../measure/units.h"
-
-#define MS INT64_C(1000000)
 
 struct diagnoses {
 	char (*texts)[DIAGNOSIS_TEXT];

@@ -25,6 +25,7 @@
 #include <time.h>
 
 #include "../../../cli/stream.h"
+#include "clock.h"
 
 /* ----------------------------------------------------------------- writing */
 
@@ -115,8 +116,7 @@ int hlog_close(struct hlog_writer *w)
 
 /* ----------------------------------------------------------------- reading */
 
-#define SECOND INT64_C(1000000000)
-#define YEAR   (INT64_C(365) * 24 * 3600 * SECOND)
+#define YEAR (INT64_C(365) * 24 * 3600 * SECOND)
 
 /* Bytes of a line: many times what a histogram of five digits takes. */
 #define LINE_MOST (1 << 24)

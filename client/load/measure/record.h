@@ -7,7 +7,7 @@
 #define LOAD_RECORD_H
 
 #include "../plan.h"
-#include "../run.h"
+#include "summary.h"
 
 struct hlog_writer;
 

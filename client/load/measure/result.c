@@ -101,6 +101,29 @@ uint64_t result_errors(const struct result *r)
 	       result_error_count(r, ERROR_SOCKET, ERROR_BANNER, -1);
 }
 
+void error_table_add(struct error_table *t, const struct error_row *from)
+{
+	struct error_row *row = t->rows;
+
+	while (row < t->rows + t->used &&
+	       (row->phase != from->phase || row->error != from->error))
+		row++;
+	if (row == t->rows + ERROR_ROWS) {
+		t->other += from->count;
+		return;
+	}
+	if (row == t->rows + t->used) {
+		t->used++;
+		*row = *from;
+		return;
+	}
+	row->count += from->count;
+	if (from->last_at > row->last_at)
+		row->last_at = from->last_at;
+	if (from->first_at < row->first_at)
+		row->first_at = from->first_at;
+}
+
 bool counts_balance(const struct counts *b)
 {
 	return b->planned == b->sent + b->never_sent &&

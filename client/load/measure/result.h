@@ -91,6 +91,9 @@ struct error_table {
 	uint64_t other; /* did not fit */
 };
 
+/* Add a row, to the one of its phase and error if there is one. */
+void error_table_add(struct error_table *t, const struct error_row *row);
+
 /* One second of the run. */
 struct second {
 	int64_t at; /* its start */

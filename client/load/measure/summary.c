@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND INT64_C(1000000000)
+#include "clock.h"
 
 /*
  * What comes before this much of the measured part goes into the first second,
@@ -16,6 +16,30 @@
  * happened in it.
  */
 #define ROW_MIN (SECOND / 20)
+
+struct interval *interval_new(void)
+{
+	struct interval *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return NULL;
+	i->censored_min = NEVER;
+	for (int k = 0; k < CLOCK_KINDS; k++) {
+		i->clocks[k] = calloc(1, sizeof(*i->clocks[k]));
+		if (!i->clocks[k]) {
+			interval_free(i);
+			return NULL;
+		}
+	}
+	return i;
+}
+
+void interval_free(struct interval *i)
+{
+	for (int k = 0; i && k < CLOCK_KINDS; k++)
+		free(i->clocks[k]);
+	free(i);
+}
 
 static bool has_clock(const struct plan *p, enum clock_kind k)
 {
@@ -70,6 +94,7 @@ void summary_fini(struct summary *s)
 {
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		free(s->second[k]);
+	free(s->replies);
 }
 
 void summary_start(struct summary *s, int64_t measure_at)
@@ -231,28 +256,35 @@ static int compare_counts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void count_conn(struct result *r, const struct conn *l, int64_t end)
+static void count_silent(struct connections *c, const struct conn_sums *sums)
 {
-	struct connections *c = &r->connections;
-	bool is_open = l->state == CONN_BANNER || l->state == CONN_OPEN;
+	c->idle_asked++;
+	c->idle_opened += sums->was_opened;
+	c->idle_open += sums->is_open;
+}
 
-	if (l->is_silent) {
-		c->idle_asked++;
-		c->idle_opened += l->was_opened;
-		c->idle_open += is_open;
+void summary_add_conn(struct summary *s, const struct conn_sums *sums)
+{
+	struct connections *c = &s->result->connections;
+	int64_t silence = s->end - sums->last_at;
+
+	if (sums->is_silent) {
+		count_silent(c, sums);
 		return;
 	}
+	if (s->replies)
+		s->replies[s->replies_count++] = sums->replies;
 	c->asked++;
-	c->opened += l->was_opened;
-	c->failed += !l->was_opened;
-	c->served += l->replies > 0;
-	c->open += is_open;
-	if (is_open && l->was_asked && end - l->last_at > c->longest_silence)
-		c->longest_silence = end - l->last_at;
-	if (!l->was_opened || !l->was_asked || l->replies > 0)
+	c->opened += sums->was_opened;
+	c->failed += !sums->was_opened;
+	c->served += sums->replies > 0;
+	c->open += sums->is_open;
+	if (sums->is_open && sums->was_asked)
+		keep_max(&c->longest_silence, silence);
+	if (!sums->was_opened || !sums->was_asked || sums->replies > 0)
 		return;
 	if (c->starved < WORST_CONNECTIONS)
-		c->worst[c->starved] = (int)l->id;
+		c->worst[c->starved] = (int)sums->id;
 	c->starved++;
 }
 
@@ -273,60 +305,13 @@ static void share_out(struct connections *c, uint64_t *replies, size_t n)
 	c->fairness = squares > 0 ? sum * sum / ((double)n * squares) : 0;
 }
 
-static void sum_connections(struct result *r, const struct engine *engines,
-			    int count, int64_t end)
-{
-	size_t all = (size_t)r->plan->connections, n = 0;
-	uint64_t *replies = calloc(all, sizeof(*replies));
-
-	for (int i = 0; i < count; i++) {
-		const struct engine *e = &engines[i];
-
-		for (size_t k = 0; k < e->conn_count; k++) {
-			count_conn(r, &e->conns[k], end);
-			if (replies && !e->conns[k].is_silent)
-				replies[n++] = e->conns[k].replies;
-		}
-		r->connections.reopened += e->reopened;
-		r->connections.ended += e->ended;
-		r->counts.bytes_out -= e->unsent < r->counts.bytes_out
-					       ? e->unsent
-					       : r->counts.bytes_out;
-		r->connections.bytes_each = sizeof(struct conn) +
-					    sizeof(struct conn *) +
-					    e->window * sizeof(struct message);
-	}
-	share_out(&r->connections, replies, n);
-	free(replies);
-}
-
-static void errors_add(struct error_table *to, const struct error_row *from)
-{
-	struct error_row *row = to->rows;
-
-	while (row < to->rows + to->used &&
-	       (row->phase != from->phase || row->error != from->error))
-		row++;
-	if (row == to->rows + ERROR_ROWS) {
-		to->other += from->count;
-	} else if (row == to->rows + to->used) {
-		to->used++;
-		*row = *from;
-	} else {
-		row->count += from->count;
-		keep_max(&row->last_at, from->last_at);
-		if (from->first_at < row->first_at)
-			row->first_at = from->first_at;
-	}
-}
-
 static double seconds(struct timeval a, struct timeval b)
 {
 	return (double)(b.tv_sec - a.tv_sec) +
 	       (double)(b.tv_usec - a.tv_usec) * 1e-6;
 }
 
-static void sum_self(struct summary *s, const struct engine *engines, int count)
+static void measure_self(struct summary *s, int engines)
 {
 	struct self *self = &s->result->self;
 	struct rusage now;
@@ -336,37 +321,44 @@ static void sum_self(struct summary *s, const struct engine *engines, int count)
 	self->cpu_system = seconds(s->usage.ru_stime, now.ru_stime);
 	self->switches = (uint64_t)(now.ru_nivcsw - s->usage.ru_nivcsw);
 	self->histogram_bytes = sizeof(struct histogram) * CLOCK_KINDS *
-				(2 * (size_t)count + 2);
-	for (int i = 0; i < count; i++) {
-		const struct engine *e = &engines[i];
-		double busy =
-			e->measured_ns > 0
-				? (double)e->cpu_ns / (double)e->measured_ns
-				: 0;
-
-		if (busy > self->busiest)
-			self->busiest = busy;
-		keep_max(&self->longest_stall, e->longest_stall);
-	}
+				(2 * (size_t)engines + 2);
 }
 
-void summary_finish(struct summary *s, const struct engine *engines, int count,
-		    int64_t end_at)
+void summary_end(struct summary *s, int64_t end_at, int engines)
 {
 	struct result *r = s->result;
-	int64_t end = s->to == NEVER ? now_ns() : s->to;
 
-	for (int i = 0; i < count; i++) {
-		const struct error_table *t = &engines[i].errors;
+	s->end = s->to == NEVER ? now_ns() : s->to;
+	if (s->end > end_at)
+		s->end = end_at;
+	s->replies = calloc((size_t)r->plan->connections, sizeof(*s->replies));
+	measure_self(s, engines);
+	if (s->measure_at != NEVER && s->end > s->measure_at)
+		r->elapsed = s->end - s->measure_at;
+}
 
-		for (size_t k = 0; k < t->used; k++)
-			errors_add(&r->errors, &t->rows[k]);
-		r->errors.other += t->other;
-	}
-	if (end > end_at)
-		end = end_at;
-	sum_connections(r, engines, count, end);
-	sum_self(s, engines, count);
-	if (s->measure_at != NEVER && end > s->measure_at)
-		r->elapsed = end - s->measure_at;
+void summary_add_engine(struct summary *s, const struct engine_sums *sums)
+{
+	struct result *r = s->result;
+	uint64_t unsent = sums->unsent;
+	double busy = 0;
+
+	for (size_t i = 0; i < sums->errors.used; i++)
+		error_table_add(&r->errors, &sums->errors.rows[i]);
+	r->errors.other += sums->errors.other;
+	r->connections.reopened += sums->reopened;
+	r->connections.ended += sums->ended;
+	r->connections.bytes_each = sums->bytes_each;
+	r->counts.bytes_out -=
+		unsent < r->counts.bytes_out ? unsent : r->counts.bytes_out;
+	if (sums->measured_ns > 0)
+		busy = (double)sums->cpu_ns / (double)sums->measured_ns;
+	if (busy > r->self.busiest)
+		r->self.busiest = busy;
+	keep_max(&r->self.longest_stall, sums->longest_stall);
+}
+
+void summary_finish(struct summary *s)
+{
+	share_out(&s->result->connections, s->replies, s->replies_count);
 }

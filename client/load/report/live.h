@@ -6,7 +6,7 @@
 #ifndef LOAD_LIVE_H
 #define LOAD_LIVE_H
 
-#include "../run.h"
+#include "../measure/summary.h"
 #include "layout.h"
 
 #define LIVE_TEXT 512
