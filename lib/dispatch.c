@@ -224,24 +224,34 @@ static bool take_report(struct weir_conn *c, uint32_t report)
 	return true;
 }
 
+static enum step keep(struct weir_conn *c)
+{
+	if (c->why != WEIR_DRAIN)
+		return log_and_close(c,
+				     "the handler said WEIR_KEEP outside of a "
+				     "drain: a bug in the program",
+				     0);
+	if (c->eof_reported)
+		return begin_close(c, WEIR_END_PEER);
+	c->drain_deferred = true;
+	return c->budget_exhausted ? STEP_AGAIN : STEP_ON;
+}
+
 static enum step call_again(struct weir_conn *c, int verdict)
 {
-	bool asked_for_new = verdict == -EAGAIN && c->saw_eagain;
+	bool asked_for_new = verdict == WEIR_WAIT && c->saw_eagain;
 
 	if (c->eof_reported)
 		return begin_close(c, WEIR_END_PEER);
 	if (c->budget_exhausted)
 		return STEP_AGAIN;
-	if (c->why == WEIR_DRAIN && !c->backpressured) {
-		if (verdict == -EAGAIN)
-			return begin_close(c, WEIR_END_DRAIN);
-		c->drain_deferred = true;
-		return STEP_ON;
-	}
-	if (verdict == -EAGAIN && !c->saw_eagain && c->why == WEIR_INPUT)
+	if (c->why == WEIR_DRAIN && !c->backpressured)
+		return begin_close(c, WEIR_END_DRAIN);
+	if (verdict == WEIR_WAIT && !c->saw_eagain && c->why == WEIR_INPUT)
 		return log_and_close(c,
-				     "the handler said -EAGAIN though no input "
-				     "call did: a bug in the program",
+				     "the handler said WEIR_WAIT though no "
+				     "input call said -EAGAIN: a bug in the "
+				     "program",
 				     0);
 	if (!asked_for_new && !c->last_eagain &&
 	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
@@ -274,10 +284,15 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
-	if (verdict == -EAGAIN || verdict == WEIR_AGAIN)
-		return call_again(c, verdict);
 	switch (verdict) {
-	case 0:
+	case WEIR_AGAIN:
+	case WEIR_WAIT:
+		return call_again(c, verdict);
+	case -EAGAIN:
+		return call_again(c, WEIR_WAIT);
+	case WEIR_KEEP:
+		return keep(c);
+	case WEIR_CLOSE:
 	case -ESHUTDOWN:
 		return begin_close(c, end_of_served(c, verdict));
 	case -EPIPE:

@@ -69,20 +69,23 @@ typedef struct weir_conn weir_conn;
 
 /*
  * A callback of a service.  It runs on a worker, one call at a time for each
- * connection, and answers with a verdict:
+ * connection, and returns a verdict:
  *
- *   0            flush what was written, then close
- *   WEIR_AGAIN   call again as soon as there is input; buffered input counts
- *   -EAGAIN      call again when new input has come; only after one of the
- *                input calls has said -EAGAIN itself (else it is a bug in the
- *                program: it is logged and the connection dropped)
- *                When called with WEIR_DRAIN, -EAGAIN is the same as 0, and
- *                WEIR_AGAIN means "not yet": keep the connection until input,
- *                weir_conn_wake() or _close(), or the deadline of the stop
- *   -EPIPE, -ECONNRESET, -ESHUTDOWN, and what an input or output call has
- *   said of a network that does not reach the peer (-EHOSTUNREACH ...)
- *                close without a word
- *   other < 0    log once, close
+ *   WEIR_CLOSE   flush what was written, then close
+ *   WEIR_WAIT    call again when new input has come
+ *   WEIR_AGAIN   call again soon: buffered input counts as input
+ *   WEIR_KEEP    answer to WEIR_DRAIN: not through yet, keep the connection
+ *   -errno       close; it is logged unless the peer or a stop ended it
+ *
+ * A call with WEIR_DRAIN is the last one: WEIR_WAIT and WEIR_AGAIN close then,
+ * for no more input is waited for.  WEIR_KEEP keeps the connection until
+ * input, weir_conn_wake(), weir_conn_close() or the deadline of the stop.
+ *
+ * The result of an input call is a verdict: 0, the end of input, closes, and
+ * -EAGAIN is WEIR_WAIT.  Not logged are -EPIPE, -ECONNRESET, -ESHUTDOWN, and
+ * what an input or output call said of an unreachable peer (-EHOSTUNREACH ...).
+ * Bugs that are logged and close the connection: WEIR_WAIT though no input call
+ * of this callback said -EAGAIN, WEIR_KEEP without WEIR_DRAIN, another number.
  *
  * It ends by returning: not by longjmp(), a C++ exception or pthread_exit().
  * A child that it forks may exec; one that does not makes no calls of this
@@ -109,9 +112,8 @@ typedef void weir_log(void *arg, int level, const char *line);
 /* Called on each worker as its first and last act; index counts from 0. */
 typedef void weir_worker_hook(void *arg, int index);
 
-enum {
-	WEIR_AGAIN = 1 /* verdict, see weir_handler */
-};
+/* Verdicts, see weir_handler. */
+enum { WEIR_CLOSE = 0, WEIR_AGAIN = 1, WEIR_WAIT = 2, WEIR_KEEP = 3 };
 
 /* weir_conn_why(): why the callback runs. */
 enum {

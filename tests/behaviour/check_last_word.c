@@ -157,7 +157,7 @@ static int is_answered_elsewhere(weir_conn *c, void *arg)
 
 	if (weir_conn_why(c) == WEIR_DRAIN) {
 		atomic_fetch_add(&p->drains, 1);
-		return WEIR_AGAIN;
+		return WEIR_KEEP;
 	}
 	n = weir_conn_read_line(c, line, sizeof(line));
 	if (n <= 0)

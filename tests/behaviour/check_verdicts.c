@@ -24,12 +24,36 @@ static int say_again_with_its_mouth_full(weir_conn *c, void *arg)
 	return weir_conn_read(c, buf, sizeof(buf)) > 0 ? -EAGAIN : 0;
 }
 
+static int say_wait_without_asking(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return WEIR_WAIT;
+}
+
+static int keep_what_is_not_drained(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return WEIR_KEEP;
+}
+
+static int return_no_verdict(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return 4;
+}
+
 START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 {
-	weir_handler *const liars[] = { say_again_without_asking,
-					say_again_with_its_mouth_full };
+	weir_handler *const liars[] = {
+		say_again_without_asking, say_again_with_its_mouth_full,
+		say_wait_without_asking,  keep_what_is_not_drained,
+		return_no_verdict,
+	};
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 5; i++) {
 		struct server *s =
 			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
 		struct client *c = client_open(s);
@@ -53,6 +77,64 @@ START_TEST(a_liar_is_named_in_the_log)
 	client_expect_end(c);
 	UNTIL(log_lines(s) == 1);
 	server_stop_and_check(s);
+}
+END_TEST
+
+static int echo_and_wait(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	return n == -EAGAIN ? WEIR_WAIT : n == 0 ? WEIR_CLOSE : (int)n;
+}
+
+START_TEST(a_verdict_by_its_name_is_the_same)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_and_wait));
+	struct client *c = client_open(s);
+	struct weir_report report;
+
+	for (int i = 0; i < 3; i++) {
+		client_send(c, "line\n");
+		client_expect(c, "line\n");
+	}
+	client_half_close(c);
+	client_expect_eof(c);
+	report = server_stop_and_check(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+static int say_again_to_everything(weir_conn *c, void *arg)
+{
+	char line[64];
+
+	if (weir_conn_why(c) == WEIR_DRAIN)
+		atomic_fetch_add((_Atomic int *)arg, 1);
+	else if (weir_conn_read_line(c, line, sizeof(line)) > 0)
+		weir_conn_printf(c, "heard\n");
+	return WEIR_AGAIN;
+}
+
+START_TEST(only_WEIR_KEEP_holds_a_stop)
+{
+	_Atomic int drains = 0;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = say_again_to_everything,
+					 .arg = &drains));
+	struct client *c = client_open(s);
+	struct weir_report report;
+
+	client_send(c, "line\n");
+	client_expect(c, "heard\n");
+	weir_server_stop(s->weir, 60000 * slowness());
+	client_expect_eof(c);
+	report = server_join_and_check(s);
+	ck_assert_int_eq(drains, 1);
+	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
 
@@ -120,7 +202,8 @@ int main(void)
 {
 	return RUN_TESTS(
 		"verdicts", a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-		a_liar_is_named_in_the_log,
+		a_liar_is_named_in_the_log, a_verdict_by_its_name_is_the_same,
+		only_WEIR_KEEP_holds_a_stop,
 		a_name_does_not_reach_the_log_as_it_is,
 		a_thousand_failures_are_a_few_lines_and_none_is_forgotten);
 }
