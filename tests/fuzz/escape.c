@@ -6,8 +6,12 @@
  */
 #include "fuzz.h"
 
+#include <limits.h>
+#include <unistd.h>
+
 #include "../../cli/text.h"
 #include "../../server/journal.h"
+#include "../../server/out.h"
 
 const char fuzz_corpus[] = "escape";
 
@@ -61,19 +65,28 @@ static void check_plain(const char *from, size_t size, const char *text)
 	REQUIRE(*text == '\0');
 }
 
-/* A line of the log, whatever is to be said. */
+static char logged[PIPE_BUF];
+static size_t logged_len;
+
+/* For the journal: instead of that of server/out.c. */
+bool out_line(int fd, const char *line, size_t len, int wait_ms)
+{
+	(void)wait_ms;
+	REQUIRE(fd == STDERR_FILENO && len <= sizeof(logged));
+	memcpy(logged, line, len);
+	logged_len = len;
+	return true;
+}
+
+/* The log escapes any text into one line. */
 static void check_journal(const uint8_t *data, size_t size)
 {
 	char *text = fuzz_text(data, size);
-	const char *heard;
-	size_t len;
 
-	fuzz_listen();
+	logged_len = 0;
 	journal_sink(NULL, WEIR_LOG_INFO, text);
-	heard = fuzz_heard();
-	len = strlen(heard);
-	REQUIRE(len > 30 && heard[len - 1] == '\n');
-	check_harmless(heard, len - 1, 0);
+	REQUIRE(logged_len > 30 && logged[logged_len - 1] == '\n');
+	check_harmless(logged, logged_len - 1, 0);
 	free(text);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the fuzz targets share.  A target is one file with one entry point that
- * takes any bytes and holds what comes of them against something simpler.
- * libFuzzer calls it with bytes it invents (tests/long/fuzzing.sh), replay.c
- * with those of the corpus, in make check.
+ * takes any bytes and compares the result with something simpler.  libFuzzer
+ * calls it with bytes it invents (tests/long/fuzzing.sh), replay.c with those
+ * of the corpus, in make check.
  */
 #ifndef TESTS_FUZZ_H
 #define TESTS_FUZZ_H
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The folder below corpus/ with the inputs of this target. */
+/* Its inputs are in corpus/NAME.tar; corpus.sh adds one. */
 extern const char fuzz_corpus[];
 
 /* Stays on whatever NDEBUG says. */

@@ -1,62 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main() of a target without libFuzzer: every input of its corpus, or the
- * files that are named, through the entry point.  Works with any compiler and
- * sanitizer.
+ * main() of a target without libFuzzer: runs the entry point on every input of
+ * the target's archive, or on the files that are named.  Works with any
+ * compiler and sanitizer.
  */
 #include "fuzz.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
+#define BLOCK 512 /* of a tar archive (ustar) */
 
-/* Whole, in memory of just its size: what reads on is seen by a sanitizer. */
-static bool replay(const char *path)
+/* An input in memory of just its size: a sanitizer sees a read behind it. */
+static void replay(FILE *f, size_t size, const char *name)
 {
-	FILE *f = fopen(path, "re");
-	struct stat st;
-	uint8_t *data;
-	size_t size;
+	uint8_t *data = malloc(size > 0 ? size : 1);
 
-	if (!f || fstat(fileno(f), &st) < 0) {
-		perror(path);
-		return false;
-	}
-	size = (size_t)st.st_size;
-	data = malloc(size > 0 ? size : 1);
 	REQUIRE(data && fread(data, 1, size, f) == size);
-	fclose(f);
-	printf("%s\n", path);
+	printf("%s\n", name);
 	fflush(stdout);
 	LLVMFuzzerTestOneInput(data, size);
 	free(data);
-	return true;
 }
 
-static int replay_folder(const char *folder)
+static int replay_file(const char *path)
 {
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-	char path[4096];
-	int count = 0, len;
+	FILE *f = fopen(path, "re");
+	long size;
 
-	if (!dir) {
-		perror(folder);
+	if (!f || fseek(f, 0, SEEK_END) < 0 || (size = ftell(f)) < 0) {
+		perror(path);
 		return 1;
 	}
-	while ((entry = readdir(dir)) != NULL) {
-		if (entry->d_name[0] == '.')
-			continue;
-		len = snprintf(path, sizeof(path), "%s/%s", folder,
-			       entry->d_name);
-		if (len < 0 || (size_t)len >= sizeof(path)) {
-			fprintf(stderr, "%s: a name is too long\n", folder);
-			return 1;
-		}
-		if (!replay(path))
-			return 1;
+	rewind(f);
+	replay(f, (size_t)size, path);
+	fclose(f);
+	return 0;
+}
+
+/* A header is the name, 24 bytes, the size in octal; zeros are the end. */
+static int replay_archive(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char header[BLOCK];
+	int count = 0;
+
+	if (!f) {
+		perror(path);
+		return 1;
+	}
+	while (fread(header, BLOCK, 1, f) == 1 && header[0] != '\0') {
+		size_t size = strtoul(header + 124, NULL, 8);
+
+		header[99] = '\0';
+		replay(f, size, header);
+		fseek(f, (long)((BLOCK - size % BLOCK) % BLOCK), SEEK_CUR);
 		count++;
 	}
-	closedir(dir);
+	fclose(f);
 	printf("%d inputs\n", count);
 	return count == 0;
 }
@@ -64,15 +62,14 @@ static int replay_folder(const char *folder)
 int main(int argc, char **argv)
 {
 	const char *top = getenv("srcdir");
-	char folder[4096];
+	char path[4096];
+	int rc = 0;
 
-	if (argc > 1) {
-		for (int i = 1; i < argc; i++)
-			if (!replay(argv[i]))
-				return 1;
-		return 0;
-	}
-	snprintf(folder, sizeof(folder), "%s/tests/fuzz/corpus/%s",
+	for (int i = 1; i < argc && rc == 0; i++)
+		rc = replay_file(argv[i]);
+	if (argc > 1)
+		return rc;
+	snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/%s.tar",
 		 top ? top : ".", fuzz_corpus);
-	return replay_folder(folder);
+	return replay_archive(path);
 }

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# fuzzing.sh [TARGET...] : look for inputs that no one thought of, a minute for
-# each target (FUZZ_SECONDS says otherwise), two at a time, from the corpus in
-# tests/fuzz/corpus.  Run in the build folder; what it makes is in fuzzing/
-# there: the programs, the inputs that were found to reach something new, and
-# crash-... if something was wrong (replay it: fuzzing/TARGET FILE).
+# fuzzing.sh [TARGET...] : look for inputs that break a target, a minute for
+# each target (FUZZ_SECONDS sets the time), two at a time, beginning with its
+# archive in tests/fuzz/corpus.  Run in the build folder; it makes fuzzing/
+# there, with the programs, the inputs that reached something new, and crash-...
+# if something was wrong.  Replay that with fuzzing/TARGET FILE, and add it with
+# tests/fuzz/corpus.sh TARGET FILE.
 #
-# The sources are compiled anew, because libFuzzer wants clang and each of
-# them instrumented.
+# The sources are compiled again: libFuzzer needs clang and instrumented code.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 seconds=${FUZZ_SECONDS:-60}
@@ -75,7 +75,7 @@ done | xargs -P 2 -n 2 sh -c "$cc $(echo $flags) -c -o \"\$0\" \"\$1\"" ||
 for target in $targets; do
 	case $target in
 	server_options) with=$server ;;
-	escape) with="$top/server/journal.c $top/server/out.c" ;;
+	escape) with=$top/server/journal.c ;;
 	*) with="$client $top/client/options.c" ;;
 	esac
 	$cc -pthread -fsanitize=fuzzer,$checks -o "$work/$target" \
@@ -83,17 +83,19 @@ for target in $targets; do
 		$libs -lm || { echo "$target: does not link"; exit 1; }
 done
 
-# No corpus of ours is written to: what is found goes to the first folder.
+# libFuzzer writes what it finds to the first folder.
 echo "Looking for $seconds s each ..."
 for target in $targets; do
-	mkdir -p "$work/found-$target"
+	mkdir -p "$work/found-$target" "$work/corpus-$target" &&
+		tar -xf "$top/tests/fuzz/corpus/$target.tar" \
+			-C "$work/corpus-$target" || exit 1
 	echo "$target"
 done | xargs -P 2 -n 1 sh -c '
-	timeout -k 10 $(($2 + 60)) "$1/$3" -max_total_time=$2 -timeout=10 \
+	timeout -k 10 $(($1 + 60)) "$0/$2" -max_total_time=$1 -timeout=10 \
 		-rss_limit_mb=1500 -max_len=4096 -print_final_stats=1 \
-		-verbosity=0 -artifact_prefix="$1/crash-$3-" \
-		"$1/found-$3" "$0/tests/fuzz/corpus/$3" >"$1/$3.log" 2>&1
-	echo $? >"$1/$3.status"' "$top" "$work" "$seconds"
+		-verbosity=0 -artifact_prefix="$0/crash-$2-" \
+		"$0/found-$2" "$0/corpus-$2" >"$0/$2.log" 2>&1
+	echo $? >"$0/$2.status"' "$work" "$seconds"
 
 rc=0
 for target in $targets; do

@@ -43,7 +43,7 @@ class Losses(TestCase):
             read_all(client)
         self.served += 1 # one lost to another thread does not matter
 
-    def crowd(self, where):
+    def talk_to(self, where):
         for _ in range(self.CLIENTS // self.AT_ONCE):
             self.meet(where)
 
@@ -51,16 +51,16 @@ class Losses(TestCase):
         path = self.folder() + "/s"
         with Server("-w", "4", "greet@unix:" + path,
                     stderr=self.writer) as server:
-            crowd = [threading.Thread(target=self.crowd,
+            threads = [threading.Thread(target=self.talk_to,
                                       args=("unix:" + path,))
                      for _ in range(self.AT_ONCE)]
-            for thread in crowd:
+            for thread in threads:
                 thread.start()
-            while any(thread.is_alive() for thread in crowd):
+            while any(thread.is_alive() for thread in threads):
                 missed = self.served + self.MISSED
                 if self.is_full():
                     until(lambda: self.served >= missed or not any(
-                        thread.is_alive() for thread in crowd), "the crowd")
+                        thread.is_alive() for thread in threads), "the clients")
                     self.empty()
             self.empty()
             self.meet("unix:" + path)

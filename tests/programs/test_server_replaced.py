@@ -28,7 +28,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-class Guests:
+class RollingClients:
     """They come one after the other and ask; an error ends it."""
 
     def __init__(self, where):
@@ -55,7 +55,7 @@ class Guests:
     def more(self):
         """Some more of them have been served."""
         before = self.count
-        until(lambda: self.error or self.count > before + 20, "more guests")
+        until(lambda: self.error or self.count > before + 20, "more clients")
 
     def end(self):
         self._is_over = True
@@ -100,17 +100,17 @@ class Keeper(TestCase):
         self.pid_file = os.path.join(folder, "pid")
         where = "127.0.0.1:%d" % free_port()
         keeper = self.keep(folder, where)
-        guests = Guests(where)
-        self.addCleanup(guests.end)
+        clients = RollingClients(where)
+        self.addCleanup(clients.end)
         for _ in range(3):
             last = self.server()
-            guests.more()
+            clients.more()
             keeper.send_signal(signal.SIGHUP)
             until(lambda: self.server() not in (None, last), "the next one")
             until(lambda: self.is_gone(last), "the end of the last one")
-        guests.more()
-        guests.end()
-        self.assertIsNone(guests.error)
+        clients.more()
+        clients.end()
+        self.assertIsNone(clients.error)
         # A crash: who comes waits, and is served by the next.
         last = self.server()
         os.kill(last, signal.SIGKILL)

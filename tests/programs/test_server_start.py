@@ -164,12 +164,12 @@ class Descriptors(TestCase):
             listener = stack.enter_context(
                 socket.create_server(("127.0.0.1", 0), backlog=200))
             where = "127.0.0.1:%d" % listener.getsockname()[1]
-            crowd = [stack.enter_context(connect(where)) for _ in range(100)]
+            group = [stack.enter_context(connect(where)) for _ in range(100)]
             server = stack.enter_context(Server(
                 "-w", "2", "-t", "200ms", "reply@fd:%d" % listener.fileno(),
                 ready=False, stdout=writer, pass_fds=[listener.fileno()],
                 **self.limited(64, 64)))
-            self.assertEqual(crowd[0].recv(100), BANNER)
+            self.assertEqual(group[0].recv(100), BANNER)
             server.logs(rb" cannot accept: too many open descriptors")
             server.process.terminate()
             server.process.wait(DEADLINE)

@@ -15,7 +15,7 @@ from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, connect, main,
                       read_all, read_exactly, reset)
 
 
-# A crowd has much to say.
+# A group has much to say.
 PATIENCE = 5 * DEADLINE
 
 
@@ -282,9 +282,9 @@ class Talk(Base):
             self.end(server, completed=2)
 
 
-class Crowd:
+class ClientGroup:
     """Many members, read by one loop; each has a digest of what it heard
-    since the crowd was complete."""
+    since the group was complete."""
 
     def __init__(self, server, count):
         self.selector = selectors.DefaultSelector()
@@ -314,7 +314,7 @@ class Crowd:
 
     def read(self, end):
         if time.monotonic() > end:
-            raise AssertionError("the crowd waits in vain")
+            raise AssertionError("the group waits in vain")
         for key, _ in self.selector.select(1):
             data = key.fileobj.recv(262144)
             if not data:
@@ -349,7 +349,7 @@ class Many(Base):
         if SLOWNESS > 1:
             members = 200
         with Server("room@127.0.0.1:0", "-l", "warning") as server:
-            crowd = Crowd(server, members)
+            group = ClientGroup(server, members)
             end = time.monotonic() + PATIENCE
             total = 0
             for turn in range(rounds):
@@ -358,13 +358,13 @@ class Many(Base):
                              for i in range(burst)]
                     total += sum(len(b"guest %d: " % (who + 1)) + len(line)
                                  for line in lines)
-                    crowd.socks[who].sendall(b"".join(lines))
-                crowd.hear(total, end)
-            self.assertEqual(set(crowd.heard), {total})
+                    group.socks[who].sendall(b"".join(lines))
+                group.hear(total, end)
+            self.assertEqual(set(group.heard), {total})
             self.assertEqual(
-                len({digest.digest() for digest in crowd.digests}), 1)
-            self.check_order(crowd.first, speakers, rounds * burst)
-            crowd.close()
+                len({digest.digest() for digest in group.digests}), 1)
+            self.check_order(group.first, speakers, rounds * burst)
+            group.close()
             self.end(server, accepted=members, cut=0, timed_out=0)
 
     def check_order(self, heard, speakers, count):
@@ -437,11 +437,11 @@ class Many(Base):
     def test_silent_members_hold_no_worker(self):
         with Server("room@127.0.0.1:0", "echo@127.0.0.1:0", "-w", "1",
                     "-l", "warning") as server:
-            crowd = Crowd(server, 300)
+            group = ClientGroup(server, 300)
             with server.connect(1) as other:
                 other.sendall(b"echo")
                 self.expect(other, b"echo")
-            crowd.close()
+            group.close()
             self.end(server, accepted=301)
 
 

@@ -1,12 +1,33 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the documents show of examples is there.  A code block that begins
-# with "```c FILE" is a run of lines of that file, byte for byte; the last
-# column of a table in docs/SOCKET_CALLS.md stands in examples/calls.c, but for
-# white space; calls are those of weir.h; each file of a guide is shown in it.
+# What the documents show of examples is there.  README.md shows examples/echo.c
+# whole.  A code block that begins with "```c FILE" is a run of lines of that
+# file, byte for byte; the last column of a table in docs/SOCKET_CALLS.md stands
+# in examples/calls.c, but for white space; calls are those of weir.h; each file
+# of a guide is shown in it.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
+
+awk '
+/^```/ {
+	if (found)
+		exit
+	block = !block
+	text = ""
+	next
+}
+block {
+	text = text $0 "\n"
+	if ($0 == "/* examples/echo.c: complete */")
+		found = 1
+}
+END {
+	if (found)
+		printf "%s", text
+}' README.md | diff - examples/echo.c || {
+	echo 'README.md (<) and examples/echo.c (>) differ'; rc=1
+}
 
 for doc in docs/*.md; do
 	awk -v doc="$doc" '

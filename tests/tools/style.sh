@@ -1,8 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What a formatter cannot see: no notes of unfinished work, no // comments,
-# and in lib/ nothing that can fail is called but through sys.h, and nothing
-# at all that prints, exits, reads the environment or touches signals.
+# What no compiler sees.  Every file names its licence and stands in an automake
+# fragment (a test that does not is never run); no notes of unfinished work, no
+# // comments; each test that docs/STOPPING.md names exists.  lib/ calls nothing
+# that can fail but through sys.h, and never prints, exits, reads the environment
+# or touches signals.  The layout is that of .clang-format; other versions of
+# clang-format than 14 differ in small things.
 
 cd "$(dirname "$0")/../.." || exit 99
 sources=$(find lib cli server client examples tests bench -name '*.[ch]')
@@ -42,6 +45,30 @@ for file in $sources; do
 	code "$file"
 done >"$work/code"
 
+# Every file has its licence in its first three lines.
+for file in configure.ac Makefile.am bootstrap .ci/run tools/* lib/LAYERS \
+	lib/weir.map $(find lib cli server client examples tests docs bench \
+		-name '*.[ch]' -o -name '*.am' -o -name '*.sh' \
+		-o -name '*.py' -o -name '*.[1-8]'); do
+	[ ! -f "$file" ] || head -n 3 "$file" |
+		grep -q 'SPDX-License-Identifier: MIT' || echo "$file"
+done | complain 'no SPDX-License-Identifier: MIT'
+
+# Two folders are distributed whole.
+for fragment in Makefile.am */*.am */*/*.am; do
+	sed "/^#/d; s|%D%|${fragment%/*}|g" "$fragment"
+done | tr -s ' \t=' '\n' | sed 's/\.c$//' | sort -u >"$work/listed"
+find lib cli server client examples tests bench docs tools -type f \
+	\( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.md' \
+	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/mutants/*' \
+	! -path '*/__pycache__/*' | sed 's/\.c$//' | sort |
+	comm -13 "$work/listed" - | complain 'in no automake fragment'
+
+names=$(grep -oE '`[a-z0-9]+(_[a-zA-Z0-9]+){3,}`' docs/STOPPING.md | tr -d '`')
+for name in ${names:-none}; do
+	grep -rqE "START_TEST\($name\)" tests || echo "$name"
+done | complain 'docs/STOPPING.md names a test that is not there'
+
 marks='TODO|FIXME|XX''X'
 grep -nEw "$marks" $sources */*.am configure.ac Makefile.am | complain 'notes of unfinished work'
 grep '//' "$work/code" | complain '// comments'
@@ -74,4 +101,13 @@ grep '^lib/' "$work/code" | grep -E "(^|[^[:alnum:]_.>])($never)\(" |
 # A deadline does not move with the wall clock.
 grep '^lib/' "$work/code" | grep -w CLOCK_REALTIME |
 	complain 'the wall clock in the library'
-[ ! -s "$work/complaints" ]
+
+for tool in clang-format-14 clang-format none; do
+	$tool --version 2>/dev/null | grep -q 'version 14\.' && break
+done
+for file in $sources; do
+	[ $tool = none ] || $tool "$file" | cmp -s - "$file" || echo "$file"
+done | complain "differs; run $tool -i"
+
+[ ! -s "$work/complaints" ] || exit 1
+[ $tool != none ] || { echo 'no clang-format 14 here'; exit 77; }
