@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The chat service: whoever sits at the server's standard input, the operator,
- * talks with one client of each listener.  Clients of a listener stand in one
- * line; the first of it has the conversation, the others are told to wait and
- * to begin when their turn comes.  `windup` from the operator ends the
- * conversation; after one from the client the operator's next line does, and
- * the client gets it.  So does the end of either side's input.
+ * The chat service: the operator, who types at the server's standard input,
+ * talks with one client of each listener.  The clients of a listener form a
+ * queue; the first one has the conversation, the others are told to wait.
+ * `windup` from the operator ends the conversation.  After `windup` from the
+ * client, the operator's next line is sent and ends it.
  *
- * Nobody hears what was not meant for him.  Every conversation has a number,
- * and a line goes out only if the conversation it was typed in is still on.
- * Where there are several listeners the prompt says which one a line is for,
- * and "/N" goes to another.  At a terminal, what lies there when a conversation
- * begins is thrown away, and lines leave as they are typed; from a pipe or a
- * file each line is the answer to a message, and is not read before there is
- * one.  A client that leaves without its answer makes that one stale.
+ * "No line reaches the wrong client": each conversation has a number, and a
+ * line is sent only while the conversation that it was typed for is on.  On a
+ * terminal, what was typed before a conversation began is discarded.  On a pipe
+ * each line answers one message, and is read only when there is one to answer;
+ * if the client of that message has left, its answer is read and dropped.
  *
- * No worker waits here for anybody: input is read by a thread of its own, and
- * what a client says before its turn stays in its connection.
+ * No worker waits here: a thread of this file reads standard input, and what a
+ * waiting client sends stays in its connection.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -35,11 +32,11 @@
 #include "services.h"
 #include "typed.h"
 
-#define MOST_WAITING 16384 /* bytes said before one's turn */
+#define MOST_WAITING 16384 /* bytes that a waiting client may send */
 
 /*
- * To a client one read is one message.  Lines that are typed or pasted faster
- * than this leave so far apart that they are not joined on their way.
+ * A client takes what one read returns for one message.  Lines that are pasted
+ * are sent this far apart, so that the network does not join them.
  */
 #define GAP_NS (50 * INT64_C(1000000))
 
@@ -48,37 +45,40 @@ static const char windup[] = "windup";
 struct client {
 	struct client *next;
 	weir_conn *conn; /* with a reference */
-	char name[320];	 /* its address, and that it came to */
-	bool is_in_line; /* under the lock, as is next */
+	char name[320];	 /* its address and ours */
+	bool is_queued;	 /* under the lock, as is next */
 };
 
-/* A listener, and the conversation with the first of its line. */
-struct desk {
-	struct desk *next;
-	int number;		  /* from 1 */
-	struct client *first;	  /* who is talked with */
-	unsigned long long turn;  /* of all turns, from 1; 0: it is not on */
-	unsigned long long asked; /* the message to be answered; 0: none */
-	bool is_ending;		  /* the client has said windup */
+/* A listener, and the conversation with the first client of its queue. */
+struct chat_listener {
+	struct chat_listener *next;
+	int number; /* from 1 */
+	struct client *first;
+	unsigned long long conversation; /* its number, from 1; 0: none */
+	unsigned long long question; /* number of the oldest message without an
+				      * answer; 0: none */
+	bool is_ending;		     /* the client has sent windup */
 };
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	struct desk *desks,
-		*current; /* current: lines that are typed go there */
-	int count;
-	unsigned long long turns, messages; /* so far */
-	unsigned long long stale; /* lines to come for clients that have left */
+	struct chat_listener *listeners;
+	struct chat_listener *current; /* what is typed goes there */
+	int count;		       /* of listeners */
+	unsigned long long conversations, questions; /* so far */
+	unsigned long long stale_answers; /* lines still to be read that answer
+					   * clients that have left */
 	bool is_terminal;
 	bool is_console;
-	bool is_manned;	 /* the operator's thread runs */
-	bool has_left;	 /* or has run */
-	bool is_closing; /* the server stops */
+	bool has_operator; /* its thread has been started */
+	bool has_operator_left;
+	bool is_stopping; /* the server */
 } chat = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	   .changed = PTHREAD_COND_INITIALIZER };
 
-__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void chat_note(const char *format,
+							    ...)
 {
 	char text[512];
 	va_list ap;
@@ -90,18 +90,19 @@ __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
 	service_print("chat: ", text, (size_t)len);
 }
 
-/* "" if there is one desk; else "2" and what stands behind it. */
-static const char *label(const struct desk *d, const char *behind, char buf[24])
+/* "" if there is one listener; else its number with behind after it. */
+static const char *label(const struct chat_listener *l, const char *behind,
+			 char buf[24])
 {
 	buf[0] = '\0';
 	if (chat.count > 1)
-		snprintf(buf, 24, "%d%s", d->number, behind);
+		snprintf(buf, 24, "%d%s", l->number, behind);
 	return buf;
 }
 
-static void tell(struct client *who, const char *text)
+static void chat_tell(struct client *who, const char *text)
 {
-	/* Who has not read so far that this fits need not know. */
+	/* If the outbox is full, the client has more important news to read. */
 	(void)weir_conn_send(who->conn, text, strlen(text));
 }
 
@@ -117,104 +118,107 @@ static void wake_operator_locked(void)
 		console_wake();
 }
 
-/* ---------------------------------------------------------------- the line */
+/* --------------------------------------------------------------- the queue */
 
 static void choose_current_locked(void)
 {
-	struct desk *d = chat.current;
+	struct chat_listener *l = chat.current;
 
-	if (d && d->turn)
+	if (l && l->conversation)
 		return;
-	for (d = chat.desks; d && !d->turn; d = d->next)
+	for (l = chat.listeners; l && !l->conversation; l = l->next)
 		;
-	chat.current = d;
+	chat.current = l;
 }
 
-static void begin_turn_locked(struct desk *d)
+static void begin_conversation_locked(struct chat_listener *l)
 {
 	char text[24];
 
-	d->turn = ++chat.turns;
-	d->asked = 0;
-	d->is_ending = false;
+	l->conversation = ++chat.conversations;
+	l->question = 0;
+	l->is_ending = false;
 	if (!chat.current)
 		typed_forget();
 	choose_current_locked();
-	note("%stalking with %s", label(d, ": ", text), d->first->name);
+	chat_note("%stalking with %s", label(l, ": ", text), l->first->name);
 	wake_operator_locked();
 }
 
-static void leave_line_locked(struct desk *d, struct client *me)
+static void leave_queue_locked(struct chat_listener *l, struct client *me)
 {
-	struct client **at = &d->first;
-	bool was_first = d->first == me;
+	struct client **at = &l->first;
+	bool was_first = l->first == me;
 	char text[24];
 
-	if (!me->is_in_line)
+	if (!me->is_queued)
 		return;
 	while (*at != me)
 		at = &(*at)->next;
 	*at = me->next;
-	me->is_in_line = false;
+	me->is_queued = false;
 	if (was_first) {
-		chat.stale += d->asked && !chat.is_terminal;
-		d->asked = d->turn = 0;
+		chat.stale_answers += l->question && !chat.is_terminal;
+		l->question = l->conversation = 0;
 		choose_current_locked();
 		wake_operator_locked();
 	}
-	note("%s%s: %s", label(d, ": ", text),
-	     was_first ? "ended" : "left the line", me->name);
-	if (!was_first || !d->first || chat.has_left || chat.is_closing)
+	chat_note("%s%s: %s", label(l, ": ", text),
+		  was_first ? "ended" : "left the line", me->name);
+	if (!was_first || !l->first || chat.has_operator_left ||
+	    chat.is_stopping)
 		return;
-	begin_turn_locked(d);
-	tell(d->first, "It is your turn.\n");
-	weir_conn_wake(d->first->conn); /* it may have spoken already */
+	begin_conversation_locked(l);
+	chat_tell(l->first, "It is your turn.\n");
+	weir_conn_wake(l->first->conn); /* its input may be there already */
 }
 
 /* ----------------------------------------------------------- the operator */
 
-/* For whom a line is: nobody has turn 0. */
+/* The conversation that a line is for; number 0: none. */
 struct target {
-	struct desk *desk;
-	unsigned long long turn;
+	struct chat_listener *listener;
+	unsigned long long conversation;
 };
 
 static struct target current_locked(void)
 {
-	struct target t = { .desk = chat.current };
+	struct target t = { .listener = chat.current };
 
-	if (t.desk)
-		t.turn = t.desk->turn;
+	if (t.listener)
+		t.conversation = t.listener->conversation;
 	return t;
 }
 
-/* Whose message has waited longest. */
-static struct target asker_locked(void)
+/* The conversation whose message has waited longest for its answer. */
+static struct target oldest_question_locked(void)
 {
-	struct target t = { .desk = NULL };
+	struct target t = { .listener = NULL };
 
-	for (struct desk *d = chat.desks; d; d = d->next)
-		if (d->asked && (!t.desk || d->asked < t.desk->asked))
-			t = (struct target){ d, d->turn };
+	for (struct chat_listener *l = chat.listeners; l; l = l->next)
+		if (l->question &&
+		    (!t.listener || l->question < t.listener->question))
+			t = (struct target){ l, l->conversation };
 	return t;
 }
 
-static void look_at_current(void *to)
+static void read_current(void *to)
 {
 	pthread_mutex_lock(&chat.lock);
 	*(struct target *)to = current_locked();
 	pthread_mutex_unlock(&chat.lock);
 }
 
-/* A stale line is for nobody. */
-static struct target wait_until_wanted(void)
+/* Wait until a line is wanted.  A stale answer has no target. */
+static struct target wait_for_target(void)
 {
-	struct target t = { .desk = NULL };
+	struct target t = { .listener = NULL };
 
 	pthread_mutex_lock(&chat.lock);
-	while (chat.stale == 0) {
-		t = chat.is_terminal ? current_locked() : asker_locked();
-		if (t.turn)
+	while (chat.stale_answers == 0) {
+		t = chat.is_terminal ? current_locked()
+				     : oldest_question_locked();
+		if (t.conversation)
 			break;
 		pthread_cond_wait(&chat.changed, &chat.lock);
 	}
@@ -222,7 +226,7 @@ static struct target wait_until_wanted(void)
 	return t;
 }
 
-static void keep_gap(void)
+static void pause_between_lines(void)
 {
 	static int64_t last_at;
 	struct timespec now;
@@ -239,61 +243,65 @@ static void keep_gap(void)
 	last_at = at;
 }
 
-static int answer_locked(struct desk *d, const char *line, size_t len)
+static int send_line_locked(struct chat_listener *l, const char *line,
+			    size_t len)
 {
-	int rc = weir_conn_send(d->first->conn, line, len);
+	int rc = weir_conn_send(l->first->conn, line, len);
 
-	d->asked = 0;
-	if (is_windup(line, len) || d->is_ending) {
-		weir_conn_close(d->first->conn);
-		leave_line_locked(d, d->first);
+	l->question = 0;
+	if (is_windup(line, len) || l->is_ending) {
+		weir_conn_close(l->first->conn);
+		leave_queue_locked(l, l->first);
 	}
 	return rc;
 }
 
-static void answer(struct target t, const char *line, size_t len)
+static void send_line(struct target t, const char *line, size_t len)
 {
 	int rc = -EPIPE;
 
 	if (len == 0)
 		return;
 	if (chat.is_terminal)
-		keep_gap();
+		pause_between_lines();
 	pthread_mutex_lock(&chat.lock);
-	if (t.desk && t.turn && t.desk->turn == t.turn)
-		rc = answer_locked(t.desk, line, len);
-	else if (chat.stale > 0)
-		chat.stale--;
+	if (t.listener && t.conversation &&
+	    t.listener->conversation == t.conversation)
+		rc = send_line_locked(t.listener, line, len);
+	else if (chat.stale_answers > 0)
+		chat.stale_answers--;
 	pthread_mutex_unlock(&chat.lock);
 	if (rc == -ENOBUFS)
-		note("not sent: the client does not read");
+		chat_note("not sent: the client does not read");
 	else if (rc < 0)
-		note("not sent: the client has left");
+		chat_note("not sent: the client has left");
 }
 
-/* All that talk or wait at this desk. */
-static void send_away_locked(struct desk *d)
+static void send_all_away_locked(struct chat_listener *l)
 {
-	for (struct client *c = d->first; c; c = c->next) {
-		tell(c, "The operator has left.\n");
+	for (struct client *c = l->first; c; c = c->next) {
+		chat_tell(c, "The operator has left.\n");
 		weir_conn_close(c->conn);
 	}
 }
 
-static void leave_desks(void)
+static void operator_left(void)
 {
 	pthread_mutex_lock(&chat.lock);
-	chat.has_left = true;
-	for (struct desk *d = chat.desks; d; d = d->next)
-		send_away_locked(d);
+	chat.has_operator_left = true;
+	for (struct chat_listener *l = chat.listeners; l; l = l->next)
+		send_all_away_locked(l);
 	pthread_mutex_unlock(&chat.lock);
-	note("the operator has left");
+	chat_note("the operator has left");
 }
 
 /* ------------------------------------------------------------ the terminal */
 
-/* "/N" or "/N text", N being a desk's number: *line is the text. */
-static struct desk *addressed(const char **line, size_t *len)
+/*
+ * If the line is "/N" or "/N text": listener N, or NULL if there is none, and
+ * *line becomes the text.
+ */
+static struct chat_listener *find_addressed(const char **line, size_t *len)
 {
 	const char *text = *line;
 	size_t at = 1;
@@ -306,64 +314,64 @@ static struct desk *addressed(const char **line, size_t *len)
 	if (at == 1 || (at < *len && text[at] != ' '))
 		return NULL;
 	at += at < *len;
-	for (struct desk *d = chat.desks; d; d = d->next)
-		if (d->number == number) {
+	for (struct chat_listener *l = chat.listeners; l; l = l->next)
+		if (l->number == number) {
 			*line += at;
 			*len -= at;
-			return d;
+			return l;
 		}
 	return NULL;
 }
 
-static void take_line(struct target t, const char *line, size_t len)
+static void take_typed_line(struct target t, const char *line, size_t len)
 {
-	struct desk *d;
+	struct chat_listener *l;
 
 	len = service_trim(line, len);
-	d = chat.is_terminal ? addressed(&line, &len) : NULL;
-	if (!d) {
-		answer(t, line, len);
+	l = chat.is_terminal ? find_addressed(&line, &len) : NULL;
+	if (!l) {
+		send_line(t, line, len);
 		return;
 	}
 	pthread_mutex_lock(&chat.lock);
-	t = (struct target){ d, d->turn };
-	if (d->turn)
-		chat.current = d;
+	t = (struct target){ l, l->conversation };
+	if (l->conversation)
+		chat.current = l;
 	pthread_mutex_unlock(&chat.lock);
-	if (!t.turn)
-		note("nobody is there to talk with at %d", d->number);
+	if (!t.conversation)
+		chat_note("nobody is there to talk with at %d", l->number);
 	else
-		answer(t, line, len);
+		send_line(t, line, len);
 }
 
-static void read_lines(void)
+static void operator_on_pipe(void)
 {
 	char line[TYPED_LINE];
 	ssize_t n;
 
 	do {
-		struct target t = wait_until_wanted();
+		struct target t = wait_for_target();
 
-		n = typed_line(line, chat.is_terminal ? look_at_current : NULL,
+		n = typed_line(line, chat.is_terminal ? read_current : NULL,
 			       &t);
 		if (n >= 0)
-			take_line(t, line, (size_t)n);
+			take_typed_line(t, line, (size_t)n);
 	} while (n >= 0);
 }
 
-/* Ctrl-D ends this conversation; the next caller is welcome. */
-static void hang_up(struct target t)
+/* After Ctrl-D; the next client in the queue has its turn. */
+static void end_conversation(struct target t)
 {
 	pthread_mutex_lock(&chat.lock);
-	if (t.turn && t.desk->turn == t.turn) {
-		tell(t.desk->first, "The operator has left.\n");
-		weir_conn_close(t.desk->first->conn);
-		leave_line_locked(t.desk, t.desk->first);
+	if (t.conversation && t.listener->conversation == t.conversation) {
+		chat_tell(t.listener->first, "The operator has left.\n");
+		weir_conn_close(t.listener->first->conn);
+		leave_queue_locked(t.listener, t.listener->first);
 	}
 	pthread_mutex_unlock(&chat.lock);
 }
 
-static void talk_at_console(void)
+static void operator_at_console(void)
 {
 	enum console_event event;
 
@@ -373,78 +381,78 @@ static void talk_at_console(void)
 		char prompt[32], text[24];
 		size_t len;
 
-		look_at_current(&t);
-		if (t.turn)
+		read_current(&t);
+		if (t.conversation)
 			snprintf(prompt, sizeof(prompt), "%s>> ",
-				 label(t.desk, "", text));
-		event = console_next(t.turn ? prompt : NULL, t.turn, &line,
-				     &len);
+				 label(t.listener, "", text));
+		event = console_next(t.conversation ? prompt : NULL,
+				     t.conversation, &line, &len);
 		if (event == CONSOLE_LINE)
-			take_line(t, line, len);
+			take_typed_line(t, line, len);
 		else if (event == CONSOLE_END)
-			hang_up(t);
+			end_conversation(t);
 	} while (event != CONSOLE_GONE);
 }
 
-static void *man_desks(void *unused)
+static void *operator_main(void *unused)
 {
 	if (chat.is_console)
-		talk_at_console();
+		operator_at_console();
 	else
-		read_lines();
-	leave_desks();
+		operator_on_pipe();
+	operator_left();
 	return unused;
 }
 
 /* ------------------------------------------------------------- the clients */
 
-/* In a worker, so the thread has every signal blocked as that has. */
-static int man_desks_once_locked(void)
+/* Called by a worker, whose signal mask, all blocked, the thread inherits. */
+static int start_operator_locked(void)
 {
 	pthread_t thread;
 	int rc;
 
-	if (chat.is_manned)
+	if (chat.has_operator)
 		return 0;
 	chat.is_terminal = isatty(STDIN_FILENO);
 	chat.is_console = console_open();
 	if (chat.is_console)
 		out_set_console(console_print);
-	rc = pthread_create(&thread, NULL, man_desks, NULL);
+	rc = pthread_create(&thread, NULL, operator_main, NULL);
 	if (rc != 0)
 		return -rc;
-	/* Nobody can wait for one who waits for a human. */
+	/* It may be reading when the server stops, so nobody joins it. */
 	pthread_detach(thread);
-	chat.is_manned = true;
+	chat.has_operator = true;
 	return 0;
 }
 
-static int join_line_locked(struct desk *d, struct client *me)
+static int join_queue_locked(struct chat_listener *l, struct client *me)
 {
-	struct client **end = &d->first;
-	int rc = man_desks_once_locked();
+	struct client **end = &l->first;
+	int rc = start_operator_locked();
 	char text[24];
 
 	if (rc < 0)
 		return rc;
-	if (chat.has_left) {
-		tell(me, "The operator has left.\n");
+	if (chat.has_operator_left) {
+		chat_tell(me, "The operator has left.\n");
 		return 0;
 	}
 	while (*end)
 		end = &(*end)->next;
 	*end = me;
-	me->is_in_line = true;
-	if (d->first == me) {
-		begin_turn_locked(d);
+	me->is_queued = true;
+	if (l->first == me) {
+		begin_conversation_locked(l);
 	} else {
-		tell(me, "Please wait, somebody else is talking.\n");
-		note("%swaiting: %s", label(d, ": ", text), me->name);
+		chat_tell(me, "Please wait, somebody else is talking.\n");
+		chat_note("%swaiting: %s", label(l, ": ", text), me->name);
 	}
 	return WEIR_AGAIN;
 }
 
-static int arrive(weir_conn *c, void *arg)
+static int chat_opened(weir_conn *c, void *arg)
 {
 	struct client *me = calloc(1, sizeof(*me));
 	char peer[150] = "somebody", local[150] = "";
@@ -458,25 +466,25 @@ static int arrive(weir_conn *c, void *arg)
 	me->conn = weir_conn_ref(c);
 	weir_conn_set_data(c, me, free);
 	pthread_mutex_lock(&chat.lock);
-	rc = join_line_locked(arg, me);
+	rc = join_queue_locked(arg, me);
 	pthread_mutex_unlock(&chat.lock);
 	return rc;
 }
 
-static void leave(weir_conn *c, void *arg)
+static void chat_closed(weir_conn *c, void *arg)
 {
 	struct client *me = weir_conn_data(c);
 
 	if (me == NULL)
 		return;
 	pthread_mutex_lock(&chat.lock);
-	leave_line_locked(arg, me);
+	leave_queue_locked(arg, me);
 	pthread_mutex_unlock(&chat.lock);
 	weir_conn_unref(c);
 }
 
-/* A look at the input keeps it there, and tells when the client has gone. */
-static int wait_in_line(weir_conn *c)
+/* Keeps the input in the connection, and notices a client that leaves. */
+static int wait_in_queue(weir_conn *c)
 {
 	const void *unused;
 	ssize_t n = weir_conn_peek(c, &unused, MOST_WAITING);
@@ -486,41 +494,41 @@ static int wait_in_line(weir_conn *c)
 	return n == -EBADMSG ? 0 : (int)n;
 }
 
-static int close_desks(void)
+static int note_stop(void)
 {
 	pthread_mutex_lock(&chat.lock);
-	chat.is_closing = true;
+	chat.is_stopping = true;
 	pthread_mutex_unlock(&chat.lock);
 	return 0;
 }
 
-static int hear(weir_conn *c, void *arg)
+static int chat_readable(weir_conn *c, void *arg)
 {
 	char message[SERVICE_MESSAGE], mark[24];
 	struct client *me = weir_conn_data(c);
-	struct desk *d = arg;
+	struct chat_listener *l = arg;
 	bool is_first;
 	ssize_t n;
 
 	if (weir_conn_why(c) == WEIR_DRAIN)
-		return close_desks();
+		return note_stop();
 	pthread_mutex_lock(&chat.lock);
-	is_first = d->first == me;
+	is_first = l->first == me;
 	pthread_mutex_unlock(&chat.lock);
 	if (!is_first)
-		return wait_in_line(c);
+		return wait_in_queue(c);
 	n = weir_conn_read(c, message, sizeof(message));
 	if (n <= 0)
 		return (int)n;
-	/* In the order in which messages are shown they are answered. */
+	/* Shown and numbered under the lock: answers go in the order shown. */
 	pthread_mutex_lock(&chat.lock);
-	/* The second space tells what was heard from what was said. */
-	service_print(label(d, ">>  ", mark)[0] ? mark : ">>  ", message,
+	/* Two spaces; the prompt has one. */
+	service_print(label(l, ">>  ", mark)[0] ? mark : ">>  ", message,
 		      (size_t)n);
-	if (d->first == me) {
-		d->is_ending |=
+	if (l->first == me) {
+		l->is_ending |=
 			is_windup(message, service_trim(message, (size_t)n));
-		d->asked = d->asked ? d->asked : ++chat.messages;
+		l->question = l->question ? l->question : ++chat.questions;
 		pthread_cond_signal(&chat.changed);
 	}
 	pthread_mutex_unlock(&chat.lock);
@@ -529,21 +537,21 @@ static int hear(weir_conn *c, void *arg)
 
 void svc_chat(struct weir_service *ret, const struct options *o)
 {
-	struct desk *d = calloc(1, sizeof(*d)), **end = &chat.desks;
+	struct chat_listener *l = calloc(1, sizeof(*l)),
+			     **end = &chat.listeners;
 
 	(void)o;
-	if (d == NULL) {
+	if (l == NULL) {
 		cli_error("out of memory");
 		exit(CLI_FAILED);
 	}
 	while (*end)
 		end = &(*end)->next;
-	*end = d;
-	d->number = ++chat.count;
-	ret->opened = arrive;
-	ret->readable = hear;
-	ret->closed = leave;
-	ret->arg = d;
-	ret->read_ms =
-		WEIR_NEVER; /* what waits for its turn is not half sent */
+	*end = l;
+	l->number = ++chat.count;
+	ret->opened = chat_opened;
+	ret->readable = chat_readable;
+	ret->closed = chat_closed;
+	ret->arg = l;
+	ret->read_ms = WEIR_NEVER; /* input may wait for its turn */
 }
