@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `opened` and `closed` are ours, and pass on to those of the service.  A
- * client that is only noted costs a worker before it says a word: so this is
- * in nobody's way unless the journal wants the lines.
+ * The callbacks of this file log and then call those of the service.  `opened`
+ * needs a worker for each new connection, so they are not installed unless the
+ * log shows these lines.
  */
 #include "access.h"
 
@@ -19,10 +19,10 @@ struct access_log {
 	char name[512];
 };
 
-static struct access_log *logs; /* one for each listener */
+static struct access_log *logs; /* one for each listener; never freed */
 
 static const char *const reasons[] = {
-	[WEIR_END_NONE] = "it has not",
+	[WEIR_END_NONE] = "it has not ended",
 	[WEIR_END_CLOSED] = "the service has closed",
 	[WEIR_END_PEER] = "the client has closed",
 	[WEIR_END_LOST] = "the client has reset it or is gone",
@@ -43,7 +43,7 @@ static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])
 	return peer;
 }
 
-static int opened(weir_conn *c, void *arg)
+static int access_opened(weir_conn *c, void *arg)
 {
 	struct access_log *log = arg;
 	char peer[PEER_TEXT];
@@ -55,14 +55,14 @@ static int opened(weir_conn *c, void *arg)
 				 : WEIR_AGAIN;
 }
 
-static int readable(weir_conn *c, void *arg)
+static int access_readable(weir_conn *c, void *arg)
 {
 	struct access_log *log = arg;
 
 	return log->inner.readable(c, log->inner.arg);
 }
 
-static void closed(weir_conn *c, void *arg)
+static void access_closed(weir_conn *c, void *arg)
 {
 	struct access_log *log = arg;
 	struct weir_summary s;
@@ -94,9 +94,9 @@ struct access_log *access_log_new(struct weir_service *service)
 	log->inner = *service;
 	log->next = logs;
 	logs = log;
-	service->opened = opened;
-	service->readable = readable;
-	service->closed = closed;
+	service->opened = access_opened;
+	service->readable = access_readable;
+	service->closed = access_closed;
 	service->arg = log;
 	return log;
 }

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * While there is a prompt the line editor has the terminal, so only the thread
- * that reads may write there; what others print waits in `above` until it does.
+ * While a prompt is shown the line editor owns the terminal, so only the
+ * reading thread writes there.  What other threads print waits in `above`.
  *
- * Whoever stops us and has us go on, a shell for one, may have changed the
- * terminal meanwhile, and it may have another size: the main thread hears of
- * both by a signal.
- *
- * The thread has all signals blocked, so that none ends us while the terminal
- * is the editor's: they are taken by the main thread, which stops the server
- * and then closes the console.
+ * The reading thread has all signals blocked, so that none ends the process
+ * while the terminal is in the editor's mode.  The main thread takes them: it
+ * stops the server and closes the console.  A shell that stops and continues
+ * the process may change the terminal or its size; the signal handlers below
+ * note that for the reading thread.
  */
 #include "console.h"
 
@@ -28,10 +26,10 @@
 #include "../cli/stream.h"
 
 #define MOST_ABOVE ((size_t)64 * 1024)
-#define CLOSE_MS   1000 /* for a thread that waits for the terminal */
+#define CLOSE_MS   1000 /* the reading thread may wait for the terminal */
 
 static struct {
-	pthread_mutex_t lock; /* of what follows */
+	pthread_mutex_t lock; /* of the next six */
 	pthread_cond_t is_left;
 	bool is_open, is_closing;
 	bool is_read; /* a thread is in console_next() */
@@ -39,16 +37,16 @@ static struct {
 	char above[MOST_ABOVE];
 
 	/* Constant while it is open. */
-	int bell;
+	int wake_fd;
 	bool is_terminal[STDERR_FILENO + 1];
 	bool has_edit_line;
 	struct termios before;
 
 	_Atomic bool was_stopped, was_resized;
 
-	/* The reading thread only. */
+	/* Used only by the reading thread. */
 	bool is_shown;
-	unsigned long long id; /* of the prompt that is or was shown */
+	unsigned long long id; /* of the latest prompt */
 	char prompt[16];
 	char typed[1024]; /* without line editing */
 	size_t typed_len, given;
@@ -85,8 +83,8 @@ bool console_open(void)
 {
 	if (!is_ours() || tcgetattr(STDIN_FILENO, &console.before) < 0)
 		return false;
-	console.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (console.bell < 0)
+	console.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (console.wake_fd < 0)
 		return false;
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
 		console.is_terminal[fd] = isatty(fd);
@@ -98,14 +96,14 @@ bool console_open(void)
 	return true;
 }
 
-/* In a signal handler, too. */
+/* Also called by signal handlers. */
 void console_wake(void)
 {
 	const uint64_t one = 1;
 	int saved = errno;
 
-	if (console.bell > 0)
-		(void)!write(console.bell, &one, sizeof(one));
+	if (console.wake_fd > 0)
+		(void)!write(console.wake_fd, &one, sizeof(one));
 	errno = saved;
 }
 
@@ -128,12 +126,12 @@ bool console_print(int fd, const char *line, size_t len)
 
 /* ------------------------------------------------------ the reading thread */
 
-static void put(const char *text, size_t len)
+static void console_put(const char *text, size_t len)
 {
 	(void)stream_write(STDOUT_FILENO, text, len);
 }
 
-static void hide(void)
+static void console_hide(void)
 {
 	if (!console.is_shown)
 		return;
@@ -141,39 +139,39 @@ static void hide(void)
 	if (console.has_edit_line)
 		edit_line_erase();
 	for (size_t i = strlen(console.prompt); i > 0; i--)
-		put("\b \b", 3);
+		console_put("\b \b", 3);
 }
 
-/* The terminal is not what it was. */
-static void adapt(void)
+/* To what the signal handlers have noted. */
+static void console_adapt(void)
 {
 	if (atomic_exchange(&console.was_stopped, false))
-		hide();
+		console_hide();
 	if (atomic_exchange(&console.was_resized, false) &&
 	    console.has_edit_line)
 		edit_line_resize();
 }
 
-static void show(const char *prompt, unsigned long long id)
+static void console_show(const char *prompt, unsigned long long id)
 {
 	bool is_other = console.id != id;
 
 	if (console.is_shown && !is_other)
 		return;
-	hide();
+	console_hide();
 	strncpy(console.prompt, prompt, sizeof(console.prompt) - 1);
 	console.id = id;
 	console.is_shown = true;
 	if (!console.has_edit_line) {
-		put(console.prompt, strlen(console.prompt));
+		console_put(console.prompt, strlen(console.prompt));
 		return;
 	}
-	if (is_other) /* what was typed, and the history, were for another */
+	if (is_other) /* what was typed, and the history, are not for it */
 		edit_line_forget();
 	edit_line_show();
 }
 
-static void print_above(void)
+static void console_print_above(void)
 {
 	static char text[MOST_ABOVE];
 	size_t len;
@@ -185,11 +183,11 @@ static void print_above(void)
 	pthread_mutex_unlock(&console.lock);
 	if (len == 0)
 		return;
-	hide();
-	put(text, len);
+	console_hide();
+	console_put(text, len);
 }
 
-static enum console_event read_typed(const char **line, size_t *len)
+static enum console_event console_read_typed(const char **line, size_t *len)
 {
 	char *end;
 	ssize_t n;
@@ -213,12 +211,13 @@ static enum console_event read_typed(const char **line, size_t *len)
 	return CONSOLE_LINE;
 }
 
-static enum console_event read_key(short found, const char **line, size_t *len)
+static enum console_event console_read_key(short found, const char **line,
+					   size_t *len)
 {
 	if ((found & (POLLIN | POLLHUP | POLLERR)) != POLLIN)
 		return CONSOLE_GONE;
 	if (!console.has_edit_line)
-		return read_typed(line, len);
+		return console_read_typed(line, len);
 	switch (edit_line_key(line, len)) {
 	case EDIT_LINE_DONE:
 		console.is_shown = false;
@@ -230,8 +229,8 @@ static enum console_event read_key(short found, const char **line, size_t *len)
 	}
 }
 
-/* Whether it closes; then the terminal is given back, and it is said so. */
-static bool leaves(void)
+/* If so, the prompt is hidden and console_close() told. */
+static bool console_is_closing(void)
 {
 	bool is_closing;
 
@@ -241,7 +240,7 @@ static bool leaves(void)
 	pthread_mutex_unlock(&console.lock);
 	if (!is_closing)
 		return false;
-	hide();
+	console_hide();
 	pthread_mutex_lock(&console.lock);
 	console.is_read = false;
 	pthread_cond_signal(&console.is_left);
@@ -254,27 +253,27 @@ enum console_event console_next(const char *prompt, unsigned long long id,
 {
 	struct pollfd fds[2] = {
 		{ .fd = prompt ? STDIN_FILENO : -1, .events = POLLIN },
-		{ .fd = console.bell, .events = POLLIN },
+		{ .fd = console.wake_fd, .events = POLLIN },
 	};
-	uint64_t rings;
+	uint64_t wakes;
 
-	adapt();
-	print_above();
-	if (leaves())
+	console_adapt();
+	console_print_above();
+	if (console_is_closing())
 		return CONSOLE_GONE;
 	if (prompt)
-		show(prompt, id);
+		console_show(prompt, id);
 	else
-		hide();
+		console_hide();
 	if (poll(fds, 2, -1) < 0)
 		return errno == EINTR ? CONSOLE_WOKEN : CONSOLE_GONE;
 	if (fds[1].revents)
-		(void)!read(console.bell, &rings, sizeof(rings));
-	return fds[0].revents ? read_key(fds[0].revents, line, len)
+		(void)!read(console.wake_fd, &wakes, sizeof(wakes));
+	return fds[0].revents ? console_read_key(fds[0].revents, line, len)
 			      : CONSOLE_WOKEN;
 }
 
-/* ------------------------------------------------------------------ others */
+/* ----------------------------------------------------------- other threads */
 
 void console_close(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log on standard error.  Callers are workers and the acceptor, so that
- * nothing here may wait: see out.c.
+ * Callers are workers and the acceptor, so nothing here may wait; out.c sees to
+ * that.
  */
 #include "journal.h"
 
@@ -49,7 +49,7 @@ const char *journal_level_name(int level)
 	return names[level];
 }
 
-static bool put_line(int level, const char *text)
+static bool journal_write(int level, const char *text)
 {
 	char line[1024];
 	struct timespec now;
@@ -68,14 +68,14 @@ static bool put_line(int level, const char *text)
 	return out_line(STDERR_FILENO, line, len, 0);
 }
 
-/* What one thread tells it has taken from the others before. */
-static void tell_dropped(void)
+/* The exchange lets only one thread report each dropped line. */
+static void report_dropped(void)
 {
 	unsigned long lost = atomic_exchange(&dropped, 0);
 	char note[64];
 
 	snprintf(note, sizeof(note), "%lu log lines were dropped", lost);
-	if (lost > 0 && !put_line(WEIR_LOG_WARNING, note))
+	if (lost > 0 && !journal_write(WEIR_LOG_WARNING, note))
 		atomic_fetch_add(&dropped, lost);
 }
 
@@ -85,12 +85,12 @@ void journal_sink(void *arg, int level, const char *text)
 	if (!journal_wants(level) || !journal_level_name(level))
 		return;
 	if (atomic_load(&dropped) > 0)
-		tell_dropped();
-	if (!put_line(level, text))
+		report_dropped();
+	if (!journal_write(level, text))
 		atomic_fetch_add(&dropped, 1);
 }
 
-/* Two threads may both begin the second: then a few lines more. */
+/* If two threads begin the second at once, a few more lines pass. */
 static bool is_within_limit(int level)
 {
 	struct timespec now;
@@ -123,5 +123,5 @@ void journal(int level, const char *format, ...)
 
 void journal_end(void)
 {
-	tell_dropped();
+	report_dropped();
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log: a line per event on standard error,
+ * The log: a line per event on standard error, in UTC and printable ASCII:
  *
  *   2026-01-02T03:04:05.678Z info connection 17 from 127.0.0.1:50312
  *
- * in UTC and printable ASCII.  A line is dropped when standard error does not
- * take it, or when its level has had JOURNAL_PER_SECOND within this second: no
- * crowd of clients fills a disk.  The next one that gets through is preceded
- * by their number.  Any thread, after journal_start().
+ * A line is dropped if standard error does not take it, or if its level has had
+ * JOURNAL_PER_SECOND lines this second, so that clients cannot fill a disk.
+ * The number of dropped lines is logged before the next line.  Any thread,
+ * after journal_start().
  */
 #ifndef SERVER_JOURNAL_H
 #define SERVER_JOURNAL_H
@@ -16,10 +16,10 @@
 
 #include <weir.h>
 
-/* Lines of one level; those of the library have limits of their own. */
+/* For each level; the library limits its own lines. */
 #define JOURNAL_PER_SECOND 100
 
-/* Before any thread.  level: the most verbose one wanted, WEIR_LOG_... */
+/* Before any thread.  level is the most verbose one shown, WEIR_LOG_... */
 void journal_start(int level);
 
 bool journal_wants(int level);
@@ -30,10 +30,10 @@ weir_log journal_sink;
 void journal(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* When no more comes: tell what was dropped. */
+/* After the last line: log how many were dropped. */
 void journal_end(void);
 
-/* "error" and so on; NULL for a number that is no level. */
+/* "error" and so on; NULL if there is no such level. */
 const char *journal_level_name(int level);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SERVICE@ADDRESS: which service, which address, and no address twice.  Two
- * names of one address are found by the bind.
+ * SERVICE@ADDRESS.  The same address twice is an error here; two names of one
+ * address are found when it is bound.
  */
 #include "listeners.h"
 
@@ -12,7 +12,7 @@
 #include "../cli/cli.h"
 #include "services.h"
 
-static void complain_about_service(const char *name, int len)
+static void report_unknown_service(const char *name, int len)
 {
 	const struct service *s;
 	char known[256] = "";
@@ -21,7 +21,7 @@ static void complain_about_service(const char *name, int len)
 	for (size_t i = 0; (s = service_at(i)) && used < sizeof(known); i++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used,
 					 "%s%s", i > 0 ? ", " : "", s->name);
-	cli_error("unknown service '%.*s'; there are: %s", len, name, known);
+	cli_error("unknown service '%.*s'; known are: %s", len, name, known);
 }
 
 static bool has_control(const char *text)
@@ -47,7 +47,7 @@ static bool parse_listener(struct listener *ret, const char *spec)
 		.service = service_find(spec, (size_t)(at - spec)),
 	};
 	if (!ret->service) {
-		complain_about_service(spec, (int)(at - spec));
+		report_unknown_service(spec, (int)(at - spec));
 		return false;
 	}
 	wrong = cli_address_parse(&ret->address, ret->where, 0);
@@ -60,8 +60,7 @@ static bool parse_listener(struct listener *ret, const char *spec)
 	return !wrong;
 }
 
-/* The last of them may not share its address with an earlier one. */
-static bool check_last(const struct listeners *l)
+static bool check_last_is_new(const struct listeners *l)
 {
 	const struct listener *last = &l->all[l->count - 1];
 
@@ -95,7 +94,7 @@ bool listeners_parse(struct listeners *ret, int count, char **specs)
 		if (!parse_listener(&ret->all[i], specs[i]))
 			return false;
 		ret->count++;
-		if (!check_last(ret))
+		if (!check_last_is_new(ret))
 			return false;
 	}
 	return true;

@@ -10,13 +10,13 @@
 
 #include "../cli/address.h"
 
-/* What there is if nothing is said. */
+/* Without operands. */
 #define LISTENERS_DEFAULT "reply@127.0.0.1:1234"
 
 struct service;
 
 struct listener {
-	const char *spec;  /* SERVICE@ADDRESS as it was given */
+	const char *spec;  /* SERVICE@ADDRESS as given */
 	const char *where; /* the address in it */
 	const struct service *service;
 	struct cli_address address;
@@ -27,10 +27,13 @@ struct listeners {
 	size_t count;
 };
 
-/* Parse count operands; false after a complaint.  Points into them. */
+/*
+ * Parse count operands; *ret points into them.  Returns false after printing an
+ * error.
+ */
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
-/* Does any of their services use what (SERVICE_...)? */
+/* Does one of their services use what (SERVICE_...)? */
 bool listeners_use(const struct listeners *l, unsigned what);
 
 /* Is one of them for this service? */
@@ -38,7 +41,7 @@ bool listeners_have(const struct listeners *l, const struct service *service);
 
 bool listeners_have_unix(const struct listeners *l);
 
-/* A Unix socket in the file system; one that is not. */
+/* Unix sockets in the file system, and in the abstract namespace. */
 bool listeners_have_file(const struct listeners *l);
 bool listener_is_abstract(const struct listener *l);
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir-server: a command line around libweir, and a model of how to embed it.
+ * weir-server: a command line for libweir, and an example of how to embed it.
  * options -> listeners -> start -> run -> exit status, all on the main thread.
  *
- * SIGINT and SIGTERM are blocked before anything else: one that comes early
- * waits for weir_server_run(), which drains at once.  SIGHUP is
- * turned into a SIGTERM, on the main thread, because the library's threads
- * have all of them blocked.
+ * SIGINT and SIGTERM are blocked first, so that one that arrives early waits
+ * for weir_server_run(), which then drains at once.  The handler of SIGHUP
+ * sends SIGTERM; it runs on the main thread, because all others block signals.
  *
- * Standard output carries the lines others rely on: pid, listening, ready,
- * and drained at the end.
+ * Other programs rely on these lines of standard output: pid, listening, ready
+ * and drained.
  */
 #include <errno.h>
 #include <signal.h>
@@ -28,20 +27,20 @@
 #include "pidfile.h"
 #include "services.h"
 
-/* Descriptors of the process as such: epoll, standard ones, files, spare. */
+/* Descriptors besides those of connections and listeners. */
 #define OTHER_DESCRIPTORS 64
 
-/* Most clients that were refused and have not closed yet. */
+/* For refused clients that have not closed yet. */
 #define REFUSED_DESCRIPTORS 4096
 
-/* Somebody who hangs up may say so more than once, and means one stop. */
-static void hang_up(int signo)
+/* A terminal that goes away may send several SIGHUP; they mean one stop. */
+static void on_hangup(int signo)
 {
 	signal(signo, SIG_IGN);
 	kill(getpid(), SIGTERM);
 }
 
-static void set_signals(void)
+static void server_set_signals(void)
 {
 	struct sigaction hup;
 	sigset_t set;
@@ -53,8 +52,8 @@ static void set_signals(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	sigaction(SIGHUP, NULL, &hup);
 	if (hup.sa_handler == SIG_IGN)
-		return; /* nohup(1), for one: we are to outlive it */
-	hup = (struct sigaction){ .sa_handler = hang_up,
+		return; /* started by nohup(1) */
+	hup = (struct sigaction){ .sa_handler = on_hangup,
 				  .sa_flags = SA_RESTART };
 	sigaction(SIGHUP, &hup, NULL);
 	sigemptyset(&set);
@@ -63,9 +62,9 @@ static void set_signals(void)
 }
 
 /*
- * Every connection and every worker needs a descriptor, and to send a file
- * another; take what the system allows us.  Clients that are only refused have
- * some if there are any: without, they are told one after the other.
+ * Each connection and each worker needs a descriptor, and another to send a
+ * file.  Descriptors for refused clients are optional: without them, clients
+ * are refused one after the other.
  */
 static void raise_descriptor_limit(const struct options *o)
 {
@@ -92,16 +91,16 @@ static void raise_descriptor_limit(const struct options *o)
 			c->workers);
 }
 
-/* In words, what weir_server_listen() answered. */
-static const char *explain(int rc, enum cli_address_kind kind)
+static const char *describe_listen_error(int rc, enum cli_address_kind kind)
 {
 	switch (rc) {
 	case -EADDRINUSE:
-		return kind == CLI_TCP ? "the port is in use, or was a minute "
-					 "ago; choose another, or 0 for a "
-					 "free one"
-				       : "somebody listens there already; "
-					 "choose another path";
+		return kind == CLI_TCP
+			       ? "the port is in use, or was a minute "
+				 "ago; choose another, or 0 for a "
+				 "free one"
+			       : "another process listens there already; "
+				 "choose another path";
 	case -EACCES:
 		return kind == CLI_TCP ? "permission denied; ports below 1024 "
 					 "need privilege, choose a higher "
@@ -124,7 +123,7 @@ static const char *explain(int rc, enum cli_address_kind kind)
 	}
 }
 
-/* The request may be fine and the machine short of something. */
+/* A shortage of the machine is no usage error. */
 static int status_of(int rc)
 {
 	switch (rc) {
@@ -159,20 +158,20 @@ static int open_listener(weir_server *s, const struct options *o,
 }
 
 /*
- * A name server may be slow: until all listeners are there, SIGINT and SIGTERM
- * end the wait for it, and then the program.  A listener that needs no name
- * server does not wait, and leaves them to weir_server_run().
+ * A name server may be slow.  While a listener's name is looked up, SIGINT and
+ * SIGTERM end the look-up, and then the program.  Other listeners do not wait,
+ * and leave these signals to weir_server_run().
  */
-static weir_server *listening;
-static volatile sig_atomic_t given_up; /* the signal */
+static weir_server *looking_up;
+static volatile sig_atomic_t lookup_ended_by; /* this signal; 0: none */
 
-static void give_up(int signo)
+static void stop_lookup(int signo)
 {
-	given_up = signo;
-	weir_server_stop(listening, 0);
+	lookup_ended_by = signo;
+	weir_server_stop(looking_up, 0);
 }
 
-static void heed(int signo, bool begins)
+static void catch_in_lookup(int signo, bool begins)
 {
 	struct sigaction act;
 	sigset_t set;
@@ -180,7 +179,8 @@ static void heed(int signo, bool begins)
 	sigaction(signo, NULL, &act);
 	if (act.sa_handler == SIG_IGN)
 		return;
-	act = (struct sigaction){ .sa_handler = begins ? give_up : SIG_DFL };
+	act = (struct sigaction){ .sa_handler =
+					  begins ? stop_lookup : SIG_DFL };
 	sigemptyset(&set);
 	sigaddset(&set, signo);
 	if (!begins)
@@ -190,7 +190,7 @@ static void heed(int signo, bool begins)
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static bool is_name(const struct cli_address *a)
+static bool needs_lookup(const struct cli_address *a)
 {
 	return a->kind == CLI_TCP && a->name_len > 0 && a->name[0] != '[' &&
 	       strspn(a->name, "0123456789.") < a->name_len;
@@ -201,16 +201,15 @@ static int open_listener_of_name(weir_server *s, const struct options *o,
 {
 	int rc;
 
-	listening = s;
-	heed(SIGINT, true);
-	heed(SIGTERM, true);
+	looking_up = s;
+	catch_in_lookup(SIGINT, true);
+	catch_in_lookup(SIGTERM, true);
 	rc = open_listener(s, o, l);
-	heed(SIGINT, false);
-	heed(SIGTERM, false);
+	catch_in_lookup(SIGINT, false);
+	catch_in_lookup(SIGTERM, false);
 	return rc;
 }
 
-/* The signal that ended the wait for a name server ends the program, too. */
 static void end_by_signal(int signo)
 {
 	sigset_t set;
@@ -221,19 +220,20 @@ static void end_by_signal(int signo)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-/* Listener ids count from 0 as ours do. */
+/* The library numbers listeners from 0 in this order, too. */
 static int open_listeners(weir_server *s, const struct options *o)
 {
 	for (size_t i = 0; i < o->listeners.count; i++) {
 		const struct listener *l = &o->listeners.all[i];
-		int rc = is_name(&l->address) ? open_listener_of_name(s, o, l)
-					      : open_listener(s, o, l);
+		int rc = needs_lookup(&l->address)
+				 ? open_listener_of_name(s, o, l)
+				 : open_listener(s, o, l);
 
-		if (given_up)
+		if (lookup_ended_by)
 			return CLI_FAILED;
 		if (rc < 0) {
 			cli_error("cannot listen on '%s': %s", l->spec,
-				  explain(rc, l->address.kind));
+				  describe_listen_error(rc, l->address.kind));
 			return status_of(rc);
 		}
 	}
@@ -271,8 +271,8 @@ static int cannot_start(int rc)
 	return CLI_FAILED;
 }
 
-/* rc is what the start, or the run, said; returns the exit status. */
-static int report(weir_server *s, int rc, bool has_started)
+/* rc is the result of the start or of the run.  Returns the exit status. */
+static int report_end(weir_server *s, int rc, bool has_started)
 {
 	struct weir_report r = { 0 };
 	const struct weir_ledger *l = &r.ledger;
@@ -292,7 +292,7 @@ static int report(weir_server *s, int rc, bool has_started)
 		(unsigned long long)l->completed, (unsigned long long)refused,
 		(unsigned long long)l->cut, (unsigned long long)l->failed,
 		(unsigned long long)l->timed_out);
-	/* What a service has cut itself is no failure of the stop. */
+	/* Connections that a service has cut are no failure. */
 	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 
@@ -306,7 +306,7 @@ static int serve(weir_server *s, const struct options *o)
 		status = write_pid_file(o->pid_file);
 	if (status != CLI_DONE)
 		return status;
-	/* Once a service has something to print, the start has succeeded. */
+	/* Services may print only after the announcement. */
 	out_hold_prints();
 	rc = weir_server_start(s);
 	has_started = rc == 0;
@@ -317,7 +317,7 @@ static int serve(weir_server *s, const struct options *o)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	console_close();
 	journal_end();
-	status = report(s, rc, has_started);
+	status = report_end(s, rc, has_started);
 	if (o->pid_file)
 		pidfile_remove(o->pid_file);
 	/* A stuck callback may still use what exit(3) would take away. */
@@ -328,7 +328,7 @@ static int serve(weir_server *s, const struct options *o)
 	return status;
 }
 
-static int make_and_serve(const struct options *o)
+static int run_server(const struct options *o)
 {
 	weir_server *s;
 	int status, rc = out_start();
@@ -345,8 +345,8 @@ static int make_and_serve(const struct options *o)
 	status = serve(s, o);
 	weir_server_free(s);
 	out_flush();
-	if (given_up)
-		end_by_signal(given_up);
+	if (lookup_ended_by)
+		end_by_signal(lookup_ended_by);
 	return status;
 }
 
@@ -355,12 +355,12 @@ int main(int argc, char **argv)
 	struct options options;
 	int status;
 
-	set_signals();
+	server_set_signals();
 	cli_start("weir-server");
 	status = options_parse(&options, argc, argv);
 	if (status < 0)
 		status = options.check ? options_print(&options)
-				       : make_and_serve(&options);
+				       : run_server(&options);
 	options_fini(&options);
 	return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the command line.  Whatever is wrong with it gives one line that
- * names the thing and says what would be right.
+ * Each error gives one line that names the option or operand and says what
+ * would be right.
  */
 #include "options.h"
 
@@ -36,50 +36,52 @@ enum {
 
 static const struct cli_option table[] = {
 	{ "workers", 'w', "N",
-	  "threads that run callbacks\n(default: one per processor that its\n"
-	  "affinity and its CPU quota allow)" },
+	  "threads that run callbacks\n(default: one per processor, as far as\n"
+	  "affinity and CPU quota allow)" },
 	{ "queue", 'q', "N",
 	  "connections that may wait for a worker\n(default 128)" },
 	{ "queue-age", OPT_QUEUE_AGE, "DURATION",
-	  "longest wait there (default 10s)" },
-	{ "max-connections", 'm', "N", "open at once (default 10000)" },
+	  "longest wait in the queue (default 10s)" },
+	{ "max-connections", 'm', "N",
+	  "connections open at once (default 10000)" },
 	{ "overload", 'o', "POLICY",
 	  "when the queue or the server is full:\n"
 	  "hold (new clients wait in the kernel;\n"
 	  "default) or refuse" },
 	{ "refusal", OPT_REFUSAL, "TEXT",
-	  "what a refused client reads; implies\n"
-	  "refuse (default \"busy, try later\" and\n"
-	  "a newline)" },
+	  "text sent to refused clients; implies\n"
+	  "--overload refuse (default \"busy, try\n"
+	  "later\" and a newline)" },
 	{ "drain-timeout", 't', "DURATION",
-	  "longest time for a stop (default 10s)" },
+	  "longest time a stop may take (default 10s)" },
 	{ "idle-timeout", 'i', "DURATION",
-	  "silence of a client, before its first\n"
-	  "message and between messages (default\n"
-	  "10m)" },
+	  "close after this long without a message\n"
+	  "(default 10m)" },
 	{ "read-timeout", OPT_READ_TIMEOUT, "DURATION",
-	  "for a whole message (default 30s)" },
+	  "longest time for one message (default 30s)" },
 	{ "write-timeout", OPT_WRITE_TIMEOUT, "DURATION",
-	  "without the client taking a byte\n(default 30s)" },
+	  "close if the client takes no output for\n"
+	  "this long (default 30s)" },
 	{ "lifetime", OPT_LIFETIME, "DURATION",
-	  "of a connection (default never ends)" },
+	  "longest life of a connection (default\n"
+	  "never: no limit)" },
 	{ "greeting", 'g', "TEXT",
-	  "what a service says first, instead of\n"
-	  "its own greeting; may be empty" },
-	{ "file", 'f', "PATH", "what a file service sends" },
-	{ "pid-file", 'p', "PATH", "write the process id there while running" },
+	  "text that services send first, instead of\n"
+	  "their own greeting; may be empty" },
+	{ "file", 'f', "PATH", "the file that the file service sends" },
+	{ "pid-file", 'p', "PATH", "write the process id to PATH" },
 	{ "mode", OPT_MODE, "MODE",
-	  "of Unix sockets, in octal (default 0600)" },
+	  "mode of Unix sockets, octal (default 0600)" },
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
-	  "info; warning if a chat has the terminal)" },
-	{ "check", 'n', NULL, "print what would be done, and exit" },
-	{ "help", 'h', NULL, "print this, and exit" },
-	{ "version", 'V', NULL, "print the version, and exit" },
+	  "info; warning if a chat uses the terminal)" },
+	{ "check", 'n', NULL, "print the resulting settings and exit" },
+	{ "help", 'h', NULL, "print this help and exit" },
+	{ "version", 'V', NULL, "print the version and exit" },
 	{ .name = NULL },
 };
 
-static int print_help(void)
+static int print_server_help(void)
 {
 	const struct service *s;
 
@@ -90,14 +92,14 @@ static int print_help(void)
 		stream_print("  %-8s %s\n", s->name, s->help);
 	stream_print("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
 		     "unix:@name  fd:N\n"
-		     "Port 0 picks a free one.  Default: %s\n\nOptions:\n",
+		     "Port 0 picks a free port.  Default: %s\n\nOptions:\n",
 		     LISTENERS_DEFAULT);
 	cli_print_options(table, stream_out());
 	stream_print(
-		"\nA DURATION is a number with its unit, as in 500ms, 10s, 2m "
+		"\nA DURATION is a number with a unit, such as 500ms, 10s, 2m "
 		"or 1h, or never.\n"
-		"SIGTERM or SIGINT lets running work end, a second one does "
-		"not.\n");
+		"SIGTERM or SIGINT stops gracefully; a second one stops at "
+		"once.\n");
 	return cli_flush();
 }
 
@@ -107,7 +109,7 @@ static int print_version(void)
 	return cli_flush();
 }
 
-static bool want_number(const char *option, int max, int *ret)
+static bool parse_number(const char *option, int max, int *ret)
 {
 	if (cli_parse_number(optarg, 1, max, ret))
 		return true;
@@ -116,7 +118,7 @@ static bool want_number(const char *option, int max, int *ret)
 	return false;
 }
 
-static bool want_duration(const char *option, int *ret)
+static bool parse_duration(const char *option, int *ret)
 {
 	if (cli_parse_duration(optarg, ret))
 		return true;
@@ -126,7 +128,7 @@ static bool want_duration(const char *option, int *ret)
 	return false;
 }
 
-static bool want_mode(struct options *o)
+static bool parse_mode(struct options *o)
 {
 	size_t len = strlen(optarg);
 	long mode = strtol(optarg, NULL, 8);
@@ -142,7 +144,7 @@ static bool want_mode(struct options *o)
 	return true;
 }
 
-static bool want_overload(struct options *o)
+static bool parse_overload(struct options *o)
 {
 	if (strcmp(optarg, "hold") == 0) {
 		o->config.overload = WEIR_HOLD;
@@ -157,7 +159,7 @@ static bool want_overload(struct options *o)
 	return true;
 }
 
-static bool want_level(struct options *o)
+static bool parse_level(struct options *o)
 {
 	const char *name;
 
@@ -174,42 +176,43 @@ static bool want_level(struct options *o)
 }
 
 /* Options whose value is a number or a duration. */
-static bool take_limit(struct options *o, int key)
+static bool apply_limit(struct options *o, int key)
 {
 	switch (key) {
 	case 'w':
-		return want_number("workers", MAX_WORKERS, &o->config.workers);
+		return parse_number("workers", MAX_WORKERS, &o->config.workers);
 	case 'q':
-		return want_number("queue", MAX_QUEUE, &o->config.queue_length);
+		return parse_number("queue", MAX_QUEUE,
+				    &o->config.queue_length);
 	case 'm':
-		return want_number("max-connections", MAX_CONNECTIONS,
-				   &o->config.max_connections);
+		return parse_number("max-connections", MAX_CONNECTIONS,
+				    &o->config.max_connections);
 	case 't':
-		return want_duration("drain-timeout", &o->config.drain_ms);
+		return parse_duration("drain-timeout", &o->config.drain_ms);
 	case 'i':
-		if (!want_duration("idle-timeout", &o->limits.idle_ms))
+		if (!parse_duration("idle-timeout", &o->limits.idle_ms))
 			return false;
 		o->limits.first_byte_ms = o->limits.idle_ms;
 		o->has_idle = true;
 		return true;
 	case OPT_QUEUE_AGE:
-		return want_duration("queue-age", &o->config.queue_age_ms);
+		return parse_duration("queue-age", &o->config.queue_age_ms);
 	case OPT_READ_TIMEOUT:
-		return want_duration("read-timeout", &o->limits.read_ms);
+		return parse_duration("read-timeout", &o->limits.read_ms);
 	case OPT_WRITE_TIMEOUT:
-		return want_duration("write-timeout", &o->limits.write_ms);
+		return parse_duration("write-timeout", &o->limits.write_ms);
 	case OPT_LIFETIME:
-		return want_duration("lifetime", &o->limits.lifetime_ms);
+		return parse_duration("lifetime", &o->limits.lifetime_ms);
 	default:
 		return false;
 	}
 }
 
-static bool take(struct options *o, int key)
+static bool apply_option(struct options *o, int key)
 {
 	switch (key) {
 	case 'o':
-		return want_overload(o);
+		return parse_overload(o);
 	case OPT_REFUSAL:
 		o->config.refusal = optarg;
 		return true;
@@ -223,18 +226,18 @@ static bool take(struct options *o, int key)
 		o->pid_file = optarg;
 		return true;
 	case OPT_MODE:
-		return want_mode(o);
+		return parse_mode(o);
 	case 'l':
-		return want_level(o);
+		return parse_level(o);
 	case 'n':
 		o->check = true;
 		return true;
 	default:
-		return take_limit(o, key);
+		return apply_limit(o, key);
 	}
 }
 
-static bool check_file(const char *path)
+static bool check_file_option(const char *path)
 {
 	/* O_NONBLOCK: a pipe must not make us wait before we can say no. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -253,18 +256,18 @@ static bool check_file(const char *path)
 	return is_file;
 }
 
-/* What the services need of --file and --greeting, and what they do not. */
+/* --file and --greeting against what the services use. */
 static bool check_uses(const struct options *o)
 {
-	if (o->file && !check_file(o->file))
+	if (o->file && !check_file_option(o->file))
 		return false;
 	if (o->file && !listeners_use(&o->listeners, SERVICE_FILE)) {
 		cli_error("--file: no service here uses it");
 		return false;
 	}
 	if (!o->file && listeners_use(&o->listeners, SERVICE_FILE)) {
-		cli_error("the service 'file' needs --file PATH, the file that "
-			  "it sends");
+		cli_error("the service 'file' needs --file PATH, the file to "
+			  "send");
 		return false;
 	}
 	if (o->greeting && !listeners_use(&o->listeners, SERVICE_GREETING)) {
@@ -285,15 +288,15 @@ static bool check_mode(const struct listeners *l)
 			continue;
 		cli_error("--mode: '%s' has no file and so no mode: all "
 			  "programs in the same network namespace may "
-			  "connect; say unix:/path, or leave --mode out",
+			  "connect; use unix:/path, or leave --mode out",
 			  l->all[i].spec);
 		return false;
 	}
 	return true;
 }
 
-/* Options that each are fine and together are not. */
-static bool check_together(struct options *o)
+/* Options that are valid alone but not together. */
+static bool check_combination(struct options *o)
 {
 	if (!check_uses(o))
 		return false;
@@ -301,7 +304,7 @@ static bool check_together(struct options *o)
 		return false;
 	if (o->config.refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
-		cli_error("--refusal contradicts --overload hold; say "
+		cli_error("--refusal contradicts --overload hold; use "
 			  "--overload refuse, or leave one out");
 		return false;
 	}
@@ -312,7 +315,7 @@ static bool check_together(struct options *o)
 	return true;
 }
 
-/* As many as a server has by default; 0 if none can be made. */
+/* The library's default; 0 if no server can be made. */
 static int default_workers(void)
 {
 	struct weir_stats stats = { .workers = 0 };
@@ -325,8 +328,8 @@ static int default_workers(void)
 	return (int)stats.workers;
 }
 
-/* Its lines would stand between those of a talk on the same terminal. */
-static void quieten_log(struct options *o)
+/* On the terminal of a chat, log lines would disturb the conversation. */
+static void choose_log_level(struct options *o)
 {
 	if (!o->has_level && listeners_use(&o->listeners, SERVICE_TERMINAL) &&
 	    isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
@@ -353,16 +356,16 @@ int options_parse(struct options *ret, int argc, char **argv)
 	set_defaults(ret);
 	while ((key = cli_next(table, argc, argv)) != CLI_END) {
 		if (key == 'h')
-			return print_help();
+			return print_server_help();
 		if (key == 'V')
 			return print_version();
-		if (key == CLI_BAD || !take(ret, key))
+		if (key == CLI_BAD || !apply_option(ret, key))
 			return CLI_USAGE;
 	}
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
-	    !check_together(ret))
+	    !check_combination(ret))
 		return CLI_USAGE;
-	quieten_log(ret);
+	choose_log_level(ret);
 	if (ret->config.workers == 0)
 		ret->config.workers = default_workers();
 	return -1;
@@ -383,7 +386,7 @@ static void print_text(const char *name, const char *text)
 	stream_print("%s \"%s\"\n", name, shown);
 }
 
-/* What each of them says first; the services of several listeners once. */
+/* Each service once, even if several listeners have it. */
 static void print_greetings(const struct options *o)
 {
 	const struct service *s;

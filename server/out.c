@@ -129,7 +129,7 @@ static int sink_start(struct sink *s)
 	return -rc;
 }
 
-static bool is_same_file(int a, int b)
+static bool out_is_same_file(int a, int b)
 {
 	struct stat of_a, of_b;
 
@@ -139,7 +139,7 @@ static bool is_same_file(int a, int b)
 
 int out_start(void)
 {
-	int count = is_same_file(STDOUT_FILENO, STDERR_FILENO) ? 1 : 2;
+	int count = out_is_same_file(STDOUT_FILENO, STDERR_FILENO) ? 1 : 2;
 	int rc = 0;
 
 	for (int i = 0; i < count && rc == 0; i++)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Written beside its place and renamed, so that a reader never sees half a
- * number.  It is ours as long as our number is in it: while we live, nobody
- * else has that.
+ * The file is written under another name and renamed, so that a reader never
+ * sees half a number.  It is ours as long as it holds our process id.
  */
 #include "pidfile.h"
 
@@ -19,30 +18,30 @@
 
 #define TEXT_ROOM 24
 
-static size_t our_text(char text[TEXT_ROOM])
+static size_t pidfile_text(char text[TEXT_ROOM])
 {
 	return (size_t)snprintf(text, TEXT_ROOM, "%ld\n", (long)getpid());
 }
 
-/* Some file systems have no modes; then the mode there must do. */
-static int let_read(int fd)
+/* Some file systems have no modes. */
+static int pidfile_set_mode(int fd)
 {
 	if (fchmod(fd, 0644) == 0 || cli_is_unsupported(errno))
 		return 0;
 	return -errno;
 }
 
-static int fill(int fd)
+static int pidfile_fill(int fd)
 {
 	char text[TEXT_ROOM];
-	size_t len = our_text(text);
+	size_t len = pidfile_text(text);
 	ssize_t n = write(fd, text, len);
 
 	if (n < 0)
 		return -errno;
 	if ((size_t)n < len)
 		return -ENOSPC;
-	return let_read(fd);
+	return pidfile_set_mode(fd);
 }
 
 int pidfile_write(const char *path)
@@ -56,7 +55,7 @@ int pidfile_write(const char *path)
 	fd = mkostemp(draft, O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	rc = fill(fd);
+	rc = pidfile_fill(fd);
 	close(fd);
 	if (rc == 0 && rename(draft, path) < 0)
 		rc = -errno;
@@ -68,7 +67,7 @@ int pidfile_write(const char *path)
 void pidfile_remove(const char *path)
 {
 	char ours[TEXT_ROOM], theirs[TEXT_ROOM];
-	size_t len = our_text(ours);
+	size_t len = pidfile_text(ours);
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n;
 

@@ -5,10 +5,10 @@
 #ifndef SERVER_PIDFILE_H
 #define SERVER_PIDFILE_H
 
-/* Appears at path whole or not at all.  Returns 0 or -errno. */
+/* The file appears complete or not at all.  Returns 0 or -errno. */
 int pidfile_write(const char *path);
 
-/* Removes it, unless it has become somebody else's. */
+/* Remove it, unless another process has replaced it. */
 void pidfile_remove(const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of services and what they share.
+ * The table of services, and functions they share.
  */
 #include "services.h"
 
@@ -17,7 +17,7 @@ static const struct service services[] = {
 	{ "reply",
 	  "sends a banner, then \"Server replies: \" before each message",
 	  SERVICE_GREETING, svc_reply, REPLY_GREETING },
-	{ "echo", "sends back what it gets (RFC 862)", 0, svc_echo, NULL },
+	{ "echo", "sends back what it receives (RFC 862)", 0, svc_echo, NULL },
 	{ "greet", "sends a greeting and closes", SERVICE_GREETING, svc_greet,
 	  GREET_GREETING },
 	{ "collect", "prints one message and closes", 0, svc_collect, NULL },
@@ -25,14 +25,14 @@ static const struct service services[] = {
 	  SERVICE_GREETING, svc_welcome, WELCOME_GREETING },
 	{ "file", "prints one message, sends a file and closes", SERVICE_FILE,
 	  svc_file, NULL },
-	{ "chat", "standard input talks with a client of each listener",
+	{ "chat", "the operator, at standard input, talks with a client",
 	  SERVICE_PATIENT | SERVICE_TERMINAL, svc_chat, NULL },
-	{ "room", "a chat among all its clients", SERVICE_PATIENT, svc_room,
+	{ "room", "a chat among all clients of the listener", SERVICE_PATIENT,
+	  svc_room, NULL },
+	{ "discard", "discards what it receives (RFC 863)", 0, svc_discard,
 	  NULL },
-	{ "discard", "throws away what it gets (RFC 863)", 0, svc_discard,
-	  NULL },
-	{ "chargen", "sends characters without end (RFC 864)", SERVICE_PATIENT,
-	  svc_chargen, NULL },
+	{ "chargen", "sends characters until the client closes (RFC 864)",
+	  SERVICE_PATIENT, svc_chargen, NULL },
 	{ "daytime", "sends the time of day and closes (RFC 867)", 0,
 	  svc_daytime, NULL },
 };
@@ -52,8 +52,7 @@ const struct service *service_find(const char *name, size_t len)
 	return NULL;
 }
 
-int service_say_greeting(weir_conn *c, const struct options *o,
-			 const char *preset)
+int service_greet(weir_conn *c, const struct options *o, const char *preset)
 {
 	const char *text = o->greeting ? o->greeting : preset;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The services by name.  A new one is a file svc_NAME.c with one function
- * and a row in the table of services.c.
+ * The services by name.  To add one, write svc_NAME.c with a function
+ * svc_NAME() and add a row to the table in services.c.
  */
 #ifndef SERVER_SERVICES_H
 #define SERVER_SERVICES_H
@@ -12,24 +12,24 @@
 
 struct options;
 
-/* Which options have a meaning for a service. */
+/* What a service uses. */
 enum {
-	SERVICE_GREETING = 1,
-	SERVICE_FILE = 2,
-	SERVICE_PATIENT = 4,  /* silence ends nothing unless --idle-timeout */
-	SERVICE_TERMINAL = 8, /* a person talks at standard input */
+	SERVICE_GREETING = 1, /* --greeting */
+	SERVICE_FILE = 2,     /* --file */
+	SERVICE_PATIENT = 4,  /* no idle timeout, unless --idle-timeout */
+	SERVICE_TERMINAL = 8, /* standard input, where an operator types */
 };
 
-/* The longest message that is printed, and the longest line of a room. */
+/* The longest message that is printed, and line of a room; bytes. */
 #define SERVICE_MESSAGE 1024
 
-/* What they say first, unless --greeting says otherwise. */
+/* Sent first, unless there is --greeting. */
 #define GREET_GREETING	 "Got your connection"
 #define REPLY_GREETING	 "Connect"
 #define WELCOME_GREETING "Welcome"
 
 /*
- * Fill in the callbacks and their argument; the limits are there already.
+ * Set the callbacks and their argument in *ret, which has the limits already.
  * o outlives the server.
  */
 typedef void service_define(struct weir_service *ret, const struct options *o);
@@ -39,27 +39,26 @@ struct service {
 	const char *help;
 	unsigned uses; /* SERVICE_... */
 	service_define *define;
-	const char *greeting; /* by default; NULL: says nothing first */
+	const char *greeting; /* the default; NULL: sends none */
 };
 
-/* NULL if there is none; name need not end in a NUL. */
+/* NULL if there is none.  name need not end with a NUL. */
 const struct service *service_find(const char *name, size_t len);
 
-/* The i-th from 0; NULL after the last. */
+/* i counts from 0; NULL after the last. */
 const struct service *service_at(size_t i);
 
-/* Write the greeting that was asked for, or else preset; 0 or -errno. */
-int service_say_greeting(weir_conn *c, const struct options *o,
-			 const char *preset);
+/* Send the greeting of --greeting, or else preset.  Returns 0 or -errno. */
+int service_greet(weir_conn *c, const struct options *o, const char *preset);
 
 /*
- * Print a message as one line on standard output, mark first: without the
- * newline at its end, and what is neither printable ASCII nor UTF-8 escaped.
- * Never waits; a line that is lost is logged.
+ * Print mark and a message as one line on standard output, without the newline
+ * at its end.  Bytes that are neither printable ASCII nor UTF-8 are escaped.
+ * A line that is lost is logged.
  */
 void service_print(const char *mark, const char *message, size_t len);
 
-/* The length of a message without the newline, or CR LF, at its end. */
+/* The length without the newline, or CR LF, at the end. */
 size_t service_trim(const char *message, size_t len);
 
 service_define svc_chargen;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The character generator of RFC 864: lines of 72 of the 95 printable
- * characters, each line one character further on, until the client closes.
+ * characters, each line shifted by one, until the client closes.
  *
- * The client sets the pace.  Its outbox is filled until there is no room, and
- * the next call comes when most of that has gone; one that takes everything
- * at once has its turn again after the others.  What it sends is thrown away.
+ * The client sets the pace.  A call fills the outbox; the next call comes when
+ * most of it has been sent.  A client that takes everything at once is called
+ * again after the others.  What it sends is discarded.
  */
 #include <errno.h>
 
@@ -14,9 +14,9 @@
 #define FIRST	' '
 #define CHARS	95
 #define COLUMNS 72
-#define PIECES	32 /* of one call */
+#define PIECES	32 /* in one call */
 
-/* After so many lines the pattern begins again, so that a piece is whole. */
+/* One period: after CHARS lines the pattern repeats. */
 static char pattern[CHARS][COLUMNS + 2];
 
 static void draw_pattern(void)
@@ -29,8 +29,8 @@ static void draw_pattern(void)
 	}
 }
 
-/* 0 at the end, -EAGAIN while there is nothing, or another -errno. */
-static ssize_t throw_input_away(weir_conn *c)
+/* Returns 0 at the end of input, -EAGAIN, or another -errno. */
+static ssize_t discard_input(weir_conn *c)
 {
 	char waste[4096];
 	ssize_t n;
@@ -41,19 +41,19 @@ static ssize_t throw_input_away(weir_conn *c)
 	return n;
 }
 
-static int generate(weir_conn *c, void *arg)
+static int chargen_readable(weir_conn *c, void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < PIECES; i++) {
-		ssize_t n = throw_input_away(c);
+		ssize_t n = discard_input(c);
 		int rc;
 
 		if (n != -EAGAIN)
 			return (int)n; /* the end; in a stop -ESHUTDOWN */
 		rc = weir_conn_send(c, pattern, sizeof(pattern));
 		/*
-		 * The outbox has not grown since the input call said -EAGAIN,
-		 * so that was for its sake, and we are called when it empties.
+		 * The input call returned -EAGAIN with the outbox as full as
+		 * now, so the next call comes when the outbox has emptied.
 		 */
 		if (rc == -ENOBUFS)
 			return -EAGAIN;
@@ -64,19 +64,19 @@ static int generate(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-static int begin(weir_conn *c, void *arg)
+static int chargen_opened(weir_conn *c, void *arg)
 {
 	int rc;
 
-	/* Before a look at the input: who has ended already gets a piece. */
+	/* Send first: a client that has ended its input gets something too. */
 	rc = weir_conn_send(c, pattern, sizeof(pattern));
-	return rc < 0 ? rc : generate(c, arg);
+	return rc < 0 ? rc : chargen_readable(c, arg);
 }
 
 void svc_chargen(struct weir_service *ret, const struct options *o)
 {
 	(void)o;
 	draw_pattern();
-	ret->opened = begin;
-	ret->readable = generate;
+	ret->opened = chargen_opened;
+	ret->readable = chargen_readable;
 }

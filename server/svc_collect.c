@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The message sink: takes one message from each client, prints it on standard
- * output and closes.  Nothing frames a message: it is what has come by the
- * time a worker reads, up to SERVICE_MESSAGE bytes.
+ * The message sink: prints one message of each client on standard output and
+ * closes.  Messages are not framed: a message is what has arrived when a worker
+ * reads, up to SERVICE_MESSAGE bytes.
  */
 #include "services.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The daytime service of RFC 867: one line, and the end.  Of the forms that
- * the RFC names this is the first, in UTC:
+ * The daytime service of RFC 867: sends one line and closes.  The first of the
+ * forms in the RFC, in UTC:
  *
  *   Friday, January 02, 2026 03:04:05-UTC
  */
@@ -9,7 +9,7 @@
 
 #include "services.h"
 
-static int tell_time(weir_conn *c, void *arg)
+static int send_time(weir_conn *c, void *arg)
 {
 	char line[80];
 	struct timespec now;
@@ -17,7 +17,7 @@ static int tell_time(weir_conn *c, void *arg)
 	size_t len;
 
 	(void)arg;
-	/* time() would tell the last second for some ms of the new one. */
+	/* time() may lag by some milliseconds. */
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	len = strftime(line, sizeof(line), "%A, %B %d, %Y %H:%M:%S-UTC\r\n",
@@ -28,6 +28,6 @@ static int tell_time(weir_conn *c, void *arg)
 void svc_daytime(struct weir_service *ret, const struct options *o)
 {
 	(void)o;
-	ret->opened = tell_time;
-	ret->readable = tell_time; /* there must be one; `opened` has closed */
+	ret->opened = send_time;
+	ret->readable = send_time; /* required; never called */
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The discard service of RFC 863: bytes are taken and thrown away until the
- * client has no more.  A client that sends without end has its turn with the
- * others: the input calls see to that.
+ * The discard service of RFC 863: input is discarded until it ends.  A client
+ * that keeps sending does not hold its worker: after a while the read returns
+ * -EAGAIN although there is more.
  */
 #include "services.h"
 

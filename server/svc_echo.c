@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The echo service of RFC 862: bytes come back as they came.
+ * The echo service of RFC 862: sends back what it receives.
  */
 #include "services.h"
 

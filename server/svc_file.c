@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file service: waits for one message, prints it, sends the file of
- * --file and a word of thanks behind it, and closes.
+ * The file service: waits for one message, prints it, sends the file of --file
+ * and a closing text, and closes.
  *
- * The file is opened anew for each client and has the length it has then: one
- * that grows later is sent up to there.  The library reads it as the client
- * takes it, so no worker waits for a slow client; if it is cut short
- * meanwhile the library says so in the log, and the client gets no thanks
- * for what it did not receive.
+ * The file is opened for each client, and its length then is what is sent.  The
+ * library reads it as fast as the client takes it, so no worker waits for a
+ * slow client.  If the file is truncated while it is sent, the library logs
+ * that, and the client does not get the closing text.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +25,7 @@ static const char thanks[] = "Thank you for connecting";
 /* The descriptor of a regular file, or -errno. */
 static int open_file(const char *path, uint64_t *len)
 {
-	/* O_NONBLOCK: a pipe in its place must not hold the worker. */
+	/* O_NONBLOCK: if it has become a pipe, open() must not wait. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int rc;
@@ -49,12 +48,11 @@ static int open_file(const char *path, uint64_t *len)
 	return fd;
 }
 
-/* Of one client, once it has asked. */
+/* For one client, from its message on. */
 struct sending {
 	uint64_t len;
 };
 
-/* For the line that `closed` prints. */
 static int note_sending(weir_conn *c, uint64_t len)
 {
 	struct sending *s = malloc(sizeof(*s));
@@ -75,7 +73,7 @@ static int send_file(weir_conn *c, const char *path)
 		journal(WEIR_LOG_ERROR, "connection %llu: cannot send '%s': %s",
 			(unsigned long long)weir_conn_id(c), path,
 			fd == -EINVAL ? "not a regular file" : strerror(-fd));
-		return -EPIPE; /* all is said: close without a word */
+		return -EPIPE; /* closes without another log line */
 	}
 	rc = note_sending(c, len);
 	if (rc == 0)
@@ -96,8 +94,8 @@ static int serve_file(weir_conn *c, void *arg)
 	return send_file(c, o->file);
 }
 
-/* What the system took of it, as far as that is the file. */
-static void tell_sent(weir_conn *c, void *arg)
+/* Prints how much of the file the system has taken for the client. */
+static void report_sent(weir_conn *c, void *arg)
 {
 	const struct sending *s = weir_conn_data(c);
 	struct weir_summary summary;
@@ -125,6 +123,6 @@ static void tell_sent(weir_conn *c, void *arg)
 void svc_file(struct weir_service *ret, const struct options *o)
 {
 	ret->readable = serve_file;
-	ret->closed = tell_sent;
+	ret->closed = report_sent;
 	ret->arg = (void *)o;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reply service: a banner on accept, then each message back behind
- * "Server replies: ".  Nothing frames a message here: it is what has come by
- * the time a worker reads.  A client that waits for its reply before it
- * speaks again gets one reply for each message.
+ * The reply service: sends a banner, then answers each message with "Server
+ * replies: " and the message.  Messages are not framed: a message is what has
+ * arrived when a worker reads.  A client that waits for each reply gets one for
+ * each message.
  */
 #include "services.h"
 
@@ -11,7 +11,7 @@ static char prefix[] = "Server replies: ";
 
 static int banner(weir_conn *c, void *arg)
 {
-	int rc = service_say_greeting(c, arg, REPLY_GREETING);
+	int rc = service_greet(c, arg, REPLY_GREETING);
 
 	return rc < 0 ? rc : WEIR_AGAIN;
 }

@@ -1,24 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The room service: a chat among all who are connected to one listener.
+ * The room service: a chat among all clients of one listener.
  *
- * Each line of a member goes to every member, its author too, with the name
- * in front; notices begin with "* ".  A member is "guest N" until it says
- * "/name NAME".  Lines that begin with "/" are commands.
+ * Each line of a member is sent to every member, its author included, with the
+ * author's name in front; notices begin with "* ".  A member is called "guest
+ * N" until it sends "/name NAME".  Lines that begin with "/" are commands.
  *
- * "One text for all": what is said, and who comes and goes, is appended to the
- * room's text, and a flush sends that to each member.  The first is sent at
- * once; what follows within PAUSE_NS is sent together when that is over, by
- * the room's own thread.  So the number of sends is bounded by the number of
- * members and by time, whatever one of them does, and all read the same lines
- * in the same order.  A member has a budget of bytes besides, because each of
- * them goes out as often as there are members.
+ * "One text for all": lines and notices are appended to the room's text, and a
+ * flush sends that text to each member.  The first line is flushed at once;
+ * lines within PAUSE_NS after a flush are flushed together, by a thread of the
+ * room.  So the number of sends depends on the number of members and on time,
+ * not on what one member does, and all members read the same lines in the same
+ * order.  Each member also has a budget of bytes, because every byte is sent as
+ * often as there are members.
  *
- * The room's lock is held while a text is given to all.  It is held for no
- * wait, because weir_conn_send() has none.  Who does not read fills its own
- * outbox and is cut; the others do not notice.
- *
- * `opened` enters a member, `closed` takes it out.
+ * A flush holds the room's lock.  It does not wait, because weir_conn_send()
+ * does not: a member that does not read fills its own outbox and is cut, and
+ * the others do not notice.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -41,24 +39,24 @@
 #define SAID_ROOM	(NAME_ROOM + 4 + 4 * SERVICE_MESSAGE) /* escaped */
 #define TEXT_ROOM	((size_t)64 * 1024)
 #define PAUSE_NS	(100 * INT64_C(1000000))
-#define MOST_NOTICES	50 /* of who comes and goes, in one text */
-#define MOST_NAMES	50 /* told to one who asks */
+#define MOST_NOTICES	50		     /* in one text */
+#define MOST_NAMES	50		     /* in the answer to /who */
 #define BUDGET		((int64_t)64 * 1024) /* bytes of a member at once */
 #define BUDGET_A_SECOND ((int64_t)8 * 1024)
 
 struct member {
 	struct member *prev, *next;
-	weir_conn *conn; /* with a reference; NULL: it has been taken out */
-	size_t heard;	 /* so much of the room's text is not for it */
-	char name[NAME_ROOM];	  /* written by its own handler alone */
-	char skeleton[NAME_ROOM]; /* of a name that it chose; empty: of none */
-	/* Its own handler only: */
+	weir_conn *conn; /* with a reference; NULL: removed */
+	size_t sent;	 /* bytes of the room's text it has, or need not have */
+	char name[NAME_ROOM];	  /* written only by its own handler */
+	char skeleton[NAME_ROOM]; /* of a name it has chosen, or empty */
+	/* Used only by its own handler: */
 	int64_t budget, budget_at;
-	bool is_too_fast; /* and has been told */
-	bool is_skipping; /* the rest of a line that was too long */
+	bool is_too_fast; /* and has been told so */
+	bool is_skipping; /* to the end of a line that is too long */
 };
 
-/* All of it under the lock. */
+/* All of it is under the lock. */
 struct room {
 	struct room *next;
 	pthread_mutex_t lock;
@@ -66,14 +64,15 @@ struct room {
 	struct member *first;
 	int count;
 	unsigned long long guests; /* so far */
-	bool is_closing;	   /* the server stops: nobody need be told */
+	bool is_stopping;	   /* the server: no more notices */
 	int64_t flushed_at;
-	int notices, untold; /* in the text; beyond what is told one by one */
+	int notices; /* in the text, */
+	int untold;  /* and beyond MOST_NOTICES, which are only counted */
 	size_t len;
 	char text[TEXT_ROOM];
 };
 
-static struct room *rooms; /* one for each listener, as long as we live */
+static struct room *rooms; /* one for each listener; never freed */
 
 static int64_t now_ns(void)
 {
@@ -85,7 +84,7 @@ static int64_t now_ns(void)
 
 /* -------------------------------------------------------- one text for all */
 
-static void take_out(struct room *r, struct member *m)
+static void remove_locked(struct room *r, struct member *m)
 {
 	if (m->conn == NULL)
 		return;
@@ -100,33 +99,34 @@ static void take_out(struct room *r, struct member *m)
 	m->conn = NULL;
 }
 
-/* What it has not heard yet.  One that does not read is taken out. */
-static void catch_up_locked(struct room *r, struct member *m)
+/* A member that does not read is removed. */
+static void send_unsent_locked(struct room *r, struct member *m)
 {
-	size_t from = m->heard;
+	size_t from = m->sent;
 	int rc;
 
-	m->heard = r->len;
+	m->sent = r->len;
 	if (from == r->len || m->conn == NULL)
 		return;
 	rc = weir_conn_send(m->conn, r->text + from, r->len - from);
-	if (rc == 0 || rc == -EPIPE) /* it is leaving */
+	if (rc == 0 || rc == -EPIPE) /* -EPIPE: it is leaving */
 		return;
 	journal(WEIR_LOG_INFO,
 		"connection %llu does not read what the room says: %s",
 		(unsigned long long)weir_conn_id(m->conn), weir_strerror(rc));
 	weir_conn_cancel(m->conn);
-	take_out(r, m);
+	remove_locked(r, m);
 }
 
-/* In its place among the lines. */
-static void sum_up_locked(struct room *r)
+/* Called before a line is appended, so that the count is in its place. */
+static void append_untold_locked(struct room *r)
 {
 	if (r->untold == 0)
 		return;
 	r->len += (size_t)snprintf(
 		r->text + r->len, sizeof(r->text) - r->len,
-		"* and %d more have come, gone or changed names\n", r->untold);
+		"* and %d more have joined, left or changed names\n",
+		r->untold);
 	r->untold = 0;
 }
 
@@ -134,25 +134,25 @@ static void flush_locked(struct room *r)
 {
 	struct member *m, *next;
 
-	sum_up_locked(r);
+	append_untold_locked(r);
 	for (m = r->first; m; m = next) {
 		next = m->next;
-		catch_up_locked(r, m);
-		m->heard = 0;
+		send_unsent_locked(r, m);
+		m->sent = 0;
 	}
 	r->len = 0;
 	r->notices = 0;
 	r->flushed_at = now_ns();
 }
 
-/* There is always room for one more line and for the number of the untold. */
+/* flush_or_delay_locked() leaves room for a line and the untold count. */
 static void append_locked(struct room *r, const char *text, size_t len)
 {
 	memcpy(r->text + r->len, text, len);
 	r->len += len;
 }
 
-static void spread_locked(struct room *r)
+static void flush_or_delay_locked(struct room *r)
 {
 	if (now_ns() - r->flushed_at >= PAUSE_NS ||
 	    sizeof(r->text) - r->len < SAID_ROOM + 128)
@@ -170,7 +170,7 @@ static void wait_for_flush_locked(struct room *r)
 	pthread_cond_timedwait(&r->has_text, &r->lock, &until);
 }
 
-static void *keep_time(void *arg)
+static void *flush_main(void *arg)
 {
 	struct room *r = arg;
 
@@ -186,15 +186,15 @@ static void *keep_time(void *arg)
 	return NULL;
 }
 
-/* Somebody comes, goes or has a new name. */
+/* A member has joined, left or changed its name. */
 __attribute__((format(printf, 2, 3))) static void
-note_locked(struct room *r, const char *format, ...)
+notice_locked(struct room *r, const char *format, ...)
 {
 	char text[2 * NAME_ROOM + 64];
 	va_list ap;
 	int len;
 
-	if (r->is_closing)
+	if (r->is_stopping)
 		return;
 	if (++r->notices > MOST_NOTICES) {
 		r->untold++;
@@ -206,7 +206,7 @@ note_locked(struct room *r, const char *format, ...)
 	append_locked(r, text, (size_t)len);
 }
 
-/* --------------------------------------------------------- to one of them */
+/* ------------------------------------------------------------ to one member */
 
 __attribute__((format(printf, 2, 3))) static void
 tell_locked(struct member *m, const char *format, ...)
@@ -218,12 +218,12 @@ tell_locked(struct member *m, const char *format, ...)
 	va_start(ap, format);
 	len = vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	/* Who has not read so far that this fits need not know. */
+	/* If the outbox is full, the member has enough to read. */
 	if (m->conn)
 		(void)weir_conn_send(m->conn, text, (size_t)len);
 }
 
-static void tell_who_locked(struct room *r, struct member *me)
+static void tell_members_locked(struct room *r, struct member *me)
 {
 	char text[MOST_NAMES * (NAME_ROOM + 2) + 64];
 	int told = 0;
@@ -242,9 +242,9 @@ static void tell_who_locked(struct room *r, struct member *me)
 		(void)weir_conn_send(me->conn, text, len);
 }
 
-/* ------------------------------------------------------- coming and going */
+/* ----------------------------------------------------- joining and leaving */
 
-static int enter(weir_conn *c, void *arg)
+static int room_opened(weir_conn *c, void *arg)
 {
 	struct member *m = calloc(1, sizeof(*m));
 	struct room *r = arg;
@@ -257,21 +257,21 @@ static int enter(weir_conn *c, void *arg)
 	weir_conn_set_data(c, m, free);
 	pthread_mutex_lock(&r->lock);
 	snprintf(m->name, sizeof(m->name), "guest %llu", ++r->guests);
-	note_locked(r, "* %s has joined\n", m->name);
-	m->heard = r->len;
+	notice_locked(r, "* %s has joined\n", m->name);
+	m->sent = r->len;
 	m->next = r->first;
 	if (m->next)
 		m->next->prev = m;
 	r->first = m;
 	r->count++;
-	tell_locked(m, "* you are %s; /help says what you can do\n", m->name);
-	tell_who_locked(r, m);
-	spread_locked(r);
+	tell_locked(m, "* you are %s; /help lists the commands\n", m->name);
+	tell_members_locked(r, m);
+	flush_or_delay_locked(r);
 	pthread_mutex_unlock(&r->lock);
 	return WEIR_AGAIN;
 }
 
-static void leave(weir_conn *c, void *arg)
+static void room_closed(weir_conn *c, void *arg)
 {
 	struct member *m = weir_conn_data(c);
 	struct room *r = arg;
@@ -279,16 +279,16 @@ static void leave(weir_conn *c, void *arg)
 	if (m == NULL)
 		return;
 	pthread_mutex_lock(&r->lock);
-	take_out(r, m);
-	note_locked(r, "* %s has left\n", m->name);
-	spread_locked(r);
+	remove_locked(r, m);
+	notice_locked(r, "* %s has left\n", m->name);
+	flush_or_delay_locked(r);
 	pthread_mutex_unlock(&r->lock);
 }
 
 /* -------------------------------------------------------------- the lines */
 
-/* May it say so much to all?  It is told once that it may not. */
-static bool has_budget_locked(struct member *m, size_t len)
+/* False if the member has no budget for len bytes; it is told so once. */
+static bool spend_budget_locked(struct member *m, size_t len)
 {
 	int64_t now = now_ns();
 	int64_t more = (now - m->budget_at) * BUDGET_A_SECOND / 1000000000;
@@ -305,13 +305,13 @@ static bool has_budget_locked(struct member *m, size_t len)
 		return true;
 	}
 	if (!m->is_too_fast)
-		tell_locked(m, "* that is too much at once: it is not passed "
-			       "on until you pause\n");
+		tell_locked(m, "* that is too much at once; lines are dropped "
+			       "until you pause\n");
 	m->is_too_fast = true;
 	return false;
 }
 
-/* mark: what stands before the name. */
+/* mark and gap stand before and after the name. */
 static void say_locked(struct room *r, struct member *m, const char *mark,
 		       const char *gap, const char *line, size_t len)
 {
@@ -322,11 +322,11 @@ static void say_locked(struct room *r, struct member *m, const char *mark,
 	used += cli_escape(text + used, sizeof(text) - 1 - used, line, len,
 			   CLI_KEEP_UTF8 | CLI_KEEP_LINES);
 	text[used++] = '\n';
-	if (!has_budget_locked(m, used))
+	if (!spend_budget_locked(m, used))
 		return;
-	sum_up_locked(r);
+	append_untold_locked(r);
 	append_locked(r, text, used);
-	spread_locked(r);
+	flush_or_delay_locked(r);
 }
 
 static bool is_taken_locked(const struct room *r, const struct member *by,
@@ -338,13 +338,13 @@ static bool is_taken_locked(const struct room *r, const struct member *by,
 	return false;
 }
 
-static void take_name_locked(struct room *r, struct member *m, const char *name,
-			     size_t len)
+static void change_name_locked(struct room *r, struct member *m,
+			       const char *name, size_t len)
 {
 	const char *fault = room_name_fault(name, len);
 	char old[NAME_ROOM], skeleton[NAME_ROOM];
 
-	if (!fault && !has_budget_locked(m, sizeof(old) + len))
+	if (!fault && !spend_budget_locked(m, sizeof(old) + len))
 		return;
 	if (!fault) {
 		room_name_skeleton(skeleton, name, len);
@@ -359,11 +359,11 @@ static void take_name_locked(struct room *r, struct member *m, const char *name,
 	memcpy(m->name, name, len);
 	m->name[len] = '\0';
 	strcpy(m->skeleton, skeleton);
-	note_locked(r, "* %s is now %s\n", old, m->name);
-	spread_locked(r);
+	notice_locked(r, "* %s is now %s\n", old, m->name);
+	flush_or_delay_locked(r);
 }
 
-/* The rest of the line if it begins with this command; else NULL. */
+/* What follows the command, if the line begins with it; else NULL. */
 static const char *argument_of(const char *line, size_t len,
 			       const char *command, size_t *rest_len)
 {
@@ -376,41 +376,41 @@ static const char *argument_of(const char *line, size_t len,
 	return line + (len > n ? n + 1 : n);
 }
 
-static void obey_locked(struct room *r, struct member *m, const char *line,
-			size_t len)
+static void run_command_locked(struct room *r, struct member *m,
+			       const char *line, size_t len)
 {
 	const char *rest;
 	size_t n;
 
 	if ((rest = argument_of(line, len, "/name", &n)) != NULL)
-		take_name_locked(r, m, rest, n);
+		change_name_locked(r, m, rest, n);
 	else if ((rest = argument_of(line, len, "/me", &n)) != NULL)
 		say_locked(r, m, "- ", " ", rest, n);
 	else if (argument_of(line, len, "/who", &n))
-		tell_who_locked(r, m);
+		tell_members_locked(r, m);
 	else if (argument_of(line, len, "/help", &n))
-		tell_locked(m, "* /name NAME  have another name\n"
-			       "* /me WAVES   say what you do\n"
-			       "* /who        see who is here\n"
-			       "* anything else is said to all\n");
+		tell_locked(m, "* /name NAME  change your name\n"
+			       "* /me WAVES   say what you are doing\n"
+			       "* /who        list who is here\n"
+			       "* anything else is sent to everybody\n");
 	else
-		tell_locked(m, "* there is no such command; /help says which "
-			       "there are\n");
+		tell_locked(m, "* there is no such command; /help lists the "
+			       "commands\n");
 }
 
-static void take_line(struct room *r, struct member *m, const char *line,
-		      size_t len)
+static void handle_line(struct room *r, struct member *m, const char *line,
+			size_t len)
 {
 	len = service_trim(line, len);
 	pthread_mutex_lock(&r->lock);
 	if (len > 0 && line[0] == '/')
-		obey_locked(r, m, line, len);
+		run_command_locked(r, m, line, len);
 	else
 		say_locked(r, m, "", ": ", line, len);
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Drop a line that is too long, as far as it is here; as the input calls. */
+/* Drop input up to the end of the line.  Returns what input calls return. */
 static ssize_t skip_line(weir_conn *c, struct member *m)
 {
 	const void *data;
@@ -426,7 +426,7 @@ static ssize_t skip_line(weir_conn *c, struct member *m)
 	return n;
 }
 
-static ssize_t hear_line(weir_conn *c, struct room *r, struct member *m)
+static ssize_t read_one_line(weir_conn *c, struct room *r, struct member *m)
 {
 	char line[SERVICE_MESSAGE + 2]; /* newline, NUL */
 	ssize_t n;
@@ -435,49 +435,48 @@ static ssize_t hear_line(weir_conn *c, struct room *r, struct member *m)
 		return skip_line(c, m);
 	n = weir_conn_read_line(c, line, sizeof(line));
 	if (n > 0)
-		take_line(r, m, line, (size_t)n);
+		handle_line(r, m, line, (size_t)n);
 	if (n != -EMSGSIZE)
 		return n;
 	m->is_skipping = true;
 	pthread_mutex_lock(&r->lock);
-	tell_locked(m,
-		    "* a line has at most %d bytes; yours was not passed on\n",
+	tell_locked(m, "* a line has at most %d bytes; yours was dropped\n",
 		    SERVICE_MESSAGE);
 	pthread_mutex_unlock(&r->lock);
 	return 1;
 }
 
-static int close_room(weir_conn *c, struct room *r, struct member *m)
+static int say_closing(weir_conn *c, struct room *r, struct member *m)
 {
 	pthread_mutex_lock(&r->lock);
-	r->is_closing = true;
-	catch_up_locked(r, m);
+	r->is_stopping = true;
+	send_unsent_locked(r, m);
 	pthread_mutex_unlock(&r->lock);
 	return weir_conn_printf(c, "* the room closes\n");
 }
 
-static int hear(weir_conn *c, void *arg)
+static int room_readable(weir_conn *c, void *arg)
 {
 	struct member *m = weir_conn_data(c);
 	struct room *r = arg;
 	ssize_t n;
 
 	if (weir_conn_why(c) == WEIR_DRAIN)
-		return close_room(c, r, m);
+		return say_closing(c, r, m);
 	do
-		n = hear_line(c, r, m);
+		n = read_one_line(c, r, m);
 	while (n > 0);
-	if (n == 0) { /* it hears itself to the end */
+	if (n == 0) { /* its own last line is sent before the close */
 		pthread_mutex_lock(&r->lock);
-		catch_up_locked(r, m);
+		send_unsent_locked(r, m);
 		pthread_mutex_unlock(&r->lock);
 	}
 	return (int)n;
 }
 
-/* ---------------------------------------------------------------- at start */
+/* ------------------------------------------------------------------- start */
 
-static int start(struct room *r)
+static int room_start(struct room *r)
 {
 	pthread_condattr_t monotonic;
 	sigset_t all, before;
@@ -491,7 +490,7 @@ static int start(struct room *r)
 	pthread_condattr_destroy(&monotonic);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, keep_time, r);
+	rc = pthread_create(&thread, NULL, flush_main, r);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (rc == 0)
 		pthread_detach(thread); /* it ends with the process */
@@ -501,7 +500,7 @@ static int start(struct room *r)
 void svc_room(struct weir_service *ret, const struct options *o)
 {
 	struct room *r = calloc(1, sizeof(*r));
-	int rc = r ? start(r) : -ENOMEM;
+	int rc = r ? room_start(r) : -ENOMEM;
 
 	(void)o;
 	if (rc < 0) {
@@ -510,8 +509,8 @@ void svc_room(struct weir_service *ret, const struct options *o)
 	}
 	r->next = rooms;
 	rooms = r;
-	ret->opened = enter;
-	ret->readable = hear;
-	ret->closed = leave;
+	ret->opened = room_opened;
+	ret->readable = room_readable;
+	ret->closed = room_closed;
 	ret->arg = r;
 }

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The welcome exchange: the server speaks first, then the client says one
- * thing, which is printed on standard output.  A message is what has come by
- * the time a worker reads, up to SERVICE_MESSAGE bytes.
+ * The welcome exchange: sends a greeting, prints one message of the client on
+ * standard output and closes.  Messages as in svc_collect.c.
  */
 #include "services.h"
 
 static int welcome(weir_conn *c, void *arg)
 {
-	int rc = service_say_greeting(c, arg, WELCOME_GREETING);
+	int rc = service_greet(c, arg, WELCOME_GREETING);
 
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
-static int listen_to(weir_conn *c, void *arg)
+static int print_message(weir_conn *c, void *arg)
 {
 	char message[SERVICE_MESSAGE];
 	ssize_t n = weir_conn_read(c, message, sizeof(message));
@@ -28,6 +27,6 @@ static int listen_to(weir_conn *c, void *arg)
 void svc_welcome(struct weir_service *ret, const struct options *o)
 {
 	ret->opened = welcome;
-	ret->readable = listen_to;
+	ret->readable = print_message;
 	ret->arg = (void *)o;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standard input as it is: others may share it, so it is not made
- * non-blocking, and nothing is read from it before somebody asks.
+ * Other processes may share standard input, so it is not made non-blocking, and
+ * nothing is read before a line is asked for.
  *
- * In the background of a terminal a read fails, because the signal that would
- * stop us is blocked in every thread but the first: that counts as the end.
+ * When the process is in the background of a terminal a read fails, because
+ * SIGTTIN is blocked in this thread; that counts as the end of input.
  */
 #include "typed.h"
 
@@ -27,12 +27,12 @@ void typed_forget(void)
 
 	if (!isatty(STDIN_FILENO))
 		return;
-	owner = tcgetpgrp(STDIN_FILENO); /* -1: it controls nobody */
+	owner = tcgetpgrp(STDIN_FILENO); /* -1: not our controlling terminal */
 	if (owner < 0 || owner == getpgrp())
 		tcflush(STDIN_FILENO, TCIFLUSH);
 }
 
-static void fill(void (*has_come)(void *arg), void *arg)
+static void typed_read(void (*has_come)(void *arg), void *arg)
 {
 	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
 	ssize_t n;
@@ -50,7 +50,7 @@ static void fill(void (*has_come)(void *arg), void *arg)
 		in.has_ended = true;
 }
 
-static ssize_t take(char line[TYPED_LINE], size_t len, size_t more)
+static ssize_t typed_take(char line[TYPED_LINE], size_t len, size_t more)
 {
 	memcpy(line, in.bytes, len);
 	in.len -= len + more;
@@ -65,11 +65,11 @@ ssize_t typed_line(char line[TYPED_LINE], void (*has_come)(void *arg),
 		const char *end = memchr(in.bytes, '\n', in.len);
 
 		if (end)
-			return take(line, (size_t)(end - in.bytes), 1);
+			return typed_take(line, (size_t)(end - in.bytes), 1);
 		if (in.len == sizeof(in.bytes) || (in.has_ended && in.len > 0))
-			return take(line, in.len, 0);
+			return typed_take(line, in.len, 0);
 		if (in.has_ended)
 			return -1;
-		fill(has_come, arg);
+		typed_read(has_come, arg);
 	}
 }

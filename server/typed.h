@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is typed on our standard input, line by line.  One thread, which may
- * wait here as long as it likes.
+ * Lines of standard input that is not a console.  One thread.
  */
 #ifndef SERVER_TYPED_H
 #define SERVER_TYPED_H
 
 #include <sys/types.h>
 
-/* A longer line comes in pieces. */
+/* A longer line is split. */
 #define TYPED_LINE 1024
 
-/* Forget what has been typed, if it is a terminal and ours.  Any thread. */
+/* Discard what has been typed on our terminal.  Any thread. */
 void typed_forget(void);
 
 /*
- * The length of the next line without its newline; -1 when there are no more.
- * has_come, if not NULL, is called when a line can be read and before it is.
+ * Wait for a line.  Returns its length without the newline, -1 at the end of
+ * input.  has_come, if not NULL, is called when there is input to read, before
+ * it is read.
  */
 ssize_t typed_line(char line[TYPED_LINE], void (*has_come)(void *arg),
 		   void *arg);

@@ -106,7 +106,7 @@ DIALOGUES = [
              answer=lambda said: b"(answer)?", heard=lambda said: b"answer"),
     Dialogue("room", rb"\* you are (guest \d+); .*\n\* .*\n",
              (b"hello\n", b"bye\n"), guest, room_line,
-             b"* you are guest 1; /help says what you can do\n"
+             b"* you are guest 1; /help lists the commands\n"
              b"* 1 is here: guest 1\n"),
     Dialogue("discard", says=(b"hello there\n",)),
     Dialogue("chargen", re.escape(GENERATED) + rb"(?s:.*)",

@@ -26,8 +26,8 @@ class Base(TestCase):
     def enter(self, server, *others, i=0):
         """A new member and its name; others are told."""
         sock = server.connect(i)
-        name = re.fullmatch(rb"\* you are (guest \d+); /help says what you "
-                            rb"can do\n", read_line(sock))[1]
+        name = re.fullmatch(rb"\* you are (guest \d+); /help lists the "
+                            rb"commands\n", read_line(sock))[1]
         # Who is here, the newcomer first.
         self.assertRegex(read_line(sock), rb"^\* \d+ (is|are) here: " + name)
         for other in others:
@@ -180,7 +180,7 @@ class Talk(Base):
             self.end(server, accepted=2)
 
     def test_too_long_a_line_is_left_out_and_its_author_told(self):
-        told = b"* a line has at most 1024 bytes; yours was not passed on\n"
+        told = b"* a line has at most 1024 bytes; yours was dropped\n"
         with Server("room@127.0.0.1:0") as server:
             a, b = self.enter_many(server, 2)
             a.sendall(b"x" * 1025 + b"\n")
@@ -216,7 +216,7 @@ class Talk(Base):
                 self.expect(sock, b"- guest 1 waves\n")
             a.sendall(b"/help\n")
             self.expect(a, b"* /name NAME")
-            while not read_line(a).endswith(b"is said to all\n"):
+            while not read_line(a).endswith(b"is sent to everybody\n"):
                 pass
             for unknown in (b"/quit", b"/names", b"/", b"/nameanna"):
                 a.sendall(unknown + b"\n")
