@@ -22,6 +22,7 @@
 #include "../options.h"
 #include "judge/compare.h"
 #include "measure/units.h"
+#include "options.h"
 
 enum { KEY_FAIL = 256, KEY_MARGIN };
 
@@ -220,8 +221,8 @@ static int get_series(struct series *ret, const json_t *file,
 	return 0;
 }
 
-static const char *value_text(const json_t *file, const struct row *row,
-			      char buf[UNITS_TEXT])
+static const char *metric_value_text(const json_t *file, const struct row *row,
+				     char buf[UNITS_TEXT])
 {
 	const json_t *value =
 		json_object_get(field(file, "metrics"), row->name);
@@ -243,8 +244,9 @@ static void print_row(const struct row *row, const json_t *old,
 	char a[UNITS_TEXT], b[UNITS_TEXT];
 	bool is_judged = c->low != 0 || c->high != 0 || c->p < 1;
 
-	stream_print("  %-8s %10s %10s", row->name, value_text(old, row, a),
-		     value_text(new, row, b));
+	stream_print("  %-8s %10s %10s", row->name,
+		     metric_value_text(old, row, a),
+		     metric_value_text(new, row, b));
 	if (is_judged)
 		stream_print(" %+6.1f%% %+6.1f%% to %+6.1f%%", 100 * c->shift,
 			     100 * c->low, 100 * c->high);

@@ -361,7 +361,7 @@ int load_find(int argc, char **argv)
 		if (status == CLI_DONE)
 			status = target_resolve(&c.target, plan);
 		if (status == CLI_DONE) {
-			load_catch_signals();
+			run_catch_signals();
 			status = find_search(&c);
 		}
 		if (status == CLI_DONE)

@@ -4,7 +4,6 @@
  */
 #include "load.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,39 +23,6 @@
 #include "report/report.h"
 #include "run.h"
 
-/* What our parent has us ignore stays ignored. */
-static void catch_signal(int signo, void (*handler)(int))
-{
-	struct sigaction action = { .sa_handler = handler,
-				    .sa_flags = SA_RESTART };
-	struct sigaction old;
-
-	if (sigaction(signo, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-		sigaction(signo, &action, NULL);
-}
-
-static void catch_signals(void (*handler)(int))
-{
-	catch_signal(SIGINT, handler);
-	catch_signal(SIGTERM, handler);
-}
-
-/* The third one finds its default action. */
-static void interrupt(int signo)
-{
-	static volatile sig_atomic_t count;
-
-	(void)signo;
-	if (++count == 2)
-		catch_signals(SIG_DFL);
-	run_interrupt();
-}
-
-void load_catch_signals(void)
-{
-	catch_signals(interrupt);
-}
-
 static int load_status(const struct load_options *o, struct gates *gates,
 		       const struct result *r)
 {
@@ -71,7 +37,7 @@ static int load_status(const struct load_options *o, struct gates *gates,
 }
 
 /* The worse of two; a gate that failed tells more than a file. */
-static int worse(int a, int b)
+static int worse_status(int a, int b)
 {
 	return a > b ? a : b;
 }
@@ -113,7 +79,8 @@ static int load_report(struct load_options *o, const struct result *r,
 	bool is_taken = output_is_standard(o->json) ||
 			output_is_standard(o->hlog) ||
 			output_is_standard(o->html);
-	int status = worse(load_status(o, &o->gates, r), recorded), written;
+	int status = worse_status(load_status(o, &o->gates, r), recorded),
+	    written;
 	struct report report;
 
 	report_init(&report, is_taken ? stream_err() : stream_out());
@@ -122,16 +89,16 @@ static int load_report(struct load_options *o, const struct result *r,
 	if (o->json) {
 		written = json_write(o->json, r, &o->gates);
 		note_saved(&report, o->json, written);
-		status = worse(status, written);
+		status = worse_status(status, written);
 	}
 	if (o->html) {
 		written = html_write(o->html, r, &o->gates);
 		note_saved(&report, o->html, written);
-		status = worse(status, written);
+		status = worse_status(status, written);
 	}
 	note_saved(&report, o->hlog, recorded);
 	report_print(&report, r);
-	return worse(status, cli_flush());
+	return worse_status(status, cli_flush());
 }
 
 /* Those who watch a run. */
@@ -156,7 +123,7 @@ static int run_to(struct load_options *o, const struct target *target)
 
 	if (!record_open(&w.record, &o->plan, o->hlog))
 		return CLI_USAGE;
-	load_catch_signals();
+	run_catch_signals();
 	live_init(&w.live, &o->plan);
 	status = run(&result, &o->plan, target, load_watch, &w);
 	live_end(&w.live);

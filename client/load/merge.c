@@ -99,7 +99,7 @@ static int complain_memory(void)
 }
 
 /* Have the next line of an input; an exit status. */
-static int next_line(struct input *in)
+static int merge_next_line(struct input *in)
 {
 	int rc = hlog_next(&in->reader);
 
@@ -126,7 +126,7 @@ static int open_input(struct merge *m, const char *path)
 		return CLI_USAGE;
 	}
 	m->input_count++;
-	rc = next_line(in);
+	rc = merge_next_line(in);
 	if (rc == CLI_DONE && !in->has_line) {
 		cli_error("%s: there is no histogram in it", path);
 		return CLI_USAGE;
@@ -262,7 +262,7 @@ static int add_input(struct merge *m, struct input *in, int64_t cell)
 		histogram_add(k->cell, in->reader.values);
 		if (in->reader.length > k->length)
 			k->length = in->reader.length;
-		rc = next_line(in);
+		rc = merge_next_line(in);
 	}
 	return rc;
 }
@@ -343,7 +343,7 @@ static int print_table(const struct merge *m, const char *output)
 	return cli_flush();
 }
 
-static void release(struct merge *m)
+static void merge_release(struct merge *m)
 {
 	for (size_t i = 0; i < m->input_count; i++)
 		hlog_reader_close(&m->inputs[i].reader);
@@ -376,6 +376,6 @@ int load_merge(int argc, char **argv)
 		rc = close_output(&m, output, rc);
 	if (rc == CLI_DONE)
 		rc = print_table(&m, output);
-	release(&m);
+	merge_release(&m);
 	return rc;
 }

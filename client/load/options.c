@@ -497,7 +497,7 @@ bool load_options_take(void *to, int key)
 /* ---------------------------------------------------------------- together */
 
 /* What contradicts what: the first rule that is broken is the complaint. */
-static const char *contradiction(const struct load_options *o)
+static const char *options_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;
 	bool is_oneway = p->mode == PLAN_UPLOAD || p->mode == PLAN_DOWNLOAD;
@@ -529,7 +529,7 @@ static const char *contradiction(const struct load_options *o)
 	return NULL;
 }
 
-static void complete(struct load_options *o)
+static void options_complete(struct load_options *o)
 {
 	struct plan *p = &o->plan;
 
@@ -577,8 +577,8 @@ int load_options_check(struct load_options *o, const char *address)
 	o->plan.address = address;
 	if (!options_check_address(address))
 		return CLI_USAGE;
-	complete(o);
-	wrong = contradiction(o);
+	options_complete(o);
+	wrong = options_contradiction(o);
 	if (!wrong && strncmp(address, "fd:", 3) == 0)
 		wrong = "one descriptor is one connection; give an address "
 			"that can be connected to many times";

@@ -24,6 +24,9 @@
 #define HLOG_NOTE "\n(not in this build: it has no zlib)"
 #endif
 
+/* Exit status besides those of every program. */
+#define LOAD_GATE_FAILED 3
+
 #define SOURCES_MAX 64
 
 struct load_options {

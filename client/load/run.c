@@ -9,6 +9,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -42,7 +43,7 @@ static atomic_int interrupts;
 
 /* -------------------------------------------------------------- the second */
 
-static void tell(struct run *r)
+static void tell_watcher(struct run *r)
 {
 	if (r->watch)
 		r->watch(r->arg, &r->progress);
@@ -66,7 +67,7 @@ static bool has_all_full(const struct run *r)
 	return true;
 }
 
-static void cut(struct run *r)
+static void cut_run(struct run *r)
 {
 	atomic_store(&r->control.end_at, now_ns());
 	atomic_store(&r->control.is_cut, true);
@@ -79,6 +80,39 @@ void run_interrupt(void)
 	atomic_fetch_add(&interrupts, 1);
 }
 
+/* What our parent has us ignore stays ignored. */
+static void catch_signal(int signo, void (*handler)(int))
+{
+	struct sigaction action = { .sa_handler = handler,
+				    .sa_flags = SA_RESTART };
+	struct sigaction old;
+
+	if (sigaction(signo, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+		sigaction(signo, &action, NULL);
+}
+
+static void catch_signals(void (*handler)(int))
+{
+	catch_signal(SIGINT, handler);
+	catch_signal(SIGTERM, handler);
+}
+
+/* The third one finds its default action. */
+static void interrupt(int signo)
+{
+	static volatile sig_atomic_t count;
+
+	(void)signo;
+	if (++count == 2)
+		catch_signals(SIG_DFL);
+	run_interrupt();
+}
+
+void run_catch_signals(void)
+{
+	catch_signals(interrupt);
+}
+
 /* Plan no more; where nothing is planned any more, or not yet, wait no more. */
 static void end_early(struct run *r)
 {
@@ -88,7 +122,7 @@ static void end_early(struct run *r)
 	r->is_interrupted = true;
 	if (atomic_load(&c->start_at) == NEVER ||
 	    now >= atomic_load(&c->end_at)) {
-		cut(r);
+		cut_run(r);
 		return;
 	}
 	atomic_store(&c->end_at, now);
@@ -109,7 +143,7 @@ static void tell_second(struct run *r, bool is_last)
 	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
-	tell(r);
+	tell_watcher(r);
 	if (p->last)
 		summary_begin_second(s);
 }
@@ -134,7 +168,7 @@ static void tell_part(struct run *r)
 	p->elapsed =
 		now - (p->part == RUN_WARMUP ? start : r->control.measure_at);
 	p->opened = count_open(r);
-	tell(r);
+	tell_watcher(r);
 }
 
 static void wait_some(struct run *r)
@@ -168,7 +202,7 @@ static int connect_all(struct run *r)
 		pthread_mutex_unlock(&c->lock);
 		r->progress.opened = count_open(r);
 		r->progress.elapsed = now_ns() - began_at;
-		tell(r);
+		tell_watcher(r);
 		pthread_mutex_lock(&c->lock);
 	}
 	rc = -c->error;
@@ -220,7 +254,7 @@ static int measure_all(struct run *r)
 		bool is_full = has_all_full(r);
 
 		if (c->error != 0)
-			cut(r);
+			cut_run(r);
 		if (!is_full)
 			wait_some(r);
 		pthread_mutex_unlock(&c->lock);
@@ -270,7 +304,7 @@ static int end_all(struct run *r)
 
 /* --------------------------------------------------------------- the whole */
 
-static int init(struct run *r, const struct target *target)
+static int run_init(struct run *r, const struct target *target)
 {
 	pthread_condattr_t attr;
 
@@ -310,7 +344,7 @@ static int start_engines(struct run *r)
 	return rc;
 }
 
-static void fini(struct run *r)
+static void run_fini(struct run *r)
 {
 	for (int i = 0; i < r->engine_count; i++)
 		engine_fini(&r->engines[i]);
@@ -331,7 +365,7 @@ static int run_engines(struct run *r)
 		rc = start_bad_clients(r);
 	}
 	if (rc < 0)
-		cut(r);
+		cut_run(r);
 	failed = measure_all(r);
 	stopped = end_all(r);
 	if (rc < 0)
@@ -352,10 +386,10 @@ int run(struct result *ret, const struct plan *plan,
 	*ret = (struct result){ .plan = plan };
 	memcpy(ret->target, target->text, sizeof(ret->target));
 	r.summary.result = ret;
-	rc = init(&r, target);
+	rc = run_init(&r, target);
 	if (rc == 0)
 		rc = run_engines(&r);
-	fini(&r);
+	run_fini(&r);
 	if (rc == 0) {
 		verdict_judge(ret);
 		return CLI_DONE;

@@ -26,4 +26,11 @@ int run(struct result *ret, const struct plan *plan,
  */
 void run_interrupt(void);
 
+/*
+ * Let SIGINT and SIGTERM end the run early, with a report; the third of them
+ * ends the program.  Not to be called before the target has been looked up,
+ * which an interruption ends at once.
+ */
+void run_catch_signals(void);
+
 #endif

@@ -45,7 +45,7 @@ static bool comes_again(const struct bad_client *m)
 	return m->kind == BAD_CLIENT_HALF_CLOSE || m->kind == BAD_CLIENT_RESET;
 }
 
-static void drop(struct bad_client *m, int64_t now)
+static void bad_client_close(struct bad_client *m, int64_t now)
 {
 	close(m->fd);
 	m->fd = -1;
@@ -54,13 +54,15 @@ static void drop(struct bad_client *m, int64_t now)
 	m->next_at = now + AGAIN;
 }
 
-static void be_let_go(struct bad_clients *c, struct bad_client *m, int64_t now)
+static void closed_by_server(struct bad_clients *c, struct bad_client *m,
+			     int64_t now)
 {
 	c->counts[m->kind].let_go++;
-	drop(m, now);
+	bad_client_close(m, now);
 }
 
-static void come(struct bad_clients *c, struct bad_client *m, int64_t now)
+static void bad_client_connect(struct bad_clients *c, struct bad_client *m,
+			       int64_t now)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
 					       EPOLLET,
@@ -75,7 +77,7 @@ static void come(struct bad_clients *c, struct bad_client *m, int64_t now)
 	    epoll_ctl(c->epoll, EPOLL_CTL_ADD, m->fd, &event) < 0) {
 		c->counts[m->kind].failed++;
 		if (m->fd >= 0)
-			drop(m, now);
+			bad_client_close(m, now);
 	}
 }
 
@@ -113,7 +115,7 @@ static bool send_messages(struct bad_clients *c, struct bad_client *m,
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n < 0 && errno != EINTR) {
-			be_let_go(c, m, now);
+			closed_by_server(c, m, now);
 			return false;
 		}
 		if (n > 0) {
@@ -138,7 +140,7 @@ static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
 	} while (len > 0 && (n > 0 || (n < 0 && errno == EINTR)));
 	if (n > 0 || (n < 0 && errno == EAGAIN))
 		return true;
-	be_let_go(c, m, now);
+	closed_by_server(c, m, now);
 	return false;
 }
 
@@ -168,7 +170,7 @@ static void misbehave(struct bad_clients *c, struct bad_client *m, int64_t now)
 		if (send_messages(c, m, size, now)) {
 			setsockopt(m->fd, SOL_SOCKET, SO_LINGER, &reset,
 				   sizeof(reset));
-			drop(m, now);
+			bad_client_close(m, now);
 		}
 		break;
 	case BAD_CLIENT_FLOOD:
@@ -184,8 +186,8 @@ static void misbehave(struct bad_clients *c, struct bad_client *m, int64_t now)
 	}
 }
 
-static void notice(struct bad_clients *c, struct bad_client *m, uint32_t events,
-		   int64_t now)
+static void bad_client_event(struct bad_clients *c, struct bad_client *m,
+			     uint32_t events, int64_t now)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
@@ -194,7 +196,7 @@ static void notice(struct bad_clients *c, struct bad_client *m, uint32_t events,
 	if (!m->is_connected && (events & (EPOLLHUP | EPOLLERR) ||
 				 target_connected(c->target, m->fd) != 0)) {
 		c->counts[m->kind].failed++;
-		drop(m, now);
+		bad_client_close(m, now);
 		return;
 	}
 	if (!m->is_connected) {
@@ -207,10 +209,10 @@ static void notice(struct bad_clients *c, struct bad_client *m, uint32_t events,
 	if (m->kind == BAD_CLIENT_HALF_CLOSE && events & (EPOLLIN | ends))
 		read_some(c, m, SIZE_MAX, now);
 	else if (events & ends && m->kind != BAD_CLIENT_RESET)
-		be_let_go(c, m, now);
+		closed_by_server(c, m, now);
 }
 
-static void step(struct bad_clients *c, int64_t now)
+static void bad_clients_step(struct bad_clients *c, int64_t now)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct bad_client *m = &c->all[i];
@@ -218,14 +220,14 @@ static void step(struct bad_clients *c, int64_t now)
 		if (m->is_over || m->next_at > now)
 			continue;
 		if (m->fd < 0)
-			come(c, m, now);
+			bad_client_connect(c, m, now);
 		else if (m->is_connected)
 			misbehave(c, m, now);
 	}
 }
 
 /* Those that are still there leave. */
-static void leave(struct bad_clients *c)
+static void bad_clients_leave(struct bad_clients *c)
 {
 	for (size_t i = 0; i < c->count; i++) {
 		struct bad_client *m = &c->all[i];
@@ -252,7 +254,7 @@ static void *bad_clients_main(void *arg)
 		if (now < c->from)
 			wait = c->from - now;
 		else
-			step(c, now);
+			bad_clients_step(c, now);
 		if (wait > c->to - now)
 			wait = c->to - now;
 		n = epoll_wait(c->epoll, events, EVENTS, (int)(wait / MS) + 1);
@@ -264,15 +266,15 @@ static void *bad_clients_main(void *arg)
 			if (!events[i].data.ptr)
 				is_stopped = true;
 			else
-				notice(c, events[i].data.ptr, events[i].events,
-				       now);
+				bad_client_event(c, events[i].data.ptr,
+						 events[i].events, now);
 		}
 	}
-	leave(c);
+	bad_clients_leave(c);
 	return NULL;
 }
 
-static int prepare(struct bad_clients *c)
+static int bad_clients_init(struct bad_clients *c)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 	struct bad_client *m;
@@ -307,7 +309,7 @@ int bad_clients_start(struct bad_clients *c, int64_t from, int64_t to)
 	c->count = (size_t)bad_clients_count(c->plan);
 	if (c->count == 0)
 		return 0;
-	rc = prepare(c);
+	rc = bad_clients_init(c);
 	if (rc == 0)
 		rc = engine_thread(&c->thread, bad_clients_main, c);
 	c->is_running = rc == 0;

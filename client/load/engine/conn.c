@@ -7,7 +7,7 @@
  * the socket did not take is kept: it is made again when the socket takes
  * more.
  */
-#include "engine.h"
+#include "state.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -223,7 +223,7 @@ void conn_done(struct engine *e, struct conn *c, int64_t now)
 		conn_open(e, c, now);
 }
 
-static void give_up(struct engine *e, struct conn *c, int64_t now)
+static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
 {
 	if (replies_give_up(e, c, now))
 		conn_send(e, c, now);
@@ -252,7 +252,7 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 	case CONN_OPEN:
 		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
 					      e->plan->timeout_ns)
-			give_up(e, c, now);
+			conn_give_up(e, c, now);
 		break;
 	default:
 		break;

@@ -15,7 +15,7 @@
  * After raw bytes that are wrong the next reply is found by the next number
  * of this connection.
  */
-#include "engine.h"
+#include "state.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -486,8 +486,8 @@ static size_t begin_frame(struct engine *e, struct conn *c, const char *data,
 	return n;
 }
 
-static size_t take_line(struct engine *e, struct conn *c, const char *data,
-			size_t len, int64_t now)
+static size_t take_line_reply(struct engine *e, struct conn *c,
+			      const char *data, size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
 	const char *newline = memchr(data, '\n', len);
@@ -504,8 +504,8 @@ static size_t take_line(struct engine *e, struct conn *c, const char *data,
 	return len;
 }
 
-static size_t take_raw(struct engine *e, struct conn *c, const char *data,
-		       size_t len, int64_t now)
+static size_t take_raw_reply(struct engine *e, struct conn *c, const char *data,
+			     size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
 	bool is_right;
@@ -616,8 +616,8 @@ size_t frames_take(struct engine *e, struct conn *c, const char *data,
 		if (used > 0 || f->len == 0)
 			return used;
 	}
-	return e->payload->is_lines ? take_line(e, c, data, len, now)
-				    : take_raw(e, c, data, len, now);
+	return e->payload->is_lines ? take_line_reply(e, c, data, len, now)
+				    : take_raw_reply(e, c, data, len, now);
 }
 
 /* ----------------------------------------------------------- other replies */

@@ -12,26 +12,26 @@
  * The heap holds the connections that can send when their instant comes.  A
  * connection that cannot is out of it, and is looked at when it can again.
  */
-#include "engine.h"
+#include "state.h"
 
 #include <math.h>
 
 #include "random.h"
 
-static void set(struct engine *e, size_t at, struct conn *c)
+static void heap_set(struct engine *e, size_t at, struct conn *c)
 {
 	e->heap[at] = c;
 	c->heap_at = at;
 }
 
-static void move_up(struct engine *e, struct conn *c, size_t at)
+static void heap_up(struct engine *e, struct conn *c, size_t at)
 {
 	for (; at > 1 && e->heap[at / 2]->due_at > c->due_at; at /= 2)
-		set(e, at, e->heap[at / 2]);
-	set(e, at, c);
+		heap_set(e, at, e->heap[at / 2]);
+	heap_set(e, at, c);
 }
 
-static void move_down(struct engine *e, struct conn *c, size_t at)
+static void heap_down(struct engine *e, struct conn *c, size_t at)
 {
 	for (size_t child; (child = 2 * at) <= e->heap_used; at = child) {
 		if (child < e->heap_used &&
@@ -39,12 +39,12 @@ static void move_down(struct engine *e, struct conn *c, size_t at)
 			child++;
 		if (e->heap[child]->due_at >= c->due_at)
 			break;
-		set(e, at, e->heap[child]);
+		heap_set(e, at, e->heap[child]);
 	}
-	set(e, at, c);
+	heap_set(e, at, c);
 }
 
-static void take_out(struct engine *e, struct conn *c)
+static void heap_remove(struct engine *e, struct conn *c)
 {
 	size_t at = c->heap_at;
 	struct conn *last = e->heap[e->heap_used--];
@@ -52,8 +52,8 @@ static void take_out(struct engine *e, struct conn *c)
 	c->heap_at = 0;
 	if (last == c)
 		return;
-	move_up(e, last, at);
-	move_down(e, last, last->heap_at);
+	heap_up(e, last, at);
+	heap_down(e, last, last->heap_at);
 }
 
 static double period(const struct engine *e)
@@ -164,12 +164,12 @@ void schedule_update(struct engine *e, struct conn *c)
 		return;
 	if (!can_send(e, c)) {
 		if (c->heap_at > 0)
-			take_out(e, c);
+			heap_remove(e, c);
 	} else if (c->heap_at == 0) {
-		move_up(e, c, ++e->heap_used);
+		heap_up(e, c, ++e->heap_used);
 	} else {
-		move_up(e, c, c->heap_at);
-		move_down(e, c, c->heap_at);
+		heap_up(e, c, c->heap_at);
+		heap_down(e, c, c->heap_at);
 	}
 }
 

@@ -66,7 +66,7 @@ static int socket_error(int fd)
 }
 
 /* Does somebody answer there? */
-static bool probe(const struct weir_address *a, int longest_ms)
+static bool probe_address(const struct weir_address *a, int longest_ms)
 {
 	const struct sockaddr *to = (const struct sockaddr *)&a->addr;
 	struct pollfd p = { .events = POLLOUT };
@@ -84,7 +84,7 @@ static bool probe(const struct weir_address *a, int longest_ms)
 	return is_there;
 }
 
-static int look_up(struct target *ret, const struct plan *plan)
+static int resolve_to(struct target *ret, const struct plan *plan)
 {
 	struct weir_address *list = calloc(ADDRESSES_MAX, sizeof(*list));
 	int64_t longest = plan->connect_timeout_ns / 1000000;
@@ -105,7 +105,7 @@ static int look_up(struct target *ret, const struct plan *plan)
 	if (count > ADDRESSES_MAX)
 		count = ADDRESSES_MAX;
 	if (count > 1)
-		while (at < count && !probe(&list[at], probe_ms))
+		while (at < count && !probe_address(&list[at], probe_ms))
 			at++;
 	if (at == count)
 		at = 0;
@@ -115,7 +115,7 @@ static int look_up(struct target *ret, const struct plan *plan)
 	return CLI_DONE;
 }
 
-static int look_up_source(struct endpoint *ret, const char *text, int family)
+static int resolve_source(struct endpoint *ret, const char *text, int family)
 {
 	const struct addrinfo hints = { .ai_family = family,
 					.ai_socktype = SOCK_STREAM,
@@ -134,7 +134,7 @@ static int look_up_source(struct endpoint *ret, const char *text, int family)
 	return CLI_DONE;
 }
 
-static int look_up_sources(struct target *ret, const struct plan *plan)
+static int resolve_sources(struct target *ret, const struct plan *plan)
 {
 	int status = CLI_DONE;
 
@@ -150,7 +150,7 @@ static int look_up_sources(struct target *ret, const struct plan *plan)
 		return CLI_FAILED;
 	}
 	for (size_t i = 0; i < plan->source_count && status == CLI_DONE; i++)
-		status = look_up_source(&ret->from[i], plan->sources[i],
+		status = resolve_source(&ret->from[i], plan->sources[i],
 					ret->to.addr.ss_family);
 	ret->from_count = plan->source_count;
 	return status;
@@ -182,9 +182,9 @@ int target_resolve(struct target *ret, const struct plan *plan)
 	if (a.kind == CLI_UNIX)
 		set_unix(&ret->to, &a);
 	else
-		status = look_up(ret, plan);
+		status = resolve_to(ret, plan);
 	if (status == CLI_DONE)
-		status = look_up_sources(ret, plan);
+		status = resolve_sources(ret, plan);
 	if (status == CLI_DONE)
 		say_where(ret, plan);
 	else

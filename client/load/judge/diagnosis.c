@@ -18,8 +18,8 @@ struct diagnoses {
 	size_t count;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct diagnoses *h,
-						      const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void
+add_diagnosis(struct diagnoses *h, const char *format, ...)
 {
 	va_list args;
 
@@ -30,7 +30,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct diagnoses *h,
 	va_end(args);
 }
 
-static uint64_t between(const struct histogram *h, int64_t low, int64_t high)
+static uint64_t samples_between(const struct histogram *h, int64_t low,
+				int64_t high)
 {
 	uint64_t count = 0;
 	size_t end;
@@ -52,9 +53,9 @@ static uint64_t between(const struct histogram *h, int64_t low, int64_t high)
 /* Share of all samples in a cluster from at to at + width; 0: none there. */
 static double cluster(const struct histogram *h, int64_t at, int64_t width)
 {
-	uint64_t in = between(h, at, at + width);
-	uint64_t beside = between(h, at - 2 * width, at - 1) +
-			  between(h, at + width + 1, at + 3 * width);
+	uint64_t in = samples_between(h, at, at + width);
+	uint64_t beside = samples_between(h, at - 2 * width, at - 1) +
+			  samples_between(h, at + width + 1, at + 3 * width);
 
 	return in >= 5 && in > 3 * beside ? (double)in / (double)h->total : 0;
 }
@@ -79,17 +80,19 @@ static void look_at_latency(struct diagnoses *h, const struct result *r)
 	char text[UNITS_TEXT];
 
 	if (share > 0)
-		add(h,
-		    "%s of replies took 40 ms: Nagle's algorithm waits for "
-		    "a delayed acknowledgement; the server should write a "
-		    "reply in one piece, or set TCP_NODELAY",
-		    units_percent(100 * share, 2, text));
+		add_diagnosis(
+			h,
+			"%s of replies took 40 ms: Nagle's algorithm waits for "
+			"a delayed acknowledgement; the server should write a "
+			"reply in one piece, or set TCP_NODELAY",
+			units_percent(100 * share, 2, text));
 	share = timer_cluster(r, 199 * MS, 20 * MS);
 	if (share > 0)
-		add(h,
-		    "%s of replies took 200 ms: lost segments were sent "
-		    "again after the least time-out of TCP",
-		    units_percent(100 * share, 2, text));
+		add_diagnosis(
+			h,
+			"%s of replies took 200 ms: lost segments were sent "
+			"again after the least time-out of TCP",
+			units_percent(100 * share, 2, text));
 }
 
 static void look_at_connects(struct diagnoses *h, const struct result *r)
@@ -105,42 +108,55 @@ static void look_at_connects(struct diagnoses *h, const struct result *r)
 		int64_t width = (120 + seconds[i] * 30) * MS;
 
 		if (cluster(connect, at, width) > 0)
-			lost += between(connect, at, at + width);
+			lost += samples_between(connect, at, at + width);
 	}
 	if (lost > 0)
-		add(h,
-		    "%llu connections took whole seconds: their SYN was lost, "
-		    "most often because the server's backlog was full; raise "
-		    "it and net.core.somaxconn",
-		    (unsigned long long)lost);
+		add_diagnosis(h,
+			      "%llu connections took whole seconds: their SYN "
+			      "was lost, "
+			      "most often because the server's backlog was "
+			      "full; raise "
+			      "it and net.core.somaxconn",
+			      (unsigned long long)lost);
 }
 
-static uint64_t errors(const struct result *r, int error)
+static uint64_t connect_error_count(const struct result *r, int error)
 {
 	return result_error_count(r, ERROR_SOCKET, ERROR_CONNECT, error);
 }
 
 static void look_at_errors(struct diagnoses *h, const struct result *r)
 {
-	if (errors(r, ECONNREFUSED) > 0 && r->connections.opened == 0)
-		add(h, "nothing listens at that address");
-	else if (errors(r, ECONNREFUSED) > 0)
-		add(h, "refused at times: the server closed its listener, or "
-		       "its backlog was full");
+	if (connect_error_count(r, ECONNREFUSED) > 0 &&
+	    r->connections.opened == 0)
+		add_diagnosis(h, "nothing listens at that address");
+	else if (connect_error_count(r, ECONNREFUSED) > 0)
+		add_diagnosis(
+			h,
+			"refused at times: the server closed its listener, or "
+			"its backlog was full");
 	if (result_error_count(r, ERROR_BIND, ERROR_BIND, EADDRNOTAVAIL) > 0)
-		add(h, "an address of --source is not one of this machine");
-	else if (errors(r, EADDRNOTAVAIL) > 0)
-		add(h, "the ports of this side were used up: connect from "
-		       "several addresses (--source), or close with "
-		       "--close rst");
-	if (errors(r, EMFILE) + errors(r, ENFILE) > 0)
-		add(h, "this client ran out of descriptors: raise the limit "
-		       "(ulimit -n)");
-	if (errors(r, ETIMEDOUT) > 0)
-		add(h, "connections that time out: a firewall drops them, or "
-		       "the server's backlog is full");
-	if (errors(r, ENETUNREACH) + errors(r, EHOSTUNREACH) > 0)
-		add(h, "there is no route to that address");
+		add_diagnosis(
+			h, "an address of --source is not one of this machine");
+	else if (connect_error_count(r, EADDRNOTAVAIL) > 0)
+		add_diagnosis(
+			h, "the ports of this side were used up: connect from "
+			   "several addresses (--source), or close with "
+			   "--close rst");
+	if (connect_error_count(r, EMFILE) + connect_error_count(r, ENFILE) > 0)
+		add_diagnosis(
+			h,
+			"this client ran out of descriptors: raise the limit "
+			"(ulimit -n)");
+	if (connect_error_count(r, ETIMEDOUT) > 0)
+		add_diagnosis(
+			h,
+			"connections that time out: a firewall drops them, or "
+			"the server's backlog is full");
+	if (connect_error_count(r, ENETUNREACH) +
+		    connect_error_count(r, EHOSTUNREACH) >
+	    0)
+		add_diagnosis(h, "there is no route to that address");
 }
 
 /* The server does not speak as it was expected to. */
@@ -149,20 +165,26 @@ static void look_at_dialogue(struct diagnoses *h, const struct result *r)
 	const struct counts *b = &r->counts;
 
 	if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, EBADMSG) > 0)
-		add(h, "the server began with other words: see --banner");
+		add_diagnosis(
+			h, "the server began with other words: see --banner");
 	else if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, ETIMEDOUT) >
 		 0)
-		add(h, "the server does not speak first: --banner none");
+		add_diagnosis(h,
+			      "the server does not speak first: --banner none");
 	if (b->checked > 0 && b->wrong == b->checked)
-		add(h, "no reply was as expected: what does the server "
-		       "answer? see --expect and --banner");
+		add_diagnosis(h,
+			      "no reply was as expected: what does the server "
+			      "answer? see --expect and --banner");
 	if (b->answered == 0 && b->timed_out > 0 &&
 	    r->plan->payload == PAYLOAD_RANDOM)
-		add(h, "no replies at all: does the server wait for a "
-		       "newline? leave out --random");
+		add_diagnosis(h,
+			      "no replies at all: does the server wait for a "
+			      "newline? leave out --random");
 	else if (b->answered == 0 && b->timed_out > 0)
-		add(h, "no replies at all: is it a server that answers? see "
-		       "--upload and --expect");
+		add_diagnosis(
+			h,
+			"no replies at all: is it a server that answers? see "
+			"--upload and --expect");
 }
 
 size_t diagnose(const struct result *r,
@@ -173,14 +195,17 @@ size_t diagnose(const struct result *r,
 	look_at_errors(&h, r);
 	look_at_dialogue(&h, r);
 	if (r->connections.starved > 0 && r->connections.served > 0)
-		add(&h,
-		    "%d connections at a time were served: has the server a "
-		    "thread for each, and no more of them?",
-		    r->connections.served);
+		add_diagnosis(&h,
+			      "%d connections at a time were served: has the "
+			      "server a "
+			      "thread for each, and no more of them?",
+			      r->connections.served);
 	look_at_latency(&h, r);
 	look_at_connects(&h, r);
 	if (r->self.busiest >= 0.8)
-		add(&h, "this client is short of processor time: more threads "
+		add_diagnosis(
+			&h,
+			"this client is short of processor time: more threads "
 			"(-T), or a machine of its own");
 	return h.count;
 }

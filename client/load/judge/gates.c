@@ -127,7 +127,7 @@ bool gates_add(struct gates *g, const char *text)
 	return true;
 }
 
-static bool holds(const struct gate_row *g, const struct metric *m)
+static bool gate_holds(const struct gate_row *g, const struct metric *m)
 {
 	if (m->why_absent[0])
 		return false;
@@ -159,8 +159,9 @@ bool gates_judge(struct gates *g, const struct result *r)
 		if (r->is_cut)
 			gate->outcome = GATE_NOT_JUDGED;
 		else
-			gate->outcome = holds(gate, &gate->found) ? GATE_PASS
-								  : GATE_FAIL;
+			gate->outcome = gate_holds(gate, &gate->found)
+						? GATE_PASS
+						: GATE_FAIL;
 		have_passed = have_passed && gate->outcome == GATE_PASS;
 	}
 	return have_passed;

@@ -12,14 +12,14 @@
 
 #include "../measure/units.h"
 
-static double share(uint64_t part, uint64_t whole)
+static double share_of(uint64_t part, uint64_t whole)
 {
 	return whole > 0 ? (double)part / (double)whole : 0;
 }
 
 /* Graver reasons come before milder ones, and push them out. */
 __attribute__((format(printf, 3, 4))) static void
-find(struct result *r, enum verdict grade, const char *format, ...)
+add_reason(struct result *r, enum verdict grade, const char *format, ...)
 {
 	size_t at = grade == VERDICT_NOT ? r->grave_count : r->reason_count;
 	va_list args;
@@ -43,21 +43,23 @@ static void check_counts(struct result *r)
 	const struct histogram *h = r->clocks[result_main_clock(r->plan)];
 
 	if (!counts_balance(&r->counts))
-		find(r, VERDICT_NOT,
-		     "the counts do not add up: a fault in weir-client");
+		add_reason(r, VERDICT_NOT,
+			   "the counts do not add up: a fault in weir-client");
 	if (result_is_one_way(r)) {
 		if (r->counts.bytes_in + r->counts.bytes_out == 0)
-			find(r, VERDICT_NOT, "no bytes were moved");
+			add_reason(r, VERDICT_NOT, "no bytes were moved");
 	} else if (r->counts.answered == 0) {
-		find(r, VERDICT_NOT, "nothing was answered");
+		add_reason(r, VERDICT_NOT, "nothing was answered");
 	} else if (r->counts.answered < VERDICT_REPLIES_CARE) {
-		find(r, VERDICT_WITH_CARE,
-		     "%" PRIu64 " replies are too few for high percentiles",
-		     r->counts.answered);
+		add_reason(r, VERDICT_WITH_CARE,
+			   "%" PRIu64
+			   " replies are too few for high percentiles",
+			   r->counts.answered);
 	}
 	if (h && h->clamped > 0)
-		find(r, VERDICT_WITH_CARE,
-		     "%" PRIu64 " replies took more than an hour", h->clamped);
+		add_reason(r, VERDICT_WITH_CARE,
+			   "%" PRIu64 " replies took more than an hour",
+			   h->clamped);
 }
 
 static void check_absent(struct result *r, int count, const char *what)
@@ -65,26 +67,30 @@ static void check_absent(struct result *r, int count, const char *what)
 	int asked = r->connections.asked;
 
 	if (count > 0 && count == asked)
-		find(r, VERDICT_NOT, "all %d connections %s", asked, what);
+		add_reason(r, VERDICT_NOT, "all %d connections %s", asked,
+			   what);
 	else if (count > 0)
-		find(r,
-		     count >= VERDICT_ABSENT_NOT * asked ? VERDICT_NOT
-							 : VERDICT_WITH_CARE,
-		     "%d of %d connections %s: the figures are of the others",
-		     count, asked, what);
+		add_reason(r,
+			   count >= VERDICT_ABSENT_NOT * asked
+				   ? VERDICT_NOT
+				   : VERDICT_WITH_CARE,
+			   "%d of %d connections %s: the figures are of the "
+			   "others",
+			   count, asked, what);
 }
 
 static void check_lateness(struct result *r)
 {
-	double late = share(r->self.late_ours, r->counts.sent);
+	double late = share_of(r->self.late_ours, r->counts.sent);
 	char percent[UNITS_TEXT], worst[UNITS_TEXT];
 
 	if (r->plan->schedule == PLAN_CLOSED || late < VERDICT_LATE_CARE)
 		return;
-	find(r, late >= VERDICT_LATE_NOT ? VERDICT_NOT : VERDICT_WITH_CARE,
-	     "%s of messages sent late by our own fault, up to %s",
-	     units_percent(100 * late, 2, percent),
-	     units_time(r->self.late_ours_max, worst));
+	add_reason(r,
+		   late >= VERDICT_LATE_NOT ? VERDICT_NOT : VERDICT_WITH_CARE,
+		   "%s of messages sent late by our own fault, up to %s",
+		   units_percent(100 * late, 2, percent),
+		   units_time(r->self.late_ours_max, worst));
 }
 
 static double asked_for(const struct result *r)
@@ -109,18 +115,20 @@ static void check_rate(struct result *r)
 	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut)
 		return;
 	if (has_planned_less(r))
-		find(r, VERDICT_NOT,
-		     "this client planned only %.1f%% of the rate asked for",
-		     100 * (double)r->counts.planned / asked_for(r));
+		add_reason(
+			r, VERDICT_NOT,
+			"this client planned only %.1f%% of the rate asked for",
+			100 * (double)r->counts.planned / asked_for(r));
 	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
-		find(r, VERDICT_WITH_CARE,
-		     "%.1f%% of the messages planned were answered",
-		     100 * answered / (double)r->counts.planned);
+		add_reason(r, VERDICT_WITH_CARE,
+			   "%.1f%% of the messages planned were answered",
+			   100 * answered / (double)r->counts.planned);
 }
 
 bool verdict_is_our_limit(const struct result *r)
 {
-	return share(r->self.late_ours, r->counts.sent) >= VERDICT_LATE_NOT ||
+	return share_of(r->self.late_ours, r->counts.sent) >=
+		       VERDICT_LATE_NOT ||
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 
@@ -133,15 +141,17 @@ static void check_self(struct result *r)
 	char stall[UNITS_TEXT];
 
 	if (s->busiest >= VERDICT_BUSY_CARE)
-		find(r, is_busy ? VERDICT_NOT : VERDICT_WITH_CARE,
-		     "a thread of this client was busy %.0f%% of the time: "
-		     "replies waited for it",
-		     100 * s->busiest);
+		add_reason(
+			r, is_busy ? VERDICT_NOT : VERDICT_WITH_CARE,
+			"a thread of this client was busy %.0f%% of the time: "
+			"replies waited for it",
+			100 * s->busiest);
 	if (s->longest_stall >= VERDICT_STALL_CARE_NS)
-		find(r, is_stuck ? VERDICT_NOT : VERDICT_WITH_CARE,
-		     "the load generator itself stalled for %s; the highest "
-		     "latencies may be its own",
-		     units_time(s->longest_stall, stall));
+		add_reason(
+			r, is_stuck ? VERDICT_NOT : VERDICT_WITH_CARE,
+			"the load generator itself stalled for %s; the highest "
+			"latencies may be its own",
+			units_time(s->longest_stall, stall));
 }
 
 static void check_switches(struct result *r)
@@ -151,10 +161,10 @@ static void check_switches(struct result *r)
 	char text[UNITS_TEXT];
 
 	if (r->verdict != VERDICT_TRUSTWORTHY && rate >= VERDICT_SWITCHES_CARE)
-		find(r, VERDICT_WITH_CARE,
-		     "it was preempted %s times per second%s",
-		     units_rate(rate, text),
-		     r->plan->threads > 1 ? " on each thread" : "");
+		add_reason(r, VERDICT_WITH_CARE,
+			   "it was preempted %s times per second%s",
+			   units_rate(rate, text),
+			   r->plan->threads > 1 ? " on each thread" : "");
 }
 
 /* The sum of the waits, by the time, is how many were under way. */
@@ -170,11 +180,13 @@ static void check_little(struct result *r)
 		return;
 	filled = h->sum / (double)r->elapsed / room;
 	if (filled < VERDICT_BUSY_CONNECTIONS_CARE)
-		find(r,
-		     filled < VERDICT_BUSY_CONNECTIONS_NOT ? VERDICT_NOT
-							   : VERDICT_WITH_CARE,
-		     "connections waited for this client %.0f%% of the time",
-		     100 * (1 - filled));
+		add_reason(
+			r,
+			filled < VERDICT_BUSY_CONNECTIONS_NOT
+				? VERDICT_NOT
+				: VERDICT_WITH_CARE,
+			"connections waited for this client %.0f%% of the time",
+			100 * (1 - filled));
 }
 
 void verdict_judge(struct result *r)
@@ -196,15 +208,18 @@ void verdict_judge(struct result *r)
 	if (r->reason_count > 0)
 		return;
 	if (r->plan->schedule != PLAN_CLOSED)
-		find(r, VERDICT_TRUSTWORTHY,
-		     "late by our own fault on %s of messages; this "
-		     "client used %.0f%% of a core",
-		     units_percent(100 * share(s->late_ours, r->counts.sent), 2,
-				   percent),
-		     100 * s->busiest);
+		add_reason(r, VERDICT_TRUSTWORTHY,
+			   "late by our own fault on %s of messages; this "
+			   "client used %.0f%% of a core",
+			   units_percent(
+				   100 * share_of(s->late_ours, r->counts.sent),
+				   2, percent),
+			   100 * s->busiest);
 	else
-		find(r, VERDICT_TRUSTWORTHY,
-		     "this client used %.0f%% of a core; its longest stall was "
-		     "%s",
-		     100 * s->busiest, units_time(s->longest_stall, stall));
+		add_reason(r, VERDICT_TRUSTWORTHY,
+			   "this client used %.0f%% of a core; its longest "
+			   "stall was "
+			   "%s",
+			   100 * s->busiest,
+			   units_time(s->longest_stall, stall));
 }

@@ -25,7 +25,7 @@ bool record_open(struct record *r, const struct plan *plan, const char *path)
 }
 
 /* The log counts from the beginning of the measured part. */
-static void begin(struct record *r, const struct progress *p)
+static void record_begin(struct record *r, const struct progress *p)
 {
 	char note[100];
 	struct timespec now;
@@ -44,7 +44,7 @@ void record_watch(struct record *r, const struct progress *p)
 	if (!r->writer || !p->last)
 		return;
 	if (!r->has_begun)
-		begin(r, p);
+		record_begin(r, p);
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		if (p->clocks[k] && p->clocks[k]->total > 0)
 			hlog_write(r->writer, clock_names[k], p->last->at,
@@ -58,7 +58,7 @@ int record_close(struct record *r)
 	if (!r->writer)
 		return CLI_DONE;
 	if (!r->has_begun)
-		begin(r, &(struct progress){ .elapsed = 0 });
+		record_begin(r, &(struct progress){ .elapsed = 0 });
 	rc = hlog_close(r->writer);
 	r->writer = NULL;
 	if (rc == 0)

@@ -12,8 +12,8 @@
 #include "layout.h"
 #include "report.h"
 
-__attribute__((format(printf, 2, 3))) static void say(FILE *to,
-						      const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void
+find_say(FILE *to, const char *format, ...)
 {
 	struct report report;
 	char text[1024];
@@ -40,16 +40,17 @@ void find_print_plan(const struct find *f, FILE *to)
 	int64_t each = p->warmup_ns + p->duration_ns;
 	int64_t most = s->tries_most * each + SEARCH_LASTS_MAX * p->duration_ns;
 
-	say(to, "%s  %s, %d connections, depth %d\n", p->address,
-	    plan_mode_text(p), p->connections, p->depth);
+	find_say(to, "%s  %s, %d connections, depth %d\n", p->address,
+		 plan_mode_text(p), p->connections, p->depth);
 	if (f->closed > 0)
-		say(to, "a closed loop reaches %s %s\n",
-		    units_rate(f->closed, text[0]), unit(f));
-	say(to, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
-	    units_rate(s->highest, text[1]), unit(f));
-	say(to, "at most %d runs of %s: %s, and what late replies take\n\n",
-	    s->tries_most, units_time(each, text[1]),
-	    units_time(most, text[0]));
+		find_say(to, "a closed loop reaches %s %s\n",
+			 units_rate(f->closed, text[0]), unit(f));
+	find_say(to, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
+		 units_rate(s->highest, text[1]), unit(f));
+	find_say(to,
+		 "at most %d runs of %s: %s, and what late replies take\n\n",
+		 s->tries_most, units_time(each, text[1]),
+		 units_time(most, text[0]));
 }
 
 /* The gated figures of a step; those that failed alone if it did. */
@@ -85,10 +86,11 @@ void find_print_step(const struct find_step *step, FILE *to)
 	else if (!step->has_held && !step->is_again)
 		note = "   once more";
 	put_figures(step, figures, sizeof(figures));
-	say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
-	    step->has_held ? LAYOUT_GOOD "PASS" LAYOUT_PLAIN
-			   : LAYOUT_BAD "FAIL" LAYOUT_PLAIN,
-	    figures, step->is_client_limited ? "   (this client)" : "", note);
+	find_say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
+		 step->has_held ? LAYOUT_GOOD "PASS" LAYOUT_PLAIN
+				: LAYOUT_BAD "FAIL" LAYOUT_PLAIN,
+		 figures, step->is_client_limited ? "   (this client)" : "",
+		 note);
 }
 
 static const char *gates_text(const struct find *f, char *to, size_t room)
@@ -109,18 +111,20 @@ static void print_limit(const struct find *f, FILE *to)
 	char rate[UNITS_TEXT], figures[512];
 
 	if (!failed) {
-		say(to, "\n    (%s)\n",
-		    f->closed > 0 ? "a closed loop reaches no more"
-				  : "no more was tried: --max");
+		find_say(to, "\n    (%s)\n",
+			 f->closed > 0 ? "a closed loop reaches no more"
+				       : "no more was tried: --max");
 		return;
 	}
 	units_rate(failed->rate, rate);
 	put_figures(failed, figures, sizeof(figures));
 	if (failed->is_client_limited)
-		say(to, "\n    (at %s this client is the limit:\n     %s)\n",
-		    rate, failed->reason);
+		find_say(to,
+			 "\n    (at %s this client is the limit:\n     %s)\n",
+			 rate, failed->reason);
 	else
-		say(to, "\n    (next tried %s fails: %s)\n", rate, figures);
+		find_say(to, "\n    (next tried %s fails: %s)\n", rate,
+			 figures);
 }
 
 static bool is_bound(const struct find *f)
@@ -137,11 +141,11 @@ static void print_none(const struct find *f, const char *gates, FILE *to)
 
 	if (failed)
 		put_figures(failed, figures, sizeof(figures));
-	say(to, "not even %s %s holds %s\n    (%s)\n",
-	    units_rate(f->search.lowest, rate), unit(f), gates, figures);
+	find_say(to, "not even %s %s holds %s\n    (%s)\n",
+		 units_rate(f->search.lowest, rate), unit(f), gates, figures);
 	if (failed && failed->is_client_limited)
-		say(to, "    (this client is the limit:\n     %s)\n",
-		    failed->reason);
+		find_say(to, "    (this client is the limit:\n     %s)\n",
+			 failed->reason);
 }
 
 void find_print_answer(const struct find *f, FILE *to)
@@ -152,21 +156,23 @@ void find_print_answer(const struct find *f, FILE *to)
 	gates_text(f, gates, sizeof(gates));
 	units_rate(held, rate);
 	if (f->is_cut && held > 0) {
-		say(to, "interrupted: %s %s held %s, not confirmed\n", rate,
-		    unit(f), gates);
+		find_say(to, "interrupted: %s %s held %s, not confirmed\n",
+			 rate, unit(f), gates);
 	} else if (f->is_cut) {
-		say(to, "interrupted: nothing is known yet\n");
+		find_say(to, "interrupted: nothing is known yet\n");
 	} else if (f->search.state == SEARCH_NONE) {
 		print_none(f, gates, to);
 	} else if (f->search.state == SEARCH_UNSETTLED) {
-		say(to, "too noisy to say: %s %s held %s once, but not again\n",
-		    units_rate(held > 0 ? held : f->search.failed, rate),
-		    unit(f), gates);
+		find_say(
+			to,
+			"too noisy to say: %s %s held %s once, but not again\n",
+			units_rate(held > 0 ? held : f->search.failed, rate),
+			unit(f), gates);
 	} else {
-		say(to,
-		    LAYOUT_STRONG
-		    "highest rate that holds %s: %s%s %s" LAYOUT_PLAIN,
-		    gates, is_bound(f) ? "at least " : "", rate, unit(f));
+		find_say(to,
+			 LAYOUT_STRONG
+			 "highest rate that holds %s: %s%s %s" LAYOUT_PLAIN,
+			 gates, is_bound(f) ? "at least " : "", rate, unit(f));
 		print_limit(f, to);
 	}
 }

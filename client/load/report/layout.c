@@ -34,7 +34,7 @@ static bool layout_is_full(const struct layout *p)
 	return p->used == LAYOUT_LINES;
 }
 
-static void append(struct layout *p, const char *text, size_t len)
+static void layout_append(struct layout *p, const char *text, size_t len)
 {
 	char *line = p->lines[p->used - 1];
 	size_t used = strlen(line);
@@ -53,9 +53,9 @@ static void begin_line(struct layout *p, enum layout_rank rank,
 	p->ranks[p->used] = rank;
 	p->lines[p->used++][0] = '\0';
 	p->column = 0;
-	append(p, label, strlen(label));
+	layout_append(p, label, strlen(label));
 	while (p->column < LAYOUT_LABEL)
-		append(p, " ", 1);
+		layout_append(p, " ", 1);
 	p->is_begun = true;
 }
 
@@ -80,8 +80,8 @@ static void put_piece(struct layout *p, const char *gap, const char *text,
 		begin_line(p, p->ranks[p->used - 1], "");
 		gap = "";
 	}
-	append(p, gap, strlen(gap));
-	append(p, piece, len);
+	layout_append(p, gap, strlen(gap));
+	layout_append(p, piece, len);
 	p->is_begun = false;
 }
 

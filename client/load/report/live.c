@@ -26,8 +26,8 @@ struct line {
 };
 
 /* The last column stays empty: writing there wraps on some terminals. */
-__attribute__((format(printf, 2, 3))) static void say(struct line *line,
-						      const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void
+live_say(struct line *line, const char *format, ...)
 {
 	char piece[128];
 	size_t used = strlen(line->text), width;
@@ -45,7 +45,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct line *line,
 }
 
 /* The share of the run that is over; -1: it has no end. */
-static double done(const struct plan *plan, const struct progress *p)
+static double share_done(const struct plan *plan, const struct progress *p)
 {
 	double part;
 
@@ -68,7 +68,7 @@ static void say_bar(struct line *line, double part, bool has_utf8)
 			to = stpcpy(to, has_utf8 ? "━" : "#");
 		else
 			to = stpcpy(to, has_utf8 ? "─" : ".");
-	say(line, "%s", bar);
+	live_say(line, "%s", bar);
 }
 
 static void say_rate(struct line *line, const struct live *live,
@@ -85,36 +85,38 @@ static void say_rate(struct line *line, const struct live *live,
 		units_bytes_rate((double)s->bytes_in / seconds, text);
 	else
 		units_rate((double)s->answered / seconds, text);
-	say(line, "%s%s", text,
-	    live->plan->mode == PLAN_UPLOAD || live->plan->mode == PLAN_DOWNLOAD
-		    ? ""
-		    : "/s");
+	live_say(line, "%s%s", text,
+		 live->plan->mode == PLAN_UPLOAD ||
+				 live->plan->mode == PLAN_DOWNLOAD
+			 ? ""
+			 : "/s");
 	if (s->p99 > 0)
-		say(line, "p99 %s", units_time(s->p99, text));
+		live_say(line, "p99 %s", units_time(s->p99, text));
 }
 
 static void say_left(struct line *line, int64_t left)
 {
-	say(line, "%" PRId64 " s left",
-	    left > 0 ? (left + 999999999) / 1000000000 : 0);
+	live_say(line, "%" PRId64 " s left",
+		 left > 0 ? (left + 999999999) / 1000000000 : 0);
 }
 
 static void say_measuring(struct line *line, const struct live *live,
 			  const struct progress *p)
 {
 	int64_t left = live->plan->duration_ns - p->elapsed;
-	double part = done(live->plan, p);
+	double part = share_done(live->plan, p);
 	char text[UNITS_TEXT], bars[SPARKLINE_TEXT];
 
 	if (part >= 0)
-		say(line, "%3.0f%%", 100 * part);
+		live_say(line, "%3.0f%%", 100 * part);
 	else
-		say(line, "%" PRId64 " s", p->elapsed / 1000000000);
+		live_say(line, "%" PRId64 " s", p->elapsed / 1000000000);
 	if (p->last)
 		say_rate(line, live, p->last);
-	say(line,
-	    p->errors > 0 ? LAYOUT_BAD "%s errors" LAYOUT_PLAIN : "%s errors",
-	    units_count(p->errors, text));
+	live_say(line,
+		 p->errors > 0 ? LAYOUT_BAD "%s errors" LAYOUT_PLAIN
+			       : "%s errors",
+		 units_count(p->errors, text));
 	if (part >= 0 && live->plan->count == 0)
 		say_left(line, left);
 	if (part >= 0)
@@ -124,7 +126,7 @@ static void say_measuring(struct line *line, const struct live *live,
 
 		sparkline(bars, live->history + HISTORY - n, n, HISTORY,
 			  live->has_utf8);
-		say(line, "%s", bars);
+		live_say(line, "%s", bars);
 	}
 }
 
@@ -136,19 +138,19 @@ const char *live_line(struct live *live, const struct progress *p,
 	text[0] = '\0';
 	switch (p->part) {
 	case RUN_CONNECTING:
-		say(&line, "connecting");
-		say(&line, "%d of %d", p->opened,
-		    live->plan->connections + live->plan->idle);
+		live_say(&line, "connecting");
+		live_say(&line, "%d of %d", p->opened,
+			 live->plan->connections + live->plan->idle);
 		break;
 	case RUN_WARMUP:
-		say(&line, "warming up");
+		live_say(&line, "warming up");
 		say_left(&line, live->plan->warmup_ns - p->elapsed);
 		break;
 	case RUN_MEASURING:
 		say_measuring(&line, live, p);
 		break;
 	case RUN_DRAINING:
-		say(&line, "waiting for the last replies");
+		live_say(&line, "waiting for the last replies");
 		break;
 	}
 	return text;
@@ -178,7 +180,7 @@ static size_t window_columns(void)
 }
 
 /* The same second may be told of more than once. */
-static void remember(struct live *live, const struct progress *p)
+static void live_remember(struct live *live, const struct progress *p)
 {
 	if (p->part != RUN_MEASURING || !p->last ||
 	    (live->seconds > 0 && p->last->at == live->last_at))
@@ -197,7 +199,7 @@ void live_watch(void *arg, const struct progress *p)
 
 	if (!live->is_shown)
 		return;
-	remember(live, p);
+	live_remember(live, p);
 	live_line(live, p, window_columns(), text);
 	fputs("\r\033[K", stream_err());
 	layout_write(text, live->has_colour, stream_err());

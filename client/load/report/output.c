@@ -36,20 +36,20 @@ static bool can_write(const char *option, const char *path)
 	return fd >= 0;
 }
 
-static bool find(const char *path, struct stat *ret)
+static bool find_file(const char *path, struct stat *ret)
 {
 	return output_is_standard(path) ? fstat(STDOUT_FILENO, ret) == 0
 					: stat(path, ret) == 0;
 }
 
 /* What goes into a device such as /dev/null does not get mixed up. */
-static bool is_same(const char *a, const char *b)
+static bool is_same_output(const char *a, const char *b)
 {
 	struct stat x, y;
 
 	if (output_is_standard(a) && output_is_standard(b))
 		return true;
-	return find(a, &x) && find(b, &y) && x.st_dev == y.st_dev &&
+	return find_file(a, &x) && find_file(b, &y) && x.st_dev == y.st_dev &&
 	       x.st_ino == y.st_ino && !S_ISCHR(x.st_mode);
 }
 
@@ -63,7 +63,8 @@ bool outputs_check(const struct output *outputs, size_t count)
 		if (!can_write(o->option, o->path))
 			return false;
 		for (const struct output *other = outputs; other < o; other++)
-			if (other->path && is_same(other->path, o->path)) {
+			if (other->path &&
+			    is_same_output(other->path, o->path)) {
 				cli_error("--%s and --%s: '%s' and '%s' are "
 					  "the same file",
 					  other->option, o->option, other->path,

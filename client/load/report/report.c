@@ -25,10 +25,9 @@ struct terms {
 	size_t used;
 };
 
-__attribute__((format(printf, 4, 5))) static void term(struct terms *t,
-						       const char *joint,
-						       uint64_t count,
-						       const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void
+add_term(struct terms *t, const char *joint, uint64_t count, const char *format,
+	 ...)
 {
 	char number[UNITS_TEXT];
 	va_list args;
@@ -74,20 +73,20 @@ static void report_messages(struct layout *p, const struct result *r)
 		return;
 	layout_begin(p, LAYOUT_MUST, "messages");
 	if (r->plan->schedule != PLAN_CLOSED || b->never_sent > 0) {
-		term(&from, " + ", b->sent, "sent");
-		term(&from, " + ", b->never_sent,
-		     LAYOUT_BAD "never sent" LAYOUT_PLAIN);
+		add_term(&from, " + ", b->sent, "sent");
+		add_term(&from, " + ", b->never_sent,
+			 LAYOUT_BAD "never sent" LAYOUT_PLAIN);
 		layout_say(p, "%s planned = %s",
 			   units_count(b->planned, planned),
 			   from.used > 0 ? from.text : "0 sent");
 		layout_begin(p, LAYOUT_MUST, "");
 	}
-	term(&to, " + ", b->answered, "answered");
-	term(&to, " + ", b->timed_out, LAYOUT_BAD "timed out" LAYOUT_PLAIN);
-	term(&to, " + ", b->reset, LAYOUT_BAD "reset" LAYOUT_PLAIN);
-	term(&to, " + ", b->closed_early,
-	     LAYOUT_BAD "closed early" LAYOUT_PLAIN);
-	term(&to, " + ", b->open, "open");
+	add_term(&to, " + ", b->answered, "answered");
+	add_term(&to, " + ", b->timed_out, LAYOUT_BAD "timed out" LAYOUT_PLAIN);
+	add_term(&to, " + ", b->reset, LAYOUT_BAD "reset" LAYOUT_PLAIN);
+	add_term(&to, " + ", b->closed_early,
+		 LAYOUT_BAD "closed early" LAYOUT_PLAIN);
+	add_term(&to, " + ", b->open, "open");
 	layout_say(p, "%s sent = %s", units_count(b->sent, sent),
 		   to.used > 0 ? to.text : "0 answered");
 	if (!counts_balance(b))
@@ -157,8 +156,8 @@ static void connection_events(struct layout *p, const struct connections *c)
 {
 	struct terms t = { .used = 0 };
 
-	term(&t, ", ", c->ended, "ended by the server");
-	term(&t, ", ", c->reopened, "reopened");
+	add_term(&t, ", ", c->ended, "ended by the server");
+	add_term(&t, ", ", c->reopened, "reopened");
 	if (t.used > 0)
 		layout_say(p, "%s", t.text);
 	if (c->idle_asked > 0 && c->idle_open == c->idle_asked)
@@ -204,12 +203,12 @@ static void report_content(struct layout *p, const struct result *r)
 	struct terms t = { .used = 0 };
 	char checked[UNITS_TEXT];
 
-	term(&t, ", ", b->wrong, "wrong");
-	term(&t, ", ", b->missing, "missing");
-	term(&t, ", ", b->swapped, "swapped");
-	term(&t, ", ", b->surplus, "surplus");
-	term(&t, ", ", b->crossed, "of other connections");
-	term(&t, ", ", b->late, "after their time-out");
+	add_term(&t, ", ", b->wrong, "wrong");
+	add_term(&t, ", ", b->missing, "missing");
+	add_term(&t, ", ", b->swapped, "swapped");
+	add_term(&t, ", ", b->surplus, "surplus");
+	add_term(&t, ", ", b->crossed, "of other connections");
+	add_term(&t, ", ", b->late, "after their time-out");
 	if (b->checked == 0 && t.used == 0)
 		return;
 	layout_begin(p, t.used > 0 ? LAYOUT_MUST : LAYOUT_SHOULD, "content");
@@ -320,9 +319,9 @@ static void report_bad_clients(struct layout *p, const struct result *r)
 		if (!is_begun)
 			layout_begin(p, LAYOUT_SHOULD, "bad clients");
 		is_begun = true;
-		term(&t, ", ", m->let_go, "let go");
-		term(&t, ", ", (uint64_t)m->open, "kept");
-		term(&t, ", ", m->failed, "failed");
+		add_term(&t, ", ", m->let_go, "let go");
+		add_term(&t, ", ", (uint64_t)m->open, "kept");
+		add_term(&t, ", ", m->failed, "failed");
 		layout_say(p, "%d %s%s%s", m->asked, bad_client_names[i],
 			   t.used > 0 ? ": " : "", t.text);
 	}
