@@ -9,6 +9,7 @@
 
 #include "../../cli/cli.h"
 #include "../../client/load/load.h"
+#include "../../client/load/options.h"
 
 const char fuzz_corpus[] = "json";
 
