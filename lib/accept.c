@@ -14,22 +14,60 @@
  * Listeners have one queue and one max_connections in common.  They are asked
  * in rotation, and each is sure of a place (see is_full).
  */
+#include "accept.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "acceptor.h"
+#include "bounds.h"
 #include "conn_table.h"
 #include "poller.h"
 #include "sys.h"
 
-#define BUDGET	      64 /* connections from one listener before the others */
-#define FIRST_PAUSE   (10 * WR_NS_PER_MS)
-#define LONGEST_PAUSE (100 * WR_NS_PER_MS)
+/* Key of the i-th listener in the acceptor's poller; see WR_GENERATIONS. */
+#define KEY_LISTENER (UINT64_C(1) << 63)
+
+int wr_accept_init(struct wr_accept *a, struct wr_core *core,
+		   struct wr_context *ctx, struct wr_deadlines *deadlines,
+		   int poller)
+{
+	*a = (struct wr_accept){ .core = core,
+				 .ctx = ctx,
+				 .deadlines = deadlines,
+				 .poller = poller };
+	return a->reserve = wr_sys_dup(core->acceptor_wake_fd);
+}
+
+void wr_accept_fini(struct wr_accept *a)
+{
+	for (int i = 0; i < a->endpoint_count; i++) {
+		wr_listener_close(&a->endpoints[i]->listener);
+		wr_sys_free(a->endpoints[i]);
+	}
+	wr_sys_free(a->endpoints);
+	if (a->reserve >= 0)
+		wr_sys_close(a->reserve);
+}
+
+int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
+{
+	struct wr_endpoint **endpoints = wr_sys_realloc(
+		a->endpoints,
+		((size_t)a->endpoint_count + 1) * sizeof(struct wr_endpoint *));
+
+	if (endpoints == NULL)
+		return -ENOMEM;
+	a->endpoints = endpoints;
+	a->endpoints[a->endpoint_count] = endpoint;
+	endpoint->id = a->endpoint_count;
+	endpoint->service.share = &endpoint->share;
+	return a->endpoint_count++;
+}
 
 /* ------------------------------------------------------- places and listeners
  */
 
-static size_t listeners_without(const struct wr_acceptor *a, int place)
+static size_t listeners_without(const struct wr_accept *a, int place)
 {
 	size_t n = 0;
 
@@ -43,7 +81,7 @@ static size_t listeners_without(const struct wr_acceptor *a, int place)
  * none, a quarter of all places at most.  So clients of one listener, however
  * many they are, do not keep those of the others out.
  */
-static bool is_full(const struct wr_acceptor *a,
+static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
 		    size_t cap)
 {
@@ -56,7 +94,7 @@ static bool is_full(const struct wr_acceptor *a,
 	return used + wr_min(listeners_without(a, place), most_kept) >= cap;
 }
 
-static bool is_queue_full(const struct wr_acceptor *a,
+static bool is_queue_full(const struct wr_accept *a,
 			  const struct wr_endpoint *endpoint)
 {
 	const struct wr_queue *q = &a->core->accepted;
@@ -64,7 +102,7 @@ static bool is_queue_full(const struct wr_acceptor *a,
 	return is_full(a, endpoint, WR_PLACE_QUEUE, wr_queue_len(q), q->cap);
 }
 
-static bool is_server_full(const struct wr_acceptor *a,
+static bool is_server_full(const struct wr_accept *a,
 			   const struct wr_endpoint *endpoint)
 {
 	return is_full(a, endpoint, WR_PLACE_SERVER,
@@ -72,8 +110,7 @@ static bool is_server_full(const struct wr_acceptor *a,
 		       (size_t)a->core->config.set.max_connections);
 }
 
-static bool holds(const struct wr_acceptor *a,
-		  const struct wr_endpoint *endpoint)
+static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
 	return a->core->config.set.overload == WEIR_HOLD &&
 	       (is_queue_full(a, endpoint) || is_server_full(a, endpoint));
@@ -84,7 +121,7 @@ static bool holds(const struct wr_acceptor *a,
  * before looking at accept_blocked.  So room that comes now is seen by one of
  * us.
  */
-static bool has_room(struct wr_acceptor *a, const struct wr_endpoint *endpoint)
+static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
 	if (!holds(a, endpoint))
 		return true;
@@ -92,18 +129,19 @@ static bool has_room(struct wr_acceptor *a, const struct wr_endpoint *endpoint)
 	return !holds(a, endpoint);
 }
 
-static void arm(struct wr_acceptor *a, struct wr_endpoint *d)
+static void arm(struct wr_accept *a, struct wr_endpoint *d)
 {
 	if (d->is_armed || d->is_broken || d->listener.fd < 0)
 		return;
 	if (wr_poller_add(a->poller, d->listener.fd, WR_POLL_IN,
-			  WR_KEY_LISTENER | (uint64_t)d->id) < 0)
-		a->resume_at = a->ctx.now + LONGEST_PAUSE; /* try again */
+			  KEY_LISTENER | (uint64_t)d->id) < 0)
+		a->resume_at =
+			a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS; /* try again */
 	else
 		d->is_armed = true;
 }
 
-static void disarm(struct wr_acceptor *a, struct wr_endpoint *d)
+static void disarm(struct wr_accept *a, struct wr_endpoint *d)
 {
 	if (d->is_armed)
 		wr_poller_remove(a->poller, d->listener.fd);
@@ -111,13 +149,13 @@ static void disarm(struct wr_acceptor *a, struct wr_endpoint *d)
 }
 
 /* Whether anybody waits there is the poller's to say, if it is armed again. */
-static void forget(struct wr_acceptor *a, struct wr_endpoint *d)
+static void forget(struct wr_accept *a, struct wr_endpoint *d)
 {
 	disarm(a, d);
 	d->may_have_more = d->is_due = false;
 }
 
-static void keep_reserve(struct wr_acceptor *a)
+static void keep_reserve(struct wr_accept *a)
 {
 	if (a->reserve < 0)
 		a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
@@ -127,16 +165,17 @@ static void keep_reserve(struct wr_acceptor *a)
  * A listener where clients are known to wait is asked for them as soon as there
  * is room, and is not in the poller until then.
  */
-void wr_accept_adjust(struct wr_acceptor *a)
+void wr_accept_adjust(struct wr_accept *a)
 {
 	bool may_accept;
 
 	/* A shortage: a close of ours ends it at once. */
-	if (a->ctx.now >= a->resume_at ||
+	if (a->ctx->now >= a->resume_at ||
 	    !atomic_load(&a->core->accept_blocked))
 		a->resume_at = 0;
 	/* After the deadline of a stop nobody is served any more. */
-	may_accept = a->resume_at == 0 && !a->is_cutting;
+	may_accept =
+		a->resume_at == 0 && wr_core_phase(a->core) < WR_PHASE_CUTTING;
 	if (may_accept)
 		keep_reserve(a);
 	for (int i = 0; i < a->endpoint_count; i++) {
@@ -150,18 +189,46 @@ void wr_accept_adjust(struct wr_acceptor *a)
 	}
 }
 
-void wr_accept_close_listener(struct wr_acceptor *a,
-			      struct wr_endpoint *endpoint)
+int64_t wr_accept_next_at(const struct wr_accept *a)
+{
+	for (int i = 0; i < a->endpoint_count; i++)
+		if (a->endpoints[i]->is_due)
+			return 0;
+	return a->resume_at ? a->resume_at : WR_NEVER_AT;
+}
+
+bool wr_accept_event(struct wr_accept *a, uint64_t key)
+{
+	if (!(key & KEY_LISTENER))
+		return false;
+	a->endpoints[key & ~KEY_LISTENER]->may_have_more = true;
+	return true;
+}
+
+void wr_accept_expect_clients(struct wr_accept *a)
+{
+	for (int i = 0; i < a->endpoint_count; i++)
+		a->endpoints[i]->may_have_more |= a->endpoints[i]->is_armed;
+}
+
+void wr_accept_close_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	forget(a, endpoint);
 	wr_listener_close(&endpoint->listener);
 }
 
-void wr_accept_close_listeners(struct wr_acceptor *a)
+void wr_accept_close_listeners(struct wr_accept *a)
 {
 	for (int i = 0; i < a->endpoint_count; i++)
 		wr_accept_close_listener(a, a->endpoints[i]);
-	a->are_listeners_closed = true;
+}
+
+bool wr_accept_has_listener(const struct wr_accept *a)
+{
+	for (int i = 0; i < a->endpoint_count; i++)
+		if (a->endpoints[i]->listener.fd >= 0)
+			return true;
+	return false;
 }
 
 /* ---------------------------------------------------------------- admission */
@@ -171,38 +238,38 @@ void wr_accept_close_listeners(struct wr_acceptor *a)
 #define FREE_SLOTS (LAST_SLOT + 1)
 
 /* There are so many slots, and room to visit them.  0 or -errno. */
-static int prepare_slots(struct wr_acceptor *a, size_t count)
+static int prepare_slots(struct wr_accept *a, size_t count)
 {
 	struct wr_table *table = a->core->table;
 	int rc;
 
 	if (wr_table_has_free(table, count))
 		return 0;
-	rc = wr_deadlines_reserve(a);
+	rc = wr_deadlines_reserve(a->deadlines);
 	return rc < 0 ? rc : wr_table_grow(table);
 }
 
 /* It is accepted, and in the ledger from here on; there is a slot for it. */
-static struct weir_conn *make_conn(struct wr_acceptor *a,
+static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint, int fd)
 {
-	struct wr_stats *stats = a->ctx.stats;
+	struct wr_stats *stats = a->ctx->stats;
 	struct weir_conn *c = wr_table_take(a->core->table);
 
 	wr_count(stats, &stats->accepted, 1);
-	endpoint->calm_since = 0; /* a stop's quiet time begins again */
-	if (endpoint->owed > 0)
-		endpoint->owed--;
-	wr_conn_begin(c, &endpoint->service, fd, a->ctx.now);
+	endpoint->stop.calm_since = 0; /* a stop's quiet time begins again */
+	if (endpoint->stop.owed > 0)
+		endpoint->stop.owed--;
+	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
 	wr_conn_move(c, stats, WR_CONN_QUEUED);
-	c->ctx = &a->ctx;
+	c->ctx = a->ctx;
 	return c;
 }
 
 /* peer: who it is, or NULL: ask the socket. */
-static void admit(struct wr_acceptor *a, struct wr_endpoint *endpoint, int fd,
+static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct wr_core *core = a->core;
@@ -218,9 +285,9 @@ static void admit(struct wr_acceptor *a, struct wr_endpoint *endpoint, int fd,
 	} else if (is_queue_full(a, endpoint)) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL);
 	} else {
-		wr_deadlines_expect(a, c);
+		wr_deadlines_expect(a->deadlines, c);
 		wr_share_add(c->service, WR_PLACE_QUEUE, 1);
-		(void)wr_queue_push(&core->accepted, &c->node, a->ctx.now);
+		(void)wr_queue_push(&core->accepted, &c->node, a->ctx->now);
 		wr_core_wake_worker(core);
 	}
 }
@@ -264,7 +331,7 @@ static bool is_shortage(int rc)
  * Accept one client with the descriptor kept in reserve.  It is opened again
  * once there are descriptors (wr_accept_adjust).
  */
-static int accept_with_reserve(struct wr_acceptor *a,
+static int accept_with_reserve(struct wr_accept *a,
 			       struct wr_endpoint *endpoint)
 {
 	if (a->reserve < 0)
@@ -276,7 +343,7 @@ static int accept_with_reserve(struct wr_acceptor *a,
 }
 
 /* Tell one client why; it lingers, so no other is told before it has ended. */
-static void refuse_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
+static void refuse_one(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	int fd = prepare_slots(a, LAST_SLOT);
 
@@ -291,7 +358,7 @@ static void refuse_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
  * In a stop that has nothing left of its own to close, the reserve is all
  * there will be: it serves who waits, one after the other.
  */
-static void serve_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
+static void serve_one(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	int fd = prepare_slots(a, LAST_SLOT);
 
@@ -305,10 +372,9 @@ static void serve_one(struct wr_acceptor *a, struct wr_endpoint *endpoint)
  * Refuse one at a stop's deadline, when there is no time to linger and others
  * wait for the descriptor.  What accept(2) said, or would say.
  */
-static int refuse_in_passing(struct wr_acceptor *a,
-			     struct wr_endpoint *endpoint)
+static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
-	struct wr_stats *stats = a->ctx.stats;
+	struct wr_stats *stats = a->ctx->stats;
 	struct iovec text = { a->core->config.refusal,
 			      a->core->config.refusal_len };
 	int fd = accept_with_reserve(a, endpoint);
@@ -334,14 +400,15 @@ static const char *shortage_text(int rc)
 			     : weir_strerror(rc);
 }
 
-static void pause_accepting(struct wr_acceptor *a, struct wr_endpoint *endpoint,
+static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 			    int rc)
 {
-	wr_count(a->ctx.stats, &a->ctx.stats->shortages, 1);
+	wr_count(a->ctx->stats, &a->ctx->stats->shortages, 1);
 	forget(a, endpoint);
-	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns, LONGEST_PAUSE)
-				  : FIRST_PAUSE;
-	a->resume_at = a->ctx.now + a->pause_ns;
+	a->pause_ns = a->pause_ns ? wr_min_at(2 * a->pause_ns,
+					      WR_ACCEPT_PAUSE_MOST_NS)
+				  : WR_ACCEPT_PAUSE_NS;
+	a->resume_at = a->ctx->now + a->pause_ns;
 	if (wr_log_allows(&a->core->logger, &a->shortage_limit, 1))
 		wr_logf(&a->core->logger, WEIR_LOG_WARNING,
 			"%s: cannot accept: %s; pausing for %d ms",
@@ -352,17 +419,18 @@ static void pause_accepting(struct wr_acceptor *a, struct wr_endpoint *endpoint,
 		return;
 	if (a->core->config.set.overload == WEIR_REFUSE)
 		refuse_one(a, endpoint);
-	else if (a->is_stopping && atomic_load(&a->core->table->open) == 0)
+	else if (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
+		 atomic_load(&a->core->table->open) == 0)
 		serve_one(a, endpoint);
 }
 
 /* True: ask this listener again. */
-static bool on_accept_error(struct wr_acceptor *a, struct wr_endpoint *endpoint,
+static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 			    int rc)
 {
 	switch (classify(rc)) {
 	case CONN_FAILED:
-		wr_count(a->ctx.stats, &a->ctx.stats->accept_errors, 1);
+		wr_count(a->ctx->stats, &a->ctx->stats->accept_errors, 1);
 		return true;
 	case BROKEN:
 		forget(a, endpoint);
@@ -378,12 +446,12 @@ static bool on_accept_error(struct wr_acceptor *a, struct wr_endpoint *endpoint,
 	}
 }
 
-void wr_accept_from(struct wr_acceptor *a, struct wr_endpoint *endpoint)
+void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	struct sockaddr_storage peer;
 	int failures = 0;
 
-	for (int i = 0; i < BUDGET; i++) {
+	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
 		socklen_t len = sizeof(peer);
 		int fd;
 
@@ -399,7 +467,7 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 				    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
 			endpoint->may_have_more = endpoint->is_due = false;
-			endpoint->owed = 0;
+			endpoint->stop.owed = 0;
 			if (endpoint->listener.is_shut)
 				wr_accept_close_listener(a, endpoint);
 			arm(a, endpoint);
@@ -413,13 +481,13 @@ void wr_accept_from(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 		}
 		if (!on_accept_error(a, endpoint, fd))
 			return;
-		if (++failures == BUDGET)
+		if (++failures == WR_ACCEPT_BUDGET)
 			pause_accepting(a, endpoint, fd);
 	}
 }
 
 /* First comes the listener after the one that was the last to get something. */
-void wr_accept_run(struct wr_acceptor *a)
+void wr_accept_run(struct wr_accept *a)
 {
 	int first = a->first_endpoint;
 
@@ -436,7 +504,7 @@ void wr_accept_run(struct wr_acceptor *a)
  * At most its backlog: there is no end to it while clients may connect.
  * False: somebody is left, and no descriptor for it.
  */
-static bool refuse_rest_of(struct wr_acceptor *a, struct wr_endpoint *endpoint)
+static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->service.set.backlog; i++) {
 		int rc = prepare_slots(a, LAST_SLOT);
@@ -457,7 +525,7 @@ static bool refuse_rest_of(struct wr_acceptor *a, struct wr_endpoint *endpoint)
 	return true;
 }
 
-bool wr_accept_refuse_rest(struct wr_acceptor *a)
+bool wr_accept_refuse_rest(struct wr_accept *a)
 {
 	int first = a->first_endpoint;
 	bool is_done = true;

@@ -59,8 +59,6 @@ static int open_descriptors(struct wr_core *core)
 	if (rc >= 0)
 		rc = core->stop_fd = wr_sys_eventfd();
 	if (rc >= 0)
-		rc = core->done_fd = wr_sys_eventfd();
-	if (rc >= 0)
 		rc = wr_poller_add(core->poller, core->wake_fd,
 				   WR_POLL_IN | WR_POLL_EDGE, UINT64_MAX);
 	return rc;
@@ -72,7 +70,7 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 
 	memset(core, 0, sizeof(*core));
 	core->poller = core->wake_fd = core->acceptor_wake_fd = core->stop_fd =
-		core->done_fd = -1;
+		-1;
 	rc = wr_config_init(&core->config, config);
 	if (rc < 0)
 		return rc;
@@ -122,8 +120,6 @@ fail_config:
 
 void wr_core_fini(struct wr_core *core)
 {
-	if (core->done_fd >= 0)
-		wr_sys_close(core->done_fd);
 	if (core->stop_fd >= 0)
 		wr_sys_close(core->stop_fd);
 	if (core->acceptor_wake_fd >= 0)
@@ -146,20 +142,30 @@ void wr_core_sum(const struct wr_core *core, struct weir_stats *ret)
 	wr_stats_sum(ret, core->stats, core->stats_count);
 }
 
+void wr_core_stop(struct wr_core *core, int64_t now, int64_t at)
+{
+	int64_t old = 0;
+
+	(void)atomic_compare_exchange_strong(&core->asked_at, &old, now);
+	old = atomic_load(&core->stop_at);
+	while (at < old &&
+	       !atomic_compare_exchange_weak(&core->stop_at, &old, at))
+		;
+	atomic_store(&core->stop_wanted, true);
+	wr_sys_eventfd_signal(core->stop_fd);
+	wr_sys_eventfd_signal(core->acceptor_wake_fd);
+}
+
 void wr_core_fail(struct wr_core *core, int error)
 {
-	int64_t now = wr_now_ns(), not_asked = 0;
+	int64_t now = wr_now_ns();
 	int none = 0;
 
 	if (!atomic_compare_exchange_strong(&core->failure, &none, error))
 		return;
 	wr_logf(&core->logger, WEIR_LOG_ERROR,
 		"cannot wait for events: %s; stopping", weir_strerror(error));
-	(void)atomic_compare_exchange_strong(&core->asked_at, &not_asked, now);
-	atomic_store(&core->stop_at, now);
-	atomic_store(&core->stop_wanted, true);
-	wr_sys_eventfd_signal(core->stop_fd);
-	wr_sys_eventfd_signal(core->acceptor_wake_fd);
+	wr_core_stop(core, now, now);
 }
 
 void wr_context_fini(struct wr_context *ctx)

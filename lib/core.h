@@ -52,7 +52,6 @@ struct wr_core {
 	int wake_fd; /* eventfd in there: one ring wakes one worker */
 	int acceptor_wake_fd; /* eventfd of the acceptor */
 	int stop_fd;	      /* eventfd: a stop was asked for */
-	int done_fd;	      /* eventfd: the acceptor has ended */
 
 	struct wr_queue accepted; /* accepted, no worker has taken them */
 	struct wr_queue ready;	  /* owned connections that are to be run */
@@ -74,13 +73,9 @@ struct wr_core {
 	_Atomic int failure;	 /* -errno: why it cannot go on; 0 */
 	_Atomic int64_t stop_at; /* ns; deadline of the stop, or never */
 
-	struct wr_lock lock; /* of what follows; no other is taken under it */
+	/* Of the end of the stop and of threads; no other is taken under it. */
+	struct wr_lock lock;
 	struct wr_cond changed;
-	bool is_done;	   /* the acceptor has ended, report is filled in */
-	bool was_cut;	   /* by the deadline of the stop */
-	bool was_given_up; /* a join did not wait for the acceptor any longer */
-	bool is_busy;	   /* workers were not through with it when it ended */
-	struct weir_report report;
 
 	struct wr_stats *stats; /* one a worker, the acceptor's, foreign */
 	int stats_count;
@@ -119,6 +114,12 @@ void wr_core_start_monitor(struct wr_core *core);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */
 void wr_core_notify_capacity(struct wr_core *core);
+
+/*
+ * Ask for a stop with that deadline, at the time now; a later deadline than
+ * that of an earlier call does nothing.  Any thread, and any signal handler.
+ */
+void wr_core_stop(struct wr_core *core, int64_t now, int64_t at);
 
 /*
  * Nothing can be waited for any more (a descriptor was closed behind our back,

@@ -19,47 +19,61 @@
  * time.  The set is bounded: when it is full, the oldest, which had the longest
  * time to read, is closed for the newest.
  */
-#include "acceptor.h"
+#include "deadlines.h"
+
+#include "bounds.h"
 #include "conn_table.h"
 #include "poller.h"
 #include "sys.h"
 
-#define MOST_LINGERING	 4096
-#define QUIET_NS	 (2000 * WR_NS_PER_MS)
-#define DRAIN_QUIET_NS	 (500 * WR_NS_PER_MS)
-#define DRAIN_LONGEST_NS (1000 * WR_NS_PER_MS)
-#define CUT_QUIET_NS	 (50 * WR_NS_PER_MS)
-#define LONGEST_NS	 (30000 * WR_NS_PER_MS)
-#define MOST_BYTES	 (UINT64_C(16) << 20)
-#define BYTES_AT_A_TIME	 ((size_t)64 * 1024)
-#define MOST_ERRORS	 64 /* taken from an error queue at a time */
+#define BYTES_AT_A_TIME ((size_t)64 * 1024)
+#define MOST_ERRORS	64 /* taken from an error queue at a time */
 
-int wr_deadlines_reserve(struct wr_acceptor *a)
+void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
+		       struct wr_context *ctx, int poller)
 {
-	return wr_timers_reserve(&a->timers, wr_table_slots(a->core->table) +
+	*d = (struct wr_deadlines){ .core = core,
+				    .ctx = ctx,
+				    .poller = poller,
+				    .quiet_ns = WR_LINGER_QUIET_NS };
+}
+
+void wr_deadlines_fini(struct wr_deadlines *d)
+{
+	wr_timers_fini(&d->timers);
+}
+
+int64_t wr_deadlines_next_at(const struct wr_deadlines *d)
+{
+	return wr_timers_next_at(&d->timers);
+}
+
+int wr_deadlines_reserve(struct wr_deadlines *d)
+{
+	return wr_timers_reserve(&d->timers, wr_table_slots(d->core->table) +
 						     WR_SLAB_SLOTS);
 }
 
-static void check_by(struct wr_acceptor *a, struct weir_conn *c, int64_t at)
+static void check_by(struct wr_deadlines *d, struct weir_conn *c, int64_t at)
 {
 	if (at == WR_NEVER_AT)
 		return;
 	if (!wr_timer_is_armed(&c->timer) || at < c->timer.at)
-		wr_timers_arm(&a->timers, &c->timer, at);
+		wr_timers_arm(&d->timers, &c->timer, at);
 }
 
-void wr_deadlines_expect(struct wr_acceptor *a, struct weir_conn *c)
+void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c)
 {
 	int64_t due_at = atomic_load(&c->due_at), check_at;
 
 	if (c->lingers) {
-		check_by(a, c, wr_min_at(c->linger_at, c->linger_end_at));
+		check_by(d, c, wr_min_at(c->linger_at, c->linger_end_at));
 		return;
 	}
 	do {
 		if (due_at == INT64_MIN)
 			return; /* settled meanwhile */
-		check_by(a, c, due_at);
+		check_by(d, c, due_at);
 		check_at = wr_timer_is_armed(&c->timer) ? c->timer.at
 							: WR_NEVER_AT;
 		atomic_store(&c->check_at, check_at);
@@ -69,87 +83,84 @@ void wr_deadlines_expect(struct wr_acceptor *a, struct weir_conn *c)
 
 /* ---------------------------------------------------------------- lingering */
 
-static void enlist(struct wr_acceptor *a, struct weir_conn *c)
+static void enlist(struct wr_deadlines *d, struct weir_conn *c)
 {
 	c->lingers = true;
-	c->linger_prev = a->latest;
+	c->linger_prev = d->latest;
 	c->linger_next = NULL;
-	if (a->latest)
-		a->latest->linger_next = c;
+	if (d->latest)
+		d->latest->linger_next = c;
 	else
-		a->oldest = c;
-	a->latest = c;
-	a->lingering++;
+		d->oldest = c;
+	d->latest = c;
+	d->lingering++;
 }
 
-static void delist(struct wr_acceptor *a, struct weir_conn *c)
+static void delist(struct wr_deadlines *d, struct weir_conn *c)
 {
 	if (c->linger_prev)
 		c->linger_prev->linger_next = c->linger_next;
 	else
-		a->oldest = c->linger_next;
+		d->oldest = c->linger_next;
 	if (c->linger_next)
 		c->linger_next->linger_prev = c->linger_prev;
 	else
-		a->latest = c->linger_prev;
+		d->latest = c->linger_prev;
 	c->lingers = false;
-	a->lingering--;
+	d->lingering--;
 }
 
-static int64_t quiet_at(const struct wr_acceptor *a)
+static int64_t quiet_at(const struct wr_deadlines *d)
 {
-	int64_t quiet = a->is_cutting	 ? CUT_QUIET_NS
-			: a->is_stopping ? DRAIN_QUIET_NS
-					 : QUIET_NS;
-
-	return a->ctx.now + quiet;
+	return d->ctx->now + d->quiet_ns;
 }
 
 /*
  * In a stop a peer that goes on sending, and has been sent everything, is given
  * no more than this: else one of them would set the length of the stop.
  */
-static int64_t drained_at(const struct wr_acceptor *a,
+static int64_t drained_at(const struct wr_deadlines *d,
 			  const struct weir_conn *c)
 {
-	int64_t since = c->linger_end_at - LONGEST_NS;
+	int64_t since = c->linger_end_at - WR_LINGER_MOST_NS;
 
-	if (!a->is_stopping)
+	if (wr_core_phase(d->core) < WR_PHASE_DRAINING)
 		return WR_NEVER_AT;
-	if (since < atomic_load(&a->core->drain_began_at))
-		since = atomic_load(&a->core->drain_began_at);
-	return since + DRAIN_LONGEST_NS;
+	if (since < atomic_load(&d->core->drain_began_at))
+		since = atomic_load(&d->core->drain_began_at);
+	return since + WR_LINGER_MOST_STOP_NS;
 }
 
-void wr_linger_end(struct wr_acceptor *a, struct weir_conn *c)
+static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 {
 	uint64_t late = 0;
 	int outcome = c->outcome;
 
 	/* Cut short by a stop with something unread or unsent: say so. */
-	if (a->is_cutting && !wr_is_refusal(outcome) &&
+	if (wr_core_phase(d->core) >= WR_PHASE_CUTTING &&
+	    !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
 	     (!wr_conn_discard(c, BYTES_AT_A_TIME, &late) && late > 0)))
 		outcome = WR_OUTCOME_CUT;
-	wr_count(a->ctx.stats, &a->ctx.stats->late_bytes, late);
-	delist(a, c);
+	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
+	delist(d, c);
 	/* A duplicate of the descriptor would keep it in the poller. */
-	wr_poller_remove(a->poller, c->fd);
-	wr_conn_close_and_count(c, a->ctx.stats, outcome);
+	wr_poller_remove(d->poller, c->fd);
+	wr_conn_close_and_count(c, d->ctx->stats, outcome);
 }
 
-void wr_linger_begin(struct wr_acceptor *a, struct weir_conn *c)
+static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 {
-	c->ctx = &a->ctx;
-	if (a->lingering >= MOST_LINGERING)
-		wr_linger_end(a, a->oldest);
-	enlist(a, c);
-	c->linger_at = quiet_at(a);
-	c->linger_end_at = a->ctx.now + LONGEST_NS;
-	if (wr_poller_add(a->poller, c->fd, WR_POLL_IN, wr_conn_key(c)) < 0)
-		wr_linger_end(a, c);
+	c->ctx = d->ctx;
+	if (d->lingering >= WR_LINGER_SET)
+		linger_end(d, d->oldest);
+	enlist(d, c);
+	c->linger_at = quiet_at(d);
+	c->linger_end_at = d->ctx->now + WR_LINGER_MOST_NS;
+	if (wr_poller_add(d->poller, c->fd, WR_POLL_IN, wr_conn_key(c)) < 0)
+		linger_end(d, c);
 	else
-		wr_deadlines_expect(a, c);
+		wr_deadlines_expect(d, c);
 }
 
 /*
@@ -165,69 +176,103 @@ static void empty_error_queue(struct weir_conn *c)
 			break;
 }
 
-void wr_linger_input(struct wr_acceptor *a, struct weir_conn *c)
+static void linger_input(struct wr_deadlines *d, struct weir_conn *c)
 {
 	uint64_t late = 0;
 	bool is_done = wr_conn_discard(c, BYTES_AT_A_TIME, &late);
 
-	wr_count(a->ctx.stats, &a->ctx.stats->late_bytes, late);
+	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	c->linger_bytes += late;
 	if (late > 0)
-		c->linger_at = wr_min_at(quiet_at(a), drained_at(a, c));
+		c->linger_at = wr_min_at(quiet_at(d), drained_at(d, c));
 	else
 		empty_error_queue(c);
-	if (is_done || c->linger_bytes > MOST_BYTES)
-		wr_linger_end(a, c);
+	if (is_done || c->linger_bytes > WR_LINGER_BYTES)
+		linger_end(d, c);
 }
 
-void wr_linger_check(struct wr_acceptor *a, struct weir_conn *c)
+static void linger_check(struct wr_deadlines *d, struct weir_conn *c)
 {
-	if (a->ctx.now >= c->linger_end_at) {
-		wr_linger_end(a, c);
+	if (d->ctx->now >= c->linger_end_at) {
+		linger_end(d, c);
 		return;
 	}
-	if (a->ctx.now >= c->linger_at) {
+	if (d->ctx->now >= c->linger_at) {
 		if (wr_sys_unsent(c->fd) <= 0) {
-			wr_linger_end(a, c);
+			linger_end(d, c);
 			return;
 		}
-		c->linger_at = quiet_at(a); /* it is still reading */
+		c->linger_at = quiet_at(d); /* it is still reading */
 	}
-	wr_deadlines_expect(a, c);
+	wr_deadlines_expect(d, c);
 }
 
-void wr_linger_shorten(struct wr_acceptor *a)
+void wr_linger_event(struct wr_deadlines *d, uint64_t key)
 {
-	for (struct weir_conn *c = a->oldest; c; c = c->linger_next) {
-		c->linger_at = wr_min_at(c->linger_at, quiet_at(a));
-		wr_deadlines_expect(a, c);
+	struct weir_conn *c = wr_table_find(d->core->table, key);
+
+	if (c->lingers && wr_conn_key(c) == key)
+		linger_input(d, c);
+}
+
+void wr_linger_shorten(struct wr_deadlines *d, int64_t quiet_ns)
+{
+	d->quiet_ns = quiet_ns;
+	for (struct weir_conn *c = d->oldest; c; c = c->linger_next) {
+		c->linger_at = wr_min_at(c->linger_at, quiet_at(d));
+		wr_deadlines_expect(d, c);
+	}
+}
+
+void wr_linger_end_all(struct wr_deadlines *d)
+{
+	wr_deadlines_take_inbox(d);
+	while (d->oldest)
+		linger_end(d, d->oldest);
+}
+
+/* ------------------------------------------------------------------- inbox */
+
+void wr_deadlines_take_inbox(struct wr_deadlines *d)
+{
+	struct weir_conn *c = atomic_exchange(&d->core->inbox, NULL);
+
+	while (c) {
+		struct weir_conn *next = c->inbox_next;
+		unsigned mail = atomic_exchange(&c->inbox_bits, 0);
+
+		if (mail & WR_INBOX_LINGER)
+			linger_begin(d, c);
+		else if (mail & WR_INBOX_RESCHEDULE)
+			wr_deadlines_expect(d, c);
+		c = next;
 	}
 }
 
 /* ------------------------------------------------------------------ checks */
 
-static void check(struct wr_acceptor *a, struct weir_conn *c)
+static void check(struct wr_deadlines *d, struct weir_conn *c)
 {
 	int64_t due_at = atomic_load(&c->due_at);
 
 	if (c->lingers) {
-		wr_linger_check(a, c);
+		linger_check(d, c);
 		return;
 	}
-	if (due_at != INT64_MIN && due_at <= a->ctx.now) {
+	if (due_at != INT64_MIN && due_at <= d->ctx->now) {
 		/* Before: its owner then asks for the next one, if any. */
 		atomic_store(&c->check_at, WR_NEVER_AT);
-		wr_conn_post(c, a->ctx.stats, wr_owner_generation(&c->owner),
+		wr_conn_post(c, d->ctx->stats, wr_owner_generation(&c->owner),
 			     WR_EV_DEADLINE);
 		return;
 	}
-	wr_deadlines_expect(a, c);
+	wr_deadlines_expect(d, c);
 }
 
-void wr_deadlines_run(struct wr_acceptor *a)
+void wr_deadlines_run(struct wr_deadlines *d)
 {
 	struct wr_timer *t;
 
-	while ((t = wr_timers_pop(&a->timers, a->ctx.now)))
-		check(a, wr_container_of(t, struct weir_conn, timer));
+	while ((t = wr_timers_pop(&d->timers, d->ctx->now)))
+		check(d, wr_container_of(t, struct weir_conn, timer));
 }

@@ -9,7 +9,7 @@
  *
  * "A join ends": the acceptor announces the end of a stop.  What it runs and
  * calls could hold it up: the program's log sink, or the kernel.  So a join
- * waits no longer than LATE_NS beyond the deadline.
+ * waits no longer than WR_JOIN_LATE_NS beyond the deadline.
  *
  * weir_server_run() takes signals from a signalfd: nothing runs in a signal
  * handler, and no disposition is touched.  The mask is restored at the end,
@@ -27,21 +27,10 @@
 #include <unistd.h>
 
 #include "acceptor.h"
+#include "bounds.h"
 #include "clock.h"
 #include "conn_table.h"
 #include "sys.h"
-
-/* A worker that was told to go home and is not in a callback goes quickly. */
-#define GOING_HOME_NS (1000 * WR_NS_PER_MS)
-#define BUSY_NS	      (20 * WR_NS_PER_MS)
-/* How late a stop may end before it is not waited for any longer. */
-#define LATE_NS	  (1000 * WR_NS_PER_MS)
-#define MOMENT_NS (10 * WR_NS_PER_MS)
-/*
- * A signal handler may bring the deadline of a stop nearer, which wakes no
- * waiter: a waiter looks at the deadline again after this time.
- */
-#define LOOK_MS 100
 
 struct weir_server {
 	struct wr_core core;
@@ -154,8 +143,8 @@ void weir_server_free(weir_server *s)
 
 static bool has_descriptor(const weir_server *s, int fd)
 {
-	for (int i = 0; i < s->acceptor.endpoint_count; i++)
-		if (s->acceptor.endpoints[i]->listener.fd == fd)
+	for (int i = 0; i < s->acceptor.accept.endpoint_count; i++)
+		if (s->acceptor.accept.endpoints[i]->listener.fd == fd)
 			return true;
 	return false;
 }
@@ -195,7 +184,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
 				 sizeof(endpoint->where));
 	if (rc >= 0)
-		rc = wr_acceptor_add_listener(&s->acceptor, endpoint);
+		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
 	if (rc >= 0 && service->session) /* these wait for their peers */
 		atomic_store(&s->core.handoff_until, WR_NEVER_AT);
 	if (rc < 0) {
@@ -211,12 +200,12 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 	size_t len;
 
 	if (s == NULL || buf == NULL || id < 0 ||
-	    id >= s->acceptor.endpoint_count)
+	    id >= s->acceptor.accept.endpoint_count)
 		return -EINVAL;
-	len = strlen(s->acceptor.endpoints[id]->where);
+	len = strlen(s->acceptor.accept.endpoints[id]->where);
 	if (len >= cap)
 		return -ENOSPC;
-	memcpy(buf, s->acceptor.endpoints[id]->where, len + 1);
+	memcpy(buf, s->acceptor.accept.endpoints[id]->where, len + 1);
 	return (int)len;
 }
 
@@ -232,12 +221,8 @@ static void undo_start(weir_server *s)
 	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_pool_dismiss(&s->pool);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
-	wr_accept_close_listeners(&s->acceptor);
-	wr_lock(&core->lock);
-	core->is_done = true;
-	wr_cond_broadcast(&core->changed);
-	wr_unlock(&core->lock);
-	wr_sys_eventfd_signal(core->done_fd);
+	wr_accept_close_listeners(&s->acceptor.accept);
+	wr_stop_end(&s->acceptor.stop);
 }
 
 int weir_server_start(weir_server *s)
@@ -246,7 +231,7 @@ int weir_server_start(weir_server *s)
 	struct wr_core *core;
 	int rc = 0, not_new = WR_PHASE_NEW, i, missing = 0;
 
-	if (s == NULL || s->acceptor.endpoint_count == 0)
+	if (s == NULL || s->acceptor.accept.endpoint_count == 0)
 		return -EINVAL;
 	core = &s->core;
 	if (!atomic_compare_exchange_strong(&core->phase, &not_new,
@@ -278,20 +263,12 @@ int weir_server_start(weir_server *s)
 int weir_server_stop(weir_server *s, int grace_ms)
 {
 	WR_NO_CANCEL();
-	int64_t now, at, old = 0;
+	int64_t now;
 
 	if (s == NULL || grace_ms < WEIR_NEVER)
 		return -EINVAL;
 	now = wr_now_ns();
-	(void)atomic_compare_exchange_strong(&s->core.asked_at, &old, now);
-	at = wr_deadline_at(now, grace_ms);
-	old = atomic_load(&s->core.stop_at);
-	while (at < old &&
-	       !atomic_compare_exchange_weak(&s->core.stop_at, &old, at))
-		;
-	atomic_store(&s->core.stop_wanted, true);
-	wr_sys_eventfd_signal(s->core.stop_fd);
-	wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
+	wr_core_stop(&s->core, now, wr_deadline_at(now, grace_ms));
 	return 0;
 }
 
@@ -310,7 +287,7 @@ static int64_t gives_up_at(const weir_server *s)
 
 	if (stop_at == WR_NEVER_AT)
 		return stop_at;
-	return stop_at + LATE_NS +
+	return stop_at + WR_JOIN_LATE_NS +
 	       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
 }
 
@@ -320,10 +297,10 @@ static bool ends_soon(weir_server *s)
 	bool is_done;
 
 	wr_lock(&s->core.lock);
-	if (!s->core.is_done)
+	if (!s->acceptor.stop.is_done)
 		(void)wr_cond_wait_until(&s->core.changed, &s->core.lock,
-					 wr_now_ns() + MOMENT_NS);
-	is_done = s->core.is_done;
+					 wr_now_ns() + WR_JOIN_RETRY_NS);
+	is_done = s->acceptor.stop.is_done;
 	wr_unlock(&s->core.lock);
 	return is_done;
 }
@@ -333,7 +310,7 @@ static void wait_for_stop(weir_server *s)
 {
 	struct pollfd fds[2] = {
 		{ .fd = s->core.stop_fd, .events = POLLIN },
-		{ .fd = s->core.done_fd, .events = POLLIN },
+		{ .fd = s->acceptor.stop.done_fd, .events = POLLIN },
 	};
 
 	while (!atomic_load(&s->core.stop_wanted)) {
@@ -350,18 +327,19 @@ static void wait_for_stop(weir_server *s)
 static bool wait_for_end(weir_server *s)
 {
 	struct wr_core *core = &s->core;
+	struct wr_stop *stop = &s->acceptor.stop;
 	bool is_done;
 
 	wr_lock(&core->lock);
-	while (!core->is_done) {
+	while (!stop->is_done) {
 		int64_t now = wr_now_ns(), at = gives_up_at(s);
 
 		if (now >= at)
 			break;
-		at = wr_min_at(at, now + LOOK_MS * WR_NS_PER_MS);
+		at = wr_min_at(at, now + WR_JOIN_LOOK_MS * WR_NS_PER_MS);
 		(void)wr_cond_wait_until(&core->changed, &core->lock, at);
 	}
-	is_done = core->is_done;
+	is_done = stop->is_done;
 	wr_unlock(&core->lock);
 	return is_done;
 }
@@ -370,11 +348,12 @@ static bool wait_for_end(weir_server *s)
 static void name_the_acceptor(weir_server *s)
 {
 	struct wr_core *core = &s->core;
+	struct wr_stop *stop = &s->acceptor.stop;
 	bool was_named;
 
 	wr_lock(&core->lock);
-	was_named = core->was_given_up;
-	core->was_given_up = true;
+	was_named = stop->was_given_up;
+	stop->was_given_up = true;
 	wr_unlock(&core->lock);
 	if (!was_named && atomic_load(&core->logger.writing) == 0)
 		wr_logf(&core->logger, WEIR_LOG_ERROR,
@@ -404,25 +383,27 @@ static int give_up(weir_server *s, struct weir_report *ret)
 int weir_server_join(weir_server *s, struct weir_report *ret)
 {
 	WR_NO_CANCEL();
-	struct wr_core *core;
+	const struct wr_stop *stop;
 	int64_t at;
+	int failure;
 
 	if (s == NULL || wr_core_phase(&s->core) == WR_PHASE_NEW)
 		return -EINVAL;
 	if (wr_pool_is_inside(&s->pool))
 		return -EDEADLK;
-	core = &s->core;
+	stop = &s->acceptor.stop;
 	wait_for_stop(s);
 	if (!wait_for_end(s))
 		return give_up(s, ret);
 	if (ret) /* it does not change any more */
-		*ret = core->report;
-	at = wr_now_ns() + (core->is_busy ? BUSY_NS : GOING_HOME_NS);
+		*ret = stop->report;
+	at = wr_now_ns() + (stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS);
 	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
-	if (atomic_load(&core->failure) < 0)
-		return atomic_load(&core->failure);
-	return core->was_cut || core->is_busy ? -ECANCELED : 0;
+	failure = atomic_load(&s->core.failure);
+	if (failure < 0)
+		return failure;
+	return stop->was_cut || stop->is_busy ? -ECANCELED : 0;
 }
 
 /* --------------------------------------------------------------------- run */
@@ -474,7 +455,7 @@ static void signals_end(struct signals *w)
 static void run_until_end(weir_server *s, struct signals *w)
 {
 	struct pollfd fds[3] = {
-		{ .fd = s->core.done_fd, .events = POLLIN },
+		{ .fd = s->acceptor.stop.done_fd, .events = POLLIN },
 		{ .fd = w->fd, .events = POLLIN },
 		{ .fd = s->core.stop_fd, .events = POLLIN },
 	};
@@ -488,7 +469,7 @@ static void run_until_end(weir_server *s, struct signals *w)
 		if (is_asked)
 			fds[2].fd = -1;
 		fds[0].revents = fds[1].revents = 0;
-		rc = wr_sys_poll(fds, 3, is_asked ? LOOK_MS : -1);
+		rc = wr_sys_poll(fds, 3, is_asked ? WR_JOIN_LOOK_MS : -1);
 		if (fds[0].revents)
 			return;
 		if (rc < 0 && rc != -EINTR) {

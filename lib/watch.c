@@ -13,72 +13,97 @@
  * too, which the watchdog does not name.  One line tells it, at most once a
  * minute.
  */
-#include "acceptor.h"
+#include "watch.h"
+
+#include "accept.h"
+#include "bounds.h"
 #include "sys.h"
 
-#define LONG_CALLBACK_NS   (10000 * WR_NS_PER_MS)
-#define STARVED_NS	   (5000 * WR_NS_PER_MS)
-#define STARVED_SILENCE_NS (60000 * WR_NS_PER_MS) /* after a line */
+void wr_watch_init(struct wr_watch *w, struct wr_core *core,
+		   struct wr_pool *pool)
+{
+	*w = (struct wr_watch){ .core = core, .pool = pool };
+}
 
 /* ---------------------------------------------------------------- watchdog */
 
-static void name(struct wr_acceptor *a, int worker, struct weir_conn *c,
-		 int64_t since)
+/*
+ * Log the callback of a worker that began then.  False: it has returned, and
+ * what the worker runs now is another.
+ */
+static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
+			  int level, int64_t ns)
 {
-	const struct wr_endpoint *endpoint =
-		wr_container_of(c->service, struct wr_endpoint, service);
+	struct wr_context *ctx = &w->pool->workers[worker].ctx;
+	struct weir_conn *c = atomic_load(&ctx->running);
+	const struct wr_endpoint *endpoint;
 	char peer[WR_PEER_TEXT];
 
+	if (atomic_load(&ctx->busy_since) != began_at)
+		return false;
+	endpoint = wr_container_of(c->service, struct wr_endpoint, service);
 	wr_conn_try_peer_text(c, peer);
-	wr_logf(&a->core->logger, WEIR_LOG_WARNING,
-		"worker %d: the callback of connection %llu from %s at %s has "
-		"been running for %lld ms",
+	wr_logf(&w->core->logger, level,
+		"worker %d is stuck: the callback of connection %llu from %s "
+		"at %s has been running for %lld ms",
 		worker, (unsigned long long)c->id, peer, endpoint->where,
-		(long long)((a->ctx.now - since) / WR_NS_PER_MS));
+		(long long)(ns / WR_NS_PER_MS));
+	return true;
+}
+
+int wr_watch_name_stuck(struct wr_watch *w, int64_t now)
+{
+	int stuck = 0;
+
+	for (int i = 0; i < w->pool->count; i++) {
+		int64_t began_at =
+			atomic_load(&w->pool->workers[i].ctx.busy_since);
+
+		if (began_at != 0)
+			stuck += name_callback(w, i, began_at, WEIR_LOG_ERROR,
+					       now - began_at);
+	}
+	return stuck;
 }
 
 /* When this worker is to be looked at again. */
-static int64_t look_at(struct wr_acceptor *a, int worker)
+static int64_t look_at(struct wr_watch *w, int i, int64_t now)
 {
-	struct wr_worker *w = &a->pool->workers[worker];
-	struct wr_context *ctx = &w->ctx;
-	int64_t later_at = a->ctx.now + LONG_CALLBACK_NS;
+	struct wr_worker *worker = &w->pool->workers[i];
+	struct wr_context *ctx = &worker->ctx;
 	int64_t began_at = atomic_load(&ctx->busy_since);
 	int64_t waited_at = atomic_load(&ctx->waited_at), since;
-	struct weir_conn *c = atomic_load(&ctx->running);
 
-	if (began_at == 0 || began_at == w->named_since ||
+	if (began_at == 0 || began_at == worker->named_since ||
 	    waited_at == WR_NEVER_AT)
-		return later_at;
+		return now + WR_LONG_CALLBACK_NS;
 	since = waited_at > began_at ? waited_at : began_at;
-	if (a->ctx.now < since + LONG_CALLBACK_NS)
-		return since + LONG_CALLBACK_NS;
-	/* It may have returned while we looked: then c is another's. */
-	if (atomic_load(&ctx->busy_since) == began_at) {
-		w->named_since = began_at;
-		name(a, worker, c, since);
-	}
-	return later_at;
+	if (now < since + WR_LONG_CALLBACK_NS)
+		return since + WR_LONG_CALLBACK_NS;
+	if (name_callback(w, i, began_at, WEIR_LOG_WARNING, now - since))
+		worker->named_since = began_at;
+	return now + WR_LONG_CALLBACK_NS;
 }
 
-void wr_watchdog_run(struct wr_acceptor *a)
+static void watch_callbacks(struct wr_watch *w, int64_t now)
 {
-	if (a->ctx.now < a->watch_at)
+	if (now < w->callbacks_at)
 		return;
-	a->watch_at = a->ctx.now + LONG_CALLBACK_NS;
-	for (int i = 0; i < a->pool->count; i++)
-		a->watch_at = wr_min_at(a->watch_at, look_at(a, i));
+	w->callbacks_at = now + WR_LONG_CALLBACK_NS;
+	for (int i = 0; i < w->pool->count; i++)
+		w->callbacks_at =
+			wr_min_at(w->callbacks_at, look_at(w, i, now));
 }
 
 /* -------------------------------------------------------------- starvation */
 
 /* When the last of the callbacks began that run now; 0: a worker is free. */
-static int64_t all_busy_since(const struct wr_acceptor *a)
+static int64_t all_busy_since(const struct wr_watch *w)
 {
 	int64_t latest = 0;
 
-	for (int i = 0; i < a->pool->count; i++) {
-		const struct wr_context *ctx = &a->pool->workers[i].ctx;
+	for (int i = 0; i < w->pool->count; i++) {
+		const struct wr_context *ctx = &w->pool->workers[i].ctx;
 		int64_t since = atomic_load(&ctx->busy_since);
 
 		if (since == 0)
@@ -89,40 +114,51 @@ static int64_t all_busy_since(const struct wr_acceptor *a)
 	return latest;
 }
 
-static size_t queued(const struct wr_acceptor *a)
+static size_t queued(const struct wr_watch *w)
 {
-	return wr_queue_len(&a->core->accepted) + wr_queue_len(&a->core->ready);
+	return wr_queue_len(&w->core->accepted) + wr_queue_len(&w->core->ready);
 }
 
 /* In a queue, or parked with input that no worker has heard of. */
-static bool is_any_waiting(const struct wr_acceptor *a)
+static bool is_any_waiting(const struct wr_watch *w)
 {
-	struct pollfd pfd = { .fd = a->core->poller, .events = POLLIN };
+	struct pollfd pfd = { .fd = w->core->poller, .events = POLLIN };
 
-	return queued(a) > 0 || wr_sys_poll(&pfd, 1, 0) > 0;
+	return queued(w) > 0 || wr_sys_poll(&pfd, 1, 0) > 0;
 }
 
-void wr_starvation_run(struct wr_acceptor *a)
+static void watch_starvation(struct wr_watch *w, int64_t now)
 {
 	int64_t since;
 
-	if (a->ctx.now < a->starved_at)
+	if (now < w->starved_at)
 		return;
-	a->starved_at = a->ctx.now + STARVED_NS;
-	since = all_busy_since(a);
+	w->starved_at = now + WR_STARVED_NS;
+	since = all_busy_since(w);
 	if (since == 0)
 		return;
-	if (a->ctx.now < since + STARVED_NS) {
-		a->starved_at = since + STARVED_NS;
+	if (now < since + WR_STARVED_NS) {
+		w->starved_at = since + WR_STARVED_NS;
 		return;
 	}
-	if (!is_any_waiting(a))
+	if (!is_any_waiting(w))
 		return;
-	a->starved_at = a->ctx.now + STARVED_SILENCE_NS;
-	wr_logf(&a->core->logger, WEIR_LOG_WARNING,
+	w->starved_at = now + WR_STARVED_SILENCE_NS;
+	wr_logf(&w->core->logger, WEIR_LOG_WARNING,
 		"all %d workers have been in callbacks for %lld ms or more, "
 		"connections wait for one, %zu of them queued: use more "
 		"workers, or callbacks that do not wait",
-		a->pool->count,
-		(long long)((a->ctx.now - since) / WR_NS_PER_MS), queued(a));
+		w->pool->count, (long long)((now - since) / WR_NS_PER_MS),
+		queued(w));
+}
+
+void wr_watch_run(struct wr_watch *w, int64_t now)
+{
+	watch_callbacks(w, now);
+	watch_starvation(w, now);
+}
+
+int64_t wr_watch_next_at(const struct wr_watch *w)
+{
+	return wr_min_at(w->callbacks_at, w->starved_at);
 }

@@ -36,8 +36,8 @@
  *	worker		lib/lead.c	wr_lead_harvest
  *	acceptor	lib/accept.c	make_conn admit
  *	acceptor	lib/conn_table.c wr_table_take
- *	linger		lib/deadlines.c	wr_linger_begin wr_linger_end
- *	drain		lib/drain.c	sweep finish
+ *	linger		lib/deadlines.c	linger_begin linger_end
+ *	drain		lib/stop.c	remind finish
  *	program		lib/conn.c	weir_conn_ref tell weir_conn_unref
  *
  * Defects to be found with -DBUG=n:

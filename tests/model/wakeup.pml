@@ -35,7 +35,7 @@
  *	acceptor	lib/overseer.c	wr_overseer_run tick wake_one is_needed
  *	acceptor	lib/accept.c	wr_accept_adjust admit
  *	acceptor	lib/queue.c	wr_queue_push
- *	acceptor	lib/drain.c	finish
+ *	acceptor	lib/stop.c	finish
  *	acceptor	lib/pool.c	wr_pool_dismiss
  *	acceptor	lib/standby.c	wr_standby_end
  *	program		lib/conn.c	wr_conn_post

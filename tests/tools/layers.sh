@@ -1,20 +1,69 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Includes in lib/ go down only, in the order of lib/LAYERS, and no headers
-# include each other in a circle.  Of the library, the programs
-# and examples include weir.h alone.  In client/load the commands at the top
-# include all folders, report includes judge, and all include measure.
+# The modules of lib/ (a module is NAME.c and NAME.h) use each other down only,
+# in the order of lib/LAYERS: neither an include nor a call goes to a higher
+# layer, and headers do not include each other in a circle.  Of the library, the
+# programs and examples include weir.h alone.  In client/load the commands at the
+# top include all folders, report includes judge, and all include measure.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
+uses=$(mktemp) || exit 99
+trap 'rm -f "$uses"' EXIT
 
-bad=$(grep -n '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' lib/*.[ch] |
+# "from to place what" for each use of another module.  Definitions begin in
+# the first column, everything inside a function is indented.
 awk '
 function module(file) {
 	sub(/.*\//, "", file)
 	sub(/\.[ch]$/, "", file)
 	return file
 }
+function without_comments(line,    at) {
+	if (in_comment) {
+		if (!(at = index(line, "*/")))
+			return ""
+		line = substr(line, at + 2)
+		in_comment = 0
+	}
+	while (match(line, /\/\*/)) {
+		at = index(substr(line, RSTART), "*/")
+		if (!at) {
+			in_comment = 1
+			return substr(line, 1, RSTART - 1)
+		}
+		line = substr(line, 1, RSTART - 1) \
+			substr(line, RSTART + at + 1)
+	}
+	return line
+}
+FNR == 1 { pass = (FILENAME in seen) ? 2 : 1; seen[FILENAME]; in_comment = 0 }
+/^[[:space:]]*#[[:space:]]*include[[:space:]]*"/ {
+	if (pass == 2) {
+		split($0, quoted, "\"")
+		print module(FILENAME), module(quoted[2]),
+			FILENAME ":" FNR, "includes " quoted[2]
+	}
+	next
+}
+{
+	line = without_comments($0)
+	from = module(FILENAME)
+	is_definition = line ~ /^[a-z]/ &&
+		(FILENAME ~ /\.c$/ || line ~ /^static inline/)
+	while (match(line, /(wr|weir)_[a-z0-9_]+\(/)) {
+		name = substr(line, RSTART, RLENGTH - 1)
+		line = substr(line, RSTART + RLENGTH)
+		if (pass == 1 && is_definition && !(name in home))
+			home[name] = from
+		else if (pass == 2 && $0 ~ /^[\t ]/ && (name in home) &&
+			 home[name] != from)
+			print from, home[name], FILENAME ":" FNR,
+				"calls " name "()"
+	}
+}' lib/*.[ch] lib/*.[ch] >"$uses"
+
+bad=$(awk '
 FILENAME == "lib/LAYERS" {
 	if ($0 !~ /^#/ && NF > 1)
 		for (layers++; NF > 1; NF--)
@@ -22,27 +71,23 @@ FILENAME == "lib/LAYERS" {
 	next
 }
 {
-	split($0, at, ":")
-	split($0, quoted, "\"")
-	from = module(at[1])
-	to = module(quoted[2])
-	where = at[1] ":" at[2] ": "
-	if (quoted[2] ~ /\//)
-		print where "include without a path: " quoted[2]
-	else if (to == "weir")
+	where = $3 ": "
+	what = $4 " " $5
+	if (what ~ /\//)
+		print where "include without a path: " $5
+	else if ($2 == "weir")
 		next
-	else if (!(from in layer))
-		print where from " is in no layer of lib/LAYERS"
-	else if (!(to in layer))
-		print where to " is in no layer of lib/LAYERS"
-	else if (layer[to] > layer[from])
-		print where from " includes " to " of a higher layer"
-}' lib/LAYERS -)
+	else if (!($1 in layer))
+		print where $1 " is in no layer of lib/LAYERS"
+	else if (!($2 in layer))
+		print where $2 " is in no layer of lib/LAYERS"
+	else if (layer[$2] > layer[$1])
+		print where $1 " " what ", of the higher layer of " $2
+}' lib/LAYERS "$uses")
 [ -z "$bad" ] || { echo "$bad"; rc=1; }
 
-circle=$(for h in lib/*.h; do
-	sed -n 's/^#include "\(.*\)".*/\1/p' "$h" | sed "s|^|${h#lib/} |"
-done | tsort 2>&1 >/dev/null) || { echo "$circle"; rc=1; }
+circle=$(awk '$3 ~ /\.h:/ && $4 == "includes" { print $1, $2 }' "$uses" | sort -u |
+	tsort 2>&1 >/dev/null) || { echo "$circle"; rc=1; }
 
 for name in $(sed -n '/^#/!s/^[a-z]*://p' lib/LAYERS); do
 	[ -f "lib/$name.c" ] || [ -f "lib/$name.h" ] || {

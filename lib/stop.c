@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The steps of a stop are the cases of run_step(), in their order.  A stop
+ * ends as soon as no connection is left, which is usually in step 3.  All of it
+ * runs in the acceptor's thread, once in each round of its loop.
+ */
+#include "stop.h"
+
+#include "bounds.h"
+#include "conn_table.h"
+#include "sys.h"
+
+int wr_stop_init(struct wr_stop *s, struct wr_core *core,
+		 struct wr_context *ctx, struct wr_pool *pool,
+		 struct wr_accept *accept, struct wr_deadlines *deadlines,
+		 struct wr_watch *watch)
+{
+	*s = (struct wr_stop){ .core = core,
+			       .ctx = ctx,
+			       .pool = pool,
+			       .accept = accept,
+			       .deadlines = deadlines,
+			       .watch = watch };
+	return s->done_fd = wr_sys_eventfd();
+}
+
+void wr_stop_fini(struct wr_stop *s)
+{
+	if (s->done_fd >= 0)
+		wr_sys_close(s->done_fd);
+}
+
+static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
+{
+	struct weir_conn *c = wr_table_find(s->core->table, i);
+
+	return atomic_load(&c->due_at) == INT64_MIN ? NULL : c;
+}
+
+/* --------------------------------------------------------------------- fence
+ */
+
+/* The round trip to the peer, ns; 0: not known. */
+static int64_t round_trip(struct weir_conn *c)
+{
+	int64_t ns = 0;
+
+	if (!c->is_tcp || !wr_trylock(&c->lock))
+		return 0;
+	if (c->fd >= 0)
+		ns = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
+	wr_unlock(&c->lock);
+	return ns;
+}
+
+/*
+ * A handshake under way needs one round trip.  How long that is, the open
+ * connections tell: they are as many as there are handshakes under way, or
+ * more, since a conversation takes a round trip too.
+ */
+static int64_t handshake_time(struct wr_stop *s)
+{
+	size_t slots = wr_table_slots(s->core->table);
+	int64_t longest = WR_HANDSHAKE_LEAST_NS;
+	int samples = 0;
+
+	for (size_t i = 0; i < slots && samples < WR_ROUND_TRIPS; i++) {
+		struct weir_conn *c = conn_at(s, i);
+		int64_t ns = c ? round_trip(c) : 0;
+
+		samples += ns > 0;
+		if (WR_HANDSHAKE_NS(ns) > longest)
+			longest = WR_HANDSHAKE_NS(ns);
+	}
+	return wr_min_at(longest, WR_HANDSHAKE_MOST_NS);
+}
+
+/* 0, or why there is no fence. */
+static int fence_listener(struct wr_stop *s, struct wr_endpoint *e)
+{
+	int rc;
+
+	if (e->listener.inherited || e->listener.fd < 0) {
+		wr_accept_close_listener(s->accept, e);
+		return 0;
+	}
+	rc = wr_listener_fence(&e->listener);
+	e->stop.is_fenced = rc == 0;
+	if (!e->stop.is_fenced)
+		e->stop.owed = wr_min(wr_listener_waiting(&e->listener),
+				      (size_t)e->service.set.backlog);
+	return rc;
+}
+
+static void fence_listeners(struct wr_stop *s)
+{
+	const struct wr_endpoint *unfenced = NULL;
+	int error = 0;
+
+	for (int i = 0; i < s->accept->endpoint_count; i++) {
+		struct wr_endpoint *e = s->accept->endpoints[i];
+		int rc = fence_listener(s, e);
+
+		if (rc < 0 && !unfenced) {
+			unfenced = e;
+			error = rc;
+		}
+	}
+	if (unfenced)
+		wr_logf(&s->core->logger, WEIR_LOG_WARNING,
+			"%s: clients cannot be kept from connecting during "
+			"the stop: %s; some may be reset",
+			unfenced->where, weir_strerror(error));
+}
+
+static void fence(struct wr_stop *s)
+{
+	struct wr_core *core = s->core;
+
+	s->ctx->now = wr_now_ns(); /* not from before the stop was asked for */
+	s->remind_at = s->ctx->now;
+	s->accept->resume_at = 0; /* a shortage is looked at once more */
+	atomic_store(&core->drain_began_at, s->ctx->now);
+	/* Without any grace nobody drains: who waits is told of the cut. */
+	if (s->ctx->now < atomic_load(&core->stop_at)) {
+		atomic_store(&core->phase, WR_PHASE_DRAINING);
+		wr_pool_wake_waiters(s->pool);
+	}
+	wr_linger_shorten(s->deadlines, WR_LINGER_QUIET_STOP_NS);
+	fence_listeners(s);
+	s->handshake_ns = handshake_time(s);
+	wr_logf(&core->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
+		atomic_load(&core->table->open));
+}
+
+/* -------------------------------------------------------------------- accept
+ */
+
+static void watch_listener(const struct wr_stop *s, struct wr_endpoint *e)
+{
+	if (!e->is_armed || e->may_have_more) { /* held, paused, not asked */
+		e->stop.calm_since = 0;
+		return;
+	}
+	e->stop.owed = 0; /* the poller has just seen nobody there */
+	if (e->stop.calm_since == 0)
+		e->stop.calm_since = s->ctx->now;
+	if (e->stop.first_calm_at == 0)
+		e->stop.first_calm_at = e->stop.calm_since;
+}
+
+/*
+ * When it is closed, if no connection comes; never: not before something
+ * happens.  Behind a fence that is when the last handshake under way has had
+ * its time.  Without one, new connections keep coming: it is closed as soon as
+ * those that waited when the stop began have been accepted, and handshakes
+ * that were under way then had the same time.
+ */
+static int64_t closes_at(const struct wr_stop *s, const struct wr_endpoint *e)
+{
+	if (e->stop.owed > 0)
+		return WR_NEVER_AT;
+	if (!e->stop.is_fenced)
+		return atomic_load(&s->core->drain_began_at) + s->handshake_ns;
+	if (e->stop.calm_since == 0)
+		return WR_NEVER_AT;
+	return wr_min_at(e->stop.calm_since + s->handshake_ns,
+			 e->stop.first_calm_at + WR_HANDSHAKES_MOST_NS);
+}
+
+/* accept(2) fails, and nothing of ours is open whose end could change that. */
+static bool is_hopeless(struct wr_stop *s)
+{
+	if (s->accept->pause_ns == 0 ||
+	    atomic_load(&s->core->table->open) > 0) {
+		s->hopeless_at = 0;
+		return false;
+	}
+	if (s->hopeless_at == 0)
+		s->hopeless_at = s->ctx->now + WR_HOPELESS_NS;
+	return s->ctx->now >= s->hopeless_at;
+}
+
+static void close_if_quiet(struct wr_stop *s, struct wr_endpoint *e)
+{
+	watch_listener(s, e);
+	if (!e->is_broken && s->ctx->now < closes_at(s, e))
+		return;
+	/* Right behind an empty backlog there is the least to lose. */
+	if (!e->stop.is_fenced && !e->is_broken && s->accept->resume_at == 0)
+		wr_accept_from(s->accept, e);
+	wr_accept_close_listener(s->accept, e);
+}
+
+static void close_quiet_listeners(struct wr_stop *s)
+{
+	struct wr_accept *a = s->accept;
+
+	if (is_hopeless(s)) {
+		wr_accept_close_listeners(a);
+		return;
+	}
+	for (int i = 0; i < a->endpoint_count; i++)
+		if (a->endpoints[i]->listener.fd >= 0)
+			close_if_quiet(s, a->endpoints[i]);
+}
+
+/* --------------------------------------------------------------------- drain
+ */
+
+static bool is_past_deadline(const struct wr_stop *s)
+{
+	return s->ctx->now >= atomic_load(&s->core->stop_at);
+}
+
+/* What lingers, or is about to, has all it will get. */
+static void cut_conn(struct wr_stop *s, struct weir_conn *c)
+{
+	if (atomic_load(&c->inbox_bits) & WR_INBOX_LINGER)
+		return;
+	if (!atomic_load(&c->is_cut))
+		(void)wr_conn_try_cut(c); /* or with the next reminder */
+	wr_conn_post(c, s->ctx->stats, wr_owner_generation(&c->owner),
+		     WR_EV_CANCEL);
+}
+
+static void drain_conn(struct wr_stop *s, struct weir_conn *c)
+{
+	wr_conn_post(c, s->ctx->stats, wr_owner_generation(&c->owner),
+		     WR_EV_DRAIN);
+}
+
+/* Remind the connections that are left of the stop, or of its deadline. */
+static void remind(struct wr_stop *s)
+{
+	size_t slots = wr_table_slots(s->core->table);
+
+	if (s->ctx->now < s->remind_at)
+		return;
+	s->remind_at = s->ctx->now + WR_REMIND_NS;
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = conn_at(s, i);
+
+		if (!c || c->lingers)
+			continue;
+		if (s->step >= WR_STOP_CUT)
+			cut_conn(s, c);
+		else
+			drain_conn(s, c);
+	}
+}
+
+static bool is_anything_open(const struct wr_stop *s)
+{
+	return wr_accept_has_listener(s->accept) ||
+	       atomic_load(&s->core->table->open) > 0;
+}
+
+/* ----------------------------------------------------------------------- cut
+ */
+
+static void refuse_queued(struct wr_stop *s)
+{
+	struct wr_node *n;
+
+	while ((n = wr_queue_pop(&s->core->accepted))) {
+		struct weir_conn *c =
+			wr_container_of(n, struct weir_conn, node);
+
+		c->ctx = s->ctx;
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_DRAIN);
+	}
+}
+
+/* In a shortage they wait for a descriptor, or until the stop gives up. */
+static void refuse_waiting(struct wr_stop *s)
+{
+	if (wr_accept_has_listener(s->accept) &&
+	    wr_accept_refuse_rest(s->accept))
+		wr_accept_close_listeners(s->accept);
+}
+
+static void cut(struct wr_stop *s)
+{
+	struct weir_stats stats;
+
+	wr_core_sum(s->core, &stats);
+	s->cut_before = stats.ledger.cut;
+	refuse_waiting(s);
+	s->open_before = atomic_load(&s->core->table->open);
+	s->notice_most = s->ctx->now + WR_NOTICE_MOST_NS +
+			 (int64_t)s->open_before * WR_CUT_NS;
+	refuse_queued(s);
+	wr_linger_shorten(s->deadlines, WR_LINGER_QUIET_CUT_NS);
+	s->remind_at = s->ctx->now;
+	remind(s);
+	atomic_store(&s->core->phase, WR_PHASE_CUTTING);
+	/* Callbacks know only now: shutting down many sockets takes a while. */
+	s->notice_until = wr_min_at(wr_now_ns() + WR_NOTICE_NS, s->notice_most);
+}
+
+/* -------------------------------------------------------------------- notice
+ */
+
+static bool has_patience(struct wr_stop *s)
+{
+	size_t open = atomic_load(&s->core->table->open);
+
+	if (s->ctx->now < s->notice_until)
+		return true;
+	if (open >= s->open_before || s->ctx->now >= s->notice_most)
+		return false;
+	s->open_before = open; /* connections are still ending */
+	s->notice_until = wr_min_at(s->ctx->now + WR_NOTICE_NS, s->notice_most);
+	return true;
+}
+
+/* ------------------------------------------------------------------- give up
+ */
+
+/*
+ * In the ledger they are cut; their workers may yet come back for them, and
+ * are not waited for.  False: there was none.
+ */
+static bool abandon(struct wr_stop *s)
+{
+	size_t slots = wr_table_slots(s->core->table);
+	bool any = false;
+
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = conn_at(s, i);
+
+		if (c && !atomic_exchange(&c->is_counted, true)) {
+			wr_count(s->ctx->stats,
+				 &s->ctx->stats->outcome[WR_OUTCOME_CUT], 1);
+			atomic_fetch_sub(&s->core->table->open, 1);
+			any = true;
+		}
+	}
+	return any;
+}
+
+static void give_up(struct wr_stop *s)
+{
+	wr_linger_end_all(s->deadlines);
+	refuse_waiting(s);
+	wr_accept_close_listeners(s->accept);
+	wr_linger_end_all(s->deadlines); /* those refused just now */
+	s->stuck = wr_watch_name_stuck(s->watch, s->ctx->now);
+	s->is_busy = abandon(s) || s->stuck > 0;
+}
+
+/* ---------------------------------------------------------------------- done
+ */
+
+void wr_stop_end(struct wr_stop *s)
+{
+	struct wr_core *core = s->core;
+
+	wr_lock(&core->lock);
+	s->is_done = true;
+	wr_cond_broadcast(&core->changed);
+	wr_unlock(&core->lock);
+	wr_sys_eventfd_signal(s->done_fd);
+}
+
+static void finish(struct wr_stop *s)
+{
+	struct wr_core *core = s->core;
+	struct weir_stats stats;
+	int64_t asked_at = atomic_load(&core->asked_at);
+
+	wr_core_sum(core, &stats);
+	atomic_store(&core->phase, WR_PHASE_DONE);
+	wr_pool_dismiss(s->pool);
+	wr_logf(&core->logger, WEIR_LOG_INFO,
+		"stopped: %llu accepted, %llu completed, %llu cut, %d stuck",
+		(unsigned long long)stats.ledger.accepted,
+		(unsigned long long)stats.ledger.completed,
+		(unsigned long long)stats.ledger.cut, s->stuck);
+	s->report.ledger = stats.ledger;
+	s->report.late_bytes = stats.late_bytes;
+	s->report.stuck = (uint64_t)s->stuck;
+	s->report.drain_ms =
+		(uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS);
+	s->was_cut = s->step > WR_STOP_CUT && stats.ledger.cut > s->cut_before;
+	wr_stop_end(s);
+}
+
+/* ----------------------------------------------------------------- the steps
+ */
+
+/* Act in a step.  Returns the one that comes next, or the same: wait in it. */
+static enum wr_stop_step run_step(struct wr_stop *s)
+{
+	switch (s->step) {
+	case WR_STOP_NONE:
+		return atomic_load(&s->core->stop_wanted) ? WR_STOP_FENCE
+							  : WR_STOP_NONE;
+	case WR_STOP_FENCE:
+		fence(s);
+		return WR_STOP_ACCEPT;
+	case WR_STOP_ACCEPT:
+		if (is_past_deadline(s))
+			return WR_STOP_CUT;
+		remind(s);
+		close_quiet_listeners(s);
+		return wr_accept_has_listener(s->accept) ? WR_STOP_ACCEPT
+							 : WR_STOP_DRAIN;
+	case WR_STOP_DRAIN:
+		if (is_past_deadline(s))
+			return WR_STOP_CUT;
+		remind(s);
+		return is_anything_open(s) ? WR_STOP_DRAIN : WR_STOP_DONE;
+	case WR_STOP_CUT:
+		cut(s);
+		return WR_STOP_NOTICE;
+	case WR_STOP_NOTICE:
+		refuse_waiting(s);
+		remind(s);
+		if (!is_anything_open(s))
+			return WR_STOP_DONE;
+		return has_patience(s) ? WR_STOP_NOTICE : WR_STOP_GIVE_UP;
+	case WR_STOP_GIVE_UP:
+		give_up(s);
+		return WR_STOP_DONE;
+	case WR_STOP_DONE:
+	default:
+		return WR_STOP_DONE;
+	}
+}
+
+bool wr_stop_run(struct wr_stop *s)
+{
+	enum wr_stop_step next;
+
+	while ((next = run_step(s)) != s->step) {
+		if (next == WR_STOP_DONE)
+			finish(s);
+		s->step = next;
+	}
+	return s->step == WR_STOP_DONE;
+}
+
+int64_t wr_stop_next_at(const struct wr_stop *s)
+{
+	const struct wr_accept *a = s->accept;
+	int64_t at = s->remind_at;
+
+	if (s->step == WR_STOP_NONE)
+		return atomic_load(&s->core->stop_wanted) ? 0 : WR_NEVER_AT;
+	if (s->step >= WR_STOP_CUT)
+		return wr_min_at(at, s->notice_until);
+	for (int i = 0; i < a->endpoint_count; i++)
+		if (a->endpoints[i]->listener.fd >= 0)
+			at = wr_min_at(at, closes_at(s, a->endpoints[i]));
+	return wr_min_at(at, atomic_load(&s->core->stop_at));
+}
