@@ -22,6 +22,7 @@ import tempfile
 import termios
 import threading
 import time
+import unicodedata
 import unittest
 
 # A build with sanitizers is slower; the harness says by how much.
@@ -418,13 +419,16 @@ def shown(data, columns=80):
         elif char == "\b":
             column = max(column - 1, 0)
         elif char >= " ":
-            if column >= columns:
+            cells = [char]
+            if unicodedata.east_asian_width(char) in "WF":
+                cells.append("")  # its second column
+            if column + len(cells) > columns:
                 row, column = row + 1, 0
             while len(rows) <= row:
                 rows.append([])
-            rows[row] += [" "] * (column + 1 - len(rows[row]))
-            rows[row][column] = char
-            column += 1
+            rows[row] += [" "] * (column + len(cells) - len(rows[row]))
+            rows[row][column:column + len(cells)] = cells
+            column += len(cells)
         while len(rows) <= row:
             rows.append([])
     return ["".join(cells).rstrip() for cells in rows]
