@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command compare: two files, what must be equal in them, the table.
- */
+/* The command load compare: check that the plans are equal, print a table. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -75,7 +73,7 @@ static const struct options_syntax syntax = {
 
 /* --------------------------------------------------------------- the files */
 
-/* Of a field "a.b"; names of metrics have dots, so they are no such path. */
+/* The value at "a.b"; not for names of metrics, which have dots. */
 static const json_t *field(const json_t *object, const char *path)
 {
 	char name[32];
@@ -103,7 +101,7 @@ static json_t *load_file(const char *path)
 	json_t *file = json_load_file(path, 0, &error);
 
 	if (!file && error.line < 0) {
-		cli_error("%s", error.text); /* names the path */
+		cli_error("%s", error.text); /* contains the path */
 		return NULL;
 	}
 	if (file && strcmp(text(file, "schema"), JSON_SCHEMA) == 0 &&
@@ -117,7 +115,7 @@ static json_t *load_file(const char *path)
 	return NULL;
 }
 
-/* What may differ between runs that are compared. */
+/* These may differ between the runs. */
 static bool is_free(const char *path)
 {
 	return strcmp(path, "plan.address") == 0 ||
@@ -137,7 +135,7 @@ static void complain_difference(const char *path, const json_t *old,
 	free(b);
 }
 
-/* Are the settings the same?  Complains of the first that is not. */
+/* Are the plans the same? Prints the first difference. */
 static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 {
 	const char *key;
@@ -161,9 +159,9 @@ static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 
 /* --------------------------------------------------------------- the table */
 
-/* A row: a metric, and where the seconds have it. */
+/* A row: a metric, and its name in "seconds". */
 struct row {
-	const char *name; /* under metrics */
+	const char *name; /* in "metrics" */
 	const char *second;
 	bool is_less_better;
 	bool is_per_second;
@@ -196,7 +194,7 @@ static const struct row *rows_of(const json_t *file)
 	return strcmp(mode, "download") == 0 ? download : messages;
 }
 
-/* A last second that is short says less than the others. */
+/* A short last second is left out. */
 static int get_series(struct series *ret, const json_t *file,
 		      const struct row *row)
 {
@@ -228,7 +226,7 @@ static const char *metric_value_text(const json_t *file, const struct row *row,
 		json_object_get(field(file, "metrics"), row->name);
 	double number = json_number_value(value);
 
-	/* What no run can have had has no text either. */
+	/* Values that no run can have. */
 	if (!json_is_number(value) || number < 0 || number > 1e18)
 		return "-";
 	if (strncmp(row->name, "bytes", 5) == 0)
@@ -255,7 +253,7 @@ static void print_row(const struct row *row, const json_t *old,
 	stream_print("  %s\n", compare_words[c->word]);
 }
 
-/* Returns the exit status; *is_worse: is any? */
+/* Returns the exit status; sets *is_worse if any row is worse. */
 static int print_rows(const json_t *old, const json_t *new, double margin,
 		      bool *is_worse)
 {

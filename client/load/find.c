@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command load find: runs, one for each step of the search, and its
- * command line, which is that of load without what a search decides itself or
- * has no single run for, and with the bounds of the search.
+ * The command load find.  Its options are those of load, except for those that
+ * the search sets or that need a single run, and the bounds of the search.
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -34,7 +33,7 @@
 
 struct find_options {
 	struct load_options load;
-	double lowest, highest; /* 0: to be found out */
+	double lowest, highest; /* 0: not given */
 	double resolution;
 };
 
@@ -50,7 +49,7 @@ static const struct cli_option own[] = {
 	  "how exact the answer is to be (5%)" },
 };
 
-/* Of load, but not of find. */
+/* Options of load that find does not have. */
 static const char *const not_ours[] = { "rate",	    "count",  "upload",
 					"download", "with",   "hlog",
 					"html",	    "strict", "dry-run" };
@@ -65,7 +64,7 @@ static bool has_load_option(const char *name)
 	return true;
 }
 
-/* Where find has another default than load. */
+/* The help of options with other defaults than in load. */
 static const char *help_of(const struct cli_option *row)
 {
 	if (strcmp(row->name, "duration") == 0)
@@ -93,7 +92,7 @@ static void make_table(void)
 	table[used] = (struct cli_option){ .name = NULL };
 }
 
-/* Percent, with its sign or without. */
+/* A percentage with or without its sign. */
 static bool find_take_resolution(double *ret)
 {
 	char *end;
@@ -147,7 +146,7 @@ static double find_lowest(const struct find_options *o)
 		return o->lowest;
 	for (size_t i = 0; i < o->load.gates.count; i++)
 		most = fmax(most, metric_percent(o->load.gates.list[i].metric));
-	/* Ten samples beyond it, and a quarter more to be sure of them. */
+	/* Ten samples above the percentile, and a quarter more to be safe. */
 	return fmax(1, most > 0 ? 12.5 / (1 - most / 100) * 1e9 /
 					  (double)o->load.plan.duration_ns
 				: 1);
@@ -180,7 +179,7 @@ static int find_options_parse(struct find_options *ret, int argc, char **argv)
 	make_table();
 	load_options_init(&ret->load);
 	p->warmup_ns = 1 * SECOND;
-	p->rate = 1; /* an open loop; the search decides */
+	p->rate = 1; /* an open loop; set for each step */
 	status = options_parse(&syntax, ret, argc, argv);
 	if (status >= 0)
 		return status;
@@ -205,14 +204,14 @@ static int find_options_parse(struct find_options *ret, int argc, char **argv)
 
 /* -------------------------------------------------------------------- runs */
 
-/* An open loop has no more than the closed one, but for what it varies. */
+/* The closed loop may vary by this much. */
 #define ABOVE_CLOSED 1.1
 
 struct find_command {
 	const struct find_options *options;
 	struct target target;
 	struct find found;
-	FILE *to; /* for people */
+	FILE *to; /* what people read */
 };
 
 static int run_shown(const struct find_command *c, struct result *ret,
@@ -227,7 +226,7 @@ static int run_shown(const struct find_command *c, struct result *ret,
 	return status;
 }
 
-/* What a closed loop reaches, for a short while. */
+/* Measure a closed loop for a short time. */
 static int find_probe(struct find_command *c)
 {
 	struct find *f = &c->found;

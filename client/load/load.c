@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command load: plan, run, report.
- */
+/* The command load: one run and its reports. */
 #include "load.h"
 
 #include <stdio.h>
@@ -36,7 +34,7 @@ static int load_status(const struct load_options *o, struct gates *gates,
 	return CLI_DONE;
 }
 
-/* The worse of two; a gate that failed tells more than a file. */
+/* A failed gate (3) outranks an unwritten file. */
 static int worse_status(int a, int b)
 {
 	return a > b ? a : b;
@@ -60,7 +58,7 @@ static bool check_outputs(const struct load_options *o)
 	return outputs_check(outputs, sizeof(outputs) / sizeof(outputs[0]));
 }
 
-/* The report says which files were written; status is that of writing it. */
+/* Tell the report that the file was written, if it was. */
 static void note_saved(struct report *report, const char *path, int status)
 {
 	size_t n = 0;
@@ -72,7 +70,7 @@ static void note_saved(struct report *report, const char *path, int status)
 	report->saved[n] = path;
 }
 
-/* The report goes aside when standard output is taken. */
+/* If standard output is taken, the report goes to standard error. */
 static int load_report(struct load_options *o, const struct result *r,
 		       int recorded)
 {
@@ -101,7 +99,6 @@ static int load_report(struct load_options *o, const struct result *r,
 	return worse_status(status, cli_flush());
 }
 
-/* Those who watch a run. */
 struct watchers {
 	struct live live;
 	struct record record;

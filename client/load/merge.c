@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Merging logs.  All are read at once, each a line ahead, and of those lines
- * the earliest go into the row of their interval, so that memory is taken for
- * one interval and not for the whole run.
+ * The command load merge.  All logs are read in parallel, one line ahead, and
+ * the earliest lines are added up, so that memory is needed for one interval
+ * only.
  *
- * "The grid": the intervals of two machines do not begin at the same instant.
- * They are put into cells as long as the longest of the logs' first
- * intervals, counted from the earliest beginning; each goes where most of it
- * would lie.
- *
- * Main thread only.
+ * Intervals of two machines do not start at the same instant.  They go into
+ * cells as long as the longest first interval of a log, counted from the
+ * earliest start: each into the cell that most of it lies in.
  */
 #include "load.h"
 
@@ -32,15 +29,15 @@
 struct input {
 	const char *path;
 	struct hlog_reader reader;
-	bool has_line; /* that has not been added up */
+	bool has_line; /* not added up yet */
 };
 
-/* What has the same tag. */
+/* The lines of one tag. */
 struct kind {
 	char tag[HLOG_TAG];
 	struct histogram *all;
-	struct histogram *cell; /* the one that is being added up */
-	int64_t length;		/* the longest of the intervals in it */
+	struct histogram *cell; /* the current cell */
+	int64_t length; /* the longest interval in the cell; -1: empty */
 };
 
 struct merge {
@@ -49,7 +46,7 @@ struct merge {
 	size_t input_count;
 	struct kind *kinds;
 	size_t kind_count;
-	int64_t start; /* the grid */
+	int64_t start; /* of the first cell */
 	int64_t width;
 	int64_t end; /* of the last cell */
 };
@@ -98,7 +95,7 @@ static int complain_memory(void)
 	return CLI_FAILED;
 }
 
-/* Have the next line of an input; an exit status. */
+/* Read the next line of an input. Returns an exit status. */
 static int merge_next_line(struct input *in)
 {
 	int rc = hlog_next(&in->reader);
@@ -154,7 +151,7 @@ static int open_inputs(struct merge *m, int count, char **paths)
 
 /* ------------------------------------------------------------------ output */
 
-/* Would writing the output destroy what is to be read? */
+/* Would the output overwrite an input? */
 static const char *find_same(const struct merge *m, const char *output)
 {
 	struct stat to, from;
@@ -190,7 +187,7 @@ static int open_output(struct merge *m, const char *output)
 	return CLI_DONE;
 }
 
-/* What could not be finished must not be taken for a log. */
+/* Remove an unfinished file, lest it be taken for a log. */
 static int close_output(struct merge *m, const char *output, int status)
 {
 	struct stat st;
@@ -231,11 +228,11 @@ static int64_t cell_of(const struct merge *m, const struct input *in)
 {
 	int64_t start = in->reader.start - m->start;
 
-	/* A log in no order may go back behind its first line: cell 0. */
+	/* Lines may go back behind the start of an unordered log. */
 	return start > 0 ? (start + m->width / 2) / m->width : 0;
 }
 
-/* The earliest cell that an input goes on with; -1: there is none. */
+/* The earliest cell with lines to add; -1: none. */
 static int64_t next_cell(const struct merge *m)
 {
 	int64_t cell = -1;
@@ -249,7 +246,7 @@ static int64_t next_cell(const struct merge *m)
 	return cell;
 }
 
-/* Add what the input has for that cell, and go on behind it. */
+/* Add the lines of the input for that cell. */
 static int add_input(struct merge *m, struct input *in, int64_t cell)
 {
 	int rc = CLI_DONE;
@@ -321,7 +318,7 @@ static void print_kind(const struct kind *k, FILE *to)
 	fprintf(to, "  %s samples\n", units_count(h->total, text));
 }
 
-/* Aside when standard output is taken by the log. */
+/* If the log goes to standard output, print to standard error. */
 static int print_table(const struct merge *m, const char *output)
 {
 	FILE *to = output_is_standard(output) ? stream_err() : stream_out();

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The options of load: each value checked where it is read, all together at
- * the end.
- */
+/* The options of load: values are checked one by one, then together. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -120,7 +117,7 @@ static const struct options_operand operands[] = {
 
 /* ------------------------------------------------------------------ values */
 
-/* A number that is not below 0, "20k" "1.5M". */
+/* A number of at least 0, "20k" "1.5M". */
 static bool parse_count(const char *text, double *ret)
 {
 	char *end;
@@ -159,7 +156,7 @@ static bool value_count(uint64_t *ret)
 {
 	double value, whole;
 
-	/* 4.35k has no exact form. */
+	/* 4.35k is not an exact double. */
 	if (parse_count(optarg, &value) && value >= 1 && value <= 1e15 &&
 	    fabs(value - (whole = round(value))) <= 1e-12 * value) {
 		*ret = (uint64_t)whole;
@@ -190,7 +187,7 @@ static bool value_seed(uint64_t *ret)
 
 	errno = 0;
 	*ret = strtoull(optarg, &end, 10);
-	/* JSON has no greater ones. */
+	/* The largest integer of jansson. */
 	if (*optarg >= '0' && *optarg <= '9' && *end == '\0' && errno == 0 &&
 	    *ret <= INT64_MAX)
 		return true;
@@ -383,7 +380,7 @@ static bool value_mode(struct load_options *o, enum plan_mode mode)
 
 /* -------------------------------------------------------------- one by one */
 
-/* Switches, which take no value. */
+/* Options without a value. */
 static bool take_switch(struct load_options *o, int key)
 {
 	struct plan *p = &o->plan;
@@ -496,7 +493,7 @@ bool load_options_take(void *to, int key)
 
 /* ---------------------------------------------------------------- together */
 
-/* What contradicts what: the first rule that is broken is the complaint. */
+/* The first rule that is broken, or NULL. */
 static const char *options_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;

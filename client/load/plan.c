@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Names of what a plan can be.
- */
 #include "plan.h"
 
 const char *const bad_client_names[BAD_CLIENT_KINDS] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run is asked to do: the command line of weir-client load after it
- * has been checked.  Constant during the run.
+ * What a run is asked to do: the checked command line of weir-client load.
+ * Constant during the run.
  */
 #ifndef LOAD_PLAN_H
 #define LOAD_PLAN_H
@@ -18,7 +18,7 @@ enum plan_mode {
 };
 
 enum plan_schedule {
-	PLAN_CLOSED,   /* the next message when a reply has come */
+	PLAN_CLOSED,   /* the next message after each reply */
 	PLAN_CONSTANT, /* open loop: evenly spaced instants */
 	PLAN_POISSON,  /* open loop: independent arrivals */
 };
@@ -26,22 +26,22 @@ enum plan_schedule {
 enum plan_payload {
 	PAYLOAD_LINES,	/* printable, numbered, ends in a newline */
 	PAYLOAD_RANDOM, /* numbered, then any bytes */
-	PAYLOAD_TEXT,	/* always the same bytes: --text, --file */
+	PAYLOAD_TEXT,	/* always the same bytes: --text, --payload-file */
 };
 
 enum plan_expect {
 	EXPECT_ECHO,  /* the message itself */
 	EXPECT_REPLY, /* "Server replies: " and the message; banner "Connect" */
-	EXPECT_ANY,   /* whatever comes is the reply */
-	EXPECT_LEN,   /* so many bytes */
+	EXPECT_ANY,   /* whatever comes */
+	EXPECT_LEN,   /* expect_len bytes */
 	EXPECT_LINE,  /* bytes up to a newline */
 };
 
 enum plan_banner {
-	BANNER_NONE, /* we speak first */
+	BANNER_NONE, /* the client speaks first */
 	BANNER_ANY,  /* whatever comes first */
 	BANNER_LINE, /* a line */
-	BANNER_TEXT, /* these bytes */
+	BANNER_TEXT, /* banner_text */
 };
 
 /* Misbehaving clients, --with KIND:N. */
@@ -64,14 +64,16 @@ struct plan {
 	enum plan_schedule schedule;
 	int connections;
 	int threads;
-	int depth;	     /* most messages under way on a connection */
-	double rate;	     /* messages (churn: connections) a second; 0 */
+	int depth;   /* messages under way on a connection, at most */
+	double rate; /* messages (churn: connections) a second; 0: closed loop
+		      */
 	double connect_rate; /* connections a second at the start; 0: any */
-	int idle;	     /* connections held beside, silent */
-	uint64_t count;	     /* messages in all; 0: until the time is over */
-	int64_t duration_ns; /* measured part; INT64_MAX with a count alone */
+	int idle;	     /* silent connections in addition */
+	uint64_t count;	     /* messages in all; 0: duration_ns ends the run */
+	int64_t duration_ns; /* measured part; INT64_MAX: only count ends the
+				run */
 	int64_t warmup_ns;
-	int64_t timeout_ns; /* a reply, from the send */
+	int64_t timeout_ns; /* from the send to the reply */
 	int64_t connect_timeout_ns;
 	bool reconnect;
 	bool close_by_reset; /* --close rst */
@@ -91,7 +93,7 @@ struct plan {
 	size_t source_count;
 };
 
-/* "closed loop", "open loop, Poisson", "churn, ..."; a constant. */
+/* "closed loop", "open loop, Poisson", "churn, ...". */
 const char *plan_mode_text(const struct plan *p);
 
 #endif

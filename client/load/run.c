@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A run from the main thread: engines connect, all start at one instant, each
- * second what they found is added up, at the end all of it is.
+ * A run, from the main thread: the engines connect and start at one instant;
+ * their figures are added up each second, and at the end.
  *
- * Engines hand an interval over under the lock of the control and do not
- * touch it again until it has been taken; so it is added up without the lock.
+ * An engine hands an interval over under the lock of the control and does not
+ * touch it until run.c has taken it, so it is added up without the lock.
  */
 #include "run.h"
 
@@ -20,7 +20,7 @@
 #include "judge/verdict.h"
 #include "measure/summary.h"
 
-#define START_DELAY (2 * MS) /* that every engine knows the instant */
+#define START_DELAY (2 * MS) /* so that every engine knows it in time */
 #define LOOK_EVERY  (100 * MS)
 
 struct run {
@@ -28,17 +28,17 @@ struct run {
 	struct control control;
 	struct payload *payload;
 	struct engine *engines;
-	int engine_count; /* started ones */
+	int engine_count; /* those started */
 	struct bad_clients bad_clients;
 	struct summary summary;
 	struct progress progress;
 	run_watch *watch;
 	void *arg;
 	bool is_interrupted;
-	const char *failing; /* what it is that fails when it fails */
+	const char *failing; /* what failed, for the error message */
 };
 
-/* So often is the run under way, or the next one, to end early. */
+/* How often the current or the next run was interrupted. */
 static atomic_int interrupts;
 
 /* -------------------------------------------------------------- the second */
@@ -58,7 +58,7 @@ static int count_open(const struct run *r)
 	return open;
 }
 
-/* Has every engine handed its second over that will? */
+/* Has every engine that is running handed over its second? */
 static bool has_all_full(const struct run *r)
 {
 	for (int i = 0; i < r->engine_count; i++)
@@ -80,7 +80,7 @@ void run_interrupt(void)
 	atomic_fetch_add(&interrupts, 1);
 }
 
-/* What our parent has us ignore stays ignored. */
+/* A signal that our parent ignores stays ignored. */
 static void catch_signal(int signo, void (*handler)(int))
 {
 	struct sigaction action = { .sa_handler = handler,
@@ -97,7 +97,7 @@ static void catch_signals(void (*handler)(int))
 	catch_signal(SIGTERM, handler);
 }
 
-/* The third one finds its default action. */
+/* The third interrupt has the default action. */
 static void interrupt(int signo)
 {
 	static volatile sig_atomic_t count;
@@ -113,7 +113,7 @@ void run_catch_signals(void)
 	catch_signals(interrupt);
 }
 
-/* Plan no more; where nothing is planned any more, or not yet, wait no more. */
+/* Plan no more messages. Before the start and after the end, stop at once. */
 static void end_early(struct run *r)
 {
 	struct control *c = &r->control;
@@ -156,7 +156,7 @@ static void take_second(struct run *r)
 	tell_second(r, false);
 }
 
-/* Between the seconds: that the warm-up is over, and how long it takes. */
+/* Report the warm-up and its end, between the seconds. */
 static void tell_part(struct run *r)
 {
 	struct progress *p = &r->progress;
@@ -188,7 +188,7 @@ static void wait_some(struct run *r)
 
 /* --------------------------------------------------------------- the parts */
 
-/* Returns 0, or -errno of an engine that cannot go on. */
+/* Returns 0 or -errno of an engine. */
 static int connect_all(struct run *r)
 {
 	struct control *c = &r->control;
@@ -271,7 +271,7 @@ static int measure_all(struct run *r)
 	return rc;
 }
 
-/* Returns 0, or -errno of bad_clients that could not go on. */
+/* Returns 0 or -errno of the bad clients. */
 static int end_all(struct run *r)
 {
 	int64_t to;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * One run: threads, ticks of a second, the end, the sum.
- */
+/* One run. */
 #ifndef LOAD_RUN_H
 #define LOAD_RUN_H
 
@@ -12,24 +10,23 @@
 typedef void run_watch(void *arg, const struct progress *p);
 
 /*
- * Do what the plan says; *ret is to be freed with result_free().  Returns
- * CLI_DONE, or the exit status after a complaint when it could not be done:
- * no memory, no thread, a system call that is refused.
+ * Do the run; free *ret with result_free().  Returns CLI_DONE, or the exit
+ * status after printing an error: out of memory, no thread, a system call that
+ * fails.
  */
 int run(struct result *ret, const struct plan *plan,
 	const struct target *target, run_watch *watch, void *arg);
 
 /*
- * End the run early: replies that are under way are waited for, until it is
- * said again.  If none is under way, end the next one at once.  Any thread;
- * async-signal-safe.
+ * End the run early, waiting for replies under way; the second time, at once.
+ * Without a run, the next one ends at once.  Any thread; async-signal-safe.
  */
 void run_interrupt(void);
 
 /*
- * Let SIGINT and SIGTERM end the run early, with a report; the third of them
- * ends the program.  Not to be called before the target has been looked up,
- * which an interruption ends at once.
+ * Let SIGINT and SIGTERM end the run early, with a report; the third one ends
+ * the program.  Call it after the target has been resolved, so that an
+ * interrupt ends the program until then.
  */
 void run_catch_signals(void);
 

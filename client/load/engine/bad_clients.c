@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread of the clients that misbehave: each has a next step and a time
- * for it; what the server does is seen as an event at any time.
+ * One thread drives all bad clients: each has a next step and a time for it,
+ * and events report what the server does.
  */
 #include "bad_clients.h"
 
@@ -18,7 +18,7 @@
 #define STEP	   (10 * MS)
 #define DRIP_EVERY (100 * MS)
 #define READ_EVERY (100 * MS)
-#define AGAIN	   (100 * MS) /* the next attempt of those that come again */
+#define AGAIN	   (100 * MS) /* until the next attempt of those that reconnect */
 #define FLOOD_STEP ((size_t)256 * 1024)
 #define EVENTS	   64
 
@@ -81,7 +81,7 @@ static void bad_client_connect(struct bad_clients *c, struct bad_client *m,
 	}
 }
 
-/* The n-th byte of a stream of messages. */
+/* Part of the stream of messages, from m->sent on. */
 static size_t messages_fill(const struct bad_clients *c,
 			    const struct bad_client *m, char *to, size_t len)
 {
@@ -89,7 +89,9 @@ static size_t messages_fill(const struct bad_clients *c,
 	uint64_t from = m->sent;
 	size_t size = payload_size(c->payload, name);
 
-	/* One message over and over, so that its place is a remainder. */
+	/*
+	 * The same message again and again, so that the place is a remainder.
+	 */
 	from %= size;
 	if (len > size - from)
 		len = size - (size_t)from;
@@ -97,7 +99,7 @@ static size_t messages_fill(const struct bad_clients *c,
 	return len;
 }
 
-/* Send up to len bytes of messages; false when it is over with the client. */
+/* Send up to len bytes of messages; returns false if the client is gone. */
 static bool send_messages(struct bad_clients *c, struct bad_client *m,
 			  size_t len, int64_t now)
 {
@@ -126,7 +128,7 @@ static bool send_messages(struct bad_clients *c, struct bad_client *m,
 	return true;
 }
 
-/* Read up to len bytes; false when it is over with the client. */
+/* Read up to len bytes; returns false if the client is gone. */
 static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
 		      int64_t now)
 {
@@ -226,7 +228,6 @@ static void bad_clients_step(struct bad_clients *c, int64_t now)
 	}
 }
 
-/* Those that are still there leave. */
 static void bad_clients_leave(struct bad_clients *c)
 {
 	for (size_t i = 0; i < c->count; i++) {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients that misbehave, beside those that are measured, on a thread of
- * their own so that they do not disturb the measuring.
+ * Clients that misbehave, on a thread of their own so that they do not disturb
+ * the measured ones.
  *
- *   slow-read   asks for ever, and reads a byte now and then
+ *   slow-read   sends messages without end, reads a byte now and then
  *   drip        sends a message one byte at a time
- *   half-close  sends one message, shuts sending down, reads to the end; again
- *   reset       sends one message and resets the connection; again
- *   idle        connects, and is silent
- *   flood       sends without an end, and never reads
- *   vanish      sends half a message, and is never heard of again
+ *   half-close  sends a message, shuts down, reads to the end; repeats
+ *   reset       sends a message and resets the connection; repeats
+ *   idle        connects and sends nothing
+ *   flood       sends without end and never reads
+ *   vanish      sends half a message, then nothing
  */
 #ifndef LOAD_BAD_CLIENTS_H
 #define LOAD_BAD_CLIENTS_H
@@ -36,20 +36,20 @@ struct bad_clients {
 	int epoll, wakeup;
 	pthread_t thread;
 	bool is_running;
-	int error; /* why the thread cannot wait for events; 0 */
+	int error; /* why waiting for events failed, positive; 0 */
 };
 
 int bad_clients_count(const struct plan *plan);
 
 /*
- * Start them; they come at from and leave at to.  Returns 0 or -errno; undo
- * with bad_clients_stop() in any case.
+ * Start the clients: they connect at from and leave at to.  Returns 0 or
+ * -errno; call bad_clients_stop() in any case.
  */
 int bad_clients_start(struct bad_clients *c, int64_t from, int64_t to);
 
 /*
- * End them all; the counts are there then.  Returns 0, or -errno when they
- * could not go on to the end.
+ * Stop them; counts is complete then.  Returns 0, or -errno if they could not
+ * run to the end.
  */
 int bad_clients_stop(struct bad_clients *c);
 

@@ -3,9 +3,8 @@
  * The life of a connection of the load: it is made, reads the banner, sends
  * messages, reads replies, is lost and made again.
  *
- * A message is put on the ring first and written from there.  Nothing that
- * the socket did not take is kept: it is made again when the socket takes
- * more.
+ * A message is put on the ring first and sent from there.  Bytes that the
+ * socket does not take are not kept but made again.
  */
 #include "state.h"
 
@@ -17,11 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* ----------------------------------------------------------------- opening */
-
 #define PAUSE_MIN (10 * MS)
 #define PAUSE_MAX SECOND
 #define TRY_AGAIN MS
+
+/* ----------------------------------------------------------------- closing */
 
 static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 {
@@ -32,7 +31,6 @@ static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 	c->state = state;
 }
 
-/* For now or for good. */
 static void close_conn(struct engine *e, struct conn *c, bool is_over)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
@@ -54,23 +52,6 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	set_state(e, c, is_over ? CONN_OVER : CONN_IDLE);
 }
 
-/* In churn a message is planned before its connection is begun. */
-static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
-{
-	int64_t planned = now;
-
-	if (engine_is_open_loop(e)) {
-		planned = c->due_at;
-		schedule_next(e, c);
-	} else if (now >= e->measure_at) {
-		e->budget--;
-	}
-	conn_message(e, c, c->next)->planned = planned;
-	c->room_at = planned;
-	c->is_planned = true;
-	e->under_way++;
-}
-
 void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
 {
 	int64_t planned = conn_message(e, c, c->next)->planned;
@@ -88,95 +69,14 @@ void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
 	histogram_record(i->clocks[CLOCK_FROM_PLAN], now - planned);
 }
 
-static bool may_begin_exchange(const struct engine *e, int64_t now)
-{
-	if (engine_is_open_loop(e))
-		return !e->is_ending;
-	return engine_is_running(e, now) && !e->is_ending &&
-	       (now < e->measure_at || e->budget > 0);
-}
-
-/* The backlog of a Unix socket is full: TCP would wait, and so do we. */
-static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
-{
-	if (c->retry_from == 0) {
-		c->retry_from = now;
-		e->backlog_waiting++;
-	}
-	c->begun_at = c->retry_from;
-	c->retry_at = now + TRY_AGAIN;
-	return now - c->retry_from < e->plan->connect_timeout_ns;
-}
-
-void conn_open(struct engine *e, struct conn *c, int64_t now)
-{
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
-					       EPOLLET,
-				     .data.ptr = c };
-	enum error_phase phase;
-	int error;
-
-	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned) {
-		if (!may_begin_exchange(e, now))
-			return;
-		plan_exchange(e, c, now);
-	}
-	if (c->retry_from == 0)
-		c->begun_at = now;
-	c->fd = target_connect(e->control->target, c->id, &phase, &error);
-	if (c->fd < 0 && error == EAGAIN && wait_for_backlog(e, c, now))
-		return;
-	e->backlog_waiting -= c->retry_from != 0;
-	c->retry_from = 0;
-	set_state(e, c, CONN_CONNECTING);
-	if (c->fd < 0)
-		conn_fail(e, c, phase, error, now);
-	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
-		conn_fail(e, c, ERROR_SOCKET, errno, now);
-	else if (error == 0)
-		conn_connected(e, c, 0, now);
-}
-
-/* Churn before the measured part is not reported. */
+/* Churn before the measured part is not counted. */
 static bool is_measured(const struct engine *e, const struct conn *c)
 {
 	return c->is_silent || e->plan->mode != PLAN_CHURN ||
 	       c->ring->planned >= e->measure_at;
 }
 
-void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
-{
-	if (error != 0) {
-		conn_fail(e, c, ERROR_CONNECT, error, now);
-		return;
-	}
-	now = now_ns();
-	if (is_measured(e, c))
-		histogram_record(e->now->clocks[CLOCK_CONNECT],
-				 now - c->begun_at);
-	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
-	c->was_opened = true;
-	c->begun_at = c->last_at = e->connected_at = now;
-	c->pause = 0;
-	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
-	set_state(e, c, CONN_BANNER);
-	if (e->plan->banner == BANNER_NONE || c->is_silent)
-		conn_ready(e, c, now);
-	else
-		c->was_asked = true;
-}
-
-void conn_ready(struct engine *e, struct conn *c, int64_t now)
-{
-	c->frame = (struct frame){ .used = 0 };
-	set_state(e, c, CONN_OPEN);
-	if (e->plan->mode != PLAN_CHURN)
-		c->room_at = now;
-	if (!c->is_silent)
-		conn_writable(e, c, now);
-}
-
-/* When it may be made again: churn goes on whatever happened. */
+/* When to connect again. Churn goes on whatever happened. */
 static void pause_before_next(struct engine *e, struct conn *c,
 			      enum error_phase phase, int64_t now)
 {
@@ -195,8 +95,8 @@ static void pause_before_next(struct engine *e, struct conn *c,
 		c->pause = PAUSE_MIN;
 }
 
-void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
-	       int error, int64_t now)
+static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
+		      int error, int64_t now)
 {
 	struct counts *b = &e->now->counts;
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
@@ -215,53 +115,99 @@ void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	close_conn(e, c, !is_again);
 }
 
-void conn_done(struct engine *e, struct conn *c, int64_t now)
+/* ----------------------------------------------------------------- one way */
+
+/* Buffers moved before other connections are served. */
+#define ONEWAY_BUFFERS 16
+
+static void oneway_count(const struct engine *e, struct conn *c,
+			 uint64_t *bytes, ssize_t n)
 {
-	replies_abandon(e, c, &e->now->counts.open, now);
-	close_conn(e, c, false);
-	if (!engine_is_open_loop(e))
-		conn_open(e, c, now);
+	int64_t now = now_ns();
+
+	c->last_at = now;
+	if (now < e->measure_at || now >= e->end_at)
+		return;
+	c->replies++;
+	*bytes += (uint64_t)n;
 }
 
-static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
+/*
+ * Level-triggered, so that a connection with more to do can let others go
+ * first.
+ */
+static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 {
-	if (replies_give_up(e, c, now))
-		conn_send(e, c, now);
-	else
-		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
+	struct epoll_event event = { .events = events, .data.ptr = c };
+
+	if (c->is_level_triggered)
+		return true;
+	c->is_level_triggered = true;
+	c->was_asked = true;
+	return epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
 }
 
-void conn_check_time(struct engine *e, struct conn *c, int64_t now)
+static void oneway_send_some(struct engine *e, struct conn *c)
 {
-	switch (c->state) {
-	case CONN_IDLE:
-		if (c->retry_at > 0 && c->retry_at <= now &&
-		    (!e->is_ending || c->is_planned)) {
-			c->retry_at = 0;
-			conn_open(e, c, now);
+	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
+		/* Any bytes will do. */
+		ssize_t n = send(c->fd, e->payload->noise, ENGINE_BUFFER,
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno != EINTR) {
+			conn_fail(e, c, ERROR_SEND, errno, now_ns());
+			return;
 		}
-		break;
-	case CONN_CONNECTING:
-		if (now - c->begun_at > e->plan->connect_timeout_ns)
-			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);
-		break;
-	case CONN_BANNER:
-		if (now - c->begun_at > e->plan->timeout_ns)
-			conn_fail(e, c, ERROR_BANNER, ETIMEDOUT, now);
-		break;
-	case CONN_OPEN:
-		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
-					      e->plan->timeout_ns)
-			conn_give_up(e, c, now);
-		break;
-	default:
-		break;
+		if (n > 0)
+			oneway_count(e, c, &e->now->counts.bytes_out, n);
 	}
+}
+
+static void oneway_send(struct engine *e, struct conn *c, int64_t now)
+{
+	if (!engine_is_running(e, now) || e->is_ending)
+		return;
+	if (e->plan->mode == PLAN_DOWNLOAD) {
+		oneway_begin(e, c, EPOLLIN);
+	} else if (oneway_begin(e, c, EPOLLIN | EPOLLOUT)) {
+		oneway_send_some(e, c);
+		c->is_blocked = c->fd >= 0;
+	}
+}
+
+static void oneway_receive(struct engine *e, struct conn *c)
+{
+	if (!c->is_level_triggered)
+		return;
+	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
+		ssize_t n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n == 0 || (n < 0 && errno != EINTR)) {
+			conn_fail(e, c, ERROR_BETWEEN, n == 0 ? 0 : errno,
+				  now_ns());
+			return;
+		}
+		if (n > 0)
+			oneway_count(e, c, &e->now->counts.bytes_in, n);
+	}
+}
+
+uint64_t conn_unsent(const struct conn *c)
+{
+	int left = 0;
+
+	if (c->fd < 0 || ioctl(c->fd, SIOCOUTQ, &left) < 0)
+		return 0;
+	return (uint64_t)left;
 }
 
 /* ----------------------------------------------------------------- sending */
 
-/* Closed loop: as many as there is room for; the warm-up is in no count. */
+/* Closed loop: how many there is room for. The warm-up uses no budget. */
 static uint64_t count_next(struct engine *e, const struct conn *c, int64_t now)
 {
 	uint64_t count = (uint32_t)e->plan->depth - c->open;
@@ -277,7 +223,7 @@ static uint64_t count_next(struct engine *e, const struct conn *c, int64_t now)
 	return count;
 }
 
-/* How many messages are to be sent now, and when were they planned for? */
+/* How many messages to send now; *ret: when they were planned. */
 static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 			     int64_t *ret)
 {
@@ -302,7 +248,7 @@ static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 	return count_next(e, c, now);
 }
 
-/* Whose fault is it that the message goes out after its instant? */
+/* Was the message held up by the server or by this client? */
 static void note_lateness(struct engine *e, struct conn *c, struct message *m)
 {
 	struct interval *i = e->now;
@@ -321,7 +267,7 @@ static void note_lateness(struct engine *e, struct conn *c, struct message *m)
 	m->lag_us = (uint32_t)(lag / 1000);
 }
 
-/* So many with the same instants; of an open loop it is one. */
+/* In an open loop count is 1. */
 static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 			int64_t planned, int64_t now)
 {
@@ -344,7 +290,7 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 		note_lateness(e, c, &ring[first & last]);
 }
 
-/* Messages in one piece; 0: none that fits. */
+/* Messages of one run; returns 0 if they do not fit. */
 static size_t conn_fill_run(const struct payload *p, struct message_id *id,
 			    uint64_t end, char *to, size_t room)
 {
@@ -359,8 +305,8 @@ static size_t conn_fill_run(const struct payload *p, struct message_id *id,
 }
 
 /*
- * As many messages as fit into the buffer, from where we are on, all but the
- * first from their beginning; *is_all: was that all of them?
+ * Fill the buffer with messages from the next byte to write; *is_all: the last
+ * message is complete in it.
  */
 static size_t conn_fill(struct engine *e, const struct conn *c, bool *is_all)
 {
@@ -463,9 +409,120 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now)
 		conn_send(e, c, now);
 }
 
+/* ----------------------------------------------------------------- opening */
+
+static void conn_ready(struct engine *e, struct conn *c, int64_t now)
+{
+	c->frame = (struct frame){ .used = 0 };
+	set_state(e, c, CONN_OPEN);
+	if (e->plan->mode != PLAN_CHURN)
+		c->room_at = now;
+	if (!c->is_silent)
+		conn_writable(e, c, now);
+}
+
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
+{
+	if (error != 0) {
+		conn_fail(e, c, ERROR_CONNECT, error, now);
+		return;
+	}
+	now = now_ns();
+	if (is_measured(e, c))
+		histogram_record(e->now->clocks[CLOCK_CONNECT],
+				 now - c->begun_at);
+	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	c->was_opened = true;
+	c->begun_at = c->last_at = e->connected_at = now;
+	c->pause = 0;
+	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
+	set_state(e, c, CONN_BANNER);
+	if (e->plan->banner == BANNER_NONE || c->is_silent)
+		conn_ready(e, c, now);
+	else
+		c->was_asked = true;
+}
+
+/* Churn: a message is planned before its connection is made. */
+static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
+{
+	int64_t planned = now;
+
+	if (engine_is_open_loop(e)) {
+		planned = c->due_at;
+		schedule_next(e, c);
+	} else if (now >= e->measure_at) {
+		e->budget--;
+	}
+	conn_message(e, c, c->next)->planned = planned;
+	c->room_at = planned;
+	c->is_planned = true;
+	e->under_way++;
+}
+
+static bool may_begin_exchange(const struct engine *e, int64_t now)
+{
+	if (engine_is_open_loop(e))
+		return !e->is_ending;
+	return engine_is_running(e, now) && !e->is_ending &&
+	       (now < e->measure_at || e->budget > 0);
+}
+
+/*
+ * The backlog of a Unix socket is full.  TCP would retry, so do the same.
+ * Returns whether to go on trying.
+ */
+static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
+{
+	if (c->retry_from == 0) {
+		c->retry_from = now;
+		e->backlog_waiting++;
+	}
+	c->begun_at = c->retry_from;
+	c->retry_at = now + TRY_AGAIN;
+	return now - c->retry_from < e->plan->connect_timeout_ns;
+}
+
+void conn_open(struct engine *e, struct conn *c, int64_t now)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP |
+					       EPOLLET,
+				     .data.ptr = c };
+	enum error_phase phase;
+	int error;
+
+	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned) {
+		if (!may_begin_exchange(e, now))
+			return;
+		plan_exchange(e, c, now);
+	}
+	if (c->retry_from == 0)
+		c->begun_at = now;
+	c->fd = target_connect(e->control->target, c->id, &phase, &error);
+	if (c->fd < 0 && error == EAGAIN && wait_for_backlog(e, c, now))
+		return;
+	e->backlog_waiting -= c->retry_from != 0;
+	c->retry_from = 0;
+	set_state(e, c, CONN_CONNECTING);
+	if (c->fd < 0)
+		conn_fail(e, c, phase, error, now);
+	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
+		conn_fail(e, c, ERROR_SOCKET, errno, now);
+	else if (error == 0)
+		conn_connected(e, c, 0, now);
+}
+
+static void conn_done(struct engine *e, struct conn *c, int64_t now)
+{
+	replies_abandon(e, c, &e->now->counts.open, now);
+	close_conn(e, c, false);
+	if (!engine_is_open_loop(e))
+		conn_open(e, c, now);
+}
+
 /* --------------------------------------------------------------- receiving */
 
-/* Is the banner whole?  *used of the bytes belong to it. */
+/* Returns whether the banner is complete; *used bytes belong to it. */
 static bool take_banner(const struct engine *e, struct conn *c,
 			const char *data, size_t len, size_t *used)
 {
@@ -493,7 +550,7 @@ static bool take_banner(const struct engine *e, struct conn *c,
 	}
 }
 
-/* Returns how many bytes are left for the replies. */
+/* Returns how many bytes are left for replies. */
 static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 			    size_t len, int64_t now)
 {
@@ -568,92 +625,40 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 	} while (n < 0 || n == ENGINE_BUFFER || has_ended);
 }
 
-/* ----------------------------------------------------------------- one way */
+/* ------------------------------------------------------------- time limits */
 
-/* So many buffers in a row, then it is the next connection's turn. */
-#define ONEWAY_BUFFERS 16
-
-static void oneway_count(const struct engine *e, struct conn *c,
-			 uint64_t *bytes, ssize_t n)
+static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
 {
-	int64_t now = now_ns();
-
-	c->last_at = now;
-	if (now < e->measure_at || now >= e->end_at)
-		return;
-	c->replies++;
-	*bytes += (uint64_t)n;
+	if (replies_give_up(e, c, now))
+		conn_send(e, c, now);
+	else
+		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
 }
 
-/*
- * Level-triggered from the start of the run on: a connection gives way to the
- * others though there is more to do.
- */
-static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
+void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 {
-	struct epoll_event event = { .events = events, .data.ptr = c };
-
-	if (c->is_level_triggered)
-		return true;
-	c->is_level_triggered = true;
-	c->was_asked = true;
-	return epoll_ctl(e->epoll, EPOLL_CTL_MOD, c->fd, &event) == 0;
-}
-
-static void oneway_send_some(struct engine *e, struct conn *c)
-{
-	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		/* The noise of the payload serves as well as anything. */
-		ssize_t n = send(c->fd, e->payload->noise, ENGINE_BUFFER,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0 && errno != EINTR) {
-			conn_fail(e, c, ERROR_SEND, errno, now_ns());
-			return;
+	switch (c->state) {
+	case CONN_IDLE:
+		if (c->retry_at > 0 && c->retry_at <= now &&
+		    (!e->is_ending || c->is_planned)) {
+			c->retry_at = 0;
+			conn_open(e, c, now);
 		}
-		if (n > 0)
-			oneway_count(e, c, &e->now->counts.bytes_out, n);
+		break;
+	case CONN_CONNECTING:
+		if (now - c->begun_at > e->plan->connect_timeout_ns)
+			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);
+		break;
+	case CONN_BANNER:
+		if (now - c->begun_at > e->plan->timeout_ns)
+			conn_fail(e, c, ERROR_BANNER, ETIMEDOUT, now);
+		break;
+	case CONN_OPEN:
+		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
+					      e->plan->timeout_ns)
+			conn_give_up(e, c, now);
+		break;
+	default:
+		break;
 	}
-}
-
-void oneway_send(struct engine *e, struct conn *c, int64_t now)
-{
-	if (!engine_is_running(e, now) || e->is_ending)
-		return;
-	if (e->plan->mode == PLAN_DOWNLOAD) {
-		oneway_begin(e, c, EPOLLIN);
-	} else if (oneway_begin(e, c, EPOLLIN | EPOLLOUT)) {
-		oneway_send_some(e, c);
-		c->is_blocked = c->fd >= 0;
-	}
-}
-
-void oneway_receive(struct engine *e, struct conn *c)
-{
-	if (!c->is_level_triggered)
-		return;
-	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		ssize_t n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
-
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n == 0 || (n < 0 && errno != EINTR)) {
-			conn_fail(e, c, ERROR_BETWEEN, n == 0 ? 0 : errno,
-				  now_ns());
-			return;
-		}
-		if (n > 0)
-			oneway_count(e, c, &e->now->counts.bytes_in, n);
-	}
-}
-
-uint64_t oneway_unsent(const struct conn *c)
-{
-	int left = 0;
-
-	if (c->fd < 0 || ioctl(c->fd, SIOCOUTQ, &left) < 0)
-		return 0;
-	return (uint64_t)left;
 }

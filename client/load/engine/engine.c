@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The loop of an engine: wait, serve the connections that have events, send
- * what is due, look for timeouts, hand over the figures of each second.
+ * what is due, check timeouts, hand over the figures of each second.
  */
 #include "engine.h"
 
@@ -19,7 +19,10 @@
 #define SWEEP_MIN (1 * MS)
 #define SWEEP_MAX (50 * MS)
 
-/* A ring is a power of two; a swapped reply must not block the others. */
+/*
+ * A power of two, with room beyond the depth: a reply that comes out of order
+ * must not hold up the others.
+ */
 static uint32_t window_of(const struct plan *plan)
 {
 	uint32_t window = 1;
@@ -29,7 +32,7 @@ static uint32_t window_of(const struct plan *plan)
 	return plan->depth > 1 ? 2 * window : 1;
 }
 
-/* Everything of which there is one for each, of count in all. */
+/* This engine's share of count things. */
 static uint64_t engine_share(uint64_t count, const struct engine *e)
 {
 	size_t threads = (size_t)e->plan->threads;
@@ -141,11 +144,12 @@ void engine_fini(struct engine *e)
 /* ------------------------------------------------------------------ events */
 
 #define EVENTS	       128
-#define CONNECTS_A_WAY 64	    /* under way at once */
-#define CONNECTS_STEP  32	    /* begun between two waits */
-#define BANNER_WAIT    (1 * SECOND) /* before the run begins without */
-#define LONGEST_WAIT   (SECOND / 200)
-#define STACK_SIZE     ((size_t)256 << 10)
+#define CONNECTS_A_WAY 64 /* connects in progress at most */
+#define CONNECTS_STEP  32 /* connects started between two waits */
+#define BANNER_WAIT                                                            \
+	(1 * SECOND) /* longest wait for banners before the run starts */
+#define LONGEST_WAIT (SECOND / 200)
+#define STACK_SIZE   ((size_t)256 << 10)
 
 static int64_t thread_cpu(void)
 {
@@ -159,7 +163,7 @@ void engine_wake(struct engine *e)
 {
 	uint64_t one = 1;
 
-	/* A full counter has woken it already. */
+	/* EAGAIN: the counter is full, so it is awake. */
 	(void)!write(e->wakeup, &one, sizeof(one));
 }
 
@@ -200,7 +204,7 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 		schedule_update(e, c);
 }
 
-/* Begin as many connections as may be; returns when to go on. */
+/* Start as many connections as allowed; returns when to go on. */
 static int64_t connect_some(struct engine *e, int64_t now)
 {
 	double rate = e->plan->connect_rate / e->plan->threads;
@@ -226,7 +230,7 @@ static int64_t connect_some(struct engine *e, int64_t now)
 	return NEVER;
 }
 
-/* Has every connection been connected, or failed? */
+/* Has every connection been made, or failed? */
 static bool has_connected(const struct engine *e, int64_t now)
 {
 	return e->connect_next == e->conn_count &&
@@ -262,7 +266,7 @@ static void sweep_conns(struct engine *e, int64_t now)
 	e->sweep_at = now + e->sweep_every;
 }
 
-/* If the last one has not been taken yet, go on with this. */
+/* Without a free interval the current one continues. */
 static void hand_over(struct engine *e, int64_t now)
 {
 	struct control *c = e->control;
@@ -301,7 +305,7 @@ static void engine_tick(struct engine *e, int64_t now)
 		e->tick_at += SECOND;
 }
 
-/* Send what is due; returns when the next is. */
+/* Send what is due; returns when the next message is. */
 static int64_t send_due(struct engine *e, int64_t now)
 {
 	struct conn *c;
@@ -319,7 +323,7 @@ static int64_t send_due(struct engine *e, int64_t now)
 	return c ? c->due_at : NEVER;
 }
 
-/* What the clock alone makes happen; returns when it does so next. */
+/* Do what is due by the clock; returns when the next thing is. */
 static int64_t run_clock(struct engine *e)
 {
 	int64_t now = now_ns(), next = NEVER, at;
@@ -394,8 +398,9 @@ static int pwait2(int epoll, struct epoll_event *events, int max,
 }
 
 /*
- * Where epoll_pwait2() is not to be had (Linux 5.11 has it, the filter of a
- * container may not), whole milliseconds have to do; the lag shows it.
+ * Where epoll_pwait2() is missing (it is new in Linux 5.11, and container
+ * filters may refuse it), waits are rounded up to whole ms; the client lag
+ * shows this.
  */
 static int wait_events(struct engine *e, struct epoll_event *events,
 		       const struct timespec *longest)
@@ -412,9 +417,10 @@ static int wait_events(struct engine *e, struct epoll_event *events,
 }
 
 /*
- * What is there already when we come to wait came while we were busy, and what
- * comes late came while we were not woken: both would have been seen earlier.
- * The longest wait is short, for that to be known where nothing is planned.
+ * Events that are pending when the wait starts came while the loop was busy,
+ * and a late return means that the thread was not scheduled: both delay what
+ * we see.  Waits are kept short so that the second is noticed even when
+ * nothing is planned.
  */
 static int wait_until(struct engine *e, struct epoll_event *events,
 		      int64_t next)
@@ -451,7 +457,7 @@ static void engine_finish(struct engine *e)
 		conn_drop_exchange(e, c, now);
 		replies_abandon(e, c, &e->now->counts.open, now);
 		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
-			e->sums.unsent += oneway_unsent(c);
+			e->sums.unsent += conn_unsent(c);
 	}
 	schedule_count_missed(e);
 	if (e->measure_at != NEVER && now > e->measure_at) {
@@ -474,7 +480,7 @@ static void *engine_main(void *arg)
 	struct engine *e = arg;
 	struct epoll_event events[EVENTS];
 
-	/* Else a wait ends up to 50 us late. */
+	/* With the default slack a wait ends up to 50 us late. */
 	prctl(PR_SET_TIMERSLACK, 1);
 	e->woke_at = e->now->from = now_ns();
 	while (!is_finished(e)) {

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Descriptors by getrlimit(2), ports by what the kernel says it gives.
- */
 #include "limits.h"
 
 #include <stdint.h>
@@ -12,7 +9,7 @@
 #include "../../../cli/cli.h"
 #include "bad_clients.h"
 
-/* Beside the connections: standard ones, epolls, eventfds, output files. */
+/* Standard streams, epolls, eventfds and output files. */
 #define DESCRIPTORS_OWN	 16
 #define DESCRIPTORS_EACH 2 /* of a thread */
 
@@ -39,7 +36,7 @@ void limits_find(struct limits *ret, const struct plan *plan)
 			   DESCRIPTORS_EACH * (size_t)(plan->threads + 1);
 	ret->ports = strncmp(plan->address, "unix:", 5) ? count_ports() : 0;
 	ret->descriptors_allowed = ret->descriptors;
-	/* A limit that nobody knows may be high enough. */
+	/* If the limit is unknown, assume that it is high enough. */
 	if (getrlimit(RLIMIT_NOFILE, &r) == 0)
 		ret->descriptors_allowed =
 			r.rlim_max > SIZE_MAX ? SIZE_MAX : (size_t)r.rlim_max;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages, made by arithmetic: number, noise, and for lines a newline.  The
- * noise of a message begins at a place of the table that its number decides,
- * and goes round in it.
+ * Messages are computed: number, noise, and a newline for lines.  The noise
+ * begins at a place in the table that depends on the number, and wraps around.
  */
 #include "payload.h"
 
@@ -67,7 +66,7 @@ bool payload_read_id(struct message_id *ret, const char *data)
 	return true;
 }
 
-/* The longest part from there on that lies in one piece somewhere. */
+/* Bytes that are contiguous in memory. */
 struct part {
 	const char *data;
 	size_t len;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a message says.  Each is numbered: the connection in 6 hexadecimal
- * digits, the message on it in 10, then noise that depends on both; so any
- * part of any message can be made again when it is to be sent or compared,
- * and nothing is kept.
+ * The content of messages.  Each begins with a number: 6 hexadecimal digits of
+ * the connection and 10 of the message on it.  Noise that depends on both
+ * follows.  Any part of any message can be made again to be sent or compared,
+ * so nothing is kept.
  *
  * Constant after payload_init(); any thread.
  */
@@ -18,22 +18,21 @@
 
 #include "../plan.h"
 
-#define PAYLOAD_NUMBER 16 /* bytes that say whose message it is */
+#define PAYLOAD_NUMBER 16 /* bytes of the number */
 #define PAYLOAD_NOISE  65536
-#define PAYLOAD_GROUP  16   /* messages whose noise is one piece of the table */
-#define PAYLOAD_PIECE  4096 /* bytes that are made at once */
+#define PAYLOAD_GROUP  16   /* messages with contiguous noise */
+#define PAYLOAD_PIECE  4096 /* bytes made in one go */
 
 struct payload {
 	const struct plan *plan;
-	bool is_numbered; /* long enough to say whose it is */
+	bool is_numbered; /* long enough for a number */
 	bool is_lines;
-	bool is_plain; /* see below */
-	size_t size;   /* of every message; 0: they differ */
-	size_t run;    /* a power of 2: as many plain ones are one piece */
+	bool is_plain; /* see "plain messages" below */
+	size_t size;   /* of every message; 0: sizes differ */
+	size_t run;    /* plain messages made in one go, a power of 2 */
 	char noise[2 * PAYLOAD_NOISE];
 };
 
-/* The number of a message. */
 struct message_id {
 	uint32_t conn;
 	uint64_t seq;
@@ -48,26 +47,26 @@ static inline size_t payload_size(const struct payload *p, struct message_id id)
 	return p->size > 0 ? p->size : payload_random_size(p, id);
 }
 
-/* Bytes from..from + len of the message; both inside of it. */
+/* Bytes from..from + len of the message, which must have them. */
 void payload_fill(const struct payload *p, struct message_id id, size_t from,
 		  char *to, size_t len);
 
 bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 		     const char *data, size_t len);
 
-/* Read a number of PAYLOAD_NUMBER bytes; false if it is none. */
+/* Parse a number of PAYLOAD_NUMBER bytes; returns false if it is none. */
 bool payload_read_id(struct message_id *ret, const char *data);
 
 /* ---------------------------------------------------------- plain messages */
 
 /*
- * The messages of most runs, a number, then noise in one piece, then a newline
- * or none, made and compared as a whole, and several at once where they are of
- * one length.  Inline: this is most of what a message costs us beside the
- * system calls.
+ * Plain messages are the common case: a number, contiguous noise, and a
+ * newline or none.  They are made and compared as a whole, several at once if
+ * they have one length.  Inline, because this is most of the cost of a message
+ * besides system calls.
  */
 
-/* Eight hexadecimal digits, all at once: a nibble to each byte, then text. */
+/* Eight hexadecimal digits at once: a nibble to each byte, then to text. */
 static inline uint64_t payload_hex(uint32_t number)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -80,7 +79,7 @@ static inline uint64_t payload_hex(uint32_t number)
 	return htobe64(x + ones * '0' + is_letter * ('a' - '0' - 10));
 }
 
-/* The number of a message as text. */
+/* A message number as text. */
 struct payload_number {
 	uint64_t high, low; /* eight digits each */
 };
@@ -98,11 +97,9 @@ static inline struct payload_number payload_number(struct message_id id)
 }
 
 /*
- * Where the message would have its first byte in the table, if it were all
- * noise.  Messages of a group follow each other there, so that they are made
- * and compared as one piece; a group begins near the start, so that the noise
- * of short messages is found in the cache, and far from where its neighbours
- * begin.
+ * Where the noise of a message begins in the table.  Messages of a group are
+ * contiguous, so that they are made and compared in one go.  Groups begin near
+ * the start of the table, to stay in the cache, and far from their neighbours.
  */
 static inline size_t payload_place(const struct payload *p,
 				   struct message_id id)
@@ -114,7 +111,7 @@ static inline size_t payload_place(const struct payload *p,
 	return ((group * UINT32_C(0x9e3779b1) >> 20) + before) % PAYLOAD_NOISE;
 }
 
-/* So many of at most that many messages, from id on, are one piece. */
+/* How many of the next most messages can be made in one go. */
 static inline size_t payload_run(const struct payload *p, struct message_id id,
 				 uint64_t most)
 {
@@ -123,7 +120,7 @@ static inline size_t payload_run(const struct payload *p, struct message_id id,
 	return run < most ? run : (size_t)most;
 }
 
-/* Messages of one run. */
+/* count messages of one run, each of size bytes. */
 static inline void payload_fill_plain(const struct payload *p,
 				      struct message_id id, size_t count,
 				      char *to, size_t size)
@@ -137,7 +134,7 @@ static inline void payload_fill_plain(const struct payload *p,
 		memcpy(to, &number, PAYLOAD_NUMBER);
 		if (is_lines)
 			to[size - 1] = '\n';
-		/* To the next digit: after 9 comes a. */
+		/* The next digit: after 9 comes a. */
 		number.low += htobe64(++last_digit == 10 ? 'a' - '9' : 1);
 	}
 }

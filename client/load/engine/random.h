@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random numbers that a seed repeats: a counter put through a mixer, in the
- * manner of SplitMix64.
+ * Random numbers that a seed reproduces: a counter and a mixer, as in
+ * SplitMix64.
  */
 #ifndef LOAD_RANDOM_H
 #define LOAD_RANDOM_H
@@ -24,19 +24,19 @@ static inline uint64_t random_next(uint64_t *state)
 	return random_mix(*state);
 }
 
-/* Above 0, to 1: 53 bits. */
+/* In (0, 1], 53 bits. */
 static inline double random_unit(uint64_t *state)
 {
 	return ((double)(random_next(state) >> 11) + 1) * 0x1p-53;
 }
 
-/* The time to the next of independent arrivals, of that mean. */
+/* The time to the next of independent arrivals with that mean. */
 static inline double random_arrival(uint64_t *state, double mean)
 {
 	return -log(random_unit(state)) * mean;
 }
 
-/* The time to the first of so many that lie anywhere in that time. */
+/* The time to the first of count arrivals spread evenly over that time. */
 static inline double random_first(uint64_t *state, double count, double time)
 {
 	return (1 - pow(random_unit(state), 1 / count)) * time;

@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of messages: answered, timed out, abandoned.
+ * What becomes of messages: answered, timed out or abandoned.  They are
+ * settled in any order and leave the ring in order.
  *
- * Messages are settled in any order, but leave the ring in order.
+ * A reply that repeats the message is compared with it.  It is cut out of the
+ * stream by its length, or by its newline.  If it begins with a number it is
+ * compared with the message of that number.  This tells an early, late,
+ * doubled or misdirected reply from one whose bytes are wrong.  Without
+ * numbers, replies belong to the messages in order.
  *
- * Replies that repeat the message are compared with it.  A reply is cut out
- * of the stream by its length, or for lines by its newline.  If it begins
- * with a number it is compared with the message of that number, whichever
- * that is, so that a reply that is early, late, doubled or sent to the wrong
- * connection is told from one whose bytes are wrong.  Without numbers replies
- * are taken in the order of the messages.
- *
- * After a line with wrong bytes the next reply begins behind the newline.
- * After raw bytes that are wrong the next reply is found by the next number
- * of this connection.
+ * After a wrong line, the next reply begins after the newline.  A wrong raw
+ * reply may be shorter or longer than expected, so the next number of this
+ * connection is looked for.
  */
 #include "state.h"
 
@@ -35,7 +33,9 @@ static void leave_ring(struct engine *e, struct conn *c)
 	}
 }
 
-/* Half of the replies take longer: a step up for each, or down. */
+/*
+ * An estimate of the median: a step up for a slower reply, down for a faster.
+ */
 static void track_median(struct engine *e, int64_t took)
 {
 	if (e->median == 0)
@@ -45,13 +45,16 @@ static void track_median(struct engine *e, int64_t took)
 }
 
 /*
- * Since when there is room: the reply was there when the loop woke, and one
- * that woke too late could have had it when it should have woken: what has
- * passed since then was not the server's.
+ * Find out since when there is room for another message, without the delays of
+ * this client.
  *
- * What we sent too late would have been answered earlier, if the server took
- * its usual time.  If it took longer than that and our lag together, it stood
- * still, and would have answered no earlier.
+ * The reply was there when the loop woke.  If it woke late, the reply would
+ * have been seen wake_delay earlier.
+ *
+ * If the message was sent late, by lag, the reply would have come that much
+ * earlier, provided that the server took its usual time.  If the reply took
+ * longer than the median and the lag together, the server was stalled and an
+ * earlier message would have been answered no earlier.
  */
 static void note_room(struct engine *e, struct conn *c, const struct message *m)
 {
@@ -67,7 +70,7 @@ static void note_room(struct engine *e, struct conn *c, const struct message *m)
 		c->room_at -= slower > 0 ? lag - slower : lag;
 }
 
-/* Returns whether it is one to be measured. */
+/* Returns whether the message is measured. */
 static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 {
 	if (!conn_has_room(e, c))
@@ -78,7 +81,6 @@ static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 	return m->planned >= e->measure_at;
 }
 
-/* So many messages with the same instants. */
 static void record_latency(struct engine *e, const struct message *m,
 			   int64_t now, uint64_t count)
 {
@@ -90,8 +92,8 @@ static void record_latency(struct engine *e, const struct message *m,
 				      now - m->planned, count);
 }
 
-void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
-		    uint64_t *kind)
+static void replies_answer(struct engine *e, struct conn *c, uint64_t seq,
+			   int64_t now, uint64_t *kind)
 {
 	struct message *m = conn_message(e, c, seq);
 
@@ -112,7 +114,7 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		c->is_done = true;
 }
 
-/* Those that timed out before move on, away from the head. */
+/* Shift the bits by count messages. */
 static void shift_late_pending(struct conn *c, uint64_t count)
 {
 	for (; c->late_pending != 0 && count > 0; count--) {
@@ -122,8 +124,7 @@ static void shift_late_pending(struct conn *c, uint64_t count)
 }
 
 /*
- * Messages that were sent together have the same instants: the first of them
- * says what is to be said of all.
+ * Messages that were sent together share their instants: record them at once.
  */
 static uint64_t measure_run(struct engine *e, const struct conn *c,
 			    uint64_t first, uint64_t end, int64_t now)
@@ -151,8 +152,8 @@ static uint64_t measure_run(struct engine *e, const struct conn *c,
 	return measured;
 }
 
-void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
-			int64_t now)
+static void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
+			       int64_t now)
 {
 	uint64_t first = c->head, measured;
 
@@ -172,7 +173,7 @@ void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 		c->is_done = true;
 }
 
-/* It will not be answered: its age is the least it could have taken. */
+/* An unanswered message counts with its age, the least it could have taken. */
 static void lose(struct engine *e, struct conn *c, uint64_t seq,
 		 uint64_t *column, int64_t now)
 {
@@ -190,7 +191,7 @@ static void lose(struct engine *e, struct conn *c, uint64_t seq,
 void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now)
 {
-	/* A piece of a reply to nothing. */
+	/* Part of a reply, and no message is open. */
 	if (c->state == CONN_OPEN && c->open == 0 && c->frame.used > 0 &&
 	    now >= e->measure_at)
 		e->now->counts.surplus++;
@@ -199,7 +200,7 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 			lose(e, c, c->head, column, now);
 }
 
-/* Can the reply be told from the next, should it come after all? */
+/* Could a late reply be told from the next one? */
 static bool can_identify_reply(const struct engine *e)
 {
 	return e->payload->is_numbered && e->plan->mode != PLAN_CHURN &&
@@ -221,7 +222,7 @@ bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 
 /* ----------------------------------------- replies that repeat the message */
 
-/* Bytes after the number of raw messages that must be right, too. */
+/* Bytes after the number of a raw message that must match, too. */
 #define CONFIRM 8
 
 static const char reply_form[] = "Server replies: ";
@@ -235,7 +236,7 @@ static size_t form_len(const struct engine *e)
 	return e->plan->expect == EXPECT_REPLY ? FORM_LEN : 0;
 }
 
-/* How many of the first bytes say whose it is. */
+/* How many bytes identify a reply. */
 static size_t start_len(const struct engine *e)
 {
 	size_t more = e->plan->size_min - PAYLOAD_NUMBER;
@@ -247,7 +248,7 @@ static size_t start_len(const struct engine *e)
 	return form_len(e) + PAYLOAD_NUMBER + (more < CONFIRM ? more : CONFIRM);
 }
 
-/* Is data what the frame should hold from..from + len? */
+/* Are these the bytes that the frame should have from there on? */
 static bool frame_is(const struct engine *e, const struct frame *f, size_t from,
 		     const char *data, size_t len)
 {
@@ -264,7 +265,7 @@ static bool frame_is(const struct engine *e, const struct frame *f, size_t from,
 
 /* --------------------------------------------------------------- one reply */
 
-/* Is the reply to a message that timed out still to come?  No more. */
+/* Was the reply to this message pending? It no longer is. */
 static bool take_late_pending(struct conn *c, uint64_t seq)
 {
 	uint64_t bit = c->head - 1 - seq;
@@ -329,7 +330,10 @@ static bool read_own(const struct engine *e, const struct conn *c,
 	       !conn_message(e, c, ret->seq)->is_settled;
 }
 
-/* How many of the last bytes may be the start of a number of ours? */
+/*
+ * How many of the latest bytes may be the start of a number of this
+ * connection?
+ */
 static size_t start_of_own(const struct conn *c, const char *latest)
 {
 	char id[7];
@@ -346,7 +350,7 @@ static size_t start_of_own(const struct conn *c, const char *latest)
 	return 0;
 }
 
-/* The next reply begins: what was before it? */
+/* The next reply begins: settle what came before it. */
 static void resume(struct engine *e, struct conn *c, struct message_id id,
 		   int64_t now)
 {
@@ -365,7 +369,7 @@ static void resume(struct engine *e, struct conn *c, struct message_id id,
 	};
 }
 
-/* It is as long as it should be, and wrong: perhaps the next has begun. */
+/* A bad frame has its full length; the next may have begun inside it. */
 static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct frame f = c->frame;
@@ -382,7 +386,7 @@ static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 	memcpy(c->frame.start + form, f.start + PAYLOAD_NUMBER - begun, begun);
 }
 
-/* Go through bytes of a bad frame; start holds the latest of them. */
+/* Scan the bytes of a bad frame; start holds the latest of them. */
 static size_t seek(struct engine *e, struct conn *c, const char *data,
 		   size_t len, int64_t now)
 {
@@ -393,7 +397,7 @@ static size_t seek(struct engine *e, struct conn *c, const char *data,
 		memmove(f->start, f->start + 1, PAYLOAD_NUMBER - 1);
 		f->start[PAYLOAD_NUMBER - 1] = data[i];
 		f->used++;
-		/* Its own number is no sign of the next. */
+		/* Its own number does not start the next. */
 		if (f->used > form_len(e) + PAYLOAD_NUMBER &&
 		    read_own(e, c, f->start, &id))
 			resume(e, c, id, now);
@@ -406,7 +410,7 @@ static size_t seek(struct engine *e, struct conn *c, const char *data,
 	return len;
 }
 
-/* The frame has turned out bad with these bytes: what was right before? */
+/* These bytes make the frame bad; recover the latest ones before them. */
 static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
 {
@@ -425,10 +429,7 @@ static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 
 /* ------------------------------------------------------ cutting the stream */
 
-/*
- * Whose reply is it?  If that cannot be told it is taken for the one that is
- * to come next.
- */
+/* Which message does the reply belong to? If unknown, to the next expected. */
 static void identify_frame(const struct engine *e, const struct conn *c,
 			   struct frame *f)
 {
@@ -452,7 +453,7 @@ static bool is_sought(const struct engine *e)
 	return e->payload->is_numbered && !e->payload->is_lines;
 }
 
-/* Gather the first bytes; a line that ends among them is bad. */
+/* Collect the bytes that identify a reply; a line that ends before is bad. */
 static size_t begin_frame(struct engine *e, struct conn *c, const char *data,
 			  size_t len, int64_t now)
 {
@@ -524,7 +525,7 @@ static size_t take_raw_reply(struct engine *e, struct conn *c, const char *data,
 	return len;
 }
 
-/* Nobody asked: so many replies, or a piece of one. */
+/* Input without a message under way: count the replies, or pieces of one. */
 static size_t count_surplus(struct engine *e, const char *data, size_t len,
 			    int64_t now)
 {
@@ -540,7 +541,7 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 	return len;
 }
 
-/* Is a reply to that message next?  Returns its bytes or 0. */
+/* Is the next input the reply to that message? Returns its length or 0. */
 static size_t take_next(const struct engine *e, struct message_id id,
 			const char *data, size_t len)
 {
@@ -556,7 +557,7 @@ static size_t take_next(const struct engine *e, struct message_id id,
 	return form + size;
 }
 
-/* Are those to so many messages of one length next? */
+/* The same for count messages of one length. */
 static bool are_next(struct engine *e, struct message_id id, size_t count,
 		     const char *data, size_t len)
 {
@@ -569,8 +570,8 @@ static bool are_next(struct engine *e, struct message_id id, size_t count,
 }
 
 /*
- * The common case: whole replies to the oldest messages, as many as there are.
- * Returns the bytes of them.
+ * The common case: whole replies to the oldest messages.  Returns their
+ * length.
  */
 static size_t take_whole(struct engine *e, struct conn *c, const char *data,
 			 size_t len, int64_t now)
@@ -601,8 +602,8 @@ static size_t take_whole(struct engine *e, struct conn *c, const char *data,
 	return used;
 }
 
-size_t frames_take(struct engine *e, struct conn *c, const char *data,
-		   size_t len, int64_t now)
+static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
+			    size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
 	size_t used = take_whole(e, c, data, len, now);
@@ -622,7 +623,7 @@ size_t frames_take(struct engine *e, struct conn *c, const char *data,
 
 /* ----------------------------------------------------------- other replies */
 
-/* Where it ends; 0: not here. */
+/* Returns where the reply ends, or 0 if not in data. */
 static size_t end_of_other(const struct engine *e, const struct conn *c,
 			   const char *data, size_t len)
 {
@@ -667,6 +668,6 @@ void replies_take(struct engine *e, struct conn *c, const char *data,
 	size_t used;
 
 	for (; len > 0; data += used, len -= used)
-		used = is_form ? frames_take(e, c, data, len, now)
+		used = is_form ? take_repeated(e, c, data, len, now)
 			       : take_other(e, c, data, len, now);
 }

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The planned instants of an open loop.  Each connection has its own: of a
- * constant rate every connections / rate seconds, shifted against the other
- * connections so that all together are evenly spaced; of Poisson arrivals
- * independent ones, whose sum is Poisson again.  So a connection that is held
- * up knows what it missed without a list of it.
+ * When messages of an open loop are planned.  Each connection has its own
+ * instants: at a constant rate every connections / rate seconds, shifted so
+ * that those of all connections are evenly spaced; with Poisson arrivals
+ * independent ones, whose sum is Poisson again.  A connection that is held up
+ * can compute what it missed.
  *
- * The measured part has a schedule of its own, which begins with it: a count
- * is that of measured messages, whatever the warm-up had.
+ * The measured part has its own schedule, so that --count is the number of
+ * measured messages.
  *
- * The heap holds the connections that can send when their instant comes.  A
- * connection that cannot is out of it, and is looked at when it can again.
+ * The heap holds the connections that could send at their next instant.
  */
 #include "state.h"
 
@@ -61,7 +60,7 @@ static double period(const struct engine *e)
 	return (double)e->plan->connections * 1e9 / e->plan->rate;
 }
 
-/* With --count: how many instants the connection has in the measured part. */
+/* With --count: the instants of this connection in the measured part. */
 static uint64_t conn_share(const struct engine *e, const struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
@@ -71,7 +70,7 @@ static uint64_t conn_share(const struct engine *e, const struct conn *c)
 		       : 0;
 }
 
-/* Of a count, the instant by which all are planned. */
+/* With --count: when all messages are planned. */
 static int64_t count_end(const struct engine *e)
 {
 	return e->measure_at +
@@ -79,8 +78,8 @@ static int64_t count_end(const struct engine *e)
 }
 
 /*
- * Independent arrivals of which there is to be an exact number lie anywhere in
- * the time that so many take; so the rate is the same to the end.
+ * With --count the number of arrivals is exact: they lie anywhere in the time
+ * that count messages take, so that the rate is constant to the end.
  */
 static int64_t arrival(const struct engine *e, struct conn *c)
 {
@@ -93,7 +92,7 @@ static int64_t arrival(const struct engine *e, struct conn *c)
 				     (double)(count_end(e) - c->due_at));
 }
 
-/* Of a constant rate, the instant after n others of the part. */
+/* Constant rate: instant n of this part. */
 static int64_t constant(const struct engine *e, const struct conn *c,
 			uint64_t n)
 {
@@ -113,7 +112,7 @@ static void set_due(struct engine *e, struct conn *c)
 		c->due_at += arrival(e, c);
 }
 
-/* After the warm-up those connections go on whose turn it is. */
+/* The connections go on in the order in which the warm-up ended. */
 static void begin_measured(struct engine *e, struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
@@ -178,16 +177,13 @@ struct conn *schedule_first(const struct engine *e)
 	return e->heap_used > 0 ? e->heap[1] : NULL;
 }
 
-/*
- * The end that it was to have, though all connections may have been lost
- * before: of a count it is the instant of the last message.
- */
+/* When the run should end, even if all connections were lost earlier. */
 static int64_t planned_end(const struct engine *e)
 {
 	return e->end_at != NEVER ? e->end_at : count_end(e);
 }
 
-/* A connection's instants that were not sent, oldest first. */
+/* Instants of a connection that were not sent, oldest first. */
 struct missed {
 	uint64_t count;
 	double first, step; /* ns */
@@ -202,9 +198,9 @@ static int64_t missed_at(const struct engine *e, const struct conn *c,
 }
 
 /*
- * What is left of the measured part.  There may be more than can be gone
- * through one by one; of Poisson arrivals, which nobody saw, the number is the
- * mean one and their spacing even.
+ * What is left of the measured part.  There may be too many instants to visit
+ * each.  Of Poisson arrivals that were not generated, the expected number is
+ * taken, evenly spaced.
  */
 static struct missed find_missed(struct engine *e, struct conn *c)
 {
@@ -225,7 +221,7 @@ static struct missed find_missed(struct engine *e, struct conn *c)
 		return m;
 	if ((double)left * m.step > (double)e->end_at - m.first)
 		m.count = (uint64_t)(((double)e->end_at - m.first) / m.step);
-	/* Rounding may be one off. */
+	/* Rounding may be off by one. */
 	while (m.count > 0 && missed_at(e, c, &m, m.count - 1) >= e->end_at)
 		m.count--;
 	while (m.count < left && missed_at(e, c, &m, m.count) < e->end_at)
@@ -234,9 +230,8 @@ static struct missed find_missed(struct engine *e, struct conn *c)
 }
 
 /*
- * A message that was not sent is late by at least the time from its instant
- * to the end.  Those that the histogram does not tell apart are put into it
- * together.
+ * A message that was not sent is late by at least the time from its instant to
+ * the end.  Those that share a slot of the histogram are recorded together.
  */
 static void note_missed(struct engine *e, struct conn *c,
 			const struct missed *m, int64_t end)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of an engine share: the loop (engine.c), the connections
- * (conn.c), what becomes of messages (replies.c) and when they are planned
- * (schedule.c).  Calls go from the first to the last of these.
+ * What the parts of an engine share.  Calls go from engine.c to conn.c, from
+ * there to replies.c and schedule.c.
  *
  * A struct conn keeps its place in the plan when its connection is lost and
- * made again.
+ * made again.  Times are CLOCK_MONOTONIC, in ns.
  */
 #ifndef LOAD_STATE_H
 #define LOAD_STATE_H
@@ -24,35 +23,35 @@
 #include "target.h"
 
 #define ENGINE_BUFFER  65536
-#define ENGINE_SWEEP   256   /* connections looked at between two waits */
-#define ENGINE_AT_ONCE 20000 /* ns: a wait so short did not wait */
+#define ENGINE_SWEEP   256   /* connections checked between two waits */
+#define ENGINE_AT_ONCE 20000 /* ns: a wait that short found events pending */
 
 enum conn_state {
-	CONN_IDLE, /* no connection; one is to be made */
+	CONN_IDLE, /* not connected; a retry may be due */
 	CONN_CONNECTING,
 	CONN_BANNER, /* connected; the server speaks first */
 	CONN_OPEN,
-	CONN_OVER, /* no connection, for good */
+	CONN_OVER, /* closed for good */
 	CONN_STATES
 };
 
-/* A message under way. */
 struct message {
 	int64_t planned, sent;
-	uint32_t lag_us;      /* so much later than could be, by our fault */
-	bool is_settled;      /* answered, though one before it is not */
-	bool is_late_pending; /* timed out, the reply may still come */
+	uint32_t lag_us; /* how late it was sent through our own fault */
+	bool is_settled; /* answered or lost; leaves the ring after those before
+			    it */
+	bool is_late_pending; /* answered or lost */
 };
 
 #define FRAME_START 48
 
-/* The reply that is coming in. */
+/* The reply that is being received. */
 struct frame {
-	struct message_id id; /* whose it seems to be */
+	struct message_id id; /* the message it seems to answer */
 	size_t used;
-	size_t len; /* 0: not known yet */
+	size_t len; /* 0: unknown */
 	bool is_bad;
-	/* Its first bytes; of a bad one the latest. */
+	/* The first bytes; once is_bad, the latest. */
 	char start[FRAME_START];
 };
 
@@ -60,51 +59,52 @@ struct conn {
 	int fd;
 	uint32_t id;
 	enum conn_state state;
-	bool is_blocked; /* the socket takes no more for now */
-	bool is_silent;	 /* --idle: it never says a thing */
-	bool is_planned; /* churn: the message of this connection waits */
-	bool is_done;	 /* churn: it has been answered */
+	bool is_blocked;	 /* the last send() returned EAGAIN */
+	bool is_silent;		 /* --idle: it sends nothing */
+	bool is_planned;	 /* churn: a message waits for the connection */
+	bool is_done;		 /* churn: the message was answered */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
-	bool is_warming_up;	      /* open loop: due_at is of the warm-up */
+	bool is_warming_up;	      /* open loop: due_at is in the warm-up */
 	uint32_t open;		      /* messages under way */
-	uint32_t late_pending_before; /* replies still owed to messages before
-					 those */
-	uint64_t late_pending;	      /* bit n: that of message head - 1 - n */
-	uint64_t head, next; /* numbers of the oldest and the next message */
-	uint64_t highest;    /* 1 + the latest that was answered */
-	uint64_t out_seq;    /* what is written next: message and byte */
+	uint32_t late_pending_before; /* late replies pending, older than the
+					 bits */
+	uint64_t late_pending; /* bit n: the reply to message head - 1 - n */
+	uint64_t head, next;   /* numbers of the oldest and the next message */
+	uint64_t highest;      /* 1 + the latest message that was answered */
+	uint64_t out_seq; /* the next byte to write is out_from of out_seq */
 	size_t out_from;
 	struct message *ring;
 	struct frame frame;
-	uint64_t replies;   /* measured ones */
-	int64_t last_at;    /* of the last bytes */
-	int64_t begun_at;   /* the connect; when there, the connection */
-	int64_t room_at;    /* since when there is room for a message */
-	int64_t due_at;	    /* open loop: the next planned instant */
-	uint32_t turn;	    /* which of all it is in its part, from 0 */
-	uint64_t due_count; /* so many of its part were before it */
+	uint64_t replies; /* measured ones */
+	int64_t last_at;  /* when input last came */
+	int64_t begun_at; /* when connecting began; later, when it connected */
+	int64_t room_at;  /* since when there is room for another message */
+	int64_t due_at;	  /* open loop: the next planned instant */
+	uint32_t turn; /* its place among the connections of the part, from 0 */
+	uint64_t due_count; /* instants of this part that have passed */
 	uint64_t random;
-	size_t heap_at;	    /* place in the heap, from 1; 0: not there */
-	int64_t retry_at;   /* CONN_IDLE: try then; 0 */
-	int64_t retry_from; /* since when it is tried */
+	size_t heap_at;	    /* index in the heap, from 1; 0: not in it */
+	int64_t retry_at;   /* CONN_IDLE: when to try again; 0: never */
+	int64_t retry_from; /* since when it has been tried; 0: not waiting */
 	int64_t pause;
 };
 
-/* What all engines and run.c share; times are CLOCK_MONOTONIC, ns. */
+/* What run.c and all engines share. */
 struct control {
 	const struct plan *plan;
 	const struct target *target;
 	const struct payload *payload;
-	_Atomic int64_t start_at; /* of the schedule; NEVER: connecting */
+	_Atomic int64_t start_at; /* of the schedule; NEVER: still connecting */
 	_Atomic int64_t measure_at;
 	_Atomic int64_t end_at; /* no message is planned from then on */
-	atomic_bool is_cut;	/* end now, wait for nothing */
+	atomic_bool is_cut;	/* stop at once */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int ready;    /* engines that have connected; lock */
-	int finished; /* engines that have ended; lock */
-	int error;    /* of the first that could not go on, or 0; lock */
+	int ready;    /* engines that have connected; under lock */
+	int finished; /* engines that have ended; under lock */
+	int error;    /* of the first engine that failed, positive, or 0; under
+			 lock */
 };
 
 struct engine {
@@ -118,62 +118,50 @@ struct engine {
 	struct conn *conns;
 	size_t conn_count;
 	struct message *messages;
-	uint32_t window;    /* messages a ring has room for */
+	uint32_t window;    /* size of a ring, a power of two */
 	struct conn **heap; /* from 1, by due_at */
 	size_t heap_used;
 	size_t in_state[CONN_STATES];
-	size_t alive; /* connections that are not OVER, silent ones apart */
-	uint64_t under_way; /* messages, of all connections; churn: exchanges */
-	size_t backlog_waiting; /* connections that wait for room in a backlog
-				 */
-	size_t connect_next;	/* connections before it have been begun */
-	int64_t connect_from, connected_at; /* the first began, the last came */
-	uint64_t budget; /* messages that may still be measured */
+	size_t alive; /* connections that are not OVER, without silent ones */
+	uint64_t under_way;	/* messages; churn: exchanges */
+	size_t backlog_waiting; /* connections waiting for room in a Unix
+				   backlog */
+	size_t connect_next;	/* index of the next connection to start */
+	int64_t connect_from,
+		connected_at; /* first connect started, last one done */
+	uint64_t budget;      /* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	int64_t median;	    /* how long a reply takes, the median; 0 */
-	int64_t wake_delay; /* we could have been here so much earlier */
+	int64_t median; /* running estimate of the median reply time; 0: none */
+	int64_t wake_delay; /* how much earlier this wake-up could have been */
 	bool is_ready, is_started, is_ending;
-	bool has_no_pwait2; /* epoll_pwait2() is not to be had here */
-	int error;	    /* why it cannot wait for events; 0 */
+	bool has_no_pwait2; /* epoll_pwait2() is not available */
+	int error;	    /* why waiting for events failed, positive; 0 */
 	char *in, *out;
 
-	/* lock: full is handed over when has_full; run.c clears it */
+	/*
+	 * Under control->lock.  The engine sets has_full with full, run.c
+	 * clears it.
+	 */
 	struct interval *now, *full;
 	bool has_full, has_finished;
-	_Atomic int opened; /* connections connected */
+	_Atomic int opened; /* connections that are connected */
 
-	/* Read when the thread has ended. */
+	/* To be read when the thread has ended. */
 	struct engine_sums sums;
 };
 
-/* Begin the connection; now is when. */
+/* ------------------------------------------------------------------ conn.c */
+
+/* Start a connection; of churn, plan its message first. */
 void conn_open(struct engine *e, struct conn *c, int64_t now);
 
-/* The connect has come to an end, well (0) or not. */
+/* The connect has ended: error is 0 or an errno. */
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now);
 
-/* It speaks from now on. */
-void conn_ready(struct engine *e, struct conn *c, int64_t now);
-
-/*
- * The connection is over: error is an errno or 0 for the end of input, and
- * phase where it happened.
- */
-void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
-	       int error, int64_t now);
-
-/* Churn: the exchange is over, on to the next. */
-void conn_done(struct engine *e, struct conn *c, int64_t now);
-
-/* Churn: the connection did not come about, its message is never sent. */
+/* Churn: count the message of a connection that was never made. */
 void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now);
-
-/* What went out of time on it; for the sweep. */
-void conn_check_time(struct engine *e, struct conn *c, int64_t now);
-
-/* conn_send.c */
 
 /* Send what may be sent now. */
 void conn_send(struct engine *e, struct conn *c, int64_t now);
@@ -181,58 +169,45 @@ void conn_send(struct engine *e, struct conn *c, int64_t now);
 /* The socket takes more. */
 void conn_writable(struct engine *e, struct conn *c, int64_t now);
 
-/* conn_receive.c */
-
 void conn_receive(struct engine *e, struct conn *c, bool has_ended);
 
-/* frames.c: replies that are the message, or the message in a form. */
-size_t frames_take(struct engine *e, struct conn *c, const char *data,
-		   size_t len, int64_t now);
+/* Handle timeouts and retries that are due. */
+void conn_check_time(struct engine *e, struct conn *c, int64_t now);
 
-/* replies.c: what came on an open connection, and what it answers. */
+/* Bytes in the send buffer that the peer has not acknowledged. */
+uint64_t conn_unsent(const struct conn *c);
+
+/* --------------------------------------------------------------- replies.c */
+
+/* Handle input of an open connection. */
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
-/* That message is answered; kind: a column that counts it, too, or NULL. */
-void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
-		    uint64_t *kind);
-
 /*
- * So many of the oldest are, and rightly; none of a later number has been
- * answered before.
- */
-void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
-			int64_t now);
-
-/*
- * The oldest message under way was not answered in time.  Returns whether the
- * connection can go on: whether a late reply can be told from the next one.
+ * The oldest message under way timed out.  Returns whether the connection can
+ * go on: whether a late reply can be told from the next one.
  */
 bool replies_give_up(struct engine *e, struct conn *c, int64_t now);
 
-/* The connection is over; what is under way goes into that column of the
- * counts. */
+/* The connection is closed: count what is under way in *column. */
 void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now);
 
-/* schedule.c: when messages are planned, of an open loop. */
+/* -------------------------------------------------------------- schedule.c */
 
 void schedule_begin(struct engine *e, struct conn *c);
-/* Go on to the instant after due_at. */
+
+/* Set due_at to the next instant. */
 void schedule_next(struct engine *e, struct conn *c);
-/* Put the connection where it belongs in the heap, or out of it. */
+
+/* Insert the connection into the heap, move or remove it. */
 void schedule_update(struct engine *e, struct conn *c);
-/* The connection whose instant comes first, or NULL. */
+
+/* The connection that is due first, or NULL. */
 struct conn *schedule_first(const struct engine *e);
-/* The end: what was planned and not sent goes into the counts. */
+
+/* At the end: count the messages that were planned and not sent. */
 void schedule_count_missed(struct engine *e);
-
-/* oneway.c: --upload and --download. */
-
-void oneway_send(struct engine *e, struct conn *c, int64_t now);
-void oneway_receive(struct engine *e, struct conn *c);
-/* Bytes that the kernel took and the peer has not. */
-uint64_t oneway_unsent(const struct conn *c);
 
 static inline void engine_note_error(struct engine *e, enum error_phase phase,
 				     int error, int64_t now)

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Addresses and sockets of the load.
- */
 #include "target.h"
 
 #include <arpa/inet.h>
@@ -21,7 +18,7 @@
 #include "../../../cli/address.h"
 #include "../../../cli/cli.h"
 
-/* Should a probe last longer, the address is left out. */
+/* Longest wait for an address to answer. */
 #define PROBE_MS      3000
 #define ADDRESSES_MAX 32
 
@@ -39,7 +36,11 @@ static void set_unix(struct endpoint *ret, const struct cli_address *a)
 	ret->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-/* As in lib/dial.c.  Its close resets it then: no port is left behind. */
+/*
+ * A socket that connects to a port of its own range may get that very port,
+ * and then TCP connects it with itself.  Its close resets it, so that no port
+ * is left in TIME_WAIT.
+ */
 static bool is_self_connected(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
@@ -65,7 +66,6 @@ static int socket_error(int fd)
 								      : error;
 }
 
-/* Does somebody answer there? */
 static bool probe_address(const struct weir_address *a, int longest_ms)
 {
 	const struct sockaddr *to = (const struct sockaddr *)&a->addr;
@@ -203,7 +203,7 @@ static int bind_to(const struct target *t, int fd, unsigned number)
 	const struct endpoint *from = &t->from[number % t->from_count];
 	int on = 1;
 
-	/* The port is chosen at the connect, where the peer is known. */
+	/* Choose the port at connect(), where the peer is known. */
 	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on,
 			 sizeof(on));
 	return bind(fd, (const struct sockaddr *)&from->addr, from->len);

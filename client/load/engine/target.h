@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the load goes, and from where.  Constant after target_resolve();
- * any thread.
+ * Where the load is sent and from which addresses.  Constant after
+ * target_resolve(); any thread.
  */
 #ifndef LOAD_TARGET_H
 #define LOAD_TARGET_H
@@ -25,26 +25,26 @@ struct target {
 };
 
 /*
- * Look the plan's addresses up, for at most its connect timeout.  Of several
- * that a name has, it is the first that lets itself be connected to.  Returns
- * CLI_DONE, or the exit status after a complaint; undo with target_fini().
+ * Resolve the addresses of the plan, for at most its connect timeout.  Of
+ * several addresses of a name the first that accepts a connection is taken.
+ * Returns CLI_DONE, or the exit status after printing an error; call
+ * target_fini() in any case.
  */
 int target_resolve(struct target *ret, const struct plan *plan);
 
 void target_fini(struct target *t);
 
 /*
- * Begin a connection that does not block, the number-th, so that sources take
- * turns.  Returns the descriptor; *phase and *error say how far it is: error
- * is 0 when it is there, EINPROGRESS, or else why it failed in phase, and
- * then the return value is -1.
+ * Start connection number without blocking; sources are used in rotation.
+ * Returns the descriptor, with *error 0 (connected) or EINPROGRESS; or -1 with
+ * *error an errno and *phase where it failed.
  */
 int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error);
 
 /*
- * How a connection came out that was in progress: 0, or the error.  A socket
- * that met only itself was refused: nobody listens there.
+ * The result of a connection in progress: 0 or an errno.  A socket connected
+ * with itself counts as refused: nothing listens there.
  */
 int target_connected(const struct target *t, int fd);
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The statistics of a comparison.
- */
 #include "compare.h"
 
 #include <errno.h>
@@ -11,10 +8,10 @@
 
 #define Z95 1.959963984540054
 
-/* More values than this are thinned evenly: there are products of them. */
+/* Longer series are thinned: the test needs their products. */
 #define VALUES_MAX 1000
 
-/* Correlation of neighbours above this is counted as this. */
+/* Upper bound of the correlation of neighbours. */
 #define CORRELATION_MAX 0.9
 
 const char *const compare_words[] = {
@@ -36,7 +33,7 @@ static double median(const double *sorted, size_t count)
 	return (sorted[(count - 1) / 2] + sorted[count / 2]) / 2;
 }
 
-/* Of neighbours in their order; 0 if there is none, or a negative one. */
+/* Of neighbours; at least 0. */
 static double correlation(const struct series *s)
 {
 	double mean = 0, squares = 0, products = 0, r;
@@ -51,7 +48,7 @@ static double correlation(const struct series *s)
 		if (i > 0)
 			products += d * (s->values[i - 1] - mean);
 	}
-	/* What is left of equal values are errors of rounding. */
+	/* Equal values leave rounding errors. */
 	r = squares > 1e-18 * mean * mean ? products / squares : 0;
 	if (r < 0)
 		return 0;
@@ -65,7 +62,7 @@ static double widening(const struct series *old, const struct series *new)
 	return sqrt((1 + r) / (1 - r));
 }
 
-/* Sum over groups of equal values of t^3 - t. */
+/* The sum of t^3 - t over groups of t equal values. */
 static double ties(const double *sorted, size_t count)
 {
 	double sum = 0;
@@ -78,7 +75,7 @@ static double ties(const double *sorted, size_t count)
 	return sum;
 }
 
-/* Two-sided; U is the number of differences above 0, halves for 0. */
+/* Two-sided; U counts differences above 0, and those of 0 as a half. */
 static double rank_test(const double *differences, size_t m, size_t n,
 			const double *all, double wider)
 {
@@ -107,7 +104,7 @@ static void judge_shift(struct comparison *c, bool is_less_better,
 		c->word = COMPARE_SAME;
 }
 
-/* Of sorted differences: the middle one, and the ranks of the interval. */
+/* The median of the sorted differences, and the ranks of its interval. */
 static void find_shift(struct comparison *c, const double *differences,
 		       size_t m, size_t n, double scale, double wider)
 {
@@ -150,7 +147,7 @@ static int compare_values(struct comparison *ret, const struct series *old,
 	return rc;
 }
 
-/* Every so many-th value, in place of all. */
+/* Keep every step-th value. */
 static struct series thinned(const struct series *s)
 {
 	size_t step = (s->count + VALUES_MAX - 1) / VALUES_MAX;

@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * weir-client load compare: is the second run better or worse than the first,
- * or can nobody say?
- */
+/* Statistics of two runs: is the second better or worse than the first? */
 #ifndef LOAD_COMPARE_H
 #define LOAD_COMPARE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Below so many seconds of each nothing is said. */
+/* Shorter series are not judged. */
 #define COMPARE_SECONDS 8
 
-/* An interval wider than this, of the old value, to each side says nothing. */
+/* An interval wider than this, relative to the old value, is too noisy. */
 #define COMPARE_NOISE 0.10
 
 enum compare_word {
 	COMPARE_BETTER,
 	COMPARE_WORSE,
-	COMPARE_SAME,  /* no difference shown */
-	COMPARE_NOISY, /* too noisy to say */
+	COMPARE_SAME,
+	COMPARE_NOISY,
 };
 
 extern const char *const compare_words[];
@@ -31,16 +28,15 @@ struct series {
 
 struct comparison {
 	enum compare_word word;
-	double shift;	  /* of the values, as a share of the old median */
-	double low, high; /* its 95 % interval */
+	double shift;	  /* relative to the old median */
+	double low, high; /* 95 % interval of shift */
 	double p;	  /* of the rank test, two-sided */
 };
 
 /*
- * The rank test of Mann and Whitney, and the shift that Hodges and Lehmann
- * make of it.  margin is the least shift that counts.  Neighbouring seconds
- * are alike, so what they say is worth less than their number: the spread is
- * widened by their correlation.  Returns 0 or -ENOMEM.
+ * The rank test of Mann and Whitney, and the Hodges-Lehmann estimate of the
+ * shift.  Shifts below margin do not count.  Neighbouring seconds are similar,
+ * so the intervals are widened by their correlation.  Returns 0 or -ENOMEM.
  */
 int compare_series(struct comparison *ret, const struct series *old,
 		   const struct series *new, bool is_less_better,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hints, each from one shape.  A cluster is a narrow range of times that holds
- * many more samples than the ranges beside it: timers of the kernel make such.
+ * Each diagnosis follows from one sign.  A cluster is a narrow range of times
+ * with many more samples than the ranges beside it; timers of the kernel cause
+ * such clusters.
  */
 #include "diagnosis.h"
 
@@ -50,7 +51,7 @@ static uint64_t samples_between(const struct histogram *h, int64_t low,
 	return count;
 }
 
-/* Share of all samples in a cluster from at to at + width; 0: none there. */
+/* The share of samples in at..at + width if they are a cluster, else 0. */
 static double cluster(const struct histogram *h, int64_t at, int64_t width)
 {
 	uint64_t in = samples_between(h, at, at + width);
@@ -61,8 +62,8 @@ static double cluster(const struct histogram *h, int64_t at, int64_t width)
 }
 
 /*
- * A cluster that a timer of TCP makes.  If there is one at half its time, too,
- * the server takes that long, and this one waited for another.
+ * A cluster caused by a TCP timer.  Another one at half the time means that
+ * the server takes that long, and these replies waited for another.
  */
 static double timer_cluster(const struct result *r, int64_t at, int64_t width)
 {
@@ -97,8 +98,10 @@ static void look_at_latency(struct diagnoses *h, const struct result *r)
 
 static void look_at_connects(struct diagnoses *h, const struct result *r)
 {
-	/* A SYN is sent again after 1, 3, 7 s; since Linux 6.5 each second up
-	 * to 5, and each time a little later. */
+	/*
+	 * A SYN is repeated after 1, 3 and 7 s; since Linux 6.5 every second
+	 * up to 5 s, and a little later each time.
+	 */
 	static const int64_t seconds[] = { 1, 2, 3, 4, 5, 7, 15 };
 	const struct histogram *connect = r->clocks[CLOCK_CONNECT];
 	uint64_t lost = 0;
@@ -159,7 +162,6 @@ static void look_at_errors(struct diagnoses *h, const struct result *r)
 		add_diagnosis(h, "there is no route to that address");
 }
 
-/* The server does not speak as it was expected to. */
 static void look_at_dialogue(struct diagnoses *h, const struct result *r)
 {
 	const struct counts *b = &r->counts;

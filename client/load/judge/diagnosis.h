@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the shape of the figures says about their cause, and what to do about
- * it: for people, never for gates.
+ * Likely causes of the figures and what to do about them: for people, never
+ * for gates.
  */
 #ifndef LOAD_DIAGNOSIS_H
 #define LOAD_DIAGNOSIS_H
@@ -11,7 +11,7 @@
 #define DIAGNOSES_MAX  6
 #define DIAGNOSIS_TEXT 200
 
-/* The most telling first.  Returns how many. */
+/* The most likely first. Returns how many. */
 size_t diagnose(const struct result *r,
 		char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT]);
 

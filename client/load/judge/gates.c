@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Gates: METRIC OPERATOR NUMBER UNIT.
- */
 #include "gates.h"
 
 #include <ctype.h>
@@ -18,7 +15,7 @@ const char *const gate_outcome_names[] = {
 	[GATE_FAIL] = "FAIL",
 };
 
-/* Longer ones first. */
+/* Longer operators first. */
 static const struct {
 	const char *text;
 	enum gate_operator op;
@@ -57,7 +54,7 @@ static bool refuse(const char *text, const char *why, const char *known)
 	return false;
 }
 
-/* Decimal digits with a fraction or not; what follows is its suffix. */
+/* Digits with an optional fraction, then a suffix. */
 static bool read_limit(struct gate_row *g, const char *text,
 		       enum metric_unit unit)
 {
@@ -68,7 +65,7 @@ static bool read_limit(struct gate_row *g, const char *text,
 
 	if (digits == 0 || !isdigit((unsigned char)text[0]))
 		return false;
-	/* "1e5" and the like are not read: strtod() went past the digits. */
+	/* strtod() also takes "1e5", which is not allowed. */
 	if (end != text + digits)
 		return false;
 	while (s->text && strcmp(s->text, end) != 0)
@@ -143,7 +140,7 @@ static bool gate_holds(const struct gate_row *g, const struct metric *m)
 	case GATE_EQUAL:
 		break;
 	}
-	/* Percentages such as 99.9 have no exact form. */
+	/* Percentages such as 99.9 have no exact binary form. */
 	return !m->is_at_least &&
 	       fabs(m->value - g->limit) <= 1e-9 * fabs(g->limit);
 }

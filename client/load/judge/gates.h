@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gates: conditions on the figures of a run, "p99<5ms", that a script can
- * rely on.  A figure that is absent, or only known to be above something,
- * never passes.
+ * Gates: conditions such as "p99<5ms" on the figures of a run, for scripts.
+ * An absent figure never passes, nor does a lower bound against an upper
+ * limit.
  */
 #ifndef LOAD_GATES_H
 #define LOAD_GATES_H
@@ -26,7 +26,7 @@ enum gate_outcome { GATE_NOT_JUDGED, GATE_PASS, GATE_FAIL };
 extern const char *const gate_outcome_names[];
 
 struct gate_row {
-	char text[GATE_TEXT]; /* as it was given, without blanks */
+	char text[GATE_TEXT]; /* as given, without blanks */
 	int metric;
 	enum gate_operator op;
 	double limit; /* in the unit of the metric */
@@ -40,11 +40,11 @@ struct gates {
 	size_t count;
 };
 
-/* Add the one that text says; false after a complaint. */
+/* Add the gate in text; returns false after printing an error. */
 bool gates_add(struct gates *g, const char *text);
 
 /*
- * Hold them against a result; one that was cut is not judged.  Did all pass?
+ * Judge a result; one that was cut is not judged.  Returns whether all passed.
  */
 bool gates_judge(struct gates *g, const struct result *r);
 

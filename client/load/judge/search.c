@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The next rate, from the bracket.
- */
 #include "search.h"
 
 #include <math.h>
@@ -22,13 +19,13 @@ static bool search_has_failed(const struct search *s)
 	return s->failed <= s->highest;
 }
 
-/* Below low by the resolution there is nothing to be told apart. */
+/* Rates closer than the resolution are not told apart. */
 static bool is_narrow(const struct search *s, double low, double high)
 {
 	return high <= low * (1 + s->resolution) * (1 + 1e-9);
 }
 
-/* How many halvings make a bracket of that ratio narrow? */
+/* How many halvings make a bracket of that ratio narrow. */
 static int halvings(double ratio, double resolution)
 {
 	double n = log2(log(ratio) / log1p(resolution));
@@ -37,8 +34,8 @@ static int halvings(double ratio, double resolution)
 }
 
 /*
- * Each rate may be tried twice; what has to be searched again, because it was
- * not confirmed, may take as much as the last halvings.
+ * Each rate may be tried twice.  An unconfirmed rate may need the last
+ * halvings again.
  */
 static int most_tries(const struct search *s)
 {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The search for the highest rate that holds: which rate to try next, by what
- * became of those before.  It knows no network; find.c runs what it asks for.
+ * The search for the highest rate that passes: the next rate follows from the
+ * outcomes so far. find.c does the runs.
  *
- * A bracket, the highest rate that held and the lowest that failed, is found
- * by doubling twice, or downwards by a quarter of it, and then halved on a
- * scale of ratios until it is as narrow as the resolution.  One failure is
- * noise: the rate is tried again, and a second one counts.  The rate that is
- * left is tried a last time, for longer; if that fails, it counts as failed,
- * and what is below it is searched in the same way.
+ * A bracket of the highest rate that passed and the lowest that failed is
+ * found by doubling upwards, or by dividing by four downwards.  It is halved
+ * on a logarithmic scale until it is as narrow as the resolution.  A failure
+ * may be noise, so a rate is tried again and fails the second time.  The rate
+ * that is found is confirmed in a longer run; if this fails, the search goes
+ * on below.
  */
 #ifndef LOAD_SEARCH_H
 #define LOAD_SEARCH_H
@@ -20,42 +20,42 @@
 
 enum search_state {
 	SEARCH_ON,
-	SEARCH_FOUND,	  /* held has been confirmed */
+	SEARCH_FOUND,	  /* confirmed */
 	SEARCH_NONE,	  /* even the lowest rate failed */
-	SEARCH_UNSETTLED, /* held once, but then it did not: too noisy */
+	SEARCH_UNSETTLED, /* passed once, but could not be confirmed */
 };
 
 #define SEARCH_HELD_MAX	 32
 #define SEARCH_LASTS_MAX 4
 
 struct search {
-	double lowest, highest; /* the rates to search between */
+	double lowest, highest; /* bounds of the search */
 	double resolution;	/* 0.05: 5 % */
-	/* Those that held once, upwards. */
+	/* Rates that passed, ascending. */
 	double passed[SEARCH_HELD_MAX];
 	int passed_count;
-	double failed; /* the lowest that failed; above highest: none */
-	double next;   /* to be tried */
+	double failed; /* the lowest that failed twice; above highest: none */
+	double next;   /* to try next */
 	bool is_again; /* next has failed once */
 	bool is_last;  /* next is to be confirmed */
 	int tries, tries_most;
-	int lasts; /* of these, with is_last */
+	int lasts; /* of these, confirmations */
 	enum search_state state;
 };
 
-/* lowest <= highest, both above 0; resolution above 0. */
+/* 0 < lowest <= highest, 0 < resolution. */
 void search_init(struct search *s, double lowest, double highest,
 		 double resolution);
 
-/* Did s->next hold?  Sets s->next, or s->state. */
+/* Did s->next pass? Sets s->next or s->state. */
 void search_note(struct search *s, bool has_held);
 
-/* The highest rate that held; 0: none. */
+/* The highest rate that passed; 0: none. */
 double search_held(const struct search *s);
 
 /* ------------------------------------------------------------------- steps */
 
-/* A rate is not held if less of what was planned is answered, in percent. */
+/* A rate fails if less of what was planned is answered, in percent. */
 #define FIND_ANSWERED 98.0
 
 /* One run of the search. */
@@ -64,27 +64,27 @@ struct find_step {
 	bool is_again, is_last; /* as in struct search */
 	bool has_held;
 	bool is_client_limited; /* this client was the limit */
-	double answered;	/* of what was planned, % */
-	int64_t elapsed;	/* ns, measured */
+	double answered;	/* of planned, % */
+	int64_t elapsed;	/* measured, ns */
 	struct gates gates;	/* judged */
-	char reason[128];	/* the first of the verdict */
+	char reason[128];	/* the first reason of the verdict */
 };
 
-/* A search and its runs so far. */
+/* A search and its steps so far. */
 struct find {
-	const struct plan *plan; /* without a rate */
+	const struct plan *plan; /* its rate is not used */
 	const struct gates *gates;
 	struct search search;
-	double closed; /* replies a second of the closed loop; 0: not tried */
+	double closed; /* replies a second of a closed loop; 0: not tried */
 	struct find_step *steps;
 	int step_count;
 	bool is_cut;
 };
 
-/* Did the step, whose gates are set, hold, and if not, whose fault is it? */
+/* Judge a step, whose gates are set, by the result of its run. */
 void find_judge(struct find_step *step, const struct result *r);
 
-/* The lowest rate that failed, the last run of it; NULL: none. */
+/* The last run of the lowest rate that failed, or NULL. */
 const struct find_step *find_failed(const struct find *f);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verdict: each check looks at one thing and may find a reason.  There is
- * always one reason at least; if all is well, it says how well.
+ * Each check looks at one sign and may add a reason.  If none does, a last
+ * reason says how far from the limits the run was.
  */
 #include "verdict.h"
 
@@ -17,7 +17,7 @@ static double share_of(uint64_t part, uint64_t whole)
 	return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-/* Graver reasons come before milder ones, and push them out. */
+/* Reasons for NOT TRUSTWORTHY come first and displace others. */
 __attribute__((format(printf, 3, 4))) static void
 add_reason(struct result *r, enum verdict grade, const char *format, ...)
 {
@@ -98,7 +98,7 @@ static double asked_for(const struct result *r)
 	return r->plan->rate * (double)r->elapsed / 1e9;
 }
 
-/* A Poisson schedule is not exact: five deviations. */
+/* Poisson schedules vary: allow five standard deviations. */
 static bool has_planned_less(const struct result *r)
 {
 	double asked = asked_for(r);
@@ -167,7 +167,10 @@ static void check_switches(struct result *r)
 			   r->plan->threads > 1 ? " on each thread" : "");
 }
 
-/* The sum of the waits, by the time, is how many were under way. */
+/*
+ * Little's law: the sum of latencies divided by the time is the mean number of
+ * messages under way.
+ */
 static void check_little(struct result *r)
 {
 	const struct histogram *h = r->clocks[CLOCK_FROM_SEND];

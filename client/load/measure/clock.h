@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Times of a run: CLOCK_MONOTONIC, in nanoseconds.
- */
+/* Times of a run: CLOCK_MONOTONIC, in ns. */
 #ifndef LOAD_CLOCK_H
 #define LOAD_CLOCK_H
 

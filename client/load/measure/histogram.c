@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The histogram.  Values below 2 * HALF have a slot each; from there on each
- * doubling is cut into HALF slots, so that a slot is never wider than 1/1024
- * of its values.
+ * Values below 2 * HALF have a slot each.  Above, each doubling is divided
+ * into HALF slots, so that a slot is no wider than 1/1024 of its values.
  *
- * The least and the greatest value bound the slots that are in use: nothing
- * here looks at the others.
+ * Only the slots between the least and the greatest value are ever visited.
  */
 #include "histogram.h"
 
@@ -78,13 +76,15 @@ void histogram_add(struct histogram *to, const struct histogram *from)
 	to->sum += from->sum;
 }
 
-/* How many of the samples, in order, it takes to have percent of them. */
+/* How many samples, in order, make up percent of all. */
 static uint64_t rank_of(const struct histogram *h, double percent)
 {
 	double exact;
 
-	/* The step down makes 99.9 % of 10,000 be 9,990 whatever the last bit
-	 * of the product is. */
+	/*
+	 * nextafter() makes 99.9 % of 10,000 be 9,990 whatever the last bit of
+	 * the product is.
+	 */
 	exact = ceil(nextafter(percent, 0) / 100 * (double)h->total);
 	if (exact < 1)
 		return 1;

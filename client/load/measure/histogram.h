@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Durations in nanoseconds, 1 ns to 1 h, to three significant digits, in
- * constant memory: slots of equal width within each doubling, as HdrHistogram
- * has them, so that its tools read what we write.
+ * Durations in ns, from 1 ns to 1 h with three significant digits, in constant
+ * memory.  Slots are those of HdrHistogram, so that its tools can read them.
  *
- * Not locked: each thread records into its own, and they are added up.  One
- * whose bytes are all zero is empty, as calloc() has it: memory is taken for
- * the slots that are used.
+ * Not locked: each thread has its own, and they are added up.  All zero bytes
+ * are an empty histogram; calloc() takes memory only for the slots in use.
  */
 #ifndef LOAD_HISTOGRAM_H
 #define LOAD_HISTOGRAM_H
@@ -18,12 +16,12 @@
 #define HISTOGRAM_HIGHEST (3600 * INT64_C(1000000000))
 #define HISTOGRAM_SLOTS	  33792
 
-/* Half of the slots of a doubling; below twice as many each value has one. */
+/* Slots of a doubling; smaller values have a slot each. */
 #define HISTOGRAM_HALF_BITS 10
 
 struct histogram {
 	uint64_t total;
-	uint64_t clamped; /* of these: above HISTOGRAM_HIGHEST, counted as it */
+	uint64_t clamped; /* of these, above HISTOGRAM_HIGHEST */
 	int64_t min, max; /* exact; undefined while total is 0 */
 	double sum;	  /* ns, for the mean */
 	uint64_t counts[HISTOGRAM_SLOTS];
@@ -32,8 +30,8 @@ struct histogram {
 void histogram_clear(struct histogram *h);
 
 /*
- * So many values of which only the bounds are known: they count as the upper
- * one, in the mean as their middle.
+ * Values of which only the bounds are known: they count as the upper one, in
+ * the mean as their middle.
  */
 void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 			    uint64_t count);
@@ -42,18 +40,18 @@ void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 void histogram_add(struct histogram *to, const struct histogram *from);
 
 /*
- * The least recorded value (its slot's upper end, at most max) that percent
- * of all are not above; 0 if there are none.
+ * The least recorded value (the upper end of its slot, at most max) that at
+ * least percent of the samples do not exceed; 0 without samples.
  */
 int64_t histogram_percentile(const struct histogram *h, double percent);
 
-/* Are there samples enough (ten beyond it) to show that percentile? */
+/* Are there enough samples (ten above it) to show that percentile? */
 int histogram_has_percentile(const struct histogram *h, double percent);
 
 double histogram_mean(const struct histogram *h);
 double histogram_deviation(const struct histogram *h);
 
-/* Slot arithmetic, for those who write them down. */
+/* The values of a slot. */
 int64_t histogram_slot_low(size_t slot);
 int64_t histogram_slot_high(size_t slot);
 
@@ -61,7 +59,7 @@ static inline size_t histogram_slot(int64_t ns)
 {
 	uint64_t value = (uint64_t)ns;
 	unsigned bits = HISTOGRAM_HALF_BITS;
-	/* by how much slots of such values are wider than 1 */
+	/* slots are 1 << shift wide */
 	unsigned shift = 63 -
 			 (unsigned)__builtin_clzll(value | ((2u << bits) - 1)) -
 			 bits;
@@ -78,7 +76,10 @@ static inline void histogram_widen(struct histogram *h, int64_t low,
 		h->max = high;
 }
 
-/* So often the same; below 0 counts as 0.  Inline: each message does it. */
+/*
+ * Record ns count times; negative values count as 0.  Inline: each message
+ * does it.
+ */
 static inline void histogram_record_many(struct histogram *h, int64_t ns,
 					 uint64_t count)
 {

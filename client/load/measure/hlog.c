@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing and reading the files of a log.
+ * Log files.
  *
  *   #[comment]                        with the version, BaseTime, StartTime
  *   "StartTimestamp",...              the legend
  *   Tag=word,start,length,max,text    the tag may be missing
  *
- * The stamps that are written count from a BaseTime, so that no reader has to
- * guess whether they are absolute.  The C library of HdrHistogram reads lines
- * that begin with # before the legend only, and no more than 126 bytes of
- * each.
+ * Logs are written with a BaseTime, so that stamps are clearly relative.  The
+ * C library of HdrHistogram reads comments before the legend only, and at most
+ * 126 bytes of each.
  *
- * Logs of other programs differ: without a BaseTime, stamps a year or more
- * before the StartTime count from it; the C library writes the end of an
- * interval in place of its length, and says so in its legend.
+ * Logs of other programs may differ.  Without a BaseTime, stamps a year or
+ * more before the StartTime are relative to it.  The C library writes the end
+ * of an interval instead of its length, and says so in the legend.
  */
 #include "hlog.h"
 
@@ -31,7 +30,7 @@
 
 struct hlog_writer {
 	FILE *file;
-	bool is_standard; /* it stays open */
+	bool is_standard; /* not to be closed */
 	int error;
 };
 
@@ -53,7 +52,7 @@ int hlog_create(struct hlog_writer **ret, const char *path)
 	return 0;
 }
 
-/* Keep the error of the output that has just been made, if there was one. */
+/* Keep the first error of the output. */
 static void keep_error(struct hlog_writer *w, int printed)
 {
 	if (printed < 0 && w->error == 0)
@@ -118,10 +117,10 @@ int hlog_close(struct hlog_writer *w)
 
 #define YEAR (INT64_C(365) * 24 * 3600 * SECOND)
 
-/* Bytes of a line: many times what a histogram of five digits takes. */
+/* Longest line: many times what a histogram of five digits takes. */
 #define LINE_MOST (1 << 24)
 
-/* Sums of times stay in range. */
+/* So that sums of times do not overflow. */
 #define SECONDS_MAX 3000000000
 
 struct hlog_source {
@@ -130,7 +129,7 @@ struct hlog_source {
 	size_t room;
 	bool has_base;
 	bool has_start;
-	bool has_ends; /* where lengths should be */
+	bool has_ends; /* instead of lengths */
 	int64_t base;
 	int64_t start;
 };
@@ -169,7 +168,7 @@ static int line_error(struct hlog_reader *r, const char *what)
 
 /* ------------------------------------------------------------------ fields */
 
-/* Seconds with decimals, to ns.  Returns what comes after, or NULL. */
+/* Parse seconds with decimals to ns. Returns the end, or NULL. */
 static const char *get_time(const char *from, int64_t *ret)
 {
 	int64_t unit = SECOND, time = 0;
@@ -192,7 +191,7 @@ static const char *get_time(const char *from, int64_t *ret)
 	return at;
 }
 
-/* The same where a comma must follow; goes on behind it. */
+/* The same with a comma after it; moves *at past the comma. */
 static bool get_stamp(const char **at, int64_t *ret)
 {
 	const char *end = get_time(*at, ret);
@@ -225,7 +224,7 @@ static bool get_tag(const char **at, char tag[HLOG_TAG])
 
 /* ------------------------------------------------------------------- lines */
 
-/* Does the line begin so?  Goes on behind it. */
+/* Does the line begin with that text? Moves *line past it. */
 static bool begins(const char **line, const char *with)
 {
 	size_t len = strlen(with);
@@ -257,7 +256,7 @@ static int read_comment(struct hlog_reader *r, const char *line)
 	return 0;
 }
 
-/* From when do stamps count?  To be asked at the first line. */
+/* What the stamps are relative to; asked at the first line. */
 static int64_t find_base(const struct hlog_source *s, int64_t stamp)
 {
 	return s->has_start && stamp < s->start - YEAR ? s->start : 0;
@@ -296,7 +295,7 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 	return wrong ? line_error(r, wrong) : 1;
 }
 
-/* Returns 1 for an interval, 0 for any other line, -1 for what is neither. */
+/* Returns 1 for an interval, 0 for another valid line, -1 for an error. */
 static int read_line(struct hlog_reader *r, size_t len)
 {
 	char *line = r->source->text;
@@ -312,7 +311,7 @@ static int read_line(struct hlog_reader *r, size_t len)
 	return len == 0 || line[0] == '"' ? 0 : read_interval(r, line, len);
 }
 
-/* As getline(3); of a line beyond LINE_MOST that much. */
+/* Like getline(3), but stops at LINE_MOST bytes. */
 static ssize_t read_text(struct hlog_source *s)
 {
 	size_t len = 0;

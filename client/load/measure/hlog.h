@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Logs of histograms, a line for each interval and kind, as HdrHistogram's
- * tools write and read them: log format 1.3, histograms in its compressed
- * form V2.  Values are nanoseconds.
- *
- * Times are ns.  Stamps are written, and most often read, to a millisecond.
+ * Histogram logs as HdrHistogram's tools write and read them: log format 1.3,
+ * a line for each interval and tag, histograms in the compressed form V2.
+ * Values and times are in ns; stamps in a log have a resolution of 1 ms.
  */
 #ifndef LOAD_HLOG_H
 #define LOAD_HLOG_H
@@ -15,23 +13,18 @@
 
 #include "histogram.h"
 
-/*
- * Has this build zlib?  To be asked while options are read: without it
- * nothing can be written or read.
- */
+/* Does this build have zlib? Without it nothing can be written or read. */
 bool hlog_is_available(void);
 #define HLOG_UNAVAILABLE "this build has no zlib, which HdrHistogram logs need"
 
 /* -------------------------------------------------------------- histograms */
 
-/*
- * As text in base64, to be freed; NULL when there is no memory.
- */
+/* Returns base64 text, to be freed; NULL without memory. */
 char *hlog_encode(const struct histogram *h);
 
 /*
- * Add to h what the text holds, of whatever range and precision it was made
- * with.  Returns NULL, or what is wrong with the text; h has changed then.
+ * Add the histogram in text, of any range and precision, to h.  Returns NULL,
+ * or what is wrong with the text; h may have changed then.
  */
 const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
@@ -39,20 +32,20 @@ const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
 struct hlog_writer;
 
-/* "-" is standard output.  Returns 0, or -errno when it cannot be made. */
+/* "-" is standard output. Returns 0 or -errno. */
 int hlog_create(struct hlog_writer **ret, const char *path);
 
 /*
- * Once, before the first line: when the time 0 of the lines was, since the
- * epoch, and one line of plain text.
+ * Write the head: the time that lines count from, since the epoch, and a
+ * comment of one line.
  */
 void hlog_begin(struct hlog_writer *w, int64_t started, const char *note);
 
-/* A tag is one word without commas; start counts from started. */
+/* A tag is a word without commas; start is relative to started. */
 void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
 		int64_t length, const struct histogram *h);
 
-/* Returns 0, or -errno of the first thing that went wrong since hlog_begin. */
+/* Returns 0, or -errno of the first error since hlog_begin(). */
 int hlog_close(struct hlog_writer *w);
 
 /* ----------------------------------------------------------------- reading */
@@ -60,25 +53,22 @@ int hlog_close(struct hlog_writer *w);
 #define HLOG_TAG 64
 
 struct hlog_reader {
-	size_t line;	   /* the last that was read, from 1; 0: none */
-	const char *wrong; /* after an error: with that line, or the file */
+	size_t line;	   /* the last line read, from 1; 0: none */
+	const char *wrong; /* after an error: what is wrong with line */
 
 	/* The interval of that line. */
-	char tag[HLOG_TAG]; /* "": it has none */
-	int64_t start;	    /* since the epoch, if the log says when it began */
+	char tag[HLOG_TAG]; /* "": none */
+	int64_t start; /* since the epoch, if the log says when it started */
 	int64_t length;
 	struct histogram *values;
 
 	struct hlog_source *source;
 };
 
-/* Returns 0, or -errno; a reader that was opened is to be closed. */
+/* Returns 0 or -errno; close a reader that was opened. */
 int hlog_open(struct hlog_reader *r, const char *path);
 
-/*
- * Go to the next interval.  Returns 1; 0 at the end; or -1: the line is
- * nothing that a log holds.
- */
+/* Read the next interval. Returns 1, 0 at the end, or -1 with r->wrong. */
 int hlog_next(struct hlog_reader *r);
 
 void hlog_reader_close(struct hlog_reader *r);
@@ -86,9 +76,9 @@ void hlog_reader_close(struct hlog_reader *r);
 /* -------------------------------------------------------------------- zlib */
 
 /*
- * Both return 0 with *ret to be freed, or -ENOMEM, -ENOTSUP without zlib, and
- * when unpacking -EBADMSG for what is no whole zlib stream and nothing more,
- * -EFBIG for one of more than max bytes.
+ * Both return 0 with *ret to be freed; -ENOMEM; -ENOTSUP without zlib.
+ * hlog_unzip() also returns -EBADMSG if the input is not exactly one zlib
+ * stream, and -EFBIG if it holds more than max bytes.
  */
 int hlog_zip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
 	     size_t len);

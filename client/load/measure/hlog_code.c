@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One histogram as HdrHistogram's compressed form V2 in base64.  All numbers
- * are big-endian but the counts.
+ * A histogram in the compressed form V2 of HdrHistogram, in base64.  All
+ * numbers are big-endian, except the counts.
  *
  *   outer   cookie, length, a zlib stream of the
  *   inner   cookie, length of the counts, offset, digits, lowest, highest,
  *           ratio (a double), counts
  *
- * A count is a signed number, zig-zag mapped (the sign is the lowest bit) and
- * written seven bits to a byte from the lowest, a set top bit for "more"; a
- * ninth byte has eight.  Below zero it stands for so many empty slots.
+ * A count is a zig-zag number (the sign is the lowest bit) of seven bits a
+ * byte, lowest first, with the top bit set for "more"; a ninth byte has eight
+ * bits.  A negative count -n stands for n empty slots.
  *
- * A histogram of another range or precision has its slots elsewhere; so the
- * values are taken, not the slots.
+ * A histogram of another range or precision has other slots, so its values are
+ * added and not its slots.
  */
 #include "hlog.h"
 
@@ -49,7 +49,7 @@ int hlog_zip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
 	return 0;
 }
 
-/* Give the stream more room; one byte beyond max tells that it is longer. */
+/* Grow the output; one byte beyond max shows that the stream is longer. */
 static int unzip_more(z_stream *z, unsigned char **to, size_t max)
 {
 	size_t used = z->total_out;
@@ -137,12 +137,12 @@ int hlog_unzip(unsigned char **ret, size_t *ret_len, const unsigned char *from,
 #define OUTER_SIZE 8
 #define INNER_SIZE 40
 
-/* Digits and range a reader takes; slots and bytes of the largest of them. */
+/* The precision that is accepted, and the sizes that follow from it. */
 #define DIGITS_MAX 5
 #define SLOTS_MAX  ((size_t)64 << 17)
 #define INNER_MAX  (INNER_SIZE + 9 * SLOTS_MAX)
 
-/* What a double counts exactly. */
+/* The largest count that a double represents exactly. */
 #define SAMPLES_MAX (UINT64_C(1) << 53)
 
 static const char damaged[] = "the histogram is cut short or damaged";
@@ -189,7 +189,7 @@ static unsigned char *put_count(unsigned char *to, int64_t number)
 	return to;
 }
 
-/* Returns what comes after it, or NULL if it has no end. */
+/* Returns the end of the number, or NULL if it is cut short. */
 static const unsigned char *get_count(const unsigned char *from,
 				      const unsigned char *end, int64_t *ret)
 {
@@ -241,7 +241,7 @@ static int sextet(char c)
 	return at ? (int)(at - alphabet) : -1;
 }
 
-/* Returns how many bytes the text holds, or 0 for what is not base64. */
+/* Returns the length of the data, or 0 if text is not base64. */
 static size_t from_base64(unsigned char *to, const char *text, size_t len)
 {
 	size_t used = 0, padding = 0;
@@ -268,7 +268,7 @@ static size_t from_base64(unsigned char *to, const char *text, size_t len)
 
 /* ----------------------------------------------------------------- writing */
 
-/* The inner block, of which to has room for the worst. */
+/* to has room for the worst case. */
 static size_t write_inner(unsigned char *to, const struct histogram *h,
 			  size_t end)
 {
@@ -322,7 +322,7 @@ char *hlog_encode(const struct histogram *h)
 
 /* ----------------------------------------------------------------- reading */
 
-/* Where another histogram has its slots. */
+/* The slots of another histogram. */
 struct slot_grid {
 	unsigned unit;	    /* the finest slots are 2^unit wide */
 	unsigned half_bits; /* each doubling has 2^half_bits of them */
@@ -397,7 +397,7 @@ static const char *read_inner(struct histogram *h, const unsigned char *inner,
 	struct slot_grid grid;
 	const char *wrong;
 
-	/* The second digit of a cookie tells how wide counts can be. */
+	/* The second digit of a cookie is the width of counts. */
 	if (len < INNER_SIZE || (get32(inner) | 0xf0) != (INNER | 0xf0) ||
 	    get32(inner + 4) != len - INNER_SIZE)
 		return damaged;

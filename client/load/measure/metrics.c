@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Figures by name.  First come those of the clocks, each percentile of the
- * main clock and of each clock, then those of the table.
+ * Figures by name: percentiles of the main clock, those of each clock, then
+ * the table.
  */
 #include "metrics.h"
 
@@ -42,7 +42,7 @@ static double connect_errors(const struct result *r, int error)
 					  error);
 }
 
-/* value, unit and name of each; NAN: absent, for the reason of the row */
+/* name, unit, value, and why the value may be absent (NAN) */
 #define ROWS(X)                                                                \
 	X("rate", METRIC_RATE, result_rate(r), "")                             \
 	X("rate%", METRIC_PERCENT,                                             \

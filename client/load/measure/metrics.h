@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The figures of a result by name: what a gate can ask for and what the JSON
- * has under "metrics".
- */
+/* The figures of a result by name, for gates and for "metrics" in the JSON. */
 #ifndef LOAD_METRICS_H
 #define LOAD_METRICS_H
 
@@ -15,7 +12,7 @@ enum metric_unit {
 	METRIC_COUNT,	/* number */
 	METRIC_RATE,	/* a second */
 	METRIC_PERCENT, /* of 100 */
-	METRIC_BYTES,	/* a second */
+	METRIC_BYTES,	/* bytes a second */
 	METRIC_UNITS
 };
 
@@ -23,33 +20,32 @@ struct metric {
 	char name[32];
 	enum metric_unit unit;
 	double value;
-	bool is_at_least;    /* the value is not known to be less than this */
-	char why_absent[64]; /* "": it is there */
+	bool is_at_least;    /* the true value may be greater */
+	char why_absent[64]; /* "": it is present */
 };
 
 /*
- * The number at which metric is found, from 0, or -1.  "lag." may stand for
- * "client-lag.", and a percentile without a clock is the main clock's.
+ * The index of a metric, or -1. "lag." is short for "client-lag."; a
+ * percentile without a clock is that of the main clock.
  */
 int metric_find(const char *name);
 
-/* How many there are. */
 int metric_count(void);
 
-/* Its name and unit alone. */
+/* Its name and unit. */
 void metric_describe(int number, struct metric *ret);
 
-/* 99 of p99, of whichever clock; 0: it is no percentile. */
+/* 99 for p99 of any clock; 0: not a percentile. */
 double metric_percent(int number);
 
-/* With its value in that result. */
+/* Its name, unit and value. */
 void metric_get(int number, const struct result *r, struct metric *ret);
 
-/* All names in one line, those of a clock once; returns buf. */
+/* All names in one line; returns buf. */
 #define METRIC_NAMES 640
 const char *metric_names(char buf[METRIC_NAMES]);
 
-/* The value as people read it; returns buf. */
+/* The value as text; returns buf. */
 #define METRIC_TEXT 40
 const char *metric_text(const struct metric *m, char buf[METRIC_TEXT]);
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A line for each second and clock.
- */
 #include "record.h"
 
 #include <stdio.h>
@@ -24,7 +21,7 @@ bool record_open(struct record *r, const struct plan *plan, const char *path)
 	return rc == 0;
 }
 
-/* The log counts from the beginning of the measured part. */
+/* Times in the log start at the measured part. */
 static void record_begin(struct record *r, const struct progress *p)
 {
 	char note[100];

@@ -13,18 +13,17 @@ struct hlog_writer;
 
 struct record {
 	const struct plan *plan;
-	const char *path; /* NULL: nothing is recorded */
+	const char *path; /* NULL: do not record */
 	struct hlog_writer *writer;
 	bool has_begun;
 };
 
-/* Make the file.  Complains; path may be NULL. */
+/* Create the file; path may be NULL. Returns false after printing an error. */
 bool record_open(struct record *r, const struct plan *plan, const char *path);
 
-/* A second has ended, or something else has happened. */
 void record_watch(struct record *r, const struct progress *p);
 
-/* Returns CLI_DONE, or CLI_FAILED after a complaint. */
+/* Returns CLI_DONE, or CLI_FAILED after printing an error. */
 int record_close(struct record *r);
 
 #endif

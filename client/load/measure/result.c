@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What every reader of a result needs to know about it.
- */
 #include "result.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* What a percentile may be off before it is called a lower bound. */
+/*
+ * A percentile is a lower bound if unanswered messages could raise it by more.
+ */
 #define WORSE 1.05
 
 const char *const clock_names[CLOCK_KINDS] = {
@@ -44,7 +43,7 @@ double result_rate(const struct result *r)
 		       : 0;
 }
 
-/* What it would be if no unanswered message were ever answered. */
+/* The percentile if no unanswered message were ever answered. */
 static double worst_percentile(const struct result *r, enum clock_kind kind,
 			       double percent)
 {

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run found.  The engine fills it, the reports and gates read it;
- * whatever they show is computed here once.
- *
- * Times are ns; those called _at count from the start of the measured part.
- * Only messages that were planned in the measured part are counted.
+ * What a run found: filled by the engines, read by reports and gates.  Times
+ * are in ns; those called _at count from the start of the measured part.  Only
+ * messages planned in the measured part are counted.
  */
 #ifndef LOAD_RESULT_H
 #define LOAD_RESULT_H
@@ -16,11 +14,10 @@
 #include "../plan.h"
 #include "histogram.h"
 
-/* The clocks of a message, and of a connection. */
 enum clock_kind {
-	CLOCK_FROM_PLAN, /* what users feel; open loop only */
+	CLOCK_FROM_PLAN, /* what users experience; open loop only */
 	CLOCK_FROM_SEND, /* server and network */
-	CLOCK_LAG,	 /* our own delay; open loop only */
+	CLOCK_LAG,	 /* delay by this client; open loop only */
 	CLOCK_CONNECT,
 	CLOCK_KINDS
 };
@@ -39,18 +36,18 @@ struct counts {
 	uint64_t answered;
 	uint64_t timed_out;
 	uint64_t reset;	       /* the connection was reset before the reply */
-	uint64_t closed_early; /* the connection ended before the reply */
-	uint64_t open;	       /* under way when the run ended */
+	uint64_t closed_early; /* it was closed before the reply */
+	uint64_t open;	       /* under way at the end of the run */
 
-	/* Of the answered: */
+	/* Of answered: */
 	uint64_t checked; /* content was compared */
-	uint64_t wrong;	  /* other bytes than expected */
-	uint64_t swapped; /* came after a reply that should follow it */
-	/* Of those that were not answered: a later reply came all the same. */
+	uint64_t wrong;	  /* content differs */
+	uint64_t swapped; /* after the reply to a later message */
+	/* Not answered, though a later message was. */
 	uint64_t missing;
-	/* Replies to nothing, in replies or pieces without an owner: */
-	uint64_t surplus; /* bytes nobody asked for; a reply that came twice */
-	uint64_t crossed; /* the message of another connection */
+	/* Replies, or pieces of them, without a message under way: */
+	uint64_t surplus; /* unexpected bytes, or a second reply */
+	uint64_t crossed; /* the reply to a message of another connection */
 	uint64_t late;	  /* the reply to a message that had timed out */
 
 	uint64_t bytes_out;
@@ -62,7 +59,7 @@ enum error_phase {
 	ERROR_SOCKET,
 	ERROR_BIND,
 	ERROR_CONNECT,
-	ERROR_BANNER, /* waiting for the server to speak first */
+	ERROR_BANNER, /* the server speaks first */
 	ERROR_SEND,
 	ERROR_REPLY,   /* a reply was under way */
 	ERROR_BETWEEN, /* nothing was under way */
@@ -73,8 +70,8 @@ enum error_phase {
 extern const char *const error_phase_names[ERROR_PHASES];
 
 /*
- * error is an errno; 0 is the end of input.  A time-out is ETIMEDOUT, a banner
- * other than expected EBADMSG.
+ * error is an errno:  ETIMEDOUT for a timeout, EBADMSG for an unexpected
+ * banner, 0 for the end of input.
  */
 struct error_row {
 	enum error_phase phase;
@@ -88,20 +85,20 @@ struct error_row {
 struct error_table {
 	struct error_row rows[ERROR_ROWS];
 	size_t used;
-	uint64_t other; /* did not fit */
+	uint64_t other; /* errors of further kinds */
 };
 
-/* Add a row, to the one of its phase and error if there is one. */
+/* Add the counts of row to the row with its phase and error. */
 void error_table_add(struct error_table *t, const struct error_row *row);
 
 /* One second of the run. */
 struct second {
-	int64_t at; /* its start */
+	int64_t at; /* when it started */
 	int64_t length;
 	uint64_t answered;
 	uint64_t errors; /* timed out, reset, closed early, wrong, failed */
 	uint64_t bytes_in, bytes_out;
-	int open; /* connections at its end */
+	int open; /* connections at the end of it */
 	bool has_bad_clients;
 	int64_t p50, p90, p99, p999, max; /* main clock; 0 without samples */
 };
@@ -111,34 +108,34 @@ struct second {
 struct connections {
 	int asked;
 	int opened;  /* at least once */
-	int served;  /* got a reply, or bytes, at least once */
-	int starved; /* were opened and asked for something, and got nothing */
+	int served;  /* received a reply, or bytes */
+	int starved; /* opened and sent a message, but received nothing */
 	int failed;  /* never opened */
 	int open;    /* at the end */
 	uint64_t reopened;
-	uint64_t ended; /* by the server, other than in churn after the reply */
+	uint64_t ended; /* by the server; in churn, before the reply */
 	uint64_t replies_min, replies_median, replies_max;
-	double fairness;	      /* Jain's index of replies; 1 is fair */
-	int64_t longest_silence;      /* of an open connection that was asked */
-	int worst[WORST_CONNECTIONS]; /* numbers of starved ones, from 0 */
+	double fairness;	 /* Jain's index of replies; 1 is fair */
+	int64_t longest_silence; /* of an open connection that was waiting */
+	int worst[WORST_CONNECTIONS]; /* ids of starved ones */
 	int idle_asked, idle_opened, idle_open;
-	size_t bytes_each; /* our memory for one */
+	size_t bytes_each; /* memory of this client for each */
 };
 
 struct bad_client_counts {
 	int asked, opened;
-	uint64_t attempts; /* connections made, for those that come again */
-	uint64_t let_go;   /* ended or reset by the server */
+	uint64_t attempts; /* connections made */
+	uint64_t let_go;   /* closed or reset by the server */
 	uint64_t failed;
-	int open; /* at the end of their part of the run */
+	int open; /* when they left */
 };
 
-/* How much of what was measured is our own doing. */
+/* What this client itself did to the figures. */
 struct self {
 	double cpu_user, cpu_system; /* seconds, all threads */
 	double busiest;		     /* share of a core of the busiest thread */
 	uint64_t switches;	     /* involuntary context switches */
-	int64_t longest_stall;	     /* of a loop: busy, or not woken */
+	int64_t longest_stall;	     /* of a loop: busy, or not scheduled */
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */
 	int64_t late_ours_max, late_server_max;
 	size_t histogram_bytes;
@@ -155,19 +152,22 @@ extern const char *const verdict_names[];
 
 struct result {
 	const struct plan *plan;
-	char target[128]; /* the address that was connected to */
-	double started;	  /* seconds since the epoch, measured part */
+	char target[128]; /* the address connected to */
+	double started;	  /* seconds since the epoch; measured part */
 	int64_t elapsed;  /* of the measured part */
 	bool is_cut;	  /* interrupted */
 	struct counts counts;
-	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not in this mode */
-	/* Unanswered messages are in the clocks at their age; the least. */
+	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not used in this mode */
+	/*
+	 * Unanswered messages, which the clocks have with their age; the least
+	 * age.
+	 */
 	uint64_t censored;
 	int64_t censored_min;
 	struct connections connections;
 	struct error_table errors;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
-	/* The main clock while the bad_clients were not there, and while. */
+	/* The main clock without and with bad clients. */
 	struct histogram *without_bad_clients,
 		*with_bad_clients; /* NULL: none */
 	struct self self;
@@ -176,37 +176,36 @@ struct result {
 	enum verdict verdict;
 	char reasons[REASONS_MAX][128];
 	size_t reason_count;
-	size_t grave_count; /* of these, from the first: why NOT TRUSTWORTHY */
+	size_t grave_count; /* of these, the reasons for NOT TRUSTWORTHY */
 };
 
-/* From-plan in an open loop, else from-send. */
+/* From-plan for an open loop and churn, else from-send. */
 enum clock_kind result_main_clock(const struct plan *p);
 
-/* answered per second of the measured part */
+/* Answered messages a second in the measured part. */
 double result_rate(const struct result *r);
 
 /*
- * A percentile of a clock; -1: absent, for lack of the clock or of samples.
- * *is_more: it is only known to be more, because of messages that were never
- * answered and count at their age.
+ * A percentile of a clock, or -1 without the clock or enough samples.
+ * *is_more: the value is a lower bound, because of unanswered messages.
  */
 int64_t result_percentile(const struct result *r, enum clock_kind kind,
 			  double percent, bool *is_more);
 
-/* Upload or download: no messages, bytes. */
+/* Upload or download, which count bytes and not messages. */
 bool result_is_one_way(const struct result *r);
 
-/* Errors of these phases; of that errno, or with -1 of any. */
+/* Errors of a range of phases, with that errno or, if -1, any. */
 uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error);
 
 /*
- * Messages that timed out, were reset or closed early, replies that were
- * wrong, swapped, surplus or crossed, and connections that could not be made.
+ * Lost messages, wrong, swapped, surplus and crossed replies, and failed
+ * connections.
  */
 uint64_t result_errors(const struct result *r);
 
-/* Do both sums of the counts meet? */
+/* Do both sums of struct counts hold? */
 bool counts_balance(const struct counts *b);
 
 void result_free(struct result *r);

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * From intervals to seconds to the result.
- */
 #include "summary.h"
 
 #include <errno.h>
@@ -11,9 +8,8 @@
 #include "clock.h"
 
 /*
- * What comes before this much of the measured part goes into the first second,
- * and a last piece shorter than this is one of its own only if something
- * happened in it.
+ * A first piece shorter than this joins the first second.  A last piece
+ * shorter than this gets a row only if it has samples.
  */
 #define ROW_MIN (SECOND / 20)
 
@@ -164,7 +160,7 @@ static struct second *new_row(struct summary *s)
 			reallocarray(r->seconds, cap, sizeof(*rows));
 
 		if (!rows)
-			return NULL; /* the whole is right without it */
+			return NULL; /* the totals are right without it */
 		r->seconds = rows;
 		s->seconds_cap = cap;
 	}
@@ -212,7 +208,7 @@ const struct second *summary_end_second(struct summary *s, int open,
 	struct second *row;
 	enum clock_kind main = result_main_clock(r->plan);
 
-	/* What it cost to be here is the warm-up's, and so are its errors. */
+	/* CPU time and errors so far belong to the warm-up. */
 	if (s->from != NEVER && !s->is_measuring && !is_last) {
 		s->is_measuring = true;
 		s->second_errors = 0;

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Figures as people read them.
- */
 #include "units.h"
 
 #include <inttypes.h>
@@ -11,7 +8,7 @@
 
 #define DECIMALS_MAX 6
 
-/* How many decimals make three digits of a number below 999.5. */
+/* Decimals for three digits of a number below 999.5. */
 static int decimals(double number)
 {
 	if (number >= 99.95)
@@ -60,7 +57,6 @@ const char *units_count(uint64_t count, char buf[UNITS_TEXT])
 	return buf;
 }
 
-/* Zeros at the end of the decimals say nothing. */
 static void cut_zeros(char *text)
 {
 	size_t len = strlen(text);
@@ -74,7 +70,7 @@ static void cut_zeros(char *text)
 	text[len] = '\0';
 }
 
-/* How many decimals show that many digits of the number? */
+/* Decimals that show the given number of digits. */
 static int decimals_of(double number, int digits)
 {
 	int count = digits - 1;

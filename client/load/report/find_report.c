@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A search in lines: what is planned, a line for each step, the answer.
- */
 #include "find_report.h"
 
 #include <stdarg.h>
@@ -53,7 +50,7 @@ void find_print_plan(const struct find *f, FILE *to)
 		 units_time(most, text[0]));
 }
 
-/* The gated figures of a step; those that failed alone if it did. */
+/* The gated figures of a step; of a failed one those that failed. */
 static void put_figures(const struct find_step *step, char *text, size_t room)
 {
 	size_t used = 0;
@@ -104,7 +101,7 @@ static const char *gates_text(const struct find *f, char *to, size_t room)
 	return to;
 }
 
-/* Why it is not more. */
+/* Why the rate is not higher. */
 static void print_limit(const struct find *f, FILE *to)
 {
 	const struct find_step *failed = find_failed(f);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A search in lines: what is planned, a line for each step, the answer.
- */
+/* A search as text: the plan, a line for each step, the answer. */
 #ifndef LOAD_FIND_REPORT_H
 #define LOAD_FIND_REPORT_H
 
@@ -12,7 +10,7 @@
 void find_print_plan(const struct find *f, FILE *to);
 void find_print_step(const struct find_step *step, FILE *to);
 
-/* The highest rate that held, and why no higher one did. */
+/* The highest rate that passed, and why it is not higher. */
 void find_print_answer(const struct find *f, FILE *to);
 
 #endif

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The page: what was built in, with the JSON in its middle.
- */
 #include "html.h"
 
 #include <stdio.h>
@@ -12,8 +9,8 @@
 #include "output.h"
 
 /*
- * In a page a "<" could end the script that the JSON is; in JSON it stands in
- * strings alone, where it has another form.
+ * "<" could end the script element that contains the JSON.  In JSON it occurs
+ * only in strings, which can escape it.
  */
 static void put_json(FILE *to, const char *json)
 {

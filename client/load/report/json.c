@@ -2,8 +2,8 @@
 /*
  * The JSON of a run and of a search.
  *
- * Each part is a new value, or NULL when there is no memory; json_pack()
- * passes a NULL on, so that it is checked once, at the top.
+ * Each function returns a new value, or NULL without memory. json_pack()
+ * passes a NULL on, so it is checked once, at the top.
  */
 #include "json.h"
 
@@ -29,7 +29,7 @@ bool json_is_available(void)
 	return true;
 }
 
-/* Append value, or give the list up. */
+/* Append value; releases both and returns NULL on failure. */
 static json_t *appended(json_t *list, json_t *value)
 {
 	if (!list || json_array_append_new(list, value) < 0) {
@@ -39,7 +39,7 @@ static json_t *appended(json_t *list, json_t *value)
 	return list;
 }
 
-/* all as text, to be freed; all is given up. */
+/* The text of all, to be freed; releases all. */
 static char *json_dumped(json_t *all)
 {
 	char *text =
@@ -174,12 +174,12 @@ static const double points[] = { 50, 75, 90, 95, 99, 99.9, 99.99, 99.999 };
 
 #define POINTS (sizeof(points) / sizeof(points[0]))
 
-/* Steps of the spectrum for each halving of what is left. */
+/* Steps of the spectrum for each halving of the rest. */
 #define TICKS 5
 
 /*
- * The percentile and where it would be in 95 of 100 runs of such samples,
- * were they independent: at the ranks n p -+ 1.96 sqrt(n p (1 - p)).
+ * The percentile, and its 95 % interval for independent samples: the ranks n p
+ * -+ 1.96 sqrt(n p (1 - p)).
  */
 static json_t *percentile(const struct result *r, enum clock_kind kind,
 			  double percent)
@@ -314,7 +314,7 @@ static json_t *host(void)
 			 "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-/* Counts and times have no fraction worth a place. */
+/* Counts and times are whole numbers. */
 static json_t *metric_value(const struct metric *m)
 {
 	bool is_whole = m->unit == METRIC_TIME || m->unit == METRIC_COUNT;
@@ -468,7 +468,7 @@ static const char *find_outcome(const struct find *f)
 	return f->search.state == SEARCH_NONE ? "none" : "unsettled";
 }
 
-/* Why it is not more: null while nothing is known. */
+/* Why the rate is not higher; null if unknown. */
 static json_t *find_limit(const struct find *f)
 {
 	const struct find_step *failed = find_failed(f);
@@ -511,7 +511,7 @@ static char *find_text(const struct find *f)
 	const struct search *s = &f->search;
 	struct plan plan = *f->plan;
 
-	plan.rate = 0; /* there is not one */
+	plan.rate = 0; /* each step has its own */
 	return json_dumped(json_pack(
 		"{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:i, "
 		"s:o, s:o}",
@@ -537,7 +537,7 @@ static int write_text(const char *path, char *text)
 		return CLI_FAILED;
 	}
 	len = strlen(text);
-	text[len] = '\n'; /* in place of its end */
+	text[len] = '\n'; /* instead of the final NUL */
 	status = output_write(path, text, len + 1);
 	free(text);
 	return status;

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Pieces into lines.
- */
 #include "layout.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Colours by the marks; the last ends them. */
+/* By mark; the last one resets. */
 static const char *const colours[] = {
 	NULL,	   "\033[32m", "\033[33m", "\033[1;31m",
 	"\033[2m", "\033[1m",  "\033[0m",
@@ -64,7 +61,7 @@ void layout_begin(struct layout *p, enum layout_rank rank, const char *label)
 	begin_line(p, rank, label);
 }
 
-/* Put a text of so many bytes on this line, or on the next if it must be. */
+/* Put a piece on this line, or on the next if it does not fit. */
 static void put_piece(struct layout *p, const char *gap, const char *text,
 		      size_t len)
 {
@@ -85,7 +82,7 @@ static void put_piece(struct layout *p, const char *gap, const char *text,
 	p->is_begun = false;
 }
 
-/* A word that is longer than a line is cut. */
+/* A word longer than a line is cut. */
 static void put_words(struct layout *p, const char *text)
 {
 	const char *gap = "   ";
@@ -127,7 +124,7 @@ void layout_space(struct layout *p)
 	p->is_begun = false;
 }
 
-/* Make it fit: the last line of the least rank goes first. */
+/* Remove lines of the least rank, the last first, until it fits. */
 static void shorten(struct layout *p, size_t most)
 {
 	for (int rank = LAYOUT_RANKS - 1; rank > LAYOUT_MUST; rank--)

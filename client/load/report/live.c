@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live line.  What it says is in pieces, from the one that matters most;
- * a narrow window has as many of them as fit.
+ * The line consists of pieces, the most important first; as many are shown as
+ * fit the window.
  */
 #include "live.h"
 
@@ -25,7 +25,7 @@ struct line {
 	size_t columns, width;
 };
 
-/* The last column stays empty: writing there wraps on some terminals. */
+/* The last column stays empty, because some terminals wrap there. */
 __attribute__((format(printf, 2, 3))) static void
 live_say(struct line *line, const char *format, ...)
 {
@@ -44,7 +44,7 @@ live_say(struct line *line, const char *format, ...)
 	snprintf(line->text + used, LIVE_TEXT - used, "%s%s", gap, piece);
 }
 
-/* The share of the run that is over; -1: it has no end. */
+/* How much of the run is over, as a share of 1; -1: unknown. */
 static double share_done(const struct plan *plan, const struct progress *p)
 {
 	double part;
@@ -179,7 +179,7 @@ static size_t window_columns(void)
 	return window.ws_col;
 }
 
-/* The same second may be told of more than once. */
+/* A second may be reported more than once. */
 static void live_remember(struct live *live, const struct progress *p)
 {
 	if (p->part != RUN_MEASURING || !p->last ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run is doing, on one line of a terminal that is written again and
- * again on standard error and gone before the report.  Elsewhere: nothing.
+ * The state of a run on one line of a terminal, rewritten on standard error
+ * and erased before the report.  Without a terminal nothing is shown.
  */
 #ifndef LOAD_LIVE_H
 #define LOAD_LIVE_H
@@ -13,11 +13,11 @@
 
 struct live {
 	const struct plan *plan;
-	bool is_shown; /* there is a terminal to show it on */
+	bool is_shown; /* standard error is a terminal */
 	bool has_colour, has_utf8;
 	int64_t history[16]; /* p99 of the last seconds */
 	size_t seconds;
-	int64_t last_at; /* of the last of them */
+	int64_t last_at; /* when the last of them started */
 };
 
 void live_init(struct live *live, const struct plan *plan);
@@ -25,10 +25,10 @@ void live_init(struct live *live, const struct plan *plan);
 /* A run_watch; arg is the struct live. */
 void live_watch(void *arg, const struct progress *p);
 
-/* Take the line away. */
+/* Erase the line. */
 void live_end(struct live *live);
 
-/* The line for a window of so many columns; returns text. */
+/* The line for a window of that width; returns text. */
 const char *live_line(struct live *live, const struct progress *p,
 		      size_t columns, char text[LIVE_TEXT]);
 

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Writing a file as a whole.
- */
 #include "output.h"
 
 #include <errno.h>
@@ -25,7 +22,7 @@ static bool can_write(const char *option, const char *path)
 	if (output_is_standard(path))
 		return true;
 	fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0666);
-	/* A pipe that nobody reads yet. */
+	/* A FIFO without a reader yet. */
 	if (fd < 0 && errno == ENXIO)
 		return true;
 	if (fd < 0)
@@ -42,7 +39,7 @@ static bool find_file(const char *path, struct stat *ret)
 					: stat(path, ret) == 0;
 }
 
-/* What goes into a device such as /dev/null does not get mixed up. */
+/* Sharing a device such as /dev/null is harmless. */
 static bool is_same_output(const char *a, const char *b)
 {
 	struct stat x, y;

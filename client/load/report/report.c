@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The report: what was asked, the verdict, the parts in their order, and what
- * follows from it all.
- */
 #include "report.h"
 
 #include <errno.h>
@@ -19,7 +15,7 @@
 
 /* ------------------------------------------------ messages and connections */
 
-/* A text that grows by terms: "12 reset, 3 open". */
+/* A list such as "12 reset, 3 open". */
 struct terms {
 	char text[256];
 	size_t used;
@@ -335,7 +331,7 @@ static const double points[] = { 50, 90, 99, 99.9, 99.99, 100 };
 
 #define POINTS (sizeof(points) / sizeof(points[0]))
 
-/* "-": absent; ">": only known to be more. */
+/* "-" if absent; ">" before a lower bound. */
 static const char *point(const struct result *r, enum clock_kind kind,
 			 double percent, char buf[UNITS_TEXT + 1])
 {
@@ -434,7 +430,7 @@ out:
 
 /* --------------------------------------------------------------- the whole */
 
-#define GATE_LINES ((size_t)4) /* of failed gates, that are never left out */
+#define GATE_LINES ((size_t)4) /* of failed gates, which are always shown */
 
 void report_init(struct report *report, FILE *to)
 {
@@ -448,7 +444,7 @@ void report_init(struct report *report, FILE *to)
 	};
 }
 
-/* "30s", as it was given; what is no whole number of ms in three digits. */
+/* "30s" as given; other times in three digits. */
 static const char *span(int64_t ns, char buf[UNITS_TEXT])
 {
 	if (ns % 1000000 == 0 && ns / 1000000 < 1000000000)
@@ -557,7 +553,7 @@ static void say_gate(struct layout *p, const struct gate_row *g)
 					  : metric_text(&g->found, value));
 }
 
-/* Those that failed first, and they stay when there is no room. */
+/* Failed ones come first, and stay when the report is too long. */
 static void report_gates(struct layout *p, const struct gates *gates)
 {
 	const char *label = "gates";

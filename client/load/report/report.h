@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report of a run for people: at most 25 lines of 80 columns, the answer
- * first, what it rests on after.  What has nothing to say is left out.
+ * The report for people: at most 25 lines of 80 columns, the answer first.
+ * Lines without information are left out.
  */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
@@ -19,14 +19,14 @@ struct report {
 	bool has_colour;
 	bool has_utf8;
 	bool is_short;			 /* --quiet */
-	const struct gates *gates;	 /* judged; or NULL */
-	const char *saved[REPORT_SAVED]; /* files, up to the first NULL */
+	const struct gates *gates;	 /* judged; NULL: none */
+	const char *saved[REPORT_SAVED]; /* paths, up to the first NULL */
 };
 
-/* For that stream: colours if it is a terminal, unless NO_COLOR is set. */
+/* Colours are used on a terminal unless NO_COLOR is set. */
 void report_init(struct report *report, FILE *to);
 
-/* r has its verdict. */
+/* The verdict of r must be set. */
 void report_print(const struct report *report, const struct result *r);
 
 #endif
