@@ -391,13 +391,6 @@ void wr_conn_finish(struct weir_conn *c)
 
 static void log_refusal(struct weir_conn *c, int outcome)
 {
-	static const char *const reasons[] = {
-		[WR_OUTCOME_REFUSED_FULL] = "the queue is full",
-		[WR_OUTCOME_REFUSED_AGE] =
-			"it has waited too long in the queue",
-		[WR_OUTCOME_REFUSED_LIMIT] = "the server is full",
-		[WR_OUTCOME_REFUSED_DRAIN] = "the server stops",
-	};
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
@@ -406,7 +399,7 @@ static void log_refusal(struct weir_conn *c, int outcome)
 		wr_logf(&core->logger, WEIR_LOG_INFO,
 			"connection %llu from %s refused: %s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-			reasons[outcome]);
+			wr_refusal_reason(outcome));
 }
 
 void wr_conn_refuse(struct weir_conn *c, int outcome)

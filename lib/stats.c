@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Summing the stats into what weir_server_stats() shows.  Gauges are kept as
- * entries minus departures, which may be below zero in one stats and are right
- * in the sum, modulo 2^64.  A sum that is made while they change may catch a
- * departure without its entry, and would be huge: that is shown as 0.
+ * Sums of the counters, for weir_server_stats().  A gauge is kept as entries
+ * minus departures, which may be below zero in one thread's counters and is
+ * right in the sum, modulo 2^64.  A sum that is made while they change may
+ * miss an entry and see its departure, and would be huge: that is shown as 0.
  */
 #include "stats.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t value(const wr_counter *c)
@@ -14,31 +15,30 @@ static uint64_t value(const wr_counter *c)
 	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
+const char *wr_refusal_reason(int outcome)
+{
+	static const char *const reasons[] = {
+#define REASON(name, column, refusal) [WR_OUTCOME_##name] = (refusal),
+		WR_OUTCOMES(REASON)
+#undef REASON
+	};
+
+	return reasons[outcome];
+}
+
 static void add_stats(struct weir_stats *ret, const struct wr_stats *stats)
 {
-	struct weir_ledger *l = &ret->ledger;
-
-	l->completed += value(&stats->outcome[WR_OUTCOME_COMPLETED]);
-	l->failed += value(&stats->outcome[WR_OUTCOME_FAILED]);
-	l->timed_out += value(&stats->outcome[WR_OUTCOME_TIMED_OUT]);
-	l->refused_full += value(&stats->outcome[WR_OUTCOME_REFUSED_FULL]);
-	l->refused_age += value(&stats->outcome[WR_OUTCOME_REFUSED_AGE]);
-	l->refused_limit += value(&stats->outcome[WR_OUTCOME_REFUSED_LIMIT]);
-	l->refused_drain += value(&stats->outcome[WR_OUTCOME_REFUSED_DRAIN]);
-	l->cut += value(&stats->outcome[WR_OUTCOME_CUT]);
+#define ADD(name) ret->name += value(&stats->name);
+#define ADD_OUTCOME(name, column, refusal)                                     \
+	ret->ledger.column += value(&stats->outcome[WR_OUTCOME_##name]);
+	WR_OUTCOMES(ADD_OUTCOME)
+	WR_COUNTERS(ADD)
+	WR_GAUGES(ADD)
+#undef ADD_OUTCOME
+#undef ADD
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&stats->timed_out[i]);
-	ret->bytes_in += value(&stats->bytes_in);
-	ret->bytes_out += value(&stats->bytes_out);
-	ret->callbacks += value(&stats->callbacks);
-	ret->dead_on_arrival += value(&stats->dead_on_arrival);
-	ret->accept_errors += value(&stats->accept_errors);
-	ret->shortages += value(&stats->shortages);
-	ret->late_bytes += value(&stats->late_bytes);
-	ret->parked += value(&stats->parked);
-	ret->queued += value(&stats->queued);
-	ret->lingering += value(&stats->lingering);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
 		ret->queue_wait[i] += value(&stats->queue_wait[i]);
 		ret->callback_time[i] += value(&stats->callback_time[i]);
@@ -51,7 +51,10 @@ static void not_below_zero(uint64_t *gauge)
 		*gauge = 0;
 }
 
-/* Who is accepted is counted last: nobody has ended who has not begun. */
+/*
+ * `accepted' is summed last, so that a sum never shows more connections that
+ * have ended than connections that were accepted.
+ */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count)
 {
@@ -60,7 +63,29 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		add_stats(ret, &stats[i]);
 	for (int i = 0; i < count; i++)
 		ret->ledger.accepted += value(&stats[i].accepted);
-	not_below_zero(&ret->parked);
-	not_below_zero(&ret->queued);
-	not_below_zero(&ret->lingering);
+#define CHECK_GAUGE(name) not_below_zero(&ret->name);
+	WR_GAUGES(CHECK_GAUGE)
+#undef CHECK_GAUGE
+}
+
+static int add_column(char *end, int cap, uint64_t n, const char *name)
+{
+	if (n == 0)
+		return 0;
+	return snprintf(end, (size_t)cap, ", %llu %s", (unsigned long long)n,
+			name);
+}
+
+void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
+		    const struct weir_ledger *l)
+{
+	int len = snprintf(buf, WR_LEDGER_TEXT, "%llu accepted",
+			   (unsigned long long)l->accepted);
+
+#define ADD_COLUMN(name, column, refusal)                                      \
+	if (len < WR_LEDGER_TEXT)                                              \
+		len += add_column(buf + len, WR_LEDGER_TEXT - len, l->column,  \
+				  #column);
+	WR_OUTCOMES(ADD_COLUMN)
+#undef ADD_COLUMN
 }

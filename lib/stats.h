@@ -13,35 +13,56 @@
 #include "settings.h"
 #include "weir.h"
 
-/* How a connection ended: the columns of the ledger. */
+/*
+ * How a connection ended: name, column of the ledger, and for refusals the
+ * reason that the log gives.  What depends on it is made of this table.
+ */
+/* clang-format off */
+#define WR_OUTCOMES(X)                                                         \
+	X(COMPLETED, completed, NULL)                                          \
+	X(FAILED, failed, NULL)                                                \
+	X(TIMED_OUT, timed_out, NULL)                                          \
+	X(REFUSED_FULL, refused_full, "the queue is full")                     \
+	X(REFUSED_AGE, refused_age, "it has waited too long in the queue")     \
+	X(REFUSED_LIMIT, refused_limit, "the server is full")                  \
+	X(REFUSED_DRAIN, refused_drain, "the server stops")                    \
+	X(CUT, cut, NULL)
+
+/* What else is counted, and shown under the same name. */
+#define WR_COUNTERS(X)                                                         \
+	X(bytes_in) X(bytes_out) X(callbacks) X(dead_on_arrival)               \
+	X(accept_errors) X(shortages) X(late_bytes)
+
+/* What is there now, kept as entries minus departures. */
+#define WR_GAUGES(X) X(parked) X(queued) X(lingering)
+
 enum wr_outcome {
-	WR_OUTCOME_COMPLETED,
-	WR_OUTCOME_FAILED,
-	WR_OUTCOME_TIMED_OUT,
-	WR_OUTCOME_REFUSED_FULL,
-	WR_OUTCOME_REFUSED_AGE,
-	WR_OUTCOME_REFUSED_LIMIT,
-	WR_OUTCOME_REFUSED_DRAIN,
-	WR_OUTCOME_CUT,
+#define WR_OUTCOME_ENUM(name, column, refusal) WR_OUTCOME_##name,
+	WR_OUTCOMES(WR_OUTCOME_ENUM)
+#undef WR_OUTCOME_ENUM
 	WR_OUTCOME_COUNT
 };
+/* clang-format on */
+
+/* Why such a connection is refused; NULL: it is no refusal. */
+const char *wr_refusal_reason(int outcome);
 
 static inline bool wr_is_refusal(int outcome)
 {
-	return outcome >= WR_OUTCOME_REFUSED_FULL &&
-	       outcome <= WR_OUTCOME_REFUSED_DRAIN;
+	return wr_refusal_reason(outcome) != NULL;
 }
 
 typedef _Atomic uint64_t wr_counter;
+
+#define WR_STATS_FIELD(name) wr_counter name;
 
 struct wr_stats {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
 	wr_counter accepted;
 	wr_counter outcome[WR_OUTCOME_COUNT];
 	wr_counter timed_out[WR_TMO_COUNT];
-	wr_counter bytes_in, bytes_out, callbacks;
-	wr_counter dead_on_arrival, accept_errors, shortages, late_bytes;
-	wr_counter parked, queued, lingering; /* gauges: entered - left */
+	WR_COUNTERS(WR_STATS_FIELD)
+	WR_GAUGES(WR_STATS_FIELD)
 	wr_counter queue_wait[WEIR_BUCKETS];
 	wr_counter callback_time[WEIR_BUCKETS];
 };
@@ -78,5 +99,10 @@ static inline void wr_count_duration(struct wr_stats *stats,
 /* A snapshot of what the stats count. */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
+
+/* "3 accepted, 2 completed, 1 cut": columns that are not 0. */
+#define WR_LEDGER_TEXT 256
+void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
+		    const struct weir_ledger *l);
 
 #endif

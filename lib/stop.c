@@ -369,15 +369,14 @@ static void finish(struct wr_stop *s)
 	struct wr_core *core = s->core;
 	struct weir_stats stats;
 	int64_t asked_at = atomic_load(&core->asked_at);
+	char text[WR_LEDGER_TEXT];
 
 	wr_core_sum(core, &stats);
 	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_pool_dismiss(s->pool);
-	wr_logf(&core->logger, WEIR_LOG_INFO,
-		"stopped: %llu accepted, %llu completed, %llu cut, %d stuck",
-		(unsigned long long)stats.ledger.accepted,
-		(unsigned long long)stats.ledger.completed,
-		(unsigned long long)stats.ledger.cut, s->stuck);
+	wr_ledger_text(text, &stats.ledger);
+	wr_logf(&core->logger, WEIR_LOG_INFO, "stopped: %s, %d stuck", text,
+		s->stuck);
 	s->report.ledger = stats.ledger;
 	s->report.late_bytes = stats.late_bytes;
 	s->report.stuck = (uint64_t)s->stuck;

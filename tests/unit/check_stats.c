@@ -3,6 +3,8 @@
  * A snapshot of the stats: sums, and what one may say that is made while the
  * stats change.
  */
+#include <string.h>
+
 #include "stats.h"
 #include "test.h"
 
@@ -40,8 +42,26 @@ START_TEST(a_gauge_of_which_half_was_seen_is_not_below_zero)
 }
 END_TEST
 
+START_TEST(the_text_of_a_ledger_leaves_out_what_is_zero)
+{
+	const struct weir_ledger some = {
+		.accepted = 9, .completed = 6, .refused_drain = 2, .cut = 1
+	};
+	struct weir_ledger most;
+	char text[WR_LEDGER_TEXT];
+
+	wr_ledger_text(text, &some);
+	ck_assert_str_eq(text,
+			 "9 accepted, 6 completed, 2 refused_drain, 1 cut");
+	memset(&most, 0xff, sizeof(most));
+	wr_ledger_text(text, &most);
+	ck_assert_uint_lt(strlen(text), sizeof(text));
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_lanes,
-			 a_gauge_of_which_half_was_seen_is_not_below_zero);
+			 a_gauge_of_which_half_was_seen_is_not_below_zero,
+			 the_text_of_a_ledger_leaves_out_what_is_zero);
 }
