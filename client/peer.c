@@ -124,7 +124,7 @@ int peer_dial(struct peer *p)
 
 void peer_close(struct peer *p)
 {
-	weir_conn_unref(p->conn);
+	weir_conn_free(p->conn);
 	p->conn = NULL;
 }
 
@@ -195,9 +195,9 @@ int peer_settle(struct peer *p)
 		short found = look(p, 0);
 
 		error = unsent = 0;
-		if (rc == 0)
-			rc = weir_conn_get_option(p->conn, SOL_SOCKET, SO_ERROR,
-						  &error, &len);
+		if (rc == 0 && getsockopt(weir_conn_fd(p->conn), SOL_SOCKET,
+					  SO_ERROR, &error, &len) < 0)
+			rc = -errno;
 		if (rc < 0 || error != 0)
 			return rc < 0 ? rc : -error;
 		if (found & POLLHUP &&

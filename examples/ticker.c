@@ -6,7 +6,7 @@
  *	ticker [ADDRESS [MILLISECONDS]]		default 127.0.0.1:1236 1000
  *
  * Whoever is connected is in a list, with a reference each.  `opened` enters
- * a connection, `closed` takes it out.  weir_conn_send() never waits: a
+ * a connection, `closed` takes it out.  weir_ref_send() never waits: a
  * client that does not read fills its own outbox and is cut, and nobody else
  * notices.
  */
@@ -21,7 +21,7 @@
 
 struct member {
 	struct member *prev, *next;
-	weir_conn *conn;
+	weir_ref *ref;
 };
 
 static struct {
@@ -40,7 +40,7 @@ static int enter(weir_conn *c, void *arg)
 	(void)arg;
 	if (m == NULL)
 		return -ENOMEM;
-	m->conn = weir_conn_ref(c);
+	m->ref = weir_conn_ref(c);
 	m->prev = NULL;
 	weir_conn_set_data(c, m, free);
 	pthread_mutex_lock(&room.lock);
@@ -67,7 +67,7 @@ static void leave(weir_conn *c, void *arg)
 	else
 		room.first = m->next;
 	pthread_mutex_unlock(&room.lock);
-	weir_conn_unref(m->conn);
+	weir_unref(m->ref);
 }
 
 /* What clients say is of no interest; when they have finished, so have we. */
@@ -88,8 +88,8 @@ static void tell_all(unsigned long count)
 	int len = snprintf(text, sizeof text, "tick %lu\n", count);
 
 	for (struct member *m = room.first; m; m = m->next)
-		if (weir_conn_send(m->conn, text, (size_t)len) == -ENOBUFS)
-			weir_conn_cancel(m->conn);
+		if (weir_ref_send(m->ref, text, (size_t)len) == -ENOBUFS)
+			weir_ref_cancel(m->ref);
 }
 
 static void *tick(void *arg)

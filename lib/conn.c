@@ -431,15 +431,27 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
  * only while the connection is open: the server outlives its connections.
  */
 
-weir_conn *weir_conn_ref(weir_conn *c)
+weir_ref *weir_conn_self(weir_conn *c)
 {
+	return (weir_ref *)(void *)c;
+}
+
+weir_ref *weir_ref_dup(weir_ref *ref)
+{
+	struct weir_conn *c = wr_conn_of(ref);
+
 	if (c == NULL)
 		return NULL;
-	/* Relaxed: whoever refs can see the connection already. */
+	/* Relaxed: the caller can see the connection already. */
 	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
 	if (c->table)
 		wr_table_ref(c->table);
-	return c;
+	return ref;
+}
+
+weir_ref *weir_conn_ref(weir_conn *c)
+{
+	return weir_ref_dup(weir_conn_self(c));
 }
 
 /*
@@ -452,16 +464,17 @@ static bool has_only_ours(struct weir_conn *c)
 	       !atomic_load(&c->is_counted);
 }
 
-void weir_conn_unref(weir_conn *c)
+void weir_unref(weir_ref *ref)
 {
+	struct weir_conn *c = wr_conn_of(ref);
 	struct wr_table *table;
 
 	if (c == NULL)
 		return;
 	if (has_only_ours(c)) {
 		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
-			"weir_conn_unref() of a connection that nobody refers "
-			"to: a bug in the program");
+			"weir_unref() of a connection that nobody refers to: "
+			"a bug in the program");
 		return;
 	}
 	table = c->table;
@@ -470,8 +483,18 @@ void weir_conn_unref(weir_conn *c)
 		wr_table_unref(table);
 }
 
+void weir_conn_free(weir_conn *c)
+{
+	if (c && c->table)
+		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
+			"weir_conn_free() of a connection of a server: "
+			"a bug in the program");
+	else if (c)
+		release(c);
+}
+
 /* Report for a thread of the program. */
-static int tell(weir_conn *c, uint32_t report)
+static int tell(struct weir_conn *c, uint32_t report)
 {
 	WR_NO_CANCEL();
 	int rc = -EPIPE;
@@ -488,19 +511,20 @@ static int tell(weir_conn *c, uint32_t report)
 	return rc;
 }
 
-int weir_conn_wake(weir_conn *c)
+int weir_ref_wake(weir_ref *ref)
 {
-	return tell(c, WR_EV_WAKE);
+	return tell(wr_conn_of(ref), WR_EV_WAKE);
 }
 
-int weir_conn_close(weir_conn *c)
+int weir_ref_close(weir_ref *ref)
 {
-	return tell(c, WR_EV_CLOSE);
+	return tell(wr_conn_of(ref), WR_EV_CLOSE);
 }
 
-int weir_conn_cancel(weir_conn *c)
+int weir_ref_cancel(weir_ref *ref)
 {
 	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
 	bool is_over;
 
 	if (c == NULL)

@@ -324,4 +324,10 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid);
  */
 int wr_conn_wait_output(struct weir_conn *c);
 
+/* A reference is the connection itself, under a type of its own. */
+static inline struct weir_conn *wr_conn_of(weir_ref *ref)
+{
+	return (struct weir_conn *)(void *)ref;
+}
+
 #endif

@@ -4,7 +4,7 @@
  * what the kernel does not take.
  *
  * The outbox is under the connection's lock, because other threads append to
- * it (weir_conn_send).  The lock is held across a sendmsg, which waits for
+ * it (weir_ref_send).  The lock is held across a sendmsg, which waits for
  * the caller's memory at most, but not across sendfile, which may wait for the
  * disk; only the owner sends files, so the file at the front stays where it is
  * meanwhile.
@@ -608,9 +608,10 @@ int weir_conn_shutdown(weir_conn *c, int how)
 }
 
 /* Any thread: see weir.h.  Sends at once if nothing is queued before it. */
-int weir_conn_send(weir_conn *c, const void *buf, size_t len)
+int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 {
 	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 	struct rest rest = { &iov, 1, 0, len };
 	int rc = 0;

@@ -20,6 +20,11 @@ uint64_t weir_conn_id(const weir_conn *c)
 	return c ? c->id : 0;
 }
 
+uint64_t weir_ref_id(const weir_ref *ref)
+{
+	return weir_conn_id((const weir_conn *)(const void *)ref);
+}
+
 int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
 {
 	if (c == NULL || ret == NULL)
@@ -44,16 +49,6 @@ int weir_conn_fd(const weir_conn *c)
 	return c->fd;
 }
 
-int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
-{
-	return c ? wr_sys_getpeername(c->fd, addr, len) : -EINVAL;
-}
-
-int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr, socklen_t *len)
-{
-	return c ? wr_sys_getsockname(c->fd, addr, len) : -EINVAL;
-}
-
 int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
@@ -65,7 +60,7 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 	/* accept(2) told it; asking again fails once the peer has reset. */
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
-	rc = weir_conn_peer_addr(c, (struct sockaddr *)&addr, &len);
+	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)&addr, &len);
 	return rc < 0 ? rc
 		      : wr_address_format((struct sockaddr *)&addr, len, buf,
 					  cap);
@@ -79,26 +74,10 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
-	rc = weir_conn_local_addr(c, (struct sockaddr *)&addr, &len);
+	rc = wr_sys_getsockname(c->fd, (struct sockaddr *)&addr, &len);
 	return rc < 0 ? rc
 		      : wr_address_format((struct sockaddr *)&addr, len, buf,
 					  cap);
-}
-
-int weir_conn_set_option(weir_conn *c, int level, int name, const void *value,
-			 socklen_t len)
-{
-	if (c == NULL)
-		return -EINVAL;
-	if (level == SOL_SOCKET && name == SO_LINGER)
-		c->may_wait = true;
-	return wr_sys_setsockopt(c->fd, level, name, value, len);
-}
-
-int weir_conn_get_option(weir_conn *c, int level, int name, void *value,
-			 socklen_t *len)
-{
-	return c ? wr_sys_getsockopt(c->fd, level, name, value, len) : -EINVAL;
 }
 
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)

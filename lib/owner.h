@@ -35,11 +35,11 @@ enum {
 	WR_EV_IN = 1 << 0, /* input has come */
 	WR_EV_OUT =
 		1 << 1, /* the kernel takes output again, or there is some */
-	WR_EV_HUP = 1 << 2,    /* end of input, error or urgent data */
-	WR_EV_WAKE = 1 << 3,   /* weir_conn_wake() */
-	WR_EV_CLOSE = 1 << 4,  /* weir_conn_close() */
-	WR_EV_CANCEL = 1 << 5, /* weir_conn_cancel(), or the stop's deadline */
-	WR_EV_DRAIN = 1 << 6,  /* the server stops */
+	WR_EV_HUP = 1 << 2,	 /* end of input, error or urgent data */
+	WR_EV_WAKE = 1 << 3,	 /* weir_ref_wake() */
+	WR_EV_CLOSE = 1 << 4,	 /* weir_ref_close() */
+	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or the stop's deadline */
+	WR_EV_DRAIN = 1 << 6,	 /* the server stops */
 	WR_EV_DEADLINE = 1 << 7, /* a deadline may have passed */
 	WR_EV_ALL = 0xff
 };

@@ -313,11 +313,3 @@ int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
 	freeaddrinfo(a);
 	return rc < 0 ? rc : copy_text(buf, cap, name);
 }
-
-int weir_host_name(char *buf, size_t cap)
-{
-	char name[HOST_NAME_MAX + 1];
-	int rc = buf ? wr_sys_gethostname(name, sizeof(name)) : -EINVAL;
-
-	return rc < 0 ? rc : copy_text(buf, cap, name);
-}

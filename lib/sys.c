@@ -621,13 +621,6 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 		getnameinfo(addr, len, name, (socklen_t)cap, NULL, 0, flags));
 }
 
-int wr_sys_gethostname(char *name, size_t cap)
-{
-	int rc = FAULT(gethostname, NULL);
-
-	return rc < 0 ? rc : result(gethostname(name, cap));
-}
-
 /* ---------------------------------------------------------------- threads */
 
 /*

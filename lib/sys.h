@@ -31,7 +31,7 @@
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
-	X(read) X(pread) X(ioctl) X(getnameinfo) X(gethostname)
+	X(read) X(pread) X(ioctl) X(getnameinfo)
 
 #ifdef WR_FAULTS
 enum wr_sys_call {
@@ -127,7 +127,6 @@ int wr_sys_getaddrinfo(const char *host, const char *port,
 /* As getnameinfo(3) without the service. */
 int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 		       size_t cap, int flags);
-int wr_sys_gethostname(char *name, size_t cap);
 
 /*
  * fn can use stack_size bytes of stack (0: the system's default, but at least

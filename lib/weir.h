@@ -14,10 +14,10 @@
  *
  *   Errors     are values: >= 0 is good, < 0 is -errno.  errno itself means
  *              nothing.  Out-parameters are written on success only.
- *   Threads    each call says who may use it.  "handler": only inside a
- *              callback of that connection (or, for a dialled connection, the
- *              thread that owns it).  "any": any thread.  "before start":
- *              any one thread at a time, before weir_server_start().  No call
+ *   Threads    a weir_conn is for the callbacks of that connection, or for
+ *              the thread that owns it if it was dialled ("handler"); other
+ *              threads use a weir_ref.  "any": any thread.  "before start":
+ *              one thread at a time, before weir_server_start().  No call
  *              is a cancellation point: a thread that pthread_cancel() meets
  *              in one finishes it first.
  *   Misuse     that can be seen is answered with -EINVAL: no server, connection
@@ -27,8 +27,8 @@
  *              pointer to what is gone, a call by a thread that may not make
  *              it.
  *   Ownership  strings and structures you pass are copied.  A weir_conn
- *              belongs to the library and is yours during a callback, or as
- *              long as you hold a reference.
+ *              belongs to the library and is valid during a callback, a
+ *              weir_ref until weir_unref().
  *
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a disposition, and calls you back with no lock held.
@@ -62,7 +62,8 @@ extern "C" {
 #endif
 
 typedef struct weir_server weir_server;
-typedef struct weir_conn weir_conn;
+typedef struct weir_conn weir_conn; /* for its callbacks, or its owner */
+typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
 
 /* For any time in milliseconds: no limit.  0 means the default. */
 #define WEIR_NEVER (-1)
@@ -79,7 +80,7 @@ typedef struct weir_conn weir_conn;
  *
  * A call with WEIR_DRAIN is the last one: WEIR_WAIT and WEIR_AGAIN close then,
  * for no more input is waited for.  WEIR_KEEP keeps the connection until
- * input, weir_conn_wake(), weir_conn_close() or the deadline of the stop.
+ * input, weir_ref_wake(), weir_ref_close() or the deadline of the stop.
  *
  * The result of an input call is a verdict: 0, the end of input, closes, and
  * -EAGAIN is WEIR_WAIT.  Not logged are -EPIPE, -ECONNRESET, -ESHUTDOWN, and
@@ -119,7 +120,7 @@ enum { WEIR_CLOSE = 0, WEIR_AGAIN = 1, WEIR_WAIT = 2, WEIR_KEEP = 3 };
 enum {
 	WEIR_OPENED = 1, /* the connection is new; no input has been read */
 	WEIR_INPUT = 2,	 /* there is input, or the end of it */
-	WEIR_WAKE = 3,	 /* somebody called weir_conn_wake() */
+	WEIR_WAKE = 3,	 /* somebody called weir_ref_wake() */
 	WEIR_DRAIN = 4	 /* the server stops: last chance to say something */
 };
 
@@ -159,13 +160,13 @@ enum {
 
 /* weir_summary.end: why a connection ended. */
 enum {
-	WEIR_END_NONE = 0,   /* it has not */
-	WEIR_END_CLOSED = 1, /* by its handler, or by weir_conn_close() */
-	WEIR_END_PEER = 2,   /* the peer ended its input */
-	WEIR_END_LOST = 3,   /* the peer reset it, or cannot be reached */
-	WEIR_END_ERROR = 4,  /* an error, which the log tells */
-	WEIR_END_DRAIN = 5,  /* the server stops */
-	WEIR_END_CUT = 6,    /* by a stop's deadline or weir_conn_cancel() */
+	WEIR_END_NONE = 0,	 /* it has not */
+	WEIR_END_CLOSED = 1,	 /* by its handler, or by weir_ref_close() */
+	WEIR_END_PEER = 2,	 /* the peer ended its input */
+	WEIR_END_LOST = 3,	 /* the peer reset it, or cannot be reached */
+	WEIR_END_ERROR = 4,	 /* an error, which the log tells */
+	WEIR_END_DRAIN = 5,	 /* the server stops */
+	WEIR_END_CUT = 6,	 /* by a stop's deadline or weir_ref_cancel() */
 	WEIR_END_FIRST_BYTE = 7, /* from here on: a deadline of the service */
 	WEIR_END_READ = 8,
 	WEIR_END_WRITE = 9,
@@ -380,7 +381,7 @@ WEIR_API int weir_server_drain(weir_server *s);
  * It returns by the deadline of the stop and 100 ms, or with -EBUSY about a
  * second later (docs/STOPPING.md).
  *
- * Returns 0 (the stop cut nothing; weir_conn_cancel() may have); -ECANCELED
+ * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED
  * (it did, or a stuck callback has returned meanwhile); -EBUSY (threads of the
  * server are still running: stuck callbacks, which the log names; hooks and
  * destructors of workers that take long; or one that the log sink holds up,
@@ -429,8 +430,8 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -EMSGSIZE    longer than cap or than the service's line_max
  *   -EBADMSG     the input ended inside a message
  *   -ESHUTDOWN   the server drains: no more input will be waited for
- *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
- *   -EINTR       weir_conn_wake() interrupted the wait of a session
+ *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
+ *   -EINTR       weir_ref_wake() interrupted the wait of a session
  *   -ECONNRESET, -EPIPE  the peer is gone; of a network that does not reach
  *                it any more -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH and kin
  *   -EINVAL, -ENOMEM
@@ -502,7 +503,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down; or as
  *                for input, of the network
  *   -ETIMEDOUT   the peer took nothing for write_ms
- *   -ECANCELED   cut by a stop's deadline or weir_conn_cancel()
+ *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
  *   -EINVAL, -ENOMEM
  */
@@ -577,9 +578,11 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 WEIR_API int weir_conn_why(const weir_conn *c);
 
 /*
- * The number of the connection: counts from 1 in each server, is never used
- * again, and is 0 for a dialled one.
- * Thread: any, with a reference.  Since: 0.1.
+ * The number of the connection: counts from 1 in each server and is never
+ * used again; 0 for a dialled one.
+ *
+ * Returns it.
+ * Thread: handler.  Since: 0.1.
  */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
 
@@ -612,37 +615,15 @@ WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
 
 /*
- * The same as getpeername(2) and getsockname(2) give it.
- *
- * Returns 0; -errno of those calls.
- * Thread: handler.  Since: 0.1.
- */
-WEIR_API int weir_conn_peer_addr(weir_conn *c, struct sockaddr *addr,
-				 socklen_t *len);
-WEIR_API int weir_conn_local_addr(weir_conn *c, struct sockaddr *addr,
-				  socklen_t *len);
-
-/*
- * The descriptor, for calls this library has no counterpart of.  It is
- * non-blocking and not yours to close.  On a connection of a server, SO_LINGER
- * with a time is switched off before it is closed: the library's own lingering
- * has taken its place.
+ * The descriptor, for setsockopt(2), getpeername(2) and other calls that have
+ * no counterpart here (docs/SOCKET_CALLS.md).  It is non-blocking; do not close
+ * it.  A server switches SO_LINGER with a time off before it closes a
+ * connection: its own lingering takes the place of that.
  *
  * Returns it.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_fd(const weir_conn *c);
-
-/*
- * Set or get a socket option, as setsockopt(2) and getsockopt(2) do.
- *
- * Returns 0; -errno of those calls.
- * Thread: handler.  Since: 0.1.
- */
-WEIR_API int weir_conn_set_option(weir_conn *c, int level, int name,
-				  const void *value, socklen_t len);
-WEIR_API int weir_conn_get_option(weir_conn *c, int level, int name,
-				  void *value, socklen_t *len);
 
 /*
  * Change one deadline (WEIR_TIMEOUT_...) of this connection; ms > 0, or
@@ -672,64 +653,89 @@ WEIR_API void *weir_conn_data(const weir_conn *c);
 
 /* -------------------------------------------------------- from any thread */
 /*
- * With a reference, taken inside a callback (or by somebody who holds one),
- * these may be called from any thread, also after the peer or the server has
- * gone: then they say -EPIPE.
+ * A reference, taken inside a callback, lets any thread make these calls, also
+ * after the connection or the server has ended: they return -EPIPE then.  No
+ * call waits.
  */
 
 /*
- * Take one more reference to c.
+ * Take a reference to c, for use beyond this callback.
  *
- * Returns c.
- * Thread: handler, or any with a reference.  Since: 0.1.
+ * Returns it; NULL (c is NULL).  weir_unref() gives it back.
+ * Thread: handler.  Since: 0.1.
  */
-WEIR_API weir_conn *weir_conn_ref(weir_conn *c);
+WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
 
 /*
- * Give a reference back; NULL is fine.  A dialled connection is closed with
- * its last reference.  For a connection of a server that nobody has taken a
- * reference to, it does nothing, and the log says so.
- * Thread: any, with a reference.  Since: 0.1.
- */
-WEIR_API void weir_conn_unref(weir_conn *c);
-
-/*
- * Send len bytes, or keep them until the peer takes them.  Never waits; the
- * bytes of one call stay together; each thread's calls keep their order.
+ * c as a reference that is not counted: for the calls below during this
+ * callback.  It is never given back.
  *
- * Returns 0; -ENOBUFS (outbox_max would be passed, or a callback waits inside
- * a write that has passed it: nothing was taken); -EPIPE (over); -ENOMEM;
+ * Returns it; NULL (c is NULL).
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API weir_ref *weir_conn_self(weir_conn *c);
+
+/*
+ * Count one more reference.
+ *
+ * Returns ref.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API weir_ref *weir_ref_dup(weir_ref *ref);
+
+/*
+ * Give a reference back; NULL does nothing.  A reference that nobody has taken
+ * is not given back: the log says so.
+ *
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API void weir_unref(weir_ref *ref);
+
+/*
+ * The number of the connection, as weir_conn_id().
+ *
+ * Returns it.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API uint64_t weir_ref_id(const weir_ref *ref);
+
+/*
+ * Send len bytes, or keep them until the peer takes them.  The bytes of one
+ * call stay together; each thread's calls keep their order.
+ *
+ * Returns 0; -ENOBUFS (outbox_max would be exceeded, or a callback waits in a
+ * write that has exceeded it: nothing was taken); -EPIPE (over); -ENOMEM;
  * -EINVAL (a dialled connection).
- * Thread: any, with a reference.  Since: 0.1.
+ * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_conn_send(weir_conn *c, const void *buf, size_t len);
+WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
 
 /*
  * Have the handler called with WEIR_WAKE, after the call that is running if
- * one is, and after the others that wait for a worker.  Wakes before that call
- * are one.  Interrupts the wait of a session; one whose handler has not begun,
- * because its first byte has not come, does not notice.
+ * there is one, and after the others that wait for a worker.  Several wakes
+ * before that call are one.  Interrupts the wait of a session; one whose
+ * handler has not begun, because its first byte has not come, ignores it.
  *
- * Returns 0; -EPIPE.
- * Thread: any, with a reference.  Since: 0.1.
+ * Returns 0; -EPIPE (over, or a dialled connection).
+ * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_conn_wake(weir_conn *c);
+WEIR_API int weir_ref_wake(weir_ref *ref);
 
 /*
- * Close as the verdict 0 does, after the call that is running if one is.
+ * Close as WEIR_CLOSE does, after the call that is running if there is one.
  *
- * Returns 0; -EPIPE (over already).
- * Thread: any, with a reference.  Since: 0.1.
+ * Returns 0; -EPIPE (over, or a dialled connection).
+ * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_conn_close(weir_conn *c);
+WEIR_API int weir_ref_close(weir_ref *ref);
 
 /*
- * Cut it now: unsent output is lost, waits end with -ECANCELED.
+ * End it now: unsent output is lost, waits return -ECANCELED.
  *
- * Returns 0; -EPIPE (over already).
- * Thread: any, with a reference.  Since: 0.1.
+ * Returns 0; -EPIPE (over).
+ * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_conn_cancel(weir_conn *c);
+WEIR_API int weir_ref_cancel(weir_ref *ref);
 
 /* ------------------------------------------------------------ client side */
 
@@ -742,10 +748,8 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
  *
  * The connection has the input, output and property calls; its reads wait; it
  * has no deadlines until weir_conn_set_timeout() (that of the first byte counts
- * from the dial, the idle one from the call).  It is yours alone, with one
- * reference: weir_conn_unref() flushes, closes and frees it.  That waits while
- * output is unsent: until the peer has taken nothing for the write deadline, as
- * a write does, or for 30,000 ms if there is none, or the lifetime is over.
+ * from the dial, the idle one from the call).  It is used by one thread at a
+ * time and ends with weir_conn_free().
  *
  * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -EAGAIN (as
  * weir_resolve()); -ETIMEDOUT; -ECONNREFUSED and kin: what the last address
@@ -753,6 +757,17 @@ WEIR_API int weir_conn_cancel(weir_conn *c);
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
+
+/*
+ * Flush, close and free a dialled connection; NULL does nothing.  Waits while
+ * output is unsent: until the peer has taken nothing for the write deadline, or
+ * for 30,000 ms if there is none, or the lifetime is over.  If there are
+ * references to it, all this happens with the last of them.  On a connection of
+ * a server it does nothing, and the log says so.
+ *
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API void weir_conn_free(weir_conn *c);
 
 /* An address, as the kernel has it and as weir_dial() understands it. */
 struct weir_address {
@@ -790,14 +805,6 @@ WEIR_API int weir_resolve(struct weir_address *ret, int max, const char *where,
  */
 WEIR_API int weir_reverse(char *buf, size_t cap, const char *where,
 			  int timeout_ms);
-
-/*
- * The name of this machine.
- *
- * Returns the length; -ENOSPC (cap too small); -EINVAL.
- * Thread: any.  Since: 0.1.
- */
-WEIR_API int weir_host_name(char *buf, size_t cap);
 
 /* ------------------------------------------------------------------ texts */
 

@@ -50,7 +50,7 @@ static int chargen_readable(weir_conn *c, void *arg)
 
 		if (n != -EAGAIN)
 			return (int)n; /* the end; in a stop -ESHUTDOWN */
-		rc = weir_conn_send(c, pattern, sizeof(pattern));
+		rc = weir_ref_send(weir_conn_self(c), pattern, sizeof(pattern));
 		/*
 		 * The input call returned -EAGAIN with the outbox as full as
 		 * now, so the next call comes when the outbox has emptied.
@@ -60,7 +60,7 @@ static int chargen_readable(weir_conn *c, void *arg)
 		if (rc < 0)
 			return rc;
 	}
-	(void)weir_conn_wake(c);
+	(void)weir_ref_wake(weir_conn_self(c));
 	return WEIR_AGAIN;
 }
 
@@ -69,7 +69,7 @@ static int chargen_opened(weir_conn *c, void *arg)
 	int rc;
 
 	/* Send first: a client that has ended its input gets something too. */
-	rc = weir_conn_send(c, pattern, sizeof(pattern));
+	rc = weir_ref_send(weir_conn_self(c), pattern, sizeof(pattern));
 	return rc < 0 ? rc : chargen_readable(c, arg);
 }
 

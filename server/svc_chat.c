@@ -44,9 +44,9 @@ static const char windup[] = "windup";
 
 struct client {
 	struct client *next;
-	weir_conn *conn; /* with a reference */
-	char name[320];	 /* its address and ours */
-	bool is_queued;	 /* under the lock, as is next */
+	weir_ref *ref;	/* with a reference */
+	char name[320]; /* its address and ours */
+	bool is_queued; /* under the lock, as is next */
 };
 
 /* A listener, and the conversation with the first client of its queue. */
@@ -103,7 +103,7 @@ static const char *label(const struct chat_listener *l, const char *behind,
 static void chat_tell(struct client *who, const char *text)
 {
 	/* If the outbox is full, the client has more important news to read. */
-	(void)weir_conn_send(who->conn, text, strlen(text));
+	(void)weir_ref_send(who->ref, text, strlen(text));
 }
 
 static bool is_windup(const char *line, size_t len)
@@ -170,7 +170,7 @@ static void leave_queue_locked(struct chat_listener *l, struct client *me)
 		return;
 	begin_conversation_locked(l);
 	chat_tell(l->first, "It is your turn.\n");
-	weir_conn_wake(l->first->conn); /* its input may be there already */
+	weir_ref_wake(l->first->ref); /* its input may be there already */
 }
 
 /* ----------------------------------------------------------- the operator */
@@ -246,11 +246,11 @@ static void pause_between_lines(void)
 static int send_line_locked(struct chat_listener *l, const char *line,
 			    size_t len)
 {
-	int rc = weir_conn_send(l->first->conn, line, len);
+	int rc = weir_ref_send(l->first->ref, line, len);
 
 	l->question = 0;
 	if (is_windup(line, len) || l->is_ending) {
-		weir_conn_close(l->first->conn);
+		weir_ref_close(l->first->ref);
 		leave_queue_locked(l, l->first);
 	}
 	return rc;
@@ -281,7 +281,7 @@ static void send_all_away_locked(struct chat_listener *l)
 {
 	for (struct client *c = l->first; c; c = c->next) {
 		chat_tell(c, "The operator has left.\n");
-		weir_conn_close(c->conn);
+		weir_ref_close(c->ref);
 	}
 }
 
@@ -365,7 +365,7 @@ static void end_conversation(struct target t)
 	pthread_mutex_lock(&chat.lock);
 	if (t.conversation && t.listener->conversation == t.conversation) {
 		chat_tell(t.listener->first, "The operator has left.\n");
-		weir_conn_close(t.listener->first->conn);
+		weir_ref_close(t.listener->first->ref);
 		leave_queue_locked(t.listener, t.listener->first);
 	}
 	pthread_mutex_unlock(&chat.lock);
@@ -463,7 +463,7 @@ static int chat_opened(weir_conn *c, void *arg)
 	weir_conn_peer(c, peer, sizeof(peer));
 	weir_conn_local(c, local, sizeof(local));
 	snprintf(me->name, sizeof(me->name), "%s at %s", peer, local);
-	me->conn = weir_conn_ref(c);
+	me->ref = weir_conn_ref(c);
 	weir_conn_set_data(c, me, free);
 	pthread_mutex_lock(&chat.lock);
 	rc = join_queue_locked(arg, me);
@@ -480,7 +480,7 @@ static void chat_closed(weir_conn *c, void *arg)
 	pthread_mutex_lock(&chat.lock);
 	leave_queue_locked(arg, me);
 	pthread_mutex_unlock(&chat.lock);
-	weir_conn_unref(c);
+	weir_unref(me->ref);
 }
 
 /* Keeps the input in the connection, and notices a client that leaves. */

@@ -14,7 +14,7 @@
  * order.  Each member also has a budget of bytes, because every byte is sent as
  * often as there are members.
  *
- * A flush holds the room's lock.  It does not wait, because weir_conn_send()
+ * A flush holds the room's lock.  It does not wait, because weir_ref_send()
  * does not: a member that does not read fills its own outbox and is cut, and
  * the others do not notice.
  */
@@ -46,8 +46,8 @@
 
 struct member {
 	struct member *prev, *next;
-	weir_conn *conn; /* with a reference; NULL: removed */
-	size_t sent;	 /* bytes of the room's text it has, or need not have */
+	weir_ref *ref; /* with a reference; NULL: removed */
+	size_t sent;   /* bytes of the room's text it has, or need not have */
 	char name[NAME_ROOM];	  /* written only by its own handler */
 	char skeleton[NAME_ROOM]; /* of a name it has chosen, or empty */
 	/* Used only by its own handler: */
@@ -86,7 +86,7 @@ static int64_t now_ns(void)
 
 static void remove_locked(struct room *r, struct member *m)
 {
-	if (m->conn == NULL)
+	if (m->ref == NULL)
 		return;
 	if (m->next)
 		m->next->prev = m->prev;
@@ -95,8 +95,8 @@ static void remove_locked(struct room *r, struct member *m)
 	else
 		r->first = m->next;
 	r->count--;
-	weir_conn_unref(m->conn);
-	m->conn = NULL;
+	weir_unref(m->ref);
+	m->ref = NULL;
 }
 
 /* A member that does not read is removed. */
@@ -106,15 +106,15 @@ static void send_unsent_locked(struct room *r, struct member *m)
 	int rc;
 
 	m->sent = r->len;
-	if (from == r->len || m->conn == NULL)
+	if (from == r->len || m->ref == NULL)
 		return;
-	rc = weir_conn_send(m->conn, r->text + from, r->len - from);
+	rc = weir_ref_send(m->ref, r->text + from, r->len - from);
 	if (rc == 0 || rc == -EPIPE) /* -EPIPE: it is leaving */
 		return;
 	journal(WEIR_LOG_INFO,
 		"connection %llu does not read what the room says: %s",
-		(unsigned long long)weir_conn_id(m->conn), weir_strerror(rc));
-	weir_conn_cancel(m->conn);
+		(unsigned long long)weir_ref_id(m->ref), weir_strerror(rc));
+	weir_ref_cancel(m->ref);
 	remove_locked(r, m);
 }
 
@@ -219,8 +219,8 @@ tell_locked(struct member *m, const char *format, ...)
 	len = vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
 	/* If the outbox is full, the member has enough to read. */
-	if (m->conn)
-		(void)weir_conn_send(m->conn, text, (size_t)len);
+	if (m->ref)
+		(void)weir_ref_send(m->ref, text, (size_t)len);
 }
 
 static void tell_members_locked(struct room *r, struct member *me)
@@ -238,8 +238,8 @@ static void tell_members_locked(struct room *r, struct member *me)
 		len += (size_t)snprintf(text + len, sizeof(text) - len,
 					" and %d more", r->count - told);
 	text[len++] = '\n';
-	if (me->conn)
-		(void)weir_conn_send(me->conn, text, len);
+	if (me->ref)
+		(void)weir_ref_send(me->ref, text, len);
 }
 
 /* ----------------------------------------------------- joining and leaving */
@@ -251,7 +251,7 @@ static int room_opened(weir_conn *c, void *arg)
 
 	if (m == NULL)
 		return -ENOMEM;
-	m->conn = weir_conn_ref(c);
+	m->ref = weir_conn_ref(c);
 	m->budget = BUDGET;
 	m->budget_at = now_ns();
 	weir_conn_set_data(c, m, free);

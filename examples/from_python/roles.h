@@ -62,7 +62,7 @@ static int call(const struct program *p, const char *where, const char *arg)
 	if (rc < 0)
 		return rc;
 	rc = p->call(c, arg);
-	weir_conn_unref(c); /* sends what is left, and closes */
+	weir_conn_free(c); /* sends what is left, and closes */
 	fflush(stdout);
 	return rc;
 }

@@ -9,7 +9,7 @@
 
 struct member {
 	struct member *prev, *next; /* under the room's lock */
-	weir_conn *conn;	    /* a reference; NULL: not in the room */
+	weir_ref *ref;		    /* a reference; NULL: not in the room */
 	char name[32];
 };
 
@@ -22,13 +22,13 @@ static void tell_all(const char *text)
 {
 	pthread_mutex_lock(&room.lock);
 	for (struct member *m = room.first; m; m = m->next)
-		weir_conn_send(m->conn, text, strlen(text)); /* never waits */
+		weir_ref_send(m->ref, text, strlen(text)); /* never waits */
 	pthread_mutex_unlock(&room.lock);
 }
 
 static void enter(struct member *m, weir_conn *c)
 {
-	m->conn = weir_conn_ref(c);
+	m->ref = weir_conn_ref(c);
 	pthread_mutex_lock(&room.lock);
 	m->next = room.first;
 	if (m->next)
@@ -42,7 +42,7 @@ static void leave(weir_conn *c, void *arg)
 	struct member *m = weir_conn_data(c);
 
 	(void)arg;
-	if (m == NULL || m->conn == NULL)
+	if (m == NULL || m->ref == NULL)
 		return;
 	pthread_mutex_lock(&room.lock);
 	if (m->next)
@@ -52,7 +52,7 @@ static void leave(weir_conn *c, void *arg)
 	else
 		room.first = m->next;
 	pthread_mutex_unlock(&room.lock);
-	weir_conn_unref(m->conn);
+	weir_unref(m->ref);
 }
 
 static int ask_name(weir_conn *c, void *arg)

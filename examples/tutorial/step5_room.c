@@ -5,7 +5,7 @@
  *	step5_room [ADDRESS]
  *
  * One lock orders all that is said, so everybody hears the same in the same
- * order.  It is held while weir_conn_send() is called and nothing else, which
+ * order.  It is held while weir_ref_send() is called and nothing else, which
  * never waits: a member that does not read fills its own outbox, is cut when
  * that is full, and delays nobody.
  */
@@ -19,7 +19,7 @@
 
 struct member {
 	struct member *prev, *next; /* under the room's lock */
-	weir_conn *conn;	    /* a reference; NULL: not in the room */
+	weir_ref *ref;		    /* a reference; NULL: not in the room */
 	char name[32];
 };
 
@@ -41,8 +41,8 @@ static void tell_all_locked(const char *format, ...)
 	len = vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	for (struct member *m = room.first; m; m = m->next)
-		if (weir_conn_send(m->conn, text, (size_t)len) == -ENOBUFS)
-			weir_conn_cancel(m->conn);
+		if (weir_ref_send(m->ref, text, (size_t)len) == -ENOBUFS)
+			weir_ref_cancel(m->ref);
 }
 
 static int is_taken_locked(const char *name)
@@ -57,7 +57,7 @@ static int is_taken_locked(const char *name)
 static void enter_locked(struct member *m, weir_conn *c, const char *name)
 {
 	strcpy(m->name, name);
-	m->conn = weir_conn_ref(c);
+	m->ref = weir_conn_ref(c);
 	m->next = room.first;
 	if (m->next)
 		m->next->prev = m;
@@ -136,7 +136,7 @@ static int hear(weir_conn *c, void *arg)
 	(void)arg;
 	while ((n = weir_conn_read_line(c, line, sizeof line)) > 0) {
 		clean(line);
-		if (m->conn == NULL) {
+		if (m->ref == NULL) {
 			rc = take_name(c, m, line);
 		} else {
 			pthread_mutex_lock(&room.lock);
@@ -154,12 +154,12 @@ static void leave(weir_conn *c, void *arg)
 	struct member *m = weir_conn_data(c);
 
 	(void)arg;
-	if (m == NULL || m->conn == NULL)
+	if (m == NULL || m->ref == NULL)
 		return;
 	pthread_mutex_lock(&room.lock);
 	leave_locked(m);
 	pthread_mutex_unlock(&room.lock);
-	weir_conn_unref(m->conn);
+	weir_unref(m->ref);
 }
 
 /* ------------------------------------------------------------ the server */

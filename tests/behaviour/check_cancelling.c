@@ -64,7 +64,7 @@ static void run_cancelled(void (*fn)(void))
 	process_state_check(&before);
 }
 
-static _Atomic(weir_conn *) served;
+static _Atomic(weir_ref *) served;
 
 static int keep_a_reference(weir_conn *c, void *arg)
 {
@@ -74,20 +74,21 @@ static int keep_a_reference(weir_conn *c, void *arg)
 }
 
 /* A thread without a cancellation point of its own. */
-static weir_conn *served_soon(void)
+static weir_ref *served_soon(void)
 {
-	weir_conn *c;
+	weir_ref *ref;
 
-	while (!(c = atomic_exchange(&served, NULL)))
+	while (!(ref = atomic_exchange(&served, NULL)))
 		sched_yield();
-	return c;
+	return ref;
 }
 
 /* What every thread of a program may do, and both ends of a dialogue. */
 static void whole_life(void)
 {
 	weir_server *s;
-	weir_conn *c, *peer;
+	weir_ref *peer;
+	weir_conn *c;
 	struct weir_stats stats;
 	struct iovec iov = { (char[]){ 'x', '\n' }, 2 };
 	char where[64], buf[64];
@@ -102,10 +103,10 @@ static void whole_life(void)
 	DOES(weir_server_address(s, 0, where, sizeof(where)));
 	DOES(weir_server_start(s));
 	DOES(weir_dial(&c, own_unix_address(), 0));
-	DOES((weir_conn_unref(c), 0));
+	DOES((weir_conn_free(c), 0));
 	DOES(weir_dial(&c, where, 0));
 	peer = served_soon();
-	DOES(weir_conn_send(peer, "one\n", 4));
+	DOES(weir_ref_send(peer, "one\n", 4));
 	DOES(weir_conn_read_line(c, buf, sizeof(buf)));
 	DOES(weir_conn_write(c, "hello\n", 6));
 	DOES(weir_conn_flush(c));
@@ -119,16 +120,16 @@ static void whole_life(void)
 	GIVES(-ETIMEDOUT, weir_conn_read(c, buf, 1));
 	DOES(weir_conn_peer(c, buf, sizeof(buf)));
 	DOES(weir_server_stats(s, &stats));
-	DOES(weir_conn_wake(peer));
-	DOES(weir_conn_close(peer));
-	DOES((weir_conn_unref(peer), 0));
+	DOES(weir_ref_wake(peer));
+	DOES(weir_ref_close(peer));
+	DOES((weir_unref(peer), 0));
 	DOES(weir_conn_shutdown(c, SHUT_WR));
-	DOES((weir_conn_unref(c), 0));
+	DOES((weir_conn_free(c), 0));
 	DOES(weir_dial(&c, where, 0));
 	peer = served_soon();
-	DOES(weir_conn_cancel(peer));
-	DOES((weir_conn_unref(peer), 0));
-	DOES((weir_conn_unref(c), 0));
+	DOES(weir_ref_cancel(peer));
+	DOES((weir_unref(peer), 0));
+	DOES((weir_conn_free(c), 0));
 	DOES(weir_server_stop(s, 10000));
 	atomic_store(&step, "weir_server_join()");
 	answered(weir_server_join(s, NULL) != -EBUSY);
@@ -226,7 +227,6 @@ static void look_up(void)
 
 	DOES(weir_resolve(&a, 1, "slow.test:80", 0));
 	DOES(weir_reverse(name, sizeof(name), "127.0.0.1:80", 0));
-	DOES(weir_host_name(name, sizeof(name)));
 	GIVES(-ETIMEDOUT, weir_resolve(&a, 1, "late.test:80", 1));
 	GIVES(-ECONNREFUSED, weir_dial(&c, "slow.test:1", 0));
 }

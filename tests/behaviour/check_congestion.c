@@ -78,7 +78,7 @@ static void be_narrow(weir_conn *c)
 {
 	const int size = SMALL;
 
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
 struct brim {
@@ -316,7 +316,7 @@ END_TEST
 static int open_narrow(weir_conn *c, void *arg)
 {
 	be_narrow(c);
-	atomic_store((weir_conn * _Atomic *)arg, weir_conn_ref(c));
+	atomic_store((weir_ref * _Atomic *)arg, weir_conn_ref(c));
 	return WEIR_AGAIN;
 }
 
@@ -329,7 +329,7 @@ static size_t heap_in_use(void)
 
 START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 {
-	weir_conn *_Atomic conn = NULL;
+	weir_ref *_Atomic conn = NULL;
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = echo_lines, .opened = open_narrow,
@@ -340,14 +340,14 @@ START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 
 	UNTIL(atomic_load(&conn) != NULL && stats(s).parked == 1);
 	heap = heap_in_use();
-	while ((rc = weir_conn_send(conn, "y", 1)) == 0)
+	while ((rc = weir_ref_send(conn, "y", 1)) == 0)
 		count++;
 	ck_assert_int_eq(rc, -ENOBUFS);
 	ck_assert_uint_ge(count, MARK);
 	ck_assert_uint_lt(heap_in_use(), heap + 4 * MARK);
-	ck_assert_int_eq(weir_conn_close(conn), 0);
+	ck_assert_int_eq(weir_ref_close(conn), 0);
 	ck_assert_uint_eq(client_read_to_eof(c), count);
-	weir_conn_unref(conn);
+	weir_unref(conn);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -204,7 +204,8 @@ static int write_a_megabyte(weir_conn *c, void *arg)
 
 	if (n <= 0)
 		return (int)n;
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &small,
+		   sizeof(small));
 	return weir_conn_write(c, arg, 1 << 20) < 0 ? -EIO : WEIR_AGAIN;
 }
 
@@ -274,15 +275,15 @@ static int generate(weir_conn *c, void *arg)
 	int rc = 0;
 
 	if (atomic_exchange((_Atomic int *)arg, weir_conn_fd(c)) < 0)
-		weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &room,
-				     sizeof(room));
+		setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &room,
+			   sizeof(room));
 	while (rc == 0) {
 		n = weir_conn_read(c, waste, sizeof(waste));
 		if (n > 0)
 			continue;
 		if (n != -EAGAIN)
 			return (int)n;
-		rc = weir_conn_send(c, piece, sizeof(piece));
+		rc = weir_ref_send(weir_conn_self(c), piece, sizeof(piece));
 	}
 	return rc == -ENOBUFS ? -EAGAIN : rc;
 }

@@ -42,7 +42,7 @@ START_TEST(every_kind_of_address_can_be_dialled)
 
 		dialled_exchange(c);
 		dialled_exchange(c);
-		weir_conn_unref(c);
+		weir_conn_free(c);
 		server_stop_and_check(s);
 	}
 }
@@ -55,15 +55,15 @@ START_TEST(a_dialled_socket_sends_at_once_and_keeps_little)
 	int value = 0;
 	socklen_t len = sizeof(value);
 
-	ck_assert_int_eq(
-		weir_conn_get_option(c, IPPROTO_TCP, TCP_NODELAY, &value, &len),
-		0);
+	ck_assert_int_eq(getsockopt(weir_conn_fd(c), IPPROTO_TCP, TCP_NODELAY,
+				    &value, &len),
+			 0);
 	ck_assert_int_eq(value, 1);
-	ck_assert_int_eq(weir_conn_get_option(c, IPPROTO_TCP, TCP_NOTSENT_LOWAT,
-					      &value, &len),
+	ck_assert_int_eq(getsockopt(weir_conn_fd(c), IPPROTO_TCP,
+				    TCP_NOTSENT_LOWAT, &value, &len),
 			 0);
 	ck_assert_int_eq(value, 128 * 1024);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -78,11 +78,11 @@ START_TEST(each_address_of_a_name_is_tried)
 	snprintf(where, sizeof(where), "localhost%s", strrchr(s->address, ':'));
 	c = dial(where);
 	dialled_exchange(c);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	snprintf(where, sizeof(where), "%s", strrchr(s->address, ':'));
 	c = dial(where); /* no host: loopback */
 	dialled_exchange(c);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -102,7 +102,7 @@ START_TEST(a_connected_descriptor_can_be_dialled)
 	ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 5);
 	ck_assert_int_eq(send(pair[1], "x", 1, 0), 1);
 	ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 1);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 0);
 	close(pair[1]);
 }
@@ -156,7 +156,7 @@ START_TEST(a_dial_ends_at_its_deadline)
 	ck_assert_int_eq(rc, -ETIMEDOUT);
 	ck_assert_int_ge(now_ms() - began_at, 290);
 	while (count > 0)
-		weir_conn_unref(c[--count]);
+		weir_conn_free(c[--count]);
 	close(fd);
 }
 END_TEST
@@ -181,7 +181,7 @@ static int full_unix_listener(char *where, size_t cap)
 		0);
 	ck_assert_int_eq(listen(fd, 0), 0);
 	c = dial(where);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	return fd;
 }
 
@@ -239,7 +239,7 @@ START_TEST(a_dial_that_waits_for_a_unix_backlog_gets_its_turn)
 			 0);
 	c = dial(where);
 	ck_assert_int_eq(pthread_join(accepter, NULL), 0);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	close(fd);
 }
 END_TEST
@@ -281,7 +281,7 @@ START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)),
 			 -ETIMEDOUT);
 	gate_open(&gate);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -303,7 +303,7 @@ START_TEST(a_dialled_connection_reads_in_all_ways)
 	ck_assert_mem_eq(data, "frame", 5);
 	ck_assert_int_eq(weir_conn_consume(c, 5), 0);
 	ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 0);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -312,12 +312,13 @@ START_TEST(the_last_unref_delivers_what_was_written)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
 	weir_conn *c = dial(s->address);
+	weir_ref *ref = weir_conn_ref(c);
 	struct weir_stats now;
 
-	ck_assert_ptr_eq(weir_conn_ref(c), c);
+	ck_assert_ptr_eq(ref, weir_conn_self(c));
 	ck_assert_int_eq(weir_conn_printf(c, "hello\n"), 0);
-	weir_conn_unref(c);
-	weir_conn_unref(c);
+	weir_conn_free(c);
+	weir_unref(ref);
 	UNTIL((now = stats(s)).ledger.accepted == 1 && now.ledger.open == 0);
 	ck_assert_uint_eq(now.bytes_in, 6);
 	server_stop_and_check(s);
@@ -337,8 +338,8 @@ START_TEST(a_dialled_connection_knows_both_ends)
 	ck_assert_int_ge(weir_conn_fd(c), 0);
 	weir_conn_set_data(c, &data, NULL);
 	ck_assert_ptr_eq(weir_conn_data(c), &data);
-	ck_assert_int_eq(weir_conn_send(c, "x", 1), -EINVAL);
-	weir_conn_unref(c);
+	ck_assert_int_eq(weir_ref_send(weir_conn_self(c), "x", 1), -EINVAL);
+	weir_conn_free(c);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -362,7 +363,7 @@ START_TEST(a_dialled_peer_that_is_gone_is_an_error_and_no_signal)
 		if (rc == 0)
 			rc = weir_conn_flush(c);
 		ck_assert_int_eq(rc, -EPIPE);
-		weir_conn_unref(c);
+		weir_conn_free(c);
 	}
 	close(fd);
 }

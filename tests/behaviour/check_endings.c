@@ -145,7 +145,7 @@ static int duplicate_and_say_much(weir_conn *c, void *arg)
 	if (n <= 0)
 		return (int)n;
 	*(_Atomic int *)arg = dup(weir_conn_fd(c));
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	rc = weir_conn_write(c, much, sizeof(much));
 	return rc < 0 ? rc : WEIR_AGAIN;
 }

@@ -282,8 +282,8 @@ static int write_sixteen_chunks(weir_conn *c, void *socket_size)
 
 	if (n <= 0)
 		return (int)n;
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, socket_size,
-			     sizeof(int));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, socket_size,
+		   sizeof(int));
 	for (int i = 0; i < 16 && rc == 0; i++)
 		rc = weir_conn_write(c, chunk, CHUNK);
 	return rc;

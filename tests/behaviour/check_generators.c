@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Handlers whose work is never done: one that has itself called again by
- * weir_conn_wake(), and one that writes whenever there is room for output.
+ * weir_ref_wake(), and one that writes whenever there is room for output.
  * Others have their turn, the peer sets the pace, and a stop is heard.
  */
 #include "test.h"
@@ -34,7 +34,7 @@ static int spin(weir_conn *c, void *arg)
 			return WEIR_AGAIN;
 	}
 	if (atomic_load(&sw->is_on))
-		weir_conn_wake(c);
+		weir_ref_wake(weir_conn_self(c));
 	return WEIR_AGAIN;
 }
 
@@ -97,13 +97,13 @@ static int generate(weir_conn *c, void *arg)
 
 		if (n != -EAGAIN)
 			return (int)n;
-		n = weir_conn_send(c, piece, sizeof(piece));
+		n = weir_ref_send(weir_conn_self(c), piece, sizeof(piece));
 		if (n == -ENOBUFS)
 			return -EAGAIN;
 		if (n < 0)
 			return (int)n;
 	}
-	weir_conn_wake(c);
+	weir_ref_wake(weir_conn_self(c));
 	return WEIR_AGAIN;
 }
 

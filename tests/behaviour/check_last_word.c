@@ -7,7 +7,8 @@
 #include "test.h"
 
 struct place {
-	weir_conn *_Atomic conn; /* with a reference */
+	weir_ref *_Atomic conn;
+	weir_conn *dialled;
 	_Atomic int drains, said;
 };
 
@@ -46,12 +47,12 @@ START_TEST(a_session_that_is_cancelled_is_told_so)
 		struct place p = { .said = 1 };
 		struct server *s = serve_waiting(&p);
 		struct weir_report report;
-		int rc = weir_conn_cancel(p.conn);
+		int rc = weir_ref_cancel(p.conn);
 
 		UNTIL(is_at_rest(s));
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_int_eq(rc, 0);
-		weir_conn_unref(p.conn);
+		weir_unref(p.conn);
 		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 	}
@@ -69,7 +70,7 @@ START_TEST(a_session_that_a_stop_cuts_is_told_so)
 		report = server_join_and_check(s);
 		ck_assert_int_eq(p.said, -ECANCELED);
 		ck_assert_uint_eq(report.ledger.cut, 1);
-		weir_conn_unref(p.conn);
+		weir_unref(p.conn);
 	}
 }
 END_TEST
@@ -79,8 +80,9 @@ static void *read_dialled(void *arg)
 	struct place *p = arg;
 	char buf[64];
 
-	weir_conn_printf(p->conn, "ready\n");
-	atomic_store(&p->said, (int)weir_conn_read(p->conn, buf, sizeof(buf)));
+	weir_conn_printf(p->dialled, "ready\n");
+	atomic_store(&p->said,
+		     (int)weir_conn_read(p->dialled, buf, sizeof(buf)));
 	return NULL;
 }
 
@@ -90,6 +92,7 @@ START_TEST(a_dialled_connection_that_is_cancelled_is_told_so)
 		struct place p = { .said = 1 };
 		char where[16], buf[8];
 		weir_conn *c;
+		weir_ref *ref;
 		pthread_t id;
 		int pair[2];
 
@@ -98,14 +101,16 @@ START_TEST(a_dialled_connection_that_is_cancelled_is_told_so)
 				 0);
 		snprintf(where, sizeof(where), "fd:%d", pair[0]);
 		ck_assert_int_eq(weir_dial(&c, where, 20000), 0);
-		p.conn = c;
+		ref = weir_conn_ref(c);
+		p.dialled = c;
 		ck_assert_int_eq(pthread_create(&id, NULL, read_dialled, &p),
 				 0);
 		ck_assert_int_eq(recv(pair[1], buf, sizeof(buf), 0), 6);
-		ck_assert_int_eq(weir_conn_cancel(c), 0);
+		ck_assert_int_eq(weir_ref_cancel(ref), 0);
 		pthread_join(id, NULL);
 		ck_assert_int_eq(p.said, -ECANCELED);
-		weir_conn_unref(c);
+		weir_unref(ref);
+		weir_conn_free(c);
 		close(pair[1]);
 	}
 }
@@ -138,10 +143,10 @@ START_TEST(a_close_ends_every_later_wait_of_a_session)
 
 	client_send(c, "\n");
 	client_expect(c, "ready\n");
-	ck_assert_int_eq(weir_conn_close(p.conn), 0);
+	ck_assert_int_eq(weir_ref_close(p.conn), 0);
 	client_expect(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
 	client_expect_eof(c);
-	weir_conn_unref(p.conn);
+	weir_unref(p.conn);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -196,11 +201,11 @@ START_TEST(a_connection_kept_in_a_stop_gets_its_answer)
 
 	UNTIL(now_ms() > told_at + 200); /* some reminders later */
 	ck_assert_int_eq(p.drains, 1);
-	ck_assert_int_eq(weir_conn_send(p.conn, "answer\n", 7), 0);
+	ck_assert_int_eq(weir_ref_send(p.conn, "answer\n", 7), 0);
 	client_expect(c, "answer\n");
-	ck_assert_int_eq(weir_conn_close(p.conn), 0);
+	ck_assert_int_eq(weir_ref_close(p.conn), 0);
 	client_expect_eof(c);
-	weir_conn_unref(p.conn);
+	weir_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms);
@@ -219,7 +224,7 @@ START_TEST(a_connection_kept_in_a_stop_is_served_what_it_sends)
 	client_send(c, "bye\n");
 	client_expect(c, "bye\n");
 	client_expect_eof(c);
-	weir_conn_unref(p.conn);
+	weir_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -233,7 +238,7 @@ START_TEST(a_connection_kept_in_a_stop_is_cut_at_the_deadline)
 	struct client *c = serve_elsewhere_answered(&s, &p, 300 * slowness());
 
 	client_expect_end(c);
-	weir_conn_unref(p.conn);
+	weir_unref(p.conn);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
 	ck_assert_int_eq(p.drains, 1);

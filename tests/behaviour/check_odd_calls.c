@@ -25,7 +25,8 @@ static int close_itself_twice(weir_conn *c, void *arg)
 		return (int)n;
 	if (strcmp(line, "close\n") == 0) {
 		atomic_fetch_add(&e->calls, 1);
-		if (weir_conn_close(c) < 0 || weir_conn_close(c) < 0)
+		if (weir_ref_close(weir_conn_self(c)) < 0 ||
+		    weir_ref_close(weir_conn_self(c)) < 0)
 			return -EPROTO;
 	}
 	return weir_conn_write(c, line, (size_t)n) < 0 ? -EPIPE : WEIR_AGAIN;
@@ -147,7 +148,7 @@ static int leave_a_duplicate(weir_conn *c, void *arg)
 							       : WEIR_AGAIN;
 	*(_Atomic int *)arg = dup(weir_conn_fd(c));
 	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, 50);
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	rc = weir_conn_write(c, much, sizeof(much));
 	return rc < 0 ? rc : WEIR_AGAIN;
 }

@@ -21,7 +21,7 @@ static int say_much(weir_conn *c, void *arg)
 	(void)arg;
 	if (n <= 0)
 		return (int)n;
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	return weir_conn_write(c, much, MUCH);
 }
 

@@ -209,15 +209,6 @@ static const struct linger for_long = { .l_onoff = 1, .l_linger = 20 };
 static int set_option(weir_conn *c, void *arg)
 {
 	(void)arg;
-	ck_assert_int_eq(weir_conn_set_option(c, SOL_SOCKET, SO_LINGER,
-					      &for_long, sizeof(for_long)),
-			 0);
-	return WEIR_AGAIN;
-}
-
-static int set_by_descriptor(weir_conn *c, void *arg)
-{
-	(void)arg;
 	ck_assert_int_eq(setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_LINGER,
 				    &for_long, sizeof(for_long)),
 			 0);
@@ -257,9 +248,6 @@ START_TEST(a_close_does_not_wait_because_the_program_set_so_linger)
 {
 	stop_with_slow_peers(
 		serve(NULL, WEIR_SERVICE(.opened = set_option,
-					 .readable = write_and_end)));
-	stop_with_slow_peers(
-		serve(NULL, WEIR_SERVICE(.opened = set_by_descriptor,
 					 .readable = write_and_end)));
 }
 END_TEST

@@ -8,7 +8,7 @@
 /* The connections that have introduced themselves. */
 struct members {
 	pthread_mutex_t lock;
-	weir_conn *conn[64];
+	weir_ref *conn[64];
 	int count;
 };
 
@@ -44,7 +44,7 @@ static int member_count(struct members *m)
 static void members_leave(struct members *m)
 {
 	for (int i = 0; i < m->count; i++)
-		weir_conn_unref(m->conn[i]);
+		weir_unref(m->conn[i]);
 	m->count = 0;
 }
 
@@ -71,7 +71,7 @@ START_TEST(another_thread_may_send)
 	struct client *c = client_open(s);
 
 	UNTIL(member_count(&m) == 1);
-	ck_assert_int_eq(weir_conn_send(m.conn[0], "news\n", 5), 0);
+	ck_assert_int_eq(weir_ref_send(m.conn[0], "news\n", 5), 0);
 	client_expect(c, "news\n");
 	client_send(c, "hello\n");
 	client_expect(c, "hello\n");
@@ -88,7 +88,7 @@ START_TEST(another_thread_may_wake)
 
 	UNTIL(member_count(&m) == 1);
 	for (int i = 0; i < 100; i++) {
-		ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
+		ck_assert_int_eq(weir_ref_wake(m.conn[0]), 0);
 		client_expect(c, "woken\n");
 	}
 	members_leave(&m);
@@ -104,16 +104,16 @@ START_TEST(another_thread_may_close)
 	struct weir_report report;
 
 	UNTIL(member_count(&m) == 1);
-	ck_assert_int_eq(weir_conn_send(m.conn[0], "goodbye\n", 8), 0);
-	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_send(m.conn[0], "goodbye\n", 8), 0);
+	ck_assert_int_eq(weir_ref_close(m.conn[0]), 0);
 	client_expect(c, "goodbye\n");
 	client_expect_eof(c);
 	client_close(c);
 	UNTIL(is_at_rest(s));
-	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
-	ck_assert_int_eq(weir_conn_wake(m.conn[0]), -EPIPE);
-	ck_assert_int_eq(weir_conn_close(m.conn[0]), -EPIPE);
-	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), -EPIPE);
+	ck_assert_int_eq(weir_ref_send(m.conn[0], "x", 1), -EPIPE);
+	ck_assert_int_eq(weir_ref_wake(m.conn[0]), -EPIPE);
+	ck_assert_int_eq(weir_ref_close(m.conn[0]), -EPIPE);
+	ck_assert_int_eq(weir_ref_cancel(m.conn[0]), -EPIPE);
 	members_leave(&m);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
@@ -128,10 +128,10 @@ START_TEST(another_thread_may_cancel)
 	struct weir_report report;
 
 	UNTIL(member_count(&m) == 1);
-	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_cancel(m.conn[0]), 0);
 	client_expect_end(c);
 	UNTIL(is_at_rest(s));
-	ck_assert_int_eq(weir_conn_send(m.conn[0], "x", 1), -EPIPE);
+	ck_assert_int_eq(weir_ref_send(m.conn[0], "x", 1), -EPIPE);
 	members_leave(&m);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.cut, 1);
@@ -148,12 +148,12 @@ START_TEST(calls_after_the_end_of_the_server_are_answered)
 	UNTIL(member_count(&m) == 10);
 	server_stop_and_check(s);
 	for (int i = 0; i < 10; i++) {
-		ck_assert_int_eq(weir_conn_send(m.conn[i], "x", 1), -EPIPE);
-		ck_assert_int_eq(weir_conn_wake(m.conn[i]), -EPIPE);
-		ck_assert_int_eq(weir_conn_close(m.conn[i]), -EPIPE);
-		ck_assert_int_eq(weir_conn_cancel(m.conn[i]), -EPIPE);
-		ck_assert_ptr_eq(weir_conn_ref(m.conn[i]), m.conn[i]);
-		weir_conn_unref(m.conn[i]);
+		ck_assert_int_eq(weir_ref_send(m.conn[i], "x", 1), -EPIPE);
+		ck_assert_int_eq(weir_ref_wake(m.conn[i]), -EPIPE);
+		ck_assert_int_eq(weir_ref_close(m.conn[i]), -EPIPE);
+		ck_assert_int_eq(weir_ref_cancel(m.conn[i]), -EPIPE);
+		ck_assert_ptr_eq(weir_ref_dup(m.conn[i]), m.conn[i]);
+		weir_unref(m.conn[i]);
 	}
 	members_leave(&m);
 }
@@ -170,9 +170,9 @@ START_TEST(an_old_reference_never_reaches_a_newer_connection)
 		c = client_open(s);
 		UNTIL(member_count(&m) == i + 1);
 		for (int k = 0; k < i; k++)
-			ck_assert_int_eq(weir_conn_send(m.conn[k], "old", 3),
+			ck_assert_int_eq(weir_ref_send(m.conn[k], "old", 3),
 					 -EPIPE);
-		weir_conn_send(m.conn[i], "new", 3);
+		weir_ref_send(m.conn[i], "new", 3);
 		client_half_close(c);
 		client_expect(c, "new");
 		client_expect_eof(c);
@@ -198,12 +198,12 @@ START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
 
 	UNTIL(member_count(&m) == 1);
 	do {
-		rc = weir_conn_send(m.conn[0], block, sizeof(block));
+		rc = weir_ref_send(m.conn[0], block, sizeof(block));
 		taken += rc == 0 ? sizeof(block) : 0;
 		ck_assert_uint_lt(taken, (size_t)64 << 20);
 	} while (rc == 0);
 	ck_assert_int_eq(rc, -ENOBUFS);
-	ck_assert_int_eq(weir_conn_close(m.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_close(m.conn[0]), 0);
 	ck_assert_uint_eq(client_read_to_eof(c), taken);
 	members_leave(&m);
 	server_stop_and_check(s);
@@ -254,7 +254,7 @@ START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
 	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
 	for (int i = 0; i < 10; i++)
-		ck_assert_int_eq(weir_conn_wake(h.members.conn[0]), 0);
+		ck_assert_int_eq(weir_ref_wake(h.members.conn[0]), 0);
 	gate_open(&h.gate);
 	client_expect(c, "one\nwoken\n");
 	client_send(c, "two\n");
@@ -275,7 +275,7 @@ START_TEST(a_close_during_a_call_comes_after_it)
 
 	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
-	ck_assert_int_eq(weir_conn_close(h.members.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_close(h.members.conn[0]), 0);
 	gate_open(&h.gate);
 	client_expect(c, "one\n");
 	client_expect_eof(c);
@@ -308,7 +308,7 @@ START_TEST(a_wake_interrupts_the_wait_of_a_session)
 	client_send(c, "x\n");
 	client_expect(c, "2\n");
 	UNTIL(stats(s).busy == 1);
-	ck_assert_int_eq(weir_conn_wake(m.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_wake(m.conn[0]), 0);
 	client_expect(c, "-EINTR\n");
 	client_send(c, "xy\n");
 	client_expect(c, "3\n");
@@ -328,7 +328,7 @@ START_TEST(a_cancel_ends_the_wait_of_a_session)
 
 	client_send(c, "x\n");
 	client_expect(c, "2\n");
-	ck_assert_int_eq(weir_conn_cancel(m.conn[0]), 0);
+	ck_assert_int_eq(weir_ref_cancel(m.conn[0]), 0);
 	client_expect_end(c);
 	UNTIL(stats(s).busy == 0);
 	members_leave(&m);

@@ -10,8 +10,9 @@ static int join_members(weir_conn *c, void *arg)
 {
 	const int small = 4096;
 
-	weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-	atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &small,
+		   sizeof(small));
+	atomic_store((_Atomic(weir_ref *) *)arg, weir_conn_ref(c));
 	return WEIR_AGAIN;
 }
 
@@ -29,7 +30,7 @@ static int answer_wakes(weir_conn *c, void *arg)
 #define LONGEST	  100000
 
 struct sender {
-	weir_conn *conn;
+	weir_ref *conn;
 	int id;
 	pthread_t thread;
 };
@@ -53,7 +54,7 @@ static void *send_sentences(void *arg)
 	for (int i = 0; i < SENTENCES; i++) {
 		size_t len = sentence(sender->id, i, text);
 
-		while (weir_conn_send(sender->conn, text, len) == -ENOBUFS)
+		while (weir_ref_send(sender->conn, text, len) == -ENOBUFS)
 			poll_sleep();
 	}
 	return NULL;
@@ -73,7 +74,7 @@ static void expect_next_sentence(struct client *c, int *next)
 
 START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 {
-	_Atomic(weir_conn *) member = NULL;
+	_Atomic(weir_ref *) member = NULL;
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
 						    .opened = join_members,
 						    .arg = &member));
@@ -91,7 +92,7 @@ START_TEST(what_is_sent_in_one_call_stays_together_and_in_order)
 		expect_next_sentence(c, next);
 	for (int i = 0; i < SENDERS; i++)
 		pthread_join(senders[i].thread, NULL);
-	weir_conn_unref(member);
+	weir_unref(member);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -116,7 +117,7 @@ static int write_much(weir_conn *c, void *arg)
 }
 
 struct chatterer {
-	weir_conn *conn;
+	weir_ref *conn;
 	_Atomic bool is_done;
 	pthread_t thread;
 };
@@ -126,7 +127,7 @@ static void *chatters(void *arg)
 	struct chatterer *chatterer = arg;
 
 	while (!atomic_load(&chatterer->is_done)) {
-		int rc = weir_conn_send(chatterer->conn, "bbbb", 4);
+		int rc = weir_ref_send(chatterer->conn, "bbbb", 4);
 
 		ck_assert(rc == 0 || rc == -ENOBUFS);
 		if (rc < 0)
@@ -137,7 +138,7 @@ static void *chatters(void *arg)
 
 START_TEST(what_a_callback_writes_in_one_call_stays_together)
 {
-	_Atomic(weir_conn *) member = NULL;
+	_Atomic(weir_ref *) member = NULL;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = write_much,
 					 .opened = join_members, .arg = &member,
@@ -164,7 +165,7 @@ START_TEST(what_a_callback_writes_in_one_call_stays_together)
 	}
 	atomic_store(&chatterer.is_done, true);
 	pthread_join(chatterer.thread, NULL);
-	weir_conn_unref(member);
+	weir_unref(member);
 	free(rest);
 	server_stop_and_check(s);
 }
@@ -174,7 +175,7 @@ END_TEST
 
 struct board {
 	pthread_mutex_t lock;
-	weir_conn *conn[16];
+	weir_ref *conn[16];
 	unsigned next;
 	_Atomic bool is_over;
 	_Atomic int calls;
@@ -184,13 +185,13 @@ struct board {
 static int sign_on(weir_conn *c, void *arg)
 {
 	struct board *b = arg;
-	weir_conn *old;
+	weir_ref *old;
 
 	pthread_mutex_lock(&b->lock);
 	old = b->conn[b->next % 16];
 	b->conn[b->next++ % 16] = weir_conn_ref(c);
 	pthread_mutex_unlock(&b->lock);
-	weir_conn_unref(old);
+	weir_unref(old);
 	return WEIR_AGAIN;
 }
 
@@ -200,25 +201,25 @@ static void *call_somebody(void *arg)
 	unsigned n = 0;
 
 	while (!atomic_load(&b->is_over)) {
-		weir_conn *c;
+		weir_ref *c;
 
 		pthread_mutex_lock(&b->lock);
 		c = b->conn[n % 16];
 		if (c)
-			weir_conn_ref(c);
+			weir_ref_dup(c);
 		pthread_mutex_unlock(&b->lock);
 		n++;
 		if (!c)
 			continue;
 		if (n % 50 == 0)
-			weir_conn_cancel(c);
+			weir_ref_cancel(c);
 		else if (n % 20 == 0)
-			weir_conn_close(c);
+			weir_ref_close(c);
 		else if (n % 3 == 0)
-			weir_conn_wake(c);
+			weir_ref_wake(c);
 		else
-			weir_conn_send(c, "called\n", 7);
-		weir_conn_unref(c);
+			weir_ref_send(c, "called\n", 7);
+		weir_unref(c);
 		atomic_fetch_add(&b->calls, 1);
 	}
 	return NULL;
@@ -253,7 +254,7 @@ START_TEST(calls_from_other_threads_survive_any_churn)
 	ck_assert_int_gt(atomic_load(&b.calls), 0);
 	server_stop_and_check(s);
 	for (int i = 0; i < 16; i++)
-		weir_conn_unref(b.conn[i]);
+		weir_unref(b.conn[i]);
 }
 END_TEST
 

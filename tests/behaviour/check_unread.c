@@ -14,7 +14,7 @@
 			    */
 
 struct answered {
-	weir_conn *_Atomic conn; /* with a reference */
+	weir_ref *_Atomic conn; /* with a reference */
 	char reply[REPLY];
 };
 
@@ -42,12 +42,12 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 	client_send(c, "x");
 	UNTIL(stats(s).lingering == 1);
 	client_send(c, "more that nobody will read");
-	ck_assert_int_eq(weir_conn_cancel(a.conn), -EPIPE);
+	ck_assert_int_eq(weir_ref_cancel(a.conn), -EPIPE);
 	client_send(c, "and more");
 	ck_assert_uint_eq(client_read_to_eof(c), REPLY);
 	client_close(c);
 	UNTIL(is_at_rest(s));
-	weir_conn_unref(a.conn);
+	weir_unref(a.conn);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -67,7 +67,7 @@ START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
 
 	client_send(c, "x");
 	UNTIL(stats(s).lingering == 1);
-	weir_conn_unref(a.conn);
+	weir_unref(a.conn);
 	for (; rc == 0 && sent < MOST_SENT; sent += sizeof(block))
 		rc = client_try_send(c, block, sizeof(block));
 	ck_assert(rc == -EPIPE || rc == -ECONNRESET);
@@ -108,7 +108,7 @@ START_TEST(a_dialled_connection_with_unread_input_delivers_what_was_written)
 	there.fd = weir_conn_fd(c);
 	ck_assert_int_eq(poll(&there, 1, 20000), 1);
 	ck_assert_int_eq(weir_conn_write(c, much, sizeof(much)), 0);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	while ((n = recv(peer, much, sizeof(much), 0)) > 0)
 		count += (size_t)n;
 	ck_assert_msg(n == 0, "%s after %zu bytes", strerror(errno), count);

@@ -16,7 +16,6 @@ static int without_connection(void)
 {
 	struct iovec iov = { "x", 1 };
 	struct weir_summary summary;
-	socklen_t len = sizeof(room);
 	const void *data;
 	char buf[200];
 	int ms;
@@ -33,19 +32,15 @@ static int without_connection(void)
 		weir_conn_sendfile(NULL, 0, 0, 1),
 		weir_conn_flush(NULL),
 		weir_conn_shutdown(NULL, SHUT_WR),
-		weir_conn_send(NULL, "x", 1),
-		weir_conn_wake(NULL),
-		weir_conn_close(NULL),
-		weir_conn_cancel(NULL),
+		weir_ref_send(NULL, "x", 1),
+		weir_ref_wake(NULL),
+		weir_ref_close(NULL),
+		weir_ref_cancel(NULL),
 		weir_conn_why(NULL),
 		weir_conn_fd(NULL),
 		weir_conn_summary(NULL, &summary),
 		weir_conn_peer(NULL, buf, sizeof(buf)),
 		weir_conn_local(NULL, buf, sizeof(buf)),
-		weir_conn_peer_addr(NULL, (struct sockaddr *)&room, &len),
-		weir_conn_local_addr(NULL, (struct sockaddr *)&room, &len),
-		weir_conn_set_option(NULL, SOL_SOCKET, SO_KEEPALIVE, &ms, 4),
-		weir_conn_get_option(NULL, SOL_SOCKET, SO_KEEPALIVE, &ms, &len),
 		weir_conn_set_timeout(NULL, WEIR_TIMEOUT_IDLE, 1),
 		weir_conn_get_timeout(NULL, WEIR_TIMEOUT_IDLE, &ms),
 	};
@@ -60,7 +55,11 @@ START_TEST(a_call_without_a_connection_is_refused)
 {
 	ck_assert_int_eq(without_connection(), 0);
 	ck_assert_ptr_null(weir_conn_ref(NULL));
-	weir_conn_unref(NULL);
+	ck_assert_ptr_null(weir_conn_self(NULL));
+	ck_assert_ptr_null(weir_ref_dup(NULL));
+	ck_assert_uint_eq(weir_ref_id(NULL), 0);
+	weir_conn_free(NULL);
+	weir_unref(NULL);
 	weir_conn_set_data(NULL, &room, NULL);
 	ck_assert_ptr_null(weir_conn_data(NULL));
 	ck_assert_uint_eq(weir_conn_id(NULL), 0);
@@ -100,8 +99,8 @@ static int with_odd_memory(weir_conn *c)
 		weir_conn_writev(c, adds_up, 2),
 		weir_conn_sendfile(c, 0, 0, (uint64_t)-EAGAIN),
 		weir_conn_sendfile(c, 0, (uint64_t)-EAGAIN, 1),
-		weir_conn_send(c, NULL, 1),
-		weir_conn_send(c, buf, wrong),
+		weir_ref_send(weir_conn_self(c), NULL, 1),
+		weir_ref_send(weir_conn_self(c), buf, wrong),
 		weir_conn_peer(c, NULL, 100),
 		weir_conn_local(c, NULL, 100),
 		weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, NULL),
@@ -165,9 +164,10 @@ END_TEST
 static int give_back_what_it_has_not(weir_conn *c, void *arg)
 {
 	(void)arg;
-	weir_conn_unref(weir_conn_ref(c));
-	weir_conn_unref(c);
-	weir_conn_unref(c);
+	weir_unref(weir_conn_ref(c));
+	weir_unref(weir_conn_self(c));
+	weir_unref(weir_conn_self(c));
+	weir_conn_free(c);
 	return echo_lines(c, NULL);
 }
 
@@ -179,7 +179,8 @@ START_TEST(a_reference_that_nobody_has_is_not_given_back)
 
 	client_send(c, "hello\n");
 	client_expect(c, "hello\n");
-	ck_assert(log_says(s, "weir_conn_unref()"));
+	ck_assert(log_says(s, "weir_unref()"));
+	ck_assert(log_says(s, "weir_conn_free()"));
 	client_send(c, "and on\n");
 	client_expect(c, "and on\n");
 	server_stop_and_check(s);

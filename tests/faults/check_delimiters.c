@@ -105,7 +105,7 @@ START_TEST(a_message_in_pieces_is_searched_once_for_a_delimiter_of_any_length)
 			      "%zu bytes searched for %zu", searched, len);
 	}
 	wr_sys_fault = NULL;
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	close(pair[1]);
 }
 END_TEST

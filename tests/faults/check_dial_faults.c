@@ -68,7 +68,7 @@ static int mute_listener(int *fd)
 		if (rc == -ETIMEDOUT)
 			return ntohs(addr.sin_port);
 		ck_assert_int_eq(rc, 0);
-		weir_conn_unref(c); /* it stays in the backlog */
+		weir_conn_free(c); /* it stays in the backlog */
 	}
 	ck_abort_msg("a backlog of 0 has room for 8");
 }
@@ -82,7 +82,7 @@ static void dial_and_is_answered(const char *hosts, int port, int timeout_ms)
 	ck_assert_int_eq(weir_dial(&c, where, timeout_ms), 0);
 	ck_assert_int_eq(weir_conn_write(c, "hello\n", 6), 0);
 	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 }
 
 /* On 127.0.0.2, where the mute one has 127.0.0.1. */
@@ -214,7 +214,7 @@ START_TEST(a_dial_that_is_interrupted_goes_on)
 	fail_nth_call(WR_SYS_connect, 1, -EINTR);
 	ck_assert_int_eq(weir_dial(&c, own_unix_address(), 60000), 0);
 	ck_assert_int_eq(faults_made(), 1);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	faults_clear();
 	server_stop_and_check(s);
 }

@@ -57,7 +57,7 @@ START_TEST(what_is_no_file_to_be_read_is_refused)
 	ck_assert_int_eq(weir_conn_sendfile(c, file, 0, 10), 0);
 	ck_assert_int_eq(weir_conn_flush(c), 0);
 	ck_assert_int_eq(recv(pair[1], path, sizeof(path), 0), 10);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	close(pair[1]);
 	close(file);
 }
@@ -205,7 +205,7 @@ START_TEST(a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it)
 	ck_assert_int_eq(weir_dial(&c, s->address, 20000), 0);
 	ck_assert_int_eq(weir_conn_sendfile(c, fd, 0, LONG), 0);
 	ck_assert_int_eq(weir_conn_flush(c), -EIO);
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	close(fd);
 	UNTIL(stats(s).ledger.failed == 1);
 	server_stop_and_check(s);

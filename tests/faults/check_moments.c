@@ -216,15 +216,15 @@ static int say_when_woken(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_WAKE)
 		weir_conn_printf(c, "awake\n");
-	else if (atomic_load((weir_conn * _Atomic *)arg) == NULL)
-		atomic_store((weir_conn * _Atomic *)arg, weir_conn_ref(c));
+	else if (atomic_load((weir_ref * _Atomic *)arg) == NULL)
+		atomic_store((weir_ref * _Atomic *)arg, weir_conn_ref(c));
 	return echo_lines(c, NULL);
 }
 
 /* All workers sleep, and nobody is about to look whether they should. */
 START_TEST(a_wake_reaches_a_server_at_rest)
 {
-	weir_conn *_Atomic conn = NULL;
+	weir_ref *_Atomic conn = NULL;
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2),
 		      WEIR_SERVICE(.readable = say_when_woken, .arg = &conn));
@@ -233,9 +233,9 @@ START_TEST(a_wake_reaches_a_server_at_rest)
 	client_send(c, "hello\n");
 	client_expect(c, "hello\n");
 	UNTIL(stats(s).parked == 1 && acceptor_rests());
-	ck_assert_int_eq(weir_conn_wake(atomic_load(&conn)), 0);
+	ck_assert_int_eq(weir_ref_wake(atomic_load(&conn)), 0);
 	client_expect(c, "awake\n");
-	weir_conn_unref(atomic_load(&conn));
+	weir_unref(atomic_load(&conn));
 	server_stop_and_check(s);
 }
 END_TEST

@@ -112,8 +112,8 @@ static int say_much_if_asked(weir_conn *c, void *arg)
 	if (n <= 0)
 		return (int)n;
 	if (strcmp(line, "much\n") == 0) {
-		weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &size,
-				     sizeof(size));
+		setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size,
+			   sizeof(size));
 		rc = weir_conn_write(c, much, sizeof(much));
 	} else {
 		rc = weir_conn_write(c, line, (size_t)n);
@@ -207,7 +207,7 @@ static int waits_of_an_unref(int write_ms)
 	ck_assert_int_eq(weir_conn_flush(c), 0);
 	atomic_store(&waits, 0);
 	wr_sys_fault = wait_ten_seconds;
-	weir_conn_unref(c);
+	weir_conn_free(c);
 	wr_sys_fault = NULL;
 	close(pair[1]);
 	return atomic_load(&waits);

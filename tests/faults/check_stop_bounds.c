@@ -267,15 +267,15 @@ static int hold_the_sender(enum wr_sys_call call, size_t *len)
 static void *send_lines(void *arg)
 {
 	is_sender = true;
-	ck_assert_int_le(weir_conn_send(arg, "news\n", 5), 0);
-	weir_conn_unref(arg);
+	ck_assert_int_le(weir_ref_send(arg, "news\n", 5), 0);
+	weir_unref(arg);
 	return NULL;
 }
 
 static int hand_out(weir_conn *c, void *arg)
 {
 	if (weir_conn_why(c) == WEIR_OPENED)
-		atomic_store((_Atomic(weir_conn *) *)arg, weir_conn_ref(c));
+		atomic_store((_Atomic(weir_ref *) *)arg, weir_conn_ref(c));
 	return weir_conn_why(c) == WEIR_OPENED ? WEIR_AGAIN
 					       : echo_lines(c, NULL);
 }
@@ -283,7 +283,7 @@ static int hand_out(weir_conn *c, void *arg)
 /* A send(2) may wait for memory that is on a disk, with the lock held. */
 START_TEST(a_send_that_hangs_does_not_put_the_end_off)
 {
-	_Atomic(weir_conn *) handed = NULL;
+	_Atomic(weir_ref *) handed = NULL;
 	struct server *s = server_new(WEIR_CONFIG(.workers = 2));
 	struct weir_report report;
 	pthread_t sender;

@@ -255,7 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r.may_wait = false;
 	}
 	read_all(&r, data + 9);
-	weir_conn_unref(r.conn);
+	weir_conn_free(r.conn);
 	wr_sys_fault = NULL;
 	close(pair[1]);
 	return 0;

@@ -78,7 +78,7 @@ struct peer {
 	bool is_at_end;
 	atomic_int inside;     /* callbacks */
 	atomic_int has_closed; /* `closed` was called */
-	_Atomic(weir_conn *) conn;
+	_Atomic(weir_ref *) conn;
 	atomic_int sends, wakes; /* by the other thread, that said 0 */
 	_Atomic bool is_let_go;	 /* the other thread is through with it */
 };
@@ -151,18 +151,18 @@ static void has_closed(weir_conn *c, void *arg)
 
 /* -------------------------------------------------------- the other thread */
 
-static void meddle(struct peer *p, weir_conn *c)
+static void meddle(struct peer *p, weir_ref *ref)
 {
 	for (unsigned i = prng(3); i > 0; i--) {
-		if (weir_conn_send(c, "s", 1) == 0)
+		if (weir_ref_send(ref, "s", 1) == 0)
 			atomic_fetch_add(&p->sends, 1);
 		maybe_yield();
 	}
-	if (prng(2) && weir_conn_wake(c) == 0)
+	if (prng(2) && weir_ref_wake(ref) == 0)
 		atomic_fetch_add(&p->wakes, 1);
 	if (life.closes && prng(3) == 0)
-		(void)weir_conn_close(c);
-	weir_conn_unref(c);
+		(void)weir_ref_close(ref);
+	weir_unref(ref);
 }
 
 static void *other_thread(void *arg)
@@ -172,13 +172,13 @@ static void *other_thread(void *arg)
 	maybe_yield();
 	for (int i = 0; i < ROUNDS * CLIENTS; i++) {
 		struct peer *p = &life.peers[i];
-		weir_conn *c;
+		weir_ref *ref;
 
-		while (!(c = atomic_exchange(&p->conn, NULL)) &&
+		while (!(ref = atomic_exchange(&p->conn, NULL)) &&
 		       !atomic_load(&life.is_ending))
 			sched_yield();
-		if (c)
-			meddle(p, c);
+		if (ref)
+			meddle(p, ref);
 		atomic_store(&p->is_let_go, true);
 	}
 	if (life.stops_twice)

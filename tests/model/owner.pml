@@ -38,7 +38,7 @@
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/deadlines.c	linger_begin linger_end
  *	drain		lib/stop.c	remind finish
- *	program		lib/conn.c	weir_conn_ref tell weir_conn_unref
+ *	program		lib/conn.c	weir_conn_ref tell weir_unref
  *
  * Defects to be found with -DBUG=n:
  *	1	given up though a report has come

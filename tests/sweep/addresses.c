@@ -166,7 +166,7 @@ static void dial(struct env *st, const char *where)
 		st->lost++;
 	else
 		st->whole++;
-	weir_conn_unref(c);
+	weir_conn_free(c);
 }
 
 void sweep_dial(void)
@@ -186,7 +186,6 @@ void sweep_dial(void)
 	expect_rc(weir_resolve(found, 2, where, 2000), "resolve");
 	expect_rc(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
 		  "reverse");
-	expect_rc(weir_host_name(name, sizeof(name)), "host name");
 	env_close(&st, ENV_GRACE_MS);
 }
 
@@ -251,7 +250,7 @@ void sweep_dial_given(void)
 			(void)weir_conn_sendfile(c, sweep_file(), 0, 100);
 			(void)weir_conn_flush(c);
 		}
-		weir_conn_unref(c);
+		weir_conn_free(c);
 		if (!c || round < 2)
 			close(pair[1]);
 	}

@@ -40,16 +40,16 @@ void sweep_service_stop(void)
 
 static void *speak_later(void *arg)
 {
-	weir_conn *c = arg;
-	int rc = weir_conn_send(c, "la", 2);
+	weir_ref *c = arg;
+	int rc = weir_ref_send(c, "la", 2);
 
 	if (rc == 0)
-		rc = weir_conn_send(c, "ter\n", 4);
+		rc = weir_ref_send(c, "ter\n", 4);
 	if (rc == 0)
-		rc = weir_conn_wake(c);
+		rc = weir_ref_wake(c);
 	if (rc < 0)
-		(void)weir_conn_cancel(c);
-	weir_conn_unref(c);
+		(void)weir_ref_cancel(c);
+	weir_unref(c);
 	return NULL;
 }
 
@@ -69,8 +69,8 @@ static int say_much(weir_conn *c, bool as_file)
 {
 	const int room = 4096;
 
-	(void)weir_conn_set_option(c, SOL_SOCKET, SO_SNDBUF, &room,
-				   sizeof(room));
+	(void)setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &room,
+			 sizeof(room));
 	if (!as_file)
 		return weir_conn_write(c, big, sizeof(big));
 	return weir_conn_sendfile(c, file, 0, sizeof(big));

@@ -44,7 +44,7 @@ static int cut_itself(weir_conn *c)
 {
 	char buf[EXACT];
 
-	(void)weir_conn_cancel(c);
+	(void)weir_ref_cancel(weir_conn_self(c));
 	for (intptr_t step = 0; step < 5; step++)
 		expect_error_rc((int)read_next(c, buf, sizeof(buf), step),
 				"a call after the end");

@@ -120,8 +120,6 @@ static ssize_t make(enum wr_sys_call call)
 		return wr_sys_getaddrinfo(NULL, "1", NULL, &list);
 	case WR_SYS_getnameinfo:
 		return wr_sys_getnameinfo(NULL, 0, &c, 1, 0);
-	case WR_SYS_gethostname:
-		return wr_sys_gethostname(&c, 1);
 	case WR_SYS_thread_create:
 		return wr_sys_thread_create(&thread, 0, thread_nothing, NULL);
 	case WR_SYS_mutex_init:

@@ -309,25 +309,6 @@ START_TEST(an_address_has_a_name)
 }
 END_TEST
 
-START_TEST(this_machine_has_a_name)
-{
-	char ours[HOST_NAME_MAX + 2], name[HOST_NAME_MAX + 2];
-	int len;
-
-	ck_assert_int_eq(gethostname(ours, sizeof(ours)), 0);
-	len = weir_host_name(name, sizeof(name));
-	ck_assert_int_eq(len, (int)strlen(ours));
-	ck_assert_str_eq(name, ours);
-	ck_assert_int_eq(weir_host_name(name, (size_t)len + 1), len);
-	ck_assert_int_eq(weir_host_name(name, (size_t)len), -ENOSPC);
-	ck_assert_int_eq(weir_host_name(NULL, 10), -EINVAL);
-	faults_install();
-	fail_nth_call(WR_SYS_gethostname, 1, -EIO);
-	ck_assert_int_eq(weir_host_name(name, sizeof(name)), -EIO);
-	faults_clear();
-}
-END_TEST
-
 /* Each call on the way fails once; 0 when the way has no such call left. */
 static int sweep(enum wr_sys_call call, int error,
 		 int (*look_up)(const char *where, int timeout_ms),
@@ -398,5 +379,5 @@ int main(void)
 		look_ups_left_behind_do_not_pile_up,
 		slow_names_of_addresses_leave_the_addresses_of_names_alone,
 		an_answer_may_come_at_the_very_deadline, an_address_has_a_name,
-		this_machine_has_a_name, any_step_of_a_look_up_may_fail);
+		any_step_of_a_look_up_may_fail);
 }
