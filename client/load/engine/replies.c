@@ -92,8 +92,8 @@ static void record_latency(struct engine *e, const struct message *m,
 				      now - m->planned, count);
 }
 
-static void replies_answer(struct engine *e, struct conn *c, uint64_t seq,
-			   int64_t now, uint64_t *kind)
+void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
+		    uint64_t *kind)
 {
 	struct message *m = conn_message(e, c, seq);
 

@@ -183,6 +183,10 @@ uint64_t conn_unsent(const struct conn *c);
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
+/* Message seq is answered; kind: another column that counts it, or NULL. */
+void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
+		    uint64_t *kind);
+
 /*
  * The oldest message under way timed out.  Returns whether the connection can
  * go on: whether a late reply can be told from the next one.
