@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking connections from the kernel, and what the answers of accept(2) mean.
+ * Taking connections from the kernel, and what the errors of accept(2) mean.
  *
- * Three classes.  This connection failed: count it, go on.  There is no
- * descriptor or memory: stop asking until something of ours is closed, or for
- * a pause that grows to a tenth of a second.  This listener is broken: say so
- * and leave it; the others go on.  What we do not know counts as the second,
- * so that no answer, repeated for ever, makes this thread spin.
+ * There are three classes of errors.  This connection failed: count it, go on.
+ * There is no descriptor or no memory: accept nothing until a connection ends,
+ * or for a pause that grows to a tenth of a second.  This listener is broken:
+ * log it and leave it; the others go on.  An unknown error counts as the
+ * second, so that no error can make this thread spin.
  *
  * A listener that must not be asked is taken out of the poller: its state
- * does not wake us, and the kernel's backlog holds who comes.
+ * does not wake us, and clients wait in the kernel's backlog.
  *
- * Listeners have one queue and one max_connections in common.  They are asked
- * in rotation, and each is sure of a place (see is_full).
+ * Listeners share one queue and one max_connections.  They are asked in
+ * rotation, and each is sure of a place (see is_full).
  */
 #include "accept.h"
 
@@ -64,8 +64,7 @@ int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 	return a->endpoint_count++;
 }
 
-/* ------------------------------------------------------- places and listeners
- */
+/* ---------------------------------------------------- places and listeners */
 
 static size_t listeners_without(const struct wr_accept *a, int place)
 {
@@ -78,8 +77,8 @@ static size_t listeners_without(const struct wr_accept *a, int place)
 
 /*
  * "Each listener has a place": one place is kept for each listener that has
- * none, a quarter of all places at most.  So clients of one listener, however
- * many they are, do not keep those of the others out.
+ * none, a quarter of all places at most.  So clients of one listener do not
+ * keep those of the others out, however many they are.
  */
 static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
@@ -117,9 +116,8 @@ static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
 }
 
 /*
- * accept_blocked is raised before we look for room; who makes room does so
- * before looking at accept_blocked.  So room that comes now is seen by one of
- * us.
+ * accept_blocked is set before we look for room; a thread that makes room does
+ * so before it reads accept_blocked.  So one of the two sees the other.
  */
 static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
@@ -148,7 +146,7 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *d)
 	d->is_armed = false;
 }
 
-/* Whether anybody waits there is the poller's to say, if it is armed again. */
+/* Once it is armed again, the poller tells whether clients wait there. */
 static void forget(struct wr_accept *a, struct wr_endpoint *d)
 {
 	disarm(a, d);
@@ -169,11 +167,10 @@ void wr_accept_adjust(struct wr_accept *a)
 {
 	bool may_accept;
 
-	/* A shortage: a close of ours ends it at once. */
+	/* A connection of ours that ends ends the pause of a shortage. */
 	if (a->ctx->now >= a->resume_at ||
 	    !atomic_load(&a->core->accept_blocked))
 		a->resume_at = 0;
-	/* After the deadline of a stop nobody is served any more. */
 	may_accept =
 		a->resume_at == 0 && wr_core_phase(a->core) < WR_PHASE_CUTTING;
 	if (may_accept)
@@ -237,7 +234,7 @@ bool wr_accept_has_listener(const struct wr_accept *a)
 #define LAST_SLOT  1
 #define FREE_SLOTS (LAST_SLOT + 1)
 
-/* There are so many slots, and room to visit them.  0 or -errno. */
+/* That many free slots, and room for their deadlines.  0 or -errno. */
 static int prepare_slots(struct wr_accept *a, size_t count)
 {
 	struct wr_table *table = a->core->table;
@@ -249,7 +246,7 @@ static int prepare_slots(struct wr_accept *a, size_t count)
 	return rc < 0 ? rc : wr_table_grow(table);
 }
 
-/* It is accepted, and in the ledger from here on; there is a slot for it. */
+/* Accepted, and in the ledger from here on; prepare_slots() has made a slot. */
 static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint, int fd)
 {
@@ -268,7 +265,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	return c;
 }
 
-/* peer: who it is, or NULL: ask the socket. */
+/* peer NULL: ask the socket. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
@@ -342,35 +339,30 @@ static int accept_with_reserve(struct wr_accept *a,
 			      SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* Tell one client why; it lingers, so no other is told before it has ended. */
-static void refuse_one(struct wr_accept *a, struct wr_endpoint *endpoint)
+/*
+ * Refuse one client; it keeps the reserve until it has ended.  Or serve it: in
+ * a stop without open connections no descriptor will become free, and waiting
+ * clients are served one after the other.
+ */
+static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
+			bool is_served)
 {
 	int fd = prepare_slots(a, LAST_SLOT);
 
 	if (fd == 0)
 		fd = accept_with_reserve(a, endpoint);
-	if (fd >= 0)
+	if (fd < 0)
+		return;
+	if (is_served)
+		admit(a, endpoint, fd, NULL, 0);
+	else
 		wr_conn_refuse(make_conn(a, endpoint, fd),
 			       WR_OUTCOME_REFUSED_LIMIT);
 }
 
 /*
- * In a stop that has nothing left of its own to close, the reserve is all
- * there will be: it serves who waits, one after the other.
- */
-static void serve_one(struct wr_accept *a, struct wr_endpoint *endpoint)
-{
-	int fd = prepare_slots(a, LAST_SLOT);
-
-	if (fd == 0)
-		fd = accept_with_reserve(a, endpoint);
-	if (fd >= 0)
-		admit(a, endpoint, fd, NULL, 0);
-}
-
-/*
- * Refuse one at a stop's deadline, when there is no time to linger and others
- * wait for the descriptor.  What accept(2) said, or would say.
+ * Refuse one client at a stop's deadline, when there is no time to linger and
+ * others wait for the descriptor.  Returns what accept(2) said.
  */
 static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
@@ -418,10 +410,10 @@ static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 	if (classify(rc) != SHORTAGE)
 		return;
 	if (a->core->config.set.overload == WEIR_REFUSE)
-		refuse_one(a, endpoint);
+		use_reserve(a, endpoint, false);
 	else if (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
 		 atomic_load(&a->core->table->open) == 0)
-		serve_one(a, endpoint);
+		use_reserve(a, endpoint, true);
 }
 
 /* True: ask this listener again. */
@@ -456,7 +448,8 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 		int fd;
 
 		if (holds(a, endpoint))
-			return; /* wr_accept_adjust() sees to it */
+			return; /* wr_accept_adjust() takes it out of the poller
+				 */
 		fd = prepare_slots(a, FREE_SLOTS);
 		if (fd < 0) {
 			pause_accepting(a, endpoint, fd);
@@ -486,7 +479,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 	}
 }
 
-/* First comes the listener after the one that was the last to get something. */
+/* The first is the one after the listener that accepted last. */
 void wr_accept_run(struct wr_accept *a)
 {
 	int first = a->first_endpoint;
@@ -501,8 +494,8 @@ void wr_accept_run(struct wr_accept *a)
 }
 
 /*
- * At most its backlog: there is no end to it while clients may connect.
- * False: somebody is left, and no descriptor for it.
+ * At most its backlog: clients may go on connecting.  False: one is left, and
+ * there is no descriptor for it.
  */
 static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
