@@ -12,6 +12,8 @@
 #include "conn.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <string.h>
 
 #include "conn_table.h"
 #include "poller.h"
@@ -23,9 +25,9 @@
 
 /* --------------------------------------------------------------- moving it */
 
-/* legal[from] has a bit for each state one may go to. */
-static const uint16_t legal[WR_CONN_STATES] = {
-	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED,
+/* legal[from] has a bit for each place it may go to. */
+static const uint16_t legal[WR_CONN_PLACES] = {
+	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_RUNNING,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
 			   1 << WR_CONN_CLOSED,
 	[WR_CONN_READY] = 1 << WR_CONN_RUNNING,
@@ -36,9 +38,9 @@ static const uint16_t legal[WR_CONN_STATES] = {
 	[WR_CONN_CLOSED] = 1 << WR_CONN_FREE,
 };
 
-static wr_counter *gauge(struct wr_stats *stats, int state)
+static wr_counter *gauge(struct wr_stats *stats, int where)
 {
-	switch (state) {
+	switch (where) {
 	case WR_CONN_QUEUED:
 		return &stats->queued;
 	case WR_CONN_PARKED:
@@ -52,14 +54,15 @@ static wr_counter *gauge(struct wr_stats *stats, int state)
 
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to)
 {
-	wr_counter *left = gauge(stats, c->state), *entered = gauge(stats, to);
+	int from = atomic_load_explicit(&c->where, memory_order_relaxed);
+	wr_counter *left = gauge(stats, from), *entered = gauge(stats, to);
 
-	wr_assert(legal[c->state] & 1 << to);
+	wr_assert(legal[from] & 1 << to);
 	if (left)
 		wr_count(stats, left, (uint64_t)-1);
 	if (entered)
 		wr_count(stats, entered, 1);
-	c->state = (uint8_t)to;
+	atomic_store_explicit(&c->where, (uint8_t)to, memory_order_release);
 }
 
 static void give_slot(struct weir_conn *c)
@@ -71,42 +74,16 @@ static void give_slot(struct weir_conn *c)
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now)
 {
+	const size_t life = offsetof(struct weir_conn, service);
+
+	wr_assert(wr_conn_where(c) == WR_CONN_FREE);
+	memset((char *)c + life, 0, sizeof(*c) - life);
 	c->service = service;
-	c->ctx = NULL;
-	c->out = (struct wr_outbox){ .head = NULL };
-	c->stalled_at = 0;
-	c->is_stalled = false;
-	c->sent = c->taken = c->received = 0;
-	c->out_error = c->in_error = c->file_error = 0;
-	c->is_writing = c->is_over = false;
-	c->wants_out_shut = c->is_out_shut = false;
-	c->is_finished = c->drain_deferred = false;
-	c->is_cut = c->is_counted = false;
-	c->fd = fd;
-	c->why = 0;
-	c->outcome = WR_OUTCOME_COMPLETED;
-	c->end = WEIR_END_NONE;
-	c->is_tcp = c->is_polled = c->polls_output = c->is_closing = false;
-	c->was_opened = c->close_cb_pending = c->has_input = c->would_block =
-		false;
-	c->is_urgent = c->got_input = c->has_ended = c->in_shut = false;
-	c->may_wait = false;
-	c->events = 0;
-	c->in = (struct wr_buffer){ .mem = NULL };
-	c->scanned = c->scanned_len = 0;
-	c->born_at = c->active_at = c->input_at = now;
-	c->message_at = c->linger_at = c->linger_end_at = 0;
-	c->linger_bytes = 0;
-	c->lingers = false;
-	for (int i = 0; i < WR_TMO_COUNT; i++)
-		c->timeout_ms[i] = service->timeout_ms[i];
-	c->data = NULL;
-	c->drop = NULL;
 	c->release = give_slot;
-	c->peer_len = 0;
-	wr_conn_input_begin(c);
-	atomic_store(&c->check_at, INT64_MAX);
-	atomic_store(&c->waiter_fd, -1);
+	c->fd = fd;
+	c->born_at = c->active_at = c->in.last_at = now;
+	memcpy(c->timeout_ms, service->timeout_ms, sizeof(c->timeout_ms));
+	atomic_store(&c->check_at, WR_NEVER_AT);
 	atomic_store(&c->refs, 1);
 	if (c->core)
 		c->id = atomic_fetch_add(&c->core->last_id, 1) + 1;
@@ -157,7 +134,7 @@ static int64_t stall_at(struct weir_conn *c)
 	int64_t since;
 
 	wr_lock(&c->lock);
-	since = c->is_stalled ? c->stalled_at : 0;
+	since = c->out.is_stalled ? c->out.stalled_at : 0;
 	wr_unlock(&c->lock);
 	return since ? after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
 }
@@ -168,9 +145,9 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 		return WEIR_END_LIFETIME;
 	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
-	if (c->message_at)
+	if (c->in.message_at)
 		return WEIR_END_READ;
-	return c->got_input ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
+	return c->in.received > 0 ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
 }
 
 int64_t wr_conn_due_at(struct weir_conn *c)
@@ -180,15 +157,26 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 
 	if (has_output)
 		at = wr_min_at(at, stall_at(c));
-	if (c->is_closing)
+	if (c->end != WR_END_OPEN)
 		return at;
-	if (c->message_at)
-		return wr_min_at(at, after(c, c->message_at, WR_TMO_READ));
+	if (c->in.message_at)
+		return wr_min_at(at, after(c, c->in.message_at, WR_TMO_READ));
 	if (has_output)
 		return at;
-	if (!c->got_input)
+	if (c->in.received == 0)
 		return wr_min_at(at, after(c, c->born_at, WR_TMO_FIRST_BYTE));
 	return wr_min_at(at, after(c, c->active_at, WR_TMO_IDLE));
+}
+
+int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
+{
+	int64_t since = atomic_load(&c->core->drain_began_at);
+
+	if (!is_mid && c->in.received > 0)
+		return 0;
+	if (c->in.last_at > since)
+		since = c->in.last_at;
+	return since + WR_DRAIN_QUIET_NS;
 }
 
 /*
@@ -215,7 +203,7 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 
 static void cut_locked(struct weir_conn *c)
 {
-	if (c->fd >= 0 && !c->is_finished) {
+	if (c->fd >= 0 && c->end < WR_END_FIN_SENT) {
 		atomic_store(&c->is_cut, true);
 		(void)wr_sys_shutdown(c->fd, SHUT_RDWR);
 	}
@@ -264,15 +252,21 @@ bool wr_conn_is_lost(struct weir_conn *c, int error)
 	int out_error;
 
 	wr_lock(&c->lock);
-	out_error = c->out_error;
+	out_error = c->out.error;
 	wr_unlock(&c->lock);
-	return is_loss(error) && (error == c->in_error || error == out_error);
+	return is_loss(error) && (error == c->in.error || error == out_error);
 }
 
-void wr_conn_seal(struct weir_conn *c)
+static void end_locked(struct weir_conn *c, int end)
+{
+	wr_assert(end >= c->end);
+	c->end = (uint8_t)end;
+}
+
+void wr_conn_begin_close(struct weir_conn *c)
 {
 	wr_lock(&c->lock);
-	c->is_over = true;
+	end_locked(c, WR_END_CLOSING);
 	wr_unlock(&c->lock);
 }
 
@@ -280,11 +274,8 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
 	void (*drop)(void *);
 
-	if (!c->is_over)
-		wr_conn_seal(c);
-	if (c->close_cb_pending && c->service->set.closed)
+	if (c->call.why != 0 && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
-	c->close_cb_pending = false;
 	drop = c->drop; /* `closed` may have set it */
 	c->drop = NULL;
 	if (drop)
@@ -297,7 +288,7 @@ void wr_conn_hang_up(struct weir_conn *c)
 	/* To connect(2) it to nothing resets a TCP connection. */
 	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
 
-	if (c->file_error && c->is_tcp &&
+	if (c->out.file_error && c->is_tcp &&
 	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
 		return;
 	/* A duplicate of the descriptor must not keep the peer waiting. */
@@ -319,22 +310,21 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 	wr_lock(&c->lock);
 	fd = c->fd;
 	c->fd = -1;
-	c->is_over = true;
-	wr_outbox_clear(&c->out);
+	end_locked(c, WR_END_CLOSED);
+	wr_outbox_clear(&c->out.box);
 	wr_unlock(&c->lock);
-	wr_buffer_release(&c->in);
-	if (c->may_wait) /* the peer has had its time already */
+	wr_buffer_release(&c->in.buf);
+	if (c->may_linger) /* the peer has had its time already */
 		wr_sys_forget_linger(fd);
 	wr_sys_close(fd);
-	atomic_store(&c->due_at, INT64_MIN);
 	wr_conn_move(c, stats, WR_CONN_CLOSED);
 	if (!atomic_exchange(&c->is_counted, true)) {
 		wr_count(stats, &stats->outcome[outcome], 1);
 		if (outcome == WR_OUTCOME_TIMED_OUT)
-			wr_count(
-				stats,
-				&stats->timed_out[c->end - WEIR_END_FIRST_BYTE],
-				1);
+			wr_count(stats,
+				 &stats->timed_out[c->cause -
+						   WEIR_END_FIRST_BYTE],
+				 1);
 		if (wr_is_refusal(outcome))
 			atomic_fetch_sub(&c->table->refused, 1);
 		else
@@ -371,9 +361,9 @@ void wr_conn_finish(struct weir_conn *c)
 	bool is_done;
 
 	wr_lock(&c->lock);
-	c->is_finished = true;
+	end_locked(c, WR_END_FIN_SENT);
 	/* Refused, there is no connection any more, and no peer to wait for. */
-	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->has_ended;
+	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->in.end == WR_IN_EOF;
 	wr_unlock(&c->lock);
 	if (!is_done)
 		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
@@ -382,7 +372,7 @@ void wr_conn_finish(struct weir_conn *c)
 		wr_conn_close_and_count(c, stats, c->outcome);
 		return;
 	}
-	if (c->is_polled)
+	if (c->interest)
 		wr_poller_remove(c->core->poller, c->fd);
 	c->ctx = NULL;
 	wr_conn_move(c, stats, WR_CONN_LINGERING);
@@ -418,7 +408,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 
 		n = wr_sys_sendmsg(c->fd, &rest, 1);
 	}
-	c->is_closing = true;
+	wr_conn_begin_close(c);
 	c->outcome = (uint8_t)outcome;
 	wr_conn_finish(c);
 }
@@ -502,7 +492,7 @@ static int tell(struct weir_conn *c, uint32_t report)
 	if (c == NULL)
 		return -EINVAL;
 	wr_lock(&c->lock);
-	if (!c->is_over && c->table) {
+	if (c->end == WR_END_OPEN && c->table) {
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
 			     wr_owner_generation(&c->owner), report);
 		rc = 0;
@@ -525,14 +515,14 @@ int weir_ref_cancel(weir_ref *ref)
 {
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
-	bool is_over;
+	bool is_open;
 
 	if (c == NULL)
 		return -EINVAL;
 	wr_lock(&c->lock);
-	is_over = c->is_over;
+	is_open = c->end == WR_END_OPEN;
 	wr_unlock(&c->lock);
-	if (is_over)
+	if (!is_open)
 		return -EPIPE;
 	wr_conn_cut(c);
 	if (c->table)

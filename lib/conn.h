@@ -24,128 +24,177 @@
 #include "sys.h"
 #include "timers.h"
 
-enum wr_state {
-	WR_CONN_FREE,
-	WR_CONN_QUEUED,	   /* made by the acceptor, then in the queue */
-	WR_CONN_READY,	   /* owned, on the list of those to be run */
-	WR_CONN_RUNNING,   /* a worker has it */
-	WR_CONN_PARKED,	   /* nobody has it; the poller tells of input */
-	WR_CONN_LINGERING, /* the acceptor drains it before the close */
-	WR_CONN_CLOSED,	   /* closed; somebody may still hold a reference */
-	WR_CONN_STATES
+/* Where a connection is. */
+enum wr_where {
+	WR_CONN_FREE,	   /* nowhere: the slot holds no connection */
+	WR_CONN_QUEUED,	   /* accepted, no worker has taken it */
+	WR_CONN_READY,	   /* owned, in the queue of those to be run */
+	WR_CONN_RUNNING,   /* a worker runs it */
+	WR_CONN_PARKED,	   /* nobody owns it, the poller reports input */
+	WR_CONN_LINGERING, /* the acceptor discards input until the peer ends */
+	WR_CONN_CLOSED,	   /* closed, references to it may be left */
+	WR_CONN_PLACES
+};
+
+/* How far its end has come: only goes up. */
+enum wr_end {
+	WR_END_OPEN,
+	WR_END_CLOSING,	 /* no callback but `closed`; the output is sent */
+	WR_END_FIN_SENT, /* all is sent, our direction is shut down */
+	WR_END_CLOSED	 /* the descriptor is closed */
+};
+
+/* The directions; both only go up. */
+enum wr_in_end {
+	WR_IN_OPEN,
+	WR_IN_SHUT, /* SHUT_RD: the handler wants no more */
+	WR_IN_EOF   /* the end of input has been read */
+};
+
+enum wr_out_end {
+	WR_OUT_OPEN,
+	WR_OUT_ENDING, /* SHUT_WR once all is sent */
+	WR_OUT_SHUT
+};
+
+/*
+ * What the input calls of one callback came to.  Goes up with each call, but a
+ * message that is given after WR_INPUT_EMPTY goes back to WR_INPUT_GIVEN.
+ */
+enum wr_input {
+	WR_INPUT_NOT_ASKED,
+	WR_INPUT_GIVEN,	       /* a message, or an error */
+	WR_INPUT_EMPTY,	       /* -EAGAIN: nothing complete is there */
+	WR_INPUT_BACKPRESSURE, /* -EAGAIN: too much output is unsent */
+	WR_INPUT_BUDGET,       /* -EAGAIN: other connections wait */
+	WR_INPUT_EOF	       /* the end of input was reported */
 };
 
 /* What the acceptor is asked to do with it. */
 enum {
-	WR_INBOX_LINGER = 1,	/* yours now: drain it, then close */
-	WR_INBOX_RESCHEDULE = 2 /* it wants to be visited earlier */
+	WR_INBOX_LINGER = 1,	/* it is yours: drain it, then close it */
+	WR_INBOX_RESCHEDULE = 2 /* its deadline has moved to an earlier time */
+};
+
+struct wr_in {
+	struct wr_buffer buf;
+	size_t scanned;	     /* bytes of it that begin no delimiter ... */
+	uint64_t scan_mark;  /* ... of this mark */
+	uint64_t received;   /* bytes taken from the kernel */
+	int64_t last_at;     /* when the last of them came */
+	int64_t message_at;  /* when an incomplete message began; 0: none */
+	int error;	     /* of the last receive that failed */
+	uint8_t end;	     /* enum wr_in_end */
+	bool is_ready;	     /* the handler can be given input, or its end */
+	bool would_block;    /* the kernel had none at the last look */
+	bool has_exceptions; /* urgent data or an end: a short read may not
+				have emptied the socket */
+};
+
+struct wr_out {
+	struct wr_outbox box;
+	int64_t stalled_at; /* the peer has taken nothing since; 0: it has */
+	uint64_t sent;	    /* bytes given to the kernel */
+	uint64_t acked;	    /* of these, by the peer's at the last stall */
+	int error;	    /* why nothing can be sent any more */
+	int file_error;	    /* o: why the file at the front cannot be read */
+	uint8_t end;	    /* enum wr_out_end */
+	bool is_stalled;    /* the kernel's buffer is full */
+	bool is_writing;    /* a call of the handler waits in mid-message */
+};
+
+/* Of the running callback; what stays after it is said there. */
+struct wr_call {
+	size_t bytes;	     /* input given to the handler ... */
+	uint32_t messages;   /* ... in so many pieces */
+	uint8_t why;	     /* WEIR_OPENED ..., of the last; 0: none yet */
+	uint8_t input;	     /* enum wr_input; stays */
+	uint8_t timed_out;   /* WEIR_END_... of a call's -ETIMEDOUT, or 0 */
+	bool saw_eagain;     /* an input call said -EAGAIN */
+	bool drain_deferred; /* it said WEIR_KEEP; stays */
+	bool woken_again;    /* a wake-up came during the callback; stays */
+};
+
+/* Of the acceptor, while it lingers. */
+struct wr_linger {
+	int64_t quiet_at; /* it ends then if nothing comes */
+	int64_t end_at;	  /* it ends then at the latest; 0: not begun */
+	uint64_t bytes;	  /* thrown away so far */
+	struct weir_conn *prev, *next;
 };
 
 /*
  * Field key:	c  constant while the slot is in use
  *		o  the owner only
- *		l  under .lock
+ *		l  under .lock to change; the owner reads without it
  *		a  atomic
  *		t  the acceptor only
  */
 struct weir_conn {
-	wr_owner owner;		  /* a */
-	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
-	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
-	_Atomic int waiter_fd;	  /* a: of the worker that waits in it; -1 */
-	atomic_uint refs;	  /* a: the library's own is one */
-	atomic_uint inbox_bits;	  /* a */
-	uint32_t index;		  /* c: of the slot */
+	/* The slot: survives the connection in it. */
+	wr_owner owner;		/* a */
+	_Atomic int waiter_fd;	/* a: wakes the worker that waits in it; -1 */
+	atomic_uint refs;	/* a: the library's own is one */
+	atomic_uint inbox_bits; /* a: WR_INBOX_... */
+	uint32_t index;		/* c */
 	struct weir_conn *inbox_next;
-	struct wr_core *core;		  /* c: NULL if dialled */
-	struct wr_table *table;		  /* c: NULL if dialled */
+	struct wr_core *core;	/* c: NULL if dialled */
+	struct wr_table *table; /* c: NULL if dialled */
+	struct wr_node node;	/* o: in a queue, or of the free slots */
+	struct wr_timer timer;	/* t */
+	struct wr_lock lock;
+
+	/* One life: wr_conn_begin() clears all that follows. */
 	const struct wr_service *service; /* c */
 	struct wr_context *ctx;		  /* o: of the thread that runs it */
-	struct wr_node node;   /* o: in a queue, or of the free slots */
-	struct wr_timer timer; /* t */
-	uint64_t id;	       /* c */
-
-	struct wr_lock lock;
-	struct wr_outbox out;	 /* l */
-	int64_t stalled_at;	 /* l: since when the peer takes nothing; 0 */
-	uint64_t sent;		 /* l: bytes given to the kernel */
-	uint64_t received;	 /* o: bytes taken from it */
-	uint64_t taken;		 /* l: of these, when looked at last */
-	int out_error;		 /* l: why nothing can be sent any more */
-	bool is_stalled;	 /* l: the kernel is full, as far as we know */
-	bool is_writing;	 /* l: a call waits with a part unsent */
-	bool is_over;		 /* l: no more calls from other threads */
-	bool wants_out_shut;	 /* l: SHUT_WR once all is sent */
-	bool is_out_shut;	 /* l: done */
-	bool is_finished;	 /* l: all is sent, it lingers or ends */
-	_Atomic bool is_cut;	 /* a: socket shut down by a cancel or a stop */
+	void (*release)(struct weir_conn *c); /* c: after the last reference */
+	uint64_t id;			      /* c */
+	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
+	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
+	int64_t born_at;	  /* c */
+	int64_t active_at; /* o: end of the last call; idle counts from it */
+	int fd;		   /* l: -1 once it is closed */
+	uint32_t events;   /* o: taken and not yet acted on */
+	_Atomic uint8_t where;	 /* o: enum wr_where; wr_conn_move() */
+	uint8_t end;		 /* l: enum wr_end */
+	uint8_t cause;		 /* o: WEIR_END_..., once it is known */
+	uint8_t outcome;	 /* o: enum wr_outcome, once it is closing */
+	uint8_t interest;	 /* o: what the poller reports; 0: not in it */
+	bool is_tcp;		 /* c */
+	bool may_linger;	 /* o: SO_LINGER may be on: a close(2) waits */
+	_Atomic bool is_cut;	 /* a: shut down by a cancel or a stop */
 	_Atomic bool is_counted; /* a: in the ledger */
-	int fd;			 /* l to change, o to read */
-	int in_error;		 /* o: what a receive said last */
-	int file_error;		 /* o: why a file was not sent: of its read */
-
-	uint8_t state;	       /* o: enum wr_state */
-	uint8_t why;	       /* o: WEIR_OPENED ... */
-	uint8_t outcome;       /* o: enum wr_outcome, while closing */
-	uint8_t end;	       /* o: WEIR_END_..., once it is known */
-	bool is_tcp;	       /* c */
-	bool is_polled;	       /* o: the poller knows it */
-	bool polls_output;     /* o: and tells of output */
-	bool is_closing;       /* o: no more callbacks */
-	bool was_opened;       /* o: `opened` has been called */
-	bool close_cb_pending; /* o: `closed` is owed */
-	bool drain_deferred;   /* o: in a drain, by its handler's wish */
-	bool has_input;	       /* o: there may be input in the kernel */
-	bool would_block;      /* o: there was none when we last looked */
-	bool is_urgent;	       /* o: a short read proves nothing now */
-	bool got_input;	       /* o: some input has come */
-	bool has_ended;	       /* o: the end of input has been read */
-	bool in_shut;	       /* o: SHUT_RD: no more input is wanted */
-	bool lingers;	       /* t: in the acceptor's linger set */
-	bool may_wait;	       /* o: SO_LINGER may be on: a close(2) waits */
-
-	/* o: of the running call */
-	bool has_asked;	       /* an input call was made */
-	bool saw_eagain;       /* an input call said -EAGAIN */
-	bool last_eagain;      /* the last one did */
-	bool backpressured;    /* ... because of too much unsent output */
-	bool budget_exhausted; /* ... because others want a turn */
-	bool woken_again;      /* somebody, or it itself, wakes it again */
-	bool eof_reported;     /* an input call told the end of input */
-	uint8_t timed_out; /* the WEIR_END_... of a call's -ETIMEDOUT, or 0 */
-	uint8_t unclocked; /* messages to give before a look at the clock */
-	uint8_t clock_gap; /* ... and after that one */
-	uint32_t events;   /* taken and not yet acted on */
-	size_t turn_bytes; /* input given to the handler */
-
-	struct wr_buffer in;  /* o */
-	size_t scanned;	      /* o: so many bytes of it begin no delimiter, */
-	size_t scanned_len;   /* o: which has this length and content */
-	uint64_t scanned_for; /* o */
-	int64_t born_at;      /* c */
-	int64_t active_at;    /* o: end of the last call; idle counts from it */
-	int64_t input_at;     /* o: last input */
-	int64_t message_at;   /* o: when a half message began; 0: none */
-	int64_t linger_at, linger_end_at; /* t: quiet until, end at all */
-	uint64_t linger_bytes;		  /* t */
-	struct weir_conn *linger_prev, *linger_next; /* t */
-	int timeout_ms[WR_TMO_COUNT];		     /* o */
-	socklen_t peer_len;			     /* 0: ask the socket */
-
-	void *data; /* o */
-	void (*drop)(void *data);
-	void (*release)(
-		struct weir_conn *c); /* c: the last reference is gone */
+	struct wr_in in;	 /* o */
+	struct wr_out out;	 /* l */
+	struct wr_call call;	 /* o */
+	struct wr_linger linger; /* t */
+	int timeout_ms[WR_TMO_COUNT]; /* o */
+	socklen_t peer_len;	      /* c: 0: ask the socket */
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} peer; /* c */
+	} peer;	    /* c */
+	void *data; /* o */
+	void (*drop)(void *data);
 };
 
 /* From 128 KiB on malloc(3) maps a slab of 256 by itself, in whole pages. */
 _Static_assert(sizeof(struct weir_conn) <= 504,
 	       "what an idle connection takes is promised");
+
+/* Any thread; one that does not own it learns where it was a moment ago. */
+static inline int wr_conn_where(const struct weir_conn *c)
+{
+	return atomic_load_explicit(&c->where, memory_order_acquire);
+}
+
+static inline bool wr_conn_is_in_use(const struct weir_conn *c)
+{
+	int where = wr_conn_where(c);
+
+	return where != WR_CONN_FREE && where != WR_CONN_CLOSED;
+}
 
 /* A caller's memory: a length that is a negative number is none. */
 static inline bool wr_is_memory(const void *mem, size_t len)
@@ -169,7 +218,7 @@ static inline uint64_t wr_conn_key(const struct weir_conn *c)
 
 /* ------------------------------------------------------------------- conn */
 
-/* Ready a blank slot or dialled structure for the descriptor. */
+/* A new life in a free slot, or in a dialled structure. */
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now);
 
@@ -187,6 +236,12 @@ int64_t wr_conn_due_at(struct weir_conn *c);
 
 /* Owner, after that time: which deadline it was, as WEIR_END_... */
 uint8_t wr_conn_due_end(struct weir_conn *c);
+
+/*
+ * In a drain: until when a first message, or the rest of one that has begun,
+ * is waited for.  0: neither is.
+ */
+int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
 
 /* Owner: tell the acceptor, which visits it at the right time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);
@@ -220,10 +275,10 @@ bool wr_conn_try_cut(struct weir_conn *c);
  */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
-/* Owner: others get -EPIPE from now. */
-void wr_conn_seal(struct weir_conn *c);
+/* Owner: WR_END_CLOSING; other threads get -EPIPE from now. */
+void wr_conn_begin_close(struct weir_conn *c);
 
-/* Owner: the last callbacks (`closed`, drop), unless they were made before. */
+/* Owner, closing, once: the last callbacks, `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
 
 /* Owner: close the descriptor, enter the outcome, drop our reference. */
@@ -262,9 +317,6 @@ const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
 /* ------------------------------------------------------------- conn_input */
 
-/* Before a callback: forget what was of the last one. */
-void wr_conn_input_begin(struct weir_conn *c);
-
 /* Owner, not in a callback: give unused memory back to the context. */
 void wr_conn_input_tidy(struct weir_conn *c);
 
@@ -292,7 +344,8 @@ int wr_conn_flush(struct weir_conn *c);
 /* Owner, without the lock: only the owner queues and sends files. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
-	return wr_outbox_bytes(&c->out) > 0 || wr_outbox_has_files(&c->out);
+	return wr_outbox_bytes(&c->out.box) > 0 ||
+	       wr_outbox_has_files(&c->out.box);
 }
 
 /*
@@ -302,14 +355,14 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
-	return wr_outbox_has_files(&c->out) ||
-	       2 * wr_outbox_bytes(&c->out) >= c->service->set.outbox_max;
+	return wr_outbox_has_files(&c->out.box) ||
+	       2 * wr_outbox_bytes(&c->out.box) >= c->service->set.outbox_max;
 }
 
 /* Owner: the handler may be given input. */
 static inline bool wr_conn_is_readable(const struct weir_conn *c)
 {
-	return c->has_input && !wr_conn_is_congested(c);
+	return c->in.is_ready && !wr_conn_is_congested(c);
 }
 
 /*

@@ -23,24 +23,14 @@
  * messages and each 16 that follow.  A turn thus lasts at most about twice its
  * time and one message, and each brings at least one message.
  */
-#define TURN_BYTES     ((size_t)256 * 1024)
-#define TURN_NS	       WR_NS_PER_MS
-#define MOST_UNCLOCKED 16
+#define TURN_BYTES ((size_t)256 * 1024)
+#define TURN_NS	   WR_NS_PER_MS
+#define CLOCK_GAP  16
 
 /* `readable` and nothing else never waits. */
 static bool may_wait(const struct weir_conn *c)
 {
 	return c->service->set.readable == NULL;
-}
-
-void wr_conn_input_begin(struct weir_conn *c)
-{
-	c->has_asked = c->saw_eagain = c->last_eagain = false;
-	c->eof_reported = c->backpressured = c->woken_again = false;
-	c->budget_exhausted = false;
-	c->timed_out = 0;
-	c->turn_bytes = 0;
-	c->unclocked = c->clock_gap = 1;
 }
 
 /* Or is it only that the program's time stamps wait in the error queue? */
@@ -63,7 +53,7 @@ static bool is_gone(const struct weir_conn *c, short found)
 {
 	if (!c->is_tcp)
 		return false;
-	if (found & POLLHUP && !c->wants_out_shut)
+	if (found & POLLHUP && c->out.end == WR_OUT_OPEN)
 		return true;
 	return found & POLLERR && has_error(c);
 }
@@ -85,8 +75,8 @@ int wr_conn_input_find(struct weir_conn *c)
 	int rc = wr_conn_input_probe(c);
 
 	if (rc > 0) {
-		c->has_input = true;
-		c->would_block = false;
+		c->in.is_ready = true;
+		c->in.would_block = false;
 	}
 	return rc;
 }
@@ -94,20 +84,20 @@ int wr_conn_input_find(struct weir_conn *c)
 static void give_back(struct weir_conn *c)
 {
 	struct wr_buffer *spare = &c->ctx->spare_in, fit = { .mem = NULL };
-	size_t len = wr_buffer_len(&c->in);
+	size_t len = wr_buffer_len(&c->in.buf);
 
 	if (len > 0) {
-		if (c->in.cap - len < WR_CHUNK_ROOM / 2 ||
-		    wr_buffer_append(&fit, wr_buffer_data(&c->in), len, len) <
-			    0)
+		if (c->in.buf.cap - len < WR_CHUNK_ROOM / 2 ||
+		    wr_buffer_append(&fit, wr_buffer_data(&c->in.buf), len,
+				     len) < 0)
 			return; /* it fits well enough, or has to do */
-		wr_buffer_consume(&c->in, len);
+		wr_buffer_consume(&c->in.buf, len);
 	}
-	if (spare->mem == NULL && c->in.cap == WR_CHUNK_ROOM)
-		*spare = c->in;
+	if (spare->mem == NULL && c->in.buf.cap == WR_CHUNK_ROOM)
+		*spare = c->in.buf;
 	else
-		wr_buffer_release(&c->in);
-	c->in = fit;
+		wr_buffer_release(&c->in.buf);
+	c->in.buf = fit;
 }
 
 /*
@@ -116,7 +106,7 @@ static void give_back(struct weir_conn *c)
  */
 void wr_conn_input_tidy(struct weir_conn *c)
 {
-	if (c->in.mem != NULL)
+	if (c->in.buf.mem != NULL)
 		give_back(c);
 }
 
@@ -127,27 +117,26 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n;
 
-	if (c->has_ended || c->in_shut)
+	if (c->in.end != WR_IN_OPEN)
 		return 0;
-	if (c->would_block)
+	if (c->in.would_block)
 		return -EAGAIN;
 	n = wr_sys_recv(c->fd, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
 		n = -ECANCELED; /* our own shutdown, not the peer's end */
 	} else if (n > 0) {
 		wr_count(c->ctx->stats, &c->ctx->stats->bytes_in, (uint64_t)n);
-		c->received += (uint64_t)n;
-		c->got_input = true;
-		c->input_at = c->ctx->now;
-		if ((size_t)n < cap && c->is_tcp && !c->is_urgent &&
+		c->in.received += (uint64_t)n;
+		c->in.last_at = c->ctx->now;
+		if ((size_t)n < cap && c->is_tcp && !c->in.has_exceptions &&
 		    wr_sys_short_read_is_empty())
-			c->would_block = true;
+			c->in.would_block = true;
 	} else if (n == 0) {
-		c->has_ended = true;
+		c->in.end = WR_IN_EOF;
 	} else if (n == -EAGAIN) {
-		c->would_block = true;
+		c->in.would_block = true;
 	} else {
-		c->in_error = (int)n;
+		c->in.error = (int)n;
 	}
 	return n;
 }
@@ -156,24 +145,24 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 static int move_to_spare(struct weir_conn *c)
 {
 	struct wr_buffer big = c->ctx->spare_in;
-	size_t len = wr_buffer_len(&c->in);
+	size_t len = wr_buffer_len(&c->in.buf);
 	int rc = wr_buffer_reserve(&big, WR_CHUNK_ROOM, WR_CHUNK_ROOM);
 
 	if (rc < 0)
 		return rc;
 	c->ctx->spare_in = (struct wr_buffer){ .mem = NULL };
 	if (len > 0)
-		(void)wr_buffer_append(&big, wr_buffer_data(&c->in), len,
+		(void)wr_buffer_append(&big, wr_buffer_data(&c->in.buf), len,
 				       WR_CHUNK_ROOM);
-	wr_buffer_release(&c->in);
-	c->in = big;
+	wr_buffer_release(&c->in.buf);
+	c->in.buf = big;
 	return 0;
 }
 
 /* The same to the end of the buffer, which may keep max bytes. */
 static ssize_t fill(struct weir_conn *c, size_t max)
 {
-	struct wr_buffer *in = &c->in;
+	struct wr_buffer *in = &c->in.buf;
 	ssize_t n;
 	int rc;
 
@@ -191,9 +180,16 @@ static ssize_t fill(struct weir_conn *c, size_t max)
 
 /* ------------------------------------------------------ around every call */
 
-static int say_eagain(struct weir_conn *c)
+static inline void note_input(struct weir_conn *c, enum wr_input input)
 {
-	c->saw_eagain = c->last_eagain = true;
+	if (c->call.input < input)
+		c->call.input = (uint8_t)input;
+}
+
+static int say_eagain(struct weir_conn *c, enum wr_input reason)
+{
+	c->call.saw_eagain = true;
+	note_input(c, reason);
 	return -EAGAIN;
 }
 
@@ -207,10 +203,8 @@ static int make_room(struct weir_conn *c)
 			return rc;
 		if (!wr_conn_is_congested(c))
 			break;
-		if (!may_wait(c)) {
-			c->backpressured = true;
-			return say_eagain(c);
-		}
+		if (!may_wait(c))
+			return say_eagain(c, WR_INPUT_BACKPRESSURE);
 		if (rc == WR_FLUSH_STALLED)
 			rc = wr_conn_wait_output(c);
 		if (rc < 0)
@@ -219,38 +213,37 @@ static int make_room(struct weir_conn *c)
 	return 0;
 }
 
-/* It is time to look at the clock; in vain if there is nothing to be taken. */
-static bool has_outlasted_turn(struct weir_conn *c)
+static bool is_time_to_look(uint32_t messages)
+{
+	return (messages & (messages + 1)) == 0 || messages % CLOCK_GAP == 15;
+}
+
+/* The time of its turn is over; in vain if there is nothing to be taken. */
+static bool has_outlasted_turn(const struct weir_conn *c)
 {
 	int64_t began =
 		atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
 
-	if (c->would_block && wr_buffer_len(&c->in) == 0)
+	if (c->in.would_block && wr_buffer_len(&c->in.buf) == 0)
 		return false;
-	if (wr_now_ns() - began >= TURN_NS)
-		return true;
-	if (c->clock_gap < MOST_UNCLOCKED)
-		c->clock_gap *= 2;
-	c->unclocked = c->clock_gap;
-	return false;
+	return wr_now_ns() - began >= TURN_NS;
 }
 
-static inline bool has_had_turn(struct weir_conn *c)
+static inline bool has_had_turn(const struct weir_conn *c)
 {
-	return c->turn_bytes >= TURN_BYTES ||
-	       (c->unclocked == 0 && has_outlasted_turn(c));
+	return c->call.bytes >= TURN_BYTES ||
+	       (c->call.messages > 0 && is_time_to_look(c->call.messages) &&
+		has_outlasted_turn(c));
 }
 
 /* 0: input may be given out. */
 static inline int begin_input(struct weir_conn *c)
 {
-	c->has_asked = true;
+	note_input(c, WR_INPUT_GIVEN);
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	if (!may_wait(c) && has_had_turn(c)) {
-		c->budget_exhausted = true;
-		return say_eagain(c);
-	}
+	if (!may_wait(c) && has_had_turn(c))
+		return say_eagain(c, WR_INPUT_BUDGET);
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
@@ -263,29 +256,29 @@ static int no_input(struct weir_conn *c, bool is_mid)
 		rc = wr_conn_wait_input(c, is_mid);
 		/* The kernel's own is no deadline of ours. */
 		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
-			c->timed_out = wr_conn_due_end(c);
+			c->call.timed_out = wr_conn_due_end(c);
 		return rc;
 	}
-	if (c->why == WEIR_DRAIN)
+	if (c->call.why == WEIR_DRAIN)
 		return -ESHUTDOWN;
-	return say_eagain(c);
+	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
-/* A message of n bytes is given out; the next one's deadline starts anew. */
+/* A message of n bytes is given out; the next one has a deadline of its own. */
 static ssize_t give(struct weir_conn *c, size_t n)
 {
-	c->message_at = 0;
-	c->scanned = 0;
-	c->last_eagain = false;
-	c->turn_bytes += n;
-	if (c->unclocked > 0)
-		c->unclocked--;
+	c->in.message_at = 0;
+	c->in.scanned = 0;
+	c->call.bytes += n;
+	c->call.messages++;
+	if (c->call.input == WR_INPUT_EMPTY)
+		c->call.input = WR_INPUT_GIVEN;
 	return (ssize_t)n;
 }
 
 static int end_of_input(struct weir_conn *c, int rc)
 {
-	c->eof_reported = true;
+	c->call.input = WR_INPUT_EOF;
 	return rc;
 }
 
@@ -302,8 +295,8 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 	rc = begin_input(c);
 	if (rc < 0)
 		return rc;
-	if (wr_buffer_len(&c->in) > 0)
-		return give(c, wr_buffer_take(&c->in, buf, cap));
+	if (wr_buffer_len(&c->in.buf) > 0)
+		return give(c, wr_buffer_take(&c->in.buf, buf, cap));
 	while ((n = receive(c, buf, cap)) == -EAGAIN) {
 		rc = no_input(c, false);
 		if (rc < 0)
@@ -320,24 +313,24 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
  */
 static ssize_t gather(struct weir_conn *c, size_t len)
 {
-	while (wr_buffer_len(&c->in) < len) {
+	while (wr_buffer_len(&c->in.buf) < len) {
 		ssize_t n = fill(c, c->service->set.line_max);
 
 		if (n == -EAGAIN)
-			n = no_input(c, wr_buffer_len(&c->in) > 0);
+			n = no_input(c, wr_buffer_len(&c->in.buf) > 0);
 		else if (n == 0)
-			return end_of_input(c, wr_buffer_len(&c->in) ? -EBADMSG
-								     : 0);
+			return end_of_input(
+				c, wr_buffer_len(&c->in.buf) ? -EBADMSG : 0);
 		if (n < 0)
 			return n;
 	}
-	return (ssize_t)wr_buffer_len(&c->in);
+	return (ssize_t)wr_buffer_len(&c->in.buf);
 }
 
 /* A session's message that no buffer need hold: straight to the caller. */
 static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
-	size_t got = wr_buffer_take(&c->in, buf, len);
+	size_t got = wr_buffer_take(&c->in.buf, buf, len);
 
 	while (got < len) {
 		ssize_t n = receive(c, buf + got, len - got);
@@ -369,24 +362,25 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	if (len > c->service->set.line_max)
 		return may_wait(c) ? read_through(c, buf, len) : -EMSGSIZE;
 	n = gather(c, len);
-	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, len));
+	return n <= 0 ? n : give(c, wr_buffer_take(&c->in.buf, buf, len));
 }
 
 /*
- * Up to 8 bytes a delimiter is its own mark, a longer one has a hash (FNV-1a).
- * Who makes two of one length with the same hash, and changes between them in
- * mid-message, misses an end in his own input.
+ * Up to 7 bytes a delimiter and its length are the mark, a longer one has a
+ * hash (FNV-1a).  A program that makes two delimiters with the same hash, and
+ * changes between them in mid-message, misses an end in its own input.
  */
 static uint64_t mark_of(const void *delim, size_t len)
 {
 	const unsigned char *bytes = delim;
-	uint64_t mark = 0;
+	uint64_t mark = len;
 
-	if (len <= sizeof(mark)) {
-		memcpy(&mark, delim, len);
+	if (len < sizeof(mark)) {
+		for (size_t i = 0; i < len; i++)
+			mark = mark << 8 | bytes[i];
 		return mark;
 	}
-	mark = UINT64_C(14695981039346656037);
+	mark ^= UINT64_C(14695981039346656037);
 	for (size_t i = 0; i < len; i++)
 		mark = (mark ^ bytes[i]) * UINT64_C(1099511628211);
 	return mark;
@@ -396,27 +390,27 @@ static uint64_t mark_of(const void *delim, size_t len)
 static bool was_scanned_for(const struct weir_conn *c, const void *delim,
 			    size_t len)
 {
-	return len == c->scanned_len && mark_of(delim, len) == c->scanned_for;
+	return mark_of(delim, len) == c->in.scan_mark;
 }
 
 /* There is no such delimiter, unless its first bytes are the last there. */
 static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 {
-	size_t there = wr_buffer_len(&c->in);
+	size_t there = wr_buffer_len(&c->in.buf);
 
-	c->scanned = there < len ? 0 : there - len + 1;
-	c->scanned_len = len;
-	c->scanned_for = mark_of(delim, len);
+	c->in.scanned = there < len ? 0 : there - len + 1;
+	c->in.scan_mark = mark_of(delim, len);
 }
 
 /* Where the message in the buffer ends; 0: not in there; or -EMSGSIZE. */
 static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 			    const void *delim, size_t delim_len)
 {
-	size_t end = wr_buffer_find(&c->in, delim, delim_len, c->scanned);
+	size_t end =
+		wr_buffer_find(&c->in.buf, delim, delim_len, c->in.scanned);
 
 	cap = wr_min(cap, c->service->set.line_max);
-	if (end > 0 ? end > cap : wr_buffer_len(&c->in) >= cap)
+	if (end > 0 ? end > cap : wr_buffer_len(&c->in.buf) >= cap)
 		return -EMSGSIZE;
 	return (ssize_t)end;
 }
@@ -429,7 +423,7 @@ static ssize_t await_end(struct weir_conn *c, size_t cap, const void *delim,
 
 	do {
 		note_scanned(c, delim, delim_len);
-		n = gather(c, wr_buffer_len(&c->in) + 1);
+		n = gather(c, wr_buffer_len(&c->in.buf) + 1);
 		if (n <= 0)
 			return n;
 		n = look_for_end(c, cap, delim, delim_len);
@@ -442,8 +436,8 @@ static inline ssize_t find_end(struct weir_conn *c, size_t cap,
 {
 	ssize_t n;
 
-	if (c->scanned > 0 && !was_scanned_for(c, delim, delim_len))
-		c->scanned = 0;
+	if (c->in.scanned > 0 && !was_scanned_for(c, delim, delim_len))
+		c->in.scanned = 0;
 	n = look_for_end(c, cap, delim, delim_len);
 	return n != 0 ? n : await_end(c, cap, delim, delim_len);
 }
@@ -460,12 +454,12 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 	if (n == 0)
 		n = find_end(c, cap - 1, "\n", 1);
 	if (n == -EBADMSG) { /* the last line, without a newline */
-		n = (ssize_t)wr_buffer_len(&c->in);
-		c->eof_reported = false;
+		n = (ssize_t)wr_buffer_len(&c->in.buf);
+		c->call.input = WR_INPUT_GIVEN;
 	}
 	if (n <= 0)
 		return n;
-	len = wr_buffer_take(&c->in, buf, (size_t)n);
+	len = wr_buffer_take(&c->in.buf, buf, (size_t)n);
 	buf[len] = '\0';
 	return give(c, len);
 }
@@ -482,7 +476,7 @@ ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 	n = begin_input(c);
 	if (n == 0)
 		n = find_end(c, cap, delim, delim_len);
-	return n <= 0 ? n : give(c, wr_buffer_take(&c->in, buf, (size_t)n));
+	return n <= 0 ? n : give(c, wr_buffer_take(&c->in.buf, buf, (size_t)n));
 }
 
 ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
@@ -498,15 +492,15 @@ ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 	if (n == 0)
 		n = gather(c, at_least);
 	if (n > 0)
-		*data = wr_buffer_data(&c->in);
+		*data = wr_buffer_data(&c->in.buf);
 	return n;
 }
 
 int weir_conn_consume(weir_conn *c, size_t len)
 {
-	if (c == NULL || len > wr_buffer_len(&c->in))
+	if (c == NULL || len > wr_buffer_len(&c->in.buf))
 		return -EINVAL;
-	wr_buffer_consume(&c->in, len);
+	wr_buffer_consume(&c->in.buf, len);
 	(void)give(c, len);
 	return 0;
 }

@@ -9,12 +9,6 @@
  * disk; only the owner sends files, so the file at the front stays where it is
  * meanwhile.
  *
- * "Alone with it": as long as there is no reference but the library's, only
- * the owner can make one, so nobody else comes near the outbox while it is in
- * here, and it takes no lock.  Whoever had a reference has dropped it in a
- * way that the look at the count acquires; whoever gets one gets it from the
- * owner.  (The stop and the watchdog look at the descriptor alone.)
- *
  * Waiting inside a callback is here too: a session for input, any callback for
  * room in a congested outbox, a dialled connection for both.  These are the
  * only places where a worker sleeps on behalf of one connection.
@@ -83,7 +77,7 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 	struct wr_stats *stats =
 		ctx ? ctx->stats : wr_core_foreign_stats(c->core);
 
-	c->sent += (uint64_t)n;
+	c->out.sent += (uint64_t)n;
 	wr_count(stats, &stats->bytes_out, (uint64_t)n);
 }
 
@@ -127,11 +121,11 @@ static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
 /* Unlocks and locks again.  > 0: progress; 0: the kernel is full; -errno. */
 static int send_file_locked(struct weir_conn *c)
 {
-	struct wr_chunk *k = c->out.head;
+	struct wr_chunk *k = c->out.box.head;
 	ssize_t n;
 
 	wr_unlock(&c->lock);
-	n = send_piece(c->fd, k, &c->file_error);
+	n = send_piece(c->fd, k, &c->out.file_error);
 	wr_lock(&c->lock);
 	if (n == -EAGAIN)
 		return 0;
@@ -141,7 +135,7 @@ static int send_file_locked(struct weir_conn *c)
 	k->left -= (uint64_t)n;
 	count_sent(c, c->ctx, n);
 	if (k->left == 0)
-		wr_outbox_drop_file(&c->out);
+		wr_outbox_drop_file(&c->out.box);
 	return (int)n;
 }
 
@@ -150,11 +144,11 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 			     struct rest *rest)
 {
 	struct iovec iov[PIECES];
-	size_t queued = wr_outbox_bytes(&c->out);
-	int n = wr_outbox_pieces(&c->out, iov, PIECES);
+	size_t queued = wr_outbox_bytes(&c->out.box);
+	int n = wr_outbox_pieces(&c->out.box, iov, PIECES);
 	ssize_t sent;
 
-	if (rest && !wr_outbox_has_files(&c->out))
+	if (rest && !wr_outbox_has_files(&c->out.box))
 		n = add_rest(iov, n, rest);
 	sent = wr_sys_sendmsg(c->fd, iov, n);
 	if (sent == -EAGAIN)
@@ -163,7 +157,7 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 		return (int)sent;
 	count_sent(c, ctx, sent);
 	queued = wr_min(queued, (size_t)sent);
-	wr_outbox_advance(&c->out, queued, ctx ? &ctx->spare_chunk : NULL);
+	wr_outbox_advance(&c->out.box, queued, ctx ? &ctx->spare_chunk : NULL);
 	if (rest) {
 		rest->skip += (size_t)sent - queued;
 		rest->left -= (size_t)sent - queued;
@@ -173,8 +167,8 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 
 static void shut_output_locked(struct weir_conn *c)
 {
-	if (c->wants_out_shut && !c->is_out_shut) {
-		c->is_out_shut = true;
+	if (c->out.end == WR_OUT_ENDING) {
+		c->out.end = WR_OUT_SHUT;
 		(void)wr_sys_shutdown(c->fd, SHUT_WR);
 	}
 }
@@ -188,12 +182,12 @@ static void shut_output_locked(struct weir_conn *c)
 static void note_stall_locked(struct weir_conn *c)
 {
 	int unsent = wr_sys_unsent(c->fd);
-	uint64_t taken = c->sent - (unsent > 0 ? (uint64_t)unsent : 0);
+	uint64_t taken = c->out.sent - (unsent > 0 ? (uint64_t)unsent : 0);
 
-	if (taken > c->taken || c->stalled_at == 0)
-		c->stalled_at = wr_now_ns();
-	c->taken = taken;
-	c->is_stalled = true;
+	if (taken > c->out.acked || c->out.stalled_at == 0)
+		c->out.stalled_at = wr_now_ns();
+	c->out.acked = taken;
+	c->out.is_stalled = true;
 }
 
 /*
@@ -207,24 +201,24 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	int rc;
 
 	for (;;) {
-		if (c->out_error)
-			return c->out_error;
-		if (ctx && c->out.head && c->out.head->file >= 0) {
+		if (c->out.error)
+			return c->out.error;
+		if (ctx && c->out.box.head && c->out.box.head->file >= 0) {
 			ctx->now = wr_now_ns();
 			if (files_end_at == 0)
 				files_end_at = ctx->now + FILES_NS;
 			else if (ctx->now >= files_end_at)
 				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
-		} else if (c->out.head || (rest && rest->left > 0)) {
+		} else if (c->out.box.head || (rest && rest->left > 0)) {
 			rc = send_bytes_locked(c, ctx, rest);
 		} else {
-			c->is_stalled = false;
+			c->out.is_stalled = false;
 			shut_output_locked(c);
 			return WR_FLUSH_DONE;
 		}
 		if (rc < 0) {
-			c->out_error = rc;
+			c->out.error = rc;
 		} else if (rc == 0) {
 			note_stall_locked(c);
 			return WR_FLUSH_STALLED;
@@ -238,35 +232,13 @@ static int map_send_error(const struct weir_conn *c, int rc)
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
 }
 
-/* Owner.  Files count too: to send one unlocks on the way. */
-static bool is_shared(const struct weir_conn *c)
-{
-	return wr_outbox_has_files(&c->out) ||
-	       atomic_load_explicit(&c->refs, memory_order_acquire) > 1;
-}
-
-/* Whether it did: not if it is alone with it. */
-static bool lock_shared(struct weir_conn *c)
-{
-	bool is_locked = is_shared(c);
-
-	if (is_locked)
-		wr_lock(&c->lock);
-	return is_locked;
-}
-
-static void unlock_shared(struct weir_conn *c, bool is_locked)
-{
-	if (is_locked)
-		wr_unlock(&c->lock);
-}
-
 int wr_conn_flush(struct weir_conn *c)
 {
-	bool is_locked = lock_shared(c);
-	int rc = send_locked(c, c->ctx, NULL);
+	int rc;
 
-	unlock_shared(c, is_locked);
+	wr_lock(&c->lock);
+	rc = send_locked(c, c->ctx, NULL);
+	wr_unlock(&c->lock);
 	return map_send_error(c, rc);
 }
 
@@ -301,44 +273,32 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	return fds[0].revents;
 }
 
-/* How long a wait for input may last in a drain; see docs/STOPPING.md. */
-static int64_t drain_quiet_at(const struct weir_conn *c, bool is_mid)
-{
-	int64_t since = atomic_load(&c->core->drain_began_at);
-
-	if (!is_mid && c->got_input)
-		return 0;
-	if (c->input_at > since)
-		since = c->input_at;
-	return since + WR_DRAIN_QUIET_NS;
-}
-
 /* What was reported since the wait began; -errno ends it. */
-static int heed_reports(struct weir_conn *c)
+static int take_events(struct weir_conn *c)
 {
-	uint32_t reports = wr_owner_fetch(&c->owner);
+	uint32_t events = wr_owner_fetch(&c->owner);
 
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	c->events |= reports & WR_EV_CLOSE;
+	c->events |= events & WR_EV_CLOSE;
 	if (c->events & WR_EV_CLOSE)
 		return -ESHUTDOWN;
-	return reports & WR_EV_WAKE ? -EINTR : 0;
+	return events & WR_EV_WAKE ? -EINTR : 0;
 }
 
 static int wait_input(struct weir_conn *c)
 {
-	bool is_mid = c->message_at != 0;
+	bool is_mid = c->in.message_at != 0;
 
 	for (;;) {
-		int rc = heed_reports(c), got;
+		int rc = take_events(c), got;
 		int64_t at = wr_conn_due_at(c);
 		bool has_output = wr_conn_has_output(c);
 
 		if (rc < 0)
 			return rc;
 		if (is_draining(c))
-			at = wr_min_at(at, drain_quiet_at(c, is_mid));
+			at = wr_min_at(at, wr_conn_drain_until(c, is_mid));
 		got = poll_once(c, has_output ? POLLIN | POLLOUT : POLLIN, at);
 		if (got < 0)
 			return got;
@@ -351,7 +311,8 @@ static int wait_input(struct weir_conn *c)
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
 			return -ETIMEDOUT;
-		if (is_draining(c) && c->ctx->now >= drain_quiet_at(c, is_mid))
+		if (is_draining(c) &&
+		    c->ctx->now >= wr_conn_drain_until(c, is_mid))
 			return -ESHUTDOWN;
 	}
 }
@@ -363,12 +324,12 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 	if (rc < 0)
 		return rc;
 	c->ctx->now = c->active_at = wr_now_ns();
-	if (is_mid && c->message_at == 0)
-		c->message_at = c->ctx->now;
+	if (is_mid && c->in.message_at == 0)
+		c->in.message_at = c->ctx->now;
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_input(c);
 	atomic_store(&c->waiter_fd, -1);
-	c->would_block = false;
+	c->in.would_block = false;
 	return rc;
 }
 
@@ -384,13 +345,13 @@ int wr_conn_wait_output(struct weir_conn *c)
 	int rc;
 
 	wr_lock(&c->lock);
-	at = wr_deadline_at(c->stalled_at, c->timeout_ms[WR_TMO_WRITE]);
+	at = wr_deadline_at(c->out.stalled_at, c->timeout_ms[WR_TMO_WRITE]);
 	wr_unlock(&c->lock);
 	at = wr_min_at(at, dies_at);
 	c->ctx->now = wr_now_ns();
 	if (c->ctx->now >= at) {
-		c->timed_out = c->ctx->now >= dies_at ? WEIR_END_LIFETIME
-						      : WEIR_END_WRITE;
+		c->call.timed_out = c->ctx->now >= dies_at ? WEIR_END_LIFETIME
+							   : WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
 	do {
@@ -406,12 +367,13 @@ int wr_conn_wait_output(struct weir_conn *c)
 static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 		       const struct rest *rest)
 {
-	int rc = wr_outbox_append(&c->out, rest->iov, rest->count, rest->skip,
-				  rest->left, ctx ? &ctx->spare_chunk : NULL);
+	int rc = wr_outbox_append(&c->out.box, rest->iov, rest->count,
+				  rest->skip, rest->left,
+				  ctx ? &ctx->spare_chunk : NULL);
 
 	/* Part of it may have gone: the stream cannot be mended. */
 	if (rc < 0 && rest->skip > 0)
-		c->out_error = rc;
+		c->out.error = rc;
 	return rc;
 }
 
@@ -430,16 +392,29 @@ static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 {
 	return has_room(c, queued, more) &&
 	       ((more <= GATHERED && queued + more <= WR_CHUNK_ROOM) ||
-		c->is_stalled);
+		c->out.is_stalled);
+}
+
+/* 0: more may be written. */
+static int may_write(const struct weir_conn *c)
+{
+	return c->out.end != WR_OUT_OPEN ? -EPIPE : c->out.error;
 }
 
 /* The usual case, something small and nothing else: false if it is not. */
-static bool gather(struct weir_conn *c, const void *buf, size_t len)
+static bool put_small(struct weir_conn *c, const void *buf, size_t len)
 {
-	return !c->is_closing && !is_shared(c) && !c->wants_out_shut &&
-	       !c->out_error && len <= GATHERED &&
-	       has_room(c, wr_outbox_bytes(&c->out), len) &&
-	       wr_outbox_try_append(&c->out, buf, len, &c->ctx->spare_chunk);
+	bool is_taken;
+
+	if (c->end != WR_END_OPEN || len > GATHERED)
+		return false;
+	wr_lock(&c->lock);
+	is_taken = may_write(c) == 0 && !wr_outbox_has_files(&c->out.box) &&
+		   has_room(c, wr_outbox_bytes(&c->out.box), len) &&
+		   wr_outbox_try_append(&c->out.box, buf, len,
+					&c->ctx->spare_chunk);
+	wr_unlock(&c->lock);
+	return is_taken;
 }
 
 /* Take all pieces, now or later; waits while more than outbox_max are left. */
@@ -448,29 +423,28 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count,
 {
 	WR_NO_CANCEL_IN(c);
 	struct rest rest = { iov, count, 0, len };
-	bool is_locked;
-	int rc = 0;
+	int rc;
 
-	if (c->is_closing)
+	if (c->end != WR_END_OPEN)
 		return -EPIPE;
-	is_locked = lock_shared(c);
-	rc = c->wants_out_shut ? -EPIPE : c->out_error;
+	wr_lock(&c->lock);
+	rc = may_write(c);
 	while (rc >= 0 && rest.left > 0) {
-		if (!may_stay(c, wr_outbox_bytes(&c->out), rest.left))
+		if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest.left))
 			rc = send_locked(c, c->ctx, &rest);
 		if (rc < 0 || rest.left == 0)
 			break;
-		if (has_room(c, wr_outbox_bytes(&c->out), rest.left)) {
+		if (has_room(c, wr_outbox_bytes(&c->out.box), rest.left)) {
 			rc = keep_locked(c, c->ctx, &rest);
 			break;
 		}
-		c->is_writing = true; /* nobody may send into its middle */
-		unlock_shared(c, is_locked);
+		c->out.is_writing = true; /* nobody may send into its middle */
+		wr_unlock(&c->lock);
 		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
-		is_locked = lock_shared(c);
+		wr_lock(&c->lock);
 	}
-	c->is_writing = false;
-	unlock_shared(c, is_locked);
+	c->out.is_writing = false;
+	wr_unlock(&c->lock);
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
@@ -485,7 +459,7 @@ int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
 	if (c == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
-	return gather(c, buf, len) ? 0 : put_one(c, buf, len);
+	return put_small(c, buf, len) ? 0 : put_one(c, buf, len);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
@@ -562,7 +536,7 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	rc = check_file(fd);
 	if (rc < 0)
 		return rc;
-	if (c->is_closing)
+	if (c->end != WR_END_OPEN)
 		return -EPIPE;
 	if (len == 0)
 		return 0;
@@ -570,9 +544,9 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	if (own < 0)
 		return own;
 	wr_lock(&c->lock);
-	rc = c->wants_out_shut ? -EPIPE : c->out_error;
+	rc = may_write(c);
 	if (rc == 0)
-		rc = wr_outbox_append_file(&c->out, own, offset, len);
+		rc = wr_outbox_append_file(&c->out.box, own, offset, len);
 	wr_unlock(&c->lock);
 	if (rc < 0)
 		wr_sys_close(own);
@@ -595,12 +569,14 @@ int weir_conn_shutdown(weir_conn *c, int how)
 	if (c == NULL || (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR))
 		return -EINVAL;
 	if (how != SHUT_WR) {
-		c->in_shut = true;
-		wr_buffer_consume(&c->in, wr_buffer_len(&c->in));
+		if (c->in.end == WR_IN_OPEN)
+			c->in.end = WR_IN_SHUT;
+		wr_buffer_consume(&c->in.buf, wr_buffer_len(&c->in.buf));
 	}
 	if (how != SHUT_RD) {
 		wr_lock(&c->lock);
-		c->wants_out_shut = true;
+		if (c->out.end == WR_OUT_OPEN)
+			c->out.end = WR_OUT_ENDING;
 		rc = send_locked(c, c->ctx, NULL);
 		wr_unlock(&c->lock);
 	}
@@ -619,15 +595,16 @@ int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
 	wr_lock(&c->lock);
-	if (c->is_over || c->wants_out_shut || c->out_error)
+	if (c->end != WR_END_OPEN || may_write(c) < 0)
 		rc = -EPIPE;
-	else if (c->is_writing || !has_room(c, wr_outbox_bytes(&c->out), len))
+	else if (c->out.is_writing ||
+		 !has_room(c, wr_outbox_bytes(&c->out.box), len))
 		rc = -ENOBUFS;
-	else if (wr_outbox_is_empty(&c->out))
+	else if (wr_outbox_is_empty(&c->out.box))
 		rc = send_locked(c, NULL, &rest);
 	if (rc >= 0 && rest.left > 0)
 		rc = keep_locked(c, NULL, &rest);
-	if (!c->is_over && (c->out.head || c->out_error))
+	if (c->end == WR_END_OPEN && (c->out.box.head || c->out.error))
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
 	wr_unlock(&c->lock);

@@ -12,7 +12,7 @@
 
 int weir_conn_why(const weir_conn *c)
 {
-	return c ? c->why : -EINVAL;
+	return c ? c->call.why : -EINVAL;
 }
 
 uint64_t weir_conn_id(const weir_conn *c)
@@ -30,12 +30,12 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
 	if (c == NULL || ret == NULL)
 		return -EINVAL;
 	*ret = (struct weir_summary){
-		.end = c->end,
-		.bytes_in = c->received,
+		.end = c->cause,
+		.bytes_in = c->in.received,
 		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
 	};
 	wr_lock(&c->lock); /* other threads may send */
-	ret->bytes_out = c->sent;
+	ret->bytes_out = c->out.sent;
 	wr_unlock(&c->lock);
 	return 0;
 }
@@ -45,7 +45,7 @@ int weir_conn_fd(const weir_conn *c)
 {
 	if (c == NULL)
 		return -EINVAL;
-	((weir_conn *)(uintptr_t)c)->may_wait = true;
+	((weir_conn *)(uintptr_t)c)->may_linger = true;
 	return c->fd;
 }
 

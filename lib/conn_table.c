@@ -4,7 +4,7 @@
  * slots; anybody gives them back, on a stack that the acceptor takes whole,
  * so that no pointer can be swapped against a recycled one.
  *
- * A free slot's turn word is busy: a late event of the old generation finds a
+ * A free slot's owner word is taken: a late event of the old generation finds a
  * word it does not match, and nobody becomes the owner of nothing.
  */
 #include "conn_table.h"
@@ -38,8 +38,8 @@ static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)
 		wr_sys_close(c->fd);
-	wr_outbox_clear(&c->out);
-	wr_buffer_release(&c->in);
+	wr_outbox_clear(&c->out.box);
+	wr_buffer_release(&c->in.buf);
 	wr_lock_fini(&c->lock);
 }
 
@@ -79,8 +79,8 @@ int wr_table_grow(struct wr_table *t)
 	for (size_t i = WR_SLAB_SLOTS; i-- > 0;) {
 		slab[i].index = (uint32_t)(n * WR_SLAB_SLOTS + i);
 		slab[i].table = t;
+		slab[i].core = t->core;
 		slab[i].fd = -1;
-		atomic_store(&slab[i].due_at, INT64_MIN);
 		atomic_store(&slab[i].waiter_fd, -1);
 		wr_owner_begin(&slab[i].owner, 0);
 		slab[i].node.next = t->spare;
@@ -111,7 +111,6 @@ struct weir_conn *wr_table_take(struct wr_table *t)
 	struct weir_conn *c = wr_container_of(t->spare, struct weir_conn, node);
 
 	t->spare = c->node.next;
-	c->core = t->core;
 	atomic_fetch_add(&t->open, 1);
 	return c;
 }

@@ -66,13 +66,13 @@ void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c)
 {
 	int64_t due_at = atomic_load(&c->due_at), check_at;
 
-	if (c->lingers) {
-		check_by(d, c, wr_min_at(c->linger_at, c->linger_end_at));
+	if (wr_conn_where(c) == WR_CONN_LINGERING) {
+		check_by(d, c, wr_min_at(c->linger.quiet_at, c->linger.end_at));
 		return;
 	}
 	do {
-		if (due_at == INT64_MIN)
-			return; /* settled meanwhile */
+		if (!wr_conn_is_in_use(c))
+			return; /* it has been closed */
 		check_by(d, c, due_at);
 		check_at = wr_timer_is_armed(&c->timer) ? c->timer.at
 							: WR_NEVER_AT;
@@ -85,11 +85,10 @@ void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c)
 
 static void enlist(struct wr_deadlines *d, struct weir_conn *c)
 {
-	c->lingers = true;
-	c->linger_prev = d->latest;
-	c->linger_next = NULL;
+	c->linger.prev = d->latest;
+	c->linger.next = NULL;
 	if (d->latest)
-		d->latest->linger_next = c;
+		d->latest->linger.next = c;
 	else
 		d->oldest = c;
 	d->latest = c;
@@ -98,15 +97,14 @@ static void enlist(struct wr_deadlines *d, struct weir_conn *c)
 
 static void delist(struct wr_deadlines *d, struct weir_conn *c)
 {
-	if (c->linger_prev)
-		c->linger_prev->linger_next = c->linger_next;
+	if (c->linger.prev)
+		c->linger.prev->linger.next = c->linger.next;
 	else
-		d->oldest = c->linger_next;
-	if (c->linger_next)
-		c->linger_next->linger_prev = c->linger_prev;
+		d->oldest = c->linger.next;
+	if (c->linger.next)
+		c->linger.next->linger.prev = c->linger.prev;
 	else
-		d->latest = c->linger_prev;
-	c->lingers = false;
+		d->latest = c->linger.prev;
 	d->lingering--;
 }
 
@@ -122,7 +120,7 @@ static int64_t quiet_at(const struct wr_deadlines *d)
 static int64_t drained_at(const struct wr_deadlines *d,
 			  const struct weir_conn *c)
 {
-	int64_t since = c->linger_end_at - WR_LINGER_MOST_NS;
+	int64_t since = c->linger.end_at - WR_LINGER_MOST_NS;
 
 	if (wr_core_phase(d->core) < WR_PHASE_DRAINING)
 		return WR_NEVER_AT;
@@ -155,8 +153,8 @@ static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 	if (d->lingering >= WR_LINGER_SET)
 		linger_end(d, d->oldest);
 	enlist(d, c);
-	c->linger_at = quiet_at(d);
-	c->linger_end_at = d->ctx->now + WR_LINGER_MOST_NS;
+	c->linger.quiet_at = quiet_at(d);
+	c->linger.end_at = d->ctx->now + WR_LINGER_MOST_NS;
 	if (wr_poller_add(d->poller, c->fd, WR_POLL_IN, wr_conn_key(c)) < 0)
 		linger_end(d, c);
 	else
@@ -182,27 +180,27 @@ static void linger_input(struct wr_deadlines *d, struct weir_conn *c)
 	bool is_done = wr_conn_discard(c, BYTES_AT_A_TIME, &late);
 
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
-	c->linger_bytes += late;
+	c->linger.bytes += late;
 	if (late > 0)
-		c->linger_at = wr_min_at(quiet_at(d), drained_at(d, c));
+		c->linger.quiet_at = wr_min_at(quiet_at(d), drained_at(d, c));
 	else
 		empty_error_queue(c);
-	if (is_done || c->linger_bytes > WR_LINGER_BYTES)
+	if (is_done || c->linger.bytes > WR_LINGER_BYTES)
 		linger_end(d, c);
 }
 
 static void linger_check(struct wr_deadlines *d, struct weir_conn *c)
 {
-	if (d->ctx->now >= c->linger_end_at) {
+	if (d->ctx->now >= c->linger.end_at) {
 		linger_end(d, c);
 		return;
 	}
-	if (d->ctx->now >= c->linger_at) {
+	if (d->ctx->now >= c->linger.quiet_at) {
 		if (wr_sys_unsent(c->fd) <= 0) {
 			linger_end(d, c);
 			return;
 		}
-		c->linger_at = quiet_at(d); /* it is still reading */
+		c->linger.quiet_at = quiet_at(d); /* it is still reading */
 	}
 	wr_deadlines_expect(d, c);
 }
@@ -211,15 +209,15 @@ void wr_linger_event(struct wr_deadlines *d, uint64_t key)
 {
 	struct weir_conn *c = wr_table_find(d->core->table, key);
 
-	if (c->lingers && wr_conn_key(c) == key)
+	if (wr_conn_where(c) == WR_CONN_LINGERING && wr_conn_key(c) == key)
 		linger_input(d, c);
 }
 
 void wr_linger_shorten(struct wr_deadlines *d, int64_t quiet_ns)
 {
 	d->quiet_ns = quiet_ns;
-	for (struct weir_conn *c = d->oldest; c; c = c->linger_next) {
-		c->linger_at = wr_min_at(c->linger_at, quiet_at(d));
+	for (struct weir_conn *c = d->oldest; c; c = c->linger.next) {
+		c->linger.quiet_at = wr_min_at(c->linger.quiet_at, quiet_at(d));
 		wr_deadlines_expect(d, c);
 	}
 }
@@ -255,11 +253,14 @@ static void check(struct wr_deadlines *d, struct weir_conn *c)
 {
 	int64_t due_at = atomic_load(&c->due_at);
 
-	if (c->lingers) {
-		linger_check(d, c);
+	if (!wr_conn_is_in_use(c))
+		return;
+	if (wr_conn_where(c) == WR_CONN_LINGERING) {
+		if (c->linger.end_at != 0) /* else it is in the inbox */
+			linger_check(d, c);
 		return;
 	}
-	if (due_at != INT64_MIN && due_at <= d->ctx->now) {
+	if (due_at <= d->ctx->now) {
 		/* Before: its owner then asks for the next one, if any. */
 		atomic_store(&c->check_at, WR_NEVER_AT);
 		wr_conn_post(c, d->ctx->stats, wr_owner_generation(&c->owner),

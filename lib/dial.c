@@ -88,8 +88,8 @@ static void dial_free(struct weir_conn *c)
 	if (c->drop)
 		c->drop(c->data);
 	wr_sys_close(c->fd);
-	wr_outbox_clear(&c->out);
-	wr_buffer_release(&c->in);
+	wr_outbox_clear(&c->out.box);
+	wr_buffer_release(&c->in.buf);
 	wr_context_fini(&d->ctx);
 	wr_lock_fini(&c->lock);
 	wr_sys_free(d);

@@ -46,7 +46,8 @@ static void run_close_callbacks(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
-	c->is_closing = true; /* nothing more can be written */
+	if (c->end == WR_END_OPEN)
+		wr_conn_begin_close(c);
 	enter_callback(c);
 	wr_conn_run_close_callbacks(c);
 	leave_callback(ctx);
@@ -74,7 +75,7 @@ static int outcome_of(int end)
 /* At once, whatever is unsent. */
 static enum step end_now(struct weir_conn *c, int end)
 {
-	c->end = (uint8_t)end;
+	c->cause = (uint8_t)end;
 	run_close_callbacks(c);
 	wr_conn_hang_up(c);
 	wr_conn_close_and_count(c, c->ctx->stats, outcome_of(end));
@@ -117,10 +118,10 @@ static void log_deadline(struct weir_conn *c, int end)
 /* That the peer is lost is said by the end alone. */
 static void log_output_error(struct weir_conn *c, int rc)
 {
-	if (c->file_error == WR_FILE_TOO_SHORT)
+	if (c->out.file_error == WR_FILE_TOO_SHORT)
 		log_failure(c, "a file is shorter than was promised", 0);
-	else if (c->file_error)
-		log_failure(c, "a file cannot be read: ", c->file_error);
+	else if (c->out.file_error)
+		log_failure(c, "a file cannot be read: ", c->out.file_error);
 	else if (rc != -ECANCELED && rc != -EPIPE && rc != -ECONNRESET &&
 		 !wr_conn_is_lost(c, rc))
 		log_failure(c, "cannot send: ", rc);
@@ -150,12 +151,12 @@ static enum step go_on_closing(struct weir_conn *c)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
 		/* log_and_close() has logged what the handler failed of. */
-		if (c->file_error || c->end != WEIR_END_ERROR)
+		if (c->out.file_error || c->cause != WEIR_END_ERROR)
 			log_output_error(c, rc);
-		return end_now(c, outcome_of(c->end) != WR_OUTCOME_COMPLETED
-					  ? c->end
-				  : c->file_error ? WEIR_END_ERROR
-						  : WEIR_END_LOST);
+		return end_now(c, outcome_of(c->cause) != WR_OUTCOME_COMPLETED
+					  ? c->cause
+				  : c->out.file_error ? WEIR_END_ERROR
+						      : WEIR_END_LOST);
 	}
 	if (rc == WR_FLUSH_YIELDED)
 		return send_later(c);
@@ -169,11 +170,10 @@ static enum step go_on_closing(struct weir_conn *c)
 /* `closed` comes when all is sent, or cannot be: it can ask why. */
 static enum step begin_close(struct weir_conn *c, int end)
 {
-	wr_conn_seal(c);
-	c->is_closing = true;
-	c->end = (uint8_t)end;
+	wr_conn_begin_close(c);
+	c->cause = (uint8_t)end;
 	c->outcome = (uint8_t)outcome_of(end);
-	c->has_input = false;
+	c->in.is_ready = false;
 	return go_on_closing(c);
 }
 
@@ -183,7 +183,7 @@ static enum step expire(struct weir_conn *c)
 	int end = wr_conn_due_end(c);
 
 	log_deadline(c, end);
-	if (c->is_closing || wr_conn_has_output(c))
+	if (c->end != WR_END_OPEN || wr_conn_has_output(c))
 		return end_now(c, end);
 	return begin_close(c, end);
 }
@@ -196,27 +196,27 @@ static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 
 /* ------------------------------------------------------------- the verdict */
 
-static void note(struct weir_conn *c, uint32_t reports)
+static void add_events(struct weir_conn *c, uint32_t reports)
 {
 	if (reports & (WR_EV_IN | WR_EV_HUP)) {
-		c->has_input = true;
-		c->would_block = false;
+		c->in.is_ready = true;
+		c->in.would_block = false;
 	}
 	if (reports & WR_EV_HUP)
-		c->is_urgent = true;
+		c->in.has_exceptions = true;
 	if (reports & WR_EV_DEADLINE)
 		wr_conn_forget_check(c);
 	c->events |= reports;
 }
 
 /* One that comes after the look makes the yield fail, or is seen there. */
-static void note_reports(struct weir_conn *c)
+static void note_events(struct weir_conn *c)
 {
 	if (wr_owner_peek(&c->owner))
-		note(c, wr_owner_fetch(&c->owner));
+		add_events(c, wr_owner_fetch(&c->owner));
 }
 
-static bool take_report(struct weir_conn *c, uint32_t report)
+static bool take_event(struct weir_conn *c, uint32_t report)
 {
 	if (!(c->events & report))
 		return false;
@@ -224,60 +224,77 @@ static bool take_report(struct weir_conn *c, uint32_t report)
 	return true;
 }
 
+/* One that wakes itself waits for its turn like all others. */
+static enum step wait_for_events(struct weir_conn *c)
+{
+	note_events(c);
+	c->call.woken_again = c->events & WR_EV_WAKE;
+	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
+}
+
 static enum step keep(struct weir_conn *c)
 {
-	if (c->why != WEIR_DRAIN)
+	if (c->call.why != WEIR_DRAIN)
 		return log_and_close(c,
 				     "the handler said WEIR_KEEP outside of a "
 				     "drain: a bug in the program",
 				     0);
-	if (c->eof_reported)
+	if (c->call.input == WR_INPUT_EOF)
 		return begin_close(c, WEIR_END_PEER);
-	c->drain_deferred = true;
-	return c->budget_exhausted ? STEP_AGAIN : STEP_ON;
+	c->call.drain_deferred = true;
+	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
+}
+
+/* Is there more that its handler can be given? */
+static bool has_more(const struct weir_conn *c, int verdict)
+{
+	bool wants_new = verdict == WEIR_WAIT && c->call.saw_eagain;
+
+	return c->call.input != WR_INPUT_EMPTY && !wants_new &&
+	       (wr_buffer_len(&c->in.buf) > 0 || c->in.is_ready);
 }
 
 static enum step call_again(struct weir_conn *c, int verdict)
 {
-	bool asked_for_new = verdict == WEIR_WAIT && c->saw_eagain;
-
-	if (c->eof_reported)
+	switch (c->call.input) {
+	case WR_INPUT_EOF:
 		return begin_close(c, WEIR_END_PEER);
-	if (c->budget_exhausted)
+	case WR_INPUT_BUDGET:
 		return STEP_AGAIN;
-	if (c->why == WEIR_DRAIN && !c->backpressured)
+	case WR_INPUT_BACKPRESSURE:
+		c->in.message_at = 0; /* it is we who do not read */
+		return wr_conn_is_readable(c) ? STEP_AGAIN : wait_for_events(c);
+	default:
+		break;
+	}
+	if (c->call.why == WEIR_DRAIN)
 		return begin_close(c, WEIR_END_DRAIN);
-	if (verdict == WEIR_WAIT && !c->saw_eagain && c->why == WEIR_INPUT)
+	if (verdict == WEIR_WAIT && !c->call.saw_eagain &&
+	    c->call.why == WEIR_INPUT)
 		return log_and_close(c,
 				     "the handler said WEIR_WAIT though no "
 				     "input call said -EAGAIN: a bug in the "
 				     "program",
 				     0);
-	if (!asked_for_new && !c->last_eagain &&
-	    (wr_buffer_len(&c->in) > 0 || c->has_input)) {
-		c->has_input = true;
+	if (has_more(c, verdict)) {
+		c->in.is_ready = true;
 		return STEP_AGAIN;
 	}
-	/* While it is we who do not read, no message is late. */
-	if (c->backpressured)
-		c->message_at = 0;
-	else if (wr_buffer_len(&c->in) > 0 && c->message_at == 0)
-		c->message_at = c->ctx->now;
-	/* One that wakes itself waits for its turn like all others. */
-	note_reports(c);
-	c->woken_again = c->events & WR_EV_WAKE;
-	return c->woken_again ? STEP_AGAIN : STEP_ON;
+	if (wr_buffer_len(&c->in.buf) > 0 && c->in.message_at == 0)
+		c->in.message_at = c->ctx->now;
+	return wait_for_events(c);
 }
 
 /* Who wanted a connection to end that was served as it should be? */
 static int end_of_served(const struct weir_conn *c, int verdict)
 {
-	if (c->eof_reported)
+	if (c->call.input == WR_INPUT_EOF)
 		return WEIR_END_PEER;
 	if (c->events & WR_EV_CLOSE)
 		return WEIR_END_CLOSED;
-	return verdict == -ESHUTDOWN || c->why == WEIR_DRAIN ? WEIR_END_DRAIN
-							     : WEIR_END_CLOSED;
+	return verdict == -ESHUTDOWN || c->call.why == WEIR_DRAIN
+		       ? WEIR_END_DRAIN
+		       : WEIR_END_CLOSED;
 }
 
 static enum step apply_verdict(struct weir_conn *c, int verdict)
@@ -299,17 +316,17 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 	case -ECONNRESET:
 		return begin_close(c, WEIR_END_LOST);
 	case -ETIMEDOUT:
-		if (c->timed_out == 0)
+		if (c->call.timed_out == 0)
 			break;
-		log_deadline(c, c->timed_out);
-		return begin_close(c, c->timed_out);
+		log_deadline(c, c->call.timed_out);
+		return begin_close(c, c->call.timed_out);
 	default:
 		break;
 	}
 	if (verdict > 0)
 		return log_and_close(c, "the handler said what is no verdict",
 				     0);
-	if (verdict == -EIO && c->file_error)
+	if (verdict == -EIO && c->out.file_error)
 		return begin_close(c, WEIR_END_ERROR); /* which logs it */
 	if (wr_conn_is_lost(c, verdict))
 		return begin_close(c, WEIR_END_LOST);
@@ -319,9 +336,9 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 /* A session waits by itself: the others need not hear of its input. */
 static void leave_poller(struct weir_conn *c)
 {
-	if (c->is_polled)
+	if (c->interest)
 		wr_poller_remove(c->core->poller, c->fd);
-	c->is_polled = c->polls_output = false;
+	c->interest = 0;
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
 
@@ -332,19 +349,16 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 
 	if (c->service->set.session)
 		leave_poller(c);
-	wr_conn_input_begin(c);
-	c->drain_deferred = false;
-	c->why = (uint8_t)why;
-	c->close_cb_pending = true;
+	c->call = (struct wr_call){ .why = (uint8_t)why };
 	enter_callback(c);
 	verdict = fn(c, c->service->set.arg);
 	leave_callback(ctx);
 	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
 	c->active_at = ctx->now;
-	if (c->backpressured || c->budget_exhausted || c->has_ended)
-		c->has_input = true;
-	else if (c->has_asked)
-		c->has_input = !c->would_block;
+	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
+		c->in.is_ready = true;
+	else if (c->call.input != WR_INPUT_NOT_ASKED)
+		c->in.is_ready = !c->in.would_block;
 	return apply_verdict(c, verdict);
 }
 
@@ -353,24 +367,21 @@ static enum step call(struct weir_conn *c, int why, weir_handler *fn)
 /*
  * The drain callback comes after all that others want of a connection: input
  * that is here is served first, output that waits is sent first; half a
- * message, or a first one, may still come for a short while.  But it does not
- * wait for the work that a handler makes for itself, by waking itself or by
- * writing whenever there is room: that would have no end.
+ * message, or a first one, may still come for a short while.  It does not wait
+ * for the work that a handler makes for itself, by waking itself or by writing
+ * whenever there is room: that would have no end.
  */
-
-/* Is it to be thought of at all? */
-static bool is_drain_reminded(struct weir_conn *c)
+static bool is_drain_reminded(const struct weir_conn *c)
 {
-	if (c->woken_again || c->backpressured)
+	if (c->call.woken_again || c->call.input == WR_INPUT_BACKPRESSURE)
 		return true;
 	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
 	       !wr_conn_is_readable(c);
 }
 
+/* In a stop.  1: now; 0: not yet; -errno: the peer is gone. */
 static int drain_is_due(struct weir_conn *c)
 {
-	bool is_awaited;
-	int64_t since;
 	int rc;
 
 	if (!is_drain_reminded(c))
@@ -381,13 +392,9 @@ static int drain_is_due(struct weir_conn *c)
 	rc = wr_conn_input_find(c);
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	if (c->drain_deferred)
-		return 0;
-	is_awaited = wr_buffer_len(&c->in) > 0 || !c->got_input;
-	since = atomic_load(&c->core->drain_began_at);
-	if (c->input_at > since)
-		since = c->input_at;
-	return !is_awaited || c->ctx->now >= since + WR_DRAIN_QUIET_NS;
+	return !c->call.drain_deferred &&
+	       c->ctx->now >=
+		       wr_conn_drain_until(c, wr_buffer_len(&c->in.buf) > 0);
 }
 
 static enum step call_drain(struct weir_conn *c)
@@ -402,15 +409,15 @@ static enum step push_output(struct weir_conn *c)
 {
 	int rc;
 
-	if (!take_report(c, WR_EV_OUT) && !wr_conn_has_output(c))
+	if (!take_event(c, WR_EV_OUT) && !wr_conn_has_output(c))
 		return STEP_ON;
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
 		return rc == WR_FLUSH_YIELDED ? send_later(c) : STEP_ON;
 	log_output_error(c, rc);
-	return end_now(c, rc == -ECANCELED ? WEIR_END_CUT
-			  : c->file_error  ? WEIR_END_ERROR
-					   : WEIR_END_LOST);
+	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
+			  : c->out.file_error ? WEIR_END_ERROR
+					      : WEIR_END_LOST);
 }
 
 /*
@@ -424,7 +431,7 @@ static enum step check_due(struct weir_conn *c)
 		return STEP_ON;
 	if (wr_conn_has_output(c) || has_outlived(c))
 		return expire(c);
-	if (c->has_input)
+	if (c->in.is_ready)
 		return STEP_ON;
 	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
 }
@@ -435,27 +442,25 @@ static enum step next_step(struct weir_conn *c)
 	enum step step;
 	int rc;
 
-	note_reports(c);
+	note_events(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	/* What the peer has taken is seen by sending: that before judging. */
-	if (c->is_closing)
+	if (c->end != WR_END_OPEN)
 		return go_on_closing(c); /* and park() looks at the deadline */
 	step = push_output(c);
-	if (step == STEP_ON && take_report(c, WR_EV_DEADLINE))
+	if (step == STEP_ON && take_event(c, WR_EV_DEADLINE))
 		step = check_due(c);
 	if (step != STEP_ON)
 		return step;
-	if (take_report(c, WR_EV_CLOSE))
+	if (take_event(c, WR_EV_CLOSE))
 		return begin_close(c, WEIR_END_CLOSED);
-	if (sv->opened && !c->was_opened) {
-		c->was_opened = true;
+	if (sv->opened && c->call.why == 0)
 		return call(c, WEIR_OPENED, sv->opened);
-	}
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
-	if (take_report(c, WR_EV_WAKE) && sv->readable)
+	if (take_event(c, WR_EV_WAKE) && sv->readable)
 		return call(c, WEIR_WAKE, sv->readable);
 	if (wr_conn_is_readable(c))
 		return call(c, WEIR_INPUT,
@@ -471,18 +476,16 @@ static int watch(struct weir_conn *c)
 	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
 	int rc;
 
-	if (c->is_polled && (c->polls_output || !out))
+	if ((c->interest | interest) == c->interest)
 		return 0;
-	if (c->is_polled)
+	if (c->interest)
 		rc = wr_poller_change(c->core->poller, c->fd, interest,
 				      wr_conn_key(c));
 	else
 		rc = wr_poller_add(c->core->poller, c->fd, interest,
 				   wr_conn_key(c));
-	if (rc == 0) {
-		c->is_polled = true;
-		c->polls_output = out;
-	}
+	if (rc == 0)
+		c->interest = (uint8_t)interest;
 	return rc;
 }
 
@@ -536,7 +539,7 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports)
 	enum step step = STEP_ON;
 
 	c->ctx = ctx;
-	note(c, reports);
+	add_events(c, reports);
 	while (step != STEP_GONE) {
 		step = next_step(c);
 		if (step == STEP_PARK)
@@ -571,6 +574,6 @@ void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 			core); /* it counts no more from here on */
 		return;
 	}
-	c->has_input = rc > 0;
+	c->in.is_ready = rc > 0;
 	wr_dispatch(ctx, c, 0);
 }

@@ -34,7 +34,7 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 {
 	struct weir_conn *c = wr_table_find(s->core->table, i);
 
-	return atomic_load(&c->due_at) == INT64_MIN ? NULL : c;
+	return wr_conn_is_in_use(c) ? c : NULL;
 }
 
 /* --------------------------------------------------------------------- fence
@@ -213,11 +213,8 @@ static bool is_past_deadline(const struct wr_stop *s)
 	return s->ctx->now >= atomic_load(&s->core->stop_at);
 }
 
-/* What lingers, or is about to, has all it will get. */
 static void cut_conn(struct wr_stop *s, struct weir_conn *c)
 {
-	if (atomic_load(&c->inbox_bits) & WR_INBOX_LINGER)
-		return;
 	if (!atomic_load(&c->is_cut))
 		(void)wr_conn_try_cut(c); /* or with the next reminder */
 	wr_conn_post(c, s->ctx->stats, wr_owner_generation(&c->owner),
@@ -241,7 +238,7 @@ static void remind(struct wr_stop *s)
 	for (size_t i = 0; i < slots; i++) {
 		struct weir_conn *c = conn_at(s, i);
 
-		if (!c || c->lingers)
+		if (!c || wr_conn_where(c) == WR_CONN_LINGERING)
 			continue;
 		if (s->step >= WR_STOP_CUT)
 			cut_conn(s, c);

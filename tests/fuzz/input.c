@@ -64,7 +64,7 @@ static bool is_later(struct reader *r, ssize_t n)
 	if (n != -EAGAIN)
 		return false;
 	REQUIRE(!r->may_wait);
-	wr_conn_input_begin(r->conn);
+	r->conn->call = (struct wr_call){ .why = 0 };
 	REQUIRE(wr_conn_input_find(r->conn) > 0);
 	return true;
 }

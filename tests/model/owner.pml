@@ -21,7 +21,7 @@
  *	raise		lib/owner.h	wr_owner_post
  *	claim		lib/owner.h	wr_owner_claim
  *	take		lib/owner.h	wr_owner_peek wr_owner_fetch
- *	take		lib/dispatch.c	note_reports
+ *	take		lib/dispatch.c	note_events
  *	yield		lib/owner.h	wr_owner_release
  *	report		lib/conn.c	wr_conn_post wr_conn_notify_acceptor
  *	dispatch	lib/dispatch.c	next_step wr_dispatch wr_dispatch_accepted
