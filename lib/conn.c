@@ -216,13 +216,14 @@ void wr_conn_cut(struct weir_conn *c)
 	wr_unlock(&c->lock);
 }
 
-bool wr_conn_try_cut(struct weir_conn *c)
+void wr_conn_try_cut(struct weir_conn *c)
 {
+	/* Of one that lingers nobody looks at it any more. */
+	atomic_store(&c->is_cut, true);
 	if (!wr_trylock(&c->lock))
-		return false;
+		return;
 	cut_locked(c);
 	wr_unlock(&c->lock);
-	return true;
 }
 
 /* ------------------------------------------------------------------ ending */

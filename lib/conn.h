@@ -153,7 +153,7 @@ struct weir_conn {
 	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
 	int64_t born_at;	  /* c */
 	int64_t active_at; /* o: end of the last call; idle counts from it */
-	int fd;		   /* l: -1 once it is closed */
+	_Atomic int fd;	   /* a: changed under the lock; -1: closed */
 	uint32_t events;   /* o: taken and not yet acted on */
 	_Atomic uint8_t where;	 /* o: enum wr_where; wr_conn_move() */
 	uint8_t end;		 /* l: enum wr_end */
@@ -263,11 +263,11 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail);
 void wr_conn_cut(struct weir_conn *c);
 
 /*
- * The same for a thread that must not wait.  False: another thread has the
- * lock, and may have it for long: a send(2) waits where the program's memory
- * has to be fetched first.
+ * The same for a thread that must not wait.  While another thread has the lock,
+ * which may be long (a send(2) waits where the program's memory has to be
+ * fetched first), the owner is told and the socket is left as it is.
  */
-bool wr_conn_try_cut(struct weir_conn *c);
+void wr_conn_try_cut(struct weir_conn *c);
 
 /*
  * Owner: a handler that ends with this error passes on what the socket said,

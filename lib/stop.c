@@ -40,17 +40,15 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 /* --------------------------------------------------------------------- fence
  */
 
-/* The round trip to the peer, ns; 0: not known. */
+/*
+ * The round trip to the peer, ns; 0: not known.  Without the lock, which the
+ * owner holds while it sends: a descriptor that has just been closed, and is
+ * another's now, has a round trip too.
+ */
 static int64_t round_trip(struct weir_conn *c)
 {
-	int64_t ns = 0;
-
-	if (!c->is_tcp || !wr_trylock(&c->lock))
-		return 0;
-	if (c->fd >= 0)
-		ns = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
-	wr_unlock(&c->lock);
-	return ns;
+	return c->is_tcp ? wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000
+			 : 0;
 }
 
 /*
@@ -215,8 +213,7 @@ static bool is_past_deadline(const struct wr_stop *s)
 
 static void cut_conn(struct wr_stop *s, struct weir_conn *c)
 {
-	if (!atomic_load(&c->is_cut))
-		(void)wr_conn_try_cut(c); /* or with the next reminder */
+	wr_conn_try_cut(c); /* what it cannot do, the next reminder does */
 	wr_conn_post(c, s->ctx->stats, wr_owner_generation(&c->owner),
 		     WR_EV_CANCEL);
 }
@@ -227,7 +224,10 @@ static void drain_conn(struct wr_stop *s, struct weir_conn *c)
 		     WR_EV_DRAIN);
 }
 
-/* Remind the connections that are left of the stop, or of its deadline. */
+/*
+ * Remind the connections that are left of the stop, or of its deadline.  Those
+ * that linger have been sent all they will get.
+ */
 static void remind(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);
