@@ -43,8 +43,7 @@ static void open_sockets(struct server *s, struct client **c, int count)
 
 static void client_is_served(struct client *c)
 {
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	client_half_close(c);
 	client_expect_eof(c);
 }
@@ -64,8 +63,8 @@ static void expect_calm(struct server *s)
 
 START_TEST(without_descriptors_clients_wait_until_one_is_free)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client *c[CLIENTS];
 	struct weir_report report;
 
@@ -88,8 +87,8 @@ END_TEST
 /* Nobody of ours ends: room comes from the rest of the program. */
 START_TEST(a_descriptor_that_others_free_is_found)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client *c;
 
 	open_sockets(s, &c, 1);
@@ -107,8 +106,8 @@ END_TEST
 /* However long it has lasted, somebody who waits is not kept for a second. */
 START_TEST(a_shortage_that_lasts_is_looked_at_often)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client *c;
 	int64_t began_at;
 
@@ -160,8 +159,8 @@ END_TEST
 
 START_TEST(a_stop_without_descriptors_serves_those_who_wait)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client *c[CLIENTS];
 	struct weir_report report;
 
@@ -173,10 +172,8 @@ START_TEST(a_stop_without_descriptors_serves_those_who_wait)
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 60000);
-	for (int i = 0; i < CLIENTS; i++) {
-		client_expect(c[i], "hello\n");
-		client_expect_eof(c[i]);
-	}
+	for (int i = 0; i < CLIENTS; i++)
+		client_expect_last(c[i], "hello\n");
 	leave_all_descriptors();
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, CLIENTS);
@@ -207,12 +204,9 @@ START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 	struct client *first = client_open(s), *c[50];
 	struct weir_report report;
 
-	client_send(first, "hello\n");
-	client_expect(first, "hello\n");
-	for (int i = 0; i < 50; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-	}
+	client_expect_echo(first, "hello\n");
+	for (int i = 0; i < 50; i++)
+		c[i] = client_open_and_send(s, "hello\n");
 	for (int i = 0; i < 50; i++)
 		client_reset(c[i]);
 	client_half_close(first);

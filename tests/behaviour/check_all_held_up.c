@@ -44,12 +44,10 @@ static int wait_for_its_peer(weir_conn *c, void *arg)
 
 START_TEST(sessions_that_wait_for_their_peers_hold_up_the_others_too)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = wait_for_its_peer));
-	struct client *first = client_open(s);
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = wait_for_its_peer));
 
-	client_send(first, "hello\n");
-	client_expect(first, "hello\n");
+	client_open_and_echo(s, "hello\n");
 	client_send(client_open(s), "hello\n");
 	UNTIL(log_says(s, "all 1 workers have been in callbacks"));
 	server_stop_and_check(s);

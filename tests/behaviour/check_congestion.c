@@ -57,10 +57,8 @@ START_TEST(peers_that_pipeline_and_never_read_hold_no_worker)
 	flood_begins(&flood[1], s);
 	UNTIL((int)flood_is_full(&flood[0]) & (int)flood_is_full(&flood[1]));
 	polite = client_open(s);
-	for (int i = 0; i < 10; i++) {
-		client_send(polite, "hello\n");
-		client_expect(polite, "hello\n");
-	}
+	for (int i = 0; i < 10; i++)
+		client_expect_echo(polite, "hello\n");
 	UNTIL(stats(s).busy == 0);
 	ck_assert_uint_eq(stats(s).ledger.open, 3);
 	client_reset(flood[0].c);
@@ -104,9 +102,9 @@ static void fill_to_the_brim(weir_conn *c, struct brim *b)
 
 static struct client *serve_brim(struct brim *b, weir_handler *fn, int read_ms)
 {
-	b->s = serve(WEIR_CONFIG(.workers = 1),
-		     WEIR_SERVICE(.readable = fn, .arg = b, .outbox_max = MARK,
-				  .read_ms = read_ms, .write_ms = WEIR_NEVER));
+	b->s = serve_workers(
+		1, WEIR_SERVICE(.readable = fn, .arg = b, .outbox_max = MARK,
+				.read_ms = read_ms, .write_ms = WEIR_NEVER));
 	return client_open_small(b->s, SMALL);
 }
 
@@ -292,9 +290,8 @@ static void client_takes_a_file(struct client *c)
 START_TEST(many_requests_for_files_take_few_descriptors)
 {
 	int file = make_file(FILE_LEN);
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = send_the_file, .arg = &file));
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.readable = send_the_file, .arg = &file));
 	struct client *c = client_open_small(s, SMALL);
 	struct process_state before, now;
 

@@ -139,8 +139,8 @@ END_TEST
 
 START_TEST(every_byte_comes_back_as_it_went)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client_group *group = group_open(s, 256);
 
 	talk(group, 2, every_byte, every_byte);
@@ -154,9 +154,8 @@ END_TEST
 /* The same handlers as sessions: as many at once as there are workers. */
 START_TEST(sessions_hold_the_same_dialogue)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 16),
-		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
+	struct server *s = serve_workers(
+		16, WEIR_SERVICE(.session = reply, .opened = connect_banner));
 	struct client_group *group;
 
 	for (int batch = 0; batch < 10; batch++) {
@@ -171,8 +170,8 @@ END_TEST
 
 START_TEST(a_client_that_falls_silent_keeps_nobody_waiting)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	struct client_group *silent = group_open(s, 10);
 	struct client_group *group = group_open(s, 100);
 

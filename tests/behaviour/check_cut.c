@@ -25,10 +25,7 @@ static void nap(weir_conn *c, void *arg)
 static void open_parked(struct server *s, int count)
 {
 	for (int i = 0; i < count; i++) {
-		struct client *c = client_open(s);
-
-		client_send(c, "hello\n");
-		client_expect(c, "hello\n");
+		client_open_and_echo(s, "hello\n");
 	}
 	UNTIL(stats(s).parked == (uint64_t)count);
 }
@@ -43,8 +40,8 @@ static int echo_lines_of_any(weir_conn *c, void *arg)
 START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 {
 	struct nap n = { .ms = 25 };
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines_of_any,
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines_of_any,
 					      .closed = nap, .arg = &n));
 	struct weir_report report;
 
@@ -72,17 +69,13 @@ static void queue_meets_deadline(int grace_ms)
 	struct client *held = client_open(s), *c[8];
 	struct weir_report report;
 
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
-	for (int i = 0; i < 8; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-	}
+	client_wait_at_gate(held, &gate);
+	for (int i = 0; i < 8; i++)
+		c[i] = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).queued == 5);
 	weir_server_stop(s->weir, grace_ms);
 	for (int i = 0; i < 8; i++) {
-		client_expect(c[i], "no time\n");
-		client_expect_eof(c[i]);
+		client_expect_last(c[i], "no time\n");
 		client_close(c[i]);
 	}
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);

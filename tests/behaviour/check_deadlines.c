@@ -32,17 +32,15 @@ START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
 			.readable = is_session ? NULL : echo_lines,
 			.first_byte_ms = SHORT_MS,
 		};
-		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		struct server *s = serve_workers(2, &service);
 		int64_t began_at = now_ms();
 		struct client *talks = client_open(s);
 		struct client *silent = client_open(s);
 
-		client_send(talks, "hello\n");
-		client_expect(talks, "hello\n");
+		client_expect_echo(talks, "hello\n");
 		expect_end_after(silent, began_at, SHORT_MS);
 		/* The deadline is over for who has spoken. */
-		client_send(talks, "hello\n");
-		client_expect(talks, "hello\n");
+		client_expect_echo(talks, "hello\n");
 		ends_timed_out(s, 1);
 	}
 }
@@ -69,7 +67,7 @@ START_TEST(who_drips_is_ended_at_the_read_deadline)
 			.readable = is_session ? NULL : echo_lines,
 			.read_ms = SHORT_MS,
 		};
-		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		struct server *s = serve_workers(2, &service);
 		int64_t began_at = now_ms();
 		struct client *c = client_open(s);
 
@@ -93,8 +91,7 @@ START_TEST(who_goes_on_talking_outlives_both_deadlines)
 	while (now_ms() < until) {
 		client_send(c, "half");
 		poll_sleep();
-		client_send(c, " and half\n");
-		client_expect(c, "half and half\n");
+		client_expect_reply(c, " and half\n", "half and half\n");
 	}
 	client_half_close(c);
 	client_expect_eof(c);
@@ -111,12 +108,11 @@ START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 			.readable = is_session ? NULL : echo_lines,
 			.idle_ms = SHORT_MS,
 		};
-		struct server *s = serve(WEIR_CONFIG(.workers = 2), &service);
+		struct server *s = serve_workers(2, &service);
 		struct client *c = client_open(s);
 		int64_t began_at = now_ms();
 
-		client_send(c, "hello\n");
-		client_expect(c, "hello\n");
+		client_expect_echo(c, "hello\n");
 		expect_end_after(c, began_at, SHORT_MS);
 		ends_timed_out(s, 1);
 	}
@@ -128,16 +124,14 @@ START_TEST(who_spoke_in_time_is_served_though_late)
 {
 	const int ms = 2 * SHORT_MS * slowness();
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines_at_gate,
 					      .arg = &gate, .idle_ms = ms));
 	struct client *c = client_open(s), *holder = client_open(s);
 	int64_t until;
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
-	client_send(holder, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_expect_echo(c, "hello\n");
+	client_wait_at_gate(holder, &gate);
 	client_send(c, "in time\n");
 	until = now_ms() + 2 * ms;
 	UNTIL(now_ms() > until);
@@ -330,13 +324,10 @@ START_TEST(a_connection_may_have_its_own_deadline)
 					 .idle_ms = 1));
 	struct client *one = client_open(hasty), *two = client_open(patient);
 
-	client_send(two, "hello\n");
-	client_expect(two, "hello\n");
-	client_send(one, "hello\n");
-	client_expect(one, "hello\n");
+	client_expect_echo(two, "hello\n");
+	client_expect_echo(one, "hello\n");
 	client_expect_end(one);
-	client_send(two, "hello\n");
-	client_expect(two, "hello\n");
+	client_expect_echo(two, "hello\n");
 	ends_timed_out(patient, 0);
 	ends_timed_out(hasty, 1);
 }
@@ -365,8 +356,7 @@ START_TEST(bad_deadlines_are_refused)
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = try_bad_ones));
 	struct client *c = client_open(s);
 
-	client_send(c, "go\n");
-	client_expect(c, "1");
+	client_expect_reply(c, "go\n", "1");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -385,10 +375,8 @@ START_TEST(a_deadline_that_is_never_does_not_come)
 
 	client_send(c, "half ");
 	client_expect_end(clock);
-	client_send(c, "a line\n");
-	client_expect(c, "half a line\n");
-	client_send(silent, "x\n");
-	client_expect(silent, "x\n");
+	client_expect_reply(c, "a line\n", "half a line\n");
+	client_expect_echo(silent, "x\n");
 	ends_timed_out(hasty, 1);
 	ends_timed_out(s, 0);
 }
@@ -413,8 +401,7 @@ START_TEST(a_session_is_told_of_its_deadline_and_may_say_so)
 					 .read_ms = SHORT_MS));
 	struct client *c = client_open(s);
 
-	client_send(c, "half a line");
-	client_expect(c, "-ETIMEDOUT");
+	client_expect_reply(c, "half a line", "-ETIMEDOUT");
 	client_expect_eof(c);
 	ends_timed_out(s, 1);
 }

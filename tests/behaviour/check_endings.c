@@ -117,8 +117,7 @@ START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)
 	struct client *c = client_open(s);
 	int64_t began_at, cpu;
 
-	client_send(c, "hello\n");
-	client_expect(c, "done\n");
+	client_expect_reply(c, "hello\n", "done\n");
 	client_expect_eof(c);
 	UNTIL(stats(s).lingering == 1);
 	client_send(c, "too late\n");

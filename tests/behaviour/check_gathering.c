@@ -66,10 +66,9 @@ START_TEST(small_writes_of_a_session_leave_when_it_waits)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.session = ask_in_small_words));
-	struct client *c = client_open(s);
-
-	client_send(c, "\n");  /* so that it begins */
-	expect_fifty_words(c); /* of its first turn */
+	struct client *c =
+		client_open_and_send(s, "\n"); /* so that it begins */
+	expect_fifty_words(c);		       /* of its first turn */
 	expect_fifty_words(c); /* and of the one after that line */
 	for (unsigned int i = 3; i <= 10; i++) {
 		client_send(c, "go\n");
@@ -99,9 +98,8 @@ START_TEST(a_flush_sends_what_was_gathered)
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(
 		NULL, WEIR_SERVICE(.session = write_then_wait, .arg = &gate));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "go\n");
 
-	client_send(c, "go\n");
 	UNTIL(gate_waiting(&gate) == 1);
 	ck_assert(!client_has_input(c));
 	gate_let_in(&gate, 1);

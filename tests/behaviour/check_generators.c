@@ -40,12 +40,10 @@ static int spin(weir_conn *c, void *arg)
 
 static struct server *serve_spinning(struct switch_ *sw)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = spin, .arg = sw));
-	struct client *c = client_open(s);
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = spin, .arg = sw));
 
-	client_send(c, "spin\n");
-	client_expect(c, "spin\n");
+	client_open_and_echo(s, "spin\n");
 	UNTIL(stats(s).busy == 1);
 	return s;
 }
@@ -56,10 +54,8 @@ START_TEST(a_handler_that_wakes_itself_starves_nobody)
 	struct server *s = serve_spinning(&sw);
 	struct client *other = client_open(s);
 
-	for (int i = 0; i < 20; i++) {
-		client_send(other, "hello\n");
-		client_expect(other, "hello\n");
-	}
+	for (int i = 0; i < 20; i++)
+		client_expect_echo(other, "hello\n");
 	atomic_store(&sw.is_on, false);
 	server_stop_and_check(s);
 }
@@ -109,9 +105,9 @@ static int generate(weir_conn *c, void *arg)
 
 static struct server *serve_generated(struct switch_ *sw)
 {
-	return serve(WEIR_CONFIG(.workers = 1),
-		     WEIR_SERVICE(.opened = generate, .readable = generate,
-				  .arg = sw, .first_byte_ms = WEIR_NEVER));
+	return serve_workers(1, WEIR_SERVICE(.opened = generate,
+					     .readable = generate, .arg = sw,
+					     .first_byte_ms = WEIR_NEVER));
 }
 
 /* More than the kernel and the outbox hold together. */

@@ -65,9 +65,8 @@ START_TEST(what_came_before_both_ends_is_heard_in_a_stop)
 {
 	for (int finishes = 0; finishes < 2; finishes++) {
 		struct place p = { .gate = GATE_CLOSED, .finishes = finishes };
-		struct server *s =
-			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = may_finish, .arg = &p));
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(.readable = may_finish, .arg = &p));
 		struct client *c = answered_and_left(s, &p);
 		struct weir_report report;
 
@@ -86,10 +85,9 @@ START_TEST(what_came_before_both_ends_is_heard_after_a_deadline)
 {
 	for (int finishes = 0; finishes < 2; finishes++) {
 		struct place p = { .gate = GATE_CLOSED, .finishes = finishes };
-		struct server *s =
-			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = may_finish, .arg = &p,
-					   .idle_ms = 300 * slowness()));
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(.readable = may_finish, .arg = &p,
+					.idle_ms = 300 * slowness()));
 		struct client *c = answered_and_left(s, &p);
 		struct weir_report report;
 
@@ -106,9 +104,8 @@ END_TEST
 START_TEST(who_resets_after_our_end_is_gone)
 {
 	struct place p = { .gate = GATE_CLOSED, .finishes = true };
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = may_finish, .arg = &p));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = may_finish, .arg = &p));
 	struct client *c = answered_and_left(s, &p);
 	struct weir_report report;
 

@@ -23,12 +23,11 @@ static void hold(const struct dialogue *d, bool is_session, size_t piece)
 		service.session = d->handler;
 	else
 		service.readable = d->handler;
-	s = serve(WEIR_CONFIG(.workers = 2), &service);
+	s = serve_workers(2, &service);
 	c = client_open(s);
 	client_send_in_pieces(c, d->says, piece);
 	client_half_close(c);
-	client_expect(c, d->expects);
-	client_expect_eof(c);
+	client_expect_last(c, d->expects);
 	server_stop_and_check(s);
 }
 
@@ -305,8 +304,7 @@ START_TEST(the_last_message_of_a_segment_needs_no_more_input)
 		serve(NULL, WEIR_SERVICE(.readable = read_a_line_again));
 	struct client *c = client_open(s);
 
-	client_send(c, "a\nb\nc\nd\n");
-	client_expect(c, "2<a\n>2<b\n>2<c\n>2<d\n>");
+	client_expect_reply(c, "a\nb\nc\nd\n", "2<a\n>2<b\n>2<c\n>2<d\n>");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -329,12 +327,10 @@ static int peek_for_six(weir_conn *c, void *arg)
 START_TEST(a_handler_that_wants_more_is_called_when_more_has_come)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = peek_for_six));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "abc");
 
-	client_send(c, "abc");
 	UNTIL(stats(s).parked == 1 && stats(s).callbacks > 0);
-	client_send(c, "def");
-	client_expect(c, "6<abcdef>");
+	client_expect_reply(c, "def", "6<abcdef>");
 	server_stop_and_check(s);
 }
 END_TEST

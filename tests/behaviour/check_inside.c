@@ -99,9 +99,7 @@ START_TEST(no_thread_of_a_server_waits_for_its_end_or_frees_it)
 		      WEIR_SERVICE(.opened = is_opened, .readable = is_handled,
 				   .closed = is_closed));
 	server_start(s);
-	c = client_open(s);
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	c = client_open_and_echo(s, "hello");
 	client_close(c);
 	server_stop_and_check(s);
 	for (int i = 0; i < PLACES; i++)

@@ -51,7 +51,7 @@ static void expect_last_replies(const struct weir_service *service,
 {
 	const int count = fewer(200);
 	bool has_network = enter_own_network();
-	struct server *s = serve(WEIR_CONFIG(.workers = 2), service);
+	struct server *s = serve_workers(2, service);
 	static char much[30000];
 	struct weir_report report;
 
@@ -95,8 +95,8 @@ END_TEST
 /* The replies fit into the outbox: one worker is through with all of them. */
 START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = answer_at_length,
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = answer_at_length,
 					      .outbox_max = 2 * REPLY));
 	struct client *c[40];
 

@@ -34,9 +34,9 @@ static struct server *serve_waiting(struct place *p)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.session = note_what_ends_its_wait, .arg = p));
-	struct client *c = client_open(s);
+	/* The rest of the line lets it wait in a stop. */
+	struct client *c = client_open_and_send(s, "\nhalf a li");
 
-	client_send(c, "\nhalf a li"); /* so that it waits in a stop */
 	client_expect(c, "ready\n");
 	return s;
 }
@@ -135,17 +135,14 @@ static int wait_three_times(weir_conn *c, void *arg)
 START_TEST(a_close_ends_every_later_wait_of_a_session)
 {
 	struct place p = { .conn = NULL };
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.session = wait_three_times, .arg = &p));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = wait_three_times, .arg = &p));
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "\n");
-	client_expect(c, "ready\n");
+	client_expect_reply(c, "\n", "ready\n");
 	ck_assert_int_eq(weir_ref_close(p.conn), 0);
-	client_expect(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
-	client_expect_eof(c);
+	client_expect_last(c, "-ESHUTDOWN\n-ESHUTDOWN\n-ESHUTDOWN\n");
 	weir_unref(p.conn);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
@@ -180,8 +177,8 @@ static struct client *serve_elsewhere_answered(struct server **s,
 {
 	struct client *c;
 
-	*s = serve(WEIR_CONFIG(.workers = 1),
-		   WEIR_SERVICE(.readable = is_answered_elsewhere, .arg = p));
+	*s = serve_workers(
+		1, WEIR_SERVICE(.readable = is_answered_elsewhere, .arg = p));
 	c = client_open(*s);
 	client_send(c, "request\n");
 	UNTIL(atomic_load(&p->conn) != NULL);
@@ -221,8 +218,7 @@ START_TEST(a_connection_kept_in_a_stop_is_served_what_it_sends)
 
 	client_send(c, "another\n");
 	UNTIL(atomic_load(&p.drains) == 2); /* told anew after its input */
-	client_send(c, "bye\n");
-	client_expect(c, "bye\n");
+	client_expect_echo(c, "bye\n");
 	client_expect_eof(c);
 	weir_unref(p.conn);
 	report = server_join_and_check(s);

@@ -30,7 +30,7 @@ static void note(struct trace *d, char what)
 	pthread_mutex_unlock(&d->lock);
 }
 
-static bool expect_trace(struct trace *d, const char *text)
+static bool trace_is(struct trace *d, const char *text)
 {
 	bool is_it;
 
@@ -82,7 +82,7 @@ static struct server *serve_trace(struct trace *d, bool is_session)
 		.arg = d,
 	};
 
-	return serve(WEIR_CONFIG(.workers = 2), &service);
+	return serve_workers(2, &service);
 }
 
 START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
@@ -92,8 +92,7 @@ START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
 	struct client *c = client_open(s);
 
 	UNTIL(stats(s).parked == 1);
-	client_send(c, "one\n");
-	client_expect(c, "one\n");
+	client_expect_echo(c, "one\n");
 	client_half_close(c);
 	client_expect_eof(c);
 	client_close(c);
@@ -114,9 +113,8 @@ START_TEST(nothing_is_called_before_there_is_something_to_read)
 	struct client *c = client_open(s);
 
 	UNTIL(stats(s).parked == 1);
-	ck_assert_msg(expect_trace(&d, "O"), "it was \"%s\"", d.text);
-	client_send(c, "one\n");
-	client_expect(c, "one\n");
+	ck_assert_msg(trace_is(&d, "O"), "it was \"%s\"", d.text);
+	client_expect_echo(c, "one\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -166,13 +164,11 @@ START_TEST(data_that_is_replaced_is_dropped)
 		serve(NULL, WEIR_SERVICE(.readable = take_turns, .arg = two));
 	struct client *c = client_open(s);
 
-	client_send(c, "x\n");
-	client_expect(c, "ok");
-	ck_assert(expect_trace(&two[0], ""));
-	client_send(c, "x\n");
-	client_expect(c, "ok");
-	ck_assert(expect_trace(&two[0], "d"));
-	ck_assert(expect_trace(&two[1], ""));
+	client_expect_reply(c, "x\n", "ok");
+	ck_assert(trace_is(&two[0], ""));
+	client_expect_reply(c, "x\n", "ok");
+	ck_assert(trace_is(&two[0], "d"));
+	ck_assert(trace_is(&two[1], ""));
 	server_stop_and_check(s);
 	ck_assert_str_eq(two[0].text, "d");
 	ck_assert_str_eq(two[1].text, "d");
@@ -204,10 +200,8 @@ START_TEST(data_that_closed_replaces_is_dropped_once)
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = has_the_first,
 						    .closed = take_the_second,
 						    .arg = two));
-	struct client *c = client_open(s);
 
-	client_send(c, "x\n");
-	client_expect(c, "x\n");
+	client_open_and_echo(s, "x\n");
 	server_stop_and_check(s);
 	ck_assert_str_eq(two[0].text, "cd");
 	ck_assert_str_eq(two[1].text, "D");
@@ -227,10 +221,8 @@ START_TEST(data_that_closed_takes_away_is_dropped_once)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = has_the_first,
 					 .closed = take_it_away, .arg = &d));
-	struct client *c = client_open(s);
 
-	client_send(c, "x\n");
-	client_expect(c, "x\n");
+	client_open_and_echo(s, "x\n");
 	server_stop_and_check(s);
 	ck_assert_str_eq(d.text, "d");
 }
@@ -249,8 +241,7 @@ START_TEST(a_service_may_greet_and_close)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_expect(c, "Got your connection");
-	client_expect_eof(c);
+	client_expect_last(c, "Got your connection");
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
@@ -321,8 +312,8 @@ static int says_who_it_is(weir_conn *c, void *arg)
 
 START_TEST(a_connection_knows_its_number_and_addresses)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = says_who_it_is));
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = says_who_it_is));
 	const char *port = strrchr(s->address, ':') + 1;
 
 	for (int i = 1; i <= 5; i++) {
@@ -365,22 +356,19 @@ START_TEST(a_connection_has_its_options)
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = turn_options));
 	struct client *c = client_open(s);
 
-	client_send(c, "go\n");
-	client_expect(c, "nodelay 1 keepalive 1 ");
+	client_expect_reply(c, "go\n", "nodelay 1 keepalive 1 ");
 	server_stop_and_check(s);
 }
 END_TEST
 
 START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.session = reply, .opened = connect_banner));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = reply, .opened = connect_banner));
 	struct client *c = client_open(s);
 
 	client_expect(c, "Connect");
-	client_send(c, "hello");
-	client_expect(c, "Server replies: hello");
+	client_expect_reply(c, "hello", "Server replies: hello");
 	client_half_close(c);
 	client_expect_eof(c);
 	server_stop_and_check(s);

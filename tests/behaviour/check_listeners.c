@@ -14,8 +14,7 @@ static void exchange_at(const char *address)
 {
 	struct client *c = client_open_at(address);
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	client_close(c);
 }
 
@@ -112,8 +111,7 @@ START_TEST(an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4)
 		 strrchr(s->address, ':'));
 	c = client_open_at(address);
 	snprintf(want, sizeof(want), "127.0.0.1:%d", client_port(c));
-	client_expect(c, want);
-	client_expect_eof(c);
+	client_expect_last(c, want);
 	server_stop_and_check(s);
 }
 END_TEST
@@ -155,8 +153,7 @@ START_TEST(a_unix_peer_without_a_name_reads_as_unix)
 		WEIR_SERVICE(.readable = echo, .opened = say_its_peer));
 	struct client *c = client_open(s);
 
-	client_expect(c, "unix:");
-	client_expect_eof(c);
+	client_expect_last(c, "unix:");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -183,11 +180,9 @@ START_TEST(each_listener_has_its_own_service)
 	server_address(s, 1, two, sizeof(two));
 	server_start(s);
 	c = client_open_at(two);
-	client_expect(c, "second");
-	client_expect_eof(c);
+	client_expect_last(c, "second");
 	c = client_open_at(one);
-	client_expect(c, "first");
-	client_expect_eof(c);
+	client_expect_last(c, "first");
 	server_stop_and_check(s);
 }
 END_TEST

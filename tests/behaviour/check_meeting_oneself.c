@@ -34,7 +34,6 @@ static void nobody_is_met_at(const char *host)
 {
 	struct process_state before;
 	struct server *s;
-	struct client *c;
 	char where[64];
 	weir_conn *conn;
 
@@ -46,9 +45,7 @@ static void nobody_is_met_at(const char *host)
 	process_state_check(&before);
 	/* Nor is the port kept from who wants to listen there. */
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
-	c = client_open(s);
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	client_open_and_echo(s, "hello");
 	server_stop_and_check(s);
 }
 

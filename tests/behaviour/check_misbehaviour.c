@@ -39,8 +39,7 @@ static void misbehave(struct server *s, size_t after, int how)
 	case 4: /* the half-close still has its answer, partial lines too */
 		client_half_close(c);
 		client_expect(c, "Connect");
-		client_expect(c, text);
-		client_expect_eof(c);
+		client_expect_last(c, text);
 		client_close(c);
 		break;
 	}
@@ -63,7 +62,7 @@ static size_t heap_in_use(void)
 
 static void expect_no_trace(const struct weir_service *service)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = WORKERS), service);
+	struct server *s = serve_workers(WORKERS, service);
 	struct process_state running;
 	size_t heap;
 
@@ -124,10 +123,8 @@ START_TEST(a_parked_peer_that_goes_is_noticed)
 	for (int i = 0; i < 20; i++) {
 		struct client *c = client_open(s);
 
-		if (i % 2) {
-			client_send(c, "hello\n");
-			client_expect(c, "hello\n");
-		}
+		if (i % 2)
+			client_expect_echo(c, "hello\n");
 		UNTIL(stats(s).parked == 1);
 		if (i % 4 < 2)
 			client_reset(c);
@@ -147,8 +144,8 @@ START_TEST(urgent_bytes_hold_nobody_up)
 			.session = is_session ? echo_lines : NULL,
 			.readable = is_session ? NULL : echo_lines,
 		};
-		struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
-		struct client *c = client_open(s), *other;
+		struct server *s = serve_workers(1, &service);
+		struct client *c = client_open(s);
 
 		for (int i = 0; i < 20; i++) {
 			client_send(c, "hello\n");
@@ -157,9 +154,7 @@ START_TEST(urgent_bytes_hold_nobody_up)
 		}
 		client_half_close(c);
 		client_expect_eof(c);
-		other = client_open(s);
-		client_send(other, "hello\n");
-		client_expect(other, "hello\n");
+		client_open_and_echo(s, "hello\n");
 		server_stop_and_check(s);
 	}
 }
@@ -172,12 +167,10 @@ START_TEST(urgent_bytes_among_what_has_come_hold_nothing_back)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
-	struct client *held = client_open(s), *c = client_open(s);
+	struct client *held = client_open(s),
+		      *c = client_open_and_echo(s, "hello\n");
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(held, &gate);
 	client_send(c, "one\n");
 	ck_assert_int_eq(send(c->fd, "!", 1, MSG_OOB), 1);
 	client_send(c, "two\n");
@@ -209,15 +202,12 @@ static int fork_child(weir_conn *c, void *arg)
 static void is_gone_from(const char *address)
 {
 	struct server *s;
-	struct client *c;
 	weir_conn *late;
 
 	ck_assert_int_eq(weir_dial(&late, address, 5000 * slowness()),
 			 -ECONNREFUSED);
 	s = serve_at(address, NULL, WEIR_SERVICE(.readable = echo));
-	c = client_open(s);
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	client_open_and_echo(s, "hello");
 	server_stop_and_check(s);
 }
 
@@ -230,8 +220,7 @@ START_TEST(a_child_of_the_program_holds_nothing_open)
 	char address[sizeof(s->address)];
 
 	strcpy(address, s->address);
-	client_send(c, "go\n");
-	client_expect(c, "goodbye");
+	client_expect_reply(c, "go\n", "goodbye");
 	client_expect_eof(c);
 	client_close(c);
 	UNTIL(is_at_rest(s));
@@ -275,8 +264,7 @@ START_TEST(a_program_that_is_run_inherits_no_descriptor)
 	s = serve(NULL, WEIR_SERVICE(.readable = run_a_program));
 	for (int i = 0; i < 5; i++)
 		client_open(s);
-	c = client_open(s);
-	client_send(c, "go\n");
+	c = client_open_and_send(s, "go\n");
 	client_expect(c, before);
 	ck_assert_int_eq(client_read(c, buf, sizeof(buf)), 0);
 	server_stop_and_check(s);

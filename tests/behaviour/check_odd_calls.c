@@ -50,10 +50,9 @@ START_TEST(who_closes_itself_twice_ends_once_and_alone)
 {
 	enum { OTHERS = 200, ROUNDS = 20 };
 	struct ends e = { .calls = 0 };
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 3),
-		      WEIR_SERVICE(.readable = close_itself_twice,
-				   .closed = count_itself, .arg = &e));
+	struct server *s = serve_workers(
+		3, WEIR_SERVICE(.readable = close_itself_twice,
+				.closed = count_itself, .arg = &e));
 	struct client_group *others = group_open(s, OTHERS);
 	struct weir_report report;
 
@@ -62,8 +61,7 @@ START_TEST(who_closes_itself_twice_ends_once_and_alone)
 
 		group_send(others, numbered);
 		client_send(c, "close\nclose\n"); /* the first will do */
-		client_expect(c, "close\n");
-		client_expect_eof(c);
+		client_expect_last(c, "close\n");
 		client_close(c);
 		group_expect(others, numbered);
 	}
@@ -120,10 +118,8 @@ START_TEST(absurd_lengths_are_refused_and_nothing_is_lost)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = ask_for_absurd_lengths,
 					 .arg = (void *)&wrong));
-	struct client *c = client_open(s);
 
-	client_send(c, "one\ntwo\n");
-	client_expect(c, "one\ntwo\n");
+	client_open_and_echo(s, "one\ntwo\n");
 	ck_assert_int_eq(wrong, 0);
 	server_stop_and_check(s);
 }
@@ -157,11 +153,10 @@ static int leave_a_duplicate(weir_conn *c, void *arg)
 START_TEST(what_comes_for_a_duplicate_reaches_nobody)
 {
 	_Atomic int copy = -1;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = leave_a_duplicate,
-				   .arg = (void *)&copy, .outbox_max = 4 << 20,
-				   .write_ms = 60000 * slowness()));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = leave_a_duplicate,
+				.arg = (void *)&copy, .outbox_max = 4 << 20,
+				.write_ms = 60000 * slowness()));
 	struct client *old = client_open_small(s, 4096);
 	struct client_group *next;
 	uint64_t calls;
@@ -206,15 +201,12 @@ static int cancel_its_thread(weir_conn *c, void *arg)
 START_TEST(a_callback_cannot_cancel_its_worker)
 {
 	for (int i = 0; i < 3; i++) {
-		struct server *s =
-			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = cancel_its_thread));
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(.readable = cancel_its_thread));
 		struct client *c = client_open(s), *other = client_open(s);
 
-		client_send(c, "cancel\n");
-		client_expect(c, "cancel\n");
-		client_send(other, "hello\n");
-		client_expect(other, "hello\n");
+		client_expect_echo(c, "cancel\n");
+		client_expect_echo(other, "hello\n");
 		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 2);
 	}
 }

@@ -17,7 +17,7 @@ static struct server *serve_kind(weir_handler *handler, bool is_session,
 		service.session = handler;
 	else
 		service.readable = handler;
-	return serve(WEIR_CONFIG(.workers = 2), &service);
+	return serve_workers(2, &service);
 }
 
 /* len bytes of byte_at(), then the end of input. */
@@ -117,10 +117,9 @@ static int write_little_pieces(weir_conn *c, void *arg)
 START_TEST(what_is_beyond_the_mark_goes_out_at_once)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.session = write_little_pieces,
-				   .outbox_max = 1000, .arg = &gate));
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.session = write_little_pieces,
+				.outbox_max = 1000, .arg = &gate));
 	struct client *c = client_open(s);
 	char got[4000];
 
@@ -205,8 +204,7 @@ START_TEST(bad_output_calls_are_answered)
 	struct server *s = serve_kind(refuse_bad_calls, false, NULL);
 	struct client *c = client_open(s);
 
-	client_send(c, "go\n");
-	client_expect(c, "-EINVAL -EINVAL -EINVAL -EBADF");
+	client_expect_reply(c, "go\n", "-EINVAL -EINVAL -EINVAL -EBADF");
 	client_expect_eof(c);
 	server_stop_and_check(s);
 }
@@ -317,8 +315,7 @@ START_TEST(a_shut_down_direction_leaves_the_other)
 		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_send(c, "end\n");
-		client_expect(c, "the last word");
+		client_expect_reply(c, "end\n", "the last word");
 		client_expect_eof(c);
 		client_send(c, "more\n");
 		client_half_close(c);
@@ -347,8 +344,7 @@ START_TEST(input_that_was_shut_down_has_ended)
 	struct server *s = serve_kind(shut_its_ears, false, NULL);
 	struct client *c = client_open(s);
 
-	client_send(c, "one\ntwo\nthree\n");
-	client_expect(c, "0");
+	client_expect_reply(c, "one\ntwo\nthree\n", "0");
 	client_expect_eof(c);
 	server_stop_and_check(s);
 }

@@ -12,8 +12,7 @@ static struct client *occupy(struct server *s, struct gate *gate)
 {
 	struct client *c = client_open(s);
 
-	client_send(c, "wait\n");
-	UNTIL(gate_waiting(gate) == 1);
+	client_wait_at_gate(c, gate);
 	return c;
 }
 
@@ -26,16 +25,14 @@ static struct server *serve_one_worker(const struct weir_config *config,
 
 static void client_is_served(struct client *c)
 {
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	client_half_close(c);
 	client_expect_eof(c);
 }
 
 static void client_is_refused(struct client *c)
 {
-	client_expect(c, REFUSAL);
-	client_expect_eof(c);
+	client_expect_last(c, REFUSAL);
 }
 
 START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
@@ -83,8 +80,7 @@ START_TEST(a_full_queue_keeps_the_acceptor_from_nothing_else)
 	struct client *lingers = client_open(s), *c[5];
 	struct weir_report report;
 
-	client_send(lingers, "hello\n");
-	client_expect(lingers, "goodbye\n");
+	client_expect_reply(lingers, "hello\n", "goodbye\n");
 	UNTIL(stats(s).lingering == 1);
 	occupy(s, &gate);
 	for (int i = 0; i < 5; i++)
@@ -94,10 +90,8 @@ START_TEST(a_full_queue_keeps_the_acceptor_from_nothing_else)
 	UNTIL(stats(s).ledger.completed == 1);
 	ck_assert_uint_eq(stats(s).queued, 1);
 	gate_open(&gate);
-	for (int i = 0; i < 5; i++) {
-		client_send(c[i], "hello\n");
-		client_expect(c[i], "goodbye\n");
-	}
+	for (int i = 0; i < 5; i++)
+		client_expect_reply(c[i], "hello\n", "goodbye\n");
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 7);
 }
@@ -247,10 +241,8 @@ START_TEST(one_too_many_waits_until_another_leaves)
 	struct client *c[9];
 	struct weir_report report;
 
-	for (int i = 0; i < 9; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-	}
+	for (int i = 0; i < 9; i++)
+		c[i] = client_open_and_send(s, "hello\n");
 	for (int i = 0; i < 9; i++) {
 		client_expect(c[i], "hello\n");
 		ck_assert_uint_le(stats(s).ledger.open, 3);

@@ -125,8 +125,7 @@ START_TEST(what_is_passed_is_copied)
 	server_start(s);
 	client_open(s);
 	c = client_open(s);
-	client_expect(c, "sorry\n");
-	client_expect_eof(c);
+	client_expect_last(c, "sorry\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -243,8 +242,8 @@ START_TEST(a_worker_has_its_processor_stack_and_mask)
 		WEIR_SERVICE(.readable = say_its_surroundings));
 	struct client *c = client_open(s);
 
-	client_send(c, "go\n");
-	client_expect(c, "cpus 1, stack as asked, signals blocked");
+	client_expect_reply(c, "go\n",
+			    "cpus 1, stack as asked, signals blocked");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -265,9 +264,8 @@ START_TEST(only_lines_of_the_level_wanted_are_logged)
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 1, .log_level = levels[i]),
 			      WEIR_SERVICE(.readable = return_an_error));
-		struct client *c = client_open(s);
+		struct client *c = client_open_and_send(s, "x");
 
-		client_send(c, "x");
 		client_expect_end(c);
 		client_close(c);
 		UNTIL(is_at_rest(s));

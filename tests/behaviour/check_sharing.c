@@ -17,8 +17,9 @@ static size_t a_line(const struct client_group *group, int i, char *buf,
 
 static struct server *serve_gate(struct gate *g, int workers)
 {
-	return serve(WEIR_CONFIG(.workers = workers),
-		     WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = g));
+	return serve_workers(
+		workers,
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = g));
 }
 
 static void client_exchanges(struct client *c, const char *text)
@@ -92,8 +93,8 @@ static void until_quiet(void)
 
 START_TEST(who_waits_for_nothing_does_not_wake)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 4),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
 	struct client_group *group = group_open(s, OTHERS);
 
 	for (int i = 0; i < 3; i++) {
@@ -135,8 +136,7 @@ START_TEST(the_first_after_a_long_quiet_is_served_by_whoever_is_left)
 	struct client *held = client_open(s), *other = client_open(s);
 
 	client_exchanges(other, "hello\n");
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(held, &gate);
 	until_quiet();
 	for (int i = 0; i < 3; i++) {
 		client_exchanges(other, "still there?\n");
@@ -209,10 +209,9 @@ static int wait_on_opening(weir_conn *c, void *arg)
 START_TEST(a_queue_of_new_connections_is_not_left_to_one_that_is_stuck)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 4),
-		      WEIR_SERVICE(.opened = wait_on_opening,
-				   .readable = echo_lines, .arg = &gate));
+	struct server *s = serve_workers(
+		4, WEIR_SERVICE(.opened = wait_on_opening,
+				.readable = echo_lines, .arg = &gate));
 	struct client_group *group;
 
 	gate_let_in(&gate, OTHERS);
@@ -234,8 +233,8 @@ END_TEST
 START_TEST(a_stop_finds_every_worker_wherever_it_sleeps)
 {
 	for (int i = 0; i < fewer(30); i++) {
-		struct server *s = serve(WEIR_CONFIG(.workers = 8),
-					 WEIR_SERVICE(.readable = echo_lines));
+		struct server *s =
+			serve_workers(8, WEIR_SERVICE(.readable = echo_lines));
 		struct client_group *group = group_open(s, 8);
 
 		group_exchange(group, i % 5);

@@ -47,8 +47,7 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 
 	shortage_begins(&shortage);
 	ck_assert_int_eq(client_connect(late, s->address), 0);
-	client_expect(late, "no room\n");
-	client_expect_eof(late);
+	client_expect_last(late, "no room\n");
 	weir_server_stop(s->weir, grace_ms);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	shortage_ends(&shortage);
@@ -62,8 +61,8 @@ END_TEST
 START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 {
 	const int grace_ms = 30000 * slowness();
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	struct client *late[5];
 	struct shortage shortage;
 	struct weir_report report;
@@ -77,10 +76,8 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, grace_ms);
-	for (int i = 0; i < 5; i++) {
-		client_expect(late[i], "hello\n");
-		client_expect_eof(late[i]);
-	}
+	for (int i = 0; i < 5; i++)
+		client_expect_last(late[i], "hello\n");
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	shortage_ends(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
@@ -107,10 +104,8 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 	}
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 0);
-	for (int i = 0; i < 3; i++) {
-		client_expect(late[i], "no room\n");
-		client_expect_eof(late[i]);
-	}
+	for (int i = 0; i < 3; i++)
+		client_expect_last(late[i], "no room\n");
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
 	shortage_ends(&shortage);
 	report = server_join_and_check(s);
@@ -205,8 +200,8 @@ END_TEST
 
 START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	struct client *late = client_new(s->address, 0);
 	struct shortage shortage;
 	struct weir_report report;
@@ -217,8 +212,7 @@ START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 60000 * slowness());
 	shortage_ends(&shortage);
-	client_expect(late, "hello\n");
-	client_expect_eof(late);
+	client_expect_last(late, "hello\n");
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }

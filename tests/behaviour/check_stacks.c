@@ -46,8 +46,7 @@ static void callbacks_have(size_t stack_size, size_t used)
 		  WEIR_SERVICE(.opened = use_much, .readable = echo,
 			       .arg = &used));
 	c = client_open(s);
-	client_expect(c, "done\n");
-	client_expect_eof(c);
+	client_expect_last(c, "done\n");
 	server_stop_and_check(s);
 }
 

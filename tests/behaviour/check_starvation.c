@@ -43,14 +43,13 @@ static size_t joined_line(const struct client_group *group, int i, char *buf,
 
 static void one_exchange(struct client *c)
 {
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 }
 
 START_TEST(five_thousand_silent_peers_starve_nobody)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 4),
-				 WEIR_SERVICE(.readable = echo_lines));
+	struct server *s =
+		serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
 	struct client_group *silent = group_open(s, SILENT);
 	struct client_group *half_sent = group_open(s, HALF_SENT);
 	struct client_group *talkers = group_open(s, TALKERS);
@@ -79,8 +78,8 @@ END_TEST
 /* A session begins with the first byte, so silence costs no worker. */
 START_TEST(silent_peers_hold_no_session_worker)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.session = echo_lines));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.session = echo_lines));
 	struct client_group *silent = group_open(s, 500);
 
 	for (int i = 0; i < 20; i++) {
@@ -150,10 +149,8 @@ START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_refused)
 		c[i] = client_open(s);
 	UNTIL(stats(s).ledger.refused_full == 6);
 	ck_assert_uint_eq(stats(s).queued, 4);
-	for (int i = 4; i < 10; i++) {
-		client_expect(c[i], "busy, try later\n");
-		client_expect_eof(c[i]);
-	}
+	for (int i = 4; i < 10; i++)
+		client_expect_last(c[i], "busy, try later\n");
 	release_workers(half_sent);
 	for (int i = 0; i < 4; i++) {
 		one_exchange(c[i]);
@@ -203,8 +200,8 @@ static void *ask_without_end(void *arg)
 
 START_TEST(peers_that_pipeline_without_end_starve_nobody)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo_a_line));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_a_line));
 	struct client *polite = client_open(s);
 	struct pump pump = { .received = 0 };
 	pthread_t thread;
@@ -253,8 +250,8 @@ static int echo_at_gates(weir_conn *c, void *arg)
 
 static struct server *serve_gates(struct gates *g, int workers)
 {
-	return serve(WEIR_CONFIG(.workers = workers),
-		     WEIR_SERVICE(.readable = echo_at_gates, .arg = g));
+	return serve_workers(workers,
+			     WEIR_SERVICE(.readable = echo_at_gates, .arg = g));
 }
 
 /*

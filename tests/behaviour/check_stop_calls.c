@@ -47,10 +47,8 @@ END_TEST
 START_TEST(a_server_is_freed_while_it_runs)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_echo(s, "hello");
 
-	client_send(c, "hello");
-	client_expect(c, "hello");
 	weir_server_free(s->weir);
 	client_expect_end(c);
 	server_check_freed(s);
@@ -84,9 +82,8 @@ END_TEST
 START_TEST(run_says_what_a_stop_before_it_has_cut)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.session = echo_lines));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "half a li");
 
-	client_send(c, "half a li");
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 0);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
@@ -139,8 +136,7 @@ START_TEST(a_callback_may_stop_its_server_but_not_wait_for_it)
 		      WEIR_SERVICE(.readable = stop_its_server, .arg = &s));
 	server_start(s);
 	c = client_open(s);
-	client_send(c, "stop\n");
-	client_expect(c, "-EDEADLK 0");
+	client_expect_reply(c, "stop\n", "-EDEADLK 0");
 	client_expect_eof(c);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
@@ -165,8 +161,7 @@ START_TEST(many_threads_may_stop_and_join_at_once)
 		pthread_t ids[8];
 		void *bad;
 
-		client_send(c, "hello");
-		client_expect(c, "hello");
+		client_expect_echo(c, "hello");
 		client_close(c);
 		for (int i = 0; i < 8; i++)
 			ck_assert_int_eq(
@@ -190,14 +185,10 @@ static size_t heap_in_use(void)
 
 static void one_life(bool with_client)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = echo));
+	struct server *s = serve_workers(2, WEIR_SERVICE(.readable = echo));
 
 	if (with_client) {
-		struct client *c = client_open(s);
-
-		client_send(c, "hello");
-		client_expect(c, "hello");
+		client_open_and_echo(s, "hello");
 	}
 	server_stop_and_check(s);
 }
@@ -233,11 +224,9 @@ static void *send_signals(void *arg)
 	struct sender *sender = arg;
 	struct client *c = client_open(sender->s);
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	if (sender->gate) {
-		client_send(c, "wait\n");
-		UNTIL(gate_waiting(sender->gate) == 1);
+		client_wait_at_gate(c, sender->gate);
 	}
 	kill(getpid(), SIGTERM);
 	if (sender->gate)
@@ -359,8 +348,7 @@ START_TEST(one_server_at_a_time_waits_for_signals)
 	server_listen(first, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(pthread_create(&id, NULL, run_server, first), 0);
 	c = client_open(first);
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	client_expect_echo(c, "hello");
 	ck_assert_int_eq(weir_server_run(second->weir, WEIR_SIGNALS), -EBUSY);
 	ck_assert_int_eq(weir_server_run(first->weir, WEIR_SIGNALS), -EBUSY);
 	ck_assert_int_eq(run_in_a_child(), 0);
@@ -372,8 +360,7 @@ START_TEST(one_server_at_a_time_waits_for_signals)
 	/* It was not started, and waits for signals now. */
 	ck_assert_int_eq(pthread_create(&id, NULL, run_server, second), 0);
 	c = client_open(second);
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	client_expect_echo(c, "hello");
 	kill(getpid(), SIGTERM);
 	ck_assert_int_eq(pthread_join(id, &rc), 0);
 	ck_assert_ptr_null(rc);
@@ -396,8 +383,7 @@ START_TEST(a_signal_handler_of_the_program_may_stop)
 	struct client *c = client_open(s);
 	const struct sigaction action = { .sa_handler = stop_it };
 
-	client_send(c, "hello");
-	client_expect(c, "hello");
+	client_expect_echo(c, "hello");
 	to_stop = s->weir;
 	sigaction(SIGUSR1, &action, NULL);
 	raise(SIGUSR1);

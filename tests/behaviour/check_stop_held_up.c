@@ -38,8 +38,7 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end)
 	struct weir_report report;
 	int64_t began_at;
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	began_at = now_ms();
 	weir_server_stop(s->weir, 200);
 	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
@@ -66,16 +65,13 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_run)
 	struct server *s =
 		server_new(WEIR_CONFIG(.workers = 2, .log = wait_at_gate,
 				       .log_arg = &gate));
-	struct client *c;
 	int64_t began_at;
 	pthread_t runner;
 	void *said;
 
 	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
 	ck_assert_int_eq(pthread_create(&runner, NULL, run_server, s), 0);
-	c = client_open(s);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_open_and_echo(s, "hello\n");
 	began_at = now_ms();
 	weir_server_stop(s->weir, 200);
 	pthread_join(runner, &said);
@@ -164,14 +160,12 @@ static int leave_something(weir_conn *c, void *arg)
 START_TEST(a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = leave_something, .arg = &gate));
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.readable = leave_something, .arg = &gate));
 	struct client *c = client_open(s);
 
 	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	client_close(c);
 	UNTIL(is_at_rest(s));
 	stop_of_lasting_workers(s, &gate);
@@ -182,15 +176,13 @@ END_TEST
 START_TEST(a_server_is_freed_though_a_destructor_waits)
 {
 	struct gate gate = GATE_CLOSED;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = leave_something, .arg = &gate));
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.readable = leave_something, .arg = &gate));
 	struct client *c = client_open(s);
 	int64_t began_at;
 
 	ck_assert_int_eq(pthread_key_create(&key, destructor_waits), 0);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	began_at = now_ms();
 	weir_server_free(s->weir);
 	came_back(began_at, 0);

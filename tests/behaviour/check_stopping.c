@@ -19,12 +19,10 @@ START_TEST(a_running_callback_ends_and_its_answer_arrives)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(c, &gate);
 	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
 	gate_open(&gate);
-	client_expect(c, "wait\n");
-	client_expect_eof(c);
+	client_expect_last(c, "wait\n");
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	ck_assert_uint_lt(report.drain_ms, long_grace);
@@ -40,22 +38,17 @@ static int say_goodbye(weir_conn *c, void *arg)
 
 START_TEST(parked_connections_may_say_goodbye)
 {
-	struct server *s = serve(WEIR_CONFIG(.workers = 2),
-				 WEIR_SERVICE(.readable = say_goodbye));
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = say_goodbye));
 	struct client *c[50];
 	struct weir_report report;
 
-	for (int i = 0; i < 50; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-		client_expect(c[i], "hello\n");
-	}
+	for (int i = 0; i < 50; i++)
+		c[i] = client_open_and_echo(s, "hello\n");
 	UNTIL(stats(s).parked == 50);
 	weir_server_stop(s->weir, long_grace);
-	for (int i = 0; i < 50; i++) {
-		client_expect(c[i], "goodbye\n");
-		client_expect_eof(c[i]);
-	}
+	for (int i = 0; i < 50; i++)
+		client_expect_last(c[i], "goodbye\n");
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 50);
 }
@@ -87,11 +80,9 @@ START_TEST(a_session_that_waits_is_told_of_the_stop)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "hello\nhalf a li");
-	client_expect(c, "hello\n");
+	client_expect_reply(c, "hello\nhalf a li", "hello\n");
 	weir_server_stop(s->weir, long_grace);
-	client_expect(c, "-ESHUTDOWN");
-	client_expect_eof(c);
+	client_expect_last(c, "-ESHUTDOWN");
 	report = server_join_and_check(s);
 	ck_assert_int_eq(atomic_load(&said), -ESHUTDOWN);
 	ck_assert_uint_eq(report.ledger.cut, 0);
@@ -109,20 +100,15 @@ START_TEST(connections_that_are_queued_are_served)
 	struct client *held = client_open(s), *c[20];
 	struct weir_report report;
 
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
-	for (int i = 0; i < 20; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-	}
+	client_wait_at_gate(held, &gate);
+	for (int i = 0; i < 20; i++)
+		c[i] = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).queued == 5);
 	weir_server_stop(s->weir, long_grace);
 	gate_open(&gate);
 	client_expect(held, "wait\n");
-	for (int i = 0; i < 20; i++) {
-		client_expect(c[i], "hello\n");
-		client_expect_eof(c[i]);
-	}
+	for (int i = 0; i < 20; i++)
+		client_expect_last(c[i], "hello\n");
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 21);
 }
@@ -145,13 +131,11 @@ START_TEST(late_clients_are_refused)
 					 .arg = &gate));
 	struct client *held = client_open(s);
 
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(held, &gate);
 	weir_server_stop(s->weir, long_grace);
 	UNTIL(is_refused(s->address));
 	gate_open(&gate);
-	client_expect(held, "wait\n");
-	client_expect_eof(held);
+	client_expect_last(held, "wait\n");
 	server_join_and_check(s);
 }
 END_TEST
@@ -160,8 +144,8 @@ END_TEST
 START_TEST(a_stop_without_grace_cuts)
 {
 	for (int i = 0; i < TRIES; i++) {
-		struct server *s = serve(WEIR_CONFIG(.workers = 2),
-					 WEIR_SERVICE(.session = echo_lines));
+		struct server *s =
+			serve_workers(2, WEIR_SERVICE(.session = echo_lines));
 		struct client *c = client_open(s);
 		struct weir_report report;
 		int rc;
@@ -194,8 +178,7 @@ START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 		struct client *c = client_open(s);
 		struct weir_report report;
 
-		client_send(c, "hello\n");
-		client_expect(c, "hello\n");
+		client_expect_echo(c, "hello\n");
 		weir_server_stop(s->weir, 0);
 		report = server_join_and_check(s);
 		ck_assert_int_eq(atomic_load(&said), -ECANCELED);
@@ -293,8 +276,7 @@ START_TEST(stuck_callbacks_are_named_in_the_log)
 	char name[32];
 
 	snprintf(name, sizeof(name), "127.0.0.1:%d", client_port(c));
-	client_send(c, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(c, &gate);
 	weir_server_stop(s->weir, 0);
 	stuck_report(s, &gate);
 	ck_assert_msg(log_says(s, name), "%s is not in the log:\n%s", name,
@@ -326,8 +308,7 @@ START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "hello\n");
-	client_expect(c, "goodbye\n");
+	client_expect_reply(c, "hello\n", "goodbye\n");
 	client_expect_eof(c);
 	UNTIL(stats(s).lingering == 1);
 	weir_server_stop(s->weir, long_grace);

@@ -70,8 +70,8 @@ START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
 	int took;
 
 	ck_assert_int_eq(pipe(trap.pipe), 0);
-	s = serve(WEIR_CONFIG(.workers = WORKERS),
-		  WEIR_SERVICE(.readable = stay_if_told_to, .arg = &trap));
+	s = serve_workers(WORKERS, WEIR_SERVICE(.readable = stay_if_told_to,
+						.arg = &trap));
 	for (int i = 0; i < WORKERS - 1; i++) {
 		stuck[i] = client_open(s);
 		client_send(stuck[i], ways[i]);

@@ -76,10 +76,8 @@ static struct server *serve_ending(struct ending *e, int verdict, int kind,
 
 static struct client *say_hello(struct server *s)
 {
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_echo(s, "hello\n");
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
 	return c;
 }
 
@@ -177,10 +175,10 @@ static int flood(weir_conn *c, void *arg)
 static struct server *serve_flood(struct ending *e, size_t outbox_max)
 {
 	*e = (struct ending){ .verdict = 0 };
-	return serve(WEIR_CONFIG(.workers = 2),
-		     WEIR_SERVICE(.readable = flood, .closed = note_ending,
-				  .arg = e, .outbox_max = outbox_max,
-				  .write_ms = 300));
+	return serve_workers(2, WEIR_SERVICE(.readable = flood,
+					     .closed = note_ending, .arg = e,
+					     .outbox_max = outbox_max,
+					     .write_ms = 300));
 }
 
 /* A reply that is kept in the outbox, and one whose write waits. */

@@ -59,9 +59,8 @@ static int answer_wakes(weir_conn *c, void *arg)
 
 static struct server *serve_members(struct members *m)
 {
-	return serve(WEIR_CONFIG(.workers = 2),
-		     WEIR_SERVICE(.readable = answer_wakes,
-				  .opened = join_members, .arg = m));
+	return serve_workers(2, WEIR_SERVICE(.readable = answer_wakes,
+					     .opened = join_members, .arg = m));
 }
 
 START_TEST(another_thread_may_send)
@@ -73,8 +72,7 @@ START_TEST(another_thread_may_send)
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_ref_send(m.conn[0], "news\n", 5), 0);
 	client_expect(c, "news\n");
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	members_leave(&m);
 	server_stop_and_check(s);
 }
@@ -106,8 +104,7 @@ START_TEST(another_thread_may_close)
 	UNTIL(member_count(&m) == 1);
 	ck_assert_int_eq(weir_ref_send(m.conn[0], "goodbye\n", 8), 0);
 	ck_assert_int_eq(weir_ref_close(m.conn[0]), 0);
-	client_expect(c, "goodbye\n");
-	client_expect_eof(c);
+	client_expect_last(c, "goodbye\n");
 	client_close(c);
 	UNTIL(is_at_rest(s));
 	ck_assert_int_eq(weir_ref_send(m.conn[0], "x", 1), -EPIPE);
@@ -174,8 +171,7 @@ START_TEST(an_old_reference_never_reaches_a_newer_connection)
 					 -EPIPE);
 		weir_ref_send(m.conn[i], "new", 3);
 		client_half_close(c);
-		client_expect(c, "new");
-		client_expect_eof(c);
+		client_expect_last(c, "new");
 		client_close(c);
 		UNTIL(is_at_rest(s));
 	}
@@ -249,16 +245,14 @@ START_TEST(a_wake_during_a_call_is_remembered_and_many_are_one)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = held_waits,
 					 .opened = held_joins, .arg = &h));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "one\n");
 
-	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(weir_ref_wake(h.members.conn[0]), 0);
 	gate_open(&h.gate);
 	client_expect(c, "one\nwoken\n");
-	client_send(c, "two\n");
-	client_expect(c, "two\n");
+	client_expect_echo(c, "two\n");
 	members_leave(&h.members);
 	server_stop_and_check(s);
 }
@@ -271,14 +265,12 @@ START_TEST(a_close_during_a_call_comes_after_it)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = held_waits,
 					 .opened = held_joins, .arg = &h));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "one\n");
 
-	client_send(c, "one\n");
 	UNTIL(gate_waiting(&h.gate) == 1);
 	ck_assert_int_eq(weir_ref_close(h.members.conn[0]), 0);
 	gate_open(&h.gate);
-	client_expect(c, "one\n");
-	client_expect_eof(c);
+	client_expect_last(c, "one\n");
 	members_leave(&h.members);
 	server_stop_and_check(s);
 }
@@ -305,13 +297,11 @@ START_TEST(a_wake_interrupts_the_wait_of_a_session)
 					 .opened = join_members, .arg = &m));
 	struct client *c = client_open(s);
 
-	client_send(c, "x\n");
-	client_expect(c, "2\n");
+	client_expect_reply(c, "x\n", "2\n");
 	UNTIL(stats(s).busy == 1);
 	ck_assert_int_eq(weir_ref_wake(m.conn[0]), 0);
 	client_expect(c, "-EINTR\n");
-	client_send(c, "xy\n");
-	client_expect(c, "3\n");
+	client_expect_reply(c, "xy\n", "3\n");
 	members_leave(&m);
 	server_stop_and_check(s);
 }
@@ -326,8 +316,7 @@ START_TEST(a_cancel_ends_the_wait_of_a_session)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "x\n");
-	client_expect(c, "2\n");
+	client_expect_reply(c, "x\n", "2\n");
 	ck_assert_int_eq(weir_ref_cancel(m.conn[0]), 0);
 	client_expect_end(c);
 	UNTIL(stats(s).busy == 0);

@@ -228,8 +228,8 @@ static void *call_somebody(void *arg)
 START_TEST(calls_from_other_threads_survive_any_churn)
 {
 	struct board b = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct server *s = serve(WEIR_CONFIG(.workers = 3),
-				 WEIR_SERVICE(.readable = answer_wakes,
+	struct server *s =
+		serve_workers(3, WEIR_SERVICE(.readable = answer_wakes,
 					      .opened = sign_on, .arg = &b));
 	pthread_t id[2];
 

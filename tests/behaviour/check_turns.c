@@ -42,19 +42,15 @@ START_TEST(a_first_request_that_waited_behind_a_callback_is_served)
 {
 	const int first_byte_ms = 100;
 	struct gate gate = GATE_CLOSED;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = echo_lines_at_gate,
-					      .first_byte_ms = first_byte_ms,
-					      .arg = &gate));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = echo_lines_at_gate,
+				.first_byte_ms = first_byte_ms, .arg = &gate));
 	struct client *held = client_open(s), *c[10];
 	int64_t sent_at;
 
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
-	for (int i = 0; i < 10; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "first\n");
-	}
+	client_wait_at_gate(held, &gate);
+	for (int i = 0; i < 10; i++)
+		c[i] = client_open_and_send(s, "first\n");
 	UNTIL(stats(s).queued == 10);
 	sent_at = now_ms();
 	UNTIL(now_ms() > sent_at + 3 * first_byte_ms);
@@ -106,9 +102,8 @@ static void let_go(struct client *held, struct gate *gate)
 
 static struct server *serve_four(struct gate *gate, struct client **held)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 4),
-		      WEIR_SERVICE(.readable = a_line_at_gate, .arg = gate));
+	struct server *s = serve_workers(
+		4, WEIR_SERVICE(.readable = a_line_at_gate, .arg = gate));
 
 	srand(1);
 	*held = client_open(s);
@@ -153,8 +148,7 @@ START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
 		struct client *fresh;
 
 		client_send_bytes(c, burst, sizeof(burst));
-		fresh = client_open(s);
-		client_send(fresh, "fresh\n");
+		fresh = client_open_and_send(s, "fresh\n");
 		come_along(held);
 		client_send(parked, "parked\n");
 		client_expect(fresh, "fresh\n");
@@ -209,9 +203,8 @@ static int work_on_lines(weir_conn *c, void *arg)
 static void serve_burst_of_lines(struct worker *w)
 {
 	static char newlines[1000];
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = work_on_lines, .arg = w));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = work_on_lines, .arg = w));
 	struct client *c = client_open(s);
 
 	memset(newlines, '\n', sizeof(newlines));
@@ -261,13 +254,10 @@ static int work_before_it_takes(weir_conn *c, void *arg)
 
 START_TEST(a_turn_that_is_over_before_a_message_is_taken_brings_one)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = work_before_it_takes));
-	struct client *c = client_open(s);
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = work_before_it_takes));
 
-	client_send(c, "line1\nline2\nline3\n");
-	client_expect(c, "line1\nline2\nline3\n");
+	client_open_and_echo(s, "line1\nline2\nline3\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -291,13 +281,10 @@ static int try_exactly_then_a_line(weir_conn *c, void *arg)
 
 START_TEST(again_after_a_call_that_ran_dry_still_counts_what_is_buffered)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = try_exactly_then_a_line));
-	struct client *c = client_open(s);
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = try_exactly_then_a_line));
 
-	client_send(c, "one\ntwo\nthree\n");
-	client_expect(c, "one\ntwo\nthree\n");
+	client_open_and_echo(s, "one\ntwo\nthree\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -321,17 +308,13 @@ static int try_a_line_then_a_comma(weir_conn *c, void *arg)
 
 START_TEST(another_delimiter_is_found_in_what_was_searched_already)
 {
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = try_a_line_then_a_comma));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = try_a_line_then_a_comma));
 	struct client *c = client_open(s);
 
-	client_send(c, "one,two");
-	client_expect(c, "one,");
-	client_send(c, ";;three");
-	client_expect(c, "two;;");
-	client_send(c, "\n");
-	client_expect(c, "three\n");
+	client_expect_reply(c, "one,two", "one,");
+	client_expect_reply(c, ";;three", "two;;");
+	client_expect_reply(c, "\n", "three\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -355,8 +338,8 @@ static int count_calls(weir_conn *c, void *arg)
 START_TEST(who_is_greeted_and_silent_holds_no_worker)
 {
 	_Atomic int calls = 0;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = count_calls,
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = count_calls,
 					      .opened = greet, .arg = &calls));
 	struct client *c = NULL;
 
@@ -366,8 +349,7 @@ START_TEST(who_is_greeted_and_silent_holds_no_worker)
 	}
 	UNTIL(stats(s).parked == 5 && stats(s).busy == 0);
 	ck_assert_int_eq(calls, 0);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	ck_assert_int_eq(calls, 1);
 	server_stop_and_check(s);
 }
@@ -376,16 +358,15 @@ END_TEST
 START_TEST(who_is_greeted_is_not_read_before_it_speaks)
 {
 	_Atomic int calls = 0;
-	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.readable = count_calls,
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = count_calls,
 					      .opened = greet, .arg = &calls));
 	struct client *c = client_open(s);
 
 	client_expect(c, "welcome\n");
 	UNTIL(stats(s).parked == 1);
 	ck_assert_int_eq(calls, 0);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	ck_assert_int_eq(calls, 1);
 	server_stop_and_check(s);
 }

@@ -33,9 +33,8 @@ static int reply_and_end(weir_conn *c, void *arg)
 START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 {
 	static struct answered a;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
 	struct client *c = client_open(s);
 	struct weir_report report;
 
@@ -58,9 +57,8 @@ START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
 {
 	static const char block[65536];
 	static struct answered a;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = reply_and_end, .arg = &a));
 	struct client *c = client_open(s);
 	size_t sent = 0;
 	int rc = 0;
@@ -134,8 +132,7 @@ START_TEST(a_unix_peer_that_reads_later_holds_no_stop_up)
 	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
 	ck_assert_int_lt(now_ms() - began_at, 20000);
 	ck_assert_uint_eq(report.ledger.completed, 1);
-	client_expect(c, "hello\n");
-	client_expect_eof(c);
+	client_expect_last(c, "hello\n");
 	server_join_and_check(s);
 }
 END_TEST

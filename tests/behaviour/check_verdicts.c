@@ -71,9 +71,8 @@ START_TEST(a_liar_is_named_in_the_log)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = say_again_without_asking));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_send(s, "anything");
 
-	client_send(c, "anything");
 	client_expect_end(c);
 	UNTIL(log_lines(s) == 1);
 	server_stop_and_check(s);
@@ -97,10 +96,8 @@ START_TEST(a_verdict_by_its_name_is_the_same)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	for (int i = 0; i < 3; i++) {
-		client_send(c, "line\n");
-		client_expect(c, "line\n");
-	}
+	for (int i = 0; i < 3; i++)
+		client_expect_echo(c, "line\n");
 	client_half_close(c);
 	client_expect_eof(c);
 	report = server_stop_and_check(s);
@@ -128,8 +125,7 @@ START_TEST(only_WEIR_KEEP_holds_a_stop)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "line\n");
-	client_expect(c, "heard\n");
+	client_expect_reply(c, "line\n", "heard\n");
 	weir_server_stop(s->weir, 60000 * slowness());
 	client_expect_eof(c);
 	report = server_join_and_check(s);

@@ -29,14 +29,12 @@ START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 	char name[2][64], where[200];
 	int64_t began_at, second_at;
 
-	client_send(silent, "hello\n");
-	client_expect(silent, "hello\n");
+	client_expect_echo(silent, "hello\n");
 	began_at = now_ms();
 	second_at = began_at + 1000;
 	for (int i = 0; i < 2; i++) {
 		UNTIL(i == 0 || now_ms() >= second_at);
-		stuck[i] = client_open(s);
-		client_send(stuck[i], "wait\n");
+		stuck[i] = client_open_and_send(s, "wait\n");
 		snprintf(name[i], sizeof(name[i]), "from 127.0.0.1:%d ",
 			 client_port(stuck[i]));
 	}
@@ -49,8 +47,7 @@ START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 	snprintf(where, sizeof(where), "at %s ", s->address);
 	ck_assert_int_eq(times_logged(s, where), 2);
 	ck_assert_int_eq(times_logged(s, "has been running"), 2);
-	client_send(silent, "hello\n");
-	client_expect(silent, "hello\n");
+	client_expect_echo(silent, "hello\n");
 	gate_open(&gate);
 	server_stop_and_check(s);
 }

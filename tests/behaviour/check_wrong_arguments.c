@@ -133,11 +133,9 @@ static void expect_refused(const struct weir_service *service)
 	struct client *c = client_open(s);
 
 	*wrong = -1;
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	ck_assert_int_eq(*wrong, 0);
-	client_send(c, "and on\n");
-	client_expect(c, "and on\n");
+	client_expect_echo(c, "and on\n");
 	server_stop_and_check(s);
 }
 
@@ -175,14 +173,11 @@ START_TEST(a_reference_that_nobody_has_is_not_given_back)
 {
 	struct server *s = serve(
 		NULL, WEIR_SERVICE(.readable = give_back_what_it_has_not));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_echo(s, "hello\n");
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
 	ck_assert(log_says(s, "weir_unref()"));
 	ck_assert(log_says(s, "weir_conn_free()"));
-	client_send(c, "and on\n");
-	client_expect(c, "and on\n");
+	client_expect_echo(c, "and on\n");
 	server_stop_and_check(s);
 }
 END_TEST

@@ -11,8 +11,7 @@ static void one_exchange(const char *address)
 {
 	struct client *c = client_open_at(address);
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	client_close(c);
 }
 
@@ -24,8 +23,7 @@ static void answers_are_borne(const int *errors, size_t count,
 	struct server *s;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	for (size_t i = 0; i < count; i++) {
 		before = stats(s);
 		fail_nth_call(WR_SYS_accept4, 1, -errors[i]);
@@ -127,12 +125,10 @@ static bool is_served_at_once_after_a_close(struct server *s)
 	uint64_t before;
 	int64_t at;
 
-	client_send(open, "hello\n");
-	client_expect(open, "hello\n");
+	client_expect_echo(open, "hello\n");
 	before = stats(s).shortages;
 	fail_calls_from(WR_SYS_accept4, 1, -EMFILE);
-	waiting = client_open(s);
-	client_send(waiting, "hello\n");
+	waiting = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).shortages >= before + 8);
 	faults_clear();
 	at = now_ms();
@@ -169,8 +165,7 @@ static void lasting_shortage(int overload)
 	s = serve(WEIR_CONFIG(.overload = overload),
 		  WEIR_SERVICE(.readable = echo_lines));
 	fail_calls_from(WR_SYS_accept4, 1, -EMFILE);
-	c = client_open(s);
-	client_send(c, "hello\n");
+	c = client_open_and_send(s, "hello\n");
 	began_at = now_ms();
 	UNTIL(now_ms() > began_at + 500);
 	made = faults_made();
@@ -204,11 +199,9 @@ START_TEST(failures_that_last_are_borne_quietly)
 	int64_t began_at, took, cpu;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = echo_lines, .idle_ms = 300));
-	parked = client_open(s);
-	client_send(parked, "hello\n");
-	client_expect(parked, "hello\n");
+	s = serve_workers(2,
+			  WEIR_SERVICE(.readable = echo_lines, .idle_ms = 300));
+	parked = client_open_and_echo(s, "hello\n");
 	fail_calls_from(WR_SYS_accept4, 1, -EPROTO);
 	late = client_open(s);
 	UNTIL(faults_made() > 0);
@@ -239,11 +232,9 @@ START_TEST(without_memory_for_a_connection_clients_wait)
 	struct client *c;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	fail_calls_from(WR_SYS_alloc, 1, -ENOMEM);
-	c = client_open(s);
-	client_send(c, "hello\n");
+	c = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).shortages > 2);
 	ck_assert(log_says(s, "cannot accept: out of memory"));
 	ck_assert_int_le(log_lines(s), 5);
@@ -274,8 +265,7 @@ START_TEST(without_memory_for_a_connection_clients_are_told)
 	UNTIL(stats(s).parked == SLOTS - 1);
 	for (int i = 0; i < 3; i++) {
 		c = client_open(s);
-		client_expect(c, "busy, try later\n");
-		client_expect_eof(c);
+		client_expect_last(c, "busy, try later\n");
 		client_close(c);
 	}
 	ck_assert_uint_gt(stats(s).shortages, 0);
@@ -292,8 +282,7 @@ START_TEST(a_server_needs_no_file_of_the_system)
 
 	faults_install();
 	fail_calls_from(WR_SYS_open, 1, -ENOENT);
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	one_exchange(s->address);
 	fail_nth_call(WR_SYS_accept4, 1, -EMFILE); /* takes the reserve */
 	one_exchange(s->address);

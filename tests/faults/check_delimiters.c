@@ -131,12 +131,9 @@ START_TEST(another_long_delimiter_is_found_in_what_was_searched)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = change_its_mind));
-	struct client *c = client_open(s);
+	struct client *c = client_open_and_echo(s, "x0123456789cd");
 
-	client_send(c, "x0123456789cd");
-	client_expect(c, "x0123456789cd");
-	client_send(c, "y0123456789ab");
-	client_expect(c, "y0123456789ab");
+	client_expect_echo(c, "y0123456789ab");
 	server_stop_and_check(s);
 }
 END_TEST

@@ -303,18 +303,14 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 	struct weir_report report;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = echo_lines));
-	old = client_open(s);
-	client_send(old, "hello\n");
-	client_expect(old, "hello\n");
+	s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+	old = client_open_and_echo(s, "hello\n");
 	UNTIL(stats(s).parked == 1);
 	fail_nth_call(WR_SYS_epoll_ctl, 1, -ENOSPC);
 	lost = client_open(s);
 	client_expect_end(lost);
 	ck_assert_int_eq(faults_made(), 1);
-	client_send(old, "hello\n");
-	client_expect(old, "hello\n");
+	client_expect_echo(old, "hello\n");
 	faults_clear();
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.failed, 1);
@@ -328,8 +324,7 @@ START_TEST(a_server_outlasts_a_time_without_memory)
 	struct server *s;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	for (int nth = 1; nth < 20; nth++) {
 		struct client *c = client_open(s);
 
@@ -340,9 +335,7 @@ START_TEST(a_server_outlasts_a_time_without_memory)
 		shutdown(c->fd, SHUT_WR); /* unless it was dropped */
 		client_expect_end(c);
 		client_close(c);
-		c = client_open(s);
-		client_send(c, "hello\n");
-		client_expect(c, "hello\n");
+		c = client_open_and_echo(s, "hello\n");
 		client_close(c);
 	}
 	server_stop_and_check(s);
@@ -366,12 +359,9 @@ START_TEST(a_refusal_that_is_taken_in_pieces_is_whole)
 			      .overload = WEIR_REFUSE,
 			      .refusal = "there is no room\n"),
 		  WEIR_SERVICE(.readable = echo_lines));
+	c = client_open_and_echo(s, "hello\n");
 	c = client_open(s);
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
-	c = client_open(s);
-	client_expect(c, "there is no room\n");
-	client_expect_eof(c);
+	client_expect_last(c, "there is no room\n");
 	server_stop_and_check(s);
 }
 END_TEST

@@ -134,8 +134,7 @@ START_TEST(a_file_of_the_kernel_goes_out)
 		NULL, WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
 	struct client *c = client_open(s);
 
-	client_send(c, "go\n");
-	client_expect(c, "file Name:\t");
+	client_expect_reply(c, "go\n", "file Name:\t");
 	client_expect_eof(c);
 	server_stop_and_check(s);
 	close(sent.fd);
@@ -238,10 +237,9 @@ START_TEST(a_slow_disk_does_not_hold_a_worker)
 	struct client *c;
 
 	wr_sys_fault = slow_disk;
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
-	c = client_open(s);
-	client_send(c, "go\n");
+	s = serve_workers(1,
+			  WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
+	c = client_open_and_send(s, "go\n");
 	expect_file(c, 40000);
 	/* One of a turn; a turn that went before belongs to the same round. */
 	ck_assert_int_le(most_pieces, 3);

@@ -29,7 +29,7 @@ static void expect_a_quiet_end(bool is_session, enum wr_sys_call call,
 		.session = is_session ? echo_at_once : NULL,
 		.readable = is_session ? NULL : echo_at_once,
 	};
-	struct server *s = serve(WEIR_CONFIG(.workers = 1), &service);
+	struct server *s = serve_workers(1, &service);
 	struct client *c = client_open(s);
 	struct weir_stats now;
 
@@ -83,7 +83,7 @@ START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
 	struct client *c;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 1), WEIR_SERVICE(.session = echo_on));
+	s = serve_workers(1, WEIR_SERVICE(.session = echo_on));
 	c = client_open(s);
 	UNTIL(stats(s).parked == 1);
 	fail_nth_call(WR_SYS_sendmsg, 1, -ETIMEDOUT);
@@ -110,13 +110,11 @@ START_TEST(a_handler_that_fails_like_a_network_is_named)
 	static const int own[] = { -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH };
 
 	for (size_t i = 0; i < wr_array_len(own); i++) {
-		struct server *s =
-			serve(WEIR_CONFIG(.workers = 1),
-			      WEIR_SERVICE(.readable = fail_like_a_network,
-					   .arg = (void *)(uintptr_t)&own[i]));
-		struct client *c = client_open(s);
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(.readable = fail_like_a_network,
+					.arg = (void *)(uintptr_t)&own[i]));
+		struct client *c = client_open_and_send(s, "hello\n");
 
-		client_send(c, "hello\n");
 		client_expect_end(c);
 		UNTIL(log_lines(s) == 1);
 		ck_assert(log_says(s, weir_strerror(own[i])));

@@ -165,8 +165,7 @@ START_TEST(a_stop_ends_the_pause_of_a_shortage)
 	s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
 	stop_the_clock();
 	fail_nth_call(WR_SYS_accept4, 1, -EMFILE);
-	c = client_open(s);
-	client_send(c, "hello\n");
+	c = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).shortages == 1);
 	weir_server_stop(s->weir, 60000);
 	client_expect(c, "hello\n");
@@ -190,13 +189,10 @@ static int note_the_end(weir_conn *c, void *arg)
 START_TEST(a_stop_without_grace_is_one_though_the_acceptor_woke_before)
 {
 	_Atomic int said = 0;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.session = note_the_end, .arg = &said));
-	struct client *c = client_open(s);
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.session = note_the_end, .arg = &said));
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_open_and_echo(s, "hello\n");
 	hold_set(&acceptor_has_read_clock);
 	client_open(s);
 	UNTIL(is_held_at(&acceptor_has_read_clock));
@@ -225,13 +221,10 @@ static int say_when_woken(weir_conn *c, void *arg)
 START_TEST(a_wake_reaches_a_server_at_rest)
 {
 	weir_ref *_Atomic conn = NULL;
-	struct server *s =
-		serve(WEIR_CONFIG(.workers = 2),
-		      WEIR_SERVICE(.readable = say_when_woken, .arg = &conn));
-	struct client *c = client_open(s);
+	struct server *s = serve_workers(
+		2, WEIR_SERVICE(.readable = say_when_woken, .arg = &conn));
+	struct client *c = client_open_and_echo(s, "hello\n");
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
 	UNTIL(stats(s).parked == 1 && acceptor_rests());
 	ck_assert_int_eq(weir_ref_wake(atomic_load(&conn)), 0);
 	client_expect(c, "awake\n");
@@ -287,8 +280,7 @@ START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 	struct server *s;
 
 	wr_point_hook = at_point;
-	s = serve(WEIR_CONFIG(.workers = 2),
-		  WEIR_SERVICE(.readable = serve_three));
+	s = serve_workers(2, WEIR_SERVICE(.readable = serve_three));
 	for (int i = 0; i < 2; i++)
 		c[i] = client_open(s);
 	UNTIL(stats(s).parked == 2);

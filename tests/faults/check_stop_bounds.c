@@ -114,22 +114,17 @@ START_TEST(without_a_fence_who_waited_is_served)
 	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
 		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
 	held = client_open(s);
-	client_send(held, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
-	for (int i = 0; i < 20; i++) {
-		c[i] = client_open(s);
-		client_send(c[i], "hello\n");
-	}
+	client_wait_at_gate(held, &gate);
+	for (int i = 0; i < 20; i++)
+		c[i] = client_open_and_send(s, "hello\n");
 	UNTIL(stats(s).queued == 5);
 	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	weir_server_stop(s->weir, long_grace);
 	UNTIL(log_says(s, "stopping"));
 	gate_open(&gate);
 	client_expect(held, "wait\n");
-	for (int i = 0; i < 20; i++) {
-		client_expect(c[i], "hello\n");
-		client_expect_eof(c[i]);
-	}
+	for (int i = 0; i < 20; i++)
+		client_expect_last(c[i], "hello\n");
 	ck_assert_int_gt(faults_made(), 0);
 	faults_clear();
 	report = server_join_and_check(s);
@@ -226,8 +221,7 @@ static struct weir_report stop_with_round_trip(int64_t ms)
 	struct client *c = client_open(s);
 	struct weir_report report;
 
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 	atomic_store(&fake_round_trip_us, ms * 1000);
 	weir_server_stop(s->weir, long_grace);
 	client_expect_eof(c);

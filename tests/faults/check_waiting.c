@@ -12,8 +12,7 @@
 
 static void one_exchange(struct client *c)
 {
-	client_send(c, "hello\n");
-	client_expect(c, "hello\n");
+	client_expect_echo(c, "hello\n");
 }
 
 START_TEST(a_server_that_cannot_wait_for_events_ends)
@@ -22,8 +21,8 @@ START_TEST(a_server_that_cannot_wait_for_events_ends)
 
 	faults_install();
 	for (size_t i = 0; i < wr_array_len(errors); i++) {
-		struct server *s = serve(WEIR_CONFIG(.workers = 2),
-					 WEIR_SERVICE(.readable = echo_lines));
+		struct server *s =
+			serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 
 		one_exchange(client_open(s));
 		fail_calls_from(WR_SYS_epoll_wait, 1, -errors[i]);
@@ -44,8 +43,7 @@ START_TEST(a_look_that_fails_is_no_fault_of_the_peer)
 	struct server *s;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	fail_calls_from(WR_SYS_poll, 1, -EPERM);
 	one_exchange(client_open(s));
 	ck_assert_int_gt(faults_made(), 0);
@@ -62,8 +60,7 @@ START_TEST(connections_that_cannot_be_watched_are_not_all_logged)
 	int64_t took;
 
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
 	one_exchange(client_open(s));
 	UNTIL(stats(s).parked == 1); /* it is watched, and the listener */
 	took = now_ms();
@@ -107,14 +104,12 @@ START_TEST(who_is_due_while_the_worker_is_stuck_is_reported_once)
 	struct client *due, *stuck;
 
 	wr_sys_fault = count_waits;
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate,
-			       .idle_ms = 200));
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo_lines_at_gate,
+					  .arg = &gate, .idle_ms = 200));
 	due = client_open(s);
 	one_exchange(due);
 	stuck = client_open(s);
-	client_send(stuck, "wait\n");
-	UNTIL(gate_waiting(&gate) == 1);
+	client_wait_at_gate(stuck, &gate);
 	(void)waits_in(400);
 	ck_assert_int_le(waits_in(1000), 4);
 	gate_open(&gate);
@@ -149,14 +144,9 @@ START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
 	struct weir_report report;
 
 	wr_sys_fault = count_waits;
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = ask_for_time_stamps));
-	stays = client_open(s);
-	client_send(stays, "stays\n");
-	client_expect(stays, "stays\n");
-	ended = client_open(s);
-	client_send(ended, "ended\n");
-	client_expect(ended, "ended\n");
+	s = serve_workers(1, WEIR_SERVICE(.readable = ask_for_time_stamps));
+	stays = client_open_and_echo(s, "stays\n");
+	ended = client_open_and_echo(s, "ended\n");
 	UNTIL(stats(s).lingering == 1);
 	ck_assert_int_lt(waits_in(500), 50);
 	client_close(ended);
@@ -201,8 +191,7 @@ START_TEST(late_bytes_keep_no_client_waiting)
 	int before;
 
 	wr_sys_fault = slow_reads;
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = one_line));
+	s = serve_workers(1, WEIR_SERVICE(.readable = one_line));
 	for (int i = 0; i < LINGERING; i++) {
 		late[i] = client_open(s);
 		one_exchange(late[i]);

@@ -209,8 +209,7 @@ static void watched_start(struct watched *w, const struct process *p,
 	w->from = now_ms();
 	w->client = client_open_at(p->where[listener]);
 	if (w->kind == IDLE || w->kind == LIFETIME) {
-		client_send(w->client, "hello\n");
-		client_expect(w->client, "hello\n");
+		client_expect_echo(w->client, "hello\n");
 	} else if (w->kind == READ) {
 		client_send(w->client, "half a ");
 	}

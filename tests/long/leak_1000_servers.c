@@ -140,8 +140,7 @@ static void clients_come(struct server *s)
 
 	for (int i = 0; i < 3; i++)
 		c[i] = client_open(s);
-	client_send(c[1], "hello\n");
-	client_expect(c[1], "hello\n");
+	client_expect_echo(c[1], "hello\n");
 	client_send(c[2], "half a li");
 }
 

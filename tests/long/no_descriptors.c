@@ -102,8 +102,7 @@ static void serve_for(struct latencies *l, struct client **c, int ms)
 	for (int i = 0; now_ms() < until; i = (i + 1) % SERVED) {
 		int64_t asked_at = time_of(CLOCK_MONOTONIC);
 
-		client_send(c[i], "hello\n");
-		client_expect(c[i], "hello\n");
+		client_expect_echo(c[i], "hello\n");
 		if (l->count < SAMPLES)
 			l->all[l->count++] =
 				time_of(CLOCK_MONOTONIC) - asked_at;

@@ -215,6 +215,39 @@ void client_expect(struct client *c, const char *text)
 	client_expect_bytes(c, text, strlen(text));
 }
 
+void client_expect_reply(struct client *c, const char *text, const char *reply)
+{
+	client_send(c, text);
+	client_expect(c, reply);
+}
+
+void client_expect_echo(struct client *c, const char *text)
+{
+	client_expect_reply(c, text, text);
+}
+
+struct client *client_open_and_send(struct server *s, const char *text)
+{
+	struct client *c = client_open(s);
+
+	client_send(c, text);
+	return c;
+}
+
+struct client *client_open_and_echo(struct server *s, const char *text)
+{
+	struct client *c = client_open(s);
+
+	client_expect_echo(c, text);
+	return c;
+}
+
+void client_expect_last(struct client *c, const char *text)
+{
+	client_expect(c, text);
+	client_expect_eof(c);
+}
+
 void client_expect_eof(struct client *c)
 {
 	char buf[64];

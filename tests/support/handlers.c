@@ -123,6 +123,14 @@ int echo_lines_at_gate(weir_conn *c, void *arg)
 	return (int)n;
 }
 
+void client_wait_at_gate(struct client *c, struct gate *gate)
+{
+	int before = gate_waiting(gate);
+
+	client_send(c, "wait\n");
+	UNTIL(gate_waiting(gate) == before + 1);
+}
+
 const char *error_name(ssize_t n)
 {
 	static _Thread_local char text[32];

@@ -176,6 +176,11 @@ struct server *serve(const struct weir_config *config,
 	return serve_at("127.0.0.1:0", config, service);
 }
 
+struct server *serve_workers(int count, const struct weir_service *service)
+{
+	return serve(WEIR_CONFIG(.workers = count), service);
+}
+
 uint64_t ledger_refused(const struct weir_ledger *l)
 {
 	return l->refused_full + l->refused_age + l->refused_limit +

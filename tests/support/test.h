@@ -87,6 +87,8 @@ struct server {
 /* A server with this service on 127.0.0.1, port 0, started. */
 struct server *serve(const struct weir_config *config,
 		     const struct weir_service *service);
+/* So many workers, and the defaults. */
+struct server *serve_workers(int count, const struct weir_service *service);
 struct server *serve_at(const char *where, const struct weir_config *config,
 			const struct weir_service *service);
 
@@ -148,6 +150,9 @@ struct client {
 
 struct client *client_open(struct server *s);
 struct client *client_open_at(const char *address);
+/* Send this; the second expects it back. */
+struct client *client_open_and_send(struct server *s, const char *text);
+struct client *client_open_and_echo(struct server *s, const char *text);
 /* With a receive buffer of about so many bytes. */
 struct client *client_open_small(struct server *s, int receive_buffer);
 /* A socket that is not connected yet; 0 or -errno of the connect. */
@@ -163,6 +168,11 @@ int client_try_send(struct client *c, const void *data, size_t len);
 
 void client_expect(struct client *c, const char *text);
 void client_expect_bytes(struct client *c, const void *data, size_t len);
+/* Send, and expect the reply or the same. */
+void client_expect_reply(struct client *c, const char *text, const char *reply);
+void client_expect_echo(struct client *c, const char *text);
+/* The last reply, then the end of input. */
+void client_expect_last(struct client *c, const char *text);
 void client_expect_eof(struct client *c);
 /* Whatever is left, then the end, by FIN or by RST; how many bytes came. */
 size_t client_expect_end(struct client *c);
@@ -237,6 +247,8 @@ int connect_banner(weir_conn *c, void *arg); /* opened: "Connect" */
 int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
+/* Send it "wait"; returns when one callback more waits at the gate. */
+void client_wait_at_gate(struct client *c, struct gate *gate);
 /* "-EAGAIN" and the like, for a handler to put on the wire. */
 const char *error_name(ssize_t n);
 
