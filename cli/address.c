@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses of the command line, checked by their form alone.
+ * Addresses are checked by their form only; no name is looked up.
  */
 #include "address.h"
 
@@ -15,29 +15,28 @@
 #define PATH_ROOM (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 #define HOST_ROOM 255
 
-static const char *parse_unix(struct cli_address *ret, const char *path)
+static const char *cli_parse_unix(struct cli_address *ret, const char *path)
 {
 	ret->kind = CLI_UNIX;
 	ret->name = path;
 	ret->name_len = strlen(path);
 	if (ret->name_len == 0 || strcmp(path, "@") == 0)
-		return "the path is missing; say unix:/path or unix:@name";
-	/* An abstract name is not ended by a NUL. */
+		return "the path is missing; use unix:/path or unix:@name";
+	/* An abstract name needs no NUL. */
 	if (ret->name_len > PATH_ROOM + (path[0] == '@'))
 		return "the path is too long; at most 107 bytes are possible";
 	return NULL;
 }
 
-static const char *parse_fd(struct cli_address *ret, const char *number)
+static const char *cli_parse_fd(struct cli_address *ret, const char *number)
 {
 	ret->kind = CLI_FD;
 	if (!cli_parse_number(number, 0, INT_MAX, &ret->number))
-		return "after 'fd:' comes the number of a descriptor, as in "
-		       "fd:3";
+		return "'fd:' needs the number of a descriptor, as in fd:3";
 	return NULL;
 }
 
-/* [v6] without its brackets; a zone may follow the address. */
+/* Strips the brackets of [v6]; a zone may follow the address. */
 static const char *parse_bracketed(struct cli_address *ret)
 {
 	char text[HOST_ROOM + 1];
@@ -52,11 +51,11 @@ static const char *parse_bracketed(struct cli_address *ret)
 	if (zone)
 		*zone++ = '\0';
 	if ((zone && !*zone) || inet_pton(AF_INET6, text, &addr) != 1)
-		return "what is in brackets is not an IPv6 address";
+		return "the text in brackets is not an IPv6 address";
 	return NULL;
 }
 
-/* The rest is for the resolver to judge. */
+/* Names that pass are left to the resolver. */
 static const char *check_host(const struct cli_address *a)
 {
 	for (size_t i = 0; i < a->name_len; i++) {
@@ -66,20 +65,20 @@ static const char *check_host(const struct cli_address *a)
 			return "an IPv6 address needs brackets, as in "
 			       "[::1]:1234";
 		if (c <= ' ' || c == 0x7f || strchr("[]/", c))
-			return "this is no host name; say host:port, :port, "
+			return "this is no host name; use host:port, :port, "
 			       "[v6]:port, unix:/path or fd:N";
 	}
 	return NULL;
 }
 
-static const char *parse_tcp(struct cli_address *ret, const char *where,
-			     int min_port)
+static const char *cli_parse_tcp(struct cli_address *ret, const char *where,
+				 int min_port)
 {
 	const char *colon = strrchr(where, ':');
 
 	ret->kind = CLI_TCP;
 	if (!colon || (where[0] == '[' && colon[-1] != ']'))
-		return "the port is missing; say host:port, :port, [v6]:port, "
+		return "the port is missing; use host:port, :port, [v6]:port, "
 		       "unix:/path or fd:N";
 	ret->name = where;
 	ret->name_len = (size_t)(colon - where);
@@ -99,13 +98,13 @@ const char *cli_address_parse(struct cli_address *ret, const char *where,
 {
 	*ret = (struct cli_address){ 0 };
 	if (strncmp(where, "unix:", 5) == 0)
-		return parse_unix(ret, where + 5);
+		return cli_parse_unix(ret, where + 5);
 	if (strncmp(where, "fd:", 3) == 0)
-		return parse_fd(ret, where + 3);
+		return cli_parse_fd(ret, where + 3);
 	if (strstr(where, "://"))
-		return "an address is no URL; say host:port without "
+		return "an address is not a URL; use host:port without "
 		       "'scheme://'";
-	return parse_tcp(ret, where, min_port);
+	return cli_parse_tcp(ret, where, min_port);
 }
 
 bool cli_address_same(const struct cli_address *a, const struct cli_address *b)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at an address before the library gets it: the library answers
- * -EINVAL, this says what is wrong, and --check needs it without a bind.
- * No state; any thread.
+ * Says what is wrong with an address, where the library only returns -EINVAL,
+ * and checks it without binding, for --check.  No state; any thread.
  */
 #ifndef CLI_ADDRESS_H
 #define CLI_ADDRESS_H
@@ -21,12 +20,12 @@ struct cli_address {
 
 /*
  * host:port  :port  [v6]:port  unix:/path  unix:@abstract  fd:N, with a port
- * of min_port or more.  Returns NULL, or in words what would be right.
+ * of min_port or more.  Returns NULL, or a text that says what is wrong.
  */
 const char *cli_address_parse(struct cli_address *ret, const char *where,
 			      int min_port);
 
-/* Would both be the same socket?  Port 0 never is. */
+/* Would both name the same socket?  Port 0 never does. */
 bool cli_address_same(const struct cli_address *a, const struct cli_address *b);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Option tables over getopt_long(3), with our own complaints: getopt's are
- * two lines in some cases and show the user's bytes raw.
+ * Option tables for getopt_long(3).  Its own error messages are not used: some
+ * have two lines, and they show the user's bytes unescaped.
  */
 #include "cli.h"
 
@@ -20,14 +20,14 @@
 #define OPTIONS_MAX 48
 
 static const char *program_name = "weir";
-static bool may_die_of_pipe; /* SIGPIPE was not ignored when we came */
+static bool dies_of_sigpipe; /* it was not ignored at the start */
 
 void cli_start(const char *program)
 {
 	int fd;
 
 	program_name = program;
-	may_die_of_pipe = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
+	dies_of_sigpipe = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
 	signal(SIGXFSZ, SIG_IGN);
 	do
 		fd = open("/dev/null", O_RDWR);
@@ -57,10 +57,10 @@ void cli_error(const char *format, ...)
 	(void)stream_write(STDERR_FILENO, line, len);
 }
 
-/* The table as getopt_long() wants it. */
-static void translate(const struct cli_option *table,
-		      struct option longs[OPTIONS_MAX + 1],
-		      char shorts[2 * OPTIONS_MAX + 2])
+/* To the form that getopt_long() takes. */
+static void translate_table(const struct cli_option *table,
+			    struct option longs[OPTIONS_MAX + 1],
+			    char shorts[2 * OPTIONS_MAX + 2])
 {
 	size_t n = 0;
 
@@ -90,10 +90,11 @@ static const char *name_of(const struct cli_option *table, int key)
 }
 
 /*
- * optopt holds the key of an option that is known, the letter of a short one
- * that is not, and 0 for a long one that is not; only then is word its own.
+ * optopt is the key of a known option, the letter of an unknown short option,
+ * or 0 for an unknown long option; only then word is the option itself.
  */
-static void complain(const struct cli_option *table, int rc, const char *word)
+static void report_bad_option(const struct cli_option *table, int rc,
+			      const char *word)
 {
 	const char *name = name_of(table, optopt);
 
@@ -114,19 +115,19 @@ int cli_next(const struct cli_option *table, int argc, char **argv)
 	char shorts[2 * OPTIONS_MAX + 2];
 	int rc;
 
-	translate(table, longs, shorts);
+	translate_table(table, longs, shorts);
 	opterr = 0;
 	rc = getopt_long(argc, argv, shorts, longs, NULL);
 	if (rc == -1)
 		return CLI_END;
 	if (rc != '?' && rc != ':')
 		return rc;
-	complain(table, rc, argv[optind - 1]);
+	report_bad_option(table, rc, argv[optind - 1]);
 	return CLI_BAD;
 }
 
-/* Help text, its further lines under the first. */
-static void print_help(const char *help, int column, FILE *to)
+/* Further lines of the help are aligned with the first. */
+static void print_option_help(const char *help, int column, FILE *to)
 {
 	for (; *help; help++) {
 		putc(*help, to);
@@ -149,7 +150,7 @@ void cli_print_options(const struct cli_option *table, FILE *to)
 		if (table->arg)
 			used += fprintf(to, " %s", table->arg);
 		fprintf(to, "%*s", used < COLUMN - 1 ? COLUMN - used : 2, "");
-		print_help(table->help, COLUMN, to);
+		print_option_help(table->help, COLUMN, to);
 	}
 }
 
@@ -165,12 +166,12 @@ int cli_flush(void)
 
 	if (fflush(out) == 0 && !ferror(out))
 		return CLI_DONE;
-	return cli_say_unwritten(errno);
+	return cli_output_failed(errno);
 }
 
-int cli_say_unwritten(int error)
+int cli_output_failed(int error)
 {
-	if (error == EPIPE && may_die_of_pipe) {
+	if (error == EPIPE && dies_of_sigpipe) {
 		signal(SIGPIPE, SIG_DFL);
 		raise(SIGPIPE);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libedit, one key at a time.  Its signal handlers stay off: they pass every
- * signal on to the whole process group.  Signals are editor.c's.
+ * libedit, one key at a time.  Its signal handlers are off, because they send
+ * each signal to the whole process group; editor.c handles signals.
  */
 #include "edit_line.h"
 
@@ -26,22 +26,22 @@
 #include "stream.h"
 
 #define HISTORY_SIZE 500
-#define ERASE_KEY    "\033\037\037" /* that nobody types */
+#define ERASE_KEY    "\033\037\037" /* which nobody types */
 
 static EditLine *el;
-static History *past;
+static History *past_lines;
 static const char *prompt_text;
-static char *taken;	/* the line that was given out last */
-static wchar_t *typed;	/* what was on the line when it was hidden */
-static size_t typed_at; /* where the cursor was */
+static char *given_line;   /* the latest line returned */
+static wchar_t *kept_line; /* the line when it was hidden */
+static size_t kept_cursor; /* the cursor then */
 
-static char *prompt(EditLine *unused)
+static char *edit_line_prompt(EditLine *unused)
 {
 	(void)unused;
 	return (char *)(uintptr_t)prompt_text;
 }
 
-static unsigned char erase(EditLine *unused, wint_t key)
+static unsigned char edit_line_erase_key(EditLine *unused, wint_t key)
 {
 	const LineInfoW *line = el_wline(el);
 	int len = (int)(line->lastchar - line->buffer);
@@ -53,7 +53,7 @@ static unsigned char erase(EditLine *unused, wint_t key)
 	return CC_REFRESH;
 }
 
-/* The editor works on characters: without UTF-8 it would spoil the bytes. */
+/* libedit works on characters: without UTF-8 it would change the bytes. */
 static void use_utf8(void)
 {
 	setlocale(LC_CTYPE, "");
@@ -70,27 +70,28 @@ bool edit_line_open(const char *text)
 		return false;
 	use_utf8();
 	prompt_text = text;
-	past = history_init();
-	if (!past)
+	past_lines = history_init();
+	if (!past_lines)
 		return false;
 	el = el_init_fd(cli_program(), stdin, stream_out(), stream_err(),
 			STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO);
 	if (!el) {
-		history_end(past);
+		history_end(past_lines);
 		return false;
 	}
-	history(past, &event, H_SETSIZE, HISTORY_SIZE);
+	history(past_lines, &event, H_SETSIZE, HISTORY_SIZE);
 	el_set(el, EL_SIGNAL, 0);
-	el_set(el, EL_PROMPT, prompt);
+	el_set(el, EL_PROMPT, edit_line_prompt);
 	el_set(el, EL_EDITOR, "emacs");
-	/* There is nothing to complete, and text that is pasted has tabs. */
+	/* There is nothing to complete, and pasted text has tabs. */
 	el_set(el, EL_BIND, "\t", "ed-insert", NULL);
-	/* What Ctrl-D becomes that was typed while the editor was hidden. */
+	/* What a Ctrl-D becomes that is typed while the editor is hidden. */
 	el_set(el, EL_BIND, "^@", "em-delete-or-list", NULL);
-	el_set(el, EL_HIST, history, past);
+	el_set(el, EL_HIST, history, past_lines);
 	el_source(el, NULL);
-	/* el_set() would never free its copies of the texts. */
-	el_wset(el, EL_ADDFN, L"weir-erase", L"Erase the line", erase);
+	/* el_set() would leak its copies of the texts. */
+	el_wset(el, EL_ADDFN, L"weir-erase", L"Erase the line",
+		edit_line_erase_key);
 	el_set(el, EL_BIND, ERASE_KEY, "weir-erase", NULL);
 	return true;
 }
@@ -98,58 +99,58 @@ bool edit_line_open(const char *text)
 void edit_line_close(void)
 {
 	el_end(el);
-	history_end(past);
-	free(taken);
-	free(typed);
-	taken = NULL;
-	typed = NULL;
+	history_end(past_lines);
+	free(given_line);
+	free(kept_line);
+	given_line = NULL;
+	kept_line = NULL;
 }
 
 void edit_line_show(void)
 {
-	size_t len = typed ? wcslen(typed) : 0;
+	size_t len = kept_line ? wcslen(kept_line) : 0;
 
 	el_set(el, EL_UNBUFFERED, 1);
 	if (len > 0) {
-		el_winsertstr(el, typed);
-		el_cursor(el, (int)typed_at - (int)len);
+		el_winsertstr(el, kept_line);
+		el_cursor(el, (int)kept_cursor - (int)len);
 		putc('\r', stream_out());
 		el_set(el, EL_REFRESH);
 		fflush(stream_out());
 	}
-	free(typed);
-	typed = NULL;
+	free(kept_line);
+	kept_line = NULL;
 }
 
 /* Returns its length. */
-static int keep_line(void)
+static int keep_typed(void)
 {
 	const LineInfoW *line = el_wline(el);
 	size_t len = (size_t)(line->lastchar - line->buffer);
 
-	free(typed);
-	typed = calloc(len + 1, sizeof(*typed));
-	if (typed)
-		wmemcpy(typed, line->buffer, len);
-	typed_at = (size_t)(line->cursor - line->buffer);
+	free(kept_line);
+	kept_line = calloc(len + 1, sizeof(*kept_line));
+	if (kept_line)
+		wmemcpy(kept_line, line->buffer, len);
+	kept_cursor = (size_t)(line->cursor - line->buffer);
 	return (int)len;
 }
 
 void edit_line_hide(void)
 {
-	(void)keep_line();
+	(void)keep_typed();
 	el_set(el, EL_UNBUFFERED, 0);
 }
 
-/* The editor knows which rows the line takes, but only as long as it reads. */
+/* libedit knows which rows the line takes only while it reads. */
 void edit_line_erase(void)
 {
 	int unused;
 
-	if (keep_line() > 0) {
+	if (keep_typed() > 0) {
 		el_push(el, ERASE_KEY);
 		(void)el_gets(el, &unused);
-		/* Of a terminal that was resized it does not know. */
+		/* It does not know that the terminal was resized. */
 		fputs("\033[J", stream_out());
 		fflush(stream_out());
 	}
@@ -160,9 +161,9 @@ void edit_line_forget(void)
 {
 	HistEvent event;
 
-	history(past, &event, H_CLEAR);
-	free(typed);
-	typed = NULL;
+	history(past_lines, &event, H_CLEAR);
+	free(kept_line);
+	kept_line = NULL;
 }
 
 enum edit_line_event edit_line_key(const char **line, size_t *len)
@@ -181,15 +182,15 @@ enum edit_line_event edit_line_key(const char **line, size_t *len)
 		return EDIT_LINE_END;
 	if (text[count - 1] != '\n' && text[count - 1] != '\r')
 		return EDIT_LINE_MORE;
-	free(taken);
-	taken = strndup(text, (size_t)count - 1);
+	free(given_line);
+	given_line = strndup(text, (size_t)count - 1);
 	el_set(el, EL_UNBUFFERED, 0);
-	if (!taken)
+	if (!given_line)
 		return EDIT_LINE_END;
-	if (taken[0])
-		history(past, &event, H_ENTER, taken);
-	*line = taken;
-	*len = strlen(taken);
+	if (given_line[0])
+		history(past_lines, &event, H_ENTER, given_line);
+	*line = given_line;
+	*len = strlen(given_line);
 	return EDIT_LINE_DONE;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Line editing on a terminal: the back end of editor.c that uses libedit.
- * Where that is missing edit_line_open() says no and nothing else is called.
+ * Line editing on a terminal with libedit, for editor.c.  Without libedit
+ * edit_line_open() returns false, and nothing else may be called.
  */
 #ifndef CLI_EDIT_LINE_H
 #define CLI_EDIT_LINE_H
@@ -18,22 +18,22 @@ enum edit_line_event {
 bool edit_line_open(const char *prompt);
 void edit_line_close(void);
 
-/* Terminal to the editor; the prompt and what had been typed appear. */
+/* Take the terminal; show the prompt and what had been typed. */
 void edit_line_show(void);
 
-/* Terminal back; what has been typed is kept for the next show. */
+/* Give the terminal back; what was typed is kept for the next show. */
 void edit_line_hide(void);
 
-/* The same, with the line empty behind the prompt. */
+/* The same, and erase the line up to the prompt. */
 void edit_line_erase(void);
 
-/* While the editor is hidden: forget what was typed, and the history. */
+/* While hidden: forget what was typed, and the history. */
 void edit_line_forget(void);
 
-/* A key is there.  On DONE the terminal is back. */
+/* Read a key that is there.  EDIT_LINE_DONE gives the terminal back. */
 enum edit_line_event edit_line_key(const char **line, size_t *len);
 
-/* The terminal has another size. */
+/* The terminal has a new size. */
 void edit_line_resize(void);
 
 #endif

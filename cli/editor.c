@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One way to get lines, three sources: a pipe or file, a terminal with line
- * editing, a terminal without.
+ * Lines come from a pipe or file, from a terminal with line editing, or from a
+ * terminal without.
  *
- * "Nobody dies in raw mode": while the line editor has the terminal, the
- * signals that end or stop a program are blocked and come through a
- * descriptor, so that the terminal can be given back first.
+ * "The terminal is restored before a signal acts": while the line editor has
+ * the terminal, the signals that end or stop a program are blocked and read
+ * from a descriptor.
  */
 #include "editor.h"
 
@@ -28,12 +28,12 @@ static struct {
 	int signal_fd;			/* -1: none */
 	sigset_t signals;
 	struct lines lines;	 /* unless has_edit_line */
-	enum editor_event event; /* what editor_next() is to give out */
+	enum editor_event event; /* for editor_next() */
 	const char *line;
 	size_t len;
 } editor;
 
-static void open_signals(void)
+static void editor_open_signals(void)
 {
 	static const int wanted[] = { SIGINT,  SIGTERM, SIGHUP,
 				      SIGQUIT, SIGTSTP, SIGWINCH };
@@ -42,7 +42,7 @@ static void open_signals(void)
 
 	sigemptyset(&editor.signals);
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		/* Blocked, it would not be ignored any more. */
+		/* A blocked signal would no longer be ignored. */
 		sigaction(wanted[i], NULL, &given);
 		if (given.sa_handler != SIG_IGN)
 			sigaddset(&editor.signals, wanted[i]);
@@ -59,7 +59,7 @@ void editor_open(const char *prompt)
 	editor.is_interactive = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	if (!editor.is_interactive)
 		return;
-	open_signals();
+	editor_open_signals();
 	editor.has_edit_line = editor.signal_fd >= 0 && edit_line_open(prompt);
 }
 
@@ -68,7 +68,7 @@ bool editor_is_interactive(void)
 	return editor.is_interactive;
 }
 
-static void put(const char *text)
+static void editor_put(const char *text)
 {
 	(void)stream_write(STDOUT_FILENO, text, strlen(text));
 }
@@ -84,15 +84,15 @@ void editor_show(void)
 		return;
 	editor.is_shown = true;
 	if (!editor.has_edit_line) {
-		put(editor.prompt);
+		editor_put(editor.prompt);
 		return;
 	}
 	sigprocmask(SIG_BLOCK, &editor.signals, NULL);
 	edit_line_show();
 }
 
-/* The prompt's line is behind us; the terminal is back already. */
-static void leave_line(void)
+/* After the prompt's line is done and the terminal is restored. */
+static void editor_release(void)
 {
 	if (editor.is_shown && editor.has_edit_line)
 		sigprocmask(SIG_UNBLOCK, &editor.signals, NULL);
@@ -105,21 +105,21 @@ void editor_hide(void)
 		return;
 	if (editor.has_edit_line)
 		edit_line_hide();
-	put("\n");
-	leave_line();
+	editor_put("\n");
+	editor_release();
 }
 
 void editor_erase(void)
 {
-	/* Where the terminal edits, nobody knows what is there. */
+	/* Where the terminal itself edits, its line is not known. */
 	if (!editor.has_edit_line)
 		editor_hide();
 	if (!editor.is_shown)
 		return;
 	edit_line_erase();
 	for (size_t i = strlen(editor.prompt); i > 0; i--)
-		put("\b \b");
-	leave_line();
+		editor_put("\b \b");
+	editor_release();
 }
 
 enum editor_event editor_next(const char **line, size_t *len)
@@ -136,7 +136,7 @@ enum editor_event editor_next(const char **line, size_t *len)
 		*line = editor.line;
 		*len = editor.len;
 		editor.event = EDITOR_NOTHING;
-		leave_line();
+		editor_release();
 	}
 	return event;
 }
@@ -152,17 +152,17 @@ void editor_fds(struct pollfd fds[EDITOR_FDS])
 	};
 }
 
-/* Its handler, if it comes to that, finds the prompt on the line. */
-static void pass_on(int signo)
+/* is_shown stays true for the signal's handler: the cursor is on the prompt. */
+static void raise_again(int signo)
 {
 	edit_line_hide();
 	sigprocmask(SIG_UNBLOCK, &editor.signals, NULL);
 	kill(getpid(), signo);
 	editor.is_shown = false;
-	put("\n");
+	editor_put("\n");
 }
 
-static void step_signal(void)
+static void editor_read_signal(void)
 {
 	struct signalfd_siginfo info;
 
@@ -178,17 +178,17 @@ static void step_signal(void)
 		editor_show();
 		break;
 	default:
-		pass_on((int)info.ssi_signo);
+		raise_again((int)info.ssi_signo);
 	}
 }
 
-static void step_key(short found)
+static void editor_read_key(short found)
 {
 	enum edit_line_event event = EDIT_LINE_END;
 
 	/*
-	 * A terminal that has gone gives no more keys; what is left to read
-	 * there makes poll() return at once, time and again.
+	 * A terminal that has gone has no more keys, but poll() would return
+	 * at once each time.
 	 */
 	if ((found & (POLLIN | POLLHUP | POLLERR)) == POLLIN)
 		event = edit_line_key(&editor.line, &editor.len);
@@ -198,7 +198,7 @@ static void step_key(short found)
 		editor.event = EDITOR_END;
 }
 
-static void step_lines(void)
+static void editor_read_lines(void)
 {
 	int rc = lines_read(&editor.lines, STDIN_FILENO);
 
@@ -215,13 +215,13 @@ static void step_lines(void)
 void editor_step(const struct pollfd fds[EDITOR_FDS])
 {
 	if (fds[1].revents)
-		step_signal();
+		editor_read_signal();
 	if (editor.event != EDITOR_NOTHING || !fds[0].revents)
 		return;
 	if (editor.has_edit_line)
-		step_key(fds[0].revents);
+		editor_read_key(fds[0].revents);
 	else
-		step_lines();
+		editor_read_lines();
 }
 
 void editor_close(void)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines from the user: edited on a terminal, plain from anywhere else, for a
- * loop that has other descriptors to watch.  There is one standard input, so
- * there is one editor; main thread.
+ * Lines of standard input, with line editing on a terminal, for a loop that
+ * polls other descriptors too.  Main thread.
  *
  *	editor_open(prompt);
  *	editor_show();
@@ -10,13 +9,13 @@
  *		what = editor_next(&line, &len);
  *		if (what != EDITOR_NOTHING)
  *			break;
- *		poll() with what editor_fds() names, then editor_step();
+ *		poll() the descriptors of editor_fds(), then editor_step();
  *	}
  *	editor_close();
  *
- * While a line is being edited the terminal is in the editor's mode, and
- * signals wait for editor_step(), which gives the terminal back and sends them
- * once more.  A line, editor_hide() and editor_close() give both back.
+ * While a line is edited the terminal is in the editor's mode, and signals are
+ * blocked: editor_step() restores the terminal and raises them again.  A
+ * complete line, editor_hide() and editor_close() also restore both.
  */
 #ifndef CLI_EDITOR_H
 #define CLI_EDITOR_H
@@ -29,39 +28,38 @@ enum editor_event {
 	EDITOR_NOTHING, /* poll and step */
 	EDITOR_LINE,
 	EDITOR_END,    /* of input */
-	EDITOR_FAILED, /* has been complained about */
+	EDITOR_FAILED, /* an error has been printed */
 };
 
 #define EDITOR_FDS 2
 
 void editor_open(const char *prompt);
 
-/* A person at both ends: there is a prompt, and what it sits in is shared. */
+/* Are standard input and standard output terminals?  Then there is a prompt. */
 bool editor_is_interactive(void);
 
-/* Is the prompt there?  For signal handlers too. */
+/* Is the prompt shown?  Also for signal handlers. */
 bool editor_is_shown(void);
 
-/* Show the prompt, with what had been typed; no effect on a pipe. */
+/* Show the prompt and what had been typed; no effect on a pipe. */
 void editor_show(void);
 
-/* Leave it behind; what is printed now is on a line of its own. */
+/* End the prompt's line; output that follows is on a new line. */
 void editor_hide(void);
 
 /*
- * Take it away with what has been typed, which editor_show() brings back
- * below of what is printed meanwhile.  A terminal without line editing keeps
- * both.
+ * Erase the prompt and what was typed; editor_show() shows both again, below
+ * what has been printed in between.  Without line editing they stay.
  */
 void editor_erase(void);
 
-/* Without waiting.  The line has no newline and lasts until the next call. */
+/* Does not wait.  The line has no newline and is valid until the next call. */
 enum editor_event editor_next(const char **line, size_t *len);
 
-/* What to poll; ask again before each poll. */
+/* The descriptors to poll; call this before each poll. */
 void editor_fds(struct pollfd fds[EDITOR_FDS]);
 
-/* What the poll found. */
+/* Handle what poll() has found. */
 void editor_step(const struct pollfd fds[EDITOR_FDS]);
 
 void editor_close(void);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A buffer that grows as far as the longest line, and gives lines out in
- * place.
+ * A buffer that grows to the longest line; lines are returned in place.
  */
 #include "lines.h"
 
@@ -13,7 +12,7 @@
 #define READ_SIZE ((size_t)4096)
 
 /* Room for one more read. */
-static int make_room(struct lines *l)
+static int lines_make_room(struct lines *l)
 {
 	size_t cap = l->cap ? l->cap : 2 * READ_SIZE;
 	char *buf;
@@ -37,7 +36,7 @@ static int make_room(struct lines *l)
 
 int lines_read(struct lines *l, int fd)
 {
-	int rc = make_room(l);
+	int rc = lines_make_room(l);
 	ssize_t n;
 
 	if (rc < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines from a descriptor, for somebody who polls it.
+ * Lines from a descriptor that the caller polls.
  */
 #ifndef CLI_LINES_H
 #define CLI_LINES_H
@@ -14,19 +14,19 @@
 struct lines {
 	char *buf;
 	size_t start, len, cap; /* buf[start .. start + len) has been read */
-	size_t scanned;		/* of len, known to hold no newline */
+	size_t scanned;		/* bytes of these without a newline */
 	bool has_ended;
 };
 
 /*
- * Read once; the end of input, or of a terminal, is no error.
- * Returns 0; -EMSGSIZE (line too long); -ENOMEM; -errno.
+ * Read once.  Returns 0, at the end of input too; -EMSGSIZE (line too long);
+ * -ENOMEM; -errno.
  */
 int lines_read(struct lines *l, int fd);
 
 /*
- * The next line without its newline, valid until the next call; after the
- * end the rest counts as one.  False: there is none yet, or none any more.
+ * Get a line without its newline, valid until the next call.  At the end of
+ * input the rest is a line.  Returns false if there is none.
  */
 bool lines_take(struct lines *l, const char **line, size_t *len);
 

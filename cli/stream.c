@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * read(2) and write(2) with a poll(2) where they would say EAGAIN.
+ * read(2) and write(2), with poll(2) where they return EAGAIN.
  */
 #include "stream.h"
 
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
-/* After a call on fd that has failed: is it to be tried again? */
+/* After a failed call on fd: may it be repeated? */
 static bool may_retry(int fd, short events)
 {
 	struct pollfd p = { .fd = fd, .events = events };
@@ -52,7 +52,7 @@ int stream_write(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static ssize_t put(void *fd, const char *data, size_t len)
+static ssize_t stream_write_cookie(void *fd, const char *data, size_t len)
 {
 	int rc = stream_write(*(const int *)fd, data, len);
 
@@ -60,10 +60,10 @@ static ssize_t put(void *fd, const char *data, size_t len)
 	return rc < 0 ? 0 : (ssize_t)len;
 }
 
-/* Without memory for it, what is always there. */
+/* Out of memory: uses instead. */
 static FILE *open_stdio(const int *fd, int mode, FILE *instead)
 {
-	cookie_io_functions_t functions = { .write = put };
+	cookie_io_functions_t functions = { .write = stream_write_cookie };
 	FILE *file = fopencookie((void *)(uintptr_t)fd, "w", functions);
 
 	if (file)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that are not ours alone: standard input, output and error, and
- * whatever else we were given.  Whoever shares one may have made it
- * non-blocking, and it is not ours to change that.  Here EAGAIN is a reason
- * to wait, and a part that was written is followed by the rest.
+ * Descriptors shared with other processes: standard input, output and error,
+ * and inherited ones.  Another process may have made one non-blocking.  These
+ * calls wait on EAGAIN and complete partial writes.
  *
- * Any thread; two at the same descriptor take turns at their own risk.
+ * Any thread; calls on the same descriptor are not serialised.
  */
 #ifndef CLI_STREAM_H
 #define CLI_STREAM_H
@@ -14,21 +13,21 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* Waits for input.  Returns how many bytes, 0 at the end of input, -errno. */
+/* Wait for input.  Returns the number of bytes, 0 at the end, -errno. */
 ssize_t stream_read(int fd, void *buf, size_t cap);
 
-/* Writes all of it.  Returns 0; -errno after a part of it, or nothing. */
+/* Write all of it.  Returns 0, or -errno, after part of it maybe. */
 int stream_write(int fd, const void *data, size_t len);
 
 /*
- * Standard output and standard error for stdio, to be used instead of stdout
- * and stderr, which lose what they hold when a write is to be tried again.
- * The one is flushed by cli_flush(), the other with each line.
+ * Use these instead of stdout and stderr, which lose buffered data when a write
+ * returns EAGAIN.  cli_flush() flushes stream_out(); stream_err() is line
+ * buffered.
  */
 FILE *stream_out(void);
 FILE *stream_err(void);
 
-/* fileno(), which does not know those two. */
+/* fileno() that works for these two as well. */
 int stream_fileno(FILE *file);
 
 /* printf() to standard output. */

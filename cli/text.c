@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers, durations, and the one escaper of the programs.
- *
- * UTF-8 is checked by hand rather than with mbrtowc(): what is safe to show
- * must not depend on the locale the user happens to have.
+ * UTF-8 is checked here and not with mbrtowc(): what is safe to show must not
+ * depend on the locale.
  */
 #include "text.h"
 
@@ -18,7 +16,7 @@ static const struct unit {
 	const char *name;
 	int ms;
 } units[] = {
-	/* from the longest, for cli_duration_text() */
+	/* the longest first, for cli_duration_text() */
 	{ "h", 3600 * 1000 },
 	{ "m", 60 * 1000 },
 	{ "s", 1000 },
@@ -27,7 +25,7 @@ static const struct unit {
 
 #define UNITS (sizeof(units) / sizeof(units[0]))
 
-/* Digits up to end; -1 if there are none or they make more than INT_MAX. */
+/* The number at text; -1 if there is none or it exceeds INT_MAX. */
 static long digits(const char *text, const char **end)
 {
 	long value = 0;
@@ -87,7 +85,7 @@ const char *cli_duration_text(int ms, char buf[CLI_DURATION_TEXT])
 	return buf;
 }
 
-/* Bytes of the character that lead begins; 0: begins none. */
+/* Bytes in the character that begins with lead; 0: none does. */
 static size_t utf8_size(unsigned char lead)
 {
 	if (lead < 0x80)
@@ -118,7 +116,7 @@ static bool utf8_second(unsigned char lead, unsigned char next)
 	}
 }
 
-/* How many bytes at s belong to the character there, as far as they go. */
+/* How many of the len bytes at s belong to the first character. */
 static size_t utf8_have(const unsigned char *s, size_t len)
 {
 	size_t size = utf8_size(s[0]);
@@ -131,8 +129,8 @@ static size_t utf8_have(const unsigned char *s, size_t len)
 }
 
 /*
- * Is the whole character of n bytes at s one that a terminal or an editor
- * obeys?  U+0080 to U+009F are control characters whatever their encoding,
+ * Is the character of n bytes at s one that a terminal or an editor acts on?
+ * U+0080 to U+009F are control characters whatever their encoding,
  * U+2028 and U+2029 begin a new line, and U+061C, U+200E, U+200F, U+202A to
  * U+202E and U+2066 to U+2069 change the order in which text is shown.
  */
@@ -150,7 +148,7 @@ static bool is_obeyed(const unsigned char *s, size_t n)
 	       (c >= 0x2066 && c <= 0x2069);
 }
 
-/* Bytes at s that may be shown as they are: 0 or one character. */
+/* The size of the character at s if it may be shown unchanged, else 0. */
 static size_t showable(const unsigned char *s, size_t len, unsigned keep)
 {
 	size_t n;

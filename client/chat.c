@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * chat: with a person, or in a room.
+ * chat: talk with a person or in a room.
  */
 #include "command.h"
 
@@ -24,8 +24,8 @@ static const struct options_operand operands[] = {
 
 static const struct cli_option table[] = {
 	{ "lines", 'l', NULL,
-	  "a room: send lines with their newlines, and\n"
-	  "wait for no answers" },
+	  "for a room: send newlines too, and do not\n"
+	  "wait for answers" },
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, for an answer to a\n"
 	  "script, and for the end (default 10s)" },
@@ -34,7 +34,7 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
-static bool take(void *to, int key)
+static bool chat_take_option(void *to, int key)
 {
 	struct chat *c = to;
 
@@ -45,11 +45,11 @@ static bool take(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "chat",
-	.about = "Talk with a person, or in a room.  'windup' from either side "
+	.about = "Talk with a person or in a room.  'windup' from either side "
 		 "ends it.\n",
 	.operands = operands,
 	.table = table,
-	.take = take,
+	.take = chat_take_option,
 };
 
 int chat(int argc, char **argv)

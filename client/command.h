@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A command of weir-client: what main() knows of it.
+ * The commands of weir-client, as main() sees them.
  */
 #ifndef CLIENT_COMMAND_H
 #define CLIENT_COMMAND_H
 
 /*
- * Does the work; argv[0] is the command's own name.  Returns the exit status,
- * after at most one complaint.
+ * argv[0] is the name of the command.  Returns the exit status, after printing
+ * at most one error.
  */
 typedef int client_command(int argc, char **argv);
 

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes is shown when it comes, above the line that is being typed.
+ * What the peer sends is shown when it arrives, above the line being typed.
  *
- * To a person one recv is one message: lines go out without their newlines,
- * and a message ends with a newline or when nothing more comes for QUIET_MS.
- * Lines that are pasted would run together, so there is a gap between them.
- * A script does not read, so there each waits for an answer.
+ * For a person one recv is one message: lines are sent without newlines, and a
+ * message of the peer ends with a newline or after QUIET_MS without more.
+ * Pasted lines are sent GAP_MS apart, so that they stay separate messages.  A
+ * script cannot see the answers, so each of its lines waits for one.
  *
- * "The other side has lines": one that ends a message with a newline waits for
- * newlines as well, as a room does, or a person with nc(1).  From then on each
- * line is sent with one, and what was said before it is ended; but not for one
- * that has answered and goes.
+ * "A peer that sends newlines expects them": a room, or a person with nc(1).
+ * From then on each line is sent with a newline, and the line sent before gets
+ * one too; but not if the peer has answered it and closes.
  *
- * Main thread only.  One poll() watches the user and the peer; nothing else
- * waits but for the end, once the user has said all.
+ * Main thread only.  One poll() watches the user and the peer; other waits come
+ * only at the end, when the user has nothing more to send.
  */
 #include "dialogue.h"
 
@@ -33,14 +32,14 @@
 #define QUIET_MS 20
 #define GAP_MS	 40 /* between two lines to a person */
 
-/* Their lines are told from ours by a second space, as with print('>> ', x). */
+/* Their lines have two spaces, as print('>> ', x) of Python prints them. */
 static const char our_mark[] = ">> ";
 static const char their_mark[] = ">>  ";
 
 static const char goodbye[] = "windup";
 #define GOODBYE_LEN (sizeof(goodbye) - 1)
 
-/* What the conversation waits for before the user may say more. */
+/* What must come before the user may type more. */
 enum waiting { NOTHING, GAP, ROOM, ANSWER };
 
 struct dialogue {
@@ -48,28 +47,28 @@ struct dialogue {
 	const char *newline;
 	struct peer *peer;
 	struct screen screen;
-	char *said; /* the user's message, out_len of it yet to be sent */
+	char *said; /* the user's message; out and out_len: the unsent rest */
 	const char *out;
 	size_t out_len;
-	bool is_last;	    /* it is the goodbye */
-	bool is_unended;    /* what was said last has no newline */
-	bool owes_newline;  /* and is to have one after all */
-	bool has_been_told; /* that the wait goes on */
-	bool is_alone;	    /* the peer has ended */
-	bool has_ended;	    /* the conversation, and it has been said so */
+	bool is_last;	    /* said is our goodbye */
+	bool is_unended;    /* the latest message had no newline */
+	bool owes_newline;  /* and must get one after all */
+	bool has_been_told; /* the user: that we are still waiting */
+	bool is_alone;	    /* the peer has ended its output */
+	bool has_ended;	    /* the conversation, and the user knows */
 	int64_t said_at;
 	enum waiting waiting;
 	int64_t waiting_since;
-	bool is_mid; /* a message of the peer's is under way */
+	bool is_mid; /* a message of the peer is incomplete */
 	int64_t heard_at;
-	char word[GOODBYE_LEN]; /* how that message begins */
-	size_t word_len;	/* counts on */
-	bool was_goodbye;	/* of the peer */
+	char word[GOODBYE_LEN]; /* the beginning of that message */
+	size_t word_len;	/* of the whole message */
+	bool was_goodbye;	/* the peer has sent its goodbye */
 };
 
 /* ---------------------------------------------------------------- the peer */
 
-static void end_message(struct dialogue *d)
+static void end_their_message(struct dialogue *d)
 {
 	if (d->kind == DIALOGUE_PERSON && d->word_len == GOODBYE_LEN &&
 	    memcmp(d->word, goodbye, GOODBYE_LEN) == 0)
@@ -80,8 +79,8 @@ static void end_message(struct dialogue *d)
 		d->waiting = NOTHING;
 }
 
-/* "The other side has lines". */
-static void learn(struct dialogue *d)
+/* "A peer that sends newlines expects them". */
+static void learn_newline(struct dialogue *d)
 {
 	if (*d->newline)
 		return;
@@ -89,7 +88,7 @@ static void learn(struct dialogue *d)
 	d->owes_newline = d->is_unended;
 }
 
-/* len bytes of one line, or of the rest of one, with its newline if it has. */
+/* data is a line, or a piece of one; its newline, if any, is the last byte. */
 static void show_line(struct dialogue *d, const char *data, size_t len)
 {
 	bool is_whole = data[len - 1] == '\n';
@@ -102,30 +101,29 @@ static void show_line(struct dialogue *d, const char *data, size_t len)
 		if (d->word_len < GOODBYE_LEN)
 			d->word[d->word_len] = data[i];
 	if (is_whole) {
-		learn(d);
-		end_message(d);
+		learn_newline(d);
+		end_their_message(d);
 	}
 }
 
-/* The message that is under way is over.  A program's bytes stay as they are.
- */
-static void settle(struct dialogue *d)
+/* Nothing is added to the bytes of a program, unless for a terminal. */
+static void end_pending_message(struct dialogue *d)
 {
 	if (!d->is_mid)
 		return;
 	if (d->kind != DIALOGUE_LINES || d->screen.is_terminal)
 		screen_end_line(&d->screen);
-	end_message(d);
+	end_their_message(d);
 }
 
-/* Show what comes within the timeout; as peer_read(). */
-static int hear(struct dialogue *d)
+/* Show what arrives within the timeout.  Returns as peer_read(). */
+static int dialogue_receive(struct dialogue *d)
 {
 	char data[4096], *p = data;
 	ssize_t n = peer_read(d->peer, data, sizeof(data), d->peer->timeout_ms);
 
 	if (n <= 0) {
-		settle(d);
+		end_pending_message(d);
 		return (int)n;
 	}
 	editor_erase();
@@ -142,19 +140,19 @@ static int hear(struct dialogue *d)
 }
 
 /*
- * It is over, for this reason; a peer that has gone may have said why.  A
- * program that has answered and ended is done, unless there is more to say.
+ * The conversation is over because of rc; a peer that has gone may have sent
+ * the reason.  It is no failure if a program has answered everything and ends.
  */
-static int say_gone(struct dialogue *d, int rc, const char *what)
+static int dialogue_end(struct dialogue *d, int rc, const char *what)
 {
 	int n = rc;
 
 	while ((rc == -EPIPE || rc == -ECONNRESET) && n != 0 &&
 	       !d->screen.error)
-		if ((n = hear(d)) < 0)
+		if ((n = dialogue_receive(d)) < 0)
 			break;
 	editor_hide();
-	settle(d);
+	end_pending_message(d);
 	d->has_ended = true;
 	if (rc == 0 && editor_is_interactive())
 		return peer_note_end(d->peer, &d->screen);
@@ -165,39 +163,38 @@ static int say_gone(struct dialogue *d, int rc, const char *what)
 
 /* ---------------------------------------------------------------- the user */
 
-static void wait_for(struct dialogue *d, enum waiting what)
+static void start_waiting(struct dialogue *d, enum waiting what)
 {
 	d->waiting = what;
 	d->waiting_since = peer_now();
 }
 
-/* To a person, and to the end of what is said to one, there is an answer. */
+/* Does an answer follow what is being sent? */
 static bool is_answered(const struct dialogue *d)
 {
 	return d->kind == DIALOGUE_PERSON &&
 	       (d->is_last || !editor_is_interactive());
 }
 
-/* Send more of what was said. */
-static int speak(struct dialogue *d)
+static int dialogue_send(struct dialogue *d)
 {
 	int rc = peer_feed(d->peer, &d->out, &d->out_len);
 
 	if (rc < 0)
-		return say_gone(d, rc, "progress");
+		return dialogue_end(d, rc, "progress");
 	if (rc == 0) {
 		if (d->waiting != ROOM)
-			wait_for(d, ROOM);
+			start_waiting(d, ROOM);
 		return CLI_DONE;
 	}
 	d->said_at = peer_now();
 	d->waiting = NOTHING;
 	if (is_answered(d))
-		wait_for(d, ANSWER);
+		start_waiting(d, ANSWER);
 	return CLI_DONE;
 }
 
-static int say(struct dialogue *d, const char *line, size_t len)
+static int begin_message(struct dialogue *d, const char *line, size_t len)
 {
 	size_t end = strlen(d->newline);
 
@@ -216,21 +213,21 @@ static int say(struct dialogue *d, const char *line, size_t len)
 		     memcmp(line, goodbye, len) == 0;
 	if (end == 0 && editor_is_interactive() &&
 	    peer_now() - d->said_at < GAP_MS) {
-		wait_for(d, GAP);
+		start_waiting(d, GAP);
 		return CLI_DONE;
 	}
-	return speak(d);
+	return dialogue_send(d);
 }
 
-/* Which may have been answered already. */
-static int end_what_was_said(struct dialogue *d)
+/* To the message sent before, which may have been answered already. */
+static int send_owed_newline(struct dialogue *d)
 {
 	int status;
 
 	d->owes_newline = d->is_unended = false;
 	d->out = d->newline;
 	d->out_len = 1;
-	status = speak(d);
+	status = dialogue_send(d);
 	if (d->waiting == ANSWER && !d->is_last)
 		d->waiting = NOTHING;
 	return status;
@@ -238,8 +235,8 @@ static int end_what_was_said(struct dialogue *d)
 
 /* ------------------------------------------------------------ conversation */
 
-/* Milliseconds until something is due; -1: nothing is. */
-static int patience(const struct dialogue *d)
+/* Milliseconds until the next deadline; -1: none. */
+static int next_deadline_ms(const struct dialogue *d)
 {
 	int64_t left = -1, now = peer_now();
 
@@ -255,22 +252,21 @@ static int patience(const struct dialogue *d)
 	return left > 0 ? (int)left : 0;
 }
 
-/* A prompt in the midst of a message would tear it apart. */
+/* No prompt while a message of the peer is incomplete. */
 static bool is_users_turn(const struct dialogue *d)
 {
 	return d->waiting == NOTHING && !d->is_mid && !d->owes_newline;
 }
 
-/* What was waited for has not come. */
-static int give_up(struct dialogue *d)
+static int on_deadline(struct dialogue *d)
 {
 	if (d->waiting == GAP)
-		return speak(d);
+		return dialogue_send(d);
 	if (d->waiting == ROOM)
-		return say_gone(d, -ETIMEDOUT, "progress");
+		return dialogue_end(d, -ETIMEDOUT, "progress");
 	if (!d->is_last)
-		return say_gone(d, -ETIMEDOUT, "answer");
-	/* Somebody may take his time; a script has said its goodbye. */
+		return dialogue_end(d, -ETIMEDOUT, "answer");
+	/* A person may take time; a script has sent its goodbye. */
 	d->has_been_told = true;
 	if (editor_is_interactive())
 		screen_note(&d->screen, "(still waiting, Ctrl-C to leave)");
@@ -279,14 +275,12 @@ static int give_up(struct dialogue *d)
 	return CLI_DONE;
 }
 
-/* One look at the user and the peer, and what was found. */
-static int look(struct dialogue *d)
+static int dialogue_poll(struct dialogue *d)
 {
 	struct pollfd fds[EDITOR_FDS + 1];
 	struct pollfd *peer = &fds[EDITOR_FDS];
 	int rc;
 
-	/* Without a prompt signals end us as they do anywhere. */
 	if (is_users_turn(d))
 		editor_show();
 	editor_fds(fds);
@@ -294,21 +288,22 @@ static int look(struct dialogue *d)
 		fds[0].fd = -1;
 	peer->fd = weir_conn_fd(d->peer->conn);
 	peer->events = d->waiting == ROOM ? POLLIN | POLLOUT : POLLIN;
-	rc = poll(fds, EDITOR_FDS + 1, patience(d));
+	rc = poll(fds, EDITOR_FDS + 1, next_deadline_ms(d));
 	if (rc < 0)
-		return errno == EINTR ? CLI_DONE : say_gone(d, -errno, "input");
+		return errno == EINTR ? CLI_DONE
+				      : dialogue_end(d, -errno, "input");
 	if (rc == 0 && d->is_mid) {
-		settle(d);
+		end_pending_message(d);
 		return CLI_DONE;
 	}
 	if (rc == 0 && d->owes_newline && d->out_len == 0)
-		return end_what_was_said(d);
-	if (rc == 0 && patience(d) == 0)
-		return give_up(d);
+		return send_owed_newline(d);
+	if (rc == 0 && next_deadline_ms(d) == 0)
+		return on_deadline(d);
 	editor_step(fds);
 	if (peer->revents & ~POLLOUT) {
-		rc = hear(d);
-		/* If the user has ended too, nothing is lost. */
+		rc = dialogue_receive(d);
+		/* If the user has ended as well, nothing is lost. */
 		if (rc == 0 && (d->owes_newline || fds[0].revents)) {
 			d->owes_newline = false;
 			d->is_alone = true;
@@ -317,34 +312,34 @@ static int look(struct dialogue *d)
 		if (rc == 0 && d->is_last && d->out_len == 0)
 			d->was_goodbye = true;
 		if (rc <= 0 && !d->was_goodbye)
-			return say_gone(d, rc, "input");
+			return dialogue_end(d, rc, "input");
 	}
-	return (peer->revents & POLLOUT) ? speak(d) : CLI_DONE;
+	return (peer->revents & POLLOUT) ? dialogue_send(d) : CLI_DONE;
 }
 
 /*
- * All has been said: show what still comes.  A silent peer may stay.  Between
- * two persons the answer to our goodbye comes before the end.
+ * Nothing more will be sent: show what still arrives, until the peer ends or is
+ * silent.  Between two persons the answer to our goodbye comes first.
  */
-static int finish(struct dialogue *d)
+static int dialogue_finish(struct dialogue *d)
 {
 	bool is_ended = !d->is_last || d->kind != DIALOGUE_PERSON ||
 			*d->newline || !editor_is_interactive();
 	int n = is_ended ? weir_conn_shutdown(d->peer->conn, SHUT_WR) : 0;
 
 	editor_hide();
-	while (n >= 0 && !d->screen.error && (n = hear(d)) > 0) {
+	while (n >= 0 && !d->screen.error && (n = dialogue_receive(d)) > 0) {
 		if (!is_ended)
 			(void)weir_conn_shutdown(d->peer->conn, SHUT_WR);
 		is_ended = true;
 	}
-	settle(d);
+	end_pending_message(d);
 	if (n >= 0 || n == -ETIMEDOUT || d->was_goodbye)
 		return CLI_DONE;
 	return peer_say(d->peer, n, "end");
 }
 
-static int converse(struct dialogue *d)
+static int dialogue_run(struct dialogue *d)
 {
 	int status = CLI_DONE;
 
@@ -354,20 +349,20 @@ static int converse(struct dialogue *d)
 		size_t len;
 
 		if (d->was_goodbye || (d->is_last && d->waiting == NOTHING))
-			return finish(d);
+			return dialogue_finish(d);
 		if (is_users_turn(d))
 			event = editor_next(&line, &len);
 		if (event == EDITOR_END)
-			return finish(d);
+			return dialogue_finish(d);
 		if (event == EDITOR_LINE && d->is_alone) {
-			d->out_len = len + 1; /* is not sent any more */
-			return say_gone(d, 0, "input");
+			d->out_len = len + 1; /* can no longer be sent */
+			return dialogue_end(d, 0, "input");
 		}
 		if (event == EDITOR_LINE &&
 		    (len > 0 || d->kind == DIALOGUE_LINES))
-			status = say(d, line, len);
+			status = begin_message(d, line, len);
 		if (event == EDITOR_NOTHING)
-			status = look(d);
+			status = dialogue_poll(d);
 		if (event == EDITOR_FAILED)
 			status = CLI_FAILED;
 	}
@@ -385,7 +380,7 @@ int dialogue_hold(struct peer *peer, enum dialogue_kind kind,
 	editor_open(kind == DIALOGUE_LINES ? "> " : our_mark);
 	if (editor_is_interactive())
 		peer_note_begin(peer, &d.screen);
-	status = screen_check(&d.screen, converse(&d));
+	status = screen_check(&d.screen, dialogue_run(&d));
 	editor_close();
 	free(d.said);
 	return status;

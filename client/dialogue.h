@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A conversation in which both sides speak when they like.
+ * A conversation in which both sides may send at any time.
  */
 #ifndef CLIENT_DIALOGUE_H
 #define CLIENT_DIALOGUE_H
@@ -8,15 +8,14 @@
 #include "peer.h"
 
 enum dialogue_kind {
-	DIALOGUE_PERSON, /* messages without an end, each answered */
-	DIALOGUE_ROOM,	 /* messages are lines, nobody owes an answer */
-	DIALOGUE_LINES,	 /* the same with a program; no word ends it */
+	DIALOGUE_PERSON, /* messages are not framed, each is answered */
+	DIALOGUE_ROOM,	 /* messages are lines, answers are not expected */
+	DIALOGUE_LINES,	 /* the same with a program; `windup` is a line */
 };
 
 /*
- * Hold it over a connection that is there, between standard input and
- * standard output.  Newline ends each line that is sent: "", "\n" or "\r\n".
- * Returns the exit status.
+ * Hold it between standard input and output and a connected peer.  newline is
+ * sent after each line: "", "\n" or "\r\n".  Returns the exit status.
  */
 int dialogue_hold(struct peer *peer, enum dialogue_kind kind,
 		  const char *newline);

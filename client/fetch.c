@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fetch: say "Client connected", and keep what comes up to the end of input.
+ * fetch: send "Client connected", and write what arrives to a file.
  *
- * The end is all that the protocol has to tell a whole file from a part of
- * it, and a server that is killed ends as well.  Whoever knows more can say
- * so: the size, or that the closing text has to be there.
+ * In this protocol only the end of input marks the end of the file, and a
+ * server that is killed ends too.  The user may know the size, or that a
+ * closing text must be there.
  *
- * Main thread only; see progress.c for what a terminal shows meanwhile.
+ * Main thread only.
  */
 #include "command.h"
 
@@ -25,7 +25,7 @@
 #include "peer.h"
 #include "progress.h"
 
-#define TICK_MS	   200 /* the longest that the progress stands still */
+#define TICK_MS	   200 /* between two updates of the progress line */
 #define READ_SIZE  ((size_t)64 * 1024)
 #define SIZE_LIMIT (INT64_MAX / 10 - 1)
 
@@ -38,13 +38,13 @@ struct fetch {
 	struct part_file file;
 	int64_t size; /* -1: not known */
 	bool strip_thanks;
-	size_t held; /* bytes that may be the thanks, at the front of data */
-	char last[THANKS_LEN]; /* bytes that were written, or zeros */
+	size_t held;	       /* bytes in data that may be the closing text */
+	char last[THANKS_LEN]; /* the latest bytes written, or zeros */
 	char data[THANKS_LEN + READ_SIZE];
 };
 
-/* As peer_read(), with a look at the progress now and then. */
-static ssize_t receive(struct fetch *f)
+/* As peer_read(), and updates the progress line. */
+static ssize_t fetch_receive(struct fetch *f)
 {
 	int64_t began_at = progress_elapsed();
 	int limit = f->peer.timeout_ms;
@@ -62,7 +62,7 @@ static ssize_t receive(struct fetch *f)
 	}
 }
 
-static void remember(struct fetch *f, const char *data, size_t len)
+static void remember_last(struct fetch *f, const char *data, size_t len)
 {
 	size_t n = len < THANKS_LEN ? len : THANKS_LEN;
 
@@ -70,46 +70,45 @@ static void remember(struct fetch *f, const char *data, size_t len)
 	memcpy(f->last + THANKS_LEN - n, data + len - n, n);
 }
 
-/* Write what is held but for the last bytes of it. */
-static int put(struct fetch *f, size_t keep)
+/* Write the held bytes except the last keep. */
+static int write_held(struct fetch *f, size_t keep)
 {
 	size_t len = f->held - keep;
 	int status = part_file_write(&f->file, f->data, len);
 
-	remember(f, f->data, len);
+	remember_last(f, f->data, len);
 	memmove(f->data, f->data + len, keep);
 	f->held = keep;
 	return status;
 }
 
-/* It is not whole: keep what there is. */
-static int cut(struct fetch *f, const char *reason)
+/* The file is not complete: keep what has arrived. */
+static int fail_incomplete(struct fetch *f, const char *reason)
 {
 	const struct part_file *t = &f->file;
-	int status = put(f, 0);
+	int status = write_held(f, 0);
 
 	progress_end();
 	if (status != CLI_DONE)
 		return status;
 	if (t->part && t->len > 0)
-		cli_error("%s; %lld bytes came and are in %s", reason,
+		cli_error("%s; received %lld bytes, kept in %s", reason,
 			  (long long)t->len, t->part);
 	else
-		cli_error("%s; %lld bytes came", reason, (long long)t->len);
+		cli_error("%s; received %lld bytes", reason, (long long)t->len);
 	return CLI_FAILED;
 }
 
-static int say_size(struct fetch *f)
+static int fail_size(struct fetch *f)
 {
 	char reason[PEER_REASON];
 
-	snprintf(reason, sizeof(reason), "%s has sent %s than %lld bytes",
+	snprintf(reason, sizeof(reason), "%s sent %s than %lld bytes",
 		 f->peer.address, f->file.len < f->size ? "less" : "more",
 		 (long long)f->size);
-	return cut(f, reason);
+	return fail_incomplete(f, reason);
 }
 
-/* The end of input: was that all? */
 static int check_end(struct fetch *f)
 {
 	char reason[PEER_REASON];
@@ -119,15 +118,15 @@ static int check_end(struct fetch *f)
 		if (f->held != THANKS_LEN ||
 		    memcmp(f->data, thanks, THANKS_LEN) != 0) {
 			snprintf(reason, sizeof(reason),
-				 "%s has ended without its closing text",
+				 "%s closed without the closing text",
 				 f->peer.address);
-			return cut(f, reason);
+			return fail_incomplete(f, reason);
 		}
 		f->held = 0;
 	} else if (len == 0 && f->size != 0) {
-		return cut(f, peer_reason(&f->peer, 0, "", reason));
+		return fail_incomplete(f, peer_reason(&f->peer, 0, "", reason));
 	}
-	return f->size < 0 || len == f->size ? CLI_DONE : say_size(f);
+	return f->size < 0 || len == f->size ? CLI_DONE : fail_size(f);
 }
 
 static int transfer(struct fetch *f)
@@ -136,24 +135,24 @@ static int transfer(struct fetch *f)
 	char reason[PEER_REASON];
 
 	for (;;) {
-		ssize_t n = receive(f);
+		ssize_t n = fetch_receive(f);
 		int status;
 
 		if (n < 0)
-			return cut(f, peer_reason(&f->peer, (int)n, "data",
-						  reason));
+			return fail_incomplete(f, peer_reason(&f->peer, (int)n,
+							      "data", reason));
 		if (n == 0)
 			return check_end(f);
 		f->held += (size_t)n;
-		status = put(f, f->held < most ? f->held : most);
+		status = write_held(f, f->held < most ? f->held : most);
 		if (status != CLI_DONE)
 			return status;
 		if (f->size >= 0 && f->file.len > f->size)
-			return say_size(f);
+			return fail_size(f);
 	}
 }
 
-static int report(const struct fetch *f)
+static int fetch_report(const struct fetch *f)
 {
 	bool is_output = strcmp(f->file.path, "-") == 0;
 	bool has_thanks =
@@ -181,12 +180,13 @@ static int fetch_all(struct fetch *f)
 	progress_begin(f->size, f->file.part || !f->file.screen.is_terminal);
 	rc = weir_conn_write(f->peer.conn, request, sizeof(request) - 1);
 	if (rc < 0)
-		return cut(f, peer_reason(&f->peer, rc, "progress", reason));
+		return fail_incomplete(
+			f, peer_reason(&f->peer, rc, "progress", reason));
 	status = transfer(f);
 	progress_end();
 	if (status == CLI_DONE)
 		status = part_file_finish(&f->file);
-	return status == CLI_DONE ? report(f) : status;
+	return status == CLI_DONE ? fetch_report(f) : status;
 }
 
 /* ---------------------------------------------------------- the command line
@@ -201,19 +201,20 @@ static const struct cli_option table[] = {
 	{ "output", 'o', "PATH",
 	  "the file to write (default 'received');\n"
 	  "- is standard output" },
-	{ "force", 'f', NULL, "replace a file that is there already" },
-	{ "size", 's', "BYTES", "how much it is; anything else is a failure" },
+	{ "force", 'f', NULL, "replace an existing file" },
+	{ "size", 's', "BYTES", "the expected size; another one is a failure" },
 	{ "strip-thanks", 'T', NULL,
-	  "leave out 'Thank you for connecting' at the\n"
-	  "end; it is a failure if that is missing" },
+	  "drop 'Thank you for connecting' at the end;\n"
+	  "it is a failure if that is missing" },
 	{ "timeout", 't', "DURATION",
-	  "longest time to connect, and for more to\ncome (default 10s)" },
+	  "longest time to connect, and without input\n"
+	  "(default 10s)" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
 };
 
-static bool take_size(struct fetch *f)
+static bool parse_size(struct fetch *f)
 {
 	const char *p = optarg;
 
@@ -229,7 +230,7 @@ static bool take_size(struct fetch *f)
 	return true;
 }
 
-static bool take(void *to, int key)
+static bool fetch_take_option(void *to, int key)
 {
 	struct fetch *f = to;
 
@@ -241,7 +242,7 @@ static bool take(void *to, int key)
 		f->file.may_replace = true;
 		return true;
 	case 's':
-		return take_size(f);
+		return parse_size(f);
 	case 'T':
 		f->strip_thanks = true;
 		return true;
@@ -254,11 +255,11 @@ static bool take(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "fetch",
-	.about = "Fetch a file: all that the server sends, its closing text "
+	.about = "Fetch a file: everything that the server sends, closing text "
 		 "included.\n",
 	.operands = operands,
 	.table = table,
-	.take = take,
+	.take = fetch_take_option,
 };
 
 int fetch(int argc, char **argv)

@@ -2,11 +2,11 @@
 /*
  * weir-client: command -> exit status.
  *
- * A signal that ends us outside the line editor finds nothing to tidy up: the
- * kernel closes the connection, and nothing that was printed waits in a
- * buffer.  So its handler says what happened and leaves at once, by the same
- * signal: a shell that runs us in a loop is to know that it was one.  A signal
- * that we were told to ignore stays ignored, as nohup(1) and cron(8) want it.
+ * A signal that ends the program outside the line editor leaves nothing to
+ * clean up: the kernel closes the connection, and no output is buffered.  So
+ * its handler prints a line and raises the signal again, so that a shell sees
+ * that a signal has ended us.  A signal that is ignored when we start stays
+ * ignored, for nohup(1) and cron(8).
  */
 #include <errno.h>
 #include <signal.h>
@@ -23,11 +23,10 @@
 
 static const struct command commands[] = {
 	{ "load", "put load on a server and measure it", load },
-	{ "talk", "hold a conversation: a message, its reply, and so on",
-	  talk },
-	{ "chat", "talk with a person, or in a room", chat },
-	{ "fetch", "fetch a file", fetch },
-	{ "send", "send one message, and see that it arrives", send_text },
+	{ "talk", "send messages one by one and show each reply", talk },
+	{ "chat", "talk with a person or in a room", chat },
+	{ "fetch", "download a file", fetch },
+	{ "send", "send one message and wait until it has arrived", send_text },
 	{ .name = NULL },
 };
 
@@ -37,8 +36,8 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
-/* In a signal handler: what is not taken is not said. */
-static void say(const char *text)
+/* Async-signal-safe; gives up on errors. */
+static void write_in_handler(const char *text)
 {
 	ssize_t rc;
 
@@ -47,24 +46,24 @@ static void say(const char *text)
 	while (rc < 0 && errno == EINTR);
 }
 
-static void leave(int signo)
+static void on_fatal_signal(int signo)
 {
 	int saved = errno;
 
-	/* The prompt or the progress is there, or the terminal has put ^C. */
+	/* The cursor is after a prompt, the progress line or ^C. */
 	if (isatty(STDERR_FILENO) &&
 	    (signo == SIGINT || editor_is_shown() || progress_is_shown()))
-		say("\n");
-	say("weir-client: interrupted\n");
+		write_in_handler("\n");
+	write_in_handler("weir-client: interrupted\n");
 	errno = saved;
 	raise(signo);
 }
 
-static void set_signals(void)
+static void client_set_signals(void)
 {
 	static const int wanted[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action = {
-		.sa_handler = leave,
+		.sa_handler = on_fatal_signal,
 		.sa_flags = (int)SA_RESETHAND | SA_NODEFER,
 	};
 	struct sigaction given;
@@ -76,22 +75,22 @@ static void set_signals(void)
 	}
 }
 
-static int print_help(void)
+static int print_client_help(void)
 {
 	stream_print("Usage: %s COMMAND ADDRESS [OPTION]...\n"
-		     "Talk to TCP servers, and load them.\n\n"
+		     "Talk to TCP servers and load-test them.\n\n"
 		     "Commands:\n",
 		     cli_program());
 	for (const struct command *c = commands; c->name; c++)
 		stream_print("  %-8s %s\n", c->name, c->help);
-	stream_print(
-		"\nEach has its own options: %s COMMAND --help\n\nOptions:\n",
-		cli_program());
+	stream_print("\nEach command has its own options: %s COMMAND "
+		     "--help\n\nOptions:\n",
+		     cli_program());
 	cli_print_options(table, stream_out());
 	return cli_flush();
 }
 
-static int complain(const char *name)
+static int report_bad_command(const char *name)
 {
 	char known[128] = "";
 	size_t used = 0;
@@ -102,13 +101,13 @@ static int complain(const char *name)
 						 sizeof(known) - used, "%s%s",
 						 used > 0 ? ", " : "", c->name);
 	if (!name)
-		cli_error("the command is missing; say for instance "
-			  "weir-client talk 127.0.0.1:1234");
+		cli_error("the command is missing, as in weir-client talk "
+			  "127.0.0.1:1234");
 	else if (name[0] == '-')
-		cli_error("the command comes first, then '%s'; there are: %s",
+		cli_error("the command must come before '%s'; known are: %s",
 			  name, known);
 	else
-		cli_error("unknown command '%s'; there are: %s", name, known);
+		cli_error("unknown command '%s'; known are: %s", name, known);
 	return CLI_USAGE;
 }
 
@@ -116,16 +115,16 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 
-	set_signals();
+	client_set_signals();
 	cli_start("weir-client");
 	if (!name)
-		return complain(NULL);
+		return report_bad_command(NULL);
 	for (const struct command *c = commands; c->name; c++)
 		if (strcmp(name, c->name) == 0)
 			return c->run(argc - 1, argv + 1);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-		return print_help();
+		return print_client_help();
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		return options_print_version();
-	return complain(name);
+	return report_bad_command(name);
 }

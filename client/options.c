@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the command line of a command.
+ * The command line of one command, read by its table.
  */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
@@ -17,7 +17,6 @@
 #include "../cli/stream.h"
 #include "../cli/text.h"
 
-/* What this build has. */
 #ifdef HAVE_LIBEDIT
 #define HAS_EDITING "yes"
 #else
@@ -34,7 +33,7 @@
 #define HAS_LOGS "no (zlib)"
 #endif
 
-static int print_help(const struct options_syntax *s)
+static int print_command_help(const struct options_syntax *s)
 {
 	const struct options_operand *operand;
 
@@ -53,7 +52,7 @@ static int print_help(const struct options_syntax *s)
 	cli_print_options(s->table, stream_out());
 	if (!s->is_local)
 		stream_print(
-			"\nA DURATION is a number with its unit, as in 500ms, "
+			"\nA DURATION is a number with a unit, such as 500ms, "
 			"10s, 2m or 1h, or never.\n");
 	return cli_flush();
 }
@@ -67,8 +66,8 @@ int options_print_version(void)
 	return cli_flush();
 }
 
-static void complain_missing(const struct options_syntax *s,
-			     const struct options_operand *missing)
+static void report_missing(const struct options_syntax *s,
+			   const struct options_operand *missing)
 {
 	char line[256];
 	size_t used = 0;
@@ -77,8 +76,8 @@ static void complain_missing(const struct options_syntax *s,
 	     o->name && used < sizeof(line); o++)
 		used += (size_t)snprintf(line + used, sizeof(line) - used,
 					 " %s", o->example);
-	cli_error("%s is missing; say for instance %s %s%s", missing->what,
-		  cli_program(), s->command, line);
+	cli_error("%s is missing, as in %s %s%s", missing->what, cli_program(),
+		  s->command, line);
 }
 
 static bool check_operands(const struct options_syntax *s, int count,
@@ -88,7 +87,7 @@ static bool check_operands(const struct options_syntax *s, int count,
 
 	for (; operand->name; operand++, operands++)
 		if (count-- == 0) {
-			complain_missing(s, operand);
+			report_missing(s, operand);
 			return false;
 		}
 	if (s->optional && count > 0) {
@@ -98,8 +97,8 @@ static bool check_operands(const struct options_syntax *s, int count,
 	if (s->has_list)
 		return true;
 	if (count > 0)
-		cli_error("'%s' is too much; see %s %s --help", operands[0],
-			  cli_program(), s->command);
+		cli_error("unexpected argument '%s'; see %s %s --help",
+			  operands[0], cli_program(), s->command);
 	return count == 0;
 }
 
@@ -110,7 +109,7 @@ int options_parse(const struct options_syntax *s, void *to, int argc,
 
 	while ((key = cli_next(s->table, argc, argv)) != CLI_END) {
 		if (key == 'h')
-			return print_help(s);
+			return print_command_help(s);
 		if (key == 'V')
 			return options_print_version();
 		if (key == CLI_BAD || !s->take(to, key))

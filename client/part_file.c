@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A part is locked while it is written, so that two transfers to one path do
- * not mix, and one that was left by an earlier transfer is written anew.
+ * The part is locked while it is written, so that two transfers to one path
+ * cannot mix.  One that an earlier transfer has left is overwritten.
  */
 #include "part_file.h"
 
@@ -34,13 +34,13 @@ int part_file_check(const struct part_file *t)
 	if (is_output(t) || lstat(t->path, &st) < 0)
 		return CLI_DONE;
 	if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
-		cli_error("%s is not a plain file; say -o - for standard "
+		cli_error("%s is not a plain file; use -o - for standard "
 			  "output",
 			  t->path);
 		return CLI_USAGE;
 	}
 	if (!t->may_replace)
-		cli_error("%s is there already; --force replaces it", t->path);
+		cli_error("%s exists already; --force replaces it", t->path);
 	return t->may_replace ? CLI_DONE : CLI_USAGE;
 }
 
@@ -51,11 +51,10 @@ static int say_unwritable(const char *path, int error)
 }
 
 /*
- * Take the part for ourselves: 0 or the errno.  Whoever had it until now may
- * have finished it since we opened it: then it is there under another name,
- * which we must not touch.
+ * Lock and truncate the part.  Returns 0 or an errno.  Another transfer may
+ * have renamed it since we opened it: that file must not be touched.
  */
-static int claim(int fd, const char *part)
+static int lock_part(int fd, const char *part)
 {
 	struct stat ours, there;
 
@@ -63,7 +62,7 @@ static int claim(int fd, const char *part)
 		return errno;
 	if (!S_ISREG(ours.st_mode))
 		return EINVAL;
-	/* Where nothing can be locked, nobody is kept from mixing. */
+	/* Some file systems have no locks; transfers may mix there. */
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && !cli_is_unsupported(errno))
 		return errno == EWOULDBLOCK ? EBUSY : errno;
 	if (lstat(part, &there) < 0 || there.st_dev != ours.st_dev ||
@@ -87,11 +86,11 @@ int part_file_open(struct part_file *t)
 		return say_unwritable(t->path, ENOMEM);
 	}
 	t->fd = open(t->part, flags, 0666);
-	error = t->fd < 0 ? errno : claim(t->fd, t->part);
+	error = t->fd < 0 ? errno : lock_part(t->fd, t->part);
 	if (error == 0)
 		return CLI_DONE;
 	if (error == EBUSY)
-		cli_error("cannot write %s: another transfer is doing that",
+		cli_error("cannot write %s: another transfer is writing it",
 			  t->part);
 	else
 		say_unwritable(t->part, error);
@@ -123,14 +122,14 @@ int part_file_write(struct part_file *t, const char *data, size_t len)
 	return CLI_DONE;
 }
 
-/* Some file systems cannot refuse to replace; there a look must do. */
+/* Where RENAME_NOREPLACE is not supported, check for the file first. */
 static int rename_to(const struct part_file *t)
 {
 	int rc;
 
 	if (t->may_replace)
 		return rename(t->part, t->path);
-	/* Not every C library has a function for it. */
+	/* Not every C library has renameat2(). */
 	rc = (int)syscall(SYS_renameat2, AT_FDCWD, t->part, AT_FDCWD, t->path,
 			  RENAME_NOREPLACE);
 	if (rc == 0 || (errno != EINVAL && !cli_is_unsupported(errno)))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection of a dialogue.  Waits are the library's, with its deadlines.
+ * The library waits, with its deadlines.
  */
 #include "peer.h"
 
@@ -18,8 +18,8 @@
 #include "../cli/text.h"
 
 #define PIECE	   ((size_t)64 * 1024)
-#define SETTLE_MS  10	/* between two looks */
-#define SILENCE_MS 5000 /* from here on it may have been the reason */
+#define SETTLE_MS  10	/* between two checks */
+#define SILENCE_MS 5000 /* from here on it may be why the peer closed */
 
 int64_t peer_now(void)
 {
@@ -37,8 +37,8 @@ const char *peer_reason(const struct peer *p, int rc, const char *what,
 
 	switch (rc) {
 	case 0:
-		/* Many have a limit, and do not say so. */
-		snprintf(buf, PEER_REASON, "%s has ended the connection%s%s%s",
+		/* It may have an idle timeout, which it does not tell. */
+		snprintf(buf, PEER_REASON, "%s closed the connection%s%s%s",
 			 p->address, silent >= SILENCE_MS ? " after " : "",
 			 silent >= SILENCE_MS
 				 ? cli_duration_text((int)silent, text)
@@ -51,7 +51,7 @@ const char *peer_reason(const struct peer *p, int rc, const char *what,
 		break;
 	case -ECONNRESET:
 	case -EPIPE:
-		snprintf(buf, PEER_REASON, "%s has reset the connection",
+		snprintf(buf, PEER_REASON, "%s reset the connection",
 			 p->address);
 		break;
 	default:
@@ -98,7 +98,7 @@ int peer_dial(struct peer *p)
 	case 0:
 		break;
 	case -EINVAL:
-		cli_error("bad address '%s'; say host:port, :port, [v6]:port, "
+		cli_error("bad address '%s'; use host:port, :port, [v6]:port, "
 			  "unix:/path or fd:N",
 			  where);
 		return CLI_USAGE;
@@ -129,8 +129,8 @@ void peer_close(struct peer *p)
 }
 
 /*
- * The deadline for the first input of all counts from the beginning of the
- * connection, that for later input from the call.
+ * The library counts the deadline for the first input from the beginning of the
+ * connection, and that for later input from the call.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 {
@@ -147,7 +147,7 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 	return n;
 }
 
-static short look(const struct peer *p, short events)
+static short poll_now(const struct peer *p, short events)
 {
 	struct pollfd pfd = { .fd = weir_conn_fd(p->conn), .events = events };
 
@@ -155,9 +155,9 @@ static short look(const struct peer *p, short events)
 }
 
 /*
- * What the library has kept goes first; while the kernel wants no more,
- * nothing is added to it.  So no write ever waits, and the caller can go on
- * reading: a peer that answers as it reads would wait for that.
+ * Nothing is added to the library's outbox while the kernel takes no more.  So
+ * no write waits, and the caller can keep reading, which a peer that answers
+ * while it reads depends on.
  */
 int peer_feed(struct peer *p, const char **data, size_t *len)
 {
@@ -167,7 +167,7 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 
 		if (rc < 0)
 			return rc;
-		if (!(look(p, POLLOUT) & POLLOUT))
+		if (!(poll_now(p, POLLOUT) & POLLOUT))
 			return 0;
 		if (part == 0)
 			return 1;
@@ -181,8 +181,8 @@ int peer_feed(struct peer *p, const char **data, size_t *len)
 }
 
 /*
- * The connection hangs up when both ends have gone out; a peer that closed
- * before it had everything answers the rest with a reset.
+ * POLLHUP comes when both sides have shut down.  A peer that closes before it
+ * has received everything answers the rest with a reset.
  */
 int peer_settle(struct peer *p)
 {
@@ -192,7 +192,7 @@ int peer_settle(struct peer *p)
 
 	for (;;) {
 		int rc = weir_conn_flush(p->conn);
-		short found = look(p, 0);
+		short found = poll_now(p, 0);
 
 		error = unsent = 0;
 		if (rc == 0 && getsockopt(weir_conn_fd(p->conn), SOL_SOCKET,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The progress line, on standard error.  It is drawn with spaces and carriage
- * returns, which every terminal has, and asks for the width each time, so
- * that it follows a terminal that is resized; the last column stays free,
- * because what is written there may move to the next line.
+ * The progress line is drawn with spaces and carriage returns, which every
+ * terminal has.  It asks for the width each time, because the terminal may be
+ * resized, and leaves the last column free, because some terminals wrap there.
  */
 #include "progress.h"
 
@@ -47,7 +46,7 @@ const char *progress_size(double bytes, char buf[PROGRESS_TEXT])
 					     "TiB", "PiB", "EiB" };
 	size_t i = 0;
 
-	/* What would be rounded to 1024.0 is 1.0 of the next unit. */
+	/* Do not round to 1024.0. */
 	for (; bytes >= 1023.95 && i < 6; i++)
 		bytes /= 1024;
 	snprintf(buf, PROGRESS_TEXT, i ? "%.1f %s" : "%.0f %s", bytes,
@@ -70,7 +69,7 @@ const char *progress_time(int64_t ms, char buf[PROGRESS_TEXT])
 	return buf;
 }
 
-static int width(void)
+static int terminal_width(void)
 {
 	struct winsize size = { .ws_col = 0 };
 
@@ -79,8 +78,8 @@ static int width(void)
 	return size.ws_col <= LINE_MAX ? size.ws_col : LINE_MAX;
 }
 
-/* What there is to say, of which a narrow terminal shows the beginning. */
-static int describe(char *line, size_t cap, int64_t bytes)
+/* A narrow terminal shows only the beginning. */
+static int progress_text(char *line, size_t cap, int64_t bytes)
 {
 	char size[PROGRESS_TEXT], rate[PROGRESS_TEXT], took[PROGRESS_TEXT];
 	char total[PROGRESS_TEXT], left[PROGRESS_TEXT];
@@ -102,8 +101,8 @@ static int describe(char *line, size_t cap, int64_t bytes)
 			rate, took, left);
 }
 
-/* " 42% [====>     ] "; nothing if there is no room for it. */
-static int bar(char *line, int room, int64_t bytes)
+/* " 42% [====>     ] ", or less if there is no room for it. */
+static int progress_bar(char *line, int room, int64_t bytes)
 {
 	double part = (double)bytes / (double)progress.total;
 	int used, done, cells = room - 9;
@@ -126,16 +125,15 @@ static int bar(char *line, int room, int64_t bytes)
 	return used;
 }
 
-static void put(const char *text, int len)
+static void progress_put(const char *text, int len)
 {
 	ssize_t n = write(STDERR_FILENO, text, (size_t)len);
 
-	/* Who cannot see the progress is not helped by a complaint. */
 	(void)n;
 }
 
-/* Write text over what is there, and have the cursor behind it. */
-static void draw(const char *text, int len)
+/* Replace the line by text and leave the cursor after it. */
+static void progress_draw(const char *text, int len)
 {
 	char line[2 * LINE_MAX + 2];
 	int used = 0, blanks = progress.drawn_len - len;
@@ -148,7 +146,7 @@ static void draw(const char *text, int len)
 		memset(line + used + blanks, '\b', (size_t)blanks);
 		used += 2 * blanks;
 	}
-	put(line, used);
+	progress_put(line, used);
 	progress.drawn_len = len;
 	progress.is_shown = len > 0;
 }
@@ -169,26 +167,26 @@ void progress_update(int64_t bytes)
 	if (!progress.has_line || now_ms() - progress.drawn_at < DRAW_MS)
 		return;
 	progress.drawn_at = now_ms();
-	room = width() - 1;
-	len = describe(text, sizeof(text), bytes);
-	used = bar(line, room - len, bytes);
+	room = terminal_width() - 1;
+	len = progress_text(text, sizeof(text), bytes);
+	used = progress_bar(line, room - len, bytes);
 	if (len > LINE_MAX - used)
 		len = LINE_MAX - used;
 	memcpy(line + used, text, (size_t)len);
 	used += len;
 	if (progress.drawn_len > room)
 		progress.drawn_len = room;
-	draw(line, used < room ? used : room);
+	progress_draw(line, used < room ? used : room);
 }
 
 void progress_end(void)
 {
 	if (!progress.is_shown)
 		return;
-	if (progress.drawn_len >= width())
-		progress.drawn_len = width() - 1;
-	draw("", 0);
-	put("\r", 1);
+	if (progress.drawn_len >= terminal_width())
+		progress.drawn_len = terminal_width() - 1;
+	progress_draw("", 0);
+	progress_put("\r", 1);
 }
 
 bool progress_is_shown(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far a transfer is: one line on a terminal that is drawn over and over,
- * nothing anywhere else.  Main thread only, and is_shown for signal handlers.
+ * The progress of a transfer: one line on standard error, if that is a
+ * terminal.  Main thread only, except progress_is_shown() in signal handlers.
  */
 #ifndef CLIENT_PROGRESS_H
 #define CLIENT_PROGRESS_H
@@ -13,15 +13,14 @@
 #define PROGRESS_TEXT 32
 
 /*
- * total is -1 if it is not known; has_line: there is a line for it, unless
- * standard error is no terminal.
+ * total is -1 if it is not known.  Without has_line nothing is shown.
  */
 void progress_begin(int64_t total, bool has_line);
 
-/* So many bytes are there; draws if it is time to. */
+/* bytes have arrived so far; redraws the line now and then. */
 void progress_update(int64_t bytes);
 
-/* Take the line away. */
+/* Erase the line. */
 void progress_end(void);
 
 /* Is the cursor on the line? */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standard output without a buffer of its own: what was received has been
- * shown when the next thing happens.
+ * Nothing is buffered, except the beginning of an incomplete character.
  */
 #include "screen.h"
 
@@ -21,7 +20,7 @@ void screen_init(struct screen *s)
 	*s = (struct screen){ .is_terminal = isatty(STDOUT_FILENO) };
 }
 
-static void put_raw(struct screen *s, const char *data, size_t len)
+static void screen_put_raw(struct screen *s, const char *data, size_t len)
 {
 	if (len == 0 || s->error)
 		return;
@@ -29,17 +28,17 @@ static void put_raw(struct screen *s, const char *data, size_t len)
 	s->error = -stream_write(STDOUT_FILENO, data, len);
 }
 
-static void put_escaped(struct screen *s, const char *data, size_t len)
+static void screen_put_escaped(struct screen *s, const char *data, size_t len)
 {
 	char text[4 * PIECE + 1];
 	size_t n = cli_escape(text, sizeof(text), data, len,
 			      CLI_KEEP_UTF8 | CLI_KEEP_LINES);
 
-	put_raw(s, text, n);
+	screen_put_raw(s, text, n);
 }
 
-/* Leave carriage returns before newlines out; returns the new length. */
-static size_t drop_returns(char *data, size_t len)
+/* Drop each CR before a newline.  Returns the new length. */
+static size_t drop_carriage_returns(char *data, size_t len)
 {
 	size_t used = 0;
 
@@ -49,8 +48,8 @@ static size_t drop_returns(char *data, size_t len)
 	return used;
 }
 
-/* How much at the end of it is to wait for what follows. */
-static size_t tail_of(const char *data, size_t len)
+/* The bytes at the end that depend on what follows. */
+static size_t incomplete_tail(const char *data, size_t len)
 {
 	if (len > 0 && data[len - 1] == '\r')
 		return 1;
@@ -63,7 +62,7 @@ void screen_put(struct screen *s, const char *data, size_t len)
 	size_t used, part;
 
 	if (!s->is_terminal) {
-		put_raw(s, data, len);
+		screen_put_raw(s, data, len);
 		return;
 	}
 	while (len > 0) {
@@ -72,11 +71,11 @@ void screen_put(struct screen *s, const char *data, size_t len)
 		part = len < PIECE - used ? len : PIECE - used;
 		memcpy(piece + used, data, part);
 		used += part;
-		used = drop_returns(piece, used);
-		s->tail_len = tail_of(piece, used);
+		used = drop_carriage_returns(piece, used);
+		s->tail_len = incomplete_tail(piece, used);
 		used -= s->tail_len;
 		memcpy(s->tail, piece + used, s->tail_len);
-		put_escaped(s, piece, used);
+		screen_put_escaped(s, piece, used);
 		data += part;
 		len -= part;
 	}
@@ -84,10 +83,10 @@ void screen_put(struct screen *s, const char *data, size_t len)
 
 void screen_end_line(struct screen *s)
 {
-	put_escaped(s, s->tail, s->tail_len);
+	screen_put_escaped(s, s->tail, s->tail_len);
 	s->tail_len = 0;
 	if (s->is_mid_line)
-		put_raw(s, "\n", 1);
+		screen_put_raw(s, "\n", 1);
 }
 
 void screen_note(struct screen *s, const char *format, ...)
@@ -99,13 +98,13 @@ void screen_note(struct screen *s, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, ap);
 	va_end(ap);
 	screen_end_line(s);
-	put_escaped(s, line, strlen(line));
-	put_raw(s, "\n", 1);
+	screen_put_escaped(s, line, strlen(line));
+	screen_put_raw(s, "\n", 1);
 }
 
 int screen_check(const struct screen *s, int status)
 {
 	if (status != CLI_DONE || !s->error)
 		return status;
-	return cli_say_unwritten(s->error);
+	return cli_output_failed(s->error);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * send: one message, and the end.  What the server says to it is shown.
+ * send: send one message, and show what the server answers.
  *
- * "Sent and not lost": a close says nothing of what became of the message.
- * So sending is shut down, and we stay until the server has ended as well;
- * only that is success.  A server that closes without having read everything
- * resets the connection, which is a failure, as is one that never ends.
+ * "The message has arrived": closing the socket would not tell.  So output is
+ * shut down, and only when the server has ended as well is it success.  A
+ * server that closes without having read everything resets the connection; that
+ * is a failure, as is a server that never ends.
  *
  * Main thread only.  It reads while it sends, for servers that answer before
- * they have heard everything.
+ * they have read everything.
  */
 #include "command.h"
 
@@ -34,15 +34,15 @@
 struct send {
 	struct peer peer;
 	struct screen screen;
-	const char *text; /* what is yet to be sent of the block */
+	const char *text; /* the unsent part of the block */
 	size_t len;
 	char *block;	/* of standard input, if it comes from there */
-	bool has_more;	/* standard input, maybe */
+	bool has_more;	/* standard input may have */
 	bool has_ended; /* the server, before we did */
 };
 
-/* Reads until the block is full or there is no more; complains. */
-static bool fill(struct send *s)
+/* Read until the block is full or input ends.  False after an error. */
+static bool fill_block(struct send *s)
 {
 	s->text = s->block;
 	s->len = 0;
@@ -62,8 +62,8 @@ static bool fill(struct send *s)
 	return true;
 }
 
-/* Show what there is, or comes within the timeout; as peer_read(). */
-static int receive(struct send *s)
+/* Show what arrives within the timeout.  Returns as peer_read(). */
+static int send_receive(struct send *s)
 {
 	char data[4096];
 	ssize_t n = peer_read(&s->peer, data, sizeof(data), s->peer.timeout_ms);
@@ -73,13 +73,13 @@ static int receive(struct send *s)
 	return (int)n;
 }
 
-/* It failed while we were sending: what it said before that may say why. */
-static int say_cut(struct send *s, int rc, const char *what)
+/* What the server has sent before the failure may say why. */
+static int fail_lost(struct send *s, int rc, const char *what)
 {
 	char reason[PEER_REASON];
 
 	if (rc == -EPIPE || rc == -ECONNRESET)
-		while (!s->has_ended && !s->screen.error && receive(s) > 0)
+		while (!s->has_ended && !s->screen.error && send_receive(s) > 0)
 			;
 	if (s->screen.is_terminal)
 		screen_end_line(&s->screen);
@@ -96,37 +96,37 @@ static int send_block(struct send *s)
 		int rc = peer_feed(&s->peer, &s->text, &s->len);
 
 		if (rc < 0)
-			return say_cut(s, rc, "progress");
+			return fail_lost(s, rc, "progress");
 		if (rc > 0)
 			break;
 		pfd.events = s->has_ended ? POLLOUT : POLLIN | POLLOUT;
 		rc = poll(&pfd, 1, s->peer.timeout_ms);
 		if (rc == 0)
-			return say_cut(s, -ETIMEDOUT, "progress");
+			return fail_lost(s, -ETIMEDOUT, "progress");
 		if (rc < 0 && errno != EINTR)
-			return say_cut(s, -errno, "progress");
+			return fail_lost(s, -errno, "progress");
 		if (rc < 0 || s->has_ended || !(pfd.revents & POLLIN))
 			continue;
-		rc = receive(s);
+		rc = send_receive(s);
 		if (rc < 0)
-			return say_cut(s, rc, "progress");
+			return fail_lost(s, rc, "progress");
 		s->has_ended = rc == 0;
 	}
 	return CLI_DONE;
 }
 
-static int finish(struct send *s)
+static int send_finish(struct send *s)
 {
 	int rc = weir_conn_shutdown(s->peer.conn, SHUT_WR);
 
 	while (rc >= 0 && !s->has_ended && !s->screen.error) {
-		rc = receive(s);
+		rc = send_receive(s);
 		s->has_ended = rc == 0;
 	}
 	if (rc >= 0 && !s->screen.error)
 		rc = peer_settle(&s->peer);
 	if (rc < 0)
-		return say_cut(s, rc, "end");
+		return fail_lost(s, rc, "end");
 	if (s->screen.is_terminal)
 		screen_end_line(&s->screen);
 	return CLI_DONE;
@@ -140,8 +140,8 @@ static int deliver(struct send *s)
 		if (status != CLI_DONE || s->screen.error)
 			return status;
 		if (!s->has_more)
-			return finish(s);
-		if (!fill(s))
+			return send_finish(s);
+		if (!fill_block(s))
 			return CLI_FAILED;
 	}
 }
@@ -157,13 +157,13 @@ static const struct options_operand operands[] = {
 static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, without progress,\n"
-	  "and for the server's end (default 10s)" },
+	  "and until the server closes (default 10s)" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
 };
 
-static bool take(void *to, int key)
+static bool send_take_option(void *to, int key)
 {
 	struct send *s = to;
 
@@ -172,20 +172,20 @@ static bool take(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "send",
-	.about = "Send one message, and see that it arrives.  Without TEXT, "
-		 "or with -, it is\nstandard input.\n",
+	.about = "Send one message and wait until it has arrived.  Without "
+		 "TEXT, or with -, it is\nstandard input.\n",
 	.operands = operands,
 	.optional = "TEXT",
 	.table = table,
-	.take = take,
+	.take = send_take_option,
 };
 
-/* The first of it, before there is a connection to keep waiting. */
+/* Read the beginning of the message before connecting. */
 static int begin_message(struct send *s, const char *text)
 {
 	if (!text && isatty(STDIN_FILENO)) {
-		cli_error("the text is missing; say for instance weir-client "
-			  "send %s hello, or - to type it",
+		cli_error("the text is missing, as in weir-client send %s "
+			  "hello, or - to type it",
 			  s->peer.address);
 		return CLI_USAGE;
 	}
@@ -202,7 +202,7 @@ static int begin_message(struct send *s, const char *text)
 		cli_error("out of memory");
 		return CLI_FAILED;
 	}
-	if (!fill(s))
+	if (!fill_block(s))
 		return CLI_FAILED;
 	if (s->len == 0)
 		cli_error("standard input is empty; there is no empty message");

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * talk: read the banner, then a line, its reply, the next line.  The server
- * frames nothing: to it one recv is one message, and to us a reply is what
- * comes until it is quiet.  "The end of a reply" below says how long.
+ * talk: read the banner, then send a line, read its reply, and so on.  Messages
+ * are not framed: for the server one recv is one message, and a reply is what
+ * arrives until the server is quiet; see "The end of a reply".
  *
- * With --lines each line is sent with its end, and nobody waits for a reply:
- * that is dialogue.c's.
+ * --lines, which sends newlines and does not wait for replies, is in
+ * dialogue.c.
  *
- * Main thread only.  Waits for replies are the library's, with its deadlines;
- * only the wait for the next line watches standard input as well.
+ * Main thread only.  The library waits for replies, with its deadlines; only
+ * the wait for the next line polls standard input as well.
  */
 #include "command.h"
 
@@ -27,9 +27,9 @@
 #include "peer.h"
 #include "screen.h"
 
-#define QUIET_MS  20   /* ends a reply of unknown length */
-#define DOUBT_MS  200  /* the same, when it may be one of known length */
-#define BANNER_MS 1000 /* a person does not wait longer for a banner */
+#define QUIET_MS  20   /* of silence end a reply of unknown length */
+#define DOUBT_MS  200  /* the same, if it may be of known length */
+#define BANNER_MS 1000 /* longest wait for a banner on a terminal */
 
 static const char known_form[] = "Server replies: ";
 #define KNOWN_LEN (sizeof(known_form) - 1)
@@ -38,8 +38,8 @@ struct talk {
 	bool once;
 	bool read_only;
 	bool no_banner;
-	const char *newline; /* NULL: lines are sent without their ends */
-	bool has_ended;	     /* the server, and that is no failure */
+	const char *newline; /* of --lines and --crlf; or NULL */
+	bool has_ended;	     /* the server has, and that is no failure */
 	struct peer peer;
 	struct screen screen;
 };
@@ -47,19 +47,19 @@ struct talk {
 /* ------------------------------------------------------- the end of a reply */
 
 /*
- * "The end of a reply": a server of the known form sends known_form and the
- * message, so that the length is known: then we wait for the whole of it, in
- * however many pieces.  Any other reply ends when nothing more comes for a
- * moment; a longer one as long as it is the beginning of the known form.
+ * "The end of a reply": a reply of the known form is known_form and the
+ * message, so its length is known, and we wait for all of it.  Any other reply
+ * ends after QUIET_MS of silence, or after DOUBT_MS while it may still turn out
+ * to be of the known form.
  */
 struct expected {
-	const char *message; /* NULL: a banner, which has no known form */
+	const char *message; /* NULL: a banner, which is of unknown form */
 	size_t len;
 	size_t got;
 	bool is_known; /* so far */
 };
 
-static void compare(struct expected *e, const char *data, size_t len)
+static void compare_known_form(struct expected *e, const char *data, size_t len)
 {
 	size_t total = e->message ? KNOWN_LEN + e->len : 0;
 
@@ -81,8 +81,7 @@ static bool is_whole(const struct expected *e)
 	return e->is_known && e->message && e->got == KNOWN_LEN + e->len;
 }
 
-/* How long to wait for the next piece. */
-static int patience(const struct talk *t, const struct expected *e)
+static int next_piece_ms(const struct talk *t, const struct expected *e)
 {
 	int ms = QUIET_MS;
 
@@ -93,54 +92,52 @@ static int patience(const struct talk *t, const struct expected *e)
 	return ms;
 }
 
-/* Show what comes within ms, as a part of the reply; as peer_read(). */
-static ssize_t hear(struct talk *t, struct expected *e, int ms)
+/* Show what arrives within ms as part of the reply.  Returns as peer_read(). */
+static ssize_t receive_piece(struct talk *t, struct expected *e, int ms)
 {
 	char data[4096];
 	ssize_t n = peer_read(&t->peer, data, sizeof(data), ms);
 
 	if (n > 0) {
 		screen_put(&t->screen, data, (size_t)n);
-		compare(e, data, (size_t)n);
+		compare_known_form(e, data, (size_t)n);
 	}
 	return n;
 }
 
 /*
- * Show what the server says within ms, or goes on to say.  Returns 1; 0 if it
- * ended the connection instead; -errno.  An end after a reply is found by the
- * next call.
+ * Show a reply that begins within ms.  Returns 1; 0 if the server closed
+ * instead; -errno.  The next call finds a close after the reply.
  */
-static int receive(struct talk *t, struct expected *e, int ms)
+static int talk_receive(struct talk *t, struct expected *e, int ms)
 {
 	ssize_t n = 1;
 
 	while (n > 0 && !is_whole(e) && !t->screen.error)
-		n = hear(t, e, e->got > 0 ? patience(t, e) : ms);
+		n = receive_piece(t, e, e->got > 0 ? next_piece_ms(t, e) : ms);
 	screen_end_line(&t->screen);
 	if (n > 0 || (e->got > 0 && (n == 0 || n == -ETIMEDOUT)))
 		return 1;
 	return (int)n;
 }
 
-/* The same; with a person at our end, there may be one at the other. */
+/* The same; on a terminal, waits beyond the timeout. */
 static int receive_reply(struct talk *t, struct expected *e)
 {
-	int rc = receive(t, e, t->peer.timeout_ms);
+	int rc = talk_receive(t, e, t->peer.timeout_ms);
 
 	if (rc != -ETIMEDOUT || !editor_is_interactive())
 		return rc;
 	screen_note(&t->screen, "(still waiting, Ctrl-C to leave)");
-	return receive(t, e, WEIR_NEVER);
+	return talk_receive(t, e, WEIR_NEVER);
 }
 
 /*
- * Send a line, and take what the server says meanwhile: one that answers as it
- * reads does not read on before somebody does.  Returns 1; 0 if the server
- * ended the connection; -errno.
+ * Send a line, and receive at the same time: a server that answers while it
+ * reads may stop reading otherwise.  Returns 1; 0 if the server closed; -errno.
  */
-static int speak(struct talk *t, const char *line, size_t len,
-		 struct expected *reply)
+static int talk_send(struct talk *t, const char *line, size_t len,
+		     struct expected *reply)
 {
 	struct pollfd pfd = { .fd = weir_conn_fd(t->peer.conn),
 			      .events = POLLIN | POLLOUT };
@@ -157,15 +154,15 @@ static int speak(struct talk *t, const char *line, size_t len,
 		if (rc < 0 && errno != EINTR)
 			return -errno;
 		if (rc > 0 && (pfd.revents & ~POLLOUT))
-			n = hear(t, reply, t->peer.timeout_ms);
+			n = receive_piece(t, reply, t->peer.timeout_ms);
 	}
 	return (int)n;
 }
 
 /* ------------------------------------------------------------ the dialogue */
 
-/* As peer_say(); that a server is done is no failure to a person. */
-static int say_gone(struct talk *t, int rc, const char *what)
+/* As peer_say(); on a terminal a close is no failure. */
+static int talk_end(struct talk *t, int rc, const char *what)
 {
 	t->has_ended = true;
 	if (rc == 0 && editor_is_interactive())
@@ -181,18 +178,18 @@ static int read_banner(struct talk *t)
 
 	if (editor_is_interactive() && (ms < 0 || ms > BANNER_MS))
 		ms = BANNER_MS;
-	rc = receive(t, &banner, ms);
+	rc = talk_receive(t, &banner, ms);
 	if (rc > 0)
 		return CLI_DONE;
 	if (rc != -ETIMEDOUT)
-		return say_gone(t, rc, "banner");
+		return talk_end(t, rc, "banner");
 	if (editor_is_interactive())
 		return CLI_DONE;
 	return peer_say_timeout(&t->peer,
 				"banner (use --no-banner if there is none)");
 }
 
-/* The server speaks, or has gone, while it is the user's turn. */
+/* The server sends or closes while the user is typing. */
 static int show_unasked(struct talk *t)
 {
 	char data[4096];
@@ -200,7 +197,7 @@ static int show_unasked(struct talk *t)
 
 	if (n <= 0) {
 		editor_hide();
-		return say_gone(t, (int)n, "input");
+		return talk_end(t, (int)n, "input");
 	}
 	editor_erase();
 	screen_put(&t->screen, data, (size_t)n);
@@ -209,10 +206,10 @@ static int show_unasked(struct talk *t)
 }
 
 /*
- * One look at the server, and at the user if it is still his turn.  He comes
- * first: if he has ended, it does not matter that the server has as well.
+ * Poll the server, and the user if the line is not complete.  The user comes
+ * first: if the user has ended, it does not matter that the server has, too.
  */
-static int look(struct talk *t, bool is_users_turn)
+static int talk_poll(struct talk *t, bool is_users_turn)
 {
 	struct pollfd fds[EDITOR_FDS + 1] = {
 		[EDITOR_FDS] = { .fd = weir_conn_fd(t->peer.conn),
@@ -228,7 +225,7 @@ static int look(struct talk *t, bool is_users_turn)
 		if (errno == EINTR)
 			return CLI_DONE;
 		editor_hide();
-		return say_gone(t, -errno, "input");
+		return talk_end(t, -errno, "input");
 	}
 	if (!fds[0].revents && !fds[1].revents)
 		return show_unasked(t);
@@ -237,12 +234,12 @@ static int look(struct talk *t, bool is_users_turn)
 }
 
 /*
- * The next line that is not empty: EDITOR_LINE.  Anything else is how the
- * dialogue ends; EDITOR_FAILED has been complained about.  EDITOR_NOTHING: the
- * server has ended it, and *status says with what.
+ * Wait for a line that is not empty and return EDITOR_LINE.  Anything else ends
+ * the conversation; EDITOR_NOTHING: the server has closed, and *status is the
+ * exit status.
  */
-static enum editor_event next_line(struct talk *t, const char **line,
-				   size_t *len, int *status)
+static enum editor_event talk_next_line(struct talk *t, const char **line,
+					size_t *len, int *status)
 {
 	for (;;) {
 		enum editor_event event = editor_next(line, len);
@@ -252,7 +249,7 @@ static enum editor_event next_line(struct talk *t, const char **line,
 			return event;
 		if (event == EDITOR_LINE && *len == 0)
 			continue;
-		rc = look(t, event == EDITOR_NOTHING);
+		rc = talk_poll(t, event == EDITOR_NOTHING);
 		if (t->has_ended) {
 			*status = rc;
 			return EDITOR_NOTHING;
@@ -262,13 +259,13 @@ static enum editor_event next_line(struct talk *t, const char **line,
 	}
 }
 
-/* No more messages: show what still comes.  A silent server may stay. */
-static int finish(struct talk *t)
+/* Shut down output and show what still arrives, until the end or silence. */
+static int talk_finish(struct talk *t)
 {
 	char data[4096];
 	ssize_t n;
 
-	/* Should this fail, the read says why. */
+	/* If this fails, the read returns why. */
 	(void)weir_conn_shutdown(t->peer.conn, SHUT_WR);
 	while ((n = peer_read(&t->peer, data, sizeof(data),
 			      t->peer.timeout_ms)) > 0 &&
@@ -280,14 +277,15 @@ static int finish(struct talk *t)
 	return CLI_DONE;
 }
 
-static int converse(struct talk *t)
+static int talk_run(struct talk *t)
 {
 	const char *line = NULL;
 	size_t len = 0;
 
 	while (!t->screen.error && !t->has_ended) {
 		int rc, status = CLI_FAILED;
-		enum editor_event event = next_line(t, &line, &len, &status);
+		enum editor_event event =
+			talk_next_line(t, &line, &len, &status);
 		struct expected reply = {
 			.message = line,
 			.len = len,
@@ -296,20 +294,20 @@ static int converse(struct talk *t)
 
 		if (event == EDITOR_END) {
 			editor_hide();
-			return finish(t);
+			return talk_finish(t);
 		}
 		if (event != EDITOR_LINE) {
 			editor_hide();
 			return status;
 		}
-		rc = speak(t, line, len, &reply);
+		rc = talk_send(t, line, len, &reply);
 		if (rc <= 0)
-			return say_gone(t, rc, "progress");
+			return talk_end(t, rc, "progress");
 		if (t->once)
-			return finish(t);
+			return talk_finish(t);
 		rc = receive_reply(t, &reply);
 		if (rc <= 0)
-			return say_gone(t, rc, "reply");
+			return talk_end(t, rc, "reply");
 		if (len == 6 && memcmp(line, "windup", 6) == 0)
 			return CLI_DONE;
 	}
@@ -330,7 +328,7 @@ static int read_to_end(struct talk *t)
 	return n < 0 ? peer_say(&t->peer, (int)n, "end of input") : CLI_DONE;
 }
 
-static int hold(struct talk *t)
+static int talk_hold(struct talk *t)
 {
 	int status = CLI_DONE;
 
@@ -344,7 +342,7 @@ static int hold(struct talk *t)
 	if (!t->no_banner)
 		status = read_banner(t);
 	if (status == CLI_DONE)
-		status = converse(t);
+		status = talk_run(t);
 	editor_close();
 	return status;
 }
@@ -359,21 +357,21 @@ static const struct options_operand operands[] = {
 
 static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
-	  "longest time to connect, and for each\nreply (default 10s)" },
-	{ "once", '1', NULL, "read the welcome, send one message, end" },
+	  "longest time to connect and for each reply\n"
+	  "(default 10s)" },
+	{ "once", '1', NULL, "read the banner, send one message and end" },
 	{ "read-only", 'r', NULL, "send nothing, read to the end of input" },
-	{ "no-banner", 'B', NULL,
-	  "the server does not speak first: send\nwithout waiting for it" },
+	{ "no-banner", 'B', NULL, "do not wait for a banner before sending" },
 	{ "lines", 'l', NULL,
-	  "a server that reads lines: send each with\n"
-	  "its newline, and wait for no reply" },
-	{ "crlf", 'c', NULL, "the same with CR and LF, as HTTP has it" },
+	  "for a server that reads lines: send newlines\n"
+	  "too, and do not wait for replies" },
+	{ "crlf", 'c', NULL, "the same with CR LF, as in HTTP" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
 };
 
-static bool take(void *to, int key)
+static bool talk_take_option(void *to, int key)
 {
 	struct talk *t = to;
 
@@ -403,13 +401,13 @@ static bool take(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "talk",
-	.about = "Hold a conversation: a message, its reply, and so on.\n",
+	.about = "Send messages one by one and show each reply.\n",
 	.operands = operands,
 	.table = table,
-	.take = take,
+	.take = talk_take_option,
 };
 
-static bool check_together(const struct talk *t)
+static bool talk_check_options(const struct talk *t)
 {
 	const char *first = NULL, *second = NULL;
 
@@ -437,13 +435,13 @@ int talk(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	t.peer.address = argv[optind];
-	if (!options_check_address(t.peer.address) || !check_together(&t))
+	if (!options_check_address(t.peer.address) || !talk_check_options(&t))
 		return CLI_USAGE;
 	status = peer_dial(&t.peer);
 	if (status != CLI_DONE)
 		return status;
 	screen_init(&t.screen);
-	status = screen_check(&t.screen, hold(&t));
+	status = screen_check(&t.screen, talk_hold(&t));
 	peer_close(&t.peer);
 	return status;
 }

@@ -309,7 +309,7 @@ class Failures(TestCase):
 
     def test_bad_usage(self):
         for args, *fragments in (([], "address is missing", "chat 127."),
-                                 ([":1", "hello"], "'hello'", "too much"),
+                                 ([":1", "hello"], "'hello'", "unexpected"),
                                  ([":1", "--timeout", "x"], "--timeout"),
                                  ([":1", "--once"], "'--once'")):
             with self.subTest(args=args):
@@ -361,7 +361,7 @@ class Failures(TestCase):
                         PythonServer(ends(count, words)) as server:
                     result = chat(server.address, b"x\n" * 5)
                     self.check_failure(result, server.address,
-                                       "ended the connection")
+                                       "closed the connection")
                     self.assertEqual(result.stdout, b"yes\n" * count +
                                      (words and words + b"\n"))
 
@@ -402,7 +402,7 @@ class Failures(TestCase):
                 self.assertEqual(client.stdout.read(),
                                  words and words + b"\n")
                 self.assertRegex(client.stderr.read(),
-                                 rb"^weir-client: \S+ has ended the "
+                                 rb"^weir-client: \S+ closed the "
                                  rb"connection\n$")
 
     def test_a_refusal_can_be_read(self):
@@ -566,7 +566,7 @@ class OnATerminal(TestCase):
                         (host.encode(), port, user.pid))
             user.expect(PROMPT)
             peer.goes()
-            user.expect(b" has ended the connection\r\n")
+            user.expect(b" closed the connection\r\n")
             self.assertEqual(user.end(), 0)
 
     def test_a_message_of_several_lines(self):
@@ -617,7 +617,7 @@ class OnATerminal(TestCase):
                         user.expect(b"\r\nweir-client: ")
                         user.expect(b"reset the connection\r\n")
                     else:
-                        user.expect(b" has ended the connection\r\n")
+                        user.expect(b" closed the connection\r\n")
                     self.assertEqual(user.end(), 1 if rude else 0)
 
     def test_stopped_and_continued(self):
@@ -665,7 +665,7 @@ class OnATerminal(TestCase):
             peer.says(b"hi")
             user.expect(b">>  hi\r\n" + PROMPT)
             peer.goes()
-            user.expect(b"ended the connection")
+            user.expect(b"closed the connection")
             self.assertEqual(user.end(), 0)
 
 

@@ -42,7 +42,7 @@ class Screens(TestCase):
     def test_connect_only(self):
         with self.pair("connect_only", "talk") as (left, right, where):
             self.check(right, 0, self.hello(right, where),
-                       where + " has ended the connection")
+                       where + " closed the connection")
             self.check_server(left)
 
     def test_the_new_years_greeting(self):
@@ -63,7 +63,7 @@ class Screens(TestCase):
                         left, right, where):
                 right.expect(b"Enter message: ")
                 right.type("I was here, 客户\n".encode())
-                end = () if options else (where + " has ended the connection",)
+                end = () if options else (where + " closed the connection",)
                 self.check(right, 0, self.hello(right, where),
                            "Welcome to the server",
                            "Enter message: I was here, 客户", *end)

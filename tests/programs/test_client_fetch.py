@@ -213,7 +213,7 @@ class NothingIsOverwritten(Fetching):
         for args, *fragments in (
                 ([], "address is missing", "fetch 127.0.0.1:3000"),
                 (["localhost"], "'localhost'", "port"),
-                ([":1", "x"], "'x'", "too much"),
+                ([":1", "x"], "'x'", "unexpected"),
                 ([":1", "-o", ""], "--output", "name"),
                 ([":1", "--size", ""], "--size", "''"),
                 ([":1", "--size", "1k"], "--size", "'1k'", "bytes"),
@@ -323,7 +323,7 @@ class CutTransfers(Fetching):
             if release:
                 release.set()
         self.check_failure(result, server.address, *fragments,
-                           "%d bytes came" % len(came))
+                           "received %d bytes" % len(came))
         self.assertEqual(result.stdout, b"")
         if came:
             self.check_one_line(result, "weir-client", self.path + ".part")
@@ -337,9 +337,9 @@ class CutTransfers(Fetching):
         self.check_files()
 
     def test_a_server_that_ends_at_once(self):
-        self.check_cut(FileServer(b"", b""), b"", "ended the connection")
+        self.check_cut(FileServer(b"", b""), b"", "closed the connection")
         self.check_cut(lambda sock: sock.recv(100) and None, b"",
-                       "ended the connection")
+                       "closed the connection")
 
     def test_a_server_that_has_nothing_but_says_so(self):
         with PythonServer(FileServer(b"", b"")) as server:
@@ -410,7 +410,7 @@ class CutTransfers(Fetching):
                                  else THANKS + b"\n")
             with self.subTest(size=size):
                 self.check_cut(FileServer(data, b"", 5), data,
-                               "without its closing text", args=("-T",))
+                               "without the closing text", args=("-T",))
 
     def test_the_file_before_it_stays(self):
         with open(self.path, "wb") as file:
@@ -422,7 +422,7 @@ class CutTransfers(Fetching):
     def test_standard_output(self):
         with PythonServer(FileServer(b"content", b"")) as server:
             result = self.fetch(server.address, "-T", path="-")
-        self.check_failure(result, "closing text", "7 bytes came")
+        self.check_failure(result, "closing text", "received 7 bytes")
         self.assertEqual(result.stdout, b"content")
         with PythonServer(FileServer(b"content")) as server, \
                 open("/dev/full", "wb") as full:
@@ -552,7 +552,7 @@ class Progress(Fetching):
                             *args, shell='stty cols %d; exec "$@"'
                             % columns) as user:
                         user.end()
-                    *lines, _ = re.split(b"received|weir-client:", user.seen)
+                    *lines, _ = re.split(b"received|weir-client:", user.seen, 1)
                     self.assertEqual(len(lines), 1)
                     for line in lines[0].split(b"\r"):
                         self.assertLess(len(line.replace(b"\x08", b"")),
@@ -598,7 +598,7 @@ class Progress(Fetching):
     def test_a_failure_has_a_line_of_its_own(self):
         seen, status, rest = self.watch(Stream(), 80, "-T")
         self.assertEqual(status, 1)
-        self.assertRegex(rest, rb"\x08\rweir-client: \S+ has ended without")
+        self.assertRegex(rest, rb"\x08\rweir-client: \S+ closed without")
 
     def test_no_progress_among_the_data(self):
         with PythonServer(FileServer(b"a\x1b[2Jb\n")) as server, Terminal(

@@ -169,7 +169,7 @@ class RealServers(TestCase):
             for before, line in lines:
                 user.expect(before)
                 user.type(line + b"\n")
-            user.expect(b" has ended the connection\r\n")
+            user.expect(b" closed the connection\r\n")
             self.assertEqual(user.end(), 0)
             return user.screen()
 

@@ -155,7 +155,7 @@ class Usage(TestCase):
         for args, *fragments in (
                 (["send"], "address is missing", "send 127.0.0.1:1234"),
                 (["send", "localhost", "x"], "'localhost'", "port"),
-                (["send", ":1", "hello", "world"], "'world'", "too much"),
+                (["send", ":1", "hello", "world"], "'world'", "unexpected"),
                 (["send", ":1", ""], "text is empty"),
                 (["send", ":1", "x", "-t", "5"], "--timeout", "'5'"),
                 (["send", ":1", "x", "--once"], "'--once'")):
@@ -290,7 +290,7 @@ class Failures(TestCase):
 class OnATerminal(TestCase):
     def test_without_a_text(self):
         with Terminal("send", ":1") as user:
-            user.expect(b"weir-client: the text is missing;")
+            user.expect(b"weir-client: the text is missing, as in")
             self.assertEqual(user.end(), 2)
 
     def test_a_text_that_is_typed(self):

@@ -65,7 +65,7 @@ class CommandLine(TestCase):
     def test_bad_usage(self):
         cases = [
             ([], "command is missing", "talk"),
-            (["--once", "talk", ":1"], "comes first", "'--once'", "talk"),
+            (["--once", "talk", ":1"], "must come before", "'--once'", "talk"),
             (["talk"], "address is missing", "talk 127.0.0.1:1234"),
             (["tolk", ":1"], "unknown command 'tolk'", "talk"),
             (["talk", ":1", ":2"], "':2'"),
@@ -401,7 +401,7 @@ class Failures(TestCase):
     def test_the_server_ends_instead_of_a_banner(self):
         with PythonServer(lambda sock: None) as server:
             result = talk(server.address, b"hello\n")
-        self.check_failure(result, server.address, "ended the connection")
+        self.check_failure(result, server.address, "closed the connection")
 
     def test_the_server_ends_instead_of_a_reply(self):
         def rude(sock):
@@ -409,7 +409,7 @@ class Failures(TestCase):
             sock.recv(100)
         with PythonServer(rude) as server:
             result = talk(server.address, b"hello\nmore\n")
-        self.check_failure(result, server.address, "ended the connection")
+        self.check_failure(result, server.address, "closed the connection")
         self.assertEqual(result.stdout, b"Connect\n")
 
     def test_the_server_ends_while_there_is_nothing_to_say(self):
@@ -421,7 +421,7 @@ class Failures(TestCase):
             self.assertEqual(client.wait(DEADLINE), 1)
             self.assertEqual(client.stdout.read(), b"Connect\n")
             self.assertRegex(client.stderr.read(),
-                             rb"^weir-client: \S+ has ended the connection\n$")
+                             rb"^weir-client: \S+ closed the connection\n$")
 
     def test_the_server_resets(self):
         def resets(sock):
@@ -437,7 +437,7 @@ class Failures(TestCase):
             first = server.connect()
             result = talk(server.address(), b"hello\n")
             first.close()
-        self.check_failure(result, "ended the connection")
+        self.check_failure(result, "closed the connection")
         self.assertEqual(result.stdout, b"busy, try later\n")
 
     def test_an_end_after_silence(self):
@@ -451,7 +451,7 @@ class Failures(TestCase):
                 stderr=subprocess.PIPE) as client:
             self.assertEqual(client.wait(DEADLINE), 1)
             self.assertRegex(client.stderr.read(),
-                             rb"has ended the connection after \d+s of "
+                             rb"closed the connection after \d+s of "
                              rb"silence\n$")
 
     def test_our_server_stops(self):
@@ -466,7 +466,7 @@ class Failures(TestCase):
             self.assertEqual(client.stdout.readline(), PREFIX + b"hello\n")
             self.assertEqual(server.stop()[0], 0)
             self.assertEqual(client.wait(DEADLINE), 1)
-            self.assertIn(b"ended the connection", client.stderr.read())
+            self.assertIn(b"closed the connection", client.stderr.read())
 
     def test_interrupted_on_a_pipe(self):
         for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -604,7 +604,7 @@ class OnATerminal(TestCase):
                 user.expect(PROMPT)
                 server.process.kill()
                 user.expect(b"\r\n" + server.address().encode() +
-                            b" has ended the connection\r\n")
+                            b" closed the connection\r\n")
                 self.assertEqual(user.end(), 0)
 
     def test_what_comes_at_the_prompt_is_shown_and_the_line_kept(self):
@@ -626,7 +626,7 @@ class OnATerminal(TestCase):
             user.expect("späte Nachricht\r\n".encode() + PROMPT)
             user.type("ü\n".encode())
             user.expect(b"yes")
-            user.expect(b"ended the connection")
+            user.expect(b"closed the connection")
             self.assertEqual(user.end(), 0)
         if heard[0] != "grß\x1b[Dü".encode():  # without libedit
             self.assertEqual(heard, ["grüß".encode()])
@@ -670,7 +670,7 @@ class OnATerminal(TestCase):
                 if not says.startswith(b"Hi"):
                     user.type(b"hello\n")
                 user.expect(server.address.encode() +
-                            b" has ended the connection\r\n")
+                            b" closed the connection\r\n")
                 self.assertEqual(user.end(), 0)
 
     def test_control_characters_are_shown_not_obeyed(self):

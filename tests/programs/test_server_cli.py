@@ -102,7 +102,7 @@ class BadUsage(TestCase):
             (["--mode", "0600", "echo@unix:@x"], "--mode", "'echo@unix:@x'",
              "network namespace"),
             (["echo@unix:a\nb"], "control characters"),
-            (["echo@tcp://127.0.0.1:1"], "'tcp://127.0.0.1:1'", "no URL"),
+            (["echo@tcp://127.0.0.1:1"], "'tcp://127.0.0.1:1'", "not a URL"),
             (["--mode", "8", "echo@unix:/x"], "--mode", "'8'", "octal"),
             (["--mode", "0", "echo@unix:/x"], "--mode", "'0'"),
             (["--mode", "01777", "echo@unix:/x"], "--mode", "'01777'"),

@@ -86,7 +86,7 @@ int output_write(const char *path, const char *text, size_t len)
 	if (error == 0)
 		return CLI_DONE;
 	if (is_standard)
-		return cli_say_unwritten(error);
+		return cli_output_failed(error);
 	cli_error("cannot write to %s: %s", path, strerror(error));
 	return CLI_FAILED;
 }
