@@ -33,7 +33,8 @@ static const struct cli_option table[] = {
 	{ "fail-if-worse", KEY_FAIL, NULL,
 	  "exit status 3 if anything is worse" },
 	{ "margin", KEY_MARGIN, "PERCENT",
-	  "the least difference that counts\n(default 5)" },
+	  "the smallest difference that counts\n"
+	  "(default 5)" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -64,7 +65,7 @@ static bool compare_take_option(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "load compare",
-	.about = "Hold one run against another, by what --json wrote.\n",
+	.about = "Compare two runs by their --json files.\n",
 	.operands = operands,
 	.table = table,
 	.take = compare_take_option,
@@ -111,7 +112,7 @@ static json_t *load_file(const char *path)
 	    json_is_array(field(file, "seconds")))
 		return file;
 	json_decref(file);
-	cli_error("%s: not what weir-client load --json writes", path);
+	cli_error("%s: not written by weir-client load --json", path);
 	return NULL;
 }
 
@@ -270,7 +271,7 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 		free(a.values);
 		free(b.values);
 		if (rc != 0) {
-			cli_error("no memory to compare so many seconds");
+			cli_error("out of memory");
 			return CLI_FAILED;
 		}
 		*is_worse = *is_worse || c.word == COMPARE_WORSE;
@@ -300,12 +301,12 @@ static int compare_files(const struct compare_options *o, char **paths)
 		print_run("old", paths[0], old);
 		print_run("new", paths[1], new);
 		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
-			     "change", "95% of it");
+			     "change", "95% interval");
 		status = print_rows(old, new, o->margin, &is_worse);
-		stream_print(
-			"\nThe change is that of the seconds, by ranks.  What "
-			"is below %s is none.\n",
-			units_percent(100 * o->margin, 3, margin));
+		stream_print("\nChanges are estimated by rank from the "
+			     "seconds; below %s "
+			     "they do not count.\n",
+			     units_percent(100 * o->margin, 3, margin));
 	}
 	if (status == CLI_DONE && is_worse && o->is_failing)
 		status = LOAD_GATE_FAILED;

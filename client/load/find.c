@@ -44,9 +44,10 @@ enum { KEY_MIN = 1024, KEY_MAX, KEY_RESOLUTION };
 static const struct cli_option own[] = {
 	{ "min", KEY_MIN, "N", "the lowest rate to try" },
 	{ "max", KEY_MAX, "N",
-	  "the highest rate to try (what a closed\nloop reaches)" },
+	  "the highest rate to try (default: what a\n"
+	  "closed loop reaches)" },
 	{ "resolution", KEY_RESOLUTION, "PERCENT",
-	  "how exact the answer is to be (5%)" },
+	  "precision of the answer (default 5%)" },
 };
 
 /* Options of load that find does not have. */
@@ -72,10 +73,9 @@ static const char *help_of(const struct cli_option *row)
 	if (strcmp(row->name, "warmup") == 0)
 		return "load before measuring a step (default 1s)";
 	if (strcmp(row->name, "json") == 0)
-		return "write the steps there; - is standard\n"
-		       "output" JSON_NOTE;
+		return "write the steps; - is standard output" JSON_NOTE;
 	if (strcmp(row->name, "quiet") == 0)
-		return "the answer only";
+		return "print the answer only";
 	return row->help;
 }
 
@@ -131,8 +131,9 @@ static const struct options_operand operands[] = {
 
 static const struct options_syntax syntax = {
 	.command = "load find",
-	.about = "Search for the highest rate that holds all gates.  Each step "
-		 "is a run of\n--duration after a --warmup.\n",
+	.about = "Search for the highest rate that passes all gates.  "
+		 "Each step is a run of\n"
+		 "--duration after a --warmup.\n",
 	.operands = operands,
 	.table = table,
 	.take = find_take_option,
@@ -157,15 +158,16 @@ static const char *find_contradiction(const struct find_options *o)
 	const struct plan *p = &o->load.plan;
 
 	if (o->load.gates.count == 0)
-		return "what is to hold?  say for instance --gate 'p99<5ms'";
+		return "a --gate is needed, such as --gate 'p99<5ms'";
 	if (p->duration_ns == INT64_MAX)
-		return "--duration never would never come to a second rate";
+		return "with --duration never the first step would not end";
 	if (o->highest > 0 && find_lowest(o) > o->highest)
 		return o->lowest > 0
 			       ? "--min is above --max"
 			       : "at --max a run has too few messages for the "
-				 "percentiles of the gates; take a longer "
-				 "--duration, or say --min";
+				 "percentiles of the gates; use a longer "
+				 "--duration or "
+				 "give --min";
 	return NULL;
 }
 
@@ -302,8 +304,8 @@ static int find_search(struct find_command *c)
 	if (highest == 0)
 		highest = f->closed * ABOVE_CLOSED;
 	if (lowest > highest) {
-		cli_error("a closed loop reaches %s a second, too few for "
-			  "%s; take a longer --duration or more --connections",
+		cli_error("a closed loop reaches %s a second, too few for %s; "
+			  "use a longer --duration or more --connections",
 			  units_rate(f->closed, text),
 			  o->lowest > 0 ? "--min"
 					: "the percentiles of the gates");
@@ -312,7 +314,7 @@ static int find_search(struct find_command *c)
 	search_init(&f->search, lowest, highest, o->resolution);
 	f->steps = calloc((size_t)f->search.tries_most, sizeof(*f->steps));
 	if (!f->steps) {
-		cli_error("no memory for so many steps");
+		cli_error("out of memory");
 		return CLI_FAILED;
 	}
 	if (!o->load.is_quiet)

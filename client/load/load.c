@@ -159,11 +159,11 @@ static void print_load(const struct plan *p)
 		     units_count((uint64_t)p->connections, text[0]), p->depth,
 		     p->threads, p->threads > 1 ? "s" : "");
 	if (p->idle > 0)
-		stream_print(", %s silent ones beside",
+		stream_print(", %s silent",
 			     units_count((uint64_t)p->idle, text[1]));
 	if (bad_clients_count(p) > 0)
 		stream_print(
-			", %s misbehaving ones",
+			", %s misbehaving",
 			units_count((uint64_t)bad_clients_count(p), text[2]));
 	stream_print("\nmessages of %zu", p->size_min);
 	if (p->size_max > p->size_min)
@@ -188,10 +188,10 @@ static void print_times(const struct plan *p)
 	else
 		stream_print("until all are sent, ");
 	if (p->timeout_ns < INT64_MAX)
-		stream_print("replies awaited for %s\n",
+		stream_print("reply timeout %s\n",
 			     units_time(p->timeout_ns, text[2]));
 	else
-		stream_print("replies awaited for ever\n");
+		stream_print("no reply timeout\n");
 }
 
 static void print_needs(const struct plan *p)

@@ -55,7 +55,7 @@ enum { OPT_OUTPUT = 'o' };
 
 static const struct cli_option table[] = {
 	{ "output", OPT_OUTPUT, "FILE",
-	  "write the merged log there; - is standard\noutput" },
+	  "write the merged log; - is standard output" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -77,9 +77,9 @@ static bool merge_take_option(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "load merge",
-	.about = "Add up histogram logs of load tests, second by second, and "
-		 "print percentiles.\nThe values of logs are taken as "
-		 "nanoseconds.",
+	.about = "Add up histogram logs of load tests, second by "
+		 "second, and print percentiles.\n"
+		 "Values in the logs must be in nanoseconds.",
 	.operands = operands,
 	.table = table,
 	.take = merge_take_option,
@@ -125,7 +125,7 @@ static int open_input(struct merge *m, const char *path)
 	m->input_count++;
 	rc = merge_next_line(in);
 	if (rc == CLI_DONE && !in->has_line) {
-		cli_error("%s: there is no histogram in it", path);
+		cli_error("%s: contains no histogram", path);
 		return CLI_USAGE;
 	}
 	if (m->input_count == 1 || in->reader.start < m->start)
@@ -173,7 +173,7 @@ static int open_output(struct merge *m, const char *output)
 	int rc;
 
 	if (same) {
-		cli_error("--output: %s is one of the logs to be read", same);
+		cli_error("--output: %s is an input", same);
 		return CLI_USAGE;
 	}
 	rc = hlog_create(&m->writer, output);

@@ -55,56 +55,63 @@ enum {
 const struct cli_option load_option_table[] = {
 	{ "connections", 'c', "N", "connections at once (default 10)" },
 	{ "threads", 'T', "N", "threads that make the load (default 1)" },
-	{ "depth", 'P', "N", "most messages under way on a connection\n(1)" },
+	{ "depth", 'P', "N",
+	  "messages under way on a connection, at most\n(default 1)" },
 	{ "rate", 'r', "N",
-	  "open loop: so many messages a second in all,\n"
-	  "as in 500 or 20k, whatever the replies do" },
-	{ "poisson", KEY_POISSON, NULL, "independent arrivals at that rate" },
+	  "open loop: messages a second in all, such as\n"
+	  "500 or 20k, independent of replies" },
+	{ "poisson", KEY_POISSON, NULL, "Poisson arrivals at that rate" },
 	{ "churn", KEY_CHURN, NULL,
-	  "connect, one message, close; with --rate\n"
-	  "so many connections a second" },
-	{ "upload", KEY_UPLOAD, NULL, "only send, as fast as it is taken" },
-	{ "download", KEY_DOWNLOAD, NULL, "only read, as fast as it comes" },
-	{ "idle", KEY_IDLE, "N", "connections beside that stay silent" },
+	  "connect, send one message, close; --rate is\n"
+	  "connections a second" },
+	{ "upload", KEY_UPLOAD, NULL,
+	  "send only, as fast as the server reads" },
+	{ "download", KEY_DOWNLOAD, NULL,
+	  "read only, as fast as the server sends" },
+	{ "idle", KEY_IDLE, "N", "additional connections that stay silent" },
 	{ "duration", 'd', "DURATION", "how long to measure (default 10s)" },
 	{ "count", 'n', "N", "end after that many measured messages" },
-	{ "warmup", KEY_WARMUP, "DURATION", "load before measuring (none)" },
+	{ "warmup", KEY_WARMUP, "DURATION",
+	  "load before measuring (default none)" },
 	{ "timeout", 't', "DURATION",
 	  "longest wait for a reply (default 10s)" },
 	{ "connect-timeout", KEY_CONNECT_TIMEOUT, "DURATION",
-	  "longest wait for a connection (10s)" },
+	  "longest wait to connect (default 10s)" },
 	{ "connect-rate", KEY_CONNECT_RATE, "N",
-	  "connections a second at the beginning" },
-	{ "reconnect", KEY_RECONNECT, NULL, "make a lost connection again" },
-	{ "close", KEY_CLOSE, "fin|rst", "how to end connections (fin)" },
+	  "connections a second at the start" },
+	{ "reconnect", KEY_RECONNECT, NULL, "replace lost connections" },
+	{ "close", KEY_CLOSE, "fin|rst",
+	  "how to end connections (default fin)" },
 	{ "size", 's', "N[-M]", "bytes of a message (default 64)" },
-	{ "random", KEY_RANDOM, NULL, "any bytes; else printable lines" },
-	{ "text", KEY_TEXT, "TEXT", "always this message, and no newline" },
+	{ "random", KEY_RANDOM, NULL, "binary messages instead of lines" },
+	{ "text", KEY_TEXT, "TEXT", "send this text, without a newline" },
 	{ "payload-file", KEY_PAYLOAD_FILE, "PATH",
-	  "always the bytes of that file" },
+	  "send the content of this file" },
 	{ "expect", KEY_EXPECT, "echo|reply|any|len:N|line",
-	  "what comes back (default echo)" },
+	  "the expected reply (default echo)" },
 	{ "banner", KEY_BANNER, "none|any|line|text:T",
-	  "what the server says first (none; of reply\ntext:Connect)" },
+	  "what the server sends first (default none;\nfor reply "
+	  "text:Connect)" },
 	{ "with", KEY_WITH, "KIND:N,...",
 	  "misbehaving clients in the middle third:\nslow-read, drip, "
 	  "half-close, reset, idle,\nflood, vanish" },
-	{ "source", KEY_SOURCE, "ADDRESS,...", "connect from these in turn" },
-	{ "seed", KEY_SEED, "N", "the same numbers again" },
+	{ "source", KEY_SOURCE, "ADDRESS,...",
+	  "source addresses, used in rotation" },
+	{ "seed", KEY_SEED, "N", "seed of messages and arrivals (default 1)" },
 	{ "json", KEY_JSON, "FILE",
-	  "write the result there; - is standard\n"
-	  "output, of all three" JSON_NOTE },
+	  "write the result; - is standard output, also\n"
+	  "for the next two" JSON_NOTE },
 	{ "hlog", KEY_HLOG, "FILE",
-	  "write histograms, one a second" HLOG_NOTE },
+	  "write a histogram log, one a second" HLOG_NOTE },
 	{ "html", KEY_HTML, "FILE", "write a page with charts" JSON_NOTE },
 	{ "gate", KEY_GATE, "EXPR",
-	  "what must hold, as in 'p99<5ms'; else\n"
-	  "the exit status is 3; may be repeated" },
+	  "a condition such as 'p99<5ms'; exit status 3\n"
+	  "if it fails; may be repeated" },
 	{ "strict", KEY_STRICT, NULL,
-	  "exit status 3 too if the figures cannot\n"
-	  "be trusted" },
-	{ "quiet", 'q', NULL, "the answer only" },
-	{ "dry-run", KEY_DRY_RUN, NULL, "say what would be done" },
+	  "exit status 3 if the verdict is NOT\n"
+	  "TRUSTWORTHY" },
+	{ "quiet", 'q', NULL, "only verdict, rate, latency and gates" },
+	{ "dry-run", KEY_DRY_RUN, NULL, "print the plan, do nothing" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -291,11 +298,12 @@ static bool value_bad_clients(struct plan *p)
 		    !cli_parse_number(number, 1,
 				      CONNECTIONS_MAX - p->bad_clients[kind],
 				      &count)) {
-			cli_error(
-				"--with: '%s' is not like slow-read:50, with "
-				"at most %d of a kind; there are slow-read, "
-				"drip, half-close, reset, idle, flood, vanish",
-				at, CONNECTIONS_MAX);
+			cli_error("--with: '%s' is not like slow-read:50, with "
+				  "at most "
+				  "%d of a kind; kinds are slow-read, drip, "
+				  "half-close, "
+				  "reset, idle, flood, vanish",
+				  at, CONNECTIONS_MAX);
 			return false;
 		}
 		p->bad_clients[kind] += count;
@@ -360,10 +368,9 @@ static bool value_file(struct load_options *o)
 		return set_text(o, data, len);
 	}
 	free(data);
-	cli_error(
-		"--payload-file: '%s' is not a file that can be read, of 1 to "
-		"%d bytes",
-		optarg, MESSAGE_MAX);
+	cli_error("--payload-file: '%s' is not a readable file of 1 to "
+		  "%d bytes",
+		  optarg, MESSAGE_MAX);
 	return false;
 }
 
@@ -373,8 +380,7 @@ static bool value_mode(struct load_options *o, enum plan_mode mode)
 		o->plan.mode = mode;
 		return true;
 	}
-	cli_error("--churn, --upload and --download contradict each other; "
-		  "leave all but one out");
+	cli_error("give only one of --churn, --upload and --download");
 	return false;
 }
 
@@ -503,18 +509,20 @@ static const char *options_contradiction(const struct load_options *o)
 	if (p->schedule == PLAN_POISSON && p->rate == 0)
 		return "--poisson needs a --rate";
 	if (is_oneway && p->rate > 0)
-		return "--rate is for messages; one way it has no meaning";
+		return "--rate counts messages; --upload and --download have "
+		       "none";
 	if (is_oneway && p->count > 0)
-		return "--count is for messages; one way it has no meaning";
+		return "--count counts messages; --upload and --download have "
+		       "none";
 	if (p->mode == PLAN_CHURN && p->depth > 1)
-		return "--churn sends one message on a connection; leave "
-		       "--depth out";
+		return "--churn sends one message on each connection; omit "
+		       "--depth";
 	if (is_unframed && p->depth > 1)
-		return "what ends a reply is not known with --expect reply or "
-		       "any; leave --depth out";
+		return "with --expect reply or any the end of a reply is "
+		       "unknown; omit --depth";
 	if (p->payload == PAYLOAD_TEXT && o->has_form)
-		return "--text and --payload-file are the whole message; leave "
-		       "--size and --random out";
+		return "--text and --payload-file are the whole message; omit "
+		       "--size and --random";
 	if (p->connections < p->threads)
 		return "each of --threads needs a connection; raise "
 		       "--connections";
@@ -522,7 +530,7 @@ static const char *options_contradiction(const struct load_options *o)
 		return "the run would never end; give a --duration or a "
 		       "--count";
 	if (p->warmup_ns == INT64_MAX)
-		return "--warmup never would never measure";
+		return "with --warmup never nothing would be measured";
 	return NULL;
 }
 
@@ -542,12 +550,13 @@ static void options_complete(struct load_options *o)
 
 static const struct options_syntax syntax = {
 	.command = "load",
-	.about =
-		"Load a server and measure it.\n\n"
-		"More, each with its own options and --help:\n"
-		"  load find     search for the highest rate that holds gates\n"
-		"  load compare  compare two results of --json\n"
-		"  load merge    add up logs of --hlog\n",
+	.about = "Load a server and measure it.\n"
+		 "\n"
+		 "Subcommands, each with its own --help:\n"
+		 "  load find     search for the highest rate that "
+		 "passes gates\n"
+		 "  load compare  compare two results of --json\n"
+		 "  load merge    add up logs of --hlog\n",
 	.operands = operands,
 	.table = load_option_table,
 	.take = load_options_take,
@@ -577,8 +586,8 @@ int load_options_check(struct load_options *o, const char *address)
 	options_complete(o);
 	wrong = options_contradiction(o);
 	if (!wrong && strncmp(address, "fd:", 3) == 0)
-		wrong = "one descriptor is one connection; give an address "
-			"that can be connected to many times";
+		wrong = "a descriptor is one connection; give an address to "
+			"connect to";
 	if (wrong)
 		cli_error("%s", wrong);
 	return wrong ? CLI_USAGE : -1;

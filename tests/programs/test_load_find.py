@@ -118,7 +118,7 @@ class Find(TestCase):
         self.assertIn("between 41.7 and 600 msg/s\nat most ", text)
         self.assertIn(" PASS  p50 ", text)
         self.assertIn(" FAIL  ", text)
-        self.assertIn("   once more\n", text)
+        self.assertIn("   trying again\n", text)
         self.assertIn("   confirmed in a run twice as long\n", text)
         last = re.search(r"highest rate that holds p50<200ms: (?:at least )?"
                          r"(\d+) msg/s\n    \((?:next tried|at) (\d+) ", text)
@@ -149,7 +149,7 @@ class Find(TestCase):
         self.assertEqual(answer.returncode, 0, answer.stdout)
         self.assertEqual(answer.stdout, b"highest rate that holds wrong=0: at "
                          b"least 200 msg/s\n"
-                         b"    (no more was tried: --max)\n")
+                         b"    (--max: no higher rate was tried)\n")
 
     def test_a_rate_that_is_not_answered_does_not_hold(self):
         with SlowServer(100) as server:
@@ -198,7 +198,7 @@ class Find(TestCase):
 
     def test_what_it_cannot_do_is_one_line_and_exit_status_2(self):
         for options, fragment in (
-                ((), "what is to hold?"),
+                ((), "a --gate is needed"),
                 (("--gate", "wrong=0", "--max", "0"), "--max: '0' is not"),
                 (("--gate", "wrong=0", "--min", "9", "--max", "8"),
                  "--min is above --max"),

@@ -31,7 +31,7 @@ class Ports(TestCase):
         """It is named, and nobody else is to blame."""
         self.assertIn(b"connecting: Cannot assign requested address",
                       answer.stdout)
-        self.assertIn(b"the ports of this side were used up", answer.stdout)
+        self.assertIn(b"local ports ran out", answer.stdout)
         self.assertNotRegex(answer.stdout, b"refused|reset|backlog|listens")
 
     def test_who_finds_nobody_is_not_answered_by_oneself(self):

@@ -273,7 +273,7 @@ class Compare(TestCase):
         with open(self.path("odd"), "w") as file:
             file.write('{"schema": "other"}')
         self.check_usage(self.compare(self.path("odd"), self.path("run")),
-                         "weir-client", "odd.json: not what")
+                         "weir-client", "odd.json: not written by")
         self.check_usage(self.compare("/nowhere", self.path("run")),
                          "weir-client", "/nowhere: No such file")
         self.check_usage(self.compare(self.path("run")), "weir-client",
@@ -355,7 +355,7 @@ class Gates(TestCase):
         answer = load("127.0.0.1:1", "--gate", "p98<5ms")
         self.assertEqual(answer.returncode, 2)
         self.assertEqual(answer.stderr.count(b"\n"), 1)
-        self.assertIn(b"--gate 'p98<5ms': no such figure; there are: p50 ",
+        self.assertIn(b"--gate 'p98<5ms': unknown figure; known are: p50 ",
                       answer.stderr)
 
     def test_a_run_that_was_cut_is_not_judged(self):

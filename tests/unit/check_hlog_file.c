@@ -216,12 +216,13 @@ START_TEST(what_is_no_log_is_named_with_its_line)
 		size_t line;
 		const char *says;
 	} rows[] = {
-		{ "hello\n", 1, "no line of a histogram log" },
+		{ "hello\n", 1, "not a line of a histogram log" },
 		{ LEGEND "1.0,1.0,1.0," EMPTY "\n\n1.0,1.0\n", 4,
-		  "no line of a histogram log" },
-		{ "-1.0,1.0,1.0," EMPTY "\n", 1, "no line of a histogram log" },
+		  "not a line of a histogram log" },
+		{ "-1.0,1.0,1.0," EMPTY "\n", 1,
+		  "not a line of a histogram log" },
 		{ "1.0,99999999999,1.0," EMPTY "\n", 1,
-		  "no line of a histogram log" },
+		  "not a line of a histogram log" },
 		{ "1.0,40000000,1.0," EMPTY "\n", 1, "longer than a year" },
 		{ "1.0,1.0,x," EMPTY "\n", 1, "greatest value" },
 		{ "Tag=,1.0,1.0,1.0," EMPTY "\n", 1, "the tag" },

@@ -27,7 +27,7 @@ static void expect(enum verdict verdict, const char *reason)
 START_TEST(a_good_run_can_be_trusted)
 {
 	figures_init(&f);
-	expect(VERDICT_TRUSTWORTHY, "late by our own fault on 0%");
+	expect(VERDICT_TRUSTWORTHY, "sent 0% of messages late");
 	result_free(&f.result);
 	figures_init_closed(&f);
 	expect(VERDICT_TRUSTWORTHY, "used 61% of a core; its longest stall");
@@ -41,11 +41,11 @@ START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
 	f.result.self.late_ours = 599;
 	expect(VERDICT_TRUSTWORTHY, "0.1%");
 	f.result.self.late_ours = 600;
-	expect(VERDICT_WITH_CARE, "0.1% of messages sent late by our own");
+	expect(VERDICT_WITH_CARE, "this client sent 0.1% of messages late");
 	f.result.self.late_ours = 6000;
-	expect(VERDICT_NOT, "1% of messages sent late by our own fault");
+	expect(VERDICT_NOT, "this client sent 1% of messages late");
 	f.result.self.late_ours = f.result.counts.sent;
-	expect(VERDICT_NOT, "100% of messages sent late by our own fault");
+	expect(VERDICT_NOT, "this client sent 100% of messages late");
 	/* The server's fault is not ours. */
 	f.result.self.late_server = 600000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
@@ -91,7 +91,7 @@ START_TEST(a_rate_that_was_missed_is_told_of)
 	f.result.counts.sent -= 30000;
 	f.result.counts.never_sent = 30000;
 	expect(VERDICT_WITH_CARE,
-	       "95.0% of the messages planned were answered");
+	       "only 95.0% of the planned messages were answered");
 	f.plan.rate = 40000;
 	expect(VERDICT_NOT, "planned only 50.0% of the rate");
 	result_free(&f.result);
@@ -166,9 +166,9 @@ START_TEST(shapes_of_the_figures_give_hints)
 	has_errors(ERROR_CONNECT, ECONNREFUSED);
 	expect_hint("nothing listens at that address");
 	has_errors(ERROR_CONNECT, EADDRNOTAVAIL);
-	expect_hint("the ports of this side were used up");
+	expect_hint("local ports ran out");
 	has_errors(ERROR_BIND, EADDRNOTAVAIL);
-	expect_hint("--source is not one of this machine");
+	expect_hint("--source does not belong to this machine");
 	result_free(&f.result);
 }
 END_TEST

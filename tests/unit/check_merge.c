@@ -255,10 +255,9 @@ START_TEST(bad_input_is_named_in_one_line)
 		       "directory\n",
 		       at("none"));
 	expect_refusal(MERGE(at("a"), at("empty"), (char[]){ "-o" }, at("all")),
-		       "weir-client: %s: there is no histogram in it\n",
-		       at("empty"));
+		       "weir-client: %s: contains no histogram\n", at("empty"));
 	expect_refusal(MERGE(at("bad"), at("a")),
-		       "weir-client: %s:2: this is no line of a histogram log: "
+		       "weir-client: %s:2: not a line of a histogram log: "
 		       "[Tag=word,]start,length,max,histogram\n",
 		       at("bad"));
 	expect_refusal(MERGE((char[]){ "-o" }, at("all")),
@@ -297,9 +296,7 @@ START_TEST(a_log_is_never_written_over_while_it_is_read)
 	write_log("a", BEGAN, 3, 1000, 10);
 	snprintf(same, sizeof(same), "%s/./a", folder);
 	expect_refusal(MERGE(at("a"), (char[]){ "-o" }, same),
-		       "weir-client: --output: %s is one of the logs to be "
-		       "read\n",
-		       at("a"));
+		       "weir-client: --output: %s is an input\n", at("a"));
 	ck_assert_int_eq(hlog_open(&r, at("a")), 0);
 	expect_line(&r, "from-plan", BEGAN, SECOND, 10);
 	hlog_reader_close(&r);

@@ -49,7 +49,7 @@ static int raise_descriptors(const struct limits *l)
 	struct rlimit r;
 
 	if (allowed + l->connections > l->descriptors)
-		snprintf(less, sizeof(less), " or ask for %zu less",
+		snprintf(less, sizeof(less), " or ask for %zu fewer",
 			 l->descriptors - allowed);
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= l->descriptors)
 		return CLI_DONE;

@@ -123,8 +123,8 @@ static int resolve_source(struct endpoint *ret, const char *text, int family)
 	struct addrinfo *list;
 
 	if (getaddrinfo(text, NULL, &hints, &list) != 0) {
-		cli_error("--source: '%s' is no address of the kind that is "
-			  "connected to; say for instance %s",
+		cli_error("--source: '%s' is not an address of the target's "
+			  "family, such as %s",
 			  text, family == AF_INET6 ? "::1" : "127.0.0.2");
 		return CLI_USAGE;
 	}

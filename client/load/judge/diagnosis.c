@@ -84,16 +84,15 @@ static void look_at_latency(struct diagnoses *h, const struct result *r)
 		add_diagnosis(
 			h,
 			"%s of replies took 40 ms: Nagle's algorithm waits for "
-			"a delayed acknowledgement; the server should write a "
-			"reply in one piece, or set TCP_NODELAY",
+			"a delayed acknowledgement; the server should send a "
+			"reply in one write, or set TCP_NODELAY",
 			units_percent(100 * share, 2, text));
 	share = timer_cluster(r, 199 * MS, 20 * MS);
 	if (share > 0)
-		add_diagnosis(
-			h,
-			"%s of replies took 200 ms: lost segments were sent "
-			"again after the least time-out of TCP",
-			units_percent(100 * share, 2, text));
+		add_diagnosis(h,
+			      "%s of replies took 200 ms: lost segments were "
+			      "retransmitted after TCP's minimum timeout",
+			      units_percent(100 * share, 2, text));
 }
 
 static void look_at_connects(struct diagnoses *h, const struct result *r)
@@ -114,13 +113,12 @@ static void look_at_connects(struct diagnoses *h, const struct result *r)
 			lost += samples_between(connect, at, at + width);
 	}
 	if (lost > 0)
-		add_diagnosis(h,
-			      "%llu connections took whole seconds: their SYN "
-			      "was lost, "
-			      "most often because the server's backlog was "
-			      "full; raise "
-			      "it and net.core.somaxconn",
-			      (unsigned long long)lost);
+		add_diagnosis(
+			h,
+			"%llu connections took whole seconds: their SYN was "
+			"lost, usually because the server's backlog was full; "
+			"raise it and net.core.somaxconn",
+			(unsigned long long)lost);
 }
 
 static uint64_t connect_error_count(const struct result *r, int error)
@@ -136,16 +134,16 @@ static void look_at_errors(struct diagnoses *h, const struct result *r)
 	else if (connect_error_count(r, ECONNREFUSED) > 0)
 		add_diagnosis(
 			h,
-			"refused at times: the server closed its listener, or "
+			"sometimes refused: the server closed its listener, or "
 			"its backlog was full");
 	if (result_error_count(r, ERROR_BIND, ERROR_BIND, EADDRNOTAVAIL) > 0)
-		add_diagnosis(
-			h, "an address of --source is not one of this machine");
+		add_diagnosis(h, "an address of --source does not belong to "
+				 "this machine");
 	else if (connect_error_count(r, EADDRNOTAVAIL) > 0)
 		add_diagnosis(
-			h, "the ports of this side were used up: connect from "
-			   "several addresses (--source), or close with "
-			   "--close rst");
+			h,
+			"local ports ran out: connect from several addresses "
+			"(--source), or use --close rst");
 	if (connect_error_count(r, EMFILE) + connect_error_count(r, ENFILE) > 0)
 		add_diagnosis(
 			h,
@@ -154,12 +152,12 @@ static void look_at_errors(struct diagnoses *h, const struct result *r)
 	if (connect_error_count(r, ETIMEDOUT) > 0)
 		add_diagnosis(
 			h,
-			"connections that time out: a firewall drops them, or "
-			"the server's backlog is full");
+			"connections timed out: a firewall drops them, or the "
+			"server's backlog is full");
 	if (connect_error_count(r, ENETUNREACH) +
 		    connect_error_count(r, EHOSTUNREACH) >
 	    0)
-		add_diagnosis(h, "there is no route to that address");
+		add_diagnosis(h, "no route to that address");
 }
 
 static void look_at_dialogue(struct diagnoses *h, const struct result *r)
@@ -168,25 +166,25 @@ static void look_at_dialogue(struct diagnoses *h, const struct result *r)
 
 	if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, EBADMSG) > 0)
 		add_diagnosis(
-			h, "the server began with other words: see --banner");
+			h,
+			"the server sent an unexpected banner: see --banner");
 	else if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, ETIMEDOUT) >
 		 0)
 		add_diagnosis(h,
 			      "the server does not speak first: --banner none");
 	if (b->checked > 0 && b->wrong == b->checked)
-		add_diagnosis(h,
-			      "no reply was as expected: what does the server "
-			      "answer? see --expect and --banner");
+		add_diagnosis(
+			h,
+			"no reply was as expected: see --expect and --banner");
 	if (b->answered == 0 && b->timed_out > 0 &&
 	    r->plan->payload == PAYLOAD_RANDOM)
 		add_diagnosis(h,
 			      "no replies at all: does the server wait for a "
 			      "newline? leave out --random");
 	else if (b->answered == 0 && b->timed_out > 0)
-		add_diagnosis(
-			h,
-			"no replies at all: is it a server that answers? see "
-			"--upload and --expect");
+		add_diagnosis(h,
+			      "no replies at all: does the server answer? see "
+			      "--upload and --expect");
 }
 
 size_t diagnose(const struct result *r,
@@ -197,17 +195,17 @@ size_t diagnose(const struct result *r,
 	look_at_errors(&h, r);
 	look_at_dialogue(&h, r);
 	if (r->connections.starved > 0 && r->connections.served > 0)
-		add_diagnosis(&h,
-			      "%d connections at a time were served: has the "
-			      "server a "
-			      "thread for each, and no more of them?",
-			      r->connections.served);
+		add_diagnosis(
+			&h,
+			"%d connections were served at a time: does the server "
+			"have a thread for each, and no more?",
+			r->connections.served);
 	look_at_latency(&h, r);
 	look_at_connects(&h, r);
 	if (r->self.busiest >= 0.8)
 		add_diagnosis(
 			&h,
-			"this client is short of processor time: more threads "
-			"(-T), or a machine of its own");
+			"this client is short of CPU time: use more threads "
+			"(-T) or a separate machine");
 	return h.count;
 }

@@ -91,14 +91,14 @@ static bool read_gate(struct gate_row *g, const char *given)
 	snprintf(name, sizeof(name), "%.*s", (int)len, g->text);
 	g->metric = metric_find(name);
 	if (g->metric < 0)
-		return refuse(given, "no such figure; there are: ",
+		return refuse(given, "unknown figure; known are: ",
 			      metric_names(known));
 	if (!limit)
 		return refuse(given, "after the name comes <, <=, >, >= or =, ",
 			      "as in 'p99<5ms'");
 	metric_describe(g->metric, &m);
 	if (!read_limit(g, limit, m.unit))
-		return refuse(given, "what it is held against must be ",
+		return refuse(given, "the limit must be ",
 			      units[m.unit].wanted);
 	return true;
 }
@@ -109,13 +109,13 @@ bool gates_add(struct gates *g, const char *text)
 	size_t used = 0;
 
 	if (g->count == GATES_MAX)
-		return refuse(text, "there are too many gates", "");
+		return refuse(text, "too many gates", "");
 	*new = (struct gate_row){ .outcome = GATE_NOT_JUDGED };
 	for (const char *p = text; *p; p++) {
 		if (*p == ' ' || *p == '\t')
 			continue;
 		if (used == GATE_TEXT - 1)
-			return refuse(text, "this is too long", "");
+			return refuse(text, "too long", "");
 		new->text[used++] = *p;
 	}
 	if (!read_gate(new, text))

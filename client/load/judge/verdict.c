@@ -47,7 +47,7 @@ static void check_counts(struct result *r)
 			   "the counts do not add up: a fault in weir-client");
 	if (result_is_one_way(r)) {
 		if (r->counts.bytes_in + r->counts.bytes_out == 0)
-			add_reason(r, VERDICT_NOT, "no bytes were moved");
+			add_reason(r, VERDICT_NOT, "no bytes were transferred");
 	} else if (r->counts.answered == 0) {
 		add_reason(r, VERDICT_NOT, "nothing was answered");
 	} else if (r->counts.answered < VERDICT_REPLIES_CARE) {
@@ -74,7 +74,7 @@ static void check_absent(struct result *r, int count, const char *what)
 			   count >= VERDICT_ABSENT_NOT * asked
 				   ? VERDICT_NOT
 				   : VERDICT_WITH_CARE,
-			   "%d of %d connections %s: the figures are of the "
+			   "%d of %d connections %s: the figures describe the "
 			   "others",
 			   count, asked, what);
 }
@@ -88,7 +88,7 @@ static void check_lateness(struct result *r)
 		return;
 	add_reason(r,
 		   late >= VERDICT_LATE_NOT ? VERDICT_NOT : VERDICT_WITH_CARE,
-		   "%s of messages sent late by our own fault, up to %s",
+		   "this client sent %s of messages late, up to %s",
 		   units_percent(100 * late, 2, percent),
 		   units_time(r->self.late_ours_max, worst));
 }
@@ -121,7 +121,7 @@ static void check_rate(struct result *r)
 			100 * (double)r->counts.planned / asked_for(r));
 	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
 		add_reason(r, VERDICT_WITH_CARE,
-			   "%.1f%% of the messages planned were answered",
+			   "only %.1f%% of the planned messages were answered",
 			   100 * answered / (double)r->counts.planned);
 }
 
@@ -149,8 +149,8 @@ static void check_self(struct result *r)
 	if (s->longest_stall >= VERDICT_STALL_CARE_NS)
 		add_reason(
 			r, is_stuck ? VERDICT_NOT : VERDICT_WITH_CARE,
-			"the load generator itself stalled for %s; the highest "
-			"latencies may be its own",
+			"this client stalled for %s; the highest latencies may "
+			"be its own",
 			units_time(s->longest_stall, stall));
 }
 
@@ -162,7 +162,7 @@ static void check_switches(struct result *r)
 
 	if (r->verdict != VERDICT_TRUSTWORTHY && rate >= VERDICT_SWITCHES_CARE)
 		add_reason(r, VERDICT_WITH_CARE,
-			   "it was preempted %s times per second%s",
+			   "this client was preempted %s times per second%s",
 			   units_rate(rate, text),
 			   r->plan->threads > 1 ? " on each thread" : "");
 }
@@ -211,13 +211,14 @@ void verdict_judge(struct result *r)
 	if (r->reason_count > 0)
 		return;
 	if (r->plan->schedule != PLAN_CLOSED)
-		add_reason(r, VERDICT_TRUSTWORTHY,
-			   "late by our own fault on %s of messages; this "
-			   "client used %.0f%% of a core",
-			   units_percent(
-				   100 * share_of(s->late_ours, r->counts.sent),
-				   2, percent),
-			   100 * s->busiest);
+		add_reason(
+			r, VERDICT_TRUSTWORTHY,
+			"this client sent %s of messages late and used %.0f%% "
+			"of a core",
+			units_percent(
+				100 * share_of(s->late_ours, r->counts.sent), 2,
+				percent),
+			100 * s->busiest);
 	else
 		add_reason(r, VERDICT_TRUSTWORTHY,
 			   "this client used %.0f%% of a core; its longest "

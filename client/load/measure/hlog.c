@@ -247,11 +247,11 @@ static int read_comment(struct hlog_reader *r, const char *line)
 	} else if (begins(&line, "#[BaseTime: ")) {
 		s->has_base = true;
 		if (!get_time(line, &s->base))
-			return line_error(r, "the BaseTime is no time");
+			return line_error(r, "the BaseTime is not a time");
 	} else if (begins(&line, "#[StartTime: ")) {
 		s->has_start = true;
 		if (!get_time(line, &s->start))
-			return line_error(r, "the StartTime is no time");
+			return line_error(r, "the StartTime is not a time");
 	}
 	return 0;
 }
@@ -271,7 +271,7 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 		return line_error(r, "the tag is not one word of at most 63 "
 				     "characters and a comma");
 	if (!get_stamp(&at, &r->start) || !get_stamp(&at, &r->length))
-		return line_error(r, "this is no line of a histogram log: "
+		return line_error(r, "not a line of a histogram log: "
 				     "[Tag=word,]start,length,max,histogram");
 	at += strspn(at, "0123456789.eE+-");
 	if (*at++ != ',')

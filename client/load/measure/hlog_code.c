@@ -338,13 +338,13 @@ static const char *get_grid(struct slot_grid *ret, const unsigned char *inner)
 
 	if (digits > DIGITS_MAX || lowest < 1 || highest > INT64_MAX ||
 	    lowest > highest / 2)
-		return "the histogram has no range or precision there can be";
+		return "the range or precision of the histogram is invalid";
 	while (digits-- > 0)
 		least *= 10;
 	ret->unit = 63 - (unsigned)__builtin_clzll(lowest);
 	ret->half_bits = 63 - (unsigned)__builtin_clzll(least - 1);
 	if (ret->unit + ret->half_bits > 61)
-		return "the histogram has no range or precision there can be";
+		return "the range or precision of the histogram is invalid";
 	for (reach = UINT64_C(2) << (ret->half_bits + ret->unit);
 	     reach <= highest; reach *= 2)
 		buckets++;
@@ -385,7 +385,7 @@ static const char *add_counts(struct histogram *h, const struct slot_grid *l,
 		}
 		total += (uint64_t)count;
 		if (total > SAMPLES_MAX)
-			return "there are more samples than can be counted";
+			return "too many samples";
 		add_slot(h, l, slot++, count);
 	}
 	return NULL;

@@ -45,7 +45,9 @@ void find_print_plan(const struct find *f, FILE *to)
 	find_say(to, "between %s and %s %s\n", units_rate(s->lowest, text[0]),
 		 units_rate(s->highest, text[1]), unit(f));
 	find_say(to,
-		 "at most %d runs of %s: %s, and what late replies take\n\n",
+		 "at most %d runs of %s: %s, plus waits for late "
+		 "replies\n"
+		 "\n",
 		 s->tries_most, units_time(each, text[1]),
 		 units_time(most, text[0]));
 }
@@ -81,7 +83,7 @@ void find_print_step(const struct find_step *step, FILE *to)
 	if (step->has_held && step->is_last)
 		note = "   confirmed in a run twice as long";
 	else if (!step->has_held && !step->is_again)
-		note = "   once more";
+		note = "   trying again";
 	put_figures(step, figures, sizeof(figures));
 	find_say(to, "%11s/s  %s  %s%s%s\n", units_rate(step->rate, rate),
 		 step->has_held ? LAYOUT_GOOD "PASS" LAYOUT_PLAIN
@@ -110,7 +112,7 @@ static void print_limit(const struct find *f, FILE *to)
 	if (!failed) {
 		find_say(to, "\n    (%s)\n",
 			 f->closed > 0 ? "a closed loop reaches no more"
-				       : "no more was tried: --max");
+				       : "--max: no higher rate was tried");
 		return;
 	}
 	units_rate(failed->rate, rate);

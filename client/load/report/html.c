@@ -48,7 +48,7 @@ int html_write(const char *path, const struct result *r,
 	if (text)
 		status = output_write(path, text, len);
 	else
-		cli_error("no memory for the page");
+		cli_error("out of memory for the page");
 	free(text);
 	free(json);
 	return status;

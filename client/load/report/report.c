@@ -50,11 +50,11 @@ static void sent_late(struct layout *p, const struct result *r)
 		return;
 	layout_begin(p, LAYOUT_SHOULD, "sent late");
 	if (s->late_server > 0)
-		layout_say(p, "%s held up by the server (to %s)",
+		layout_say(p, "%s held up by the server (up to %s)",
 			   units_count(s->late_server, count),
 			   units_time(s->late_server_max, worst));
 	if (s->late_ours > 0)
-		layout_say(p, "%s by us (to %s)",
+		layout_say(p, "%s by this client (up to %s)",
 			   units_count(s->late_ours, count),
 			   units_time(s->late_ours_max, worst));
 }
@@ -157,13 +157,12 @@ static void connection_events(struct layout *p, const struct connections *c)
 	if (t.used > 0)
 		layout_say(p, "%s", t.text);
 	if (c->idle_asked > 0 && c->idle_open == c->idle_asked)
-		layout_say(p, "%d idle ones held", c->idle_asked);
+		layout_say(p, "%d idle held", c->idle_asked);
 	else if (c->idle_asked > 0)
-		layout_say(
-			p,
-			LAYOUT_BAD
-			"%d idle ones asked, %d opened, %d kept" LAYOUT_PLAIN,
-			c->idle_asked, c->idle_opened, c->idle_open);
+		layout_say(p,
+			   LAYOUT_BAD
+			   "%d idle asked, %d opened, %d kept" LAYOUT_PLAIN,
+			   c->idle_asked, c->idle_opened, c->idle_open);
 }
 
 static void report_connections(struct layout *p, const struct result *r)
@@ -204,7 +203,7 @@ static void report_content(struct layout *p, const struct result *r)
 	add_term(&t, ", ", b->swapped, "swapped");
 	add_term(&t, ", ", b->surplus, "surplus");
 	add_term(&t, ", ", b->crossed, "of other connections");
-	add_term(&t, ", ", b->late, "after their time-out");
+	add_term(&t, ", ", b->late, "after their timeout");
 	if (b->checked == 0 && t.used == 0)
 		return;
 	layout_begin(p, t.used > 0 ? LAYOUT_MUST : LAYOUT_SHOULD, "content");
@@ -217,7 +216,7 @@ static void report_content(struct layout *p, const struct result *r)
 static const char *error_text(const struct error_row *row)
 {
 	if (row->error == 0)
-		return "the end of input came";
+		return "end of input";
 	if (row->error == ETIMEDOUT)
 		return "timed out";
 	if (row->error == EBADMSG && row->phase == ERROR_BANNER)
@@ -251,8 +250,8 @@ static int by_count(const void *a, const void *b)
 static void report_errors(struct layout *p, const struct result *r)
 {
 	static const char *const doing[ERROR_PHASES] = {
-		[ERROR_SOCKET] = "making a socket",
-		[ERROR_BIND] = "taking an address",
+		[ERROR_SOCKET] = "creating a socket",
+		[ERROR_BIND] = "binding a source address",
 		[ERROR_CONNECT] = "connecting",
 		[ERROR_BANNER] = "waiting for the banner",
 		[ERROR_SEND] = "sending",
@@ -315,7 +314,7 @@ static void report_bad_clients(struct layout *p, const struct result *r)
 		if (!is_begun)
 			layout_begin(p, LAYOUT_SHOULD, "bad clients");
 		is_begun = true;
-		add_term(&t, ", ", m->let_go, "let go");
+		add_term(&t, ", ", m->let_go, "dropped");
 		add_term(&t, ", ", (uint64_t)m->open, "kept");
 		add_term(&t, ", ", m->failed, "failed");
 		layout_say(p, "%d %s%s%s", m->asked, bad_client_names[i],
@@ -378,10 +377,10 @@ static void report_latency(struct layout *p, const struct result *r)
 	layout_say(p, "%7s %7s %7s %7s %7s %7s", "p50", "p90", "p99", "p99.9",
 		   "p99.99", "max");
 	clock_line(p, r, CLOCK_FROM_PLAN, "  from plan",
-		   r->plan->schedule == PLAN_CLOSED ? "connect and all"
-						    : "users feel this");
+		   r->plan->schedule == PLAN_CLOSED ? "with the connect"
+						    : "as users see it");
 	clock_line(p, r, CLOCK_FROM_SEND, "  from send", "server + network");
-	clock_line(p, r, CLOCK_LAG, "  client lag", "our own delay");
+	clock_line(p, r, CLOCK_LAG, "  client lag", "delay by this client");
 	clock_line(p, r, CLOCK_CONNECT, "  connect", NULL);
 }
 
@@ -626,7 +625,7 @@ void report_print(const struct report *report, const struct result *r)
 	struct layout *p = calloc(1, sizeof(*p));
 
 	if (!p) {
-		fprintf(report->to, "no memory for the report\n");
+		fprintf(report->to, "out of memory for the report\n");
 		return;
 	}
 	if (report->is_short) {

@@ -123,10 +123,10 @@ function table(head, rows, kind) {
 }
 
 const notes = {
-	"from-plan": run.plan.schedule === "closed" ? "connect and all"
-		: "users feel this",
+	"from-plan": run.plan.schedule === "closed" ? "with the connect"
+		: "as users see it",
 	"from-send": "server + network",
-	"client-lag": "our own delay",
+	"client-lag": "delay by this client",
 	"connect": "",
 };
 
