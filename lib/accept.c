@@ -96,9 +96,9 @@ static bool is_full(const struct wr_accept *a,
 static bool is_queue_full(const struct wr_accept *a,
 			  const struct wr_endpoint *endpoint)
 {
-	const struct wr_queue *q = &a->core->accepted;
-
-	return is_full(a, endpoint, WR_PLACE_QUEUE, wr_queue_len(q), q->cap);
+	return is_full(a, endpoint, WR_PLACE_QUEUE,
+		       wr_sched_queued(&a->core->sched, WR_QUEUE_ACCEPTED),
+		       (size_t)a->core->config.set.queue_length);
 }
 
 static bool is_server_full(const struct wr_accept *a,
@@ -284,8 +284,8 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	} else {
 		wr_deadlines_expect(a->deadlines, c);
 		wr_share_add(c->service, WR_PLACE_QUEUE, 1);
-		(void)wr_queue_push(&core->accepted, &c->node, a->ctx->now);
-		wr_core_wake_worker(core);
+		wr_sched_submit(&core->sched, WR_QUEUE_ACCEPTED, &c->node,
+				a->ctx->now);
 	}
 }
 

@@ -9,7 +9,6 @@
 
 #include "bounds.h"
 #include "poller.h"
-#include "processors.h"
 #include "sys.h"
 
 #define KEY_WAKE UINT64_MAX
@@ -41,7 +40,6 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
 	a->ctx.stats = wr_core_acceptor_stats(core);
 	a->ctx.wake_fd = -1;
 	p->acceptor = &a->thread;
-	a->processors = wr_processors();
 	rc = a->poller = wr_poller_open();
 	if (rc >= 0)
 		rc = wr_poller_add(a->poller, core->acceptor_wake_fd,
@@ -73,8 +71,7 @@ static int64_t next_at(const struct wr_acceptor *a)
 
 	at = wr_min_at(at, wr_deadlines_next_at(&a->deadlines));
 	at = wr_min_at(at, wr_watch_next_at(&a->watch));
-	if (a->tick_at)
-		at = wr_min_at(at, a->tick_at);
+	at = wr_min_at(at, a->tick_at);
 	return wr_min_at(at, wr_stop_next_at(&a->stop));
 }
 
@@ -131,7 +128,7 @@ static void *acceptor_main(void *arg)
 		wr_deadlines_take_inbox(&a->deadlines);
 		wr_deadlines_run(&a->deadlines);
 		wr_watch_run(&a->watch, a->ctx.now);
-		wr_overseer_run(a);
+		a->tick_at = wr_sched_tick(&a->core->sched, a->ctx.now);
 		wr_accept_adjust(&a->accept);
 		wr_accept_run(&a->accept);
 		wait_and_handle(a);

@@ -25,18 +25,12 @@ struct wr_acceptor {
 	struct wr_watch watch;
 	struct wr_stop stop;
 
-	int64_t tick_at; /* the overseer's; 0: nobody need be overseen */
-	int processors;
-	int quiet_ticks;
-	int alone_ticks; /* in turn, that the workers did not get on */
+	int64_t tick_at; /* the scheduler's; never: it need not look */
 };
 
 int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
 		     struct wr_pool *p); /* 0 or -errno */
 void wr_acceptor_fini(struct wr_acceptor *a);
-
-/* overseer.c: whether the workers get on with what there is. */
-void wr_overseer_run(struct wr_acceptor *a);
 
 int wr_acceptor_start(struct wr_acceptor *a); /* 0 or -errno */
 

@@ -41,8 +41,8 @@ static inline int64_t wr_min_at(int64_t a, int64_t b)
  * hook while no server runs.
  */
 #ifdef WR_FAULTS
-extern void (*wr_point_hook)(void);
-#define WR_POINT() (wr_point_hook ? wr_point_hook() : (void)0)
+extern void (*wr_point_hook)(const char *function);
+#define WR_POINT() (wr_point_hook ? wr_point_hook(__func__) : (void)0)
 #else
 #define WR_POINT() ((void)0)
 #endif

@@ -97,8 +97,7 @@ void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
 
 	if (wr_owner_post(&c->owner, generation, reports)) {
 		wr_conn_move(c, stats, WR_CONN_READY);
-		(void)wr_queue_push(&c->core->ready, &c->node, 0);
-		wr_core_wake_worker(c->core);
+		wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
 		return;
 	}
 	wake_fd = atomic_load(&c->waiter_fd);

@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waking the workers.
- *
- * "Why no wake-up is lost": work is published first (a queue's length, a
- * batch's word), then the number of sleepers is read.  A worker that wants to
- * sleep raises that number first, then looks for published work once more.
- * All four are sequentially consistent, so at least one of the two sees the
- * other.  A ring that comes between the worker's look and its sleep is an
- * edge that stays in the poller until somebody takes it.
- *
- * "One ring at a time": is_waking says that an edge is in the poller and
- * nobody has taken it; another ring would not be told apart from it.  Who
- * takes the edge clears the flag before looking for work.
- *
- * Workers that stand by are no sleepers: where all others run, work is not
- * rung for, and whether they get to it in time is seen to in overseer.c.
+ * The making and the end of what all threads share, and its failure.
  */
 #include "core.h"
 
@@ -24,21 +10,6 @@
 #include "clock.h"
 #include "poller.h"
 #include "sys.h"
-
-void wr_core_wake_worker(struct wr_core *core)
-{
-	WR_POINT();
-	if (atomic_load(&core->sleepers) > 0 &&
-	    !atomic_exchange(&core->is_waking, true))
-		wr_sys_eventfd_signal(core->wake_fd);
-}
-
-void wr_core_start_monitor(struct wr_core *core)
-{
-	if (core->config.set.workers > 1 && !atomic_load(&core->is_overseen) &&
-	    !atomic_exchange(&core->is_overseen, true))
-		wr_sys_eventfd_signal(core->acceptor_wake_fd);
-}
 
 void wr_core_notify_capacity(struct wr_core *core)
 {
@@ -53,15 +24,20 @@ static int open_descriptors(struct wr_core *core)
 	int rc = core->poller = wr_poller_open();
 
 	if (rc >= 0)
-		rc = core->wake_fd = wr_sys_eventfd();
-	if (rc >= 0)
 		rc = core->acceptor_wake_fd = wr_sys_eventfd();
 	if (rc >= 0)
 		rc = core->stop_fd = wr_sys_eventfd();
-	if (rc >= 0)
-		rc = wr_poller_add(core->poller, core->wake_fd,
-				   WR_POLL_IN | WR_POLL_EDGE, UINT64_MAX);
-	return rc;
+	return rc < 0 ? rc : 0;
+}
+
+static void close_descriptors(struct wr_core *core)
+{
+	if (core->stop_fd >= 0)
+		wr_sys_close(core->stop_fd);
+	if (core->acceptor_wake_fd >= 0)
+		wr_sys_close(core->acceptor_wake_fd);
+	if (core->poller >= 0)
+		wr_poller_close(core->poller);
 }
 
 int wr_core_init(struct wr_core *core, const struct weir_config *config)
@@ -69,8 +45,7 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	int rc;
 
 	memset(core, 0, sizeof(*core));
-	core->poller = core->wake_fd = core->acceptor_wake_fd = core->stop_fd =
-		-1;
+	core->poller = core->acceptor_wake_fd = core->stop_fd = -1;
 	rc = wr_config_init(&core->config, config);
 	if (rc < 0)
 		return rc;
@@ -85,31 +60,23 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	rc = wr_cond_init(&core->changed);
 	if (rc < 0)
 		goto fail_lock;
-	rc = wr_standby_init(&core->standby);
+	rc = open_descriptors(core);
 	if (rc < 0)
-		goto fail_cond;
-	rc = wr_queue_init(&core->accepted,
-			   (size_t)core->config.set.queue_length);
-	if (rc < 0)
-		goto fail_standby;
-	rc = wr_queue_init(&core->ready, 0);
-	if (rc < 0)
-		goto fail_fresh;
+		goto fail_descriptors;
 	core->stats = wr_sys_alloc_lines((size_t)core->stats_count *
 					 sizeof(struct wr_stats));
-	rc = core->stats ? open_descriptors(core) : -ENOMEM;
-	if (rc < 0) {
-		wr_core_fini(core);
-		return rc;
-	}
+	rc = core->stats ? wr_sched_init(&core->sched, core->config.set.workers,
+					 core->poller, core->acceptor_wake_fd)
+			 : -ENOMEM;
+	if (rc < 0)
+		goto fail_stats;
 	wr_core_foreign_stats(core)->is_shared = true;
 	return 0;
 
-fail_fresh:
-	wr_queue_fini(&core->accepted);
-fail_standby:
-	wr_standby_fini(&core->standby);
-fail_cond:
+fail_stats:
+	wr_sys_free(core->stats);
+fail_descriptors:
+	close_descriptors(core);
 	wr_cond_fini(&core->changed);
 fail_lock:
 	wr_lock_fini(&core->lock);
@@ -120,18 +87,9 @@ fail_config:
 
 void wr_core_fini(struct wr_core *core)
 {
-	if (core->stop_fd >= 0)
-		wr_sys_close(core->stop_fd);
-	if (core->acceptor_wake_fd >= 0)
-		wr_sys_close(core->acceptor_wake_fd);
-	if (core->wake_fd >= 0)
-		wr_sys_close(core->wake_fd);
-	if (core->poller >= 0)
-		wr_poller_close(core->poller);
+	wr_sched_fini(&core->sched);
 	wr_sys_free(core->stats);
-	wr_queue_fini(&core->ready);
-	wr_queue_fini(&core->accepted);
-	wr_standby_fini(&core->standby);
+	close_descriptors(core);
 	wr_cond_fini(&core->changed);
 	wr_lock_fini(&core->lock);
 	wr_config_fini(&core->config);

@@ -12,9 +12,8 @@
 #include "buffer.h"
 #include "log.h"
 #include "outbox.h"
-#include "queue.h"
+#include "scheduler.h"
 #include "settings.h"
-#include "standby.h"
 #include "stats.h"
 
 struct weir_conn;
@@ -48,19 +47,12 @@ struct wr_core {
 	struct wr_config config;
 	struct wr_logger logger;
 	struct wr_table *table;
-	int poller;  /* where connections are parked and workers sleep */
-	int wake_fd; /* eventfd in there: one ring wakes one worker */
+	int poller; /* where connections are parked and workers sleep */
 	int acceptor_wake_fd; /* eventfd of the acceptor */
 	int stop_fd;	      /* eventfd: a stop was asked for */
 
-	struct wr_queue accepted; /* accepted, no worker has taken them */
-	struct wr_queue ready;	  /* owned connections that are to be run */
-
-	_Atomic int sleepers;	   /* workers at the poller, or about to be */
-	_Atomic bool is_waking;	   /* a ring is on its way */
-	struct wr_standby standby; /* the workers that need not be there */
-	_Atomic int64_t handoff_until; /* ns; see lead.c */
-	_Atomic bool is_overseen; /* the acceptor looks after the workers */
+	/* Connections that no worker has taken yet, and owned ones to run. */
+	struct wr_sched sched;
 	_Atomic bool
 		accept_blocked; /* the acceptor waits for something to end */
 	_Atomic(struct weir_conn *) inbox; /* for the acceptor, latest first */
@@ -105,12 +97,6 @@ void wr_core_fini(struct wr_core *core);
 
 /* The sum of all stats; what is not in a stats stays 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
-
-/* There is work a sleeping worker could take. */
-void wr_core_wake_worker(struct wr_core *core);
-
-/* A worker begins to run, or leaves work lying: see overseer.c. */
-void wr_core_start_monitor(struct wr_core *core);
 
 /* A connection ended, or left the queue: the acceptor may be waiting for it. */
 void wr_core_notify_capacity(struct wr_core *core);

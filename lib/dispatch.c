@@ -528,9 +528,7 @@ static enum step requeue(struct weir_conn *c)
 
 	wr_conn_input_tidy(c);
 	wr_conn_move(c, ctx->stats, WR_CONN_READY);
-	(void)wr_queue_push(&c->core->ready, &c->node, ctx->now);
-	wr_core_start_monitor(
-		c->core); /* the worker may get stuck before it is back */
+	wr_sched_requeue(&c->core->sched, &c->node, ctx->now);
 	return STEP_GONE;
 }
 

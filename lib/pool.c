@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a worker does all day: run what it has at hand, then what others have
- * left over, then see whether it is needed for what comes next (lead.c).
+ * The workers: each runs the tasks that the scheduler gives it.
  */
 #include "pool.h"
 
@@ -11,11 +10,7 @@
 #include "clock.h"
 #include "conn_table.h"
 #include "dispatch.h"
-#include "lead.h"
 #include "sys.h"
-
-/* Connections of one kind a worker runs before it looks at the others. */
-#define ROUND 16
 
 /* Whether a thread that exits is gone: asked after this time, then later. */
 #define FIRST_ASK_NS (WR_NS_PER_MS / 20)
@@ -29,88 +24,52 @@ static struct weir_conn *conn_of(struct wr_node *n)
 	return wr_container_of(n, struct weir_conn, node);
 }
 
-/* ------------------------------------------------------------ kinds of work */
+/* ------------------------------------------------------------------- tasks */
 
-static void run(struct wr_worker *w, struct weir_conn *c, uint32_t reports)
+static void run(struct wr_worker *w, struct weir_conn *c, uint32_t events)
 {
-	int64_t began = w->ctx.now;
-
-	wr_lead_share(w);
 	wr_conn_move(c, w->ctx.stats, WR_CONN_RUNNING);
-	wr_dispatch(&w->ctx, c, reports);
-	wr_lead_note(w, began);
+	wr_dispatch(&w->ctx, c, events);
 }
 
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
-	uint32_t generation = (uint32_t)(ev->key >> 32), reports = 0;
+	uint32_t generation = (uint32_t)(ev->key >> 32), events = 0;
 
 	if (ev->what & WR_POLL_IN)
-		reports |= WR_EV_IN;
+		events |= WR_EV_IN;
 	if (ev->what & WR_POLL_OUT)
-		reports |= WR_EV_OUT;
+		events |= WR_EV_OUT;
 	if (ev->what & WR_POLL_HUP)
-		reports |= WR_EV_HUP;
+		events |= WR_EV_HUP;
 	if (wr_owner_claim(&c->owner, generation))
-		run(w, c, reports);
-	else if (wr_owner_post(&c->owner, generation, reports))
+		run(w, c, events);
+	else if (wr_owner_post(&c->owner, generation, events))
 		run(w, c, 0);
 }
 
-static bool run_batch(struct wr_worker *w, struct wr_batch *b)
+static void run_task(struct wr_worker *w, const struct wr_task *task)
 {
-	struct wr_event ev;
-	bool any = false;
+	struct wr_sched *sched = &w->pool->core->sched;
+	int64_t began_at = w->ctx.now;
 
-	while (wr_batch_take(b, &ev)) {
-		run_event(w, &ev);
-		any = true;
+	wr_sched_enter(sched, began_at);
+	switch (task->kind) {
+	case WR_TASK_EVENT:
+		run_event(w, &task->event);
+		break;
+	case WR_TASK_READY:
+		run(w, conn_of(task->node), 0);
+		break;
+	case WR_TASK_ACCEPTED:
+		wr_dispatch_accepted(&w->ctx, conn_of(task->node));
+		break;
+	case WR_TASK_FAILED:
+		wr_core_fail(w->pool->core, task->error);
+		break;
 	}
-	return any;
-}
-
-static bool run_ready(struct wr_worker *w)
-{
-	struct wr_queue *ready = &w->pool->core->ready;
-	int64_t end_at = w->ctx.now + WR_ROUND_NS;
-	struct wr_node *n;
-	int i;
-
-	for (i = 0;
-	     i < ROUND && w->ctx.now < end_at && (n = wr_queue_pop(ready)); i++)
-		run(w, conn_of(n), 0);
-	return i > 0;
-}
-
-static bool run_accepted(struct wr_worker *w)
-{
-	struct wr_queue *fresh = &w->pool->core->accepted;
-	int64_t end_at = w->ctx.now + WR_ROUND_NS;
-	struct wr_node *n;
-	int i;
-
-	for (i = 0;
-	     i < ROUND && w->ctx.now < end_at && (n = wr_queue_pop(fresh));
-	     i++) {
-		int64_t began = w->ctx.now;
-
-		wr_lead_share(w);
-		wr_dispatch_accepted(&w->ctx, conn_of(n));
-		wr_lead_note(w, began);
-	}
-	return i > 0;
-}
-
-static bool run_others(struct wr_worker *w)
-{
-	struct wr_pool *p = w->pool;
-	bool any = false;
-
-	for (int i = 1; i < p->count; i++)
-		any |= run_batch(w,
-				 &p->workers[(w->index + i) % p->count].batch);
-	return any;
+	wr_sched_leave(sched, w->index, began_at, w->ctx.now);
 }
 
 static void begin(const struct wr_worker *w)
@@ -127,6 +86,7 @@ static void *work(void *arg)
 	struct wr_pool *p = w->pool;
 	struct wr_core *core = p->core;
 	const struct weir_config *config = &core->config.set;
+	struct wr_task task;
 
 	wr_pool_enter(p);
 	begin(w);
@@ -136,18 +96,9 @@ static void *work(void *arg)
 			"worker %d: cannot be bound to a processor", w->index);
 	if (config->worker_start)
 		config->worker_start(config->worker_arg, w->index);
-	w->took_at = w->ctx.now = wr_now_ns();
-	w->most = WR_POLL_BATCH;
-	while (wr_core_phase(core) != WR_PHASE_DONE) {
-		run_batch(w, &w->batch);
-		run_ready(w);
-		run_accepted(w);
-		run_others(w);
-		wr_lead_harvest(w);
-	}
-	while (run_ready(w))
-		; /* who came back from a callback too late for the stop */
-	wr_sys_eventfd_signal(core->wake_fd); /* the next one */
+	w->ctx.now = wr_now_ns();
+	while (wr_sched_next(&core->sched, w->index, &w->ctx.now, &task))
+		run_task(w, &task);
 	if (config->worker_exit)
 		config->worker_exit(config->worker_arg, w->index);
 	wr_pool_leave(p, &w->thread);
@@ -213,12 +164,6 @@ void wr_pool_wake_waiters(struct wr_pool *p)
 {
 	for (int i = 0; i < p->count; i++)
 		wr_sys_eventfd_signal(p->workers[i].ctx.wake_fd);
-}
-
-void wr_pool_dismiss(struct wr_pool *p)
-{
-	wr_standby_end(&p->core->standby);
-	wr_sys_eventfd_signal(p->core->wake_fd);
 }
 
 /* The i-th thread: of the acceptor, then of the workers; NULL: no more. */

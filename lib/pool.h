@@ -7,11 +7,7 @@
 
 #include <pthread.h>
 
-#include "batch.h"
 #include "core.h"
-
-/* So long a worker stays at one kind of work, one callback more or less. */
-#define WR_ROUND_NS WR_NS_PER_MS
 
 /* Of the server: a worker's or the acceptor's. */
 struct wr_thread {
@@ -23,12 +19,8 @@ struct wr_thread {
 
 struct wr_worker {
 	struct wr_context ctx;
-	struct wr_batch batch;
 	struct wr_pool *pool;
 	int index;
-	long preemptions;    /* when lead.c last asked */
-	int most;	     /* events it takes at a time; lead.c */
-	int64_t took_at;     /* when it last did */
 	int64_t named_since; /* watchdog: the callback it named last */
 	struct wr_thread thread;
 };
@@ -52,9 +44,6 @@ int wr_pool_start(struct wr_pool *p);
 
 /* Interrupt whoever waits inside a session, so that it looks around. */
 void wr_pool_wake_waiters(struct wr_pool *p);
-
-/* WR_PHASE_DONE is set: wake all, so that they end. */
-void wr_pool_dismiss(struct wr_pool *p);
 
 /*
  * Join the threads that have ended, and wait for the others until at: what the

@@ -186,7 +186,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc >= 0)
 		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
 	if (rc >= 0 && service->session) /* these wait for their peers */
-		atomic_store(&s->core.handoff_until, WR_NEVER_AT);
+		wr_sched_always_hand_off(&s->core.sched);
 	if (rc < 0) {
 		if (!endpoint->listener.inherited)
 			wr_listener_close(&endpoint->listener);
@@ -219,7 +219,7 @@ static void undo_start(weir_server *s)
 
 	atomic_store(&core->stop_wanted, true);
 	atomic_store(&core->phase, WR_PHASE_DONE);
-	wr_pool_dismiss(&s->pool);
+	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
 	wr_accept_close_listeners(&s->acceptor.accept);
 	wr_stop_end(&s->acceptor.stop);

@@ -260,7 +260,7 @@ static void refuse_queued(struct wr_stop *s)
 {
 	struct wr_node *n;
 
-	while ((n = wr_queue_pop(&s->core->accepted))) {
+	while ((n = wr_sched_take(&s->core->sched, WR_QUEUE_ACCEPTED))) {
 		struct weir_conn *c =
 			wr_container_of(n, struct weir_conn, node);
 
@@ -370,7 +370,7 @@ static void finish(struct wr_stop *s)
 
 	wr_core_sum(core, &stats);
 	atomic_store(&core->phase, WR_PHASE_DONE);
-	wr_pool_dismiss(s->pool);
+	wr_sched_close(&core->sched);
 	wr_ledger_text(text, &stats.ledger);
 	wr_logf(&core->logger, WEIR_LOG_INFO, "stopped: %s, %d stuck", text,
 		s->stuck);

@@ -46,7 +46,7 @@
 #define FAULT(name, len) (wr_sys_fault ? wr_sys_fault(WR_SYS_##name, len) : 0)
 
 int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
-void (*wr_point_hook)(void);
+void (*wr_point_hook)(const char *function);
 
 const char *const wr_sys_call_names[] = {
 #define WR_SYS_NAME(name) #name,

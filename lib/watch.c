@@ -116,7 +116,8 @@ static int64_t all_busy_since(const struct wr_watch *w)
 
 static size_t queued(const struct wr_watch *w)
 {
-	return wr_queue_len(&w->core->accepted) + wr_queue_len(&w->core->ready);
+	return wr_sched_queued(&w->core->sched, WR_QUEUE_ACCEPTED) +
+	       wr_sched_queued(&w->core->sched, WR_QUEUE_READY);
 }
 
 /* In a queue, or parked with input that no worker has heard of. */

@@ -17,7 +17,6 @@
 
 #include "base.h"
 #include "faults.h"
-#include "lead.h"
 
 struct hold {
 	_Atomic bool is_set;
@@ -26,7 +25,7 @@ struct hold {
 
 static struct hold acceptor_has_read_clock; /* after it was woken */
 static struct hold acceptor_waits;	    /* is about to */
-static struct hold second_harvests;	    /* is about to, see below */
+static struct hold second_waits;	    /* is about to, see below */
 static struct hold second_looks;	    /* between two looks for work */
 
 static _Thread_local bool is_woken;
@@ -81,8 +80,6 @@ int __real_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
 			     int timeout_ms);
 int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
 			     int timeout_ms);
-void __real_wr_lead_harvest(struct wr_worker *w);
-void __wrap_wr_lead_harvest(struct wr_worker *w);
 long __wrap_wr_sys_preemptions(void);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
@@ -114,13 +111,6 @@ int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
 	return rc;
 }
 
-void __wrap_wr_lead_harvest(struct wr_worker *w)
-{
-	if (is_second)
-		held_at(&second_harvests);
-	__real_wr_lead_harvest(w);
-}
-
 /* No callback passes for slow: each may have been put aside meanwhile. */
 long __wrap_wr_sys_preemptions(void)
 {
@@ -129,9 +119,11 @@ long __wrap_wr_sys_preemptions(void)
 	return atomic_fetch_add(&count, 1);
 }
 
-static void at_point(void)
+static void at_point(const char *function)
 {
-	if (is_second)
+	if (is_second && strcmp(function, "wait_for_task") == 0)
+		held_at(&second_waits);
+	if (is_second && strcmp(function, "has_work") == 0)
 		held_at(&second_looks);
 }
 
@@ -288,13 +280,13 @@ START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 	UNTIL(gate_waiting(&first_line) == 1);
 	client_send(c[1], "2\n");
 	UNTIL(gate_waiting(&second) == 1);
-	hold_set(&second_harvests);
+	hold_set(&second_waits);
 	gate_open(&second);
-	UNTIL(is_held_at(&second_harvests) && acceptor_rests());
+	UNTIL(is_held_at(&second_waits) && acceptor_rests());
 	client_send(client_open(s), "3\n");
 	UNTIL(stats(s).queued == 1 && acceptor_rests());
 	hold_set(&second_looks);
-	let_go(&second_harvests);
+	let_go(&second_waits);
 	UNTIL(is_held_at(&second_looks));
 	gate_open(&first_line);
 	UNTIL(gate_waiting(&stuck) == 1);

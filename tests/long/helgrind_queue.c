@@ -6,15 +6,14 @@
  * and a heap of timers that a lock guards.  What is handed over are plain
  * variables; whoever has them changes them.
  *
- * The checkers know locks, but nothing of atomic operations: the two headers
- * that hand over by these alone say so (WR_GIVES, WR_TAKES).  "broken"
+ * The checkers know locks, but nothing of atomic operations: what
+ * is handed over by these alone says so (WR_GIVES, WR_TAKES).  "broken"
  * touches a connection after it was given up, which must be noticed.
  */
-#include "batch.h"
 #include "clock.h"
 #include "lock.h"
 #include "owner.h"
-#include "queue.h"
+#include "scheduler.c" /* its queues and batches are static, and annotated */
 #include "timers.h"
 
 #include <sched.h>
@@ -73,11 +72,11 @@ static void *pass_on(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < TIMES;) {
-		struct wr_node *n = wr_queue_pop(&queue);
+		struct wr_node *n = pop(&queue);
 
 		if (n) {
 			wr_container_of(n, struct parcel, node)->times++;
-			wr_assert(wr_queue_push(&queue, n, i) == 0);
+			push(&queue, n, i);
 			i++;
 		} else {
 			sched_yield();
@@ -90,12 +89,12 @@ static void by_queue(void)
 {
 	struct parcel parcels[2] = { 0 };
 
-	wr_assert(wr_queue_init(&queue, 2) == 0);
+	wr_assert(wr_lock_init(&queue.lock) == 0);
 	for (int i = 0; i < 2; i++)
-		wr_assert(wr_queue_push(&queue, &parcels[i].node, 0) == 0);
+		push(&queue, &parcels[i].node, 0);
 	run(pass_on);
 	wr_assert(parcels[0].times + parcels[1].times == THREADS * TIMES);
-	wr_queue_fini(&queue);
+	wr_lock_fini(&queue.lock);
 }
 
 /* ---- the turn word: whoever becomes the owner runs the connection */
@@ -150,7 +149,7 @@ static void *take_events(void *arg)
 
 	(void)arg;
 	while (left > 0) {
-		if (wr_batch_take(&batch, &ev)) {
+		if (batch_take(&batch, &ev)) {
 			taken[ev.key]++; /* nobody else has this one */
 			left--;
 		} else {
@@ -166,11 +165,11 @@ static void *fill_batches(void *arg)
 	uint64_t key = 0;
 
 	for (int i = 0; i < TIMES / 16; i++) {
-		while (!wr_batch_is_empty(&batch))
+		while (!batch_is_empty(&batch))
 			sched_yield();
 		for (int k = 0; k < WR_POLL_BATCH; k++)
 			ev[k].key = key++;
-		wr_batch_fill(&batch, ev, WR_POLL_BATCH);
+		batch_fill(&batch, ev, WR_POLL_BATCH);
 	}
 	return arg;
 }

@@ -106,10 +106,11 @@ static int before_call(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-static void at_point(void)
+static void at_point(const char *function)
 {
 	int saved = errno;
 
+	(void)function;
 	maybe_yield();
 	errno = saved;
 }

@@ -5,7 +5,7 @@
  * that make work for them: the acceptor (new connections, the stop), the
  * peer (input), a thread of the program (wake-ups, with a reference).  Here
  * a worker sleeps exactly while there is nothing to take; how the library
- * brings that about is in wakeup.pml.
+ * brings that about is in scheduler.pml.
  *
  * One step here is one atomic operation, one critical section or one system
  * call there.  Memory is sequentially consistent here; where the code asks
@@ -32,8 +32,8 @@
  *	settle		lib/conn.c	wr_conn_close_and_count
  *	release		lib/conn.c	release give_slot
  *	release		lib/conn_table.c wr_table_give
- *	worker		lib/pool.c	run_event run_ready run_accepted
- *	worker		lib/lead.c	wr_lead_harvest
+ *	worker		lib/pool.c	run_event run_task
+ *	worker		lib/scheduler.c	poll_events
  *	acceptor	lib/accept.c	make_conn admit
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/deadlines.c	linger_begin linger_end

@@ -81,25 +81,32 @@ if ! command -v spin >/dev/null; then
 	exit 77
 fi
 
-turn=tests/model/owner.pml
-wakeup=tests/model/wakeup.pml
+owner=tests/model/owner.pml
+sched=tests/model/scheduler.pml
 small='-DWORKERS=2 -DNEW=1 -DEVENTS=1 -DWAKES=0 -DLOOK_APART'
+batch='-DWORKERS=2 -DNEW=0 -DEVENTS=2 -DWAKES=0 -DLOOK_APART'
 if [ $# -gt 0 ]; then
-	holds $turn
-	holds $wakeup -DWORKERS=2 -DNEW=0 -DEVENTS=1 -DWAKES=1
-	holds $wakeup -DWORKERS=3 -DNEW=0 -DEVENTS=1 -DWAKES=0 -DAGAIN=0
+	holds $owner
+	holds $sched -DWORKERS=2 -DNEW=0 -DEVENTS=1 -DWAKES=1
+	holds $sched -DWORKERS=3 -DNEW=0 -DEVENTS=2 -DWAKES=0 -DAGAIN=0
 	[ "$1" = large ] ||
-		holds $wakeup -DWORKERS=3 -DNEW=1 -DEVENTS=1 -DWAKES=0 -DAGAIN=0
+		holds $sched -DWORKERS=3 -DNEW=1 -DEVENTS=1 -DWAKES=0 -DAGAIN=0
 	exit $failed
 fi
 for bug in 1 2 3 4 5 6 7 8; do
-	finds $turn -DWORKERS=2 -DBUG=$bug
+	finds $owner -DWORKERS=2 -DBUG=$bug
 done
-finds $wakeup $small -DBUG=6
-for bug in 1 2 3 4 5 7 8 9 10; do
-	finds $wakeup $small -DAGAIN=0 -DBUG=$bug
+for bug in 6 7; do
+	finds $sched $small -DBUG=$bug
 done
-holds $turn -DWORKERS=2
-holds $wakeup $small -DEAGER=2
-holds $wakeup -DWORKERS=2 -DNEW=2 -DEVENTS=0 -DWAKES=0
+for bug in 8 9; do
+	finds $sched $batch -DAGAIN=0 -DBUG=$bug
+done
+for bug in 1 2 3 4 5 10 11; do
+	finds $sched $small -DAGAIN=0 -DBUG=$bug
+done
+holds $owner -DWORKERS=2
+holds $sched $small -DHANDOFF=2
+holds $sched $batch -DHANDOFF=2
+holds $sched -DWORKERS=2 -DNEW=2 -DEVENTS=0 -DWAKES=0
 exit $failed

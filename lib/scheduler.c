@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which worker waits at the poller, which are idle, which is woken.
+ *
+ * As a rule one worker polls and the others are idle.  While it runs the
+ * events it has taken, more gather at the poller, so one wait brings many
+ * events and wakes no other thread.  The monitor looks every millisecond or
+ * two whether the workers get on, and wakes one more if they do not.
+ *
+ * That is late where callbacks are slow.  For HANDOFF_NS after a slow callback
+ * the workers are in handoff mode: none is idle, and before each callback a
+ * worker makes sure that another is awake if there is more to run.  A callback
+ * during which the kernel preempted the worker does not count as slow: on a
+ * busy machine most would, and echo and churn were measured 8 % slower then.
+ *
+ * One word holds what all of this turns on:
+ *
+ *	bits 19..0   workers at the poller, or on their way into it
+ *	bits 39..20  idle workers
+ *	WOKEN        the wake fd is signalled, and no worker has taken that yet
+ *	MONITORED    the monitor looks after the workers
+ *	CLOSED       the workers end
+ *
+ * Each change is one atomic operation on it, so all threads agree on their
+ * order.  These operations, and those that publish or look for work, are
+ * sequentially consistent.
+ *
+ * "Why no wake-up is lost": who submits work publishes it, then reads how many
+ * workers poll.  Who wants to sleep at the poller counts itself there, then
+ * looks for work.  One of the two sees the other.  A signal that comes between
+ * the look and the sleep is an edge that stays in the poller until a worker
+ * takes it.  While WOKEN is set another signal would merge with that edge, so
+ * none is sent; who takes the edge clears WOKEN, then looks for work.
+ *
+ * "The poller is not left alone": a worker becomes idle only in a word in
+ * which another polls, and a worker that leaves the poller sets MONITORED in
+ * the same operation.  So whenever workers are idle and none polls, the
+ * monitor looks.
+ *
+ * "No work lies unseen": a worker publishes work without a signal in two
+ * places, its batch and a node it requeues, and sets MONITORED afterwards.
+ * The monitor clears MONITORED, then looks for work once more.  One of the two
+ * sees the other.  Work that was submitted while no worker polled is seen by
+ * the next worker that goes there, before it sleeps.
+ */
+#include "scheduler.h"
+
+#include <errno.h>
+
+#include "clock.h"
+#include "sys.h"
+
+#define WAKE_KEY UINT64_MAX /* of the wake fd in the poller */
+
+#define POLLING	  UINT64_C(1)
+#define IDLE	  (UINT64_C(1) << 20)
+#define WOKEN	  (UINT64_C(1) << 60)
+#define MONITORED (UINT64_C(1) << 61)
+#define CLOSED	  (UINT64_C(1) << 62)
+
+/* A worker stays that long at one source of tasks, one task more or less. */
+#define ROUND_TASKS 16
+#define ROUND_NS    WR_NS_PER_MS
+
+#define SLOW_NS	   (200 * 1000LL) /* a callback that takes as long */
+#define HANDOFF_NS (100 * WR_NS_PER_MS)
+
+/* The monitor looks as often while the workers get on, or do not. */
+#define QUIET_TICK_NS (2 * WR_NS_PER_MS)
+#define STUCK_TICK_NS WR_NS_PER_MS
+#define QUIET_TICKS   5 /* before it stops looking */
+#define STUCK_TICKS   2 /* before it wakes a worker */
+
+/* Where a worker looks for tasks, in this order; then at the poller. */
+enum { FROM_BATCH, FROM_READY, FROM_ACCEPTED, FROM_OTHERS, FROM_POLLER };
+
+static uint64_t polling(uint64_t word)
+{
+	return word & (IDLE - 1);
+}
+
+static uint64_t idle(uint64_t word)
+{
+	return word / IDLE & (IDLE - 1);
+}
+
+/* ------------------------------------------------------------------ queues */
+
+static void push(struct wr_queue *q, struct wr_node *n, int64_t now)
+{
+	n->next = NULL;
+	n->queued_at = now;
+	wr_lock(&q->lock);
+	if (q->tail)
+		q->tail->next = n;
+	else
+		q->head = n;
+	q->tail = n;
+	atomic_store(&q->len, atomic_load(&q->len) + 1);
+	wr_unlock(&q->lock);
+}
+
+static struct wr_node *pop(struct wr_queue *q)
+{
+	struct wr_node *n;
+
+	if (atomic_load(&q->len) == 0)
+		return NULL;
+	wr_lock(&q->lock);
+	n = q->head;
+	if (n) {
+		q->head = n->next;
+		if (q->head == NULL)
+			q->tail = NULL;
+		n->next = NULL;
+		atomic_store(&q->len, atomic_load(&q->len) - 1);
+	}
+	wr_unlock(&q->lock);
+	return n;
+}
+
+/* ----------------------------------------------------------------- batches */
+
+static bool batch_is_empty(const struct wr_batch *b)
+{
+	uint64_t word = atomic_load(&b->word);
+
+	return (word >> 16 & 0xffff) == (word & 0xffff);
+}
+
+/* Any worker: take one event; false if none is left. */
+static bool batch_take(struct wr_batch *b, struct wr_event *ret)
+{
+	uint64_t word = atomic_load(&b->word);
+
+	for (;;) {
+		uint64_t taken = word >> 16 & 0xffff;
+
+		if (taken == (word & 0xffff))
+			return false;
+		ret->key = atomic_load_explicit(&b->key[taken],
+						memory_order_relaxed);
+		ret->what = atomic_load_explicit(&b->what[taken],
+						 memory_order_relaxed);
+		WR_POINT();
+		if (atomic_compare_exchange_weak(&b->word, &word,
+						 word + (1 << 16))) {
+			WR_TAKES(b);
+			return true;
+		}
+	}
+}
+
+/* The owner of an empty batch: publish n events. */
+static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
+{
+	uint64_t number =
+		atomic_load_explicit(&b->word, memory_order_relaxed) >> 32;
+
+	for (int i = 0; i < n; i++) {
+		atomic_store_explicit(&b->key[i], ev[i].key,
+				      memory_order_relaxed);
+		atomic_store_explicit(&b->what[i], ev[i].what,
+				      memory_order_relaxed);
+	}
+	WR_GIVES(b);
+	atomic_store(&b->word, (number + 1) << 32 | (uint64_t)n);
+}
+
+/* ------------------------------------------------------------------ waking */
+
+static bool has_work(const struct wr_sched *s)
+{
+	if (wr_sched_queued(s, WR_QUEUE_READY) > 0)
+		return true;
+	WR_POINT();
+	if (wr_sched_queued(s, WR_QUEUE_ACCEPTED) > 0)
+		return true;
+	for (int i = 0; i < s->count; i++)
+		if (!batch_is_empty(&s->workers[i].batch))
+			return true;
+	return false;
+}
+
+/* A worker that polls, if one does. */
+static void wake_poller(struct wr_sched *s)
+{
+	uint64_t word;
+
+	WR_POINT();
+	word = atomic_load(&s->word);
+	do {
+		if (polling(word) == 0 || word & WOKEN)
+			return;
+	} while (!atomic_compare_exchange_weak(&s->word, &word, word | WOKEN));
+	wr_sys_eventfd_signal(s->wake_fd);
+}
+
+/* They are no longer counted as idle. */
+static void wake_idle(struct wr_sched *s, uint64_t count)
+{
+	wr_lock(&s->idle_lock);
+	s->wakeups += (int)count;
+	if (count == 1)
+		wr_cond_signal(&s->idle_wakeup);
+	else
+		wr_cond_broadcast(&s->idle_wakeup);
+	wr_unlock(&s->idle_lock);
+}
+
+/* An idle worker, while none polls.  False: another worker polls by now. */
+static bool release_idle(struct wr_sched *s)
+{
+	uint64_t word = atomic_load(&s->word);
+
+	do {
+		if (polling(word) > 0)
+			return false;
+		if (idle(word) == 0)
+			return true;
+	} while (!atomic_compare_exchange_weak(&s->word, &word, word - IDLE));
+	wake_idle(s, 1);
+	return true;
+}
+
+static void monitor(struct wr_sched *s)
+{
+	if (s->count > 1 && !(atomic_load(&s->word) & MONITORED) &&
+	    !(atomic_fetch_or(&s->word, MONITORED) & MONITORED))
+		wr_sys_eventfd_signal(s->monitor_fd);
+}
+
+void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
+		     int64_t now)
+{
+	push(&s->queue[id], n, now);
+	wake_poller(s);
+}
+
+/* The worker takes it soon, unless it gets stuck in another callback. */
+void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now)
+{
+	push(&s->queue[WR_QUEUE_READY], n, now);
+	monitor(s);
+}
+
+struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id)
+{
+	return pop(&s->queue[id]);
+}
+
+size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id)
+{
+	return atomic_load(&s->queue[id].len);
+}
+
+/* ----------------------------------------------------------------- handoff */
+
+/* Relaxed: who sees it late hands off late. */
+static bool is_handing_off(const struct wr_sched *s, int64_t now)
+{
+	return now <
+	       atomic_load_explicit(&s->handoff_until, memory_order_relaxed);
+}
+
+void wr_sched_always_hand_off(struct wr_sched *s)
+{
+	atomic_store(&s->handoff_until, WR_NEVER_AT);
+}
+
+void wr_sched_enter(struct wr_sched *s, int64_t now)
+{
+	if (is_handing_off(s, now) && !release_idle(s) && has_work(s))
+		wake_poller(s);
+}
+
+/* By the kernel, since the worker last asked. */
+static bool was_preempted(struct wr_sched_worker *w)
+{
+	long before = w->preemptions;
+
+	w->preemptions = wr_sys_preemptions();
+	return w->preemptions != before;
+}
+
+void wr_sched_leave(struct wr_sched *s, int worker, int64_t began_at,
+		    int64_t now)
+{
+	if (now - began_at < SLOW_NS || was_preempted(&s->workers[worker]))
+		return;
+	if (now + HANDOFF_NS > atomic_load(&s->handoff_until))
+		atomic_store(&s->handoff_until, now + HANDOFF_NS);
+}
+
+/*
+ * In handoff mode a worker takes no more events than it runs in a round, so
+ * that the one that has waited longest is next.
+ */
+static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
+			     int64_t now)
+{
+	if (!is_handing_off(s, now))
+		w->max_events = WR_POLL_BATCH;
+	else if (now - w->polled_at > ROUND_NS)
+		w->max_events = w->max_events > 2 ? w->max_events / 2 : 1;
+	else if (w->max_events < WR_POLL_BATCH)
+		w->max_events *= 2;
+	return w->max_events;
+}
+
+/* ---------------------------------------------------------------- sleeping */
+
+/* See "the poller is not left alone".  False: the worker is needed there. */
+static bool be_idle(struct wr_sched *s)
+{
+	uint64_t word = atomic_load(&s->word);
+
+	do {
+		if (polling(word) == 0 || word & CLOSED)
+			return false;
+	} while (!atomic_compare_exchange_weak(&s->word, &word, word + IDLE));
+	wr_lock(&s->idle_lock);
+	while (s->wakeups == 0)
+		(void)wr_cond_wait_until(&s->idle_wakeup, &s->idle_lock,
+					 WR_NEVER_AT);
+	s->wakeups--;
+	wr_unlock(&s->idle_lock);
+	return true;
+}
+
+static void leave_poller(struct wr_sched *s, bool took_wakeup)
+{
+	uint64_t set = s->count > 1 ? MONITORED : 0;
+	uint64_t clear = took_wakeup ? WOKEN : 0;
+	uint64_t word = atomic_load(&s->word);
+
+	while (!atomic_compare_exchange_weak(&s->word, &word,
+					     ((word - POLLING) | set) & ~clear))
+		;
+	if (set & ~word)
+		wr_sys_eventfd_signal(s->monitor_fd);
+}
+
+/* Take what the poller has.  The number of events, or -errno. */
+static int poll_events(struct wr_sched *s, struct wr_sched_worker *w,
+		       int64_t *now, struct wr_event *ev)
+{
+	int n, kept = 0;
+	bool may_sleep;
+
+	may_sleep =
+		!(atomic_fetch_add(&s->word, POLLING) & CLOSED) && !has_work(s);
+	n = wr_poller_wait(s->poller, ev, adjust_max_events(s, w, *now),
+			   may_sleep ? -1 : 0);
+	w->polled_at = *now = wr_now_ns();
+	for (int i = 0; i < n; i++)
+		if (ev[i].key != WAKE_KEY)
+			ev[kept++] = ev[i];
+	if (kept > 1)
+		batch_fill(&w->batch, ev + 1, kept - 1);
+	leave_poller(s, kept < n);
+	return n < 0 ? n : kept;
+}
+
+/* True: there is a task right away. */
+static bool wait_for_task(struct wr_sched *s, struct wr_sched_worker *w,
+			  int64_t *now, struct wr_task *ret)
+{
+	struct wr_event ev[WR_POLL_BATCH];
+	int n;
+
+	WR_POINT();
+	if (!is_handing_off(s, *now) && polling(atomic_load(&s->word)) > 0 &&
+	    !has_work(s) && be_idle(s)) {
+		*now = wr_now_ns();
+		return false;
+	}
+	n = poll_events(s, w, now, ev);
+	if (n > 0) {
+		ret->kind = WR_TASK_EVENT;
+		ret->event = ev[0];
+	} else if (n < 0) {
+		ret->kind = WR_TASK_FAILED;
+		ret->error = n;
+	}
+	return n != 0;
+}
+
+/* --------------------------------------------------------------- next task */
+
+static void begin_source(struct wr_sched_worker *w, int source, int64_t now)
+{
+	w->source = source;
+	w->round_left = ROUND_TASKS;
+	w->round_end = now + ROUND_NS;
+}
+
+static bool take_node(struct wr_sched *s, struct wr_sched_worker *w,
+		      enum wr_queue_id id, int64_t now, struct wr_task *ret)
+{
+	if (w->round_left == 0 || now >= w->round_end)
+		return false;
+	w->round_left--;
+	ret->kind = id == WR_QUEUE_READY ? WR_TASK_READY : WR_TASK_ACCEPTED;
+	ret->node = pop(&s->queue[id]);
+	return ret->node != NULL;
+}
+
+static bool steal_event(struct wr_sched *s, int worker, struct wr_event *ret)
+{
+	for (int i = 1; i < s->count; i++)
+		if (batch_take(&s->workers[(worker + i) % s->count].batch, ret))
+			return true;
+	return false;
+}
+
+static bool take_task(struct wr_sched *s, int worker, int64_t now,
+		      struct wr_task *ret)
+{
+	struct wr_sched_worker *w = &s->workers[worker];
+
+	ret->kind = WR_TASK_EVENT;
+	switch (w->source) {
+	case FROM_BATCH:
+		return batch_take(&w->batch, &ret->event);
+	case FROM_READY:
+		return take_node(s, w, WR_QUEUE_READY, now, ret);
+	case FROM_ACCEPTED:
+		return take_node(s, w, WR_QUEUE_ACCEPTED, now, ret);
+	default:
+		return steal_event(s, worker, &ret->event);
+	}
+}
+
+static bool is_closed(const struct wr_sched *s)
+{
+	return atomic_load(&s->word) & CLOSED;
+}
+
+/* Nodes that became ready too late for the stop; then wake the next worker. */
+static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
+{
+	ret->kind = WR_TASK_READY;
+	ret->node = pop(&s->queue[WR_QUEUE_READY]);
+	if (ret->node == NULL)
+		wr_sys_eventfd_signal(s->wake_fd);
+	return ret->node != NULL;
+}
+
+bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
+		   struct wr_task *ret)
+{
+	struct wr_sched_worker *w = &s->workers[worker];
+
+	while (!is_closed(s)) {
+		if (w->source != FROM_POLLER) {
+			if (take_task(s, worker, *now, ret))
+				return true;
+			begin_source(w, w->source + 1, *now);
+		} else {
+			bool has_task = wait_for_task(s, w, now, ret);
+
+			begin_source(w, FROM_BATCH, *now);
+			if (has_task && !is_closed(s))
+				return true;
+		}
+	}
+	return next_after_close(s, ret);
+}
+
+/* ------------------------------------------------------------- the monitor */
+
+/* There is something to do, and a sleeping worker could do it. */
+static bool needs_worker(const struct wr_sched *s)
+{
+	uint64_t word = atomic_load(&s->word);
+
+	return polling(word) == 0 ? idle(word) > 0 : has_work(s);
+}
+
+/* See "no work lies unseen".  True: it need not look any more. */
+static bool stop_looking(struct wr_sched *s)
+{
+	uint64_t word = atomic_load(&s->word);
+
+	do {
+		if (polling(word) == 0 && idle(word) > 0)
+			return false;
+	} while (!atomic_compare_exchange_weak(&s->word, &word,
+					       word & ~MONITORED));
+	if (!needs_worker(s))
+		return true;
+	atomic_fetch_or(&s->word, MONITORED);
+	return false;
+}
+
+static void look(struct wr_sched *s)
+{
+	if (!needs_worker(s)) {
+		s->stuck_ticks = 0;
+		s->quiet_ticks++;
+		return;
+	}
+	s->quiet_ticks = 0;
+	if (++s->stuck_ticks < STUCK_TICKS)
+		return;
+	s->stuck_ticks = 1;
+	if (!release_idle(s))
+		wake_poller(s);
+}
+
+int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
+{
+	if (!(atomic_load(&s->word) & MONITORED)) {
+		s->tick_at = 0;
+		return WR_NEVER_AT;
+	}
+	if (s->tick_at == 0) /* the workers have just begun */
+		s->stuck_ticks = s->quiet_ticks = 0;
+	else if (now < s->tick_at)
+		return s->tick_at;
+	else
+		look(s);
+	if (s->quiet_ticks >= QUIET_TICKS && stop_looking(s)) {
+		s->tick_at = 0;
+		return WR_NEVER_AT;
+	}
+	s->tick_at = now + (s->stuck_ticks > 0 ? STUCK_TICK_NS : QUIET_TICK_NS);
+	return s->tick_at;
+}
+
+/* --------------------------------------------------------- beginning, end */
+
+static int init_locks(struct wr_sched *s)
+{
+	int queues = 0, rc = 0;
+
+	while (rc == 0 && queues < WR_QUEUES) {
+		rc = wr_lock_init(&s->queue[queues].lock);
+		queues += rc == 0;
+	}
+	if (rc == 0)
+		rc = wr_lock_init(&s->idle_lock);
+	if (rc == 0) {
+		rc = wr_cond_init(&s->idle_wakeup);
+		if (rc == 0)
+			return 0;
+		wr_lock_fini(&s->idle_lock);
+	}
+	while (queues > 0)
+		wr_lock_fini(&s->queue[--queues].lock);
+	return rc;
+}
+
+static int open_wake_fd(struct wr_sched *s)
+{
+	int rc = s->wake_fd = wr_sys_eventfd();
+
+	return rc < 0 ? rc
+		      : wr_poller_add(s->poller, s->wake_fd,
+				      WR_POLL_IN | WR_POLL_EDGE, WAKE_KEY);
+}
+
+int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd)
+{
+	int rc;
+
+	*s = (struct wr_sched){ .count = workers,
+				.poller = poller,
+				.wake_fd = -1,
+				.monitor_fd = monitor_fd };
+	rc = init_locks(s);
+	if (rc < 0)
+		return rc;
+	s->workers = wr_sys_alloc_lines((size_t)workers * sizeof(*s->workers));
+	rc = s->workers ? open_wake_fd(s) : -ENOMEM;
+	if (rc < 0)
+		wr_sched_fini(s);
+	return rc;
+}
+
+void wr_sched_fini(struct wr_sched *s)
+{
+	if (s->wake_fd >= 0)
+		wr_sys_close(s->wake_fd);
+	wr_sys_free(s->workers);
+	wr_cond_fini(&s->idle_wakeup);
+	wr_lock_fini(&s->idle_lock);
+	for (int i = 0; i < WR_QUEUES; i++)
+		wr_lock_fini(&s->queue[i].lock);
+}
+
+/* A worker that ends wakes the next one at the poller. */
+void wr_sched_close(struct wr_sched *s)
+{
+	uint64_t word = atomic_load(&s->word);
+
+	while (!atomic_compare_exchange_weak(
+		&s->word, &word, (word | CLOSED) - idle(word) * IDLE))
+		;
+	wake_idle(s, idle(word));
+	wr_sys_eventfd_signal(s->wake_fd);
+}
