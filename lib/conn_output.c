@@ -31,6 +31,7 @@
 #define FILE_PIECE ((size_t)1 << 20)  /* of one sendfile */
 #define COPY_PIECE ((size_t)16 << 10) /* of one pread, without sendfile(2) */
 #define FILES_NS   WR_NS_PER_MS	      /* of one flush, give or take a piece */
+#define LOOK_MS	   10		      /* where a wake-up cannot end a wait */
 
 /* What the caller still holds: pieces, from byte skip on. */
 struct rest {
@@ -249,6 +250,21 @@ static bool is_draining(const struct weir_conn *c)
 	return c->core && wr_core_phase(c->core) >= WR_PHASE_DRAINING;
 }
 
+/*
+ * With the wake descriptor, which poll(2) refuses where RLIMIT_NOFILE is 1:
+ * then it is looked for events now and then.
+ */
+static int poll_both(struct pollfd fds[2], int timeout_ms)
+{
+	int rc = wr_sys_poll(fds, 2, timeout_ms);
+
+	if (rc != -EINVAL)
+		return rc;
+	if (timeout_ms < 0 || timeout_ms > LOOK_MS)
+		timeout_ms = LOOK_MS;
+	return wr_sys_poll(fds, 1, timeout_ms);
+}
+
 /* 0: nothing happened within the time; > 0: what did (poll's bits). */
 static int poll_once(struct weir_conn *c, short events, int64_t at)
 {
@@ -256,13 +272,13 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 		{ .fd = c->fd, .events = events },
 		{ .fd = c->ctx->wake_fd, .events = POLLIN },
 	};
-	int rc;
+	int timeout_ms = wr_ms_until(at, c->ctx->now), rc;
 
 	/* For the watchdog: it is the peer that takes so long. */
 	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = wr_sys_poll(fds, c->ctx->wake_fd >= 0 ? 2 : 1,
-			 wr_ms_until(at, c->ctx->now));
+	rc = c->ctx->wake_fd >= 0 ? poll_both(fds, timeout_ms)
+				  : wr_sys_poll(fds, 1, timeout_ms);
 	c->ctx->now = wr_now_ns();
 	atomic_store_explicit(&c->ctx->waited_at, c->ctx->now,
 			      memory_order_relaxed);

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <linux/net_tstamp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "faults.h"
@@ -50,6 +51,27 @@ START_TEST(a_look_that_fails_is_no_fault_of_the_peer)
 	ck_assert_uint_eq(stats(s).dead_on_arrival, 0);
 	faults_clear();
 	server_stop_and_check(s);
+}
+END_TEST
+
+/* poll(2) takes no more descriptors than the limit, whatever is open. */
+START_TEST(a_session_waits_under_a_limit_of_one_descriptor)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1),
+				 WEIR_SERVICE(.session = echo_lines));
+	struct client *c = client_open(s);
+	struct rlimit before, one;
+
+	one_exchange(c);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	one = (struct rlimit){ 1, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &one), 0);
+	for (int i = 0; i < 3; i++)
+		one_exchange(c);
+	weir_server_stop(s->weir, 60000); /* wakes the session */
+	client_expect_eof(c);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	server_join_and_check(s);
 }
 END_TEST
 
@@ -214,6 +236,7 @@ int main(void)
 {
 	return RUN_TESTS("waiting", a_server_that_cannot_wait_for_events_ends,
 			 a_look_that_fails_is_no_fault_of_the_peer,
+			 a_session_waits_under_a_limit_of_one_descriptor,
 			 connections_that_cannot_be_watched_are_not_all_logged,
 			 who_is_due_while_the_worker_is_stuck_is_reported_once,
 			 an_error_queue_is_neither_an_end_nor_work_without_end,
