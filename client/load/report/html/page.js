@@ -174,7 +174,7 @@ function facts() {
 			e.text]);
 	for (const x of run.misfits)
 		rows.push(["bad clients", x.asked + " " + x.kind + ": " +
-			x.let_go + " let go, " + x.open + " kept"]);
+			x.let_go + " dropped, " + x.open + " kept"]);
 	return card("Account", "", table(null, rows, "facts"));
 }
 
