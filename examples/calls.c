@@ -310,7 +310,7 @@ int main(void)
 	knows_names();
 	passes_a_descriptor();
 	EXPECT(weir_server_stop(s, 5000) == 0);
-	EXPECT(weir_server_join(s, NULL) == 0);
+	EXPECT(weir_server_join(s, NULL, 0) == 0);
 	weir_server_free(s);
 	fclose(file);
 	return complaints > 0;

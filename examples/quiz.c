@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	}
-	if (rc == 0 && weir_server_join(s, &report) == 0)
+	if (rc == 0 && weir_server_join(s, &report, sizeof report) == 0)
 		printf("%" PRIu64 " asked, %" PRIu64 " to the end\n",
 		       report.ledger.accepted, report.ledger.completed);
 	weir_server_free(s);

@@ -25,18 +25,21 @@ uint64_t weir_ref_id(const weir_ref *ref)
 	return weir_conn_id((const weir_conn *)(const void *)ref);
 }
 
-int weir_conn_summary(weir_conn *c, struct weir_summary *ret)
+int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 {
+	struct weir_summary now;
+
 	if (c == NULL || ret == NULL)
 		return -EINVAL;
-	*ret = (struct weir_summary){
+	now = (struct weir_summary){
 		.end = c->cause,
 		.bytes_in = c->in.received,
 		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
 	};
 	wr_lock(&c->lock); /* other threads may send */
-	ret->bytes_out = c->out.sent;
+	now.bytes_out = c->out.sent;
 	wr_unlock(&c->lock);
+	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }
 

@@ -21,11 +21,11 @@ struct wr_table;
 
 /* Only ever goes up. */
 enum wr_phase {
-	WR_PHASE_NEW, /* not started */
-	WR_PHASE_SERVING,
-	WR_PHASE_DRAINING, /* a stop was asked for */
-	WR_PHASE_CUTTING, /* its deadline has come, all sockets are shut down */
-	WR_PHASE_DONE	  /* no connection is left, the workers go home */
+	WR_PHASE_NEW = WEIR_PHASE_NEW,
+	WR_PHASE_SERVING = WEIR_PHASE_SERVING,
+	WR_PHASE_DRAINING = WEIR_PHASE_DRAINING,
+	WR_PHASE_CUTTING = WEIR_PHASE_CUTTING, /* sockets are shut down */
+	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
 /* A partial message, or a first one, may take so long to come in a drain. */

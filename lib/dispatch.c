@@ -37,7 +37,7 @@ static void leave_callback(struct wr_context *ctx)
 		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
 
 	ctx->now = wr_now_ns();
-	wr_count_duration(ctx->stats, ctx->stats->callback_time,
+	wr_count_duration(ctx->stats, &ctx->stats->callback_time,
 			  ctx->now - began);
 	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
 }
@@ -558,7 +558,7 @@ void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
 	wr_core_notify_capacity(core);
-	wr_count_duration(ctx->stats, ctx->stats->queue_wait,
+	wr_count_duration(ctx->stats, &ctx->stats->queue_wait,
 			  ctx->now - queued_at);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {

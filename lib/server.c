@@ -133,7 +133,7 @@ void weir_server_free(weir_server *s)
 	}
 	if (wr_core_phase(&s->core) != WR_PHASE_NEW) {
 		(void)weir_server_stop(s, 0);
-		if (weir_server_join(s, NULL) == -EBUSY)
+		if (weir_server_join(s, NULL, 0) == -EBUSY)
 			wr_pool_abandon(&s->pool);
 	}
 	unref(s);
@@ -361,31 +361,28 @@ static void name_the_acceptor(weir_server *s)
 }
 
 /* What can be told of a stop that has not ended. */
-static int give_up(weir_server *s, struct weir_report *ret)
+static struct weir_report unfinished_report(weir_server *s)
 {
 	int64_t asked_at = atomic_load(&s->core.asked_at);
 	struct weir_stats stats;
 
-	name_the_acceptor(s);
-	if (ret) {
-		(void)weir_server_stats(s, &stats);
-		*ret = (struct weir_report){
-			.ledger = stats.ledger,
-			.stuck = stats.busy,
-			.late_bytes = stats.late_bytes,
-			.drain_ms = (uint64_t)((wr_now_ns() - asked_at) /
-					       WR_NS_PER_MS),
-		};
-	}
-	return -EBUSY;
+	(void)weir_server_stats(s, &stats, sizeof(stats));
+	return (struct weir_report){
+		.ledger = stats.ledger,
+		.stuck = stats.busy,
+		.late_bytes = stats.late_bytes,
+		.drain_ms = (uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS),
+	};
 }
 
-int weir_server_join(weir_server *s, struct weir_report *ret)
+int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)
 {
 	WR_NO_CANCEL();
 	const struct wr_stop *stop;
+	struct weir_report report;
 	int64_t at;
 	int failure;
+	bool has_ended;
 
 	if (s == NULL || wr_core_phase(&s->core) == WR_PHASE_NEW)
 		return -EINVAL;
@@ -393,10 +390,15 @@ int weir_server_join(weir_server *s, struct weir_report *ret)
 		return -EDEADLK;
 	stop = &s->acceptor.stop;
 	wait_for_stop(s);
-	if (!wait_for_end(s))
-		return give_up(s, ret);
-	if (ret) /* it does not change any more */
-		*ret = stop->report;
+	has_ended = wait_for_end(s);
+	if (!has_ended)
+		name_the_acceptor(s);
+	if (ret) {
+		report = has_ended ? stop->report : unfinished_report(s);
+		wr_copy_out(ret, size, &report, sizeof(report));
+	}
+	if (!has_ended)
+		return -EBUSY;
 	at = wr_now_ns() + (stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS);
 	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
@@ -504,7 +506,7 @@ int weir_server_run(weir_server *s, unsigned flags)
 	/* Somebody may have started it, or stopped it, before. */
 	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {
 		run_until_end(s, &w);
-		rc = weir_server_join(s, NULL);
+		rc = weir_server_join(s, NULL, 0);
 	}
 	signals_end(&w);
 	return rc;
@@ -512,19 +514,26 @@ int weir_server_run(weir_server *s, unsigned flags)
 
 /* -------------------------------------------------------------------- stats */
 
-int weir_server_stats(weir_server *s, struct weir_stats *ret)
+int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 {
+	const struct weir_config *config;
+	struct weir_stats now;
 	struct wr_core *core;
 	int64_t longest_ns;
 
 	if (s == NULL || ret == NULL)
 		return -EINVAL;
 	core = &s->core;
-	wr_core_sum(core, ret);
-	ret->ledger.open = atomic_load(&core->table->open);
-	ret->log_dropped = atomic_load(&core->logger.dropped);
-	ret->workers = (uint64_t)s->pool.count;
-	ret->busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
-	ret->longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);
+	config = &core->config.set;
+	wr_core_sum(core, &now);
+	now.ledger.open = atomic_load(&core->table->open);
+	now.log_dropped = atomic_load(&core->logger.dropped);
+	now.phase = (uint64_t)wr_core_phase(core);
+	now.busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
+	now.longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);
+	now.workers = (uint64_t)config->workers;
+	now.queue_length = (uint64_t)config->queue_length;
+	now.max_connections = (uint64_t)config->max_connections;
+	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }

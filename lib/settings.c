@@ -34,6 +34,14 @@ static int copy_sized(void *dst, size_t known, const void *src, size_t size)
 	return 0;
 }
 
+void wr_copy_out(void *dst, size_t size, const void *src, size_t known)
+{
+	size_t common = wr_min(size, known);
+
+	memcpy(dst, src, common);
+	memset((char *)dst + common, 0, size - common);
+}
+
 static int use_int(int *field, int preset, int min, int max)
 {
 	if (*field == 0)

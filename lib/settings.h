@@ -21,6 +21,12 @@ enum wr_timeout {
 	WR_TMO_COUNT
 };
 
+/*
+ * Fill dst, of a caller whose header may be older or newer, with the known
+ * bytes of src: no more than size, and zeros where src ends.
+ */
+void wr_copy_out(void *dst, size_t size, const void *src, size_t known);
+
 struct wr_config {
 	struct weir_config set; /* no field is 0 but the optional ones */
 	char *refusal;

@@ -39,10 +39,24 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *stats)
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&stats->timed_out[i]);
+	/* In ns until all are added. */
+	ret->queue_wait_us += value(&stats->queue_wait.sum_ns);
+	ret->callback_us += value(&stats->callback_time.sum_ns);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
-		ret->queue_wait[i] += value(&stats->queue_wait[i]);
-		ret->callback_time[i] += value(&stats->callback_time[i]);
+		ret->queue_wait[i] += value(&stats->queue_wait.bucket[i]);
+		ret->callback_time[i] += value(&stats->callback_time.bucket[i]);
 	}
+}
+
+static void add_totals(struct weir_ledger *l)
+{
+#define ADD_REASON(name, column, refusal)                                      \
+	if (refusal)                                                           \
+		l->refused += l->column;
+	WR_OUTCOMES(ADD_REASON)
+#undef ADD_REASON
+	l->closed =
+		l->completed + l->failed + l->timed_out + l->refused + l->cut;
 }
 
 static void not_below_zero(uint64_t *gauge)
@@ -63,6 +77,9 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		add_stats(ret, &stats[i]);
 	for (int i = 0; i < count; i++)
 		ret->ledger.accepted += value(&stats[i].accepted);
+	add_totals(&ret->ledger);
+	ret->queue_wait_us /= 1000;
+	ret->callback_us /= 1000;
 #define CHECK_GAUGE(name) not_below_zero(&ret->name);
 	WR_GAUGES(CHECK_GAUGE)
 #undef CHECK_GAUGE

@@ -56,6 +56,11 @@ typedef _Atomic uint64_t wr_counter;
 
 #define WR_STATS_FIELD(name) wr_counter name;
 
+struct wr_durations {
+	wr_counter sum_ns;
+	wr_counter bucket[WEIR_BUCKETS];
+};
+
 struct wr_stats {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
 	wr_counter accepted;
@@ -63,8 +68,7 @@ struct wr_stats {
 	wr_counter timed_out[WR_TMO_COUNT];
 	WR_COUNTERS(WR_STATS_FIELD)
 	WR_GAUGES(WR_STATS_FIELD)
-	wr_counter queue_wait[WEIR_BUCKETS];
-	wr_counter callback_time[WEIR_BUCKETS];
+	struct wr_durations queue_wait, callback_time;
 };
 
 /*
@@ -84,16 +88,17 @@ static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
 		memory_order_relaxed);
 }
 
-/* Put a duration into a histogram of a stats. */
+/* durations is one of stats. */
 static inline void wr_count_duration(struct wr_stats *stats,
-				     wr_counter *histogram, int64_t ns)
+				     struct wr_durations *durations, int64_t ns)
 {
 	uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
 	int bucket = us ? 64 - __builtin_clzll(us) : 0;
 
 	if (bucket >= WEIR_BUCKETS)
 		bucket = WEIR_BUCKETS - 1;
-	wr_count(stats, &histogram[bucket], 1);
+	wr_count(stats, &durations->bucket[bucket], 1);
+	wr_count(stats, &durations->sum_ns, ns > 0 ? (uint64_t)ns : 0);
 }
 
 /* A snapshot of what the stats count. */

@@ -10,7 +10,7 @@
  *
  * The smallest complete server is examples/echo.c.
  *
- * Four rules hold for every call:
+ * Five rules hold for every call:
  *
  *   Errors     are values: >= 0 is good, < 0 is -errno.  errno itself means
  *              nothing.  Out-parameters are written on success only.
@@ -29,6 +29,12 @@
  *   Ownership  strings and structures you pass are copied.  A weir_conn
  *              belongs to the library and is valid during a callback, a
  *              weir_ref until weir_unref().
+ *
+ *   Sizes      structures may grow in later versions.  One that the library
+ *              fills comes with its sizeof: no more is written, and what an
+ *              older library does not know is 0.  One that it reads has its
+ *              sizeof in its first field: fields that are missing have their
+ *              defaults, and set bytes it does not know are -EINVAL.
  *
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a disposition, and calls you back with no lock held.
@@ -234,22 +240,34 @@ struct weir_service {
 				 __VA_ARGS__ })
 
 /*
- * The ledger: accepted = completed + failed + timed_out + refused_full +
- * refused_age + refused_limit + refused_drain + cut + open, exactly, whenever
- * the server is at rest.
+ * The ledger: accepted = completed + failed + timed_out + refused + cut + open,
+ * exactly, whenever the server is at rest.  A later version may tell more
+ * reasons, as those of refused are told below, but has no other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
-	uint64_t completed;    /* served to the end */
-	uint64_t failed;       /* peer gone, handler error, shortage */
-	uint64_t timed_out;    /* one of the service's deadlines */
-	uint64_t refused_full; /* queue full, WEIR_REFUSE */
-	uint64_t refused_age;  /* waited too long in the queue */
-	uint64_t
-		refused_limit; /* max_connections or descriptors, WEIR_REFUSE */
+	uint64_t open;	    /* not over yet */
+	uint64_t closed;    /* accepted and over: the sum of the next five */
+	uint64_t completed; /* served to the end */
+	uint64_t failed;    /* peer gone, handler error, shortage */
+	uint64_t timed_out; /* a deadline of the service */
+	uint64_t refused;   /* the sum of the reasons below */
+	uint64_t cut;	    /* a stop's deadline, or weir_ref_cancel() */
+
+	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
+	uint64_t refused_age;	/* waited too long in the queue */
+	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE */
 	uint64_t refused_drain; /* came too late for a stop */
-	uint64_t cut;		/* ended by a stop's deadline or _cancel */
-	uint64_t open;		/* not over yet */
+	uint64_t reserved[20];	/* 0 */
+};
+
+/* weir_stats.phase */
+enum {
+	WEIR_PHASE_NEW = 0, /* not started */
+	WEIR_PHASE_SERVING = 1,
+	WEIR_PHASE_DRAINING = 2, /* a stop was requested */
+	WEIR_PHASE_CUTTING = 3,	 /* its deadline has passed */
+	WEIR_PHASE_DONE = 4	 /* it has ended */
 };
 
 /* Durations: bucket i counts those below 2^i microseconds (the last: all). */
@@ -257,30 +275,45 @@ struct weir_ledger {
 
 struct weir_stats {
 	struct weir_ledger ledger;
-	uint64_t bytes_in, bytes_out;
-	uint64_t callbacks;	  /* handler calls so far */
+
+	/* Totals. */
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint64_t callbacks;	  /* handler calls */
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
 	uint64_t accept_errors;	  /* accept(2) said this connection failed */
 	uint64_t shortages;	  /* pauses without descriptors or memory */
 	uint64_t late_bytes;	  /* came after we had ended a connection */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
-	uint64_t parked, queued, lingering; /* now */
-	uint64_t workers, busy;		    /* now */
-	uint64_t longest_callback_ms;	    /* of those running now */
+
+	/* Now. */
+	uint64_t phase; /* WEIR_PHASE_... */
+	uint64_t parked;
+	uint64_t queued;
+	uint64_t lingering;
+	uint64_t busy;		      /* workers in a callback */
+	uint64_t longest_callback_ms; /* of those running now */
+
+	/* Limits, as configured. */
+	uint64_t workers;
+	uint64_t queue_length;
+	uint64_t max_connections;
+
+	uint64_t timed_out[16]; /* of the ledger's, by WEIR_TIMEOUT_... */
+
+	/* Durations: their sums, and how they are distributed. */
+	uint64_t queue_wait_us;
+	uint64_t callback_us;
 	uint64_t queue_wait[WEIR_BUCKETS];
 	uint64_t callback_time[WEIR_BUCKETS];
-	uint64_t timed_out[6]; /* of the ledger's, by WEIR_TIMEOUT_... */
-	uint64_t reserved[10];
 };
 
 /* What a stop did. */
 struct weir_report {
-	/* Of the server's whole life; open is 0 if the stop has ended. */
-	struct weir_ledger ledger;
-	uint64_t stuck; /* callbacks still running; part of cut */
+	struct weir_ledger ledger; /* of the server's whole life */
+	uint64_t stuck;		   /* callbacks still running; part of cut */
 	uint64_t late_bytes;
 	uint64_t drain_ms; /* from the first request to the end */
-	uint64_t reserved[16];
 };
 
 /* ------------------------------------------------------------- the server */
@@ -376,7 +409,7 @@ WEIR_API int weir_server_drain(weir_server *s);
 
 /*
  * Wait until a stop that somebody asked for has ended.  ret, if not NULL,
- * gets the report.  May be called again.
+ * gets the report; size is sizeof *ret, or 0.  May be called again.
  *
  * It returns by the deadline of the stop and 100 ms, or with -EBUSY about a
  * second later (docs/STOPPING.md).
@@ -391,16 +424,18 @@ WEIR_API int weir_server_drain(weir_server *s);
  * events any more (its descriptors were closed by others, epoll is forbidden).
  * Thread: any but these.  Since: 0.1.
  */
-WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret);
+WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
+			      size_t size);
 
 /*
  * Counters and gauges.  A sum over the workers, not a transaction: exact when
- * the server is at rest.
+ * the server is at rest.  size is sizeof *ret.
  *
- * Returns 0.
+ * Returns 0; -EINVAL.
  * Thread: any.  Since: 0.1.
  */
-WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret);
+WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
+			       size_t size);
 
 /*
  * Free the server; stops it at once first if it still runs.  NULL is fine.
@@ -588,20 +623,21 @@ WEIR_API uint64_t weir_conn_id(const weir_conn *c);
 
 /* What a connection has been so far. */
 struct weir_summary {
-	int end;	    /* WEIR_END_... */
+	int64_t end;	    /* WEIR_END_... */
+	int64_t age_ms;	    /* since it was accepted, or dialled */
 	uint64_t bytes_in;  /* received */
 	uint64_t bytes_out; /* given to the kernel */
-	int64_t age_ms;	    /* since it was accepted, or dialled */
-	uint64_t reserved[8];
 };
 
 /*
- * What the connection has been so far; in `closed`: to its end.
+ * What the connection has been so far; in `closed`: to its end.  size is
+ * sizeof *ret.
  *
- * Returns 0.
+ * Returns 0; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret);
+WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret,
+			       size_t size);
 
 /*
  * Text of the peer's or our address: "1.2.3.4:5", "[::1]:5", "unix:/path",

@@ -70,7 +70,7 @@ static void access_closed(weir_conn *c, void *arg)
 
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
-	weir_conn_summary(c, &s);
+	weir_conn_summary(c, &s, sizeof(s));
 	journal(WEIR_LOG_INFO,
 		"connection %llu from %s to %s ended after %lld.%03lld s "
 		"(%llu bytes in, %llu out): %s",

@@ -276,21 +276,19 @@ static int report_end(weir_server *s, int rc, bool has_started)
 {
 	struct weir_report r = { 0 };
 	const struct weir_ledger *l = &r.ledger;
-	uint64_t refused;
 
 	if (!has_started)
 		return cannot_start(rc);
 	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY)
 		cli_error("cannot go on: %s", weir_strerror(rc));
-	weir_server_join(s, &r);
-	refused = l->refused_full + l->refused_age + l->refused_limit +
-		  l->refused_drain;
+	weir_server_join(s, &r, sizeof(r));
 	out_announce(
 		"drained accepted=%llu completed=%llu refused=%llu cut=%llu "
 		"failed=%llu timed_out=%llu",
 		(unsigned long long)l->accepted,
-		(unsigned long long)l->completed, (unsigned long long)refused,
-		(unsigned long long)l->cut, (unsigned long long)l->failed,
+		(unsigned long long)l->completed,
+		(unsigned long long)l->refused, (unsigned long long)l->cut,
+		(unsigned long long)l->failed,
 		(unsigned long long)l->timed_out);
 	/* Connections that a service has cut are no failure. */
 	return rc < 0 ? CLI_FAILED : CLI_DONE;

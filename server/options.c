@@ -323,7 +323,7 @@ static int default_workers(void)
 
 	if (weir_server_new(&s, NULL) < 0)
 		return 0;
-	weir_server_stats(s, &stats);
+	weir_server_stats(s, &stats, sizeof(stats));
 	weir_server_free(s);
 	return (int)stats.workers;
 }

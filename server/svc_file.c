@@ -106,7 +106,7 @@ static void report_sent(weir_conn *c, void *arg)
 	if (s == NULL)
 		return;
 	weir_conn_peer(c, peer, sizeof(peer));
-	weir_conn_summary(c, &summary);
+	weir_conn_summary(c, &summary, sizeof(summary));
 	if (summary.bytes_out == s->len + sizeof(thanks) - 1)
 		len = snprintf(text, sizeof(text), "%s: all %llu bytes sent",
 			       peer, (unsigned long long)s->len);

@@ -134,7 +134,7 @@ static int run(weir_server *s, struct rival *r)
 	r->port = atoi(strrchr(where, ':') + 1);
 	rival_ready(r);
 	rc = weir_server_run(s, WEIR_SIGNALS);
-	if (weir_server_join(s, &report) == 0)
+	if (weir_server_join(s, &report, sizeof(report)) == 0)
 		printf("stopped %llu ms, %llu accepted, %llu completed\n",
 		       (unsigned long long)report.drain_ms,
 		       (unsigned long long)report.ledger.accepted,

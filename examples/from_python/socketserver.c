@@ -96,7 +96,7 @@ static int serve_forever(weir_server *s)
 		return rc;
 	printf("serving\n"); /* this thread is free meanwhile */
 	fflush(stdout);
-	return weir_server_join(s, NULL);
+	return weir_server_join(s, NULL, 0);
 }
 
 int main(int argc, char **argv)

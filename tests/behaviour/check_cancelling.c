@@ -119,7 +119,7 @@ static void whole_life(void)
 	DOES(weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, 20));
 	GIVES(-ETIMEDOUT, weir_conn_read(c, buf, 1));
 	DOES(weir_conn_peer(c, buf, sizeof(buf)));
-	DOES(weir_server_stats(s, &stats));
+	DOES(weir_server_stats(s, &stats, sizeof(stats)));
 	DOES(weir_ref_wake(peer));
 	DOES(weir_ref_close(peer));
 	DOES((weir_unref(peer), 0));
@@ -132,7 +132,7 @@ static void whole_life(void)
 	DOES((weir_conn_free(c), 0));
 	DOES(weir_server_stop(s, 10000));
 	atomic_store(&step, "weir_server_join()");
-	answered(weir_server_join(s, NULL) != -EBUSY);
+	answered(weir_server_join(s, NULL, 0) != -EBUSY);
 	DOES((weir_server_free(s), 0));
 }
 
@@ -241,7 +241,7 @@ static void *join_server(void *arg)
 {
 	struct server *s = arg;
 
-	DOES(weir_server_join(s->weir, NULL));
+	DOES(weir_server_join(s->weir, NULL, 0));
 	atomic_store(&step, NULL);
 	pthread_testcancel();
 	return NULL;
@@ -257,7 +257,7 @@ START_TEST(a_stop_ends_though_a_thread_was_cancelled_that_waits_for_it)
 	UNTIL(atomic_load(&step));
 	pthread_cancel(joiner);
 	ck_assert_int_eq(weir_server_stop(s->weir, 10000), 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
 	ck_assert_int_eq(pthread_join(joiner, &result), 0);
 	ck_assert(!atomic_load(&step));
 	ck_assert_ptr_eq(result, PTHREAD_CANCELED);

@@ -47,7 +47,8 @@ START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 
 	open_parked(s, CROWD);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	expect_stop_on_time(&report, 0);
 	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.cut, CROWD);
@@ -78,7 +79,8 @@ static void queue_meets_deadline(int grace_ms)
 		client_expect_last(c[i], "no time\n");
 		client_close(c[i]);
 	}
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	gate_open(&gate);
 	expect_stop_on_time(&report, grace_ms);
 	expect_balance(&report.ledger);

@@ -31,7 +31,7 @@ static void *join_server(void *arg)
 	int rc;
 
 	do {
-		rc = weir_server_join(life->s, NULL);
+		rc = weir_server_join(life->s, NULL, 0);
 		atomic_fetch_add(&life->joining, 1);
 	} while (rc == -EINVAL && now_ms() < until_at);
 	return rc == 0 ? NULL : life;
@@ -198,7 +198,7 @@ static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
 	client_send_bytes(c, much, sizeof(much));
 	UNTIL(gate_waiting(gate) == 1);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -EBUSY);
 	weir_server_free(s->weir);
 	gate_open(gate);
 	/* The client stays until the library has let go. */

@@ -25,7 +25,7 @@ static int spin(weir_conn *c)
 
 	weir_conn_printf(c, "I spin\n");
 	weir_conn_flush(c);
-	while (weir_server_stats(server, &now) == 0)
+	while (weir_server_stats(server, &now, sizeof(now)) == 0)
 		sched_yield();
 	return -EPROTO;
 }

@@ -28,7 +28,7 @@ static void must_not_wait(enum place place)
 {
 	if (atomic_exchange(&inside.was_at[place], true))
 		return;
-	if (weir_server_join(inside.weir, NULL) != -EDEADLK ||
+	if (weir_server_join(inside.weir, NULL, 0) != -EDEADLK ||
 	    weir_server_run(inside.weir, 0) != -EDEADLK)
 		atomic_fetch_add(&inside.wrong, 1);
 	weir_server_free(inside.weir);

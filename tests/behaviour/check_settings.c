@@ -77,6 +77,51 @@ static void expect_service(int error, const struct weir_service *service)
 	server_check_freed(s);
 }
 
+/* A program whose structures are longer or shorter gets what both know. */
+START_TEST(a_structure_is_filled_as_far_as_it_goes)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 3, .queue_length = 7,
+					     .max_connections = 20),
+				 WEIR_SERVICE(.readable = echo));
+	struct {
+		struct weir_stats known;
+		unsigned char later[32];
+	} wide;
+	struct {
+		struct weir_report known;
+		unsigned char later[32];
+	} report;
+	struct weir_stats narrow;
+
+	memset(&wide, 0xaa, sizeof(wide));
+	ck_assert_int_eq(weir_server_stats(s->weir, &wide.known, sizeof(wide)),
+			 0);
+	ck_assert_uint_eq(wide.known.phase, WEIR_PHASE_SERVING);
+	ck_assert_uint_eq(wide.known.workers, 3);
+	ck_assert_uint_eq(wide.known.queue_length, 7);
+	ck_assert_uint_eq(wide.known.max_connections, 20);
+	memset(&narrow, 0xaa, sizeof(narrow));
+	ck_assert_int_eq(
+		weir_server_stats(s->weir, &narrow,
+				  offsetof(struct weir_stats, bytes_in)),
+		0);
+	ck_assert_uint_eq(narrow.ledger.accepted, 0);
+	ck_assert_uint_eq(narrow.bytes_in, 0xaaaaaaaaaaaaaaaa);
+	ck_assert_int_eq(weir_server_stats(s->weir, NULL, 8), -EINVAL);
+	memset(&report, 0xaa, sizeof(report));
+	weir_server_drain(s->weir);
+	ck_assert_int_eq(
+		weir_server_join(s->weir, &report.known, sizeof(report)), 0);
+	ck_assert_uint_eq(report.known.stuck, 0);
+	for (size_t i = 0; i < 32; i++)
+		ck_assert_int_eq(wide.later[i] | report.later[i], 0);
+	ck_assert_int_eq(weir_server_stats(s->weir, &wide.known, sizeof(wide)),
+			 0);
+	ck_assert_uint_eq(wide.known.phase, WEIR_PHASE_DONE);
+	server_join_and_check(s);
+}
+END_TEST
+
 START_TEST(a_service_is_a_session_or_readable)
 {
 	expect_service(-EINVAL, NULL);
@@ -293,6 +338,7 @@ int main(void)
 		"settings", values_out_of_range_are_refused,
 		a_longer_structure_is_taken_if_what_we_do_not_know_is_unset,
 		a_shorter_structure_has_defaults_for_the_rest,
+		a_structure_is_filled_as_far_as_it_goes,
 		a_service_is_a_session_or_readable,
 		values_of_a_service_out_of_range_are_refused,
 		what_is_passed_is_copied, an_address_needs_room,

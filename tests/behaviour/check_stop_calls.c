@@ -14,7 +14,7 @@ START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
 
 	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), -EINVAL);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -EINVAL);
 	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
 	ck_assert_int_eq(weir_server_run(s->weir, 0), 0);
 	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0",
@@ -86,7 +86,7 @@ START_TEST(run_says_what_a_stop_before_it_has_cut)
 
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -ECANCELED);
 	ck_assert_int_eq(weir_server_run(s->weir, 0), -ECANCELED);
 	client_close(c);
 	server_join_and_check(s);
@@ -99,9 +99,9 @@ START_TEST(join_may_be_called_again_and_says_the_same)
 	struct weir_report first, second;
 
 	weir_server_drain(s->weir);
-	ck_assert_int_eq(weir_server_join(s->weir, &first), 0);
-	ck_assert_int_eq(weir_server_join(s->weir, &second), 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &first, sizeof(first)), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &second, sizeof(second)), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
 	ck_assert_mem_eq(&first, &second, sizeof(first));
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
 	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
@@ -118,7 +118,7 @@ static int stop_its_server(weir_conn *c, void *arg)
 
 	if (n <= 0)
 		return (int)n;
-	joined = weir_server_join((*s)->weir, NULL);
+	joined = weir_server_join((*s)->weir, NULL, 0);
 	stopped = weir_server_stop((*s)->weir, 10000);
 	weir_conn_printf(c, "%s ", error_name(joined));
 	weir_conn_printf(c, "%s", error_name(stopped));
@@ -150,7 +150,7 @@ static void *stop_server(void *arg)
 	for (int grace = 8000; grace >= 1000; grace -= 1000)
 		if (weir_server_stop(s->weir, grace * slowness()) != 0)
 			return s;
-	return weir_server_join(s->weir, NULL) == 0 ? NULL : s;
+	return weir_server_join(s->weir, NULL, 0) == 0 ? NULL : s;
 }
 
 START_TEST(many_threads_may_stop_and_join_at_once)

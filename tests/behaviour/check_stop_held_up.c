@@ -41,13 +41,14 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end)
 	client_expect_echo(c, "hello\n");
 	began_at = now_ms();
 	weir_server_stop(s->weir, 200);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	came_back(began_at, 200);
 	ck_assert_uint_ge(report.drain_ms, 200);
 	ck_assert_uint_eq(report.ledger.accepted, 1);
 	expect_balance(&report.ledger);
 	gate_open(&gate);
-	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
+	UNTIL(weir_server_join(s->weir, NULL, 0) != -EBUSY);
 	server_join_and_check(s);
 }
 END_TEST
@@ -78,7 +79,7 @@ START_TEST(a_log_sink_that_waits_does_not_hold_up_run)
 	came_back(began_at, 200);
 	ck_assert_int_eq((intptr_t)said, -EBUSY);
 	gate_open(&gate);
-	UNTIL(weir_server_join(s->weir, NULL) != -EBUSY);
+	UNTIL(weir_server_join(s->weir, NULL, 0) != -EBUSY);
 	server_join_and_check(s);
 }
 END_TEST
@@ -123,12 +124,13 @@ static void stop_of_lasting_workers(struct server *s, struct gate *gate)
 	struct weir_report report;
 
 	weir_server_stop(s->weir, 200);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	came_back(began_at, 200);
 	expect_stop_on_time(&report, 200);
 	ck_assert_uint_eq(stats_at_once(s).ledger.open, 0);
 	gate_open(gate);
-	UNTIL(weir_server_join(s->weir, NULL) == 0);
+	UNTIL(weir_server_join(s->weir, NULL, 0) == 0);
 	server_join_and_check(s);
 }
 
@@ -229,7 +231,8 @@ static void stop_with_slow_peers(struct server *s)
 	UNTIL(stats(s).lingering == SLOW_PEERS);
 	began_at = now_ms();
 	weir_server_stop(s->weir, 500);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -ECANCELED);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -ECANCELED);
 	came_back(began_at, 500);
 	expect_stop_on_time(&report, 500);
 	ck_assert_uint_eq(report.ledger.cut, SLOW_PEERS);
@@ -305,7 +308,7 @@ static void stop_with_dripper(bool is_first)
 	weir_server_stop(s->weir, long_grace);
 	if (is_first)
 		client_try_send(d.client, "ask\n", 4);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	atomic_store(&d.is_over, true);
 	pthread_join(d.id, NULL);
 	ck_assert_uint_lt(report.drain_ms, much_less * (uint64_t)slowness());

@@ -154,7 +154,7 @@ START_TEST(a_stop_without_grace_cuts)
 		UNTIL(stats(s).busy == 1);
 		weir_server_stop(s->weir, 0);
 		client_expect_end(c);
-		rc = weir_server_join(s->weir, NULL);
+		rc = weir_server_join(s->weir, NULL, 0);
 		report = server_join_and_check(s);
 		ck_assert_uint_eq(report.ledger.cut, 1);
 		expect_stop_on_time(&report, 0);
@@ -214,7 +214,7 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 	client_send(c, "go\n");
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 200);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL), -ECANCELED);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -ECANCELED);
 	report = server_join_and_check(s);
 	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
 	ck_assert_uint_eq(report.ledger.cut, 1);
@@ -241,7 +241,8 @@ static struct weir_report stuck_report(struct server *s, struct gate *gate)
 {
 	struct weir_report report;
 
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.open, 0);
 	gate_open(gate);
@@ -312,7 +313,7 @@ START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 	client_expect_eof(c);
 	UNTIL(stats(s).lingering == 1);
 	weir_server_stop(s->weir, long_grace);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	ck_assert_uint_lt(report.drain_ms, 1500 * (uint64_t)slowness());
 	ck_assert_uint_ge(report.drain_ms, 400);
 	report = server_join_and_check(s);

@@ -88,7 +88,8 @@ START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
 	group_expect(others, hello);
 	group_expect_eof(others);
 	group_close(others);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	took = (int)(now_ms() - began_at);
 	ck_assert_int_ge(took, GRACE_MS - 50);
 	/* The deadline, and what stuck callbacks have to notice it. */

@@ -16,7 +16,7 @@ static void note_ending(weir_conn *c, void *arg)
 {
 	struct ending *e = arg;
 
-	weir_conn_summary(c, &e->summary);
+	weir_conn_summary(c, &e->summary, sizeof(e->summary));
 	e->said = weir_conn_write(c, "too late", 8);
 	atomic_fetch_add(&e->count, 1);
 }
@@ -30,7 +30,7 @@ static int echo_once(weir_conn *c, void *arg)
 
 	if (n <= 0)
 		return (int)n;
-	weir_conn_summary(c, &so_far);
+	weir_conn_summary(c, &so_far, sizeof(so_far));
 	ck_assert_int_eq(so_far.end, WEIR_END_NONE);
 	weir_conn_write(c, line, (size_t)n);
 	return e->verdict;

@@ -38,7 +38,7 @@ static int without_connection(void)
 		weir_ref_cancel(NULL),
 		weir_conn_why(NULL),
 		weir_conn_fd(NULL),
-		weir_conn_summary(NULL, &summary),
+		weir_conn_summary(NULL, &summary, sizeof(summary)),
 		weir_conn_peer(NULL, buf, sizeof(buf)),
 		weir_conn_local(NULL, buf, sizeof(buf)),
 		weir_conn_set_timeout(NULL, WEIR_TIMEOUT_IDLE, 1),
@@ -104,7 +104,7 @@ static int with_odd_memory(weir_conn *c)
 		weir_conn_peer(c, NULL, 100),
 		weir_conn_local(c, NULL, 100),
 		weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, NULL),
-		weir_conn_summary(c, NULL),
+		weir_conn_summary(c, NULL, 0),
 	};
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)

@@ -216,7 +216,7 @@ START_TEST(failures_that_last_are_borne_quietly)
 	UNTIL(stats(s).accept_errors == (uint64_t)faults_made());
 	weir_server_stop(s->weir, 100);
 	client_expect_end(late);
-	(void)weir_server_join(s->weir, &report);
+	(void)weir_server_join(s->weir, &report, sizeof(report));
 	faults_clear();
 	expect_stop_on_time(&report, 100);
 	ck_assert_uint_eq(report.ledger.timed_out, 1);

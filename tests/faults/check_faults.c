@@ -71,7 +71,7 @@ static void end_run(weir_server *s)
 	int rc;
 
 	ck_assert_int_eq(weir_server_stop(s, 20000), 0);
-	rc = weir_server_join(s, &report);
+	rc = weir_server_join(s, &report, sizeof(report));
 	ck_assert_msg(rc == 0 || rc == -ECANCELED, "join: %s",
 		      weir_strerror(rc));
 	expect_balance(&report.ledger);
@@ -287,7 +287,7 @@ START_TEST(a_handler_may_stop_at_any_step_of_a_start)
 		if (calls_to_go > 0)
 			stop_it(0); /* there are no more steps */
 		ck_assert(rc == 0 || rc == -ESHUTDOWN);
-		ck_assert_int_eq(weir_server_join(s->weir, NULL), 0);
+		ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
 		wr_sys_fault = NULL;
 		weir_server_free(s->weir);
 		server_check_freed(s);

@@ -69,7 +69,7 @@ static struct weir_report stop_under_load(struct server *s, int grace_ms)
 	UNTIL(load_answered(load) > WARM);
 	load_mark_stop(load);
 	weir_server_stop(s->weir, grace_ms);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	load_finish(load);
 	is_short(&report);
 	return report;
@@ -167,7 +167,7 @@ START_TEST(that_there_is_no_fence_is_said_once)
 	server_start(s);
 	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	weir_server_stop(s->weir, long_grace);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	faults_clear();
 	is_short(&report);
 	ck_assert_int_eq(lines_in(s->log, "cannot be kept from connecting"), 1);
@@ -199,7 +199,7 @@ static void stop_with_failing_accept(int error)
 	client_open(s);
 	UNTIL(stats(s).accept_errors > 0 || stats(s).shortages > 0);
 	weir_server_stop(s->weir, long_grace);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	faults_clear();
 	is_short(&report);
 	server_join_and_check(s);
@@ -294,11 +294,12 @@ START_TEST(a_send_that_hangs_does_not_put_the_end_off)
 		0);
 	UNTIL(gate_waiting(&sending) == 1);
 	weir_server_stop(s->weir, 300);
-	ck_assert_int_eq(weir_server_join(s->weir, &report), -EBUSY);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
 	expect_stop_on_time(&report, 300);
 	gate_open(&sending);
 	pthread_join(sender, NULL);
-	UNTIL(weir_server_join(s->weir, NULL) == -ECANCELED);
+	UNTIL(weir_server_join(s->weir, NULL, 0) == -ECANCELED);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 	wr_sys_fault = NULL;

@@ -185,7 +185,7 @@ static void *take_snapshots(void *arg)
 	while (!atomic_load(&snapshots.is_over)) {
 		const char *what;
 
-		weir_server_stats(snapshots.server, &now);
+		weir_server_stats(snapshots.server, &now, sizeof(now));
 		what = what_is_impossible(&now, &before);
 		atomic_fetch_add(&snapshots.taken, 1);
 		if (what && atomic_fetch_add(&snapshots.impossible, 1) == 0)
@@ -238,7 +238,7 @@ static void say_stats(weir_server *s)
 	struct mallinfo2 heap = mallinfo2();
 	struct weir_stats now;
 
-	weir_server_stats(s, &now);
+	weir_server_stats(s, &now, sizeof(now));
 	printf("{");
 	say_ledger(&now.ledger);
 	say("parked", now.parked);
@@ -257,7 +257,7 @@ static void say_stats(weir_server *s)
 static void say_report(weir_server *s)
 {
 	struct weir_report report;
-	int rc = weir_server_join(s, &report);
+	int rc = weir_server_join(s, &report, sizeof(report));
 
 	printf("{");
 	say_ledger(&report.ledger);

@@ -109,7 +109,7 @@ static bool one_byte(weir_conn *c, struct peer **p)
 		atomic_store(&(*p)->conn, weir_conn_ref(c));
 	}
 	if (byte == '!')
-		EXPECT(weir_server_join(life.server, NULL) == -EDEADLK &&
+		EXPECT(weir_server_join(life.server, NULL, 0) == -EDEADLK &&
 		       weir_server_stop(life.server, 10000) == 0);
 	EXPECT(weir_conn_write(c, "e", 1) == 0);
 	return true;
@@ -341,7 +341,7 @@ static void live(void)
 		await(&last[i], true);
 	for (int i = 0; i < CLIENTS; i++)
 		close(last[i].fd);
-	rc = weir_server_join(life.server, &report);
+	rc = weir_server_join(life.server, &report, sizeof(report));
 	if (rc != 0)
 		fail("join says %s", weir_strerror(rc));
 	atomic_store(&life.is_ending, true);

@@ -189,9 +189,10 @@ uint64_t ledger_refused(const struct weir_ledger *l)
 
 void expect_balance(const struct weir_ledger *l)
 {
-	ck_assert_uint_eq(l->accepted, l->completed + l->failed + l->timed_out +
-					       ledger_refused(l) + l->cut +
-					       l->open);
+	ck_assert_uint_eq(l->refused, ledger_refused(l));
+	ck_assert_uint_eq(l->closed, l->completed + l->failed + l->timed_out +
+					     l->refused + l->cut);
+	ck_assert_uint_eq(l->accepted, l->closed + l->open);
 }
 
 void expect_stop_on_time(const struct weir_report *r, int grace_ms)
@@ -206,7 +207,7 @@ struct weir_stats stats(struct server *s)
 {
 	struct weir_stats ret;
 
-	ck_assert_int_eq(weir_server_stats(s->weir, &ret), 0);
+	ck_assert_int_eq(weir_server_stats(s->weir, &ret, sizeof(ret)), 0);
 	return ret;
 }
 
@@ -231,7 +232,7 @@ void server_check_freed(struct server *s)
 struct weir_report server_join_and_check(struct server *s)
 {
 	struct weir_report report;
-	int rc = weir_server_join(s->weir, &report);
+	int rc = weir_server_join(s->weir, &report, sizeof(report));
 
 	ck_assert_msg(rc == 0 || rc == -ECANCELED || rc == -EBUSY,
 		      "join said %s", weir_strerror(rc));

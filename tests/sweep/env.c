@@ -154,7 +154,7 @@ uint64_t env_parked(struct env *st)
 {
 	struct weir_stats now;
 
-	weir_server_stats(st->weir, &now);
+	weir_server_stats(st->weir, &now, sizeof(now));
 	return now.parked;
 }
 
@@ -162,7 +162,7 @@ uint64_t env_lingering(struct env *st)
 {
 	struct weir_stats now;
 
-	weir_server_stats(st->weir, &now);
+	weir_server_stats(st->weir, &now, sizeof(now));
 	return now.lingering;
 }
 
@@ -170,7 +170,7 @@ uint64_t env_queued(struct env *st)
 {
 	struct weir_stats now;
 
-	weir_server_stats(st->weir, &now);
+	weir_server_stats(st->weir, &now, sizeof(now));
 	return now.queued;
 }
 
@@ -209,7 +209,7 @@ void env_finish(struct env *st)
 	int rc;
 
 	/* On a busy machine a callback that was cut may need its time. */
-	while ((rc = weir_server_join(st->weir, &r)) == -EBUSY)
+	while ((rc = weir_server_join(st->weir, &r, sizeof(r))) == -EBUSY)
 		poll_sleep();
 	if (rc != 0 && rc != -ECANCELED)
 		sweep_fail("join: %s", weir_strerror(rc));

@@ -42,6 +42,29 @@ START_TEST(a_gauge_of_which_half_was_seen_is_not_below_zero)
 }
 END_TEST
 
+START_TEST(a_snapshot_has_totals_and_sums)
+{
+	static struct wr_stats stats[2];
+	struct weir_stats now;
+
+	atomic_store(&stats[0].accepted, 10);
+	atomic_store(&stats[0].outcome[WR_OUTCOME_COMPLETED], 1);
+	atomic_store(&stats[1].outcome[WR_OUTCOME_REFUSED_AGE], 2);
+	atomic_store(&stats[0].outcome[WR_OUTCOME_REFUSED_DRAIN], 3);
+	atomic_store(&stats[0].outcome[WR_OUTCOME_CUT], 1);
+	wr_count_duration(&stats[0], &stats[0].queue_wait, 1500);
+	wr_count_duration(&stats[1], &stats[1].queue_wait, 2500);
+	wr_count_duration(&stats[1], &stats[1].queue_wait, -1);
+	wr_stats_sum(&now, stats, 2);
+	ck_assert_uint_eq(now.ledger.refused, 5);
+	ck_assert_uint_eq(now.ledger.closed, 7);
+	ck_assert_uint_eq(now.queue_wait_us, 4);
+	ck_assert_uint_eq(now.queue_wait[0], 1);
+	ck_assert_uint_eq(now.queue_wait[1], 1);
+	ck_assert_uint_eq(now.queue_wait[2], 1);
+}
+END_TEST
+
 START_TEST(the_text_of_a_ledger_leaves_out_what_is_zero)
 {
 	const struct weir_ledger some = {
@@ -62,6 +85,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_lanes,
+			 a_snapshot_has_totals_and_sums,
 			 a_gauge_of_which_half_was_seen_is_not_below_zero,
 			 the_text_of_a_ledger_leaves_out_what_is_zero);
 }
