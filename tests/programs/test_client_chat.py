@@ -11,8 +11,8 @@ import subprocess
 import threading
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal,
-                      TestCase, main, program, read_all, read_exactly, reset,
-                      run, until)
+                      TestCase, main, program, read_all, read_exactly,
+                      read_pieces, reset, run, until)
 
 PROMPT = b">> "
 THEIRS = b">>  "
@@ -537,20 +537,24 @@ class OnATerminal(TestCase):
 
     def test_pasted_lines_are_messages_of_their_own(self):
         """Even the goodbye; for a peer that reads as it comes."""
-        for term in TERMS:
+        def heard(term):
             got = []
 
-            def reads(sock, got=got):
-                while got[-1:] != [b"windup"]:
-                    got.append(sock.recv(1024))
+            def reads(sock):
+                got.append(read_pieces(sock, len("thankssee youwindup")))
                 sock.sendall(b"windup")
-            with self.subTest(term=term), PythonServer(reads) as server, \
+            with PythonServer(reads) as server, \
                     Terminal("chat", server.address, term=term) as user:
                 user.expect(PROMPT)
                 user.type(b"thanks\nsee you\nwindup\n")
                 user.expect(b">>  windup\r\n")
                 self.assertEqual(user.end(), 0)
-            self.assertEqual(got, [b"thanks", b"see you", b"windup"])
+            return got[0]
+        for term in TERMS:
+            with self.subTest(term=term):
+                self.assertEqual(
+                    until(lambda: heard(term), "a peer that reads in time"),
+                    [b"thanks", b"see you", b"windup"])
 
     def test_a_pasted_tab_arrives(self):
         with conversation() as (user, peer):

@@ -12,7 +12,7 @@ import threading
 
 import documents
 from weirtest import (DEADLINE, Server, Terminal, TestCase, connect, main,
-                      read_all, read_exactly, reset, until)
+                      read_all, read_exactly, read_pieces, reset, until)
 
 WAIT = b"Please wait, somebody else is talking.\n"
 TURN = b"It is your turn.\n"
@@ -436,9 +436,12 @@ class AtAConsole(TestCase):
     def test_lines_that_are_pasted_stay_apart(self):
         terminal = self.serve()
         sock = self.enter(terminal)
-        terminal.type(b"one\ntwo\nthree\n")
-        for line in (b"one", b"two", b"three"):
-            self.assertEqual(sock.recv(100), line)
+
+        def heard():
+            terminal.type(b"one\ntwo\nthree\n")
+            return read_pieces(sock, len("onetwothree"))
+        self.assertEqual(until(heard, "a client that reads in time"),
+                         [b"one", b"two", b"three"])
         self.stop(terminal)
 
     def test_a_draft_is_not_for_the_next_caller(self):

@@ -56,6 +56,26 @@ def until(condition, what, seconds=DEADLINE):
         time.sleep(0.002)
 
 
+def waited_to_run():
+    """For how many seconds this thread has waited for a processor so far."""
+    with open("/proc/thread-self/schedstat") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
+def read_pieces(sock, size):
+    """What each recv() returns of the next size bytes.  None if this thread had
+    to wait for a processor, so that it may have read late, two pieces at once.
+    """
+    waited = waited_to_run()
+    pieces = []
+    while size > 0:
+        pieces.append(sock.recv(1024))
+        if not pieces[-1]:
+            return pieces
+        size -= len(pieces[-1])
+    return pieces if waited_to_run() - waited < 0.02 else None
+
+
 def run(variable, *args, input=b"", **kwargs):
     """Run a program to its end; standard output and error are bytes."""
     return subprocess.run([program(variable), *args], input=input,
