@@ -139,7 +139,7 @@ static void *acceptor_main(void *arg)
 
 int wr_acceptor_start(struct wr_acceptor *a)
 {
-	int rc = wr_sys_thread_create(&a->thread.id, WR_SYS_STACK,
+	int rc = wr_sys_thread_create(&a->thread.id, WR_STACK_LEAST,
 				      acceptor_main, a);
 
 	a->thread.was_started = rc == 0;

@@ -15,13 +15,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "conn_table.h"
 #include "poller.h"
 #include "sys.h"
-
-/* Input that wr_conn_finish() may throw away before it leaves the rest to the
- * acceptor. */
-#define DISCARD_AT_ONCE ((size_t)64 * 1024)
 
 /* --------------------------------------------------------------- moving it */
 
@@ -175,7 +172,7 @@ int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
 		return 0;
 	if (c->in.last_at > since)
 		since = c->in.last_at;
-	return since + WR_DRAIN_QUIET_NS;
+	return since + WR_MESSAGE_QUIET_NS;
 }
 
 /*
@@ -366,7 +363,7 @@ void wr_conn_finish(struct weir_conn *c)
 	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->in.end == WR_IN_EOF;
 	wr_unlock(&c->lock);
 	if (!is_done)
-		is_done = wr_conn_discard(c, DISCARD_AT_ONCE, &late);
+		is_done = wr_conn_discard(c, WR_DISCARD_AT_ONCE, &late);
 	wr_count(stats, &stats->late_bytes, late);
 	if (is_done) {
 		wr_conn_close_and_count(c, stats, c->outcome);

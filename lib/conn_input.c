@@ -13,19 +13,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "conn.h"
 #include "sys.h"
 
 /*
- * What one callback may take before others have their turn.  A message may
- * cost anything, so the time counts besides the bytes; and a message may cost
- * less than a look at the clock, so that is looked at after 1, 3, 7 and 15
- * messages and each 16 that follow.  A turn thus lasts at most about twice its
- * time and one message, and each brings at least one message.
+ * A message may cost less than a look at the clock, so the end of a turn is
+ * looked for after 1, 3, 7 and 15 messages and each 16 that follow.  A turn
+ * thus lasts at most about twice WR_TURN_NS and one message, and each brings at
+ * least one message.
  */
-#define TURN_BYTES ((size_t)256 * 1024)
-#define TURN_NS	   WR_NS_PER_MS
-#define CLOCK_GAP  16
+#define CLOCK_GAP 16
 
 /* `readable` and nothing else never waits. */
 static bool may_wait(const struct weir_conn *c)
@@ -226,12 +224,12 @@ static bool has_outlasted_turn(const struct weir_conn *c)
 
 	if (c->in.would_block && wr_buffer_len(&c->in.buf) == 0)
 		return false;
-	return wr_now_ns() - began >= TURN_NS;
+	return wr_now_ns() - began >= WR_TURN_NS;
 }
 
 static inline bool has_had_turn(const struct weir_conn *c)
 {
-	return c->call.bytes >= TURN_BYTES ||
+	return c->call.bytes >= WR_TURN_BYTES ||
 	       (c->call.messages > 0 && is_time_to_look(c->call.messages) &&
 		has_outlasted_turn(c));
 }

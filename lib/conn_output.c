@@ -23,15 +23,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "bounds.h"
 #include "conn.h"
 #include "sys.h"
 
 #define PIECES	   64		      /* of one sendmsg */
-#define GATHERED   ((size_t)8 << 10)  /* the largest write that is */
-#define FILE_PIECE ((size_t)1 << 20)  /* of one sendfile */
 #define COPY_PIECE ((size_t)16 << 10) /* of one pread, without sendfile(2) */
-#define FILES_NS   WR_NS_PER_MS	      /* of one flush, give or take a piece */
-#define LOOK_MS	   10		      /* where a wake-up cannot end a wait */
 
 /* What the caller still holds: pieces, from byte skip on. */
 struct rest {
@@ -107,7 +104,8 @@ static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
 {
 	off_t offset = (off_t)k->offset;
-	size_t len = k->left < FILE_PIECE ? (size_t)k->left : FILE_PIECE;
+	size_t len = k->left < WR_SENDFILE_BYTES ? (size_t)k->left
+						 : WR_SENDFILE_BYTES;
 
 	if (!k->is_copied) {
 		ssize_t n = wr_sys_sendfile(out, k->file, &offset, len);
@@ -207,7 +205,7 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		if (ctx && c->out.box.head && c->out.box.head->file >= 0) {
 			ctx->now = wr_now_ns();
 			if (files_end_at == 0)
-				files_end_at = ctx->now + FILES_NS;
+				files_end_at = ctx->now + WR_SENDFILE_NS;
 			else if (ctx->now >= files_end_at)
 				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
@@ -260,8 +258,8 @@ static int poll_both(struct pollfd fds[2], int timeout_ms)
 
 	if (rc != -EINVAL)
 		return rc;
-	if (timeout_ms < 0 || timeout_ms > LOOK_MS)
-		timeout_ms = LOOK_MS;
+	if (timeout_ms < 0 || timeout_ms > WR_SESSION_LOOK_MS)
+		timeout_ms = WR_SESSION_LOOK_MS;
 	return wr_sys_poll(fds, 1, timeout_ms);
 }
 
@@ -407,7 +405,7 @@ static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 {
 	return has_room(c, queued, more) &&
-	       ((more <= GATHERED && queued + more <= WR_CHUNK_ROOM) ||
+	       ((more <= WR_GATHER_BYTES && queued + more <= WR_CHUNK_ROOM) ||
 		c->out.is_stalled);
 }
 
@@ -422,7 +420,7 @@ static bool put_small(struct weir_conn *c, const void *buf, size_t len)
 {
 	bool is_taken;
 
-	if (c->end != WR_END_OPEN || len > GATHERED)
+	if (c->end != WR_END_OPEN || len > WR_GATHER_BYTES)
 		return false;
 	wr_lock(&c->lock);
 	is_taken = may_write(c) == 0 && !wr_outbox_has_files(&c->out.box) &&

@@ -16,18 +16,16 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "clock.h"
 #include "resolve.h"
 #include "sys.h"
 
-#define NEXT_AFTER_NS  (250 * WR_NS_PER_MS)
-#define MOST_ADDRESSES 64
-
 /* -------------------------------------------------------------------- TCP */
 
 struct race {
-	const struct addrinfo *to[MOST_ADDRESSES];
-	struct pollfd attempts[MOST_ADDRESSES]; /* fd -1: it has failed */
+	const struct addrinfo *to[WR_CONNECT_ADDRESSES];
+	struct pollfd attempts[WR_CONNECT_ADDRESSES]; /* fd -1: it has failed */
 	size_t count, started, under_way;
 	int64_t next_at; /* when the next attempt begins */
 	int rc;		 /* what the last address said */
@@ -48,7 +46,7 @@ static void line_up(struct race *r, const struct addrinfo *list)
 	int family = list->ai_family;
 	const struct addrinfo *turns[2] = { list, find(list, family, false) };
 
-	for (int i = 0; r->count < MOST_ADDRESSES; i = !i) {
+	for (int i = 0; r->count < WR_CONNECT_ADDRESSES; i = !i) {
 		if (!turns[i])
 			i = !i;
 		if (!turns[i])
@@ -123,7 +121,7 @@ static void start(struct race *r)
 	struct pollfd *attempt = &r->attempts[r->started];
 	int type = SOCK_STREAM | SOCK_NONBLOCK, rc;
 
-	r->next_at = wr_now_ns() + NEXT_AFTER_NS;
+	r->next_at = wr_now_ns() + WR_CONNECT_NEXT_NS;
 	*attempt = (struct pollfd){ .events = POLLOUT };
 	rc = attempt->fd = wr_sys_socket(to->ai_family, type, 0);
 	if (is_shortage(rc) && r->under_way > 0)

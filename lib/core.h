@@ -28,9 +28,6 @@ enum wr_phase {
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
-/* A partial message, or a first one, may take so long to come in a drain. */
-#define WR_DRAIN_QUIET_NS (100 * 1000000LL)
-
 /* What a thread lends to the connection it runs. */
 struct wr_context {
 	struct wr_stats *stats;

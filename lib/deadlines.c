@@ -26,9 +26,6 @@
 #include "poller.h"
 #include "sys.h"
 
-#define BYTES_AT_A_TIME ((size_t)64 * 1024)
-#define MOST_ERRORS	64 /* taken from an error queue at a time */
-
 void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
 		       struct wr_context *ctx, int poller)
 {
@@ -138,7 +135,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 	if (wr_core_phase(d->core) >= WR_PHASE_CUTTING &&
 	    !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
-	     (!wr_conn_discard(c, BYTES_AT_A_TIME, &late) && late > 0)))
+	     (!wr_conn_discard(c, WR_LINGER_READ, &late) && late > 0)))
 		outcome = WR_OUTCOME_CUT;
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	delist(d, c);
@@ -169,7 +166,7 @@ static void empty_error_queue(struct weir_conn *c)
 {
 	char waste[64];
 
-	for (int i = 0; i < MOST_ERRORS; i++)
+	for (int i = 0; i < WR_LINGER_ERRORS; i++)
 		if (wr_sys_recv(c->fd, waste, sizeof(waste), MSG_ERRQUEUE) < 0)
 			break;
 }
@@ -177,7 +174,7 @@ static void empty_error_queue(struct weir_conn *c)
 static void linger_input(struct wr_deadlines *d, struct weir_conn *c)
 {
 	uint64_t late = 0;
-	bool is_done = wr_conn_discard(c, BYTES_AT_A_TIME, &late);
+	bool is_done = wr_conn_discard(c, WR_LINGER_READ, &late);
 
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	c->linger.bytes += late;

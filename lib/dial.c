@@ -7,13 +7,10 @@
 #include <fcntl.h>
 
 #include "address.h"
+#include "bounds.h"
 #include "conn.h"
 #include "connect.h"
 #include "sys.h"
-
-#define DEFAULT_TIMEOUT_MS 30000
-#define LAST_WRITE_MS	   30000
-#define LONGEST_DRAIN_NS   (1000 * WR_NS_PER_MS)
 
 struct dialled {
 	struct weir_conn conn;
@@ -56,7 +53,7 @@ static int take_over(int fd)
  */
 static void drain_before_close(struct weir_conn *c)
 {
-	int64_t at = wr_now_ns() + LONGEST_DRAIN_NS;
+	int64_t at = wr_now_ns() + WR_DIAL_LINGER_NS;
 	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
 	uint64_t late = 0;
 
@@ -74,7 +71,7 @@ static void dial_free(struct weir_conn *c)
 	int rc;
 
 	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
-		c->timeout_ms[WR_TMO_WRITE] = LAST_WRITE_MS;
+		c->timeout_ms[WR_TMO_WRITE] = WR_DIAL_WRITE_MS;
 	do {
 		rc = wr_conn_flush(c);
 		if (rc == WR_FLUSH_STALLED)
@@ -120,7 +117,7 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 {
 	WR_NO_CANCEL();
 	int64_t deadline_at = wr_deadline_at(
-		wr_now_ns(), timeout_ms ? timeout_ms : DEFAULT_TIMEOUT_MS);
+		wr_now_ns(), timeout_ms ? timeout_ms : WR_DIAL_MS);
 	struct wr_address addr;
 	int rc, fd;
 

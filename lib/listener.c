@@ -22,13 +22,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "bounds.h"
 #include "clock.h"
 #include "resolve.h"
 #include "sys.h"
-
-/* How long, in rounds and their length, another starter may hold the path. */
-#define LOCK_ROUNDS   200
-#define LOCK_ROUND_MS 10
 
 #define ALL_BITS  07777 /* of a mode */
 #define NAME_ROOM 160	/* for a path and what is appended to it */
@@ -202,8 +199,9 @@ static int wait_for_lock(int fd)
 {
 	int rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB), round;
 
-	for (round = 0; rc == -EWOULDBLOCK && round < LOCK_ROUNDS; round++) {
-		(void)wr_sys_poll(NULL, 0, LOCK_ROUND_MS);
+	for (round = 0; rc == -EWOULDBLOCK && round < WR_PATH_LOCK_ROUNDS;
+	     round++) {
+		(void)wr_sys_poll(NULL, 0, WR_PATH_LOCK_ROUND_MS);
 		rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
 	}
 	return rc;
@@ -216,7 +214,8 @@ static void lock_path(struct path_lock *k, const char *path)
 
 	k->fd = -1;
 	snprintf(k->name, sizeof(k->name), "%s.lock", path);
-	for (tries = 0; k->fd < 0 && rc == 0 && tries < LOCK_ROUNDS; tries++) {
+	for (tries = 0; k->fd < 0 && rc == 0 && tries < WR_PATH_LOCK_ROUNDS;
+	     tries++) {
 		int fd = rc = wr_sys_create(k->name);
 
 		if (fd < 0)

@@ -5,10 +5,8 @@
  */
 #include "poller.h"
 
+#include "bounds.h"
 #include "sys.h"
-
-/* How long a wait that is not possible takes. */
-#define FAILED_MS 5
 
 static uint32_t to_epoll(unsigned interest)
 {
@@ -80,6 +78,6 @@ int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms)
 		ev[i].what = from_epoll(got[i].events);
 	}
 	if (n < 0) /* do not spin */
-		(void)wr_sys_poll(NULL, 0, FAILED_MS);
+		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
 	return n;
 }

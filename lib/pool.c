@@ -7,14 +7,11 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "bounds.h"
 #include "clock.h"
 #include "conn_table.h"
 #include "dispatch.h"
 #include "sys.h"
-
-/* Whether a thread that exits is gone: asked after this time, then later. */
-#define FIRST_ASK_NS (WR_NS_PER_MS / 20)
-#define LAST_ASK_NS  (10 * WR_NS_PER_MS)
 
 /* Whose thread the calling one is. */
 static _Thread_local const struct wr_pool *my_pool;
@@ -203,7 +200,7 @@ static struct threads_left gather_locked(const struct wr_pool *p)
 int wr_pool_join(struct wr_pool *p, int64_t at)
 {
 	struct wr_core *core = p->core;
-	int64_t ask_ns = FIRST_ASK_NS;
+	int64_t ask_ns = WR_EXIT_ASK_NS;
 	struct threads_left left;
 
 	wr_lock(&core->lock);
@@ -216,7 +213,7 @@ int wr_pool_join(struct wr_pool *p, int64_t at)
 			break;
 		if (left.exiting > 0) {
 			until = wr_min_at(at, now + ask_ns);
-			ask_ns = wr_min_at(2 * ask_ns, LAST_ASK_NS);
+			ask_ns = wr_min_at(2 * ask_ns, WR_EXIT_ASK_MOST_NS);
 		}
 		(void)wr_cond_wait_until(&core->changed, &core->lock, until);
 	}

@@ -29,12 +29,11 @@
 #include <string.h>
 
 #include "address.h"
+#include "bounds.h"
 #include "clock.h"
 #include "lock.h"
 #include "sys.h"
 #include "weir.h"
-
-#define LOOK_EVERY_NS (50 * WR_NS_PER_MS)
 
 /* Look-ups of one kind. */
 struct kind {
@@ -42,8 +41,8 @@ struct kind {
 	atomic_int left_behind;
 };
 
-static struct kind addresses = { .most_left = 64 };
-static struct kind names = { .most_left = 32 };
+static struct kind addresses = { .most_left = WR_LOOKUPS_LEFT };
+static struct kind names = { .most_left = WR_REVERSES_LEFT };
 
 struct lookup {
 	/* The question, written before the thread begins. */
@@ -132,7 +131,7 @@ static bool is_set(const atomic_bool *stop)
 /* When to look at stop again: nobody rings when it is set. */
 static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
 {
-	return stop ? wr_min_at(deadline_at, wr_now_ns() + LOOK_EVERY_NS)
+	return stop ? wr_min_at(deadline_at, wr_now_ns() + WR_LOOKUP_STOP_NS)
 		    : deadline_at;
 }
 

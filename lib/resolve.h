@@ -12,9 +12,6 @@
 
 #include "base.h"
 
-/* When the caller gives no time. */
-#define WR_LOOKUP_MS 30000
-
 /*
  * The addresses of host (empty: loopback) with port, for stream sockets; the
  * list is the caller's to free.  A number needs no thread.  A wait ends early

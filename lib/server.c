@@ -139,7 +139,7 @@ void weir_server_free(weir_server *s)
 	unref(s);
 }
 
-/* ------------------------------------------------------------------- listen */
+/* ------------------------------------------------------------------ listen */
 
 static bool has_descriptor(const weir_server *s, int fd)
 {
@@ -209,8 +209,7 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 	return (int)len;
 }
 
-/* ------------------------------------------------------------ start and stop
- */
+/* ---------------------------------------------------------- start and stop */
 
 /* No thread runs a connection yet: all of them end at once. */
 static void undo_start(weir_server *s)
@@ -512,7 +511,7 @@ int weir_server_run(weir_server *s, unsigned flags)
 	return rc;
 }
 
-/* -------------------------------------------------------------------- stats */
+/* ------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 {

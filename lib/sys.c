@@ -31,15 +31,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bounds.h"
+
 /* The number is the same for all machines but one; older headers lack it. */
 #ifdef SYS_fchmodat2
 #define WR_FCHMODAT2 SYS_fchmodat2
 #else
 #define WR_FCHMODAT2 452
 #endif
-
-/* What the C library and the library itself use of a thread's stack. */
-#define STACK_OF_OURS ((size_t)24 * 1024)
 
 /* 0, or the -errno to fail with; *len may be made less. */
 #ifdef WR_FAULTS
@@ -395,7 +394,7 @@ int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
  */
 int wr_sys_tune_tcp(int fd)
 {
-	const int on = 1, most_unsent = 128 * 1024;
+	const int on = 1, most_unsent = WR_UNSENT_BYTES;
 	int rc = wr_sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
 				   sizeof(on));
 
@@ -659,11 +658,11 @@ static size_t whole_stack(const pthread_attr_t *attr, size_t stack_size)
 
 	if (stack_size == 0) {
 		(void)pthread_attr_getstacksize(attr, &stack_size);
-		if (stack_size < WR_SYS_STACK)
-			stack_size = WR_SYS_STACK; /* "ulimit -s" is small */
+		if (stack_size < WR_STACK_LEAST)
+			stack_size = WR_STACK_LEAST; /* "ulimit -s" is small */
 	}
 	(void)dl_iterate_phdr(add_thread_local, &size);
-	return size + stack_size + STACK_OF_OURS;
+	return size + stack_size + WR_STACK_OF_OURS;
 }
 
 static int create_thread(pthread_t *ret, const pthread_attr_t *attr,

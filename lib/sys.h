@@ -130,10 +130,9 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 
 /*
  * fn can use stack_size bytes of stack (0: the system's default, but at least
- * WR_SYS_STACK), however much is thread-local in this program: the C library
+ * WR_STACK_LEAST), however much is thread-local in this program: the C library
  * takes that out of the stack it is asked for.
  */
-#define WR_SYS_STACK ((size_t)256 * 1024)
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg);
 
