@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: MIT
 # The modules of lib/ (a module is NAME.c and NAME.h) use each other down only,
 # in the order of lib/LAYERS: neither an include nor a call goes to a higher
-# layer, and headers do not include each other in a circle.  Of the library, the
-# programs and examples include weir.h alone.  In client/load the commands at the
-# top include all folders, report includes judge, and all include measure.
+# layer, and neither headers nor calls make a circle.  Of the library, the
+# programs and examples include weir.h alone.  In client/load the commands at
+# the top include all folders, report includes judge, and all include measure.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
@@ -86,8 +86,13 @@ FILENAME == "lib/LAYERS" {
 }' lib/LAYERS "$uses")
 [ -z "$bad" ] || { echo "$bad"; rc=1; }
 
-circle=$(awk '$3 ~ /\.h:/ && $4 == "includes" { print $1, $2 }' "$uses" | sort -u |
-	tsort 2>&1 >/dev/null) || { echo "$circle"; rc=1; }
+for kind in includes calls; do
+	circle=$(awk -v kind=$kind '
+		$4 == kind && (kind == "calls" || $3 ~ /\.h:/) { print $1, $2 }
+	' "$uses" | sort -u | tsort 2>&1 >/dev/null) || {
+		echo "$kind in a circle: $circle"; rc=1
+	}
+done
 
 for name in $(sed -n '/^#/!s/^[a-z]*://p' lib/LAYERS); do
 	[ -f "lib/$name.c" ] || [ -f "lib/$name.h" ] || {
