@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The command load compare: check that the plans are equal, print a table. */
+/* The command load compare. */
 #ifdef HAVE_CONFIG_H
 #include <config.h>
 #endif
@@ -136,7 +136,6 @@ static void complain_difference(const char *path, const json_t *old,
 	free(b);
 }
 
-/* Are the plans the same? Prints the first difference. */
 static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 {
 	const char *key;
@@ -160,7 +159,6 @@ static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 
 /* --------------------------------------------------------------- the table */
 
-/* A row: a metric, and its name in "seconds". */
 struct row {
 	const char *name; /* in "metrics" */
 	const char *second;
@@ -254,7 +252,6 @@ static void print_row(const struct row *row, const json_t *old,
 	stream_print("  %s\n", compare_words[c->word]);
 }
 
-/* Returns the exit status; sets *is_worse if any row is worse. */
 static int print_rows(const json_t *old, const json_t *new, double margin,
 		      bool *is_worse)
 {

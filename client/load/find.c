@@ -50,22 +50,20 @@ static const struct cli_option own[] = {
 	  "precision of the answer (default 5%)" },
 };
 
-/* Options of load that find does not have. */
-static const char *const not_ours[] = { "rate",	    "count",  "upload",
-					"download", "with",   "hlog",
-					"html",	    "strict", "dry-run" };
+static const char *const without[] = { "rate",	   "count",  "upload",
+				       "download", "with",   "hlog",
+				       "html",	   "strict", "dry-run" };
 
 static struct cli_option table[ROWS_MAX];
 
 static bool has_load_option(const char *name)
 {
-	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
-		if (strcmp(name, not_ours[i]) == 0)
+	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++)
+		if (strcmp(name, without[i]) == 0)
 			return false;
 	return true;
 }
 
-/* The help of options with other defaults than in load. */
 static const char *help_of(const struct cli_option *row)
 {
 	if (strcmp(row->name, "duration") == 0)
@@ -92,7 +90,6 @@ static void make_table(void)
 	table[used] = (struct cli_option){ .name = NULL };
 }
 
-/* A percentage with or without its sign. */
 static bool find_take_resolution(double *ret)
 {
 	char *end;
@@ -213,7 +210,7 @@ struct find_command {
 	const struct find_options *options;
 	struct target target;
 	struct find found;
-	FILE *to; /* what people read */
+	FILE *to;
 };
 
 static int run_shown(const struct find_command *c, struct result *ret,
@@ -228,7 +225,6 @@ static int run_shown(const struct find_command *c, struct result *ret,
 	return status;
 }
 
-/* Measure a closed loop for a short time. */
 static int find_probe(struct find_command *c)
 {
 	struct find *f = &c->found;

@@ -32,7 +32,6 @@ struct input {
 	bool has_line; /* not added up yet */
 };
 
-/* The lines of one tag. */
 struct kind {
 	char tag[HLOG_TAG];
 	struct histogram *all;
@@ -41,7 +40,7 @@ struct kind {
 };
 
 struct merge {
-	struct hlog_writer *writer; /* NULL: none */
+	struct hlog_writer *writer;
 	struct input *inputs;
 	size_t input_count;
 	struct kind *kinds;
@@ -62,7 +61,7 @@ static const struct cli_option table[] = {
 };
 
 static const struct options_operand operands[] = {
-	{ "FILE", "the log to be read", "a.hlog b.hlog" },
+	{ "FILE", "the log", "a.hlog b.hlog" },
 	{ .name = NULL },
 };
 
@@ -95,7 +94,6 @@ static int complain_memory(void)
 	return CLI_FAILED;
 }
 
-/* Read the next line of an input. Returns an exit status. */
 static int merge_next_line(struct input *in)
 {
 	int rc = hlog_next(&in->reader);
@@ -232,7 +230,6 @@ static int64_t cell_of(const struct merge *m, const struct input *in)
 	return start > 0 ? (start + m->width / 2) / m->width : 0;
 }
 
-/* The earliest cell with lines to add; -1: none. */
 static int64_t next_cell(const struct merge *m)
 {
 	int64_t cell = -1;
@@ -246,7 +243,6 @@ static int64_t next_cell(const struct merge *m)
 	return cell;
 }
 
-/* Add the lines of the input for that cell. */
 static int add_input(struct merge *m, struct input *in, int64_t cell)
 {
 	int rc = CLI_DONE;
@@ -318,7 +314,6 @@ static void print_kind(const struct kind *k, FILE *to)
 	fprintf(to, "  %s samples\n", units_count(h->total, text));
 }
 
-/* If the log goes to standard output, print to standard error. */
 static int print_table(const struct merge *m, const char *output)
 {
 	FILE *to = output_is_standard(output) ? stream_err() : stream_out();

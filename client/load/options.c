@@ -124,7 +124,7 @@ static const struct options_operand operands[] = {
 
 /* ------------------------------------------------------------------ values */
 
-/* A number of at least 0, "20k" "1.5M". */
+/* "20k" "1.5M" */
 static bool parse_count(const char *text, double *ret)
 {
 	char *end;
@@ -386,7 +386,6 @@ static bool value_mode(struct load_options *o, enum plan_mode mode)
 
 /* -------------------------------------------------------------- one by one */
 
-/* Options without a value. */
 static bool take_switch(struct load_options *o, int key)
 {
 	struct plan *p = &o->plan;

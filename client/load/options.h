@@ -55,7 +55,7 @@ bool load_options_take(void *to, int key);
 
 void load_options_init(struct load_options *o);
 
-/* Check all options together. Returns as load_options_parse(). */
+/* Check all options together.  Returns as load_options_parse(). */
 int load_options_check(struct load_options *o, const char *address);
 
 /* Parse a rate from optarg; returns false after printing an error. */

@@ -35,7 +35,7 @@ struct run {
 	run_watch *watch;
 	void *arg;
 	bool is_interrupted;
-	const char *failing; /* what failed, for the error message */
+	const char *failed_step; /* what failed, for the error message */
 };
 
 /* How often the current or the next run was interrupted. */
@@ -43,7 +43,7 @@ static atomic_int interrupts;
 
 /* -------------------------------------------------------------- the second */
 
-static void tell_watcher(struct run *r)
+static void report_progress(struct run *r)
 {
 	if (r->watch)
 		r->watch(r->arg, &r->progress);
@@ -58,8 +58,7 @@ static int count_open(const struct run *r)
 	return open;
 }
 
-/* Has every engine that is running handed over its second? */
-static bool has_all_full(const struct run *r)
+static bool have_all_handed_over(const struct run *r)
 {
 	for (int i = 0; i < r->engine_count; i++)
 		if (!r->engines[i].has_full && !r->engines[i].has_finished)
@@ -113,7 +112,7 @@ void run_catch_signals(void)
 	catch_signals(interrupt);
 }
 
-/* Plan no more messages. Before the start and after the end, stop at once. */
+/* Plan no more messages.  Before the start and after the end, stop at once. */
 static void end_early(struct run *r)
 {
 	struct control *c = &r->control;
@@ -130,7 +129,7 @@ static void end_early(struct run *r)
 		engine_wake(&r->engines[i]);
 }
 
-static void tell_second(struct run *r, bool is_last)
+static void report_second(struct run *r, bool is_last)
 {
 	struct summary *s = &r->summary;
 	struct progress *p = &r->progress;
@@ -143,21 +142,20 @@ static void tell_second(struct run *r, bool is_last)
 	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
-	tell_watcher(r);
+	report_progress(r);
 	if (p->last)
 		summary_begin_second(s);
 }
 
-static void take_second(struct run *r)
+static void add_second(struct run *r)
 {
 	for (int i = 0; i < r->engine_count; i++)
 		if (r->engines[i].has_full)
 			summary_add(&r->summary, r->engines[i].full);
-	tell_second(r, false);
+	report_second(r, false);
 }
 
-/* Report the warm-up and its end, between the seconds. */
-static void tell_part(struct run *r)
+static void report_phase(struct run *r)
 {
 	struct progress *p = &r->progress;
 	int64_t now = now_ns(), start = atomic_load(&r->control.start_at);
@@ -168,7 +166,7 @@ static void tell_part(struct run *r)
 	p->elapsed =
 		now - (p->part == RUN_WARMUP ? start : r->control.measure_at);
 	p->opened = count_open(r);
-	tell_watcher(r);
+	report_progress(r);
 }
 
 static void wait_some(struct run *r)
@@ -188,7 +186,6 @@ static void wait_some(struct run *r)
 
 /* --------------------------------------------------------------- the parts */
 
-/* Returns 0 or -errno of an engine. */
 static int connect_all(struct run *r)
 {
 	struct control *c = &r->control;
@@ -202,7 +199,7 @@ static int connect_all(struct run *r)
 		pthread_mutex_unlock(&c->lock);
 		r->progress.opened = count_open(r);
 		r->progress.elapsed = now_ns() - began_at;
-		tell_watcher(r);
+		report_progress(r);
 		pthread_mutex_lock(&c->lock);
 	}
 	rc = -c->error;
@@ -243,7 +240,6 @@ static int start_bad_clients(struct run *r)
 	return bad_clients_start(&r->bad_clients, from, to);
 }
 
-/* Returns as connect_all(). */
 static int measure_all(struct run *r)
 {
 	struct control *c = &r->control;
@@ -251,7 +247,7 @@ static int measure_all(struct run *r)
 
 	pthread_mutex_lock(&c->lock);
 	while (c->finished < r->engine_count) {
-		bool is_full = has_all_full(r);
+		bool is_full = have_all_handed_over(r);
 
 		if (c->error != 0)
 			cut_run(r);
@@ -259,9 +255,9 @@ static int measure_all(struct run *r)
 			wait_some(r);
 		pthread_mutex_unlock(&c->lock);
 		if (is_full)
-			take_second(r);
+			add_second(r);
 		else
-			tell_part(r);
+			report_phase(r);
 		pthread_mutex_lock(&c->lock);
 		for (int i = 0; is_full && i < r->engine_count; i++)
 			r->engines[i].has_full = false;
@@ -271,7 +267,6 @@ static int measure_all(struct run *r)
 	return rc;
 }
 
-/* Returns 0 or -errno of the bad clients. */
 static int end_all(struct run *r)
 {
 	int64_t to;
@@ -288,7 +283,7 @@ static int end_all(struct run *r)
 	rc = bad_clients_stop(&r->bad_clients);
 	to = r->summary.to;
 	if (atomic_load(&r->control.start_at) != NEVER)
-		tell_second(r, true);
+		report_second(r, true);
 	r->summary.to = to;
 	memcpy(r->summary.result->bad_clients, r->bad_clients.counts,
 	       sizeof(r->bad_clients.counts));
@@ -370,7 +365,7 @@ static int run_engines(struct run *r)
 	stopped = end_all(r);
 	if (rc < 0)
 		return rc;
-	r->failing = "cannot wait for events";
+	r->failed_step = "cannot wait for events";
 	return failed < 0 ? failed : stopped;
 }
 
@@ -380,7 +375,7 @@ int run(struct result *ret, const struct plan *plan,
 	struct run r = { .plan = plan,
 			 .watch = watch,
 			 .arg = arg,
-			 .failing = "cannot start the load" };
+			 .failed_step = "cannot start the load" };
 	int rc;
 
 	*ret = (struct result){ .plan = plan };
@@ -395,6 +390,6 @@ int run(struct result *ret, const struct plan *plan,
 		return CLI_DONE;
 	}
 	result_free(ret);
-	cli_error("%s: %s", r.failing, strerror(-rc));
+	cli_error("%s: %s", r.failed_step, strerror(-rc));
 	return CLI_FAILED;
 }

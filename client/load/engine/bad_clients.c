@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * One thread drives all bad clients: each has a next step and a time for it,
- * and events report what the server does.
- */
+/* One thread drives all clients: each has a next step and a time for it. */
 #include "bad_clients.h"
 
 #include <errno.h>
@@ -81,7 +78,6 @@ static void bad_client_connect(struct bad_clients *c, struct bad_client *m,
 	}
 }
 
-/* Part of the stream of messages, from m->sent on. */
 static size_t messages_fill(const struct bad_clients *c,
 			    const struct bad_client *m, char *to, size_t len)
 {
@@ -99,7 +95,7 @@ static size_t messages_fill(const struct bad_clients *c,
 	return len;
 }
 
-/* Send up to len bytes of messages; returns false if the client is gone. */
+/* Returns false if the client is gone. */
 static bool send_messages(struct bad_clients *c, struct bad_client *m,
 			  size_t len, int64_t now)
 {
@@ -128,7 +124,6 @@ static bool send_messages(struct bad_clients *c, struct bad_client *m,
 	return true;
 }
 
-/* Read up to len bytes; returns false if the client is gone. */
 static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
 		      int64_t now)
 {
@@ -146,7 +141,8 @@ static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
 	return false;
 }
 
-static void misbehave(struct bad_clients *c, struct bad_client *m, int64_t now)
+static void bad_client_misbehave(struct bad_clients *c, struct bad_client *m,
+				 int64_t now)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	size_t size = payload_size(c->payload, (struct message_id){ m->id, 0 });
@@ -224,7 +220,7 @@ static void bad_clients_step(struct bad_clients *c, int64_t now)
 		if (m->fd < 0)
 			bad_client_connect(c, m, now);
 		else if (m->is_connected)
-			misbehave(c, m, now);
+			bad_client_misbehave(c, m, now);
 	}
 }
 

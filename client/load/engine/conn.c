@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection of the load: it is made, reads the banner, sends
- * messages, reads replies, is lost and made again.
+ * The life of a connection: it is made, reads the banner, sends messages,
+ * reads replies, is lost and made again.
  *
- * A message is put on the ring first and sent from there.  Bytes that the
+ * Messages are put on the ring first and sent from there.  Bytes that the
  * socket does not take are not kept but made again.
  */
 #include "state.h"
@@ -76,7 +76,7 @@ static bool is_measured(const struct engine *e, const struct conn *c)
 	       c->ring->planned >= e->measure_at;
 }
 
-/* When to connect again. Churn goes on whatever happened. */
+/* Churn goes on whatever happened. */
 static void pause_before_next(struct engine *e, struct conn *c,
 			      enum error_phase phase, int64_t now)
 {
@@ -117,7 +117,6 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 
 /* ----------------------------------------------------------------- one way */
 
-/* Buffers moved before other connections are served. */
 #define ONEWAY_BUFFERS 16
 
 static void oneway_count(const struct engine *e, struct conn *c,
@@ -132,10 +131,7 @@ static void oneway_count(const struct engine *e, struct conn *c,
 	*bytes += (uint64_t)n;
 }
 
-/*
- * Level-triggered, so that a connection with more to do can let others go
- * first.
- */
+/* Level-triggered, so that the other connections get their turn. */
 static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 {
 	struct epoll_event event = { .events = events, .data.ptr = c };
@@ -150,7 +146,6 @@ static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 static void oneway_send_some(struct engine *e, struct conn *c)
 {
 	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		/* Any bytes will do. */
 		ssize_t n = send(c->fd, e->payload->noise, ENGINE_BUFFER,
 				 MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -207,8 +202,9 @@ uint64_t conn_unsent(const struct conn *c)
 
 /* ----------------------------------------------------------------- sending */
 
-/* Closed loop: how many there is room for. The warm-up uses no budget. */
-static uint64_t count_next(struct engine *e, const struct conn *c, int64_t now)
+/* The warm-up uses no budget. */
+static uint64_t messages_now(struct engine *e, const struct conn *c,
+			     int64_t now)
 {
 	uint64_t count = (uint32_t)e->plan->depth - c->open;
 	uint64_t room = e->window - (c->next - c->head);
@@ -223,7 +219,6 @@ static uint64_t count_next(struct engine *e, const struct conn *c, int64_t now)
 	return count;
 }
 
-/* How many messages to send now; *ret: when they were planned. */
 static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 			     int64_t *ret)
 {
@@ -245,11 +240,11 @@ static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 		return 1;
 	}
 	*ret = now;
-	return count_next(e, c, now);
+	return messages_now(e, c, now);
 }
 
-/* Was the message held up by the server or by this client? */
-static void note_lateness(struct engine *e, struct conn *c, struct message *m)
+static void attribute_lateness(struct engine *e, struct conn *c,
+			       struct message *m)
 {
 	struct interval *i = e->now;
 	int64_t server = c->room_at - m->planned;
@@ -287,10 +282,9 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	e->now->counts.planned += count;
 	e->now->counts.sent += count;
 	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
-		note_lateness(e, c, &ring[first & last]);
+		attribute_lateness(e, c, &ring[first & last]);
 }
 
-/* Messages of one run; returns 0 if they do not fit. */
 static size_t conn_fill_run(const struct payload *p, struct message_id *id,
 			    uint64_t end, char *to, size_t room)
 {
@@ -304,10 +298,7 @@ static size_t conn_fill_run(const struct payload *p, struct message_id *id,
 	return count * size;
 }
 
-/*
- * Fill the buffer with messages from the next byte to write; *is_all: the last
- * message is complete in it.
- */
+/* *is_all: the last message is complete in the buffer. */
 static size_t conn_fill(struct engine *e, const struct conn *c, bool *is_all)
 {
 	const struct payload *p = e->payload;
@@ -468,10 +459,7 @@ static bool may_begin_exchange(const struct engine *e, int64_t now)
 	       (now < e->measure_at || e->budget > 0);
 }
 
-/*
- * The backlog of a Unix socket is full.  TCP would retry, so do the same.
- * Returns whether to go on trying.
- */
+/* TCP would retry when the backlog is full; do so for a Unix socket. */
 static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
 {
 	if (c->retry_from == 0) {
@@ -522,7 +510,6 @@ static void conn_done(struct engine *e, struct conn *c, int64_t now)
 
 /* --------------------------------------------------------------- receiving */
 
-/* Returns whether the banner is complete; *used bytes belong to it. */
 static bool take_banner(const struct engine *e, struct conn *c,
 			const char *data, size_t len, size_t *used)
 {
@@ -550,7 +537,6 @@ static bool take_banner(const struct engine *e, struct conn *c,
 	}
 }
 
-/* Returns how many bytes are left for replies. */
 static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 			    size_t len, int64_t now)
 {
@@ -566,7 +552,7 @@ static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 	return len - used;
 }
 
-/* Returns whether the connection is still the same. */
+/* Returns false if the connection is gone. */
 static bool take_input(struct engine *e, struct conn *c, size_t len,
 		       int64_t now)
 {

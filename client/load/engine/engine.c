@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The loop of an engine: wait, serve the connections that have events, send
- * what is due, check timeouts, hand over the figures of each second.
- */
+/* The loop of an engine. */
 #include "engine.h"
 
 #include <errno.h>
@@ -19,10 +16,7 @@
 #define SWEEP_MIN (1 * MS)
 #define SWEEP_MAX (50 * MS)
 
-/*
- * A power of two, with room beyond the depth: a reply that comes out of order
- * must not hold up the others.
- */
+/* With room beyond the depth: a reply out of order must not hold up others. */
 static uint32_t window_of(const struct plan *plan)
 {
 	uint32_t window = 1;
@@ -32,7 +26,6 @@ static uint32_t window_of(const struct plan *plan)
 	return plan->depth > 1 ? 2 * window : 1;
 }
 
-/* This engine's share of count things. */
 static uint64_t engine_share(uint64_t count, const struct engine *e)
 {
 	size_t threads = (size_t)e->plan->threads;
@@ -204,7 +197,7 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 		schedule_update(e, c);
 }
 
-/* Start as many connections as allowed; returns when to go on. */
+/* Returns when to go on. */
 static int64_t connect_some(struct engine *e, int64_t now)
 {
 	double rate = e->plan->connect_rate / e->plan->threads;
@@ -230,7 +223,6 @@ static int64_t connect_some(struct engine *e, int64_t now)
 	return NEVER;
 }
 
-/* Has every connection been made, or failed? */
 static bool has_connected(const struct engine *e, int64_t now)
 {
 	return e->connect_next == e->conn_count &&
@@ -305,7 +297,7 @@ static void engine_tick(struct engine *e, int64_t now)
 		e->tick_at += SECOND;
 }
 
-/* Send what is due; returns when the next message is. */
+/* Returns when the next message is due. */
 static int64_t send_due(struct engine *e, int64_t now)
 {
 	struct conn *c;
@@ -323,7 +315,7 @@ static int64_t send_due(struct engine *e, int64_t now)
 	return c ? c->due_at : NEVER;
 }
 
-/* Do what is due by the clock; returns when the next thing is. */
+/* Returns when to run next. */
 static int64_t run_clock(struct engine *e)
 {
 	int64_t now = now_ns(), next = NEVER, at;
@@ -352,7 +344,6 @@ static int64_t run_clock(struct engine *e)
 	return !e->is_ending && e->end_at < next ? e->end_at : next;
 }
 
-/* With --count: is there nothing left to plan? */
 static bool has_sent_all(const struct engine *e)
 {
 	if (e->plan->count == 0 || !e->is_started || e->woke_at < e->measure_at)
@@ -398,9 +389,8 @@ static int pwait2(int epoll, struct epoll_event *events, int max,
 }
 
 /*
- * Where epoll_pwait2() is missing (it is new in Linux 5.11, and container
- * filters may refuse it), waits are rounded up to whole ms; the client lag
- * shows this.
+ * epoll_pwait2() is new in Linux 5.11, and container filters may refuse it.
+ * Without it waits are rounded up to ms, which the client lag shows.
  */
 static int wait_events(struct engine *e, struct epoll_event *events,
 		       const struct timespec *longest)
@@ -417,10 +407,9 @@ static int wait_events(struct engine *e, struct epoll_event *events,
 }
 
 /*
- * Events that are pending when the wait starts came while the loop was busy,
- * and a late return means that the thread was not scheduled: both delay what
- * we see.  Waits are kept short so that the second is noticed even when
- * nothing is planned.
+ * Events pending at the start of a wait came while the loop was busy, and a
+ * late return means that the thread was not scheduled: both delay what we see.
+ * Waits are short, to notice this even when nothing is planned.
  */
 static int wait_until(struct engine *e, struct epoll_event *events,
 		      int64_t next)

@@ -3,14 +3,13 @@
  * What becomes of messages: answered, timed out or abandoned.  They are
  * settled in any order and leave the ring in order.
  *
- * A reply that repeats the message is compared with it.  It is cut out of the
- * stream by its length, or by its newline.  If it begins with a number it is
- * compared with the message of that number.  This tells an early, late,
- * doubled or misdirected reply from one whose bytes are wrong.  Without
- * numbers, replies belong to the messages in order.
+ * A reply that repeats the message is cut out of the stream by its length or
+ * its newline, and compared with the message whose number it begins with.
+ * This tells an early, late, doubled or misdirected reply from one whose bytes
+ * are wrong.  Without numbers, replies belong to the messages in order.
  *
- * After a wrong line, the next reply begins after the newline.  A wrong raw
- * reply may be shorter or longer than expected, so the next number of this
+ * After a wrong line the next reply begins after the newline.  A wrong raw
+ * reply may be shorter or longer than expected: the next number of this
  * connection is looked for.
  */
 #include "state.h"
@@ -33,9 +32,7 @@ static void leave_ring(struct engine *e, struct conn *c)
 	}
 }
 
-/*
- * An estimate of the median: a step up for a slower reply, down for a faster.
- */
+/* A slower reply moves the estimate up, a faster one down. */
 static void track_median(struct engine *e, int64_t took)
 {
 	if (e->median == 0)
@@ -45,16 +42,11 @@ static void track_median(struct engine *e, int64_t took)
 }
 
 /*
- * Find out since when there is room for another message, without the delays of
- * this client.
- *
- * The reply was there when the loop woke.  If it woke late, the reply would
- * have been seen wake_delay earlier.
- *
- * If the message was sent late, by lag, the reply would have come that much
- * earlier, provided that the server took its usual time.  If the reply took
- * longer than the median and the lag together, the server was stalled and an
- * earlier message would have been answered no earlier.
+ * Since when there is room for another message, without the delays of this
+ * client: if the loop woke late, the reply could have been seen wake_delay
+ * earlier, and if the message was sent late, it would have been answered
+ * earlier by that lag.  But a reply that took longer than the median and the
+ * lag together waited for a stalled server, and would not have come earlier.
  */
 static void note_room(struct engine *e, struct conn *c, const struct message *m)
 {
@@ -70,7 +62,6 @@ static void note_room(struct engine *e, struct conn *c, const struct message *m)
 		c->room_at -= slower > 0 ? lag - slower : lag;
 }
 
-/* Returns whether the message is measured. */
 static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 {
 	if (!conn_has_room(e, c))
@@ -114,7 +105,6 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		c->is_done = true;
 }
 
-/* Shift the bits by count messages. */
 static void shift_late_pending(struct conn *c, uint64_t count)
 {
 	for (; c->late_pending != 0 && count > 0; count--) {
@@ -174,8 +164,8 @@ static void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 }
 
 /* An unanswered message counts with its age, the least it could have taken. */
-static void lose(struct engine *e, struct conn *c, uint64_t seq,
-		 uint64_t *column, int64_t now)
+static void lose_message(struct engine *e, struct conn *c, uint64_t seq,
+			 uint64_t *column, int64_t now)
 {
 	struct message *m = conn_message(e, c, seq);
 
@@ -191,13 +181,13 @@ static void lose(struct engine *e, struct conn *c, uint64_t seq,
 void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now)
 {
-	/* Part of a reply, and no message is open. */
+	/* Part of a reply, without a message. */
 	if (c->state == CONN_OPEN && c->open == 0 && c->frame.used > 0 &&
 	    now >= e->measure_at)
 		e->now->counts.surplus++;
 	for (; c->head < c->next; c->head++)
 		if (!conn_message(e, c, c->head)->is_settled)
-			lose(e, c, c->head, column, now);
+			lose_message(e, c, c->head, column, now);
 }
 
 /* Could a late reply be told from the next one? */
@@ -215,7 +205,7 @@ bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 	m->is_late_pending = can_identify_reply(e);
 	if (m->planned >= e->measure_at && m->is_late_pending)
 		engine_note_error(e, ERROR_REPLY, ETIMEDOUT, now);
-	lose(e, c, c->head, &e->now->counts.timed_out, now);
+	lose_message(e, c, c->head, &e->now->counts.timed_out, now);
 	leave_ring(e, c);
 	return can_identify_reply(e);
 }
@@ -236,8 +226,7 @@ static size_t form_len(const struct engine *e)
 	return e->plan->expect == EXPECT_REPLY ? FORM_LEN : 0;
 }
 
-/* How many bytes identify a reply. */
-static size_t start_len(const struct engine *e)
+static size_t id_len(const struct engine *e)
 {
 	size_t more = e->plan->size_min - PAYLOAD_NUMBER;
 
@@ -248,9 +237,8 @@ static size_t start_len(const struct engine *e)
 	return form_len(e) + PAYLOAD_NUMBER + (more < CONFIRM ? more : CONFIRM);
 }
 
-/* Are these the bytes that the frame should have from there on? */
-static bool frame_is(const struct engine *e, const struct frame *f, size_t from,
-		     const char *data, size_t len)
+static bool frame_matches(const struct engine *e, const struct frame *f,
+			  size_t from, const char *data, size_t len)
 {
 	size_t form = form_len(e), part = 0;
 
@@ -265,7 +253,7 @@ static bool frame_is(const struct engine *e, const struct frame *f, size_t from,
 
 /* --------------------------------------------------------------- one reply */
 
-/* Was the reply to this message pending? It no longer is. */
+/* Was the reply to this message pending?  It no longer is. */
 static bool take_late_pending(struct conn *c, uint64_t seq)
 {
 	uint64_t bit = c->head - 1 - seq;
@@ -322,18 +310,15 @@ static void settle_frame(struct engine *e, struct conn *c, int64_t now)
 
 /* ------------------------------------------------ raw bytes that are wrong */
 
-static bool read_own(const struct engine *e, const struct conn *c,
-		     const char *data, struct message_id *ret)
+static bool read_own_id(const struct engine *e, const struct conn *c,
+			const char *data, struct message_id *ret)
 {
 	return payload_read_id(ret, data) && ret->conn == c->id &&
 	       ret->seq >= c->head && ret->seq < c->next &&
 	       !conn_message(e, c, ret->seq)->is_settled;
 }
 
-/*
- * How many of the latest bytes may be the start of a number of this
- * connection?
- */
+/* How many of the latest bytes may start a number of this connection? */
 static size_t start_of_own(const struct conn *c, const char *latest)
 {
 	char id[7];
@@ -350,9 +335,8 @@ static size_t start_of_own(const struct conn *c, const char *latest)
 	return 0;
 }
 
-/* The next reply begins: settle what came before it. */
-static void resume(struct engine *e, struct conn *c, struct message_id id,
-		   int64_t now)
+static void begin_next_frame(struct engine *e, struct conn *c,
+			     struct message_id id, int64_t now)
 {
 	const struct frame bad = c->frame;
 
@@ -376,7 +360,8 @@ static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 	size_t form = form_len(e), begun;
 
 	settle_frame(e, c, now);
-	if (frame_is(e, &f, f.len - PAYLOAD_NUMBER, f.start, PAYLOAD_NUMBER))
+	if (frame_matches(e, &f, f.len - PAYLOAD_NUMBER, f.start,
+			  PAYLOAD_NUMBER))
 		return;
 	begun = start_of_own(c, f.start);
 	if (begun == 0)
@@ -387,8 +372,8 @@ static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 }
 
 /* Scan the bytes of a bad frame; start holds the latest of them. */
-static size_t seek(struct engine *e, struct conn *c, const char *data,
-		   size_t len, int64_t now)
+static size_t seek_number(struct engine *e, struct conn *c, const char *data,
+			  size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
 	struct message_id id;
@@ -399,8 +384,8 @@ static size_t seek(struct engine *e, struct conn *c, const char *data,
 		f->used++;
 		/* Its own number does not start the next. */
 		if (f->used > form_len(e) + PAYLOAD_NUMBER &&
-		    read_own(e, c, f->start, &id))
-			resume(e, c, id, now);
+		    read_own_id(e, c, f->start, &id))
+			begin_next_frame(e, c, id, now);
 		else if (f->used == f->len)
 			settle_whole(e, c, now);
 		else
@@ -424,12 +409,12 @@ static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 			     f->start + PAYLOAD_NUMBER - n, n);
 	}
 	f->is_bad = true;
-	return seek(e, c, data, len, now);
+	return seek_number(e, c, data, len, now);
 }
 
 /* ------------------------------------------------------ cutting the stream */
 
-/* Which message does the reply belong to? If unknown, to the next expected. */
+/* Which message does the reply belong to?  If unknown, to the next expected. */
 static void identify_frame(const struct engine *e, const struct conn *c,
 			   struct frame *f)
 {
@@ -443,12 +428,12 @@ static void identify_frame(const struct engine *e, const struct conn *c,
 	if (e->payload->is_numbered &&
 	    (!payload_read_id(id, f->start + form_len(e)) ||
 	     id->conn >= connections || id->seq >= UINT64_C(1) << 40 ||
-	     !frame_is(e, f, 0, f->start, start_len(e))))
+	     !frame_matches(e, f, 0, f->start, id_len(e))))
 		*id = expected;
 	f->len = form_len(e) + payload_size(e->payload, *id);
 }
 
-static bool is_sought(const struct engine *e)
+static bool seeks_number(const struct engine *e)
 {
 	return e->payload->is_numbered && !e->payload->is_lines;
 }
@@ -458,7 +443,7 @@ static size_t begin_frame(struct engine *e, struct conn *c, const char *data,
 			  size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
-	size_t want = start_len(e), n, used;
+	size_t want = id_len(e), n, used;
 	char start[FRAME_START];
 
 	for (n = 0; n < len && f->used < want; n++) {
@@ -472,13 +457,13 @@ static size_t begin_frame(struct engine *e, struct conn *c, const char *data,
 	if (f->used < want)
 		return n;
 	identify_frame(e, c, f);
-	if (frame_is(e, f, 0, f->start, want)) {
+	if (frame_matches(e, f, 0, f->start, want)) {
 		if (f->used == f->len)
 			settle_frame(e, c, now);
 		return n;
 	}
 	f->is_bad = true;
-	if (is_sought(e)) {
+	if (seeks_number(e)) {
 		memcpy(start, f->start, want);
 		f->used = 0;
 		used = begin_seek(e, c, start, want, now);
@@ -496,7 +481,7 @@ static size_t take_line_reply(struct engine *e, struct conn *c,
 	if (newline)
 		len = (size_t)(newline - data) + 1;
 	f->is_bad = f->is_bad || f->used + len > f->len ||
-		    !frame_is(e, f, f->used, data, len);
+		    !frame_matches(e, f, f->used, data, len);
 	f->used += len;
 	if (newline) {
 		f->is_bad = f->is_bad || f->used < f->len;
@@ -511,12 +496,12 @@ static size_t take_raw_reply(struct engine *e, struct conn *c, const char *data,
 	struct frame *f = &c->frame;
 	bool is_right;
 
-	if (is_sought(e) && f->is_bad)
-		return seek(e, c, data, len, now);
+	if (seeks_number(e) && f->is_bad)
+		return seek_number(e, c, data, len, now);
 	if (len > f->len - f->used)
 		len = f->len - f->used;
-	is_right = !f->is_bad && frame_is(e, f, f->used, data, len);
-	if (!is_right && is_sought(e))
+	is_right = !f->is_bad && frame_matches(e, f, f->used, data, len);
+	if (!is_right && seeks_number(e))
 		return begin_seek(e, c, data, len, now);
 	f->is_bad = !is_right;
 	f->used += len;
@@ -541,9 +526,9 @@ static size_t count_surplus(struct engine *e, const char *data, size_t len,
 	return len;
 }
 
-/* Is the next input the reply to that message? Returns its length or 0. */
-static size_t take_next(const struct engine *e, struct message_id id,
-			const char *data, size_t len)
+/* Is the next input the reply to that message?  Returns its length or 0. */
+static size_t next_reply(const struct engine *e, struct message_id id,
+			 const char *data, size_t len)
 {
 	const struct payload *p = e->payload;
 	size_t form = form_len(e), size = payload_size(p, id);
@@ -557,9 +542,8 @@ static size_t take_next(const struct engine *e, struct message_id id,
 	return form + size;
 }
 
-/* The same for count messages of one length. */
-static bool are_next(struct engine *e, struct message_id id, size_t count,
-		     const char *data, size_t len)
+static bool run_is_next(struct engine *e, struct message_id id, size_t count,
+			const char *data, size_t len)
 {
 	size_t size = e->payload->size;
 
@@ -569,12 +553,9 @@ static bool are_next(struct engine *e, struct message_id id, size_t count,
 	return memcmp(e->out, data, count * size) == 0;
 }
 
-/*
- * The common case: whole replies to the oldest messages.  Returns their
- * length.
- */
-static size_t take_whole(struct engine *e, struct conn *c, const char *data,
-			 size_t len, int64_t now)
+/* The common case: whole replies to the oldest messages. */
+static size_t take_whole_replies(struct engine *e, struct conn *c,
+				 const char *data, size_t len, int64_t now)
 {
 	const struct payload *p = e->payload;
 	bool has_runs = p->is_plain && p->size > 0 && form_len(e) == 0;
@@ -589,9 +570,9 @@ static size_t take_whole(struct engine *e, struct conn *c, const char *data,
 		size_t part = run * p->size;
 
 		if (run == 1 ||
-		    !are_next(e, id, run, data + used, len - used)) {
+		    !run_is_next(e, id, run, data + used, len - used)) {
 			run = 1;
-			part = take_next(e, id, data + used, len - used);
+			part = next_reply(e, id, data + used, len - used);
 			if (part == 0)
 				break;
 		}
@@ -606,7 +587,7 @@ static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
 			    size_t len, int64_t now)
 {
 	struct frame *f = &c->frame;
-	size_t used = take_whole(e, c, data, len, now);
+	size_t used = take_whole_replies(e, c, data, len, now);
 
 	if (used > 0)
 		return used;
@@ -623,8 +604,8 @@ static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
 
 /* ----------------------------------------------------------- other replies */
 
-/* Returns where the reply ends, or 0 if not in data. */
-static size_t end_of_other(const struct engine *e, const struct conn *c,
+/* Returns where the reply ends, or 0. */
+static size_t end_of_reply(const struct engine *e, const struct conn *c,
 			   const char *data, size_t len)
 {
 	const char *newline;
@@ -642,8 +623,8 @@ static size_t end_of_other(const struct engine *e, const struct conn *c,
 	}
 }
 
-static size_t take_other(struct engine *e, struct conn *c, const char *data,
-			 size_t len, int64_t now)
+static size_t take_any_reply(struct engine *e, struct conn *c, const char *data,
+			     size_t len, int64_t now)
 {
 	size_t end;
 
@@ -651,7 +632,7 @@ static size_t take_other(struct engine *e, struct conn *c, const char *data,
 		e->now->counts.surplus += now >= e->measure_at;
 		return len;
 	}
-	end = end_of_other(e, c, data, len);
+	end = end_of_reply(e, c, data, len);
 	c->frame.used += len;
 	if (end == 0)
 		return len;
@@ -669,5 +650,5 @@ void replies_take(struct engine *e, struct conn *c, const char *data,
 
 	for (; len > 0; data += used, len -= used)
 		used = is_form ? take_repeated(e, c, data, len, now)
-			       : take_other(e, c, data, len, now);
+			       : take_any_reply(e, c, data, len, now);
 }

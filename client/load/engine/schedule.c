@@ -60,7 +60,6 @@ static double period(const struct engine *e)
 	return (double)e->plan->connections * 1e9 / e->plan->rate;
 }
 
-/* With --count: the instants of this connection in the measured part. */
 static uint64_t conn_share(const struct engine *e, const struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
@@ -70,7 +69,6 @@ static uint64_t conn_share(const struct engine *e, const struct conn *c)
 		       : 0;
 }
 
-/* With --count: when all messages are planned. */
 static int64_t count_end(const struct engine *e)
 {
 	return e->measure_at +
@@ -92,7 +90,6 @@ static int64_t arrival(const struct engine *e, struct conn *c)
 				     (double)(count_end(e) - c->due_at));
 }
 
-/* Constant rate: instant n of this part. */
 static int64_t constant(const struct engine *e, const struct conn *c,
 			uint64_t n)
 {
@@ -177,13 +174,13 @@ struct conn *schedule_first(const struct engine *e)
 	return e->heap_used > 0 ? e->heap[1] : NULL;
 }
 
-/* When the run should end, even if all connections were lost earlier. */
+/* Even if all connections were lost earlier. */
 static int64_t planned_end(const struct engine *e)
 {
 	return e->end_at != NEVER ? e->end_at : count_end(e);
 }
 
-/* Instants of a connection that were not sent, oldest first. */
+/* Instants that were not sent, oldest first. */
 struct missed {
 	uint64_t count;
 	double first, step; /* ns */
@@ -198,9 +195,8 @@ static int64_t missed_at(const struct engine *e, const struct conn *c,
 }
 
 /*
- * What is left of the measured part.  There may be too many instants to visit
- * each.  Of Poisson arrivals that were not generated, the expected number is
- * taken, evenly spaced.
+ * There may be too many instants to visit each.  Of Poisson arrivals that were
+ * not generated, the expected number is taken, evenly spaced.
  */
 static struct missed find_missed(struct engine *e, struct conn *c)
 {
@@ -230,8 +226,8 @@ static struct missed find_missed(struct engine *e, struct conn *c)
 }
 
 /*
- * A message that was not sent is late by at least the time from its instant to
- * the end.  Those that share a slot of the histogram are recorded together.
+ * An unsent message is late by at least its age at the end.  Those that share
+ * a slot of the histogram are recorded together.
  */
 static void note_missed(struct engine *e, struct conn *c,
 			const struct missed *m, int64_t end)

@@ -8,7 +8,7 @@
 
 #define Z95 1.959963984540054
 
-/* Longer series are thinned: the test needs their products. */
+/* The test needs products of the lengths. */
 #define VALUES_MAX 1000
 
 /* Upper bound of the correlation of neighbours. */
@@ -147,7 +147,6 @@ static int compare_values(struct comparison *ret, const struct series *old,
 	return rc;
 }
 
-/* Keep every step-th value. */
 static struct series thinned(const struct series *s)
 {
 	size_t step = (s->count + VALUES_MAX - 1) / VALUES_MAX;

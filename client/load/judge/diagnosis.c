@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each diagnosis follows from one sign.  A cluster is a narrow range of times
- * with many more samples than the ranges beside it; timers of the kernel cause
- * such clusters.
+ * A cluster is a narrow range of times with many more samples than the ranges
+ * beside it; timers of the kernel cause such clusters.
  */
 #include "diagnosis.h"
 
@@ -51,7 +50,7 @@ static uint64_t samples_between(const struct histogram *h, int64_t low,
 	return count;
 }
 
-/* The share of samples in at..at + width if they are a cluster, else 0. */
+/* The share of samples in the cluster, or 0. */
 static double cluster(const struct histogram *h, int64_t at, int64_t width)
 {
 	uint64_t in = samples_between(h, at, at + width);

@@ -11,7 +11,7 @@
 #define DIAGNOSES_MAX  6
 #define DIAGNOSIS_TEXT 200
 
-/* The most likely first. Returns how many. */
+/* The most likely first.  Returns how many. */
 size_t diagnose(const struct result *r,
 		char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT]);
 

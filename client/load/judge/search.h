@@ -47,7 +47,7 @@ struct search {
 void search_init(struct search *s, double lowest, double highest,
 		 double resolution);
 
-/* Did s->next pass? Sets s->next or s->state. */
+/* Did s->next pass?  Sets s->next or s->state. */
 void search_note(struct search *s, bool has_held);
 
 /* The highest rate that passed; 0: none. */

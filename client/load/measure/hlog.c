@@ -52,7 +52,6 @@ int hlog_create(struct hlog_writer **ret, const char *path)
 	return 0;
 }
 
-/* Keep the first error of the output. */
 static void keep_error(struct hlog_writer *w, int printed)
 {
 	if (printed < 0 && w->error == 0)
@@ -168,7 +167,7 @@ static int line_error(struct hlog_reader *r, const char *what)
 
 /* ------------------------------------------------------------------ fields */
 
-/* Parse seconds with decimals to ns. Returns the end, or NULL. */
+/* Seconds with decimals, to ns.  Returns the end, or NULL. */
 static const char *get_time(const char *from, int64_t *ret)
 {
 	int64_t unit = SECOND, time = 0;
@@ -191,8 +190,7 @@ static const char *get_time(const char *from, int64_t *ret)
 	return at;
 }
 
-/* The same with a comma after it; moves *at past the comma. */
-static bool get_stamp(const char **at, int64_t *ret)
+static bool get_time_and_comma(const char **at, int64_t *ret)
 {
 	const char *end = get_time(*at, ret);
 
@@ -224,8 +222,7 @@ static bool get_tag(const char **at, char tag[HLOG_TAG])
 
 /* ------------------------------------------------------------------- lines */
 
-/* Does the line begin with that text? Moves *line past it. */
-static bool begins(const char **line, const char *with)
+static bool skip_prefix(const char **line, const char *with)
 {
 	size_t len = strlen(with);
 
@@ -239,16 +236,16 @@ static int read_comment(struct hlog_reader *r, const char *line)
 {
 	struct hlog_source *s = r->source;
 
-	if (begins(&line, "#[Histogram log format version ")) {
+	if (skip_prefix(&line, "#[Histogram log format version ")) {
 		if (strncmp(line, "1.", 2) != 0)
 			return line_error(r,
 					  "the log is of an unknown version; "
 					  "known are 1.0 to 1.3");
-	} else if (begins(&line, "#[BaseTime: ")) {
+	} else if (skip_prefix(&line, "#[BaseTime: ")) {
 		s->has_base = true;
 		if (!get_time(line, &s->base))
 			return line_error(r, "the BaseTime is not a time");
-	} else if (begins(&line, "#[StartTime: ")) {
+	} else if (skip_prefix(&line, "#[StartTime: ")) {
 		s->has_start = true;
 		if (!get_time(line, &s->start))
 			return line_error(r, "the StartTime is not a time");
@@ -256,7 +253,6 @@ static int read_comment(struct hlog_reader *r, const char *line)
 	return 0;
 }
 
-/* What the stamps are relative to; asked at the first line. */
 static int64_t find_base(const struct hlog_source *s, int64_t stamp)
 {
 	return s->has_start && stamp < s->start - YEAR ? s->start : 0;
@@ -270,7 +266,8 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 	if (!get_tag(&at, r->tag))
 		return line_error(r, "the tag is not one word of at most 63 "
 				     "characters and a comma");
-	if (!get_stamp(&at, &r->start) || !get_stamp(&at, &r->length))
+	if (!get_time_and_comma(&at, &r->start) ||
+	    !get_time_and_comma(&at, &r->length))
 		return line_error(r, "not a line of a histogram log: "
 				     "[Tag=word,]start,length,max,histogram");
 	at += strspn(at, "0123456789.eE+-");
@@ -295,7 +292,7 @@ static int read_interval(struct hlog_reader *r, const char *line, size_t len)
 	return wrong ? line_error(r, wrong) : 1;
 }
 
-/* Returns 1 for an interval, 0 for another valid line, -1 for an error. */
+/* 1: an interval; 0: another valid line; -1: an error. */
 static int read_line(struct hlog_reader *r, size_t len)
 {
 	char *line = r->source->text;

@@ -13,7 +13,7 @@
 
 #include "histogram.h"
 
-/* Does this build have zlib? Without it nothing can be written or read. */
+/* Does this build have zlib?  Without it nothing can be written or read. */
 bool hlog_is_available(void);
 #define HLOG_UNAVAILABLE "this build has no zlib, which HdrHistogram logs need"
 
@@ -32,7 +32,7 @@ const char *hlog_decode(struct histogram *h, const char *text, size_t len);
 
 struct hlog_writer;
 
-/* "-" is standard output. Returns 0 or -errno. */
+/* "-" is standard output.  Returns 0 or -errno. */
 int hlog_create(struct hlog_writer **ret, const char *path);
 
 /*
@@ -68,7 +68,7 @@ struct hlog_reader {
 /* Returns 0 or -errno; close a reader that was opened. */
 int hlog_open(struct hlog_reader *r, const char *path);
 
-/* Read the next interval. Returns 1, 0 at the end, or -1 with r->wrong. */
+/* Read the next interval.  Returns 1, 0 at the end, or -1 with r->wrong. */
 int hlog_next(struct hlog_reader *r);
 
 void hlog_reader_close(struct hlog_reader *r);

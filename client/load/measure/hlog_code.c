@@ -189,7 +189,6 @@ static unsigned char *put_count(unsigned char *to, int64_t number)
 	return to;
 }
 
-/* Returns the end of the number, or NULL if it is cut short. */
 static const unsigned char *get_count(const unsigned char *from,
 				      const unsigned char *end, int64_t *ret)
 {
@@ -241,7 +240,7 @@ static int sextet(char c)
 	return at ? (int)(at - alphabet) : -1;
 }
 
-/* Returns the length of the data, or 0 if text is not base64. */
+/* Returns the length, or 0 if text is not base64. */
 static size_t from_base64(unsigned char *to, const char *text, size_t len)
 {
 	size_t used = 0, padding = 0;
@@ -268,7 +267,6 @@ static size_t from_base64(unsigned char *to, const char *text, size_t len)
 
 /* ----------------------------------------------------------------- writing */
 
-/* to has room for the worst case. */
 static size_t write_inner(unsigned char *to, const struct histogram *h,
 			  size_t end)
 {

@@ -25,7 +25,7 @@ struct metric {
 };
 
 /*
- * The index of a metric, or -1. "lag." is short for "client-lag."; a
+ * The index of a metric, or -1.  "lag." is short for "client-lag."; a
  * percentile without a clock is that of the main clock.
  */
 int metric_find(const char *name);

@@ -80,7 +80,7 @@ struct summary {
 	size_t replies_count;
 };
 
-/* s->result must be set. Returns 0 or -ENOMEM. */
+/* s->result must be set.  Returns 0 or -ENOMEM. */
 int summary_init(struct summary *s, const struct plan *plan);
 void summary_fini(struct summary *s);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Figures as text: three digits and a unit. Any thread. */
+/* Figures as text: three digits and a unit.  Any thread. */
 #ifndef LOAD_UNITS_H
 #define LOAD_UNITS_H
 

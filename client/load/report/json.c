@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON of a run and of a search.
- *
- * Each function returns a new value, or NULL without memory. json_pack()
+ * Each function returns a new value, or NULL without memory.  json_pack()
  * passes a NULL on, so it is checked once, at the top.
  */
 #include "json.h"
@@ -39,7 +37,6 @@ static json_t *appended(json_t *list, json_t *value)
 	return list;
 }
 
-/* The text of all, to be freed; releases all. */
 static char *json_dumped(json_t *all)
 {
 	char *text =
@@ -178,8 +175,8 @@ static const double points[] = { 50, 75, 90, 95, 99, 99.9, 99.99, 99.999 };
 #define TICKS 5
 
 /*
- * The percentile, and its 95 % interval for independent samples: the ranks n p
- * -+ 1.96 sqrt(n p (1 - p)).
+ * With its 95 % interval for independent samples: the ranks n p -+ 1.96 sqrt(n
+ * p (1 - p)).
  */
 static json_t *percentile(const struct result *r, enum clock_kind kind,
 			  double percent)
@@ -314,7 +311,6 @@ static json_t *host(void)
 			 "cpus", (int)sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-/* Counts and times are whole numbers. */
 static json_t *metric_value(const struct metric *m)
 {
 	bool is_whole = m->unit == METRIC_TIME || m->unit == METRIC_COUNT;
@@ -468,7 +464,6 @@ static const char *find_outcome(const struct find *f)
 	return f->search.state == SEARCH_NONE ? "none" : "unsettled";
 }
 
-/* Why the rate is not higher; null if unknown. */
 static json_t *find_limit(const struct find *f)
 {
 	const struct find_step *failed = find_failed(f);
