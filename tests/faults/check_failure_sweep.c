@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A part of the failure sweep, the same each time: of the lives of each scene
- * every so many-th.  All of them are tests/long/failure_sweep.
+ * A part of the failure sweep, the same each time: every STEP-th run of each
+ * scenario.  tests/long/failure_sweep does all of them.
  */
 #include "test.h"
 
 #include "../sweep/sweep.h"
 
-#define STEP 32 /* one life of so many */
+#define STEP 32 /* one run of that many */
 
 START_TEST(one_failure_costs_no_more_than_one_connection)
 {

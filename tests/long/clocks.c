@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines keep to the monotonic clock: when the time of day jumps by a day,
- * forward and back, none comes early or late; when the process was stopped
- * for three seconds, what came meanwhile is served before a deadline is
- * applied, and who has overstayed ends at once.
+ * Deadlines follow the monotonic clock.  When the time of day jumps by a day,
+ * forward or back, no deadline is early or late.  When the process was stopped
+ * for three seconds, input that arrived is served before a deadline is applied,
+ * and connections past their deadline end at once.
  *
- * The server is a process of its own, this program again with the argument
- * "serve": that can be stopped, and can be run under libfaketime, which gives
- * it another time of day by a file and leaves its monotonic clock alone.
- * Nothing here touches the clock of the machine.
+ * The server is a child process, this program with the argument "serve": it can
+ * be stopped, and run under libfaketime, which changes its time of day through
+ * a file and leaves its monotonic clock alone.  The clock of the machine is not
+ * touched.
  */
 #include "test.h"
 
@@ -27,13 +27,13 @@
 
 extern char **environ;
 
-/* What a client is ended for. */
+/* The deadline that ends a client. */
 enum kind { FIRST_BYTE, READ, IDLE, LIFETIME, KINDS };
 
 static const char *const kind_names[] = { "first byte", "read", "idle",
 					  "lifetime" };
 
-/* The listeners: each kind, short and long, readable and session. */
+/* A listener for each kind, short and long, readable and session. */
 #define LISTENERS (KINDS * 2 * 2)
 
 static int listener_of(enum kind kind, bool is_long, bool is_session)
@@ -183,7 +183,7 @@ static void noise_ends(pthread_t id)
 	pthread_join(id, NULL);
 }
 
-/* Acceptor, worker and client are woken, one after the other. */
+/* Acceptor, worker and client are woken, one after another. */
 static int64_t tolerance_ms(void)
 {
 	return (int64_t)TOLERANCE_MS * slowness() + 3 * atomic_load(&noise_ms);
@@ -195,7 +195,7 @@ struct watched {
 	struct client *client;
 	enum kind kind;
 	bool is_long, is_session;
-	int64_t from, to; /* between these its time began, ms */
+	int64_t from, to; /* its time began between these, ms */
 	int64_t ended_at; /* 0: not yet */
 };
 
@@ -216,7 +216,7 @@ static void watched_start(struct watched *w, const struct process *p,
 	w->to = now_ms();
 }
 
-/* Until all have ended, or that time has come. */
+/* Until all have ended, or until that time. */
 static void watch(struct watched *w, int64_t until)
 {
 	for (;;) {
@@ -359,7 +359,7 @@ static void pause_the_server(const struct process *p, bool goes_on)
 	ck_assert_int_eq(kill(p->pid, goes_on ? SIGCONT : SIGSTOP), 0);
 }
 
-/* The other half of a line, or a line. */
+/* The rest of a line, or a line. */
 static void watched_speak(struct watched *w)
 {
 	client_send(w->client, w->kind == READ ? "line\n" : "more\n");
@@ -371,8 +371,8 @@ static void is_answered(struct watched *w)
 }
 
 /*
- * All clients but one begin before the server is stopped: those who stay
- * silent, those who have time until after it, and those who speak meanwhile.
+ * All clients but one begin before the server is stopped: silent ones, ones
+ * whose deadline is after the stop, and ones that send during it.
  */
 static void stop_in_mid_wait(const struct process *p)
 {

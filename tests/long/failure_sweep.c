@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call to the system that the scenes reach fails, once, for a while and
- * from then on: see tests/sweep/sweep.h.
+ * Every system call that the scenarios reach fails, once, for a while and from
+ * then on: see tests/sweep/sweep.h.
  *
- *   failure_sweep [SCENE]                          all, or those of one scene
- *   failure_sweep SCENE CALL@WAY N MODE ERROR      one, as a failure names it
+ *   failure_sweep [SCENARIO]                         all, or those of one
+ * scenario failure_sweep SCENARIO CALL@STACK N MODE ERROR   one, as a failure
+ * names it
  *
- * The way is read from the program itself: it holds as long as that is not
- * built anew.
+ * STACK is the hash of a call stack; another build has others.
  */
 #include "test.h"
 
@@ -35,11 +35,12 @@ static int call_named(const char *name, size_t len)
 
 static int usage(void)
 {
-	fputs("usage: failure_sweep [SCENE [CALL@WAY N MODE ERROR]]\n", stderr);
+	fputs("usage: failure_sweep [SCENARIO [CALL@STACK N MODE ERROR]]\n",
+	      stderr);
 	return 2;
 }
 
-/* CALL@WAY N MODE ERROR */
+/* CALL@STACK N MODE ERROR */
 static bool parse(struct sweep_plan *plan, char **args)
 {
 	const char *const *modes = sweep_mode_names();
@@ -71,7 +72,7 @@ static int run(const struct sweep_scenario *only)
 		if (only && s != only)
 			continue;
 		sweep_run(s, 0, 1, &counts);
-		printf("%-14s %4d ways %5d lives, %d failed, %d idle, "
+		printf("%-14s %4d stacks %5d runs, %d failed, %d idle, "
 		       "longest %lld ms, %lld s\n",
 		       s->name, counts.stacks, counts.runs, counts.failed,
 		       counts.idle, (long long)counts.longest_ms,
@@ -81,8 +82,7 @@ static int run(const struct sweep_scenario *only)
 		all.failed += counts.failed;
 		all.idle += counts.idle;
 	}
-	printf("%d lives, %d failed, %d idle\n", all.runs, all.failed,
-	       all.idle);
+	printf("%d runs, %d failed, %d idle\n", all.runs, all.failed, all.idle);
 	return all.failed > 0;
 }
 

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server that the floods and the soak are let loose on: callbacks that
- * take as long as they are told to, deadlines of seconds, and a look at its
- * books a hundred times a second, each of which must be possible.
+ * The server of the floods and the soak: callbacks that take a given time,
+ * deadlines of seconds, and a snapshot of its counters a hundred times a
+ * second, each of which must be consistent.
  *
- *	flood_server [NAME=VALUE]... SERVICE@ADDRESS...
+ *   flood_server [NAME=VALUE]... SERVICE@ADDRESS...
  *
- * The values are those of struct settings, in milliseconds where they are
- * times.  The services: "work" echoes a line after work_us and returns, "loop"
- * does the same with all lines there are, "echo" echoes what comes, "session"
- * echoes lines and waits for them.
+ * The values are those of struct settings, times in milliseconds.  Services:
+ * "work" echoes a line after work_us and returns, "loop" does the same with all
+ * lines there are, "echo" echoes what comes, "session" echoes lines and waits
+ * for them.
  *
- * It says the address of each listener, one a line, then "ready".  Each line
- * on standard input is an order: "stats" is answered with a JSON object on one
- * line, and so is "trim", which gives back to the system what the heap has
- * free; "stop MS" ends the server within so much and is answered with the
- * report.  The end of the input ends it at once: who drives it has died.
+ * It prints the address of each listener, one a line, then "ready".  Commands
+ * come on standard input, one a line: "stats" and "trim" (release free heap to
+ * the system) are answered with a JSON object on one line, "stop MS" with the
+ * report of a stop within that time.  It exits at the end of the input: the
+ * driver has died.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -71,7 +71,7 @@ static void work(void)
 			;
 }
 
-/* One line for each call, so that the others have their turn between. */
+/* One line for each call, so that other connections come between. */
 static int work_on_a_line(weir_conn *c, void *arg)
 {
 	char line[LINE];
@@ -156,7 +156,7 @@ static uint64_t ended(const struct weir_ledger *l)
 	       l->refused_age + l->refused_limit + l->refused_drain + l->cut;
 }
 
-/* What was true at no moment, however the threads are interrupted. */
+/* What was true at no moment, however threads are scheduled. */
 static const char *what_is_impossible(const struct weir_stats *now,
 				      const struct weir_stats *before)
 {

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * handover [broken]: what is handed from thread to thread by the library's
- * own means, for valgrind to look on (helgrind_queue.sh): through the queue, by
- * the turn word, by a batch that others take from, by a lock and its condition,
- * and a heap of timers that a lock guards.  What is handed over are plain
- * variables; whoever has them changes them.
+ * helgrind_queue [broken]: hand plain variables from thread to thread through
+ * the queue, the owner word, a stealable batch, a lock with its condition, and
+ * a heap of timers behind a lock, for valgrind to watch (helgrind_queue.sh).
+ * Each owner changes the variables.
  *
- * The checkers know locks, but nothing of atomic operations: what
- * is handed over by these alone says so (WR_GIVES, WR_TAKES).  "broken"
- * touches a connection after it was given up, which must be noticed.
+ * The checkers know locks but no atomic operations: what is handed over by
+ * atomics alone is annotated (WR_GIVES, WR_TAKES).  "broken" touches a
+ * connection after it was given up, which must be found.
  */
 #include "clock.h"
 #include "lock.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ten thousand last replies of a megabyte, each to a client that has sent
- * more than was read and whose kernel has room for little of the reply: all
- * of them whole, with a clean end of input behind, and no connection aborted
- * by the server's kernel.
+ * Ten thousand last replies of a megabyte, each to a client that has sent more
+ * than the server reads and whose socket takes little at a time.  Each reply
+ * must arrive whole, followed by the end of input, and the server's kernel must
+ * abort no connection.
  */
 #include "test.h"
 
 #define REPLY	((size_t)1000 * 1000)
-#define REPLIES 10000 /* of both kinds of service together */
+#define REPLIES 10000 /* of both kinds of service */
 #define READERS 4
 
 static char text[REPLY];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that makes, starts, uses, stops and frees a thousand servers finds
- * itself as it was: descriptors, threads, heap, signal mask and dispositions,
- * umask, limits, folder, locale and environment.  What is not counted but
- * merely set must not change while a server runs either.
+ * After a thousand servers were made, used, stopped and freed, the process is
+ * as before: descriptors, threads, heap, signal mask and dispositions, umask,
+ * limits, folder, locale and environment.  What is set, not counted, must not
+ * change while a server runs either.
  */
 #include "test.h"
 
@@ -13,13 +13,13 @@
 #include <sys/resource.h>
 
 #define LIVES  1000
-#define WARM   50 /* before the heap is looked at */
+#define WARM   50 /* before the heap is measured */
 #define SLACK  4096
 #define LIMITS 16 /* RLIM_NLIMITS of Linux */
 
 extern char **environ;
 
-/* What belongs to the process and is merely set. */
+/* What is set for the process. */
 struct settings {
 	sigset_t mask;
 	struct sigaction actions[NSIG];
@@ -66,7 +66,7 @@ static void settings_take(struct settings *ret)
 	ret->environment = hash_environment();
 }
 
-/* Their unused bits are as they were on the stack. */
+/* Unused bits keep what was on the stack. */
 static bool set_are_same(const sigset_t *a, const sigset_t *b)
 {
 	for (int sig = 1; sig < NSIG; sig++)
@@ -131,7 +131,7 @@ static size_t heap_in_use(void)
 	return m.uordblks + m.hblkhd;
 }
 
-/* ---- a life */
+/* ---- a run */
 
 /* A parked one, one with a reply, one that has sent half a line. */
 static void clients_come(struct server *s)

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ten seconds without a descriptor while clients wait: the acceptor is calm,
- * those who are served go on, and whoever waits is served soon after one is
- * free, whether a connection of ours has ended or something else in the
- * program has.  Under both policies.
+ * Ten seconds without a free descriptor while clients wait, under both overload
+ * policies.  The acceptor uses little processor time, open connections are
+ * served, and a waiting client is served soon after a descriptor is free,
+ * whether a connection or something else in the program released it.
  *
- * The sockets of all clients exist before descriptors become short.  The
- * calls of accept(2) are counted where the test build of the library asks for
- * faults, and made by the acceptor alone: its clock is found there.  To that
- * clock belongs what a host has taken from a virtual machine meanwhile: where
- * that is much, it says nothing of the acceptor.
+ * The sockets of all clients exist before.  The fault hook counts the calls of
+ * accept(2); only the acceptor makes them, so its CPU clock is found there.
+ * That clock includes time that a host took from a virtual machine: where that
+ * is much, nothing is said about the acceptor.
  */
 #include "test.h"
 
@@ -24,7 +23,7 @@
 #define SHORT_MS  10000
 #define BACK_MS	  150
 #define FREEINGS  10
-#define LOOKS	  8  /* until it waits as long as it ever does */
+#define LOOKS	  8  /* until its pauses are longest */
 #define CPU_SHARE 50 /* 1/50: 2 % */
 #define STOLEN	  20 /* 1/20: 5 %, more than that is much */
 #define SAMPLES	  200000
@@ -51,7 +50,7 @@ static int64_t time_of(clockid_t clock)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* So that whoever asks next is left exactly so many. */
+/* Lower the limit so that exactly that many can still be opened. */
 static void leave_descriptors(int count)
 {
 	struct rlimit room;
@@ -74,7 +73,7 @@ static void leave_all_descriptors(void)
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
 }
 
-/* ---- those who are served */
+/* ---- clients that are served */
 
 struct latencies {
 	size_t count;
@@ -110,7 +109,7 @@ static void serve_for(struct latencies *l, struct client **c, int ms)
 	}
 }
 
-/* ---- those who wait */
+/* ---- clients that wait */
 
 static void all_ask(struct server *s, struct client **c)
 {
@@ -120,7 +119,7 @@ static void all_ask(struct server *s, struct client **c)
 	}
 }
 
-/* So that it has been short for a while, and pauses for long between looks. */
+/* After a while of shortage its pauses are long. */
 static void shortage_lasts(struct server *s)
 {
 	uint64_t looks = stats(s).shortages;
@@ -128,7 +127,7 @@ static void shortage_lasts(struct server *s)
 	UNTIL(stats(s).shortages >= looks + LOOKS);
 }
 
-/* In the order in which they came.  For how long at most, ms. */
+/* In the order in which they came; returns the longest wait, ms. */
 static int64_t room_comes(struct server *s, struct client **served,
 			  struct client **waiting)
 {
@@ -140,7 +139,7 @@ static int64_t room_comes(struct server *s, struct client **served,
 		shortage_lasts(s);
 		freed_at = now_ms();
 		if (i % 2 == 0)
-			leave_descriptors(1); /* by others */
+			leave_descriptors(1);
 		else
 			client_half_close(served[i]); /* its end is freed */
 		client_expect(waiting[i], "hello\n");

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * weir-server as a process of its own, for tests of what only that has: an
- * exit status, a limit of descriptors, a clock.  What it prints is kept.
- */
+/* weir-server in a child process, with its exit status. Its output is kept. */
 #include "program.h"
 
 #include <fcntl.h>
@@ -34,7 +31,7 @@ static void spawn(struct program *p, char *const argv[], int out)
 	ck_assert_msg(rc == 0, "%s: %s", argv[0], strerror(rc));
 }
 
-/* Whatever it has printed by now; false at the end. */
+/* Read what it has printed; false at the end. */
 static bool take_output(struct program *p)
 {
 	struct pollfd pollfd = { .fd = p->out, .events = POLLIN };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weir-server as a process of its own.  The environment's WEIR_SERVER says
- * where it is; a call fails the test when it cannot do what its name says.
+ * weir-server (WEIR_SERVER in the environment) in a child process.  A call that
+ * cannot do what its name says fails the test.
  */
 #ifndef TESTS_LONG_PROGRAM_H
 #define TESTS_LONG_PROGRAM_H
@@ -21,15 +21,15 @@ struct drained {
 	unsigned long accepted, completed, refused, cut, failed, timed_out;
 };
 
-/* Returns when it is ready; options end with NULL. */
+/* Returns when it is ready. The options end with NULL. */
 void program_start(struct program *p, char *const options[]);
-/* Returns at once, in whatever it will end. */
+/* Returns at once. */
 void program_spawn(struct program *p, char *const options[]);
-/* Of its first listener. */
+/* The address of its first listener. */
 void program_address(const struct program *p, char *buf, size_t cap);
-/* Waits for its end, whatever made it end; what waitpid(2) says of it. */
+/* Wait for its end; returns the status of waitpid(2). */
 int program_wait(struct program *p);
-/* Waits for its end, for which somebody has asked; its exit status. */
+/* Wait for its end after a stop; returns the exit status. */
 int program_wait_drained(struct program *p, struct drained *ret);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients of the service reply that are greeted with the number of the server
- * they came to; see rolling_clients.h.
+ * Clients of the service reply whose greeting is the number of the server; see
+ * rolling_clients.h.
  *
- * A question is "q\n"; one that comes and goes then ends its output and
- * expects the end of input.  A question counts as asked before the stop if its
- * last byte was handed to the kernel by then: over loopback it is in the
- * server's socket at once.
+ * A question is "q\n"; a churning client then ends its output and expects the
+ * end of input.  A question counts as asked before the stop if the kernel had
+ * its last byte by then: over loopback it is in the server's socket at once.
  */
 #include "rolling_clients.h"
 
@@ -19,7 +18,7 @@
 #define SLOT_US	 100
 #define SLOTS	 20000
 
-/* How long things took; the last slot is for all that took longer. */
+/* Times; the last slot counts all longer ones. */
 struct times {
 	uint64_t count, slots[SLOTS];
 };
@@ -44,7 +43,7 @@ struct rolling_clients {
 	atomic_ullong connected;
 	atomic_bool is_over;
 	_Atomic int64_t stopped_at[SERVERS_MAX]; /* us */
-	struct asker askers[];			 /* the last one only sleeps */
+	struct asker askers[]; /* the last thread only sleeps */
 };
 
 static int64_t now_us(void)
@@ -80,7 +79,7 @@ static bool was_reset(int error)
 	return error == ECONNRESET || error == EPIPE;
 }
 
-/* Books what is not an answer; the conversation is over. */
+/* Count a question without an answer; the connection is over. */
 static bool count_loss(struct asker *a, const struct talk *t, int error)
 {
 	if (was_reset(error))
@@ -119,7 +118,7 @@ static void hang_up(struct talk *t)
 
 static bool asker_connect(struct asker *a, struct talk *t)
 {
-	/* Each has an address of the server for itself, hence all ports. */
+	/* Each client has an address of the server, and so all ports. */
 	const struct sockaddr_in to = {
 		.sin_family = AF_INET,
 		.sin_port = htons(a->guests->port),
@@ -145,7 +144,7 @@ static bool asker_connect(struct asker *a, struct talk *t)
 	return false;
 }
 
-/* Connects, and is told by whom it is served. */
+/* Connect, and read the number of the server. */
 static bool asker_come(struct asker *a, struct talk *t)
 {
 	char line[64];
@@ -185,7 +184,7 @@ static bool is_answered(struct asker *a, struct talk *t)
 	return false;
 }
 
-/* After the answer the end of input must come, and no reset. */
+/* After the answer the end of input must come, not a reset. */
 static void asker_leave(struct asker *a, struct talk *t)
 {
 	char more[8];
@@ -218,7 +217,7 @@ static void *churn(void *arg)
 	return NULL;
 }
 
-/* All of them ask before any is listened to; who is let go comes again. */
+/* All ask before any answer is read; a closed one connects again. */
 static void *keep_asking(void *arg)
 {
 	struct asker *a = arg;

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * schedules [FIRST_SEED [COUNT]]: small lives of a server whose threads are
- * disturbed at every point where they meet (yield_injection.h).
+ * schedules [FIRST_SEED [COUNT]]: short runs of a server whose threads are
+ * delayed at random at every point where they meet (yield_injection.h).  A seed
+ * decides the run (how many workers, what clients do, who stops the server and
+ * when) and the delays.  When a thread reaches a point depends on the kernel: a
+ * seed that failed fails again in most of a few runs, not in each.
  *
- * A seed decides the life (how many workers, what clients do, who stops the
- * server and when) and how each thread is disturbed.  When a thread gets to a
- * point is the kernel's affair: a seed that failed fails again in most of a
- * few runs, not in each.
- *
- * In each life: a connection is in one callback at a time, every request is
- * answered, everything sent by another thread arrives, a wake-up is heard, the
- * stop ends in time and cuts nothing, the ledger agrees with the clients.
+ * In each run: a connection is in one callback at a time, every request is
+ * answered, everything sent by another thread arrives, a wake-up is delivered,
+ * the stop ends in time and cuts nothing, the ledger agrees with the clients.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,11 +35,11 @@
 #define SCHEDULES 10000
 #endif
 #define PROCESSES 4
-#define CLIENTS	  3  /* at a time */
-#define ROUNDS	  2  /* the second uses the slots of the first again */
-#define PATIENCE  20 /* s, of a life; times the slowness */
+#define CLIENTS	  3  /* at once */
+#define ROUNDS	  2  /* the second reuses the slots of the first */
+#define PATIENCE  20 /* s, for a run; times slowness() */
 
-static unsigned long seed; /* of the life that is on */
+static unsigned long seed; /* of the current run */
 
 _Noreturn __attribute__((format(printf, 1, 2))) static void
 fail(const char *format, ...)
@@ -68,7 +66,7 @@ _Noreturn static void took_too_long(int sig)
 
 /* ------------------------------------------------------------- the service */
 
-/* What is known of a client; the first byte it sends says which it is. */
+/* A client; the first byte it sends is its number. */
 struct peer {
 	int fd;
 	int asked;  /* bytes it sent */
@@ -79,16 +77,16 @@ struct peer {
 	atomic_int inside;     /* callbacks */
 	atomic_int has_closed; /* `closed` was called */
 	_Atomic(weir_ref *) conn;
-	atomic_int sends, wakes; /* by the other thread, that said 0 */
-	_Atomic bool is_let_go;	 /* the other thread is through with it */
+	atomic_int sends, wakes; /* by the other thread, which returned 0 */
+	_Atomic bool is_let_go;	 /* the other thread is done with it */
 };
 
 static struct life {
 	weir_server *server;
 	struct peer peers[ROUNDS * CLIENTS];
 	int workers;
-	bool is_patient;	/* stopped when all have what they want */
-	bool stops_in_callback; /* by whom '!' comes to */
+	bool is_patient;	/* stopped when every client is done */
+	bool stops_in_callback; /* of the clients that get '!' */
 	bool stops_twice;
 	bool has_again; /* a handler takes one byte a call */
 	bool closes;	/* the other thread closes some */
@@ -205,7 +203,6 @@ static void take_reply(struct peer *p)
 	p->is_at_end = n == 0;
 }
 
-/* Ready for the end, or at it. */
 static bool is_served(const struct peer *p)
 {
 	if (p->is_at_end)
@@ -300,7 +297,7 @@ static void begin(char *address, size_t cap)
 	EXPECT(weir_server_start(life.server) == 0);
 }
 
-/* What was asked before the stop has been answered, what was sent has come. */
+/* Every question before the stop is answered, everything sent has arrived. */
 static void check_peer(const struct peer *p, bool may_be_short)
 {
 	EXPECT(atomic_load(&p->inside) == 0);

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four hundred stops of weir-server under load: as many new connections as
- * this machine gives, thousands a second, beside 200 that stay and ask a
- * hundred times a second.  IPv4, IPv6, IPv4 without any privilege, and Unix.
- *
- * Nobody who asked before the SIGTERM goes without an answer and nobody is
- * reset; the server's exit status is 0, in time; and three books agree: the
- * clients', the server's last line and the kernel's counters.
- *
- * And the control: the same load on a server that just closes.
+ * Four hundred stops of weir-server under load: thousands of new connections a
+ * second, beside 200 that stay and ask a hundred times a second, over IPv4,
+ * IPv6, IPv4 without privileges, and Unix sockets.  Every question asked before
+ * the SIGTERM is answered and no client is reset; the server exits with 0, in
+ * time; and three counts agree: the clients', the server's last line and the
+ * kernel's. For comparison, the same load on a server that just closes.
  *
  * Where a fence drops late connection attempts instead of refusing them, each
- * is refused a second later, when the client's kernel asks again.  Those who
- * wait for that keep a load from ending, so a few loads end behind the server
- * that is under load now; and each server has an address of its own, since one
- * that came later at the same would answer them.
+ * is refused a second later, when the client's kernel tries again.  Such
+ * clients keep a load from ending, so loads may end while the next server runs;
+ * and each server has an address of its own, since a later one at the same
+ * address would answer them.
  */
 #include "test.h"
 
@@ -153,9 +150,8 @@ static void many_stops(const char *family,
 }
 
 /*
- * The answer to a refused connection attempt is a reset as well, and so is that
- * to what the kernel sends twice, because the machine is busy, if both ends
- * have closed meanwhile: nobody hears of that one.
+ * The reset that answers a refused connection attempt counts too, and so does
+ * one for what a busy kernel sends twice after both ends have closed.
  */
 static void kernel_agrees(const struct kernel *before, const struct totals *t)
 {
@@ -177,9 +173,8 @@ static void kernel_agrees(const struct kernel *before, const struct totals *t)
 }
 
 /*
- * The kernel forgets who has closed when they are too many, and then probably
- * answers what it sends them once more, as a busy machine does, with a reset:
- * of no consequence, but it is counted.
+ * With too many closed connections the kernel forgets some, and then answers a
+ * segment that is sent again with a reset: harmless, but counted.
  */
 static void remember_all_who_close(void)
 {
@@ -191,10 +186,7 @@ static void remember_all_who_close(void)
 	fclose(f);
 }
 
-/*
- * What a fence takes may be the administrator's to have.  False: that is said,
- * and why.
- */
+/* A fence may need rights. Returns false, and says why, if they are missing. */
 static bool becomes_nobody(void)
 {
 	const char *server = getenv("WEIR_SERVER");
@@ -206,7 +198,7 @@ static bool becomes_nobody(void)
 	ck_assert_int_eq(setgroups(0, NULL), 0);
 	ck_assert_int_eq(setresgid(NOBODY, NOBODY, NOBODY), 0);
 	ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
-	prctl(PR_SET_DUMPABLE, 1); /* /proc/self is ours again */
+	prctl(PR_SET_DUMPABLE, 1); /* /proc/self is this process again */
 	if (server && access(server, R_OK | X_OK) == 0)
 		return true;
 	printf("SKIPPED: no other user may run %s\n",
@@ -244,7 +236,7 @@ static void v6_address(int i, char *buf, size_t cap)
 	snprintf(buf, cap, "[::1]:%d", FIRST_PORT + i);
 }
 
-/* By path and abstract in turn. */
+/* Path and abstract address alternately. */
 static void unix_address(int i, char *buf, size_t cap)
 {
 	snprintf(buf, cap,

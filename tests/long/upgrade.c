@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A busy weir-server is replaced, again and again, by one that inherits the
- * same listening socket: the next is ready, then the last is asked to stop.
- * One in five of the next is broken, and the last goes on.
+ * A busy weir-server is replaced, again and again, by one that inherits its
+ * listening socket: the next is ready, then the last is stopped.  One in five
+ * of the next is broken, and the last goes on.  No client is refused or reset,
+ * every question asked of a server before its stop is answered, and new
+ * connections are as fast as ever.  Each server greets with its number, so that
+ * a client knows which server it has.
  *
- * Nobody is refused, nobody is reset, every question asked of a server before
- * its stop is answered, and new conversations are as quick as ever.  Each
- * server greets with its number, so that a client knows whose stop is its own.
- *
- * And the crash: who holds the socket loses whom the dead server had taken,
- * and nobody who still waited.
+ * And a crash: when one server dies, its open connections are lost, and no
+ * client that waits in the socket is.
  *
  * Compiled with -DHANDOVERS=n it is a short one that takes no times.
  */
@@ -35,8 +34,8 @@
 #define BROKEN_EVERY 5
 #define CHURNING     6
 #define KEPT	     50
-#define A_ROUND	     1500 /* new connections, at least, between two */
-#define ENOUGH	     5000 /* of them a second */
+#define A_ROUND	     1500 /* at least, between two handovers */
+#define ENOUGH	     5000 /* a second */
 #define P999_US	     50000
 #endif
 
@@ -47,8 +46,8 @@ struct place {
 	uint16_t port;
 	char where[16];
 	struct program server;
-	int count;	   /* of servers that came up, this one too */
-	uint64_t accepted; /* by all that have ended */
+	int count;	   /* of started servers, including this one */
+	uint64_t accepted; /* by all ended servers */
 	struct rolling_clients *guests;
 };
 
@@ -65,7 +64,7 @@ static void hold_place(struct place *p)
 	snprintf(p->where, sizeof(p->where), "reply@fd:%d", p->fd);
 }
 
-/* It is ready, and served by the last one and by this one. */
+/* It is ready; the last one still serves. */
 static void next_starts(struct place *p, struct program *ret, char *limit)
 {
 	char greeting[16];
@@ -129,7 +128,9 @@ static bool has_open(pid_t pid, const char *path)
 	return has;
 }
 
-/* It has the socket, waits for the lock of its second, and dies. */
+/*
+ * It has the socket, waits for the lock of its second address, and is killed.
+ */
 static void next_is_killed(struct place *p)
 {
 	char folder[FOLDER_ROOM], second[64], name[64];
@@ -208,7 +209,7 @@ START_TEST(servers_that_follow_each_other_lose_nobody)
 		printf("SKIPPED: this machine gave %ld of %d new "
 		       "connections/s\n",
 		       (long)g.rate, ENOUGH);
-	/* Acceptor, worker and client are woken, one after the other. */
+	/* Acceptor, worker and client are woken, one after another. */
 	ck_assert_int_le(g.p999_us, P999_US * slowness() + 3 * g.late_us);
 #endif
 }
@@ -216,7 +217,7 @@ END_TEST
 
 enum { SERVED = 4, WAITING = 6 };
 
-/* Who waits does so in the socket, which is not the server's. */
+/* Waiting clients are in the socket, which outlives the server. */
 START_TEST(a_crash_ends_who_was_served_and_nobody_who_waits)
 {
 	struct client *served[SERVED], *waiting[WAITING];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each thread throws dice of its own, beginning with the seed and its name,
- * so that none depends on when another is run.  Any thread.
+ * Each thread has a generator of its own, seeded with the seed and its name, so
+ * that it does not depend on how other threads are scheduled.  Any thread.
  */
 #include "yield_injection.h"
 
@@ -20,10 +20,10 @@ static unsigned rarity = 1;
 static _Atomic unsigned seeds; /* so far */
 
 static _Thread_local struct {
-	unsigned met; /* the number of the seed that all this is of */
+	unsigned met; /* number of the seed in use */
 	uint64_t state;
 	bool is_slow;
-	long to_sleep; /* ns this thread may still sleep */
+	long to_sleep; /* ns that this thread may still sleep */
 } mine;
 
 static uint64_t mix(uint64_t x)
@@ -34,7 +34,7 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-/* A thread is known by its name: the same in each run of a seed. */
+/* A thread has the same name in each run of a seed. */
 static void meet(unsigned number)
 {
 	char name[16] = "";

@@ -1,29 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads disturbed at every point where they meet: locks, turn words,
- * batches, bells and system calls of the library, in the build of it that asks
- * there.  They yield, or sleep for a microsecond to two milliseconds, mostly
- * short; a tenth of the threads is slowed down throughout.
+ * Delays threads at every point where they meet: locks, owner words, batches,
+ * wake-ups and system calls of the library, in the test build.  A thread yields
+ * or sleeps for a microsecond to two milliseconds, mostly short; a tenth of the
+ * threads is slowed down throughout.
  *
- * A seed decides which threads are slow and what each does at its first,
- * second ... point.
+ * A seed decides which threads are slow and what each does at its first, second
+ * ... point.
  */
 #ifndef TESTS_LONG_YIELD_INJECTION_H
 #define TESTS_LONG_YIELD_INJECTION_H
 
-/* Once, while no server runs: from now on the library asks us. */
+/* Call once, while no server runs. */
 void yield_injection_install(void);
 
-/* What comes from here on has this seed; while there is no other thread. */
+/* Use this seed from now on; while there is no other thread. */
 void yield_injection_seed(unsigned long seed);
 
-/* At one point in so many something happens. */
+/* A thread is delayed at one point in that many. */
 void yield_injection_interval(unsigned points);
 
-/* Maybe now, for this thread; to be called by the test's own threads. */
+/* A point in a thread of the test. */
 void maybe_yield(void);
 
-/* 0 to sides - 1: this thread's next throw. */
+/* 0 to sides - 1: the next number of this thread. */
 unsigned prng(unsigned sides);
 
 #endif

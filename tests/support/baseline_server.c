@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the stops of our servers are held against: one thread that accepts,
- * answers one question, closes, and when it is told to end closes its
- * listener with whoever waits there.
+ * A server to compare stops with: one thread accepts, answers one question,
+ * closes.  Its stop closes the listener, with the clients in the backlog.
  */
 #include "test.h"
 

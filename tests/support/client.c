@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client and one thing at a time.  Sockets wait, but never longer than a
- * test has patience.  The clients that are open are on a list, so that the
- * end of a server can close what a test left.
+ * Blocking clients; no call waits longer than test_deadline().  Open clients
+ * are on a list, so that server_stop_and_check() can close what a test left
+ * open.
  */
 #include "test.h"
 

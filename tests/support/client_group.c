@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many clients at once, driven by one thread in rounds: nobody goes on before
- * everybody has got that far, so all of them are in mid-dialogue together.
- * Sockets do not wait here; one epoll tells who has something.
+ * Many clients driven by one thread in rounds: no client goes on before all
+ * have come that far, so that all are in mid-dialogue at once.  The sockets are
+ * nonblocking, with one epoll.
  */
 #include "test.h"
 
@@ -13,8 +13,8 @@
 
 struct group_member {
 	struct client *client;
-	char *got;  /* what came and was not expected yet */
-	size_t len; /* of it */
+	char *got; /* received, not yet expected */
+	size_t len;
 	bool has_ended;
 };
 
@@ -32,8 +32,8 @@ struct client_group *group_open(struct server *s, int count)
 }
 
 /*
- * With pieces, the first piece of everybody goes out before the second of
- * anybody; every other round in the opposite order.
+ * In pieces, every member sends its first before any sends its second; every
+ * other round in the opposite order.
  */
 void group_send(struct client_group *group, group_text *text)
 {
@@ -59,7 +59,7 @@ void group_send(struct client_group *group, group_text *text)
 	} while (from < longest);
 }
 
-/* All that has come for this member; false at the end of its input. */
+/* Read what has come for this member; false at the end of input. */
 static void member_reads(struct group_member *m, int i)
 {
 	char buf[TEXT_MAX];
@@ -85,7 +85,7 @@ static void member_drops(struct group_member *m, size_t len)
 		memmove(m->got, m->got + len, m->len);
 }
 
-/* True when this member has what it waits for. */
+/* Has this member got what it waits for? */
 typedef bool group_wish(struct client_group *group, int i, void *arg);
 
 static void watch_all(struct client_group *group, int ep)
@@ -161,7 +161,7 @@ struct joined {
 	group_text *text;
 };
 
-/* The length of what came once the prefixes are taken out, in buf. */
+/* Copy what came to buf without the prefixes; returns the length. */
 static size_t join(const struct group_member *m, const char *prefix, char *buf)
 {
 	size_t prefix_len = strlen(prefix), from = 0, len = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One plan at a time, changed while the server's threads ask for it: a plan
- * is off until all of it is written.
+ * One plan at a time.  The server's threads read it while it changes, so it is
+ * off until all of it is written.
  */
 #include "faults.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 static _Atomic int target = -1; /* -1: no plan */
-static _Atomic int to_go;	/* calls until the first that fails, and it */
+static _Atomic int to_go;	/* calls up to the first that fails */
 static _Atomic int error_made;
 static _Atomic int last; /* to_go of the last that fails */
 static _Atomic int made;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which system call of the library fails next; for tests that are linked with
- * the build of it in which they can.
+ * Make system calls of the library fail; for tests that are linked with
+ * libweir-faults.
  */
 #ifndef TESTS_SUPPORT_FAULTS_H
 #define TESTS_SUPPORT_FAULTS_H
@@ -10,19 +10,19 @@
 
 #include "sys.h"
 
-/* Once, while no server runs: from now on the library asks us. */
+/* Call once, while no server runs. */
 void faults_install(void);
 
-/* The nth call of this kind from now on (1: the next) fails with -errno. */
+/* The nth call of this kind from now on (1: the next) fails; error is < 0. */
 void fail_nth_call(enum wr_sys_call call, int nth, int error);
 
-/* That one and all that follow it. */
+/* That one and all later ones. */
 void fail_calls_from(enum wr_sys_call call, int nth, int error);
 
-/* Each call of this kind that the acceptor's thread makes. */
+/* Every call of this kind by the acceptor. */
 void fail_acceptor_calls(enum wr_sys_call call, int error);
 
 void faults_clear(void);
-int faults_made(void); /* of the plan that was made last */
+int faults_made(void); /* of the last plan */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Folders, and long data that needs no memory to be checked: byte i is known
- * from i, and the period is no power of two, so that a lost block shows.
+ * Folders, and long data that is checked without a copy: byte i depends on i,
+ * with a period that is no power of two, so that a lost block shows.
  */
 #include "test.h"
 

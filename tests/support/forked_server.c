@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A server in a process of its own, which can be stopped as a whole while the
- * test goes on.
- */
+/* A server in a child process, which can be stopped as a whole (SIGSTOP). */
 #include "test.h"
 
 #include <sys/wait.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Services that several tests use, and the gate at which a callback waits
- * until the test has seen what it wanted to see.  Each handler works as a
- * session and as readable.
+ * Handlers that several tests use, each as session or readable, and the gate.
  */
 #include "test.h"
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients that ask as fast as they are answered, until nobody is there to
- * ask, and keep books.  Churning ones connect for each question; keeping ones
- * stay.  A question is "q\n", its answer "q\n"; a churning client then ends
- * its output and expects the end of input.  A crowd is kept by one thread that
- * asks on all of them before it listens to any.
+ * Clients that ask as fast as they are answered, until the server is gone, and
+ * count.  Churning ones connect for each question; keeping ones stay.  A
+ * question is "q\n", its answer "q\n"; a churning client then ends its output
+ * and expects the end of input.  A group is driven by one thread that asks on
+ * all connections before it reads from any.
  *
- * A question counts as asked before the stop if its last byte was handed to
- * the kernel by then: over loopback it is in the server's socket at once.
+ * A question counts as asked before the stop if the kernel had its last byte by
+ * then: over loopback it is in the server's socket at once.
  */
 #include "test.h"
 
@@ -17,15 +17,15 @@ struct load {
 	const char *address;
 	int threads;
 	pthread_t *ids;
-	atomic_llong stop_at; /* ns; INT64_MAX until it is known */
+	atomic_llong stop_at; /* ns; INT64_MAX: not yet */
 	atomic_ullong answered, connected;
 	pthread_mutex_t lock;
 	struct load_counts books;
 };
 
 /*
- * A server that has ended a conversation hears for half a second what may still
- * come.  An asker whom the machine holds up for longer is in nobody's books.
+ * A server that has ended a connection lingers for half a second.  A question
+ * that the machine delayed for longer counts nowhere.
  */
 #define PROMPT_NS 400000000LL
 
@@ -42,7 +42,7 @@ struct group_asker {
 	struct asker a;
 	int open, count, pause_ms;
 	struct member {
-		struct client *client; /* NULL: it has gone */
+		struct client *client; /* NULL: gone */
 		long long asked_at;
 	} members[];
 };
@@ -60,7 +60,7 @@ static bool was_reset(int error)
 	return error == ECONNRESET || error == EPIPE;
 }
 
-/* Books what is not an answer; the asker gives this connection up. */
+/* Count a question without an answer; the connection is given up. */
 static bool count_loss(struct asker *a, int error)
 {
 	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
@@ -86,7 +86,7 @@ static bool asker_send(struct asker *a)
 	return n == 2 || count_loss(a, error);
 }
 
-/* What is there instead of an answer is a refusal: read to its end. */
+/* Anything else than the answer is a refusal: read to its end. */
 static bool asker_receive(struct asker *a)
 {
 	char answer[64];
@@ -114,7 +114,7 @@ static bool asker_ask(struct asker *a)
 	return asker_send(a) && asker_receive(a);
 }
 
-/* After the answer the end of input must come, and no reset. */
+/* After the answer the end of input must come, not a reset. */
 static void asker_leave(struct asker *a)
 {
 	char more[8];
@@ -141,7 +141,7 @@ static struct client *asker_connect(struct asker *a)
 		return c;
 	}
 	client_close(c);
-	if (rc == -ECONNREFUSED || rc == -ENOENT) /* a path that is gone */
+	if (rc == -ECONNREFUSED || rc == -ENOENT) /* a removed path */
 		a->books.refused++;
 	else if (was_reset(-rc))
 		a->books.reset++;
@@ -196,7 +196,7 @@ static void *keep_asking(void *arg)
 	return NULL;
 }
 
-/* false: it has gone. */
+/* False if this member is gone. */
 static bool listen_to_group(struct group_asker *c, struct member *m)
 {
 	if (!m->client)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A network of our own, so that the kernel's counters count this test alone,
- * and what the kernel knows about one socket.
+ * A network namespace, in which the kernel's counters count this test alone,
+ * and what the kernel says of one socket.
  */
 #include "test.h"
 
@@ -44,7 +44,7 @@ bool enter_own_network(void)
 	return loopback_up();
 }
 
-/* The files have pairs of lines: names, then values, each with its group. */
+/* Pairs of lines: names, then values, each with its group. */
 static long counter_in(const char *path, const char *group, const char *name)
 {
 	static char names[16384], values[16384];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server under test: how it comes up, and what must be true when it is
- * gone.  Its log lines are kept, for tests that ask about them.
+ * A server under test: its start, and what must be true after its end.  Its log
+ * lines are kept for log_says().
  */
 #include "test.h"
 
@@ -9,7 +9,7 @@
 
 #define GRACE_MS 10000
 
-static int64_t stolen_before; /* the test */
+static int64_t stolen_before; /* before the test */
 
 static const int watched_signals[] = { SIGINT, SIGTERM, SIGPIPE };
 
@@ -32,7 +32,7 @@ static void *tell_its_entry(void *arg)
 	return NULL;
 }
 
-/* A sanitizer starts a thread of its own with the first of ours. */
+/* A sanitizer starts a thread of its own with the first one. */
 static void make_first_thread(void)
 {
 	char entry[64];
@@ -238,7 +238,7 @@ struct weir_report server_join_and_check(struct server *s)
 		      "join said %s", weir_strerror(rc));
 	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.ledger.open, 0);
-	/* What the program itself cancelled is in the ledger, but no fault. */
+	/* Connections that the program cancelled may be cut. */
 	if (rc < 0)
 		ck_assert_uint_gt(report.ledger.cut, 0);
 	weir_server_free(s->weir);

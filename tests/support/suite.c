@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a test program runs: one process for each test, with room for a crowd
- * of sockets, and patience that fits the build.
+ * How a test program runs: a process for each test, descriptors for thousands
+ * of sockets, deadlines that fit the build.
  */
 #include "test.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests are written in: servers, clients, crowds of clients, gates
- * that hold a callback, and a network of their own with its counters.
+ * The test kit: servers, clients, groups of clients, gates that hold a
+ * callback, and a network namespace with its counters.
  *
- * A test is one process, so it may count threads and descriptors.  Nothing
- * here sleeps to let things settle: whatever is waited for is a condition,
- * and a condition that does not come fails the test by its own text.  Each
- * of these calls fails the test when it cannot do what its name says.
+ * Each test is a process, so it may count threads and descriptors.  Nothing
+ * here sleeps to let things settle: UNTIL() waits for a condition, and the test
+ * fails with its text if the condition never comes true.  A call that cannot do
+ * what its name says fails the test.
  */
 #ifndef TESTS_SUPPORT_TEST_H
 #define TESTS_SUPPORT_TEST_H
@@ -33,21 +33,20 @@
 
 int run_tests(const char *name, const TTest *const *tests);
 
-/* How much slower than a plain build this one is; WEIR_TEST_SLOW=n says so. */
+/* How many times slower than a plain build this one is: WEIR_TEST_SLOW. */
 int slowness(void);
 
-/* A count for a plain build, less where everything is slower; at least 1. */
+/* A count for a plain build, divided by slowness(); at least 1. */
 int fewer(int count);
 
-/* Bytes as the message of a failure can show them. */
+/* The bytes escaped, for the message of a failure. */
 const char *printable(const char *data, size_t len);
 
 int64_t now_ms(void);
-int64_t cpu_ms(void); /* that this process has used */
-/* That a host took from all processors together; opens a file the first time.
- */
+int64_t cpu_ms(void); /* used by this process */
+/* Taken from all processors by the host; the first call opens a file. */
 int64_t stolen_ms(void);
-int64_t test_deadline(void); /* when waiting for anything has failed */
+int64_t test_deadline(void); /* of a wait that begins now, ms */
 void poll_sleep(void);	     /* between two looks at a condition */
 
 #define UNTIL(cond)                                                            \
@@ -62,7 +61,7 @@ void poll_sleep(void);	     /* between two looks at a condition */
 
 /* ----------------------------------------------------------------- server */
 
-/* What a server must leave as it found it. */
+/* State of the process that a server must leave unchanged. */
 struct process_state {
 	int threads;
 	int descriptors;
@@ -78,16 +77,16 @@ struct server {
 	char address[160]; /* of the first listener */
 	struct process_state before;
 	pthread_mutex_t log_lock;
-	char *log; /* every line so far */
+	char *log; /* all lines so far */
 	size_t log_len;
 	int log_lines;
 	int connected_before; /* clients_connected() when it was made */
 };
 
-/* A server with this service on 127.0.0.1, port 0, started. */
+/* Start a server with this service on 127.0.0.1, port 0. */
 struct server *serve(const struct weir_config *config,
 		     const struct weir_service *service);
-/* So many workers, and the defaults. */
+/* The same with that many workers. */
 struct server *serve_workers(int count, const struct weir_service *service);
 struct server *serve_at(const char *where, const struct weir_config *config,
 			const struct weir_service *service);
@@ -100,21 +99,21 @@ void server_address(struct server *s, int id, char *buf, size_t cap);
 void server_start(struct server *s);
 
 /*
- * Stop, close every client that is left, join, free; then the ledger
- * balances, nothing is open, threads, descriptors, signal mask and
- * dispositions are as before.
+ * Stop, close the remaining clients, join, free.  Then the ledger balances,
+ * nothing is open, and threads, descriptors, signal mask and dispositions are
+ * as before.
  */
 struct weir_report server_stop_and_check(struct server *s);
 
-/* The same, but its stop was asked for already, and clients stay till then. */
+/* The same after a stop; the clients stay until it is over. */
 struct weir_report server_join_and_check(struct server *s);
 
-/* The same for one that the test has freed. */
+/* The same checks for a server that the test has freed. */
 void server_check_freed(struct server *s);
 
 /*
- * What a stop with so much grace has kept: the promise is its deadline and
- * 100 ms, and how late a busy machine lets its threads run is no fault of it.
+ * A stop takes at most its grace and 100 ms, and the time that a busy machine
+ * kept its threads from running.
  */
 void expect_stop_on_time(const struct weir_report *r, int grace_ms);
 
@@ -122,16 +121,16 @@ void expect_balance(const struct weir_ledger *l);
 uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
-/* Every client that has connected was accepted, and its connection is over. */
+/* Is every connection that clients made accepted and over? */
 bool is_at_rest(struct server *s);
 
 bool log_says(struct server *s, const char *words);
 int log_lines(struct server *s);
 
-/* One with two workers in a process of its own. */
+/* A server with two workers in a child process. */
 struct forked_server {
 	pid_t pid;
-	int go; /* closed: it may end */
+	int go; /* closed: the child may exit */
 	char address[160];
 };
 
@@ -153,17 +152,17 @@ struct client *client_open_at(const char *address);
 /* Send this; the second expects it back. */
 struct client *client_open_and_send(struct server *s, const char *text);
 struct client *client_open_and_echo(struct server *s, const char *text);
-/* With a receive buffer of about so many bytes. */
+/* With a receive buffer of about that many bytes. */
 struct client *client_open_small(struct server *s, int receive_buffer);
-/* A socket that is not connected yet; 0 or -errno of the connect. */
+/* A socket not yet connected; client_connect() returns 0 or -errno. */
 struct client *client_new(const char *address, int receive_buffer);
 int client_connect(struct client *c, const char *address);
 
 void client_send(struct client *c, const char *text);
 void client_send_bytes(struct client *c, const void *data, size_t len);
-/* In pieces of so many bytes, each its own segment; 0: whole. */
+/* In pieces of that size, each a segment; 0: whole. */
 void client_send_in_pieces(struct client *c, const char *text, size_t piece);
-/* 0 or -errno: for peers that may be gone. */
+/* Returns 0 or -errno, for a peer that may be gone. */
 int client_try_send(struct client *c, const void *data, size_t len);
 
 void client_expect(struct client *c, const char *text);
@@ -174,42 +173,42 @@ void client_expect_echo(struct client *c, const char *text);
 /* The last reply, then the end of input. */
 void client_expect_last(struct client *c, const char *text);
 void client_expect_eof(struct client *c);
-/* Whatever is left, then the end, by FIN or by RST; how many bytes came. */
+/* Read to the end, by FIN or RST; returns how many bytes came. */
 size_t client_expect_end(struct client *c);
-/* How many bytes come before the end of input, which must not be a reset. */
+/* Read to the end, which must not be a reset; how many bytes came. */
 size_t client_read_to_eof(struct client *c);
-/* > 0, 0 at the end, or -errno. */
+/* Returns > 0, 0 at the end, or -errno. */
 ssize_t client_read(struct client *c, void *buf, size_t cap);
-bool client_has_input(struct client *c); /* at this moment */
-int client_port(struct client *c);	 /* our own */
+bool client_has_input(struct client *c); /* now */
+int client_port(struct client *c);	 /* the local one */
 
 void client_half_close(struct client *c);
 void client_reset(struct client *c);
 void client_close(struct client *c);
-void clients_close(void);    /* all that are left */
+void clients_close(void);    /* all that remain */
 int clients_connected(void); /* so far, in this test */
 
-/* Segments with data that have come in on this TCP socket. */
+/* How many segments with data this TCP socket has received. */
 unsigned int segments_received(int fd);
 
-/* ------------------------------------------------------------------ crowd */
+/* ---------------------------------------------------------- client group */
 
-/* Many clients, driven side by side by one thread. */
+/* Many clients at the same point of a dialogue, driven by one thread. */
 struct client_group {
 	int count;
-	int round;    /* for its texts */
-	size_t piece; /* 0: send whole; n: n bytes of each in turn */
+	int round;    /* for group_text */
+	size_t piece; /* 0: send whole; n: n bytes of each, round robin */
 	struct group_member *members;
 };
 
-/* What client i says in this round; returns the length (at most cap). */
+/* Write what client i sends in this round; returns the length, <= cap. */
 typedef size_t group_text(const struct client_group *group, int i, char *buf,
 			  size_t cap);
 
 struct client_group *group_open(struct server *s, int count);
 void group_send(struct client_group *group, group_text *text);
 void group_expect(struct client_group *group, group_text *text);
-/* As group_expect(), when each reply may have been cut into several. */
+/* As group_expect(), if a reply may come as several. */
 void group_expect_joined(struct client_group *group, const char *prefix,
 			 group_text *text);
 void group_half_close(struct client_group *group);
@@ -218,12 +217,12 @@ void group_close(struct client_group *group);
 
 /* ------------------------------------------------------- callbacks to hold */
 
-/* Where callbacks wait until the test lets them go. */
+/* Callbacks wait here until the test opens it. */
 struct gate {
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	bool is_open;
-	int passes; /* so many may go through it though it is closed */
+	int passes; /* how many may pass a closed gate */
 	int waiting;
 };
 
@@ -240,28 +239,28 @@ void gate_let_in(struct gate *g, int count);
 
 /* --------------------------------------------------------------- handlers */
 
-int echo(weir_conn *c, void *arg);	     /* bytes, until nothing is left */
-int echo_lines(weir_conn *c, void *arg);     /* lines, until nothing is left */
-int echo_a_line(weir_conn *c, void *arg);    /* one for each call */
+int echo(weir_conn *c, void *arg);	     /* bytes, until none is left */
+int echo_lines(weir_conn *c, void *arg);     /* lines, until none is left */
+int echo_a_line(weir_conn *c, void *arg);    /* one a call */
 int connect_banner(weir_conn *c, void *arg); /* opened: "Connect" */
 int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
 /* Send it "wait"; returns when one callback more waits at the gate. */
 void client_wait_at_gate(struct client *c, struct gate *gate);
-/* "-EAGAIN" and the like, for a handler to put on the wire. */
+/* "-EAGAIN" and the like, for a handler to send. */
 const char *error_name(ssize_t n);
 
 /* ------------------------------------------------------------------ files */
 
 /*
- * A new folder, whose name is short; TMPDIR, where make check removes what a
- * test leaves, has it.  False if there can be none.
+ * Make a folder with a short name in TMPDIR, which make check removes after the
+ * test.  Returns false if that is not possible.
  */
 #define FOLDER_ROOM 40
 bool make_folder(char path[FOLDER_ROOM]);
 
-/* A file without a name, of len bytes byte_at(0), byte_at(1) ...; its fd. */
+/* An unnamed file of len bytes byte_at(0), byte_at(1) ...; its fd. */
 int make_file(size_t len);
 char byte_at(size_t i);
 bool bytes_match(const char *data, size_t len, size_t from);
@@ -271,20 +270,20 @@ bool bytes_match(const char *data, size_t len, size_t from);
 /* An abstract Unix address that no other process uses. */
 const char *own_unix_address(void);
 
-/* A network namespace of our own with "lo" up; false where not allowed. */
+/* Enter a new network namespace with "lo" up; false where not allowed. */
 bool enter_own_network(void);
-/* "Tcp", "OutRsts" and so on, of this network; -1 if the kernel has none. */
+/* "Tcp", "OutRsts" and so on, of this namespace; -1 if there is none. */
 long network_counter(const char *group, const char *name);
 
 /* ------------------------------------------------------------------- load */
 
-/* Books of clients that ask until there is nobody to ask. */
+/* Counts of clients that ask until the server is gone. */
 struct load_counts {
 	uint64_t connected; /* connect() succeeded */
 	uint64_t refused;   /* ECONNREFUSED, or no such path */
 	uint64_t answered;
-	uint64_t lost;	/* asked before the stop, no whole answer */
-	uint64_t late;	/* asked after it, end of input instead */
+	uint64_t lost;	/* asked before the stop, without a whole answer */
+	uint64_t late;	/* asked after it, and got the end of input */
 	uint64_t reset; /* ECONNRESET or EPIPE on an open connection */
 	uint64_t odd;	/* anything else */
 };
@@ -293,18 +292,18 @@ void load_counts_add(struct load_counts *all, const struct load_counts *b);
 
 struct load;
 
-/* One line, one answer, from so many threads of each kind. */
+/* Threads that connect for each question, and threads that stay. */
 struct load *load_start(const char *address, int churning, int keeping);
-/* So many that come and go, and a crowd that asks and then pauses. */
+/* The former, and one thread with a group that asks, then pauses. */
 struct load *load_start_with_group(const char *address, int churning, int count,
 				   int pause_ms);
 uint64_t load_answered(struct load *l);	 /* so far */
 uint64_t load_connected(struct load *l); /* so far */
-/* Call it right before asking for the stop. */
+/* Call it right before the stop. */
 void load_mark_stop(struct load *l);
 struct load_counts load_finish(struct load *l);
 
-/* The control: a server that just closes what it has. */
+/* For comparison: a server that closes what it has when it stops. */
 struct baseline_server {
 	int fd;
 	char address[64];

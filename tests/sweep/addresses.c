@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scenes of the failure sweep in which it matters where a server listens:
- * at a path, which may be taken, at a socket that somebody else made, and at
- * names that are looked up by who dials; and what else can be dialled.
+ * Scenarios about addresses: a server that listens at a path, which may be
+ * taken, or at an inherited socket, and connections that the server dials, by
+ * name or by address.
  */
 #include "env.h"
 
@@ -13,7 +13,7 @@
 
 #define READABLE WEIR_SERVICE(.readable = sweep_service)
 
-/* One line and its answer, then the end from both sides. */
+/* One line, its answer, then the end from both sides. */
 static void one_exchange(struct env *st)
 {
 	struct peer p = peer_open(st);
@@ -103,7 +103,7 @@ static void is_refused(const char *where)
 		return;
 	rc = weir_server_listen(st.weir, where,
 				WEIR_SERVICE(.readable = sweep_service));
-	/* Nobody knows whether it is in use if nobody can be asked. */
+	/* Without a socket to try it, the path may be in use. */
 	if (rc >= 0 && sweep_failures() == 0)
 		sweep_fail("%s was free", where);
 	weir_server_free(st.weir);
@@ -149,7 +149,7 @@ static void dial(struct env *st, const char *where)
 {
 	weir_conn *c = NULL;
 	char line[16];
-	/* One failure takes a second to get over, many have no end. */
+	/* One failure delays this by a second; many keep it from ending. */
 	int limit_ms =
 		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
 	ssize_t n = weir_dial(&c, where, limit_ms);
@@ -211,7 +211,7 @@ static void take_all(int fd)
 		;
 }
 
-/* A pair of sockets, the other end in our hands: taken, full and broken. */
+/* A socket pair whose other end the scenario holds: read, full, closed. */
 void sweep_dial_given(void)
 {
 	int pair[2], pipes[2];
@@ -256,7 +256,7 @@ void sweep_dial_given(void)
 	}
 }
 
-/* So many that nobody more is let in. */
+/* Fill the backlog. */
 static void fill(int *fds, int count, const struct sockaddr *at, socklen_t len)
 {
 	for (int i = 0; i < count; i++) {

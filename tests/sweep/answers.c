@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service of all scenes.  Its callbacks run on workers, what they are
- * asked to do later in a thread of its own for each.
+ * The service of all scenarios.  Its callbacks run on workers; "later" starts a
+ * thread.
  */
 #include "env.h"
 
@@ -64,7 +64,6 @@ static int say_later(weir_conn *c)
 	return 0;
 }
 
-/* The kernel takes it in pieces. */
 static int say_much(weir_conn *c, bool as_file)
 {
 	const int room = 4096;

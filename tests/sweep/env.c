@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The servers and peers of the scenes.  One thread, that of the scene.
+ * Servers and peers of the scenarios.  One thread, that of the scenario.
  *
- * What must be true of every life, whatever failed in it:
+ * What must be true of every run, whatever failed:
  * - a start that fails says so, and its port and path are free;
- * - bytes that come are those that were sent, as far as they come;
- * - one failure costs at most one peer its reply; one that no client may
- *   notice costs none;
- * - once nothing fails any more, a new client is served;
- * - a stop ends, and its books balance.
+ * - the bytes that arrive are those that were sent;
+ * - one failure costs at most one peer its reply, and none if no client may
+ *   notice it;
+ * - once failures have ended, a new client is served;
+ * - a stop ends, and the ledger balances.
  */
 #include "env.h"
 
@@ -85,14 +85,14 @@ static struct place find(const char *address)
 	return ret;
 }
 
-/* Nobody listens there any more, and no path is left but a stale one. */
+/* The address can be bound again; a path that is left is stale. */
 static void expect_free(const struct env *st, const char *address)
 {
 	enum wr_sys_call call = sweep_planned()->call;
 	struct place at = find(address);
 	int fd;
 
-	/* Whose removal fails is left. */
+	/* A path stays if its removal fails. */
 	if (call == WR_SYS_stat || call == WR_SYS_unlink || st->was_stale)
 		return;
 	fd = socket(at.addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -208,7 +208,7 @@ void env_finish(struct env *st)
 	const struct weir_ledger *l = &r.ledger;
 	int rc;
 
-	/* On a busy machine a callback that was cut may need its time. */
+	/* On a busy machine a callback that was cut may take a while. */
 	while ((rc = weir_server_join(st->weir, &r, sizeof(r))) == -EBUSY)
 		poll_sleep();
 	if (rc != 0 && rc != -ECANCELED)
@@ -216,8 +216,9 @@ void env_finish(struct env *st)
 	if (l->open != 0 || l->accepted != l->completed + l->failed +
 						   l->timed_out +
 						   ledger_refused(l) + l->cut)
-		sweep_fail("the books do not balance: %lu accepted, %lu open",
-			   l->accepted, l->open);
+		sweep_fail(
+			"the ledger does not balance: %lu accepted, %lu open",
+			l->accepted, l->open);
 	if (l->accepted < (uint64_t)st->whole)
 		sweep_fail("%lu accepted, but %d served", l->accepted,
 			   st->whole);
@@ -294,7 +295,7 @@ static ssize_t peer_read(struct peer *p, char *buf, size_t cap)
 	return recv(p->fd, buf, cap, 0);
 }
 
-/* Instead of the reply, a peer may be told that there is none. */
+/* A refusal may come instead of the reply. */
 static bool is_refusal(struct peer *p, const char *got, size_t n)
 {
 	if (!p->is_refused && p->heard > 0)

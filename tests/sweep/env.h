@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What scenes are written in: a server that may fail to start, and peers that
- * may lose what they were promised, which is written down and judged at the
- * end of the scene.  Wrong bytes are never pardoned.
+ * The kit of the scenarios: a server that may fail to start, and peers that may
+ * lose their reply.  Losses are counted and judged at the end; wrong bytes
+ * always fail.
  *
- * A scene is played outside any test of Check's, so none of its assertions
- * may be used here: sweep_fail() is.
+ * A scenario runs outside any test of Check: use sweep_fail(), not its
+ * assertions.
  */
 #ifndef TESTS_SWEEP_ENV_H
 #define TESTS_SWEEP_ENV_H
@@ -15,39 +15,39 @@
 
 struct env {
 	weir_server *weir;
-	char address[160];  /* of its first listener, once it has one */
-	const char *banner; /* what a client hears before anything else */
-	bool may_refuse;    /* a peer that is refused is not lost */
-	bool was_stale;	    /* there was a path before its listener's */
+	char address[160];  /* of the first listener */
+	const char *banner; /* what a client gets first */
+	bool may_refuse;    /* a refused peer is not lost */
+	bool was_stale;	    /* the path existed before the listener */
 	int whole, lost;    /* peers */
-	char why[80];	    /* the last one was lost */
+	char why[80];	    /* the last peer was lost */
 };
 
-/* True when it runs; false when it could not, for the failure's sake. */
+/* Returns false if the planned failure prevented it. */
 bool env_make(struct env *st, const struct weir_config *config);
 bool env_listen(struct env *st, const char *where,
 		const struct weir_service *service);
 bool env_start(struct env *st);
-/* The three. */
+/* All three. */
 bool env_open(struct env *st, const char *where,
 	      const struct weir_config *config,
 	      const struct weir_service *service);
 
-/* What a stop gives those who go by themselves. */
+/* The grace of a stop for clients that end by themselves. */
 #define ENV_GRACE_MS (600 * slowness())
 
-/* The clients have had what they wanted: a spell ends. */
+/* The clients are done: failures of SWEEP_SPELL end. */
 void env_clients_done(void);
-/* That, and it serves another client, stops, and its books are in order. */
+/* The same; then serve another client, stop, and check the ledger. */
 void env_close(struct env *st, int grace_ms);
-/* The last part: somebody has stopped it. */
+/* The last part of it, for a server that is stopping. */
 void env_finish(struct env *st);
-/* For what is no server: rc of a call that may fail. */
+/* rc is the result of a call that may fail if something has failed. */
 void expect_rc(int rc, const char *what);
-/* The same for one that must fail, whatever else does. */
+/* rc is the result of a call that must fail. */
 void expect_error_rc(int rc, const char *what);
 
-/* How long to wait for anything: not long for what may never come. */
+/* How long to wait; short for what may never come. */
 int env_patience_ms(void);
 
 #define SOON(cond)                                                             \
@@ -78,17 +78,17 @@ void peer_send(struct peer *p, const char *text);
 void peer_send_bytes(struct peer *p, const void *data, size_t len);
 void peer_expect(struct peer *p, const char *text);
 void peer_expect_bytes(struct peer *p, const void *data, size_t len);
-bool peer_has_input(struct peer *p);  /* there is something to hear */
-void peer_half_close(struct peer *p); /* says no more */
-void peer_expect_end(struct peer *p); /* hears the end, and is judged */
-void peer_close(struct peer *p);      /* goes without that */
+bool peer_has_input(struct peer *p);
+void peer_half_close(struct peer *p);
+void peer_expect_end(struct peer *p);
+void peer_close(struct peer *p); /* without reading the end */
 
 /*
- * A service for all scenes: "big" is answered with SWEEP_BIG bytes, "file"
- * with the same as a file, "short" with ten bytes of a file that should have
- * twenty, "later" by another thread, "last" is answered and ends it, so does
- * "fail" without an answer; any other line is sent back.  To be used as
- * session or readable.
+ * The service of all scenarios, as session or readable.  It answers "big" with
+ * SWEEP_BIG bytes, "file" with the same from a file, "short" with ten bytes of
+ * a file that should have twenty, "later" from another thread.  "last" is
+ * answered and ends the connection, "fail" ends it without an answer.  Any
+ * other line is echoed.
  */
 #define SWEEP_BIG ((size_t)40000)
 int sweep_service(weir_conn *c, void *arg);
@@ -97,7 +97,7 @@ void sweep_service_stop(void);
 const char *sweep_big(void); /* those bytes */
 int sweep_file(void);	     /* that file */
 
-/* Scenes of rare calls; see rare.c. */
+/* Scenarios of rare.c. */
 void sweep_reads(void);
 void sweep_misuse(void);
 void sweep_taken_paths(void);
@@ -108,7 +108,7 @@ void sweep_held_in_stop(void);
 void sweep_dial_given(void);
 void sweep_dial_full(void);
 
-/* Scenes with a file of their own. */
+/* Scenarios of addresses.c. */
 void sweep_unix_socket(void);
 void sweep_inherited(void);
 void sweep_dial(void);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hook that the library asks before each call to the system, from any of
- * its threads, and the memory it has at a time.
+ * The hook that the library calls before each system call, from any thread, and
+ * the count of the memory blocks that the library holds.
  *
- * The way to a call is read from the stack: the return addresses relative to
- * the program, so that they mean the same in each of its processes.
+ * A call stack is identified by its return addresses relative to the program,
+ * which are the same in each of its processes.
  */
 #include "sweep.h"
 
@@ -27,7 +27,7 @@ static atomic_int blocks;
 
 extern const char __executable_start[], _end[];
 
-/* Who called the hook, and who called those. */
+/* The hash of the call stack above the hook. */
 __attribute__((noinline)) static uint32_t
 call_stack(uintptr_t from[SWEEP_DEPTH])
 {
@@ -48,7 +48,7 @@ call_stack(uintptr_t from[SWEEP_DEPTH])
 	return stack;
 }
 
-/* How often this way has been gone, this time included. */
+/* How often this call stack has been seen, including now. */
 static int note(enum wr_sys_call call, uint32_t stack, const uintptr_t *from)
 {
 	struct sweep_stack *w = trace->stacks;
@@ -58,7 +58,7 @@ static int note(enum wr_sys_call call, uint32_t stack, const uintptr_t *from)
 		w++;
 	if (w == end) {
 		if (trace->stack_count == (int)wr_array_len(trace->stacks))
-			sweep_fail("too many ways lead to calls");
+			sweep_fail("too many call stacks");
 		trace->stack_count++;
 		w->call = call;
 		w->stack = stack;
@@ -98,7 +98,7 @@ void sweep_install(const struct sweep_plan *p, struct sweep_trace *d)
 {
 	void *frame;
 
-	backtrace(&frame, 1); /* what it loads, it loads now */
+	backtrace(&frame, 1); /* its first call allocates */
 	plan = *p;
 	trace = d;
 	wr_sys_fault = ask;

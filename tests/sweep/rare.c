@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scenes of the failure sweep for what happens seldom: the other input calls,
- * peers that are gone or take little, a stop that finds a full house, calls
- * that are wrong.  Each is played like those of scenarios.c.
+ * Rare scenarios: the other input calls, peers that are gone or read little, a
+ * stop with every place taken, wrong calls.
  */
 #include "env.h"
 
@@ -39,7 +38,7 @@ static ssize_t read_next(weir_conn *c, char *buf, size_t cap, intptr_t step)
 	}
 }
 
-/* Who has cut its own connection is told so by every call. */
+/* After a connection has cut itself, every call says so. */
 static int cut_itself(weir_conn *c)
 {
 	char buf[EXACT];
@@ -51,7 +50,7 @@ static int cut_itself(weir_conn *c)
 	return 0;
 }
 
-/* One call after the other; what it gives is sent back. */
+/* Call each in order, and send back what it gives. */
 static int answer_each(weir_conn *c, void *arg)
 {
 	char buf[EXACT + 100];
@@ -172,7 +171,7 @@ static void want_and_end(struct env *st, const char *line, const char *answer)
 	peer_expect_end(&p);
 }
 
-/* Their names must be asked for, also when a failure of theirs is told. */
+/* Names must be looked up, also for the message of a failure. */
 void sweep_unix_peers(void)
 {
 	struct env st = { .banner = "" };
@@ -190,7 +189,7 @@ void sweep_unix_peers(void)
 	env_close(&st, GRACE_MS);
 }
 
-/* A session says more than is taken, and wants to read on. */
+/* A session sends more than its peer reads, and wants to read on. */
 static void read_slowly(size_t outbox_max, const char *more, const char *answer)
 {
 	struct env st = { .banner = "" };
@@ -211,7 +210,10 @@ static void read_slowly(size_t outbox_max, const char *more, const char *answer)
 	env_close(&st, GRACE_MS);
 }
 
-/* With too much unsent to be given input; with less, and other threads' too. */
+/*
+ * With too much unsent to be given input; with less, and from other threads
+ * too.
+ */
 void sweep_slow_reader(void)
 {
 	read_slowly(SWEEP_BIG * 3 / 2, "more\n", "more\n");
@@ -219,7 +221,9 @@ void sweep_slow_reader(void)
 		read_slowly(SWEEP_BIG * 4, "later\n", "later\nawake\n");
 }
 
-/* While the only worker listens to another, one comes, speaks and resets. */
+/*
+ * While the only worker serves one client, another connects, sends and resets.
+ */
 void sweep_gone(void)
 {
 	struct env st = { .banner = "" };
@@ -242,7 +246,7 @@ void sweep_gone(void)
 	env_close(&st, GRACE_MS);
 }
 
-/* One has the only place, one waits in the backlog, a stop begins. */
+/* One client has the only place, one waits in the backlog, a stop begins. */
 static void held(bool is_let_in)
 {
 	struct env st = { .banner = "", .may_refuse = true };
@@ -266,7 +270,7 @@ static void held(bool is_let_in)
 		peer_expect(&b, "second\n");
 		peer_expect_end(&b);
 	} else {
-		if (a.is_lost) /* it left its place to the other */
+		if (a.is_lost) /* its place went to the other */
 			peer_expect(&b, "second\n");
 		peer_expect_end(&b);
 		peer_close(&a);

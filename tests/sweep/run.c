@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Playing scenes: each life in a process of its own, a few of them at a time
- * because most of one is waiting.  A life that takes more than two seconds is
- * ended: it hangs.  Time in which its threads were ready and had to wait for
- * a processor is the machine's, not its own, and does not count.
+ * Runs of scenarios, each in a child process, a few at a time because a run
+ * mostly waits.  A run of more than two seconds hangs and is killed; time in
+ * which its threads waited for a processor does not count.
  */
 #include "sweep.h"
 
@@ -18,14 +17,14 @@
 
 #define AT_ONCE	   4
 #define LONGEST_MS 2000
-#define MOST_NTH   3 /* of one way */
+#define MOST_NTH   3 /* of one call stack */
 
 struct run {
 	const struct sweep_scenario *scenario;
 	struct sweep_plan plan;
 	struct sweep_trace *trace;
 	pid_t pid; /* 0: none */
-	int out;   /* what it says, and its end */
+	int out;   /* its standard error */
 	int64_t began, delay_ms;
 	bool hangs;
 	char text[20000];
@@ -47,7 +46,7 @@ static int count_entries(const char *path)
 	return count;
 }
 
-/* What it must leave as it was. */
+/* What a run must leave unchanged. */
 struct leftovers {
 	int threads, descriptors, blocks;
 	sigset_t mask;
@@ -68,7 +67,7 @@ static void *nothing(void *arg)
 	return arg;
 }
 
-/* A sanitizer starts a thread of its own with the first of ours. */
+/* A sanitizer starts a thread of its own with the first one. */
 static void start_a_thread(void)
 {
 	pthread_t id;
@@ -113,7 +112,7 @@ static void run_scenario(const struct run *run)
 	sweep_lift();
 	sweep_service_stop();
 	compare(&before);
-	exit(0); /* a sanitizer looks for leaks there */
+	exit(0); /* where a sanitizer looks for leaks */
 }
 
 static void run_start(struct run *run)
@@ -141,7 +140,7 @@ static void run_start(struct run *run)
 	run->out = run_end[0];
 }
 
-/* How long its threads have been ready to run and were not, in all. */
+/* How long its threads waited for a processor, in all. */
 static int64_t delay_ms(pid_t pid)
 {
 	char path[300];
@@ -176,7 +175,7 @@ static void end_if_it_hangs(struct run *run)
 	if (run->hangs || now_ms() - run->began < limit + run->delay_ms)
 		return;
 	delay = delay_ms(run->pid);
-	if (delay > run->delay_ms) /* a thread that has ended had its part */
+	if (delay > run->delay_ms) /* less if a thread has ended */
 		run->delay_ms = delay;
 	if (now_ms() - run->began < limit + run->delay_ms)
 		return;
@@ -184,7 +183,7 @@ static void end_if_it_hangs(struct run *run)
 	kill(run->pid, SIGKILL);
 }
 
-/* Its words; false once it has ended. */
+/* Read its output; false at the end. */
 static bool run_read(struct run *run)
 {
 	size_t room = sizeof(run->text) - 1 - run->len;
@@ -199,7 +198,7 @@ static bool run_read(struct run *run)
 
 /* ------------------------------------------------------- what is to be said */
 
-/* Files and lines, where the tools of the compiler are there to find them. */
+/* Files and lines, if addr2line is installed. */
 static void show_stack(const struct sweep_stack *w)
 {
 	char command[600], line[300];
@@ -209,7 +208,7 @@ static void show_stack(const struct sweep_stack *w)
 	len = snprintf(command, sizeof(command),
 		       "exec 2>&-; addr2line -s -f -p -e /proc/%d/exe",
 		       (int)getpid());
-	/* The byte before where the call returns to belongs to the call. */
+	/* The byte before the return address belongs to the call. */
 	for (int i = 0; i < SWEEP_DEPTH; i++)
 		if (w->from[i])
 			len += snprintf(command + len,
@@ -247,7 +246,7 @@ static void tell(const struct run *run, int status)
 			show_stack(w);
 }
 
-/* It has ended: true if that was well. */
+/* Reap it and count it; true if it passed. */
 static bool run_end(struct run *run, struct sweep_counts *counts)
 {
 	int64_t took;
@@ -295,7 +294,7 @@ static void runs_free(struct run *runs)
 	free(runs);
 }
 
-/* One that has ended, or is unused, once at most so many go on. */
+/* Wait until at most that many are running; returns an idle one. */
 static struct run *wait_for_one(struct run *runs, int most,
 				struct sweep_counts *counts)
 {
@@ -325,7 +324,7 @@ static struct run *wait_for_one(struct run *runs, int most,
 	}
 }
 
-/* Counts plans, and lives those whose turn it is. */
+/* Counts plans, and runs every step-th. */
 struct turns {
 	struct run *runs;
 	struct sweep_counts *counts;

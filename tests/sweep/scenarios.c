@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scenes of the failure sweep, but for the rarer ones of rare.c.
- * Each is short, because it is played some hundred times, and comes by as many
- * calls as it can.
+ * The scenarios of the failure sweep; rarer ones are in rare.c.  Each is short,
+ * because it runs some hundred times, and reaches many calls.
  */
 #include "env.h"
 
@@ -27,7 +26,7 @@ static void start_stop(void)
 		env_close(&st, 0);
 }
 
-/* weir_server_run() with a signal that has come already. */
+/* weir_server_run() with a signal already pending. */
 static void signals(void)
 {
 	struct env st = { .banner = "" };
@@ -54,7 +53,7 @@ static void signals(void)
 	pthread_sigmask(SIG_UNBLOCK, &term, NULL);
 }
 
-/* With a worker for each session, so that none waits for another. */
+/* A worker for each session, so that none waits for another. */
 static void talk(struct env *st, const struct weir_service *service)
 {
 	struct peer p[3];
@@ -173,7 +172,7 @@ static void park(void)
 			peer_expect(&p[i], "and half\n");
 		}
 	}
-	/* The last word of a stop finds two of them parked. */
+	/* Two are parked when the drain callback runs. */
 	peer_half_close(&p[0]);
 	peer_expect_end(&p[0]);
 	env_clients_done();
@@ -183,7 +182,7 @@ static void park(void)
 	env_finish(&st);
 }
 
-/* Who says nothing goes by its deadline. */
+/* A silent client is ended by its deadline. */
 static void silence(void)
 {
 	struct env st = { .banner = "" };
@@ -202,7 +201,7 @@ static void silence(void)
 	env_close(&st, ENV_GRACE_MS);
 }
 
-/* All that was asked for comes after the client's end, however slowly. */
+/* After a half-close all replies arrive, however slowly. */
 static void half_close(void)
 {
 	struct env st = { .banner = "" };
@@ -216,7 +215,7 @@ static void half_close(void)
 		if (i < 2)
 			peer_half_close(&p[i]);
 	}
-	/* One has said more than will be read, and takes its time. */
+	/* One client has sent more than will be read, and is slow. */
 	peer_send(&p[2], "last\nunread\nunread\n");
 	for (int i = 0; i < 3; i++) {
 		peer_expect_bytes(&p[i], sweep_big(), SWEEP_BIG);
@@ -247,7 +246,7 @@ static void drain(void)
 	for (int i = 0; i < 3; i++)
 		peer_expect(&p[i], "first\n");
 	peer_send(&p[0], "big\n");
-	/* One does not read, two are silent, one waits in the queue. */
+	/* One does not read, two are silent, one is queued. */
 	SOON(peer_has_input(&p[0]));
 	weir_server_stop(st.weir, 120);
 	peer_expect_end(&p[1]);

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The failure sweep: small lives of a server ("scenes"), in each of which any
- * one call of the library to the system may fail.
+ * The failure sweep.  A scenario is a short story of a server.  It runs once
+ * without failures, and every system call that the library makes is recorded;
+ * then once for each of these calls, with that call failing.
  *
- * A scene is played first with nothing failing, and every call that it
- * reaches is written down; then again for each of them, with that call
- * failing.  Calls are told apart by their kind, the way the program came to
- * them (the functions on the stack) and how often it had come that way: an
- * ordinal alone means something else each time threads run.
+ * A call is identified by its kind, its call stack and how often that stack has
+ * occurred: an ordinal alone depends on how threads are scheduled.
  *
- * Each life is a process of its own, so that a crash is one failure and what
- * a life leaves behind can be counted.
+ * Each run is a process, so that a crash is one failure and leaks can be
+ * counted.
  */
 #ifndef TESTS_SWEEP_SWEEP_H
 #define TESTS_SWEEP_SWEEP_H
@@ -27,12 +25,12 @@
 
 enum sweep_mode {
 	SWEEP_ONCE,
-	SWEEP_SPELL, /* from then on, until the clients are through */
+	SWEEP_SPELL, /* from then on, until the clients are done */
 	SWEEP_ON,    /* from then on, to the end */
 	SWEEP_MODES
 };
 
-#define SWEEP_NOTHING WR_SYS_CALL_COUNT /* as the call: nothing fails */
+#define SWEEP_NOTHING WR_SYS_CALL_COUNT /* as the call: none fails */
 #define SWEEP_SHORT   0			/* as the error: one byte at a time */
 
 struct sweep_plan {
@@ -45,38 +43,38 @@ struct sweep_plan {
 
 #define SWEEP_DEPTH 5
 
-/* A way to a call, and how often it was gone. */
+/* A call stack, and how often it was seen. */
 struct sweep_stack {
 	enum wr_sys_call call;
 	uint32_t stack;
 	int count;
-	uintptr_t from[SWEEP_DEPTH]; /* where on it, the innermost first */
+	uintptr_t from[SWEEP_DEPTH]; /* return addresses, innermost first */
 };
 
-/* What a life tells its parent: in memory that both see. */
+/* What a run reports to its parent, in shared memory. */
 struct sweep_trace {
 	atomic_int made; /* failures so far */
 	int stack_count;
 	struct sweep_stack stacks[1024];
 };
 
-/* The library asks us from here on, in this process. */
+/* From now on the library calls the hook, in this process. */
 void sweep_install(const struct sweep_plan *plan, struct sweep_trace *trace);
 const struct sweep_plan *sweep_planned(void);
 int sweep_failures(void);
-bool sweep_is_on(void); /* something fails again and again just now */
-void sweep_lift(void);	/* it does not any more */
-int sweep_blocks(void); /* of memory that the library has just now */
+bool sweep_is_on(void); /* is something failing again and again? */
+void sweep_lift(void);	/* end that */
+int sweep_blocks(void); /* of memory that the library holds */
 
-/* True if no client may notice a failure with this error. */
+/* Must a failure with this error go unnoticed by all clients? */
 bool sweep_is_harmless(int error);
 const char *sweep_error_name(int error);
-int sweep_error_named(const char *name); /* > 0: there is none */
+int sweep_error_named(const char *name); /* > 0: no such error */
 const char *const *sweep_mode_names(void);
 
-/* The errors that the system may give for this call, ended by > 0. */
+/* The errors to try for this call, ended by > 0. */
 const int *sweep_errors(enum wr_sys_call call);
-/* False for those that would be no error, but another kind of hang. */
+/* False for errors that cannot last: the run would only hang. */
 bool sweep_may_last(enum wr_sys_call call, int error);
 
 /* --------------------------------------------------------------- the scenes */
@@ -88,7 +86,7 @@ struct sweep_scenario {
 
 extern const struct sweep_scenario sweep_scenarios[]; /* ended by name NULL */
 
-/* The life has failed: says why on standard error and ends the process. */
+/* Print why this run has failed and end the process. */
 void sweep_fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 
@@ -96,20 +94,20 @@ void sweep_fail(const char *format, ...)
 
 struct sweep_counts {
 	int runs;
-	int idle;   /* of them those in which the call was not reached */
-	int failed; /* and those that went wrong: each was told on stderr */
+	int idle;   /* runs in which the call was not reached */
+	int failed; /* runs that failed: each is reported on stderr */
 	int stacks;
 	int64_t longest_ms;
 };
 
 /*
- * All lives of a scene, or every step-th of them beginning with that of
- * number first; adds to the books.
+ * Run a scenario with every step-th plan from number first on; adds to the
+ * counts.
  */
 void sweep_run(const struct sweep_scenario *scenario, int first, int step,
 	       struct sweep_counts *counts);
 
-/* That one; true if it went well. */
+/* Run one plan; true if it passes. */
 bool sweep_rerun(const struct sweep_scenario *scenario,
 		 const struct sweep_plan *plan);
 

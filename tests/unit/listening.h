@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Listening sockets as their tests open and try them, below the framework;
- * for tests that are linked with the private archive of the library.
- */
+/* Listening sockets, for tests that are linked with the private archive. */
 #ifndef TESTS_UNIT_LISTENING_H
 #define TESTS_UNIT_LISTENING_H
 
@@ -23,10 +20,10 @@ int client_at(uint16_t port); /* connected */
 int accept_from(const struct wr_listener *l);
 bool descriptor_has(int fd, int cmd, int flag);
 int flag_of(int fd, int level, int name);
-bool has_v6(void); /* says so if not */
+bool has_v6(void); /* prints why not */
 int bound_socket(int type, uint16_t *port);
 
-/* So many of the next calls of this kind fail. */
+/* The next count calls of this kind fail. */
 void fail_next_calls(enum wr_sys_call call, int error, int count);
 extern int failures_left;
 
@@ -36,12 +33,12 @@ void open_path(struct wr_listener *l, const char *path);
 struct sockaddr_un path_addr(const char *path);
 int try_connect(int *fd, const char *path); /* 0 or errno; *fd stays open */
 bool is_live(const char *path);
-/* A socket file, with or without somebody who listens. */
+/* A socket file that is listened at, or not. */
 int socket_file(const char *path, int type);
 void leave_stale(const char *path);
 ino_t inode(const char *path);
 
-/* What they say, in a directory that goes with them. */
+/* Run the tests in a directory that is removed afterwards; their status. */
 int run_in_own_directory(int (*tests)(void));
 
 #endif
