@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Trouble with accept(2): no descriptor left while clients wait, and clients
- * that have gone before they were accepted.  The sockets of the clients exist
- * before descriptors become short, so that only the server lacks them.
+ * Errors of accept(2): no free descriptor while clients wait, and clients that
+ * were gone before they were accepted.  The sockets of the clients exist first,
+ * so that only the server lacks descriptors.
  */
 #include "test.h"
 
@@ -12,7 +12,7 @@
 #define CLIENTS	 20
 #define WATCH_MS 500
 
-/* Leaves exactly so many descriptors to whoever asks next. */
+/* Lower the limit so that exactly that many can still be opened. */
 static void leave_descriptors(int count)
 {
 	struct rlimit room;
@@ -48,7 +48,7 @@ static void client_is_served(struct client *c)
 	client_expect_eof(c);
 }
 
-/* For a while nothing can be accepted: what does the server do meanwhile? */
+/* Nothing can be accepted for a while: the server must not spin. */
 static void expect_calm(struct server *s)
 {
 	int64_t began_at = now_ms(), cpu = cpu_ms();
@@ -84,7 +84,7 @@ START_TEST(without_descriptors_clients_wait_until_one_is_free)
 }
 END_TEST
 
-/* Nobody of ours ends: room comes from the rest of the program. */
+/* The rest of the program releases descriptors, no connection does. */
 START_TEST(a_descriptor_that_others_free_is_found)
 {
 	struct server *s =
@@ -103,7 +103,7 @@ START_TEST(a_descriptor_that_others_free_is_found)
 }
 END_TEST
 
-/* However long it has lasted, somebody who waits is not kept for a second. */
+/* A waiting client is accepted within a second, however long it has lasted. */
 START_TEST(a_shortage_that_lasts_is_looked_at_often)
 {
 	struct server *s =
@@ -193,7 +193,7 @@ static int count_the_served(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-/* They reset while the limit of connections keeps them in the kernel. */
+/* They reset while max_connections keeps them in the backlog. */
 START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
 {
 	_Atomic int served = 0;
@@ -238,7 +238,7 @@ static int names_its_peer_at_gate(weir_conn *c, void *arg)
 	return 0;
 }
 
-/* The kernel does not know it any more, but accept(2) has told. */
+/* The kernel has dropped it, but accept(2) reported it. */
 START_TEST(the_address_of_a_peer_that_has_gone_is_known)
 {
 	struct visitor v = { .gate = GATE_CLOSED };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When all workers have been in callbacks for seconds and somebody waits for
- * one, the log says so: once, and not while nobody waits.
+ * When all workers have been in callbacks for seconds and a connection waits,
+ * the log says so, once; never while none waits.
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ START_TEST(total_starvation_is_told_once)
 	for (int i = 0; i < 2; i++)
 		client_send(client_open(s), "wait\n");
 	UNTIL(gate_waiting(&gate) == 2);
-	/* The look that comes when they have taken too long finds nobody. */
+	/* When they have taken too long, no connection waits. */
 	UNTIL(now_ms() > began_at + TOO_LONG_MS + 500);
 	ck_assert(!log_says(s, "workers"));
 	for (int i = 0; i < 3; i++)

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pthread_cancel(3) of a thread of the program: no call of the library acts on
- * it, so that none is left half done, with a lock held or a descriptor lost.
+ * pthread_cancel(3) of a thread of the program: no call of the library is a
+ * cancellation point, so none is left half done with a lock held or a
+ * descriptor lost.
  */
 #include "test.h"
 
 #include <netdb.h>
 #include <netinet/in.h>
 
-/* The call that a thread is in; NULL: all are over. */
+/* The call in progress; NULL: none. */
 static _Atomic(const char *) step;
 
-/* A failed assertion, without Check's own cancellation points before it. */
+/* An assertion without the cancellation points of Check. */
 static void answered(bool is_right)
 {
 	int state;
@@ -34,8 +35,8 @@ static void answered(bool is_right)
 	} while (0)
 
 /*
- * Runs fn in a thread that is cancelled before it makes its first call: each
- * cancellation point in it would end it.
+ * Run fn in a thread that is cancelled first: any cancellation point in fn
+ * would end it.
  */
 static void *cancel_itself(void *arg)
 {
@@ -59,7 +60,7 @@ static void run_cancelled(void (*fn)(void))
 	ck_assert_int_eq(pthread_join(thread, &result), 0);
 	ck_assert_msg(!atomic_load(&step), "was cancelled in %s",
 		      atomic_load(&step));
-	/* Nor does the library forget that the thread was cancelled. */
+	/* The cancellation is still pending afterwards. */
 	ck_assert_ptr_eq(result, PTHREAD_CANCELED);
 	process_state_check(&before);
 }
@@ -73,7 +74,7 @@ static int keep_a_reference(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-/* A thread without a cancellation point of its own. */
+/* A thread without cancellation points of its own. */
 static weir_ref *served_soon(void)
 {
 	weir_ref *ref;
@@ -83,7 +84,7 @@ static weir_ref *served_soon(void)
 	return ref;
 }
 
-/* What every thread of a program may do, and both ends of a dialogue. */
+/* The calls that any thread may make, and both ends of a dialogue. */
 static void whole_life(void)
 {
 	weir_server *s;
@@ -161,7 +162,7 @@ START_TEST(a_run_does_not_either_and_puts_the_mask_back)
 	struct client *c;
 	char where[64];
 
-	/* Whoever connects stops it. */
+	/* The first connection stops the server. */
 	ck_assert_int_eq(weir_server_new(&running, NULL), 0);
 	ck_assert_int_eq(
 		weir_server_listen(running, "127.0.0.1:0",
@@ -176,7 +177,7 @@ START_TEST(a_run_does_not_either_and_puts_the_mask_back)
 }
 END_TEST
 
-/* The resolver of this program answers after a while. */
+/* This resolver answers after a while. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {

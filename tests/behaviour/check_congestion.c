@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peers that ask and do not take the answers.  What they are owed is bounded,
- * in memory and in descriptors; they hold no worker; and nothing is held
- * against them that is our own not reading.
+ * Peers that ask and do not read the answers.  The output kept for them is
+ * bounded, in memory and in descriptors; they hold no worker; and no deadline
+ * counts against them while the server does not read.
  */
 #include "test.h"
 
@@ -17,8 +17,8 @@
 struct flood {
 	struct client *c;
 	char lines[40 * LINE];
-	size_t at; /* of lines: where the next send goes on */
-	int quiet; /* looks since something was taken */
+	size_t at; /* of lines: where the next send begins */
+	int quiet; /* attempts since something was taken */
 };
 
 static void flood_begins(struct flood *f, struct server *s)
@@ -31,7 +31,7 @@ static void flood_begins(struct flood *f, struct server *s)
 	f->quiet = 0;
 }
 
-/* Sends what goes without a wait; true: for a while nothing went. */
+/* Send without waiting; true if nothing could be sent for a while. */
 static bool flood_is_full(struct flood *f)
 {
 	ssize_t n;
@@ -71,7 +71,7 @@ END_TEST
 
 #define MARK ((size_t)256 * 1024)
 
-/* The kernel's own buffer shall be small and stay so. */
+/* Keep the kernel's buffer small. */
 static void be_narrow(weir_conn *c)
 {
 	const int size = SMALL;
@@ -82,11 +82,11 @@ static void be_narrow(weir_conn *c)
 struct brim {
 	struct server *s; /* with this connection only */
 	_Atomic size_t sent;
-	_Atomic size_t taken; /* of it, by the client */
+	_Atomic size_t taken; /* by the client */
 	_Atomic int lines, held, drains;
 };
 
-/* None of these writes waits: there is always room for it. */
+/* There is always room: none of these writes waits. */
 static void fill_to_the_brim(weir_conn *c, struct brim *b)
 {
 	static const char block[MARK];
@@ -108,7 +108,7 @@ static struct client *serve_brim(struct brim *b, weir_handler *fn, int read_ms)
 	return client_open_small(b->s, SMALL);
 }
 
-/* Takes of what was sent what is there without a wait, at most so much. */
+/* Read what is there, at most that much, without waiting. */
 static bool take_some(struct client *c, struct brim *b, size_t most)
 {
 	static char buf[65536];
@@ -146,7 +146,7 @@ static void client_sends_requests(struct client *c, int count)
 	client_send_bytes(c, text, 5 * (size_t)count);
 }
 
-/* When it is held for its full outbox, it empties that by itself. */
+/* With a full outbox, it flushes that itself. */
 static int flush_when_held(weir_conn *c, void *arg)
 {
 	struct brim *b = arg;

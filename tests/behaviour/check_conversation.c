@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conversations: a thousand clients in mid-dialogue at once on two workers,
- * in any bytes and in any pieces.  Everybody has the answer of one round
- * before anybody says the next, so nobody can wait for another.
+ * A thousand clients in mid-dialogue at once on two workers, with any bytes in
+ * any pieces.  All have the answer of one round before any sends the next.
  */
 #include "test.h"
 
@@ -16,7 +15,7 @@ static size_t banner(const struct client_group *group, int i, char *buf,
 	return (size_t)snprintf(buf, cap, "Connect");
 }
 
-/* Valid UTF-8 from one half of the crowd, anything from the other. */
+/* Valid UTF-8 from one half of the group, any bytes from the other. */
 static size_t message(const struct client_group *group, int i, char *buf,
 		      size_t cap)
 {
@@ -50,7 +49,7 @@ static size_t line(const struct client_group *group, int i, char *buf,
 	return len;
 }
 
-/* Each byte there is, but the newline only at the end. */
+/* Every byte value; the newline only at the end. */
 static size_t every_byte(const struct client_group *group, int i, char *buf,
 			 size_t cap)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The deadline of a stop: whoever is not through by then is cut or told no,
- * and the stop is over, however many of them there are and however long their
- * last callbacks take.
+ * The deadline of a stop: connections that are not done are cut or refused, and
+ * the stop ends, however many there are and however long their last callbacks
+ * take.
  */
 #include "test.h"
 
@@ -36,7 +36,7 @@ static int echo_lines_of_any(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-/* Each ends in its time, one after the other, and the stop in its own. */
+/* Each takes its time, one after another; the stop ends on time. */
 START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 {
 	struct nap n = { .ms = 25 };
@@ -59,7 +59,7 @@ START_TEST(many_brief_callbacks_do_not_put_a_deadline_off)
 }
 END_TEST
 
-/* One runs, five are in the queue, and three are left to the kernel. */
+/* One runs, five are queued, and three are in the backlog. */
 static void queue_meets_deadline(int grace_ms)
 {
 	struct gate gate = GATE_CLOSED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines: what each of them covers, that it ends who overstays it and
- * nobody else, and that those ended are counted as timed out.
+ * Deadlines: what each covers, that it ends the connection that exceeds it and
+ * no other, and that this counts as timed out.
  */
 #include "test.h"
 
@@ -16,7 +16,7 @@ static void ends_timed_out(struct server *s, uint64_t count)
 			  report.ledger.accepted);
 }
 
-/* It was there until its time had come. */
+/* It was open until its deadline. */
 static void expect_end_after(struct client *c, int64_t began_at, int ms)
 {
 	client_expect_end(c);
@@ -39,14 +39,14 @@ START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
 
 		client_expect_echo(talks, "hello\n");
 		expect_end_after(silent, began_at, SHORT_MS);
-		/* The deadline is over for who has spoken. */
+		/* A client that has sent something has met the deadline. */
 		client_expect_echo(talks, "hello\n");
 		ends_timed_out(s, 1);
 	}
 }
 END_TEST
 
-/* A byte now and then: the message as a whole has the deadline. */
+/* A byte now and then: the deadline is for the whole message. */
 static void drip(struct client *c)
 {
 	int64_t fail_at = test_deadline(), next_at = now_ms();
@@ -78,7 +78,7 @@ START_TEST(who_drips_is_ended_at_the_read_deadline)
 }
 END_TEST
 
-/* Each message has the deadline anew, and so has each silence. */
+/* The deadlines begin again with each message and each silence. */
 START_TEST(who_goes_on_talking_outlives_both_deadlines)
 {
 	const int ms = SHORT_MS * slowness();
@@ -119,7 +119,7 @@ START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 }
 END_TEST
 
-/* The only worker is held until the deadline is long over. */
+/* The only worker is held until long after the deadline. */
 START_TEST(who_spoke_in_time_is_served_though_late)
 {
 	const int ms = 2 * SHORT_MS * slowness();
@@ -203,7 +203,7 @@ static int write_a_megabyte(weir_conn *c, void *arg)
 	return weir_conn_write(c, arg, 1 << 20) < 0 ? -EIO : WEIR_AGAIN;
 }
 
-/* The same for output that nobody waits for: it is in the outbox. */
+/* The same for output in the outbox, which no callback waits for. */
 START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
 {
 	char *text = calloc(1, 1 << 20);
@@ -230,7 +230,7 @@ static int write_a_megabyte_to_fd(weir_conn *c, void *arg)
 	return rc;
 }
 
-/* The kernel makes room again and again, as it does when it is probing. */
+/* The kernel makes room again and again, as its probes do. */
 START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
 {
 	char *text = calloc(1, 1 << 20);
@@ -257,9 +257,9 @@ START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
 }
 END_TEST
 
-#define LEAST_ROOM 4608 /* that a socket has, and its system gives it twice */
+#define LEAST_ROOM 4608 /* of a socket; the kernel doubles it */
 
-/* As much as there is room for, a piece at a time: never done. */
+/* Write whenever there is room, without end. */
 static int generate(weir_conn *c, void *arg)
 {
 	static const char piece[1000];
@@ -282,7 +282,7 @@ static int generate(weir_conn *c, void *arg)
 	return rc == -ENOBUFS ? -EAGAIN : rc;
 }
 
-/* Each time there is room for all of it, and for some of what comes then. */
+/* Each time there is room for all of it, and for a part of the next. */
 START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 {
 	const int write_ms = 2 * SHORT_MS * slowness();
@@ -297,7 +297,7 @@ START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 	while (stats(s).ledger.timed_out == 0 && ++steps < 11) {
 		int64_t next_at = now_ms() + write_ms * 3 / 4;
 
-		room = room * 7 / 4; /* less than half more is not told */
+		room = room * 7 / 4; /* the kernel reports less room late */
 		setsockopt(atomic_load(&fd), SOL_SOCKET, SO_SNDBUF, &room,
 			   sizeof(room));
 		UNTIL(now_ms() >= next_at || stats(s).ledger.timed_out == 1);

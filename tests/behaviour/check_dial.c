@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client side: a dialled connection reaches each kind of address, waits
- * for input, and has the calls that a served one has.
+ * Dialled connections: to each kind of address, waiting for input, with the
+ * same calls as an accepted one.
  */
 #include "test.h"
 
@@ -68,7 +68,7 @@ START_TEST(a_dialled_socket_sends_at_once_and_keeps_little)
 }
 END_TEST
 
-/* "localhost" may be ::1 first, where nobody listens. */
+/* "localhost" may be ::1 first, where nothing listens. */
 START_TEST(each_address_of_a_name_is_tried)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
@@ -344,7 +344,7 @@ START_TEST(a_dialled_connection_knows_both_ends)
 }
 END_TEST
 
-/* Here no thread of the library keeps the signal away from us. */
+/* Without a server no thread of the library takes the signal. */
 START_TEST(a_dialled_peer_that_is_gone_is_an_error_and_no_signal)
 {
 	int pair[2], rc = 0, fd = make_file(100);

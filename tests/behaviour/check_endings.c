@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ends that meet something else: a start in another thread, a duplicate of
- * the descriptor, a callback that comes back when its server is gone.
+ * Ends that coincide with a start in another thread, with a duplicate of the
+ * descriptor, or with a callback that returns when its server is gone.
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ static void *start_server(void *arg)
 {
 	struct life *life = arg;
 
-	/* The other thread is at it. */
+	/* The other thread is in the call. */
 	UNTIL(atomic_load(&life->joining) > life->delay);
 	life->started = weir_server_start(life->s);
 	return NULL;
@@ -48,7 +48,7 @@ static void new_life(struct life *life)
 			 0);
 }
 
-/* Stopped before its start (then there is no end to wait for), or after. */
+/* Stopped before its start (then there is nothing to join), or after. */
 static void live(bool is_stopped_first)
 {
 	struct life life;
@@ -126,7 +126,7 @@ START_TEST(a_duplicate_that_outlives_its_connection_keeps_nobody_busy)
 	began_at = now_ms();
 	cpu = cpu_ms();
 	UNTIL(now_ms() > began_at + 500);
-	/* A thread that never sleeps takes all of it. */
+	/* A thread that never sleeps uses all of it. */
 	ck_assert_int_lt(cpu_ms() - cpu, (now_ms() - began_at) / 4);
 	close(copy);
 	server_stop_and_check(s);
@@ -160,7 +160,7 @@ START_TEST(a_duplicate_does_not_hide_the_end_from_the_peer)
 	struct weir_report report;
 
 	client_send(c, "hello\n");
-	UNTIL(is_at_rest(s)); /* it does not read, and is given up */
+	UNTIL(is_at_rest(s)); /* it does not read, and is cut */
 	client_expect_end(c);
 	close(copy);
 	report = server_stop_and_check(s);
@@ -185,7 +185,7 @@ static void stay_at_gate(weir_conn *c, void *arg)
 	gate_wait(arg);
 }
 
-/* What the client has sent stays unread, so that the end is not the end. */
+/* Input of the client stays unread, so that the connection lingers. */
 static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
 {
 	static char much[300000];
@@ -201,7 +201,7 @@ static void outlive(weir_handler *fn, weir_closed *closed, struct gate *gate)
 	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -EBUSY);
 	weir_server_free(s->weir);
 	gate_open(gate);
-	/* The client stays until the library has let go. */
+	/* The client stays until the library has closed. */
 	s->before.descriptors++;
 	process_state_check(&s->before);
 	s->before.descriptors--;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several listeners of one server: however many clients come to one of them,
- * those of the others are accepted, with either way of being full.
+ * Several listeners of one server: however many clients one of them has, those
+ * of the others are accepted, under both overload policies.
  */
 #include "test.h"
 
 #define CROWD  40
 #define BUDGET 64 /* of one listener, if there is room for all of them */
 
-/* Which listener served its clients, in order. */
+/* The listeners of the accepted clients, in order. */
 static char order[4 * BUDGET];
 static _Atomic int served;
 
@@ -55,7 +55,7 @@ static struct client *ask_at(const char *address)
 	return c;
 }
 
-/* All of them have connected before the first is accepted. */
+/* All have connected before the first is accepted. */
 static void other_is_served_in_its_turn(const struct weir_config *config,
 					int busy)
 {
@@ -88,7 +88,7 @@ START_TEST(a_place_that_gets_free_goes_to_each_listener_in_turn)
 }
 END_TEST
 
-/* Clients that stay take all places that one listener can have. */
+/* Clients that stay take all places of one listener. */
 static void other_has_a_place(const struct weir_config *config, int busy)
 {
 	struct pair p = listen_twice(config, echo_lines, busy);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When output leaves, and how much of it may wait: small writes are gathered,
- * and a peer that does not read is first not listened to, then cut.
+ * When output is sent, and how much may wait: small writes are gathered; from a
+ * peer that does not read the server first stops reading, then it cuts it.
  */
 #include "test.h"
 
@@ -137,7 +137,7 @@ static void ask_often(struct client *c)
 	client_send_bytes(c, asks, sizeof(asks));
 }
 
-/* 128 MB are asked for; a few fit into the sockets and the outbox. */
+/* Answers of 128 MB are asked for; a few MB fit into sockets and outbox. */
 START_TEST(a_peer_that_does_not_read_is_not_listened_to)
 {
 	_Atomic int answers = 0;
@@ -179,7 +179,7 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 }
 END_TEST
 
-/* Says on which socket, then writes until it is cut. */
+/* Report the socket, then write until cut. */
 static int flood(weir_conn *c, void *arg)
 {
 	char line[32];
@@ -194,7 +194,7 @@ static int flood(weir_conn *c, void *arg)
 	return rc;
 }
 
-/* Unsent bytes in a socket that takes no more. */
+/* Unsent bytes in a full socket. */
 static int kept_by_the_kernel(int fd)
 {
 	struct pollfd out = { .fd = fd, .events = POLLOUT };
@@ -208,7 +208,7 @@ static int kept_by_the_kernel(int fd)
 	return kept;
 }
 
-/* By then the kernel would have grown its buffer to megabytes. */
+/* Without a limit the kernel would have grown its buffer to megabytes. */
 START_TEST(the_kernel_keeps_little_for_a_peer_that_stops_reading)
 {
 	_Atomic int fd = -1;
@@ -271,7 +271,6 @@ START_TEST(a_write_that_waits_ends_at_the_deadline)
 }
 END_TEST
 
-/* Through a socket of that size. */
 static int write_sixteen_chunks(weir_conn *c, void *socket_size)
 {
 	char line[32];
@@ -287,7 +286,7 @@ static int write_sixteen_chunks(weir_conn *c, void *socket_size)
 	return rc;
 }
 
-/* Each bit of progress counts: the deadline is for a peer that stands still. */
+/* Any progress counts: the deadline is for a peer that reads nothing. */
 START_TEST(a_peer_that_reads_slowly_gets_everything)
 {
 	const int write_ms = 1000 * slowness();
@@ -305,7 +304,7 @@ START_TEST(a_peer_that_reads_slowly_gets_everything)
 	client_send(c, "go\n");
 	while ((n = client_read(c, buf, sizeof(buf))) > 0) {
 		have += (size_t)n;
-		/* Slow enough to need more time than stands still for. */
+		/* Slow enough to need longer than the deadline. */
 		while (have < 8 * CHUNK &&
 		       now_ms() - began_at <
 			       (int64_t)have * 2 * write_ms / (8 * (int)CHUNK))
@@ -318,7 +317,7 @@ START_TEST(a_peer_that_reads_slowly_gets_everything)
 }
 END_TEST
 
-/* The kernel tells of room when a third is free: long after a first byte. */
+/* The kernel reports room when a third is free, long after the first byte. */
 START_TEST(who_takes_little_while_a_write_waits_gets_everything)
 {
 	const int write_ms = 1000 * slowness();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handlers whose work is never done: one that has itself called again by
- * weir_ref_wake(), and one that writes whenever there is room for output.
- * Others have their turn, the peer sets the pace, and a stop is heard.
+ * Handlers that never finish: one wakes itself with weir_ref_wake(), one writes
+ * whenever there is room.  Other connections are served, the peer sets the
+ * pace, and a stop reaches them.
  */
 #include "test.h"
 
@@ -14,7 +14,7 @@ struct switch_ {
 	atomic_int drains;
 };
 
-/* A line "spin" is echoed and then there is always something to do. */
+/* After the line "spin", which is echoed, it wakes itself for ever. */
 static int spin(weir_conn *c, void *arg)
 {
 	struct switch_ *sw = arg;
@@ -110,7 +110,7 @@ static struct server *serve_generated(struct switch_ *sw)
 					     .first_byte_ms = WEIR_NEVER));
 }
 
-/* More than the kernel and the outbox hold together. */
+/* More than the kernel and the outbox hold. */
 #define MUCH ((size_t)64 << 20)
 
 static void read_much(struct client *c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that has finished sending, and a peer that finishes too: what it
- * said before is heard, whatever is on: that is an end, not a reset.
+ * A server that has half-closed, and a peer that does so too: the input before
+ * is read, and the connection ends without a reset.
  */
 #include "test.h"
 
@@ -11,7 +11,7 @@ struct place {
 	_Atomic int heard;
 };
 
-/* "end" is answered, "wait" and "end" wait at the gate, all else is heard. */
+/* "end" is answered, "wait" and "end" wait at the gate, all else is read. */
 static int may_finish(weir_conn *c, void *arg)
 {
 	struct place *p = arg;

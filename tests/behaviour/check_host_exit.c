@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that returns from main() while its server runs, without a word to
- * it: the process ends, with the status that it gave, and so does each
- * connection.  The program is this one, run once more as "host".
+ * A program that returns from main() while its server runs: the process exits
+ * with its status, and so does each connection.  The program is this one with
+ * the argument "host".
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ extern char **environ;
 
 static weir_server *server;
 
-/* Busy for ever: in the library, or waiting there for who does not read. */
+/* Busy for ever in the library, or waiting for a peer that does not read. */
 static int spin(weir_conn *c)
 {
 	struct weir_stats now;
@@ -56,7 +56,7 @@ static int serve_kind(weir_conn *c, void *arg)
 	return n == -EAGAIN ? WEIR_AGAIN : (int)n;
 }
 
-/* Until its standard input ends. */
+/* Until the end of its standard input. */
 static int host(void)
 {
 	char address[64] = "", byte;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The input calls.  Each handler says on the wire what a call answered, and
- * each dialogue is held as a session and as readable, with the input whole,
- * a byte and three bytes at a time.
+ * The input calls.  Each handler sends back what a call returned; each dialogue
+ * runs as session and as readable, with the input whole, one and three bytes at
+ * a time.
  */
 #include "test.h"
 
@@ -43,7 +43,7 @@ static void hold_in_all_ways(weir_handler *handler, const char *says,
 	}
 }
 
-/* Puts a call's answer on the wire; what the handler does next. */
+/* Send the result of a call; returns what the handler does next. */
 static int tell(weir_conn *c, ssize_t n, const char *data)
 {
 	int rc;
@@ -176,7 +176,7 @@ START_TEST(a_block_longer_than_the_buffer_is_too_long)
 }
 END_TEST
 
-/* Frames of our own making: a digit, and so many bytes. */
+/* Frames: a digit, and that many bytes. */
 static int tell_frames(weir_conn *c, void *arg)
 {
 	const void *data;
@@ -273,7 +273,7 @@ static void hold_as_readable(weir_handler *handler, const char *says,
 	hold(&d, false, 1);
 }
 
-/* Buffered bytes bring no event: the library must not wait for one. */
+/* Buffered bytes raise no event: the library must not wait for one. */
 START_TEST(nothing_is_parked_with_bytes_left)
 {
 	hold_as_readable(read_a_byte, "abc", "1<a>1<b>1<c>0.");
@@ -297,7 +297,7 @@ START_TEST(pipelined_messages_are_served_one_call_each)
 }
 END_TEST
 
-/* The same with nothing to follow, not even the end of input. */
+/* The same without further input, not even its end. */
 START_TEST(the_last_message_of_a_segment_needs_no_more_input)
 {
 	struct server *s =
@@ -309,7 +309,7 @@ START_TEST(the_last_message_of_a_segment_needs_no_more_input)
 }
 END_TEST
 
-/* The bytes of an earlier peek are there, and more is asked for. */
+/* The bytes of an earlier peek are there, and more are needed. */
 static int peek_for_six(weir_conn *c, void *arg)
 {
 	const void *data = "";
@@ -353,7 +353,7 @@ START_TEST(a_half_close_still_gets_its_answer)
 }
 END_TEST
 
-/* The end of input stays: asking again is no error and no wait. */
+/* The end of input stays: another call returns it again. */
 static int ask_after_the_end(weir_conn *c, void *arg)
 {
 	char buf[64];

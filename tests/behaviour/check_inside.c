@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the program may not ask for where a thread of the server calls it: in a
- * callback, a hook, the log sink.
- */
+/* Calls that a callback, a hook and the log sink must not make. */
 #include "test.h"
 
 #include <stdatomic.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last reply arrives whole though the peer's input was not read to its
- * end, and no worker waits for that.  A plain close() would reset such a peer
- * and lose what its kernel had not taken yet.
+ * The last reply arrives whole though input of the peer is unread, and no
+ * worker waits for it.  A plain close() would reset the peer and lose what its
+ * kernel had not received.
  */
 #include "test.h"
 
@@ -27,7 +27,7 @@ static int answer_at_length(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, REPLY) : (int)n;
 }
 
-/* Sends a little more whenever it has read a piece, and never all is read. */
+/* Send a little more after each piece that was read. */
 static void read_and_go_on_talking(struct client *c, bool goes_on)
 {
 	char buf[65536];
@@ -92,7 +92,7 @@ START_TEST(the_last_reply_arrives_whole_while_more_input_comes)
 }
 END_TEST
 
-/* The replies fit into the outbox: one worker is through with all of them. */
+/* The replies fit into the outbox: one worker is enough for all. */
 START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
 {
 	struct server *s =
@@ -112,7 +112,7 @@ START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
 }
 END_TEST
 
-/* A peer that never closes its side does not keep the connection for ever. */
+/* A peer that never closes its side does not keep the connection. */
 START_TEST(a_peer_that_never_ends_is_waited_for_briefly)
 {
 	struct server *s =
@@ -136,7 +136,7 @@ static int answer_briefly(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, 8192) : (int)n;
 }
 
-/* What counts them is as it was each time one has gone. */
+/* The counters are as before after each of them. */
 START_TEST(who_lingers_is_counted_until_it_goes)
 {
 	struct server *s =
@@ -155,7 +155,7 @@ START_TEST(who_lingers_is_counted_until_it_goes)
 }
 END_TEST
 
-/* A worker counts one as lingering a moment before the acceptor has it. */
+/* A worker counts it as lingering before the acceptor has it. */
 static bool linger_at_most(struct server *s, uint64_t most, uint64_t answered)
 {
 	struct weir_stats now = stats(s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a handler is told when its connection is to end, and what it may still
- * do: a session that waits when it is cut or closed, a dialled connection
- * that is cancelled, and a handler that answers the last call with "not yet".
+ * The last call of a handler when its connection is to end, and what it may
+ * still do: a session that waits when it is cut or closed, a dialled connection
+ * that is cancelled, a handler that answers the last call with "not yet".
  */
 #include "test.h"
 
@@ -23,7 +23,7 @@ static int note_what_ends_its_wait(weir_conn *c, void *arg)
 	if (n <= 0)
 		return (int)n;
 	atomic_store(&p->conn, weir_conn_ref(c));
-	weir_conn_printf(c, "ready\n"); /* which leaves when it waits */
+	weir_conn_printf(c, "ready\n"); /* which is sent when it waits */
 	n = weir_conn_read_line(c, line, sizeof(line));
 	atomic_store(&p->said, (int)n);
 	return (int)n;
@@ -171,7 +171,7 @@ static int is_answered_elsewhere(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-/* A request whose answer is still being prepared when the stop comes. */
+/* A request whose answer is not ready when the stop begins. */
 static struct client *serve_elsewhere_answered(struct server **s,
 					       struct place *p, int grace_ms)
 {
@@ -217,7 +217,7 @@ START_TEST(a_connection_kept_in_a_stop_is_served_what_it_sends)
 	struct client *c = serve_elsewhere_answered(&s, &p, 60000 * slowness());
 
 	client_send(c, "another\n");
-	UNTIL(atomic_load(&p.drains) == 2); /* told anew after its input */
+	UNTIL(atomic_load(&p.drains) == 2); /* called again after its input */
 	client_expect_echo(c, "bye\n");
 	client_expect_eof(c);
 	weir_unref(p.conn);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection as its program sees it: which callbacks come, in
- * which order and why, what belongs to it, and what it can say of itself.
+ * The life cycle of a connection for the program: which callbacks run, in which
+ * order and why, and what a connection says about itself.
  */
 #include "test.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-/* A diary: a letter for each thing that happened. */
+/* A trace: a letter for each event. */
 struct trace {
 	pthread_mutex_t lock;
 	char text[64];
@@ -98,7 +98,7 @@ START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)
 	client_close(c);
 	UNTIL(is_at_rest(s));
 	server_stop_and_check(s);
-	/* Once more for the end of input; closed comes last, then drop. */
+	/* Once more for the end of input; then closed, then drop. */
 	ck_assert_msg(d.text[0] == 'O' && strstr(d.text, "II") &&
 			      strcmp(d.text + strlen(d.text) - 2, "cd") == 0 &&
 			      strspn(d.text, "OI") == strlen(d.text) - 2,
@@ -208,7 +208,7 @@ START_TEST(data_that_closed_replaces_is_dropped_once)
 }
 END_TEST
 
-/* Whoever frees the data in `closed` says that there is none any more. */
+/* To free the data in `closed`, set it to NULL. */
 static void take_it_away(weir_conn *c, void *arg)
 {
 	(void)arg;
@@ -256,7 +256,7 @@ static int fail_as_told(weir_conn *c, void *arg)
 	return n > 0 ? -atoi(line) : (int)n;
 }
 
-/* What a verdict is for the log and for the ledger. */
+/* A verdict in the log and in the ledger. */
 START_TEST(a_verdict_is_logged_if_it_is_an_error_of_the_handler)
 {
 	static const struct {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Where a server can listen, how such a place is written, and what is
- * answered to places that are none.
- */
+/* Addresses to listen at, how they are written, and errors for wrong ones. */
 #include "test.h"
 
 #include <fcntl.h>
@@ -33,7 +30,7 @@ static bool has_ipv6(void)
 	return ret;
 }
 
-/* A directory of our own that goes when the test ends well. */
+/* A directory that is removed when the test passes. */
 static const char *own_directory(void)
 {
 	static char path[FOLDER_ROOM];
@@ -219,7 +216,7 @@ START_TEST(an_inherited_socket_is_served_with_who_waits_there)
 }
 END_TEST
 
-/* Closed twice, the second time it may be somebody else's. */
+/* Closed twice, the number may by then belong to another file. */
 START_TEST(a_descriptor_is_taken_over_once)
 {
 	struct server *s = server_new(NULL);
@@ -339,7 +336,7 @@ START_TEST(a_stale_socket_file_is_replaced_and_a_live_one_is_not)
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s/socket", dir);
 	snprintf(where, sizeof(where), "unix:%s/socket", dir);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	close(fd); /* the file stays, and nobody answers */
+	close(fd); /* the file stays, nothing listens */
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
 	exchange_at(where);
 	other = server_new(NULL);
@@ -347,7 +344,7 @@ START_TEST(a_stale_socket_file_is_replaced_and_a_live_one_is_not)
 					    WEIR_SERVICE(.readable = echo)),
 			 -EADDRINUSE);
 	weir_server_free(other->weir);
-	/* The other one has asked whether somebody answers there. */
+	/* The other server has tried to connect. */
 	UNTIL(stats(s).ledger.accepted == 2 && stats(s).ledger.open == 0);
 	server_check_freed(other);
 	exchange_at(where);

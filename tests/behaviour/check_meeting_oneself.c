@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * With nobody listening, a socket may be given the very port that it connects
- * to: what it sends comes back to it, and TCP calls that a connection.  In a
- * network of our own the kernel has four ports to give, and the first that it
- * tries is the one that is dialled.
+ * Where nothing listens, a socket may get the port that it connects to: TCP
+ * makes a connection of the socket with itself.  In a network namespace the
+ * kernel has four ports to give, and tries the dialled one first.
  */
 #include "test.h"
 
@@ -43,7 +42,7 @@ static void nobody_is_met_at(const char *host)
 		ck_assert_int_eq(weir_dial(&conn, where, 10000 * slowness()),
 				 -ECONNREFUSED);
 	process_state_check(&before);
-	/* Nor is the port kept from who wants to listen there. */
+	/* The port is free for a listener. */
 	s = serve_at(where, NULL, WEIR_SERVICE(.readable = echo));
 	client_open_and_echo(s, "hello");
 	server_stop_and_check(s);
@@ -65,7 +64,7 @@ START_TEST(nor_by_way_of_ipv6)
 }
 END_TEST
 
-/* An address for all of this machine is none that a socket is given. */
+/* No socket gets the wildcard address. */
 START_TEST(nor_by_way_of_the_address_that_stands_for_all)
 {
 	if (few_ports())

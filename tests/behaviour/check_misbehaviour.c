@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peers that reset, vanish, end half-way, do not read or drip, after each
- * byte of a dialogue: nothing of them stays behind.  The dialogue is a banner
- * from the server, then two lines, each answered.
+ * Peers that reset, vanish, half-close, do not read or drip, after each byte of
+ * a dialogue: nothing of them stays.  The dialogue is a banner, then two lines,
+ * each answered.
  */
 #include "test.h"
 
@@ -11,7 +11,7 @@
 
 #define WORKERS 3
 
-/* What a worker keeps for the next callback, once it has had one. */
+/* Memory that a worker keeps after its first callback. */
 #define SPARES (2 * (size_t)17 * 1024)
 
 static const char dialogue[] = "hello\nwindup\n";
@@ -26,7 +26,7 @@ static void misbehave(struct server *s, size_t after, int how)
 	client_send_in_pieces(c, text, how == 4 ? 1 : 0);
 	switch (how) {
 	case 0:
-		client_reset(c); /* at any moment of the server's work */
+		client_reset(c); /* at any moment */
 		break;
 	case 1:
 		client_expect(c, "Connect");
@@ -36,7 +36,8 @@ static void misbehave(struct server *s, size_t after, int how)
 		client_close(c); /* with unread output */
 		break;
 	case 3:
-	case 4: /* the half-close still has its answer, partial lines too */
+	case 4: /* after a half-close all answers come, also to a partial line
+		 */
 		client_half_close(c);
 		client_expect(c, "Connect");
 		client_expect_last(c, text);
@@ -112,7 +113,7 @@ START_TEST(peers_that_never_read_or_finish_leave_no_trace)
 }
 END_TEST
 
-/* The peer of a parked connection goes: that is seen without a deadline. */
+/* The peer of a parked connection goes: no deadline is needed. */
 START_TEST(a_parked_peer_that_goes_is_noticed)
 {
 	struct server *s =
@@ -160,7 +161,7 @@ START_TEST(urgent_bytes_hold_nobody_up)
 }
 END_TEST
 
-/* A read stops before them, and nothing new will come to be told of. */
+/* A read stops before urgent data, and no further event comes. */
 START_TEST(urgent_bytes_among_what_has_come_hold_nothing_back)
 {
 	struct gate gate = GATE_CLOSED;
@@ -198,7 +199,7 @@ static int fork_child(weir_conn *c, void *arg)
 	return weir_conn_printf(c, "goodbye");
 }
 
-/* What is left of a server whose descriptors somebody still has: nothing. */
+/* Nothing of a server is left though another process has its descriptors. */
 static void is_gone_from(const char *address)
 {
 	struct server *s;
@@ -250,7 +251,7 @@ static int run_a_program(weir_conn *c, void *arg)
 	return 0;
 }
 
-/* 0 to 2, and what ls(1) opened; what the test runner left is not ours. */
+/* 0 to 2, what ls(1) opened, and what the test runner left open. */
 START_TEST(a_program_that_is_run_inherits_no_descriptor)
 {
 	struct server *s;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a callback may do though it hardly makes sense: close its own
- * connection twice and go on, ask for lengths that no memory has, duplicate
- * the descriptor and leave the duplicate to itself, cancel the thread it runs
- * on.  Nobody else notices.
+ * Odd calls of a callback that other connections must not notice: it closes its
+ * own connection twice and goes on, asks for absurd lengths, leaks a duplicate
+ * of the descriptor, cancels its thread.
  */
 #include "test.h"
 
@@ -101,7 +100,7 @@ static int ask_for_absurd_lengths(weir_conn *c, void *arg)
 		wrong += weir_conn_peek(c, &data, len) != says;
 		wrong += weir_conn_read_exact(c, line, len) != says;
 		wrong += weir_conn_consume(c, len) != -EINVAL;
-		/* The last byte would have no number. */
+		/* The length overflows. */
 		wrong +=
 			weir_conn_sendfile(c, 0, largest, absurd[i]) != -EINVAL;
 		wrong += weir_conn_sendfile(c, 0, absurd[i],
@@ -149,7 +148,7 @@ static int leave_a_duplicate(weir_conn *c, void *arg)
 	return rc < 0 ? rc : WEIR_AGAIN;
 }
 
-/* Its descriptor stays in the poller, under the name of its place. */
+/* Its descriptor stays in the poller, with the index of its slot. */
 START_TEST(what_comes_for_a_duplicate_reaches_nobody)
 {
 	_Atomic int copy = -1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The output calls: all of it arrives, in order, whole, in as few segments as
- * it needs; files too.  Each handler answers a line with output and closes or
- * goes on; each works as a session and as readable.
+ * The output calls: everything arrives, in order, in as few segments as
+ * possible; files too.  Each handler answers a line with output and closes or
+ * goes on, as session and as readable.
  */
 #include "test.h"
 
@@ -44,7 +44,7 @@ static int await_a_line(weir_conn *c)
 	return n > 0 ? 1 : n < 0 ? (int)n : -EPIPE;
 }
 
-/* A line asks; the answer is long and then the connection is closed. */
+/* A line is answered at length, then the connection is closed. */
 static void expect_a_long_answer(weir_handler *handler, size_t len, void *arg)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
@@ -99,7 +99,7 @@ START_TEST(long_output_arrives_whole)
 }
 END_TEST
 
-/* arg is a gate: it waits there when it has written. */
+/* arg is a gate, where it waits after it has written. */
 static int write_little_pieces(weir_conn *c, void *arg)
 {
 	int rc = await_a_line(c);
@@ -113,7 +113,7 @@ static int write_little_pieces(weir_conn *c, void *arg)
 	return rc < 0 ? rc : 0;
 }
 
-/* Little or much at once: no more than the mark is kept, the rest is sent. */
+/* Little or much at once: at most the mark is kept, the rest is sent. */
 START_TEST(what_is_beyond_the_mark_goes_out_at_once)
 {
 	struct gate gate = GATE_CLOSED;
@@ -275,7 +275,7 @@ static int send_its_own_file(weir_conn *c, void *arg)
 		return rc;
 	fd = dup(*(int *)arg);
 	rc = weir_conn_sendfile(c, fd, 0, LONG);
-	close(fd); /* the library has its own by now */
+	close(fd); /* the library has a duplicate */
 	return rc;
 }
 

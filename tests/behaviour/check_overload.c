@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * More clients than the queue or the server may have.  Each ends in the
- * column of the ledger where it belongs, and who is refused can read why.
+ * More clients than the queue or the server may have.  Each ends in the right
+ * column of the ledger, and a refused client can read why.
  */
 #include "test.h"
 
 #define REFUSAL "no room\n"
 
-/* One worker, and a client that keeps it at the gate. */
+/* A client that keeps the only worker at the gate. */
 static struct client *occupy(struct server *s, struct gate *gate)
 {
 	struct client *c = client_open(s);
@@ -46,7 +46,7 @@ START_TEST(a_full_queue_holds_the_rest_in_the_kernel)
 	for (int i = 0; i < 20; i++)
 		c[i] = client_open(s);
 	UNTIL(stats(s).queued == 3);
-	/* At most one more has been taken and waits for its place. */
+	/* At most one more is accepted and waits for a place. */
 	ck_assert_uint_le(stats(s).ledger.accepted, 5);
 	gate_open(&gate);
 	client_expect(held, "wait\n");
@@ -70,7 +70,7 @@ static int say_goodbye_or_wait(weir_conn *c, void *arg)
 	return weir_conn_printf(c, "goodbye\n");
 }
 
-/* Nobody can be queued, but who lingers is looked after as ever. */
+/* The queue is full, but lingering connections end as ever. */
 START_TEST(a_full_queue_keeps_the_acceptor_from_nothing_else)
 {
 	struct gate gate = GATE_CLOSED;
@@ -112,7 +112,7 @@ START_TEST(a_full_queue_refuses_the_rest)
 	for (int i = 3; i < 20; i++)
 		client_is_refused(c[i]);
 	ck_assert(log_says(s, "refused: the queue is full"));
-	/* Who is told no was in that number a moment before. */
+	/* A refused one was in that number a moment before. */
 	UNTIL(stats(s).queued == 3);
 	gate_open(&gate);
 	client_expect(held, "wait\n");
@@ -131,7 +131,7 @@ static void start_at_gate(void *arg, int index)
 	gate_wait(arg);
 }
 
-/* All are there at once, more than the server may have. */
+/* All come at once, more than the server may have. */
 START_TEST(who_was_refused_for_the_queue_takes_no_place)
 {
 	struct gate gate = GATE_CLOSED;
@@ -149,7 +149,7 @@ START_TEST(who_was_refused_for_the_queue_takes_no_place)
 	server_start(s);
 	for (int i = 3; i < 20; i++)
 		client_is_refused(c[i]);
-	/* Who is told no was in that number a moment before. */
+	/* A refused one was in that number a moment before. */
 	UNTIL(stats(s).queued == 3);
 	gate_open(&gate);
 	for (int i = 0; i < 3; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The option structures: what is refused, and what a server makes of what it
- * accepts (threads, hooks, stacks, log levels).
+ * The option structures: what is refused, and the effect of what is accepted
+ * (threads, hooks, stacks, log levels).
  */
 #include "test.h"
 
@@ -36,7 +36,7 @@ START_TEST(values_out_of_range_are_refused)
 }
 END_TEST
 
-/* A program built against a later header, whose structure is longer. */
+/* A program built with a later header has a longer structure. */
 START_TEST(a_longer_structure_is_taken_if_what_we_do_not_know_is_unset)
 {
 	struct {
@@ -50,7 +50,7 @@ START_TEST(a_longer_structure_is_taken_if_what_we_do_not_know_is_unset)
 }
 END_TEST
 
-/* And one built against an earlier header. */
+/* One built with an earlier header has a shorter one. */
 START_TEST(a_shorter_structure_has_defaults_for_the_rest)
 {
 	struct weir_config narrow = { .size = offsetof(struct weir_config,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How workers share what there is: one of them waits for all, the others are
- * called when it does not get on, and nobody wakes for nothing.
+ * How workers share the work: one waits for all connections, others are woken
+ * when it is held up, and none wakes without work.
  */
 #include "test.h"
 
@@ -37,7 +37,9 @@ static void group_exchange(struct client_group *group, int rounds)
 	}
 }
 
-/* How often a thread of the server's has gone to sleep; 0: another's. */
+/*
+ * How often this thread of the server has gone to sleep; 0 for another thread.
+ */
 static long sleeps_of(const char *task)
 {
 	char path[300], line[128];
@@ -83,7 +85,7 @@ static bool was_long(struct quiet *q)
 	return now_ms() - q->since >= 300;
 }
 
-/* No thread of the server has woken for a while: nobody looks at anybody. */
+/* No thread of the server has woken for a while. */
 static void until_quiet(void)
 {
 	struct quiet quiet = { .sleeps = -1 };
@@ -106,7 +108,7 @@ START_TEST(who_waits_for_nothing_does_not_wake)
 }
 END_TEST
 
-/* The only one awake meets the callback that waits. */
+/* The only awake worker enters the callback that waits. */
 START_TEST(a_callback_that_waits_after_a_long_quiet_holds_up_nobody)
 {
 	struct gate gate = GATE_CLOSED;
@@ -150,7 +152,7 @@ END_TEST
 
 #define WORKERS 6
 
-/* Each with all the others' lines beside it, until one worker is left. */
+/* Each beside the lines of all others, until one worker is left. */
 START_TEST(workers_get_stuck_one_after_the_other_and_the_last_serves_all)
 {
 	struct gate gate = GATE_CLOSED;
@@ -205,7 +207,7 @@ static int wait_on_opening(weir_conn *c, void *arg)
 	return -EAGAIN;
 }
 
-/* New connections come by a queue, not by the poller. */
+/* New connections come through the queue, not the poller. */
 START_TEST(a_queue_of_new_connections_is_not_left_to_one_that_is_stuck)
 {
 	struct gate gate = GATE_CLOSED;
@@ -229,7 +231,7 @@ START_TEST(a_queue_of_new_connections_is_not_left_to_one_that_is_stuck)
 }
 END_TEST
 
-/* A worker that stands by is not forgotten when the server stops. */
+/* A stop also ends an idle worker. */
 START_TEST(a_stop_finds_every_worker_wherever_it_sleeps)
 {
 	for (int i = 0; i < fewer(30); i++) {

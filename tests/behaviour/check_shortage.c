@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stops while there is no descriptor for those who wait: they are served, or
- * told no at the deadline, though the one in reserve is all that there is.
+ * Stops without a free descriptor: waiting clients are served, or refused at
+ * the deadline, with the one descriptor in reserve.
  */
 #include "test.h"
 
@@ -57,7 +57,7 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 }
 END_TEST
 
-/* Nothing of the server's will be closed: it has one descriptor in reserve. */
+/* The server closes nothing: it has one descriptor in reserve. */
 START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 {
 	const int grace_ms = 30000 * slowness();
@@ -113,7 +113,7 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 }
 END_TEST
 
-/* Or served, if the deadline was late; but told in any case. */
+/* Refused, or served if the deadline was late. */
 static bool is_refused(struct client *c)
 {
 	char text[16] = "";
@@ -125,7 +125,7 @@ static bool is_refused(struct client *c)
 	return text[0] == 'n';
 }
 
-/* The first has the only descriptor, the deadline finds the others waiting. */
+/* The first has the only descriptor; the others wait until the deadline. */
 static struct weir_report
 deadline_in_a_shortage(weir_handler *handler,
 		       bool (*has_begun)(struct server *))
@@ -152,7 +152,7 @@ deadline_in_a_shortage(weir_handler *handler,
 	weir_server_stop(s->weir, 0);
 	rc = weir_server_join(s->weir, NULL, 0);
 	shortage_ends(&shortage);
-	/* Who does not come back from its callback takes it along. */
+	/* A callback that does not return keeps it. */
 	for (int i = 1; i < 5 && rc != -EBUSY; i++)
 		served += !is_refused(late[i]);
 	report = server_join_and_check(s);
@@ -218,7 +218,7 @@ START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 }
 END_TEST
 
-/* Holds the acceptor up, which says this itself. */
+/* The acceptor logs this, and is held up. */
 static void log_at_gate(void *arg, int level, const char *line)
 {
 	(void)level;

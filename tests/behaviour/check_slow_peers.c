@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peers that take a little at a time.  The write deadline is for one that
- * takes nothing, whatever the server is about; the lifetime is for all.
+ * Peers that read a little at a time.  The write deadline is for one that reads
+ * nothing; the lifetime is for all.
  */
 #include "test.h"
 
@@ -14,7 +14,7 @@ static char much[MUCH];
 /* More than the sockets hold. */
 static int say_much(weir_conn *c, void *arg)
 {
-	const int size = 200000; /* it tells of room when a third is free */
+	const int size = 200000; /* room is reported when a third is free */
 	char line[32];
 	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
 
@@ -25,7 +25,7 @@ static int say_much(weir_conn *c, void *arg)
 	return weir_conn_write(c, much, MUCH);
 }
 
-/* A piece every while, until that moment or the end; how much it was. */
+/* A piece at intervals, until that moment or the end; returns how much. */
 static size_t take_little(struct client *c, int every_ms, int64_t until)
 {
 	int64_t next_at = now_ms();
@@ -73,7 +73,7 @@ static int has_come(const struct client *c)
 	return n;
 }
 
-/* The sockets are full: no more has come to anybody for a while. */
+/* The sockets are full: nothing more has come for a while. */
 static void all_stand_still(struct client **c)
 {
 	int64_t since = now_ms();

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much stack a callback has.  The C library takes what the program has
- * declared thread-local out of a thread's stack; this program has declared
- * much.
+ * The stack of a callback.  The C library takes thread-local variables out of a
+ * thread's stack; this program has large ones.
  */
 #include "test.h"
 
@@ -10,7 +9,7 @@
 
 static _Thread_local volatile char state[THREAD_LOCAL];
 
-/* Writes so much of the stack, from the end nearest to us. */
+/* Write to that much of the stack, from the near end. */
 __attribute__((noinline)) static void use_stack(size_t size)
 {
 	volatile char page[1024];
@@ -62,7 +61,7 @@ START_TEST(so_is_a_stack_smaller_than_what_is_thread_local)
 }
 END_TEST
 
-/* What "ulimit -s" makes it in a program that begins. */
+/* As "ulimit -s" sets it for a new program. */
 START_TEST(threads_of_the_library_do_not_need_the_systems_default)
 {
 	struct weir_address a;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who cannot hold up whom: peers that are silent, that stop in mid-line, that
- * ask without end, and callbacks that sleep.  And what sessions cannot do.
+ * Peers that are silent, stop in mid-line or ask without end, and callbacks
+ * that sleep, must not hold up other connections.  And the limit of sessions.
  */
 #include "test.h"
 
@@ -63,7 +63,7 @@ START_TEST(five_thousand_silent_peers_starve_nobody)
 	}
 	newcomer = client_open(s);
 	one_exchange(newcomer);
-	/* All of that while every one of the others was there. */
+	/* All of that while the others were connected. */
 	ck_assert_uint_eq(stats(s).ledger.open,
 			  SILENT + HALF_SENT + TALKERS + 1);
 	group_send(half_sent, rest_of_line);
@@ -170,7 +170,7 @@ struct pump {
 	_Atomic uint64_t received;
 };
 
-/* Asks without waiting for answers, and takes the answers as they come. */
+/* Send without waiting for answers, and read them as they come. */
 static void *ask_without_end(void *arg)
 {
 	static char lines[16384], answers[65536];
@@ -222,7 +222,7 @@ START_TEST(peers_that_pipeline_without_end_starve_nobody)
 }
 END_TEST
 
-/* Lines are echoed, "first" and "second" after a wait at a gate of theirs. */
+/* Echo lines; "first" and "second" wait at their gates first. */
 struct gates {
 	struct gate first, second;
 	_Atomic int served;
@@ -284,7 +284,7 @@ START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
 }
 END_TEST
 
-/* A thousand lines are there before the polite one asks how far they got. */
+/* A thousand lines wait before the polite client asks. */
 START_TEST(who_has_sent_a_thousand_lines_waits_between_them)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
@@ -313,7 +313,7 @@ END_TEST
 
 #define SLOW_GREEDY 8
 
-/* Lines are echoed, each after some milliseconds of work. */
+/* Echo lines, each after some milliseconds of work. */
 static int echo_slowly_at_gates(weir_conn *c, void *arg)
 {
 	usleep(3000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls that stop a server, from wherever and whenever they are made,
- * and the signals that make them.
+ * The calls that stop a server, at any time and from any place, and the signals
+ * that do it.
  */
 #include "test.h"
 
@@ -204,7 +204,7 @@ START_TEST(five_hundred_lives_leave_nothing)
 	heap = heap_in_use();
 	for (int i = 0; i < fewer(500); i++)
 		one_life(i % 2);
-	/* Caches of the allocator may differ by a little, a life may not. */
+	/* Caches of the allocator may differ by a little. */
 	ck_assert_uint_lt(heap_in_use(), heap + 65536);
 	process_state_check(&before);
 }
@@ -218,7 +218,7 @@ struct sender {
 	pthread_t id;
 };
 
-/* Once the server is there: a signal; if it cannot end by that, another. */
+/* When the server is ready: a signal; a second one if it is stuck. */
 static void *send_signals(void *arg)
 {
 	struct sender *sender = arg;
@@ -244,12 +244,12 @@ static void block(int how, int first, int second)
 	pthread_sigmask(how, &set, NULL);
 }
 
-/* What run says. */
+/* The result of run. */
 static int run_with_signals(struct sender *sender)
 {
 	int rc;
 
-	/* The other thread is born with them blocked, as documented. */
+	/* The other thread starts with them blocked, as documented. */
 	block(SIG_BLOCK, SIGINT, SIGTERM);
 	ck_assert_int_eq(
 		pthread_create(&sender->id, NULL, send_signals, sender), 0);
@@ -300,11 +300,11 @@ START_TEST(run_puts_the_mask_back)
 
 	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
 	ck_assert_int_eq(pthread_create(&id, NULL, stop_server, s), 0);
-	/* The stop may come first: then there is nothing to run. */
+	/* After a stop there is nothing to run. */
 	ck_assert_int_eq(weir_server_run(s->weir, WEIR_SIGNALS), 0);
 	pthread_join(id, NULL);
 	weir_server_free(s->weir);
-	server_check_freed(s); /* which looks at the mask */
+	server_check_freed(s); /* which examines the mask */
 }
 END_TEST
 
@@ -315,7 +315,7 @@ static void *run_server(void *arg)
 	return (void *)(intptr_t)weir_server_run(s->weir, WEIR_SIGNALS);
 }
 
-/* Of a server that was stopped, so that no thread starts in the child. */
+/* A stopped server, so that no thread starts in the child. */
 static int run_in_a_child(void)
 {
 	int status = -1;
@@ -357,7 +357,7 @@ START_TEST(one_server_at_a_time_waits_for_signals)
 	ck_assert_ptr_null(rc);
 	server_join_and_check(first);
 
-	/* It was not started, and waits for signals now. */
+	/* It waits for signals now. */
 	ck_assert_int_eq(pthread_create(&id, NULL, run_server, second), 0);
 	c = client_open(second);
 	client_expect_echo(c, "hello");

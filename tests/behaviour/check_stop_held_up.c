@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What could hold a stop up besides callbacks: a log sink that waits, worker
- * hooks and destructors of thread-specific data that take long, a close(2)
- * that waits for its peer, a peer that goes on sending.
+ * What else could delay a stop: a log sink that waits, slow worker hooks and
+ * destructors of thread-specific data, a close(2) that waits for its peer, a
+ * peer that goes on sending.
  */
 #include "test.h"
 
@@ -12,7 +12,7 @@
 static const int long_grace = 60000;
 static const uint64_t much_less = 20000;
 
-/* Within its grace and what a join gives it at most, see docs/STOPPING.md. */
+/* Within its grace and the bound of a join, see docs/STOPPING.md. */
 static void came_back(int64_t began_at, int grace_ms)
 {
 	ck_assert_int_le(now_ms() - began_at,
@@ -96,7 +96,7 @@ START_TEST(a_server_is_freed_though_its_log_sink_waits)
 	came_back(began_at, 0);
 	ck_assert_int_eq(gate_waiting(&gate), 1);
 	gate_open(&gate);
-	server_check_freed(s); /* its threads and descriptors go */
+	server_check_freed(s); /* its threads and descriptors end */
 }
 END_TEST
 
@@ -209,7 +209,7 @@ static int set_option(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-/* More than the peer takes, less than the kernel does. */
+/* More than the peer reads, less than the kernel takes. */
 static int write_and_end(weir_conn *c, void *arg)
 {
 	static char text[100000];
@@ -220,7 +220,7 @@ static int write_and_end(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, sizeof(text)) : (int)n;
 }
 
-/* They ask and do not read: unsent output is left at the deadline. */
+/* They ask and do not read: there is unsent output at the deadline. */
 static void stop_with_slow_peers(struct server *s)
 {
 	struct weir_report report;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hundred stops under load.  Clients that come and go and clients that stay
- * keep asking; whoever asked before the stop is answered, nobody is reset,
- * whoever comes late is refused, and the books of the clients, of the servers
- * and of the kernel agree.
+ * A hundred stops under load, from clients that connect for each question and
+ * clients that stay.  Every question before the stop is answered, no client is
+ * reset, late ones are refused, and the counts of the clients, the servers and
+ * the kernel agree.
  *
- * Where a fence drops late connection attempts instead of refusing them, each
- * is refused a second later, when the client's kernel asks again, so several
- * servers stop at a time.
+ * Where a fence drops late connection attempts, each is refused a second later,
+ * when the client's kernel tries again; so several servers stop at a time.
  *
- * And the control: the same clients against a server that just closes what
- * it has.  If those lose nothing, these tests see nothing.
+ * For comparison, the same clients against a server that just closes.  If they
+ * lose nothing there, these tests show nothing.
  */
 #include "test.h"
 
@@ -56,7 +55,7 @@ static void expect_counts_agree(const struct load_counts *books,
 	ck_assert_uint_eq(books->odd, 0);
 	ck_assert_uint_eq(report->ledger.cut, 0);
 	ck_assert_uint_eq(report->ledger.accepted, books->connected);
-	/* An unanswered question was late, was seen, and was counted. */
+	/* An unanswered question was late and was counted. */
 	ck_assert_uint_le(books->late,
 			  report->late_bytes + report->ledger.refused_drain);
 }
@@ -74,7 +73,10 @@ static void one_round(const struct weir_service *service, struct totals *t)
 	stop_all(s, load);
 	for (int i = 0; i < SERVERS; i++)
 		books[i] = load_finish(load[i]);
-	/* The first counted threads and descriptors without the others ... */
+	/*
+	 * The first was counted without the threads and descriptors of the
+	 * others ...
+	 */
 	for (int i = 0; i < SERVERS; i++) /* ... and their connections */
 		ck_assert_int_eq(weir_server_join(s[i]->weir, NULL, 0), 0);
 	for (int i = SERVERS - 1; i >= 0; i--) {
@@ -109,9 +111,9 @@ static void many_stops(const struct weir_service *service)
 		(uint64_t)(after.passive_opens - before.passive_opens),
 		totals.accepted);
 	/*
-	 * The answer to a refused connection attempt is a reset as well, and
-	 * so is that to what the kernel sends twice, because the machine is
-	 * busy, if both ends have closed meanwhile: nobody hears of that one.
+	 * The reset that answers a refused connection attempt counts too, and
+	 * so does one for what a busy kernel sends twice after both ends have
+	 * closed.
 	 */
 	resets = after.resets_sent - before.resets_sent;
 	ck_assert_int_ge(resets, (long)totals.refused);
@@ -133,8 +135,8 @@ START_TEST(a_stop_of_sessions_under_load_loses_nothing)
 END_TEST
 
 /*
- * Unix sockets, by path and abstract: nobody is connected and forgotten, and
- * clients that never cease do not keep the stop from ending.
+ * Unix sockets, by path and abstract: no connected client is forgotten, and
+ * endless clients do not delay the stop.
  */
 static void stop_unix(const char *where)
 {
@@ -168,7 +170,7 @@ START_TEST(a_stop_of_unix_listeners_under_load_loses_nothing)
 }
 END_TEST
 
-/* ---- the control */
+/* ---- for comparison */
 
 START_TEST(control_a_plain_close_under_load_does_lose)
 {

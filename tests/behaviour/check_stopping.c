@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a stop treats what is there: running callbacks, waiting sessions,
- * parked and queued connections; and that it ends by its deadline whatever
- * they do.
+ * A stop with running callbacks, waiting sessions, parked and queued
+ * connections; it ends by its deadline whatever they do.
  */
 #include "test.h"
 
@@ -90,7 +89,7 @@ START_TEST(a_session_that_waits_is_told_of_the_stop)
 }
 END_TEST
 
-/* What the kernel or the queue has when the stop comes is served. */
+/* Connections in the backlog and the queue are served. */
 START_TEST(connections_that_are_queued_are_served)
 {
 	struct gate gate = GATE_CLOSED;
@@ -140,7 +139,9 @@ START_TEST(late_clients_are_refused)
 }
 END_TEST
 
-/* Who is cut has 100 ms to go: a machine may stand still for as long. */
+/*
+ * A cut callback has 100 ms to return; a machine may stand still for as long.
+ */
 START_TEST(a_stop_without_grace_cuts)
 {
 	for (int i = 0; i < TRIES; i++) {
@@ -167,7 +168,7 @@ START_TEST(a_stop_without_grace_cuts)
 }
 END_TEST
 
-/* Between messages too: a stop that cuts is not one that drains. */
+/* Between messages too: a cut is not a drain. */
 START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 {
 	for (int i = 0; i < fewer(200); i++) {
@@ -223,7 +224,7 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 }
 END_TEST
 
-/* All workers are stuck: the stop ends on time, and says who it was. */
+/* All workers are stuck: the stop ends on time and names the callbacks. */
 static struct server *serve_stuck(struct gate *gate, int workers)
 {
 	struct server *s = serve(
@@ -236,7 +237,7 @@ static struct server *serve_stuck(struct gate *gate, int workers)
 	return s;
 }
 
-/* Lets them go once join has answered, and waits for the threads' end. */
+/* Release them after join has returned, and wait for the threads to end. */
 static struct weir_report stuck_report(struct server *s, struct gate *gate)
 {
 	struct weir_report report;
@@ -302,7 +303,7 @@ START_TEST(a_second_stop_brings_the_deadline_nearer)
 }
 END_TEST
 
-/* The peer is silent: it has its answer, and its half second. */
+/* The peer is silent: it has its answer, and half a second to close. */
 START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_and_end));
@@ -321,7 +322,7 @@ START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
 }
 END_TEST
 
-/* One that never said anything, and one in the middle of its message. */
+/* One that never sent anything, and one in mid-message. */
 START_TEST(who_does_not_go_on_holds_a_stop_up_no_longer_than_others)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));

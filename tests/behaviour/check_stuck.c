@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All workers but one are stuck for good, each in another way: in a read from
- * somebody else, in a pause, in a loop.  The one that is left serves everybody
- * else, and a stop ends on time and says who it was.
+ * All workers but one are stuck for ever: in a read of another descriptor, in
+ * pause(2), in a loop.  The last one serves all other clients, and a stop ends
+ * on time and names the callbacks.
  */
 #include "test.h"
 
@@ -11,7 +11,7 @@
 #define GRACE_MS 500
 
 struct trap {
-	int pipe[2]; /* nobody ever writes into it, until the end */
+	int pipe[2]; /* not written to before the end */
 	_Atomic bool is_open;
 	_Atomic int inside;
 };
@@ -92,7 +92,7 @@ START_TEST(all_but_one_are_stuck_and_a_stop_ends_on_time)
 			 -EBUSY);
 	took = (int)(now_ms() - began_at);
 	ck_assert_int_ge(took, GRACE_MS - 50);
-	/* The deadline, and what stuck callbacks have to notice it. */
+	/* The deadline, and the time that stuck callbacks have. */
 	ck_assert_int_lt(took, GRACE_MS + 100 + 150 * slowness());
 	expect_balance(&report.ledger);
 	ck_assert_uint_eq(report.stuck, WORKERS - 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What `closed` can ask: why the connection ended, how many bytes went each
- * way, how old it became.  It is called when all output is sent or given up.
+ * What `closed` can ask: why the connection ended, the bytes in each direction,
+ * its age.  It is called when all output is sent or given up.
  */
 #include "test.h"
 
@@ -134,7 +134,7 @@ START_TEST(it_tells_which_deadline_has_passed)
 	static const int kinds[] = { WEIR_TIMEOUT_FIRST_BYTE, WEIR_TIMEOUT_READ,
 				     WEIR_TIMEOUT_IDLE, WEIR_TIMEOUT_LIFETIME };
 
-	/* A session that has not begun is ended by the library itself. */
+	/* The library itself ends a session that has not begun. */
 	for (int i = 0; i < 8; i++) {
 		struct ending e;
 		int kind = kinds[i / 2];
@@ -181,7 +181,7 @@ static struct server *serve_flood(struct ending *e, size_t outbox_max)
 					     .write_ms = 300));
 }
 
-/* A reply that is kept in the outbox, and one whose write waits. */
+/* A reply in the outbox, and one whose write waits. */
 START_TEST(a_peer_that_takes_nothing_is_the_reason)
 {
 	for (int i = 0; i < 2; i++) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What other threads may do with a connection they hold a reference to: send,
- * wake, close, cancel, at any moment of its life and after it.
+ * Calls of other threads with a reference to a connection: send, wake, close,
+ * cancel, at any time, also after its end.
  */
 #include "test.h"
 
-/* The connections that have introduced themselves. */
+/* The connections that have joined. */
 struct members {
 	pthread_mutex_t lock;
 	weir_ref *conn[64];
@@ -156,7 +156,7 @@ START_TEST(calls_after_the_end_of_the_server_are_answered)
 }
 END_TEST
 
-/* A reference keeps the handle, not the place: others may open meanwhile. */
+/* A reference keeps the handle, not the place of a connection. */
 START_TEST(an_old_reference_never_reaches_a_newer_connection)
 {
 	struct members m = MEMBERS_NONE;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls from several threads at once: what each sends stays whole, and a
- * connection may end in every way while they call it.
+ * Calls from several threads at once: each message stays whole, and a
+ * connection may end in any way during them.
  */
 #include "test.h"
 
-/* Little room in the kernel, so that most calls are taken only in part. */
+/* Little room in the kernel, so that most sends are partial. */
 static int join_members(weir_conn *c, void *arg)
 {
 	const int small = 4096;
@@ -35,7 +35,7 @@ struct sender {
 	pthread_t thread;
 };
 
-/* Who says it, which one it is, and many letters of the sender's own. */
+/* The sender, the number of the message, and many letters of the sender. */
 static size_t sentence(int id, int i, char *buf)
 {
 	size_t len = (size_t)sprintf(buf, "%d says sentence %d ", id, i);

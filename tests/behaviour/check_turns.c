@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose turn it is, and when a handler is called again: nothing that is there
- * to be done is left lying, nothing is called in vain, and nobody is blamed
- * for what he did in time.
+ * The order in which connections are served, and when a handler is called
+ * again: input is never left unread, no handler is called in vain, and input
+ * that came in time meets its deadline.
  */
 #include "test.h"
 
@@ -62,7 +62,7 @@ START_TEST(a_first_request_that_waited_behind_a_callback_is_served)
 }
 END_TEST
 
-/* ---- who runs what */
+/* ---- which worker runs what */
 
 static int a_line_at_gate(weir_conn *c, void *arg)
 {
@@ -81,9 +81,8 @@ static int a_line_at_gate(weir_conn *c, void *arg)
 #define BURST 1000
 
 /*
- * One of four workers is at the gate, which stays closed until the others
- * have answered what came together with it.  Which of the two comes first is
- * left to chance.
+ * One of four workers is at the gate, which stays closed until the others have
+ * answered what came at the same time.  The order of the two is left to chance.
  */
 static void come_along(struct client *held)
 {
@@ -142,7 +141,7 @@ START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
 	struct client *held, *parked, *c;
 	struct server *s = serve_four(&gate, &held);
 
-	c = pipeliner(s); /* for somebody to be busy */
+	c = pipeliner(s); /* for a worker to be busy */
 	parked = client_open(s);
 	for (int round = 0; round < fewer(200); round++) {
 		struct client *fresh;
@@ -177,7 +176,7 @@ static void work_for_us(int us)
 }
 
 struct worker {
-	int work_us; /* for each line */
+	int work_us; /* a line */
 	_Atomic int calls, lines, most_lines;
 };
 

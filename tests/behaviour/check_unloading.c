@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that loads the library by hand and unloads it while one of its
- * threads is still at work: that thread needs the code until it ends.  This
- * program is not linked with the library.
+ * A program loads the library with dlopen() and unloads it while one of its
+ * threads still runs: that thread needs the code until it ends.  This program
+ * is not linked with the library.
  */
 #include "test.h"
 
@@ -14,7 +14,7 @@
 static int resolver[2];
 static atomic_bool was_asked;
 
-/* In place of the system's. */
+/* Instead of the system's. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -39,14 +39,14 @@ static bool is_of_the_library(const char *id)
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/comm", id);
 	file = fopen(path, "r");
 	if (file == NULL)
-		return false; /* it has just ended, or is no thread */
+		return false; /* it has just ended */
 	if (!fgets(name, sizeof(name), file))
 		name[0] = '\0';
 	fclose(file);
 	return strncmp(name, "weir-", 5) == 0;
 }
 
-/* Of the library: a sanitizer has some of its own. */
+/* Is it of the library? A sanitizer has threads of its own. */
 static int threads(void)
 {
 	DIR *dir = opendir("/proc/self/task");

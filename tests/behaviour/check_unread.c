@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ends with something left that nobody has read: our side must not destroy by
- * it what the peer is owed, nor wait for it.
+ * Connections that end with unread bytes: the server must neither destroy what
+ * the peer has not received, nor wait for it.
  */
 #include "test.h"
 
@@ -52,7 +52,7 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 }
 END_TEST
 
-/* It has its reply, which it does not read, and goes on asking. */
+/* It does not read its reply, and goes on asking. */
 START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
 {
 	static const char block[65536];
@@ -116,7 +116,7 @@ START_TEST(a_dialled_connection_with_unread_input_delivers_what_was_written)
 }
 END_TEST
 
-/* What a Unix peer has not read outlives our socket: nobody need wait. */
+/* What a Unix peer has not read outlives the socket: no need to linger. */
 START_TEST(a_unix_peer_that_reads_later_holds_no_stop_up)
 {
 	struct server *s = serve_at(own_unix_address(), NULL,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verdicts that no handler may give, and errors: the connection is dropped,
- * never parked for ever, and the log says whose fault it was, in lines that
- * no peer can shape and that cannot be too many.
+ * Verdicts that no handler may return, and errors: the connection is closed,
+ * never parked for ever, and the log says why, in a limited number of lines
+ * whose form no peer can change.
  */
 #include "test.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A callback that runs for more than ten seconds is named in the log, once,
- * while the server serves; one that waits for its peer is not.
+ * A callback of more than ten seconds is logged once, while the server goes on;
+ * one that waits for its peer is not.
  */
 #include "test.h"
 
@@ -18,7 +18,7 @@ static int times_logged(struct server *s, const char *words)
 	return count;
 }
 
-/* As a session: "wait" is a callback that does something for very long. */
+/* As a session: "wait" is a callback that takes very long. */
 START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 {
 	struct gate gate = GATE_CLOSED;
@@ -42,7 +42,7 @@ START_TEST(a_callback_that_runs_for_very_long_is_named_once)
 	UNTIL(times_logged(s, name[0]) > 0);
 	ck_assert_int_ge(now_ms() - began_at, TOO_LONG_MS - 50);
 	ck_assert_int_lt(now_ms() - began_at, 2 * TOO_LONG_MS * slowness());
-	/* By the second line the first was looked at again. */
+	/* By the second line the first was checked again. */
 	UNTIL(times_logged(s, name[1]) > 0);
 	snprintf(where, sizeof(where), "at %s ", s->address);
 	ck_assert_int_eq(times_logged(s, where), 2);

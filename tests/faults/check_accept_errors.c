@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every answer of accept(2) once: the server goes on, serves the client that
- * was waiting and the next one, and counts what it was told.
+ * Each error of accept(2) once: the server counts it, goes on, and serves the
+ * client that was waiting and the next one.
  */
 #include "test.h"
 
@@ -15,7 +15,7 @@ static void one_exchange(const char *address)
 	client_close(c);
 }
 
-/* each: what one of them adds to accept_errors, and to shortages. */
+/* each: how much one adds to accept_errors and to shortages. */
 static void answers_are_borne(const int *errors, size_t count,
 			      struct weir_stats each)
 {
@@ -118,7 +118,7 @@ START_TEST(a_broken_listener_is_asked_no_more)
 }
 END_TEST
 
-/* The pause has grown to its longest: who waited so long has waited for it. */
+/* The pause has grown to its longest. */
 static bool is_served_at_once_after_a_close(struct server *s)
 {
 	struct client *open = client_open(s), *waiting;
@@ -153,7 +153,7 @@ START_TEST(a_close_of_ours_ends_a_shortage_at_once)
 }
 END_TEST
 
-/* Not once but without end: that costs neither CPU nor log lines. */
+/* An error without end costs neither CPU nor log lines. */
 static void lasting_shortage(int overload)
 {
 	struct server *s;
@@ -183,14 +183,14 @@ START_TEST(a_shortage_that_lasts_is_borne_quietly)
 }
 END_TEST
 
-/* The descriptor in reserve is no reason to ask more often. */
+/* The descriptor in reserve is no reason to retry more often. */
 START_TEST(a_shortage_that_lasts_is_borne_quietly_while_refusing)
 {
 	lasting_shortage(WEIR_REFUSE);
 }
 END_TEST
 
-/* Each connection fails, for ever: a pause for each batch of them. */
+/* Every connection fails, for ever: a pause for each batch. */
 START_TEST(failures_that_last_are_borne_quietly)
 {
 	struct server *s;
@@ -207,7 +207,7 @@ START_TEST(failures_that_last_are_borne_quietly)
 	UNTIL(faults_made() > 0);
 	began_at = now_ms();
 	cpu = cpu_ms();
-	client_expect_eof(parked); /* its deadline is looked after */
+	client_expect_eof(parked); /* its deadline is checked */
 	UNTIL(now_ms() > began_at + 500);
 	ck_assert_int_lt(cpu_ms() - cpu, 250);
 	took = now_ms() - began_at;
@@ -224,7 +224,7 @@ START_TEST(failures_that_last_are_borne_quietly)
 }
 END_TEST
 
-/* ---- memory for a connection, looked for before it is accepted */
+/* ---- memory for a connection, allocated before it is accepted */
 
 START_TEST(without_memory_for_a_connection_clients_wait)
 {
@@ -247,9 +247,7 @@ END_TEST
 
 START_TEST(without_memory_for_a_connection_clients_are_told)
 {
-	enum {
-		SLOTS = 256
-	}; /* that are made at a time; one is kept for this */
+	enum { SLOTS = 256 }; /* made at once; one is kept for this */
 	struct server *s;
 	struct client *c;
 

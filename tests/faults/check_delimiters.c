@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each byte of a message that comes in small pieces is searched for the
- * delimiter about once, however long that is, and a change of the delimiter in
+ * Each byte of a message that comes in small pieces is searched about once,
+ * whatever the length of the delimiter; a change of the delimiter in
  * mid-message is noticed.
  */
 #include "test.h"
@@ -28,7 +28,7 @@ void *__wrap_memmem(const void *in, size_t in_len, const void *what,
 	return __real_memmem(in, in_len, what, what_len);
 }
 
-/* And every other time nothing. */
+/* Every other time nothing comes. */
 static int bring_a_piece(enum wr_sys_call call, size_t *len)
 {
 	static bool is_empty;
@@ -46,7 +46,7 @@ static int never_called(weir_conn *c, void *arg)
 	return 0;
 }
 
-/* As the callbacks of a `readable` service would, one after the other. */
+/* As successive callbacks of a `readable` service would. */
 static ssize_t read_on_until(weir_conn *c, void *buf, size_t cap,
 			     const char *end, size_t len)
 {
@@ -110,7 +110,7 @@ START_TEST(a_message_in_pieces_is_searched_once_for_a_delimiter_of_any_length)
 }
 END_TEST
 
-/* The first ten bytes are those of the other one. */
+/* The first ten bytes are those of the other delimiter. */
 static int change_its_mind(weir_conn *c, void *arg)
 {
 	char got[64];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dials that do not go well: addresses of the host that answer nothing or
- * refuse, a connect(2) that fails, a shortage, an interruption.  The resolver
- * and connect(2) here are ours: they stand before the system's.
+ * Dials that fail or are delayed: addresses that do not answer or refuse, a
+ * connect(2) that fails, a shortage, an interruption.  The resolver and
+ * connect(2) are replaced.
  */
 #include "test.h"
 
@@ -12,7 +12,7 @@
 
 #include "faults.h"
 
-/* In place of the system's: "a+b+c" has these addresses; "six" is ::1. */
+/* Instead of the system's: "a+b+c" has these addresses; "six" is ::1. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -128,7 +128,7 @@ START_TEST(silence_of_all_addresses_ends_at_the_deadline)
 }
 END_TEST
 
-/* The first is under way when the second says no: it may still say yes. */
+/* The second refuses while the first is pending, which may still accept. */
 START_TEST(a_refusal_does_not_end_the_attempts_that_are_under_way)
 {
 	int fd, port = mute_listener(&fd);
@@ -172,7 +172,7 @@ START_TEST(the_families_take_turns)
 		return;
 	}
 	memset(tried, 0, sizeof(tried));
-	/* Nobody listens at port 1; each says so at once. */
+	/* Nothing listens at port 1; each refuses at once. */
 	ck_assert_int_eq(
 		weir_dial(&c, "six+six+six+127.0.0.1+127.0.0.2:1", 60000),
 		-ECONNREFUSED);
@@ -184,7 +184,7 @@ START_TEST(the_families_take_turns)
 }
 END_TEST
 
-/* The kernel gave it up; the deadline of the dial is far away. */
+/* The kernel gave up; the deadline of the dial is far away. */
 START_TEST(an_address_that_times_out_is_not_the_last_one_tried)
 {
 	struct server *s;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call of the library to the system fails once, at each place a small
- * life reaches: a server is made, talks to a few clients, sends a file and
- * stops.  Either the life does not begin, with an error and nothing left
- * behind, or at most one connection is lost and the others are served.
+ * Every system call of the library fails once, at each place that a short run
+ * reaches: a server is made, talks to a few clients, sends a file and stops.
+ * Either the server does not start, with an error and nothing left behind, or
+ * at most one connection is lost and the others are served.
  */
 #include "test.h"
 
@@ -11,7 +11,7 @@
 
 static int fd_of_file;
 
-/* A banner, lines echoed; "file" is answered with one. */
+/* A banner; lines are echoed, "file" is answered with a file. */
 static int echo_parked(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -33,7 +33,7 @@ static int echo_parked(weir_conn *c, void *arg)
 static const char asks[] = "hello\nfile\nwindup\n";
 #define ANSWERED (7 + 6 + 1000 + 7)
 
-/* How much came before the end, of one kind or the other. */
+/* How much came before the end, by FIN or RST. */
 static size_t whole_dialogue(const char *address)
 {
 	struct client *c = client_open_at(address);
@@ -46,7 +46,7 @@ static size_t whole_dialogue(const char *address)
 	return count;
 }
 
-/* 0 and the server runs, or what failed and there is none. */
+/* 0 and the server runs, or the error and there is none. */
 static int begin_run(weir_server **ret, char *address, size_t cap)
 {
 	int rc = weir_server_new(ret, WEIR_CONFIG(.workers = 2));
@@ -93,7 +93,7 @@ static void one_run(void)
 			int made = faults_made();
 			size_t count = whole_dialogue(address);
 
-			/* What failed earlier has no effect any more. */
+			/* An earlier failure has no effect any more. */
 			ck_assert_msg(!made || count == ANSWERED,
 				      "a later client got %zu bytes", count);
 		}
@@ -105,7 +105,7 @@ static void one_run(void)
 	process_state_check(&before);
 }
 
-#define MOST 80 /* of one kind in a life; some calls are made without end */
+#define MOST 80 /* of one kind in a run; some calls are made without end */
 
 static void sweep(enum wr_sys_call call, int error)
 {
@@ -118,7 +118,7 @@ static void sweep(enum wr_sys_call call, int error)
 		one_run();
 	} while (faults_made() > 0 && nth++ < MOST);
 	close(fd_of_file);
-	/* Nobody would see if the life did not come by that call at all. */
+	/* The run must reach that call. */
 	ck_assert_msg(nth > 1, "%s was never called", wr_sys_call_names[call]);
 }
 
@@ -181,7 +181,7 @@ START_TEST(any_call_that_waits_may_be_interrupted)
 }
 END_TEST
 
-/* Interrupted and yet complete: no client may notice. */
+/* Calls are interrupted: no client may notice. */
 START_TEST(an_interruption_costs_no_connection)
 {
 	static const enum wr_sys_call calls[] = { WR_SYS_epoll_wait,
@@ -206,7 +206,7 @@ START_TEST(an_interruption_costs_no_connection)
 }
 END_TEST
 
-/* Each of the threads: the acceptor's and those of the workers. */
+/* Each thread: the acceptor and the workers. */
 START_TEST(a_start_that_fails_leaves_nothing)
 {
 	faults_install();
@@ -260,7 +260,7 @@ static void stop_it(int sig)
 	weir_server_stop(to_stop, 20000);
 }
 
-/* A signal comes just before that call, whatever is locked then. */
+/* A signal just before that call, whatever is locked then. */
 static int interrupt(enum wr_sys_call call, size_t *len)
 {
 	(void)call, (void)len;
@@ -318,7 +318,7 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 }
 END_TEST
 
-/* No memory for a while: when it is back, so is the service. */
+/* No memory for a while: when there is memory again, clients are served. */
 START_TEST(a_server_outlasts_a_time_without_memory)
 {
 	struct server *s;
@@ -366,7 +366,7 @@ START_TEST(a_refusal_that_is_taken_in_pieces_is_whole)
 }
 END_TEST
 
-/* It would be for two seconds otherwise. */
+/* Otherwise it would linger for two seconds. */
 START_TEST(nobody_waits_for_a_peer_that_cannot_be_told_the_end)
 {
 	struct server *s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that weir_conn_sendfile() is asked to send: those that are none, those
- * that sendfile(2) cannot send, those that break on the way, and slow ones.
+ * weir_conn_sendfile(): descriptors that are no file, files that sendfile(2)
+ * cannot send, that break on the way, and slow ones.
  */
 #include "test.h"
 
@@ -70,7 +70,7 @@ struct sent {
 	uint64_t len;
 };
 
-/* A line is answered with a word, the file, and the end. */
+/* A line is answered with a word and the file; then the end. */
 static int send_a_file(weir_conn *c, void *arg)
 {
 	const struct sent *sent = arg;
@@ -126,7 +126,7 @@ START_TEST(a_file_goes_out_where_sendfile_cannot_be_had)
 }
 END_TEST
 
-/* No system sends those with sendfile(2), and their size is 0. */
+/* No kernel sends those with sendfile(2), and their size is 0. */
 START_TEST(a_file_of_the_kernel_goes_out)
 {
 	struct sent sent = { open("/proc/self/status", O_RDONLY), 6 };
@@ -143,7 +143,7 @@ END_TEST
 
 /* ---- what breaks on the way */
 
-/* The end is a reset and no end of input. */
+/* It ends with a reset, not the end of input. */
 static void expect_reset(struct client *c)
 {
 	char data[4096];
@@ -216,7 +216,7 @@ END_TEST
 static _Thread_local int pieces;
 static _Atomic int most_pieces;
 
-/* Pieces are small and slow; how many of them come before the poller does? */
+/* Pieces are small and slow: how many are sent before the poller is asked? */
 static int slow_disk(enum wr_sys_call call, size_t *len)
 {
 	if (call == WR_SYS_sendfile) {
@@ -241,7 +241,7 @@ START_TEST(a_slow_disk_does_not_hold_a_worker)
 			  WEIR_SERVICE(.readable = send_a_file, .arg = &sent));
 	c = client_open_and_send(s, "go\n");
 	expect_file(c, 40000);
-	/* One of a turn; a turn that went before belongs to the same round. */
+	/* One in a turn; an earlier turn may belong to the same round. */
 	ck_assert_int_le(most_pieces, 3);
 	server_stop_and_check(s);
 	wr_sys_fault = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Peers that are lost on the way: whatever the kernel calls it, it is counted
- * and not worth a line.  A handler that says the same of something else is.
+ * Lost peers: whatever the error of the kernel, it is counted and not logged.
+ * The same error from a handler, about something else, is logged.
  */
 #include "test.h"
 
@@ -66,7 +66,7 @@ START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
 }
 END_TEST
 
-/* What it said is sent by its next read. */
+/* Its output is sent by its next read. */
 static int echo_on(weir_conn *c, void *arg)
 {
 	int rc;
@@ -123,7 +123,7 @@ START_TEST(a_handler_that_fails_like_a_network_is_named)
 }
 END_TEST
 
-/* Nothing that is injected here. */
+/* No injected error. */
 static int say_much(weir_conn *c, void *arg)
 {
 	static char much[1 << 20];

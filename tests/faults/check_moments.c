@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes wrong only if two threads meet at one moment, brought about: the
- * threads of the server are held between two steps, and the acceptor's clock
- * can be stopped.  The linker puts our functions around the library's calls
- * (--wrap), and the test build asks at_point() where threads meet.
+ * Races made certain: threads of the server are held between two steps, and the
+ * acceptor's clock can be stopped.  The linker wraps calls of the library
+ * (--wrap), and the test build calls at_point() where threads meet.
  *
- * A hold holds whom it is meant for as long as it is set.  Each of these tests
- * waits for conditions only, and with the defect it looks for one of them
- * never comes true.
+ * A hold stops its thread as long as it is set.  Each test waits for conditions
+ * only; with the defect that it looks for, one of them never comes true.
  */
 #include "test.h"
 
@@ -31,11 +29,11 @@ static struct hold second_looks;	    /* between two looks for work */
 static _Thread_local bool is_woken;
 static _Thread_local bool is_second;
 
-/* The acceptor's, while it waits for longer than it does to oversee. */
+/* Of the acceptor, while it waits for longer than the monitor does. */
 static _Atomic int acceptor_poller;
 static _Atomic bool acceptor_waits_long;
 
-static _Atomic bool clock_stands; /* the acceptor's */
+static _Atomic bool clock_stands; /* of the acceptor */
 static struct timespec stands_at;
 
 static void held_at(struct hold *h)
@@ -111,7 +109,7 @@ int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
 	return rc;
 }
 
-/* No callback passes for slow: each may have been put aside meanwhile. */
+/* No callback counts as slow: each may have been preempted. */
 long __wrap_wr_sys_preemptions(void)
 {
 	static _Atomic long count = 1;
@@ -147,7 +145,7 @@ static bool acceptor_rests(void)
 
 /* --------------------------------------------------------------- the stop */
 
-/* The acceptor's clock stands, so the pause has no end of its own. */
+/* The acceptor's clock stands, so the pause does not end by itself. */
 START_TEST(a_stop_ends_the_pause_of_a_shortage)
 {
 	struct server *s;
@@ -177,7 +175,7 @@ static int note_the_end(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-/* It is asked for after the acceptor has read the time and before it looks. */
+/* The stop comes after the acceptor has read the time and before it checks. */
 START_TEST(a_stop_without_grace_is_one_though_the_acceptor_woke_before)
 {
 	_Atomic int said = 0;
@@ -231,7 +229,7 @@ static struct gate first_line = GATE_CLOSED, second = GATE_CLOSED,
 		   stuck = GATE_CLOSED;
 static _Atomic int lines_of_the_first;
 
-/* A line a call from the first; from the others one at which they wait. */
+/* The first sends a line a call; the others one at which they wait. */
 static int serve_three(weir_conn *c, void *arg)
 {
 	char line[8];

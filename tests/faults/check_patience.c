@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time, where it is seen only with a look at the library's calls: a lifetime
- * that passes while a slow disk is all that holds a file up, and deadlines
- * that are as far away as they can be.
+ * Time, observed through the calls of the library: a lifetime that ends while a
+ * slow disk delays a file, and the longest deadlines.
  */
 #include "test.h"
 
@@ -69,7 +68,7 @@ START_TEST(the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read)
 }
 END_TEST
 
-/* ---- deadlines that are as far away as they can be */
+/* ---- the longest deadlines */
 
 static _Atomic int calls;
 
@@ -81,7 +80,7 @@ static int count_calls(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-/* A while comes in which nobody of the server's asks for anything. */
+/* No thread of the server reads the clock for a while. */
 static void all_sleep(void)
 {
 	int64_t since = now_ms();
@@ -157,7 +156,7 @@ END_TEST
 
 /* ---- the last that is sent on a dialled connection */
 
-static _Atomic int64_t ahead_s; /* of the true time, for everybody */
+static _Atomic int64_t ahead_s; /* of the true time, for all threads */
 static _Atomic int waits;
 static int deaf_peer;
 
@@ -172,7 +171,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	return rc;
 }
 
-/* Each wait is one of ten seconds; the peer goes when it gets too many. */
+/* Each wait is ten seconds; the peer leaves when there are too many. */
 static int wait_ten_seconds(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
@@ -210,7 +209,7 @@ static int waits_of_an_unref(int write_ms)
 	return atomic_load(&waits);
 }
 
-/* It may be twice the deadline, as for every write. */
+/* It may take twice the deadline, as for every write. */
 START_TEST(who_takes_nothing_does_not_hold_up_the_end_of_what_was_dialled)
 {
 	int waited = waits_of_an_unref(0);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a stop may wait for new connections: without a fence clients go on
- * connecting, accept(2) may fail for good, handshakes may be far away.  The
- * linker puts our functions around the library's (--wrap), so that a fence is
- * none and a round trip takes what a test says.
- *
- * The grace of all these stops is much longer than what they may take.
+ * How long a stop waits for new connections: without a fence clients go on
+ * connecting, accept(2) may fail for ever, handshakes may take long.  The
+ * linker wraps the library's calls (--wrap): there is no fence, and the test
+ * sets the round trip time.  The grace of all these stops is much longer than
+ * the bound.
  */
 #include "test.h"
 
@@ -29,7 +28,7 @@ int __wrap_wr_listener_fence(struct wr_listener *l);
 int64_t __real_wr_sys_round_trip_us(int fd);
 int64_t __wrap_wr_sys_round_trip_us(int fd);
 
-/* It says that it stands. */
+/* It claims to stand. */
 int __wrap_wr_listener_fence(struct wr_listener *l)
 {
 	return atomic_load(&fence_is_none) ? 0 : __real_wr_listener_fence(l);
@@ -60,7 +59,7 @@ static void is_short(const struct weir_report *r)
 	ck_assert_uint_lt(r->drain_ms, much_less * (uint64_t)slowness());
 }
 
-/* Clients connect until nobody listens. */
+/* Clients connect until nothing listens. */
 static struct weir_report stop_under_load(struct server *s, int grace_ms)
 {
 	struct load *load = load_start(s->address, CHURNING, 0);
@@ -133,7 +132,7 @@ START_TEST(without_a_fence_who_waited_is_served)
 }
 END_TEST
 
-/* A turn takes so long that the backlog never gets empty. */
+/* A turn is so long that the backlog never gets empty. */
 static int take_its_time(weir_conn *c, void *arg)
 {
 	poll_sleep();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When the system does not let the server wait, watch or look: that is told
- * and ends nobody's connection that could go on, and nothing spins.
+ * The system calls of waiting and watching fail: that is logged, ends no
+ * connection that could go on, and nothing spins.
  */
 #include "test.h"
 
@@ -184,7 +184,7 @@ START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
 }
 END_TEST
 
-/* ---- late bytes, and clients that come meanwhile */
+/* ---- late bytes, and clients that come at the same time */
 
 static _Atomic int reads;
 static _Atomic bool is_slow;

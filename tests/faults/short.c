@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linked to a test of dialogues, this makes every read and write of the
- * library fall short: a few bytes at a time, and never the same number.
+ * Linked to a test of dialogues, this makes every read and write of the library
+ * short: a few bytes, never the same number twice.
  */
 #include "sys.h"
 
