@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses as text: what is understood, what is refused, and that what is
- * written is read back.
+ * Addresses as text: which forms are read, which are refused, and that the text
+ * of an address is read back.
  */
 #include "test.h"
 
@@ -21,7 +21,7 @@ static struct wr_address parse(const char *where)
 	return a;
 }
 
-/* Refused with rc, and nothing is written. */
+/* Refused with rc; nothing is written. */
 static void expect_refusal(const char *where, int rc)
 {
 	struct wr_address a, before;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The byte queue on its own: order, limits, growth, and memory that is not
- * there when it is asked for.
- */
+/* The byte queue alone: order, limits, growth, and failed allocations. */
 #include "test.h"
 
 #include "buffer.h"
@@ -217,10 +214,12 @@ START_TEST(a_delimiter_is_found_where_it_ends)
 	ck_assert_uint_eq(wr_buffer_find(&b, "", 0, 3), 0);
 	ck_assert_uint_eq(wr_buffer_find(&b, "\nab\r\ncd\n\n", 9, 0), 0);
 	ck_assert_uint_eq(wr_buffer_find(&b, "\nab\r\ncd\n", 8, 0), 8);
-	/* Counted from what is left, not from where the memory begins. */
+	/*
+	 * Counted from the first byte left, not from the start of the memory.
+	 */
 	wr_buffer_consume(&b, 3);
 	ck_assert_uint_eq(wr_buffer_find(&b, "\r\n", 2, 0), 2);
-	/* What lies behind the end is not looked at. */
+	/* Bytes behind the end are not read. */
 	wr_buffer_consume(&b, 4);
 	expect_content(&b, "\n");
 	ck_assert_int_eq(wr_buffer_append(&b, "xy", 2, 100), 0);

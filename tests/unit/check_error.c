@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Texts of errors, the version, and the last words of a broken program.
- */
+/* Texts of errors, the version, and the message of a failed assertion. */
 #include "test.h"
 
 #include <limits.h>
@@ -76,7 +74,7 @@ START_TEST(the_version_is_that_of_the_header)
 }
 END_TEST
 
-/* What a child that asserts this says on descriptor 2 before SIGABRT. */
+/* What a child prints on descriptor 2 when this assertion aborts it. */
 static void last_words(const char *expr, char *buf, size_t cap)
 {
 	int fds[2], status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a test build can do to each system call: fail it, let it bring less,
- * interrupt it; and how the wrappers answer.
+ * The faults of the test build: each system call can fail, be short or be
+ * interrupted; and what the wrappers return then.
  */
 #include "test.h"
 
@@ -10,7 +10,7 @@
 
 #include "sys.h"
 
-static enum wr_sys_call target; /* the call that the hooks are about */
+static enum wr_sys_call target; /* the call that the hooks affect */
 static size_t allowance;
 static int asked;
 
@@ -39,7 +39,7 @@ static void *thread_nothing(void *arg)
 	return arg;
 }
 
-/* Make one call, with arguments that do no harm. */
+/* Make one call with harmless arguments. */
 static ssize_t make(enum wr_sys_call call)
 {
 	char c = 0;

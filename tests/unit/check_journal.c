@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log's count of lines that standard error did not take: each of them is
- * told once, whoever logs meanwhile.
+ * The count of log lines lost because standard error took none: each loss is
+ * reported once, whichever threads log.
  */
 #include "test.h"
 
@@ -13,8 +13,7 @@
 #define THREADS	       4
 #define LINES_A_THREAD 20000
 
-/* Takes the place of server/out.c: a standard error that takes what it likes.
- */
+/* Replaces server/out.c: the test decides what standard error takes. */
 static bool (*takes)(const char *line);
 static atomic_ullong told, taken, absurd;
 
@@ -45,7 +44,7 @@ static bool take_all(const char *line)
 	return true;
 }
 
-/* While the first note is on its way, somebody else logs. */
+/* Another thread logs while the first note is written. */
 static bool is_interrupted(const char *line)
 {
 	takes = take_all;
@@ -83,7 +82,7 @@ START_TEST(a_note_that_is_not_taken_is_told_later)
 }
 END_TEST
 
-/* Full and empty by turns, whoever asks. */
+/* Alternately full and empty. */
 static bool take_some(const char *line)
 {
 	static atomic_uint asked;

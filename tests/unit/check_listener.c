@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Listening sockets, from where they are opened to where they are gone: TCP and
- * inherited ones.
- */
+/* Listening sockets, TCP and inherited, from their opening to their close. */
 #include "test.h"
 
 #include <dlfcn.h>
@@ -97,7 +94,7 @@ START_TEST(a_server_just_gone_leaves_its_port_usable)
 	ck_assert_int_gt(wr_listener_address(&l, where, sizeof(where)), 0);
 	client = client_at(port_of(l.fd));
 	ours = accept_from(&l);
-	/* Our end closes first: it is the one that stays in TIME_WAIT. */
+	/* The server's end closes first, and stays in TIME_WAIT. */
 	close(ours);
 	wr_listener_close(&l);
 	close(client);
@@ -167,14 +164,14 @@ START_TEST(without_ipv6_all_interfaces_are_those_of_ipv4)
 	ck_assert_int_gt(wr_listener_address(&l, buf, sizeof(buf)), 0);
 	ck_assert_int_eq(strncmp(buf, "0.0.0.0:", 8), 0);
 	wr_listener_close(&l);
-	/* Any other trouble is not about IPv6. */
+	/* Any other error is not about IPv6. */
 	fail_next_calls(WR_SYS_bind, -EACCES, 1);
 	ck_assert_int_eq(try_open(&l, ":0"), -EACCES);
 	ck_assert_int_eq(failures_left, 0);
 }
 END_TEST
 
-/* In place of the system's: the name "twins" has two addresses. */
+/* Instead of the system's: the name "twins" has two addresses. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -196,7 +193,7 @@ START_TEST(a_name_stands_for_the_first_address_that_is_ours)
 	open_at(&l, "twins:0");
 	ck_assert_int_gt(wr_listener_address(&l, where, sizeof(where)), 0);
 	ck_assert_int_eq(strncmp(where, "127.0.0.1:", 10), 0);
-	/* In use is an answer, not a reason to try the other one. */
+	/* EADDRINUSE is final, no reason to try the other address. */
 	snprintf(where, sizeof(where), "twins:%d", port_of(l.fd));
 	ck_assert_int_eq(try_open(&second, where), -EADDRINUSE);
 	wr_listener_close(&l);
@@ -252,7 +249,7 @@ START_TEST(an_inherited_listener_is_taken_over)
 	ck_assert_str_eq(buf, want);
 	close(client_at(port));
 	expect_tuned(accept_from(&l));
-	/* Others may go on with it: no fence. */
+	/* Other processes may use it: no fence. */
 	wr_listener_fence(&l);
 	close(client_at(port));
 	ck_assert_int_ge(accept_from(&l), 0);
@@ -280,7 +277,7 @@ START_TEST(what_does_not_listen_is_not_taken)
 		ck_assert_int_eq(inherited(&l, fds[i]), -ENOTSOCK);
 		ck_assert_int_eq(l.fd, -1);
 		wr_listener_close(&l);
-		/* It is as it was, and still its owner's. */
+		/* It is unchanged and still its owner's. */
 		ck_assert_int_eq(fcntl(fds[i], F_GETFD), 0);
 		ck_assert(!descriptor_has(fds[i], F_GETFL, O_NONBLOCK));
 	}

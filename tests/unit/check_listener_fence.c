@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fence that a stop puts up before TCP listeners, and what is left of a
- * listener that could not be opened: nothing.
+ * The fence that a stop puts before TCP listeners, and that a failed listen
+ * leaves nothing behind.
  */
 #include "test.h"
 
@@ -45,7 +45,7 @@ static bool try_fence(struct wr_listener *l, int way)
 	return rc == 0;
 }
 
-/* It is refused now, or asks in vain and is refused when nobody listens. */
+/* Refused now, or later, when nothing listens. */
 static int late_client(int family, uint16_t port)
 {
 	int error, fd = client_of_family(family, port, SOCK_NONBLOCK, &error);
@@ -64,7 +64,7 @@ static bool has_answer(const struct wr_listener *l, const int *clients)
 	ck_assert_int_eq(recv(fd, &asked, sizeof(asked), 0), sizeof(asked));
 	ck_assert_int_ge(asked, 0);
 	ck_assert_int_lt(asked, EARLY);
-	/* Whatever the connection has of the fence goes unnoticed. */
+	/* An accepted connection does not notice the fence. */
 	ck_assert_int_eq(send(fd, "answer", 6, 0), 6);
 	ck_assert_int_eq(recv(clients[asked], buf, 16, 0), 6);
 	close(fd);
@@ -133,7 +133,7 @@ START_TEST(a_fence_refuses_at_once)
 }
 END_TEST
 
-/* A client to which nothing comes: on loopback all has a TTL below this. */
+/* A client that receives nothing: on loopback every TTL is below this. */
 static void is_deaf(int fd, int family, bool is_deaf)
 {
 	const int ttl = is_deaf ? 255 : 0;
@@ -332,7 +332,7 @@ START_TEST(a_copy_of_a_fenced_listener_does_not_listen_on)
 }
 END_TEST
 
-/* The stop of one of those who have it is nothing to the others. */
+/* A stop of one process that has it does not affect the others. */
 START_TEST(an_inherited_listener_is_closed_and_nothing_else)
 {
 	struct wr_listener l, other;
@@ -360,7 +360,7 @@ static int calls_until_failure;
 static int fail_the_nth(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
-	/* Waiting for a lock goes on whatever poll() says. */
+	/* The wait for a lock goes on whatever poll() returns. */
 	if (call == WR_SYS_poll)
 		return 0;
 	return calls_until_failure-- == 0 ? -EXDEV : 0;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several servers that start on one path of a Unix socket, and a start that
- * fails: no path is taken from who uses it, and none is left behind.
- *
- * The program runs in a directory of its own, which goes with it.
+ * Several servers that start on one Unix path, and a start that fails: no path
+ * in use is taken, none is left behind.  The program runs in a directory that
+ * is removed at its end.
  */
 #include "test.h"
 
@@ -22,7 +21,7 @@ static void hold(const char *path, int flags)
 	ck_assert_int_eq(flock(holder, LOCK_EX), 0);
 }
 
-/* Do not really wait; let go of the lock in the third round, if at all. */
+/* Do not really wait; release the lock in the third round, if at all. */
 static int no_wait_for_lock(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
@@ -51,13 +50,13 @@ START_TEST(nobody_can_hold_a_starter_up_for_ever)
 {
 	struct wr_listener l;
 
-	/* Anybody who may read the folder can do that. */
+	/* Any user who may read the folder can do that. */
 	hold(".", O_RDONLY | O_DIRECTORY);
 	wr_sys_fault = no_wait_for_lock;
 	open_path(&l, "held");
 	ck_assert_int_eq(rounds, 0);
 	wr_listener_close(&l);
-	/* A process of our own user has been stopped in the middle. */
+	/* A process of the same user was stopped in the middle. */
 	hold("held.lock", O_RDWR | O_CREAT);
 	holder = -1;
 	open_path(&l, "held");
@@ -90,7 +89,7 @@ struct starter {
 	int rc;
 };
 
-/* Long enough between looking and doing for another starter to get there. */
+/* Long enough between check and action for another server. */
 static int dawdle(enum wr_sys_call call, size_t *len)
 {
 	(void)len;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The path of a Unix socket: who may take it, who may come in, and that
- * nobody else's file is ever removed.
- *
- * The program runs in a directory of its own, which goes with it.
+ * The path of a Unix socket: which path may be taken, its mode, and that no
+ * other file is ever removed.  The program runs in a directory that is removed
+ * at its end.
  */
 #include "test.h"
 
@@ -49,7 +48,7 @@ START_TEST(a_stale_path_is_replaced)
 	open_path(&l, "stale");
 	ck_assert(is_live("stale"));
 	wr_listener_close(&l);
-	/* One of another type as well, once nobody uses it. */
+	/* A socket of another type too, once it is unused. */
 	close(socket_file("stale", SOCK_DGRAM));
 	open_path(&l, "stale");
 	ck_assert(is_live("stale"));
@@ -226,7 +225,7 @@ START_TEST(a_fence_takes_the_path_away)
 	ck_assert_int_eq(send(early, "x", 1, 0), 1);
 	wr_listener_fence(&l);
 	ck_assert_int_eq(try_connect(&late, "fenced"), ENOENT);
-	/* The next server may come, and keeps its path when we close. */
+	/* The next server takes the path, and keeps it at our close. */
 	open_path(&next, "fenced");
 	fd = wr_sys_accept4(l.fd, NULL, NULL, 0);
 	ck_assert_int_ge(fd, 0);
@@ -238,7 +237,7 @@ START_TEST(a_fence_takes_the_path_away)
 }
 END_TEST
 
-/* ---- somebody changes the folder while we look at a path by its name */
+/* ---- the folder changes between check and use of a path */
 
 static const char *swapped_in; /* takes our name */
 static enum wr_sys_call swap_at;
@@ -259,7 +258,7 @@ static mode_t mode_of(const char *path)
 	return st.st_mode & 0777;
 }
 
-/* Each call that a start makes, in its turn. */
+/* Each call of a start in order. */
 START_TEST(the_mode_of_no_other_file_is_changed)
 {
 	static const enum wr_sys_call calls[] = { WR_SYS_stat, WR_SYS_open,

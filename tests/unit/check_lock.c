@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks and waits: what wakes a wait, when it ends by itself, and that a lock
- * taken twice is seen at once.
+ * Locks and waits: what wakes a wait, when it times out, and that a lock taken
+ * twice aborts.
  */
 #include "test.h"
 
@@ -15,7 +15,7 @@
 struct endpoint {
 	struct wr_lock lock;
 	struct wr_cond cond;
-	int inside; /* l: how many wait */
+	int inside; /* l: number of waiting threads */
 	bool is_open;
 };
 
@@ -89,7 +89,7 @@ START_TEST(a_wait_ends_at_its_deadline)
 	while (wr_cond_wait_until(&d.cond, &d.lock, at))
 		;
 	ck_assert(wr_now_ns() >= at);
-	/* What is over does not wait at all. */
+	/* A deadline in the past does not wait. */
 	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, begin));
 	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, 0));
 	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, INT64_MIN));
@@ -137,7 +137,7 @@ static void unlock_what_is_free(void)
 	wr_unlock(&d.lock);
 }
 
-/* Whether doing it ends a process: by SIGABRT, or at a sanitizer's word. */
+/* Does it end a process, by SIGABRT or a sanitizer? */
 static bool is_fatal(void (*act)(void))
 {
 	int status;
@@ -145,7 +145,6 @@ static bool is_fatal(void (*act)(void))
 
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
-		/* What it says is for people. */
 		close(STDERR_FILENO);
 		act();
 		_exit(0);

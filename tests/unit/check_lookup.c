@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses and back, each by its deadline, whatever the resolver
- * does.  The resolver here is ours: it stands in for the system's, knows a
- * few names and answers when the test lets it.
+ * does.  The resolver is replaced by one that knows a few names and answers
+ * when the test lets it.
  */
 #include "test.h"
 
@@ -33,7 +33,7 @@ static int list_of(const char *first, const char *second, const char *port,
 	return rc;
 }
 
-/* In place of the system's. */
+/* Instead of the system's. */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -59,7 +59,7 @@ int getaddrinfo(const char *host, const char *port,
 	return list_of("::1", "127.0.0.1", port, ret);
 }
 
-/* Names 127.0.0.1, 127.0.0.2 when it is let, and nothing else. */
+/* Names 127.0.0.1, and 127.0.0.2 when it may, and no other address. */
 int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
 		socklen_t host_cap, char *port, socklen_t port_cap, int flags)
 {
@@ -156,7 +156,7 @@ START_TEST(what_cannot_be_resolved_says_so)
 }
 END_TEST
 
-/* Its thread is still in the resolver then; later it cleans up by itself. */
+/* Its thread is still in the resolver; it cleans up later. */
 START_TEST(a_look_up_ends_at_its_deadline)
 {
 	struct process_state before;
@@ -272,7 +272,7 @@ static void *ask_impatiently(void *arg)
 	return NULL;
 }
 
-/* Each answer belongs to its asker or to nobody: for the sanitizers. */
+/* An answer is freed by its asker or by the thread: for the sanitizers. */
 START_TEST(an_answer_may_come_at_the_very_deadline)
 {
 	pthread_t threads[4];
@@ -309,7 +309,7 @@ START_TEST(an_address_has_a_name)
 }
 END_TEST
 
-/* Each call on the way fails once; 0 when the way has no such call left. */
+/* Fail each call once; 0 when there is no such call left. */
 static int sweep(enum wr_sys_call call, int error,
 		 int (*look_up)(const char *where, int timeout_ms),
 		 const char *where)

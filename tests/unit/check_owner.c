@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The word that says whose turn a connection is: one owner at a time, no
- * report lost, and nothing of an earlier connection in the same slot.
+ * The owner word of a connection: one owner at a time, no event lost, nothing
+ * left of an earlier connection in the slot.
  */
 #include "test.h"
 

@@ -110,10 +110,10 @@ START_TEST(the_least_quota_of_a_group_and_its_parents_counts)
 	file_is("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
 	file_is("/sys/fs/cgroup/a/cpu.max", "200000 100000\n");
 	ck_assert_int_eq(wr_processors_quota(root), 2);
-	/* In a container the top of the tree is the container's group. */
+	/* In a container the top of the tree is its group. */
 	file_is("/sys/fs/cgroup/cpu.max", "50000 100000\n");
 	ck_assert_int_eq(wr_processors_quota(root), 1);
-	/* What lies above the mount point is none of the tree. */
+	/* Nothing above the mount point belongs to the tree. */
 	file_is("/sys/fs/cgroup/cpu.max", "max 100000\n");
 	file_is("/sys/fs/cpu.max", "50000 100000\n");
 	ck_assert_int_eq(wr_processors_quota(root), 2);

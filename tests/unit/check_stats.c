@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A snapshot of the stats: sums, and what one may say that is made while the
- * stats change.
- */
+/* A snapshot of the stats: sums, and its bounds while the stats change. */
 #include <string.h>
 
 #include "stats.h"
@@ -26,7 +23,7 @@ START_TEST(a_snapshot_is_the_sum_of_the_lanes)
 }
 END_TEST
 
-/* It came and went while we were looking: only the departure was seen. */
+/* A connection came and went during the snapshot: only its end was seen. */
 START_TEST(a_gauge_of_which_half_was_seen_is_not_below_zero)
 {
 	static struct wr_stats stats[2];

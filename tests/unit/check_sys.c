@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the calls promise beyond the system's own: errors are results, nothing
- * waits that should not, no descriptor leaks into a child and no signal into
- * the program.
+ * What the wrappers add to the system calls: errors are results, nothing waits
+ * unasked, no descriptor leaks into a child, no signal reaches the program.
  */
 #include "test.h"
 
@@ -184,7 +183,7 @@ START_TEST(a_peer_that_is_gone_raises_no_signal)
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	ck_assert(masks_are_equal(&before, &after));
 	ck_assert(!sigpipe_is_pending());
-	/* A thread that keeps it blocked keeps its mask as well. */
+	/* A thread that blocks it keeps its mask. */
 	sigaddset(&all, SIGPIPE);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	ck_assert_int_eq(wr_sys_sendfile(fds[0], file, &offset, 10), -EPIPE);
@@ -317,7 +316,7 @@ START_TEST(the_resolver_answers_with_errno)
 }
 END_TEST
 
-/* In this build alone: so every test that has one shows it. */
+/* Only in this build, so that a test with one shows it. */
 START_TEST(a_descriptor_that_is_closed_twice_ends_the_program)
 {
 	char said[256];

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The heap of timers on its own, also against a plain list that is searched
- * from end to end.
- */
+/* The heap of timers alone, and compared with a list that is searched whole. */
 #include "test.h"
 
 #include "sys.h"
@@ -63,7 +60,7 @@ START_TEST(the_first_due_comes_first)
 	int i, count = 0;
 
 	ck_assert_int_eq(wr_timers_reserve(&ts, COUNT), 0);
-	/* Few different times, so that many are due together. */
+	/* Few different times, so that many are due at once. */
 	for (i = 0; i < COUNT; i++)
 		wr_timers_arm(&ts, &t[i], rand_r(&seed) % 200 - 100);
 	heap_is_in_order(&ts);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the tests of listening sockets share; see listening.h.
- */
+/* Shared by the tests of listening sockets; see listening.h. */
 #include "listening.h"
 
 #include <arpa/inet.h>
@@ -184,7 +182,7 @@ bool is_live(const char *path)
 	return error == 0;
 }
 
-/* A socket file, with or without somebody who listens. */
+/* A socket file that is listened at, or not. */
 int socket_file(const char *path, int type)
 {
 	struct sockaddr_un un = path_addr(path);
@@ -206,7 +204,7 @@ ino_t inode(const char *path)
 	return lstat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-/* What the tests left there: files, sockets, links and empty folders. */
+/* Remove what the tests left: files, sockets, links and empty folders. */
 static void empty_directory(void)
 {
 	DIR *dir = opendir(".");
