@@ -181,7 +181,7 @@ static const struct options_syntax syntax = {
 };
 
 /* Read the beginning of the message before connecting. */
-static int begin_message(struct send *s, const char *text)
+static int send_begin(struct send *s, const char *text)
 {
 	if (!text && isatty(STDIN_FILENO)) {
 		cli_error("the text is missing, as in weir-client send %s "
@@ -219,7 +219,7 @@ int send_text(int argc, char **argv)
 	s.peer.address = argv[optind];
 	if (!options_check_address(s.peer.address))
 		return CLI_USAGE;
-	status = begin_message(&s, argv[optind + 1]);
+	status = send_begin(&s, argv[optind + 1]);
 	if (status == CLI_DONE)
 		status = peer_dial(&s.peer);
 	if (status == CLI_DONE) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket calls of docs/SOCKET_CALLS.md, each of them made: a server and
- * its clients in one program, which talk with each other and look at what
- * came.  The lines of the table there are lines of this file.
+ * Makes each call of docs/SOCKET_CALLS.md: a server and its clients in one
+ * program, which check what they receive.  The examples in that page are lines
+ * of this file.
  *
- *	calls		status 0: all is as it should be
+ *	calls		exit status 0: all calls did what they should
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <weir.h>
 
-static int complaints;
+static int failures;
 
 #define EXPECT(cond) expect(cond, __LINE__, #cond)
 
@@ -23,8 +23,8 @@ static void expect(int cond, int line, const char *text)
 {
 	if (cond)
 		return;
-	fprintf(stderr, "calls.c:%d: not so: %s\n", line, text);
-	complaints++;
+	fprintf(stderr, "calls.c:%d: not true: %s\n", line, text);
+	failures++;
 }
 
 /* ------------------------------------------------------------ served side */
@@ -58,7 +58,7 @@ static int answer(weir_conn *c, const char *line)
 	return weir_conn_writev(c, two, 2);
 }
 
-/* A session: its reads wait.  "bye" or the end of input is the end. */
+/* A session: its reads wait.  It ends with "bye" or the end of input. */
 static int dialogue(weir_conn *c, void *arg)
 {
 	char line[512], urgent;
@@ -130,7 +130,7 @@ static void receives_with_flags(const char *where)
 	char line[64], word[4];
 	ssize_t n;
 
-	/* Before any other output: nothing of ours can be in the way. */
+	/* Before any other output, so that the outbox is empty. */
 	EXPECT(send(weir_conn_fd(c), "!", 1, MSG_OOB) == 1);
 	EXPECT(weir_conn_write(c, "go on\n", 6) == 0);
 	EXPECT(weir_conn_read_line(c, line, sizeof line) > 0);
@@ -185,7 +185,7 @@ static void has_properties(const char *where)
 	weir_conn_free(c);
 }
 
-/* ------------------------------------------------------------- what is left */
+/* --------------------------------------------------------------- the others */
 
 static void families(weir_server *s, const struct weir_service *service)
 {
@@ -239,7 +239,7 @@ static void knows_names(void)
 	EXPECT(n > 0 || n == -ENOENT || n == -ETIMEDOUT || n == -EAGAIN);
 }
 
-/* A descriptor passed with a byte: the first that each side does. */
+/* A descriptor passed with a byte, before any other input or output. */
 static void passes_a_descriptor(void)
 {
 	char where[2][16], byte = 'x';
@@ -313,5 +313,5 @@ int main(void)
 	EXPECT(weir_server_join(s, NULL, 0) == 0);
 	weir_server_free(s);
 	fclose(file);
-	return complaints > 0;
+	return failures > 0;
 }

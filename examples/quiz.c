@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dialogue of several steps as a `session`: its state is on the stack, its
- * reads wait.  A worker is held while a dialogue runs, so there are as many
- * workers as dialogues are wanted at once; the others wait in the queue.
+ * A dialogue of several steps as a `session`: its state is on the stack, and
+ *its reads wait.  Each dialogue occupies a worker; further clients wait in the
+ * queue.
  *
  *	quiz [ADDRESS]		default 127.0.0.1:1235
  *
- * The server speaks first: `opened` is the whole dialogue, and `session`,
- * which would be called when the client has said something, the same.
+ * The server sends first, so `opened` is the whole dialogue.  `session`, which
+ * would be called when the client has sent something, must be set and is the
+ * same function.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,7 +25,7 @@ static const struct {
 	{ "How many bytes is a connection's end of input?", "0" },
 };
 
-/* 1: right, 0: wrong, < 0: the peer is gone, too slow, or we are stopping. */
+/* Returns 1: right; 0: wrong; < 0: the peer left or the server stops. */
 static int ask(weir_conn *c, const char *question, const char *answer)
 {
 	char line[128];

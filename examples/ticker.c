@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sending to connections from another thread: a thread of the program counts
- * and tells everybody who is connected.
+ * Sending from another thread: a thread of the program counts and sends each
+ * number to all connected clients.
  *
  *	ticker [ADDRESS [MILLISECONDS]]		default 127.0.0.1:1236 1000
  *
- * Whoever is connected is in a list, with a reference each.  `opened` enters
- * a connection, `closed` takes it out.  weir_ref_send() never waits: a
- * client that does not read fills its own outbox and is cut, and nobody else
- * notices.
+ * The clients are in a list, which holds a reference to each.  `opened` adds a
+ * connection, `closed` removes it.  weir_ref_send() does not wait: a client
+ * that does not read fills its own outbox and is cut, and the others do not
+ * notice.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -70,7 +70,7 @@ static void leave(weir_conn *c, void *arg)
 	weir_unref(m->ref);
 }
 
-/* What clients say is of no interest; when they have finished, so have we. */
+/* Discard input; close when it ends. */
 static int ignore(weir_conn *c, void *arg)
 {
 	char waste[512];

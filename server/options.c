@@ -109,7 +109,7 @@ static int print_version(void)
 	return cli_flush();
 }
 
-static bool parse_number(const char *option, int max, int *ret)
+static bool parse_opt_number(const char *option, int max, int *ret)
 {
 	if (cli_parse_number(optarg, 1, max, ret))
 		return true;
@@ -118,7 +118,7 @@ static bool parse_number(const char *option, int max, int *ret)
 	return false;
 }
 
-static bool parse_duration(const char *option, int *ret)
+static bool parse_opt_duration(const char *option, int *ret)
 {
 	if (cli_parse_duration(optarg, ret))
 		return true;
@@ -128,7 +128,7 @@ static bool parse_duration(const char *option, int *ret)
 	return false;
 }
 
-static bool parse_mode(struct options *o)
+static bool parse_opt_mode(struct options *o)
 {
 	size_t len = strlen(optarg);
 	long mode = strtol(optarg, NULL, 8);
@@ -144,7 +144,7 @@ static bool parse_mode(struct options *o)
 	return true;
 }
 
-static bool parse_overload(struct options *o)
+static bool parse_opt_overload(struct options *o)
 {
 	if (strcmp(optarg, "hold") == 0) {
 		o->config.overload = WEIR_HOLD;
@@ -159,7 +159,7 @@ static bool parse_overload(struct options *o)
 	return true;
 }
 
-static bool parse_level(struct options *o)
+static bool parse_opt_level(struct options *o)
 {
 	const char *name;
 
@@ -180,29 +180,30 @@ static bool apply_limit(struct options *o, int key)
 {
 	switch (key) {
 	case 'w':
-		return parse_number("workers", MAX_WORKERS, &o->config.workers);
+		return parse_opt_number("workers", MAX_WORKERS,
+					&o->config.workers);
 	case 'q':
-		return parse_number("queue", MAX_QUEUE,
-				    &o->config.queue_length);
+		return parse_opt_number("queue", MAX_QUEUE,
+					&o->config.queue_length);
 	case 'm':
-		return parse_number("max-connections", MAX_CONNECTIONS,
-				    &o->config.max_connections);
+		return parse_opt_number("max-connections", MAX_CONNECTIONS,
+					&o->config.max_connections);
 	case 't':
-		return parse_duration("drain-timeout", &o->config.drain_ms);
+		return parse_opt_duration("drain-timeout", &o->config.drain_ms);
 	case 'i':
-		if (!parse_duration("idle-timeout", &o->limits.idle_ms))
+		if (!parse_opt_duration("idle-timeout", &o->limits.idle_ms))
 			return false;
 		o->limits.first_byte_ms = o->limits.idle_ms;
 		o->has_idle = true;
 		return true;
 	case OPT_QUEUE_AGE:
-		return parse_duration("queue-age", &o->config.queue_age_ms);
+		return parse_opt_duration("queue-age", &o->config.queue_age_ms);
 	case OPT_READ_TIMEOUT:
-		return parse_duration("read-timeout", &o->limits.read_ms);
+		return parse_opt_duration("read-timeout", &o->limits.read_ms);
 	case OPT_WRITE_TIMEOUT:
-		return parse_duration("write-timeout", &o->limits.write_ms);
+		return parse_opt_duration("write-timeout", &o->limits.write_ms);
 	case OPT_LIFETIME:
-		return parse_duration("lifetime", &o->limits.lifetime_ms);
+		return parse_opt_duration("lifetime", &o->limits.lifetime_ms);
 	default:
 		return false;
 	}
@@ -212,7 +213,7 @@ static bool apply_option(struct options *o, int key)
 {
 	switch (key) {
 	case 'o':
-		return parse_overload(o);
+		return parse_opt_overload(o);
 	case OPT_REFUSAL:
 		o->config.refusal = optarg;
 		return true;
@@ -226,9 +227,9 @@ static bool apply_option(struct options *o, int key)
 		o->pid_file = optarg;
 		return true;
 	case OPT_MODE:
-		return parse_mode(o);
+		return parse_opt_mode(o);
 	case 'l':
-		return parse_level(o);
+		return parse_opt_level(o);
 	case 'n':
 		o->check = true;
 		return true;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The chat: the server's operator answers one client at a time, line by line.
- * "windup" from either side gets its answer and ends the conversation, or is
- * that answer.  There is one worker, and the conversation keeps it; the next
- * client waits its turn.
+ * After "windup" from the client there is one more answer; "windup" as an
+ * answer ends the conversation.  It occupies the only worker, so the next
+ * client waits.
  */
 #include "roles.h"
 
-/* Both: 1 to go on; 0 after "windup"; -ESHUTDOWN at the end; or -errno. */
+/*
+ * say() and hear() return 1 to go on, 0 after "windup", -ESHUTDOWN at the end
+ * of input, or another -errno.
+ */
 static int say(weir_conn *c)
 {
 	char line[2048];
@@ -34,7 +37,7 @@ static int hear(weir_conn *c)
 	return n != 6 || memcmp(message, "windup", 6) != 0;
 }
 
-/* A session: its reads wait. */
+/* A session: its reads wait for input. */
 static int converse(weir_conn *c, void *arg)
 {
 	int heard, said;
@@ -42,12 +45,12 @@ static int converse(weir_conn *c, void *arg)
 	(void)arg;
 	do {
 		heard = hear(c);
-		said = heard < 0 ? heard : say(c); /* a last word, too */
+		said = heard < 0 ? heard : say(c); /* the last answer, too */
 	} while (heard > 0 && said > 0);
 	return said < 0 ? said : 0;
 }
 
-/* The client begins. */
+/* The client sends first. */
 static int begin(weir_conn *c, const char *arg)
 {
 	int heard, said;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file transfer: the client says a word, the server prints it and sends a
- * file (its argument) and its thanks; the client keeps all of it in a file
- * (its argument) and counts.
+ * The file transfer: the client sends a word; the server prints it and sends a
+ * file (its argument) and a closing text; the client writes all of it to a file
+ * (its argument) and counts the bytes.
  */
 #include "roles.h"
 
@@ -24,9 +24,9 @@ static int send_file(weir_conn *c, void *arg)
 	if (fd < 0)
 		return -errno; /* logged; the client sees the end */
 	rc = fstat(fd, &st) < 0 ? -errno : 0;
-	if (rc == 0) /* never waits: sent as fast as the client takes it */
+	if (rc == 0) /* does not wait for the client */
 		rc = weir_conn_sendfile(c, fd, 0, (uint64_t)st.st_size);
-	close(fd); /* the library has its own descriptor of the file */
+	close(fd); /* the library has duplicated it */
 	return rc < 0 ? rc : weir_conn_write(c, "Thank you for connecting", 24);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The greeting: the server says one thing to whoever connects and closes; the
- * client prints all there is up to the end.
+ * The greeting: the server sends a text to each client and closes; the client
+ * prints everything up to the end.
  */
 #include "roles.h"
 
@@ -9,7 +9,7 @@ static int greet(weir_conn *c, void *arg)
 {
 	const char *text = arg ? arg : "Got your connection";
 
-	return weir_conn_write(c, text, strlen(text)); /* 0: and close */
+	return weir_conn_write(c, text, strlen(text)); /* 0 closes */
 }
 
 static int print_all(weir_conn *c, const char *arg)

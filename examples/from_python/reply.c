@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threaded echo: a banner, then each message with a text before it.  What
- * one read brings is one message.  The client sends lines of its standard
- * input; the answer to "windup" is the last.
+ * The threaded echo: a banner, then each message with a prefix.  A message is
+ * what one read returns.  The client sends the lines of its standard input, up
+ * to "windup" and its answer.
  */
 #include "roles.h"
 
@@ -36,7 +36,7 @@ static int reply(weir_conn *c, void *arg)
 		if (rc < 0)
 			return rc;
 	}
-	return (int)n; /* -EAGAIN: nothing more yet; 0: the end */
+	return (int)n; /* -EAGAIN: no more yet; 0: the end */
 }
 
 static int talk(weir_conn *c, const char *arg)
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 {
 	const struct program program = {
 		.where = "127.0.0.1:1234",
-		/* A person may think for as long as it takes. */
+		/* A person may take any time. */
 		.service = WEIR_SERVICE(.opened = banner, .readable = reply,
 					.first_byte_ms = WEIR_NEVER,
 					.idle_ms = WEIR_NEVER),

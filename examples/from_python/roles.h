@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * main() of the programs in this folder, each of which is both ends of one
- * conversation:
+ * main() of the programs in this folder, each of which is a server and its
+ * client:
  *
  *	PROGRAM serve [ADDRESS [ARGUMENT]]	until SIGINT or SIGTERM
  *	PROGRAM call [ADDRESS [ARGUMENT]]	one conversation
  *
- * The argument, or NULL, is the `arg` of the callbacks and of the client.
+ * ARGUMENT, or NULL, is the `arg` of the callbacks and of the client.
  */
 #ifndef ROLES_H
 #define ROLES_H
@@ -62,7 +62,7 @@ static int call(const struct program *p, const char *where, const char *arg)
 	if (rc < 0)
 		return rc;
 	rc = p->call(c, arg);
-	weir_conn_free(c); /* sends what is left, and closes */
+	weir_conn_free(c); /* sends the rest, and closes */
 	fflush(stdout);
 	return rc;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What Python's socketserver has classes for, in one program.
+ * Two handlers of Python's socketserver in one program.
  *
  *	socketserver [ADDRESS [ADDRESS]]
  *
- * At the first address a StreamRequestHandler's work: lines in upper case.
- * At the second a BaseRequestHandler's, with setup(), handle() and finish():
- * how many requests this connection has made; "shutdown" stops the server.
- * One server, one pool of threads, as many addresses as you like.
+ * The first address is a StreamRequestHandler that sends lines back in upper
+ * case.  The second is a BaseRequestHandler with setup(), handle() and finish()
+ * that counts the requests of a connection; "shutdown" stops the server.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -87,14 +86,14 @@ static void handle_error(void *arg, int level, const char *line)
 	fprintf(stderr, "socketserver: %s\n", line);
 }
 
-/* serve_forever(), which another thread or a callback ends. */
+/* serve_forever(); another thread or a callback ends it. */
 static int serve_forever(weir_server *s)
 {
 	int rc = weir_server_start(s);
 
 	if (rc < 0)
 		return rc;
-	printf("serving\n"); /* this thread is free meanwhile */
+	printf("serving\n"); /* this thread is free for other work */
 	fflush(stdout);
 	return weir_server_join(s, NULL, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The welcome exchange: the server speaks first, the client answers once, the
- * server prints the answer and closes.
+ * The welcome exchange: the server sends first, the client answers once, and
+ * the server prints the answer and closes.
  */
 #include "roles.h"
 
@@ -10,7 +10,7 @@ static int welcome(weir_conn *c, void *arg)
 	const char *text = arg ? arg : "Welcome to the server";
 	int rc = weir_conn_write(c, text, strlen(text));
 
-	return rc < 0 ? rc : WEIR_AGAIN; /* go on with the next callback */
+	return rc < 0 ? rc : WEIR_AGAIN; /* stay connected */
 }
 
 static int print_one(weir_conn *c, void *arg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Step 1: every line comes back.	step1_echo [ADDRESS] */
+/* Step 1: sends every line back.	step1_echo [ADDRESS] */
 #include <stdio.h>
 #include <weir.h>
 

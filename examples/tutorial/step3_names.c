@@ -7,7 +7,7 @@
 #include <weir.h>
 
 struct member {
-	char name[32]; /* empty: not told yet */
+	char name[32]; /* empty: not known yet */
 };
 
 static int ask_name(weir_conn *c, void *arg)

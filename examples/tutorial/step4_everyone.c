@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Step 4: everybody hears everybody.	step4_everyone [ADDRESS] */
+/* Step 4: lines go to all members.	step4_everyone [ADDRESS] */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Step 5: the room: who comes and goes, who cannot keep up, and the end.
+ * Step 5: a chat room with notices, a limit for slow members, and a stop.
  *
  *	step5_room [ADDRESS]
  *
- * One lock orders all that is said, so everybody hears the same in the same
- * order.  It is held while weir_ref_send() is called and nothing else, which
- * never waits: a member that does not read fills its own outbox, is cut when
- * that is full, and delays nobody.
+ * One lock orders all lines and notices, so that all members read the same.
+ * Only weir_ref_send() is called under it, which does not wait: a member that
+ * does not read fills its own outbox and is cut, and delays nobody.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -108,7 +107,7 @@ static int take_name(weir_conn *c, struct member *m, const char *name)
 			: 0;
 }
 
-/* What one terminal shows another must not be able to write. */
+/* So that no member can send control sequences to another's terminal. */
 static void clean(char *line)
 {
 	line[strcspn(line, "\r\n")] = '\0';
@@ -117,7 +116,7 @@ static void clean(char *line)
 			*line = '?';
 }
 
-/* The server stops: a last word, and none about each who goes now. */
+/* When the server stops: say so, and do not announce each departure. */
 static int close_room(weir_conn *c)
 {
 	pthread_mutex_lock(&room.lock);
