@@ -60,7 +60,7 @@
 #define WR_TURN_NS    WR_MS(1)
 /* A larger write is sent at once, a smaller one is gathered with others. */
 #define WR_GATHER_BYTES ((size_t)8 << 10)
-/* Of one sendfile(2): the lock is held for it, and others have a deadline. */
+/* Of one sendfile(2), which may wait for the disk: others have a deadline. */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
 /* Sending files, before others are run, give or take one sendfile(2). */
 #define WR_SENDFILE_NS WR_MS(1)
