@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients that misbehave beside good ones: each kind does to the server what
- * it is named for, while it is its time, and what the server does to it is
- * counted.
+ * Bad clients beside good ones: each kind does to the server what its name
+ * says, in its part of the run, and the reactions of the server are counted.
  */
 #include "scripted.h"
 
 #define KIND_COUNT 3
 #define SIZE	   64
 
-/* One good connection, and bad_clients for half a second in the middle. */
+/* One good connection, and bad clients for half a second in the middle. */
 static struct result run_with(enum bad_client_kind kind, struct script script,
 			      struct seen *seen)
 {
@@ -33,7 +32,7 @@ static struct result run_with(enum bad_client_kind kind, struct script script,
 	atomic_fetch_sub(&seen->messages, (int)r.counts.sent);
 	ck_assert_ptr_nonnull(r.with_bad_clients);
 	ck_assert_uint_gt(r.with_bad_clients->total, 0);
-	/* By seconds, of which a busy machine may leave only one. */
+	/* Of the seconds, a busy machine may leave only one. */
 	if (r.second_count > 1)
 		ck_assert_uint_gt(r.without_bad_clients->total, 0);
 	ck_assert_uint_le(r.with_bad_clients->total +
@@ -42,7 +41,7 @@ static struct result run_with(enum bad_client_kind kind, struct script script,
 	return r;
 }
 
-/* They stay until their part of the run is over. */
+/* They stay to the end of their part of the run. */
 static void they_stayed(const struct bad_client_counts *m,
 			const struct seen *seen)
 {
@@ -61,7 +60,7 @@ START_TEST(a_slow_reader_asks_and_does_not_read)
 	they_stayed(&r.bad_clients[BAD_CLIENT_SLOW_READ], &seen);
 	ck_assert_int_ge(seen.messages, 16 * KIND_COUNT);
 	ck_assert_uint_ge(seen.bytes, 16 * SIZE * KIND_COUNT);
-	/* What it leaves unread resets the connection when it closes. */
+	/* The unread input makes its close a reset. */
 	ck_assert_int_eq(seen.reset, KIND_COUNT);
 	result_free(&r);
 }

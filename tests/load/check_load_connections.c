@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections that do not come about, are not served, are held in silence,
- * come from several addresses: each is counted as what it is.
+ * Connections that fail, are not served, stay silent or come from several
+ * addresses are each counted as what they are.
  */
 #include "scripted.h"
 
@@ -121,7 +121,7 @@ END_TEST
 
 /* ---- connects that fail */
 
-/* An address where nobody listens; the socket keeps it ours. */
+/* An address where nothing listens; the socket reserves it. */
 static int nobody(char address[64])
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
@@ -149,7 +149,7 @@ START_TEST(refused_connections_are_counted_as_refused)
 			plan.schedule = PLAN_CONSTANT, plan.rate = 1000;
 		if (i / 2)
 			plan.mode = PLAN_CHURN;
-		/* One for each message: none is late for its attempt. */
+		/* One for each message, so that none is late. */
 		if (i == 3)
 			plan.connections = 200;
 		r = run_at(address, &plan);
@@ -170,7 +170,7 @@ START_TEST(refused_connections_are_counted_as_refused)
 }
 END_TEST
 
-/* The backlog takes two; the kernel drops what asks beyond, silently. */
+/* The backlog takes two; the kernel silently drops further SYNs. */
 START_TEST(connects_to_a_full_backlog_time_out)
 {
 	struct script script = { .service = SERVE_NOBODY, .backlog = 1 };
@@ -228,7 +228,7 @@ START_TEST(connects_to_a_full_unix_backlog_time_out)
 }
 END_TEST
 
-/* A small backlog that is emptied lets all of them in. */
+/* A small backlog that is emptied admits all of them. */
 START_TEST(a_unix_backlog_that_is_emptied_takes_everybody)
 {
 	for (int churn = 0; churn < 2; churn++) {
@@ -293,7 +293,7 @@ static bool has_two_addresses(const char *port)
 	return has_two;
 }
 
-/* No host is both loopback addresses; one of them is served. */
+/* The host has both loopback addresses; one of them is served. */
 START_TEST(of_several_addresses_the_one_that_answers_is_taken)
 {
 	struct plan plan = PLAN(.count = 100);

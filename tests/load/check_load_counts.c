@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counts add up, whenever and however a run ends: interrupted at any
- * instant, out of time, with its server gone.  run_at() looks at them.
+ * The counts add up whenever and however a run ends: interrupted at any
+ * instant, timed out, without its server. run_at() checks them.
  */
 #include "scripted.h"
 
@@ -30,7 +30,7 @@ static void *interrupts(void *arg)
 	return NULL;
 }
 
-/* Returns the result of a run that is interrupted after so many ns. */
+/* Returns the result of a run that is interrupted after ns. */
 static struct result run_interrupted(const char *address, struct plan *plan,
 				     int64_t after)
 {
@@ -110,7 +110,7 @@ START_TEST(an_interruption_ends_the_draining)
 }
 END_TEST
 
-/* The first one plans no more, the second waits for nothing. */
+/* The first interrupt plans no more, the second does not wait. */
 START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
 {
 	struct script script = { .service = SERVE_NOTHING };
@@ -186,7 +186,7 @@ START_TEST(messages_that_are_never_answered_time_out)
 }
 END_TEST
 
-/* Without numbers a late reply would be taken for the next: it must not. */
+/* Without numbers a late reply must not be taken for the next one. */
 START_TEST(replies_that_look_alike_end_the_connection_when_they_are_late)
 {
 	struct script script = { .reply = "ok\n",
@@ -233,7 +233,7 @@ START_TEST(a_server_that_dies_ends_the_run)
 }
 END_TEST
 
-/* What would have been sent is as late as the run was to be long. */
+/* Unsent messages are late up to the planned end of the run. */
 START_TEST(what_a_dead_server_never_got_has_its_age)
 {
 	struct script script = { .die_at = 500 };
@@ -315,7 +315,7 @@ START_TEST(a_run_of_a_moment_has_its_second)
 }
 END_TEST
 
-/* A thread that has nothing left to do does not hold the others' up. */
+/* A thread that has finished does not delay the seconds of the others. */
 START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 {
 	struct script script = { .serves = 1, .close_silent_ms = 500 };

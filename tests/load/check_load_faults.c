@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a server does wrong is reported for what it is, exactly as often as it
- * was done, and nothing else is reported.
+ * Faults of a server are reported as what they are, exactly as often as they
+ * were made, and nothing else is reported.
  */
 #include "scripted.h"
 
 #define FAULTS	  5
 #define MESSAGES  1500
 #define FROM	  100
-#define TO	  1000 /* later messages see to it that the wrong is noticed */
+#define TO	  1000 /* later messages reveal the fault */
 #define PREFIX	  "Server replies: "
 #define SHORT	  (SECOND * slowness())
 #define LONG_TEXT "a reply of thirty bytes, ended\n"
 
-/* How messages look and how replies come. */
+/* The form of messages, and how replies arrive. */
 struct shape {
 	enum plan_payload payload;
 	int depth;
@@ -63,7 +63,7 @@ static struct result run_shape(const struct shape *shape, enum fault fault)
 	struct plan plan = plan_of(shape);
 	struct result r = run_against(&script, &plan, NULL);
 
-	/* The plan is on this stack. */
+	/* The plan is on the stack of this function. */
 	r.plan = NULL;
 	return r;
 }
@@ -168,13 +168,13 @@ static bool is_raw(const struct shape *shape)
 	return !is_lines(shape);
 }
 
-/* Of raw bytes it is known when the next reply begins: there must be one. */
+/* The end of a raw reply is seen when the next begins: there must be one. */
 static bool has_ends(const struct shape *shape)
 {
 	return is_lines(shape) || is_deep(shape);
 }
 
-/* All messages are answered, and the counts say this of the fault. */
+/* All messages are answered, and the counts show this fault. */
 static void the_fault_is(enum fault fault, bool (*fits)(const struct shape *),
 			 struct counts expected)
 {
@@ -226,7 +226,7 @@ START_TEST(messages_of_another_connection_are_crossed)
 }
 END_TEST
 
-/* The first of two lines is taken for the reply; nobody waits for the next. */
+/* The first of two lines is taken for the reply; the other is not awaited. */
 START_TEST(a_line_of_junk_is_a_wrong_reply_and_one_too_many)
 {
 	THE_FAULT_IS(FAULT_JUNK, is_lines, .wrong = FAULTS, .surplus = FAULTS);
@@ -241,7 +241,7 @@ END_TEST
 
 /* ---- what does not come in time */
 
-/* Some shapes, because each takes as long as the messages that suffer. */
+/* Some forms only, because each takes as long as the affected messages. */
 static const struct shape late_shapes[] = {
 	{ PAYLOAD_LINES, 1, 64, 64, 0, 1 },
 	{ PAYLOAD_LINES, 1, 24, 40, 1, 1 },
@@ -258,7 +258,8 @@ static struct result run_late(const struct shape *shape, struct script script,
 
 	*plan = plan_of(shape);
 	plan->count = 0;
-	plan->duration_ns = 2 * SHORT + 3 * SECOND; /* to meet all faults */
+	plan->duration_ns =
+		2 * SHORT + 3 * SECOND; /* so that all faults occur */
 	plan->timeout_ns = SHORT;
 	script.pace_us = 2000;
 	script.to = 300;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the plan says is what the server sees: how many messages, when, how
- * many connections, from where, how fast.
+ * The server sees what the plan says: how many messages, when, how many
+ * connections, from which addresses, how fast.
  */
 #include "scripted.h"
 
@@ -77,9 +77,8 @@ END_TEST
 /* ---- from when on */
 
 /*
- * There is room for every message whatever the others wait for, so that none
- * is never sent because the machine was busy: depth enough, and in churn a
- * connection for each.
+ * With this depth, and in churn a connection for each message, there is always
+ * room for a message, so that a busy machine causes no unsent ones.
  */
 static void warms_up(int i)
 {
@@ -100,7 +99,7 @@ static void warms_up(int i)
 	ck_assert_int_ge(r.elapsed, plan.duration_ns);
 	ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total,
 			  mode == PLAN_CHURN ? 250 : 4);
-	/* Bytes count when they go out, some a little late. */
+	/* Bytes are counted when they are sent, some a little late. */
 	ck_assert_uint_ge(r.counts.bytes_out, 250 * 64);
 	ck_assert_uint_lt(r.counts.bytes_out, 500 * 64);
 	result_free(&r);
@@ -112,7 +111,7 @@ START_TEST(what_is_planned_in_the_warm_up_is_not_counted)
 }
 END_TEST
 
-/* The warm-up sends besides; in a closed loop nobody knows how many. */
+/* The warm-up sends an unknown number of messages in a closed loop. */
 static void warms_up_before_count(int i)
 {
 	struct plan plan =
@@ -137,7 +136,7 @@ START_TEST(a_count_is_that_of_the_measured_part)
 }
 END_TEST
 
-/* A thread whose part of the count is 0 has no part in it. */
+/* A thread whose share of the count is 0 sends nothing. */
 START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
 {
 	struct plan plan = counted(PLAN_EXCHANGE, PLAN_CLOSED, 4);
@@ -151,7 +150,7 @@ START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
 }
 END_TEST
 
-/* No thread of ours, the server's is one, has more than the time there was. */
+/* No thread, such as the server's, had more CPU time than the run took. */
 START_TEST(processor_time_of_the_warm_up_is_not_counted)
 {
 	struct plan plan = PLAN(.depth = 16, .warmup_ns = SECOND / 2,
@@ -165,13 +164,13 @@ START_TEST(processor_time_of_the_warm_up_is_not_counted)
 }
 END_TEST
 
-/* Errors of it neither, if they do no harm afterwards. */
+/* Nor do errors of the warm-up, if they have no consequences. */
 START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 {
 	struct script script = {
 		.fault = FAULT_RESET, .faults = 20, .from = 10, .to = 50
 	};
-	/* Each link has its second message a second after its first. */
+	/* Each connection has its second message a second after its first. */
 	struct plan plan = PLAN(.mode = PLAN_CHURN, .rate = 200,
 				.schedule = PLAN_CONSTANT, .connections = 200,
 				.warmup_ns = SECOND, .duration_ns = SECOND);
@@ -184,7 +183,7 @@ END_TEST
 
 /* ---- when */
 
-/* At the server: which instants are planned is a test of its own. */
+/* As the server sees it; the planned instants have a test of their own. */
 START_TEST(constant_pacing_keeps_the_rate)
 {
 	struct plan plan =
@@ -196,7 +195,7 @@ START_TEST(constant_pacing_keeps_the_rate)
 
 	scripted_stop(s);
 	expect_clean_result(&r, 2000);
-	/* The first may have been late, the last never is early. */
+	/* The first may have been late, the last is never early. */
 	ck_assert_int_ge(at[1999] - at[0], 3 * SECOND / 2);
 	scripted_free(s);
 	result_free(&r);
@@ -254,7 +253,7 @@ START_TEST(the_same_seed_sends_the_same_bytes)
 }
 END_TEST
 
-/* Of all threads together; late they may be, but none is early. */
+/* Over all threads; messages may be late, but none is early. */
 static void connects(int number)
 {
 	const int threads = number == 0 ? 1 : 4;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a run takes and gives back: memory, descriptors, threads; and bytes
- * one way, as many as the other side has seen.
+ * What a run needs and releases: memory, descriptors, threads.  Bytes sent one
+ * way are as many as the other side has seen.
  */
 #include "scripted.h"
 
 #define CROWD	   10000
 #define EACH_BELOW 2048
 
-/* What the kernel holds of a connection, in buffers of both sides. */
+/* Kernel memory of a connection: buffers of both sides. */
 #define BUFFERED (UINT64_C(16) << 20)
 
 static const struct script kind;
@@ -34,7 +34,7 @@ static void note_most(void *arg, const struct progress *p)
 		*most = now;
 }
 
-/* In a process of its own, which has nothing else to hold. */
+/* In a process of its own, which holds nothing else. */
 static void group_takes(const char *address, int say)
 {
 	const int group = fewer(CROWD);
@@ -63,7 +63,7 @@ START_TEST(ten_thousand_connections_take_little_memory_each)
 
 	child_go(&e, scripted_address(s));
 	child_finish(&e, &taken, sizeof(taken));
-	/* A sanitizer needs more memory than we do. */
+	/* Sanitizers need more memory. */
 	if (slowness() == 1)
 		ck_assert_int_lt(taken / fewer(CROWD), EACH_BELOW);
 	scripted_stop(s);
@@ -155,7 +155,9 @@ START_TEST(an_upload_counts_what_the_server_saw)
 }
 END_TEST
 
-/* What the kernel holds for a server that does not read was not uploaded. */
+/*
+ * Bytes in the send buffer of a server that does not read were not uploaded.
+ */
 START_TEST(an_upload_that_nobody_takes_stands_still)
 {
 	struct script script = { .service = SERVE_NOBODY };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server that stops for a while is felt by everybody who would have asked
- * meanwhile: from the planned instant it shows, from the send it hides.  And
- * whoever was late, the server or we ourselves, is the one who is blamed.
+ * A stall of the server affects everyone who would have sent a message in that
+ * time.  The from-plan clock shows this, the from-send clock hides it.
+ * Lateness is attributed to its cause: the server or the load tester.
  */
 #include "scripted.h"
 #include "stall_detector.h"
@@ -14,11 +14,11 @@
 #define SECONDS	 2
 #define LINKS	 2 /* 0.05 % of the messages are under way in a stall */
 #define STALL_MS 200
-#define STALL_AT (RATE / 10) /* messages: early, to be over before the run */
-#define TRIES	 15	     /* for one without a stall of the machine */
-#define CALM_MS	 10	     /* it is never still for longer */
+#define STALL_AT (RATE / 10) /* messages; early, to end before the run */
+#define TRIES	 15	     /* to get one without a stall of the machine */
+#define CALM_MS	 10	     /* no other stall is longer */
 
-/* Noise of the machine that is not the run's doing. */
+/* Noise of the machine, not of the run. */
 #define MARGIN (STALL_MS * MS / 10)
 
 struct outcome {
@@ -44,9 +44,9 @@ static struct plan plan_at_rate(void)
 }
 
 /*
- * While it is stopped for S, each connection has one message under way and
- * those planned after it wait: R * S of them, with ages spread evenly from S
- * to 0.  Of R * T messages, one of a thousand is above S - T / 1000.
+ * In a stall of S, each connection has one message under way, and R * S
+ * messages planned after it wait, with ages spread evenly from S to 0.  Of all
+ * R * T messages, one of a thousand is above S - T / 1000.
  */
 static struct outcome stalled_run(void)
 {
@@ -176,7 +176,7 @@ START_TEST(lateness_by_a_stopped_client_is_our_own)
 }
 END_TEST
 
-/* Nothing would have woken it: it has to look at the clock by itself. */
+/* No event would have woken it: it has to look at the clock. */
 START_TEST(a_client_that_waits_for_replies_sees_its_own_stops)
 {
 	const struct script script = { .fault = FAULT_DROP,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A system that refuses a call which the load would rather use, as containers
- * do whose filter of system calls is older than the kernel; and one that
- * refuses the call that it cannot do without.
+ * A system that refuses a call which the load tester prefers, as the filters
+ * of containers may; and one that refuses a call which it cannot do without.
  */
 #include "scripted.h"
 
@@ -88,7 +87,7 @@ START_TEST(a_wait_that_fails_ends_the_run)
 }
 END_TEST
 
-/* As under a stack limit so small, which threads have by default. */
+/* A default stack under so small a limit. */
 static void load_on_small_stacks(const char *address, int say)
 {
 	struct plan plan = PLAN(.count = 500, .address = address, .threads = 2,

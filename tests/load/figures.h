@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The result of a load run as a test wants it: 200 connections, an open loop
- * of 20,000 messages a second for 30 s, and nothing wrong.
+ * The result of a load run for tests: 200 connections, an open loop of 20,000
+ * messages a second for 30 s, without faults.
  */
 #ifndef TESTS_LOAD_FIGURES_H
 #define TESTS_LOAD_FIGURES_H
@@ -15,13 +15,13 @@ struct figures {
 	struct result result;
 };
 
-/* Undo with result_free(&f->result). */
+/* Call result_free(&f->result) afterwards. */
 void figures_init(struct figures *f);
 
-/* The same in a closed loop: every connection always had a message. */
+/* The same for a closed loop: every connection always had a message. */
 void figures_init_closed(struct figures *f);
 
-/* What is printed to a stream by print(to, arg), to be freed. */
+/* Returns what print(to, arg) prints, to be freed. */
 char *printed(void (*print)(FILE *to, void *arg), void *arg);
 
 #endif

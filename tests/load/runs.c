@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Runs of the load tester, and what has to hold of each whatever happened.
- */
+/* Runs of the load tester, and checks that hold for each of them. */
 #include "scripted.h"
 
 #include <sys/wait.h>
@@ -135,7 +133,7 @@ static void connections_balance(const struct result *r)
 	ck_assert(c->fairness >= 0 && c->fairness <= 1 + 1e-9);
 }
 
-/* Every message is in the clocks once. */
+/* The clocks have every message once. */
 static void clocks_balance(const struct result *r)
 {
 	const struct counts *b = &r->counts;

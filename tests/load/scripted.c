@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread of the server that does wrong on purpose: an epoll loop.  What it
- * does wrong is in scripted_reply.c.
+ * The thread of the faulty server: an epoll loop.  The faults are in
+ * scripted_reply.c.
  */
 #include "scripted_in.h"
 
@@ -129,7 +129,7 @@ void scripted_conn_send(struct scripted *s, struct scripted_conn *g,
 	g->out_used += len;
 }
 
-/* What does not go out waits for the next look. */
+/* What the socket does not take waits for the next loop. */
 static void flush(struct scripted *s, struct scripted_conn *g)
 {
 	size_t at = 0;
@@ -141,7 +141,7 @@ static void flush(struct scripted *s, struct scripted_conn *g)
 		if (s->script.piece > 0 && len > s->script.piece)
 			len = s->script.piece;
 		n = send(g->fd, g->out + at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		/* Who is told of a reset in sending is not told again. */
+		/* A reset seen in sending is not counted again. */
 		g->was_reset = g->was_reset || (n < 0 && errno != EAGAIN);
 		if (n < 0)
 			break;

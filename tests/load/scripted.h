@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server for the load tester's tests, which does wrong on purpose: at
- * places in the stream of messages that a seed decides it drops, spoils,
- * swaps or sends too much, exactly as often as the script says; and it counts
- * what it sees, so that both sides can be compared.
+ * A server with deliberate faults, for the tests of the load tester.  At
+ * places in the stream of messages that a seed chooses it drops, corrupts,
+ * swaps or adds replies, exactly as often as the script says.  It counts what
+ * it sees, so that both sides can be compared.
  *
  * One thread serves all connections, so that messages have one order.
  */
@@ -18,75 +18,78 @@ enum fault {
 	FAULT_NONE,
 	FAULT_DROP,	 /* no reply */
 	FAULT_DELAY,	 /* the reply after script.delay_ms */
-	FAULT_CORRUPT,	 /* one byte of the reply is another */
-	FAULT_TRUNCATE,	 /* a part in the middle is left out */
-	FAULT_SWAP,	 /* the reply after the next one */
+	FAULT_CORRUPT,	 /* one byte of the reply differs */
+	FAULT_TRUNCATE,	 /* the middle of the reply is missing */
+	FAULT_SWAP,	 /* the reply comes after the next one */
 	FAULT_DUPLICATE, /* the reply twice */
-	FAULT_JUNK,	 /* bytes of nobody's before the reply */
-	FAULT_CROSS,	 /* another connection's message, besides */
+	FAULT_JUNK,	 /* unexpected bytes before the reply */
+	FAULT_CROSS,	 /* a message of another connection in addition */
 	FAULT_RESET,	 /* the connection is reset instead of the reply */
-	FAULT_CLOSE,	 /* it is closed instead of the reply */
+	FAULT_CLOSE,	 /* the connection is closed instead of the reply */
 	FAULT_KINDS
 };
 
 enum service {
 	SERVE_REPLIES,
-	SERVE_NOTHING, /* read, and never answer */
-	SERVE_BYTES,   /* send without end, read nothing */
-	SERVE_NOBODY,  /* listen, and never accept */
+	SERVE_NOTHING, /* read, never reply */
+	SERVE_BYTES,   /* send without end, never read */
+	SERVE_NOBODY,  /* listen, never accept */
 };
 
 struct script {
 	enum service service;
 	enum fault fault;
-	int faults;		/* so many messages suffer it ... */
-	int from, to;		/* ... of these numbers, of all connections */
+	int faults;		/* how many messages are affected ... */
+	int from, to;		/* ... of these numbers, over all connections */
 	int delay_ms;		/* FAULT_DELAY */
-	int pace_us;		/* asleep between two looks at the sockets */
-	size_t piece;		/* bytes sent at once; 0: all there are */
-	int banners;		/* so many connections get the banner */
-	const char *banner;	/* said when a connection is accepted */
+	int pace_us;		/* sleep before each wait for events */
+	size_t piece;		/* bytes sent at once; 0: all */
+	int banners;		/* how many connections get the banner */
+	const char *banner;	/* sent when a connection is accepted */
 	const char *prefix;	/* before each reply */
-	const char *reply;	/* instead of the message, always */
-	int serves;		/* only the first so many; 0: all */
-	int stall_at, stall_ms; /* before that message: asleep; 0: never */
-	int die_at;		/* before that message: end it all; 0: never */
-	int close_silent_ms;	/* end who had no reply yet and was silent so
-				   long; 0: never */
-	int backlog;		/* 0: as many as the kernel lets */
+	const char *reply;	/* instead of the message */
+	int serves;		/* only the first connections; 0: all */
+	int stall_at, stall_ms; /* sleep before that message; 0: never */
+	int die_at;	     /* before that message end the server; 0: never */
+	int close_silent_ms; /* close connections without a reply that are
+				silent for this long; 0: never */
+	int backlog;	     /* 0: the maximum */
 };
 
 #define SEEN_TIMES 65536
 #define SEEN_NETS  8
 
-/* What a server has seen.  To be read when it has ended, or where atomic. */
+/*
+ * What a server has seen.  Read it when the server has ended, or atomic
+ * fields.
+ */
 struct seen {
 	atomic_int accepted;
 	atomic_int messages;
 	atomic_ullong bytes; /* received */
 	atomic_ullong bytes_sent;
 	int ended, reset; /* connections, by the client */
-	int faults;	  /* done */
+	int faults;	  /* made */
 	int open, open_max;
 	int from[SEEN_NETS];  /* accepted from 127.0.0.(index + 1) */
-	int64_t stalled;      /* ns, as it turned out */
+	int64_t stalled;      /* ns, as measured */
 	int64_t *message_at;  /* ns, of the first SEEN_TIMES */
-	int64_t *accepted_at; /* the same */
-	uint64_t least, most; /* bytes of one connection that has ended */
+	int64_t *accepted_at; /* likewise */
+	uint64_t least, most; /* bytes of a closed connection */
 };
 
 struct scripted;
 
 /*
- * Serve at "127.0.0.1", port 0, or at a Unix address; of the plan only the
- * form of its messages counts.
+ * Serve at "127.0.0.1", port 0, or at a Unix address.  Of the plan only the
+ * form of messages is used.
  */
 struct scripted *scripted_start(const char *where, const struct script *script,
 				const struct plan *plan);
 const char *scripted_address(const struct scripted *s);
-/* Up to date where it is atomic. */
+/* Atomic fields are up to date. */
 struct seen *scripted_seen(struct scripted *s);
-/* End it, wait for the last connection to be over if it serves any. */
+/* Stop the server; if it serves any, after the last connection has ended. */
 void scripted_stop(struct scripted *s);
 void scripted_free(struct scripted *s);
 
@@ -95,13 +98,13 @@ void scripted_free(struct scripted *s);
 #define MS     INT64_C(1000000)
 #define SECOND (1000 * MS)
 
-/* What PLAN() presets may be said again. */
+/* Fields that PLAN() presets may be set again. */
 #pragma GCC diagnostic ignored "-Woverride-init"
 #ifndef __clang__
 #pragma GCC diagnostic ignored "-Woverride-init-side-effects"
 #endif
 
-/* 64-byte lines, an echo expected, 4 connections; a designated list follows. */
+/* 64-byte lines, an echo expected, 4 connections; designated fields follow. */
 #define PLAN(...)                                                              \
 	{                                                                      \
 		.connections = 4, .threads = 1, .depth = 1,                    \
@@ -111,24 +114,24 @@ void scripted_free(struct scripted *s);
 		.size_min = 64, .size_max = 64, __VA_ARGS__                    \
 	}
 
-/* A run of the plan, its address looked up; run()'s exit status. */
+/* Resolve the address and run the plan. Returns the status of run(). */
 int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
 		void *arg);
-/* A run of the plan against an address; its counts add up. */
+/* Run the plan against an address; the counts must add up. */
 struct result run_at(const char *address, struct plan *plan);
-/* Against a server of that script, which is ended then; what it saw. */
+/* Run the plan against a server with that script; *seen: what it saw. */
 struct result run_against(const struct script *script, struct plan *plan,
 			  struct seen *seen);
 
 /*
- * Have it done with each number below count, all at the same time: runs that
- * wait for what takes its time wait together.
+ * Call act() for each number below count, all at the same time, so that runs
+ * that wait do so in parallel.
  */
 void at_once(int count, void (*act)(int number));
 
 /*
- * A process of its own, begun before there are threads: it awaits an address,
- * does something there, and says len bytes in the end.
+ * A process started before there are threads.  It receives an address, acts on
+ * it and returns len bytes.
  */
 struct child {
 	pid_t pid;
@@ -139,14 +142,14 @@ struct child child_start(void (*act)(const char *address, int say));
 void child_go(const struct child *e, const char *address);
 void child_finish(const struct child *e, void *ret, size_t len);
 
-/* Everything that has to hold whatever happened. */
+/* Check what holds for every result. */
 void expect_result_balance(const struct result *r);
-/* Every message was answered, and everything about it was right. */
+/* All messages were answered, without any fault. */
 void expect_clean_result(const struct result *r, uint64_t messages);
 uint64_t error_count(const struct result *r, enum error_phase phase, int error);
 uint64_t errors_in_all(const struct result *r);
 
-/* All the counts: fields left out are expected to be 0. */
+/* All counts: fields left out are expected to be 0. */
 #define EXPECT_COUNTS(result, ...)                                             \
 	expect_counts(&(result)->counts, (const struct counts){ __VA_ARGS__ })
 

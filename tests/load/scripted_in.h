@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the files of the scripted server share.
- */
+/* Shared by the files of the faulty server. */
 #ifndef TESTS_LOAD_SCRIPTED_IN_H
 #define TESTS_LOAD_SCRIPTED_IN_H
 
 #include "scripted.h"
 
-/* A connection, as the server has it. */
+/* A connection of the server. */
 struct scripted_conn {
 	int fd;
-	bool was_told; /* something, at least once */
+	bool was_told; /* it sent something */
 	bool is_starved, was_reset;
-	bool is_leaving; /* its output is over */
+	bool is_leaving; /* nothing more is to be sent */
 	uint64_t bytes;
 	int64_t heard_at;
 	char *in, *out;
 	size_t in_used, in_cap, out_used, out_cap;
 	char *held; /* a reply that comes after the next */
 	size_t held_len;
-	char delayed[512]; /* one that comes later */
+	char delayed[512]; /* a delayed one */
 	size_t delayed_len;
 	int64_t delayed_at;
 	struct scripted_conn *next;
@@ -35,7 +33,7 @@ struct scripted {
 	atomic_bool is_ending;
 	bool is_dead;
 	struct scripted_conn *guests;
-	struct scripted_conn *gone; /* to be freed when no event points there */
+	struct scripted_conn *gone; /* to be freed when no event refers to it */
 	unsigned char *faults;	    /* by number of message */
 	struct seen seen;
 	char buffer[65536];
@@ -43,15 +41,15 @@ struct scripted {
 
 int64_t scripted_now(void);
 
-/* Decide which messages suffer. */
+/* Choose the affected messages. */
 void script_places(struct scripted *s);
-/* Put into the output. */
+/* Append to the output. */
 void scripted_conn_send(struct scripted *s, struct scripted_conn *g,
 			const char *data, size_t len);
-/* Close it; its memory stays for now. */
+/* Close it; its memory is freed later. */
 void scripted_conn_close(struct scripted *s, struct scripted_conn *g,
 			 bool is_reset);
-/* There is something in its input. */
+/* Handle input. */
 void scripted_conn_on_input(struct scripted *s, struct scripted_conn *g);
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the server that does wrong on purpose says to a message.
- */
+/* The faults of the server. */
 #include "scripted_in.h"
 
 #include <sys/socket.h>
@@ -25,7 +23,7 @@ void script_places(struct scripted *s)
 	}
 }
 
-/* The length of the message that the input begins with; 0: not there. */
+/* The length of the first message of the input; 0: incomplete. */
 static size_t message_len(const struct scripted *s,
 			  const struct scripted_conn *g)
 {
@@ -46,7 +44,7 @@ static size_t message_len(const struct scripted *s,
 	return g->in_used >= len ? len : 0;
 }
 
-/* A message of the connection after this one, which it may have sent. */
+/* A message that the next connection may have sent. */
 static size_t foreign(const struct scripted *s, const char *message, char *to)
 {
 	struct message_id name;
@@ -59,7 +57,7 @@ static size_t foreign(const struct scripted *s, const char *message, char *to)
 	return len;
 }
 
-/* Of lines it is a line of its own, so that it has an end. */
+/* Junk between lines is a line. */
 static void says_junk(struct scripted *s, struct scripted_conn *g)
 {
 	static const char junk[] = "nobody asked for this\n";
@@ -75,7 +73,7 @@ static void hold(struct scripted_conn *g, const char *reply, size_t len)
 	g->held_len = len;
 }
 
-/* Returns false when the connection is gone. */
+/* Returns false if the connection is gone. */
 static bool reply_badly(struct scripted *s, struct scripted_conn *g,
 			enum fault fault, char *reply, size_t len,
 			const char *message)
@@ -147,7 +145,7 @@ static void stall(struct scripted *s)
 	s->seen.stalled = scripted_now() - from;
 }
 
-/* Returns false when the connection is gone. */
+/* Returns false if the connection is gone. */
 static bool answer(struct scripted *s, struct scripted_conn *g,
 		   const char *message, size_t len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Histograms of durations against the samples themselves, sorted; and figures
- * with units.
+ * Histograms of durations compared with the sorted samples; and figures with
+ * units.
  */
 #include "test.h"
 
@@ -14,7 +14,7 @@
 
 static uint64_t state;
 
-/* From 0 to below 1, the same in each run. */
+/* In [0, 1), the same in each run. */
 static double chance(void)
 {
 	state = state * UINT64_C(6364136223846793005) +
@@ -72,7 +72,7 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Percentages in millionths, so that ranks are whole numbers. */
+/* In millionths, so that ranks are whole numbers. */
 static const int64_t parts[] = { 1,	 10000,	 100000, 250000, 500000,
 				 750000, 900000, 950000, 990000, 999000,
 				 999900, 999990, 1000000 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Histograms as the texts of a log: what is written is read, and what is
- * damaged is not taken for anything else.  Texts to be read lie in memory of
- * just their size, so that a step too far is seen by a sanitizer.
+ * Histograms as text: what is written can be read, and damaged text is
+ * rejected.  Input is in memory of exactly its size, so that sanitizers see
+ * reads beyond it.
  */
 #include "test.h"
 
@@ -37,7 +37,7 @@ static bool is_same(const struct histogram *a, const struct histogram *b)
 	       memcmp(a->counts, b->counts, sizeof(a->counts)) == 0;
 }
 
-/* From memory of just that size; NULL or what is wrong. */
+/* From memory of exactly that size; returns NULL or what is wrong. */
 static const char *decode(struct histogram *h, const char *text, size_t len)
 {
 	char *copy = malloc(len > 0 ? len : 1);
@@ -78,7 +78,7 @@ START_TEST(a_histogram_is_read_as_it_was_written)
 }
 END_TEST
 
-/* Such a text is either found wrong, or holds what it held before. */
+/* The text is either rejected, or contains the same as before. */
 static void expect_unharmed(const char *text, size_t len,
 			    const struct histogram *h, struct histogram *back)
 {
@@ -175,7 +175,7 @@ static char *to_text(const unsigned char *from, size_t len)
 	return text;
 }
 
-/* What a reader says of the block, wrapped as a text that says so long. */
+/* Decode the block in a text of that length. */
 static const char *decode_as(struct histogram *h, struct block *b,
 			     size_t inner_len, size_t outer_more)
 {
@@ -260,7 +260,7 @@ START_TEST(numbers_that_cannot_be_are_found_wrong)
 						: "the histogram is cut short "
 						  "or damaged");
 	}
-	/* The last slot there is, and one more. */
+	/* The last slot, and one more. */
 	set_header(&b, 3, 1, HISTOGRAM_HIGHEST);
 	add_number(&b, -(HISTOGRAM_SLOTS - 1));
 	add_number(&b, 3);
@@ -268,7 +268,7 @@ START_TEST(numbers_that_cannot_be_are_found_wrong)
 	ck_assert_uint_eq(h->clamped, 3);
 	add_number(&b, 0);
 	ck_assert_ptr_nonnull(decode_block(h, &b));
-	/* One that goes on behind the end. */
+	/* Counts beyond the last slot. */
 	set_header(&b, 3, 1, HISTOGRAM_HIGHEST);
 	for (int i = 0; i < 8; i++) {
 		b.bytes[b.len++] = 0xff;
@@ -308,7 +308,7 @@ START_TEST(values_keep_their_size_in_whatever_range_they_were_written)
 	struct block b;
 
 	for (uint64_t digits = 0; digits <= 5; digits++) {
-		/* The last slot of the widest range there is. */
+		/* The last slot of the widest range. */
 		static const int64_t slots[] = { 64,	960,	7296,
 						 55296, 819200, 6160384 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of histogram logs: what is written is read, whoever wrote it, and what
- * is damaged is read up to there or found wrong, with the line.
+ * Log files: what any program has written can be read, and damage is reported
+ * with its line.
  */
 #include "test.h"
 
@@ -42,7 +42,7 @@ static size_t read_file(char *to, size_t cap)
 #define STARTED (INT64_C(1752300000123) * 1000000)
 #define SECOND	INT64_C(1000000000)
 
-/* Three seconds of two kinds; returns how many bytes they are. */
+/* Three seconds of two tags; returns the length. */
 static size_t write_log(char *text, size_t cap)
 {
 	struct histogram *h = new_histogram();
@@ -80,13 +80,13 @@ START_TEST(a_log_is_read_as_it_was_written)
 	}
 	ck_assert_int_eq(hlog_next(&r), 0);
 	hlog_reader_close(&r);
-	/* The C library reads no more of a comment, and none further down. */
+	/* The C library reads no more of a comment, and no later one. */
 	for (int i = 0; (next = strchr(line, '\n')); i++, line = next + 1)
 		ck_assert(line[0] == '#' ? i < 4 && next - line < 127 : i > 3);
 }
 END_TEST
 
-/* Reads the log to its end or to what is wrong with it: NULL, or that. */
+/* Read the log to its end or first error. Returns NULL or the error. */
 static const char *read_all(int *intervals, size_t *line)
 {
 	const char *wrong;
@@ -118,13 +118,13 @@ START_TEST(a_log_cut_anywhere_is_read_up_to_there_or_found_wrong)
 		wrong = read_all(&intervals, &line);
 		if (!wrong && intervals > 0)
 			complete++;
-		/* A line is whole without its newline too. */
+		/* The newline at the end of a line may be missing. */
 		if (text[cut] == '\n')
 			lines++;
 		if (!wrong || lines > 5)
 			ck_assert_int_eq(intervals, lines > 5 ? lines - 5 : 0);
 	}
-	/* At the end of each of six lines, before and behind its newline. */
+	/* At the end of each of six lines, before and after its newline. */
 	ck_assert_uint_eq(complete, 12);
 }
 END_TEST
@@ -178,13 +178,13 @@ START_TEST(logs_of_other_programs_are_read)
 			"Sat Jul 12 06:00:00 UTC 2025]\n" LEGEND
 			"Tag=java,2.000,1.000,45097.157," JAVA "\n",
 			"java", 1752300002 * SECOND, SECOND);
-	/* No tag, lines as on other systems, a comment further down. */
+	/* No tag, CRLF, and a comment further down. */
 	expect_interval("#[Histogram log format version 1.2]\r\n"
 			"#[BaseTime: 100.5 (seconds since epoch)]\r\n"
 			"\r\n" LEGEND "#[a comment]\r\n"
 			"2.25,0.5,1e-3," EMPTY "\r\n",
 			"", 102 * SECOND + SECOND * 3 / 4, SECOND / 2);
-	/* Absolute stamps, and the end where the length belongs. */
+	/* Absolute stamps, and the end instead of the length. */
 	expect_interval("#[StartTime: 1752300000.000 (seconds since epoch)]\n"
 			"\"StartTimestamp\",\"EndTimestamp\",\"Interval_Max\","
 			"\"Interval_Compressed_Histogram\"\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The statistics of load compare, on samples whose answers are known: worked
- * out by hand from the definitions of the rank test.
+ * The statistics of load compare, on samples with known answers, worked out by
+ * hand from the definitions of the rank test.
  */
 #include "test.h"
 
@@ -24,7 +24,7 @@ static struct comparison compare(const double *old, size_t m, const double *new,
 	return c;
 }
 
-/* 1 to 10 in an order without correlation, times scale plus offset. */
+/* 1 to 10 in an uncorrelated order, times scale plus offset. */
 static void mixed(double *to, double offset, double scale)
 {
 	static const double order[] = { 1, 10, 2, 9, 3, 8, 4, 7, 5, 6 };
@@ -112,7 +112,7 @@ START_TEST(seconds_that_follow_each_other_count_for_less)
 		drift[i] = (double)i + 1;
 		other[i] = (double)i + 5;
 	}
-	/* The same values, in an order that has more to do with each other. */
+	/* The same values in a more correlated order. */
 	ck_assert_double_gt(compare(drift, 10, other, 10).p,
 			    2 * compare(old, 10, new, 10).p);
 }

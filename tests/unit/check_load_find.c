@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * When a step of the search for the highest rate holds, and whose fault it is
- * if it does not.
+ * When a step of the search passes, and whether the server or this client is
+ * the limit if it does not.
  */
 #include "../../client/load/judge/search.h"
 #include "../load/figures.h"
@@ -9,7 +9,7 @@
 
 static struct figures f;
 
-/* A step of these figures with that gate. */
+/* A step with these figures and that gate. */
 static struct find_step judged(const char *gate)
 {
 	struct find_step step = { .rate = 1 };
@@ -55,7 +55,7 @@ START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 	ck_assert(judged("p50<1ns").is_client_limited);
 	f.result.self.busiest = 0.99;
 	ck_assert(judged("p50<1ns").is_client_limited);
-	/* Of one that holds it does not matter. */
+	/* It does not matter for a step that passes. */
 	f.result.self.late_ours = f.result.counts.sent / 50;
 	ck_assert(!judged("wrong=0").is_client_limited);
 	result_free(&f.result);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Gates: what is understood, what is refused, and when one holds.
- */
+/* Which gates are valid, and when they pass. */
 #include "test.h"
 
 #include "../../client/load/judge/gates.h"
 #include "../load/figures.h"
 
-/* Standard error of what follows is not shown. */
+/* Hide standard error. */
 static bool is_gate(struct gates *g, const char *text)
 {
 	int kept = dup(STDERR_FILENO);

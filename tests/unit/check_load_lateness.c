@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message that goes out late because we sent the one before it late: our lag
- * is handed on as far as it can have mattered, and no further.
+ * A message that is late because this client sent the one before it late: the
+ * lag is passed on as far as it mattered, and no further.
  */
 #include "test.h"
 
@@ -23,7 +23,7 @@ static struct conn l;
 static struct engine e;
 static int64_t now;
 
-/* A message with that lag of ours, and its reply so long after it. */
+/* A message sent with that lag, and its reply that long after it. */
 static void exchange(int64_t lag, int64_t took)
 {
 	message = (struct message){ .planned = now,
@@ -55,7 +55,7 @@ START_TEST(a_lag_before_a_usual_reply_is_handed_on)
 	begin();
 	exchange(216 * US, USUAL);
 	ck_assert_int_le(llabs(l.room_at - (now - 216 * US)), USUAL / 8);
-	/* Of a reply that is a little slow, the rest of it. */
+	/* For a slightly slow reply, the rest of the lag. */
 	exchange(216 * US, USUAL + 100 * US);
 	ck_assert_int_le(llabs(l.room_at - (now - 116 * US)), USUAL / 4);
 }
@@ -66,7 +66,7 @@ START_TEST(a_lag_before_a_stall_of_the_server_is_not)
 	begin();
 	exchange(216 * US, 490000 * US);
 	ck_assert_int_eq(l.room_at, now);
-	/* One stall does not make slow replies usual. */
+	/* One stall does not change the median. */
 	exchange(216 * US, 490000 * US);
 	ck_assert_int_eq(l.room_at, now);
 	exchange(216 * US, USUAL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report of a load run: that it fits, that its sums meet, and what it
- * leaves out.
+ * The report of a load run fits, its sums are right, and it leaves out what
+ * has no information.
  */
 #include "test.h"
 
@@ -42,7 +42,7 @@ static void expect_not(const char *text, const char *what)
 	ck_assert_msg(!strstr(text, what), "'%s' in:\n%s", what, text);
 }
 
-/* Is it at most so many lines of 80 columns? */
+/* Is it at most that many lines of 80 columns? */
 static void expect_fit(char *text, int most)
 {
 	int lines = 0;
@@ -54,7 +54,7 @@ static void expect_fit(char *text, int most)
 	ck_assert_int_le(lines, most);
 }
 
-/* Everything that can be said at once. */
+/* Everything that a report can contain at once. */
 static void spoil(struct result *r)
 {
 	struct counts *b = &r->counts;

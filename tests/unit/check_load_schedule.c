@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The planned instants of an open loop, without a clock and without a server:
- * each link sends the moment its instant has come.
+ * The planned instants of an open loop, without a clock or a server: each
+ * connection sends at once when a message is due.
  */
 #include "test.h"
 
@@ -15,7 +15,7 @@
 
 static int64_t at[INSTANTS];
 
-/* The first instants of all links together, in their order. */
+/* The first instants of all connections, in order. */
 static void plan_instants(enum plan_schedule schedule, uint64_t count)
 {
 	struct plan plan = { .schedule = schedule,
@@ -47,7 +47,7 @@ static void plan_instants(enum plan_schedule schedule, uint64_t count)
 	}
 }
 
-/* Of the gaps: standard deviation / mean, and how alike neighbours are. */
+/* Of the gaps: standard deviation / mean, and correlation of neighbours. */
 struct gaps {
 	double mean, variation, correlation;
 };
@@ -80,9 +80,9 @@ START_TEST(constant_instants_are_evenly_spaced)
 END_TEST
 
 /*
- * Exponential gaps vary by their mean and know nothing of each other.  Of so
- * many, four standard deviations: of the mean 1.3 %, of the variation and of
- * the correlation about 0.013.
+ * Exponential gaps have a deviation equal to their mean and are independent.
+ * Four standard deviations: 1.3 % for the mean, about 0.013 for the variation
+ * and the correlation.
  */
 START_TEST(poisson_instants_have_the_rate_and_are_independent)
 {
@@ -97,8 +97,8 @@ START_TEST(poisson_instants_have_the_rate_and_are_independent)
 END_TEST
 
 /*
- * Nor do the last of a count come more seldom.  In a tenth of the time lies a
- * tenth of them, give or take four deviations.
+ * The last messages of a count are not less frequent: a tenth of the time has
+ * a tenth of them, within four deviations.
  */
 START_TEST(poisson_instants_of_a_count_have_the_rate_to_the_end)
 {
@@ -119,7 +119,7 @@ END_TEST
 static struct histogram from_plan;
 static struct interval interval;
 
-/* Nothing is sent for so many seconds, or until the count is planned. */
+/* Send nothing for that many seconds, or until the count is planned. */
 static void send_nothing(struct plan *plan, int64_t seconds)
 {
 	struct conn links[LINKS], *heap[LINKS + 1];
@@ -146,7 +146,7 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	ck_assert_uint_eq(interval.counts.planned, interval.censored);
 }
 
-/* As old as they would be if each had been looked at. */
+/* As old as if each had been visited. */
 static void ages_are_even(double seconds)
 {
 	for (int percent = 1; percent < 100; percent++)
@@ -190,7 +190,7 @@ START_TEST(what_was_never_sent_is_booked_with_its_age)
 }
 END_TEST
 
-/* One by one this would take hours. */
+/* Visiting each would take hours. */
 START_TEST(no_number_of_unsent_messages_is_too_great_to_be_booked)
 {
 	struct plan plan = { .schedule = PLAN_CONSTANT,

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The search for the highest rate that holds, against judges that are made
- * up: one that is right, one that errs, one that always or never agrees.
+ * The search for the highest rate that passes, against simulated judges: one
+ * that is right, one that errs, one that always or never agrees.
  */
 #include "../../client/load/judge/search.h"
 #include "test.h"
 
 #include <math.h>
 
-/* What it is searched for in, over several orders of magnitude. */
+/* Capacities over several orders of magnitude. */
 static const double lowests[] = { 1, 250, 10000 };
 static const double ratios[] = { 1, 1.01, 1.5, 3.9, 17, 1000, 1e6 };
 static const double resolutions[] = { 0.001, 0.01, 0.05, 0.5, 1 };
 
 #define EACH(i, list) for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++)
 
-/* Let the capacity decide, but every n-th time wrongly fail; 0: never. */
+/* Judge by the capacity, but fail every n-th step; 0: never. */
 static struct search searched(double lowest, double highest, double resolution,
 			      double capacity, int failing)
 {
@@ -101,7 +101,7 @@ START_TEST(what_never_holds_is_tried_twice_at_the_lowest)
 }
 END_TEST
 
-/* Short runs hold everything, the long ones at the end nothing. */
+/* Short runs pass, the long ones at the end fail. */
 START_TEST(what_cannot_be_confirmed_is_no_answer)
 {
 	struct search s;
@@ -115,7 +115,7 @@ START_TEST(what_cannot_be_confirmed_is_no_answer)
 }
 END_TEST
 
-/* It was luck that the highest held: what is below it is the answer. */
+/* The highest passed by luck: a rate below it is the answer. */
 START_TEST(a_rate_that_is_not_confirmed_gives_way_to_a_lower_one)
 {
 	struct search s;
@@ -136,7 +136,7 @@ START_TEST(a_rate_that_is_not_confirmed_gives_way_to_a_lower_one)
 }
 END_TEST
 
-/* Whatever the judge says, it ends in time and between its bounds. */
+/* Whatever the judge says, the search ends in time and within its bounds. */
 START_TEST(it_ends_whatever_it_is_told)
 {
 	unsigned long random = 1;

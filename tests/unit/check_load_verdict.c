@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The verdict of a load run on itself, each limit from both sides; and hints.
- */
+/* The limits of the verdict from both sides; and the diagnosis. */
 #include "test.h"
 
 #include <errno.h>
@@ -46,7 +44,7 @@ START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
 	expect(VERDICT_NOT, "this client sent 1% of messages late");
 	f.result.self.late_ours = f.result.counts.sent;
 	expect(VERDICT_NOT, "this client sent 100% of messages late");
-	/* The server's fault is not ours. */
+	/* Delays by the server are not attributed to this client. */
 	f.result.self.late_server = 600000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
 	result_free(&f.result);
@@ -64,7 +62,7 @@ START_TEST(a_busy_or_stuck_client_is_told_of)
 	expect(VERDICT_WITH_CARE, "stalled for 20.0ms");
 	f.result.self.longest_stall = 3000000000;
 	expect(VERDICT_NOT, "stalled for 3.00s");
-	/* Being preempted explains, but is no harm by itself. */
+	/* Preemption explains other reasons and is harmless by itself. */
 	f.result.self.switches = 1000000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
 	result_free(&f.result);
@@ -173,7 +171,9 @@ START_TEST(shapes_of_the_figures_give_hints)
 }
 END_TEST
 
-/* A server that takes 100 ms at times makes a few wait twice as long. */
+/*
+ * A server that takes 100 ms at times makes some replies wait twice as long.
+ */
 START_TEST(delays_of_the_server_are_not_timers_of_tcp)
 {
 	char hints[DIAGNOSES_MAX][DIAGNOSIS_TEXT];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * load merge: logs of several machines become one, and what cannot be merged
- * is named in one line.
+ * load merge: logs of several machines become one, and errors are reported in
+ * one line.
  */
 #include "test.h"
 
@@ -27,7 +27,7 @@ static void slurp(int fd, char *to, size_t cap)
 	close(fd);
 }
 
-/* Divert a descriptor to a file of its own; returns that one. */
+/* Redirect a descriptor to a file; returns the file's. */
 static int divert(int fd, int *old)
 {
 	char name[] = "/tmp/weir-merge-out-XXXXXX";
@@ -42,7 +42,7 @@ static int divert(int fd, int *old)
 
 #define MERGE(...) merge((char *[]){ (char[]){ "merge" }, __VA_ARGS__, NULL })
 
-/* Its exit status; out and err are what it said. */
+/* Returns the exit status; out and err hold the output. */
 static int merge(char **argv)
 {
 	int argc = 0, status, old_out, old_err;
@@ -63,7 +63,7 @@ static int merge(char **argv)
 	return status;
 }
 
-/* Where a file of that name is, among the last few. */
+/* The path of that file; the last few stay valid. */
 static char *at(const char *name)
 {
 	static char paths[4][300];
@@ -74,7 +74,7 @@ static char *at(const char *name)
 	return path;
 }
 
-/* count samples of ns in each of so many seconds, under that tag. */
+/* count samples of ns in each second, with that tag. */
 static void add_seconds(struct hlog_writer *w, const char *tag, int seconds,
 			int64_t ns, uint64_t count)
 {
@@ -121,7 +121,7 @@ START_TEST(what_happened_in_the_same_second_is_added_up)
 {
 	struct hlog_reader r;
 
-	/* b is 0.3 s behind a, c is 2 s behind and 0.1 s early. */
+	/* b starts 0.3 s after a, c 2 s after and 0.1 s early. */
 	write_log("a", BEGAN, 3, 1000, 10);
 	write_log("b", BEGAN + SECOND * 3 / 10, 3, 2000, 100);
 	write_log("c", BEGAN + SECOND * 19 / 10, 2, 2000, 1000);
@@ -197,7 +197,7 @@ START_TEST(a_log_merged_with_nothing_stays_as_it_is)
 		ck_assert_uint_gt(fread(texts[i], 1, 8191, file), 0);
 		fclose(file);
 	}
-	/* But for the note, which is the first line. */
+	/* Except for the note in the first line. */
 	ck_assert_str_eq(before, after);
 }
 END_TEST
@@ -221,7 +221,7 @@ START_TEST(lines_in_no_order_are_all_counted)
 			 CLI_DONE);
 	ck_assert_ptr_nonnull(strstr(out, " 10 samples"));
 	ck_assert_ptr_nonnull(strstr(out, " 5 samples"));
-	/* Nothing is before the first line that was seen. */
+	/* Earlier lines go into the first cell. */
 	ck_assert_int_eq(hlog_open(&r, at("all")), 0);
 	expect_line(&r, "back", BEGAN + 9 * SECOND, SECOND, 10);
 	for (int i = 0; i < 5; i++)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages made and compared several at once are the same as one by one, byte
- * after byte; and each is another than its neighbours.
+ * Messages made and compared several at once equal those made one by one, byte
+ * by byte; and each differs from its neighbours.
  */
 #include "test.h"
 
 #include "../../client/load/engine/payload.h"
 
-#define COUNT 100 /* messages in a row */
+#define COUNT 100 /* consecutive messages */
 #define LINK  5
 
 static const size_t sizes[] = { 17, 18, 64, 255, 256, 300, 4096, 65536 };
@@ -29,7 +29,7 @@ static void begins(enum plan_payload kind, size_t min, size_t max)
 	ck_assert(payload.is_plain);
 }
 
-/* Fill whole with messages, as many at once as may be; returns how many. */
+/* Fill whole with as many messages at once as possible; returns how many. */
 static size_t fill_runs(struct message_id name, size_t size)
 {
 	size_t at_once = 1;
@@ -97,7 +97,7 @@ START_TEST(one_wrong_byte_anywhere_is_seen)
 }
 END_TEST
 
-/* Though the noise of a group is one piece of the table. */
+/* Although the noise of a group is contiguous. */
 START_TEST(neighbours_differ_in_more_than_their_number)
 {
 	const size_t size = 32;
