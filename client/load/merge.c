@@ -22,6 +22,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../options.h"
+#include "measure/clock.h"
 #include "measure/hlog.h"
 #include "measure/units.h"
 #include "report/output.h"
@@ -143,7 +144,7 @@ static int open_inputs(struct merge *m, int count, char **paths)
 	for (int i = 0; i < count && rc == CLI_DONE; i++)
 		rc = open_input(m, paths[i]);
 	if (m->width == 0)
-		m->width = 1000000000;
+		m->width = SECOND;
 	return rc;
 }
 
@@ -317,7 +318,7 @@ static void print_kind(const struct kind *k, FILE *to)
 static int print_table(const struct merge *m, const char *output)
 {
 	FILE *to = output_is_standard(output) ? stream_err() : stream_out();
-	time_t seconds = (time_t)(m->start / 1000000000);
+	time_t seconds = (time_t)(m->start / SECOND);
 	char length[UNITS_TEXT], date[64] = "";
 	struct tm tm;
 

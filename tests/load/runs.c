@@ -115,7 +115,7 @@ void child_finish(const struct child *e, void *ret, size_t len)
 
 static void connections_balance(const struct result *r)
 {
-	const struct connections *c = &r->connections;
+	const struct conn_counts *c = &r->connections;
 	uint64_t n = (uint64_t)c->asked;
 
 	ck_assert_int_eq(c->asked, r->plan->connections);

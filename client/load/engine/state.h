@@ -67,13 +67,12 @@ struct conn {
 	bool was_opened, was_asked;
 	bool is_warming_up;	      /* open loop: due_at is in the warm-up */
 	uint32_t open;		      /* messages under way */
-	uint32_t late_pending_before; /* late replies pending, older than the
-					 bits */
+	uint32_t late_pending_before; /* the same of older messages, a count */
 	uint64_t late_pending; /* bit n: the reply to message head - 1 - n */
 	uint64_t head, next;   /* numbers of the oldest and the next message */
 	uint64_t highest;      /* 1 + the latest message that was answered */
-	uint64_t out_seq; /* the next byte to write is out_from of out_seq */
-	size_t out_from;
+	uint64_t out_seq;      /* written next: this message ... */
+	size_t out_from;       /* ... from this byte on */
 	struct message *ring;
 	struct frame frame;
 	uint64_t replies; /* measured ones */
@@ -81,7 +80,7 @@ struct conn {
 	int64_t begun_at; /* when connecting began; later, when it connected */
 	int64_t room_at;  /* since when there is room for another message */
 	int64_t due_at;	  /* open loop: the next planned instant */
-	uint32_t turn; /* its place among the connections of the part, from 0 */
+	uint32_t turn;	  /* its place in the order of this part */
 	uint64_t due_count; /* instants of this part that have passed */
 	uint64_t random;
 	size_t heap_at;	    /* index in the heap, from 1; 0: not in it */
@@ -103,8 +102,7 @@ struct control {
 	pthread_cond_t changed;
 	int ready;    /* engines that have connected; under lock */
 	int finished; /* engines that have ended; under lock */
-	int error;    /* of the first engine that failed, positive, or 0; under
-			 lock */
+	int error;    /* of the first that failed, or 0; under lock */
 };
 
 struct engine {
@@ -122,19 +120,18 @@ struct engine {
 	struct conn **heap; /* from 1, by due_at */
 	size_t heap_used;
 	size_t in_state[CONN_STATES];
-	size_t alive; /* connections that are not OVER, without silent ones */
+	size_t alive;		/* not OVER, without silent ones */
 	uint64_t under_way;	/* messages; churn: exchanges */
-	size_t backlog_waiting; /* connections waiting for room in a Unix
-				   backlog */
+	size_t backlog_waiting; /* for room in a Unix backlog */
 	size_t connect_next;	/* index of the next connection to start */
-	int64_t connect_from,
-		connected_at; /* first connect started, last one done */
-	uint64_t budget;      /* messages that may still be measured */
+	int64_t connect_from;	/* when the first connect started */
+	int64_t connected_at;	/* when the last one succeeded */
+	uint64_t budget;	/* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	int64_t median; /* running estimate of the median reply time; 0: none */
-	int64_t wake_delay; /* how much earlier this wake-up could have been */
+	int64_t median;	    /* of reply times, an estimate; 0: none */
+	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
 	bool has_no_pwait2; /* epoll_pwait2() is not available */
 	int error;	    /* why waiting for events failed, positive; 0 */
@@ -212,6 +209,8 @@ struct conn *schedule_first(const struct engine *e);
 
 /* At the end: count the messages that were planned and not sent. */
 void schedule_count_missed(struct engine *e);
+
+/* ----------------------------------------------------------------- helpers */
 
 static inline void engine_note_error(struct engine *e, enum error_phase phase,
 				     int error, int64_t now)

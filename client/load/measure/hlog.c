@@ -60,7 +60,7 @@ static void keep_error(struct hlog_writer *w, int printed)
 
 void hlog_begin(struct hlog_writer *w, int64_t started, const char *note)
 {
-	time_t seconds = (time_t)(started / 1000000000);
+	time_t seconds = (time_t)(started / SECOND);
 	double stamp = (double)started / 1e9;
 	char date[32] = "";
 	struct tm tm;

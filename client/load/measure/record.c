@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "../../../cli/cli.h"
+#include "clock.h"
 #include "hlog.h"
 
 bool record_open(struct record *r, const struct plan *plan, const char *path)
@@ -30,8 +31,7 @@ static void record_begin(struct record *r, const struct progress *p)
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(note, sizeof(note), "weir-client load, %s",
 		 plan_mode_text(r->plan));
-	hlog_begin(r->writer,
-		   now.tv_sec * INT64_C(1000000000) + now.tv_nsec - p->elapsed,
+	hlog_begin(r->writer, now.tv_sec * SECOND + now.tv_nsec - p->elapsed,
 		   note);
 	r->has_begun = true;
 }

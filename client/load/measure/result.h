@@ -105,7 +105,7 @@ struct second {
 
 #define WORST_CONNECTIONS 4
 
-struct connections {
+struct conn_counts {
 	int asked;
 	int opened;  /* at least once */
 	int served;  /* received a reply, or bytes */
@@ -164,7 +164,7 @@ struct result {
 	 */
 	uint64_t censored;
 	int64_t censored_min;
-	struct connections connections;
+	struct conn_counts connections;
 	struct error_table errors;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
 	/* The main clock without and with bad clients. */

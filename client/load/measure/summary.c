@@ -252,7 +252,7 @@ static int compare_counts(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void count_silent(struct connections *c, const struct conn_sums *sums)
+static void count_silent(struct conn_counts *c, const struct conn_sums *sums)
 {
 	c->idle_asked++;
 	c->idle_opened += sums->was_opened;
@@ -261,7 +261,7 @@ static void count_silent(struct connections *c, const struct conn_sums *sums)
 
 void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 {
-	struct connections *c = &s->result->connections;
+	struct conn_counts *c = &s->result->connections;
 	int64_t silence = s->end - sums->last_at;
 
 	if (sums->is_silent) {
@@ -284,7 +284,7 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 	c->starved++;
 }
 
-static void share_out(struct connections *c, uint64_t *replies, size_t n)
+static void share_out(struct conn_counts *c, uint64_t *replies, size_t n)
 {
 	double sum = 0, squares = 0;
 

@@ -339,7 +339,7 @@ static json_t *metrics(const struct result *r)
 
 static json_t *connections(const struct result *r)
 {
-	const struct connections *c = &r->connections;
+	const struct conn_counts *c = &r->connections;
 	json_t *worst = json_array();
 
 	for (int i = 0; i < c->starved && i < WORST_CONNECTIONS; i++)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../../../cli/stream.h"
+#include "../measure/clock.h"
 #include "../measure/units.h"
 #include "layout.h"
 
@@ -97,7 +98,7 @@ static void say_rate(struct line *line, const struct live *live,
 static void say_left(struct line *line, int64_t left)
 {
 	live_say(line, "%" PRId64 " s left",
-		 left > 0 ? (left + 999999999) / 1000000000 : 0);
+		 left > 0 ? (left + SECOND - 1) / SECOND : 0);
 }
 
 static void say_measuring(struct line *line, const struct live *live,
@@ -110,7 +111,7 @@ static void say_measuring(struct line *line, const struct live *live,
 	if (part >= 0)
 		live_say(line, "%3.0f%%", 100 * part);
 	else
-		live_say(line, "%" PRId64 " s", p->elapsed / 1000000000);
+		live_say(line, "%" PRId64 " s", p->elapsed / SECOND);
 	if (p->last)
 		say_rate(line, live, p->last);
 	live_say(line,

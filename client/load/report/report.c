@@ -10,6 +10,7 @@
 #include "../../../cli/stream.h"
 #include "../../../cli/text.h"
 #include "../judge/diagnosis.h"
+#include "../measure/clock.h"
 #include "../measure/units.h"
 #include "layout.h"
 
@@ -134,7 +135,7 @@ static void report_rate(struct layout *p, const struct result *r)
 		layout_say(p, "%s out, %s in", out, in);
 }
 
-static void starved(struct layout *p, const struct connections *c)
+static void starved(struct layout *p, const struct conn_counts *c)
 {
 	char text[128];
 	int used = snprintf(text, sizeof(text),
@@ -148,7 +149,7 @@ static void starved(struct layout *p, const struct connections *c)
 	layout_say(p, "%s%s", text, named < c->starved ? " ..." : "");
 }
 
-static void connection_events(struct layout *p, const struct connections *c)
+static void connection_events(struct layout *p, const struct conn_counts *c)
 {
 	struct terms t = { .used = 0 };
 
@@ -167,7 +168,7 @@ static void connection_events(struct layout *p, const struct connections *c)
 
 static void report_connections(struct layout *p, const struct result *r)
 {
-	const struct connections *c = &r->connections;
+	const struct conn_counts *c = &r->connections;
 	char text[3][UNITS_TEXT];
 
 	layout_begin(p, LAYOUT_MUST, "connections");
@@ -187,7 +188,7 @@ static void report_connections(struct layout *p, const struct result *r)
 		   c->fairness, units_count(c->replies_min, text[0]),
 		   units_count(c->replies_median, text[1]),
 		   units_count(c->replies_max, text[2]));
-	if (c->longest_silence >= 1000000000)
+	if (c->longest_silence >= SECOND)
 		layout_say(p, "silent up to %s",
 			   units_time(c->longest_silence, text[0]));
 }
@@ -446,8 +447,8 @@ void report_init(struct report *report, FILE *to)
 /* "30s" as given; other times in three digits. */
 static const char *span(int64_t ns, char buf[UNITS_TEXT])
 {
-	if (ns % 1000000 == 0 && ns / 1000000 < 1000000000)
-		return cli_duration_text((int)(ns / 1000000), buf);
+	if (ns % MS == 0 && ns / MS < 1000000000)
+		return cli_duration_text((int)(ns / MS), buf);
 	return units_time(ns, buf);
 }
 
