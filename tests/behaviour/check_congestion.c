@@ -21,7 +21,7 @@ struct flood {
 	int quiet; /* attempts since something was taken */
 };
 
-static void flood_begins(struct flood *f, struct server *s)
+static void flood_start(struct flood *f, struct server *s)
 {
 	f->c = client_open_small(s, SMALL);
 	memset(f->lines, 'x', sizeof(f->lines));
@@ -53,8 +53,8 @@ START_TEST(peers_that_pipeline_and_never_read_hold_no_worker)
 		WEIR_SERVICE(.readable = echo_lines, .write_ms = WEIR_NEVER));
 	struct client *polite;
 
-	flood_begins(&flood[0], s);
-	flood_begins(&flood[1], s);
+	flood_start(&flood[0], s);
+	flood_start(&flood[1], s);
 	UNTIL((int)flood_is_full(&flood[0]) & (int)flood_is_full(&flood[1]));
 	polite = client_open(s);
 	for (int i = 0; i < 10; i++)

@@ -80,7 +80,7 @@ struct host {
 	char address[64];
 };
 
-static void host_starts(struct host *h)
+static void host_start(struct host *h)
 {
 	char *argv[] = { "check_host_exit", "host", NULL };
 	posix_spawn_file_actions_t actions;
@@ -111,7 +111,7 @@ static bool has_ended(const struct host *h, int *status)
 	return waitpid(h->pid, status, WNOHANG) == h->pid;
 }
 
-static struct client *client_asks(const struct host *h, const char *line)
+static struct client *client_ask(const struct host *h, const char *line)
 {
 	struct client *c = client_open_at(h->address);
 
@@ -126,15 +126,15 @@ START_TEST(a_program_may_return_from_main_while_it_serves)
 	char buf[16];
 	int status;
 
-	host_starts(&h);
+	host_start(&h);
 	for (int i = 0; i < PARKED; i++) {
-		parked[i] = client_asks(&h, "hello\n");
+		parked[i] = client_ask(&h, "hello\n");
 		client_expect(parked[i], "hello\n");
 	}
-	spinning = client_asks(&h, "spin\n");
+	spinning = client_ask(&h, "spin\n");
 	client_expect(spinning, "I spin\n");
 	for (int i = 0; i < 2; i++) {
-		pouring[i] = client_asks(&h, "pour\n");
+		pouring[i] = client_ask(&h, "pour\n");
 		ck_assert_int_gt(client_read(pouring[i], buf, sizeof(buf)), 0);
 	}
 	close(h.in);

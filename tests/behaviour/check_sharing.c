@@ -22,12 +22,6 @@ static struct server *serve_gate(struct gate *g, int workers)
 		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = g));
 }
 
-static void client_exchanges(struct client *c, const char *text)
-{
-	client_send(c, text);
-	client_expect(c, text);
-}
-
 static void group_exchange(struct client_group *group, int rounds)
 {
 	while (rounds-- > 0) {
@@ -123,7 +117,7 @@ START_TEST(a_callback_that_waits_after_a_long_quiet_holds_up_nobody)
 	UNTIL(gate_waiting(&gate) == 1);
 	group_exchange(others, 5);
 	newcomer = client_open(s);
-	client_exchanges(newcomer, "hello\n");
+	client_expect_echo(newcomer, "hello\n");
 	gate_open(&gate);
 	client_expect(held, "wait\n");
 	group_close(others);
@@ -137,11 +131,11 @@ START_TEST(the_first_after_a_long_quiet_is_served_by_whoever_is_left)
 	struct server *s = serve_gate(&gate, 2);
 	struct client *held = client_open(s), *other = client_open(s);
 
-	client_exchanges(other, "hello\n");
+	client_expect_echo(other, "hello\n");
 	client_wait_at_gate(held, &gate);
 	until_quiet();
 	for (int i = 0; i < 3; i++) {
-		client_exchanges(other, "still there?\n");
+		client_expect_echo(other, "still there?\n");
 		until_quiet();
 	}
 	gate_open(&gate);
@@ -171,7 +165,7 @@ START_TEST(workers_get_stuck_one_after_the_other_and_the_last_serves_all)
 		group_exchange(others, 2);
 	}
 	newcomer = client_open(s);
-	client_exchanges(newcomer, "hello\n");
+	client_expect_echo(newcomer, "hello\n");
 	gate_open(&gate);
 	for (int i = 0; i < WORKERS - 1; i++)
 		client_expect(held[i], "wait\n");

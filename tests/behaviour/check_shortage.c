@@ -13,7 +13,7 @@ struct shortage {
 	int count;
 };
 
-static void shortage_begins(struct shortage *sh)
+static void shortage_start(struct shortage *sh)
 {
 	struct rlimit limit;
 
@@ -27,7 +27,7 @@ static void shortage_begins(struct shortage *sh)
 	ck_assert_int_lt(dup(0), 0);
 }
 
-static void shortage_ends(struct shortage *sh)
+static void shortage_stop(struct shortage *sh)
 {
 	while (sh->count > 0)
 		close(sh->fd[--sh->count]);
@@ -45,12 +45,12 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 	struct shortage shortage;
 	struct weir_report report;
 
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	ck_assert_int_eq(client_connect(late, s->address), 0);
 	client_expect_last(late, "no room\n");
 	weir_server_stop(s->weir, grace_ms);
 	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
 	ck_assert_uint_eq(report.ledger.refused_limit, 1);
 	server_join_and_check(s);
@@ -69,7 +69,7 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 
 	for (int i = 0; i < 5; i++)
 		late[i] = client_new(s->address, 0);
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	for (int i = 0; i < 5; i++) {
 		ck_assert_int_eq(client_connect(late[i], s->address), 0);
 		client_send(late[i], "hello\n");
@@ -79,7 +79,7 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 	for (int i = 0; i < 5; i++)
 		client_expect_last(late[i], "hello\n");
 	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 5);
@@ -97,7 +97,7 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 
 	for (int i = 0; i < 3; i++)
 		late[i] = client_new(s->address, 0);
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(client_connect(late[i], s->address), 0);
 		client_send(late[i], "hello\n");
@@ -107,7 +107,7 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 	for (int i = 0; i < 3; i++)
 		client_expect_last(late[i], "no room\n");
 	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_drain, 3);
 }
@@ -141,7 +141,7 @@ deadline_in_a_shortage(weir_handler *handler,
 
 	for (int i = 0; i < 5; i++)
 		late[i] = client_new(s->address, 0);
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	for (int i = 0; i < 5; i++) {
 		ck_assert_int_eq(client_connect(late[i], s->address), 0);
 		client_send(late[i], "hello\n");
@@ -151,7 +151,7 @@ deadline_in_a_shortage(weir_handler *handler,
 	UNTIL(has_begun(s));
 	weir_server_stop(s->weir, 0);
 	rc = weir_server_join(s->weir, NULL, 0);
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	/* A callback that does not return keeps it. */
 	for (int i = 1; i < 5 && rc != -EBUSY; i++)
 		served += !is_refused(late[i]);
@@ -206,12 +206,12 @@ START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
 	struct shortage shortage;
 	struct weir_report report;
 
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	ck_assert_int_eq(client_connect(late, s->address), 0);
 	client_send(late, "hello\n");
 	UNTIL(stats(s).shortages > 0);
 	weir_server_stop(s->weir, 60000 * slowness());
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	client_expect_last(late, "hello\n");
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 1);
@@ -237,7 +237,7 @@ START_TEST(a_stop_is_timed_from_its_request)
 	struct weir_report report;
 	int64_t asked_at;
 
-	shortage_begins(&shortage);
+	shortage_start(&shortage);
 	ck_assert_int_eq(client_connect(late, s->address), 0);
 	UNTIL(gate_waiting(&gate) == 1);
 	asked_at = now_ms();
@@ -246,7 +246,7 @@ START_TEST(a_stop_is_timed_from_its_request)
 	UNTIL(now_ms() >= asked_at + 150);
 	gate_open(&gate);
 	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
-	shortage_ends(&shortage);
+	shortage_stop(&shortage);
 	ck_assert_uint_ge(report.drain_ms, 149);
 	server_join_and_check(s);
 }

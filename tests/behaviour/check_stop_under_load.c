@@ -47,16 +47,16 @@ static void stop_all(struct server *const *s, struct load *const *load)
 	}
 }
 
-static void expect_counts_agree(const struct load_counts *books,
+static void expect_counts_agree(const struct load_counts *counts,
 				const struct weir_report *report)
 {
-	ck_assert_uint_eq(books->lost, 0);
-	ck_assert_uint_eq(books->reset, 0);
-	ck_assert_uint_eq(books->odd, 0);
+	ck_assert_uint_eq(counts->lost, 0);
+	ck_assert_uint_eq(counts->reset, 0);
+	ck_assert_uint_eq(counts->odd, 0);
 	ck_assert_uint_eq(report->ledger.cut, 0);
-	ck_assert_uint_eq(report->ledger.accepted, books->connected);
+	ck_assert_uint_eq(report->ledger.accepted, counts->connected);
 	/* An unanswered question was late and was counted. */
-	ck_assert_uint_le(books->late,
+	ck_assert_uint_le(counts->late,
 			  report->late_bytes + report->ledger.refused_drain);
 }
 
@@ -64,7 +64,7 @@ static void one_round(const struct weir_service *service, struct totals *t)
 {
 	struct server *s[SERVERS];
 	struct load *load[SERVERS];
-	struct load_counts books[SERVERS];
+	struct load_counts counts[SERVERS];
 
 	for (int i = 0; i < SERVERS; i++)
 		s[i] = serve(WEIR_CONFIG(.workers = 2 * KEEPING), service);
@@ -72,7 +72,7 @@ static void one_round(const struct weir_service *service, struct totals *t)
 		load[i] = load_start(s[i]->address, CHURNING, KEEPING);
 	stop_all(s, load);
 	for (int i = 0; i < SERVERS; i++)
-		books[i] = load_finish(load[i]);
+		counts[i] = load_finish(load[i]);
 	/*
 	 * The first was counted without the threads and descriptors of the
 	 * others ...
@@ -82,11 +82,11 @@ static void one_round(const struct weir_service *service, struct totals *t)
 	for (int i = SERVERS - 1; i >= 0; i--) {
 		struct weir_report report = server_join_and_check(s[i]);
 
-		expect_counts_agree(&books[i], &report);
+		expect_counts_agree(&counts[i], &report);
 		t->accepted += report.ledger.accepted;
-		t->connected += books[i].connected;
-		t->refused += books[i].refused;
-		t->answered += books[i].answered;
+		t->connected += counts[i].connected;
+		t->refused += counts[i].refused;
+		t->answered += counts[i].answered;
 	}
 }
 
@@ -143,17 +143,17 @@ static void stop_unix(const char *where)
 	struct server *s = serve_at(where, WEIR_CONFIG(.workers = 2 * KEEPING),
 				    WEIR_SERVICE(.readable = echo_lines));
 	struct load *load = load_start(s->address, CHURNING, KEEPING);
-	struct load_counts books;
+	struct load_counts counts;
 	struct weir_report report;
 
 	UNTIL(load_answered(load) > WARM);
 	load_mark_stop(load);
 	weir_server_stop(s->weir, 30000 * slowness());
-	books = load_finish(load);
+	counts = load_finish(load);
 	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
 	ck_assert_uint_lt(report.drain_ms, 15000 * (uint64_t)slowness());
 	report = server_join_and_check(s);
-	expect_counts_agree(&books, &report);
+	expect_counts_agree(&counts, &report);
 }
 
 START_TEST(a_stop_of_unix_listeners_under_load_loses_nothing)
@@ -179,16 +179,16 @@ START_TEST(control_a_plain_close_under_load_does_lose)
 	for (int i = 0; i < 50 && (lost == 0 || reset == 0); i++) {
 		struct baseline_server p = { .fd = -1 };
 		struct load *load;
-		struct load_counts books;
+		struct load_counts counts;
 
 		baseline_server_start(&p);
 		load = load_start(p.address, CHURNING + KEEPING, 0);
 		UNTIL(load_answered(load) > WARM);
 		load_mark_stop(load);
 		baseline_server_stop(&p);
-		books = load_finish(load);
-		lost += books.lost;
-		reset += books.reset;
+		counts = load_finish(load);
+		lost += counts.lost;
+		reset += counts.reset;
 	}
 	ck_assert_uint_gt(lost, 0);
 	ck_assert_uint_gt(reset, 0);

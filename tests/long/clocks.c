@@ -100,7 +100,7 @@ struct process {
 	char where[LISTENERS + 1][64];
 };
 
-static void process_starts(struct process *p)
+static void process_start(struct process *p)
 {
 	char *argv[] = { (char *)"/proc/self/exe", (char *)"serve", NULL };
 	posix_spawn_file_actions_t actions;
@@ -128,7 +128,7 @@ static void process_starts(struct process *p)
 	fclose(lines);
 }
 
-static void process_ends(struct process *p)
+static void process_stop(struct process *p)
 {
 	int status;
 
@@ -168,7 +168,7 @@ static void *sleep_late(void *unused)
 	return unused;
 }
 
-static pthread_t noise_begins(void)
+static pthread_t noise_start(void)
 {
 	pthread_t id;
 
@@ -177,7 +177,7 @@ static pthread_t noise_begins(void)
 	return id;
 }
 
-static void noise_ends(pthread_t id)
+static void noise_stop(pthread_t id)
 {
 	atomic_store(&noise_is_over, true);
 	pthread_join(id, NULL);
@@ -342,12 +342,12 @@ START_TEST(a_time_of_day_that_jumps_moves_no_deadline)
 
 	if (!has_another_time_of_day())
 		return;
-	process_starts(&p);
-	noise = noise_begins();
+	process_start(&p);
+	noise = noise_start();
 	for (int i = 0; i < 6; i++)
 		jump_in_mid_wait(&p, days[i]);
-	noise_ends(noise);
-	process_ends(&p);
+	noise_stop(noise);
+	process_stop(&p);
 	unlink(jump_file);
 }
 END_TEST
@@ -422,11 +422,11 @@ START_TEST(a_process_that_was_stopped_applies_deadlines_to_silence_alone)
 	struct process p;
 	pthread_t noise;
 
-	process_starts(&p);
-	noise = noise_begins();
+	process_start(&p);
+	noise = noise_start();
 	stop_in_mid_wait(&p);
-	noise_ends(noise);
-	process_ends(&p);
+	noise_stop(noise);
+	process_stop(&p);
 }
 END_TEST
 

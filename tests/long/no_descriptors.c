@@ -12,8 +12,6 @@
  */
 #include "test.h"
 
-#include <fcntl.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "sys.h"
@@ -48,29 +46,6 @@ static int64_t time_of(clockid_t clock)
 
 	ck_assert_int_eq(clock_gettime(clock, &ts), 0);
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
-}
-
-/* Lower the limit so that exactly that many can still be opened. */
-static void leave_descriptors(int count)
-{
-	struct rlimit room;
-	int lowest = 0;
-
-	for (int i = 0; i < count + 1; i++, lowest++)
-		while (fcntl(lowest, F_GETFD) >= 0)
-			lowest++;
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
-	room.rlim_cur = (rlim_t)lowest - 1;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
-}
-
-static void leave_all_descriptors(void)
-{
-	struct rlimit room;
-
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
-	room.rlim_cur = room.rlim_max;
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
 }
 
 /* ---- clients that are served */

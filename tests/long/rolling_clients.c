@@ -25,9 +25,9 @@ struct times {
 
 struct asker {
 	pthread_t id;
-	struct rolling_clients *guests;
+	struct rolling_clients *clients;
 	uint32_t number;
-	struct load_counts books;
+	struct load_counts counts;
 	struct times times; /* from the connect to the answer */
 };
 
@@ -83,14 +83,14 @@ static bool was_reset(int error)
 static bool count_loss(struct asker *a, const struct talk *t, int error)
 {
 	if (was_reset(error))
-		a->books.reset++;
+		a->counts.reset++;
 	else if (error)
-		a->books.odd++;
+		a->counts.odd++;
 	if (t->server == 0 ||
-	    t->asked_at < atomic_load(&a->guests->stopped_at[t->server]))
-		a->books.lost++;
+	    t->asked_at < atomic_load(&a->clients->stopped_at[t->server]))
+		a->counts.lost++;
 	else if (!error)
-		a->books.late++;
+		a->counts.late++;
 	return false;
 }
 
@@ -121,7 +121,7 @@ static bool asker_connect(struct asker *a, struct talk *t)
 	/* Each client has an address of the server, and so all ports. */
 	const struct sockaddr_in to = {
 		.sin_family = AF_INET,
-		.sin_port = htons(a->guests->port),
+		.sin_port = htons(a->clients->port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + a->number),
 	};
 	const struct timeval limit = { .tv_sec = 20 * slowness() };
@@ -132,14 +132,14 @@ static bool asker_connect(struct asker *a, struct talk *t)
 	setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(t->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(t->fd, (const struct sockaddr *)&to, sizeof(to)) == 0) {
-		a->books.connected++;
-		atomic_fetch_add(&a->guests->connected, 1);
+		a->counts.connected++;
+		atomic_fetch_add(&a->clients->connected, 1);
 		return true;
 	}
 	if (errno == ECONNREFUSED)
-		a->books.refused++;
+		a->counts.refused++;
 	else
-		a->books.odd++;
+		a->counts.odd++;
 	hang_up(t);
 	return false;
 }
@@ -155,7 +155,7 @@ static bool asker_come(struct asker *a, struct talk *t)
 		t->server = atoi(line);
 		if (t->server > 0 && t->server < SERVERS_MAX)
 			return true;
-		a->books.odd++;
+		a->counts.odd++;
 	}
 	hang_up(t);
 	return false;
@@ -177,10 +177,10 @@ static bool is_answered(struct asker *a, struct talk *t)
 	if (!asker_receive(a, t, line, sizeof(line)))
 		return false;
 	if (strcmp(line, ANSWER) == 0) {
-		a->books.answered++;
+		a->counts.answered++;
 		return true;
 	}
-	a->books.odd++;
+	a->counts.odd++;
 	return false;
 }
 
@@ -193,9 +193,9 @@ static void asker_leave(struct asker *a, struct talk *t)
 	shutdown(t->fd, SHUT_WR);
 	n = recv(t->fd, more, sizeof(more), 0);
 	if (n < 0 && was_reset(errno))
-		a->books.reset++;
+		a->counts.reset++;
 	else if (n != 0)
-		a->books.odd++;
+		a->counts.odd++;
 }
 
 static void *churn(void *arg)
@@ -203,7 +203,7 @@ static void *churn(void *arg)
 	struct asker *a = arg;
 	struct talk t;
 
-	while (!atomic_load(&a->guests->is_over)) {
+	while (!atomic_load(&a->clients->is_over)) {
 		int64_t began_at = now_us();
 
 		if (!asker_come(a, &t))
@@ -221,13 +221,13 @@ static void *churn(void *arg)
 static void *keep_asking(void *arg)
 {
 	struct asker *a = arg;
-	const int count = a->guests->kept;
+	const int count = a->clients->kept;
 	struct talk *all = calloc((size_t)count, sizeof(*all));
 
 	ck_assert_ptr_nonnull(all);
 	for (int i = 0; i < count; i++)
 		all[i].fd = -1;
-	while (!atomic_load(&a->guests->is_over)) {
+	while (!atomic_load(&a->clients->is_over)) {
 		for (int i = 0; i < count; i++)
 			if ((all[i].fd >= 0 || asker_come(a, &all[i])) &&
 			    !asker_send(a, &all[i]))
@@ -253,7 +253,7 @@ static void *measure_lateness(void *arg)
 {
 	struct asker *a = arg;
 
-	while (!atomic_load(&a->guests->is_over)) {
+	while (!atomic_load(&a->clients->is_over)) {
 		int64_t began_at = now_us();
 
 		poll_sleep();
@@ -264,14 +264,13 @@ static void *measure_lateness(void *arg)
 
 static void add_asker(struct asker *sum, const struct asker *a)
 {
-	load_counts_add(&sum->books, &a->books);
+	load_counts_add(&sum->counts, &a->counts);
 	sum->times.count += a->times.count;
 	for (int i = 0; i < SLOTS; i++)
 		sum->times.slots[i] += a->times.slots[i];
 }
 
-/* -----------------------------------------------------------------
- * rolling_clients.h */
+/* ------------------------------------------------------- the interface */
 
 struct rolling_clients *rolling_clients_start(uint16_t port, int churning,
 					      int kept)
@@ -290,7 +289,7 @@ struct rolling_clients *rolling_clients_start(uint16_t port, int churning,
 	for (int i = 0; i < count; i++) {
 		struct asker *a = &g->askers[i];
 
-		a->guests = g;
+		a->clients = g;
 		a->number = (uint32_t)i;
 		ck_assert_int_eq(pthread_create(&a->id, NULL,
 						i < churning ? churn
@@ -327,7 +326,7 @@ struct rolling_counts rolling_clients_stop(struct rolling_clients *g)
 			add_asker(sum, &g->askers[i]);
 	}
 	ret = (struct rolling_counts){
-		.books = sum->books,
+		.counts = sum->counts,
 		.rate = (int64_t)sum->times.count * 1000000 / took_us,
 		.p999_us = p999_us(&sum->times),
 		.late_us = p999_us(&g->askers[g->count - 1].times),

@@ -14,7 +14,7 @@
 #define SERVERS_MAX 128
 
 struct rolling_counts {
-	struct load_counts books;
+	struct load_counts counts;
 	/* Of the churning ones: how many a second; from connect to answer. */
 	int64_t rate, p999_us;
 	int64_t late_us; /* p99.9 of a thread that only sleeps */

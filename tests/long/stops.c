@@ -34,7 +34,7 @@
 #define NOBODY	   65534
 
 struct totals {
-	struct load_counts books;
+	struct load_counts counts;
 	uint64_t accepted;
 	int64_t load_ms, slowest_ms;
 	uint64_t under_load; /* connected until the stop */
@@ -65,16 +65,16 @@ static struct kernel kernel_now(void)
 
 static void load_is_over(struct stopped *s, struct totals *t)
 {
-	struct load_counts books = load_finish(s->load);
+	struct load_counts counts = load_finish(s->load);
 
-	ck_assert_uint_eq(books.lost, 0);
-	ck_assert_uint_eq(books.reset, 0);
-	ck_assert_uint_eq(books.odd, 0);
-	ck_assert_uint_eq(s->drained.accepted, books.connected);
+	ck_assert_uint_eq(counts.lost, 0);
+	ck_assert_uint_eq(counts.reset, 0);
+	ck_assert_uint_eq(counts.odd, 0);
+	ck_assert_uint_eq(s->drained.accepted, counts.connected);
 	ck_assert_uint_eq(s->drained.cut, 0);
 	ck_assert_uint_eq(s->drained.failed, 0);
 	ck_assert_uint_eq(s->drained.timed_out, 0);
-	load_counts_add(&t->books, &books);
+	load_counts_add(&t->counts, &counts);
 	t->accepted += s->drained.accepted;
 	s->load = NULL;
 }
@@ -110,7 +110,7 @@ static void stop_under_load(struct stopped *s, const char *where,
 
 static void tell(const char *family, int stops, const struct totals *t)
 {
-	const struct load_counts *b = &t->books;
+	const struct load_counts *b = &t->counts;
 	int64_t rate = (int64_t)t->under_load * 1000 / (t->load_ms + 1);
 
 	printf("%s: %d stops under %ld new connections/s and %d kept: "
@@ -157,7 +157,7 @@ static void kernel_agrees(const struct kernel *before, const struct totals *t)
 {
 	struct kernel after = kernel_now();
 	long others = after.resets_sent - before->resets_sent -
-		      (long)t->books.refused;
+		      (long)t->counts.refused;
 
 	ck_assert_int_eq(after.passive_opens - before->passive_opens,
 			 (long)t->accepted);
@@ -283,7 +283,7 @@ START_TEST(control_plain_closes_under_load_lose_some)
 	for (; stops < STOPS && (stops < 20 || all.lost == 0); stops++) {
 		struct baseline_server p = { .fd = -1 };
 		struct load *load;
-		struct load_counts books;
+		struct load_counts counts;
 		int64_t began_at;
 
 		baseline_server_start(&p);
@@ -292,8 +292,8 @@ START_TEST(control_plain_closes_under_load_lose_some)
 		UNTIL(now_ms() >= began_at + LOAD_MS);
 		load_mark_stop(load);
 		baseline_server_stop(&p);
-		books = load_finish(load);
-		load_counts_add(&all, &books);
+		counts = load_finish(load);
+		load_counts_add(&all, &counts);
 	}
 	printf("control: %d plain closes: %lu connected, %lu lost, "
 	       "%lu reset\n",

@@ -171,7 +171,7 @@ static void one_round(struct place *p, int i)
 
 static void tell(const struct rolling_counts *g, int followed, int broken)
 {
-	const struct load_counts *b = &g->books;
+	const struct load_counts *b = &g->counts;
 
 	printf("%d servers followed each other, %d did not come up: "
 	       "%lu connected, %lu answered, %lu asked too late, %lu refused, "
@@ -199,11 +199,11 @@ START_TEST(servers_that_follow_each_other_lose_nobody)
 	last_ends(&p);
 	close(p.fd);
 	tell(&g, p.count, rounds + 1 - p.count);
-	ck_assert_uint_eq(g.books.refused, 0);
-	ck_assert_uint_eq(g.books.lost, 0);
-	ck_assert_uint_eq(g.books.reset, 0);
-	ck_assert_uint_eq(g.books.odd, 0);
-	ck_assert_uint_eq(g.books.connected, p.accepted);
+	ck_assert_uint_eq(g.counts.refused, 0);
+	ck_assert_uint_eq(g.counts.lost, 0);
+	ck_assert_uint_eq(g.counts.reset, 0);
+	ck_assert_uint_eq(g.counts.odd, 0);
+	ck_assert_uint_eq(g.counts.connected, p.accepted);
 #ifndef HANDOVERS
 	if (g.rate < ENOUGH)
 		printf("SKIPPED: this machine gave %ld of %d new "

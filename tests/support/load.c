@@ -20,7 +20,7 @@ struct load {
 	atomic_llong stop_at; /* ns; INT64_MAX: not yet */
 	atomic_ullong answered, connected;
 	pthread_mutex_t lock;
-	struct load_counts books;
+	struct load_counts counts;
 };
 
 /*
@@ -35,7 +35,7 @@ struct asker {
 	long long free_at; /* connected, or answered */
 	long long asked_at;
 	bool is_prompt;
-	struct load_counts books;
+	struct load_counts counts;
 };
 
 struct group_asker {
@@ -66,13 +66,13 @@ static bool count_loss(struct asker *a, int error)
 	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
 
 	if (was_reset(error))
-		a->books.reset++;
+		a->counts.reset++;
 	else if (error)
-		a->books.odd++;
+		a->counts.odd++;
 	if (in_time)
-		a->books.lost++;
+		a->counts.lost++;
 	else if (!error && a->is_prompt)
-		a->books.late++;
+		a->counts.late++;
 	return false;
 }
 
@@ -95,7 +95,7 @@ static bool asker_receive(struct asker *a)
 
 	while (have != 2 || memcmp(answer, "q\n", 2) != 0) {
 		if (have == sizeof(answer)) {
-			a->books.odd++;
+			a->counts.odd++;
 			return false;
 		}
 		n = recv(a->fd, answer + have, sizeof(answer) - have, 0);
@@ -104,7 +104,7 @@ static bool asker_receive(struct asker *a)
 		have += (size_t)n;
 	}
 	a->free_at = now_ns();
-	a->books.answered++;
+	a->counts.answered++;
 	atomic_fetch_add(&a->load->answered, 1);
 	return true;
 }
@@ -123,9 +123,9 @@ static void asker_leave(struct asker *a)
 	shutdown(a->fd, SHUT_WR);
 	n = recv(a->fd, more, sizeof(more), 0);
 	if (n < 0 && was_reset(errno))
-		a->books.reset++;
+		a->counts.reset++;
 	else if (n != 0)
-		a->books.odd++;
+		a->counts.odd++;
 }
 
 static struct client *asker_connect(struct asker *a)
@@ -136,17 +136,17 @@ static struct client *asker_connect(struct asker *a)
 	if (rc == 0) {
 		a->fd = c->fd;
 		a->free_at = now_ns();
-		a->books.connected++;
+		a->counts.connected++;
 		atomic_fetch_add(&a->load->connected, 1);
 		return c;
 	}
 	client_close(c);
 	if (rc == -ECONNREFUSED || rc == -ENOENT) /* a removed path */
-		a->books.refused++;
+		a->counts.refused++;
 	else if (was_reset(-rc))
-		a->books.reset++;
+		a->counts.reset++;
 	else
-		a->books.odd++;
+		a->counts.odd++;
 	return NULL;
 }
 
@@ -161,10 +161,10 @@ void load_counts_add(struct load_counts *all, const struct load_counts *b)
 	all->odd += b->odd;
 }
 
-static void books_join(struct asker *a)
+static void counts_join(struct asker *a)
 {
 	pthread_mutex_lock(&a->load->lock);
-	load_counts_add(&a->load->books, &a->books);
+	load_counts_add(&a->load->counts, &a->counts);
 	pthread_mutex_unlock(&a->load->lock);
 }
 
@@ -178,7 +178,7 @@ static void *churn(void *arg)
 			asker_leave(&a);
 		client_close(c);
 	}
-	books_join(&a);
+	counts_join(&a);
 	return NULL;
 }
 
@@ -192,7 +192,7 @@ static void *keep_asking(void *arg)
 			;
 		client_close(c);
 	}
-	books_join(&a);
+	counts_join(&a);
 	return NULL;
 }
 
@@ -232,7 +232,7 @@ static void *ask_as_group(void *arg)
 		for (int i = 0; i < c->pause_ms; i++)
 			poll_sleep();
 	}
-	books_join(&c->a);
+	counts_join(&c->a);
 	free(c);
 	return NULL;
 }
@@ -310,13 +310,13 @@ void load_mark_stop(struct load *l)
 
 struct load_counts load_finish(struct load *l)
 {
-	struct load_counts books;
+	struct load_counts counts;
 
 	for (int i = 0; i < l->threads; i++)
 		pthread_join(l->ids[i], NULL);
-	books = l->books;
+	counts = l->counts;
 	pthread_mutex_destroy(&l->lock);
 	free(l->ids);
 	free(l);
-	return books;
+	return counts;
 }

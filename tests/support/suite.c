@@ -106,6 +106,28 @@ const char *printable(const char *data, size_t len)
 	return text;
 }
 
+void leave_descriptors(int count)
+{
+	struct rlimit room;
+	int lowest = 0;
+
+	for (int i = 0; i < count + 1; i++, lowest++)
+		while (fcntl(lowest, F_GETFD) >= 0)
+			lowest++;
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
+	room.rlim_cur = (rlim_t)lowest - 1;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
+}
+
+void leave_all_descriptors(void)
+{
+	struct rlimit room;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &room), 0);
+	room.rlim_cur = room.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &room), 0);
+}
+
 /* Thousands of connections have both their ends in this process. */
 static void make_room_for_sockets(void)
 {

@@ -39,6 +39,10 @@ int slowness(void);
 /* A count for a plain build, divided by slowness(); at least 1. */
 int fewer(int count);
 
+/* Limit the process to exactly that many more descriptors, or to no limit. */
+void leave_descriptors(int count);
+void leave_all_descriptors(void);
+
 /* The bytes escaped, for the message of a failure. */
 const char *printable(const char *data, size_t len);
 
