@@ -2,23 +2,20 @@
 /*
  * Names and addresses: weir_resolve() and its like for the program, and the
  * look-ups with a deadline that these, listeners and dialled connections use.
- *
  * Each look-up has a thread of its own, made by the caller.
  *
- * "Who frees a look-up": decided once, under its lock.  If the answer is
- * there when the deadline comes, the asker takes it, joins the thread and
- * frees.  If not, the asker marks the look-up as left behind, detaches the
- * thread and goes; the thread finds the mark when the resolver returns, and
- * frees everything, the late answer included.  Nothing in a look-up points to
- * memory of the asker.
+ * "Who frees a look-up": decided once, under its lock.  If the answer is there
+ * when the deadline comes, the caller takes it, joins the thread and frees.  If
+ * not, the caller marks the look-up as left behind and detaches the thread; the
+ * thread finds the mark when the resolver returns, and frees everything, the
+ * late answer included.  Nothing in a look-up points to memory of the caller.
  *
- * What is left behind lasts as long as the resolver tries, which its own
- * configuration bounds (half a minute is usual), and may not pile up: with too
- * many of them there is no resolver to speak of, and new look-ups are refused
- * at once.  Addresses of names and names of addresses are counted apart: how
- * slow the second are is the choice of those who own the addresses, often the
- * peers of a server.  Those that are still waited for need no bound, each has
- * a thread of the program's that waits.
+ * A look-up that is left behind lasts as long as the resolver tries, usually
+ * half a minute.  Too many of them mean that the resolver does not answer, and
+ * new look-ups are refused at once.  Names of addresses are counted apart: how
+ * slow they are is up to the owners of the addresses, often the peers of a
+ * server.  Look-ups with a waiter need no bound: each has a thread of the
+ * program that waits.
  */
 #include "resolve.h"
 
@@ -53,7 +50,7 @@ struct lookup {
 	struct wr_lock lock;
 	struct wr_cond is_over;
 	bool is_done; /* under lock: the answer is written */
-	bool is_left; /* under lock: nobody waits any more */
+	bool is_left; /* under lock: nobody waits for it */
 	struct kind *kind;
 
 	/* The answer. */
@@ -128,14 +125,14 @@ static bool is_set(const atomic_bool *stop)
 	return stop && atomic_load(stop);
 }
 
-/* When to look at stop again: nobody rings when it is set. */
+/* When to look at stop again: nothing wakes this thread when it is set. */
 static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
 {
 	return stop ? wr_min_at(deadline_at, wr_now_ns() + WR_LOOKUP_STOP_NS)
 		    : deadline_at;
 }
 
-/* 0: done, and l is the caller's; -errno: it is the thread's now. */
+/* 0: it is done, and the caller frees it; -errno: the thread does. */
 static int wait_done(struct lookup *l, int64_t deadline_at,
 		     const atomic_bool *stop)
 {
@@ -158,14 +155,14 @@ static int wait_done(struct lookup *l, int64_t deadline_at,
 	return is_set(stop) ? -ESHUTDOWN : -ETIMEDOUT;
 }
 
-/* Frees l unless it says 0, or leaves it behind. */
+/* 0, or -errno: l is freed or left behind. */
 static int lookup_run(struct lookup *l, int64_t deadline_at,
 		      const atomic_bool *stop)
 {
 	pthread_t thread;
 	int rc = -EAGAIN;
 
-	/* The default stack, for the resolver loads modules of others. */
+	/* The default stack: the resolver loads modules. */
 	if (atomic_load(&l->kind->left_behind) < l->kind->most_left)
 		rc = wr_sys_thread_create(&thread, 0, look_up, l);
 	if (rc < 0) {
@@ -257,7 +254,7 @@ static int copy_text(char *buf, size_t cap, const char *text)
 	return (int)len;
 }
 
-/* As long as it is a host's, every address has a text and fits. */
+/* Every address of a host has a text and fits. */
 static void set_address(struct weir_address *to, const struct addrinfo *from)
 {
 	*to = (struct weir_address){ .len = from->ai_addrlen };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Look-ups of names that end at a deadline.  The resolver's calls know none:
- * each runs in a thread of its own, and who asked waits for it, or no longer.
+ * Look-ups of names that end at a deadline.  The resolver's calls have none, so
+ * each runs in a thread of its own, for which the caller waits until then.
  */
 #ifndef WR_RESOLVE_H
 #define WR_RESOLVE_H

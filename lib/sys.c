@@ -33,7 +33,7 @@
 
 #include "bounds.h"
 
-/* The number is the same for all machines but one; older headers lack it. */
+/* Older headers lack the number; all machines but one have this one. */
 #ifdef SYS_fchmodat2
 #define WR_FCHMODAT2 SYS_fchmodat2
 #else
@@ -97,7 +97,7 @@ void wr_sys_free(void *p)
 
 /* ---------------------------------------------------------------- waiting */
 
-/* -EINTR is the caller's: how long is left to wait, only a deadline knows. */
+/* -EINTR is returned: only the caller knows how much of its time is left. */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int rc = FAULT(poll, NULL);
@@ -112,7 +112,7 @@ int wr_sys_epoll_create(void)
 	return rc < 0 ? rc : result(epoll_create1(EPOLL_CLOEXEC));
 }
 
-/* To forget a descriptor that is known takes nothing that could be short. */
+/* EPOLL_CTL_DEL allocates nothing, so no fault is injected there. */
 int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 {
 	int rc = 0;
@@ -122,7 +122,7 @@ int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	return rc < 0 ? rc : result(epoll_ctl(ep, op, fd, ev));
 }
 
-/* Interrupted is "nothing yet": callers loop and look at the time anyway. */
+/* EINTR counts as a time-out: callers loop and read the clock anyway. */
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
 {
 	int rc = FAULT(epoll_wait, NULL);
@@ -139,7 +139,7 @@ int wr_sys_eventfd(void)
 	return rc < 0 ? rc : result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
-/* The only refusal is EAGAIN of a full counter, and that one is rung. */
+/* The only possible error is EAGAIN: the counter is full, so it is readable. */
 void wr_sys_eventfd_signal(int fd)
 {
 	const uint64_t one = 1;
@@ -274,7 +274,7 @@ int wr_sys_fchmod(int fd, mode_t mode)
 	return rc < 0 ? rc : result(fchmod(fd, mode));
 }
 
-/* Linux 6.6 can do that; before, /proc can. */
+/* Before Linux 6.6 this goes through /proc. */
 int wr_sys_chmod(int fd, mode_t mode)
 {
 	char path[sizeof("/proc/self/fd/") + 3 * sizeof(fd)];
@@ -387,10 +387,10 @@ int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 }
 
 /*
- * Output leaves at once, since callers gather it.  And the kernel keeps little
- * that it has not sent: without a bound its buffer grows with what a peer has
- * read so far, to 4 MB for one that reads no more.  A network stack that does
- * not have that bound will do.  Inherited by what a listener accepts.
+ * Output leaves at once, since callers gather it.  The kernel keeps little
+ * unsent output: without a bound its buffer grows with what a peer has read so
+ * far, to 4 MB for a peer that stops reading.  That bound may be missing.  Both
+ * options are inherited by accepted sockets.
  */
 int wr_sys_tune_tcp(int fd)
 {
@@ -422,7 +422,8 @@ int wr_sys_shutdown(int fd, int how)
 	return rc < 0 ? rc : result(shutdown(fd, how));
 }
 
-/* What leaves a Unix socket is with the peer at once, and outlives us there. */
+/* Output of a Unix socket is in the peer's queue at once, and survives a close.
+ */
 static bool is_unix(int fd)
 {
 	int domain = AF_UNSPEC;
@@ -454,15 +455,15 @@ int wr_sys_unsent(int fd)
 }
 
 /*
- * Whatever close() says, the number is free afterwards and may be somebody
- * else's already: a second try could only close theirs.
+ * Whatever close() returns, the number is free afterwards and may be in use
+ * again: a second call could only close another descriptor.
  */
 void wr_sys_close(int fd)
 {
 	int rc = close(fd);
 
 #ifdef WR_FAULTS
-	/* Closed before: another time it would be somebody else's by now. */
+	/* It was closed before; the number could be in use again by now. */
 	wr_assert(rc == 0 || errno != EBADF);
 #endif
 	(void)rc;
@@ -493,7 +494,7 @@ static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
 	};
 	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	if (count == 1) /* most are; the kernel has less to look at */
+	if (count == 1) /* most are; cheaper for the kernel */
 		return size_result(
 			send(fd, iov->iov_base, iov->iov_len, flags));
 	return size_result(sendmsg(fd, &msg, flags));
@@ -549,9 +550,9 @@ ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)
 }
 
 /*
- * sendfile(2) has no MSG_NOSIGNAL, and a thread of the user's may run here
- * with SIGPIPE open.  If it was open, none was pending before: the one that
- * comes with EPIPE is ours to take back.
+ * sendfile(2) has no MSG_NOSIGNAL, and a thread of the program may call this
+ * with SIGPIPE unblocked.  In that case none was pending before, so the one
+ * that comes with EPIPE is taken back.
  */
 ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len)
 {
@@ -623,9 +624,9 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 /* ---------------------------------------------------------------- threads */
 
 /*
- * What a thread of ours is born with: signals sent to the process go to
- * threads of the user's.  A fault of its own must still reach the handler of
- * a crash reporter or sanitizer; blocked, it would end the process mutely.
+ * The signal mask of our threads: signals sent to the process go to threads of
+ * the program.  A fault of a thread itself must still reach the handler of a
+ * crash reporter or sanitizer; blocked, it would end the process silently.
  */
 static void block_for_threads(sigset_t *old)
 {
@@ -640,7 +641,7 @@ static void block_for_threads(sigset_t *old)
 	(void)pthread_sigmask(SIG_SETMASK, &blocked, old);
 }
 
-/* A module's thread-local memory, which the C library takes from the stack. */
+/* Thread-local memory of a module, which the C library takes from the stack. */
 static int add_thread_local(struct dl_phdr_info *info, size_t size, void *sum)
 {
 	(void)size;
@@ -702,7 +703,7 @@ int wr_sys_thread_tryjoin(pthread_t id)
 	return -pthread_tryjoin_np(id, NULL);
 }
 
-/* A callback that cancelled its thread would take all others' worker. */
+/* A callback that cancelled its thread would end a worker that others need. */
 void wr_sys_thread_begin(const char *name)
 {
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -745,12 +746,12 @@ int wr_sys_cond_init(pthread_cond_t *c)
 	return -rc;
 }
 
-/* As many processors as a kernel can be built for. */
+/* Room for as many processors as a kernel can be built for. */
 struct processors {
 	cpu_set_t set[8];
 };
 
-/* What the calling thread may use, which is what its creator might. */
+/* The processors that the calling thread may use; it inherits them. */
 static int allowed(struct processors *ret)
 {
 	int rc = FAULT(affinity, NULL);
