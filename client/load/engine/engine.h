@@ -17,8 +17,8 @@ void engine_fini(struct engine *e);
 int engine_start(struct engine *e);
 
 /*
- * Start a thread with a small stack: the default size is the stack limit of
- * the process, too large for many threads or too small.  Returns 0 or -errno.
+ * Start a thread with a stack of its own size: the default size is the stack
+ * limit of the process, which may be too small.  Returns 0 or -errno.
  */
 int engine_thread(pthread_t *ret, void *(*main)(void *), void *arg);
 
