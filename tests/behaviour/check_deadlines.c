@@ -26,13 +26,9 @@ static void expect_end_after(struct client *c, int64_t began_at, int ms)
 START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct weir_service service = {
-			.size = sizeof(service),
-			.session = is_session ? echo_lines : NULL,
-			.readable = is_session ? NULL : echo_lines,
-			.first_byte_ms = SHORT_MS,
-		};
-		struct server *s = serve_workers(2, &service);
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_lines),
+					.first_byte_ms = SHORT_MS));
 		int64_t began_at = now_ms();
 		struct client *talks = client_open(s);
 		struct client *silent = client_open(s);
@@ -61,13 +57,9 @@ static void drip(struct client *c)
 START_TEST(who_drips_is_ended_at_the_read_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct weir_service service = {
-			.size = sizeof(service),
-			.session = is_session ? echo_lines : NULL,
-			.readable = is_session ? NULL : echo_lines,
-			.read_ms = SHORT_MS,
-		};
-		struct server *s = serve_workers(2, &service);
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_lines),
+					.read_ms = SHORT_MS));
 		int64_t began_at = now_ms();
 		struct client *c = client_open(s);
 
@@ -102,13 +94,9 @@ END_TEST
 START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct weir_service service = {
-			.size = sizeof(service),
-			.session = is_session ? echo_lines : NULL,
-			.readable = is_session ? NULL : echo_lines,
-			.idle_ms = SHORT_MS,
-		};
-		struct server *s = serve_workers(2, &service);
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(HANDLE_AS(is_session, echo_lines),
+					.idle_ms = SHORT_MS));
 		struct client *c = client_open(s);
 		int64_t began_at = now_ms();
 

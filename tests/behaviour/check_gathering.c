@@ -251,14 +251,9 @@ START_TEST(a_write_that_waits_ends_at_the_deadline)
 
 	for (int is_session = 0; is_session < 2; is_session++) {
 		_Atomic int said = 0;
-		struct weir_service service = {
-			.size = sizeof(service),
-			.session = is_session ? handler : NULL,
-			.readable = is_session ? NULL : handler,
-			.arg = &said,
-			.write_ms = 300,
-		};
-		struct server *s = serve(NULL, &service);
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(HANDLE_AS(is_session, handler),
+					   .arg = &said, .write_ms = 300));
 		struct client *c = client_open_small(s, 4096);
 		struct weir_report report;
 

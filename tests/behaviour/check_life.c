@@ -73,16 +73,9 @@ static void note_closed(weir_conn *c, void *arg)
 
 static struct server *serve_trace(struct trace *d, bool is_session)
 {
-	struct weir_service service = {
-		.size = sizeof(service),
-		.session = is_session ? note_input : NULL,
-		.readable = is_session ? NULL : note_input,
-		.opened = note_opened,
-		.closed = note_closed,
-		.arg = d,
-	};
-
-	return serve_workers(2, &service);
+	return serve_workers(2, WEIR_SERVICE(HANDLE_AS(is_session, note_input),
+					     .opened = note_opened,
+					     .closed = note_closed, .arg = d));
 }
 
 START_TEST(a_readable_life_is_opened_fed_closed_and_dropped)

@@ -140,12 +140,8 @@ END_TEST
 START_TEST(urgent_bytes_hold_nobody_up)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
-		struct weir_service service = {
-			.size = sizeof(service),
-			.session = is_session ? echo_lines : NULL,
-			.readable = is_session ? NULL : echo_lines,
-		};
-		struct server *s = serve_workers(1, &service);
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(HANDLE_AS(is_session, echo_lines)));
 		struct client *c = client_open(s);
 
 		for (int i = 0; i < 20; i++) {

@@ -49,8 +49,7 @@ static struct server *serve_ending(struct ending *e, int verdict, int kind,
 {
 	struct weir_service service = {
 		.size = sizeof(service),
-		.session = is_session ? echo_once : NULL,
-		.readable = is_session ? NULL : echo_once,
+		HANDLE_AS(is_session, echo_once),
 		.closed = note_ending,
 		.arg = e,
 		.first_byte_ms = WEIR_NEVER,

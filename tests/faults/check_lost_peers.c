@@ -24,12 +24,8 @@ static int echo_at_once(weir_conn *c, void *arg)
 static void expect_a_quiet_end(bool is_session, enum wr_sys_call call,
 			       int error)
 {
-	struct weir_service service = {
-		.size = sizeof(service),
-		.session = is_session ? echo_at_once : NULL,
-		.readable = is_session ? NULL : echo_at_once,
-	};
-	struct server *s = serve_workers(1, &service);
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(HANDLE_AS(is_session, echo_at_once)));
 	struct client *c = client_open(s);
 	struct weir_stats now;
 

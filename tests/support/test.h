@@ -248,6 +248,10 @@ int echo_lines(weir_conn *c, void *arg);     /* lines, until none is left */
 int echo_a_line(weir_conn *c, void *arg);    /* one a call */
 int connect_banner(weir_conn *c, void *arg); /* opened: "Connect" */
 int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
+/* In a WEIR_SERVICE(): this handler, as session or as readable. */
+#define HANDLE_AS(is_session, fn)                                              \
+	.session = (is_session) ? (fn) : NULL,                                 \
+	.readable = (is_session) ? NULL : (fn)
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
 /* Send it "wait"; returns when one callback more waits at the gate. */
