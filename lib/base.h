@@ -12,6 +12,10 @@
 
 #define WR_CACHE_LINE 64
 
+/* On the path of each message, and off it, where the compiler cannot know. */
+#define WR_INLINE      inline __attribute__((always_inline))
+#define WR_OUT_OF_LINE __attribute__((noinline))
+
 #define wr_container_of(ptr, type, member)                                     \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

@@ -211,31 +211,29 @@ static int make_room(struct weir_conn *c)
 	return 0;
 }
 
-static bool is_time_to_look(uint32_t messages)
+static WR_OUT_OF_LINE bool is_budget_spent(const struct weir_conn *c)
 {
-	return (messages & (messages + 1)) == 0 || messages % CLOCK_GAP == 15;
-}
+	uint32_t n = c->call.messages;
+	int64_t began;
 
-/* The time of its turn is over; in vain if there is nothing to be taken. */
-static bool has_outlasted_turn(const struct weir_conn *c)
-{
-	int64_t began =
-		atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
-
-	if (c->in.would_block && wr_buffer_len(&c->in.buf) == 0)
+	if (c->call.bytes >= WR_TURN_BYTES)
+		return true;
+	if ((n & (n + 1)) != 0 && n % CLOCK_GAP != CLOCK_GAP - 1)
 		return false;
+	began = atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
 	return wr_now_ns() - began >= WR_TURN_NS;
 }
 
 static inline bool has_had_turn(const struct weir_conn *c)
 {
-	return c->call.bytes >= WR_TURN_BYTES ||
-	       (c->call.messages > 0 && is_time_to_look(c->call.messages) &&
-		has_outlasted_turn(c));
+	bool is_more_there =
+		!c->in.would_block || wr_buffer_len(&c->in.buf) > 0;
+
+	return c->call.messages > 0 && is_more_there && is_budget_spent(c);
 }
 
 /* 0: input may be given out. */
-static inline int begin_input(struct weir_conn *c)
+static WR_INLINE int begin_input(struct weir_conn *c)
 {
 	note_input(c, WR_INPUT_GIVEN);
 	if (atomic_load(&c->is_cut))
@@ -282,15 +280,11 @@ static int end_of_input(struct weir_conn *c, int rc)
 
 /* ------------------------------------------------------------- public calls */
 
-ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
+static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 {
-	WR_NO_CANCEL_IN(c);
 	ssize_t n;
-	int rc;
+	int rc = begin_input(c);
 
-	if (c == NULL || cap == 0 || !wr_is_memory(buf, cap))
-		return -EINVAL;
-	rc = begin_input(c);
 	if (rc < 0)
 		return rc;
 	if (wr_buffer_len(&c->in.buf) > 0)
@@ -303,6 +297,20 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 	if (n == 0)
 		return end_of_input(c, 0);
 	return n < 0 ? n : give(c, (size_t)n);
+}
+
+static ssize_t read_dialled(struct weir_conn *c, void *buf, size_t cap)
+{
+	WR_NO_CANCEL();
+	return read_some(c, buf, cap);
+}
+
+/* Nobody cancels a worker: the usual case goes without WR_NO_CANCEL(). */
+ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
+{
+	if (c == NULL || cap == 0 || !wr_is_memory(buf, cap))
+		return -EINVAL;
+	return c->table ? read_some(c, buf, cap) : read_dialled(c, buf, cap);
 }
 
 /*
