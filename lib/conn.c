@@ -20,7 +20,7 @@
 #include "poller.h"
 #include "sys.h"
 
-/* --------------------------------------------------------------- moving it */
+/* ----------------------------------------------------------------- places */
 
 /* legal[from] has a bit for each place it may go to. */
 static const uint16_t legal[WR_CONN_PLACES] = {
@@ -88,11 +88,11 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 }
 
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
-		  uint32_t generation, uint32_t reports)
+		  uint32_t generation, uint32_t events)
 {
 	int wake_fd;
 
-	if (wr_owner_post(&c->owner, generation, reports)) {
+	if (wr_owner_post(&c->owner, generation, events)) {
 		wr_conn_move(c, stats, WR_CONN_READY);
 		wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
 		return;
@@ -102,12 +102,12 @@ void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
 		wr_sys_eventfd_signal(wake_fd);
 }
 
-void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail)
+void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what)
 {
 	struct wr_core *core = c->core;
 	struct weir_conn *first;
 
-	if (atomic_fetch_or(&c->inbox_bits, mail) != 0)
+	if (atomic_fetch_or(&c->inbox_bits, what) != 0)
 		return;
 	first = atomic_load(&core->inbox);
 	do {
@@ -119,7 +119,7 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail)
 
 /* --------------------------------------------------------------- deadlines */
 
-static int64_t after(const struct weir_conn *c, int64_t since, int which)
+static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 {
 	return wr_deadline_at(since, c->timeout_ms[which]);
 }
@@ -132,12 +132,12 @@ static int64_t stall_at(struct weir_conn *c)
 	wr_lock(&c->lock);
 	since = c->out.is_stalled ? c->out.stalled_at : 0;
 	wr_unlock(&c->lock);
-	return since ? after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
+	return since ? time_after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
 }
 
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
-	if (after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now)
+	if (time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now)
 		return WEIR_END_LIFETIME;
 	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
@@ -148,7 +148,7 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 
 int64_t wr_conn_due_at(struct weir_conn *c)
 {
-	int64_t at = after(c, c->born_at, WR_TMO_LIFETIME);
+	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
 	bool has_output = wr_conn_has_output(c);
 
 	if (has_output)
@@ -156,12 +156,14 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 	if (c->end != WR_END_OPEN)
 		return at;
 	if (c->in.message_at)
-		return wr_min_at(at, after(c, c->in.message_at, WR_TMO_READ));
+		return wr_min_at(at,
+				 time_after(c, c->in.message_at, WR_TMO_READ));
 	if (has_output)
 		return at;
 	if (c->in.received == 0)
-		return wr_min_at(at, after(c, c->born_at, WR_TMO_FIRST_BYTE));
-	return wr_min_at(at, after(c, c->active_at, WR_TMO_IDLE));
+		return wr_min_at(at,
+				 time_after(c, c->born_at, WR_TMO_FIRST_BYTE));
+	return wr_min_at(at, time_after(c, c->active_at, WR_TMO_IDLE));
 }
 
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
@@ -179,10 +181,10 @@ int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
  * "No deadline is missed": the owner writes due_at, then reads check_at; the
  * acceptor writes check_at, then reads due_at.  One of them sees the other.
  *
- * A deadline that only moves away needs none of that: the visit that was sure
- * to come in time for the earlier one still is, and reads the later one then,
- * or reports what turns out not to be due.  Such a report ends the argument
- * (wr_conn_forget_check), for who made it may come again too late.
+ * A deadline that moves to a later time needs none of that: the check that was
+ * promised for the earlier one reads the later one, or posts an event that
+ * turns out to be early.  After such an event no check is promised, so the next
+ * deadline starts from "never" (wr_conn_forget_check).
  */
 void wr_conn_set_due(struct weir_conn *c, int64_t at)
 {
@@ -214,7 +216,7 @@ void wr_conn_cut(struct weir_conn *c)
 
 void wr_conn_try_cut(struct weir_conn *c)
 {
-	/* Of one that lingers nobody looks at it any more. */
+	/* No thread reads it once all is sent. */
 	atomic_store(&c->is_cut, true);
 	if (!wr_trylock(&c->lock))
 		return;
@@ -224,8 +226,7 @@ void wr_conn_try_cut(struct weir_conn *c)
 
 /* ------------------------------------------------------------------ ending */
 
-/* The peer, or the way to it, is gone; apply_verdict() knows two more, always
- * quiet. */
+/* Besides -EPIPE and -ECONNRESET, which apply_verdict() knows. */
 static bool is_loss(int error)
 {
 	switch (error) {
@@ -288,12 +289,12 @@ void wr_conn_hang_up(struct weir_conn *c)
 	if (c->out.file_error && c->is_tcp &&
 	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
 		return;
-	/* A duplicate of the descriptor must not keep the peer waiting. */
+	/* A duplicate of the descriptor in a child would keep it open. */
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 }
 
 /* The library's own reference has no part in the table's count. */
-static void release(struct weir_conn *c)
+static void drop_reference(struct weir_conn *c)
 {
 	if (atomic_fetch_sub(&c->refs, 1) == 1)
 		c->release(c);
@@ -329,7 +330,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 		atomic_fetch_sub(&c->table->open, 1);
 	}
 	wr_core_notify_capacity(c->core);
-	release(c);
+	drop_reference(c);
 }
 
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
@@ -359,7 +360,7 @@ void wr_conn_finish(struct weir_conn *c)
 
 	wr_lock(&c->lock);
 	end_locked(c, WR_END_FIN_SENT);
-	/* Refused, there is no connection any more, and no peer to wait for. */
+	/* If the kernel refuses, there is no connection and no peer left. */
 	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->in.end == WR_IN_EOF;
 	wr_unlock(&c->lock);
 	if (!is_done)
@@ -397,7 +398,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	atomic_fetch_add(&c->table->refused, 1);
 	wr_share_add(c->service, WR_PLACE_SERVER, -1);
 	log_refusal(c, outcome);
-	/* An empty socket takes a short text; who is gone needs none. */
+	/* The socket is empty, so a short text fits. */
 	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {
 		struct iovec rest = { config->refusal + at,
@@ -414,8 +415,8 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 
 /*
  * A reference keeps the slot from being recycled and the table from being
- * freed.  Everything beyond that is looked at under the connection's lock and
- * only while the connection is open: the server outlives its connections.
+ * freed.  Whatever else a thread needs, it reads under the connection's lock
+ * and while the connection is open: the server outlives its open connections.
  */
 
 weir_ref *weir_conn_self(weir_conn *c)
@@ -441,10 +442,7 @@ weir_ref *weir_conn_ref(weir_conn *c)
 	return weir_ref_dup(weir_conn_self(c));
 }
 
-/*
- * A server's connection has a reference of the library's until it is settled:
- * the last one before that is not the caller's to give back.
- */
+/* Until it is counted, the last reference to it is the library's. */
 static bool has_only_ours(struct weir_conn *c)
 {
 	return c->table && atomic_load(&c->refs) == 1 &&
@@ -465,7 +463,7 @@ void weir_unref(weir_ref *ref)
 		return;
 	}
 	table = c->table;
-	release(c);
+	drop_reference(c);
 	if (table)
 		wr_table_unref(table);
 }
@@ -477,11 +475,10 @@ void weir_conn_free(weir_conn *c)
 			"weir_conn_free() of a connection of a server: "
 			"a bug in the program");
 	else if (c)
-		release(c);
+		drop_reference(c);
 }
 
-/* Report for a thread of the program. */
-static int tell(struct weir_conn *c, uint32_t report)
+static int post_from_program(struct weir_conn *c, uint32_t event)
 {
 	WR_NO_CANCEL();
 	int rc = -EPIPE;
@@ -491,7 +488,7 @@ static int tell(struct weir_conn *c, uint32_t report)
 	wr_lock(&c->lock);
 	if (c->end == WR_END_OPEN && c->table) {
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
-			     wr_owner_generation(&c->owner), report);
+			     wr_owner_generation(&c->owner), event);
 		rc = 0;
 	}
 	wr_unlock(&c->lock);
@@ -500,12 +497,12 @@ static int tell(struct weir_conn *c, uint32_t report)
 
 int weir_ref_wake(weir_ref *ref)
 {
-	return tell(wr_conn_of(ref), WR_EV_WAKE);
+	return post_from_program(wr_conn_of(ref), WR_EV_WAKE);
 }
 
 int weir_ref_close(weir_ref *ref)
 {
-	return tell(wr_conn_of(ref), WR_EV_CLOSE);
+	return post_from_program(wr_conn_of(ref), WR_EV_CLOSE);
 }
 
 int weir_ref_cancel(weir_ref *ref)
@@ -522,8 +519,7 @@ int weir_ref_cancel(weir_ref *ref)
 	if (!is_open)
 		return -EPIPE;
 	wr_conn_cut(c);
-	if (c->table)
-		(void)tell(c,
-			   WR_EV_CANCEL); /* the cut may have ended it by now */
+	/* The cut may have ended it: then nobody has to be told. */
+	(void)post_from_program(c, WR_EV_CANCEL);
 	return 0;
 }

@@ -2,15 +2,15 @@
 /*
  * A connection inside the library.
  *
- * It has one owner at every moment: the acceptor that made it, the queue, a
- * worker, nobody in particular while it is parked, the acceptor again when it
- * lingers.  wr_conn_move() is the only function that changes where it is; it
- * knows which moves are legal and keeps the gauges.  wr_conn_close_and_count()
- * is the only one that enters an outcome in the ledger.
+ * It has one owner at a time: the acceptor that made it, a queue, a worker, the
+ * acceptor again while it lingers; a parked connection has none, and the thread
+ * that posts an event to it becomes its owner (owner.h).  wr_conn_move() alone
+ * changes where it is, and asserts that the move is legal.
+ * wr_conn_close_and_count() alone enters its outcome in the ledger.
  *
- * A connection is a slot of a table, recycled under a new generation and
- * never freed while the server lives; see owner.h for what that is good for.
- * A dialled connection is the same structure without core and table.
+ * A connection is a slot of a table, which is recycled under a new generation
+ * and not freed before the server.  A dialled connection is the same structure
+ * without core and table.
  */
 #ifndef WR_CONN_H
 #define WR_CONN_H
@@ -183,7 +183,7 @@ struct weir_conn {
 _Static_assert(sizeof(struct weir_conn) <= 504,
 	       "what an idle connection takes is promised");
 
-/* Any thread; one that does not own it learns where it was a moment ago. */
+/* For threads that do not own it: where it was a moment ago. */
 static inline int wr_conn_where(const struct weir_conn *c)
 {
 	return atomic_load_explicit(&c->where, memory_order_acquire);
@@ -207,7 +207,7 @@ static inline bool wr_is_memory(const void *mem, size_t len)
 
 struct wr_table;
 
-/* See sys.h: for a handler's call, whose thread may be one of the program's. */
+/* In a handler's call: only of a dialled connection can it be cancelled. */
 #define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c) && (c)->table == NULL)
 
 /* Key of a connection in the poller. */
@@ -222,16 +222,17 @@ static inline uint64_t wr_conn_key(const struct weir_conn *c)
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now);
 
+/* Owner: where it is from now on, WR_CONN_... */
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 
 /*
- * Raise reports on it from any thread; if nobody owned it, it goes on the
- * ready list, and if its owner waits inside a session, that wait is rung.
+ * Any thread: post events to it.  One that nobody owned goes to the workers; an
+ * owner that waits in a session is woken.
  */
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
-		  uint32_t generation, uint32_t reports);
+		  uint32_t generation, uint32_t events);
 
-/* When something has to happen to it if nothing else does. */
+/* Owner: the time of its next deadline. */
 int64_t wr_conn_due_at(struct weir_conn *c);
 
 /* Owner, after that time: which deadline it was, as WEIR_END_... */
@@ -243,36 +244,32 @@ uint8_t wr_conn_due_end(struct weir_conn *c);
  */
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
 
-/* Owner: tell the acceptor, which visits it at the right time. */
+/* Owner: have the acceptor check it at that time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);
 
-/* Owner: the visit has come (WR_EV_DEADLINE); when the next is, is to be seen.
- */
+/* Owner: the check has come (WR_EV_DEADLINE), no other is promised. */
 static inline void wr_conn_forget_check(struct weir_conn *c)
 {
 	atomic_store_explicit(&c->due_at, WR_NEVER_AT, memory_order_relaxed);
 }
 
-/* Owner: give it to the acceptor, or ask for a visit (WR_MAIL_...). */
-void wr_conn_notify_acceptor(struct weir_conn *c, unsigned mail);
+/* Owner: put it in the acceptor's inbox for WR_INBOX_... */
+void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what);
 
 /*
- * Shut the socket down so that whoever waits for it wakes; not one that is
- * finished and lingers.  Any thread.
+ * Any thread: shut the socket down, unless all is sent already.  Calls that
+ * wait for the peer end with -ECANCELED.
  */
 void wr_conn_cut(struct weir_conn *c);
 
 /*
- * The same for a thread that must not wait.  While another thread has the lock,
- * which may be long (a send(2) waits where the program's memory has to be
- * fetched first), the owner is told and the socket is left as it is.
+ * The same without waiting for the lock, which a send(2) may hold for long
+ * while pages of the program are read in.  The owner is told in any case; the
+ * socket is left as it is while the lock is held.
  */
 void wr_conn_try_cut(struct weir_conn *c);
 
-/*
- * Owner: a handler that ends with this error passes on what the socket said,
- * which is that the peer is lost.
- */
+/* Owner: the socket has said this error, and it means that the peer is lost. */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
 /* Owner: WR_END_CLOSING; other threads get -EPIPE from now. */
@@ -286,30 +283,29 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome);
 
 /*
- * Owner: end our direction at once.  A peer that has got a part of a file must
- * not take it for the whole: it gets a reset.
+ * Owner: end our direction at once, with a reset if a file could not be sent to
+ * its end: the peer must not take a part for the whole.
  */
 void wr_conn_hang_up(struct weir_conn *c);
 
 /*
- * Owner, all output sent: end it with its outcome and without a reset.  The
- * descriptor is closed now if the peer has finished too, else the acceptor
- * does it later.
+ * Owner, all output sent: end it with its outcome and without a reset.  If the
+ * peer has finished too, the descriptor is closed now, else it lingers.
  */
 void wr_conn_finish(struct weir_conn *c);
 
-/* Owner, before any callback: tell the peer why not, then finish. */
+/* Owner, before any callback: send the refusal text, then finish. */
 void wr_conn_refuse(struct weir_conn *c, int outcome);
 
 /*
- * Throw away input, at most so many bytes.  True: the peer has finished, or
- * is gone; false: it may send more.  *bytes counts.
+ * Owner: throw away at most that many bytes of input, added to *bytes.  True:
+ * the peer has finished, or is gone.
  */
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
 /*
- * The peer's address for a log line; buf has WR_PEER_TEXT bytes.  For the
- * owner, or for a thread that must not wait.
+ * The peer's address for a log line; buf has WR_PEER_TEXT bytes.  The first is
+ * the owner's, the second for any thread and never waits.
  */
 #define WR_PEER_TEXT 160
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
@@ -317,13 +313,13 @@ const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
 /* ------------------------------------------------------------- conn_input */
 
-/* Owner, not in a callback: give unused memory back to the context. */
+/* Owner, outside of callbacks: give unused memory back to the context. */
 void wr_conn_input_tidy(struct weir_conn *c);
 
-/* Owner: look at the socket, take nothing: 1 (input, or its end), 0, -errno */
+/* Owner: 1: the socket has input, or its end; 0: none; -errno: it is gone. */
 int wr_conn_input_probe(struct weir_conn *c);
 
-/* The same for input that nobody has reported, and note that it is there. */
+/* The same, and input that is there is given to the handler. */
 int wr_conn_input_find(struct weir_conn *c);
 
 /* ------------------------------------------------------------ conn_output */
@@ -334,8 +330,8 @@ int wr_conn_input_find(struct weir_conn *c);
 /* What a flush leaves behind; errors are -errno, of a file -EIO. */
 enum {
 	WR_FLUSH_DONE = 0,    /* nothing */
-	WR_FLUSH_STALLED = 1, /* the kernel takes no more: it will tell */
-	WR_FLUSH_YIELDED = 2  /* it would take more: others want a turn */
+	WR_FLUSH_STALLED = 1, /* output: the kernel is full */
+	WR_FLUSH_YIELDED = 2  /* files: other connections want the worker */
 };
 
 /* Owner: send what is queued. */
@@ -349,9 +345,9 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 }
 
 /*
- * Enough is unsent: no more input is given to the handler.  From half the
- * mark on, so that a reply of up to the other half never makes it wait; and
- * while a file is queued, so that no peer takes a descriptor per request.
+ * So much is unsent that the handler gets no more input: from half of the limit
+ * on, so that a reply of up to the other half never waits; and while a file is
+ * queued, so that a peer cannot take a descriptor with each request.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
@@ -366,14 +362,14 @@ static inline bool wr_conn_is_readable(const struct weir_conn *c)
 }
 
 /*
- * The running thread waits for input; is_mid: inside a message.  0: look
+ * Owner, in a callback: wait for input; is_mid: a message has begun.  0: look
  * again; -ETIMEDOUT, -ESHUTDOWN, -ECANCELED, -EINTR, or an output error.
  */
 int wr_conn_wait_input(struct weir_conn *c, bool is_mid);
 
 /*
- * After a flush that stalled: until the kernel takes output, or its time is
- * up.  0: flush again; -ETIMEDOUT (it was up already), -ECANCELED.
+ * Owner, after a flush that stalled: wait until the kernel takes output, or the
+ * deadline.  0: flush again; -ETIMEDOUT: it had passed before; -ECANCELED.
  */
 int wr_conn_wait_output(struct weir_conn *c);
 

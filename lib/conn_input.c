@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Input: straight into the caller's buffer where that is all it takes, or by
- * way of the connection's buffer where a message has a form.
+ * Input.  A plain read goes straight into the caller's buffer; messages of a
+ * form (lines, lengths) go through the connection's.
  *
  * "A short read empties the socket": a recv() that brought less than it could
- * have leaves a TCP socket empty, so the next one need not be made; what
- * comes later is a new edge of the poller and a new report.  Two things break
- * the rule and clear it: the end of input, which a short read hides, and
- * urgent data, before which a read stops.  Both were reported with the event
- * (WR_EV_HUP), or will be.
+ * has left a TCP socket empty, so no other is made until the poller reports new
+ * input.  Two things break the rule: the end of input, which a short read
+ * hides, and urgent data, before which a read stops.  WR_EV_HUP has reported
+ * both, or will.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,20 +17,19 @@
 #include "sys.h"
 
 /*
- * A message may cost less than a look at the clock, so the end of a turn is
- * looked for after 1, 3, 7 and 15 messages and each 16 that follow.  A turn
- * thus lasts at most about twice WR_TURN_NS and one message, and each brings at
- * least one message.
+ * The clock may cost more than a message, so the end of a turn is looked for
+ * after 1, 3, 7 and 15 messages and each 16 that follow.  A turn lasts at most
+ * about twice WR_TURN_NS and one message, and brings at least one message.
  */
 #define CLOCK_GAP 16
 
-/* `readable` and nothing else never waits. */
+/* Only a `readable` callback never waits for input. */
 static bool may_wait(const struct weir_conn *c)
 {
 	return c->service->set.readable == NULL;
 }
 
-/* Or is it only that the program's time stamps wait in the error queue? */
+/* Time stamps in the error queue raise POLLERR, too: they are no error. */
 static bool has_error(const struct weir_conn *c)
 {
 	int error = 0;
@@ -43,9 +41,9 @@ static bool has_error(const struct weir_conn *c)
 }
 
 /*
- * A reset may have come behind what the peer sent: it is gone all the same.
- * To hang up is no more than an end, of a Unix socket when the peer has just
- * finished, of a TCP one when both sides have.
+ * A peer that has reset the connection is gone, whatever it sent before.
+ * POLLHUP is an ordinary end on a Unix socket, and on a TCP one when our
+ * direction is shut down.
  */
 static bool is_gone(const struct weir_conn *c, short found)
 {
@@ -79,7 +77,7 @@ int wr_conn_input_find(struct weir_conn *c)
 	return rc;
 }
 
-static void give_back(struct weir_conn *c)
+static void input_shrink(struct weir_conn *c)
 {
 	struct wr_buffer *spare = &c->ctx->spare_in, fit = { .mem = NULL };
 	size_t len = wr_buffer_len(&c->in.buf);
@@ -105,13 +103,13 @@ static void give_back(struct weir_conn *c)
 void wr_conn_input_tidy(struct weir_conn *c)
 {
 	if (c->in.buf.mem != NULL)
-		give_back(c);
+		input_shrink(c);
 }
 
 /* ---------------------------------------------------------- from the kernel */
 
 /* > 0; 0 at the end of input; -EAGAIN; another -errno. */
-static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
+static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n;
 
@@ -139,7 +137,7 @@ static ssize_t receive(struct weir_conn *c, void *buf, size_t cap)
 	return n;
 }
 
-/* From little memory or none to a buffer of the size that a context keeps. */
+/* Exchange little memory, or none, for a buffer of the size in a context. */
 static int move_to_spare(struct weir_conn *c)
 {
 	struct wr_buffer big = c->ctx->spare_in;
@@ -157,8 +155,8 @@ static int move_to_spare(struct weir_conn *c)
 	return 0;
 }
 
-/* The same to the end of the buffer, which may keep max bytes. */
-static ssize_t fill(struct weir_conn *c, size_t max)
+/* Receive to the end of the buffer, which may hold max bytes. */
+static ssize_t input_fill(struct weir_conn *c, size_t max)
 {
 	struct wr_buffer *in = &c->in.buf;
 	ssize_t n;
@@ -170,7 +168,7 @@ static ssize_t fill(struct weir_conn *c, size_t max)
 				     : wr_buffer_reserve(in, 1, max);
 	if (rc < 0)
 		return rc;
-	n = receive(c, wr_buffer_tail(in), wr_buffer_room(in));
+	n = input_receive(c, wr_buffer_tail(in), wr_buffer_room(in));
 	if (n > 0)
 		wr_buffer_commit(in, (size_t)n);
 	return n;
@@ -191,7 +189,7 @@ static int say_eagain(struct weir_conn *c, enum wr_input reason)
 	return -EAGAIN;
 }
 
-/* Too much is unsent: 0 once it is sent. */
+/* Too much is unsent.  0: not any more. */
 static int make_room(struct weir_conn *c)
 {
 	while (wr_conn_is_congested(c)) {
@@ -243,14 +241,14 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
-/* Nothing complete is there: 0 after a wait, else what the call says. */
+/* Nothing complete is there.  0: after a wait; else what the call returns. */
 static int no_input(struct weir_conn *c, bool is_mid)
 {
 	int rc;
 
 	if (may_wait(c)) {
 		rc = wr_conn_wait_input(c, is_mid);
-		/* The kernel's own is no deadline of ours. */
+		/* The kernel may say -ETIMEDOUT, too. */
 		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
 			c->call.timed_out = wr_conn_due_end(c);
 		return rc;
@@ -260,8 +258,8 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
-/* A message of n bytes is given out; the next one has a deadline of its own. */
-static ssize_t give(struct weir_conn *c, size_t n)
+/* A message of n bytes goes to the handler. */
+static ssize_t input_give(struct weir_conn *c, size_t n)
 {
 	c->in.message_at = 0;
 	c->in.scanned = 0;
@@ -288,15 +286,15 @@ static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 	if (rc < 0)
 		return rc;
 	if (wr_buffer_len(&c->in.buf) > 0)
-		return give(c, wr_buffer_take(&c->in.buf, buf, cap));
-	while ((n = receive(c, buf, cap)) == -EAGAIN) {
+		return input_give(c, wr_buffer_take(&c->in.buf, buf, cap));
+	while ((n = input_receive(c, buf, cap)) == -EAGAIN) {
 		rc = no_input(c, false);
 		if (rc < 0)
 			return rc;
 	}
 	if (n == 0)
 		return end_of_input(c, 0);
-	return n < 0 ? n : give(c, (size_t)n);
+	return n < 0 ? n : input_give(c, (size_t)n);
 }
 
 static ssize_t read_dialled(struct weir_conn *c, void *buf, size_t cap)
@@ -305,7 +303,7 @@ static ssize_t read_dialled(struct weir_conn *c, void *buf, size_t cap)
 	return read_some(c, buf, cap);
 }
 
-/* Nobody cancels a worker: the usual case goes without WR_NO_CANCEL(). */
+/* A worker cannot be cancelled, so a served connection skips WR_NO_CANCEL(). */
 ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 {
 	if (c == NULL || cap == 0 || !wr_is_memory(buf, cap))
@@ -314,13 +312,13 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 }
 
 /*
- * Buffer until len bytes are there.  The count there; 0 at the end of input
- * with nothing there; -EBADMSG at the end with less; or as every input call.
+ * Buffer len bytes or more.  Their count; 0 at the end of input; -EBADMSG at an
+ * end with fewer; or as every input call.
  */
-static ssize_t gather(struct weir_conn *c, size_t len)
+static ssize_t input_gather(struct weir_conn *c, size_t len)
 {
 	while (wr_buffer_len(&c->in.buf) < len) {
-		ssize_t n = fill(c, c->service->set.line_max);
+		ssize_t n = input_fill(c, c->service->set.line_max);
 
 		if (n == -EAGAIN)
 			n = no_input(c, wr_buffer_len(&c->in.buf) > 0);
@@ -333,13 +331,13 @@ static ssize_t gather(struct weir_conn *c, size_t len)
 	return (ssize_t)wr_buffer_len(&c->in.buf);
 }
 
-/* A session's message that no buffer need hold: straight to the caller. */
+/* A message longer than the buffer may be: straight to the caller. */
 static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
 	size_t got = wr_buffer_take(&c->in.buf, buf, len);
 
 	while (got < len) {
-		ssize_t n = receive(c, buf + got, len - got);
+		ssize_t n = input_receive(c, buf + got, len - got);
 
 		if (n == -EAGAIN) {
 			n = no_input(c, got > 0);
@@ -352,7 +350,7 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 			return n;
 		got += (size_t)n;
 	}
-	return give(c, len);
+	return input_give(c, len);
 }
 
 ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
@@ -367,8 +365,8 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 		return n;
 	if (len > c->service->set.line_max)
 		return may_wait(c) ? read_through(c, buf, len) : -EMSGSIZE;
-	n = gather(c, len);
-	return n <= 0 ? n : give(c, wr_buffer_take(&c->in.buf, buf, len));
+	n = input_gather(c, len);
+	return n <= 0 ? n : input_give(c, wr_buffer_take(&c->in.buf, buf, len));
 }
 
 /*
@@ -392,14 +390,13 @@ static uint64_t mark_of(const void *delim, size_t len)
 	return mark;
 }
 
-/* What was scanned for another delimiter says nothing about this one. */
 static bool was_scanned_for(const struct weir_conn *c, const void *delim,
 			    size_t len)
 {
 	return mark_of(delim, len) == c->in.scan_mark;
 }
 
-/* There is no such delimiter, unless its first bytes are the last there. */
+/* It is not in the buffer, but the last bytes may be its first. */
 static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 {
 	size_t there = wr_buffer_len(&c->in.buf);
@@ -408,7 +405,7 @@ static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 	c->in.scan_mark = mark_of(delim, len);
 }
 
-/* Where the message in the buffer ends; 0: not in there; or -EMSGSIZE. */
+/* The length of the message in the buffer; 0: it has no end yet; -EMSGSIZE. */
 static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 			    const void *delim, size_t delim_len)
 {
@@ -421,7 +418,7 @@ static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 	return (ssize_t)end;
 }
 
-/* It is not in there: the same with more input, or 0 or -errno as gather(). */
+/* The same with more input, or 0 or -errno as input_gather(). */
 static ssize_t await_end(struct weir_conn *c, size_t cap, const void *delim,
 			 size_t delim_len)
 {
@@ -429,7 +426,7 @@ static ssize_t await_end(struct weir_conn *c, size_t cap, const void *delim,
 
 	do {
 		note_scanned(c, delim, delim_len);
-		n = gather(c, wr_buffer_len(&c->in.buf) + 1);
+		n = input_gather(c, wr_buffer_len(&c->in.buf) + 1);
 		if (n <= 0)
 			return n;
 		n = look_for_end(c, cap, delim, delim_len);
@@ -467,7 +464,7 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 		return n;
 	len = wr_buffer_take(&c->in.buf, buf, (size_t)n);
 	buf[len] = '\0';
-	return give(c, len);
+	return input_give(c, len);
 }
 
 ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
@@ -482,7 +479,9 @@ ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 	n = begin_input(c);
 	if (n == 0)
 		n = find_end(c, cap, delim, delim_len);
-	return n <= 0 ? n : give(c, wr_buffer_take(&c->in.buf, buf, (size_t)n));
+	return n <= 0 ? n
+		      : input_give(c,
+				   wr_buffer_take(&c->in.buf, buf, (size_t)n));
 }
 
 ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
@@ -496,7 +495,7 @@ ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 		return -EMSGSIZE;
 	n = begin_input(c);
 	if (n == 0)
-		n = gather(c, at_least);
+		n = input_gather(c, at_least);
 	if (n > 0)
 		*data = wr_buffer_data(&c->in.buf);
 	return n;
@@ -507,6 +506,6 @@ int weir_conn_consume(weir_conn *c, size_t len)
 	if (c == NULL || len > wr_buffer_len(&c->in.buf))
 		return -EINVAL;
 	wr_buffer_consume(&c->in.buf, len);
-	(void)give(c, len);
+	(void)input_give(c, len);
 	return 0;
 }

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output: gathering small writes, sending large ones without a copy, keeping
- * what the kernel does not take.
+ * Output: small writes are gathered, large ones are sent without a copy, and
+ * what the kernel does not take is kept.
  *
- * The outbox is under the connection's lock, because other threads append to
- * it (weir_ref_send).  The lock is held across a sendmsg, which waits for
- * the caller's memory at most, but not across sendfile, which may wait for the
- * disk; only the owner sends files, so the file at the front stays where it is
- * meanwhile.
+ * Other threads append to the outbox (weir_ref_send), so it is under the
+ * connection's lock.  The lock is held across sendmsg(2), which waits for the
+ * caller's memory at most, and not across sendfile(2), which may wait for the
+ * disk: only the owner sends files, so the file at the front stays there.
  *
- * Waiting inside a callback is here too: a session for input, any callback for
- * room in a congested outbox, a dialled connection for both.  These are the
- * only places where a worker sleeps on behalf of one connection.
+ * Waits inside a callback are here too: of a session for input, of any callback
+ * for room in the outbox, of a dialled connection for both.  A worker sleeps
+ * for one connection nowhere else, and only in poll_once().
  *
  * "Why no wake-up is lost": the waiter publishes its wake descriptor, then
- * takes the events; another thread posts its event, then reads that
- * descriptor.  All are sequentially consistent, so the waiter takes the event
- * or is woken.  A wake-up stays pending until it is cleared, which comes before
- * the events are taken.
+ * takes the events; another thread posts its event, then reads that descriptor.
+ * All are sequentially consistent, so the waiter takes the event or is woken. A
+ * wake-up is pending until it is cleared, which is before the events are taken.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,14 +28,14 @@
 #define PIECES	   64		      /* of one sendmsg */
 #define COPY_PIECE ((size_t)16 << 10) /* of one pread, without sendfile(2) */
 
-/* What the caller still holds: pieces, from byte skip on. */
+/* The part of a write that is not yet sent or kept: from byte skip on. */
 struct rest {
 	const struct iovec *iov;
 	int count;
 	size_t skip, left;
 };
 
-/* Of all pieces; -EINVAL if they are none, or too long together. */
+/* -EINVAL: a piece is no memory, or they are too long together. */
 static ssize_t total_len(const struct iovec *iov, int count)
 {
 	size_t n = 0;
@@ -80,8 +78,8 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 }
 
 /*
- * What sendfile(2) does, as two calls, of which each says what has failed: the
- * file (*file_error, and -EIO) or the socket.
+ * As sendfile(2), by two calls that show what has failed: the file
+ * (*file_error, and -EIO) or the socket.
  */
 static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 {
@@ -97,9 +95,8 @@ static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 }
 
 /*
- * sendfile(2) has an error for files that it cannot send, for systems on which
- * it cannot be called, for broken files and for broken sockets, and says 0 at
- * the end of the file: whatever is not progress is left to copy_piece().
+ * The errors of sendfile(2) do not tell whether it cannot send this file,
+ * cannot be called here, or which descriptor is broken: copy_piece() finds out.
  */
 static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
 {
@@ -173,10 +170,9 @@ static void shut_output_locked(struct weir_conn *c)
 }
 
 /*
- * The kernel is full: has the peer taken some since that was so last?  What
- * the kernel takes is not taken by the peer: it makes more room also for one
- * that never reads, at times for all that is queued.  So the time goes on when
- * it has done that.
+ * The kernel is full.  The deadline starts again only if the peer has taken
+ * something since the last stall: the kernel may find more room for a peer that
+ * never reads.
  */
 static void note_stall_locked(struct weir_conn *c)
 {
@@ -190,8 +186,8 @@ static void note_stall_locked(struct weir_conn *c)
 }
 
 /*
- * Send the outbox, then rest (may be NULL).  WR_FLUSH_DONE ... or -errno. There
- * are files in it only for their owner, who has a context.
+ * Send the outbox, then rest (may be NULL).  WR_FLUSH_... or -errno.  Files are
+ * sent by the owner only, which has a context.
  */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
@@ -225,7 +221,7 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	}
 }
 
-/* What a failed call means to the caller. */
+/* After a cut of ours the error is not the peer's. */
 static int map_send_error(const struct weir_conn *c, int rc)
 {
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
@@ -249,8 +245,8 @@ static bool is_draining(const struct weir_conn *c)
 }
 
 /*
- * With the wake descriptor, which poll(2) refuses where RLIMIT_NOFILE is 1:
- * then it is looked for events now and then.
+ * poll(2) refuses two descriptors where RLIMIT_NOFILE is 1.  The wait is short
+ * then, for the caller looks for events after it.
  */
 static int poll_both(struct pollfd fds[2], int timeout_ms)
 {
@@ -263,7 +259,7 @@ static int poll_both(struct pollfd fds[2], int timeout_ms)
 	return wr_sys_poll(fds, 1, timeout_ms);
 }
 
-/* 0: nothing happened within the time; > 0: what did (poll's bits). */
+/* > 0: the events of poll(2); 0: none within the time; -errno. */
 static int poll_once(struct weir_conn *c, short events, int64_t at)
 {
 	struct pollfd fds[2] = {
@@ -272,7 +268,7 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	};
 	int timeout_ms = wr_ms_until(at, c->ctx->now), rc;
 
-	/* For the watchdog: it is the peer that takes so long. */
+	/* The watchdog does not count the time of a wait. */
 	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
 	rc = c->ctx->wake_fd >= 0 ? poll_both(fds, timeout_ms)
@@ -287,7 +283,7 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	return fds[0].revents;
 }
 
-/* What was reported since the wait began; -errno ends it. */
+/* The events since the wait began; -errno ends it. */
 static int take_events(struct weir_conn *c)
 {
 	uint32_t events = wr_owner_fetch(&c->owner);
@@ -348,8 +344,8 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 }
 
 /*
- * The kernel is full, as a flush has just seen.  That must be seen once more
- * when the time is up: the peer may have taken less than the kernel tells of.
+ * When the time is up, the caller flushes once more before it gives up: the
+ * kernel does not report each byte that the peer takes.
  */
 int wr_conn_wait_output(struct weir_conn *c)
 {
@@ -376,7 +372,7 @@ int wr_conn_wait_output(struct weir_conn *c)
 	return rc < 0 ? rc : 0;
 }
 
-/* --------------------------------------------------------- taking output in */
+/* ---------------------------------------------------------------- queueing */
 
 static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 		       const struct rest *rest)
@@ -385,7 +381,7 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 				  rest->skip, rest->left,
 				  ctx ? &ctx->spare_chunk : NULL);
 
-	/* Part of it may have gone: the stream cannot be mended. */
+	/* If a part has been sent, the stream is broken. */
 	if (rc < 0 && rest->skip > 0)
 		c->out.error = rc;
 	return rc;
@@ -399,8 +395,8 @@ static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 }
 
 /*
- * To be gathered, or behind what the kernel does not take.  What is large is
- * rather sent with what is queued than copied behind it.
+ * Small writes are gathered, and all are kept while the kernel is full.  A
+ * large one is sent together with what is queued rather than copied.
  */
 static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 {
@@ -409,14 +405,14 @@ static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 		c->out.is_stalled);
 }
 
-/* 0: more may be written. */
+/* 0, or why nothing more can be written. */
 static int may_write(const struct weir_conn *c)
 {
 	return c->out.end != WR_OUT_OPEN ? -EPIPE : c->out.error;
 }
 
-/* The usual case, something small and nothing else: false if it is not. */
-static bool put_small(struct weir_conn *c, const void *buf, size_t len)
+/* The usual case: a small write that fits.  False: it is not that. */
+static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 {
 	bool is_taken;
 
@@ -431,9 +427,9 @@ static bool put_small(struct weir_conn *c, const void *buf, size_t len)
 	return is_taken;
 }
 
-/* Take all pieces, now or later; waits while more than outbox_max are left. */
-static int put(struct weir_conn *c, const struct iovec *iov, int count,
-	       size_t len)
+/* Send or keep all pieces; waits while more than outbox_max is unsent. */
+static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
+		      size_t len)
 {
 	WR_NO_CANCEL_IN(c);
 	struct rest rest = { iov, count, 0, len };
@@ -462,18 +458,18 @@ static int put(struct weir_conn *c, const struct iovec *iov, int count,
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
-static int put_one(struct weir_conn *c, const void *buf, size_t len)
+static int output_put_one(struct weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
 
-	return put(c, &iov, 1, len);
+	return output_put(c, &iov, 1, len);
 }
 
 int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
 	if (c == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
-	return put_small(c, buf, len) ? 0 : put_one(c, buf, len);
+	return output_put_small(c, buf, len) ? 0 : output_put_one(c, buf, len);
 }
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
@@ -483,7 +479,7 @@ int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 	if (c == NULL || count < 0 || count > 1024 || (!iov && count > 0))
 		return -EINVAL;
 	len = total_len(iov, count);
-	return len < 0 ? (int)len : put(c, iov, count, (size_t)len);
+	return len < 0 ? (int)len : output_put(c, iov, count, (size_t)len);
 }
 
 int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
@@ -597,7 +593,7 @@ int weir_conn_shutdown(weir_conn *c, int how)
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
-/* Any thread: see weir.h.  Sends at once if nothing is queued before it. */
+/* Sends at once if nothing is queued before it. */
 int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 {
 	WR_NO_CANCEL();

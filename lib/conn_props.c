@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a connection is, for its handler: addresses, descriptor, options,
+ * Properties of a connection, for its handler: addresses, descriptor,
  * deadlines, the program's data.
  */
 #include <errno.h>
@@ -43,7 +43,7 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 	return 0;
 }
 
-/* SO_LINGER, which the library must know of, can be set with it. */
+/* The program may set SO_LINGER on it. */
 int weir_conn_fd(const weir_conn *c)
 {
 	if (c == NULL)
@@ -60,7 +60,7 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
-	/* accept(2) told it; asking again fails once the peer has reset. */
+	/* From accept(2): the socket forgets it when the peer resets. */
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
 	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)&addr, &len);

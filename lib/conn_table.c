@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Slots come in slabs whose addresses never change.  Only the acceptor takes
- * slots; anybody gives them back, on a stack that the acceptor takes whole,
- * so that no pointer can be swapped against a recycled one.
+ * slots.  Any thread gives them back, to a stack that the acceptor takes as a
+ * whole: no pointer is compared with one that was recycled.
  *
- * A free slot's owner word is taken: a late event of the old generation finds a
- * word it does not match, and nobody becomes the owner of nothing.
+ * The owner word of a free slot is taken, and of another generation than a late
+ * event's: no event makes an owner of it.
  */
 #include "conn_table.h"
 
@@ -33,7 +33,7 @@ void wr_table_ref(struct wr_table *t)
 	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
-/* Whom a stuck callback kept beyond the stop may still have a descriptor. */
+/* After a stop that gave a stuck callback up, its descriptor is still open. */
 static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)
@@ -86,7 +86,7 @@ int wr_table_grow(struct wr_table *t)
 		slab[i].node.next = t->spare;
 		t->spare = &slab[i].node;
 	}
-	/* Release: whoever sees the count sees the slab. */
+	/* Release: a thread that sees the count sees the slab. */
 	atomic_store(&t->slabs[n], slab);
 	atomic_store(&t->slab_count, n + 1);
 	return 0;

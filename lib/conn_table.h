@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The slots connections live in: found by number, recycled under a new
- * generation, never freed while the server or a reference lives.
+ * The slots of connections: found by number, recycled under a new generation,
+ * freed after the server and the last reference.
  */
 #ifndef WR_CONN_TABLE_H
 #define WR_CONN_TABLE_H
@@ -12,8 +12,8 @@
 
 struct wr_table {
 	atomic_uint refs;	/* the server, and each reference to a slot */
-	_Atomic size_t open;	/* connections not settled yet */
-	_Atomic size_t refused; /* of those, who were told no */
+	_Atomic size_t open;	/* connections not counted in the ledger yet */
+	_Atomic size_t refused; /* of these, refused ones */
 	_Atomic(struct wr_node *) freed; /* by any thread, latest first */
 	struct wr_node *spare;		 /* t: for the acceptor to take */
 	struct wr_core *core;
@@ -22,28 +22,28 @@ struct wr_table {
 	_Atomic(struct weir_conn *) slabs[];
 };
 
-/* Room for about max connections, and those that are over but referenced. */
+/* Room for about max connections, and closed ones with references. */
 int wr_table_new(struct wr_table **ret, struct wr_core *core, size_t max);
 
 void wr_table_ref(struct wr_table *t);
 void wr_table_unref(struct wr_table *t);
 
-/* Acceptor: are there so many free slots (1 or 2)? */
+/* Acceptor: there are that many free slots (1 or 2). */
 bool wr_table_has_free(struct wr_table *t, size_t count);
 
-/* Acceptor: more free slots.  0; -ENOMEM; -EUSERS: there is no place left. */
+/* Acceptor: make free slots.  0; -ENOMEM; -EUSERS: the table is full. */
 int wr_table_grow(struct wr_table *t);
 
 /* Acceptor: a free slot under a new generation, counted as open. */
 struct weir_conn *wr_table_take(struct wr_table *t);
 
-/* A settled slot nobody refers to any more.  Any thread. */
+/* Any thread: a slot without connection and references. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
 
 /*
- * Acceptor: those that have a place in the server.  Who is refused has left
- * it, though the kernel still has something to deliver to its peer.  It leaves
- * `refused' before `open': looked at in the other order, neither is too many.
+ * Acceptor: the connections that take up a place in the server; refused ones do
+ * not, though the kernel still delivers something to their peers.  `refused' is
+ * lowered before `open', so reading `open' first never gives a negative number.
  */
 static inline size_t wr_table_places(struct wr_table *t)
 {
@@ -52,13 +52,13 @@ static inline size_t wr_table_places(struct wr_table *t)
 	return open - atomic_load(&t->refused);
 }
 
-/* Slots made so far, for a walk with wr_table_find(). */
+/* The number of slots, for a walk with wr_table_find(). */
 static inline size_t wr_table_slots(struct wr_table *t)
 {
 	return atomic_load(&t->slab_count) * WR_SLAB_SLOTS;
 }
 
-/* The slot of a key that was one's once, whatever its generation is now. */
+/* The slot of a key, whatever its generation is now. */
 static inline struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
 {
 	size_t index = (uint32_t)key;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dialling: a connection without a server.  It has a context of its own, its
- * reads wait in the caller's thread, and nobody else knows of it.
+ * reads wait in the caller's thread, and no other thread knows of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static const struct wr_service dialled_service = {
 			WEIR_NEVER },
 };
 
-/* The caller's descriptor: only taken over when all is well. */
+/* On an error the descriptor is still the caller's. */
 static int take_over(int fd)
 {
 	int type = 0, rc;
@@ -47,9 +47,8 @@ static int take_over(int fd)
 }
 
 /*
- * A close with unread input makes our kernel reset the connection, and the
- * peer's forget what it has not read (see conn.c).  So throw input away
- * until the peer has all we sent, for a short while at most.
+ * "No reply is lost by a close" (conn.c) for the caller's thread: throw input
+ * away until the peer has all we sent, for a second at most.
  */
 static void drain_before_close(struct weir_conn *c)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to do with a connection next, decided in one place (next_step), by its
- * owner, from what was reported and what the last callback said.
+ * What the owner of a connection does with it next, decided in one place
+ * (next_step) from the events posted to it and the verdict of its last
+ * callback.
  *
- * Two rules matter more than the rest.  "Never park with work left": a
- * connection is given up only when every report has been acted on, and input
- * that may be in the kernel has been seen to be gone.  "Never call in vain":
+ * Two rules matter most.  "Never park with work left": a connection is given up
+ * only when every event has been acted on, and the kernel has been seen to have
+ * no more input.  "Never call in vain":
  * a callback runs when there is something for it, and at most once for each.
  */
 #include "dispatch.h"
@@ -16,10 +17,10 @@
 #include "sys.h"
 
 enum step {
-	STEP_ON,    /* look again */
-	STEP_PARK,  /* nothing to do */
-	STEP_AGAIN, /* more to do, after the others */
-	STEP_GONE   /* not ours any more */
+	STEP_ON,    /* look for the next step */
+	STEP_PARK,  /* nothing is left to do */
+	STEP_AGAIN, /* there is more to do, after other connections */
+	STEP_GONE   /* the connection has another owner, or is closed */
 };
 
 /* --------------------------------------------------------------- callbacks */
@@ -72,7 +73,7 @@ static int outcome_of(int end)
 	}
 }
 
-/* At once, whatever is unsent. */
+/* At once; unsent output is lost. */
 static enum step end_now(struct weir_conn *c, int end)
 {
 	c->cause = (uint8_t)end;
@@ -115,7 +116,7 @@ static void log_deadline(struct weir_conn *c, int end)
 		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
 }
 
-/* That the peer is lost is said by the end alone. */
+/* A peer that is lost is no error: the end says it. */
 static void log_output_error(struct weir_conn *c, int rc)
 {
 	if (c->out.file_error == WR_FILE_TOO_SHORT)
@@ -133,7 +134,7 @@ static bool has_outlived(const struct weir_conn *c)
 	       c->ctx->now;
 }
 
-/* More could be sent, but others want a turn; who always takes, too, ends. */
+/* A peer that always takes more still meets the lifetime. */
 static enum step send_later(struct weir_conn *c)
 {
 	if (!has_outlived(c))
@@ -150,7 +151,7 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
-		/* log_and_close() has logged what the handler failed of. */
+		/* An error of the handler has been logged already. */
 		if (c->out.file_error || c->cause != WEIR_END_ERROR)
 			log_output_error(c, rc);
 		return end_now(c, outcome_of(c->cause) != WR_OUTCOME_COMPLETED
@@ -167,7 +168,7 @@ static enum step go_on_closing(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-/* `closed` comes when all is sent, or cannot be: it can ask why. */
+/* `closed` is called when all is sent, or cannot be. */
 static enum step begin_close(struct weir_conn *c, int end)
 {
 	wr_conn_begin_close(c);
@@ -177,7 +178,7 @@ static enum step begin_close(struct weir_conn *c, int end)
 	return go_on_closing(c);
 }
 
-/* A deadline has passed.  Output that nobody takes is given up. */
+/* A deadline has passed: output that the peer does not take is given up. */
 static enum step expire(struct weir_conn *c)
 {
 	int end = wr_conn_due_end(c);
@@ -196,35 +197,35 @@ static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 
 /* ------------------------------------------------------------- the verdict */
 
-static void add_events(struct weir_conn *c, uint32_t reports)
+static void add_events(struct weir_conn *c, uint32_t events)
 {
-	if (reports & (WR_EV_IN | WR_EV_HUP)) {
+	if (events & (WR_EV_IN | WR_EV_HUP)) {
 		c->in.is_ready = true;
 		c->in.would_block = false;
 	}
-	if (reports & WR_EV_HUP)
+	if (events & WR_EV_HUP)
 		c->in.has_exceptions = true;
-	if (reports & WR_EV_DEADLINE)
+	if (events & WR_EV_DEADLINE)
 		wr_conn_forget_check(c);
-	c->events |= reports;
+	c->events |= events;
 }
 
-/* One that comes after the look makes the yield fail, or is seen there. */
+/* An event that comes after the look makes wr_owner_release() fail. */
 static void note_events(struct weir_conn *c)
 {
 	if (wr_owner_peek(&c->owner))
 		add_events(c, wr_owner_fetch(&c->owner));
 }
 
-static bool take_event(struct weir_conn *c, uint32_t report)
+static bool take_event(struct weir_conn *c, uint32_t event)
 {
-	if (!(c->events & report))
+	if (!(c->events & event))
 		return false;
-	c->events &= ~report;
+	c->events &= ~event;
 	return true;
 }
 
-/* One that wakes itself waits for its turn like all others. */
+/* A connection that wakes itself goes behind the others. */
 static enum step wait_for_events(struct weir_conn *c)
 {
 	note_events(c);
@@ -245,7 +246,7 @@ static enum step keep(struct weir_conn *c)
 	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
 }
 
-/* Is there more that its handler can be given? */
+/* Its handler can be given more, without an event. */
 static bool has_more(const struct weir_conn *c, int verdict)
 {
 	bool wants_new = verdict == WEIR_WAIT && c->call.saw_eagain;
@@ -262,7 +263,7 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	case WR_INPUT_BUDGET:
 		return STEP_AGAIN;
 	case WR_INPUT_BACKPRESSURE:
-		c->in.message_at = 0; /* it is we who do not read */
+		c->in.message_at = 0; /* we do not read: it is not late */
 		return wr_conn_is_readable(c) ? STEP_AGAIN : wait_for_events(c);
 	default:
 		break;
@@ -285,7 +286,7 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	return wait_for_events(c);
 }
 
-/* Who wanted a connection to end that was served as it should be? */
+/* Who ended a connection that was served in full. */
 static int end_of_served(const struct weir_conn *c, int verdict)
 {
 	if (c->call.input == WR_INPUT_EOF)
@@ -333,7 +334,7 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 	return log_and_close(c, "", verdict);
 }
 
-/* A session waits by itself: the others need not hear of its input. */
+/* A session waits for its socket itself. */
 static void leave_poller(struct weir_conn *c)
 {
 	if (c->interest)
@@ -342,7 +343,7 @@ static void leave_poller(struct weir_conn *c)
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
 
-static enum step call(struct weir_conn *c, int why, weir_handler *fn)
+static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 {
 	struct wr_context *ctx = c->ctx;
 	int verdict;
@@ -401,10 +402,10 @@ static enum step call_drain(struct weir_conn *c)
 {
 	if (c->service->set.readable == NULL)
 		return begin_close(c, WEIR_END_DRAIN);
-	return call(c, WEIR_DRAIN, c->service->set.readable);
+	return run_callback(c, WEIR_DRAIN, c->service->set.readable);
 }
 
-/* Output before anything else.  STEP_ON: nothing stands in the way. */
+/* Output goes first.  STEP_ON: go on with the rest. */
 static enum step push_output(struct weir_conn *c)
 {
 	int rc;
@@ -421,9 +422,9 @@ static enum step push_output(struct weir_conn *c)
 }
 
 /*
- * A deadline may have passed.  Input that came in time but was not looked at
- * (the process was stopped, the machine busy) is served first: once, for
- * park() looks at the deadline again.
+ * A deadline may have passed.  Input that came in time and has not been read (a
+ * process that was stopped, a busy machine) is served first, once: park()
+ * checks the deadline again.
  */
 static enum step check_due(struct weir_conn *c)
 {
@@ -445,7 +446,7 @@ static enum step next_step(struct weir_conn *c)
 	note_events(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
-	/* What the peer has taken is seen by sending: that before judging. */
+	/* Sending shows what the peer has taken: before its deadline. */
 	if (c->end != WR_END_OPEN)
 		return go_on_closing(c); /* and park() looks at the deadline */
 	step = push_output(c);
@@ -456,15 +457,15 @@ static enum step next_step(struct weir_conn *c)
 	if (take_event(c, WR_EV_CLOSE))
 		return begin_close(c, WEIR_END_CLOSED);
 	if (sv->opened && c->call.why == 0)
-		return call(c, WEIR_OPENED, sv->opened);
+		return run_callback(c, WEIR_OPENED, sv->opened);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (take_event(c, WR_EV_WAKE) && sv->readable)
-		return call(c, WEIR_WAKE, sv->readable);
+		return run_callback(c, WEIR_WAKE, sv->readable);
 	if (wr_conn_is_readable(c))
-		return call(c, WEIR_INPUT,
-			    sv->readable ? sv->readable : sv->session);
+		return run_callback(c, WEIR_INPUT,
+				    sv->readable ? sv->readable : sv->session);
 	return STEP_PARK;
 }
 
@@ -532,12 +533,12 @@ static enum step requeue(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports)
+void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 {
 	enum step step = STEP_ON;
 
 	c->ctx = ctx;
-	add_events(c, reports);
+	add_events(c, events);
 	while (step != STEP_GONE) {
 		step = next_step(c);
 		if (step == STEP_PARK)

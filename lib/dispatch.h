@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cycle of a connection on a worker: reports, callback, verdict, and
- * where it goes from there.
+ * The cycle of a connection on a worker: events, callback, verdict, and where
+ * it goes from there.
  */
 #ifndef WR_DISPATCH_H
 #define WR_DISPATCH_H
@@ -9,13 +9,13 @@
 #include "conn.h"
 
 /*
- * Run a connection the caller owns and has moved to WR_CONN_RUNNING, until it
- * is parked, queued behind others, lingering or over.  It is not the caller's
- * afterwards.  The reports are besides those in the turn word.
+ * Run a connection that the caller owns and has moved to WR_CONN_RUNNING, until
+ * it is parked, queued, lingering or closed; it is not the caller's afterwards.
+ * The events are added to those in the owner word.
  */
-void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t reports);
+void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events);
 
-/* The same for one that comes out of the queue of new ones. */
+/* The same for one from the queue of accepted connections. */
 void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c);
 
 #endif

@@ -25,12 +25,12 @@
  *	yield		lib/owner.h	wr_owner_release
  *	report		lib/conn.c	wr_conn_post wr_conn_notify_acceptor
  *	dispatch	lib/dispatch.c	next_step wr_dispatch wr_dispatch_accepted
- *	callback	lib/dispatch.c	call apply_verdict requeue
+ *	callback	lib/dispatch.c	run_callback apply_verdict requeue
  *	remind		lib/dispatch.c	drain_is_due
  *	park		lib/dispatch.c	park watch
  *	close		lib/conn.c	wr_conn_run_close_callbacks wr_conn_finish
  *	settle		lib/conn.c	wr_conn_close_and_count
- *	release		lib/conn.c	release give_slot
+ *	release		lib/conn.c	drop_reference give_slot
  *	release		lib/conn_table.c wr_table_give
  *	worker		lib/pool.c	run_event run_task
  *	worker		lib/scheduler.c	poll_events
@@ -38,7 +38,7 @@
  *	acceptor	lib/conn_table.c wr_table_take
  *	linger		lib/deadlines.c	linger_begin linger_end
  *	drain		lib/stop.c	remind finish
- *	program		lib/conn.c	weir_conn_ref tell weir_unref
+ *	program		lib/conn.c	weir_conn_ref post_from_program weir_unref
  *
  * Defects to be found with -DBUG=n:
  *	1	given up though a report has come
