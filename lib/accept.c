@@ -27,15 +27,13 @@
 /* Key of the i-th listener in the acceptor's poller; see WR_GENERATIONS. */
 #define KEY_LISTENER (UINT64_C(1) << 63)
 
-int wr_accept_init(struct wr_accept *a, struct wr_core *core,
-		   struct wr_context *ctx, struct wr_deadlines *deadlines,
-		   int poller)
+int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines)
 {
-	*a = (struct wr_accept){ .core = core,
-				 .ctx = ctx,
+	*a = (struct wr_accept){ .core = deadlines->core,
+				 .ctx = deadlines->ctx,
 				 .deadlines = deadlines,
-				 .poller = poller };
-	return a->reserve = wr_sys_dup(core->acceptor_wake_fd);
+				 .poller = deadlines->poller };
+	return a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
 }
 
 void wr_accept_fini(struct wr_accept *a)

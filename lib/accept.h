@@ -46,9 +46,7 @@ struct wr_accept {
 };
 
 /* 0 or more, or -errno; wr_accept_fini() is right in both cases. */
-int wr_accept_init(struct wr_accept *a, struct wr_core *core,
-		   struct wr_context *ctx, struct wr_deadlines *deadlines,
-		   int poller);
+int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines);
 void wr_accept_fini(struct wr_accept *a);
 
 /* Takes the listener over on success.  Its id or -errno. */

@@ -20,11 +20,9 @@ static int init_parts(struct wr_acceptor *a)
 
 	wr_deadlines_init(&a->deadlines, core, &a->ctx, a->poller);
 	wr_watch_init(&a->watch, core, a->pool);
-	rc = wr_accept_init(&a->accept, core, &a->ctx, &a->deadlines,
-			    a->poller);
+	rc = wr_accept_init(&a->accept, &a->deadlines);
 	if (rc >= 0)
-		rc = wr_stop_init(&a->stop, core, &a->ctx, a->pool, &a->accept,
-				  &a->deadlines, &a->watch);
+		rc = wr_stop_init(&a->stop, &a->accept, &a->watch);
 	return rc;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the threads of one server share, as far as connections need to know:
- * the places where a connection can be, the bells that wake who looks after
- * it, the phase of life, the counters.
+ * What the threads of one server share, as far as connections need it: the
+ * scheduler, the acceptor's inbox, the phase of the server, the counters.
  */
 #ifndef WR_CORE_H
 #define WR_CORE_H
@@ -28,7 +27,7 @@ enum wr_phase {
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
-/* What a thread lends to the connection it runs. */
+/* The state of a thread, which the connection that it runs uses. */
 struct wr_context {
 	struct wr_stats *stats;
 	int64_t now;		      /* read when it last mattered */
@@ -50,13 +49,13 @@ struct wr_core {
 
 	/* Connections that no worker has taken yet, and owned ones to run. */
 	struct wr_sched sched;
-	_Atomic bool
-		accept_blocked; /* the acceptor waits for something to end */
+	/* The acceptor waits until a connection ends or leaves the queue. */
+	_Atomic bool accept_blocked;
 	_Atomic(struct weir_conn *) inbox; /* for the acceptor, latest first */
 
 	_Atomic int phase;
-	_Atomic int64_t
-		drain_began_at;	  /* ns; valid from WR_PHASE_DRAINING on */
+	/* ns; valid from WR_PHASE_DRAINING on */
+	_Atomic int64_t drain_began_at;
 	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */
 	_Atomic bool stop_wanted;
 	_Atomic int failure;	 /* -errno: why it cannot go on; 0 */

@@ -10,16 +10,14 @@
 #include "conn_table.h"
 #include "sys.h"
 
-int wr_stop_init(struct wr_stop *s, struct wr_core *core,
-		 struct wr_context *ctx, struct wr_pool *pool,
-		 struct wr_accept *accept, struct wr_deadlines *deadlines,
+int wr_stop_init(struct wr_stop *s, struct wr_accept *accept,
 		 struct wr_watch *watch)
 {
-	*s = (struct wr_stop){ .core = core,
-			       .ctx = ctx,
-			       .pool = pool,
+	*s = (struct wr_stop){ .core = accept->core,
+			       .ctx = accept->ctx,
+			       .pool = watch->pool,
 			       .accept = accept,
-			       .deadlines = deadlines,
+			       .deadlines = accept->deadlines,
 			       .watch = watch };
 	return s->done_fd = wr_sys_eventfd();
 }

@@ -54,9 +54,7 @@ struct wr_stop {
 };
 
 /* 0 or more, or -errno; wr_stop_fini() is right in both cases. */
-int wr_stop_init(struct wr_stop *s, struct wr_core *core,
-		 struct wr_context *ctx, struct wr_pool *pool,
-		 struct wr_accept *accept, struct wr_deadlines *deadlines,
+int wr_stop_init(struct wr_stop *s, struct wr_accept *accept,
 		 struct wr_watch *watch);
 void wr_stop_fini(struct wr_stop *s);
 
