@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The command load: one run and its reports. */
+/*
+ * The command load: one run and its reports.
+ *
+ * engine/ makes the load, measure/ counts and sums up, judge/ says what the
+ * figures are worth, report/ writes them.  The files at the top are the
+ * commands and what they share.
+ */
 #include "load.h"
 
 #include <stdio.h>
