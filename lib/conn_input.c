@@ -21,7 +21,7 @@
  * after 1, 3, 7 and 15 messages and each 16 that follow.  A turn lasts at most
  * about twice WR_TURN_NS and one message, and brings at least one message.
  */
-#define CLOCK_GAP 16
+#define TIME_CHECK_GAP 16
 
 /* Only a `readable` callback never waits for input. */
 static bool may_wait(const struct weir_conn *c)
@@ -216,7 +216,7 @@ static WR_OUT_OF_LINE bool is_budget_spent(const struct weir_conn *c)
 
 	if (c->call.bytes >= WR_TURN_BYTES)
 		return true;
-	if ((n & (n + 1)) != 0 && n % CLOCK_GAP != CLOCK_GAP - 1)
+	if ((n & (n + 1)) != 0 && n % TIME_CHECK_GAP != TIME_CHECK_GAP - 1)
 		return false;
 	began = atomic_load_explicit(&c->ctx->busy_since, memory_order_relaxed);
 	return wr_now_ns() - began >= WR_TURN_NS;
