@@ -86,7 +86,8 @@ START_TEST(run_says_what_a_stop_before_it_has_cut)
 
 	UNTIL(stats(s).busy == 1);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), -ECANCELED);
+	/* -EBUSY while a busy machine delays the callback. */
+	UNTIL(weir_server_join(s->weir, NULL, 0) == -ECANCELED);
 	ck_assert_int_eq(weir_server_run(s->weir, 0), -ECANCELED);
 	client_close(c);
 	server_join_and_check(s);
