@@ -13,6 +13,25 @@
 
 #define WR_MS(n) ((n)*WR_NS_PER_MS)
 
+/* ------------------------------------------------------------- the workers */
+
+#define WR_WORKERS_MOST 1024
+/* A worker stays this long at one source of tasks, one task more or less. */
+#define WR_ROUND_TASKS 16
+#define WR_ROUND_NS    WR_MS(1)
+/* After a callback of the first length, handoff mode for the second. */
+#define WR_SLOW_NS    (WR_MS(1) / 5)
+#define WR_HANDOFF_NS WR_MS(100)
+/*
+ * The monitor looks at the workers that often while they get on, and while
+ * they do not; and so many times in a row before it stops looking, or wakes a
+ * worker.
+ */
+#define WR_QUIET_TICK_NS WR_MS(2)
+#define WR_STUCK_TICK_NS WR_MS(1)
+#define WR_QUIET_TICKS	 5
+#define WR_STUCK_TICKS	 2
+
 /* --------------------------------------------------------------- accepting */
 
 /* Connections from one listener before the next one is asked. */

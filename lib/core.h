@@ -53,7 +53,7 @@ struct wr_core {
 	_Atomic bool accept_blocked;
 	_Atomic(struct weir_conn *) inbox; /* for the acceptor, latest first */
 
-	_Atomic int phase;
+	_Alignas(WR_CACHE_LINE) _Atomic int phase; /* read by all */
 	/* ns; valid from WR_PHASE_DRAINING on */
 	_Atomic int64_t drain_began_at;
 	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */

@@ -18,7 +18,7 @@ struct wr_thread {
 };
 
 struct wr_worker {
-	struct wr_context ctx;
+	_Alignas(WR_CACHE_LINE) struct wr_context ctx;
 	struct wr_pool *pool;
 	int index;
 	int64_t named_since; /* watchdog: the callback it named last */

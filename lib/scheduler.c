@@ -7,11 +7,12 @@
  * events and wakes no other thread.  The monitor looks every millisecond or
  * two whether the workers get on, and wakes one more if they do not.
  *
- * That is late where callbacks are slow.  For HANDOFF_NS after a slow callback
- * the workers are in handoff mode: none is idle, and before each callback a
- * worker makes sure that another is awake if there is more to run.  A callback
- * during which the kernel preempted the worker does not count as slow: on a
- * busy machine most would, and echo and churn were measured 8 % slower then.
+ * That is late where callbacks are slow.  For WR_HANDOFF_NS after a slow
+ *callback the workers are in handoff mode: none is idle, and before each
+ *callback a worker makes sure that another is awake if there is more to run.  A
+ *callback during which the kernel preempted the worker does not count as slow:
+ *on a busy machine most would, and echo and churn were measured 8 % slower
+ *then.
  *
  * One word holds what all of this turns on:
  *
@@ -47,6 +48,7 @@
 
 #include <errno.h>
 
+#include "bounds.h"
 #include "clock.h"
 #include "sys.h"
 
@@ -58,25 +60,18 @@
 #define MONITORED (UINT64_C(1) << 61)
 #define CLOSED	  (UINT64_C(1) << 62)
 
-/* A worker stays that long at one source of tasks, one task more or less. */
-#define ROUND_TASKS 16
-#define ROUND_NS    WR_NS_PER_MS
-
-#define SLOW_NS	   (200 * 1000LL) /* a callback that takes as long */
-#define HANDOFF_NS (100 * WR_NS_PER_MS)
-
-/* The monitor looks as often while the workers get on, or do not. */
-#define QUIET_TICK_NS (2 * WR_NS_PER_MS)
-#define STUCK_TICK_NS WR_NS_PER_MS
-#define QUIET_TICKS   5 /* before it stops looking */
-#define STUCK_TICKS   2 /* before it wakes a worker */
-
 /* Where a worker looks for tasks, in this order; then at the poller. */
 enum { FROM_BATCH, FROM_READY, FROM_ACCEPTED, FROM_OTHERS, FROM_POLLER };
 
 static uint64_t polling(uint64_t word)
 {
 	return word & (IDLE - 1);
+}
+
+/* The number of its lowest bit. */
+static int lowest(uint64_t bits)
+{
+	return __builtin_ctzll(bits);
 }
 
 static uint64_t idle(uint64_t word)
@@ -129,7 +124,7 @@ static bool batch_is_empty(const struct wr_batch *b)
 }
 
 /* Any worker: take one event; false if none is left. */
-static bool batch_take(struct wr_batch *b, struct wr_event *ret)
+static inline bool batch_take(struct wr_batch *b, struct wr_event *ret)
 {
 	uint64_t word = atomic_load(&b->word);
 
@@ -167,6 +162,56 @@ static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 	atomic_store(&b->word, (number + 1) << 32 | (uint64_t)n);
 }
 
+/*
+ * A worker lists its batch after it has filled it, and strikes it off when it
+ * finds it empty.  A listed batch may be empty; one that is not listed yet has
+ * no events that anybody counts on, see "no work lies unseen".
+ */
+static void list_batch(struct wr_sched *s, int worker)
+{
+	if (!s->workers[worker].is_listed)
+		atomic_fetch_or(&s->filled[worker / 64],
+				UINT64_C(1) << worker % 64);
+	s->workers[worker].is_listed = true;
+}
+
+static void unlist_batch(struct wr_sched *s, int worker)
+{
+	if (s->workers[worker].is_listed)
+		atomic_fetch_and(&s->filled[worker / 64],
+				 ~(UINT64_C(1) << worker % 64));
+	s->workers[worker].is_listed = false;
+}
+
+static bool has_filled_batch(const struct wr_sched *s)
+{
+	for (int first = 0; first < s->count; first += 64) {
+		uint64_t bits = atomic_load(&s->filled[first / 64]);
+
+		for (; bits; bits &= bits - 1)
+			if (!batch_is_empty(
+				    &s->workers[first + lowest(bits)].batch))
+				return true;
+	}
+	return false;
+}
+
+/* Take an event of another worker, and the next ones from there as well. */
+static bool steal_event(struct wr_sched *s, struct wr_sched_worker *w,
+			struct wr_event *ret)
+{
+	for (int first = 0; first < s->count; first += 64) {
+		uint64_t bits = atomic_load(&s->filled[first / 64]);
+
+		for (; bits; bits &= bits - 1) {
+			w->from = &s->workers[first + lowest(bits)].batch;
+			if (batch_take(w->from, ret))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* ------------------------------------------------------------------ waking */
 
 static bool has_work(const struct wr_sched *s)
@@ -176,10 +221,7 @@ static bool has_work(const struct wr_sched *s)
 	WR_POINT();
 	if (wr_sched_queued(s, WR_QUEUE_ACCEPTED) > 0)
 		return true;
-	for (int i = 0; i < s->count; i++)
-		if (!batch_is_empty(&s->workers[i].batch))
-			return true;
-	return false;
+	return has_filled_batch(s);
 }
 
 /* A worker that polls, if one does. */
@@ -256,21 +298,18 @@ size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id)
 
 /* ----------------------------------------------------------------- handoff */
 
-/* Relaxed: who sees it late hands off late. */
-static bool is_handing_off(const struct wr_sched *s, int64_t now)
-{
-	return now <
-	       atomic_load_explicit(&s->handoff_until, memory_order_relaxed);
-}
-
 void wr_sched_always_hand_off(struct wr_sched *s)
 {
 	atomic_store(&s->handoff_until, WR_NEVER_AT);
 }
 
-void wr_sched_enter(struct wr_sched *s, int64_t now)
+void wr_sched_hand_off(struct wr_sched *s)
 {
-	if (is_handing_off(s, now) && !release_idle(s) && has_work(s))
+	uint64_t word = atomic_load(&s->word);
+
+	if (polling(word) == 0 && idle(word) == 0)
+		return; /* no worker sleeps */
+	if (!release_idle(s) && has_work(s))
 		wake_poller(s);
 }
 
@@ -283,13 +322,11 @@ static bool was_preempted(struct wr_sched_worker *w)
 	return w->preemptions != before;
 }
 
-void wr_sched_leave(struct wr_sched *s, int worker, int64_t began_at,
-		    int64_t now)
+void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now)
 {
-	if (now - began_at < SLOW_NS || was_preempted(&s->workers[worker]))
-		return;
-	if (now + HANDOFF_NS > atomic_load(&s->handoff_until))
-		atomic_store(&s->handoff_until, now + HANDOFF_NS);
+	if (!was_preempted(&s->workers[worker]) &&
+	    now + WR_HANDOFF_NS > atomic_load(&s->handoff_until))
+		atomic_store(&s->handoff_until, now + WR_HANDOFF_NS);
 }
 
 /*
@@ -299,9 +336,9 @@ void wr_sched_leave(struct wr_sched *s, int worker, int64_t began_at,
 static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 			     int64_t now)
 {
-	if (!is_handing_off(s, now))
+	if (!wr_sched_hands_off(s, now))
 		w->max_events = WR_POLL_BATCH;
-	else if (now - w->polled_at > ROUND_NS)
+	else if (now - w->polled_at > WR_ROUND_NS)
 		w->max_events = w->max_events > 2 ? w->max_events / 2 : 1;
 	else if (w->max_events < WR_POLL_BATCH)
 		w->max_events *= 2;
@@ -342,9 +379,10 @@ static void leave_poller(struct wr_sched *s, bool took_wakeup)
 }
 
 /* Take what the poller has.  The number of events, or -errno. */
-static int poll_events(struct wr_sched *s, struct wr_sched_worker *w,
-		       int64_t *now, struct wr_event *ev)
+static int poll_events(struct wr_sched *s, int worker, int64_t *now,
+		       struct wr_event *ev)
 {
+	struct wr_sched_worker *w = &s->workers[worker];
 	int n, kept = 0;
 	bool may_sleep;
 
@@ -356,26 +394,29 @@ static int poll_events(struct wr_sched *s, struct wr_sched_worker *w,
 	for (int i = 0; i < n; i++)
 		if (ev[i].key != WAKE_KEY)
 			ev[kept++] = ev[i];
-	if (kept > 1)
+	if (kept > 1) {
 		batch_fill(&w->batch, ev + 1, kept - 1);
+		list_batch(s, worker);
+	}
 	leave_poller(s, kept < n);
 	return n < 0 ? n : kept;
 }
 
 /* True: there is a task right away. */
-static bool wait_for_task(struct wr_sched *s, struct wr_sched_worker *w,
-			  int64_t *now, struct wr_task *ret)
+static bool wait_for_task(struct wr_sched *s, int worker, int64_t *now,
+			  struct wr_task *ret)
 {
 	struct wr_event ev[WR_POLL_BATCH];
 	int n;
 
 	WR_POINT();
-	if (!is_handing_off(s, *now) && polling(atomic_load(&s->word)) > 0 &&
-	    !has_work(s) && be_idle(s)) {
+	unlist_batch(s, worker);
+	if (!wr_sched_hands_off(s, *now) &&
+	    polling(atomic_load(&s->word)) > 0 && !has_work(s) && be_idle(s)) {
 		*now = wr_now_ns();
 		return false;
 	}
-	n = poll_events(s, w, now, ev);
+	n = poll_events(s, worker, now, ev);
 	if (n > 0) {
 		ret->kind = WR_TASK_EVENT;
 		ret->event = ev[0];
@@ -391,8 +432,8 @@ static bool wait_for_task(struct wr_sched *s, struct wr_sched_worker *w,
 static void begin_source(struct wr_sched_worker *w, int source, int64_t now)
 {
 	w->source = source;
-	w->round_left = ROUND_TASKS;
-	w->round_end = now + ROUND_NS;
+	w->round_left = WR_ROUND_TASKS;
+	w->round_end = now + WR_ROUND_NS;
 }
 
 static bool take_node(struct wr_sched *s, struct wr_sched_worker *w,
@@ -406,14 +447,6 @@ static bool take_node(struct wr_sched *s, struct wr_sched_worker *w,
 	return ret->node != NULL;
 }
 
-static bool steal_event(struct wr_sched *s, int worker, struct wr_event *ret)
-{
-	for (int i = 1; i < s->count; i++)
-		if (batch_take(&s->workers[(worker + i) % s->count].batch, ret))
-			return true;
-	return false;
-}
-
 static bool take_task(struct wr_sched *s, int worker, int64_t now,
 		      struct wr_task *ret)
 {
@@ -422,13 +455,13 @@ static bool take_task(struct wr_sched *s, int worker, int64_t now,
 	ret->kind = WR_TASK_EVENT;
 	switch (w->source) {
 	case FROM_BATCH:
-		return batch_take(&w->batch, &ret->event);
+		return false; /* wr_sched_next() has looked there */
 	case FROM_READY:
 		return take_node(s, w, WR_QUEUE_READY, now, ret);
 	case FROM_ACCEPTED:
 		return take_node(s, w, WR_QUEUE_ACCEPTED, now, ret);
 	default:
-		return steal_event(s, worker, &ret->event);
+		return steal_event(s, w, &ret->event);
 	}
 }
 
@@ -447,8 +480,13 @@ static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 	return ret->node != NULL;
 }
 
-bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
-		   struct wr_task *ret)
+/*
+ * The batch that the worker takes from is empty.  Not inlined: the registers it
+ * needs would be saved for each event.
+ */
+__attribute__((noinline)) static bool next_elsewhere(struct wr_sched *s,
+						     int worker, int64_t *now,
+						     struct wr_task *ret)
 {
 	struct wr_sched_worker *w = &s->workers[worker];
 
@@ -458,14 +496,27 @@ bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 				return true;
 			begin_source(w, w->source + 1, *now);
 		} else {
-			bool has_task = wait_for_task(s, w, now, ret);
+			bool has_task = wait_for_task(s, worker, now, ret);
 
 			begin_source(w, FROM_BATCH, *now);
+			w->from = &w->batch;
 			if (has_task && !is_closed(s))
 				return true;
 		}
 	}
 	return next_after_close(s, ret);
+}
+
+bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
+		   struct wr_task *ret)
+{
+	struct wr_sched_worker *w = &s->workers[worker];
+
+	if (batch_take(w->from, &ret->event)) {
+		ret->kind = WR_TASK_EVENT;
+		return true;
+	}
+	return next_elsewhere(s, worker, now, ret);
 }
 
 /* ------------------------------------------------------------- the monitor */
@@ -502,7 +553,7 @@ static void look(struct wr_sched *s)
 		return;
 	}
 	s->quiet_ticks = 0;
-	if (++s->stuck_ticks < STUCK_TICKS)
+	if (++s->stuck_ticks < WR_STUCK_TICKS)
 		return;
 	s->stuck_ticks = 1;
 	if (!release_idle(s))
@@ -521,11 +572,12 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 		return s->tick_at;
 	else
 		look(s);
-	if (s->quiet_ticks >= QUIET_TICKS && stop_looking(s)) {
+	if (s->quiet_ticks >= WR_QUIET_TICKS && stop_looking(s)) {
 		s->tick_at = 0;
 		return WR_NEVER_AT;
 	}
-	s->tick_at = now + (s->stuck_ticks > 0 ? STUCK_TICK_NS : QUIET_TICK_NS);
+	s->tick_at = now +
+		     (s->stuck_ticks > 0 ? WR_STUCK_TICK_NS : WR_QUIET_TICK_NS);
 	return s->tick_at;
 }
 
@@ -576,6 +628,9 @@ int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd)
 	rc = s->workers ? open_wake_fd(s) : -ENOMEM;
 	if (rc < 0)
 		wr_sched_fini(s);
+	else
+		for (int i = 0; i < workers; i++)
+			s->workers[i].from = &s->workers[i].batch;
 	return rc;
 }
 

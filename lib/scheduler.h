@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 
+#include "bounds.h"
 #include "lock.h"
 #include "poller.h"
 
@@ -24,7 +25,7 @@ struct wr_node {
 
 /* A FIFO. */
 struct wr_queue {
-	struct wr_lock lock;
+	_Alignas(WR_CACHE_LINE) struct wr_lock lock;
 	struct wr_node *head, *tail; /* l */
 	_Atomic size_t len;	     /* a: written under the lock */
 };
@@ -40,7 +41,8 @@ struct wr_queue {
  * relaxed atomics for that reason; the word orders them.
  */
 struct wr_batch {
-	_Atomic uint64_t word; /* number:32 | taken:16 | len:16 */
+	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word; /* number:32 | taken:16 |
+							* len:16 */
 	_Atomic uint64_t key[WR_POLL_BATCH];
 	_Atomic unsigned what[WR_POLL_BATCH];
 };
@@ -50,6 +52,9 @@ enum wr_queue_id { WR_QUEUE_ACCEPTED, WR_QUEUE_READY, WR_QUEUES };
 /* Of a worker; only its batch is touched by other threads. */
 struct wr_sched_worker {
 	struct wr_batch batch;
+	struct wr_batch
+		*from;	   /* the batch it takes events from, its own or not */
+	bool is_listed;	   /* in `filled` */
 	int source;	   /* of tasks, that it looks at next */
 	int round_left;	   /* tasks it may still take from there */
 	int64_t round_end; /* ns; it takes none from there later */
@@ -58,25 +63,30 @@ struct wr_sched_worker {
 	long preemptions;  /* when it last asked */
 };
 
+/* What different threads write lies on different cache lines. */
 struct wr_sched {
 	struct wr_sched_worker *workers; /* c */
 	int count;			 /* c: workers */
 	int poller;			 /* c */
 	int wake_fd;	/* c: wakes a worker that waits at the poller */
 	int monitor_fd; /* c: wakes the monitor */
+	_Atomic int64_t handoff_until; /* ns; rarely written */
 
-	_Atomic uint64_t word; /* see scheduler.c */
-	_Atomic int64_t handoff_until;
+	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word; /* see scheduler.c */
+
+	/* Bits of workers whose batch may have events. */
+	_Alignas(WR_CACHE_LINE) _Atomic uint64_t filled[WR_WORKERS_MOST / 64];
+
 	struct wr_queue queue[WR_QUEUES];
 
-	struct wr_lock idle_lock;
+	_Alignas(WR_CACHE_LINE) struct wr_lock idle_lock;
 	struct wr_cond idle_wakeup;
 	int wakeups; /* l: idle workers released that still sleep */
 
 	/* The monitor's thread only. */
-	int64_t tick_at; /* 0: it does not look */
-	int quiet_ticks; /* in a row */
-	int stuck_ticks; /* in a row */
+	_Alignas(WR_CACHE_LINE) int64_t tick_at; /* 0: it does not look */
+	int quiet_ticks;			 /* in a row */
+	int stuck_ticks;			 /* in a row */
 };
 
 struct wr_task {
@@ -123,12 +133,30 @@ size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 		   struct wr_task *ret);
 
-/* Worker, before a task: it may not return, so let another see to the rest. */
-void wr_sched_enter(struct wr_sched *s, int64_t now);
+/* Relaxed: a worker that sees it late hands off late. */
+static inline bool wr_sched_hands_off(const struct wr_sched *s, int64_t now)
+{
+	return now <
+	       atomic_load_explicit(&s->handoff_until, memory_order_relaxed);
+}
+
+void wr_sched_hand_off(struct wr_sched *s);
+void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now);
+
+/* Worker, before a task, which may not return: let another see to the rest. */
+static inline void wr_sched_enter(struct wr_sched *s, int64_t now)
+{
+	if (wr_sched_hands_off(s, now))
+		wr_sched_hand_off(s);
+}
 
 /* After it: it began at that time. */
-void wr_sched_leave(struct wr_sched *s, int worker, int64_t began_at,
-		    int64_t now);
+static inline void wr_sched_leave(struct wr_sched *s, int worker,
+				  int64_t began_at, int64_t now)
+{
+	if (now - began_at >= WR_SLOW_NS)
+		wr_sched_note_slow(s, worker, now);
+}
 
 /* Monitor: look after the workers.  When to call again, or WR_NEVER_AT. */
 int64_t wr_sched_tick(struct wr_sched *s, int64_t now);

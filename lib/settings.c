@@ -10,10 +10,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bounds.h"
 #include "processors.h"
 #include "sys.h"
 
-#define MAX_WORKERS	1024
 #define MAX_QUEUE	1000000
 #define MAX_CONNECTIONS 10000000
 #define MIN_STACK	((size_t)64 * 1024)
@@ -66,8 +66,9 @@ static int complete_config(struct weir_config *c)
 	int bad = 0;
 
 	if (c->workers == 0)
-		c->workers = (int)wr_min((size_t)wr_processors(), MAX_WORKERS);
-	if (c->workers < 1 || c->workers > MAX_WORKERS)
+		c->workers =
+			(int)wr_min((size_t)wr_processors(), WR_WORKERS_MOST);
+	if (c->workers < 1 || c->workers > WR_WORKERS_MOST)
 		bad = -EINVAL;
 	bad |= use_int(&c->queue_length, 128, 1, MAX_QUEUE);
 	bad |= use_ms(&c->queue_age_ms, 10000);

@@ -20,16 +20,17 @@
  *	wake_poller	lib/scheduler.c	wake_poller
  *	release_idle	lib/scheduler.c	release_idle wake_idle
  *	monitor		lib/scheduler.c	monitor
- *	look		lib/scheduler.c	has_work
- *	enter		lib/scheduler.c	wr_sched_enter is_handing_off
+ *	look		lib/scheduler.c	has_work has_filled_batch
+ *	enter		lib/scheduler.h	wr_sched_enter wr_sched_hands_off
+ *	enter		lib/scheduler.c	wr_sched_hand_off
  *	be_idle		lib/scheduler.c	be_idle
- *	poll		lib/scheduler.c	poll_events batch_fill
+ *	poll		lib/scheduler.c	poll_events batch_fill list_batch
  *	poll		lib/poller.c	wr_poller_wait
  *	leave_poller	lib/scheduler.c	leave_poller
- *	wait_for_task	lib/scheduler.c	wait_for_task
+ *	wait_for_task	lib/scheduler.c	wait_for_task unlist_batch
  *	callback	lib/scheduler.c	wr_sched_requeue
  *	worker		lib/scheduler.c	wr_sched_next take_task pop
- *	worker		lib/scheduler.c	batch_take next_after_close
+ *	worker		lib/scheduler.c	batch_take steal_event next_after_close
  *	stop_looking	lib/scheduler.c	stop_looking
  *	acceptor	lib/scheduler.c	wr_sched_tick look needs_worker
  *	acceptor	lib/scheduler.c	wr_sched_submit push wr_sched_close
@@ -80,8 +81,10 @@
 
 byte accepted, ready;
 byte batch[WORKERS];
+bool listed[WORKERS];
+#define is_filled(i)   (listed[i] && batch[i] > 0)
 #define is_any_batched \
-	(batch[0] + batch[WORKERS / 2] + batch[WORKERS - 1] > 0)
+	(is_filled(0) || is_filled(WORKERS / 2) || is_filled(WORKERS - 1))
 
 /* The word. */
 byte polling, idle;
@@ -154,7 +157,7 @@ inline look()
 	:: else
 	fi;
 	do
-	:: !any && i < WORKERS && BUG != 8 -> any = batch[i] > 0; i++
+	:: !any && i < WORKERS && BUG != 8 -> any = is_filled(i); i++
 	:: else -> i = 0; break
 	od
 #else
@@ -248,7 +251,7 @@ inline poll()
 		events = events - got
 	};
 	if
-	:: got > 1 -> batch[me] = got - 1
+	:: got > 1 -> batch[me] = got - 1; listed[me] = true
 	:: else
 	fi;
 	leave_poller()
@@ -257,6 +260,10 @@ inline poll()
 /* got: there is a task right away. */
 inline wait_for_task()
 {
+	if
+	:: listed[me] -> listed[me] = false
+	:: else
+	fi;
 	if
 	:: HANDOFF != 1 && (polling > 0 || BUG == 1) -> any = !has_work
 	:: HANDOFF != 1 && polling == 0
@@ -296,9 +303,9 @@ proctype worker(byte me)
 		if
 		:: got > 0 -> got = 0
 		:: got == 0 && batch[me] > 0 -> batch[me]--
-		:: got == 0 && batch[(me + 1) % WORKERS] > 0 && BUG != 8 ->
+		:: got == 0 && is_filled((me + 1) % WORKERS) && BUG != 8 ->
 			batch[(me + 1) % WORKERS]--
-		:: got == 0 && batch[(me + 2) % WORKERS] > 0 && BUG != 8 ->
+		:: got == 0 && is_filled((me + 2) % WORKERS) && BUG != 8 ->
 			batch[(me + 2) % WORKERS]--
 		:: got == 0 && ready > 0 -> ready--
 		:: got == 0 && accepted > 0 ->
