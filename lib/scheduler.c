@@ -8,11 +8,11 @@
  * two whether the workers get on, and wakes one more if they do not.
  *
  * That is late where callbacks are slow.  For WR_HANDOFF_NS after a slow
- *callback the workers are in handoff mode: none is idle, and before each
- *callback a worker makes sure that another is awake if there is more to run.  A
- *callback during which the kernel preempted the worker does not count as slow:
- *on a busy machine most would, and echo and churn were measured 8 % slower
- *then.
+ * callback the workers are in handoff mode: none is idle, and before each
+ * callback a worker makes sure that another is awake if there is more to run.
+ * A callback during which the kernel preempted the worker does not count as
+ * slow: on a busy machine most would, and echo and churn were 8 % slower when
+ * it did.
  *
  * One word holds what all of this turns on:
  *
