@@ -13,7 +13,6 @@
 
 #include <weir.h>
 
-#include "../cli/address.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
 
@@ -120,12 +119,13 @@ int options_parse(const struct options_syntax *s, void *to, int argc,
 
 bool options_check_address(const char *where)
 {
-	struct cli_address address;
-	const char *wrong = cli_address_parse(&address, where, 1);
+	char wrong[128];
+	int kind =
+		weir_address_check(where, WEIR_TO_DIAL, wrong, sizeof(wrong));
 
-	if (wrong)
+	if (kind < 0)
 		cli_error("bad address '%s': %s", where, wrong);
-	return !wrong;
+	return kind >= 0;
 }
 
 bool options_take_timeout(int *ret)

@@ -7,12 +7,21 @@
  */
 #include "address.h"
 
+#include "weir.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+
+#define TCP_FORMS "host:port, :port, [v6]:port, unix:/path or fd:N"
+
+static const char wrong_port[] = "the port must be a number from 0 to 65535 "
+				 "(0 picks a free one)";
+static const char wrong_peer_port[] = "the port must be a number from 1 to "
+				      "65535";
 
 /* The whole of text as a number from 0 to max; -1 if it is none. */
 static int parse_number(const char *text, int max)
@@ -31,16 +40,26 @@ static int parse_number(const char *text, int max)
 	return n;
 }
 
+static int refuse(struct wr_address *a, int error, const char *wrong)
+{
+	a->wrong = wrong;
+	return error;
+}
+
 static int parse_unix(struct wr_address *a, const char *path)
 {
 	size_t len = strlen(path);
 	bool is_abstract = path[0] == '@';
 
 	if (len == 0 || (is_abstract && len == 1))
-		return -EINVAL;
+		return refuse(a, -EINVAL,
+			      "the path is missing; use unix:/path or "
+			      "unix:@name");
 	/* A path keeps its NUL; an abstract name has its length instead. */
 	if (len + !is_abstract > sizeof(a->un.sun_path))
-		return -ENAMETOOLONG;
+		return refuse(a, -ENAMETOOLONG,
+			      "the path is too long; at most 107 bytes are "
+			      "possible");
 	a->kind = WR_ADDRESS_UNIX;
 	a->un.sun_family = AF_UNIX;
 	memcpy(a->un.sun_path, path, len);
@@ -55,7 +74,10 @@ static int parse_fd(struct wr_address *a, const char *number)
 {
 	a->kind = WR_ADDRESS_FD;
 	a->fd = parse_number(number, INT_MAX);
-	return a->fd < 0 ? -EINVAL : 0;
+	return a->fd >= 0 ? 0
+			  : refuse(a, -EINVAL,
+				   "'fd:' needs the number of a descriptor, "
+				   "as in fd:3");
 }
 
 /* Between brackets: an IPv6 address, with a zone or without. */
@@ -72,16 +94,21 @@ static bool is_v6(const char *host)
 	return inet_pton(AF_INET6, digits, &in6) == 1;
 }
 
-/* Whether the name is one is the resolver's to say; this is about typos. */
-static bool is_plain_host(const char *host)
+/* Typing errors only: whether there is such a host the resolver tells. */
+static int check_host(struct wr_address *a)
 {
-	for (; *host; host++) {
+	for (const char *host = a->host; *host; host++) {
 		unsigned char c = (unsigned char)*host;
 
-		if (c <= ' ' || c == 0x7f || strchr(":[]/", c))
-			return false;
+		if (c == ':')
+			return refuse(a, -EINVAL,
+				      "an IPv6 address needs brackets, as in "
+				      "[::1]:1234");
+		if (c <= ' ' || c == 0x7f || strchr("[]/", c))
+			return refuse(a, -EINVAL,
+				      "this is no host name; use " TCP_FORMS);
 	}
-	return true;
+	return 0;
 }
 
 static int parse_tcp(struct wr_address *a, const char *where)
@@ -92,38 +119,92 @@ static int parse_tcp(struct wr_address *a, const char *where)
 	int port;
 
 	a->kind = WR_ADDRESS_TCP;
+	if (strstr(where, "://"))
+		return refuse(a, -EINVAL,
+			      "an address is not a URL; use host:port without "
+			      "'scheme://'");
 	if (!colon || (has_brackets && (colon == where || colon[-1] != ']')))
-		return -EINVAL;
+		return refuse(a, -EINVAL,
+			      "the port is missing; use " TCP_FORMS);
 	port = parse_number(colon + 1, 65535);
 	if (port < 0)
-		return -EINVAL;
+		return refuse(a, -EINVAL, wrong_port);
 	snprintf(a->port, sizeof(a->port), "%d", (uint16_t)port);
 	where += has_brackets;
 	len = (size_t)(colon - where) - has_brackets;
 	if (len >= sizeof(a->host))
-		return -ENAMETOOLONG;
+		return refuse(a, -ENAMETOOLONG,
+			      "the host name is too long; at most 255 bytes "
+			      "are possible");
 	memcpy(a->host, where, len);
-	return (has_brackets ? is_v6(a->host) : is_plain_host(a->host))
-		       ? 0
-		       : -EINVAL;
+	if (!has_brackets)
+		return check_host(a);
+	return is_v6(a->host) ? 0
+			      : refuse(a, -EINVAL,
+				       "the text in brackets is not an IPv6 "
+				       "address");
+}
+
+static int parse(struct wr_address *a, const char *where)
+{
+	*a = (struct wr_address){ .fd = -1 };
+	if (strncmp(where, "unix:", 5) == 0)
+		return parse_unix(a, where + 5);
+	if (strncmp(where, "fd:", 3) == 0)
+		return parse_fd(a, where + 3);
+	return parse_tcp(a, where);
 }
 
 int wr_address_parse(struct wr_address *ret, const char *where)
 {
-	struct wr_address a = { .fd = -1 };
-	int rc;
+	struct wr_address a;
+	int rc = where ? parse(&a, where) : -EINVAL;
 
-	if (!where)
-		return -EINVAL;
-	if (strncmp(where, "unix:", 5) == 0)
-		rc = parse_unix(&a, where + 5);
-	else if (strncmp(where, "fd:", 3) == 0)
-		rc = parse_fd(&a, where + 3);
-	else
-		rc = parse_tcp(&a, where);
 	if (rc == 0)
 		*ret = a;
 	return rc;
+}
+
+/* What a use asks of an address beyond its form; NULL: nothing. */
+static const char *unfit(const struct wr_address *a, int use)
+{
+	if (use == WEIR_TO_DIAL)
+		return a->kind == WR_ADDRESS_TCP && strcmp(a->port, "0") == 0
+			       ? wrong_peer_port
+			       : NULL;
+	if (a->kind != WR_ADDRESS_UNIX)
+		return NULL;
+	for (size_t i = 0; i < sizeof(a->un.sun_path); i++) {
+		unsigned char c = (unsigned char)a->un.sun_path[i];
+
+		if (c == 0x7f || (c > 0 && c < ' '))
+			return "there are control characters in the name";
+	}
+	return NULL;
+}
+
+int weir_address_check(const char *where, int use, char *why, size_t cap)
+{
+	static const int kinds[] = {
+		[WR_ADDRESS_TCP] = WEIR_ADDRESS_TCP,
+		[WR_ADDRESS_UNIX] = WEIR_ADDRESS_UNIX,
+		[WR_ADDRESS_FD] = WEIR_ADDRESS_FD,
+	};
+	struct wr_address a;
+	int rc;
+
+	if (where == NULL || (use != WEIR_TO_LISTEN && use != WEIR_TO_DIAL))
+		return -EINVAL;
+	rc = parse(&a, where);
+	if (rc == 0)
+		a.wrong = unfit(&a, use);
+	else if (use == WEIR_TO_DIAL && a.wrong == wrong_port)
+		a.wrong = wrong_peer_port;
+	if (a.wrong == NULL)
+		return kinds[a.kind];
+	if (why && cap > 0)
+		(void)snprintf(why, cap, "%s", a.wrong);
+	return rc < 0 ? rc : -EINVAL;
 }
 
 /* The longest: a Unix path of control bytes. */

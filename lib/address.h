@@ -22,7 +22,8 @@ struct wr_address {
 	char port[6];	       /* decimal, 0 to 65535 */
 	struct sockaddr_un un; /* UNIX */
 	socklen_t un_len;
-	int fd; /* FD */
+	int fd;		   /* FD */
+	const char *wrong; /* NULL, or what would be right instead */
 };
 
 /*

@@ -1,34 +1,157 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading option structures of any size.  The caller's header may be older
- * (shorter: the missing fields have their defaults) or newer (longer: fine as
- * long as what we do not know is zero).  Everything out of range is refused
- * here, so that nobody else has to check.
+ * Reading and filling option structures of any size.  The caller's header may
+ * be older (shorter: the missing fields have their defaults) or newer (longer:
+ * accepted if the fields that are not known here are zero).  Everything out of
+ * range is refused here, so that no other module has to check.
  */
 #include "settings.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bounds.h"
 #include "processors.h"
 #include "sys.h"
 
-#define MAX_QUEUE	1000000
-#define MAX_CONNECTIONS 10000000
-#define MIN_STACK	((size_t)64 * 1024)
-#define MAX_BUFFER	((size_t)1 << 30)
+#define DEFAULT_REFUSAL "busy, try later\n"
+
+/* An option, and where it is in its structure. */
+struct row {
+	struct weir_option option;
+	size_t offset;
+	bool is_size; /* a size_t, not an int */
+};
+
+#define ROW(of, field, type, preset, min, max, unit, text)                     \
+	{ { #field, text, WEIR_UNIT_##unit, preset, min, max },                \
+	  offsetof(struct of, field),                                          \
+	  sizeof(type) == sizeof(size_t) },
+#define CONFIG_ROW(...)	 ROW(weir_config, __VA_ARGS__)
+#define SERVICE_ROW(...) ROW(weir_service, __VA_ARGS__)
+
+static const struct row config_rows[] = { WR_CONFIG_OPTIONS(CONFIG_ROW) };
+static const struct row service_rows[] = { WR_SERVICE_OPTIONS(SERVICE_ROW) };
+
+#define COUNT_OF(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+/* Where the reason of a refusal goes; may have no room. */
+struct why {
+	char *text;
+	size_t cap;
+};
+
+__attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
+							const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	if (why->text && why->cap > 0)
+		(void)vsnprintf(why->text, why->cap, format, ap);
+	va_end(ap);
+	return -EINVAL;
+}
+
+/* ---------------------------------------------------------------- options */
+
+static int64_t get(const struct row *row, const void *set)
+{
+	const char *field = (const char *)set + row->offset;
+	size_t size;
+	int n;
+
+	if (row->is_size) {
+		memcpy(&size, field, sizeof(size));
+		return size > INT64_MAX ? INT64_MAX : (int64_t)size;
+	}
+	memcpy(&n, field, sizeof(n));
+	return n;
+}
+
+static void put(const struct row *row, void *set, int64_t value)
+{
+	char *field = (char *)set + row->offset;
+	size_t size = (size_t)value;
+	int n = (int)value;
+
+	if (row->is_size)
+		memcpy(field, &size, sizeof(size));
+	else
+		memcpy(field, &n, sizeof(n));
+}
+
+static int check_row(const struct row *row, int64_t value,
+		     const struct why *why)
+{
+	const struct weir_option *o = &row->option;
+
+	if (value >= o->min && value <= o->max)
+		return 0;
+	if (o->unit != WEIR_UNIT_TIME)
+		return refuse(why, "%s is %lld, not from %lld to %lld", o->name,
+			      (long long)value, (long long)o->min,
+			      (long long)o->max);
+	if (value == WEIR_NEVER)
+		return 0;
+	return refuse(why, "%s is %lld, not from %lld to %lld or WEIR_NEVER",
+		      o->name, (long long)value, (long long)o->min,
+		      (long long)o->max);
+}
+
+static void set_defaults(const struct row *rows, size_t count, void *set)
+{
+	for (size_t i = 0; i < count; i++)
+		if (get(&rows[i], set) == 0)
+			put(&rows[i], set, rows[i].option.preset);
+}
+
+static int check_rows(const struct row *rows, size_t count, const void *set,
+		      const struct why *why)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = check_row(&rows[i], get(&rows[i], set), why);
+	return rc;
+}
+
+/* The same, and the defaults that no table can tell. */
+static void set_config_defaults(struct weir_config *c)
+{
+	set_defaults(config_rows, COUNT_OF(config_rows), c);
+	if (c->workers == 0)
+		c->workers =
+			(int)wr_min((size_t)wr_processors(), WR_WORKERS_MOST);
+}
+
+const struct weir_option *weir_config_option(size_t i)
+{
+	return i < COUNT_OF(config_rows) ? &config_rows[i].option : NULL;
+}
+
+const struct weir_option *weir_service_option(size_t i)
+{
+	return i < COUNT_OF(service_rows) ? &service_rows[i].option : NULL;
+}
+
+/* ------------------------------------------------------------- structures */
 
 /* Copy what both sides know; -EINVAL if src says more than we understand. */
-static int copy_sized(void *dst, size_t known, const void *src, size_t size)
+static int copy_in(void *dst, size_t known, const void *src, size_t size,
+		   const struct why *why)
 {
 	const char *bytes = src;
 
 	if (size < sizeof(size_t))
-		return -EINVAL;
+		return refuse(why, "size is not that of the structure");
 	for (size_t i = known; i < size; i++)
 		if (bytes[i] != 0)
-			return -EINVAL;
+			return refuse(why,
+				      "a field is set that version %s "
+				      "does not know",
+				      WEIR_VERSION);
 	memset(dst, 0, known);
 	memcpy(dst, src, wr_min(known, size));
 	return 0;
@@ -42,69 +165,89 @@ void wr_copy_out(void *dst, size_t size, const void *src, size_t known)
 	memset((char *)dst + common, 0, size - common);
 }
 
-static int use_int(int *field, int preset, int min, int max)
+static int complete_config(struct weir_config *ret, const struct weir_config *c,
+			   const struct why *why)
 {
-	if (*field == 0)
-		*field = preset;
-	return *field < min || *field > max ? -EINVAL : 0;
+	static const struct weir_config defaults = { .size = sizeof(defaults) };
+	int rc;
+
+	if (c == NULL)
+		c = &defaults;
+	rc = copy_in(ret, sizeof(*ret), c, c->size, why);
+	if (rc < 0)
+		return rc;
+	if (!ret->exact)
+		set_config_defaults(ret);
+	if (ret->refusal == NULL)
+		ret->refusal = DEFAULT_REFUSAL;
+	return check_rows(config_rows, COUNT_OF(config_rows), ret, why);
 }
 
-static int use_size(size_t *field, size_t preset, size_t min, size_t max)
+static int complete_service(struct weir_service *ret,
+			    const struct weir_service *s, const struct why *why)
 {
-	if (*field == 0)
-		*field = preset;
-	return *field < min || *field > max ? -EINVAL : 0;
+	int rc;
+
+	if (s == NULL)
+		return refuse(why, "there is no service");
+	rc = copy_in(ret, sizeof(*ret), s, s->size, why);
+	if (rc < 0)
+		return rc;
+	if ((ret->session == NULL) == (ret->readable == NULL))
+		return refuse(why, "exactly one of session and readable must "
+				   "be set");
+	if (!ret->exact)
+		set_defaults(service_rows, COUNT_OF(service_rows), ret);
+	return check_rows(service_rows, COUNT_OF(service_rows), ret, why);
 }
 
-static int use_ms(int *field, int preset)
+void weir_config_init(struct weir_config *c, size_t size)
 {
-	return use_int(field, preset, WEIR_NEVER, INT32_MAX);
+	struct weir_config full = { .exact = 1, .refusal = DEFAULT_REFUSAL };
+
+	if (c == NULL || size < sizeof(c->size))
+		return;
+	set_config_defaults(&full);
+	full.size = size;
+	wr_copy_out(c, size, &full, sizeof(full));
 }
 
-static int complete_config(struct weir_config *c)
+void weir_service_init(struct weir_service *s, size_t size)
 {
-	int bad = 0;
+	struct weir_service full = { .exact = 1 };
 
-	if (c->workers == 0)
-		c->workers =
-			(int)wr_min((size_t)wr_processors(), WR_WORKERS_MOST);
-	if (c->workers < 1 || c->workers > WR_WORKERS_MOST)
-		bad = -EINVAL;
-	bad |= use_int(&c->queue_length, 128, 1, MAX_QUEUE);
-	bad |= use_ms(&c->queue_age_ms, 10000);
-	bad |= use_int(&c->max_connections, 10000, 1, MAX_CONNECTIONS);
-	bad |= use_ms(&c->drain_ms, 10000);
-	bad |= use_int(&c->log_level, WEIR_LOG_INFO, WEIR_LOG_ERROR,
-		       WEIR_LOG_DEBUG);
-	bad |= use_size(&c->stack_size, (size_t)256 * 1024, MIN_STACK,
-			MAX_BUFFER);
-	if (c->overload != WEIR_HOLD && c->overload != WEIR_REFUSE)
-		bad = -EINVAL;
-	if (c->affinity != WEIR_AFFINITY_NONE &&
-	    c->affinity != WEIR_AFFINITY_SPREAD)
-		bad = -EINVAL;
-	return bad ? -EINVAL : 0;
+	if (s == NULL || size < sizeof(s->size))
+		return;
+	set_defaults(service_rows, COUNT_OF(service_rows), &full);
+	full.size = size;
+	wr_copy_out(s, size, &full, sizeof(full));
+}
+
+int weir_config_check(const struct weir_config *c, char *why, size_t cap)
+{
+	struct weir_config complete;
+
+	return complete_config(&complete, c, &(struct why){ why, cap });
+}
+
+int weir_service_check(const struct weir_service *s, char *why, size_t cap)
+{
+	struct weir_service complete;
+
+	return complete_service(&complete, s, &(struct why){ why, cap });
 }
 
 int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 {
-	static const struct weir_config defaults = { .size = sizeof(defaults) };
-	const char *refusal;
-	int rc;
+	int rc = complete_config(&ret->set, config, &(struct why){ NULL, 0 });
 
-	if (config == NULL)
-		config = &defaults;
-	rc = copy_sized(&ret->set, sizeof(ret->set), config, config->size);
-	if (rc == 0)
-		rc = complete_config(&ret->set);
 	if (rc < 0)
 		return rc;
-	refusal = ret->set.refusal ? ret->set.refusal : "busy, try later\n";
-	ret->refusal_len = strlen(refusal);
+	ret->refusal_len = strlen(ret->set.refusal);
 	ret->refusal = wr_sys_alloc(ret->refusal_len + 1);
 	if (ret->refusal == NULL)
 		return -ENOMEM;
-	memcpy(ret->refusal, refusal, ret->refusal_len);
+	memcpy(ret->refusal, ret->set.refusal, ret->refusal_len);
 	ret->set.refusal = ret->refusal;
 	return 0;
 }
@@ -118,24 +261,10 @@ void wr_config_fini(struct wr_config *c)
 int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 {
 	struct weir_service *s = &ret->set;
-	int bad;
+	int rc = complete_service(s, service, &(struct why){ NULL, 0 });
 
-	if (service == NULL)
-		return -EINVAL;
-	bad = copy_sized(s, sizeof(*s), service, service->size);
-	if (bad)
-		return bad;
-	bad |= use_ms(&s->first_byte_ms, 60000);
-	bad |= use_ms(&s->read_ms, 30000);
-	bad |= use_ms(&s->write_ms, 30000);
-	bad |= use_ms(&s->idle_ms, 300000);
-	bad |= use_ms(&s->lifetime_ms, WEIR_NEVER);
-	bad |= use_size(&s->line_max, (size_t)64 * 1024, 1, MAX_BUFFER);
-	bad |= use_size(&s->outbox_max, (size_t)256 * 1024, 1, MAX_BUFFER);
-	bad |= use_int(&s->backlog, 4096, 1, INT32_MAX);
-	bad |= use_int(&s->mode, 0, 0, 0777);
-	if (bad || (s->session == NULL) == (s->readable == NULL))
-		return -EINVAL;
+	if (rc < 0)
+		return rc;
 	ret->timeout_ms[WR_TMO_FIRST_BYTE] = s->first_byte_ms;
 	ret->timeout_ms[WR_TMO_READ] = s->read_ms;
 	ret->timeout_ms[WR_TMO_WRITE] = s->write_ms;

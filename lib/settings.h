@@ -11,6 +11,47 @@
 #include "base.h"
 #include "weir.h"
 
+/*
+ * The options: field, type, default, least and most, unit, what it is.  The
+ * defaults, the checks and what programs are told are made of these tables.
+ * A default of 0 workers is replaced by the number of processors.
+ */
+/* clang-format off */
+#define WR_CONFIG_OPTIONS(X)                                                   \
+	X(workers, int, 0, 1, WR_WORKERS_MOST, COUNT,                          \
+	  "threads that run callbacks")                                        \
+	X(queue_length, int, 128, 1, 1000000, COUNT,                           \
+	  "connections that may wait for a worker")                            \
+	X(queue_age_ms, int, 10000, 1, INT32_MAX, TIME, "longest wait there")  \
+	X(max_connections, int, 10000, 1, 10000000, COUNT,                     \
+	  "connections open at once")                                          \
+	X(overload, int, WEIR_HOLD, WEIR_HOLD, WEIR_REFUSE, CHOICE,            \
+	  "what to do when the queue or the server is full")                   \
+	X(affinity, int, WEIR_AFFINITY_NONE, WEIR_AFFINITY_NONE,               \
+	  WEIR_AFFINITY_SPREAD, CHOICE, "processors of the workers")           \
+	X(drain_ms, int, 10000, 0, INT32_MAX, TIME, "longest time for a stop") \
+	X(log_level, int, WEIR_LOG_INFO, WEIR_LOG_ERROR, WEIR_LOG_DEBUG,       \
+	  CHOICE, "most verbose level that is logged")                         \
+	X(stack_size, size_t, 256 << 10, 64 << 10, 1 << 30, BYTES,             \
+	  "stack of a worker")
+
+#define WR_SERVICE_OPTIONS(X)                                                  \
+	X(first_byte_ms, int, 60000, 1, INT32_MAX, TIME,                       \
+	  "from the accept to the first input")                                \
+	X(read_ms, int, 30000, 1, INT32_MAX, TIME, "for a whole message")      \
+	X(write_ms, int, 30000, 1, INT32_MAX, TIME,                            \
+	  "without the peer taking a byte")                                    \
+	X(idle_ms, int, 300000, 1, INT32_MAX, TIME, "between messages")        \
+	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
+	  "of a connection")                                                   \
+	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
+	  "longest message that is buffered")                                  \
+	X(outbox_max, size_t, 256 << 10, 1, 1 << 30, BYTES,                    \
+	  "high-water mark of unsent output")                                  \
+	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
+	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
+/* clang-format on */
+
 /* Index of a deadline in wr_service.timeout_ms; follows WEIR_TIMEOUT_... */
 enum wr_timeout {
 	WR_TMO_FIRST_BYTE,
@@ -28,7 +69,7 @@ enum wr_timeout {
 void wr_copy_out(void *dst, size_t size, const void *src, size_t known);
 
 struct wr_config {
-	struct weir_config set; /* no field is 0 but the optional ones */
+	struct weir_config set; /* complete and checked */
 	char *refusal;
 	size_t refusal_len;
 };

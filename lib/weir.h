@@ -181,63 +181,116 @@ enum {
 };
 
 /*
- * How a server works.  Make it with WEIR_CONFIG(.workers = 4, ...); a field
- * that is 0 or NULL has its default.  In C++ zero the structure and set size
- * to its sizeof.  There are as many workers by default as processors: those
- * that the affinity of the calling thread allows, or fewer if the CPU quota of
- * its control group or of a parent of that, rounded up, is less.
+ * How a server works.  WEIR_CONFIG(.workers = 4, ...) makes one whose other
+ * fields have their defaults: a field that is 0 or NULL has its default then.
+ * weir_config_init() fills in the defaults and sets exact: a 0 is a 0 then.
+ *
+ * Each field's comment gives its range and its default.  Times are 1 to INT_MAX
+ * ms or WEIR_NEVER.  The default of workers is the number of processors that
+ * the affinity of the calling thread allows, or less if the CPU quota of its
+ * control group or of a parent of that, rounded up, is less.
  */
 struct weir_config {
-	size_t size;	     /* sizeof(struct weir_config) */
+	size_t size; /* sizeof(struct weir_config) */
+	int exact;   /* 1: a field that is 0 is not replaced by its default */
+
 	int workers;	     /* threads that run callbacks; 1 to 1,024 */
-	int queue_length;    /* connections waiting for a worker; 128 */
-	int queue_age_ms;    /* longest wait there; 10,000; WEIR_NEVER */
-	int max_connections; /* open at once; 10,000 */
-	int overload;	     /* WEIR_HOLD or WEIR_REFUSE */
-	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD */
-	int drain_ms;	     /* grace of a stop; 10,000; WEIR_NEVER */
-	int log_level;	     /* most verbose level wanted; WEIR_LOG_INFO */
-	const char *refusal; /* sent to who is refused; "busy, try later\n" */
-	size_t stack_size;   /* for a callback, bytes; 256 KiB, at least 64 */
-	weir_log *log;	     /* where lines go; nowhere */
+	int queue_length;    /* waiting for one; 1 to 1,000,000; 128 */
+	int queue_age_ms;    /* longest wait there; 10,000 */
+	int max_connections; /* open at once; 1 to 10,000,000; 10,000 */
+	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
+	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
+	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
+	int log_level;	     /* most verbose level; WEIR_LOG_INFO */
+	const char *refusal; /* for a refused client; "busy, try later\n" */
+	size_t stack_size;   /* for a callback; 64 KiB to 1 GiB; 256 KiB */
+
+	weir_log *log; /* where lines go; NULL: nowhere */
 	void *log_arg;
-	weir_worker_hook *worker_start;
-	weir_worker_hook *worker_exit;
+	weir_worker_hook *worker_start; /* NULL: none */
+	weir_worker_hook *worker_exit;	/* NULL: none */
 	void *worker_arg;
 };
 
 /*
- * What a listener's connections get.  Make it with WEIR_SERVICE(...).
- * Exactly one of session and readable is set.
+ * What a listener's connections get.  Made as struct weir_config is, with
+ * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
+ * readable is set.  With opened the server speaks first; the others are called
+ * from the first byte on.  While half of outbox_max is unsent, no input is
+ * read.
  */
 struct weir_service {
-	size_t size;		/* sizeof(struct weir_service) */
+	size_t size; /* sizeof(struct weir_service) */
+	int exact;   /* as in struct weir_config */
+
 	weir_handler *session;	/* called once; its reads wait */
-	weir_handler *readable; /* called whenever input has come; its reads do
-				   not wait */
-	weir_handler *opened;	/* the server speaks first: called on accept,
-				 * before any input; the others follow with
-				 * the first byte unless it closes */
+	weir_handler *readable; /* called when input has come; never waits */
+	weir_handler *opened;	/* called on accept, before any input */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
-	int first_byte_ms;	/* from accept to the first input; 60,000 */
-	int read_ms;		/* for a whole message, once begun; 30,000 */
-	int write_ms;		/* without the peer taking a byte; 30,000 */
-	int idle_ms;		/* between messages; 300,000 */
-	int lifetime_ms;	/* of the connection; WEIR_NEVER */
-	size_t line_max;	/* longest message buffered, bytes; 64 KiB */
-	size_t outbox_max;	/* high-water mark of unsent output, bytes; from
-				 * half of it on no input is read; 256 KiB */
-	int backlog; /* of listen(2); 4,096 (the system may lower it) */
-	int mode;    /* of a Unix socket's file, as for chmod(2); 0600 */
+
+	int first_byte_ms; /* from accept to the first input; 60,000 */
+	int read_ms;	   /* for a whole message, once begun; 30,000 */
+	int write_ms;	   /* without the peer taking a byte; 30,000 */
+	int idle_ms;	   /* between messages; 300,000 */
+	int lifetime_ms;   /* of the connection; WEIR_NEVER */
+	size_t line_max;   /* longest message; 1 B to 1 GiB; 64 KiB */
+	size_t outbox_max; /* unsent output; 1 B to 1 GiB; 256 KiB */
+	int backlog;	   /* of listen(2); 1 to INT_MAX; 4,096 */
+	int mode;	   /* of a Unix socket; 0 to 0777; 0: 0600 */
 };
 
+/*
+ * In C, and inside functions of C++ from C++20 on; C++17 has weir_config_init()
+ * and weir_service_init().  The structure lives to the end of the block in C,
+ * of the whole expression in C++.
+ */
+/* clang-format off */
+#if !defined(__cplusplus)
 #define WEIR_CONFIG(...)                                                       \
 	(&(struct weir_config){ .size = sizeof(struct weir_config),            \
 				__VA_ARGS__ })
 #define WEIR_SERVICE(...)                                                      \
 	(&(struct weir_service){ .size = sizeof(struct weir_service),          \
 				 __VA_ARGS__ })
+#elif __cplusplus >= 202002L
+extern "C++" {
+template <typename T> constexpr const T *weir_pointer_to(const T &&made)
+{
+	return &made;
+}
+}
+/* g++ warns of fields that are left out. */
+#define WEIR_MAKE(type, ...)                                                   \
+	weir_pointer_to([&]() -> type {                                        \
+		_Pragma("GCC diagnostic push")                                 \
+		_Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"") \
+		return type{ .size = sizeof(type), __VA_ARGS__ };              \
+		_Pragma("GCC diagnostic pop")                                  \
+	}())
+#define WEIR_CONFIG(...)  WEIR_MAKE(weir_config, __VA_ARGS__)
+#define WEIR_SERVICE(...) WEIR_MAKE(weir_service, __VA_ARGS__)
+#endif
+/* clang-format on */
+
+/* weir_option.unit */
+enum {
+	WEIR_UNIT_COUNT = 1,
+	WEIR_UNIT_TIME = 2, /* ms; WEIR_NEVER is in range too */
+	WEIR_UNIT_BYTES = 3,
+	WEIR_UNIT_CHOICE = 4, /* a constant of this header */
+	WEIR_UNIT_MODE = 5    /* a mode, as for chmod(2) */
+};
+
+/* A field of struct weir_config or struct weir_service that is a number. */
+struct weir_option {
+	const char *name; /* of the field */
+	const char *text; /* what it is, in a few words */
+	int unit;	  /* WEIR_UNIT_... */
+	int64_t preset;	  /* default; 0 workers: as many as processors */
+	int64_t min;
+	int64_t max;
+};
 
 /*
  * The ledger: accepted = completed + failed + timed_out + refused + cut + open,
@@ -315,6 +368,58 @@ struct weir_report {
 	uint64_t late_bytes;
 	uint64_t drain_ms; /* from the first request to the end */
 };
+
+/* --------------------------------------------------------------- settings */
+
+/*
+ * Fill *c with the defaults; size is sizeof *c.
+ *
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API void weir_config_init(struct weir_config *c, size_t size);
+WEIR_API void weir_service_init(struct weir_service *s, size_t size);
+
+/*
+ * Check what weir_server_new() or weir_server_listen() would check.  why, if
+ * not NULL, gets at most cap bytes of text with the NUL, such as "workers is
+ * 2000, not from 1 to 1024".
+ *
+ * Returns 0; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_config_check(const struct weir_config *c, char *why,
+			       size_t cap);
+WEIR_API int weir_service_check(const struct weir_service *s, char *why,
+				size_t cap);
+
+/*
+ * The fields that are numbers, with their ranges and defaults: i from 0.
+ *
+ * Returns one, which stays valid; NULL (no more).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API const struct weir_option *weir_config_option(size_t i);
+WEIR_API const struct weir_option *weir_service_option(size_t i);
+
+/* weir_address_check() */
+enum {
+	WEIR_TO_LISTEN = 1, /* use */
+	WEIR_TO_DIAL = 2,
+	WEIR_ADDRESS_TCP = 1, /* result */
+	WEIR_ADDRESS_UNIX = 2,
+	WEIR_ADDRESS_FD = 3
+};
+
+/*
+ * Check the form of an address for weir_server_listen() or weir_dial(), without
+ * a look-up.  why, if not NULL, gets at most cap bytes of text with the NUL,
+ * such as "the port is missing; use host:port, ...".
+ *
+ * Returns WEIR_ADDRESS_TCP, _UNIX or _FD; -EINVAL; -ENAMETOOLONG.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_address_check(const char *where, int use, char *why,
+				size_t cap);
 
 /* ------------------------------------------------------------- the server */
 

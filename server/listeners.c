@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#include <weir.h>
 
 #include "../cli/cli.h"
 #include "services.h"
@@ -24,17 +27,10 @@ static void report_unknown_service(const char *name, int len)
 	cli_error("unknown service '%.*s'; known are: %s", len, name, known);
 }
 
-static bool has_control(const char *text)
-{
-	while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
-		text++;
-	return *text != '\0';
-}
-
 static bool parse_listener(struct listener *ret, const char *spec)
 {
 	const char *at = strchr(spec, '@');
-	const char *wrong;
+	char wrong[128];
 
 	if (!at) {
 		cli_error("'%s' is not SERVICE@ADDRESS, as in %s", spec,
@@ -50,14 +46,30 @@ static bool parse_listener(struct listener *ret, const char *spec)
 		report_unknown_service(spec, (int)(at - spec));
 		return false;
 	}
-	wrong = cli_address_parse(&ret->address, ret->where, 0);
-	if (!wrong && ret->address.kind == CLI_UNIX &&
-	    has_control(ret->address.name))
-		wrong = "there are control characters in the name";
-	if (wrong)
+	ret->kind = weir_address_check(ret->where, WEIR_TO_LISTEN, wrong,
+				       sizeof(wrong));
+	if (ret->kind < 0)
 		cli_error("bad address '%s' in '%s': %s", ret->where, spec,
 			  wrong);
-	return !wrong;
+	return ret->kind >= 0;
+}
+
+/* Would both be the same socket?  Not with a port that is picked. */
+static bool is_same(const struct listener *a, const struct listener *b)
+{
+	const char *port = strrchr(a->where, ':') + 1;
+	const char *other_port = strrchr(b->where, ':') + 1;
+
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == WEIR_ADDRESS_UNIX)
+		return strcmp(a->where, b->where) == 0;
+	if (atoi(port) != atoi(other_port))
+		return false;
+	if (a->kind == WEIR_ADDRESS_FD)
+		return true;
+	return atoi(port) != 0 && port - a->where == other_port - b->where &&
+	       strncasecmp(a->where, b->where, (size_t)(port - a->where)) == 0;
 }
 
 static bool check_last_is_new(const struct listeners *l)
@@ -65,7 +77,7 @@ static bool check_last_is_new(const struct listeners *l)
 	const struct listener *last = &l->all[l->count - 1];
 
 	for (size_t i = 0; i < l->count - 1; i++) {
-		if (!cli_address_same(&l->all[i].address, &last->address))
+		if (!is_same(&l->all[i], last))
 			continue;
 		cli_error("the address of '%s' is given twice, first in '%s'; "
 			  "each listener needs its own",
@@ -118,13 +130,13 @@ bool listeners_have(const struct listeners *l, const struct service *service)
 
 bool listener_is_abstract(const struct listener *l)
 {
-	return l->address.kind == CLI_UNIX && l->address.name[0] == '@';
+	return l->kind == WEIR_ADDRESS_UNIX && l->where[strlen("unix:")] == '@';
 }
 
 bool listeners_have_file(const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
-		if (l->all[i].address.kind == CLI_UNIX &&
+		if (l->all[i].kind == WEIR_ADDRESS_UNIX &&
 		    !listener_is_abstract(&l->all[i]))
 			return true;
 	return false;
@@ -133,7 +145,7 @@ bool listeners_have_file(const struct listeners *l)
 bool listeners_have_unix(const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
-		if (l->all[i].address.kind == CLI_UNIX)
+		if (l->all[i].kind == WEIR_ADDRESS_UNIX)
 			return true;
 	return false;
 }

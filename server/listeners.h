@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "../cli/address.h"
-
 /* Without operands. */
 #define LISTENERS_DEFAULT "reply@127.0.0.1:1234"
 
@@ -19,7 +17,7 @@ struct listener {
 	const char *spec;  /* SERVICE@ADDRESS as given */
 	const char *where; /* the address in it */
 	const struct service *service;
-	struct cli_address address;
+	int kind; /* of it: WEIR_ADDRESS_... */
 };
 
 struct listeners {

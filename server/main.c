@@ -91,31 +91,33 @@ static void raise_descriptor_limit(const struct options *o)
 			c->workers);
 }
 
-static const char *describe_listen_error(int rc, enum cli_address_kind kind)
+static const char *describe_listen_error(int rc, int kind)
 {
 	switch (rc) {
 	case -EADDRINUSE:
-		return kind == CLI_TCP
+		return kind == WEIR_ADDRESS_TCP
 			       ? "the port is in use, or was a minute "
 				 "ago; choose another, or 0 for a "
 				 "free one"
 			       : "another process listens there already; "
 				 "choose another path";
 	case -EACCES:
-		return kind == CLI_TCP ? "permission denied; ports below 1024 "
-					 "need privilege, choose a higher "
-					 "one"
-				       : "permission denied";
+		return kind == WEIR_ADDRESS_TCP
+			       ? "permission denied; ports below 1024 "
+				 "need privilege, choose a higher "
+				 "one"
+			       : "permission denied";
 	case -EADDRNOTAVAIL:
 		return "this machine does not have that address";
 	case -ENOENT:
-		return kind == CLI_TCP ? "no such host" : "no such folder";
+		return kind == WEIR_ADDRESS_TCP ? "no such host"
+						: "no such folder";
 	case -ETIMEDOUT:
 	case -EAGAIN:
 		return "the name server does not answer";
 	case -ENOTSOCK:
-		return kind == CLI_FD ? "not a listening stream socket"
-				      : "exists and is not a socket";
+		return kind == WEIR_ADDRESS_FD ? "not a listening stream socket"
+					       : "exists and is not a socket";
 	case -EBADF:
 		return "no such open descriptor";
 	default:
@@ -190,10 +192,10 @@ static void catch_in_lookup(int signo, bool begins)
 		pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static bool needs_lookup(const struct cli_address *a)
+static bool needs_lookup(const struct listener *l)
 {
-	return a->kind == CLI_TCP && a->name_len > 0 && a->name[0] != '[' &&
-	       strspn(a->name, "0123456789.") < a->name_len;
+	return l->kind == WEIR_ADDRESS_TCP && !strchr(":[", l->where[0]) &&
+	       l->where[strspn(l->where, "0123456789.")] != ':';
 }
 
 static int open_listener_of_name(weir_server *s, const struct options *o,
@@ -225,15 +227,14 @@ static int open_listeners(weir_server *s, const struct options *o)
 {
 	for (size_t i = 0; i < o->listeners.count; i++) {
 		const struct listener *l = &o->listeners.all[i];
-		int rc = needs_lookup(&l->address)
-				 ? open_listener_of_name(s, o, l)
-				 : open_listener(s, o, l);
+		int rc = needs_lookup(l) ? open_listener_of_name(s, o, l)
+					 : open_listener(s, o, l);
 
 		if (lookup_ended_by)
 			return CLI_FAILED;
 		if (rc < 0) {
 			cli_error("cannot listen on '%s': %s", l->spec,
-				  describe_listen_error(rc, l->address.kind));
+				  describe_listen_error(rc, l->kind));
 			return status_of(rc);
 		}
 	}

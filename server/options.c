@@ -21,10 +21,6 @@
 #include "journal.h"
 #include "services.h"
 
-#define MAX_WORKERS	1024
-#define MAX_QUEUE	1000000
-#define MAX_CONNECTIONS 10000000
-
 enum {
 	OPT_QUEUE_AGE = 256,
 	OPT_REFUSAL,
@@ -38,12 +34,9 @@ static const struct cli_option table[] = {
 	{ "workers", 'w', "N",
 	  "threads that run callbacks\n(default: one per processor, as far as\n"
 	  "affinity and CPU quota allow)" },
-	{ "queue", 'q', "N",
-	  "connections that may wait for a worker\n(default 128)" },
-	{ "queue-age", OPT_QUEUE_AGE, "DURATION",
-	  "longest wait in the queue (default 10s)" },
-	{ "max-connections", 'm', "N",
-	  "connections open at once (default 10000)" },
+	{ "queue", 'q', "N", "connections that may wait for a worker" },
+	{ "queue-age", OPT_QUEUE_AGE, "DURATION", "longest wait in the queue" },
+	{ "max-connections", 'm', "N", "connections open at once" },
 	{ "overload", 'o', "POLICY",
 	  "when the queue or the server is full:\n"
 	  "hold (new clients wait in the kernel;\n"
@@ -52,19 +45,17 @@ static const struct cli_option table[] = {
 	  "text sent to refused clients; implies\n"
 	  "--overload refuse (default \"busy, try\n"
 	  "later\" and a newline)" },
-	{ "drain-timeout", 't', "DURATION",
-	  "longest time a stop may take (default 10s)" },
+	{ "drain-timeout", 't', "DURATION", "longest time a stop may take" },
 	{ "idle-timeout", 'i', "DURATION",
 	  "close after this long without a message\n"
 	  "(default 10m)" },
 	{ "read-timeout", OPT_READ_TIMEOUT, "DURATION",
-	  "longest time for one message (default 30s)" },
+	  "longest time for one message" },
 	{ "write-timeout", OPT_WRITE_TIMEOUT, "DURATION",
 	  "close if the client takes no output for\n"
-	  "this long (default 30s)" },
+	  "this long" },
 	{ "lifetime", OPT_LIFETIME, "DURATION",
-	  "longest life of a connection (default\n"
-	  "never: no limit)" },
+	  "longest life of a connection" },
 	{ "greeting", 'g', "TEXT",
 	  "text that services send first, instead of\n"
 	  "their own greeting; may be empty" },
@@ -81,6 +72,61 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
+/* Options that the library has too: it knows their ranges and defaults. */
+static const struct {
+	int key;
+	const char *field;
+} fields[] = {
+	{ 'w', "workers" },
+	{ 'q', "queue_length" },
+	{ OPT_QUEUE_AGE, "queue_age_ms" },
+	{ 'm', "max_connections" },
+	{ 't', "drain_ms" },
+	{ OPT_READ_TIMEOUT, "read_ms" },
+	{ OPT_WRITE_TIMEOUT, "write_ms" },
+	{ OPT_LIFETIME, "lifetime_ms" },
+};
+
+static const struct weir_option *library_option(int key)
+{
+	const struct weir_option *o;
+	const char *field = "";
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (fields[i].key == key)
+			field = fields[i].field;
+	for (size_t i = 0; (o = weir_config_option(i)) != NULL; i++)
+		if (strcmp(o->name, field) == 0)
+			return o;
+	for (size_t i = 0; (o = weir_service_option(i)) != NULL; i++)
+		if (strcmp(o->name, field) == 0)
+			return o;
+	return NULL;
+}
+
+static void print_options(void)
+{
+	enum { ROWS = sizeof(table) / sizeof(table[0]) };
+	char help[ROWS][128], value[CLI_DURATION_TEXT];
+	struct cli_option shown[ROWS];
+
+	memcpy(shown, table, sizeof(table));
+	for (size_t i = 0; shown[i].name; i++) {
+		const struct weir_option *o = library_option(shown[i].key);
+
+		if (o == NULL || o->preset == 0) /* the text says which */
+			continue;
+		if (o->unit == WEIR_UNIT_TIME)
+			cli_duration_text((int)o->preset, value);
+		else
+			snprintf(value, sizeof(value), "%d", (int)o->preset);
+		snprintf(help[i], sizeof(help[i]), "%s\n(default %s)",
+			 shown[i].help, value);
+		shown[i].help = help[i];
+	}
+	cli_print_options(shown, stream_out());
+}
+
 static int print_server_help(void)
 {
 	const struct service *s;
@@ -94,7 +140,7 @@ static int print_server_help(void)
 		     "unix:@name  fd:N\n"
 		     "Port 0 picks a free port.  Default: %s\n\nOptions:\n",
 		     LISTENERS_DEFAULT);
-	cli_print_options(table, stream_out());
+	print_options();
 	stream_print(
 		"\nA DURATION is a number with a unit, such as 500ms, 10s, 2m "
 		"or 1h, or never.\n"
@@ -109,12 +155,14 @@ static int print_version(void)
 	return cli_flush();
 }
 
-static bool parse_opt_number(const char *option, int max, int *ret)
+static bool parse_opt_number(const char *option, int key, int *ret)
 {
-	if (cli_parse_number(optarg, 1, max, ret))
+	const struct weir_option *o = library_option(key);
+
+	if (cli_parse_number(optarg, (int)o->min, (int)o->max, ret))
 		return true;
-	cli_error("--%s: '%s' is not a whole number from 1 to %d", option,
-		  optarg, max);
+	cli_error("--%s: '%s' is not a whole number from %d to %d", option,
+		  optarg, (int)o->min, (int)o->max);
 	return false;
 }
 
@@ -180,13 +228,11 @@ static bool apply_limit(struct options *o, int key)
 {
 	switch (key) {
 	case 'w':
-		return parse_opt_number("workers", MAX_WORKERS,
-					&o->config.workers);
+		return parse_opt_number("workers", key, &o->config.workers);
 	case 'q':
-		return parse_opt_number("queue", MAX_QUEUE,
-					&o->config.queue_length);
+		return parse_opt_number("queue", key, &o->config.queue_length);
 	case 'm':
-		return parse_opt_number("max-connections", MAX_CONNECTIONS,
+		return parse_opt_number("max-connections", key,
 					&o->config.max_connections);
 	case 't':
 		return parse_opt_duration("drain-timeout", &o->config.drain_ms);
@@ -216,6 +262,7 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_overload(o);
 	case OPT_REFUSAL:
 		o->config.refusal = optarg;
+		o->has_refusal = true;
 		return true;
 	case 'g':
 		o->greeting = optarg;
@@ -303,30 +350,15 @@ static bool check_combination(struct options *o)
 		return false;
 	if (o->has_mode && !check_mode(&o->listeners))
 		return false;
-	if (o->config.refusal && o->has_overload &&
+	if (o->has_refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
 		cli_error("--refusal contradicts --overload hold; use "
 			  "--overload refuse, or leave one out");
 		return false;
 	}
-	if (o->config.refusal)
+	if (o->has_refusal)
 		o->config.overload = WEIR_REFUSE;
-	else
-		o->config.refusal = "busy, try later\n";
 	return true;
-}
-
-/* The library's default; 0 if no server can be made. */
-static int default_workers(void)
-{
-	struct weir_stats stats = { .workers = 0 };
-	weir_server *s;
-
-	if (weir_server_new(&s, NULL) < 0)
-		return 0;
-	weir_server_stats(s, &stats, sizeof(stats));
-	weir_server_free(s);
-	return (int)stats.workers;
 }
 
 /* On the terminal of a chat, log lines would disturb the conversation. */
@@ -337,17 +369,14 @@ static void choose_log_level(struct options *o)
 		o->config.log_level = WEIR_LOG_WARNING;
 }
 
+/* Those of the library, but a person may think for longer. */
 static void set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };
-	o->config =
-		*WEIR_CONFIG(.queue_length = 128, .queue_age_ms = 10 * 1000,
-			     .max_connections = 10000, .drain_ms = 10 * 1000,
-			     .log_level = WEIR_LOG_INFO, .log = journal_sink);
-	o->limits =
-		*WEIR_SERVICE(.first_byte_ms = 600 * 1000, .read_ms = 30 * 1000,
-			      .write_ms = 30 * 1000, .idle_ms = 600 * 1000,
-			      .lifetime_ms = WEIR_NEVER);
+	weir_config_init(&o->config, sizeof(o->config));
+	weir_service_init(&o->limits, sizeof(o->limits));
+	o->config.log = journal_sink;
+	o->limits.first_byte_ms = o->limits.idle_ms = 600 * 1000;
 }
 
 int options_parse(struct options *ret, int argc, char **argv)
@@ -367,8 +396,6 @@ int options_parse(struct options *ret, int argc, char **argv)
 	    !check_combination(ret))
 		return CLI_USAGE;
 	choose_log_level(ret);
-	if (ret->config.workers == 0)
-		ret->config.workers = default_workers();
 	return -1;
 }
 

@@ -23,7 +23,7 @@ struct options {
 	const char *pid_file;
 	bool check;
 	/* Given on the command line, not a default. */
-	bool has_idle, has_mode, has_overload, has_level;
+	bool has_idle, has_mode, has_overload, has_level, has_refusal;
 };
 
 /*

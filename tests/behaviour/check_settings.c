@@ -77,6 +77,120 @@ static void expect_service(int error, const struct weir_service *service)
 	server_check_freed(s);
 }
 
+/* The defaults can be asked for, and then a 0 is a 0. */
+START_TEST(defaults_are_what_a_structure_without_fields_means)
+{
+	struct weir_config config;
+	struct weir_service service;
+	const struct weir_option *o;
+	struct weir_report report;
+	struct client *c;
+	struct server *s;
+	weir_server *made;
+	struct weir_stats now;
+
+	memset(&config, 0xaa, sizeof(config));
+	weir_config_init(&config, sizeof(config));
+	ck_assert_int_gt(config.workers, 0);
+	ck_assert_int_eq(config.queue_length, 128);
+	ck_assert_str_eq(config.refusal, "busy, try later\n");
+	ck_assert_ptr_null(config.log);
+	ck_assert_int_eq(weir_server_new(&made, NULL), 0);
+	weir_server_stats(made, &now, sizeof(now));
+	weir_server_free(made);
+	ck_assert_uint_eq(now.workers, (uint64_t)config.workers);
+	ck_assert_uint_eq(now.queue_length, (uint64_t)config.queue_length);
+	ck_assert_uint_eq(now.max_connections,
+			  (uint64_t)config.max_connections);
+	for (size_t i = 0; (o = weir_config_option(i)) != NULL; i++)
+		if (strcmp(o->name, "workers") != 0)
+			ck_assert(o->preset == WEIR_NEVER ||
+				  (o->preset >= o->min && o->preset <= o->max));
+	config.drain_ms = 0;
+	expect_config(0, &config);
+	config.queue_length = 0;
+	expect_config(-EINVAL, &config);
+	config.queue_length = 1;
+	memset(&service, 0xaa, sizeof(service));
+	weir_service_init(&service, sizeof(service));
+	ck_assert_int_eq(service.idle_ms, 300000);
+	ck_assert_int_eq(service.lifetime_ms, WEIR_NEVER);
+	ck_assert_ptr_null(service.readable);
+	service.readable = echo;
+	s = serve(&config, &service);
+	c = client_open(s);
+	client_send(c, "hello");
+	client_expect(c, "hello");
+	weir_server_drain(s->weir); /* with a grace of 0 */
+	report = server_join_and_check(s);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+}
+END_TEST
+
+/* An older program's structures are shorter, a newer one's are longer. */
+START_TEST(defaults_fill_a_structure_as_far_as_it_goes)
+{
+	struct {
+		struct weir_config known;
+		char later[32];
+	} wide;
+	struct weir_config narrow;
+
+	memset(&wide, 0xaa, sizeof(wide));
+	weir_config_init(&wide.known, sizeof(wide));
+	ck_assert_uint_eq(wide.known.size, sizeof(wide));
+	for (size_t i = 0; i < sizeof(wide.later); i++)
+		ck_assert_int_eq(wide.later[i], 0);
+	expect_config(0, &wide.known);
+	memset(&narrow, 0, sizeof(narrow));
+	weir_config_init(&narrow, offsetof(struct weir_config, queue_length));
+	ck_assert_int_gt(narrow.workers, 0);
+	ck_assert_int_eq(narrow.queue_length, 0);
+	weir_config_init(NULL, 100);
+	weir_service_init(NULL, 100);
+}
+END_TEST
+
+static void expect_wrong(const struct weir_config *config, const char *text)
+{
+	char why[100];
+
+	ck_assert_int_eq(weir_config_check(config, why, sizeof(why)), -EINVAL);
+	ck_assert_str_eq(why, text);
+}
+
+START_TEST(a_check_says_what_is_wrong)
+{
+	struct weir_service none = { .size = sizeof(none) };
+	char why[100] = "as before", few[8];
+
+	ck_assert_int_eq(weir_config_check(NULL, why, sizeof(why)), 0);
+	ck_assert_int_eq(weir_config_check(WEIR_CONFIG(.workers = 1024), why,
+					   sizeof(why)),
+			 0);
+	ck_assert_str_eq(why, "as before");
+	expect_wrong(WEIR_CONFIG(.workers = 2000),
+		     "workers is 2000, not from 1 to 1024");
+	expect_wrong(WEIR_CONFIG(.drain_ms = -2),
+		     "drain_ms is -2, not from 0 to 2147483647 or WEIR_NEVER");
+	expect_wrong(WEIR_CONFIG(.stack_size = 1000),
+		     "stack_size is 1000, not from 65536 to 1073741824");
+	expect_wrong(&(struct weir_config){ .size = 3 },
+		     "size is not that of the structure");
+	ck_assert_int_eq(weir_service_check(&none, why, sizeof(why)), -EINVAL);
+	ck_assert_str_eq(why,
+			 "exactly one of session and readable must be set");
+	ck_assert_int_eq(weir_service_check(
+				 WEIR_SERVICE(.readable = echo, .mode = 01000),
+				 why, sizeof(why)),
+			 -EINVAL);
+	ck_assert_str_eq(why, "mode is 512, not from 0 to 511");
+	ck_assert_int_eq(weir_service_check(NULL, NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_service_check(&none, few, sizeof(few)), -EINVAL);
+	ck_assert_str_eq(few, "exactly");
+}
+END_TEST
+
 /* A program whose structures are longer or shorter gets what both know. */
 START_TEST(a_structure_is_filled_as_far_as_it_goes)
 {
@@ -339,7 +453,9 @@ int main(void)
 		a_longer_structure_is_taken_if_what_we_do_not_know_is_unset,
 		a_shorter_structure_has_defaults_for_the_rest,
 		a_structure_is_filled_as_far_as_it_goes,
-		a_service_is_a_session_or_readable,
+		defaults_are_what_a_structure_without_fields_means,
+		defaults_fill_a_structure_as_far_as_it_goes,
+		a_check_says_what_is_wrong, a_service_is_a_session_or_readable,
 		values_of_a_service_out_of_range_are_refused,
 		what_is_passed_is_copied, an_address_needs_room,
 		each_worker_calls_its_hooks_once,

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include "../../cli/address.h"
 #include "address.h"
+#include "weir.h"
 
 const char fuzz_corpus[] = "address";
 
@@ -81,28 +81,29 @@ static void check_tcp(const struct wr_address *a)
 
 static void read_it(const char *where)
 {
-	struct cli_address said;
+	static const int kinds[] = {
+		[WR_ADDRESS_TCP] = WEIR_ADDRESS_TCP,
+		[WR_ADDRESS_UNIX] = WEIR_ADDRESS_UNIX,
+		[WR_ADDRESS_FD] = WEIR_ADDRESS_FD,
+	};
 	struct wr_address a;
-	const char *wrong = cli_address_parse(&said, where, 0);
 	int rc = wr_address_parse(&a, where);
 
-	REQUIRE((rc == 0) == (wrong == NULL));
 	REQUIRE(rc == 0 || rc == -EINVAL || rc == -ENAMETOOLONG);
+	for (int use = WEIR_TO_LISTEN; use <= WEIR_TO_DIAL; use++) {
+		char why[128] = "";
+		int said = weir_address_check(where, use, why, sizeof(why));
+
+		REQUIRE((said < 0) == (why[0] != '\0'));
+		REQUIRE(rc == 0 ? said == -EINVAL || said == kinds[a.kind]
+				: said == rc);
+	}
 	if (rc < 0)
 		return;
-	REQUIRE(cli_address_same(&said, &said) ==
-		(said.kind != CLI_TCP || said.number != 0));
-	if (a.kind == WR_ADDRESS_UNIX) {
-		REQUIRE(said.kind == CLI_UNIX);
+	if (a.kind == WR_ADDRESS_UNIX)
 		check_unix(&a, where);
-	} else if (a.kind == WR_ADDRESS_FD) {
-		REQUIRE(said.kind == CLI_FD && said.number == a.fd);
-	} else {
-		REQUIRE(said.kind == CLI_TCP && said.number == atoi(a.port));
-		REQUIRE(said.name_len == strlen(a.host) &&
-			memcmp(said.name, a.host, said.name_len) == 0);
+	else if (a.kind == WR_ADDRESS_TCP)
 		check_tcp(&a);
-	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# weir.h alone is a whole program text in C11, C17 and C++17, its macros
-# included; each header of the library compiles alone; each public function
-# says which threads may call it and since when.  Skipped, after the C part,
-# where there is no C++ compiler.
+# weir.h alone is a whole program text in C11, C17, C++17 and C++20, its macros
+# included (in C++ from C++20 on); each header of the library compiles alone;
+# each public function says which threads may call it and since when.  Skipped,
+# after the C part, where there is no C++ compiler.
 
 cd "$(dirname "$0")/../.." || exit 99
 CC=${CC:-cc} CXX=${CXX:-c++}
@@ -63,14 +63,41 @@ int start(weir_server **s);
 
 int start(weir_server **s)
 {
-	weir_config config = {};
+	weir_config config;
+	char why[80];
 
-	config.size = sizeof config;
+	weir_config_init(&config, sizeof config);
 	config.workers = 2;
+	if (weir_config_check(&config, why, sizeof why) < 0)
+		return -1;
 	return weir_server_new(s, &config);
 }
 TEXT
-$CXX -std=c++17 $warn -Ilib -fsyntax-only "$work/use.cc" || {
-	echo "weir.h as C++17 failed"; rc=1
+cat >"$work/macros.cc" <<'TEXT'
+#include <weir.h>
+
+extern "C" weir_handler serve;
+int start(weir_server **s);
+
+int start(weir_server **s)
+{
+	int rc = weir_server_new(s, WEIR_CONFIG(.workers = 2, .queue_length = 9));
+
+	if (rc == 0)
+		rc = weir_server_new(s, WEIR_CONFIG());
+	if (rc == 0)
+		rc = weir_server_listen(*s, ":0", WEIR_SERVICE(.session = serve));
+	return rc;
 }
+TEXT
+for std in c++17 c++20; do
+	$CXX -std=$std $warn -Ilib -fsyntax-only "$work/use.cc" || {
+		echo "weir.h as $std failed"; rc=1
+	}
+done
+if echo | $CXX -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then
+	$CXX -std=c++20 $warn -Ilib -fsyntax-only "$work/macros.cc" || {
+		echo "the macros of weir.h as C++20 failed"; rc=1
+	}
+fi
 exit $rc

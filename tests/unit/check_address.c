@@ -309,9 +309,44 @@ START_TEST(other_families_have_no_text)
 }
 END_TEST
 
+static void expect_checked(const char *where, int use, int rc, const char *text)
+{
+	char why[128] = "";
+	int got = weir_address_check(where, use, why, sizeof(why));
+
+	ck_assert_msg(got == rc, "%s: %d", where, got);
+	ck_assert_msg(strstr(why, text) != NULL, "%s: %s", where, why);
+}
+
+START_TEST(a_check_says_what_would_be_right)
+{
+	expect_checked("[::1]:0", WEIR_TO_LISTEN, WEIR_ADDRESS_TCP, "");
+	expect_checked(":80", WEIR_TO_DIAL, WEIR_ADDRESS_TCP, "");
+	expect_checked("unix:@x", WEIR_TO_DIAL, WEIR_ADDRESS_UNIX, "");
+	expect_checked("fd:3", WEIR_TO_LISTEN, WEIR_ADDRESS_FD, "");
+	expect_checked("host:0", WEIR_TO_DIAL, -EINVAL, "from 1 to 65535");
+	expect_checked("host:x", WEIR_TO_DIAL, -EINVAL, "from 1 to 65535");
+	expect_checked("host:x", WEIR_TO_LISTEN, -EINVAL, "from 0 to 65535");
+	expect_checked("host", WEIR_TO_DIAL, -EINVAL, "the port is missing");
+	expect_checked("http://host:80", WEIR_TO_DIAL, -EINVAL, "not a URL");
+	expect_checked("::1:80", WEIR_TO_DIAL, -EINVAL, "needs brackets");
+	expect_checked("[x]:80", WEIR_TO_DIAL, -EINVAL, "in brackets");
+	expect_checked("a/b:80", WEIR_TO_DIAL, -EINVAL, "no host name");
+	expect_checked("unix:", WEIR_TO_LISTEN, -EINVAL, "path is missing");
+	expect_checked("unix:a\nb", WEIR_TO_LISTEN, -EINVAL, "control");
+	expect_checked("fd:x", WEIR_TO_LISTEN, -EINVAL, "as in fd:3");
+	ck_assert_int_eq(weir_address_check("x", WEIR_TO_DIAL, NULL, 0),
+			 -EINVAL);
+	ck_assert_int_eq(weir_address_check(NULL, WEIR_TO_DIAL, NULL, 0),
+			 -EINVAL);
+	ck_assert_int_eq(weir_address_check(":80", 3, NULL, 0), -EINVAL);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("address", a_host_and_a_port_are_told_apart,
+	return RUN_TESTS("address", a_check_says_what_would_be_right,
+			 a_host_and_a_port_are_told_apart,
 			 what_could_mean_two_things_is_refused,
 			 a_host_is_as_long_as_it_may_be,
 			 a_unix_path_is_taken_as_it_stands,

@@ -15,20 +15,19 @@
 
 #include <weir.h>
 
-#include "../../../cli/address.h"
 #include "../../../cli/cli.h"
 
 /* Longest wait for an address to answer. */
 #define PROBE_MS      3000
 #define ADDRESSES_MAX 32
 
-static void set_unix(struct endpoint *ret, const struct cli_address *a)
+static void set_unix(struct endpoint *ret, const char *name)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	size_t len = a->name_len;
+	size_t len = strlen(name);
 
-	memcpy(un.sun_path, a->name, len);
-	if (a->name[0] == '@')
+	memcpy(un.sun_path, name, len);
+	if (name[0] == '@')
 		un.sun_path[0] = '\0';
 	else
 		len++;
@@ -174,13 +173,11 @@ static void say_where(struct target *t, const struct plan *plan)
 
 int target_resolve(struct target *ret, const struct plan *plan)
 {
-	struct cli_address a;
 	int status = CLI_DONE;
 
 	*ret = (struct target){ .from = NULL };
-	(void)cli_address_parse(&a, plan->address, 1);
-	if (a.kind == CLI_UNIX)
-		set_unix(&ret->to, &a);
+	if (strncmp(plan->address, "unix:", 5) == 0)
+		set_unix(&ret->to, plan->address + 5);
 	else
 		status = resolve_to(ret, plan);
 	if (status == CLI_DONE)
