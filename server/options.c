@@ -370,7 +370,7 @@ static void choose_log_level(struct options *o)
 }
 
 /* Those of the library, but a person may think for longer. */
-static void set_defaults(struct options *o)
+static void options_set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };
 	weir_config_init(&o->config, sizeof(o->config));
@@ -383,7 +383,7 @@ int options_parse(struct options *ret, int argc, char **argv)
 {
 	int key;
 
-	set_defaults(ret);
+	options_set_defaults(ret);
 	while ((key = cli_next(table, argc, argv)) != CLI_END) {
 		if (key == 'h')
 			return print_server_help();
