@@ -4,7 +4,7 @@
 # states and finds nothing wrong, it finds each defect that they hold on
 # request, and the functions that they say they stand for exist.  Large: the
 # larger configurations instead, of up to ten million states; all: these and
-# one of 22 million.
+# one of 5 million.
 
 cd "${srcdir:-$(dirname "$0")/../..}" || exit 99
 top=$PWD
