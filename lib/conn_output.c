@@ -188,6 +188,9 @@ static void note_stall_locked(struct weir_conn *c)
 /*
  * Send the outbox, then rest (may be NULL).  WR_FLUSH_... or -errno.  Files are
  * sent by the owner only, which has a context.
+ *
+ * A stop does not wait for the lock, so it may fail to shut down the socket of
+ * a connection that sends all the time.  Hence the look at is_cut.
  */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
@@ -198,19 +201,23 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	for (;;) {
 		if (c->out.error)
 			return c->out.error;
-		if (ctx && c->out.box.head && c->out.box.head->file >= 0) {
+		if (!c->out.box.head && !(rest && rest->left > 0)) {
+			c->out.is_stalled = false;
+			shut_output_locked(c);
+			return WR_FLUSH_DONE;
+		}
+		if (atomic_load(&c->is_cut)) {
+			rc = -ECANCELED;
+		} else if (ctx && c->out.box.head &&
+			   c->out.box.head->file >= 0) {
 			ctx->now = wr_now_ns();
 			if (files_end_at == 0)
 				files_end_at = ctx->now + WR_SENDFILE_NS;
 			else if (ctx->now >= files_end_at)
 				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
-		} else if (c->out.box.head || (rest && rest->left > 0)) {
-			rc = send_bytes_locked(c, ctx, rest);
 		} else {
-			c->out.is_stalled = false;
-			shut_output_locked(c);
-			return WR_FLUSH_DONE;
+			rc = send_bytes_locked(c, ctx, rest);
 		}
 		if (rc < 0) {
 			c->out.error = rc;

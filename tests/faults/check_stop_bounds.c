@@ -305,6 +305,48 @@ START_TEST(a_send_that_hangs_does_not_put_the_end_off)
 }
 END_TEST
 
+static int send_a_byte(enum wr_sys_call call, size_t *len)
+{
+	if (call == WR_SYS_sendmsg) {
+		*len = 1;
+		poll_sleep();
+	}
+	return 0;
+}
+
+static int write_without_end(weir_conn *c, void *arg)
+{
+	static const char block[65536];
+	int rc = 0;
+
+	while (rc == 0)
+		rc = weir_conn_write(c, block, sizeof(block));
+	atomic_store((_Atomic int *)arg, rc);
+	return rc;
+}
+
+/* It has the lock all the time, so the stop cannot shut down the socket. */
+START_TEST(a_write_that_never_waits_is_cut)
+{
+	_Atomic int said = 0;
+	struct server *s = server_new(NULL);
+
+	server_listen(
+		s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = write_without_end, .arg = &said));
+	wr_sys_fault = send_a_byte;
+	server_start(s);
+	client_open_and_send(s, "go\n");
+	UNTIL(stats(s).busy == 1);
+	weir_server_stop(s->weir, 0);
+	UNTIL(atomic_load(&said) != 0);
+	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
+	UNTIL(weir_server_join(s->weir, NULL, 0) == -ECANCELED);
+	server_join_and_check(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("stop_bounds",
@@ -316,5 +358,6 @@ int main(void)
 			 a_stop_does_not_wait_for_whom_it_cannot_accept,
 			 handshakes_of_distant_peers_have_their_time,
 			 a_peer_beyond_all_bounds_makes_no_stop_longer,
-			 a_send_that_hangs_does_not_put_the_end_off);
+			 a_send_that_hangs_does_not_put_the_end_off,
+			 a_write_that_never_waits_is_cut);
 }
