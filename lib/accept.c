@@ -446,8 +446,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 		int fd;
 
 		if (holds(a, endpoint))
-			return; /* wr_accept_adjust() takes it out of the poller
-				 */
+			return; /* wr_accept_adjust() then disarms it */
 		fd = prepare_slots(a, FREE_SLOTS);
 		if (fd < 0) {
 			pause_accepting(a, endpoint, fd);

@@ -52,8 +52,8 @@ extern void (*wr_point_hook)(const char *function);
 #endif
 
 /*
- * What is handed over by atomic operations alone, told to checkers that know
- * only of locks: all the caller did before it gives p is seen by who takes it.
+ * These announce a hand-over by atomic operations to checkers that know only
+ * locks: the thread that takes p sees all that its giver did before.
  */
 #ifdef WR_ANNOTATED
 void wr_gives(const void *p);

@@ -153,8 +153,7 @@
 #define WR_LOOKUP_MS 30000
 /* A wait for a look-up checks this often whether the server stops. */
 #define WR_LOOKUP_STOP_NS WR_MS(50)
-/* Look-ups without a waiter that may be left running: of names, of addresses.
- */
+/* Look-ups that are left running without a waiter: of names, of addresses. */
 #define WR_LOOKUPS_LEFT	 64
 #define WR_REVERSES_LEFT 32
 /* The next address of a name is tried too if one does not answer (RFC 8305). */
@@ -163,8 +162,7 @@
 /* A dialled connection: to connect, and to send what is left at its end. */
 #define WR_DIAL_MS	 30000
 #define WR_DIAL_WRITE_MS 30000
-/* At its end input is thrown away for this time: no reset may destroy output.
- */
+/* At its end input is discarded for this time: no reset may destroy output. */
 #define WR_DIAL_LINGER_NS WR_MS(1000)
 /* Another starter may hold the lock of a Unix socket's path: 2 s. */
 #define WR_PATH_LOCK_ROUNDS   200

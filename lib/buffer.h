@@ -2,7 +2,7 @@
 /*
  * A queue of bytes in one piece of memory: appended at the end, consumed at
  * the front.  Holds no memory while it is empty and released.  Not locked:
- * its owner is whoever owns what it is embedded in.
+ * it belongs to the owner of the structure around it.
  *
  * Invariant: start <= end <= cap; start == end == 0 whenever it is empty.
  */

@@ -283,7 +283,7 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 
 void wr_conn_hang_up(struct weir_conn *c)
 {
-	/* To connect(2) it to nothing resets a TCP connection. */
+	/* connect(2) to AF_UNSPEC resets a TCP connection. */
 	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
 
 	if (c->out.file_error && c->is_tcp &&
@@ -293,7 +293,7 @@ void wr_conn_hang_up(struct weir_conn *c)
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 }
 
-/* The library's own reference has no part in the table's count. */
+/* The library's own reference is not one of the table's. */
 static void drop_reference(struct weir_conn *c)
 {
 	if (atomic_fetch_sub(&c->refs, 1) == 1)

@@ -28,7 +28,7 @@
 enum wr_where {
 	WR_CONN_FREE,	   /* nowhere: the slot holds no connection */
 	WR_CONN_QUEUED,	   /* accepted, no worker has taken it */
-	WR_CONN_READY,	   /* owned, in the queue of those to be run */
+	WR_CONN_READY,	   /* owned, on the ready list */
 	WR_CONN_RUNNING,   /* a worker runs it */
 	WR_CONN_PARKED,	   /* nobody owns it, the poller reports input */
 	WR_CONN_LINGERING, /* the acceptor discards input until the peer ends */
@@ -72,7 +72,7 @@ enum wr_input {
 
 /* What the acceptor is asked to do with it. */
 enum {
-	WR_INBOX_LINGER = 1,	/* it is yours: drain it, then close it */
+	WR_INBOX_LINGER = 1,	/* discard its input, then close it */
 	WR_INBOX_RESCHEDULE = 2 /* its deadline has moved to an earlier time */
 };
 
@@ -103,7 +103,7 @@ struct wr_out {
 	bool is_writing;    /* a call of the handler waits in mid-message */
 };
 
-/* Of the running callback; what stays after it is said there. */
+/* Of the running callback; what is marked `stays' is read after it, too. */
 struct wr_call {
 	size_t bytes;	     /* input given to the handler ... */
 	uint32_t messages;   /* ... in so many pieces */
@@ -207,7 +207,7 @@ static inline bool wr_is_memory(const void *mem, size_t len)
 
 struct wr_table;
 
-/* In a handler's call: only of a dialled connection can it be cancelled. */
+/* For calls of a handler: only those on a dialled connection need it. */
 #define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c) && (c)->table == NULL)
 
 /* Key of a connection in the poller. */

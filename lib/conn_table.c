@@ -33,7 +33,7 @@ void wr_table_ref(struct wr_table *t)
 	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
-/* After a stop that gave a stuck callback up, its descriptor is still open. */
+/* A connection that a stop has abandoned may still have its descriptor. */
 static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)

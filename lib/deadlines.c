@@ -4,9 +4,9 @@
  *
  * A message costs no timer call.  The owner of a connection writes down when
  * it is due.  The acceptor checks the connection at the time it read there
- * last: if that has moved away it checks again later, if it has come it posts
- * WR_EV_DEADLINE, and whoever owns the connection then decides.  Only a
- * deadline that moves to before the next check costs a message to the acceptor
+ * last. If the deadline has moved to a later time, it checks again then; if
+ * not, it posts WR_EV_DEADLINE, and the owner decides.  Only a deadline that
+ * moves to before the next check costs a message to the acceptor
  * (wr_conn_set_due).
  *
  * The timer belongs to the slot.  A check of a free slot does nothing; one of a
@@ -159,8 +159,8 @@ static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 }
 
 /*
- * Time stamps and the like, if the program has asked for them: as long as one
- * is there, the poller tells of it.
+ * It holds time stamps and the like, if the program has asked for them.  While
+ * one is there, the poller reports an event.
  */
 static void empty_error_queue(struct weir_conn *c)
 {

@@ -6,8 +6,8 @@
  *
  * Two rules matter most.  "Never park with work left": a connection is given up
  * only when every event has been acted on, and the kernel has been seen to have
- * no more input.  "Never call in vain":
- * a callback runs when there is something for it, and at most once for each.
+ * no more input.  "Never call in vain": a callback runs when there is something
+ * for it, and at most once for each.
  */
 #include "dispatch.h"
 
@@ -246,7 +246,7 @@ static enum step keep(struct weir_conn *c)
 	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
 }
 
-/* Its handler can be given more, without an event. */
+/* There is more for its handler already, before another event. */
 static bool has_more(const struct weir_conn *c, int verdict)
 {
 	bool wants_new = verdict == WEIR_WAIT && c->call.saw_eagain;
@@ -366,11 +366,11 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 /* --------------------------------------------------------------- next step */
 
 /*
- * The drain callback comes after all that others want of a connection: input
- * that is here is served first, output that waits is sent first; half a
- * message, or a first one, may still come for a short while.  It does not wait
- * for the work that a handler makes for itself, by waking itself or by writing
- * whenever there is room: that would have no end.
+ * The drain callback comes last: input that is here is served first, output
+ * that waits is sent first, and a first message, or the rest of one, may still
+ * come for a short while.  It does not wait for the work that a handler makes
+ * for itself, by waking itself or by writing whenever there is room: that would
+ * have no end.
  */
 static bool is_drain_reminded(const struct weir_conn *c)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening sockets.  One thread at a time for each: who opens the server
- * first, the acceptor afterwards.
+ * Listening sockets.  One thread at a time for each: first the thread that
+ * opens it, then the acceptor.
  *
  * Invariant: a path in the listener is a socket file that we made and have
  * not unlinked.  While the socket is open the kernel keeps that file's inode,
- * so (dev, ino) cannot become somebody else's; and nobody who probes before
- * replacing takes the path away from a socket that listens.  This is why the
- * path goes before the descriptor.
+ * so (dev, ino) names no other file, and a server that probes a path before it
+ * replaces the file does not take it from a socket that listens.  This is why
+ * the path is removed before the descriptor is closed.
  */
 #include "listener.h"
 
@@ -278,8 +278,8 @@ static void unlink_path(struct wr_listener *l)
 }
 
 /*
- * After bind(): remember the file, and let in who may come if the umask has
- * not.  It is opened as what it is, a link too, and its mode is changed by the
+ * After bind(): remember the file, and set its mode, whatever the umask was.
+ * It is opened without following a link, and its mode is changed by the
  * descriptor: the name may be another file's by now.
  */
 static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)

@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose turn a connection is: one atomic word that decides which thread runs
- * it, and keeps what was reported about it meanwhile.
+ * The owner word of a connection: one atomic word that decides which thread
+ * runs it, and holds its pending events.
  *
- *	bits 63..32  generation of the slot; a report for another one is stale
- *	bit  31      WR_OWNED: somebody owns the connection
- *	bits 7..0    reports nobody has acted on yet
+ *	bits 63..32  generation of the slot; an event of another one is stale
+ *	bit  31      WR_OWNED: a thread owns the connection
+ *	bits 7..0    WR_EV_...: pending events, not fetched by the owner yet
  *
- * "One runs, none is lost": whoever sets WR_OWNED on a word that had it clear
- * owns the connection.  The owner gives it up only by replacing exactly
- * "busy, no reports" with "free"; a report that comes earlier makes that fail
- * and the owner goes on, one that comes later finds the word free and makes
- * its reporter the owner.  So exactly one thread runs a connection at a time,
- * and after each report somebody looks at the connection once more.
+ * "One runs, none is lost": the thread that sets WR_OWNED on a word that had it
+ * clear owns the connection.  It releases the connection only by replacing
+ * exactly "owned, no events" with "free".  An event that is posted earlier
+ * makes that fail, and the owner goes on.  One that is posted later finds the
+ * word free, and its poster becomes the owner.  So exactly one thread runs a
+ * connection at a time, and after each event a thread looks at the connection
+ * once more.
  *
- * A word that is not busy has no reports, so there is exactly one word to be
- * claimed from, and exactly one to give up.
+ * A free word has no pending events, so there is exactly one value of the word
+ * to claim, and exactly one to release.
  *
- * Raising and taking are sequentially consistent, because a worker that waits
+ * Posting and fetching are sequentially consistent, because a worker that waits
  * inside a session says so in another word (see "why no wake-up is lost" in
- * conn_output.c); giving up is release, which the next raise or claim acquires,
- * so that a new owner sees all that the last one wrote.  This is also what
- * makes the hand-over through epoll correct by the C memory model, which knows
- * nothing of epoll.
+ * conn_output.c).  A release is acquired by the next post or claim, so that a
+ * new owner sees all that the last one wrote.  This also makes the hand-over
+ * through epoll correct by the C memory model, which knows nothing of epoll.
  */
 #ifndef WR_OWNER_H
 #define WR_OWNER_H
@@ -56,7 +56,7 @@ static inline uint32_t wr_owner_generation(const wr_owner *t)
 	return (uint32_t)(atomic_load_explicit(t, memory_order_relaxed) >> 32);
 }
 
-/* A new owner of the slot begins; the word was busy (free slots are). */
+/* A slot gets a new generation; it is owned before and after. */
 static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 {
 	WR_GIVES(t);
@@ -64,7 +64,7 @@ static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 			      memory_order_release);
 }
 
-/* Report something; true: the caller owns the connection now. */
+/* Add pending events.  True: nobody owned the connection; the caller does. */
 static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 				 uint32_t reports)
 {
@@ -84,8 +84,8 @@ static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 }
 
 /*
- * Own the connection if nobody does.  What the caller would have reported, it
- * then acts on itself: this is to raise and to take in one step.
+ * Own the connection if nobody does.  The caller acts on its events itself:
+ * this is to post and to fetch in one step.
  */
 static inline bool wr_owner_claim(wr_owner *t, uint32_t generation)
 {
@@ -100,7 +100,7 @@ static inline bool wr_owner_claim(wr_owner *t, uint32_t generation)
 	return is_mine;
 }
 
-/* Owner: take the reports made so far. */
+/* Owner: take the pending events. */
 static inline uint32_t wr_owner_fetch(wr_owner *t)
 {
 	uint64_t old = atomic_fetch_and_explicit(t, ~(uint64_t)WR_EV_ALL,
@@ -110,14 +110,14 @@ static inline uint32_t wr_owner_fetch(wr_owner *t)
 	return (uint32_t)old & WR_EV_ALL;
 }
 
-/* Owner: the reports made so far, left where they are. */
+/* Owner: the pending events, which stay pending. */
 static inline uint32_t wr_owner_peek(const wr_owner *t)
 {
 	return (uint32_t)atomic_load_explicit(t, memory_order_acquire) &
 	       WR_EV_ALL;
 }
 
-/* Owner: give the connection up; false: a report came, it is still yours. */
+/* Owner: give the connection up.  False: an event is pending, still owned. */
 static inline bool wr_owner_release(wr_owner *t)
 {
 	uint64_t free_word = (uint64_t)wr_owner_generation(t) << 32;

@@ -13,7 +13,7 @@
 #include "dispatch.h"
 #include "sys.h"
 
-/* Whose thread the calling one is. */
+/* The pool of the calling thread, or NULL. */
 static _Thread_local const struct wr_pool *my_pool;
 
 static struct weir_conn *conn_of(struct wr_node *n)

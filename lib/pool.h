@@ -42,7 +42,7 @@ void wr_pool_fini(struct wr_pool *p);
 /* All threads or none.  0 or -errno. */
 int wr_pool_start(struct wr_pool *p);
 
-/* Interrupt whoever waits inside a session, so that it looks around. */
+/* Interrupt the waits inside sessions, so that they see the phase. */
 void wr_pool_wake_waiters(struct wr_pool *p);
 
 /*

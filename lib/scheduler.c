@@ -14,7 +14,7 @@
  * slow: on a busy machine most would, and echo and churn were 8 % slower when
  * it did.
  *
- * One word holds what all of this turns on:
+ * One word holds the state:
  *
  *	bits 19..0   workers at the poller, or on their way into it
  *	bits 39..20  idle workers
@@ -26,12 +26,13 @@
  * order.  These operations, and those that publish or look for work, are
  * sequentially consistent.
  *
- * "Why no wake-up is lost": who submits work publishes it, then reads how many
- * workers poll.  Who wants to sleep at the poller counts itself there, then
- * looks for work.  One of the two sees the other.  A signal that comes between
- * the look and the sleep is an edge that stays in the poller until a worker
- * takes it.  While WOKEN is set another signal would merge with that edge, so
- * none is sent; who takes the edge clears WOKEN, then looks for work.
+ * "Why no wake-up is lost": a thread that submits work publishes it, then reads
+ * how many workers poll.  A worker that wants to sleep at the poller counts
+ * itself there, then looks for work.  One of the two sees the other.  A signal
+ * that comes between the look and the sleep is an edge that stays in the poller
+ * until a worker takes it.  While WOKEN is set another signal would merge with
+ * that edge, so none is sent; the worker that takes the edge clears WOKEN, then
+ * looks for work.
  *
  * "The poller is not left alone": a worker becomes idle only in a word in
  * which another polls, and a worker that leaves the poller sets MONITORED in

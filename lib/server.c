@@ -243,7 +243,7 @@ int weir_server_start(weir_server *s)
 	atomic_fetch_add(&s->refs, (unsigned)s->pool.count + 1);
 	rc = wr_pool_start(&s->pool);
 	if (rc == 0) {
-		/* Whoever joins must find out whether there is a thread. */
+		/* A join must see whether there is a thread. */
 		wr_lock(&core->lock);
 		rc = wr_acceptor_start(&s->acceptor);
 		wr_unlock(&core->lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The steps of a stop are the cases of run_step(), in their order.  A stop
- * ends as soon as no connection is left, which is usually in step 3.  All of it
- * runs in the acceptor's thread, once in each round of its loop.
+ * ends as soon as no connection is left, which is usually in the drain.  All of
+ * it runs in the acceptor's thread, once in each round of its loop.
  */
 #include "stop.h"
 
@@ -35,8 +35,7 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 	return wr_conn_is_in_use(c) ? c : NULL;
 }
 
-/* --------------------------------------------------------------------- fence
- */
+/* ------------------------------------------------------------------- fence */
 
 /*
  * The round trip to the peer, ns; 0: not known.  Without the lock, which the
@@ -117,7 +116,7 @@ static void fence(struct wr_stop *s)
 	s->remind_at = s->ctx->now;
 	s->accept->resume_at = 0; /* a shortage is looked at once more */
 	atomic_store(&core->drain_began_at, s->ctx->now);
-	/* Without any grace nobody drains: who waits is told of the cut. */
+	/* Without grace there is no drain: sessions that wait are cut. */
 	if (s->ctx->now < atomic_load(&core->stop_at)) {
 		atomic_store(&core->phase, WR_PHASE_DRAINING);
 		wr_pool_wake_waiters(s->pool);
@@ -129,8 +128,7 @@ static void fence(struct wr_stop *s)
 		atomic_load(&core->table->open));
 }
 
-/* -------------------------------------------------------------------- accept
- */
+/* ------------------------------------------------------------------ accept */
 
 static void watch_listener(const struct wr_stop *s, struct wr_endpoint *e)
 {
@@ -201,8 +199,7 @@ static void close_quiet_listeners(struct wr_stop *s)
 			close_if_quiet(s, a->endpoints[i]);
 }
 
-/* --------------------------------------------------------------------- drain
- */
+/* ------------------------------------------------------------------- drain */
 
 static bool is_past_deadline(const struct wr_stop *s)
 {
@@ -251,8 +248,7 @@ static bool is_anything_open(const struct wr_stop *s)
 	       atomic_load(&s->core->table->open) > 0;
 }
 
-/* ----------------------------------------------------------------------- cut
- */
+/* --------------------------------------------------------------------- cut */
 
 static void refuse_queued(struct wr_stop *s)
 {
@@ -294,8 +290,7 @@ static void cut(struct wr_stop *s)
 	s->notice_until = wr_min_at(wr_now_ns() + WR_NOTICE_NS, s->notice_most);
 }
 
-/* -------------------------------------------------------------------- notice
- */
+/* ------------------------------------------------------------------ notice */
 
 static bool has_patience(struct wr_stop *s)
 {
@@ -310,8 +305,7 @@ static bool has_patience(struct wr_stop *s)
 	return true;
 }
 
-/* ------------------------------------------------------------------- give up
- */
+/* ----------------------------------------------------------------- give up */
 
 /*
  * In the ledger they are cut; their workers may yet come back for them, and
@@ -345,8 +339,7 @@ static void give_up(struct wr_stop *s)
 	s->is_busy = abandon(s) || s->stuck > 0;
 }
 
-/* ---------------------------------------------------------------------- done
- */
+/* -------------------------------------------------------------------- done */
 
 void wr_stop_end(struct wr_stop *s)
 {
@@ -381,8 +374,7 @@ static void finish(struct wr_stop *s)
 	wr_stop_end(s);
 }
 
-/* ----------------------------------------------------------------- the steps
- */
+/* --------------------------------------------------------------- the steps */
 
 /* Act in a step.  Returns the one that comes next, or the same: wait in it. */
 static enum wr_stop_step run_step(struct wr_stop *s)

@@ -62,7 +62,7 @@ void wr_stop_fini(struct wr_stop *s);
 bool wr_stop_run(struct wr_stop *s);
 int64_t wr_stop_next_at(const struct wr_stop *s);
 
-/* Tell the joins that it has ended; the acceptor does, or who has none. */
+/* Tell the joins that it has ended: by the acceptor, or where there is none. */
 void wr_stop_end(struct wr_stop *s);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Things to visit, in order of time: a binary heap of timers embedded in what
- * they belong to.  One thread only (the acceptor).  Knows no clock.
+ * Timers in order of time: a binary heap; each is embedded in what it belongs
+ * to.  One thread only (the acceptor).  Knows no clock.
  */
 #ifndef WR_TIMERS_H
 #define WR_TIMERS_H
@@ -23,7 +23,7 @@ static inline bool wr_timer_is_armed(const struct wr_timer *t)
 	return t->place != 0;
 }
 
-/* Room for so many timers to be armed at once.  0 or -ENOMEM. */
+/* Room for count timers to be armed at once.  0 or -ENOMEM. */
 int wr_timers_reserve(struct wr_timers *ts, size_t count);
 
 /* Arm t, or move it if it is armed.  Cannot fail within what is reserved. */
