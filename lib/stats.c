@@ -51,7 +51,7 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *stats)
 static void add_totals(struct weir_ledger *l)
 {
 #define ADD_REASON(name, column, refusal)                                      \
-	if (refusal)                                                           \
+	if (wr_is_refusal(WR_OUTCOME_##name))                                  \
 		l->refused += l->column;
 	WR_OUTCOMES(ADD_REASON)
 #undef ADD_REASON
@@ -85,12 +85,11 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 #undef CHECK_GAUGE
 }
 
-static int add_column(char *end, int cap, uint64_t n, const char *name)
+static void add_column(char *buf, int *len, uint64_t n, const char *name)
 {
-	if (n == 0)
-		return 0;
-	return snprintf(end, (size_t)cap, ", %llu %s", (unsigned long long)n,
-			name);
+	if (n > 0 && *len < WR_LEDGER_TEXT)
+		*len += snprintf(buf + *len, (size_t)(WR_LEDGER_TEXT - *len),
+				 ", %llu %s", (unsigned long long)n, name);
 }
 
 void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
@@ -100,9 +99,7 @@ void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
 			   (unsigned long long)l->accepted);
 
 #define ADD_COLUMN(name, column, refusal)                                      \
-	if (len < WR_LEDGER_TEXT)                                              \
-		len += add_column(buf + len, WR_LEDGER_TEXT - len, l->column,  \
-				  #column);
+	add_column(buf, &len, l->column, #column);
 	WR_OUTCOMES(ADD_COLUMN)
 #undef ADD_COLUMN
 }

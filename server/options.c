@@ -5,6 +5,7 @@
  */
 #include "options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -159,6 +160,7 @@ static bool parse_opt_number(const char *option, int key, int *ret)
 {
 	const struct weir_option *o = library_option(key);
 
+	assert(o);
 	if (cli_parse_number(optarg, (int)o->min, (int)o->max, ret))
 		return true;
 	cli_error("--%s: '%s' is not a whole number from %d to %d", option,

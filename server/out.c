@@ -163,25 +163,20 @@ static struct timespec after_ms(int ms)
 	return at;
 }
 
-static bool wait_for_line_locked(struct sink *s, struct line *line, int ms)
+static void wait_for_line_locked(struct sink *s, const enum outcome *outcome,
+				 int ms)
 {
 	struct timespec until = after_ms(ms);
-	enum outcome outcome = PENDING;
 
-	line->outcome = &outcome;
-	while (outcome == PENDING)
+	while (*outcome == PENDING)
 		if (pthread_cond_timedwait(&s->is_done, &s->lock, &until) != 0)
-			break;
-	if (outcome == PENDING) {
-		line->outcome = NULL;
-		s->is_stalled = true;
-	}
-	return outcome != LOST;
+			return;
 }
 
 bool out_line(int fd, const char *text, size_t len, int wait_ms)
 {
 	struct sink *s = sink_of[fd];
+	enum outcome outcome = PENDING;
 	bool is_taken;
 
 	if (console_print && console_print(fd, text, len))
@@ -193,13 +188,18 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 
 		line->fd = fd;
 		line->wait_ms = wait_ms;
-		line->outcome = NULL;
+		line->outcome = s->is_stalled ? NULL : &outcome;
 		line->len = len;
 		memcpy(line->text, text, len);
 		pthread_cond_signal(&s->has_lines);
-		if (!s->is_stalled)
-			is_taken = wait_for_line_locked(s, line,
-							wait_ms + OUT_HOLD_MS);
+		if (line->outcome)
+			wait_for_line_locked(s, &outcome,
+					     wait_ms + OUT_HOLD_MS);
+		if (outcome == PENDING) { /* and so still in the queue */
+			line->outcome = NULL;
+			s->is_stalled = true;
+		}
+		is_taken = outcome != LOST;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return is_taken;

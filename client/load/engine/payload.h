@@ -115,9 +115,9 @@ static inline size_t payload_place(const struct payload *p,
 static inline size_t payload_run(const struct payload *p, struct message_id id,
 				 uint64_t most)
 {
-	size_t run = p->run - (size_t)id.seq % p->run;
+	size_t left = p->run - (size_t)id.seq % p->run;
 
-	return run < most ? run : (size_t)most;
+	return left < most ? left : (size_t)most;
 }
 
 /* count messages of one run, each of size bytes. */

@@ -88,8 +88,8 @@ struct error_table {
 	uint64_t other; /* errors of further kinds */
 };
 
-/* Add the counts of row to the row with its phase and error. */
-void error_table_add(struct error_table *t, const struct error_row *row);
+/* Add the counts of from to the row with its phase and error. */
+void error_table_add(struct error_table *t, const struct error_row *from);
 
 /* One second of the run. */
 struct second {
