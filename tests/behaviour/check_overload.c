@@ -16,6 +16,25 @@ static struct client *occupy(struct server *s, struct gate *gate)
 	return c;
 }
 
+/*
+ * The same where a client may be too old for the queue: a busy machine can let
+ * the first ones wait too long.  The number of those.
+ */
+static uint64_t occupy_in_time(struct server *s, struct gate *gate,
+			       struct client **ret)
+{
+	uint64_t late = 0;
+
+	for (;; late++) {
+		*ret = client_open_and_send(s, "wait\n");
+		UNTIL(gate_waiting(gate) == 1 ||
+		      stats(s).ledger.refused_age > late);
+		if (gate_waiting(gate) == 1)
+			return late;
+		client_expect_last(*ret, REFUSAL);
+	}
+}
+
 static struct server *serve_one_worker(const struct weir_config *config,
 				       struct gate *gate)
 {
@@ -167,9 +186,10 @@ START_TEST(who_waited_too_long_in_the_queue_is_refused)
 		WEIR_CONFIG(.workers = 1, .queue_length = 10,
 			    .queue_age_ms = 50, .refusal = REFUSAL),
 		&gate);
-	struct client *held = occupy(s, &gate), *c[10];
+	struct client *held, *c[10];
 	struct weir_report report;
 	int64_t queued_at;
+	uint64_t late = occupy_in_time(s, &gate, &held);
 
 	for (int i = 0; i < 10; i++)
 		c[i] = client_open(s);
@@ -182,7 +202,7 @@ START_TEST(who_waited_too_long_in_the_queue_is_refused)
 		client_is_refused(c[i]);
 	client_close(held);
 	report = server_stop_and_check(s);
-	ck_assert_uint_eq(report.ledger.refused_age, 10);
+	ck_assert_uint_eq(report.ledger.refused_age, late + 10);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 }
 END_TEST
@@ -337,10 +357,11 @@ START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
 		serve_one_worker(WEIR_CONFIG(.workers = 1, .queue_age_ms = 50,
 					     .refusal = REFUSAL),
 				 &gate);
-	struct client *held = occupy(s, &gate), *c[20];
+	struct client *held, *c[20];
 	static const char much[65536];
 	struct weir_report report;
 	int64_t queued_at;
+	uint64_t late = occupy_in_time(s, &gate, &held);
 
 	for (int i = 0; i < 20; i++) {
 		c[i] = client_open(s);
@@ -354,7 +375,7 @@ START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
 	for (int i = 0; i < 20; i++)
 		client_is_refused(c[i]);
 	report = server_stop_and_check(s);
-	ck_assert_uint_eq(report.ledger.refused_age, 20);
+	ck_assert_uint_eq(report.ledger.refused_age, late + 20);
 }
 END_TEST
 
