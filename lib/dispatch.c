@@ -325,7 +325,9 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 		break;
 	}
 	if (verdict > 0)
-		return log_and_close(c, "the handler said what is no verdict",
+		return log_and_close(c,
+				     "the handler returned a number that is no "
+				     "verdict: a bug in the program",
 				     0);
 	if (verdict == -EIO && c->out.file_error)
 		return begin_close(c, WEIR_END_ERROR); /* which logs it */

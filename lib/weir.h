@@ -119,8 +119,16 @@ typedef void weir_log(void *arg, int level, const char *line);
 /* Called on each worker as its first and last act; index counts from 0. */
 typedef void weir_worker_hook(void *arg, int index);
 
-/* Verdicts, see weir_handler. */
-enum { WEIR_CLOSE = 0, WEIR_AGAIN = 1, WEIR_WAIT = 2, WEIR_KEEP = 3 };
+/*
+ * Verdicts, see weir_handler.  They are large, so that a count of bytes that a
+ * handler returns by mistake is none of them.
+ */
+enum {
+	WEIR_CLOSE = 0,
+	WEIR_AGAIN = 2000000001,
+	WEIR_WAIT = 2000000002,
+	WEIR_KEEP = 2000000003
+};
 
 /* weir_conn_why(): why the callback runs. */
 enum {

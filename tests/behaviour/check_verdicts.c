@@ -38,22 +38,24 @@ static int keep_what_is_not_drained(weir_conn *c, void *arg)
 	return WEIR_KEEP;
 }
 
-static int return_no_verdict(weir_conn *c, void *arg)
+static int return_what_it_has_read(weir_conn *c, void *arg)
 {
-	(void)c;
+	char buf[64];
+
 	(void)arg;
-	return 4;
+	return (int)weir_conn_read(c, buf, sizeof(buf));
 }
 
 START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 {
 	weir_handler *const liars[] = {
-		say_again_without_asking, say_again_with_its_mouth_full,
-		say_wait_without_asking,  keep_what_is_not_drained,
-		return_no_verdict,
+		say_again_without_asking,
+		say_again_with_its_mouth_full,
+		say_wait_without_asking,
+		keep_what_is_not_drained,
 	};
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 4; i++) {
 		struct server *s =
 			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
 		struct client *c = client_open(s);
@@ -64,6 +66,23 @@ START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 		report = server_stop_and_check(s);
 		ck_assert_uint_eq(report.ledger.failed, 1);
 	}
+}
+END_TEST
+
+START_TEST(a_count_of_bytes_is_no_verdict)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = return_what_it_has_read));
+
+	for (size_t len = 1; len <= 4; len++) {
+		struct client *c = client_open(s);
+
+		client_send_bytes(c, "four", len);
+		client_expect_end(c);
+		UNTIL(log_lines(s) == (int)len);
+	}
+	ck_assert(log_says(s, "no verdict"));
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.failed, 4);
 }
 END_TEST
 
@@ -198,8 +217,8 @@ int main(void)
 {
 	return RUN_TESTS(
 		"verdicts", a_handler_that_says_EAGAIN_for_nothing_is_dropped,
-		a_liar_is_named_in_the_log, a_verdict_by_its_name_is_the_same,
-		only_WEIR_KEEP_holds_a_stop,
+		a_count_of_bytes_is_no_verdict, a_liar_is_named_in_the_log,
+		a_verdict_by_its_name_is_the_same, only_WEIR_KEEP_holds_a_stop,
 		a_name_does_not_reach_the_log_as_it_is,
 		a_thousand_failures_are_a_few_lines_and_none_is_forgotten);
 }
