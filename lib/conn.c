@@ -300,8 +300,7 @@ static void drop_reference(struct weir_conn *c)
 		c->release(c);
 }
 
-void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
-			     int outcome)
+int wr_conn_detach(struct weir_conn *c)
 {
 	int fd;
 
@@ -312,6 +311,14 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 	wr_outbox_clear(&c->out.box);
 	wr_unlock(&c->lock);
 	wr_buffer_release(&c->in.buf);
+	return fd;
+}
+
+void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
+			     int outcome)
+{
+	int fd = wr_conn_detach(c);
+
 	if (c->may_linger) /* the peer has had its time already */
 		wr_sys_forget_linger(fd);
 	wr_sys_close(fd);
@@ -466,16 +473,6 @@ void weir_unref(weir_ref *ref)
 	drop_reference(c);
 	if (table)
 		wr_table_unref(table);
-}
-
-void weir_conn_free(weir_conn *c)
-{
-	if (c && c->table)
-		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
-			"weir_conn_free() of a connection of a server: "
-			"a bug in the program");
-	else if (c)
-		drop_reference(c);
 }
 
 static int post_from_program(struct weir_conn *c, uint32_t event)

@@ -278,6 +278,12 @@ void wr_conn_begin_close(struct weir_conn *c);
 /* Owner, closing, once: the last callbacks, `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
 
+/*
+ * Owner: end it for other threads and let go of what it holds.  Returns its
+ * descriptor, which is the caller's to close.
+ */
+int wr_conn_detach(struct weir_conn *c);
+
 /* Owner: close the descriptor, enter the outcome, drop our reference. */
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome);

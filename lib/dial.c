@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dialling: a connection without a server.  It has a context of its own, its
- * reads wait in the caller's thread, and no other thread knows of it.
+ * reads wait in the caller's thread.  A reference lets other threads cancel it,
+ * until weir_conn_free() has closed it; the last reference frees its memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,11 +63,9 @@ static void drain_before_close(struct weir_conn *c)
 		(void)wr_sys_poll(&pfd, 1, 10);
 }
 
-/* Send what is left, within the write deadline or the usual one, and close. */
-static void dial_free(struct weir_conn *c)
+/* Send what is left, within the write deadline or the usual one. */
+static void send_the_rest(struct weir_conn *c)
 {
-	WR_NO_CANCEL();
-	struct dialled *d = wr_container_of(c, struct dialled, conn);
 	int rc;
 
 	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
@@ -81,12 +80,13 @@ static void dial_free(struct weir_conn *c)
 		drain_before_close(c);
 	else
 		wr_conn_hang_up(c);
-	if (c->drop)
-		c->drop(c->data);
-	wr_sys_close(c->fd);
-	wr_outbox_clear(&c->out.box);
-	wr_buffer_release(&c->in.buf);
-	wr_context_fini(&d->ctx);
+}
+
+/* After the last reference, by any thread. */
+static void free_memory(struct weir_conn *c)
+{
+	struct dialled *d = wr_container_of(c, struct dialled, conn);
+
 	wr_lock_fini(&c->lock);
 	wr_sys_free(d);
 }
@@ -107,7 +107,7 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 	wr_conn_begin(&d->conn, &dialled_service, fd, d->ctx.now);
 	d->conn.is_tcp = is_tcp;
 	d->conn.ctx = &d->ctx;
-	d->conn.release = dial_free;
+	d->conn.release = free_memory;
 	*ret = &d->conn;
 	return 0;
 }
@@ -133,4 +133,24 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	if (rc < 0 && addr.kind != WR_ADDRESS_FD)
 		wr_sys_close(fd);
 	return rc;
+}
+
+void weir_conn_free(weir_conn *c)
+{
+	WR_NO_CANCEL();
+
+	if (c == NULL)
+		return;
+	if (c->table) {
+		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
+			"weir_conn_free() of a connection of a server: "
+			"a bug in the program");
+		return;
+	}
+	send_the_rest(c);
+	if (c->drop)
+		c->drop(c->data);
+	wr_sys_close(wr_conn_detach(c));
+	wr_context_fini(c->ctx);
+	weir_unref(weir_conn_self(c));
 }

@@ -908,11 +908,12 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
 
 /*
- * Flush, close and free a dialled connection; NULL does nothing.  Waits while
- * output is unsent: until the peer has taken nothing for the write deadline, or
- * for 30,000 ms if there is none, or the lifetime is over.  If there are
- * references to it, all this happens with the last of them.  On a connection of
- * a server it does nothing, and the log says so.
+ * Flush, close and free a dialled connection; NULL does nothing.  The
+ * descriptor is closed when it returns, also if references are left; calls on
+ * these return -EPIPE then.  It waits while output is unsent, until the peer
+ * has taken nothing for the write deadline (30,000 ms if there is none), the
+ * lifetime has passed, or another thread calls weir_ref_cancel().  On a
+ * connection of a server it does nothing but log that.
  *
  * Thread: handler.  Since: 0.1.
  */

@@ -5,8 +5,11 @@
  */
 #include "test.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/un.h>
 
@@ -308,20 +311,59 @@ START_TEST(a_dialled_connection_reads_in_all_ways)
 }
 END_TEST
 
-START_TEST(the_last_unref_delivers_what_was_written)
+START_TEST(a_freed_connection_is_closed_whoever_refers_to_it)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
 	weir_conn *c = dial(s->address);
 	weir_ref *ref = weir_conn_ref(c);
+	int fd = weir_conn_fd(c);
 	struct weir_stats now;
 
 	ck_assert_ptr_eq(ref, weir_conn_self(c));
 	ck_assert_int_eq(weir_conn_printf(c, "hello\n"), 0);
 	weir_conn_free(c);
-	weir_unref(ref);
+	ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
 	UNTIL((now = stats(s)).ledger.accepted == 1 && now.ledger.open == 0);
 	ck_assert_uint_eq(now.bytes_in, 6);
+	ck_assert_int_eq(weir_ref_wake(ref), -EPIPE);
+	ck_assert_int_eq(weir_ref_close(ref), -EPIPE);
+	ck_assert_int_eq(weir_ref_cancel(ref), -EPIPE);
+	weir_unref(ref);
 	server_stop_and_check(s);
+}
+END_TEST
+
+static void *cancel_soon(void *ref)
+{
+	poll(NULL, 0, 20); /* it counts before the free waits, too */
+	ck_assert_int_eq(weir_ref_cancel(ref), 0);
+	weir_unref(ref);
+	return NULL;
+}
+
+START_TEST(a_cancel_ends_the_wait_of_a_free)
+{
+	static const char much[200 << 10];
+	int pair[2], little = 4096;
+	char where[16];
+	weir_conn *c;
+	pthread_t id;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	ck_assert_int_eq(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &little,
+				    sizeof(little)),
+			 0);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	c = dial(where);
+	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, INT_MAX),
+			 0);
+	ck_assert_int_eq(weir_conn_write(c, much, sizeof(much)), 0);
+	ck_assert_int_eq(
+		pthread_create(&id, NULL, cancel_soon, weir_conn_ref(c)), 0);
+	weir_conn_free(c);
+	pthread_join(id, NULL);
+	close(pair[1]);
 }
 END_TEST
 
@@ -381,7 +423,8 @@ int main(void)
 		a_dial_that_waits_for_a_unix_backlog_gets_its_turn,
 		a_dialled_connection_has_the_deadlines_it_sets,
 		a_dialled_connection_reads_in_all_ways,
-		the_last_unref_delivers_what_was_written,
+		a_freed_connection_is_closed_whoever_refers_to_it,
+		a_cancel_ends_the_wait_of_a_free,
 		a_dialled_connection_knows_both_ends,
 		a_dialled_peer_that_is_gone_is_an_error_and_no_signal);
 }
