@@ -32,8 +32,12 @@ def find(where, *options):
                *options)
 
 
+LATE = 0.03  # seconds that a SlowServer makes up for
+
+
 class SlowServer:
-    """Echoes lines, so many a second and no more."""
+    """Echoes lines, so many a second and no more.  While requests wait, it
+    makes up for sleeps that a busy machine has made longer."""
 
     def __init__(self, capacity):
         self.each = 1 / capacity
@@ -46,14 +50,24 @@ class SlowServer:
     def address(self):
         return "127.0.0.1:%d" % self.listener.getsockname()[1]
 
+    def _begin(self, late):
+        self.free_at = max(self.free_at, time.monotonic() - late)
+
+    def _ready(self):
+        """The sockets with requests; waits for one."""
+        ready = select.select(self.sockets, [], [], 0)[0]
+        if not ready:
+            ready = select.select(self.sockets, [], [], 0.1)[0]
+            self._begin(0)
+        return ready
+
     def _echo(self, sock):
         try:
             data = sock.recv(65536)
             if data:
-                now = time.monotonic()
-                self.free_at = (max(self.free_at, now)
-                                + data.count(b"\n") * self.each)
-                time.sleep(max(0, self.free_at - now))
+                self._begin(LATE)
+                self.free_at += data.count(b"\n") * self.each
+                time.sleep(max(0, self.free_at - time.monotonic()))
                 sock.sendall(data)
                 return
         except OSError:
@@ -63,7 +77,7 @@ class SlowServer:
 
     def _serve(self):
         while not self.is_over:
-            for sock in select.select(self.sockets, [], [], 0.1)[0]:
+            for sock in self._ready():
                 if sock is self.listener:
                     self.sockets.append(sock.accept()[0])
                 else:
@@ -95,12 +109,12 @@ class Find(TestCase):
         with open(path) as file:
             return answer, json.load(file)
 
-    def found(self, search, words):
-        """What a search finds that has these words on a machine that runs."""
+    def found(self, search, pattern):
+        """What a search finds that has this pattern on a machine that runs."""
         began, before = time.monotonic(), stolen()
         for _ in range(TRIES):
             answer, result = search()
-            if words in answer.stdout:
+            if re.search(pattern, answer.stdout, re.S):
                 return answer, result
         share = (stolen() - before) / (time.monotonic() - began)
         if share > os.cpu_count() / 5:
@@ -112,7 +126,8 @@ class Find(TestCase):
         with SlowServer(360) as server:
             answer, result = self.found(lambda: self.find_json(
                 server.address(), "--max", "600", "-d", "600ms",
-                "--resolution", "20%", "--gate", "p50<200ms"), b"confirmed")
+                "--resolution", "20%", "--gate", "p50<200ms"),
+                rb"confirmed.*: (at least )?[0-9]{3,} msg/s\n")
         text = answer.stdout.decode()
         self.assertEqual(answer.returncode, 0, text)
         self.assertIn("between 41.7 and 600 msg/s\nat most ", text)
@@ -121,10 +136,11 @@ class Find(TestCase):
         self.assertIn("   trying again\n", text)
         self.assertIn("   confirmed in a run twice as long\n", text)
         last = re.search(r"highest rate that holds p50<200ms: (?:at least )?"
-                         r"(\d+) msg/s\n    \((?:next tried|at) (\d+) ", text)
+                         r"([\d.]+) msg/s\n    \((?:next tried|at) ([\d.]+) ",
+                         text)
         self.assertTrue(last, text)
-        self.assertLess(100, int(last[1]))
-        self.assertLess(int(last[1]), 440)
+        self.assertLess(100, float(last[1]))
+        self.assertLess(float(last[1]), 440)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         if result is None:
             return
@@ -167,11 +183,13 @@ class Find(TestCase):
                           "--min", "20")
         text = answer.stdout.decode()
         self.assertEqual(answer.returncode, 3, text)
-        reached = re.search(r"a closed loop reaches (\d+) msg/s\n", text)
-        self.assertLess(int(reached[1]), 230)
-        highest = re.search(r"between 20 and (\d+) msg/s\n", text)
-        self.assertAlmostEqual(int(highest[1]), int(reached[1]) * 1.1, delta=2)
-        self.assertIn("not even 20 msg/s holds p50<1ns\n    (p50 ", text)
+        reached = re.search(r"a closed loop reaches ([\d.]+) msg/s\n", text)
+        self.assertLess(float(reached[1]), 230)
+        highest = re.search(r"between 20 and ([\d.]+) msg/s\n", text)
+        self.assertAlmostEqual(float(highest[1]), float(reached[1]) * 1.1,
+                               delta=2)
+        self.assertRegex(text, r"not even 20 msg/s holds p50<1ns\n"
+                         r"    \((?:[0-9.]+% answered   )?p50 ")
 
     def test_nobody_there_is_said_at_once(self):
         with socket.create_server(("127.0.0.1", 0)) as probe:
