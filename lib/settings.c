@@ -27,7 +27,7 @@ struct row {
 #define ROW(of, field, type, preset, min, max, unit, text)                     \
 	{ { #field, text, WEIR_UNIT_##unit, preset, min, max },                \
 	  offsetof(struct of, field),                                          \
-	  sizeof(type) == sizeof(size_t) },
+	  (type)-1 > 0 },
 #define CONFIG_ROW(...)	 ROW(weir_config, __VA_ARGS__)
 #define SERVICE_ROW(...) ROW(weir_service, __VA_ARGS__)
 
@@ -100,28 +100,32 @@ static int check_row(const struct row *row, int64_t value,
 		      (long long)o->max);
 }
 
-static void set_defaults(const struct row *rows, size_t count, void *set)
+/* Of the fields that are not among the first `exact' bytes. */
+static void set_defaults(const struct row *rows, size_t count, void *set,
+			 size_t exact)
 {
 	for (size_t i = 0; i < count; i++)
-		if (get(&rows[i], set) == 0)
+		if (rows[i].offset >= exact && get(&rows[i], set) == 0)
 			put(&rows[i], set, rows[i].option.preset);
 }
 
 static int check_rows(const struct row *rows, size_t count, const void *set,
-		      const struct why *why)
+		      int exact, const struct why *why)
 {
 	int rc = 0;
 
+	if (exact != 0 && exact != 1)
+		return refuse(why, "exact is %d, not 0 or 1", exact);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = check_row(&rows[i], get(&rows[i], set), why);
 	return rc;
 }
 
 /* The same, and the defaults that no table can tell. */
-static void set_config_defaults(struct weir_config *c)
+static void set_config_defaults(struct weir_config *c, size_t exact)
 {
-	set_defaults(config_rows, COUNT_OF(config_rows), c);
-	if (c->workers == 0)
+	set_defaults(config_rows, COUNT_OF(config_rows), c, exact);
+	if (c->workers == 0 && offsetof(struct weir_config, workers) >= exact)
 		c->workers =
 			(int)wr_min((size_t)wr_processors(), WR_WORKERS_MOST);
 }
@@ -176,11 +180,11 @@ static int complete_config(struct weir_config *ret, const struct weir_config *c,
 	rc = copy_in(ret, sizeof(*ret), c, c->size, why);
 	if (rc < 0)
 		return rc;
-	if (!ret->exact)
-		set_config_defaults(ret);
+	set_config_defaults(ret, ret->exact ? c->size : 0);
 	if (ret->refusal == NULL)
 		ret->refusal = DEFAULT_REFUSAL;
-	return check_rows(config_rows, COUNT_OF(config_rows), ret, why);
+	return check_rows(config_rows, COUNT_OF(config_rows), ret, ret->exact,
+			  why);
 }
 
 static int complete_service(struct weir_service *ret,
@@ -196,9 +200,10 @@ static int complete_service(struct weir_service *ret,
 	if ((ret->session == NULL) == (ret->readable == NULL))
 		return refuse(why, "exactly one of session and readable must "
 				   "be set");
-	if (!ret->exact)
-		set_defaults(service_rows, COUNT_OF(service_rows), ret);
-	return check_rows(service_rows, COUNT_OF(service_rows), ret, why);
+	set_defaults(service_rows, COUNT_OF(service_rows), ret,
+		     ret->exact ? s->size : 0);
+	return check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
+			  why);
 }
 
 void weir_config_init(struct weir_config *c, size_t size)
@@ -207,7 +212,7 @@ void weir_config_init(struct weir_config *c, size_t size)
 
 	if (c == NULL || size < sizeof(c->size))
 		return;
-	set_config_defaults(&full);
+	set_config_defaults(&full, 0);
 	full.size = size;
 	wr_copy_out(c, size, &full, sizeof(full));
 }
@@ -218,7 +223,7 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 	if (s == NULL || size < sizeof(s->size))
 		return;
-	set_defaults(service_rows, COUNT_OF(service_rows), &full);
+	set_defaults(service_rows, COUNT_OF(service_rows), &full, 0);
 	full.size = size;
 	wr_copy_out(s, size, &full, sizeof(full));
 }

@@ -135,6 +135,7 @@ START_TEST(defaults_fill_a_structure_as_far_as_it_goes)
 		char later[32];
 	} wide;
 	struct weir_config narrow;
+	struct weir_service few;
 
 	memset(&wide, 0xaa, sizeof(wide));
 	weir_config_init(&wide.known, sizeof(wide));
@@ -146,6 +147,12 @@ START_TEST(defaults_fill_a_structure_as_far_as_it_goes)
 	weir_config_init(&narrow, offsetof(struct weir_config, queue_length));
 	ck_assert_int_gt(narrow.workers, 0);
 	ck_assert_int_eq(narrow.queue_length, 0);
+	expect_config(0, &narrow); /* what is missing has its default */
+	narrow.workers = 0;
+	expect_config(-EINVAL, &narrow);
+	weir_service_init(&few, offsetof(struct weir_service, idle_ms));
+	few.readable = echo;
+	expect_service(0, &few);
 	weir_config_init(NULL, 100);
 	weir_service_init(NULL, 100);
 }
@@ -175,6 +182,7 @@ START_TEST(a_check_says_what_is_wrong)
 		     "drain_ms is -2, not from 0 to 2147483647 or WEIR_NEVER");
 	expect_wrong(WEIR_CONFIG(.stack_size = 1000),
 		     "stack_size is 1000, not from 65536 to 1073741824");
+	expect_wrong(WEIR_CONFIG(.exact = 2), "exact is 2, not 0 or 1");
 	expect_wrong(&(struct weir_config){ .size = 3 },
 		     "size is not that of the structure");
 	ck_assert_int_eq(weir_service_check(&none, why, sizeof(why)), -EINVAL);
