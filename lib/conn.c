@@ -24,7 +24,7 @@
 
 /* legal[from] has a bit for each place it may go to. */
 static const uint16_t legal[WR_CONN_PLACES] = {
-	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_RUNNING,
+	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
 			   1 << WR_CONN_CLOSED,
 	[WR_CONN_READY] = 1 << WR_CONN_RUNNING,
