@@ -627,12 +627,15 @@ int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd)
 		return rc;
 	s->workers = wr_sys_alloc_lines((size_t)workers * sizeof(*s->workers));
 	rc = s->workers ? open_wake_fd(s) : -ENOMEM;
-	if (rc < 0)
+	if (rc < 0) {
 		wr_sched_fini(s);
-	else
-		for (int i = 0; i < workers; i++)
-			s->workers[i].from = &s->workers[i].batch;
-	return rc;
+		return rc;
+	}
+	for (int i = 0; i < workers; i++) {
+		s->workers[i].from = &s->workers[i].batch;
+		s->workers[i].max_events = WR_POLL_BATCH;
+	}
+	return 0;
 }
 
 void wr_sched_fini(struct wr_sched *s)

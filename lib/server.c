@@ -93,7 +93,7 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	rc = wr_table_new(&s->core.table, &s->core,
 			  (size_t)s->core.config.set.max_connections);
 	if (rc < 0)
-		goto fail_hub;
+		goto fail_core;
 	rc = wr_pool_init(&s->pool, &s->core);
 	if (rc < 0)
 		goto fail_table;
@@ -114,7 +114,7 @@ fail_pool:
 	wr_pool_fini(&s->pool);
 fail_table:
 	wr_table_unref(s->core.table);
-fail_hub:
+fail_core:
 	wr_core_fini(&s->core);
 fail_memory:
 	wr_sys_free(s);
