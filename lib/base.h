@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The few words every file uses.  No system calls, no threads.
- */
+/* What every file uses.  No system calls, no threads. */
 #ifndef WR_BASE_H
 #define WR_BASE_H
 
@@ -12,7 +10,7 @@
 
 #define WR_CACHE_LINE 64
 
-/* On the path of each message, and off it, where the compiler cannot know. */
+/* For functions on and off the path of each message. */
 #define WR_INLINE      inline __attribute__((always_inline))
 #define WR_OUT_OF_LINE __attribute__((noinline))
 
@@ -22,8 +20,8 @@
 #define wr_array_len(a) (sizeof(a) / sizeof((a)[0]))
 
 /*
- * States an invariant of ours; stays on in every build.  Misuse by the caller
- * is never asserted, it is answered with -EINVAL.
+ * An invariant of the library, checked in every build.  Misuse by the caller is
+ * answered with -EINVAL instead.
  */
 #define wr_assert(expr)                                                        \
 	((expr) ? (void)0 : wr_assert_failed(#expr, __FILE__, __LINE__))
@@ -41,8 +39,8 @@ static inline int64_t wr_min_at(int64_t a, int64_t b)
 }
 
 /*
- * Where threads meet; a test build can have them disturbed there.  Set the
- * hook while no server runs.
+ * Where threads race: a test build can delay a thread here.  Set the hook while
+ * no server runs.
  */
 #ifdef WR_FAULTS
 extern void (*wr_point_hook)(const char *function);
@@ -52,8 +50,8 @@ extern void (*wr_point_hook)(const char *function);
 #endif
 
 /*
- * These announce a hand-over by atomic operations to checkers that know only
- * locks: the thread that takes p sees all that its giver did before.
+ * Happens-before edges made by atomics, for checkers that know only locks: all
+ * that a thread did before WR_GIVES(p) is visible after WR_TAKES(p).
  */
 #ifdef WR_ANNOTATED
 void wr_gives(const void *p);

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue of bytes of buffer.h.  The owner's thread only.
- *
- * Growth doubles, so that a long message costs a constant number of copies
- * for each byte; what was consumed at the front is reclaimed before memory is
- * asked for.
+ * Growth doubles, so each byte is copied a constant number of times; consumed
+ * room is reclaimed before memory is allocated.
  */
 #include "buffer.h"
 

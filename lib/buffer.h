@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue of bytes in one piece of memory: appended at the end, consumed at
- * the front.  Holds no memory while it is empty and released.  Not locked:
- * it belongs to the owner of the structure around it.
+ * A byte queue in one piece of memory.  Not locked.
  *
- * Invariant: start <= end <= cap; start == end == 0 whenever it is empty.
+ * Invariant: start <= end <= cap; start == end == 0 while it is empty.
  */
 #ifndef WR_BUFFER_H
 #define WR_BUFFER_H
@@ -14,9 +12,9 @@
 #include "base.h"
 
 struct wr_buffer {
-	char *mem;    /* NULL when it holds no memory */
-	size_t start; /* first byte kept */
-	size_t end;   /* one past the last */
+	char *mem; /* NULL: no memory */
+	size_t start;
+	size_t end;
 	size_t cap;
 };
 
@@ -31,13 +29,12 @@ static inline char *wr_buffer_data(const struct wr_buffer *b)
 }
 
 /*
- * Make room for at least want bytes behind the end, moving or growing what is
- * there, so that the whole never passes max bytes.
- * Returns 0, -EMSGSIZE (max would be passed) or -ENOMEM; the content stays.
+ * Make room for want bytes at the end, with at most max bytes in all.  0,
+ * -EMSGSIZE (over max) or -ENOMEM; the content stays.
  */
 int wr_buffer_reserve(struct wr_buffer *b, size_t want, size_t max);
 
-/* Room behind the end, and how to fill it: write there, then commit. */
+/* Writable room: fill it, then commit. */
 static inline char *wr_buffer_tail(const struct wr_buffer *b)
 {
 	return b->mem + b->end;
@@ -58,7 +55,6 @@ static inline void wr_buffer_commit(struct wr_buffer *b, size_t len)
 int wr_buffer_append(struct wr_buffer *b, const void *data, size_t len,
 		     size_t max);
 
-/* Drop the first len bytes; len <= wr_buffer_len(). */
 static inline void wr_buffer_consume(struct wr_buffer *b, size_t len)
 {
 	wr_assert(len <= wr_buffer_len(b));
@@ -67,7 +63,7 @@ static inline void wr_buffer_consume(struct wr_buffer *b, size_t len)
 		b->start = b->end = 0;
 }
 
-/* Copy at most cap bytes out and consume them; returns how many. */
+/* Copy out and consume at most cap bytes; returns the count. */
 static inline size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
 {
 	size_t len = wr_min(wr_buffer_len(b), cap);
@@ -80,8 +76,8 @@ static inline size_t wr_buffer_take(struct wr_buffer *b, void *out, size_t cap)
 }
 
 /*
- * Where the delimiter ends, counted from the front; 0 if it is not there.
- * The first `from` bytes are known not to begin one.
+ * Offset of the end of the first delimiter; 0: none.  No delimiter begins in
+ * the first `from` bytes.
  */
 static inline size_t wr_buffer_find(const struct wr_buffer *b,
 				    const void *delim, size_t delim_len,
@@ -98,7 +94,7 @@ static inline size_t wr_buffer_find(const struct wr_buffer *b,
 	return at ? from + (size_t)(at - data) + delim_len : 0;
 }
 
-/* Free the memory; the buffer is empty and usable. */
+/* Free the memory; the buffer stays usable. */
 void wr_buffer_release(struct wr_buffer *b);
 
 #endif

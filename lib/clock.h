@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Monotonic time in nanoseconds, and deadlines made of it.  A deadline is an
- * absolute time; WR_NEVER_AT never comes.
- */
+/* Monotonic time in ns.  Deadlines are absolute; WR_NEVER_AT never comes. */
 #ifndef WR_CLOCK_H
 #define WR_CLOCK_H
 
@@ -26,7 +23,7 @@ static inline int64_t wr_deadline_at(int64_t now_ns, int ms)
 	return ms < 0 ? WR_NEVER_AT : now_ns + (int64_t)ms * WR_NS_PER_MS;
 }
 
-/* For poll(2) and epoll_wait(2): rounded up, so that it is over afterwards. */
+/* A timeout for poll(2); rounded up, so at has passed when it ends. */
 static inline int wr_ms_until(int64_t at, int64_t now_ns)
 {
 	int64_t ms;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection: its beginning, where it is, its deadlines, what
- * other threads may do to it, its end.  conn.h says who owns it when.
+ * The life of a connection: where it is, its deadlines, calls of other threads,
+ * its end.
  *
- * "No reply is lost by a close": the kernel answers a close with unread input
- * in the socket, and any input after it, with a reset, which destroys what the
- * peer has not read yet.  So output is shut down first, input is thrown away,
- * and the descriptor is closed only when the peer has finished too, or its
- * time is up.  The acceptor waits for that (deadlines.c).
+ * "No reply is lost by a close": the kernel answers a close with unread input,
+ * and input after a close, with a reset, which destroys data the peer has not
+ * read.  So the output is shut down first, input is discarded, and the
+ * descriptor is closed when the peer has finished or its time is up
+ * (deadlines.c).
  */
 #include "conn.h"
 
@@ -22,7 +22,7 @@
 
 /* ----------------------------------------------------------------- places */
 
-/* legal[from] has a bit for each place it may go to. */
+/* One bit for each place it may move to. */
 static const uint16_t legal[WR_CONN_PLACES] = {
 	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
@@ -124,7 +124,6 @@ static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 	return wr_deadline_at(since, c->timeout_ms[which]);
 }
 
-/* When unsent output has waited too long for the peer. */
 static int64_t stall_at(struct weir_conn *c)
 {
 	int64_t since;
@@ -181,10 +180,10 @@ int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
  * "No deadline is missed": the owner writes due_at, then reads check_at; the
  * acceptor writes check_at, then reads due_at.  One of them sees the other.
  *
- * A deadline that moves to a later time needs none of that: the check that was
- * promised for the earlier one reads the later one, or posts an event that
- * turns out to be early.  After such an event no check is promised, so the next
- * deadline starts from "never" (wr_conn_forget_check).
+ * Moving a deadline to a later time costs nothing: the check at the earlier
+ * time finds the new one, or posts an event that is too early.  After that
+ * event no check is outstanding, so the next deadline starts from "never"
+ * (wr_conn_forget_check).
  */
 void wr_conn_set_due(struct weir_conn *c, int64_t at)
 {
@@ -216,7 +215,7 @@ void wr_conn_cut(struct weir_conn *c)
 
 void wr_conn_try_cut(struct weir_conn *c)
 {
-	/* No thread reads it once all is sent. */
+	/* Not read any more once all is sent. */
 	atomic_store(&c->is_cut, true);
 	if (!wr_trylock(&c->lock))
 		return;
@@ -226,7 +225,6 @@ void wr_conn_try_cut(struct weir_conn *c)
 
 /* ------------------------------------------------------------------ ending */
 
-/* Besides -EPIPE and -ECONNRESET, which apply_verdict() knows. */
 static bool is_loss(int error)
 {
 	switch (error) {
@@ -274,7 +272,7 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 
 	if (c->call.why != 0 && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
-	drop = c->drop; /* `closed` may have set it */
+	drop = c->drop; /* after `closed`, which may set it */
 	c->drop = NULL;
 	if (drop)
 		drop(c->data);
@@ -289,11 +287,10 @@ void wr_conn_hang_up(struct weir_conn *c)
 	if (c->out.file_error && c->is_tcp &&
 	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
 		return;
-	/* A duplicate of the descriptor in a child would keep it open. */
+	/* close(2) does not end it if a child has a duplicate. */
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 }
 
-/* The library's own reference is not one of the table's. */
 static void drop_reference(struct weir_conn *c)
 {
 	if (atomic_fetch_sub(&c->refs, 1) == 1)
@@ -319,7 +316,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 {
 	int fd = wr_conn_detach(c);
 
-	if (c->may_linger) /* the peer has had its time already */
+	if (c->may_linger) /* the peer had its time */
 		wr_sys_forget_linger(fd);
 	wr_sys_close(fd);
 	wr_conn_move(c, stats, WR_CONN_CLOSED);
@@ -367,7 +364,7 @@ void wr_conn_finish(struct weir_conn *c)
 
 	wr_lock(&c->lock);
 	end_locked(c, WR_END_FIN_SENT);
-	/* If the kernel refuses, there is no connection and no peer left. */
+	/* A failure means that the peer is gone. */
 	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->in.end == WR_IN_EOF;
 	wr_unlock(&c->lock);
 	if (!is_done)
@@ -405,7 +402,6 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	atomic_fetch_add(&c->table->refused, 1);
 	wr_share_add(c->service, WR_PLACE_SERVER, -1);
 	log_refusal(c, outcome);
-	/* The socket is empty, so a short text fits. */
 	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {
 		struct iovec rest = { config->refusal + at,
@@ -421,9 +417,9 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 /* --------------------------------------------- references, other threads */
 
 /*
- * A reference keeps the slot from being recycled and the table from being
- * freed.  Whatever else a thread needs, it reads under the connection's lock
- * and while the connection is open: the server outlives its open connections.
+ * A reference keeps the slot and the table.  All else is used under the
+ * connection's lock while the connection is open, since the server outlives its
+ * open connections.
  */
 
 weir_ref *weir_conn_self(weir_conn *c)
@@ -437,7 +433,7 @@ weir_ref *weir_ref_dup(weir_ref *ref)
 
 	if (c == NULL)
 		return NULL;
-	/* Relaxed: the caller can see the connection already. */
+	/* Relaxed: the caller has a reference or is the owner. */
 	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
 	if (c->table)
 		wr_table_ref(c->table);
@@ -449,7 +445,7 @@ weir_ref *weir_conn_ref(weir_conn *c)
 	return weir_ref_dup(weir_conn_self(c));
 }
 
-/* Until it is counted, the last reference to it is the library's. */
+/* The library drops its own reference after counting. */
 static bool has_only_ours(struct weir_conn *c)
 {
 	return c->table && atomic_load(&c->refs) == 1 &&
@@ -516,7 +512,7 @@ int weir_ref_cancel(weir_ref *ref)
 	if (!is_open)
 		return -EPIPE;
 	wr_conn_cut(c);
-	/* The cut may have ended it: then nobody has to be told. */
+	/* -EPIPE: the cut ended it, nobody is left to tell. */
 	(void)post_from_program(c, WR_EV_CANCEL);
 	return 0;
 }

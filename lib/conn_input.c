@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Input.  A plain read goes straight into the caller's buffer; messages of a
- * form (lines, lengths) go through the connection's.
+ * Input.  weir_conn_read() receives into the caller's buffer; the calls for
+ * whole messages use the connection's.
  *
- * "A short read empties the socket": a recv() that brought less than it could
- * has left a TCP socket empty, so no other is made until the poller reports new
- * input.  Two things break the rule: the end of input, which a short read
- * hides, and urgent data, before which a read stops.  WR_EV_HUP has reported
- * both, or will.
+ * "A short read empties the socket": after a recv() that returned less than it
+ * could, a TCP socket is empty, so there is no other recv() until the poller
+ * reports input.  Two things break this rule, and WR_EV_HUP reports both: the
+ * end of input, which a short read hides, and urgent data, at which a read
+ * stops.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,19 +17,18 @@
 #include "sys.h"
 
 /*
- * The clock may cost more than a message, so the end of a turn is looked for
- * after 1, 3, 7 and 15 messages and each 16 that follow.  A turn lasts at most
- * about twice WR_TURN_NS and one message, and brings at least one message.
+ * Reading the clock may cost more than a message, so it is read after 1, 3, 7,
+ * 15 and then every 16 messages.  A callback gets at least one message, and
+ * about twice WR_TURN_NS at most.
  */
 #define TIME_CHECK_GAP 16
 
-/* Only a `readable` callback never waits for input. */
 static bool may_wait(const struct weir_conn *c)
 {
 	return c->service->set.readable == NULL;
 }
 
-/* Time stamps in the error queue raise POLLERR, too: they are no error. */
+/* Time stamps in the error queue raise POLLERR, too. */
 static bool has_error(const struct weir_conn *c)
 {
 	int error = 0;
@@ -41,9 +40,8 @@ static bool has_error(const struct weir_conn *c)
 }
 
 /*
- * A peer that has reset the connection is gone, whatever it sent before.
- * POLLHUP is an ordinary end on a Unix socket, and on a TCP one when our
- * direction is shut down.
+ * A reset means that the peer is gone, even with input left.  POLLHUP alone is
+ * an ordinary end on a Unix socket, and on TCP after SHUT_WR.
  */
 static bool is_gone(const struct weir_conn *c, short found)
 {
@@ -60,7 +58,7 @@ int wr_conn_input_probe(struct weir_conn *c)
 	int rc = wr_sys_poll(&pfd, 1, 0);
 
 	if (rc < 0)
-		return 1; /* no fault of the peer's; the next read will tell */
+		return 1; /* the next read reports it */
 	if (rc > 0 && is_gone(c, pfd.revents))
 		return -ECONNRESET;
 	return rc > 0 && pfd.revents != POLLERR;
@@ -86,7 +84,7 @@ static void input_shrink(struct weir_conn *c)
 		if (c->in.buf.cap - len < WR_CHUNK_ROOM / 2 ||
 		    wr_buffer_append(&fit, wr_buffer_data(&c->in.buf), len,
 				     len) < 0)
-			return; /* it fits well enough, or has to do */
+			return; /* small enough, or no memory */
 		wr_buffer_consume(&c->in.buf, len);
 	}
 	if (spare->mem == NULL && c->in.buf.cap == WR_CHUNK_ROOM)
@@ -97,8 +95,8 @@ static void input_shrink(struct weir_conn *c)
 }
 
 /*
- * "A parked connection with nothing buffered holds no buffer", and one with
- * half a message no more than that needs.
+ * "A parked connection holds no buffer", or with half a message one of about
+ * its size.
  */
 void wr_conn_input_tidy(struct weir_conn *c)
 {
@@ -108,7 +106,7 @@ void wr_conn_input_tidy(struct weir_conn *c)
 
 /* ---------------------------------------------------------- from the kernel */
 
-/* > 0; 0 at the end of input; -EAGAIN; another -errno. */
+/* > 0; 0: end of input; -EAGAIN; another -errno. */
 static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n;
@@ -119,7 +117,7 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		return -EAGAIN;
 	n = wr_sys_recv(c->fd, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
-		n = -ECANCELED; /* our own shutdown, not the peer's end */
+		n = -ECANCELED; /* our shutdown, not the peer's */
 	} else if (n > 0) {
 		wr_count(c->ctx->stats, &c->ctx->stats->bytes_in, (uint64_t)n);
 		c->in.received += (uint64_t)n;
@@ -137,7 +135,7 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 	return n;
 }
 
-/* Exchange little memory, or none, for a buffer of the size in a context. */
+/* Replace a small buffer by the context's spare one. */
 static int move_to_spare(struct weir_conn *c)
 {
 	struct wr_buffer big = c->ctx->spare_in;
@@ -155,7 +153,6 @@ static int move_to_spare(struct weir_conn *c)
 	return 0;
 }
 
-/* Receive to the end of the buffer, which may hold max bytes. */
 static ssize_t input_fill(struct weir_conn *c, size_t max)
 {
 	struct wr_buffer *in = &c->in.buf;
@@ -189,7 +186,7 @@ static int say_eagain(struct weir_conn *c, enum wr_input reason)
 	return -EAGAIN;
 }
 
-/* Too much is unsent.  0: not any more. */
+/* Flush or wait until the connection is not congested. */
 static int make_room(struct weir_conn *c)
 {
 	while (wr_conn_is_congested(c)) {
@@ -230,7 +227,6 @@ static inline bool has_had_turn(const struct weir_conn *c)
 	return c->call.messages > 0 && is_more_there && is_budget_spent(c);
 }
 
-/* 0: input may be given out. */
 static WR_INLINE int begin_input(struct weir_conn *c)
 {
 	note_input(c, WR_INPUT_GIVEN);
@@ -241,14 +237,14 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
-/* Nothing complete is there.  0: after a wait; else what the call returns. */
+/* No complete message.  0: waited, try again; else the call's result. */
 static int no_input(struct weir_conn *c, bool is_mid)
 {
 	int rc;
 
 	if (may_wait(c)) {
 		rc = wr_conn_wait_input(c, is_mid);
-		/* The kernel may say -ETIMEDOUT, too. */
+		/* recv(2) may return it, too. */
 		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
 			c->call.timed_out = wr_conn_due_end(c);
 		return rc;
@@ -258,7 +254,6 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
-/* A message of n bytes goes to the handler. */
 static ssize_t input_give(struct weir_conn *c, size_t n)
 {
 	c->in.message_at = 0;
@@ -303,7 +298,7 @@ static ssize_t read_dialled(struct weir_conn *c, void *buf, size_t cap)
 	return read_some(c, buf, cap);
 }
 
-/* A worker cannot be cancelled, so a served connection skips WR_NO_CANCEL(). */
+/* A worker cannot be cancelled; a served connection skips WR_NO_CANCEL(). */
 ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 {
 	if (c == NULL || cap == 0 || !wr_is_memory(buf, cap))
@@ -312,8 +307,8 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 }
 
 /*
- * Buffer len bytes or more.  Their count; 0 at the end of input; -EBADMSG at an
- * end with fewer; or as every input call.
+ * Buffer at least len bytes.  The count; 0: end of input; -EBADMSG: end in
+ * mid-message; or -errno.
  */
 static ssize_t input_gather(struct weir_conn *c, size_t len)
 {
@@ -331,7 +326,7 @@ static ssize_t input_gather(struct weir_conn *c, size_t len)
 	return (ssize_t)wr_buffer_len(&c->in.buf);
 }
 
-/* A message longer than the buffer may be: straight to the caller. */
+/* A message longer than line_max goes straight to the caller. */
 static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
 	size_t got = wr_buffer_take(&c->in.buf, buf, len);
@@ -342,7 +337,7 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 		if (n == -EAGAIN) {
 			n = no_input(c, got > 0);
 			if (n == -EINTR && got > 0)
-				n = 0; /* what was read would be lost */
+				n = 0; /* must not lose what was read */
 		} else if (n == 0) {
 			return end_of_input(c, got ? -EBADMSG : 0);
 		}
@@ -370,9 +365,9 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 }
 
 /*
- * Up to 7 bytes a delimiter and its length are the mark, a longer one has a
- * hash (FNV-1a).  A program that makes two delimiters with the same hash, and
- * changes between them in mid-message, misses an end in its own input.
+ * A delimiter of up to 7 bytes is its own mark, a longer one is hashed
+ * (FNV-1a).  A collision only misses an end if a program changes between the
+ * two delimiters in mid-message.
  */
 static uint64_t mark_of(const void *delim, size_t len)
 {
@@ -396,7 +391,7 @@ static bool was_scanned_for(const struct weir_conn *c, const void *delim,
 	return mark_of(delim, len) == c->in.scan_mark;
 }
 
-/* It is not in the buffer, but the last bytes may be its first. */
+/* The last bytes may be the beginning of the delimiter. */
 static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 {
 	size_t there = wr_buffer_len(&c->in.buf);
@@ -405,7 +400,7 @@ static void note_scanned(struct weir_conn *c, const void *delim, size_t len)
 	c->in.scan_mark = mark_of(delim, len);
 }
 
-/* The length of the message in the buffer; 0: it has no end yet; -EMSGSIZE. */
+/* Length of the buffered message; 0: incomplete; -EMSGSIZE. */
 static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 			    const void *delim, size_t delim_len)
 {
@@ -418,7 +413,7 @@ static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 	return (ssize_t)end;
 }
 
-/* The same with more input, or 0 or -errno as input_gather(). */
+/* The same with more input; or as input_gather(). */
 static ssize_t await_end(struct weir_conn *c, size_t cap, const void *delim,
 			 size_t delim_len)
 {
@@ -456,7 +451,7 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 	n = begin_input(c);
 	if (n == 0)
 		n = find_end(c, cap - 1, "\n", 1);
-	if (n == -EBADMSG) { /* the last line, without a newline */
+	if (n == -EBADMSG) { /* last line without newline */
 		n = (ssize_t)wr_buffer_len(&c->in.buf);
 		c->call.input = WR_INPUT_GIVEN;
 	}

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output: small writes are gathered, large ones are sent without a copy, and
- * what the kernel does not take is kept.
+ * Output.  Small writes are gathered, large ones are sent without a copy, and
+ * the outbox keeps the rest.
  *
  * Other threads append to the outbox (weir_ref_send), so it is under the
- * connection's lock.  The lock is held across sendmsg(2), which waits for the
- * caller's memory at most, and not across sendfile(2), which may wait for the
- * disk: only the owner sends files, so the file at the front stays there.
+ * connection's lock.  The lock is held across sendmsg(2), which waits at most
+ * for the caller's memory.  It is not held across sendfile(2), which may wait
+ * for the disk; only the owner sends files, so the first chunk stays.
  *
- * Waits inside a callback are here too: of a session for input, of any callback
- * for room in the outbox, of a dialled connection for both.  A worker sleeps
- * for one connection nowhere else, and only in poll_once().
+ * Callbacks wait here: a session for input, any callback for room in the
+ * outbox.  poll_once() is the only place where a worker sleeps for one
+ * connection.
  *
- * "Why no wake-up is lost": the waiter publishes its wake descriptor, then
- * takes the events; another thread posts its event, then reads that descriptor.
- * All are sequentially consistent, so the waiter takes the event or is woken. A
- * wake-up is pending until it is cleared, which is before the events are taken.
+ * "A waiting session is woken": the waiter publishes its wake fd, then fetches
+ * the events; another thread posts its event, then reads that fd.  All are
+ * sequentially consistent, so the waiter sees the event or is woken.  A wake-up
+ * stays in the eventfd until it is cleared, which is before the events are
+ * fetched.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,17 +26,16 @@
 #include "conn.h"
 #include "sys.h"
 
-#define PIECES	   64		      /* of one sendmsg */
-#define COPY_PIECE ((size_t)16 << 10) /* of one pread, without sendfile(2) */
+#define PIECES	   64
+#define COPY_PIECE ((size_t)16 << 10) /* of one pread(2) */
 
-/* The part of a write that is not yet sent or kept: from byte skip on. */
+/* The rest of a write, from byte skip on. */
 struct rest {
 	const struct iovec *iov;
 	int count;
 	size_t skip, left;
 };
 
-/* -EINVAL: a piece is no memory, or they are too long together. */
 static ssize_t total_len(const struct iovec *iov, int count)
 {
 	size_t n = 0;
@@ -66,7 +66,7 @@ static int add_rest(struct iovec *iov, int n, const struct rest *rest)
 	return n;
 }
 
-/* ctx is NULL for a thread of the program. */
+/* ctx NULL: a thread of the program. */
 static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 			      ssize_t n)
 {
@@ -78,8 +78,8 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 }
 
 /*
- * As sendfile(2), by two calls that show what has failed: the file
- * (*file_error, and -EIO) or the socket.
+ * Like sendfile(2), but shows whether the file (-EIO and *file_error) or the
+ * socket has failed.
  */
 static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 {
@@ -95,8 +95,8 @@ static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 }
 
 /*
- * The errors of sendfile(2) do not tell whether it cannot send this file,
- * cannot be called here, or which descriptor is broken: copy_piece() finds out.
+ * An error of sendfile(2) does not tell what has failed; copy_piece() finds
+ * out.
  */
 static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
 {
@@ -114,7 +114,7 @@ static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
 	return copy_piece(out, k, file_error);
 }
 
-/* Unlocks and locks again.  > 0: progress; 0: the kernel is full; -errno. */
+/* Unlocks and locks again.  > 0: progress; 0: socket full; -errno. */
 static int send_file_locked(struct weir_conn *c)
 {
 	struct wr_chunk *k = c->out.box.head;
@@ -135,7 +135,7 @@ static int send_file_locked(struct weir_conn *c)
 	return (int)n;
 }
 
-/* The same for the bytes at the front, and those of rest behind them. */
+/* The same for bytes of the outbox, and of rest behind them. */
 static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 			     struct rest *rest)
 {
@@ -170,9 +170,8 @@ static void shut_output_locked(struct weir_conn *c)
 }
 
 /*
- * The kernel is full.  The deadline starts again only if the peer has taken
- * something since the last stall: the kernel may find more room for a peer that
- * never reads.
+ * Restart the write deadline only if the peer has acknowledged bytes since the
+ * last stall: the kernel may take more for a peer that never reads.
  */
 static void note_stall_locked(struct weir_conn *c)
 {
@@ -186,11 +185,11 @@ static void note_stall_locked(struct weir_conn *c)
 }
 
 /*
- * Send the outbox, then rest (may be NULL).  WR_FLUSH_... or -errno.  Files are
- * sent by the owner only, which has a context.
+ * Send the outbox, then rest (may be NULL).  WR_FLUSH_... or -errno.  Only the
+ * owner, which has a ctx, sends files.
  *
- * A stop does not wait for the lock, so it may fail to shut down the socket of
- * a connection that sends all the time.  Hence the look at is_cut.
+ * A stop only tries the lock, so it may never shut down the socket of a
+ * connection that sends without pause; that one finds is_cut here.
  */
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
@@ -228,7 +227,6 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	}
 }
 
-/* After a cut of ours the error is not the peer's. */
 static int map_send_error(const struct weir_conn *c, int rc)
 {
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
@@ -252,8 +250,8 @@ static bool is_draining(const struct weir_conn *c)
 }
 
 /*
- * poll(2) refuses two descriptors where RLIMIT_NOFILE is 1.  The wait is short
- * then, for the caller looks for events after it.
+ * With RLIMIT_NOFILE 1 poll(2) refuses two descriptors: then wait for one,
+ * briefly, as the caller checks for events after each wait.
  */
 static int poll_both(struct pollfd fds[2], int timeout_ms)
 {
@@ -266,7 +264,7 @@ static int poll_both(struct pollfd fds[2], int timeout_ms)
 	return wr_sys_poll(fds, 1, timeout_ms);
 }
 
-/* > 0: the events of poll(2); 0: none within the time; -errno. */
+/* > 0: events of poll(2); 0: none in time; -errno. */
 static int poll_once(struct weir_conn *c, short events, int64_t at)
 {
 	struct pollfd fds[2] = {
@@ -275,7 +273,7 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	};
 	int timeout_ms = wr_ms_until(at, c->ctx->now), rc;
 
-	/* The watchdog does not count the time of a wait. */
+	/* The watchdog does not count waits. */
 	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
 	rc = c->ctx->wake_fd >= 0 ? poll_both(fds, timeout_ms)
@@ -290,7 +288,7 @@ static int poll_once(struct weir_conn *c, short events, int64_t at)
 	return fds[0].revents;
 }
 
-/* The events since the wait began; -errno ends it. */
+/* Handle the events posted since; -errno ends the wait. */
 static int take_events(struct weir_conn *c)
 {
 	uint32_t events = wr_owner_fetch(&c->owner);
@@ -351,8 +349,8 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 }
 
 /*
- * When the time is up, the caller flushes once more before it gives up: the
- * kernel does not report each byte that the peer takes.
+ * The caller flushes once more at the deadline: the poller does not report each
+ * byte that the peer takes.
  */
 int wr_conn_wait_output(struct weir_conn *c)
 {
@@ -388,7 +386,7 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 				  rest->skip, rest->left,
 				  ctx ? &ctx->spare_chunk : NULL);
 
-	/* If a part has been sent, the stream is broken. */
+	/* A part was sent: the stream is broken. */
 	if (rc < 0 && rest->skip > 0)
 		c->out.error = rc;
 	return rc;
@@ -401,10 +399,7 @@ static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 	return more <= max && queued <= max - more;
 }
 
-/*
- * Small writes are gathered, and all are kept while the kernel is full.  A
- * large one is sent together with what is queued rather than copied.
- */
+/* Keep a small write, and any write while the socket is full. */
 static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 {
 	return has_room(c, queued, more) &&
@@ -412,13 +407,12 @@ static bool may_stay(const struct weir_conn *c, size_t queued, size_t more)
 		c->out.is_stalled);
 }
 
-/* 0, or why nothing more can be written. */
 static int may_write(const struct weir_conn *c)
 {
 	return c->out.end != WR_OUT_OPEN ? -EPIPE : c->out.error;
 }
 
-/* The usual case: a small write that fits.  False: it is not that. */
+/* The fast path.  False: not a small write that fits. */
 static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 {
 	bool is_taken;
@@ -434,7 +428,7 @@ static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 	return is_taken;
 }
 
-/* Send or keep all pieces; waits while more than outbox_max is unsent. */
+/* Send or keep it all; waits while it does not fit in the outbox. */
 static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		      size_t len)
 {
@@ -455,7 +449,7 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 			rc = keep_locked(c, c->ctx, &rest);
 			break;
 		}
-		c->out.is_writing = true; /* nobody may send into its middle */
+		c->out.is_writing = true; /* keeps others out of its middle */
 		wr_unlock(&c->lock);
 		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
 		wr_lock(&c->lock);
@@ -525,7 +519,7 @@ int weir_conn_printf(weir_conn *c, const char *format, ...)
 	return rc;
 }
 
-/* 0 if it is a regular file that is open for reading. */
+/* 0: a regular file open for reading. */
 static int check_file(int fd)
 {
 	struct stat st;
@@ -600,7 +594,6 @@ int weir_conn_shutdown(weir_conn *c, int how)
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
-/* Sends at once if nothing is queued before it. */
 int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 {
 	WR_NO_CANCEL();

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Properties of a connection, for its handler: addresses, descriptor,
- * deadlines, the program's data.
- */
+/* What a handler reads and sets: addresses, descriptor, deadlines, data. */
 #include <errno.h>
 #include <string.h>
 
@@ -36,14 +33,13 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 		.bytes_in = c->in.received,
 		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
 	};
-	wr_lock(&c->lock); /* other threads may send */
+	wr_lock(&c->lock);
 	now.bytes_out = c->out.sent;
 	wr_unlock(&c->lock);
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }
 
-/* The program may set SO_LINGER on it. */
 int weir_conn_fd(const weir_conn *c)
 {
 	if (c == NULL)
@@ -60,7 +56,7 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
-	/* From accept(2): the socket forgets it when the peer resets. */
+	/* From accept(2): a socket forgets its peer after a reset. */
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
 	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)&addr, &len);
@@ -132,7 +128,7 @@ const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 {
-	bool is_locked = wr_trylock(&c->lock); /* keeps the descriptor */
+	bool is_locked = wr_trylock(&c->lock); /* keeps the descriptor open */
 
 	if (is_locked || c->peer_len > 0)
 		wr_conn_peer_text(c, buf);

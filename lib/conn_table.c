@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots come in slabs whose addresses never change.  Only the acceptor takes
- * slots.  Any thread gives them back, to a stack that the acceptor takes as a
- * whole: no pointer is compared with one that was recycled.
+ * Slots live in slabs that never move.  Only the acceptor takes slots.  Any
+ * thread frees slots to a stack that the acceptor takes as a whole, so there is
+ * no ABA problem.
  *
- * The owner word of a free slot is taken, and of another generation than a late
- * event's: no event makes an owner of it.
+ * The owner word of a free slot is owned and has a new generation: a late event
+ * makes no owner.
  */
 #include "conn_table.h"
 
@@ -33,7 +33,7 @@ void wr_table_ref(struct wr_table *t)
 	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
-/* A connection that a stop has abandoned may still have its descriptor. */
+/* An abandoned connection may still have its descriptor. */
 static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)
@@ -94,7 +94,7 @@ int wr_table_grow(struct wr_table *t)
 
 bool wr_table_has_free(struct wr_table *t, size_t count)
 {
-	struct wr_node *last = t->spare; /* or none */
+	struct wr_node *last = t->spare;
 
 	if (last == NULL || (last->next == NULL && count > 1)) {
 		t->spare = atomic_exchange(&t->freed, NULL);

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The making and the end of what all threads share, and its failure.
- */
+/* Shared state of a server: setup, teardown, and the request to stop. */
 #include "core.h"
 
 #include <errno.h>

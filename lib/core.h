@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the threads of one server share, as far as connections need it: the
- * scheduler, the acceptor's inbox, the phase of the server, the counters.
+ * What the threads of one server share: the scheduler, the acceptor's inbox,
+ * the phase, the counters.
  */
 #ifndef WR_CORE_H
 #define WR_CORE_H
@@ -27,45 +27,44 @@ enum wr_phase {
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
-/* The state of a thread, which the connection that it runs uses. */
+/* The state of a server thread, lent to the connection it runs. */
 struct wr_context {
 	struct wr_stats *stats;
-	int64_t now;		      /* read when it last mattered */
-	struct wr_chunk *spare_chunk; /* or NULL */
-	struct wr_buffer spare_in;    /* holds no bytes, and maybe memory */
-	int wake_fd;		      /* wakes it from a wait; -1: none */
-	_Atomic int64_t busy_since;   /* of the running callback; 0: none */
-	_Atomic int64_t waited_at;    /* end of its last wait; never: waits */
-	_Atomic(struct weir_conn *) running; /* whose it is */
+	int64_t now; /* ns; as of the last reading */
+	struct wr_chunk *spare_chunk;
+	struct wr_buffer spare_in;  /* empty, with or without memory */
+	int wake_fd;		    /* ends its wait; -1: none */
+	_Atomic int64_t busy_since; /* start of the callback; 0: none */
+	_Atomic int64_t waited_at;  /* end of its last wait; never: it waits */
+	_Atomic(struct weir_conn *) running; /* the callback's connection */
 };
 
 struct wr_core {
 	struct wr_config config;
 	struct wr_logger logger;
 	struct wr_table *table;
-	int poller; /* where connections are parked and workers sleep */
-	int acceptor_wake_fd; /* eventfd of the acceptor */
-	int stop_fd;	      /* eventfd: a stop was asked for */
+	int poller;	      /* watches parked connections */
+	int acceptor_wake_fd; /* eventfd */
+	int stop_fd;	      /* eventfd: a stop was requested */
 
-	/* Connections that no worker has taken yet, and owned ones to run. */
 	struct wr_sched sched;
-	/* The acceptor waits until a connection ends or leaves the queue. */
+	/* The acceptor waits for free capacity. */
 	_Atomic bool accept_blocked;
-	_Atomic(struct weir_conn *) inbox; /* for the acceptor, latest first */
+	_Atomic(struct weir_conn *) inbox; /* latest first */
 
-	_Alignas(WR_CACHE_LINE) _Atomic int phase; /* read by all */
-	/* ns; valid from WR_PHASE_DRAINING on */
+	_Alignas(WR_CACHE_LINE) _Atomic int phase;
+	/* ns; set before WR_PHASE_DRAINING */
 	_Atomic int64_t drain_began_at;
-	_Atomic int64_t asked_at; /* ns; for the first stop; 0: for none */
+	_Atomic int64_t asked_at; /* ns; of the first request; 0: none */
 	_Atomic bool stop_wanted;
-	_Atomic int failure;	 /* -errno: why it cannot go on; 0 */
-	_Atomic int64_t stop_at; /* ns; deadline of the stop, or never */
+	_Atomic int failure;	 /* -errno: why waiting fails; 0 */
+	_Atomic int64_t stop_at; /* ns; WR_NEVER_AT: none */
 
-	/* Of the end of the stop and of threads; no other is taken under it. */
+	/* Guards the end of the stop and of threads; the innermost lock. */
 	struct wr_lock lock;
 	struct wr_cond changed;
 
-	struct wr_stats *stats; /* one a worker, the acceptor's, foreign */
+	struct wr_stats *stats; /* workers, acceptor, foreign threads */
 	int stats_count;
 	struct wr_log_limit handler_limit, deadline_limit, refusal_limit;
 	_Atomic uint64_t last_id;
@@ -81,32 +80,28 @@ static inline struct wr_stats *wr_core_acceptor_stats(struct wr_core *core)
 	return &core->stats[core->stats_count - 2];
 }
 
-/* For threads of the program. */
 static inline struct wr_stats *wr_core_foreign_stats(struct wr_core *core)
 {
 	return &core->stats[core->stats_count - 1];
 }
 
-/* Everything but the table and the descriptors' use.  0 or -errno. */
+/* All but the table.  0 or -errno. */
 int wr_core_init(struct wr_core *core, const struct weir_config *config);
 void wr_core_fini(struct wr_core *core);
 
-/* The sum of all stats; what is not in a stats stays 0. */
+/* Sum of all threads; other fields are 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 
-/* A connection ended, or left the queue: the acceptor may be waiting for it. */
+/* A connection ended or left the queue: wake the acceptor if it is blocked. */
 void wr_core_notify_capacity(struct wr_core *core);
 
 /*
- * Ask for a stop with that deadline, at the time now; a later deadline than
- * that of an earlier call does nothing.  Any thread, and any signal handler.
+ * Request a stop by the deadline at; a later deadline than an earlier one has
+ * no effect.  Any thread or signal handler.
  */
 void wr_core_stop(struct wr_core *core, int64_t now, int64_t at);
 
-/*
- * Nothing can be waited for any more (a descriptor was closed behind our back,
- * a call is forbidden): say so once, and stop.  Any thread of the server.
- */
+/* Waiting fails for good: log it once and stop.  Any thread of the server. */
 void wr_core_fail(struct wr_core *core, int error);
 
 void wr_context_fini(struct wr_context *ctx);

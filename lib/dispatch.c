@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the owner of a connection does with it next, decided in one place
- * (next_step) from the events posted to it and the verdict of its last
- * callback.
+ * next_step() decides what a connection does next, from the pending events and
+ * the verdict of the last callback.
  *
- * Two rules matter most.  "Never park with work left": a connection is given up
- * only when every event has been acted on, and the kernel has been seen to have
- * no more input.  "Never call in vain": a callback runs when there is something
- * for it, and at most once for each.
+ * "Never park with work left": a connection is parked only when all events are
+ * handled and the kernel has no more input.  "Never call in vain": a callback
+ * runs once for each reason there is, and never without one.
  */
 #include "dispatch.h"
 
@@ -17,10 +15,10 @@
 #include "sys.h"
 
 enum step {
-	STEP_ON,    /* look for the next step */
-	STEP_PARK,  /* nothing is left to do */
-	STEP_AGAIN, /* there is more to do, after other connections */
-	STEP_GONE   /* the connection has another owner, or is closed */
+	STEP_ON,    /* choose the next step */
+	STEP_PARK,  /* no work is left */
+	STEP_AGAIN, /* more work: requeue */
+	STEP_GONE   /* not ours any more */
 };
 
 /* --------------------------------------------------------------- callbacks */
@@ -73,7 +71,7 @@ static int outcome_of(int end)
 	}
 }
 
-/* At once; unsent output is lost. */
+/* Unsent output is lost. */
 static enum step end_now(struct weir_conn *c, int end)
 {
 	c->cause = (uint8_t)end;
@@ -116,7 +114,7 @@ static void log_deadline(struct weir_conn *c, int end)
 		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
 }
 
-/* A peer that is lost is no error: the end says it. */
+/* The close reports a lost peer. */
 static void log_output_error(struct weir_conn *c, int rc)
 {
 	if (c->out.file_error == WR_FILE_TOO_SHORT)
@@ -134,7 +132,7 @@ static bool has_outlived(const struct weir_conn *c)
 	       c->ctx->now;
 }
 
-/* A peer that always takes more still meets the lifetime. */
+/* The lifetime bounds a peer that keeps taking more. */
 static enum step send_later(struct weir_conn *c)
 {
 	if (!has_outlived(c))
@@ -143,7 +141,6 @@ static enum step send_later(struct weir_conn *c)
 	return end_now(c, WEIR_END_LIFETIME);
 }
 
-/* Send the rest of the output, then finish. */
 static enum step go_on_closing(struct weir_conn *c)
 {
 	int rc = wr_conn_flush(c);
@@ -151,7 +148,7 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
-		/* An error of the handler has been logged already. */
+		/* the handler's error is logged already */
 		if (c->out.file_error || c->cause != WEIR_END_ERROR)
 			log_output_error(c, rc);
 		return end_now(c, outcome_of(c->cause) != WR_OUTCOME_COMPLETED
@@ -168,7 +165,6 @@ static enum step go_on_closing(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-/* `closed` is called when all is sent, or cannot be. */
 static enum step begin_close(struct weir_conn *c, int end)
 {
 	wr_conn_begin_close(c);
@@ -178,7 +174,6 @@ static enum step begin_close(struct weir_conn *c, int end)
 	return go_on_closing(c);
 }
 
-/* A deadline has passed: output that the peer does not take is given up. */
 static enum step expire(struct weir_conn *c)
 {
 	int end = wr_conn_due_end(c);
@@ -210,7 +205,7 @@ static void add_events(struct weir_conn *c, uint32_t events)
 	c->events |= events;
 }
 
-/* An event that comes after the look makes wr_owner_release() fail. */
+/* A later event makes wr_owner_release() fail. */
 static void note_events(struct weir_conn *c)
 {
 	if (wr_owner_peek(&c->owner))
@@ -225,7 +220,7 @@ static bool take_event(struct weir_conn *c, uint32_t event)
 	return true;
 }
 
-/* A connection that wakes itself goes behind the others. */
+/* A connection that wakes itself is queued behind the others. */
 static enum step wait_for_events(struct weir_conn *c)
 {
 	note_events(c);
@@ -246,7 +241,7 @@ static enum step keep(struct weir_conn *c)
 	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
 }
 
-/* There is more for its handler already, before another event. */
+/* The handler can get more input without an event. */
 static bool has_more(const struct weir_conn *c, int verdict)
 {
 	bool wants_new = verdict == WEIR_WAIT && c->call.saw_eagain;
@@ -263,7 +258,7 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	case WR_INPUT_BUDGET:
 		return STEP_AGAIN;
 	case WR_INPUT_BACKPRESSURE:
-		c->in.message_at = 0; /* we do not read: it is not late */
+		c->in.message_at = 0; /* it is not late: we do not read */
 		return wr_conn_is_readable(c) ? STEP_AGAIN : wait_for_events(c);
 	default:
 		break;
@@ -286,7 +281,6 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	return wait_for_events(c);
 }
 
-/* Who ended a connection that was served in full. */
 static int end_of_served(const struct weir_conn *c, int verdict)
 {
 	if (c->call.input == WR_INPUT_EOF)
@@ -330,13 +324,13 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 				     "verdict: a bug in the program",
 				     0);
 	if (verdict == -EIO && c->out.file_error)
-		return begin_close(c, WEIR_END_ERROR); /* which logs it */
+		return begin_close(c, WEIR_END_ERROR); /* flush logs it */
 	if (wr_conn_is_lost(c, verdict))
 		return begin_close(c, WEIR_END_LOST);
 	return log_and_close(c, "", verdict);
 }
 
-/* A session waits for its socket itself. */
+/* A session polls its socket itself. */
 static void leave_poller(struct weir_conn *c)
 {
 	if (c->interest)
@@ -368,11 +362,10 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 /* --------------------------------------------------------------- next step */
 
 /*
- * The drain callback comes last: input that is here is served first, output
- * that waits is sent first, and a first message, or the rest of one, may still
- * come for a short while.  It does not wait for the work that a handler makes
- * for itself, by waking itself or by writing whenever there is room: that would
- * have no end.
+ * The drain callback comes last: after input that is there, queued output, and
+ * a short wait for a first or an incomplete message.  It does not wait for work
+ * that a handler makes for itself, by waking itself or by writing whenever
+ * there is room: that may never end.
  */
 static bool is_drain_reminded(const struct weir_conn *c)
 {
@@ -382,7 +375,7 @@ static bool is_drain_reminded(const struct weir_conn *c)
 	       !wr_conn_is_readable(c);
 }
 
-/* In a stop.  1: now; 0: not yet; -errno: the peer is gone. */
+/* 1: now; 0: not yet; -errno: peer gone. */
 static int drain_is_due(struct weir_conn *c)
 {
 	int rc;
@@ -407,7 +400,6 @@ static enum step call_drain(struct weir_conn *c)
 	return run_callback(c, WEIR_DRAIN, c->service->set.readable);
 }
 
-/* Output goes first.  STEP_ON: go on with the rest. */
 static enum step push_output(struct weir_conn *c)
 {
 	int rc;
@@ -424,9 +416,8 @@ static enum step push_output(struct weir_conn *c)
 }
 
 /*
- * A deadline may have passed.  Input that came in time and has not been read (a
- * process that was stopped, a busy machine) is served first, once: park()
- * checks the deadline again.
+ * Input that came in time but was not read, because the process was stopped or
+ * the machine busy, is served first, once: park() checks the deadline again.
  */
 static enum step check_due(struct weir_conn *c)
 {
@@ -448,9 +439,9 @@ static enum step next_step(struct weir_conn *c)
 	note_events(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
-	/* Sending shows what the peer has taken: before its deadline. */
+	/* Before the deadline: sending shows what the peer has taken. */
 	if (c->end != WR_END_OPEN)
-		return go_on_closing(c); /* and park() looks at the deadline */
+		return go_on_closing(c); /* park() checks the deadline */
 	step = push_output(c);
 	if (step == STEP_ON && take_event(c, WR_EV_DEADLINE))
 		step = check_due(c);
@@ -571,8 +562,7 @@ void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 	}
 	if (ctx->now > wr_deadline_at(queued_at, age_ms)) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE);
-		wr_core_notify_capacity(
-			core); /* it counts no more from here on */
+		wr_core_notify_capacity(core); /* it no longer counts */
 		return;
 	}
 	c->in.is_ready = rc > 0;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What errors mean, which version this is, and the end of a program whose
- * invariants are broken.  Any thread; no state.
- *
- * The errors of weir.h have texts of ours, because they say more here than
- * the system's general ones; all others have the system's.
+ * Error texts, version, failed assertions.  Any thread.  The errors of weir.h
+ * have texts of ours, which say more than the system's.
  */
 #include "error.h"
 
@@ -51,14 +48,13 @@ static const struct {
 	{ ETIMEDOUT, "deadline passed" },
 };
 
-/* In English, whatever the program's locale. */
+/* In English, whatever the locale. */
 static const char *text_of_system(int error)
 {
 #if HAVE_DECL_STRERRORDESC_NP
 	return strerrordesc_np(error);
 #else
-	/* The C locale is there already: nothing is allocated, nothing freed.
-	 */
+	/* The C locale is static: nothing is allocated or freed. */
 	return strerror_l(error, newlocale(LC_ALL_MASK, "C", (locale_t)0));
 #endif
 }
@@ -89,10 +85,7 @@ const char *weir_version(void)
 	return WEIR_VERSION;
 }
 
-/*
- * The one place that prints: there is no log to trust any more, and no answer
- * that could be given.
- */
+/* The one place that prints: the log cannot be trusted any more. */
 _Noreturn void wr_assert_failed(const char *expr, const char *file, int line)
 {
 	char text[256];

@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the error of a system call says about the call itself.  No state.
- */
+/* Errors that mean "not supported". */
 #ifndef WR_ERROR_H
 #define WR_ERROR_H
 
 #include "base.h"
 
 /*
- * True if rc (-errno) means that the system does not offer this call, or not
- * for this object, so that another way has to do:
+ * True if rc means that the system does not offer this call or option:
  *
- *	-ENOSYS      an older kernel, or a filter of system calls
+ *	-ENOSYS      an older kernel, or a system call filter
  *	-EPERM       a filter that does not know the call
- *	-EOPNOTSUPP  the file system or the protocol has no such operation
- *	-ENOPROTOOPT a socket option that this network stack does not have
- *	-ENOTTY      an ioctl(2) that it does not have
+ *	-EOPNOTSUPP  not for this file system or protocol
+ *	-ENOPROTOOPT an unknown socket option
+ *	-ENOTTY      an unknown ioctl(2)
  *
- * For calls that need no privilege, which is where -EPERM can only come from a
- * filter.  -EINVAL is not among them, because it may as well mean a mistake of
- * ours: a caller that passes a flag older kernels do not know asks for it too.
+ * Only for calls that need no privilege.  -EINVAL may be a mistake of ours and
+ * is not included.
  */
 bool wr_is_unsupported(ssize_t rc);
 

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The parts of lock.h that are not worth inlining.  Any thread.
- *
- * Conditions run on the monotonic clock, so that setting the time of day
- * neither ends a wait nor prolongs one.
- */
+/* The parts of lock.h that are not inlined.  Any thread. */
 #include "lock.h"
 
 #include <errno.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mutex and a condition variable on the monotonic clock.  A lock that
- * cannot be taken is a broken program: it ends with an assertion.  The order
- * in which locks are taken is in docs/THREADING.md.
+ * A mutex and a condition variable on the monotonic clock.  A failing call is a
+ * bug and ends the program.  docs/THREADING.md has the lock order.
  */
 #ifndef WR_LOCK_H
 #define WR_LOCK_H
@@ -21,7 +20,7 @@ struct wr_cond {
 	pthread_cond_t cond;
 };
 
-/* 0 or -errno */
+/* 0 or -errno. */
 int wr_lock_init(struct wr_lock *l);
 void wr_lock_fini(struct wr_lock *l);
 int wr_cond_init(struct wr_cond *c);
@@ -36,7 +35,7 @@ static inline void wr_lock(struct wr_lock *l)
 	wr_assert(rc == 0);
 }
 
-/* False: another thread has it, for how long nobody knows. */
+/* False: another thread holds it. */
 static inline bool wr_trylock(struct wr_lock *l)
 {
 	int rc;
@@ -55,10 +54,10 @@ static inline void wr_unlock(struct wr_lock *l)
 	WR_POINT();
 }
 
-void wr_cond_signal(struct wr_cond *c); /* wakes one */
+void wr_cond_signal(struct wr_cond *c);
 void wr_cond_broadcast(struct wr_cond *c);
 
-/* Waits until woken or at; returns false when at has come.  Needs l. */
+/* Needs l.  False: the time at has come. */
 bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Formatting log lines.  Lines are cut at the buffer's end; bytes that are
- * not printable ASCII become '?', so that no peer can write to a terminal or
- * forge a line through us.
+ * Lines are cut at the buffer's end.  Bytes other than printable ASCII become
+ * '?', so that no peer can forge a line or control a terminal.
  */
 #include "log.h"
 
@@ -34,7 +33,7 @@ bool wr_log_allows(struct wr_logger *log, struct wr_log_limit *limit,
 	int64_t now = wr_now_ns() / 1000000000LL;
 	int64_t second = atomic_load(&limit->second);
 
-	/* Two threads may both begin the second: then a few lines more. */
+	/* A race here only allows a few lines more. */
 	if (second != now &&
 	    atomic_compare_exchange_strong(&limit->second, &second, now))
 		atomic_store(&limit->count, 0);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * One line per event to the program's sink, from any thread, with no lock
- * held.  What may repeat has a limit, and what is held back is counted.
- */
+/* Log lines to the program's sink.  Any thread, no lock held. */
 #ifndef WR_LOG_H
 #define WR_LOG_H
 
@@ -15,11 +12,11 @@ struct wr_logger {
 	weir_log *sink; /* NULL: silent */
 	void *arg;
 	int level;
-	_Atomic int writing; /* threads that are in the sink */
+	_Atomic int writing; /* threads in the sink */
 	_Atomic uint64_t dropped;
 };
 
-/* So many lines a second of one kind. */
+/* Rate limit of one kind of line. */
 struct wr_log_limit {
 	_Atomic int64_t second;
 	_Atomic uint32_t count;
@@ -28,7 +25,7 @@ struct wr_log_limit {
 void wr_logf(struct wr_logger *log, int level, const char *format, ...)
 	WEIR_PRINTF(3, 4);
 
-/* True if another line of this kind may be written; counts those that not. */
+/* True if a line of this kind may be written; counts dropped lines. */
 bool wr_log_allows(struct wr_logger *log, struct wr_log_limit *limit,
 		   uint32_t per_second);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of chunks.  Invariant: a chunk of bytes in the list is not empty,
- * a chunk of a file has bytes left; `bytes` is the sum over the former,
- * `files` the number of the latter.
+ * Invariants: no chunk of bytes is empty, a chunk of a file has bytes left;
+ * `bytes` and `files` are the sums over the list.
  */
 #include "outbox.h"
 
@@ -11,7 +10,6 @@
 
 #include "sys.h"
 
-/* Many small pieces share a chunk, so that its head costs little. */
 #define LEAST_ROOM ((size_t)2048)
 
 static void link_chunk(struct wr_outbox *o, struct wr_chunk *k)
@@ -34,7 +32,6 @@ static struct wr_chunk *unlink_head(struct wr_outbox *o)
 	return k;
 }
 
-/* A chunk of bytes with at least that room. */
 static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
 {
 	struct wr_chunk *k;
@@ -56,7 +53,7 @@ static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
 	return k;
 }
 
-/* Copy to the tail's room and then to *more; both have room enough. */
+/* Fill the tail, then *more. */
 static void copy_in(struct wr_chunk *k, struct wr_chunk *more,
 		    const struct iovec *iov, int count, size_t skip)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output that the kernel has not taken yet: a list of chunks, each some bytes
- * or a part of a file.  Knows no sockets and no locks; its owner locks.
+ * Output that the kernel has not taken yet: a list of chunks, each of bytes or
+ * of a part of a file.  Not locked.
  */
 #ifndef WR_OUTBOX_H
 #define WR_OUTBOX_H
@@ -12,22 +12,22 @@
 
 #include "base.h"
 
-/* What a worker keeps ready: gathered output of one callback fits in it. */
+/* Size of a worker's spare chunk; the output of most callbacks fits in it. */
 #define WR_CHUNK_ROOM ((size_t)16 * 1024)
 
 struct wr_chunk {
 	struct wr_chunk *next;
-	int file;		/* descriptor of our own; -1: bytes */
+	int file;		/* our duplicate; -1: bytes */
 	uint64_t offset;	/* file: next byte to send */
 	uint64_t left;		/* file: bytes to send */
-	bool is_copied;		/* file: read and sent, see conn_output.c */
+	bool is_copied;		/* file: sendfile(2) has failed */
 	size_t start, end, cap; /* bytes */
 	char bytes[];
 };
 
 struct wr_outbox {
 	struct wr_chunk *head, *tail;
-	_Atomic size_t bytes; /* in memory; read without the lock as a hint */
+	_Atomic size_t bytes; /* readable without the lock, as a hint */
 	size_t files;	      /* chunks that are files */
 };
 
@@ -53,8 +53,8 @@ static inline void wr_outbox_count(struct wr_outbox *o, size_t more)
 }
 
 /*
- * The short way: a few bytes into the last chunk, or into *spare if there is
- * none.  False if it has no room for them.
+ * The fast path: copy into the last chunk, or into *spare if the list is empty.
+ * False: no room.
  */
 static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 					size_t len, struct wr_chunk **spare)
@@ -75,18 +75,17 @@ static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 }
 
 /*
- * Copy the pieces, from byte skip of them on, to the end: len bytes, which is
- * not 0.  All or nothing.  *spare (spare may be NULL) is used up before memory
- * is asked for.  0 or -ENOMEM.
+ * Append len (> 0) bytes of the pieces, from byte skip on; all or nothing.
+ * Uses *spare first (spare may be NULL).  0 or -ENOMEM.
  */
 int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 		     size_t skip, size_t len, struct wr_chunk **spare);
 
-/* Takes the descriptor over.  0 or -ENOMEM: then it is still the caller's. */
+/* Takes ownership of fd on success.  0 or -ENOMEM. */
 int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 			  uint64_t len);
 
-/* The bytes at the front as at most cap pieces; stops before a file. */
+/* At most cap pieces from the front, up to the first file. */
 static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
 				   int cap)
 {
@@ -102,11 +101,11 @@ static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
 	return n;
 }
 
-/* The first len bytes are sent; a chunk of WR_CHUNK_ROOM goes to *spare. */
+/* Remove len bytes that were sent; a chunk of WR_CHUNK_ROOM goes to *spare. */
 void wr_outbox_advance(struct wr_outbox *o, size_t len,
 		       struct wr_chunk **spare);
 
-/* The file at the front is sent or given up. */
+/* Remove the file at the front. */
 void wr_outbox_drop_file(struct wr_outbox *o);
 
 void wr_outbox_clear(struct wr_outbox *o);

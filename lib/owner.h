@@ -1,28 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The owner word of a connection: one atomic word that decides which thread
- * runs it, and holds its pending events.
+ * The owner word of a connection: one atomic that decides which thread runs the
+ * connection, and holds its pending events.
  *
- *	bits 63..32  generation of the slot; an event of another one is stale
+ *	bits 63..32  generation of the slot; events for another are stale
  *	bit  31      WR_OWNED: a thread owns the connection
- *	bits 7..0    WR_EV_...: pending events, not fetched by the owner yet
+ *	bits 7..0    WR_EV_...: pending; none while the word is free
  *
- * "One runs, none is lost": the thread that sets WR_OWNED on a word that had it
- * clear owns the connection.  It releases the connection only by replacing
- * exactly "owned, no events" with "free".  An event that is posted earlier
- * makes that fail, and the owner goes on.  One that is posted later finds the
- * word free, and its poster becomes the owner.  So exactly one thread runs a
- * connection at a time, and after each event a thread looks at the connection
- * once more.
+ * "One runs, none is lost": the thread that sets WR_OWNED on a word where it
+ * was clear becomes the owner.  The owner releases by replacing exactly "owned,
+ * no events" with "free".  An event posted before that makes the release fail,
+ * and the owner continues; one posted after it makes the poster the owner.  So
+ * one thread at a time runs a connection, and after each event a thread looks
+ * at it once more.
  *
- * A free word has no pending events, so there is exactly one value of the word
- * to claim, and exactly one to release.
- *
- * Posting and fetching are sequentially consistent, because a worker that waits
- * inside a session says so in another word (see "why no wake-up is lost" in
- * conn_output.c).  A release is acquired by the next post or claim, so that a
- * new owner sees all that the last one wrote.  This also makes the hand-over
- * through epoll correct by the C memory model, which knows nothing of epoll.
+ * Post and fetch are sequentially consistent, because a waiting session
+ * publishes its wait in another word (see "a waiting session is woken" in
+ * conn_output.c).  A release is acquired by the next post or claim: a new owner
+ * sees all that the last one wrote.  The handover through epoll relies on this
+ * too, since the C memory model does not know epoll.
  */
 #ifndef WR_OWNER_H
 #define WR_OWNER_H
@@ -32,21 +28,20 @@
 #include "base.h"
 
 enum {
-	WR_EV_IN = 1 << 0, /* input has come */
-	WR_EV_OUT =
-		1 << 1, /* the kernel takes output again, or there is some */
+	WR_EV_IN = 1 << 0,	 /* input */
+	WR_EV_OUT = 1 << 1,	 /* room for output, or new output */
 	WR_EV_HUP = 1 << 2,	 /* end of input, error or urgent data */
 	WR_EV_WAKE = 1 << 3,	 /* weir_ref_wake() */
 	WR_EV_CLOSE = 1 << 4,	 /* weir_ref_close() */
-	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or the stop's deadline */
+	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or a stop's deadline */
 	WR_EV_DRAIN = 1 << 6,	 /* the server stops */
-	WR_EV_DEADLINE = 1 << 7, /* a deadline may have passed */
+	WR_EV_DEADLINE = 1 << 7, /* deadline check */
 	WR_EV_ALL = 0xff
 };
 
 #define WR_OWNED (UINT64_C(1) << 31)
 
-/* Generations stay below this, so that a key's highest bit is free. */
+/* Leaves the highest bit of a key free. */
 #define WR_GENERATIONS (UINT32_C(1) << 31)
 
 typedef _Atomic uint64_t wr_owner;
@@ -56,7 +51,7 @@ static inline uint32_t wr_owner_generation(const wr_owner *t)
 	return (uint32_t)(atomic_load_explicit(t, memory_order_relaxed) >> 32);
 }
 
-/* A slot gets a new generation; it is owned before and after. */
+/* Start a generation of a slot; the word is owned before and after. */
 static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 {
 	WR_GIVES(t);
@@ -64,7 +59,7 @@ static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 			      memory_order_release);
 }
 
-/* Add pending events.  True: nobody owned the connection; the caller does. */
+/* Post events; true: the caller is the owner now. */
 static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 				 uint32_t reports)
 {
@@ -83,10 +78,7 @@ static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 	return (old & WR_OWNED) == 0;
 }
 
-/*
- * Own the connection if nobody does.  The caller acts on its events itself:
- * this is to post and to fetch in one step.
- */
+/* Own the connection if it is free: post and fetch in one step. */
 static inline bool wr_owner_claim(wr_owner *t, uint32_t generation)
 {
 	uint64_t free_word = (uint64_t)generation << 32;
@@ -110,14 +102,13 @@ static inline uint32_t wr_owner_fetch(wr_owner *t)
 	return (uint32_t)old & WR_EV_ALL;
 }
 
-/* Owner: the pending events, which stay pending. */
 static inline uint32_t wr_owner_peek(const wr_owner *t)
 {
 	return (uint32_t)atomic_load_explicit(t, memory_order_acquire) &
 	       WR_EV_ALL;
 }
 
-/* Owner: give the connection up.  False: an event is pending, still owned. */
+/* Owner: give up ownership; false: an event came, you still own it. */
 static inline bool wr_owner_release(wr_owner *t)
 {
 	uint64_t free_word = (uint64_t)wr_owner_generation(t) << 32;

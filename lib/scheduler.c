@@ -1,49 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which worker waits at the poller, which are idle, which is woken.
- *
- * As a rule one worker polls and the others are idle.  While it runs the
- * events it has taken, more gather at the poller, so one wait brings many
- * events and wakes no other thread.  The monitor looks every millisecond or
- * two whether the workers get on, and wakes one more if they do not.
+ * As a rule one worker polls and the others are idle.  While it runs its
+ * events, more gather at the poller, so one wait brings many events and wakes
+ * no other thread.  Every millisecond or two the monitor checks for work that
+ * nobody takes, and wakes one more worker.
  *
  * That is late where callbacks are slow.  For WR_HANDOFF_NS after a slow
  * callback the workers are in handoff mode: none is idle, and before each
  * callback a worker makes sure that another is awake if there is more to run.
  * A callback during which the kernel preempted the worker does not count as
- * slow: on a busy machine most would, and echo and churn were 8 % slower when
- * it did.
+ * slow: on a busy machine most would, and echo and churn were 8 % slower.
  *
  * One word holds the state:
  *
- *	bits 19..0   workers at the poller, or on their way into it
+ *	bits 19..0   workers that poll, or are about to
  *	bits 39..20  idle workers
- *	WOKEN        the wake fd is signalled, and no worker has taken that yet
- *	MONITORED    the monitor looks after the workers
+ *	WOKEN        the wake fd is signalled and not taken yet
+ *	MONITORED    the monitor checks the workers
  *	CLOSED       the workers end
  *
- * Each change is one atomic operation on it, so all threads agree on their
- * order.  These operations, and those that publish or look for work, are
- * sequentially consistent.
+ * Each change is one atomic operation, so all threads agree on the order.
+ * These operations, and those that publish or look for work, are sequentially
+ * consistent.
  *
  * "Why no wake-up is lost": a thread that submits work publishes it, then reads
- * how many workers poll.  A worker that wants to sleep at the poller counts
- * itself there, then looks for work.  One of the two sees the other.  A signal
- * that comes between the look and the sleep is an edge that stays in the poller
- * until a worker takes it.  While WOKEN is set another signal would merge with
- * that edge, so none is sent; the worker that takes the edge clears WOKEN, then
- * looks for work.
+ * the number of polling workers.  A worker that will sleep at the poller adds
+ * itself to that number, then looks for work.  One of the two sees the other.
+ * A signal between the look and the sleep is an edge that stays in the poller
+ * until a worker takes it.  While WOKEN is set no signal is sent, as it would
+ * merge with that edge; the worker that takes the edge clears WOKEN, then looks
+ * for work.
  *
- * "The poller is not left alone": a worker becomes idle only in a word in
- * which another polls, and a worker that leaves the poller sets MONITORED in
- * the same operation.  So whenever workers are idle and none polls, the
- * monitor looks.
+ * "The poller is not left alone": a worker becomes idle only in a word in which
+ * another polls, and a worker that leaves the poller sets MONITORED in the same
+ * operation.  So the monitor runs whenever workers are idle and none polls.
  *
  * "No work lies unseen": a worker publishes work without a signal in two
- * places, its batch and a node it requeues, and sets MONITORED afterwards.
- * The monitor clears MONITORED, then looks for work once more.  One of the two
- * sees the other.  Work that was submitted while no worker polled is seen by
- * the next worker that goes there, before it sleeps.
+ * places, its batch and a node it requeues, and then sets MONITORED.  The
+ * monitor clears MONITORED, then looks for work once more.  One of the two sees
+ * the other.  Work submitted while no worker polls is seen by the next worker
+ * that goes to the poller, before it sleeps.
  */
 #include "scheduler.h"
 
@@ -53,7 +49,7 @@
 #include "clock.h"
 #include "sys.h"
 
-#define WAKE_KEY UINT64_MAX /* of the wake fd in the poller */
+#define WAKE_KEY UINT64_MAX
 
 #define POLLING	  UINT64_C(1)
 #define IDLE	  (UINT64_C(1) << 20)
@@ -61,7 +57,7 @@
 #define MONITORED (UINT64_C(1) << 61)
 #define CLOSED	  (UINT64_C(1) << 62)
 
-/* Where a worker looks for tasks, in this order; then at the poller. */
+/* The sources of tasks, in order. */
 enum { FROM_BATCH, FROM_READY, FROM_ACCEPTED, FROM_OTHERS, FROM_POLLER };
 
 static uint64_t polling(uint64_t word)
@@ -69,7 +65,6 @@ static uint64_t polling(uint64_t word)
 	return word & (IDLE - 1);
 }
 
-/* The number of its lowest bit. */
 static int lowest(uint64_t bits)
 {
 	return __builtin_ctzll(bits);
@@ -124,7 +119,6 @@ static bool batch_is_empty(const struct wr_batch *b)
 	return (word >> 16 & 0xffff) == (word & 0xffff);
 }
 
-/* Any worker: take one event; false if none is left. */
 static inline bool batch_take(struct wr_batch *b, struct wr_event *ret)
 {
 	uint64_t word = atomic_load(&b->word);
@@ -147,7 +141,7 @@ static inline bool batch_take(struct wr_batch *b, struct wr_event *ret)
 	}
 }
 
-/* The owner of an empty batch: publish n events. */
+/* Owner, empty batch: publish n events. */
 static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 {
 	uint64_t number =
@@ -164,9 +158,8 @@ static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 }
 
 /*
- * A worker lists its batch after it has filled it, and strikes it off when it
- * finds it empty.  A listed batch may be empty; one that is not listed yet has
- * no events that anybody counts on, see "no work lies unseen".
+ * A listed batch may be empty.  Events of a batch that is not listed yet are
+ * not relied on: see "no work lies unseen".
  */
 static void list_batch(struct wr_sched *s, int worker)
 {
@@ -197,7 +190,7 @@ static bool has_filled_batch(const struct wr_sched *s)
 	return false;
 }
 
-/* Take an event of another worker, and the next ones from there as well. */
+/* Take the next events from the same batch, too. */
 static bool steal_event(struct wr_sched *s, struct wr_sched_worker *w,
 			struct wr_event *ret)
 {
@@ -225,7 +218,6 @@ static bool has_work(const struct wr_sched *s)
 	return has_filled_batch(s);
 }
 
-/* A worker that polls, if one does. */
 static void wake_poller(struct wr_sched *s)
 {
 	uint64_t word;
@@ -239,7 +231,7 @@ static void wake_poller(struct wr_sched *s)
 	wr_sys_eventfd_signal(s->wake_fd);
 }
 
-/* They are no longer counted as idle. */
+/* The caller has subtracted them from the idle workers. */
 static void wake_idle(struct wr_sched *s, uint64_t count)
 {
 	wr_lock(&s->idle_lock);
@@ -251,7 +243,7 @@ static void wake_idle(struct wr_sched *s, uint64_t count)
 	wr_unlock(&s->idle_lock);
 }
 
-/* An idle worker, while none polls.  False: another worker polls by now. */
+/* Wake an idle worker if none polls.  False: one polls. */
 static bool release_idle(struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -280,7 +272,7 @@ void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
 	wake_poller(s);
 }
 
-/* The worker takes it soon, unless it gets stuck in another callback. */
+/* The worker takes it next, unless a callback blocks: hence the monitor. */
 void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now)
 {
 	push(&s->queue[WR_QUEUE_READY], n, now);
@@ -314,7 +306,7 @@ void wr_sched_hand_off(struct wr_sched *s)
 		wake_poller(s);
 }
 
-/* By the kernel, since the worker last asked. */
+/* Since the last call. */
 static bool was_preempted(struct wr_sched_worker *w)
 {
 	long before = w->preemptions;
@@ -331,8 +323,8 @@ void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now)
 }
 
 /*
- * In handoff mode a worker takes no more events than it runs in a round, so
- * that the one that has waited longest is next.
+ * In handoff mode a worker takes only the events of one round: the rest stay in
+ * the poller in order of age.
  */
 static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 			     int64_t now)
@@ -348,7 +340,7 @@ static int adjust_max_events(struct wr_sched *s, struct wr_sched_worker *w,
 
 /* ---------------------------------------------------------------- sleeping */
 
-/* See "the poller is not left alone".  False: the worker is needed there. */
+/* See "the poller is not left alone".  False: poll instead. */
 static bool be_idle(struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -379,7 +371,7 @@ static void leave_poller(struct wr_sched *s, bool took_wakeup)
 		wr_sys_eventfd_signal(s->monitor_fd);
 }
 
-/* Take what the poller has.  The number of events, or -errno. */
+/* The number of events, or -errno. */
 static int poll_events(struct wr_sched *s, int worker, int64_t *now,
 		       struct wr_event *ev)
 {
@@ -403,7 +395,7 @@ static int poll_events(struct wr_sched *s, int worker, int64_t *now,
 	return n < 0 ? n : kept;
 }
 
-/* True: there is a task right away. */
+/* True: *ret is the next task. */
 static bool wait_for_task(struct wr_sched *s, int worker, int64_t *now,
 			  struct wr_task *ret)
 {
@@ -456,7 +448,7 @@ static bool take_task(struct wr_sched *s, int worker, int64_t now,
 	ret->kind = WR_TASK_EVENT;
 	switch (w->source) {
 	case FROM_BATCH:
-		return false; /* wr_sched_next() has looked there */
+		return false; /* done by wr_sched_next() */
 	case FROM_READY:
 		return take_node(s, w, WR_QUEUE_READY, now, ret);
 	case FROM_ACCEPTED:
@@ -471,7 +463,7 @@ static bool is_closed(const struct wr_sched *s)
 	return atomic_load(&s->word) & CLOSED;
 }
 
-/* Nodes that became ready too late for the stop; then wake the next worker. */
+/* Nodes that became ready late; the last worker wakes the next. */
 static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 {
 	ret->kind = WR_TASK_READY;
@@ -481,10 +473,7 @@ static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 	return ret->node != NULL;
 }
 
-/*
- * The batch that the worker takes from is empty.  Not inlined: the registers it
- * needs would be saved for each event.
- */
+/* Not inlined: its registers would be saved for each event. */
 __attribute__((noinline)) static bool next_elsewhere(struct wr_sched *s,
 						     int worker, int64_t *now,
 						     struct wr_task *ret)
@@ -522,7 +511,7 @@ bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 
 /* ------------------------------------------------------------- the monitor */
 
-/* There is something to do, and a sleeping worker could do it. */
+/* Work is there, and a sleeping worker could run it. */
 static bool needs_worker(const struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -530,7 +519,7 @@ static bool needs_worker(const struct wr_sched *s)
 	return polling(word) == 0 ? idle(word) > 0 : has_work(s);
 }
 
-/* See "no work lies unseen".  True: it need not look any more. */
+/* See "no work lies unseen".  True: the monitor may stop. */
 static bool stop_looking(struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -567,7 +556,7 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 		s->tick_at = 0;
 		return WR_NEVER_AT;
 	}
-	if (s->tick_at == 0) /* the workers have just begun */
+	if (s->tick_at == 0) /* first tick */
 		s->stuck_ticks = s->quiet_ticks = 0;
 	else if (now < s->tick_at)
 		return s->tick_at;
@@ -649,7 +638,7 @@ void wr_sched_fini(struct wr_sched *s)
 		wr_lock_fini(&s->queue[i].lock);
 }
 
-/* A worker that ends wakes the next one at the poller. */
+/* Each worker that ends wakes the next. */
 void wr_sched_close(struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);

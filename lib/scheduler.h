@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scheduler: which worker waits at the poller, which are idle, and which
- * is woken.  It knows events and queued nodes, and no connections.
+ * The scheduler: which worker polls, which are idle, which is woken.  It knows
+ * events and queued nodes, and no connections.
  *
  * A worker calls wr_sched_next() for its next task and runs it between
  * wr_sched_enter() and wr_sched_leave().  Any thread submits nodes.  One
- * thread, the monitor, calls wr_sched_tick() when it asked to be called, and
+ * thread, the monitor, calls wr_sched_tick() at the time it returned last, and
  * when monitor_fd is signalled.
  */
 #ifndef WR_SCHEDULER_H
@@ -17,74 +17,68 @@
 #include "lock.h"
 #include "poller.h"
 
-/* Embedded in what is queued. */
 struct wr_node {
 	struct wr_node *next;
-	int64_t queued_at; /* ns */
+	int64_t queued_at;
 };
 
-/* A FIFO. */
 struct wr_queue {
 	_Alignas(WR_CACHE_LINE) struct wr_lock lock;
 	struct wr_node *head, *tail; /* l */
-	_Atomic size_t len;	     /* a: written under the lock */
+	_Atomic size_t len;	     /* a: changed under the lock */
 };
 
 /*
  * Events that a worker has taken from the poller and not run yet.  Other
- * workers can take them too, so a callback that does not return holds none of
- * them back.
+ * workers can steal them, so a callback that does not return delays none.
  *
- * Taking an event is a compare-and-swap on the word.  The owner fills the
- * batch only when all events are taken, and with a new number, so a thief
- * that has read an event of an old batch fails to swap.  The events are
- * relaxed atomics for that reason; the word orders them.
+ * Taking an event is a compare-and-swap on the word.  The owner refills the
+ * batch only when it is empty, under a new number, so a thief with an event of
+ * an old batch fails to swap.  Hence relaxed events: the word orders them.
  */
 struct wr_batch {
-	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word; /* number:32 | taken:16 |
-							* len:16 */
+	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word;
 	_Atomic uint64_t key[WR_POLL_BATCH];
 	_Atomic unsigned what[WR_POLL_BATCH];
 };
 
 enum wr_queue_id { WR_QUEUE_ACCEPTED, WR_QUEUE_READY, WR_QUEUES };
 
-/* Of a worker; only its batch is touched by other threads. */
+/* State of a worker; other threads touch only its batch. */
 struct wr_sched_worker {
 	struct wr_batch batch;
-	struct wr_batch
-		*from;	   /* the batch it takes events from, its own or not */
-	bool is_listed;	   /* in `filled` */
-	int source;	   /* of tasks, that it looks at next */
-	int round_left;	   /* tasks it may still take from there */
-	int64_t round_end; /* ns; it takes none from there later */
-	int max_events;	   /* that it takes from the poller at a time */
-	int64_t polled_at; /* ns; when it last did */
-	long preemptions;  /* when it last asked */
+	struct wr_batch *from; /* where it takes events from */
+	bool is_listed;
+	int source;	   /* FROM_...: where it takes tasks from */
+	int round_left;	   /* tasks left of the round */
+	int64_t round_end; /* ns */
+	int max_events;	   /* of one poll */
+	int64_t polled_at; /* ns; end of its last poll */
+	long preemptions;  /* of the thread, at the last look */
 };
 
-/* What different threads write lies on different cache lines. */
+/* Fields written by different threads are on different cache lines. */
 struct wr_sched {
 	struct wr_sched_worker *workers; /* c */
-	int count;			 /* c: workers */
+	int count;			 /* c */
 	int poller;			 /* c */
-	int wake_fd;	/* c: wakes a worker that waits at the poller */
-	int monitor_fd; /* c: wakes the monitor */
-	_Atomic int64_t handoff_until; /* ns; rarely written */
+	int wake_fd;			 /* c: wakes a polling worker */
+	int monitor_fd;			 /* c */
+	_Atomic int64_t handoff_until;	 /* ns */
 
-	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word; /* see scheduler.c */
+	_Alignas(WR_CACHE_LINE) _Atomic uint64_t word;
 
-	/* Bits of workers whose batch may have events. */
+	/* A bit for each worker whose batch may have events. */
 	_Alignas(WR_CACHE_LINE) _Atomic uint64_t filled[WR_WORKERS_MOST / 64];
 
 	struct wr_queue queue[WR_QUEUES];
 
 	_Alignas(WR_CACHE_LINE) struct wr_lock idle_lock;
 	struct wr_cond idle_wakeup;
-	int wakeups; /* l: idle workers released that still sleep */
+	int wakeups; /* l: workers woken that still sleep */
 
 	/* The monitor's thread only. */
-	_Alignas(WR_CACHE_LINE) int64_t tick_at; /* 0: it does not look */
+	_Alignas(WR_CACHE_LINE) int64_t tick_at; /* ns; 0: stopped */
 	int quiet_ticks;			 /* in a row */
 	int stuck_ticks;			 /* in a row */
 };
@@ -94,7 +88,7 @@ struct wr_task {
 		WR_TASK_EVENT,	  /* event */
 		WR_TASK_ACCEPTED, /* node */
 		WR_TASK_READY,	  /* node */
-		WR_TASK_FAILED	  /* error: the poller cannot be waited at */
+		WR_TASK_FAILED	  /* error */
 	} kind;
 	union {
 		struct wr_event event;
@@ -103,21 +97,18 @@ struct wr_task {
 	};
 };
 
-/*
- * The descriptor of the poller and the eventfd that wakes the monitor stay
- * the caller's.  0 or -errno.
- */
+/* The descriptors stay the caller's.  0 or -errno. */
 int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd);
 void wr_sched_fini(struct wr_sched *s);
 
-/* Callbacks will wait for their peers: hand off before each of them. */
+/* Stay in handoff mode, for callbacks that wait for their peers. */
 void wr_sched_always_hand_off(struct wr_sched *s);
 
-/* Any thread: queue the node at the time now, and wake a worker if needed. */
+/* Any thread: queue a node at the time now, and wake a worker if needed. */
 void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
 		     int64_t now);
 
-/* The same for a ready node, by the worker that has just run it. */
+/* The worker that has just run it: queue a ready node. */
 void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now);
 
 /* Any thread: the oldest node of a queue, or NULL. */
@@ -126,14 +117,13 @@ struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id);
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
- * Worker: its next task; sleeps until there is one.  *now is the time the
- * worker knows, and is read again after a sleep.  After the close: the nodes
- * that are ready, then false.
+ * Worker: its next task; sleeps until there is one.  Updates *now after a
+ * sleep.  Once closed: returns the ready nodes, then false.
  */
 bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 		   struct wr_task *ret);
 
-/* Relaxed: a worker that sees it late hands off late. */
+/* Relaxed: a late look only delays a handoff. */
 static inline bool wr_sched_hands_off(const struct wr_sched *s, int64_t now)
 {
 	return now <
@@ -143,14 +133,14 @@ static inline bool wr_sched_hands_off(const struct wr_sched *s, int64_t now)
 void wr_sched_hand_off(struct wr_sched *s);
 void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now);
 
-/* Worker, before a task, which may not return: let another see to the rest. */
+/* Worker, before a task that may block: hand the other work off. */
 static inline void wr_sched_enter(struct wr_sched *s, int64_t now)
 {
 	if (wr_sched_hands_off(s, now))
 		wr_sched_hand_off(s);
 }
 
-/* After it: it began at that time. */
+/* Worker, after the task. */
 static inline void wr_sched_leave(struct wr_sched *s, int worker,
 				  int64_t began_at, int64_t now)
 {
@@ -158,10 +148,10 @@ static inline void wr_sched_leave(struct wr_sched *s, int worker,
 		wr_sched_note_slow(s, worker, now);
 }
 
-/* Monitor: look after the workers.  When to call again, or WR_NEVER_AT. */
+/* Monitor: check the workers.  Returns the time of the next call. */
 int64_t wr_sched_tick(struct wr_sched *s, int64_t now);
 
-/* Any thread: wake all workers, so that they end. */
+/* Any thread: make all workers end. */
 void wr_sched_close(struct wr_sched *s);
 
 #endif
