@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking connections from the kernel, and what the errors of accept(2) mean.
+ * Errors of accept(2) have three classes.  The connection failed: count it,
+ * continue.  No descriptor or memory is left: pause until a connection ends, or
+ * for a time that grows to 100 ms.  The listener is broken: log it and leave
+ * it; the others continue.  An unknown error counts as the second, so that no
+ * error makes this thread spin.
  *
- * There are three classes of errors.  This connection failed: count it, go on.
- * There is no descriptor or no memory: accept nothing until a connection ends,
- * or for a pause that grows to a tenth of a second.  This listener is broken:
- * log it and leave it; the others go on.  An unknown error counts as the
- * second, so that no error can make this thread spin.
- *
- * A listener that must not be asked is taken out of the poller: its state
- * does not wake us, and clients wait in the kernel's backlog.
+ * A listener that must not be asked is taken out of the poller; its clients
+ * wait in the kernel's backlog.
  *
  * Listeners share one queue and one max_connections.  They are asked in
- * rotation, and each is sure of a place (see is_full).
+ * rotation, and each has a place (see is_full).
  */
 #include "accept.h"
 
@@ -24,7 +22,7 @@
 #include "poller.h"
 #include "sys.h"
 
-/* Key of the i-th listener in the acceptor's poller; see WR_GENERATIONS. */
+/* Marks the key of a listener; see WR_GENERATIONS. */
 #define KEY_LISTENER (UINT64_C(1) << 63)
 
 int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines)
@@ -74,9 +72,9 @@ static size_t listeners_without(const struct wr_accept *a, int place)
 }
 
 /*
- * "Each listener has a place": one place is kept for each listener that has
- * none, a quarter of all places at most.  So clients of one listener do not
- * keep those of the others out, however many they are.
+ * "Each listener has a place": one place is kept for each listener without a
+ * connection, up to a quarter of all.  So clients of one listener cannot shut
+ * out those of another.
  */
 static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
@@ -114,8 +112,8 @@ static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
 }
 
 /*
- * accept_blocked is set before we look for room; a thread that makes room does
- * so before it reads accept_blocked.  So one of the two sees the other.
+ * Set accept_blocked, then look for room; other threads make room, then read
+ * accept_blocked.  One of the two sees the other.
  */
 static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
@@ -131,8 +129,7 @@ static void arm(struct wr_accept *a, struct wr_endpoint *d)
 		return;
 	if (wr_poller_add(a->poller, d->listener.fd, WR_POLL_IN,
 			  KEY_LISTENER | (uint64_t)d->id) < 0)
-		a->resume_at =
-			a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS; /* try again */
+		a->resume_at = a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS;
 	else
 		d->is_armed = true;
 }
@@ -144,7 +141,7 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *d)
 	d->is_armed = false;
 }
 
-/* Once it is armed again, the poller tells whether clients wait there. */
+/* The poller reports waiting clients once it is armed again. */
 static void forget(struct wr_accept *a, struct wr_endpoint *d)
 {
 	disarm(a, d);
@@ -158,14 +155,14 @@ static void keep_reserve(struct wr_accept *a)
 }
 
 /*
- * A listener where clients are known to wait is asked for them as soon as there
- * is room, and is not in the poller until then.
+ * A listener known to have clients is not polled; it is asked as soon as there
+ * is room.
  */
 void wr_accept_adjust(struct wr_accept *a)
 {
 	bool may_accept;
 
-	/* A connection of ours that ends ends the pause of a shortage. */
+	/* A connection that ends also ends the pause. */
 	if (a->ctx->now >= a->resume_at ||
 	    !atomic_load(&a->core->accept_blocked))
 		a->resume_at = 0;
@@ -228,11 +225,10 @@ bool wr_accept_has_listener(const struct wr_accept *a)
 
 /* ---------------------------------------------------------------- admission */
 
-/* What one connection takes up in a shortage, and what is needed for more. */
+/* Slots for one connection in a shortage, and otherwise. */
 #define LAST_SLOT  1
 #define FREE_SLOTS (LAST_SLOT + 1)
 
-/* That many free slots, and room for their deadlines.  0 or -errno. */
 static int prepare_slots(struct wr_accept *a, size_t count)
 {
 	struct wr_table *table = a->core->table;
@@ -244,7 +240,7 @@ static int prepare_slots(struct wr_accept *a, size_t count)
 	return rc < 0 ? rc : wr_table_grow(table);
 }
 
-/* Accepted, and in the ledger from here on; prepare_slots() has made a slot. */
+/* Needs prepare_slots(). */
 static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint, int fd)
 {
@@ -252,7 +248,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	struct weir_conn *c = wr_table_take(a->core->table);
 
 	wr_count(stats, &stats->accepted, 1);
-	endpoint->stop.calm_since = 0; /* a stop's quiet time begins again */
+	endpoint->stop.calm_since = 0; /* restarts the quiet time */
 	if (endpoint->stop.owed > 0)
 		endpoint->stop.owed--;
 	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
@@ -263,7 +259,6 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	return c;
 }
 
-/* peer NULL: ask the socket. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
@@ -322,10 +317,7 @@ static bool is_shortage(int rc)
 	return rc < 0 && rc != -EAGAIN && classify(rc) == SHORTAGE;
 }
 
-/*
- * Accept one client with the descriptor kept in reserve.  It is opened again
- * once there are descriptors (wr_accept_adjust).
- */
+/* wr_accept_adjust() reopens the reserve. */
 static int accept_with_reserve(struct wr_accept *a,
 			       struct wr_endpoint *endpoint)
 {
@@ -338,9 +330,9 @@ static int accept_with_reserve(struct wr_accept *a,
 }
 
 /*
- * Refuse one client; it keeps the reserve until it has ended.  Or serve it: in
- * a stop without open connections no descriptor will become free, and waiting
- * clients are served one after the other.
+ * Refuse one client, which keeps the reserve until it ends.  Or serve it: in a
+ * stop without open connections no descriptor becomes free, and waiting clients
+ * are served one by one.
  */
 static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 			bool is_served)
@@ -359,8 +351,8 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 }
 
 /*
- * Refuse one client at a stop's deadline, when there is no time to linger and
- * others wait for the descriptor.  Returns what accept(2) said.
+ * Refuse one client at a stop's deadline, without lingering, as others need the
+ * descriptor.  Returns the result of accept(2).
  */
 static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
@@ -414,7 +406,7 @@ static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 		use_reserve(a, endpoint, true);
 }
 
-/* True: ask this listener again. */
+/* True: accept again. */
 static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 			    int rc)
 {
@@ -476,7 +468,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 	}
 }
 
-/* The first is the one after the listener that accepted last. */
+/* Begin after the listener that accepted last. */
 void wr_accept_run(struct wr_accept *a)
 {
 	int first = a->first_endpoint;
@@ -491,8 +483,8 @@ void wr_accept_run(struct wr_accept *a)
 }
 
 /*
- * At most its backlog: clients may go on connecting.  False: one is left, and
- * there is no descriptor for it.
+ * At most its backlog, as clients may keep connecting.  False: no descriptor
+ * for the next one.
  */
 static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The acceptor's loop: run each part of its work, then wait until the first of
- * them has something to do.
- */
+/* The loop: run each part, then wait until one has something to do. */
 #include "acceptor.h"
 
 #include <errno.h>
@@ -73,7 +70,7 @@ static int64_t next_at(const struct wr_acceptor *a)
 	return wr_min_at(at, wr_stop_next_at(&a->stop));
 }
 
-/* False: it is about a connection that lingers. */
+/* False: an event of a lingering connection. */
 static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
 {
 	if (ev->key != KEY_WAKE)
@@ -83,8 +80,8 @@ static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
 }
 
 /*
- * Late bytes have a budget; the poller tells again of those that are left.
- * Clients at a listener may be behind all of these in the poller.
+ * Time for late input is bounded; the poller reports the rest again.  Events of
+ * listeners may be behind it in the poller.
  */
 static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 			    int n)

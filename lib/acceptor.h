@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The acceptor: the one thread that takes connections from the kernel, and
- * that looks after whatever needs the clock: deadlines, lingering closes,
- * pauses after a shortage, the stop.  It waits at its poller alone: not for a
- * connection's lock, which a thread may hold for long, nor in close(2) for a
- * peer.  Of the program it runs the log sink, which must not wait either.
- *
- * Each part of its work has a file and a struct of its own; this one is the
- * thread and its loop.
+ * The acceptor: the thread that accepts connections and handles everything
+ * timed: deadlines, lingering closes, pauses after a shortage, the stop.  It
+ * waits only at its poller: neither for a connection's lock, which a thread may
+ * hold for long, nor in close(2) for a peer.  It calls the log sink, which must
+ * not block.
  */
 #ifndef WR_ACCEPTOR_H
 #define WR_ACCEPTOR_H
@@ -25,7 +22,7 @@ struct wr_acceptor {
 	struct wr_watch watch;
 	struct wr_stop stop;
 
-	int64_t tick_at; /* the scheduler's; never: it need not look */
+	int64_t tick_at; /* of the scheduler */
 };
 
 int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,

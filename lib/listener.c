@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening sockets.  One thread at a time for each: first the thread that
- * opens it, then the acceptor.
- *
- * Invariant: a path in the listener is a socket file that we made and have
- * not unlinked.  While the socket is open the kernel keeps that file's inode,
- * so (dev, ino) names no other file, and a server that probes a path before it
- * replaces the file does not take it from a socket that listens.  This is why
- * the path is removed before the descriptor is closed.
+ * Invariant: the path names a socket file that we made and have not unlinked.
+ * While the socket is open the kernel keeps the inode, so (dev, ino) names no
+ * other file, and a server that probes the path does not replace a socket that
+ * listens.  Hence the path is removed before the descriptor is closed.
  */
 #include "listener.h"
 
@@ -27,8 +23,8 @@
 #include "resolve.h"
 #include "sys.h"
 
-#define ALL_BITS  07777 /* of a mode */
-#define NAME_ROOM 160	/* for a path and what is appended to it */
+#define ALL_BITS  07777
+#define NAME_ROOM 160 /* a path and a suffix */
 
 static int set_flag(int fd, int level, int name, int on)
 {
@@ -46,7 +42,6 @@ static int get_int(int fd, int name)
 
 /* ------------------------------------------------------------------- TCP */
 
-/* An IPv4 address in the form of IPv6. */
 static bool is_mapped(const struct sockaddr *addr)
 {
 	struct sockaddr_in6 in6;
@@ -85,8 +80,8 @@ static bool is_not_here(int rc)
 }
 
 /*
- * The first address this machine has.  Any other failure is final: to take
- * localhost's second address because the first is in use would hide that two
+ * The first address of this machine.  Other failures are final: taking the
+ * second address of localhost because the first is in use would hide that two
  * servers were started.
  */
 static int listen_first(struct addrinfo *list, bool is_any, int backlog)
@@ -155,7 +150,6 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Is this still the file at the path? */
 static bool is_at(const char *path, const struct stat *file)
 {
 	struct stat st;
@@ -163,10 +157,7 @@ static bool is_at(const char *path, const struct stat *file)
 	return wr_sys_lstat(path, &st) == 0 && is_same_file(&st, file);
 }
 
-/*
- * Remove this file from the path.  It is renamed first and looked at again
- * under its new name, so that what has just come in its place survives.
- */
+/* Rename, check, unlink: a file that has just replaced it survives. */
 static int remove_file(const char *path, const struct stat *file)
 {
 	char aside[NAME_ROOM];
@@ -183,16 +174,15 @@ static int remove_file(const char *path, const struct stat *file)
 }
 
 /*
- * Several starters on one path: between "nobody answers here" and our own
- * listen() another would see a stale file as well.  They are kept apart by a
- * lock on a file beside the path, which others cannot open and which goes
- * when the holder is through.  A lock that cannot be had, or not in time, is
- * done without: only two starters at the same moment would need it.
+ * Keeps starting servers apart, which would all find a stale file before one of
+ * them listens: a lock on a file beside the path, which only its owner can
+ * open.  Without the lock, or in time, go on: it only matters to servers that
+ * start at the same moment.
  */
 struct path_lock {
 	char name[NAME_ROOM];
 	struct stat file;
-	int fd; /* -1: it is not ours */
+	int fd; /* -1: not locked */
 };
 
 static int wait_for_lock(int fd)
@@ -207,7 +197,7 @@ static int wait_for_lock(int fd)
 	return rc;
 }
 
-/* Again if its last holder has removed the file. */
+/* Repeats if the last holder has removed the file. */
 static void lock_path(struct path_lock *k, const char *path)
 {
 	int rc = 0, tries;
@@ -238,7 +228,7 @@ static void unlock_path(struct path_lock *k)
 	wr_sys_close(k->fd);
 }
 
-/* 0: somebody answers, or could; -ECONNREFUSED: nobody; or -errno. */
+/* 0: in use; -ECONNREFUSED: stale; or -errno. */
 static int probe(const struct wr_address *addr)
 {
 	int fd = wr_sys_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -248,11 +238,10 @@ static int probe(const struct wr_address *addr)
 		return fd;
 	rc = wr_sys_connect(fd, un_addr(addr), addr->un_len);
 	wr_sys_close(fd);
-	/* A full backlog, and a socket of another type that is in use. */
+	/* full backlog; socket of another type */
 	return rc == -EAGAIN || rc == -EPROTOTYPE ? 0 : rc;
 }
 
-/* Make the path free, if what is there is a socket that nobody uses. */
 static int remove_stale(const struct wr_address *addr)
 {
 	const char *path = addr->un.sun_path;
@@ -278,9 +267,9 @@ static void unlink_path(struct wr_listener *l)
 }
 
 /*
- * After bind(): remember the file, and set its mode, whatever the umask was.
- * It is opened without following a link, and its mode is changed by the
- * descriptor: the name may be another file's by now.
+ * After bind(): remember the file and set its mode, whatever the umask.  By
+ * descriptor and without following links: the name may be another file's by
+ * now.
  */
 static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)
 {
@@ -290,7 +279,7 @@ static int adopt_path(struct wr_listener *l, const char *path, mode_t mode)
 	if (rc < 0)
 		(void)wr_sys_unlink(path);
 	else if (!S_ISSOCK(l->file.st_mode))
-		rc = -EADDRINUSE; /* somebody has put it there meanwhile */
+		rc = -EADDRINUSE; /* replaced by another process */
 	else
 		snprintf(l->path, sizeof(l->path), "%s", path);
 	if (rc == 0 && (l->file.st_mode & ALL_BITS) != mode)
@@ -309,7 +298,7 @@ static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
 	if (rc < 0)
 		return rc;
 	l->fd = rc;
-	/* The file gets the mode of the socket, less the umask. */
+	/* The file gets this mode, less the umask. */
 	if (path[0])
 		(void)wr_sys_fchmod(l->fd, mode);
 	rc = wr_sys_bind(l->fd, un_addr(addr), addr->un_len);
@@ -322,7 +311,6 @@ static int listen_unix(struct wr_listener *l, const struct wr_address *addr,
 	return rc;
 }
 
-/* Its address, as text, is to be what was given. */
 static bool is_printable(const struct wr_address *addr)
 {
 	size_t len = addr->un_len - offsetof(struct sockaddr_un, sun_path);
@@ -346,7 +334,7 @@ static int open_unix(struct wr_listener *l, const struct wr_address *addr,
 
 	if (!is_printable(addr))
 		return -EINVAL;
-	if (!path[0]) /* there is no file whose mode could keep anybody out */
+	if (!path[0]) /* no file, so no mode */
 		return mode == 0 || mode == 0666
 			       ? listen_unix(l, addr, backlog, 0)
 			       : -EINVAL;
@@ -414,23 +402,21 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
 }
 
 /*
- * "The fence".  Closing a listener resets the connections that the kernel has
- * completed and nobody has accepted.  So first no new handshake may begin.
+ * "The fence": closing a listener resets connections in its backlog, so first
+ * no new handshake may begin.
  *
- * A listener that is bound to an interface is found by the packets of that
- * interface alone.  Bound to one that does not exist it is found by no SYN, and
- * the kernel refuses the client.  A handshake under way has left the listener
- * for a request of its own: its last step is found as before, and so is all
- * that is sent on the connection it makes.  Linux asks for no privilege (5.7)
- * unless the listener is bound to an interface already.
+ * A listener that is bound to an interface gets only SYNs of that interface,
+ * and of none if that does not exist: the kernel refuses the client.  A
+ * handshake under way has a request socket of its own and completes, and
+ * connections are not affected.  Linux asks for no privilege (5.7) unless the
+ * listener is bound to an interface already.
  */
 #define NO_INTERFACE INT_MAX
 
 /*
- * What older kernels let everybody do and newer ones only the administrator:
- * a filter that sees each segment from its TCP header on and drops those with
- * SYN and without ACK.  The client asks again a second later and is refused by
- * then.
+ * For older kernels: a filter, which sees segments from the TCP header on,
+ * drops those with SYN and without ACK.  The client retries after a second and
+ * is refused then.  (Newer kernels ask for privilege here.)
  */
 static int drop_syns(int fd)
 {
@@ -460,9 +446,8 @@ static int fence_tcp(struct wr_listener *l)
 }
 
 /*
- * What would reset all that waits on a TCP listener is right for a Unix one: a
- * connect is complete when it is in the backlog, which a shutdown leaves
- * alone; a later one is refused.
+ * shutdown(2) leaves the backlog of a Unix listener alone, and later connects
+ * are refused.  On TCP it would reset the backlog.
  */
 static int fence_unix(struct wr_listener *l)
 {
@@ -490,7 +475,7 @@ size_t wr_listener_waiting(const struct wr_listener *l)
 	if (l->is_tcp)
 		rc = wr_sys_getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info,
 				       &len);
-	/* 0 is also what a kernel says that does not count them. */
+	/* Kernels that do not count them say 0. */
 	if (rc < 0 || info.tcpi_unacked == 0)
 		return SIZE_MAX;
 	return info.tcpi_unacked;
@@ -502,9 +487,8 @@ void wr_listener_close(struct wr_listener *l)
 		return;
 	unlink_path(l);
 	/*
-	 * A copy in a child of the program would listen on: nobody would
-	 * accept from it, and the port would be taken.  By now this resets no
-	 * client that the close would not.
+	 * A copy in a child would keep the port and never accept.  The backlog
+	 * is as lost as by the close.
 	 */
 	if (l->is_ending)
 		(void)wr_sys_shutdown(l->fd, SHUT_RDWR);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of a stop are the cases of run_step(), in their order.  A stop
- * ends as soon as no connection is left, which is usually in the drain.  All of
- * it runs in the acceptor's thread, once in each round of its loop.
+ * run_step() has the steps in order; the stop ends as soon as no connection is
+ * left, which is usually in the drain.  The acceptor's thread, once in each
+ * round of its loop.
  */
 #include "stop.h"
 
@@ -38,9 +38,8 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 /* ------------------------------------------------------------------- fence */
 
 /*
- * The round trip to the peer, ns; 0: not known.  Without the lock, which the
- * owner holds while it sends: a descriptor that has just been closed, and is
- * another's now, has a round trip too.
+ * ns; 0: unknown.  Without the lock, which a sending owner may hold: a
+ * descriptor that has just been reused has a round trip, too.
  */
 static int64_t round_trip(struct weir_conn *c)
 {
@@ -49,9 +48,8 @@ static int64_t round_trip(struct weir_conn *c)
 }
 
 /*
- * A handshake under way needs one round trip.  How long that is, the open
- * connections tell: they are as many as there are handshakes under way, or
- * more, since a conversation takes a round trip too.
+ * A handshake takes a round trip.  Open connections tell how long that is;
+ * there are more of them than handshakes, since they last longer.
  */
 static int64_t handshake_time(struct wr_stop *s)
 {
@@ -70,7 +68,6 @@ static int64_t handshake_time(struct wr_stop *s)
 	return wr_min_at(longest, WR_HANDSHAKE_MOST_NS);
 }
 
-/* 0, or why there is no fence. */
 static int fence_listener(struct wr_stop *s, struct wr_endpoint *e)
 {
 	int rc;
@@ -112,11 +109,11 @@ static void fence(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
 
-	s->ctx->now = wr_now_ns(); /* not from before the stop was asked for */
+	s->ctx->now = wr_now_ns(); /* must not be before asked_at */
 	s->remind_at = s->ctx->now;
-	s->accept->resume_at = 0; /* a shortage is looked at once more */
+	s->accept->resume_at = 0; /* retry after a shortage */
 	atomic_store(&core->drain_began_at, s->ctx->now);
-	/* Without grace there is no drain: sessions that wait are cut. */
+	/* Without grace there is no drain. */
 	if (s->ctx->now < atomic_load(&core->stop_at)) {
 		atomic_store(&core->phase, WR_PHASE_DRAINING);
 		wr_pool_wake_waiters(s->pool);
@@ -132,11 +129,11 @@ static void fence(struct wr_stop *s)
 
 static void watch_listener(const struct wr_stop *s, struct wr_endpoint *e)
 {
-	if (!e->is_armed || e->may_have_more) { /* held, paused, not asked */
+	if (!e->is_armed || e->may_have_more) {
 		e->stop.calm_since = 0;
 		return;
 	}
-	e->stop.owed = 0; /* the poller has just seen nobody there */
+	e->stop.owed = 0; /* the poller saw none */
 	if (e->stop.calm_since == 0)
 		e->stop.calm_since = s->ctx->now;
 	if (e->stop.first_calm_at == 0)
@@ -144,11 +141,10 @@ static void watch_listener(const struct wr_stop *s, struct wr_endpoint *e)
 }
 
 /*
- * When it is closed, if no connection comes; never: not before something
- * happens.  Behind a fence that is when the last handshake under way has had
- * its time.  Without one, new connections keep coming: it is closed as soon as
- * those that waited when the stop began have been accepted, and handshakes
- * that were under way then had the same time.
+ * When to close it if no connection comes; never: wait for an event.  A fenced
+ * listener: when the last handshake had its time.  Without a fence connections
+ * keep coming: once those from before the stop are accepted, and handshakes of
+ * that time had theirs.
  */
 static int64_t closes_at(const struct wr_stop *s, const struct wr_endpoint *e)
 {
@@ -162,7 +158,7 @@ static int64_t closes_at(const struct wr_stop *s, const struct wr_endpoint *e)
 			 e->stop.first_calm_at + WR_HANDSHAKES_MOST_NS);
 }
 
-/* accept(2) fails, and nothing of ours is open whose end could change that. */
+/* accept(2) fails, and no connection can end and change that. */
 static bool is_hopeless(struct wr_stop *s)
 {
 	if (s->accept->pause_ns == 0 ||
@@ -180,7 +176,7 @@ static void close_if_quiet(struct wr_stop *s, struct wr_endpoint *e)
 	watch_listener(s, e);
 	if (!e->is_broken && s->ctx->now < closes_at(s, e))
 		return;
-	/* Right behind an empty backlog there is the least to lose. */
+	/* Close right after emptying the backlog: fewest are lost. */
 	if (!e->stop.is_fenced && !e->is_broken && s->accept->resume_at == 0)
 		wr_accept_from(s->accept, e);
 	wr_accept_close_listener(s->accept, e);
@@ -208,7 +204,7 @@ static bool is_past_deadline(const struct wr_stop *s)
 
 static void cut_conn(struct wr_stop *s, struct weir_conn *c)
 {
-	wr_conn_try_cut(c); /* what it cannot do, the next reminder does */
+	wr_conn_try_cut(c); /* if it fails, the next reminder repeats it */
 	wr_conn_post(c, s->ctx->stats, wr_owner_generation(&c->owner),
 		     WR_EV_CANCEL);
 }
@@ -219,10 +215,7 @@ static void drain_conn(struct wr_stop *s, struct weir_conn *c)
 		     WR_EV_DRAIN);
 }
 
-/*
- * Remind the connections that are left of the stop, or of its deadline.  Those
- * that linger have been sent all they will get.
- */
+/* Tell connections of the drain, or cut them.  Those that linger are done. */
 static void remind(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);
@@ -263,7 +256,6 @@ static void refuse_queued(struct wr_stop *s)
 	}
 }
 
-/* In a shortage they wait for a descriptor, or until the stop gives up. */
 static void refuse_waiting(struct wr_stop *s)
 {
 	if (wr_accept_has_listener(s->accept) &&
@@ -286,7 +278,7 @@ static void cut(struct wr_stop *s)
 	s->remind_at = s->ctx->now;
 	remind(s);
 	atomic_store(&s->core->phase, WR_PHASE_CUTTING);
-	/* Callbacks know only now: shutting down many sockets takes a while. */
+	/* Count from here: shutting down many sockets takes a while. */
 	s->notice_until = wr_min_at(wr_now_ns() + WR_NOTICE_NS, s->notice_most);
 }
 
@@ -300,7 +292,7 @@ static bool has_patience(struct wr_stop *s)
 		return true;
 	if (open >= s->open_before || s->ctx->now >= s->notice_most)
 		return false;
-	s->open_before = open; /* connections are still ending */
+	s->open_before = open; /* progress: extend it */
 	s->notice_until = wr_min_at(s->ctx->now + WR_NOTICE_NS, s->notice_most);
 	return true;
 }
@@ -308,8 +300,8 @@ static bool has_patience(struct wr_stop *s)
 /* ----------------------------------------------------------------- give up */
 
 /*
- * In the ledger they are cut; their workers may yet come back for them, and
- * are not waited for.  False: there was none.
+ * Count open connections as cut.  Their workers may still return, and are not
+ * waited for.  False: there was none.
  */
 static bool abandon(struct wr_stop *s)
 {
@@ -334,7 +326,7 @@ static void give_up(struct wr_stop *s)
 	wr_linger_end_all(s->deadlines);
 	refuse_waiting(s);
 	wr_accept_close_listeners(s->accept);
-	wr_linger_end_all(s->deadlines); /* those refused just now */
+	wr_linger_end_all(s->deadlines); /* refused just now */
 	s->stuck = wr_watch_name_stuck(s->watch, s->ctx->now);
 	s->is_busy = abandon(s) || s->stuck > 0;
 }
@@ -376,7 +368,7 @@ static void finish(struct wr_stop *s)
 
 /* --------------------------------------------------------------- the steps */
 
-/* Act in a step.  Returns the one that comes next, or the same: wait in it. */
+/* The next step; the same one: wait. */
 static enum wr_stop_step run_step(struct wr_stop *s)
 {
 	switch (s->step) {
