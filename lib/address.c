@@ -94,7 +94,7 @@ static bool is_v6(const char *host)
 	return inet_pton(AF_INET6, digits, &in6) == 1;
 }
 
-/* Typing errors only: whether there is such a host the resolver tells. */
+/* Typing errors only: the resolver finds out whether there is such a host. */
 static int check_host(struct wr_address *a)
 {
 	for (const char *host = a->host; *host; host++) {

@@ -40,7 +40,7 @@ static const struct addrinfo *find(const struct addrinfo *a, int family,
 	return a;
 }
 
-/* The families of the list by turns, its first address first. */
+/* The addresses of the list, alternating between families. */
 static void line_up(struct race *r, const struct addrinfo *list)
 {
 	int family = list->ai_family;
@@ -76,7 +76,7 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 	       memcmp(&own, &peer, sizeof(own)) == 0;
 }
 
-/* 0 if the attempt, whose connect(2) is over, has reached somebody else. */
+/* 0 if the attempt, whose connect(2) is over, has not reached itself. */
 static int check(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };

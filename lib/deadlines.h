@@ -26,13 +26,13 @@ void wr_deadlines_fini(struct wr_deadlines *d);
 /* Room for the slots there are and for one more slab.  0 or -ENOMEM. */
 int wr_deadlines_reserve(struct wr_deadlines *d);
 
-/* Check the connection at its deadline. */
+/* Have the connection checked at its deadline. */
 void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c);
 
-/* What wr_conn_notify_acceptor() has brought. */
+/* Handle what wr_conn_notify_acceptor() has put into the inbox. */
 void wr_deadlines_take_inbox(struct wr_deadlines *d);
 
-/* Post the deadlines that have come. */
+/* Do the checks whose time has come. */
 void wr_deadlines_run(struct wr_deadlines *d);
 int64_t wr_deadlines_next_at(const struct wr_deadlines *d);
 

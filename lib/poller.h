@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One place to wait for many descriptors: epoll behind four calls.  A key
- * comes back with each event; what it means is the caller's affair.
+ * One place to wait for many descriptors: epoll behind a few calls.  A key
+ * comes back with each event; its meaning is the caller's.
  */
 #ifndef WR_POLLER_H
 #define WR_POLLER_H

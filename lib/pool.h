@@ -9,7 +9,7 @@
 
 #include "core.h"
 
-/* Of the server: a worker's or the acceptor's. */
+/* A thread of the server: a worker or the acceptor. */
 struct wr_thread {
 	pthread_t id;
 	bool was_started;
@@ -30,12 +30,12 @@ struct wr_pool {
 	struct wr_worker *workers;
 	int count;
 	struct wr_thread *acceptor; /* its end is waited for as well */
-	/* Called by each thread as its very last act. */
+	/* Each thread calls it last. */
 	void (*on_exit)(void *arg);
 	void *exit_arg;
 };
 
-/* Memory and bells, no threads yet.  0 or -errno. */
+/* Memory and wake fds, no threads yet.  0 or -errno. */
 int wr_pool_init(struct wr_pool *p, struct wr_core *core);
 void wr_pool_fini(struct wr_pool *p);
 

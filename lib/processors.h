@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How many processors' worth of work this process can get done at once.
+ * How many processors this process may use, for the default of `workers'.
  */
 #ifndef WR_PROCESSORS_H
 #define WR_PROCESSORS_H

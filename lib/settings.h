@@ -74,7 +74,7 @@ struct wr_config {
 	size_t refusal_len;
 };
 
-/* What the connections of one listener take up of what all have in common. */
+/* The places of queue and server that one listener's connections take up. */
 enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
 struct wr_share {
@@ -87,7 +87,7 @@ struct wr_service {
 	struct wr_share *share;	      /* of its listener; NULL: dialled */
 };
 
-/* Any thread; before anybody is told that there is room. */
+/* Any thread; before wr_core_notify_capacity(). */
 static inline void wr_share_add(const struct wr_service *s, int place, int n)
 {
 	atomic_fetch_add(&s->share->has[place], (size_t)n);

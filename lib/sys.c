@@ -422,8 +422,7 @@ int wr_sys_shutdown(int fd, int how)
 	return rc < 0 ? rc : result(shutdown(fd, how));
 }
 
-/* Output of a Unix socket is in the peer's queue at once, and survives a close.
- */
+/* Output of a Unix socket is in the peer's queue at once; a close keeps it. */
 static bool is_unix(int fd)
 {
 	int domain = AF_UNSPEC;

@@ -2,16 +2,15 @@
 /*
  * Callbacks that run for very long.  The acceptor's thread only.
  *
- * Watchdog: one line in the log for each, while somebody can still read it.  It
- * looks when the oldest callback it knows of would have run too long; one that
- * begins after a look cannot be too old before the next.  A session that waits
+ * Watchdog: one log line for each of them, while it still runs.  It looks when
+ * the oldest callback it knows of would have run too long; one that begins
+ * after a look cannot be too old before the next.  A session that waits
  * for its peer with a call of the library is not stuck: its time counts from
  * the end of its last wait.
  *
  * Starvation: every worker has been inside one callback for seconds, and
- * connections wait for a worker.  Callbacks that wait for their peers count
- * too, which the watchdog does not name.  One line tells it, at most once a
- * minute.
+ * connections wait for a worker.  Sessions that wait for their peers, which the
+ * watchdog does not name, count too.  It is logged at most once a minute.
  */
 #include "watch.h"
 
@@ -97,7 +96,7 @@ static void watch_callbacks(struct wr_watch *w, int64_t now)
 
 /* -------------------------------------------------------------- starvation */
 
-/* When the last of the callbacks began that run now; 0: a worker is free. */
+/* When the latest of the running callbacks began; 0: a worker is free. */
 static int64_t all_busy_since(const struct wr_watch *w)
 {
 	int64_t latest = 0;
@@ -120,7 +119,7 @@ static size_t queued(const struct wr_watch *w)
 	       wr_sched_queued(&w->core->sched, WR_QUEUE_READY);
 }
 
-/* In a queue, or parked with input that no worker has heard of. */
+/* In a queue, or parked with an event that no worker has taken. */
 static bool is_any_waiting(const struct wr_watch *w)
 {
 	struct pollfd pfd = { .fd = w->core->poller, .events = POLLIN };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells of callbacks that run for very long, and of a pool in which no worker
- * has been free for very long.  The acceptor's thread only.
+ * Logs callbacks that run for very long, and a pool in which no worker has been
+ * free for very long.  The acceptor's thread only.
  */
 #ifndef WR_WATCH_H
 #define WR_WATCH_H
@@ -21,7 +21,7 @@ void wr_watch_init(struct wr_watch *w, struct wr_core *core,
 void wr_watch_run(struct wr_watch *w, int64_t now);
 int64_t wr_watch_next_at(const struct wr_watch *w);
 
-/* The end of a stop: log the callbacks that have not returned.  How many. */
+/* At the end of a stop: log the callbacks that still run; their number. */
 int wr_watch_name_stuck(struct wr_watch *w, int64_t now);
 
 #endif
