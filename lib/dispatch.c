@@ -237,6 +237,8 @@ static enum step keep(struct weir_conn *c)
 				     0);
 	if (c->call.input == WR_INPUT_EOF)
 		return begin_close(c, WEIR_END_PEER);
+	if (c->call.input == WR_INPUT_BACKPRESSURE)
+		c->in.message_at = 0; /* as in call_again() */
 	c->call.drain_deferred = true;
 	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
 }

@@ -241,6 +241,53 @@ START_TEST(a_connection_kept_in_a_stop_is_cut_at_the_deadline)
 }
 END_TEST
 
+#define LONG_REPLY ((size_t)8 << 20)
+
+/* Its last word is long, and it does not read while that is unsent. */
+static int keeps_behind_a_file(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	char line[64];
+	int fd;
+
+	if (atomic_load(&p->conn) == NULL)
+		atomic_store(&p->conn, weir_conn_ref(c));
+	if (weir_conn_why(c) != WEIR_DRAIN)
+		return (int)weir_conn_read_line(c, line, sizeof(line));
+	fd = make_file(LONG_REPLY);
+	ck_assert_int_eq(weir_conn_sendfile(c, fd, 0, LONG_REPLY), 0);
+	close(fd);
+	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), -EAGAIN);
+	atomic_fetch_add(&p->drains, 1);
+	return WEIR_KEEP;
+}
+
+/* Half a message is not late while the handler is given no input. */
+START_TEST(a_connection_kept_with_unsent_output_is_not_late)
+{
+	const int read_ms = 1000 * slowness();
+	struct place p = { .conn = NULL };
+	struct weir_report report;
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = keeps_behind_a_file,
+					      .arg = &p, .read_ms = read_ms));
+	struct client *c = client_open_small(s, 4096);
+	int64_t told_at;
+
+	client_send(c, "half a line");
+	UNTIL(atomic_load(&p.conn) != NULL);
+	weir_server_stop(s->weir, 60000 * slowness());
+	UNTIL(atomic_load(&p.drains) > 0);
+	told_at = now_ms();
+	UNTIL(now_ms() > told_at + 2 * read_ms);
+	ck_assert_int_eq(weir_ref_close(p.conn), 0);
+	ck_assert_uint_eq(client_read_to_eof(c), LONG_REPLY);
+	weir_unref(p.conn);
+	report = server_join_and_check(s);
+	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("last_word", a_session_that_is_cancelled_is_told_so,
@@ -249,5 +296,6 @@ int main(void)
 			 a_close_ends_every_later_wait_of_a_session,
 			 a_connection_kept_in_a_stop_gets_its_answer,
 			 a_connection_kept_in_a_stop_is_served_what_it_sends,
-			 a_connection_kept_in_a_stop_is_cut_at_the_deadline);
+			 a_connection_kept_in_a_stop_is_cut_at_the_deadline,
+			 a_connection_kept_with_unsent_output_is_not_late);
 }
