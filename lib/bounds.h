@@ -98,8 +98,9 @@
 #define WR_HANDSHAKE_NS(rtt_ns) ((rtt_ns) + (rtt_ns) / 2)
 /* Handshakes that complete one after the other have this time in all. */
 #define WR_HANDSHAKES_MOST_NS WR_MS(1000)
-/* Connections whose round trip is asked for. */
-#define WR_ROUND_TRIPS 64
+/* Connections whose round trip is asked for, and the time for that. */
+#define WR_ROUND_TRIPS	  64
+#define WR_ROUND_TRIPS_NS WR_MS(10)
 /* Nothing is open, and accept(2) fails: the clients are given up. */
 #define WR_HOPELESS_NS WR_MS(1000)
 /* Half a message, or none yet: silence after which it is not waited for. */

@@ -37,30 +37,53 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 
 /* ------------------------------------------------------------------- fence */
 
-/*
- * ns; 0: unknown.  Without the lock, which a sending owner may hold: a
- * descriptor that has just been reused has a round trip, too.
- */
-static int64_t round_trip(struct weir_conn *c)
+static bool lock_until(struct weir_conn *c, int64_t at)
 {
-	return c->is_tcp ? wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000
-			 : 0;
+	while (!wr_trylock(&c->lock)) {
+		if (wr_now_ns() >= at)
+			return false;
+		(void)wr_sys_poll(NULL, 0, 1);
+	}
+	return true;
+}
+
+/*
+ * The round trip to the peer, ns; 0: not known.  False: it could not be asked
+ * for in time.  The kernel answers after a send(2) that is under way, which may
+ * wait for memory that is on a disk; the owner sends under the lock.
+ */
+static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
+{
+	*ret = 0;
+	if (!c->is_tcp)
+		return true;
+	if (!lock_until(c, at))
+		return false;
+	if (c->fd >= 0)
+		*ret = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
+	wr_unlock(&c->lock);
+	return true;
 }
 
 /*
  * A handshake takes a round trip.  Open connections tell how long that is;
- * there are more of them than handshakes, since they last longer.
+ * there are more of them than handshakes, since they last longer.  If one
+ * cannot be asked in time, the longest handshake is waited for.
  */
 static int64_t handshake_time(struct wr_stop *s)
 {
 	size_t slots = wr_table_slots(s->core->table);
-	int64_t longest = WR_HANDSHAKE_LEAST_NS;
+	int64_t longest = WR_HANDSHAKE_LEAST_NS, ns;
+	int64_t at = s->ctx->now + WR_ROUND_TRIPS_NS;
 	int samples = 0;
 
 	for (size_t i = 0; i < slots && samples < WR_ROUND_TRIPS; i++) {
 		struct weir_conn *c = conn_at(s, i);
-		int64_t ns = c ? round_trip(c) : 0;
 
+		if (!c)
+			continue;
+		if (!ask_round_trip(c, at, &ns))
+			return WR_HANDSHAKE_MOST_NS;
 		samples += ns > 0;
 		if (WR_HANDSHAKE_NS(ns) > longest)
 			longest = WR_HANDSHAKE_NS(ns);
@@ -120,7 +143,8 @@ static void fence(struct wr_stop *s)
 	}
 	wr_linger_shorten(s->deadlines, WR_LINGER_QUIET_STOP_NS);
 	fence_listeners(s);
-	s->handshake_ns = handshake_time(s);
+	if (wr_core_phase(core) == WR_PHASE_DRAINING)
+		s->handshake_ns = handshake_time(s);
 	wr_logf(&core->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
 		atomic_load(&core->table->open));
 }

@@ -22,6 +22,8 @@ static const uint64_t much_less = 20000;
 
 static _Atomic bool fence_is_none;
 static _Atomic int64_t fake_round_trip_us; /* 0: the real one */
+static struct gate sending = GATE_CLOSED;  /* in a send(2) */
+static _Thread_local bool is_sender;
 
 int __real_wr_listener_fence(struct wr_listener *l);
 int __wrap_wr_listener_fence(struct wr_listener *l);
@@ -38,6 +40,8 @@ int64_t __wrap_wr_sys_round_trip_us(int fd)
 {
 	int64_t us = atomic_load(&fake_round_trip_us);
 
+	if (gate_waiting(&sending) > 0) /* as the kernel does */
+		gate_wait(&sending);
 	return us ? us : __real_wr_sys_round_trip_us(fd);
 }
 
@@ -245,9 +249,6 @@ START_TEST(a_peer_beyond_all_bounds_makes_no_stop_longer)
 END_TEST
 
 /* --------------------------------------------------- locks that are held */
-
-static struct gate sending = GATE_CLOSED;
-static _Thread_local bool is_sender;
 
 static int hold_the_sender(enum wr_sys_call call, size_t *len)
 {
