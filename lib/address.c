@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses: text in, text out.  Any thread; no look-up of names.
- *
- * The reader is strict: what it accepts means one thing.  An IPv6 address
- * needs its brackets, a port its digits, and nothing may follow them.
+ * Any thread; no look-ups.  The parser is strict: an IPv6 address needs
+ * brackets, a port its digits, and nothing may follow.
  */
 #include "address.h"
 
@@ -23,7 +21,7 @@ static const char wrong_port[] = "the port must be a number from 0 to 65535 "
 static const char wrong_peer_port[] = "the port must be a number from 1 to "
 				      "65535";
 
-/* The whole of text as a number from 0 to max; -1 if it is none. */
+/* -1: not a number from 0 to max. */
 static int parse_number(const char *text, int max)
 {
 	int n = 0;
@@ -55,7 +53,7 @@ static int parse_unix(struct wr_address *a, const char *path)
 		return refuse(a, -EINVAL,
 			      "the path is missing; use unix:/path or "
 			      "unix:@name");
-	/* A path keeps its NUL; an abstract name has its length instead. */
+	/* Only a path has a NUL. */
 	if (len + !is_abstract > sizeof(a->un.sun_path))
 		return refuse(a, -ENAMETOOLONG,
 			      "the path is too long; at most 107 bytes are "
@@ -80,7 +78,7 @@ static int parse_fd(struct wr_address *a, const char *number)
 				   "as in fd:3");
 }
 
-/* Between brackets: an IPv6 address, with a zone or without. */
+/* IPv6 with or without a zone. */
 static bool is_v6(const char *host)
 {
 	char digits[INET6_ADDRSTRLEN];
@@ -94,7 +92,7 @@ static bool is_v6(const char *host)
 	return inet_pton(AF_INET6, digits, &in6) == 1;
 }
 
-/* Typing errors only: the resolver finds out whether there is such a host. */
+/* Only typing errors; the resolver knows which hosts there are. */
 static int check_host(struct wr_address *a)
 {
 	for (const char *host = a->host; *host; host++) {
@@ -165,7 +163,7 @@ int wr_address_parse(struct wr_address *ret, const char *where)
 	return rc;
 }
 
-/* What a use asks of an address beyond its form; NULL: nothing. */
+/* NULL: nothing is wrong. */
 static const char *unfit(const struct wr_address *a, int use)
 {
 	if (use == WEIR_TO_DIAL)
@@ -207,7 +205,7 @@ int weir_address_check(const char *where, int use, char *why, size_t cap)
 	return rc < 0 ? rc : -EINVAL;
 }
 
-/* The longest: a Unix path of control bytes. */
+/* Room for a Unix path of control characters. */
 struct text {
 	char buf[sizeof("unix:@") +
 		 4 * sizeof(((struct sockaddr_un *)0)->sun_path)];
@@ -274,7 +272,7 @@ int wr_address_format(const struct sockaddr *addr, socklen_t len, char *buf,
 	struct text text;
 	int n;
 
-	/* A copy, because addr may be shorter than what it is read as. */
+	/* addr may be shorter than its type */
 	len = (socklen_t)wr_min(len, sizeof(a));
 	memcpy(&a, addr, len);
 	if (a.any.sa_family == AF_INET && len >= sizeof(a.in))

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The limits and times of the library that are no settings: each with its
- * unit, and why it is what it is.  Sizes of buffers stand where they are used.
- */
+/* Limits and times that are no settings, each with its unit and reason. */
 #ifndef WR_BOUNDS_H
 #define WR_BOUNDS_H
 
@@ -16,16 +13,15 @@
 /* ------------------------------------------------------------- the workers */
 
 #define WR_WORKERS_MOST 1024
-/* A worker stays this long at one source of tasks, one task more or less. */
+/* A worker's round at one source of tasks, give or take a task. */
 #define WR_ROUND_TASKS 16
 #define WR_ROUND_NS    WR_MS(1)
-/* After a callback of the first length, handoff mode for the second. */
+/* A callback of WR_SLOW_NS starts handoff mode. */
 #define WR_SLOW_NS    (WR_MS(1) / 5)
 #define WR_HANDOFF_NS WR_MS(100)
 /*
- * The monitor looks at the workers that often while they get on, and while
- * they do not; and so many times in a row before it stops looking, or wakes a
- * worker.
+ * Monitor: period while workers progress, and while they do not; ticks in a row
+ * until it stops, and until it wakes a worker.
  */
 #define WR_QUIET_TICK_NS WR_MS(2)
 #define WR_STUCK_TICK_NS WR_MS(1)
@@ -34,7 +30,7 @@
 
 /* --------------------------------------------------------------- accepting */
 
-/* Connections from one listener before the next one is asked. */
+/* Connections from one listener in a row. */
 #define WR_ACCEPT_BUDGET 64
 /*
  * A shortage of descriptors or memory: the first pause, which doubles up to
@@ -46,44 +42,43 @@
 
 /* --------------------------------------------------------------- lingering */
 
-/* Connections at a time: what their descriptors and slots may cost. */
+/* Limits descriptors and slots. */
 #define WR_LINGER_SET 4096
-/* A peer that is silent for this time has read what we sent ... */
+/* Silence after which a peer has read our output ... */
 #define WR_LINGER_QUIET_NS WR_MS(2000)
-/* ... in a stop, which waits for it ... */
+/* ... in a stop ... */
 #define WR_LINGER_QUIET_STOP_NS WR_MS(500)
-/* ... and after the deadline of a stop. */
+/* ... and after its deadline. */
 #define WR_LINGER_QUIET_CUT_NS WR_MS(50)
-/* In all, for a peer that goes on sending or does not read. */
+/* For a peer that keeps sending or does not read. */
 #define WR_LINGER_MOST_NS WR_MS(30000)
-/* In all, in a stop, for a peer that has read everything. */
+/* In a stop, for a peer that has read everything. */
 #define WR_LINGER_MOST_STOP_NS WR_MS(1000)
-/* Bytes to throw away for one connection. */
+/* For one connection. */
 #define WR_LINGER_BYTES (UINT64_C(16) << 20)
-/* Throwing bytes away, in one round of the acceptor: clients wait. */
+/* For one round of the acceptor: clients wait. */
 #define WR_LINGER_ROUND_NS WR_MS(1)
-/* The same at a time for one connection, and entries of its error queue. */
+/* For one event: bytes, and entries of the error queue. */
 #define WR_LINGER_READ	 ((size_t)64 * 1024)
 #define WR_LINGER_ERRORS 64
-/* What a worker throws away before it leaves the rest to the acceptor. */
+/* What a worker discards; the acceptor does the rest. */
 #define WR_DISCARD_AT_ONCE ((size_t)64 * 1024)
 
-/* ----------------------------------------------------- a connection's turn */
+/* ------------------------------------------------------------ one callback */
 
 /*
- * Input that a callback may take, and time that it may last with that, before
- * others are run.  A message may cost anything, so the time counts besides the
- * bytes.
+ * Input of one callback, and its time while it gets input: a message may cost
+ * anything.
  */
 #define WR_TURN_BYTES ((size_t)256 * 1024)
 #define WR_TURN_NS    WR_MS(1)
-/* A larger write is sent at once, a smaller one is gathered with others. */
+/* Larger writes are not gathered. */
 #define WR_GATHER_BYTES ((size_t)8 << 10)
-/* Of one sendfile(2), which may wait for the disk: others have a deadline. */
+/* One sendfile(2) may wait for the disk; other connections have deadlines. */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
-/* Sending files, before others are run, give or take one sendfile(2). */
+/* Sending files, give or take one sendfile(2), until others run. */
 #define WR_SENDFILE_NS WR_MS(1)
-/* A session's wait looks this often for events that cannot wake it. */
+/* Period for events that cannot wake a waiting session. */
 #define WR_SESSION_LOOK_MS 10
 
 /* ---------------------------------------------------------------- the stop */
@@ -96,16 +91,16 @@
 #define WR_HANDSHAKE_LEAST_NS	WR_MS(30)
 #define WR_HANDSHAKE_MOST_NS	WR_MS(500)
 #define WR_HANDSHAKE_NS(rtt_ns) ((rtt_ns) + (rtt_ns) / 2)
-/* Handshakes that complete one after the other have this time in all. */
+/* All handshakes in a row. */
 #define WR_HANDSHAKES_MOST_NS WR_MS(1000)
-/* Connections whose round trip is asked for, and the time for that. */
+/* Connections sampled for their round trip, and the time for that. */
 #define WR_ROUND_TRIPS	  64
 #define WR_ROUND_TRIPS_NS WR_MS(10)
-/* Nothing is open, and accept(2) fails: the clients are given up. */
+/* Clients are given up if accept(2) fails and nothing is open. */
 #define WR_HOPELESS_NS WR_MS(1000)
-/* Half a message, or none yet: silence after which it is not waited for. */
+/* Silence that ends the wait for a message in a drain. */
 #define WR_MESSAGE_QUIET_NS WR_MS(100)
-/* Between two reminders of a parked connection. */
+/* Period of reminders of parked connections. */
 #define WR_REMIND_NS WR_MS(25)
 /*
  * After the deadline a callback has this time to notice, and all of them
@@ -125,13 +120,13 @@
 #define WR_EXIT_ASK_NS	    (WR_MS(1) / 20)
 #define WR_EXIT_ASK_MOST_NS WR_MS(10)
 
-/* A worker that is not in a callback ends within this time ... */
+/* A worker outside of callbacks ends within this time ... */
 #define WR_JOIN_NS WR_MS(1000)
-/* ... and where some are, the others get less. */
+/* ... or this, if callbacks are stuck. */
 #define WR_JOIN_BUSY_NS WR_MS(20)
-/* A stop that is late by this is not waited for any longer. */
+/* How late a stop may be before a join gives up. */
 #define WR_JOIN_LATE_NS WR_MS(1000)
-/* A wait without poll(2), when that fails. */
+/* Wait without poll(2), if that fails. */
 #define WR_JOIN_RETRY_NS WR_MS(10)
 /*
  * A signal handler may bring the deadline of a stop nearer, which wakes no
@@ -141,42 +136,42 @@
 
 /* ------------------------------------------------- callbacks that are slow */
 
-/* A callback that has run for this time is logged. */
+/* A callback of this length is logged ... */
 #define WR_LONG_CALLBACK_NS WR_MS(10000)
-/* So is a pool whose workers all have been in callbacks for this time ... */
+/* ... and a pool whose workers are all in callbacks ... */
 #define WR_STARVED_NS WR_MS(5000)
-/* ... and not again before this time. */
+/* ... once in this time. */
 #define WR_STARVED_SILENCE_NS WR_MS(60000)
 
 /* ---------------------------------------------------- names and connecting */
 
-/* A look-up for a caller that gives no time: longer than resolvers try. */
+/* Default of a look-up: longer than resolvers try. */
 #define WR_LOOKUP_MS 30000
-/* A wait for a look-up checks this often whether the server stops. */
+/* Period of the check for a stop during a look-up. */
 #define WR_LOOKUP_STOP_NS WR_MS(50)
-/* Look-ups that are left running without a waiter: of names, of addresses. */
+/* Look-ups left behind: of names, of addresses. */
 #define WR_LOOKUPS_LEFT	 64
 #define WR_REVERSES_LEFT 32
-/* The next address of a name is tried too if one does not answer (RFC 8305). */
+/* Delay of the next attempt (RFC 8305). */
 #define WR_CONNECT_NEXT_NS   WR_MS(250)
 #define WR_CONNECT_ADDRESSES 64
-/* A dialled connection: to connect, and to send what is left at its end. */
+/* Defaults of a dialled connection. */
 #define WR_DIAL_MS	 30000
 #define WR_DIAL_WRITE_MS 30000
 /* At its end input is discarded for this time: no reset may destroy output. */
 #define WR_DIAL_LINGER_NS WR_MS(1000)
-/* Another starter may hold the lock of a Unix socket's path: 2 s. */
+/* Wait for the lock of a Unix socket's path: 2 s. */
 #define WR_PATH_LOCK_ROUNDS   200
 #define WR_PATH_LOCK_ROUND_MS 10
 
 /* ----------------------------------------------------- threads and waiting */
 
-/* A wait at a poller that fails: without it the thread would spin. */
+/* A failing poller must not make its thread spin. */
 #define WR_POLL_FAILED_MS 5
-/* Of a thread's stack: the least, and what the C library and we use of it. */
+/* Stack: the minimum, and what the C library and we use. */
 #define WR_STACK_LEAST	 ((size_t)256 * 1024)
 #define WR_STACK_OF_OURS ((size_t)24 * 1024)
-/* Bytes of a TCP connection that the kernel keeps unsent. */
+/* Unsent output in the kernel, for each TCP connection. */
 #define WR_UNSENT_BYTES (128 * 1024)
 
 #endif

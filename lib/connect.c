@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The addresses of a host are tried as RFC 8305 has it ("happy eyeballs"): an
- * address that has not answered after a quarter of a second is joined by the
- * next one, an address that has failed makes room for the next one at once,
- * and the first that connects is taken.  The families take turns, so that a
- * host without a way to the IPv6 internet costs a quarter of a second only.
- *
- * The calling thread waits for all attempts in one poll(2).  Any thread;
- * nothing is kept here.
+ * Addresses are tried as in RFC 8305 ("happy eyeballs"): the next attempt
+ * starts after a quarter of a second, or at once when one fails, and the first
+ * to connect wins.  The families alternate, so a host without IPv6 connectivity
+ * costs a quarter of a second.  One poll(2) waits for all attempts.  Any
+ * thread.
  */
 #include "connect.h"
 
@@ -25,13 +22,12 @@
 
 struct race {
 	const struct addrinfo *to[WR_CONNECT_ADDRESSES];
-	struct pollfd attempts[WR_CONNECT_ADDRESSES]; /* fd -1: it has failed */
+	struct pollfd attempts[WR_CONNECT_ADDRESSES]; /* fd -1: failed */
 	size_t count, started, under_way;
-	int64_t next_at; /* when the next attempt begins */
-	int rc;		 /* what the last address said */
+	int64_t next_at; /* of the next attempt */
+	int rc;		 /* of the last failure */
 };
 
-/* The first of the list that has, or has not, this family. */
 static const struct addrinfo *find(const struct addrinfo *a, int family,
 				   bool has)
 {
@@ -40,7 +36,7 @@ static const struct addrinfo *find(const struct addrinfo *a, int family,
 	return a;
 }
 
-/* The addresses of the list, alternating between families. */
+/* Alternate the families, first address first. */
 static void line_up(struct race *r, const struct addrinfo *list)
 {
 	int family = list->ai_family;
@@ -57,11 +53,10 @@ static void line_up(struct race *r, const struct addrinfo *list)
 }
 
 /*
- * Where nobody listens, the kernel may give a socket the very port that it
- * connects to: its SYN comes back to it, and TCP connects it with itself.
- * The address that was asked for may stand for all of this machine, so it is
- * the peer's that is compared; but only if the ports, which stand at the same
- * place in both families, are the same.
+ * If nobody listens, the kernel may choose the destination as the local port,
+ * and TCP connects the socket to itself.  The ports are compared first; they
+ * are at the same offset in both families.  Then the own address with the
+ * peer's, as the destination may be a wildcard.
  */
 static bool has_met_itself(int fd, const struct sockaddr *to)
 {
@@ -76,7 +71,7 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 	       memcmp(&own, &peer, sizeof(own)) == 0;
 }
 
-/* 0 if the attempt, whose connect(2) is over, has not reached itself. */
+/* 0: connected. */
 static int check(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
@@ -87,7 +82,7 @@ static int check(int fd, const struct sockaddr *to)
 	if (rc < 0 || error)
 		return rc < 0 ? rc : -error;
 	if (has_met_itself(fd, to)) {
-		/* TIME_WAIT would keep the port from a listener. */
+		/* reset: TIME_WAIT would block a listener */
 		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
 					sizeof(reset));
 		return -ECONNREFUSED;
@@ -96,7 +91,6 @@ static int check(int fd, const struct sockaddr *to)
 	return 0;
 }
 
-/* The attempt has failed: the next one begins at once. */
 static void fail(struct race *r, struct pollfd *attempt, int rc)
 {
 	if (attempt->fd >= 0) {
@@ -114,7 +108,6 @@ static bool is_shortage(int rc)
 	       rc == -ENOMEM;
 }
 
-/* Begin the next attempt. */
 static void start(struct race *r)
 {
 	const struct addrinfo *to = r->to[r->started];
@@ -125,7 +118,7 @@ static void start(struct race *r)
 	*attempt = (struct pollfd){ .events = POLLOUT };
 	rc = attempt->fd = wr_sys_socket(to->ai_family, type, 0);
 	if (is_shortage(rc) && r->under_way > 0)
-		return; /* try again later: the others may end by then */
+		return; /* retry when others have ended */
 	r->started++;
 	if (rc >= 0) {
 		r->under_way++;
@@ -135,7 +128,7 @@ static void start(struct race *r)
 		fail(r, attempt, rc);
 }
 
-/* The descriptor of an attempt that has connected, or -EINPROGRESS. */
+/* A connected descriptor, or -EINPROGRESS. */
 static int look(struct race *r)
 {
 	for (size_t i = 0; i < r->started; i++) {
@@ -155,7 +148,7 @@ static int look(struct race *r)
 	return -EINPROGRESS;
 }
 
-/* The same after a wait for any of them, or for the next one's time. */
+/* The same, after a wait. */
 static int wait_for_any(struct race *r, int64_t deadline_at)
 {
 	int64_t at = deadline_at;
@@ -208,8 +201,7 @@ static int connect_host(const struct wr_address *where, int64_t deadline_at)
 /* ------------------------------------------------------------------- Unix */
 
 /*
- * A Unix socket whose backlog is full has nothing to poll for; only a connect
- * that blocks is woken when there is room.
+ * A full backlog cannot be polled for; only a blocking connect waits for room.
  */
 static int connect_until(int fd, const struct wr_address *where,
 			 int64_t deadline_at)

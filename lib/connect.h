@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * From an address to a connected socket, by a deadline.
- */
+/* Connecting to an address by a deadline. */
 #ifndef WR_CONNECT_H
 #define WR_CONNECT_H
 
@@ -10,10 +8,8 @@
 #include "address.h"
 
 /*
- * Connect to where, a host or a Unix socket.
- *
- * Returns a non-blocking descriptor; -ETIMEDOUT; or what the look-up or the
- * last address said.
+ * To a host or a Unix socket.  A non-blocking descriptor; -ETIMEDOUT; or the
+ * error of the look-up or of the last address.
  */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deadlines of connections, and the connections that linger.
+ * A message costs no timer call.  The owner of a connection writes its
+ * deadline; the acceptor checks it at the time it read last.  If the deadline
+ * has moved to a later time, it checks again then; if not, it posts
+ * WR_EV_DEADLINE, and the owner decides.  Only a deadline before the next check
+ * costs a message to the acceptor (wr_conn_set_due).
  *
- * A message costs no timer call.  The owner of a connection writes down when
- * it is due.  The acceptor checks the connection at the time it read there
- * last. If the deadline has moved to a later time, it checks again then; if
- * not, it posts WR_EV_DEADLINE, and the owner decides.  Only a deadline that
- * moves to before the next check costs a message to the acceptor
- * (wr_conn_set_due).
+ * The timer belongs to the slot.  Checking a free slot does nothing; checking a
+ * reused one is an ordinary check.
  *
- * The timer belongs to the slot.  A check of a free slot does nothing; one of a
- * slot that has been taken again is an ordinary check.
- *
- * A connection lingers when its output is shut down and its peer has not
- * finished: what the peer still sends is thrown away, so that no reset
- * destroys the reply it has not read (see conn.c).  That ends with the
- * peer's end, with its silence once it has taken all we sent, or with its
- * time.  The set is bounded: when it is full, the oldest, which had the longest
- * time to read, is closed for the newest.
+ * A connection lingers after its output is shut down, until its peer has
+ * finished: its input is discarded, so that no reset destroys unread output
+ * (see conn.c).  Lingering ends with the peer's end, with its silence once it
+ * has taken all output, or with its time.  When the set is full, the oldest is
+ * closed, which had the longest time to read.
  */
 #include "deadlines.h"
 
@@ -69,7 +65,7 @@ void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c)
 	}
 	do {
 		if (!wr_conn_is_in_use(c))
-			return; /* it has been closed */
+			return; /* closed */
 		check_by(d, c, due_at);
 		check_at = wr_timer_is_armed(&c->timer) ? c->timer.at
 							: WR_NEVER_AT;
@@ -111,8 +107,8 @@ static int64_t quiet_at(const struct wr_deadlines *d)
 }
 
 /*
- * In a stop a peer that goes on sending, and has been sent everything, is given
- * no more than this: else one of them would set the length of the stop.
+ * In a stop, a limit for a peer that keeps sending after it has all output: it
+ * must not set the length of the stop.
  */
 static int64_t drained_at(const struct wr_deadlines *d,
 			  const struct weir_conn *c)
@@ -131,7 +127,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 	uint64_t late = 0;
 	int outcome = c->outcome;
 
-	/* Cut short by a stop with something unread or unsent: say so. */
+	/* a stop cuts unread input or unsent output */
 	if (wr_core_phase(d->core) >= WR_PHASE_CUTTING &&
 	    !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
@@ -139,7 +135,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 		outcome = WR_OUTCOME_CUT;
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	delist(d, c);
-	/* A duplicate of the descriptor would keep it in the poller. */
+	/* a duplicate would stay in the poller */
 	wr_poller_remove(d->poller, c->fd);
 	wr_conn_close_and_count(c, d->ctx->stats, outcome);
 }
@@ -159,8 +155,8 @@ static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 }
 
 /*
- * It holds time stamps and the like, if the program has asked for them.  While
- * one is there, the poller reports an event.
+ * The poller reports an event while it holds, for example, time stamps that the
+ * program has asked for.
  */
 static void empty_error_queue(struct weir_conn *c)
 {
@@ -197,7 +193,7 @@ static void linger_check(struct wr_deadlines *d, struct weir_conn *c)
 			linger_end(d, c);
 			return;
 		}
-		c->linger.quiet_at = quiet_at(d); /* it is still reading */
+		c->linger.quiet_at = quiet_at(d); /* still reading */
 	}
 	wr_deadlines_expect(d, c);
 }
@@ -234,11 +230,11 @@ void wr_deadlines_take_inbox(struct wr_deadlines *d)
 
 	while (c) {
 		struct weir_conn *next = c->inbox_next;
-		unsigned mail = atomic_exchange(&c->inbox_bits, 0);
+		unsigned bits = atomic_exchange(&c->inbox_bits, 0);
 
-		if (mail & WR_INBOX_LINGER)
+		if (bits & WR_INBOX_LINGER)
 			linger_begin(d, c);
-		else if (mail & WR_INBOX_RESCHEDULE)
+		else if (bits & WR_INBOX_RESCHEDULE)
 			wr_deadlines_expect(d, c);
 		c = next;
 	}
@@ -253,12 +249,12 @@ static void check(struct wr_deadlines *d, struct weir_conn *c)
 	if (!wr_conn_is_in_use(c))
 		return;
 	if (wr_conn_where(c) == WR_CONN_LINGERING) {
-		if (c->linger.end_at != 0) /* else it is in the inbox */
+		if (c->linger.end_at != 0) /* else: in the inbox */
 			linger_check(d, c);
 		return;
 	}
 	if (due_at <= d->ctx->now) {
-		/* Before: its owner then asks for the next one, if any. */
+		/* First: the owner then asks for the next check. */
 		atomic_store(&c->check_at, WR_NEVER_AT);
 		wr_conn_post(c, d->ctx->stats, wr_owner_generation(&c->owner),
 			     WR_EV_DEADLINE);

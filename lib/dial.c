@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dialling: a connection without a server.  It has a context of its own, its
- * reads wait in the caller's thread.  A reference lets other threads cancel it,
- * until weir_conn_free() has closed it; the last reference frees its memory.
+ * Dialling: a connection without a server.  It has a context of its own and is
+ * used by the caller's thread only.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -61,7 +61,7 @@ static inline void wr_owner_begin(wr_owner *t, uint32_t generation)
 
 /* Post events; true: the caller is the owner now. */
 static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
-				 uint32_t reports)
+				 uint32_t events)
 {
 	uint64_t old = atomic_load_explicit(t, memory_order_relaxed);
 
@@ -71,7 +71,7 @@ static inline bool wr_owner_post(wr_owner *t, uint32_t generation,
 		if ((uint32_t)(old >> 32) != generation)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(
-		t, &old, old | reports | WR_OWNED, memory_order_seq_cst,
+		t, &old, old | events | WR_OWNED, memory_order_seq_cst,
 		memory_order_relaxed));
 	WR_TAKES(t);
 	WR_POINT();

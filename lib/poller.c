@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Linux back end of the poller.  Any number of threads may wait on one
- * poller at a time; the kernel wakes one of them for each change.
+ * Any number of threads may wait at one poller; the kernel wakes one for each
+ * edge.
  */
 #include "poller.h"
 
@@ -64,7 +64,7 @@ void wr_poller_remove(int poller, int fd)
 {
 	struct epoll_event ev = { 0 };
 
-	/* Only a descriptor that is not there can fail: nothing to do. */
+	/* Fails only if the descriptor is not there. */
 	(void)wr_sys_epoll_ctl(poller, EPOLL_CTL_DEL, fd, &ev);
 }
 

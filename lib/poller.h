@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One place to wait for many descriptors: epoll behind a few calls.  A key
- * comes back with each event; its meaning is the caller's.
+ * Waiting for many descriptors: epoll behind four calls.  Each event carries
+ * the key that its descriptor was added with.
  */
 #ifndef WR_POLLER_H
 #define WR_POLLER_H
@@ -9,11 +9,10 @@
 #include "base.h"
 
 enum {
-	WR_POLL_IN = 1,	 /* input, or the end of it */
-	WR_POLL_OUT = 2, /* output is taken */
-	WR_POLL_HUP = 4, /* end of input, error or urgent data; reported
-			  * whenever there is interest in input */
-	WR_POLL_EDGE = 8 /* interest only: tell changes, not states */
+	WR_POLL_IN = 1,	 /* input or its end */
+	WR_POLL_OUT = 2, /* room for output */
+	WR_POLL_HUP = 4, /* with IN: end, error or urgent data */
+	WR_POLL_EDGE = 8 /* interest only: edge-triggered */
 };
 
 struct wr_event {
@@ -33,8 +32,8 @@ int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key);
 void wr_poller_remove(int poller, int fd);
 
 /*
- * At most max (<= WR_POLL_BATCH) events into ev; the count, 0 on a time-out;
- * -errno, after a short pause: it cannot wait any more.
+ * Wait for at most max (<= WR_POLL_BATCH) events.  The count; 0 on a time-out;
+ * -errno after a short pause.
  */
 int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms);
 

@@ -163,7 +163,7 @@ void wr_pool_wake_waiters(struct wr_pool *p)
 		wr_sys_eventfd_signal(p->workers[i].ctx.wake_fd);
 }
 
-/* The i-th thread: of the acceptor, then of the workers; NULL: no more. */
+/* The acceptor, then the workers; NULL: no more. */
 static struct wr_thread *thread_at(const struct wr_pool *p, int i)
 {
 	if (i == 0)
@@ -172,7 +172,7 @@ static struct wr_thread *thread_at(const struct wr_pool *p, int i)
 }
 
 struct threads_left {
-	int running, exiting; /* the latter have said that they exit */
+	int running, exiting;
 };
 
 static struct threads_left gather_locked(const struct wr_pool *p)
@@ -194,8 +194,8 @@ static struct threads_left gather_locked(const struct wr_pool *p)
 }
 
 /*
- * A thread tells that it exits.  When it is gone can only be asked, since
- * destructors of its data run in between: so that is asked again and again.
+ * A thread announces its exit, but then runs destructors of its data.  Its end
+ * can only be polled for.
  */
 int wr_pool_join(struct wr_pool *p, int64_t at)
 {

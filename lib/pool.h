@@ -9,19 +9,19 @@
 
 #include "core.h"
 
-/* A thread of the server: a worker or the acceptor. */
+/* A worker's thread or the acceptor's. */
 struct wr_thread {
 	pthread_t id;
 	bool was_started;
 	bool has_exited; /* l (core.lock) */
-	bool was_joined; /* l: or given up on */
+	bool was_joined; /* l: or abandoned */
 };
 
 struct wr_worker {
 	_Alignas(WR_CACHE_LINE) struct wr_context ctx;
 	struct wr_pool *pool;
 	int index;
-	int64_t named_since; /* watchdog: the callback it named last */
+	int64_t named_since; /* busy_since of the callback logged last */
 	struct wr_thread thread;
 };
 
@@ -29,8 +29,8 @@ struct wr_pool {
 	struct wr_core *core;
 	struct wr_worker *workers;
 	int count;
-	struct wr_thread *acceptor; /* its end is waited for as well */
-	/* Each thread calls it last. */
+	struct wr_thread *acceptor; /* joined as well */
+	/* Called last by each thread. */
 	void (*on_exit)(void *arg);
 	void *exit_arg;
 };
@@ -46,24 +46,21 @@ int wr_pool_start(struct wr_pool *p);
 void wr_pool_wake_waiters(struct wr_pool *p);
 
 /*
- * Join the threads that have ended, and wait for the others until at: what the
- * program has them do at their end, in worker_exit and in destructors of
- * thread-specific data, may take long.  Returns how many have not ended.
+ * Join the threads that have ended, and wait for the others until at:
+ * worker_exit and destructors of thread-specific data may take long.  Returns
+ * how many have not ended.
  */
 int wr_pool_join(struct wr_pool *p, int64_t at);
 
-/* Give up on threads that did not end: they free their stacks themselves. */
+/* Detach threads that did not end. */
 void wr_pool_abandon(struct wr_pool *p);
 
-/*
- * The calling thread is one of the server's, the acceptor too: it must not
- * wait for their end.
- */
+/* The calling thread is a worker or the acceptor, which must not join. */
 void wr_pool_enter(const struct wr_pool *p);
 void wr_pool_leave(struct wr_pool *p, struct wr_thread *t);
 bool wr_pool_is_inside(const struct wr_pool *p);
 
-/* Workers in a callback now, and for how long the longest has been. */
+/* Workers in a callback, and the time of the longest one. */
 int wr_pool_busy(const struct wr_pool *p, int64_t now, int64_t *longest_ns);
 
 #endif

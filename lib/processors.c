@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The number of processors: those that the affinity allows, or fewer if a
- * control group has a quota.  A container limited to half a processor sees all
- * processors of the machine and may use each of them, but is stopped for the
- * rest of the period when it has used up its time.
+ * Processors by affinity, or fewer by the quota of a control group.  A
+ * container limited to half a processor sees all processors of the machine, but
+ * is stopped for the rest of each period once its time is used up.
  *
- * /proc/self/cgroup names the group, /proc/self/mountinfo where the tree of
- * groups is to be seen.  The quota of a group holds for the groups in it, so
- * each folder from the group's up to the mount point counts.  Version 2 has
- * "QUOTA PERIOD" in cpu.max, version 1 a file for each; both may be mounted.
+ * /proc/self/cgroup names the group, /proc/self/mountinfo the mount points of
+ * the trees.  A quota holds for all groups below, so each folder from the group
+ * up to the mount point counts.  Version 2 has "QUOTA PERIOD" in cpu.max,
+ * version 1 a file for each; both may be mounted.
  */
 #include "processors.h"
 
@@ -21,14 +20,14 @@
 
 #define NO_QUOTA INT_MAX
 
-/* What of the process's groups may have a quota; NULL: there is no such. */
+/* Paths of the process's groups, or NULL. */
 struct groups {
 	char *v2;
-	char *v1; /* in the tree of the controller cpu */
+	char *v1; /* of the controller cpu */
 };
 
 struct mount {
-	char *root; /* the group that its top is */
+	char *root; /* the group at its top */
 	char *point;
 	char *type;
 	char *options;
@@ -63,7 +62,7 @@ fail:
 	return NULL;
 }
 
-/* One text behind the other, to be freed; NULL: no memory. */
+/* Concatenation, to be freed; NULL: no memory. */
 static char *join(const char *a, const char *b, const char *c)
 {
 	char *ret = wr_sys_alloc(strlen(a) + strlen(b) + strlen(c) + 1);
@@ -73,7 +72,7 @@ static char *join(const char *a, const char *b, const char *c)
 	return ret;
 }
 
-/* The text of a file, to be freed; NULL: it cannot be had. */
+/* Content, to be freed; NULL: failed. */
 static char *read_file(const char *folder, const char *name)
 {
 	char *path = join(folder, "/", name), *text = NULL;
@@ -89,7 +88,7 @@ static char *read_file(const char *folder, const char *name)
 
 /* ---------------------------------------------------------------- parsing */
 
-/* "max" and -1 are no numbers above 0, and so no quota. */
+/* "max" and -1 mean none. */
 static int quotient(long long quota, long long period)
 {
 	long long n;
@@ -177,7 +176,7 @@ static bool parse_mount(char *line, struct mount *ret)
 	return true;
 }
 
-/* The path from the mount point to the group; NULL: it is not to be seen. */
+/* NULL: the mount does not show the group. */
 static const char *path_below(const char *group, const char *root)
 {
 	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -187,7 +186,7 @@ static const char *path_below(const char *group, const char *root)
 	group += len;
 	if (*group != '/' && *group != '\0')
 		return NULL;
-	/* Outside of the namespace that names it. */
+	/* outside of our namespace */
 	if (strncmp(group, "/..", 3) == 0)
 		return NULL;
 	return strcmp(group, "/") == 0 ? "" : group;
@@ -223,7 +222,7 @@ static int quota_v1(const char *folder)
 			read_number(folder, "cpu.cfs_period_us"));
 }
 
-/* The least of the group's and its parents', as far as the mount shows them. */
+/* The smallest quota from the group up to the mount point. */
 static int least_quota(const char *root, const struct mount *m,
 		       const char *group, int (*quota)(const char *folder))
 {

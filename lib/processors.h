@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * How many processors this process may use, for the default of `workers'.
- */
+/* The number of processors this process may use. */
 #ifndef WR_PROCESSORS_H
 #define WR_PROCESSORS_H
 
-/* The smaller of what its affinity and what its quota allows; at least 1. */
+/* By affinity and quota; at least 1. */
 int wr_processors(void);
 
 /*
- * The quota of the calling process's control groups and of all their parents,
- * in processors, rounded up; INT_MAX: none, or the files that tell it cannot
- * be read.  They are looked for below the folder root: "" is the system's.
+ * The CPU quota of the process's control groups and their parents, in
+ * processors, rounded up; INT_MAX: none or unknown.  The files are below root;
+ * "" is the system's.
  */
 int wr_processors_quota(const char *root);
 

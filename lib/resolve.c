@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names and addresses: weir_resolve() and its like for the program, and the
- * look-ups with a deadline that these, listeners and dialled connections use.
- * Each look-up has a thread of its own, made by the caller.
+ * Look-ups for weir_resolve(), weir_reverse(), listeners and dialled
+ * connections.  Each has a thread of its own.
  *
- * "Who frees a look-up": decided once, under its lock.  If the answer is there
- * when the deadline comes, the caller takes it, joins the thread and frees.  If
- * not, the caller marks the look-up as left behind and detaches the thread; the
- * thread finds the mark when the resolver returns, and frees everything, the
- * late answer included.  Nothing in a look-up points to memory of the caller.
+ * "Who frees a look-up" is decided under its lock.  If the answer is there at
+ * the deadline, the caller takes it, joins the thread and frees.  Otherwise the
+ * caller marks the look-up as left and detaches the thread, which frees
+ * everything when the resolver returns.  A look-up has no pointer to memory of
+ * the caller.
  *
- * A look-up that is left behind lasts as long as the resolver tries, usually
- * half a minute.  Too many of them mean that the resolver does not answer, and
- * new look-ups are refused at once.  Names of addresses are counted apart: how
- * slow they are is up to the owners of the addresses, often the peers of a
- * server.  Look-ups with a waiter need no bound: each has a thread of the
- * program that waits.
+ * A look-up that was left runs while the resolver tries, usually half a minute.
+ * Too many mean that the resolver does not answer, and new ones are refused at
+ * once.  Reverse look-ups are counted apart: their speed depends on the owners
+ * of the addresses, often the peers.  Look-ups with a waiter need no limit:
+ * each blocks a thread of the program.
  */
 #include "resolve.h"
 
@@ -42,15 +40,15 @@ static struct kind addresses = { .most_left = WR_LOOKUPS_LEFT };
 static struct kind names = { .most_left = WR_REVERSES_LEFT };
 
 struct lookup {
-	/* The question, written before the thread begins. */
-	char host[256], port[6]; /* host empty: the name of addr */
+	/* The question, constant. */
+	char host[256], port[6]; /* host empty: reverse */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 
 	struct wr_lock lock;
 	struct wr_cond is_over;
-	bool is_done; /* under lock: the answer is written */
-	bool is_left; /* under lock: nobody waits for it */
+	bool is_done; /* l: the answer is there */
+	bool is_left; /* l: nobody waits */
 	struct kind *kind;
 
 	/* The answer. */
@@ -125,14 +123,14 @@ static bool is_set(const atomic_bool *stop)
 	return stop && atomic_load(stop);
 }
 
-/* When to look at stop again: nothing wakes this thread when it is set. */
+/* Nothing wakes this thread when stop is set. */
 static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
 {
 	return stop ? wr_min_at(deadline_at, wr_now_ns() + WR_LOOKUP_STOP_NS)
 		    : deadline_at;
 }
 
-/* 0: it is done, and the caller frees it; -errno: the thread does. */
+/* 0: done, the caller frees; -errno: the thread frees. */
 static int wait_done(struct lookup *l, int64_t deadline_at,
 		     const atomic_bool *stop)
 {
@@ -155,14 +153,14 @@ static int wait_done(struct lookup *l, int64_t deadline_at,
 	return is_set(stop) ? -ESHUTDOWN : -ETIMEDOUT;
 }
 
-/* 0, or -errno: l is freed or left behind. */
+/* -errno: l is freed or left. */
 static int lookup_run(struct lookup *l, int64_t deadline_at,
 		      const atomic_bool *stop)
 {
 	pthread_t thread;
 	int rc = -EAGAIN;
 
-	/* The default stack: the resolver loads modules. */
+	/* Default stack size: the resolver loads modules. */
 	if (atomic_load(&l->kind->left_behind) < l->kind->most_left)
 		rc = wr_sys_thread_create(&thread, 0, look_up, l);
 	if (rc < 0) {
@@ -236,7 +234,6 @@ static int64_t deadline_of(int timeout_ms)
 			      timeout_ms ? timeout_ms : WR_LOOKUP_MS);
 }
 
-/* 0 if where is a host and a port. */
 static int parse_host(struct wr_address *ret, const char *where)
 {
 	int rc = wr_address_parse(ret, where);
@@ -254,7 +251,7 @@ static int copy_text(char *buf, size_t cap, const char *text)
 	return (int)len;
 }
 
-/* Every address of a host has a text and fits. */
+/* The text always fits. */
 static void set_address(struct weir_address *to, const struct addrinfo *from)
 {
 	*to = (struct weir_address){ .len = from->ai_addrlen };

@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls that make, start, run, stop and free a server.
+ * The public calls on a server.
  *
- * A server is freed with its last reference.  The program has one; so has
- * each thread of the server while it runs, because a callback that does not
- * return keeps its worker, and a log sink the acceptor, and what these use,
- * beyond weir_server_free().
+ * A server is freed with its last reference.  The program has one, and each
+ * thread of the server has one while it runs: a stuck callback keeps its
+ * worker, and a stuck log sink the acceptor, beyond weir_server_free().
  *
- * "A join ends": the acceptor announces the end of a stop.  What it runs and
- * calls could hold it up: the program's log sink, or the kernel.  So a join
- * waits no longer than WR_JOIN_LATE_NS beyond the deadline.
+ * "A join ends": the acceptor announces the end of a stop, but the log sink or
+ * the kernel may block it.  So a join waits at most WR_JOIN_LATE_NS beyond the
+ * deadline.
  *
- * weir_server_run() takes signals from a signalfd: nothing runs in a signal
- * handler, and no disposition is touched.  The mask is restored at the end,
- * after signals that arrived late have been read: they were meant for a server
- * that has stopped already.  A signal is read from one signalfd only, so one
- * call of a process waits for signals at a time.  The signalfd is opened with
- * the server: once that has started, its clients may have taken every
- * descriptor before somebody calls run.
+ * weir_server_run() reads signals from a signalfd: nothing runs in a signal
+ * handler, and no disposition changes.  Before it restores the mask it reads
+ * late signals, which were meant for the stopped server.  One call per process
+ * at a time waits for signals, as each is read from one signalfd only.  The
+ * signalfd is opened with the server: later, clients may have taken all
+ * descriptors.
  */
 #include <errno.h>
 #include <signal.h>
@@ -36,8 +34,8 @@ struct weir_server {
 	struct wr_core core;
 	struct wr_pool pool;
 	struct wr_acceptor acceptor;
-	int signals;	  /* signalfd of weir_server_run() */
-	atomic_uint refs; /* the program's, and one of each running thread */
+	int signals;	  /* signalfd */
+	atomic_uint refs; /* of the program and running threads */
 };
 
 /* ------------------------------------------------------------ new and free */
@@ -52,7 +50,6 @@ static sigset_t stop_signals(void)
 	return set;
 }
 
-/* signalfd, or -errno */
 static int open_signals(void)
 {
 	sigset_t set = stop_signals();
@@ -167,7 +164,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc < 0)
 		return rc;
 	if (addr.kind == WR_ADDRESS_FD && has_descriptor(s, addr.fd))
-		return -EADDRINUSE; /* we would close it twice */
+		return -EADDRINUSE; /* it would be closed twice */
 	endpoint = wr_sys_alloc(sizeof(*endpoint));
 	if (endpoint == NULL)
 		return -ENOMEM;
@@ -185,7 +182,7 @@ int weir_server_listen(weir_server *s, const char *where,
 				 sizeof(endpoint->where));
 	if (rc >= 0)
 		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
-	if (rc >= 0 && service->session) /* these wait for their peers */
+	if (rc >= 0 && service->session) /* sessions wait for peers */
 		wr_sched_always_hand_off(&s->core.sched);
 	if (rc < 0) {
 		if (!endpoint->listener.inherited)
@@ -211,7 +208,7 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 
 /* ---------------------------------------------------------- start and stop */
 
-/* No thread runs a connection yet: all of them end at once. */
+/* No connection is open yet: all threads end at once. */
 static void undo_start(weir_server *s)
 {
 	struct wr_core *core = &s->core;
@@ -243,7 +240,7 @@ int weir_server_start(weir_server *s)
 	atomic_fetch_add(&s->refs, (unsigned)s->pool.count + 1);
 	rc = wr_pool_start(&s->pool);
 	if (rc == 0) {
-		/* A join must see whether there is a thread. */
+		/* a join reads was_started */
 		wr_lock(&core->lock);
 		rc = wr_acceptor_start(&s->acceptor);
 		wr_unlock(&core->lock);
@@ -278,7 +275,7 @@ int weir_server_drain(weir_server *s)
 
 /* -------------------------------------------------------------------- join */
 
-/* When the end of the stop is not waited for any longer; or never. */
+/* When a join gives up, or never. */
 static int64_t gives_up_at(const weir_server *s)
 {
 	const struct wr_core *core = &s->core;
@@ -290,7 +287,7 @@ static int64_t gives_up_at(const weir_server *s)
 	       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
 }
 
-/* Wait without a system call that could fail; whether the stop has ended. */
+/* Wait without a system call that can fail.  True: the stop has ended. */
 static bool ends_soon(weir_server *s)
 {
 	bool is_done;
@@ -304,7 +301,7 @@ static bool ends_soon(weir_server *s)
 	return is_done;
 }
 
-/* Until it is asked for, or has ended. */
+/* Wait until a stop is requested or has ended. */
 static void wait_for_stop(weir_server *s)
 {
 	struct pollfd fds[2] = {
@@ -322,7 +319,7 @@ static void wait_for_stop(weir_server *s)
 	}
 }
 
-/* False: it has not, but its time is over. */
+/* False: the time is over. */
 static bool wait_for_end(weir_server *s)
 {
 	struct wr_core *core = &s->core;
@@ -343,7 +340,7 @@ static bool wait_for_end(weir_server *s)
 	return is_done;
 }
 
-/* The sink may be what holds the acceptor up: then nothing goes there. */
+/* Not logged if the sink may be what blocks the acceptor. */
 static void name_the_acceptor(weir_server *s)
 {
 	struct wr_core *core = &s->core;
@@ -359,7 +356,6 @@ static void name_the_acceptor(weir_server *s)
 			"the acceptor is stuck: the stop should have ended");
 }
 
-/* What can be told of a stop that has not ended. */
 static struct weir_report unfinished_report(weir_server *s)
 {
 	int64_t asked_at = atomic_load(&s->core.asked_at);
@@ -409,11 +405,11 @@ int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)
 
 /* --------------------------------------------------------------------- run */
 
-/* The process in which a call waits for signals: not its children.  0: none. */
+/* The process that waits for signals, not its children; 0: none. */
 static atomic_int taker;
 
 struct signals {
-	int fd; /* signalfd; -1: no signals are wanted */
+	int fd; /* signalfd; -1: none */
 	sigset_t before;
 };
 
@@ -433,7 +429,6 @@ static int signals_begin(struct signals *w, int fd, unsigned flags)
 	return 0;
 }
 
-/* The number of signals that have come. */
 static int signals_take(struct signals *w)
 {
 	struct signalfd_siginfo info;
@@ -479,7 +474,7 @@ static void run_until_end(weir_server *s, struct signals *w)
 		} else if (!fds[1].revents) {
 			continue;
 		}
-		/* The same signal twice while nobody looked is one. */
+		/* Equal signals that were not read in between count once. */
 		signals += signals_take(w);
 		if (signals == 1)
 			(void)weir_server_drain(s);
@@ -502,7 +497,7 @@ int weir_server_run(weir_server *s, unsigned flags)
 	if (rc < 0)
 		return rc;
 	rc = weir_server_start(s);
-	/* Somebody may have started it, or stopped it, before. */
+	/* another thread may have started or stopped it */
 	if (rc == 0 || rc == -EBUSY || rc == -ESHUTDOWN) {
 		run_until_end(s, &w);
 		rc = weir_server_join(s, NULL, 0);

@@ -17,11 +17,10 @@
 
 #define DEFAULT_REFUSAL "busy, try later\n"
 
-/* An option, and where it is in its structure. */
 struct row {
 	struct weir_option option;
 	size_t offset;
-	bool is_size; /* a size_t, not an int */
+	bool is_size; /* else an int */
 };
 
 #define ROW(of, field, type, preset, min, max, unit, text)                     \
@@ -36,7 +35,7 @@ static const struct row service_rows[] = { WR_SERVICE_OPTIONS(SERVICE_ROW) };
 
 #define COUNT_OF(rows) (sizeof(rows) / sizeof((rows)[0]))
 
-/* Where the reason of a refusal goes; may have no room. */
+/* Where the reason goes; may be NULL. */
 struct why {
 	char *text;
 	size_t cap;
@@ -142,7 +141,7 @@ const struct weir_option *weir_service_option(size_t i)
 
 /* ------------------------------------------------------------- structures */
 
-/* Copy what both sides know; -EINVAL if src says more than we understand. */
+/* -EINVAL: src sets fields that are unknown here. */
 static int copy_in(void *dst, size_t known, const void *src, size_t size,
 		   const struct why *why)
 {

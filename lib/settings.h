@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two option structures as the library keeps them: checked, completed
- * with the defaults, and owning copies of what they point to.
+ * The option structures inside the library: checked, completed with the
+ * defaults, with copies of what they point to.
  */
 #ifndef WR_SETTINGS_H
 #define WR_SETTINGS_H
@@ -12,9 +12,9 @@
 #include "weir.h"
 
 /*
- * The options: field, type, default, least and most, unit, what it is.  The
- * defaults, the checks and what programs are told are made of these tables.
- * A default of 0 workers is replaced by the number of processors.
+ * Options: field, type, default, minimum, maximum, unit, text.  Defaults,
+ * checks and help are made from these tables.  Workers 0: one for each
+ * processor.
  */
 /* clang-format off */
 #define WR_CONFIG_OPTIONS(X)                                                   \
@@ -52,7 +52,7 @@
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */
 
-/* Index of a deadline in wr_service.timeout_ms; follows WEIR_TIMEOUT_... */
+/* Index of wr_service.timeout_ms, in the order of WEIR_TIMEOUT_... */
 enum wr_timeout {
 	WR_TMO_FIRST_BYTE,
 	WR_TMO_READ,
@@ -63,8 +63,8 @@ enum wr_timeout {
 };
 
 /*
- * Fill dst, of a caller whose header may be older or newer, with the known
- * bytes of src: no more than size, and zeros where src ends.
+ * Copy to dst, whose caller's header may be older or newer: at most size bytes,
+ * with zeros behind the known ones.
  */
 void wr_copy_out(void *dst, size_t size, const void *src, size_t known);
 
@@ -74,7 +74,7 @@ struct wr_config {
 	size_t refusal_len;
 };
 
-/* The places of queue and server that one listener's connections take up. */
+/* Places taken by the connections of one listener. */
 enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
 struct wr_share {
@@ -84,10 +84,10 @@ struct wr_share {
 struct wr_service {
 	struct weir_service set;
 	int timeout_ms[WR_TMO_COUNT]; /* -1: never */
-	struct wr_share *share;	      /* of its listener; NULL: dialled */
+	struct wr_share *share;	      /* of the listener; NULL: dialled */
 };
 
-/* Any thread; before wr_core_notify_capacity(). */
+/* Any thread; before the acceptor is notified of room. */
 static inline void wr_share_add(const struct wr_service *s, int place, int n)
 {
 	atomic_fetch_add(&s->share->has[place], (size_t)n);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sums of the counters, for weir_server_stats().  A gauge is kept as entries
- * minus departures, which may be below zero in one thread's counters and is
- * right in the sum, modulo 2^64.  A sum that is made while they change may
- * miss an entry and see its departure, and would be huge: that is shown as 0.
+ * A gauge may be below zero in one thread; the sum is right modulo 2^64.  A
+ * snapshot made during changes may see a departure and miss its entry: such a
+ * negative sum is shown as 0.
  */
 #include "stats.h"
 
@@ -39,7 +38,7 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *stats)
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&stats->timed_out[i]);
-	/* In ns until all are added. */
+	/* ns until all are added */
 	ret->queue_wait_us += value(&stats->queue_wait.sum_ns);
 	ret->callback_us += value(&stats->callback_time.sum_ns);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
@@ -66,8 +65,8 @@ static void not_below_zero(uint64_t *gauge)
 }
 
 /*
- * `accepted' is summed last, so that a sum never shows more connections that
- * have ended than connections that were accepted.
+ * `accepted' is summed last, so no snapshot shows more ended connections than
+ * accepted ones.
  */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count)

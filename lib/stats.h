@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters.  Each thread of the server has a stats of its own, which only it
- * writes; a snapshot sums the stats.  Threads of the program share one more
- * stats, with atomic additions.
+ * Counters.  Each server thread writes its own; a snapshot sums them.  Threads
+ * of the program share one more, with atomic additions.
  */
 #ifndef WR_STATS_H
 #define WR_STATS_H
@@ -13,10 +12,7 @@
 #include "settings.h"
 #include "weir.h"
 
-/*
- * How a connection ended: name, column of the ledger, and for refusals the
- * reason that the log gives.  What depends on it is made of this table.
- */
+/* Outcomes: name, column of the ledger, reason of a refusal. */
 /* clang-format off */
 #define WR_OUTCOMES(X)                                                         \
 	X(COMPLETED, completed, NULL)                                          \
@@ -28,12 +24,12 @@
 	X(REFUSED_DRAIN, refused_drain, "the server stops")                    \
 	X(CUT, cut, NULL)
 
-/* What else is counted, and shown under the same name. */
+/* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
 	X(bytes_in) X(bytes_out) X(callbacks) X(dead_on_arrival)               \
 	X(accept_errors) X(shortages) X(late_bytes)
 
-/* What is there now, kept as entries minus departures. */
+/* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)
 
 enum wr_outcome {
@@ -72,8 +68,8 @@ struct wr_stats {
 };
 
 /*
- * Relaxed: a counter orders nothing.  In a stats of one writer a load and a
- * store do, which costs no locked instruction.
+ * Relaxed: a counter orders nothing.  With one writer, a load and a store avoid
+ * a locked instruction.
  */
 static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
 			    uint64_t n)
@@ -88,7 +84,6 @@ static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
 		memory_order_relaxed);
 }
 
-/* durations is one of stats. */
 static inline void wr_count_duration(struct wr_stats *stats,
 				     struct wr_durations *durations, int64_t ns)
 {
@@ -101,7 +96,6 @@ static inline void wr_count_duration(struct wr_stats *stats,
 	wr_count(stats, &durations->sum_ns, ns > 0 ? (uint64_t)ns : 0);
 }
 
-/* A snapshot of what the stats count. */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calls of sys.h.  Any thread may use any of them; nothing is kept here.
+ * Any thread; no state.
  *
- * Every wrapper has one shape: ask for a fault, make the call, turn errno
- * into a result.  Where a signal must not end the call, a loop goes round
- * both, so that an injected EINTR is answered like a real one.
+ * Every wrapper has one shape: ask for a fault, make the call, turn errno into
+ * a result.  A retry loop covers both, so an injected EINTR is handled like a
+ * real one.
  *
- * Every descriptor is made close-on-exec by the call that creates it: another
- * thread may fork and exec between any two calls.
+ * Every descriptor is created close-on-exec: another thread may fork and exec
+ * between any two calls.
  */
 #include "sys.h"
 
@@ -33,14 +33,14 @@
 
 #include "bounds.h"
 
-/* Older headers lack the number; all machines but one have this one. */
+/* The number on all architectures but one, for older headers. */
 #ifdef SYS_fchmodat2
 #define WR_FCHMODAT2 SYS_fchmodat2
 #else
 #define WR_FCHMODAT2 452
 #endif
 
-/* 0, or the -errno to fail with; *len may be made less. */
+/* -errno to fail with, or 0; *len may be reduced. */
 #ifdef WR_FAULTS
 #define FAULT(name, len) (wr_sys_fault ? wr_sys_fault(WR_SYS_##name, len) : 0)
 
@@ -97,7 +97,7 @@ void wr_sys_free(void *p)
 
 /* ---------------------------------------------------------------- waiting */
 
-/* -EINTR is returned: only the caller knows how much of its time is left. */
+/* Returns -EINTR: only the caller knows the time that is left. */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
 	int rc = FAULT(poll, NULL);
@@ -112,7 +112,7 @@ int wr_sys_epoll_create(void)
 	return rc < 0 ? rc : result(epoll_create1(EPOLL_CLOEXEC));
 }
 
-/* EPOLL_CTL_DEL allocates nothing, so no fault is injected there. */
+/* No fault in EPOLL_CTL_DEL, which allocates nothing. */
 int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 {
 	int rc = 0;
@@ -122,7 +122,7 @@ int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev)
 	return rc < 0 ? rc : result(epoll_ctl(ep, op, fd, ev));
 }
 
-/* EINTR counts as a time-out: callers loop and read the clock anyway. */
+/* EINTR counts as a time-out: callers read the clock anyway. */
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms)
 {
 	int rc = FAULT(epoll_wait, NULL);
@@ -139,7 +139,7 @@ int wr_sys_eventfd(void)
 	return rc < 0 ? rc : result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 }
 
-/* The only possible error is EAGAIN: the counter is full, so it is readable. */
+/* The only error is EAGAIN: the counter is full, so readable. */
 void wr_sys_eventfd_signal(int fd)
 {
 	const uint64_t one = 1;
@@ -167,7 +167,6 @@ int wr_sys_signalfd(const sigset_t *set)
 	return result(signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-/* Fails only for a how that does not exist. */
 void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	(void)pthread_sigmask(how, set, old);
@@ -387,10 +386,10 @@ int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 }
 
 /*
- * Output leaves at once, since callers gather it.  The kernel keeps little
- * unsent output: without a bound its buffer grows with what a peer has read so
- * far, to 4 MB for a peer that stops reading.  That bound may be missing.  Both
- * options are inherited by accepted sockets.
+ * TCP_NODELAY, as callers gather output.  A limit of unsent output, as without
+ * one the kernel's buffer grows with what a peer has read so far, to 4 MB for a
+ * peer that stops reading; the option may be missing.  Accepted sockets inherit
+ * both.
  */
 int wr_sys_tune_tcp(int fd)
 {
@@ -422,7 +421,7 @@ int wr_sys_shutdown(int fd, int how)
 	return rc < 0 ? rc : result(shutdown(fd, how));
 }
 
-/* Output of a Unix socket is in the peer's queue at once; a close keeps it. */
+/* Output of a Unix socket is in the peer's queue and survives a close. */
 static bool is_unix(int fd)
 {
 	int domain = AF_UNSPEC;
@@ -453,16 +452,13 @@ int wr_sys_unsent(int fd)
 	return bytes > 0 && is_unix(fd) ? 0 : bytes;
 }
 
-/*
- * Whatever close() returns, the number is free afterwards and may be in use
- * again: a second call could only close another descriptor.
- */
+/* Whatever close() returns, the number is free and may be in use again. */
 void wr_sys_close(int fd)
 {
 	int rc = close(fd);
 
 #ifdef WR_FAULTS
-	/* It was closed before; the number could be in use again by now. */
+	/* Closed twice. */
 	wr_assert(rc == 0 || errno != EBADF);
 #endif
 	(void)rc;
@@ -486,14 +482,14 @@ ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
 static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
 {
 	struct msghdr msg = {
-		/* sendmsg() does not write there, its type only says so. */
+		/* not written by sendmsg() */
 		.msg_iov = (struct iovec *)(uintptr_t)iov,
-		/* An int in one C library, a size_t in another. */
+		/* int or size_t, by C library */
 		.msg_iovlen = (unsigned short)count,
 	};
 	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	if (count == 1) /* most are; cheaper for the kernel */
+	if (count == 1) /* cheaper in the kernel */
 		return size_result(
 			send(fd, iov->iov_base, iov->iov_len, flags));
 	return size_result(sendmsg(fd, &msg, flags));
@@ -509,7 +505,6 @@ static size_t total_len(const struct iovec *iov, size_t count)
 	return total;
 }
 
-/* Send at most len bytes. */
 static ssize_t send_first(int fd, const struct iovec *iov, size_t count,
 			  size_t len)
 {
@@ -549,9 +544,8 @@ ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)
 }
 
 /*
- * sendfile(2) has no MSG_NOSIGNAL, and a thread of the program may call this
- * with SIGPIPE unblocked.  In that case none was pending before, so the one
- * that comes with EPIPE is taken back.
+ * sendfile(2) has no MSG_NOSIGNAL, and the caller may have SIGPIPE unblocked.
+ * None was pending then, so the one that comes with EPIPE is consumed.
  */
 ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len)
 {
@@ -623,9 +617,9 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 /* ---------------------------------------------------------------- threads */
 
 /*
- * The signal mask of our threads: signals sent to the process go to threads of
- * the program.  A fault of a thread itself must still reach the handler of a
- * crash reporter or sanitizer; blocked, it would end the process silently.
+ * Signals of the process go to threads of the program.  Faults stay unblocked,
+ * for crash reporters and sanitizers; blocked, they would end the process
+ * silently.
  */
 static void block_for_threads(sigset_t *old)
 {
@@ -640,7 +634,7 @@ static void block_for_threads(sigset_t *old)
 	(void)pthread_sigmask(SIG_SETMASK, &blocked, old);
 }
 
-/* Thread-local memory of a module, which the C library takes from the stack. */
+/* The C library takes thread-local memory from the stack. */
 static int add_thread_local(struct dl_phdr_info *info, size_t size, void *sum)
 {
 	(void)size;
@@ -651,7 +645,6 @@ static int add_thread_local(struct dl_phdr_info *info, size_t size, void *sum)
 	return 0;
 }
 
-/* For stack_size bytes (0: the system's default) that fn can use. */
 static size_t whole_stack(const pthread_attr_t *attr, size_t stack_size)
 {
 	size_t size = 0;
@@ -659,7 +652,7 @@ static size_t whole_stack(const pthread_attr_t *attr, size_t stack_size)
 	if (stack_size == 0) {
 		(void)pthread_attr_getstacksize(attr, &stack_size);
 		if (stack_size < WR_STACK_LEAST)
-			stack_size = WR_STACK_LEAST; /* "ulimit -s" is small */
+			stack_size = WR_STACK_LEAST; /* small "ulimit -s" */
 	}
 	(void)dl_iterate_phdr(add_thread_local, &size);
 	return size + stack_size + WR_STACK_OF_OURS;
@@ -702,7 +695,7 @@ int wr_sys_thread_tryjoin(pthread_t id)
 	return -pthread_tryjoin_np(id, NULL);
 }
 
-/* A callback that cancelled its thread would end a worker that others need. */
+/* A callback that cancels its thread must not end a worker. */
 void wr_sys_thread_begin(const char *name)
 {
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
@@ -720,7 +713,7 @@ int wr_sys_mutex_init(pthread_mutex_t *m)
 	if (rc != 0)
 		return -rc;
 #ifdef WR_FAULTS
-	/* Tests see a lock taken twice as a failure, not as a hang. */
+	/* a lock taken twice fails, not hangs */
 	(void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
 #endif
 	rc = pthread_mutex_init(m, &attr);
@@ -745,12 +738,11 @@ int wr_sys_cond_init(pthread_cond_t *c)
 	return -rc;
 }
 
-/* Room for as many processors as a kernel can be built for. */
+/* As many processors as a kernel can be built for. */
 struct processors {
 	cpu_set_t set[8];
 };
 
-/* The processors that the calling thread may use; it inherits them. */
 static int allowed(struct processors *ret)
 {
 	int rc = FAULT(affinity, NULL);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every call that can fail, as the one place where the library meets the
- * system.  Each returns >= 0 or -errno, and NULL where a pointer is returned.
- * EINTR is answered here where a retry is right; close() is never retried.
+ * Every fallible system call of the library.  Each wrapper returns >= 0 or
+ * -errno, and NULL for a pointer.  EINTR is retried where that is right;
+ * close() is never retried.
  *
- * A test build (WR_FAULTS) asks wr_sys_fault before each call: it may fail
- * the call with a -errno, shorten its length, or delay it.  The library that
- * is installed has no such hook.
+ * A test build (WR_FAULTS) asks wr_sys_fault before each call: it may fail the
+ * call, shorten its length, or delay it.
  */
 #ifndef WR_SYS_H
 #define WR_SYS_H
@@ -43,21 +42,18 @@ enum wr_sys_call {
 /* clang-format on */
 
 /*
- * 0: go on (with *len bytes, where the call has a length; else len is NULL);
- * < 0: fail with that.  NULL: no faults.  Set it while no server runs.
+ * 0: continue (with *len bytes; NULL: the call has no length); < 0: fail with
+ * that.  Set it while no server runs.
  */
 extern int (*wr_sys_fault)(enum wr_sys_call call, size_t *len);
 extern const char *const wr_sys_call_names[];
 #endif
 
-/*
- * True if a recv() that brought less than asked from a TCP socket shows that
- * the socket was empty then.
- */
+/* True: a recv() that returned less than asked has emptied a TCP socket. */
 static inline bool wr_sys_short_read_is_empty(void)
 {
 #ifdef WR_FAULTS
-	/* A shortened read says nothing about what the socket still holds. */
+	/* A shortened read shows nothing. */
 	return !wr_sys_fault;
 #else
 	return true;
@@ -78,16 +74,15 @@ int wr_sys_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
 int wr_sys_setsockopt(int fd, int level, int name, const void *value,
 		      socklen_t len);
-/* Only packets of that interface are for it; its number need not exist. */
+/* The interface need not exist. */
 int wr_sys_bind_to_interface(int fd, int index);
 int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len);
-int wr_sys_tune_tcp(int fd); /* what each TCP socket of ours has */
+int wr_sys_tune_tcp(int fd); /* options of all TCP sockets */
 int wr_sys_shutdown(int fd, int how);
-/* Switch SO_LINGER off if it has a time: close(2) would wait for the peer. */
+/* Switch SO_LINGER with a time off: close(2) would wait for the peer. */
 void wr_sys_forget_linger(int fd);
-int64_t
-wr_sys_round_trip_us(int fd); /* TCP, to the peer and back; 0: unknown */
-int wr_sys_unsent(int fd);    /* bytes the peer's kernel has not taken */
+int64_t wr_sys_round_trip_us(int fd); /* 0: unknown */
+int wr_sys_unsent(int fd);	      /* bytes not acknowledged by the peer */
 void wr_sys_close(int fd);
 
 /* Never wait, never raise SIGPIPE. */
@@ -109,7 +104,7 @@ ssize_t wr_sys_pread(int fd, void *buf, size_t cap, off_t offset);
 void wr_sys_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 int wr_sys_open(const char *path, int flags);
-/* Open for a lock, not by a link; made with mode 0600 if it is not there. */
+/* Open a lock file, not through a link; created with mode 0600. */
 int wr_sys_create(const char *path);
 int wr_sys_dup(int fd); /* close-on-exec */
 int wr_sys_fcntl(int fd, int cmd, int arg);
@@ -117,11 +112,11 @@ int wr_sys_lstat(const char *path, struct stat *st);
 int wr_sys_fstat(int fd, struct stat *st);
 int wr_sys_unlink(const char *path);
 int wr_sys_rename(const char *from, const char *to);
-int wr_sys_fchmod(int fd, mode_t mode); /* of a socket that is not bound */
-int wr_sys_chmod(int fd, mode_t mode);	/* fd is of O_PATH */
+int wr_sys_fchmod(int fd, mode_t mode); /* an unbound socket */
+int wr_sys_chmod(int fd, mode_t mode);	/* opened with O_PATH */
 int wr_sys_flock(int fd, int op);
 
-/* As getaddrinfo(3), but -errno: -ENOENT for no such host. */
+/* As getaddrinfo(3); -ENOENT: no such host. */
 int wr_sys_getaddrinfo(const char *host, const char *port,
 		       const struct addrinfo *hints, struct addrinfo **ret);
 /* As getnameinfo(3) without the service. */
@@ -129,24 +124,22 @@ int wr_sys_getnameinfo(const struct sockaddr *addr, socklen_t len, char *name,
 		       size_t cap, int flags);
 
 /*
- * fn can use stack_size bytes of stack (0: the system's default, but at least
- * WR_STACK_LEAST), however much is thread-local in this program: the C library
- * takes that out of the stack it is asked for.
+ * fn can use stack_size bytes (0: the default, at least WR_STACK_LEAST),
+ * besides the thread-local memory that the C library takes from the stack.
  */
 int wr_sys_thread_create(pthread_t *ret, size_t stack_size, void *(*fn)(void *),
 			 void *arg);
 
-int wr_sys_thread_tryjoin(pthread_t id); /* 0, or -EBUSY: it still runs */
+int wr_sys_thread_tryjoin(pthread_t id); /* -EBUSY: it runs */
 
-/* The first act of such a thread: its name, and that nobody can cancel it. */
+/* First call of a thread: set its name, and make it uncancellable. */
 void wr_sys_thread_begin(const char *name);
 
 /*
  * "No call is a cancellation point": the first line of each public call that
- * could reach one.  A thread of the program that is cancelled in the middle
- * would keep a lock or lose a descriptor; with this it finishes the call and
- * acts on the cancellation later.  Threads of the library cannot be cancelled
- * anyway: a call that workers make often tests for a dialled connection first.
+ * may reach one.  A cancelled thread of the program would keep a lock or leak a
+ * descriptor; so it finishes the call first.  Server threads are uncancellable:
+ * frequent calls of handlers test for a dialled connection instead.
  */
 #define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
 #define WR_NO_CANCEL_IF(cond)                                                  \
@@ -170,10 +163,10 @@ static inline void wr_sys_cancel_restore(const int *state)
 
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);
-int wr_sys_pin_thread(int index); /* to the index-th processor allowed */
-int wr_sys_processors(void);	  /* that the calling thread may use */
+int wr_sys_pin_thread(int index); /* the index-th allowed one */
+int wr_sys_processors(void);	  /* allowed for the calling thread */
 
-/* How often the calling thread had to leave its processor to others. */
+/* Involuntary context switches of the calling thread. */
 long wr_sys_preemptions(void);
 
 #endif

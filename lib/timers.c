@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The heap of timers.h.  One thread.
- *
- * Invariants: heap[i]->place == i + 1; no timer is due before its parent,
- * which is at (i - 1) / 2.  Timers that are due at the same time come in no
- * particular order.
+ * Invariants: heap[i]->place == i + 1; no timer is due before its parent, at (i
+ * - 1) / 2.
  */
 #include "timers.h"
 
@@ -39,7 +36,7 @@ static void put(struct wr_timers *ts, size_t i, struct wr_timer *t)
 	t->place = i + 1;
 }
 
-/* Find t's place between the root and i, making room on the way. */
+/* Place t between i and the root. */
 static void rise(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	while (i > 0 && t->at < ts->heap[(i - 1) / 2]->at) {
@@ -49,7 +46,7 @@ static void rise(struct wr_timers *ts, size_t i, struct wr_timer *t)
 	put(ts, i, t);
 }
 
-/* The same between i and the leaves. */
+/* Place t between i and the leaves. */
 static void sink(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	size_t child;
@@ -66,7 +63,7 @@ static void sink(struct wr_timers *ts, size_t i, struct wr_timer *t)
 	put(ts, i, t);
 }
 
-/* Put t at i, where the order may be wrong in either direction. */
+/* Place t, from i in either direction. */
 static void settle(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	if (i > 0 && t->at < ts->heap[(i - 1) / 2]->at)

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Callbacks that run for very long.  The acceptor's thread only.
+ * Watchdog: one log line for each callback that runs very long, while it runs.
+ * A check comes when the oldest running callback would be too old; one that
+ * begins later is not too old before the next check.  A session that waits in a
+ * call of the library is not stuck: its time counts from the end of the wait.
  *
- * Watchdog: one log line for each of them, while it still runs.  It looks when
- * the oldest callback it knows of would have run too long; one that begins
- * after a look cannot be too old before the next.  A session that waits
- * for its peer with a call of the library is not stuck: its time counts from
- * the end of its last wait.
- *
- * Starvation: every worker has been inside one callback for seconds, and
- * connections wait for a worker.  Sessions that wait for their peers, which the
- * watchdog does not name, count too.  It is logged at most once a minute.
+ * Starvation: every worker has been in one callback for seconds, and
+ * connections wait.  Waiting callbacks count here.  At most one line a minute.
  */
 #include "watch.h"
 
@@ -26,10 +22,7 @@ void wr_watch_init(struct wr_watch *w, struct wr_core *core,
 
 /* ---------------------------------------------------------------- watchdog */
 
-/*
- * Log the callback of a worker that began then.  False: it has returned, and
- * what the worker runs now is another.
- */
+/* False: the callback that began then has returned. */
 static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
 			  int level, int64_t ns)
 {
@@ -65,7 +58,7 @@ int wr_watch_name_stuck(struct wr_watch *w, int64_t now)
 	return stuck;
 }
 
-/* When this worker is to be looked at again. */
+/* When to check this worker again. */
 static int64_t look_at(struct wr_watch *w, int i, int64_t now)
 {
 	struct wr_worker *worker = &w->pool->workers[i];
@@ -96,7 +89,7 @@ static void watch_callbacks(struct wr_watch *w, int64_t now)
 
 /* -------------------------------------------------------------- starvation */
 
-/* When the latest of the running callbacks began; 0: a worker is free. */
+/* Begin of the youngest running callback; 0: a worker is free. */
 static int64_t all_busy_since(const struct wr_watch *w)
 {
 	int64_t latest = 0;
@@ -119,7 +112,7 @@ static size_t queued(const struct wr_watch *w)
 	       wr_sched_queued(&w->core->sched, WR_QUEUE_READY);
 }
 
-/* In a queue, or parked with an event that no worker has taken. */
+/* Queued, or parked with unread input. */
 static bool is_any_waiting(const struct wr_watch *w)
 {
 	struct pollfd pfd = { .fd = w->core->poller, .events = POLLIN };
