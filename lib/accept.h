@@ -13,14 +13,14 @@ struct wr_endpoint {
 	struct wr_listener listener;
 	struct wr_service service;
 	struct wr_share share; /* places taken by its connections */
-	int id;		       /* index */
+	int id;
 	bool is_armed;
 	bool is_broken;
 	bool may_have_more; /* clients wait, as far as we know */
 	bool is_due;	    /* they do, and there is room */
 
 	struct {
-		bool is_fenced;	       /* no new connection begins */
+		bool is_fenced;
 		size_t owed;	       /* may still wait from before the stop */
 		int64_t calm_since;    /* quiet since; 0: not quiet */
 		int64_t first_calm_at; /* first quiet time; 0: not yet */
@@ -31,7 +31,7 @@ struct wr_endpoint {
 
 struct wr_accept {
 	struct wr_core *core;
-	struct wr_context *ctx; /* the acceptor's */
+	struct wr_context *ctx;
 	struct wr_deadlines *deadlines;
 	int poller;
 	struct wr_endpoint **endpoints;

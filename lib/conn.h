@@ -24,13 +24,13 @@
 #include "timers.h"
 
 enum wr_where {
-	WR_CONN_FREE,	/* the slot holds no connection */
+	WR_CONN_FREE,
 	WR_CONN_QUEUED, /* accepted, waits for a worker */
 	WR_CONN_READY,	/* has events, waits for a worker */
 	WR_CONN_RUNNING,
 	WR_CONN_PARKED,	   /* no owner; the poller watches it */
 	WR_CONN_LINGERING, /* the acceptor discards input */
-	WR_CONN_CLOSED,	   /* references may be left */
+	WR_CONN_CLOSED,
 	WR_CONN_PLACES
 };
 
@@ -70,18 +70,18 @@ enum wr_input {
 
 /* Requests to the acceptor. */
 enum {
-	WR_INBOX_LINGER = 1,	/* linger, then close */
-	WR_INBOX_RESCHEDULE = 2 /* the deadline moved to an earlier time */
+	WR_INBOX_LINGER = 1, /* linger, then close */
+	WR_INBOX_RESCHEDULE = 2
 };
 
 struct wr_in {
 	struct wr_buffer buf;
-	size_t scanned;	     /* bytes searched in vain ... */
-	uint64_t scan_mark;  /* ... for this delimiter */
-	uint64_t received;   /* bytes */
-	int64_t last_at;     /* time of the last receive */
-	int64_t message_at;  /* start of an incomplete message; 0: none */
-	int error;	     /* of the last failed receive */
+	size_t scanned;	    /* bytes searched in vain ... */
+	uint64_t scan_mark; /* ... for this delimiter */
+	uint64_t received;  /* bytes */
+	int64_t last_at;    /* time of the last receive */
+	int64_t message_at; /* start of an incomplete message; 0: none */
+	int error;
 	uint8_t end;	     /* enum wr_in_end */
 	bool is_ready;	     /* input or its end is there */
 	bool would_block;    /* the last receive said -EAGAIN */
@@ -112,11 +112,10 @@ struct wr_call {
 	bool woken_again;    /* woken during the callback; stays */
 };
 
-/* Used by the acceptor only. */
 struct wr_linger {
 	int64_t quiet_at; /* ends if nothing comes until then */
 	int64_t end_at;	  /* ends at the latest; 0: not begun */
-	uint64_t bytes;	  /* discarded */
+	uint64_t bytes;
 	struct weir_conn *prev, *next;
 };
 

@@ -22,10 +22,10 @@
 
 struct race {
 	const struct addrinfo *to[WR_CONNECT_ADDRESSES];
-	struct pollfd attempts[WR_CONNECT_ADDRESSES]; /* fd -1: failed */
+	struct pollfd attempts[WR_CONNECT_ADDRESSES];
 	size_t count, started, under_way;
-	int64_t next_at; /* of the next attempt */
-	int rc;		 /* of the last failure */
+	int64_t next_at;
+	int rc;
 };
 
 static const struct addrinfo *find(const struct addrinfo *a, int family,
@@ -71,7 +71,6 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 	       memcmp(&own, &peer, sizeof(own)) == 0;
 }
 
-/* 0: connected. */
 static int check(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };

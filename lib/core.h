@@ -50,7 +50,7 @@ struct wr_core {
 	struct wr_sched sched;
 	/* The acceptor waits for free capacity. */
 	_Atomic bool accept_blocked;
-	_Atomic(struct weir_conn *) inbox; /* latest first */
+	_Atomic(struct weir_conn *) inbox;
 
 	_Alignas(WR_CACHE_LINE) _Atomic int phase;
 	/* ns; set before WR_PHASE_DRAINING */

@@ -11,12 +11,12 @@
 
 struct wr_deadlines {
 	struct wr_core *core;
-	struct wr_context *ctx; /* the acceptor's */
-	int poller;		/* watches lingering connections */
+	struct wr_context *ctx;
+	int poller;
 	struct wr_timers timers;
 	size_t lingering;
-	struct weir_conn *oldest, *latest; /* lingering */
-	int64_t quiet_ns;		   /* silence that ends lingering */
+	struct weir_conn *oldest, *latest;
+	int64_t quiet_ns; /* silence that ends lingering */
 };
 
 void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,

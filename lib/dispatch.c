@@ -71,7 +71,6 @@ static int outcome_of(int end)
 	}
 }
 
-/* Unsent output is lost. */
 static enum step end_now(struct weir_conn *c, int end)
 {
 	c->cause = (uint8_t)end;
@@ -132,7 +131,6 @@ static bool has_outlived(const struct weir_conn *c)
 	       c->ctx->now;
 }
 
-/* The lifetime bounds a peer that keeps taking more. */
 static enum step send_later(struct weir_conn *c)
 {
 	if (!has_outlived(c))

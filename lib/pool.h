@@ -29,7 +29,7 @@ struct wr_pool {
 	struct wr_core *core;
 	struct wr_worker *workers;
 	int count;
-	struct wr_thread *acceptor; /* joined as well */
+	struct wr_thread *acceptor;
 	/* Called last by each thread. */
 	void (*on_exit)(void *arg);
 	void *exit_arg;

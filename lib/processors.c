@@ -23,11 +23,11 @@
 /* Paths of the process's groups, or NULL. */
 struct groups {
 	char *v2;
-	char *v1; /* of the controller cpu */
+	char *v1;
 };
 
 struct mount {
-	char *root; /* the group at its top */
+	char *root;
 	char *point;
 	char *type;
 	char *options;

@@ -141,7 +141,6 @@ static inline bool batch_take(struct wr_batch *b, struct wr_event *ret)
 	}
 }
 
-/* Owner, empty batch: publish n events. */
 static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 {
 	uint64_t number =
@@ -306,7 +305,6 @@ void wr_sched_hand_off(struct wr_sched *s)
 		wake_poller(s);
 }
 
-/* Since the last call. */
 static bool was_preempted(struct wr_sched_worker *w)
 {
 	long before = w->preemptions;

@@ -301,7 +301,6 @@ static bool ends_soon(weir_server *s)
 	return is_done;
 }
 
-/* Wait until a stop is requested or has ended. */
 static void wait_for_stop(weir_server *s)
 {
 	struct pollfd fds[2] = {
@@ -319,7 +318,6 @@ static void wait_for_stop(weir_server *s)
 	}
 }
 
-/* False: the time is over. */
 static bool wait_for_end(weir_server *s)
 {
 	struct wr_core *core = &s->core;

@@ -20,7 +20,7 @@
 struct row {
 	struct weir_option option;
 	size_t offset;
-	bool is_size; /* else an int */
+	bool is_size;
 };
 
 #define ROW(of, field, type, preset, min, max, unit, text)                     \

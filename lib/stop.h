@@ -34,7 +34,7 @@ struct wr_stop {
 	struct wr_accept *accept;	/* c */
 	struct wr_deadlines *deadlines; /* c */
 	struct wr_watch *watch;		/* c */
-	int done_fd;			/* c: eventfd */
+	int done_fd;			/* c */
 
 	enum wr_stop_step step; /* t */
 	int64_t handshake_ns;	/* t: allowed for one handshake */

@@ -58,7 +58,6 @@ int wr_watch_name_stuck(struct wr_watch *w, int64_t now)
 	return stuck;
 }
 
-/* When to check this worker again. */
 static int64_t look_at(struct wr_watch *w, int i, int64_t now)
 {
 	struct wr_worker *worker = &w->pool->workers[i];
