@@ -204,7 +204,7 @@ static void add_events(struct weir_conn *c, uint32_t events)
 }
 
 /* A later event makes wr_owner_release() fail. */
-static void note_events(struct weir_conn *c)
+static WR_INLINE void note_events(struct weir_conn *c)
 {
 	if (wr_owner_peek(&c->owner))
 		add_events(c, wr_owner_fetch(&c->owner));
@@ -242,15 +242,16 @@ static enum step keep(struct weir_conn *c)
 }
 
 /* The handler can get more input without an event. */
-static bool has_more(const struct weir_conn *c, int verdict)
+static bool has_more(const struct weir_conn *c, bool waits)
 {
-	bool wants_new = verdict == WEIR_WAIT && c->call.saw_eagain;
+	bool wants_new = waits && c->call.saw_eagain;
 
 	return c->call.input != WR_INPUT_EMPTY && !wants_new &&
 	       (wr_buffer_len(&c->in.buf) > 0 || c->in.is_ready);
 }
 
-static enum step call_again(struct weir_conn *c, int verdict)
+/* After WEIR_AGAIN, or WEIR_WAIT (waits). */
+static enum step call_again(struct weir_conn *c, bool waits)
 {
 	switch (c->call.input) {
 	case WR_INPUT_EOF:
@@ -265,14 +266,13 @@ static enum step call_again(struct weir_conn *c, int verdict)
 	}
 	if (c->call.why == WEIR_DRAIN)
 		return begin_close(c, WEIR_END_DRAIN);
-	if (verdict == WEIR_WAIT && !c->call.saw_eagain &&
-	    c->call.why == WEIR_INPUT)
+	if (waits && !c->call.saw_eagain && c->call.why == WEIR_INPUT)
 		return log_and_close(c,
 				     "the handler said WEIR_WAIT though no "
 				     "input call said -EAGAIN: a bug in the "
 				     "program",
 				     0);
-	if (has_more(c, verdict)) {
+	if (has_more(c, waits)) {
 		c->in.is_ready = true;
 		return STEP_AGAIN;
 	}
@@ -299,9 +299,8 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 	switch (verdict) {
 	case WEIR_AGAIN:
 	case WEIR_WAIT:
-		return call_again(c, verdict);
 	case -EAGAIN:
-		return call_again(c, WEIR_WAIT);
+		return call_again(c, verdict != WEIR_AGAIN);
 	case WEIR_KEEP:
 		return keep(c);
 	case WEIR_CLOSE:
