@@ -3,42 +3,41 @@
  * weir: concurrent TCP servers on a fixed pool of threads.
  *
  * An acceptor thread takes connections from the kernel and puts them on a
- * bounded queue; a fixed pool of workers takes them from there and runs your
- * callbacks.  A connection that has nothing to say is parked and costs no
- * thread.  A stop lets the running work end, loses no reply, ends by its
- * deadline and reports in numbers that add up.
+ * bounded queue.  A fixed pool of workers takes them from the queue and runs
+ * your callbacks.  An idle connection is parked and uses no thread.  A stop
+ * lets running work finish, loses no reply, ends by its deadline and reports
+ * counts that add up.
  *
  * The smallest complete server is examples/echo.c.
  *
- * Five rules hold for every call:
+ * These rules hold for every call:
  *
- *   Errors     are values: >= 0 is good, < 0 is -errno.  errno itself means
- *              nothing.  Out-parameters are written on success only.
- *   Threads    a weir_conn is for the callbacks of that connection, or for
- *              the thread that owns it if it was dialled ("handler"); other
- *              threads use a weir_ref.  "any": any thread.  "before start":
- *              one thread at a time, before weir_server_start().  No call
- *              is a cancellation point: a thread that pthread_cancel() meets
- *              in one finishes it first.
- *   Misuse     that can be seen is answered with -EINVAL: no server, connection
- *              or memory (NULL), a length above SSIZE_MAX, such as the error of
- *              a read that nobody looked at.  Calls without an error do nothing
- *              then, and give NULL or 0.  What cannot be seen is undefined: a
- *              pointer to what is gone, a call by a thread that may not make
- *              it.
- *   Ownership  strings and structures you pass are copied.  A weir_conn
- *              belongs to the library and is valid during a callback, a
- *              weir_ref until weir_unref().
- *
- *   Sizes      structures may grow in later versions.  One that the library
- *              fills comes with its sizeof: no more is written, and what an
- *              older library does not know is 0.  One that it reads has its
- *              sizeof in its first field: fields that are missing have their
- *              defaults, and set bytes it does not know are -EINVAL.
+ *   Errors     are return values: >= 0 is success, < 0 is -errno.  errno itself
+ *              is not used.  Out-parameters are written on success only.
+ *   Threads    "handler": a callback of that connection, or the thread that
+ *              owns a dialled connection.  "any": any thread.  "before start":
+ *              one thread at a time, before weir_server_start().  Other threads
+ *              reach a connection through a weir_ref.  No call is a
+ *              cancellation point: after pthread_cancel() a thread finishes the
+ *              call it is in.
+ *   Misuse     that the library can see returns -EINVAL: NULL for a server,
+ *              connection or buffer, or a length above SSIZE_MAX (such as the
+ *              error of a read, used as a length).  A function that returns no
+ *              error does nothing then, and returns NULL or 0.  Other misuse is
+ *              undefined: a pointer to a freed object, a call from a thread
+ *              that may not make it.
+ *   Ownership  Strings and structures that you pass are copied.  A weir_conn
+ *              belongs to the library and is valid during a callback; a
+ *              weir_ref is valid until weir_unref().
+ *   Sizes      Structures may grow in later versions.  For a structure that the
+ *              library fills, you pass its sizeof: the library writes no more,
+ *              and sets to 0 what it does not know.  A structure that it reads
+ *              has its sizeof in the first field: missing fields have their
+ *              defaults, and set bytes that it does not know are -EINVAL.
  *
  * The library never exits, prints, reads the environment, installs a signal
- * handler or changes a disposition, and calls you back with no lock held.
- * Once loaded it stays loaded: dlclose() does not unmap it.
+ * handler or changes a signal's disposition.  It holds no lock while it calls
+ * you.  Once loaded it stays loaded: dlclose() does not unmap it.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -71,48 +70,56 @@ typedef struct weir_server weir_server;
 typedef struct weir_conn weir_conn; /* for its callbacks, or its owner */
 typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
 
-/* For any time in milliseconds: no limit.  0 means the default. */
+/* No limit, for any time in milliseconds.  0 means the default. */
 #define WEIR_NEVER (-1)
 
 /*
  * A callback of a service.  It runs on a worker, one call at a time for each
- * connection, and returns a verdict:
+ * connection.  Its result is a verdict:
  *
- *   WEIR_CLOSE   flush what was written, then close
- *   WEIR_WAIT    call again when new input has come
- *   WEIR_AGAIN   call again soon: buffered input counts as input
- *   WEIR_KEEP    answer to WEIR_DRAIN: not through yet, keep the connection
- *   -errno       close; it is logged unless the peer or a stop ended it
+ *   verdict      usually                          in a call with WEIR_DRAIN
+ *   WEIR_CLOSE   send all output, then close      the same
+ *   WEIR_WAIT    call again on new input          as WEIR_CLOSE
+ *   WEIR_AGAIN   call again on any input, also    as WEIR_CLOSE
+ *                on input already buffered
+ *   WEIR_KEEP    a bug                            do not close yet
+ *   -EAGAIN      as WEIR_WAIT                     as WEIR_CLOSE
+ *   -errno       close, log the error             the same
+ *   other        a bug                            a bug
  *
- * A call with WEIR_DRAIN is the last one: WEIR_WAIT and WEIR_AGAIN close then,
- * for no more input is waited for.  WEIR_KEEP keeps the connection until
- * input, weir_ref_wake(), weir_ref_close() or the deadline of the stop.
+ * So a handler may return what an input call returned, unless it is a count: 0,
+ * the end of input, closes, and -EAGAIN waits for more.  Another bug is to
+ * wait, after WEIR_INPUT, though no input call of the callback returned
+ * -EAGAIN.  A bug is logged and closes the connection.
  *
- * The result of an input call is a verdict: 0, the end of input, closes, and
- * -EAGAIN is WEIR_WAIT.  Not logged are -EPIPE, -ECONNRESET, -ESHUTDOWN, and
- * what an input or output call said of an unreachable peer (-EHOSTUNREACH ...).
- * Bugs that are logged and close the connection: WEIR_WAIT though no input call
- * of this callback said -EAGAIN, WEIR_KEEP without WEIR_DRAIN, another number.
+ * The call with WEIR_DRAIN is the last one unless it returns WEIR_KEEP.  Then
+ * the connection stays until input, weir_ref_wake(), weir_ref_close() or the
+ * deadline of the stop.
  *
- * It ends by returning: not by longjmp(), a C++ exception or pthread_exit().
- * A child that it forks may exec; one that does not makes no calls of this
- * library, and ends with _exit().
+ * Errors that a peer or a stop causes are not logged: -EPIPE, -ECONNRESET,
+ * -ESHUTDOWN, and an error of an unreachable peer (-EHOSTUNREACH ...) that an
+ * input or output call returned.
+ *
+ * A callback ends by returning: not by longjmp(), a C++ exception or
+ * pthread_exit().  A child process that it forks either execs, or makes no
+ * calls of this library and ends with _exit().
  */
 typedef int weir_handler(weir_conn *c, void *arg);
 
 /*
- * Called once when the connection is over, after its last callback, when all
+ * Called once at the end of a connection, after its last callback, when all
  * its output has been given to the kernel or has been given up.  Nothing more
- * can be written.  weir_conn_summary() says why it ended.  A connection that
- * was refused, or was gone before its first callback, has no such call.
+ * can be written.  weir_conn_summary() says why it ended.  It is not called for
+ * a connection that was refused or that ended before its first callback.
  */
 typedef void weir_closed(weir_conn *c, void *arg);
 
 /*
- * One line, without its newline.  Called from several threads at once, also
- * from the one that accepts, keeps all deadlines and carries out the stop: it
- * must not wait.  (One that may hands its lines to a thread of its own.)  It
- * may be called until weir_server_join() has said something else than -EBUSY.
+ * Gets one line, without its newline.  Several threads call it at once, among
+ * them the acceptor, which keeps all deadlines and carries out the stop: it
+ * must not block.  (A sink that may block hands its lines to a thread of its
+ * own.)  It may be called until weir_server_join() has returned anything but
+ * -EBUSY.
  */
 typedef void weir_log(void *arg, int level, const char *line);
 
@@ -134,8 +141,8 @@ enum {
 enum {
 	WEIR_OPENED = 1, /* the connection is new; no input has been read */
 	WEIR_INPUT = 2,	 /* there is input, or the end of it */
-	WEIR_WAKE = 3,	 /* somebody called weir_ref_wake() */
-	WEIR_DRAIN = 4	 /* the server stops: last chance to say something */
+	WEIR_WAKE = 3,	 /* weir_ref_wake() was called */
+	WEIR_DRAIN = 4	 /* the server stops: last chance to write */
 };
 
 /* Log levels. */
@@ -146,22 +153,17 @@ enum {
 	WEIR_LOG_DEBUG = 4
 };
 
-/* weir_config.overload: what to do when the queue or the server is full. */
+/* weir_config.overload: when the queue or the server is full. */
 enum {
-	WEIR_HOLD = 0, /* accept nothing: the kernel's backlog holds the rest */
-	WEIR_REFUSE = 1 /* accept, send the refusal text, close politely */
+	WEIR_HOLD = 0,	/* accept no more; clients wait in the kernel */
+	WEIR_REFUSE = 1 /* accept, send the refusal text, close */
 };
 
-/* weir_config.affinity */
-enum {
-	WEIR_AFFINITY_NONE = 0,
-	WEIR_AFFINITY_SPREAD = 1 /* worker i on the i-th processor allowed */
-};
+/* weir_config.affinity; SPREAD: worker i on the i-th processor allowed. */
+enum { WEIR_AFFINITY_NONE = 0, WEIR_AFFINITY_SPREAD = 1 };
 
 /* weir_server_run() */
-enum {
-	WEIR_SIGNALS = 1 /* first INT or TERM drains, the second cuts */
-};
+enum { WEIR_SIGNALS = 1 };
 
 /* weir_conn_set_timeout() */
 enum {
@@ -174,13 +176,13 @@ enum {
 
 /* weir_summary.end: why a connection ended. */
 enum {
-	WEIR_END_NONE = 0,	 /* it has not */
-	WEIR_END_CLOSED = 1,	 /* by its handler, or by weir_ref_close() */
+	WEIR_END_NONE = 0,	 /* it has not ended */
+	WEIR_END_CLOSED = 1,	 /* its handler, or weir_ref_close() */
 	WEIR_END_PEER = 2,	 /* the peer ended its input */
 	WEIR_END_LOST = 3,	 /* the peer reset it, or cannot be reached */
-	WEIR_END_ERROR = 4,	 /* an error, which the log tells */
+	WEIR_END_ERROR = 4,	 /* an error, which is in the log */
 	WEIR_END_DRAIN = 5,	 /* the server stops */
-	WEIR_END_CUT = 6,	 /* by a stop's deadline or weir_ref_cancel() */
+	WEIR_END_CUT = 6,	 /* a stop's deadline, or weir_ref_cancel() */
 	WEIR_END_FIRST_BYTE = 7, /* from here on: a deadline of the service */
 	WEIR_END_READ = 8,
 	WEIR_END_WRITE = 9,
@@ -189,28 +191,28 @@ enum {
 };
 
 /*
- * How a server works.  WEIR_CONFIG(.workers = 4, ...) makes one whose other
- * fields have their defaults: a field that is 0 or NULL has its default then.
- * weir_config_init() fills in the defaults and sets exact: a 0 is a 0 then.
+ * Settings of a server.  WEIR_CONFIG(.workers = 4, ...) makes one in which a
+ * field that is 0 or NULL has its default.  weir_config_init() fills in the
+ * defaults and sets exact: then a 0 is a 0.
  *
- * Each field's comment gives its range and its default.  Times are 1 to INT_MAX
- * ms or WEIR_NEVER.  The default of workers is the number of processors that
- * the affinity of the calling thread allows, or less if the CPU quota of its
- * control group or of a parent of that, rounded up, is less.
+ * The comment of a field gives its range and its default.  A time is 1 to
+ * INT_MAX ms or WEIR_NEVER.  The default of workers is the number of processors
+ * in the affinity of the calling thread, or the CPU quota of its control group
+ * or of a parent group, rounded up, if that is less.
  */
 struct weir_config {
 	size_t size; /* sizeof(struct weir_config) */
 	int exact;   /* 1: a field that is 0 is not replaced by its default */
 
 	int workers;	     /* threads that run callbacks; 1 to 1,024 */
-	int queue_length;    /* waiting for one; 1 to 1,000,000; 128 */
-	int queue_age_ms;    /* longest wait there; 10,000 */
+	int queue_length;    /* waiting for them; 1 to 1,000,000; 128 */
+	int queue_age_ms;    /* longest wait in the queue; 10,000 */
 	int max_connections; /* open at once; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
 	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
 	int log_level;	     /* most verbose level; WEIR_LOG_INFO */
-	const char *refusal; /* for a refused client; "busy, try later\n" */
+	const char *refusal; /* to refused clients; "busy, try later\n" */
 	size_t stack_size;   /* for a callback; 64 KiB to 1 GiB; 256 KiB */
 
 	weir_log *log; /* where lines go; NULL: nowhere */
@@ -221,18 +223,18 @@ struct weir_config {
 };
 
 /*
- * What a listener's connections get.  Made as struct weir_config is, with
- * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
- * readable is set.  With opened the server speaks first; the others are called
- * from the first byte on.  While half of outbox_max is unsent, no input is
- * read.
+ * Callbacks and limits for the connections of a listener.  It is made like
+ * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
+ * one of session and readable is set.  With opened the server sends first; the
+ * other callbacks run from the first byte on.  No input is read while half of
+ * outbox_max is unsent.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
 	int exact;   /* as in struct weir_config */
 
 	weir_handler *session;	/* called once; its reads wait */
-	weir_handler *readable; /* called when input has come; never waits */
+	weir_handler *readable; /* called on input; its reads never wait */
 	weir_handler *opened;	/* called on accept, before any input */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
@@ -249,9 +251,9 @@ struct weir_service {
 };
 
 /*
- * In C, and inside functions of C++ from C++20 on; C++17 has weir_config_init()
- * and weir_service_init().  The structure lives to the end of the block in C,
- * of the whole expression in C++.
+ * For C, and for C++20 inside functions; C++17 has weir_config_init() and
+ * weir_service_init().  The structure lives to the end of the block in C, and
+ * to the end of the full expression in C++.
  */
 /* clang-format off */
 #if !defined(__cplusplus)
@@ -290,25 +292,25 @@ enum {
 	WEIR_UNIT_MODE = 5    /* a mode, as for chmod(2) */
 };
 
-/* A field of struct weir_config or struct weir_service that is a number. */
+/* A numeric field of struct weir_config or struct weir_service. */
 struct weir_option {
 	const char *name; /* of the field */
-	const char *text; /* what it is, in a few words */
+	const char *text; /* a short description */
 	int unit;	  /* WEIR_UNIT_... */
-	int64_t preset;	  /* default; 0 workers: as many as processors */
+	int64_t preset;	  /* the default; 0 for workers: processors */
 	int64_t min;
 	int64_t max;
 };
 
 /*
  * The ledger: accepted = completed + failed + timed_out + refused + cut + open,
- * exactly, whenever the server is at rest.  A later version may tell more
- * reasons, as those of refused are told below, but has no other outcomes.
+ * exactly, whenever the server is at rest.  A later version may add reasons for
+ * refusals, but no other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
-	uint64_t open;	    /* not over yet */
-	uint64_t closed;    /* accepted and over: the sum of the next five */
+	uint64_t open;	    /* not ended yet */
+	uint64_t closed;    /* ended: the sum of the next five */
 	uint64_t completed; /* served to the end */
 	uint64_t failed;    /* peer gone, handler error, shortage */
 	uint64_t timed_out; /* a deadline of the service */
@@ -318,7 +320,7 @@ struct weir_ledger {
 	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
 	uint64_t refused_age;	/* waited too long in the queue */
 	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE */
-	uint64_t refused_drain; /* came too late for a stop */
+	uint64_t refused_drain; /* came after a stop began */
 	uint64_t reserved[20];	/* 0 */
 };
 
@@ -331,7 +333,7 @@ enum {
 	WEIR_PHASE_DONE = 4	 /* it has ended */
 };
 
-/* Durations: bucket i counts those below 2^i microseconds (the last: all). */
+/* Bucket i: durations from 2^(i-1) to below 2^i us; the last: all above. */
 #define WEIR_BUCKETS 32
 
 struct weir_stats {
@@ -342,9 +344,9 @@ struct weir_stats {
 	uint64_t bytes_out;
 	uint64_t callbacks;	  /* handler calls */
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
-	uint64_t accept_errors;	  /* accept(2) said this connection failed */
+	uint64_t accept_errors;	  /* connections that accept(2) lost */
 	uint64_t shortages;	  /* pauses without descriptors or memory */
-	uint64_t late_bytes;	  /* came after we had ended a connection */
+	uint64_t late_bytes;	  /* came after the server's end of data */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
 
 	/* Now. */
@@ -362,16 +364,16 @@ struct weir_stats {
 
 	uint64_t timed_out[16]; /* of the ledger's, by WEIR_TIMEOUT_... */
 
-	/* Durations: their sums, and how they are distributed. */
+	/* Durations: sums and distributions. */
 	uint64_t queue_wait_us;
 	uint64_t callback_us;
 	uint64_t queue_wait[WEIR_BUCKETS];
 	uint64_t callback_time[WEIR_BUCKETS];
 };
 
-/* What a stop did. */
+/* The result of a stop. */
 struct weir_report {
-	struct weir_ledger ledger; /* of the server's whole life */
+	struct weir_ledger ledger; /* since the start of the server */
 	uint64_t stuck;		   /* callbacks still running; part of cut */
 	uint64_t late_bytes;
 	uint64_t drain_ms; /* from the first request to the end */
@@ -380,7 +382,7 @@ struct weir_report {
 /* --------------------------------------------------------------- settings */
 
 /*
- * Fill *c with the defaults; size is sizeof *c.
+ * Fill *c or *s with the defaults; size is its sizeof.
  *
  * Thread: any.  Since: 0.1.
  */
@@ -388,9 +390,9 @@ WEIR_API void weir_config_init(struct weir_config *c, size_t size);
 WEIR_API void weir_service_init(struct weir_service *s, size_t size);
 
 /*
- * Check what weir_server_new() or weir_server_listen() would check.  why, if
- * not NULL, gets at most cap bytes of text with the NUL, such as "workers is
- * 2000, not from 1 to 1024".
+ * Make the checks of weir_server_new() or weir_server_listen() alone.  If why
+ * is not NULL, it gets at most cap bytes of text with the NUL, such as "workers
+ * is 2000, not from 1 to 1024".
  *
  * Returns 0; -EINVAL.
  * Thread: any.  Since: 0.1.
@@ -401,27 +403,24 @@ WEIR_API int weir_service_check(const struct weir_service *s, char *why,
 				size_t cap);
 
 /*
- * The fields that are numbers, with their ranges and defaults: i from 0.
+ * List the numeric fields with their ranges and defaults; i counts from 0.
  *
- * Returns one, which stays valid; NULL (no more).
+ * Returns a field, which stays valid; NULL (no more).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API const struct weir_option *weir_config_option(size_t i);
 WEIR_API const struct weir_option *weir_service_option(size_t i);
 
-/* weir_address_check() */
-enum {
-	WEIR_TO_LISTEN = 1, /* use */
-	WEIR_TO_DIAL = 2,
-	WEIR_ADDRESS_TCP = 1, /* result */
-	WEIR_ADDRESS_UNIX = 2,
-	WEIR_ADDRESS_FD = 3
-};
+/* weir_address_check(): what the address is for. */
+enum { WEIR_TO_LISTEN = 1, WEIR_TO_DIAL = 2 };
+
+/* weir_address_check(): the kind of the address. */
+enum { WEIR_ADDRESS_TCP = 1, WEIR_ADDRESS_UNIX = 2, WEIR_ADDRESS_FD = 3 };
 
 /*
- * Check the form of an address for weir_server_listen() or weir_dial(), without
- * a look-up.  why, if not NULL, gets at most cap bytes of text with the NUL,
- * such as "the port is missing; use host:port, ...".
+ * Check the form of an address, without a lookup; use is WEIR_TO_LISTEN or
+ * WEIR_TO_DIAL.  If why is not NULL, it gets at most cap bytes of text with the
+ * NUL, such as "the port is missing; use host:port, ...".
  *
  * Returns WEIR_ADDRESS_TCP, _UNIX or _FD; -EINVAL; -ENAMETOOLONG.
  * Thread: any.  Since: 0.1.
@@ -432,11 +431,10 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
 /* ------------------------------------------------------------- the server */
 
 /*
- * Make a server that does nothing yet.  config NULL: all defaults.
+ * Make a server with no listener and no thread.  config NULL: all defaults.
  *
- * Returns 0; -EINVAL (a field out of range, both or neither of what excludes
- * each other, or a size or set bytes this library does not know); -ENOMEM;
- * -EMFILE and kin.
+ * Returns 0; -EINVAL (see weir_config_check()); -ENOMEM; -EMFILE, -ENFILE ...
+ * (no descriptors).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_new(weir_server **ret,
@@ -445,31 +443,33 @@ WEIR_API int weir_server_new(weir_server **ret,
 /*
  * Add a listener with its own service.  where is "host:port", ":port" (all
  * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
- * "fd:N" (an inherited listening socket, taken over).  Port 0 picks one.  A
- * host that is a name is looked up for 30 s at most; weir_server_stop(), by
- * another thread or a signal handler, ends the wait.
- * All programs in the same network namespace may connect to "unix:@abstract":
- * it has no mode, and service->mode is 0 or 0666 then.  A server that starts on
- * "/path" makes "/path.lock" for that time.
- * Listeners share the queue and max_connections.  They are asked in rotation,
- * and a listener that has no connection in one of these finds a place there
- * (one in four places is kept for this at most).
+ * "fd:N" (an inherited listening socket, which the server then owns).  Port 0
+ * picks a free port.
  *
- * Returns the listener's id, from 0; -EINVAL (address or service malformed, or
- * a control character in a name);
- * -ENOENT (no such host); -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (bind;
- * -EADDRINUSE too for a descriptor that this server has already); -ENOTSOCK
- * (fd: not a listening stream socket; unix: the path is something else);
- * -ENAMETOOLONG; -ETIMEDOUT, -EAGAIN (as weir_resolve()); -EBUSY (started);
- * -ESHUTDOWN (stopped); -ENOMEM.
+ * A host name is looked up for at most 30 s; weir_server_stop() in another
+ * thread or a signal handler ends the wait.  A server that runs on "unix:/path"
+ * keeps a file "/path.lock" until it ends.  Every program in the network
+ * namespace may connect to "unix:@abstract": it has no mode, and service->mode
+ * must be 0 or 0666.
+ *
+ * Listeners share the queue and max_connections and are served in rotation.  A
+ * listener without a connection in one of these gets a place there: up to a
+ * quarter of the places is kept for this.
+ *
+ * Returns the listener's id, from 0; -EINVAL (the address, the service, or a
+ * control character in a name); -ENOENT (no such host); -ETIMEDOUT, -EAGAIN (as
+ * weir_resolve()); -ENAMETOOLONG; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (as
+ * bind(2); -EADDRINUSE also for a descriptor that this server has already);
+ * -ENOTSOCK (fd: not a listening stream socket; unix: another kind of file);
+ * -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
  * Thread: before start.  Since: 0.1.
  */
 WEIR_API int weir_server_listen(weir_server *s, const char *where,
 				const struct weir_service *service);
 
 /*
- * The address of listener id as text that weir_dial() understands, with the
- * real port.  At most cap bytes with the NUL are written.
+ * Write the address of listener id, as text for weir_dial() with the real port,
+ * to buf: at most cap bytes with the NUL.
  *
  * Returns the length of the text; -EINVAL (no such listener); -ENOSPC.
  * Thread: any, but not during weir_server_listen().  Since: 0.1.
@@ -477,24 +477,25 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
 WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
 
 /*
- * Start the threads and accept.  All or nothing.
+ * Start all threads and accept connections, or do neither.
  *
  * Returns 0; -EINVAL (no listener); -EBUSY (started); -ESHUTDOWN (stopped);
- * -EAGAIN, -ENOMEM ... (no threads: the server is good for nothing then but
- * weir_server_free(), its listeners are closed).
+ * -EAGAIN, -ENOMEM ... (no threads: the listeners are closed, and only
+ * weir_server_free() may follow).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_start(weir_server *s);
 
 /*
- * Start, unless that is done, and wait for the end.  (A program that wants to
- * say that it serves starts, says so, and runs.)  With WEIR_SIGNALS the calling
- * thread takes SIGINT and SIGTERM while it waits (they are blocked in it; block
- * them in your other threads too): the first drains with the configured grace,
- * the second cuts.  The mask is put back.  Only one server of a process can run
- * with WEIR_SIGNALS at a time; it can stop the others when it ends.
+ * Start the server, if it is not started yet, and wait for its end.
  *
- * Returns what weir_server_start() or weir_server_join() said; 0 if a stop
+ * With WEIR_SIGNALS in flags the calling thread takes SIGINT and SIGTERM while
+ * it waits: the first drains with the configured grace, the second cuts.  Both
+ * signals are blocked in it for that time, and its mask is restored; block them
+ * in your other threads too.  Only one server of a process can run with
+ * WEIR_SIGNALS at a time; it can stop the others when it ends.
+ *
+ * Returns the result of weir_server_start() or weir_server_join(); 0 if a stop
  * came before the start; -EBUSY at once, without a start, if another call runs
  * with WEIR_SIGNALS.
  * Thread: any but the server's.  Since: 0.1.
@@ -502,47 +503,41 @@ WEIR_API int weir_server_start(weir_server *s);
 WEIR_API int weir_server_run(weir_server *s, unsigned flags);
 
 /*
- * Ask the server to stop within grace_ms; 0: at once; WEIR_NEVER: as long as
- * it takes.  Returns at once, weir_server_join() waits.  A second call can
- * only bring the deadline nearer.  Before the start: there will be none.
- * May be called from a signal handler and from a callback.
+ * Ask the server to stop within grace_ms (0: at once; WEIR_NEVER: no deadline),
+ * or within the drain_ms of its configuration.  They return at once;
+ * weir_server_join() waits.  Another call can only bring the deadline forward.
+ * Before the start they prevent it.  They may be called from a signal handler
+ * and from a callback.
  *
  * Returns 0; -EINVAL (grace_ms < -1).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_stop(weir_server *s, int grace_ms);
-
-/*
- * The same with the grace of the configuration.
- *
- * Returns 0.
- * Thread: any.  Since: 0.1.
- */
 WEIR_API int weir_server_drain(weir_server *s);
 
 /*
- * Wait until a stop that somebody asked for has ended.  ret, if not NULL,
- * gets the report; size is sizeof *ret, or 0.  May be called again.
+ * Wait for the end of a stop; it does not ask for one.  If ret is not NULL, it
+ * gets the report; size is sizeof *ret, or 0.  It may be called again.
  *
- * It returns by the deadline of the stop and 100 ms, or with -EBUSY about a
- * second later (docs/STOPPING.md).
+ * It returns by the deadline of the stop and 100 ms, or about a second later
+ * with -EBUSY (docs/STOPPING.md).
  *
- * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED
- * (it did, or a stuck callback has returned meanwhile); -EBUSY (threads of the
- * server are still running: stuck callbacks, which the log names; hooks and
- * destructors of workers that take long; or one that the log sink holds up,
- * and the report says how far the stop has come); -EINVAL (never started);
- * -EDEADLK (by a thread of this server: in a callback, a worker hook, the log
- * sink); another -errno: the server has ended, because it could not wait for
- * events any more (its descriptors were closed by others, epoll is forbidden).
- * Thread: any but these.  Since: 0.1.
+ * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
+ * cut something, or a stuck callback has returned since); -EBUSY (threads of
+ * the server still run: stuck callbacks, which the log names; slow worker hooks
+ * or thread destructors; or a thread in a blocked log sink, and the report
+ * shows how far the stop has come); -EINVAL (never started); -EDEADLK (called
+ * by a thread of this server: in a callback, a worker hook or the log sink);
+ * another -errno (the server ended because it could not wait for events: other
+ * code closed its descriptors, or epoll is forbidden).
+ * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
 			      size_t size);
 
 /*
- * Counters and gauges.  A sum over the workers, not a transaction: exact when
- * the server is at rest.  size is sizeof *ret.
+ * Read counters and gauges; size is sizeof *ret.  They are summed over the
+ * threads while these run, and exact when the server is at rest.
  *
  * Returns 0; -EINVAL.
  * Thread: any.  Since: 0.1.
@@ -551,12 +546,11 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
 			       size_t size);
 
 /*
- * Free the server; stops it at once first if it still runs.  NULL is fine.
- * Connections that are still referenced answer -EPIPE from then on; their
- * memory goes with the last reference.  So does what stuck callbacks and other
- * threads that have not ended stand on.
- * By a thread of the server (see weir_server_join()) nothing is freed, and
- * the log says so.
+ * Free the server; if it still runs, stop it at once first.  NULL does nothing.
+ * Calls on references to its connections return -EPIPE from then on.  Memory
+ * that references, stuck callbacks or other running threads use is freed when
+ * the last of them ends.  In a thread of the server (see weir_server_join())
+ * it frees nothing, and logs that.
  *
  * Thread: any but the server's, one at a time.  Since: 0.1.
  */
@@ -564,37 +558,39 @@ WEIR_API void weir_server_free(weir_server *s);
 
 /* ------------------------------------------------------------------ input */
 /*
- * Under `readable` and with no input there, each of these answers -EAGAIN:
- * return it, and the handler is called again, from its top, when more has
- * come.  They answer the same while half of outbox_max or a file is unsent;
- * then the handler is called again when that has gone.  And they answer the
- * same, though there is more, to a callback that has taken something and has
- * run for a millisecond, or has taken 256 KiB; then the handler is called again
- * after others had their turn.  Under `session` and on a dialled connection
- * they wait.  All of them may say:
+ * For a service with `session` and on a dialled connection input calls wait.
+ * For a service with `readable` they return -EAGAIN instead; return that, and
+ * the handler is called again, from its top.  The cases of -EAGAIN are:
+ *
+ *   - no input is there: the next call comes with new input;
+ *   - half of outbox_max, or a file, is unsent: when that has been sent;
+ *   - the callback has read 256 KiB, or has read something and has run for a
+ *     millisecond: after other connections had their turn.
+ *
+ * Errors of all of them:
  *
  *   -EAGAIN      no (complete) input yet; `readable` only
  *   -ETIMEDOUT   a deadline of the service has passed
  *   -EMSGSIZE    longer than cap or than the service's line_max
  *   -EBADMSG     the input ended inside a message
- *   -ESHUTDOWN   the server drains: no more input will be waited for
+ *   -ESHUTDOWN   the server drains: no more input is waited for
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EINTR       weir_ref_wake() interrupted the wait of a session
- *   -ECONNRESET, -EPIPE  the peer is gone; of a network that does not reach
- *                it any more -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH and kin
+ *   -ECONNRESET, -EPIPE  the peer is gone
+ *   -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
  *   -EINVAL, -ENOMEM
  */
 
 /*
- * What is there, at most cap bytes.
+ * Read the bytes that are there, at least 1 and at most cap.
  *
- * Returns the count; 0 at the end of input; or as above.
+ * Returns their count; 0 at the end of input; or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 
 /*
- * Exactly len bytes.
+ * Read exactly len bytes.
  *
  * Returns len; 0 at the end of input, before the first byte; or as above.
  * Thread: handler.  Since: 0.1.
@@ -602,9 +598,9 @@ WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 WEIR_API ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len);
 
 /*
- * A line with its newline, and a NUL after it; cap counts both.  The last line
- * of the input may come without a newline, but needs room for one: whether it
- * is the last is not waited for when there is none.
+ * Read a line with its newline and add a NUL; cap bytes hold both.  The last
+ * line of the input may lack the newline, but needs room for one, because the
+ * call does not wait to see whether the input ends there.
  *
  * Returns the length without the NUL; 0 at the end of input; or as above.
  * Thread: handler.  Since: 0.1.
@@ -612,10 +608,9 @@ WEIR_API ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len);
 WEIR_API ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap);
 
 /*
- * Up to and including the delimiter of delim_len bytes, as read_line does
- * (without a NUL).
+ * Read up to and including the delimiter of delim_len bytes; no NUL is added.
  *
- * Returns the length; 0 at the end of input; -EBADMSG if that comes before
+ * Returns the length; 0 at the end of input; -EBADMSG if the input ends before
  * the delimiter; or as above.
  * Thread: handler.  Since: 0.1.
  */
@@ -623,83 +618,70 @@ WEIR_API ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 				      const void *delim, size_t delim_len);
 
 /*
- * What is buffered, once it is at_least bytes (1 to line_max): *data points
- * to it until the next input call on the connection.
+ * Show the buffered input, once it is at_least bytes (1 to line_max): *data
+ * points to it until the next input call on the connection.
  *
- * Returns the count; 0 at the end of input with nothing buffered; -EBADMSG
- * at the end with less than asked; or as above.
+ * Returns the count; 0 at the end of input with nothing buffered; -EBADMSG at
+ * the end of input with less than at_least bytes; or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API ssize_t weir_conn_peek(weir_conn *c, const void **data,
 				size_t at_least);
 
 /*
- * Drop the first len bytes of what weir_conn_peek() showed.
+ * Drop the first len bytes of the input that weir_conn_peek() showed.
  *
- * Returns 0; -EINVAL (more than there is).
+ * Returns 0; -EINVAL (fewer than len).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
 
 /* ----------------------------------------------------------------- output */
 /*
- * Small output of one callback is gathered and leaves in one piece when the
- * callback returns or waits for input.  Bytes are taken over: buf is yours on
- * return.  A call waits only while more than outbox_max bytes stay unsent,
- * and then at most write_ms without progress.  All of them may say:
+ * Small output of a callback is gathered and sent in one piece when the
+ * callback returns or waits for input.  Bytes are copied.  A call waits only
+ * while more than outbox_max bytes are unsent, and at most write_ms without
+ * progress.  Errors of all of them:
  *
- *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down; or as
- *                for input, of the network
- *   -ETIMEDOUT   the peer took nothing for write_ms
+ *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
+ *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
+ *   -ETIMEDOUT   the peer took nothing for write_ms, or is unreachable
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
  *   -EINVAL, -ENOMEM
  */
 
 /*
- * Send len bytes, all of them.
+ * Send all of len bytes; all of count pieces (0 to 1,024) in their order; text
+ * in the format of printf(3).
  *
  * Returns 0, or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_write(weir_conn *c, const void *buf, size_t len);
-
-/*
- * The same for count pieces (0 to 1,024), one behind the other.
- *
- * Returns 0, or as above.
- * Thread: handler.  Since: 0.1.
- */
 WEIR_API int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count);
-
-/*
- * The same for formatted text, as printf(3) makes it.
- *
- * Returns 0, or as above.
- * Thread: handler.  Since: 0.1.
- */
 WEIR_API int weir_conn_printf(weir_conn *c, const char *format, ...)
 	WEIR_PRINTF(2, 3);
 WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
 	WEIR_PRINTF(2, 0);
 
 /*
- * Send len bytes of the file fd from offset on, after what was written.
- * Never waits for the peer: the library keeps its own descriptor of the file
- * and sends as the peer takes it.  A file that turns out shorter, or cannot be
- * read, fails the connection: the log says why, and a TCP peer gets a reset, so
- * that it does not take a part for the whole.
+ * Send len bytes of the regular file fd, from offset on, after earlier output.
+ * It never waits for the peer: the library duplicates fd and sends as the peer
+ * takes the data.  If the file turns out shorter or cannot be read, the
+ * connection fails: the log has the error, and a TCP peer gets a reset, so that
+ * it does not take a part for the whole.
  *
  * Returns 0; -EBADF (fd is not open for reading); -EINVAL (not a regular file,
- * or a range that no file has); -EFBIG (beyond what this system can address);
- * -EMFILE; or as above.
+ * or an impossible range); -EFBIG (too large for this system); -EMFILE; or as
+ * above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
 				uint64_t len);
 
 /*
- * Send now what was gathered, as far as the peer takes it without a wait.
+ * Send gathered output now, as far as the peer takes it without a wait.
  *
  * Returns 0, or as above.
  * Thread: handler.  Since: 0.1.
@@ -707,8 +689,8 @@ WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
 WEIR_API int weir_conn_flush(weir_conn *c);
 
 /*
- * Shut down one direction: SHUT_WR after all output has been sent, SHUT_RD
- * makes further input calls return 0, SHUT_RDWR both.
+ * Shut down one direction or both: SHUT_WR, once all output has been sent;
+ * SHUT_RD, after which input calls return 0; SHUT_RDWR.
  *
  * Returns 0; -EINVAL; or as above.
  * Thread: handler.  Since: 0.1.
@@ -718,7 +700,7 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 /* ------------------------------------------------------------- properties */
 
 /*
- * Why the callback runs.
+ * Tell why the callback runs.
  *
  * Returns WEIR_OPENED, _INPUT, _WAKE or _DRAIN.
  * Thread: handler.  Since: 0.1.
@@ -726,24 +708,25 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 WEIR_API int weir_conn_why(const weir_conn *c);
 
 /*
- * The number of the connection: counts from 1 in each server and is never
- * used again; 0 for a dialled one.
+ * Tell the number of the connection.  Numbers count from 1 in each server and
+ * are not used again.
  *
- * Returns it.
- * Thread: handler.  Since: 0.1.
+ * Returns the number; 0 for a dialled connection.
+ * Thread: handler; of weir_ref_id(): any.  Since: 0.1.
  */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
+WEIR_API uint64_t weir_ref_id(const weir_ref *ref);
 
-/* What a connection has been so far. */
+/* weir_conn_summary() */
 struct weir_summary {
 	int64_t end;	    /* WEIR_END_... */
-	int64_t age_ms;	    /* since it was accepted, or dialled */
+	int64_t age_ms;	    /* since the accept, or the dial */
 	uint64_t bytes_in;  /* received */
 	uint64_t bytes_out; /* given to the kernel */
 };
 
 /*
- * What the connection has been so far; in `closed`: to its end.  size is
+ * Summarize the connection until now, or in `closed` until its end; size is
  * sizeof *ret.
  *
  * Returns 0; -EINVAL.
@@ -753,47 +736,42 @@ WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret,
 			       size_t size);
 
 /*
- * Text of the peer's or our address: "1.2.3.4:5", "[::1]:5", "unix:/path",
- * or "unix:" for a peer without a name.  An IPv4 peer of a dual-stack
- * listener is written as IPv4.
+ * Write the peer's or the local address as text to buf: at most cap bytes with
+ * the NUL.  It is "1.2.3.4:5", "[::1]:5", "unix:/path", or "unix:" for a peer
+ * without a name.  An IPv4 peer of a dual-stack listener is written as IPv4.
  *
- * Returns the length; -ENOSPC (cap too small); -ENOTCONN.
+ * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
 
 /*
- * The descriptor, for setsockopt(2), getpeername(2) and other calls that have
- * no counterpart here (docs/SOCKET_CALLS.md).  It is non-blocking; do not close
- * it.  A server switches SO_LINGER with a time off before it closes a
- * connection: its own lingering takes the place of that.
+ * Give the descriptor, for setsockopt(2), getpeername(2) and other calls that
+ * have no counterpart here (docs/SOCKET_CALLS.md).  It is non-blocking; do not
+ * close it.  A server switches an SO_LINGER time off before it closes a
+ * connection, because it lingers by itself.
  *
- * Returns it.
+ * Returns the descriptor; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_fd(const weir_conn *c);
 
 /*
- * Change one deadline (WEIR_TIMEOUT_...) of this connection; ms > 0, or
- * WEIR_NEVER.
+ * Change or read one deadline (WEIR_TIMEOUT_...) of this connection: 1 to
+ * INT_MAX ms, or WEIR_NEVER.
  *
  * Returns 0; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_set_timeout(weir_conn *c, int which, int ms);
-
-/*
- * What that deadline is now, in ms, or WEIR_NEVER.
- *
- * Returns 0; -EINVAL.
- * Thread: handler.  Since: 0.1.
- */
 WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
 
 /*
- * Tie data to the connection.  drop, if not NULL, is called with it once,
- * after `closed`, or when other data takes its place.
+ * Attach data to the connection, or read it.  If drop is not NULL, it is called
+ * with data once: after `closed`, or when other data replaces it.
+ *
+ * Returns the data; NULL (none).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API void weir_conn_set_data(weir_conn *c, void *data,
@@ -802,86 +780,67 @@ WEIR_API void *weir_conn_data(const weir_conn *c);
 
 /* -------------------------------------------------------- from any thread */
 /*
- * A reference, taken inside a callback, lets any thread make these calls, also
- * after the connection or the server has ended: they return -EPIPE then.  No
- * call waits.
+ * A reference that is taken inside a callback lets any thread make these calls.
+ * After the end of the connection or the server they return -EPIPE.  They never
+ * wait.
  */
 
 /*
- * Take a reference to c, for use beyond this callback.
- *
- * Returns it; NULL (c is NULL).  weir_unref() gives it back.
- * Thread: handler.  Since: 0.1.
- */
-WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
-
-/*
- * c as a reference that is not counted: for the calls below during this
- * callback.  It is never given back.
+ * Take a reference to c, for use after this callback and until weir_unref(); or
+ * give c as an uncounted reference, for use during this callback.
  *
  * Returns it; NULL (c is NULL).
  * Thread: handler.  Since: 0.1.
  */
+WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
 WEIR_API weir_ref *weir_conn_self(weir_conn *c);
 
 /*
- * Count one more reference.
+ * Count one more reference, or give one up; NULL is allowed.  To give up more
+ * references to a connection of a server than there are is logged and does
+ * nothing else.
  *
  * Returns ref.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API weir_ref *weir_ref_dup(weir_ref *ref);
-
-/*
- * Give a reference back; NULL does nothing.  A reference that nobody has taken
- * is not given back: the log says so.
- *
- * Thread: any.  Since: 0.1.
- */
 WEIR_API void weir_unref(weir_ref *ref);
 
 /*
- * The number of the connection, as weir_conn_id().
- *
- * Returns it.
- * Thread: any.  Since: 0.1.
- */
-WEIR_API uint64_t weir_ref_id(const weir_ref *ref);
-
-/*
  * Send len bytes, or keep them until the peer takes them.  The bytes of one
- * call stay together; each thread's calls keep their order.
+ * call stay together, and the calls of one thread keep their order.
  *
  * Returns 0; -ENOBUFS (outbox_max would be exceeded, or a callback waits in a
- * write that has exceeded it: nothing was taken); -EPIPE (over); -ENOMEM;
+ * write that has exceeded it: nothing was taken); -EPIPE (ended); -ENOMEM;
  * -EINVAL (a dialled connection).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
 
 /*
- * Have the handler called with WEIR_WAKE, after the call that is running if
- * there is one, and after the others that wait for a worker.  Several wakes
- * before that call are one.  Interrupts the wait of a session; one whose
- * handler has not begun, because its first byte has not come, ignores it.
+ * Have the handler called with WEIR_WAKE, after a call that is running and
+ * after other connections that wait for a worker.  Several wakes before that
+ * call count as one.  It interrupts the wait of a session, but does nothing to
+ * a session that has not begun because no byte has come.
  *
- * Returns 0; -EPIPE (over, or a dialled connection).
+ * Returns 0; -EPIPE (ended, or a dialled connection); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_wake(weir_ref *ref);
 
 /*
- * Close as WEIR_CLOSE does, after the call that is running if there is one.
+ * Close as WEIR_CLOSE does, after a call that is running.
  *
- * Returns 0; -EPIPE (over, or a dialled connection).
+ * Returns 0; -EPIPE (ended, or a dialled connection); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_close(weir_ref *ref);
 
 /*
- * End it now: unsent output is lost, waits return -ECANCELED.
+ * End the connection now: unsent output is lost, and calls that wait return
+ * -ECANCELED.
  *
- * Returns 0; -EPIPE (over).
+ * Returns 0; -EPIPE (ended); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_cancel(weir_ref *ref);
@@ -889,20 +848,20 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
 /* ------------------------------------------------------------ client side */
 
 /*
- * Connect to where (as for weir_server_listen(), but for "fd:N", which must
- * be a connected stream socket) within timeout_ms (0: 30,000).  Of a name all
- * addresses (the first 64) are tried, IPv6 and IPv4 by turns: an address that
- * has not answered after 250 ms is joined by the next one, and the first that
- * connects is taken.
+ * Connect to where within timeout_ms (0: 30,000).  where is an address as for
+ * weir_server_listen(), with "fd:N" for a connected stream socket.  A name may
+ * have several addresses; the first 64 are tried, IPv6 and IPv4 alternating.
+ * If one has not answered after 250 ms, the next is tried beside it; the first
+ * that connects is used.
  *
- * The connection has the input, output and property calls; its reads wait; it
- * has no deadlines until weir_conn_set_timeout() (that of the first byte counts
- * from the dial, the idle one from the call).  It is used by one thread at a
- * time and ends with weir_conn_free().
+ * The connection has the input, output and property calls, and its reads wait.
+ * It has no deadlines until weir_conn_set_timeout(): the first-byte deadline
+ * then counts from the dial, the idle deadline from the call.  One thread at a
+ * time uses it, and weir_conn_free() ends it.
  *
- * Returns 0; -EINVAL (malformed); -ENOENT (no such host); -EAGAIN (as
- * weir_resolve()); -ETIMEDOUT; -ECONNREFUSED and kin: what the last address
- * said.
+ * Returns 0; -EINVAL (malformed); -ENAMETOOLONG; -ENOENT (no such host or
+ * file); -EAGAIN (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED ... (the error
+ * of the last address); -ENOMEM.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
@@ -919,7 +878,7 @@ WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
  */
 WEIR_API void weir_conn_free(weir_conn *c);
 
-/* An address, as the kernel has it and as weir_dial() understands it. */
+/* An address for the kernel, and as text for weir_dial(). */
 struct weir_address {
 	struct sockaddr_storage addr;
 	socklen_t len;
@@ -927,30 +886,31 @@ struct weir_address {
 };
 
 /*
- * The addresses of where ("host:port", ":port" for loopback, or a number) in
- * the order in which they should be tried: the first max of them into ret.
- * Waits for the system's resolver until timeout_ms is over (0: 30,000); a
- * resolver that takes longer goes on in a thread of its own, which frees what
- * it held when it ends.
+ * Look up the addresses of where ("host:port", ":port" for loopback, or a
+ * numeric address) and write the first max of them to ret, in the order to try
+ * them.  It waits for the system's resolver for timeout_ms (0: 30,000).  A
+ * slower resolver continues in a thread of its own, which frees its memory when
+ * it ends.
  *
- * Returns how many there are, max or not; -EINVAL (malformed, or no host);
- * -ENAMETOOLONG; -ENOENT (no such host); -ETIMEDOUT; -EAGAIN (the resolver
- * cannot say now, or too many look-ups outlast their deadlines, or there is
- * no thread); -ENOMEM; -EIO and kin (the resolver failed).
+ * Returns how many addresses there are, also if more than max; -EINVAL
+ * (malformed, or no host); -ENAMETOOLONG; -ENOENT (no such host); -ETIMEDOUT;
+ * -EAGAIN (a temporary failure, too many unfinished lookups, or no thread);
+ * -ENOMEM; -EIO ... (the resolver failed).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_resolve(struct weir_address *ret, int max, const char *where,
 			  int timeout_ms);
 
 /*
- * The name of the host at the address where ("1.2.3.4:5", "[::1]:5", as
- * weir_conn_peer() writes it; the port means nothing).  Whoever runs the
- * address chooses that name: it proves nothing until weir_resolve() of it
- * gives the address again.  A resolver that is slow to name addresses does not
- * keep weir_resolve() and weir_dial() from asking it.
+ * Look up the name of the host at the numeric address where ("1.2.3.4:5",
+ * "[::1]:5", as weir_conn_peer() writes it; the port is ignored) and write it
+ * to buf: at most cap bytes with the NUL.  timeout_ms is as for weir_resolve().
+ * The owner of the address chooses its name, so the name proves nothing until
+ * weir_resolve() of it gives the address.  Slow lookups of names do not delay
+ * weir_resolve() and weir_dial().
  *
- * Returns the length; -ENOSPC (cap too small); -ENOENT (no name); -EINVAL (no
- * number); or as weir_resolve().
+ * Returns the length; -ENOSPC (cap too small); -ENOENT (no name); -EINVAL (not
+ * numeric); or as weir_resolve().
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_reverse(char *buf, size_t cap, const char *where,
@@ -959,19 +919,13 @@ WEIR_API int weir_reverse(char *buf, size_t cap, const char *where,
 /* ------------------------------------------------------------------ texts */
 
 /*
- * What an error of this library means, in English: error is -errno, or errno.
+ * Describe an error, -errno or errno, in English; or tell the version of the
+ * library at run time, as WEIR_VERSION does for the header.
  *
- * Returns the text, which is nobody's to free.
+ * Returns a text that is not freed.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API const char *weir_strerror(int error);
-
-/*
- * The library's version, to hold against WEIR_VERSION.
- *
- * Returns "MAJOR.MINOR.PATCH".
- * Thread: any.  Since: 0.1.
- */
 WEIR_API const char *weir_version(void);
 
 #ifdef __cplusplus
