@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The installed library as a stranger's program meets it: pkg-config alone
-# says how to compile and link the examples, shared and static, and a C++17
-# file.  "make installcheck" runs it with the folders and the compiler in the
-# environment.
+# says how to compile and link the examples, shared and static, and a server
+# in C++17 and C++20.  "make installcheck" runs it with the folders and the
+# compiler in the environment.
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 PKG_CONFIG_PATH=$DESTDIR$pkgconfigdir
@@ -84,23 +84,87 @@ for kind in shared static; do
 	done
 done
 
-cat >"$work/use.cc" <<'TEXT'
+# How a program in C++ makes a server: with the functions from C++17 on, and
+# with the macros from C++20 on.
+cat >"$work/c++17.cc" <<'TEXT'
 #include <weir.h>
-#include <cstring>
+
+static int start(weir_server **ret, weir_handler *handler)
+{
+	weir_config config;
+	weir_service service;
+
+	weir_config_init(&config, sizeof config);
+	weir_service_init(&service, sizeof service);
+	config.workers = 2;
+	service.readable = handler;
+	if (weir_config_check(&config, nullptr, 0) < 0 ||
+	    weir_server_new(ret, &config) < 0)
+		return -1;
+	return weir_server_listen(*ret, "127.0.0.1:0", &service);
+}
+TEXT
+cat >"$work/c++20.cc" <<'TEXT'
+#include <weir.h>
+
+static int start(weir_server **ret, weir_handler *handler)
+{
+	if (weir_server_new(ret, WEIR_CONFIG(.workers = 2)) < 0)
+		return -1;
+	return weir_server_listen(*ret, "127.0.0.1:0",
+				  WEIR_SERVICE(.readable = handler));
+}
+TEXT
+for std in c++17 c++20; do
+	cat >>"$work/$std.cc" <<'TEXT'
+
+extern "C" int upper(weir_conn *c, void *)
+{
+	char line[64];
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof line)) > 0) {
+		line[0] = static_cast<char>(line[0] - 'a' + 'A');
+		if (weir_conn_write(c, line, static_cast<size_t>(n)) < 0)
+			return -EPIPE;
+	}
+	return static_cast<int>(n);
+}
 
 int main()
 {
-	return std::strcmp(weir_version(), WEIR_VERSION);
+	char where[64], line[64];
+	weir_server *server;
+	weir_conn *c;
+
+	if (start(&server, upper) < 0 || weir_server_start(server) < 0 ||
+	    weir_server_address(server, 0, where, sizeof where) < 0 ||
+	    weir_dial(&c, where, 0) < 0)
+		return 1;
+	if (weir_conn_printf(c, "hello\n") < 0 ||
+	    weir_conn_read_line(c, line, sizeof line) != 6 ||
+	    std::strcmp(line, "Hello\n") != 0)
+		return 2;
+	weir_conn_free(c);
+	weir_server_drain(server);
+	if (weir_server_join(server, nullptr, 0) != 0)
+		return 3;
+	weir_server_free(server);
 }
 TEXT
-if command -v "${CXX%% *}" >/dev/null; then
-	$CXX -std=c++17 -pedantic -Wall -Wextra -Werror $cflags \
-		"$work/use.cc" -o "$work/use" $(pkg-config --libs weir) &&
-		"$work/use" || complain "C++17: does not work"
-	echo "C++17: done"
-else
-	echo "C++17: SKIPPED, no ${CXX:-C++ compiler}"
-fi
+	sed -i '1i #include <cerrno>\n#include <cstring>' "$work/$std.cc"
+	if ! command -v "${CXX%% *}" >/dev/null; then
+		echo "$std: SKIPPED, no ${CXX:-C++ compiler}"
+	elif ! echo | $CXX -std=$std -fsyntax-only -x c++ - 2>/dev/null; then
+		echo "$std: SKIPPED, $CXX does not know it"
+	else
+		$CXX -std=$std -pedantic -Wall -Wextra -Werror $cflags \
+			"$work/$std.cc" -o "$work/$std" \
+			$(pkg-config --libs weir) && "$work/$std" ||
+			complain "$std: does not work"
+		echo "$std: done"
+	fi
+done
 
 for program in weir-server weir-client; do
 	"$DESTDIR$bindir/$program" --version ||
