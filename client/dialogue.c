@@ -47,8 +47,8 @@ struct dialogue {
 	const char *newline;
 	struct peer *peer;
 	struct screen screen;
-	char *said; /* the user's message; out and out_len: the unsent rest */
-	const char *out;
+	char *said;	 /* a newline, the user's message, a newline */
+	const char *out; /* the part of it that is still to be sent */
 	size_t out_len;
 	bool is_last;	    /* said is our goodbye */
 	bool is_unended;    /* the latest message had no newline */
@@ -85,6 +85,11 @@ static void learn_newline(struct dialogue *d)
 	if (*d->newline)
 		return;
 	d->newline = "\n";
+	if (d->waiting == GAP) { /* so said is not begun, and follows another */
+		d->out = d->said;
+		d->out_len += 2;
+		d->is_unended = false;
+	}
 	d->owes_newline = d->is_unended;
 }
 
@@ -199,14 +204,14 @@ static int begin_message(struct dialogue *d, const char *line, size_t len)
 	size_t end = strlen(d->newline);
 
 	free(d->said);
-	d->said = malloc(len + end + 1);
+	d->said = malloc(len + 2);
 	if (!d->said) {
 		cli_error("out of memory");
 		return CLI_FAILED;
 	}
-	memcpy(d->said, line, len);
-	memcpy(d->said + len, d->newline, end + 1);
-	d->out = d->said;
+	d->said[0] = d->said[1 + len] = '\n';
+	memcpy(d->said + 1, line, len);
+	d->out = d->said + 1;
 	d->out_len = len + end;
 	d->is_unended = end == 0;
 	d->is_last = d->kind != DIALOGUE_LINES && len == GOODBYE_LEN &&

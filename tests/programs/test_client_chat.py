@@ -289,6 +289,21 @@ class WithoutBeingTold(TestCase):
             for text in (b"one", b"two"):
                 line_with(heard, b"guest 2: " + text + b"\n")
 
+    def test_what_was_pasted_before_is_ended(self):
+        """The second line waits, so that it is a message of its own."""
+        def heard():
+            with conversation() as (user, peer):
+                user.expect(PROMPT)
+                user.type(b"early\nhello\n")
+                sock = peer.wait()
+                first = read_pieces(sock, len("early"))
+                peer.says(b"* welcome\n")
+                if first != [b"early"]:
+                    return None  # we were late
+                return read_exactly(sock, len("\nhello\n"))
+        self.assertEqual(until(heard, "a peer that reads in time"),
+                         b"\nhello\n")
+
     def test_what_was_said_before_is_ended(self):
         with conversation() as (user, peer):
             user.expect(PROMPT)
