@@ -19,6 +19,7 @@ static void start_stop(void)
 	if (!env_make(&st, config))
 		return;
 	weir_server_free(st.weir);
+	st.weir = NULL;
 	if (env_make(&st, config) && env_listen(&st, "127.0.0.1:0", READABLE) &&
 	    env_listen(&st, "localhost:0", READABLE) &&
 	    env_listen(&st, ":0", SESSION) &&
