@@ -263,7 +263,13 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 		  const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct wr_core *core = a->core;
-	bool was_full = is_server_full(a, endpoint);
+	/*
+	 * Under WEIR_HOLD there was room before the accept, which nobody else
+	 * takes.  Another look could say no: workers change the queue and the
+	 * count of the listener one after the other.
+	 */
+	bool may_refuse = core->config.set.overload == WEIR_REFUSE;
+	bool was_full = may_refuse && is_server_full(a, endpoint);
 	struct weir_conn *c = make_conn(a, endpoint, fd);
 
 	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
@@ -272,7 +278,7 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	}
 	if (was_full) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
-	} else if (is_queue_full(a, endpoint)) {
+	} else if (may_refuse && is_queue_full(a, endpoint)) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL);
 	} else {
 		wr_deadlines_expect(a->deadlines, c);
