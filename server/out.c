@@ -21,7 +21,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +29,7 @@
 #include <unistd.h>
 
 #include "../cli/stream.h"
+#include "background.h"
 
 #define QUEUE_LINES	 32
 #define ANNOUNCE_WAIT_MS 250
@@ -109,24 +109,10 @@ static void *sink_main(void *arg)
 
 static int sink_start(struct sink *s)
 {
-	pthread_condattr_t monotonic;
-	sigset_t all, before;
-	pthread_t thread;
-	int rc;
-
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->has_lines, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->is_done, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, sink_main, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_detach(thread); /* it ends with the process */
-	return -rc;
+	background_cond_init(&s->is_done);
+	return background_start(sink_main, s);
 }
 
 static bool out_is_same_file(int a, int b)

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "background.h"
 #include "console.h"
 #include "out.h"
 #include "services.h"
@@ -406,10 +407,8 @@ static void *operator_main(void *unused)
 
 /* ------------------------------------------------------------- the clients */
 
-/* Called by a worker, whose signal mask, all blocked, the thread inherits. */
 static int start_operator_locked(void)
 {
-	pthread_t thread;
 	int rc;
 
 	if (chat.has_operator)
@@ -418,11 +417,10 @@ static int start_operator_locked(void)
 	chat.is_console = console_open();
 	if (chat.is_console)
 		out_set_console(console_print);
-	rc = pthread_create(&thread, NULL, operator_main, NULL);
-	if (rc != 0)
-		return -rc;
 	/* It may be reading when the server stops, so nobody joins it. */
-	pthread_detach(thread);
+	rc = background_start(operator_main, NULL);
+	if (rc < 0)
+		return rc;
 	chat.has_operator = true;
 	return 0;
 }

@@ -20,7 +20,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +30,7 @@
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
+#include "background.h"
 #include "journal.h"
 #include "room_name.h"
 #include "services.h"
@@ -478,23 +478,9 @@ static int room_readable(weir_conn *c, void *arg)
 
 static int room_start(struct room *r)
 {
-	pthread_condattr_t monotonic;
-	sigset_t all, before;
-	pthread_t thread;
-	int rc;
-
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->has_text, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	rc = pthread_create(&thread, NULL, flush_main, r);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (rc == 0)
-		pthread_detach(thread); /* it ends with the process */
-	return -rc;
+	background_cond_init(&r->has_text);
+	return background_start(flush_main, r);
 }
 
 void svc_room(struct weir_service *ret, const struct options *o)

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Threads that nobody waits for: they end with the process.
+ */
+#ifndef SERVER_BACKGROUND_H
+#define SERVER_BACKGROUND_H
+
+#include <pthread.h>
+
+/* Start one, with all signals blocked.  0 or -errno. */
+int background_start(void *(*main)(void *), void *arg);
+
+/* For timed waits by the monotonic clock. */
+void background_cond_init(pthread_cond_t *c);
+
+#endif
