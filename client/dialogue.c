@@ -47,7 +47,7 @@ struct dialogue {
 	const char *newline;
 	struct peer *peer;
 	struct screen screen;
-	char *said;	 /* a newline, the user's message, a newline */
+	char *said;	 /* a newline, the user's message, its newline */
 	const char *out; /* the part of it that is still to be sent */
 	size_t out_len;
 	bool is_last;	    /* said is our goodbye */
@@ -201,16 +201,17 @@ static int dialogue_send(struct dialogue *d)
 
 static int begin_message(struct dialogue *d, const char *line, size_t len)
 {
-	size_t end = strlen(d->newline);
+	size_t end = strlen(d->newline), room = end ? end : 1;
 
 	free(d->said);
-	d->said = malloc(len + 2);
+	d->said = malloc(1 + len + room);
 	if (!d->said) {
 		cli_error("out of memory");
 		return CLI_FAILED;
 	}
-	d->said[0] = d->said[1 + len] = '\n';
+	d->said[0] = '\n';
 	memcpy(d->said + 1, line, len);
+	memcpy(d->said + 1 + len, end ? d->newline : "\n", room);
 	d->out = d->said + 1;
 	d->out_len = len + end;
 	d->is_unended = end == 0;
