@@ -115,8 +115,9 @@ START_TEST(a_file_goes_out_where_sendfile_cannot_be_had)
 
 			fail_calls_from(WR_SYS_sendfile, nth, -errors[i]);
 			client_send(c, "go\n");
+			/* Read now, and one call may send the whole file. */
+			UNTIL(faults_made() > 0);
 			expect_file(c, LONG);
-			ck_assert_int_gt(faults_made(), 0);
 			client_close(c);
 		}
 	}

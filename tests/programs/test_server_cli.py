@@ -15,7 +15,7 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, connect, full_pipe, is_in_main, is_refused,
+                      TestCase, connect, full_pipe, is_in_main, is_listening,
                       main, read_all, read_exactly, reset, run, stuff, until)
 
 
@@ -735,7 +735,7 @@ class Limits(TestCase):
             reset(client)
             self.assertEqual(self.stop(server, accepted=1, failed=1), 0)
 
-    def test_a_client_too_many_is_refused_and_told_so(self):
+    def test_a_client_too_many_is_listening_and_told_so(self):
         with Server("--max-connections", "1", "--overload", "refuse",
                     "--refusal", "Kein Platz für dich\n") as server:
             first = DocumentsClient(server.address())
@@ -843,7 +843,7 @@ class Stopping(TestCase):
                 client = server.connect()
                 stuff(client)
                 server.process.send_signal(first)
-                until(lambda: is_refused(server.address()), "the drain")
+                until(lambda: not is_listening(server.address()), "the drain")
                 self.assertIsNone(server.process.poll())
                 status, counts = server.stop(second)
                 self.check_sum(counts)

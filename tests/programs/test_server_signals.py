@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from weirtest import (PREFIX, DocumentsClient, Pump, Server, TestCase,
-                      is_refused, main, program, stuff, until)
+                      is_listening, main, program, stuff, until)
 
 
 def ignore_hang_up():
@@ -93,7 +93,7 @@ class HangUp(TestCase):
                 server.process.send_signal(signal.SIGHUP)
                 until(lambda: not is_pending(server.pid, signal.SIGHUP),
                       "the signal")
-            until(lambda: is_refused(server.address(1)), "the drain")
+            until(lambda: not is_listening(server.address(1)), "the drain")
             client.setblocking(True)
             while client.recv(65536):
                 pass
@@ -107,7 +107,7 @@ class HangUp(TestCase):
             client = server.connect(1)
             stuff(client)
             server.process.terminate()
-            until(lambda: is_refused(server.address(1)), "the drain")
+            until(lambda: not is_listening(server.address(1)), "the drain")
             status, counts = server.stop(signal.SIGHUP)
             self.assertEqual((status, counts["cut"]), (1, 1))
             self.assertEqual(os.listdir(self.where), [])
