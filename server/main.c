@@ -30,6 +30,9 @@
 /* Descriptors besides those of connections and listeners. */
 #define OTHER_DESCRIPTORS 64
 
+/* Exit status besides those of cli.h: the server has stopped, but cut some. */
+#define SERVER_CUT 3
+
 /* For refused clients that have not closed yet. */
 #define REFUSED_DESCRIPTORS 4096
 
@@ -291,7 +294,8 @@ static int report_end(weir_server *s, int rc, bool has_started)
 		(unsigned long long)l->refused, (unsigned long long)l->cut,
 		(unsigned long long)l->failed,
 		(unsigned long long)l->timed_out);
-	/* Connections that a service has cut are no failure. */
+	if (rc == -ECANCELED) /* by the stop; what a service cuts is no fault */
+		return SERVER_CUT;
 	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 

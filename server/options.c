@@ -146,7 +146,9 @@ static int print_server_help(void)
 		"\nA DURATION is a number with a unit, such as 500ms, 10s, 2m "
 		"or 1h, or never.\n"
 		"SIGTERM or SIGINT stops gracefully; a second one stops at "
-		"once.\n");
+		"once.\n"
+		"Exit status: 0 stopped, 3 stopped but connections were cut, "
+		"1 failed,\n2 wrong usage.\n");
 	return cli_flush();
 }
 

@@ -2,7 +2,7 @@
 """Lives of weir-server in which signals come after its n-th call to the system
 (signal_shim.c counts and sends).  Each must end as the manual page says:
 
-  status 0 if nothing was cut, 1 if something was; one signal cuts nothing
+  status 0 if nothing was cut, 3 if something was; one signal cuts nothing
   never by the default action of a signal, and never later than its deadline
   "drained" is said, and its numbers add up
   neither the Unix path nor the pid file is left, and the port can be bound
@@ -149,7 +149,7 @@ class Life:
                   (pair.split(b"=") for pair in ledger.group(1).split())}
         if counts["accepted"] * 2 != sum(counts.values()):
             self.problems.append("drained %s" % counts)
-        if status != (1 if counts["cut"] else 0):
+        if status != (3 if counts["cut"] else 0):
             self.problems.append("status %d, drained %s" % (status, counts))
         is_one = "," not in self.kind and self.was_asked
         if counts["cut"] and is_one:

@@ -253,7 +253,7 @@ class Answers(TestCase):
             result = usage(flag)
             self.assertEqual((result.returncode, result.stderr), (0, b""))
             for word in (b"reply", b"echo", b"--workers", b"--drain-timeout",
-                         b"--check", b"127.0.0.1:1234"):
+                         b"--check", b"127.0.0.1:1234", b"3 stopped but"):
                 self.assertIn(word, result.stdout)
             longest = max(map(len, result.stdout.splitlines()))
             self.assertLessEqual(longest, 80)
@@ -831,7 +831,7 @@ class Stopping(TestCase):
             status, counts = server.stop()
             self.assertLess(time.monotonic() - began, 0.3 + 5)
             self.check_sum(counts)
-            self.assertEqual((status, counts["cut"]), (1, 1))
+            self.assertEqual((status, counts["cut"]), (3, 1))
             client.close()
 
     def test_a_second_signal_cuts_at_once(self):
@@ -847,7 +847,7 @@ class Stopping(TestCase):
                 self.assertIsNone(server.process.poll())
                 status, counts = server.stop(second)
                 self.check_sum(counts)
-                self.assertEqual((status, counts["cut"]), (1, 1))
+                self.assertEqual((status, counts["cut"]), (3, 1))
                 client.close()
 
     def test_a_silent_client_does_not_hold_up_the_stop(self):

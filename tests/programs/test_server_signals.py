@@ -109,7 +109,7 @@ class HangUp(TestCase):
             server.process.terminate()
             until(lambda: not is_listening(server.address(1)), "the drain")
             status, counts = server.stop(signal.SIGHUP)
-            self.assertEqual((status, counts["cut"]), (1, 1))
+            self.assertEqual((status, counts["cut"]), (3, 1))
             self.assertEqual(os.listdir(self.where), [])
             client.close()
 

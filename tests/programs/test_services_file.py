@@ -328,7 +328,7 @@ class Stop(Base):
         data = random.randbytes(LARGE)
         with self.serve(self.make(data), "-t", "300ms") as server:
             with self.begin_large(server, data):
-                self.end(server, status=1, cut=1)
+                self.end(server, status=3, cut=1)
 
     def test_one_that_does_not_go_on_is_ended_by_the_write_timeout(self):
         data = random.randbytes(LARGE)
