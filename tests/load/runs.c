@@ -145,9 +145,12 @@ static void clocks_balance(const struct result *r)
 				  b->planned);
 	if (r->clocks[CLOCK_LAG])
 		ck_assert_uint_eq(r->clocks[CLOCK_LAG]->total, b->sent);
-	ck_assert_uint_eq(r->censored, b->planned - b->answered);
-	if (r->censored > 0)
-		ck_assert_int_ge(r->censored_min, 0);
+	ck_assert_uint_eq(r->censored[CLOCK_FROM_PLAN].count,
+			  b->planned - b->answered);
+	ck_assert_uint_eq(r->censored[CLOCK_FROM_SEND].count,
+			  b->sent - b->answered);
+	ck_assert_int_ge(r->censored[CLOCK_FROM_PLAN].min, 0);
+	ck_assert_int_ge(r->censored[CLOCK_FROM_SEND].min, 0);
 }
 
 static void seconds_add_up(const struct result *r)

@@ -146,13 +146,26 @@ START_TEST(a_lower_bound_cannot_pass_as_small)
 	struct figures f;
 
 	figures_init(&f);
-	f.result.censored = 1000;
-	f.result.censored_min = 10000000000;
+	f.result.censored[CLOCK_FROM_PLAN] =
+		(struct censored){ 1000, 10000000000 };
 	histogram_record_range(f.result.clocks[CLOCK_FROM_PLAN], 10000000000,
 			       10000000000, 1000);
 	ck_assert_int_eq(outcome(&f.result, "p99<2ms"), GATE_PASS);
 	ck_assert_int_eq(outcome(&f.result, "p99.9<20s"), GATE_FAIL);
 	ck_assert_int_eq(outcome(&f.result, "p99.9>5s"), GATE_PASS);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_message_that_was_never_sent_is_no_sample_from_its_send)
+{
+	struct figures f;
+
+	figures_init(&f);
+	f.result.censored[CLOCK_FROM_PLAN] = (struct censored){ 4, 1 };
+	histogram_record_range(f.result.clocks[CLOCK_FROM_PLAN], 1, 1, 4);
+	ck_assert_int_eq(outcome(&f.result, "from-send.max<20s"), GATE_PASS);
+	ck_assert_int_eq(outcome(&f.result, "from-plan.max<20s"), GATE_FAIL);
 	result_free(&f.result);
 }
 END_TEST
@@ -173,10 +186,12 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("load_gates", every_figure_of_the_json_can_be_a_gate,
-			 numbers_have_the_unit_of_their_figure,
-			 each_operator_means_what_it_says,
-			 what_is_absent_fails_and_says_why,
-			 a_lower_bound_cannot_pass_as_small,
-			 a_run_that_was_cut_passes_nothing);
+	return RUN_TESTS(
+		"load_gates", every_figure_of_the_json_can_be_a_gate,
+		numbers_have_the_unit_of_their_figure,
+		each_operator_means_what_it_says,
+		what_is_absent_fails_and_says_why,
+		a_lower_bound_cannot_pass_as_small,
+		a_message_that_was_never_sent_is_no_sample_from_its_send,
+		a_run_that_was_cut_passes_nothing);
 }

@@ -161,8 +161,8 @@ START_TEST(what_was_never_answered_makes_a_lower_bound)
 	char *text;
 
 	figures_init(&f);
-	f.result.censored = 1000;
-	f.result.censored_min = 10000000000;
+	f.result.censored[CLOCK_FROM_PLAN] =
+		(struct censored){ 1000, 10000000000 };
 	histogram_record_range(f.result.clocks[CLOCK_FROM_PLAN], 10000000000,
 			       10000000000, 1000);
 	text = report_of(&f.result, (struct report){ .has_utf8 = true });

@@ -131,7 +131,7 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 			    .heap = heap };
 
 	histogram_clear(&from_plan);
-	interval = (struct interval){ .censored_min = NEVER };
+	interval = (struct interval){ .censored = { { 0, NEVER } } };
 	interval.clocks[CLOCK_FROM_PLAN] = &from_plan;
 	e.start_at = now_ns();
 	e.measure_at = e.start_at + plan->warmup_ns;
@@ -143,7 +143,8 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	schedule_count_missed(&e);
 	ck_assert_uint_eq(interval.counts.planned, interval.counts.never_sent);
 	ck_assert_uint_eq(interval.counts.planned, from_plan.total);
-	ck_assert_uint_eq(interval.counts.planned, interval.censored);
+	ck_assert_uint_eq(interval.counts.planned,
+			  interval.censored[CLOCK_FROM_PLAN].count);
 }
 
 /* As old as if each had been visited. */
@@ -157,7 +158,8 @@ static void ages_are_even(double seconds)
 				seconds / 200);
 	ck_assert_double_eq_tol((double)from_plan.max / 1e9, seconds,
 				seconds / 200);
-	ck_assert_int_le(interval.censored_min, from_plan.max / 200);
+	ck_assert_int_le(interval.censored[CLOCK_FROM_PLAN].min,
+			 from_plan.max / 200);
 }
 
 START_TEST(what_was_never_sent_is_booked_with_its_age)

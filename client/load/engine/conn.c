@@ -65,7 +65,7 @@ void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
 		return;
 	i->counts.planned++;
 	i->counts.never_sent++;
-	interval_censor(i, now - planned, 1);
+	interval_censor(i, CLOCK_FROM_PLAN, now - planned, 1);
 	histogram_record(i->clocks[CLOCK_FROM_PLAN], now - planned);
 }
 

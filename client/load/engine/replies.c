@@ -174,7 +174,8 @@ static void lose_message(struct engine *e, struct conn *c, uint64_t seq,
 	++*column;
 	if (seq < c->highest)
 		e->now->counts.missing++;
-	interval_censor(e->now, now - m->sent, 1);
+	interval_censor(e->now, CLOCK_FROM_PLAN, now - m->planned, 1);
+	interval_censor(e->now, CLOCK_FROM_SEND, now - m->sent, 1);
 	record_latency(e, m, now, 1);
 }
 

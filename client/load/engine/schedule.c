@@ -255,7 +255,7 @@ static void note_missed(struct engine *e, struct conn *c,
 	}
 	i->counts.planned += m->count;
 	i->counts.never_sent += m->count;
-	interval_censor(i, age, m->count);
+	interval_censor(i, CLOCK_FROM_PLAN, age, m->count);
 }
 
 void schedule_count_missed(struct engine *e)

@@ -167,7 +167,8 @@ static void get_clock(int number, const struct result *r, struct metric *m)
 	}
 	if (percent > 100) {
 		m->value = histogram_mean(h);
-		m->is_at_least = r->censored > 0 && kind <= CLOCK_FROM_SEND;
+		m->is_at_least =
+			kind < CENSORED_CLOCKS && r->censored[kind].count > 0;
 		return;
 	}
 	value = result_percentile(r, kind, percent, &m->is_at_least);

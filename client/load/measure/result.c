@@ -38,9 +38,9 @@ enum clock_kind result_main_clock(const struct plan *p)
 
 double result_rate(const struct result *r)
 {
-	return r->elapsed > 0
-		       ? (double)r->counts.answered * 1e9 / (double)r->elapsed
-		       : 0;
+	uint64_t answered = r->counts.answered - r->counts.drained;
+
+	return r->elapsed > 0 ? (double)answered * 1e9 / (double)r->elapsed : 0;
 }
 
 /* The percentile if no unanswered message were ever answered. */
@@ -48,7 +48,8 @@ static double worst_percentile(const struct result *r, enum clock_kind kind,
 			       double percent)
 {
 	const struct histogram *h = r->clocks[kind];
-	double worst = percent + 100 * (double)r->censored / (double)h->total;
+	double worst = percent +
+		       100 * (double)r->censored[kind].count / (double)h->total;
 
 	return worst > 100 ? INFINITY : (double)histogram_percentile(h, worst);
 }
@@ -64,8 +65,8 @@ int64_t result_percentile(const struct result *r, enum clock_kind kind,
 	    (percent < 100 && !histogram_has_percentile(h, percent)))
 		return -1;
 	value = percent < 100 ? histogram_percentile(h, percent) : h->max;
-	if (kind == CLOCK_FROM_PLAN || kind == CLOCK_FROM_SEND)
-		*is_more = r->censored > 0 && value >= r->censored_min &&
+	if (kind < CENSORED_CLOCKS)
+		*is_more = value >= r->censored[kind].min &&
 			   worst_percentile(r, kind, percent) >
 				   WORSE * (double)value;
 	return value;

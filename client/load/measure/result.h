@@ -26,6 +26,18 @@ enum clock_kind {
 extern const char *const clock_names[CLOCK_KINDS];
 
 /*
+ * Unanswered messages, which a clock has with their age, the least they could
+ * have taken.  Those that were never sent are on the from-plan clock alone.
+ */
+struct censored {
+	uint64_t count;
+	int64_t min; /* the least age; INT64_MAX: none */
+};
+
+/* CLOCK_FROM_PLAN and CLOCK_FROM_SEND */
+#define CENSORED_CLOCKS 2
+
+/*
  * planned = sent + never_sent
  * sent = answered + timed_out + reset + closed_early + open
  */
@@ -40,6 +52,7 @@ struct counts {
 	uint64_t open;	       /* under way at the end of the run */
 
 	/* Of answered: */
+	uint64_t drained; /* sent after the measured part; not in the rate */
 	uint64_t checked; /* content was compared */
 	uint64_t wrong;	  /* content differs */
 	uint64_t swapped; /* after the reply to a later message */
@@ -158,12 +171,7 @@ struct result {
 	bool is_cut;	  /* interrupted */
 	struct counts counts;
 	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not used in this mode */
-	/*
-	 * Unanswered messages, which the clocks have with their age; the least
-	 * age.
-	 */
-	uint64_t censored;
-	int64_t censored_min;
+	struct censored censored[CENSORED_CLOCKS];
 	struct conn_counts connections;
 	struct error_table errors;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
@@ -182,7 +190,7 @@ struct result {
 /* From-plan for an open loop and churn, else from-send. */
 enum clock_kind result_main_clock(const struct plan *p);
 
-/* Answered messages a second in the measured part. */
+/* Replies a second to messages sent in the measured part. */
 double result_rate(const struct result *r);
 
 /*

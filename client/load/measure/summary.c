@@ -19,7 +19,8 @@ struct interval *interval_new(void)
 
 	if (!i)
 		return NULL;
-	i->censored_min = NEVER;
+	for (int k = 0; k < CENSORED_CLOCKS; k++)
+		i->censored[k].min = NEVER;
 	for (int k = 0; k < CLOCK_KINDS; k++) {
 		i->clocks[k] = calloc(1, sizeof(*i->clocks[k]));
 		if (!i->clocks[k]) {
@@ -74,7 +75,8 @@ int summary_init(struct summary *s, const struct plan *plan)
 
 	s->measure_at = s->bad_clients_from = s->bad_clients_to = NEVER;
 	s->from = s->to = NEVER;
-	r->censored_min = NEVER;
+	for (int k = 0; k < CENSORED_CLOCKS; k++)
+		r->censored[k].min = NEVER;
 	for (int k = 0; k < CLOCK_KINDS; k++) {
 		is_there = is_there && new_histogram(&s->second[k]);
 		if (has_clock(plan, (enum clock_kind)k))
@@ -138,14 +140,16 @@ void summary_add(struct summary *s, struct interval *i)
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
 	keep_max(&r->self.late_server_max, i->late_server_max);
-	r->censored += i->censored;
-	if (i->censored_min < r->censored_min)
-		r->censored_min = i->censored_min;
+	for (int k = 0; k < CENSORED_CLOCKS; k++) {
+		r->censored[k].count += i->censored[k].count;
+		if (i->censored[k].min < r->censored[k].min)
+			r->censored[k].min = i->censored[k].min;
+	}
 	if (s->from == NEVER)
 		s->from = i->from;
 	if (s->to == NEVER || i->to > s->to)
 		s->to = i->to;
-	*i = (struct interval){ .censored_min = NEVER,
+	*i = (struct interval){ .censored = { { 0, NEVER }, { 0, NEVER } },
 				.clocks = { i->clocks[0], i->clocks[1],
 					    i->clocks[2], i->clocks[3] } };
 }

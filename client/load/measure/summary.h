@@ -16,8 +16,9 @@ struct interval {
 	struct histogram *clocks[CLOCK_KINDS];
 	struct counts counts;
 	uint64_t errors;
-	uint64_t late_ours, late_server, censored;
-	int64_t late_ours_max, late_server_max, censored_min;
+	uint64_t late_ours, late_server;
+	int64_t late_ours_max, late_server_max;
+	struct censored censored[CENSORED_CLOCKS];
 };
 
 /* Returns NULL without memory. */
@@ -25,12 +26,14 @@ struct interval *interval_new(void);
 void interval_free(struct interval *i);
 
 /* Count messages that took longer than age. */
-static inline void interval_censor(struct interval *i, int64_t age,
-				   uint64_t count)
+static inline void interval_censor(struct interval *i, enum clock_kind kind,
+				   int64_t age, uint64_t count)
 {
-	i->censored += count;
-	if (age < i->censored_min)
-		i->censored_min = age;
+	struct censored *c = &i->censored[kind];
+
+	c->count += count;
+	if (age < c->min)
+		c->min = age;
 }
 
 /* What an engine found in the run. */

@@ -278,6 +278,8 @@ static json_t *json_seconds(const struct result *r)
 
 static json_t *run_facts(const struct result *r)
 {
+	const struct censored *c = &r->censored[result_main_clock(r->plan)];
+
 	return json_pack(
 		"{s:o, s:s, s:f, s:I, s:b, s:I, s:I, s:I, s:o}", "target",
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
@@ -285,8 +287,8 @@ static json_t *run_facts(const struct result *r)
 		"elapsed_ns", (json_int_t)r->elapsed, "cut", r->is_cut,
 		"bytes_in", (json_int_t)r->counts.bytes_in, "bytes_out",
 		(json_int_t)r->counts.bytes_out, "censored",
-		(json_int_t)r->censored, "censored_min_ns",
-		json_known(r->censored > 0, r->censored_min));
+		(json_int_t)c->count, "censored_min_ns",
+		json_known(c->count > 0, c->min));
 }
 
 static json_t *verdict(const struct result *r)
