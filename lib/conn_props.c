@@ -40,6 +40,13 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 	return 0;
 }
 
+int weir_conn_is_draining(const weir_conn *c)
+{
+	if (c == NULL)
+		return -EINVAL;
+	return c->core != NULL && atomic_load(&c->core->stop_wanted);
+}
+
 int weir_conn_fd(const weir_conn *c)
 {
 	if (c == NULL)

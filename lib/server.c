@@ -275,7 +275,7 @@ int weir_server_drain(weir_server *s)
 
 /* -------------------------------------------------------------------- join */
 
-/* When a join gives up, or never. */
+/* When a join without a time limit gives up, or never. */
 static int64_t gives_up_at(const weir_server *s)
 {
 	const struct wr_core *core = &s->core;
@@ -301,15 +301,17 @@ static bool ends_soon(weir_server *s)
 	return is_done;
 }
 
-static void wait_for_stop(weir_server *s)
+static void wait_for_stop(weir_server *s, int64_t until)
 {
 	struct pollfd fds[2] = {
 		{ .fd = s->core.stop_fd, .events = POLLIN },
 		{ .fd = s->acceptor.stop.done_fd, .events = POLLIN },
 	};
+	int64_t now;
 
-	while (!atomic_load(&s->core.stop_wanted)) {
-		int rc = wr_sys_poll(fds, 2, -1);
+	while (!atomic_load(&s->core.stop_wanted) &&
+	       (now = wr_now_ns()) < until) {
+		int rc = wr_sys_poll(fds, 2, wr_ms_until(until, now));
 
 		if (rc > 0 && fds[1].revents)
 			return;
@@ -318,7 +320,7 @@ static void wait_for_stop(weir_server *s)
 	}
 }
 
-static bool wait_for_end(weir_server *s)
+static bool wait_for_end(weir_server *s, int64_t until)
 {
 	struct wr_core *core = &s->core;
 	struct wr_stop *stop = &s->acceptor.stop;
@@ -326,7 +328,8 @@ static bool wait_for_end(weir_server *s)
 
 	wr_lock(&core->lock);
 	while (!stop->is_done) {
-		int64_t now = wr_now_ns(), at = gives_up_at(s);
+		int64_t now = wr_now_ns();
+		int64_t at = wr_min_at(gives_up_at(s), until);
 
 		if (now >= at)
 			break;
@@ -368,37 +371,61 @@ static struct weir_report unfinished_report(weir_server *s)
 	};
 }
 
-int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)
+static int join_threads(weir_server *s)
 {
-	WR_NO_CANCEL();
-	const struct wr_stop *stop;
-	struct weir_report report;
-	int64_t at;
-	int failure;
-	bool has_ended;
+	const struct wr_stop *stop = &s->acceptor.stop;
+	int failure = atomic_load(&s->core.failure);
+	int64_t at =
+		wr_now_ns() + (stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS);
 
-	if (s == NULL || wr_core_phase(&s->core) == WR_PHASE_NEW)
-		return -EINVAL;
-	if (wr_pool_is_inside(&s->pool))
-		return -EDEADLK;
-	stop = &s->acceptor.stop;
-	wait_for_stop(s);
-	has_ended = wait_for_end(s);
-	if (!has_ended)
-		name_the_acceptor(s);
-	if (ret) {
-		report = has_ended ? stop->report : unfinished_report(s);
-		wr_copy_out(ret, size, &report, sizeof(report));
-	}
-	if (!has_ended)
-		return -EBUSY;
-	at = wr_now_ns() + (stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS);
 	if (wr_pool_join(&s->pool, at) > 0)
 		return -EBUSY;
-	failure = atomic_load(&s->core.failure);
 	if (failure < 0)
 		return failure;
 	return stop->was_cut || stop->is_busy ? -ECANCELED : 0;
+}
+
+int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
+			 int ms)
+{
+	WR_NO_CANCEL();
+	struct weir_report report;
+	int64_t until;
+	bool has_ended;
+
+	if (s == NULL || ms < WEIR_NEVER ||
+	    wr_core_phase(&s->core) == WR_PHASE_NEW)
+		return -EINVAL;
+	if (wr_pool_is_inside(&s->pool))
+		return -EDEADLK;
+	until = wr_deadline_at(wr_now_ns(), ms);
+	wait_for_stop(s, until);
+	has_ended = wait_for_end(s, until);
+	if (!has_ended && wr_now_ns() < gives_up_at(s))
+		return -ETIMEDOUT;
+	if (!has_ended)
+		name_the_acceptor(s);
+	if (ret) {
+		report = has_ended ? s->acceptor.stop.report
+				   : unfinished_report(s);
+		wr_copy_out(ret, size, &report, sizeof(report));
+	}
+	return has_ended ? join_threads(s) : -EBUSY;
+}
+
+int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)
+{
+	return weir_server_join_for(s, ret, size, WEIR_NEVER);
+}
+
+int weir_server_fd(const weir_server *s)
+{
+	return s ? s->acceptor.stop.done_fd : -EINVAL;
+}
+
+int weir_server_is_draining(const weir_server *s)
+{
+	return s ? atomic_load(&s->core.stop_wanted) : -EINVAL;
 }
 
 /* --------------------------------------------------------------------- run */

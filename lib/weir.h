@@ -516,11 +516,32 @@ WEIR_API int weir_server_stop(weir_server *s, int grace_ms);
 WEIR_API int weir_server_drain(weir_server *s);
 
 /*
- * Wait for the end of a stop; it does not ask for one.  If ret is not NULL, it
- * gets the report; size is sizeof *ret, or 0.  It may be called again.
+ * Tell whether a stop was requested.
  *
- * It returns by the deadline of the stop and 100 ms, or about a second later
- * with -EBUSY (docs/STOPPING.md).
+ * Returns 1, also when the stop has ended; 0; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_is_draining(const weir_server *s);
+
+/*
+ * Give a descriptor that becomes readable when the stop has ended, and stays
+ * so, for poll(2) and event loops.  weir_server_join() then no longer waits for
+ * connections.  Do not read from it or close it.  It does not become readable
+ * for a server that was never started, or whose acceptor is stuck in the log
+ * sink.
+ *
+ * Returns the descriptor; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_fd(const weir_server *s);
+
+/*
+ * Wait for the end of a stop; they do not ask for one.  If ret is not NULL, it
+ * gets the report; size is sizeof *ret, or 0.  They may be called again.
+ *
+ * They return by the deadline of the stop and 100 ms, or about a second later
+ * with -EBUSY (docs/STOPPING.md).  weir_server_join_for() waits for the end of
+ * the stop for at most ms (0: does not wait; WEIR_NEVER: no limit).
  *
  * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
  * cut something, or a stuck callback has returned since); -EBUSY (threads of
@@ -528,12 +549,14 @@ WEIR_API int weir_server_drain(weir_server *s);
  * or thread destructors; or a thread in a blocked log sink, and the report
  * shows how far the stop has come); -EINVAL (never started); -EDEADLK (called
  * by a thread of this server: in a callback, a worker hook or the log sink);
- * another -errno (the server ended because it could not wait for events: other
+ * -ETIMEDOUT (ms have passed; ret is not written); another -errno (the server ended because it could not wait for events: other
  * code closed its descriptors, or epoll is forbidden).
  * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
 			      size_t size);
+WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
+				  size_t size, int ms);
 
 /*
  * Read counters and gauges; size is sizeof *ret.  They are summed over the
@@ -716,6 +739,16 @@ WEIR_API int weir_conn_why(const weir_conn *c);
  */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
 WEIR_API uint64_t weir_ref_id(const weir_ref *ref);
+
+/*
+ * Tell whether the server of the connection drains: then this answer can be the
+ * last one, and a protocol can say so.
+ *
+ * Returns 1 (a stop was requested); 0, also for a connection of weir_dial();
+ * -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_is_draining(const weir_conn *c);
 
 /* weir_conn_summary() */
 struct weir_summary {

@@ -38,6 +38,7 @@ static int without_connection(void)
 		weir_ref_cancel(NULL),
 		weir_conn_why(NULL),
 		weir_conn_fd(NULL),
+		weir_conn_is_draining(NULL),
 		weir_conn_summary(NULL, &summary, sizeof(summary)),
 		weir_conn_peer(NULL, buf, sizeof(buf)),
 		weir_conn_local(NULL, buf, sizeof(buf)),
