@@ -348,7 +348,7 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
 	return wr_outbox_has_files(&c->out.box) ||
-	       2 * wr_outbox_bytes(&c->out.box) >= c->service->set.outbox_max;
+	       2 * wr_outbox_bytes(&c->out.box) >= c->service->set.outbox_mark;
 }
 
 /* Owner. */

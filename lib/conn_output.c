@@ -394,7 +394,7 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 
 static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
-	size_t max = c->service->set.outbox_max;
+	size_t max = c->service->set.outbox_mark;
 
 	return more <= max && queued <= max - more;
 }

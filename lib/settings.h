@@ -46,7 +46,7 @@
 	  "of a connection")                                                   \
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
 	  "longest message that is buffered")                                  \
-	X(outbox_max, size_t, 256 << 10, 1, 1 << 30, BYTES,                    \
+	X(outbox_mark, size_t, 256 << 10, 1, 1 << 30, BYTES,                   \
 	  "high-water mark of unsent output")                                  \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")

@@ -227,7 +227,7 @@ struct weir_config {
  * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
  * one of session and readable is set.  With opened the server sends first; the
  * other callbacks run from the first byte on.  No input is read while half of
- * outbox_max is unsent.
+ * outbox_mark is unsent.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -239,15 +239,15 @@ struct weir_service {
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
 
-	int first_byte_ms; /* from accept to the first input; 60,000 */
-	int read_ms;	   /* for a whole message, once begun; 30,000 */
-	int write_ms;	   /* without the peer taking a byte; 30,000 */
-	int idle_ms;	   /* between messages; 300,000 */
-	int lifetime_ms;   /* of the connection; WEIR_NEVER */
-	size_t line_max;   /* longest message; 1 B to 1 GiB; 64 KiB */
-	size_t outbox_max; /* unsent output; 1 B to 1 GiB; 256 KiB */
-	int backlog;	   /* of listen(2); 1 to INT_MAX; 4,096 */
-	int mode;	   /* of a Unix socket; 0 to 0777; 0: 0600 */
+	int first_byte_ms;  /* from accept to the first input; 60,000 */
+	int read_ms;	    /* for a whole message, once begun; 30,000 */
+	int write_ms;	    /* without the peer taking a byte; 30,000 */
+	int idle_ms;	    /* between messages; 300,000 */
+	int lifetime_ms;    /* of the connection; WEIR_NEVER */
+	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
+	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
+	int backlog;	    /* of listen(2); 1 to INT_MAX; 4,096 */
+	int mode;	    /* of a Unix socket; 0 to 0777; 0: 0600 */
 };
 
 /*
@@ -586,7 +586,7 @@ WEIR_API void weir_server_free(weir_server *s);
  * the handler is called again, from its top.  The cases of -EAGAIN are:
  *
  *   - no input is there: the next call comes with new input;
- *   - half of outbox_max, or a file, is unsent: when that has been sent;
+ *   - half of outbox_mark, or a file, is unsent: when that has been sent;
  *   - the callback has read 256 KiB, or has read something and has run for a
  *     millisecond: after other connections had their turn.
  *
@@ -663,7 +663,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
 /*
  * Small output of a callback is gathered and sent in one piece when the
  * callback returns or waits for input.  Bytes are copied.  A call waits only
- * while more than outbox_max bytes are unsent, and at most write_ms without
+ * while more than outbox_mark bytes are unsent, and at most write_ms without
  * progress.  Errors of all of them:
  *
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
@@ -843,7 +843,7 @@ WEIR_API void weir_unref(weir_ref *ref);
  * Send len bytes, or keep them until the peer takes them.  The bytes of one
  * call stay together, and the calls of one thread keep their order.
  *
- * Returns 0; -ENOBUFS (outbox_max would be exceeded, or a callback waits in a
+ * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a callback waits in a
  * write that has exceeded it: nothing was taken); -EPIPE (ended); -ENOMEM;
  * -EINVAL (a dialled connection).
  * Thread: any.  Since: 0.1.

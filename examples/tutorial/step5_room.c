@@ -176,7 +176,7 @@ static int serve(weir_server *s, const char *where)
 	int rc = weir_server_listen(
 		s, where,
 		WEIR_SERVICE(.opened = ask_name, .readable = hear,
-			     .closed = leave, .outbox_max = 64 * 1024,
+			     .closed = leave, .outbox_mark = 64 * 1024,
 			     .first_byte_ms = 60000, .idle_ms = WEIR_NEVER));
 
 	if (rc >= 0)

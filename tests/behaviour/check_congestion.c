@@ -103,7 +103,7 @@ static void fill_to_the_brim(weir_conn *c, struct brim *b)
 static struct client *serve_brim(struct brim *b, weir_handler *fn, int read_ms)
 {
 	b->s = serve_workers(
-		1, WEIR_SERVICE(.readable = fn, .arg = b, .outbox_max = MARK,
+		1, WEIR_SERVICE(.readable = fn, .arg = b, .outbox_mark = MARK,
 				.read_ms = read_ms, .write_ms = WEIR_NEVER));
 	return client_open_small(b->s, SMALL);
 }
@@ -330,7 +330,7 @@ START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)
 	struct server *s = serve(
 		WEIR_CONFIG(.workers = 1),
 		WEIR_SERVICE(.readable = echo_lines, .opened = open_narrow,
-			     .arg = (void *)&conn, .outbox_max = MARK));
+			     .arg = (void *)&conn, .outbox_mark = MARK));
 	struct client *c = client_open_small(s, SMALL);
 	size_t heap, count = 0;
 	int rc;

@@ -197,7 +197,7 @@ START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte,
-					 .arg = text, .outbox_max = 4 << 20,
+					 .arg = text, .outbox_mark = 4 << 20,
 					 .write_ms = SHORT_MS));
 	struct client *c = client_open_small(s, 4096);
 
@@ -224,7 +224,7 @@ START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte_to_fd,
-					 .arg = text, .outbox_max = 4 << 20,
+					 .arg = text, .outbox_mark = 4 << 20,
 					 .write_ms = SHORT_MS));
 	int room = 16384, steps = 0;
 
@@ -277,7 +277,7 @@ START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 	_Atomic int fd = -1;
 	struct server *s = serve(
 		NULL, WEIR_SERVICE(.readable = generate, .arg = (void *)&fd,
-				   .outbox_max = 2000, .write_ms = write_ms));
+				   .outbox_mark = 2000, .write_ms = write_ms));
 	int room = LEAST_ROOM, steps = 0;
 
 	client_send(client_open_small(s, 4096), "go\n");

@@ -196,7 +196,7 @@ START_TEST(a_duplicate_does_not_hide_the_end_from_the_peer)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = duplicate_and_say_much,
 					 .arg = (void *)&copy, .write_ms = 100,
-					 .outbox_max = 4 << 20));
+					 .outbox_mark = 4 << 20));
 	struct client *c = client_open_small(s, 4096);
 	struct weir_report report;
 

@@ -319,7 +319,7 @@ START_TEST(who_takes_little_while_a_write_waits_gets_everything)
 	int large = 200000;
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.session = write_sixteen_chunks,
-					 .arg = &large, .outbox_max = CHUNK,
+					 .arg = &large, .outbox_mark = CHUNK,
 					 .write_ms = write_ms));
 	struct client *c = client_open_small(s, 4096);
 	int64_t next_at, until;

@@ -97,7 +97,7 @@ START_TEST(no_worker_waits_for_a_peer_that_takes_its_last_reply)
 {
 	struct server *s =
 		serve_workers(1, WEIR_SERVICE(.readable = answer_at_length,
-					      .outbox_max = 2 * REPLY));
+					      .outbox_mark = 2 * REPLY));
 	struct client *c[40];
 
 	make_text();

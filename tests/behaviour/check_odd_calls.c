@@ -154,7 +154,7 @@ START_TEST(what_comes_for_a_duplicate_reaches_nobody)
 	_Atomic int copy = -1;
 	struct server *s = serve_workers(
 		1, WEIR_SERVICE(.readable = leave_a_duplicate,
-				.arg = (void *)&copy, .outbox_max = 4 << 20,
+				.arg = (void *)&copy, .outbox_mark = 4 << 20,
 				.write_ms = 60000 * slowness()));
 	struct client *old = client_open_small(s, 4096);
 	struct client_group *next;

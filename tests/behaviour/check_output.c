@@ -119,7 +119,7 @@ START_TEST(what_is_beyond_the_mark_goes_out_at_once)
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_workers(
 		2, WEIR_SERVICE(.session = write_little_pieces,
-				.outbox_max = 1000, .arg = &gate));
+				.outbox_mark = 1000, .arg = &gate));
 	struct client *c = client_open(s);
 	char got[4000];
 

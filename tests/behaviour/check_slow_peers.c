@@ -47,7 +47,7 @@ START_TEST(who_takes_little_after_the_last_callback_gets_everything)
 	const int write_ms = 800 * slowness();
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_much,
 						    .write_ms = write_ms,
-						    .outbox_max = 2 * MUCH));
+						    .outbox_mark = 2 * MUCH));
 	struct client *c = client_open_small(s, 4096);
 	struct weir_report report;
 	size_t have;
@@ -110,7 +110,7 @@ START_TEST(what_is_taken_while_the_process_is_stopped_counts)
 	const int write_ms = 1000 + 300 * slowness();
 	struct forked_server e = forked_server_start(
 		WEIR_SERVICE(.readable = say_much, .write_ms = write_ms,
-			     .outbox_max = 2 * MUCH));
+			     .outbox_mark = 2 * MUCH));
 	struct client *c[MANY];
 	size_t have[MANY] = { 0 };
 	int64_t stopped_at;
@@ -153,7 +153,7 @@ START_TEST(the_lifetime_ends_a_write_that_waits_for_who_takes_little)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = note_how_its_write_ends,
 					 .arg = (void *)&said,
-					 .outbox_max = MUCH / 16,
+					 .outbox_mark = MUCH / 16,
 					 .write_ms = WEIR_NEVER,
 					 .lifetime_ms = lifetime_ms));
 	struct client *c = client_open_small(s, 4096);

@@ -361,7 +361,7 @@ START_TEST(output_that_is_under_way_is_delivered)
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = write_a_megabyte,
-					 .arg = text, .outbox_max = 2 << 20));
+					 .arg = text, .outbox_mark = 2 << 20));
 	struct client *c[20];
 
 	for (int i = 0; i < 20; i++) {

@@ -171,12 +171,12 @@ static int flood(weir_conn *c, void *arg)
 	return n < 0 ? (int)n : 0;
 }
 
-static struct server *serve_flood(struct ending *e, size_t outbox_max)
+static struct server *serve_flood(struct ending *e, size_t outbox_mark)
 {
 	*e = (struct ending){ .verdict = 0 };
 	return serve_workers(2, WEIR_SERVICE(.readable = flood,
 					     .closed = note_ending, .arg = e,
-					     .outbox_max = outbox_max,
+					     .outbox_mark = outbox_mark,
 					     .write_ms = 300));
 }
 

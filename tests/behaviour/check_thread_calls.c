@@ -187,7 +187,7 @@ START_TEST(a_send_that_would_pass_the_mark_takes_nothing)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
 					 .opened = join_members, .arg = &m,
-					 .outbox_max = 16384));
+					 .outbox_mark = 16384));
 	struct client *c = client_open_small(s, 4096);
 	size_t taken = 0;
 	int rc;

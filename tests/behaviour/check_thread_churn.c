@@ -142,7 +142,7 @@ START_TEST(what_a_callback_writes_in_one_call_stays_together)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = write_much,
 					 .opened = join_members, .arg = &member,
-					 .outbox_max = 16384));
+					 .outbox_mark = 16384));
 	struct client *c = client_open_small(s, 4096);
 	struct chatterer chatterer = { .is_done = false };
 	char first = 'b', *rest = malloc(LONG_WRITE);

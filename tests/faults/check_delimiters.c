@@ -53,7 +53,7 @@ static ssize_t read_on_until(weir_conn *c, void *buf, size_t cap,
 	static const struct wr_service unwaiting = {
 		.set = { .readable = never_called,
 			 .line_max = (size_t)1 << 20,
-			 .outbox_max = (size_t)1 << 18 },
+			 .outbox_mark = (size_t)1 << 18 },
 	};
 	ssize_t n;
 

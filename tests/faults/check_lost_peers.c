@@ -143,7 +143,7 @@ START_TEST(who_resets_while_much_is_unsent_leaves_no_line)
 		struct server *s = serve(
 			WEIR_CONFIG(.workers = 1),
 			WEIR_SERVICE(.readable = say_much,
-				     .outbox_max = 2 << 20,
+				     .outbox_mark = 2 << 20,
 				     .arg = (void *)(uintptr_t)&verdicts[i]));
 		struct client *c = client_open_small(s, 4096);
 

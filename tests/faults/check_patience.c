@@ -132,7 +132,8 @@ START_TEST(deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy)
 		  WEIR_SERVICE(.readable = say_much_if_asked,
 			       .first_byte_ms = INT_MAX, .read_ms = INT_MAX,
 			       .write_ms = INT_MAX, .idle_ms = INT_MAX,
-			       .lifetime_ms = INT_MAX, .outbox_max = 4 * MUCH));
+			       .lifetime_ms = INT_MAX,
+			       .outbox_mark = 4 * MUCH));
 	silent = client_open(s);
 	half = client_open(s);
 	idle = client_open(s);

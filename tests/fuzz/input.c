@@ -226,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct wr_service unwaiting = {
 		.set = { .readable = never_called,
 			 .line_max = (size_t)1 << 20,
-			 .outbox_max = (size_t)1 << 18 },
+			 .outbox_mark = (size_t)1 << 18 },
 	};
 	struct reader r = { .may_wait = true };
 	char where[32];

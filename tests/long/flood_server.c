@@ -126,7 +126,7 @@ static const struct weir_service *service(const char *name, size_t len)
 
 	s = *WEIR_SERVICE(.first_byte_ms = set.first_byte, .read_ms = set.read,
 			  .write_ms = set.write, .idle_ms = set.idle,
-			  .outbox_max = (size_t)set.outbox,
+			  .outbox_mark = (size_t)set.outbox,
 			  .backlog = set.backlog);
 	if (strncmp(name, "work", len) == 0)
 		s.readable = work_on_a_line;

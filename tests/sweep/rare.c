@@ -190,14 +190,15 @@ void sweep_unix_peers(void)
 }
 
 /* A session sends more than its peer reads, and wants to read on. */
-static void read_slowly(size_t outbox_max, const char *more, const char *answer)
+static void read_slowly(size_t outbox_mark, const char *more,
+			const char *answer)
 {
 	struct env st = { .banner = "" };
 	struct peer p;
 
 	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
 		      WEIR_SERVICE(.session = sweep_service,
-				   .outbox_max = outbox_max)))
+				   .outbox_mark = outbox_mark)))
 		return;
 	p = peer_open_at(&st, st.address, 2048);
 	peer_send(&p, "big\n");

@@ -6,7 +6,7 @@
 #include "env.h"
 
 #define READABLE WEIR_SERVICE(.readable = sweep_service)
-#define SESSION	 WEIR_SERVICE(.session = sweep_service, .outbox_max = 8192)
+#define SESSION	 WEIR_SERVICE(.session = sweep_service, .outbox_mark = 8192)
 
 /* ---------------------------------------------------------- to and fro */
 
