@@ -36,38 +36,62 @@ int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines)
 
 void wr_accept_fini(struct wr_accept *a)
 {
-	for (int i = 0; i < a->endpoint_count; i++) {
-		wr_listener_close(&a->endpoints[i]->listener);
-		wr_sys_free(a->endpoints[i]);
+	struct wr_endpoint *e = a->first, *next;
+
+	for (; e; e = next) {
+		next = e->next;
+		wr_listener_close(&e->listener);
+		wr_sys_free(e);
 	}
-	wr_sys_free(a->endpoints);
 	if (a->reserve >= 0)
 		wr_sys_close(a->reserve);
 }
 
+static bool has_descriptor(const struct wr_accept *a, int fd)
+{
+	struct wr_endpoint *e = NULL;
+
+	while ((e = wr_accept_next(a, e)))
+		if (e->listener.fd == fd)
+			return true;
+	return false;
+}
+
 int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
-	struct wr_endpoint **endpoints = wr_sys_realloc(
-		a->endpoints,
-		((size_t)a->endpoint_count + 1) * sizeof(struct wr_endpoint *));
+	int rc = -EADDRINUSE; /* it would be closed twice */
 
-	if (endpoints == NULL)
-		return -ENOMEM;
-	a->endpoints = endpoints;
-	a->endpoints[a->endpoint_count] = endpoint;
-	endpoint->id = a->endpoint_count;
 	endpoint->service.share = &endpoint->share;
-	return a->endpoint_count++;
+	wr_lock(&a->core->lock);
+	if (!has_descriptor(a, endpoint->listener.fd)) {
+		rc = endpoint->id = a->last ? a->last->id + 1 : 0;
+		atomic_store(a->last ? &a->last->next : &a->first, endpoint);
+		a->last = endpoint;
+		atomic_fetch_add(&a->listening, 1);
+	}
+	wr_unlock(&a->core->lock);
+	return rc;
+}
+
+struct wr_endpoint *wr_accept_find(const struct wr_accept *a, int id)
+{
+	struct wr_endpoint *e = NULL;
+
+	while ((e = wr_accept_next(a, e)) && e->id != id)
+		;
+	return e;
 }
 
 /* ---------------------------------------------------- places and listeners */
 
 static size_t listeners_without(const struct wr_accept *a, int place)
 {
+	struct wr_endpoint *e = NULL;
 	size_t n = 0;
 
-	for (int i = 0; i < a->endpoint_count; i++)
-		n += atomic_load(&a->endpoints[i]->share.has[place]) == 0;
+	while ((e = wr_accept_next(a, e)))
+		n += e->listener.fd >= 0 &&
+		     atomic_load(&e->share.has[place]) == 0;
 	return n;
 }
 
@@ -80,7 +104,7 @@ static bool is_full(const struct wr_accept *a,
 		    const struct wr_endpoint *endpoint, int place, size_t used,
 		    size_t cap)
 {
-	size_t most_kept = wr_min((size_t)a->endpoint_count, cap / 4);
+	size_t most_kept = wr_min(atomic_load(&a->listening), cap / 4);
 
 	if (used >= cap || used + most_kept < cap)
 		return used >= cap;
@@ -123,29 +147,29 @@ static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
 	return !holds(a, endpoint);
 }
 
-static void arm(struct wr_accept *a, struct wr_endpoint *d)
+static void arm(struct wr_accept *a, struct wr_endpoint *e)
 {
-	if (d->is_armed || d->is_broken || d->listener.fd < 0)
+	if (e->is_armed || e->is_broken || e->listener.fd < 0)
 		return;
-	if (wr_poller_add(a->poller, d->listener.fd, WR_POLL_IN,
-			  KEY_LISTENER | (uint64_t)d->id) < 0)
+	if (wr_poller_add(a->poller, e->listener.fd, WR_POLL_IN,
+			  KEY_LISTENER | (uintptr_t)e) < 0)
 		a->resume_at = a->ctx->now + WR_ACCEPT_PAUSE_MOST_NS;
 	else
-		d->is_armed = true;
+		e->is_armed = true;
 }
 
-static void disarm(struct wr_accept *a, struct wr_endpoint *d)
+static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 {
-	if (d->is_armed)
-		wr_poller_remove(a->poller, d->listener.fd);
-	d->is_armed = false;
+	if (e->is_armed)
+		wr_poller_remove(a->poller, e->listener.fd);
+	e->is_armed = false;
 }
 
 /* The poller reports waiting clients once it is armed again. */
-static void forget(struct wr_accept *a, struct wr_endpoint *d)
+static void forget(struct wr_accept *a, struct wr_endpoint *e)
 {
-	disarm(a, d);
-	d->may_have_more = d->is_due = false;
+	disarm(a, e);
+	e->may_have_more = e->is_due = false;
 }
 
 static void keep_reserve(struct wr_accept *a)
@@ -160,6 +184,7 @@ static void keep_reserve(struct wr_accept *a)
  */
 void wr_accept_adjust(struct wr_accept *a)
 {
+	struct wr_endpoint *e = NULL;
 	bool may_accept;
 
 	/* A connection that ends also ends the pause. */
@@ -170,57 +195,59 @@ void wr_accept_adjust(struct wr_accept *a)
 		a->resume_at == 0 && wr_core_phase(a->core) < WR_PHASE_CUTTING;
 	if (may_accept)
 		keep_reserve(a);
-	for (int i = 0; i < a->endpoint_count; i++) {
-		struct wr_endpoint *d = a->endpoints[i];
-
-		d->is_due = d->may_have_more && may_accept && has_room(a, d);
-		if (d->may_have_more && !d->is_due)
-			disarm(a, d);
-		else if (!d->may_have_more && may_accept)
-			arm(a, d);
+	while ((e = wr_accept_next(a, e))) {
+		e->is_due = e->may_have_more && may_accept && has_room(a, e);
+		if (e->may_have_more && !e->is_due)
+			disarm(a, e);
+		else if (!e->may_have_more && may_accept)
+			arm(a, e);
 	}
 }
 
 int64_t wr_accept_next_at(const struct wr_accept *a)
 {
-	for (int i = 0; i < a->endpoint_count; i++)
-		if (a->endpoints[i]->is_due)
+	struct wr_endpoint *e = NULL;
+
+	while ((e = wr_accept_next(a, e)))
+		if (e->is_due)
 			return 0;
 	return a->resume_at ? a->resume_at : WR_NEVER_AT;
 }
 
-bool wr_accept_event(struct wr_accept *a, uint64_t key)
+bool wr_accept_event(uint64_t key)
 {
+	struct wr_endpoint *e =
+		(struct wr_endpoint *)(uintptr_t)(key & ~KEY_LISTENER);
+
 	if (!(key & KEY_LISTENER))
 		return false;
-	a->endpoints[key & ~KEY_LISTENER]->may_have_more = true;
+	e->may_have_more = true;
 	return true;
 }
 
 void wr_accept_expect_clients(struct wr_accept *a)
 {
-	for (int i = 0; i < a->endpoint_count; i++)
-		a->endpoints[i]->may_have_more |= a->endpoints[i]->is_armed;
+	struct wr_endpoint *e = NULL;
+
+	while ((e = wr_accept_next(a, e)))
+		e->may_have_more |= e->is_armed;
 }
 
 void wr_accept_close_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
+	if (endpoint->listener.fd < 0)
+		return;
 	forget(a, endpoint);
 	wr_listener_close(&endpoint->listener);
+	atomic_fetch_sub(&a->listening, 1);
 }
 
 void wr_accept_close_listeners(struct wr_accept *a)
 {
-	for (int i = 0; i < a->endpoint_count; i++)
-		wr_accept_close_listener(a, a->endpoints[i]);
-}
+	struct wr_endpoint *e = NULL;
 
-bool wr_accept_has_listener(const struct wr_accept *a)
-{
-	for (int i = 0; i < a->endpoint_count; i++)
-		if (a->endpoints[i]->listener.fd >= 0)
-			return true;
-	return false;
+	while ((e = wr_accept_next(a, e)))
+		wr_accept_close_listener(a, e);
 }
 
 /* ---------------------------------------------------------------- admission */
@@ -463,7 +490,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 		}
 		if (fd >= 0) {
 			a->pause_ns = 0;
-			a->first_endpoint = endpoint->id + 1;
+			a->latest = endpoint;
 			admit(a, endpoint, fd, (struct sockaddr *)&peer, len);
 			continue;
 		}
@@ -474,18 +501,30 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 	}
 }
 
-/* Begin after the listener that accepted last. */
+/* In rotation. */
+static struct wr_endpoint *after(const struct wr_accept *a,
+				 const struct wr_endpoint *e)
+{
+	struct wr_endpoint *next = wr_accept_next(a, e);
+
+	return next ? next : wr_accept_next(a, NULL);
+}
+
+/* The listener that accepted last is the last of a round. */
+static struct wr_endpoint *last_of_round(const struct wr_accept *a)
+{
+	return a->latest ? a->latest : wr_accept_next(a, NULL);
+}
+
 void wr_accept_run(struct wr_accept *a)
 {
-	int first = a->first_endpoint;
+	struct wr_endpoint *last = last_of_round(a), *e = last;
 
-	for (int i = 0; i < a->endpoint_count; i++) {
-		struct wr_endpoint *d =
-			a->endpoints[(first + i) % a->endpoint_count];
-
-		if (d->is_due)
-			wr_accept_from(a, d);
-	}
+	do {
+		e = after(a, e);
+		if (e->is_due)
+			wr_accept_from(a, e);
+	} while (e != last);
 }
 
 /*
@@ -515,17 +554,15 @@ static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 
 bool wr_accept_refuse_rest(struct wr_accept *a)
 {
-	int first = a->first_endpoint;
+	struct wr_endpoint *last = last_of_round(a), *e = last;
 	bool is_done = true;
 
 	atomic_store(&a->core->accept_blocked, true);
 	keep_reserve(a);
-	for (int i = 0; i < a->endpoint_count; i++) {
-		struct wr_endpoint *d =
-			a->endpoints[(first + i) % a->endpoint_count];
-
-		if (d->listener.fd >= 0 && !d->is_broken)
-			is_done &= refuse_rest_of(a, d);
-	}
+	do {
+		e = after(a, e);
+		if (e->listener.fd >= 0 && !e->is_broken)
+			is_done &= refuse_rest_of(a, e);
+	} while (e != last);
 	return is_done;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The listeners of a server, and accepting from them.  The program's thread
- * until the start, then the acceptor's thread.
+ * The listeners of a server, and accepting from them.
+ *
+ * The list of listeners only grows, at its end, until the server is freed: any
+ * thread may add one and walk the list.  All else is for the acceptor's thread,
+ * or before the start and after a failed one for the program's.
  */
 #ifndef WR_ACCEPT_H
 #define WR_ACCEPT_H
@@ -10,6 +13,7 @@
 #include "listener.h"
 
 struct wr_endpoint {
+	struct wr_endpoint *_Atomic next;
 	struct wr_listener listener;
 	struct wr_service service;
 	struct wr_share share; /* places taken by its connections */
@@ -34,12 +38,13 @@ struct wr_accept {
 	struct wr_context *ctx;
 	struct wr_deadlines *deadlines;
 	int poller;
-	struct wr_endpoint **endpoints;
-	int endpoint_count;
-	int first_endpoint; /* of the next round, modulo count */
-	int reserve;	    /* spare descriptor; -1: none */
-	int64_t pause_ns;   /* of this shortage; 0: none */
-	int64_t resume_at;  /* no accept before; 0: now */
+	struct wr_endpoint *_Atomic first;
+	struct wr_endpoint *last;   /* l (core.lock) */
+	_Atomic size_t listening;   /* listeners that are not closed */
+	struct wr_endpoint *latest; /* has accepted last; NULL: none */
+	int reserve;		    /* spare descriptor; -1: none */
+	int64_t pause_ns;	    /* of this shortage; 0: none */
+	int64_t resume_at;	    /* no accept before; 0: now */
 	struct wr_log_limit shortage_limit;
 };
 
@@ -47,8 +52,17 @@ struct wr_accept {
 int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines);
 void wr_accept_fini(struct wr_accept *a);
 
-/* Takes the listener on success.  Its id or -errno. */
+/* Takes the listener on success.  Its id; -EADDRINUSE: we have it already. */
 int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint);
+
+/* The one after e, the first (e NULL), or NULL. */
+static inline struct wr_endpoint *wr_accept_next(const struct wr_accept *a,
+						 const struct wr_endpoint *e)
+{
+	return atomic_load(e ? &e->next : &a->first);
+}
+
+struct wr_endpoint *wr_accept_find(const struct wr_accept *a, int id);
 
 /* Find the listeners that are due: clients wait, and there is room. */
 void wr_accept_adjust(struct wr_accept *a);
@@ -59,7 +73,7 @@ void wr_accept_run(struct wr_accept *a);
 void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint);
 
 /* False: not an event of a listener. */
-bool wr_accept_event(struct wr_accept *a, uint64_t key);
+bool wr_accept_event(uint64_t key);
 
 /* Unread events may be lost: ask each polled listener. */
 void wr_accept_expect_clients(struct wr_accept *a);
@@ -67,7 +81,11 @@ void wr_accept_expect_clients(struct wr_accept *a);
 void wr_accept_close_listener(struct wr_accept *a,
 			      struct wr_endpoint *endpoint);
 void wr_accept_close_listeners(struct wr_accept *a);
-bool wr_accept_has_listener(const struct wr_accept *a);
+
+static inline bool wr_accept_has_listener(const struct wr_accept *a)
+{
+	return atomic_load(&a->listening) > 0;
+}
 
 /*
  * Refuse all clients in the backlogs.  False: no descriptor is left for one,

@@ -71,10 +71,10 @@ static int64_t next_at(const struct wr_acceptor *a)
 }
 
 /* False: an event of a lingering connection. */
-static bool handle_own(struct wr_acceptor *a, const struct wr_event *ev)
+static bool handle_own(const struct wr_acceptor *a, const struct wr_event *ev)
 {
 	if (ev->key != KEY_WAKE)
-		return wr_accept_event(&a->accept, ev->key);
+		return wr_accept_event(ev->key);
 	wr_sys_eventfd_clear(a->core->acceptor_wake_fd);
 	return true;
 }

@@ -483,7 +483,9 @@ size_t wr_listener_waiting(const struct wr_listener *l)
 
 void wr_listener_close(struct wr_listener *l)
 {
-	if (l->fd < 0)
+	int fd = l->fd;
+
+	if (fd < 0)
 		return;
 	unlink_path(l);
 	/*
@@ -491,9 +493,9 @@ void wr_listener_close(struct wr_listener *l)
 	 * is as lost as by the close.
 	 */
 	if (l->is_ending)
-		(void)wr_sys_shutdown(l->fd, SHUT_RDWR);
-	wr_sys_close(l->fd);
-	l->fd = -1;
+		(void)wr_sys_shutdown(fd, SHUT_RDWR);
+	l->fd = -1; /* the number may be another file's after the close */
+	wr_sys_close(fd);
 }
 
 int wr_listener_address(const struct wr_listener *l, char *buf, size_t cap)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listening socket: opening, the fence of a stop, closing.  One thread at a
- * time.
+ * A listening socket: opening, the fence, closing.  One thread at a time; any
+ * thread reads fd.
  */
 #ifndef WR_LISTENER_H
 #define WR_LISTENER_H
@@ -13,7 +13,7 @@
 #include "address.h"
 
 struct wr_listener {
-	int fd;		/* -1: closed */
+	_Atomic int fd; /* -1: closed */
 	bool inherited; /* fd:N: shared with others; only closed */
 	bool is_tcp;
 	bool is_ending; /* TCP: fenced; ends in children, too */

@@ -138,14 +138,6 @@ void weir_server_free(weir_server *s)
 
 /* ------------------------------------------------------------------ listen */
 
-static bool has_descriptor(const weir_server *s, int fd)
-{
-	for (int i = 0; i < s->acceptor.accept.endpoint_count; i++)
-		if (s->acceptor.accept.endpoints[i]->listener.fd == fd)
-			return true;
-	return false;
-}
-
 int weir_server_listen(weir_server *s, const char *where,
 		       const struct weir_service *service)
 {
@@ -163,8 +155,6 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
-	if (addr.kind == WR_ADDRESS_FD && has_descriptor(s, addr.fd))
-		return -EADDRINUSE; /* it would be closed twice */
 	endpoint = wr_sys_alloc(sizeof(*endpoint));
 	if (endpoint == NULL)
 		return -ENOMEM;
@@ -194,15 +184,18 @@ int weir_server_listen(weir_server *s, const char *where,
 
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 {
+	const struct wr_endpoint *e;
 	size_t len;
 
-	if (s == NULL || buf == NULL || id < 0 ||
-	    id >= s->acceptor.accept.endpoint_count)
+	if (s == NULL || buf == NULL)
 		return -EINVAL;
-	len = strlen(s->acceptor.accept.endpoints[id]->where);
+	e = wr_accept_find(&s->acceptor.accept, id);
+	if (e == NULL)
+		return -EINVAL;
+	len = strlen(e->where);
 	if (len >= cap)
 		return -ENOSPC;
-	memcpy(buf, s->acceptor.accept.endpoints[id]->where, len + 1);
+	memcpy(buf, e->where, len + 1);
 	return (int)len;
 }
 
@@ -227,9 +220,12 @@ int weir_server_start(weir_server *s)
 	struct wr_core *core;
 	int rc = 0, not_new = WR_PHASE_NEW, i, missing = 0;
 
-	if (s == NULL || s->acceptor.accept.endpoint_count == 0)
+	if (s == NULL)
 		return -EINVAL;
 	core = &s->core;
+	if (wr_core_phase(core) == WR_PHASE_NEW &&
+	    !wr_accept_has_listener(&s->acceptor.accept))
+		return -EINVAL;
 	if (!atomic_compare_exchange_strong(&core->phase, &not_new,
 					    WR_PHASE_SERVING))
 		return not_new == WR_PHASE_DONE ? -ESHUTDOWN : -EBUSY;

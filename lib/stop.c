@@ -109,11 +109,11 @@ static int fence_listener(struct wr_stop *s, struct wr_endpoint *e)
 
 static void fence_listeners(struct wr_stop *s)
 {
+	struct wr_endpoint *e = NULL;
 	const struct wr_endpoint *unfenced = NULL;
 	int error = 0;
 
-	for (int i = 0; i < s->accept->endpoint_count; i++) {
-		struct wr_endpoint *e = s->accept->endpoints[i];
+	while ((e = wr_accept_next(s->accept, e))) {
 		int rc = fence_listener(s, e);
 
 		if (rc < 0 && !unfenced) {
@@ -208,15 +208,15 @@ static void close_if_quiet(struct wr_stop *s, struct wr_endpoint *e)
 
 static void close_quiet_listeners(struct wr_stop *s)
 {
-	struct wr_accept *a = s->accept;
+	struct wr_endpoint *e = NULL;
 
 	if (is_hopeless(s)) {
-		wr_accept_close_listeners(a);
+		wr_accept_close_listeners(s->accept);
 		return;
 	}
-	for (int i = 0; i < a->endpoint_count; i++)
-		if (a->endpoints[i]->listener.fd >= 0)
-			close_if_quiet(s, a->endpoints[i]);
+	while ((e = wr_accept_next(s->accept, e)))
+		if (e->listener.fd >= 0)
+			close_if_quiet(s, e);
 }
 
 /* ------------------------------------------------------------------- drain */
@@ -446,15 +446,15 @@ bool wr_stop_run(struct wr_stop *s)
 
 int64_t wr_stop_next_at(const struct wr_stop *s)
 {
-	const struct wr_accept *a = s->accept;
+	struct wr_endpoint *e = NULL;
 	int64_t at = s->remind_at;
 
 	if (s->step == WR_STOP_NONE)
 		return atomic_load(&s->core->stop_wanted) ? 0 : WR_NEVER_AT;
 	if (s->step >= WR_STOP_CUT)
 		return wr_min_at(at, s->notice_until);
-	for (int i = 0; i < a->endpoint_count; i++)
-		if (a->endpoints[i]->listener.fd >= 0)
-			at = wr_min_at(at, closes_at(s, a->endpoints[i]));
+	while ((e = wr_accept_next(s->accept, e)))
+		if (e->listener.fd >= 0)
+			at = wr_min_at(at, closes_at(s, e));
 	return wr_min_at(at, atomic_load(&s->core->stop_at));
 }
