@@ -15,6 +15,8 @@
 #include "../cli/cli.h"
 #include "services.h"
 
+#define MOST_NAME 255 /* of fd:NAME */
+
 static void report_unknown_service(const char *name, int len)
 {
 	const struct service *s;
@@ -25,6 +27,29 @@ static void report_unknown_service(const char *name, int len)
 		used += (size_t)snprintf(known + used, sizeof(known) - used,
 					 "%s%s", i > 0 ? ", " : "", s->name);
 	cli_error("unknown service '%.*s'; known are: %s", len, name, known);
+}
+
+/* The number of fd:N is for the library to check. */
+static bool is_fd_name(const char *where)
+{
+	return strncmp(where, "fd:", 3) == 0 &&
+	       where[3 + strspn(where + 3, "0123456789")] != '\0';
+}
+
+/* As service managers permit them. */
+static bool check_fd_name(const struct listener *l)
+{
+	const char *name = l->where + strlen("fd:");
+	size_t len = 0;
+
+	while (name[len] >= ' ' && name[len] <= '~' && name[len] != ':')
+		len++;
+	if (name[len] == '\0' && len <= MOST_NAME)
+		return true;
+	cli_error("bad address '%s' in '%s': the name of a socket has at most "
+		  "%d printable ASCII characters and no colon",
+		  l->where, l->spec, MOST_NAME);
+	return false;
 }
 
 static bool parse_listener(struct listener *ret, const char *spec)
@@ -46,6 +71,11 @@ static bool parse_listener(struct listener *ret, const char *spec)
 		report_unknown_service(spec, (int)(at - spec));
 		return false;
 	}
+	if (is_fd_name(ret->where)) {
+		ret->is_named = true;
+		ret->kind = WEIR_ADDRESS_FD;
+		return check_fd_name(ret);
+	}
 	ret->kind = weir_address_check(ret->where, WEIR_TO_LISTEN, wrong,
 				       sizeof(wrong));
 	if (ret->kind < 0)
@@ -62,7 +92,9 @@ static bool is_same(const struct listener *a, const struct listener *b)
 
 	if (a->kind != b->kind)
 		return false;
-	if (a->kind == WEIR_ADDRESS_UNIX)
+	if (a->is_named != b->is_named)
+		return false;
+	if (a->kind == WEIR_ADDRESS_UNIX || a->is_named)
 		return strcmp(a->where, b->where) == 0;
 	if (atoi(port) != atoi(other_port))
 		return false;
@@ -87,6 +119,20 @@ static bool check_last_is_new(const struct listeners *l)
 	return true;
 }
 
+bool listeners_append(struct listeners *l, const struct listener *new)
+{
+	struct listener *all =
+		reallocarray(l->all, l->count + 1, sizeof(*l->all));
+
+	if (!all) {
+		cli_error("out of memory");
+		return false;
+	}
+	l->all = all;
+	all[l->count++] = *new;
+	return check_last_is_new(l);
+}
+
 bool listeners_parse(struct listeners *ret, int count, char **specs)
 {
 	static char preset[] = LISTENERS_DEFAULT;
@@ -96,17 +142,11 @@ bool listeners_parse(struct listeners *ret, int count, char **specs)
 		count = 1;
 		specs = presets;
 	}
-	ret->count = 0;
-	ret->all = calloc((size_t)count, sizeof(*ret->all));
-	if (!ret->all) {
-		cli_error("out of memory");
-		return false;
-	}
+	*ret = (struct listeners){ 0 };
 	for (int i = 0; i < count; i++) {
-		if (!parse_listener(&ret->all[i], specs[i]))
-			return false;
-		ret->count++;
-		if (!check_last_is_new(ret))
+		struct listener l;
+
+		if (!parse_listener(&l, specs[i]) || !listeners_append(ret, &l))
 			return false;
 	}
 	return true;
@@ -124,6 +164,15 @@ bool listeners_have(const struct listeners *l, const struct service *service)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->all[i].service == service)
+			return true;
+	return false;
+}
+
+bool listeners_have_fd(const struct listeners *l, int fd)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].kind == WEIR_ADDRESS_FD &&
+		    atoi(l->all[i].where + strlen("fd:")) == fd)
 			return true;
 	return false;
 }

@@ -17,7 +17,8 @@ struct listener {
 	const char *spec;  /* SERVICE@ADDRESS as given */
 	const char *where; /* the address in it */
 	const struct service *service;
-	int kind; /* of it: WEIR_ADDRESS_... */
+	int kind;      /* of it: WEIR_ADDRESS_... */
+	bool is_named; /* fd:NAME, not yet resolved (activation.h) */
 };
 
 struct listeners {
@@ -31,11 +32,20 @@ struct listeners {
  */
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
+/*
+ * Add a listener.  Returns false after printing an error: it has the address of
+ * another one, or there is no memory.
+ */
+bool listeners_append(struct listeners *l, const struct listener *new);
+
 /* Does one of their services use what (SERVICE_...)? */
 bool listeners_use(const struct listeners *l, unsigned what);
 
 /* Is one of them for this service? */
 bool listeners_have(const struct listeners *l, const struct service *service);
+
+/* Is one of them the inherited descriptor fd? */
+bool listeners_have_fd(const struct listeners *l, int fd);
 
 bool listeners_have_unix(const struct listeners *l);
 

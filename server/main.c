@@ -20,6 +20,7 @@
 
 #include "../cli/cli.h"
 #include "access.h"
+#include "activation.h"
 #include "console.h"
 #include "journal.h"
 #include "options.h"
@@ -361,9 +362,13 @@ int main(int argc, char **argv)
 	server_set_signals();
 	cli_start("weir-server");
 	status = options_parse(&options, argc, argv);
-	if (status < 0)
-		status = options.check ? options_print(&options)
-				       : run_server(&options);
+	if (status < 0 && options.check)
+		status = options_print(&options);
+	else if (status < 0)
+		status = activation_apply(&options.listeners)
+				 ? run_server(&options)
+				 : CLI_USAGE;
 	options_fini(&options);
+	activation_fini();
 	return status;
 }

@@ -138,7 +138,7 @@ static int print_server_help(void)
 	for (size_t i = 0; (s = service_at(i)) != NULL; i++)
 		stream_print("  %-8s %s\n", s->name, s->help);
 	stream_print("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
-		     "unix:@name  fd:N\n"
+		     "unix:@name  fd:N  fd:NAME\n"
 		     "Port 0 picks a free port.  Default: %s\n\nOptions:\n",
 		     LISTENERS_DEFAULT);
 	print_options();

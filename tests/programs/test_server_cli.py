@@ -139,7 +139,6 @@ class BadUsage(TestCase):
             (["reply@unix:@"], "'unix:@'", "path is missing"),
             (["reply@unix:/" + "x" * 107], "too long", "107"),
             (["reply@fd:"], "'fd:'", "fd:3"),
-            (["reply@fd:three"], "'fd:three'", "fd:3"),
             (["reply@127.0.0.1:7", "echo@127.0.0.1:7"], "twice",
              "'reply@127.0.0.1:7'", "'echo@127.0.0.1:7'"),
             (["reply@Localhost:7", "reply@localhost:07"], "twice"),

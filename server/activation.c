@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sockets are descriptors 3 and up.  Variables that are meant for another
+ * process are ignored.
+ */
+#include "activation.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <weir.h>
+
+#include "../cli/cli.h"
+#include "../cli/text.h"
+#include "listeners.h"
+
+#define FIRST_FD 3
+
+struct passed {
+	char where[16]; /* fd:N */
+	const char *name;
+};
+
+static struct {
+	struct passed *all;
+	size_t count;
+	char *names; /* LISTEN_FDNAMES, cut at the colons */
+} passed;
+
+/* Returns how many are passed to this process, or -1 after an error. */
+static int activation_count(const char *pid, const char *fds)
+{
+	int meant, count;
+
+	if (!pid || !fds)
+		return 0;
+	if (!cli_parse_number(pid, 1, INT_MAX, &meant)) {
+		cli_error("LISTEN_PID: '%s' is not a process id", pid);
+		return -1;
+	}
+	if (meant != getpid())
+		return 0;
+	if (!cli_parse_number(fds, 0, INT_MAX - FIRST_FD, &count)) {
+		cli_error("LISTEN_FDS: '%s' is not a number of descriptors",
+			  fds);
+		return -1;
+	}
+	return count;
+}
+
+static bool activation_own(int count)
+{
+	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+			continue;
+		cli_error("LISTEN_FDS: descriptor %d of %d from %d is not open",
+			  fd, count, FIRST_FD);
+		return false;
+	}
+	return true;
+}
+
+/* Without LISTEN_FDNAMES no socket has a name. */
+static bool has_name_for_each(const char *names, int count)
+{
+	int given = 1;
+
+	for (const char *c = names; c && *c; c++)
+		given += *c == ':';
+	if (!names || given == count)
+		return true;
+	cli_error("LISTEN_FDNAMES: '%s' has not one name for each of %d "
+		  "descriptors",
+		  names, count);
+	return false;
+}
+
+static bool activation_name(const char *names, int count)
+{
+	char *rest;
+
+	passed.names = rest = strdup(names ? names : "");
+	passed.all = calloc((size_t)count, sizeof(*passed.all));
+	if (!passed.all || !passed.names) {
+		cli_error("out of memory");
+		return false;
+	}
+	for (int i = 0; i < count; i++) {
+		struct passed *p = &passed.all[passed.count++];
+		const char *name = strsep(&rest, ":");
+
+		snprintf(p->where, sizeof(p->where), "fd:%d", FIRST_FD + i);
+		p->name = name && name[0] != '\0' ? name : "unknown";
+	}
+	return true;
+}
+
+static bool activation_read(void)
+{
+	const char *names = getenv("LISTEN_FDNAMES");
+	int count =
+		activation_count(getenv("LISTEN_PID"), getenv("LISTEN_FDS"));
+	bool is_good = count == 0 || (count > 0 && activation_own(count) &&
+				      has_name_for_each(names, count) &&
+				      activation_name(names, count));
+
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return is_good;
+}
+
+static void report_passed(const char *what, const char *which)
+{
+	char list[1024] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < passed.count && used < sizeof(list); i++)
+		used += (size_t)snprintf(list + used, sizeof(list) - used,
+					 "%s%s", i > 0 ? ", " : "",
+					 passed.all[i].name);
+	if (passed.count == 0)
+		cli_error("%s '%s': no socket was passed (LISTEN_FDS)", what,
+			  which);
+	else
+		cli_error("%s '%s'; passed are: %s", what, which, list);
+}
+
+static bool append_named(struct listeners *ret, struct listener l)
+{
+	const char *name = l.where + strlen("fd:");
+	bool is_found = false;
+
+	l.is_named = false;
+	for (size_t i = 0; i < passed.count; i++) {
+		if (strcmp(passed.all[i].name, name) != 0)
+			continue;
+		l.where = passed.all[i].where;
+		if (!listeners_append(ret, &l))
+			return false;
+		is_found = true;
+	}
+	if (!is_found)
+		report_passed("cannot listen on", l.spec);
+	return is_found;
+}
+
+static bool check_all_are_served(const struct listeners *l)
+{
+	for (size_t i = 0; i < passed.count; i++) {
+		if (listeners_have_fd(l, FIRST_FD + (int)i))
+			continue;
+		report_passed("no operand names the passed socket",
+			      passed.all[i].name);
+		return false;
+	}
+	return true;
+}
+
+static bool activation_resolve(struct listeners *ret, const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		const struct listener *given = &l->all[i];
+		bool is_good = given->is_named ? append_named(ret, *given)
+					       : listeners_append(ret, given);
+
+		if (!is_good)
+			return false;
+	}
+	return check_all_are_served(ret);
+}
+
+bool activation_apply(struct listeners *l)
+{
+	struct listeners resolved = { 0 };
+	bool is_good = activation_read() && activation_resolve(&resolved, l);
+
+	listeners_fini(l);
+	*l = resolved;
+	return is_good;
+}
+
+void activation_fini(void)
+{
+	free(passed.all);
+	free(passed.names);
+}
