@@ -66,12 +66,25 @@ static bool have_all_handed_over(const struct run *r)
 	return true;
 }
 
-static void cut_run(struct run *r)
+static void wake_all(struct run *r)
 {
-	atomic_store(&r->control.end_at, now_ns());
-	atomic_store(&r->control.is_cut, true);
 	for (int i = 0; i < r->engine_count; i++)
 		engine_wake(&r->engines[i]);
+}
+
+static void end_now(struct run *r)
+{
+	int64_t now = now_ns();
+
+	atomic_store(&r->control.send_until, now);
+	atomic_store(&r->control.end_at, now);
+}
+
+static void cut_run(struct run *r)
+{
+	end_now(r);
+	atomic_store(&r->control.is_cut, true);
+	wake_all(r);
 }
 
 void run_interrupt(void)
@@ -112,21 +125,19 @@ void run_catch_signals(void)
 	catch_signals(interrupt);
 }
 
-/* Plan no more messages.  Before the start and after the end, stop at once. */
+/* Send no more messages.  Before the start and after the end, stop at once. */
 static void end_early(struct run *r)
 {
 	struct control *c = &r->control;
-	int64_t now = now_ns();
 
 	r->is_interrupted = true;
 	if (atomic_load(&c->start_at) == NEVER ||
-	    now >= atomic_load(&c->end_at)) {
+	    now_ns() >= atomic_load(&c->end_at)) {
 		cut_run(r);
 		return;
 	}
-	atomic_store(&c->end_at, now);
-	for (int i = 0; i < r->engine_count; i++)
-		engine_wake(&r->engines[i]);
+	end_now(r);
+	wake_all(r);
 }
 
 static void report_second(struct run *r, bool is_last)
@@ -211,21 +222,24 @@ static void start_all(struct run *r)
 {
 	struct control *c = &r->control;
 	int64_t start = now_ns() + START_DELAY;
-	int64_t measure = start + r->plan->warmup_ns, end = NEVER;
+	int64_t measure = start + r->plan->warmup_ns;
+	int64_t end = NEVER, until = NEVER;
 	struct timespec t;
 
 	if (r->plan->duration_ns < NEVER - measure)
 		end = measure + r->plan->duration_ns;
+	if (r->plan->timeout_ns < NEVER - end)
+		until = end + r->plan->timeout_ns;
 	clock_gettime(CLOCK_REALTIME, &t);
 	r->summary.result->started = (double)t.tv_sec +
 				     (double)t.tv_nsec * 1e-9 +
 				     (double)(measure - now_ns()) * 1e-9;
 	summary_start(&r->summary, measure);
 	atomic_store(&c->measure_at, measure);
+	atomic_store(&c->send_until, until);
 	atomic_store(&c->end_at, end);
 	atomic_store(&c->start_at, start);
-	for (int i = 0; i < r->engine_count; i++)
-		engine_wake(&r->engines[i]);
+	wake_all(r);
 }
 
 static int start_bad_clients(struct run *r)
@@ -317,7 +331,7 @@ static int run_init(struct run *r, const struct target *target)
 	r->control.target = r->bad_clients.target = target;
 	r->control.payload = r->bad_clients.payload = r->payload;
 	r->control.start_at = r->control.measure_at = NEVER;
-	r->control.end_at = NEVER;
+	r->control.end_at = r->control.send_until = NEVER;
 	return summary_init(&r->summary, r->plan);
 }
 

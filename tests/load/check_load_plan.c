@@ -202,6 +202,47 @@ START_TEST(constant_pacing_keeps_the_rate)
 }
 END_TEST
 
+/* ---- at the end */
+
+/* One message at a time, and the server looks for one every 10 ms. */
+static struct result overloads(struct plan *plan)
+{
+	const struct script slow = { .pace_us = 10000 };
+
+	plan->connections = 1;
+	plan->schedule = PLAN_CONSTANT;
+	return run_against(&slow, plan, NULL);
+}
+
+START_TEST(messages_that_wait_at_the_end_are_still_sent)
+{
+	for (int i = 0; i < 2; i++) {
+		struct plan plan = PLAN(.mode = i ? PLAN_CHURN : PLAN_EXCHANGE,
+					.rate = 400, .duration_ns = SECOND / 2);
+		struct result r = overloads(&plan);
+
+		expect_clean_result(&r, 200);
+		ck_assert_uint_ge(r.counts.drained, 200 - 51);
+		ck_assert_int_eq(r.elapsed, SECOND / 2);
+		ck_assert_double_le(result_rate(&r), 102);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(messages_that_wait_longer_than_a_reply_may_take_are_never_sent)
+{
+	struct plan plan = PLAN(.rate = 4000, .duration_ns = SECOND / 2,
+				.timeout_ns = SECOND * slowness());
+	struct result r = overloads(&plan);
+
+	ck_assert_uint_eq(r.counts.planned, 2000);
+	ck_assert_uint_ge(r.counts.never_sent, 1);
+	ck_assert_uint_ge(r.counts.drained, 1);
+	result_free(&r);
+}
+END_TEST
+
 START_TEST(poisson_plans_as_many_as_the_rate_says)
 {
 	struct plan plan = PLAN(.schedule = PLAN_POISSON, .rate = 4000,
@@ -281,16 +322,19 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("load_plan", a_count_is_met_exactly_in_every_mode,
-			 one_message_is_enough, two_runs_in_a_row_are_two_runs,
-			 what_is_planned_in_the_warm_up_is_not_counted,
-			 a_count_is_that_of_the_measured_part,
-			 a_count_below_the_threads_is_met_after_a_warm_up_too,
-			 processor_time_of_the_warm_up_is_not_counted,
-			 churn_that_fails_in_the_warm_up_is_not_counted,
-			 constant_pacing_keeps_the_rate,
-			 poisson_plans_as_many_as_the_rate_says,
-			 a_constant_rate_plans_every_message_of_the_time,
-			 the_same_seed_sends_the_same_bytes,
-			 connections_begin_at_the_connect_rate);
+	return RUN_TESTS(
+		"load_plan", a_count_is_met_exactly_in_every_mode,
+		one_message_is_enough, two_runs_in_a_row_are_two_runs,
+		what_is_planned_in_the_warm_up_is_not_counted,
+		a_count_is_that_of_the_measured_part,
+		a_count_below_the_threads_is_met_after_a_warm_up_too,
+		processor_time_of_the_warm_up_is_not_counted,
+		churn_that_fails_in_the_warm_up_is_not_counted,
+		constant_pacing_keeps_the_rate,
+		messages_that_wait_at_the_end_are_still_sent,
+		messages_that_wait_longer_than_a_reply_may_take_are_never_sent,
+		poisson_plans_as_many_as_the_rate_says,
+		a_constant_rate_plans_every_message_of_the_time,
+		the_same_seed_sends_the_same_bytes,
+		connections_begin_at_the_connect_rate);
 }

@@ -230,17 +230,15 @@ static uint64_t next_planned(struct engine *e, struct conn *c, int64_t now,
 		e->under_way--;
 		return 1;
 	}
-	if (e->is_ending)
-		return 0;
 	if (engine_is_open_loop(e)) {
 		*ret = c->due_at;
-		if (c->due_at > now || c->due_at >= e->end_at)
+		if (c->due_at > now || !engine_may_send(e, c, now))
 			return 0;
 		schedule_next(e, c);
 		return 1;
 	}
 	*ret = now;
-	return messages_now(e, c, now);
+	return e->is_ending ? 0 : messages_now(e, c, now);
 }
 
 static void attribute_lateness(struct engine *e, struct conn *c,
@@ -451,10 +449,11 @@ static void plan_exchange(struct engine *e, struct conn *c, int64_t now)
 	e->under_way++;
 }
 
-static bool may_begin_exchange(const struct engine *e, int64_t now)
+static bool may_begin_exchange(const struct engine *e, const struct conn *c,
+			       int64_t now)
 {
 	if (engine_is_open_loop(e))
-		return !e->is_ending;
+		return engine_may_send(e, c, now);
 	return engine_is_running(e, now) && !e->is_ending &&
 	       (now < e->measure_at || e->budget > 0);
 }
@@ -480,7 +479,7 @@ void conn_open(struct engine *e, struct conn *c, int64_t now)
 	int error;
 
 	if (e->plan->mode == PLAN_CHURN && !c->is_silent && !c->is_planned) {
-		if (!may_begin_exchange(e, now))
+		if (!may_begin_exchange(e, c, now))
 			return;
 		plan_exchange(e, c, now);
 	}

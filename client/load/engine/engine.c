@@ -100,6 +100,7 @@ int engine_init(struct engine *e, struct control *control, int number)
 			      .start_at = NEVER,
 			      .measure_at = NEVER,
 			      .end_at = NEVER,
+			      .send_until = NEVER,
 			      .tick_at = NEVER,
 			      .window = window_of(plan) };
 	e->budget = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
@@ -176,6 +177,7 @@ static void look_at_control(struct engine *e)
 			schedule_update(e, &e->conns[i]);
 		}
 	}
+	e->send_until = atomic_load(&c->send_until);
 	e->end_at = atomic_load(&c->end_at);
 	if (atomic_load(&c->is_cut))
 		e->is_ending = true;
@@ -297,22 +299,31 @@ static void engine_tick(struct engine *e, int64_t now)
 		e->tick_at += SECOND;
 }
 
+/* Is there a message that is planned, and may be sent now or later? */
+static bool has_planned(const struct engine *e, int64_t now)
+{
+	const struct conn *c = schedule_first(e);
+
+	return c && c->due_at < e->end_at && now < e->send_until;
+}
+
 /* Returns when the next message is due. */
 static int64_t send_due(struct engine *e, int64_t now)
 {
 	struct conn *c;
 
-	while ((c = schedule_first(e)) && c->due_at <= now) {
+	while (has_planned(e, now)) {
+		c = schedule_first(e);
+		if (c->due_at > now)
+			return c->due_at;
 		now = now_ns();
-		if (now >= e->end_at && c->due_at >= e->end_at)
-			break;
 		if (e->plan->mode == PLAN_CHURN)
 			conn_open(e, c, now);
 		else
 			conn_send(e, c, now);
 		schedule_update(e, c);
 	}
-	return c ? c->due_at : NEVER;
+	return NEVER;
 }
 
 /* Returns when to run next. */
@@ -333,7 +344,7 @@ static int64_t run_clock(struct engine *e)
 		engine_tick(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);
-	at = e->is_ending ? NEVER : send_due(e, now);
+	at = send_due(e, now);
 	if (now >= e->end_at)
 		e->is_ending = true;
 	next = at < next ? at : next;
@@ -364,7 +375,7 @@ static bool is_finished(struct engine *e)
 		return true;
 	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
 		e->is_ending = true;
-	return e->is_ending && e->under_way == 0;
+	return e->is_ending && e->under_way == 0 && !has_planned(e, e->woke_at);
 }
 
 static void note_stall(struct engine *e, int64_t length)

@@ -93,6 +93,7 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		if (e->plan->expect == EXPECT_ECHO ||
 		    e->plan->expect == EXPECT_REPLY)
 			e->now->counts.checked++;
+		e->now->counts.drained += m->sent >= e->end_at;
 		if (kind)
 			++*kind;
 		record_latency(e, m, now, 1);
@@ -137,6 +138,7 @@ static uint64_t measure_run(struct engine *e, const struct conn *c,
 			continue;
 		m = &ring[(first - 1) & last];
 		record_latency(e, m, now, count);
+		e->now->counts.drained += sent >= e->end_at ? count : 0;
 		measured += count;
 	}
 	return measured;

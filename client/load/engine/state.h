@@ -97,7 +97,9 @@ struct control {
 	_Atomic int64_t start_at; /* of the schedule; NEVER: still connecting */
 	_Atomic int64_t measure_at;
 	_Atomic int64_t end_at; /* no message is planned from then on */
-	atomic_bool is_cut;	/* stop at once */
+	/* Nor sent, if it was planned before; later than end_at. */
+	_Atomic int64_t send_until;
+	atomic_bool is_cut; /* stop at once */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	int ready;    /* engines that have connected; under lock */
@@ -109,7 +111,7 @@ struct engine {
 	struct control *control; /* and copies of what is read often: */
 	const struct plan *plan;
 	const struct payload *payload;
-	int64_t start_at, measure_at, end_at;
+	int64_t start_at, measure_at, end_at, send_until;
 	pthread_t thread;
 	int number;
 	int epoll, wakeup;
@@ -227,6 +229,13 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 static inline bool engine_is_running(const struct engine *e, int64_t now)
 {
 	return now >= e->start_at && now < e->end_at;
+}
+
+/* Open loop: was the next message planned before the end, and is it in time? */
+static inline bool engine_may_send(const struct engine *e, const struct conn *c,
+				   int64_t now)
+{
+	return c->due_at < e->end_at && now < e->send_until;
 }
 
 static inline bool engine_is_open_loop(const struct engine *e)

@@ -115,12 +115,27 @@ void search_note(struct search *s, bool has_held)
 
 /* ------------------------------------------------------------------- steps */
 
+/*
+ * Poisson arrivals leave a queue at the end of a rate that holds, too: allow
+ * five standard deviations.
+ */
+static bool is_queue_of_chance(const struct result *r)
+{
+	double drained = (double)r->counts.drained;
+
+	return r->plan->schedule == PLAN_POISSON &&
+	       drained * drained <= 25 * (double)r->counts.planned;
+}
+
 void find_judge(struct find_step *step, const struct result *r)
 {
 	bool have_passed = gates_judge(&step->gates, r);
 
 	step->elapsed = r->elapsed;
 	if (r->counts.planned > 0)
+		step->answered = 100 * (double)result_answered_in_time(r) /
+				 (double)r->counts.planned;
+	if (is_queue_of_chance(r))
 		step->answered = 100 * (double)r->counts.answered /
 				 (double)r->counts.planned;
 	step->has_held = have_passed && step->answered >= FIND_ANSWERED;

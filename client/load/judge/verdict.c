@@ -110,7 +110,7 @@ static bool has_planned_less(const struct result *r)
 
 static void check_rate(struct result *r)
 {
-	double answered = (double)r->counts.answered;
+	double answered = (double)result_answered_in_time(r);
 
 	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut)
 		return;

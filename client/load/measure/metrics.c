@@ -58,6 +58,7 @@ static double connect_errors(const struct result *r, int error)
 	X("sent", METRIC_COUNT, (double)b->sent, "")                           \
 	X("never-sent", METRIC_COUNT, (double)b->never_sent, "")               \
 	X("answered", METRIC_COUNT, (double)b->answered, "")                   \
+	X("drained", METRIC_COUNT, (double)b->drained, "")                     \
 	X("timed-out", METRIC_COUNT, (double)b->timed_out, "")                 \
 	X("reset", METRIC_COUNT, (double)b->reset, "")                         \
 	X("closed-early", METRIC_COUNT, (double)b->closed_early, "")           \

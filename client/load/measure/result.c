@@ -36,11 +36,16 @@ enum clock_kind result_main_clock(const struct plan *p)
 		       : CLOCK_FROM_SEND;
 }
 
+uint64_t result_answered_in_time(const struct result *r)
+{
+	return r->counts.answered - r->counts.drained;
+}
+
 double result_rate(const struct result *r)
 {
-	uint64_t answered = r->counts.answered - r->counts.drained;
+	double answered = (double)result_answered_in_time(r);
 
-	return r->elapsed > 0 ? (double)answered * 1e9 / (double)r->elapsed : 0;
+	return r->elapsed > 0 ? answered * 1e9 / (double)r->elapsed : 0;
 }
 
 /* The percentile if no unanswered message were ever answered. */

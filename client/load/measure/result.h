@@ -190,7 +190,10 @@ struct result {
 /* From-plan for an open loop and churn, else from-send. */
 enum clock_kind result_main_clock(const struct plan *p);
 
-/* Replies a second to messages sent in the measured part. */
+/* Replies to messages sent in the measured part. */
+uint64_t result_answered_in_time(const struct result *r);
+
+/* These, a second. */
 double result_rate(const struct result *r);
 
 /*
