@@ -152,7 +152,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 
 	if (has_output)
 		at = wr_min_at(at, stall_at(c));
-	if (c->end != WR_END_OPEN)
+	if (c->end != WR_END_OPEN || c->rare & WR_RARE_INPUT_OFF)
 		return at;
 	if (c->in.message_at)
 		return wr_min_at(at,
@@ -230,12 +230,14 @@ static bool is_loss(int error)
 	switch (error) {
 	case -ECONNABORTED:
 	case -ECONNREFUSED:
+	case -ECONNRESET:
 	case -EHOSTDOWN:
 	case -EHOSTUNREACH:
 	case -ENETDOWN:
 	case -ENETRESET:
 	case -ENETUNREACH:
 	case -ENONET:
+	case -EPIPE:
 	case -ETIMEDOUT:
 		return true;
 	default:

@@ -68,6 +68,12 @@ enum wr_input {
 	WR_INPUT_EOF
 };
 
+/* States of few connections, in one byte: the usual path tests it once. */
+enum {
+	WR_RARE_INPUT_OFF = 1 << 0, /* the handler is not called for input */
+	WR_RARE_END_GIVEN = 1 << 1  /* the handler knows that input has ended */
+};
+
 /* Requests to the acceptor. */
 enum {
 	WR_INBOX_LINGER = 1, /* linger, then close */
@@ -108,7 +114,7 @@ struct wr_call {
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
 	bool saw_eagain;
-	bool drain_deferred; /* returned WEIR_KEEP; stays */
+	bool drain_deferred; /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;    /* woken during the callback; stays */
 };
 
@@ -156,6 +162,7 @@ struct weir_conn {
 	uint8_t cause;		  /* o: WEIR_END_..., once it is known */
 	uint8_t outcome;	  /* o: enum wr_outcome, once it is closing */
 	uint8_t interest;	  /* o: WR_POLL_...; 0: not watched */
+	uint8_t rare;		  /* o: WR_RARE_... */
 	bool is_tcp;		  /* c */
 	bool may_linger;	  /* o: SO_LINGER may block close(2) */
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
@@ -317,6 +324,9 @@ int wr_conn_input_probe(struct weir_conn *c);
 
 /* The same; input that is there can be given to the handler. */
 int wr_conn_input_find(struct weir_conn *c);
+
+/* Owner: nothing is left to be read but the end of the input. */
+bool wr_conn_input_is_over(struct weir_conn *c);
 
 /* ------------------------------------------------------------ conn_output */
 

@@ -75,6 +75,23 @@ int wr_conn_input_find(struct weir_conn *c)
 	return rc;
 }
 
+bool wr_conn_input_is_over(struct weir_conn *c)
+{
+	char byte;
+	ssize_t n;
+
+	if (wr_buffer_len(&c->in.buf) > 0)
+		return false;
+	if (c->in.end != WR_IN_OPEN)
+		return true;
+	n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
+	if (n > 0 || n == -EAGAIN || atomic_load(&c->is_cut))
+		return false;
+	c->in.error = (int)n; /* the kernel tells it once */
+	c->in.end = WR_IN_EOF;
+	return true;
+}
+
 static void input_shrink(struct weir_conn *c)
 {
 	struct wr_buffer *spare = &c->ctx->spare_in, fit = { .mem = NULL };

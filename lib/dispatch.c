@@ -226,19 +226,57 @@ static enum step wait_for_events(struct weir_conn *c)
 	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
 }
 
-static enum step keep(struct weir_conn *c)
+/* An input call has found the peer gone. */
+static bool is_reset(struct weir_conn *c)
 {
-	if (c->call.why != WEIR_DRAIN)
-		return log_and_close(c,
-				     "the handler said WEIR_KEEP outside of a "
-				     "drain: a bug in the program",
-				     0);
-	if (c->call.input == WR_INPUT_EOF)
-		return begin_close(c, WEIR_END_PEER);
-	if (c->call.input == WR_INPUT_BACKPRESSURE)
-		c->in.message_at = 0; /* as in call_again() */
-	c->call.drain_deferred = true;
-	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
+	return c->in.error && wr_conn_is_lost(c, c->in.error);
+}
+
+/*
+ * The handler knows that the input has ended, or was called for that and did
+ * not look.
+ */
+static bool knows_end(struct weir_conn *c)
+{
+	if (c->call.input == WR_INPUT_EOF || c->rare & WR_RARE_END_GIVEN ||
+	    is_reset(c))
+		return true;
+	return c->call.input == WR_INPUT_NOT_ASKED &&
+	       c->call.why == WEIR_INPUT && wr_conn_input_is_over(c);
+}
+
+/*
+ * The input has ended inside a message.  The handler is called for these bytes
+ * once more, and again while it takes some of them.
+ */
+static bool has_rest(struct weir_conn *c)
+{
+	bool is_news = !(c->rare & WR_RARE_END_GIVEN);
+
+	c->rare |= WR_RARE_END_GIVEN;
+	c->in.is_ready = true;
+	return wr_buffer_len(&c->in.buf) > 0 &&
+	       (is_news || c->call.messages > 0);
+}
+
+/* After WEIR_AGAIN or WEIR_WAIT, if knows_end(). */
+static enum step end_of_input(struct weir_conn *c)
+{
+	bool is_for_input = c->call.why == WEIR_INPUT;
+
+	if (is_reset(c))
+		return begin_close(c, WEIR_END_LOST);
+	if (c->call.why != WEIR_DRAIN &&
+	    (has_rest(c) || (!is_for_input && wr_buffer_len(&c->in.buf) > 0)))
+		return STEP_AGAIN;
+	return begin_close(c, WEIR_END_PEER);
+}
+
+static enum step turn_input_off(struct weir_conn *c)
+{
+	c->rare |= WR_RARE_INPUT_OFF;
+	c->in.message_at = 0;
+	return wait_for_events(c);
 }
 
 /* The handler can get more input without an event. */
@@ -255,7 +293,7 @@ static enum step call_again(struct weir_conn *c, bool waits)
 {
 	switch (c->call.input) {
 	case WR_INPUT_EOF:
-		return begin_close(c, WEIR_END_PEER);
+		return end_of_input(c);
 	case WR_INPUT_BUDGET:
 		return STEP_AGAIN;
 	case WR_INPUT_BACKPRESSURE:
@@ -274,11 +312,25 @@ static enum step call_again(struct weir_conn *c, bool waits)
 				     0);
 	if (has_more(c, waits)) {
 		c->in.is_ready = true;
-		return STEP_AGAIN;
+		return knows_end(c) ? end_of_input(c) : STEP_AGAIN;
 	}
 	if (wr_buffer_len(&c->in.buf) > 0 && c->in.message_at == 0)
 		c->in.message_at = c->ctx->now;
 	return wait_for_events(c);
+}
+
+static enum step keep(struct weir_conn *c)
+{
+	c->call.drain_deferred = c->call.why == WEIR_DRAIN;
+	if (is_reset(c))
+		return begin_close(c, WEIR_END_LOST);
+	if (knows_end(c))
+		return has_rest(c) ? STEP_AGAIN : turn_input_off(c);
+	if (c->call.why != WEIR_DRAIN)
+		return call_again(c, false);
+	if (c->call.input == WR_INPUT_BACKPRESSURE)
+		c->in.message_at = 0; /* as in call_again() */
+	return c->call.input == WR_INPUT_BUDGET ? STEP_AGAIN : STEP_ON;
 }
 
 static int end_of_served(const struct weir_conn *c, int verdict)
@@ -371,7 +423,7 @@ static bool is_drain_reminded(const struct weir_conn *c)
 	if (c->call.woken_again || c->call.input == WR_INPUT_BACKPRESSURE)
 		return true;
 	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
-	       !wr_conn_is_readable(c);
+	       (c->rare & WR_RARE_INPUT_OFF || !wr_conn_is_readable(c));
 }
 
 /* 1: now; 0: not yet; -errno: peer gone. */
@@ -385,18 +437,36 @@ static int drain_is_due(struct weir_conn *c)
 	if (wr_conn_is_congested(c))
 		return 0;
 	rc = wr_conn_input_find(c);
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	return !c->call.drain_deferred &&
+	if (rc < 0)
+		return rc;
+	if (c->rare & WR_RARE_INPUT_OFF)
+		return !c->call.drain_deferred;
+	return rc == 0 && !c->call.drain_deferred &&
 	       c->ctx->now >=
 		       wr_conn_drain_until(c, wr_buffer_len(&c->in.buf) > 0);
+}
+
+/* A call for another reason than input; its verdict turns input on or off. */
+static enum step call_aside(struct weir_conn *c, int why)
+{
+	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
+	return run_callback(c, why, c->service->set.readable);
 }
 
 static enum step call_drain(struct weir_conn *c)
 {
 	if (c->service->set.readable == NULL)
 		return begin_close(c, WEIR_END_DRAIN);
-	return run_callback(c, WEIR_DRAIN, c->service->set.readable);
+	return call_aside(c, WEIR_DRAIN);
+}
+
+/* Its handler is not called for input, but a reset ends it. */
+static enum step leave_input(struct weir_conn *c)
+{
+	if (is_reset(c) ||
+	    (take_event(c, WR_EV_HUP) && wr_conn_input_probe(c) < 0))
+		return end_now(c, WEIR_END_LOST);
+	return STEP_PARK;
 }
 
 static enum step push_output(struct weir_conn *c)
@@ -422,7 +492,8 @@ static enum step check_due(struct weir_conn *c)
 {
 	if (wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
-	if (wr_conn_has_output(c) || has_outlived(c))
+	if (wr_conn_has_output(c) || has_outlived(c) ||
+	    c->rare & WR_RARE_INPUT_OFF)
 		return expire(c);
 	if (c->in.is_ready)
 		return STEP_ON;
@@ -454,11 +525,13 @@ static enum step next_step(struct weir_conn *c)
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (take_event(c, WR_EV_WAKE) && sv->readable)
-		return run_callback(c, WEIR_WAKE, sv->readable);
-	if (wr_conn_is_readable(c))
-		return run_callback(c, WEIR_INPUT,
-				    sv->readable ? sv->readable : sv->session);
-	return STEP_PARK;
+		return call_aside(c, WEIR_WAKE);
+	if (!wr_conn_is_readable(c))
+		return STEP_PARK;
+	if (c->rare & WR_RARE_INPUT_OFF)
+		return leave_input(c);
+	return run_callback(c, WEIR_INPUT,
+			    sv->readable ? sv->readable : sv->session);
 }
 
 /* ----------------------------------------------------------------- parking */

@@ -77,12 +77,13 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
  * A callback of a service.  It runs on a worker, one call at a time for each
  * connection.  Its result is a verdict:
  *
- *   verdict      usually                          in a call with WEIR_DRAIN
+ *   verdict      while input can come             after the end of input
  *   WEIR_CLOSE   send all output, then close      the same
- *   WEIR_WAIT    call again on new input          as WEIR_CLOSE
- *   WEIR_AGAIN   call again on any input, also    as WEIR_CLOSE
- *                on input already buffered
- *   WEIR_KEEP    a bug                            do not close yet
+ *   WEIR_WAIT    call on new input                as WEIR_CLOSE
+ *   WEIR_AGAIN   call on any input, also on       as WEIR_CLOSE
+ *                input that is buffered
+ *   WEIR_KEEP    as WEIR_AGAIN                    stay open; no more calls
+ *                                                 for input
  *   -EAGAIN      as WEIR_WAIT                     as WEIR_CLOSE
  *   -errno       close, log the error             the same
  *   other        a bug                            a bug
@@ -92,9 +93,15 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
  * wait, after WEIR_INPUT, though no input call of the callback returned
  * -EAGAIN.  A bug is logged and closes the connection.
  *
- * The call with WEIR_DRAIN is the last one unless it returns WEIR_KEEP.  Then
- * the connection stays until input, weir_ref_wake(), weir_ref_close() or the
- * deadline of the stop.
+ * The right column applies once an input call has returned 0 or -EBADMSG, or
+ * the handler was called for the end and made no input call.  Bytes that are
+ * left after -EBADMSG cause one more call; if that takes none of them, the
+ * column applies.  A connection that stays open is closed when the peer resets
+ * it, by weir_ref_close(), by a later verdict or by its lifetime_ms.
+ *
+ * In the call with WEIR_DRAIN each verdict but WEIR_KEEP closes.  WEIR_KEEP
+ * leaves the connection open until the deadline of the stop: the handler is
+ * called for input and weir_ref_wake(), and then with WEIR_DRAIN again.
  *
  * Errors that a peer or a stop causes are not logged: -EPIPE, -ECONNRESET,
  * -ESHUTDOWN, and an error of an unreachable peer (-EHOSTUNREACH ...) that an
@@ -142,7 +149,7 @@ enum {
 	WEIR_OPENED = 1, /* the connection is new; no input has been read */
 	WEIR_INPUT = 2,	 /* there is input, or the end of it */
 	WEIR_WAKE = 3,	 /* weir_ref_wake() was called */
-	WEIR_DRAIN = 4	 /* the server stops: last chance to write */
+	WEIR_DRAIN = 4	 /* the server stops; last call unless it keeps */
 };
 
 /* Log levels. */

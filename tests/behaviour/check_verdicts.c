@@ -31,13 +31,6 @@ static int say_wait_without_asking(weir_conn *c, void *arg)
 	return WEIR_WAIT;
 }
 
-static int keep_what_is_not_drained(weir_conn *c, void *arg)
-{
-	(void)c;
-	(void)arg;
-	return WEIR_KEEP;
-}
-
 static int return_what_it_has_read(weir_conn *c, void *arg)
 {
 	char buf[64];
@@ -52,10 +45,9 @@ START_TEST(a_handler_that_says_EAGAIN_for_nothing_is_dropped)
 		say_again_without_asking,
 		say_again_with_its_mouth_full,
 		say_wait_without_asking,
-		keep_what_is_not_drained,
 	};
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 3; i++) {
 		struct server *s =
 			serve(NULL, WEIR_SERVICE(.readable = liars[i]));
 		struct client *c = client_open(s);
