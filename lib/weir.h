@@ -556,9 +556,10 @@ WEIR_API int weir_server_fd(const weir_server *s);
  * or thread destructors; or a thread in a blocked log sink, and the report
  * shows how far the stop has come); -EINVAL (never started); -EDEADLK (called
  * by a thread of this server: in a callback, a worker hook or the log sink);
- * -ETIMEDOUT (ms have passed; ret is not written); another -errno (the server ended because it could not wait for events: other
- * code closed its descriptors, or epoll is forbidden).
- * Thread: any but the server's.  Since: 0.1.
+ * -ETIMEDOUT (ms have passed; ret is not written); another -errno (the server
+ * ended because it could not wait for events: other code closed its
+ * descriptors, or epoll is forbidden). Thread: any but the server's.  Since:
+ * 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
 			      size_t size);
