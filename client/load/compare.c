@@ -277,12 +277,25 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 	return CLI_DONE;
 }
 
+static bool is_incomplete(const json_t *file)
+{
+	return json_is_true(field(file, "run.cut")) ||
+	       json_is_true(field(file, "run.incomplete"));
+}
+
 static void print_run(const char *label, const char *path, const json_t *file)
 {
+	const char *note = "";
+
+	if (json_is_true(field(file, "run.cut")))
+		note = "   CUT SHORT";
+	else if (json_is_true(field(file, "run.ended_early")))
+		note = "   ENDED EARLY";
+	else if (is_incomplete(file))
+		note = "   INCOMPLETE";
 	stream_print("%-12s %s   %s   %s%s\n", label, path,
 		     text(file, "run.target"), text(file, "verdict.verdict"),
-		     json_is_true(field(file, "run.cut")) ? "   CUT SHORT"
-							  : "");
+		     note);
 }
 
 static int compare_files(const struct compare_options *o, char **paths)
@@ -307,6 +320,9 @@ static int compare_files(const struct compare_options *o, char **paths)
 	}
 	if (status == CLI_DONE && is_worse && o->is_failing)
 		status = LOAD_GATE_FAILED;
+	else if (status == CLI_DONE && o->is_failing &&
+		 (is_incomplete(old) || is_incomplete(new)))
+		status = CLI_FAILED;
 	json_decref(old);
 	json_decref(new);
 	return status;

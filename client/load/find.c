@@ -242,10 +242,11 @@ static int find_probe(struct find_command *c)
 		return status;
 	f->closed = result_rate(&r);
 	f->is_cut = r.is_cut;
-	if (!f->is_cut && f->closed == 0) {
+	if (!f->is_cut && (f->closed == 0 || result_has_ended_early(&r))) {
 		cli_error("%s: %s", r.target,
-			  result_error_count(&r, ERROR_CONNECT, ERROR_CONNECT,
-					     -1) > 0
+			  f->closed > 0 ? r.reasons[0]
+			  : result_error_count(&r, ERROR_CONNECT, ERROR_CONNECT,
+					       -1) > 0
 				  ? "no connection could be made"
 				  : "nothing was answered");
 		status = CLI_FAILED;

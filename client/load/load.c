@@ -32,12 +32,11 @@ static int load_status(const struct load_options *o, struct gates *gates,
 {
 	bool have_passed = gates_judge(gates, r);
 
-	if (r->is_cut ||
-	    r->counts.answered + r->counts.bytes_in + r->counts.bytes_out == 0)
+	if (r->is_cut || result_has_ended_early(r) || !result_has_any(r))
 		return CLI_FAILED;
 	if (!have_passed || (o->is_strict && r->verdict == VERDICT_NOT))
 		return LOAD_GATE_FAILED;
-	return CLI_DONE;
+	return r->is_incomplete ? CLI_FAILED : CLI_DONE;
 }
 
 /* A failed gate (3) outranks an unwritten file. */

@@ -119,6 +119,83 @@ START_TEST(churn_counts_what_had_no_banner_as_never_sent)
 }
 END_TEST
 
+/* ---- lost ones */
+
+static void loses_some(int i)
+{
+	struct script script = { .fault = i % 2 ? FAULT_RESET : FAULT_CLOSE,
+				 .faults = 9,
+				 .from = 10,
+				 .to = 100 };
+	struct plan plan = PLAN(.connections = 10, .duration_ns = SECOND / 2,
+				.timeout_ns = SHORT, .threads = i < 2 ? 1 : 4);
+	struct result r;
+
+	if (i / 2 == 1)
+		plan.schedule = PLAN_CONSTANT, plan.rate = 2000;
+	r = run_against(&script, &plan, NULL);
+	ck_assert_int_eq(r.connections.opened, 10);
+	ck_assert_int_eq(r.connections.lost, 9);
+	ck_assert_int_eq(r.connections.open, 1);
+	ck_assert_int_lt(r.connections.lost_at, r.elapsed);
+	ck_assert_int_gt(r.connections.down_ns, 0);
+	ck_assert_int_lt(r.connections.down_ns, 9 * r.elapsed);
+	ck_assert_int_le(r.connections.served_ns + r.connections.down_ns,
+			 10 * r.elapsed);
+	ck_assert_int_eq(r.verdict, VERDICT_NOT);
+	ck_assert(r.is_incomplete);
+	ck_assert(!result_has_ended_early(&r));
+	result_free(&r);
+}
+
+START_TEST(connections_that_are_lost_are_counted)
+{
+	at_once(4, loses_some);
+}
+END_TEST
+
+/* The server dies at the 100th message, or nothing is lost. */
+static void ends(int i)
+{
+	struct script script = { .die_at = i < 4 ? 100 : 0 };
+	struct plan plan = PLAN(.timeout_ns = SHORT, .threads = i % 2 ? 4 : 1);
+	struct result r;
+
+	if (i % 4 < 2)
+		plan.duration_ns = i < 4 ? 100 * SECOND : SECOND / 5;
+	else
+		plan.count = i < 4 ? 100000 : 200;
+	r = run_against(&script, &plan, NULL);
+	ck_assert(result_has_ended_early(&r) == (i < 4));
+	ck_assert_int_eq(r.connections.lost, i < 4 ? 4 : 0);
+	ck_assert(r.is_incomplete == (i < 4));
+	result_free(&r);
+}
+
+START_TEST(a_run_without_connections_ends_early)
+{
+	at_once(8, ends);
+}
+END_TEST
+
+/* All 20 are made again; how long that takes is the time without them. */
+START_TEST(connections_that_are_made_again_are_not_lost)
+{
+	struct script script = {
+		.fault = FAULT_RESET, .faults = 20, .from = 10, .to = 100
+	};
+	struct plan plan =
+		PLAN(.count = 1000, .reconnect = true, .timeout_ns = SHORT);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_int_eq(r.connections.lost, 0);
+	ck_assert_uint_eq(r.connections.reopened, 20);
+	ck_assert_int_gt(r.connections.down_ns, 0);
+	ck_assert(!result_has_ended_early(&r));
+	result_free(&r);
+}
+END_TEST
+
 /* ---- connects that fail */
 
 /* An address where nothing listens; the socket reserves it. */
@@ -354,6 +431,9 @@ int main(void)
 			 a_server_that_serves_some_starves_the_others,
 			 a_banner_for_some_starves_the_others,
 			 a_banner_other_than_expected_is_an_error,
+			 connections_that_are_lost_are_counted,
+			 a_run_without_connections_ends_early,
+			 connections_that_are_made_again_are_not_lost,
 			 churn_waits_for_every_banner,
 			 churn_counts_what_had_no_banner_as_never_sent,
 			 refused_connections_are_counted_as_refused,

@@ -66,6 +66,7 @@ void figures_init(struct figures *f)
 					     .opened = 200,
 					     .served = 200,
 					     .open = 200,
+					     .served_ns = 200 * 30 * SECOND,
 					     .replies_min = 2999,
 					     .replies_median = 3000,
 					     .replies_max = 3001,

@@ -11,7 +11,8 @@ import socket
 import subprocess
 import unittest
 
-from weirtest import Server, Terminal, TestCase, main, program, run
+from weirtest import (PythonServer, Server, Terminal, TestCase, main, program,
+                      run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -145,6 +146,86 @@ class Log(TestCase):
     def test_a_file_that_cannot_be_written_is_known_before_the_run(self):
         answer = load(nobody(), "--hlog", "/nowhere/run.hlog")
         self.check_usage(answer, "weir-client", "--hlog", "/nowhere/run.hlog")
+
+
+def answers(count):
+    """Serves that many lines of a connection."""
+    def serve(sock):
+        for line, _ in zip(sock.makefile("rb"), range(count)):
+            sock.sendall(line)
+    return serve
+
+
+def swallows(sock):
+    while sock.recv(65536):
+        pass
+
+
+class Shortfall(TestCase):
+    """A run that is less than was asked for says so everywhere."""
+
+    def test_a_run_without_connections_has_ended_early(self):
+        for options in (("-d", "30s"), ("-n", "3k"), ("-d", "30s", "-r", "1k"),
+                        ("-n", "3k", "-r", "1k", "-P", "4")):
+            with PythonServer(answers(1)) as server:
+                answer = load(server.address, "-c", "3", *options,
+                              "--gate", "answered>0")
+                short = load(server.address, "-c", "3", *options, "-q",
+                             "--gate", "answered>0")
+            for text in (answer, short):
+                self.assertEqual(text.returncode, 1, text)
+                self.assertRegex(text.stdout,
+                                 rb"NOT TRUSTWORTHY  the run ended after ")
+                self.assertIn(b"answered>0 not judged", text.stdout)
+            self.assertRegex(answer.stdout, rb"ENDED after \S+( of 30s)?\s")
+            self.assertIn(b"3 lost", answer.stdout)
+
+    def test_one_that_has_answered_nothing_has_failed(self):
+        for mode in ((), ("-r", "50"), ("--churn",), ("--download",)):
+            with PythonServer(swallows) as server:
+                answer = load(server.address, "-c", "2", "-d", "200ms",
+                              "-t", "100ms", *mode)
+            self.assertEqual(answer.returncode, 1, answer)
+            self.assertIn(b"NOT TRUSTWORTHY", answer.stdout)
+
+    def test_one_whose_connections_are_mostly_lost_has_failed(self):
+        lives = iter((1, 2, 3, None))
+
+        def serve(sock):
+            answers(next(lives) or 10**9)(sock)
+        with PythonServer(serve) as server:
+            answer = load(server.address, "-c", "4", "-d", "1s", "--gate",
+                          "answered>0")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY  3 of 4 connections"
+                         rb" were lost, from \S+ on: the figures\s+describe")
+        self.assertIn(b"answered>0 PASS", answer.stdout)
+
+    @unittest.skipUnless(has_json(), "this build has no jansson")
+    def test_it_is_in_the_json_and_in_a_comparison(self):
+        path = os.path.join(self.folder(), "run.json")
+        with PythonServer(answers(1)) as server:
+            load(server.address, "-c", "3", "-d", "30s", "--json", path)
+        with open(path) as file:
+            found = json.load(file)
+        self.assertEqual((found["run"]["ended_early"],
+                          found["run"]["incomplete"], found["run"]["cut"]),
+                         (True, True, False))
+        self.assertEqual(found["metrics"]["lost"], 3)
+        self.assertGreater(found["connections"]["lost_at_ns"], 0)
+        answer = run("WEIR_CLIENT", "load", "compare", path, path)
+        self.assertEqual(answer.stdout.count(b"ENDED EARLY"), 2)
+        self.assertEqual(answer.returncode, 0)
+        answer = run("WEIR_CLIENT", "load", "compare", path, path,
+                     "--fail-if-worse")
+        self.assertEqual(answer.returncode, 1)
+
+    def test_a_search_does_not_build_on_it(self):
+        with PythonServer(answers(1)) as server:
+            answer = run("WEIR_CLIENT", "load", "find", server.address,
+                         "-d", "1s", "--gate", "answered>0")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertIn(b"the run ended after ", answer.stderr)
 
 
 class Options(TestCase):

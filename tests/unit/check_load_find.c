@@ -3,7 +3,10 @@
  * When a step of the search passes, and whether the server or this client is
  * the limit if it does not.
  */
+#include <errno.h>
+
 #include "../../client/load/judge/search.h"
+#include "../../client/load/judge/verdict.h"
 #include "../load/figures.h"
 #include "test.h"
 
@@ -15,6 +18,7 @@ static struct find_step judged(const char *gate)
 	struct find_step step = { .rate = 1 };
 
 	ck_assert(gates_add(&step.gates, gate));
+	verdict_judge(&f.result);
 	find_judge(&step, &f.result);
 	result_free(&f.result);
 	figures_init(&f);
@@ -47,6 +51,15 @@ START_TEST(a_step_holds_if_98_percent_of_the_plan_were_answered)
 }
 END_TEST
 
+START_TEST(a_step_that_is_incomplete_does_not_hold)
+{
+	figures_init(&f);
+	f.result.connections.starved = 20;
+	ck_assert(!judged("wrong=0").has_held);
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 {
 	figures_init(&f);
@@ -55,6 +68,11 @@ START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 	ck_assert(judged("p50<1ns").is_client_limited);
 	f.result.self.busiest = 0.99;
 	ck_assert(judged("p50<1ns").is_client_limited);
+	f.result.errors.used = 1;
+	f.result.errors.rows[0] = (struct error_row){ .phase = ERROR_CONNECT,
+						      .error = EADDRNOTAVAIL,
+						      .count = 200 };
+	ck_assert(judged("wrong=0").is_client_limited);
 	/* It does not matter for a step that passes. */
 	f.result.self.late_ours = f.result.counts.sent / 50;
 	ck_assert(!judged("wrong=0").is_client_limited);
@@ -67,5 +85,6 @@ int main(void)
 	return RUN_TESTS(
 		"load_find", a_step_holds_if_all_gates_pass,
 		a_step_holds_if_98_percent_of_the_plan_were_answered,
+		a_step_that_is_incomplete_does_not_hold,
 		a_step_that_fails_while_the_client_is_late_is_its_fault);
 }

@@ -8,7 +8,17 @@
 #include "../../client/load/judge/verdict.h"
 #include "../load/figures.h"
 
+#define SECOND INT64_C(1000000000)
+
 static struct figures f;
+
+static void has_errors(enum error_phase phase, int error)
+{
+	f.result.errors.used = 1;
+	f.result.errors.rows[0] = (struct error_row){ .phase = phase,
+						      .error = error,
+						      .count = 200 };
+}
 
 static void expect(enum verdict verdict, const char *reason)
 {
@@ -65,6 +75,13 @@ START_TEST(a_busy_or_stuck_client_is_told_of)
 	/* Preemption explains other reasons and is harmless by itself. */
 	f.result.self.switches = 1000000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
+	/* Two of them in 3 ms are no rate. */
+	f.result.self.switches = 2;
+	f.result.elapsed = f.plan.duration_ns = 3000000;
+	f.result.self.busiest = 0.85;
+	verdict_judge(&f.result);
+	for (size_t i = 0; i < f.result.reason_count; i++)
+		ck_assert_ptr_null(strstr(f.result.reasons[i], "preempted"));
 	result_free(&f.result);
 }
 END_TEST
@@ -78,6 +95,102 @@ START_TEST(starved_connections_are_told_of)
 	expect(VERDICT_NOT, "20 of 200 connections were never served");
 	f.result.connections.failed = 200;
 	expect(VERDICT_NOT, "all 200 connections could not be made");
+	f.result.connections.idle_asked = 30;
+	f.result.connections.idle_open = 28;
+	expect(VERDICT_WITH_CARE, "2 of 30 silent connections were not kept");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(lost_connections_are_told_of)
+{
+	figures_init(&f);
+	f.result.connections.lost = 2;
+	f.result.connections.lost_at = 57 * INT64_C(1000000);
+	expect(VERDICT_WITH_CARE,
+	       "2 of 200 connections were lost, from 57.0ms on: the figures "
+	       "describe the others");
+	f.result.connections.lost = 20;
+	expect(VERDICT_NOT, "20 of 200 connections were lost");
+	f.plan.reconnect = true;
+	f.result.connections.down_ns = 200 * 30 * SECOND / 100 * 9;
+	expect(VERDICT_TRUSTWORTHY, "0%");
+	f.plan.reconnect = true;
+	f.result.connections.down_ns = 200 * 30 * SECOND / 100 * 41;
+	expect(VERDICT_WITH_CARE, "connections were lost 41% of the time");
+	f.plan.reconnect = true;
+	f.result.connections.down_ns = 200 * 30 * SECOND / 2;
+	expect(VERDICT_NOT, "connections were lost 50% of the time");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(less_time_than_asked_is_told_of)
+{
+	figures_init(&f);
+	f.result.elapsed = 2000000;
+	expect(VERDICT_NOT, "the run ended after 2.00ms of 30.0s: no "
+			    "connection was left");
+	f.result.is_cut = true;
+	f.result.elapsed = 3 * SECOND;
+	expect(VERDICT_WITH_CARE, "the run was cut short after 3.00s of 30.0s");
+	f.plan.duration_ns = INT64_MAX;
+	f.plan.count = 600001;
+	expect(VERDICT_NOT, "ended after 30.0s, with 600000 of 600001 sent");
+	f.plan.duration_ns = INT64_MAX;
+	f.plan.count = 600000;
+	expect(VERDICT_TRUSTWORTHY, "0%");
+	/* An open loop plans the rest of the count, too. */
+	f.plan.duration_ns = INT64_MAX;
+	f.plan.count = 600000;
+	f.result.counts.sent -= 10;
+	f.result.counts.answered -= 10;
+	f.result.counts.never_sent = 10;
+	f.result.connections.lost = 200;
+	expect(VERDICT_NOT, "with 599990 of 600000 sent");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_shortage_of_this_client_is_told_of)
+{
+	figures_init(&f);
+	has_errors(ERROR_CONNECT, EADDRNOTAVAIL);
+	f.result.errors.rows[0].count = 1;
+	expect(VERDICT_WITH_CARE,
+	       "this client was short of local ports for 1 connections");
+	has_errors(ERROR_SOCKET, EMFILE);
+	f.result.errors.rows[0].count = 2;
+	expect(VERDICT_NOT, "this client was short of descriptors for 2 ");
+	/* Of churn, which connects for each message. */
+	f.plan.mode = PLAN_CHURN;
+	has_errors(ERROR_CONNECT, EADDRNOTAVAIL);
+	f.result.errors.rows[0].count = 5999;
+	expect(VERDICT_WITH_CARE, "short of local ports for 5999 ");
+	f.plan.mode = PLAN_CHURN;
+	has_errors(ERROR_CONNECT, EADDRNOTAVAIL);
+	f.result.errors.rows[0].count = 6000;
+	expect(VERDICT_NOT, "short of local ports for 6000 ");
+	f.plan.mode = PLAN_EXCHANGE;
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(what_is_less_than_asked_is_incomplete)
+{
+	figures_init(&f);
+	verdict_judge(&f.result);
+	ck_assert(!f.result.is_incomplete);
+	/* This client spoils the figures, but all of them are there. */
+	f.result.self.busiest = 1;
+	f.result.self.late_ours = 600000;
+	f.result.connections.lost = 19;
+	verdict_judge(&f.result);
+	ck_assert_int_eq(f.result.verdict, VERDICT_NOT);
+	ck_assert(!f.result.is_incomplete);
+	f.result.connections.lost = 20;
+	verdict_judge(&f.result);
+	ck_assert(f.result.is_incomplete);
 	result_free(&f.result);
 }
 END_TEST
@@ -90,6 +203,10 @@ START_TEST(a_rate_that_was_missed_is_told_of)
 	f.result.counts.never_sent = 30000;
 	expect(VERDICT_WITH_CARE,
 	       "only 95.0% of the planned messages were answered");
+	f.result.counts.answered = 299999;
+	f.result.counts.sent = 299999;
+	f.result.counts.never_sent = 300001;
+	expect(VERDICT_NOT, "only 50.0% of the planned messages were answered");
 	f.plan.rate = 40000;
 	expect(VERDICT_NOT, "planned only 50.0% of the rate");
 	result_free(&f.result);
@@ -104,6 +221,11 @@ START_TEST(littles_law_shows_connections_that_waited_for_us)
 	ck_assert_int_eq(f.result.verdict, VERDICT_WITH_CARE);
 	ck_assert_str_eq(f.result.reasons[0],
 			 "connections waited for this client 30% of the time");
+	/* They were not there to wait for it. */
+	f.result.connections.served_ns = 200 * 21 * SECOND;
+	f.result.connections.ended = 100;
+	verdict_judge(&f.result);
+	ck_assert_int_eq(f.result.verdict, VERDICT_TRUSTWORTHY);
 	result_free(&f.result);
 }
 END_TEST
@@ -132,14 +254,6 @@ static void expect_hint(const char *what)
 
 	ck_assert_msg(count > 0, "no hint of %s", what);
 	ck_assert_msg(strstr(hints[0], what), "%s", hints[0]);
-}
-
-static void has_errors(enum error_phase phase, int error)
-{
-	f.result.errors.used = 1;
-	f.result.errors.rows[0] = (struct error_row){ .phase = phase,
-						      .error = error,
-						      .count = 200 };
 }
 
 START_TEST(shapes_of_the_figures_give_hints)
@@ -219,7 +333,10 @@ int main(void)
 		"load_verdict", a_good_run_can_be_trusted,
 		our_own_lateness_is_weighed_by_the_percentile_it_spoils,
 		a_busy_or_stuck_client_is_told_of,
-		starved_connections_are_told_of,
+		starved_connections_are_told_of, lost_connections_are_told_of,
+		less_time_than_asked_is_told_of,
+		a_shortage_of_this_client_is_told_of,
+		what_is_less_than_asked_is_incomplete,
 		a_rate_that_was_missed_is_told_of,
 		littles_law_shows_connections_that_waited_for_us,
 		the_gravest_reasons_come_first,

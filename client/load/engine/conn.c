@@ -106,6 +106,8 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		engine_note_error(e, phase, error, now);
 	if (c->state == CONN_OPEN && phase != ERROR_SEND)
 		e->sums.ended += error == 0 || error == ECONNRESET;
+	if (c->down_at == 0 && c->was_opened)
+		c->down_at = now;
 	conn_drop_exchange(e, c, now);
 	replies_abandon(e, c,
 			error == 0 || error == ETIMEDOUT ? &b->closed_early
@@ -400,8 +402,19 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now)
 
 /* ----------------------------------------------------------------- opening */
 
+static void count_downtime(const struct engine *e, struct conn *c, int64_t now)
+{
+	int64_t from = c->down_at > e->measure_at ? c->down_at : e->measure_at;
+	int64_t to = now < e->end_at ? now : e->end_at;
+
+	if (c->down_at != 0 && to > from)
+		c->down_ns += to - from;
+	c->down_at = 0;
+}
+
 static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 {
+	count_downtime(e, c, now);
 	c->frame = (struct frame){ .used = 0 };
 	set_state(e, c, CONN_OPEN);
 	if (e->plan->mode != PLAN_CHURN)

@@ -530,7 +530,10 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 					 .is_open = c->state == CONN_BANNER ||
 						    c->state == CONN_OPEN,
 					 .was_opened = c->was_opened,
+					 .is_over = c->state == CONN_OVER,
 					 .was_asked = c->was_asked,
+					 .down_at = c->down_at,
+					 .down_ns = c->down_ns,
 					 .replies = c->replies,
 					 .last_at = c->last_at,
 				 });

@@ -79,6 +79,8 @@ struct conn {
 	int64_t last_at;  /* when input last came */
 	int64_t begun_at; /* when connecting began; later, when it connected */
 	int64_t room_at;  /* since when there is room for another message */
+	int64_t down_at;  /* since when it is lost; 0: it is not */
+	int64_t down_ns;  /* measured time in which it was, before down_at */
 	int64_t due_at;	  /* open loop: the next planned instant */
 	uint32_t turn;	  /* its place in the order of this part */
 	uint64_t due_count; /* instants of this part that have passed */

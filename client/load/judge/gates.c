@@ -153,7 +153,7 @@ bool gates_judge(struct gates *g, const struct result *r)
 		struct gate_row *gate = &g->list[i];
 
 		metric_get(gate->metric, r, &gate->found);
-		if (r->is_cut)
+		if (r->is_cut || result_has_ended_early(r))
 			gate->outcome = GATE_NOT_JUDGED;
 		else
 			gate->outcome = gate_holds(gate, &gate->found)

@@ -44,7 +44,8 @@ struct gates {
 bool gates_add(struct gates *g, const char *text);
 
 /*
- * Judge a result; one that was cut is not judged.  Returns whether all passed.
+ * Judge a result; one that was cut or ended early is not judged.  Returns
+ * whether all passed.
  */
 bool gates_judge(struct gates *g, const struct result *r);
 

@@ -138,7 +138,9 @@ void find_judge(struct find_step *step, const struct result *r)
 	if (is_queue_of_chance(r))
 		step->answered = 100 * (double)r->counts.answered /
 				 (double)r->counts.planned;
-	step->has_held = have_passed && step->answered >= FIND_ANSWERED;
+	step->is_incomplete = r->is_incomplete;
+	step->has_held = have_passed && step->answered >= FIND_ANSWERED &&
+			 !r->is_incomplete;
 	step->is_client_limited = !step->has_held && verdict_is_our_limit(r);
 	snprintf(step->reason, sizeof(step->reason), "%s", r->reasons[0]);
 }

@@ -64,6 +64,7 @@ struct find_step {
 	bool is_again, is_last; /* as in struct search */
 	bool has_held;
 	bool is_client_limited; /* this client was the limit */
+	bool is_incomplete;	/* as in struct result */
 	double answered;	/* of planned, % */
 	int64_t elapsed;	/* measured, ns */
 	struct gates gates;	/* judged */

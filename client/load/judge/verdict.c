@@ -5,7 +5,9 @@
  */
 #include "verdict.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +40,10 @@ add_reason(struct result *r, enum verdict grade, const char *format, ...)
 	r->grave_count += grade == VERDICT_NOT;
 }
 
+/* The run is not the one that was asked for, whatever its figures are worth. */
+#define add_shortfall(r, ...)                                                  \
+	((r)->is_incomplete = true, add_reason(r, VERDICT_NOT, __VA_ARGS__))
+
 static void check_counts(struct result *r)
 {
 	const struct histogram *h = r->clocks[result_main_clock(r->plan)];
@@ -45,38 +51,146 @@ static void check_counts(struct result *r)
 	if (!counts_balance(&r->counts))
 		add_reason(r, VERDICT_NOT,
 			   "the counts do not add up: a fault in weir-client");
-	if (result_is_one_way(r)) {
-		if (r->counts.bytes_in + r->counts.bytes_out == 0)
-			add_reason(r, VERDICT_NOT, "no bytes were transferred");
-	} else if (r->counts.answered == 0) {
-		add_reason(r, VERDICT_NOT, "nothing was answered");
-	} else if (r->counts.answered < VERDICT_REPLIES_CARE) {
+	if (!result_has_any(r))
+		add_shortfall(r, "%s",
+			      result_is_one_way(r) ? "no bytes were transferred"
+						   : "nothing was answered");
+	else if (!result_is_one_way(r) &&
+		 r->counts.answered < VERDICT_REPLIES_CARE)
 		add_reason(r, VERDICT_WITH_CARE,
 			   "%" PRIu64
 			   " replies are too few for high percentiles",
 			   r->counts.answered);
-	}
 	if (h && h->clamped > 0)
 		add_reason(r, VERDICT_WITH_CARE,
 			   "%" PRIu64 " replies took more than an hour",
 			   h->clamped);
 }
 
-static void check_absent(struct result *r, int count, const char *what)
+/* "2.00ms of 10.0s", or how many messages were planned of how many. */
+static const char *how_far(const struct result *r, char buf[96])
 {
-	int asked = r->connections.asked;
+	const struct plan *p = r->plan;
+	char took[UNITS_TEXT], planned[UNITS_TEXT];
 
+	units_time(r->elapsed, took);
+	if (p->count > 0)
+		snprintf(buf, 96, "%s, with %" PRIu64 " of %" PRIu64 " sent",
+			 took, r->counts.sent, p->count);
+	else if (p->duration_ns == INT64_MAX)
+		snprintf(buf, 96, "%s", took);
+	else
+		snprintf(buf, 96, "%s of %s", took,
+			 units_time(p->duration_ns, planned));
+	return buf;
+}
+
+static void check_end(struct result *r)
+{
+	char text[96];
+
+	if (r->is_cut) {
+		r->is_incomplete = true;
+		add_reason(r, VERDICT_WITH_CARE,
+			   "the run was cut short after %s", how_far(r, text));
+	} else if (result_has_ended_early(r)) {
+		add_shortfall(r,
+			      "the run ended after %s: no connection was left",
+			      how_far(r, text));
+	}
+}
+
+static void check_absent(struct result *r, int count, int asked,
+			 const char *what, const char *so)
+{
 	if (count > 0 && count == asked)
-		add_reason(r, VERDICT_NOT, "all %d connections %s", asked,
-			   what);
+		add_shortfall(r, "all %d %s", asked, what);
+	else if (count > 0 && count >= VERDICT_ABSENT_NOT * asked)
+		add_shortfall(r, "%d of %d %s%s", count, asked, what, so);
 	else if (count > 0)
-		add_reason(r,
-			   count >= VERDICT_ABSENT_NOT * asked
-				   ? VERDICT_NOT
-				   : VERDICT_WITH_CARE,
-			   "%d of %d connections %s: the figures describe the "
-			   "others",
-			   count, asked, what);
+		add_reason(r, VERDICT_WITH_CARE, "%d of %d %s%s", count, asked,
+			   what, so);
+}
+
+static void check_connections(struct result *r)
+{
+	static const char so[] = ": the figures describe the others";
+	const struct conn_counts *c = &r->connections;
+	char lost[64], at[UNITS_TEXT];
+
+	snprintf(lost, sizeof(lost), "connections were lost, from %s on",
+		 units_time(c->lost_at, at));
+	check_absent(r, c->lost, c->asked, lost, so);
+	check_absent(r, c->starved, c->asked, "connections were never served",
+		     so);
+	check_absent(r, c->failed, c->asked, "connections could not be made",
+		     so);
+	check_absent(r, c->idle_asked - c->idle_open, c->idle_asked,
+		     "silent connections were not kept", "");
+}
+
+/* Lost connections that are not made again were told of. */
+static void check_downtime(struct result *r)
+{
+	double down = result_downtime(r);
+
+	if (!r->plan->reconnect || down < VERDICT_DOWN_CARE)
+		return;
+	if (down >= VERDICT_DOWN_NOT)
+		add_shortfall(r, "connections were lost %.0f%% of the time",
+			      100 * down);
+	else
+		add_reason(r, VERDICT_WITH_CARE,
+			   "connections were lost %.0f%% of the time",
+			   100 * down);
+}
+
+static const struct {
+	int error;
+	const char *what;
+} shortages[] = {
+	{ EADDRNOTAVAIL, "local ports" },
+	{ EMFILE, "descriptors" },
+	{ ENFILE, "descriptors" },
+	{ ENOBUFS, "memory" },
+	{ ENOMEM, "memory" },
+};
+
+#define SHORTAGES (sizeof(shortages) / sizeof(shortages[0]))
+
+static uint64_t shortage(const struct result *r, size_t kind)
+{
+	return result_error_count(r, ERROR_SOCKET, ERROR_CONNECT,
+				  shortages[kind].error);
+}
+
+/* Of the connections that were tried. */
+static bool is_grave_shortage(const struct result *r, uint64_t count)
+{
+	double tried = r->plan->mode == PLAN_CHURN
+			       ? (double)r->counts.planned
+			       : (double)r->connections.asked;
+
+	return count > 0 && (double)count >= VERDICT_SHORTAGE_NOT * tried;
+}
+
+static void check_shortage(struct result *r)
+{
+	for (size_t i = 0; i < SHORTAGES; i++) {
+		uint64_t count = shortage(r, i);
+		const char *what = shortages[i].what;
+
+		if (is_grave_shortage(r, count))
+			add_shortfall(r,
+				      "this client was short of %s for %" PRIu64
+				      " connections",
+				      what, count);
+		else if (count > 0)
+			add_reason(r, VERDICT_WITH_CARE,
+				   "this client was short of %s for %" PRIu64
+				   " connections",
+				   what, count);
+	}
 }
 
 static void check_lateness(struct result *r)
@@ -119,6 +233,10 @@ static void check_rate(struct result *r)
 			r, VERDICT_NOT,
 			"this client planned only %.1f%% of the rate asked for",
 			100 * (double)r->counts.planned / asked_for(r));
+	else if (answered < VERDICT_RATE_NOT * (double)r->counts.planned)
+		add_shortfall(
+			r, "only %.1f%% of the planned messages were answered",
+			100 * answered / (double)r->counts.planned);
 	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
 		add_reason(r, VERDICT_WITH_CARE,
 			   "only %.1f%% of the planned messages were answered",
@@ -127,6 +245,9 @@ static void check_rate(struct result *r)
 
 bool verdict_is_our_limit(const struct result *r)
 {
+	for (size_t i = 0; i < SHORTAGES; i++)
+		if (is_grave_shortage(r, shortage(r, i)))
+			return true;
 	return share_of(r->self.late_ours, r->counts.sent) >=
 		       VERDICT_LATE_NOT ||
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
@@ -156,8 +277,9 @@ static void check_self(struct result *r)
 
 static void check_switches(struct result *r)
 {
-	double seconds = (double)r->elapsed / 1e9 * r->plan->threads;
-	double rate = seconds > 0 ? (double)r->self.switches / seconds : 0;
+	/* A rate needs a second. */
+	double seconds = fmax((double)r->elapsed / 1e9, 1) * r->plan->threads;
+	double rate = (double)r->self.switches / seconds;
 	char text[UNITS_TEXT];
 
 	if (r->verdict != VERDICT_TRUSTWORTHY && rate >= VERDICT_SWITCHES_CARE)
@@ -169,19 +291,19 @@ static void check_switches(struct result *r)
 
 /*
  * Little's law: the sum of latencies divided by the time is the mean number of
- * messages under way.
+ * messages under way.  It is held against the time in which there was a
+ * connection for them.
  */
 static void check_little(struct result *r)
 {
 	const struct histogram *h = r->clocks[CLOCK_FROM_SEND];
-	double room = (double)r->connections.served * r->plan->depth;
+	double room = (double)r->connections.served_ns * r->plan->depth;
 	double filled;
 
 	if (r->plan->mode != PLAN_EXCHANGE || !h || h->total == 0 ||
-	    r->plan->schedule != PLAN_CLOSED || r->elapsed <= 0 || room < 1 ||
-	    r->connections.ended > 0)
+	    r->plan->schedule != PLAN_CLOSED || room < 1)
 		return;
-	filled = h->sum / (double)r->elapsed / room;
+	filled = h->sum / room;
 	if (filled < VERDICT_BUSY_CONNECTIONS_CARE)
 		add_reason(
 			r,
@@ -200,9 +322,12 @@ void verdict_judge(struct result *r)
 	r->verdict = VERDICT_TRUSTWORTHY;
 	r->reason_count = 0;
 	r->grave_count = 0;
+	r->is_incomplete = false;
+	check_end(r);
 	check_counts(r);
-	check_absent(r, r->connections.starved, "were never served");
-	check_absent(r, r->connections.failed, "could not be made");
+	check_shortage(r);
+	check_connections(r);
+	check_downtime(r);
 	check_lateness(r);
 	check_rate(r);
 	check_little(r);

@@ -35,10 +35,18 @@
 
 /* Of an open loop: answered, and planned, of the rate asked for. */
 #define VERDICT_RATE_CARE 0.98
+#define VERDICT_RATE_NOT  0.50
 #define VERDICT_PLAN_NOT  0.98
 
-/* Connections that failed or were never served. */
+/* Connections that failed, were never served or were lost. */
 #define VERDICT_ABSENT_NOT 0.10
+
+/* Of the time of all connections, with --reconnect: how long they were lost. */
+#define VERDICT_DOWN_CARE 0.10
+#define VERDICT_DOWN_NOT  0.50
+
+/* Connections that this client had no port, descriptor or memory for. */
+#define VERDICT_SHORTAGE_NOT 0.01
 
 /*
  * Messages under way in a closed loop, of what the connections have room for.
@@ -50,10 +58,10 @@
 /* Fewer replies give no percentile above p99. */
 #define VERDICT_REPLIES_CARE 1000
 
-/* Set r->verdict and r->reasons, the gravest first. */
+/* Set r->verdict, r->reasons, the gravest first, and r->is_incomplete. */
 void verdict_judge(struct result *r);
 
-/* Did this client limit the rate, by being late, busy or short of plan? */
+/* Did this client limit the rate: was it late, busy, short of plan or ports? */
 bool verdict_is_our_limit(const struct result *r);
 
 #endif

@@ -76,6 +76,8 @@ static double connect_errors(const struct result *r, int error)
 	X("served", METRIC_COUNT, r->connections.served, "")                   \
 	X("starved", METRIC_COUNT, r->connections.starved, "")                 \
 	X("failed", METRIC_COUNT, r->connections.failed, "")                   \
+	X("lost", METRIC_COUNT, r->connections.lost, "")                       \
+	X("downtime%", METRIC_PERCENT, 100 * result_downtime(r), "")           \
 	X("reopened", METRIC_COUNT, (double)r->connections.reopened, "")       \
 	X("ended", METRIC_COUNT, (double)r->connections.ended, "")             \
 	X("fairness", METRIC_PERCENT, 100 * r->connections.fairness, "")       \

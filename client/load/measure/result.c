@@ -82,6 +82,36 @@ bool result_is_one_way(const struct result *r)
 	return r->plan->mode == PLAN_UPLOAD || r->plan->mode == PLAN_DOWNLOAD;
 }
 
+bool result_has_any(const struct result *r)
+{
+	if (r->plan->mode == PLAN_UPLOAD)
+		return r->counts.bytes_out > 0;
+	if (r->plan->mode == PLAN_DOWNLOAD)
+		return r->counts.bytes_in > 0;
+	return r->counts.answered > 0;
+}
+
+bool result_has_ended_early(const struct result *r)
+{
+	const struct plan *p = r->plan;
+	const struct conn_counts *c = &r->connections;
+	bool has_time_left =
+		p->duration_ns == INT64_MAX || r->elapsed < p->duration_ns;
+	/* An open loop plans what it could not send, too. */
+	bool has_unsent = r->counts.never_sent > 0 && p->mode != PLAN_CHURN &&
+			  c->lost + c->failed == c->asked;
+
+	return !r->is_cut && has_time_left &&
+	       (p->count == 0 || r->counts.planned < p->count || has_unsent);
+}
+
+double result_downtime(const struct result *r)
+{
+	double time = (double)r->elapsed * r->connections.asked;
+
+	return time > 0 ? (double)r->connections.down_ns / time : 0;
+}
+
 uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error)
 {

@@ -120,11 +120,15 @@ struct second {
 
 struct conn_counts {
 	int asked;
-	int opened;  /* at least once */
-	int served;  /* received a reply, or bytes */
-	int starved; /* opened and sent a message, but received nothing */
-	int failed;  /* never opened */
-	int open;    /* at the end */
+	int opened;	   /* at least once */
+	int served;	   /* received a reply, or bytes */
+	int starved;	   /* opened and sent a message, but received nothing */
+	int failed;	   /* never opened */
+	int lost;	   /* ended in the measured part, and not made again */
+	int64_t lost_at;   /* when the first of these was lost */
+	int64_t down_ns;   /* time between loss and replacement, a sum */
+	int64_t served_ns; /* time in which served ones were there, a sum */
+	int open;	   /* at the end */
 	uint64_t reopened;
 	uint64_t ended; /* by the server; in churn, before the reply */
 	uint64_t replies_min, replies_median, replies_max;
@@ -169,6 +173,11 @@ struct result {
 	double started;	  /* seconds since the epoch; measured part */
 	int64_t elapsed;  /* of the measured part */
 	bool is_cut;	  /* interrupted */
+	/*
+	 * The figures rest on much less than was asked for: on less time,
+	 * fewer connections or fewer replies.  Set by verdict_judge().
+	 */
+	bool is_incomplete;
 	struct counts counts;
 	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not used in this mode */
 	struct censored censored[CENSORED_CLOCKS];
@@ -205,6 +214,18 @@ int64_t result_percentile(const struct result *r, enum clock_kind kind,
 
 /* Upload or download, which count bytes and not messages. */
 bool result_is_one_way(const struct result *r);
+
+/* Was anything answered or, one way, transferred in its direction? */
+bool result_has_any(const struct result *r);
+
+/*
+ * Did it end before the time or the count that was asked for, without an
+ * interrupt?  Then no connection was left.
+ */
+bool result_has_ended_early(const struct result *r);
+
+/* Of the time of all connections, the share in which they were lost. */
+double result_downtime(const struct result *r);
 
 /* Errors of a range of phases, with that errno or, if -1, any. */
 uint64_t result_error_count(const struct result *r, enum error_phase first,

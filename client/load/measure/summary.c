@@ -263,6 +263,39 @@ static void count_silent(struct conn_counts *c, const struct conn_sums *sums)
 	c->idle_open += sums->is_open;
 }
 
+/* A connection that is lost after the measured part is not missed. */
+static void count_lost(struct summary *s, const struct conn_sums *sums)
+{
+	struct conn_counts *c = &s->result->connections;
+	int64_t at = sums->down_at - s->measure_at;
+
+	if (!sums->is_over || sums->down_at >= s->end)
+		return;
+	at = at > 0 ? at : 0;
+	if (c->lost++ == 0 || at < c->lost_at)
+		c->lost_at = at;
+}
+
+/* Between two exchanges of churn there is no connection to miss. */
+static void count_downtime(struct summary *s, const struct conn_sums *sums)
+{
+	struct conn_counts *c = &s->result->connections;
+	int64_t from =
+		sums->down_at > s->measure_at ? sums->down_at : s->measure_at;
+	int64_t down = sums->down_ns;
+
+	if (s->result->plan->mode == PLAN_CHURN || !sums->was_opened)
+		return;
+	if (sums->down_at != 0) {
+		count_lost(s, sums);
+		if (s->end > from)
+			down += s->end - from;
+	}
+	c->down_ns += down;
+	if (sums->replies > 0)
+		c->served_ns += s->result->elapsed - down;
+}
+
 void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 {
 	struct conn_counts *c = &s->result->connections;
@@ -279,6 +312,7 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 	c->failed += !sums->was_opened;
 	c->served += sums->replies > 0;
 	c->open += sums->is_open;
+	count_downtime(s, sums);
 	if (sums->is_open && sums->was_asked)
 		keep_max(&c->longest_silence, silence);
 	if (!sums->was_opened || !sums->was_asked || sums->replies > 0)

@@ -49,9 +49,10 @@ struct engine_sums {
 /* What became of a connection. */
 struct conn_sums {
 	uint32_t id;
-	bool is_silent, is_open, was_opened, was_asked;
+	bool is_silent, is_open, is_over, was_opened, was_asked;
 	uint64_t replies;
 	int64_t last_at;
+	int64_t down_at, down_ns; /* see struct conn */
 };
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };

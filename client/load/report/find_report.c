@@ -61,6 +61,8 @@ static void put_figures(const struct find_step *step, char *text, size_t room)
 	if (step->answered < FIND_ANSWERED)
 		used = (size_t)snprintf(text, room, "%.1f%% answered",
 					step->answered);
+	else if (step->is_incomplete)
+		used = (size_t)snprintf(text, room, "%s", step->reason);
 	for (size_t i = 0; i < step->gates.count && used < room; i++) {
 		const struct gate_row *g = &step->gates.list[i];
 		char value[METRIC_TEXT];

@@ -281,12 +281,14 @@ static json_t *run_facts(const struct result *r)
 	const struct censored *c = &r->censored[result_main_clock(r->plan)];
 
 	return json_pack(
-		"{s:o, s:s, s:f, s:I, s:b, s:I, s:I, s:I, s:o}", "target",
+		"{s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:I, s:I, s:I, s:o}",
+		"target",
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
 		"mode", plan_mode_text(r->plan), "started", r->started,
 		"elapsed_ns", (json_int_t)r->elapsed, "cut", r->is_cut,
-		"bytes_in", (json_int_t)r->counts.bytes_in, "bytes_out",
-		(json_int_t)r->counts.bytes_out, "censored",
+		"ended_early", result_has_ended_early(r), "incomplete",
+		r->is_incomplete, "bytes_in", (json_int_t)r->counts.bytes_in,
+		"bytes_out", (json_int_t)r->counts.bytes_out, "censored",
 		(json_int_t)c->count, "censored_min_ns",
 		json_known(c->count > 0, c->min));
 }
@@ -346,8 +348,10 @@ static json_t *connections(const struct result *r)
 
 	for (int i = 0; i < c->starved && i < WORST_CONNECTIONS; i++)
 		worst = appended(worst, json_integer(c->worst[i]));
-	return json_pack("{s:i, s:i, s:I, s:I, s:I, s:o, s:i, s:i, s:i, s:I}",
-			 "asked", c->asked, "open", c->open, "replies_min",
+	return json_pack("{s:i, s:i, s:o, s:I, s:I, s:I, s:o, s:i, s:i, s:i, "
+			 "s:I}",
+			 "asked", c->asked, "open", c->open, "lost_at_ns",
+			 json_known(c->lost > 0, c->lost_at), "replies_min",
 			 (json_int_t)c->replies_min, "replies_median",
 			 (json_int_t)c->replies_median, "replies_max",
 			 (json_int_t)c->replies_max, "starved_numbers", worst,

@@ -153,6 +153,7 @@ static void connection_events(struct layout *p, const struct conn_counts *c)
 {
 	struct terms t = { .used = 0 };
 
+	add_term(&t, ", ", (uint64_t)c->lost, LAYOUT_BAD "lost" LAYOUT_PLAIN);
 	add_term(&t, ", ", c->ended, "ended by the server");
 	add_term(&t, ", ", c->reopened, "reopened");
 	if (t.used > 0)
@@ -463,11 +464,10 @@ static void say_time(struct layout *p, const struct result *r)
 		span(plan->duration_ns, planned);
 	if (plan->warmup_ns > 0)
 		span(plan->warmup_ns, stpcpy(warmup, " after warm-up of "));
-	if (r->is_cut)
-		layout_say(p,
-			   LAYOUT_BAD "CUT SHORT after %s%s%s" LAYOUT_PLAIN
-				      "%s",
-			   took, has_end ? " of " : "", planned, warmup);
+	if (r->is_cut || result_has_ended_early(r))
+		layout_say(p, LAYOUT_BAD "%s after %s%s%s" LAYOUT_PLAIN "%s",
+			   r->is_cut ? "CUT SHORT" : "ENDED", took,
+			   has_end ? " of " : "", planned, warmup);
 	else
 		layout_say(p, "%s%s", has_end ? planned : took, warmup);
 }

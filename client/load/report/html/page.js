@@ -78,8 +78,11 @@ function heading() {
 		parts.push(p.content.size_min === p.content.size_max
 			? p.content.size_max + " B"
 			: p.content.size_min + "-" + p.content.size_max + " B");
-	parts.push((run.run.cut ? "cut short after " : "") +
-		time(run.run.elapsed_ns));
+	const early = run.run.cut ? "cut short after "
+		: run.run.ended_early ? "ended after " : "";
+	parts.push(early + time(run.run.elapsed_ns) +
+		(early && p.times.duration_ns
+			? " of " + time(p.times.duration_ns) : ""));
 	parts.push(new Date(run.run.started * 1000).toISOString()
 		.replace("T", " ").slice(0, 19) + " UTC");
 	main.append(el("h1", {}, "Load on " + run.run.target),
@@ -159,7 +162,7 @@ function facts() {
 		bytes(run.run.bytes_in) + " in"]);
 	rows.push(["connections", count(c.asked) + " asked, " + count(m.opened) +
 		" opened, " + count(m.served) + " served, " + count(m.starved) +
-		" starved"]);
+		" starved, " + count(m.lost) + " lost"]);
 	if (m.checked)
 		rows.push(["content", count(m.checked) + " checked: " +
 			["wrong", "missing", "swapped", "surplus", "crossed", "late"]
