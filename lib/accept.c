@@ -19,6 +19,7 @@
 
 #include "bounds.h"
 #include "conn_table.h"
+#include "dispatch.h"
 #include "poller.h"
 #include "sys.h"
 
@@ -204,6 +205,15 @@ void wr_accept_adjust(struct wr_accept *a)
 	}
 }
 
+static int64_t queue_age_ends_at(const struct wr_accept *a)
+{
+	int64_t at = wr_sched_oldest_at(&a->core->sched, WR_QUEUE_ACCEPTED);
+
+	return at == WR_NEVER_AT
+		       ? at
+		       : wr_deadline_at(at, a->core->config.set.queue_age_ms);
+}
+
 int64_t wr_accept_next_at(const struct wr_accept *a)
 {
 	struct wr_endpoint *e = NULL;
@@ -211,7 +221,8 @@ int64_t wr_accept_next_at(const struct wr_accept *a)
 	while ((e = wr_accept_next(a, e)))
 		if (e->is_due)
 			return 0;
-	return a->resume_at ? a->resume_at : WR_NEVER_AT;
+	return wr_min_at(a->resume_at ? a->resume_at : WR_NEVER_AT,
+			 queue_age_ends_at(a));
 }
 
 bool wr_accept_event(uint64_t key)
@@ -223,6 +234,26 @@ bool wr_accept_event(uint64_t key)
 		return false;
 	e->may_have_more = true;
 	return true;
+}
+
+/*
+ * Workers refuse the too old ones that they find, but all workers may be in
+ * callbacks.  One round is bounded: clients wait.
+ */
+void wr_accept_refuse_too_old(struct wr_accept *a)
+{
+	int age_ms = a->core->config.set.queue_age_ms;
+
+	for (int i = 0; age_ms >= 0 && i < WR_ACCEPT_BUDGET; i++) {
+		struct wr_node *n = wr_sched_take(
+			&a->core->sched, WR_QUEUE_ACCEPTED,
+			a->ctx->now - (int64_t)age_ms * WR_NS_PER_MS);
+
+		if (n == NULL)
+			return;
+		wr_dispatch_too_old(a->ctx,
+				    wr_container_of(n, struct weir_conn, node));
+	}
 }
 
 void wr_accept_expect_clients(struct wr_accept *a)

@@ -64,6 +64,9 @@ static inline struct wr_endpoint *wr_accept_next(const struct wr_accept *a,
 
 struct wr_endpoint *wr_accept_find(const struct wr_accept *a, int id);
 
+/* Refuse queued connections that have waited for queue_age_ms. */
+void wr_accept_refuse_too_old(struct wr_accept *a);
+
 /* Find the listeners that are due: clients wait, and there is room. */
 void wr_accept_adjust(struct wr_accept *a);
 int64_t wr_accept_next_at(const struct wr_accept *a);

@@ -124,6 +124,7 @@ static void *acceptor_main(void *arg)
 		wr_deadlines_run(&a->deadlines);
 		wr_watch_run(&a->watch, a->ctx.now);
 		a->tick_at = wr_sched_tick(&a->core->sched, a->ctx.now);
+		wr_accept_refuse_too_old(&a->accept);
 		wr_accept_adjust(&a->accept);
 		wr_accept_run(&a->accept);
 		wait_and_handle(a);

@@ -613,30 +613,50 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 	}
 }
 
-void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
+/* Count the wait in the queue.  False: it has ended, as its peer is gone. */
+static bool leave_queue(struct wr_context *ctx, struct weir_conn *c)
 {
-	struct wr_core *core = c->core;
-	int age_ms = core->config.set.queue_age_ms;
-	int64_t queued_at = c->node.queued_at;
 	int rc;
 
 	c->ctx = ctx;
 	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
-	wr_core_notify_capacity(core);
+	wr_core_notify_capacity(c->core);
 	wr_count_duration(ctx->stats, &ctx->stats->queue_wait,
-			  ctx->now - queued_at);
+			  ctx->now - c->node.queued_at);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
 		wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
 		wr_conn_close_and_count(c, ctx->stats, WR_OUTCOME_FAILED);
-		return;
-	}
-	if (ctx->now > wr_deadline_at(queued_at, age_ms)) {
-		wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE);
-		wr_core_notify_capacity(core); /* it no longer counts */
-		return;
+		return false;
 	}
 	c->in.is_ready = rc > 0;
-	wr_dispatch(ctx, c, 0);
+	return true;
+}
+
+static void refuse_too_old(struct weir_conn *c)
+{
+	struct wr_core *core = c->core;
+
+	wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE);
+	wr_core_notify_capacity(core); /* it no longer counts */
+}
+
+void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
+{
+	int64_t at = wr_deadline_at(c->node.queued_at,
+				    c->core->config.set.queue_age_ms);
+
+	if (!leave_queue(ctx, c))
+		return;
+	if (ctx->now > at)
+		refuse_too_old(c);
+	else
+		wr_dispatch(ctx, c, 0);
+}
+
+void wr_dispatch_too_old(struct wr_context *ctx, struct weir_conn *c)
+{
+	if (leave_queue(ctx, c))
+		refuse_too_old(c);
 }

@@ -12,7 +12,10 @@
  */
 void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events);
 
-/* The same for an accepted connection. */
+/* The same for an accepted connection; it is refused if it is too old. */
 void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c);
+
+/* Refuse an accepted connection that has waited too long. */
+void wr_dispatch_too_old(struct wr_context *ctx, struct weir_conn *c);
 
 #endif

@@ -91,7 +91,8 @@ static void push(struct wr_queue *q, struct wr_node *n, int64_t now)
 	wr_unlock(&q->lock);
 }
 
-static struct wr_node *pop(struct wr_queue *q)
+/* The oldest node, if it was queued by then. */
+static struct wr_node *pop(struct wr_queue *q, int64_t queued_by)
 {
 	struct wr_node *n;
 
@@ -99,6 +100,8 @@ static struct wr_node *pop(struct wr_queue *q)
 		return NULL;
 	wr_lock(&q->lock);
 	n = q->head;
+	if (n && n->queued_at > queued_by)
+		n = NULL;
 	if (n) {
 		q->head = n->next;
 		if (q->head == NULL)
@@ -278,9 +281,23 @@ void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now)
 	monitor(s);
 }
 
-struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id)
+struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id,
+			      int64_t queued_by)
 {
-	return pop(&s->queue[id]);
+	return pop(&s->queue[id], queued_by);
+}
+
+int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id)
+{
+	struct wr_queue *q = &s->queue[id];
+	int64_t at;
+
+	if (atomic_load(&q->len) == 0)
+		return WR_NEVER_AT;
+	wr_lock(&q->lock);
+	at = q->head ? q->head->queued_at : WR_NEVER_AT;
+	wr_unlock(&q->lock);
+	return at;
 }
 
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id)
@@ -434,7 +451,7 @@ static bool take_node(struct wr_sched *s, struct wr_sched_worker *w,
 		return false;
 	w->round_left--;
 	ret->kind = id == WR_QUEUE_READY ? WR_TASK_READY : WR_TASK_ACCEPTED;
-	ret->node = pop(&s->queue[id]);
+	ret->node = pop(&s->queue[id], WR_NEVER_AT);
 	return ret->node != NULL;
 }
 
@@ -465,7 +482,7 @@ static bool is_closed(const struct wr_sched *s)
 static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 {
 	ret->kind = WR_TASK_READY;
-	ret->node = pop(&s->queue[WR_QUEUE_READY]);
+	ret->node = pop(&s->queue[WR_QUEUE_READY], WR_NEVER_AT);
 	if (ret->node == NULL)
 		wr_sys_eventfd_signal(s->wake_fd);
 	return ret->node != NULL;

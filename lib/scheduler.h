@@ -111,8 +111,13 @@ void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
 /* The worker that has just run it: queue a ready node. */
 void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now);
 
-/* Any thread: the oldest node of a queue, or NULL. */
-struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id);
+/*
+ * Any thread: take the oldest node of a queue, if it was queued by then, or
+ * NULL; or tell when it was queued, WR_NEVER_AT if the queue is empty.
+ */
+struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id,
+			      int64_t queued_by);
+int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id);
 
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 

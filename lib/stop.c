@@ -271,7 +271,8 @@ static void refuse_queued(struct wr_stop *s)
 {
 	struct wr_node *n;
 
-	while ((n = wr_sched_take(&s->core->sched, WR_QUEUE_ACCEPTED))) {
+	while ((n = wr_sched_take(&s->core->sched, WR_QUEUE_ACCEPTED,
+				  WR_NEVER_AT))) {
 		struct weir_conn *c =
 			wr_container_of(n, struct weir_conn, node);
 

@@ -213,7 +213,7 @@ struct weir_config {
 
 	int workers;	     /* threads that run callbacks; 1 to 1,024 */
 	int queue_length;    /* waiting for them; 1 to 1,000,000; 128 */
-	int queue_age_ms;    /* longest wait in the queue; 10,000 */
+	int queue_age_ms;    /* longest wait there, then refused; 10,000 */
 	int max_connections; /* open at once; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
@@ -234,7 +234,8 @@ struct weir_config {
  * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
  * one of session and readable is set.  With opened the server sends first; the
  * other callbacks run from the first byte on.  No input is read while half of
- * outbox_mark is unsent.
+ * outbox_mark is unsent.  A connection whose deadline has passed ends once a
+ * worker is free.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */

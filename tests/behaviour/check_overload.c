@@ -49,6 +49,13 @@ static void client_is_served(struct client *c)
 	client_expect_eof(c);
 }
 
+/* Every client that has connected. */
+static bool is_accepted(struct server *s)
+{
+	return stats(s).ledger.accepted ==
+	       (uint64_t)(clients_connected() - s->connected_before);
+}
+
 static void client_is_refused(struct client *c)
 {
 	client_expect_last(c, REFUSAL);
@@ -179,31 +186,122 @@ START_TEST(who_was_refused_for_the_queue_takes_no_place)
 }
 END_TEST
 
-START_TEST(who_waited_too_long_in_the_queue_is_refused)
+/* The worker is at the gate all the time. */
+START_TEST(who_waited_too_long_is_refused_though_no_worker_is_free)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_one_worker(
 		WEIR_CONFIG(.workers = 1, .queue_length = 10,
-			    .queue_age_ms = 50, .refusal = REFUSAL),
+			    .queue_age_ms = 200, .refusal = REFUSAL),
 		&gate);
 	struct client *held, *c[10];
 	struct weir_report report;
-	int64_t queued_at;
 	uint64_t late = occupy_in_time(s, &gate, &held);
 
 	for (int i = 0; i < 10; i++)
 		c[i] = client_open(s);
-	UNTIL(stats(s).queued == 10);
-	queued_at = now_ms();
-	UNTIL(now_ms() > queued_at + 60);
-	gate_open(&gate);
-	client_expect(held, "wait\n");
 	for (int i = 0; i < 10; i++)
 		client_is_refused(c[i]);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	ck_assert(log_says(s, "refused: it has waited too long in the queue"));
+	UNTIL(stats(s).ledger.refused_age == late + 10);
+	ck_assert_uint_eq(stats(s).queued, 0);
+	gate_open(&gate);
+	client_expect(held, "wait\n");
 	client_close(held);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_age, late + 10);
 	ck_assert_uint_eq(report.ledger.completed, 1);
+}
+END_TEST
+
+START_TEST(a_place_in_the_queue_becomes_free_by_age)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_length = 1, .queue_age_ms = 50,
+			    .refusal = REFUSAL),
+		&gate);
+	struct client *held, *c[5];
+	struct weir_report report;
+	uint64_t late = occupy_in_time(s, &gate, &held);
+
+	for (int i = 0; i < 5; i++)
+		c[i] = client_open(s);
+	for (int i = 0; i < 5; i++)
+		client_is_refused(c[i]);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	gate_open(&gate);
+	report = server_stop_and_check(s);
+	ck_assert_uint_eq(report.ledger.refused_age, late + 5);
+}
+END_TEST
+
+START_TEST(who_is_gone_when_it_is_too_old_counts_as_failed)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_one_worker(
+		WEIR_CONFIG(.workers = 1, .queue_age_ms = 200), &gate);
+	struct client *held;
+	uint64_t late = occupy_in_time(s, &gate, &held);
+
+	client_reset(client_open(s));
+	UNTIL(stats(s).dead_on_arrival == 1);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	gate_open(&gate);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_age, late);
+}
+END_TEST
+
+START_TEST(the_age_holds_in_a_drain_that_waits_for_a_callback)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve_one_worker(WEIR_CONFIG(.workers = 1, .queue_age_ms = 300,
+					     .refusal = REFUSAL),
+				 &gate);
+	struct client *held, *c[5];
+	struct weir_report report;
+	uint64_t late = occupy_in_time(s, &gate, &held);
+
+	for (int i = 0; i < 5; i++)
+		c[i] = client_open(s);
+	UNTIL(is_accepted(s));
+	weir_server_stop(s->weir, WEIR_NEVER);
+	for (int i = 0; i < 5; i++)
+		client_is_refused(c[i]);
+	ck_assert_int_eq(gate_waiting(&gate), 1);
+	gate_open(&gate);
+	report = server_stop_and_check(s);
+	ck_assert_uint_eq(report.ledger.refused_age, late + 5);
+}
+END_TEST
+
+static int take_a_moment(weir_conn *c, void *arg)
+{
+	usleep(1000);
+	return echo_lines(c, arg);
+}
+
+/*
+ * Workers and the acceptor take from the same queue, and a stop with a short
+ * grace ends it.
+ */
+START_TEST(each_is_served_or_refused_and_never_both)
+{
+	for (int round = 0; round < fewer(10); round++) {
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 2, .queue_age_ms = 2),
+			      WEIR_SERVICE(.readable = take_a_moment));
+		const int count = 100;
+
+		for (int i = 0; i < count; i++)
+			client_open_and_send(s, "hello\n");
+		if (round % 2 == 0)
+			UNTIL(is_accepted(s));
+		weir_server_stop(s->weir, round % 2 ? 3 : WEIR_NEVER);
+		server_stop_and_check(s);
+	}
 }
 END_TEST
 
@@ -360,20 +458,16 @@ START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
 	struct client *held, *c[20];
 	static const char much[65536];
 	struct weir_report report;
-	int64_t queued_at;
 	uint64_t late = occupy_in_time(s, &gate, &held);
 
 	for (int i = 0; i < 20; i++) {
 		c[i] = client_open(s);
 		client_send_bytes(c[i], much, sizeof(much));
 	}
-	UNTIL(stats(s).queued == 20);
-	queued_at = now_ms();
-	UNTIL(now_ms() > queued_at + 60);
-	gate_open(&gate);
-	client_expect(held, "wait\n");
 	for (int i = 0; i < 20; i++)
 		client_is_refused(c[i]);
+	gate_open(&gate);
+	client_expect(held, "wait\n");
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_age, late + 20);
 }
@@ -381,15 +475,20 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("overload", a_full_queue_holds_the_rest_in_the_kernel,
-			 a_full_queue_keeps_the_acceptor_from_nothing_else,
-			 a_full_queue_refuses_the_rest,
-			 who_was_refused_for_the_queue_takes_no_place,
-			 who_waited_too_long_in_the_queue_is_refused,
-			 one_too_many_is_refused_until_another_leaves,
-			 who_was_refused_takes_no_place,
-			 one_too_many_waits_until_another_leaves,
-			 who_is_gone_before_its_turn_is_never_served,
-			 who_is_refused_can_read_why_after_sending_64_KB,
-			 who_is_too_old_can_read_why_after_sending_64_KB);
+	return RUN_TESTS(
+		"overload", a_full_queue_holds_the_rest_in_the_kernel,
+		a_full_queue_keeps_the_acceptor_from_nothing_else,
+		a_full_queue_refuses_the_rest,
+		who_was_refused_for_the_queue_takes_no_place,
+		who_waited_too_long_is_refused_though_no_worker_is_free,
+		a_place_in_the_queue_becomes_free_by_age,
+		who_is_gone_when_it_is_too_old_counts_as_failed,
+		the_age_holds_in_a_drain_that_waits_for_a_callback,
+		each_is_served_or_refused_and_never_both,
+		one_too_many_is_refused_until_another_leaves,
+		who_was_refused_takes_no_place,
+		one_too_many_waits_until_another_leaves,
+		who_is_gone_before_its_turn_is_never_served,
+		who_is_refused_can_read_why_after_sending_64_KB,
+		who_is_too_old_can_read_why_after_sending_64_KB);
 }

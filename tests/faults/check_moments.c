@@ -164,6 +164,31 @@ START_TEST(a_stop_ends_the_pause_of_a_shortage)
 }
 END_TEST
 
+/* The acceptor's clock stands, so that a worker finds the connection. */
+START_TEST(a_worker_refuses_who_has_waited_too_long)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s;
+	struct client *held, *old;
+	int64_t queued_at;
+
+	stop_the_clock();
+	s = serve(WEIR_CONFIG(.workers = 1, .queue_age_ms = 2000),
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	held = client_open(s);
+	client_wait_at_gate(held, &gate);
+	old = client_open_and_send(s, "hello\n");
+	UNTIL(stats(s).queued == 1);
+	queued_at = now_ms();
+	UNTIL(now_ms() > queued_at + 2000);
+	gate_open(&gate);
+	client_expect(held, "wait\n");
+	client_expect_last(old, "busy, try later\n");
+	atomic_store(&clock_stands, false);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_age, 1);
+}
+END_TEST
+
 static int note_the_end(weir_conn *c, void *arg)
 {
 	char line[64];
@@ -299,6 +324,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"moments", a_stop_ends_the_pause_of_a_shortage,
+		a_worker_refuses_who_has_waited_too_long,
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run);
