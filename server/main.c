@@ -27,6 +27,7 @@
 #include "out.h"
 #include "pidfile.h"
 #include "services.h"
+#include "systemd.h"
 
 /* Descriptors besides those of connections and listeners. */
 #define OTHER_DESCRIPTORS 64
@@ -265,6 +266,7 @@ static void announce(weir_server *s, const struct options *o)
 			out_announce("listening %s@%s",
 				     o->listeners.all[i].service->name, where);
 	out_announce("ready");
+	systemd_ready();
 }
 
 static int cannot_start(int rc)
@@ -300,6 +302,17 @@ static int report_end(weir_server *s, int rc, bool has_started)
 	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 
+static int start(weir_server *s, const struct options *o)
+{
+	int rc = systemd_start(s, o->config.drain_ms);
+
+	if (rc == 0)
+		rc = weir_server_start(s);
+	if (rc == 0)
+		announce(s, o);
+	return rc;
+}
+
 static int serve(weir_server *s, const struct options *o)
 {
 	int status = open_listeners(s, o);
@@ -312,13 +325,12 @@ static int serve(weir_server *s, const struct options *o)
 		return status;
 	/* Services may print only after the announcement. */
 	out_hold_prints();
-	rc = weir_server_start(s);
+	rc = start(s, o);
 	has_started = rc == 0;
-	if (has_started)
-		announce(s, o);
 	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
+	systemd_end();
 	console_close();
 	journal_end();
 	status = report_end(s, rc, has_started);
@@ -365,7 +377,7 @@ int main(int argc, char **argv)
 	if (status < 0 && options.check)
 		status = options_print(&options);
 	else if (status < 0)
-		status = activation_apply(&options.listeners)
+		status = activation_apply(&options.listeners) && systemd_open()
 				 ? run_server(&options)
 				 : CLI_USAGE;
 	options_fini(&options);

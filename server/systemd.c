@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread reads the statistics of the server each TICK_MS, or twice in the
+ * time of the watchdog if that is shorter, and sends what has changed.
+ *
+ * The watchdog is for a server that serves nobody any more: every worker is in
+ * a callback, and for the time of the watchdog no callback has begun and no
+ * byte has moved.  One stuck worker among others is no reason to end those.
+ */
+#include "systemd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+#include "../cli/text.h"
+#include "background.h"
+#include "journal.h"
+
+#define TICK_MS	  250
+#define STATUS_MS 1000 /* the status is sent at most this often */
+#define SEND_MS	  1000 /* longest wait for the manager to take a message */
+
+/*
+ * What a stop asks for again and again until its deadline.  The manager's own
+ * deadline thus ends this much later, when everything has been cut.
+ */
+#define EXTEND_MS 2000
+
+static struct {
+	int fd;		     /* -1: no manager listens */
+	int64_t watchdog_ms; /* 0: none */
+	int64_t drain_ms;
+	weir_server *server;
+	pthread_t thread;
+	bool has_thread;
+	bool has_failed; /* to send */
+
+	pthread_mutex_t lock; /* of the next three */
+	pthread_cond_t changed;
+	bool is_ready, is_over;
+} systemd = { .fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* What the thread has seen and sent. */
+struct watch {
+	struct weir_stats seen;
+	char status[128];
+	int64_t status_at, stopping_at, extended_at, fed_at;
+	int64_t tick_ms, still_ms; /* without progress */
+	bool is_stuck;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---------------------------------------------------------------- messages */
+
+/* Returns its length, or 0 if it cannot be an address. */
+static socklen_t make_address(struct sockaddr_un *ret, const char *where)
+{
+	size_t len = strlen(where);
+
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if ((where[0] != '/' && where[0] != '@') || len < 2 ||
+	    len >= sizeof(ret->sun_path))
+		return 0;
+	memcpy(ret->sun_path, where, len);
+	if (where[0] == '@')
+		ret->sun_path[0] = '\0';
+	else
+		len++;
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+}
+
+static bool connect_to(const char *where)
+{
+	const struct timeval wait = { .tv_sec = SEND_MS / 1000 };
+	struct sockaddr_un to;
+	socklen_t len = make_address(&to, where);
+
+	if (len == 0) {
+		cli_error("NOTIFY_SOCKET: '%s' is neither an absolute path nor "
+			  "@name of up to %zu bytes",
+			  where, sizeof(to.sun_path) - 1);
+		return false;
+	}
+	systemd.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (systemd.fd >= 0 &&
+	    setsockopt(systemd.fd, SOL_SOCKET, SO_SNDTIMEO, &wait,
+		       sizeof(wait)) == 0 &&
+	    connect(systemd.fd, (struct sockaddr *)&to, len) == 0)
+		return true;
+	cli_error("NOTIFY_SOCKET: cannot connect to '%s': %s", where,
+		  strerror(errno));
+	return false;
+}
+
+static void notify(const char *message)
+{
+	if (send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
+		return;
+	if (!systemd.has_failed)
+		journal(WEIR_LOG_WARNING,
+			"the service manager takes no messages: %s",
+			strerror(errno));
+	systemd.has_failed = true;
+}
+
+/* Rounded up to ms.  Returns false after an error. */
+static bool parse_watchdog(const char *usec, const char *pid)
+{
+	unsigned long long value;
+	int meant;
+
+	if (!usec)
+		return true;
+	if (pid && cli_parse_number(pid, 1, INT_MAX, &meant) &&
+	    meant != getpid())
+		return true;
+	errno = 0;
+	value = strtoull(usec, NULL, 10);
+	if (usec[strspn(usec, "0123456789")] != '\0' || value == 0 ||
+	    errno != 0) {
+		cli_error("WATCHDOG_USEC: '%s' is not a number of microseconds",
+			  usec);
+		return false;
+	}
+	systemd.watchdog_ms = (int64_t)((value - 1) / 1000 + 1);
+	return true;
+}
+
+bool systemd_open(void)
+{
+	const char *where = getenv("NOTIFY_SOCKET");
+	bool is_good = !where || (connect_to(where) &&
+				  parse_watchdog(getenv("WATCHDOG_USEC"),
+						 getenv("WATCHDOG_PID")));
+
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+	return is_good;
+}
+
+/* -------------------------------------------------------------- the thread */
+
+static void describe(char *text, size_t cap, const struct weir_stats *now)
+{
+	snprintf(text, cap,
+		 "STATUS=%s, %llu open, %llu of %llu workers busy, %llu queued",
+		 now->phase == WEIR_PHASE_SERVING ? "serving" : "stopping",
+		 (unsigned long long)now->ledger.open,
+		 (unsigned long long)now->busy,
+		 (unsigned long long)now->workers,
+		 (unsigned long long)now->queued);
+}
+
+static void tell_status(struct watch *w, const struct weir_stats *now,
+			int64_t at)
+{
+	char status[sizeof(w->status)];
+
+	describe(status, sizeof(status), now);
+	if (strcmp(status, w->status) == 0 || at < w->status_at + STATUS_MS)
+		return;
+	memcpy(w->status, status, sizeof(status));
+	w->status_at = at;
+	notify(status);
+}
+
+static void tell_stop(struct watch *w, int64_t at)
+{
+	char text[64];
+
+	if (w->stopping_at == 0) {
+		w->stopping_at = at;
+		notify("STOPPING=1");
+	}
+	if (at < w->extended_at + EXTEND_MS / 2 ||
+	    (systemd.drain_ms != WEIR_NEVER &&
+	     at > w->stopping_at + systemd.drain_ms))
+		return;
+	w->extended_at = at;
+	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%d",
+		 EXTEND_MS * 1000);
+	notify(text);
+}
+
+static bool has_progressed(const struct weir_stats *before,
+			   const struct weir_stats *now)
+{
+	return now->busy < now->workers ||
+	       now->callbacks != before->callbacks ||
+	       now->bytes_in != before->bytes_in ||
+	       now->bytes_out != before->bytes_out;
+}
+
+static void feed_watchdog(struct watch *w, const struct weir_stats *now,
+			  int64_t at)
+{
+	/* Ticks and not the clock: the whole process may have been stopped. */
+	w->still_ms =
+		has_progressed(&w->seen, now) ? 0 : w->still_ms + w->tick_ms;
+	if (w->still_ms < systemd.watchdog_ms) {
+		if (at >= w->fed_at + systemd.watchdog_ms / 2 - TICK_MS / 2) {
+			w->fed_at = at;
+			notify("WATCHDOG=1");
+		}
+	} else if (!w->is_stuck) {
+		w->is_stuck = true;
+		journal(WEIR_LOG_ERROR,
+			"every worker is stuck in a callback; the service "
+			"manager is asked to end the server");
+		notify("WATCHDOG=trigger");
+	}
+}
+
+static void watch_server(struct watch *w)
+{
+	struct weir_stats now;
+	int64_t at = now_ms();
+
+	weir_server_stats(systemd.server, &now, sizeof(now));
+	if (now.phase != WEIR_PHASE_SERVING)
+		tell_stop(w, at);
+	tell_status(w, &now, at);
+	if (systemd.watchdog_ms > 0)
+		feed_watchdog(w, &now, at);
+	w->seen = now;
+}
+
+/* Returns false when the thread has to end. */
+static bool wait_for_tick(int64_t ms)
+{
+	struct timespec until;
+	bool goes_on;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += (until.tv_nsec / 1000000 + ms) / 1000;
+	until.tv_nsec = (until.tv_nsec / 1000000 + ms) % 1000 * 1000000;
+	pthread_mutex_lock(&systemd.lock);
+	while (!systemd.is_over &&
+	       pthread_cond_timedwait(&systemd.changed, &systemd.lock,
+				      &until) == 0)
+		;
+	goes_on = !systemd.is_over;
+	pthread_mutex_unlock(&systemd.lock);
+	return goes_on;
+}
+
+static bool wait_until_ready(void)
+{
+	bool is_ready;
+
+	pthread_mutex_lock(&systemd.lock);
+	while (!systemd.is_ready && !systemd.is_over)
+		pthread_cond_wait(&systemd.changed, &systemd.lock);
+	is_ready = systemd.is_ready;
+	pthread_mutex_unlock(&systemd.lock);
+	return is_ready;
+}
+
+static void *systemd_main(void *arg)
+{
+	struct watch w = { .tick_ms = TICK_MS };
+
+	(void)arg;
+	if (!wait_until_ready())
+		return NULL;
+	if (systemd.watchdog_ms > 0 && systemd.watchdog_ms < 2 * w.tick_ms)
+		w.tick_ms = (systemd.watchdog_ms + 1) / 2;
+	do
+		watch_server(&w);
+	while (wait_for_tick(w.tick_ms));
+	if (w.stopping_at == 0)
+		notify("STOPPING=1");
+	return NULL;
+}
+
+/* ------------------------------------------------------------ other threads */
+
+int systemd_start(weir_server *s, int drain_ms)
+{
+	sigset_t all, before;
+	int rc;
+
+	if (systemd.fd < 0)
+		return 0;
+	systemd.server = s;
+	systemd.drain_ms = drain_ms;
+	background_cond_init(&systemd.changed);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&systemd.thread, NULL, systemd_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	systemd.has_thread = rc == 0;
+	return -rc;
+}
+
+static void wake_thread(bool *why)
+{
+	pthread_mutex_lock(&systemd.lock);
+	*why = true;
+	pthread_cond_signal(&systemd.changed);
+	pthread_mutex_unlock(&systemd.lock);
+}
+
+void systemd_ready(void)
+{
+	if (!systemd.has_thread)
+		return;
+	notify("READY=1");
+	wake_thread(&systemd.is_ready);
+}
+
+void systemd_end(void)
+{
+	if (!systemd.has_thread)
+		return;
+	wake_thread(&systemd.is_over);
+	pthread_join(systemd.thread, NULL);
+}

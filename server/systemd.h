@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells a service manager the state of the server, as sd_notify(3) and
+ * sd_watchdog_enabled(3) say: READY=1 when clients are served, STATUS= for
+ * people, STOPPING=1 and EXTEND_TIMEOUT_USEC= in a stop, and WATCHDOG=1 while
+ * callbacks make progress.  Without NOTIFY_SOCKET these calls do nothing.
+ */
+#ifndef SERVER_SYSTEMD_H
+#define SERVER_SYSTEMD_H
+
+#include <stdbool.h>
+
+#include <weir.h>
+
+/*
+ * Read the variables and remove them from the environment, before there are
+ * threads.  Returns false after printing an error.
+ */
+bool systemd_open(void);
+
+/*
+ * Start the thread that watches s, before s starts.  drain_ms is the longest
+ * time of its stop.  Returns 0 or -errno.
+ */
+int systemd_start(weir_server *s, int drain_ms);
+
+/* Clients are served. */
+void systemd_ready(void);
+
+/* The server has stopped, or did not start.  Ends the thread. */
+void systemd_end(void);
+
+#endif

@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What weir-server tells a service manager, byte for byte: a datagram socket of
+the test is the manager's."""
+
+import os
+import re
+import socket
+import time
+
+from weirtest import (DEADLINE, Server, TestCase, main,
+                      read_exactly, run, stuff, why_not_preloaded)
+
+
+class Manager:
+    """The socket that NOTIFY_SOCKET names."""
+
+    def __init__(self, test, is_abstract=False):
+        path = test.folder() + "/notify"
+        self.name = "@" + path if is_abstract else path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        test.addCleanup(self.socket.close)
+        self.socket.bind("\0" + path if is_abstract else path)
+        self.socket.settimeout(DEADLINE)
+        self.said = []
+
+    def env(self, **settings):
+        return dict(os.environ, NOTIFY_SOCKET=self.name, **settings)
+
+    def next(self):
+        self.said.append(self.socket.recv(4096).decode())
+        return self.said[-1]
+
+    def expect(self, pattern):
+        """Wait for a message like this."""
+        end = time.monotonic() + DEADLINE
+        while not re.fullmatch(pattern, self.next()):
+            if time.monotonic() > end:
+                raise AssertionError("no %r in %r" % (pattern, self.said))
+
+    def rest(self):
+        """All that has been sent, once the server has ended."""
+        self.socket.setblocking(False)
+        try:
+            while True:
+                self.next()
+        except BlockingIOError:
+            return self.said
+
+
+class Notifications(TestCase):
+    def test_the_messages_of_a_life(self):
+        for is_abstract in (False, True):
+            manager = Manager(self, is_abstract)
+            with Server("-w", "2", env=manager.env()) as server:
+                self.assertEqual(manager.next(), "READY=1")
+                self.assertEqual(
+                    manager.next(), "STATUS=serving, 0 open, 0 of 2 workers "
+                    "busy, 0 queued")
+                with server.connect():
+                    manager.expect("STATUS=serving, 1 open, .*")
+                    self.assertEqual(server.stop()[0], 0)
+            said = manager.rest()
+            self.assertEqual(said.count("READY=1"), 1)
+            self.assertEqual(said.count("STOPPING=1"), 1)
+            self.assertFalse([line for line in said if "\n" in line])
+
+    def test_no_message_before_clients_are_served(self):
+        manager = Manager(self)
+        self.check_usage(
+            run("WEIR_SERVER", "echo@192.0.2.1:0", env=manager.env()),
+            "weir-server", "192.0.2.1")
+        self.assertEqual(manager.rest(), [])
+
+    def test_a_stop_asks_for_time_until_its_deadline(self):
+        manager = Manager(self)
+        with Server("-t", "1500ms", "echo@127.0.0.1:0",
+                    env=manager.env()) as server:
+            client = server.connect()
+            stuff(client)
+            server.process.terminate()
+            manager.expect("STOPPING=1")
+            self.assertEqual(manager.next(), "EXTEND_TIMEOUT_USEC=2000000")
+            manager.expect("STATUS=stopping, 1 open, .*")
+            self.assertEqual(server.end()[0], 3)
+            client.close()
+        asked = [line for line in manager.rest() if "EXTEND" in line]
+        # Every second: at once, and then once before the deadline.
+        self.assertIn(len(asked), (1, 2))
+        self.assertEqual(set(asked), {"EXTEND_TIMEOUT_USEC=2000000"})
+
+    def test_a_stop_without_a_deadline_asks_again_and_again(self):
+        manager = Manager(self)
+        with Server("-t", "never", "echo@127.0.0.1:0",
+                    env=manager.env()) as server:
+            client = server.connect()
+            stuff(client)
+            server.process.terminate()
+            for _ in range(3):
+                manager.expect("EXTEND_TIMEOUT_USEC=2000000")
+            self.assertEqual(server.stop()[0], 3)
+            client.close()
+
+    def test_a_manager_that_reads_nothing_holds_up_no_client(self):
+        manager = Manager(self)
+        with Server("echo@127.0.0.1:0", env=manager.env(WATCHDOG_USEC="2000"),
+                    ) as server:
+            server.logs(rb" warning the service manager takes no messages: ")
+            with server.connect() as client:
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_a_socket_that_cannot_be(self):
+        for name in ("", "relative", "@", "/" + "x" * 108, "vsock:2:3",
+                     "/nonexistent/socket"):
+            self.check_usage(
+                run("WEIR_SERVER", "echo@127.0.0.1:0",
+                    env=dict(os.environ, NOTIFY_SOCKET=name)),
+                "weir-server", "NOTIFY_SOCKET", "'%s'" % name)
+
+
+class Watchdog(TestCase):
+    """Its time is short here, and the test waits for counts, not for times."""
+
+    def stuck_server(self, manager, workers):
+        """A server one of whose workers is stuck, and its client."""
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        path = self.folder() + "/file"
+        with open(path, "w") as file:
+            file.write("never read")
+        server = Server("-w", workers, "-t", "200ms", "-f", path,
+                        "file@127.0.0.1:0",
+                        env=manager.env(
+                            WATCHDOG_USEC="400000", BROKEN_FILE=path,
+                            LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"]))
+        self.addCleanup(server.__exit__)
+        server.__enter__()
+        client = server.connect()
+        self.addCleanup(client.close)
+        client.sendall(b"please")
+        server.out.expect(rb"^file: please\n")
+        return server
+
+    def test_it_is_fed_twice_in_its_time(self):
+        manager = Manager(self)
+        with Server(env=manager.env(WATCHDOG_USEC="200000")) as server:
+            manager.expect("WATCHDOG=1")
+            began = time.monotonic()
+            for _ in range(10):
+                manager.expect("WATCHDOG=1")
+            self.assertGreater(time.monotonic() - began, 0.5)
+            self.assertEqual(server.stop()[0], 0)
+        self.assertNotIn("WATCHDOG=trigger", manager.rest())
+
+    def test_it_ends_a_server_whose_workers_are_all_stuck(self):
+        manager = Manager(self)
+        server = self.stuck_server(manager, "1")
+        manager.expect("WATCHDOG=trigger")
+        server.logs(rb" error every worker is stuck in a callback; ")
+        manager.said = []
+        self.assertEqual(server.stop()[0], 1)
+        self.assertFalse([line for line in manager.rest()
+                          if "WATCHDOG" in line])
+
+    def test_one_stuck_worker_among_others_is_no_reason(self):
+        manager = Manager(self)
+        server = self.stuck_server(manager, "2")
+        for _ in range(10):
+            manager.expect("WATCHDOG=1")
+        self.assertEqual(server.stop()[0], 1)
+        self.assertNotIn("WATCHDOG=trigger", manager.rest())
+
+    def test_that_of_another_process_is_not_fed(self):
+        manager = Manager(self)
+        with Server(env=manager.env(WATCHDOG_USEC="2000", WATCHDOG_PID="1"),
+                    ) as server:
+            with server.connect():
+                manager.expect("STATUS=serving, 1 open, .*")
+            self.assertEqual(server.stop()[0], 0)
+        self.assertNotIn("WATCHDOG=1", manager.rest())
+
+    def test_times_that_cannot_be(self):
+        for usec in ("", "0", "-1", "+5", "1s", "99999999999999999999"):
+            self.check_usage(
+                run("WEIR_SERVER", "echo@127.0.0.1:0",
+                    env=Manager(self).env(WATCHDOG_USEC=usec)),
+                "weir-server", "WATCHDOG_USEC", "'%s'" % usec)
+
+
+if __name__ == "__main__":
+    main()
