@@ -126,7 +126,7 @@ static bool is_server_full(const struct wr_accept *a,
 			   const struct wr_endpoint *endpoint)
 {
 	return is_full(a, endpoint, WR_PLACE_SERVER,
-		       wr_table_places(a->core->table),
+		       atomic_load(&a->core->table->places),
 		       (size_t)a->core->config.set.max_connections);
 }
 
@@ -286,19 +286,9 @@ void wr_accept_close_listeners(struct wr_accept *a)
 /* Slots for one connection in a shortage, and otherwise. */
 #define LAST_SLOT  1
 #define FREE_SLOTS (LAST_SLOT + 1)
+_Static_assert(FREE_SLOTS <= WR_PREPARED_SLOTS, "prepared slots stay");
 
-static int prepare_slots(struct wr_accept *a, size_t count)
-{
-	struct wr_table *table = a->core->table;
-	int rc;
-
-	if (wr_table_has_free(table, count))
-		return 0;
-	rc = wr_deadlines_reserve(a->deadlines);
-	return rc < 0 ? rc : wr_table_grow(table);
-}
-
-/* Needs prepare_slots(). */
+/* Needs wr_table_prepare(). */
 static struct weir_conn *make_conn(struct wr_accept *a,
 				   struct wr_endpoint *endpoint, int fd)
 {
@@ -401,7 +391,7 @@ static int accept_with_reserve(struct wr_accept *a,
 static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 			bool is_served)
 {
-	int fd = prepare_slots(a, LAST_SLOT);
+	int fd = wr_table_prepare(a->core->table, LAST_SLOT);
 
 	if (fd == 0)
 		fd = accept_with_reserve(a, endpoint);
@@ -503,7 +493,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 
 		if (holds(a, endpoint))
 			return; /* wr_accept_adjust() then disarms it */
-		fd = prepare_slots(a, FREE_SLOTS);
+		fd = wr_table_prepare(a->core->table, FREE_SLOTS);
 		if (fd < 0) {
 			pause_accepting(a, endpoint, fd);
 			return;
@@ -565,7 +555,7 @@ void wr_accept_run(struct wr_accept *a)
 static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->service.set.backlog; i++) {
-		int rc = prepare_slots(a, LAST_SLOT);
+		int rc = wr_table_prepare(a->core->table, LAST_SLOT);
 
 		if (rc == 0)
 			rc = wr_sys_accept4(endpoint->listener.fd, NULL, NULL,

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "bounds.h"
+#include "conn_table.h"
 #include "poller.h"
 #include "sys.h"
 
@@ -118,6 +119,8 @@ static void *acceptor_main(void *arg)
 
 	wr_pool_enter(a->pool);
 	wr_sys_thread_begin("weir-acceptor");
+	/* weir_server_start() may not have returned yet */
+	wr_table_open_gate(a->core->table);
 	a->ctx.now = wr_now_ns();
 	do {
 		wr_deadlines_take_inbox(&a->deadlines);

@@ -24,7 +24,7 @@
 
 /* One bit for each place it may move to. */
 static const uint16_t legal[WR_CONN_PLACES] = {
-	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED,
+	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_READY,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
 			   1 << WR_CONN_CLOSED,
 	[WR_CONN_READY] = 1 << WR_CONN_RUNNING,
@@ -272,7 +272,7 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
 	void (*drop)(void *);
 
-	if (c->call.why != 0 && c->service->set.closed)
+	if ((c->call.why != 0 || c->is_dialled) && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
 	drop = c->drop; /* after `closed`, which may set it */
 	c->drop = NULL;
@@ -313,6 +313,21 @@ int wr_conn_detach(struct weir_conn *c)
 	return fd;
 }
 
+/* It counts against max_connections no longer. */
+static void leave_place(struct weir_conn *c)
+{
+	wr_share_add(c->service, WR_PLACE_SERVER, -1);
+	atomic_fetch_sub(&c->table->places, 1);
+}
+
+void wr_conn_free_service(struct weir_conn *c)
+{
+	if (!c->is_dialled)
+		return;
+	wr_sys_free((void *)(uintptr_t)c->service);
+	c->service = NULL;
+}
+
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome)
 {
@@ -329,12 +344,13 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 				 &stats->timed_out[c->cause -
 						   WEIR_END_FIRST_BYTE],
 				 1);
-		if (wr_is_refusal(outcome))
-			atomic_fetch_sub(&c->table->refused, 1);
-		else
-			wr_share_add(c->service, WR_PLACE_SERVER, -1);
+		if (c->is_dialled)
+			atomic_fetch_sub(&c->table->dialled, 1);
+		else if (!wr_is_refusal(outcome))
+			leave_place(c);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
+	wr_conn_free_service(c);
 	wr_core_notify_capacity(c->core);
 	drop_reference(c);
 }
@@ -401,8 +417,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	const struct wr_config *config = &c->core->config;
 	ssize_t n = 1;
 
-	atomic_fetch_add(&c->table->refused, 1);
-	wr_share_add(c->service, WR_PLACE_SERVER, -1);
+	leave_place(c);
 	log_refusal(c, outcome);
 	for (size_t at = 0; n > 0 && at < config->refusal_len;
 	     at += (size_t)n) {

@@ -164,6 +164,7 @@ struct weir_conn {
 	uint8_t interest;	  /* o: WR_POLL_...; 0: not watched */
 	uint8_t rare;		  /* o: WR_RARE_... */
 	bool is_tcp;		  /* c */
+	bool is_dialled;	  /* c: no client has opened it */
 	bool may_linger;	  /* o: SO_LINGER may block close(2) */
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;  /* a: in the ledger */
@@ -277,6 +278,9 @@ void wr_conn_begin_close(struct weir_conn *c);
 
 /* Owner, closing, once: call `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
+
+/* Owner, at its end: a dialled connection has a service of its own. */
+void wr_conn_free_service(struct weir_conn *c);
 
 /* Owner: end it and free what it holds; the caller closes the descriptor. */
 int wr_conn_detach(struct weir_conn *c);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots live in slabs that never move.  Only the acceptor takes slots.  Any
- * thread frees slots to a stack that the acceptor takes as a whole, so there is
- * no ABA problem.
+ * Slots live in slabs that never move.  Any thread frees slots to a stack that
+ * is taken as a whole, so there is no ABA problem.
+ *
+ * "Prepared slots stay": the acceptor prepares slots before it accepts, so that
+ * a client that it has accepted gets one.  Other threads take a slot only while
+ * WR_PREPARED_SLOTS more are free.
  *
  * The owner word of a free slot is owned and has a new generation: a late event
  * makes no owner.
@@ -13,14 +16,21 @@
 
 #include "sys.h"
 
-int wr_table_new(struct wr_table **ret, struct wr_core *core, size_t max)
+int wr_table_new(struct wr_table **ret, struct wr_core *core)
 {
+	const struct weir_config *config = &core->config.set;
+	size_t max =
+		(size_t)config->max_connections + (size_t)config->max_dialled;
 	size_t cap = (2 * max + 8192) / WR_SLAB_SLOTS + 1;
 	struct wr_table *t =
 		wr_sys_alloc(sizeof(*t) + cap * sizeof(t->slabs[0]));
 
 	if (t == NULL)
 		return -ENOMEM;
+	if (wr_lock_init(&t->lock) < 0) {
+		wr_sys_free(t);
+		return -ENOMEM;
+	}
 	t->core = core;
 	t->slab_cap = cap;
 	atomic_store(&t->refs, 1);
@@ -40,6 +50,7 @@ static void fini_slot(struct weir_conn *c)
 		wr_sys_close(c->fd);
 	wr_outbox_clear(&c->out.box);
 	wr_buffer_release(&c->in.buf);
+	wr_conn_free_service(c);
 	wr_lock_fini(&c->lock);
 }
 
@@ -54,25 +65,36 @@ void wr_table_unref(struct wr_table *t)
 			fini_slot(&slab[k]);
 		wr_sys_free(slab);
 	}
+	wr_lock_fini(&t->lock);
 	wr_sys_free(t);
 }
 
-int wr_table_grow(struct wr_table *t)
+static int make_locks(struct weir_conn *slab)
+{
+	size_t made = 0;
+
+	while (made < WR_SLAB_SLOTS && wr_lock_init(&slab[made].lock) == 0)
+		made++;
+	if (made == WR_SLAB_SLOTS)
+		return 0;
+	while (made > 0)
+		wr_lock_fini(&slab[--made].lock);
+	return -ENOMEM;
+}
+
+static int grow_locked(struct wr_table *t)
 {
 	size_t n = atomic_load_explicit(&t->slab_count, memory_order_relaxed);
 	struct weir_conn *slab;
-	size_t made = 0;
 
 	if (n == t->slab_cap)
 		return -EUSERS;
+	if (wr_timers_reserve(t->timers, (n + 1) * WR_SLAB_SLOTS) < 0)
+		return -ENOMEM;
 	slab = wr_sys_alloc(WR_SLAB_SLOTS * sizeof(*slab));
 	if (slab == NULL)
 		return -ENOMEM;
-	while (made < WR_SLAB_SLOTS && wr_lock_init(&slab[made].lock) == 0)
-		made++;
-	if (made < WR_SLAB_SLOTS) {
-		while (made > 0)
-			wr_lock_fini(&slab[--made].lock);
+	if (make_locks(slab) < 0) {
 		wr_sys_free(slab);
 		return -ENOMEM;
 	}
@@ -92,27 +114,103 @@ int wr_table_grow(struct wr_table *t)
 	return 0;
 }
 
-bool wr_table_has_free(struct wr_table *t, size_t count)
+static bool has_spare_locked(struct wr_table *t, size_t count)
 {
-	struct wr_node *last = t->spare;
+	struct wr_node **last = &t->spare;
 
-	if (last == NULL || (last->next == NULL && count > 1)) {
-		t->spare = atomic_exchange(&t->freed, NULL);
-		if (last) {
-			last->next = t->spare;
-			t->spare = last;
-		}
-	}
-	return t->spare && (t->spare->next || count == 1);
+	for (; *last && count > 0; count--)
+		last = &(*last)->next;
+	if (count == 0)
+		return true;
+	*last = atomic_exchange(&t->freed, NULL);
+	for (; *last && count > 0; count--)
+		last = &(*last)->next;
+	return count == 0;
 }
 
-struct weir_conn *wr_table_take(struct wr_table *t)
+static int prepare_locked(struct wr_table *t, size_t count)
+{
+	return has_spare_locked(t, count) ? 0 : grow_locked(t);
+}
+
+static struct weir_conn *take_locked(struct wr_table *t)
 {
 	struct weir_conn *c = wr_container_of(t->spare, struct weir_conn, node);
 
 	t->spare = c->node.next;
 	atomic_fetch_add(&t->open, 1);
 	return c;
+}
+
+int wr_table_prepare(struct wr_table *t, size_t count)
+{
+	int rc;
+
+	wr_lock(&t->lock);
+	rc = prepare_locked(t, count);
+	wr_unlock(&t->lock);
+	return rc;
+}
+
+struct weir_conn *wr_table_take(struct wr_table *t)
+{
+	struct weir_conn *c;
+
+	atomic_fetch_add(&t->places, 1);
+	wr_lock(&t->lock);
+	c = take_locked(t);
+	wr_unlock(&t->lock);
+	return c;
+}
+
+static int may_take_locked(struct wr_table *t)
+{
+	if (t->gate != WR_GATE_OPEN)
+		return t->gate == WR_GATE_NEW ? -EINVAL : -ESHUTDOWN;
+	if (atomic_load(&t->dialled) >= (size_t)t->core->config.set.max_dialled)
+		return -EAGAIN;
+	return prepare_locked(t, WR_PREPARED_SLOTS + 1);
+}
+
+int wr_table_take_dialled(struct wr_table *t, struct weir_conn **ret)
+{
+	int rc;
+
+	wr_lock(&t->lock);
+	rc = may_take_locked(t);
+	if (rc == 0) {
+		atomic_fetch_add(&t->dialled, 1);
+		*ret = take_locked(t);
+	}
+	wr_unlock(&t->lock);
+	return rc == -EUSERS ? -EAGAIN : rc;
+}
+
+void wr_table_open_gate(struct wr_table *t)
+{
+	wr_lock(&t->lock);
+	if (t->gate == WR_GATE_NEW)
+		t->gate = WR_GATE_OPEN;
+	wr_unlock(&t->lock);
+}
+
+void wr_table_shut_gate(struct wr_table *t)
+{
+	wr_lock(&t->lock);
+	t->gate = WR_GATE_SHUT;
+	wr_unlock(&t->lock);
+}
+
+bool wr_table_shut_if_empty(struct wr_table *t)
+{
+	bool is_empty;
+
+	wr_lock(&t->lock);
+	is_empty = atomic_load(&t->open) == 0;
+	if (is_empty)
+		t->gate = WR_GATE_SHUT;
+	wr_unlock(&t->lock);
+	return is_empty;
 }
 
 void wr_table_give(struct wr_table *t, struct weir_conn *c)

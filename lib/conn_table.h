@@ -10,47 +10,62 @@
 
 #define WR_SLAB_SLOTS 256
 
+/* Free slots that only the acceptor takes. */
+#define WR_PREPARED_SLOTS 2
+
+/* Whether other threads may take slots.  Only goes up. */
+enum wr_gate { WR_GATE_NEW, WR_GATE_OPEN, WR_GATE_SHUT };
+
+/* Field key: c constant, a atomic, l under lock. */
 struct wr_table {
-	atomic_uint refs;	/* the server and references to slots */
-	_Atomic size_t open;	/* not counted in the ledger yet */
-	_Atomic size_t refused; /* of these */
-	_Atomic(struct wr_node *) freed; /* free slots, of any thread */
-	struct wr_node *spare;		 /* t: free slots */
-	struct wr_core *core;
-	size_t slab_cap;
+	atomic_uint refs;	/* a: the server and references to slots */
+	_Atomic size_t open;	/* a: not counted in the ledger yet */
+	_Atomic size_t places;	/* a: of these, against max_connections */
+	_Atomic size_t dialled; /* a: of these, against max_dialled */
+	_Atomic(struct wr_node *) freed; /* a: free slots, of any thread */
+	struct wr_lock lock;
+	struct wr_node *spare;	  /* l: free slots */
+	enum wr_gate gate;	  /* l */
+	struct wr_core *core;	  /* c */
+	struct wr_timers *timers; /* c: get room for each slot */
+	size_t slab_cap;	  /* c */
 	_Atomic size_t slab_count;
 	_Atomic(struct weir_conn *) slabs[];
 };
 
-/* Room for max connections, and for closed ones with references. */
-int wr_table_new(struct wr_table **ret, struct wr_core *core, size_t max);
+/*
+ * Room for the connections that the configuration allows, and for closed ones
+ * with references.
+ */
+int wr_table_new(struct wr_table **ret, struct wr_core *core);
 
 void wr_table_ref(struct wr_table *t);
 void wr_table_unref(struct wr_table *t);
 
-/* Acceptor: at least count slots are free (1 or 2). */
-bool wr_table_has_free(struct wr_table *t, size_t count);
+/*
+ * Acceptor: have count free slots, at most WR_PREPARED_SLOTS.  0; -ENOMEM;
+ * -EUSERS: full.
+ */
+int wr_table_prepare(struct wr_table *t, size_t count);
 
-/* Acceptor: add free slots.  0; -ENOMEM; -EUSERS: full. */
-int wr_table_grow(struct wr_table *t);
-
-/* Acceptor: take a free slot and count it as open. */
+/* Acceptor: take a prepared slot and count it as open. */
 struct weir_conn *wr_table_take(struct wr_table *t);
+
+/*
+ * Any thread: take a slot for a connection that no client has opened.  0;
+ * -EINVAL (not started); -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
+ */
+int wr_table_take_dialled(struct wr_table *t, struct weir_conn **ret);
+
+/* Allow, and forbid for good, wr_table_take_dialled(). */
+void wr_table_open_gate(struct wr_table *t);
+void wr_table_shut_gate(struct wr_table *t);
+
+/* True: nothing is open, and nothing will be. */
+bool wr_table_shut_if_empty(struct wr_table *t);
 
 /* Any thread: free a slot without references. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
-
-/*
- * Acceptor: connections that count against max_connections; refused ones do
- * not.  `refused' is lowered before `open', so reading `open' first never gives
- * a negative number.
- */
-static inline size_t wr_table_places(struct wr_table *t)
-{
-	size_t open = atomic_load(&t->open);
-
-	return open - atomic_load(&t->refused);
-}
 
 /* For a walk with wr_table_find(). */
 static inline size_t wr_table_slots(struct wr_table *t)

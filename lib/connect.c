@@ -250,3 +250,33 @@ int wr_connect(const struct wr_address *where, int64_t deadline_at)
 		       ? connect_unix(where, deadline_at)
 		       : connect_host(where, deadline_at);
 }
+
+/* ------------------------------------------------------ connected already */
+
+static int check_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	int type = 0, rc;
+	socklen_t len = sizeof(type);
+
+	rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
+	if (rc < 0)
+		return rc;
+	if (type != SOCK_STREAM)
+		return -ENOTSOCK;
+	len = sizeof(peer);
+	return wr_sys_getpeername(fd, (struct sockaddr *)&peer, &len);
+}
+
+int wr_connect_take_over(int fd)
+{
+	int rc = check_connected(fd);
+
+	if (rc >= 0)
+		rc = wr_sys_fcntl(fd, F_GETFL, 0);
+	if (rc >= 0)
+		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
+	if (rc >= 0)
+		rc = wr_sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+	return rc < 0 ? rc : 0;
+}

@@ -13,4 +13,10 @@
  */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 
+/*
+ * Make a connected stream socket non-blocking and close-on-exec.  0; -EBADF;
+ * -ENOTSOCK (also another kind of socket); -ENOTCONN.
+ */
+int wr_connect_take_over(int fd);
+
 #endif

@@ -29,6 +29,7 @@ void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
 				    .ctx = ctx,
 				    .poller = poller,
 				    .quiet_ns = WR_LINGER_QUIET_NS };
+	core->table->timers = &d->timers;
 }
 
 void wr_deadlines_fini(struct wr_deadlines *d)
@@ -39,12 +40,6 @@ void wr_deadlines_fini(struct wr_deadlines *d)
 int64_t wr_deadlines_next_at(const struct wr_deadlines *d)
 {
 	return wr_timers_next_at(&d->timers);
-}
-
-int wr_deadlines_reserve(struct wr_deadlines *d)
-{
-	return wr_timers_reserve(&d->timers, wr_table_slots(d->core->table) +
-						     WR_SLAB_SLOTS);
 }
 
 static void check_by(struct wr_deadlines *d, struct weir_conn *c, int64_t at)

@@ -23,9 +23,6 @@ void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
 		       struct wr_context *ctx, int poller);
 void wr_deadlines_fini(struct wr_deadlines *d);
 
-/* Timers for all slots and one more slab.  0 or -ENOMEM. */
-int wr_deadlines_reserve(struct wr_deadlines *d);
-
 /* Plan a check at the connection's deadline. */
 void wr_deadlines_expect(struct wr_deadlines *d, struct weir_conn *c);
 

@@ -4,7 +4,6 @@
  * used by the caller's thread only.
  */
 #include <errno.h>
-#include <fcntl.h>
 
 #include "address.h"
 #include "bounds.h"
@@ -23,28 +22,6 @@ static const struct wr_service dialled_service = {
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
 			WEIR_NEVER },
 };
-
-/* On an error the descriptor is still the caller's. */
-static int take_over(int fd)
-{
-	int type = 0, rc;
-	socklen_t len = sizeof(type);
-	struct sockaddr_storage peer;
-
-	rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len);
-	if (rc == 0 && type != SOCK_STREAM)
-		rc = -ENOTSOCK;
-	len = sizeof(peer);
-	if (rc == 0)
-		rc = wr_sys_getpeername(fd, (struct sockaddr *)&peer, &len);
-	if (rc == 0)
-		rc = wr_sys_fcntl(fd, F_GETFL, 0);
-	if (rc >= 0)
-		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
-	if (rc >= 0)
-		rc = wr_sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return rc < 0 ? rc : fd;
-}
 
 /*
  * "No reply is lost by a close" (conn.c) for the caller's thread: throw input
@@ -124,10 +101,14 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
-	fd = addr.kind == WR_ADDRESS_FD ? take_over(addr.fd)
-					: wr_connect(&addr, deadline_at);
-	if (fd < 0)
-		return fd;
+	if (addr.kind == WR_ADDRESS_FD) {
+		fd = addr.fd;
+		rc = wr_connect_take_over(fd);
+	} else {
+		rc = fd = wr_connect(&addr, deadline_at);
+	}
+	if (rc < 0)
+		return rc;
 	rc = new_conn(ret, fd, addr.kind == WR_ADDRESS_TCP);
 	if (rc < 0 && addr.kind != WR_ADDRESS_FD)
 		wr_sys_close(fd);

@@ -28,6 +28,7 @@
 #include "bounds.h"
 #include "clock.h"
 #include "conn_table.h"
+#include "dialled.h"
 #include "sys.h"
 
 struct weir_server {
@@ -87,8 +88,7 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	rc = wr_core_init(&s->core, config);
 	if (rc < 0)
 		goto fail_memory;
-	rc = wr_table_new(&s->core.table, &s->core,
-			  (size_t)s->core.config.set.max_connections);
+	rc = wr_table_new(&s->core.table, &s->core);
 	if (rc < 0)
 		goto fail_core;
 	rc = wr_pool_init(&s->pool, &s->core);
@@ -208,6 +208,7 @@ static void undo_start(weir_server *s)
 
 	atomic_store(&core->stop_wanted, true);
 	atomic_store(&core->phase, WR_PHASE_DONE);
+	wr_table_shut_gate(core->table);
 	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
 	wr_accept_close_listeners(&s->acceptor.accept);
@@ -241,8 +242,10 @@ int weir_server_start(weir_server *s)
 		rc = wr_acceptor_start(&s->acceptor);
 		wr_unlock(&core->lock);
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		wr_table_open_gate(core->table);
 		return 0;
+	}
 	undo_start(s);
 	missing = !s->acceptor.thread.was_started;
 	for (i = 0; i < s->pool.count; i++)
@@ -527,6 +530,16 @@ int weir_server_run(weir_server *s, unsigned flags)
 	return rc;
 }
 
+/* --------------------------------------------------------- own connections */
+
+int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
+		      const struct weir_service *service)
+{
+	WR_NO_CANCEL();
+
+	return s ? wr_dialled_adopt(&s->core, ret, fd, service) : -EINVAL;
+}
+
 /* ------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
@@ -549,6 +562,7 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.workers = (uint64_t)config->workers;
 	now.queue_length = (uint64_t)config->queue_length;
 	now.max_connections = (uint64_t)config->max_connections;
+	now.max_dialled = (uint64_t)config->max_dialled;
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }

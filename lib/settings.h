@@ -25,6 +25,8 @@
 	X(queue_age_ms, int, 10000, 1, INT32_MAX, TIME, "longest wait there")  \
 	X(max_connections, int, 10000, 1, 10000000, COUNT,                     \
 	  "connections open at once")                                          \
+	X(max_dialled, int, 10000, 1, 10000000, COUNT,                         \
+	  "connections of the program's own open at once")                     \
 	X(overload, int, WEIR_HOLD, WEIR_HOLD, WEIR_REFUSE, CHOICE,            \
 	  "what to do when the queue or the server is full")                   \
 	X(affinity, int, WEIR_AFFINITY_NONE, WEIR_AFFINITY_NONE,               \
@@ -84,7 +86,7 @@ struct wr_share {
 struct wr_service {
 	struct weir_service set;
 	int timeout_ms[WR_TMO_COUNT]; /* -1: never */
-	struct wr_share *share;	      /* of the listener; NULL: dialled */
+	struct wr_share *share;	      /* of the listener */
 };
 
 /* Any thread; before the acceptor is notified of room. */

@@ -65,8 +65,8 @@ static void not_below_zero(uint64_t *gauge)
 }
 
 /*
- * `accepted' is summed last, so no snapshot shows more ended connections than
- * accepted ones.
+ * Beginnings are summed last, so no snapshot shows more ended connections than
+ * begun ones.
  */
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count)
@@ -74,8 +74,10 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 	memset(ret, 0, sizeof(*ret));
 	for (int i = 0; i < count; i++)
 		add_stats(ret, &stats[i]);
-	for (int i = 0; i < count; i++)
+	for (int i = 0; i < count; i++) {
 		ret->ledger.accepted += value(&stats[i].accepted);
+		ret->ledger.dialled += value(&stats[i].dialled);
+	}
 	add_totals(&ret->ledger);
 	ret->queue_wait_us /= 1000;
 	ret->callback_us /= 1000;
@@ -97,6 +99,7 @@ void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
 	int len = snprintf(buf, WR_LEDGER_TEXT, "%llu accepted",
 			   (unsigned long long)l->accepted);
 
+	add_column(buf, &len, l->dialled, "dialled");
 #define ADD_COLUMN(name, column, refusal)                                      \
 	add_column(buf, &len, l->column, #column);
 	WR_OUTCOMES(ADD_COLUMN)

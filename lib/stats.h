@@ -60,6 +60,7 @@ struct wr_durations {
 struct wr_stats {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
 	wr_counter accepted;
+	wr_counter dialled;
 	wr_counter outcome[WR_OUTCOME_COUNT];
 	wr_counter timed_out[WR_TMO_COUNT];
 	WR_COUNTERS(WR_STATS_FIELD)

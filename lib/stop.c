@@ -259,10 +259,11 @@ static void remind(struct wr_stop *s)
 	}
 }
 
+/* False: and nothing will be. */
 static bool is_anything_open(const struct wr_stop *s)
 {
 	return wr_accept_has_listener(s->accept) ||
-	       atomic_load(&s->core->table->open) > 0;
+	       !wr_table_shut_if_empty(s->core->table);
 }
 
 /* --------------------------------------------------------------------- cut */
@@ -294,6 +295,7 @@ static void cut(struct wr_stop *s)
 
 	wr_core_sum(s->core, &stats);
 	s->cut_before = stats.ledger.cut;
+	wr_table_shut_gate(s->core->table);
 	refuse_waiting(s);
 	s->open_before = atomic_load(&s->core->table->open);
 	s->notice_most = s->ctx->now + WR_NOTICE_MOST_NS +

@@ -6,28 +6,48 @@
 #include "timers.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "sys.h"
 
 #define SMALLEST 16
 
+struct wr_timer_room {
+	size_t cap;
+	struct wr_timer *heap[];
+};
+
 int wr_timers_reserve(struct wr_timers *ts, size_t count)
 {
-	size_t cap = ts->cap ? ts->cap : SMALLEST;
-	struct wr_timer **heap;
+	size_t cap = ts->reserved ? ts->reserved : SMALLEST;
+	struct wr_timer_room *room;
 
-	if (count <= ts->cap)
+	if (count <= ts->reserved)
 		return 0;
-	if (count > SIZE_MAX / 2 / sizeof(*heap))
+	if (count > SIZE_MAX / 4 / sizeof(room->heap[0]))
 		return -ENOMEM;
 	while (cap < count)
 		cap *= 2;
-	heap = wr_sys_realloc(ts->heap, cap * sizeof(*heap));
-	if (!heap)
+	room = wr_sys_alloc(sizeof(*room) + cap * sizeof(room->heap[0]));
+	if (!room)
 		return -ENOMEM;
-	ts->heap = heap;
-	ts->cap = cap;
+	room->cap = ts->reserved = cap;
+	wr_sys_free(atomic_exchange(&ts->larger, room));
 	return 0;
+}
+
+/* Move to the room that was reserved. */
+static void enlarge(struct wr_timers *ts)
+{
+	struct wr_timer_room *room = atomic_exchange(&ts->larger, NULL);
+
+	wr_assert(room != NULL && room->cap > ts->len);
+	if (ts->len > 0)
+		memcpy(room->heap, ts->heap, ts->len * sizeof(ts->heap[0]));
+	wr_sys_free(ts->room);
+	ts->room = room;
+	ts->heap = room->heap;
+	ts->cap = room->cap;
 }
 
 static void put(struct wr_timers *ts, size_t i, struct wr_timer *t)
@@ -79,7 +99,8 @@ void wr_timers_arm(struct wr_timers *ts, struct wr_timer *t, int64_t at)
 		settle(ts, t->place - 1, t);
 		return;
 	}
-	wr_assert(ts->len < ts->cap);
+	if (ts->len == ts->cap)
+		enlarge(ts);
 	rise(ts, ts->len++, t);
 }
 
@@ -116,6 +137,7 @@ struct wr_timer *wr_timers_pop(struct wr_timers *ts, int64_t now)
 
 void wr_timers_fini(struct wr_timers *ts)
 {
-	wr_sys_free(ts->heap);
+	wr_sys_free(ts->room);
+	wr_sys_free(atomic_load(&ts->larger));
 	*ts = (struct wr_timers){ 0 };
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A binary heap of timers, each embedded in what it belongs to.  One thread;
- * knows no clock.
+ * A binary heap of timers, each embedded in what it belongs to.  One thread,
+ * but for wr_timers_reserve(); knows no clock.
  */
 #ifndef WR_TIMERS_H
 #define WR_TIMERS_H
+
+#include <stdatomic.h>
 
 #include "base.h"
 
@@ -13,9 +15,14 @@ struct wr_timer {
 	size_t place; /* 1 + index; 0: not armed */
 };
 
+struct wr_timer_room;
+
 struct wr_timers {
 	struct wr_timer **heap;
 	size_t len, cap;
+	struct wr_timer_room *room;		/* holds the heap */
+	_Atomic(struct wr_timer_room *) larger; /* not used yet */
+	size_t reserved;			/* of those that reserve */
 };
 
 static inline bool wr_timer_is_armed(const struct wr_timer *t)
@@ -23,7 +30,7 @@ static inline bool wr_timer_is_armed(const struct wr_timer *t)
 	return t->place != 0;
 }
 
-/* Room for count armed timers.  0 or -ENOMEM. */
+/* Any thread, one at a time: room for count armed timers.  0 or -ENOMEM. */
 int wr_timers_reserve(struct wr_timers *ts, size_t count);
 
 /* Arm or move t.  Cannot fail within the reserved room. */

@@ -117,7 +117,8 @@ typedef int weir_handler(weir_conn *c, void *arg);
  * Called once at the end of a connection, after its last callback, when all
  * its output has been given to the kernel or has been given up.  Nothing more
  * can be written.  weir_conn_summary() says why it ended.  It is not called for
- * a connection that was refused or that ended before its first callback.
+ * an accepted connection that was refused or that ended before its first
+ * callback.
  */
 typedef void weir_closed(weir_conn *c, void *arg);
 
@@ -215,6 +216,7 @@ struct weir_config {
 	int queue_length;    /* waiting for them; 1 to 1,000,000; 128 */
 	int queue_age_ms;    /* longest wait there, then refused; 10,000 */
 	int max_connections; /* open at once; 1 to 10,000,000; 10,000 */
+	int max_dialled;     /* of the program's own; as above; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
 	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
@@ -311,12 +313,13 @@ struct weir_option {
 };
 
 /*
- * The ledger: accepted = completed + failed + timed_out + refused + cut + open,
- * exactly, whenever the server is at rest.  A later version may add reasons for
- * refusals, but no other outcomes.
+ * The ledger: accepted + dialled = completed + failed + timed_out + refused +
+ * cut + open, exactly, whenever the server is at rest.  A later version may add
+ * reasons for refusals, but no other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
+	uint64_t dialled;   /* begun by weir_server_adopt() */
 	uint64_t open;	    /* not ended yet */
 	uint64_t closed;    /* ended: the sum of the next five */
 	uint64_t completed; /* served to the end */
@@ -329,7 +332,7 @@ struct weir_ledger {
 	uint64_t refused_age;	/* waited too long in the queue */
 	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE */
 	uint64_t refused_drain; /* came after a stop began */
-	uint64_t reserved[20];	/* 0 */
+	uint64_t reserved[19];	/* 0 */
 };
 
 /* weir_stats.phase */
@@ -369,6 +372,7 @@ struct weir_stats {
 	uint64_t workers;
 	uint64_t queue_length;
 	uint64_t max_connections;
+	uint64_t max_dialled;
 
 	uint64_t timed_out[16]; /* of the ledger's, by WEIR_TIMEOUT_... */
 
@@ -566,6 +570,27 @@ WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
 			      size_t size);
 WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
 				  size_t size, int ms);
+
+/*
+ * Make a connection of the server from fd, a connected stream socket, which the
+ * server then owns and closes.  The connection is served like an accepted one,
+ * with the callbacks and limits of service; its time is counted from this call.
+ * If ret is not NULL, *ret gets a reference, which the caller gives up with
+ * weir_unref().
+ *
+ * It does not count against max_connections but against max_dialled, and it
+ * does not wait in the queue of accepted connections.  `closed` is called at
+ * its end, also if there was no other callback.  The server adopts until a stop
+ * has ended or its deadline has passed.
+ *
+ * Returns 0; -EINVAL (service, not started); -EBADF, -ENOTSOCK (not a stream
+ * socket); -ENOTCONN; -EAGAIN (max_dialled are open, or the program holds too
+ * many references); -ESHUTDOWN (stopped); -ENOMEM.  On an error fd is still the
+ * caller's, but may be non-blocking.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
+			       const struct weir_service *service);
 
 /*
  * Read counters and gauges; size is sizeof *ret.  They are summed over the

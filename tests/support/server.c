@@ -192,7 +192,7 @@ void expect_balance(const struct weir_ledger *l)
 	ck_assert_uint_eq(l->refused, ledger_refused(l));
 	ck_assert_uint_eq(l->closed, l->completed + l->failed + l->timed_out +
 					     l->refused + l->cut);
-	ck_assert_uint_eq(l->accepted, l->closed + l->open);
+	ck_assert_uint_eq(l->accepted + l->dialled, l->closed + l->open);
 }
 
 void expect_stop_on_time(const struct weir_report *r, int grace_ms)

@@ -213,9 +213,9 @@ void env_finish(struct env *st)
 		poll_sleep();
 	if (rc != 0 && rc != -ECANCELED)
 		sweep_fail("join: %s", weir_strerror(rc));
-	if (l->open != 0 || l->accepted != l->completed + l->failed +
-						   l->timed_out +
-						   ledger_refused(l) + l->cut)
+	if (l->open != 0 || l->accepted + l->dialled !=
+				    l->completed + l->failed + l->timed_out +
+					    ledger_refused(l) + l->cut)
 		sweep_fail(
 			"the ledger does not balance: %lu accepted, %lu open",
 			l->accepted, l->open);

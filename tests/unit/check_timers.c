@@ -183,7 +183,7 @@ START_TEST(without_memory_what_is_armed_stays_armed)
 	ck_assert_int_eq(wr_timers_reserve(&ts, 1), 0);
 	wr_sys_fault = NULL;
 	ck_assert_int_eq(wr_timers_reserve(&ts, 100000), 0);
-	ck_assert_uint_ge(ts.cap, 100000);
+	ck_assert_uint_ge(ts.reserved, 100000);
 	ck_assert_ptr_eq(wr_timers_pop(&ts, 7), &t);
 	wr_timers_fini(&ts);
 	ck_assert_ptr_null(ts.heap);
