@@ -155,6 +155,9 @@
 /* Delay of the next attempt (RFC 8305). */
 #define WR_CONNECT_NEXT_NS   WR_MS(250)
 #define WR_CONNECT_ADDRESSES 64
+/* Pause before a Unix socket with a full backlog is tried again; doubles. */
+#define WR_CONNECT_PAUSE_NS	 WR_MS(1)
+#define WR_CONNECT_PAUSE_MOST_NS WR_MS(50)
 /* Defaults of a dialled connection. */
 #define WR_DIAL_MS	 30000
 #define WR_DIAL_WRITE_MS 30000

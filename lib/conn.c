@@ -320,14 +320,6 @@ static void leave_place(struct weir_conn *c)
 	atomic_fetch_sub(&c->table->places, 1);
 }
 
-void wr_conn_free_service(struct weir_conn *c)
-{
-	if (!c->is_dialled)
-		return;
-	wr_sys_free((void *)(uintptr_t)c->service);
-	c->service = NULL;
-}
-
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome)
 {
@@ -350,7 +342,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			leave_place(c);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
-	wr_conn_free_service(c);
+	wr_table_free_service(c);
 	wr_core_notify_capacity(c->core);
 	drop_reference(c);
 }

@@ -279,9 +279,6 @@ void wr_conn_begin_close(struct weir_conn *c);
 /* Owner, closing, once: call `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
 
-/* Owner, at its end: a dialled connection has a service of its own. */
-void wr_conn_free_service(struct weir_conn *c);
-
 /* Owner: end it and free what it holds; the caller closes the descriptor. */
 int wr_conn_detach(struct weir_conn *c);
 

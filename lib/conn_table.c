@@ -43,6 +43,14 @@ void wr_table_ref(struct wr_table *t)
 	atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
 }
 
+void wr_table_free_service(struct weir_conn *c)
+{
+	if (!c->is_dialled)
+		return;
+	wr_sys_free((void *)(uintptr_t)c->service);
+	c->service = NULL;
+}
+
 /* An abandoned connection may still have its descriptor. */
 static void fini_slot(struct weir_conn *c)
 {
@@ -50,7 +58,7 @@ static void fini_slot(struct weir_conn *c)
 		wr_sys_close(c->fd);
 	wr_outbox_clear(&c->out.box);
 	wr_buffer_release(&c->in.buf);
-	wr_conn_free_service(c);
+	wr_table_free_service(c);
 	wr_lock_fini(&c->lock);
 }
 

@@ -64,6 +64,9 @@ void wr_table_shut_gate(struct wr_table *t);
 /* True: nothing is open, and nothing will be. */
 bool wr_table_shut_if_empty(struct wr_table *t);
 
+/* Owner, at its end: a dialled connection has a service of its own. */
+void wr_table_free_service(struct weir_conn *c);
+
 /* Any thread: free a slot without references. */
 void wr_table_give(struct wr_table *t, struct weir_conn *c);
 

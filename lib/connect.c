@@ -3,8 +3,10 @@
  * Addresses are tried as in RFC 8305 ("happy eyeballs"): the next attempt
  * starts after a quarter of a second, or at once when one fails, and the first
  * to connect wins.  The families alternate, so a host without IPv6 connectivity
- * costs a quarter of a second.  One poll(2) waits for all attempts.  Any
- * thread.
+ * costs a quarter of a second.
+ *
+ * A Unix socket with a full backlog cannot be polled for: it is tried again
+ * after a pause, which grows.
  */
 #include "connect.h"
 
@@ -15,18 +17,11 @@
 
 #include "bounds.h"
 #include "clock.h"
+#include "poller.h"
 #include "resolve.h"
 #include "sys.h"
 
-/* -------------------------------------------------------------------- TCP */
-
-struct race {
-	const struct addrinfo *to[WR_CONNECT_ADDRESSES];
-	struct pollfd attempts[WR_CONNECT_ADDRESSES];
-	size_t count, started, under_way;
-	int64_t next_at;
-	int rc;
-};
+/* --------------------------------------------------------------- addresses */
 
 static const struct addrinfo *find(const struct addrinfo *a, int family,
 				   bool has)
@@ -37,7 +32,7 @@ static const struct addrinfo *find(const struct addrinfo *a, int family,
 }
 
 /* Alternate the families, first address first. */
-static void line_up(struct race *r, const struct addrinfo *list)
+static void line_up(struct wr_connect *r, const struct addrinfo *list)
 {
 	int family = list->ai_family;
 	const struct addrinfo *turns[2] = { list, find(list, family, false) };
@@ -90,15 +85,34 @@ static int check(int fd, const struct sockaddr *to)
 	return 0;
 }
 
-static void fail(struct race *r, struct pollfd *attempt, int rc)
+static void close_attempt(struct wr_connect *r, struct pollfd *attempt)
 {
-	if (attempt->fd >= 0) {
-		wr_sys_close(attempt->fd);
-		attempt->fd = -1;
-		r->under_way--;
-	}
+	if (attempt->fd < 0)
+		return;
+	if (r->poller >= 0) /* a duplicate would stay there */
+		wr_poller_remove(r->poller, attempt->fd);
+	wr_sys_close(attempt->fd);
+	attempt->fd = -1;
+	r->under_way--;
+}
+
+static void fail(struct wr_connect *r, struct pollfd *attempt, int rc)
+{
+	close_attempt(r, attempt);
 	r->rc = rc;
 	r->next_at = 0;
+}
+
+/* The descriptor is the caller's now. */
+static int win(struct wr_connect *r, struct pollfd *attempt,
+	       const struct addrinfo *to)
+{
+	int fd = attempt->fd;
+
+	attempt->fd = -1;
+	r->under_way--;
+	r->winner = to;
+	return fd;
 }
 
 static bool is_shortage(int rc)
@@ -107,148 +121,136 @@ static bool is_shortage(int rc)
 	       rc == -ENOMEM;
 }
 
-static void start(struct race *r)
+/* Not now: try this address again. */
+static void put_off(struct wr_connect *r, int64_t now)
+{
+	r->pause_ns = r->pause_ns ? wr_min_at(2 * r->pause_ns,
+					      WR_CONNECT_PAUSE_MOST_NS)
+				  : WR_CONNECT_PAUSE_NS;
+	r->next_at = now + r->pause_ns;
+	r->started--;
+}
+
+/* A connected descriptor, or -EINPROGRESS. */
+static int start(struct wr_connect *r, int64_t now)
 {
 	const struct addrinfo *to = r->to[r->started];
 	struct pollfd *attempt = &r->attempts[r->started];
 	int type = SOCK_STREAM | SOCK_NONBLOCK, rc;
 
-	r->next_at = wr_now_ns() + WR_CONNECT_NEXT_NS;
+	r->next_at = now + WR_CONNECT_NEXT_NS;
 	*attempt = (struct pollfd){ .events = POLLOUT };
 	rc = attempt->fd = wr_sys_socket(to->ai_family, type, 0);
 	if (is_shortage(rc) && r->under_way > 0)
-		return; /* retry when others have ended */
+		return -EINPROGRESS; /* retry when others have ended */
 	r->started++;
 	if (rc >= 0) {
 		r->under_way++;
-		rc = wr_sys_connect(rc, to->ai_addr, to->ai_addrlen);
+		rc = wr_sys_connect(attempt->fd, to->ai_addr, to->ai_addrlen);
 	}
+	if (rc == 0 && to->ai_family == AF_UNIX)
+		return win(r, attempt, to);
+	if ((rc == 0 || rc == -EINPROGRESS) && r->poller >= 0)
+		rc = wr_poller_add(r->poller, attempt->fd,
+				   WR_POLL_OUT | WR_POLL_EDGE, r->key);
 	if (rc < 0 && rc != -EINPROGRESS)
 		fail(r, attempt, rc);
+	if (to->ai_family == AF_UNIX && (rc == -EAGAIN || rc == -EINTR))
+		put_off(r, now);
+	return -EINPROGRESS;
 }
 
-/* A connected descriptor, or -EINPROGRESS. */
-static int look(struct race *r)
+/* The same, of the attempts under way. */
+static int look(struct wr_connect *r)
 {
-	for (size_t i = 0; i < r->started; i++) {
-		struct pollfd *attempt = &r->attempts[i];
-		int fd = attempt->fd, rc;
+	int rc = wr_sys_poll(r->attempts, r->started, 0);
 
-		if (fd < 0 || !attempt->revents)
+	if (rc < 0)
+		return rc == -EINTR ? -EINPROGRESS : rc;
+	for (size_t i = 0; rc > 0 && i < r->started; i++) {
+		struct pollfd *attempt = &r->attempts[i];
+
+		if (attempt->fd < 0 || !attempt->revents)
 			continue;
-		rc = check(fd, r->to[i]->ai_addr);
-		if (rc == 0) {
-			attempt->fd = -1;
-			r->under_way--;
-			return fd;
-		}
+		rc = check(attempt->fd, r->to[i]->ai_addr);
+		if (rc == 0)
+			return win(r, attempt, r->to[i]);
 		fail(r, attempt, rc);
+		rc = 1;
 	}
 	return -EINPROGRESS;
 }
 
-/* The same, after a wait. */
-static int wait_for_any(struct race *r, int64_t deadline_at)
+/* ------------------------------------------------------------- the machine */
+
+void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
+		      struct addrinfo *list, int64_t deadline_at)
 {
-	int64_t at = deadline_at;
-	int rc;
-
-	if (r->started < r->count)
-		at = wr_min_at(at, r->next_at);
-	rc = wr_sys_poll(r->attempts, r->started, wr_ms_until(at, wr_now_ns()));
-	if (rc > 0)
-		return look(r);
-	if (rc == 0 && wr_now_ns() >= deadline_at)
-		return -ETIMEDOUT;
-	return rc == 0 || rc == -EINTR ? -EINPROGRESS : rc;
-}
-
-static int run(struct race *r, int64_t deadline_at)
-{
-	int rc = -EINPROGRESS;
-
-	do {
-		if (r->started < r->count &&
-		    (r->under_way == 0 || wr_now_ns() >= r->next_at))
-			start(r);
-		else if (r->under_way == 0)
-			return r->rc;
-		else
-			rc = wait_for_any(r, deadline_at);
-	} while (rc == -EINPROGRESS);
-	return rc;
-}
-
-static int connect_host(const struct wr_address *where, int64_t deadline_at)
-{
-	struct race r = { .rc = -ENOENT };
-	struct addrinfo *list;
-	int rc = wr_lookup_host(&list, where->host, where->port, deadline_at,
-				NULL);
-
-	if (rc < 0)
-		return rc;
-	line_up(&r, list);
-	rc = run(&r, deadline_at);
-	for (size_t i = 0; i < r.started; i++)
-		if (r.attempts[i].fd >= 0)
-			wr_sys_close(r.attempts[i].fd);
-	freeaddrinfo(list);
-	return rc;
-}
-
-/* ------------------------------------------------------------------- Unix */
-
-/*
- * A full backlog cannot be polled for; only a blocking connect waits for room.
- */
-static int connect_until(int fd, const struct wr_address *where,
-			 int64_t deadline_at)
-{
-	int rc;
-
-	do {
-		int ms = wr_ms_until(deadline_at, wr_now_ns());
-		struct timeval limit = { .tv_sec = ms / 1000,
-					 .tv_usec = ms % 1000 * 1000L };
-
-		if (ms == 0)
-			return -ETIMEDOUT;
-		if (ms < 0)
-			limit = (struct timeval){ 0 }; /* none */
-		rc = wr_sys_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit,
-				       sizeof(limit));
-		if (rc == 0)
-			rc = wr_sys_connect(fd,
-					    (const struct sockaddr *)&where->un,
-					    where->un_len);
-	} while (rc == -EINTR);
-	if (rc == 0)
-		rc = wr_sys_fcntl(fd, F_GETFL, 0);
-	if (rc >= 0)
-		rc = wr_sys_fcntl(fd, F_SETFL, rc | O_NONBLOCK);
-	return rc == -EAGAIN ? -ETIMEDOUT : rc;
-}
-
-static int connect_unix(const struct wr_address *where, int64_t deadline_at)
-{
-	int fd = wr_sys_socket(AF_UNIX, SOCK_STREAM, 0), rc;
-
-	if (fd < 0)
-		return fd;
-	rc = connect_until(fd, where, deadline_at);
-	if (rc < 0) {
-		wr_sys_close(fd);
-		return rc;
+	*r = (struct wr_connect){
+		.list = list,
+		.deadline_at = deadline_at,
+		.poller = -1,
+		.rc = -ENOENT,
+	};
+	if (list) {
+		line_up(r, list);
+		return;
 	}
-	return fd;
+	r->un = where->un;
+	r->unix_to = (struct addrinfo){
+		.ai_family = AF_UNIX,
+		.ai_addr = (struct sockaddr *)&r->un,
+		.ai_addrlen = where->un_len,
+	};
+	r->to[r->count++] = &r->unix_to;
+}
+
+int wr_connect_step(struct wr_connect *r, int64_t now)
+{
+	int rc = r->under_way > 0 ? look(r) : -EINPROGRESS;
+
+	while (rc == -EINPROGRESS && r->started < r->count && now >= r->next_at)
+		rc = start(r, now);
+	if (rc != -EINPROGRESS)
+		return rc;
+	if (r->under_way == 0 && r->started == r->count)
+		return r->rc;
+	return now >= r->deadline_at ? -ETIMEDOUT : -EINPROGRESS;
+}
+
+int64_t wr_connect_next_at(const struct wr_connect *r)
+{
+	return r->started < r->count ? wr_min_at(r->next_at, r->deadline_at)
+				     : r->deadline_at;
+}
+
+void wr_connect_end(struct wr_connect *r)
+{
+	for (size_t i = 0; i < r->started; i++)
+		close_attempt(r, &r->attempts[i]);
+	if (r->list)
+		freeaddrinfo(r->list);
+	r->list = NULL;
 }
 
 int wr_connect(const struct wr_address *where, int64_t deadline_at)
 {
-	return where->kind == WR_ADDRESS_UNIX
-		       ? connect_unix(where, deadline_at)
-		       : connect_host(where, deadline_at);
+	struct wr_connect r;
+	struct addrinfo *list = NULL;
+	int rc = 0;
+
+	if (where->kind == WR_ADDRESS_TCP)
+		rc = wr_lookup_host(&list, where->host, where->port,
+				    deadline_at, NULL);
+	if (rc < 0)
+		return rc;
+	wr_connect_begin(&r, where, list, deadline_at);
+	while ((rc = wr_connect_step(&r, wr_now_ns())) == -EINPROGRESS)
+		(void)wr_sys_poll(
+			r.attempts, r.started,
+			wr_ms_until(wr_connect_next_at(&r), wr_now_ns()));
+	wr_connect_end(&r);
+	return rc;
 }
 
 /* ------------------------------------------------------ connected already */

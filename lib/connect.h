@@ -1,16 +1,52 @@
 /* SPDX-License-Identifier: MIT */
-/* Connecting to an address by a deadline. */
+/*
+ * Connecting by a deadline: a machine that never waits.  weir_dial() drives it
+ * with poll(2), a server with its poller and its deadlines.
+ */
 #ifndef WR_CONNECT_H
 #define WR_CONNECT_H
 
+#include <netdb.h>
+#include <poll.h>
 #include <stdint.h>
 
 #include "address.h"
+#include "bounds.h"
+
+/* One thread at a time. */
+struct wr_connect {
+	const struct addrinfo *to[WR_CONNECT_ADDRESSES]; /* in order */
+	struct pollfd attempts[WR_CONNECT_ADDRESSES];	 /* fd -1: ended */
+	size_t count, started, under_way;
+	const struct addrinfo *winner; /* NULL: none yet */
+	int64_t next_at;	       /* of the next attempt */
+	int64_t pause_ns;	       /* of a Unix socket; 0: none */
+	int64_t deadline_at;
+	int rc;	      /* of the last attempt that failed */
+	int poller;   /* watches the attempts; -1: none */
+	uint64_t key; /* of their events there */
+	struct addrinfo *list;
+	struct addrinfo unix_to;
+	struct sockaddr_un un;
+};
+
+/* To each address of the list, which it takes; NULL: to a Unix socket. */
+void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
+		      struct addrinfo *list, int64_t deadline_at);
 
 /*
- * To a host or a Unix socket.  A non-blocking descriptor; -ETIMEDOUT; or the
- * error of the look-up or of the last address.
+ * Do what is due.  A non-blocking descriptor, which stays in the poller unless
+ * it is a Unix socket; -EINPROGRESS; -ETIMEDOUT; or the error of the last
+ * address.
  */
+int wr_connect_step(struct wr_connect *r, int64_t now);
+
+/* The time of the next step, unless an attempt has an event before. */
+int64_t wr_connect_next_at(const struct wr_connect *r);
+
+void wr_connect_end(struct wr_connect *r);
+
+/* All of it, with look-up and waits. */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 
 /*

@@ -293,9 +293,9 @@ static void cut(struct wr_stop *s)
 {
 	struct weir_stats stats;
 
+	wr_table_shut_gate(s->core->table);
 	wr_core_sum(s->core, &stats);
 	s->cut_before = stats.ledger.cut;
-	wr_table_shut_gate(s->core->table);
 	refuse_waiting(s);
 	s->open_before = atomic_load(&s->core->table->open);
 	s->notice_most = s->ctx->now + WR_NOTICE_MOST_NS +
