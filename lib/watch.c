@@ -6,7 +6,8 @@
  * call of the library is not stuck: its time counts from the end of the wait.
  *
  * Starvation: every worker has been in one callback for seconds, and
- * connections wait.  Waiting callbacks count here.  At most one line a minute.
+ * connections wait.  Waiting callbacks count here.  Counted once for each such
+ * time; at most one line a minute.
  */
 #include "watch.h"
 
@@ -88,21 +89,26 @@ static void watch_callbacks(struct wr_watch *w, int64_t now)
 
 /* -------------------------------------------------------------- starvation */
 
-/* Begin of the youngest running callback; 0: a worker is free. */
-static int64_t all_busy_since(const struct wr_watch *w)
+struct busy {
+	int64_t since; /* begin of the youngest callback; 0: a worker is free */
+	int waiting;   /* for their peers, in a call of the library */
+};
+
+static struct busy all_busy(const struct wr_watch *w)
 {
-	int64_t latest = 0;
+	struct busy all = { 0, 0 };
 
 	for (int i = 0; i < w->pool->count; i++) {
 		const struct wr_context *ctx = &w->pool->workers[i].ctx;
 		int64_t since = atomic_load(&ctx->busy_since);
 
 		if (since == 0)
-			return 0;
-		if (since > latest)
-			latest = since;
+			return (struct busy){ 0, 0 };
+		if (since > all.since)
+			all.since = since;
+		all.waiting += atomic_load(&ctx->waited_at) == WR_NEVER_AT;
 	}
-	return latest;
+	return all;
 }
 
 static size_t queued(const struct wr_watch *w)
@@ -119,29 +125,41 @@ static bool is_any_waiting(const struct wr_watch *w)
 	return queued(w) > 0 || wr_sys_poll(&pfd, 1, 0) > 0;
 }
 
+static void tell_starvation(struct wr_watch *w, const struct busy *all,
+			    int64_t now)
+{
+	w->told_until = now + WR_STARVED_SILENCE_NS;
+	wr_logf(&w->core->logger, WEIR_LOG_WARNING,
+		"all %d workers have been in callbacks for %lld ms or more, %d "
+		"of them wait for their peers; connections wait for a worker, "
+		"%zu of them queued: use more workers, or callbacks that do "
+		"not wait",
+		w->pool->count, (long long)((now - all->since) / WR_NS_PER_MS),
+		all->waiting, queued(w));
+}
+
 static void watch_starvation(struct wr_watch *w, int64_t now)
 {
-	int64_t since;
+	struct wr_stats *stats = wr_core_acceptor_stats(w->core);
+	struct busy all;
 
 	if (now < w->starved_at)
 		return;
 	w->starved_at = now + WR_STARVED_NS;
-	since = all_busy_since(w);
-	if (since == 0)
+	all = all_busy(w);
+	if (all.since == 0)
 		return;
-	if (now < since + WR_STARVED_NS) {
-		w->starved_at = since + WR_STARVED_NS;
+	if (now < all.since + WR_STARVED_NS) {
+		w->starved_at = all.since + WR_STARVED_NS;
 		return;
 	}
 	if (!is_any_waiting(w))
 		return;
-	w->starved_at = now + WR_STARVED_SILENCE_NS;
-	wr_logf(&w->core->logger, WEIR_LOG_WARNING,
-		"all %d workers have been in callbacks for %lld ms or more, "
-		"connections wait for one, %zu of them queued: use more "
-		"workers, or callbacks that do not wait",
-		w->pool->count, (long long)((now - since) / WR_NS_PER_MS),
-		queued(w));
+	if (all.since != w->starved_since)
+		wr_count(stats, &stats->starvations, 1);
+	w->starved_since = all.since;
+	if (now >= w->told_until)
+		tell_starvation(w, &all, now);
 }
 
 void wr_watch_run(struct wr_watch *w, int64_t now)

@@ -11,8 +11,10 @@
 struct wr_watch {
 	struct wr_core *core;
 	struct wr_pool *pool;
-	int64_t callbacks_at; /* next check */
-	int64_t starved_at;   /* next check */
+	int64_t callbacks_at;  /* next check */
+	int64_t starved_at;    /* next check */
+	int64_t told_until;    /* no line before */
+	int64_t starved_since; /* as counted last */
 };
 
 void wr_watch_init(struct wr_watch *w, struct wr_core *core,

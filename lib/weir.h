@@ -359,6 +359,8 @@ struct weir_stats {
 	uint64_t shortages;	  /* pauses without descriptors or memory */
 	uint64_t late_bytes;	  /* came after the server's end of data */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
+	uint64_t starvations;	  /* times without a free worker for 5 s, ... */
+				  /* ... while connections waited */
 
 	/* Now. */
 	uint64_t phase; /* WEIR_PHASE_... */
@@ -563,8 +565,8 @@ WEIR_API int weir_server_fd(const weir_server *s);
  * by a thread of this server: in a callback, a worker hook or the log sink);
  * -ETIMEDOUT (ms have passed; ret is not written); another -errno (the server
  * ended because it could not wait for events: other code closed its
- * descriptors, or epoll is forbidden). Thread: any but the server's.  Since:
- * 0.1.
+ * descriptors, or epoll is forbidden).
+ * Thread: any but the server's.  Since: 0.1.
  */
 WEIR_API int weir_server_join(weir_server *s, struct weir_report *ret,
 			      size_t size);

@@ -26,6 +26,8 @@ START_TEST(total_starvation_is_told_once)
 	UNTIL(log_says(s, "all 2 workers have been in callbacks"));
 	ck_assert(log_says(s, "3 of them queued"));
 	ck_assert_int_ge(now_ms() - began_at, 2 * TOO_LONG_MS - 500);
+	ck_assert(log_says(s, "0 of them wait for their peers"));
+	ck_assert_uint_eq(stats(s).starvations, 1);
 	gate_open(&gate);
 	server_stop_and_check(s);
 }
@@ -50,6 +52,29 @@ START_TEST(sessions_that_wait_for_their_peers_hold_up_the_others_too)
 	client_open_and_echo(s, "hello\n");
 	client_send(client_open(s), "hello\n");
 	UNTIL(log_says(s, "all 1 workers have been in callbacks"));
+	ck_assert(log_says(s, "1 of them wait for their peers"));
+	ck_assert_uint_eq(stats(s).starvations, 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
+static int write_much(weir_conn *c, void *arg)
+{
+	static const char much[16 << 20];
+
+	(void)arg;
+	return weir_conn_write(c, much, sizeof(much));
+}
+
+START_TEST(sessions_that_wait_for_room_hold_up_the_others_too)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = write_much));
+
+	client_send(client_open_small(s, 4096), "hello\n");
+	UNTIL(stats(s).busy == 1);
+	client_send(client_open(s), "hello\n");
+	UNTIL(log_says(s, "1 of them wait for their peers"));
 	server_stop_and_check(s);
 }
 END_TEST
@@ -58,5 +83,6 @@ int main(void)
 {
 	return RUN_TESTS(
 		"all_held_up", total_starvation_is_told_once,
-		sessions_that_wait_for_their_peers_hold_up_the_others_too);
+		sessions_that_wait_for_their_peers_hold_up_the_others_too,
+		sessions_that_wait_for_room_hold_up_the_others_too);
 }
