@@ -9,7 +9,10 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +20,7 @@
 #include "out.h"
 
 static int wanted = WEIR_LOG_INFO;
+static bool has_priorities; /* lines begin with <N>, as in sd-daemon(3) */
 static atomic_ulong dropped;
 
 /* By level. */
@@ -25,9 +29,24 @@ static struct {
 	atomic_uint count;   /* of the lines in it */
 } limits[WEIR_LOG_DEBUG + 1];
 
+/* systemd names the stream that it reads: "device:inode". */
+static bool is_read_by_systemd(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	struct stat st;
+	char name[64];
+
+	if (!stream || fstat(fd, &st) < 0)
+		return false;
+	snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return strcmp(stream, name) == 0;
+}
+
 void journal_start(int level)
 {
 	wanted = level;
+	has_priorities = is_read_by_systemd(STDERR_FILENO);
 }
 
 bool journal_wants(int level)
@@ -49,16 +68,34 @@ const char *journal_level_name(int level)
 	return names[level];
 }
 
+static int priority_of(int level)
+{
+	switch (level) {
+	case WEIR_LOG_ERROR:
+		return LOG_ERR;
+	case WEIR_LOG_WARNING:
+		return LOG_WARNING;
+	case WEIR_LOG_INFO:
+		return LOG_INFO;
+	default:
+		return LOG_DEBUG;
+	}
+}
+
 static bool journal_write(int level, const char *text)
 {
 	char line[1024];
 	struct timespec now;
 	struct tm utc;
-	size_t len;
+	size_t len = 0;
 
+	if (has_priorities)
+		len = (size_t)snprintf(line, sizeof(line), "<%d>",
+				       priority_of(level));
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
-	len = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
+	len += strftime(line + len, sizeof(line) - len, "%Y-%m-%dT%H:%M:%S",
+			&utc);
 	len += (size_t)snprintf(line + len, sizeof(line) - len, ".%03ldZ %s ",
 				now.tv_nsec / 1000000,
 				journal_level_name(level));

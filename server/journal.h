@@ -6,6 +6,7 @@
  *
  * A line is dropped if standard error does not take it, or if its level has had
  * JOURNAL_PER_SECOND lines this second, so that clients cannot fill a disk.
+ * If systemd reads standard error, lines begin with the priority, as <6>.
  * The number of dropped lines is logged before the next line.  Any thread,
  * after journal_start().
  */

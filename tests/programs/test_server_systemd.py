@@ -190,5 +190,33 @@ class Watchdog(TestCase):
                 "weir-server", "WATCHDOG_USEC", "'%s'" % usec)
 
 
+class Journal(TestCase):
+    def log(self, stream):
+        """What is logged to a pipe if JOURNAL_STREAM is that, or of another
+        pipe."""
+        reader, writer = os.pipe()
+        stat = os.fstat(writer)
+        env = dict(os.environ, JOURNAL_STREAM=stream % {
+            "dev": stat.st_dev, "ino": stat.st_ino})
+        with open(reader, "rb") as pipe:
+            with Server("-l", "debug", stderr=writer, env=env) as server:
+                os.close(writer)
+                server.connect().close()
+                server.stop()
+            return pipe.read().splitlines()
+
+    def test_lines_to_it_begin_with_their_priority(self):
+        lines = self.log("%(dev)d:%(ino)d")
+        for line in lines:
+            self.assertRegex(line, rb"^(<4>.* warning|<6>.* info|<7>.* debug) ")
+        self.assertIn(b"<6>", [line[:3] for line in lines])
+
+    def test_lines_to_another_file_do_not(self):
+        for stream in ("%(dev)d:1%(ino)d", "1%(dev)d:%(ino)d", "%(dev)d", "",
+                       "%(dev)d:%(ino)d:"):
+            for line in self.log(stream):
+                self.assertRegex(line, rb"^\d{4}-")
+
+
 if __name__ == "__main__":
     main()
