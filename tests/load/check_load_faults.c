@@ -369,6 +369,23 @@ START_TEST(connections_that_end_are_counted_and_made_again)
 }
 END_TEST
 
+/* The sweep that looks for timeouts runs every 50 ms. */
+START_TEST(a_lost_connection_is_replaced_at_once)
+{
+	struct plan plan =
+		PLAN(.connections = 1, .count = MESSAGES, .reconnect = true);
+	struct script script = {
+		.fault = FAULT_CLOSE, .faults = 400, .from = FROM, .to = TO
+	};
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_uint_eq(r.counts.closed_early, 400);
+	ck_assert_uint_eq(r.connections.reopened, 400);
+	ck_assert_int_lt(r.elapsed, 400 * 25 * MS);
+	result_free(&r);
+}
+END_TEST
+
 START_TEST(without_reconnect_a_lost_connection_stays_lost)
 {
 	struct script script = script_of(&shapes[0], FAULT_RESET);
@@ -446,6 +463,7 @@ int main(void)
 			 replies_after_the_time_out_are_late,
 			 connections_that_are_reset_are_counted_and_made_again,
 			 connections_that_end_are_counted_and_made_again,
+			 a_lost_connection_is_replaced_at_once,
 			 without_reconnect_a_lost_connection_stays_lost,
 			 churn_reports_each_kind_exactly_as_often);
 }

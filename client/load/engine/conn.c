@@ -29,6 +29,7 @@ static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 	if (state == CONN_OVER && !c->is_silent)
 		e->alive--;
 	c->state = state;
+	schedule_update(e, c);
 }
 
 static void close_conn(struct engine *e, struct conn *c, bool is_over)
@@ -76,7 +77,10 @@ static bool is_measured(const struct engine *e, const struct conn *c)
 	       c->ring->planned >= e->measure_at;
 }
 
-/* Churn goes on whatever happened. */
+/*
+ * Churn goes on whatever happened.  A connection that was there is replaced at
+ * once.
+ */
 static void pause_before_next(struct engine *e, struct conn *c,
 			      enum error_phase phase, int64_t now)
 {
@@ -434,8 +438,10 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
 		histogram_record(e->now->clocks[CLOCK_CONNECT],
 				 now - c->begun_at);
 	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	if (!c->was_opened)
+		e->connected_at = now;
 	c->was_opened = true;
-	c->begun_at = c->last_at = e->connected_at = now;
+	c->begun_at = c->last_at = now;
 	c->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
 	set_state(e, c, CONN_BANNER);
@@ -480,6 +486,7 @@ static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
 	}
 	c->begun_at = c->retry_from;
 	c->retry_at = now + TRY_AGAIN;
+	schedule_update(e, c);
 	return now - c->retry_from < e->plan->connect_timeout_ns;
 }
 
@@ -633,16 +640,15 @@ static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
 		conn_fail(e, c, ERROR_REPLY, ETIMEDOUT, now);
 }
 
+void conn_retry(struct engine *e, struct conn *c, int64_t now)
+{
+	c->retry_at = 0;
+	conn_open(e, c, now);
+}
+
 void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 {
 	switch (c->state) {
-	case CONN_IDLE:
-		if (c->retry_at > 0 && c->retry_at <= now &&
-		    (!e->is_ending || c->is_planned)) {
-			c->retry_at = 0;
-			conn_open(e, c, now);
-		}
-		break;
 	case CONN_CONNECTING:
 		if (now - c->begun_at > e->plan->connect_timeout_ns)
 			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);

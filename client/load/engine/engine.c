@@ -299,31 +299,45 @@ static void engine_tick(struct engine *e, int64_t now)
 		e->tick_at += SECOND;
 }
 
-/* Is there a message that is planned, and may be sent now or later? */
-static bool has_planned(const struct engine *e, int64_t now)
+static void update_all(struct engine *e)
 {
-	const struct conn *c = schedule_first(e);
-
-	return c && c->due_at < e->end_at && now < e->send_until;
+	for (size_t i = 0; i < e->conn_count; i++)
+		schedule_update(e, &e->conns[i]);
 }
 
-/* Returns when the next message is due. */
-static int64_t send_due(struct engine *e, int64_t now)
+/* Plan no more; an open loop still sends what was planned. */
+static void begin_ending(struct engine *e)
+{
+	if (e->is_ending)
+		return;
+	e->is_ending = true;
+	update_all(e);
+}
+
+static void end_sending(struct engine *e)
+{
+	if (e->is_sending_over)
+		return;
+	e->is_sending_over = true;
+	update_all(e);
+}
+
+/* Returns when the next connection is to act. */
+static int64_t run_due(struct engine *e, int64_t now)
 {
 	struct conn *c;
 
-	while (has_planned(e, now)) {
-		c = schedule_first(e);
-		if (c->due_at > now)
-			return c->due_at;
+	while ((c = schedule_first(e)) && c->wake_at <= now) {
 		now = now_ns();
-		if (e->plan->mode == PLAN_CHURN)
+		if (c->state == CONN_IDLE && c->retry_at > 0)
+			conn_retry(e, c, now);
+		else if (e->plan->mode == PLAN_CHURN)
 			conn_open(e, c, now);
 		else
 			conn_send(e, c, now);
 		schedule_update(e, c);
 	}
-	return NEVER;
+	return c ? c->wake_at : NEVER;
 }
 
 /* Returns when to run next. */
@@ -344,9 +358,11 @@ static int64_t run_clock(struct engine *e)
 		engine_tick(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);
-	at = send_due(e, now);
 	if (now >= e->end_at)
-		e->is_ending = true;
+		begin_ending(e);
+	if (now >= e->send_until)
+		end_sending(e);
+	at = run_due(e, now);
 	next = at < next ? at : next;
 	next = e->sweep_at < next ? e->sweep_at : next;
 	next = e->tick_at < next ? e->tick_at : next;
@@ -374,8 +390,8 @@ static bool is_finished(struct engine *e)
 	    atomic_load_explicit(&e->control->is_cut, memory_order_relaxed))
 		return true;
 	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
-		e->is_ending = true;
-	return e->is_ending && e->under_way == 0 && !has_planned(e, e->woke_at);
+		begin_ending(e);
+	return e->is_ending && e->under_way == 0 && e->heap_used == 0;
 }
 
 static void note_stall(struct engine *e, int64_t length)

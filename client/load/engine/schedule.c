@@ -9,7 +9,8 @@
  * The measured part has its own schedule, so that --count is the number of
  * measured messages.
  *
- * The heap holds the connections that could send at their next instant.
+ * The heap holds the connections that could send at their next instant, and
+ * those that wait to connect again.
  */
 #include "state.h"
 
@@ -25,7 +26,7 @@ static void heap_set(struct engine *e, size_t at, struct conn *c)
 
 static void heap_up(struct engine *e, struct conn *c, size_t at)
 {
-	for (; at > 1 && e->heap[at / 2]->due_at > c->due_at; at /= 2)
+	for (; at > 1 && e->heap[at / 2]->wake_at > c->wake_at; at /= 2)
 		heap_set(e, at, e->heap[at / 2]);
 	heap_set(e, at, c);
 }
@@ -34,9 +35,9 @@ static void heap_down(struct engine *e, struct conn *c, size_t at)
 {
 	for (size_t child; (child = 2 * at) <= e->heap_used; at = child) {
 		if (child < e->heap_used &&
-		    e->heap[child + 1]->due_at < e->heap[child]->due_at)
+		    e->heap[child + 1]->wake_at < e->heap[child]->wake_at)
 			child++;
-		if (e->heap[child]->due_at >= c->due_at)
+		if (e->heap[child]->wake_at >= c->wake_at)
 			break;
 		heap_set(e, at, e->heap[child]);
 	}
@@ -147,18 +148,25 @@ void schedule_next(struct engine *e, struct conn *c)
 
 static bool can_send(const struct engine *e, const struct conn *c)
 {
-	if (c->due_at >= e->end_at)
+	if (e->start_at == NEVER || c->is_silent || c->due_at >= e->end_at ||
+	    e->is_sending_over)
 		return false;
 	if (e->plan->mode == PLAN_CHURN)
 		return c->state == CONN_IDLE && !c->is_planned;
 	return c->state == CONN_OPEN && conn_has_room(e, c);
 }
 
+static int64_t next_instant(const struct engine *e, const struct conn *c)
+{
+	if (c->state == CONN_IDLE && c->retry_at > 0)
+		return !e->is_ending || c->is_planned ? c->retry_at : NEVER;
+	return engine_is_open_loop(e) && can_send(e, c) ? c->due_at : NEVER;
+}
+
 void schedule_update(struct engine *e, struct conn *c)
 {
-	if (e->start_at == NEVER || c->is_silent)
-		return;
-	if (!can_send(e, c)) {
+	c->wake_at = next_instant(e, c);
+	if (c->wake_at == NEVER) {
 		if (c->heap_at > 0)
 			heap_remove(e, c);
 	} else if (c->heap_at == 0) {

@@ -86,6 +86,7 @@ struct conn {
 	uint64_t due_count; /* instants of this part that have passed */
 	uint64_t random;
 	size_t heap_at;	    /* index in the heap, from 1; 0: not in it */
+	int64_t wake_at;    /* of the heap: the next instant to act */
 	int64_t retry_at;   /* CONN_IDLE: when to try again; 0: never */
 	int64_t retry_from; /* since when it has been tried; 0: not waiting */
 	int64_t pause;
@@ -121,7 +122,7 @@ struct engine {
 	size_t conn_count;
 	struct message *messages;
 	uint32_t window;    /* size of a ring, a power of two */
-	struct conn **heap; /* from 1, by due_at */
+	struct conn **heap; /* from 1, by wake_at */
 	size_t heap_used;
 	size_t in_state[CONN_STATES];
 	size_t alive;		/* not OVER, without silent ones */
@@ -129,7 +130,7 @@ struct engine {
 	size_t backlog_waiting; /* for room in a Unix backlog */
 	size_t connect_next;	/* index of the next connection to start */
 	int64_t connect_from;	/* when the first connect started */
-	int64_t connected_at;	/* when the last one succeeded */
+	int64_t connected_at;	/* when the last was made for the first time */
 	uint64_t budget;	/* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
@@ -137,8 +138,9 @@ struct engine {
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
-	bool has_no_pwait2; /* epoll_pwait2() is not available */
-	int error;	    /* why waiting for events failed, positive; 0 */
+	bool is_sending_over; /* send_until has passed */
+	bool has_no_pwait2;   /* epoll_pwait2() is not available */
+	int error;	      /* why waiting for events failed, positive; 0 */
 	char *in, *out;
 
 	/*
@@ -172,7 +174,10 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now);
 
 void conn_receive(struct engine *e, struct conn *c, bool has_ended);
 
-/* Handle timeouts and retries that are due. */
+/* Try again to connect. */
+void conn_retry(struct engine *e, struct conn *c, int64_t now);
+
+/* Handle timeouts that are due. */
 void conn_check_time(struct engine *e, struct conn *c, int64_t now);
 
 /* Bytes in the send buffer that the peer has not acknowledged. */
@@ -205,10 +210,13 @@ void schedule_begin(struct engine *e, struct conn *c);
 /* Set due_at to the next instant. */
 void schedule_next(struct engine *e, struct conn *c);
 
-/* Insert the connection into the heap, move or remove it. */
+/*
+ * Insert the connection into the heap, move or remove it, after a change of
+ * its state, its room or its instants.
+ */
 void schedule_update(struct engine *e, struct conn *c);
 
-/* The connection that is due first, or NULL. */
+/* The connection that is to act first, or NULL. */
 struct conn *schedule_first(const struct engine *e);
 
 /* At the end: count the messages that were planned and not sent. */
