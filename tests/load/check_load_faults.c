@@ -314,6 +314,33 @@ START_TEST(replies_after_the_time_out_are_late)
 }
 END_TEST
 
+static void overtakes(int number)
+{
+	const struct shape *shape = &late_shapes[number];
+	struct script script = script_of(shape, FAULT_DROP);
+	struct plan plan = plan_of(shape);
+	struct result r;
+
+	if (shape->depth == 1)
+		return;
+	plan.connections = plan.threads = 1;
+	plan.timeout_ns = 2 * SHORT;
+	r = run_against(&script, &plan, NULL);
+	EXPECT_COUNTS(&r, .planned = MESSAGES, .sent = MESSAGES,
+		      .answered = MESSAGES - FAULTS,
+		      .checked = MESSAGES - FAULTS, .timed_out = FAULTS,
+		      .missing = FAULTS);
+	/* One timeout for all of them, not one for each. */
+	ck_assert_int_lt(r.elapsed, 2 * plan.timeout_ns);
+	result_free(&r);
+}
+
+START_TEST(a_reply_that_does_not_come_holds_up_no_other)
+{
+	at_once(LATE_SHAPES, overtakes);
+}
+END_TEST
+
 /* ---- connections that end */
 
 START_TEST(connections_that_are_reset_are_counted_and_made_again)
@@ -461,6 +488,7 @@ int main(void)
 			 raw_junk_is_surplus,
 			 replies_that_do_not_come_are_timed_out,
 			 replies_after_the_time_out_are_late,
+			 a_reply_that_does_not_come_holds_up_no_other,
 			 connections_that_are_reset_are_counted_and_made_again,
 			 connections_that_end_are_counted_and_made_again,
 			 a_lost_connection_is_replaced_at_once,

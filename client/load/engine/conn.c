@@ -213,11 +213,9 @@ static uint64_t messages_now(struct engine *e, const struct conn *c,
 			     int64_t now)
 {
 	uint64_t count = (uint32_t)e->plan->depth - c->open;
-	uint64_t room = e->window - (c->next - c->head);
 
 	if (!engine_is_running(e, now))
 		return 0;
-	count = count < room ? count : room;
 	if (now < e->measure_at)
 		return count;
 	count = count < e->budget ? count : e->budget;
@@ -275,6 +273,7 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	const uint64_t first = c->next;
 	struct message *const ring = c->ring;
 
+	replies_make_room(e, c, count);
 	c->next += count;
 	for (uint64_t n = 0; n < count; n++)
 		ring[(size_t)((first + n) & last)] = message;
@@ -658,8 +657,8 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 			conn_fail(e, c, ERROR_BANNER, ETIMEDOUT, now);
 		break;
 	case CONN_OPEN:
-		while (c->open > 0 && now - conn_message(e, c, c->head)->sent >
-					      e->plan->timeout_ns)
+		while (c->open > 0 &&
+		       now - replies_oldest(e, c) > e->plan->timeout_ns)
 			conn_give_up(e, c, now);
 		break;
 	default:

@@ -16,14 +16,13 @@
 #define SWEEP_MIN (1 * MS)
 #define SWEEP_MAX (50 * MS)
 
-/* With room beyond the depth: a reply out of order must not hold up others. */
 static uint32_t window_of(const struct plan *plan)
 {
 	uint32_t window = 1;
 
 	while (window < (uint32_t)plan->depth)
 		window *= 2;
-	return plan->depth > 1 ? 2 * window : 1;
+	return window;
 }
 
 static uint64_t engine_share(uint64_t count, const struct engine *e)
@@ -56,8 +55,10 @@ static int init_conns(struct engine *e)
 	e->conns = calloc(e->conn_count + 1, sizeof(*e->conns));
 	e->messages =
 		calloc(e->conn_count * e->window + 1, sizeof(*e->messages));
+	e->overtaken = calloc(e->conn_count * (size_t)e->plan->depth + 1,
+			      sizeof(*e->overtaken));
 	e->heap = calloc(e->conn_count + 1, sizeof(struct conn *));
-	if (!e->conns || !e->messages || !e->heap)
+	if (!e->conns || !e->messages || !e->overtaken || !e->heap)
 		return -ENOMEM;
 	for (size_t i = 0; i < e->conn_count; i++) {
 		struct conn *c = &e->conns[i];
@@ -67,6 +68,7 @@ static int init_conns(struct engine *e)
 				   (size_t)e->number);
 		c->is_silent = c->id >= (uint32_t)e->plan->connections;
 		c->ring = e->messages + i * e->window;
+		c->overtaken = e->overtaken + i * (size_t)e->plan->depth;
 		c->due_at = NEVER;
 		e->alive += !c->is_silent;
 	}
@@ -107,7 +109,8 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->now = interval_new();
 	e->full = interval_new();
 	e->sums.bytes_each = sizeof(struct conn) + sizeof(struct conn *) +
-			     e->window * sizeof(struct message);
+			     e->window * sizeof(struct message) +
+			     (size_t)plan->depth * sizeof(struct overtaken);
 	e->in = malloc(ENGINE_BUFFER);
 	e->out = malloc(ENGINE_BUFFER);
 	if (!e->now || !e->full || !e->in || !e->out)
@@ -130,6 +133,7 @@ void engine_fini(struct engine *e)
 	interval_free(e->full);
 	free(e->conns);
 	free(e->messages);
+	free(e->overtaken);
 	free(e->heap);
 	free(e->in);
 	free(e->out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What becomes of messages: answered, timed out or abandoned.  They are
- * settled in any order and leave the ring in order.
+ * settled in any order and leave the ring in order.  An unanswered one that
+ * holds up the ring is moved out of it, to the overtaken ones.
  *
  * A reply that repeats the message is cut out of the stream by its length or
  * its newline, and compared with the message whose number it begins with.
@@ -29,6 +30,63 @@ static void leave_ring(struct engine *e, struct conn *c)
 			return;
 		c->late_pending_before += (uint32_t)(c->late_pending >> 63);
 		c->late_pending = c->late_pending << 1 | m->is_late_pending;
+	}
+}
+
+static struct overtaken *find_overtaken(const struct conn *c, uint64_t seq)
+{
+	for (uint32_t i = 0; i < c->overtaken_count; i++)
+		if (c->overtaken[i].seq == seq)
+			return &c->overtaken[i];
+	return NULL;
+}
+
+static void remove_overtaken(struct conn *c, struct overtaken *o)
+{
+	struct overtaken *end = c->overtaken + c->overtaken_count--;
+
+	memmove(o, o + 1, (size_t)((char *)end - (char *)(o + 1)));
+}
+
+/* The message, if it is under way; else NULL. */
+static struct message *find_open(const struct engine *e, const struct conn *c,
+				 uint64_t seq)
+{
+	struct overtaken *o;
+	struct message *m;
+
+	if (seq < c->head) {
+		o = find_overtaken(c, seq);
+		return o ? &o->message : NULL;
+	}
+	m = conn_message(e, c, seq);
+	return seq < c->next && !m->is_settled ? m : NULL;
+}
+
+/* There must be a message under way. */
+static uint64_t oldest_open(const struct conn *c)
+{
+	return c->overtaken_count > 0 ? c->overtaken[0].seq : c->head;
+}
+
+int64_t replies_oldest(const struct engine *e, const struct conn *c)
+{
+	return find_open(e, c, oldest_open(c))->sent;
+}
+
+/*
+ * Fewer messages than the ring has room for are under way, so that there is
+ * room among the overtaken ones.
+ */
+void replies_make_room(struct engine *e, struct conn *c, uint64_t count)
+{
+	while (c->next + count - c->head > e->window) {
+		struct message *m = conn_message(e, c, c->head);
+
+		c->overtaken[c->overtaken_count++] =
+			(struct overtaken){ c->head, *m };
+		m->is_settled = true;
+		leave_ring(e, c);
 	}
 }
 
@@ -72,6 +130,15 @@ static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 	return m->planned >= e->measure_at;
 }
 
+/* The message is no longer looked at. */
+static void settled(struct engine *e, struct conn *c, uint64_t seq)
+{
+	if (seq < c->head)
+		remove_overtaken(c, find_overtaken(c, seq));
+	else
+		leave_ring(e, c);
+}
+
 static void record_latency(struct engine *e, const struct message *m,
 			   int64_t now, uint64_t count)
 {
@@ -86,7 +153,7 @@ static void record_latency(struct engine *e, const struct message *m,
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind)
 {
-	struct message *m = conn_message(e, c, seq);
+	struct message *m = find_open(e, c, seq);
 
 	if (settle_message(e, c, m)) {
 		e->now->counts.answered++;
@@ -101,7 +168,7 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 	}
 	if (seq >= c->highest)
 		c->highest = seq + 1;
-	leave_ring(e, c);
+	settled(e, c, seq);
 	if (e->plan->mode == PLAN_CHURN)
 		c->is_done = true;
 }
@@ -169,7 +236,7 @@ static void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 static void lose_message(struct engine *e, struct conn *c, uint64_t seq,
 			 uint64_t *column, int64_t now)
 {
-	struct message *m = conn_message(e, c, seq);
+	struct message *m = find_open(e, c, seq);
 
 	if (!settle_message(e, c, m))
 		return;
@@ -188,6 +255,9 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 	if (c->state == CONN_OPEN && c->open == 0 && c->frame.used > 0 &&
 	    now >= e->measure_at)
 		e->now->counts.surplus++;
+	for (uint32_t i = 0; i < c->overtaken_count; i++)
+		lose_message(e, c, c->overtaken[i].seq, column, now);
+	c->overtaken_count = 0;
 	for (; c->head < c->next; c->head++)
 		if (!conn_message(e, c, c->head)->is_settled)
 			lose_message(e, c, c->head, column, now);
@@ -201,15 +271,28 @@ static bool can_identify_reply(const struct engine *e)
 		e->plan->expect == EXPECT_REPLY);
 }
 
+static void set_late_pending(struct conn *c, uint64_t seq)
+{
+	uint64_t bit = c->head - 1 - seq;
+
+	if (bit < 64)
+		c->late_pending |= UINT64_C(1) << bit;
+	else
+		c->late_pending_before++;
+}
+
 bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 {
-	struct message *m = conn_message(e, c, c->head);
+	uint64_t seq = oldest_open(c);
+	struct message *m = find_open(e, c, seq);
 
 	m->is_late_pending = can_identify_reply(e);
 	if (m->planned >= e->measure_at && m->is_late_pending)
 		engine_note_error(e, ERROR_REPLY, ETIMEDOUT, now);
-	lose_message(e, c, c->head, &e->now->counts.timed_out, now);
-	leave_ring(e, c);
+	if (seq < c->head && m->is_late_pending)
+		set_late_pending(c, seq);
+	lose_message(e, c, seq, &e->now->counts.timed_out, now);
+	settled(e, c, seq);
 	return can_identify_reply(e);
 }
 
@@ -276,14 +359,13 @@ static void settle_identified(struct engine *e, struct conn *c, uint64_t seq,
 	struct counts *b = &e->now->counts;
 	bool is_measured = now >= e->measure_at;
 
-	if (seq < c->head && take_late_pending(c, seq))
-		b->late += is_measured;
-	else if (seq < c->head || seq >= c->next ||
-		 conn_message(e, c, seq)->is_settled)
-		b->surplus += is_measured;
-	else
+	if (find_open(e, c, seq))
 		replies_answer(e, c, seq, now,
 			       seq < c->highest ? &b->swapped : NULL);
+	else if (seq < c->head && take_late_pending(c, seq))
+		b->late += is_measured;
+	else
+		b->surplus += is_measured;
 }
 
 static void settle_bad(struct engine *e, struct conn *c, int64_t now)
@@ -293,7 +375,9 @@ static void settle_bad(struct engine *e, struct conn *c, int64_t now)
 	if (now >= e->measure_at)
 		e->now->errors++;
 	if (c->open > 0)
-		replies_answer(e, c, c->head, now, &b->wrong);
+		replies_answer(e, c,
+			       c->head < c->next ? c->head : oldest_open(c),
+			       now, &b->wrong);
 	else
 		b->surplus += now >= e->measure_at;
 }
@@ -317,8 +401,7 @@ static bool read_own_id(const struct engine *e, const struct conn *c,
 			const char *data, struct message_id *ret)
 {
 	return payload_read_id(ret, data) && ret->conn == c->id &&
-	       ret->seq >= c->head && ret->seq < c->next &&
-	       !conn_message(e, c, ret->seq)->is_settled;
+	       find_open(e, c, ret->seq);
 }
 
 /* How many of the latest bytes may start a number of this connection? */
@@ -343,7 +426,8 @@ static void begin_next_frame(struct engine *e, struct conn *c,
 {
 	const struct frame bad = c->frame;
 
-	if (bad.id.seq < c->head && bad.id.conn == c->id)
+	if (bad.id.seq < c->head && bad.id.conn == c->id &&
+	    !find_overtaken(c, bad.id.seq))
 		settle_identified(e, c, bad.id.seq, now);
 	else if (id.seq == c->head)
 		e->now->counts.surplus += now >= e->measure_at;

@@ -43,6 +43,12 @@ struct message {
 	bool is_late_pending; /* answered or lost */
 };
 
+/* A message that left the ring unanswered, so that others can be sent. */
+struct overtaken {
+	uint64_t seq;
+	struct message message;
+};
+
 #define FRAME_START 48
 
 /* The reply that is being received. */
@@ -65,8 +71,8 @@ struct conn {
 	bool is_done;		 /* churn: the message was answered */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
-	bool is_warming_up;	      /* open loop: due_at is in the warm-up */
-	uint32_t open;		      /* messages under way */
+	bool is_warming_up; /* open loop: due_at is in the warm-up */
+	uint32_t open;	    /* messages under way, overtaken ones too */
 	uint32_t late_pending_before; /* the same of older messages, a count */
 	uint64_t late_pending; /* bit n: the reply to message head - 1 - n */
 	uint64_t head, next;   /* numbers of the oldest and the next message */
@@ -74,6 +80,8 @@ struct conn {
 	uint64_t out_seq;      /* written next: this message ... */
 	size_t out_from;       /* ... from this byte on */
 	struct message *ring;
+	struct overtaken *overtaken; /* older than head, oldest first */
+	uint32_t overtaken_count;
 	struct frame frame;
 	uint64_t replies; /* measured ones */
 	int64_t last_at;  /* when input last came */
@@ -121,8 +129,9 @@ struct engine {
 	struct conn *conns;
 	size_t conn_count;
 	struct message *messages;
-	uint32_t window;    /* size of a ring, a power of two */
-	struct conn **heap; /* from 1, by wake_at */
+	struct overtaken *overtaken; /* depth for each connection */
+	uint32_t window;	     /* size of a ring, a power of two */
+	struct conn **heap;	     /* from 1, by wake_at */
 	size_t heap_used;
 	size_t in_state[CONN_STATES];
 	size_t alive;		/* not OVER, without silent ones */
@@ -193,6 +202,12 @@ void replies_take(struct engine *e, struct conn *c, const char *data,
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind);
 
+/* Make room in the ring for count messages. */
+void replies_make_room(struct engine *e, struct conn *c, uint64_t count);
+
+/* When the oldest message under way was sent; there must be one. */
+int64_t replies_oldest(const struct engine *e, const struct conn *c);
+
 /*
  * The oldest message under way timed out.  Returns whether the connection can
  * go on: whether a late reply can be told from the next one.
@@ -255,8 +270,7 @@ static inline bool engine_is_open_loop(const struct engine *e)
 
 static inline bool conn_has_room(const struct engine *e, const struct conn *c)
 {
-	return !c->is_blocked && c->open < (uint32_t)e->plan->depth &&
-	       c->next - c->head < e->window;
+	return !c->is_blocked && c->open < (uint32_t)e->plan->depth;
 }
 
 static inline struct message *conn_message(const struct engine *e,
