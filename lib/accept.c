@@ -64,7 +64,9 @@ int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 
 	endpoint->service.share = &endpoint->share;
 	wr_lock(&a->core->lock);
-	if (!has_descriptor(a, endpoint->listener.fd)) {
+	if (a->is_sealed) {
+		rc = -ESHUTDOWN;
+	} else if (!has_descriptor(a, endpoint->listener.fd)) {
 		rc = endpoint->id = a->last ? a->last->id + 1 : 0;
 		atomic_store(a->last ? &a->last->next : &a->first, endpoint);
 		a->last = endpoint;
@@ -296,9 +298,9 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	struct weir_conn *c = wr_table_take(a->core->table);
 
 	wr_count(stats, &stats->accepted, 1);
-	endpoint->stop.calm_since = 0; /* restarts the quiet time */
-	if (endpoint->stop.owed > 0)
-		endpoint->stop.owed--;
+	endpoint->fence.calm_since = 0; /* restarts the quiet time */
+	if (endpoint->fence.owed > 0)
+		endpoint->fence.owed--;
 	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
@@ -503,7 +505,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 				    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd == -EAGAIN) {
 			endpoint->may_have_more = endpoint->is_due = false;
-			endpoint->stop.owed = 0;
+			endpoint->fence.owed = 0;
 			if (endpoint->listener.is_shut)
 				wr_accept_close_listener(a, endpoint);
 			arm(a, endpoint);

@@ -18,17 +18,20 @@ struct wr_endpoint {
 	struct wr_service service;
 	struct wr_share share; /* places taken by its connections */
 	int id;
+	_Atomic bool is_unwanted; /* to be fenced and closed */
 	bool is_armed;
 	bool is_broken;
 	bool may_have_more; /* clients wait, as far as we know */
 	bool is_due;	    /* they do, and there is room */
 
 	struct {
+		int64_t began_at;     /* 0: not yet */
+		int64_t handshake_ns; /* allowed for one handshake */
 		bool is_fenced;
-		size_t owed;	       /* may still wait from before the stop */
+		size_t owed;	       /* may still wait from before it */
 		int64_t calm_since;    /* quiet since; 0: not quiet */
 		int64_t first_calm_at; /* first quiet time; 0: not yet */
-	} stop;
+	} fence;
 
 	char where[512]; /* as text; escapes make it long */
 };
@@ -40,6 +43,7 @@ struct wr_accept {
 	int poller;
 	struct wr_endpoint *_Atomic first;
 	struct wr_endpoint *last;   /* l (core.lock) */
+	bool is_sealed;		    /* l: no listener is added */
 	_Atomic size_t listening;   /* listeners that are not closed */
 	struct wr_endpoint *latest; /* has accepted last; NULL: none */
 	int reserve;		    /* spare descriptor; -1: none */
@@ -52,7 +56,10 @@ struct wr_accept {
 int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines);
 void wr_accept_fini(struct wr_accept *a);
 
-/* Takes the listener on success.  Its id; -EADDRINUSE: we have it already. */
+/*
+ * Takes the listener on success.  Its id; -EADDRINUSE: we have it already;
+ * -ESHUTDOWN: a stop has begun.  The caller notifies the acceptor.
+ */
 int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint);
 
 /* The one after e, the first (e NULL), or NULL. */

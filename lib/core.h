@@ -60,7 +60,10 @@ struct wr_core {
 	_Atomic int failure;	 /* -errno: why waiting fails; 0 */
 	_Atomic int64_t stop_at; /* ns; WR_NEVER_AT: none */
 
-	/* Guards the end of the stop and of threads; the innermost lock. */
+	/*
+	 * Guards the list of listeners, the end of the stop and of threads; the
+	 * innermost lock.
+	 */
 	struct wr_lock lock;
 	struct wr_cond changed;
 

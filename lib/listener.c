@@ -261,7 +261,7 @@ static int remove_stale(const struct wr_address *addr)
 
 static void unlink_path(struct wr_listener *l)
 {
-	if (l->path[0] && is_at(l->path, &l->file))
+	if (l->path[0] && !l->is_shared && is_at(l->path, &l->file))
 		(void)remove_file(l->path, &l->file);
 	l->path[0] = '\0';
 }
@@ -379,7 +379,7 @@ static int take_inherited(struct wr_listener *l, int fd)
 	if (rc < 0)
 		return rc;
 	l->fd = fd;
-	l->inherited = true;
+	l->is_shared = true;
 	l->is_tcp = is_tcp;
 	return 0;
 }
@@ -461,7 +461,7 @@ static int fence_unix(struct wr_listener *l)
 
 int wr_listener_fence(struct wr_listener *l)
 {
-	if (l->fd < 0 || l->inherited)
+	if (l->fd < 0 || l->is_shared)
 		return 0;
 	return l->is_tcp ? fence_tcp(l) : fence_unix(l);
 }

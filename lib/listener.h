@@ -13,8 +13,8 @@
 #include "address.h"
 
 struct wr_listener {
-	_Atomic int fd; /* -1: closed */
-	bool inherited; /* fd:N: shared with others; only closed */
+	_Atomic int fd;		/* -1: closed */
+	_Atomic bool is_shared; /* with other programs: it is only closed */
 	bool is_tcp;
 	bool is_ending; /* TCP: fenced; ends in children, too */
 	bool is_shut;	/* Unix: shut down; close it once empty */
@@ -51,7 +51,7 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
  * not allowed, drop SYNs by a socket filter.  Unix: shut down and unlink the
  * path.  See docs/STOPPING.md.
  *
- * Returns 0 (an inherited listener is left alone), or -errno: new connections
+ * Returns 0 (a shared listener is left alone), or -errno: new connections
  * keep coming.
  */
 int wr_listener_fence(struct wr_listener *l);

@@ -29,6 +29,7 @@
 #include "clock.h"
 #include "conn_table.h"
 #include "dialled.h"
+#include "fence.h"
 #include "sys.h"
 
 struct weir_server {
@@ -150,8 +151,6 @@ int weir_server_listen(weir_server *s, const char *where,
 		return -EINVAL;
 	if (atomic_load(&s->core.stop_wanted))
 		return -ESHUTDOWN;
-	if (wr_core_phase(&s->core) != WR_PHASE_NEW)
-		return -EBUSY;
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
@@ -175,11 +174,58 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc >= 0 && service->session) /* sessions wait for peers */
 		wr_sched_always_hand_off(&s->core.sched);
 	if (rc < 0) {
-		if (!endpoint->listener.inherited)
+		if (!endpoint->listener.is_shared)
 			wr_listener_close(&endpoint->listener);
 		wr_sys_free(endpoint);
+		return rc;
 	}
+	wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
 	return rc;
+}
+
+static struct wr_endpoint *find_listener(weir_server *s, int id)
+{
+	return s ? wr_accept_find(&s->acceptor.accept, id) : NULL;
+}
+
+/* The acceptor does not start while the lock is held. */
+static bool close_before_start(weir_server *s, struct wr_endpoint *e)
+{
+	bool is_new;
+
+	wr_lock(&s->core.lock);
+	is_new = wr_core_phase(&s->core) == WR_PHASE_NEW;
+	if (is_new)
+		wr_accept_close_listener(&s->acceptor.accept, e);
+	wr_unlock(&s->core.lock);
+	return is_new;
+}
+
+int weir_server_unlisten(weir_server *s, int id)
+{
+	WR_NO_CANCEL();
+	struct wr_endpoint *e = find_listener(s, id);
+	int rc;
+
+	if (e == NULL)
+		return -EINVAL;
+	if (atomic_load(&s->core.stop_wanted))
+		return -ESHUTDOWN;
+	rc = wr_fence_request(&s->acceptor.accept, e);
+	if (rc == 0 && !close_before_start(s, e))
+		wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
+	return rc;
+}
+
+int weir_server_listener_fd(weir_server *s, int id)
+{
+	struct wr_endpoint *e = find_listener(s, id);
+	int fd = e ? e->listener.fd : -1;
+
+	if (fd < 0)
+		return -EINVAL;
+	e->listener.is_shared = true;
+	return fd;
 }
 
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
@@ -187,9 +233,9 @@ int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 	const struct wr_endpoint *e;
 	size_t len;
 
-	if (s == NULL || buf == NULL)
+	if (buf == NULL)
 		return -EINVAL;
-	e = wr_accept_find(&s->acceptor.accept, id);
+	e = find_listener(s, id);
 	if (e == NULL)
 		return -EINVAL;
 	len = strlen(e->where);
@@ -211,6 +257,7 @@ static void undo_start(weir_server *s)
 	wr_table_shut_gate(core->table);
 	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
+	wr_fence_request_all(&s->acceptor.accept);
 	wr_accept_close_listeners(&s->acceptor.accept);
 	wr_stop_end(&s->acceptor.stop);
 }

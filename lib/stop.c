@@ -8,6 +8,7 @@
 
 #include "bounds.h"
 #include "conn_table.h"
+#include "fence.h"
 #include "sys.h"
 
 int wr_stop_init(struct wr_stop *s, struct wr_accept *accept,
@@ -37,97 +38,6 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 
 /* ------------------------------------------------------------------- fence */
 
-static bool lock_until(struct weir_conn *c, int64_t at)
-{
-	while (!wr_trylock(&c->lock)) {
-		if (wr_now_ns() >= at)
-			return false;
-		(void)wr_sys_poll(NULL, 0, 1);
-	}
-	return true;
-}
-
-/*
- * The round trip to the peer, ns; 0: not known.  False: it could not be asked
- * for in time.  The kernel answers after a send(2) that is under way, which may
- * wait for memory that is on a disk; the owner sends under the lock.
- */
-static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
-{
-	*ret = 0;
-	if (!c->is_tcp)
-		return true;
-	if (!lock_until(c, at))
-		return false;
-	if (c->fd >= 0)
-		*ret = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
-	wr_unlock(&c->lock);
-	return true;
-}
-
-/*
- * A handshake takes a round trip.  Open connections tell how long that is;
- * there are more of them than handshakes, since they last longer.  If one
- * cannot be asked in time, the longest handshake is waited for.
- */
-static int64_t handshake_time(struct wr_stop *s)
-{
-	size_t slots = wr_table_slots(s->core->table);
-	int64_t longest = WR_HANDSHAKE_LEAST_NS, ns;
-	int64_t at = s->ctx->now + WR_ROUND_TRIPS_NS;
-	int samples = 0;
-
-	for (size_t i = 0; i < slots && samples < WR_ROUND_TRIPS; i++) {
-		struct weir_conn *c = conn_at(s, i);
-
-		if (!c)
-			continue;
-		if (!ask_round_trip(c, at, &ns))
-			return WR_HANDSHAKE_MOST_NS;
-		samples += ns > 0;
-		if (WR_HANDSHAKE_NS(ns) > longest)
-			longest = WR_HANDSHAKE_NS(ns);
-	}
-	return wr_min_at(longest, WR_HANDSHAKE_MOST_NS);
-}
-
-static int fence_listener(struct wr_stop *s, struct wr_endpoint *e)
-{
-	int rc;
-
-	if (e->listener.inherited || e->listener.fd < 0) {
-		wr_accept_close_listener(s->accept, e);
-		return 0;
-	}
-	rc = wr_listener_fence(&e->listener);
-	e->stop.is_fenced = rc == 0;
-	if (!e->stop.is_fenced)
-		e->stop.owed = wr_min(wr_listener_waiting(&e->listener),
-				      (size_t)e->service.set.backlog);
-	return rc;
-}
-
-static void fence_listeners(struct wr_stop *s)
-{
-	struct wr_endpoint *e = NULL;
-	const struct wr_endpoint *unfenced = NULL;
-	int error = 0;
-
-	while ((e = wr_accept_next(s->accept, e))) {
-		int rc = fence_listener(s, e);
-
-		if (rc < 0 && !unfenced) {
-			unfenced = e;
-			error = rc;
-		}
-	}
-	if (unfenced)
-		wr_logf(&s->core->logger, WEIR_LOG_WARNING,
-			"%s: clients cannot be kept from connecting during "
-			"the stop: %s; some may be reset",
-			unfenced->where, weir_strerror(error));
-}
-
 static void fence(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
@@ -142,45 +52,13 @@ static void fence(struct wr_stop *s)
 		wr_pool_wake_waiters(s->pool);
 	}
 	wr_linger_shorten(s->deadlines, WR_LINGER_QUIET_STOP_NS);
-	fence_listeners(s);
-	if (wr_core_phase(core) == WR_PHASE_DRAINING)
-		s->handshake_ns = handshake_time(s);
+	wr_fence_request_all(s->accept);
+	wr_fence_run(s->accept);
 	wr_logf(&core->logger, WEIR_LOG_INFO, "stopping; connections open: %zu",
 		atomic_load(&core->table->open));
 }
 
 /* ------------------------------------------------------------------ accept */
-
-static void watch_listener(const struct wr_stop *s, struct wr_endpoint *e)
-{
-	if (!e->is_armed || e->may_have_more) {
-		e->stop.calm_since = 0;
-		return;
-	}
-	e->stop.owed = 0; /* the poller saw none */
-	if (e->stop.calm_since == 0)
-		e->stop.calm_since = s->ctx->now;
-	if (e->stop.first_calm_at == 0)
-		e->stop.first_calm_at = e->stop.calm_since;
-}
-
-/*
- * When to close it if no connection comes; never: wait for an event.  A fenced
- * listener: when the last handshake had its time.  Without a fence connections
- * keep coming: once those from before the stop are accepted, and handshakes of
- * that time had theirs.
- */
-static int64_t closes_at(const struct wr_stop *s, const struct wr_endpoint *e)
-{
-	if (e->stop.owed > 0)
-		return WR_NEVER_AT;
-	if (!e->stop.is_fenced)
-		return atomic_load(&s->core->drain_began_at) + s->handshake_ns;
-	if (e->stop.calm_since == 0)
-		return WR_NEVER_AT;
-	return wr_min_at(e->stop.calm_since + s->handshake_ns,
-			 e->stop.first_calm_at + WR_HANDSHAKES_MOST_NS);
-}
 
 /* accept(2) fails, and no connection can end and change that. */
 static bool is_hopeless(struct wr_stop *s)
@@ -195,28 +73,12 @@ static bool is_hopeless(struct wr_stop *s)
 	return s->ctx->now >= s->hopeless_at;
 }
 
-static void close_if_quiet(struct wr_stop *s, struct wr_endpoint *e)
-{
-	watch_listener(s, e);
-	if (!e->is_broken && s->ctx->now < closes_at(s, e))
-		return;
-	/* Close right after emptying the backlog: fewest are lost. */
-	if (!e->stop.is_fenced && !e->is_broken && s->accept->resume_at == 0)
-		wr_accept_from(s->accept, e);
-	wr_accept_close_listener(s->accept, e);
-}
-
 static void close_quiet_listeners(struct wr_stop *s)
 {
-	struct wr_endpoint *e = NULL;
-
-	if (is_hopeless(s)) {
+	if (is_hopeless(s))
 		wr_accept_close_listeners(s->accept);
-		return;
-	}
-	while ((e = wr_accept_next(s->accept, e)))
-		if (e->listener.fd >= 0)
-			close_if_quiet(s, e);
+	else
+		wr_fence_run(s->accept);
 }
 
 /* ------------------------------------------------------------------- drain */
@@ -400,6 +262,7 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 {
 	switch (s->step) {
 	case WR_STOP_NONE:
+		wr_fence_run(s->accept);
 		return atomic_load(&s->core->stop_wanted) ? WR_STOP_FENCE
 							  : WR_STOP_NONE;
 	case WR_STOP_FENCE:
@@ -449,15 +312,14 @@ bool wr_stop_run(struct wr_stop *s)
 
 int64_t wr_stop_next_at(const struct wr_stop *s)
 {
-	struct wr_endpoint *e = NULL;
 	int64_t at = s->remind_at;
 
 	if (s->step == WR_STOP_NONE)
-		return atomic_load(&s->core->stop_wanted) ? 0 : WR_NEVER_AT;
+		return atomic_load(&s->core->stop_wanted)
+			       ? 0
+			       : wr_fence_next_at(s->accept);
 	if (s->step >= WR_STOP_CUT)
 		return wr_min_at(at, s->notice_until);
-	while ((e = wr_accept_next(s->accept, e)))
-		if (e->listener.fd >= 0)
-			at = wr_min_at(at, closes_at(s, e));
+	at = wr_min_at(at, wr_fence_next_at(s->accept));
 	return wr_min_at(at, atomic_load(&s->core->stop_at));
 }

@@ -37,7 +37,6 @@ struct wr_stop {
 	int done_fd;			/* c */
 
 	enum wr_stop_step step; /* t */
-	int64_t handshake_ns;	/* t: allowed for one handshake */
 	int64_t hopeless_at;	/* t: give the clients up; 0: not yet */
 	int64_t remind_at;	/* t */
 	int64_t notice_until;	/* t: end of WR_STOP_NOTICE ... */

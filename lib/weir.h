@@ -455,16 +455,17 @@ WEIR_API int weir_server_new(weir_server **ret,
 			     const struct weir_config *config);
 
 /*
- * Add a listener with its own service.  where is "host:port", ":port" (all
+ * Add a listener with its own service; a server that runs accepts from it at
+ * once.  where is "host:port", ":port" (all
  * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
  * "fd:N" (an inherited listening socket, which the server then owns).  Port 0
  * picks a free port.
  *
  * A host name is looked up for at most 30 s; weir_server_stop() in another
- * thread or a signal handler ends the wait.  A server that runs on "unix:/path"
- * keeps a file "/path.lock" until it ends.  Every program in the network
- * namespace may connect to "unix:@abstract": it has no mode, and service->mode
- * must be 0 or 0666.
+ * thread or a signal handler ends the wait.  While "unix:/path" is being opened
+ * there is a file "/path.lock".  Every program in the network namespace may
+ * connect to "unix:@abstract": it has no mode, and service->mode must be 0 or
+ * 0666.
  *
  * Listeners share the queue and max_connections and are served in rotation.  A
  * listener without a connection in one of these gets a place there: up to a
@@ -475,20 +476,50 @@ WEIR_API int weir_server_new(weir_server **ret,
  * weir_resolve()); -ENAMETOOLONG; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES ... (as
  * bind(2); -EADDRINUSE also for a descriptor that this server has already);
  * -ENOTSOCK (fd: not a listening stream socket; unix: another kind of file);
- * -EBUSY (started); -ESHUTDOWN (stopped); -ENOMEM.
- * Thread: before start.  Since: 0.1.
+ * -ESHUTDOWN (stopped); -ENOMEM.
+ * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_listen(weir_server *s, const char *where,
 				const struct weir_service *service);
+
+/*
+ * Close listener id, as a stop does (docs/STOPPING.md): the acceptor lets no new
+ * connection begin, accepts and serves those that the kernel has completed, and
+ * closes the listener, usually within 50 ms.  With WEIR_HOLD and a full queue
+ * they wait for room first.  Open connections go on.  The path of a Unix socket
+ * is removed.  A listener of "fd:N" is only closed.
+ *
+ * It returns at once.  Until the listener is closed, another call returns
+ * -EALREADY.  The id is not used again, and about a kilobyte of memory is kept
+ * until weir_server_free().
+ *
+ * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
+ * is closed); -ESHUTDOWN (stopped).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_unlisten(weir_server *s, int id);
 
 /*
  * Write the address of listener id, as text for weir_dial() with the real port,
  * to buf: at most cap bytes with the NUL.
  *
  * Returns the length of the text; -EINVAL (no such listener); -ENOSPC.
- * Thread: any, but not during weir_server_listen().  Since: 0.1.
+ * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
+
+/*
+ * Give the descriptor of listener id, for another process or server that goes
+ * on listening with a copy of it as "fd:N".  From then on the listener is
+ * shared: this server only closes it, and leaves the path of a Unix socket and
+ * the clients in the backlog to the owner of the copy.  The server closes the
+ * descriptor when it stops or in weir_server_unlisten(), so make the copy
+ * (dup(2), fork(2)) before.
+ *
+ * Returns the descriptor; -EINVAL (no such listener, or it is closed).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_listener_fd(weir_server *s, int id);
 
 /*
  * Start all threads and accept connections, or do neither.

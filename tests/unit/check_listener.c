@@ -241,7 +241,7 @@ START_TEST(an_inherited_listener_is_taken_over)
 	ck_assert_int_eq(listen(fd, 8), 0);
 	ck_assert_int_eq(inherited(&l, fd), 0);
 	ck_assert_int_eq(l.fd, fd);
-	ck_assert(l.inherited && l.is_tcp);
+	ck_assert(l.is_shared && l.is_tcp);
 	ck_assert(descriptor_has(fd, F_GETFL, O_NONBLOCK));
 	ck_assert(descriptor_has(fd, F_GETFD, FD_CLOEXEC));
 	snprintf(want, sizeof(want), "127.0.0.1:%d", port);

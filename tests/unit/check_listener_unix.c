@@ -27,7 +27,7 @@ START_TEST(a_path_is_there_while_somebody_listens)
 	int fd;
 
 	open_path(&l, "there");
-	ck_assert(!l.is_tcp && !l.inherited);
+	ck_assert(!l.is_tcp && !l.is_shared);
 	ck_assert(fcntl(l.fd, F_GETFL) & O_NONBLOCK);
 	ck_assert_int_eq(fcntl(l.fd, F_GETFD), FD_CLOEXEC);
 	ck_assert_int_eq(wr_listener_address(&l, buf, sizeof(buf)), 10);
@@ -409,7 +409,7 @@ START_TEST(the_path_of_an_inherited_socket_stays)
 	addr.fd = socket_file("inherited", SOCK_STREAM);
 	ck_assert_int_eq(listen(addr.fd, 8), 0);
 	ck_assert_int_eq(wr_listener_open(&l, &addr, 8, 0600, NULL), 0);
-	ck_assert(l.inherited && !l.is_tcp);
+	ck_assert(l.is_shared && !l.is_tcp);
 	wr_listener_fence(&l);
 	ck_assert(is_live("inherited"));
 	wr_listener_close(&l);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listener is fenced: the kernel completes no new connection on it (see "the
+ * fence" in listener.c).  Its backlog is accepted until it has been quiet for
+ * as long as a handshake under way may still need, and then it is closed.
+ */
+#include "fence.h"
+
+#include <errno.h>
+
+#include "bounds.h"
+#include "conn_table.h"
+#include "sys.h"
+
+/* ----------------------------------------------------------------- request */
+
+int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e)
+{
+	int rc = 0;
+
+	wr_lock(&a->core->lock);
+	if (a->is_sealed)
+		rc = -ESHUTDOWN;
+	else if (e->listener.fd < 0)
+		rc = -EINVAL;
+	else if (atomic_exchange(&e->is_unwanted, true))
+		rc = -EALREADY;
+	wr_unlock(&a->core->lock);
+	return rc;
+}
+
+void wr_fence_request_all(struct wr_accept *a)
+{
+	struct wr_endpoint *e = NULL;
+
+	wr_lock(&a->core->lock);
+	a->is_sealed = true;
+	wr_unlock(&a->core->lock);
+	while ((e = wr_accept_next(a, e)))
+		atomic_store(&e->is_unwanted, true);
+}
+
+/* ------------------------------------------------------------------- fence */
+
+static bool lock_until(struct weir_conn *c, int64_t at)
+{
+	while (!wr_trylock(&c->lock)) {
+		if (wr_now_ns() >= at)
+			return false;
+		(void)wr_sys_poll(NULL, 0, 1);
+	}
+	return true;
+}
+
+/*
+ * The round trip to the peer, ns; 0: not known.  False: it could not be asked
+ * for in time.  The kernel answers after a send(2) that is under way, which may
+ * wait for memory that is on a disk; the owner sends under the lock.
+ */
+static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
+{
+	*ret = 0;
+	if (!c->is_tcp)
+		return true;
+	if (!lock_until(c, at))
+		return false;
+	if (c->fd >= 0)
+		*ret = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
+	wr_unlock(&c->lock);
+	return true;
+}
+
+/*
+ * A handshake takes a round trip.  Open connections tell how long that is;
+ * there are more of them than handshakes, since they last longer.  If one
+ * cannot be asked in time, the longest handshake is waited for.
+ */
+static int64_t handshake_time(const struct wr_accept *a)
+{
+	size_t slots = wr_table_slots(a->core->table);
+	int64_t longest = WR_HANDSHAKE_LEAST_NS, ns;
+	int64_t at = a->ctx->now + WR_ROUND_TRIPS_NS;
+	int samples = 0;
+
+	if (a->ctx->now >= atomic_load(&a->core->stop_at))
+		return longest; /* a stop without grace */
+	for (size_t i = 0; i < slots && samples < WR_ROUND_TRIPS; i++) {
+		struct weir_conn *c = wr_table_find(a->core->table, i);
+
+		if (!wr_conn_is_in_use(c))
+			continue;
+		if (!ask_round_trip(c, at, &ns))
+			return WR_HANDSHAKE_MOST_NS;
+		samples += ns > 0;
+		if (WR_HANDSHAKE_NS(ns) > longest)
+			longest = WR_HANDSHAKE_NS(ns);
+	}
+	return wr_min_at(longest, WR_HANDSHAKE_MOST_NS);
+}
+
+static bool is_to_be_fenced(struct wr_endpoint *e)
+{
+	return e->listener.fd >= 0 && e->fence.began_at == 0 &&
+	       atomic_load(&e->is_unwanted);
+}
+
+static void fence(struct wr_accept *a, struct wr_endpoint *e, bool *is_logged)
+{
+	int rc = wr_listener_fence(&e->listener);
+
+	e->fence.began_at = a->ctx->now;
+	e->fence.is_fenced = rc == 0;
+	if (e->fence.is_fenced)
+		return;
+	e->fence.owed = wr_min(wr_listener_waiting(&e->listener),
+			       (size_t)e->service.set.backlog);
+	if (!*is_logged)
+		wr_logf(&a->core->logger, WEIR_LOG_WARNING,
+			"%s: clients cannot be kept from connecting while the "
+			"listener is being closed: %s; some may be reset",
+			e->where, weir_strerror(rc));
+	*is_logged = true;
+}
+
+static void fence_unwanted(struct wr_accept *a)
+{
+	struct wr_endpoint *e = NULL;
+	int64_t handshake_ns = 0;
+	bool is_logged = false;
+
+	while ((e = wr_accept_next(a, e)))
+		if (is_to_be_fenced(e) && e->listener.is_shared)
+			wr_accept_close_listener(a, e);
+		else if (is_to_be_fenced(e))
+			fence(a, e, &is_logged);
+	while ((e = wr_accept_next(a, e))) {
+		if (e->fence.began_at == 0 || e->fence.handshake_ns > 0)
+			continue;
+		if (handshake_ns == 0)
+			handshake_ns = handshake_time(a);
+		e->fence.handshake_ns = handshake_ns;
+	}
+}
+
+/* ------------------------------------------------------------------- close */
+
+static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
+{
+	if (!e->is_armed || e->may_have_more) {
+		e->fence.calm_since = 0;
+		return;
+	}
+	e->fence.owed = 0; /* the poller saw none */
+	if (e->fence.calm_since == 0)
+		e->fence.calm_since = a->ctx->now;
+	if (e->fence.first_calm_at == 0)
+		e->fence.first_calm_at = e->fence.calm_since;
+}
+
+/*
+ * When to close it if no connection comes; never: wait for an event.  A fenced
+ * listener: when the last handshake had its time.  Without a fence connections
+ * keep coming: once those from before the fence are accepted, and handshakes of
+ * that time had theirs.
+ */
+static int64_t closes_at(const struct wr_endpoint *e)
+{
+	if (e->fence.owed > 0)
+		return WR_NEVER_AT;
+	if (!e->fence.is_fenced)
+		return e->fence.began_at + e->fence.handshake_ns;
+	if (e->fence.calm_since == 0)
+		return WR_NEVER_AT;
+	return wr_min_at(e->fence.calm_since + e->fence.handshake_ns,
+			 e->fence.first_calm_at + WR_HANDSHAKES_MOST_NS);
+}
+
+static void close_if_quiet(struct wr_accept *a, struct wr_endpoint *e)
+{
+	watch_listener(a, e);
+	if (!e->is_broken && a->ctx->now < closes_at(e))
+		return;
+	/* Close right after emptying the backlog: fewest are lost. */
+	if (!e->fence.is_fenced && !e->is_broken && a->resume_at == 0)
+		wr_accept_from(a, e);
+	wr_accept_close_listener(a, e);
+}
+
+void wr_fence_run(struct wr_accept *a)
+{
+	struct wr_endpoint *e = NULL;
+
+	fence_unwanted(a);
+	while ((e = wr_accept_next(a, e)))
+		if (e->listener.fd >= 0 && e->fence.began_at != 0)
+			close_if_quiet(a, e);
+}
+
+int64_t wr_fence_next_at(const struct wr_accept *a)
+{
+	struct wr_endpoint *e = NULL;
+	int64_t at = WR_NEVER_AT;
+
+	while ((e = wr_accept_next(a, e)))
+		if (e->listener.fd >= 0 && e->fence.began_at != 0)
+			at = wr_min_at(at, closes_at(e));
+	return at;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closing listeners so that no connection which the kernel has completed is
+ * lost: of one listener, or of all in a stop.  The acceptor's thread, except
+ * for wr_fence_request().
+ */
+#ifndef WR_FENCE_H
+#define WR_FENCE_H
+
+#include "accept.h"
+
+/*
+ * Any thread: have the listener closed.  The caller notifies the acceptor.
+ * Returns 0; -ESHUTDOWN (a stop closes it); -EALREADY; -EINVAL (it is closed).
+ */
+int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e);
+
+/* The same for all listeners; none can be added from now on. */
+void wr_fence_request_all(struct wr_accept *a);
+
+/* Fence the listeners to be closed; close those that are quiet. */
+void wr_fence_run(struct wr_accept *a);
+int64_t wr_fence_next_at(const struct wr_accept *a);
+
+#endif
