@@ -78,7 +78,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->service = service;
 	c->release = give_slot;
 	c->fd = fd;
-	c->born_at = c->active_at = c->in.last_at = now;
+	c->born_at = c->active_at = c->wait_at = c->in.last_at = now;
 	memcpy(c->timeout_ms, service->timeout_ms, sizeof(c->timeout_ms));
 	atomic_store(&c->check_at, WR_NEVER_AT);
 	atomic_store(&c->refs, 1);
@@ -140,6 +140,8 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 		return WEIR_END_LIFETIME;
 	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
+	if (c->rare & WR_RARE_INPUT_OFF)
+		return WEIR_END_PAUSE;
 	if (c->in.message_at)
 		return WEIR_END_READ;
 	return c->in.received > 0 ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
@@ -152,8 +154,15 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 
 	if (has_output)
 		at = wr_min_at(at, stall_at(c));
-	if (c->end != WR_END_OPEN || c->rare & WR_RARE_INPUT_OFF)
+	if (c->end != WR_END_OPEN)
 		return at;
+	if (c->rare) {
+		if (c->rare & WR_RARE_TIMER)
+			at = wr_min_at(at, c->timer_at);
+		if (c->rare & WR_RARE_INPUT_OFF)
+			return wr_min_at(
+				at, time_after(c, c->wait_at, WR_TMO_PAUSE));
+	}
 	if (c->in.message_at)
 		return wr_min_at(at,
 				 time_after(c, c->in.message_at, WR_TMO_READ));
@@ -161,8 +170,16 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 		return at;
 	if (c->in.received == 0)
 		return wr_min_at(at,
-				 time_after(c, c->born_at, WR_TMO_FIRST_BYTE));
+				 time_after(c, c->wait_at, WR_TMO_FIRST_BYTE));
 	return wr_min_at(at, time_after(c, c->active_at, WR_TMO_IDLE));
+}
+
+bool wr_conn_take_timer(struct weir_conn *c)
+{
+	if (!(c->rare & WR_RARE_TIMER) || c->timer_at > c->ctx->now)
+		return false;
+	c->rare &= (uint8_t)~WR_RARE_TIMER;
+	return true;
 }
 
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
@@ -387,6 +404,7 @@ void wr_conn_finish(struct weir_conn *c)
 	if (c->interest)
 		wr_poller_remove(c->core->poller, c->fd);
 	c->ctx = NULL;
+	c->linger = (struct wr_linger){ 0 };
 	wr_conn_move(c, stats, WR_CONN_LINGERING);
 	wr_conn_notify_acceptor(c, WR_INBOX_LINGER);
 }

@@ -71,7 +71,8 @@ enum wr_input {
 /* States of few connections, in one byte: the usual path tests it once. */
 enum {
 	WR_RARE_INPUT_OFF = 1 << 0, /* the handler is not called for input */
-	WR_RARE_END_GIVEN = 1 << 1  /* the handler knows that input has ended */
+	WR_RARE_END_GIVEN = 1 << 1, /* the handler knows that input has ended */
+	WR_RARE_TIMER = 1 << 2	    /* weir_conn_set_timer() */
 };
 
 /* Requests to the acceptor. */
@@ -171,7 +172,13 @@ struct weir_conn {
 	struct wr_in in;	  /* o */
 	struct wr_out out;	  /* l */
 	struct wr_call call;	  /* o */
-	struct wr_linger linger;  /* t */
+	union {
+		struct {
+			int64_t wait_at;  /* o: of a first byte, or a pause */
+			int64_t timer_at; /* o: with WR_RARE_TIMER */
+		};
+		struct wr_linger linger; /* t: while it lingers */
+	};
 	int timeout_ms[WR_TMO_COUNT]; /* o */
 	socklen_t peer_len;	      /* c: 0: ask the socket */
 	union {
@@ -245,6 +252,9 @@ uint8_t wr_conn_due_end(struct weir_conn *c);
  * (is_mid).  0: do not wait.
  */
 int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
+
+/* Owner: its timer has passed; it is off then. */
+bool wr_conn_take_timer(struct weir_conn *c);
 
 /* Owner: ask the acceptor for a deadline check at this time. */
 void wr_conn_set_due(struct weir_conn *c, int64_t at);

@@ -325,7 +325,7 @@ static int wait_input(struct weir_conn *c)
 		if (got & ~POLLOUT)
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
-			return -ETIMEDOUT;
+			return wr_conn_take_timer(c) ? -EINTR : -ETIMEDOUT;
 		if (is_draining(c) &&
 		    c->ctx->now >= wr_conn_drain_until(c, is_mid))
 			return -ESHUTDOWN;

@@ -89,7 +89,7 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 {
 	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_LIFETIME || ms == 0 || ms < WEIR_NEVER)
+	    which > WEIR_TIMEOUT_PAUSE || ms == 0 || ms < WEIR_NEVER)
 		return -EINVAL;
 	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
 	return 0;
@@ -98,9 +98,20 @@ int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
 {
 	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_LIFETIME)
+	    which > WEIR_TIMEOUT_PAUSE)
 		return -EINVAL;
 	*ms = c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE];
+	return 0;
+}
+
+int weir_conn_set_timer(weir_conn *c, int ms)
+{
+	if (c == NULL || ms == 0 || ms < WEIR_NEVER)
+		return -EINVAL;
+	if (c->end != WR_END_OPEN)
+		return -EPIPE;
+	c->timer_at = wr_deadline_at(wr_now_ns(), ms);
+	c->rare |= WR_RARE_TIMER;
 	return 0;
 }
 

@@ -20,7 +20,7 @@ struct dialled {
 static const struct wr_service dialled_service = {
 	.set = { .line_max = (size_t)1 << 20, .outbox_mark = (size_t)1 << 18 },
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
-			WEIR_NEVER },
+			WEIR_NEVER, WEIR_NEVER },
 };
 
 /*

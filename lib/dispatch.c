@@ -100,6 +100,7 @@ static void log_deadline(struct weir_conn *c, int end)
 		[WEIR_END_WRITE] = "the peer took nothing for",
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
+		[WEIR_END_PAUSE] = "it was paused for",
 	};
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
@@ -170,16 +171,6 @@ static enum step begin_close(struct weir_conn *c, int end)
 	c->outcome = (uint8_t)outcome_of(end);
 	c->in.is_ready = false;
 	return go_on_closing(c);
-}
-
-static enum step expire(struct weir_conn *c)
-{
-	int end = wr_conn_due_end(c);
-
-	log_deadline(c, end);
-	if (c->end != WR_END_OPEN || wr_conn_has_output(c))
-		return end_now(c, end);
-	return begin_close(c, end);
 }
 
 static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
@@ -276,7 +267,16 @@ static enum step turn_input_off(struct weir_conn *c)
 {
 	c->rare |= WR_RARE_INPUT_OFF;
 	c->in.message_at = 0;
+	c->wait_at = c->ctx->now;
 	return wait_for_events(c);
+}
+
+static enum step pause_input(struct weir_conn *c)
+{
+	c->call.drain_deferred = c->call.why == WEIR_DRAIN;
+	if (c->call.input == WR_INPUT_EOF)
+		c->rare |= WR_RARE_END_GIVEN;
+	return turn_input_off(c);
 }
 
 /* The handler can get more input without an event. */
@@ -355,6 +355,8 @@ static enum step apply_verdict(struct weir_conn *c, int verdict)
 		return call_again(c, verdict != WEIR_AGAIN);
 	case WEIR_KEEP:
 		return keep(c);
+	case WEIR_PAUSE:
+		return pause_input(c);
 	case WEIR_CLOSE:
 	case -ESHUTDOWN:
 		return begin_close(c, end_of_served(c, verdict));
@@ -390,7 +392,8 @@ static void leave_poller(struct weir_conn *c)
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
 
-static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
+static WR_INLINE int call_handler(struct weir_conn *c, int why,
+				  weir_handler *fn)
 {
 	struct wr_context *ctx = c->ctx;
 	int verdict;
@@ -407,7 +410,89 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 		c->in.is_ready = true;
 	else if (c->call.input != WR_INPUT_NOT_ASKED)
 		c->in.is_ready = !c->in.would_block;
+	return verdict;
+}
+
+static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
+{
+	return apply_verdict(c, call_handler(c, why, fn));
+}
+
+/*
+ * A call for another reason than input; its verdict turns input on or off.  A
+ * pause goes on while the handler takes no input.  A timer does not restart the
+ * idle time.
+ */
+static enum step call_aside(struct weir_conn *c, int why)
+{
+	bool was_off = c->rare & WR_RARE_INPUT_OFF;
+	int64_t wait_at = c->wait_at, active_at = c->active_at;
+	enum step step;
+
+	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
+	step = run_callback(c, why, c->service->set.readable);
+	if (step == STEP_GONE || c->call.messages > 0)
+		return step;
+	if (was_off && !(c->rare & WR_RARE_INPUT_OFF)) {
+		c->wait_at = c->ctx->now;
+		return step;
+	}
+	if (was_off)
+		c->wait_at = wait_at;
+	if (why == WEIR_TIMER)
+		c->active_at = active_at;
+	return step;
+}
+
+/* ---------------------------------------------------------------- deadlines */
+
+/* The last word.  A verdict that keeps the connection restarts the deadline. */
+static enum step call_expired(struct weir_conn *c, int end)
+{
+	int verdict;
+
+	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
+	c->cause = (uint8_t)end;
+	verdict = call_handler(c, WEIR_EXPIRED, c->service->set.expired);
+	if (verdict == WEIR_CLOSE || verdict == -ETIMEDOUT ||
+	    end == WEIR_END_LIFETIME) {
+		log_deadline(c, end);
+		return begin_close(c, end);
+	}
+	c->cause = WEIR_END_NONE;
+	c->wait_at = c->ctx->now;
+	c->in.message_at = 0;
 	return apply_verdict(c, verdict);
+}
+
+/* A peer that takes no output gets no last word. */
+static bool is_heard(const struct weir_conn *c, int end)
+{
+	const struct weir_service *sv = &c->service->set;
+
+	return sv->expired && c->end == WR_END_OPEN && end != WEIR_END_WRITE &&
+	       (c->call.why != 0 || !sv->opened);
+}
+
+static enum step expire(struct weir_conn *c)
+{
+	int end = wr_conn_due_end(c);
+
+	if (is_heard(c, end))
+		return call_expired(c, end);
+	log_deadline(c, end);
+	if (c->end != WR_END_OPEN || wr_conn_has_output(c))
+		return end_now(c, end);
+	return begin_close(c, end);
+}
+
+static bool note_timer(struct weir_conn *c)
+{
+	bool has_passed = wr_conn_take_timer(c);
+
+	if (has_passed)
+		c->events |= WR_EV_TIMER;
+	return has_passed;
 }
 
 /* --------------------------------------------------------------- next step */
@@ -446,18 +531,22 @@ static int drain_is_due(struct weir_conn *c)
 		       wr_conn_drain_until(c, wr_buffer_len(&c->in.buf) > 0);
 }
 
-/* A call for another reason than input; its verdict turns input on or off. */
-static enum step call_aside(struct weir_conn *c, int why)
-{
-	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
-	return run_callback(c, why, c->service->set.readable);
-}
-
 static enum step call_drain(struct weir_conn *c)
 {
 	if (c->service->set.readable == NULL)
 		return begin_close(c, WEIR_END_DRAIN);
 	return call_aside(c, WEIR_DRAIN);
+}
+
+static enum step call_woken(struct weir_conn *c)
+{
+	int why = WEIR_WAKE;
+
+	if (!take_event(c, WR_EV_WAKE)) {
+		c->events &= ~(uint32_t)WR_EV_TIMER;
+		why = WEIR_TIMER;
+	}
+	return c->service->set.readable ? call_aside(c, why) : STEP_ON;
 }
 
 /* Its handler is not called for input, but a reset ends it. */
@@ -490,6 +579,7 @@ static enum step push_output(struct weir_conn *c)
  */
 static enum step check_due(struct weir_conn *c)
 {
+	(void)note_timer(c);
 	if (wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
 	if (wr_conn_has_output(c) || has_outlived(c) ||
@@ -524,8 +614,8 @@ static enum step next_step(struct weir_conn *c)
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
-	if (take_event(c, WR_EV_WAKE) && sv->readable)
-		return call_aside(c, WEIR_WAKE);
+	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
+		return call_woken(c);
 	if (!wr_conn_is_readable(c))
 		return STEP_PARK;
 	if (c->rare & WR_RARE_INPUT_OFF)
@@ -573,7 +663,7 @@ static enum step park(struct weir_conn *c)
 	int rc;
 
 	if (at <= ctx->now)
-		return expire(c);
+		return note_timer(c) ? STEP_ON : expire(c);
 	rc = watch(c);
 	if (rc < 0) {
 		log_unwatched(c, rc);
@@ -592,6 +682,7 @@ static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
+	(void)note_timer(c); /* it may be queued again and again */
 	wr_conn_input_tidy(c);
 	wr_conn_move(c, ctx->stats, WR_CONN_READY);
 	wr_sched_requeue(&c->core->sched, &c->node, ctx->now);

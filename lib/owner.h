@@ -36,7 +36,8 @@ enum {
 	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or a stop's deadline */
 	WR_EV_DRAIN = 1 << 6,	 /* the server stops */
 	WR_EV_DEADLINE = 1 << 7, /* deadline check */
-	WR_EV_ALL = 0xff
+	WR_EV_ALL = 0xff,
+	WR_EV_TIMER = 1 << 8 /* not in the word: for the owner alone */
 };
 
 #define WR_OWNED (UINT64_C(1) << 31)

@@ -274,5 +274,6 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 	ret->timeout_ms[WR_TMO_WRITE] = s->write_ms;
 	ret->timeout_ms[WR_TMO_IDLE] = s->idle_ms;
 	ret->timeout_ms[WR_TMO_LIFETIME] = s->lifetime_ms;
+	ret->timeout_ms[WR_TMO_PAUSE] = s->pause_ms;
 	return 0;
 }

@@ -44,6 +44,7 @@
 	X(write_ms, int, 30000, 1, INT32_MAX, TIME,                            \
 	  "without the peer taking a byte")                                    \
 	X(idle_ms, int, 300000, 1, INT32_MAX, TIME, "between messages")        \
+	X(pause_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME, "longest pause")      \
 	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
 	  "of a connection")                                                   \
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
@@ -61,6 +62,7 @@ enum wr_timeout {
 	WR_TMO_WRITE,
 	WR_TMO_IDLE,
 	WR_TMO_LIFETIME,
+	WR_TMO_PAUSE,
 	WR_TMO_COUNT
 };
 

@@ -75,15 +75,16 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
 
 /*
  * A callback of a service.  It runs on a worker, one call at a time for each
- * connection.  Its result is a verdict:
+ * connection.  Its result is a verdict: what the connection does next.
  *
  *   verdict      while input can come             after the end of input
  *   WEIR_CLOSE   send all output, then close      the same
  *   WEIR_WAIT    call on new input                as WEIR_CLOSE
  *   WEIR_AGAIN   call on any input, also on       as WEIR_CLOSE
  *                input that is buffered
- *   WEIR_KEEP    as WEIR_AGAIN                    stay open; no more calls
- *                                                 for input
+ *   WEIR_KEEP    as WEIR_AGAIN                    as WEIR_PAUSE
+ *   WEIR_PAUSE   stay open; do not call           the same
+ *                for input
  *   -EAGAIN      as WEIR_WAIT                     as WEIR_CLOSE
  *   -errno       close, log the error             the same
  *   other        a bug                            a bug
@@ -96,12 +97,18 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
  * The right column applies once an input call has returned 0 or -EBADMSG, or
  * the handler was called for the end and made no input call.  Bytes that are
  * left after -EBADMSG cause one more call; if that takes none of them, the
- * column applies.  A connection that stays open is closed when the peer resets
- * it, by weir_ref_close(), by a later verdict or by its lifetime_ms.
+ * column applies.
  *
- * In the call with WEIR_DRAIN each verdict but WEIR_KEEP closes.  WEIR_KEEP
- * leaves the connection open until the deadline of the stop: the handler is
- * called for input and weir_ref_wake(), and then with WEIR_DRAIN again.
+ * A pause lasts until a call for another reason returns another verdict.
+ * weir_ref_wake() causes such a call, and so does weir_conn_set_timer().  Input
+ * stays in the buffer and in the kernel, so the peer has to wait with its own.
+ * Of the deadlines write_ms, lifetime_ms and pause_ms run.  A reset by the peer
+ * ends the connection; the end of input is noticed when it is read.  A session
+ * that pauses has no more calls.
+ *
+ * In the call with WEIR_DRAIN each verdict but WEIR_KEEP and WEIR_PAUSE closes.
+ * These leave the connection open until the deadline of the stop; after each
+ * later call comes another one with WEIR_DRAIN.
  *
  * Errors that a peer or a stop causes are not logged: -EPIPE, -ECONNRESET,
  * -ESHUTDOWN, and an error of an unreachable peer (-EHOSTUNREACH ...) that an
@@ -142,15 +149,18 @@ enum {
 	WEIR_CLOSE = 0,
 	WEIR_AGAIN = 2000000001,
 	WEIR_WAIT = 2000000002,
-	WEIR_KEEP = 2000000003
+	WEIR_KEEP = 2000000003,
+	WEIR_PAUSE = 2000000004
 };
 
 /* weir_conn_why(): why the callback runs. */
 enum {
-	WEIR_OPENED = 1, /* the connection is new; no input has been read */
-	WEIR_INPUT = 2,	 /* there is input, or the end of it */
-	WEIR_WAKE = 3,	 /* weir_ref_wake() was called */
-	WEIR_DRAIN = 4	 /* the server stops; last call unless it keeps */
+	WEIR_OPENED = 1,  /* the connection is new; no input has been read */
+	WEIR_INPUT = 2,	  /* there is input, or the end of it */
+	WEIR_WAKE = 3,	  /* weir_ref_wake() was called */
+	WEIR_DRAIN = 4,	  /* the server stops; last call unless it keeps */
+	WEIR_TIMER = 6,	  /* the time of weir_conn_set_timer() has come */
+	WEIR_EXPIRED = 7, /* in `expired': a deadline has passed */
 };
 
 /* Log levels. */
@@ -179,7 +189,8 @@ enum {
 	WEIR_TIMEOUT_READ = 2,
 	WEIR_TIMEOUT_WRITE = 3,
 	WEIR_TIMEOUT_IDLE = 4,
-	WEIR_TIMEOUT_LIFETIME = 5
+	WEIR_TIMEOUT_LIFETIME = 5,
+	WEIR_TIMEOUT_PAUSE = 6
 };
 
 /* weir_summary.end: why a connection ended. */
@@ -195,7 +206,8 @@ enum {
 	WEIR_END_READ = 8,
 	WEIR_END_WRITE = 9,
 	WEIR_END_IDLE = 10,
-	WEIR_END_LIFETIME = 11
+	WEIR_END_LIFETIME = 11,
+	WEIR_END_PAUSE = 12
 };
 
 /*
@@ -236,8 +248,13 @@ struct weir_config {
  * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
  * one of session and readable is set.  With opened the server sends first; the
  * other callbacks run from the first byte on.  No input is read while half of
- * outbox_mark is unsent.  A connection whose deadline has passed ends once a
- * worker is free.
+ * outbox_mark is unsent.
+ *
+ * A connection whose deadline has passed ends once a worker is free.  Before
+ * that, expired is called with WEIR_EXPIRED, but not after write_ms: it may
+ * write a last word, and weir_conn_summary() says which deadline it was.
+ * WEIR_CLOSE closes then.  WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the
+ * deadline; lifetime_ms is not restarted.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -246,6 +263,7 @@ struct weir_service {
 	weir_handler *session;	/* called once; its reads wait */
 	weir_handler *readable; /* called on input; its reads never wait */
 	weir_handler *opened;	/* called on accept, before any input */
+	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
 
@@ -253,6 +271,7 @@ struct weir_service {
 	int read_ms;	    /* for a whole message, once begun; 30,000 */
 	int write_ms;	    /* without the peer taking a byte; 30,000 */
 	int idle_ms;	    /* between messages; 300,000 */
+	int pause_ms;	    /* longest pause; WEIR_NEVER */
 	int lifetime_ms;    /* of the connection; WEIR_NEVER */
 	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
@@ -665,7 +684,7 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -EBADMSG     the input ended inside a message
  *   -ESHUTDOWN   the server drains: no more input is waited for
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
- *   -EINTR       weir_ref_wake() interrupted the wait of a session
+ *   -EINTR       a wake or a timer interrupted the wait of a session
  *   -ECONNRESET, -EPIPE  the peer is gone
  *   -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
  *   -EINVAL, -ENOMEM
@@ -792,7 +811,7 @@ WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 /*
  * Tell why the callback runs.
  *
- * Returns WEIR_OPENED, _INPUT, _WAKE or _DRAIN.
+ * Returns WEIR_OPENED, _INPUT ...; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_why(const weir_conn *c);
@@ -866,6 +885,19 @@ WEIR_API int weir_conn_fd(const weir_conn *c);
  */
 WEIR_API int weir_conn_set_timeout(weir_conn *c, int which, int ms);
 WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
+
+/*
+ * Have the handler called once with WEIR_TIMER in ms milliseconds (1 to
+ * INT_MAX); WEIR_NEVER: do not.  Each call replaces the time set before, which
+ * costs no system call if the new time is later.  The timer runs also during a
+ * pause, while output is unsent and after the end of input.  It interrupts the
+ * wait of a session, or of a dialled connection, with -EINTR.  It does not
+ * restart idle_ms.
+ *
+ * Returns 0; -EPIPE (closing); -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_set_timer(weir_conn *c, int ms);
 
 /*
  * Attach data to the connection, or read it.  If drop is not NULL, it is called

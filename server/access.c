@@ -34,6 +34,7 @@ static const char *const reasons[] = {
 	[WEIR_END_WRITE] = "the client took nothing, write timeout",
 	[WEIR_END_IDLE] = "the client said no more, idle timeout",
 	[WEIR_END_LIFETIME] = "its lifetime is over",
+	[WEIR_END_PAUSE] = "it was paused for too long",
 };
 
 static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])

@@ -61,7 +61,7 @@ static int say_the_verdict(weir_conn *c, void *arg)
 
 static bool does_keep(const struct place *p)
 {
-	return p->verdict == WEIR_KEEP;
+	return p->verdict == WEIR_KEEP || p->verdict == WEIR_PAUSE;
 }
 
 static bool does_stay(const struct place *p)
@@ -81,7 +81,8 @@ static void expect_calls(const struct place *p)
 	ck_assert_int_ge(calls, 1);
 	/* The first call may come before the end does. */
 	ck_assert_int_le(calls, p->state == REST ? 3 : 2);
-	if (p->state == REST && (p->is_drained || (p->verdict != WEIR_CLOSE)))
+	if (p->state == REST && (p->is_drained || (p->verdict != WEIR_CLOSE &&
+						   p->verdict != WEIR_PAUSE)))
 		ck_assert_int_ge(calls, 2);
 }
 
@@ -162,7 +163,7 @@ static void check_verdict(int verdict, bool is_drained, enum state state)
 static void check_verdicts(bool is_drained)
 {
 	static const int verdicts[] = { WEIR_CLOSE, WEIR_WAIT, -EAGAIN,
-					WEIR_AGAIN, WEIR_KEEP };
+					WEIR_AGAIN, WEIR_KEEP, WEIR_PAUSE };
 
 	for (size_t i = 0; i < sizeof(verdicts) / sizeof(verdicts[0]); i++)
 		for (int state = 0; state < STATES; state++)

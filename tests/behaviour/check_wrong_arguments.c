@@ -44,6 +44,7 @@ static int without_connection(void)
 		weir_conn_local(NULL, buf, sizeof(buf)),
 		weir_conn_set_timeout(NULL, WEIR_TIMEOUT_IDLE, 1),
 		weir_conn_get_timeout(NULL, WEIR_TIMEOUT_IDLE, &ms),
+		weir_conn_set_timer(NULL, 1),
 	};
 
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)

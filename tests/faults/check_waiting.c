@@ -184,6 +184,42 @@ START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
 }
 END_TEST
 
+/* ---- timers */
+
+static _Thread_local bool is_counted;
+static _Atomic int system_calls;
+
+static int count_calls(enum wr_sys_call call, size_t *len)
+{
+	(void)call;
+	(void)len;
+	if (is_counted)
+		atomic_fetch_add(&system_calls, 1);
+	return 0;
+}
+
+static int move_its_timer(weir_conn *c, void *arg)
+{
+	is_counted = true;
+	for (int i = 1; i <= 1000; i++)
+		ck_assert_int_eq(weir_conn_set_timer(c, 60000 + i), 0);
+	is_counted = false;
+	return echo_lines(c, arg);
+}
+
+START_TEST(moving_a_timer_takes_no_system_call_and_no_memory)
+{
+	struct server *s;
+
+	wr_sys_fault = count_calls;
+	s = serve_workers(1, WEIR_SERVICE(.readable = move_its_timer));
+	client_open_and_echo(s, "hello\n");
+	ck_assert_int_eq(system_calls, 0);
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 /* ---- late bytes, and clients that come at the same time */
 
 static _Atomic int reads;
@@ -240,6 +276,7 @@ int main(void)
 			 a_session_waits_under_a_limit_of_one_descriptor,
 			 connections_that_cannot_be_watched_are_not_all_logged,
 			 who_is_due_while_the_worker_is_stuck_is_reported_once,
+			 moving_a_timer_takes_no_system_call_and_no_memory,
 			 an_error_queue_is_neither_an_end_nor_work_without_end,
 			 late_bytes_keep_no_client_waiting);
 }
