@@ -502,11 +502,11 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
 				const struct weir_service *service);
 
 /*
- * Close listener id, as a stop does (docs/STOPPING.md): the acceptor lets no new
- * connection begin, accepts and serves those that the kernel has completed, and
- * closes the listener, usually within 50 ms.  With WEIR_HOLD and a full queue
- * they wait for room first.  Open connections go on.  The path of a Unix socket
- * is removed.  A listener of "fd:N" is only closed.
+ * Close listener id, as a stop does (docs/STOPPING.md): the acceptor lets no
+ * new connection begin, accepts and serves those that the kernel has completed,
+ * and closes the listener, usually within 50 ms.  With WEIR_HOLD and a full
+ * queue they wait for room first.  Open connections go on.  The path of a Unix
+ * socket is removed.  A listener of "fd:N" is only closed.
  *
  * It returns at once.  Until the listener is closed, another call returns
  * -EALREADY.  The id is not used again, and about a kilobyte of memory is kept
