@@ -4,8 +4,10 @@
  * options -> listeners -> start -> run -> exit status, all on the main thread.
  *
  * SIGINT and SIGTERM are blocked first, so that one that arrives early waits
- * for weir_server_run(), which then drains at once.  The handler of SIGHUP
- * sends SIGTERM; it runs on the main thread, because all others block signals.
+ * for weir_server_run(), which then drains at once.  SIGHUP asks for a reload
+ * and is taken by a thread.  If standard input is a terminal, it says that this
+ * goes away; then its handler sends SIGTERM, on the main thread, because all
+ * others block signals.
  *
  * Other programs rely on these lines of standard output: pid, listening, ready
  * and drained.
@@ -21,6 +23,7 @@
 #include "../cli/cli.h"
 #include "access.h"
 #include "activation.h"
+#include "background.h"
 #include "console.h"
 #include "journal.h"
 #include "options.h"
@@ -45,6 +48,20 @@ static void on_hangup(int signo)
 	kill(getpid(), SIGTERM);
 }
 
+static bool has_reloads;
+
+static void *take_reloads(void *arg)
+{
+	sigset_t set;
+	int signo;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	while (sigwait(&set, &signo) == 0)
+		journal(WEIR_LOG_WARNING, "SIGHUP: there is nothing to reload");
+	return arg;
+}
+
 static void server_set_signals(void)
 {
 	struct sigaction hup;
@@ -58,6 +75,9 @@ static void server_set_signals(void)
 	sigaction(SIGHUP, NULL, &hup);
 	if (hup.sa_handler == SIG_IGN)
 		return; /* started by nohup(1) */
+	has_reloads = !isatty(STDIN_FILENO);
+	if (has_reloads)
+		return;
 	hup = (struct sigaction){ .sa_handler = on_hangup,
 				  .sa_flags = SA_RESTART };
 	sigaction(SIGHUP, &hup, NULL);
@@ -349,9 +369,11 @@ static int run_server(const struct options *o)
 	weir_server *s;
 	int status, rc = out_start();
 
+	journal_start(o->config.log_level);
+	if (rc == 0 && has_reloads)
+		rc = background_start(take_reloads, NULL);
 	if (rc < 0)
 		return cannot_start(rc);
-	journal_start(o->config.log_level);
 	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);
 	if (rc < 0) {

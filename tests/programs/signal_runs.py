@@ -8,8 +8,10 @@
   neither the Unix path nor the pid file is left, and the port can be bound
 
 The kinds are one SIGTERM, a second one after the call that follows, SIGINT as
-the second, and one SIGHUP.  If they come before the server is asked to stop, they are that;
-if not, it is asked by another SIGTERM once it has served a client.
+the second, and one SIGHUP, with a terminal as standard input and without.  If
+they come before the server is asked to stop, they are that, but SIGHUP without a
+terminal is not.  If the server is not asked, it is by another SIGTERM once it
+has served a client.
 
 What comes before the first call of main(), which blocks them all, is out
 of reach: the parent may block them, then they wait.
@@ -18,6 +20,7 @@ of reach: the parent may block them, then they wait.
 import concurrent.futures
 import contextlib
 import os
+import pty
 import re
 import select
 import signal
@@ -28,7 +31,8 @@ import time
 
 import weirtest
 
-KINDS = ("15", "15,15", "15,2", "1")
+TERMINAL = "1 "
+KINDS = ("15", "15,15", "15,2", "1", TERMINAL)
 AT_ONCE = 4
 MOST_CALLS = 1000
 
@@ -70,6 +74,7 @@ class Life:
     def live(self):
         program, libraries = command()
         notes, theirs = os.pipe()
+        master, terminal = pty.openpty()
         env = dict(os.environ, LD_PRELOAD=os.environ["WEIR_SIGNAL_SHIM"],
                    LD_LIBRARY_PATH=libraries, SHIM_AT=str(self.number),
                    SHIM_SIGNALS=self.kind, SHIM_FD=str(theirs))
@@ -77,9 +82,11 @@ class Life:
             [program, "--workers", "2", "--log-level", "error",
              "--pid-file", self.pid_file, "echo@127.0.0.1:0",
              "echo@unix:" + self.path],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stdin=terminal if self.kind == TERMINAL else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             pass_fds=(theirs,), env=env)
         os.close(theirs)
+        os.close(terminal)
         try:
             self.meet(process, notes)
             status = process.wait(max(0, self.end - time.monotonic()))
@@ -92,6 +99,7 @@ class Life:
                 process.wait()
             process.stdout.close()
             os.close(notes)
+            os.close(master)
 
     def read(self, process, notes, until):
         """Until the output says so, or is over."""
@@ -120,7 +128,7 @@ class Life:
                 client.sendall(b"hello\n")
                 client.recv(100)
             self.read(process, notes, rb"^ready\n")
-            self.was_asked = b"at " in self.notes
+            self.was_asked = b"at " in self.notes and self.kind != "1"
             if not self.was_asked:
                 process.send_signal(signal.SIGTERM)
             with talks:

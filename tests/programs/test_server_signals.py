@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""weir-server when its terminal goes away, and where it is the first of all
-processes.  What else signals do: test_server_cli.py."""
+"""weir-server when it gets SIGHUP, from a terminal that goes away or from a
+service manager, and where it is the first of all processes.  What else signals
+do: test_server_cli.py."""
 
+import contextlib
 import os
 import pty
 import shutil
@@ -17,7 +19,17 @@ def ignore_hang_up():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-class HangUp(TestCase):
+@contextlib.contextmanager
+def blocked(signo):
+    """For what is started here."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, [signo])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+class Base(TestCase):
     def setUp(self):
         self.where = self.folder()
         self.args = ["-p", self.where + "/pid", "-t", "never",
@@ -33,31 +45,83 @@ class HangUp(TestCase):
         self.assertEqual((status, counts["completed"]), (0, completed))
         self.assertEqual(os.listdir(self.where), [])
 
-    def test_it_drains_and_leaves_nothing(self):
+
+class Reload(Base):
+    """Standard input is no terminal."""
+
+    def hang_up(self, server):
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: not is_pending(server.pid, signal.SIGHUP), "the signal")
+
+    def test_it_says_that_there_is_nothing_and_goes_on(self):
         with Server(*self.args) as server:
+            for _ in range(3):
+                self.hang_up(server)
+            server.logs(rb" warning SIGHUP: there is nothing to reload")
+            self.say_hello()
+            self.check_drained(server.stop(), 1)
+
+    def test_before_main_if_the_parent_blocks_it(self):
+        with blocked(signal.SIGHUP), \
+                Server(*self.args, ready=False) as server:
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"nothing to reload")
+            self.say_hello()
+            self.check_drained(server.stop(), 1)
+
+    def test_in_a_stop_it_cuts_nothing(self):
+        with Server(*self.args, "echo@127.0.0.1:0") as server:
+            client = server.connect(1)
+            stuff(client)
+            server.process.terminate()
+            until(lambda: not is_listening(server.address(1)), "the drain")
+            self.hang_up(server)
+            client.setblocking(True)
+            while client.recv(65536):
+                pass
+            client.close()
+            status, counts = server.end()
+            self.assertEqual((status, counts["cut"]), (0, 0))
+
+    def test_where_it_is_ignored_nothing_is_said(self):
+        with Server(*self.args, preexec_fn=ignore_hang_up) as server:
+            server.process.send_signal(signal.SIGHUP)
+            self.say_hello()
+            self.check_drained(server.stop(), 1)
+            self.assertNotIn(b"SIGHUP", server.err.rest())
+
+
+class HangUp(Base):
+    """Standard input is a terminal."""
+
+    def serve(self, *args, **kwargs):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        return Server(*args, stdin=slave, **kwargs)
+
+    def test_it_drains_and_leaves_nothing(self):
+        with self.serve(*self.args) as server:
             self.say_hello()
             self.check_drained(server.stop(signal.SIGHUP), 1)
 
     def test_who_was_started_with_it_ignored_goes_on(self):
-        with Server(*self.args, preexec_fn=ignore_hang_up) as server:
+        with self.serve(*self.args, preexec_fn=ignore_hang_up) as server:
             server.process.send_signal(signal.SIGHUP)
             self.say_hello()
             self.check_drained(server.stop(), 1)
 
     def test_nohup_keeps_it_running(self):
-        with Server(*self.args, under=["nohup"]) as server:
+        with self.serve(*self.args, under=["nohup"]) as server:
             server.process.send_signal(signal.SIGHUP)
             self.say_hello()
             self.check_drained(server.stop(), 1)
 
     def test_before_main_if_the_parent_blocks_it(self):
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-        try:
-            with Server(*self.args, ready=False) as server:
-                server.process.send_signal(signal.SIGHUP)
-                self.check_drained(server.end(), 0)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        with blocked(signal.SIGHUP), \
+                self.serve(*self.args, ready=False) as server:
+            server.process.send_signal(signal.SIGHUP)
+            self.check_drained(server.end(), 0)
 
     def test_a_terminal_that_goes_away_drains(self):
         """It signals the leader of the session, and the foreground group."""
@@ -86,7 +150,7 @@ class HangUp(TestCase):
         self.assertEqual(os.listdir(self.where), [])
 
     def test_more_than_one_is_one(self):
-        with Server(*self.args, "echo@127.0.0.1:0") as server:
+        with self.serve(*self.args, "echo@127.0.0.1:0") as server:
             client = server.connect(1)
             stuff(client)
             for _ in range(3):
@@ -103,7 +167,7 @@ class HangUp(TestCase):
             self.assertEqual(os.listdir(self.where), [])
 
     def test_after_a_termination_it_cuts(self):
-        with Server(*self.args, "echo@127.0.0.1:0") as server:
+        with self.serve(*self.args, "echo@127.0.0.1:0") as server:
             client = server.connect(1)
             stuff(client)
             server.process.terminate()
@@ -130,12 +194,14 @@ class FirstProcess(TestCase):
         if not shutil.which("unshare") or subprocess.run(
                 [*self.UNSHARE, "true"], stderr=subprocess.DEVNULL).returncode:
             self.skipTest("no process namespace can be made here")
-        for signo in (signal.SIGTERM, signal.SIGHUP):
+        for signals in ([signal.SIGTERM], [signal.SIGHUP, signal.SIGTERM]):
             with Server(under=self.UNSHARE) as server:
                 self.assertIn(b"pid 1\n", server.out.data)
                 with open("/proc/%d/task/%d/children" % (
                         server.pid, server.pid)) as children:
-                    os.kill(int(children.read()), signo)
+                    first = int(children.read())
+                for signo in signals:
+                    os.kill(first, signo)
                 status, counts = server.end()
                 self.assertEqual((status, counts["accepted"]), (0, 0))
 

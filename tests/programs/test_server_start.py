@@ -5,6 +5,7 @@ file that can be opened."""
 
 import contextlib
 import os
+import pty
 import resource
 import signal
 import socket
@@ -32,7 +33,7 @@ class Start(Broken):
         args = ["-w", "3", "-p", folder + "/pid", "echo@unix:" + folder + "/s",
                 "echo@127.0.0.1:0"]
         env = self.broken()
-        threads = 6 # for the two outputs, workers, and last the acceptor
+        threads = 7 # for the outputs, SIGHUP, workers, and last the acceptor
         for number in range(1, threads + 1):
             with self.subTest(number=number):
                 result = run("WEIR_SERVER", *args,
@@ -67,10 +68,13 @@ class NameServer(Broken):
     """One that does not answer."""
 
     def test_a_signal_ends_the_wait_for_it_and_the_program(self):
+        master, terminal = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, terminal)
         for signo in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
             folder = self.folder()
             with Server("echo@unix:" + folder + "/s", "echo@silent.test:0",
-                        ready=False,
+                        ready=False, stdin=terminal,
                         env=self.broken(BROKEN_LOOKUP="600000")) as server:
                 # The first, one for each output, and the look-up's.
                 until(lambda: len(os.listdir("/proc/%d/task" % server.pid)) > 3,
