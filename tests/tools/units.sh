@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The unit files of systemd are valid, and the service is confined.  Run from
+# the build folder.
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+command -v systemd-analyze >/dev/null || { echo 'no systemd-analyze'; exit 77; }
+systemd-analyze --help | grep -q -- --offline || {
+	echo 'systemd-analyze is too old to check files'; exit 77
+}
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+rc=0
+
+cp "$top/server/weir-server@.socket" "$work" || exit 99
+# The program is not installed yet.
+sed "s|^ExecStart=[^ ]*|ExecStart=$PWD/server/weir-server|" \
+	'server/weir-server@.service' >"$work/weir-server@.service" || exit 99
+SYSTEMD_UNIT_PATH=$work:
+export SYSTEMD_UNIT_PATH
+
+grep -q '^ExecStart=/.*/weir-server ' 'server/weir-server@.service' || {
+	echo 'the service does not name its program'; rc=1
+}
+for unit in 'weir-server@echo.service' 'weir-server@echo.socket'; do
+	systemd-analyze verify --man=no "$work/$unit" 2>&1 |
+		grep -F weir-server && { echo "$unit has errors"; rc=1; }
+done
+systemd-analyze security --offline=yes --threshold=5 \
+	"$work/weir-server@echo.service" >"$work/exposure" 2>&1 || {
+	tail -n 60 "$work/exposure"; rc=1
+}
+tail -n 1 "$work/exposure"
+exit $rc
