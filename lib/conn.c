@@ -152,6 +152,9 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
 	bool has_output = wr_conn_has_output(c);
 
+	if (c->is_connecting)
+		return wr_connect_next_at(wr_conn_connect(c));
+
 	if (has_output)
 		at = wr_min_at(at, stall_at(c));
 	if (c->end != WR_END_OPEN)
@@ -217,10 +220,11 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 
 static void cut_locked(struct weir_conn *c)
 {
-	if (c->fd >= 0 && c->end < WR_END_FIN_SENT) {
-		atomic_store(&c->is_cut, true);
+	if ((c->fd < 0 && !c->is_connecting) || c->end >= WR_END_FIN_SENT)
+		return;
+	atomic_store(&c->is_cut, true);
+	if (c->fd >= 0)
 		(void)wr_sys_shutdown(c->fd, SHUT_RDWR);
-	}
 }
 
 void wr_conn_cut(struct weir_conn *c)
@@ -344,7 +348,8 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 
 	if (c->may_linger) /* the peer had its time */
 		wr_sys_forget_linger(fd);
-	wr_sys_close(fd);
+	if (fd >= 0)
+		wr_sys_close(fd);
 	wr_conn_move(c, stats, WR_CONN_CLOSED);
 	if (!atomic_exchange(&c->is_counted, true)) {
 		wr_count(stats, &stats->outcome[outcome], 1);

@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 
 #include "clock.h"
+#include "connect.h"
 #include "core.h"
 #include "owner.h"
 #include "sys.h"
@@ -166,6 +167,8 @@ struct weir_conn {
 	uint8_t rare;		  /* o: WR_RARE_... */
 	bool is_tcp;		  /* c */
 	bool is_dialled;	  /* c: no client has opened it */
+	bool is_connecting;	  /* l: fd is -1; see struct wr_dialled */
+	int error;		  /* o: -errno behind the cause; 0 */
 	bool may_linger;	  /* o: SO_LINGER may block close(2) */
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;  /* a: in the ledger */
@@ -188,6 +191,12 @@ struct weir_conn {
 	} peer;	    /* c */
 	void *data; /* o */
 	void (*drop)(void *data);
+};
+
+/* What c->service is the first part of, if c->is_dialled. */
+struct wr_dialled {
+	struct wr_service service;
+	struct wr_connect *connect; /* NULL: connected */
 };
 
 /* A slab of 256 stays below 128 KiB, where malloc(3) maps whole pages. */
@@ -224,6 +233,15 @@ struct wr_table;
 static inline uint64_t wr_conn_key(const struct weir_conn *c)
 {
 	return (uint64_t)wr_owner_generation(&c->owner) << 32 | c->index;
+}
+
+/* Of the attempts to connect: no event of the connection they lead to. */
+#define WR_KEY_CONNECT (UINT64_C(1) << 63)
+
+static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
+{
+	return wr_container_of(c->service, const struct wr_dialled, service)
+		->connect;
 }
 
 /* ------------------------------------------------------------------- conn */

@@ -197,6 +197,8 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 	int64_t files_end_at = 0;
 	int rc;
 
+	if (c->is_connecting)
+		return WR_FLUSH_STALLED;
 	for (;;) {
 		if (c->out.error)
 			return c->out.error;

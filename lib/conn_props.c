@@ -30,6 +30,11 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 		return -EINVAL;
 	now = (struct weir_summary){
 		.end = c->cause,
+		.error = c->cause == WEIR_END_LOST ||
+					 c->cause == WEIR_END_ERROR ||
+					 c->cause == WEIR_END_CONNECT
+				 ? c->error
+				 : 0,
 		.bytes_in = c->in.received,
 		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
 	};
@@ -51,6 +56,8 @@ int weir_conn_fd(const weir_conn *c)
 {
 	if (c == NULL)
 		return -EINVAL;
+	if (c->fd < 0)
+		return -ENOTCONN;
 	((weir_conn *)(uintptr_t)c)->may_linger = true;
 	return c->fd;
 }
@@ -66,6 +73,8 @@ int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 	/* From accept(2): a socket forgets its peer after a reset. */
 	if (c->peer_len > 0)
 		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
+	if (c->fd < 0)
+		return -ENOTCONN;
 	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)&addr, &len);
 	return rc < 0 ? rc
 		      : wr_address_format((struct sockaddr *)&addr, len, buf,
@@ -80,6 +89,8 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
+	if (c->fd < 0)
+		return -ENOTCONN;
 	rc = wr_sys_getsockname(c->fd, (struct sockaddr *)&addr, &len);
 	return rc < 0 ? rc
 		      : wr_address_format((struct sockaddr *)&addr, len, buf,

@@ -45,7 +45,7 @@ void wr_table_ref(struct wr_table *t)
 
 void wr_table_free_service(struct weir_conn *c)
 {
-	if (!c->is_dialled)
+	if (!c->is_dialled || c->service == NULL)
 		return;
 	wr_sys_free((void *)(uintptr_t)c->service);
 	c->service = NULL;

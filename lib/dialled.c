@@ -1,32 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A dialled connection begins on the ready list, in any thread; from then on
- * the workers run it like an accepted one.
+ * the workers run it like an accepted one.  While it connects it has no
+ * descriptor; the poller watches those of the attempts, and its deadline is the
+ * time of the next step.
  */
 #include "dialled.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "address.h"
+#include "bounds.h"
 #include "conn_table.h"
 #include "connect.h"
+#include "poller.h"
+#include "resolve.h"
 #include "sys.h"
 
-static int copy_service(struct wr_service **ret,
-			const struct weir_service *service)
+static struct wr_dialled *dialled_of(const struct weir_conn *c)
 {
-	struct wr_service *copy = wr_sys_alloc(sizeof(*copy));
-	int rc = copy ? wr_service_init(copy, service) : -ENOMEM;
+	return wr_container_of((void *)(uintptr_t)c->service, struct wr_dialled,
+			       service);
+}
+
+static int new_dialled(struct wr_dialled **ret,
+		       const struct weir_service *service)
+{
+	struct wr_dialled *d = wr_sys_alloc(sizeof(*d));
+	int rc = d ? wr_service_init(&d->service, service) : -ENOMEM;
 
 	if (rc < 0)
-		wr_sys_free(copy);
+		wr_sys_free(d);
 	else
-		*ret = copy;
+		*ret = d;
 	return rc;
 }
 
-/* On an error the service is still the caller's. */
+/* On an error d is still the caller's. */
 static int begin(struct weir_conn **ret, struct wr_core *core, int fd,
-		 const struct wr_service *service)
+		 const struct wr_dialled *d)
 {
 	struct wr_stats *stats = wr_core_foreign_stats(core);
 	int rc = wr_table_take_dialled(core->table, ret);
@@ -34,9 +47,9 @@ static int begin(struct weir_conn **ret, struct wr_core *core, int fd,
 	if (rc < 0)
 		return rc;
 	wr_count(stats, &stats->dialled, 1);
-	wr_conn_begin(*ret, service, fd, wr_now_ns());
+	wr_conn_begin(*ret, &d->service, fd, wr_now_ns());
 	(*ret)->is_dialled = true;
-	if (service->set.session) /* sessions wait for peers */
+	if (d->service.set.session) /* sessions wait for peers */
 		wr_sched_always_hand_off(&core->sched);
 	return 0;
 }
@@ -51,6 +64,8 @@ static void submit(struct weir_conn *c, weir_ref **ret)
 	wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
 }
 
+/* --------------------------------------------------------------- adopting */
+
 static bool is_tcp(int fd)
 {
 	int protocol = 0;
@@ -64,20 +79,135 @@ static bool is_tcp(int fd)
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service)
 {
-	struct wr_service *copy;
+	struct wr_dialled *d;
 	struct weir_conn *c;
-	int rc = copy_service(&copy, service);
+	int rc = new_dialled(&d, service);
 
 	if (rc < 0)
 		return rc;
 	rc = wr_connect_take_over(fd);
 	if (rc == 0)
-		rc = begin(&c, core, fd, copy);
+		rc = begin(&c, core, fd, d);
 	if (rc < 0) {
-		wr_sys_free(copy);
+		wr_sys_free(d);
 		return rc;
 	}
 	c->is_tcp = is_tcp(fd);
 	submit(c, ret);
 	return 0;
+}
+
+/* ---------------------------------------------------------------- dialling */
+
+static void free_connect(struct wr_connect *r)
+{
+	wr_connect_end(r);
+	wr_sys_free(r);
+}
+
+/* A machine that has not begun its first attempt. */
+static int new_connect(struct wr_connect **ret, const struct wr_address *where,
+		       int timeout_ms)
+{
+	struct wr_connect *r = wr_sys_alloc(sizeof(*r));
+	struct addrinfo *list = NULL;
+	int rc = r ? 0 : -ENOMEM;
+
+	if (rc == 0 && where->kind == WR_ADDRESS_TCP)
+		rc = wr_lookup_number(&list, where->host, where->port);
+	if (rc < 0) {
+		wr_sys_free(r);
+		return rc;
+	}
+	wr_connect_begin(r, where, list,
+			 wr_deadline_at(wr_now_ns(),
+					timeout_ms ? timeout_ms : WR_DIAL_MS));
+	*ret = r;
+	return 0;
+}
+
+static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
+{
+	struct weir_conn *c;
+	int rc = begin(&c, core, -1, d);
+
+	if (rc < 0)
+		return rc;
+	d->connect->poller = core->poller;
+	d->connect->key = wr_conn_key(c) | WR_KEY_CONNECT;
+	c->is_connecting = true;
+	atomic_store(&c->due_at, wr_conn_due_at(c));
+	submit(c, ret);
+	return 0;
+}
+
+int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
+		    int timeout_ms, const struct weir_service *service)
+{
+	struct wr_address addr;
+	struct wr_dialled *d;
+	int rc;
+
+	if (where == NULL || timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	rc = wr_address_parse(&addr, where);
+	if (rc < 0)
+		return rc;
+	if (addr.kind == WR_ADDRESS_FD)
+		return wr_dialled_adopt(core, ret, addr.fd, service);
+	rc = new_dialled(&d, service);
+	if (rc < 0)
+		return rc;
+	rc = new_connect(&d->connect, &addr, timeout_ms);
+	if (rc < 0)
+		goto fail;
+	rc = dial(core, ret, d);
+	if (rc == 0)
+		return 0;
+	free_connect(d->connect);
+fail:
+	wr_sys_free(d);
+	return rc;
+}
+
+/* Time counts from here. */
+static void set_connected(struct weir_conn *c, int fd,
+			  const struct addrinfo *to)
+{
+	wr_lock(&c->lock);
+	c->fd = fd;
+	c->is_connecting = false;
+	wr_unlock(&c->lock);
+	c->born_at = c->active_at = c->in.last_at = c->ctx->now;
+	c->is_tcp = to->ai_family != AF_UNIX;
+	if (c->is_tcp)
+		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
+	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {
+		memcpy(&c->peer, to->ai_addr, to->ai_addrlen);
+		c->peer_len = to->ai_addrlen;
+	}
+}
+
+int wr_dialled_connect(struct weir_conn *c)
+{
+	struct wr_dialled *d = dialled_of(c);
+	int rc = wr_connect_step(d->connect, c->ctx->now);
+
+	if (rc < 0)
+		return rc;
+	set_connected(c, rc, d->connect->winner);
+	free_connect(d->connect);
+	d->connect = NULL;
+	return 0;
+}
+
+void wr_dialled_give_up(struct weir_conn *c)
+{
+	struct wr_dialled *d = dialled_of(c);
+
+	wr_lock(&c->lock);
+	c->is_connecting = false;
+	wr_unlock(&c->lock);
+	free_connect(d->connect);
+	d->connect = NULL;
 }

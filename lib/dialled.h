@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections of a server that no client has opened: the program hands a
- * connected socket over.  They count against max_dialled, and each has a copy
- * of its service.
+ * Connections of a server that no client has opened: the program dials, or
+ * hands a connected socket over.  They count against max_dialled, and each has
+ * a copy of its service.
  */
 #ifndef WR_DIALLED_H
 #define WR_DIALLED_H
 
 #include "conn.h"
 
+/* weir_server_dial() */
+int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
+		    int timeout_ms, const struct weir_service *service);
+
 /* weir_server_adopt() */
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service);
+
+/* Owner, connecting: do what is due.  0: connected; -EINPROGRESS; -errno. */
+int wr_dialled_connect(struct weir_conn *c);
+
+/* Owner, connecting: end all attempts. */
+void wr_dialled_give_up(struct weir_conn *c);
 
 #endif

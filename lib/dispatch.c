@@ -11,6 +11,7 @@
 
 #include <errno.h>
 
+#include "dialled.h"
 #include "poller.h"
 #include "sys.h"
 
@@ -63,6 +64,7 @@ static int outcome_of(int end)
 		return WR_OUTCOME_COMPLETED;
 	case WEIR_END_LOST:
 	case WEIR_END_ERROR:
+	case WEIR_END_CONNECT:
 		return WR_OUTCOME_FAILED;
 	case WEIR_END_CUT:
 		return WR_OUTCOME_CUT;
@@ -78,6 +80,13 @@ static enum step end_now(struct weir_conn *c, int end)
 	wr_conn_hang_up(c);
 	wr_conn_close_and_count(c, c->ctx->stats, outcome_of(end));
 	return STEP_GONE;
+}
+
+/* To be told as the error of the end. */
+static int note_error(struct weir_conn *c, int rc)
+{
+	c->error = rc < 0 ? rc : 0;
+	return rc;
 }
 
 static void log_failure(struct weir_conn *c, const char *what, int rc)
@@ -144,6 +153,8 @@ static enum step go_on_closing(struct weir_conn *c)
 {
 	int rc = wr_conn_flush(c);
 
+	if (rc < 0 && outcome_of(c->cause) == WR_OUTCOME_COMPLETED)
+		(void)note_error(c, rc);
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
 	if (rc < 0) {
@@ -175,7 +186,7 @@ static enum step begin_close(struct weir_conn *c, int end)
 
 static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 {
-	log_failure(c, what, rc);
+	log_failure(c, what, note_error(c, rc));
 	return begin_close(c, WEIR_END_ERROR);
 }
 
@@ -346,6 +357,7 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 
 static enum step apply_verdict(struct weir_conn *c, int verdict)
 {
+	(void)note_error(c, verdict);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	switch (verdict) {
@@ -567,6 +579,7 @@ static enum step push_output(struct weir_conn *c)
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
 		return rc == WR_FLUSH_YIELDED ? send_later(c) : STEP_ON;
+	(void)note_error(c, rc);
 	log_output_error(c, rc);
 	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
 			  : c->out.file_error ? WEIR_END_ERROR
@@ -590,6 +603,35 @@ static enum step check_due(struct weir_conn *c)
 	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
 }
 
+/* ------------------------------------------------------------- connecting */
+
+static enum step end_attempt(struct weir_conn *c, int end)
+{
+	wr_dialled_give_up(c);
+	return end_now(c, end);
+}
+
+/*
+ * Wakes and the drain are for the connection that there will be.  A deadline
+ * is one of the attempts.
+ */
+static enum step go_on_connecting(struct weir_conn *c)
+{
+	int rc;
+
+	if (atomic_load(&c->is_cut))
+		return end_attempt(c, WEIR_END_CUT);
+	if (take_event(c, WR_EV_CLOSE))
+		return end_attempt(c, WEIR_END_CLOSED);
+	c->events &= ~(uint32_t)(WR_EV_OUT | WR_EV_DEADLINE);
+	c->ctx->now = wr_now_ns();
+	rc = wr_dialled_connect(c);
+	if (rc == -EINPROGRESS)
+		return STEP_PARK;
+	return note_error(c, rc) < 0 ? end_attempt(c, WEIR_END_CONNECT)
+				     : STEP_ON;
+}
+
 static enum step next_step(struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
@@ -597,6 +639,8 @@ static enum step next_step(struct weir_conn *c)
 	int rc;
 
 	note_events(c);
+	if (c->is_connecting)
+		return go_on_connecting(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	/* Before the deadline: sending shows what the peer has taken. */
@@ -612,7 +656,7 @@ static enum step next_step(struct weir_conn *c)
 	if (sv->opened && c->call.why == 0)
 		return run_callback(c, WEIR_OPENED, sv->opened);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
-	if (rc != 0)
+	if (note_error(c, rc) != 0)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
 		return call_woken(c);
@@ -663,10 +707,10 @@ static enum step park(struct weir_conn *c)
 	int rc;
 
 	if (at <= ctx->now)
-		return note_timer(c) ? STEP_ON : expire(c);
-	rc = watch(c);
+		return c->is_connecting || note_timer(c) ? STEP_ON : expire(c);
+	rc = c->is_connecting ? 0 : watch(c);
 	if (rc < 0) {
-		log_unwatched(c, rc);
+		log_unwatched(c, note_error(c, rc));
 		return end_now(c, WEIR_END_ERROR);
 	}
 	wr_conn_input_tidy(c);

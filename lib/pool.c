@@ -32,7 +32,8 @@ static void run(struct wr_worker *w, struct weir_conn *c, uint32_t events)
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
-	uint32_t generation = (uint32_t)(ev->key >> 32), events = 0;
+	uint32_t generation = (uint32_t)(ev->key >> 32) % WR_GENERATIONS;
+	uint32_t events = 0;
 
 	if (ev->what & WR_POLL_IN)
 		events |= WR_EV_IN;
@@ -40,6 +41,8 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 		events |= WR_EV_OUT;
 	if (ev->what & WR_POLL_HUP)
 		events |= WR_EV_HUP;
+	if (ev->key & WR_KEY_CONNECT)
+		events = WR_EV_OUT;
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);
 	else if (wr_owner_post(&c->owner, generation, events))

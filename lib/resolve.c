@@ -179,19 +179,25 @@ static int lookup_run(struct lookup *l, int64_t deadline_at,
 	return rc;
 }
 
-int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
-		   int64_t deadline_at, const atomic_bool *stop)
+int wr_lookup_number(struct addrinfo **ret, const char *host, const char *port)
 {
 	const struct addrinfo number = {
 		.ai_socktype = SOCK_STREAM,
 		.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
 	};
+
+	return wr_sys_getaddrinfo(host, port, &number, ret);
+}
+
+int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
+		   int64_t deadline_at, const atomic_bool *stop)
+{
 	struct lookup *l;
 	int rc;
 
 	if (!host[0])
 		host = "localhost";
-	rc = wr_sys_getaddrinfo(host, port, &number, ret);
+	rc = wr_lookup_number(ret, host, port);
 	if (rc != -ENOENT)
 		return rc;
 	l = lookup_new(&addresses);

@@ -22,6 +22,9 @@
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop);
 
+/* The same of a numeric host; -ENOENT: a name. */
+int wr_lookup_number(struct addrinfo **ret, const char *host, const char *port);
+
 /* The name of the host at addr, in NI_MAXHOST bytes.  -ENOENT: none. */
 int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		   int64_t deadline_at);

@@ -579,6 +579,15 @@ int weir_server_run(weir_server *s, unsigned flags)
 
 /* --------------------------------------------------------- own connections */
 
+int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
+		     int timeout_ms, const struct weir_service *service)
+{
+	WR_NO_CANCEL();
+
+	return s ? wr_dialled_dial(&s->core, ret, where, timeout_ms, service)
+		 : -EINVAL;
+}
+
 int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 		      const struct weir_service *service)
 {

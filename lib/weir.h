@@ -202,12 +202,13 @@ enum {
 	WEIR_END_ERROR = 4,	 /* an error, which is in the log */
 	WEIR_END_DRAIN = 5,	 /* the server stops */
 	WEIR_END_CUT = 6,	 /* a stop's deadline, or weir_ref_cancel() */
-	WEIR_END_FIRST_BYTE = 7, /* from here on: a deadline of the service */
-	WEIR_END_READ = 8,
-	WEIR_END_WRITE = 9,
-	WEIR_END_IDLE = 10,
-	WEIR_END_LIFETIME = 11,
-	WEIR_END_PAUSE = 12
+	WEIR_END_CONNECT = 7,	 /* weir_server_dial() could not connect */
+	WEIR_END_FIRST_BYTE = 8, /* from here on: a deadline of the service */
+	WEIR_END_READ = 9,
+	WEIR_END_WRITE = 10,
+	WEIR_END_IDLE = 11,
+	WEIR_END_LIFETIME = 12,
+	WEIR_END_PAUSE = 13
 };
 
 /*
@@ -338,7 +339,7 @@ struct weir_option {
  */
 struct weir_ledger {
 	uint64_t accepted;
-	uint64_t dialled;   /* begun by weir_server_adopt() */
+	uint64_t dialled;   /* weir_server_dial(), weir_server_adopt() */
 	uint64_t open;	    /* not ended yet */
 	uint64_t closed;    /* ended: the sum of the next five */
 	uint64_t completed; /* served to the end */
@@ -624,6 +625,31 @@ WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
 				  size_t size, int ms);
 
 /*
+ * Connect to where (as for weir_dial()) within timeout_ms (0: 30,000), and
+ * serve the connection like an accepted one, with the callbacks and limits of
+ * service.  The call returns at once.  Once connected, `opened` runs, if there
+ * is one, and deadlines begin to count.  `closed` is called at the end in any
+ * case.  If connecting has failed, weir_conn_summary() tells WEIR_END_CONNECT
+ * and the error there: -ENOENT (no such host or file), -ETIMEDOUT,
+ * -ECONNREFUSED ... (of the last address), -EMFILE ....
+ *
+ * If ret is not NULL, *ret gets a reference, which the caller gives up with
+ * weir_unref(), and which may be used at once.  Until it is connected, output
+ * is kept, a wake is remembered, and weir_ref_close() and weir_ref_cancel() end
+ * the attempt.  A stop lets it go on until its deadline.
+ *
+ * The connection counts against max_dialled, as that of weir_server_adopt().
+ * For "fd:N" the call does the same as weir_server_adopt().
+ *
+ * Returns 0; -EINVAL (where, service, timeout_ms, not started); -ENAMETOOLONG;
+ * -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
+			      int timeout_ms,
+			      const struct weir_service *service);
+
+/*
  * Make a connection of the server from fd, a connected stream socket, which the
  * server then owns and closes.  The connection is served like an accepted one,
  * with the callbacks and limits of service; its time is counted from this call.
@@ -842,6 +868,7 @@ struct weir_summary {
 	int64_t age_ms;	    /* since the accept, or the dial */
 	uint64_t bytes_in;  /* received */
 	uint64_t bytes_out; /* given to the kernel */
+	int64_t error;	    /* -errno behind END_LOST, _ERROR, _CONNECT; or 0 */
 };
 
 /*
@@ -871,7 +898,7 @@ WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
  * close it.  A server switches an SO_LINGER time off before it closes a
  * connection, because it lingers by itself.
  *
- * Returns the descriptor; -EINVAL.
+ * Returns the descriptor; -ENOTCONN (connecting has failed); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_fd(const weir_conn *c);

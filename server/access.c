@@ -29,6 +29,7 @@ static const char *const reasons[] = {
 	[WEIR_END_ERROR] = "an error",
 	[WEIR_END_DRAIN] = "the server stops",
 	[WEIR_END_CUT] = "it was cut",
+	[WEIR_END_CONNECT] = "it could not be made",
 	[WEIR_END_FIRST_BYTE] = "the client said nothing, idle timeout",
 	[WEIR_END_READ] = "a message was not complete in time, read timeout",
 	[WEIR_END_WRITE] = "the client took nothing, write timeout",
