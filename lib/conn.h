@@ -372,6 +372,12 @@ enum {
 /* Owner. */
 int wr_conn_flush(struct weir_conn *c);
 
+/* Callbacks of a service with `readable' never wait. */
+static inline bool wr_conn_may_wait(const struct weir_conn *c)
+{
+	return c->service->set.readable == NULL;
+}
+
 /* Owner.  Needs no lock: other threads only append bytes. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
@@ -380,9 +386,9 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 }
 
 /*
- * Unsent output stops input: from half of the limit, so that a reply of up to
- * the other half never waits; and while a file is queued, so that a request
- * does not cost a descriptor each.
+ * Unsent output stops input: from half of the mark, so that the reply that is
+ * being written has the other half; and while a file is queued, so that a
+ * request does not cost a descriptor each.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {

@@ -23,11 +23,6 @@
  */
 #define TIME_CHECK_GAP 16
 
-static bool may_wait(const struct weir_conn *c)
-{
-	return c->service->set.readable == NULL;
-}
-
 /* Time stamps in the error queue raise POLLERR, too. */
 static bool has_error(const struct weir_conn *c)
 {
@@ -213,7 +208,7 @@ static int make_room(struct weir_conn *c)
 			return rc;
 		if (!wr_conn_is_congested(c))
 			break;
-		if (!may_wait(c))
+		if (!wr_conn_may_wait(c))
 			return say_eagain(c, WR_INPUT_BACKPRESSURE);
 		if (rc == WR_FLUSH_STALLED)
 			rc = wr_conn_wait_output(c);
@@ -249,7 +244,7 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	note_input(c, WR_INPUT_GIVEN);
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	if (!may_wait(c) && has_had_turn(c))
+	if (!wr_conn_may_wait(c) && has_had_turn(c))
 		return say_eagain(c, WR_INPUT_BUDGET);
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
@@ -259,7 +254,7 @@ static int no_input(struct weir_conn *c, bool is_mid)
 {
 	int rc;
 
-	if (may_wait(c)) {
+	if (wr_conn_may_wait(c)) {
 		rc = wr_conn_wait_input(c, is_mid);
 		/* recv(2) may return it, too. */
 		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
@@ -376,7 +371,8 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	if (n < 0)
 		return n;
 	if (len > c->service->set.line_max)
-		return may_wait(c) ? read_through(c, buf, len) : -EMSGSIZE;
+		return wr_conn_may_wait(c) ? read_through(c, buf, len)
+					   : -EMSGSIZE;
 	n = input_gather(c, len);
 	return n <= 0 ? n : input_give(c, wr_buffer_take(&c->in.buf, buf, len));
 }

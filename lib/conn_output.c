@@ -8,7 +8,7 @@
  * for the caller's memory.  It is not held across sendfile(2), which may wait
  * for the disk; only the owner sends files, so the first chunk stays.
  *
- * Callbacks wait here: a session for input, any callback for room in the
+ * Sessions and dialled connections wait here, for input and for room in the
  * outbox.  poll_once() is the only place where a worker sleeps for one
  * connection.
  *
@@ -394,11 +394,14 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 	return rc;
 }
 
+static bool fits_below(size_t max, size_t queued, size_t more)
+{
+	return more <= max && queued <= max - more;
+}
+
 static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
-	size_t max = c->service->set.outbox_mark;
-
-	return more <= max && queued <= max - more;
+	return fits_below(c->service->set.outbox_mark, queued, more);
 }
 
 /* Keep a small write, and any write while the socket is full. */
@@ -430,7 +433,47 @@ static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 	return is_taken;
 }
 
-/* Send or keep it all; waits while it does not fit in the outbox. */
+/* Keep what is left after each stall as soon as it fits below the mark. */
+static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
+{
+	int rc = 0;
+
+	while (rc >= 0 && rest->left > 0) {
+		if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest->left))
+			rc = send_locked(c, c->ctx, rest);
+		if (rc < 0 || rest->left == 0)
+			break;
+		if (has_room(c, wr_outbox_bytes(&c->out.box), rest->left)) {
+			rc = keep_locked(c, c->ctx, rest);
+			break;
+		}
+		c->out.is_writing = true; /* keeps others out of its middle */
+		wr_unlock(&c->lock);
+		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
+		wr_lock(&c->lock);
+	}
+	c->out.is_writing = false;
+	return rc;
+}
+
+static bool has_space(const struct weir_conn *c, const struct rest *rest)
+{
+	return fits_below(c->service->set.outbox_max,
+			  wr_outbox_bytes(&c->out.box), rest->left);
+}
+
+/* Keep what is left after one attempt to send; -ENOBUFS takes nothing. */
+static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
+{
+	int rc = 0;
+
+	if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest->left))
+		rc = send_locked(c, c->ctx, has_space(c, rest) ? rest : NULL);
+	if (rc < 0 || rest->left == 0)
+		return rc;
+	return has_space(c, rest) ? keep_locked(c, c->ctx, rest) : -ENOBUFS;
+}
+
 static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		      size_t len)
 {
@@ -442,21 +485,9 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		return -EPIPE;
 	wr_lock(&c->lock);
 	rc = may_write(c);
-	while (rc >= 0 && rest.left > 0) {
-		if (!may_stay(c, wr_outbox_bytes(&c->out.box), rest.left))
-			rc = send_locked(c, c->ctx, &rest);
-		if (rc < 0 || rest.left == 0)
-			break;
-		if (has_room(c, wr_outbox_bytes(&c->out.box), rest.left)) {
-			rc = keep_locked(c, c->ctx, &rest);
-			break;
-		}
-		c->out.is_writing = true; /* keeps others out of its middle */
-		wr_unlock(&c->lock);
-		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
-		wr_lock(&c->lock);
-	}
-	c->out.is_writing = false;
+	if (rc == 0 && len > 0)
+		rc = wr_conn_may_wait(c) ? put_waiting_locked(c, &rest)
+					 : put_at_once_locked(c, &rest);
 	wr_unlock(&c->lock);
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }

@@ -129,6 +129,16 @@ static void set_config_defaults(struct weir_config *c, size_t exact)
 			(int)wr_min((size_t)wr_processors(), WR_WORKERS_MOST);
 }
 
+static void set_service_defaults(struct weir_service *s, size_t exact)
+{
+	bool is_default = s->outbox_max == 0 &&
+			  offsetof(struct weir_service, outbox_max) >= exact;
+
+	set_defaults(service_rows, COUNT_OF(service_rows), s, exact);
+	if (is_default && s->outbox_max < s->outbox_mark)
+		s->outbox_max = s->outbox_mark;
+}
+
 const struct weir_option *weir_config_option(size_t i)
 {
 	return i < COUNT_OF(config_rows) ? &config_rows[i].option : NULL;
@@ -199,10 +209,13 @@ static int complete_service(struct weir_service *ret,
 	if ((ret->session == NULL) == (ret->readable == NULL))
 		return refuse(why, "exactly one of session and readable must "
 				   "be set");
-	set_defaults(service_rows, COUNT_OF(service_rows), ret,
-		     ret->exact ? s->size : 0);
-	return check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
-			  why);
+	set_service_defaults(ret, ret->exact ? s->size : 0);
+	rc = check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
+			why);
+	if (rc == 0 && ret->outbox_max < ret->outbox_mark)
+		rc = refuse(why, "outbox_max is %zu, less than outbox_mark",
+			    ret->outbox_max);
+	return rc;
 }
 
 void weir_config_init(struct weir_config *c, size_t size)
@@ -222,7 +235,7 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 	if (s == NULL || size < sizeof(s->size))
 		return;
-	set_defaults(service_rows, COUNT_OF(service_rows), &full, 0);
+	set_service_defaults(&full, 0);
 	full.size = size;
 	wr_copy_out(s, size, &full, sizeof(full));
 }

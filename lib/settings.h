@@ -50,7 +50,9 @@
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
 	  "longest message that is buffered")                                  \
 	X(outbox_mark, size_t, 256 << 10, 1, 1 << 30, BYTES,                   \
-	  "high-water mark of unsent output")                                  \
+	  "unsent output from half of which input is held")                    \
+	X(outbox_max, size_t, 16 << 20, 1, 1 << 30, BYTES,                     \
+	  "most unsent output of a connection that never waits")               \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */

@@ -276,6 +276,7 @@ struct weir_service {
 	int lifetime_ms;    /* of the connection; WEIR_NEVER */
 	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
+	size_t outbox_max;  /* the most of it; mark to 1 GiB; 16 MiB or mark */
 	int backlog;	    /* of listen(2); 1 to INT_MAX; 4,096 */
 	int mode;	    /* of a Unix socket; 0 to 0777; 0: 0600 */
 };
@@ -774,13 +775,19 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
 /* ----------------------------------------------------------------- output */
 /*
  * Small output of a callback is gathered and sent in one piece when the
- * callback returns or waits for input.  Bytes are copied.  A call waits only
- * while more than outbox_mark bytes are unsent, and at most write_ms without
- * progress.  Errors of all of them:
+ * callback returns or waits for input.  Bytes are copied.
  *
+ * In a service with `readable` no call waits.  A write is taken whole while no
+ * more than outbox_max bytes are unsent with it; else it returns -ENOBUFS and
+ * nothing of it is taken.  In a service with `session`, and on a dialled
+ * connection, a write waits while more than outbox_mark bytes are unsent.
+ * Errors of all of them:
+ *
+ *   -ENOBUFS     outbox_max would be passed; `readable` only
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
  *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
- *   -ETIMEDOUT   the peer took nothing for write_ms, or is unreachable
+ *   -ETIMEDOUT   a wait: the peer took nothing for write_ms; or it is
+ *                unreachable
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
  *   -EINVAL, -ENOMEM

@@ -67,6 +67,46 @@ START_TEST(peers_that_pipeline_and_never_read_hold_no_worker)
 }
 END_TEST
 
+#define LARGE ((size_t)8 << 20) /* far above the mark */
+
+static int answer_large_or_echo(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && (n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		rc = strcmp(line, "large\n") == 0
+			     ? weir_conn_write(c, arg, LARGE)
+			     : weir_conn_write(c, line, (size_t)n);
+	return rc < 0 ? rc : (int)n;
+}
+
+START_TEST(a_reply_above_the_mark_holds_no_worker)
+{
+	char *large = calloc(1, LARGE);
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = answer_large_or_echo,
+				   .arg = large, .write_ms = WEIR_NEVER));
+	struct client *silent[2], *polite;
+
+	for (int i = 0; i < 2; i++) {
+		silent[i] = client_open_small(s, SMALL);
+		client_send(silent[i], "large\n");
+	}
+	UNTIL(stats(s).callbacks + (uint64_t)stats(s).busy >= 2);
+	polite = client_open(s);
+	for (int i = 0; i < 10; i++)
+		client_expect_echo(polite, "hello\n");
+	UNTIL(stats(s).busy == 0);
+	client_expect_bytes(silent[0], large, LARGE);
+	client_reset(silent[1]);
+	server_stop_and_check(s);
+	free(large);
+}
+END_TEST
+
 /* ---- an outbox that is full to the last byte */
 
 #define MARK ((size_t)256 * 1024)
@@ -353,6 +393,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"congestion", peers_that_pipeline_and_never_read_hold_no_worker,
+		a_reply_above_the_mark_holds_no_worker,
 		a_held_handler_that_empties_its_outbox_is_called_again,
 		the_read_deadline_rests_while_the_server_does_not_read,
 		a_congested_connection_is_told_of_the_stop_when_it_has_room,

@@ -168,7 +168,7 @@ static int write_without_end(weir_conn *c, void *arg)
 START_TEST(who_does_not_read_is_ended_at_the_write_deadline)
 {
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = write_without_end,
+		serve(NULL, WEIR_SERVICE(.session = write_without_end,
 					 .write_ms = SHORT_MS));
 	struct client *c = client_open_small(s, 4096);
 

@@ -247,22 +247,46 @@ static int write_without_end(weir_conn *c, void *arg)
 
 START_TEST(a_write_that_waits_ends_at_the_deadline)
 {
-	weir_handler *const handler = write_without_end;
+	_Atomic int said = 0;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = write_without_end,
+				   .arg = (void *)&said, .write_ms = 300));
+	struct client *c = client_open_small(s, 4096);
+	struct weir_report report;
 
-	for (int is_session = 0; is_session < 2; is_session++) {
-		_Atomic int said = 0;
-		struct server *s = serve(
-			NULL, WEIR_SERVICE(HANDLE_AS(is_session, handler),
-					   .arg = &said, .write_ms = 300));
-		struct client *c = client_open_small(s, 4096);
-		struct weir_report report;
+	client_send(c, "go\n");
+	UNTIL(atomic_load(&said) != 0);
+	ck_assert_int_eq(atomic_load(&said), -ETIMEDOUT);
+	report = server_stop_and_check(s);
+	ck_assert_uint_eq(report.ledger.timed_out, 1);
+}
+END_TEST
 
-		client_send(c, "go\n");
-		UNTIL(atomic_load(&said) != 0);
-		ck_assert_int_eq(atomic_load(&said), -ETIMEDOUT);
-		report = server_stop_and_check(s);
-		ck_assert_uint_eq(report.ledger.timed_out, 1);
-	}
+static int write_without_end_and_close(weir_conn *c, void *arg)
+{
+	int rc = write_without_end(c, arg);
+
+	return rc == -ENOBUFS ? WEIR_CLOSE : rc;
+}
+
+START_TEST(a_write_that_would_pass_the_limit_takes_nothing)
+{
+	const size_t max = 3 * CHUNK + CHUNK / 2;
+	_Atomic int said = 0;
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = write_without_end_and_close,
+				   .arg = (void *)&said, .outbox_mark = CHUNK,
+				   .outbox_max = max));
+	struct client *c = client_open_small(s, 4096);
+	size_t have;
+
+	client_send(c, "go\n");
+	UNTIL(atomic_load(&said) != 0);
+	ck_assert_int_eq(atomic_load(&said), -ENOBUFS);
+	have = client_read_to_eof(c);
+	ck_assert_uint_eq(have % CHUNK, 0);
+	ck_assert_uint_ge(have, 3 * CHUNK);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -399,6 +423,7 @@ int main(void)
 		peers_that_do_not_read_take_bounded_memory,
 		the_kernel_keeps_little_for_a_peer_that_stops_reading,
 		a_write_that_waits_ends_at_the_deadline,
+		a_write_that_would_pass_the_limit_takes_nothing,
 		a_peer_that_reads_slowly_gets_everything,
 		who_takes_little_while_a_write_waits_gets_everything,
 		a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal);

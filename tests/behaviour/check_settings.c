@@ -267,6 +267,11 @@ START_TEST(values_of_a_service_out_of_range_are_refused)
 		       WEIR_SERVICE(.readable = echo, .lifetime_ms = -2));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .backlog = -1));
 	expect_service(-EINVAL, WEIR_SERVICE(.readable = echo, .mode = 010000));
+	expect_service(-EINVAL,
+		       WEIR_SERVICE(.readable = echo, .outbox_mark = 2000,
+				    .outbox_max = 1999));
+	expect_service(0, WEIR_SERVICE(.readable = echo,
+				       .outbox_mark = (size_t)1 << 30));
 	expect_service(0,
 		       WEIR_SERVICE(.readable = echo, .idle_ms = WEIR_NEVER));
 }

@@ -151,7 +151,7 @@ START_TEST(the_lifetime_ends_a_write_that_waits_for_who_takes_little)
 	const int lifetime_ms = 300 * slowness();
 	_Atomic int said = 1;
 	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = note_how_its_write_ends,
+		serve(NULL, WEIR_SERVICE(.session = note_how_its_write_ends,
 					 .arg = (void *)&said,
 					 .outbox_mark = MUCH / 16,
 					 .write_ms = WEIR_NEVER,

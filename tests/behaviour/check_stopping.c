@@ -208,7 +208,7 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 	for (int i = 0; i < TRIES; i++) {
 		_Atomic int said = 0;
 		struct server *s =
-			serve(NULL, WEIR_SERVICE(.readable = write_without_end,
+			serve(NULL, WEIR_SERVICE(.session = write_without_end,
 						 .arg = &said));
 		struct client *c = client_open_small(s, 4096);
 		struct weir_report report;
