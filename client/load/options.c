@@ -87,7 +87,7 @@ const struct cli_option load_option_table[] = {
 	{ "text", KEY_TEXT, "TEXT", "send this text, without a newline" },
 	{ "payload-file", KEY_PAYLOAD_FILE, "PATH",
 	  "send the content of this file" },
-	{ "expect", KEY_EXPECT, "echo|reply|any|len:N|line",
+	{ "expect", KEY_EXPECT, "echo|reply|any[:TIME]|len:N|line",
 	  "the expected reply (default echo)" },
 	{ "banner", KEY_BANNER, "none|any|line|text:T",
 	  "what the server sends first (default none;\nfor reply "
@@ -239,21 +239,28 @@ static bool value_expect(struct plan *p)
 {
 	static const char *const names[] = { "echo", "reply", "any", NULL,
 					     "line" };
-	int len;
+	int len, ms;
 
 	for (int i = 0; i <= EXPECT_LINE; i++)
 		if (names[i] && strcmp(optarg, names[i]) == 0) {
 			p->expect = (enum plan_expect)i;
+			p->expect_quiet_ns = 0;
 			return true;
 		}
+	if (strncmp(optarg, "any:", 4) == 0 &&
+	    cli_parse_duration(optarg + 4, &ms) && ms > 0) {
+		p->expect = EXPECT_ANY;
+		p->expect_quiet_ns = ms * MS;
+		return true;
+	}
 	if (strncmp(optarg, "len:", 4) == 0 &&
 	    cli_parse_number(optarg + 4, 1, MESSAGE_MAX, &len)) {
 		p->expect = EXPECT_LEN;
 		p->expect_len = (size_t)len;
 		return true;
 	}
-	cli_error("--expect: '%s' is none of echo, reply, any, len:N (1 to %d) "
-		  "and line",
+	cli_error("--expect: '%s' is none of echo, reply, any, any:TIME, "
+		  "len:N (1 to %d) and line",
 		  optarg, MESSAGE_MAX);
 	return false;
 }

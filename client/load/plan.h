@@ -84,7 +84,9 @@ struct plan {
 	const char *text;	   /* PAYLOAD_TEXT, size_max bytes */
 
 	enum plan_expect expect;
-	size_t expect_len; /* EXPECT_LEN */
+	size_t expect_len;	 /* EXPECT_LEN */
+	int64_t expect_quiet_ns; /* EXPECT_ANY: a reply ends when nothing came
+				    for this long; 0: with what is there */
 	enum plan_banner banner;
 	const char *banner_text;
 

@@ -146,6 +146,44 @@ START_TEST(messages_larger_than_the_socket_takes_come_back_whole)
 }
 END_TEST
 
+/* Each is read in several pieces. */
+#define LARGE ((size_t)5 << 20)
+
+START_TEST(a_reply_of_any_form_is_one_however_often_it_is_read)
+{
+	struct script script = { .reply_size = LARGE };
+	struct plan plan = PLAN(.count = 12, .expect = EXPECT_ANY,
+				.expect_quiet_ns = SECOND * slowness());
+
+	for (int churn = 0; churn < 2; churn++) {
+		struct seen seen;
+		struct result r;
+
+		plan.mode = churn ? PLAN_CHURN : PLAN_EXCHANGE;
+		r = run_against(&script, &plan, &seen);
+		expect_clean_result(&r, 12);
+		ck_assert_int_eq(seen.messages, 12);
+		ck_assert_uint_eq(r.counts.bytes_in, 12 * (LARGE + 64));
+		ck_assert_uint_eq(r.counts.unsure, 0);
+		result_free(&r);
+	}
+}
+END_TEST
+
+START_TEST(a_reply_whose_end_is_not_known_is_not_sure)
+{
+	struct script script = { .reply_size = LARGE };
+	struct plan plan =
+		PLAN(.connections = 1, .count = 12, .expect = EXPECT_ANY);
+	struct result r = run_against(&script, &plan, NULL);
+
+	ck_assert_uint_eq(r.counts.answered, 12);
+	ck_assert_uint_ge(r.counts.unsure, 1);
+	ck_assert_int_ne(r.verdict, VERDICT_TRUSTWORTHY);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- on a connection that stays */
 
 static bool is_any(const struct shape *shape)
@@ -479,6 +517,8 @@ int main(void)
 	return RUN_TESTS("load_faults", replies_of_every_shape_are_found_right,
 			 replies_of_every_kind_are_found_right,
 			 messages_larger_than_the_socket_takes_come_back_whole,
+			 a_reply_of_any_form_is_one_however_often_it_is_read,
+			 a_reply_whose_end_is_not_known_is_not_sure,
 			 replies_with_a_wrong_byte_are_wrong,
 			 replies_cut_short_are_wrong,
 			 replies_in_the_wrong_order_are_swapped,

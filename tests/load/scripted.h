@@ -48,6 +48,7 @@ struct script {
 	const char *banner;	/* sent when a connection is accepted */
 	const char *prefix;	/* before each reply */
 	const char *reply;	/* instead of the message */
+	size_t reply_size;	/* so many bytes after the reply */
 	int serves;		/* only the first connections; 0: all */
 	int stall_at, stall_ms; /* sleep before that message; 0: never */
 	int die_at;	     /* before that message end the server; 0: never */

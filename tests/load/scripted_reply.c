@@ -124,10 +124,23 @@ static bool reply_badly(struct scripted *s, struct scripted_conn *g,
 	return true;
 }
 
+/* More than a socket takes. */
+static void say_at_length(struct scripted *s, struct scripted_conn *g)
+{
+	static const char bytes[65536];
+
+	for (size_t n = 0, part; n < s->script.reply_size; n += part) {
+		part = s->script.reply_size - n;
+		part = part < sizeof(bytes) ? part : sizeof(bytes);
+		scripted_conn_send(s, g, bytes, part);
+	}
+}
+
 static void reply_well(struct scripted *s, struct scripted_conn *g,
 		       const char *reply, size_t len)
 {
 	scripted_conn_send(s, g, reply, len);
+	say_at_length(s, g);
 	if (g->held) {
 		scripted_conn_send(s, g, g->held, g->held_len);
 		free(g->held);

@@ -46,6 +46,7 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	}
 	c->fd = -1;
 	c->is_blocked = c->is_level_triggered = c->is_done = false;
+	c->quiet_at = 0;
 	c->frame = (struct frame){ .used = 0 };
 	c->late_pending = c->late_pending_before = 0;
 	c->head = c->highest = c->out_seq = c->next;
@@ -570,6 +571,18 @@ static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 	return len - used;
 }
 
+/* After a reply.  Returns false if the connection is gone. */
+static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
+{
+	if (c->is_done) {
+		conn_done(e, c, now);
+		return false;
+	}
+	if (c->state == CONN_OPEN)
+		conn_send(e, c, now);
+	return c->fd >= 0;
+}
+
 /* Returns false if the connection is gone. */
 static bool take_input(struct engine *e, struct conn *c, size_t len,
 		       int64_t now)
@@ -588,22 +601,51 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	}
 	if (left > 0 && c->state == CONN_OPEN)
 		replies_take(e, c, data, left, now);
-	if (c->is_done) {
-		conn_done(e, c, now);
-		return false;
+	return conn_go_on(e, c, now);
+}
+
+static bool has_any_reply(const struct engine *e, const struct conn *c)
+{
+	return e->plan->expect == EXPECT_ANY && c->state == CONN_OPEN &&
+	       c->open > 0 && c->frame.used > 0;
+}
+
+void conn_quiet(struct engine *e, struct conn *c)
+{
+	c->quiet_at = 0;
+	replies_end_any(e, c);
+	conn_go_on(e, c, now_ns());
+}
+
+/* All that was there is read. */
+static void input_drained(struct engine *e, struct conn *c)
+{
+	if (!has_any_reply(e, c))
+		return;
+	if (e->plan->expect_quiet_ns == 0) {
+		conn_quiet(e, c);
+	} else {
+		c->quiet_at = c->last_at + e->plan->expect_quiet_ns;
+		schedule_update(e, c);
 	}
-	if (c->state == CONN_OPEN)
-		conn_send(e, c, now);
-	return c->fd >= 0;
 }
 
 static void input_ended(struct engine *e, struct conn *c, int error,
 			int64_t now)
 {
-	enum error_phase phase = c->state == CONN_BANNER ? ERROR_BANNER
-				 : c->open > 0		 ? ERROR_REPLY
-							 : ERROR_BETWEEN;
+	enum error_phase phase;
 
+	/* In churn, the reply ends the connection. */
+	if (has_any_reply(e, c)) {
+		replies_end_any(e, c);
+		if (c->is_done) {
+			conn_done(e, c, now);
+			return;
+		}
+	}
+	phase = c->state == CONN_BANNER ? ERROR_BANNER
+		: c->open > 0		? ERROR_REPLY
+					: ERROR_BETWEEN;
 	conn_fail(e, c, phase, error, now);
 }
 
@@ -621,12 +663,13 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 		if (n > 0 && !take_input(e, c, (size_t)n, now_ns()))
 			return;
 		if (n < 0 && errno == EAGAIN)
-			return;
+			break;
 		if (n == 0 || (n < 0 && errno != EINTR)) {
 			input_ended(e, c, n == 0 ? 0 : errno, now_ns());
 			return;
 		}
 	} while (n < 0 || n == ENGINE_BUFFER || has_ended);
+	input_drained(e, c);
 }
 
 /* ------------------------------------------------------------- time limits */

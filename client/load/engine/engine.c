@@ -335,6 +335,8 @@ static int64_t run_due(struct engine *e, int64_t now)
 		now = now_ns();
 		if (c->state == CONN_IDLE && c->retry_at > 0)
 			conn_retry(e, c, now);
+		else if (c->quiet_at > 0)
+			conn_quiet(e, c);
 		else if (e->plan->mode == PLAN_CHURN)
 			conn_open(e, c, now);
 		else

@@ -706,8 +706,21 @@ static size_t end_of_reply(const struct engine *e, const struct conn *c,
 		newline = memchr(data, '\n', len);
 		return newline ? (size_t)(newline - data) + 1 : 0;
 	default:
-		return len;
+		return 0;
 	}
+}
+
+void replies_end_any(struct engine *e, struct conn *c)
+{
+	size_t len = c->frame.used;
+	bool is_unsure =
+		e->plan->expect_quiet_ns == 0 &&
+		(len >= ENGINE_BUFFER || (e->any_len > 0 && len != e->any_len));
+
+	c->frame.used = 0;
+	e->any_len = len;
+	replies_answer(e, c, c->head, c->last_at,
+		       is_unsure ? &e->now->counts.unsure : NULL);
 }
 
 static size_t take_any_reply(struct engine *e, struct conn *c, const char *data,

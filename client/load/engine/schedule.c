@@ -10,7 +10,7 @@
  * measured messages.
  *
  * The heap holds the connections that could send at their next instant, and
- * those that wait to connect again.
+ * those that wait to connect again, or for the end of a reply.
  */
 #include "state.h"
 
@@ -160,6 +160,8 @@ static int64_t next_instant(const struct engine *e, const struct conn *c)
 {
 	if (c->state == CONN_IDLE && c->retry_at > 0)
 		return !e->is_ending || c->is_planned ? c->retry_at : NEVER;
+	if (c->quiet_at > 0)
+		return c->quiet_at;
 	return engine_is_open_loop(e) && can_send(e, c) ? c->due_at : NEVER;
 }
 

@@ -93,9 +93,10 @@ struct conn {
 	uint32_t turn;	  /* its place in the order of this part */
 	uint64_t due_count; /* instants of this part that have passed */
 	uint64_t random;
-	size_t heap_at;	    /* index in the heap, from 1; 0: not in it */
-	int64_t wake_at;    /* of the heap: the next instant to act */
-	int64_t retry_at;   /* CONN_IDLE: when to try again; 0: never */
+	size_t heap_at;	  /* index in the heap, from 1; 0: not in it */
+	int64_t wake_at;  /* of the heap: the next instant to act */
+	int64_t quiet_at; /* when the reply has ended if no more comes; 0: no */
+	int64_t retry_at; /* CONN_IDLE: when to try again; 0: never */
 	int64_t retry_from; /* since when it has been tried; 0: not waiting */
 	int64_t pause;
 };
@@ -144,6 +145,7 @@ struct engine {
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
+	size_t any_len;	    /* of the last reply of EXPECT_ANY */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
@@ -183,6 +185,9 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now);
 
 void conn_receive(struct engine *e, struct conn *c, bool has_ended);
 
+/* Nothing more came: the reply has ended. */
+void conn_quiet(struct engine *e, struct conn *c);
+
 /* Try again to connect. */
 void conn_retry(struct engine *e, struct conn *c, int64_t now);
 
@@ -197,6 +202,9 @@ uint64_t conn_unsent(const struct conn *c);
 /* Handle input of an open connection. */
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
+
+/* EXPECT_ANY: what has come is the reply. */
+void replies_end_any(struct engine *e, struct conn *c);
 
 /* Message seq is answered; kind: another column that counts it, or NULL. */
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,

@@ -289,6 +289,31 @@ static void check_switches(struct result *r)
 			   r->plan->threads > 1 ? " on each thread" : "");
 }
 
+/* What came is compared with nothing: is it the replies? */
+static void check_unframed(struct result *r)
+{
+	const struct counts *b = &r->counts;
+	bool is_compared = r->plan->expect == EXPECT_ECHO ||
+			   r->plan->expect == EXPECT_REPLY;
+
+	if (b->unsure > 0)
+		add_reason(r, VERDICT_WITH_CARE,
+			   "%" PRIu64 " of %" PRIu64
+			   " replies may be pieces of one: give their end, as "
+			   "in --expect any:10ms",
+			   b->unsure, b->answered);
+	if (!is_compared && b->surplus > 0)
+		add_reason(r,
+			   share_of(b->surplus, b->answered) >=
+					   VERDICT_SURPLUS_NOT
+				   ? VERDICT_NOT
+				   : VERDICT_WITH_CARE,
+			   "%" PRIu64
+			   " times bytes came without a message: is --expect "
+			   "right?",
+			   b->surplus);
+}
+
 /*
  * Little's law: the sum of latencies divided by the time is the mean number of
  * messages under way.  It is held against the time in which there was a
@@ -331,6 +356,7 @@ void verdict_judge(struct result *r)
 	check_lateness(r);
 	check_rate(r);
 	check_little(r);
+	check_unframed(r);
 	check_self(r);
 	check_switches(r);
 	if (r->reason_count > 0)

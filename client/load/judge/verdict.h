@@ -55,6 +55,9 @@
 #define VERDICT_BUSY_CONNECTIONS_CARE 0.80
 #define VERDICT_BUSY_CONNECTIONS_NOT  0.50
 
+/* Bytes without a message, of the replies, if these are not compared. */
+#define VERDICT_SURPLUS_NOT 0.01
+
 /* Fewer replies give no percentile above p99. */
 #define VERDICT_REPLIES_CARE 1000
 

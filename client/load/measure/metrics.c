@@ -66,6 +66,7 @@ static double connect_errors(const struct result *r, int error)
 	X("checked", METRIC_COUNT, (double)b->checked, "")                     \
 	X("wrong", METRIC_COUNT, (double)b->wrong, "")                         \
 	X("swapped", METRIC_COUNT, (double)b->swapped, "")                     \
+	X("unsure", METRIC_COUNT, (double)b->unsure, "")                       \
 	X("missing", METRIC_COUNT, (double)b->missing, "")                     \
 	X("surplus", METRIC_COUNT, (double)b->surplus, "")                     \
 	X("crossed", METRIC_COUNT, (double)b->crossed, "")                     \

@@ -56,6 +56,11 @@ struct counts {
 	uint64_t checked; /* content was compared */
 	uint64_t wrong;	  /* content differs */
 	uint64_t swapped; /* after the reply to a later message */
+	/*
+	 * Perhaps pieces of one, because where a reply ends is not known: more
+	 * than a buffer, or of another length than the one before.
+	 */
+	uint64_t unsure;
 	/* Not answered, though a later message was. */
 	uint64_t missing;
 	/* Replies, or pieces of them, without a message under way: */

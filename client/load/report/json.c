@@ -123,12 +123,14 @@ static json_t *plan_content(const struct plan *p)
 	bool has_banner = p->banner == BANNER_TEXT && p->banner_text;
 
 	return json_pack(
-		"{s:s, s:I, s:I, s:o, s:s, s:o, s:s, s:o}", "payload",
+		"{s:s, s:I, s:I, s:o, s:s, s:o, s:o, s:s, s:o}", "payload",
 		payloads[p->payload], "size_min", (json_int_t)p->size_min,
 		"size_max", (json_int_t)p->size_max, "text",
 		has_text ? json_foreign(p->text, p->size_max) : json_null(),
 		"expect", expects[p->expect], "expect_len",
 		json_known(p->expect == EXPECT_LEN, (int64_t)p->expect_len),
+		"expect_quiet_ns",
+		json_known(p->expect == EXPECT_ANY, p->expect_quiet_ns),
 		"banner", banners[p->banner], "banner_text",
 		has_banner
 			? json_foreign(p->banner_text, strlen(p->banner_text))
