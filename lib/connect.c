@@ -6,7 +6,7 @@
  * costs a quarter of a second.
  *
  * A Unix socket with a full backlog cannot be polled for: it is tried again
- * after a pause, which grows.
+ * after a pause, which grows.  So is a look-up while too many are unfinished.
  */
 #include "connect.h"
 
@@ -121,14 +121,12 @@ static bool is_shortage(int rc)
 	       rc == -ENOMEM;
 }
 
-/* Not now: try this address again. */
-static void put_off(struct wr_connect *r, int64_t now)
+static void pause_for(struct wr_connect *r, int64_t now)
 {
 	r->pause_ns = r->pause_ns ? wr_min_at(2 * r->pause_ns,
 					      WR_CONNECT_PAUSE_MOST_NS)
 				  : WR_CONNECT_PAUSE_NS;
 	r->next_at = now + r->pause_ns;
-	r->started--;
 }
 
 /* A connected descriptor, or -EINPROGRESS. */
@@ -155,8 +153,10 @@ static int start(struct wr_connect *r, int64_t now)
 				   WR_POLL_OUT | WR_POLL_EDGE, r->key);
 	if (rc < 0 && rc != -EINPROGRESS)
 		fail(r, attempt, rc);
-	if (to->ai_family == AF_UNIX && (rc == -EAGAIN || rc == -EINTR))
-		put_off(r, now);
+	if (to->ai_family == AF_UNIX && (rc == -EAGAIN || rc == -EINTR)) {
+		r->started--;
+		pause_for(r, now);
+	}
 	return -EINPROGRESS;
 }
 
@@ -187,6 +187,7 @@ void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at)
 {
 	*r = (struct wr_connect){
+		.where = *where,
 		.list = list,
 		.deadline_at = deadline_at,
 		.poller = -1,
@@ -194,43 +195,76 @@ void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 	};
 	if (list) {
 		line_up(r, list);
-		return;
+	} else if (where->kind == WR_ADDRESS_UNIX) {
+		r->unix_to = (struct addrinfo){
+			.ai_family = AF_UNIX,
+			.ai_addr = (struct sockaddr *)&r->where.un,
+			.ai_addrlen = where->un_len,
+		};
+		r->to[r->count++] = &r->unix_to;
 	}
-	r->un = where->un;
-	r->unix_to = (struct addrinfo){
-		.ai_family = AF_UNIX,
-		.ai_addr = (struct sockaddr *)&r->un,
-		.ai_addrlen = where->un_len,
-	};
-	r->to[r->count++] = &r->unix_to;
 }
 
-int wr_connect_step(struct wr_connect *r, int64_t now)
+/* 0: the addresses are there; -EINPROGRESS; -errno. */
+static int find_addresses(struct wr_connect *r, int64_t now)
+{
+	int rc = -EINPROGRESS;
+
+	if (r->count > 0)
+		return 0;
+	if (r->lookup) {
+		rc = wr_lookup_take(r->lookup, &r->list);
+		if (rc != -EINPROGRESS)
+			r->lookup = NULL;
+		if (rc == 0)
+			line_up(r, r->list);
+	} else if (now >= r->next_at) {
+		rc = wr_lookup_begin(&r->lookup, r->where.host, r->where.port,
+				     r->notify, r->arg);
+		r->next_at = 0;
+		if (rc == -EAGAIN)
+			pause_for(r, now);
+		if (rc == 0 || rc == -EAGAIN)
+			rc = -EINPROGRESS;
+	}
+	return rc;
+}
+
+static int try_addresses(struct wr_connect *r, int64_t now)
 {
 	int rc = r->under_way > 0 ? look(r) : -EINPROGRESS;
 
 	while (rc == -EINPROGRESS && r->started < r->count && now >= r->next_at)
 		rc = start(r, now);
-	if (rc != -EINPROGRESS)
-		return rc;
-	if (r->under_way == 0 && r->started == r->count)
+	if (rc == -EINPROGRESS && r->under_way == 0 && r->started == r->count)
 		return r->rc;
-	return now >= r->deadline_at ? -ETIMEDOUT : -EINPROGRESS;
+	return rc;
+}
+
+int wr_connect_step(struct wr_connect *r, int64_t now)
+{
+	int rc = find_addresses(r, now);
+
+	if (rc == 0)
+		rc = try_addresses(r, now);
+	return rc == -EINPROGRESS && now >= r->deadline_at ? -ETIMEDOUT : rc;
 }
 
 int64_t wr_connect_next_at(const struct wr_connect *r)
 {
-	return r->started < r->count ? wr_min_at(r->next_at, r->deadline_at)
-				     : r->deadline_at;
+	bool waits = r->lookup || (r->count > 0 && r->started == r->count);
+
+	return waits ? r->deadline_at : wr_min_at(r->next_at, r->deadline_at);
 }
 
 void wr_connect_end(struct wr_connect *r)
 {
 	for (size_t i = 0; i < r->started; i++)
 		close_attempt(r, &r->attempts[i]);
+	if (r->lookup)
+		wr_lookup_leave(r->lookup);
 	if (r->list)
 		freeaddrinfo(r->list);
-	r->list = NULL;
 }
 
 int wr_connect(const struct wr_address *where, int64_t deadline_at)

@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "bounds.h"
+#include "resolve.h"
 
 /* One thread at a time. */
 struct wr_connect {
@@ -22,15 +23,21 @@ struct wr_connect {
 	int64_t next_at;	       /* of the next attempt */
 	int64_t pause_ns;	       /* of a Unix socket; 0: none */
 	int64_t deadline_at;
-	int rc;	      /* of the last attempt that failed */
-	int poller;   /* watches the attempts; -1: none */
-	uint64_t key; /* of their events there */
+	int rc;			   /* of the last attempt that failed */
+	int poller;		   /* watches the attempts; -1: none */
+	uint64_t key;		   /* of their events there */
+	struct wr_lookup *lookup;  /* under way; NULL: none */
+	void (*notify)(void *arg); /* of the look-up, for its end */
+	void *arg;
 	struct addrinfo *list;
 	struct addrinfo unix_to;
-	struct sockaddr_un un;
+	struct wr_address where;
 };
 
-/* To each address of the list, which it takes; NULL: to a Unix socket. */
+/*
+ * To each address of the list, which it takes; NULL: to a Unix socket, or to a
+ * host that is looked up.
+ */
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at);
 

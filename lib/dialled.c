@@ -113,9 +113,9 @@ static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 	struct addrinfo *list = NULL;
 	int rc = r ? 0 : -ENOMEM;
 
-	if (rc == 0 && where->kind == WR_ADDRESS_TCP)
+	if (rc == 0 && where->kind == WR_ADDRESS_TCP && where->host[0])
 		rc = wr_lookup_number(&list, where->host, where->port);
-	if (rc < 0) {
+	if (rc < 0 && rc != -ENOENT) {
 		wr_sys_free(r);
 		return rc;
 	}
@@ -124,6 +124,15 @@ static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 					timeout_ms ? timeout_ms : WR_DIAL_MS));
 	*ret = r;
 	return 0;
+}
+
+/* A connection leaves its look-up before it ends: c is still the same. */
+static void post_answer(void *arg)
+{
+	struct weir_conn *c = arg;
+
+	wr_conn_post(c, wr_core_foreign_stats(c->core),
+		     wr_owner_generation(&c->owner), WR_EV_OUT);
 }
 
 static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
@@ -135,6 +144,8 @@ static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
 		return rc;
 	d->connect->poller = core->poller;
 	d->connect->key = wr_conn_key(c) | WR_KEY_CONNECT;
+	d->connect->notify = post_answer;
+	d->connect->arg = c;
 	c->is_connecting = true;
 	atomic_store(&c->due_at, wr_conn_due_at(c));
 	submit(c, ret);

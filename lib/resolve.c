@@ -7,7 +7,8 @@
  * the deadline, the caller takes it, joins the thread and frees.  Otherwise the
  * caller marks the look-up as left and detaches the thread, which frees
  * everything when the resolver returns.  A look-up has no pointer to memory of
- * the caller.
+ * the caller, but for one that was begun with wr_lookup_begin(): its thread
+ * calls notify under the lock, and never after it was left.
  *
  * A look-up that was left runs while the resolver tries, usually half a minute.
  * Too many mean that the resolver does not answer, and new ones are refused at
@@ -39,7 +40,7 @@ struct kind {
 static struct kind addresses = { .most_left = WR_LOOKUPS_LEFT };
 static struct kind names = { .most_left = WR_REVERSES_LEFT };
 
-struct lookup {
+struct wr_lookup {
 	/* The question, constant. */
 	char host[256], port[6]; /* host empty: reverse */
 	struct sockaddr_storage addr;
@@ -50,6 +51,8 @@ struct lookup {
 	bool is_done; /* l: the answer is there */
 	bool is_left; /* l: nobody waits */
 	struct kind *kind;
+	void (*notify)(void *arg); /* c: NULL: a thread waits */
+	void *arg;		   /* c */
 
 	/* The answer. */
 	int rc;
@@ -57,7 +60,7 @@ struct lookup {
 	char name[NI_MAXHOST];
 };
 
-static void lookup_free(struct lookup *l)
+static void lookup_free(struct wr_lookup *l)
 {
 	if (l->list)
 		freeaddrinfo(l->list);
@@ -66,9 +69,9 @@ static void lookup_free(struct lookup *l)
 	wr_sys_free(l);
 }
 
-static struct lookup *lookup_new(struct kind *kind)
+static struct wr_lookup *lookup_new(struct kind *kind)
 {
-	struct lookup *l = wr_sys_alloc(sizeof(*l));
+	struct wr_lookup *l = wr_sys_alloc(sizeof(*l));
 
 	if (l == NULL)
 		return NULL;
@@ -85,7 +88,7 @@ no_lock:
 	return NULL;
 }
 
-static int ask_resolver(struct lookup *l)
+static int ask_resolver(struct wr_lookup *l)
 {
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
 					.ai_flags = AI_NUMERICSERV };
@@ -98,9 +101,9 @@ static int ask_resolver(struct lookup *l)
 
 static void *look_up(void *arg)
 {
-	struct lookup *l = arg;
+	struct wr_lookup *l = arg;
 	struct kind *kind = l->kind;
-	bool is_left;
+	bool is_left, is_counted;
 	int rc;
 
 	wr_sys_thread_begin("weir-look-up");
@@ -109,12 +112,15 @@ static void *look_up(void *arg)
 	l->rc = rc;
 	l->is_done = true;
 	is_left = l->is_left;
+	is_counted = is_left || l->notify;
+	if (l->notify && !is_left)
+		l->notify(l->arg);
 	wr_cond_broadcast(&l->is_over);
 	wr_unlock(&l->lock);
-	if (is_left) {
+	if (is_left)
 		lookup_free(l);
+	if (is_counted)
 		atomic_fetch_sub(&kind->left_behind, 1);
-	}
 	return NULL;
 }
 
@@ -131,7 +137,7 @@ static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
 }
 
 /* 0: done, the caller frees; -errno: the thread frees. */
-static int wait_done(struct lookup *l, int64_t deadline_at,
+static int wait_done(struct wr_lookup *l, int64_t deadline_at,
 		     const atomic_bool *stop)
 {
 	bool is_in_time = true, is_done;
@@ -154,7 +160,7 @@ static int wait_done(struct lookup *l, int64_t deadline_at,
 }
 
 /* -errno: l is freed or left. */
-static int lookup_run(struct lookup *l, int64_t deadline_at,
+static int lookup_run(struct wr_lookup *l, int64_t deadline_at,
 		      const atomic_bool *stop)
 {
 	pthread_t thread;
@@ -189,10 +195,21 @@ int wr_lookup_number(struct addrinfo **ret, const char *host, const char *port)
 	return wr_sys_getaddrinfo(host, port, &number, ret);
 }
 
+static struct wr_lookup *lookup_of_host(const char *host, const char *port)
+{
+	struct wr_lookup *l = lookup_new(&addresses);
+
+	if (l == NULL)
+		return NULL;
+	snprintf(l->host, sizeof(l->host), "%s", host);
+	snprintf(l->port, sizeof(l->port), "%s", port);
+	return l;
+}
+
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop)
 {
-	struct lookup *l;
+	struct wr_lookup *l;
 	int rc;
 
 	if (!host[0])
@@ -200,11 +217,9 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 	rc = wr_lookup_number(ret, host, port);
 	if (rc != -ENOENT)
 		return rc;
-	l = lookup_new(&addresses);
+	l = lookup_of_host(host, port);
 	if (l == NULL)
 		return -ENOMEM;
-	snprintf(l->host, sizeof(l->host), "%s", host);
-	snprintf(l->port, sizeof(l->port), "%s", port);
 	rc = lookup_run(l, deadline_at, stop);
 	if (rc < 0)
 		return rc;
@@ -214,10 +229,69 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 	return 0;
 }
 
+/*
+ * Its thread is detached.  It counts as left behind from the beginning: no
+ * thread of the program waits for it.
+ */
+int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
+		    void (*notify)(void *arg), void *arg)
+{
+	struct wr_lookup *l =
+		lookup_of_host(host[0] ? host : "localhost", port);
+	pthread_t thread;
+	int rc = -EAGAIN;
+
+	if (l == NULL)
+		return -ENOMEM;
+	l->notify = notify;
+	l->arg = arg;
+	if (atomic_fetch_add(&l->kind->left_behind, 1) < l->kind->most_left)
+		rc = wr_sys_thread_create(&thread, 0, look_up, l);
+	if (rc < 0) {
+		atomic_fetch_sub(&l->kind->left_behind, 1);
+		lookup_free(l);
+		return rc;
+	}
+	(void)pthread_detach(thread);
+	*ret = l;
+	return 0;
+}
+
+int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret)
+{
+	bool is_done;
+	int rc;
+
+	wr_lock(&l->lock);
+	is_done = l->is_done;
+	wr_unlock(&l->lock);
+	if (!is_done)
+		return -EINPROGRESS;
+	rc = l->rc;
+	if (rc == 0) {
+		*ret = l->list;
+		l->list = NULL;
+	}
+	lookup_free(l);
+	return rc;
+}
+
+void wr_lookup_leave(struct wr_lookup *l)
+{
+	bool is_done;
+
+	wr_lock(&l->lock);
+	is_done = l->is_done;
+	l->is_left = true;
+	wr_unlock(&l->lock);
+	if (is_done)
+		lookup_free(l);
+}
+
 int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		   int64_t deadline_at)
 {
-	struct lookup *l = lookup_new(&names);
+	struct wr_lookup *l = lookup_new(&names);
 	int rc;
 
 	if (l == NULL)

@@ -22,6 +22,24 @@
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop);
 
+/*
+ * The same without a wait: when the answer is there, a thread calls
+ * notify(arg), which must not wait.  0; -EAGAIN (no thread, too many
+ * unfinished); -ENOMEM.
+ */
+struct wr_lookup;
+int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
+		    void (*notify)(void *arg), void *arg);
+
+/*
+ * -EINPROGRESS; or the answer, as of wr_lookup_host(), after which the look-up
+ * is gone.
+ */
+int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret);
+
+/* Give it up: notify is not called after this. */
+void wr_lookup_leave(struct wr_lookup *l);
+
 /* The same of a numeric host; -ENOENT: a name. */
 int wr_lookup_number(struct addrinfo **ret, const char *host, const char *port);
 
