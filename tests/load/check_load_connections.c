@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #define SHORT (SECOND / 2 * slowness())
@@ -326,6 +327,61 @@ START_TEST(a_unix_backlog_that_is_emptied_takes_everybody)
 }
 END_TEST
 
+/* ---- how long connecting takes */
+
+static int compare_times(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define PROBES 101
+
+/* The median of handshakes that the kernel measured, one at a time. */
+static int64_t usual_handshake(const struct sockaddr_in *to)
+{
+	int64_t took[PROBES];
+
+	for (int i = 0; i < PROBES; i++) {
+		struct tcp_info info;
+		socklen_t len = sizeof(info);
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		ck_assert_int_eq(
+			connect(fd, (const struct sockaddr *)to, sizeof(*to)),
+			0);
+		ck_assert_int_eq(
+			getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+		took[i] = info.tcpi_rtt * INT64_C(1000);
+		close(fd);
+	}
+	qsort(took, PROBES, sizeof(took[0]), compare_times);
+	return took[PROBES / 2];
+}
+
+START_TEST(connecting_takes_as_long_as_the_kernel_says)
+{
+	struct plan plan =
+		PLAN(.mode = PLAN_CHURN, .connections = 50, .count = 5000);
+	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct sockaddr_in to = {
+		.sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) },
+		.sin_port = htons(
+			(uint16_t)atoi(strchr(scripted_address(s), ':') + 1)),
+	};
+	struct result r = run_at(scripted_address(s), &plan);
+
+	expect_clean_result(&r, 5000);
+	ck_assert_int_le(histogram_percentile(r.clocks[CLOCK_CONNECT], 50),
+			 10 * usual_handshake(&to));
+	scripted_stop(s);
+	scripted_free(s);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- addresses */
 
 START_TEST(sources_take_turns)
@@ -440,6 +496,7 @@ int main(void)
 			 connects_to_a_full_backlog_time_out,
 			 connects_to_a_full_unix_backlog_time_out,
 			 a_unix_backlog_that_is_emptied_takes_everybody,
+			 connecting_takes_as_long_as_the_kernel_says,
 			 sources_take_turns,
 			 a_source_that_is_not_ours_is_an_error_of_bind,
 			 of_several_addresses_the_one_that_answers_is_taken,

@@ -114,6 +114,37 @@ START_TEST(poisson_instants_of_a_count_have_the_rate_to_the_end)
 }
 END_TEST
 
+static int compare_gaps(const void *a, const void *b)
+{
+	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+#define SEEDS 20
+
+/* The first gaps of all connections of all seeds are all different. */
+START_TEST(neighbouring_seeds_share_no_arrivals)
+{
+	static int64_t first[SEEDS * LINKS];
+	struct plan plan = { .schedule = PLAN_POISSON,
+			     .rate = RATE,
+			     .connections = LINKS };
+	struct engine e = { .plan = &plan, .end_at = NEVER };
+
+	for (size_t i = 0; i < SEEDS * LINKS; i++) {
+		struct conn c = { .id = (uint32_t)(i % LINKS) };
+
+		plan.seed = i / LINKS;
+		schedule_begin(&e, &c);
+		first[i] = c.due_at;
+	}
+	qsort(first, SEEDS * LINKS, sizeof(first[0]), compare_gaps);
+	for (size_t i = 1; i < SEEDS * LINKS; i++)
+		ck_assert_int_ne(first[i], first[i - 1]);
+}
+END_TEST
+
 /* ---- what is left over at the end */
 
 static struct histogram from_plan;
@@ -216,6 +247,7 @@ int main(void)
 	return RUN_TESTS(
 		"load_schedule", constant_instants_are_evenly_spaced,
 		poisson_instants_have_the_rate_and_are_independent,
+		neighbouring_seeds_share_no_arrivals,
 		poisson_instants_of_a_count_have_the_rate_to_the_end,
 		what_was_never_sent_is_booked_with_its_age,
 		no_number_of_unsent_messages_is_too_great_to_be_booked);

@@ -188,11 +188,13 @@ static void bad_client_event(struct bad_clients *c, struct bad_client *m,
 			     uint32_t events, int64_t now)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	int64_t took;
 
 	if (m->fd < 0)
 		return;
-	if (!m->is_connected && (events & (EPOLLHUP | EPOLLERR) ||
-				 target_connected(c->target, m->fd) != 0)) {
+	if (!m->is_connected &&
+	    (events & (EPOLLHUP | EPOLLERR) ||
+	     target_connected(c->target, m->fd, &took) != 0)) {
 		c->counts[m->kind].failed++;
 		bad_client_close(m, now);
 		return;

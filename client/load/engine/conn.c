@@ -427,7 +427,8 @@ static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 		conn_writable(e, c, now);
 }
 
-void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
+		    int64_t took)
 {
 	if (error != 0) {
 		conn_fail(e, c, ERROR_CONNECT, error, now);
@@ -436,7 +437,7 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now)
 	now = now_ns();
 	if (is_measured(e, c))
 		histogram_record(e->now->clocks[CLOCK_CONNECT],
-				 now - c->begun_at);
+				 took > 0 ? took : now - c->begun_at);
 	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
 	if (!c->was_opened)
 		e->connected_at = now;
@@ -516,7 +517,7 @@ void conn_open(struct engine *e, struct conn *c, int64_t now)
 	else if (epoll_ctl(e->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
 		conn_fail(e, c, ERROR_SOCKET, errno, now);
 	else if (error == 0)
-		conn_connected(e, c, 0, now);
+		conn_connected(e, c, 0, now, 0);
 }
 
 static void conn_done(struct engine *e, struct conn *c, int64_t now)

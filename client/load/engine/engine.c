@@ -191,10 +191,12 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 {
 	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
-	if (c->state == CONN_CONNECTING)
-		conn_connected(e, c,
-			       target_connected(e->control->target, c->fd),
-			       now_ns());
+	if (c->state == CONN_CONNECTING) {
+		int64_t took;
+		int error = target_connected(e->control->target, c->fd, &took);
+
+		conn_connected(e, c, error, now_ns(), took);
+	}
 	if (c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
 		conn_writable(e, c, now_ns());
 	if (c->fd >= 0 && events & (EPOLLIN | ends))

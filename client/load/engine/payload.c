@@ -37,8 +37,8 @@ void payload_init(struct payload *p, const struct plan *plan)
 size_t payload_random_size(const struct payload *p, struct message_id id)
 {
 	size_t min = p->plan->size_min, max = p->plan->size_max;
-	uint64_t r =
-		random_mix(p->plan->seed ^ ((uint64_t)id.conn << 40) ^ id.seq);
+	uint64_t r = random_mix(random_mix(p->plan->seed) ^
+				((uint64_t)id.conn << 40) ^ id.seq);
 
 	return min + (size_t)((r >> 32) % (max - min + 1));
 }

@@ -128,7 +128,8 @@ void schedule_begin(struct engine *e, struct conn *c)
 {
 	if (c->is_silent)
 		return;
-	c->random = random_mix(e->plan->seed + c->id);
+	/* Mixed twice: neighbouring seeds must not share any arrivals. */
+	c->random = random_mix(random_mix(e->plan->seed) ^ c->id);
 	c->turn = c->id;
 	c->is_warming_up = e->start_at < e->measure_at;
 	c->due_count = 0;

@@ -171,8 +171,12 @@ struct engine {
 /* Start a connection; of churn, plan its message first. */
 void conn_open(struct engine *e, struct conn *c, int64_t now);
 
-/* The connect has ended: error is 0 or an errno. */
-void conn_connected(struct engine *e, struct conn *c, int error, int64_t now);
+/*
+ * The connect has ended: error is 0 or an errno; took: how long it took, or 0
+ * for the time since it began.
+ */
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
+		    int64_t took);
 
 /* Churn: count the message of a connection that was never made. */
 void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now);

@@ -235,10 +235,27 @@ failed:
 	return -1;
 }
 
-int target_connected(const struct target *t, int fd)
+/* Is it established?  Then the error of the socket need not be asked for. */
+static bool read_handshake(int fd, int64_t *rtt_ns)
 {
-	int error = socket_error(fd);
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
 
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    len < sizeof(info))
+		return false;
+	if (info.tcpi_total_retrans == 0)
+		*rtt_ns = info.tcpi_rtt * INT64_C(1000);
+	return info.tcpi_state == TCP_ESTABLISHED;
+}
+
+int target_connected(const struct target *t, int fd, int64_t *rtt_ns)
+{
+	int error = 0;
+
+	*rtt_ns = 0;
+	if (!read_handshake(fd, rtt_ns))
+		error = socket_error(fd);
 	if (error == 0 &&
 	    is_self_connected(fd, (const struct sockaddr *)&t->to.addr))
 		error = ECONNREFUSED;

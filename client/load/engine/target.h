@@ -45,7 +45,10 @@ int target_connect(const struct target *t, unsigned number,
 /*
  * The result of a connection in progress: 0 or an errno.  A socket connected
  * with itself counts as refused: nothing listens there.
+ *
+ * *rtt_ns: how long the handshake took, as the kernel measured it; 0 if it is
+ * not known, or if segments had to be repeated.
  */
-int target_connected(const struct target *t, int fd);
+int target_connected(const struct target *t, int fd, int64_t *rtt_ns);
 
 #endif
