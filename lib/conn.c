@@ -307,6 +307,8 @@ void wr_conn_hang_up(struct weir_conn *c)
 	/* connect(2) to AF_UNSPEC resets a TCP connection. */
 	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
 
+	if (c->fd < 0) /* never connected, or detached */
+		return;
 	if (c->out.file_error && c->is_tcp &&
 	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
 		return;

@@ -24,6 +24,7 @@
 
 #include "bounds.h"
 #include "conn.h"
+#include "poller.h"
 #include "sys.h"
 
 #define PIECES	   64
@@ -603,6 +604,44 @@ int weir_conn_flush(weir_conn *c)
 	int rc = c ? wr_conn_flush(c) : -EINVAL;
 
 	return rc < 0 ? rc : 0;
+}
+
+/* Take the descriptor away if all output is sent. */
+static int detach_locked(struct weir_conn *c)
+{
+	int rc = send_locked(c, c->ctx, NULL);
+
+	if (rc != WR_FLUSH_DONE)
+		return rc < 0 ? rc : -EAGAIN;
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	rc = c->fd;
+	c->fd = -1;
+	c->end = WR_END_CLOSING;
+	return rc;
+}
+
+int weir_conn_detach(weir_conn *c)
+{
+	WR_NO_CANCEL_IN(c);
+	int fd;
+
+	if (c == NULL)
+		return -EINVAL;
+	if (c->end != WR_END_OPEN)
+		return -EPIPE;
+	if (wr_buffer_len(&c->in.buf) > 0)
+		return -EBUSY;
+	wr_lock(&c->lock);
+	fd = detach_locked(c);
+	wr_unlock(&c->lock);
+	if (fd < 0)
+		return map_send_error(c, fd);
+	c->in.end = WR_IN_SHUT;
+	if (c->interest)
+		wr_poller_remove(c->core->poller, fd);
+	c->interest = 0;
+	return fd;
 }
 
 int weir_conn_shutdown(weir_conn *c, int how)

@@ -118,6 +118,7 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 void weir_conn_free(weir_conn *c)
 {
 	WR_NO_CANCEL();
+	int fd;
 
 	if (c == NULL)
 		return;
@@ -127,10 +128,13 @@ void weir_conn_free(weir_conn *c)
 			"a bug in the program");
 		return;
 	}
-	send_the_rest(c);
+	if (c->fd >= 0) /* else: detached */
+		send_the_rest(c);
 	if (c->drop)
 		c->drop(c->data);
-	wr_sys_close(wr_conn_detach(c));
+	fd = wr_conn_detach(c);
+	if (fd >= 0)
+		wr_sys_close(fd);
 	wr_context_fini(c->ctx);
 	weir_unref(weir_conn_self(c));
 }

@@ -358,6 +358,8 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 static enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	(void)note_error(c, verdict);
+	if (c->fd < 0) /* detached */
+		return end_now(c, WEIR_END_CLOSED);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	switch (verdict) {
@@ -466,8 +468,8 @@ static enum step call_expired(struct weir_conn *c, int end)
 	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
 	c->cause = (uint8_t)end;
 	verdict = call_handler(c, WEIR_EXPIRED, c->service->set.expired);
-	if (verdict == WEIR_CLOSE || verdict == -ETIMEDOUT ||
-	    end == WEIR_END_LIFETIME) {
+	if (c->fd >= 0 && (verdict == WEIR_CLOSE || verdict == -ETIMEDOUT ||
+			   end == WEIR_END_LIFETIME)) {
 		log_deadline(c, end);
 		return begin_close(c, end);
 	}

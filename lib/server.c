@@ -579,6 +579,12 @@ int weir_server_run(weir_server *s, unsigned flags)
 
 /* --------------------------------------------------------- own connections */
 
+weir_server *weir_conn_server(const weir_conn *c)
+{
+	return c && c->core ? wr_container_of(c->core, struct weir_server, core)
+			    : NULL;
+}
+
 int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
 		     int timeout_ms, const struct weir_service *service)
 {

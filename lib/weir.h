@@ -911,6 +911,29 @@ WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_fd(const weir_conn *c);
 
 /*
+ * Take the descriptor away from the connection, for another library or process:
+ * it is the caller's from then on, non-blocking and close-on-exec.  All
+ * buffered input has to be read first, for instance with weir_conn_peek() and
+ * weir_conn_consume(), and all output has to be sent.  Then the connection is
+ * over: input calls return 0, output calls and those of other threads -EPIPE,
+ * and when the callback returns, whatever its verdict, `closed` is called and
+ * the connection counts as completed.
+ *
+ * Returns the descriptor; -EBUSY (input is buffered); -EAGAIN (output is
+ * unsent); -EPIPE (ended); -ECANCELED; another error of output; -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_detach(weir_conn *c);
+
+/*
+ * Give the server of the connection.
+ *
+ * Returns it; NULL (a connection of weir_dial(), or c is NULL).
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API weir_server *weir_conn_server(const weir_conn *c);
+
+/*
  * Change or read one deadline (WEIR_TIMEOUT_...) of this connection: 1 to
  * INT_MAX ms, or WEIR_NEVER.
  *

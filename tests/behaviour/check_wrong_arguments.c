@@ -38,6 +38,7 @@ static int without_connection(void)
 		weir_ref_cancel(NULL),
 		weir_conn_why(NULL),
 		weir_conn_fd(NULL),
+		weir_conn_detach(NULL),
 		weir_conn_is_draining(NULL),
 		weir_conn_summary(NULL, &summary, sizeof(summary)),
 		weir_conn_peer(NULL, buf, sizeof(buf)),
@@ -60,6 +61,7 @@ START_TEST(a_call_without_a_connection_is_refused)
 	ck_assert_ptr_null(weir_conn_self(NULL));
 	ck_assert_ptr_null(weir_ref_dup(NULL));
 	ck_assert_uint_eq(weir_ref_id(NULL), 0);
+	ck_assert_ptr_null(weir_conn_server(NULL));
 	weir_conn_free(NULL);
 	weir_unref(NULL);
 	weir_conn_set_data(NULL, &room, NULL);
