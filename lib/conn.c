@@ -124,21 +124,30 @@ static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 	return wr_deadline_at(since, c->timeout_ms[which]);
 }
 
-static int64_t stall_at(struct weir_conn *c)
+/*
+ * The write deadline, or an earlier time to see what the peer has taken: four
+ * times while the deadline runs, so that progress is noticed late by a quarter
+ * of it at most.
+ */
+int64_t wr_conn_stall_at(struct weir_conn *c)
 {
-	int64_t since;
+	int64_t since, at, part;
 
 	wr_lock(&c->lock);
 	since = c->out.is_stalled ? c->out.stalled_at : 0;
 	wr_unlock(&c->lock);
-	return since ? time_after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
+	at = since ? time_after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
+	if (at == WR_NEVER_AT || at <= c->ctx->now)
+		return at;
+	part = (at - since) / 4;
+	return at - (at - c->ctx->now - 1) / part * part;
 }
 
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
 	if (time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now)
 		return WEIR_END_LIFETIME;
-	if (wr_conn_has_output(c) && stall_at(c) <= c->ctx->now)
+	if (wr_conn_has_output(c) && wr_conn_stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
 	if (c->rare & WR_RARE_INPUT_OFF)
 		return WEIR_END_PAUSE;
@@ -156,7 +165,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 		return wr_connect_next_at(wr_conn_connect(c));
 
 	if (has_output)
-		at = wr_min_at(at, stall_at(c));
+		at = wr_min_at(at, wr_conn_stall_at(c));
 	if (c->end != WR_END_OPEN)
 		return at;
 	if (c->rare) {

@@ -98,9 +98,9 @@ struct wr_in {
 
 struct wr_out {
 	struct wr_outbox box;
-	int64_t stalled_at; /* the peer takes nothing since; 0 */
+	int64_t stalled_at; /* write_ms counts from here; 0 */
 	uint64_t sent;	    /* bytes */
-	uint64_t acked;	    /* of these, acknowledged at the last stall */
+	uint64_t acked;	    /* of these, acknowledged at stalled_at */
 	int error;	    /* -errno: output is broken */
 	int file_error;	    /* o: -errno: file not readable */
 	uint8_t end;	    /* enum wr_out_end */
@@ -260,7 +260,12 @@ void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
 		  uint32_t generation, uint32_t events);
 
+/*
+ * Owner: the time of the next check.  A deadline has passed if it is not after
+ * ctx->now.
+ */
 int64_t wr_conn_due_at(struct weir_conn *c);
+int64_t wr_conn_stall_at(struct weir_conn *c); /* of the output alone */
 
 /* Owner, after wr_conn_due_at(): the deadline as WEIR_END_... */
 uint8_t wr_conn_due_end(struct weir_conn *c);

@@ -170,18 +170,32 @@ static void shut_output_locked(struct weir_conn *c)
 	}
 }
 
+/* What the peer must take for a restart of the write deadline. */
+static int64_t least_progress(const struct weir_conn *c)
+{
+	size_t rate = c->service->set.write_rate;
+	int64_t ms = c->timeout_ms[WR_TMO_WRITE];
+
+	return ms == WEIR_NEVER || rate == 0 ? 1
+					     : (int64_t)rate * ms / 1000 + 1;
+}
+
 /*
- * Restart the write deadline only if the peer has acknowledged bytes since the
- * last stall: the kernel may take more for a peer that never reads.
+ * Restart the write deadline only if the peer has acknowledged enough bytes:
+ * the kernel may take more for a peer that never reads.  On a Unix socket the
+ * overhead of buffers counts as unsent, so the difference may be negative.
  */
 static void note_stall_locked(struct weir_conn *c)
 {
 	int unsent = wr_sys_unsent(c->fd);
 	uint64_t taken = c->out.sent - (unsent > 0 ? (uint64_t)unsent : 0);
+	int64_t progress = (int64_t)(taken - c->out.acked);
+	bool restarts = progress >= least_progress(c) || c->out.stalled_at == 0;
 
-	if (taken > c->out.acked || c->out.stalled_at == 0)
+	if (restarts)
 		c->out.stalled_at = wr_now_ns();
-	c->out.acked = taken;
+	if (restarts || progress < 0)
+		c->out.acked = taken;
 	c->out.is_stalled = true;
 }
 
@@ -352,8 +366,8 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 }
 
 /*
- * The caller flushes once more at the deadline: the poller does not report each
- * byte that the peer takes.
+ * The caller flushes when it returns, which shows what the peer has taken: the
+ * poller does not report each byte.
  */
 int wr_conn_wait_output(struct weir_conn *c)
 {
@@ -362,11 +376,8 @@ int wr_conn_wait_output(struct weir_conn *c)
 	int64_t at;
 	int rc;
 
-	wr_lock(&c->lock);
-	at = wr_deadline_at(c->out.stalled_at, c->timeout_ms[WR_TMO_WRITE]);
-	wr_unlock(&c->lock);
-	at = wr_min_at(at, dies_at);
 	c->ctx->now = wr_now_ns();
+	at = wr_min_at(wr_conn_stall_at(c), dies_at);
 	if (c->ctx->now >= at) {
 		c->call.timed_out = c->ctx->now >= dies_at ? WEIR_END_LIFETIME
 							   : WEIR_END_WRITE;

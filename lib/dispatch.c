@@ -106,7 +106,7 @@ static void log_deadline(struct weir_conn *c, int end)
 	static const char *const names[] = {
 		[WEIR_END_FIRST_BYTE] = "nothing came within",
 		[WEIR_END_READ] = "a message was not complete within",
-		[WEIR_END_WRITE] = "the peer took nothing for",
+		[WEIR_END_WRITE] = "the peer took too little for",
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
 		[WEIR_END_PAUSE] = "it was paused for",

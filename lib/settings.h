@@ -42,7 +42,7 @@
 	  "from the accept to the first input")                                \
 	X(read_ms, int, 30000, 1, INT32_MAX, TIME, "for a whole message")      \
 	X(write_ms, int, 30000, 1, INT32_MAX, TIME,                            \
-	  "without the peer taking a byte")                                    \
+	  "for the peer to take output")                                    \
 	X(idle_ms, int, 300000, 1, INT32_MAX, TIME, "between messages")        \
 	X(pause_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME, "longest pause")      \
 	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
@@ -53,6 +53,8 @@
 	  "unsent output from half of which input is held")                    \
 	X(outbox_max, size_t, 16 << 20, 1, 1 << 30, BYTES,                     \
 	  "most unsent output of a connection that never waits")               \
+	X(write_rate, size_t, 0, 0, 1 << 30, BYTES,                            \
+	  "that a slow peer must take each second")                            \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */

@@ -251,6 +251,11 @@ struct weir_config {
  * other callbacks run from the first byte on.  No input is read while half of
  * outbox_mark is unsent.
  *
+ * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
+ * of it within write_ms, or one byte without write_rate.  The library looks at
+ * each quarter of write_ms, so a peer that stops reading is ended after at most
+ * 1.25 times write_ms.
+ *
  * A connection whose deadline has passed ends once a worker is free.  Before
  * that, expired is called with WEIR_EXPIRED, but not after write_ms: it may
  * write a last word, and weir_conn_summary() says which deadline it was.
@@ -270,13 +275,14 @@ struct weir_service {
 
 	int first_byte_ms;  /* from accept to the first input; 60,000 */
 	int read_ms;	    /* for a whole message, once begun; 30,000 */
-	int write_ms;	    /* without the peer taking a byte; 30,000 */
+	int write_ms;	    /* for the peer to take output; 30,000 */
 	int idle_ms;	    /* between messages; 300,000 */
 	int pause_ms;	    /* longest pause; WEIR_NEVER */
 	int lifetime_ms;    /* of the connection; WEIR_NEVER */
 	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;  /* the most of it; mark to 1 GiB; 16 MiB or mark */
+	size_t write_rate;  /* B/s to be taken of unsent output, see below; 0 */
 	int backlog;	    /* of listen(2); 1 to INT_MAX; 4,096 */
 	int mode;	    /* of a Unix socket; 0 to 0777; 0: 0600 */
 };

@@ -61,6 +61,25 @@ START_TEST(who_takes_little_after_the_last_callback_gets_everything)
 }
 END_TEST
 
+START_TEST(who_takes_less_than_the_write_rate_is_ended)
+{
+	const int write_ms = 400 * slowness();
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_much,
+						    .write_ms = write_ms,
+						    .write_rate = MUCH,
+						    .outbox_mark = 2 * MUCH));
+	struct client *c = client_open_small(s, 4096);
+	size_t have = 0;
+
+	client_send(c, "go\n");
+	while (stats(s).ledger.timed_out == 0) {
+		have += take_little(c, write_ms / 8, now_ms() + 1);
+		ck_assert_uint_lt(have, MUCH);
+	}
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---- while the process was stopped */
 
 #define MANY 20
@@ -173,6 +192,7 @@ int main(void)
 	return RUN_TESTS(
 		"slow_peers",
 		who_takes_little_after_the_last_callback_gets_everything,
+		who_takes_less_than_the_write_rate_is_ended,
 		what_is_taken_while_the_process_is_stopped_counts,
 		the_lifetime_ends_a_write_that_waits_for_who_takes_little);
 }
