@@ -105,6 +105,7 @@ START_TEST(a_timer_does_not_restart_the_idle_time)
 
 	client_expect_end(c);
 	ck_assert_int_ge(p.timers, 1);
+	ck_assert_int_le(p.timers, 500 / p.ms + 1);
 	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_IDLE] == 1);
 	server_stop_and_check(s);
 }
