@@ -46,7 +46,8 @@ static int print_command_help(const struct options_syntax *s)
 	if (!s->is_local)
 		stream_print(
 			"Addresses: host:port  :port  [v6]:port  unix:/path  "
-			"unix:@name  fd:N\n");
+			"unix:@name%s\n",
+			s->has_no_fd ? "" : "  fd:N");
 	stream_print("\nOptions:\n");
 	cli_print_options(s->table, stream_out());
 	if (!s->is_local)

@@ -35,8 +35,9 @@ struct options_syntax {
 	const struct cli_option *table;
 	/* Handle one option, its value in optarg; false after an error. */
 	bool (*take)(void *to, int key);
-	bool has_list; /* the last operand may be repeated */
-	bool is_local; /* its help does not explain addresses and durations */
+	bool has_list;	/* the last operand may be repeated */
+	bool has_no_fd; /* it makes connections and is not given one */
+	bool is_local;	/* its help does not explain addresses and durations */
 };
 
 /*

@@ -14,6 +14,7 @@
 
 #include <getopt.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,7 +161,7 @@ static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 /* --------------------------------------------------------------- the table */
 
 struct row {
-	const char *name; /* in "metrics" */
+	const char *name;
 	const char *second;
 	bool is_less_better;
 	bool is_per_second;
@@ -193,57 +194,74 @@ static const struct row *rows_of(const json_t *file)
 	return strcmp(mode, "download") == 0 ? download : messages;
 }
 
-/* A short last second is left out. */
+static bool is_at_least(const json_t *second, const char *name)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(json_object_get(second, "at_least"), i, value)
+	{
+		if (json_is_string(value) &&
+		    strcmp(json_string_value(value), name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A short last second is left out, and so are values that no run can have.
+ */
 static int get_series(struct series *ret, const json_t *file,
 		      const struct row *row)
 {
 	const json_t *seconds = field(file, "seconds");
+	size_t count = json_array_size(seconds);
 
-	ret->count = 0;
-	ret->values =
-		calloc(json_array_size(seconds) + 1, sizeof(*ret->values));
-	if (!ret->values)
+	*ret = (struct series){
+		.values = calloc(count + 1, sizeof(*ret->values)),
+		.is_more = calloc(count + 1, sizeof(*ret->is_more)),
+	};
+	if (!ret->values || !ret->is_more)
 		return -1;
-	for (size_t i = 0; i < json_array_size(seconds); i++) {
+	for (size_t i = 0; i < count; i++) {
 		const json_t *s = json_array_get(seconds, i);
 		const json_t *value = json_object_get(s, row->second);
 		double length =
 			json_number_value(json_object_get(s, "length_ns"));
+		double number = json_number_value(value);
 
-		if (json_is_number(value) && length >= 5e8)
-			ret->values[ret->count++] =
-				json_number_value(value) *
-				(row->is_per_second ? 1e9 / length : 1);
+		if (!json_is_number(value) || number < 0 || number > 1e18 ||
+		    length < 5e8)
+			continue;
+		ret->is_more[ret->count] = is_at_least(s, row->second);
+		ret->values[ret->count++] =
+			number * (row->is_per_second ? 1e9 / length : 1);
 	}
 	return 0;
 }
 
-static const char *metric_value_text(const json_t *file, const struct row *row,
-				     char buf[UNITS_TEXT])
+static const char *figure_text(const struct row *row, double number,
+			       bool is_more, char buf[UNITS_TEXT + 1])
 {
-	const json_t *value =
-		json_object_get(field(file, "metrics"), row->name);
-	double number = json_number_value(value);
-
-	/* Values that no run can have. */
-	if (!json_is_number(value) || number < 0 || number > 1e18)
+	buf[0] = '>';
+	if (isnan(number))
 		return "-";
 	if (strncmp(row->name, "bytes", 5) == 0)
 		return units_bytes_rate(number, buf);
 	if (row->is_per_second)
 		return units_count((uint64_t)(number + 0.5), buf);
-	return units_time((int64_t)number, buf);
+	units_time((int64_t)number, buf + is_more);
+	return buf;
 }
 
-static void print_row(const struct row *row, const json_t *old,
-		      const json_t *new, const struct comparison *c)
+static void print_row(const struct row *row, const struct comparison *c)
 {
-	char a[UNITS_TEXT], b[UNITS_TEXT];
+	char a[UNITS_TEXT + 1], b[UNITS_TEXT + 1];
 	bool is_judged = c->low != 0 || c->high != 0 || c->p < 1;
 
 	stream_print("  %-8s %10s %10s", row->name,
-		     metric_value_text(old, row, a),
-		     metric_value_text(new, row, b));
+		     figure_text(row, c->old, c->is_old_more, a),
+		     figure_text(row, c->new, c->is_new_more, b));
 	if (is_judged)
 		stream_print(" %+6.1f%% %+6.1f%% to %+6.1f%%", 100 * c->shift,
 			     100 * c->low, 100 * c->high);
@@ -252,8 +270,13 @@ static void print_row(const struct row *row, const json_t *old,
 	stream_print("  %s\n", compare_words[c->word]);
 }
 
+/* What the rows say together. */
+struct findings {
+	bool is_worse, is_unknown;
+};
+
 static int print_rows(const json_t *old, const json_t *new, double margin,
-		      bool *is_worse)
+		      struct findings *found)
 {
 	for (const struct row *row = rows_of(old); row->name; row++) {
 		struct series a = { .values = NULL }, b = { .values = NULL };
@@ -266,13 +289,18 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 			rc = compare_series(&c, &a, &b, row->is_less_better,
 					    margin);
 		free(a.values);
+		free(a.is_more);
 		free(b.values);
+		free(b.is_more);
 		if (rc != 0) {
 			cli_error("out of memory");
 			return CLI_FAILED;
 		}
-		*is_worse = *is_worse || c.word == COMPARE_WORSE;
-		print_row(row, old, new, &c);
+		found->is_worse = found->is_worse || c.word == COMPARE_WORSE;
+		found->is_unknown = found->is_unknown ||
+				    c.word == COMPARE_SHORT ||
+				    c.word == COMPARE_BOUND;
+		print_row(row, &c);
 	}
 	return CLI_DONE;
 }
@@ -303,7 +331,7 @@ static int compare_files(const struct compare_options *o, char **paths)
 	json_t *old = load_file(paths[0]);
 	json_t *new = old ? load_file(paths[1]) : NULL;
 	char margin[UNITS_TEXT];
-	bool is_worse = false;
+	struct findings found = { .is_worse = false };
 	int status = CLI_USAGE;
 
 	if (new &&is_same_plan("plan", field(old, "plan"),
@@ -312,17 +340,19 @@ static int compare_files(const struct compare_options *o, char **paths)
 		print_run("new", paths[1], new);
 		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
 			     "change", "95% interval");
-		status = print_rows(old, new, o->margin, &is_worse);
-		stream_print("\nChanges are estimated by rank from the "
-			     "seconds; below %s "
+		status = print_rows(old, new, o->margin, &found);
+		stream_print("\nOf the median second; changes are estimated by "
+			     "rank, and below %s\n"
 			     "they do not count.\n",
 			     units_percent(100 * o->margin, 3, margin));
 	}
-	if (status == CLI_DONE && is_worse && o->is_failing)
-		status = LOAD_GATE_FAILED;
-	else if (status == CLI_DONE && o->is_failing &&
-		 (is_incomplete(old) || is_incomplete(new)))
-		status = CLI_FAILED;
+	if (status == CLI_DONE && o->is_failing) {
+		if (found.is_worse)
+			status = LOAD_GATE_FAILED;
+		else if (found.is_unknown || is_incomplete(old) ||
+			 is_incomplete(new))
+			status = CLI_FAILED;
+	}
 	json_decref(old);
 	json_decref(new);
 	return status;

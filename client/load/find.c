@@ -134,6 +134,7 @@ static const struct options_syntax syntax = {
 	.operands = operands,
 	.table = table,
 	.take = find_take_option,
+	.has_no_fd = true,
 };
 
 static double find_lowest(const struct find_options *o)

@@ -170,7 +170,10 @@ static void print_load(const struct plan *p)
 		stream_print(
 			", %s misbehaving",
 			units_count((uint64_t)bad_clients_count(p), text[2]));
-	stream_print("\nmessages of %zu", p->size_min);
+	stream_print("\n");
+	if (p->mode == PLAN_UPLOAD || p->mode == PLAN_DOWNLOAD)
+		return;
+	stream_print("messages of %zu", p->size_min);
 	if (p->size_max > p->size_min)
 		stream_print(" to %zu", p->size_max);
 	stream_print(" bytes");

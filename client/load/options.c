@@ -566,6 +566,7 @@ static const struct options_syntax syntax = {
 	.operands = operands,
 	.table = load_option_table,
 	.take = load_options_take,
+	.has_no_fd = true,
 };
 
 void load_options_init(struct load_options *o)

@@ -72,7 +72,8 @@ class Json(TestCase):
         found -= {name for name in found - documented()
                   if any(other.startswith((name + ".", name + "[]"))
                          for other in documented())}
-        optional = {"connections.starved_numbers[]"}
+        optional = {"connections.starved_numbers[]", "metrics_at_least[]",
+                    "seconds[].at_least[]"}
         self.assertEqual(documented() - found - optional, set())
         self.assertEqual(found - documented(), set())
 
@@ -324,7 +325,28 @@ class Compare(TestCase):
     def test_of_a_few_seconds_nothing_is_said(self):
         answer = self.compare(self.make("old", 1, 5), self.make("new", 9, 5))
         self.assertEqual(self.word_of(answer.stdout, b"p99"),
-                         b"too noisy to say")
+                         b"too few seconds")
+        self.assertEqual(self.compare(self.make("old", 1, 5),
+                                      self.make("new", 9, 5),
+                                      "--fail-if-worse").returncode, 1)
+
+    def test_the_figures_beside_a_change_are_those_that_changed(self):
+        answer = self.compare(self.make("old", 1), self.make("new", 1.5))
+        self.assertRegex(answer.stdout,
+                         rb"(?m)^  p99 +1\.00ms +1\.50ms +\+50\.0% ")
+
+    def test_a_lower_bound_says_so_and_is_not_better(self):
+        old, new = self.make("old", 1), self.make("new", 0.5)
+        with open(new) as file:
+            made = json.load(file)
+        for second in made["seconds"]:
+            second["at_least"] = ["p99_ns"]
+        with open(new, "w") as file:
+            json.dump(made, file)
+        answer = self.compare(old, new, "--fail-if-worse")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertRegex(answer.stdout, rb"(?m)^  p99 +1\.00ms +>500us .*"
+                         rb"  a lower bound$")
 
     def test_runs_with_other_settings_are_refused(self):
         answer = self.compare(self.make("old", 1),
@@ -341,7 +363,8 @@ class Compare(TestCase):
         path = self.make("odd", 1)
         with open(path) as file:
             odd = json.load(file)
-        odd["metrics"].update({"rate": -5.0, "p50": 1e300})
+        for second in odd["seconds"]:
+            second.update({"answered": -5.0, "p50_ns": 1e300})
         with open(path, "w") as file:
             json.dump(odd, file)
         answer = self.compare(path, path)
@@ -359,6 +382,39 @@ class Compare(TestCase):
                          "weir-client", "/nowhere: No such file")
         self.check_usage(self.compare(self.path("run")), "weir-client",
                          "the second file is missing")
+
+
+@unittest.skipUnless(has_json(), "this build has no jansson")
+class LowerBounds(TestCase):
+    """A message that is not answered could have taken any time."""
+
+    def test_each_figure_in_the_json_has_its_own(self):
+        def serve(sock):
+            for number, line in enumerate(sock.makefile("rb")):
+                if number % 20 != 7:
+                    sock.sendall(line)
+        path = os.path.join(self.folder(), "run.json")
+        with PythonServer(serve) as server:
+            load(server.address, "-c", "1", "-n", "200", "-t", "100ms",
+                 "--json", path, "--with", "idle:1")
+        with open(path) as file:
+            found = json.load(file)
+        self.assertEqual(found["metrics"]["timed-out"], 10)
+        more = found["metrics_at_least"]
+        for name in ("max", "mean", "from-send.max", "from-send.mean"):
+            self.assertIn(name, more)
+        self.assertNotIn("p50", more)
+        self.assertNotIn("connect.max", more)
+        clocks = found["clocks"]
+        self.assertTrue(clocks["from-send"]["max_at_least"])
+        self.assertTrue(clocks["from-send"]["mean_at_least"])
+        self.assertFalse(clocks["connect"]["max_at_least"])
+        for second in found["seconds"]:
+            self.assertEqual("max_ns" in second["at_least"],
+                             second["max_ns"] >= 10**8)
+        self.assertTrue(any("max_ns" in second["at_least"]
+                            for second in found["seconds"]))
+        self.assertIs(type(found["p99_with_misfits_at_least"]), bool)
 
 
 class Report(TestCase):
@@ -416,6 +472,25 @@ class Report(TestCase):
                 self.assertEqual(user.end(), 0)
                 self.assertNotIn(b"\033[1m", user.seen)
                 user.seen.decode("ascii")
+
+
+    def test_a_terminal_that_is_dumb_gets_no_colours(self):
+        with Server("echo@127.0.0.1:0") as server:
+            with Terminal("load", server.address(), "-n", "100",
+                          term="dumb") as user:
+                user.expect(b"latency")
+                self.assertEqual(user.end(), 0)
+                self.assertNotIn(b"\033", user.all)
+
+    def test_its_help_names_the_addresses_that_it_takes(self):
+        for command in (("load",), ("load", "find")):
+            answer = run("WEIR_CLIENT", *command, "--help")
+            self.assertIn(b"unix:@name", answer.stdout)
+            self.assertNotIn(b"fd:", answer.stdout)
+
+    def test_an_upload_has_no_size_of_messages(self):
+        answer = load("127.0.0.1:1", "--upload", "--dry-run")
+        self.assertNotIn(b"64", answer.stdout)
 
 
 class Gates(TestCase):

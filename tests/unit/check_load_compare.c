@@ -15,7 +15,7 @@ static struct comparison compare(const double *old, size_t m, const double *new,
 				 size_t n)
 {
 	double a[MOST], b[MOST];
-	struct series x = { a, m }, y = { b, n };
+	struct series x = { a, m, NULL }, y = { b, n, NULL };
 	struct comparison c;
 
 	memcpy(a, old, m * sizeof(*a));
@@ -57,7 +57,7 @@ END_TEST
 START_TEST(more_is_better_where_it_is)
 {
 	double old[10], new[10];
-	struct series x = { old, 10 }, y = { new, 10 };
+	struct series x = { old, 10, NULL }, y = { new, 10, NULL };
 	struct comparison c;
 
 	mixed(old, 0, 1);
@@ -124,16 +124,66 @@ START_TEST(few_seconds_say_nothing)
 
 	mixed(old, 0, 1);
 	mixed(new, 100, 1);
-	ck_assert_int_eq(compare(old, 7, new, 10).word, COMPARE_NOISY);
-	ck_assert_int_eq(compare(old, 10, new, 0).word, COMPARE_NOISY);
+	ck_assert_int_eq(compare(old, 7, new, 10).word, COMPARE_SHORT);
+	ck_assert_int_eq(compare(old, 10, new, 0).word, COMPARE_SHORT);
+	ck_assert_int_eq(compare(old, 7, old, 7).word, COMPARE_SHORT);
 	ck_assert_int_eq(compare(old, 8, new, 8).word, COMPARE_WORSE);
+}
+END_TEST
+
+START_TEST(nothing_falls_by_more_than_all_of_it)
+{
+	double old[10] = { 100, 1, 100, 1, 100, 1, 100, 1, 1, 1 }, new[10];
+	struct comparison c;
+
+	mixed(new, 0, 0.01);
+	c = compare(old, 10, new, 10);
+	ck_assert_double_eq(c.low, -1);
+	ck_assert_double_ge(c.shift, -1);
+	ck_assert_double_eq(c.old, 1);
+	ck_assert_double_eq_tol(c.new, 0.055, 1e-12);
+}
+END_TEST
+
+/* Of the first so many values. */
+static enum compare_word bounded(size_t in_old, size_t in_new, double added)
+{
+	double a[10], b[10];
+	bool is_old_more[10], is_new_more[10];
+	struct series x = { a, 10, is_old_more }, y = { b, 10, is_new_more };
+	struct comparison c;
+
+	mixed(a, 1000, 1);
+	mixed(b, 1000 + added, 1);
+	for (size_t i = 0; i < 10; i++) {
+		is_old_more[i] = i < in_old;
+		is_new_more[i] = i < in_new;
+	}
+	ck_assert_int_eq(compare_series(&c, &x, &y, true, 0.05), 0);
+	ck_assert_int_eq(c.is_old_more, in_old >= 5);
+	ck_assert_int_eq(c.is_new_more, in_new >= 5);
+	return c.word;
+}
+
+START_TEST(a_lower_bound_is_no_proof_of_less)
+{
+	ck_assert_int_eq(bounded(0, 2, 0), COMPARE_SAME);
+	ck_assert_int_eq(bounded(0, 9, 0), COMPARE_BOUND);
+	ck_assert_int_eq(bounded(9, 0, 0), COMPARE_BOUND);
+	ck_assert_int_eq(bounded(0, 9, -500), COMPARE_BOUND);
+	ck_assert_int_eq(bounded(9, 0, -500), COMPARE_BETTER);
+	ck_assert_int_eq(bounded(0, 9, 500), COMPARE_WORSE);
+	ck_assert_int_eq(bounded(9, 0, 500), COMPARE_BOUND);
+	ck_assert_int_eq(bounded(9, 9, 500), COMPARE_BOUND);
 }
 END_TEST
 
 START_TEST(long_runs_are_thinned)
 {
-	struct series x = { calloc(7000, sizeof(double)), 7000 };
-	struct series y = { calloc(7000, sizeof(double)), 7000 };
+	struct series x = { .values = calloc(7000, sizeof(double)),
+			    .count = 7000 };
+	struct series y = { .values = calloc(7000, sizeof(double)),
+			    .count = 7000 };
 	struct comparison c;
 
 	for (size_t i = 0; i < 7000; i++) {
@@ -150,11 +200,12 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("load_compare",
-			 samples_that_do_not_overlap_are_told_apart,
-			 more_is_better_where_it_is,
-			 the_same_twice_is_no_difference_or_noise,
-			 equal_values_are_no_trouble,
-			 seconds_that_follow_each_other_count_for_less,
-			 few_seconds_say_nothing, long_runs_are_thinned);
+	return RUN_TESTS(
+		"load_compare", samples_that_do_not_overlap_are_told_apart,
+		more_is_better_where_it_is,
+		the_same_twice_is_no_difference_or_noise,
+		equal_values_are_no_trouble,
+		seconds_that_follow_each_other_count_for_less,
+		few_seconds_say_nothing, nothing_falls_by_more_than_all_of_it,
+		a_lower_bound_is_no_proof_of_less, long_runs_are_thinned);
 }

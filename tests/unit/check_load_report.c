@@ -173,6 +173,67 @@ START_TEST(what_was_never_answered_makes_a_lower_bound)
 }
 END_TEST
 
+START_TEST(a_second_with_a_lower_bound_says_so)
+{
+	struct figures f;
+	struct live live;
+	struct progress p = { .part = RUN_MEASURING, .elapsed = 12000000000 };
+	char *text, line[LIVE_TEXT];
+
+	figures_init(&f);
+	f.result.seconds[11].is_more[SECOND_P99] = true;
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "worst >35.0ms at 11 s");
+	free(text);
+	p.last = &f.result.seconds[11];
+	live = (struct live){ .plan = &f.plan };
+	live_line(&live, &p, 80, line);
+	expect(line, "p99 >35.0ms");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(bad_clients_are_compared_by_lower_bounds_too)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.result.bad_clients[0].asked = 3;
+	f.result.with_bad_clients = calloc(1, sizeof(struct histogram));
+	f.result.without_bad_clients = calloc(1, sizeof(struct histogram));
+	histogram_record_range(f.result.without_bad_clients, 1000000, 1000000,
+			       2000);
+	histogram_record_range(f.result.with_bad_clients, 1000000, 1000000,
+			       2000);
+	histogram_record_range(f.result.with_bad_clients, 2000000, 2000000,
+			       100);
+	f.result.without_censored.min = INT64_MAX;
+	f.result.with_censored = (struct censored){ 100, 2000000 };
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect(text, "1.00ms without them, >2.00ms with (x 2.0)");
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(a_quiet_run_that_was_cut_says_so)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.result.is_cut = true;
+	verdict_judge(&f.result);
+	text = report_of(&f.result, (struct report){ .is_short = true });
+	expect(text, "CUT SHORT after 30.0s of 30s");
+	expect(text, "WITH CARE    the run was cut short after 30.0s of 30.0s");
+	expect_fit(text, 8);
+	free(text);
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(a_run_that_was_cut_says_so)
 {
 	struct figures f;
@@ -200,6 +261,12 @@ START_TEST(one_way_is_bytes_a_second)
 		     "30.0s");
 	expect_not(text, "messages");
 	expect_not(text, "answered");
+	expect_not(text, " B");
+	free(text);
+	/* It sends pieces of its own, whatever the size of messages is. */
+	f.plan.mode = PLAN_UPLOAD;
+	text = report_of(&f.result, (struct report){ .has_utf8 = true });
+	expect_not(text, "64 B");
 	free(text);
 	result_free(&f.result);
 }
@@ -307,6 +374,9 @@ int main(void)
 			 the_worst_run_fits_too,
 			 a_percentile_without_samples_enough_is_absent,
 			 what_was_never_answered_makes_a_lower_bound,
+			 a_second_with_a_lower_bound_says_so,
+			 bad_clients_are_compared_by_lower_bounds_too,
+			 a_quiet_run_that_was_cut_says_so,
 			 a_run_that_was_cut_says_so, one_way_is_bytes_a_second,
 			 colours_are_for_a_terminal_without_no_color,
 			 the_live_line_fits_any_window,

@@ -109,8 +109,9 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 
 	if (is_measured(e, c))
 		engine_note_error(e, phase, error, now);
-	if (c->state == CONN_OPEN && phase != ERROR_SEND)
-		e->sums.ended += error == 0 || error == ECONNRESET;
+	if (c->state == CONN_OPEN)
+		e->sums.ended +=
+			error == 0 || error == ECONNRESET || error == EPIPE;
 	if (c->down_at == 0 && c->was_opened)
 		c->down_at = now;
 	conn_drop_exchange(e, c, now);

@@ -14,11 +14,16 @@
 /* Upper bound of the correlation of neighbours. */
 #define CORRELATION_MAX 0.9
 
+/* A median is a lower bound if its lower bounds could raise it by more. */
+#define BOUND 1.05
+
 const char *const compare_words[] = {
 	[COMPARE_BETTER] = "better",
 	[COMPARE_WORSE] = "worse",
 	[COMPARE_SAME] = "no difference shown",
 	[COMPARE_NOISY] = "too noisy to say",
+	[COMPARE_SHORT] = "too few seconds",
+	[COMPARE_BOUND] = "a lower bound",
 };
 
 static int by_value(const void *a, const void *b)
@@ -114,7 +119,8 @@ static void find_shift(struct comparison *c, const double *differences,
 	size_t low = rank > 0 ? (size_t)rank : 0;
 
 	c->shift = median(differences, m * n) / scale;
-	c->low = differences[low] / scale;
+	/* Nothing falls by more than all of it. */
+	c->low = fmax(differences[low] / scale, -1);
 	c->high = differences[m * n - 1 - low] / scale;
 }
 
@@ -155,9 +161,35 @@ static struct series thinned(const struct series *s)
 	if (step <= 1)
 		return ret;
 	ret.count = s->count / step;
-	for (size_t i = 0; i < ret.count; i++)
+	for (size_t i = 0; i < ret.count; i++) {
 		ret.values[i] = s->values[i * step];
+		if (s->is_more)
+			ret.is_more[i] = s->is_more[i * step];
+	}
 	return ret;
+}
+
+static int series_median(double *ret, bool *is_more, const struct series *s)
+{
+	double *sorted = calloc(s->count + 1, sizeof(*sorted));
+
+	if (!sorted)
+		return -ENOMEM;
+	*ret = NAN;
+	*is_more = false;
+	for (int pass = 0; pass < 2 && s->count > 0; pass++) {
+		for (size_t i = 0; i < s->count; i++)
+			sorted[i] = pass == 1 && s->is_more && s->is_more[i]
+					    ? INFINITY
+					    : s->values[i];
+		qsort(sorted, s->count, sizeof(*sorted), by_value);
+		if (pass == 0)
+			*ret = median(sorted, s->count);
+		else
+			*is_more = median(sorted, s->count) > BOUND * *ret;
+	}
+	free(sorted);
+	return 0;
 }
 
 int compare_series(struct comparison *ret, const struct series *old,
@@ -166,11 +198,18 @@ int compare_series(struct comparison *ret, const struct series *old,
 	struct series a = thinned(old), b = thinned(new);
 	int rc;
 
-	*ret = (struct comparison){ .word = COMPARE_NOISY, .p = 1 };
-	if (a.count < COMPARE_SECONDS || b.count < COMPARE_SECONDS)
-		return 0;
+	*ret = (struct comparison){ .word = COMPARE_SHORT, .p = 1 };
+	rc = series_median(&ret->old, &ret->is_old_more, &a);
+	if (rc == 0)
+		rc = series_median(&ret->new, &ret->is_new_more, &b);
+	if (rc < 0 || a.count < COMPARE_SECONDS || b.count < COMPARE_SECONDS)
+		return rc;
 	rc = compare_values(ret, &a, &b);
 	if (rc == 0)
 		judge_shift(ret, is_less_better, margin);
+	/* The true values are above. */
+	if ((ret->is_new_more && ret->word != COMPARE_WORSE) ||
+	    (ret->is_old_more && ret->word != COMPARE_BETTER))
+		ret->word = COMPARE_BOUND;
 	return rc;
 }

@@ -49,32 +49,45 @@ double result_rate(const struct result *r)
 }
 
 /* The percentile if no unanswered message were ever answered. */
-static double worst_percentile(const struct result *r, enum clock_kind kind,
-			       double percent)
+static double worst_percentile(const struct histogram *h,
+			       const struct censored *c, double percent)
 {
-	const struct histogram *h = r->clocks[kind];
-	double worst = percent +
-		       100 * (double)r->censored[kind].count / (double)h->total;
+	double worst = percent + 100 * (double)c->count / (double)h->total;
 
 	return worst > 100 ? INFINITY : (double)histogram_percentile(h, worst);
+}
+
+int64_t censored_percentile(const struct histogram *h, const struct censored *c,
+			    double percent, bool *is_more)
+{
+	int64_t value =
+		percent < 100 ? histogram_percentile(h, percent) : h->max;
+
+	*is_more = h->total > 0 && c->count > 0 && value >= c->min &&
+		   worst_percentile(h, c, percent) > WORSE * (double)value;
+	return h->total > 0 ? value : 0;
+}
+
+void censored_add(struct censored *to, const struct censored *from)
+{
+	to->count += from->count;
+	if (from->min < to->min)
+		to->min = from->min;
 }
 
 int64_t result_percentile(const struct result *r, enum clock_kind kind,
 			  double percent, bool *is_more)
 {
+	static const struct censored none = { 0, INT64_MAX };
 	const struct histogram *h = r->clocks[kind];
-	int64_t value;
 
 	*is_more = false;
 	if (!h || h->total == 0 ||
 	    (percent < 100 && !histogram_has_percentile(h, percent)))
 		return -1;
-	value = percent < 100 ? histogram_percentile(h, percent) : h->max;
-	if (kind < CENSORED_CLOCKS)
-		*is_more = value >= r->censored[kind].min &&
-			   worst_percentile(r, kind, percent) >
-				   WORSE * (double)value;
-	return value;
+	return censored_percentile(
+		h, kind < CENSORED_CLOCKS ? &r->censored[kind] : &none, percent,
+		is_more);
 }
 
 bool result_is_one_way(const struct result *r)

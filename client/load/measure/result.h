@@ -109,6 +109,15 @@ struct error_table {
 /* Add the counts of from to the row with its phase and error. */
 void error_table_add(struct error_table *t, const struct error_row *from);
 
+enum second_point {
+	SECOND_P50,
+	SECOND_P90,
+	SECOND_P99,
+	SECOND_P999,
+	SECOND_MAX,
+	SECOND_POINTS
+};
+
 /* One second of the run. */
 struct second {
 	int64_t at; /* when it started */
@@ -119,6 +128,7 @@ struct second {
 	int open; /* connections at the end of it */
 	bool has_bad_clients;
 	int64_t p50, p90, p99, p999, max; /* main clock; 0 without samples */
+	bool is_more[SECOND_POINTS];	  /* of these, which are lower bounds */
 };
 
 #define WORST_CONNECTIONS 4
@@ -192,6 +202,7 @@ struct result {
 	/* The main clock without and with bad clients. */
 	struct histogram *without_bad_clients,
 		*with_bad_clients; /* NULL: none */
+	struct censored without_censored, with_censored;
 	struct self self;
 	struct second *seconds;
 	size_t second_count;
@@ -216,6 +227,16 @@ double result_rate(const struct result *r);
  */
 int64_t result_percentile(const struct result *r, enum clock_kind kind,
 			  double percent, bool *is_more);
+
+/*
+ * The same of a histogram with those unanswered messages, for any number of
+ * samples.
+ */
+int64_t censored_percentile(const struct histogram *h, const struct censored *c,
+			    double percent, bool *is_more);
+
+/* Count more of them; the least age of an empty one is INT64_MAX. */
+void censored_add(struct censored *to, const struct censored *from);
 
 /* Upload or download, which count bytes and not messages. */
 bool result_is_one_way(const struct result *r);

@@ -77,6 +77,8 @@ int summary_init(struct summary *s, const struct plan *plan)
 	s->from = s->to = NEVER;
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		r->censored[k].min = NEVER;
+	s->censored.min = NEVER;
+	r->with_censored.min = r->without_censored.min = NEVER;
 	for (int k = 0; k < CLOCK_KINDS; k++) {
 		is_there = is_there && new_histogram(&s->second[k]);
 		if (has_clock(plan, (enum clock_kind)k))
@@ -140,11 +142,9 @@ void summary_add(struct summary *s, struct interval *i)
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
 	keep_max(&r->self.late_server_max, i->late_server_max);
-	for (int k = 0; k < CENSORED_CLOCKS; k++) {
-		r->censored[k].count += i->censored[k].count;
-		if (i->censored[k].min < r->censored[k].min)
-			r->censored[k].min = i->censored[k].min;
-	}
+	for (int k = 0; k < CENSORED_CLOCKS; k++)
+		censored_add(&r->censored[k], &i->censored[k]);
+	censored_add(&s->censored, &i->censored[result_main_clock(r->plan)]);
 	if (s->from == NEVER)
 		s->from = i->from;
 	if (s->to == NEVER || i->to > s->to)
@@ -171,13 +171,30 @@ static struct second *new_row(struct summary *s)
 	return &r->seconds[r->second_count++];
 }
 
+/*
+ * Were they there for half of this second or, if they stayed for less than
+ * that, for half of their time?
+ */
+static bool has_bad_clients(const struct summary *s)
+{
+	int64_t from =
+		s->from > s->bad_clients_from ? s->from : s->bad_clients_from;
+	int64_t to = s->to < s->bad_clients_to ? s->to : s->bad_clients_to;
+	int64_t stay = s->bad_clients_to - s->bad_clients_from;
+	int64_t length = s->to - s->from;
+
+	return s->result->with_bad_clients && to > from &&
+	       2 * (to - from) >= (stay < length ? stay : length);
+}
+
 static void fill_row(struct second *row, const struct summary *s, int open)
 {
+	static const double percents[SECOND_POINTS] = { 50, 90, 99, 99.9, 100 };
 	const struct histogram *h =
 		s->second[result_main_clock(s->result->plan)];
-	bool has_bad_clients = s->result->with_bad_clients &&
-			       s->to > s->bad_clients_from &&
-			       s->bad_clients_to > s->from;
+	int64_t *const values[SECOND_POINTS] = { &row->p50, &row->p90,
+						 &row->p99, &row->p999,
+						 &row->max };
 
 	*row = (struct second){
 		.at = s->from - s->measure_at,
@@ -187,13 +204,11 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 		.bytes_in = s->counts.bytes_in,
 		.bytes_out = s->counts.bytes_out,
 		.open = open,
-		.has_bad_clients = has_bad_clients,
-		.p50 = histogram_percentile(h, 50),
-		.p90 = histogram_percentile(h, 90),
-		.p99 = histogram_percentile(h, 99),
-		.p999 = histogram_percentile(h, 99.9),
-		.max = h->total > 0 ? h->max : 0,
+		.has_bad_clients = has_bad_clients(s),
 	};
+	for (int i = 0; i < SECOND_POINTS; i++)
+		*values[i] = censored_percentile(h, &s->censored, percents[i],
+						 &row->is_more[i]);
 }
 
 static bool has_samples(const struct summary *s)
@@ -231,10 +246,13 @@ const struct second *summary_end_second(struct summary *s, int open,
 		return NULL;
 	s->ended_at = s->to;
 	fill_row(row, s, open);
-	if (r->with_bad_clients)
-		histogram_add(row->has_bad_clients ? r->with_bad_clients
-						   : r->without_bad_clients,
-			      s->second[main]);
+	if (r->with_bad_clients && row->has_bad_clients) {
+		histogram_add(r->with_bad_clients, s->second[main]);
+		censored_add(&r->with_censored, &s->censored);
+	} else if (r->with_bad_clients) {
+		histogram_add(r->without_bad_clients, s->second[main]);
+		censored_add(&r->without_censored, &s->censored);
+	}
 	return row;
 }
 
@@ -243,6 +261,7 @@ void summary_begin_second(struct summary *s)
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		histogram_clear(s->second[k]);
 	s->counts = (struct counts){ 0 };
+	s->censored = (struct censored){ .min = NEVER };
 	s->second_errors = 0;
 	s->from = s->to = NEVER;
 }

@@ -71,6 +71,7 @@ struct progress {
 struct summary {
 	struct result *result;
 	struct histogram *second[CLOCK_KINDS]; /* the current second */
+	struct censored censored;	       /* of its main clock */
 	struct counts counts;		       /* of it */
 	bool is_measuring;		       /* its first piece was seen */
 	uint64_t second_errors, errors;	       /* of it, and of all */

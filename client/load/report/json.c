@@ -230,14 +230,17 @@ static json_t *spectrum(const struct histogram *h)
 static json_t *clock_value(const struct result *r, enum clock_kind kind)
 {
 	const struct histogram *h = r->clocks[kind];
+	bool is_max_more;
 
-	if (!h || h->total == 0)
+	if (result_percentile(r, kind, 100, &is_max_more) < 0)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:o}", "samples",
-			 (json_int_t)h->total, "min_ns", (json_int_t)h->min,
-			 "max_ns", (json_int_t)h->max, "mean_ns",
-			 histogram_mean(h), "deviation_ns",
-			 histogram_deviation(h), "clamped",
+	return json_pack("{s:I, s:I, s:I, s:b, s:f, s:b, s:f, s:I, s:o, s:o}",
+			 "samples", (json_int_t)h->total, "min_ns",
+			 (json_int_t)h->min, "max_ns", (json_int_t)h->max,
+			 "max_at_least", is_max_more, "mean_ns",
+			 histogram_mean(h), "mean_at_least",
+			 kind < CENSORED_CLOCKS && r->censored[kind].count > 0,
+			 "deviation_ns", histogram_deviation(h), "clamped",
 			 (json_int_t)h->clamped, "percentiles",
 			 percentiles(r, kind), "spectrum", spectrum(h));
 }
@@ -250,13 +253,26 @@ static json_t *json_clocks(const struct result *r)
 			 clock_value(r, 3));
 }
 
+static json_t *second_at_least(const struct second *s)
+{
+	static const char *const names[SECOND_POINTS] = { "p50_ns", "p90_ns",
+							  "p99_ns", "p99.9_ns",
+							  "max_ns" };
+	json_t *list = json_array();
+
+	for (int i = 0; i < SECOND_POINTS; i++)
+		if (s->is_more[i])
+			list = appended(list, json_string(names[i]));
+	return list;
+}
+
 static json_t *json_second(const struct second *s)
 {
 	bool has = s->max > 0;
 
 	return json_pack(
 		"{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:o, s:o, s:o, s:o, "
-		"s:o}",
+		"s:o, s:o}",
 		"at_ns", (json_int_t)s->at, "length_ns", (json_int_t)s->length,
 		"answered", (json_int_t)s->answered, "errors",
 		(json_int_t)s->errors, "bytes_in", (json_int_t)s->bytes_in,
@@ -264,7 +280,8 @@ static json_t *json_second(const struct second *s)
 		"misfits", s->has_bad_clients, "p50_ns",
 		json_known(has, s->p50), "p90_ns", json_known(has, s->p90),
 		"p99_ns", json_known(has, s->p99), "p99.9_ns",
-		json_known(has, s->p999), "max_ns", json_known(has, s->max));
+		json_known(has, s->p999), "max_ns", json_known(has, s->max),
+		"at_least", second_at_least(s));
 }
 
 static json_t *json_seconds(const struct result *r)
@@ -343,6 +360,20 @@ static json_t *metrics(const struct result *r)
 	return all;
 }
 
+static json_t *metrics_at_least(const struct result *r)
+{
+	json_t *list = json_array();
+
+	for (int i = 0; i < metric_count(); i++) {
+		struct metric m;
+
+		metric_get(i, r, &m);
+		if (m.is_at_least && !m.why_absent[0])
+			list = appended(list, json_string(m.name));
+	}
+	return list;
+}
+
 static json_t *connections(const struct result *r)
 {
 	const struct conn_counts *c = &r->connections;
@@ -404,6 +435,15 @@ static json_t *bad_clients(const struct result *r)
 	return list;
 }
 
+static bool is_p99_more(const struct histogram *h, const struct censored *c)
+{
+	bool is_more = false;
+
+	if (h && histogram_has_percentile(h, 99))
+		censored_percentile(h, c, 99, &is_more);
+	return is_more;
+}
+
 static json_t *p99(const struct histogram *h)
 {
 	return json_known(h && histogram_has_percentile(h, 99),
@@ -445,16 +485,20 @@ static json_t *json_gates(const struct gates *gates)
 char *json_text(const struct result *r, const struct gates *gates)
 {
 	json_t *all = json_pack(
-		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, "
-		"s:o, s:o, s:o, s:o, s:o, s:o}",
+		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:I, s:o, s:o, s:b, s:o, s:b, s:o, s:o, s:o}",
 		"schema", JSON_SCHEMA, "version", JSON_VERSION, "weir",
 		PACKAGE_VERSION, "run", run_facts(r), "verdict", verdict(r),
 		"plan", json_plan(r->plan), "host", host(), "metrics",
-		metrics(r), "clocks", json_clocks(r), "connections",
-		connections(r), "errors", json_errors(r), "errors_other",
-		(json_int_t)r->errors.other, "misfits", bad_clients(r),
-		"p99_without_misfits_ns", p99(r->without_bad_clients),
-		"p99_with_misfits_ns", p99(r->with_bad_clients), "self",
+		metrics(r), "metrics_at_least", metrics_at_least(r), "clocks",
+		json_clocks(r), "connections", connections(r), "errors",
+		json_errors(r), "errors_other", (json_int_t)r->errors.other,
+		"misfits", bad_clients(r), "p99_without_misfits_ns",
+		p99(r->without_bad_clients), "p99_without_misfits_at_least",
+		is_p99_more(r->without_bad_clients, &r->without_censored),
+		"p99_with_misfits_ns", p99(r->with_bad_clients),
+		"p99_with_misfits_at_least",
+		is_p99_more(r->with_bad_clients, &r->with_censored), "self",
 		self(r), "seconds", json_seconds(r), "gates",
 		json_gates(gates));
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* By mark; the last one resets. */
 static const char *const colours[] = {
@@ -149,6 +150,22 @@ void layout_write(const char *text, bool has_colour, FILE *to)
 		else if (has_colour)
 			fputs(colours[(unsigned char)*text], to);
 	}
+}
+
+bool layout_has_colour(int fd)
+{
+	const char *no_colour = getenv("NO_COLOR");
+	const char *terminal = getenv("TERM");
+
+	return isatty(fd) && !(no_colour && *no_colour) &&
+	       !(terminal && strcmp(terminal, "dumb") == 0);
+}
+
+const char *layout_time(int64_t ns, bool is_more, char buf[UNITS_TEXT + 1])
+{
+	buf[0] = '>';
+	units_time(ns, buf + is_more);
+	return buf;
 }
 
 void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to)

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../measure/units.h"
+
 #define LAYOUT_COLUMNS 80
 #define LAYOUT_LABEL   13 /* width of a label */
 #define LAYOUT_LINES   64
@@ -53,6 +55,12 @@ void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to);
 
 /* Write text with its marks as colours, or without them. */
 void layout_write(const char *text, bool has_colour, FILE *to);
+
+/* Does a stream of that descriptor show colours? */
+bool layout_has_colour(int fd);
+
+/* A time of three digits, after ">" if it is a lower bound. */
+const char *layout_time(int64_t ns, bool is_more, char buf[UNITS_TEXT + 1]);
 
 /* The columns that text takes. */
 size_t layout_width(const char *text);

@@ -76,7 +76,7 @@ static void say_rate(struct line *line, const struct live *live,
 		     const struct second *s)
 {
 	double seconds = (double)s->length / 1e9;
-	char text[UNITS_TEXT];
+	char text[UNITS_TEXT + 1];
 
 	if (seconds <= 0)
 		return;
@@ -92,7 +92,8 @@ static void say_rate(struct line *line, const struct live *live,
 			 ? ""
 			 : "/s");
 	if (s->p99 > 0)
-		live_say(line, "p99 %s", units_time(s->p99, text));
+		live_say(line, "p99 %s",
+			 layout_time(s->p99, s->is_more[SECOND_P99], text));
 }
 
 static void say_left(struct line *line, int64_t left)
@@ -159,14 +160,13 @@ const char *live_line(struct live *live, const struct progress *p,
 
 void live_init(struct live *live, const struct plan *plan)
 {
-	const char *no_colour = getenv("NO_COLOR");
 	const char *terminal = getenv("TERM");
 
 	*live = (struct live){
 		.plan = plan,
 		.is_shown = isatty(STDERR_FILENO) &&
 			    !(terminal && strcmp(terminal, "dumb") == 0),
-		.has_colour = !(no_colour && *no_colour),
+		.has_colour = layout_has_colour(STDERR_FILENO),
 		.has_utf8 = layout_has_utf8(),
 	};
 }

@@ -289,17 +289,20 @@ static void sufferings(struct layout *p, const struct result *r)
 {
 	const struct histogram *with = r->with_bad_clients;
 	const struct histogram *without = r->without_bad_clients;
-	char text[2][UNITS_TEXT];
+	char text[2][UNITS_TEXT + 1];
+	bool is_more[2];
 	int64_t before, after;
 
 	if (!with || !without || !histogram_has_percentile(with, 99) ||
 	    !histogram_has_percentile(without, 99))
 		return;
-	before = histogram_percentile(without, 99);
-	after = histogram_percentile(with, 99);
+	before = censored_percentile(without, &r->without_censored, 99,
+				     &is_more[0]);
+	after = censored_percentile(with, &r->with_censored, 99, &is_more[1]);
 	layout_begin(p, LAYOUT_MUST, "");
 	layout_say(p, "p99 of the others: %s without them, %s with (x %.1f)",
-		   units_time(before, text[0]), units_time(after, text[1]),
+		   layout_time(before, is_more[0], text[0]),
+		   layout_time(after, is_more[1], text[1]),
 		   before > 0 ? (double)after / (double)before : 0);
 }
 
@@ -339,9 +342,7 @@ static const char *point(const struct result *r, enum clock_kind kind,
 	bool is_more;
 	int64_t value = result_percentile(r, kind, percent, &is_more);
 
-	buf[0] = '>';
-	units_time(value, buf + is_more);
-	return buf;
+	return layout_time(value, is_more, buf);
 }
 
 static void clock_line(struct layout *p, const struct result *r,
@@ -405,7 +406,7 @@ static void report_seconds(struct layout *p, const struct result *r,
 {
 	int64_t *values = calloc(r->second_count + 1, sizeof(*values));
 	size_t worst = 0, each;
-	char bars[SPARKLINE_TEXT], label[32], time[UNITS_TEXT];
+	char bars[SPARKLINE_TEXT], label[32], time[UNITS_TEXT + 1];
 
 	if (!values || r->second_count < 2)
 		goto out;
@@ -423,7 +424,9 @@ static void report_seconds(struct layout *p, const struct result *r,
 		snprintf(label, sizeof(label), "p99 / %zu s", each);
 	layout_begin(p, LAYOUT_SHOULD, label);
 	layout_say(p, has_utf8 ? "%s" : "|%s|", bars);
-	layout_say(p, "worst %s at %.0f s", units_time(values[worst], time),
+	layout_say(p, "worst %s at %.0f s",
+		   layout_time(values[worst],
+			       r->seconds[worst].is_more[SECOND_P99], time),
 		   (double)r->seconds[worst].at / 1e9);
 out:
 	free(values);
@@ -435,13 +438,10 @@ out:
 
 void report_init(struct report *report, FILE *to)
 {
-	const char *no_colour = getenv("NO_COLOR");
-
 	*report = (struct report){
 		.to = to,
 		.has_utf8 = layout_has_utf8(),
-		.has_colour =
-			isatty(stream_fileno(to)) && !(no_colour && *no_colour),
+		.has_colour = layout_has_colour(stream_fileno(to)),
 	};
 }
 
@@ -483,13 +483,11 @@ static void say_payload(struct layout *p, const struct result *r)
 	};
 	const struct plan *plan = r->plan;
 
-	if (plan->mode == PLAN_DOWNLOAD)
+	if (result_is_one_way(r))
 		return;
 	if (plan->size_min == plan->size_max)
-		layout_say(p, "%zu B%s%s", plan->size_max,
-			   plan->mode == PLAN_UPLOAD ? "" : ", ",
-			   plan->mode == PLAN_UPLOAD ? ""
-						     : expected[plan->expect]);
+		layout_say(p, "%zu B, %s", plan->size_max,
+			   expected[plan->expect]);
 	else
 		layout_say(p, "%zu-%zu B, %s", plan->size_min, plan->size_max,
 			   expected[plan->expect]);
@@ -630,6 +628,10 @@ void report_print(const struct report *report, const struct result *r)
 		return;
 	}
 	if (report->is_short) {
+		if (r->is_cut || result_has_ended_early(r)) {
+			layout_begin(p, LAYOUT_MUST, "load");
+			say_time(p, r);
+		}
 		report_verdict(p, r);
 		report_rate(p, r);
 		report_latency_short(p, r);

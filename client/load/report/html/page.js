@@ -35,6 +35,9 @@ function time(ns) {
 	return three(x) + " " + units[i];
 }
 
+// A lower bound has a ">".
+const bound = (ns, isMore) => (isMore ? ">" : "") + time(ns);
+
 // An axis has round values: no digits that say nothing.
 function tick(ns) {
 	for (const [size, unit] of [[1e9, " s"], [1e6, " ms"], [1e3, " \u00b5s"]])
@@ -61,7 +64,7 @@ function figure(gate) {
 		? +v.toPrecision(4) + "%"
 		: /(^|\.)(p[0-9.]+|max|mean)$|^(stall|silence)$/.test(name)
 			? time(v) : count(v);
-	return (gate.at_least ? "more than " : "") + text;
+	return (gate.at_least ? ">" : "") + text;
 }
 
 // --------------------------------------------------------------------- text
@@ -74,7 +77,7 @@ function heading() {
 		(p.connections === 1 ? " connection" : " connections"),
 		"depth " + p.depth,
 		p.threads + (p.threads === 1 ? " thread" : " threads"));
-	if (p.mode !== "download")
+	if (!oneWay)
 		parts.push(p.content.size_min === p.content.size_max
 			? p.content.size_max + " B"
 			: p.content.size_min + "-" + p.content.size_max + " B");
@@ -101,9 +104,9 @@ function tiles() {
 	const all = oneWay
 		? [["throughput", bytes(run.plan.mode === "upload"
 			? m["bytes-out"] : m["bytes-in"]) + "/s"]]
-		: [["answered/s", count(m.rate)], ["p50", time(m.p50)],
-			["p99", time(m.p99)], ["p99.9", time(m["p99.9"])],
-			["max", time(m.max)]];
+		: [["answered/s", count(m.rate)],
+			...["p50", "p99", "p99.9", "max"].map(k => [k,
+				bound(m[k], run.metrics_at_least.includes(k))])];
 	all.push(["errors", count(m.errors)]);
 	main.append(el("div", { class: "tiles" }, ...all.map(([name, value]) =>
 		el("div", { class: "tile" }, el("span", {}, name),
@@ -139,8 +142,8 @@ function clocks() {
 		.map(([name, c]) => [name.replace("-", " "),
 			...points.map(p => {
 				const at = c.percentiles.find(x => x.percent === p);
-				return (at.at_least ? ">" : "") + time(at.ns);
-			}), time(c.max_ns), count(c.samples), notes[name]]);
+				return bound(at.ns, at.at_least);
+			}), bound(c.max_ns, c.max_at_least), count(c.samples), notes[name]]);
 	if (rows.length)
 		main.append(card("Latency", "\u201c-\u201d: too few samples",
 			table(["", ...points.map(p => "p" + p), "max", "samples", ""],
@@ -266,8 +269,12 @@ function byPercentile() {
 	});
 	const data = uPlot.join(tables);
 	const place = el("div");
-	main.append(card("Latency by percentile", "each further nine has the same width",
-		place));
+	main.append(card("Latency by percentile",
+		"each further nine has the same width" + (run.run.censored
+			? "; from " + time(run.run.censored_min_ns) +
+			" on, values may be lower bounds: " +
+			count(run.run.censored) + " messages were not answered"
+			: ""), place));
 	const percent = (x) => x <= 0 ? "0" :
 		x < 1 ? String(Math.round(100 - 100 * 10 ** -x))
 			: (100 - 100 * 10 ** -x).toFixed(Math.max(0, Math.round(x) - 2));
@@ -322,7 +329,9 @@ function overTime() {
 			hooks: { drawClear: [badClients.drawClear] },
 			series: [xSeries, ...[["max", "--c3"], ["p99", "--c2"],
 				["p50", "--c1"]].map(([label, tone]) =>
-				series(label, tone, { value: (u, v) => time(v) }))],
+				series(label, tone, { value: (u, v, i, at) => bound(v,
+					at != null && s[at].at_least.includes(label +
+						"_ns")) }))],
 		}, data);
 	}
 	const per = (r, n) => n * 1e9 / r.length_ns;
