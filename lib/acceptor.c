@@ -7,6 +7,7 @@
 #include "bounds.h"
 #include "conn_table.h"
 #include "poller.h"
+#include "server_timers.h"
 #include "sys.h"
 
 #define KEY_WAKE UINT64_MAX
@@ -67,6 +68,7 @@ static int64_t next_at(const struct wr_acceptor *a)
 
 	at = wr_min_at(at, wr_deadlines_next_at(&a->deadlines));
 	at = wr_min_at(at, wr_watch_next_at(&a->watch));
+	at = wr_min_at(at, wr_server_timers_next_at(a->core->timers));
 	at = wr_min_at(at, a->tick_at);
 	return wr_min_at(at, wr_stop_next_at(&a->stop));
 }
@@ -125,6 +127,7 @@ static void *acceptor_main(void *arg)
 	do {
 		wr_deadlines_take_inbox(&a->deadlines);
 		wr_deadlines_run(&a->deadlines);
+		wr_server_timers_run(a->core->timers, a->ctx.now);
 		wr_watch_run(&a->watch, a->ctx.now);
 		a->tick_at = wr_sched_tick(&a->core->sched, a->ctx.now);
 		wr_accept_refuse_too_old(&a->accept);

@@ -16,6 +16,7 @@
 #include "stats.h"
 
 struct weir_conn;
+struct wr_server_timers;
 struct wr_table;
 
 /* Only ever goes up. */
@@ -36,13 +37,14 @@ struct wr_context {
 	int wake_fd;		    /* ends its wait; -1: none */
 	_Atomic int64_t busy_since; /* start of the callback; 0: none */
 	_Atomic int64_t waited_at;  /* end of its last wait; never: it waits */
-	_Atomic(struct weir_conn *) running; /* the callback's connection */
+	_Atomic(struct weir_conn *) running; /* its connection; NULL: a timer */
 };
 
 struct wr_core {
 	struct wr_config config;
 	struct wr_logger logger;
 	struct wr_table *table;
+	struct wr_server_timers *timers;
 	int poller;	      /* watches parked connections */
 	int acceptor_wake_fd; /* eventfd */
 	int stop_fd;	      /* eventfd: a stop was requested */
@@ -106,6 +108,10 @@ void wr_core_stop(struct wr_core *core, int64_t now, int64_t at);
 
 /* Waiting fails for good: log it once and stop.  Any thread of the server. */
 void wr_core_fail(struct wr_core *core, int error);
+
+/* Around a callback of a connection, or of a timer (c NULL); sets ctx->now. */
+void wr_context_enter(struct wr_context *ctx, struct weir_conn *c);
+void wr_context_leave(struct wr_context *ctx);
 
 void wr_context_fini(struct wr_context *ctx);
 

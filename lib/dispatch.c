@@ -24,33 +24,15 @@ enum step {
 
 /* --------------------------------------------------------------- callbacks */
 
-static void enter_callback(struct weir_conn *c)
-{
-	atomic_store_explicit(&c->ctx->running, c, memory_order_relaxed);
-	atomic_store_explicit(&c->ctx->busy_since, c->ctx->now,
-			      memory_order_release);
-}
-
-static void leave_callback(struct wr_context *ctx)
-{
-	int64_t began =
-		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
-
-	ctx->now = wr_now_ns();
-	wr_count_duration(ctx->stats, &ctx->stats->callback_time,
-			  ctx->now - began);
-	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
-}
-
 static void run_close_callbacks(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
 	if (c->end == WR_END_OPEN)
 		wr_conn_begin_close(c);
-	enter_callback(c);
+	wr_context_enter(c->ctx, c);
 	wr_conn_run_close_callbacks(c);
-	leave_callback(ctx);
+	wr_context_leave(ctx);
 }
 
 /* ----------------------------------------------------------------- the end */
@@ -415,9 +397,9 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	if (c->service->set.session)
 		leave_poller(c);
 	c->call = (struct wr_call){ .why = (uint8_t)why };
-	enter_callback(c);
+	wr_context_enter(c->ctx, c);
 	verdict = fn(c, c->service->set.arg);
-	leave_callback(ctx);
+	wr_context_leave(ctx);
 	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
 	c->active_at = ctx->now;
 	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "conn_table.h"
 #include "dispatch.h"
+#include "server_timers.h"
 #include "sys.h"
 
 /* The pool of the calling thread, or NULL. */
@@ -49,6 +50,16 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 		run(w, c, 0);
 }
 
+static void run_ready(struct wr_worker *w, struct wr_node *n)
+{
+	struct wr_server_timers *timers = w->pool->core->timers;
+
+	if (n == &timers->node)
+		wr_server_timers_call(timers, &w->ctx);
+	else
+		run(w, conn_of(n), 0);
+}
+
 static void run_task(struct wr_worker *w, const struct wr_task *task)
 {
 	struct wr_sched *sched = &w->pool->core->sched;
@@ -60,7 +71,7 @@ static void run_task(struct wr_worker *w, const struct wr_task *task)
 		run_event(w, &task->event);
 		break;
 	case WR_TASK_READY:
-		run(w, conn_of(task->node), 0);
+		run_ready(w, task->node);
 		break;
 	case WR_TASK_ACCEPTED:
 		wr_dispatch_accepted(&w->ctx, conn_of(task->node));

@@ -30,12 +30,14 @@
 #include "conn_table.h"
 #include "dialled.h"
 #include "fence.h"
+#include "server_timers.h"
 #include "sys.h"
 
 struct weir_server {
 	struct wr_core core;
 	struct wr_pool pool;
 	struct wr_acceptor acceptor;
+	struct wr_server_timers timers;
 	int signals;	  /* signalfd */
 	atomic_uint refs; /* of the program and running threads */
 };
@@ -70,6 +72,7 @@ static void unref(void *arg)
 	wr_acceptor_fini(&s->acceptor);
 	wr_pool_fini(&s->pool);
 	wr_table_unref(s->core.table);
+	wr_server_timers_fini(&s->timers);
 	wr_core_fini(&s->core);
 	wr_sys_free(s);
 }
@@ -89,9 +92,12 @@ int weir_server_new(weir_server **ret, const struct weir_config *config)
 	rc = wr_core_init(&s->core, config);
 	if (rc < 0)
 		goto fail_memory;
-	rc = wr_table_new(&s->core.table, &s->core);
+	rc = wr_server_timers_init(&s->timers, &s->core, s);
 	if (rc < 0)
 		goto fail_core;
+	rc = wr_table_new(&s->core.table, &s->core);
+	if (rc < 0)
+		goto fail_timers;
 	rc = wr_pool_init(&s->pool, &s->core);
 	if (rc < 0)
 		goto fail_table;
@@ -112,6 +118,8 @@ fail_pool:
 	wr_pool_fini(&s->pool);
 fail_table:
 	wr_table_unref(s->core.table);
+fail_timers:
+	wr_server_timers_fini(&s->timers);
 fail_core:
 	wr_core_fini(&s->core);
 fail_memory:
@@ -255,6 +263,7 @@ static void undo_start(weir_server *s)
 	atomic_store(&core->stop_wanted, true);
 	atomic_store(&core->phase, WR_PHASE_DONE);
 	wr_table_shut_gate(core->table);
+	(void)wr_server_timers_close(core->timers);
 	wr_sched_close(&core->sched);
 	(void)wr_pool_join(&s->pool, WR_NEVER_AT);
 	wr_fence_request_all(&s->acceptor.accept);
@@ -627,4 +636,16 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.max_dialled = (uint64_t)config->max_dialled;
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
+}
+
+/* ------------------------------------------------------------------ timers */
+
+int weir_server_timer(weir_server *s, weir_timer **ret, int ms, int every_ms,
+		      weir_timer_fn *fn, void *arg)
+{
+	WR_NO_CANCEL();
+
+	if (s == NULL || fn == NULL || ms < WEIR_NEVER || every_ms < 0)
+		return -EINVAL;
+	return wr_server_timers_add(&s->timers, ret, ms, every_ms, fn, arg);
 }

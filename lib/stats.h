@@ -26,7 +26,7 @@
 
 /* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
-	X(bytes_in) X(bytes_out) X(callbacks) X(dead_on_arrival)               \
+	X(bytes_in) X(bytes_out) X(callbacks) X(timer_calls) X(dead_on_arrival)               \
 	X(accept_errors) X(shortages) X(late_bytes) X(starvations)
 
 /* Gauges, kept as entries minus departures. */

@@ -9,6 +9,7 @@
 #include "bounds.h"
 #include "conn_table.h"
 #include "fence.h"
+#include "server_timers.h"
 #include "sys.h"
 
 int wr_stop_init(struct wr_stop *s, struct wr_accept *accept,
@@ -124,8 +125,13 @@ static void remind(struct wr_stop *s)
 /* False: and nothing will be. */
 static bool is_anything_open(const struct wr_stop *s)
 {
-	return wr_accept_has_listener(s->accept) ||
-	       !wr_table_shut_if_empty(s->core->table);
+	struct wr_table *table = s->core->table;
+
+	if (wr_accept_has_listener(s->accept) || atomic_load(&table->open) > 0)
+		return true;
+	/* First: a call of a timer that runs may dial. */
+	return !wr_server_timers_close(s->core->timers) ||
+	       !wr_table_shut_if_empty(table);
 }
 
 /* --------------------------------------------------------------------- cut */
@@ -156,6 +162,7 @@ static void cut(struct wr_stop *s)
 	struct weir_stats stats;
 
 	wr_table_shut_gate(s->core->table);
+	(void)wr_server_timers_close(s->core->timers);
 	wr_core_sum(s->core, &stats);
 	s->cut_before = stats.ledger.cut;
 	refuse_waiting(s);

@@ -34,6 +34,13 @@ static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
 
 	if (atomic_load(&ctx->busy_since) != began_at)
 		return false;
+	if (c == NULL) {
+		wr_logf(&w->core->logger, level,
+			"worker %d is stuck: the callback of a timer has been "
+			"running for %lld ms",
+			worker, (long long)(ns / WR_NS_PER_MS));
+		return true;
+	}
 	endpoint = wr_container_of(c->service, struct wr_endpoint, service);
 	wr_conn_try_peer_text(c, peer);
 	wr_logf(&w->core->logger, level,

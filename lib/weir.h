@@ -67,6 +67,7 @@ extern "C" {
 #endif
 
 typedef struct weir_server weir_server;
+typedef struct weir_timer weir_timer;
 typedef struct weir_conn weir_conn; /* for its callbacks, or its owner */
 typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
 
@@ -137,6 +138,12 @@ typedef void weir_closed(weir_conn *c, void *arg);
  * -EBUSY.
  */
 typedef void weir_log(void *arg, int level, const char *line);
+
+/*
+ * Called on a worker when a timer of the server is due, one call at a time for
+ * each timer.  What is said of callbacks in weir_handler holds for it.
+ */
+typedef void weir_timer_fn(weir_server *s, void *arg);
 
 /* Called on each worker as its first and last act; index counts from 0. */
 typedef void weir_worker_hook(void *arg, int index);
@@ -380,7 +387,8 @@ struct weir_stats {
 	/* Totals. */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	uint64_t callbacks;	  /* handler calls */
+	uint64_t callbacks; /* handler calls */
+	uint64_t timer_calls;
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
 	uint64_t accept_errors;	  /* connections that accept(2) lost */
 	uint64_t shortages;	  /* pauses without descriptors or memory */
@@ -415,7 +423,7 @@ struct weir_stats {
 /* The result of a stop. */
 struct weir_report {
 	struct weir_ledger ledger; /* since the start of the server */
-	uint64_t stuck;		   /* callbacks still running; part of cut */
+	uint64_t stuck;		   /* callbacks still running */
 	uint64_t late_bytes;
 	uint64_t drain_ms; /* from the first request to the end */
 };
@@ -676,6 +684,43 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  */
 WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 			       const struct weir_service *service);
+
+/*
+ * Make a timer: fn is called with arg after ms (0: at once; WEIR_NEVER: not
+ * before weir_timer_set()), then every every_ms, or once if that is 0.  The
+ * period counts from the time that the first call was due, however late calls
+ * are.  A time that comes while a call still runs is skipped.
+ *
+ * Timers made before the start are called after it.  They are called until a
+ * stop has no connection left, or its deadline cuts.  The stop waits for a call
+ * that runs, up to its deadline; a call that runs longer counts as stuck.  ret
+ * may be NULL.  weir_server_free() frees the timers that are left.
+ *
+ * Returns 0; -EINVAL; -ENOMEM; -ESHUTDOWN (the stop calls none any more).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_timer(weir_server *s, weir_timer **ret, int ms,
+			       int every_ms, weir_timer_fn *fn, void *arg);
+
+/*
+ * Move the next call to ms from now (0: at once; WEIR_NEVER: none until it is
+ * moved again); the period continues from there.  If a call runs, the move
+ * counts when it has returned.
+ *
+ * Returns 0; -EINVAL; -ESHUTDOWN (the stop calls none any more).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_timer_set(weir_timer *t, int ms);
+
+/*
+ * Free a timer, also in a call of its own; NULL is allowed.  It waits for
+ * nothing, and no call begins after it.
+ *
+ * Returns 0; -EBUSY (the timer is freed, but a call in another thread still
+ * runs and uses arg).
+ * Thread: any, before weir_server_free().  Since: 0.1.
+ */
+WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
  * Read counters and gauges; size is sizeof *ret.  They are summed over the
