@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The unit files of systemd are valid, and the service is confined.  Run from
-# the build folder.
+# The unit files of systemd are valid, with the drop-in files that
+# docs/DEPLOYING.md makes too, and the service is confined.  Reads files only: no
+# systemd is started or asked.  Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 command -v systemd-analyze >/dev/null || { echo 'no systemd-analyze'; exit 77; }
@@ -16,6 +17,20 @@ cp "$top/server/weir-server@.socket" "$work" || exit 99
 # The program is not installed yet.
 sed "s|^ExecStart=[^ ]*|ExecStart=$PWD/server/weir-server|" \
 	'server/weir-server@.service' >"$work/weir-server@.service" || exit 99
+
+# What the page types, but for systemctl, with the folder of this test.
+sed -n '/^```sh$/,/^```$/{/^```/d; /^systemctl /d; p}' \
+	"$top/docs/DEPLOYING.md" |
+	sed "s|/etc/systemd/system|$work|g" >"$work/commands"
+if grep -q /etc "$work/commands"; then
+	echo 'docs/DEPLOYING.md writes elsewhere'; exit 1
+fi
+sh -e "$work/commands" || exit 1
+for file in socket.d/address.conf service.d/options.conf; do
+	[ -s "$work/weir-server@echo.$file" ] || {
+		echo "docs/DEPLOYING.md makes no $file"; rc=1
+	}
+done
 SYSTEMD_UNIT_PATH=$work:
 export SYSTEMD_UNIT_PATH
 
