@@ -310,3 +310,95 @@ void sweep_dial_full(void)
 	unlink(where + 5);
 	rmdir(folder);
 }
+
+/* ------------------------------------------- connections of the server's own
+ */
+
+struct own {
+	atomic_bool is_heard, has_ended;
+};
+
+static int own_hello(weir_conn *c, void *arg)
+{
+	int rc = weir_conn_write(c, "hello\n", 6);
+
+	(void)arg;
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static int own_hear(weir_conn *c, void *arg)
+{
+	struct own *own = arg;
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n > 0 && strcmp(line, "hello\n") != 0)
+		sweep_fail("the server's own got \"%s\"", line);
+	atomic_store(&own->is_heard, n > 0);
+	return n > 0 ? WEIR_CLOSE : (int)n;
+}
+
+static void own_end(weir_conn *c, void *arg)
+{
+	struct own *own = arg;
+
+	(void)c;
+	atomic_store(&own->has_ended, true);
+}
+
+/* It ends in any case, and its end is told. */
+static void own_wait(struct env *st, struct own *own, bool is_accepted)
+{
+	int64_t at = now_ms() + 60000 * slowness();
+
+	while (!atomic_load(&own->has_ended) && now_ms() < at)
+		poll_sleep();
+	if (!atomic_load(&own->has_ended))
+		sweep_fail("the end of the server's own is not told");
+	else if (!atomic_load(&own->is_heard))
+		st->lost++;
+	else if (is_accepted)
+		st->whole++;
+}
+
+static void own_dial(struct env *st, const char *where, int fd)
+{
+	int limit_ms =
+		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+	struct own own = { .has_ended = false };
+	const struct weir_service *service =
+		WEIR_SERVICE(.readable = own_hear, .opened = own_hello,
+			     .closed = own_end, .arg = &own,
+			     .first_byte_ms = limit_ms);
+	int rc = where ? weir_server_dial(st->weir, NULL, where, limit_ms,
+					  service)
+		       : weir_server_adopt(st->weir, NULL, fd, service);
+
+	expect_rc(rc, "a connection of the server's own");
+	if (rc == 0)
+		own_wait(st, &own, where != NULL);
+	else if (fd >= 0)
+		close(fd);
+}
+
+void sweep_server_dial(void)
+{
+	struct env st = { .banner = "" };
+	char where[32];
+	int pair[2];
+
+	if (!env_make(&st, WEIR_CONFIG(.workers = 2)) ||
+	    !env_listen(&st, "127.0.0.1:0", READABLE) ||
+	    !env_listen(&st, own_unix_address(), READABLE) || !env_start(&st))
+		return;
+	own_dial(&st, st.address, -1);
+	snprintf(where, sizeof(where), "localhost%s", strrchr(st.address, ':'));
+	own_dial(&st, where, -1);
+	own_dial(&st, own_unix_address(), -1);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    write(pair[0], "hello\n", 6) != 6)
+		sweep_fail("no pair for the test itself");
+	own_dial(&st, NULL, pair[1]);
+	close(pair[0]);
+	env_close(&st, ENV_GRACE_MS);
+}

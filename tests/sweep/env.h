@@ -107,6 +107,7 @@ void sweep_gone(void);
 void sweep_held_in_stop(void);
 void sweep_dial_given(void);
 void sweep_dial_full(void);
+void sweep_server_dial(void);
 
 /* Scenarios of addresses.c. */
 void sweep_unix_socket(void);

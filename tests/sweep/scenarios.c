@@ -331,5 +331,6 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "held_in_stop", sweep_held_in_stop },
 	{ "dial_given", sweep_dial_given },
 	{ "dial_full", sweep_dial_full },
+	{ "server_dial", sweep_server_dial },
 	{ NULL, NULL },
 };
