@@ -158,7 +158,7 @@
 /* Pause before a Unix socket with a full backlog is tried again; doubles. */
 #define WR_CONNECT_PAUSE_NS	 WR_MS(1)
 #define WR_CONNECT_PAUSE_MOST_NS WR_MS(50)
-/* Defaults of a dialled connection. */
+/* Defaults of weir_dial(). */
 #define WR_DIAL_MS	 30000
 #define WR_DIAL_WRITE_MS 30000
 /* At its end input is discarded for this time: no reset may destroy output. */

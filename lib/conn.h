@@ -8,8 +8,8 @@
  * where it is, and asserts that the move is legal.  Only
  * wr_conn_close_and_count() enters its outcome in the ledger.
  *
- * A connection is a slot of a table, recycled under a new generation.  A
- * dialled connection has no core and no table.
+ * A connection is a slot of a table, recycled under a new generation.  One of
+ * weir_dial() has no core and no table.
  */
 #ifndef WR_CONN_H
 #define WR_CONN_H
@@ -142,8 +142,8 @@ struct weir_conn {
 	atomic_uint inbox_bits; /* a: WR_INBOX_... */
 	uint32_t index;		/* c */
 	struct weir_conn *inbox_next;
-	struct wr_core *core;	/* c: NULL if dialled */
-	struct wr_table *table; /* c: NULL if dialled */
+	struct wr_core *core;	/* c: NULL: weir_dial() */
+	struct wr_table *table; /* c: NULL: weir_dial() */
 	struct wr_node node;	/* o: in a queue or free list */
 	struct wr_timer timer;	/* t */
 	struct wr_lock lock;
@@ -226,7 +226,7 @@ static inline bool wr_is_memory(const void *mem, size_t len)
 
 struct wr_table;
 
-/* Only a dialled connection can run in a cancellable thread. */
+/* Only one of weir_dial() can run in a cancellable thread. */
 #define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c) && (c)->table == NULL)
 
 /* Key in the poller. */

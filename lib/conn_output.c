@@ -8,8 +8,8 @@
  * for the caller's memory.  It is not held across sendfile(2), which may wait
  * for the disk; only the owner sends files, so the first chunk stays.
  *
- * Sessions and dialled connections wait here, for input and for room in the
- * outbox.  poll_once() is the only place where a worker sleeps for one
+ * Sessions and connections of weir_dial() wait here, for input and for room in
+ * the outbox.  poll_once() is the only place where a worker sleeps for one
  * connection.
  *
  * "A waiting session is woken": the waiter publishes its wake fd, then fetches

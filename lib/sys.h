@@ -139,7 +139,7 @@ void wr_sys_thread_begin(const char *name);
  * "No call is a cancellation point": the first line of each public call that
  * may reach one.  A cancelled thread of the program would keep a lock or leak a
  * descriptor; so it finishes the call first.  Server threads are uncancellable:
- * frequent calls of handlers test for a dialled connection instead.
+ * frequent calls of handlers test for one of weir_dial() instead.
  */
 #define WR_NO_CANCEL() WR_NO_CANCEL_IF(true)
 #define WR_NO_CANCEL_IF(cond)                                                  \

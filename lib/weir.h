@@ -15,7 +15,7 @@
  *   Errors     are return values: >= 0 is success, < 0 is -errno.  errno itself
  *              is not used.  Out-parameters are written on success only.
  *   Threads    "handler": a callback of that connection, or the thread that
- *              owns a dialled connection.  "any": any thread.  "before start":
+ *              owns one of weir_dial().  "any": any thread.  "before start":
  *              one thread at a time, before weir_server_start().  Other threads
  *              reach a connection through a weir_ref.  No call is a
  *              cancellation point: after pthread_cancel() a thread finishes the
@@ -745,7 +745,7 @@ WEIR_API void weir_server_free(weir_server *s);
 
 /* ------------------------------------------------------------------ input */
 /*
- * For a service with `session` and on a dialled connection input calls wait.
+ * For a service with `session` and after weir_dial() input calls wait.
  * For a service with `readable` they return -EAGAIN instead; return that, and
  * the handler is called again, from its top.  The cases of -EAGAIN are:
  *
@@ -904,7 +904,7 @@ WEIR_API int weir_conn_why(const weir_conn *c);
  * Tell the number of the connection.  Numbers count from 1 in each server and
  * are not used again.
  *
- * Returns the number; 0 for a dialled connection.
+ * Returns the number; 0 for a connection of weir_dial().
  * Thread: handler; of weir_ref_id(): any.  Since: 0.1.
  */
 WEIR_API uint64_t weir_conn_id(const weir_conn *c);
@@ -999,7 +999,7 @@ WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
  * INT_MAX); WEIR_NEVER: do not.  Each call replaces the time set before, which
  * costs no system call if the new time is later.  The timer runs also during a
  * pause, while output is unsent and after the end of input.  It interrupts the
- * wait of a session, or of a dialled connection, with -EINTR.  It does not
+ * wait of a session, or after weir_dial(), with -EINTR.  It does not
  * restart idle_ms.
  *
  * Returns 0; -EPIPE (closing); -EINVAL.
@@ -1052,7 +1052,7 @@ WEIR_API void weir_unref(weir_ref *ref);
  *
  * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a callback waits in a
  * write that has exceeded it: nothing was taken); -EPIPE (ended); -ENOMEM;
- * -EINVAL (a dialled connection).
+ * -EINVAL (a connection of weir_dial()).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
@@ -1063,7 +1063,7 @@ WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
  * call count as one.  It interrupts the wait of a session, but does nothing to
  * a session that has not begun because no byte has come.
  *
- * Returns 0; -EPIPE (ended, or a dialled connection); -EINVAL.
+ * Returns 0; -EPIPE (ended, or of weir_dial()); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_wake(weir_ref *ref);
@@ -1071,7 +1071,7 @@ WEIR_API int weir_ref_wake(weir_ref *ref);
 /*
  * Close as WEIR_CLOSE does, after a call that is running.
  *
- * Returns 0; -EPIPE (ended, or a dialled connection); -EINVAL.
+ * Returns 0; -EPIPE (ended, or of weir_dial()); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_close(weir_ref *ref);
@@ -1107,7 +1107,7 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
 
 /*
- * Flush, close and free a dialled connection; NULL does nothing.  The
+ * Flush, close and free a connection of weir_dial(); NULL does nothing.  The
  * descriptor is closed when it returns, also if references are left; calls on
  * these return -EPIPE then.  It waits while output is unsent, until the peer
  * has taken nothing for the write deadline (30,000 ms if there is none), the
