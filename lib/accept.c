@@ -121,7 +121,7 @@ static bool is_queue_full(const struct wr_accept *a,
 {
 	return is_full(a, endpoint, WR_PLACE_QUEUE,
 		       wr_sched_queued(&a->core->sched, WR_QUEUE_ACCEPTED),
-		       (size_t)a->core->config.set.queue_length);
+		       (size_t)a->core->config.queue_length);
 }
 
 static bool is_server_full(const struct wr_accept *a,
@@ -129,12 +129,12 @@ static bool is_server_full(const struct wr_accept *a,
 {
 	return is_full(a, endpoint, WR_PLACE_SERVER,
 		       atomic_load(&a->core->table->places),
-		       (size_t)a->core->config.set.max_connections);
+		       (size_t)a->core->config.max_connections);
 }
 
 static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
-	return a->core->config.set.overload == WEIR_HOLD &&
+	return a->core->config.overload == WEIR_HOLD &&
 	       (is_queue_full(a, endpoint) || is_server_full(a, endpoint));
 }
 
@@ -213,7 +213,7 @@ static int64_t queue_age_ends_at(const struct wr_accept *a)
 
 	return at == WR_NEVER_AT
 		       ? at
-		       : wr_deadline_at(at, a->core->config.set.queue_age_ms);
+		       : wr_deadline_at(at, a->core->config.queue_age_ms);
 }
 
 int64_t wr_accept_next_at(const struct wr_accept *a)
@@ -244,7 +244,7 @@ bool wr_accept_event(uint64_t key)
  */
 void wr_accept_refuse_too_old(struct wr_accept *a)
 {
-	int age_ms = a->core->config.set.queue_age_ms;
+	int age_ms = a->core->config.queue_age_ms;
 
 	for (int i = 0; age_ms >= 0 && i < WR_ACCEPT_BUDGET; i++) {
 		struct wr_node *n = wr_sched_take(
@@ -318,7 +318,7 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	 * takes.  Another look could say no: workers change the queue and the
 	 * count of the listener one after the other.
 	 */
-	bool may_refuse = core->config.set.overload == WEIR_REFUSE;
+	bool may_refuse = core->config.overload == WEIR_REFUSE;
 	bool was_full = may_refuse && is_server_full(a, endpoint);
 	struct weir_conn *c = make_conn(a, endpoint, fd);
 
@@ -413,8 +413,8 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	struct wr_stats *stats = a->ctx->stats;
-	struct iovec text = { a->core->config.refusal,
-			      a->core->config.refusal_len };
+	struct wr_refusal *refusal = a->core->config.refusal;
+	struct iovec text = { refusal->text, refusal->len };
 	int fd = accept_with_reserve(a, endpoint);
 	char waste[4096];
 
@@ -455,7 +455,7 @@ static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 	atomic_store(&a->core->accept_blocked, true);
 	if (classify(rc) != SHORTAGE)
 		return;
-	if (a->core->config.set.overload == WEIR_REFUSE)
+	if (a->core->config.overload == WEIR_REFUSE)
 		use_reserve(a, endpoint, false);
 	else if (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
 		 atomic_load(&a->core->table->open) == 0)

@@ -430,7 +430,7 @@ static void log_refusal(struct weir_conn *c, int outcome)
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (core->logger.level >= WEIR_LOG_INFO &&
+	if (core->config.log_level >= WEIR_LOG_INFO &&
 	    wr_log_allows(&core->logger, &core->refusal_limit, 10))
 		wr_logf(&core->logger, WEIR_LOG_INFO,
 			"connection %llu from %s refused: %s",
@@ -440,15 +440,13 @@ static void log_refusal(struct weir_conn *c, int outcome)
 
 void wr_conn_refuse(struct weir_conn *c, int outcome)
 {
-	const struct wr_config *config = &c->core->config;
+	struct wr_refusal *refusal = c->core->config.refusal;
 	ssize_t n = 1;
 
 	leave_place(c);
 	log_refusal(c, outcome);
-	for (size_t at = 0; n > 0 && at < config->refusal_len;
-	     at += (size_t)n) {
-		struct iovec rest = { config->refusal + at,
-				      config->refusal_len - at };
+	for (size_t at = 0; n > 0 && at < refusal->len; at += (size_t)n) {
+		struct iovec rest = { refusal->text + at, refusal->len - at };
 
 		n = wr_sys_sendmsg(c->fd, &rest, 1);
 	}

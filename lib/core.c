@@ -46,10 +46,10 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	core->poller = core->acceptor_wake_fd = core->stop_fd = -1;
 	rc = wr_config_init(&core->config, config);
 	if (rc < 0)
-		return rc;
+		goto fail_config;
 	core->logger.sink = core->config.set.log;
 	core->logger.arg = core->config.set.log_arg;
-	core->logger.level = core->config.set.log_level;
+	core->logger.level = &core->config.log_level;
 	core->stats_count = core->config.set.workers + 2;
 	atomic_store(&core->stop_at, WR_NEVER_AT);
 	rc = wr_lock_init(&core->lock);
@@ -91,6 +91,18 @@ void wr_core_fini(struct wr_core *core)
 	wr_cond_fini(&core->changed);
 	wr_lock_fini(&core->lock);
 	wr_config_fini(&core->config);
+}
+
+int wr_core_configure(struct wr_core *core, const struct weir_config *config)
+{
+	int rc;
+
+	wr_lock(&core->lock);
+	rc = wr_config_change(&core->config, config);
+	wr_unlock(&core->lock);
+	if (rc == 0)
+		wr_sys_eventfd_signal(core->acceptor_wake_fd);
+	return rc;
 }
 
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret)

@@ -94,6 +94,9 @@ static inline struct wr_stats *wr_core_foreign_stats(struct wr_core *core)
 int wr_core_init(struct wr_core *core, const struct weir_config *config);
 void wr_core_fini(struct wr_core *core);
 
+/* Any thread: change the configuration.  0, -EINVAL or -ENOMEM. */
+int wr_core_configure(struct wr_core *core, const struct weir_config *config);
+
 /* Sum of all threads; other fields are 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 

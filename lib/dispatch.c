@@ -96,7 +96,7 @@ static void log_deadline(struct weir_conn *c, int end)
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (core->logger.level < WEIR_LOG_DEBUG ||
+	if (core->config.log_level < WEIR_LOG_DEBUG ||
 	    !wr_log_allows(&core->logger, &core->deadline_limit, 10))
 		return;
 	wr_logf(&core->logger, WEIR_LOG_DEBUG,
@@ -763,8 +763,8 @@ static void refuse_too_old(struct weir_conn *c)
 
 void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 {
-	int64_t at = wr_deadline_at(c->node.queued_at,
-				    c->core->config.set.queue_age_ms);
+	int64_t at =
+		wr_deadline_at(c->node.queued_at, c->core->config.queue_age_ms);
 
 	if (!leave_queue(ctx, c))
 		return;

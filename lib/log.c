@@ -14,7 +14,7 @@ void wr_logf(struct wr_logger *log, int level, const char *format, ...)
 	char line[512];
 	va_list ap;
 
-	if (log->sink == NULL || level > log->level)
+	if (log->sink == NULL || level > *log->level)
 		return;
 	va_start(ap, format);
 	vsnprintf(line, sizeof(line), format, ap);

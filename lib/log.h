@@ -11,7 +11,7 @@
 struct wr_logger {
 	weir_log *sink; /* NULL: silent */
 	void *arg;
-	int level;
+	const _Atomic int *level;
 	_Atomic int writing; /* threads in the sink */
 	_Atomic uint64_t dropped;
 };

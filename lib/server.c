@@ -325,7 +325,7 @@ int weir_server_stop(weir_server *s, int grace_ms)
 
 int weir_server_drain(weir_server *s)
 {
-	return s ? weir_server_stop(s, s->core.config.set.drain_ms) : -EINVAL;
+	return s ? weir_server_stop(s, s->core.config.drain_ms) : -EINVAL;
 }
 
 /* -------------------------------------------------------------------- join */
@@ -611,6 +611,13 @@ int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 	return s ? wr_dialled_adopt(&s->core, ret, fd, service) : -EINVAL;
 }
 
+int weir_server_configure(weir_server *s, const struct weir_config *config)
+{
+	WR_NO_CANCEL();
+
+	return s && config ? wr_core_configure(&s->core, config) : -EINVAL;
+}
+
 /* ------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
@@ -631,8 +638,8 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
 	now.longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);
 	now.workers = (uint64_t)config->workers;
-	now.queue_length = (uint64_t)config->queue_length;
-	now.max_connections = (uint64_t)config->max_connections;
+	now.queue_length = (uint64_t)core->config.queue_length;
+	now.max_connections = (uint64_t)core->config.max_connections;
 	now.max_dialled = (uint64_t)config->max_dialled;
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;

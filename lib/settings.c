@@ -178,18 +178,19 @@ void wr_copy_out(void *dst, size_t size, const void *src, size_t known)
 	memset((char *)dst + common, 0, size - common);
 }
 
-static int complete_config(struct weir_config *ret, const struct weir_config *c,
-			   const struct why *why)
+static int copy_config(struct weir_config *ret, const struct weir_config *c,
+		       const struct why *why)
 {
 	static const struct weir_config defaults = { .size = sizeof(defaults) };
-	int rc;
 
 	if (c == NULL)
 		c = &defaults;
-	rc = copy_in(ret, sizeof(*ret), c, c->size, why);
-	if (rc < 0)
-		return rc;
-	set_config_defaults(ret, ret->exact ? c->size : 0);
+	return copy_in(ret, sizeof(*ret), c, c->size, why);
+}
+
+static int complete_config(struct weir_config *ret, const struct why *why)
+{
+	set_config_defaults(ret, ret->exact ? ret->size : 0);
 	if (ret->refusal == NULL)
 		ret->refusal = DEFAULT_REFUSAL;
 	return check_rows(config_rows, COUNT_OF(config_rows), ret, ret->exact,
@@ -242,9 +243,11 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 int weir_config_check(const struct weir_config *c, char *why, size_t cap)
 {
+	const struct why where = { why, cap };
 	struct weir_config complete;
+	int rc = copy_config(&complete, c, &where);
 
-	return complete_config(&complete, c, &(struct why){ why, cap });
+	return rc < 0 ? rc : complete_config(&complete, &where);
 }
 
 int weir_service_check(const struct weir_service *s, char *why, size_t cap)
@@ -254,25 +257,106 @@ int weir_service_check(const struct weir_service *s, char *why, size_t cap)
 	return complete_service(&complete, s, &(struct why){ why, cap });
 }
 
+/* Makes it if it is new.  NULL: no memory. */
+static struct wr_refusal *find_refusal(struct wr_config *c, const char *text)
+{
+	struct wr_refusal *r = c->refusals;
+	size_t len = strlen(text);
+
+	while (r && strcmp(r->text, text) != 0)
+		r = r->older;
+	if (r)
+		return r;
+	r = wr_sys_alloc(sizeof(*r) + len + 1);
+	if (r == NULL)
+		return NULL;
+	memcpy(r->text, text, len + 1);
+	r->len = len;
+	r->older = c->refusals;
+	c->refusals = r;
+	return r;
+}
+
+static int publish(struct wr_config *c, const struct weir_config *values)
+{
+	struct wr_refusal *refusal = find_refusal(c, values->refusal);
+
+	if (refusal == NULL)
+		return -ENOMEM;
+	c->refusal = refusal;
+	c->queue_length = values->queue_length;
+	c->queue_age_ms = values->queue_age_ms;
+	c->max_connections = values->max_connections;
+	c->overload = values->overload;
+	c->drain_ms = values->drain_ms;
+	c->log_level = values->log_level;
+	return 0;
+}
+
+static const struct why nowhere = { NULL, 0 };
+
 int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 {
-	int rc = complete_config(&ret->set, config, &(struct why){ NULL, 0 });
+	int rc = copy_config(&ret->set, config, &nowhere);
+
+	if (rc == 0)
+		rc = complete_config(&ret->set, &nowhere);
+	if (rc == 0)
+		rc = publish(ret, &ret->set);
+	if (rc == 0)
+		ret->set.refusal = ret->refusal->text;
+	return rc;
+}
+
+/* Fields that cannot change; 0 or NULL: as they are. */
+#define EACH_FIXED(X)                                                          \
+	X(workers)                                                             \
+	X(max_dialled)                                                         \
+	X(affinity)                                                            \
+	X(stack_size)                                                          \
+	X(log) X(log_arg) X(worker_start) X(worker_exit) X(worker_arg)
+#define KEEP(field)                                                            \
+	if (!c->field)                                                         \
+		c->field = now->field;
+#define IS_KEPT(field) &&c->field == now->field
+
+static void keep_fixed(struct weir_config *c, const struct weir_config *now)
+{
+	EACH_FIXED(KEEP)
+}
+
+static bool is_kept(const struct weir_config *c, const struct weir_config *now)
+{
+	return true EACH_FIXED(IS_KEPT);
+}
+
+int wr_config_change(struct wr_config *c, const struct weir_config *config)
+{
+	const struct weir_config *now = &c->set;
+	struct weir_config values;
+	int rc = copy_config(&values, config, &nowhere);
 
 	if (rc < 0)
 		return rc;
-	ret->refusal_len = strlen(ret->set.refusal);
-	ret->refusal = wr_sys_alloc(ret->refusal_len + 1);
-	if (ret->refusal == NULL)
-		return -ENOMEM;
-	memcpy(ret->refusal, ret->set.refusal, ret->refusal_len);
-	ret->set.refusal = ret->refusal;
-	return 0;
+	keep_fixed(&values, now);
+	rc = complete_config(&values, &nowhere);
+	if (rc < 0)
+		return rc;
+	if (!is_kept(&values, now) ||
+	    values.max_connections > now->max_connections)
+		return -EINVAL;
+	return publish(c, &values);
 }
 
 void wr_config_fini(struct wr_config *c)
 {
-	wr_sys_free(c->refusal);
-	c->refusal = NULL;
+	struct wr_refusal *r = c->refusals, *older;
+
+	for (; r; r = older) {
+		older = r->older;
+		wr_sys_free(r);
+	}
+	c->refusals = NULL;
 }
 
 int wr_service_init(struct wr_service *ret, const struct weir_service *service)

@@ -76,10 +76,22 @@ enum wr_timeout {
  */
 void wr_copy_out(void *dst, size_t size, const void *src, size_t known);
 
+struct wr_refusal {
+	struct wr_refusal *older;
+	size_t len;
+	char text[];
+};
+
+/*
+ * Readers of a value that wr_config_change() changes get the old or the new
+ * one.  A refusal may be in use, so each different one is kept until the end.
+ */
 struct wr_config {
-	struct weir_config set; /* complete and checked */
-	char *refusal;
-	size_t refusal_len;
+	struct weir_config set; /* complete and checked, as it was made */
+	_Atomic int queue_length, queue_age_ms, max_connections, overload,
+		drain_ms, log_level;
+	struct wr_refusal *_Atomic refusal;
+	struct wr_refusal *refusals; /* all, the newest first */
 };
 
 /* Places taken by the connections of one listener. */
@@ -103,6 +115,9 @@ static inline void wr_share_add(const struct wr_service *s, int place, int n)
 
 /* 0, -EINVAL or -ENOMEM.  config may be NULL. */
 int wr_config_init(struct wr_config *ret, const struct weir_config *config);
+
+/* One thread at a time: all of it or nothing.  0, -EINVAL or -ENOMEM. */
+int wr_config_change(struct wr_config *c, const struct weir_config *config);
 void wr_config_fini(struct wr_config *c);
 
 /* 0 or -EINVAL. */

@@ -723,6 +723,24 @@ WEIR_API int weir_timer_set(weir_timer *t, int ms);
 WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
+ * Change queue_length, queue_age_ms, max_connections, overload, drain_ms,
+ * log_level and refusal: all of them, or nothing on an error.  A field that is
+ * not set gets its default, as in weir_server_new(), so pass the structure of
+ * that call with changes.  The other fields cannot change: each is as in that
+ * call, or 0 or NULL.  max_connections can be at most what it was there.
+ *
+ * Connections that are open or queued stay, also above a lower limit.  With
+ * WEIR_REFUSE instead of WEIR_HOLD the clients that wait are refused at once.
+ * A stop that has begun keeps its deadline.  Each different refusal is kept
+ * until weir_server_free().
+ *
+ * Returns 0; -EINVAL; -ENOMEM.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_configure(weir_server *s,
+				   const struct weir_config *config);
+
+/*
  * Read counters and gauges; size is sizeof *ret.  They are summed over the
  * threads while these run, and exact when the server is at rest.
  *

@@ -100,6 +100,7 @@ int sweep_file(void);	     /* that file */
 /* Scenarios of rare.c. */
 void sweep_reads(void);
 void sweep_misuse(void);
+void sweep_changes(void);
 void sweep_taken_paths(void);
 void sweep_unix_peers(void);
 void sweep_slow_reader(void);

@@ -160,6 +160,40 @@ void sweep_misuse(void)
 	weir_server_free(st.weir);
 }
 
+/* ------------------------------------------------- while the server runs */
+
+void sweep_changes(void)
+{
+	struct env st = { .banner = "" };
+	char address[160];
+	struct peer p;
+	int id;
+
+	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = sweep_service)))
+		return;
+	expect_rc(weir_server_configure(st.weir,
+					WEIR_CONFIG(.refusal = "other\n")),
+		  "configure");
+	id = weir_server_listen(st.weir, "127.0.0.1:0",
+				WEIR_SERVICE(.readable = sweep_service));
+	expect_rc(id, "listen while it serves");
+	if (id > 0 &&
+	    weir_server_address(st.weir, id, address, sizeof(address)) > 0) {
+		p = peer_open_at(&st, address, 0);
+		peer_send(&p, "hello\n");
+		peer_expect(&p, "hello\n");
+		if (weir_server_unlisten(st.weir, id) < 0)
+			sweep_fail("a listener cannot be closed");
+		SOON(weir_server_unlisten(st.weir, id) == -EINVAL);
+		peer_send(&p, "again\n");
+		peer_expect(&p, "again\n");
+		peer_half_close(&p);
+		peer_expect_end(&p);
+	}
+	env_close(&st, GRACE_MS);
+}
+
 /* -------------------------------------------------------------- peers */
 
 static void want_and_end(struct env *st, const char *line, const char *answer)

@@ -324,6 +324,7 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "dial", sweep_dial },
 	{ "reads", sweep_reads },
 	{ "misuse", sweep_misuse },
+	{ "changes", sweep_changes },
 	{ "taken_paths", sweep_taken_paths },
 	{ "unix_peers", sweep_unix_peers },
 	{ "slow_reader", sweep_slow_reader },
