@@ -12,7 +12,7 @@ import subprocess
 import unittest
 
 from weirtest import (PythonServer, Server, Terminal, TestCase, main, program,
-                      run)
+                      reset, run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -201,6 +201,15 @@ class Shortfall(TestCase):
         self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY  3 of 4 connections"
                          rb" were lost, from \S+ on: the figures\s+describe")
         self.assertIn(b"answered>0 PASS", answer.stdout)
+
+    def test_a_reset_met_in_sending_is_an_end_by_the_server(self):
+        def serve(sock):
+            sock.recv(1)
+            reset(sock)
+        with PythonServer(serve) as server:
+            answer = load(server.address, "-c", "3", "-d", "30s", "--upload")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertIn(b"3 lost, 3 ended by the server", answer.stdout)
 
     @unittest.skipUnless(has_json(), "this build has no jansson")
     def test_it_is_in_the_json_and_in_a_comparison(self):
