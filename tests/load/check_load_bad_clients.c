@@ -202,10 +202,45 @@ START_TEST(all_kinds_at_once_leave_when_the_run_is_cut_short)
 }
 END_TEST
 
+/* They are there from the 4th to the 8th second; each row ends a little late.
+ */
+START_TEST(a_second_is_theirs_if_they_were_there_for_half_of_it)
+{
+	struct plan plan = PLAN(.bad_clients = { 1 });
+	struct result r = { .plan = &plan };
+	struct summary s = { .result = &r };
+	struct interval *interval = interval_new();
+
+	ck_assert_ptr_nonnull(interval);
+	ck_assert_int_eq(summary_init(&s, &plan), 0);
+	summary_start(&s, 1000 * SECOND);
+	summary_set_bad_clients(&s, 1004 * SECOND, 1008 * SECOND);
+	for (int n = 0; n < 12; n++) {
+		const struct second *row;
+
+		interval->from = (1000 + n) * SECOND + MS;
+		interval->to = (1001 + n) * SECOND + MS;
+		histogram_record(interval->clocks[CLOCK_FROM_SEND], MS);
+		summary_add(&s, interval);
+		row = summary_end_second(&s, 1, false);
+		ck_assert_ptr_nonnull(row);
+		ck_assert(row->has_bad_clients == (n >= 4 && n < 8));
+		summary_begin_second(&s);
+	}
+	ck_assert_uint_eq(r.with_bad_clients->total, 4);
+	ck_assert_uint_eq(r.without_bad_clients->total, 8);
+	interval_free(interval);
+	summary_fini(&s);
+	result_free(&r);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
-		"load_bad_clients", a_slow_reader_asks_and_does_not_read,
+		"load_bad_clients",
+		a_second_is_theirs_if_they_were_there_for_half_of_it,
+		a_slow_reader_asks_and_does_not_read,
 		a_dripping_client_sends_byte_by_byte,
 		a_half_closing_client_asks_and_ends_its_output_again_and_again,
 		a_resetting_client_asks_and_resets_again_and_again,
