@@ -517,10 +517,13 @@ static int post_from_program(struct weir_conn *c, uint32_t event)
 	WR_NO_CANCEL();
 	int rc = -EPIPE;
 
-	if (c == NULL)
+	if (c == NULL || c->table == NULL)
 		return -EINVAL;
 	wr_lock(&c->lock);
-	if (c->end == WR_END_OPEN && c->table) {
+	if (c->end == WR_END_OPEN && event == WR_EV_ROOM &&
+	    wr_conn_may_wait(c)) {
+		rc = -EINVAL;
+	} else if (c->end == WR_END_OPEN) {
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
 			     wr_owner_generation(&c->owner), event);
 		rc = 0;
@@ -532,6 +535,16 @@ static int post_from_program(struct weir_conn *c, uint32_t event)
 int weir_ref_wake(weir_ref *ref)
 {
 	return post_from_program(wr_conn_of(ref), WR_EV_WAKE);
+}
+
+int weir_ref_want_room(weir_ref *ref)
+{
+	return post_from_program(wr_conn_of(ref), WR_EV_ROOM);
+}
+
+int weir_conn_want_room(weir_conn *c)
+{
+	return weir_ref_want_room(weir_conn_self(c));
 }
 
 int weir_ref_close(weir_ref *ref)

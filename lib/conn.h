@@ -401,6 +401,13 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 	       2 * wr_outbox_bytes(&c->out.box) >= c->service->set.outbox_mark;
 }
 
+/* Owner.  For WEIR_WRITABLE. */
+static inline bool wr_conn_has_room(const struct weir_conn *c)
+{
+	return !wr_outbox_has_files(&c->out.box) &&
+	       2 * wr_outbox_bytes(&c->out.box) <= c->service->set.outbox_mark;
+}
+
 /* Owner. */
 static inline bool wr_conn_is_readable(const struct weir_conn *c)
 {

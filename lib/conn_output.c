@@ -677,16 +677,45 @@ int weir_conn_shutdown(weir_conn *c, int how)
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
-int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
+int64_t weir_conn_unsent(weir_conn *c)
+{
+	WR_NO_CANCEL_IN(c);
+	int64_t n;
+
+	if (c == NULL)
+		return -EINVAL;
+	wr_lock(&c->lock);
+	n = (int64_t)wr_outbox_unsent(&c->out.box);
+	wr_unlock(&c->lock);
+	return n;
+}
+
+int weir_conn_is_held(const weir_conn *c)
+{
+	return c ? wr_conn_is_congested(c) : -EINVAL;
+}
+
+int64_t weir_ref_unsent(weir_ref *ref)
 {
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
-	struct iovec iov = { (void *)(uintptr_t)buf, len };
-	struct rest rest = { &iov, 1, 0, len };
+	int64_t n = -EPIPE;
+
+	if (c == NULL)
+		return -EINVAL;
+	wr_lock(&c->lock);
+	if (c->end == WR_END_OPEN)
+		n = (int64_t)wr_outbox_unsent(&c->out.box);
+	wr_unlock(&c->lock);
+	return n;
+}
+
+static int put_from_program(struct weir_conn *c, const struct iovec *iov,
+			    int count, size_t len)
+{
+	struct rest rest = { iov, count, 0, len };
 	int rc = 0;
 
-	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
-		return -EINVAL;
 	wr_lock(&c->lock);
 	if (c->end != WR_END_OPEN || may_write(c) < 0)
 		rc = -EPIPE;
@@ -702,4 +731,50 @@ int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
 	wr_unlock(&c->lock);
 	return rc == -ENOBUFS || rc == -ENOMEM ? rc : rc < 0 ? -EPIPE : 0;
+}
+
+int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
+{
+	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+
+	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
+		return -EINVAL;
+	return put_from_program(c, &iov, 1, len);
+}
+
+int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count)
+{
+	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
+	ssize_t len;
+
+	if (c == NULL || c->table == NULL || count < 0 || count > 1024 ||
+	    (!iov && count > 0))
+		return -EINVAL;
+	len = total_len(iov, count);
+	return len < 0 ? (int)len
+		       : put_from_program(c, iov, count, (size_t)len);
+}
+
+/* A write that waits in mid-message ends the output itself. */
+int weir_ref_shutdown(weir_ref *ref, int how)
+{
+	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
+	int rc = 0;
+
+	if (c == NULL || c->table == NULL || how != SHUT_WR)
+		return -EINVAL;
+	wr_lock(&c->lock);
+	if (c->end != WR_END_OPEN || c->out.error) {
+		rc = -EPIPE;
+	} else if (c->out.end == WR_OUT_OPEN) {
+		c->out.end = WR_OUT_ENDING;
+		if (wr_outbox_is_empty(&c->out.box) && !c->out.is_writing)
+			shut_output_locked(c);
+	}
+	wr_unlock(&c->lock);
+	return rc;
 }

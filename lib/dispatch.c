@@ -202,11 +202,16 @@ static bool take_event(struct weir_conn *c, uint32_t event)
 	return true;
 }
 
+static bool is_room_due(const struct weir_conn *c)
+{
+	return c->events & WR_EV_ROOM && wr_conn_has_room(c);
+}
+
 /* A connection that wakes itself is queued behind the others. */
 static enum step wait_for_events(struct weir_conn *c)
 {
 	note_events(c);
-	c->call.woken_again = c->events & WR_EV_WAKE;
+	c->call.woken_again = c->events & WR_EV_WAKE || is_room_due(c);
 	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
 }
 
@@ -501,7 +506,8 @@ static bool note_timer(struct weir_conn *c)
  */
 static bool is_drain_reminded(const struct weir_conn *c)
 {
-	if (c->call.woken_again || c->call.input == WR_INPUT_BACKPRESSURE)
+	if (c->call.woken_again || c->events & WR_EV_ROOM ||
+	    c->call.input == WR_INPUT_BACKPRESSURE)
 		return true;
 	return (c->events & WR_EV_DRAIN) && !(c->events & WR_EV_WAKE) &&
 	       (c->rare & WR_RARE_INPUT_OFF || !wr_conn_is_readable(c));
@@ -616,6 +622,13 @@ static enum step go_on_connecting(struct weir_conn *c)
 				     : STEP_ON;
 }
 
+static enum step call_writable(struct weir_conn *c)
+{
+	c->events &= ~(uint32_t)WR_EV_ROOM;
+	return call_aside(c, WEIR_WRITABLE);
+}
+
+/* Calls for room and for input alternate. */
 static enum step next_step(struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
@@ -644,6 +657,9 @@ static enum step next_step(struct weir_conn *c)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
 		return call_woken(c);
+	if (is_room_due(c) &&
+	    (c->call.why != WEIR_WRITABLE || !wr_conn_is_readable(c)))
+		return call_writable(c);
 	if (!wr_conn_is_readable(c))
 		return STEP_PARK;
 	if (c->rare & WR_RARE_INPUT_OFF)

@@ -46,6 +46,17 @@ static inline size_t wr_outbox_bytes(const struct wr_outbox *o)
 	return atomic_load_explicit(&o->bytes, memory_order_relaxed);
 }
 
+/* The same with what is left of the files. */
+static inline uint64_t wr_outbox_unsent(const struct wr_outbox *o)
+{
+	uint64_t n = wr_outbox_bytes(o);
+
+	if (wr_outbox_has_files(o))
+		for (const struct wr_chunk *k = o->head; k; k = k->next)
+			n += k->file >= 0 ? k->left : 0;
+	return n;
+}
+
 static inline void wr_outbox_count(struct wr_outbox *o, size_t more)
 {
 	atomic_store_explicit(&o->bytes, wr_outbox_bytes(o) + more,

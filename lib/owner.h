@@ -5,7 +5,7 @@
  *
  *	bits 63..32  generation of the slot; events for another are stale
  *	bit  31      WR_OWNED: a thread owns the connection
- *	bits 7..0    WR_EV_...: pending; none while the word is free
+ *	bits 9..0    WR_EV_...: pending; none while the word is free
  *
  * "One runs, none is lost": the thread that sets WR_OWNED on a word where it
  * was clear becomes the owner.  The owner releases by replacing exactly "owned,
@@ -36,8 +36,9 @@ enum {
 	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or a stop's deadline */
 	WR_EV_DRAIN = 1 << 6,	 /* the server stops */
 	WR_EV_DEADLINE = 1 << 7, /* deadline check */
-	WR_EV_ALL = 0xff,
-	WR_EV_TIMER = 1 << 8 /* not in the word: for the owner alone */
+	WR_EV_TIMER = 1 << 8,	 /* not in the word: for the owner alone */
+	WR_EV_ROOM = 1 << 9,	 /* weir_ref_want_room() */
+	WR_EV_ALL = 0x2ff
 };
 
 #define WR_OWNED (UINT64_C(1) << 31)

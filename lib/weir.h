@@ -162,12 +162,13 @@ enum {
 
 /* weir_conn_why(): why the callback runs. */
 enum {
-	WEIR_OPENED = 1,  /* the connection is new; no input has been read */
-	WEIR_INPUT = 2,	  /* there is input, or the end of it */
-	WEIR_WAKE = 3,	  /* weir_ref_wake() was called */
-	WEIR_DRAIN = 4,	  /* the server stops; last call unless it keeps */
-	WEIR_TIMER = 6,	  /* the time of weir_conn_set_timer() has come */
-	WEIR_EXPIRED = 7, /* in `expired': a deadline has passed */
+	WEIR_OPENED = 1,   /* the connection is new; no input has been read */
+	WEIR_INPUT = 2,	   /* there is input, or the end of it */
+	WEIR_WAKE = 3,	   /* weir_ref_wake() was called */
+	WEIR_DRAIN = 4,	   /* the server stops; last call unless it keeps */
+	WEIR_WRITABLE = 5, /* the room of weir_conn_want_room() is there */
+	WEIR_TIMER = 6,	   /* the time of weir_conn_set_timer() has come */
+	WEIR_EXPIRED = 7,  /* in `expired': a deadline has passed */
 };
 
 /* Log levels. */
@@ -908,6 +909,37 @@ WEIR_API int weir_conn_flush(weir_conn *c);
  */
 WEIR_API int weir_conn_shutdown(weir_conn *c, int how);
 
+/*
+ * Tell how many bytes of output, with those of files, have not been given to
+ * the kernel.
+ *
+ * Returns the number; -EINVAL; of weir_ref_unsent() also -EPIPE (ended).
+ * Thread: handler; of weir_ref_unsent(): any.  Since: 0.1.
+ */
+WEIR_API int64_t weir_conn_unsent(weir_conn *c);
+WEIR_API int64_t weir_ref_unsent(weir_ref *ref);
+
+/*
+ * Tell whether input is held because of unsent output: whether that is why an
+ * input call returns -EAGAIN.
+ *
+ * Returns 1 or 0; -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_is_held(const weir_conn *c);
+
+/*
+ * Have the handler called once with WEIR_WRITABLE when at most half of
+ * outbox_mark, and no file, is unsent; at once if that is so already.  Several
+ * requests before that call count as one.
+ *
+ * Returns 0; -EPIPE (ended); -EINVAL (not a service with `readable`, or a
+ * connection of weir_dial()).
+ * Thread: handler; of weir_ref_want_room(): any.  Since: 0.1.
+ */
+WEIR_API int weir_conn_want_room(weir_conn *c);
+WEIR_API int weir_ref_want_room(weir_ref *ref);
+
 /* ------------------------------------------------------------- properties */
 
 /*
@@ -1065,7 +1097,8 @@ WEIR_API weir_ref *weir_ref_dup(weir_ref *ref);
 WEIR_API void weir_unref(weir_ref *ref);
 
 /*
- * Send len bytes, or keep them until the peer takes them.  The bytes of one
+ * Send len bytes, or count pieces (0 to 1,024) in their order, or keep them
+ * until the peer takes them.  The bytes of one
  * call stay together, and the calls of one thread keep their order.
  *
  * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a callback waits in a
@@ -1074,6 +1107,17 @@ WEIR_API void weir_unref(weir_ref *ref);
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
+WEIR_API int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count);
+
+/*
+ * Shut the output down once all of it has been sent; how is SHUT_WR.  The input
+ * goes on: this passes on the end of another connection's input.
+ *
+ * Returns 0; -EPIPE (ended); -EINVAL (another how, or a connection of
+ * weir_dial()).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_ref_shutdown(weir_ref *ref, int how);
 
 /*
  * Have the handler called with WEIR_WAKE, after a call that is running and
@@ -1081,7 +1125,7 @@ WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
  * call count as one.  It interrupts the wait of a session, but does nothing to
  * a session that has not begun because no byte has come.
  *
- * Returns 0; -EPIPE (ended, or of weir_dial()); -EINVAL.
+ * Returns 0; -EPIPE (ended); -EINVAL (NULL, or a connection of weir_dial()).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_wake(weir_ref *ref);
@@ -1089,7 +1133,7 @@ WEIR_API int weir_ref_wake(weir_ref *ref);
 /*
  * Close as WEIR_CLOSE does, after a call that is running.
  *
- * Returns 0; -EPIPE (ended, or of weir_dial()); -EINVAL.
+ * Returns 0; -EPIPE (ended); -EINVAL (NULL, or a connection of weir_dial()).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_close(weir_ref *ref);
