@@ -209,7 +209,8 @@ static bool is_at_least(const json_t *second, const char *name)
 }
 
 /*
- * A short last second is left out, and so are values that no run can have.
+ * The drain and a short last second are left out, and so are values that no run
+ * can have.
  */
 static int get_series(struct series *ret, const json_t *file,
 		      const struct row *row)
@@ -231,7 +232,7 @@ static int get_series(struct series *ret, const json_t *file,
 		double number = json_number_value(value);
 
 		if (!json_is_number(value) || number < 0 || number > 1e18 ||
-		    length < 5e8)
+		    length < 5e8 || json_is_true(json_object_get(s, "drain")))
 			continue;
 		ret->is_more[ret->count] = is_at_least(s, row->second);
 		ret->values[ret->count++] =

@@ -145,6 +145,7 @@ static void report_second(struct run *r, bool is_last)
 	struct summary *s = &r->summary;
 	struct progress *p = &r->progress;
 
+	s->end_at = atomic_load(&r->control.end_at);
 	p->last = summary_end_second(s, count_open(r), is_last);
 	p->opened = count_open(r);
 	p->answered = s->result->counts.answered;
@@ -283,6 +284,7 @@ static int measure_all(struct run *r)
 
 static int end_all(struct run *r)
 {
+	bool has_full = false;
 	int64_t to;
 	int rc;
 
@@ -290,10 +292,15 @@ static int end_all(struct run *r)
 		struct engine *e = &r->engines[i];
 
 		pthread_join(e->thread, NULL);
+		has_full = has_full || e->has_full;
 		if (e->has_full)
 			summary_add(&r->summary, e->full);
-		summary_add(&r->summary, e->now);
 	}
+	/* What is left may be the drain, which is not of that second. */
+	if (has_full && r->summary.is_measuring)
+		report_second(r, false);
+	for (int i = 0; i < r->engine_count; i++)
+		summary_add(&r->summary, r->engines[i].now);
 	rc = bad_clients_stop(&r->bad_clients);
 	to = r->summary.to;
 	if (atomic_load(&r->control.start_at) != NEVER)

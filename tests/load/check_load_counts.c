@@ -338,6 +338,27 @@ START_TEST(seconds_go_on_when_one_thread_has_lost_its_connections)
 }
 END_TEST
 
+/* A second that begins after the end belongs to the drain. */
+START_TEST(the_drain_is_no_second_of_the_run)
+{
+	struct script script = { .service = SERVE_NOTHING };
+	struct plan plan = PLAN(.duration_ns = SECOND,
+				.timeout_ns = 2 * SECOND * slowness());
+	struct result r = run_against(&script, &plan, NULL);
+	size_t count = result_measured_seconds(&r);
+
+	EXPECT_COUNTS(&r, .planned = 4, .sent = 4, .timed_out = 4);
+	for (size_t i = 0; i < r.second_count; i++)
+		ck_assert_int_eq(r.seconds[i].is_drain,
+				 r.seconds[i].at >= SECOND);
+	ck_assert_uint_ge(count, 1);
+	ck_assert_uint_lt(count, r.second_count);
+	ck_assert_int_eq(r.seconds[count - 1].max, 0);
+	ck_assert_int_ge(r.seconds[r.second_count - 1].max, SECOND);
+	result_free(&r);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -351,5 +372,6 @@ int main(void)
 		what_a_dead_server_never_got_has_its_age,
 		with_reconnect_a_dead_server_is_tried_to_the_end,
 		a_run_of_a_moment_has_its_second,
+		the_drain_is_no_second_of_the_run,
 		seconds_go_on_when_one_thread_has_lost_its_connections);
 }

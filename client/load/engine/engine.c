@@ -266,13 +266,15 @@ static void sweep_conns(struct engine *e, int64_t now)
 	e->sweep_at = now + e->sweep_every;
 }
 
-/* Without a free interval the current one continues. */
-static void hand_over(struct engine *e, int64_t now)
+/* Without a free interval the current one continues, and false is returned. */
+static bool hand_over(struct engine *e, int64_t now)
 {
 	struct control *c = e->control;
+	bool is_free;
 
 	pthread_mutex_lock(&c->lock);
-	if (!e->has_full) {
+	is_free = !e->has_full;
+	if (is_free) {
 		struct interval *i = e->full;
 
 		e->now->to = now;
@@ -283,6 +285,7 @@ static void hand_over(struct engine *e, int64_t now)
 		pthread_cond_broadcast(&c->changed);
 	}
 	pthread_mutex_unlock(&c->lock);
+	return is_free;
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -362,7 +365,9 @@ static int64_t run_clock(struct engine *e)
 		if (!engine_is_open_loop(e))
 			begin_closed_loop(e, now);
 	}
-	if (now >= e->tick_at)
+	if (now >= e->end_at && !e->has_ended_part)
+		e->has_ended_part = hand_over(e, now);
+	else if (now >= e->tick_at)
 		engine_tick(e, now);
 	if (now >= e->sweep_at)
 		sweep_conns(e, now);

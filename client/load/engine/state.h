@@ -150,6 +150,7 @@ struct engine {
 	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
 	bool is_sending_over; /* send_until has passed */
+	bool has_ended_part;  /* the last interval of it is handed over */
 	bool has_no_pwait2;   /* epoll_pwait2() is not available */
 	int error;	      /* why waiting for events failed, positive; 0 */
 	char *in, *out;

@@ -90,6 +90,15 @@ int64_t result_percentile(const struct result *r, enum clock_kind kind,
 		is_more);
 }
 
+size_t result_measured_seconds(const struct result *r)
+{
+	size_t count = r->second_count;
+
+	while (count > 0 && r->seconds[count - 1].is_drain)
+		count--;
+	return count;
+}
+
 bool result_is_one_way(const struct result *r)
 {
 	return r->plan->mode == PLAN_UPLOAD || r->plan->mode == PLAN_DOWNLOAD;

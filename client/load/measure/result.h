@@ -127,6 +127,7 @@ struct second {
 	uint64_t bytes_in, bytes_out;
 	int open; /* connections at the end of it */
 	bool has_bad_clients;
+	bool is_drain; /* after the measured part: not a second of it */
 	int64_t p50, p90, p99, p999, max; /* main clock; 0 without samples */
 	bool is_more[SECOND_POINTS];	  /* of these, which are lower bounds */
 };
@@ -237,6 +238,9 @@ int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 
 /* Count more of them; the least age of an empty one is INT64_MAX. */
 void censored_add(struct censored *to, const struct censored *from);
+
+/* The seconds of the measured part, the first of r->seconds. */
+size_t result_measured_seconds(const struct result *r);
 
 /* Upload or download, which count bytes and not messages. */
 bool result_is_one_way(const struct result *r);

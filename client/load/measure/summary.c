@@ -74,7 +74,7 @@ int summary_init(struct summary *s, const struct plan *plan)
 	bool is_there = true;
 
 	s->measure_at = s->bad_clients_from = s->bad_clients_to = NEVER;
-	s->from = s->to = NEVER;
+	s->from = s->to = s->end_at = NEVER;
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		r->censored[k].min = NEVER;
 	s->censored.min = NEVER;
@@ -145,7 +145,7 @@ void summary_add(struct summary *s, struct interval *i)
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		censored_add(&r->censored[k], &i->censored[k]);
 	censored_add(&s->censored, &i->censored[result_main_clock(r->plan)]);
-	if (s->from == NEVER)
+	if (s->from == NEVER || i->from < s->from)
 		s->from = i->from;
 	if (s->to == NEVER || i->to > s->to)
 		s->to = i->to;
@@ -204,6 +204,7 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 		.bytes_in = s->counts.bytes_in,
 		.bytes_out = s->counts.bytes_out,
 		.open = open,
+		.is_drain = s->from >= s->end_at,
 		.has_bad_clients = has_bad_clients(s),
 	};
 	for (int i = 0; i < SECOND_POINTS; i++)

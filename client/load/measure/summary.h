@@ -77,6 +77,7 @@ struct summary {
 	uint64_t second_errors, errors;	       /* of it, and of all */
 	int64_t from, to;		       /* of it, CLOCK_MONOTONIC */
 	int64_t ended_at; /* when the one before it ended */
+	int64_t end_at;	  /* when the measured part ends */
 	int64_t measure_at, bad_clients_from, bad_clients_to;
 	size_t seconds_cap;
 	struct rusage usage; /* when measuring began */

@@ -271,13 +271,13 @@ static json_t *json_second(const struct second *s)
 	bool has = s->max > 0;
 
 	return json_pack(
-		"{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:o, s:o, s:o, s:o, "
-		"s:o, s:o}",
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:o, s:o, s:o, "
+		"s:o, s:o, s:o}",
 		"at_ns", (json_int_t)s->at, "length_ns", (json_int_t)s->length,
 		"answered", (json_int_t)s->answered, "errors",
 		(json_int_t)s->errors, "bytes_in", (json_int_t)s->bytes_in,
-		"bytes_out", (json_int_t)s->bytes_out, "open", s->open,
-		"misfits", s->has_bad_clients, "p50_ns",
+		"bytes_out", (json_int_t)s->bytes_out, "open", s->open, "drain",
+		s->is_drain, "misfits", s->has_bad_clients, "p50_ns",
 		json_known(has, s->p50), "p90_ns", json_known(has, s->p90),
 		"p99_ns", json_known(has, s->p99), "p99.9_ns",
 		json_known(has, s->p999), "max_ns", json_known(has, s->max),

@@ -404,20 +404,21 @@ static void report_latency_short(struct layout *p, const struct result *r)
 static void report_seconds(struct layout *p, const struct result *r,
 			   bool has_utf8)
 {
-	int64_t *values = calloc(r->second_count + 1, sizeof(*values));
+	size_t count = result_measured_seconds(r);
+	int64_t *values = calloc(count + 1, sizeof(*values));
 	size_t worst = 0, each;
 	char bars[SPARKLINE_TEXT], label[32], time[UNITS_TEXT + 1];
 
-	if (!values || r->second_count < 2)
+	if (!values || count < 2)
 		goto out;
-	for (size_t i = 0; i < r->second_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		values[i] = r->seconds[i].p99;
 		if (values[i] > values[worst])
 			worst = i;
 	}
 	if (values[worst] <= 0)
 		goto out;
-	each = sparkline(bars, values, r->second_count, 36, has_utf8);
+	each = sparkline(bars, values, count, 36, has_utf8);
 	if (each == 1)
 		snprintf(label, sizeof(label), "p99 / second");
 	else

@@ -294,7 +294,7 @@ function byPercentile() {
 }
 
 function overTime() {
-	const s = run.seconds;
+	const s = run.seconds.filter(second => !second.drain);
 	if (s.length < 2)
 		return;
 	const x = s.map(r => r.at_ns / 1e9);
