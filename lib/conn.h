@@ -393,12 +393,14 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 /*
  * Unsent output stops input: from half of the mark, so that the reply that is
  * being written has the other half; and while a file is queued, so that a
- * request does not cost a descriptor each.
+ * request does not cost a descriptor each.  full_duplex leaves the files.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
 	return wr_outbox_has_files(&c->out.box) ||
-	       2 * wr_outbox_bytes(&c->out.box) >= c->service->set.outbox_mark;
+	       (!c->service->set.full_duplex &&
+		2 * wr_outbox_bytes(&c->out.box) >=
+			c->service->set.outbox_mark);
 }
 
 /* Owner.  For WEIR_WRITABLE. */

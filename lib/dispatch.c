@@ -628,6 +628,11 @@ static enum step call_writable(struct weir_conn *c)
 	return call_aside(c, WEIR_WRITABLE);
 }
 
+static bool may_input(const struct weir_conn *c)
+{
+	return wr_conn_is_readable(c) && !(c->rare & WR_RARE_INPUT_OFF);
+}
+
 /* Calls for room and for input alternate. */
 static enum step next_step(struct weir_conn *c)
 {
@@ -657,8 +662,7 @@ static enum step next_step(struct weir_conn *c)
 		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
 	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
 		return call_woken(c);
-	if (is_room_due(c) &&
-	    (c->call.why != WEIR_WRITABLE || !wr_conn_is_readable(c)))
+	if (is_room_due(c) && !(c->call.why == WEIR_WRITABLE && may_input(c)))
 		return call_writable(c);
 	if (!wr_conn_is_readable(c))
 		return STEP_PARK;

@@ -55,6 +55,8 @@
 	  "most unsent output of a connection that never waits")               \
 	X(write_rate, size_t, 0, 0, 1 << 30, BYTES,                            \
 	  "that a slow peer must take each second")                            \
+	X(full_duplex, int, 0, 0, 1, COUNT,                                    \
+	  "1: unsent output does not hold input")                              \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */

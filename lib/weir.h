@@ -257,7 +257,9 @@ struct weir_config {
  * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
  * one of session and readable is set.  With opened the server sends first; the
  * other callbacks run from the first byte on.  No input is read while half of
- * outbox_mark is unsent.
+ * outbox_mark is unsent, because each input may add output.  Where it does not,
+ * as in a relay, full_duplex makes input independent of output; only the files
+ * of weir_conn_sendfile() still hold it.
  *
  * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
  * of it within write_ms, or one byte without write_rate.  The library looks at
@@ -291,8 +293,9 @@ struct weir_service {
 	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;  /* the most of it; mark to 1 GiB; 16 MiB or mark */
 	size_t write_rate;  /* B/s to be taken of unsent output, see below; 0 */
-	int backlog;	    /* of listen(2); 1 to INT_MAX; 4,096 */
-	int mode;	    /* of a Unix socket; 0 to 0777; 0: 0600 */
+	int full_duplex; /* 1: unsent output does not hold input; 0 or 1; 0 */
+	int backlog;	 /* of listen(2); 1 to INT_MAX; 4,096 */
+	int mode;	 /* of a Unix socket; 0 to 0777; 0: 0600 */
 };
 
 /*
@@ -769,7 +772,8 @@ WEIR_API void weir_server_free(weir_server *s);
  * the handler is called again, from its top.  The cases of -EAGAIN are:
  *
  *   - no input is there: the next call comes with new input;
- *   - half of outbox_mark, or a file, is unsent: when that has been sent;
+ *   - half of outbox_mark (without full_duplex) or a file is unsent: when that
+ *     has been sent;
  *   - the callback has read 256 KiB, or has read something and has run for a
  *     millisecond: after other connections had their turn.
  *

@@ -219,12 +219,83 @@ START_TEST(the_output_ends_after_what_was_unsent)
 }
 END_TEST
 
+/* Paused; asks again in the call for room. */
+static int ask_three_times(weir_conn *c, void *arg)
+{
+	struct log *l = arg;
+
+	note_call(c, l);
+	if (weir_conn_why(c) == WEIR_DRAIN)
+		return WEIR_CLOSE;
+	if (atomic_load(&l->rooms) < 3)
+		ck_assert_int_eq(weir_conn_want_room(c), 0);
+	return WEIR_PAUSE;
+}
+
+START_TEST(who_is_paused_and_asks_in_the_call_for_room_is_called_again)
+{
+	struct log l = { .ref = NULL };
+	struct server *s = serve_log(&l, ask_three_times);
+	struct client *c = client_open(s);
+
+	client_send(c, "go\n");
+	UNTIL(atomic_load(&l.rooms) == 3);
+	UNTIL(stats(s).parked == 1);
+	weir_server_drain(s->weir);
+	client_expect_end(c);
+	server_join_and_check(s);
+	ck_assert_int_eq(l.order, 25554);
+}
+END_TEST
+
+/* The first line fills the outbox. */
+static int fill_once(weir_conn *c, void *arg)
+{
+	struct log *l = arg;
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	note_call(c, l);
+	if (n <= 0)
+		return n == -EAGAIN ? WEIR_WAIT : (int)n;
+	if (line[0] == 'g') {
+		be_narrow(c);
+		ck_assert_int_eq(weir_conn_write(c, much, MUCH), 0);
+	} else {
+		atomic_store(&l->unsent, weir_conn_unsent(c));
+		atomic_store(&l->held, weir_conn_is_held(c));
+	}
+	return WEIR_AGAIN;
+}
+
+START_TEST(full_duplex_reads_input_though_the_peer_reads_nothing)
+{
+	struct log l = { .held = -1 };
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = fill_once, .arg = &l,
+				.outbox_mark = MARK, .full_duplex = 1,
+				.write_ms = WEIR_NEVER));
+	struct client *c = client_open_small(s, 4096);
+
+	client_send(c, "go\n");
+	UNTIL(stats(s).parked == 1 && stats(s).callbacks > 0);
+	client_send(c, "next\n");
+	UNTIL(atomic_load(&l.held) == 0);
+	ck_assert_int_gt(l.unsent, (int64_t)MARK);
+	client_half_close(c);
+	ck_assert_uint_eq(client_read_to_eof(c), MUCH);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
 		"room",
 		the_call_for_room_comes_once_and_not_before_there_is_some,
 		a_connection_that_is_cut_gets_no_call_for_room,
+		who_is_paused_and_asks_in_the_call_for_room_is_called_again,
+		full_duplex_reads_input_though_the_peer_reads_nothing,
 		who_writes_whenever_there_is_room_reads_input_and_lets_others_run,
 		who_writes_whenever_there_is_room_is_told_of_the_drain,
 		pieces_of_another_thread_arrive_before_the_end_of_output,
