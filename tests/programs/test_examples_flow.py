@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Examples that stand between others: what comes in on one side goes out on
+the other, with its end, its errors and its back-pressure."""
+
+import contextlib
+import functools
+import http.server
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import unittest
+
+from test_examples import Example
+from weirtest import (DEADLINE, PythonServer, SLOWNESS, TestCase, connect, main,
+                      read_all, read_exactly, reset, until)
+
+MUCH = 50000000 if SLOWNESS == 1 else 5000000
+CURL = shutil.which("curl")
+
+
+class Folder(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and answers a PUT with the number of its bytes."""
+
+    def do_PUT(self):
+        size = int(self.headers["Content-Length"])
+        answer = b"%d bytes" % len(self.rfile.read(size))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *unused):
+        pass
+
+
+@contextlib.contextmanager
+def http_server(folder):
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Folder, directory=folder))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield "127.0.0.1:%d" % server.server_port
+    finally:
+        server.shutdown()
+        thread.join(DEADLINE)
+        server.server_close()
+
+
+def curl(*args):
+    return subprocess.run([CURL, "-sS", "--fail", *args], check=True,
+                          capture_output=True, timeout=DEADLINE).stdout
+
+
+def nobody():
+    """An address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return "127.0.0.1:%d" % sock.getsockname()[1]
+
+
+def count_all(sock):
+    count = 0
+    while piece := sock.recv(65536):
+        count += len(piece)
+    return count
+
+
+def send_all(sock, count):
+    sock.sendall(b"x" * count)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def send_until_stuck(sock):
+    """How much is taken of a sender whose reader does not read."""
+    sock.settimeout(0.5 * SLOWNESS)
+    count = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            count += sock.send(b"x" * 65536)
+    sock.settimeout(DEADLINE)
+    return count
+
+
+class Between(TestCase):
+    @contextlib.contextmanager
+    def run_example(self, name, *args):
+        with Example(name, "127.0.0.1:0", *args) as example:
+            example.where = example.out.expect(rb" at (\S+)\n")[1].decode()
+            yield example
+
+    def connect(self, example):
+        sock = connect(example.where)
+        self.addCleanup(sock.close)
+        return sock
+
+    def check_counts(self, example, text):
+        self.assertEqual(example.stop(), (0,))
+        self.assertEqual(example.out.rest().splitlines()[-1].decode(), text)
+        self.assertEqual(example.err.rest(), b"")
+
+    @contextlib.contextmanager
+    def both_ends(self):
+        """A relay with a client and its upstream: both sockets."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(DEADLINE)
+            where = "127.0.0.1:%d" % listener.getsockname()[1]
+            with self.run_example("relay", where) as relay:
+                client = self.connect(relay)
+                upstream = listener.accept()[0]
+                self.addCleanup(upstream.close)
+                upstream.settimeout(DEADLINE)
+                yield relay, client, upstream
+
+
+class Relay(Between):
+    @unittest.skipUnless(CURL, "no curl")
+    def test_curl_gets_and_puts_files(self):
+        folder = self.folder()
+        content = random.Random(1).randbytes(3000000)
+        path = os.path.join(folder, "file")
+        with open(path, "wb") as file:
+            file.write(content)
+        with http_server(folder) as where, \
+                self.run_example("relay", where) as relay:
+            url = "http://%s/file" % relay.where
+            self.assertEqual(curl(url), content)
+            self.assertEqual(curl("-T", path, url), b"3000000 bytes")
+            self.check_counts(relay, "2 clients, 2 dialled: 4 completed, "
+                              "0 failed, 0 cut")
+
+    def test_the_end_of_a_request_is_passed_on_before_the_reply(self):
+        def answer_at_the_end(sock):
+            sock.sendall(b"heard: " + read_all(sock))
+        with PythonServer(answer_at_the_end) as upstream, \
+                self.run_example("relay", upstream.address) as relay:
+            client = self.connect(relay)
+            client.sendall(b"hello")
+            client.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(client), b"heard: hello")
+            self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
+                              "0 failed, 0 cut")
+
+    def test_the_end_of_the_upstream_is_passed_on_while_the_client_sends(self):
+        with self.both_ends() as (relay, client, upstream):
+            upstream.sendall(b"welcome")
+            upstream.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(client), b"welcome")
+            client.sendall(b"thanks")
+            self.assertEqual(read_exactly(upstream, 6), b"thanks")
+            client.close()
+            self.assertEqual(upstream.recv(1), b"")
+            self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
+                              "0 failed, 0 cut")
+
+    def test_each_direction_flows_while_the_other_stands_still(self):
+        with self.both_ends() as (relay, client, upstream):
+            counts = []
+            threads = [
+                threading.Thread(target=send_all, args=(upstream, MUCH)),
+                threading.Thread(target=lambda: counts.append(
+                    count_all(upstream)))]
+            for thread in threads:
+                thread.start()
+            send_all(client, MUCH)  # and reads nothing before
+            counts.append(count_all(client))
+            for thread in threads:
+                thread.join(DEADLINE)
+            self.assertEqual(counts, [MUCH, MUCH])
+            self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
+                              "0 failed, 0 cut")
+
+    def test_who_does_not_read_makes_the_sender_wait(self):
+        with self.both_ends() as (relay, client, upstream):
+            # What the sockets of a loopback connection hold, and a mark.
+            for sender, reader in ((client, upstream), (upstream, client)):
+                taken = send_until_stuck(sender)
+                self.assertLess(taken, 32000000)
+                self.assertEqual(read_exactly(reader, taken), b"x" * taken)
+            client.close()
+            upstream.close()
+            self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
+                              "0 failed, 0 cut")
+
+    def test_memory_is_bounded_by_the_mark(self):
+        if SLOWNESS != 1:
+            self.skipTest("a sanitizer needs memory of its own")
+        with self.both_ends() as (relay, client, upstream):
+            sender = threading.Thread(target=send_all, args=(client, MUCH))
+            sender.start()
+            count = 0
+            while piece := upstream.recv(16384):  # slower than it comes
+                count += len(piece)
+            sender.join(DEADLINE)
+            self.assertEqual(count, MUCH)
+            with open("/proc/%d/status" % relay.process.pid) as file:
+                peak = int(file.read().split("VmHWM:")[1].split()[0])
+            self.assertLess(peak, 16 * 1024)
+
+    def test_an_upstream_that_refuses_ends_the_client(self):
+        with self.run_example("relay", nobody()) as relay:
+            client = self.connect(relay)
+            self.assertEqual(read_all(client), b"")
+            self.check_counts(relay, "1 clients, 1 dialled: 0 completed, "
+                              "1 failed, 1 cut")
+
+    def test_an_upstream_that_dies_ends_the_client(self):
+        with self.both_ends() as (relay, client, upstream):
+            client.sendall(b"hello")
+            self.assertEqual(read_exactly(upstream, 5), b"hello")
+            reset(upstream)
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(read_all(client), b"")
+            self.check_counts(relay, "1 clients, 1 dialled: 0 completed, "
+                              "1 failed, 1 cut")
+
+    def test_a_client_that_dies_ends_the_upstream(self):
+        with self.both_ends() as (relay, client, upstream):
+            client.sendall(b"hello")
+            self.assertEqual(read_exactly(upstream, 5), b"hello")
+            reset(client)
+            with contextlib.suppress(ConnectionResetError):
+                self.assertEqual(read_all(upstream), b"")
+            self.check_counts(relay, "1 clients, 1 dialled: 0 completed, "
+                              "1 failed, 1 cut")
+
+    def test_a_stop_lets_transfers_end(self):
+        with self.both_ends() as (relay, client, upstream):
+            sent = send_until_stuck(client)
+            relay.process.send_signal(signal.SIGTERM)
+            with self.assertRaises(OSError):
+                until(lambda: connect(relay.where).close(), "no listener")
+            sender = threading.Thread(target=send_all, args=(client, MUCH))
+            sender.start()
+            self.assertEqual(count_all(upstream), sent + MUCH)
+            sender.join(DEADLINE)
+            sender = threading.Thread(target=send_all, args=(upstream, MUCH))
+            sender.start()
+            self.assertEqual(count_all(client), MUCH)
+            sender.join(DEADLINE)
+            self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
+                              "0 failed, 0 cut")
+
+
+if __name__ == "__main__":
+    main()
