@@ -63,6 +63,13 @@ def nobody():
         return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
+def is_listening(where):
+    """Without a connection, which the relay would have to serve."""
+    entry = "0100007F:%04X 00000000:0000 0A" % int(where.rsplit(":", 1)[1])
+    with open("/proc/net/tcp") as file:
+        return entry in file.read()
+
+
 def count_all(sock):
     count = 0
     while piece := sock.recv(65536):
@@ -98,8 +105,10 @@ class Between(TestCase):
         self.addCleanup(sock.close)
         return sock
 
-    def check_counts(self, example, text):
-        self.assertEqual(example.stop(), (0,))
+    def check_counts(self, example, text, is_stopping=False):
+        if not is_stopping:
+            example.process.send_signal(signal.SIGTERM)
+        self.assertEqual(example.process.wait(DEADLINE), 0)
         self.assertEqual(example.out.rest().splitlines()[-1].decode(), text)
         self.assertEqual(example.err.rest(), b"")
 
@@ -232,8 +241,7 @@ class Relay(Between):
         with self.both_ends() as (relay, client, upstream):
             sent = send_until_stuck(client)
             relay.process.send_signal(signal.SIGTERM)
-            with self.assertRaises(OSError):
-                until(lambda: connect(relay.where).close(), "no listener")
+            until(lambda: not is_listening(relay.where), "no listener")
             sender = threading.Thread(target=send_all, args=(client, MUCH))
             sender.start()
             self.assertEqual(count_all(upstream), sent + MUCH)
@@ -243,7 +251,51 @@ class Relay(Between):
             self.assertEqual(count_all(client), MUCH)
             sender.join(DEADLINE)
             self.check_counts(relay, "1 clients, 1 dialled: 2 completed, "
-                              "0 failed, 0 cut")
+                              "0 failed, 0 cut", is_stopping=True)
+
+
+class Store(Between):
+    def ask(self, store, text):
+        client = self.connect(store)
+        client.sendall(text)
+        client.shutdown(socket.SHUT_WR)
+        return client
+
+    def test_answers_come_in_order_after_the_end_of_the_requests(self):
+        with self.run_example("store", "1") as store:
+            client = self.ask(store, b"add\n" * 200)
+            self.assertEqual(read_all(client).split(),
+                             [b"%d" % i for i in range(1, 201)])
+            self.assertEqual(store.stop(), (0,))
+
+    def test_clients_do_not_wait_for_one_another(self):
+        with self.run_example("store", "20") as store:
+            clients = [self.ask(store, b"add 2\n" * 5) for _ in range(40)]
+            answers = [read_all(client).split() for client in clients]
+            for each in answers:
+                self.assertEqual(each, sorted(each, key=int))
+            self.assertEqual(sorted((n for each in answers for n in each),
+                                    key=int),
+                             [b"%d" % i for i in range(2, 402, 2)])
+            self.assertEqual(store.stop(), (0,))
+
+    def test_who_sends_faster_than_answers_come_has_to_wait(self):
+        with self.run_example("store", "1000") as store:
+            client = self.connect(store)
+            client.settimeout(0.5 * SLOWNESS)
+            sent = 0
+            with contextlib.suppress(TimeoutError):
+                while sent < 64000000:
+                    sent += client.send(b"add\n" * 10000)
+            self.assertLess(sent, 32000000)
+
+    def test_a_stop_answers_what_has_arrived(self):
+        with self.run_example("store", "50") as store:
+            client = self.ask(store, b"add\n" * 5)
+            self.assertEqual(client.recv(2), b"1\n")
+            store.process.send_signal(signal.SIGTERM)
+            self.assertEqual(read_all(client), b"2\n3\n4\n5\n")
+            self.assertEqual(store.process.wait(DEADLINE), 0)
 
 
 if __name__ == "__main__":
