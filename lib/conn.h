@@ -407,7 +407,7 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 static inline bool wr_conn_has_room(const struct weir_conn *c)
 {
 	return !wr_outbox_has_files(&c->out.box) &&
-	       2 * wr_outbox_bytes(&c->out.box) <= c->service->set.outbox_mark;
+	       2 * wr_outbox_bytes(&c->out.box) < c->service->set.outbox_mark;
 }
 
 /* Owner. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Room for output: a handler that asks for it is called when at most half of
+ * Room for output: a handler that asks for it is called when less than half of
  * the mark is unsent, and learns how much is.  Other threads send in pieces and
  * end the output.
  */
