@@ -772,7 +772,8 @@ int weir_ref_shutdown(weir_ref *ref, int how)
 		rc = -EPIPE;
 	} else if (c->out.end == WR_OUT_OPEN) {
 		c->out.end = WR_OUT_ENDING;
-		if (wr_outbox_is_empty(&c->out.box) && !c->out.is_writing)
+		if (wr_outbox_is_empty(&c->out.box) && !c->out.is_writing &&
+		    !c->is_connecting)
 			shut_output_locked(c);
 	}
 	wr_unlock(&c->lock);

@@ -618,8 +618,10 @@ static enum step go_on_connecting(struct weir_conn *c)
 	rc = wr_dialled_connect(c);
 	if (rc == -EINPROGRESS)
 		return STEP_PARK;
-	return note_error(c, rc) < 0 ? end_attempt(c, WEIR_END_CONNECT)
-				     : STEP_ON;
+	if (note_error(c, rc) < 0)
+		return end_attempt(c, WEIR_END_CONNECT);
+	c->events |= WR_EV_OUT; /* output, and its end, waited for this */
+	return STEP_ON;
 }
 
 static enum step call_writable(struct weir_conn *c)
