@@ -14,17 +14,38 @@
 
 /* ----------------------------------------------------------------- request */
 
+/* The descriptor; or why the listener is not there to stay. */
+static int wanted_locked(const struct wr_accept *a, const struct wr_endpoint *e)
+{
+	int fd = e->listener.fd;
+
+	if (a->is_sealed)
+		return -ESHUTDOWN;
+	if (fd < 0)
+		return -EINVAL;
+	return atomic_load(&e->is_unwanted) ? -EALREADY : fd;
+}
+
 int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e)
 {
-	int rc = 0;
+	int rc;
 
 	wr_lock(&a->core->lock);
-	if (a->is_sealed)
-		rc = -ESHUTDOWN;
-	else if (e->listener.fd < 0)
-		rc = -EINVAL;
-	else if (atomic_exchange(&e->is_unwanted, true))
-		rc = -EALREADY;
+	rc = wanted_locked(a, e);
+	if (rc >= 0)
+		atomic_store(&e->is_unwanted, true);
+	wr_unlock(&a->core->lock);
+	return rc < 0 ? rc : 0;
+}
+
+int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e)
+{
+	int rc;
+
+	wr_lock(&a->core->lock);
+	rc = wanted_locked(a, e);
+	if (rc >= 0)
+		atomic_store(&e->listener.is_shared, true);
 	wr_unlock(&a->core->lock);
 	return rc;
 }

@@ -15,6 +15,12 @@
  */
 int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e);
 
+/*
+ * Any thread: have the listener closed without a fence, since copies of its
+ * descriptor go on accepting.  The descriptor, or as above.
+ */
+int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e);
+
 /* The same for all listeners; none can be added from now on. */
 void wr_fence_request_all(struct wr_accept *a);
 

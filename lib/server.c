@@ -227,13 +227,10 @@ int weir_server_unlisten(weir_server *s, int id)
 
 int weir_server_listener_fd(weir_server *s, int id)
 {
+	WR_NO_CANCEL();
 	struct wr_endpoint *e = find_listener(s, id);
-	int fd = e ? e->listener.fd : -1;
 
-	if (fd < 0)
-		return -EINVAL;
-	e->listener.is_shared = true;
-	return fd;
+	return e ? wr_fence_share(&s->acceptor.accept, e) : -EINVAL;
 }
 
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)

@@ -555,7 +555,8 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
  * descriptor when it stops or in weir_server_unlisten(), so make the copy
  * (dup(2), fork(2)) before.
  *
- * Returns the descriptor; -EINVAL (no such listener, or it is closed).
+ * Returns the descriptor; -EALREADY (it is being closed); -EINVAL (no such
+ * listener, or it is closed); -ESHUTDOWN (stopped).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_listener_fd(weir_server *s, int id);
