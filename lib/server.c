@@ -177,10 +177,10 @@ int weir_server_listen(weir_server *s, const char *where,
 	}
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
 				 sizeof(endpoint->where));
-	if (rc >= 0)
-		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
 	if (rc >= 0 && service->session) /* sessions wait for peers */
 		wr_sched_always_hand_off(&s->core.sched);
+	if (rc >= 0)
+		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
 	if (rc < 0) {
 		if (!endpoint->listener.is_shared)
 			wr_listener_close(&endpoint->listener);
