@@ -442,7 +442,7 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 {
 	WR_NO_CANCEL();
 	struct weir_report report;
-	int64_t until;
+	int64_t until, now;
 	bool has_ended;
 
 	if (s == NULL || ms < WEIR_NEVER ||
@@ -453,7 +453,8 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 	until = wr_deadline_at(wr_now_ns(), ms);
 	wait_for_stop(s, until);
 	has_ended = wait_for_end(s, until);
-	if (!has_ended && wr_now_ns() < gives_up_at(s))
+	now = wr_now_ns();
+	if (!has_ended && now >= until && now < gives_up_at(s))
 		return -ETIMEDOUT;
 	if (!has_ended)
 		name_the_acceptor(s);
