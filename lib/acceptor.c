@@ -18,7 +18,7 @@ static int init_parts(struct wr_acceptor *a)
 	int rc;
 
 	wr_deadlines_init(&a->deadlines, core, &a->ctx, a->poller);
-	wr_watch_init(&a->watch, core, a->pool);
+	wr_watch_init(&a->watch, core, a->pool, &a->accept);
 	rc = wr_accept_init(&a->accept, &a->deadlines);
 	if (rc >= 0)
 		rc = wr_stop_init(&a->stop, &a->accept, &a->watch);

@@ -11,17 +11,30 @@
  */
 #include "watch.h"
 
-#include "accept.h"
 #include "bounds.h"
 #include "sys.h"
 
 void wr_watch_init(struct wr_watch *w, struct wr_core *core,
-		   struct wr_pool *pool)
+		   struct wr_pool *pool, const struct wr_accept *accept)
 {
-	*w = (struct wr_watch){ .core = core, .pool = pool };
+	*w = (struct wr_watch){ .core = core, .pool = pool, .accept = accept };
 }
 
 /* ---------------------------------------------------------------- watchdog */
+
+/*
+ * NULL: a service of a dialled connection.  It is only compared, as its
+ * connection may end and free it.
+ */
+static const char *where_of(const struct wr_accept *a,
+			    const struct wr_service *service)
+{
+	struct wr_endpoint *e = NULL;
+
+	while ((e = wr_accept_next(a, e)) && &e->service != service)
+		;
+	return e ? e->where : NULL;
+}
 
 /* False: the callback that began then has returned. */
 static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
@@ -29,7 +42,7 @@ static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
 {
 	struct wr_context *ctx = &w->pool->workers[worker].ctx;
 	struct weir_conn *c = atomic_load(&ctx->running);
-	const struct wr_endpoint *endpoint;
+	const char *where;
 	char peer[WR_PEER_TEXT];
 
 	if (atomic_load(&ctx->busy_since) != began_at)
@@ -41,12 +54,13 @@ static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
 			worker, (long long)(ns / WR_NS_PER_MS));
 		return true;
 	}
-	endpoint = wr_container_of(c->service, struct wr_endpoint, service);
+	where = where_of(w->accept, c->service);
 	wr_conn_try_peer_text(c, peer);
 	wr_logf(&w->core->logger, level,
-		"worker %d is stuck: the callback of connection %llu from %s "
-		"at %s has been running for %lld ms",
-		worker, (unsigned long long)c->id, peer, endpoint->where,
+		"worker %d is stuck: the callback of connection %llu %s %s%s%s "
+		"has been running for %lld ms",
+		worker, (unsigned long long)c->id, where ? "from" : "to", peer,
+		where ? " at " : "", where ? where : "",
 		(long long)(ns / WR_NS_PER_MS));
 	return true;
 }
@@ -138,9 +152,9 @@ static void tell_starvation(struct wr_watch *w, const struct busy *all,
 	w->told_until = now + WR_STARVED_SILENCE_NS;
 	wr_logf(&w->core->logger, WEIR_LOG_WARNING,
 		"all %d workers have been in callbacks for %lld ms or more, %d "
-		"of them wait for their peers; connections wait for a worker, "
-		"%zu of them queued: use more workers, or callbacks that do "
-		"not wait",
+		"of them wait for their peers; connections or timers wait for "
+		"a worker, %zu of them queued: use more workers, or callbacks "
+		"that do not wait",
 		w->pool->count, (long long)((now - all->since) / WR_NS_PER_MS),
 		all->waiting, queued(w));
 }

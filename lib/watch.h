@@ -6,11 +6,13 @@
 #ifndef WR_WATCH_H
 #define WR_WATCH_H
 
+#include "accept.h"
 #include "pool.h"
 
 struct wr_watch {
 	struct wr_core *core;
 	struct wr_pool *pool;
+	const struct wr_accept *accept;
 	int64_t callbacks_at;  /* next check */
 	int64_t starved_at;    /* next check */
 	int64_t told_until;    /* no line before */
@@ -18,7 +20,7 @@ struct wr_watch {
 };
 
 void wr_watch_init(struct wr_watch *w, struct wr_core *core,
-		   struct wr_pool *pool);
+		   struct wr_pool *pool, const struct wr_accept *accept);
 
 void wr_watch_run(struct wr_watch *w, int64_t now);
 int64_t wr_watch_next_at(const struct wr_watch *w);

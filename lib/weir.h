@@ -399,7 +399,7 @@ struct weir_stats {
 	uint64_t late_bytes;	  /* came after the server's end of data */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
 	uint64_t starvations;	  /* times without a free worker for 5 s, ... */
-				  /* ... while connections waited */
+				  /* ... while connections or timers waited */
 
 	/* Now. */
 	uint64_t phase; /* WEIR_PHASE_... */

@@ -236,6 +236,42 @@ START_TEST(output_of_other_threads_waits_for_the_connection)
 }
 END_TEST
 
+START_TEST(an_end_of_output_waits_for_the_connection)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+
+	for (int i = 0; i < 2; i++) {
+		struct full f = full_listener();
+		struct dialled d = { .lines = 0 };
+		struct client peer;
+
+		ck_assert_int_eq(
+			weir_server_dial(s->weir, &d.ref, f.where, WEIR_NEVER,
+					 WEIR_SERVICE(.readable = hear_line,
+						      .closed = note_end,
+						      .arg = &d)),
+			0);
+		UNTIL(stats(s).parked == 1);
+		if (i == 1)
+			ck_assert_int_eq(weir_ref_send(d.ref, "early\n", 6), 0);
+		ck_assert_int_eq(weir_ref_shutdown(d.ref, SHUT_WR), 0);
+		ck_assert_int_eq(weir_ref_send(d.ref, "late\n", 5), -EPIPE);
+		peer = full_accept(&f);
+		if (i == 1)
+			client_expect(&peer, "early\n");
+		client_expect_eof(&peer);
+		client_send(&peer, "bye\n");
+		UNTIL(d.lines == 1);
+		ck_assert_str_eq(d.heard, "bye\n");
+		close(peer.fd);
+		UNTIL(d.ended == 1);
+		weir_unref(d.ref);
+		full_close(&f);
+	}
+	ck_assert_uint_eq(stop_after_all(s).completed, 2);
+}
+END_TEST
+
 START_TEST(another_thread_may_end_an_attempt)
 {
 	static const int ends[] = { WEIR_END_CLOSED, WEIR_END_CUT };
@@ -425,6 +461,42 @@ START_TEST(a_look_up_may_be_given_up_at_any_time)
 }
 END_TEST
 
+/* It has no listener: the line names its peer. */
+static int wait_when_opened(weir_conn *c, void *arg)
+{
+	(void)c;
+	gate_wait(arg);
+	return WEIR_CLOSE;
+}
+
+START_TEST(a_stuck_callback_of_a_dialled_connection_is_named)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct weir_report report;
+	char words[256];
+
+	ck_assert_int_eq(
+		weir_server_dial(s->weir, NULL, s->address, 0,
+				 WEIR_SERVICE(.readable = echo,
+					      .opened = wait_when_opened,
+					      .arg = &gate)),
+		0);
+	UNTIL(gate_waiting(&gate) == 1);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -EBUSY);
+	ck_assert_uint_eq(report.stuck, 1);
+	snprintf(words, sizeof(words),
+		 "the callback of connection 1 to %s has been running",
+		 s->address);
+	ck_assert_msg(log_says(s, words), "not in the log: %s", words);
+	gate_open(&gate);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+}
+END_TEST
+
 /* ----------------------------------------------------------------- a relay */
 
 /* Both connections of a relay, each with a reference to the other. */
@@ -559,7 +631,9 @@ int main(void)
 			 a_dial_without_a_descriptor_fails,
 			 a_dial_that_takes_too_long_times_out,
 			 output_of_other_threads_waits_for_the_connection,
+			 an_end_of_output_waits_for_the_connection,
 			 another_thread_may_end_an_attempt,
+			 a_stuck_callback_of_a_dialled_connection_is_named,
 			 an_attempt_goes_on_while_the_server_drains,
 			 the_deadline_of_a_stop_cuts_attempts,
 			 the_end_of_one_may_dial_the_next,
