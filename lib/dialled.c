@@ -92,7 +92,10 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		wr_sys_free(d);
 		return rc;
 	}
+	c->may_linger = true; /* the program's options */
 	c->is_tcp = is_tcp(fd);
+	if (c->is_tcp)
+		(void)wr_sys_tune_tcp(fd);
 	submit(c, ret);
 	return 0;
 }
@@ -146,6 +149,7 @@ static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
 	d->connect->key = wr_conn_key(c) | WR_KEY_CONNECT;
 	d->connect->notify = post_answer;
 	d->connect->arg = c;
+	c->is_tcp = d->connect->where.kind == WR_ADDRESS_TCP;
 	c->is_connecting = true;
 	atomic_store(&c->due_at, wr_conn_due_at(c));
 	submit(c, ret);
@@ -190,7 +194,6 @@ static void set_connected(struct weir_conn *c, int fd,
 	c->is_connecting = false;
 	wr_unlock(&c->lock);
 	c->born_at = c->active_at = c->in.last_at = c->ctx->now;
-	c->is_tcp = to->ai_family != AF_UNIX;
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
 	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 /* How a connection ended. */
@@ -112,6 +113,46 @@ START_TEST(the_end_is_told_though_no_callback_came_before)
 	ck_assert_int_eq(end.why, 0);
 	close(c.fd);
 	ck_assert_uint_eq(stop_after_rest(s).timed_out, 1);
+}
+END_TEST
+
+static int say_nodelay(weir_conn *c, void *arg)
+{
+	int on = -1;
+	socklen_t len = sizeof(on);
+
+	(void)arg;
+	ck_assert_int_eq(getsockopt(weir_conn_fd(c), IPPROTO_TCP, TCP_NODELAY,
+				    &on, &len),
+			 0);
+	return weir_conn_printf(c, "%d\n", on) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
+}
+
+START_TEST(small_output_of_an_adopted_socket_is_not_held_back)
+{
+	const struct weir_service *sv =
+		WEIR_SERVICE(.readable = echo_lines, .opened = say_nodelay);
+	struct server *s = serve(NULL, sv);
+	struct client *accepted = client_open(s), *c;
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char address[32];
+
+	client_expect(accepted, "1\n");
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	snprintf(address, sizeof(address), "127.0.0.1:%d",
+		 ntohs(addr.sin_port));
+	c = client_open_at(address);
+	ck_assert_int_eq(
+		weir_server_adopt(s->weir, NULL, accept(fd, NULL, NULL), sv),
+		0);
+	close(fd);
+	client_expect(c, "1\n");
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -372,6 +413,7 @@ int main(void)
 	return RUN_TESTS("adopting", an_adopted_socket_is_served,
 			 an_adopted_socket_may_have_a_session,
 			 the_end_is_told_though_no_callback_came_before,
+			 small_output_of_an_adopted_socket_is_not_held_back,
 			 other_threads_reach_an_adopted_connection,
 			 adopted_connections_have_a_limit_of_their_own,
 			 what_cannot_be_adopted_stays_the_callers,

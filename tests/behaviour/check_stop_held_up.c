@@ -220,14 +220,12 @@ static int write_and_end(weir_conn *c, void *arg)
 	return n > 0 ? weir_conn_write(c, text, sizeof(text)) : (int)n;
 }
 
-/* They ask and do not read: there is unsent output at the deadline. */
-static void stop_with_slow_peers(struct server *s)
+/* There is unsent output at the deadline. */
+static void stop_while_they_linger(struct server *s)
 {
 	struct weir_report report;
 	int64_t began_at;
 
-	for (int i = 0; i < SLOW_PEERS; i++)
-		client_send(client_open_small(s, 4096), "go\n");
 	UNTIL(stats(s).lingering == SLOW_PEERS);
 	began_at = now_ms();
 	weir_server_stop(s->weir, 500);
@@ -239,6 +237,14 @@ static void stop_with_slow_peers(struct server *s)
 	server_join_and_check(s);
 }
 
+/* They ask and do not read. */
+static void stop_with_slow_peers(struct server *s)
+{
+	for (int i = 0; i < SLOW_PEERS; i++)
+		client_send(client_open_small(s, 4096), "go\n");
+	stop_while_they_linger(s);
+}
+
 START_TEST(a_close_does_not_wait_because_the_program_set_so_linger)
 {
 	stop_with_slow_peers(
@@ -247,11 +253,11 @@ START_TEST(a_close_does_not_wait_because_the_program_set_so_linger)
 }
 END_TEST
 
-START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
+/* Its connections inherit SO_LINGER. */
+static int listen_with_so_linger(void)
 {
 	struct sockaddr_in any = { .sin_family = AF_INET };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	char where[32];
 
 	any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &for_long,
@@ -259,9 +265,42 @@ START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
 			 0);
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
 	ck_assert_int_eq(listen(fd, 16), 0);
-	snprintf(where, sizeof(where), "fd:%d", fd);
+	return fd;
+}
+
+START_TEST(a_close_does_not_wait_because_a_listener_had_so_linger)
+{
+	char where[32];
+
+	snprintf(where, sizeof(where), "fd:%d", listen_with_so_linger());
 	stop_with_slow_peers(
 		serve_at(where, NULL, WEIR_SERVICE(.readable = write_and_end)));
+}
+END_TEST
+
+START_TEST(a_close_does_not_wait_because_an_adopted_socket_had_so_linger)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	const struct weir_service *sv = WEIR_SERVICE(.readable = write_and_end);
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	int fd = listen_with_so_linger();
+	char address[32];
+
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&addr, &len), 0);
+	snprintf(address, sizeof(address), "127.0.0.1:%d",
+		 ntohs(addr.sin_port));
+	for (int i = 0; i < SLOW_PEERS; i++) {
+		struct client *c = client_new(address, 4096);
+
+		ck_assert_int_eq(client_connect(c, address), 0);
+		client_send(c, "go\n");
+		ck_assert_int_eq(weir_server_adopt(s->weir, NULL,
+						   accept(fd, NULL, NULL), sv),
+				 0);
+	}
+	close(fd);
+	stop_while_they_linger(s);
 }
 END_TEST
 
@@ -335,5 +374,6 @@ int main(void)
 		a_server_is_freed_though_a_destructor_waits,
 		a_close_does_not_wait_because_the_program_set_so_linger,
 		a_close_does_not_wait_because_a_listener_had_so_linger,
+		a_close_does_not_wait_because_an_adopted_socket_had_so_linger,
 		a_peer_that_goes_on_sending_does_not_set_the_length_of_a_stop);
 }
