@@ -854,8 +854,9 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *
  * In a service with `readable` no call waits.  A write is taken whole while no
  * more than outbox_max bytes are unsent with it; else it returns -ENOBUFS and
- * nothing of it is taken.  In a service with `session`, and on a dialled
- * connection, a write waits while more than outbox_mark bytes are unsent.
+ * nothing of it is taken.  In a service with `session`, and on a
+ * connection of weir_dial(), a write waits while more than outbox_mark bytes
+ * are unsent.
  * Errors of all of them:
  *
  *   -ENOBUFS     outbox_max would be passed; `readable` only
@@ -978,7 +979,7 @@ WEIR_API int weir_conn_is_draining(const weir_conn *c);
 /* weir_conn_summary() */
 struct weir_summary {
 	int64_t end;	    /* WEIR_END_... */
-	int64_t age_ms;	    /* since the accept, or the dial */
+	int64_t age_ms;	    /* since the accept, or since it connected */
 	uint64_t bytes_in;  /* received */
 	uint64_t bytes_out; /* given to the kernel */
 	int64_t error;	    /* -errno behind END_LOST, _ERROR, _CONNECT; or 0 */
