@@ -936,8 +936,8 @@ WEIR_API int weir_conn_is_held(const weir_conn *c);
 
 /*
  * Have the handler called once with WEIR_WRITABLE when less than half
- * of outbox_mark, and no file, is unsent; at once if that is so already.  Several
- * requests before that call count as one.
+ * of outbox_mark, and no file, is unsent; at once if that is so already.
+ * Several requests before that call count as one.
  *
  * Returns 0; -EPIPE (ended); -EINVAL (not a service with `readable`, or a
  * connection of weir_dial()).

@@ -254,6 +254,58 @@ class Relay(Between):
                               "0 failed, 0 cut", is_stopping=True)
 
 
+def say(name):
+    """A server that tells its name."""
+    return lambda sock: sock.sendall(name)
+
+
+class Proxy(Between):
+    def ask(self, proxy):
+        with contextlib.closing(self.connect(proxy)) as client:
+            return read_all(client)
+
+    def test_clients_take_turns_at_the_upstreams(self):
+        with PythonServer(say(b"one")) as one, \
+                PythonServer(say(b"two")) as two, \
+                self.run_example("proxy", "1000", one.address,
+                                 two.address) as proxy:
+            said = [self.ask(proxy) for _ in range(4)]
+            self.assertEqual(sorted(said), [b"one", b"one", b"two", b"two"])
+            self.assertEqual(proxy.stop(), (0,))
+
+    def test_one_that_is_down_gets_no_client_until_it_is_up_again(self):
+        path = self.folder() + "/upstream"
+        with PythonServer(say(b"one")) as one, \
+                self.run_example("proxy", "50", one.address,
+                                 "unix:" + path) as proxy:
+            proxy.out.expect(b"upstream is down\n")
+            self.assertEqual([self.ask(proxy) for _ in range(4)], [b"one"] * 4)
+            with PythonServer(say(b"two"), path):
+                proxy.out.expect(b"upstream is up\n")
+                self.assertEqual(sorted(self.ask(proxy) for _ in range(4)),
+                                 [b"one", b"one", b"two", b"two"])
+            self.assertEqual(proxy.stop(), (0,))
+
+    def test_a_client_goes_to_the_next_upstream_when_one_cannot_be_reached(
+            self):
+        def echo(sock):
+            sock.sendall(read_all(sock))
+        with PythonServer(echo) as one, \
+                self.run_example("proxy", "60000", nobody(), nobody(),
+                                 one.address) as proxy:
+            for _ in range(6):
+                client = self.connect(proxy)
+                client.sendall(b"hello")
+                client.shutdown(socket.SHUT_WR)
+                self.assertEqual(read_all(client), b"hello")
+            self.assertEqual(proxy.stop(), (0,))
+
+    def test_no_upstream_ends_the_client(self):
+        with self.run_example("proxy", "1000", nobody(), nobody()) as proxy:
+            self.assertEqual(self.ask(proxy), b"")
+            self.assertEqual(proxy.stop(), (0,))
+
+
 class Store(Between):
     def ask(self, store, text):
         client = self.connect(store)
