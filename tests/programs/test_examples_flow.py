@@ -8,6 +8,7 @@ import functools
 import http.server
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -209,6 +210,41 @@ class Relay(Between):
             with open("/proc/%d/status" % relay.process.pid) as file:
                 peak = int(file.read().split("VmHWM:")[1].split()[0])
             self.assertLess(peak, 16 * 1024)
+
+    def test_a_thousand_idle_pairs_take_no_thread_and_4_KiB_each(self):
+        count = 1000
+        if SLOWNESS != 1:
+            self.skipTest("a sanitizer needs memory of its own")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limits[1] != resource.RLIM_INFINITY and limits[1] < 3 * count:
+            self.skipTest("not enough descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3 * count, limits[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+
+        def status():
+            with open("/proc/%d/status" % relay.process.pid) as file:
+                return {name: int(value.split()[0]) for name, value in
+                        (line.split(":") for line in file)
+                        if name in ("VmRSS", "Threads")}
+
+        def talk(_):
+            client = self.connect(relay)
+            client.sendall(b"hello")
+            self.assertEqual(read_exactly(client, 5), b"hello")
+
+        with PythonServer(lambda sock: sock.sendall(sock.recv(5)) or
+                          sock.recv(1)) as upstream, \
+                self.run_example("relay", upstream.address) as relay:
+            for i in range(10):
+                talk(i)
+            before = status()
+            for i in range(count):
+                talk(i)
+            after = status()
+            size = (after["VmRSS"] - before["VmRSS"]) * 1024 // count
+            print("bytes a pair:", size)
+            self.assertLess(size, 4096)
+            self.assertEqual(after["Threads"], before["Threads"])
 
     def test_an_upstream_that_refuses_ends_the_client(self):
         with self.run_example("relay", nobody()) as relay:
