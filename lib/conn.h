@@ -116,6 +116,7 @@ struct wr_call {
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
 	bool saw_eagain;
+	bool has_ticked;     /* a timer ended the last wait */
 	bool drain_deferred; /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;    /* woken during the callback; stays */
 };

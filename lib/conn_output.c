@@ -318,6 +318,13 @@ static int take_events(struct weir_conn *c)
 	return events & WR_EV_WAKE ? -EINTR : 0;
 }
 
+/* At its deadline, or at the time of its timer. */
+static int end_wait(struct weir_conn *c)
+{
+	c->call.has_ticked = wr_conn_take_timer(c);
+	return c->call.has_ticked ? -EINTR : -ETIMEDOUT;
+}
+
 static int wait_input(struct weir_conn *c)
 {
 	bool is_mid = c->in.message_at != 0;
@@ -342,7 +349,7 @@ static int wait_input(struct weir_conn *c)
 		if (got & ~POLLOUT)
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
-			return wr_conn_take_timer(c) ? -EINTR : -ETIMEDOUT;
+			return end_wait(c);
 		if (is_draining(c) &&
 		    c->ctx->now >= wr_conn_drain_until(c, is_mid))
 			return -ESHUTDOWN;

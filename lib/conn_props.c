@@ -121,6 +121,7 @@ int weir_conn_set_timer(weir_conn *c, int ms)
 		return -EINVAL;
 	if (c->end != WR_END_OPEN)
 		return -EPIPE;
+	c->events &= ~(uint32_t)WR_EV_TIMER; /* of the time set before */
 	c->timer_at = wr_deadline_at(wr_now_ns(), ms);
 	c->rare |= WR_RARE_TIMER;
 	return 0;

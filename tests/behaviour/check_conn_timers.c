@@ -251,6 +251,76 @@ START_TEST(the_interrupted_call_says_EINTR)
 }
 END_TEST
 
+static int tick_without_end(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	char line[64];
+	ssize_t n;
+
+	do {
+		set_timer(c, p);
+		n = weir_conn_read_line(c, line, sizeof(line));
+		if (n == -EINTR)
+			atomic_fetch_add(&p->timers, 1);
+	} while (n == -EINTR || n > 0);
+	return (int)n;
+}
+
+START_TEST(a_timer_does_not_restart_the_idle_time_of_a_session)
+{
+	struct place p = { .ms = 50 };
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = tick_without_end,
+					      .arg = &p, .idle_ms = 500));
+	struct client *c = client_open_and_send(s, "go\n");
+
+	client_expect_end(c);
+	ck_assert_int_ge(p.timers, 1);
+	ck_assert_int_le(p.timers, 500 / p.ms + 1);
+	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_IDLE] == 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* It passes in the first call; the call for the wake switches it off. */
+static int switch_off_when_woken(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	char line[64];
+	int64_t until = now_ms() + 50;
+
+	switch (weir_conn_why(c)) {
+	case WEIR_TIMER:
+		atomic_fetch_add(&p->timers, 1);
+		return WEIR_AGAIN;
+	case WEIR_WAKE:
+		ck_assert_int_eq(weir_conn_set_timer(c, WEIR_NEVER), 0);
+		weir_conn_printf(c, "off\n");
+		return WEIR_AGAIN;
+	default:
+		break;
+	}
+	set_timer(c, p);
+	ck_assert_int_eq(weir_ref_wake(weir_conn_self(c)), 0);
+	UNTIL(now_ms() > until);
+	return (int)weir_conn_read_line(c, line, sizeof(line)) > 0 ? WEIR_AGAIN
+								   : 0;
+}
+
+START_TEST(a_timer_that_has_passed_can_be_switched_off)
+{
+	struct place p = { .ms = 1 };
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = switch_off_when_woken, .arg = &p));
+	struct client *c = client_open_and_send(s, "go\n");
+
+	client_expect(c, "off\n");
+	UNTIL(stats(s).parked == 1);
+	ck_assert_int_eq(p.timers, 0);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static void set_when_closed(weir_conn *c, void *arg)
 {
 	atomic_store((_Atomic int *)arg, weir_conn_set_timer(c, 1000));
@@ -291,5 +361,7 @@ int main(void)
 			 a_stop_does_not_wait_for_a_timer,
 			 a_timer_interrupts_the_wait_of_a_session,
 			 the_interrupted_call_says_EINTR,
+			 a_timer_does_not_restart_the_idle_time_of_a_session,
+			 a_timer_that_has_passed_can_be_switched_off,
 			 wrong_times_are_refused);
 }
