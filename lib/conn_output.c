@@ -170,14 +170,18 @@ static void shut_output_locked(struct weir_conn *c)
 	}
 }
 
-/* What the peer must take for a restart of the write deadline. */
+/*
+ * What the peer must take for a restart of the write deadline; any byte
+ * restarts it for the next stall.
+ */
 static int64_t least_progress(const struct weir_conn *c)
 {
 	size_t rate = c->service->set.write_rate;
 	int64_t ms = c->timeout_ms[WR_TMO_WRITE];
 
-	return ms == WEIR_NEVER || rate == 0 ? 1
-					     : (int64_t)rate * ms / 1000 + 1;
+	if (ms == WEIR_NEVER || rate == 0 || !c->out.is_stalled)
+		return 1;
+	return (int64_t)rate * ms / 1000 + 1;
 }
 
 /*
@@ -362,7 +366,11 @@ int wr_conn_wait_input(struct weir_conn *c, bool is_mid)
 
 	if (rc < 0)
 		return rc;
-	c->ctx->now = c->active_at = wr_now_ns();
+	c->ctx->now = wr_now_ns();
+	/* A timer does not restart the idle time. */
+	if (!c->call.has_ticked || c->in.last_at > c->active_at)
+		c->active_at = c->ctx->now;
+	c->call.has_ticked = false;
 	if (is_mid && c->in.message_at == 0)
 		c->in.message_at = c->ctx->now;
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);

@@ -25,6 +25,13 @@ static int say_much(weir_conn *c, void *arg)
 	return weir_conn_write(c, much, MUCH);
 }
 
+static int say_much_again(weir_conn *c, void *arg)
+{
+	int rc = say_much(c, arg);
+
+	return rc == 0 && weir_conn_unsent(c) > 0 ? WEIR_AGAIN : rc;
+}
+
 /* A piece at intervals, until that moment or the end; returns how much. */
 static size_t take_little(struct client *c, int every_ms, int64_t until)
 {
@@ -77,6 +84,30 @@ START_TEST(who_takes_less_than_the_write_rate_is_ended)
 		ck_assert_uint_lt(have, MUCH);
 	}
 	server_stop_and_check(s);
+}
+END_TEST
+
+/* Each stall has its own time, however much the peer took in the last one. */
+START_TEST(the_write_rate_counts_from_the_beginning_of_a_stall)
+{
+	const int write_ms = 1000 * slowness();
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_much_again,
+						    .write_ms = write_ms,
+						    .write_rate = 64 * MUCH,
+						    .outbox_mark = 4 * MUCH));
+	struct client *c = client_open_small(s, 4096);
+	int64_t until;
+
+	for (int i = 0; i < 2; i++) {
+		client_send(c, "go\n");
+		client_expect_bytes(c, much, MUCH);
+		UNTIL(stats(s).parked == 1);
+		until = now_ms() + write_ms * 3 / 2;
+		UNTIL(now_ms() > until);
+	}
+	client_half_close(c);
+	client_expect_eof(c);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
 }
 END_TEST
 
@@ -193,6 +224,7 @@ int main(void)
 		"slow_peers",
 		who_takes_little_after_the_last_callback_gets_everything,
 		who_takes_less_than_the_write_rate_is_ended,
+		the_write_rate_counts_from_the_beginning_of_a_stall,
 		what_is_taken_while_the_process_is_stopped_counts,
 		the_lifetime_ends_a_write_that_waits_for_who_takes_little);
 }
