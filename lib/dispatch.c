@@ -117,20 +117,6 @@ static void log_output_error(struct weir_conn *c, int rc)
 		log_failure(c, "cannot send: ", rc);
 }
 
-static bool has_outlived(const struct weir_conn *c)
-{
-	return wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]) <=
-	       c->ctx->now;
-}
-
-static enum step send_later(struct weir_conn *c)
-{
-	if (!has_outlived(c))
-		return STEP_AGAIN;
-	log_deadline(c, WEIR_END_LIFETIME);
-	return end_now(c, WEIR_END_LIFETIME);
-}
-
 static enum step go_on_closing(struct weir_conn *c)
 {
 	int rc = wr_conn_flush(c);
@@ -149,7 +135,7 @@ static enum step go_on_closing(struct weir_conn *c)
 						      : WEIR_END_LOST);
 	}
 	if (rc == WR_FLUSH_YIELDED)
-		return send_later(c);
+		return STEP_AGAIN;
 	if (rc == WR_FLUSH_STALLED)
 		return STEP_PARK;
 	run_close_callbacks(c);
@@ -487,6 +473,12 @@ static enum step expire(struct weir_conn *c)
 	return begin_close(c, end);
 }
 
+static bool has_outlived(const struct weir_conn *c)
+{
+	return wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]) <=
+	       c->ctx->now;
+}
+
 static bool note_timer(struct weir_conn *c)
 {
 	bool has_passed = wr_conn_take_timer(c);
@@ -568,7 +560,7 @@ static enum step push_output(struct weir_conn *c)
 		return STEP_ON;
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
-		return rc == WR_FLUSH_YIELDED ? send_later(c) : STEP_ON;
+		return rc == WR_FLUSH_YIELDED ? STEP_AGAIN : STEP_ON;
 	(void)note_error(c, rc);
 	log_output_error(c, rc);
 	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
@@ -728,11 +720,15 @@ static enum step park(struct weir_conn *c)
 	return STEP_ON;
 }
 
+/* It may be queued again and again, and never be parked. */
 static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
-	(void)note_timer(c); /* it may be queued again and again */
+	if (has_outlived(c))
+		return expire(c);
+	if (wr_conn_due_at(c) <= ctx->now)
+		c->events |= WR_EV_DEADLINE;
 	wr_conn_input_tidy(c);
 	wr_conn_move(c, ctx->stats, WR_CONN_READY);
 	wr_sched_requeue(&c->core->sched, &c->node, ctx->now);

@@ -150,6 +150,44 @@ START_TEST(nobody_outlives_the_lifetime)
 }
 END_TEST
 
+/* It is queued again after each call, and never parked. */
+static int never_rest(weir_conn *c, void *arg)
+{
+	if (weir_conn_why(c) != WEIR_INPUT)
+		weir_ref_wake(weir_conn_self(c));
+	return *(const int *)arg;
+}
+
+static int begin_to_wake(weir_conn *c, void *arg)
+{
+	weir_ref_wake(weir_conn_self(c));
+	return *(const int *)arg;
+}
+
+/* The first check comes before the deadline. */
+START_TEST(nobody_who_never_rests_outlives_a_deadline)
+{
+	static const int verdicts[] = { WEIR_AGAIN, WEIR_AGAIN, WEIR_PAUSE };
+
+	for (int i = 0; i < 3; i++) {
+		struct weir_service service = {
+			.size = sizeof(service),
+			.readable = never_rest,
+			.opened = i > 0 ? begin_to_wake : NULL,
+			.arg = (void *)(uintptr_t)&verdicts[i],
+			.first_byte_ms = i < 2 ? 100 : WEIR_NEVER,
+			.lifetime_ms = i < 2 ? 400 : WEIR_NEVER,
+			.pause_ms = 400,
+		};
+		struct server *s = serve_workers(1, &service);
+		struct client *c = client_open_and_send(s, "unread");
+
+		client_expect_end(c);
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
 static int write_without_end(weir_conn *c, void *arg)
 {
 	static const char block[65536];
@@ -404,6 +442,7 @@ int main(void)
 			 who_falls_silent_is_ended_at_the_idle_deadline,
 			 who_spoke_in_time_is_served_though_late,
 			 nobody_outlives_the_lifetime,
+			 nobody_who_never_rests_outlives_a_deadline,
 			 who_does_not_read_is_ended_at_the_write_deadline,
 			 who_does_not_read_is_ended_though_no_callback_waits,
 			 what_the_kernel_takes_does_not_save_who_does_not_read,
