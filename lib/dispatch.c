@@ -201,6 +201,12 @@ static enum step wait_for_events(struct weir_conn *c)
 	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
 }
 
+static enum step lose(struct weir_conn *c, int rc)
+{
+	(void)note_error(c, rc);
+	return begin_close(c, WEIR_END_LOST);
+}
+
 /* An input call has found the peer gone. */
 static bool is_reset(struct weir_conn *c)
 {
@@ -240,7 +246,7 @@ static enum step end_of_input(struct weir_conn *c)
 	bool is_for_input = c->call.why == WEIR_INPUT;
 
 	if (is_reset(c))
-		return begin_close(c, WEIR_END_LOST);
+		return lose(c, c->in.error);
 	if (c->call.why != WEIR_DRAIN &&
 	    (has_rest(c) || (!is_for_input && wr_buffer_len(&c->in.buf) > 0)))
 		return STEP_AGAIN;
@@ -307,7 +313,7 @@ static enum step keep(struct weir_conn *c)
 {
 	c->call.drain_deferred = c->call.why == WEIR_DRAIN;
 	if (is_reset(c))
-		return begin_close(c, WEIR_END_LOST);
+		return lose(c, c->in.error);
 	if (knows_end(c))
 		return has_rest(c) ? STEP_AGAIN : turn_input_off(c);
 	if (c->call.why != WEIR_DRAIN)
@@ -546,10 +552,14 @@ static enum step call_woken(struct weir_conn *c)
 /* Its handler is not called for input, but a reset ends it. */
 static enum step leave_input(struct weir_conn *c)
 {
-	if (is_reset(c) ||
-	    (take_event(c, WR_EV_HUP) && wr_conn_input_probe(c) < 0))
-		return end_now(c, WEIR_END_LOST);
-	return STEP_PARK;
+	int rc = is_reset(c)		    ? c->in.error
+		 : take_event(c, WR_EV_HUP) ? wr_conn_input_probe(c)
+					    : 0;
+
+	if (rc >= 0)
+		return STEP_PARK;
+	(void)note_error(c, rc);
+	return end_now(c, WEIR_END_LOST);
 }
 
 static enum step push_output(struct weir_conn *c)

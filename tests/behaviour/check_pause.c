@@ -13,7 +13,7 @@ struct place {
 	weir_ref *_Atomic conn;
 	_Atomic int verdict; /* of calls that are not for input */
 	_Atomic bool is_open;
-	_Atomic int calls, drains, end;
+	_Atomic int calls, drains, end, error;
 	_Atomic size_t bytes;
 };
 
@@ -22,6 +22,7 @@ static void note_end(weir_conn *c, void *arg)
 	struct weir_summary summary;
 
 	weir_conn_summary(c, &summary, sizeof(summary));
+	atomic_store(&((struct place *)arg)->error, (int)summary.error);
 	atomic_store(&((struct place *)arg)->end, (int)summary.end);
 }
 
@@ -221,6 +222,7 @@ START_TEST(a_reset_ends_a_pause)
 		client_reset(c);
 		UNTIL(atomic_load(&p.end) >= 0);
 		ck_assert_int_eq(p.calls, 1);
+		ck_assert_int_eq(p.error, -ECONNRESET);
 		finish(s, &p, WEIR_END_LOST);
 	}
 }
