@@ -193,7 +193,7 @@ static void set_connected(struct weir_conn *c, int fd,
 	c->fd = fd;
 	c->is_connecting = false;
 	wr_unlock(&c->lock);
-	c->born_at = c->active_at = c->in.last_at = c->ctx->now;
+	c->born_at = c->active_at = c->wait_at = c->in.last_at = c->ctx->now;
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
 	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {

@@ -272,6 +272,35 @@ START_TEST(an_end_of_output_waits_for_the_connection)
 }
 END_TEST
 
+/* The time to connect is not a part of it. */
+START_TEST(the_first_byte_is_waited_for_once_connected)
+{
+	const int ms = 300 * slowness();
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct full f = full_listener();
+	struct dialled d = { .lines = 0 };
+	struct client peer;
+	int64_t until = now_ms() + 2 * ms;
+
+	ck_assert_int_eq(
+		weir_server_dial(s->weir, NULL, f.where, WEIR_NEVER,
+				 WEIR_SERVICE(.readable = hear_line,
+					      .opened = say_hello,
+					      .closed = note_end, .arg = &d,
+					      .first_byte_ms = ms)),
+		0);
+	UNTIL(now_ms() > until);
+	peer = full_accept(&f);
+	client_expect(&peer, "hello\n");
+	UNTIL(d.ended == 1);
+	ck_assert_int_eq(d.summary.end, WEIR_END_FIRST_BYTE);
+	ck_assert_int_ge(d.summary.age_ms, ms);
+	close(peer.fd);
+	full_close(&f);
+	ck_assert_uint_eq(stop_after_all(s).timed_out, 1);
+}
+END_TEST
+
 START_TEST(another_thread_may_end_an_attempt)
 {
 	static const int ends[] = { WEIR_END_CLOSED, WEIR_END_CUT };
@@ -632,6 +661,7 @@ int main(void)
 			 a_dial_that_takes_too_long_times_out,
 			 output_of_other_threads_waits_for_the_connection,
 			 an_end_of_output_waits_for_the_connection,
+			 the_first_byte_is_waited_for_once_connected,
 			 another_thread_may_end_an_attempt,
 			 a_stuck_callback_of_a_dialled_connection_is_named,
 			 an_attempt_goes_on_while_the_server_drains,
