@@ -165,9 +165,15 @@ static void fence_unwanted(struct wr_accept *a)
 
 /* ------------------------------------------------------------------- close */
 
+/* As far as the poller knows. */
+static bool has_clients(const struct wr_endpoint *e)
+{
+	return !e->is_armed || e->may_have_more;
+}
+
 static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 {
-	if (!e->is_armed || e->may_have_more) {
+	if (has_clients(e)) {
 		e->fence.calm_since = 0;
 		return;
 	}
@@ -222,8 +228,12 @@ int64_t wr_fence_next_at(const struct wr_accept *a)
 	struct wr_endpoint *e = NULL;
 	int64_t at = WR_NEVER_AT;
 
-	while ((e = wr_accept_next(a, e)))
-		if (e->listener.fd >= 0 && e->fence.began_at != 0)
-			at = wr_min_at(at, closes_at(e));
+	while ((e = wr_accept_next(a, e))) {
+		if (e->listener.fd < 0 || e->fence.began_at == 0)
+			continue;
+		if (e->fence.calm_since == 0 && !has_clients(e))
+			return 0; /* it has just become quiet */
+		at = wr_min_at(at, closes_at(e));
+	}
 	return at;
 }

@@ -236,6 +236,36 @@ START_TEST(clients_that_a_full_server_holds_are_served_before_the_close)
 }
 END_TEST
 
+/* Nothing else wakes the acceptor before its watch of callbacks, 5 s later. */
+START_TEST(a_close_waits_for_held_clients_and_no_longer)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		server_new(WEIR_CONFIG(.workers = 1, .queue_length = 1));
+	struct client *first, *held[4];
+	int64_t began_at;
+
+	server_listen(
+		s, "127.0.0.1:0",
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	server_start(s);
+	first = client_open(s);
+	client_wait_at_gate(first, &gate);
+	for (int i = 0; i < 4; i++)
+		held[i] = client_open_and_send(s, "held\n");
+	UNTIL(stats(s).queued == 1);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, 0), 0);
+	UNTIL(connect_at(s->address) < 0);
+	gate_open(&gate);
+	for (int i = 0; i < 4; i++)
+		client_expect(held[i], "held\n");
+	began_at = now_ms();
+	UNTIL(is_closed(s, 0));
+	ck_assert_int_lt(now_ms() - began_at, 2000 * slowness());
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---- the descriptor */
 
 START_TEST(another_server_goes_on_with_a_copy_of_the_listener)
@@ -456,6 +486,7 @@ int main(void)
 		the_path_of_a_unix_socket_goes_with_its_listener,
 		a_close_under_load_loses_no_client,
 		clients_that_a_full_server_holds_are_served_before_the_close,
+		a_close_waits_for_held_clients_and_no_longer,
 		another_server_goes_on_with_a_copy_of_the_listener,
 		before_the_start_a_listener_closes_at_once,
 		without_a_listener_left_there_is_no_start,
