@@ -18,7 +18,6 @@ struct wr_endpoint {
 	struct wr_service service;
 	struct wr_share share; /* places taken by its connections */
 	int id;
-	_Atomic bool is_unwanted; /* to be fenced and closed */
 	bool is_armed;
 	bool is_broken;
 	bool may_have_more; /* clients wait, as far as we know */
@@ -33,6 +32,11 @@ struct wr_endpoint {
 		int64_t first_calm_at; /* first quiet time; 0: not yet */
 	} fence;
 
+	/*
+	 * To be fenced and closed.  Not beside the flags above: one load of the
+	 * acceptor may read several of them.
+	 */
+	_Atomic bool is_unwanted;
 	char where[512]; /* as text; escapes make it long */
 };
 
