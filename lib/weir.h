@@ -103,9 +103,10 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
  * A pause lasts until a call for another reason returns another verdict.
  * weir_ref_wake() causes such a call, and so does weir_conn_set_timer().  Input
  * stays in the buffer and in the kernel, so the peer has to wait with its own.
- * Of the deadlines write_ms, lifetime_ms and pause_ms run.  A reset by the peer
- * ends the connection; the end of input is noticed when it is read.  A session
- * that pauses has no more calls.
+ * Of the deadlines write_ms, lifetime_ms and pause_ms run; pause_ms begins
+ * again with a call that takes input and pauses.  A reset by the peer ends the
+ * connection; the end of input is noticed when it is read.  A session that
+ * pauses has no more calls.
  *
  * In the call with WEIR_DRAIN each verdict but WEIR_KEEP and WEIR_PAUSE closes.
  * These leave the connection open until the deadline of the stop; after each
@@ -168,7 +169,7 @@ enum {
 	WEIR_DRAIN = 4,	   /* the server stops; last call unless it keeps */
 	WEIR_WRITABLE = 5, /* the room of weir_conn_want_room() is there */
 	WEIR_TIMER = 6,	   /* the time of weir_conn_set_timer() has come */
-	WEIR_EXPIRED = 7,  /* in `expired': a deadline has passed */
+	WEIR_EXPIRED = 7   /* in `expired`: a deadline has passed */
 };
 
 /* Log levels. */
@@ -270,7 +271,8 @@ struct weir_config {
  * that, expired is called with WEIR_EXPIRED, but not after write_ms: it may
  * write a last word, and weir_conn_summary() says which deadline it was.
  * WEIR_CLOSE closes then.  WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the
- * deadline; lifetime_ms is not restarted.
+ * deadline; lifetime_ms is not restarted.  A session that waits gets -ETIMEDOUT
+ * instead of that call.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -862,7 +864,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *   -ENOBUFS     outbox_max would be passed; `readable` only
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
  *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
- *   -ETIMEDOUT   a wait: the peer took nothing for write_ms; or it is
+ *   -ETIMEDOUT   a wait: the peer took too little for write_ms; or it is
  *                unreachable
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
@@ -1055,8 +1057,9 @@ WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
  * INT_MAX); WEIR_NEVER: do not.  Each call replaces the time set before, which
  * costs no system call if the new time is later.  The timer runs also during a
  * pause, while output is unsent and after the end of input.  It interrupts the
- * wait of a session, or after weir_dial(), with -EINTR.  It does not
- * restart idle_ms.
+ * wait of a session, or after weir_dial(), with -EINTR; it does nothing to a
+ * session that has not begun because no byte has come.  It does not restart
+ * idle_ms.
  *
  * Returns 0; -EPIPE (closing); -EINVAL.
  * Thread: handler.  Since: 0.1.
