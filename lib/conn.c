@@ -161,9 +161,6 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
 	bool has_output = wr_conn_has_output(c);
 
-	if (c->is_connecting)
-		return wr_connect_next_at(wr_conn_connect(c));
-
 	if (has_output)
 		at = wr_min_at(at, wr_conn_stall_at(c));
 	if (c->end != WR_END_OPEN)

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "buffer.h"
+#include "clock.h"
 #include "log.h"
 #include "outbox.h"
 #include "scheduler.h"
@@ -113,8 +114,22 @@ void wr_core_stop(struct wr_core *core, int64_t now, int64_t at);
 void wr_core_fail(struct wr_core *core, int error);
 
 /* Around a callback of a connection, or of a timer (c NULL); sets ctx->now. */
-void wr_context_enter(struct wr_context *ctx, struct weir_conn *c);
-void wr_context_leave(struct wr_context *ctx);
+static inline void wr_context_enter(struct wr_context *ctx, struct weir_conn *c)
+{
+	atomic_store_explicit(&ctx->running, c, memory_order_relaxed);
+	atomic_store_explicit(&ctx->busy_since, ctx->now, memory_order_release);
+}
+
+static inline void wr_context_leave(struct wr_context *ctx)
+{
+	int64_t began =
+		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
+
+	ctx->now = wr_now_ns();
+	wr_count_duration(ctx->stats, &ctx->stats->callback_time,
+			  ctx->now - began);
+	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
+}
 
 void wr_context_fini(struct wr_context *ctx);
 

@@ -151,7 +151,7 @@ static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
 	d->connect->arg = c;
 	c->is_tcp = d->connect->where.kind == WR_ADDRESS_TCP;
 	c->is_connecting = true;
-	atomic_store(&c->due_at, wr_conn_due_at(c));
+	atomic_store(&c->due_at, wr_connect_next_at(d->connect));
 	submit(c, ret);
 	return 0;
 }

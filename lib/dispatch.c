@@ -279,7 +279,7 @@ static bool has_more(const struct weir_conn *c, bool waits)
 }
 
 /* After WEIR_AGAIN, or WEIR_WAIT (waits). */
-static enum step call_again(struct weir_conn *c, bool waits)
+static WR_INLINE enum step call_again(struct weir_conn *c, bool waits)
 {
 	switch (c->call.input) {
 	case WR_INPUT_EOF:
@@ -334,7 +334,7 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 		       : WEIR_END_CLOSED;
 }
 
-static enum step apply_verdict(struct weir_conn *c, int verdict)
+static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	(void)note_error(c, verdict);
 	if (c->fd < 0) /* detached */
@@ -595,37 +595,6 @@ static enum step check_due(struct weir_conn *c)
 	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
 }
 
-/* ------------------------------------------------------------- connecting */
-
-static enum step end_attempt(struct weir_conn *c, int end)
-{
-	wr_dialled_give_up(c);
-	return end_now(c, end);
-}
-
-/*
- * Wakes and the drain are for the connection that there will be.  A deadline
- * is one of the attempts.
- */
-static enum step go_on_connecting(struct weir_conn *c)
-{
-	int rc;
-
-	if (atomic_load(&c->is_cut))
-		return end_attempt(c, WEIR_END_CUT);
-	if (take_event(c, WR_EV_CLOSE))
-		return end_attempt(c, WEIR_END_CLOSED);
-	c->events &= ~(uint32_t)(WR_EV_OUT | WR_EV_DEADLINE);
-	c->ctx->now = wr_now_ns();
-	rc = wr_dialled_connect(c);
-	if (rc == -EINPROGRESS)
-		return STEP_PARK;
-	if (note_error(c, rc) < 0)
-		return end_attempt(c, WEIR_END_CONNECT);
-	c->events |= WR_EV_OUT; /* output, and its end, waited for this */
-	return STEP_ON;
-}
-
 static enum step call_writable(struct weir_conn *c)
 {
 	c->events &= ~(uint32_t)WR_EV_ROOM;
@@ -645,8 +614,6 @@ static enum step next_step(struct weir_conn *c)
 	int rc;
 
 	note_events(c);
-	if (c->is_connecting)
-		return go_on_connecting(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	/* Before the deadline: sending shows what the peer has taken. */
@@ -662,8 +629,9 @@ static enum step next_step(struct weir_conn *c)
 	if (sv->opened && c->call.why == 0)
 		return run_callback(c, WEIR_OPENED, sv->opened);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
-	if (note_error(c, rc) != 0)
-		return rc < 0 ? end_now(c, WEIR_END_LOST) : call_drain(c);
+	if (rc != 0)
+		return note_error(c, rc) < 0 ? end_now(c, WEIR_END_LOST)
+					     : call_drain(c);
 	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
 		return call_woken(c);
 	if (is_room_due(c) && !(c->call.why == WEIR_WRITABLE && may_input(c)))
@@ -708,19 +676,10 @@ static void log_unwatched(struct weir_conn *c, int rc)
 		log_failure(c, "cannot be watched: ", rc);
 }
 
-static enum step park(struct weir_conn *c)
+static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 {
 	struct wr_context *ctx = c->ctx;
-	int64_t at = wr_conn_due_at(c);
-	int rc;
 
-	if (at <= ctx->now)
-		return c->is_connecting || note_timer(c) ? STEP_ON : expire(c);
-	rc = c->is_connecting ? 0 : watch(c);
-	if (rc < 0) {
-		log_unwatched(c, note_error(c, rc));
-		return end_now(c, WEIR_END_ERROR);
-	}
 	wr_conn_input_tidy(c);
 	wr_conn_set_due(c, at);
 	wr_conn_move(c, ctx->stats, WR_CONN_PARKED);
@@ -728,6 +687,21 @@ static enum step park(struct weir_conn *c)
 		return STEP_GONE;
 	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	return STEP_ON;
+}
+
+static enum step park(struct weir_conn *c)
+{
+	int64_t at = wr_conn_due_at(c);
+	int rc;
+
+	if (at <= c->ctx->now)
+		return note_timer(c) ? STEP_ON : expire(c);
+	rc = watch(c);
+	if (rc < 0) {
+		log_unwatched(c, note_error(c, rc));
+		return end_now(c, WEIR_END_ERROR);
+	}
+	return park_until(c, at);
 }
 
 /* It may be queued again and again, and never be parked. */
@@ -745,6 +719,41 @@ static enum step requeue(struct weir_conn *c)
 	return STEP_GONE;
 }
 
+/* ------------------------------------------------------------- connecting */
+
+static enum step end_attempt(struct weir_conn *c, int end)
+{
+	wr_dialled_give_up(c);
+	return end_now(c, end);
+}
+
+/*
+ * Wakes and the drain are for the connection that there will be.  A deadline
+ * is one of the attempts.
+ */
+static enum step go_on_connecting(struct weir_conn *c)
+{
+	int64_t at;
+	int rc;
+
+	note_events(c);
+	if (atomic_load(&c->is_cut))
+		return end_attempt(c, WEIR_END_CUT);
+	if (take_event(c, WR_EV_CLOSE))
+		return end_attempt(c, WEIR_END_CLOSED);
+	c->events &= ~(uint32_t)(WR_EV_OUT | WR_EV_DEADLINE);
+	c->ctx->now = wr_now_ns();
+	rc = wr_dialled_connect(c);
+	if (rc == -EINPROGRESS) {
+		at = wr_connect_next_at(wr_conn_connect(c));
+		return at > c->ctx->now ? park_until(c, at) : STEP_ON;
+	}
+	if (note_error(c, rc) < 0)
+		return end_attempt(c, WEIR_END_CONNECT);
+	c->events |= WR_EV_OUT; /* output, and its end, waited for this */
+	return STEP_ON;
+}
+
 void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 {
 	enum step step = STEP_ON;
@@ -752,7 +761,7 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 	c->ctx = ctx;
 	add_events(c, events);
 	while (step != STEP_GONE) {
-		step = next_step(c);
+		step = c->is_connecting ? go_on_connecting(c) : next_step(c);
 		if (step == STEP_PARK)
 			step = park(c);
 		else if (step == STEP_AGAIN)
