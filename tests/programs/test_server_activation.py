@@ -175,7 +175,7 @@ class SocketActivate(Base):
     def test_it_serves_what_that_passes(self):
         tool = shutil.which("systemd-socket-activate")
         if not tool:
-            self.skipTest("no systemd-socket-activate here")
+            self.skipTest("systemd-socket-activate is not installed")
         folder = self.folder()
         keep = ["-E%s=%s" % (name, os.environ[name])
                 for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ]

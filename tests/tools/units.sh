@@ -5,7 +5,7 @@
 # systemd is started or asked.  Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-command -v systemd-analyze >/dev/null || { echo 'no systemd-analyze'; exit 77; }
+command -v systemd-analyze >/dev/null || { echo 'systemd-analyze is not installed'; exit 77; }
 systemd-analyze --help | grep -q -- --offline || {
 	echo 'systemd-analyze is too old to check files'; exit 77
 }
