@@ -18,7 +18,7 @@ struct log {
 	_Atomic int rooms, wakes, drains;
 	_Atomic int held, held_later; /* weir_conn_is_held() */
 	_Atomic int64_t unsent;
-	_Atomic int order; /* of the calls, a digit each */
+	_Atomic int order; /* of the latest calls, a digit each */
 };
 
 static void be_narrow(weir_conn *c)
@@ -32,7 +32,7 @@ static void note_call(weir_conn *c, struct log *l)
 {
 	int why = weir_conn_why(c);
 
-	atomic_store(&l->order, atomic_load(&l->order) * 10 + why);
+	atomic_store(&l->order, atomic_load(&l->order) % 10000000 * 10 + why);
 	if (why == WEIR_WRITABLE)
 		atomic_fetch_add(&l->rooms, 1);
 	if (why == WEIR_WAKE)
