@@ -243,7 +243,7 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 int weir_config_check(const struct weir_config *c, char *why, size_t cap)
 {
-	const struct why where = { why, cap };
+	struct why where = { why, cap };
 	struct weir_config complete;
 	int rc = copy_config(&complete, c, &where);
 

@@ -42,9 +42,10 @@ static bool check_fd_name(const struct listener *l)
 	const char *name = l->where + strlen("fd:");
 	size_t len = 0;
 
-	while (name[len] >= ' ' && name[len] <= '~' && name[len] != ':')
+	while (len <= MOST_NAME && name[len] >= ' ' && name[len] <= '~' &&
+	       name[len] != ':')
 		len++;
-	if (name[len] == '\0' && len <= MOST_NAME)
+	if (len <= MOST_NAME && name[len] == '\0')
 		return true;
 	cli_error("bad address '%s' in '%s': the name of a socket has at most "
 		  "%d printable ASCII characters and no colon",

@@ -33,34 +33,42 @@ static void leave_ring(struct engine *e, struct conn *c)
 	}
 }
 
-static struct overtaken *find_overtaken(const struct conn *c, uint64_t seq)
+/* overtaken_count: none. */
+static uint32_t find_overtaken(const struct conn *c, uint64_t seq)
 {
-	for (uint32_t i = 0; i < c->overtaken_count; i++)
-		if (c->overtaken[i].seq == seq)
-			return &c->overtaken[i];
-	return NULL;
+	uint32_t i = 0;
+
+	while (i < c->overtaken_count && c->overtaken[i].seq != seq)
+		i++;
+	return i;
 }
 
-static void remove_overtaken(struct conn *c, struct overtaken *o)
+static bool is_overtaken(const struct conn *c, uint64_t seq)
 {
-	struct overtaken *end = c->overtaken + c->overtaken_count--;
-
-	memmove(o, o + 1, (size_t)((char *)end - (char *)(o + 1)));
+	return find_overtaken(c, seq) < c->overtaken_count;
 }
 
-/* The message, if it is under way; else NULL. */
-static struct message *find_open(const struct engine *e, const struct conn *c,
-				 uint64_t seq)
+static void remove_overtaken(struct conn *c, uint32_t i)
 {
-	struct overtaken *o;
-	struct message *m;
+	c->overtaken_count--;
+	memmove(&c->overtaken[i], &c->overtaken[i + 1],
+		(c->overtaken_count - i) * sizeof(c->overtaken[0]));
+}
 
-	if (seq < c->head) {
-		o = find_overtaken(c, seq);
-		return o ? &o->message : NULL;
-	}
-	m = conn_message(e, c, seq);
-	return seq < c->next && !m->is_settled ? m : NULL;
+static bool is_open(const struct engine *e, const struct conn *c, uint64_t seq)
+{
+	if (seq < c->head)
+		return is_overtaken(c, seq);
+	return seq < c->next && !conn_message(e, c, seq)->is_settled;
+}
+
+/* It must be open. */
+static struct message *open_message(const struct engine *e,
+				    const struct conn *c, uint64_t seq)
+{
+	if (seq < c->head)
+		return &c->overtaken[find_overtaken(c, seq)].message;
+	return conn_message(e, c, seq);
 }
 
 /* There must be a message under way. */
@@ -71,7 +79,7 @@ static uint64_t oldest_open(const struct conn *c)
 
 int64_t replies_oldest(const struct engine *e, const struct conn *c)
 {
-	return find_open(e, c, oldest_open(c))->sent;
+	return open_message(e, c, oldest_open(c))->sent;
 }
 
 /*
@@ -153,7 +161,7 @@ static void record_latency(struct engine *e, const struct message *m,
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		    uint64_t *kind)
 {
-	struct message *m = find_open(e, c, seq);
+	struct message *m = open_message(e, c, seq);
 
 	if (settle_message(e, c, m)) {
 		e->now->counts.answered++;
@@ -236,7 +244,7 @@ static void replies_answer_run(struct engine *e, struct conn *c, uint64_t count,
 static void lose_message(struct engine *e, struct conn *c, uint64_t seq,
 			 uint64_t *column, int64_t now)
 {
-	struct message *m = find_open(e, c, seq);
+	struct message *m = open_message(e, c, seq);
 
 	if (!settle_message(e, c, m))
 		return;
@@ -284,7 +292,7 @@ static void set_late_pending(struct conn *c, uint64_t seq)
 bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 {
 	uint64_t seq = oldest_open(c);
-	struct message *m = find_open(e, c, seq);
+	struct message *m = open_message(e, c, seq);
 
 	m->is_late_pending = can_identify_reply(e);
 	if (m->planned >= e->measure_at && m->is_late_pending)
@@ -359,7 +367,7 @@ static void settle_identified(struct engine *e, struct conn *c, uint64_t seq,
 	struct counts *b = &e->now->counts;
 	bool is_measured = now >= e->measure_at;
 
-	if (find_open(e, c, seq))
+	if (is_open(e, c, seq))
 		replies_answer(e, c, seq, now,
 			       seq < c->highest ? &b->swapped : NULL);
 	else if (seq < c->head && take_late_pending(c, seq))
@@ -401,7 +409,7 @@ static bool read_own_id(const struct engine *e, const struct conn *c,
 			const char *data, struct message_id *ret)
 {
 	return payload_read_id(ret, data) && ret->conn == c->id &&
-	       find_open(e, c, ret->seq);
+	       is_open(e, c, ret->seq);
 }
 
 /* How many of the latest bytes may start a number of this connection? */
@@ -427,7 +435,7 @@ static void begin_next_frame(struct engine *e, struct conn *c,
 	const struct frame bad = c->frame;
 
 	if (bad.id.seq < c->head && bad.id.conn == c->id &&
-	    !find_overtaken(c, bad.id.seq))
+	    !is_overtaken(c, bad.id.seq))
 		settle_identified(e, c, bad.id.seq, now);
 	else if (id.seq == c->head)
 		e->now->counts.surplus += now >= e->measure_at;
