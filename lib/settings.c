@@ -243,11 +243,11 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 int weir_config_check(const struct weir_config *c, char *why, size_t cap)
 {
-	struct why where = { why, cap };
+	const struct why *where = &(struct why){ why, cap };
 	struct weir_config complete;
-	int rc = copy_config(&complete, c, &where);
+	int rc = copy_config(&complete, c, where);
 
-	return rc < 0 ? rc : complete_config(&complete, &where);
+	return rc < 0 ? rc : complete_config(&complete, where);
 }
 
 int weir_service_check(const struct weir_service *s, char *why, size_t cap)
