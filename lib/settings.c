@@ -197,6 +197,14 @@ static int complete_config(struct weir_config *ret, const struct why *why)
 			  why);
 }
 
+static int make_config(struct weir_config *ret, const struct weir_config *c,
+		       const struct why *why)
+{
+	int rc = copy_config(ret, c, why);
+
+	return rc < 0 ? rc : complete_config(ret, why);
+}
+
 static int complete_service(struct weir_service *ret,
 			    const struct weir_service *s, const struct why *why)
 {
@@ -243,11 +251,9 @@ void weir_service_init(struct weir_service *s, size_t size)
 
 int weir_config_check(const struct weir_config *c, char *why, size_t cap)
 {
-	const struct why *where = &(struct why){ why, cap };
 	struct weir_config complete;
-	int rc = copy_config(&complete, c, where);
 
-	return rc < 0 ? rc : complete_config(&complete, where);
+	return make_config(&complete, c, &(struct why){ why, cap });
 }
 
 int weir_service_check(const struct weir_service *s, char *why, size_t cap)
@@ -297,10 +303,8 @@ static const struct why nowhere = { NULL, 0 };
 
 int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 {
-	int rc = copy_config(&ret->set, config, &nowhere);
+	int rc = make_config(&ret->set, config, &nowhere);
 
-	if (rc == 0)
-		rc = complete_config(&ret->set, &nowhere);
 	if (rc == 0)
 		rc = publish(ret, &ret->set);
 	if (rc == 0)
