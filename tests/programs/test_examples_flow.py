@@ -128,7 +128,7 @@ class Between(TestCase):
 
 
 class Relay(Between):
-    @unittest.skipUnless(CURL, "no curl")
+    @unittest.skipUnless(CURL, "curl is not installed")
     def test_curl_gets_and_puts_files(self):
         folder = self.folder()
         content = random.Random(1).randbytes(3000000)
