@@ -8,24 +8,23 @@
  * lets running work finish, loses no reply, ends by its deadline and reports
  * counts that add up.
  *
- * The smallest complete server is examples/echo.c.
+ * examples/echo.c is the smallest complete server.
  *
  * These rules hold for every call:
  *
- *   Errors     are return values: >= 0 is success, < 0 is -errno.  errno itself
- *              is not used.  Out-parameters are written on success only.
+ *   Errors     A return value >= 0 is success, < 0 is -errno.  errno itself is
+ *              not used.  Out-parameters are written on success only.
  *   Threads    "handler": a callback of that connection, or the thread that
- *              owns one of weir_dial().  "any": any thread.  "before start":
- *              one thread at a time, before weir_server_start().  Other threads
+ *              owns one of weir_dial().  "any": any thread.  Other threads
  *              reach a connection through a weir_ref.  No call is a
  *              cancellation point: after pthread_cancel() a thread finishes the
  *              call it is in.
- *   Misuse     that the library can see returns -EINVAL: NULL for a server,
- *              connection or buffer, or a length above SSIZE_MAX (such as the
- *              error of a read, used as a length).  A function that returns no
- *              error does nothing then, and returns NULL or 0.  Other misuse is
- *              undefined: a pointer to a freed object, a call from a thread
- *              that may not make it.
+ *   Misuse     A call returns -EINVAL for misuse that it can see: NULL for a
+ *              server, connection or buffer, or a length above SSIZE_MAX (such
+ *              as the error of a read, used as a length).  A function that
+ *              returns no error does nothing then, and returns NULL or 0.
+ *              Other misuse is undefined: a pointer to a freed object, a call
+ *              from a thread that may not make it.
  *   Ownership  Strings and structures that you pass are copied.  A weir_conn
  *              belongs to the library and is valid during a callback; a
  *              weir_ref is valid until weir_unref().
@@ -90,31 +89,31 @@ typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
  *   -errno       close, log the error             the same
  *   other        a bug                            a bug
  *
- * So a handler may return what an input call returned, unless it is a count: 0,
- * the end of input, closes, and -EAGAIN waits for more.  Another bug is to
- * wait, after WEIR_INPUT, though no input call of the callback returned
- * -EAGAIN.  A bug is logged and closes the connection.
+ * A handler may return 0 or an error of an input call: 0, the end of input,
+ * closes, and -EAGAIN waits for more.  It must not return a count.  It is also
+ * a bug to return WEIR_WAIT or -EAGAIN from a call with WEIR_INPUT in which no
+ * input call has returned -EAGAIN.  A bug is logged and closes the connection.
  *
  * The right column applies once an input call has returned 0 or -EBADMSG, or
- * the handler was called for the end and made no input call.  Bytes that are
- * left after -EBADMSG cause one more call; if that takes none of them, the
- * column applies.
+ * the handler was called for the end and made no input call.  If bytes are left
+ * after -EBADMSG, the handler is called once more, and again while it takes
+ * some of them.  Then the column applies.
  *
- * A pause lasts until a call for another reason returns another verdict.
- * weir_ref_wake() causes such a call, and so does weir_conn_set_timer().  Input
- * stays in the buffer and in the kernel, so the peer has to wait with its own.
- * Of the deadlines write_ms, lifetime_ms and pause_ms run; pause_ms begins
- * again with a call that takes input and pauses.  A reset by the peer ends the
- * connection; the end of input is noticed when it is read.  A session that
- * pauses has no more calls.
+ * A pause lasts until a call for another reason than input returns another
+ * verdict.  weir_ref_wake() and weir_conn_set_timer() cause such a call.  Input
+ * stays in the buffer and in the kernel, whose flow control stops the peer.
+ * Only the deadlines write_ms, lifetime_ms and pause_ms apply.  pause_ms begins
+ * again when a call takes input and returns WEIR_PAUSE.  A reset by the peer
+ * ends the connection.  The end of input has no effect until it is read.  A
+ * session that returns WEIR_PAUSE is not called again; `expired` may be.
  *
- * In the call with WEIR_DRAIN each verdict but WEIR_KEEP and WEIR_PAUSE closes.
- * These leave the connection open until the deadline of the stop; after each
- * later call comes another one with WEIR_DRAIN.
+ * A stop calls the handler with WEIR_DRAIN.  WEIR_KEEP and WEIR_PAUSE then
+ * leave the connection open until the deadline of the stop, and after each
+ * later call there is another one with WEIR_DRAIN.  All other verdicts close.
  *
  * Errors that a peer or a stop causes are not logged: -EPIPE, -ECONNRESET,
- * -ESHUTDOWN, and an error of an unreachable peer (-EHOSTUNREACH ...) that an
- * input or output call returned.
+ * -ESHUTDOWN, and an error for an unreachable peer (-EHOSTUNREACH ...) that an
+ * input or output call has returned.
  *
  * A callback ends by returning: not by longjmp(), a C++ exception or
  * pthread_exit().  A child process that it forks either execs, or makes no
@@ -142,11 +141,11 @@ typedef void weir_log(void *arg, int level, const char *line);
 
 /*
  * Called on a worker when a timer of the server is due, one call at a time for
- * each timer.  What is said of callbacks in weir_handler holds for it.
+ * each timer.  The rules for callbacks in weir_handler apply to it.
  */
 typedef void weir_timer_fn(weir_server *s, void *arg);
 
-/* Called on each worker as its first and last act; index counts from 0. */
+/* Called at the start and at the end of each worker; index counts from 0. */
 typedef void weir_worker_hook(void *arg, int index);
 
 /*
@@ -166,9 +165,9 @@ enum {
 	WEIR_OPENED = 1,   /* the connection is new; no input has been read */
 	WEIR_INPUT = 2,	   /* there is input, or the end of it */
 	WEIR_WAKE = 3,	   /* weir_ref_wake() was called */
-	WEIR_DRAIN = 4,	   /* the server stops; last call unless it keeps */
-	WEIR_WRITABLE = 5, /* the room of weir_conn_want_room() is there */
-	WEIR_TIMER = 6,	   /* the time of weir_conn_set_timer() has come */
+	WEIR_DRAIN = 4,	   /* the server stops; see weir_handler */
+	WEIR_WRITABLE = 5, /* there is room, see weir_conn_want_room() */
+	WEIR_TIMER = 6,	   /* the time of weir_conn_set_timer() has passed */
 	WEIR_EXPIRED = 7   /* in `expired`: a deadline has passed */
 };
 
@@ -205,7 +204,7 @@ enum {
 /* weir_summary.end: why a connection ended. */
 enum {
 	WEIR_END_NONE = 0,	 /* it has not ended */
-	WEIR_END_CLOSED = 1,	 /* its handler, or weir_ref_close() */
+	WEIR_END_CLOSED = 1,	 /* by its handler, or by weir_ref_close() */
 	WEIR_END_PEER = 2,	 /* the peer ended its input */
 	WEIR_END_LOST = 3,	 /* the peer reset it, or cannot be reached */
 	WEIR_END_ERROR = 4,	 /* an error, which is in the log */
@@ -221,9 +220,9 @@ enum {
 };
 
 /*
- * Settings of a server.  WEIR_CONFIG(.workers = 4, ...) makes one in which a
+ * Settings of a server.  In one made with WEIR_CONFIG(.workers = 4, ...) a
  * field that is 0 or NULL has its default.  weir_config_init() fills in the
- * defaults and sets exact: then a 0 is a 0.
+ * defaults and sets exact, with which a field that is 0 is 0.
  *
  * The comment of a field gives its range and its default.  A time is 1 to
  * INT_MAX ms or WEIR_NEVER.  The default of workers is the number of processors
@@ -254,25 +253,30 @@ struct weir_config {
 };
 
 /*
- * Callbacks and limits for the connections of a listener.  It is made like
- * struct weir_config, with WEIR_SERVICE(...) or weir_service_init().  Exactly
- * one of session and readable is set.  With opened the server sends first; the
- * other callbacks run from the first byte on.  No input is read while half of
- * outbox_mark is unsent, because each input may add output.  Where it does not,
- * as in a relay, full_duplex makes input independent of output; only the files
- * of weir_conn_sendfile() still hold it.
+ * Callbacks and limits for the connections of a listener, or for one that the
+ * program dials or adopts.  It is made like struct weir_config, with
+ * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
+ * readable is set.  In opened the server can send first; the other callbacks
+ * run once a byte has come.
+ *
+ * No input is read while half of outbox_mark is unsent, because each input may
+ * add output.  In a relay it adds none: full_duplex makes input independent of
+ * output there.  Files of weir_conn_sendfile() hold input in either case.
+ * outbox_max limits all unsent output; its default is 16 MiB, or outbox_mark if
+ * that is more.
  *
  * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
- * of it within write_ms, or one byte without write_rate.  The library looks at
- * each quarter of write_ms, so a peer that stops reading is ended after at most
- * 1.25 times write_ms.
+ * of it within write_ms, or one byte without write_rate.  The library checks
+ * this after each quarter of write_ms, so a peer that stops reading is ended
+ * after at most 1.25 times write_ms.
  *
- * A connection whose deadline has passed ends once a worker is free.  Before
- * that, expired is called with WEIR_EXPIRED, but not after write_ms: it may
- * write a last word, and weir_conn_summary() says which deadline it was.
- * WEIR_CLOSE closes then.  WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the
- * deadline; lifetime_ms is not restarted.  A session that waits gets -ETIMEDOUT
- * instead of that call.
+ * When a deadline other than write_ms has passed and a worker is free, expired
+ * is called with WEIR_EXPIRED.  It may write a last message;
+ * weir_conn_summary() tells which deadline it was.  WEIR_CLOSE then closes the
+ * connection; WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the deadline, but
+ * after lifetime_ms every verdict closes.  A session that waits gets -ETIMEDOUT
+ * instead of this call.  Without expired, and after write_ms, the connection is
+ * closed.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -293,8 +297,8 @@ struct weir_service {
 	int lifetime_ms;    /* of the connection; WEIR_NEVER */
 	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
-	size_t outbox_max;  /* the most of it; mark to 1 GiB; 16 MiB or mark */
-	size_t write_rate;  /* B/s to be taken of unsent output, see below; 0 */
+	size_t outbox_max;  /* limit for it; outbox_mark to 1 GiB; 16 MiB */
+	size_t write_rate;  /* B/s that the peer must take, see above; 0 */
 	int full_duplex; /* 1: unsent output does not hold input; 0 or 1; 0 */
 	int backlog;	 /* of listen(2); 1 to INT_MAX; 4,096 */
 	int mode;	 /* of a Unix socket; 0 to 0777; 0: 0600 */
@@ -400,8 +404,8 @@ struct weir_stats {
 	uint64_t shortages;	  /* pauses without descriptors or memory */
 	uint64_t late_bytes;	  /* came after the server's end of data */
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
-	uint64_t starvations;	  /* times without a free worker for 5 s, ... */
-				  /* ... while connections or timers waited */
+	uint64_t starvations;	  /* times in which work waited for a worker */
+				  /* while all were in callbacks for 5 s */
 
 	/* Now. */
 	uint64_t phase; /* WEIR_PHASE_... */
@@ -497,10 +501,9 @@ WEIR_API int weir_server_new(weir_server **ret,
 
 /*
  * Add a listener with its own service; a server that runs accepts from it at
- * once.  where is "host:port", ":port" (all
- * interfaces, IPv6 and IPv4), "[v6]:port", "unix:/path", "unix:@abstract" or
- * "fd:N" (an inherited listening socket, which the server then owns).  Port 0
- * picks a free port.
+ * once.  where is "host:port", ":port" (all interfaces, IPv6 and IPv4),
+ * "[v6]:port", "unix:/path", "unix:@abstract" or "fd:N" (an inherited listening
+ * socket, which the server then owns).  Port 0 picks a free port.
  *
  * A host name is looked up for at most 30 s; weir_server_stop() in another
  * thread or a signal handler ends the wait.  While "unix:/path" is being opened
@@ -508,9 +511,9 @@ WEIR_API int weir_server_new(weir_server **ret,
  * connect to "unix:@abstract": it has no mode, and service->mode must be 0 or
  * 0666.
  *
- * Listeners share the queue and max_connections and are served in rotation.  A
- * listener without a connection in one of these gets a place there: up to a
- * quarter of the places is kept for this.
+ * Listeners share the queue and max_connections and are served in rotation.  Up
+ * to a quarter of the places of each is kept for listeners that have no
+ * connection there.
  *
  * Returns the listener's id, from 0; -EINVAL (the address, the service, or a
  * control character in a name); -ENOENT (no such host); -ETIMEDOUT, -EAGAIN (as
@@ -527,8 +530,8 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * Close listener id, as a stop does (docs/STOPPING.md): the acceptor lets no
  * new connection begin, accepts and serves those that the kernel has completed,
  * and closes the listener, usually within 50 ms.  With WEIR_HOLD and a full
- * queue they wait for room first.  Open connections go on.  The path of a Unix
- * socket is removed.  A listener of "fd:N" is only closed.
+ * queue, these clients wait for room first.  Open connections go on.  The path
+ * of a Unix socket is removed.  A listener of "fd:N" is only closed.
  *
  * It returns at once.  Until the listener is closed, another call returns
  * -EALREADY.  The id is not used again, and about a kilobyte of memory is kept
@@ -550,12 +553,12 @@ WEIR_API int weir_server_unlisten(weir_server *s, int id);
 WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
 
 /*
- * Give the descriptor of listener id, for another process or server that goes
- * on listening with a copy of it as "fd:N".  From then on the listener is
- * shared: this server only closes it, and leaves the path of a Unix socket and
- * the clients in the backlog to the owner of the copy.  The server closes the
- * descriptor when it stops or in weir_server_unlisten(), so make the copy
- * (dup(2), fork(2)) before.
+ * Give the descriptor of listener id, for another process or server that
+ * listens on a copy of it as "fd:N".  From then on the listener is shared: this
+ * server only closes it, and leaves the path of a Unix socket and the clients
+ * in the backlog to the owner of the copy.  Make the copy (dup(2), fork(2))
+ * before the server stops or weir_server_unlisten() is called: these close the
+ * descriptor.
  *
  * Returns the descriptor; -EALREADY (it is being closed); -EINVAL (no such
  * listener, or it is closed); -ESHUTDOWN (stopped).
@@ -593,8 +596,8 @@ WEIR_API int weir_server_run(weir_server *s, unsigned flags);
  * Ask the server to stop within grace_ms (0: at once; WEIR_NEVER: no deadline),
  * or within the drain_ms of its configuration.  They return at once;
  * weir_server_join() waits.  Another call can only bring the deadline forward.
- * Before the start they prevent it.  They may be called from a signal handler
- * and from a callback.
+ * Before weir_server_start() they prevent the start.  They may be called from a
+ * signal handler and from a callback.
  *
  * Returns 0; -EINVAL (grace_ms < -1).
  * Thread: any.  Since: 0.1.
@@ -678,10 +681,10 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  * If ret is not NULL, *ret gets a reference, which the caller gives up with
  * weir_unref().
  *
- * It does not count against max_connections but against max_dialled, and it
- * does not wait in the queue of accepted connections.  `closed` is called at
- * its end, also if there was no other callback.  The server adopts until a stop
- * has ended or its deadline has passed.
+ * It counts against max_dialled, not against max_connections, and does not wait
+ * in the queue of accepted connections.  `closed` is called at its end, also if
+ * there was no other callback.  The server adopts until a stop has ended or its
+ * deadline has passed.
  *
  * Returns 0; -EINVAL (service, not started); -EBADF, -ENOTSOCK (not a stream
  * socket); -ENOTCONN; -EAGAIN (max_dialled are open, or the program holds too
@@ -698,12 +701,12 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
  * period counts from the time that the first call was due, however late calls
  * are.  A time that comes while a call still runs is skipped.
  *
- * Timers made before the start are called after it.  They are called until a
- * stop has no connection left, or its deadline cuts.  The stop waits for a call
- * that runs, up to its deadline; a call that runs longer counts as stuck.  ret
- * may be NULL.  weir_server_free() frees the timers that are left.
+ * A timer made before the start is first called after it.  Calls end when a
+ * stop has no connection left, or at its deadline.  The stop waits until its
+ * deadline for a call that runs; one that runs longer counts as stuck.  ret may
+ * be NULL.  weir_server_free() frees the timers that are left.
  *
- * Returns 0; -EINVAL; -ENOMEM; -ESHUTDOWN (the stop calls none any more).
+ * Returns 0; -EINVAL; -ENOMEM; -ESHUTDOWN (the stop has ended the calls).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_timer(weir_server *s, weir_timer **ret, int ms,
@@ -712,9 +715,9 @@ WEIR_API int weir_server_timer(weir_server *s, weir_timer **ret, int ms,
 /*
  * Move the next call to ms from now (0: at once; WEIR_NEVER: none until it is
  * moved again); the period continues from there.  If a call runs, the move
- * counts when it has returned.
+ * takes effect when it has returned.
  *
- * Returns 0; -EINVAL; -ESHUTDOWN (the stop calls none any more).
+ * Returns 0; -EINVAL; -ESHUTDOWN (the stop has ended the calls).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_timer_set(weir_timer *t, int ms);
@@ -731,10 +734,11 @@ WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
  * Change queue_length, queue_age_ms, max_connections, overload, drain_ms,
- * log_level and refusal: all of them, or nothing on an error.  A field that is
- * not set gets its default, as in weir_server_new(), so pass the structure of
- * that call with changes.  The other fields cannot change: each is as in that
- * call, or 0 or NULL.  max_connections can be at most what it was there.
+ * log_level and refusal: all of them, or nothing on an error.  Pass the
+ * structure of weir_server_new() with changes, because a field that is not set
+ * gets its default as in that call.  The other fields cannot change: each has
+ * the value of that call, or is 0 or NULL.  max_connections can be at most the
+ * value of that call.
  *
  * Connections that are open or queued stay, also above a lower limit.  With
  * WEIR_REFUSE instead of WEIR_HOLD the clients that wait are refused at once.
@@ -854,14 +858,14 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  * Small output of a callback is gathered and sent in one piece when the
  * callback returns or waits for input.  Bytes are copied.
  *
- * In a service with `readable` no call waits.  A write is taken whole while no
- * more than outbox_max bytes are unsent with it; else it returns -ENOBUFS and
- * nothing of it is taken.  In a service with `session`, and on a
- * connection of weir_dial(), a write waits while more than outbox_mark bytes
- * are unsent.
+ * In a service with `readable` no call waits.  A write takes all its bytes if
+ * no more than outbox_max bytes are unsent then; else it takes none and returns
+ * -ENOBUFS.  In a service with `session`, and on a connection of weir_dial(), a
+ * write waits while more than outbox_mark bytes are unsent.
+ *
  * Errors of all of them:
  *
- *   -ENOBUFS     outbox_max would be passed; `readable` only
+ *   -ENOBUFS     outbox_max would be exceeded; `readable` only
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
  *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
  *   -ETIMEDOUT   a wait: the peer took too little for write_ms; or it is
@@ -928,8 +932,8 @@ WEIR_API int64_t weir_conn_unsent(weir_conn *c);
 WEIR_API int64_t weir_ref_unsent(weir_ref *ref);
 
 /*
- * Tell whether input is held because of unsent output: whether that is why an
- * input call returns -EAGAIN.
+ * Tell whether input is held because of unsent output, so that input calls
+ * return -EAGAIN.
  *
  * Returns 1 or 0; -EINVAL.
  * Thread: handler.  Since: 0.1.
@@ -937,9 +941,9 @@ WEIR_API int64_t weir_ref_unsent(weir_ref *ref);
 WEIR_API int weir_conn_is_held(const weir_conn *c);
 
 /*
- * Have the handler called once with WEIR_WRITABLE when less than half
- * of outbox_mark, and no file, is unsent; at once if that is so already.
- * Several requests before that call count as one.
+ * Have the handler called once with WEIR_WRITABLE when less than half of
+ * outbox_mark, and no file, is unsent; that may be at once.  Several requests
+ * before that call count as one.
  *
  * Returns 0; -EPIPE (ended); -EINVAL (not a service with `readable`, or a
  * connection of weir_dial()).
@@ -1055,11 +1059,11 @@ WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
 /*
  * Have the handler called once with WEIR_TIMER in ms milliseconds (1 to
  * INT_MAX); WEIR_NEVER: do not.  Each call replaces the time set before, which
- * costs no system call if the new time is later.  The timer runs also during a
- * pause, while output is unsent and after the end of input.  It interrupts the
- * wait of a session, or after weir_dial(), with -EINTR; it does nothing to a
- * session that has not begun because no byte has come.  It does not restart
- * idle_ms.
+ * costs no system call if the new time is later.  The timer also runs during a
+ * pause, while output is unsent and after the end of input.  It interrupts with
+ * -EINTR the wait of a session or of a connection of weir_dial().  It has no
+ * effect on a session that has not begun because no byte has come.  It does not
+ * restart idle_ms.
  *
  * Returns 0; -EPIPE (closing); -EINVAL.
  * Thread: handler.  Since: 0.1.
@@ -1079,9 +1083,9 @@ WEIR_API void *weir_conn_data(const weir_conn *c);
 
 /* -------------------------------------------------------- from any thread */
 /*
- * A reference that is taken inside a callback lets any thread make these calls.
- * After the end of the connection or the server they return -EPIPE.  They never
- * wait.
+ * With a reference, which is taken inside a callback, any thread may make these
+ * calls.  After the end of the connection or the server they return -EPIPE.
+ * They never wait.
  */
 
 /*
@@ -1095,9 +1099,9 @@ WEIR_API weir_ref *weir_conn_ref(weir_conn *c);
 WEIR_API weir_ref *weir_conn_self(weir_conn *c);
 
 /*
- * Count one more reference, or give one up; NULL is allowed.  To give up more
- * references to a connection of a server than there are is logged and does
- * nothing else.
+ * Count one more reference, or give one up; NULL is allowed.  Giving up more
+ * references to a connection of a server than there are is logged and has no
+ * other effect.
  *
  * Returns ref.
  * Thread: any.  Since: 0.1.
@@ -1106,13 +1110,13 @@ WEIR_API weir_ref *weir_ref_dup(weir_ref *ref);
 WEIR_API void weir_unref(weir_ref *ref);
 
 /*
- * Send len bytes, or count pieces (0 to 1,024) in their order, or keep them
- * until the peer takes them.  The bytes of one
- * call stay together, and the calls of one thread keep their order.
+ * Send len bytes, or count pieces (0 to 1,024) in their order, and keep what
+ * the kernel does not take now.  The bytes of one call stay together, and the
+ * calls of one thread keep their order.
  *
- * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a callback waits in a
- * write that has exceeded it: nothing was taken); -EPIPE (ended); -ENOMEM;
- * -EINVAL (a connection of weir_dial()).
+ * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a session waits in a
+ * write: nothing was taken); -EPIPE (ended); -ENOMEM; -EINVAL (a connection of
+ * weir_dial()).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
@@ -1131,7 +1135,7 @@ WEIR_API int weir_ref_shutdown(weir_ref *ref, int how);
 /*
  * Have the handler called with WEIR_WAKE, after a call that is running and
  * after other connections that wait for a worker.  Several wakes before that
- * call count as one.  It interrupts the wait of a session, but does nothing to
+ * call count as one.  It interrupts the wait of a session, but has no effect on
  * a session that has not begun because no byte has come.
  *
  * Returns 0; -EPIPE (ended); -EINVAL (NULL, or a connection of weir_dial()).
@@ -1165,10 +1169,10 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
  * If one has not answered after 250 ms, the next is tried beside it; the first
  * that connects is used.
  *
- * The connection has the input, output and property calls, and its reads wait.
+ * Use the input, output and property calls on the connection; its reads wait.
  * It has no deadlines until weir_conn_set_timeout(): the first-byte deadline
  * then counts from the dial, the idle deadline from the call.  One thread at a
- * time uses it, and weir_conn_free() ends it.
+ * time may use it, and weir_conn_free() ends it.
  *
  * Returns 0; -EINVAL (malformed); -ENAMETOOLONG; -ENOENT (no such host or
  * file); -EAGAIN (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED ... (the error
