@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes each call of docs/SOCKET_CALLS.md: a server and its clients in one
- * program, which check what they receive.  The examples in that page are lines
- * of this file.
+ * A server and its clients in one program, which check what they receive.  The
+ * examples in docs/SOCKET_CALLS.md are lines of this file.
  *
  *	calls		exit status 0: all calls did what they should
  */

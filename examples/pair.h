@@ -2,9 +2,10 @@
 /*
  * Two connections that relay to each other, for relay.c and proxy.c.
  *
- * The input of one side is the output of the other.  While that has no room the
- * side is paused, so its peer has to wait.  The end of input is passed on, and
- * the other direction continues.  Any other end of a side cuts the other one.
+ * The input of one side is the output of the other.  While the other side has
+ * no room for it, the input is paused, so the peer has to wait.  The end of
+ * input is passed on, and the other direction continues.  Any other end of a
+ * side cuts the other side.
  */
 #ifndef PAIR_H
 #define PAIR_H
@@ -19,8 +20,8 @@ struct pair {
 	weir_ref *client, *upstream;
 	atomic_int ended; /* sides whose input has ended: 1, 2 */
 	atomic_int users; /* sides that are not closed */
-	atomic_int state; /* of proxy.c, as the next */
-	unsigned tries;
+	atomic_int state; /* used by proxy.c only */
+	unsigned tries;	  /* used by proxy.c only */
 };
 
 static int relay(weir_conn *c, void *arg)

@@ -4,10 +4,10 @@
  *
  *	proxy ADDRESS MILLISECONDS UPSTREAM...
  *
- * A timer connects to each upstream every so many milliseconds.  One that
- * cannot be reached gets no client until it can be reached again.  A client is
- * paused until it has an upstream, so it can go to the next one if connecting
- * fails.  pair.h has the rest.
+ * A timer connects to each upstream every MILLISECONDS.  An upstream that
+ *cannot be reached gets no client until it can be reached again.  A client is
+ *paused until its upstream is connected; if connecting fails, the next upstream
+ *is tried.  pair.h relays.
  */
 #include "pair.h"
 
@@ -23,7 +23,7 @@ static struct upstream {
 static unsigned upstream_count;
 static int check_ms;
 
-/* The next one that is not down; if all are, the next one. */
+/* The next upstream that is not down, or the next one if all are down. */
 static struct upstream *choose(void)
 {
 	static atomic_uint turn;

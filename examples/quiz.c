@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A dialogue of several steps as a `session`: its state is on the stack, and
- *its reads wait.  Each dialogue occupies a worker; further clients wait in the
+ * its reads wait.  Each dialogue occupies a worker; further clients wait in the
  * queue.
  *
  *	quiz [ADDRESS]		default 127.0.0.1:1235

@@ -4,7 +4,7 @@
  *
  *	relay ADDRESS UPSTREAM
  *
- * pair.h has the two connections.
+ * pair.h relays between the two connections.
  */
 #include "pair.h"
 

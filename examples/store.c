@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In front of a library whose calls block: each request is a job for threads of
- * the program, and no worker waits for it.
+ * A server in front of a library whose calls block.  Each request is a job for
+ * threads of the program, and no worker waits for it.
  *
  *	store [ADDRESS [MILLISECONDS]]		default 127.0.0.1:1237 10
  *
  * "add" answers the number of calls so far, "add N" adds N to it.  Each call
  * takes some milliseconds, as a database on a disk may.
  *
- * A connection is paused while its job runs.  So the answers of a client have
- * the order of its requests, a client that sends faster has to wait, and one
- * that ends its input gets all answers.
+ * A connection is paused while its job runs.  So answers have the order of the
+ * requests, a client that sends faster has to wait, and a client that ends its
+ * input gets all answers.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@
 #include <time.h>
 #include <weir.h>
 
-#define JOBS_MAX 1000 /* that wait; further requests are told "busy" */
+#define JOBS_MAX 1000 /* that wait; further requests get "busy" */
 #define THREADS	 8
 
 struct job {

@@ -7,8 +7,8 @@
  *
  * The clients are in a list, which holds a reference to each.  `opened` adds a
  * connection, `closed` removes it.  weir_ref_send() does not wait: a client
- * that does not read fills its own outbox and is cut, and the others do not
- * notice.
+ * that does not read fills its own outbox and is cut, and the others are not
+ * delayed.
  */
 #include <errno.h>
 #include <pthread.h>
