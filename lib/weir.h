@@ -234,10 +234,10 @@ struct weir_config {
 	int exact;   /* 1: a field that is 0 is not replaced by its default */
 
 	int workers;	     /* threads that run callbacks; 1 to 1,024 */
-	int queue_length;    /* waiting for them; 1 to 1,000,000; 128 */
-	int queue_age_ms;    /* longest wait there, then refused; 10,000 */
-	int max_connections; /* open at once; 1 to 10,000,000; 10,000 */
-	int max_dialled;     /* of the program's own; as above; 10,000 */
+	int queue_length;    /* waiting connections; 1 to 1,000,000; 128 */
+	int queue_age_ms;    /* longest wait, then refused; a time; 10,000 */
+	int max_connections; /* accepted; 1 to 10,000,000; 10,000 */
+	int max_dialled;     /* dialled, adopted; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
 	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
@@ -256,8 +256,8 @@ struct weir_config {
  * Callbacks and limits for the connections of a listener, or for one that the
  * program dials or adopts.  It is made like struct weir_config, with
  * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
- * readable is set.  In opened the server can send first; the other callbacks
- * run once a byte has come.
+ * readable is set.  A session begins, and readable is called for input, when
+ * the first byte has come.  In opened the server can send before that.
  *
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of
@@ -268,7 +268,8 @@ struct weir_config {
  * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
  * of it within write_ms, or one byte without write_rate.  The library checks
  * this after each quarter of write_ms, so a peer that stops reading is ended
- * after at most 1.25 times write_ms.
+ * after at most 1.25 times write_ms.  While output is unsent, first_byte_ms and
+ * idle_ms do not apply.
  *
  * When a deadline other than write_ms has passed and a worker is free, expired
  * is called with WEIR_EXPIRED.  It may write a last message;
@@ -284,7 +285,7 @@ struct weir_service {
 
 	weir_handler *session;	/* called once; its reads wait */
 	weir_handler *readable; /* called on input; its reads never wait */
-	weir_handler *opened;	/* called on accept, before any input */
+	weir_handler *opened;	/* called first, before any input */
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
