@@ -662,9 +662,9 @@ WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
  * If ret is not NULL, *ret gets a reference, which the caller gives up with
  * weir_unref(), and which may be used at once.  Until it is connected, output
  * is kept, a wake is remembered, and weir_ref_close() and weir_ref_cancel() end
- * the attempt.  A stop lets it go on until its deadline.
+ * the attempt.  In a stop the attempt continues until the stop's deadline.
  *
- * The connection counts against max_dialled, as that of weir_server_adopt().
+ * The connection counts against max_dialled, like one of weir_server_adopt().
  * For "fd:N" the call does the same as weir_server_adopt().
  *
  * Returns 0; -EINVAL (where, service, timeout_ms, not started); -ENAMETOOLONG;
