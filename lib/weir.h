@@ -262,8 +262,8 @@ struct weir_config {
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of
  * output there.  Files of weir_conn_sendfile() hold input in either case.
- * outbox_max limits all unsent output; its default is 16 MiB, or outbox_mark if
- * that is more.
+ * Callbacks of a service with readable can write up to outbox_max, files not
+ * counted; its default is 16 MiB, or outbox_mark if that is more.
  *
  * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
  * of it within write_ms, or one byte without write_rate.  The library checks
