@@ -71,7 +71,7 @@ static void *pass_on(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < TIMES;) {
-		struct wr_node *n = pop(&queue);
+		struct wr_node *n = pop(&queue, WR_NEVER_AT);
 
 		if (n) {
 			wr_container_of(n, struct parcel, node)->times++;
