@@ -42,7 +42,7 @@ OTHERS = "tests/faults tests/unit tests/behaviour"
 class Mutant:
     def __init__(self, path):
         self.path = path
-        self.number = os.path.basename(path)[:2]
+        self.number = os.path.basename(path).split("-")[0]
         with open(path, encoding="utf-8") as file:
             head = dict(line.rstrip("\n").split(": ", 1)
                         for line in (file.readline() for _ in range(3)))
@@ -213,10 +213,16 @@ def write_table(mutants, caught):
 
 
 def main():
-    mutants = [Mutant(path)
-             for path in sorted(glob.glob(os.path.join(HERE, "*.patch")))]
+    mutants = sorted((Mutant(path)
+                      for path in glob.glob(os.path.join(HERE, "*.patch"))),
+                     key=lambda mutant: int(mutant.number))
     numbers = [word for word in sys.argv[1:] if word != "--named"]
     named = "--named" in sys.argv[1:]
+    unknown = set(numbers) - {mutant.number for mutant in mutants}
+    if unknown:
+        print("run.py: no mutant has the number %s; expected one of those in "
+              "%s" % (", ".join(sorted(unknown)), HERE), file=sys.stderr)
+        return 2
     chosen = [mutant for mutant in mutants
               if not numbers or mutant.number in numbers]
     prepare()
