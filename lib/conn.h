@@ -363,6 +363,20 @@ int wr_conn_input_find(struct weir_conn *c);
 /* Owner: nothing is left to be read but the end of the input. */
 bool wr_conn_input_is_over(struct weir_conn *c);
 
+/* -------------------------------------------------------------- conn_wait */
+
+/*
+ * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The
+ * events; 0: none; -errno.
+ */
+int wr_conn_poll(struct weir_conn *c, short events, int64_t at);
+
+/*
+ * Owner, after WR_FLUSH_STALLED: wait for room or the deadline.  0: flush
+ * again; -ETIMEDOUT: the deadline had passed before; -ECANCELED.
+ */
+int wr_conn_wait_output(struct weir_conn *c);
+
 /* ------------------------------------------------------------ conn_output */
 
 /* A value of file_error, besides errors of pread(2). */
@@ -416,18 +430,6 @@ static inline bool wr_conn_is_readable(const struct weir_conn *c)
 {
 	return c->in.is_ready && !wr_conn_is_congested(c);
 }
-
-/*
- * Owner, in a callback: wait for input (is_mid: in mid-message).  0: try again;
- * -ETIMEDOUT, -ESHUTDOWN, -ECANCELED, -EINTR, or an output error.
- */
-int wr_conn_wait_input(struct weir_conn *c, bool is_mid);
-
-/*
- * Owner, after WR_FLUSH_STALLED: wait for room or the deadline.  0: flush
- * again; -ETIMEDOUT: the deadline had passed before; -ECANCELED.
- */
-int wr_conn_wait_output(struct weir_conn *c);
 
 /* A reference is the connection, under another type. */
 static inline struct weir_conn *wr_conn_of(weir_ref *ref)

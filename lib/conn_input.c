@@ -259,13 +259,98 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
+/* ----------------------------------------------------------------- waiting */
+
+static bool is_draining(const struct weir_conn *c)
+{
+	return c->core && wr_core_phase(c->core) >= WR_PHASE_DRAINING;
+}
+
+/*
+ * Handle the events posted since; -errno ends the wait.  "A waiting session is
+ * woken": the waiter publishes its wake fd, then fetches the events; another
+ * thread posts its event, then reads that fd.  All are sequentially consistent,
+ * so the waiter sees the event or is woken.  A wake-up stays in the eventfd
+ * until it is cleared, which is before the events are fetched.
+ */
+static int take_events(struct weir_conn *c)
+{
+	uint32_t events = wr_owner_fetch(&c->owner);
+
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	c->events |= events & WR_EV_CLOSE;
+	if (c->events & WR_EV_CLOSE)
+		return -ESHUTDOWN;
+	return events & WR_EV_WAKE ? -EINTR : 0;
+}
+
+/* At its deadline, or at the time of its timer. */
+static int end_wait(struct weir_conn *c)
+{
+	c->call.has_ticked = wr_conn_take_timer(c);
+	return c->call.has_ticked ? -EINTR : -ETIMEDOUT;
+}
+
+static int wait_input(struct weir_conn *c)
+{
+	bool is_mid = c->in.message_at != 0;
+
+	for (;;) {
+		int rc = take_events(c), got;
+		int64_t at = wr_conn_due_at(c);
+		bool has_output = wr_conn_has_output(c);
+
+		if (rc < 0)
+			return rc;
+		if (is_draining(c))
+			at = wr_min_at(at, wr_conn_drain_until(c, is_mid));
+		got = wr_conn_poll(c, has_output ? POLLIN | POLLOUT : POLLIN,
+				   at);
+		if (got < 0)
+			return got;
+		if (has_output || wr_conn_has_output(c)) {
+			rc = wr_conn_flush(c);
+			if (rc < 0)
+				return rc;
+		}
+		if (got & ~POLLOUT)
+			return 0;
+		if (c->ctx->now >= wr_conn_due_at(c))
+			return end_wait(c);
+		if (is_draining(c) &&
+		    c->ctx->now >= wr_conn_drain_until(c, is_mid))
+			return -ESHUTDOWN;
+	}
+}
+
+static int wait_for_input(struct weir_conn *c, bool is_mid)
+{
+	int rc = wr_conn_flush(c);
+
+	if (rc < 0)
+		return rc;
+	c->ctx->now = wr_now_ns();
+	/* A timer does not restart the idle time. */
+	if (!c->call.has_ticked || c->in.last_at > c->active_at)
+		c->active_at = c->ctx->now;
+	c->call.has_ticked = false;
+	if (is_mid && c->in.message_at == 0)
+		c->in.message_at = c->ctx->now;
+	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
+	rc = wait_input(c);
+	atomic_store(&c->waiter_fd, -1);
+	c->in.would_block = false;
+	return rc;
+}
+
 /* No complete message.  0: waited, try again; else the call's result. */
 static int no_input(struct weir_conn *c, bool is_mid)
 {
 	int rc;
 
 	if (wr_conn_may_wait(c)) {
-		rc = wr_conn_wait_input(c, is_mid);
+		rc = wait_for_input(c, is_mid);
 		/* recv(2) may return it, too. */
 		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
 			c->call.timed_out = wr_conn_due_end(c);

@@ -16,7 +16,7 @@
  *
  * Post and fetch are sequentially consistent, because a waiting session
  * publishes its wait in another word (see "a waiting session is woken" in
- * conn_output.c).  A release is acquired by the next post or claim: a new owner
+ * conn_input.c).  A release is acquired by the next post or claim: a new owner
  * sees all that the last one wrote.  The handover through epoll relies on this
  * too, since the C memory model does not know epoll.
  */
