@@ -133,9 +133,9 @@ int64_t wr_conn_stall_at(struct weir_conn *c)
 {
 	int64_t since, at, part;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	since = c->out.is_stalled ? c->out.stalled_at : 0;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	at = since ? time_after(c, since, WR_TMO_WRITE) : WR_NEVER_AT;
 	if (at == WR_NEVER_AT || at <= c->ctx->now)
 		return at;
@@ -235,19 +235,19 @@ static void cut_locked(struct weir_conn *c)
 
 void wr_conn_cut(struct weir_conn *c)
 {
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	cut_locked(c);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 }
 
 void wr_conn_try_cut(struct weir_conn *c)
 {
 	/* Not read any more once all is sent. */
 	atomic_store(&c->is_cut, true);
-	if (!wr_trylock(&c->lock))
+	if (!wr_word_trylock(&c->lock))
 		return;
 	cut_locked(c);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 }
 
 /* ------------------------------------------------------------------ ending */
@@ -276,9 +276,9 @@ bool wr_conn_is_lost(struct weir_conn *c, int error)
 {
 	int out_error;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	out_error = c->out.error;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return is_loss(error) && (error == c->in.error || error == out_error);
 }
 
@@ -290,9 +290,9 @@ static void end_locked(struct weir_conn *c, int end)
 
 void wr_conn_begin_close(struct weir_conn *c)
 {
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	end_locked(c, WR_END_CLOSING);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 }
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
@@ -332,12 +332,12 @@ int wr_conn_detach(struct weir_conn *c)
 {
 	int fd;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	fd = c->fd;
 	c->fd = -1;
 	end_locked(c, WR_END_CLOSED);
 	wr_outbox_clear(&c->out.box);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	wr_buffer_release(&c->in.buf);
 	return fd;
 }
@@ -402,11 +402,11 @@ void wr_conn_finish(struct weir_conn *c)
 	uint64_t late = 0;
 	bool is_done;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	end_locked(c, WR_END_FIN_SENT);
 	/* A failure means that the peer is gone. */
 	is_done = wr_sys_shutdown(c->fd, SHUT_WR) < 0 || c->in.end == WR_IN_EOF;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	if (!is_done)
 		is_done = wr_conn_discard(c, WR_DISCARD_AT_ONCE, &late);
 	wr_count(stats, &stats->late_bytes, late);
@@ -516,7 +516,7 @@ static int post_from_program(struct weir_conn *c, uint32_t event)
 
 	if (c == NULL || c->table == NULL)
 		return -EINVAL;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	if (c->end == WR_END_OPEN && event == WR_EV_ROOM &&
 	    wr_conn_may_wait(c)) {
 		rc = -EINVAL;
@@ -525,7 +525,7 @@ static int post_from_program(struct weir_conn *c, uint32_t event)
 			     wr_owner_generation(&c->owner), event);
 		rc = 0;
 	}
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return rc;
 }
 
@@ -557,9 +557,9 @@ int weir_ref_cancel(weir_ref *ref)
 
 	if (c == NULL)
 		return -EINVAL;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	is_open = c->end == WR_END_OPEN;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	if (!is_open)
 		return -EPIPE;
 	wr_conn_cut(c);

@@ -147,7 +147,7 @@ struct weir_conn {
 	struct wr_table *table; /* c: NULL: weir_dial() */
 	struct wr_node node;	/* o: in a queue or free list */
 	struct wr_timer timer;	/* t */
-	struct wr_lock lock;
+	struct wr_word_lock lock;
 
 	/* One connection: wr_conn_begin() clears all that follows. */
 	const struct wr_service *service;     /* c */
@@ -201,7 +201,7 @@ struct wr_dialled {
 };
 
 /* A slab of 256 stays below 128 KiB, where malloc(3) maps whole pages. */
-_Static_assert(sizeof(struct weir_conn) <= 504,
+_Static_assert(sizeof(struct weir_conn) <= 472,
 	       "what an idle connection takes is promised");
 
 /* Any thread; may be outdated at once. */

@@ -38,9 +38,9 @@ static bool is_output_open(struct weir_conn *c)
 {
 	bool is_open;
 
-	wr_lock(&c->lock); /* weir_ref_shutdown() */
+	wr_word_lock(&c->lock); /* weir_ref_shutdown() */
 	is_open = c->out.end == WR_OUT_OPEN;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return is_open;
 }
 

@@ -111,9 +111,9 @@ static int send_file_locked(struct weir_conn *c)
 	struct wr_chunk *k = c->out.box.head;
 	ssize_t n;
 
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	n = send_piece(c->fd, k, &c->out.file_error);
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	if (n == -EAGAIN)
 		return 0;
 	if (n < 0)
@@ -247,9 +247,9 @@ int wr_conn_flush(struct weir_conn *c)
 {
 	int rc;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	rc = send_locked(c, c->ctx, NULL);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return map_send_error(c, rc);
 }
 
@@ -298,12 +298,12 @@ static bool output_put_small(struct weir_conn *c, const void *buf, size_t len)
 
 	if (c->end != WR_END_OPEN || len > WR_GATHER_BYTES)
 		return false;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	is_taken = may_write(c) == 0 && !wr_outbox_has_files(&c->out.box) &&
 		   has_room(c, wr_outbox_bytes(&c->out.box), len) &&
 		   wr_outbox_try_append(&c->out.box, buf, len,
 					&c->ctx->spare_chunk);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return is_taken;
 }
 
@@ -322,9 +322,9 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 			break;
 		}
 		c->out.is_writing = true; /* keeps others out of its middle */
-		wr_unlock(&c->lock);
+		wr_word_unlock(&c->lock);
 		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
-		wr_lock(&c->lock);
+		wr_word_lock(&c->lock);
 	}
 	c->out.is_writing = false;
 	return rc;
@@ -357,12 +357,12 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 
 	if (c->end != WR_END_OPEN)
 		return -EPIPE;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	rc = may_write(c);
 	if (rc == 0 && len > 0)
 		rc = wr_conn_may_wait(c) ? put_waiting_locked(c, &rest)
 					 : put_at_once_locked(c, &rest);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
@@ -461,11 +461,11 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 	own = wr_sys_dup(fd);
 	if (own < 0)
 		return own;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	rc = may_write(c);
 	if (rc == 0)
 		rc = wr_outbox_append_file(&c->out.box, own, offset, len);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	if (rc < 0)
 		wr_sys_close(own);
 	return map_send_error(c, rc);
@@ -505,9 +505,9 @@ int weir_conn_detach(weir_conn *c)
 		return -EPIPE;
 	if (wr_buffer_len(&c->in.buf) > 0)
 		return -EBUSY;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	fd = detach_locked(c);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	if (fd < 0)
 		return map_send_error(c, fd);
 	c->in.end = WR_IN_SHUT;
@@ -530,11 +530,11 @@ int weir_conn_shutdown(weir_conn *c, int how)
 		wr_buffer_consume(&c->in.buf, wr_buffer_len(&c->in.buf));
 	}
 	if (how != SHUT_RD) {
-		wr_lock(&c->lock);
+		wr_word_lock(&c->lock);
 		if (c->out.end == WR_OUT_OPEN)
 			c->out.end = WR_OUT_ENDING;
 		rc = send_locked(c, c->ctx, NULL);
-		wr_unlock(&c->lock);
+		wr_word_unlock(&c->lock);
 	}
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
@@ -546,9 +546,9 @@ int64_t weir_conn_unsent(weir_conn *c)
 
 	if (c == NULL)
 		return -EINVAL;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	n = (int64_t)wr_outbox_unsent(&c->out.box);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return n;
 }
 
@@ -565,10 +565,10 @@ int64_t weir_ref_unsent(weir_ref *ref)
 
 	if (c == NULL)
 		return -EINVAL;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	if (c->end == WR_END_OPEN)
 		n = (int64_t)wr_outbox_unsent(&c->out.box);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return n;
 }
 
@@ -578,7 +578,7 @@ static int put_from_program(struct weir_conn *c, const struct iovec *iov,
 	struct rest rest = { iov, count, 0, len };
 	int rc = 0;
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	if (c->end != WR_END_OPEN || may_write(c) < 0)
 		rc = -EPIPE;
 	else if (c->out.is_writing ||
@@ -591,7 +591,7 @@ static int put_from_program(struct weir_conn *c, const struct iovec *iov,
 	if (c->end == WR_END_OPEN && (c->out.box.head || c->out.error))
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return rc == -ENOBUFS || rc == -ENOMEM ? rc : rc < 0 ? -EPIPE : 0;
 }
 
@@ -629,7 +629,7 @@ int weir_ref_shutdown(weir_ref *ref, int how)
 
 	if (c == NULL || c->table == NULL || how != SHUT_WR)
 		return -EINVAL;
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	if (c->end != WR_END_OPEN || c->out.error) {
 		rc = -EPIPE;
 	} else if (c->out.end == WR_OUT_OPEN) {
@@ -638,6 +638,6 @@ int weir_ref_shutdown(weir_ref *ref, int how)
 		    !c->is_connecting)
 			shut_output_locked(c);
 	}
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return rc;
 }

@@ -38,9 +38,9 @@ int weir_conn_summary(weir_conn *c, struct weir_summary *ret, size_t size)
 		.bytes_in = c->in.received,
 		.age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS,
 	};
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	now.bytes_out = c->out.sent;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }
@@ -158,13 +158,14 @@ const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 {
-	bool is_locked = wr_trylock(&c->lock); /* keeps the descriptor open */
+	bool is_locked =
+		wr_word_trylock(&c->lock); /* keeps the descriptor open */
 
 	if (is_locked || c->peer_len > 0)
 		wr_conn_peer_text(c, buf);
 	else
 		memcpy(buf, "?", 2);
 	if (is_locked)
-		wr_unlock(&c->lock);
+		wr_word_unlock(&c->lock);
 	return buf;
 }

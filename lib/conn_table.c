@@ -59,7 +59,6 @@ static void fini_slot(struct weir_conn *c)
 	wr_outbox_clear(&c->out.box);
 	wr_buffer_release(&c->in.buf);
 	wr_table_free_service(c);
-	wr_lock_fini(&c->lock);
 }
 
 void wr_table_unref(struct wr_table *t)
@@ -77,19 +76,6 @@ void wr_table_unref(struct wr_table *t)
 	wr_sys_free(t);
 }
 
-static int make_locks(struct weir_conn *slab)
-{
-	size_t made = 0;
-
-	while (made < WR_SLAB_SLOTS && wr_lock_init(&slab[made].lock) == 0)
-		made++;
-	if (made == WR_SLAB_SLOTS)
-		return 0;
-	while (made > 0)
-		wr_lock_fini(&slab[--made].lock);
-	return -ENOMEM;
-}
-
 static int grow_locked(struct wr_table *t)
 {
 	size_t n = atomic_load_explicit(&t->slab_count, memory_order_relaxed);
@@ -102,10 +88,6 @@ static int grow_locked(struct wr_table *t)
 	slab = wr_sys_alloc(WR_SLAB_SLOTS * sizeof(*slab));
 	if (slab == NULL)
 		return -ENOMEM;
-	if (make_locks(slab) < 0) {
-		wr_sys_free(slab);
-		return -ENOMEM;
-	}
 	for (size_t i = WR_SLAB_SLOTS; i-- > 0;) {
 		slab[i].index = (uint32_t)(n * WR_SLAB_SLOTS + i);
 		slab[i].table = t;

@@ -61,21 +61,15 @@ static void send_the_rest(struct weir_conn *c)
 /* After the last reference, by any thread. */
 static void free_memory(struct weir_conn *c)
 {
-	struct dialled *d = wr_container_of(c, struct dialled, conn);
-
-	wr_lock_fini(&c->lock);
-	wr_sys_free(d);
+	wr_sys_free(wr_container_of(c, struct dialled, conn));
 }
 
 static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 {
 	struct dialled *d = wr_sys_alloc_lines(sizeof(*d));
-	int rc = d ? wr_lock_init(&d->conn.lock) : -ENOMEM;
 
-	if (rc < 0) {
-		wr_sys_free(d);
-		return rc;
-	}
+	if (d == NULL)
+		return -ENOMEM;
 	d->ctx.stats = &d->stats;
 	d->ctx.now = wr_now_ns();
 	d->ctx.wake_fd = -1;

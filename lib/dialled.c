@@ -189,10 +189,10 @@ fail:
 static void set_connected(struct weir_conn *c, int fd,
 			  const struct addrinfo *to)
 {
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	c->fd = fd;
 	c->is_connecting = false;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	c->born_at = c->active_at = c->wait_at = c->in.last_at = c->ctx->now;
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
@@ -219,9 +219,9 @@ void wr_dialled_give_up(struct weir_conn *c)
 {
 	struct wr_dialled *d = dialled_of(c);
 
-	wr_lock(&c->lock);
+	wr_word_lock(&c->lock);
 	c->is_connecting = false;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	free_connect(d->connect);
 	d->connect = NULL;
 }

@@ -65,7 +65,7 @@ void wr_fence_request_all(struct wr_accept *a)
 
 static bool lock_until(struct weir_conn *c, int64_t at)
 {
-	while (!wr_trylock(&c->lock)) {
+	while (!wr_word_trylock(&c->lock)) {
 		if (wr_now_ns() >= at)
 			return false;
 		(void)wr_sys_poll(NULL, 0, 1);
@@ -87,7 +87,7 @@ static bool ask_round_trip(struct weir_conn *c, int64_t at, int64_t *ret)
 		return false;
 	if (c->fd >= 0)
 		*ret = wr_sys_round_trip_us(c->fd) * WR_NS_PER_MS / 1000;
-	wr_unlock(&c->lock);
+	wr_word_unlock(&c->lock);
 	return true;
 }
 

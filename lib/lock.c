@@ -62,3 +62,22 @@ bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at)
 	wr_assert(rc == 0 || rc == ETIMEDOUT);
 	return rc == 0;
 }
+
+/*
+ * WR_WORD_WAITED_FOR stays until the lock is free, so no waiter is forgotten: a
+ * thread that has slept takes the lock in that state, since others may sleep.
+ */
+void wr_word_wait(struct wr_word_lock *l)
+{
+	while (atomic_exchange_explicit(&l->word, WR_WORD_WAITED_FOR,
+					memory_order_acquire) != WR_WORD_FREE)
+		wr_sys_futex_wait(&l->word, WR_WORD_WAITED_FOR);
+	WR_TAKES(l);
+}
+
+/* The lock may be gone by now: then the call wakes in vain. */
+void wr_word_wake(struct wr_word_lock *l, uint32_t was)
+{
+	wr_assert(was == WR_WORD_WAITED_FOR);
+	wr_sys_futex_wake(&l->word);
+}

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <linux/futex.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -700,6 +701,16 @@ void wr_sys_thread_begin(const char *name)
 {
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	(void)pthread_setname_np(pthread_self(), name);
+}
+
+void wr_sys_futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL);
+}
+
+void wr_sys_futex_wake(_Atomic uint32_t *word)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1);
 }
 
 int wr_sys_mutex_init(pthread_mutex_t *m)

@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -160,6 +161,10 @@ static inline void wr_sys_cancel_restore(const int *state)
 	if (*state >= 0)
 		(void)pthread_setcancelstate(*state, NULL);
 }
+
+/* Sleep while *word is value; wake one sleeper.  A wait may end early. */
+void wr_sys_futex_wait(_Atomic uint32_t *word, uint32_t value);
+void wr_sys_futex_wake(_Atomic uint32_t *word);
 
 int wr_sys_mutex_init(pthread_mutex_t *m);
 int wr_sys_cond_init(pthread_cond_t *c);

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/wait.h>
 
 #include "clock.h"
@@ -137,6 +138,71 @@ static void unlock_what_is_free(void)
 	wr_unlock(&d.lock);
 }
 
+#define ROUNDS 20000
+
+static struct counted {
+	struct wr_word_lock lock;
+	int count; /* l */
+	bool is_inside;
+} counted;
+
+static void count_once(void)
+{
+	ck_assert(!counted.is_inside);
+	counted.is_inside = true;
+	counted.count++;
+	counted.is_inside = false;
+}
+
+static void *count_up(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < ROUNDS; i++) {
+		if (i % 3 || !wr_word_trylock(&counted.lock))
+			wr_word_lock(&counted.lock);
+		count_once();
+		if (i % 100 == 0)
+			sched_yield(); /* others find it held, and sleep */
+		wr_word_unlock(&counted.lock);
+	}
+	return NULL;
+}
+
+START_TEST(one_thread_at_a_time_holds_a_word_lock)
+{
+	pthread_t threads[8];
+
+	counted = (struct counted){ 0 };
+	for (int i = 0; i < 8; i++)
+		ck_assert_int_eq(
+			wr_sys_thread_create(&threads[i], 0, count_up, NULL),
+			0);
+	for (int i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(counted.count, 8 * ROUNDS);
+	ck_assert_uint_eq(counted.lock.word, WR_WORD_FREE);
+}
+END_TEST
+
+START_TEST(a_word_lock_that_is_held_is_not_taken)
+{
+	struct wr_word_lock lock = { 0 };
+
+	ck_assert(wr_word_trylock(&lock));
+	ck_assert(!wr_word_trylock(&lock));
+	wr_word_unlock(&lock);
+	ck_assert(wr_word_trylock(&lock));
+	wr_word_unlock(&lock);
+}
+END_TEST
+
+static void unlock_a_free_word(void)
+{
+	struct wr_word_lock lock = { 0 };
+
+	wr_word_unlock(&lock);
+}
+
 /* Does it end a process, by SIGABRT or a sanitizer? */
 static bool is_fatal(void (*act)(void))
 {
@@ -158,6 +224,7 @@ START_TEST(a_lock_used_wrongly_ends_the_program)
 {
 	ck_assert(is_fatal(lock_twice));
 	ck_assert(is_fatal(unlock_what_is_free));
+	ck_assert(is_fatal(unlock_a_free_word));
 }
 END_TEST
 
@@ -184,6 +251,8 @@ int main(void)
 	return RUN_TESTS("lock", a_broadcast_wakes_all_who_wait,
 			 a_wait_ends_at_its_deadline,
 			 a_lock_that_cannot_be_made_is_an_error,
+			 one_thread_at_a_time_holds_a_word_lock,
+			 a_word_lock_that_is_held_is_not_taken,
 			 a_lock_used_wrongly_ends_the_program,
 			 times_are_rounded_so_that_they_are_over);
 }
