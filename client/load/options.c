@@ -6,6 +6,7 @@
 
 #include "options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -44,11 +45,15 @@ enum {
 	KEY_BANNER,
 	KEY_WITH,
 	KEY_SOURCE,
+	KEY_SPREAD,
+	KEY_PROXY,
+	KEY_SOCKET,
 	KEY_JSON,
 	KEY_HLOG,
 	KEY_HTML,
 	KEY_GATE,
 	KEY_STRICT,
+	KEY_PERCENTILES,
 	KEY_DRY_RUN,
 };
 
@@ -96,7 +101,13 @@ const struct cli_option load_option_table[] = {
 	  "misbehaving clients in the middle third:\nslow-read, drip, "
 	  "half-close, reset, idle,\nflood, vanish" },
 	{ "source", KEY_SOURCE, "ADDRESS,...",
-	  "source addresses, used in rotation" },
+	  "source addresses, used in rotation; also\nranges such as "
+	  "10.0.0.2-9 and 10.0.1.0/24" },
+	{ "spread", KEY_SPREAD, NULL, "connect to all addresses of the name" },
+	{ "proxy", KEY_PROXY, "v1|v2", "send a header of the PROXY protocol" },
+	{ "socket", KEY_SOCKET, "OPTION,...",
+	  "socket options: rcvbuf=N, sndbuf=N, mss=N,\ndscp=N, nagle, "
+	  "congestion=NAME, device=NAME" },
 	{ "seed", KEY_SEED, "N", "seed of messages and arrivals (default 1)" },
 	{ "json", KEY_JSON, "FILE",
 	  "write the result; - is standard output, also\n"
@@ -110,7 +121,9 @@ const struct cli_option load_option_table[] = {
 	{ "strict", KEY_STRICT, NULL,
 	  "exit status 3 if the verdict is NOT\n"
 	  "TRUSTWORTHY" },
-	{ "quiet", 'q', NULL, "only verdict, rate, latency and gates" },
+	{ "percentiles", KEY_PERCENTILES, "P,...",
+	  "those of the report, as in 50,95,99.9" },
+	{ "quiet", 'q', NULL, "only the answer, the verdict and gates" },
 	{ "dry-run", KEY_DRY_RUN, NULL, "print the plan, do nothing" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
@@ -141,12 +154,28 @@ static bool parse_count(const char *text, double *ret)
 	return *end == '\0';
 }
 
+static bool parse_whole(const char *text, double min, double max, double *ret)
+{
+	double value;
+
+	/* 4.35k is not an exact double. */
+	if (!parse_count(text, &value))
+		return false;
+	*ret = round(value);
+	return *ret >= min && *ret <= max &&
+	       fabs(value - *ret) <= 1e-12 * value;
+}
+
 static bool value_number(const char *name, int min, int max, int *ret)
 {
-	if (cli_parse_number(optarg, min, max, ret))
+	double value;
+
+	if (parse_whole(optarg, min, max, &value)) {
+		*ret = (int)value;
 		return true;
-	cli_error("--%s: '%s' is not a number from %d to %d", name, optarg, min,
-		  max);
+	}
+	cli_error("--%s: '%s' is not a whole number from %d to %d", name,
+		  optarg, min, max);
 	return false;
 }
 
@@ -161,12 +190,10 @@ bool value_rate(const char *name, double *ret)
 
 static bool value_count(uint64_t *ret)
 {
-	double value, whole;
+	double value;
 
-	/* 4.35k is not an exact double. */
-	if (parse_count(optarg, &value) && value >= 1 && value <= 1e15 &&
-	    fabs(value - (whole = round(value))) <= 1e-12 * value) {
-		*ret = (uint64_t)whole;
+	if (parse_whole(optarg, 1, 1e15, &value)) {
+		*ret = (uint64_t)value;
 		return true;
 	}
 	cli_error("--count: '%s' is not a whole number like 1000, 20k or 1M",
@@ -174,16 +201,28 @@ static bool value_count(uint64_t *ret)
 	return false;
 }
 
-static bool value_duration(const char *name, int64_t *ret)
+/* As everywhere, or a number of seconds. */
+static bool parse_duration(const char *text, int64_t *ret)
 {
+	char in_seconds[16];
 	int ms;
 
-	if (cli_parse_duration(optarg, &ms)) {
-		*ret = ms < 0 ? FOREVER : ms * MS;
-		return true;
+	if (strspn(text, "0123456789") == strlen(text) && strlen(text) < 12) {
+		snprintf(in_seconds, sizeof(in_seconds), "%ss", text);
+		text = in_seconds;
 	}
-	cli_error("--%s: '%s' is not a duration like 500ms, 10s, 2m, 1h "
-		  "(up to 596h) or never",
+	if (!cli_parse_duration(text, &ms))
+		return false;
+	*ret = ms < 0 ? FOREVER : ms * MS;
+	return true;
+}
+
+static bool value_duration(const char *name, int64_t *ret)
+{
+	if (parse_duration(optarg, ret))
+		return true;
+	cli_error("--%s: '%s' is not a duration like 10 (seconds), 500ms, 10s, "
+		  "2m, 1h (up to 596h) or never",
 		  name, optarg);
 	return false;
 }
@@ -210,14 +249,14 @@ static bool value_size(struct plan *p)
 	const char *dash = strchr(optarg, '-');
 	const char *max = dash ? dash + 1 : optarg;
 	size_t len = dash ? (size_t)(dash - optarg) : strlen(optarg);
-	int low, high;
+	double low, high;
 
 	if (len < sizeof(min))
 		snprintf(min, sizeof(min), "%.*s", (int)len, optarg);
-	if (!cli_parse_number(min, 1, MESSAGE_MAX, &low) ||
-	    !cli_parse_number(max, low, MESSAGE_MAX, &high)) {
-		cli_error("--size: '%s' is not a size like 64, nor a range "
-			  "like 64-1024, up to %d bytes",
+	if (!parse_whole(min, 1, MESSAGE_MAX, &low) ||
+	    !parse_whole(max, low, MESSAGE_MAX, &high)) {
+		cli_error("--size: '%s' is not a size like 64 or 2k, nor a "
+			  "range like 64-1024, up to %d bytes",
 			  optarg, MESSAGE_MAX);
 		return false;
 	}
@@ -239,7 +278,8 @@ static bool value_expect(struct plan *p)
 {
 	static const char *const names[] = { "echo", "reply", "any", NULL,
 					     "line" };
-	int len, ms;
+	int64_t quiet;
+	double len;
 
 	for (int i = 0; i <= EXPECT_LINE; i++)
 		if (names[i] && strcmp(optarg, names[i]) == 0) {
@@ -248,13 +288,14 @@ static bool value_expect(struct plan *p)
 			return true;
 		}
 	if (strncmp(optarg, "any:", 4) == 0 &&
-	    cli_parse_duration(optarg + 4, &ms) && ms > 0) {
+	    parse_duration(optarg + 4, &quiet) && quiet > 0 &&
+	    quiet != FOREVER) {
 		p->expect = EXPECT_ANY;
-		p->expect_quiet_ns = ms * MS;
+		p->expect_quiet_ns = quiet;
 		return true;
 	}
 	if (strncmp(optarg, "len:", 4) == 0 &&
-	    cli_parse_number(optarg + 4, 1, MESSAGE_MAX, &len)) {
+	    parse_whole(optarg + 4, 1, MESSAGE_MAX, &len)) {
 		p->expect = EXPECT_LEN;
 		p->expect_len = (size_t)len;
 		return true;
@@ -293,7 +334,8 @@ static bool value_bad_clients(struct plan *p)
 		size_t len = strcspn(at, ":,");
 		char number[12] = "";
 		size_t digits = at[len] == ':' ? strcspn(at + len + 1, ",") : 0;
-		int kind = 0, count = 0;
+		double count;
+		int kind = 0;
 
 		while (kind < BAD_CLIENT_KINDS &&
 		       (strlen(bad_client_names[kind]) != len ||
@@ -302,9 +344,9 @@ static bool value_bad_clients(struct plan *p)
 		if (digits < sizeof(number))
 			memcpy(number, at + len + 1, digits);
 		if (kind == BAD_CLIENT_KINDS ||
-		    !cli_parse_number(number, 1,
-				      CONNECTIONS_MAX - p->bad_clients[kind],
-				      &count)) {
+		    !parse_whole(number, 1,
+				 CONNECTIONS_MAX - p->bad_clients[kind],
+				 &count)) {
 			cli_error("--with: '%s' is not like slow-read:50, with "
 				  "at most "
 				  "%d of a kind; kinds are slow-read, drip, "
@@ -313,30 +355,182 @@ static bool value_bad_clients(struct plan *p)
 				  at, CONNECTIONS_MAX);
 			return false;
 		}
-		p->bad_clients[kind] += count;
+		p->bad_clients[kind] += (int)count;
 		at += len + 1 + digits;
 		if (*at++ == '\0')
 			return true;
 	}
 }
 
+#define IN4_TEXT(address)                                                      \
+	inet_ntop(AF_INET, &(struct in_addr){ htonl(address) },                \
+		  (char[INET_ADDRSTRLEN]){ "" }, INET_ADDRSTRLEN)
+
+static bool add_source(struct load_options *o, const char *text)
+{
+	size_t n = o->plan.source_count;
+	char **more = n < SOURCES_MAX
+			      ? realloc(o->sources, (n + 1) * sizeof(*more))
+			      : NULL;
+
+	if (!more)
+		return false;
+	o->sources = more;
+	o->plan.sources = (const char *const *)more;
+	more[n] = strdup(text);
+	o->plan.source_count += more[n] != NULL;
+	return more[n];
+}
+
+static bool read_in4(const char *text, uint32_t *ret)
+{
+	struct in_addr in;
+
+	if (inet_pton(AF_INET, text, &in) != 1)
+		return false;
+	*ret = ntohl(in.s_addr);
+	return true;
+}
+
+/* 10.0.0.0/24: the hosts of the network. */
+static bool read_network(const char *bits, uint32_t address, uint32_t *first,
+			 uint32_t *last)
+{
+	uint32_t hosts;
+	int length;
+
+	if (!cli_parse_number(bits, 16, 32, &length))
+		return false;
+	hosts = (uint32_t)((UINT64_C(1) << (32 - length)) - 1);
+	*first = (address & ~hosts) + (length < 31);
+	*last = (address | hosts) - (length < 31);
+	return true;
+}
+
+/* 10.0.0.2-10.0.0.9 or 10.0.0.2-9 */
+static bool read_last(const char *end, uint32_t first, uint32_t *last)
+{
+	int number;
+
+	if (cli_parse_number(end, 0, 255, &number))
+		*last = (first & ~UINT32_C(255)) + (uint32_t)number;
+	else if (!read_in4(end, last))
+		return false;
+	return *last >= first;
+}
+
+/* An address, a range or a network. */
+static bool add_sources(struct load_options *o, char *word)
+{
+	char *mark = strpbrk(word, "-/");
+	char kind = mark ? *mark : '\0';
+	uint32_t first = 0, last = 0;
+	bool is_read;
+
+	if (mark)
+		*mark = '\0';
+	if (!mark || !read_in4(word, &first)) {
+		if (mark)
+			*mark = kind;
+		return *word && add_source(o, word);
+	}
+	is_read = kind == '/' ? read_network(mark + 1, first, &first, &last)
+			      : read_last(mark + 1, first, &last);
+	if (!is_read || last - first >= SOURCES_MAX)
+		return false;
+	for (uint32_t n = 0; n <= last - first; n++)
+		if (!add_source(o, IN4_TEXT(first + n)))
+			return false;
+	return true;
+}
+
+static void free_sources(struct load_options *o)
+{
+	for (size_t i = 0; i < o->plan.source_count; i++)
+		free(o->sources[i]);
+	o->plan.source_count = 0;
+}
+
 static bool value_sources(struct load_options *o)
+{
+	char *text = strdup(optarg), *rest = text, *word;
+	bool is_good = text;
+
+	free_sources(o);
+	while (is_good && rest && (word = strsep(&rest, ",")) != NULL)
+		is_good = add_sources(o, word);
+	free(text);
+	if (!is_good)
+		cli_error("--source: '%s' is not a list of up to %d addresses "
+			  "like 127.0.0.2,127.0.0.5-9,127.1.0.0/24",
+			  optarg, SOURCES_MAX);
+	return is_good;
+}
+
+static bool value_proxy(struct plan *p)
+{
+	p->proxy = strcmp(optarg, "v1") == 0   ? PROXY_V1
+		   : strcmp(optarg, "v2") == 0 ? PROXY_V2
+					       : PROXY_NONE;
+	if (p->proxy == PROXY_NONE)
+		cli_error("--proxy: '%s' is neither v1 nor v2", optarg);
+	return p->proxy != PROXY_NONE;
+}
+
+/* One of "rcvbuf=1M,sndbuf=64k,mss=500,dscp=46,nagle,..." */
+static bool take_socket_option(struct plan_socket *s, const char *name,
+			       const char *value)
+{
+	const struct {
+		const char *name;
+		double min, max;
+		int *number;
+		const char **text;
+	} known[] = {
+		{ "rcvbuf", 1, 1 << 30, &s->receive_buffer, NULL },
+		{ "sndbuf", 1, 1 << 30, &s->send_buffer, NULL },
+		{ "dscp", 0, 63, &s->mark_dscp, NULL },
+		{ "mss", 88, 32767, &s->segment, NULL },
+		{ "congestion", 0, 0, NULL, &s->congestion },
+		{ "device", 0, 0, NULL, &s->device },
+	};
+	double number;
+
+	if (strcmp(name, "nagle") == 0 && !value)
+		return s->has_nagle = true;
+	for (size_t i = 0; value && i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(known[i].name, name) != 0)
+			continue;
+		if (known[i].text)
+			return *(*known[i].text = value) != '\0';
+		if (!parse_whole(value, known[i].min, known[i].max, &number))
+			return false;
+		*known[i].number = (int)number;
+		return true;
+	}
+	return false;
+}
+
+static bool value_socket(struct load_options *o)
 {
 	char *rest, *word;
 
-	free(o->sources_text);
-	o->plan.source_count = 0;
-	o->sources_text = rest = strdup(optarg);
+	free(o->socket_text);
+	o->plan.socket = (struct plan_socket){ 0 };
+	o->socket_text = rest = strdup(optarg);
 	while (rest && (word = strsep(&rest, ",")) != NULL) {
-		if (o->plan.source_count == SOURCES_MAX || !*word) {
-			cli_error("--source: '%s' is not a list of up to %d "
-				  "addresses like 127.0.0.2,127.0.0.3",
-				  optarg, SOURCES_MAX);
+		char *value = strchr(word, '=');
+
+		if (value)
+			*value++ = '\0';
+		if (!take_socket_option(&o->plan.socket, word, value)) {
+			cli_error("--socket: '%s' is not a list of rcvbuf=N, "
+				  "sndbuf=N, mss=N, dscp=N (to 63), nagle, "
+				  "congestion=NAME and device=NAME",
+				  optarg);
 			return false;
 		}
-		o->sources[o->plan.source_count++] = word;
 	}
-	o->plan.sources = o->sources;
 	return true;
 }
 
@@ -381,6 +575,38 @@ static bool value_file(struct load_options *o)
 	return false;
 }
 
+/* "50,95,99.9" */
+static bool value_percentiles(struct load_options *o)
+{
+	size_t count = 0;
+	double last = 0;
+
+	for (const char *at = optarg;; at++) {
+		size_t len = strcspn(at, ",");
+		char text[16] = "";
+
+		if (*at == 'p')
+			at++, len--;
+		if (len < sizeof(text))
+			memcpy(text, at, len);
+		if (count == PLAN_MORE_PERCENTILES ||
+		    !metric_read_percent(text, &o->percentiles[count]) ||
+		    o->percentiles[count] <= last) {
+			cli_error("--percentiles: '%s' is not a list of up to "
+				  "%d percentiles like 50,95,99.9, ascending",
+				  optarg, PLAN_MORE_PERCENTILES);
+			return false;
+		}
+		last = o->percentiles[count++];
+		at += len;
+		if (*at == '\0')
+			break;
+	}
+	o->plan.percentiles = o->percentiles;
+	o->plan.percentile_count = count;
+	return true;
+}
+
 static bool value_mode(struct load_options *o, enum plan_mode mode)
 {
 	if (o->plan.mode == PLAN_EXCHANGE || o->plan.mode == mode) {
@@ -407,6 +633,9 @@ static bool take_switch(struct load_options *o, int key)
 		return value_mode(o, PLAN_UPLOAD);
 	case KEY_DOWNLOAD:
 		return value_mode(o, PLAN_DOWNLOAD);
+	case KEY_SPREAD:
+		p->is_spread = true;
+		return true;
 	case KEY_RECONNECT:
 		p->reconnect = true;
 		return true;
@@ -487,6 +716,10 @@ bool load_options_take(void *to, int key)
 		return value_bad_clients(&o->plan);
 	case KEY_SOURCE:
 		return value_sources(o);
+	case KEY_PROXY:
+		return value_proxy(&o->plan);
+	case KEY_SOCKET:
+		return value_socket(o);
 	case KEY_JSON:
 		o->json = optarg;
 		return true;
@@ -496,6 +729,8 @@ bool load_options_take(void *to, int key)
 	case KEY_HTML:
 		o->html = optarg;
 		return true;
+	case KEY_PERCENTILES:
+		return value_percentiles(o);
 	case KEY_GATE:
 		return gates_add(&o->gates, optarg);
 	default:
@@ -612,5 +847,7 @@ int load_options_parse(struct load_options *ret, int argc, char **argv)
 void load_options_fini(struct load_options *o)
 {
 	free(o->text);
-	free(o->sources_text);
+	free_sources(o);
+	free(o->sources);
+	free(o->socket_text);
 }

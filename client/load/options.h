@@ -25,7 +25,7 @@
 /* Exit status beside those of all programs. */
 #define LOAD_GATE_FAILED 3
 
-#define SOURCES_MAX 64
+#define SOURCES_MAX 65536
 
 struct load_options {
 	struct plan plan;
@@ -36,8 +36,9 @@ struct load_options {
 	bool is_dry_run;
 	bool has_form, has_banner; /* given: --size or --random; --banner */
 	char *text;		   /* owns plan.text, or NULL */
-	char *sources_text;
-	const char *sources[SOURCES_MAX];
+	char **sources;		   /* owns those of the plan */
+	char *socket_text;
+	double percentiles[PLAN_MORE_PERCENTILES];
 };
 
 /*

@@ -29,3 +29,11 @@ const char *plan_mode_text(const struct plan *p)
 		return is_churn ? "churn, closed loop" : "closed loop";
 	}
 }
+
+const double plan_usual_percentiles[] = { 50, 90, 99, 99.9, 99.99 };
+
+const double *plan_percentiles(const struct plan *p, size_t *count)
+{
+	*count = p->percentiles ? p->percentile_count : PLAN_PERCENTILES;
+	return p->percentiles ? p->percentiles : plan_usual_percentiles;
+}

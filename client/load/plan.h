@@ -58,6 +58,19 @@ enum bad_client_kind {
 
 extern const char *const bad_client_names[BAD_CLIENT_KINDS];
 
+/* The header of the PROXY protocol, sent first on each connection. */
+enum plan_proxy { PROXY_NONE, PROXY_V1, PROXY_V2 };
+
+/* Options of the sockets; 0, false and NULL leave the default. */
+struct plan_socket {
+	int receive_buffer, send_buffer; /* bytes */
+	int mark_dscp;			 /* 0 to 63 */
+	int segment;			 /* TCP_MAXSEG */
+	bool has_nagle;			 /* no TCP_NODELAY */
+	const char *congestion;		 /* TCP_CONGESTION */
+	const char *device;		 /* SO_BINDTODEVICE */
+};
+
 struct plan {
 	const char *address;
 	enum plan_mode mode;
@@ -91,11 +104,23 @@ struct plan {
 	const char *banner_text;
 
 	int bad_clients[BAD_CLIENT_KINDS];
+	const double *percentiles; /* that are shown; NULL: the usual ones */
+	size_t percentile_count;
 	const char *const *sources; /* addresses to connect from */
 	size_t source_count;
+	bool is_spread; /* over all addresses of the name */
+	enum plan_proxy proxy;
+	struct plan_socket socket;
 };
 
 /* "closed loop", "open loop, Poisson", "churn, ...". */
 const char *plan_mode_text(const struct plan *p);
+
+#define PLAN_PERCENTILES      5
+#define PLAN_MORE_PERCENTILES 8
+extern const double plan_usual_percentiles[PLAN_PERCENTILES];
+
+/* The percentiles that are shown, ascending. */
+const double *plan_percentiles(const struct plan *p, size_t *count);
 
 #endif

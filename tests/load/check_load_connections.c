@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SHORT (SECOND / 2 * slowness())
 
@@ -248,6 +250,25 @@ START_TEST(refused_connections_are_counted_as_refused)
 }
 END_TEST
 
+/* A failure at once is not a fast reply. */
+START_TEST(an_exchange_that_failed_is_as_old_as_the_run)
+{
+	struct plan plan = PLAN(.mode = PLAN_CHURN, .connections = 200,
+				.schedule = PLAN_CONSTANT, .rate = 200,
+				.duration_ns = SECOND);
+	char address[64];
+	int fd = nobody(address);
+	struct result r = run_at(address, &plan);
+
+	ck_assert_uint_eq(r.counts.never_sent, 200);
+	ck_assert_int_ge(histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 50),
+			 SECOND * 49 / 100);
+	ck_assert_int_ge(r.clocks[CLOCK_FROM_PLAN]->max, SECOND * 98 / 100);
+	close(fd);
+	result_free(&r);
+}
+END_TEST
+
 /* The backlog takes two; the kernel silently drops further SYNs. */
 START_TEST(connects_to_a_full_backlog_time_out)
 {
@@ -329,55 +350,51 @@ END_TEST
 
 /* ---- how long connecting takes */
 
-static int compare_times(const void *a, const void *b)
+static struct histogram handshakes;
+
+/* What the kernel tells the load tester is noted. */
+int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
-	const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	const struct tcp_info *info = value;
+	int rc = (int)syscall(SYS_getsockopt, fd, level, name, value, len);
 
-	return (x > y) - (x < y);
-}
-
-#define PROBES 101
-
-/* The median of handshakes that the kernel measured, one at a time. */
-static int64_t usual_handshake(const struct sockaddr_in *to)
-{
-	int64_t took[PROBES];
-
-	for (int i = 0; i < PROBES; i++) {
-		struct tcp_info info;
-		socklen_t len = sizeof(info);
-		int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-		ck_assert_int_eq(
-			connect(fd, (const struct sockaddr *)to, sizeof(*to)),
-			0);
-		ck_assert_int_eq(
-			getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
-		took[i] = info.tcpi_rtt * INT64_C(1000);
-		close(fd);
-	}
-	qsort(took, PROBES, sizeof(took[0]), compare_times);
-	return took[PROBES / 2];
+	if (rc == 0 && level == IPPROTO_TCP && name == TCP_INFO)
+		histogram_record(&handshakes, info->tcpi_rtt * INT64_C(1000));
+	return rc;
 }
 
 START_TEST(connecting_takes_as_long_as_the_kernel_says)
 {
 	struct plan plan =
 		PLAN(.mode = PLAN_CHURN, .connections = 50, .count = 5000);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
-	struct sockaddr_in to = {
-		.sin_family = AF_INET,
-		.sin_addr = { htonl(INADDR_LOOPBACK) },
-		.sin_port = htons(
-			(uint16_t)atoi(strchr(scripted_address(s), ':') + 1)),
-	};
-	struct result r = run_at(scripted_address(s), &plan);
+	struct result r;
+	int64_t kernel, ours;
 
+	histogram_clear(&handshakes);
+	r = run_against(&kind, &plan, NULL);
 	expect_clean_result(&r, 5000);
-	ck_assert_int_le(histogram_percentile(r.clocks[CLOCK_CONNECT], 50),
-			 10 * usual_handshake(&to));
-	scripted_stop(s);
-	scripted_free(s);
+	ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total, 5000);
+	ck_assert_uint_eq(handshakes.total, 5000);
+	kernel = histogram_percentile(&handshakes, 50);
+	ours = histogram_percentile(r.clocks[CLOCK_CONNECT], 50);
+	ck_assert_int_le(ours, 2 * kernel);
+	ck_assert_int_ge(2 * ours, kernel);
+	result_free(&r);
+}
+END_TEST
+
+/* Neither is it the server's, nor is it more than the whole exchange. */
+START_TEST(the_delay_by_this_client_is_a_part_of_each_exchange)
+{
+	struct plan plan =
+		PLAN(.mode = PLAN_CHURN, .connections = 50, .count = 2000);
+	struct result r = run_against(&kind, &plan, NULL);
+	const struct histogram *lag = r.clocks[CLOCK_LAG];
+
+	expect_clean_result(&r, 2000);
+	ck_assert_uint_eq(lag->total, 2000);
+	ck_assert_int_gt(lag->max, 0);
+	ck_assert(lag->sum <= r.clocks[CLOCK_FROM_PLAN]->sum);
 	result_free(&r);
 }
 END_TEST
@@ -443,6 +460,36 @@ START_TEST(of_several_addresses_the_one_that_answers_is_taken)
 }
 END_TEST
 
+/* As if the name had the addresses of both. */
+START_TEST(a_spread_run_uses_all_addresses_in_rotation)
+{
+	struct plan plan = PLAN(.connections = 6, .count = 120, .depth = 4,
+				.is_spread = true, .threads = 2);
+	struct scripted *s[2];
+	struct target target[2];
+	struct result r;
+
+	for (int i = 0; i < 2; i++) {
+		s[i] = scripted_start("127.0.0.1", &kind, &plan);
+		plan.address = scripted_address(s[i]);
+		ck_assert_int_eq(target_resolve(&target[i], &plan), 0);
+		ck_assert_uint_eq(target[i].to_count, 1);
+	}
+	target[0].to[1] = target[1].to[0];
+	target[0].to_count = 2;
+	ck_assert_int_eq(run(&r, &plan, &target[0], NULL, NULL), 0);
+	expect_result_balance(&r);
+	expect_clean_result(&r, 120);
+	for (int i = 0; i < 2; i++) {
+		scripted_stop(s[i]);
+		ck_assert_int_eq(scripted_seen(s[i])->accepted, 3);
+		scripted_free(s[i]);
+		target_fini(&target[i]);
+	}
+	result_free(&r);
+}
+END_TEST
+
 /* ---- silent ones */
 
 START_TEST(silent_connections_are_held)
@@ -493,13 +540,16 @@ int main(void)
 			 churn_waits_for_every_banner,
 			 churn_counts_what_had_no_banner_as_never_sent,
 			 refused_connections_are_counted_as_refused,
+			 an_exchange_that_failed_is_as_old_as_the_run,
 			 connects_to_a_full_backlog_time_out,
 			 connects_to_a_full_unix_backlog_time_out,
 			 a_unix_backlog_that_is_emptied_takes_everybody,
 			 connecting_takes_as_long_as_the_kernel_says,
+			 the_delay_by_this_client_is_a_part_of_each_exchange,
 			 sources_take_turns,
 			 a_source_that_is_not_ours_is_an_error_of_bind,
 			 of_several_addresses_the_one_that_answers_is_taken,
+			 a_spread_run_uses_all_addresses_in_rotation,
 			 silent_connections_are_held,
 			 silent_connections_that_are_let_go_are_counted);
 }

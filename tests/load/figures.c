@@ -77,9 +77,20 @@ void figures_init(struct figures *f)
 	f->result.plan = &f->plan;
 	f->result.clocks[CLOCK_FROM_PLAN] = spread(600000, 100 * US, US);
 	f->result.clocks[CLOCK_FROM_SEND] = spread(600000, 90 * US, US);
+	f->result.without_lag = spread(600000, 100 * US, US);
 	f->result.clocks[CLOCK_LAG] = spread(600000, US, 30);
 	f->result.clocks[CLOCK_CONNECT] = spread(200, 50 * US, US);
 	fill_seconds(&f->result);
+}
+
+void figures_be_late(struct figures *f, uint64_t count, int64_t late)
+{
+	struct histogram *h = spread(600000 - count, 100 * US, US);
+
+	histogram_record_many(h, 1099 * US + late, count);
+	free(f->result.clocks[CLOCK_FROM_PLAN]);
+	f->result.clocks[CLOCK_FROM_PLAN] = h;
+	f->result.self.late_ours = count;
 }
 
 void figures_init_closed(struct figures *f)
@@ -89,7 +100,9 @@ void figures_init_closed(struct figures *f)
 	f->plan.rate = 0;
 	free(f->result.clocks[CLOCK_FROM_PLAN]);
 	free(f->result.clocks[CLOCK_LAG]);
+	free(f->result.without_lag);
 	f->result.clocks[CLOCK_FROM_PLAN] = NULL;
+	f->result.without_lag = NULL;
 	f->result.clocks[CLOCK_LAG] = NULL;
 	/* 200 under way for 30 s in 600,000 messages */
 	f->result.clocks[CLOCK_FROM_SEND]->sum = 200.0 * 30e9;

@@ -21,6 +21,9 @@ void figures_init(struct figures *f);
 /* The same for a closed loop: every connection always had a message. */
 void figures_init_closed(struct figures *f);
 
+/* Of its messages, count were sent that late by this client. */
+void figures_be_late(struct figures *f, uint64_t count, int64_t late);
+
 /* Returns what print(to, arg) prints, to be freed. */
 char *printed(void (*print)(FILE *to, void *arg), void *arg);
 

@@ -64,7 +64,7 @@ START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 {
 	figures_init(&f);
 	ck_assert(!judged("p50<1ns").is_client_limited);
-	f.result.self.late_ours = f.result.counts.sent / 50;
+	figures_be_late(&f, f.result.counts.sent / 50, 5000000);
 	ck_assert(judged("p50<1ns").is_client_limited);
 	f.result.self.busiest = 0.99;
 	ck_assert(judged("p50<1ns").is_client_limited);
@@ -74,7 +74,7 @@ START_TEST(a_step_that_fails_while_the_client_is_late_is_its_fault)
 						      .count = 200 };
 	ck_assert(judged("wrong=0").is_client_limited);
 	/* It does not matter for a step that passes. */
-	f.result.self.late_ours = f.result.counts.sent / 50;
+	figures_be_late(&f, f.result.counts.sent / 50, 5000000);
 	ck_assert(!judged("wrong=0").is_client_limited);
 	result_free(&f.result);
 }

@@ -27,22 +27,82 @@ static enum gate_outcome outcome(const struct result *r, const char *text)
 	return g.list[0].outcome;
 }
 
+static bool is_same(struct metric_id a, struct metric_id b)
+{
+	return a.row == b.row &&
+	       (a.row >= 0 || (a.clock == b.clock && a.percent == b.percent));
+}
+
 START_TEST(every_figure_of_the_json_can_be_a_gate)
 {
-	for (int i = 0; i < metric_count(); i++) {
+	struct plan plan = { .mode = PLAN_EXCHANGE };
+	struct metric_id id, found;
+
+	for (size_t i = 0; metric_at(i, &plan, &id); i++) {
 		struct metric m;
 		struct gates g = { .count = 0 };
 		char text[64];
 
-		metric_describe(i, &m);
-		ck_assert_int_eq(metric_find(m.name), i);
+		metric_describe(id, &m);
+		ck_assert(metric_find(&found, m.name));
+		ck_assert(is_same(found, id));
 		snprintf(text, sizeof(text), "%s<=5%s", m.name,
 			 m.unit == METRIC_TIME	    ? "ms"
 			 : m.unit == METRIC_PERCENT ? "%"
 						    : "");
 		ck_assert_msg(gates_add(&g, text), "refused: %s", text);
-		ck_assert_int_eq(g.list[0].metric, i);
+		ck_assert(is_same(g.list[0].metric, id));
 	}
+}
+END_TEST
+
+START_TEST(any_percentile_is_a_figure)
+{
+	static const double more[] = { 95, 99, 99.95 };
+	static const char *const wrong[] = { "p0",  "p100", "p",   "p9x",
+					     "p-5", "p1e1", "p5.", "p.5.5" };
+	struct plan plan = { .percentiles = more, .percentile_count = 3 };
+	struct metric_id id;
+	struct metric m;
+	size_t count = 0;
+
+	ck_assert(metric_find(&id, "lag.p12.5"));
+	ck_assert_int_eq(id.clock, CLOCK_LAG);
+	ck_assert(metric_percent(id) == 12.5);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(!metric_find(&id, wrong[i]), "taken: %s",
+			      wrong[i]);
+	for (size_t i = 0; metric_at(i, &plan, &id); i++) {
+		metric_describe(id, &m);
+		count += strcmp(m.name, "p95") == 0 ||
+			 strcmp(m.name, "connect.p99.95") == 0 ||
+			 strcmp(m.name, "p99") == 0;
+	}
+	ck_assert_uint_eq(count, 3);
+}
+END_TEST
+
+static double value_of(const struct result *r, const char *name)
+{
+	struct metric_id id;
+	struct metric m;
+
+	ck_assert(metric_find(&id, name));
+	metric_get(id, r, &m);
+	ck_assert_str_eq(m.why_absent, "");
+	return m.value;
+}
+
+START_TEST(a_gate_of_any_percentile_is_judged)
+{
+	struct figures f;
+
+	figures_init(&f);
+	ck_assert(value_of(&f.result, "p90") < value_of(&f.result, "p95"));
+	ck_assert(value_of(&f.result, "p95") < value_of(&f.result, "p99"));
+	ck_assert_int_eq(outcome(&f.result, "p95<1s"), GATE_PASS);
+	ck_assert_int_eq(outcome(&f.result, "p95>1s"), GATE_FAIL);
+	result_free(&f.result);
 }
 END_TEST
 
@@ -68,7 +128,7 @@ START_TEST(numbers_have_the_unit_of_their_figure)
 		"p99<-5ms",
 		"p99<5 m s x",
 		"p99!5ms",
-		"p98<5ms",
+		"p100<5ms",
 		"<5ms",
 		"rate>=20ms",
 		"errors%<1",
@@ -188,6 +248,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"load_gates", every_figure_of_the_json_can_be_a_gate,
+		any_percentile_is_a_figure, a_gate_of_any_percentile_is_judged,
 		numbers_have_the_unit_of_their_figure,
 		each_operator_means_what_it_says,
 		what_is_absent_fails_and_says_why,

@@ -16,7 +16,7 @@ static struct plan plan = { .schedule = PLAN_CONSTANT,
 			    .expect = EXPECT_LINE,
 			    .depth = 1,
 			    .connections = 1 };
-static struct histogram send_clock, plan_clock;
+static struct histogram send_clock, plan_clock, without_lag;
 static struct interval interval;
 static struct message message;
 static struct conn l;
@@ -42,6 +42,7 @@ static void begin(void)
 {
 	interval.clocks[CLOCK_FROM_SEND] = &send_clock;
 	interval.clocks[CLOCK_FROM_PLAN] = &plan_clock;
+	interval.without_lag = &without_lag;
 	l = (struct conn){ .ring = &message, .state = CONN_OPEN };
 	e = (struct engine){ .plan = &plan, .now = &interval, .window = 1 };
 	now = START;

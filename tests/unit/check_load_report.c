@@ -37,21 +37,33 @@ static void expect(const char *text, const char *what)
 	ck_assert_msg(strstr(text, what), "no '%s' in:\n%s", what, text);
 }
 
+static void expect_start(const char *text, const char *what)
+{
+	ck_assert_msg(strncmp(text, what, strlen(what)) == 0,
+		      "does not start with '%s':\n%s", what, text);
+}
+
 static void expect_not(const char *text, const char *what)
 {
 	ck_assert_msg(!strstr(text, what), "'%s' in:\n%s", what, text);
 }
 
-/* Is it at most that many lines of 80 columns? */
-static void expect_fit(char *text, int most)
+/* Is it at most that many lines of that many columns? */
+static void expect_fit_in(char *text, int most, size_t columns)
 {
 	int lines = 0;
 
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
 		lines++;
-		ck_assert_msg(layout_width(line) <= 80, "too long: %s", line);
+		ck_assert_msg(layout_width(line) <= columns, "too long: %s",
+			      line);
 	}
 	ck_assert_int_le(lines, most);
+}
+
+static void expect_fit(char *text, int most)
+{
+	expect_fit_in(text, most, 80);
 }
 
 /* Everything that a report can contain at once. */
@@ -95,15 +107,17 @@ START_TEST(a_good_run_is_said_in_few_lines)
 	figures_init(&f);
 	verdict_judge(&f.result);
 	text = report_of(&f.result, (struct report){ .has_utf8 = true });
-	expect(text,
-	       "TRUSTWORTHY  this client sent 0% of messages late and used "
-	       "61% of a core");
+	/* The answer, then how far it can be trusted. */
+	expect_start(text,
+		     "20,000 replies/s   p50 599us   p99 1.09ms   0 errors\n"
+		     "TRUSTWORTHY  this client sent 0% of messages late "
+		     "and used 61% of a core\n");
 	expect(text, "600,000 planned = 600,000 sent\n");
 	expect(text, "600,000 sent = 600,000 answered\n");
-	expect(text, "20,000 answered/s   100.0% of plan   1.28 MB/s each way");
+	expect(text, "100.0% of plan   1.28 MB/s each way");
 	expect(text, "200 asked, 200 opened, 200 served\n");
 	expect(text, "▁▁▁▁▁▁▁▁▁▁▁█▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁   worst 35.0ms at 11 s");
-	expect_not(text, "errors");
+	expect_not(text, "\nerrors");
 	expect_not(text, "hint");
 	expect_not(text, "gates");
 	expect_not(text, "\033");
@@ -117,6 +131,7 @@ START_TEST(the_worst_run_fits_too)
 {
 	struct figures f;
 	struct gates gates = { .count = 0 };
+	static const size_t columns[] = { 60, 80, 120 };
 	char *text;
 
 	figures_init(&f);
@@ -134,7 +149,37 @@ START_TEST(the_worst_run_fits_too)
 		     "closed early + 10 open\n");
 	expect(text, "20 STARVED #0 #0 #0 #0 ...");
 	expect(text, "p99<1ns FAIL");
-	expect_fit(text, REPORT_LINES);
+	expect_start(text, "16,665 replies/s   p50 599us   p99 1.09ms   ");
+	expect(text, "16 of 32 gates failed\n");
+	free(text);
+	for (int i = 0; i < 3; i++) {
+		text = report_of(&f.result,
+				 (struct report){ .gates = &gates,
+						  .columns = columns[i],
+						  .saved = { "a.json", "b" } });
+		expect_fit_in(text, REPORT_LINES, columns[i]);
+		free(text);
+	}
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(errors_of_one_kind_are_named_in_the_first_line)
+{
+	struct figures f;
+	char *text;
+
+	figures_init(&f);
+	f.result.counts.wrong = 166;
+	verdict_judge(&f.result);
+	text = report_of(&f.result, (struct report){ .has_colour = true });
+	expect_start(text,
+		     "\033[1;31m20,000 replies/s\033[0m   p50 599us   p99 "
+		     "1.09ms   \033[1;31m166 wrong replies\033[0m\n");
+	free(text);
+	f.result.counts.timed_out = 2;
+	text = report_of(&f.result, (struct report){ .is_short = true });
+	expect(text, "   168 errors\n");
 	free(text);
 	result_free(&f.result);
 }
@@ -257,8 +302,8 @@ START_TEST(one_way_is_bytes_a_second)
 	f.plan.mode = PLAN_DOWNLOAD;
 	f.result.counts = (struct counts){ .bytes_in = 30000000000 };
 	text = report_of(&f.result, (struct report){ .has_utf8 = true });
-	expect(text, "1.00 GB/s down   8.0 Gbit/s   30,000,000,000 bytes in "
-		     "30.0s");
+	expect_start(text, "1.00 GB/s down   0 errors\n");
+	expect(text, "8.0 Gbit/s   30,000,000,000 bytes in 30.0s");
 	expect_not(text, "messages");
 	expect_not(text, "answered");
 	expect_not(text, " B");
@@ -372,6 +417,7 @@ int main(void)
 {
 	return RUN_TESTS("load_report", a_good_run_is_said_in_few_lines,
 			 the_worst_run_fits_too,
+			 errors_of_one_kind_are_named_in_the_first_line,
 			 a_percentile_without_samples_enough_is_absent,
 			 what_was_never_answered_makes_a_lower_bound,
 			 a_second_with_a_lower_bound_says_so,

@@ -149,6 +149,7 @@ END_TEST
 
 static struct histogram from_plan;
 static struct interval interval;
+static struct histogram without_lag, dropped;
 
 /* Send nothing for that many seconds, or until the count is planned. */
 static void send_nothing(struct plan *plan, int64_t seconds)
@@ -156,6 +157,7 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	struct conn links[LINKS], *heap[LINKS + 1];
 	struct engine e = { .plan = plan,
 			    .now = &interval,
+			    .dropped = &dropped,
 			    .window = 1,
 			    .conns = links,
 			    .conn_count = LINKS,
@@ -164,6 +166,7 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	histogram_clear(&from_plan);
 	interval = (struct interval){ .censored = { { 0, NEVER } } };
 	interval.clocks[CLOCK_FROM_PLAN] = &from_plan;
+	interval.without_lag = &without_lag;
 	e.start_at = now_ns();
 	e.measure_at = e.start_at + plan->warmup_ns;
 	e.end_at = seconds > 0 ? e.measure_at + seconds * 1000000000 : NEVER;

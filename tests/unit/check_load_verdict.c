@@ -6,9 +6,8 @@
 
 #include "../../client/load/judge/diagnosis.h"
 #include "../../client/load/judge/verdict.h"
+#include "../../client/load/measure/clock.h"
 #include "../load/figures.h"
-
-#define SECOND INT64_C(1000000000)
 
 static struct figures f;
 
@@ -46,14 +45,16 @@ END_TEST
 START_TEST(our_own_lateness_is_weighed_by_the_percentile_it_spoils)
 {
 	figures_init(&f);
-	f.result.self.late_ours = 599;
-	expect(VERDICT_TRUSTWORTHY, "0.1%");
-	f.result.self.late_ours = 600;
-	expect(VERDICT_WITH_CARE, "this client sent 0.1% of messages late");
-	f.result.self.late_ours = 6000;
-	expect(VERDICT_NOT, "this client sent 1% of messages late");
-	f.result.self.late_ours = f.result.counts.sent;
-	expect(VERDICT_NOT, "this client sent 100% of messages late");
+	figures_be_late(&f, 500, 5 * MS);
+	expect(VERDICT_TRUSTWORTHY, "0.083%");
+	figures_be_late(&f, 1200, 5 * MS);
+	expect(VERDICT_WITH_CARE,
+	       "sent late: p99.9 is 6.10ms, and 1.10ms without its delay");
+	figures_be_late(&f, 12000, 5 * MS);
+	expect(VERDICT_NOT,
+	       "sent late: p99 is 6.10ms, and 1.09ms without its delay");
+	figures_be_late(&f, 600000, 5 * MS);
+	expect(VERDICT_NOT, "sent late: p99 is ");
 	/* Delays by the server are not attributed to this client. */
 	f.result.self.late_server = 600000;
 	expect(VERDICT_TRUSTWORTHY, "0%");
@@ -176,6 +177,23 @@ START_TEST(a_shortage_of_this_client_is_told_of)
 }
 END_TEST
 
+/* Late by more than 100 us, which is little beside the time of a reply. */
+START_TEST(lateness_is_judged_by_what_it_does_to_the_figures)
+{
+	figures_init(&f);
+	for (int i = 0; i < 2; i++) {
+		struct histogram **h = i ? &f.result.without_lag
+					 : &f.result.clocks[CLOCK_FROM_PLAN];
+
+		histogram_clear(*h);
+		histogram_record_many(*h, 20 * MS + (i ? 0 : MS / 2), 600000);
+	}
+	f.result.self.late_ours = 600000;
+	expect(VERDICT_TRUSTWORTHY, "sent 100% of messages late");
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(what_is_less_than_asked_is_incomplete)
 {
 	figures_init(&f);
@@ -183,7 +201,7 @@ START_TEST(what_is_less_than_asked_is_incomplete)
 	ck_assert(!f.result.is_incomplete);
 	/* This client spoils the figures, but all of them are there. */
 	f.result.self.busiest = 1;
-	f.result.self.late_ours = 600000;
+	figures_be_late(&f, 600000, 5 * MS);
 	f.result.connections.lost = 19;
 	verdict_judge(&f.result);
 	ck_assert_int_eq(f.result.verdict, VERDICT_NOT);
@@ -235,13 +253,13 @@ START_TEST(the_gravest_reasons_come_first)
 	figures_init(&f);
 	f.result.self.busiest = 0.85;
 	f.result.connections.starved = 2;
-	f.result.self.late_ours = 60000;
+	figures_be_late(&f, 60000, 5 * MS);
 	f.result.counts.open = 1;
 	verdict_judge(&f.result);
 	ck_assert_int_eq(f.result.verdict, VERDICT_NOT);
 	ck_assert_uint_eq(f.result.grave_count, 2);
 	ck_assert_ptr_nonnull(strstr(f.result.reasons[0], "do not add up"));
-	ck_assert_ptr_nonnull(strstr(f.result.reasons[1], "10% of messages"));
+	ck_assert_ptr_nonnull(strstr(f.result.reasons[1], "sent late: p99"));
 	ck_assert_uint_eq(f.result.reason_count, 4);
 	result_free(&f.result);
 }
@@ -336,6 +354,7 @@ int main(void)
 		starved_connections_are_told_of, lost_connections_are_told_of,
 		less_time_than_asked_is_told_of,
 		a_shortage_of_this_client_is_told_of,
+		lateness_is_judged_by_what_it_does_to_the_figures,
 		what_is_less_than_asked_is_incomplete,
 		a_rate_that_was_missed_is_told_of,
 		littles_law_shows_connections_that_waited_for_us,

@@ -194,7 +194,7 @@ static void bad_client_event(struct bad_clients *c, struct bad_client *m,
 		return;
 	if (!m->is_connected &&
 	    (events & (EPOLLHUP | EPOLLERR) ||
-	     target_connected(c->target, m->fd, &took) != 0)) {
+	     target_connected(c->target, m->id, m->fd, &took) != 0)) {
 		c->counts[m->kind].failed++;
 		bad_client_close(m, now);
 		return;

@@ -54,7 +54,7 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	set_state(e, c, is_over ? CONN_OVER : CONN_IDLE);
 }
 
-void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
+void conn_drop_exchange(struct engine *e, struct conn *c)
 {
 	int64_t planned = conn_message(e, c, c->next)->planned;
 	struct interval *i = e->now;
@@ -67,8 +67,7 @@ void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now)
 		return;
 	i->counts.planned++;
 	i->counts.never_sent++;
-	interval_censor(i, CLOCK_FROM_PLAN, now - planned, 1);
-	histogram_record(i->clocks[CLOCK_FROM_PLAN], now - planned);
+	histogram_record(e->dropped, (planned - e->measure_at) / MS);
 }
 
 /* Churn before the measured part is not counted. */
@@ -93,6 +92,7 @@ static void pause_before_next(struct engine *e, struct conn *c,
 	if (phase == ERROR_REPLY || phase == ERROR_BETWEEN)
 		c->pause = 0;
 	c->retry_at = now + c->pause;
+	c->pause_at = now;
 	c->pause = c->pause ? 2 * c->pause : PAUSE_MIN;
 	if (c->pause > PAUSE_MAX)
 		c->pause = PAUSE_MAX;
@@ -114,7 +114,7 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 			error == 0 || error == ECONNRESET || error == EPIPE;
 	if (c->down_at == 0 && c->was_opened)
 		c->down_at = now;
-	conn_drop_exchange(e, c, now);
+	conn_drop_exchange(e, c);
 	replies_abandon(e, c,
 			error == 0 || error == ETIMEDOUT ? &b->closed_early
 							 : &b->reset,
@@ -409,11 +409,8 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now)
 
 static void count_downtime(const struct engine *e, struct conn *c, int64_t now)
 {
-	int64_t from = c->down_at > e->measure_at ? c->down_at : e->measure_at;
-	int64_t to = now < e->end_at ? now : e->end_at;
-
-	if (c->down_at != 0 && to > from)
-		c->down_ns += to - from;
+	if (c->down_at != 0)
+		c->down_ns += engine_measured_since(e, c->down_at, now);
 	c->down_at = 0;
 }
 
@@ -436,9 +433,12 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		return;
 	}
 	now = now_ns();
+	if (took == 0)
+		took = now - c->begun_at;
 	if (is_measured(e, c))
-		histogram_record(e->now->clocks[CLOCK_CONNECT],
-				 took > 0 ? took : now - c->begun_at);
+		histogram_record(e->now->clocks[CLOCK_CONNECT], took);
+	if (e->plan->mode == PLAN_CHURN)
+		c->late_ns = now - c->room_at - took;
 	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
 	if (!c->was_opened)
 		e->connected_at = now;
@@ -686,7 +686,9 @@ static void conn_give_up(struct engine *e, struct conn *c, int64_t now)
 
 void conn_retry(struct engine *e, struct conn *c, int64_t now)
 {
-	c->retry_at = 0;
+	if (c->pause_at != 0 && c->down_at != 0)
+		c->paused_ns += engine_measured_since(e, c->pause_at, now);
+	c->retry_at = c->pause_at = 0;
 	conn_open(e, c, now);
 }
 

@@ -108,12 +108,13 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->budget = plan->count ? engine_share(plan->count, e) : UINT64_MAX;
 	e->now = interval_new();
 	e->full = interval_new();
+	e->dropped = calloc(1, sizeof(*e->dropped));
 	e->sums.bytes_each = sizeof(struct conn) + sizeof(struct conn *) +
 			     e->window * sizeof(struct message) +
 			     (size_t)plan->depth * sizeof(struct overtaken);
 	e->in = malloc(ENGINE_BUFFER);
 	e->out = malloc(ENGINE_BUFFER);
-	if (!e->now || !e->full || !e->in || !e->out)
+	if (!e->now || !e->full || !e->dropped || !e->in || !e->out)
 		return -ENOMEM;
 	rc = init_conns(e);
 	set_sweep(e);
@@ -131,6 +132,7 @@ void engine_fini(struct engine *e)
 		close(e->wakeup);
 	interval_free(e->now);
 	interval_free(e->full);
+	free(e->dropped);
 	free(e->conns);
 	free(e->messages);
 	free(e->overtaken);
@@ -193,7 +195,8 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 
 	if (c->state == CONN_CONNECTING) {
 		int64_t took;
-		int error = target_connected(e->control->target, c->fd, &took);
+		int error = target_connected(e->control->target, c->id, c->fd,
+					     &took);
 
 		conn_connected(e, c, error, now_ns(), took);
 	}
@@ -483,7 +486,7 @@ static void engine_finish(struct engine *e)
 	for (size_t i = 0; i < e->conn_count; i++) {
 		struct conn *c = &e->conns[i];
 
-		conn_drop_exchange(e, c, now);
+		conn_drop_exchange(e, c);
 		replies_abandon(e, c, &e->now->counts.open, now);
 		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
 			e->sums.unsent += conn_unsent(c);
@@ -563,6 +566,8 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 					 .was_asked = c->was_asked,
 					 .down_at = c->down_at,
 					 .down_ns = c->down_ns,
+					 .pause_at = c->pause_at,
+					 .paused_ns = c->paused_ns,
 					 .replies = c->replies,
 					 .last_at = c->last_at,
 				 });

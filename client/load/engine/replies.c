@@ -147,6 +147,24 @@ static void settled(struct engine *e, struct conn *c, uint64_t seq)
 		leave_ring(e, c);
 }
 
+/*
+ * A reply that was there when the wait ended may have come at any time since
+ * the wait before, but not before its message was sent.
+ */
+static void record_own_delay(struct engine *e, const struct conn *c,
+			     const struct message *m, int64_t now,
+			     uint64_t count)
+{
+	int64_t delay = now - e->woke_at + e->wake_delay;
+
+	if (engine_is_open_loop(e) && e->plan->mode != PLAN_CHURN)
+		return;
+	if (delay > now - m->sent)
+		delay = now - m->sent;
+	histogram_record_many(e->now->clocks[CLOCK_LAG], delay + c->late_ns,
+			      count);
+}
+
 static void record_latency(struct engine *e, const struct message *m,
 			   int64_t now, uint64_t count)
 {
@@ -156,6 +174,10 @@ static void record_latency(struct engine *e, const struct message *m,
 	if (engine_is_open_loop(e) || e->plan->mode == PLAN_CHURN)
 		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
 				      now - m->planned, count);
+	if (engine_is_open_loop(e))
+		histogram_record_many(
+			i->without_lag,
+			now - m->planned - 1000 * (int64_t)m->lag_us, count);
 }
 
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
@@ -172,6 +194,7 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 		if (kind)
 			++*kind;
 		record_latency(e, m, now, 1);
+		record_own_delay(e, c, m, now, 1);
 		c->replies++;
 	}
 	if (seq >= c->highest)
@@ -213,6 +236,7 @@ static uint64_t measure_run(struct engine *e, const struct conn *c,
 			continue;
 		m = &ring[(first - 1) & last];
 		record_latency(e, m, now, count);
+		record_own_delay(e, c, m, now, count);
 		e->now->counts.drained += sent >= e->end_at ? count : 0;
 		measured += count;
 	}

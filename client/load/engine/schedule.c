@@ -262,6 +262,7 @@ static void note_missed(struct engine *e, struct conn *c,
 		histogram_record_many(i->clocks[CLOCK_FROM_PLAN], age, 1);
 		histogram_record_many(i->clocks[CLOCK_FROM_PLAN],
 				      (age + youngest) / 2, same - 1);
+		histogram_record_many(i->without_lag, age, same);
 		age = youngest;
 	}
 	i->counts.planned += m->count;
@@ -269,14 +270,36 @@ static void note_missed(struct engine *e, struct conn *c,
 	interval_censor(i, CLOCK_FROM_PLAN, age, m->count);
 }
 
+/* Each has at least the age of the latest in its slot. */
+static void count_dropped(struct engine *e, int64_t end)
+{
+	const struct histogram *h = e->dropped;
+	struct interval *i = e->now;
+
+	for (size_t slot = 0; h->total > 0 && slot < HISTOGRAM_SLOTS; slot++) {
+		int64_t age = end - e->measure_at -
+			      MS * (histogram_slot_high(slot) + 1);
+
+		if (h->counts[slot] == 0)
+			continue;
+		age = age > 0 ? age : 0;
+		histogram_record_many(i->clocks[CLOCK_FROM_PLAN], age,
+				      h->counts[slot]);
+		interval_censor(i, CLOCK_FROM_PLAN, age, h->counts[slot]);
+	}
+}
+
 void schedule_count_missed(struct engine *e)
 {
 	int64_t now = now_ns();
 
-	if (!engine_is_open_loop(e) || e->start_at == NEVER)
+	if (e->start_at == NEVER)
 		return;
-	if (now < planned_end(e))
+	if (engine_is_open_loop(e) && now < planned_end(e))
 		now = planned_end(e);
+	count_dropped(e, now);
+	if (!engine_is_open_loop(e))
+		return;
 	for (size_t n = 0; n < e->conn_count; n++) {
 		struct conn *c = &e->conns[n];
 		struct missed m = { .count = 0 };

@@ -83,14 +83,17 @@ struct conn {
 	struct overtaken *overtaken; /* older than head, oldest first */
 	uint32_t overtaken_count;
 	struct frame frame;
-	uint64_t replies; /* measured ones */
-	int64_t last_at;  /* when input last came */
-	int64_t begun_at; /* when connecting began; later, when it connected */
-	int64_t room_at;  /* since when there is room for another message */
-	int64_t down_at;  /* since when it is lost; 0: it is not */
-	int64_t down_ns;  /* measured time in which it was, before down_at */
-	int64_t due_at;	  /* open loop: the next planned instant */
-	uint32_t turn;	  /* its place in the order of this part */
+	uint64_t replies;  /* measured ones */
+	int64_t last_at;   /* when input last came */
+	int64_t begun_at;  /* when connecting began; later, when it connected */
+	int64_t room_at;   /* since when there is room for another message */
+	int64_t late_ns;   /* churn: our own delay before the send */
+	int64_t down_at;   /* since when it is lost; 0: it is not */
+	int64_t down_ns;   /* measured time in which it was, before down_at */
+	int64_t pause_at;  /* since when the next try waits; 0: it does not */
+	int64_t paused_ns; /* the part of the time down that was such a wait */
+	int64_t due_at;	   /* open loop: the next planned instant */
+	uint32_t turn;	   /* its place in the order of this part */
 	uint64_t due_count; /* instants of this part that have passed */
 	uint64_t random;
 	size_t heap_at;	  /* index in the heap, from 1; 0: not in it */
@@ -153,6 +156,11 @@ struct engine {
 	bool has_ended_part;  /* the last interval of it is handed over */
 	bool has_no_pwait2;   /* epoll_pwait2() is not available */
 	int error;	      /* why waiting for events failed, positive; 0 */
+	/*
+	 * Churn: when exchanges that were never sent had been planned, in ms
+	 * from measure_at; their age is known at the end.
+	 */
+	struct histogram *dropped;
 	char *in, *out;
 
 	/*
@@ -180,7 +188,7 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took);
 
 /* Churn: count the message of a connection that was never made. */
-void conn_drop_exchange(struct engine *e, struct conn *c, int64_t now);
+void conn_drop_exchange(struct engine *e, struct conn *c);
 
 /* Send what may be sent now. */
 void conn_send(struct engine *e, struct conn *c, int64_t now);
@@ -247,7 +255,10 @@ void schedule_update(struct engine *e, struct conn *c);
 /* The connection that is to act first, or NULL. */
 struct conn *schedule_first(const struct engine *e);
 
-/* At the end: count the messages that were planned and not sent. */
+/*
+ * At the end: count the messages that were planned and not sent, and the age
+ * of dropped exchanges.
+ */
 void schedule_count_missed(struct engine *e);
 
 /* ----------------------------------------------------------------- helpers */
@@ -262,6 +273,16 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 	e->now->errors++;
 	error_table_add(&e->sums.errors,
 			&(struct error_row){ phase, error, 1, at, at });
+}
+
+/* Of the time from then to now, the part that is measured. */
+static inline int64_t engine_measured_since(const struct engine *e,
+					    int64_t then, int64_t now)
+{
+	int64_t from = then > e->measure_at ? then : e->measure_at;
+	int64_t to = now < e->end_at ? now : e->end_at;
+
+	return to > from ? to - from : 0;
 }
 
 static inline bool engine_is_running(const struct engine *e, int64_t now)

@@ -103,13 +103,19 @@ static int resolve_to(struct target *ret, const struct plan *plan)
 	}
 	if (count > ADDRESSES_MAX)
 		count = ADDRESSES_MAX;
-	if (count > 1)
+	if (count > 1 && !plan->is_spread) {
 		while (at < count && !probe_address(&list[at], probe_ms))
 			at++;
-	if (at == count)
-		at = 0;
-	ret->to.addr = list[at].addr;
-	ret->to.len = list[at].len;
+		if (at == count)
+			at = 0;
+		list[0] = list[at];
+		count = 1;
+	}
+	for (int i = 0; i < count; i++) {
+		ret->to[i].addr = list[i].addr;
+		ret->to[i].len = list[i].len;
+	}
+	ret->to_count = (size_t)count;
 	free(list);
 	return CLI_DONE;
 }
@@ -133,13 +139,24 @@ static int resolve_source(struct endpoint *ret, const char *text, int family)
 	return CLI_DONE;
 }
 
+/* Sources are of one family, and so are the addresses then. */
+static void keep_family(struct target *t, int family)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->to_count; i++)
+		if (t->to[i].addr.ss_family == family)
+			t->to[kept++] = t->to[i];
+	t->to_count = kept;
+}
+
 static int resolve_sources(struct target *ret, const struct plan *plan)
 {
 	int status = CLI_DONE;
 
 	if (plan->source_count == 0)
 		return CLI_DONE;
-	if (ret->to.addr.ss_family == AF_UNIX) {
+	if (ret->to[0].addr.ss_family == AF_UNIX) {
 		cli_error("--source: a Unix socket has no source address");
 		return CLI_USAGE;
 	}
@@ -148,40 +165,198 @@ static int resolve_sources(struct target *ret, const struct plan *plan)
 		cli_error("out of memory");
 		return CLI_FAILED;
 	}
+	keep_family(ret, ret->to[0].addr.ss_family);
 	for (size_t i = 0; i < plan->source_count && status == CLI_DONE; i++)
 		status = resolve_source(&ret->from[i], plan->sources[i],
-					ret->to.addr.ss_family);
+					ret->to[0].addr.ss_family);
 	ret->from_count = plan->source_count;
 	return status;
 }
 
-/* "127.0.0.1:1234", "[::1]:1234", "unix:/path" */
+/* "127.0.0.1:1234", "[::1]:1234 and 2 more", "unix:/path" */
 static void say_where(struct target *t, const struct plan *plan)
 {
-	char host[INET6_ADDRSTRLEN], port[8];
+	const struct endpoint *to = &t->to[0];
+	char host[INET6_ADDRSTRLEN], port[8], more[32] = "";
 
-	if (t->to.addr.ss_family == AF_UNIX ||
-	    getnameinfo((struct sockaddr *)&t->to.addr, t->to.len, host,
+	if (t->to_count > 1)
+		snprintf(more, sizeof(more), " and %zu more", t->to_count - 1);
+	if (to->addr.ss_family == AF_UNIX ||
+	    getnameinfo((const struct sockaddr *)&to->addr, to->len, host,
 			sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		snprintf(t->text, sizeof(t->text), "%s", plan->address);
 	else
 		snprintf(t->text, sizeof(t->text),
-			 t->to.addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s",
-			 host, port);
+			 to->addr.ss_family == AF_INET6 ? "[%s]:%s%s"
+							: "%s:%s%s",
+			 host, port, more);
 }
+
+/* ---------------------------------------------------------- socket options */
+
+static int set_number(int fd, int level, int name, int value)
+{
+	if (value == 0)
+		return 0;
+	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? errno
+								      : 0;
+}
+
+static int set_name(int fd, int level, int name, const char *value)
+{
+	if (!value)
+		return 0;
+	return setsockopt(fd, level, name, value, (socklen_t)strlen(value)) < 0
+		       ? errno
+		       : 0;
+}
+
+/* *name: of the option that failed.  Returns 0 or an errno. */
+static int set_options(const struct plan *p, int fd, int family,
+		       const char **name)
+{
+	const struct plan_socket *s = &p->socket;
+	bool is_v6 = family == AF_INET6;
+	const struct {
+		const char *name;
+		int error;
+	} done[] = {
+		{ "rcvbuf",
+		  set_number(fd, SOL_SOCKET, SO_RCVBUF, s->receive_buffer) },
+		{ "sndbuf",
+		  set_number(fd, SOL_SOCKET, SO_SNDBUF, s->send_buffer) },
+		{ "dscp",
+		  set_number(fd, is_v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+			     is_v6 ? IPV6_TCLASS : IP_TOS, s->mark_dscp << 2) },
+		{ "mss", set_number(fd, IPPROTO_TCP, TCP_MAXSEG, s->segment) },
+		{ "congestion",
+		  set_name(fd, IPPROTO_TCP, TCP_CONGESTION, s->congestion) },
+		{ "device",
+		  set_name(fd, SOL_SOCKET, SO_BINDTODEVICE, s->device) },
+	};
+
+	if (family != AF_UNIX && !s->has_nagle)
+		(void)set_number(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++) {
+		*name = done[i].name;
+		if (done[i].error != 0)
+			return done[i].error;
+	}
+	return 0;
+}
+
+/* So that an option that cannot be set is one error and not one for each. */
+static int check_options(const struct target *t, const struct plan *plan)
+{
+	int family = t->to[0].addr.ss_family, error = 0;
+	const char *name;
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return CLI_DONE;
+	error = set_options(plan, fd, family, &name);
+	close(fd);
+	if (error != 0)
+		cli_error("--socket: cannot set %s: %s", name, strerror(error));
+	return error != 0 ? CLI_USAGE : CLI_DONE;
+}
+
+/* ----------------------------------------------------------- PROXY header */
+
+static size_t proxy_v1(char *to, size_t room,
+		       const struct sockaddr_storage *own,
+		       const struct sockaddr_storage *peer, socklen_t len)
+{
+	char host[2][INET6_ADDRSTRLEN], port[2][8];
+	const int flags = NI_NUMERICHOST | NI_NUMERICSERV;
+
+	if (own->ss_family == AF_UNIX ||
+	    getnameinfo((const struct sockaddr *)own, len, host[0],
+			sizeof(host[0]), port[0], sizeof(port[0]), flags) ||
+	    getnameinfo((const struct sockaddr *)peer, len, host[1],
+			sizeof(host[1]), port[1], sizeof(port[1]), flags))
+		return (size_t)snprintf(to, room, "PROXY UNKNOWN\r\n");
+	return (size_t)snprintf(to, room, "PROXY TCP%d %s %s %s %s\r\n",
+				own->ss_family == AF_INET6 ? 6 : 4, host[0],
+				host[1], port[0], port[1]);
+}
+
+/* The addresses of both, then the ports of both. */
+static size_t proxy_v2(char *to, const struct sockaddr_storage *own,
+		       const struct sockaddr_storage *peer)
+{
+	static const char signature[] = "\r\n\r\n\0\r\nQUIT\n";
+	const struct sockaddr_in *in[] = { (const void *)own,
+					   (const void *)peer };
+	const struct sockaddr_in6 *in6[] = { (const void *)own,
+					     (const void *)peer };
+	bool is_v6 = own->ss_family == AF_INET6;
+	size_t size = is_v6 ? 16 : 4, used = 16;
+
+	memcpy(to, signature, 12);
+	to[12] = 0x21; /* version 2, a proxied connection */
+	to[13] = is_v6 ? 0x21 : 0x11;
+	if (own->ss_family == AF_UNIX) {
+		to[12] = 0x20; /* local: without addresses */
+		to[13] = to[14] = to[15] = 0;
+		return 16;
+	}
+	for (int i = 0; i < 2; i++, used += size)
+		memcpy(to + used,
+		       is_v6 ? (const void *)&in6[i]->sin6_addr
+			     : (const void *)&in[i]->sin_addr,
+		       size);
+	for (int i = 0; i < 2; i++, used += 2)
+		memcpy(to + used, &in[i]->sin_port, 2); /* as in sin6_port */
+	to[14] = 0;
+	to[15] = (char)(used - 16);
+	return used;
+}
+
+/* The send buffer is empty, so that it takes the header.  0 or an errno. */
+static int send_proxy(const struct target *t, int fd)
+{
+	struct sockaddr_storage own = { 0 }, peer = { 0 };
+	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
+	char header[128];
+	size_t len;
+	ssize_t n;
+
+	if (t->plan->proxy == PROXY_NONE)
+		return 0;
+	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 ||
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
+		return errno;
+	len = t->plan->proxy == PROXY_V1
+		      ? proxy_v1(header, sizeof(header), &own, &peer, own_len)
+		      : proxy_v2(header, &own, &peer);
+	n = send(fd, header, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n == (ssize_t)len)
+		return 0;
+	return n < 0 ? errno : ENOBUFS;
+}
+
+/* ------------------------------------------------------------- connections */
 
 int target_resolve(struct target *ret, const struct plan *plan)
 {
 	int status = CLI_DONE;
 
-	*ret = (struct target){ .from = NULL };
+	*ret = (struct target){ .plan = plan, .to_count = 1 };
+	ret->to = calloc(ADDRESSES_MAX, sizeof(*ret->to));
+	if (!ret->to) {
+		cli_error("out of memory");
+		return CLI_FAILED;
+	}
 	if (strncmp(plan->address, "unix:", 5) == 0)
-		set_unix(&ret->to, plan->address + 5);
+		set_unix(&ret->to[0], plan->address + 5);
 	else
 		status = resolve_to(ret, plan);
 	if (status == CLI_DONE)
 		status = resolve_sources(ret, plan);
+	if (status == CLI_DONE)
+		status = check_options(ret, plan);
 	if (status == CLI_DONE)
 		say_where(ret, plan);
 	else
@@ -192,7 +367,8 @@ int target_resolve(struct target *ret, const struct plan *plan)
 void target_fini(struct target *t)
 {
 	free(t->from);
-	t->from = NULL;
+	free(t->to);
+	t->from = t->to = NULL;
 }
 
 static int bind_to(const struct target *t, int fd, unsigned number)
@@ -209,24 +385,26 @@ static int bind_to(const struct target *t, int fd, unsigned number)
 int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error)
 {
-	int family = t->to.addr.ss_family;
-	int on = 1;
+	const struct endpoint *to = &t->to[number % t->to_count];
+	int family = to->addr.ss_family;
+	const char *name;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	*phase = ERROR_SOCKET;
 	if (fd < 0)
 		goto failed;
-	if (family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	errno = set_options(t->plan, fd, family, &name);
+	if (errno != 0)
+		goto failed;
 	*phase = ERROR_BIND;
 	if (t->from_count > 0 && bind_to(t, fd, number) < 0)
 		goto failed;
 	*phase = ERROR_CONNECT;
 	*error = 0;
-	if (connect(fd, (const struct sockaddr *)&t->to.addr, t->to.len) == 0)
-		return fd;
+	if (connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0)
+		errno = send_proxy(t, fd);
 	*error = errno;
-	if (*error == EINPROGRESS)
+	if (*error == 0 || *error == EINPROGRESS)
 		return fd;
 failed:
 	*error = errno;
@@ -249,15 +427,17 @@ static bool read_handshake(int fd, int64_t *rtt_ns)
 	return info.tcpi_state == TCP_ESTABLISHED;
 }
 
-int target_connected(const struct target *t, int fd, int64_t *rtt_ns)
+int target_connected(const struct target *t, unsigned number, int fd,
+		     int64_t *rtt_ns)
 {
+	const struct endpoint *to = &t->to[number % t->to_count];
 	int error = 0;
 
 	*rtt_ns = 0;
 	if (!read_handshake(fd, rtt_ns))
 		error = socket_error(fd);
 	if (error == 0 &&
-	    is_self_connected(fd, (const struct sockaddr *)&t->to.addr))
+	    is_self_connected(fd, (const struct sockaddr *)&to->addr))
 		error = ECONNREFUSED;
-	return error;
+	return error != 0 ? error : send_proxy(t, fd);
 }

@@ -18,7 +18,9 @@ struct endpoint {
 };
 
 struct target {
-	struct endpoint to;
+	const struct plan *plan;
+	struct endpoint *to; /* used in rotation */
+	size_t to_count;
 	struct endpoint *from;
 	size_t from_count;
 	char text[128];
@@ -26,7 +28,8 @@ struct target {
 
 /*
  * Resolve the addresses of the plan, for at most its connect timeout.  Of
- * several addresses of a name the first that accepts a connection is taken.
+ * several addresses of a name all are taken if the plan is spread, else the
+ * first that accepts a connection.
  * Returns CLI_DONE, or the exit status after printing an error; call
  * target_fini() in any case.
  */
@@ -35,7 +38,8 @@ int target_resolve(struct target *ret, const struct plan *plan);
 void target_fini(struct target *t);
 
 /*
- * Start connection number without blocking; sources are used in rotation.
+ * Start connection number without blocking; addresses and sources are used in
+ * rotation.
  * Returns the descriptor, with *error 0 (connected) or EINPROGRESS; or -1 with
  * *error an errno and *phase where it failed.
  */
@@ -43,12 +47,14 @@ int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error);
 
 /*
- * The result of a connection in progress: 0 or an errno.  A socket connected
- * with itself counts as refused: nothing listens there.
+ * The result of connection number, which is in progress: 0 or an errno.  A
+ * socket connected with itself counts as refused: nothing listens there.  The
+ * PROXY header of the plan is sent.
  *
  * *rtt_ns: how long the handshake took, as the kernel measured it; 0 if it is
  * not known, or if segments had to be repeated.
  */
-int target_connected(const struct target *t, int fd, int64_t *rtt_ns);
+int target_connected(const struct target *t, unsigned number, int fd,
+		     int64_t *rtt_ns);
 
 #endif

@@ -89,8 +89,7 @@ static bool read_gate(struct gate_row *g, const char *given)
 			limit = g->text + len + strlen(operators[i].text);
 		}
 	snprintf(name, sizeof(name), "%.*s", (int)len, g->text);
-	g->metric = metric_find(name);
-	if (g->metric < 0)
+	if (!metric_find(&g->metric, name))
 		return refuse(given, "unknown figure; known are: ",
 			      metric_names(known));
 	if (!limit)

@@ -27,7 +27,7 @@ extern const char *const gate_outcome_names[];
 
 struct gate_row {
 	char text[GATE_TEXT]; /* as given, without blanks */
-	int metric;
+	struct metric_id metric;
 	enum gate_operator op;
 	double limit; /* in the unit of the metric */
 	/* After gates_judge(): */

@@ -132,17 +132,19 @@ static void check_connections(struct result *r)
 /* Lost connections that are not made again were told of. */
 static void check_downtime(struct result *r)
 {
-	double down = result_downtime(r);
+	double down = result_downtime(r), paused = result_paused(r);
+	char text[128];
 
 	if (!r->plan->reconnect || down < VERDICT_DOWN_CARE)
 		return;
+	snprintf(text, sizeof(text),
+		 "connections were lost %.0f%% of the time, %.0f%% of it in "
+		 "pauses of this client",
+		 100 * down, 100 * paused);
 	if (down >= VERDICT_DOWN_NOT)
-		add_shortfall(r, "connections were lost %.0f%% of the time",
-			      100 * down);
+		add_shortfall(r, "%s", text);
 	else
-		add_reason(r, VERDICT_WITH_CARE,
-			   "connections were lost %.0f%% of the time",
-			   100 * down);
+		add_reason(r, VERDICT_WITH_CARE, "%s", text);
 }
 
 static const struct {
@@ -195,16 +197,25 @@ static void check_shortage(struct result *r)
 
 static void check_lateness(struct result *r)
 {
-	double late = share_of(r->self.late_ours, r->counts.sent);
-	char percent[UNITS_TEXT], worst[UNITS_TEXT];
+	static const double percents[] = { 99, 50, 99.9 };
+	char with[UNITS_TEXT], text[UNITS_TEXT];
+	int64_t without;
 
-	if (r->plan->schedule == PLAN_CLOSED || late < VERDICT_LATE_CARE)
+	for (size_t i = 0; i < 3; i++) {
+		double more = result_lateness(r, percents[i], &without);
+
+		if (more <= VERDICT_LATENESS)
+			continue;
+		units_time(histogram_percentile(r->clocks[CLOCK_FROM_PLAN],
+						percents[i]),
+			   with);
+		add_reason(r,
+			   percents[i] > 99 ? VERDICT_WITH_CARE : VERDICT_NOT,
+			   "this client sent late: p%g is %s, and %s without "
+			   "its delay",
+			   percents[i], with, units_time(without, text));
 		return;
-	add_reason(r,
-		   late >= VERDICT_LATE_NOT ? VERDICT_NOT : VERDICT_WITH_CARE,
-		   "this client sent %s of messages late, up to %s",
-		   units_percent(100 * late, 2, percent),
-		   units_time(r->self.late_ours_max, worst));
+	}
 }
 
 static double asked_for(const struct result *r)
@@ -245,11 +256,13 @@ static void check_rate(struct result *r)
 
 bool verdict_is_our_limit(const struct result *r)
 {
+	int64_t without;
+
 	for (size_t i = 0; i < SHORTAGES; i++)
 		if (is_grave_shortage(r, shortage(r, i)))
 			return true;
-	return share_of(r->self.late_ours, r->counts.sent) >=
-		       VERDICT_LATE_NOT ||
+	return result_lateness(r, 50, &without) > VERDICT_LATENESS ||
+	       result_lateness(r, 99, &without) > VERDICT_LATENESS ||
 	       r->self.busiest >= VERDICT_BUSY_NOT || has_planned_less(r);
 }
 

@@ -10,9 +10,11 @@
 
 #include "../measure/result.h"
 
-/* Messages sent late by this client: 0.1 % affects p99.9, 1 % affects p99. */
-#define VERDICT_LATE_CARE 0.001
-#define VERDICT_LATE_NOT  0.01
+/*
+ * By how much lateness of this client raised a percentile: p99.9 is a reason
+ * for WITH CARE, p50 and p99 for NOT TRUSTWORTHY.
+ */
+#define VERDICT_LATENESS 0.05
 
 /* CPU time of the busiest thread: above this, replies wait for it. */
 #define VERDICT_BUSY_CARE 0.80

@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Figures by name: percentiles of the main clock, those of each clock, then
- * the table.
- */
 #include "metrics.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "units.h"
-
-static const struct {
-	const char *name;
-	double percent; /* above 100: not a percentile */
-} points[] = {
-	{ "p50", 50 },	     { "p90", 90 },  { "p99", 99 },   { "p99.9", 99.9 },
-	{ "p99.99", 99.99 }, { "max", 100 }, { "mean", 101 },
-};
-
-#define POINTS ((int)(sizeof(points) / sizeof(points[0])))
-#define CLOCKS (POINTS * (CLOCK_KINDS + 1))
 
 #define WITHOUT_RATE "there is no rate in a closed loop"
 #define NO_MESSAGES  "no message was planned"
@@ -79,6 +65,7 @@ static double connect_errors(const struct result *r, int error)
 	X("failed", METRIC_COUNT, r->connections.failed, "")                   \
 	X("lost", METRIC_COUNT, r->connections.lost, "")                       \
 	X("downtime%", METRIC_PERCENT, 100 * result_downtime(r), "")           \
+	X("paused%", METRIC_PERCENT, 100 * result_paused(r), "")               \
 	X("reopened", METRIC_COUNT, (double)r->connections.reopened, "")       \
 	X("ended", METRIC_COUNT, (double)r->connections.ended, "")             \
 	X("fairness", METRIC_PERCENT, 100 * r->connections.fairness, "")       \
@@ -111,57 +98,132 @@ static double row_value(int row, const struct result *r)
 	return values[row];
 }
 
-int metric_count(void)
+#define OF_CLOCK(clock, percent)                                               \
+	(struct metric_id)                                                     \
+	{                                                                      \
+		-1, clock, percent                                             \
+	}
+
+bool metric_read_percent(const char *text, double *ret)
 {
-	return CLOCKS + ROW_COUNT;
+	char *end;
+
+	size_t len = strlen(text);
+
+	if (len == 0 || len > 12 || strspn(text, "0123456789.") != len ||
+	    text[0] == '.' || text[len - 1] == '.')
+		return false;
+	*ret = strtod(text, &end);
+	return *end == '\0' && *ret > 0 && *ret < 100;
 }
 
-void metric_describe(int number, struct metric *ret)
+/* "p99.9" "max" "mean" */
+static bool read_point(const char *text, double *ret)
 {
+	if (text[0] == 'p')
+		return metric_read_percent(text + 1, ret);
+	*ret = strcmp(text, "max") == 0 ? METRIC_MAX : METRIC_MEAN;
+	return *ret == METRIC_MAX || strcmp(text, "mean") == 0;
+}
+
+/* Returns where the name of a point begins. */
+static const char *read_clock(const char *name, int *ret)
+{
+	for (int kind = 0; kind < CLOCK_KINDS; kind++) {
+		size_t len = strlen(clock_names[kind]);
+
+		*ret = kind;
+		if (strncmp(name, clock_names[kind], len) == 0 &&
+		    name[len] == '.')
+			return name + len + 1;
+	}
+	*ret = strncmp(name, "lag.", 4) == 0 ? CLOCK_LAG : -1;
+	return *ret < 0 ? name : name + 4;
+}
+
+bool metric_find(struct metric_id *ret, const char *name)
+{
+	const char *point;
+
+	*ret = (struct metric_id){ .row = -1 };
+	point = read_clock(name, &ret->clock);
+	if (read_point(point, &ret->percent))
+		return true;
+	for (ret->row = 0; ret->row < ROW_COUNT; ret->row++)
+		if (strcmp(rows[ret->row].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool is_in(double value, const double *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i] == value)
+			return true;
+	return false;
+}
+
+/* The usual ones, then those of the plan. */
+static size_t all_percentiles(const struct plan *p, double *ret)
+{
+	size_t count = PLAN_PERCENTILES;
+
+	memcpy(ret, plan_usual_percentiles, sizeof(plan_usual_percentiles));
+	for (size_t i = 0; i < p->percentile_count; i++)
+		if (!is_in(p->percentiles[i], ret, count))
+			ret[count++] = p->percentiles[i];
+	return count;
+}
+
+bool metric_at(size_t number, const struct plan *p, struct metric_id *ret)
+{
+	double percents[PLAN_PERCENTILES + PLAN_MORE_PERCENTILES];
+	size_t count = all_percentiles(p, percents);
+	size_t clocks = CLOCK_KINDS + 1, points = count + 2;
+
+	*ret = OF_CLOCK(0, METRIC_MAX);
+	if (number >= points * clocks) {
+		ret->row = (int)(number - points * clocks);
+		return ret->row < ROW_COUNT;
+	}
+	ret->clock = (int)(number / points) - 1;
+	number %= points;
+	if (number < count)
+		ret->percent = percents[number];
+	else if (number > count)
+		ret->percent = METRIC_MEAN;
+	return true;
+}
+
+void metric_describe(struct metric_id id, struct metric *ret)
+{
+	const char *clock = id.clock >= 0 ? clock_names[id.clock] : "";
+	const char *dot = id.clock >= 0 ? "." : "";
+
 	*ret = (struct metric){ .unit = METRIC_TIME };
-	if (number >= CLOCKS) {
-		ret->unit = rows[number - CLOCKS].unit;
-		snprintf(ret->name, sizeof(ret->name), "%s",
-			 rows[number - CLOCKS].name);
-	} else if (number < POINTS) {
-		snprintf(ret->name, sizeof(ret->name), "%s",
-			 points[number].name);
+	if (id.row >= 0) {
+		ret->unit = rows[id.row].unit;
+		snprintf(ret->name, sizeof(ret->name), "%s", rows[id.row].name);
+	} else if (id.percent < METRIC_MAX) {
+		snprintf(ret->name, sizeof(ret->name), "%s%sp%.12g", clock, dot,
+			 id.percent);
 	} else {
-		snprintf(ret->name, sizeof(ret->name), "%s.%s",
-			 clock_names[number / POINTS - 1],
-			 points[number % POINTS].name);
+		snprintf(ret->name, sizeof(ret->name), "%s%s%s", clock, dot,
+			 id.percent > METRIC_MAX ? "mean" : "max");
 	}
 }
 
-double metric_percent(int number)
+double metric_percent(struct metric_id id)
 {
-	double percent = number < CLOCKS ? points[number % POINTS].percent : 0;
-
-	return percent < 100 ? percent : 0;
+	return id.row < 0 && id.percent < METRIC_MAX ? id.percent : 0;
 }
 
-int metric_find(const char *name)
+static void get_clock(struct metric_id id, const struct result *r,
+		      struct metric *m)
 {
-	char full[sizeof(((struct metric *)0)->name)];
-	struct metric m;
-
-	snprintf(full, sizeof(full), "%s%s",
-		 strncmp(name, "lag.", 4) == 0 ? "client-" : "", name);
-	for (int i = 0; i < metric_count(); i++) {
-		metric_describe(i, &m);
-		if (strcmp(m.name, full) == 0)
-			return i;
-	}
-	return -1;
-}
-
-static void get_clock(int number, const struct result *r, struct metric *m)
-{
-	enum clock_kind kind = number < POINTS
-				       ? result_main_clock(r->plan)
-				       : (enum clock_kind)(number / POINTS - 1);
+	enum clock_kind kind = id.clock < 0 ? result_main_clock(r->plan)
+					    : (enum clock_kind)id.clock;
 	const struct histogram *h = r->clocks[kind];
-	double percent = points[number % POINTS].percent;
 	int64_t value;
 
 	if (!h || h->total == 0) {
@@ -169,13 +231,13 @@ static void get_clock(int number, const struct result *r, struct metric *m)
 			 h ? "no samples" : "this mode has no such clock");
 		return;
 	}
-	if (percent > 100) {
+	if (id.percent > METRIC_MAX) {
 		m->value = histogram_mean(h);
 		m->is_at_least =
 			kind < CENSORED_CLOCKS && r->censored[kind].count > 0;
 		return;
 	}
-	value = result_percentile(r, kind, percent, &m->is_at_least);
+	value = result_percentile(r, kind, id.percent, &m->is_at_least);
 	if (value < 0)
 		snprintf(m->why_absent, sizeof(m->why_absent),
 			 "%llu samples are too few",
@@ -184,38 +246,31 @@ static void get_clock(int number, const struct result *r, struct metric *m)
 		m->value = (double)value;
 }
 
-void metric_get(int number, const struct result *r, struct metric *ret)
+void metric_get(struct metric_id id, const struct result *r, struct metric *ret)
 {
-	metric_describe(number, ret);
-	if (number < CLOCKS) {
-		get_clock(number, r, ret);
+	metric_describe(id, ret);
+	if (id.row < 0) {
+		get_clock(id, r, ret);
 		return;
 	}
-	ret->value = row_value(number - CLOCKS, r);
+	ret->value = row_value(id.row, r);
 	if (isnan(ret->value)) {
 		ret->value = 0;
 		snprintf(ret->why_absent, sizeof(ret->why_absent), "%s",
-			 rows[number - CLOCKS].why_absent);
+			 rows[id.row].why_absent);
 	}
 }
 
 const char *metric_names(char buf[METRIC_NAMES])
 {
-	size_t used = 0;
-	struct metric m;
+	size_t used = (size_t)snprintf(
+		buf, METRIC_NAMES,
+		"p50 p99.9 (any percentile) max mean (also from-plan.p50 "
+		"from-send.p50 lag.p50 connect.p50 and so on)");
 
-	for (int i = 0; i < metric_count() && used < METRIC_NAMES; i++) {
-		if (i == POINTS)
-			used += (size_t)snprintf(
-				buf + used, METRIC_NAMES - used,
-				"(also from-plan.p50 from-send.p50 lag.p50 "
-				"connect.p50 and so on) ");
-		metric_describe(i, &m);
-		if (i < POINTS || i >= CLOCKS)
-			used += (size_t)snprintf(
-				buf + used, METRIC_NAMES - used, "%s%s", m.name,
-				i + 1 < metric_count() ? " " : "");
-	}
+	for (int i = 0; i < ROW_COUNT && used < METRIC_NAMES; i++)
+		used += (size_t)snprintf(buf + used, METRIC_NAMES - used, " %s",
+					 rows[i].name);
 	return buf;
 }
 

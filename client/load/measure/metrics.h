@@ -24,25 +24,44 @@ struct metric {
 	char why_absent[64]; /* "": it is present */
 };
 
-/*
- * The index of a metric, or -1.  "lag." is short for "client-lag."; a
- * percentile without a clock is that of the main clock.
- */
-int metric_find(const char *name);
+/* Which one: a row of the table, or a figure of a clock. */
+struct metric_id {
+	int row;	/* of the table; -1: of a clock */
+	int clock;	/* an enum clock_kind; -1: the main clock */
+	double percent; /* 0 < percent < 100, METRIC_MAX or METRIC_MEAN */
+};
 
-int metric_count(void);
+#define METRIC_MAX  100
+#define METRIC_MEAN 101
+
+/*
+ * Find a metric by its name; any percentile has one, such as p95 or p99.95.
+ * "lag." is short for "client-lag."; a percentile without a clock is that of
+ * the main clock.  Returns false if there is none.
+ */
+bool metric_find(struct metric_id *ret, const char *name);
+
+/* Read a percentile such as "99.9", between 0 and 100. */
+bool metric_read_percent(const char *text, double *ret);
+
+/*
+ * The metrics of a result, with the usual percentiles and those of the plan.
+ * Returns false behind the last.
+ */
+bool metric_at(size_t number, const struct plan *p, struct metric_id *ret);
 
 /* Its name and unit. */
-void metric_describe(int number, struct metric *ret);
+void metric_describe(struct metric_id id, struct metric *ret);
 
 /* 99 for p99 of any clock; 0: not a percentile. */
-double metric_percent(int number);
+double metric_percent(struct metric_id id);
 
 /* Its name, unit and value. */
-void metric_get(int number, const struct result *r, struct metric *ret);
+void metric_get(struct metric_id id, const struct result *r,
+		struct metric *ret);
 
 /* All names in one line; returns buf. */
-#define METRIC_NAMES 640
+#define METRIC_NAMES 720
 const char *metric_names(char buf[METRIC_NAMES]);
 
 /* The value as text; returns buf. */

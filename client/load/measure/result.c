@@ -68,6 +68,23 @@ int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 	return h->total > 0 ? value : 0;
 }
 
+double result_lateness(const struct result *r, double percent, int64_t *without)
+{
+	const struct histogram *h = r->clocks[CLOCK_FROM_PLAN];
+	int64_t with;
+
+	*without = 0;
+	if (!h || !r->without_lag || !histogram_has_percentile(h, percent) ||
+	    !histogram_has_percentile(r->without_lag, percent))
+		return 0;
+	with = histogram_percentile(h, percent);
+	*without = histogram_percentile(r->without_lag, percent);
+	if (with - *without <= LATE_NS)
+		return 0;
+	return (double)(with - *without) /
+	       (double)(*without > 0 ? *without : 1);
+}
+
 void censored_add(struct censored *to, const struct censored *from)
 {
 	to->count += from->count;
@@ -134,6 +151,13 @@ double result_downtime(const struct result *r)
 	return time > 0 ? (double)r->connections.down_ns / time : 0;
 }
 
+double result_paused(const struct result *r)
+{
+	const struct conn_counts *c = &r->connections;
+
+	return c->down_ns > 0 ? (double)c->paused_ns / (double)c->down_ns : 0;
+}
+
 uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error)
 {
@@ -192,6 +216,7 @@ void result_free(struct result *r)
 {
 	for (int i = 0; i < CLOCK_KINDS; i++)
 		free(r->clocks[i]);
+	free(r->without_lag);
 	free(r->without_bad_clients);
 	free(r->with_bad_clients);
 	free(r->seconds);

@@ -17,7 +17,11 @@
 enum clock_kind {
 	CLOCK_FROM_PLAN, /* what users experience; open loop only */
 	CLOCK_FROM_SEND, /* server and network */
-	CLOCK_LAG,	 /* delay by this client; open loop only */
+	/*
+	 * Delay by this client: in an open loop before the send; else until a
+	 * reply, or in churn the connection, was taken, at most.
+	 */
+	CLOCK_LAG,
 	CLOCK_CONNECT,
 	CLOCK_KINDS
 };
@@ -143,6 +147,7 @@ struct conn_counts {
 	int lost;	   /* ended in the measured part, and not made again */
 	int64_t lost_at;   /* when the first of these was lost */
 	int64_t down_ns;   /* time between loss and replacement, a sum */
+	int64_t paused_ns; /* of it, pauses between this client's attempts */
 	int64_t served_ns; /* time in which served ones were there, a sum */
 	int open;	   /* at the end */
 	uint64_t reopened;
@@ -196,6 +201,8 @@ struct result {
 	bool is_incomplete;
 	struct counts counts;
 	struct histogram *clocks[CLOCK_KINDS]; /* NULL: not used in this mode */
+	/* CLOCK_FROM_PLAN less our own lateness; NULL if it is not known. */
+	struct histogram *without_lag;
 	struct censored censored[CENSORED_CLOCKS];
 	struct conn_counts connections;
 	struct error_table errors;
@@ -236,6 +243,14 @@ int64_t result_percentile(const struct result *r, enum clock_kind kind,
 int64_t censored_percentile(const struct histogram *h, const struct censored *c,
 			    double percent, bool *is_more);
 
+/*
+ * What the lateness of this client did to a percentile from plan: *without is
+ * the value it would have.  Returns by how much of it the value is greater; 0
+ * without lateness, or without enough samples.
+ */
+double result_lateness(const struct result *r, double percent,
+		       int64_t *without);
+
 /* Count more of them; the least age of an empty one is INT64_MAX. */
 void censored_add(struct censored *to, const struct censored *from);
 
@@ -256,6 +271,9 @@ bool result_has_ended_early(const struct result *r);
 
 /* Of the time of all connections, the share in which they were lost. */
 double result_downtime(const struct result *r);
+
+/* Of that, the share in which this client paused between attempts. */
+double result_paused(const struct result *r);
 
 /* Errors of a range of phases, with that errno or, if -1, any. */
 uint64_t result_error_count(const struct result *r, enum error_phase first,

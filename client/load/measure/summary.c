@@ -13,28 +13,36 @@
  */
 #define ROW_MIN (SECOND / 20)
 
+static bool new_histogram(struct histogram **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret;
+}
+
 struct interval *interval_new(void)
 {
 	struct interval *i = calloc(1, sizeof(*i));
+	bool is_there;
 
 	if (!i)
 		return NULL;
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		i->censored[k].min = NEVER;
-	for (int k = 0; k < CLOCK_KINDS; k++) {
-		i->clocks[k] = calloc(1, sizeof(*i->clocks[k]));
-		if (!i->clocks[k]) {
-			interval_free(i);
-			return NULL;
-		}
-	}
-	return i;
+	is_there = new_histogram(&i->without_lag);
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		is_there = is_there && new_histogram(&i->clocks[k]);
+	if (is_there)
+		return i;
+	interval_free(i);
+	return NULL;
 }
 
 void interval_free(struct interval *i)
 {
 	for (int k = 0; i && k < CLOCK_KINDS; k++)
 		free(i->clocks[k]);
+	if (i)
+		free(i->without_lag);
 	free(i);
 }
 
@@ -48,10 +56,16 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	case CLOCK_FROM_SEND:
 		return is_exchange;
 	case CLOCK_LAG:
-		return p->mode == PLAN_EXCHANGE && p->schedule != PLAN_CLOSED;
+		return is_exchange;
 	default:
 		return true;
 	}
+}
+
+/* Then lateness is known for each message. */
+static bool has_planned_sends(const struct plan *p)
+{
+	return p->mode == PLAN_EXCHANGE && p->schedule != PLAN_CLOSED;
 }
 
 static bool plans_bad_clients(const struct plan *p)
@@ -60,12 +74,6 @@ static bool plans_bad_clients(const struct plan *p)
 		if (p->bad_clients[k] > 0)
 			return true;
 	return false;
-}
-
-static bool new_histogram(struct histogram **ret)
-{
-	*ret = calloc(1, sizeof(**ret));
-	return *ret;
 }
 
 int summary_init(struct summary *s, const struct plan *plan)
@@ -84,6 +92,8 @@ int summary_init(struct summary *s, const struct plan *plan)
 		if (has_clock(plan, (enum clock_kind)k))
 			is_there = is_there && new_histogram(&r->clocks[k]);
 	}
+	if (has_planned_sends(plan))
+		is_there = is_there && new_histogram(&r->without_lag);
 	if (plans_bad_clients(plan))
 		is_there = is_there && new_histogram(&r->with_bad_clients) &&
 			   new_histogram(&r->without_bad_clients);
@@ -149,7 +159,11 @@ void summary_add(struct summary *s, struct interval *i)
 		s->from = i->from;
 	if (s->to == NEVER || i->to > s->to)
 		s->to = i->to;
-	*i = (struct interval){ .censored = { { 0, NEVER }, { 0, NEVER } },
+	if (r->without_lag)
+		histogram_add(r->without_lag, i->without_lag);
+	histogram_clear(i->without_lag);
+	*i = (struct interval){ .without_lag = i->without_lag,
+				.censored = { { 0, NEVER }, { 0, NEVER } },
 				.clocks = { i->clocks[0], i->clocks[1],
 					    i->clocks[2], i->clocks[3] } };
 }
@@ -310,8 +324,13 @@ static void count_downtime(struct summary *s, const struct conn_sums *sums)
 		count_lost(s, sums);
 		if (s->end > from)
 			down += s->end - from;
+		if (sums->pause_at > from)
+			from = sums->pause_at;
+		if (sums->pause_at != 0 && s->end > from)
+			c->paused_ns += s->end - from;
 	}
 	c->down_ns += down;
+	c->paused_ns += sums->paused_ns;
 	if (sums->replies > 0)
 		c->served_ns += s->result->elapsed - down;
 }

@@ -14,6 +14,7 @@
 struct interval {
 	int64_t from, to;
 	struct histogram *clocks[CLOCK_KINDS];
+	struct histogram *without_lag; /* see struct result */
 	struct counts counts;
 	uint64_t errors;
 	uint64_t late_ours, late_server;
@@ -53,6 +54,7 @@ struct conn_sums {
 	uint64_t replies;
 	int64_t last_at;
 	int64_t down_at, down_ns; /* see struct conn */
+	int64_t pause_at, paused_ns;
 };
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };

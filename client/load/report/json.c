@@ -76,6 +76,12 @@ static const char *const banners[] = {
 	[BANNER_TEXT] = "text",
 };
 
+static const char *const proxies[] = {
+	[PROXY_NONE] = "none",
+	[PROXY_V1] = "v1",
+	[PROXY_V2] = "v2",
+};
+
 static json_t *json_foreign(const char *text, size_t len)
 {
 	char *escaped = malloc(4 * len + 1);
@@ -150,11 +156,27 @@ static json_t *plan_times(const struct plan *p)
 			   p->connect_timeout_ns));
 }
 
+static json_t *plan_name(const char *name)
+{
+	return name ? json_foreign(name, strlen(name)) : json_null();
+}
+
+static json_t *plan_socket(const struct plan_socket *s)
+{
+	return json_pack(
+		"{s:o, s:o, s:i, s:o, s:b, s:o, s:o}", "rcvbuf",
+		json_known(s->receive_buffer > 0, s->receive_buffer), "sndbuf",
+		json_known(s->send_buffer > 0, s->send_buffer), "dscp",
+		s->mark_dscp, "mss", json_known(s->segment > 0, s->segment),
+		"nagle", s->has_nagle, "congestion", plan_name(s->congestion),
+		"device", plan_name(s->device));
+}
+
 static json_t *json_plan(const struct plan *p)
 {
 	return json_pack(
 		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:b, s:s, "
-		"s:I, s:o, s:o, s:o}",
+		"s:I, s:o, s:o, s:o, s:b, s:s, s:o}",
 		"address", json_foreign(p->address, strlen(p->address)), "mode",
 		modes[p->mode], "schedule", schedules[p->schedule],
 		"connections", p->connections, "threads", p->threads, "depth",
@@ -164,7 +186,9 @@ static json_t *json_plan(const struct plan *p)
 		"idle", p->idle, "times", plan_times(p), "reconnect",
 		p->reconnect, "close", p->close_by_reset ? "rst" : "fin",
 		"seed", (json_int_t)p->seed, "content", plan_content(p),
-		"misfits", plan_bad_clients(p), "sources", plan_sources(p));
+		"misfits", plan_bad_clients(p), "sources", plan_sources(p),
+		"spread", p->is_spread, "proxy", proxies[p->proxy], "socket",
+		plan_socket(&p->socket));
 }
 
 /* ------------------------------------------------------------------ clocks */
@@ -197,12 +221,25 @@ static json_t *percentile(const struct result *r, enum clock_kind kind,
 			 json_known(ns >= 0, high), "at_least", is_more);
 }
 
+static bool is_usual_point(double percent)
+{
+	for (size_t i = 0; i < POINTS; i++)
+		if (points[i] == percent)
+			return true;
+	return false;
+}
+
 static json_t *percentiles(const struct result *r, enum clock_kind kind)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < POINTS; i++)
 		list = appended(list, percentile(r, kind, points[i]));
+	for (size_t i = 0; i < r->plan->percentile_count; i++)
+		if (!is_usual_point(r->plan->percentiles[i]))
+			list = appended(
+				list,
+				percentile(r, kind, r->plan->percentiles[i]));
 	return list;
 }
 
@@ -347,11 +384,12 @@ static json_t *metric_value(const struct metric *m)
 static json_t *metrics(const struct result *r)
 {
 	json_t *all = json_object();
+	struct metric_id id;
 
-	for (int i = 0; all && i < metric_count(); i++) {
+	for (size_t i = 0; all && metric_at(i, r->plan, &id); i++) {
 		struct metric m;
 
-		metric_get(i, r, &m);
+		metric_get(id, r, &m);
 		if (json_object_set_new(all, m.name, metric_value(&m)) < 0) {
 			json_decref(all);
 			return NULL;
@@ -363,11 +401,12 @@ static json_t *metrics(const struct result *r)
 static json_t *metrics_at_least(const struct result *r)
 {
 	json_t *list = json_array();
+	struct metric_id id;
 
-	for (int i = 0; i < metric_count(); i++) {
+	for (size_t i = 0; metric_at(i, r->plan, &id); i++) {
 		struct metric m;
 
-		metric_get(i, r, &m);
+		metric_get(id, r, &m);
 		if (m.is_at_least && !m.why_absent[0])
 			list = appended(list, json_string(m.name));
 	}

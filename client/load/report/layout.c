@@ -4,11 +4,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* By mark; the last one resets. */
 static const char *const colours[] = {
-	NULL,	   "\033[32m", "\033[33m", "\033[1;31m",
+	NULL,	   "\033[32m", "\033[1;35m", "\033[1;31m",
 	"\033[2m", "\033[1m",  "\033[0m",
 };
 
@@ -25,6 +26,11 @@ size_t layout_width(const char *text)
 		width += !is_mark(*text) &&
 			 ((unsigned char)*text & 0xc0) != 0x80;
 	return width;
+}
+
+static size_t columns_of(const struct layout *p)
+{
+	return p->columns > 0 ? p->columns : LAYOUT_COLUMNS;
 }
 
 static bool layout_is_full(const struct layout *p)
@@ -72,7 +78,7 @@ static void put_piece(struct layout *p, const char *gap, const char *text,
 	if (p->is_begun)
 		gap = "";
 	if (!p->is_begun &&
-	    p->column + strlen(gap) + layout_width(piece) > LAYOUT_COLUMNS) {
+	    p->column + strlen(gap) + layout_width(piece) > columns_of(p)) {
 		if (layout_is_full(p))
 			return;
 		begin_line(p, p->ranks[p->used - 1], "");
@@ -90,7 +96,7 @@ static void put_words(struct layout *p, const char *text)
 
 	while (*text) {
 		size_t len = strcspn(text, " ");
-		size_t room = LAYOUT_COLUMNS - LAYOUT_LABEL;
+		size_t room = columns_of(p) - LAYOUT_LABEL;
 
 		put_piece(p, gap, text, len < room ? len : room);
 		gap = " ";
@@ -109,7 +115,7 @@ void layout_say(struct layout *p, const char *format, ...)
 	va_end(args);
 	if (p->used == 0)
 		return;
-	if (layout_width(text) <= LAYOUT_COLUMNS - LAYOUT_LABEL &&
+	if (layout_width(text) <= columns_of(p) - LAYOUT_LABEL &&
 	    (!p->is_begun || p->column == LAYOUT_LABEL))
 		put_piece(p, "   ", text, strlen(text));
 	else
@@ -150,6 +156,15 @@ void layout_write(const char *text, bool has_colour, FILE *to)
 		else if (has_colour)
 			fputs(colours[(unsigned char)*text], to);
 	}
+}
+
+size_t layout_columns(int fd)
+{
+	struct winsize window;
+
+	if (ioctl(fd, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
+		return LAYOUT_COLUMNS;
+	return window.ws_col;
 }
 
 bool layout_has_colour(int fd)

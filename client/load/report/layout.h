@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text of 80 columns: labels at the left, and pieces beside them that flow
+ * A text of some columns: labels at the left, and pieces beside them that flow
  * into lines.  If there are too many lines, those of the least rank are left
  * out, the last first.
  */
@@ -14,7 +14,9 @@
 
 #include "../measure/units.h"
 
-#define LAYOUT_COLUMNS 80
+#define LAYOUT_COLUMNS 80 /* without a terminal */
+#define LAYOUT_LEAST   60
+#define LAYOUT_MOST    120
 #define LAYOUT_LABEL   13 /* width of a label */
 #define LAYOUT_LINES   64
 
@@ -37,6 +39,7 @@ enum layout_rank {
 struct layout {
 	char lines[LAYOUT_LINES][512];
 	enum layout_rank ranks[LAYOUT_LINES];
+	size_t columns; /* of a line; 0: LAYOUT_COLUMNS */
 	size_t used;
 	size_t column; /* width of the last line */
 	bool is_begun; /* the last line has only its label */
@@ -55,6 +58,9 @@ void layout_print(struct layout *p, size_t most, bool has_colour, FILE *to);
 
 /* Write text with its marks as colours, or without them. */
 void layout_write(const char *text, bool has_colour, FILE *to);
+
+/* The columns of the terminal; LAYOUT_COLUMNS if it is none. */
+size_t layout_columns(int fd);
 
 /* Does a stream of that descriptor show colours? */
 bool layout_has_colour(int fd);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "../../../cli/stream.h"
@@ -171,15 +170,6 @@ void live_init(struct live *live, const struct plan *plan)
 	};
 }
 
-static size_t window_columns(void)
-{
-	struct winsize window;
-
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) < 0 || window.ws_col == 0)
-		return LAYOUT_COLUMNS;
-	return window.ws_col;
-}
-
 /* A second may be reported more than once. */
 static void live_remember(struct live *live, const struct progress *p)
 {
@@ -201,7 +191,7 @@ void live_watch(void *arg, const struct progress *p)
 	if (!live->is_shown)
 		return;
 	live_remember(live, p);
-	live_line(live, p, window_columns(), text);
+	live_line(live, p, layout_columns(STDERR_FILENO), text);
 	fputs("\r\033[K", stream_err());
 	layout_write(text, live->has_colour, stream_err());
 	fflush(stream_err());

@@ -101,11 +101,8 @@ static void one_way_rate(struct layout *p, const struct result *r)
 {
 	bool is_upload = r->plan->mode == PLAN_UPLOAD;
 	uint64_t bytes = is_upload ? r->counts.bytes_out : r->counts.bytes_in;
-	char rate[UNITS_TEXT], count[UNITS_TEXT], time[UNITS_TEXT];
+	char count[UNITS_TEXT], time[UNITS_TEXT];
 
-	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN " %s",
-		   units_bytes_rate(report_per_second(r, bytes), rate),
-		   is_upload ? "up" : "down");
 	layout_say(p, "%.1f Gbit/s", report_per_second(r, bytes) * 8 / 1e9);
 	layout_say(p, "%s bytes in %s", units_count(bytes, count),
 		   units_time(r->elapsed, time));
@@ -114,17 +111,15 @@ static void one_way_rate(struct layout *p, const struct result *r)
 static void report_rate(struct layout *p, const struct result *r)
 {
 	double rate = result_rate(r);
-	char text[UNITS_TEXT], in[UNITS_TEXT], out[UNITS_TEXT];
+	char in[UNITS_TEXT], out[UNITS_TEXT];
 
 	if (r->counts.answered + r->counts.bytes_in + r->counts.bytes_out == 0)
 		return;
-	layout_begin(p, LAYOUT_MUST, "rate");
+	layout_begin(p, LAYOUT_SHOULD, "rate");
 	if (result_is_one_way(r)) {
 		one_way_rate(p, r);
 		return;
 	}
-	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN " answered/s",
-		   units_rate(rate, text));
 	if (r->plan->rate > 0)
 		layout_say(p, "%.1f%% of plan", 100 * rate / r->plan->rate);
 	units_bytes_rate(report_per_second(r, r->counts.bytes_in), in);
@@ -331,10 +326,6 @@ static void report_bad_clients(struct layout *p, const struct result *r)
 
 /* ----------------------------------------------------------------- latency */
 
-static const double points[] = { 50, 90, 99, 99.9, 99.99, 100 };
-
-#define POINTS (sizeof(points) / sizeof(points[0]))
-
 /* "-" if absent; ">" before a lower bound. */
 static const char *point(const struct result *r, enum clock_kind kind,
 			 double percent, char buf[UNITS_TEXT + 1])
@@ -350,15 +341,18 @@ static void clock_line(struct layout *p, const struct result *r,
 {
 	const struct histogram *h = r->clocks[kind];
 	char line[256], text[UNITS_TEXT + 1], count[UNITS_TEXT];
+	size_t points;
+	const double *percents = plan_percentiles(r->plan, &points);
 	int used = 0;
 
 	if (!h || h->total == 0)
 		return;
 	layout_begin(p, kind <= CLOCK_FROM_SEND ? LAYOUT_MUST : LAYOUT_SHOULD,
 		     name);
-	for (size_t i = 0; i < POINTS; i++)
-		used += snprintf(line + used, sizeof(line) - (size_t)used,
-				 "%7s ", point(r, kind, points[i], text));
+	for (size_t i = 0; i <= points; i++)
+		used += snprintf(
+			line + used, sizeof(line) - (size_t)used, "%7s ",
+			point(r, kind, i < points ? percents[i] : 100, text));
 	layout_say(p, "%.*s", used - 1, line);
 	if (note)
 		layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, note);
@@ -370,6 +364,10 @@ static void clock_line(struct layout *p, const struct result *r,
 static void report_latency(struct layout *p, const struct result *r)
 {
 	bool is_any = false;
+	size_t points;
+	const double *percents = plan_percentiles(r->plan, &points);
+	char line[256] = "", name[24];
+	int used = 0;
 
 	for (size_t i = 0; i < CLOCK_KINDS; i++)
 		is_any = is_any || (r->clocks[i] && r->clocks[i]->total > 0);
@@ -377,28 +375,18 @@ static void report_latency(struct layout *p, const struct result *r)
 		return;
 	layout_space(p);
 	layout_begin(p, LAYOUT_MUST, LAYOUT_STRONG "latency" LAYOUT_PLAIN);
-	layout_say(p, "%7s %7s %7s %7s %7s %7s", "p50", "p90", "p99", "p99.9",
-		   "p99.99", "max");
+	for (size_t i = 0; i < points; i++) {
+		snprintf(name, sizeof(name), "p%.12g", percents[i]);
+		used += snprintf(line + used, sizeof(line) - (size_t)used,
+				 "%7s ", name);
+	}
+	layout_say(p, "%s%7s", line, "max");
 	clock_line(p, r, CLOCK_FROM_PLAN, "  from plan",
 		   r->plan->schedule == PLAN_CLOSED ? "with the connect"
 						    : "as users see it");
 	clock_line(p, r, CLOCK_FROM_SEND, "  from send", "server + network");
-	clock_line(p, r, CLOCK_LAG, "  client lag", "delay by this client");
+	clock_line(p, r, CLOCK_LAG, "  client lag", "our own delay");
 	clock_line(p, r, CLOCK_CONNECT, "  connect", NULL);
-}
-
-static void report_latency_short(struct layout *p, const struct result *r)
-{
-	enum clock_kind kind = result_main_clock(r->plan);
-	char text[3][UNITS_TEXT + 1];
-
-	if (!r->clocks[kind] || r->clocks[kind]->total == 0)
-		return;
-	layout_begin(p, LAYOUT_MUST, "latency");
-	layout_say(p, "p50 %s   p99 %s   max %s   %s",
-		   point(r, kind, 50, text[0]), point(r, kind, 99, text[1]),
-		   point(r, kind, 100, text[2]),
-		   kind == CLOCK_FROM_PLAN ? "from plan" : "from send");
 }
 
 static void report_seconds(struct layout *p, const struct result *r,
@@ -443,7 +431,12 @@ void report_init(struct report *report, FILE *to)
 		.to = to,
 		.has_utf8 = layout_has_utf8(),
 		.has_colour = layout_has_colour(stream_fileno(to)),
+		.columns = layout_columns(stream_fileno(to)),
 	};
+	if (report->columns < LAYOUT_LEAST)
+		report->columns = LAYOUT_LEAST;
+	if (report->columns > LAYOUT_MOST)
+		report->columns = LAYOUT_MOST;
 }
 
 /* "30s" as given; other times in three digits. */
@@ -519,6 +512,97 @@ static void report_mode(struct layout *p, const struct result *r)
 		   (unsigned long long)plan->seed);
 }
 
+/* ------------------------------------------------------------- the answer */
+
+static const char *colour(bool is_bad)
+{
+	return is_bad ? LAYOUT_BAD : LAYOUT_STRONG;
+}
+
+/* "166 wrong replies" if all errors are of one kind, else "202 errors". */
+static void say_errors(struct layout *p, const struct result *r)
+{
+	const struct counts *b = &r->counts;
+	uint64_t all = result_errors(r);
+	const struct {
+		uint64_t count;
+		const char *what;
+	} kinds[] = {
+		{ b->timed_out, "timed out" },
+		{ b->reset, "reset" },
+		{ b->closed_early, "closed early" },
+		{ b->wrong, "wrong replies" },
+		{ b->swapped, "swapped replies" },
+		{ all, all == 1 ? "error" : "errors" },
+	};
+	char count[UNITS_TEXT];
+	size_t i = 0;
+
+	while (kinds[i].count != all)
+		i++;
+	layout_say(p, "%s%s %s" LAYOUT_PLAIN, all > 0 ? LAYOUT_BAD : "",
+		   units_count(all, count), all > 0 ? kinds[i].what : "errors");
+}
+
+static void say_gates(struct layout *p, const struct gates *gates)
+{
+	size_t passed = 0, judged = 0;
+
+	if (!gates || gates->count == 0)
+		return;
+	for (size_t i = 0; i < gates->count; i++) {
+		passed += gates->list[i].outcome == GATE_PASS;
+		judged += gates->list[i].outcome != GATE_NOT_JUDGED;
+	}
+	if (judged == 0)
+		layout_say(p, LAYOUT_BAD "gates not judged" LAYOUT_PLAIN);
+	else if (passed < gates->count)
+		layout_say(p, LAYOUT_BAD "%zu of %zu gates failed" LAYOUT_PLAIN,
+			   gates->count - passed, gates->count);
+	else
+		layout_say(p,
+			   LAYOUT_GOOD "%zu of %zu gates passed" LAYOUT_PLAIN,
+			   passed, gates->count);
+}
+
+static bool is_wrong(const struct result *r, const struct gates *gates)
+{
+	bool is_bad = r->verdict == VERDICT_NOT || r->is_incomplete ||
+		      r->is_cut || result_errors(r) > 0;
+
+	for (size_t i = 0; gates && i < gates->count; i++)
+		is_bad = is_bad || gates->list[i].outcome != GATE_PASS;
+	return is_bad;
+}
+
+static void report_answer(struct layout *p, const struct result *r,
+			  const struct gates *gates)
+{
+	bool is_upload = r->plan->mode == PLAN_UPLOAD;
+	uint64_t bytes = is_upload ? r->counts.bytes_out : r->counts.bytes_in;
+	enum clock_kind kind = result_main_clock(r->plan);
+	const struct histogram *h = r->clocks[kind];
+	char text[UNITS_TEXT + 1], label[64];
+
+	if (result_is_one_way(r))
+		snprintf(label, sizeof(label), "%s %s",
+			 units_bytes_rate(report_per_second(r, bytes), text),
+			 is_upload ? "up" : "down");
+	else
+		snprintf(label, sizeof(label), "%s replies/s",
+			 units_rate(result_rate(r), text));
+	layout_begin(p, LAYOUT_MUST, "");
+	p->lines[p->used - 1][0] = '\0';
+	p->column = 0;
+	layout_say(p, "%s%s" LAYOUT_PLAIN, colour(is_wrong(r, gates)), label);
+	if (!result_is_one_way(r) && h && h->total > 0) {
+		layout_say(p, "p50 %s", point(r, kind, 50, text));
+		layout_say(p, "p99 %s", point(r, kind, 99, text));
+	}
+	say_errors(p, r);
+	say_gates(p, gates);
+}
+
 static void report_verdict(struct layout *p, const struct result *r)
 {
 	static const char *const colours[] = {
@@ -530,7 +614,6 @@ static void report_verdict(struct layout *p, const struct result *r)
 
 	snprintf(label, sizeof(label), "%s%s" LAYOUT_PLAIN "  ",
 		 colours[r->verdict], verdict_names[r->verdict]);
-	layout_space(p);
 	layout_begin(p, LAYOUT_MUST, label);
 	for (size_t i = 0; i < r->reason_count; i++) {
 		if (i > 0)
@@ -604,8 +687,10 @@ static void report_saved(struct layout *p, const struct report *report)
 static void report_fill(struct layout *p, const struct report *report,
 			const struct result *r)
 {
-	report_mode(p, r);
+	report_answer(p, r, report->gates);
 	report_verdict(p, r);
+	report_gates(p, report->gates);
+	report_mode(p, r);
 	report_messages(p, r);
 	report_rate(p, r);
 	report_connections(p, r);
@@ -616,7 +701,6 @@ static void report_fill(struct layout *p, const struct report *report,
 	report_errors(p, r);
 	report_bad_clients(p, r);
 	report_diagnosis(p, r);
-	report_gates(p, report->gates);
 	report_saved(p, report);
 }
 
@@ -628,14 +712,14 @@ void report_print(const struct report *report, const struct result *r)
 		fprintf(report->to, "out of memory for the report\n");
 		return;
 	}
+	p->columns = report->columns;
 	if (report->is_short) {
+		report_answer(p, r, report->gates);
 		if (r->is_cut || result_has_ended_early(r)) {
 			layout_begin(p, LAYOUT_MUST, "load");
 			say_time(p, r);
 		}
 		report_verdict(p, r);
-		report_rate(p, r);
-		report_latency_short(p, r);
 		report_gates(p, report->gates);
 	} else {
 		report_fill(p, report, r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The report for people: at most 25 lines of 80 columns, the answer first.
- * Lines without information are left out.
+ * The report for people: at most 22 lines as wide as the terminal, from 60 to
+ * 120 columns.  The answer comes first: the figures, what is wrong, how far
+ * they can be trusted. Lines without information are left out.
  */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H
@@ -11,13 +12,14 @@
 #include "../judge/gates.h"
 #include "../measure/result.h"
 
-#define REPORT_LINES 25
+#define REPORT_LINES 22
 #define REPORT_SAVED 4
 
 struct report {
 	FILE *to;
 	bool has_colour;
 	bool has_utf8;
+	size_t columns;			 /* 0: 80 */
 	bool is_short;			 /* --quiet */
 	const struct gates *gates;	 /* judged; NULL: none */
 	const char *saved[REPORT_SAVED]; /* paths, up to the first NULL */

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""How weir-client load connects and when it sends, seen by the server."""
+
+import socket
+import struct
+
+from weirtest import PythonServer, TestCase, main, run
+
+
+def load(where, *options, **kwargs):
+    return run("WEIR_CLIENT", "load", where, *options, **kwargs)
+
+
+def echo(sock):
+    for line in sock.makefile("rb"):
+        sock.sendall(line)
+
+
+class Headers(TestCase):
+    """The header of the PROXY protocol is first, and counted nowhere."""
+
+    def serve(self, take):
+        self.seen = []
+
+        def serve(sock):
+            file = sock.makefile("rb")
+            self.seen.append((take(file), sock.getpeername(),
+                              sock.getsockname()))
+            for line in file:
+                sock.sendall(line)
+        return PythonServer(serve)
+
+    def check(self, server, *options):
+        answer = load(server.address, "-c", "3", "-n", "60", *options)
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"60 sent = 60 answered", answer.stdout)
+        self.assertIn(b"60 checked: all as expected", answer.stdout)
+
+    def test_version_1_is_a_line(self):
+        with self.serve(lambda file: file.readline()) as server:
+            self.check(server, "--proxy", "v1")
+        self.assertEqual(len(self.seen), 3)
+        for line, peer, own in self.seen:
+            self.assertEqual(line.decode(), "PROXY TCP4 %s %s %d %d\r\n" %
+                             (peer[0], own[0], peer[1], own[1]))
+
+    def test_version_2_is_binary(self):
+        with self.serve(lambda file: file.read(28)) as server:
+            self.check(server, "--proxy", "v2", "--churn")
+        self.assertEqual(len(self.seen), 60)
+        for head, peer, own in self.seen:
+            self.assertEqual(head, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" +
+                             socket.inet_aton(peer[0]) +
+                             socket.inet_aton(own[0]) +
+                             struct.pack("!HH", peer[1], own[1]))
+
+
+class Addresses(TestCase):
+    def test_each_source_of_a_range_is_used(self):
+        peers = []
+
+        def serve(sock):
+            peers.append(sock.getpeername()[0])
+            echo(sock)
+        with PythonServer(serve) as server:
+            answer = load(server.address, "-c", "6", "-n", "60", "--source",
+                          "127.0.0.2-4")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertEqual(sorted(peers), ["127.0.0.2", "127.0.0.2", "127.0.0.3",
+                                         "127.0.0.3", "127.0.0.4",
+                                         "127.0.0.4"])
+
+
+if __name__ == "__main__":
+    main()
