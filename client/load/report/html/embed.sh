@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# embed.sh FOLDER : write a C file that holds the page in two pieces, what
-# comes before the JSON of a run and what comes after it.
+# embed.sh FOLDER UPLOT : write a C file that holds the page in two pieces, what
+# comes before the JSON of a run and what comes after it.  UPLOT is the folder of
+# the chart library.
 
-folder=$1
+folder=$1 uplot=$2
 
 # array NAME : standard input as an array of its bytes and its length
 array()
@@ -25,7 +26,7 @@ head_part()
 <title>Load</title>
 <style>
 TEXT
-	cat "$folder/uPlot.min.css" "$folder/page.css"
+	cat "$uplot/uPlot.min.css" "$folder/page.css"
 	cat <<'TEXT'
 </style>
 </head>
@@ -38,9 +39,9 @@ TEXT
 tail_part()
 {
 	printf '</script>\n<!--\n'
-	cat "$folder/uPlot.LICENSE"
+	cat "$uplot/LICENSE"
 	printf -- '-->\n<script>\n'
-	cat "$folder/uPlot.iife.min.js"
+	cat "$uplot/uPlot.iife.min.js"
 	printf '</script>\n<script>\n'
 	cat "$folder/page.js"
 	printf '</script>\n</body>\n</html>\n'
