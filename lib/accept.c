@@ -35,6 +35,26 @@ int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines)
 	return a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
 }
 
+struct wr_endpoint *wr_endpoint_new(int threads)
+{
+	struct wr_endpoint *e = wr_sys_alloc(sizeof(*e));
+
+	if (e == NULL)
+		return NULL;
+	e->counts = wr_sys_alloc_lines((size_t)threads * sizeof(*e->counts));
+	if (e->counts == NULL) {
+		wr_sys_free(e);
+		return NULL;
+	}
+	return e;
+}
+
+void wr_endpoint_free(struct wr_endpoint *e)
+{
+	wr_sys_free(e->counts);
+	wr_sys_free(e);
+}
+
 void wr_accept_fini(struct wr_accept *a)
 {
 	struct wr_endpoint *e = a->first, *next;
@@ -42,7 +62,7 @@ void wr_accept_fini(struct wr_accept *a)
 	for (; e; e = next) {
 		next = e->next;
 		wr_listener_close(&e->listener);
-		wr_sys_free(e);
+		wr_endpoint_free(e);
 	}
 	if (a->reserve >= 0)
 		wr_sys_close(a->reserve);
@@ -63,6 +83,7 @@ int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 	int rc = -EADDRINUSE; /* it would be closed twice */
 
 	endpoint->service.share = &endpoint->share;
+	endpoint->service.counts = endpoint->counts;
 	wr_lock(&a->core->lock);
 	if (a->is_sealed) {
 		rc = -ESHUTDOWN;
@@ -297,7 +318,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	struct wr_stats *stats = a->ctx->stats;
 	struct weir_conn *c = wr_table_take(a->core->table);
 
-	wr_count(stats, &stats->accepted, 1);
+	WR_COUNT(&endpoint->service, stats, accepted, 1);
 	endpoint->fence.calm_since = 0; /* restarts the quiet time */
 	if (endpoint->fence.owed > 0)
 		endpoint->fence.owed--;
@@ -419,8 +440,9 @@ static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 	char waste[4096];
 
 	if (fd >= 0) {
-		wr_count(stats, &stats->accepted, 1);
-		wr_count(stats, &stats->outcome[WR_OUTCOME_REFUSED_DRAIN], 1);
+		WR_COUNT(&endpoint->service, stats, accepted, 1);
+		WR_COUNT(&endpoint->service, stats,
+			 outcome[WR_OUTCOME_REFUSED_DRAIN], 1);
 		(void)wr_sys_sendmsg(fd, &text, 1);
 		(void)wr_sys_shutdown(fd, SHUT_WR);
 		for (int i = 0; i < 64; i++)

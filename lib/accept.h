@@ -16,7 +16,8 @@ struct wr_endpoint {
 	struct wr_endpoint *_Atomic next;
 	struct wr_listener listener;
 	struct wr_service service;
-	struct wr_share share; /* places taken by its connections */
+	struct wr_share share;		   /* places taken by its connections */
+	struct wr_listener_counts *counts; /* one for each thread */
 	int id;
 	bool is_armed;
 	bool is_broken;
@@ -55,6 +56,10 @@ struct wr_accept {
 	int64_t resume_at;	    /* no accept before; 0: now */
 	struct wr_log_limit shortage_limit;
 };
+
+/* An endpoint for the connections of that many threads.  NULL: no memory. */
+struct wr_endpoint *wr_endpoint_new(int threads);
+void wr_endpoint_free(struct wr_endpoint *e); /* its listener is closed */
 
 /* >= 0 or -errno; needs wr_accept_fini() in either case. */
 int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines);

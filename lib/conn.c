@@ -360,12 +360,12 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 		wr_sys_close(fd);
 	wr_conn_move(c, stats, WR_CONN_CLOSED);
 	if (!atomic_exchange(&c->is_counted, true)) {
-		wr_count(stats, &stats->outcome[outcome], 1);
+		WR_COUNT(c->service, stats, outcome[outcome], 1);
 		if (outcome == WR_OUTCOME_TIMED_OUT)
-			wr_count(stats,
-				 &stats->timed_out[c->cause -
-						   WEIR_END_FIRST_BYTE],
-				 1);
+			WR_COUNT(c->service, stats,
+				 timed_out[c->cause - WEIR_END_FIRST_BYTE], 1);
+		WR_COUNT_LISTENER(c->service, stats, connection_ns,
+				  (uint64_t)(wr_now_ns() - c->born_at));
 		if (c->is_dialled)
 			atomic_fetch_sub(&c->table->dialled, 1);
 		else if (!wr_is_refusal(outcome))

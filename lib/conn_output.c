@@ -65,7 +65,7 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 		ctx ? ctx->stats : wr_core_foreign_stats(c->core);
 
 	c->out.sent += (uint64_t)n;
-	wr_count(stats, &stats->bytes_out, (uint64_t)n);
+	WR_COUNT(c->service, stats, bytes_out, (uint64_t)n);
 }
 
 /*

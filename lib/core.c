@@ -68,6 +68,8 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 			 : -ENOMEM;
 	if (rc < 0)
 		goto fail_stats;
+	for (int i = 0; i < core->stats_count; i++)
+		core->stats[i].index = i;
 	wr_core_foreign_stats(core)->is_shared = true;
 	return 0;
 

@@ -120,15 +120,18 @@ static inline void wr_context_enter(struct wr_context *ctx, struct weir_conn *c)
 	atomic_store_explicit(&ctx->busy_since, ctx->now, memory_order_release);
 }
 
-static inline void wr_context_leave(struct wr_context *ctx)
+/* Returns the duration of the callback. */
+static inline uint64_t wr_context_leave(struct wr_context *ctx)
 {
 	int64_t began =
 		atomic_load_explicit(&ctx->busy_since, memory_order_relaxed);
+	uint64_t ns;
 
 	ctx->now = wr_now_ns();
-	wr_count_duration(ctx->stats, &ctx->stats->callback_time,
-			  ctx->now - began);
+	ns = wr_count_duration(ctx->stats, &ctx->stats->callback_time,
+			       ctx->now - began);
 	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
+	return ns;
 }
 
 void wr_context_fini(struct wr_context *ctx);

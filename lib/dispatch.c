@@ -32,7 +32,7 @@ static void run_close_callbacks(struct weir_conn *c)
 		wr_conn_begin_close(c);
 	wr_context_enter(c->ctx, c);
 	wr_conn_run_close_callbacks(c);
-	wr_context_leave(ctx);
+	(void)wr_context_leave(ctx);
 }
 
 /* ----------------------------------------------------------------- the end */
@@ -389,6 +389,7 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 				  weir_handler *fn)
 {
 	struct wr_context *ctx = c->ctx;
+	uint64_t ns;
 	int verdict;
 
 	if (c->service->set.session)
@@ -396,8 +397,9 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	c->call = (struct wr_call){ .why = (uint8_t)why };
 	wr_context_enter(c->ctx, c);
 	verdict = fn(c, c->service->set.arg);
-	wr_context_leave(ctx);
-	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
+	ns = wr_context_leave(ctx);
+	WR_COUNT(c->service, ctx->stats, callbacks, 1);
+	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
 	c->active_at = ctx->now;
 	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
 		c->in.is_ready = true;
@@ -772,14 +774,16 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 /* Count the wait in the queue.  False: it has ended, as its peer is gone. */
 static bool leave_queue(struct wr_context *ctx, struct weir_conn *c)
 {
+	uint64_t waited_ns;
 	int rc;
 
 	c->ctx = ctx;
 	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
 	wr_core_notify_capacity(c->core);
-	wr_count_duration(ctx->stats, &ctx->stats->queue_wait,
-			  ctx->now - c->node.queued_at);
+	waited_ns = wr_count_duration(ctx->stats, &ctx->stats->queue_wait,
+				      ctx->now - c->node.queued_at);
+	WR_COUNT_LISTENER(c->service, ctx->stats, queue_wait_ns, waited_ns);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
 		wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);

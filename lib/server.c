@@ -162,7 +162,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
 		return rc;
-	endpoint = wr_sys_alloc(sizeof(*endpoint));
+	endpoint = wr_endpoint_new(s->core.stats_count);
 	if (endpoint == NULL)
 		return -ENOMEM;
 	rc = wr_service_init(&endpoint->service, service);
@@ -172,7 +172,7 @@ int weir_server_listen(weir_server *s, const char *where,
 				      (mode_t)endpoint->service.set.mode,
 				      &s->core.stop_wanted);
 	if (rc < 0) {
-		wr_sys_free(endpoint);
+		wr_endpoint_free(endpoint);
 		return rc;
 	}
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
@@ -184,7 +184,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc < 0) {
 		if (!endpoint->listener.is_shared)
 			wr_listener_close(&endpoint->listener);
-		wr_sys_free(endpoint);
+		wr_endpoint_free(endpoint);
 		return rc;
 	}
 	wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
@@ -643,6 +643,22 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.queue_length = (uint64_t)core->config.queue_length;
 	now.max_connections = (uint64_t)core->config.max_connections;
 	now.max_dialled = (uint64_t)config->max_dialled;
+	wr_copy_out(ret, size, &now, sizeof(now));
+	return 0;
+}
+
+int weir_server_listener_stats(weir_server *s, int id,
+			       struct weir_listener_stats *ret, size_t size)
+{
+	const struct wr_endpoint *e;
+	struct weir_listener_stats now;
+
+	if (ret == NULL)
+		return -EINVAL;
+	e = find_listener(s, id);
+	if (e == NULL)
+		return -EINVAL;
+	wr_listener_stats_sum(&now, e->counts, s->core.stats_count);
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }

@@ -175,7 +175,7 @@ void wr_server_timers_call(struct wr_server_timers *ts, struct wr_context *ctx)
 		return;
 	wr_context_enter(ctx, NULL);
 	t->fn(ts->server, t->arg);
-	wr_context_leave(ctx);
+	(void)wr_context_leave(ctx);
 	wr_count(ctx->stats, &ctx->stats->timer_calls, 1);
 	wr_lock(&ts->lock);
 	end_call_locked(ts, t, ctx->now);

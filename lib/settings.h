@@ -103,10 +103,13 @@ struct wr_share {
 	_Atomic size_t has[WR_PLACES];
 };
 
+struct wr_listener_counts;
+
 struct wr_service {
 	struct weir_service set;
-	int timeout_ms[WR_TMO_COUNT]; /* -1: never */
-	struct wr_share *share;	      /* of the listener */
+	int timeout_ms[WR_TMO_COUNT];	   /* -1: never */
+	struct wr_share *share;		   /* of the listener */
+	struct wr_listener_counts *counts; /* one for each thread, as above */
 };
 
 /* Any thread; before the acceptor is notified of room. */

@@ -86,6 +86,43 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 #undef CHECK_GAUGE
 }
 
+static void add_listener(struct weir_listener_stats *ret,
+			 const struct wr_listener_counts *counts)
+{
+#define ADD(name) ret->name += value(&counts->name);
+#define ADD_OUTCOME(name, column, refusal)                                     \
+	ret->ledger.column += value(&counts->outcome[WR_OUTCOME_##name]);
+	WR_OUTCOMES(ADD_OUTCOME)
+	ADD(bytes_in)
+	ADD(bytes_out)
+	ADD(callbacks)
+#undef ADD_OUTCOME
+#undef ADD
+	for (int i = 0; i < WR_TMO_COUNT; i++)
+		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
+			value(&counts->timed_out[i]);
+	/* ns until all are added */
+	ret->queue_wait_us += value(&counts->queue_wait_ns);
+	ret->callback_us += value(&counts->callback_ns);
+	ret->connection_us += value(&counts->connection_ns);
+}
+
+/* Beginnings last, as above: the number of open ones is not below zero. */
+void wr_listener_stats_sum(struct weir_listener_stats *ret,
+			   const struct wr_listener_counts *counts, int count)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < count; i++)
+		add_listener(ret, &counts[i]);
+	for (int i = 0; i < count; i++)
+		ret->ledger.accepted += value(&counts[i].accepted);
+	add_totals(&ret->ledger);
+	ret->ledger.open = ret->ledger.accepted - ret->ledger.closed;
+	ret->queue_wait_us /= 1000;
+	ret->callback_us /= 1000;
+	ret->connection_us /= 1000;
+}
+
 static void add_column(char *buf, int *len, uint64_t n, const char *name)
 {
 	if (n > 0 && *len < WR_LEDGER_TEXT)

@@ -59,6 +59,7 @@ struct wr_durations {
 
 struct wr_stats {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
+	int index;				/* c: of the thread */
 	wr_counter accepted;
 	wr_counter dialled;
 	wr_counter outcome[WR_OUTCOME_COUNT];
@@ -66,6 +67,15 @@ struct wr_stats {
 	WR_COUNTERS(WR_STATS_FIELD)
 	WR_GAUGES(WR_STATS_FIELD)
 	struct wr_durations queue_wait, callback_time;
+};
+
+/* What a thread has counted for one listener. */
+struct wr_listener_counts {
+	_Alignas(WR_CACHE_LINE) wr_counter accepted;
+	wr_counter outcome[WR_OUTCOME_COUNT];
+	wr_counter timed_out[WR_TMO_COUNT];
+	wr_counter bytes_in, bytes_out, callbacks;
+	wr_counter queue_wait_ns, callback_ns, connection_ns;
 };
 
 /*
@@ -85,20 +95,41 @@ static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
 		memory_order_relaxed);
 }
 
-static inline void wr_count_duration(struct wr_stats *stats,
-				     struct wr_durations *durations, int64_t ns)
+/* Returns the duration; one below zero counts as zero. */
+static inline uint64_t wr_count_duration(struct wr_stats *stats,
+					 struct wr_durations *durations,
+					 int64_t measured_ns)
 {
-	uint64_t us = ns > 0 ? (uint64_t)ns / 1000 : 0;
+	uint64_t ns = measured_ns > 0 ? (uint64_t)measured_ns : 0;
+	uint64_t us = ns / 1000;
 	int bucket = us ? 64 - __builtin_clzll(us) : 0;
 
 	if (bucket >= WEIR_BUCKETS)
 		bucket = WEIR_BUCKETS - 1;
 	wr_count(stats, &durations->bucket[bucket], 1);
-	wr_count(stats, &durations->sum_ns, ns > 0 ? (uint64_t)ns : 0);
+	wr_count(stats, &durations->sum_ns, ns);
+	return ns;
 }
+
+/* Count for the listener of the service alone; a dialled one has none. */
+#define WR_COUNT_LISTENER(service, stats, field, n)                            \
+	do {                                                                   \
+		struct wr_listener_counts *counts_ = (service)->counts;        \
+		if (counts_)                                                   \
+			wr_count(stats, &counts_[(stats)->index].field, n);    \
+	} while (0)
+
+/* Count for the server and for the listener. */
+#define WR_COUNT(service, stats, field, n)                                     \
+	do {                                                                   \
+		wr_count(stats, &(stats)->field, n);                           \
+		WR_COUNT_LISTENER(service, stats, field, n);                   \
+	} while (0)
 
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
+void wr_listener_stats_sum(struct weir_listener_stats *ret,
+			   const struct wr_listener_counts *counts, int count);
 
 /* "3 accepted, 2 completed, 1 cut": columns that are not 0. */
 #define WR_LEDGER_TEXT 256

@@ -210,6 +210,9 @@ static bool abandon(struct wr_stop *s)
 		if (c && !atomic_exchange(&c->is_counted, true)) {
 			wr_count(s->ctx->stats,
 				 &s->ctx->stats->outcome[WR_OUTCOME_CUT], 1);
+			if (!c->is_dialled) /* its owner may free its service */
+				WR_COUNT_LISTENER(c->service, s->ctx->stats,
+						  outcome[WR_OUTCOME_CUT], 1);
 			atomic_fetch_sub(&s->core->table->open, 1);
 			any = true;
 		}

@@ -431,6 +431,18 @@ struct weir_stats {
 	uint64_t callback_time[WEIR_BUCKETS];
 };
 
+/* Totals of one listener's connections, as in struct weir_stats. */
+struct weir_listener_stats {
+	struct weir_ledger ledger; /* dialled is 0 */
+	uint64_t timed_out[16];
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint64_t callbacks;
+	uint64_t queue_wait_us;
+	uint64_t callback_us;
+	uint64_t connection_us; /* of ended ones: from the accept to the end */
+};
+
 /* The result of a stop. */
 struct weir_report {
 	struct weir_ledger ledger; /* since the start of the server */
@@ -535,8 +547,8 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * of a Unix socket is removed.  A listener of "fd:N" is only closed.
  *
  * It returns at once.  Until the listener is closed, another call returns
- * -EALREADY.  The id is not used again, and about a kilobyte of memory is kept
- * until weir_server_free().
+ * -EALREADY.  The id is not used again.  About a kilobyte of memory is kept
+ * until weir_server_free(), and 192 bytes for each worker.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
  * is closed); -ESHUTDOWN (stopped).
@@ -761,6 +773,17 @@ WEIR_API int weir_server_configure(weir_server *s,
  */
 WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
 			       size_t size);
+
+/*
+ * The same for listener id, also after it is closed.  The connections that the
+ * program dials or adopts belong to no listener.
+ *
+ * Returns 0; -EINVAL (also: no such listener).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_listener_stats(weir_server *s, int id,
+					struct weir_listener_stats *ret,
+					size_t size);
 
 /*
  * Free the server; if it still runs, stop it at once first.  NULL does nothing.

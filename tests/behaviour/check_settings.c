@@ -213,8 +213,17 @@ START_TEST(a_structure_is_filled_as_far_as_it_goes)
 		struct weir_report known;
 		unsigned char later[32];
 	} report;
+	struct {
+		struct weir_listener_stats known;
+		unsigned char later[32];
+	} listener;
 	struct weir_stats narrow;
 
+	memset(&listener, 0xaa, sizeof(listener));
+	ck_assert_int_eq(weir_server_listener_stats(s->weir, 0, &listener.known,
+						    sizeof(listener)),
+			 0);
+	ck_assert_uint_eq(listener.known.ledger.accepted, 0);
 	memset(&wide, 0xaa, sizeof(wide));
 	ck_assert_int_eq(weir_server_stats(s->weir, &wide.known, sizeof(wide)),
 			 0);
@@ -236,7 +245,8 @@ START_TEST(a_structure_is_filled_as_far_as_it_goes)
 		weir_server_join(s->weir, &report.known, sizeof(report)), 0);
 	ck_assert_uint_eq(report.known.stuck, 0);
 	for (size_t i = 0; i < 32; i++)
-		ck_assert_int_eq(wide.later[i] | report.later[i], 0);
+		ck_assert_int_eq(
+			wide.later[i] | report.later[i] | listener.later[i], 0);
 	ck_assert_int_eq(weir_server_stats(s->weir, &wide.known, sizeof(wide)),
 			 0);
 	ck_assert_uint_eq(wide.known.phase, WEIR_PHASE_DONE);

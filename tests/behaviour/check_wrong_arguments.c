@@ -173,6 +173,23 @@ START_TEST(an_address_needs_room)
 }
 END_TEST
 
+START_TEST(figures_of_a_listener_need_a_listener_and_room)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	struct weir_listener_stats l;
+
+	ck_assert_int_eq(weir_server_listener_stats(NULL, 0, &l, sizeof(l)),
+			 -EINVAL);
+	ck_assert_int_eq(weir_server_listener_stats(s->weir, 0, NULL, 8),
+			 -EINVAL);
+	ck_assert_int_eq(weir_server_listener_stats(s->weir, 1, &l, sizeof(l)),
+			 -EINVAL);
+	ck_assert_int_eq(weir_server_listener_stats(s->weir, -1, &l, sizeof(l)),
+			 -EINVAL);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static int give_back_what_it_has_not(weir_conn *c, void *arg)
 {
 	(void)arg;
@@ -202,5 +219,6 @@ int main(void)
 			 a_call_without_a_connection_is_refused,
 			 memory_that_is_none_is_refused_and_nothing_leaves,
 			 an_address_needs_room,
+			 figures_of_a_listener_need_a_listener_and_room,
 			 a_reference_that_nobody_has_is_not_given_back);
 }

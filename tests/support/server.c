@@ -229,6 +229,58 @@ void server_check_freed(struct server *s)
 	free(s);
 }
 
+static void add_listener(struct weir_listener_stats *sum,
+			 const struct weir_listener_stats *l)
+{
+	sum->ledger.accepted += l->ledger.accepted;
+	sum->ledger.open += l->ledger.open;
+	sum->ledger.completed += l->ledger.completed;
+	sum->ledger.failed += l->ledger.failed;
+	sum->ledger.timed_out += l->ledger.timed_out;
+	sum->ledger.refused += l->ledger.refused;
+	sum->ledger.cut += l->ledger.cut;
+	sum->bytes_in += l->bytes_in;
+	sum->bytes_out += l->bytes_out;
+	sum->callbacks += l->callbacks;
+}
+
+struct weir_listener_stats listener_stats(struct server *s, int id)
+{
+	struct weir_listener_stats ret;
+
+	ck_assert_int_eq(
+		weir_server_listener_stats(s->weir, id, &ret, sizeof(ret)), 0);
+	return ret;
+}
+
+/* The listeners make up the server, but for connections of the program. */
+static void expect_listeners_add_up(struct server *s)
+{
+	struct weir_listener_stats l, sum = { .callbacks = 0 };
+	struct weir_stats all = stats(s);
+
+	for (int id = 0;
+	     weir_server_listener_stats(s->weir, id, &l, sizeof(l)) == 0;
+	     id++) {
+		expect_balance(&l.ledger);
+		add_listener(&sum, &l);
+	}
+	ck_assert_uint_eq(sum.ledger.accepted, all.ledger.accepted);
+	ck_assert_uint_eq(sum.ledger.refused, all.ledger.refused);
+	if (all.ledger.dialled > 0)
+		return;
+	ck_assert_uint_eq(sum.ledger.open, all.ledger.open);
+	ck_assert_uint_eq(sum.ledger.completed, all.ledger.completed);
+	ck_assert_uint_eq(sum.ledger.failed, all.ledger.failed);
+	ck_assert_uint_eq(sum.ledger.timed_out, all.ledger.timed_out);
+	ck_assert_uint_eq(sum.ledger.cut, all.ledger.cut);
+	if (all.busy > 0) /* a stuck callback may end now */
+		return;
+	ck_assert_uint_eq(sum.bytes_in, all.bytes_in);
+	ck_assert_uint_eq(sum.bytes_out, all.bytes_out);
+	ck_assert_uint_eq(sum.callbacks, all.callbacks);
+}
+
 struct weir_report server_join_and_check(struct server *s)
 {
 	struct weir_report report;
@@ -243,6 +295,7 @@ struct weir_report server_join_and_check(struct server *s)
 		ck_assert_msg(report.ledger.cut > 0,
 			      "join said %s, and nothing was cut",
 			      weir_strerror(rc));
+	expect_listeners_add_up(s);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 	return report;

@@ -125,6 +125,7 @@ void expect_balance(const struct weir_ledger *l);
 uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
+struct weir_listener_stats listener_stats(struct server *s, int id);
 /* Is every connection that clients made accepted and over? */
 bool is_at_rest(struct server *s);
 

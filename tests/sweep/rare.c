@@ -165,6 +165,7 @@ void sweep_misuse(void)
 void sweep_changes(void)
 {
 	struct env st = { .banner = "" };
+	struct weir_listener_stats figures;
 	char address[160];
 	struct peer p;
 	int id;
@@ -186,6 +187,9 @@ void sweep_changes(void)
 		if (weir_server_unlisten(st.weir, id) < 0)
 			sweep_fail("a listener cannot be closed");
 		SOON(weir_server_unlisten(st.weir, id) == -EINVAL);
+		expect_rc(weir_server_listener_stats(st.weir, id, &figures,
+						     sizeof(figures)),
+			  "figures of a closed listener");
 		peer_send(&p, "again\n");
 		peer_expect(&p, "again\n");
 		peer_half_close(&p);
