@@ -50,9 +50,11 @@ static const struct cli_option own[] = {
 	  "precision of the answer (default 5%)" },
 };
 
-static const char *const without[] = { "rate",	   "count",  "upload",
-				       "download", "with",   "hlog",
-				       "html",	   "strict", "dry-run" };
+static const char *const without[] = {
+	"rate",	    "count",	   "upload", "download", "with",
+	"hlog",	    "html",	   "junit",  "markdown", "metrics",
+	"progress", "percentiles", "strict", "dry-run",
+};
 
 static struct cli_option table[ROWS_MAX];
 
@@ -197,7 +199,9 @@ static int find_options_parse(struct find_options *ret, int argc, char **argv)
 		cli_error("--json: %s", JSON_UNAVAILABLE);
 		return CLI_USAGE;
 	}
-	return outputs_check(&(struct output){ "json", ret->load.json }, 1)
+	return outputs_check(&(struct output){ .option = "json",
+					       .path = ret->load.json },
+			     1)
 		       ? -1
 		       : CLI_USAGE;
 }

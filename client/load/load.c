@@ -20,21 +20,20 @@
 #include "measure/record.h"
 #include "measure/units.h"
 #include "options.h"
-#include "report/html.h"
+#include "report/ci.h"
 #include "report/json.h"
 #include "report/live.h"
 #include "report/output.h"
 #include "report/report.h"
 #include "run.h"
 
-static int load_status(const struct load_options *o, struct gates *gates,
-		       const struct result *r)
+static int load_status(struct gates *gates, const struct result *r)
 {
 	bool have_passed = gates_judge(gates, r);
 
 	if (r->is_cut || result_has_ended_early(r) || !result_has_any(r))
 		return CLI_FAILED;
-	if (!have_passed || (o->is_strict && r->verdict == VERDICT_NOT))
+	if (!have_passed || (gates->needs_trust && r->verdict == VERDICT_NOT))
 		return LOAD_GATE_FAILED;
 	return r->is_incomplete ? CLI_FAILED : CLI_DONE;
 }
@@ -45,12 +44,29 @@ static int worse_status(int a, int b)
 	return a > b ? a : b;
 }
 
+#define OUTPUTS 6
+
+/* The files of a run; hlog and metrics are written during it. */
+static void list_outputs(const struct load_options *o,
+			 struct output ret[OUTPUTS])
+{
+	const struct output list[OUTPUTS] = {
+		{ "json", o->json, json_write },
+		{ "html", o->html, html_write },
+		{ "junit", o->junit, junit_write },
+		{ "markdown", o->markdown, markdown_write },
+		{ "hlog", o->hlog, NULL },
+		{ "metrics", o->metrics, NULL },
+	};
+
+	memcpy(ret, list, sizeof(list));
+}
+
 static bool check_outputs(const struct load_options *o)
 {
-	const struct output outputs[] = { { "json", o->json },
-					  { "hlog", o->hlog },
-					  { "html", o->html } };
+	struct output outputs[OUTPUTS];
 
+	list_outputs(o, outputs);
 	if ((o->json || o->html) && !json_is_available()) {
 		cli_error("--%s: %s", o->json ? "json" : "html",
 			  JSON_UNAVAILABLE);
@@ -60,46 +76,45 @@ static bool check_outputs(const struct load_options *o)
 		cli_error("--hlog: %s", HLOG_UNAVAILABLE);
 		return false;
 	}
-	return outputs_check(outputs, sizeof(outputs) / sizeof(outputs[0]));
+	if (output_is_standard(o->metrics)) {
+		cli_error("--metrics: a file is replaced each second, which "
+			  "standard output cannot be");
+		return false;
+	}
+	return outputs_check(outputs, OUTPUTS);
 }
 
-/* Tell the report that the file was written, if it was. */
-static void note_saved(struct report *report, const char *path, int status)
-{
-	size_t n = 0;
-
-	if (!path || status != CLI_DONE || output_is_standard(path))
-		return;
-	while (report->saved[n])
-		n++;
-	report->saved[n] = path;
-}
-
-/* If standard output is taken, the report goes to standard error. */
+/*
+ * If standard output is taken, the report goes to standard error.  recorded:
+ * whether the files that are written during the run were.
+ */
 static int load_report(struct load_options *o, const struct result *r,
 		       int recorded)
 {
-	bool is_taken = output_is_standard(o->json) ||
-			output_is_standard(o->hlog) ||
-			output_is_standard(o->html);
-	int status = worse_status(load_status(o, &o->gates, r), recorded),
-	    written;
+	struct output outputs[OUTPUTS];
+	int status = worse_status(load_status(&o->gates, r), recorded);
+	bool is_taken = false;
+	size_t saved = 0;
 	struct report report;
 
+	list_outputs(o, outputs);
+	for (size_t i = 0; i < OUTPUTS; i++)
+		is_taken = is_taken || output_is_standard(outputs[i].path);
 	report_init(&report, is_taken ? stream_err() : stream_out());
 	report.is_short = o->is_quiet;
 	report.gates = &o->gates;
-	if (o->json) {
-		written = json_write(o->json, r, &o->gates);
-		note_saved(&report, o->json, written);
+	for (size_t i = 0; i < OUTPUTS; i++) {
+		const struct output *out = &outputs[i];
+		int written = recorded;
+
+		if (!out->path)
+			continue;
+		if (out->write)
+			written = out->write(out->path, r, &o->gates);
+		if (written == CLI_DONE && !output_is_standard(out->path))
+			report.saved[saved++] = out->path;
 		status = worse_status(status, written);
 	}
-	if (o->html) {
-		written = html_write(o->html, r, &o->gates);
-		note_saved(&report, o->html, written);
-		status = worse_status(status, written);
-	}
-	note_saved(&report, o->hlog, recorded);
 	report_print(&report, r);
 	return worse_status(status, cli_flush());
 }
@@ -107,6 +122,7 @@ static int load_report(struct load_options *o, const struct result *r,
 struct watchers {
 	struct live live;
 	struct record record;
+	struct metrics_file metrics;
 };
 
 static void load_watch(void *arg, const struct progress *p)
@@ -115,21 +131,27 @@ static void load_watch(void *arg, const struct progress *p)
 
 	live_watch(&w->live, p);
 	record_watch(&w->record, p);
+	metrics_file_watch(&w->metrics, p);
 }
 
 static int run_to(struct load_options *o, const struct target *target)
 {
+	struct watchers w = { .metrics = { .plan = &o->plan,
+					   .path = o->metrics,
+					   .written_at = -1 } };
 	struct result result;
-	struct watchers w;
 	int status, recorded;
 
 	if (!record_open(&w.record, &o->plan, o->hlog))
 		return CLI_USAGE;
 	run_catch_signals();
 	live_init(&w.live, &o->plan);
+	w.live.every = o->progress_ns;
 	status = run(&result, &o->plan, target, load_watch, &w);
 	live_end(&w.live);
 	recorded = record_close(&w.record);
+	if (w.metrics.has_failed)
+		recorded = CLI_FAILED;
 	if (status != CLI_DONE)
 		return status;
 	status = load_report(o, &result, recorded);

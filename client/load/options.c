@@ -51,6 +51,10 @@ enum {
 	KEY_JSON,
 	KEY_HLOG,
 	KEY_HTML,
+	KEY_JUNIT,
+	KEY_MARKDOWN,
+	KEY_METRICS,
+	KEY_PROGRESS,
 	KEY_GATE,
 	KEY_STRICT,
 	KEY_PERCENTILES,
@@ -111,10 +115,17 @@ const struct cli_option load_option_table[] = {
 	{ "seed", KEY_SEED, "N", "seed of messages and arrivals (default 1)" },
 	{ "json", KEY_JSON, "FILE",
 	  "write the result; - is standard output, also\n"
-	  "for the next two" JSON_NOTE },
+	  "for other files but --metrics" JSON_NOTE },
 	{ "hlog", KEY_HLOG, "FILE",
 	  "write a histogram log, one a second" HLOG_NOTE },
 	{ "html", KEY_HTML, "FILE", "write a page with charts" JSON_NOTE },
+	{ "junit", KEY_JUNIT, "FILE",
+	  "write gates and verdict as JUnit tests" },
+	{ "markdown", KEY_MARKDOWN, "FILE", "write a summary in Markdown" },
+	{ "metrics", KEY_METRICS, "FILE",
+	  "write OpenMetrics text, once a second" },
+	{ "progress", KEY_PROGRESS, "DURATION",
+	  "print a line that often on standard error" },
 	{ "gate", KEY_GATE, "EXPR",
 	  "a condition such as 'p99<5ms'; exit status 3\n"
 	  "if it fails; may be repeated" },
@@ -224,6 +235,16 @@ static bool value_duration(const char *name, int64_t *ret)
 	cli_error("--%s: '%s' is not a duration like 10 (seconds), 500ms, 10s, "
 		  "2m, 1h (up to 596h) or never",
 		  name, optarg);
+	return false;
+}
+
+static bool value_progress(struct load_options *o)
+{
+	if (!value_duration("progress", &o->progress_ns))
+		return false;
+	if (o->progress_ns >= SECOND && o->progress_ns != FOREVER)
+		return true;
+	cli_error("--progress: '%s' is less than a second, or never", optarg);
 	return false;
 }
 
@@ -644,7 +665,7 @@ static bool take_switch(struct load_options *o, int key)
 		p->payload = PAYLOAD_RANDOM;
 		return true;
 	case KEY_STRICT:
-		o->is_strict = true;
+		o->gates.needs_trust = true;
 		return true;
 	case 'q':
 		o->is_quiet = true;
@@ -729,6 +750,17 @@ bool load_options_take(void *to, int key)
 	case KEY_HTML:
 		o->html = optarg;
 		return true;
+	case KEY_JUNIT:
+		o->junit = optarg;
+		return true;
+	case KEY_MARKDOWN:
+		o->markdown = optarg;
+		return true;
+	case KEY_METRICS:
+		o->metrics = optarg;
+		return true;
+	case KEY_PROGRESS:
+		return value_progress(o);
 	case KEY_PERCENTILES:
 		return value_percentiles(o);
 	case KEY_GATE:

@@ -29,9 +29,10 @@
 
 struct load_options {
 	struct plan plan;
-	const char *json, *hlog, *html; /* paths or NULL */
+	/* Paths or NULL. */
+	const char *json, *hlog, *html, *junit, *markdown, *metrics;
+	int64_t progress_ns; /* --progress; 0: none */
 	struct gates gates;
-	bool is_strict;
 	bool is_quiet;
 	bool is_dry_run;
 	bool has_form, has_banner; /* given: --size or --random; --banner */

@@ -38,6 +38,7 @@ struct gate_row {
 struct gates {
 	struct gate_row list[GATES_MAX];
 	size_t count;
+	bool needs_trust; /* --strict: the verdict is a gate, too */
 };
 
 /* Add the gate in text; returns false after printing an error. */

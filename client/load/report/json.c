@@ -9,6 +9,9 @@
 #include <config.h>
 #endif
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "../../../cli/cli.h"
 #include "../../../cli/text.h"
 #include "output.h"
@@ -17,7 +20,6 @@
 
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -673,3 +675,51 @@ int json_write_find(const char *path, const struct find *f)
 }
 
 #endif
+
+/* -------------------------------------------------------------------- page */
+
+/*
+ * "<" could end the script element that contains the JSON.  In JSON it occurs
+ * only in strings, which can escape it.
+ */
+static void put_json(FILE *to, const char *json)
+{
+	for (; *json; json++)
+		if (*json == '<')
+			fputs("\\u003c", to);
+		else
+			putc(*json, to);
+}
+
+static char *page(const char *json, size_t *len)
+{
+	char *text = NULL;
+	FILE *to = open_memstream(&text, len);
+
+	if (!to)
+		return NULL;
+	fwrite(html_head, 1, html_head_len, to);
+	put_json(to, json);
+	fwrite(html_tail, 1, html_tail_len, to);
+	if (fclose(to) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+int html_write(const char *path, const struct result *r,
+	       const struct gates *gates)
+{
+	char *json = json_text(r, gates);
+	size_t len;
+	char *text = json ? page(json, &len) : NULL;
+	int status = CLI_FAILED;
+
+	if (text)
+		status = output_write(path, text, len);
+	else
+		cli_error("out of memory for the page");
+	free(text);
+	free(json);
+	return status;
+}

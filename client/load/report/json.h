@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON of schema "weir-load", version 1, described in docs/LOAD_JSON.md. */
+/*
+ * JSON of schema "weir-load", version 1, described in docs/LOAD_JSON.md, and
+ * the self-contained page with that JSON and the script that draws it.
+ */
 #ifndef LOAD_JSON_H
 #define LOAD_JSON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "../judge/gates.h"
 #include "../judge/search.h"
@@ -22,6 +26,14 @@ char *json_text(const struct result *r, const struct gates *gates);
 /* Returns CLI_DONE, or CLI_FAILED after printing an error. */
 int json_write(const char *path, const struct result *r,
 	       const struct gates *gates);
+
+/* The page. */
+int html_write(const char *path, const struct result *r,
+	       const struct gates *gates);
+
+/* What is around the JSON in it, made by html/embed.sh. */
+extern const unsigned char html_head[], html_tail[];
+extern const size_t html_head_len, html_tail_len;
 
 /* The same for a search: schema "weir-load-find". */
 int json_write_find(const char *path, const struct find *f);

@@ -183,11 +183,35 @@ static void live_remember(struct live *live, const struct progress *p)
 	live->seconds++;
 }
 
+/* The figures are those of the last second. */
+static void print_progress(struct live *live, const struct progress *p)
+{
+	struct live plain = { .plan = live->plan, .last_at = live->last_at };
+	char text[LIVE_TEXT], at[UNITS_TEXT];
+	int64_t now = now_ns();
+
+	if (live->next_at == 0)
+		live->next_at = now + live->every;
+	if (now < live->next_at || (p->part == RUN_MEASURING && !p->last))
+		return;
+	while (live->next_at <= now)
+		live->next_at += live->every;
+	live_line(&plain, p, LIVE_TEXT, text);
+	fprintf(stream_err(), "%s: ", units_time(p->elapsed, at));
+	layout_write(text, false, stream_err());
+	fputc('\n', stream_err());
+	fflush(stream_err());
+}
+
 void live_watch(void *arg, const struct progress *p)
 {
 	struct live *live = arg;
 	char text[LIVE_TEXT];
 
+	if (live->every > 0) {
+		print_progress(live, p);
+		return;
+	}
 	if (!live->is_shown)
 		return;
 	live_remember(live, p);
@@ -199,7 +223,7 @@ void live_watch(void *arg, const struct progress *p)
 
 void live_end(struct live *live)
 {
-	if (!live->is_shown)
+	if (!live->is_shown || live->every > 0)
 		return;
 	fputs("\r\033[K", stream_err());
 	fflush(stream_err());

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The state of a run on one line of a terminal, rewritten on standard error
- * and erased before the report.  Without a terminal nothing is shown.
+ * and erased before the report; with --progress it is a plain line now and
+ * then. Without either nothing is shown.
  */
 #ifndef LOAD_LIVE_H
 #define LOAD_LIVE_H
@@ -13,7 +14,9 @@
 
 struct live {
 	const struct plan *plan;
-	bool is_shown; /* standard error is a terminal */
+	int64_t every;	 /* ns between plain lines; 0: a terminal is needed */
+	int64_t next_at; /* when the next is due, CLOCK_MONOTONIC */
+	bool is_shown;	 /* standard error is a terminal */
 	bool has_colour, has_utf8;
 	int64_t history[16]; /* p99 of the last seconds */
 	size_t seconds;

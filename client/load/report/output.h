@@ -6,9 +6,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct gates;
+struct result;
+
 struct output {
 	const char *option; /* "json" */
 	const char *path;   /* "-": standard output; NULL: not asked for */
+	/*
+	 * Write it after the run; NULL: it is written during the run.  Returns
+	 * CLI_DONE, or CLI_FAILED after printing an error.
+	 */
+	int (*write)(const char *path, const struct result *r,
+		     const struct gates *gates);
 };
 
 /* path may be NULL */

@@ -13,7 +13,7 @@
 #include "../measure/result.h"
 
 #define REPORT_LINES 22
-#define REPORT_SAVED 4
+#define REPORT_SAVED 7 /* with a NULL */
 
 struct report {
 	FILE *to;

@@ -47,6 +47,6 @@ tail_part()
 	printf '</script>\n</body>\n</html>\n'
 }
 
-printf '/* Made by embed.sh. */\n#include <stddef.h>\n#include "html.h"\n'
+printf '/* Made by embed.sh. */\n#include <stddef.h>\n#include "json.h"\n'
 head_part | array html_head
 tail_part | array html_tail

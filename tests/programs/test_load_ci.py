@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What weir-client load writes for other programs: JUnit, Markdown,
+OpenMetrics, lines of progress; and the recipes that use them."""
+
+import os
+import re
+import shutil
+import subprocess
+import textwrap
+import xml.etree.ElementTree
+
+from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, program,
+                      run)
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+
+def load(where, *options, **kwargs):
+    return run("WEIR_CLIENT", "load", where, *options, **kwargs)
+
+
+class Files(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.place = self.folder()
+
+    def path(self, name):
+        return os.path.join(self.place, name)
+
+    def read(self, name):
+        with open(self.path(name)) as file:
+            return file.read()
+
+    def test_each_gate_is_a_test_of_junit_and_so_is_the_verdict(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "2000", "--gate", "wrong=0",
+                          "--gate", "p95<1ns", "--junit", self.path("a.xml"))
+        self.assertEqual(answer.returncode, 3)
+        suite = xml.etree.ElementTree.parse(self.path("a.xml")).getroot()
+        self.assertEqual([suite.get(name) for name in
+                          ("tests", "failures", "errors")], ["3", "1", "0"])
+        cases = {case.get("name"): case for case in suite}
+        self.assertEqual(set(cases), {"wrong=0", "p95<1ns", "verdict"})
+        self.assertEqual(len(cases["wrong=0"]), 0)
+        self.assertRegex(cases["p95<1ns"].find("failure").get("message"),
+                         r"^p95 is \S+$")
+        self.assertIsNone(cases["verdict"].find("failure"))
+
+    def test_a_run_that_ended_early_fails_the_verdict(self):
+        with PythonServer(lambda sock: sock.recv(1)) as server:
+            answer = load(server.address, "-d", "30s", "-c", "2", "--gate",
+                          "wrong=0", "--junit", "-")
+        self.assertEqual(answer.returncode, 1)
+        suite = xml.etree.ElementTree.fromstring(answer.stdout)
+        self.assertEqual([suite.get(name) for name in
+                          ("tests", "failures", "errors")], ["2", "1", "1"])
+        self.assertIn(b"NOT TRUSTWORTHY", answer.stderr)
+
+    def test_a_summary_has_tables_of_gates_and_latencies(self):
+        with Server("echo@127.0.0.1:0") as server:
+            load(server.address(), "-n", "2000", "--percentiles", "50,95",
+                 "--gate", "wrong=0", "--markdown", self.path("a.md"))
+        text = self.read("a.md")
+        self.assertRegex(text, r"(?m)^### weir-client load 127\.0\.0\.1:")
+        self.assertRegex(text, r"(?m)^\*\*rate [\d,]+/s, p50 .*errors 0\*\*$")
+        self.assertIn("| wrong=0 | 0 | PASS |", text)
+        self.assertIn("| latency | p50 | p95 | max |\n|---|--:|--:|--:|\n",
+                      text)
+        self.assertRegex(text, r"(?m)^\| from-send \| \S+ \| \S+ \| \S+ \|$")
+
+    def test_metrics_are_the_counts_of_the_run(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "2000", "-s", "100",
+                          "--percentiles", "50,95",
+                          "--metrics", self.path("a.prom"))
+        self.assertEqual(answer.returncode, 0, answer)
+        text = self.read("a.prom")
+        label = r'\{address="127\.0\.0\.1:\d+"\}'
+        for name, value in (("replies_total", "2000"), ("errors_total", "0"),
+                            ("sent_bytes_total", "200000"),
+                            ("received_bytes_total", "200000")):
+            self.assertRegex(text, r"(?m)^weir_load_%s%s %s$" %
+                             (name, label, value))
+        self.assertIn('clock="from-send",percentile="95"} ', text)
+        self.assertTrue(text.endswith("# EOF\n"))
+        self.assertEqual(os.listdir(self.place), ["a.prom"])
+        self.check_format(text)
+
+    def check_format(self, text):
+        families = set()
+        for line in text.splitlines()[:-1]:
+            if line.startswith("# TYPE "):
+                families.add(line.split()[2])
+            elif not line.startswith("# "):
+                name = re.match(r'^(\w+)\{(\w+="[^"]*",?)+\} [\d.e+-]+$',
+                                line)[1]
+                self.assertIn(name.removesuffix("_total"), families)
+        if shutil.which("promtool"):
+            found = subprocess.run(["promtool", "check", "metrics"],
+                                   input=text.encode(), timeout=DEADLINE,
+                                   stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT)
+            # In the older format that it checks, the help of a counter has
+            # its full name.
+            self.assertRegex(found.stdout,
+                             rb"^(weir_load_\w+_total no help text\n)*$")
+
+    def test_metrics_that_cannot_be_written_fail_the_run(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-n", "100", "--metrics",
+                          self.path("no/a.prom"))
+            self.check_usage(answer, "weir-client", "--metrics: cannot write")
+            self.check_usage(load(server.address(), "--metrics", "-"),
+                             "weir-client", "--metrics")
+            os.mkdir(self.path("a.prom.new"))
+            answer = load(server.address(), "-n", "100", "--metrics",
+                          self.path("a.prom"))
+        self.assertEqual(answer.returncode, 1)
+        self.assertEqual(answer.stderr.count(b"\n"), 1)
+
+    def test_progress_is_printed_on_a_pipe(self):
+        with Server("echo@127.0.0.1:0") as server:
+            answer = load(server.address(), "-d", "4s", "--progress", "1")
+        self.assertRegex(answer.stderr, rb"(?m)^\d.*s: .*\d/s   p99 .* errors")
+        self.assertNotIn(b"\r", answer.stderr)
+        for wrong in ("never", "100ms", "0"):
+            self.check_usage(load("127.0.0.1:1", "--progress", wrong),
+                             "weir-client", "--progress")
+
+
+class Recipes(TestCase):
+    """The shell parts of docs/LOAD_CI.md work as they stand."""
+
+    def scripts(self):
+        with open(os.path.join(TOP, "docs", "LOAD_CI.md")) as file:
+            text = file.read()
+        for block in re.findall(r"(?ms)^```yaml\n(.*?)^```", text):
+            for indent, part in re.findall(
+                    r"(?m)^( *)(?:- \||run: \|)\n((?:\1  .*\n)+)", block):
+                yield textwrap.dedent(part)
+
+    def test_they_run(self):
+        if b"jansson" in load("127.0.0.1:1", "--json", "-").stderr:
+            self.skipTest("this build has no jansson")
+        scripts = list(self.scripts())
+        self.assertEqual(len(scripts), 2)
+        for script in scripts:
+            place = self.folder()
+            for variable in ("WEIR_SERVER", "WEIR_CLIENT"):
+                path = program(variable)
+                os.symlink(path, os.path.join(place, os.path.basename(path)))
+            env = dict(os.environ, PATH=place + ":" + os.environ["PATH"],
+                       ADDRESS="unix:" + os.path.join(place, "socket"),
+                       GITHUB_STEP_SUMMARY=os.path.join(place, "summary.md"))
+            done = subprocess.run(["bash", "-e", "-c", script], cwd=place,
+                                  env=env, timeout=DEADLINE,
+                                  stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+            self.assertEqual(done.returncode, 0, done)
+            suite = xml.etree.ElementTree.parse(
+                os.path.join(place, "load.xml")).getroot()
+            self.assertEqual(suite.get("tests"), "3")
+            self.assertTrue(os.path.exists(os.path.join(place, "load.html")))
+            self.assertEqual("GITHUB" in script,
+                             os.path.exists(env["GITHUB_STEP_SUMMARY"]))
+
+
+if __name__ == "__main__":
+    main()
