@@ -163,10 +163,13 @@ static int start(struct wr_connect *r, int64_t now)
 /* The same, of the attempts under way. */
 static int look(struct wr_connect *r)
 {
-	int rc = wr_sys_poll(r->attempts, r->started, 0);
+	int rc;
 
+	do {
+		rc = wr_sys_poll(r->attempts, r->started, 0);
+	} while (rc == -EINTR); /* the event that led here comes once */
 	if (rc < 0)
-		return rc == -EINTR ? -EINPROGRESS : rc;
+		return rc;
 	for (size_t i = 0; rc > 0 && i < r->started; i++) {
 		struct pollfd *attempt = &r->attempts[i];
 

@@ -269,6 +269,40 @@ static int interrupt(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
+static atomic_int greeted;
+
+static int greet_and_close(weir_conn *c, void *arg)
+{
+	(void)c, (void)arg;
+	atomic_fetch_add(&greeted, 1);
+	return WEIR_CLOSE;
+}
+
+/* The event that a connection stands comes once. */
+START_TEST(an_interrupted_look_at_a_dialled_connection_is_repeated)
+{
+	struct server *s;
+	struct weir_report report;
+
+	faults_install();
+	s = serve_workers(2, WEIR_SERVICE(.readable = echo));
+	for (int nth = 1; nth <= 2; nth++) {
+		fail_nth_call(WR_SYS_poll, nth, -EINTR);
+		ck_assert_int_eq(
+			weir_server_dial(
+				s->weir, NULL, s->address, 0,
+				WEIR_SERVICE(.readable = echo,
+					     .opened = greet_and_close)),
+			0);
+		UNTIL(greeted == nth);
+		faults_clear();
+	}
+	UNTIL(stats(s).ledger.open == 0);
+	report = server_stop_and_check(s);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+}
+END_TEST
+
 START_TEST(a_handler_may_stop_at_any_step_of_a_start)
 {
 	const struct sigaction action = { .sa_handler = stop_it };
@@ -400,6 +434,7 @@ int main(void)
 		an_interruption_costs_no_connection,
 		a_start_that_fails_leaves_nothing,
 		a_run_of_a_started_server_outlasts_an_interruption,
+		an_interrupted_look_at_a_dialled_connection_is_repeated,
 		a_handler_may_stop_at_any_step_of_a_start,
 		a_connection_that_cannot_be_watched_is_the_only_one_lost,
 		a_refusal_that_is_taken_in_pieces_is_whole,
