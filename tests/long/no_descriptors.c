@@ -128,14 +128,16 @@ static int64_t room_comes(struct server *s, struct client **served,
 /* ---- the ten seconds */
 
 struct calm {
-	int accepts, lines;
+	int accepts;
+	int lines; /* besides one for each refused connection */
 	int64_t cpu_ns, stolen_ms;
 };
 
 static struct calm calm_now(struct server *s)
 {
 	return (struct calm){ .accepts = atomic_load(&accept_calls),
-			      .lines = log_lines(s),
+			      .lines = log_lines(s) -
+				       (int)stats(s).refused,
 			      .cpu_ns = time_of(atomic_load(&acceptor_clock)),
 			      .stolen_ms = stolen_ms() };
 }

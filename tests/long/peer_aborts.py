@@ -104,7 +104,9 @@ DIALOGUES = [
     # The end of its input ends the conversation: an answer may come before.
     Dialogue("chat", says=(b"hello\n", b"bye\n"),
              answer=lambda said: b"(answer)?", heard=lambda said: b"answer"),
-    Dialogue("room", rb"\* you are (guest \d+); .*\n\* .*\n",
+    # Many that come at once are told in one line.
+    Dialogue("room", rb"\* you are (guest \d+); .*\n\* .*\n"
+             rb"(?:\* and \d+ more have joined, .*\n)?",
              (b"hello\n", b"bye\n"), guest, room_line,
              b"* you are guest 1; /help lists the commands\n"
              b"* 1 is here: guest 1\n"),
