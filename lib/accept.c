@@ -313,7 +313,9 @@ _Static_assert(FREE_SLOTS <= WR_PREPARED_SLOTS, "prepared slots stay");
 
 /* Needs wr_table_prepare(). */
 static struct weir_conn *make_conn(struct wr_accept *a,
-				   struct wr_endpoint *endpoint, int fd)
+				   struct wr_endpoint *endpoint, int fd,
+				   const struct sockaddr *peer,
+				   socklen_t peer_len)
 {
 	struct wr_stats *stats = a->ctx->stats;
 	struct weir_conn *c = wr_table_take(a->core->table);
@@ -325,6 +327,10 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
+	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
+		memcpy(&c->peer, peer, peer_len);
+		c->peer_len = peer_len;
+	}
 	wr_conn_move(c, stats, WR_CONN_QUEUED);
 	c->ctx = a->ctx;
 	return c;
@@ -341,12 +347,8 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	 */
 	bool may_refuse = core->config.overload == WEIR_REFUSE;
 	bool was_full = may_refuse && is_server_full(a, endpoint);
-	struct weir_conn *c = make_conn(a, endpoint, fd);
+	struct weir_conn *c = make_conn(a, endpoint, fd, peer, peer_len);
 
-	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
-		memcpy(&c->peer, peer, peer_len);
-		c->peer_len = peer_len;
-	}
 	if (was_full) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
 	} else if (may_refuse && is_queue_full(a, endpoint)) {
@@ -423,7 +425,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 	if (is_served)
 		admit(a, endpoint, fd, NULL, 0);
 	else
-		wr_conn_refuse(make_conn(a, endpoint, fd),
+		wr_conn_refuse(make_conn(a, endpoint, fd, NULL, 0),
 			       WR_OUTCOME_REFUSED_LIMIT);
 }
 
@@ -585,7 +587,7 @@ static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 			rc = wr_sys_accept4(endpoint->listener.fd, NULL, NULL,
 					    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (rc >= 0)
-			wr_conn_refuse(make_conn(a, endpoint, rc),
+			wr_conn_refuse(make_conn(a, endpoint, rc, NULL, 0),
 				       WR_OUTCOME_REFUSED_DRAIN);
 		if (is_shortage(rc))
 			rc = refuse_in_passing(a, endpoint);

@@ -84,11 +84,11 @@ enum {
 
 struct wr_in {
 	struct wr_buffer buf;
-	size_t scanned;	    /* bytes searched in vain ... */
-	uint64_t scan_mark; /* ... for this delimiter */
-	uint64_t received;  /* bytes */
-	int64_t last_at;    /* time of the last receive */
-	int64_t message_at; /* start of an incomplete message; 0: none */
+	size_t scanned;		   /* bytes searched in vain ... */
+	uint64_t scan_mark;	   /* ... for this delimiter */
+	_Atomic uint64_t received; /* bytes; any thread reads */
+	int64_t last_at;	   /* time of the last receive */
+	int64_t message_at;	   /* start of an incomplete message; 0: none */
 	int error;
 	uint8_t end;	     /* enum wr_in_end */
 	bool is_ready;	     /* input or its end is there */
@@ -156,7 +156,7 @@ struct weir_conn {
 	uint64_t id;			      /* c */
 	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
 	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
-	int64_t born_at;	  /* c */
+	int64_t born_at;	  /* l: for dialled ones, when connected */
 	int64_t active_at;	  /* o: idle time counts from here */
 	_Atomic int fd;		  /* a: changed under .lock; -1: closed */
 	uint32_t events;	  /* o: fetched, not handled yet */
@@ -184,12 +184,12 @@ struct weir_conn {
 		struct wr_linger linger; /* t: while it lingers */
 	};
 	int timeout_ms[WR_TMO_COUNT]; /* o */
-	socklen_t peer_len;	      /* c: 0: ask the socket */
+	socklen_t peer_len;	      /* l: 0: ask the socket */
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} peer;	    /* c */
+	} peer;	    /* l */
 	void *data; /* o */
 	void (*drop)(void *data);
 };

@@ -142,7 +142,7 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		n = -ECANCELED; /* our shutdown, not the peer's */
 	} else if (n > 0) {
 		WR_COUNT(c->service, c->ctx->stats, bytes_in, (uint64_t)n);
-		c->in.received += (uint64_t)n;
+		wr_count(c->ctx->stats, &c->in.received, (uint64_t)n);
 		c->in.last_at = c->ctx->now;
 		if ((size_t)n < cap && c->is_tcp && !c->in.has_exceptions &&
 		    wr_sys_short_read_is_empty())

@@ -51,6 +51,7 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	core->logger.arg = core->config.set.log_arg;
 	core->logger.level = &core->config.log_level;
 	core->stats_count = core->config.set.workers + 2;
+	atomic_store(&core->lame_till, WR_NEVER_AT);
 	atomic_store(&core->stop_at, WR_NEVER_AT);
 	rc = wr_lock_init(&core->lock);
 	if (rc < 0)
@@ -112,18 +113,35 @@ void wr_core_sum(const struct wr_core *core, struct weir_stats *ret)
 	wr_stats_sum(ret, core->stats, core->stats_count);
 }
 
-void wr_core_stop(struct wr_core *core, int64_t now, int64_t at)
+static void bring_forward(_Atomic int64_t *time, int64_t at)
 {
-	int64_t old = 0;
+	int64_t old = atomic_load(time);
 
-	(void)atomic_compare_exchange_strong(&core->asked_at, &old, now);
-	old = atomic_load(&core->stop_at);
-	while (at < old &&
-	       !atomic_compare_exchange_weak(&core->stop_at, &old, at))
+	while (at < old && !atomic_compare_exchange_weak(time, &old, at))
 		;
+}
+
+void wr_core_stop(struct wr_core *core, int64_t now, int64_t lame_till,
+		  int64_t at)
+{
+	int64_t none = 0;
+
+	(void)atomic_compare_exchange_strong(&core->asked_at, &none, now);
+	bring_forward(&core->lame_till, lame_till);
+	bring_forward(&core->stop_at, at);
 	atomic_store(&core->stop_wanted, true);
 	wr_sys_eventfd_signal(core->stop_fd);
 	wr_sys_eventfd_signal(core->acceptor_wake_fd);
+}
+
+void wr_core_time_stop(const struct wr_core *core, struct weir_report *ret)
+{
+	int64_t now = wr_now_ns();
+	int64_t asked_at = atomic_load(&core->asked_at);
+	int64_t lame_till = wr_min_at(atomic_load(&core->lame_till), now);
+
+	ret->lame_duck_ms = (uint64_t)((lame_till - asked_at) / WR_NS_PER_MS);
+	ret->drain_ms = (uint64_t)((now - lame_till) / WR_NS_PER_MS);
 }
 
 void wr_core_fail(struct wr_core *core, int error)
@@ -135,7 +153,7 @@ void wr_core_fail(struct wr_core *core, int error)
 		return;
 	wr_logf(&core->logger, WEIR_LOG_ERROR,
 		"cannot wait for events: %s; stopping", weir_strerror(error));
-	wr_core_stop(core, now, now);
+	wr_core_stop(core, now, now, now);
 }
 
 void wr_context_fini(struct wr_context *ctx)

@@ -24,6 +24,7 @@ struct wr_table;
 enum wr_phase {
 	WR_PHASE_NEW = WEIR_PHASE_NEW,
 	WR_PHASE_SERVING = WEIR_PHASE_SERVING,
+	WR_PHASE_LAME_DUCK = WEIR_PHASE_LAME_DUCK,
 	WR_PHASE_DRAINING = WEIR_PHASE_DRAINING,
 	WR_PHASE_CUTTING = WEIR_PHASE_CUTTING, /* sockets are shut down */
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
@@ -58,7 +59,8 @@ struct wr_core {
 	_Alignas(WR_CACHE_LINE) _Atomic int phase;
 	/* ns; set before WR_PHASE_DRAINING */
 	_Atomic int64_t drain_began_at;
-	_Atomic int64_t asked_at; /* ns; of the first request; 0: none */
+	_Atomic int64_t asked_at;  /* ns; of the first request; 0: none */
+	_Atomic int64_t lame_till; /* ns; from then on the stop drains */
 	_Atomic bool stop_wanted;
 	_Atomic int failure;	 /* -errno: why waiting fails; 0 */
 	_Atomic int64_t stop_at; /* ns; WR_NEVER_AT: none */
@@ -105,10 +107,15 @@ void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 void wr_core_notify_capacity(struct wr_core *core);
 
 /*
- * Request a stop by the deadline at; a later deadline than an earlier one has
- * no effect.  Any thread or signal handler.
+ * Request a stop that drains from lame_till on, by the deadline at.  Later
+ * times than those of an earlier request have no effect.  Any thread or signal
+ * handler.
  */
-void wr_core_stop(struct wr_core *core, int64_t now, int64_t at);
+void wr_core_stop(struct wr_core *core, int64_t now, int64_t lame_till,
+		  int64_t at);
+
+/* Set the durations of a stop that ends now. */
+void wr_core_time_stop(const struct wr_core *core, struct weir_report *ret);
 
 /* Waiting fails for good: log it once and stop.  Any thread of the server. */
 void wr_core_fail(struct wr_core *core, int error);

@@ -192,7 +192,6 @@ static void set_connected(struct weir_conn *c, int fd,
 	wr_word_lock(&c->lock);
 	c->fd = fd;
 	c->is_connecting = false;
-	wr_word_unlock(&c->lock);
 	c->born_at = c->active_at = c->wait_at = c->in.last_at = c->ctx->now;
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
@@ -200,6 +199,7 @@ static void set_connected(struct weir_conn *c, int fd,
 		memcpy(&c->peer, to->ai_addr, to->ai_addrlen);
 		c->peer_len = to->ai_addrlen;
 	}
+	wr_word_unlock(&c->lock);
 }
 
 int wr_dialled_connect(struct weir_conn *c)

@@ -32,6 +32,7 @@
 #include "fence.h"
 #include "server_timers.h"
 #include "sys.h"
+#include "walk.h"
 
 struct weir_server {
 	struct wr_core core;
@@ -320,13 +321,23 @@ int weir_server_stop(weir_server *s, int grace_ms)
 	if (s == NULL || grace_ms < WEIR_NEVER)
 		return -EINVAL;
 	now = wr_now_ns();
-	wr_core_stop(&s->core, now, wr_deadline_at(now, grace_ms));
+	wr_core_stop(&s->core, now, now, wr_deadline_at(now, grace_ms));
 	return 0;
 }
 
 int weir_server_drain(weir_server *s)
 {
-	return s ? weir_server_stop(s, s->core.config.drain_ms) : -EINVAL;
+	WR_NO_CANCEL();
+	int64_t now, lame_till, at;
+
+	if (s == NULL)
+		return -EINVAL;
+	now = wr_now_ns();
+	lame_till = at = wr_deadline_at(now, s->core.config.lame_duck_ms);
+	if (at != WR_NEVER_AT)
+		at = wr_deadline_at(at, s->core.config.drain_ms);
+	wr_core_stop(&s->core, now, lame_till, at);
+	return 0;
 }
 
 /* -------------------------------------------------------------------- join */
@@ -415,16 +426,17 @@ static void name_the_acceptor(weir_server *s)
 
 static struct weir_report unfinished_report(weir_server *s)
 {
-	int64_t asked_at = atomic_load(&s->core.asked_at);
+	struct weir_report report;
 	struct weir_stats stats;
 
 	(void)weir_server_stats(s, &stats, sizeof(stats));
-	return (struct weir_report){
+	report = (struct weir_report){
 		.ledger = stats.ledger,
 		.stuck = stats.busy,
 		.late_bytes = stats.late_bytes,
-		.drain_ms = (uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS),
 	};
+	wr_core_time_stop(&s->core, &report);
+	return report;
 }
 
 static int join_threads(weir_server *s)
@@ -661,6 +673,13 @@ int weir_server_listener_stats(weir_server *s, int id,
 	wr_listener_stats_sum(&now, e->counts, s->core.stats_count);
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
+}
+
+int weir_server_each(weir_server *s, weir_each_fn *fn, void *arg, size_t size)
+{
+	WR_NO_CANCEL();
+
+	return s ? wr_walk(&s->core, fn, arg, size) : -EINVAL;
 }
 
 /* ------------------------------------------------------------------ timers */

@@ -31,6 +31,8 @@
 	  "what to do when the queue or the server is full")                   \
 	X(affinity, int, WEIR_AFFINITY_NONE, WEIR_AFFINITY_NONE,               \
 	  WEIR_AFFINITY_SPREAD, CHOICE, "processors of the workers")           \
+	X(lame_duck_ms, int, 0, 0, INT32_MAX, TIME,                            \
+	  "of a drain, in which clients are still accepted")                   \
 	X(drain_ms, int, 10000, 0, INT32_MAX, TIME, "longest time for a stop") \
 	X(log_level, int, WEIR_LOG_INFO, WEIR_LOG_ERROR, WEIR_LOG_DEBUG,       \
 	  CHOICE, "most verbose level that is logged")                         \
@@ -91,7 +93,7 @@ struct wr_refusal {
 struct wr_config {
 	struct weir_config set; /* complete and checked, as it was made */
 	_Atomic int queue_length, queue_age_ms, max_connections, overload,
-		drain_ms, log_level;
+		lame_duck_ms, drain_ms, log_level;
 	struct wr_refusal *_Atomic refusal;
 	struct wr_refusal *refusals; /* all, the newest first */
 };

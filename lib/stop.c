@@ -37,13 +37,28 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 	return wr_conn_is_in_use(c) ? c : NULL;
 }
 
+/* --------------------------------------------------------------- lame duck */
+
+static void begin_lame_duck(struct wr_stop *s)
+{
+	struct wr_core *core = s->core;
+
+	s->ctx->now = wr_now_ns(); /* must not be before asked_at */
+	if (s->ctx->now >= atomic_load(&core->lame_till))
+		return;
+	atomic_store(&core->phase, WR_PHASE_LAME_DUCK);
+	wr_logf(&core->logger, WEIR_LOG_INFO,
+		"a stop was requested; clients are accepted until it begins; "
+		"connections open: %zu",
+		atomic_load(&core->table->open));
+}
+
 /* ------------------------------------------------------------------- fence */
 
 static void fence(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
 
-	s->ctx->now = wr_now_ns(); /* must not be before asked_at */
 	s->remind_at = s->ctx->now;
 	s->accept->resume_at = 0; /* retry after a shortage */
 	atomic_store(&core->drain_began_at, s->ctx->now);
@@ -247,7 +262,6 @@ static void finish(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
 	struct weir_stats stats;
-	int64_t asked_at = atomic_load(&core->asked_at);
 	char text[WR_LEDGER_TEXT];
 
 	wr_core_sum(core, &stats);
@@ -259,8 +273,7 @@ static void finish(struct wr_stop *s)
 	s->report.ledger = stats.ledger;
 	s->report.late_bytes = stats.late_bytes;
 	s->report.stuck = (uint64_t)s->stuck;
-	s->report.drain_ms =
-		(uint64_t)((wr_now_ns() - asked_at) / WR_NS_PER_MS);
+	wr_core_time_stop(core, &s->report);
 	s->was_cut = s->step > WR_STOP_CUT && stats.ledger.cut > s->cut_before;
 	wr_stop_end(s);
 }
@@ -273,8 +286,15 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 	switch (s->step) {
 	case WR_STOP_NONE:
 		wr_fence_run(s->accept);
-		return atomic_load(&s->core->stop_wanted) ? WR_STOP_FENCE
-							  : WR_STOP_NONE;
+		if (!atomic_load(&s->core->stop_wanted))
+			return WR_STOP_NONE;
+		begin_lame_duck(s);
+		return WR_STOP_LAME_DUCK;
+	case WR_STOP_LAME_DUCK:
+		wr_fence_run(s->accept);
+		return s->ctx->now < atomic_load(&s->core->lame_till)
+			       ? WR_STOP_LAME_DUCK
+			       : WR_STOP_FENCE;
 	case WR_STOP_FENCE:
 		fence(s);
 		return WR_STOP_ACCEPT;
@@ -328,6 +348,9 @@ int64_t wr_stop_next_at(const struct wr_stop *s)
 		return atomic_load(&s->core->stop_wanted)
 			       ? 0
 			       : wr_fence_next_at(s->accept);
+	if (s->step == WR_STOP_LAME_DUCK)
+		return wr_min_at(atomic_load(&s->core->lame_till),
+				 wr_fence_next_at(s->accept));
 	if (s->step >= WR_STOP_CUT)
 		return wr_min_at(at, s->notice_until);
 	at = wr_min_at(at, wr_fence_next_at(s->accept));

@@ -12,12 +12,13 @@
 
 enum wr_stop_step {
 	WR_STOP_NONE,
-	WR_STOP_FENCE,	 /* 1: keep new connections out */
-	WR_STOP_ACCEPT,	 /* 2: accept the rest, until quiet */
-	WR_STOP_DRAIN,	 /* 3, 4: serve and close connections */
-	WR_STOP_CUT,	 /* 5: deadline: shut sockets down ... */
-	WR_STOP_NOTICE,	 /* ... let callbacks notice ... */
-	WR_STOP_GIVE_UP, /* ... name those that did not */
+	WR_STOP_LAME_DUCK, /* requested, and serves as before */
+	WR_STOP_FENCE,	   /* 1: keep new connections out */
+	WR_STOP_ACCEPT,	   /* 2: accept the rest, until quiet */
+	WR_STOP_DRAIN,	   /* 3, 4: serve and close connections */
+	WR_STOP_CUT,	   /* 5: deadline: shut sockets down ... */
+	WR_STOP_NOTICE,	   /* ... let callbacks notice ... */
+	WR_STOP_GIVE_UP,   /* ... name those that did not */
 	WR_STOP_DONE
 };
 

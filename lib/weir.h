@@ -240,6 +240,7 @@ struct weir_config {
 	int max_dialled;     /* dialled, adopted; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
+	int lame_duck_ms;    /* before a drain; a time, or 0; 0 */
 	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
 	int log_level;	     /* most verbose level; WEIR_LOG_INFO */
 	const char *refusal; /* to refused clients; "busy, try later\n" */
@@ -384,9 +385,10 @@ struct weir_ledger {
 enum {
 	WEIR_PHASE_NEW = 0, /* not started */
 	WEIR_PHASE_SERVING = 1,
-	WEIR_PHASE_DRAINING = 2, /* a stop was requested */
-	WEIR_PHASE_CUTTING = 3,	 /* its deadline has passed */
-	WEIR_PHASE_DONE = 4	 /* it has ended */
+	WEIR_PHASE_LAME_DUCK = 2, /* a stop was requested; it still accepts */
+	WEIR_PHASE_DRAINING = 3,  /* connections are ended */
+	WEIR_PHASE_CUTTING = 4,	  /* the stop's deadline has passed */
+	WEIR_PHASE_DONE = 5	  /* it has ended */
 };
 
 /* Bucket i: durations from 2^(i-1) to below 2^i us; the last: all above. */
@@ -443,12 +445,38 @@ struct weir_listener_stats {
 	uint64_t connection_us; /* of ended ones: from the accept to the end */
 };
 
+/* weir_conn_info.state: where a connection is, or what it waits for. */
+enum {
+	WEIR_STATE_CONNECTING = 1, /* to be connected, weir_server_dial() */
+	WEIR_STATE_QUEUED = 2,	   /* a worker, for the first time */
+	WEIR_STATE_READY = 3,	   /* a worker */
+	WEIR_STATE_RUNNING = 4,	   /* nothing: it is in a callback */
+	WEIR_STATE_WAITING = 5,	   /* its peer, in a call of a session */
+	WEIR_STATE_PARKED = 6,	   /* its peer or another event */
+	WEIR_STATE_LINGERING = 7   /* its peer to close */
+};
+
+struct weir_conn_info {
+	uint64_t id;	  /* as of weir_conn_id() */
+	int64_t listener; /* its id; -1: a connection of the program's own */
+	int64_t state;	  /* WEIR_STATE_... */
+	int64_t age_ms;	  /* since the accept, or since it connected */
+	uint64_t bytes_in;
+	uint64_t bytes_out;
+	uint64_t unsent; /* as of weir_conn_unsent() */
+	char peer[160];	 /* as of weir_conn_peer(); "": not known */
+};
+
+/* See weir_server_each(). */
+typedef int weir_each_fn(const struct weir_conn_info *info, void *arg);
+
 /* The result of a stop. */
 struct weir_report {
 	struct weir_ledger ledger; /* since the start of the server */
 	uint64_t stuck;		   /* callbacks still running */
 	uint64_t late_bytes;
-	uint64_t drain_ms; /* from the first request to the end */
+	uint64_t lame_duck_ms; /* from the first request on */
+	uint64_t drain_ms;     /* from then to the end */
 };
 
 /* --------------------------------------------------------------- settings */
@@ -606,11 +634,15 @@ WEIR_API int weir_server_start(weir_server *s);
 WEIR_API int weir_server_run(weir_server *s, unsigned flags);
 
 /*
- * Ask the server to stop within grace_ms (0: at once; WEIR_NEVER: no deadline),
- * or within the drain_ms of its configuration.  They return at once;
- * weir_server_join() waits.  Another call can only bring the deadline forward.
- * Before weir_server_start() they prevent the start.  They may be called from a
- * signal handler and from a callback.
+ * Ask the server to stop within grace_ms (0: at once; WEIR_NEVER: no deadline).
+ * weir_server_drain() takes the times of the configuration: for lame_duck_ms
+ * the server goes on as before, but weir_server_is_draining() returns 1, so
+ * that a load balancer can be told; then it stops within drain_ms.
+ * weir_server_stop() ends a lame duck.
+ *
+ * They return at once; weir_server_join() waits.  Another call can only bring
+ * the deadline forward.  Before weir_server_start() they prevent the start.
+ * They may be called from a signal handler and from a callback.
  *
  * Returns 0; -EINVAL (grace_ms < -1).
  * Thread: any.  Since: 0.1.
@@ -746,16 +778,16 @@ WEIR_API int weir_timer_set(weir_timer *t, int ms);
 WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
- * Change queue_length, queue_age_ms, max_connections, overload, drain_ms,
- * log_level and refusal: all of them, or nothing on an error.  Pass the
- * structure of weir_server_new() with changes, because a field that is not set
- * gets its default as in that call.  The other fields cannot change: each has
- * the value of that call, or is 0 or NULL.  max_connections can be at most the
- * value of that call.
+ * Change queue_length, queue_age_ms, max_connections, overload, lame_duck_ms,
+ * drain_ms, log_level and refusal: all of them, or nothing on an error.  Pass
+ * the structure of weir_server_new() with changes, because a field that is not
+ * set gets its default as in that call.  The other fields cannot change: each
+ * has the value of that call, or is 0 or NULL.  max_connections can be at most
+ * the value of that call.
  *
  * Connections that are open or queued stay, also above a lower limit.  With
  * WEIR_REFUSE instead of WEIR_HOLD the clients that wait are refused at once.
- * A stop that has begun keeps its deadline.  Each different refusal is kept
+ * A stop that has begun keeps its times.  Each different refusal is kept
  * until weir_server_free().
  *
  * Returns 0; -EINVAL; -ENOMEM.
@@ -784,6 +816,18 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
 WEIR_API int weir_server_listener_stats(weir_server *s, int id,
 					struct weir_listener_stats *ret,
 					size_t size);
+
+/*
+ * Call fn for each connection that has not ended, accepted or of the program's
+ * own, in no order.  size is sizeof(struct weir_conn_info).  A connection that
+ * begins or ends during the walk may be left out.  The walk ends when fn
+ * returns anything but 0.
+ *
+ * Returns 0; what fn has returned; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_each(weir_server *s, weir_each_fn *fn, void *arg,
+			      size_t size);
 
 /*
  * Free the server; if it still runs, stop it at once first.  NULL does nothing.

@@ -324,7 +324,7 @@ static int report_end(weir_server *s, int rc, bool has_started)
 
 static int start(weir_server *s, const struct options *o)
 {
-	int rc = systemd_start(s, o->config.drain_ms);
+	int rc = systemd_start(s, &o->config);
 
 	if (rc == 0)
 		rc = weir_server_start(s);

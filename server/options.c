@@ -28,6 +28,7 @@ enum {
 	OPT_READ_TIMEOUT,
 	OPT_WRITE_TIMEOUT,
 	OPT_LIFETIME,
+	OPT_LAME_DUCK,
 	OPT_MODE,
 };
 
@@ -46,6 +47,9 @@ static const struct cli_option table[] = {
 	  "text sent to refused clients; implies\n"
 	  "--overload refuse (default \"busy, try\n"
 	  "later\" and a newline)" },
+	{ "lame-duck", OPT_LAME_DUCK, "DURATION",
+	  "go on accepting for this long after a stop\n"
+	  "was requested" },
 	{ "drain-timeout", 't', "DURATION", "longest time a stop may take" },
 	{ "idle-timeout", 'i', "DURATION",
 	  "close after this long without a message\n"
@@ -82,6 +86,7 @@ static const struct {
 	{ 'q', "queue_length" },
 	{ OPT_QUEUE_AGE, "queue_age_ms" },
 	{ 'm', "max_connections" },
+	{ OPT_LAME_DUCK, "lame_duck_ms" },
 	{ 't', "drain_ms" },
 	{ OPT_READ_TIMEOUT, "read_ms" },
 	{ OPT_WRITE_TIMEOUT, "write_ms" },
@@ -246,6 +251,8 @@ static bool apply_limit(struct options *o, int key)
 		o->limits.first_byte_ms = o->limits.idle_ms;
 		o->has_idle = true;
 		return true;
+	case OPT_LAME_DUCK:
+		return parse_opt_duration("lame-duck", &o->config.lame_duck_ms);
 	case OPT_QUEUE_AGE:
 		return parse_opt_duration("queue-age", &o->config.queue_age_ms);
 	case OPT_READ_TIMEOUT:
@@ -442,6 +449,8 @@ int options_print(const struct options *o)
 	stream_print("max-connections %d\noverload %s\n", c->max_connections,
 		     c->overload == WEIR_HOLD ? "hold" : "refuse");
 	print_text("refusal", c->refusal);
+	if (c->lame_duck_ms != 0)
+		print_duration("lame-duck", c->lame_duck_ms);
 	print_duration("drain-timeout", c->drain_ms);
 	print_duration("first-byte-timeout", l->first_byte_ms);
 	print_duration("idle-timeout", l->idle_ms);

@@ -40,7 +40,7 @@
 static struct {
 	int fd;		     /* -1: no manager listens */
 	int64_t watchdog_ms; /* 0: none */
-	int64_t drain_ms;
+	int64_t stop_ms;     /* the longest time of a stop; WEIR_NEVER */
 	weir_server *server;
 	pthread_t thread;
 	bool has_thread;
@@ -163,7 +163,9 @@ static void describe(char *text, size_t cap, const struct weir_stats *now)
 {
 	snprintf(text, cap,
 		 "STATUS=%s, %llu open, %llu of %llu workers busy, %llu queued",
-		 now->phase == WEIR_PHASE_SERVING ? "serving" : "stopping",
+		 now->phase == WEIR_PHASE_SERVING     ? "serving"
+		 : now->phase == WEIR_PHASE_LAME_DUCK ? "lame duck"
+						      : "stopping",
 		 (unsigned long long)now->ledger.open,
 		 (unsigned long long)now->busy,
 		 (unsigned long long)now->workers,
@@ -192,8 +194,8 @@ static void tell_stop(struct watch *w, int64_t at)
 		notify("STOPPING=1");
 	}
 	if (at < w->extended_at + EXTEND_MS / 2 ||
-	    (systemd.drain_ms != WEIR_NEVER &&
-	     at > w->stopping_at + systemd.drain_ms))
+	    (systemd.stop_ms != WEIR_NEVER &&
+	     at > w->stopping_at + systemd.stop_ms))
 		return;
 	w->extended_at = at;
 	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%d",
@@ -294,7 +296,14 @@ static void *systemd_main(void *arg)
 
 /* ------------------------------------------------------------ other threads */
 
-int systemd_start(weir_server *s, int drain_ms)
+static int64_t longest_stop(const struct weir_config *c)
+{
+	if (c->lame_duck_ms == WEIR_NEVER || c->drain_ms == WEIR_NEVER)
+		return WEIR_NEVER;
+	return (int64_t)c->lame_duck_ms + c->drain_ms;
+}
+
+int systemd_start(weir_server *s, const struct weir_config *config)
 {
 	sigset_t all, before;
 	int rc;
@@ -302,7 +311,7 @@ int systemd_start(weir_server *s, int drain_ms)
 	if (systemd.fd < 0)
 		return 0;
 	systemd.server = s;
-	systemd.drain_ms = drain_ms;
+	systemd.stop_ms = longest_stop(config);
 	background_cond_init(&systemd.changed);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

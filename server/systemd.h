@@ -19,10 +19,9 @@
 bool systemd_open(void);
 
 /*
- * Start the thread that watches s, before s starts.  drain_ms is the longest
- * time of its stop.  Returns 0 or -errno.
+ * Start the thread that watches s, before s starts.  Returns 0 or -errno.
  */
-int systemd_start(weir_server *s, int drain_ms);
+int systemd_start(weir_server *s, const struct weir_config *config);
 
 /* Clients are served. */
 void systemd_ready(void);

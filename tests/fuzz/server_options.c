@@ -36,6 +36,8 @@ static void check(const struct options *o)
 	REQUIRE(l->mode >= 0 && l->mode <= 0777); /* 0: the default */
 	REQUIRE(o->listeners.count >= 1);
 	check_duration(c->queue_age_ms);
+	if (c->lame_duck_ms != 0)
+		check_duration(c->lame_duck_ms);
 	check_duration(c->drain_ms);
 	check_duration(l->first_byte_ms);
 	check_duration(l->read_ms);

@@ -310,11 +310,13 @@ class Answers(TestCase):
             "--refusal", "go\taway", "-t", "90s", "-i", "1500ms",
             "--read-timeout", "60000ms", "--write-timeout", "2h",
             "--lifetime", "59m", "-g", "", "-l", "debug", "--mode", "660",
+            "--lame-duck", "5s",
             "-p", path, "-n", "echo@unix:" + path, "reply@[::1]:0")
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual(result.stdout.decode().splitlines(), [
             "workers 3", "queue 7", "queue-age never", "max-connections 9",
-            "overload refuse", 'refusal "go\\x09away"', "drain-timeout 90s",
+            "overload refuse", 'refusal "go\\x09away"', "lame-duck 5s",
+            "drain-timeout 90s",
             "first-byte-timeout 1500ms", "idle-timeout 1500ms",
             "read-timeout 1m", "write-timeout 2h", "lifetime 59m",
             'greeting reply ""', 'pid-file "%s"' % path, "mode 0660",
@@ -324,12 +326,13 @@ class Answers(TestCase):
 
     def test_of_an_option_that_is_given_twice_the_last_counts(self):
         once = ["-w3", "-q4", "--queue-age=5s", "-m6", "-orefuse",
-                "--refusal=go", "-t7s", "-i8s", "--read-timeout=9s",
+                "--refusal=go", "--lame-duck=7s", "-t7s", "-i8s", "--read-timeout=9s",
                 "--write-timeout=10s", "--lifetime=11s", "-ghi", "-f/etc/group",
                 "-p/run/a", "--mode=600", "-ldebug", "-n"]
         first = ["--workers=30", "--queue=40", "--queue-age=never",
                  "--max-connections=60", "--overload=hold", "--refusal=no",
-                 "--drain-timeout=never", "--idle-timeout=80s",
+                 "--lame-duck=never", "--drain-timeout=never",
+                 "--idle-timeout=80s",
                  "--read-timeout=90s", "--write-timeout=never",
                  "--lifetime=never", "--greeting=", "--file=/nonexistent/x",
                  "--pid-file=/run/b", "--mode=0777", "--log-level=error",
@@ -848,6 +851,27 @@ class Stopping(TestCase):
                 self.check_sum(counts)
                 self.assertEqual((status, counts["cut"]), (3, 1))
                 client.close()
+
+    def test_in_a_lame_duck_clients_are_served_until_the_second_signal(self):
+        with Server("--lame-duck", "never", "-t", "never",
+                    "echo@127.0.0.1:0") as server:
+            client = server.connect()
+            stuff(client)
+            server.process.terminate()
+            server.logs(rb" info a stop was requested; ")
+            for _ in range(10):
+                with server.connect() as late:
+                    late.sendall(b"hello")
+                    self.assertEqual(read_exactly(late, 5), b"hello")
+            status, counts = server.stop()
+            self.check_sum(counts)
+            self.assertEqual((status, counts["completed"], counts["cut"]),
+                             (3, 10, 1))
+            client.close()
+
+    def test_after_a_lame_duck_the_stop_begins(self):
+        with Server("--lame-duck", "100ms", "-t", "never") as server:
+            self.assertEqual(server.stop()[0], 0)
 
     def test_a_silent_client_does_not_hold_up_the_stop(self):
         with Server("--drain-timeout", "never") as server:

@@ -89,6 +89,20 @@ class Notifications(TestCase):
         self.assertIn(len(asked), (1, 2))
         self.assertEqual(set(asked), {"EXTEND_TIMEOUT_USEC=2000000"})
 
+    def test_a_lame_duck_is_a_stop_that_still_accepts(self):
+        manager = Manager(self)
+        with Server("--lame-duck", "never", "-t", "never", "echo@127.0.0.1:0",
+                    env=manager.env()) as server:
+            server.process.terminate()
+            manager.expect("STOPPING=1")
+            manager.expect("EXTEND_TIMEOUT_USEC=2000000")
+            manager.expect("STATUS=lame duck, 0 open, .*")
+            with server.connect() as client:
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+                manager.expect("STATUS=lame duck, 1 open, .*")
+            self.assertEqual(server.stop()[0], 0)
+
     def test_a_stop_without_a_deadline_asks_again_and_again(self):
         manager = Manager(self)
         with Server("-t", "never", "echo@127.0.0.1:0",

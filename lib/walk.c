@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * "A slot that is looked at is not used again": the walk takes a reference, and
+ * a slot with references is not recycled.  Slots that are free have none.
+ *
+ * Fields that are constant while the slot is in use were written before the
+ * connection left WR_CONN_FREE.
+ */
+#include "walk.h"
+
+#include <errno.h>
+
+#include "conn_table.h"
+#include "sys.h"
+
+/* The most that a caller's structure may be larger than ours. */
+#define INFO_ROOM 4096
+
+/* False: nobody has one. */
+static bool add_reference(struct weir_conn *c)
+{
+	unsigned refs = atomic_load(&c->refs);
+
+	while (refs > 0)
+		if (atomic_compare_exchange_weak(&c->refs, &refs, refs + 1)) {
+			wr_table_ref(c->table);
+			return true;
+		}
+	return false;
+}
+
+static int64_t state_of(struct weir_conn *c, int where)
+{
+	switch (where) {
+	case WR_CONN_QUEUED:
+		return WEIR_STATE_QUEUED;
+	case WR_CONN_READY:
+		return WEIR_STATE_READY;
+	case WR_CONN_RUNNING:
+		return atomic_load(&c->waiter_fd) >= 0 ? WEIR_STATE_WAITING
+						       : WEIR_STATE_RUNNING;
+	case WR_CONN_PARKED:
+		return WEIR_STATE_PARKED;
+	default:
+		return WEIR_STATE_LINGERING;
+	}
+}
+
+static int64_t listener_of(const struct weir_conn *c)
+{
+	return c->is_dialled
+		       ? -1
+		       : wr_container_of(c->service, const struct wr_endpoint,
+					 service)
+				 ->id;
+}
+
+/* Empty: it is not known, or has no address. */
+static void copy_peer_locked(struct weir_conn *c, char *buf, size_t cap)
+{
+	struct sockaddr_storage addr;
+	struct sockaddr *peer = (struct sockaddr *)&addr;
+	socklen_t len = sizeof(addr);
+
+	if (c->peer_len > 0) {
+		peer = &c->peer.sa;
+		len = c->peer_len;
+	} else if (c->fd < 0 || wr_sys_getpeername(c->fd, peer, &len) < 0) {
+		return;
+	}
+	if (wr_address_format(peer, len, buf, cap) < 0)
+		buf[0] = '\0';
+}
+
+/* False: it has ended. */
+static bool describe(struct weir_conn *c, struct weir_conn_info *ret)
+{
+	int where = wr_conn_where(c);
+
+	if (where == WR_CONN_FREE || where == WR_CONN_CLOSED)
+		return false;
+	*ret = (struct weir_conn_info){
+		.id = c->id,
+		.listener = listener_of(c),
+		.state = state_of(c, where),
+		.bytes_in = atomic_load(&c->in.received),
+	};
+	wr_word_lock(&c->lock);
+	if (c->is_connecting)
+		ret->state = WEIR_STATE_CONNECTING;
+	ret->age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS;
+	ret->bytes_out = c->out.sent;
+	ret->unsent = wr_outbox_unsent(&c->out.box);
+	copy_peer_locked(c, ret->peer, sizeof(ret->peer));
+	wr_word_unlock(&c->lock);
+	return true;
+}
+
+int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size)
+{
+	struct weir_conn_info info;
+	size_t slots = wr_table_slots(core->table);
+	union {
+		char room[INFO_ROOM];
+		struct weir_conn_info info;
+	} copy;
+	int rc = 0;
+
+	if (fn == NULL || size == 0 || size > sizeof(copy))
+		return -EINVAL;
+	for (size_t i = 0; i < slots && rc == 0; i++) {
+		struct weir_conn *c = wr_table_find(core->table, i);
+		bool is_there;
+
+		if (!wr_conn_is_in_use(c) || !add_reference(c))
+			continue;
+		is_there = describe(c, &info);
+		weir_unref(weir_conn_self(c));
+		if (!is_there)
+			continue;
+		wr_copy_out(&copy, size, &info, sizeof(info));
+		rc = fn(&copy.info, arg);
+	}
+	return rc;
+}
