@@ -29,7 +29,7 @@
 #include "report/output.h"
 #include "run.h"
 
-#define ROWS_MAX 48
+#define ROWS_MAX 96
 
 struct find_options {
 	struct load_options load;
@@ -53,7 +53,7 @@ static const struct cli_option own[] = {
 static const char *const without[] = {
 	"rate",	    "count",	   "upload", "download", "with",
 	"hlog",	    "html",	   "junit",  "markdown", "metrics",
-	"progress", "percentiles", "strict", "dry-run",
+	"progress", "percentiles", "strict", "dry-run",	 "show",
 };
 
 static struct cli_option table[ROWS_MAX];

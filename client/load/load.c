@@ -267,6 +267,7 @@ int load(int argc, char **argv)
 	status = load_options_parse(&options, argc, argv);
 	if (status < 0)
 		status = options.is_dry_run ? dry_run(&options.plan)
+			 : options.is_show  ? load_show(&options.plan)
 					    : load_run(&options);
 	load_options_fini(&options);
 	return status;

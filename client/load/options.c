@@ -41,7 +41,11 @@ enum {
 	KEY_TEXT,
 	KEY_PAYLOAD_FILE,
 	KEY_RANDOM,
+	KEY_DATA,
 	KEY_EXPECT,
+	KEY_OK,
+	KEY_BAD,
+	KEY_MATCH,
 	KEY_BANNER,
 	KEY_WITH,
 	KEY_SOURCE,
@@ -59,6 +63,7 @@ enum {
 	KEY_STRICT,
 	KEY_PERCENTILES,
 	KEY_DRY_RUN,
+	KEY_SHOW,
 };
 
 const struct cli_option load_option_table[] = {
@@ -93,11 +98,21 @@ const struct cli_option load_option_table[] = {
 	  "how to end connections (default fin)" },
 	{ "size", 's', "N[-M]", "bytes of a message (default 64)" },
 	{ "random", KEY_RANDOM, NULL, "binary messages instead of lines" },
-	{ "text", KEY_TEXT, "TEXT", "send this text, without a newline" },
+	{ "text", KEY_TEXT, "TEXT",
+	  "send this text, with \\r \\n \\t \\\\ \\xHH and\n{connection} "
+	  "{seq} {random:N} {line} {time}" },
+	{ "data", KEY_DATA, "FILE", "lines for {line}, used in rotation" },
 	{ "payload-file", KEY_PAYLOAD_FILE, "PATH",
 	  "send the content of this file" },
-	{ "expect", KEY_EXPECT, "echo|reply|any[:TIME]|len:N|line",
-	  "the expected reply (default echo)" },
+	{ "expect", KEY_EXPECT, "FORM",
+	  "the reply: echo (default), reply, or where it\nends: any[:TIME], "
+	  "len:N, line, lines:N,\nuntil:TEXT, prefix:4be[+K], http" },
+	{ "ok", KEY_OK, "TEXT",
+	  "a reply that does not begin with TEXT is bad;\nmay be repeated: "
+	  "with one of them" },
+	{ "bad", KEY_BAD, "TEXT",
+	  "a reply that begins with TEXT is bad; may be\nrepeated" },
+	{ "match", KEY_MATCH, "REGEX", "a reply that does not match is bad" },
 	{ "banner", KEY_BANNER, "none|any|line|text:T",
 	  "what the server sends first (default none;\nfor reply "
 	  "text:Connect)" },
@@ -136,6 +151,9 @@ const struct cli_option load_option_table[] = {
 	  "those of the report, as in 50,95,99.9" },
 	{ "quiet", 'q', NULL, "only the answer, the verdict and gates" },
 	{ "dry-run", KEY_DRY_RUN, NULL, "print the plan, do nothing" },
+	{ "show", KEY_SHOW, NULL,
+	  "print one exchange as text and hex; exit\n"
+	  "status 0 if the reply is good" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -295,36 +313,62 @@ static bool value_close(struct plan *p)
 	return false;
 }
 
+/* "any:10ms" */
+static bool parse_quiet(struct plan *p)
+{
+	int64_t quiet;
+
+	if (strncmp(optarg, "any:", 4) != 0 ||
+	    !parse_duration(optarg + 4, &quiet) || quiet <= 0 ||
+	    quiet == FOREVER)
+		return false;
+	p->expected.framer = (struct framer){ .kind = FRAMER_ANY };
+	p->expect_quiet_ns = quiet;
+	return true;
+}
+
 static bool value_expect(struct plan *p)
 {
-	static const char *const names[] = { "echo", "reply", "any", NULL,
-					     "line" };
-	int64_t quiet;
-	double len;
+	p->expect_given = optarg;
+	p->expect_quiet_ns = 0;
+	p->expect = EXPECT_FRAMED;
+	if (strcmp(optarg, "echo") == 0)
+		p->expect = EXPECT_ECHO;
+	else if (strcmp(optarg, "reply") == 0)
+		p->expect = EXPECT_REPLY;
+	else if (!parse_quiet(p) &&
+		 !framer_parse(&p->expected.framer, optarg)) {
+		cli_error("--expect: '%s' is none of echo, reply, any, "
+			  "any:TIME, len:N, line, lines:N (N from 1 to %d), "
+			  "until:TEXT (up to %d bytes), prefix:4be (1, 2, 4 or "
+			  "8, be or le, then +K or -K) and http",
+			  optarg, (int)FRAMER_SIZE_MAX, FRAMER_UNTIL_MAX);
+		return false;
+	}
+	return true;
+}
 
-	for (int i = 0; i <= EXPECT_LINE; i++)
-		if (names[i] && strcmp(optarg, names[i]) == 0) {
-			p->expect = (enum plan_expect)i;
-			p->expect_quiet_ns = 0;
-			return true;
-		}
-	if (strncmp(optarg, "any:", 4) == 0 &&
-	    parse_duration(optarg + 4, &quiet) && quiet > 0 &&
-	    quiet != FOREVER) {
-		p->expect = EXPECT_ANY;
-		p->expect_quiet_ns = quiet;
+static bool value_prefix(const char *name, struct prefixes *p)
+{
+	if (prefixes_add(p, optarg))
 		return true;
-	}
-	if (strncmp(optarg, "len:", 4) == 0 &&
-	    parse_whole(optarg + 4, 1, MESSAGE_MAX, &len)) {
-		p->expect = EXPECT_LEN;
-		p->expect_len = (size_t)len;
-		return true;
-	}
-	cli_error("--expect: '%s' is none of echo, reply, any, any:TIME, "
-		  "len:N (1 to %d) and line",
-		  optarg, MESSAGE_MAX);
+	cli_error("--%s: '%s' is empty, the %dth text, or " BYTES_WRONG, name,
+		  optarg, PREFIXES_MAX + 1);
 	return false;
+}
+
+static bool value_match(struct plan *p)
+{
+	struct judge trial;
+	const char *wrong;
+
+	p->expected.match = optarg;
+	wrong = judge_init(&trial, &p->expected);
+	if (wrong)
+		cli_error("--match: '%s' is not a regular expression: %s",
+			  optarg, wrong);
+	judge_fini(&trial);
+	return !wrong;
 }
 
 static bool value_banner(struct plan *p)
@@ -555,45 +599,65 @@ static bool value_socket(struct load_options *o)
 	return true;
 }
 
-static bool set_text(struct load_options *o, char *text, size_t len)
+static void set_text(struct load_options *o, const char *given)
 {
-	free(o->text);
-	o->text = text;
 	o->plan.payload = PAYLOAD_TEXT;
-	o->plan.text = text;
-	o->plan.size_min = o->plan.size_max = len;
-	return text;
+	o->plan.text = &o->text;
+	o->plan.text_given = given;
 }
 
 static bool value_text(struct load_options *o)
 {
-	if (*optarg)
-		return set_text(o, strdup(optarg), strlen(optarg));
-	cli_error("--text: an empty message cannot be sent");
-	return false;
+	const char *wrong;
+
+	template_fini(&o->text);
+	wrong = template_parse(&o->text, optarg);
+	if (!wrong && o->text.count == 0)
+		wrong = "an empty message cannot be sent";
+	if (wrong)
+		cli_error("--text: '%s': %s", optarg, wrong);
+	set_text(o, optarg);
+	return !wrong;
+}
+
+/* The content of the file in optarg, to be freed; NULL after an error. */
+static char *read_file(const char *name, size_t *len)
+{
+	FILE *f = fopen(optarg, "re");
+	char *data = f ? malloc(MESSAGE_MAX) : NULL, *fit;
+	bool is_read;
+
+	*len = data ? fread(data, 1, MESSAGE_MAX, f) : 0;
+	is_read = data && !ferror(f) && getc(f) == EOF && *len > 0;
+	if (f)
+		fclose(f);
+	if (is_read) {
+		fit = realloc(data, *len);
+		return fit ? fit : data;
+	}
+	free(data);
+	cli_error("--%s: '%s' is not a readable file of 1 to %d bytes", name,
+		  optarg, MESSAGE_MAX);
+	return NULL;
 }
 
 static bool value_file(struct load_options *o)
 {
-	FILE *f = fopen(optarg, "re");
-	char *data = f ? malloc(MESSAGE_MAX) : NULL;
-	size_t len = data ? fread(data, 1, MESSAGE_MAX, f) : 0;
-	bool is_read = data && !ferror(f) && getc(f) == EOF;
+	size_t len;
+	char *data = read_file("payload-file", &len);
 
-	if (f)
-		fclose(f);
-	if (is_read && len > 0) {
-		char *fit = realloc(data, len);
+	template_fini(&o->text);
+	set_text(o, NULL);
+	return data && template_take(&o->text, data, len);
+}
 
-		if (fit)
-			data = fit;
-		return set_text(o, data, len);
-	}
-	free(data);
-	cli_error("--payload-file: '%s' is not a readable file of 1 to "
-		  "%d bytes",
-		  optarg, MESSAGE_MAX);
-	return false;
+static bool value_data(struct load_options *o)
+{
+	size_t len;
+	char *data = read_file("data", &len);
+
+	data_lines_fini(&o->lines);
+	return data && data_lines_split(&o->lines, data, len);
 }
 
 /* "50,95,99.9" */
@@ -673,6 +737,9 @@ static bool take_switch(struct load_options *o, int key)
 	case KEY_DRY_RUN:
 		o->is_dry_run = true;
 		return true;
+	case KEY_SHOW:
+		o->is_show = true;
+		return true;
 	default:
 		return false;
 	}
@@ -728,8 +795,16 @@ bool load_options_take(void *to, int key)
 		return value_text(o);
 	case KEY_PAYLOAD_FILE:
 		return value_file(o);
+	case KEY_DATA:
+		return value_data(o);
 	case KEY_EXPECT:
 		return value_expect(&o->plan);
+	case KEY_OK:
+		return value_prefix("ok", &o->plan.expected.ok);
+	case KEY_BAD:
+		return value_prefix("bad", &o->plan.expected.bad);
+	case KEY_MATCH:
+		return value_match(&o->plan);
 	case KEY_BANNER:
 		o->has_banner = true;
 		return value_banner(&o->plan);
@@ -772,12 +847,42 @@ bool load_options_take(void *to, int key)
 
 /* ---------------------------------------------------------------- together */
 
+static const char *content_contradiction(const struct load_options *o)
+{
+	const struct plan *p = &o->plan;
+	const struct expectation *x = &p->expected;
+	bool is_compared = p->expect != EXPECT_FRAMED;
+
+	if (is_compared && (x->ok.count + x->bad.count > 0 || x->match))
+		return "--ok, --bad and --match are for replies that are not "
+		       "compared with the message; add an --expect, such as "
+		       "line";
+	if (p->payload == PAYLOAD_TEXT && o->has_form)
+		return "--text and --payload-file are the whole message; omit "
+		       "--size and --random";
+	if (o->text.has_line && o->lines.count == 0)
+		return "{line} needs a file of lines; add --data";
+	if (!o->text.has_line && o->lines.count > 0)
+		return "--data has the lines for {line}, which --text does not "
+		       "contain";
+	if (p->text && o->text.size_min == 0)
+		return "--data has an empty line, and an empty message cannot "
+		       "be sent";
+	if (o->text.has_time && is_compared)
+		return "a message with {time} is not compared; add an "
+		       "--expect, such as line";
+	return NULL;
+}
+
 /* The first rule that is broken, or NULL. */
 static const char *options_contradiction(const struct load_options *o)
 {
 	const struct plan *p = &o->plan;
 	bool is_oneway = p->mode == PLAN_UPLOAD || p->mode == PLAN_DOWNLOAD;
-	bool is_unframed = p->expect == EXPECT_REPLY || p->expect == EXPECT_ANY;
+	bool is_compared = p->expect != EXPECT_FRAMED;
+	bool is_unframed =
+		p->expect == EXPECT_REPLY ||
+		(!is_compared && p->expected.framer.kind == FRAMER_ANY);
 
 	if (p->schedule == PLAN_POISSON && p->rate == 0)
 		return "--poisson needs a --rate";
@@ -787,15 +892,14 @@ static const char *options_contradiction(const struct load_options *o)
 	if (is_oneway && p->count > 0)
 		return "--count counts messages; --upload and --download have "
 		       "none";
+	if (is_oneway && o->is_show)
+		return "--show is one exchange; omit --upload and --download";
 	if (p->mode == PLAN_CHURN && p->depth > 1)
 		return "--churn sends one message on each connection; omit "
 		       "--depth";
 	if (is_unframed && p->depth > 1)
 		return "with --expect reply or any the end of a reply is "
 		       "unknown; omit --depth";
-	if (p->payload == PAYLOAD_TEXT && o->has_form)
-		return "--text and --payload-file are the whole message; omit "
-		       "--size and --random";
 	if (p->connections < p->threads)
 		return "each of --threads needs a connection; raise "
 		       "--connections";
@@ -804,12 +908,30 @@ static const char *options_contradiction(const struct load_options *o)
 		       "--count";
 	if (p->warmup_ns == INT64_MAX)
 		return "with --warmup never nothing would be measured";
-	return NULL;
+	return content_contradiction(o);
+}
+
+static void complete_text(struct load_options *o)
+{
+	static const char head[] = "HEAD ";
+	const struct template_part *first = o->text.parts;
+	struct plan *p = &o->plan;
+
+	template_bind(&o->text, &o->lines, p->seed, (uint32_t)p->connections);
+	p->size_min = o->text.size_min;
+	p->size_max = o->text.size_max;
+	p->expected.framer.is_head =
+		first->kind == TEMPLATE_TEXT &&
+		first->len >= sizeof(head) - 1 &&
+		memcmp(first->text, head, sizeof(head) - 1) == 0;
 }
 
 static void options_complete(struct load_options *o)
 {
 	struct plan *p = &o->plan;
+
+	if (p->text)
+		complete_text(o);
 
 	if (p->rate > 0 && p->schedule == PLAN_CLOSED)
 		p->schedule = PLAN_CONSTANT;
@@ -878,7 +1000,9 @@ int load_options_parse(struct load_options *ret, int argc, char **argv)
 
 void load_options_fini(struct load_options *o)
 {
-	free(o->text);
+	template_fini(&o->text);
+	data_lines_fini(&o->lines);
+	expectation_fini(&o->plan.expected);
 	free_sources(o);
 	free(o->sources);
 	free(o->socket_text);

@@ -34,12 +34,13 @@ struct load_options {
 	int64_t progress_ns; /* --progress; 0: none */
 	struct gates gates;
 	bool is_quiet;
-	bool is_dry_run;
+	bool is_dry_run, is_show;
 	bool has_form, has_banner; /* given: --size or --random; --banner */
-	char *text;		   /* owns plan.text, or NULL */
 	char **sources;		   /* owns those of the plan */
 	char *socket_text;
 	double percentiles[PLAN_MORE_PERCENTILES];
+	struct template text;	 /* plan.text, or empty */
+	struct data_lines lines; /* of --data */
 };
 
 /*

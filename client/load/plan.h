@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/expectation.h"
+#include "engine/template.h"
+
 enum plan_mode {
 	PLAN_EXCHANGE, /* messages and replies on connections that stay */
 	PLAN_CHURN,    /* connect, one exchange, close */
@@ -26,15 +29,13 @@ enum plan_schedule {
 enum plan_payload {
 	PAYLOAD_LINES,	/* printable, numbered, ends in a newline */
 	PAYLOAD_RANDOM, /* numbered, then any bytes */
-	PAYLOAD_TEXT,	/* always the same bytes: --text, --payload-file */
+	PAYLOAD_TEXT,	/* a template: --text, --payload-file */
 };
 
 enum plan_expect {
 	EXPECT_ECHO,  /* the message itself */
 	EXPECT_REPLY, /* "Server replies: " and the message; banner "Connect" */
-	EXPECT_ANY,   /* whatever comes */
-	EXPECT_LEN,   /* expect_len bytes */
-	EXPECT_LINE,  /* bytes up to a newline */
+	EXPECT_FRAMED, /* as expected says; not compared with the message */
 };
 
 enum plan_banner {
@@ -93,12 +94,14 @@ struct plan {
 	uint64_t seed;
 
 	enum plan_payload payload;
-	size_t size_min, size_max; /* bytes of a message */
-	const char *text;	   /* PAYLOAD_TEXT, size_max bytes */
+	size_t size_min, size_max;   /* bytes of a message */
+	const struct template *text; /* PAYLOAD_TEXT, bound; else NULL */
+	const char *text_given;	     /* as --text has it; NULL: a file */
 
 	enum plan_expect expect;
-	size_t expect_len;	 /* EXPECT_LEN */
-	int64_t expect_quiet_ns; /* EXPECT_ANY: a reply ends when nothing came
+	const char *expect_given;    /* as --expect has it; NULL: echo */
+	struct expectation expected; /* EXPECT_FRAMED */
+	int64_t expect_quiet_ns; /* FRAMER_ANY: a reply ends when nothing came
 				    for this long; 0: with what is there */
 	enum plan_banner banner;
 	const char *banner_text;

@@ -193,8 +193,9 @@ START_TEST(replies_that_look_alike_end_the_connection_when_they_are_late)
 				 .faults = 3,
 				 .from = 10,
 				 .to = 50 };
-	struct plan plan = PLAN(.count = 500, .timeout_ns = SHORT,
-				.expect = EXPECT_LINE, .reconnect = true);
+	struct plan plan =
+		PLAN(.count = 500, .timeout_ns = SHORT, .expect = EXPECT_FRAMED,
+		     .expected.framer = FRAMER_LINE, .reconnect = true);
 	struct result r = run_against(&script, &plan, NULL);
 
 	EXPECT_COUNTS(&r, .planned = 500, .sent = 500, .answered = 497,

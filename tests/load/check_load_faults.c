@@ -88,33 +88,43 @@ START_TEST(replies_of_every_shape_are_found_right)
 }
 END_TEST
 
+static bool is_any_reply(const struct plan *p)
+{
+	return p->expect == EXPECT_FRAMED &&
+	       p->expected.framer.kind == FRAMER_ANY;
+}
+
 START_TEST(replies_of_every_kind_are_found_right)
 {
+	struct template same;
 	struct plan plans[] = {
 		PLAN(.count = MESSAGES, .expect = EXPECT_REPLY,
 		     .banner = BANNER_TEXT, .banner_text = "Connect"),
-		PLAN(.count = MESSAGES, .expect = EXPECT_LEN, .expect_len = 31),
-		PLAN(.count = MESSAGES, .expect = EXPECT_LEN, .expect_len = 31,
-		     .depth = 16),
-		PLAN(.count = MESSAGES, .expect = EXPECT_LINE, .depth = 16),
-		PLAN(.count = MESSAGES, .expect = EXPECT_LINE,
-		     .banner = BANNER_LINE),
-		PLAN(.count = MESSAGES, .expect = EXPECT_ANY,
+		PLAN(.count = MESSAGES, .expect = EXPECT_FRAMED,
+		     .expected.framer = FRAMER_OF(LEN, 31)),
+		PLAN(.count = MESSAGES, .expect = EXPECT_FRAMED,
+		     .expected.framer = FRAMER_OF(LEN, 31), .depth = 16),
+		PLAN(.count = MESSAGES, .expect = EXPECT_FRAMED,
+		     .expected.framer = FRAMER_LINE, .depth = 16),
+		PLAN(.count = MESSAGES, .expect = EXPECT_FRAMED,
+		     .expected.framer = FRAMER_LINE, .banner = BANNER_LINE),
+		PLAN(.count = MESSAGES, .expect = EXPECT_FRAMED,
 		     .banner = BANNER_ANY),
-		PLAN(.count = MESSAGES, .payload = PAYLOAD_TEXT,
-		     .text = "always the same", .size_min = 15, .size_max = 15,
-		     .depth = 16),
+		PLAN(.count = MESSAGES, .payload = PAYLOAD_TEXT, .text = &same,
+		     .size_min = 15, .size_max = 15, .depth = 16),
 	};
 	const char *banners[] = { "Connect", NULL, NULL, NULL,
 				  "hello\n", "hi", NULL };
 
+	ck_assert_ptr_null(template_parse(&same, "always the same"));
+	template_bind(&same, NULL, 1, 4);
 	for (size_t i = 0; i < 2 * sizeof(plans) / sizeof(*plans); i++) {
 		const size_t piece = i % 2;
 		struct plan plan = plans[i / 2];
 		struct script script = {
 			.banner = banners[i / 2],
 			.banners = 100,
-			.piece = plan.expect == EXPECT_ANY ? 0 : piece,
+			.piece = is_any_reply(&plan) ? 0 : piece,
 		};
 		struct result r;
 
@@ -126,6 +136,7 @@ START_TEST(replies_of_every_kind_are_found_right)
 		expect_clean_result(&r, MESSAGES);
 		result_free(&r);
 	}
+	template_fini(&same);
 }
 END_TEST
 
@@ -152,7 +163,7 @@ END_TEST
 START_TEST(a_reply_of_any_form_is_one_however_often_it_is_read)
 {
 	struct script script = { .reply_size = LARGE };
-	struct plan plan = PLAN(.count = 12, .expect = EXPECT_ANY,
+	struct plan plan = PLAN(.count = 12, .expect = EXPECT_FRAMED,
 				.expect_quiet_ns = SECOND * slowness());
 
 	for (int churn = 0; churn < 2; churn++) {
@@ -174,12 +185,105 @@ START_TEST(a_reply_whose_end_is_not_known_is_not_sure)
 {
 	struct script script = { .reply_size = LARGE };
 	struct plan plan =
-		PLAN(.connections = 1, .count = 12, .expect = EXPECT_ANY);
+		PLAN(.connections = 1, .count = 12, .expect = EXPECT_FRAMED);
 	struct result r = run_against(&script, &plan, NULL);
 
 	ck_assert_uint_eq(r.counts.answered, 12);
 	ck_assert_uint_ge(r.counts.unsure, 1);
 	ck_assert_int_ne(r.verdict, VERDICT_TRUSTWORTHY);
+	result_free(&r);
+}
+END_TEST
+
+/* ---- what a good reply is */
+
+/* A wrong byte is in the middle of the reply. */
+static const struct expectation expectations[] = {
+	{ .framer = FRAMER_LINE,
+	  .ok.list = { { (char[]){ "no" }, 2 },
+		       { (char[]){ "a reply of thirty" }, 17 } },
+	  .ok.count = 2 },
+	{ .framer = FRAMER_OF(LEN, 31),
+	  .bad.list = { { (char[]){ "a reply of thiruy" }, 17 },
+			{ (char[]){ "a reply of thirvy" }, 17 } },
+	  .bad.count = 2 },
+	{ .framer = FRAMER_LINE, .match = "^a reply of [a-z]*ty bytes" },
+};
+
+static void bad_replies(const struct shape *shape,
+			const struct expectation *expected)
+{
+	struct script script = script_of(shape, FAULT_CORRUPT);
+	struct plan plan = plan_of(shape);
+	struct result r;
+
+	script.reply = LONG_TEXT;
+	plan.expect = EXPECT_FRAMED;
+	plan.expected = *expected;
+	r = run_against(&script, &plan, NULL);
+	EXPECT_COUNTS(&r, .planned = MESSAGES, .sent = MESSAGES,
+		      .answered = MESSAGES, .checked = MESSAGES, .bad = FAULTS);
+	ck_assert_uint_eq(result_errors(&r), FAULTS);
+	ck_assert_uint_eq(errors_in_all(&r), 0);
+	ck_assert_int_eq(r.verdict != VERDICT_TRUSTWORTHY, 1);
+	ck_assert(!r.is_incomplete);
+	ck_assert_ptr_nonnull(r.first_bad.why);
+	ck_assert_uint_eq(r.first_bad.got_len, sizeof(LONG_TEXT) - 1);
+	ck_assert_mem_eq(r.first_bad.got, "a reply of ", 11);
+	ck_assert_mem_ne(r.first_bad.got, LONG_TEXT, sizeof(LONG_TEXT) - 1);
+	ck_assert_uint_eq(r.first_bad.sent_len, shape->min);
+	result_free(&r);
+}
+
+START_TEST(replies_that_do_not_fit_are_bad_exactly_as_often)
+{
+	for (size_t i = 0; i < sizeof(expectations) / sizeof(*expectations);
+	     i++) {
+		bad_replies(&shapes[0], &expectations[i]);
+		bad_replies(&shapes[1], &expectations[i]);
+		bad_replies(&shapes[4], &expectations[i]);
+	}
+}
+END_TEST
+
+/* Where such a reply ends is not known, so its connection is given up. */
+START_TEST(a_reply_of_another_form_is_bad_and_ends_its_connection)
+{
+	struct plan plan = PLAN(.connections = 1, .count = 20,
+				.reconnect = true, .expect = EXPECT_FRAMED,
+				.expected.framer = { .kind = FRAMER_HTTP });
+	struct script script = { .reply = "+PONG\r\n" };
+	struct result r = run_against(&script, &plan, NULL);
+
+	EXPECT_COUNTS(&r, .planned = 20, .sent = 20, .answered = 20,
+		      .checked = 20, .bad = 20);
+	ck_assert_uint_eq(error_count(&r, ERROR_REPLY, EBADMSG), 20);
+	ck_assert_uint_ge(r.connections.reopened, 19);
+	ck_assert(r.is_incomplete);
+	result_free(&r);
+}
+END_TEST
+
+START_TEST(a_status_of_http_that_is_an_error_is_bad_by_itself)
+{
+	struct plan plan =
+		PLAN(.count = 20, .depth = 4, .expect = EXPECT_FRAMED,
+		     .expected.framer = { .kind = FRAMER_HTTP });
+	struct script script = {
+		.reply = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno",
+		.piece = 3
+	};
+	struct result r = run_against(&script, &plan, NULL);
+
+	EXPECT_COUNTS(&r, .planned = 20, .sent = 20, .answered = 20,
+		      .checked = 20, .bad = 20);
+	ck_assert_uint_eq(errors_in_all(&r), 0);
+	result_free(&r);
+	plan.expected.ok.count = 1;
+	plan.expected.ok.list[0] = (struct bytes){ (char[]){ "HTTP" }, 4 };
+	r = run_against(&script, &plan, NULL);
+	EXPECT_COUNTS(&r, .planned = 20, .sent = 20, .answered = 20,
+		      .checked = 20);
 	result_free(&r);
 }
 END_TEST
@@ -519,6 +623,9 @@ int main(void)
 			 messages_larger_than_the_socket_takes_come_back_whole,
 			 a_reply_of_any_form_is_one_however_often_it_is_read,
 			 a_reply_whose_end_is_not_known_is_not_sure,
+			 replies_that_do_not_fit_are_bad_exactly_as_often,
+			 a_reply_of_another_form_is_bad_and_ends_its_connection,
+			 a_status_of_http_that_is_an_error_is_bad_by_itself,
 			 replies_with_a_wrong_byte_are_wrong,
 			 replies_cut_short_are_wrong,
 			 replies_in_the_wrong_order_are_swapped,

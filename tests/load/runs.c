@@ -188,7 +188,7 @@ void expect_result_balance(const struct result *r)
 		      "timed out, %lu reset, %lu closed early, %lu open",
 		      b->planned, b->sent, b->never_sent, b->answered,
 		      b->timed_out, b->reset, b->closed_early, b->open);
-	ck_assert_uint_le(b->wrong + b->swapped, b->answered);
+	ck_assert_uint_le(b->wrong + b->bad + b->swapped, b->answered);
 	ck_assert_uint_le(b->missing, b->sent - b->answered);
 	ck_assert_uint_le(b->late, b->timed_out);
 	ck_assert_uint_le(b->checked, b->answered);
@@ -231,6 +231,7 @@ void expect_counts(const struct counts *b, struct counts expected)
 	SAME(open);
 	SAME(checked);
 	SAME(wrong);
+	SAME(bad);
 	SAME(swapped);
 	SAME(missing);
 	SAME(surplus);
@@ -240,8 +241,7 @@ void expect_counts(const struct counts *b, struct counts expected)
 
 void expect_clean_result(const struct result *r, uint64_t messages)
 {
-	bool is_checked = r->plan->expect == EXPECT_ECHO ||
-			  r->plan->expect == EXPECT_REPLY;
+	bool is_checked = r->plan->expect != EXPECT_FRAMED;
 
 	EXPECT_COUNTS(r, .planned = messages, .sent = messages,
 		      .answered = messages,

@@ -115,6 +115,12 @@ void scripted_free(struct scripted *s);
 		.size_min = 64, .size_max = 64, __VA_ARGS__                    \
 	}
 
+#define FRAMER_OF(which, n)                                                    \
+	{                                                                      \
+		.kind = FRAMER_##which, .count = (n)                           \
+	}
+#define FRAMER_LINE FRAMER_OF(LINES, 1)
+
 /* Resolve the address and run the plan. Returns the status of run(). */
 int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
 		void *arg);

@@ -53,7 +53,7 @@ static size_t foreign(const struct scripted *s, const char *message, char *to)
 	ck_assert(payload_read_id(&name, message));
 	name.conn = (name.conn + 1) % (uint32_t)s->plan.connections;
 	len = payload_size(&s->payload, name);
-	payload_fill(&s->payload, name, 0, to, len);
+	payload_fill(&s->payload, name, 0, 0, to, len);
 	return len;
 }
 

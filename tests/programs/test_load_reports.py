@@ -66,8 +66,11 @@ class Json(TestCase):
                 server.address(), "-r", "2000", "-d", "1500ms", "--with",
                 "drip:2", "--gate", "p99<100s",
                 "--source", "127.0.0.1")
+            _, bad = self.load_json(
+                server.address(), "-n", "1", "--expect", "line", "--ok", "a",
+                "--bad", "b", "--match", "c")
         _, refused = self.load_json(nobody(), "-n", "1")
-        found = fields(full) | fields(refused)
+        found = fields(full) | fields(bad) | fields(refused)
         # What is null in one run and more in another, and empty lists.
         found -= {name for name in found - documented()
                   if any(other.startswith((name + ".", name + "[]"))

@@ -13,7 +13,10 @@
 
 static struct plan plan = { .schedule = PLAN_CONSTANT,
 			    .mode = PLAN_EXCHANGE,
-			    .expect = EXPECT_LINE,
+			    .expect = EXPECT_FRAMED,
+			    .expect_given = "line",
+			    .expected.framer = { .kind = FRAMER_LINES,
+						 .count = 1 },
 			    .depth = 1,
 			    .connections = 1 };
 static struct histogram send_clock, plan_clock, without_lag;

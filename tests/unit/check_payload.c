@@ -58,7 +58,7 @@ static void runs_are_messages(enum plan_payload kind, size_t size)
 							: 16);
 		for (char *at = whole; name.seq < firsts[i] + COUNT;
 		     at += size, name.seq++) {
-			payload_fill(&payload, name, 0, part, size);
+			payload_fill(&payload, name, 0, 0, part, size);
 			ck_assert_mem_eq(at, part, size);
 			ck_assert(payload_plain_matches(&payload, name, at,
 							size));

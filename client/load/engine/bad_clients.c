@@ -91,7 +91,7 @@ static size_t messages_fill(const struct bad_clients *c,
 	from %= size;
 	if (len > size - from)
 		len = size - (size_t)from;
-	payload_fill(c->payload, name, (size_t)from, to, len);
+	payload_fill(c->payload, name, now_ns(), (size_t)from, to, len);
 	return len;
 }
 

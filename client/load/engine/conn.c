@@ -45,9 +45,10 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 		close(c->fd);
 	}
 	c->fd = -1;
-	c->is_blocked = c->is_level_triggered = c->is_done = false;
+	c->is_blocked = c->is_level_triggered = false;
+	c->is_done = c->is_broken = false;
 	c->quiet_at = 0;
-	c->frame = (struct frame){ .used = 0 };
+	replies_forget(c);
 	c->late_pending = c->late_pending_before = 0;
 	c->head = c->highest = c->out_seq = c->next;
 	c->out_from = 0;
@@ -116,8 +117,9 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		c->down_at = now;
 	conn_drop_exchange(e, c);
 	replies_abandon(e, c,
-			error == 0 || error == ETIMEDOUT ? &b->closed_early
-							 : &b->reset,
+			error == 0 || error == ETIMEDOUT || error == EBADMSG
+				? &b->closed_early
+				: &b->reset,
 			now);
 	pause_before_next(e, c, phase, now);
 	close_conn(e, c, !is_again);
@@ -320,7 +322,8 @@ static size_t conn_fill(struct engine *e, const struct conn *c, bool *is_all)
 			len = payload_size(p, id) - from;
 			if (len > room)
 				len = room;
-			payload_fill(p, id, from, e->out + used, len);
+			payload_fill(p, id, conn_message(e, c, id.seq)->sent,
+				     from, e->out + used, len);
 			from += len;
 			if (from == payload_size(p, id))
 				id.seq++, from = 0;
@@ -417,7 +420,7 @@ static void count_downtime(const struct engine *e, struct conn *c, int64_t now)
 static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 {
 	count_downtime(e, c, now);
-	c->frame = (struct frame){ .used = 0 };
+	replies_forget(c);
 	set_state(e, c, CONN_OPEN);
 	if (e->plan->mode != PLAN_CHURN)
 		c->room_at = now;
@@ -580,7 +583,9 @@ static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 		conn_done(e, c, now);
 		return false;
 	}
-	if (c->state == CONN_OPEN)
+	if (c->is_broken)
+		conn_fail(e, c, ERROR_REPLY, EBADMSG, now);
+	else if (c->state == CONN_OPEN)
 		conn_send(e, c, now);
 	return c->fd >= 0;
 }
@@ -606,23 +611,25 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	return conn_go_on(e, c, now);
 }
 
-static bool has_any_reply(const struct engine *e, const struct conn *c)
+/* May the reply be all that has come? */
+static bool may_end_reply(const struct engine *e, const struct conn *c)
 {
-	return e->plan->expect == EXPECT_ANY && c->state == CONN_OPEN &&
-	       c->open > 0 && c->frame.used > 0;
+	return e->plan->expect == EXPECT_FRAMED && c->state == CONN_OPEN &&
+	       c->open > 0 &&
+	       framer_ends_with_input(&e->plan->expected.framer, &c->framing);
 }
 
 void conn_quiet(struct engine *e, struct conn *c)
 {
 	c->quiet_at = 0;
-	replies_end_any(e, c);
+	replies_end(e, c);
 	conn_go_on(e, c, now_ns());
 }
 
 /* All that was there is read. */
 static void input_drained(struct engine *e, struct conn *c)
 {
-	if (!has_any_reply(e, c))
+	if (e->plan->expected.framer.kind != FRAMER_ANY || !may_end_reply(e, c))
 		return;
 	if (e->plan->expect_quiet_ns == 0) {
 		conn_quiet(e, c);
@@ -638,8 +645,8 @@ static void input_ended(struct engine *e, struct conn *c, int error,
 	enum error_phase phase;
 
 	/* In churn, the reply ends the connection. */
-	if (has_any_reply(e, c)) {
-		replies_end_any(e, c);
+	if (may_end_reply(e, c)) {
+		replies_end(e, c);
 		if (c->is_done) {
 			conn_done(e, c, now);
 			return;

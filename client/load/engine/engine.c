@@ -116,6 +116,13 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->out = malloc(ENGINE_BUFFER);
 	if (!e->now || !e->full || !e->dropped || !e->in || !e->out)
 		return -ENOMEM;
+	if (plan->expect == EXPECT_FRAMED) {
+		e->keep = expectation_keep(&plan->expected);
+		/* The expression was compiled before: it can lack memory only.
+		 */
+		if (judge_init(&e->judge, &plan->expected))
+			return -ENOMEM;
+	}
 	rc = init_conns(e);
 	set_sweep(e);
 	return rc < 0 ? rc : init_wait(e);
@@ -123,9 +130,12 @@ int engine_init(struct engine *e, struct control *control, int number)
 
 void engine_fini(struct engine *e)
 {
-	for (size_t i = 0; e->conns && i < e->conn_count; i++)
+	for (size_t i = 0; e->conns && i < e->conn_count; i++) {
 		if (e->conns[i].fd >= 0)
 			close(e->conns[i].fd);
+		free(e->conns[i].kept);
+	}
+	judge_fini(&e->judge);
 	if (e->epoll >= 0)
 		close(e->epoll);
 	if (e->wakeup >= 0)

@@ -2,6 +2,7 @@
 /*
  * Messages are computed: number, noise, and a newline for lines.  The noise
  * begins at a place in the table that depends on the number, and wraps around.
+ * Messages of --text are those of its template.
  */
 #include "payload.h"
 
@@ -34,12 +35,15 @@ void payload_init(struct payload *p, const struct plan *plan)
 	}
 }
 
-size_t payload_random_size(const struct payload *p, struct message_id id)
+size_t payload_varying_size(const struct payload *p, struct message_id id)
 {
 	size_t min = p->plan->size_min, max = p->plan->size_max;
-	uint64_t r = random_mix(random_mix(p->plan->seed) ^
-				((uint64_t)id.conn << 40) ^ id.seq);
+	uint64_t r;
 
+	if (p->plan->text)
+		return template_size(p->plan->text, id);
+	r = random_mix(random_mix(p->plan->seed) ^ ((uint64_t)id.conn << 40) ^
+		       id.seq);
 	return min + (size_t)((r >> 32) % (max - min + 1));
 }
 
@@ -78,8 +82,6 @@ static struct part part_of(const struct payload *p, struct message_id id,
 	size_t start = p->is_numbered ? PAYLOAD_NUMBER : 0;
 	size_t at;
 
-	if (p->plan->payload == PAYLOAD_TEXT)
-		return (struct part){ p->plan->text + from, len };
 	if (from < start) {
 		const struct payload_number number = payload_number(id);
 
@@ -102,11 +104,15 @@ static struct part part_of(const struct payload *p, struct message_id id,
 	return (struct part){ p->noise + at, len };
 }
 
-void payload_fill(const struct payload *p, struct message_id id, size_t from,
-		  char *to, size_t len)
+void payload_fill(const struct payload *p, struct message_id id, int64_t at,
+		  size_t from, char *to, size_t len)
 {
 	char room[PAYLOAD_NUMBER];
 
+	if (p->plan->text) {
+		template_fill(p->plan->text, id, at, from, to, len);
+		return;
+	}
 	while (len > 0) {
 		struct part part = part_of(p, id, from, len, room);
 
@@ -122,6 +128,8 @@ bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 {
 	char room[PAYLOAD_NUMBER];
 
+	if (p->plan->text)
+		return template_matches(p->plan->text, id, from, data, len);
 	while (len > 0) {
 		struct part part = part_of(p, id, from, len, room);
 

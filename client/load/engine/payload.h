@@ -17,6 +17,11 @@
 #include <string.h>
 
 #include "../plan.h"
+#include "template.h"
+
+/* What --expect reply has before the message. */
+#define PAYLOAD_REPLY	  "Server replies: "
+#define PAYLOAD_REPLY_LEN (sizeof(PAYLOAD_REPLY) - 1)
 
 #define PAYLOAD_NUMBER 16 /* bytes of the number */
 #define PAYLOAD_NOISE  65536
@@ -33,23 +38,21 @@ struct payload {
 	char noise[2 * PAYLOAD_NOISE];
 };
 
-struct message_id {
-	uint32_t conn;
-	uint64_t seq;
-};
-
 void payload_init(struct payload *p, const struct plan *plan);
 
-size_t payload_random_size(const struct payload *p, struct message_id id);
+size_t payload_varying_size(const struct payload *p, struct message_id id);
 
 static inline size_t payload_size(const struct payload *p, struct message_id id)
 {
-	return p->size > 0 ? p->size : payload_random_size(p, id);
+	return p->size > 0 ? p->size : payload_varying_size(p, id);
 }
 
-/* Bytes from..from + len of the message, which must have them. */
-void payload_fill(const struct payload *p, struct message_id id, size_t from,
-		  char *to, size_t len);
+/*
+ * Bytes from..from + len of the message, which must have them.  at: when it is
+ * sent, for {time}.
+ */
+void payload_fill(const struct payload *p, struct message_id id, int64_t at,
+		  size_t from, char *to, size_t len);
 
 bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 		     const char *data, size_t len);

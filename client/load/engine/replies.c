@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---------------------------------------------------------------- settling */
@@ -75,6 +76,12 @@ static struct message *open_message(const struct engine *e,
 static uint64_t oldest_open(const struct conn *c)
 {
 	return c->overtaken_count > 0 ? c->overtaken[0].seq : c->head;
+}
+
+/* Are replies compared with the messages? */
+static bool is_compared(const struct engine *e)
+{
+	return e->plan->expect != EXPECT_FRAMED;
 }
 
 int64_t replies_oldest(const struct engine *e, const struct conn *c)
@@ -187,9 +194,7 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 
 	if (settle_message(e, c, m)) {
 		e->now->counts.answered++;
-		if (e->plan->expect == EXPECT_ECHO ||
-		    e->plan->expect == EXPECT_REPLY)
-			e->now->counts.checked++;
+		e->now->counts.checked += is_compared(e) || e->keep > 0;
 		e->now->counts.drained += m->sent >= e->end_at;
 		if (kind)
 			++*kind;
@@ -284,8 +289,8 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 		     int64_t now)
 {
 	/* Part of a reply, without a message. */
-	if (c->state == CONN_OPEN && c->open == 0 && c->frame.used > 0 &&
-	    now >= e->measure_at)
+	if (c->state == CONN_OPEN && c->open == 0 && is_compared(e) &&
+	    c->frame.used > 0 && now >= e->measure_at)
 		e->now->counts.surplus++;
 	for (uint32_t i = 0; i < c->overtaken_count; i++)
 		lose_message(e, c, c->overtaken[i].seq, column, now);
@@ -299,8 +304,7 @@ void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
 static bool can_identify_reply(const struct engine *e)
 {
 	return e->payload->is_numbered && e->plan->mode != PLAN_CHURN &&
-	       (e->plan->expect == EXPECT_ECHO ||
-		e->plan->expect == EXPECT_REPLY);
+	       is_compared(e);
 }
 
 static void set_late_pending(struct conn *c, uint64_t seq)
@@ -333,15 +337,12 @@ bool replies_give_up(struct engine *e, struct conn *c, int64_t now)
 /* Bytes after the number of a raw message that must match, too. */
 #define CONFIRM 8
 
-static const char reply_form[] = "Server replies: ";
-#define FORM_LEN (sizeof(reply_form) - 1)
-
-_Static_assert(FRAME_START >= FORM_LEN + PAYLOAD_NUMBER + CONFIRM,
+_Static_assert(FRAME_START >= PAYLOAD_REPLY_LEN + PAYLOAD_NUMBER + CONFIRM,
 	       "the start of a frame has room");
 
 static size_t form_len(const struct engine *e)
 {
-	return e->plan->expect == EXPECT_REPLY ? FORM_LEN : 0;
+	return e->plan->expect == EXPECT_REPLY ? PAYLOAD_REPLY_LEN : 0;
 }
 
 static size_t id_len(const struct engine *e)
@@ -362,7 +363,7 @@ static bool frame_matches(const struct engine *e, const struct frame *f,
 
 	if (from < form) {
 		part = len < form - from ? len : form - from;
-		if (memcmp(data, reply_form + from, part) != 0)
+		if (memcmp(data, PAYLOAD_REPLY + from, part) != 0)
 			return false;
 	}
 	return payload_matches(e->payload, f->id, from + part - form,
@@ -400,18 +401,55 @@ static void settle_identified(struct engine *e, struct conn *c, uint64_t seq,
 		b->surplus += is_measured;
 }
 
+/* The first bad reply of the run is shown with the message that it answers. */
+static void note_bad_reply(struct engine *e, const struct conn *c, uint64_t seq,
+			   const char *why, int64_t now)
+{
+	const struct message *m = open_message(e, c, seq);
+	struct message_id id = { c->id, seq };
+	struct bad_reply *b = &e->sums.first_bad;
+	size_t size = payload_size(e->payload, id);
+
+	if (m->planned < e->measure_at)
+		return;
+	e->now->errors++;
+	if (b->why)
+		return;
+	*b = (struct bad_reply){ .why = why,
+				 .at = now - e->measure_at,
+				 .conn = c->id,
+				 .seq = seq,
+				 .sent_len = size < EXCERPT_MAX ? size
+								: EXCERPT_MAX };
+	payload_fill(e->payload, id, m->sent, 0, b->sent, b->sent_len);
+	e->has_new_bad = true;
+}
+
+/* What came in answer to it, as far as it is at hand. */
+static void note_excerpt(struct engine *e, const char *data, size_t len)
+{
+	struct bad_reply *b = &e->sums.first_bad;
+
+	if (!e->has_new_bad)
+		return;
+	e->has_new_bad = false;
+	b->got_len = len < EXCERPT_MAX ? len : EXCERPT_MAX;
+	memcpy(b->got, data, b->got_len);
+}
+
 static void settle_bad(struct engine *e, struct conn *c, int64_t now)
 {
 	struct counts *b = &e->now->counts;
+	uint64_t seq = c->head < c->next ? c->head : oldest_open(c);
 
-	if (now >= e->measure_at)
+	if (c->open > 0) {
+		note_bad_reply(e, c, seq, "it differs from what was expected",
+			       now);
+		replies_answer(e, c, seq, now, &b->wrong);
+	} else if (now >= e->measure_at) {
 		e->now->errors++;
-	if (c->open > 0)
-		replies_answer(e, c,
-			       c->head < c->next ? c->head : oldest_open(c),
-			       now, &b->wrong);
-	else
-		b->surplus += now >= e->measure_at;
+		b->surplus++;
+	}
 }
 
 static void settle_frame(struct engine *e, struct conn *c, int64_t now)
@@ -486,7 +524,7 @@ static void settle_whole(struct engine *e, struct conn *c, int64_t now)
 	if (begun == 0)
 		return;
 	c->frame.used = form + begun;
-	memcpy(c->frame.start, reply_form, form);
+	memcpy(c->frame.start, PAYLOAD_REPLY, form);
 	memcpy(c->frame.start + form, f.start + PAYLOAD_NUMBER - begun, begun);
 }
 
@@ -524,7 +562,7 @@ static size_t begin_seek(struct engine *e, struct conn *c, const char *data,
 	memset(f->start, 0, PAYLOAD_NUMBER);
 	if (n > form) {
 		n = n - form < PAYLOAD_NUMBER ? n - form : PAYLOAD_NUMBER;
-		payload_fill(e->payload, f->id, f->used - form - n,
+		payload_fill(e->payload, f->id, 0, f->used - form - n,
 			     f->start + PAYLOAD_NUMBER - n, n);
 	}
 	f->is_bad = true;
@@ -653,7 +691,7 @@ static size_t next_reply(const struct engine *e, struct message_id id,
 	size_t form = form_len(e), size = payload_size(p, id);
 
 	if (len < form + size ||
-	    (form > 0 && memcmp(data, reply_form, form) != 0))
+	    (form > 0 && memcmp(data, PAYLOAD_REPLY, form) != 0))
 		return 0;
 	if (p->is_plain ? !payload_plain_matches(p, id, data + form, size)
 			: !payload_matches(p, id, 0, data + form, size))
@@ -721,66 +759,102 @@ static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
 				    : take_raw_reply(e, c, data, len, now);
 }
 
-/* ----------------------------------------------------------- other replies */
+/* ------------------------------------- replies that a framer finds the end of
+ */
 
-/* Returns where the reply ends, or 0. */
-static size_t end_of_reply(const struct engine *e, const struct conn *c,
-			   const char *data, size_t len)
+void replies_forget(struct conn *c)
 {
-	const char *newline;
-	size_t left;
-
-	switch (e->plan->expect) {
-	case EXPECT_LEN:
-		left = e->plan->expect_len - c->frame.used;
-		return len >= left ? left : 0;
-	case EXPECT_LINE:
-		newline = memchr(data, '\n', len);
-		return newline ? (size_t)(newline - data) + 1 : 0;
-	default:
-		return 0;
-	}
+	c->frame = (struct frame){ .used = 0 };
+	c->framing = (struct framing){ .used = 0 };
+	free(c->kept);
+	c->kept = NULL;
+	c->kept_len = 0;
 }
 
-void replies_end_any(struct engine *e, struct conn *c)
+/* Without memory the reply is judged by less of it. */
+static void keep_piece(struct engine *e, struct conn *c, const char *data,
+		       size_t len)
 {
-	size_t len = c->frame.used;
+	size_t room = e->keep - c->kept_len;
+	char *more;
+
+	len = len < room ? len : room;
+	more = len > 0 ? realloc(c->kept, c->kept_len + len) : NULL;
+	if (!more)
+		return;
+	memcpy(more + c->kept_len, data, len);
+	c->kept = more;
+	c->kept_len += len;
+}
+
+/* The oldest message is answered by these bytes. */
+static void settle_framed(struct engine *e, struct conn *c, const char *data,
+			  size_t len, const char *wrong, uint64_t *kind,
+			  int64_t now)
+{
+	if (!wrong && e->keep > 0)
+		wrong = judge_reply(&e->judge, &c->framing, data, len);
+	if (wrong) {
+		note_bad_reply(e, c, c->head, wrong, now);
+		note_excerpt(e, data, len);
+		kind = &e->now->counts.bad;
+	}
+	replies_forget(c);
+	replies_answer(e, c, c->head, now, kind);
+}
+
+void replies_end(struct engine *e, struct conn *c)
+{
+	bool is_any = e->plan->expected.framer.kind == FRAMER_ANY;
+	size_t len = (size_t)c->framing.used;
 	bool is_unsure =
-		e->plan->expect_quiet_ns == 0 &&
+		is_any && e->plan->expect_quiet_ns == 0 &&
 		(len >= ENGINE_BUFFER || (e->any_len > 0 && len != e->any_len));
 
-	c->frame.used = 0;
 	e->any_len = len;
-	replies_answer(e, c, c->head, c->last_at,
-		       is_unsure ? &e->now->counts.unsure : NULL);
+	settle_framed(e, c, c->kept, c->kept_len, NULL,
+		      is_unsure ? &e->now->counts.unsure : NULL, c->last_at);
 }
 
-static size_t take_any_reply(struct engine *e, struct conn *c, const char *data,
-			     size_t len, int64_t now)
+static size_t take_framed(struct engine *e, struct conn *c, const char *data,
+			  size_t len, int64_t now)
 {
-	size_t end;
+	enum framer_result result;
+	size_t used;
 
 	if (c->open == 0) {
 		e->now->counts.surplus += now >= e->measure_at;
 		return len;
 	}
-	end = end_of_reply(e, c, data, len);
-	c->frame.used += len;
-	if (end == 0)
-		return len;
-	c->frame.used = 0;
-	replies_answer(e, c, c->head, now, NULL);
-	return end;
+	result = framer_take(&e->plan->expected.framer, &c->framing, data, len,
+			     &used);
+	if (result == FRAMER_MORE || c->kept_len > 0)
+		keep_piece(e, c, data, used);
+	if (result == FRAMER_MORE)
+		return used;
+	if (c->kept_len > 0)
+		data = c->kept, len = c->kept_len;
+	else
+		len = used;
+	c->is_broken = result == FRAMER_WRONG;
+	settle_framed(e, c, data, len,
+		      c->is_broken ? "it has not the form that --expect says"
+				   : NULL,
+		      NULL, now);
+	return used;
 }
 
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now)
 {
-	bool is_form = e->plan->expect == EXPECT_ECHO ||
-		       e->plan->expect == EXPECT_REPLY;
 	size_t used;
 
-	for (; len > 0; data += used, len -= used)
-		used = is_form ? take_repeated(e, c, data, len, now)
-			       : take_any_reply(e, c, data, len, now);
+	for (; len > 0 && !c->is_broken; data += used, len -= used) {
+		if (e->plan->expect == EXPECT_FRAMED)
+			used = take_framed(e, c, data, len, now);
+		else
+			used = take_repeated(e, c, data, len, now);
+		if (e->has_new_bad)
+			note_excerpt(e, data, used);
+	}
 }

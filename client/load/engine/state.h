@@ -51,7 +51,7 @@ struct overtaken {
 
 #define FRAME_START 48
 
-/* The reply that is being received. */
+/* A reply that repeats the message. */
 struct frame {
 	struct message_id id; /* the message it seems to answer */
 	size_t used;
@@ -69,6 +69,7 @@ struct conn {
 	bool is_silent;		 /* --idle: it sends nothing */
 	bool is_planned;	 /* churn: a message waits for the connection */
 	bool is_done;		 /* churn: the message was answered */
+	bool is_broken;		 /* the end of a reply could not be known */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
@@ -82,7 +83,13 @@ struct conn {
 	struct message *ring;
 	struct overtaken *overtaken; /* older than head, oldest first */
 	uint32_t overtaken_count;
-	struct frame frame;
+	/* The reply that is being received. */
+	union {
+		struct frame frame;	/* compared with the message */
+		struct framing framing; /* EXPECT_FRAMED */
+	};
+	char *kept; /* its beginning, if it comes in pieces and is judged */
+	size_t kept_len;
 	uint64_t replies;  /* measured ones */
 	int64_t last_at;   /* when input last came */
 	int64_t begun_at;  /* when connecting began; later, when it connected */
@@ -148,7 +155,10 @@ struct engine {
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	size_t any_len;	    /* of the last reply of EXPECT_ANY */
+	size_t any_len;	    /* of the last reply of FRAMER_ANY */
+	struct judge judge; /* of EXPECT_FRAMED */
+	size_t keep;	    /* bytes of a reply that it has to see */
+	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
 	bool is_ready, is_started, is_ending;
@@ -216,8 +226,11 @@ uint64_t conn_unsent(const struct conn *c);
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
-/* EXPECT_ANY: what has come is the reply. */
-void replies_end_any(struct engine *e, struct conn *c);
+/* What has come is the reply. */
+void replies_end(struct engine *e, struct conn *c);
+
+/* Forget a reply that is being received. */
+void replies_forget(struct conn *c);
 
 /* Message seq is answered; kind: another column that counts it, or NULL. */
 void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,

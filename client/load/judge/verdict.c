@@ -302,12 +302,27 @@ static void check_switches(struct result *r)
 			   r->plan->threads > 1 ? " on each thread" : "");
 }
 
+/* Of errors a server sends many in a second. */
+static void check_replies(struct result *r)
+{
+	uint64_t count = r->counts.bad + r->counts.wrong;
+	double share = share_of(count, r->counts.answered);
+	static const char format[] =
+		"%" PRIu64 " of %" PRIu64 " replies were not good: the figures "
+		"describe errors, too";
+
+	if (share >= VERDICT_BAD_NOT)
+		add_shortfall(r, format, count, r->counts.answered);
+	else if (count > 0)
+		add_reason(r, VERDICT_WITH_CARE, format, count,
+			   r->counts.answered);
+}
+
 /* What came is compared with nothing: is it the replies? */
 static void check_unframed(struct result *r)
 {
 	const struct counts *b = &r->counts;
-	bool is_compared = r->plan->expect == EXPECT_ECHO ||
-			   r->plan->expect == EXPECT_REPLY;
+	bool is_compared = r->plan->expect != EXPECT_FRAMED;
 
 	if (b->unsure > 0)
 		add_reason(r, VERDICT_WITH_CARE,
@@ -369,6 +384,7 @@ void verdict_judge(struct result *r)
 	check_lateness(r);
 	check_rate(r);
 	check_little(r);
+	check_replies(r);
 	check_unframed(r);
 	check_self(r);
 	check_switches(r);

@@ -60,6 +60,9 @@
 /* Bytes without a message, of the replies, if these are not compared. */
 #define VERDICT_SURPLUS_NOT 0.01
 
+/* Of the replies, those that were bad or wrong. */
+#define VERDICT_BAD_NOT 0.10
+
 /* Fewer replies give no percentile above p99. */
 #define VERDICT_REPLIES_CARE 1000
 

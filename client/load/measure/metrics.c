@@ -51,6 +51,7 @@ static double connect_errors(const struct result *r, int error)
 	X("open", METRIC_COUNT, (double)b->open, "")                           \
 	X("checked", METRIC_COUNT, (double)b->checked, "")                     \
 	X("wrong", METRIC_COUNT, (double)b->wrong, "")                         \
+	X("bad", METRIC_COUNT, (double)b->bad, "")                             \
 	X("swapped", METRIC_COUNT, (double)b->swapped, "")                     \
 	X("unsure", METRIC_COUNT, (double)b->unsure, "")                       \
 	X("missing", METRIC_COUNT, (double)b->missing, "")                     \

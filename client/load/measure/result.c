@@ -177,7 +177,7 @@ uint64_t result_errors(const struct result *r)
 {
 	const struct counts *b = &r->counts;
 
-	return b->timed_out + b->reset + b->closed_early + b->wrong +
+	return b->timed_out + b->reset + b->closed_early + b->wrong + b->bad +
 	       b->swapped + b->surplus + b->crossed +
 	       result_error_count(r, ERROR_SOCKET, ERROR_BANNER, -1);
 }

@@ -59,6 +59,7 @@ struct counts {
 	uint64_t drained; /* sent after the measured part; not in the rate */
 	uint64_t checked; /* content was compared */
 	uint64_t wrong;	  /* content differs */
+	uint64_t bad;	  /* not what --ok, --bad, --match or --expect allow */
 	uint64_t swapped; /* after the reply to a later message */
 	/*
 	 * Perhaps pieces of one, because where a reply ends is not known: more
@@ -74,6 +75,16 @@ struct counts {
 
 	uint64_t bytes_out;
 	uint64_t bytes_in;
+};
+
+/* The first reply that was bad or wrong, in excerpts. */
+struct bad_reply {
+	const char *why; /* NULL: there was none */
+	int64_t at;
+	uint32_t conn;
+	uint64_t seq;
+	size_t sent_len, got_len;
+	char sent[EXCERPT_MAX], got[EXCERPT_MAX];
 };
 
 /* Where an error happened. */
@@ -206,6 +217,7 @@ struct result {
 	struct censored censored[CENSORED_CLOCKS];
 	struct conn_counts connections;
 	struct error_table errors;
+	struct bad_reply first_bad;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
 	/* The main clock without and with bad clients. */
 	struct histogram *without_bad_clients,
@@ -280,7 +292,7 @@ uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error);
 
 /*
- * Lost messages, wrong, swapped, surplus and crossed replies, and failed
+ * Lost messages, wrong, bad, swapped, surplus and crossed replies, and failed
  * connections.
  */
 uint64_t result_errors(const struct result *r);

@@ -419,6 +419,9 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 	for (size_t i = 0; i < sums->errors.used; i++)
 		error_table_add(&r->errors, &sums->errors.rows[i]);
 	r->errors.other += sums->errors.other;
+	if (sums->first_bad.why &&
+	    (!r->first_bad.why || sums->first_bad.at < r->first_bad.at))
+		r->first_bad = sums->first_bad;
 	r->connections.reopened += sums->reopened;
 	r->connections.ended += sums->ended;
 	r->connections.bytes_each = sums->bytes_each;

@@ -40,6 +40,7 @@ static inline void interval_censor(struct interval *i, enum clock_kind kind,
 /* What an engine found in the run. */
 struct engine_sums {
 	struct error_table errors;
+	struct bad_reply first_bad;
 	uint64_t reopened, ended;
 	uint64_t unsent;	     /* bytes of an upload not acknowledged */
 	int64_t cpu_ns, measured_ns; /* from measure_at to the end */

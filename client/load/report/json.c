@@ -67,10 +67,6 @@ static const char *const payloads[] = {
 	[PAYLOAD_RANDOM] = "random",
 	[PAYLOAD_TEXT] = "text",
 };
-static const char *const expects[] = {
-	[EXPECT_ECHO] = "echo", [EXPECT_REPLY] = "reply", [EXPECT_ANY] = "any",
-	[EXPECT_LEN] = "len",	[EXPECT_LINE] = "line",
-};
 static const char *const banners[] = {
 	[BANNER_NONE] = "none",
 	[BANNER_ANY] = "any",
@@ -125,24 +121,34 @@ static json_t *plan_bad_clients(const struct plan *p)
 	return counts;
 }
 
+static json_t *json_given(const char *text)
+{
+	return text ? json_foreign(text, strlen(text)) : json_null();
+}
+
+static json_t *plan_prefixes(const struct prefixes *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->count; i++)
+		list = appended(list,
+				json_foreign(p->list[i].data, p->list[i].len));
+	return list;
+}
+
 static json_t *plan_content(const struct plan *p)
 {
-	bool has_text = p->payload == PAYLOAD_TEXT && p->text;
-	bool has_banner = p->banner == BANNER_TEXT && p->banner_text;
-
 	return json_pack(
-		"{s:s, s:I, s:I, s:o, s:s, s:o, s:o, s:s, s:o}", "payload",
+		"{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "payload",
 		payloads[p->payload], "size_min", (json_int_t)p->size_min,
 		"size_max", (json_int_t)p->size_max, "text",
-		has_text ? json_foreign(p->text, p->size_max) : json_null(),
-		"expect", expects[p->expect], "expect_len",
-		json_known(p->expect == EXPECT_LEN, (int64_t)p->expect_len),
-		"expect_quiet_ns",
-		json_known(p->expect == EXPECT_ANY, p->expect_quiet_ns),
-		"banner", banners[p->banner], "banner_text",
-		has_banner
-			? json_foreign(p->banner_text, strlen(p->banner_text))
-			: json_null());
+		json_given(p->text_given), "expect",
+		json_given(p->expect_given ? p->expect_given : "echo"), "ok",
+		plan_prefixes(&p->expected.ok), "bad",
+		plan_prefixes(&p->expected.bad), "match",
+		json_given(p->expected.match), "banner", banners[p->banner],
+		"banner_text",
+		json_given(p->banner == BANNER_TEXT ? p->banner_text : NULL));
 }
 
 static json_t *plan_times(const struct plan *p)
@@ -434,6 +440,19 @@ static json_t *connections(const struct result *r)
 			 "bytes_each", (json_int_t)c->bytes_each);
 }
 
+static json_t *json_first_bad(const struct result *r)
+{
+	const struct bad_reply *b = &r->first_bad;
+
+	if (!b->why)
+		return json_null();
+	return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o}", "why", b->why,
+			 "at_ns", (json_int_t)b->at, "connection",
+			 (json_int_t)b->conn, "message", (json_int_t)b->seq,
+			 "sent", json_foreign(b->sent, b->sent_len), "received",
+			 json_foreign(b->got, b->got_len));
+}
+
 static json_t *json_errors(const struct result *r)
 {
 	json_t *list = json_array();
@@ -527,15 +546,16 @@ char *json_text(const struct result *r, const struct gates *gates)
 {
 	json_t *all = json_pack(
 		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:I, s:o, s:o, s:b, s:o, s:b, s:o, s:o, s:o}",
+		"s:I, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o, s:o}",
 		"schema", JSON_SCHEMA, "version", JSON_VERSION, "weir",
 		PACKAGE_VERSION, "run", run_facts(r), "verdict", verdict(r),
 		"plan", json_plan(r->plan), "host", host(), "metrics",
 		metrics(r), "metrics_at_least", metrics_at_least(r), "clocks",
 		json_clocks(r), "connections", connections(r), "errors",
 		json_errors(r), "errors_other", (json_int_t)r->errors.other,
-		"misfits", bad_clients(r), "p99_without_misfits_ns",
-		p99(r->without_bad_clients), "p99_without_misfits_at_least",
+		"first_bad", json_first_bad(r), "misfits", bad_clients(r),
+		"p99_without_misfits_ns", p99(r->without_bad_clients),
+		"p99_without_misfits_at_least",
 		is_p99_more(r->without_bad_clients, &r->without_censored),
 		"p99_with_misfits_ns", p99(r->with_bad_clients),
 		"p99_with_misfits_at_least",

@@ -196,6 +196,7 @@ static void report_content(struct layout *p, const struct result *r)
 	char checked[UNITS_TEXT];
 
 	add_term(&t, ", ", b->wrong, "wrong");
+	add_term(&t, ", ", b->bad, "bad");
 	add_term(&t, ", ", b->missing, "missing");
 	add_term(&t, ", ", b->swapped, "swapped");
 	add_term(&t, ", ", b->surplus, "surplus");
@@ -210,13 +211,36 @@ static void report_content(struct layout *p, const struct result *r)
 		   t.used > 0 ? LAYOUT_PLAIN : "");
 }
 
+/* As much as fits beside the other. */
+static void say_excerpt(struct layout *p, const char *what, const char *data,
+			size_t len)
+{
+	char text[56];
+	size_t used = cli_escape(text, sizeof(text) - 3, data, len, 0);
+
+	layout_say(p, "%s %s%s", what, text, used < len ? "..." : "");
+}
+
+static void report_first_bad(struct layout *p, const struct result *r)
+{
+	const struct bad_reply *b = &r->first_bad;
+
+	if (!b->why)
+		return;
+	layout_begin(p, LAYOUT_MUST, "first bad");
+	say_excerpt(p, "reply:", b->got, b->got_len);
+	layout_begin(p, LAYOUT_SHOULD, "");
+	say_excerpt(p, "message:", b->sent, b->sent_len);
+	layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, b->why);
+}
+
 static const char *error_text(const struct error_row *row)
 {
 	if (row->error == 0)
 		return "end of input";
 	if (row->error == ETIMEDOUT)
 		return "timed out";
-	if (row->error == EBADMSG && row->phase == ERROR_BANNER)
+	if (row->error == EBADMSG)
 		return "not what was expected";
 	return strerror(row->error);
 }
@@ -468,23 +492,22 @@ static void say_time(struct layout *p, const struct result *r)
 
 static void say_payload(struct layout *p, const struct result *r)
 {
-	static const char *const expected[] = {
-		[EXPECT_ECHO] = "echo checked",
-		[EXPECT_REPLY] = "replies checked",
-		[EXPECT_ANY] = "any reply",
-		[EXPECT_LEN] = "replies by length",
-		[EXPECT_LINE] = "reply lines",
-	};
 	const struct plan *plan = r->plan;
+	char expected[64];
 
 	if (result_is_one_way(r))
 		return;
+	if (plan->expect == EXPECT_FRAMED)
+		snprintf(expected, sizeof(expected), "reply %.40s",
+			 plan->expect_given);
+	else
+		snprintf(expected, sizeof(expected), "%s checked",
+			 plan->expect == EXPECT_ECHO ? "echo" : "replies");
 	if (plan->size_min == plan->size_max)
-		layout_say(p, "%zu B, %s", plan->size_max,
-			   expected[plan->expect]);
+		layout_say(p, "%zu B, %s", plan->size_max, expected);
 	else
 		layout_say(p, "%zu-%zu B, %s", plan->size_min, plan->size_max,
-			   expected[plan->expect]);
+			   expected);
 }
 
 static void report_mode(struct layout *p, const struct result *r)
@@ -698,6 +721,7 @@ static void report_fill(struct layout *p, const struct report *report,
 	layout_space(p);
 	report_seconds(p, r, report->has_utf8);
 	report_content(p, r);
+	report_first_bad(p, r);
 	report_errors(p, r);
 	report_bad_clients(p, r);
 	report_diagnosis(p, r);

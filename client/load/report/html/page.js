@@ -168,7 +168,7 @@ function facts() {
 		" starved, " + count(m.lost) + " lost"]);
 	if (m.checked)
 		rows.push(["content", count(m.checked) + " checked: " +
-			["wrong", "missing", "swapped", "surplus", "crossed", "late"]
+			["wrong", "bad", "missing", "swapped", "surplus", "crossed", "late"]
 				.map(k => count(m[k]) + " " + k).join(", ")]);
 	rows.push(["this client", +m.cpu.toPrecision(3) + "% of a core, " +
 		"longest stall " + time(m.stall) + ", " + count(m["late-ours"]) +
@@ -178,6 +178,10 @@ function facts() {
 	for (const e of run.errors)
 		rows.push(["error", count(e.count) + " in " + e.phase + ": " +
 			e.text]);
+	if (run.first_bad)
+		rows.push(["first bad reply", run.first_bad.received],
+			["to the message", run.first_bad.sent],
+			["", run.first_bad.why]);
 	for (const x of run.misfits)
 		rows.push(["bad clients", x.asked + " " + x.kind + ": " +
 			x.let_go + " dropped, " + x.open + " kept"]);

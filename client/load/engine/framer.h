@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where a reply ends, for replies that are not compared with the message.
+ * Input may be cut anywhere: the result is the same.
+ *
+ * A framer is constant; each connection has a struct framing of its own.
+ */
+#ifndef LOAD_FRAMER_H
+#define LOAD_FRAMER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAMER_SIZE_MAX	 (INT64_C(1) << 26) /* bytes of a reply */
+#define FRAMER_UNTIL_MAX 255
+
+enum framer_kind {
+	FRAMER_ANY,    /* whatever comes; the caller decides */
+	FRAMER_LEN,    /* a number of bytes */
+	FRAMER_LINES,  /* a number of lines */
+	FRAMER_UNTIL,  /* up to the end of a text */
+	FRAMER_PREFIX, /* a length, and bytes according to it */
+	FRAMER_HTTP,   /* an HTTP/1 response */
+	FRAMER_KINDS
+};
+
+/* "any", "len", "lines", "until", "prefix", "http" */
+extern const char *const framer_names[FRAMER_KINDS];
+
+struct framer {
+	enum framer_kind kind;
+	uint64_t count; /* LEN: bytes; LINES: lines */
+	/*
+	 * UNTIL.  fallback[n]: after n equal bytes and a different one, how
+	 * many of the latest may be the beginning of the text.
+	 */
+	unsigned char until[FRAMER_UNTIL_MAX];
+	unsigned char fallback[FRAMER_UNTIL_MAX];
+	size_t until_len;
+	/* PREFIX: the length field, and what to add to its value. */
+	unsigned width;
+	bool is_little_endian;
+	int64_t more;
+	bool is_head; /* HTTP: the requests are HEAD, so there is no body */
+};
+
+#define FRAMING_LINE 64
+
+/* A reply that is being received; all zero before its first byte. */
+struct framing {
+	uint64_t used;	 /* bytes so far */
+	uint64_t left;	 /* bytes to the end, or lines, or of a body or chunk */
+	uint16_t status; /* HTTP: the status code, once its line has come */
+	uint8_t step;	 /* HTTP */
+	uint8_t matched; /* UNTIL: bytes of the text that came last */
+	bool has_length, is_chunked;
+	uint8_t line_len;	 /* HTTP: of the line, as far as it is kept */
+	char line[FRAMING_LINE]; /* HTTP: the beginning of the current line */
+};
+
+enum framer_result {
+	FRAMER_MORE,
+	FRAMER_END,
+	FRAMER_WRONG, /* no reply of that form: its end cannot be known */
+};
+
+/* Parse the value of --expect; returns false if it is none of a framer. */
+bool framer_parse(struct framer *ret, const char *text);
+
+/* Take the next bytes of a reply.  *used: how many belong to it. */
+enum framer_result framer_take(const struct framer *f, struct framing *s,
+			       const char *data, size_t len, size_t *used);
+
+/* Does the end of input end this reply? */
+bool framer_ends_with_input(const struct framer *f, const struct framing *s);
+
+#endif

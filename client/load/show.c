@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * load --show: one exchange on one connection, both sides printed as text and
+ * hex.  Main thread; the socket is non-blocking and waited for with poll().
+ */
+#include "load.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../cli/cli.h"
+#include "../../cli/stream.h"
+#include "engine/payload.h"
+#include "engine/target.h"
+#include "measure/clock.h"
+#include "measure/units.h"
+
+#define SHOWN_MAX 1024	     /* bytes of each side that are printed */
+#define ROW	  16	     /* bytes in a line */
+#define QUIET	  (200 * MS) /* ends a reply of any form */
+
+struct show {
+	const struct plan *plan;
+	int fd;
+	char *in; /* what has come, and was not taken yet */
+	size_t in_used;
+};
+
+static void print_row(const char *data, size_t at, size_t len)
+{
+	char hex[3 * ROW + 1] = "", text[ROW + 1] = "";
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char byte = (unsigned char)data[at + i];
+
+		snprintf(hex + 3 * i, 4, "%02x ", byte);
+		text[i] = byte >= ' ' && byte < 0x7f ? (char)byte : '.';
+	}
+	stream_print("  %04zx  %-48s |%s|\n", at, hex, text);
+}
+
+static void print_bytes(const char *what, const char *data, size_t len,
+			int64_t took)
+{
+	char time[UNITS_TEXT];
+
+	stream_print("%s %zu byte%s", what, len, len == 1 ? "" : "s");
+	if (took >= 0)
+		stream_print(" after %s", units_time(took, time));
+	stream_print("\n");
+	for (size_t at = 0; at < len && at < SHOWN_MAX; at += ROW)
+		print_row(data, at, len - at < ROW ? len - at : ROW);
+	if (len > SHOWN_MAX)
+		stream_print("  ... and %zu more\n", len - SHOWN_MAX);
+}
+
+static int show_failed(const char *what, int error)
+{
+	stream_print("failed: %s%s%s\n", what, error ? ": " : "",
+		     error ? strerror(error) : "");
+	return CLI_FAILED;
+}
+
+static int show_bad(const char *why)
+{
+	stream_print("bad: %s\n", why);
+	return CLI_FAILED;
+}
+
+/* Returns false if nothing happened until then. */
+static bool wait_for(const struct show *s, short events, int64_t until)
+{
+	struct pollfd p = { .fd = s->fd, .events = events };
+	int rc;
+
+	do {
+		int64_t left = until - now_ns();
+		int64_t ms = left > 0 ? (left + MS - 1) / MS : 0;
+
+		rc = poll(&p, 1, ms < INT32_MAX ? (int)ms : INT32_MAX);
+	} while (rc < 0 && errno == EINTR);
+	return rc > 0;
+}
+
+static int64_t later(int64_t now, int64_t span)
+{
+	return span < NEVER - now ? now + span : NEVER;
+}
+
+/* ----------------------------------------------------------------- connect */
+
+static int show_connect(struct show *s, const struct target *target)
+{
+	int64_t from = now_ns(), rtt;
+	enum error_phase phase;
+	char time[UNITS_TEXT];
+	int error;
+
+	s->fd = target_connect(target, 0, &phase, &error);
+	if (s->fd < 0)
+		return show_failed("cannot connect", error);
+	if (error == EINPROGRESS) {
+		if (!wait_for(s, POLLOUT,
+			      later(from, s->plan->connect_timeout_ns)))
+			return show_failed("cannot connect", ETIMEDOUT);
+		error = target_connected(target, 0, s->fd, &rtt);
+	}
+	if (error != 0)
+		return show_failed("cannot connect", error);
+	stream_print("connected to %s in %s\n", target->text,
+		     units_time(now_ns() - from, time));
+	return CLI_DONE;
+}
+
+/* -------------------------------------------------------------------- send */
+
+static int show_send(struct show *s, const char *data, size_t len)
+{
+	int64_t until = later(now_ns(), s->plan->timeout_ns);
+	size_t sent = 0;
+
+	print_bytes("sent", data, len, -1);
+	while (sent < len) {
+		ssize_t n = send(s->fd, data + sent, len - sent, MSG_NOSIGNAL);
+
+		if (n >= 0)
+			sent += (size_t)n;
+		else if (errno == EAGAIN && !wait_for(s, POLLOUT, until))
+			return show_failed("cannot send", ETIMEDOUT);
+		else if (errno != EAGAIN && errno != EINTR)
+			return show_failed("cannot send", errno);
+	}
+	return CLI_DONE;
+}
+
+/* ----------------------------------------------------------------- receive */
+
+enum read_end { READ_SOME, READ_QUIET, READ_END, READ_FAILED };
+
+static enum read_end read_more(struct show *s, int64_t until)
+{
+	char *more = realloc(s->in, s->in_used + 65536);
+	ssize_t n;
+
+	if (!more)
+		return READ_FAILED;
+	s->in = more;
+	do {
+		if (!wait_for(s, POLLIN, until))
+			return READ_QUIET;
+		n = recv(s->fd, s->in + s->in_used, 65536, 0);
+	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
+	if (n > 0)
+		s->in_used += (size_t)n;
+	return n > 0 ? READ_SOME : n == 0 ? READ_END : READ_FAILED;
+}
+
+/*
+ * Read one reply.  Returns NULL with *len and *framing set, or what is wrong
+ * with it.
+ */
+static const char *read_reply(struct show *s, const struct framer *f,
+			      int64_t until, struct framing *framing,
+			      size_t *len)
+{
+	bool is_any = f->kind == FRAMER_ANY;
+	int64_t quiet =
+		s->plan->expect_quiet_ns ? s->plan->expect_quiet_ns : QUIET;
+	size_t used;
+
+	*framing = (struct framing){ .used = 0 };
+	*len = 0;
+	for (;;) {
+		enum framer_result r = FRAMER_MORE;
+		enum read_end end;
+
+		if (s->in_used > *len) {
+			r = framer_take(f, framing, s->in + *len,
+					s->in_used - *len, &used);
+			*len += used;
+		}
+		if (r == FRAMER_WRONG)
+			return "it has not the form that --expect says";
+		if (r == FRAMER_END)
+			return NULL;
+		end = read_more(s, is_any && *len > 0 ? later(now_ns(), quiet)
+						      : until);
+		if (end == READ_SOME)
+			continue;
+		if (end == READ_QUIET && is_any && *len > 0)
+			return NULL;
+		if (end == READ_END && framer_ends_with_input(f, framing))
+			return NULL;
+		return end == READ_QUIET ? "no complete reply in time"
+		       : end == READ_END ? "the server closed the connection "
+					   "before the end of a reply"
+					 : "the connection was lost";
+	}
+}
+
+static void drop_input(struct show *s, size_t len)
+{
+	s->in_used -= len;
+	memmove(s->in, s->in + len, s->in_used);
+}
+
+/* Receive and print a reply; *len: of it, at the start of s->in. */
+static const char *show_reply(struct show *s, const char *what,
+			      const struct framer *f, struct framing *framing,
+			      size_t *len)
+{
+	int64_t from = now_ns();
+	const char *wrong = read_reply(s, f, later(from, s->plan->timeout_ns),
+				       framing, len);
+
+	if (s->in_used > 0)
+		print_bytes(what, s->in, *len, now_ns() - from);
+	return wrong;
+}
+
+/* ---------------------------------------------------------------- exchange */
+
+static int show_banner(struct show *s)
+{
+	const struct plan *p = s->plan;
+	struct framer f = { .kind = FRAMER_ANY };
+	struct framing framing;
+	const char *wrong;
+	size_t len;
+
+	if (p->banner == BANNER_NONE)
+		return CLI_DONE;
+	if (p->banner == BANNER_LINE)
+		f = (struct framer){ .kind = FRAMER_LINES, .count = 1 };
+	if (p->banner == BANNER_TEXT)
+		f = (struct framer){ .kind = FRAMER_LEN,
+				     .count = strlen(p->banner_text) };
+	wrong = show_reply(s, "banner:", &f, &framing, &len);
+	if (!wrong && p->banner == BANNER_TEXT &&
+	    memcmp(s->in, p->banner_text, len) != 0)
+		wrong = "the banner is not that of --banner";
+	drop_input(s, len);
+	return wrong ? show_bad(wrong) : CLI_DONE;
+}
+
+/* The form of a reply that repeats the message. */
+static struct framer repeated_form(const struct plan *p, size_t size)
+{
+	size_t form = p->expect == EXPECT_REPLY ? PAYLOAD_REPLY_LEN : 0;
+
+	if (p->payload == PAYLOAD_LINES)
+		return (struct framer){ .kind = FRAMER_LINES, .count = 1 };
+	return (struct framer){ .kind = FRAMER_LEN, .count = form + size };
+}
+
+static const char *judge_repeated(const struct show *s, const char *message,
+				  size_t size, size_t len)
+{
+	size_t form = s->plan->expect == EXPECT_REPLY ? PAYLOAD_REPLY_LEN : 0;
+
+	if (len != form + size || memcmp(s->in, PAYLOAD_REPLY, form) != 0 ||
+	    memcmp(s->in + form, message, size) != 0)
+		return "it differs from what was expected: see --expect";
+	return NULL;
+}
+
+static const char *judge_framed(const struct show *s,
+				const struct framing *framing, size_t len)
+{
+	struct judge judge;
+	const char *wrong = judge_init(&judge, &s->plan->expected);
+
+	if (!wrong)
+		wrong = judge_reply(&judge, framing, s->in, len);
+	judge_fini(&judge);
+	return wrong;
+}
+
+static int show_exchange(struct show *s, const char *message, size_t size)
+{
+	const struct plan *p = s->plan;
+	bool is_framed = p->expect == EXPECT_FRAMED;
+	struct framer f =
+		is_framed ? p->expected.framer : repeated_form(p, size);
+	struct framing framing;
+	const char *wrong;
+	size_t len;
+	int status = show_send(s, message, size);
+
+	if (status != CLI_DONE)
+		return status;
+	wrong = show_reply(s, "received", &f, &framing, &len);
+	if (!wrong)
+		wrong = is_framed ? judge_framed(s, &framing, len)
+				  : judge_repeated(s, message, size, len);
+	if (wrong)
+		return show_bad(wrong);
+	drop_input(s, len);
+	if (s->in_used > 0) {
+		print_bytes("after the end of the reply:", s->in, s->in_used,
+			    -1);
+		return show_bad("bytes came after the reply");
+	}
+	stream_print("good\n");
+	return CLI_DONE;
+}
+
+static int show_message(struct show *s)
+{
+	const struct message_id id = { 0, 0 };
+	struct payload *payload = malloc(sizeof(*payload));
+	char *message = NULL;
+	size_t size;
+	int status = CLI_FAILED;
+
+	if (payload) {
+		payload_init(payload, s->plan);
+		size = payload_size(payload, id);
+		message = malloc(size);
+	}
+	if (message) {
+		payload_fill(payload, id, now_ns(), 0, message, size);
+		status = show_exchange(s, message, size);
+	} else {
+		cli_error("out of memory");
+	}
+	free(message);
+	free(payload);
+	return status;
+}
+
+int load_show(const struct plan *plan)
+{
+	struct show s = { .plan = plan, .fd = -1 };
+	struct target target;
+	int status = target_resolve(&target, plan);
+
+	if (status != CLI_DONE)
+		return status;
+	status = show_connect(&s, &target);
+	if (status == CLI_DONE)
+		status = show_banner(&s);
+	if (status == CLI_DONE)
+		status = show_message(&s);
+	if (s.fd >= 0)
+		close(s.fd);
+	free(s.in);
+	target_fini(&target);
+	return status == CLI_DONE ? cli_flush() : (cli_flush(), status);
+}
