@@ -20,8 +20,9 @@
 #include "out.h"
 
 static int wanted = WEIR_LOG_INFO;
-static bool has_priorities; /* lines begin with <N>, as in sd-daemon(3) */
-static atomic_ulong dropped;
+static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
+static atomic_ulong dropped; /* not reported yet */
+static atomic_ullong dropped_in_all;
 
 /* By level. */
 static struct {
@@ -82,6 +83,17 @@ static int priority_of(int level)
 	}
 }
 
+static void journal_drop(void)
+{
+	atomic_fetch_add(&dropped, 1);
+	atomic_fetch_add(&dropped_in_all, 1);
+}
+
+unsigned long long journal_dropped(void)
+{
+	return atomic_load(&dropped_in_all);
+}
+
 static bool journal_write(int level, const char *text)
 {
 	char line[1024];
@@ -124,7 +136,7 @@ void journal_sink(void *arg, int level, const char *text)
 	if (atomic_load(&dropped) > 0)
 		report_dropped();
 	if (!journal_write(level, text))
-		atomic_fetch_add(&dropped, 1);
+		journal_drop();
 }
 
 /* If two threads begin the second at once, a few more lines pass. */
@@ -149,7 +161,7 @@ void journal(int level, const char *format, ...)
 	if (!journal_wants(level))
 		return;
 	if (!is_within_limit(level)) {
-		atomic_fetch_add(&dropped, 1);
+		journal_drop();
 		return;
 	}
 	va_start(ap, format);

@@ -31,6 +31,9 @@ weir_log journal_sink;
 void journal(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* How many lines were dropped so far. */
+unsigned long long journal_dropped(void);
+
 /* After the last line: log how many were dropped. */
 void journal_end(void);
 

@@ -30,6 +30,7 @@
 #include "out.h"
 #include "pidfile.h"
 #include "services.h"
+#include "status/status.h"
 #include "systemd.h"
 
 /* Descriptors besides those of connections and listeners. */
@@ -96,7 +97,8 @@ static void raise_descriptor_limit(const struct options *o)
 	const struct weir_config *c = &o->config;
 	rlim_t each = listeners_use(&o->listeners, SERVICE_FILE) ? 2 : 1;
 	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
-		      o->listeners.count + OTHER_DESCRIPTORS;
+		      o->listeners.count + OTHER_DESCRIPTORS +
+		      (o->status ? STATUS_DESCRIPTORS : 0);
 	rlim_t want = need;
 	struct rlimit limit;
 
@@ -266,6 +268,19 @@ static int open_listeners(weir_server *s, const struct options *o)
 	return CLI_DONE;
 }
 
+static int open_status(weir_server *s, const struct options *o)
+{
+	int rc = o->status ? status_open(s, o) : 0;
+
+	if (rc >= 0)
+		return CLI_DONE;
+	cli_error("--status: cannot listen on '%s': %s", o->status,
+		  describe_listen_error(rc, weir_address_check(o->status,
+							       WEIR_TO_LISTEN,
+							       NULL, 0)));
+	return status_of(rc);
+}
+
 static int write_pid_file(const char *path)
 {
 	int rc = path ? pidfile_write(path) : 0;
@@ -285,6 +300,8 @@ static void announce(weir_server *s, const struct options *o)
 		if (weir_server_address(s, (int)i, where, sizeof(where)) >= 0)
 			out_announce("listening %s@%s",
 				     o->listeners.all[i].service->name, where);
+	if (o->status)
+		status_announce();
 	out_announce("ready");
 	systemd_ready();
 }
@@ -341,6 +358,8 @@ static int serve(weir_server *s, const struct options *o)
 
 	if (status == CLI_DONE)
 		status = write_pid_file(o->pid_file);
+	if (status == CLI_DONE)
+		status = open_status(s, o);
 	if (status != CLI_DONE)
 		return status;
 	/* Services may print only after the announcement. */
@@ -350,6 +369,7 @@ static int serve(weir_server *s, const struct options *o)
 	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
+	status_end();
 	systemd_end();
 	console_close();
 	journal_end();

@@ -30,6 +30,7 @@ enum {
 	OPT_LIFETIME,
 	OPT_LAME_DUCK,
 	OPT_MODE,
+	OPT_STATUS,
 };
 
 static const struct cli_option table[] = {
@@ -71,6 +72,9 @@ static const struct cli_option table[] = {
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
 	  "info; warning if a chat uses the terminal)" },
+	{ "status", OPT_STATUS, "ADDRESS",
+	  "serve metrics, health checks and a status\n"
+	  "page by HTTP at ADDRESS" },
 	{ "check", 'n', NULL, "print the resulting settings and exit" },
 	{ "help", 'h', NULL, "print this help and exit" },
 	{ "version", 'V', NULL, "print the version and exit" },
@@ -201,6 +205,23 @@ static bool parse_opt_mode(struct options *o)
 	return true;
 }
 
+static bool parse_opt_status(struct options *o)
+{
+#ifdef HAVE_STATUS
+	char wrong[128];
+
+	o->status = optarg;
+	if (weir_address_check(optarg, WEIR_TO_LISTEN, wrong, sizeof(wrong)) >=
+	    0)
+		return true;
+	cli_error("--status: bad address '%s': %s", optarg, wrong);
+#else
+	(void)o;
+	cli_error("--status: this weir-server was built without it");
+#endif
+	return false;
+}
+
 static bool parse_opt_overload(struct options *o)
 {
 	if (strcmp(optarg, "hold") == 0) {
@@ -286,6 +307,8 @@ static bool apply_option(struct options *o, int key)
 		return true;
 	case OPT_MODE:
 		return parse_opt_mode(o);
+	case OPT_STATUS:
+		return parse_opt_status(o);
 	case 'l':
 		return parse_opt_level(o);
 	case 'n':
@@ -462,6 +485,8 @@ int options_print(const struct options *o)
 		print_text("file", o->file);
 	if (o->pid_file)
 		print_text("pid-file", o->pid_file);
+	if (o->status)
+		print_text("status", o->status);
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));

@@ -21,6 +21,7 @@ struct options {
 	const char *greeting; /* NULL: that of each service */
 	const char *file;     /* NULL: none; so for pid_file */
 	const char *pid_file;
+	const char *status; /* an address; NULL: none */
 	bool check;
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;

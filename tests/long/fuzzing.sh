@@ -62,7 +62,8 @@ server=$(ls "$top"/server/*.c | grep -v '/main\.c$')
 library="$(ls "$top"/lib/*.c "$top"/cli/*.c) $top/tests/fuzz/support.c"
 targets=${*:-$(cd "$top/tests/fuzz" && ls *.c | sed 's/\.c$//' |
 	grep -vxE 'replay|support')}
-sources="$library $client $server $top/client/options.c"
+http=$top/server/status/http.c
+sources="$library $client $server $http $top/client/options.c"
 for target in $targets; do
 	sources="$sources $top/tests/fuzz/$target.c"
 done
@@ -76,6 +77,7 @@ for target in $targets; do
 	case $target in
 	server_options) with=$server ;;
 	escape) with=$top/server/journal.c ;;
+	http) with=$http ;;
 	*) with="$client $top/client/options.c" ;;
 	esac
 	$cc -pthread -fsanitize=fuzzer,$checks -o "$work/$target" \

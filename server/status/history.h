@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the graphs show: a sample for each second of the last ten minutes.  One
+ * thread: the worker that serves the status.
+ */
+#ifndef SERVER_STATUS_HISTORY_H
+#define SERVER_STATUS_HISTORY_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include <weir.h>
+
+#define HISTORY_MS    1000
+#define HISTORY_COUNT 600
+
+/* Add a sample: what has changed since the last call. */
+void history_add(const struct weir_stats *now, int64_t at_ms);
+
+/*
+ * Write the samples numbered after since as members of a JSON object: "seq",
+ * the number of the last one, and an array for each figure.
+ */
+void history_write(FILE *to, uint64_t since);
+
+/*
+ * Below which duration lies this share of those between two snapshots; in
+ * seconds, and 0 if there is none.  Inside a bucket they are taken to be spread
+ * evenly.
+ */
+double history_quantile(const uint64_t before[WEIR_BUCKETS],
+			const uint64_t after[WEIR_BUCKETS], double share);
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /status.json.  Names follow weir.h; times are in seconds.
+ */
+#include <unistd.h>
+
+#include "history.h"
+#include "snapshot.h"
+
+typedef unsigned long long count;
+
+/*
+ * In JSON and in a label of a metric.  Control characters do not occur in
+ * addresses as the library writes them; a label could not hold \u00xx.
+ */
+void json_text(FILE *to, const char *text)
+{
+	putc('"', to);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			putc('\\', to);
+		putc((unsigned char)*text < ' ' ? '?' : *text, to);
+	}
+	putc('"', to);
+}
+
+static void write_ledger(FILE *to, const struct weir_ledger *l)
+{
+	fprintf(to,
+		"{\"accepted\":%llu,\"open\":%llu,\"completed\":%llu,"
+		"\"failed\":%llu,\"timed_out\":%llu,\"refused\":%llu,"
+		"\"cut\":%llu,\"refused_full\":%llu,\"refused_age\":%llu,"
+		"\"refused_limit\":%llu,\"refused_drain\":%llu}",
+		(count)l->accepted, (count)l->open, (count)l->completed,
+		(count)l->failed, (count)l->timed_out, (count)l->refused,
+		(count)l->cut, (count)l->refused_full, (count)l->refused_age,
+		(count)l->refused_limit, (count)l->refused_drain);
+}
+
+static void write_listeners(FILE *to, const struct snapshot *s)
+{
+	fputs(",\"listeners\":[", to);
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct listener_figures *l = &s->listeners[i];
+
+		fprintf(to,
+			"%s{\"service\":\"%s\",\"address\":", i > 0 ? "," : "",
+			l->service);
+		json_text(to, l->address);
+		fputs(",\"ledger\":", to);
+		write_ledger(to, &l->stats.ledger);
+		fprintf(to,
+			",\"bytes_in\":%llu,\"bytes_out\":%llu,"
+			"\"callbacks\":%llu,\"queue_wait\":%.6f,"
+			"\"callback_time\":%.6f,\"connection_time\":%.6f}",
+			(count)l->stats.bytes_in, (count)l->stats.bytes_out,
+			(count)l->stats.callbacks,
+			(double)l->stats.queue_wait_us / 1e6,
+			(double)l->stats.callback_us / 1e6,
+			(double)l->stats.connection_us / 1e6);
+	}
+	putc(']', to);
+}
+
+static void write_now(FILE *to, const struct weir_stats *s)
+{
+	fprintf(to,
+		",\"now\":{\"queued\":%llu,\"parked\":%llu,\"lingering\":%llu,"
+		"\"busy\":%llu,\"longest_callback\":%.3f}",
+		(count)s->queued, (count)s->parked, (count)s->lingering,
+		(count)s->busy, (double)s->longest_callback_ms / 1e3);
+	fprintf(to,
+		",\"limits\":{\"workers\":%llu,\"queue_length\":%llu,"
+		"\"max_connections\":%llu}",
+		(count)s->workers, (count)s->queue_length,
+		(count)s->max_connections);
+}
+
+static void write_totals(FILE *to, const struct snapshot *now)
+{
+	static const uint64_t none[WEIR_BUCKETS];
+	const struct weir_stats *s = &now->stats;
+
+	fprintf(to,
+		",\"bytes_in\":%llu,\"bytes_out\":%llu,\"callbacks\":%llu,"
+		"\"dead_on_arrival\":%llu,\"accept_errors\":%llu,"
+		"\"shortages\":%llu,\"starvations\":%llu,\"late_bytes\":%llu,"
+		"\"log_dropped\":%llu",
+		(count)s->bytes_in, (count)s->bytes_out, (count)s->callbacks,
+		(count)s->dead_on_arrival, (count)s->accept_errors,
+		(count)s->shortages, (count)s->starvations,
+		(count)s->late_bytes,
+		(count)(s->log_dropped + now->journal_dropped));
+	fprintf(to, ",\"queue_wait_p99\":%.6g,\"callback_time_p99\":%.6g",
+		history_quantile(none, s->queue_wait, 0.99),
+		history_quantile(none, s->callback_time, 0.99));
+}
+
+void json_write(FILE *to, const struct snapshot *s, uint64_t since)
+{
+	const char *unready = snapshot_unready(s);
+
+	fprintf(to, "{\"version\":\"%s\",\"pid\":%ld,\"time\":%.3f",
+		weir_version(), (long)getpid(), (double)s->at_ms / 1e3);
+	fprintf(to, ",\"ready\":%s,\"draining\":%s,\"unready\":",
+		unready ? "false" : "true", s->is_draining ? "true" : "false");
+	json_text(to, unready ? unready : "");
+	fputs(",\"ledger\":", to);
+	write_ledger(to, &s->stats.ledger);
+	write_now(to, &s->stats);
+	write_totals(to, s);
+	write_listeners(to, s);
+	fputs(",\"history\":{", to);
+	history_write(to, since);
+	fputs("}}\n", to);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshot.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "../journal.h"
+#include "../services.h"
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void take_listener(struct listener_figures *ret, weir_server *s, int id,
+			  const struct options *o)
+{
+	ret->service = o->listeners.all[id].service->name;
+	(void)weir_server_address(s, id, ret->address, sizeof(ret->address));
+	(void)weir_server_listener_stats(s, id, &ret->stats,
+					 sizeof(ret->stats));
+}
+
+/* Before the listeners: whether it drains decides what is ready. */
+bool snapshot_take(struct snapshot *ret, weir_server *s,
+		   const struct options *o)
+{
+	*ret = (struct snapshot){
+		.at_ms = now_ms(),
+		.is_draining = weir_server_is_draining(s) == 1,
+		.listener_count = o->listeners.count,
+		.journal_dropped = journal_dropped(),
+	};
+	ret->listeners = calloc(ret->listener_count, sizeof(*ret->listeners));
+	if (!ret->listeners)
+		return false;
+	(void)weir_server_stats(s, &ret->stats, sizeof(ret->stats));
+	for (size_t i = 0; i < ret->listener_count; i++)
+		take_listener(&ret->listeners[i], s, (int)i, o);
+	return true;
+}
+
+void snapshot_fini(struct snapshot *s)
+{
+	free(s->listeners);
+}
+
+const char *snapshot_unready(const struct snapshot *s)
+{
+	if (s->stats.phase == WEIR_PHASE_NEW)
+		return "the server has not started yet";
+	if (s->is_draining)
+		return "the server stops";
+	return NULL;
+}

@@ -1,0 +1,255 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The pages of weir-server --status: what they say, and how strictly they are
+asked for."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from weirtest import DEADLINE, Server, TestCase, connect, main, read_all, until
+
+
+class Status(Server):
+    """A server with the pages."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__("--status", "127.0.0.1:0", *args, **kwargs)
+
+    def status_address(self):
+        return self.out.expect(rb"^status (.*)\n").group(1).decode()
+
+    def get(self, path, method="GET", headers=None):
+        """Status, headers and body of one request."""
+        host, port = self.status_address().rsplit(":", 1)
+        http_ = http.client.HTTPConnection(host, int(port), timeout=DEADLINE)
+        http_.request(method, path, headers=headers or {})
+        answer = http_.getresponse()
+        body = answer.read().decode()
+        http_.close()
+        return answer.status, answer.headers, body
+
+    def ask(self, text):
+        """Everything that comes after these bytes, up to the end."""
+        with connect(self.status_address()) as sock:
+            sock.sendall(text)
+            return read_all(sock)
+
+    def metric(self, name):
+        """The value of a sample, with its labels as they are written."""
+        body = self.get("/metrics")[2]
+        found = re.search("^" + re.escape(name) + " (.*)$", body, re.M)
+        return found and float(found.group(1))
+
+
+class Pages(TestCase):
+    """What they say."""
+
+    def test_a_server_that_serves_is_ready(self):
+        with Status() as server:
+            self.assertEqual(server.get("/healthz")[::2], (200, "ok\n"))
+            self.assertEqual(server.get("/readyz")[::2], (200, "ready\n"))
+
+    def test_in_a_drain_the_reason_is_told_and_metrics_are_served(self):
+        with Status("collect@127.0.0.1:0", "-t", "1h",
+                    "--read-timeout", "1h") as server:
+            with server.connect() as client:
+                client.sendall(b"half a line")
+                until(lambda: server.metric("weir_received_bytes_total"
+                                            "{service=\"collect\",listener=\"%s"
+                                            "\"}" % server.address()) == 11,
+                      "the bytes")
+                server.process.send_signal(signal.SIGTERM)
+                until(lambda: server.get("/readyz")[0] == 503, "not ready")
+                self.assertEqual(server.get("/readyz")[2],
+                                 "not ready: the server stops; "
+                                 "1 connections are open\n")
+                self.assertEqual(server.get("/healthz")[0], 200)
+                self.assertEqual(server.metric("weir_draining"), 1)
+                self.assertFalse(json.loads(
+                    server.get("/status.json")[2])["ready"])
+                client.sendall(b"\n")
+            status, counts = server.end()
+            self.assertEqual(status, 0)
+            self.assertEqual(counts["accepted"], 1)
+
+    def test_its_connections_appear_in_no_count(self):
+        with Status() as server:
+            for _ in range(5):
+                server.get("/metrics")
+            figures = json.loads(server.get("/status.json")[2])
+            self.assertEqual(figures["ledger"]["accepted"], 0)
+            self.assertEqual(figures["ledger"]["open"], 0)
+            status, counts = server.stop()
+            self.assertEqual((status, counts["accepted"]), (0, 0))
+
+    def test_each_listener_has_its_own_counts(self):
+        with Status("greet@127.0.0.1:0", "echo@127.0.0.1:0") as server:
+            for _ in range(3):
+                with server.connect(0) as client:
+                    read_all(client)
+            labels = '{service="greet",listener="%s"' % server.address(0)
+            until(lambda: server.metric(
+                "weir_connections_ended_total" + labels +
+                ',outcome="completed"}') == 3, "the three")
+            self.assertEqual(server.metric(
+                "weir_connections_accepted_total" + labels + "}"), 3)
+            self.assertEqual(server.metric(
+                "weir_connections_accepted_total"
+                '{service="echo",listener="%s"}' % server.address(1)), 0)
+
+    def test_the_history_is_extended_from_a_number_on(self):
+        with Status() as server:
+            first = until(lambda: [
+                s for s in [json.loads(server.get("/status.json")[2])]
+                if s["history"]["seq"] >= 2], "two samples")[0]["history"]
+            self.assertEqual(len(first["t"]), first["seq"])
+            rest = json.loads(server.get("/status.json?since=%d"
+                                         % (first["seq"] - 1))[2])["history"]
+            self.assertEqual(rest["t"][0], first["t"][-1])
+            self.assertEqual({len(v) for k, v in rest.items() if k != "seq"},
+                             {len(rest["t"])})
+
+    def test_the_page_needs_nothing_from_elsewhere(self):
+        with Status() as server:
+            status, headers, body = server.get("/status")
+            self.assertEqual(status, 200)
+            self.assertIn("default-src 'none'",
+                          headers["Content-Security-Policy"])
+            self.assertNotRegex(body, r"(src|href)=\"?(https?:)?//")
+            self.assertIn("uPlot", body)
+
+
+class Formats(TestCase):
+    """What Prometheus reads."""
+
+    def families(self, text):
+        """The names in TYPE lines, with their types."""
+        return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M))
+
+    def test_each_sample_belongs_to_the_family_before_it(self):
+        with Status() as server:
+            for accept, suffix in (("text/plain", "_total"),
+                                   ("application/openmetrics-text", "")):
+                _, headers, text = server.get("/metrics",
+                                              headers={"Accept": accept})
+                self.assertTrue(headers["Content-Type"].startswith(accept))
+                self.assertEqual(text.endswith("# EOF\n"), not suffix)
+                kind = name = None
+                for line in text.splitlines():
+                    if line.startswith("# TYPE"):
+                        _, _, name, kind = line.split(" ")
+                        if kind == "counter":
+                            self.assertTrue(name.endswith(suffix), name)
+                            name = name[:len(name) - len(suffix)] + "_total"
+                    elif not line.startswith("#"):
+                        self.assertTrue(line.startswith(name), line)
+                self.assertEqual(len(self.families(text)),
+                                 text.count("# HELP"))
+
+    def test_a_histogram_adds_up(self):
+        with Status("greet@127.0.0.1:0") as server:
+            with server.connect() as client:
+                read_all(client)
+            until(lambda: server.metric("weir_queue_wait_seconds_count") == 1,
+                  "the wait")
+            text = server.get("/metrics")[2]
+            buckets = [int(n) for n in re.findall(
+                r'^weir_queue_wait_seconds_bucket{.*} (\d+)$', text, re.M)]
+            self.assertEqual(buckets, sorted(buckets))
+            self.assertEqual(buckets[-1], 1)
+            self.assertGreater(server.metric("weir_queue_wait_seconds_sum"), 0)
+
+    def test_promtool_finds_nothing(self):
+        if not shutil.which("promtool"):
+            self.skipTest("prometheus is not installed")
+        with Status() as server:
+            text = server.get("/metrics")[2]
+            said = subprocess.run(["promtool", "check", "metrics"],
+                                  input=text.encode(), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=DEADLINE)
+            self.assertEqual((said.returncode, said.stdout), (0, b""))
+
+
+class Requests(TestCase):
+    """How strictly they are asked for."""
+
+    def status_of(self, answer):
+        return int(re.match(rb"HTTP/1.1 (\d+) ", answer).group(1))
+
+    def test_wrong_requests_have_their_own_status(self):
+        host = b"Host: x\r\n\r\n"
+        wanted = {
+            b"GET /nothing HTTP/1.0\r\n\r\n": 404,
+            b"GET /metrics/ HTTP/1.0\r\n\r\n": 404,
+            b"GET /healthz HTTP/1.1\r\n\r\n": 400,
+            b"nonsense\r\n\r\n": 400,
+            b"POST /healthz HTTP/1.1\r\n" + host: 405,
+            b"GET /healthz HTTP/2.0\r\n" + host: 505,
+            b"GET /healthz HTTP/1.1\r\nContent-Length: 3\r\n" + host: 413,
+            b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n" + host: 431,
+        }
+        with Status() as server:
+            for request, status in wanted.items():
+                answer = server.ask(request)
+                self.assertEqual(self.status_of(answer), status, request)
+                self.assertIn(b"Connection: close\r\n", answer)
+            self.assertIn(b"Allow: GET, HEAD\r\n",
+                          server.ask(b"PUT / HTTP/1.1\r\n" + host))
+
+    def test_head_has_no_body(self):
+        with Status() as server:
+            answer = server.ask(b"HEAD /healthz HTTP/1.0\r\n\r\n")
+            self.assertIn(b"Content-Length: 3\r\n", answer)
+            self.assertTrue(answer.endswith(b"\r\n\r\n"))
+
+    def test_a_connection_takes_one_request_after_the_other(self):
+        with Status() as server:
+            answer = server.ask(
+                b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+                b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+                b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+                b"Connection: close\r\n\r\n")
+            self.assertEqual(answer.count(b"HTTP/1.1 200 OK\r\n"), 3)
+            self.assertEqual(answer.count(b"Connection: close"), 1)
+
+    def test_half_a_head_is_answered_after_its_time(self):
+        with Status() as server:
+            self.assertEqual(self.status_of(server.ask(
+                b"GET /healthz HTTP/1.1\r\nHost:")), 408)
+
+    def test_more_clients_than_places_are_told(self):
+        with Status() as server:
+            with_place = [connect(server.status_address()) for _ in range(32)]
+            answer = server.ask(b"")
+            self.assertEqual(self.status_of(answer), 503)
+            for sock in with_place:
+                sock.close()
+            until(lambda: server.get("/healthz")[0] == 200, "a place")
+
+    def test_an_address_is_checked_and_a_port_in_use_named(self):
+        with Status() as server:
+            taken = server.status_address()
+            with Server("--status", taken, ready=False) as second:
+                self.assertEqual(second.process.wait(DEADLINE), 2)
+                second.err.expect(rb"^weir-server: --status: cannot listen on")
+        with Server("--status", "nowhere", ready=False) as server:
+            self.assertEqual(server.process.wait(DEADLINE), 2)
+            server.err.expect(rb"^weir-server: --status: bad address")
+
+    def test_a_unix_socket_serves_them_too(self):
+        path = self.folder() + "/s"
+        with Server("--status", "unix:" + path) as server:
+            with connect("unix:" + path) as sock:
+                sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                self.assertTrue(read_all(sock).endswith(b"ok\n"))
+            server.stop()
+        self.assertFalse(os.path.exists(path))
+
+
+if __name__ == "__main__":
+    main()
