@@ -3,6 +3,7 @@
 #ifndef WR_BASE_H
 #define WR_BASE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,12 @@ _Noreturn void wr_assert_failed(const char *expr, const char *file, int line);
 static inline size_t wr_min(size_t a, size_t b)
 {
 	return a < b ? a : b;
+}
+
+/* A length above SSIZE_MAX is a negative number. */
+static inline bool wr_is_memory(const void *mem, size_t len)
+{
+	return len <= SSIZE_MAX && (mem != NULL || len == 0);
 }
 
 static inline int64_t wr_min_at(int64_t a, int64_t b)

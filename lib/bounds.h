@@ -72,6 +72,10 @@
  */
 #define WR_TURN_BYTES ((size_t)256 * 1024)
 #define WR_TURN_NS    WR_MS(1)
+/* Shared messages up to this length are copied. */
+#define WR_COPY_BYTES ((size_t)256)
+/* Connections that a callback sends to, until they are flushed. */
+#define WR_FANOUT_MOST ((size_t)1024)
 /* Larger writes are not gathered. */
 #define WR_GATHER_BYTES ((size_t)8 << 10)
 /* One sendfile(2) may wait for the disk; other connections have deadlines. */

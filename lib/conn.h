@@ -106,6 +106,8 @@ struct wr_out {
 	uint8_t end;	    /* enum wr_out_end */
 	bool is_stalled;    /* socket buffer is full */
 	bool is_writing;    /* a handler waits in mid-message */
+	/* The worker that flushes it at the end of a callback; NULL: none. */
+	const struct wr_context *flusher;
 };
 
 /* Of one callback; a field that outlives it says so. */
@@ -201,7 +203,7 @@ struct wr_dialled {
 };
 
 /* A slab of 256 stays below 128 KiB, where malloc(3) maps whole pages. */
-_Static_assert(sizeof(struct weir_conn) <= 472,
+_Static_assert(sizeof(struct weir_conn) <= 480,
 	       "what an idle connection takes is promised");
 
 /* Any thread; may be outdated at once. */
@@ -215,12 +217,6 @@ static inline bool wr_conn_is_in_use(const struct weir_conn *c)
 	int where = wr_conn_where(c);
 
 	return where != WR_CONN_FREE && where != WR_CONN_CLOSED;
-}
-
-/* A length above SSIZE_MAX is a negative number. */
-static inline bool wr_is_memory(const void *mem, size_t len)
-{
-	return len <= SSIZE_MAX && (mem != NULL || len == 0);
 }
 
 /* ------------------------------------------------------------- conn_table */
@@ -391,6 +387,15 @@ enum {
 
 /* Owner. */
 int wr_conn_flush(struct weir_conn *c);
+
+/* Worker, after a callback: flush the connections that it has sent to. */
+void wr_conn_flush_listed(struct wr_context *ctx);
+
+static inline void wr_conn_flush_others(struct wr_context *ctx)
+{
+	if (ctx->fanout.count > 0)
+		wr_conn_flush_listed(ctx);
+}
 
 /* Callbacks of a service with `readable' never wait. */
 static inline bool wr_conn_may_wait(const struct weir_conn *c)

@@ -25,20 +25,8 @@ struct rest {
 	const struct iovec *iov;
 	int count;
 	size_t skip, left;
+	weir_msg *msg; /* of which it is; NULL */
 };
-
-static ssize_t total_len(const struct iovec *iov, int count)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < count; i++) {
-		if (!wr_is_memory(iov[i].iov_base, iov[i].iov_len) ||
-		    iov[i].iov_len > SSIZE_MAX - n)
-			return -EINVAL;
-		n += iov[i].iov_len;
-	}
-	return (ssize_t)n;
-}
 
 static int add_rest(struct iovec *iov, int n, const struct rest *rest)
 {
@@ -255,12 +243,21 @@ int wr_conn_flush(struct weir_conn *c)
 
 /* ---------------------------------------------------------------- queueing */
 
+/* A copy of a small message costs less, unless it is kept for long. */
+static bool is_shared(const struct weir_conn *c, const struct rest *rest)
+{
+	return rest->msg && (rest->left > WR_COPY_BYTES || c->out.is_stalled);
+}
+
 static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 		       const struct rest *rest)
 {
-	int rc = wr_outbox_append(&c->out.box, rest->iov, rest->count,
-				  rest->skip, rest->left,
-				  ctx ? &ctx->spare_chunk : NULL);
+	int rc = is_shared(c, rest)
+			 ? wr_outbox_append_message(&c->out.box, rest->msg,
+						    rest->skip)
+			 : wr_outbox_append(&c->out.box, rest->iov, rest->count,
+					    rest->skip, rest->left,
+					    ctx ? &ctx->spare_chunk : NULL);
 
 	/* A part was sent: the stream is broken. */
 	if (rc < 0 && rest->skip > 0)
@@ -352,7 +349,7 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		      size_t len)
 {
 	WR_NO_CANCEL_IN(c);
-	struct rest rest = { iov, count, 0, len };
+	struct rest rest = { iov, count, 0, len, NULL };
 	int rc;
 
 	if (c->end != WR_END_OPEN)
@@ -382,11 +379,10 @@ int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 
 int weir_conn_writev(weir_conn *c, const struct iovec *iov, int count)
 {
-	ssize_t len;
+	ssize_t len = wr_pieces_len(iov, count);
 
-	if (c == NULL || count < 0 || count > 1024 || (!iov && count > 0))
+	if (c == NULL)
 		return -EINVAL;
-	len = total_len(iov, count);
 	return len < 0 ? (int)len : output_put(c, iov, count, (size_t)len);
 }
 
@@ -474,8 +470,12 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 int weir_conn_flush(weir_conn *c)
 {
 	WR_NO_CANCEL_IN(c);
-	int rc = c ? wr_conn_flush(c) : -EINVAL;
+	int rc;
 
+	if (c == NULL)
+		return -EINVAL;
+	wr_conn_flush_others(c->ctx);
+	rc = wr_conn_flush(c);
 	return rc < 0 ? rc : 0;
 }
 
@@ -572,25 +572,132 @@ int64_t weir_ref_unsent(weir_ref *ref)
 	return n;
 }
 
-static int put_from_program(struct weir_conn *c, const struct iovec *iov,
-			    int count, size_t len)
-{
-	struct rest rest = { iov, count, 0, len };
-	int rc = 0;
+/* -------------------------------------------------- sends of other threads */
 
-	wr_word_lock(&c->lock);
-	if (c->end != WR_END_OPEN || may_write(c) < 0)
-		rc = -EPIPE;
-	else if (c->out.is_writing ||
-		 !has_room(c, wr_outbox_bytes(&c->out.box), len))
-		rc = -ENOBUFS;
-	else if (wr_outbox_is_empty(&c->out.box))
-		rc = send_locked(c, NULL, &rest);
-	if (rc >= 0 && rest.left > 0)
-		rc = keep_locked(c, NULL, &rest);
+/*
+ * "One flush for a callback": what a callback sends to other connections stays
+ * in their outboxes until it returns, and its worker lists them.  Then it
+ * flushes each with one sendmsg(2).  A thread of the program, or the owner, may
+ * flush such an outbox before.
+ *
+ * A callback that may wait sends at once: an answer may be what it waits for.
+ */
+static struct wr_context *gathering_context(const struct weir_conn *c)
+{
+	struct wr_context *ctx = wr_context_in_callback(c->core);
+	struct weir_conn *running =
+		ctx ? atomic_load_explicit(&ctx->running, memory_order_relaxed)
+		    : NULL;
+
+	return running && wr_conn_may_wait(running) ? NULL : ctx;
+}
+
+static bool list_for_flush(struct wr_context *ctx, struct weir_conn *c)
+{
+	struct wr_fanout *f = &ctx->fanout;
+
+	if (f->conns == NULL)
+		f->conns = wr_sys_alloc(WR_FANOUT_MOST * sizeof(*f->conns));
+	if (f->conns == NULL)
+		return false;
+	wr_assert(f->count < WR_FANOUT_MOST);
+	f->conns[f->count++] = wr_conn_of(weir_conn_ref(c));
+	return true;
+}
+
+static bool runs(struct wr_context *ctx, const struct weir_conn *c)
+{
+	return ctx &&
+	       atomic_load_explicit(&ctx->running, memory_order_relaxed) == c;
+}
+
+/* Leave it to the end of the callback, in which the owner flushes, too. */
+static bool gather_locked(struct weir_conn *c, struct wr_context *ctx,
+			  size_t len)
+{
+	if (ctx == NULL || c->is_connecting || c->out.is_stalled ||
+	    !may_stay(c, wr_outbox_bytes(&c->out.box), len))
+		return false;
+	if (runs(ctx, c))
+		return true;
+	if (c->out.flusher != ctx && !list_for_flush(ctx, c))
+		return false;
+	c->out.flusher = ctx;
+	return true;
+}
+
+/* Only an owner flushes files, and the poller reports a full socket. */
+static bool may_flush_locked(const struct weir_conn *c)
+{
+	return !c->out.is_stalled && !c->out.is_writing &&
+	       !wr_outbox_has_files(&c->out.box);
+}
+
+static void post_output_locked(struct weir_conn *c)
+{
 	if (c->end == WR_END_OPEN && (c->out.box.head || c->out.error))
 		wr_conn_post(c, wr_core_foreign_stats(c->core),
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
+}
+
+void wr_conn_flush_listed(struct wr_context *ctx)
+{
+	struct wr_fanout *f = &ctx->fanout;
+
+	for (size_t i = 0; i < f->count; i++) {
+		struct weir_conn *c = f->conns[i];
+
+		wr_word_lock(&c->lock);
+		if (c->out.flusher == ctx)
+			c->out.flusher = NULL;
+		if (c->end == WR_END_OPEN && may_flush_locked(c))
+			(void)send_locked(c, ctx, NULL);
+		post_output_locked(c);
+		wr_word_unlock(&c->lock);
+		weir_unref((weir_ref *)(void *)c);
+	}
+	f->count = 0;
+}
+
+/* What is gathered already goes out with it, or before it to make room. */
+static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
+				    struct rest *rest)
+{
+	bool may_send =
+		wr_outbox_is_empty(&c->out.box) ||
+		((c->out.flusher || runs(ctx, c)) && may_flush_locked(c));
+	int rc = 0;
+
+	if (may_send && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
+		rc = send_locked(c, NULL, NULL);
+	if (rc >= 0 && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
+		return -ENOBUFS;
+	if (rc == WR_FLUSH_DONE && may_send)
+		rc = send_locked(c, NULL, rest);
+	return rc >= 0 && rest->left > 0 ? keep_locked(c, NULL, rest) : rc;
+}
+
+static int put_from_program(struct weir_conn *c, struct rest *rest)
+{
+	struct wr_context *ctx = gathering_context(c);
+	bool is_watched = false; /* or is going to be flushed */
+	int rc;
+
+	if (ctx && ctx->fanout.count == WR_FANOUT_MOST)
+		wr_conn_flush_listed(ctx);
+	wr_word_lock(&c->lock);
+	if (c->end != WR_END_OPEN || may_write(c) < 0)
+		rc = -EPIPE;
+	else if (c->out.is_writing)
+		rc = -ENOBUFS;
+	else if ((is_watched = gather_locked(c, ctx, rest->left)))
+		rc = rest->left > 0 ? keep_locked(c, NULL, rest) : 0;
+	else {
+		is_watched = c->out.is_stalled && c->out.box.head;
+		rc = send_from_program_locked(c, ctx, rest);
+	}
+	if (!is_watched)
+		post_output_locked(c);
 	wr_word_unlock(&c->lock);
 	return rc == -ENOBUFS || rc == -ENOMEM ? rc : rc < 0 ? -EPIPE : 0;
 }
@@ -600,24 +707,37 @@ int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
+	struct rest rest = { &iov, 1, 0, len, NULL };
 
 	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
-	return put_from_program(c, &iov, 1, len);
+	return put_from_program(c, &rest);
+}
+
+int weir_ref_send_msg(weir_ref *ref, weir_msg *msg)
+{
+	WR_NO_CANCEL();
+	struct weir_conn *c = wr_conn_of(ref);
+	struct iovec iov;
+	struct rest rest = { &iov, 1, 0, 0, msg };
+
+	if (c == NULL || c->table == NULL || msg == NULL)
+		return -EINVAL;
+	iov.iov_base = msg->bytes;
+	iov.iov_len = rest.left = msg->len;
+	return put_from_program(c, &rest);
 }
 
 int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count)
 {
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
-	ssize_t len;
+	ssize_t len = wr_pieces_len(iov, count);
+	struct rest rest = { iov, count, 0, (size_t)len, NULL };
 
-	if (c == NULL || c->table == NULL || count < 0 || count > 1024 ||
-	    (!iov && count > 0))
+	if (c == NULL || c->table == NULL)
 		return -EINVAL;
-	len = total_len(iov, count);
-	return len < 0 ? (int)len
-		       : put_from_program(c, iov, count, (size_t)len);
+	return len < 0 ? (int)len : put_from_program(c, &rest);
 }
 
 /* A write that waits in mid-message ends the output itself. */

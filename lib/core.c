@@ -156,8 +156,27 @@ void wr_core_fail(struct wr_core *core, int error)
 	wr_core_stop(core, now, now, now);
 }
 
+static _Thread_local struct wr_context *my_context;
+
+void wr_context_begin(struct wr_context *ctx)
+{
+	my_context = ctx;
+}
+
+struct wr_context *wr_context_in_callback(const struct wr_core *core)
+{
+	struct wr_context *ctx = my_context;
+
+	if (ctx == NULL || ctx->core != core ||
+	    atomic_load_explicit(&ctx->busy_since, memory_order_relaxed) == 0)
+		return NULL;
+	return ctx;
+}
+
 void wr_context_fini(struct wr_context *ctx)
 {
+	wr_sys_free(ctx->fanout.conns);
+	ctx->fanout.conns = NULL;
 	wr_sys_free(ctx->spare_chunk);
 	ctx->spare_chunk = NULL;
 	wr_buffer_release(&ctx->spare_in);

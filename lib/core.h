@@ -30,6 +30,15 @@ enum wr_phase {
 	WR_PHASE_DONE = WEIR_PHASE_DONE	       /* no connection is left */
 };
 
+/*
+ * The connections that a callback has sent to and whose output is not flushed
+ * yet, each with a reference.
+ */
+struct wr_fanout {
+	struct weir_conn **conns; /* room for WR_FANOUT_MOST; NULL: not made */
+	size_t count;
+};
+
 /* The state of a server thread, lent to the connection it runs. */
 struct wr_context {
 	struct wr_stats *stats;
@@ -40,6 +49,8 @@ struct wr_context {
 	_Atomic int64_t busy_since; /* start of the callback; 0: none */
 	_Atomic int64_t waited_at;  /* end of its last wait; never: it waits */
 	_Atomic(struct weir_conn *) running; /* its connection; NULL: a timer */
+	const struct wr_core *core;	     /* c: of a worker; NULL */
+	struct wr_fanout fanout;
 };
 
 struct wr_core {
@@ -140,6 +151,12 @@ static inline uint64_t wr_context_leave(struct wr_context *ctx)
 	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
 	return ns;
 }
+
+/* First call of a worker. */
+void wr_context_begin(struct wr_context *ctx);
+
+/* That of the calling worker, in a callback of this server; else NULL. */
+struct wr_context *wr_context_in_callback(const struct wr_core *core);
 
 void wr_context_fini(struct wr_context *ctx);
 

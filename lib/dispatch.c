@@ -33,6 +33,7 @@ static void run_close_callbacks(struct weir_conn *c)
 	wr_context_enter(c->ctx, c);
 	wr_conn_run_close_callbacks(c);
 	(void)wr_context_leave(ctx);
+	wr_conn_flush_others(ctx);
 }
 
 /* ----------------------------------------------------------------- the end */
@@ -398,6 +399,7 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	wr_context_enter(c->ctx, c);
 	verdict = fn(c, c->service->set.arg);
 	ns = wr_context_leave(ctx);
+	wr_conn_flush_others(ctx);
 	WR_COUNT(c->service, ctx->stats, callbacks, 1);
 	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
 	c->active_at = ctx->now;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Invariants: no chunk of bytes is empty, a chunk of a file has bytes left;
+ * Invariants: no chunk of bytes or messages is empty, a chunk of a file has
+ * bytes left, and so has the first message of a chunk;
  * `bytes` and `files` are the sums over the list.
  */
 #include "outbox.h"
@@ -47,7 +48,7 @@ static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
 		room = LEAST_ROOM;
 	k = wr_sys_alloc(sizeof(*k) + room);
 	if (k) {
-		k->file = -1;
+		k->file = WR_CHUNK_BYTES;
 		k->cap = room;
 	}
 	return k;
@@ -83,7 +84,7 @@ int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 	struct wr_chunk *tail = o->tail, *more = NULL;
 	size_t room;
 
-	if (tail && tail->file >= 0)
+	if (tail && tail->file != WR_CHUNK_BYTES)
 		tail = NULL;
 	room = tail ? tail->cap - tail->end : 0;
 	if (len > room) {
@@ -95,6 +96,24 @@ int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 	if (more)
 		link_chunk(o, more);
 	wr_outbox_count(o, len);
+	return 0;
+}
+
+int wr_outbox_append_message(struct wr_outbox *o, weir_msg *msg, size_t skip)
+{
+	struct wr_chunk *k = o->tail;
+
+	if (k == NULL || k->file != WR_CHUNK_MESSAGES || k->end == k->cap) {
+		k = new_chunk(LEAST_ROOM, NULL);
+		if (k == NULL)
+			return -ENOMEM;
+		k->file = WR_CHUNK_MESSAGES;
+		k->cap /= sizeof(msg);
+		k->offset = skip;
+		link_chunk(o, k);
+	}
+	wr_chunk_messages(k)[k->end++] = weir_msg_dup(msg);
+	wr_outbox_count(o, msg->len - skip);
 	return 0;
 }
 
@@ -129,6 +148,50 @@ static void free_file(struct wr_chunk *k)
 	wr_sys_free(k);
 }
 
+int wr_outbox_message_pieces(struct wr_chunk *k, struct iovec *iov, int cap)
+{
+	size_t skip = (size_t)k->offset;
+	int n = 0;
+
+	for (size_t i = k->start; i < k->end && n < cap; i++) {
+		weir_msg *msg = wr_chunk_messages(k)[i];
+
+		iov[n].iov_base = msg->bytes + skip;
+		iov[n++].iov_len = msg->len - skip;
+		skip = 0;
+	}
+	return n;
+}
+
+static WR_OUT_OF_LINE void free_messages(struct wr_chunk *k)
+{
+	while (k->start < k->end)
+		weir_msg_unref(wr_chunk_messages(k)[k->start++]);
+	wr_sys_free(k);
+}
+
+/* Returns what is left of len when the messages are gone. */
+static WR_OUT_OF_LINE size_t advance_messages(struct wr_outbox *o, size_t len)
+{
+	struct wr_chunk *k = o->head;
+
+	while (k->start < k->end) {
+		weir_msg *msg = wr_chunk_messages(k)[k->start];
+		size_t left = msg->len - (size_t)k->offset;
+
+		if (len < left) {
+			k->offset += len;
+			return 0;
+		}
+		len -= left;
+		k->offset = 0;
+		k->start++;
+		weir_msg_unref(msg);
+	}
+	free_messages(unlink_head(o));
+	return len;
+}
+
 void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 {
 	wr_outbox_count(o, -len);
@@ -136,6 +199,10 @@ void wr_outbox_advance(struct wr_outbox *o, size_t len, struct wr_chunk **spare)
 		struct wr_chunk *k = o->head;
 		size_t left = k->end - k->start;
 
+		if (k->file == WR_CHUNK_MESSAGES) {
+			len = advance_messages(o, len);
+			continue;
+		}
 		if (len < left) {
 			k->start += len;
 			return;
@@ -156,6 +223,8 @@ void wr_outbox_clear(struct wr_outbox *o)
 	while (o->head) {
 		if (o->head->file >= 0)
 			free_file(unlink_head(o));
+		else if (o->head->file == WR_CHUNK_MESSAGES)
+			free_messages(unlink_head(o));
 		else
 			free_bytes(unlink_head(o), NULL);
 	}

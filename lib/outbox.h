@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Output that the kernel has not taken yet: a list of chunks, each of bytes or
- * of a part of a file.  Not locked.
+ * Output that the kernel has not taken yet: a list of chunks, each of bytes, of
+ * shared messages, or of a part of a file.  Not locked.
  */
 #ifndef WR_OUTBOX_H
 #define WR_OUTBOX_H
@@ -11,19 +11,28 @@
 #include <sys/uio.h>
 
 #include "base.h"
+#include "message.h"
 
 /* Size of a worker's spare chunk; the output of most callbacks fits in it. */
 #define WR_CHUNK_ROOM ((size_t)16 * 1024)
 
+/* wr_chunk.file, if it is no file */
+enum { WR_CHUNK_BYTES = -1, WR_CHUNK_MESSAGES = -2 };
+
 struct wr_chunk {
 	struct wr_chunk *next;
-	int file;		/* our duplicate; -1: bytes */
-	uint64_t offset;	/* file: next byte to send */
-	uint64_t left;		/* file: bytes to send */
+	int file;		/* our duplicate, or WR_CHUNK_... */
 	bool is_copied;		/* file: sendfile(2) has failed */
-	size_t start, end, cap; /* bytes */
-	char bytes[];
+	uint64_t offset;	/* file, first message: next byte to send */
+	uint64_t left;		/* file: bytes to send */
+	size_t start, end, cap; /* in bytes, or in messages */
+	_Alignas(weir_msg *) char bytes[];
 };
+
+static inline weir_msg **wr_chunk_messages(struct wr_chunk *k)
+{
+	return (weir_msg **)(void *)k->bytes;
+}
 
 struct wr_outbox {
 	struct wr_chunk *head, *tail;
@@ -72,7 +81,8 @@ static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 {
 	struct wr_chunk *k = o->tail ? o->tail : *spare;
 
-	if (len == 0 || k == NULL || k->file >= 0 || len > k->cap - k->end)
+	if (len == 0 || k == NULL || k->file != WR_CHUNK_BYTES ||
+	    len > k->cap - k->end)
 		return false;
 	if (o->tail == NULL) {
 		*spare = NULL;
@@ -92,9 +102,15 @@ static inline bool wr_outbox_try_append(struct wr_outbox *o, const void *data,
 int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 		     size_t skip, size_t len, struct wr_chunk **spare);
 
+/* From byte skip on; takes a reference on success.  0 or -ENOMEM. */
+int wr_outbox_append_message(struct wr_outbox *o, weir_msg *msg, size_t skip);
+
 /* Takes ownership of fd on success.  0 or -ENOMEM. */
 int wr_outbox_append_file(struct wr_outbox *o, int fd, uint64_t offset,
 			  uint64_t len);
+
+/* Of a chunk of messages. */
+int wr_outbox_message_pieces(struct wr_chunk *k, struct iovec *iov, int cap);
 
 /* At most cap pieces from the front, up to the first file. */
 static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
@@ -105,6 +121,10 @@ static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
 	for (struct wr_chunk *k = o->head; k && n < cap; k = k->next) {
 		if (k->file >= 0)
 			break;
+		if (k->file == WR_CHUNK_MESSAGES) {
+			n += wr_outbox_message_pieces(k, iov + n, cap - n);
+			continue;
+		}
 		iov[n].iov_base = k->bytes + k->start;
 		iov[n].iov_len = k->end - k->start;
 		n++;

@@ -108,6 +108,7 @@ static void *work(void *arg)
 	if (config->worker_start)
 		config->worker_start(config->worker_arg, w->index);
 	w->ctx.now = wr_now_ns();
+	wr_context_begin(&w->ctx);
 	while (wr_sched_next(&core->sched, w->index, &w->ctx.now, &task))
 		run_task(w, &task);
 	if (config->worker_exit)
@@ -133,6 +134,7 @@ int wr_pool_init(struct wr_pool *p, struct wr_core *core)
 
 		w->pool = p;
 		w->index = i;
+		w->ctx.core = core;
 		w->ctx.stats = &core->stats[i];
 		w->ctx.wake_fd = wr_sys_eventfd();
 		if (w->ctx.wake_fd < 0) {

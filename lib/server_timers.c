@@ -18,6 +18,7 @@
 #include <pthread.h>
 
 #include "clock.h"
+#include "conn.h"
 #include "sys.h"
 
 struct weir_timer {
@@ -176,6 +177,7 @@ void wr_server_timers_call(struct wr_server_timers *ts, struct wr_context *ctx)
 	wr_context_enter(ctx, NULL);
 	t->fn(ts->server, t->arg);
 	(void)wr_context_leave(ctx);
+	wr_conn_flush_others(ctx);
 	wr_count(ctx->stats, &ctx->stats->timer_calls, 1);
 	wr_lock(&ts->lock);
 	end_call_locked(ts, t, ctx->now);

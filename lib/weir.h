@@ -69,6 +69,7 @@ typedef struct weir_server weir_server;
 typedef struct weir_timer weir_timer;
 typedef struct weir_conn weir_conn; /* for its callbacks, or its owner */
 typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
+typedef struct weir_msg weir_msg;   /* bytes that many connections send */
 
 /* No limit, for any time in milliseconds.  0 means the default. */
 #define WEIR_NEVER (-1)
@@ -973,7 +974,8 @@ WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
 				uint64_t len);
 
 /*
- * Send gathered output now, as far as the peer takes it without a wait.
+ * Send gathered output now, as far as the peers take it without a wait; also
+ * what this callback has sent to other connections, see weir_ref_send().
  *
  * Returns 0, or as above.
  * Thread: handler.  Since: 0.1.
@@ -1182,6 +1184,12 @@ WEIR_API void weir_unref(weir_ref *ref);
  * the kernel does not take now.  The bytes of one call stay together, and the
  * calls of one thread keep their order.
  *
+ * A thread of the program sends at once.  So does a callback that may wait: a
+ * session, and each callback of its service.  In other callbacks, and in those
+ * of timers, small sends to connections of the same server are gathered.  They
+ * leave when the callback returns or calls weir_conn_flush(), for each
+ * connection in one piece.
+ *
  * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a session waits in a
  * write: nothing was taken); -EPIPE (ended); -ENOMEM; -EINVAL (a connection of
  * weir_dial()).
@@ -1189,6 +1197,35 @@ WEIR_API void weir_unref(weir_ref *ref);
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
 WEIR_API int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count);
+
+/*
+ * Make a message of len bytes, or of count pieces (0 to 1,024) in their order,
+ * which are copied.  Many connections can send it, and keep it while their
+ * peers do not take it, without another copy.  It is released with
+ * weir_msg_unref(), and freed when all connections have sent it, too.
+ *
+ * Returns 0; -ENOMEM; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_msg_new(weir_msg **ret, const void *buf, size_t len);
+WEIR_API int weir_msg_newv(weir_msg **ret, const struct iovec *iov, int count);
+
+/*
+ * Count one more reference to msg, or give one up; NULL is allowed.
+ *
+ * Returns msg.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API weir_msg *weir_msg_dup(weir_msg *msg);
+WEIR_API void weir_msg_unref(weir_msg *msg);
+
+/*
+ * Send msg as weir_ref_send() sends bytes.
+ *
+ * Returns as weir_ref_send().
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_ref_send_msg(weir_ref *ref, weir_msg *msg);
 
 /*
  * Shut the output down once all of it has been sent; how is SHUT_WR.  The input

@@ -36,6 +36,8 @@ static int without_connection(void)
 		weir_ref_wake(NULL),
 		weir_ref_sendv(NULL, NULL, 0),
 		weir_ref_shutdown(NULL, SHUT_WR),
+		weir_ref_send_msg(NULL, NULL),
+		weir_msg_new(NULL, "x", 1),
 		(int)weir_ref_unsent(NULL),
 		weir_ref_want_room(NULL),
 		weir_conn_want_room(NULL),
@@ -67,6 +69,8 @@ START_TEST(a_call_without_a_connection_is_refused)
 	ck_assert_ptr_null(weir_conn_ref(NULL));
 	ck_assert_ptr_null(weir_conn_self(NULL));
 	ck_assert_ptr_null(weir_ref_dup(NULL));
+	ck_assert_ptr_null(weir_msg_dup(NULL));
+	weir_msg_unref(NULL);
 	ck_assert_uint_eq(weir_ref_id(NULL), 0);
 	ck_assert_ptr_null(weir_conn_server(NULL));
 	weir_conn_free(NULL);

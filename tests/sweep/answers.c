@@ -14,6 +14,8 @@ static char big[SWEEP_BIG];
 static int file = -1;
 static pthread_t later[MOST_LATER];
 static atomic_int later_count;
+static weir_ref *all[2]; /* the first that have opened */
+static atomic_int all_count;
 
 const char *sweep_big(void)
 {
@@ -36,6 +38,9 @@ void sweep_service_stop(void)
 	for (int i = 0; i < count && i < MOST_LATER; i++)
 		pthread_join(later[i], NULL);
 	close(file);
+	for (int i = 0; i < atomic_load(&all_count); i++)
+		weir_unref(all[i]);
+	atomic_store(&all_count, 0);
 }
 
 static void *speak_later(void *arg)
@@ -61,6 +66,38 @@ static int say_later(weir_conn *c)
 		return -ENOBUFS;
 	if (pthread_create(&later[i], NULL, speak_later, weir_conn_ref(c)))
 		sweep_fail("no thread for the test itself");
+	return 0;
+}
+
+int sweep_join_all(weir_conn *c, void *arg)
+{
+	int i = atomic_load(&all_count);
+
+	(void)arg;
+	if (i == 2)
+		return WEIR_AGAIN;
+	all[i] = weir_conn_ref(c);
+	atomic_store(&all_count, i + 1);
+	return WEIR_AGAIN;
+}
+
+static int say_all(void)
+{
+	weir_msg *msg;
+	int rc = weir_msg_new(&msg, big, SWEEP_SHARED);
+
+	if (rc < 0) /* one failure costs one client, not all */
+		rc = weir_msg_new(&msg, big, SWEEP_SHARED);
+	for (int i = 0; i < atomic_load(&all_count); i++) {
+		int sent = rc < 0 ? rc : weir_ref_send(all[i], "all\n", 4);
+
+		if (sent == 0)
+			sent = weir_ref_send_msg(all[i], msg);
+		if (sent < 0)
+			(void)weir_ref_cancel(all[i]);
+	}
+	if (rc == 0)
+		weir_msg_unref(msg);
 	return 0;
 }
 
@@ -96,6 +133,8 @@ static int send_line(weir_conn *c, const char *line)
 		return say_much(c, line[0] == 'f');
 	if (strcmp(line, "names\n") == 0)
 		return says_names(c);
+	if (strcmp(line, "all\n") == 0)
+		return say_all();
 	if (strcmp(line, "later\n") == 0)
 		return say_later(c);
 	if (strcmp(line, "short\n") == 0)

@@ -90,8 +90,10 @@ void peer_close(struct peer *p); /* without reading the end */
  * answered and ends the connection, "fail" ends it without an answer.  Any
  * other line is echoed.
  */
-#define SWEEP_BIG ((size_t)40000)
+#define SWEEP_BIG    ((size_t)40000)
+#define SWEEP_SHARED ((size_t)1000) /* a shared message for "all" */
 int sweep_service(weir_conn *c, void *arg);
+int sweep_join_all(weir_conn *c, void *arg); /* `opened`, for "all" */
 void sweep_service_start(void);
 void sweep_service_stop(void);
 const char *sweep_big(void); /* those bytes */

@@ -285,6 +285,32 @@ static void threads(void)
 		cross_send(WEIR_SERVICE(.session = sweep_service));
 }
 
+static void fan_out(void)
+{
+	struct env st = { .banner = "" };
+	struct peer p[2];
+
+	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(.readable = sweep_service,
+				   .opened = sweep_join_all)))
+		return;
+	for (int i = 0; i < 2; i++) {
+		p[i] = peer_open(&st);
+		peer_send(&p[i], "here\n");
+		peer_expect(&p[i], "here\n");
+	}
+	peer_send(&p[0], "all\n");
+	for (int i = 0; i < 2; i++) {
+		if (i == 1 && p[0].is_lost)
+			peer_send(&p[1], "all\n");
+		peer_expect(&p[i], "all\n");
+		peer_expect_bytes(&p[i], sweep_big(), SWEEP_SHARED);
+	}
+	for (int i = 0; i < 2; i++)
+		peer_close(&p[i]);
+	env_close(&st, ENV_GRACE_MS);
+}
+
 static void file_transfer(void)
 {
 	struct env st = { .banner = "" };
@@ -320,6 +346,7 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "unix_socket", sweep_unix_socket },
 	{ "inherited", sweep_inherited },
 	{ "threads", threads },
+	{ "fan_out", fan_out },
 	{ "file_transfer", file_transfer },
 	{ "dial", sweep_dial },
 	{ "reads", sweep_reads },
