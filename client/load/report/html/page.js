@@ -104,14 +104,18 @@ function tiles() {
 	const all = oneWay
 		? [["throughput", bytes(run.plan.mode === "upload"
 			? m["bytes-out"] : m["bytes-in"]) + "/s"]]
-		: [["answered/s", count(m.rate)],
+		: [["replies/s", count(m.rate)],
 			...["p50", "p99", "p99.9", "max"].map(k => [k,
 				bound(m[k], run.metrics_at_least.includes(k))])];
-	all.push(["errors", count(m.errors)]);
-	main.append(el("div", { class: "tiles" }, ...all.map(([name, value]) =>
-		el("div", { class: "tile" }, el("span", {}, name),
-			el("b", name === "errors" && m.errors
-				? { class: "bad" } : {}, value)))));
+	const passed = run.gates.filter(g => g.outcome === "PASS").length;
+	all.push(["errors", count(m.errors), m.errors]);
+	if (run.gates.length)
+		all.push(["gates passed", passed + " of " + run.gates.length,
+			passed < run.gates.length]);
+	main.append(el("div", { class: "tiles" }, ...all.map(
+		([name, value, isBad]) => el("div", { class: "tile" },
+			el("span", {}, name),
+			el("b", isBad ? { class: "bad" } : {}, value)))));
 }
 
 function card(title, note, ...children) {
@@ -132,7 +136,7 @@ const notes = {
 	"from-plan": run.plan.schedule === "closed" ? "with the connect"
 		: "as users see it",
 	"from-send": "server + network",
-	"client-lag": "delay by this client",
+	"client-lag": "our own delay",
 	"connect": "",
 };
 
@@ -286,14 +290,15 @@ function byPercentile() {
 		scales: { x: { time: false, range: (u, low, high) => [0, high] },
 			y: timeScale(data.slice(1)) },
 		axes: [axis({
-			splits: (u) => [0, Math.log10(2), ...Array.from(
+			splits: (u) => [...(u.width > 600 ? [0] : []),
+				Math.log10(2), ...Array.from(
 				{ length: Math.floor(u.scales.x.max) }, (_, i) => i + 1)],
 			values: (u, splits) => splits.map(x => percent(x) + "%"),
 		}), timeAxis()],
-		series: [{ label: "percentile", value: (u, x) => x == null ? "-" :
+		series: [{ label: "percentile", value: (u, x) => x == null ? "" :
 			(100 - 100 * 10 ** -x).toFixed(Math.max(1, Math.ceil(x))) + "%" },
 		...shown.map(([, label, tone]) => series(label, tone,
-			{ spanGaps: true, value: (u, v) => time(v) }))],
+			{ spanGaps: true, value: (u, v) => v == null ? "" : time(v) }))],
 	}, data);
 }
 
@@ -303,7 +308,7 @@ function overTime() {
 		return;
 	const x = s.map(r => r.at_ns / 1e9);
 	const xAxis = () => axis({ values: (u, v) => v.map(t => t + " s") });
-	const xSeries = { label: "at", value: (u, t) => t == null ? "-" : t + " s" };
+	const xSeries = { label: "at", value: (u, t) => t == null ? "" : t + " s" };
 	const badClients = {
 		drawClear: (u) => {
 			u.ctx.save();
@@ -333,7 +338,7 @@ function overTime() {
 			hooks: { drawClear: [badClients.drawClear] },
 			series: [xSeries, ...[["max", "--c3"], ["p99", "--c2"],
 				["p50", "--c1"]].map(([label, tone]) =>
-				series(label, tone, { value: (u, v, i, at) => bound(v,
+				series(label, tone, { value: (u, v, i, at) => v == null ? "" : bound(v,
 					at != null && s[at].at_least.includes(label +
 						"_ns")) }))],
 		}, data);
@@ -341,8 +346,8 @@ function overTime() {
 	const per = (r, n) => n * 1e9 / r.length_ns;
 	const rate = oneWay ? s.map(r => per(r, r.bytes_in + r.bytes_out))
 		: s.map(r => per(r, r.answered));
-	const say = oneWay ? (v) => v == null ? "-" : bytes(v) + "/s"
-		: (v) => v == null ? "-" : count(v) + "/s";
+	const say = oneWay ? (v) => v == null ? "" : bytes(v) + "/s"
+		: (v) => v == null ? "" : count(v) + "/s";
 	const place = el("div");
 	main.append(card("Rate over time", note, place));
 	plot(place, 200, {
@@ -352,15 +357,15 @@ function overTime() {
 		axes: [xAxis(), axis({ size: 64, values: (u, v) => v.map(n =>
 			oneWay ? bytes(n) : n.toLocaleString("en")) })],
 		hooks: { drawClear: [badClients.drawClear] },
-		series: [xSeries, series(oneWay ? "bytes" : "answered", "--c1",
+		series: [xSeries, series(oneWay ? "bytes" : "replies", "--c1",
 			{ value: (u, v) => say(v), fill: () => colour("--c1") + "22" }),
-		series("errors", "--bad", { value: (u, v) => v == null ? "-" : say(v) })],
+		series("errors", "--bad", { value: (u, v) => say(v) })],
 	}, [x, rate, s.map(r => per(r, r.errors))]);
 }
 
 heading();
-verdict();
 tiles();
+verdict();
 byPercentile();
 overTime();
 clocks();
