@@ -149,7 +149,7 @@ static int run_to(struct load_options *o, const struct target *target)
 	w.live.every = o->progress_ns;
 	status = run(&result, &o->plan, target, load_watch, &w);
 	live_end(&w.live);
-	recorded = record_close(&w.record);
+	recorded = record_close(&w.record, status == CLI_DONE ? &result : NULL);
 	if (w.metrics.has_failed)
 		recorded = CLI_FAILED;
 	if (status != CLI_DONE)

@@ -24,7 +24,9 @@
 #include "../options.h"
 #include "measure/clock.h"
 #include "measure/hlog.h"
+#include "measure/result.h"
 #include "measure/units.h"
+#include "report/layout.h"
 #include "report/output.h"
 
 struct input {
@@ -297,43 +299,89 @@ static int add_up(struct merge *m)
 
 /* ------------------------------------------------------------------- table */
 
-static void print_kind(const struct kind *k, FILE *to)
+static const struct kind *kind_of(const struct merge *m, const char *tag,
+				  const char *more)
 {
-	static const double percents[] = { 50, 90, 99, 99.9, 99.99 };
+	char name[2 * HLOG_TAG];
+
+	snprintf(name, sizeof(name), "%s%s", tag, more);
+	for (size_t i = 0; i < m->kind_count; i++)
+		if (strcmp(m->kinds[i].tag, name) == 0)
+			return &m->kinds[i];
+	return NULL;
+}
+
+static bool is_mark(const struct kind *k)
+{
+	size_t len = strlen(k->tag), end = strlen(HLOG_UNANSWERED);
+
+	return strcmp(k->tag, HLOG_INCOMPLETE) == 0 ||
+	       (len > end && strcmp(k->tag + len - end, HLOG_UNANSWERED) == 0);
+}
+
+static void print_value(const struct kind *k, const struct censored *unanswered,
+			double percent, FILE *to)
+{
 	const struct histogram *h = k->all;
+	bool is_more = false;
+	int64_t value = -1;
+	char text[UNITS_TEXT + 1];
+
+	if (h->total > 0 &&
+	    (percent >= 100 || histogram_has_percentile(h, percent)))
+		value = censored_percentile(h, unanswered, percent, &is_more);
+	fprintf(to, "%8s", layout_time(value, is_more, text));
+}
+
+static void print_kind(const struct merge *m, const struct kind *k, FILE *to)
+{
+	static const double percents[] = { 50, 90, 99, 99.9, 99.99, 100 };
+	const struct kind *marks = kind_of(m, k->tag, HLOG_UNANSWERED);
+	struct censored unanswered = { .min = INT64_MAX };
 	char text[UNITS_TEXT];
 
+	if (marks)
+		unanswered =
+			(struct censored){ marks->all->total, marks->all->min };
 	fprintf(to, "  %-12s", k->tag[0] != '\0' ? k->tag : "(no tag)");
 	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++)
-		fprintf(to, "%8s",
-			units_time(
-				histogram_has_percentile(h, percents[i])
-					? histogram_percentile(h, percents[i])
-					: -1,
-				text));
-	fprintf(to, "%8s", units_time(h->total > 0 ? h->max : -1, text));
-	fprintf(to, "  %s samples\n", units_count(h->total, text));
+		print_value(k, &unanswered, percents[i], to);
+	fprintf(to, "  %s samples\n", units_count(k->all->total, text));
+}
+
+static uint64_t incomplete_count(const struct merge *m)
+{
+	const struct kind *k = kind_of(m, HLOG_INCOMPLETE, "");
+
+	return k ? k->all->total : 0;
 }
 
 static int print_table(const struct merge *m, const char *output)
 {
 	FILE *to = output_is_standard(output) ? stream_err() : stream_out();
 	time_t seconds = (time_t)(m->start / SECOND);
-	char length[UNITS_TEXT], date[64] = "";
+	char length[UNITS_TEXT], date[64] = "", incomplete[64] = "";
+	int rc;
 	struct tm tm;
 
+	if (incomplete_count(m) > 0)
+		snprintf(incomplete, sizeof(incomplete),
+			 "INCOMPLETE: %llu of the runs\n",
+			 (unsigned long long)incomplete_count(m));
 	if (seconds > 0 && gmtime_r(&seconds, &tm))
 		strftime(date, sizeof(date), " from %Y-%m-%d %H:%M:%S UTC",
 			 &tm);
 	fprintf(to,
-		"merged  %zu log%s, %s%s\n\n"
+		"merged  %zu log%s, %s%s\n%s\n"
 		"latency            p50     p90     p99   p99.9  p99.99     "
 		"max\n",
 		m->input_count, m->input_count > 1 ? "s" : "",
-		units_time(m->end, length), date);
+		units_time(m->end, length), date, incomplete);
 	for (size_t i = 0; i < m->kind_count; i++)
-		print_kind(&m->kinds[i], to);
-	return cli_flush();
+		if (!is_mark(&m->kinds[i]))
+			print_kind(m, &m->kinds[i], to);
+	rc = cli_flush();
+	return rc == CLI_DONE && incomplete[0] ? CLI_FAILED : rc;
 }
 
 static void merge_release(struct merge *m)

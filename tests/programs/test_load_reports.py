@@ -241,6 +241,43 @@ class Shortfall(TestCase):
         self.assertIn(b"the run ended after ", answer.stderr)
 
 
+class MergedLogs(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = os.path.join(self.folder(), "run.hlog")
+
+    def merge(self, *paths):
+        answer = run("WEIR_CLIENT", "load", "merge", *paths)
+        if b"zlib" in answer.stderr:
+            self.skipTest("this build has no zlib")
+        return answer
+
+    def test_unanswered_messages_make_lower_bounds_there_too(self):
+        def serve(sock):
+            for number, line in enumerate(sock.makefile("rb")):
+                if number % 20 != 7:
+                    sock.sendall(line)
+        with PythonServer(serve) as server:
+            load(server.address, "-c", "1", "-n", "400", "-t", "50ms",
+                 "--hlog", self.path)
+        both = os.path.join(os.path.dirname(self.path), "both.hlog")
+        answer = self.merge(self.path, self.path, "-o", both)
+        for text in (answer, self.merge(both)):
+            self.assertEqual(text.returncode, 0, text)
+            self.assertRegex(text.stdout, rb"(?m)^  from-send .* +>\S+  800 "
+                             rb"samples$")
+            self.assertNotIn(b"unanswered", text.stdout)
+            self.assertRegex(text.stdout, rb"(?m)^  connect .* -  +[^> ]+  ")
+
+    def test_incomplete_runs_are_told_of_and_fail(self):
+        with PythonServer(answers(1)) as server:
+            load(server.address, "-c", "3", "-d", "30s", "--hlog", self.path)
+        answer = self.merge(self.path, self.path)
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertIn(b"\nINCOMPLETE: 2 of the runs\n", answer.stdout)
+        self.assertNotIn(b"\n  incomplete", answer.stdout)
+
+
 class Options(TestCase):
     def test_a_seed_is_taken_as_it_is_or_refused(self):
         answer = load(nobody(), "--dry-run", "--seed", str(2**63 - 1))

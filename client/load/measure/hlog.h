@@ -48,6 +48,14 @@ void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
 /* Returns 0, or -errno of the first error since hlog_begin(). */
 int hlog_close(struct hlog_writer *w);
 
+/*
+ * Tags of lines that are no latencies: after the name of a clock, the unanswered
+ * messages, each with the least of their ages; a run that was incomplete, with
+ * its length.
+ */
+#define HLOG_UNANSWERED ".unanswered"
+#define HLOG_INCOMPLETE "incomplete"
+
 /* ----------------------------------------------------------------- reading */
 
 #define HLOG_TAG 64

@@ -16,6 +16,7 @@ struct record {
 	const char *path; /* NULL: do not record */
 	struct hlog_writer *writer;
 	bool has_begun;
+	int64_t last_at, last_length; /* of the last second */
 };
 
 /* Create the file; path may be NULL. Returns false after printing an error. */
@@ -23,7 +24,10 @@ bool record_open(struct record *r, const struct plan *plan, const char *path);
 
 void record_watch(struct record *r, const struct progress *p);
 
-/* Returns CLI_DONE, or CLI_FAILED after printing an error. */
-int record_close(struct record *r);
+/*
+ * Write what makes figures lower bounds, and that a run is incomplete; result
+ * may be NULL.  Returns CLI_DONE, or CLI_FAILED after printing an error.
+ */
+int record_close(struct record *r, const struct result *result);
 
 #endif
