@@ -41,6 +41,17 @@ const char *cli_program(void)
 	return program_name;
 }
 
+static _Thread_local struct {
+	char *buf; /* NULL: errors are printed */
+	size_t cap;
+} redirected;
+
+void cli_redirect_errors(char *buf, size_t cap)
+{
+	redirected.buf = buf;
+	redirected.cap = cap;
+}
+
 void cli_error(const char *format, ...)
 {
 	char raw[1024], line[4096];
@@ -50,6 +61,11 @@ void cli_error(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(raw, sizeof(raw), format, ap);
 	va_end(ap);
+	if (redirected.buf) {
+		cli_escape(redirected.buf, redirected.cap, raw, strlen(raw),
+			   CLI_KEEP_UTF8);
+		return;
+	}
 	len = (size_t)snprintf(line, sizeof(line), "%s: ", program_name);
 	len += cli_escape(line + len, sizeof(line) - 1 - len, raw, strlen(raw),
 			  CLI_KEEP_UTF8);

@@ -9,6 +9,7 @@
 #define CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 /* Exit status of every program. */
@@ -44,6 +45,12 @@ const char *cli_program(void);
 
 /* Print "program: ..." on standard error, control characters escaped. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Put the errors of the calling thread into buf, without the name of the
+ * program, instead of printing them; the last one remains.  NULL: print them.
+ */
+void cli_redirect_errors(char *buf, size_t cap);
 
 /*
  * Returns the key of the next option, with its value in optarg; CLI_END, with

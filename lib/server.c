@@ -570,7 +570,9 @@ static void run_until_end(weir_server *s, struct signals *w)
 		}
 		/* Equal signals that were not read in between count once. */
 		signals += signals_take(w);
-		if (signals == 1)
+		if (signals == 1 && is_asked) /* no lame duck any longer */
+			(void)weir_server_stop(s, s->core.config.drain_ms);
+		else if (signals == 1)
 			(void)weir_server_drain(s);
 		else if (signals > 1)
 			(void)weir_server_stop(s, 0);

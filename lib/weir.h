@@ -622,10 +622,11 @@ WEIR_API int weir_server_start(weir_server *s);
  * Start the server, if it is not started yet, and wait for its end.
  *
  * With WEIR_SIGNALS in flags the calling thread takes SIGINT and SIGTERM while
- * it waits: the first drains with the configured grace, the second cuts.  Both
- * signals are blocked in it for that time, and its mask is restored; block them
- * in your other threads too.  Only one server of a process can run with
- * WEIR_SIGNALS at a time; it can stop the others when it ends.
+ * it waits: the first drains with the configured times, or ends the lame duck
+ * of an earlier request; the second cuts.  Both signals are blocked in it for
+ * that time, and its mask is restored; block them in your other threads too.
+ * Only one server of a process can run with WEIR_SIGNALS at a time; it can stop
+ * the others when it ends.
  *
  * Returns the result of weir_server_start() or weir_server_join(); 0 if a stop
  * came before the start; -EBUSY at once, without a start, if another call runs

@@ -19,7 +19,7 @@
 #include "../cli/text.h"
 #include "out.h"
 
-static int wanted = WEIR_LOG_INFO;
+static atomic_int wanted = WEIR_LOG_INFO;
 static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
 static atomic_ulong dropped; /* not reported yet */
 static atomic_ullong dropped_in_all;
@@ -50,6 +50,16 @@ void journal_start(int level)
 	has_priorities = is_read_by_systemd(STDERR_FILENO);
 }
 
+void journal_set_level(int level)
+{
+	wanted = level;
+}
+
+int journal_level(void)
+{
+	return wanted;
+}
+
 bool journal_wants(int level)
 {
 	return level <= wanted;
@@ -67,6 +77,14 @@ const char *journal_level_name(int level)
 	if (level < WEIR_LOG_ERROR || level > WEIR_LOG_DEBUG)
 		return NULL;
 	return names[level];
+}
+
+int journal_level_of(const char *name)
+{
+	for (int i = WEIR_LOG_ERROR; i <= WEIR_LOG_DEBUG; i++)
+		if (strcmp(name, journal_level_name(i)) == 0)
+			return i;
+	return -1;
 }
 
 static int priority_of(int level)

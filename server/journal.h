@@ -25,6 +25,10 @@ void journal_start(int level);
 
 bool journal_wants(int level);
 
+/* Change the level, and tell it. */
+void journal_set_level(int level);
+int journal_level(void);
+
 /* For weir_config.log. */
 weir_log journal_sink;
 
@@ -39,5 +43,8 @@ void journal_end(void);
 
 /* "error" and so on; NULL if there is no such level. */
 const char *journal_level_name(int level);
+
+/* -1: there is none. */
+int journal_level_of(const char *name);
 
 #endif

@@ -25,10 +25,13 @@
 #include "activation.h"
 #include "background.h"
 #include "console.h"
+#include "control.h"
+#include "ctl.h"
 #include "journal.h"
 #include "options.h"
 #include "out.h"
 #include "pidfile.h"
+#include "reload.h"
 #include "services.h"
 #include "status/status.h"
 #include "systemd.h"
@@ -51,15 +54,23 @@ static void on_hangup(int signo)
 
 static bool has_reloads;
 
+/* The command line, before and after it was read. */
+struct run {
+	const struct options *options;
+	int argc;
+	char **argv;
+};
+
 static void *take_reloads(void *arg)
 {
+	char why[512];
 	sigset_t set;
 	int signo;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
 	while (sigwait(&set, &signo) == 0)
-		journal(WEIR_LOG_WARNING, "SIGHUP: there is nothing to reload");
+		(void)reload_run(why, sizeof(why));
 	return arg;
 }
 
@@ -339,10 +350,16 @@ static int report_end(weir_server *s, int rc, bool has_started)
 	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 
-static int start(weir_server *s, const struct options *o)
+static int start(weir_server *s, const struct run *r)
 {
+	const struct options *o = r->options;
 	int rc = systemd_start(s, &o->config);
 
+	reload_start(s, o, r->argc, r->argv);
+	if (rc == 0)
+		rc = control_start();
+	if (rc == 0 && has_reloads)
+		rc = background_start(take_reloads, NULL);
 	if (rc == 0)
 		rc = weir_server_start(s);
 	if (rc == 0)
@@ -350,27 +367,33 @@ static int start(weir_server *s, const struct options *o)
 	return rc;
 }
 
-static int serve(weir_server *s, const struct options *o)
+static int serve(weir_server *s, const struct run *r)
 {
+	const struct options *o = r->options;
 	int status = open_listeners(s, o);
 	bool has_started;
 	int rc;
 
 	if (status == CLI_DONE)
+		status = control_open(o->control, s);
+	if (status == CLI_DONE)
 		status = write_pid_file(o->pid_file);
 	if (status == CLI_DONE)
 		status = open_status(s, o);
-	if (status != CLI_DONE)
+	if (status != CLI_DONE) {
+		control_end();
 		return status;
+	}
 	/* Services may print only after the announcement. */
 	out_hold_prints();
-	rc = start(s, o);
+	rc = start(s, r);
 	has_started = rc == 0;
 	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	status_end();
 	systemd_end();
+	control_end();
 	console_close();
 	journal_end();
 	status = report_end(s, rc, has_started);
@@ -384,14 +407,13 @@ static int serve(weir_server *s, const struct options *o)
 	return status;
 }
 
-static int run_server(const struct options *o)
+static int run_server(const struct run *r)
 {
+	const struct options *o = r->options;
 	weir_server *s;
 	int status, rc = out_start();
 
 	journal_start(o->config.log_level);
-	if (rc == 0 && has_reloads)
-		rc = background_start(take_reloads, NULL);
 	if (rc < 0)
 		return cannot_start(rc);
 	raise_descriptor_limit(o);
@@ -400,7 +422,7 @@ static int run_server(const struct options *o)
 		cli_error("cannot make the server: %s", weir_strerror(rc));
 		return status_of(rc);
 	}
-	status = serve(s, o);
+	status = serve(s, r);
 	weir_server_free(s);
 	out_flush();
 	if (lookup_ended_by)
@@ -411,8 +433,13 @@ static int run_server(const struct options *o)
 int main(int argc, char **argv)
 {
 	struct options options;
+	struct run run = { &options, argc, argv };
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "ctl") == 0) {
+		cli_start("weir-server");
+		return ctl_main(argc - 1, argv + 1);
+	}
 	server_set_signals();
 	cli_start("weir-server");
 	status = options_parse(&options, argc, argv);
@@ -420,7 +447,7 @@ int main(int argc, char **argv)
 		status = options_print(&options);
 	else if (status < 0)
 		status = activation_apply(&options.listeners) && systemd_open()
-				 ? run_server(&options)
+				 ? run_server(&run)
 				 : CLI_USAGE;
 	options_fini(&options);
 	activation_fini();

@@ -19,6 +19,7 @@
 #include "../cli/cli.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
+#include "ctl.h"
 #include "journal.h"
 #include "services.h"
 
@@ -29,6 +30,8 @@ enum {
 	OPT_WRITE_TIMEOUT,
 	OPT_LIFETIME,
 	OPT_LAME_DUCK,
+	OPT_CONFIG,
+	OPT_CONTROL,
 	OPT_MODE,
 	OPT_STATUS,
 };
@@ -67,6 +70,11 @@ static const struct cli_option table[] = {
 	  "their own greeting; may be empty" },
 	{ "file", 'f', "PATH", "the file that the file service sends" },
 	{ "pid-file", 'p', "PATH", "write the process id to PATH" },
+	{ "config", OPT_CONFIG, "PATH",
+	  "options from a file: name = value lines;\n"
+	  "the command line wins; SIGHUP reloads it" },
+	{ "control", OPT_CONTROL, "PATH",
+	  "answer requests on this Unix socket" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "log-level", 'l', "LEVEL",
@@ -151,6 +159,7 @@ static int print_server_help(void)
 		     "Port 0 picks a free port.  Default: %s\n\nOptions:\n",
 		     LISTENERS_DEFAULT);
 	print_options();
+	ctl_print_options();
 	stream_print(
 		"\nA DURATION is a number with a unit, such as 500ms, 10s, 2m "
 		"or 1h, or never.\n"
@@ -237,14 +246,32 @@ static bool parse_opt_overload(struct options *o)
 	return true;
 }
 
+static bool parse_opt_control(const struct options *o)
+{
+	char where[256], wrong[128];
+
+	if (o->control[0] == '@') {
+		cli_error("--control: '%s' has no file and so no mode; use a "
+			  "path",
+			  o->control);
+		return false;
+	}
+	if ((size_t)snprintf(where, sizeof(where), "unix:%s", o->control) <
+		    sizeof(where) &&
+	    weir_address_check(where, WEIR_TO_LISTEN, wrong, sizeof(wrong)) >=
+		    0)
+		return true;
+	cli_error("--control: '%s' cannot be the path of a Unix socket",
+		  o->control);
+	return false;
+}
+
 static bool parse_opt_level(struct options *o)
 {
-	const char *name;
+	int level = journal_level_of(optarg);
 
-	for (int i = WEIR_LOG_ERROR; (name = journal_level_name(i)); i++) {
-		if (strcmp(optarg, name) != 0)
-			continue;
-		o->config.log_level = i;
+	if (level >= 0) {
+		o->config.log_level = level;
 		o->has_level = true;
 		return true;
 	}
@@ -305,6 +332,12 @@ static bool apply_option(struct options *o, int key)
 	case 'p':
 		o->pid_file = optarg;
 		return true;
+	case OPT_CONFIG:
+		o->config_file = optarg;
+		return true;
+	case OPT_CONTROL:
+		o->control = optarg;
+		return parse_opt_control(o);
 	case OPT_MODE:
 		return parse_opt_mode(o);
 	case OPT_STATUS:
@@ -413,11 +446,13 @@ static void options_set_defaults(struct options *o)
 	o->limits.first_byte_ms = o->limits.idle_ms = 600 * 1000;
 }
 
-int options_parse(struct options *ret, int argc, char **argv)
+/* Returns -1, or as options_parse(). */
+static int parse_options(struct options *ret, int argc, char **argv)
 {
 	int key;
 
 	options_set_defaults(ret);
+	optind = 0; /* getopt_long() begins again */
 	while ((key = cli_next(table, argc, argv)) != CLI_END) {
 		if (key == 'h')
 			return print_server_help();
@@ -426,6 +461,25 @@ int options_parse(struct options *ret, int argc, char **argv)
 		if (key == CLI_BAD || !apply_option(ret, key))
 			return CLI_USAGE;
 	}
+	return -1;
+}
+
+int options_parse(struct options *ret, int argc, char **argv)
+{
+	struct arguments arguments = { 0 };
+	int status = parse_options(ret, argc, argv);
+
+	if (status < 0 && ret->config_file) {
+		if (!config_file_read(&arguments, ret->config_file, table, argc,
+				      argv))
+			return CLI_USAGE;
+		argc = arguments.count;
+		argv = arguments.all;
+		status = parse_options(ret, argc, argv);
+		ret->arguments = arguments;
+	}
+	if (status >= 0)
+		return status;
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
 	    !check_combination(ret))
 		return CLI_USAGE;
@@ -487,6 +541,10 @@ int options_print(const struct options *o)
 		print_text("pid-file", o->pid_file);
 	if (o->status)
 		print_text("status", o->status);
+	if (o->config_file)
+		print_text("config", o->config_file);
+	if (o->control)
+		print_text("control", o->control);
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
@@ -495,7 +553,40 @@ int options_print(const struct options *o)
 	return cli_flush();
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+const char *options_fixed_change(const struct options *a,
+				 const struct options *b)
+{
+	const struct weir_service *l = &a->limits, *m = &b->limits;
+	const struct {
+		const char *name;
+		bool is_same;
+	} checks[] = {
+		{ "workers", a->config.workers == b->config.workers },
+		{ "greeting", is_same_text(a->greeting, b->greeting) },
+		{ "file", is_same_text(a->file, b->file) },
+		{ "pid-file", is_same_text(a->pid_file, b->pid_file) },
+		{ "control", is_same_text(a->control, b->control) },
+		{ "status", is_same_text(a->status, b->status) },
+		{ "mode", l->mode == m->mode },
+		{ "idle-timeout", l->idle_ms == m->idle_ms },
+		{ "read-timeout", l->read_ms == m->read_ms },
+		{ "write-timeout", l->write_ms == m->write_ms },
+		{ "lifetime", l->lifetime_ms == m->lifetime_ms },
+	};
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (!checks[i].is_same)
+			return checks[i].name;
+	return NULL;
+}
+
 void options_fini(struct options *o)
 {
 	listeners_fini(&o->listeners);
+	config_file_free(&o->arguments);
 }

@@ -12,6 +12,7 @@
 
 #include <weir.h>
 
+#include "config_file.h"
 #include "listeners.h"
 
 struct options {
@@ -22,6 +23,9 @@ struct options {
 	const char *file;     /* NULL: none; so for pid_file */
 	const char *pid_file;
 	const char *status; /* an address; NULL: none */
+	const char *control;
+	const char *config_file;
+	struct arguments arguments; /* with those of config_file */
 	bool check;
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;
@@ -29,12 +33,20 @@ struct options {
 
 /*
  * Returns -1 to go on, or the exit status after --help, --version or an error,
- * which has been printed.  Strings in *ret point into argv.
+ * which has been printed.  Strings in *ret point into argv, or are freed by
+ * options_fini().  One thread at a time.
  */
 int options_parse(struct options *ret, int argc, char **argv);
 
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);
+
+/*
+ * The name of an option that differs and cannot change while the server runs;
+ * NULL: there is none.
+ */
+const char *options_fixed_change(const struct options *a,
+				 const struct options *b);
 
 void options_fini(struct options *o);
 

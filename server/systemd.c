@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,13 @@
 #define EXTEND_MS 2000
 
 static struct {
-	int fd;		     /* -1: no manager listens */
-	int64_t watchdog_ms; /* 0: none */
-	int64_t stop_ms;     /* the longest time of a stop; WEIR_NEVER */
+	int fd;			 /* -1: no manager listens */
+	int64_t watchdog_ms;	 /* 0: none */
+	_Atomic int64_t stop_ms; /* the longest time of a stop; WEIR_NEVER */
 	weir_server *server;
 	pthread_t thread;
 	bool has_thread;
-	bool has_failed; /* to send */
+	atomic_bool has_failed; /* to send */
 
 	pthread_mutex_t lock; /* of the next three */
 	pthread_cond_t changed;
@@ -187,6 +188,7 @@ static void tell_status(struct watch *w, const struct weir_stats *now,
 
 static void tell_stop(struct watch *w, int64_t at)
 {
+	int64_t stop_ms = systemd.stop_ms;
 	char text[64];
 
 	if (w->stopping_at == 0) {
@@ -194,8 +196,7 @@ static void tell_stop(struct watch *w, int64_t at)
 		notify("STOPPING=1");
 	}
 	if (at < w->extended_at + EXTEND_MS / 2 ||
-	    (systemd.stop_ms != WEIR_NEVER &&
-	     at > w->stopping_at + systemd.stop_ms))
+	    (stop_ms != WEIR_NEVER && at > w->stopping_at + stop_ms))
 		return;
 	w->extended_at = at;
 	snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%d",
@@ -303,6 +304,11 @@ static int64_t longest_stop(const struct weir_config *c)
 	return (int64_t)c->lame_duck_ms + c->drain_ms;
 }
 
+void systemd_configure(const struct weir_config *config)
+{
+	systemd.stop_ms = longest_stop(config);
+}
+
 int systemd_start(weir_server *s, const struct weir_config *config)
 {
 	sigset_t all, before;
@@ -311,7 +317,7 @@ int systemd_start(weir_server *s, const struct weir_config *config)
 	if (systemd.fd < 0)
 		return 0;
 	systemd.server = s;
-	systemd.stop_ms = longest_stop(config);
+	systemd_configure(config);
 	background_cond_init(&systemd.changed);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -335,6 +341,25 @@ void systemd_ready(void)
 		return;
 	notify("READY=1");
 	wake_thread(&systemd.is_ready);
+}
+
+void systemd_reloading(void)
+{
+	struct timespec now;
+	char text[64];
+
+	if (!systemd.has_thread)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		 now.tv_sec * 1000000LL + now.tv_nsec / 1000);
+	notify(text);
+}
+
+void systemd_reloaded(void)
+{
+	if (systemd.has_thread)
+		notify("READY=1");
 }
 
 void systemd_end(void)

@@ -2,8 +2,9 @@
 /*
  * Tells a service manager the state of the server, as sd_notify(3) and
  * sd_watchdog_enabled(3) say: READY=1 when clients are served, STATUS= for
- * people, STOPPING=1 and EXTEND_TIMEOUT_USEC= in a stop, and WATCHDOG=1 while
- * callbacks make progress.  Without NOTIFY_SOCKET these calls do nothing.
+ * people, RELOADING=1, STOPPING=1 and EXTEND_TIMEOUT_USEC= in a stop, and
+ * WATCHDOG=1 while callbacks make progress.  Without NOTIFY_SOCKET these calls
+ * do nothing.
  */
 #ifndef SERVER_SYSTEMD_H
 #define SERVER_SYSTEMD_H
@@ -25,6 +26,13 @@ int systemd_start(weir_server *s, const struct weir_config *config);
 
 /* Clients are served. */
 void systemd_ready(void);
+
+/* Around a reload.  Any thread. */
+void systemd_reloading(void);
+void systemd_reloaded(void);
+
+/* The times of a stop have changed.  Any thread. */
+void systemd_configure(const struct weir_config *config);
 
 /* The server has stopped, or did not start.  Ends the thread. */
 void systemd_end(void);

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * getopt_long(3) permutes the arguments, but leaves options where they are that
+ * come first, as those of the file do.
+ */
+#include "config_file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../cli/stream.h"
+
+#define FILE_MOST 65536 /* bytes */
+#define LINE_MOST 1024	/* lines with an option */
+
+/* The whole file, with a NUL at its end; NULL after printing an error. */
+static char *read_file(const char *path)
+{
+	/* O_NONBLOCK: a pipe must not make us wait. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char *text = fd >= 0 ? malloc(FILE_MOST + 1) : NULL;
+	ssize_t n = text ? 1 : -errno;
+	size_t len = 0;
+
+	while (text && n > 0 && len < FILE_MOST) {
+		n = stream_read(fd, text + len, FILE_MOST - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (n == 0 && strnlen(text, len) == len) {
+		text[len] = '\0';
+		return text;
+	}
+	if (n < 0)
+		cli_error("--config: cannot read '%s': %s", path,
+			  strerror((int)-n));
+	else
+		cli_error("--config: '%s' is no text of less than %d bytes",
+			  path, FILE_MOST);
+	free(text);
+	return NULL;
+}
+
+static char *trim(char *from)
+{
+	char *end = from + strlen(from);
+
+	while (end > from && isspace((unsigned char)end[-1]))
+		*--end = '\0';
+	while (isspace((unsigned char)*from))
+		from++;
+	return from;
+}
+
+static bool is_option(const struct cli_option *table, const char *name)
+{
+	for (; table->name; table++)
+		if (strcmp(table->name, name) == 0)
+			return table->arg && strcmp(name, "config") != 0;
+	return false;
+}
+
+/* "--name=value", or NULL after printing an error. */
+static char *make_argument(const char *path, int number, char *line,
+			   const struct cli_option *table)
+{
+	char *value = strchr(line, '='), *name, *text;
+
+	if (!value) {
+		cli_error("%s:%d: not of the form name = value", path, number);
+		return NULL;
+	}
+	*value++ = '\0';
+	name = trim(line);
+	value = trim(value);
+	if (!is_option(table, name)) {
+		cli_error("%s:%d: there is no option '%s' for this file", path,
+			  number, name);
+		return NULL;
+	}
+	if (asprintf(&text, "--%s=%s", name, value) < 0) {
+		cli_error("out of memory");
+		return NULL;
+	}
+	return text;
+}
+
+static bool add_lines(struct arguments *a, char *text, const char *path,
+		      const struct cli_option *table)
+{
+	int number = 0;
+	char *line;
+
+	while ((line = strsep(&text, "\n"))) {
+		number++;
+		line = trim(line);
+		if (line[0] == '\0' || line[0] == '#')
+			continue;
+		if (a->count > LINE_MOST) {
+			cli_error("%s:%d: too many lines", path, number);
+			return false;
+		}
+		a->all[a->count] = make_argument(path, number, line, table);
+		if (!a->all[a->count])
+			return false;
+		a->made = ++a->count;
+	}
+	return true;
+}
+
+bool config_file_read(struct arguments *ret, const char *path,
+		      const struct cli_option *table, int argc, char **argv)
+{
+	char *text = read_file(path);
+	bool is_good;
+
+	*ret = (struct arguments){ 0 };
+	if (!text)
+		return false;
+	ret->all = calloc(LINE_MOST + (size_t)argc + 2, sizeof(*ret->all));
+	if (!ret->all) {
+		cli_error("out of memory");
+		free(text);
+		return false;
+	}
+	ret->all[ret->count++] = argv[0];
+	is_good = add_lines(ret, text, path, table);
+	free(text);
+	for (int i = 1; i < argc; i++)
+		ret->all[ret->count++] = argv[i];
+	if (!is_good)
+		config_file_free(ret);
+	return is_good;
+}
+
+void config_file_free(struct arguments *a)
+{
+	for (int i = 1; i < a->made; i++)
+		free(a->all[i]);
+	free(a->all);
+	*a = (struct arguments){ 0 };
+}

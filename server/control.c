@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two workers: one may be busy with a reload while the other answers.  A reply
+ * may be as long as OUTPUT_MOST.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cli/cli.h"
+#include "journal.h"
+#include "reload.h"
+
+#define CLIENTS_MOST 32
+#define OUTPUT_MOST  (256 << 20)
+#define END_MS	     1000 /* for the last replies */
+
+static struct {
+	weir_server *own;    /* answers; NULL: there is no socket */
+	weir_server *server; /* that is asked for */
+} control;
+
+/* --------------------------------------------------------------- replies */
+
+static int reply_ok(weir_conn *c)
+{
+	return weir_conn_printf(c, "ok\n");
+}
+
+static int reply_error(weir_conn *c, const char *why)
+{
+	return weir_conn_printf(c, "error %s\n", why);
+}
+
+static void put_json_text(char *to, size_t cap, const char *text)
+{
+	size_t len = 0;
+
+	for (; *text && len + 7 < cap; text++)
+		if (*text == '"' || *text == '\\')
+			len += (size_t)snprintf(to + len, cap - len, "\\%c",
+						*text);
+		else if ((unsigned char)*text < ' ')
+			len += (size_t)snprintf(to + len, cap - len, "\\u%04x",
+						(unsigned)*text);
+		else
+			to[len++] = *text;
+	to[len] = '\0';
+}
+
+/* ------------------------------------------------------------- statistics */
+
+static const char *const phases[] = {
+	[WEIR_PHASE_NEW] = "new",
+	[WEIR_PHASE_SERVING] = "serving",
+	[WEIR_PHASE_LAME_DUCK] = "lame-duck",
+	[WEIR_PHASE_DRAINING] = "draining",
+	[WEIR_PHASE_CUTTING] = "cutting",
+	[WEIR_PHASE_DONE] = "done",
+};
+
+/* clang-format off */
+#define EACH_NUMBER(X)                                                         \
+	X(accepted, ledger.accepted)                                           \
+	X(dialled, ledger.dialled)                                             \
+	X(open, ledger.open)                                                   \
+	X(completed, ledger.completed)                                         \
+	X(failed, ledger.failed)                                               \
+	X(timed_out, ledger.timed_out)                                         \
+	X(refused, ledger.refused)                                             \
+	X(cut, ledger.cut)                                                     \
+	X(bytes_in, bytes_in)                                                  \
+	X(bytes_out, bytes_out)                                                \
+	X(callbacks, callbacks)                                                \
+	X(accept_errors, accept_errors)                                        \
+	X(shortages, shortages)                                                \
+	X(starvations, starvations)                                            \
+	X(late_bytes, late_bytes)                                              \
+	X(log_dropped, log_dropped)                                            \
+	X(parked, parked)                                                      \
+	X(queued, queued)                                                      \
+	X(lingering, lingering)                                                \
+	X(busy, busy)                                                          \
+	X(longest_callback_ms, longest_callback_ms)                            \
+	X(workers, workers)                                                    \
+	X(queue_length, queue_length)                                          \
+	X(max_connections, max_connections)
+/* clang-format on */
+
+static int print_stats(weir_conn *c, const char *arg, bool is_json)
+{
+	struct weir_stats now;
+	int rc = weir_server_stats(control.server, &now, sizeof(now));
+
+	(void)arg;
+	if (rc == 0)
+		rc = reply_ok(c);
+	if (rc >= 0)
+		rc = weir_conn_printf(
+			c, is_json ? "{\"phase\": \"%s\"" : "phase %s\n",
+			phases[now.phase]);
+#define PRINT(name, field)                                                     \
+	if (rc >= 0)                                                           \
+		rc = weir_conn_printf(                                         \
+			c, is_json ? ", \"%s\": %llu" : "%s %llu\n", #name,    \
+			(unsigned long long)now.field);
+	EACH_NUMBER(PRINT)
+#undef PRINT
+	return rc >= 0 && is_json ? weir_conn_printf(c, "}\n") : rc;
+}
+
+/* ------------------------------------------------------------- connections */
+
+static const char *waits_for(const struct weir_conn_info *info)
+{
+	switch (info->state) {
+	case WEIR_STATE_CONNECTING:
+		return "a connection";
+	case WEIR_STATE_QUEUED:
+	case WEIR_STATE_READY:
+		return "a worker";
+	case WEIR_STATE_RUNNING:
+		return "nothing";
+	case WEIR_STATE_LINGERING:
+		return "the peer's close";
+	default:
+		return info->unsent > 0 ? "room for output" : "input";
+	}
+}
+
+struct list {
+	weir_conn *to;
+	bool is_json;
+	const char *comma;
+};
+
+static int print_connection(const struct weir_conn_info *info, void *arg)
+{
+	struct list *list = arg;
+	const char *format = "%llu peer=%s listener=%lld age_ms=%lld "
+			     "bytes_in=%llu bytes_out=%llu unsent=%llu "
+			     "waits_for=\"%s\"\n";
+	char peer[2 * sizeof(info->peer)];
+	int rc = 0;
+
+	snprintf(peer, sizeof(peer), "%s", info->peer[0] ? info->peer : "-");
+	if (list->is_json) {
+		format = "{\"id\": %llu, \"peer\": \"%s\", \"listener\": %lld, "
+			 "\"age_ms\": %lld, \"bytes_in\": %llu, "
+			 "\"bytes_out\": %llu, \"unsent\": %llu, "
+			 "\"waits_for\": \"%s\"}";
+		put_json_text(peer, sizeof(peer), info->peer);
+		rc = weir_conn_printf(list->to, "%s", list->comma);
+		list->comma = ",\n";
+	}
+	if (rc >= 0)
+		rc = weir_conn_printf(
+			list->to, format, (unsigned long long)info->id, peer,
+			(long long)info->listener, (long long)info->age_ms,
+			(unsigned long long)info->bytes_in,
+			(unsigned long long)info->bytes_out,
+			(unsigned long long)info->unsent, waits_for(info));
+	return rc < 0 ? rc : 0;
+}
+
+static int print_connections(weir_conn *c, const char *arg, bool is_json)
+{
+	struct list list = { c, is_json, "" };
+	int rc = reply_ok(c);
+
+	(void)arg;
+	if (rc >= 0 && is_json)
+		rc = weir_conn_printf(c, "[");
+	if (rc >= 0)
+		rc = weir_server_each(control.server, print_connection, &list,
+				      sizeof(struct weir_conn_info));
+	return rc >= 0 && is_json ? weir_conn_printf(c, "]\n") : rc;
+}
+
+/* ---------------------------------------------------------- other requests */
+
+static int drain(weir_conn *c, const char *arg, bool is_json)
+{
+	(void)arg;
+	(void)is_json;
+	weir_server_drain(control.server);
+	return reply_ok(c);
+}
+
+static int reload(weir_conn *c, const char *arg, bool is_json)
+{
+	char why[CONTROL_LINE / 2];
+
+	(void)arg;
+	(void)is_json;
+	return reload_run(why, sizeof(why)) ? reply_ok(c) : reply_error(c, why);
+}
+
+static int level(weir_conn *c, const char *arg, bool is_json)
+{
+	char why[CONTROL_LINE / 2];
+
+	(void)is_json;
+	if (!arg)
+		return weir_conn_printf(c, "ok\n%s\n",
+					journal_level_name(journal_level()));
+	return reload_log_level(arg, why, sizeof(why)) ? reply_ok(c)
+						       : reply_error(c, why);
+}
+
+static int ready(weir_conn *c, const char *arg, bool is_json)
+{
+	struct weir_stats now;
+	int rc = weir_server_stats(control.server, &now, sizeof(now));
+
+	(void)arg;
+	(void)is_json;
+	if (rc < 0 || now.phase == WEIR_PHASE_SERVING)
+		return rc < 0 ? rc : reply_ok(c);
+	return reply_error(c, phases[now.phase]);
+}
+
+/* --------------------------------------------------------------- requests */
+
+static const struct request {
+	const char *name;
+	int (*answer)(weir_conn *c, const char *arg, bool is_json);
+	bool may_have_arg, may_be_json;
+} requests[] = {
+	{ "drain", drain, false, false },
+	{ "reload", reload, false, false },
+	{ "stats", print_stats, false, true },
+	{ "connections", print_connections, false, true },
+	{ "log-level", level, true, false },
+	{ "ready", ready, false, false },
+};
+
+static const struct request *find_request(const char *name)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (strcmp(requests[i].name, name) == 0)
+			return &requests[i];
+	return NULL;
+}
+
+static int answer(weir_conn *c, char *line)
+{
+	const char *name, *word, *arg = NULL;
+	const struct request *r;
+	bool is_json = false;
+
+	name = strsep(&line, " ");
+	r = find_request(name);
+	if (!r)
+		return reply_error(c, "unknown request; see weir-server ctl "
+				      "--help");
+	while ((word = strsep(&line, " ")))
+		if (strcmp(word, "--json") == 0 && r->may_be_json)
+			is_json = true;
+		else if (!arg && r->may_have_arg)
+			arg = word;
+		else
+			return reply_error(c, "the request takes no such "
+					      "argument");
+	return r->answer(c, arg, is_json);
+}
+
+static int take_request(weir_conn *c, void *arg)
+{
+	char line[CONTROL_LINE];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	line[strcspn(line, "\r\n")] = '\0';
+	rc = answer(c, line);
+	return rc < 0 ? rc : WEIR_CLOSE;
+}
+
+/* ------------------------------------------------------------ other threads */
+
+static int open_own(const char *path)
+{
+	char where[256];
+	int rc;
+
+	if ((size_t)snprintf(where, sizeof(where), "unix:%s", path) >=
+	    sizeof(where))
+		return -ENAMETOOLONG;
+	rc = weir_server_new(&control.own,
+			     WEIR_CONFIG(.workers = 2,
+					 .max_connections = CLIENTS_MOST,
+					 .overload = WEIR_REFUSE,
+					 .refusal = "error too many requests\n",
+					 .log_level = WEIR_LOG_WARNING,
+					 .log = journal_sink));
+	if (rc == 0)
+		rc = weir_server_listen(
+			control.own, where,
+			WEIR_SERVICE(.readable = take_request,
+				     .first_byte_ms = 5000, .read_ms = 5000,
+				     .write_ms = 5000, .line_max = CONTROL_LINE,
+				     .outbox_max = OUTPUT_MOST));
+	return rc;
+}
+
+int control_open(const char *path, weir_server *s)
+{
+	int rc;
+
+	if (!path)
+		return CLI_DONE;
+	control.server = s;
+	rc = open_own(path);
+	if (rc >= 0)
+		return CLI_DONE;
+	cli_error("--control: cannot listen on '%s': %s", path,
+		  rc == -EADDRINUSE ? "another process listens there already"
+				    : weir_strerror(rc));
+	weir_server_free(control.own);
+	control.own = NULL;
+	return CLI_USAGE;
+}
+
+int control_start(void)
+{
+	return control.own ? weir_server_start(control.own) : 0;
+}
+
+void control_end(void)
+{
+	if (control.own) {
+		weir_server_stop(control.own, END_MS);
+		(void)weir_server_join(control.own, NULL, 0);
+	}
+	weir_server_free(control.own);
+	control.own = NULL;
+}

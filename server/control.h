@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket: a Unix socket on which an operator asks the server for
+ * something.  A request is a line, as in "stats --json".  The reply is a line,
+ * "ok" or "error" and a reason, and then the text asked for.
+ *
+ * It is served by a weir_server of its own, so it answers while all workers of
+ * the other are busy, and its clients are not counted there.
+ */
+#ifndef SERVER_CONTROL_H
+#define SERVER_CONTROL_H
+
+#include <weir.h>
+
+#define CONTROL_DEFAULT "/run/weir-server/control"
+
+/* Of a request and of the first line of a reply. */
+#define CONTROL_LINE 1024
+
+/*
+ * Open the socket at path for requests to s; NULL: nothing.  Returns CLI_DONE,
+ * or another exit status after printing an error.
+ */
+int control_open(const char *path, weir_server *s);
+
+/* Answer requests.  0 or -errno. */
+int control_start(void);
+
+/* The server has ended.  Requests under way get their answer. */
+void control_end(void);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The text of a reply goes to standard output as it comes.  Its first line
+ * decides the exit status; an error is printed like one of our own.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <weir.h>
+
+#include "../cli/cli.h"
+#include "../cli/stream.h"
+#include "control.h"
+
+#define CONNECT_MS 5000
+
+static const struct cli_option table[] = {
+	{ "control", 'c', "PATH",
+	  "the server's control socket (default\n" CONTROL_DEFAULT ")" },
+	{ "json", 'j', NULL, "the reply as JSON, for stats and connections" },
+	{ "help", 'h', NULL, "print this help and exit" },
+	{ .name = NULL },
+};
+
+void ctl_print_options(void)
+{
+	stream_print(
+		"\nRequests to a running server, weir-server ctl [OPTION]... "
+		"REQUEST:\n"
+		"  drain              stop as at SIGTERM\n"
+		"  reload             read --config again\n"
+		"  stats              print the counters\n"
+		"  connections        print the connections that are open\n"
+		"  log-level [LEVEL]  print or change the log level\n"
+		"  ready              fail unless new clients are welcome\n\n");
+	cli_print_options(table, stream_out());
+}
+
+struct ctl {
+	const char *path;
+	bool is_json;
+	char request[CONTROL_LINE];
+};
+
+static int cannot_connect(const struct ctl *ctl, int rc)
+{
+	if (rc == -ENOENT || rc == -ECONNREFUSED)
+		cli_error("no server listens on the control socket '%s'",
+			  ctl->path);
+	else
+		cli_error("cannot connect to the control socket '%s': %s",
+			  ctl->path, weir_strerror(rc));
+	return CLI_FAILED;
+}
+
+static int lost_server(ssize_t rc)
+{
+	cli_error("no complete reply from the server: %s",
+		  rc < 0 ? weir_strerror((int)rc) : "it has closed");
+	return CLI_FAILED;
+}
+
+static int print_rest(weir_conn *c)
+{
+	char text[16384];
+	ssize_t n;
+
+	while ((n = weir_conn_read(c, text, sizeof(text))) > 0) {
+		int rc = stream_write(STDOUT_FILENO, text, (size_t)n);
+
+		if (rc < 0)
+			return cli_output_failed(-rc);
+	}
+	return n < 0 ? lost_server(n) : CLI_DONE;
+}
+
+static int exchange(const struct ctl *ctl, weir_conn *c)
+{
+	char line[CONTROL_LINE];
+	ssize_t n = weir_conn_printf(c, "%s\n", ctl->request);
+
+	if (n >= 0)
+		n = weir_conn_flush(c);
+	if (n >= 0)
+		n = weir_conn_read_line(c, line, sizeof(line));
+	if (n <= 0)
+		return lost_server(n);
+	line[strcspn(line, "\n")] = '\0';
+	if (strcmp(line, "ok") == 0)
+		return print_rest(c);
+	cli_error("%s", strncmp(line, "error ", 6) == 0 ? line + 6 : line);
+	return CLI_FAILED;
+}
+
+static int send_request(const struct ctl *ctl)
+{
+	char where[256];
+	weir_conn *c;
+	int rc = -ENAMETOOLONG, status;
+
+	if ((size_t)snprintf(where, sizeof(where), "unix:%s", ctl->path) <
+	    sizeof(where))
+		rc = weir_dial(&c, where, CONNECT_MS);
+	if (rc < 0)
+		return cannot_connect(ctl, rc);
+	status = exchange(ctl, c);
+	weir_conn_free(c);
+	return status;
+}
+
+static int print_ctl_help(void)
+{
+	stream_print("Usage: weir-server ctl [OPTION]... REQUEST [ARGUMENT]\n"
+		     "Send a request to a running server.\n");
+	ctl_print_options();
+	return cli_flush();
+}
+
+/* The request as a line.  Returns false after printing an error. */
+static bool join_words(struct ctl *ctl, int count, char **words)
+{
+	size_t len = 0;
+
+	if (count == 0) {
+		cli_error("ctl: which request? see weir-server ctl --help");
+		return false;
+	}
+	for (int i = 0; i < count && len < sizeof(ctl->request); i++) {
+		if (words[i][0] == '\0' || strpbrk(words[i], " \r\n")) {
+			cli_error("ctl: '%s' is no request", words[i]);
+			return false;
+		}
+		len += (size_t)snprintf(ctl->request + len,
+					sizeof(ctl->request) - len, "%s%s",
+					i > 0 ? " " : "", words[i]);
+	}
+	if (ctl->is_json && len < sizeof(ctl->request))
+		len += (size_t)snprintf(ctl->request + len,
+					sizeof(ctl->request) - len, " --json");
+	if (len + 1 < sizeof(ctl->request))
+		return true;
+	cli_error("ctl: the request is too long");
+	return false;
+}
+
+int ctl_main(int argc, char **argv)
+{
+	struct ctl ctl = { .path = CONTROL_DEFAULT };
+	int key;
+
+	while ((key = cli_next(table, argc, argv)) != CLI_END) {
+		if (key == CLI_BAD)
+			return CLI_USAGE;
+		if (key == 'h')
+			return print_ctl_help();
+		if (key == 'c')
+			ctl.path = optarg;
+		else
+			ctl.is_json = true;
+	}
+	if (!join_words(&ctl, argc - optind, argv + optind))
+		return CLI_USAGE;
+	return send_request(&ctl);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "reload.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../cli/cli.h"
+#include "journal.h"
+#include "systemd.h"
+
+static struct {
+	pthread_mutex_t lock; /* of all that follows */
+	weir_server *server;
+	struct options now; /* in effect; the arguments are ours */
+	int argc;
+	char **argv;
+} reloaded = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+void reload_start(weir_server *s, const struct options *o, int argc,
+		  char **argv)
+{
+	pthread_mutex_lock(&reloaded.lock);
+	reloaded.server = s;
+	reloaded.now = *o;
+	reloaded.now.arguments = (struct arguments){ 0 };
+	reloaded.now.listeners = (struct listeners){ 0 };
+	reloaded.argc = argc;
+	reloaded.argv = argv;
+	pthread_mutex_unlock(&reloaded.lock);
+}
+
+static bool apply_locked(const struct weir_config *config, char *why,
+			 size_t cap)
+{
+	int rc = weir_server_configure(reloaded.server, config);
+
+	if (rc < 0) {
+		snprintf(why, cap, "%s", weir_strerror(rc));
+		return false;
+	}
+	journal_set_level(config->log_level);
+	systemd_configure(config);
+	return true;
+}
+
+static bool apply_options_locked(const struct options *o, char *why, size_t cap)
+{
+	const char *fixed = options_fixed_change(o, &reloaded.now);
+
+	if (fixed) {
+		snprintf(why, cap,
+			 "--%s cannot change while the server runs; "
+			 "restart it",
+			 fixed);
+		return false;
+	}
+	return apply_locked(&o->config, why, cap);
+}
+
+static bool read_again_locked(char *why, size_t cap)
+{
+	struct options fresh = { 0 };
+	int status;
+
+	cli_redirect_errors(why, cap);
+	status = options_parse(&fresh, reloaded.argc, reloaded.argv);
+	cli_redirect_errors(NULL, 0);
+	if (status >= 0 || !apply_options_locked(&fresh, why, cap)) {
+		options_fini(&fresh);
+		return false;
+	}
+	options_fini(&reloaded.now);
+	reloaded.now = fresh;
+	return true;
+}
+
+bool reload_run(char *why, size_t cap)
+{
+	bool is_done = false;
+
+	pthread_mutex_lock(&reloaded.lock);
+	if (reloaded.now.config_file) {
+		systemd_reloading();
+		is_done = read_again_locked(why, cap);
+		systemd_reloaded();
+	} else {
+		snprintf(why, cap,
+			 "there is nothing to reload without "
+			 "--config");
+	}
+	if (is_done)
+		journal(WEIR_LOG_INFO, "reloaded '%s'",
+			reloaded.now.config_file);
+	else
+		journal(WEIR_LOG_WARNING, "not reloaded: %s", why);
+	pthread_mutex_unlock(&reloaded.lock);
+	return is_done;
+}
+
+bool reload_log_level(const char *name, char *why, size_t cap)
+{
+	struct weir_config config;
+	bool is_done = false;
+	int level = journal_level_of(name);
+
+	pthread_mutex_lock(&reloaded.lock);
+	config = reloaded.now.config;
+	config.log_level = level;
+	if (level < 0)
+		snprintf(why, cap, "'%s' is not error, warning, info or debug",
+			 name);
+	else
+		is_done = apply_locked(&config, why, cap);
+	if (is_done)
+		reloaded.now.config.log_level = level;
+	pthread_mutex_unlock(&reloaded.lock);
+	return is_done;
+}

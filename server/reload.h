@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options of a server that runs: those of --config can be read again, and the
+ * log level can be set.  All of a change takes effect, or nothing.  Any thread.
+ */
+#ifndef SERVER_RELOAD_H
+#define SERVER_RELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "options.h"
+
+/*
+ * s runs with the options o, of this command line.  All of them are used until
+ * the process ends.
+ */
+void reload_start(weir_server *s, const struct options *o, int argc,
+		  char **argv);
+
+/* False: nothing has changed; why gets one line that says why. */
+bool reload_run(char *why, size_t cap);
+
+/* The same, for a level by its name.  The next reload sets it again. */
+bool reload_log_level(const char *name, char *why, size_t cap);
+
+#endif

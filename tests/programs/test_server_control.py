@@ -1,0 +1,257 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The control socket of weir-server, weir-server ctl, and what a reload of
+--config changes."""
+
+import json
+import os
+import signal
+import socket
+import stat
+
+from weirtest import (Server, TestCase, is_listening, main, read_all,
+                      read_exactly, run, stuff, until)
+
+
+class Base(TestCase):
+    def setUp(self):
+        self.path = self.folder() + "/control"
+        self.config = self.folder() + "/config"
+
+    def serve(self, *args, **kwargs):
+        return Server("--control", self.path, *args, **kwargs)
+
+    def configure(self, text):
+        with open(self.config, "w") as file:
+            file.write(text)
+
+    def ctl(self, *args):
+        return run("WEIR_SERVER", "ctl", "--control", self.path, *args)
+
+    def asks(self, *args):
+        result = self.ctl(*args)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        return result.stdout.decode()
+
+    def refused(self, *args):
+        """The reason."""
+        result = self.ctl(*args)
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.check_one_line(result, "weir-server")
+        return result.stderr.decode()
+
+    def stats(self):
+        return dict(line.rsplit(" ", 1)
+                    for line in self.asks("stats").splitlines())
+
+
+class Requests(Base):
+    def test_the_socket_is_of_its_owner_and_goes_with_the_server(self):
+        with self.serve() as server:
+            mode = os.stat(self.path).st_mode
+            self.assertTrue(stat.S_ISSOCK(mode))
+            self.assertEqual(stat.S_IMODE(mode), 0o600)
+            self.assertEqual(server.stop()[0], 0)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_stats_count_clients_and_no_requests(self):
+        with self.serve("-w", "3", "echo@127.0.0.1:0") as server:
+            with server.connect() as client:
+                client.sendall(b"hello")
+                read_exactly(client, 5)
+                now = self.stats()
+                self.assertEqual((now["phase"], now["accepted"], now["open"],
+                                  now["bytes_in"], now["workers"]),
+                                 ("serving", "1", "1", "5", "3"))
+                as_json = json.loads(self.asks("stats", "--json"))
+                self.assertEqual(set(as_json), set(now))
+                self.assertEqual(as_json["accepted"], 1)
+            counts = server.stop()[1]
+            self.assertEqual(counts["accepted"], 1)
+
+    def test_connections_say_what_they_wait_for(self):
+        with self.serve("-t", "200ms", "echo@127.0.0.1:0") as server:
+            self.assertEqual(self.asks("connections"), "")
+            self.assertEqual(json.loads(self.asks("connections", "-j")), [])
+            with server.connect() as idle, server.connect() as deaf:
+                idle.sendall(b"hello")
+                read_exactly(idle, 5)
+                stuff(deaf)
+                until(lambda: "room for output" in self.asks("connections"),
+                      "unsent output")
+                one, other = sorted(
+                    json.loads(self.asks("connections", "--json")),
+                    key=lambda entry: entry["bytes_in"])
+                self.assertEqual(one["peer"],
+                                 "127.0.0.1:%d" % idle.getsockname()[1])
+                self.assertEqual((one["bytes_in"], one["bytes_out"],
+                                  one["unsent"], one["waits_for"]),
+                                 (5, 5, 0, "input"))
+                self.assertEqual(other["waits_for"], "room for output")
+                self.assertGreater(other["unsent"], 0)
+                self.assertIn("peer=" + one["peer"], self.asks("connections"))
+                self.assertEqual(server.stop()[0], 3)
+
+    def test_drain_stops_the_server_which_is_no_longer_ready(self):
+        with self.serve("-t", "never", "echo@127.0.0.1:0") as server:
+            self.asks("ready")
+            with server.connect() as client:
+                stuff(client)
+                self.asks("drain")
+                until(lambda: not is_listening(server.address()), "the drain")
+                self.assertIn("draining", self.refused("ready"))
+                self.assertEqual(self.stats()["phase"], "draining")
+                client.setblocking(True)
+                while client.recv(65536):
+                    pass
+            self.assertEqual(server.end()[0], 0)
+
+    def test_in_a_lame_duck_it_is_not_ready_and_accepts(self):
+        with self.serve("--lame-duck", "never", "echo@127.0.0.1:0") as server:
+            self.asks("drain")
+            until(lambda: self.stats()["phase"] == "lame-duck", "the phase")
+            self.assertIn("lame-duck", self.refused("ready"))
+            with server.connect() as client:
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_the_log_level_changes(self):
+        with self.serve("-l", "warning") as server:
+            self.assertEqual(self.asks("log-level"), "warning\n")
+            self.asks("log-level", "debug")
+            self.assertEqual(self.asks("log-level"), "debug\n")
+            self.assertIn("'loud'", self.refused("log-level", "loud"))
+            self.assertEqual(self.asks("log-level"), "debug\n")
+            server.stop()
+            server.logs(rb" info stopped: ")
+
+    def test_what_is_no_request(self):
+        with self.serve() as server:
+            for words in (["nonsense"], ["stats", "x"], ["drain", "--", "x"],
+                          ["log-level", "info", "debug"], ["ready", "-j"]):
+                self.refused(*words)
+            for words in ([], ["stats", ""], ["a b"], ["--nonsense"],
+                          ["x" * 2000]):
+                self.check_usage(self.ctl(*words), "weir-server")
+            for line in (b"", b"\n", b"\0\n", b"x" * 5000,
+                         b"stats \n", b" stats\n"):
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(self.path)
+                    client.sendall(line)
+                    client.shutdown(socket.SHUT_WR)
+                    self.assertNotIn(b"ok", read_all(client))
+            self.assertEqual(self.stats()["phase"], "serving")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_where_nobody_listens(self):
+        self.assertIn("no server listens", self.refused("stats"))
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(self.path)
+        self.assertIn("no server listens", self.refused("ready"))
+
+    def test_sockets_that_cannot_be(self):
+        for path in ("@abstract", "", "/" + "x" * 200, "/nonexistent/x"):
+            self.check_usage(run("WEIR_SERVER", "--control", path,
+                                 "echo@127.0.0.1:0"),
+                             "weir-server", "--control")
+        with self.serve():
+            self.check_usage(
+                run("WEIR_SERVER", "--control", self.path, "echo@127.0.0.1:0"),
+                "weir-server", "--control", "another process")
+
+    def test_help_has_the_requests(self):
+        result = run("WEIR_SERVER", "ctl", "--help")
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        for word in (b"drain", b"reload", b"stats", b"connections",
+                     b"log-level", b"ready"):
+            self.assertIn(word, result.stdout)
+
+
+class Reload(Base):
+    def test_limits_and_log_level_change(self):
+        self.configure("# the first\n\nqueue = 50\n  log-level=debug \n")
+        with self.serve("--config", self.config) as server:
+            self.assertEqual(self.stats()["queue_length"], "50")
+            self.configure("queue = 70\nmax-connections = 90\n"
+                           "log-level = warning\nlame-duck = never\n")
+            self.asks("reload")
+            now = self.stats()
+            self.assertEqual((now["queue_length"], now["max_connections"]),
+                             ("70", "90"))
+            self.assertEqual(self.asks("log-level"), "warning\n")
+            self.configure("")
+            server.process.send_signal(signal.SIGHUP)
+            until(lambda: self.stats()["queue_length"] == "128", "the default")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_the_command_line_wins(self):
+        self.configure("queue = 50\nworkers = 3\n")
+        with self.serve("--config", self.config, "-q", "60") as server:
+            now = self.stats()
+            self.assertEqual((now["queue_length"], now["workers"]),
+                             ("60", "3"))
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_what_is_wrong_changes_nothing_and_is_named(self):
+        self.configure("queue = 50\nmax-connections = 100\n")
+        with self.serve("--config", self.config) as server:
+            for text, words in (
+                    ("queue = 7\ndrain-timeout = x\n", ("--drain-timeout",)),
+                    ("queue = 7\nnonsense = 1\n", (":2:", "'nonsense'")),
+                    ("queue 7\n", (":1:", "name = value")),
+                    ("queue = 7\ncheck = 1\n", ("'check'",)),
+                    ("queue = 7\nconfig = /x\n", ("'config'",)),
+                    ("queue = 7\nmax-connections = 101\n", ("argument",)),
+                    ("queue = 7\nworkers = 9\n", ("--workers", "restart")),
+                    ("queue = 7\ngreeting = x\n", ("--greeting",)),
+                    ("queue = 7\npid-file = /x\n", ("--pid-file",)),
+                    ("queue = 7\nidle-timeout = 1s\n", ("--idle-timeout",)),
+                    ("queue = 7\0\n", ("no text",))):
+                self.configure(text)
+                why = self.refused("reload")
+                for word in words:
+                    self.assertIn(word, why)
+                self.assertEqual(self.stats()["queue_length"], "50", text)
+            os.unlink(self.config)
+            self.assertIn("cannot read", self.refused("reload"))
+            os.mkdir(self.config)
+            self.assertIn("cannot read", self.refused("reload"))
+            self.assertEqual(self.stats()["queue_length"], "50")
+            server.logs(rb" warning not reloaded: --workers cannot change")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_without_a_file_there_is_nothing_to_reload(self):
+        with self.serve() as server:
+            self.assertIn("nothing to reload", self.refused("reload"))
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_files_that_cannot_be_read_at_the_start(self):
+        for text in (None, "nonsense\n", "queue = none\n"):
+            if text:
+                self.configure(text)
+            self.check_usage(run("WEIR_SERVER", "--config", self.config, "-n"),
+                             "weir-server")
+
+    def test_the_service_manager_is_told(self):
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(self.folder() + "/notify")
+        manager.settimeout(60)
+        self.configure("queue = 50\n")
+        env = dict(os.environ, NOTIFY_SOCKET=manager.getsockname())
+        with self.serve("--config", self.config, env=env) as server:
+            for text in ("queue = 51\n", "queue = none\n"):
+                self.configure(text)
+                self.ctl("reload")
+                while not (said := manager.recv(4096)).startswith(b"RELOAD"):
+                    pass
+                self.assertRegex(said,
+                                 rb"^RELOADING=1\nMONOTONIC_USEC=[0-9]+$")
+                while manager.recv(4096) != b"READY=1":
+                    pass
+            self.assertEqual(server.stop()[0], 0)
+
+
+if __name__ == "__main__":
+    main()
