@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The callbacks of this file log and then call those of the service.  `opened`
- * needs a worker for each new connection, so they are not installed unless the
- * log shows these lines.
+ * needs a worker for each new connection, so it is installed only if the log
+ * has a line for the beginning.
+ *
+ * A line of --access-log never makes its caller wait: it goes into the queue of
+ * out.c or is lost, and counted.
  */
 #include "access.h"
 
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "journal.h"
+#include "out.h"
 
 #define PEER_TEXT 160
 
 struct access_log {
 	struct access_log *next;
 	struct weir_service inner;
-	char name[512];
+	const char *service; /* its name */
+	char address[512];
 };
 
 static struct access_log *logs; /* one for each listener; never freed */
@@ -50,9 +60,9 @@ static int access_opened(weir_conn *c, void *arg)
 	struct access_log *log = arg;
 	char peer[PEER_TEXT];
 
-	journal(WEIR_LOG_INFO, "connection %llu from %s to %s",
+	journal(WEIR_LOG_INFO, "connection %llu from %s to %s@%s",
 		(unsigned long long)weir_conn_id(c), peer_of(c, peer),
-		log->name);
+		log->service, log->address);
 	return log->inner.opened ? log->inner.opened(c, log->inner.arg)
 				 : WEIR_AGAIN;
 }
@@ -74,19 +84,214 @@ static void access_closed(weir_conn *c, void *arg)
 		log->inner.closed(c, log->inner.arg);
 	weir_conn_summary(c, &s, sizeof(s));
 	journal(WEIR_LOG_INFO,
-		"connection %llu from %s to %s ended after %lld.%03lld s "
+		"connection %llu from %s to %s@%s ended after %lld.%03lld s "
 		"(%llu bytes in, %llu out): %s",
 		(unsigned long long)weir_conn_id(c), peer_of(c, peer),
-		log->name, (long long)(s.age_ms / 1000),
+		log->service, log->address, (long long)(s.age_ms / 1000),
 		(long long)(s.age_ms % 1000), (unsigned long long)s.bytes_in,
 		(unsigned long long)s.bytes_out, reasons[s.end]);
 }
+
+/* --------------------------------------------------------------- --access-log
+ */
+
+static enum access_lines wanted = ACCESS_JOURNAL;
+static bool is_json;
+static atomic_ullong dropped, dropped_in_all;
+static struct limit lines_limit = { .most = ACCESS_PER_SECOND };
+
+static const char *const ends[] = {
+	[WEIR_END_NONE] = "none",
+	[WEIR_END_CLOSED] = "closed",
+	[WEIR_END_PEER] = "peer",
+	[WEIR_END_LOST] = "lost",
+	[WEIR_END_ERROR] = "error",
+	[WEIR_END_DRAIN] = "drain",
+	[WEIR_END_CUT] = "cut",
+	[WEIR_END_CONNECT] = "connect",
+	[WEIR_END_FIRST_BYTE] = "first_byte_timeout",
+	[WEIR_END_READ] = "read_timeout",
+	[WEIR_END_WRITE] = "write_timeout",
+	[WEIR_END_IDLE] = "idle_timeout",
+	[WEIR_END_LIFETIME] = "lifetime",
+	[WEIR_END_PAUSE] = "pause_timeout",
+};
+
+void access_start(enum access_lines lines, bool as_json)
+{
+	wanted = lines;
+	is_json = as_json;
+}
+
+unsigned long long access_dropped(void)
+{
+	return atomic_load(&dropped_in_all);
+}
+
+/* A line as it is written: fields, in one of the two formats. */
+struct line {
+	char text[PIPE_BUF];
+	size_t len;
+};
+
+static void add_raw(struct line *l, const char *name, const char *value)
+{
+	size_t room = sizeof(l->text) - l->len;
+	int n = snprintf(
+		l->text + l->len, room, is_json ? "%s\"%s\":%s" : "%s%s=%s",
+		l->len == 0 ? (is_json ? "{" : "") : (is_json ? "," : " "),
+		name, value);
+
+	if (n > 0)
+		l->len += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/* The library writes addresses without control characters. */
+static void add_text(struct line *l, const char *name, const char *value)
+{
+	char safe[1200] = "\"", *to = safe + 1;
+	bool is_plain = !is_json && *value && !strpbrk(value, " =\"\\");
+
+	if (is_plain) {
+		add_raw(l, name, value);
+		return;
+	}
+	for (; *value && to < safe + sizeof(safe) - 3; value++) {
+		if (*value == '"' || *value == '\\')
+			*to++ = '\\';
+		*to++ = *value;
+	}
+	*to++ = '"';
+	*to = '\0';
+	add_raw(l, name, safe);
+}
+
+static void add_number(struct line *l, const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	add_raw(l, name, text);
+}
+
+static int64_t day_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void add_time(struct line *l, const char *name, int64_t ms)
+{
+	char text[40];
+	time_t second = (time_t)(ms / 1000);
+	struct tm utc;
+	size_t len;
+
+	gmtime_r(&second, &utc);
+	len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(ms % 1000));
+	add_text(l, name, text);
+}
+
+static bool write_line(struct line *l)
+{
+	if (is_json)
+		l->text[l->len++] = '}';
+	l->text[l->len++] = '\n';
+	return out_line(STDERR_FILENO, l->text, l->len, OUT_NO_WAIT);
+}
+
+static void access_drop(void)
+{
+	atomic_fetch_add(&dropped, 1);
+	atomic_fetch_add(&dropped_in_all, 1);
+}
+
+/* The exchange lets only one thread report each line that was left out. */
+static void report_access_dropped(void)
+{
+	unsigned long long lost = atomic_exchange(&dropped, 0);
+	struct line l = { .len = 0 };
+
+	if (lost == 0)
+		return;
+	add_time(&l, "time", day_ms());
+	add_number(&l, "dropped", lost);
+	if (!write_line(&l))
+		atomic_fetch_add(&dropped, lost);
+}
+
+static void write_connection(const struct access_log *log, weir_conn *c,
+			     const struct weir_summary *s)
+{
+	int64_t now = day_ms();
+	struct line l = { .len = 0 };
+	char peer[PEER_TEXT], duration[32];
+
+	add_time(&l, "time", now);
+	add_text(&l, "service", log->service);
+	add_text(&l, "listener", log->address);
+	add_text(&l, "peer",
+		 weir_conn_peer(c, peer, sizeof(peer)) < 0 ? "unknown" : peer);
+	add_number(&l, "id", weir_conn_id(c));
+	add_time(&l, "start", now - s->age_ms);
+	snprintf(duration, sizeof(duration), "%lld.%03lld",
+		 (long long)(s->age_ms / 1000), (long long)(s->age_ms % 1000));
+	add_raw(&l, "duration", duration);
+	add_number(&l, "received", s->bytes_in);
+	add_number(&l, "sent", s->bytes_out);
+	add_text(&l, "end", ends[s->end]);
+	report_access_dropped();
+	if (!write_line(&l))
+		access_drop();
+}
+
+static bool is_wanted(int64_t end)
+{
+	return wanted == ACCESS_ALL ||
+	       (end != WEIR_END_CLOSED && end != WEIR_END_PEER &&
+		end != WEIR_END_DRAIN);
+}
+
+static int line_opened(weir_conn *c, void *arg)
+{
+	struct access_log *log = arg;
+
+	return log->inner.opened(c, log->inner.arg);
+}
+
+static void line_closed(weir_conn *c, void *arg)
+{
+	struct access_log *log = arg;
+	struct weir_summary s;
+
+	if (log->inner.closed)
+		log->inner.closed(c, log->inner.arg);
+	weir_conn_summary(c, &s, sizeof(s));
+	if (!is_wanted(s.end))
+		return;
+	if (limit_allows(&lines_limit))
+		write_connection(log, c, &s);
+	else
+		access_drop();
+}
+
+void access_end(void)
+{
+	report_access_dropped();
+}
+
+/* ------------------------------------------------------------------- listeners
+ */
 
 struct access_log *access_log_new(struct weir_service *service)
 {
 	struct access_log *log;
 
-	if (!journal_wants(WEIR_LOG_INFO))
+	if (wanted == ACCESS_OFF ||
+	    (wanted == ACCESS_JOURNAL && !journal_wants(WEIR_LOG_INFO)))
 		return NULL;
 	log = calloc(1, sizeof(*log));
 	if (!log) {
@@ -96,15 +301,22 @@ struct access_log *access_log_new(struct weir_service *service)
 	log->inner = *service;
 	log->next = logs;
 	logs = log;
-	service->opened = access_opened;
 	service->readable = access_readable;
-	service->closed = access_closed;
 	service->arg = log;
+	if (wanted == ACCESS_JOURNAL) {
+		service->opened = access_opened;
+		service->closed = access_closed;
+	} else {
+		if (service->opened)
+			service->opened = line_opened;
+		service->closed = line_closed;
+	}
 	return log;
 }
 
 void access_log_name(struct access_log *log, const char *service,
 		     const char *address)
 {
-	snprintf(log->name, sizeof(log->name), "%s@%s", service, address);
+	log->service = service;
+	snprintf(log->address, sizeof(log->address), "%s", address);
 }

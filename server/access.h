@@ -1,15 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A log line when a connection begins and one when it ends, for any service:
+ * The log of connections, for any service.  In the journal it has a line when a
+ * connection begins and one when it ends:
  *
  *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7
  *   connection 17 from 127.0.0.1:50312 to echo@127.0.0.1:7 ended after 2.004 s
  *   (12 bytes in, 12 out): the client has closed
+ *
+ * With --access-log it has one line for each, when it has ended, in a form for
+ * programs: logfmt, folded here, or JSON with the same fields.
+ *
+ *   time=2026-01-02T03:04:07.682Z service=echo listener=127.0.0.1:7
+ *   peer=127.0.0.1:50312 id=17 start=2026-01-02T03:04:05.678Z duration=2.004
+ *   received=12 sent=12 end=peer
+ *
+ * Before the next line after lines were left out there is one like
+ * "time=2026-01-02T03:04:08.001Z dropped=17".
  */
 #ifndef SERVER_ACCESS_H
 #define SERVER_ACCESS_H
 
+#include <stdbool.h>
+
 #include <weir.h>
+
+/* Lines of --access-log in one second. */
+#define ACCESS_PER_SECOND 1000
+
+enum access_lines {
+	ACCESS_JOURNAL, /* two lines of level info */
+	ACCESS_OFF,
+	ACCESS_ERRORS, /* one, unless the connection was completed */
+	ACCESS_ALL     /* one */
+};
+
+/* Before any listener. */
+void access_start(enum access_lines lines, bool as_json);
+
+/* How many lines of --access-log were left out so far. */
+unsigned long long access_dropped(void);
+
+/* After the last line: log how many were left out. */
+void access_end(void);
 
 struct access_log; /* of one listener */
 

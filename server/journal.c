@@ -6,7 +6,6 @@
 #include "journal.h"
 
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +23,12 @@ static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
 static atomic_ulong dropped; /* not reported yet */
 static atomic_ullong dropped_in_all;
 
-/* By level. */
-static struct {
-	atomic_llong second; /* of the monotonic clock */
-	atomic_uint count;   /* of the lines in it */
-} limits[WEIR_LOG_DEBUG + 1];
+static struct limit limits[] = {
+	[WEIR_LOG_ERROR] = { .most = JOURNAL_PER_SECOND },
+	[WEIR_LOG_WARNING] = { .most = JOURNAL_PER_SECOND },
+	[WEIR_LOG_INFO] = { .most = JOURNAL_PER_SECOND },
+	[WEIR_LOG_DEBUG] = { .most = JOURNAL_PER_SECOND },
+};
 
 /* systemd names the stream that it reads: "device:inode". */
 static bool is_read_by_systemd(int fd)
@@ -157,18 +157,16 @@ void journal_sink(void *arg, int level, const char *text)
 		journal_drop();
 }
 
-/* If two threads begin the second at once, a few more lines pass. */
-static bool is_within_limit(int level)
+bool limit_allows(struct limit *l)
 {
 	struct timespec now;
-	long long second = atomic_load(&limits[level].second);
+	long long second = atomic_load(&l->second);
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (second != now.tv_sec &&
-	    atomic_compare_exchange_strong(&limits[level].second, &second,
-					   now.tv_sec))
-		atomic_store(&limits[level].count, 0);
-	return atomic_fetch_add(&limits[level].count, 1) < JOURNAL_PER_SECOND;
+	    atomic_compare_exchange_strong(&l->second, &second, now.tv_sec))
+		atomic_store(&l->count, 0);
+	return atomic_fetch_add(&l->count, 1) < l->most;
 }
 
 void journal(int level, const char *format, ...)
@@ -178,7 +176,7 @@ void journal(int level, const char *format, ...)
 
 	if (!journal_wants(level))
 		return;
-	if (!is_within_limit(level)) {
+	if (!limit_allows(&limits[level])) {
 		journal_drop();
 		return;
 	}

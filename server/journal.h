@@ -13,12 +13,23 @@
 #ifndef SERVER_JOURNAL_H
 #define SERVER_JOURNAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <weir.h>
 
 /* For each level; the library limits its own lines. */
 #define JOURNAL_PER_SECOND 100
+
+/* At most that many lines in each second. */
+struct limit {
+	unsigned most;	     /* c */
+	atomic_llong second; /* of the monotonic clock */
+	atomic_uint count;   /* of the lines in it */
+};
+
+/* Any thread.  If two begin the second at once, a few more lines pass. */
+bool limit_allows(struct limit *l);
 
 /* Before any thread.  level is the most verbose one shown, WEIR_LOG_... */
 void journal_start(int level);

@@ -395,6 +395,7 @@ static int serve(weir_server *s, const struct run *r)
 	systemd_end();
 	control_end();
 	console_close();
+	access_end();
 	journal_end();
 	status = report_end(s, rc, has_started);
 	if (o->pid_file)
@@ -414,6 +415,7 @@ static int run_server(const struct run *r)
 	int status, rc = out_start();
 
 	journal_start(o->config.log_level);
+	access_start(o->access, o->access_is_json);
 	if (rc < 0)
 		return cannot_start(rc);
 	raise_descriptor_limit(o);

@@ -34,6 +34,8 @@ enum {
 	OPT_CONTROL,
 	OPT_MODE,
 	OPT_STATUS,
+	OPT_ACCESS,
+	OPT_ACCESS_FORMAT,
 };
 
 static const struct cli_option table[] = {
@@ -83,6 +85,12 @@ static const struct cli_option table[] = {
 	{ "status", OPT_STATUS, "ADDRESS",
 	  "serve metrics, health checks and a status\n"
 	  "page by HTTP at ADDRESS" },
+	{ "access-log", OPT_ACCESS, "LINES",
+	  "for each connection one line on standard\n"
+	  "error when it has ended: off, errors or all\n"
+	  "(default: two log lines of level info)" },
+	{ "access-log-format", OPT_ACCESS_FORMAT, "FORMAT",
+	  "logfmt (default) or json" },
 	{ "check", 'n', NULL, "print the resulting settings and exit" },
 	{ "help", 'h', NULL, "print this help and exit" },
 	{ "version", 'V', NULL, "print the version and exit" },
@@ -103,6 +111,13 @@ static const struct {
 	{ OPT_READ_TIMEOUT, "read_ms" },
 	{ OPT_WRITE_TIMEOUT, "write_ms" },
 	{ OPT_LIFETIME, "lifetime_ms" },
+};
+
+/* --access-log */
+static const char *const lines[] = {
+	[ACCESS_OFF] = "off",
+	[ACCESS_ERRORS] = "errors",
+	[ACCESS_ALL] = "all",
 };
 
 static const struct weir_option *library_option(int key)
@@ -212,6 +227,28 @@ static bool parse_opt_mode(struct options *o)
 	o->limits.mode = (int)mode;
 	o->has_mode = true;
 	return true;
+}
+
+static bool parse_opt_access(struct options *o)
+{
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		if (!lines[i] || strcmp(optarg, lines[i]) != 0)
+			continue;
+		o->access = (enum access_lines)i;
+		return true;
+	}
+	cli_error("--access-log: '%s' is not off, errors or all", optarg);
+	return false;
+}
+
+static bool parse_opt_access_format(struct options *o)
+{
+	o->access_is_json = strcmp(optarg, "json") == 0;
+	if (o->access_is_json || strcmp(optarg, "logfmt") == 0)
+		return true;
+	cli_error("--access-log-format: '%s' is neither logfmt nor json",
+		  optarg);
+	return false;
 }
 
 static bool parse_opt_status(struct options *o)
@@ -342,6 +379,10 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_mode(o);
 	case OPT_STATUS:
 		return parse_opt_status(o);
+	case OPT_ACCESS:
+		return parse_opt_access(o);
+	case OPT_ACCESS_FORMAT:
+		return parse_opt_access_format(o);
 	case 'l':
 		return parse_opt_level(o);
 	case 'n':
@@ -545,6 +586,10 @@ int options_print(const struct options *o)
 		print_text("config", o->config_file);
 	if (o->control)
 		print_text("control", o->control);
+	if (o->access != ACCESS_JOURNAL)
+		stream_print("access-log %s\naccess-log-format %s\n",
+			     lines[o->access],
+			     o->access_is_json ? "json" : "logfmt");
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));

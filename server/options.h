@@ -12,6 +12,7 @@
 
 #include <weir.h>
 
+#include "access.h"
 #include "config_file.h"
 #include "listeners.h"
 
@@ -26,6 +27,8 @@ struct options {
 	const char *control;
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
+	enum access_lines access;
+	bool access_is_json;
 	bool check;
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;

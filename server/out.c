@@ -31,7 +31,7 @@
 #include "../cli/stream.h"
 #include "background.h"
 
-#define QUEUE_LINES	 32
+#define QUEUE_LINES	 128
 #define ANNOUNCE_WAIT_MS 250
 #define FLUSH_WAIT_MS	 250
 
@@ -174,14 +174,14 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 
 		line->fd = fd;
 		line->wait_ms = wait_ms;
-		line->outcome = s->is_stalled ? NULL : &outcome;
+		line->outcome = s->is_stalled || wait_ms < 0 ? NULL : &outcome;
 		line->len = len;
 		memcpy(line->text, text, len);
 		pthread_cond_signal(&s->has_lines);
 		if (line->outcome)
 			wait_for_line_locked(s, &outcome,
 					     wait_ms + OUT_HOLD_MS);
-		if (outcome == PENDING) { /* and so still in the queue */
+		if (wait_ms >= 0 && outcome == PENDING) { /* still queued */
 			line->outcome = NULL;
 			s->is_stalled = true;
 		}

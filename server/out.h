@@ -12,14 +12,18 @@
 
 #define OUT_HOLD_MS 50
 
+/* For out_line(): leave the line in the queue, or lose it. */
+#define OUT_NO_WAIT (-1)
+
 /* Start the threads that write.  Returns 0 or -errno. */
 int out_start(void);
 
 /*
  * Write one line to standard output or standard error.  len includes the
  * newline and is at most PIPE_BUF.  If fd takes nothing now, wait up to
- * wait_ms for it.  Returns false if the line is lost.  Returns true if it has
- * been written, or will be as soon as fd takes it.
+ * wait_ms for it; with OUT_NO_WAIT do not wait at all.  Returns false if the
+ * line is lost.  Returns true if it has been written, or will be as soon as fd
+ * takes it.
  */
 bool out_line(int fd, const char *line, size_t len, int wait_ms);
 

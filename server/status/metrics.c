@@ -241,6 +241,8 @@ static void of_server(struct metrics *m)
 		(count)s->log_dropped);
 	fprintf(m->to, "weir_log_dropped_total{source=\"server\"} %llu\n",
 		(count)m->now->journal_dropped);
+	fprintf(m->to, "weir_log_dropped_total{source=\"access\"} %llu\n",
+		(count)m->now->access_dropped);
 }
 
 /* --------------------------------------------------------------- the process

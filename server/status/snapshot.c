@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "../access.h"
 #include "../journal.h"
 #include "../services.h"
 
@@ -33,6 +34,7 @@ bool snapshot_take(struct snapshot *ret, weir_server *s,
 		.is_draining = weir_server_is_draining(s) == 1,
 		.listener_count = o->listeners.count,
 		.journal_dropped = journal_dropped(),
+		.access_dropped = access_dropped(),
 	};
 	ret->listeners = calloc(ret->listener_count, sizeof(*ret->listeners));
 	if (!ret->listeners)

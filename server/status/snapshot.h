@@ -27,6 +27,7 @@ struct snapshot {
 	struct listener_figures *listeners;
 	size_t listener_count;
 	uint64_t journal_dropped; /* lines of our own log */
+	uint64_t access_dropped;  /* of --access-log */
 };
 
 /* To be freed by snapshot_fini().  False: there is no memory. */

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import re
 import resource
@@ -266,6 +267,111 @@ class TerminalOfAnother(UnreadTerminal):
     def setUp(self):
         super().setUp()
         os.fchmod(self.slave, 0)
+
+
+class AccessLog(TestCase):
+    """One line for each connection, with --access-log."""
+
+    FIELDS = ["time", "service", "listener", "peer", "id", "start", "duration",
+              "received", "sent", "end"]
+
+    @staticmethod
+    def fields(line):
+        """Of a line in logfmt."""
+        return dict((name, quoted.replace('\\"', '"') or plain) for
+                    name, quoted, plain in re.findall(
+                        r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))',
+                        line.decode()))
+
+    def ask(self, sock):
+        sock.sendall(b"hello")
+        self.assertEqual(sock.recv(5), b"hello")
+
+    def access_lines(self, server):
+        return [line for line in server.err.data.splitlines()
+                if line.startswith((b"time=", b"{"))]
+
+    def test_a_line_says_who_when_why_and_how_much(self):
+        with Server("echo@127.0.0.1:0", "--access-log", "all") as server:
+            with server.connect() as sock:
+                peer = "127.0.0.1:%d" % sock.getsockname()[1]
+                self.ask(sock)
+            line = self.fields(server.logs(rb"^time=.*\n").group())
+            self.assertEqual(list(line), self.FIELDS)
+            self.assertEqual((line["service"], line["listener"], line["peer"],
+                              line["received"], line["sent"], line["end"]),
+                             ("echo", server.address(), peer, "5", "5",
+                              "peer"))
+            self.assertLessEqual(line["start"], line["time"])
+            server.stop()
+            self.assertNotIn(b" info connection ", server.err.rest())
+
+    def test_json_has_the_same_fields(self):
+        path = self.folder() + '/a "b" \\'
+        with Server("greet@unix:" + path, "--access-log", "all",
+                    "--access-log-format", "json") as server:
+            with connect("unix:" + path) as sock:
+                read_all(sock)
+            line = json.loads(server.logs(rb"^{.*}\n").group())
+            self.assertEqual(list(line), self.FIELDS)
+            self.assertEqual(line["end"], "closed")
+            self.assertEqual(line["listener"], server.address())
+            self.assertEqual(line["sent"], len("Got your connection"))
+            self.assertIsInstance(line["duration"], float)
+
+    def test_errors_are_those_that_were_not_completed(self):
+        with Server("echo@127.0.0.1:0", "--access-log", "errors",
+                    "-i", "300ms") as server:
+            with server.connect() as sock:
+                self.ask(sock)
+            sock = server.connect()
+            self.ask(sock)
+            reset(sock)
+            server.logs(rb"^time=.* end=lost\n")
+            with server.connect() as sock:
+                self.ask(sock)
+                server.logs(rb"^time=.* end=idle_timeout\n")
+            server.stop()
+            self.assertEqual(len(self.access_lines(server)), 2)
+
+    def test_off_writes_none(self):
+        with Server("echo@127.0.0.1:0", "--access-log", "off") as server:
+            with server.connect() as sock:
+                self.ask(sock)
+            self.assertEqual(server.stop()[1]["completed"], 1)
+            self.assertNotRegex(server.err.rest(), rb"time=|info connection")
+
+    def test_lines_left_out_are_counted_and_hold_nobody(self):
+        clients = 3000
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        with Server("greet@127.0.0.1:0", "--access-log", "all",
+                    stderr=writer) as server:
+            os.close(writer)
+            for _ in range(clients): # nobody reads the log
+                with server.connect() as sock:
+                    read_all(sock)
+            read = []
+            thread = threading.Thread(target=lambda: read.extend(
+                iter(lambda: os.read(reader, 65536), b"")))
+            thread.start()
+            self.assertEqual(server.stop()[1]["accepted"], clients)
+        thread.join(DEADLINE)
+        lines = b"".join(read).splitlines()
+        lost = [int(self.fields(line)["dropped"]) for line in lines
+                if b" dropped=" in line]
+        self.assertGreater(sum(lost), clients / 2)
+        self.assertEqual(sum(b" peer=" in line for line in lines) + sum(lost),
+                         clients)
+
+    def test_wrong_values_are_refused(self):
+        for option, value in (("--access-log", "some"),
+                              ("--access-log-format", "xml")):
+            with Server(option, value, ready=False) as server:
+                self.assertEqual(server.process.wait(DEADLINE), 2)
+                server.err.expect(rb"^weir-server: %s: '%s' is n" % (
+                    option.encode(), value.encode()))
 
 
 if __name__ == "__main__":
