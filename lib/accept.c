@@ -51,6 +51,7 @@ struct wr_endpoint *wr_endpoint_new(int threads)
 
 void wr_endpoint_free(struct wr_endpoint *e)
 {
+	wr_service_fini(&e->service);
 	wr_sys_free(e->counts);
 	wr_sys_free(e);
 }

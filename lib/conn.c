@@ -79,7 +79,6 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->release = give_slot;
 	c->fd = fd;
 	c->born_at = c->active_at = c->wait_at = c->in.last_at = now;
-	memcpy(c->timeout_ms, service->timeout_ms, sizeof(c->timeout_ms));
 	atomic_store(&c->check_at, WR_NEVER_AT);
 	atomic_store(&c->refs, 1);
 	if (c->core)
@@ -121,7 +120,7 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what)
 
 static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 {
-	return wr_deadline_at(since, c->timeout_ms[which]);
+	return wr_deadline_at(since, wr_conn_timeout(c, which));
 }
 
 /*

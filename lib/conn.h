@@ -185,7 +185,7 @@ struct weir_conn {
 		};
 		struct wr_linger linger; /* t: while it lingers */
 	};
-	int timeout_ms[WR_TMO_COUNT]; /* o */
+	int timeout_ms[WR_TMO_COUNT]; /* o: 0: as the service's limits */
 	socklen_t peer_len;	      /* l: 0: ask the socket */
 	union {
 		struct sockaddr sa;
@@ -337,6 +337,9 @@ void wr_conn_refuse(struct weir_conn *c, int outcome);
  */
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
+/* Owner: a deadline (enum wr_timeout) in ms; -1: never. */
+int wr_conn_timeout(const struct weir_conn *c, int which);
+
 /*
  * The peer's address for logs, in WR_PEER_TEXT bytes.  The first is for the
  * owner; the second is for any thread and never waits.
@@ -368,8 +371,8 @@ bool wr_conn_input_is_over(struct weir_conn *c);
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at);
 
 /*
- * Owner, after WR_FLUSH_STALLED: wait for room or the deadline.  0: flush
- * again; -ETIMEDOUT: the deadline had passed before; -ECANCELED.
+ * Owner, after WR_FLUSH_STALLED: wait for room, an event or the deadline.  0:
+ * flush again; -ETIMEDOUT: the deadline had passed before; -ECANCELED.
  */
 int wr_conn_wait_output(struct weir_conn *c);
 
@@ -420,14 +423,15 @@ static inline bool wr_conn_is_congested(const struct weir_conn *c)
 	return wr_outbox_has_files(&c->out.box) ||
 	       (!c->service->set.full_duplex &&
 		2 * wr_outbox_bytes(&c->out.box) >=
-			c->service->set.outbox_mark);
+			wr_limits(c->service)->outbox_mark);
 }
 
 /* Owner.  For WEIR_WRITABLE. */
 static inline bool wr_conn_has_room(const struct weir_conn *c)
 {
 	return !wr_outbox_has_files(&c->out.box) &&
-	       2 * wr_outbox_bytes(&c->out.box) < c->service->set.outbox_mark;
+	       2 * wr_outbox_bytes(&c->out.box) <
+		       wr_limits(c->service)->outbox_mark;
 }
 
 /* Owner. */

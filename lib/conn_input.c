@@ -420,7 +420,7 @@ ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap)
 static ssize_t input_gather(struct weir_conn *c, size_t len)
 {
 	while (wr_buffer_len(&c->in.buf) < len) {
-		ssize_t n = input_fill(c, c->service->set.line_max);
+		ssize_t n = input_fill(c, wr_limits(c->service)->line_max);
 
 		if (n == -EAGAIN)
 			n = no_input(c, wr_buffer_len(&c->in.buf) > 0);
@@ -465,7 +465,7 @@ ssize_t weir_conn_read_exact(weir_conn *c, void *buf, size_t len)
 	n = begin_input(c);
 	if (n < 0)
 		return n;
-	if (len > c->service->set.line_max)
+	if (len > wr_limits(c->service)->line_max)
 		return wr_conn_may_wait(c) ? read_through(c, buf, len)
 					   : -EMSGSIZE;
 	n = input_gather(c, len);
@@ -515,7 +515,7 @@ static ssize_t look_for_end(const struct weir_conn *c, size_t cap,
 	size_t end =
 		wr_buffer_find(&c->in.buf, delim, delim_len, c->in.scanned);
 
-	cap = wr_min(cap, c->service->set.line_max);
+	cap = wr_min(cap, wr_limits(c->service)->line_max);
 	if (end > 0 ? end > cap : wr_buffer_len(&c->in.buf) >= cap)
 		return -EMSGSIZE;
 	return (ssize_t)end;
@@ -594,7 +594,7 @@ ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)
 
 	if (c == NULL || data == NULL || at_least == 0 || at_least > SSIZE_MAX)
 		return -EINVAL;
-	if (at_least > c->service->set.line_max)
+	if (at_least > wr_limits(c->service)->line_max)
 		return -EMSGSIZE;
 	n = begin_input(c);
 	if (n == 0)

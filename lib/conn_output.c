@@ -154,8 +154,8 @@ static void shut_output_locked(struct weir_conn *c)
  */
 static int64_t least_progress(const struct weir_conn *c)
 {
-	size_t rate = c->service->set.write_rate;
-	int64_t ms = c->timeout_ms[WR_TMO_WRITE];
+	size_t rate = wr_limits(c->service)->write_rate;
+	int64_t ms = wr_conn_timeout(c, WR_TMO_WRITE);
 
 	if (ms == WEIR_NEVER || rate == 0 || !c->out.is_stalled)
 		return 1;
@@ -272,7 +272,7 @@ static bool fits_below(size_t max, size_t queued, size_t more)
 
 static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
-	return fits_below(c->service->set.outbox_mark, queued, more);
+	return fits_below(wr_limits(c->service)->outbox_mark, queued, more);
 }
 
 /* Keep a small write, and any write while the socket is full. */
@@ -329,7 +329,7 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 
 static bool has_space(const struct weir_conn *c, const struct rest *rest)
 {
-	return fits_below(c->service->set.outbox_max,
+	return fits_below(wr_limits(c->service)->outbox_max,
 			  wr_outbox_bytes(&c->out.box), rest->left);
 }
 

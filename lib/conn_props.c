@@ -97,6 +97,13 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 					  cap);
 }
 
+int wr_conn_timeout(const struct weir_conn *c, int which)
+{
+	int own = c->timeout_ms[which];
+
+	return own ? own : wr_limits(c->service)->timeout_ms[which];
+}
+
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 {
 	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
@@ -111,7 +118,7 @@ int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
 	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
 	    which > WEIR_TIMEOUT_PAUSE)
 		return -EINVAL;
-	*ms = c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE];
+	*ms = wr_conn_timeout(c, which - WEIR_TIMEOUT_FIRST_BYTE);
 	return 0;
 }
 

@@ -51,10 +51,10 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at)
  * The caller flushes when it returns, which shows what the peer has taken: the
  * poller does not report each byte.
  */
-int wr_conn_wait_output(struct weir_conn *c)
+static int wait_output(struct weir_conn *c)
 {
 	int64_t dies_at =
-		wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]);
+		wr_deadline_at(c->born_at, wr_conn_timeout(c, WR_TMO_LIFETIME));
 	int64_t at;
 	int rc;
 
@@ -65,10 +65,19 @@ int wr_conn_wait_output(struct weir_conn *c)
 							   : WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
-	do {
-		if (atomic_load(&c->is_cut))
-			return -ECANCELED;
-		rc = wr_conn_poll(c, POLLOUT, at);
-	} while (rc == 0 && c->ctx->now < at);
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	rc = wr_conn_poll(c, POLLOUT, at);
 	return rc < 0 ? rc : 0;
+}
+
+int wr_conn_wait_output(struct weir_conn *c)
+{
+	int rc;
+
+	/* First: a deadline that changes from here on ends the wait. */
+	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
+	rc = wait_output(c);
+	atomic_store(&c->waiter_fd, -1);
+	return rc;
 }

@@ -17,10 +17,15 @@ struct dialled {
 	struct wr_stats stats;
 };
 
-static const struct wr_service dialled_service = {
-	.set = { .line_max = (size_t)1 << 20, .outbox_mark = (size_t)1 << 18 },
+static const struct wr_limits dialled_limits = {
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
 			WEIR_NEVER, WEIR_NEVER },
+	.line_max = (size_t)1 << 20,
+	.outbox_mark = (size_t)1 << 18,
+};
+
+static const struct wr_service dialled_service = {
+	.limits = &dialled_limits,
 };
 
 /*
@@ -44,7 +49,7 @@ static void send_the_rest(struct weir_conn *c)
 {
 	int rc;
 
-	if (c->timeout_ms[WR_TMO_WRITE] == WEIR_NEVER)
+	if (wr_conn_timeout(c, WR_TMO_WRITE) == WEIR_NEVER)
 		c->timeout_ms[WR_TMO_WRITE] = WR_DIAL_WRITE_MS;
 	do {
 		rc = wr_conn_flush(c);

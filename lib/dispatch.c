@@ -103,7 +103,7 @@ static void log_deadline(struct weir_conn *c, int end)
 	wr_logf(&core->logger, WEIR_LOG_DEBUG,
 		"connection %llu from %s: %s %d ms: timed out",
 		(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-		names[end], c->timeout_ms[end - WEIR_END_FIRST_BYTE]);
+		names[end], wr_conn_timeout(c, end - WEIR_END_FIRST_BYTE));
 }
 
 /* The close reports a lost peer. */
@@ -485,7 +485,8 @@ static enum step expire(struct weir_conn *c)
 
 static bool has_outlived(const struct weir_conn *c)
 {
-	return wr_deadline_at(c->born_at, c->timeout_ms[WR_TMO_LIFETIME]) <=
+	return wr_deadline_at(c->born_at,
+			      wr_conn_timeout(c, WR_TMO_LIFETIME)) <=
 	       c->ctx->now;
 }
 

@@ -634,6 +634,41 @@ int weir_server_configure(weir_server *s, const struct weir_config *config)
 	return s && config ? wr_core_configure(&s->core, config) : -EINVAL;
 }
 
+/*
+ * The owner of each connection computes its deadline again.  An event for a
+ * connection that is new in its slot, or of another service, does no harm.
+ */
+static void recheck_deadlines(struct wr_core *core)
+{
+	size_t slots = wr_table_slots(core->table);
+
+	for (size_t i = 0; i < slots; i++) {
+		struct weir_conn *c = wr_table_find(core->table, i);
+
+		if (wr_conn_is_in_use(c))
+			wr_conn_post(c, wr_core_foreign_stats(core),
+				     wr_owner_generation(&c->owner),
+				     WR_EV_DEADLINE);
+	}
+}
+
+int weir_server_configure_service(weir_server *s, int id,
+				  const struct weir_service *service)
+{
+	WR_NO_CANCEL();
+	struct wr_endpoint *e = find_listener(s, id);
+	int rc;
+
+	if (e == NULL)
+		return -EINVAL;
+	wr_lock(&s->core.lock);
+	rc = wr_service_change(&e->service, service);
+	wr_unlock(&s->core.lock);
+	if (rc == 0)
+		recheck_deadlines(&s->core);
+	return rc;
+}
+
 /* ------------------------------------------------------------------- stats */
 
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)

@@ -205,26 +205,36 @@ static int make_config(struct weir_config *ret, const struct weir_config *c,
 	return rc < 0 ? rc : complete_config(ret, why);
 }
 
-static int complete_service(struct weir_service *ret,
-			    const struct weir_service *s, const struct why *why)
+static int copy_service(struct weir_service *ret, const struct weir_service *s,
+			const struct why *why)
+{
+	if (s == NULL)
+		return refuse(why, "there is no service");
+	return copy_in(ret, sizeof(*ret), s, s->size, why);
+}
+
+static int complete_service(struct weir_service *ret, const struct why *why)
 {
 	int rc;
 
-	if (s == NULL)
-		return refuse(why, "there is no service");
-	rc = copy_in(ret, sizeof(*ret), s, s->size, why);
-	if (rc < 0)
-		return rc;
 	if ((ret->session == NULL) == (ret->readable == NULL))
 		return refuse(why, "exactly one of session and readable must "
 				   "be set");
-	set_service_defaults(ret, ret->exact ? s->size : 0);
+	set_service_defaults(ret, ret->exact ? ret->size : 0);
 	rc = check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
 			why);
 	if (rc == 0 && ret->outbox_max < ret->outbox_mark)
 		rc = refuse(why, "outbox_max is %zu, less than outbox_mark",
 			    ret->outbox_max);
 	return rc;
+}
+
+static int make_service(struct weir_service *ret, const struct weir_service *s,
+			const struct why *why)
+{
+	int rc = copy_service(ret, s, why);
+
+	return rc < 0 ? rc : complete_service(ret, why);
 }
 
 void weir_config_init(struct weir_config *c, size_t size)
@@ -260,7 +270,7 @@ int weir_service_check(const struct weir_service *s, char *why, size_t cap)
 {
 	struct weir_service complete;
 
-	return complete_service(&complete, s, &(struct why){ why, cap });
+	return make_service(&complete, s, &(struct why){ why, cap });
 }
 
 /* Makes it if it is new.  NULL: no memory. */
@@ -314,6 +324,11 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 }
 
 /* Fields that cannot change; 0 or NULL: as they are. */
+#define EACH_FIXED_OF_SERVICE(X)                                               \
+	X(session)                                                             \
+	X(readable)                                                            \
+	X(opened)                                                              \
+	X(expired) X(closed) X(arg) X(full_duplex) X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
 	X(workers)                                                             \
 	X(max_dialled)                                                         \
@@ -321,16 +336,17 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(stack_size)                                                          \
 	X(log) X(log_arg) X(worker_start) X(worker_exit) X(worker_arg)
 #define KEEP(field)                                                            \
-	if (!c->field)                                                         \
-		c->field = now->field;
-#define IS_KEPT(field) &&c->field == now->field
+	if (!set->field)                                                       \
+		set->field = now->field;
+#define IS_KEPT(field) &&set->field == now->field
 
-static void keep_fixed(struct weir_config *c, const struct weir_config *now)
+static void keep_fixed(struct weir_config *set, const struct weir_config *now)
 {
 	EACH_FIXED(KEEP)
 }
 
-static bool is_kept(const struct weir_config *c, const struct weir_config *now)
+static bool is_kept(const struct weir_config *set,
+		    const struct weir_config *now)
 {
 	return true EACH_FIXED(IS_KEPT);
 }
@@ -364,18 +380,104 @@ void wr_config_fini(struct wr_config *c)
 	c->refusals = NULL;
 }
 
+static struct wr_limits limits_of(const struct weir_service *s)
+{
+	return (struct wr_limits){
+		.timeout_ms = {
+			[WR_TMO_FIRST_BYTE] = s->first_byte_ms,
+			[WR_TMO_READ] = s->read_ms,
+			[WR_TMO_WRITE] = s->write_ms,
+			[WR_TMO_IDLE] = s->idle_ms,
+			[WR_TMO_LIFETIME] = s->lifetime_ms,
+			[WR_TMO_PAUSE] = s->pause_ms,
+		},
+		.line_max = s->line_max,
+		.outbox_mark = s->outbox_mark,
+		.outbox_max = s->outbox_max,
+		.write_rate = s->write_rate,
+	};
+}
+
 int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 {
-	struct weir_service *s = &ret->set;
-	int rc = complete_service(s, service, &(struct why){ NULL, 0 });
+	int rc = make_service(&ret->set, service, &nowhere);
 
 	if (rc < 0)
 		return rc;
-	ret->timeout_ms[WR_TMO_FIRST_BYTE] = s->first_byte_ms;
-	ret->timeout_ms[WR_TMO_READ] = s->read_ms;
-	ret->timeout_ms[WR_TMO_WRITE] = s->write_ms;
-	ret->timeout_ms[WR_TMO_IDLE] = s->idle_ms;
-	ret->timeout_ms[WR_TMO_LIFETIME] = s->lifetime_ms;
-	ret->timeout_ms[WR_TMO_PAUSE] = s->pause_ms;
+	ret->first = limits_of(&ret->set);
+	ret->all = &ret->first;
+	ret->limits = ret->all;
 	return 0;
+}
+
+static bool is_same(const struct wr_limits *a, const struct wr_limits *b)
+{
+	return memcmp(a->timeout_ms, b->timeout_ms, sizeof(a->timeout_ms)) ==
+		       0 &&
+	       a->line_max == b->line_max && a->outbox_mark == b->outbox_mark &&
+	       a->outbox_max == b->outbox_max && a->write_rate == b->write_rate;
+}
+
+/* Makes it if it is new.  NULL: no memory. */
+static struct wr_limits *find_limits(struct wr_service *s,
+				     const struct wr_limits *wanted)
+{
+	struct wr_limits *l = s->all;
+
+	while (l && !is_same(l, wanted))
+		l = l->older;
+	if (l)
+		return l;
+	l = wr_sys_alloc(sizeof(*l));
+	if (l == NULL)
+		return NULL;
+	*l = *wanted;
+	l->older = s->all;
+	s->all = l;
+	return l;
+}
+
+static void keep_service(struct weir_service *set,
+			 const struct weir_service *now)
+{
+	EACH_FIXED_OF_SERVICE(KEEP)
+}
+
+static bool is_service_kept(const struct weir_service *set,
+			    const struct weir_service *now)
+{
+	return true EACH_FIXED_OF_SERVICE(IS_KEPT);
+}
+
+int wr_service_change(struct wr_service *s, const struct weir_service *service)
+{
+	struct weir_service set;
+	struct wr_limits wanted, *limits;
+	int rc = copy_service(&set, service, &nowhere);
+
+	if (rc < 0)
+		return rc;
+	keep_service(&set, &s->set);
+	rc = complete_service(&set, &nowhere);
+	if (rc < 0)
+		return rc;
+	if (!is_service_kept(&set, &s->set))
+		return -EINVAL;
+	wanted = limits_of(&set);
+	limits = find_limits(s, &wanted);
+	if (limits == NULL)
+		return -ENOMEM;
+	atomic_store(&s->limits, limits);
+	return 0;
+}
+
+void wr_service_fini(struct wr_service *s)
+{
+	struct wr_limits *l = s->all, *older;
+
+	for (; l && l != &s->first; l = older) {
+		older = l->older;
+		wr_sys_free(l);
+	}
+	s->all = NULL;
 }

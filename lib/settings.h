@@ -107,12 +107,31 @@ struct wr_share {
 
 struct wr_listener_counts;
 
+/*
+ * The fields of a service that weir_server_configure_service() changes.  Each
+ * change makes a new set and leaves the old one as it is, so a reader gets
+ * values that belong together.
+ */
+struct wr_limits {
+	struct wr_limits *older;
+	int timeout_ms[WR_TMO_COUNT]; /* -1: never */
+	size_t line_max, outbox_mark, outbox_max, write_rate;
+};
+
 struct wr_service {
-	struct weir_service set;
-	int timeout_ms[WR_TMO_COUNT];	   /* -1: never */
-	struct wr_share *share;		   /* of the listener */
+	struct weir_service set; /* complete and checked, as it was made */
+	const struct wr_limits *_Atomic limits;
+	struct wr_limits first; /* as in set */
+	struct wr_limits *all;	/* the newest first; kept until the end */
+	struct wr_share *share; /* of the listener */
 	struct wr_listener_counts *counts; /* one for each thread, as above */
 };
+
+/* Any thread. */
+static inline const struct wr_limits *wr_limits(const struct wr_service *s)
+{
+	return atomic_load_explicit(&s->limits, memory_order_acquire);
+}
 
 /* Any thread; before the acceptor is notified of room. */
 static inline void wr_share_add(const struct wr_service *s, int place, int n)
@@ -129,5 +148,9 @@ void wr_config_fini(struct wr_config *c);
 
 /* 0 or -EINVAL. */
 int wr_service_init(struct wr_service *ret, const struct weir_service *service);
+
+/* One thread at a time: all limits or nothing.  0, -EINVAL or -ENOMEM. */
+int wr_service_change(struct wr_service *s, const struct weir_service *service);
+void wr_service_fini(struct wr_service *s);
 
 #endif

@@ -799,6 +799,27 @@ WEIR_API int weir_server_configure(weir_server *s,
 				   const struct weir_config *config);
 
 /*
+ * Change the limits of listener id: first_byte_ms, read_ms, write_ms, idle_ms,
+ * pause_ms, lifetime_ms, line_max, outbox_mark, outbox_max and write_rate, all
+ * of them, or nothing on an error.  Pass the structure of weir_server_listen()
+ * with changes, because a field that is not set gets its default as in that
+ * call.  The other fields cannot change: each has the value of that call, or is
+ * 0 or NULL.
+ *
+ * The limits apply to new connections and at once to open ones, also while a
+ * call of a session waits, and after weir_server_unlisten().  A deadline counts
+ * from the same time as before, so one that became shorter may have passed.  A
+ * deadline of weir_conn_set_timeout() stays as it is.  Buffered input of
+ * line_max bytes or more is -EMSGSIZE to a call for a whole message.  Each
+ * different set of limits takes about 100 bytes until weir_server_free().
+ *
+ * Returns 0; -EINVAL (also: no such listener); -ENOMEM.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_configure_service(weir_server *s, int id,
+					   const struct weir_service *service);
+
+/*
  * Read counters and gauges; size is sizeof *ret.  They are summed over the
  * threads while these run, and exact when the server is at rest.
  *

@@ -176,6 +176,9 @@ void sweep_changes(void)
 	expect_rc(weir_server_configure(st.weir,
 					WEIR_CONFIG(.refusal = "other\n")),
 		  "configure");
+	expect_rc(weir_server_configure_service(st.weir, 0,
+						WEIR_SERVICE(.idle_ms = 50000)),
+		  "configure a service");
 	id = weir_server_listen(st.weir, "127.0.0.1:0",
 				WEIR_SERVICE(.readable = sweep_service));
 	expect_rc(id, "listen while it serves");

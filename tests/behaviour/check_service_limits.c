@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Deadlines and limits of a listener that change while the server serves: they
+ * apply to open connections at once, and a wrong value changes nothing.
+ */
+#include "test.h"
+
+#define SHORT_MS   100
+#define LINES(...) WEIR_SERVICE(.readable = echo_lines, __VA_ARGS__)
+
+static void configure(struct server *s, const struct weir_service *service)
+{
+	ck_assert_int_eq(weir_server_configure_service(s->weir, 0, service), 0);
+}
+
+static void expect_timed_out(struct server *s, int which, uint64_t count)
+{
+	UNTIL(stats(s).timed_out[which] == count);
+}
+
+/* ---- open connections */
+
+START_TEST(a_parked_connection_gets_the_new_deadline)
+{
+	struct server *s = serve(NULL, LINES(.idle_ms = WEIR_NEVER,
+					     .first_byte_ms = WEIR_NEVER));
+	struct client *idle = client_open_and_echo(s, "hello\n");
+	struct client *silent = client_open(s);
+
+	UNTIL(stats(s).parked == 2);
+	configure(s, LINES(.idle_ms = WEIR_NEVER, .first_byte_ms = SHORT_MS));
+	client_expect_eof(silent);
+	client_expect_echo(idle, "hello\n");
+	configure(s, LINES(.idle_ms = SHORT_MS));
+	client_expect_eof(idle);
+	expect_timed_out(s, WEIR_TIMEOUT_FIRST_BYTE, 1);
+	expect_timed_out(s, WEIR_TIMEOUT_IDLE, 1);
+	client_expect_eof(client_open_and_echo(s, "hello\n"));
+	server_stop_and_check(s);
+}
+END_TEST
+
+static int keep_own_idle(weir_conn *c, void *arg)
+{
+	int rc = weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, WEIR_NEVER);
+
+	(void)arg;
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(a_connection_keeps_the_deadline_that_it_has_set)
+{
+	struct server *s = serve(NULL, LINES(.opened = keep_own_idle));
+	struct client *c = client_open_and_echo(s, "hello\n");
+
+	configure(s, LINES(.idle_ms = 1, .lifetime_ms = WEIR_NEVER));
+	for (int64_t until = now_ms() + SHORT_MS; now_ms() < until;)
+		client_expect_echo(c, "still here\n");
+	configure(s, LINES(.lifetime_ms = SHORT_MS));
+	client_expect_eof(c);
+	expect_timed_out(s, WEIR_TIMEOUT_LIFETIME, 1);
+	expect_timed_out(s, WEIR_TIMEOUT_IDLE, 0);
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_deadline_that_is_put_off_does_not_pass)
+{
+	struct server *s = serve(NULL, LINES(.idle_ms = 4 * SHORT_MS));
+	struct client *c = client_open_and_echo(s, "hello\n");
+	int64_t past_at = now_ms() + 5 * (int64_t)SHORT_MS;
+
+	configure(s, LINES(.idle_ms = WEIR_NEVER));
+	UNTIL(now_ms() >= past_at);
+	client_expect_echo(c, "still here\n");
+	expect_timed_out(s, WEIR_TIMEOUT_IDLE, 0);
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_session_that_waits_gets_the_new_deadline)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.session = echo_lines,
+						    .idle_ms = WEIR_NEVER,
+						    .read_ms = WEIR_NEVER));
+	struct client *idle = client_open_and_echo(s, "hello\n");
+
+	configure(s, WEIR_SERVICE(.idle_ms = SHORT_MS, .read_ms = WEIR_NEVER));
+	client_expect_eof(idle);
+	expect_timed_out(s, WEIR_TIMEOUT_IDLE, 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
+static int flood(weir_conn *c, void *arg)
+{
+	static const char page[65536];
+	int rc;
+
+	(void)arg;
+	do
+		rc = weir_conn_write(c, page, sizeof(page));
+	while (rc == 0);
+	return rc;
+}
+
+START_TEST(a_peer_that_takes_nothing_gets_the_new_write_deadline)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = flood, .outbox_mark = 1,
+					 .write_ms = WEIR_NEVER));
+	struct client *c = client_open_small(s, 4096);
+	uint64_t sent;
+
+	client_send(c, "go");
+	do { /* until nothing more is taken */
+		sent = stats(s).bytes_out;
+		for (int i = 0; i < 20; i++)
+			poll_sleep();
+	} while (sent == 0 || sent != stats(s).bytes_out);
+	configure(s, WEIR_SERVICE(.outbox_mark = 1, .write_ms = SHORT_MS));
+	UNTIL(stats(s).lingering == 1);
+	client_close(c);
+	expect_timed_out(s, WEIR_TIMEOUT_WRITE, 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ---- limits */
+
+static int echo_or_say_why(weir_conn *c, void *arg)
+{
+	int rc = echo_lines(c, arg);
+
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc < 0)
+		weir_conn_printf(c, "%d\n", rc);
+	return WEIR_CLOSE;
+}
+
+START_TEST(buffered_input_may_be_more_than_a_new_line_max)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_or_say_why));
+	struct client *c = client_open_and_echo(s, "hello\n");
+	char expected[16];
+
+	snprintf(expected, sizeof(expected), "%d\n", -EMSGSIZE);
+	client_send(c, "half a line");
+	UNTIL(stats(s).bytes_in == 17);
+	configure(s, WEIR_SERVICE(.line_max = 5));
+	client_send(c, ", and the rest\n");
+	client_expect_last(c, expected);
+	client_expect_last(client_open_and_send(s, "longer\n"), expected);
+	configure(s, WEIR_SERVICE(.line_max = 100));
+	client_open_and_echo(s, "longer\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* The line is the number of bytes to answer with; the answer is a line. */
+static int answer_with(weir_conn *c, void *arg)
+{
+	static const char page[1 << 20];
+	char line[32];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_printf(
+			c, "%d\n",
+			weir_conn_write(c, page, strtoul(line, NULL, 10)));
+	return (int)n;
+}
+
+START_TEST(a_lower_outbox_max_holds_for_the_next_write)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = answer_with));
+	char expected[16];
+
+	snprintf(expected, sizeof(expected), "%d\n", -ENOBUFS);
+	configure(s, WEIR_SERVICE(.outbox_mark = 1000, .outbox_max = 1000));
+	client_expect(client_open_and_send(s, "1001\n"), expected);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ---- what is refused */
+
+static int other(weir_conn *c, void *arg)
+{
+	(void)arg;
+	(void)c;
+	return WEIR_CLOSE;
+}
+
+static void other_closed(weir_conn *c, void *arg)
+{
+	(void)other(c, arg);
+}
+
+struct shown {
+	_Atomic int idle_ms, read_ms;
+};
+
+static int show(weir_conn *c, void *arg)
+{
+	struct shown *sh = arg;
+	int idle_ms, read_ms;
+
+	weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, &idle_ms);
+	weir_conn_get_timeout(c, WEIR_TIMEOUT_READ, &read_ms);
+	sh->idle_ms = idle_ms;
+	sh->read_ms = read_ms;
+	return echo_lines(c, NULL);
+}
+
+#define CHANGED .idle_ms = 7777, .read_ms = 8888
+
+START_TEST(a_wrong_value_changes_nothing)
+{
+	struct shown sh = { .idle_ms = 0 };
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = show, .arg = &sh, .mode = 0600));
+	const struct weir_service *wrong[] = {
+		WEIR_SERVICE(CHANGED, .write_ms = -2),
+		WEIR_SERVICE(CHANGED, .line_max = (size_t)1 << 31),
+		WEIR_SERVICE(CHANGED, .outbox_mark = 9, .outbox_max = 8),
+		WEIR_SERVICE(CHANGED, .readable = other),
+		WEIR_SERVICE(CHANGED, .session = other),
+		WEIR_SERVICE(CHANGED, .opened = other),
+		WEIR_SERVICE(CHANGED, .expired = other),
+		WEIR_SERVICE(CHANGED, .closed = other_closed),
+		WEIR_SERVICE(CHANGED, .arg = &s),
+		WEIR_SERVICE(CHANGED, .full_duplex = 1),
+		WEIR_SERVICE(CHANGED, .backlog = 1),
+		WEIR_SERVICE(CHANGED, .mode = 0666),
+		&(struct weir_service){ .size = 0 },
+		NULL,
+	};
+	struct client *c = client_open(s);
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		ck_assert_msg(weir_server_configure_service(
+				      s->weir, 0, wrong[i]) == -EINVAL,
+			      "case %zu", i);
+	ck_assert_int_eq(weir_server_configure_service(s->weir, 1,
+						       WEIR_SERVICE(CHANGED)),
+			 -EINVAL);
+	ck_assert_int_eq(
+		weir_server_configure_service(NULL, 0, WEIR_SERVICE(CHANGED)),
+		-EINVAL);
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_eq(sh.idle_ms, 300000);
+	/* The same, or not set. */
+	configure(s, WEIR_SERVICE(CHANGED, .readable = show, .arg = &sh,
+				  .mode = 0600));
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_eq(sh.idle_ms, 7777);
+	ck_assert_int_eq(sh.read_ms, 8888);
+	configure(s, WEIR_SERVICE(.arg = &sh));
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_eq(sh.idle_ms, 300000);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ---- at any moment */
+
+START_TEST(a_listener_is_configured_before_the_start_and_after_its_end)
+{
+	struct shown sh = { .idle_ms = 0 };
+	struct server *s = server_new(NULL);
+	struct client *c;
+
+	server_listen(s, "127.0.0.1:0",
+		      WEIR_SERVICE(.readable = show, .arg = &sh));
+	configure(s, WEIR_SERVICE(CHANGED));
+	server_start(s);
+	c = client_open_and_echo(s, "hello\n");
+	ck_assert_int_eq(sh.idle_ms, 7777);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, 0), 0);
+	UNTIL(weir_server_unlisten(s->weir, 0) == -EINVAL);
+	configure(s, WEIR_SERVICE(.read_ms = 1234));
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_eq(sh.read_ms, 1234);
+	weir_server_stop(s->weir, WEIR_NEVER);
+	configure(s, WEIR_SERVICE(CHANGED));
+	client_close(c);
+	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	configure(s, WEIR_SERVICE(.read_ms = 1234));
+	server_join_and_check(s);
+}
+END_TEST
+
+static void *configure_often(void *arg)
+{
+	struct server *s = arg;
+	void *bad = NULL;
+
+	for (int i = 0; !weir_server_is_draining(s->weir); i++)
+		if (weir_server_configure_service(
+			    s->weir, 0,
+			    i % 2 ? WEIR_SERVICE(.idle_ms = 60000 + i % 64,
+						 .outbox_mark = 10)
+				  : WEIR_SERVICE(.idle_ms = WEIR_NEVER,
+						 .line_max = 10)) != 0)
+			bad = s;
+	return bad;
+}
+
+START_TEST(threads_configure_at_once_under_load_and_in_a_stop)
+{
+	enum { THREADS = 3, CLIENTS = 300 };
+	struct server *s = serve(NULL, LINES(.idle_ms = WEIR_NEVER));
+	struct client *stays = client_open(s);
+	pthread_t ids[THREADS];
+	void *bad;
+
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(
+			pthread_create(&ids[i], NULL, configure_often, s), 0);
+	for (int i = 0; i < fewer(CLIENTS); i++) {
+		client_expect_echo(stays, "hello\n");
+		client_close(client_open_and_echo(s, "hello\n"));
+	}
+	weir_server_stop(s->weir, WEIR_NEVER);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(ids[i], &bad);
+		ck_assert_ptr_null(bad);
+	}
+	client_close(stays);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.timed_out, 0);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"service limits", a_parked_connection_gets_the_new_deadline,
+		a_connection_keeps_the_deadline_that_it_has_set,
+		a_deadline_that_is_put_off_does_not_pass,
+		a_session_that_waits_gets_the_new_deadline,
+		a_peer_that_takes_nothing_gets_the_new_write_deadline,
+		buffered_input_may_be_more_than_a_new_line_max,
+		a_lower_outbox_max_holds_for_the_next_write,
+		a_wrong_value_changes_nothing,
+		a_listener_is_configured_before_the_start_and_after_its_end,
+		threads_configure_at_once_under_load_and_in_a_stop);
+}
