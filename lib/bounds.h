@@ -12,7 +12,8 @@
 
 /* ------------------------------------------------------------- the workers */
 
-#define WR_WORKERS_MOST 1024
+#define WR_WORKERS_MOST	    1024
+#define WR_CONNECTIONS_MOST 10000000
 /* A worker's round at one source of tasks, give or take a task. */
 #define WR_ROUND_TASKS 16
 #define WR_ROUND_NS    WR_MS(1)

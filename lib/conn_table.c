@@ -14,16 +14,23 @@
 
 #include <errno.h>
 
+#include "bounds.h"
 #include "sys.h"
+
+static size_t slabs_for(const struct wr_core *core, int max_connections)
+{
+	size_t max =
+		(size_t)max_connections + (size_t)core->config.set.max_dialled;
+
+	return (2 * max + 8192) / WR_SLAB_SLOTS + 1;
+}
 
 int wr_table_new(struct wr_table **ret, struct wr_core *core)
 {
-	const struct weir_config *config = &core->config.set;
-	size_t max =
-		(size_t)config->max_connections + (size_t)config->max_dialled;
-	size_t cap = (2 * max + 8192) / WR_SLAB_SLOTS + 1;
+	/* max_connections may be raised; pages that are not used cost none */
+	size_t most = slabs_for(core, WR_CONNECTIONS_MOST);
 	struct wr_table *t =
-		wr_sys_alloc(sizeof(*t) + cap * sizeof(t->slabs[0]));
+		wr_sys_alloc(sizeof(*t) + most * sizeof(t->slabs[0]));
 
 	if (t == NULL)
 		return -ENOMEM;
@@ -32,7 +39,6 @@ int wr_table_new(struct wr_table **ret, struct wr_core *core)
 		return -ENOMEM;
 	}
 	t->core = core;
-	t->slab_cap = cap;
 	atomic_store(&t->refs, 1);
 	*ret = t;
 	return 0;
@@ -80,7 +86,11 @@ static int grow_locked(struct wr_table *t)
 {
 	size_t n = atomic_load_explicit(&t->slab_count, memory_order_relaxed);
 	struct weir_conn *slab;
+	size_t cap;
 
+	cap = slabs_for(t->core, t->core->config.max_connections);
+	if (t->slab_cap < cap)
+		t->slab_cap = cap;
 	if (n == t->slab_cap)
 		return -EUSERS;
 	if (wr_timers_reserve(t->timers, (n + 1) * WR_SLAB_SLOTS) < 0)

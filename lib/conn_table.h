@@ -28,7 +28,7 @@ struct wr_table {
 	enum wr_gate gate;	  /* l */
 	struct wr_core *core;	  /* c */
 	struct wr_timers *timers; /* c: get room for each slot */
-	size_t slab_cap;	  /* c */
+	size_t slab_cap;	  /* l: for the highest max_connections */
 	_Atomic size_t slab_count;
 	_Atomic(struct weir_conn *) slabs[];
 };

@@ -363,8 +363,7 @@ int wr_config_change(struct wr_config *c, const struct weir_config *config)
 	rc = complete_config(&values, &nowhere);
 	if (rc < 0)
 		return rc;
-	if (!is_kept(&values, now) ||
-	    values.max_connections > now->max_connections)
+	if (!is_kept(&values, now))
 		return -EINVAL;
 	return publish(c, &values);
 }

@@ -23,7 +23,7 @@
 	X(queue_length, int, 128, 1, 1000000, COUNT,                           \
 	  "connections that may wait for a worker")                            \
 	X(queue_age_ms, int, 10000, 1, INT32_MAX, TIME, "longest wait there")  \
-	X(max_connections, int, 10000, 1, 10000000, COUNT,                     \
+	X(max_connections, int, 10000, 1, WR_CONNECTIONS_MOST, COUNT,          \
 	  "connections open at once")                                          \
 	X(max_dialled, int, 10000, 1, 10000000, COUNT,                         \
 	  "connections of the program's own open at once")                     \

@@ -784,8 +784,7 @@ WEIR_API int weir_timer_free(weir_timer *t);
  * drain_ms, log_level and refusal: all of them, or nothing on an error.  Pass
  * the structure of weir_server_new() with changes, because a field that is not
  * set gets its default as in that call.  The other fields cannot change: each
- * has the value of that call, or is 0 or NULL.  max_connections can be at most
- * the value of that call.
+ * has the value of that call, or is 0 or NULL.
  *
  * Connections that are open or queued stay, also above a lower limit.  With
  * WEIR_REFUSE instead of WEIR_HOLD the clients that wait are refused at once.

@@ -54,6 +54,41 @@ START_TEST(a_higher_limit_lets_held_clients_in)
 }
 END_TEST
 
+/* A closed connection keeps its slot while it is referred to. */
+enum { REFS = 8500 }; /* for 1 connection there are 8448 slots */
+
+static int say_and_keep_reference(weir_conn *c, void *arg)
+{
+	weir_ref ***next = arg;
+
+	*(*next)++ = weir_conn_ref(c);
+	return WEIR_CLOSE;
+}
+
+START_TEST(a_limit_rises_above_its_first_value)
+{
+	static weir_ref *refs[REFS];
+	weir_ref **next = refs;
+	struct server *s = serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
+					     .max_dialled = 1),
+				 WEIR_SERVICE(.opened = say_and_keep_reference,
+					      .readable = echo_lines,
+					      .arg = (void *)&next));
+
+	configure(s, WEIR_CONFIG(.max_connections = 20000));
+	ck_assert_uint_eq(stats(s).max_connections, 20000);
+	for (int i = 0; i < REFS; i++) {
+		struct client *c = client_open(s);
+
+		client_expect_eof(c);
+		client_close(c);
+	}
+	for (int i = 0; i < REFS; i++)
+		weir_unref(refs[i]);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(held_clients_are_refused_as_soon_as_the_server_refuses)
 {
 	struct server *s = serve(WEIR_CONFIG(.max_connections = 1),
@@ -179,7 +214,7 @@ START_TEST(a_wrong_value_changes_nothing)
 	expect_unchanged(s, WEIR_CONFIG(OTHER, .drain_ms = -2));
 	expect_unchanged(s, WEIR_CONFIG(OTHER, .queue_age_ms = -2));
 	expect_unchanged(s, WEIR_CONFIG(.max_connections = -1));
-	expect_unchanged(s, WEIR_CONFIG(.max_connections = 51));
+	expect_unchanged(s, WEIR_CONFIG(.max_connections = 10000001));
 	expect_unchanged(s, WEIR_CONFIG(OTHER, .workers = 3));
 	expect_unchanged(s, WEIR_CONFIG(OTHER, .max_dialled = 1));
 	expect_unchanged(s,
@@ -331,6 +366,7 @@ int main(void)
 		"reconfiguring",
 		a_lower_limit_ends_no_connection_and_holds_the_next,
 		a_higher_limit_lets_held_clients_in,
+		a_limit_rises_above_its_first_value,
 		held_clients_are_refused_as_soon_as_the_server_refuses,
 		a_queue_becomes_shorter_and_its_age_lower,
 		the_grace_of_a_drain_changes, more_or_less_is_logged,
