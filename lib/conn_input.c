@@ -548,6 +548,20 @@ static inline ssize_t find_end(struct weir_conn *c, size_t cap,
 	return n != 0 ? n : await_end(c, cap, delim, delim_len);
 }
 
+/* Buffer a line of at most cap bytes; its length, or the result of the call. */
+static ssize_t gather_line(struct weir_conn *c, size_t cap)
+{
+	ssize_t n = begin_input(c);
+
+	if (n == 0)
+		n = find_end(c, cap, "\n", 1);
+	if (n != -EBADMSG)
+		return n;
+	/* last line without newline */
+	c->call.input = WR_INPUT_GIVEN;
+	return (ssize_t)wr_buffer_len(&c->in.buf);
+}
+
 ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 {
 	WR_NO_CANCEL_IN(c);
@@ -556,18 +570,33 @@ ssize_t weir_conn_read_line(weir_conn *c, char *buf, size_t cap)
 
 	if (c == NULL || cap < 2 || !wr_is_memory(buf, cap))
 		return -EINVAL;
-	n = begin_input(c);
-	if (n == 0)
-		n = find_end(c, cap - 1, "\n", 1);
-	if (n == -EBADMSG) { /* last line without newline */
-		n = (ssize_t)wr_buffer_len(&c->in.buf);
-		c->call.input = WR_INPUT_GIVEN;
-	}
+	n = gather_line(c, cap - 1);
 	if (n <= 0)
 		return n;
 	len = wr_buffer_take(&c->in.buf, buf, (size_t)n);
 	buf[len] = '\0';
 	return input_give(c, len);
+}
+
+ssize_t weir_conn_peek_line(weir_conn *c, const char **line)
+{
+	WR_NO_CANCEL_IN(c);
+	ssize_t n;
+
+	if (c == NULL || line == NULL)
+		return -EINVAL;
+	n = gather_line(c, SSIZE_MAX);
+	if (n > 0)
+		*line = wr_buffer_data(&c->in.buf);
+	return n;
+}
+
+static ssize_t gather_until(struct weir_conn *c, size_t cap, const void *delim,
+			    size_t delim_len)
+{
+	ssize_t n = begin_input(c);
+
+	return n == 0 ? find_end(c, cap, delim, delim_len) : n;
 }
 
 ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
@@ -579,12 +608,25 @@ ssize_t weir_conn_read_until(weir_conn *c, void *buf, size_t cap,
 	if (c == NULL || delim == NULL || delim_len == 0 || cap < delim_len ||
 	    !wr_is_memory(buf, cap))
 		return -EINVAL;
-	n = begin_input(c);
-	if (n == 0)
-		n = find_end(c, cap, delim, delim_len);
+	n = gather_until(c, cap, delim, delim_len);
 	return n <= 0 ? n
 		      : input_give(c,
 				   wr_buffer_take(&c->in.buf, buf, (size_t)n));
+}
+
+ssize_t weir_conn_peek_until(weir_conn *c, const void **data, const void *delim,
+			     size_t delim_len)
+{
+	WR_NO_CANCEL_IN(c);
+	ssize_t n;
+
+	if (c == NULL || data == NULL || delim_len == 0 ||
+	    !wr_is_memory(delim, delim_len))
+		return -EINVAL;
+	n = gather_until(c, SSIZE_MAX, delim, delim_len);
+	if (n > 0)
+		*data = wr_buffer_data(&c->in.buf);
+	return n;
 }
 
 ssize_t weir_conn_peek(weir_conn *c, const void **data, size_t at_least)

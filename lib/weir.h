@@ -936,7 +936,25 @@ WEIR_API ssize_t weir_conn_peek(weir_conn *c, const void **data,
 				size_t at_least);
 
 /*
- * Drop the first len bytes of the input that weir_conn_peek() showed.
+ * Show a whole message without a copy: a line with its newline, or everything
+ * up to and including the delimiter of delim_len bytes.  *line or *data points
+ * to it until the next input call on the connection other than
+ * weir_conn_consume(), and at most until the callback returns; no NUL is added.
+ * The message stays buffered until weir_conn_consume().  It is at most line_max
+ * bytes long.  The last line of the input may lack the newline, as for
+ * weir_conn_read_line().
+ *
+ * Returns the length; 0 at the end of input; -EBADMSG if the input ends before
+ * the delimiter; or as above.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_peek_line(weir_conn *c, const char **line);
+WEIR_API ssize_t weir_conn_peek_until(weir_conn *c, const void **data,
+				      const void *delim, size_t delim_len);
+
+/*
+ * Drop the first len bytes of the buffered input, which weir_conn_peek(),
+ * _peek_line() or _peek_until() showed.
  *
  * Returns 0; -EINVAL (fewer than len).
  * Thread: handler.  Since: 0.1.

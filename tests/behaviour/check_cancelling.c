@@ -94,6 +94,7 @@ static void whole_life(void)
 	struct iovec iov = { (char[]){ 'x', '\n' }, 2 };
 	char where[64], buf[64];
 	const void *data;
+	const char *line;
 
 	DOES(weir_server_new(&s, NULL));
 	DOES(weir_server_listen(s, "127.0.0.1:0",
@@ -116,6 +117,11 @@ static void whole_life(void)
 	DOES(weir_conn_read_until(c, buf, sizeof(buf), "7\n", 2));
 	DOES(weir_conn_writev(c, &iov, 1));
 	DOES(weir_conn_peek(c, &data, 2));
+	DOES(weir_conn_consume(c, 2));
+	DOES(weir_conn_write(c, "2\n3\n", 4));
+	DOES(weir_conn_peek_line(c, &line));
+	DOES(weir_conn_consume(c, 2));
+	DOES(weir_conn_peek_until(c, &data, "\n", 1));
 	DOES(weir_conn_consume(c, 2));
 	DOES(weir_conn_set_timeout(c, WEIR_TIMEOUT_IDLE, 20));
 	GIVES(-ETIMEDOUT, weir_conn_read(c, buf, 1));

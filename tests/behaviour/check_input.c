@@ -212,6 +212,78 @@ START_TEST(peek_and_consume_frame_messages)
 }
 END_TEST
 
+/* Send what a call has shown, after it was taken. */
+static int tell_shown(weir_conn *c, ssize_t n, const char *data)
+{
+	if (n > 0 && weir_conn_consume(c, (size_t)n) < 0)
+		return -EPROTO;
+	return tell(c, n, data);
+}
+
+static int tell_shown_lines(weir_conn *c, void *arg)
+{
+	const char *first, *line = NULL;
+	ssize_t n;
+	int rc;
+
+	(void)arg;
+	do {
+		n = weir_conn_peek_line(c, &first);
+		if (n > 0 && weir_conn_peek_line(c, &line) != n)
+			return -EPROTO; /* it stays */
+		rc = tell_shown(c, n, line);
+	} while (rc > 0);
+	return rc;
+}
+
+START_TEST(peek_line_shows_lines_and_the_rest)
+{
+	hold_in_all_ways(tell_shown_lines, "one\ntwo\n\nthe rest",
+			 "4<one\n>4<two\n>1<\n>8<the rest>0.");
+	hold_in_all_ways(tell_shown_lines, "one\n", "4<one\n>0.");
+	hold_in_all_ways(tell_shown_lines, "", "0.");
+}
+END_TEST
+
+#define SIXTY "012345678901234567890123456789012345678901234567890123456789"
+
+START_TEST(a_line_that_is_shown_is_as_long_as_the_service_allows)
+{
+	hold_in_all_ways(tell_shown_lines, SIXTY "abc\n",
+			 "64<" SIXTY "abc\n>0.");
+	hold_in_all_ways(tell_shown_lines, SIXTY "abc", "63<" SIXTY "abc>0.");
+	hold_in_all_ways(tell_shown_lines, "ok\n" SIXTY "abcd\n",
+			 "3<ok\n>-EMSGSIZE.");
+	hold_in_all_ways(tell_shown_lines, SIXTY "abcd", "-EMSGSIZE.");
+}
+END_TEST
+
+static int tell_shown_blocks(weir_conn *c, void *arg)
+{
+	const void *data = NULL;
+	ssize_t n;
+	int rc;
+
+	(void)arg;
+	do {
+		n = weir_conn_peek_until(c, &data, "\r\n\r\n", 4);
+		rc = tell_shown(c, n, data);
+	} while (rc > 0);
+	return rc;
+}
+
+START_TEST(peek_until_shows_blocks)
+{
+	hold_in_all_ways(tell_shown_blocks, "a: 1\r\nb: 2\r\n\r\n\r\n\r\n",
+			 "14<a: 1\r\nb: 2\r\n\r\n>4<\r\n\r\n>0.");
+	hold_in_all_ways(tell_shown_blocks, "a\r\n\r\nb\r\n\r",
+			 "5<a\r\n\r\n>-EBADMSG.");
+	hold_in_all_ways(tell_shown_blocks, SIXTY "\r\n\r\n",
+			 "64<" SIXTY "\r\n\r\n>0.");
+	hold_in_all_ways(tell_shown_blocks, SIXTY "1\r\n\r\n", "-EMSGSIZE.");
+}
+END_TEST
+
 START_TEST(an_end_inside_a_peek_is_a_bad_message)
 {
 	hold_in_all_ways(tell_frames, "3abc5fgh", "3<abc>-EBADMSG.");
@@ -389,6 +461,9 @@ int main(void)
 			 an_end_before_the_delimiter_is_a_bad_message,
 			 a_block_longer_than_the_buffer_is_too_long,
 			 peek_and_consume_frame_messages,
+			 peek_line_shows_lines_and_the_rest,
+			 a_line_that_is_shown_is_as_long_as_the_service_allows,
+			 peek_until_shows_blocks,
 			 an_end_inside_a_peek_is_a_bad_message,
 			 the_calls_follow_each_other_in_one_stream,
 			 nothing_is_parked_with_bytes_left,

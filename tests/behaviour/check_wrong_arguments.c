@@ -17,6 +17,7 @@ static int without_connection(void)
 	struct iovec iov = { "x", 1 };
 	struct weir_summary summary;
 	const void *data;
+	const char *line;
 	char buf[200];
 	int ms;
 	const ssize_t said[] = {
@@ -25,6 +26,8 @@ static int without_connection(void)
 		weir_conn_read_line(NULL, buf, 2),
 		weir_conn_read_until(NULL, buf, 2, "x", 1),
 		weir_conn_peek(NULL, &data, 1),
+		weir_conn_peek_line(NULL, &line),
+		weir_conn_peek_until(NULL, &data, "x", 1),
 		weir_conn_consume(NULL, 0),
 		weir_conn_write(NULL, "x", 1),
 		weir_conn_writev(NULL, &iov, 1),
@@ -103,6 +106,11 @@ static int with_odd_memory(weir_conn *c)
 		weir_conn_read_until(c, buf, most, "x", wrong),
 		weir_conn_peek(c, NULL, 1),
 		weir_conn_peek(c, &data, wrong),
+		weir_conn_peek_line(c, NULL),
+		weir_conn_peek_until(c, NULL, "x", 1),
+		weir_conn_peek_until(c, &data, NULL, 1),
+		weir_conn_peek_until(c, &data, "x", 0),
+		weir_conn_peek_until(c, &data, "x", wrong),
 		weir_conn_consume(c, wrong),
 		weir_conn_write(c, NULL, 1),
 		weir_conn_write(c, buf, wrong),

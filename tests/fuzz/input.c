@@ -169,6 +169,40 @@ static bool look_and_take(struct reader *r, size_t len)
 	return true;
 }
 
+/* The whole message is shown, stays, and is taken in two parts. */
+static bool looked_at(struct reader *r, const char *shown, ssize_t n,
+		      ssize_t want)
+{
+	REQUIRE(n == want);
+	if (n <= 0)
+		return false;
+	REQUIRE(weir_conn_consume(r->conn, 1) == 0);
+	REQUIRE(weir_conn_consume(r->conn, (size_t)n - 1) == 0);
+	took(r, shown, n);
+	return true;
+}
+
+static bool look_at_line(struct reader *r)
+{
+	ssize_t want = expected(r, "\n", 1, SSIZE_MAX, true), n;
+	const char *line = NULL;
+
+	while (is_later(r, n = weir_conn_peek_line(r->conn, &line)))
+		;
+	return looked_at(r, line, n, want);
+}
+
+static bool look_until(struct reader *r)
+{
+	ssize_t want = expected(r, r->delim, r->delim_len, SSIZE_MAX, false), n;
+	const void *data = NULL;
+
+	while (is_later(r, n = weir_conn_peek_until(r->conn, &data, r->delim,
+						    r->delim_len)))
+		;
+	return looked_at(r, data, n, want);
+}
+
 static bool take_any(struct reader *r, size_t cap)
 {
 	char *buf = malloc(cap);
@@ -210,6 +244,9 @@ static void read_all(struct reader *r, const uint8_t *calls)
 		case 5:
 			went = look_and_take(r, len);
 			break;
+		case 6:
+			went = len % 2 ? look_at_line(r) : look_until(r);
+			break;
 		default:
 			break;
 		}
@@ -223,10 +260,13 @@ static void read_all(struct reader *r, const uint8_t *calls)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const delims[] = { "\r\n", "aab", "\n", "abcabd" };
+	static const struct wr_limits limits = {
+		.line_max = (size_t)1 << 20,
+		.outbox_mark = (size_t)1 << 18,
+	};
 	static const struct wr_service unwaiting = {
-		.set = { .readable = never_called,
-			 .line_max = (size_t)1 << 20,
-			 .outbox_mark = (size_t)1 << 18 },
+		.set = { .readable = never_called },
+		.limits = &limits,
 	};
 	struct reader r = { .may_wait = true };
 	char where[32];

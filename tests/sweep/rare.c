@@ -22,6 +22,17 @@ static ssize_t peek_some(weir_conn *c, char *buf)
 	return weir_conn_consume(c, 3) < 0 ? -EINVAL : 3;
 }
 
+static ssize_t peek_all(weir_conn *c, char *buf)
+{
+	const char *line;
+	ssize_t n = weir_conn_peek_line(c, &line);
+
+	if (n <= 0)
+		return n;
+	memcpy(buf, line, (size_t)n);
+	return weir_conn_consume(c, (size_t)n) < 0 ? -EINVAL : n;
+}
+
 static ssize_t read_next(weir_conn *c, char *buf, size_t cap, intptr_t step)
 {
 	switch (step) {
@@ -33,6 +44,8 @@ static ssize_t read_next(weir_conn *c, char *buf, size_t cap, intptr_t step)
 		return weir_conn_read_until(c, buf, cap, "||", 2);
 	case 3:
 		return peek_some(c, buf);
+	case 4:
+		return peek_all(c, buf);
 	default:
 		return weir_conn_read(c, buf, cap);
 	}
@@ -44,7 +57,7 @@ static int cut_itself(weir_conn *c)
 	char buf[EXACT];
 
 	(void)weir_ref_cancel(weir_conn_self(c));
-	for (intptr_t step = 0; step < 5; step++)
+	for (intptr_t step = 0; step < 6; step++)
 		expect_error_rc((int)read_next(c, buf, sizeof(buf), step),
 				"a call after the end");
 	return 0;
@@ -61,7 +74,7 @@ static int answer_each(weir_conn *c, void *arg)
 		ssize_t n = read_next(c, buf, sizeof(buf), step);
 		int rc;
 
-		if (n == 0 && step > 3)
+		if (n == 0 && step > 4)
 			return cut_itself(c);
 		if (n <= 0)
 			return (int)n;
@@ -92,8 +105,8 @@ static void read_with(const struct weir_service *service)
 	SOON(env_parked(&st) == 2 || service->session);
 	peer_send(&p[0], "|pe");
 	peer_expect(&p[0], "until||");
-	peer_send(&p[0], "ekaboo");
-	peer_expect(&p[0], "peekaboo");
+	peer_send(&p[0], "ekaboo\n");
+	peer_expect(&p[0], "peekaboo\n");
 	peer_send(&p[0], "rest");
 	peer_expect(&p[0], "rest");
 	peer_send(&p[1], "half a line");
