@@ -80,7 +80,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->fd = fd;
 	c->born_at = c->active_at = c->wait_at = c->in.last_at = now;
 	atomic_store(&c->check_at, WR_NEVER_AT);
-	atomic_store(&c->refs, 1);
+	atomic_store(&c->refs, WR_REFS_SLOT | WR_REFS_HANDLER);
 	if (c->core)
 		c->id = atomic_fetch_add(&c->core->last_id, 1) + 1;
 	atomic_store(&c->due_at, wr_conn_due_at(c));
@@ -296,15 +296,9 @@ void wr_conn_begin_close(struct weir_conn *c)
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
-	void (*drop)(void *);
-
 	if ((c->call.why != 0 || c->is_dialled) && c->service->set.closed)
 		c->service->set.closed(c, c->service->set.arg);
-	drop = c->drop; /* after `closed`, which may set it */
-	c->drop = NULL;
-	if (drop)
-		drop(c->data);
-	c->data = NULL;
+	wr_conn_drop_data(c); /* after `closed`, which may set it */
 }
 
 void wr_conn_hang_up(struct weir_conn *c)
@@ -321,10 +315,84 @@ void wr_conn_hang_up(struct weir_conn *c)
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 }
 
-static void drop_reference(struct weir_conn *c)
+/* No other thread can reach the data. */
+static void run_drop(struct weir_conn *c)
 {
+	void (*drop)(void *) = c->drop;
+	void *data = c->data;
+
+	c->drop = NULL;
+	c->data = NULL;
+	if (drop)
+		drop(data);
+}
+
+/*
+ * "Shared data outlives references": it is dropped by the thread that finds no
+ * reference left when the handler is through, or the handler through when it
+ * gives up the last reference.  Then nobody can make another one.
+ */
+void wr_conn_drop_data(struct weir_conn *c)
+{
+	uint64_t refs = atomic_load(&c->refs);
+
+	if (!c->shares_data)
+		run_drop(c);
+	while (refs & WR_REFS_COUNT)
+		if (atomic_compare_exchange_weak(&c->refs, &refs,
+						 refs & ~WR_REFS_HANDLER))
+			return;
+	run_drop(c);
+	atomic_fetch_and(&c->refs, ~WR_REFS_HANDLER);
+}
+
+/* False: there is none. */
+static bool drop_reference(struct weir_conn *c)
+{
+	uint64_t refs = atomic_load(&c->refs);
+
+	while ((refs & WR_REFS_COUNT) > 1 || refs & WR_REFS_HANDLER) {
+		if (!(refs & WR_REFS_COUNT))
+			return false;
+		if (atomic_compare_exchange_weak(&c->refs, &refs, refs - 1))
+			return true;
+	}
+	if (!(refs & WR_REFS_COUNT))
+		return false;
+	run_drop(c);
 	if (atomic_fetch_sub(&c->refs, 1) == 1)
 		c->release(c);
+	return true;
+}
+
+void wr_conn_drop_slot(struct weir_conn *c)
+{
+	const uint64_t ours = WR_REFS_SLOT | WR_REFS_HANDLER;
+
+	if ((atomic_fetch_and(&c->refs, ~ours) & ~ours) == 0)
+		c->release(c);
+}
+
+bool wr_conn_pin(struct weir_conn *c)
+{
+	uint64_t refs = atomic_load(&c->refs);
+
+	while (refs & WR_REFS_SLOT)
+		if (atomic_compare_exchange_weak(&c->refs, &refs,
+						 refs + WR_REFS_PIN)) {
+			wr_table_ref(c->table);
+			return true;
+		}
+	return false;
+}
+
+void wr_conn_unpin(struct weir_conn *c)
+{
+	struct wr_table *table = c->table;
+
+	if (atomic_fetch_sub(&c->refs, WR_REFS_PIN) == WR_REFS_PIN)
+		c->release(c);
+	wr_table_unref(table);
 }
 
 int wr_conn_detach(struct weir_conn *c)
@@ -373,7 +441,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 	}
 	wr_table_free_service(c);
 	wr_core_notify_capacity(c->core);
-	drop_reference(c);
+	wr_conn_drop_slot(c);
 }
 
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes)
@@ -482,30 +550,36 @@ weir_ref *weir_conn_ref(weir_conn *c)
 	return weir_ref_dup(weir_conn_self(c));
 }
 
-/* The library drops its own reference after counting. */
-static bool has_only_ours(struct weir_conn *c)
-{
-	return c->table && atomic_load(&c->refs) == 1 &&
-	       !atomic_load(&c->is_counted);
-}
-
 void weir_unref(weir_ref *ref)
 {
+	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	struct wr_table *table;
 
 	if (c == NULL)
 		return;
-	if (has_only_ours(c)) {
+	table = c->table;
+	if (drop_reference(c)) {
+		if (table)
+			wr_table_unref(table);
+	} else if (table && !atomic_load(&c->is_counted)) {
 		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
 			"weir_unref() of a connection that nobody refers to: "
 			"a bug in the program");
-		return;
 	}
-	table = c->table;
-	drop_reference(c);
-	if (table)
-		wr_table_unref(table);
+}
+
+void *weir_ref_data(weir_ref *ref)
+{
+	struct weir_conn *c = wr_conn_of(ref);
+	void *data;
+
+	if (c == NULL)
+		return NULL;
+	wr_word_lock(&c->lock);
+	data = c->shares_data ? c->data : NULL;
+	wr_word_unlock(&c->lock);
+	return data;
 }
 
 static int post_from_program(struct weir_conn *c, uint32_t event)

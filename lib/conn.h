@@ -76,6 +76,12 @@ enum {
 	WR_RARE_TIMER = 1 << 2	    /* weir_conn_set_timer() */
 };
 
+/* What the library adds to the count of the program's references. */
+#define WR_REFS_COUNT	((UINT64_C(1) << 32) - 1)
+#define WR_REFS_PIN	(UINT64_C(1) << 32) /* each walk over the slots */
+#define WR_REFS_SLOT	(UINT64_C(1) << 62) /* not counted in the ledger yet */
+#define WR_REFS_HANDLER (UINT64_C(1) << 63) /* it may take references */
+
 /* Requests to the acceptor. */
 enum {
 	WR_INBOX_LINGER = 1, /* linger, then close */
@@ -141,7 +147,8 @@ struct weir_conn {
 	/* The slot: outlives the connection in it. */
 	wr_owner owner;		/* a */
 	_Atomic int waiter_fd;	/* a: wake fd of a waiting session; -1 */
-	atomic_uint refs;	/* a: one is the library's */
+	struct wr_word_lock lock;
+	_Atomic uint64_t refs;	/* a: the program's, and WR_REFS_... */
 	atomic_uint inbox_bits; /* a: WR_INBOX_... */
 	uint32_t index;		/* c */
 	struct weir_conn *inbox_next;
@@ -149,7 +156,6 @@ struct weir_conn {
 	struct wr_table *table; /* c: NULL: weir_dial() */
 	struct wr_node node;	/* o: in a queue or free list */
 	struct wr_timer timer;	/* t */
-	struct wr_word_lock lock;
 
 	/* One connection: wr_conn_begin() clears all that follows. */
 	const struct wr_service *service;     /* c */
@@ -173,6 +179,7 @@ struct weir_conn {
 	bool is_connecting;	  /* l: fd is -1; see struct wr_dialled */
 	int error;		  /* o: -errno behind the cause; 0 */
 	bool may_linger;	  /* o: SO_LINGER may block close(2) */
+	bool shares_data;	  /* l: data lives as long as references */
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;  /* a: in the ledger */
 	struct wr_in in;	  /* o */
@@ -192,7 +199,7 @@ struct weir_conn {
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} peer;	    /* l */
-	void *data; /* o */
+	void *data; /* o; c with shares_data */
 	void (*drop)(void *data);
 };
 
@@ -308,6 +315,22 @@ void wr_conn_begin_close(struct weir_conn *c);
 
 /* Owner, closing, once: call `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
+
+/*
+ * Owner, after the last callback: drop the data, or leave shared data to the
+ * last reference.
+ */
+void wr_conn_drop_data(struct weir_conn *c);
+
+/*
+ * Any thread: keep the slot from being used again, but not the data.  False: it
+ * has ended.
+ */
+bool wr_conn_pin(struct weir_conn *c);
+void wr_conn_unpin(struct weir_conn *c);
+
+/* Owner, at its end: drop the library's reference. */
+void wr_conn_drop_slot(struct weir_conn *c);
 
 /* Owner: end it and free what it holds; the caller closes the descriptor. */
 int wr_conn_detach(struct weir_conn *c);

@@ -134,19 +134,36 @@ int weir_conn_set_timer(weir_conn *c, int ms)
 	return 0;
 }
 
-void weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
+static int set_data(struct weir_conn *c, void *data, void (*drop)(void *data),
+		    bool is_shared)
 {
 	void (*old_drop)(void *);
 	void *old;
 
 	if (c == NULL)
-		return;
+		return -EINVAL;
+	if (c->shares_data)
+		return -EBUSY;
 	old_drop = c->drop;
 	old = c->data;
+	wr_word_lock(&c->lock); /* weir_ref_data() */
 	c->data = data;
 	c->drop = drop;
+	c->shares_data = is_shared;
+	wr_word_unlock(&c->lock);
 	if (old_drop && old != data)
 		old_drop(old);
+	return 0;
+}
+
+int weir_conn_set_data(weir_conn *c, void *data, void (*drop)(void *data))
+{
+	return set_data(c, data, drop, false);
+}
+
+int weir_conn_share_data(weir_conn *c, void *data, void (*drop)(void *data))
+{
+	return set_data(c, data, drop, true);
 }
 
 void *weir_conn_data(const weir_conn *c)

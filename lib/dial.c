@@ -129,11 +129,10 @@ void weir_conn_free(weir_conn *c)
 	}
 	if (c->fd >= 0) /* else: detached */
 		send_the_rest(c);
-	if (c->drop)
-		c->drop(c->data);
+	wr_conn_drop_data(c);
 	fd = wr_conn_detach(c);
 	if (fd >= 0)
 		wr_sys_close(fd);
 	wr_context_fini(c->ctx);
-	weir_unref(weir_conn_self(c));
+	wr_conn_drop_slot(c);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * "A slot that is looked at is not used again": the walk takes a reference, and
- * a slot with references is not recycled.  Slots that are free have none.
+ * "A slot that is looked at is not used again": the walk pins it.
  *
  * Fields that are constant while the slot is in use were written before the
  * connection left WR_CONN_FREE.
@@ -15,19 +14,6 @@
 
 /* The most that a caller's structure may be larger than ours. */
 #define INFO_ROOM 4096
-
-/* False: nobody has one. */
-static bool add_reference(struct weir_conn *c)
-{
-	unsigned refs = atomic_load(&c->refs);
-
-	while (refs > 0)
-		if (atomic_compare_exchange_weak(&c->refs, &refs, refs + 1)) {
-			wr_table_ref(c->table);
-			return true;
-		}
-	return false;
-}
 
 static int64_t state_of(struct weir_conn *c, int where)
 {
@@ -112,10 +98,10 @@ int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size)
 		struct weir_conn *c = wr_table_find(core->table, i);
 		bool is_there;
 
-		if (!wr_conn_is_in_use(c) || !add_reference(c))
+		if (!wr_conn_is_in_use(c) || !wr_conn_pin(c))
 			continue;
 		is_there = describe(c, &info);
-		weir_unref(weir_conn_self(c));
+		wr_conn_unpin(c);
 		if (!is_there)
 			continue;
 		wr_copy_out(&copy, size, &info, sizeof(info));

@@ -1180,15 +1180,34 @@ WEIR_API int weir_conn_get_timeout(const weir_conn *c, int which, int *ms);
 WEIR_API int weir_conn_set_timer(weir_conn *c, int ms);
 
 /*
- * Attach data to the connection, or read it.  If drop is not NULL, it is called
- * with data once: after `closed`, or when other data replaces it.
+ * Attach data to the connection.  If drop is not NULL, it is called with data
+ * once.  Data of weir_conn_set_data() is for the handler: it is dropped after
+ * `closed`, in the same thread, or when other data replaces it.
  *
- * Returns the data; NULL (none).
+ * Data of weir_conn_share_data() can be used through references too, and stays
+ * until the last of them is given up.  It is dropped after `closed`, in the
+ * same thread, if there is no reference then.  Otherwise the last weir_unref()
+ * drops it, in its thread, possibly after weir_server_free().  No other data
+ * can replace it.  It must not own a reference to the connection, because
+ * neither would end; weir_conn_set_data() may be used for that.
+ *
+ * Returns 0; -EBUSY (data is shared already); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
-WEIR_API void weir_conn_set_data(weir_conn *c, void *data,
-				 void (*drop)(void *data));
+WEIR_API int weir_conn_set_data(weir_conn *c, void *data,
+				void (*drop)(void *data));
+WEIR_API int weir_conn_share_data(weir_conn *c, void *data,
+				  void (*drop)(void *data));
+
+/*
+ * Give the data of the connection; with a reference, the data of
+ * weir_conn_share_data(), which is valid until weir_unref().
+ *
+ * Returns the data; NULL (none; with a reference: none is shared).
+ * Thread: handler; of weir_ref_data(): any.  Since: 0.1.
+ */
 WEIR_API void *weir_conn_data(const weir_conn *c);
+WEIR_API void *weir_ref_data(weir_ref *ref);
 
 /* -------------------------------------------------------- from any thread */
 /*
@@ -1210,7 +1229,7 @@ WEIR_API weir_ref *weir_conn_self(weir_conn *c);
 /*
  * Count one more reference, or give one up; NULL is allowed.  Giving up more
  * references to a connection of a server than there are is logged and has no
- * other effect.
+ * other effect.  The last one drops the data of weir_conn_share_data().
  *
  * Returns ref.
  * Thread: any.  Since: 0.1.

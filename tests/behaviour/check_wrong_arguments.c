@@ -78,7 +78,9 @@ START_TEST(a_call_without_a_connection_is_refused)
 	ck_assert_ptr_null(weir_conn_server(NULL));
 	weir_conn_free(NULL);
 	weir_unref(NULL);
-	weir_conn_set_data(NULL, &room, NULL);
+	ck_assert_int_eq(weir_conn_set_data(NULL, &room, NULL), -EINVAL);
+	ck_assert_int_eq(weir_conn_share_data(NULL, &room, NULL), -EINVAL);
+	ck_assert_ptr_null(weir_ref_data(NULL));
 	ck_assert_ptr_null(weir_conn_data(NULL));
 	ck_assert_uint_eq(weir_conn_id(NULL), 0);
 }
