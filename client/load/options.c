@@ -73,7 +73,8 @@ const struct cli_option load_option_table[] = {
 	  "messages under way on a connection, at most\n(default 1)" },
 	{ "rate", 'r', "N",
 	  "open loop: messages a second in all, such as\n"
-	  "500 or 20k, independent of replies" },
+	  "500 or 20k, independent of replies; or stages\nsuch as "
+	  "1k:30s,1k-10k:2m,10k:5m" },
 	{ "poisson", KEY_POISSON, NULL, "Poisson arrivals at that rate" },
 	{ "churn", KEY_CHURN, NULL,
 	  "connect, send one message, close; --rate is\n"
@@ -208,9 +209,14 @@ static bool value_number(const char *name, int min, int max, int *ret)
 	return false;
 }
 
+static bool parse_rate(const char *text, double *ret)
+{
+	return parse_count(text, ret) && *ret >= 0.001 && *ret <= 1e8;
+}
+
 bool value_rate(const char *name, double *ret)
 {
-	if (parse_count(optarg, ret) && *ret >= 0.001 && *ret <= 1e8)
+	if (parse_rate(optarg, ret))
 		return true;
 	cli_error("--%s: '%s' is not a number a second like 500, 20k or 1.5M",
 		  name, optarg);
@@ -244,6 +250,64 @@ static bool parse_duration(const char *text, int64_t *ret)
 		return false;
 	*ret = ms < 0 ? FOREVER : ms * MS;
 	return true;
+}
+
+/* "500:10s" or "500-1k:10s" */
+static bool read_stage(const char *text, struct plan_stage *ret)
+{
+	char rates[32] = "";
+	const char *colon = strchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : 0;
+	char *dash;
+
+	if (len == 0 || len >= sizeof(rates))
+		return false;
+	memcpy(rates, text, len);
+	dash = strchr(rates, '-');
+	if (dash)
+		*dash++ = '\0';
+	return parse_rate(rates, &ret->from) &&
+	       parse_rate(dash ? dash : rates, &ret->to) &&
+	       parse_duration(colon + 1, &ret->length_ns) &&
+	       ret->length_ns > 0 && ret->length_ns != FOREVER;
+}
+
+static bool read_stages(struct plan *p, char *text)
+{
+	double messages = 0, seconds = 0;
+	char *word;
+
+	p->stage_count = 0;
+	while ((word = strsep(&text, ",")) != NULL) {
+		struct plan_stage *s = &p->stages[p->stage_count];
+
+		if (p->stage_count == PLAN_STAGES || !read_stage(word, s))
+			return false;
+		p->stage_count++;
+		seconds += (double)s->length_ns / 1e9;
+		messages += (s->from + s->to) / 2 * (double)s->length_ns / 1e9;
+	}
+	p->rate = messages / seconds;
+	return true;
+}
+
+/* A rate, or stages of them. */
+static bool value_rates(struct plan *p)
+{
+	char *text;
+	bool is_read;
+
+	p->stage_count = 0;
+	if (!strchr(optarg, ':'))
+		return value_rate("rate", &p->rate);
+	text = strdup(optarg);
+	is_read = text && read_stages(p, text);
+	free(text);
+	if (!is_read)
+		cli_error("--rate: '%s' is not a list of up to %d stages like "
+			  "500:30s,500-2k:1m",
+			  optarg, PLAN_STAGES);
+	return is_read;
 }
 
 static bool value_duration(const char *name, int64_t *ret)
@@ -758,10 +822,11 @@ static bool take_figure(struct load_options *o, int key)
 	case 'P':
 		return value_number("depth", 1, DEPTH_MAX, &p->depth);
 	case 'r':
-		return value_rate("rate", &p->rate);
+		return value_rates(p);
 	case KEY_IDLE:
 		return value_number("idle", 0, CONNECTIONS_MAX, &p->idle);
 	case 'd':
+		o->has_duration = true;
 		return value_duration("duration", &p->duration_ns);
 	case 'n':
 		return value_count(&p->count);
@@ -884,6 +949,9 @@ static const char *options_contradiction(const struct load_options *o)
 		p->expect == EXPECT_REPLY ||
 		(!is_compared && p->expected.framer.kind == FRAMER_ANY);
 
+	if (p->stage_count > 0 && (p->count > 0 || o->has_duration))
+		return "the stages of --rate have durations of their own; omit "
+		       "--duration and --count";
 	if (p->schedule == PLAN_POISSON && p->rate == 0)
 		return "--poisson needs a --rate";
 	if (is_oneway && p->rate > 0)
@@ -929,6 +997,9 @@ static void complete_text(struct load_options *o)
 static void options_complete(struct load_options *o)
 {
 	struct plan *p = &o->plan;
+
+	for (size_t i = 0; i < p->stage_count && !o->has_duration; i++)
+		p->duration_ns += p->stages[i].length_ns;
 
 	if (p->text)
 		complete_text(o);

@@ -34,6 +34,7 @@ struct load_options {
 	int64_t progress_ns; /* --progress; 0: none */
 	struct gates gates;
 	bool is_quiet;
+	bool has_duration;
 	bool is_dry_run, is_show;
 	bool has_form, has_banner; /* given: --size or --random; --banner */
 	char **sources;		   /* owns those of the plan */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan.h"
 
+#include <math.h>
+
 const char *const bad_client_names[BAD_CLIENT_KINDS] = {
 	[BAD_CLIENT_SLOW_READ] = "slow-read",
 	[BAD_CLIENT_DRIP] = "drip",
@@ -36,4 +38,41 @@ const double *plan_percentiles(const struct plan *p, size_t *count)
 {
 	*count = p->percentiles ? p->percentile_count : PLAN_PERCENTILES;
 	return p->percentiles ? p->percentiles : plan_usual_percentiles;
+}
+
+double plan_first_rate(const struct plan *p)
+{
+	return p->stage_count > 0 ? p->stages[0].from : p->rate;
+}
+
+static double stage_messages(const struct plan_stage *s)
+{
+	return (s->from + s->to) / 2 * (double)s->length_ns / 1e9;
+}
+
+/* With a = from and b = the change of the rate: a t + b t^2 / 2 = messages. */
+static double stage_seconds(const struct plan_stage *s, double messages)
+{
+	double b = (s->to - s->from) * 1e9 / (double)s->length_ns;
+	double root = sqrt(fmax(0, s->from * s->from + 2 * b * messages));
+
+	return 2 * messages / (s->from + root);
+}
+
+int64_t plan_instant(const struct plan *p, double messages)
+{
+	double at = 0;
+
+	for (size_t i = 0; i < p->stage_count; i++) {
+		double all = stage_messages(&p->stages[i]);
+
+		if (messages < all)
+			return (int64_t)ceil(
+				at +
+				1e9 * stage_seconds(&p->stages[i], messages));
+		messages -= all;
+		at += (double)p->stages[i].length_ns;
+	}
+	return (int64_t)ceil(at +
+			     1e9 * messages / p->stages[p->stage_count - 1].to);
 }

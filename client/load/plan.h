@@ -72,6 +72,14 @@ struct plan_socket {
 	const char *device;		 /* SO_BINDTODEVICE */
 };
 
+/* A part of the measured time in which the rate changes evenly. */
+struct plan_stage {
+	double from, to; /* messages a second */
+	int64_t length_ns;
+};
+
+#define PLAN_STAGES 16
+
 struct plan {
 	const char *address;
 	enum plan_mode mode;
@@ -81,6 +89,9 @@ struct plan {
 	int depth;   /* messages under way on a connection, at most */
 	double rate; /* messages (churn: connections) a second; 0: closed loop
 		      */
+	/* Stages of the measured part; rate is their mean then. */
+	struct plan_stage stages[PLAN_STAGES];
+	size_t stage_count;  /* 0: the rate is constant */
 	double connect_rate; /* connections a second at the start; 0: any */
 	int idle;	     /* silent connections in addition */
 	uint64_t count;	     /* messages in all; 0: duration_ns ends the run */
@@ -118,6 +129,15 @@ struct plan {
 
 /* "closed loop", "open loop, Poisson", "churn, ...". */
 const char *plan_mode_text(const struct plan *p);
+
+/*
+ * Stages: when that many messages are due, in ns from the start of the measured
+ * part.  After the last stage its rate goes on.
+ */
+int64_t plan_instant(const struct plan *p, double messages);
+
+/* The rate of the warm-up. */
+double plan_first_rate(const struct plan *p);
 
 #define PLAN_PERCENTILES      5
 #define PLAN_MORE_PERCENTILES 8

@@ -63,7 +63,7 @@ class Json(TestCase):
             self):
         with Server("echo@127.0.0.1:0") as server:
             _, full = self.load_json(
-                server.address(), "-r", "2000", "-d", "1500ms", "--with",
+                server.address(), "-r", "2000:1500ms", "--with",
                 "drip:2", "--gate", "p99<100s",
                 "--source", "127.0.0.1")
             _, bad = self.load_json(

@@ -72,5 +72,23 @@ class Addresses(TestCase):
                                          "127.0.0.4"])
 
 
+class Stages(TestCase):
+    def test_each_has_its_messages(self):
+        with PythonServer(echo) as server:
+            answer = load(server.address, "-c", "6", "-P", "100", "-r",
+                          "100:1s,100-300:1s,300:1s", "--warmup", "100ms")
+        self.assertIn(b"600 planned = 600 sent\n", answer.stdout)
+        self.assertIn(b"in the mean of 3 stages", answer.stdout)
+
+    def test_what_is_no_list_of_them_is_refused(self):
+        for wrong in ("100:", ":1s", "100:1s,", "100-:1s", "0:1s", "1:never",
+                      "1-2-3:1s"):
+            self.check_usage(load("127.0.0.1:1", "-r", wrong), "weir-client",
+                             "--rate", wrong)
+        for other in (("-d", "10s"), ("-n", "10")):
+            self.check_usage(load("127.0.0.1:1", "-r", "100:1s", *other),
+                             "weir-client", "--rate", "--duration")
+
+
 if __name__ == "__main__":
     main()

@@ -245,10 +245,58 @@ START_TEST(no_number_of_unsent_messages_is_too_great_to_be_booked)
 }
 END_TEST
 
+/* ---- stages */
+
+START_TEST(stages_are_followed_exactly)
+{
+	struct plan plan = { .stages = { { 100, 100, 1000000000 },
+					 { 100, 300, 1000000000 },
+					 { 300, 300, 2000000000 } },
+			     .stage_count = 3 };
+
+	ck_assert_int_eq(plan_instant(&plan, 0), 0);
+	ck_assert_int_eq(plan_instant(&plan, 50), 500000000);
+	ck_assert_int_eq(plan_instant(&plan, 100), 1000000000);
+	/* 100 t + 100 t^2 = 75 at half of the second */
+	ck_assert_int_eq(plan_instant(&plan, 175), 1500000000);
+	ck_assert_int_eq(plan_instant(&plan, 300), 2000000000);
+	ck_assert_int_eq(plan_instant(&plan, 600), 3000000000);
+	ck_assert_int_eq(plan_instant(&plan, 900), 4000000000);
+	/* Behind the end: at the last rate. */
+	ck_assert_int_eq(plan_instant(&plan, 1200), 5000000000);
+}
+END_TEST
+
+/* 100 + 200 + 600 messages, sent or not. */
+START_TEST(what_stages_plan_is_counted_if_it_is_never_sent)
+{
+	for (int poisson = 0; poisson < 2; poisson++) {
+		struct plan plan = { .schedule = poisson ? PLAN_POISSON
+							 : PLAN_CONSTANT,
+				     .connections = LINKS,
+				     .seed = 1,
+				     .rate = 225,
+				     .stages = { { 100, 100, 1000000000 },
+						 { 100, 300, 1000000000 },
+						 { 300, 300, 2000000000 } },
+				     .stage_count = 3 };
+
+		send_nothing(&plan, 4);
+		if (!poisson)
+			ck_assert_uint_eq(interval.counts.planned, 900);
+		/* Five standard deviations. */
+		ck_assert_int_le(llabs((int64_t)interval.counts.planned - 900),
+				 150);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
-		"load_schedule", constant_instants_are_evenly_spaced,
+		"load_schedule", stages_are_followed_exactly,
+		what_stages_plan_is_counted_if_it_is_never_sent,
+		constant_instants_are_evenly_spaced,
 		poisson_instants_have_the_rate_and_are_independent,
 		neighbouring_seeds_share_no_arrivals,
 		poisson_instants_of_a_count_have_the_rate_to_the_end,

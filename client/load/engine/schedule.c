@@ -58,7 +58,7 @@ static void heap_remove(struct engine *e, struct conn *c)
 
 static double period(const struct engine *e)
 {
-	return (double)e->plan->connections * 1e9 / e->plan->rate;
+	return (double)e->plan->connections * 1e9 / plan_first_rate(e->plan);
 }
 
 static uint64_t conn_share(const struct engine *e, const struct conn *c)
@@ -91,12 +91,29 @@ static int64_t arrival(const struct engine *e, struct conn *c)
 				     (double)(count_end(e) - c->due_at));
 }
 
+static bool is_staged(const struct engine *e, const struct conn *c)
+{
+	return e->plan->stage_count > 0 && !c->is_warming_up;
+}
+
 static int64_t constant(const struct engine *e, const struct conn *c,
 			uint64_t n)
 {
+	if (is_staged(e, c))
+		return e->measure_at +
+		       plan_instant(e->plan,
+				    (double)c->turn +
+					    (double)n * e->plan->connections);
 	return (c->is_warming_up ? e->start_at : e->measure_at) +
-	       (int64_t)((double)c->turn * 1e9 / e->plan->rate +
+	       (int64_t)((double)c->turn * 1e9 / plan_first_rate(e->plan) +
 			 (double)n * period(e));
+}
+
+/* Arrivals of rate 1 in the count of messages, which grows with the rate. */
+static int64_t staged_arrival(const struct engine *e, struct conn *c)
+{
+	c->due_messages += random_arrival(&c->random, e->plan->connections);
+	return e->measure_at + plan_instant(e->plan, c->due_messages);
 }
 
 static void set_due(struct engine *e, struct conn *c)
@@ -106,6 +123,8 @@ static void set_due(struct engine *e, struct conn *c)
 		c->due_at = NEVER;
 	else if (e->plan->schedule == PLAN_CONSTANT)
 		c->due_at = constant(e, c, c->due_count);
+	else if (is_staged(e, c))
+		c->due_at = staged_arrival(e, c);
 	else
 		c->due_at += arrival(e, c);
 }
@@ -115,12 +134,13 @@ static void begin_measured(struct engine *e, struct conn *c)
 {
 	uint64_t all = (uint64_t)e->plan->connections;
 	uint64_t before = (uint64_t)ceil((double)(e->measure_at - e->start_at) *
-					 e->plan->rate / 1e9);
+					 plan_first_rate(e->plan) / 1e9);
 
 	c->turn = (uint32_t)((c->id + all - before % all) % all);
 	c->is_warming_up = false;
 	c->due_count = 0;
 	c->due_at = e->measure_at;
+	c->due_messages = 0;
 	set_due(e, c);
 }
 
@@ -202,7 +222,45 @@ static int64_t missed_at(const struct engine *e, const struct conn *c,
 {
 	if (e->plan->schedule == PLAN_CONSTANT)
 		return constant(e, c, c->due_count + n);
+	if (is_staged(e, c))
+		return e->measure_at +
+		       plan_instant(e->plan,
+				    c->due_messages +
+					    (double)n * e->plan->connections);
 	return (int64_t)(m->first + (double)n * m->step);
+}
+
+/* The longest time between two: ages that rest on it are no greater. */
+static double staged_step(const struct engine *e)
+{
+	double least = e->plan->stages[0].from;
+
+	for (size_t i = 0; i < e->plan->stage_count; i++)
+		least = fmin(least, fmin(e->plan->stages[i].from,
+					 e->plan->stages[i].to));
+	return (double)e->plan->connections * 1e9 / least;
+}
+
+/* About how many are left until the end, which may have come early. */
+static uint64_t staged_left(const struct engine *e, const struct conn *c)
+{
+	const double each = e->plan->connections;
+	double from = e->plan->schedule == PLAN_CONSTANT
+			      ? (double)c->turn + (double)c->due_count * each
+			      : c->due_messages;
+	double low = from, high = from + each;
+
+	while (e->measure_at + plan_instant(e->plan, high) < e->end_at)
+		high = 2 * high;
+	while (high - low > each / 2) {
+		double middle = (low + high) / 2;
+
+		if (e->measure_at + plan_instant(e->plan, middle) < e->end_at)
+			low = middle;
+		else
+			high = middle;
+	}
+	return (uint64_t)((low - from) / each);
 }
 
 /*
@@ -228,6 +286,10 @@ static struct missed find_missed(struct engine *e, struct conn *c)
 		return m;
 	if ((double)left * m.step > (double)e->end_at - m.first)
 		m.count = (uint64_t)(((double)e->end_at - m.first) / m.step);
+	if (is_staged(e, c)) {
+		m.step = staged_step(e);
+		m.count = staged_left(e, c);
+	}
 	/* Rounding may be off by one. */
 	while (m.count > 0 && missed_at(e, c, &m, m.count - 1) >= e->end_at)
 		m.count--;

@@ -100,8 +100,9 @@ struct conn {
 	int64_t pause_at;  /* since when the next try waits; 0: it does not */
 	int64_t paused_ns; /* the part of the time down that was such a wait */
 	int64_t due_at;	   /* open loop: the next planned instant */
-	uint32_t turn;	   /* its place in the order of this part */
-	uint64_t due_count; /* instants of this part that have passed */
+	double due_messages; /* Poisson stages: due_at in messages */
+	uint32_t turn;	     /* its place in the order of this part */
+	uint64_t due_count;  /* instants of this part that have passed */
 	uint64_t random;
 	size_t heap_at;	  /* index in the heap, from 1; 0: not in it */
 	int64_t wake_at;  /* of the heap: the next instant to act */

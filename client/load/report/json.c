@@ -180,11 +180,24 @@ static json_t *plan_socket(const struct plan_socket *s)
 		"device", plan_name(s->device));
 }
 
+static json_t *plan_stages(const struct plan *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->stage_count; i++)
+		list = appended(list,
+				json_pack("{s:f, s:f, s:I}", "from",
+					  p->stages[i].from, "to",
+					  p->stages[i].to, "length_ns",
+					  (json_int_t)p->stages[i].length_ns));
+	return list;
+}
+
 static json_t *json_plan(const struct plan *p)
 {
 	return json_pack(
 		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:b, s:s, "
-		"s:I, s:o, s:o, s:o, s:b, s:s, s:o}",
+		"s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o}",
 		"address", json_foreign(p->address, strlen(p->address)), "mode",
 		modes[p->mode], "schedule", schedules[p->schedule],
 		"connections", p->connections, "threads", p->threads, "depth",
@@ -196,7 +209,7 @@ static json_t *json_plan(const struct plan *p)
 		"seed", (json_int_t)p->seed, "content", plan_content(p),
 		"misfits", plan_bad_clients(p), "sources", plan_sources(p),
 		"spread", p->is_spread, "proxy", proxies[p->proxy], "socket",
-		plan_socket(&p->socket));
+		plan_socket(&p->socket), "stages", plan_stages(p));
 }
 
 /* ------------------------------------------------------------------ clocks */

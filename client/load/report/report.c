@@ -521,7 +521,11 @@ static void report_mode(struct layout *p, const struct result *r)
 	cli_escape(target, sizeof(target), r->target, len, CLI_KEEP_UTF8);
 	layout_begin(p, LAYOUT_MUST, LAYOUT_STRONG "load" LAYOUT_PLAIN);
 	layout_say(p, LAYOUT_STRONG "%s" LAYOUT_PLAIN, target);
-	if (plan->rate > 0)
+	if (plan->stage_count > 0)
+		layout_say(p, "%s, %s/s in the mean of %zu stages",
+			   plan_mode_text(plan), units_rate(plan->rate, rate),
+			   plan->stage_count);
+	else if (plan->rate > 0)
 		layout_say(p, "%s, %s/s", plan_mode_text(plan),
 			   units_number(plan->rate, rate));
 	else
