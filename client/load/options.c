@@ -42,6 +42,7 @@ enum {
 	KEY_PAYLOAD_FILE,
 	KEY_RANDOM,
 	KEY_DATA,
+	KEY_SCRIPT,
 	KEY_EXPECT,
 	KEY_OK,
 	KEY_BAD,
@@ -103,6 +104,8 @@ const struct cli_option load_option_table[] = {
 	  "send this text, with \\r \\n \\t \\\\ \\xHH and\n{connection} "
 	  "{seq} {random:N} {line} {time}" },
 	{ "data", KEY_DATA, "FILE", "lines for {line}, used in rotation" },
+	{ "script", KEY_SCRIPT, "FILE",
+	  "what each connection sends and expects" },
 	{ "payload-file", KEY_PAYLOAD_FILE, "PATH",
 	  "send the content of this file" },
 	{ "expect", KEY_EXPECT, "FORM",
@@ -715,6 +718,30 @@ static bool value_file(struct load_options *o)
 	return data && template_take(&o->text, data, len);
 }
 
+static bool value_script(struct load_options *o)
+{
+	size_t len;
+	char *data = read_file("script", &len), *source = NULL;
+
+	script_fini(&o->script);
+	if (data)
+		source =
+			memchr(data, '\0', len) ? NULL : realloc(data, len + 1);
+	if (data && !source) {
+		free(data);
+		cli_error("--script: '%s' is not a text", optarg);
+	}
+	if (!source)
+		return false;
+	source[len] = '\0';
+	o->plan.script = &o->script;
+	o->plan.payload = PAYLOAD_TEXT;
+	o->plan.expect = EXPECT_FRAMED;
+	o->plan.expect_given = "script";
+	o->plan.script_path = optarg;
+	return script_parse(&o->script, optarg, source);
+}
+
 static bool value_data(struct load_options *o)
 {
 	size_t len;
@@ -849,10 +876,19 @@ static bool take_figure(struct load_options *o, int key)
 	}
 }
 
+/* Does --script say what this option says? */
+static bool is_content(int key)
+{
+	return key == 's' || key == KEY_RANDOM || key == KEY_TEXT ||
+	       key == KEY_PAYLOAD_FILE || key == KEY_EXPECT || key == KEY_OK ||
+	       key == KEY_BAD || key == KEY_MATCH || key == KEY_BANNER;
+}
+
 bool load_options_take(void *to, int key)
 {
 	struct load_options *o = to;
 
+	o->has_content = o->has_content || is_content(key);
 	switch (key) {
 	case KEY_CLOSE:
 		return value_close(&o->plan);
@@ -862,6 +898,8 @@ bool load_options_take(void *to, int key)
 		return value_file(o);
 	case KEY_DATA:
 		return value_data(o);
+	case KEY_SCRIPT:
+		return value_script(o);
 	case KEY_EXPECT:
 		return value_expect(&o->plan);
 	case KEY_OK:
@@ -917,20 +955,28 @@ static const char *content_contradiction(const struct load_options *o)
 	const struct plan *p = &o->plan;
 	const struct expectation *x = &p->expected;
 	bool is_compared = p->expect != EXPECT_FRAMED;
+	bool has_line = p->script ? o->script.has_line : o->text.has_line;
 
 	if (is_compared && (x->ok.count + x->bad.count > 0 || x->match))
 		return "--ok, --bad and --match are for replies that are not "
 		       "compared with the message; add an --expect, such as "
 		       "line";
-	if (p->payload == PAYLOAD_TEXT && o->has_form)
+	if (p->text && o->has_form)
 		return "--text and --payload-file are the whole message; omit "
 		       "--size and --random";
-	if (o->text.has_line && o->lines.count == 0)
+	if (p->script && o->has_content)
+		return "--script says what is sent and expected; omit --size, "
+		       "--random, --text, --payload-file, --expect, --ok, "
+		       "--bad, --match and --banner";
+	if (p->script && p->mode != PLAN_EXCHANGE)
+		return "--script has connections that stay; omit --churn, "
+		       "--upload and --download";
+	if (has_line && o->lines.count == 0)
 		return "{line} needs a file of lines; add --data";
-	if (!o->text.has_line && o->lines.count > 0)
-		return "--data has the lines for {line}, which --text does not "
-		       "contain";
-	if (p->text && o->text.size_min == 0)
+	if (!has_line && o->lines.count > 0)
+		return "--data has the lines for {line}, which no message "
+		       "contains";
+	if (p->payload == PAYLOAD_TEXT && p->size_min == 0)
 		return "--data has an empty line, and an empty message cannot "
 		       "be sent";
 	if (o->text.has_time && is_compared)
@@ -945,9 +991,9 @@ static const char *options_contradiction(const struct load_options *o)
 	const struct plan *p = &o->plan;
 	bool is_oneway = p->mode == PLAN_UPLOAD || p->mode == PLAN_DOWNLOAD;
 	bool is_compared = p->expect != EXPECT_FRAMED;
-	bool is_unframed =
-		p->expect == EXPECT_REPLY ||
-		(!is_compared && p->expected.framer.kind == FRAMER_ANY);
+	bool is_unframed = p->expect == EXPECT_REPLY ||
+			   (!is_compared && !p->script &&
+			    p->expected.framer.kind == FRAMER_ANY);
 
 	if (p->stage_count > 0 && (p->count > 0 || o->has_duration))
 		return "the stages of --rate have durations of their own; omit "
@@ -979,19 +1025,32 @@ static const char *options_contradiction(const struct load_options *o)
 	return content_contradiction(o);
 }
 
+static void complete_script(struct load_options *o)
+{
+	const struct script_part *loop = &o->script.loop;
+	struct plan *p = &o->plan;
+
+	script_bind(&o->script, &o->lines, p->seed, (uint32_t)p->connections);
+	p->size_min = SIZE_MAX;
+	p->size_max = 0;
+	for (size_t i = 0; i < loop->count; i++) {
+		const struct template *text = &loop->steps[i].text;
+
+		if (text->size_min < p->size_min)
+			p->size_min = text->size_min;
+		if (text->size_max > p->size_max)
+			p->size_max = text->size_max;
+	}
+}
+
 static void complete_text(struct load_options *o)
 {
-	static const char head[] = "HEAD ";
-	const struct template_part *first = o->text.parts;
 	struct plan *p = &o->plan;
 
 	template_bind(&o->text, &o->lines, p->seed, (uint32_t)p->connections);
 	p->size_min = o->text.size_min;
 	p->size_max = o->text.size_max;
-	p->expected.framer.is_head =
-		first->kind == TEMPLATE_TEXT &&
-		first->len >= sizeof(head) - 1 &&
-		memcmp(first->text, head, sizeof(head) - 1) == 0;
+	p->expected.framer.is_head = template_begins(&o->text, "HEAD ");
 }
 
 static void options_complete(struct load_options *o)
@@ -1000,8 +1059,9 @@ static void options_complete(struct load_options *o)
 
 	for (size_t i = 0; i < p->stage_count && !o->has_duration; i++)
 		p->duration_ns += p->stages[i].length_ns;
-
-	if (p->text)
+	if (p->script)
+		complete_script(o);
+	else if (p->text)
 		complete_text(o);
 
 	if (p->rate > 0 && p->schedule == PLAN_CLOSED)
@@ -1073,6 +1133,7 @@ void load_options_fini(struct load_options *o)
 {
 	template_fini(&o->text);
 	data_lines_fini(&o->lines);
+	script_fini(&o->script);
 	expectation_fini(&o->plan.expected);
 	free_sources(o);
 	free(o->sources);

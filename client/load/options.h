@@ -40,8 +40,10 @@ struct load_options {
 	char **sources;		   /* owns those of the plan */
 	char *socket_text;
 	double percentiles[PLAN_MORE_PERCENTILES];
-	struct template text;	 /* plan.text, or empty */
-	struct data_lines lines; /* of --data */
+	struct template text;	   /* plan.text, or empty */
+	struct data_lines lines;   /* of --data */
+	struct load_script script; /* plan.script, or empty */
+	bool has_content;	   /* given: an option that --script replaces */
 };
 
 /*

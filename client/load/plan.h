@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "engine/expectation.h"
+#include "engine/script.h"
 #include "engine/template.h"
 
 enum plan_mode {
@@ -105,9 +106,13 @@ struct plan {
 	uint64_t seed;
 
 	enum plan_payload payload;
-	size_t size_min, size_max;   /* bytes of a message */
-	const struct template *text; /* PAYLOAD_TEXT, bound; else NULL */
-	const char *text_given;	     /* as --text has it; NULL: a file */
+	size_t size_min, size_max;	  /* bytes of a message */
+	const struct template *text;	  /* PAYLOAD_TEXT, bound; else NULL */
+	const struct load_script *script; /* bound; or NULL.  payload is
+					PAYLOAD_TEXT, expect EXPECT_FRAMED; text
+					and expected are not used */
+	const char *script_path;
+	const char *text_given; /* as --text has it; NULL: a file */
 
 	enum plan_expect expect;
 	const char *expect_given;    /* as --expect has it; NULL: echo */

@@ -270,10 +270,11 @@ static const char *judge_repeated(const struct show *s, const char *message,
 }
 
 static const char *judge_framed(const struct show *s,
+				const struct expectation *x,
 				const struct framing *framing, size_t len)
 {
 	struct judge judge;
-	const char *wrong = judge_init(&judge, &s->plan->expected);
+	const char *wrong = judge_init(&judge, x);
 
 	if (!wrong)
 		wrong = judge_reply(&judge, framing, s->in, len);
@@ -281,26 +282,95 @@ static const char *judge_framed(const struct show *s,
 	return wrong;
 }
 
-static int show_exchange(struct show *s, const char *message, size_t size)
+static int show_framed(struct show *s, const struct expectation *x)
 {
-	const struct plan *p = s->plan;
-	bool is_framed = p->expect == EXPECT_FRAMED;
-	struct framer f =
-		is_framed ? p->expected.framer : repeated_form(p, size);
 	struct framing framing;
-	const char *wrong;
 	size_t len;
-	int status = show_send(s, message, size);
+	const char *wrong =
+		show_reply(s, "received", &x->framer, &framing, &len);
 
+	if (!wrong)
+		wrong = judge_framed(s, x, &framing, len);
+	drop_input(s, len);
+	return wrong ? show_bad(wrong) : CLI_DONE;
+}
+
+static int show_repeated(struct show *s, const char *message, size_t size)
+{
+	struct framer f = repeated_form(s->plan, size);
+	struct framing framing;
+	size_t len;
+	const char *wrong = show_reply(s, "received", &f, &framing, &len);
+
+	if (!wrong)
+		wrong = judge_repeated(s, message, size, len);
+	drop_input(s, len);
+	return wrong ? show_bad(wrong) : CLI_DONE;
+}
+
+/* Send message number seq of the plan. */
+static int show_exchange(struct show *s, const struct payload *payload,
+			 uint64_t seq)
+{
+	const struct message_id id = { 0, seq };
+	const struct load_script *script = s->plan->script;
+	const struct expectation *x =
+		script ? &script->loop.steps[seq].expected : &s->plan->expected;
+	size_t size = payload_size(payload, id);
+	char *message = malloc(size);
+	int status = CLI_FAILED;
+
+	if (message) {
+		payload_fill(payload, id, now_ns(), 0, message, size);
+		status = show_send(s, message, size);
+	} else {
+		cli_error("out of memory");
+	}
+	if (status == CLI_DONE)
+		status = s->plan->expect == EXPECT_FRAMED
+				 ? show_framed(s, x)
+				 : show_repeated(s, message, size);
+	free(message);
+	return status;
+}
+
+/* The connect part of a script. */
+static int show_opening(struct show *s)
+{
+	const struct script_part *part = &s->plan->script->connect;
+	int status = CLI_DONE;
+
+	for (size_t i = 0; i < part->count && status == CLI_DONE; i++) {
+		const struct script_step *step = &part->steps[i];
+		const struct message_id id = { 0, 0 };
+		size_t size = template_size(&step->text, id);
+		char *text = malloc(size + 1);
+
+		if (!text)
+			return show_failed("cannot send", ENOMEM);
+		template_fill(&step->text, id, now_ns(), 0, text, size);
+		if (step->has_text)
+			status = show_send(s, text, size);
+		if (step->has_reply && status == CLI_DONE)
+			status = show_framed(s, &step->expected);
+		free(text);
+	}
+	return status;
+}
+
+static int show_messages(struct show *s)
+{
+	uint64_t count = s->plan->script ? s->plan->script->loop.count : 1;
+	struct payload *payload = malloc(sizeof(*payload));
+	int status = payload ? CLI_DONE : show_failed("cannot send", ENOMEM);
+
+	if (payload)
+		payload_init(payload, s->plan);
+	for (uint64_t i = 0; i < count && status == CLI_DONE; i++)
+		status = show_exchange(s, payload, i);
+	free(payload);
 	if (status != CLI_DONE)
 		return status;
-	wrong = show_reply(s, "received", &f, &framing, &len);
-	if (!wrong)
-		wrong = is_framed ? judge_framed(s, &framing, len)
-				  : judge_repeated(s, message, size, len);
-	if (wrong)
-		return show_bad(wrong);
-	drop_input(s, len);
 	if (s->in_used > 0) {
 		print_bytes("after the end of the reply:", s->in, s->in_used,
 			    -1);
@@ -308,30 +378,6 @@ static int show_exchange(struct show *s, const char *message, size_t size)
 	}
 	stream_print("good\n");
 	return CLI_DONE;
-}
-
-static int show_message(struct show *s)
-{
-	const struct message_id id = { 0, 0 };
-	struct payload *payload = malloc(sizeof(*payload));
-	char *message = NULL;
-	size_t size;
-	int status = CLI_FAILED;
-
-	if (payload) {
-		payload_init(payload, s->plan);
-		size = payload_size(payload, id);
-		message = malloc(size);
-	}
-	if (message) {
-		payload_fill(payload, id, now_ns(), 0, message, size);
-		status = show_exchange(s, message, size);
-	} else {
-		cli_error("out of memory");
-	}
-	free(message);
-	free(payload);
-	return status;
 }
 
 int load_show(const struct plan *plan)
@@ -344,9 +390,9 @@ int load_show(const struct plan *plan)
 		return status;
 	status = show_connect(&s, &target);
 	if (status == CLI_DONE)
-		status = show_banner(&s);
+		status = plan->script ? show_opening(&s) : show_banner(&s);
 	if (status == CLI_DONE)
-		status = show_message(&s);
+		status = show_messages(&s);
 	if (s.fd >= 0)
 		close(s.fd);
 	free(s.in);

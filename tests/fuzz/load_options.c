@@ -36,7 +36,7 @@ static void check(const struct load_options *o)
 	REQUIRE(p->duration_ns > 0 && p->timeout_ns > 0);
 	REQUIRE(p->duration_ns < INT64_MAX || p->count > 0);
 	REQUIRE(p->size_min >= 1 && p->size_min <= p->size_max);
-	REQUIRE((p->payload == PAYLOAD_TEXT) == (p->text != NULL));
+	REQUIRE((p->payload == PAYLOAD_TEXT) == (p->text || p->script));
 	REQUIRE(p->expect == EXPECT_FRAMED ||
 		!expectation_has_checks(&p->expected));
 	REQUIRE(p->banner != BANNER_TEXT || p->banner_text[0]);

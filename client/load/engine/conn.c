@@ -47,6 +47,7 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	c->fd = -1;
 	c->is_blocked = c->is_level_triggered = false;
 	c->is_done = c->is_broken = false;
+	c->opened = 0;
 	c->quiet_at = 0;
 	replies_forget(c);
 	c->late_pending = c->late_pending_before = 0;
@@ -428,6 +429,74 @@ static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 		conn_writable(e, c, now);
 }
 
+/* A new socket has room for the text of a step. */
+static bool send_opening(struct engine *e, struct conn *c,
+			 const struct template *text, int64_t now)
+{
+	const struct message_id id = { c->id, 0 };
+	size_t size = template_size(text, id);
+	ssize_t n = -1;
+
+	errno = ENOBUFS;
+	if (size <= ENGINE_BUFFER) {
+		template_fill(text, id, now, 0, e->out, size);
+		n = send(c->fd, e->out, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
+	if (n >= 0 && (size_t)n < size)
+		errno = ENOBUFS;
+	if (n == (ssize_t)size)
+		return true;
+	conn_fail(e, c, ERROR_SEND, errno, now);
+	return false;
+}
+
+/*
+ * Send the texts of the connect part up to the next reply.  After the last
+ * step the loop begins, with its first message.
+ */
+static void go_on_opening(struct engine *e, struct conn *c, int64_t now)
+{
+	const struct script_part *part = &e->plan->script->connect;
+	size_t count = e->plan->script->loop.count;
+
+	for (; c->opened < part->count; c->opened++) {
+		const struct script_step *step = &part->steps[c->opened];
+
+		if (step->has_text && !send_opening(e, c, &step->text, now))
+			return;
+		c->was_asked = true;
+		if (step->has_reply)
+			return;
+	}
+	c->next += (count - c->next % count) % count;
+	c->head = c->highest = c->out_seq = c->next;
+	conn_ready(e, c, now);
+}
+
+/* Returns how many bytes are left for the loop. */
+static size_t take_opening(struct engine *e, struct conn *c, const char *data,
+			   size_t len, int64_t now)
+{
+	size_t used;
+
+	while (len > 0 && c->state == CONN_BANNER) {
+		enum framer_result result =
+			replies_take_opening(e, c, data, len, &used);
+
+		if (result == FRAMER_WRONG) {
+			conn_fail(e, c, ERROR_BANNER, EBADMSG, now);
+			return 0;
+		}
+		data += used;
+		len -= used;
+		if (result == FRAMER_MORE)
+			return 0;
+		c->opened++;
+		go_on_opening(e, c, now);
+	}
+	return c->state == CONN_OPEN ? len : 0;
+}
+
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took)
 {
@@ -450,7 +519,9 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 	c->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
 	set_state(e, c, CONN_BANNER);
-	if (e->plan->banner == BANNER_NONE || c->is_silent)
+	if (e->plan->script && !c->is_silent)
+		go_on_opening(e, c, now);
+	else if (e->plan->banner == BANNER_NONE || c->is_silent)
 		conn_ready(e, c, now);
 	else
 		c->was_asked = true;
@@ -566,6 +637,8 @@ static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 {
 	size_t used;
 
+	if (e->plan->script)
+		return take_opening(e, c, data, len, now);
 	if (!take_banner(e, c, data, len, &used))
 		return 0;
 	if (c->frame.is_bad) {
@@ -616,7 +689,8 @@ static bool may_end_reply(const struct engine *e, const struct conn *c)
 {
 	return e->plan->expect == EXPECT_FRAMED && c->state == CONN_OPEN &&
 	       c->open > 0 &&
-	       framer_ends_with_input(&e->plan->expected.framer, &c->framing);
+	       framer_ends_with_input(&reply_rule(e, c->head)->expected->framer,
+				      &c->framing);
 }
 
 void conn_quiet(struct engine *e, struct conn *c)
@@ -629,7 +703,8 @@ void conn_quiet(struct engine *e, struct conn *c)
 /* All that was there is read. */
 static void input_drained(struct engine *e, struct conn *c)
 {
-	if (e->plan->expected.framer.kind != FRAMER_ANY || !may_end_reply(e, c))
+	if (e->plan->script || e->plan->expected.framer.kind != FRAMER_ANY ||
+	    !may_end_reply(e, c))
 		return;
 	if (e->plan->expect_quiet_ns == 0) {
 		conn_quiet(e, c);

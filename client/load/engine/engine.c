@@ -88,6 +88,53 @@ static int init_wait(struct engine *e)
 	return 0;
 }
 
+static int init_rule(struct reply_rule *rule, const struct expectation *x)
+{
+	rule->expected = x;
+	rule->keep = expectation_keep(x);
+	/* The expression was compiled before: only memory can be missing. */
+	return judge_init(&rule->judge, x) ? -ENOMEM : 0;
+}
+
+static int init_rules_of(struct reply_rule **ret,
+			 const struct script_part *part)
+{
+	int rc = 0;
+
+	*ret = calloc(part->count + 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	for (size_t i = 0; i < part->count && rc == 0; i++)
+		rc = init_rule(&(*ret)[i], &part->steps[i].expected);
+	return rc;
+}
+
+static int init_rules(struct engine *e)
+{
+	const struct load_script *s = e->plan->script;
+	int rc;
+
+	e->rule_count = s ? s->loop.count : 1;
+	if (s) {
+		rc = init_rules_of(&e->rules, &s->loop);
+		return rc < 0 ? rc : init_rules_of(&e->opening, &s->connect);
+	}
+	e->rules = calloc(1, sizeof(*e->rules));
+	return e->rules ? init_rule(e->rules, &e->plan->expected) : -ENOMEM;
+}
+
+static void free_rules(struct engine *e)
+{
+	const struct load_script *s = e->plan->script;
+
+	for (size_t i = 0; e->rules && i < e->rule_count; i++)
+		judge_fini(&e->rules[i].judge);
+	for (size_t i = 0; e->opening && i < s->connect.count; i++)
+		judge_fini(&e->opening[i].judge);
+	free(e->rules);
+	free(e->opening);
+}
+
 int engine_init(struct engine *e, struct control *control, int number)
 {
 	const struct plan *plan = control->plan;
@@ -116,14 +163,9 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->out = malloc(ENGINE_BUFFER);
 	if (!e->now || !e->full || !e->dropped || !e->in || !e->out)
 		return -ENOMEM;
-	if (plan->expect == EXPECT_FRAMED) {
-		e->keep = expectation_keep(&plan->expected);
-		/* The expression was compiled before: it can lack memory only.
-		 */
-		if (judge_init(&e->judge, &plan->expected))
-			return -ENOMEM;
-	}
-	rc = init_conns(e);
+	rc = plan->expect == EXPECT_FRAMED ? init_rules(e) : 0;
+	if (rc == 0)
+		rc = init_conns(e);
 	set_sweep(e);
 	return rc < 0 ? rc : init_wait(e);
 }
@@ -135,7 +177,7 @@ void engine_fini(struct engine *e)
 			close(e->conns[i].fd);
 		free(e->conns[i].kept);
 	}
-	judge_fini(&e->judge);
+	free_rules(e);
 	if (e->epoll >= 0)
 		close(e->epoll);
 	if (e->wakeup >= 0)

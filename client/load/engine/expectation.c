@@ -62,7 +62,8 @@ const char *judge_init(struct judge *j, const struct expectation *x)
 	j->text = malloc(JUDGE_MAX + 1);
 	if (!j->text)
 		return "out of memory";
-	rc = regcomp(&j->regex, x->match, REG_EXTENDED | REG_NOSUB);
+	rc = regcomp(&j->regex, x->match,
+		     REG_EXTENDED | REG_NEWLINE | REG_NOSUB);
 	j->has_regex = rc == 0;
 	if (rc == 0)
 		return NULL;

@@ -35,13 +35,27 @@ void payload_init(struct payload *p, const struct plan *plan)
 	}
 }
 
+/* In a script {seq} is the number of the pass through its loop. */
+static const struct template *text_of(const struct payload *p,
+				      struct message_id *id)
+{
+	const struct load_script *s = p->plan->script;
+	const struct script_step *step;
+
+	if (!s)
+		return p->plan->text;
+	step = &s->loop.steps[id->seq % s->loop.count];
+	id->seq /= s->loop.count;
+	return &step->text;
+}
+
 size_t payload_varying_size(const struct payload *p, struct message_id id)
 {
 	size_t min = p->plan->size_min, max = p->plan->size_max;
 	uint64_t r;
 
-	if (p->plan->text)
-		return template_size(p->plan->text, id);
+	if (p->plan->payload == PAYLOAD_TEXT)
+		return template_size(text_of(p, &id), id);
 	r = random_mix(random_mix(p->plan->seed) ^ ((uint64_t)id.conn << 40) ^
 		       id.seq);
 	return min + (size_t)((r >> 32) % (max - min + 1));
@@ -109,8 +123,8 @@ void payload_fill(const struct payload *p, struct message_id id, int64_t at,
 {
 	char room[PAYLOAD_NUMBER];
 
-	if (p->plan->text) {
-		template_fill(p->plan->text, id, at, from, to, len);
+	if (p->plan->payload == PAYLOAD_TEXT) {
+		template_fill(text_of(p, &id), id, at, from, to, len);
 		return;
 	}
 	while (len > 0) {
@@ -128,8 +142,8 @@ bool payload_matches(const struct payload *p, struct message_id id, size_t from,
 {
 	char room[PAYLOAD_NUMBER];
 
-	if (p->plan->text)
-		return template_matches(p->plan->text, id, from, data, len);
+	if (p->plan->payload == PAYLOAD_TEXT)
+		return template_matches(text_of(p, &id), id, from, data, len);
 	while (len > 0) {
 		struct part part = part_of(p, id, from, len, room);
 

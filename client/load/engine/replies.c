@@ -194,7 +194,8 @@ void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
 
 	if (settle_message(e, c, m)) {
 		e->now->counts.answered++;
-		e->now->counts.checked += is_compared(e) || e->keep > 0;
+		e->now->counts.checked +=
+			is_compared(e) || reply_rule(e, seq)->keep > 0;
 		e->now->counts.drained += m->sent >= e->end_at;
 		if (kind)
 			++*kind;
@@ -772,10 +773,10 @@ void replies_forget(struct conn *c)
 }
 
 /* Without memory the reply is judged by less of it. */
-static void keep_piece(struct engine *e, struct conn *c, const char *data,
-		       size_t len)
+static void keep_piece(struct conn *c, const struct reply_rule *rule,
+		       const char *data, size_t len)
 {
-	size_t room = e->keep - c->kept_len;
+	size_t room = rule->keep - c->kept_len;
 	char *more;
 
 	len = len < room ? len : room;
@@ -792,8 +793,10 @@ static void settle_framed(struct engine *e, struct conn *c, const char *data,
 			  size_t len, const char *wrong, uint64_t *kind,
 			  int64_t now)
 {
-	if (!wrong && e->keep > 0)
-		wrong = judge_reply(&e->judge, &c->framing, data, len);
+	struct reply_rule *rule = reply_rule(e, c->head);
+
+	if (!wrong && rule->keep > 0)
+		wrong = judge_reply(&rule->judge, &c->framing, data, len);
 	if (wrong) {
 		note_bad_reply(e, c, c->head, wrong, now);
 		note_excerpt(e, data, len);
@@ -805,7 +808,8 @@ static void settle_framed(struct engine *e, struct conn *c, const char *data,
 
 void replies_end(struct engine *e, struct conn *c)
 {
-	bool is_any = e->plan->expected.framer.kind == FRAMER_ANY;
+	bool is_any =
+		reply_rule(e, c->head)->expected->framer.kind == FRAMER_ANY;
 	size_t len = (size_t)c->framing.used;
 	bool is_unsure =
 		is_any && e->plan->expect_quiet_ns == 0 &&
@@ -816,28 +820,60 @@ void replies_end(struct engine *e, struct conn *c)
 		      is_unsure ? &e->now->counts.unsure : NULL, c->last_at);
 }
 
+/*
+ * Take the next bytes of a reply by that rule.  At its end *whole is what the
+ * judge has to see of it.
+ */
+static enum framer_result take_by_rule(struct conn *c,
+				       const struct reply_rule *rule,
+				       const char *data, size_t len,
+				       size_t *used, struct bytes *whole)
+{
+	enum framer_result result = framer_take(&rule->expected->framer,
+						&c->framing, data, len, used);
+
+	*whole = (struct bytes){ (char *)data, *used };
+	if (result == FRAMER_MORE || c->kept_len > 0)
+		keep_piece(c, rule, data, *used);
+	if (c->kept_len > 0)
+		*whole = (struct bytes){ c->kept, c->kept_len };
+	return result;
+}
+
+enum framer_result replies_take_opening(struct engine *e, struct conn *c,
+					const char *data, size_t len,
+					size_t *used)
+{
+	struct reply_rule *rule = &e->opening[c->opened];
+	struct bytes whole;
+	enum framer_result result =
+		take_by_rule(c, rule, data, len, used, &whole);
+
+	if (result == FRAMER_END &&
+	    judge_reply(&rule->judge, &c->framing, whole.data, whole.len))
+		result = FRAMER_WRONG;
+	if (result == FRAMER_END)
+		replies_forget(c);
+	return result;
+}
+
 static size_t take_framed(struct engine *e, struct conn *c, const char *data,
 			  size_t len, int64_t now)
 {
 	enum framer_result result;
+	struct bytes whole;
 	size_t used;
 
 	if (c->open == 0) {
 		e->now->counts.surplus += now >= e->measure_at;
 		return len;
 	}
-	result = framer_take(&e->plan->expected.framer, &c->framing, data, len,
-			     &used);
-	if (result == FRAMER_MORE || c->kept_len > 0)
-		keep_piece(e, c, data, used);
+	result = take_by_rule(c, reply_rule(e, c->head), data, len, &used,
+			      &whole);
 	if (result == FRAMER_MORE)
 		return used;
-	if (c->kept_len > 0)
-		data = c->kept, len = c->kept_len;
-	else
-		len = used;
 	c->is_broken = result == FRAMER_WRONG;
-	settle_framed(e, c, data, len,
+	settle_framed(e, c, whole.data, whole.len,
 		      c->is_broken ? "it has not the form that --expect says"
 				   : NULL,
 		      NULL, now);
@@ -849,11 +885,13 @@ void replies_take(struct engine *e, struct conn *c, const char *data,
 {
 	size_t used;
 
-	for (; len > 0 && !c->is_broken; data += used, len -= used) {
-		if (e->plan->expect == EXPECT_FRAMED)
+	if (!is_compared(e)) {
+		for (; len > 0 && !c->is_broken; data += used, len -= used)
 			used = take_framed(e, c, data, len, now);
-		else
-			used = take_repeated(e, c, data, len, now);
+		return;
+	}
+	for (; len > 0; data += used, len -= used) {
+		used = take_repeated(e, c, data, len, now);
 		if (e->has_new_bad)
 			note_excerpt(e, data, used);
 	}

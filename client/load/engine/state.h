@@ -88,7 +88,8 @@ struct conn {
 		struct frame frame;	/* compared with the message */
 		struct framing framing; /* EXPECT_FRAMED */
 	};
-	char *kept; /* its beginning, if it comes in pieces and is judged */
+	size_t opened; /* steps of the script's connect part that are done */
+	char *kept;    /* its beginning, if it comes in pieces and is judged */
 	size_t kept_len;
 	uint64_t replies;  /* measured ones */
 	int64_t last_at;   /* when input last came */
@@ -110,6 +111,13 @@ struct conn {
 	int64_t retry_at; /* CONN_IDLE: when to try again; 0: never */
 	int64_t retry_from; /* since when it has been tried; 0: not waiting */
 	int64_t pause;
+};
+
+/* What a reply should be, and what judges it. */
+struct reply_rule {
+	const struct expectation *expected;
+	struct judge judge;
+	size_t keep; /* bytes of a reply that the judge has to see */
 };
 
 /* What run.c and all engines share. */
@@ -156,9 +164,13 @@ struct engine {
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
-	size_t any_len;	    /* of the last reply of FRAMER_ANY */
-	struct judge judge; /* of EXPECT_FRAMED */
-	size_t keep;	    /* bytes of a reply that it has to see */
+	size_t any_len; /* of the last reply of FRAMER_ANY */
+	/*
+	 * EXPECT_FRAMED: of the messages in rotation, and of the steps of a
+	 * script before the first.
+	 */
+	struct reply_rule *rules, *opening;
+	size_t rule_count;
 	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
@@ -226,6 +238,14 @@ uint64_t conn_unsent(const struct conn *c);
 /* Handle input of an open connection. */
 void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
+
+/*
+ * CONN_BANNER with a script: take the reply to its current step.  *used: how
+ * many bytes belong to it.  Returns FRAMER_WRONG if it is not good.
+ */
+enum framer_result replies_take_opening(struct engine *e, struct conn *c,
+					const char *data, size_t len,
+					size_t *used);
 
 /* What has come is the reply. */
 void replies_end(struct engine *e, struct conn *c);
@@ -319,6 +339,13 @@ static inline bool engine_is_open_loop(const struct engine *e)
 static inline bool conn_has_room(const struct engine *e, const struct conn *c)
 {
 	return !c->is_blocked && c->open < (uint32_t)e->plan->depth;
+}
+
+/* The rule of message seq, EXPECT_FRAMED. */
+static inline struct reply_rule *reply_rule(const struct engine *e,
+					    uint64_t seq)
+{
+	return &e->rules[e->rule_count > 1 ? seq % e->rule_count : 0];
 }
 
 static inline struct message *conn_message(const struct engine *e,

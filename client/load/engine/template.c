@@ -208,6 +208,15 @@ void template_fini(struct template *t)
 	*t = (struct template){ .count = 0 };
 }
 
+bool template_begins(const struct template *t, const char *text)
+{
+	size_t len = strlen(text);
+
+	return t->count > 0 && t->parts[0].kind == TEMPLATE_TEXT &&
+	       t->parts[0].len >= len &&
+	       memcmp(t->parts[0].text, text, len) == 0;
+}
+
 /* ------------------------------------------------------------------ values */
 
 static size_t digits_of(uint64_t number)

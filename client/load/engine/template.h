@@ -88,6 +88,9 @@ bool template_take(struct template *ret, char *data, size_t len);
 
 void template_fini(struct template *t);
 
+/* Do all its messages begin with this text? */
+bool template_begins(const struct template *t, const char *text);
+
 /* Before the first message: what its variables stand for, and its sizes. */
 void template_bind(struct template *t, const struct data_lines *lines,
 		   uint64_t seed, uint32_t connections);

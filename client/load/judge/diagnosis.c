@@ -166,7 +166,8 @@ static void look_at_dialogue(struct diagnoses *h, const struct result *r)
 	if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, EBADMSG) > 0)
 		add_diagnosis(
 			h,
-			"the server sent an unexpected banner: see --banner");
+			"the server sent an unexpected banner or reply at the "
+			"start: look with --show");
 	else if (result_error_count(r, ERROR_BANNER, ERROR_BANNER, ETIMEDOUT) >
 		 0)
 		add_diagnosis(h,

@@ -139,10 +139,11 @@ static json_t *plan_prefixes(const struct prefixes *p)
 static json_t *plan_content(const struct plan *p)
 {
 	return json_pack(
-		"{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:s, s:o}", "payload",
-		payloads[p->payload], "size_min", (json_int_t)p->size_min,
-		"size_max", (json_int_t)p->size_max, "text",
-		json_given(p->text_given), "expect",
+		"{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}",
+		"payload", payloads[p->payload], "size_min",
+		(json_int_t)p->size_min, "size_max", (json_int_t)p->size_max,
+		"text", json_given(p->text_given), "script",
+		json_given(p->script_path), "expect",
 		json_given(p->expect_given ? p->expect_given : "echo"), "ok",
 		plan_prefixes(&p->expected.ok), "bad",
 		plan_prefixes(&p->expected.bad), "match",

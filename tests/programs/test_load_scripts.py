@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-client load --script: what it sends, and the scripts of the examples
+against the servers that they are for."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import unittest
+
+from weirtest import (PythonServer, Server, TestCase, connect_soon, main, run,
+                      until)
+
+SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
+                       "examples", "scripts")
+
+
+def load(where, *options, **kwargs):
+    return run("WEIR_CLIENT", "load", where, *options, **kwargs)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Scripts(TestCase):
+    def write(self, text):
+        path = os.path.join(self.folder(), "test.load")
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def test_the_steps_are_sent_in_their_order_on_each_connection(self):
+        heard, lock = [], threading.Lock()
+
+        def handle(sock):
+            lines = []
+            with sock, sock.makefile("rwb") as file:
+                file.write(b"hello\n")
+                file.flush()
+                for line in file:
+                    lines.append(line.decode())
+                    if not line.startswith(b"quiet"):
+                        file.write(b"ok " + line)
+                        file.flush()
+            with lock:
+                heard.append(lines)
+
+        path = self.write("# A comment\n\nconnect\n\texpect line\n\tok hello\n"
+                          "\tsend quiet\\n\n\tsend login {connection}\\n\n"
+                          "\texpect line\n\tok ok login\nloop\n"
+                          "\tsend a{seq}\\n\n\texpect line\n\tok ok a\n"
+                          "\tsend b{seq}\\n\n\texpect line\n\tmatch ^ok b\n"
+                          "\tsend c\\n\n\texpect len:5\n\tbad no\n")
+        with PythonServer(handle) as server:
+            answer = load(server.address, "--script", path, "-c", "4", "-n",
+                          "600", "-P", "3")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"600 checked: all as expected", answer.stdout)
+        self.assertEqual(len(heard), 4)
+        self.assertEqual(sorted(lines[1] for lines in heard),
+                         ["login %d\n" % i for i in range(4)])
+        self.assertEqual(sum(len(lines) - 2 for lines in heard), 600)
+        for lines in heard:
+            self.assertEqual(lines[0], "quiet\n")
+            for i, line in enumerate(lines[2:]):
+                self.assertEqual(line, ("a%d\n" % (i // 3), "b%d\n" % (i // 3),
+                                        "c\n")[i % 3])
+
+    def test_a_new_connection_begins_at_the_beginning(self):
+        heard, lock = [], threading.Lock()
+
+        def handle(sock):
+            lines = []
+            with sock, sock.makefile("rwb") as file:
+                for line in file:
+                    lines.append(line)
+                    file.write(line)
+                    file.flush()
+                    if len(lines) == 3:
+                        break
+            with lock:
+                heard.append(lines)
+
+        path = self.write("connect\nsend hi\\n\nexpect line\nloop\n"
+                          "send one\\n\nexpect line\nok one\n"
+                          "send two\\n\nexpect line\nok two\n"
+                          "send three\\n\nexpect line\nok three\n")
+        with PythonServer(handle) as server:
+            answer = load(server.address, "--script", path, "-c", "1", "-n",
+                          "20", "--reconnect")
+        self.assertGreater(len(heard), 6)
+        self.assertNotIn(b" bad", answer.stdout)
+        for lines in heard:
+            self.assertEqual(lines, [b"hi\n", b"one\n", b"two\n"][:len(lines)])
+
+    def test_a_login_that_fails_is_no_connection(self):
+        def handle(sock):
+            with sock, sock.makefile("rwb") as file:
+                for _ in file:
+                    file.write(b"530 no\n")
+                    file.flush()
+
+        path = self.write("connect\nsend login\\n\nexpect line\nok 230\n"
+                          "loop\nsend x\\n\nexpect line\n")
+        with PythonServer(handle) as server:
+            answer = load(server.address, "--script", path, "-n", "20")
+            show = load(server.address, "--script", path, "--show")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertIn(b"waiting for the banner: not what was expected",
+                      answer.stdout)
+        self.assertEqual(show.returncode, 1)
+        self.assertIn(b"530 no", show.stdout)
+        self.assertIn(b"bad: it does not begin as --ok says", show.stdout)
+
+    def test_a_mistake_is_named_with_its_line(self):
+        for text, line, says in (
+                ("", 1, "expected a loop with a send and an expect"),
+                ("send x\n", 1, "expected connect or loop, not 'send'"),
+                ("loop\nsend x\nsend y\n", 3, "expected an expect after each"),
+                ("loop\nsend x\n", 3, "expected an expect after each send"),
+                ("loop\nexpect line\n", 2, "expected a send before this"),
+                ("loop\nsend\n", 2, "expected a text to send"),
+                ("loop\nsend \\q\n", 2, "an escape is none of"),
+                ("loop\nsend {seqq}\n", 2, "a variable is none of"),
+                ("loop\nsend x\nexpect any\n", 3, "expected len:N, line"),
+                ("loop\nsend x\nok y\n", 3, "expected an expect before this"),
+                ("loop\nsend x\nexpect line\nmatch (\n", 4, "nmatched"),
+                ("loop\nsend x\nexpect line\nloop\n", 4, "each part once"),
+                ("loop\nsend x\nexpect line\nsay y\n", 4, "not 'say'"),
+        ):
+            path = self.write(text)
+            answer = load("127.0.0.1:1", "--script", path)
+            if not text:
+                self.assertEqual(answer.returncode, 2)
+                continue
+            self.assertEqual(answer.returncode, 2, answer)
+            self.assertEqual(answer.stderr.count(b"\n"), 1, answer)
+            self.assertIn(("%s:%d: " % (path, line)).encode(), answer.stderr)
+            self.assertIn(says.encode(), answer.stderr)
+        path = self.write("loop\nsend {line}\nexpect line\n")
+        for options, says in (([], b"{line} needs a file of lines"),
+                              (["--text", "x"], b"--script says what is sent"),
+                              (["--churn"], b"--script has connections")):
+            answer = load("127.0.0.1:1", "--script", path, *options)
+            self.assertEqual(answer.returncode, 2, answer)
+            self.assertIn(says, answer.stderr)
+
+
+def length_server(sock):
+    """Answers each request with itself, a length in front."""
+    with sock, sock.makefile("rwb") as file:
+        while head := file.read(4):
+            size = struct.unpack(">I", head)[0]
+            file.write(head + file.read(size))
+            file.flush()
+
+
+def http_behind_a_proxy(sock):
+    with sock, sock.makefile("rwb") as file:
+        if not file.readline().startswith(b"PROXY TCP4 192.0.2."):
+            return
+        while file.readline().startswith(b"GET "):
+            while file.readline() != b"\r\n":
+                pass
+            file.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            file.flush()
+
+
+class Examples(TestCase):
+    """Each script of the examples against a server of its kind."""
+
+    def check(self, name, where):
+        path = os.path.join(SCRIPTS, name)
+        show = load(where, "--script", path, "--show")
+        self.assertEqual(show.returncode, 0, show)
+        self.assertTrue(show.stdout.endswith(b"good\n"))
+        answer = load(where, "--script", path, "-n", "600", "-c", "4",
+                      "--gate", "errors=0")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"600 checked: all as expected", answer.stdout)
+
+    def start(self, command, port, **kwargs):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, **kwargs)
+
+        def end():
+            process.terminate()
+            process.wait()
+        self.addCleanup(end)
+        where = "127.0.0.1:%d" % port
+        connect_soon(where).close()
+        return where
+
+    def program(self, name, folders=()):
+        path = shutil.which(name, path=os.pathsep.join(
+            [os.environ["PATH"], "/usr/sbin", *folders]))
+        if not path:
+            self.skipTest(name + " is not installed")
+        return path
+
+    def module(self, name):
+        """A Python that has the module: Debian's, if not this one."""
+        for python in sys.executable, "/usr/bin/python3":
+            with contextlib.suppress(OSError):
+                if subprocess.run([python, "-c", "import " + name],
+                                  stderr=subprocess.DEVNULL).returncode == 0:
+                    return python
+        self.skipTest(name + " is not installed")
+
+    def someone(self):
+        """Options for a process that must not run as root."""
+        if os.geteuid() != 0:
+            return {}
+        user = pwd.getpwnam("nobody")
+        return {"user": user.pw_uid, "group": user.pw_gid,
+                "extra_groups": []}
+
+    def test_redis(self):
+        port = free_port()
+        where = self.start([self.program("redis-server"), "--port", str(port),
+                            "--bind", "127.0.0.1", "--save", "",
+                            "--requirepass", "secret"], port)
+        self.check("redis.load", where)
+
+    def test_memcached(self):
+        port = free_port()
+        where = self.start([self.program("memcached"), "-l", "127.0.0.1",
+                            "-p", str(port), "-U", "0", "-u", "nobody"], port)
+        self.check("memcached.load", where)
+
+    def test_http(self):
+        port, folder = free_port(), self.folder()
+        os.chmod(folder, 0o755)
+        with open(os.path.join(folder, "index.html"), "w") as file:
+            file.write("hello")
+        path = os.path.join(folder, "nginx.conf")
+        with open(path, "w") as file:
+            file.write("daemon off; master_process off; pid %s/pid;\n"
+                       "error_log %s/error; events {}\n"
+                       "http { access_log off; keepalive_requests 100000;\n"
+                       "%s\nserver { listen 127.0.0.1:%d; root %s; } }\n" %
+                       (folder, folder, " ".join(
+                           "%s_temp_path %s/t;" % (kind, folder) for kind in (
+                               "client_body", "proxy", "fastcgi", "uwsgi",
+                               "scgi")), port, folder))
+        where = self.start([self.program("nginx"), "-p", folder, "-e",
+                            "stderr", "-c", path], port)
+        self.check("http.load", where)
+
+    def test_smtp(self):
+        port = free_port()
+        where = self.start([self.module("aiosmtpd"), "-m", "aiosmtpd", "-n",
+                            "-l", "127.0.0.1:%d" % port], port)
+        self.check("smtp.load", where)
+
+    def test_ftp(self):
+        port = free_port()
+        where = self.start([self.module("pyftpdlib"), "-m", "pyftpdlib", "-i",
+                            "127.0.0.1", "-p", str(port), "-d",
+                            self.folder()], port)
+        self.check("ftp.load", where)
+
+    def test_mqtt(self):
+        port, path = free_port(), os.path.join(self.folder(), "conf")
+        with open(path, "w") as file:
+            file.write("listener %d 127.0.0.1\nallow_anonymous true\n" % port)
+        where = self.start([self.program("mosquitto"), "-c", path], port)
+        self.check("mqtt.load", where)
+
+    def test_postgresql(self):
+        root = "/usr/lib/postgresql"
+        versions = os.listdir(root) if os.path.isdir(root) else []
+        bins = [os.path.join(root, v, "bin") for v in versions]
+        initdb = self.program("initdb", bins)
+        port, folder = free_port(), self.folder()
+        data, someone = os.path.join(folder, "data"), self.someone()
+        os.mkdir(data)
+        if someone:
+            os.chmod(folder, 0o755)
+            os.chown(data, someone["user"], someone["group"])
+        subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "postgres",
+                        "--no-sync"], cwd="/", check=True,
+                       stdout=subprocess.DEVNULL, **someone)
+        where = self.start([self.program("postgres", bins), "-D", data, "-p",
+                            str(port), "-k", "", "-h", "127.0.0.1", "-F"],
+                           port, cwd="/", **someone)
+        # It accepts before it is ready.
+        path = os.path.join(SCRIPTS, "postgresql.load")
+        until(lambda: load(where, "--script", path,
+                           "--show").returncode == 0, "a server that is ready")
+        self.check("postgresql.load", where)
+
+    def test_a_length_in_front(self):
+        with PythonServer(length_server) as server:
+            self.check("rpc.load", server.address)
+
+    def test_the_reply_service(self):
+        with Server("reply@127.0.0.1:0") as server:
+            self.check("reply.load", server.address())
+
+    def test_a_proxy_header(self):
+        with PythonServer(http_behind_a_proxy) as server:
+            self.check("proxy.load", server.address)
+
+
+if __name__ == "__main__":
+    main()
