@@ -87,7 +87,7 @@ const round = (u, at) => at.map((v) =>
 function axis(graph) {
 	return { stroke: color("--soft"), size: 62,
 		grid: { stroke: color("--grid"), width: 1,
-			filter: graph.log ? round : undefined },
+			...(graph.log ? { filter: round } : {}) },
 		ticks: { show: false },
 		values: (u, at) => at.map((v) => v == null ? "" : graph.text(v)) };
 }
@@ -107,12 +107,11 @@ function draw(graph) {
 			values: (u, at) => at.map((t) => clock(t, range <= 60)) },
 		axis(graph)],
 		series: [{ label: "at",
-			value: (u, t) => t == null ? "now" : clock(t, true) },
-		...graph.lines.map(([name, label, tone]) => ({ label,
+			value: (u, t) => t == null ? "-" : clock(t, true) },
+		...graph.lines.map(([, label, tone]) => ({ label,
 			stroke: color(tone), width: 1.75, points: { show: false },
 			fill: fill ? color(tone) + "22" : undefined,
-			value: (u, v, i, at) =>
-				graph.text(at == null ? last(name) : v) }))],
+			value: (u, v) => graph.text(v) }))],
 	}, rows(graph), graph.box);
 	show(graph);
 }
@@ -123,6 +122,8 @@ function show(graph) {
 		graph.plot.setData(rows(graph), false);
 		graph.plot.setScale("x", { min: end - range, max: end });
 	});
+	if (graph.plot.cursor.idx == null) // nothing is pointed at: the last
+		graph.plot.setLegend({ idx: history.t.length - 1 });
 }
 
 function drawAll() {
