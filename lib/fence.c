@@ -50,6 +50,18 @@ int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e)
 	return rc;
 }
 
+int wr_fence_own(struct wr_accept *a, struct wr_endpoint *e)
+{
+	int rc;
+
+	wr_lock(&a->core->lock);
+	rc = wanted_locked(a, e);
+	if (rc >= 0)
+		wr_listener_own(&e->listener);
+	wr_unlock(&a->core->lock);
+	return rc < 0 ? rc : 0;
+}
+
 void wr_fence_request_all(struct wr_accept *a)
 {
 	struct wr_endpoint *e = NULL;

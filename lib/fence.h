@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Closing listeners so that no connection which the kernel has completed is
- * lost: of one listener, or of all in a stop.  The acceptor's thread, except
- * for wr_fence_request().
+ * lost: of one listener, or of all in a stop.  The acceptor's thread, unless it
+ * says otherwise.
  */
 #ifndef WR_FENCE_H
 #define WR_FENCE_H
@@ -21,7 +21,10 @@ int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e);
  */
 int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e);
 
-/* The same for all listeners; none can be added from now on. */
+/* Any thread: no copy is left.  0, or as above. */
+int wr_fence_own(struct wr_accept *a, struct wr_endpoint *e);
+
+/* Have all listeners closed; none can be added from now on. */
 void wr_fence_request_all(struct wr_accept *a);
 
 /* Fence the listeners to be closed; close those that are quiet. */

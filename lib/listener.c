@@ -466,6 +466,20 @@ int wr_listener_fence(struct wr_listener *l)
 	return l->is_tcp ? fence_tcp(l) : fence_unix(l);
 }
 
+void wr_listener_own(struct wr_listener *l)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(addr);
+
+	if (!l->is_tcp && !l->path[0] &&
+	    wr_sys_getsockname(l->fd, (struct sockaddr *)&addr, &len) == 0 &&
+	    addr.sun_family == AF_UNIX && addr.sun_path[0] &&
+	    wr_sys_lstat(addr.sun_path, &l->file) == 0 &&
+	    S_ISSOCK(l->file.st_mode))
+		snprintf(l->path, sizeof(l->path), "%s", addr.sun_path);
+	l->is_shared = false;
+}
+
 size_t wr_listener_waiting(const struct wr_listener *l)
 {
 	struct tcp_info info = { .tcpi_unacked = 0 };

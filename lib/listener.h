@@ -56,6 +56,9 @@ int wr_listener_open(struct wr_listener *l, const struct wr_address *addr,
  */
 int wr_listener_fence(struct wr_listener *l);
 
+/* No other program has a copy: it is shared no longer. */
+void wr_listener_own(struct wr_listener *l);
+
 /* Connections that wait to be accepted; SIZE_MAX: the kernel does not tell. */
 size_t wr_listener_waiting(const struct wr_listener *l);
 

@@ -238,6 +238,18 @@ int weir_server_listener_fd(weir_server *s, int id)
 		       : wr_fence_share(&s->acceptor.accept, e);
 }
 
+int weir_server_own_listener(weir_server *s, int id)
+{
+	WR_NO_CANCEL();
+	struct wr_endpoint *e = find_listener(s, id);
+
+	if (e == NULL)
+		return -EINVAL;
+	return atomic_load(&s->core.stop_wanted)
+		       ? -ESHUTDOWN
+		       : wr_fence_own(&s->acceptor.accept, e);
+}
+
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
 {
 	const struct wr_endpoint *e;

@@ -609,6 +609,18 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
 WEIR_API int weir_server_listener_fd(weir_server *s, int id);
 
 /*
+ * Make listener id the server's alone, when no other process or server has a
+ * copy of it: one that was shared by weir_server_listener_fd(), or inherited as
+ * "fd:N".  From then on a stop treats it like one that the server has opened,
+ * and removes the path of a Unix socket.
+ *
+ * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
+ * is closed); -ESHUTDOWN (stopped).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_own_listener(weir_server *s, int id);
+
+/*
  * Start all threads and accept connections, or do neither.
  *
  * Returns 0; -EINVAL (no listener); -EBUSY (started); -ESHUTDOWN (stopped);

@@ -17,12 +17,14 @@
 #include "../cli/cli.h"
 #include "../cli/text.h"
 #include "listeners.h"
+#include "upgrade.h"
 
 #define FIRST_FD 3
 
 struct passed {
 	char where[16]; /* fd:N */
 	const char *name;
+	bool is_taken;
 };
 
 static struct {
@@ -140,6 +142,7 @@ static bool append_named(struct listeners *ret, struct listener l)
 		if (strcmp(passed.all[i].name, name) != 0)
 			continue;
 		l.where = passed.all[i].where;
+		passed.all[i].is_taken = true;
 		if (!listeners_append(ret, &l))
 			return false;
 		is_found = true;
@@ -161,17 +164,41 @@ static bool check_all_are_served(const struct listeners *l)
 	return true;
 }
 
+const char *activation_address(const char *name, const char *where)
+{
+	for (size_t i = 0; i < passed.count; i++)
+		if (strcmp(passed.all[i].name, name) == 0) {
+			passed.all[i].is_taken = true;
+			return passed.all[i].where;
+		}
+	return where;
+}
+
+/* Its name for a successor, which has the same operands. */
+static bool append_operand(struct listeners *ret, struct listener l, size_t i)
+{
+	l.is_inherited = l.kind == WEIR_ADDRESS_FD;
+	if (l.is_named) {
+		snprintf(l.name, sizeof(l.name), "%s", l.where + strlen("fd:"));
+		return append_named(ret, l);
+	}
+	snprintf(l.name, sizeof(l.name), "listener-%zu", i);
+	if (activation_address(l.name, NULL)) {
+		l.where = activation_address(l.name, NULL);
+		l.kind = WEIR_ADDRESS_FD;
+	}
+	return listeners_append(ret, &l);
+}
+
 static bool activation_resolve(struct listeners *ret, const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++) {
-		const struct listener *given = &l->all[i];
-		bool is_good = given->is_named ? append_named(ret, *given)
-					       : listeners_append(ret, given);
+		bool is_good = append_operand(ret, l->all[i], i);
 
 		if (!is_good)
 			return false;
 	}
-	return check_all_are_served(ret);
+	return upgrade_has_predecessor() || check_all_are_served(ret);
 }
 
 bool activation_apply(struct listeners *l)
@@ -182,6 +209,13 @@ bool activation_apply(struct listeners *l)
 	listeners_fini(l);
 	*l = resolved;
 	return is_good;
+}
+
+void activation_close_rest(void)
+{
+	for (size_t i = 0; i < passed.count; i++)
+		if (upgrade_has_predecessor() && !passed.all[i].is_taken)
+			close(FIRST_FD + (int)i);
 }
 
 void activation_fini(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two workers: one may be busy with a reload while the other answers.  A reply
+ * Two workers: one may wait for an upgrade while the other answers.  A reply
  * may be as long as OUTPUT_MOST.
  */
 #include "control.h"
@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "../cli/cli.h"
+#include "activation.h"
 #include "journal.h"
 #include "reload.h"
+#include "upgrade.h"
 
 #define CLIENTS_MOST 32
 #define OUTPUT_MOST  (256 << 20)
@@ -199,6 +201,16 @@ static int reload(weir_conn *c, const char *arg, bool is_json)
 	return reload_run(why, sizeof(why)) ? reply_ok(c) : reply_error(c, why);
 }
 
+static int replace(weir_conn *c, const char *arg, bool is_json)
+{
+	char why[CONTROL_LINE / 2];
+
+	(void)arg;
+	(void)is_json;
+	return upgrade_run(why, sizeof(why)) ? reply_ok(c)
+					     : reply_error(c, why);
+}
+
 static int level(weir_conn *c, const char *arg, bool is_json)
 {
 	char why[CONTROL_LINE / 2];
@@ -232,6 +244,7 @@ static const struct request {
 } requests[] = {
 	{ "drain", drain, false, false },
 	{ "reload", reload, false, false },
+	{ "upgrade", replace, false, false },
 	{ "stats", print_stats, false, true },
 	{ "connections", print_connections, false, true },
 	{ "log-level", level, true, false },
@@ -301,12 +314,12 @@ static int open_own(const char *path)
 					 .log = journal_sink));
 	if (rc == 0)
 		rc = weir_server_listen(
-			control.own, where,
+			control.own, activation_address("control", where),
 			WEIR_SERVICE(.readable = take_request,
 				     .first_byte_ms = 5000, .read_ms = 5000,
 				     .write_ms = 5000, .line_max = CONTROL_LINE,
 				     .outbox_max = OUTPUT_MOST));
-	return rc;
+	return rc < 0 ? rc : upgrade_offer(control.own, rc, "control", false);
 }
 
 int control_open(const char *path, weir_server *s)

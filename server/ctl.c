@@ -35,6 +35,8 @@ void ctl_print_options(void)
 		"REQUEST:\n"
 		"  drain              stop as at SIGTERM\n"
 		"  reload             read --config again\n"
+		"  upgrade            start the program again and hand over to "
+		"it\n"
 		"  stats              print the counters\n"
 		"  connections        print the connections that are open\n"
 		"  log-level [LEVEL]  print or change the log level\n"

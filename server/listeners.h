@@ -17,8 +17,10 @@ struct listener {
 	const char *spec;  /* SERVICE@ADDRESS as given */
 	const char *where; /* the address in it */
 	const struct service *service;
-	int kind;      /* of it: WEIR_ADDRESS_... */
-	bool is_named; /* fd:NAME, not yet resolved (activation.h) */
+	int kind;	   /* of it: WEIR_ADDRESS_... */
+	bool is_named;	   /* fd:NAME, not yet resolved (activation.h) */
+	char name[300];	   /* for a successor (upgrade.h) */
+	bool is_inherited; /* from a service manager */
 };
 
 struct listeners {

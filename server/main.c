@@ -35,6 +35,7 @@
 #include "services.h"
 #include "status/status.h"
 #include "systemd.h"
+#include "upgrade.h"
 
 /* Descriptors besides those of connections and listeners. */
 #define OTHER_DESCRIPTORS 64
@@ -61,20 +62,25 @@ struct run {
 	char **argv;
 };
 
-static void *take_reloads(void *arg)
+static void *take_requests(void *arg)
 {
 	char why[512];
 	sigset_t set;
 	int signo;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR2);
+	if (has_reloads)
+		sigaddset(&set, SIGHUP);
 	while (sigwait(&set, &signo) == 0)
-		(void)reload_run(why, sizeof(why));
+		if (signo == SIGHUP)
+			(void)reload_run(why, sizeof(why));
+		else
+			(void)upgrade_run(why, sizeof(why));
 	return arg;
 }
 
-static void server_set_signals(void)
+static void server_set_signals(sigset_t *before)
 {
 	struct sigaction hup;
 	sigset_t set;
@@ -83,7 +89,8 @@ static void server_set_signals(void)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &set, before);
 	sigaction(SIGHUP, NULL, &hup);
 	if (hup.sa_handler == SIG_IGN)
 		return; /* started by nohup(1) */
@@ -191,6 +198,8 @@ static int open_listener(weir_server *s, const struct options *o,
 	l->service->define(&service, o);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
+	if (rc >= 0 && upgrade_offer(s, rc, l->name, l->is_inherited) < 0)
+		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
 	if (rc >= 0 && log &&
 	    weir_server_address(s, rc, address, sizeof(address)) >= 0)
 		access_log_name(log, l->service->name, address);
@@ -314,7 +323,8 @@ static void announce(weir_server *s, const struct options *o)
 	if (o->status)
 		status_announce();
 	out_announce("ready");
-	systemd_ready();
+	systemd_ready(upgrade_has_predecessor());
+	upgrade_ready();
 }
 
 static int cannot_start(int rc)
@@ -358,8 +368,9 @@ static int start(weir_server *s, const struct run *r)
 	reload_start(s, o, r->argc, r->argv);
 	if (rc == 0)
 		rc = control_start();
-	if (rc == 0 && has_reloads)
-		rc = background_start(take_reloads, NULL);
+	upgrade_start(s, o);
+	if (rc == 0)
+		rc = background_start(take_requests, NULL);
 	if (rc == 0)
 		rc = weir_server_start(s);
 	if (rc == 0)
@@ -384,6 +395,7 @@ static int serve(weir_server *s, const struct run *r)
 		control_end();
 		return status;
 	}
+	activation_close_rest();
 	/* Services may print only after the announcement. */
 	out_hold_prints();
 	rc = start(s, r);
@@ -391,6 +403,7 @@ static int serve(weir_server *s, const struct run *r)
 	out_release_prints();
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
+	upgrade_end();
 	status_end();
 	systemd_end();
 	control_end();
@@ -436,14 +449,17 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	struct run run = { &options, argc, argv };
+	sigset_t mask;
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0) {
 		cli_start("weir-server");
 		return ctl_main(argc - 1, argv + 1);
 	}
-	server_set_signals();
+	server_set_signals(&mask);
 	cli_start("weir-server");
+	if (!upgrade_open(argc, argv, &mask))
+		return CLI_USAGE;
 	status = options_parse(&options, argc, argv);
 	if (status < 0 && options.check)
 		status = options_print(&options);

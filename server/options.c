@@ -32,6 +32,7 @@ enum {
 	OPT_LAME_DUCK,
 	OPT_CONFIG,
 	OPT_CONTROL,
+	OPT_UPGRADE,
 	OPT_MODE,
 	OPT_STATUS,
 	OPT_ACCESS,
@@ -77,6 +78,8 @@ static const struct cli_option table[] = {
 	  "the command line wins; SIGHUP reloads it" },
 	{ "control", OPT_CONTROL, "PATH",
 	  "answer requests on this Unix socket" },
+	{ "upgrade-timeout", OPT_UPGRADE, "DURATION",
+	  "longest time until a successor is ready\n(default 30s)" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "log-level", 'l', "LEVEL",
@@ -338,6 +341,8 @@ static bool apply_limit(struct options *o, int key)
 		return true;
 	case OPT_LAME_DUCK:
 		return parse_opt_duration("lame-duck", &o->config.lame_duck_ms);
+	case OPT_UPGRADE:
+		return parse_opt_duration("upgrade-timeout", &o->upgrade_ms);
 	case OPT_QUEUE_AGE:
 		return parse_opt_duration("queue-age", &o->config.queue_age_ms);
 	case OPT_READ_TIMEOUT:
@@ -484,6 +489,7 @@ static void options_set_defaults(struct options *o)
 	weir_config_init(&o->config, sizeof(o->config));
 	weir_service_init(&o->limits, sizeof(o->limits));
 	o->config.log = journal_sink;
+	o->upgrade_ms = 30 * 1000;
 	o->limits.first_byte_ms = o->limits.idle_ms = 600 * 1000;
 }
 

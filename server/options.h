@@ -25,6 +25,7 @@ struct options {
 	const char *pid_file;
 	const char *status; /* an address; NULL: none */
 	const char *control;
+	int upgrade_ms; /* longest time until a successor is ready */
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
 	enum access_lines access;

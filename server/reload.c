@@ -30,6 +30,16 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 	pthread_mutex_unlock(&reloaded.lock);
 }
 
+int reload_drain_ms(void)
+{
+	int ms;
+
+	pthread_mutex_lock(&reloaded.lock);
+	ms = reloaded.now.config.drain_ms;
+	pthread_mutex_unlock(&reloaded.lock);
+	return ms;
+}
+
 static bool apply_locked(const struct weir_config *config, char *why,
 			 size_t cap)
 {

@@ -18,6 +18,9 @@
 void reload_start(weir_server *s, const struct options *o, int argc,
 		  char **argv);
 
+/* The grace of a stop, in effect now. */
+int reload_drain_ms(void);
+
 /* False: nothing has changed; why gets one line that says why. */
 bool reload_run(char *why, size_t cap);
 

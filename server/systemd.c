@@ -45,7 +45,9 @@ static struct {
 	weir_server *server;
 	pthread_t thread;
 	bool has_thread;
-	atomic_bool has_failed; /* to send */
+	atomic_bool has_failed;	  /* to send */
+	atomic_bool is_over_here; /* a successor speaks to the manager */
+	char *variables[2];	  /* NAME=value */
 
 	pthread_mutex_t lock; /* of the next three */
 	pthread_cond_t changed;
@@ -113,7 +115,8 @@ static bool connect_to(const char *where)
 
 static void notify(const char *message)
 {
-	if (send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
+	if (systemd.is_over_here ||
+	    send(systemd.fd, message, strlen(message), MSG_NOSIGNAL) >= 0)
 		return;
 	if (!systemd.has_failed)
 		journal(WEIR_LOG_WARNING,
@@ -145,12 +148,34 @@ static bool parse_watchdog(const char *usec, const char *pid)
 	return true;
 }
 
+static bool keep_variable(char **to, const char *name)
+{
+	const char *value = getenv(name);
+
+	if (value && asprintf(to, "%s=%s", name, value) < 0) {
+		cli_error("out of memory");
+		*to = NULL;
+		return false;
+	}
+	return true;
+}
+
+void systemd_environment(char **to)
+{
+	for (int i = 0; i < 2; i++)
+		if (systemd.variables[i])
+			*to++ = systemd.variables[i];
+}
+
 bool systemd_open(void)
 {
 	const char *where = getenv("NOTIFY_SOCKET");
-	bool is_good = !where || (connect_to(where) &&
-				  parse_watchdog(getenv("WATCHDOG_USEC"),
-						 getenv("WATCHDOG_PID")));
+	bool is_good = !where ||
+		       (keep_variable(&systemd.variables[0], "NOTIFY_SOCKET") &&
+			keep_variable(&systemd.variables[1], "WATCHDOG_USEC") &&
+			connect_to(where) &&
+			parse_watchdog(getenv("WATCHDOG_USEC"),
+				       getenv("WATCHDOG_PID")));
 
 	unsetenv("NOTIFY_SOCKET");
 	unsetenv("WATCHDOG_USEC");
@@ -335,12 +360,24 @@ static void wake_thread(bool *why)
 	pthread_mutex_unlock(&systemd.lock);
 }
 
-void systemd_ready(void)
+void systemd_ready(bool has_predecessor)
 {
 	if (!systemd.has_thread)
 		return;
-	notify("READY=1");
+	if (!has_predecessor)
+		notify("READY=1");
 	wake_thread(&systemd.is_ready);
+}
+
+void systemd_hand_over(pid_t successor)
+{
+	char text[64];
+
+	if (!systemd.has_thread)
+		return;
+	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1", (long)successor);
+	notify(text);
+	systemd.is_over_here = true;
 }
 
 void systemd_reloading(void)

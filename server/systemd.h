@@ -10,6 +10,7 @@
 #define SERVER_SYSTEMD_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include <weir.h>
 
@@ -24,8 +25,16 @@ bool systemd_open(void);
  */
 int systemd_start(weir_server *s, const struct weir_config *config);
 
-/* Clients are served. */
-void systemd_ready(void);
+/*
+ * Clients are served.  A predecessor, if there is one, tells the manager.
+ */
+void systemd_ready(bool has_predecessor);
+
+/* The variables, for a successor, to the free slots at to. */
+void systemd_environment(char **to);
+
+/* A successor serves; what this process says has no meaning from now on. */
+void systemd_hand_over(pid_t successor);
 
 /* Around a reload.  Any thread. */
 void systemd_reloading(void);

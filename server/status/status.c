@@ -10,9 +10,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "../activation.h"
 #include "../journal.h"
 #include "../options.h"
 #include "../out.h"
+#include "../upgrade.h"
 #include "history.h"
 #include "http.h"
 #include "page.h"
@@ -257,13 +259,15 @@ static void take_sample(weir_server *s, void *arg)
 static int start(const char *where)
 {
 	int id = weir_server_listen(
-		status_server, where,
+		status_server, activation_address("status", where),
 		WEIR_SERVICE(.readable = status_request,
 			     .expired = status_expired, .first_byte_ms = 5000,
 			     .read_ms = 2000, .write_ms = 5000,
 			     .idle_ms = 20000, .line_max = HTTP_HEAD));
 	int rc;
 
+	if (id >= 0)
+		(void)upgrade_offer(status_server, id, "status", false);
 	if (id < 0)
 		return id;
 	rc = weir_server_timer(status_server, NULL, 0, HISTORY_MS, take_sample,

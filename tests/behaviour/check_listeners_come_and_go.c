@@ -268,19 +268,14 @@ END_TEST
 
 /* ---- the descriptor */
 
-START_TEST(another_server_goes_on_with_a_copy_of_the_listener)
+/* A server with a copy of the listener of s, which has ended. */
+static struct server *take_over(struct server *s)
 {
-	struct server *s = serve(NULL, ECHO);
-	struct load *load = load_start(s->address, 4, 0);
-	struct load_counts counts;
-	struct server *next;
+	struct server *next = calloc(1, sizeof(*next));
+	int fd = fcntl(weir_server_listener_fd(s->weir, 0), F_DUPFD_CLOEXEC, 3);
 	char where[32];
-	int fd;
 
-	UNTIL(load_answered(load) > 100);
-	fd = fcntl(weir_server_listener_fd(s->weir, 0), F_DUPFD_CLOEXEC, 3);
 	ck_assert_int_ge(fd, 0);
-	next = calloc(1, sizeof(*next));
 	ck_assert_ptr_nonnull(next);
 	ck_assert_int_eq(
 		weir_server_new(&next->weir, WEIR_CONFIG(.workers = 2)), 0);
@@ -289,15 +284,73 @@ START_TEST(another_server_goes_on_with_a_copy_of_the_listener)
 	server_start(next);
 	weir_server_drain(s->weir);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	return next;
+}
+
+static void give_up(struct server *next)
+{
+	ck_assert_int_eq(weir_server_join(next->weir, NULL, 0), 0);
+	weir_server_free(next->weir);
+	free(next);
+}
+
+START_TEST(another_server_goes_on_with_a_copy_of_the_listener)
+{
+	struct server *s = serve(NULL, ECHO);
+	struct load *load = load_start(s->address, 4, 0);
+	struct load_counts counts;
+	struct server *next;
+
+	UNTIL(load_answered(load) > 100);
+	next = take_over(s);
 	UNTIL(stats(next).ledger.completed > 100);
 	/* The second one has the socket alone, and its end loses clients. */
 	load_mark_stop(load);
 	weir_server_drain(next->weir);
 	counts = load_finish(load);
 	ck_assert_uint_eq(counts.odd, 0);
-	ck_assert_int_eq(weir_server_join(next->weir, NULL, 0), 0);
-	weir_server_free(next->weir);
-	free(next);
+	give_up(next);
+	server_join_and_check(s);
+}
+END_TEST
+
+START_TEST(a_listener_without_copies_is_closed_like_one_of_its_own)
+{
+	struct server *s = serve(NULL, ECHO);
+	struct load *load = load_start(s->address, 4, 0);
+	struct load_counts counts;
+	struct server *next;
+
+	UNTIL(load_answered(load) > 100);
+	next = take_over(s);
+	ck_assert_int_eq(weir_server_own_listener(next->weir, 0), 0);
+	UNTIL(stats(next).ledger.completed > 100);
+	load_mark_stop(load);
+	weir_server_drain(next->weir);
+	counts = load_finish(load);
+	ck_assert_uint_eq(counts.lost + counts.reset + counts.odd, 0);
+	ck_assert_uint_gt(counts.refused, 0);
+	ck_assert_int_eq(weir_server_own_listener(next->weir, 0), -ESHUTDOWN);
+	give_up(next);
+	server_join_and_check(s);
+}
+END_TEST
+
+START_TEST(the_path_of_a_listener_without_copies_is_removed)
+{
+	char folder[FOLDER_ROOM], where[64];
+	struct server *s, *next;
+
+	ck_assert(make_folder(folder));
+	snprintf(where, sizeof(where), "unix:%s/s", folder);
+	s = serve_at(where, NULL, ECHO);
+	next = take_over(s);
+	client_close(client_open_and_echo(s, "hello\n"));
+	ck_assert_int_eq(access(where + 5, F_OK), 0);
+	ck_assert_int_eq(weir_server_own_listener(next->weir, 0), 0);
+	weir_server_drain(next->weir);
+	give_up(next);
+	ck_assert_int_eq(access(where + 5, F_OK), -1);
 	server_join_and_check(s);
 }
 END_TEST
@@ -367,6 +420,8 @@ START_TEST(listeners_that_do_not_exist_are_refused)
 	ck_assert_int_eq(weir_server_unlisten(s->weir, -1), -EINVAL);
 	ck_assert_int_eq(weir_server_unlisten(s->weir, 1), -EINVAL);
 	ck_assert_int_eq(weir_server_listener_fd(NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_server_own_listener(NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_server_own_listener(s->weir, 1), -EINVAL);
 	ck_assert_int_eq(weir_server_listener_fd(s->weir, 1), -EINVAL);
 	snprintf(where, sizeof(where), "fd:%d",
 		 weir_server_listener_fd(s->weir, 0));
@@ -488,6 +543,8 @@ int main(void)
 		clients_that_a_full_server_holds_are_served_before_the_close,
 		a_close_waits_for_held_clients_and_no_longer,
 		another_server_goes_on_with_a_copy_of_the_listener,
+		a_listener_without_copies_is_closed_like_one_of_its_own,
+		the_path_of_a_listener_without_copies_is_removed,
 		before_the_start_a_listener_closes_at_once,
 		without_a_listener_left_there_is_no_start,
 		in_and_after_a_stop_no_listener_comes_or_goes,

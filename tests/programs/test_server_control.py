@@ -202,7 +202,6 @@ class Reload(Base):
                     ("queue 7\n", (":1:", "name = value")),
                     ("queue = 7\ncheck = 1\n", ("'check'",)),
                     ("queue = 7\nconfig = /x\n", ("'config'",)),
-                    ("queue = 7\nmax-connections = 101\n", ("argument",)),
                     ("queue = 7\nworkers = 9\n", ("--workers", "restart")),
                     ("queue = 7\ngreeting = x\n", ("--greeting",)),
                     ("queue = 7\npid-file = /x\n", ("--pid-file",)),

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * "A successor shares the sockets": a stop of either leaves them alone, until
+ * the other has gone and weir_server_own_listener() is called.
+ *
+ * All that the child needs is made before fork(2); it makes only calls that are
+ * safe after a fork of a program with threads.
+ */
+#include "upgrade.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+#include "../cli/text.h"
+#include "background.h"
+#include "journal.h"
+#include "pidfile.h"
+#include "reload.h"
+#include "services.h"
+#include "systemd.h"
+
+#define FIRST_FD       3
+#define OFFERS_MOST    1000
+#define LOOK_MS	       50   /* between two looks at the server's state */
+#define END_MS	       2000 /* for a successor that is to end */
+#define NUMBER_ROOM    12
+#define VARIABLES_MOST 6
+
+struct offer {
+	weir_server *server;
+	int id;
+	char name[300];
+	bool is_inherited; /* from a service manager: never ours alone */
+	int fd;
+};
+
+static struct {
+	int argc;
+	char **argv;
+	sigset_t mask;
+	int predecessor; /* a socket; -1: none, or it has gone */
+
+	struct offer offers[OFFERS_MOST];
+	int count;
+	weir_server *server;
+	const struct options *options;
+	pthread_mutex_t lock; /* of an upgrade */
+} upgrade = { .predecessor = -1, .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* What a child needs. */
+struct launch {
+	char *program;
+	char **env;
+	char pid[sizeof("LISTEN_PID=") + NUMBER_ROOM];
+	char fds[sizeof("LISTEN_FDS=") + NUMBER_ROOM];
+	char *names;
+	char socket[sizeof("WEIR_PREDECESSOR=") + NUMBER_ROOM];
+	int ours, theirs; /* the ends of the socket */
+	pid_t child;
+};
+
+/* -------------------------------------------------------------- successor */
+
+bool upgrade_open(int argc, char **argv, const sigset_t *mask)
+{
+	const char *text = getenv("WEIR_PREDECESSOR");
+	int fd = -1;
+
+	upgrade.argc = argc;
+	upgrade.argv = calloc((size_t)argc + 1, sizeof(*argv));
+	upgrade.mask = *mask;
+	if (!upgrade.argv) {
+		cli_error("out of memory");
+		return false;
+	}
+	memcpy(upgrade.argv, argv, (size_t)argc * sizeof(*argv));
+	if (text && (!cli_parse_number(text, FIRST_FD, INT_MAX, &fd) ||
+		     fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)) {
+		cli_error("WEIR_PREDECESSOR: '%s' is no open descriptor", text);
+		return false;
+	}
+	unsetenv("WEIR_PREDECESSOR");
+	upgrade.predecessor = fd;
+	return true;
+}
+
+bool upgrade_has_predecessor(void)
+{
+	return upgrade.predecessor >= 0;
+}
+
+static void own_listeners_locked(void)
+{
+	for (int i = 0; i < upgrade.count; i++)
+		if (!upgrade.offers[i].is_inherited)
+			(void)weir_server_own_listener(upgrade.offers[i].server,
+						       upgrade.offers[i].id);
+}
+
+static void *wait_for_its_end(void *arg)
+{
+	char waste;
+
+	while (read(upgrade.predecessor, &waste, 1) > 0 || errno == EINTR)
+		errno = 0;
+	pthread_mutex_lock(&upgrade.lock);
+	close(upgrade.predecessor);
+	upgrade.predecessor = -1;
+	own_listeners_locked();
+	pthread_mutex_unlock(&upgrade.lock);
+	return arg;
+}
+
+void upgrade_ready(void)
+{
+	if (upgrade.predecessor < 0)
+		return;
+	if (send(upgrade.predecessor, "R", 1, MSG_NOSIGNAL) < 0 ||
+	    background_start(wait_for_its_end, NULL) < 0)
+		journal(WEIR_LOG_WARNING,
+			"the predecessor is not there any more");
+}
+
+/* ------------------------------------------------------------- predecessor */
+
+int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
+{
+	struct offer *o = &upgrade.offers[upgrade.count];
+
+	if (upgrade.count == OFFERS_MOST)
+		return -ENOSPC;
+	*o = (struct offer){ .server = s,
+			     .id = id,
+			     .is_inherited = is_inherited };
+	if ((size_t)snprintf(o->name, sizeof(o->name), "%s", name) >=
+	    sizeof(o->name))
+		return -ENAMETOOLONG;
+	upgrade.count++;
+	return 0;
+}
+
+void upgrade_start(weir_server *s, const struct options *o)
+{
+	upgrade.server = s;
+	upgrade.options = o;
+}
+
+static bool refuse(char *why, size_t cap, const char *text)
+{
+	snprintf(why, cap, "%s", text);
+	return false;
+}
+
+static bool may_upgrade(char *why, size_t cap)
+{
+	struct weir_stats now;
+
+	if (!upgrade.server)
+		return refuse(why, cap, "the server does not serve");
+	if (getpid() == 1)
+		return refuse(why, cap,
+			      "process 1 ends its container, and cannot be "
+			      "replaced");
+	if (listeners_use(&upgrade.options->listeners, SERVICE_TERMINAL))
+		return refuse(why, cap, "a chat cannot change its process");
+	if (weir_server_stats(upgrade.server, &now, sizeof(now)) < 0 ||
+	    now.phase != WEIR_PHASE_SERVING)
+		return refuse(why, cap, "the server does not serve");
+	return true;
+}
+
+/* As it was started, so that a link may lead to another version. */
+static char *find_program(void)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+
+	if (strchr(upgrade.argv[0], '/'))
+		return strdup(upgrade.argv[0]);
+	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	if (n <= 0)
+		return NULL;
+	path[n] = '\0';
+	return strdup(path);
+}
+
+static char *join_names(void)
+{
+	size_t room = sizeof("LISTEN_FDNAMES="), len;
+	char *text;
+
+	for (int i = 0; i < upgrade.count; i++)
+		room += strlen(upgrade.offers[i].name) + 1;
+	text = malloc(room);
+	if (!text)
+		return NULL;
+	len = (size_t)snprintf(text, room, "LISTEN_FDNAMES=");
+	for (int i = 0; i < upgrade.count; i++)
+		len += (size_t)snprintf(text + len, room - len, "%s%s",
+					i > 0 ? ":" : "",
+					upgrade.offers[i].name);
+	return text;
+}
+
+static bool make_environment(struct launch *l)
+{
+	size_t n = 0;
+	char **to;
+
+	while (environ[n])
+		n++;
+	l->names = join_names();
+	l->env = to = calloc(n + VARIABLES_MOST + 1, sizeof(*to));
+	if (!l->env || !l->names)
+		return false;
+	memcpy(to, environ, n * sizeof(*to));
+	to += n;
+	snprintf(l->pid, sizeof(l->pid), "LISTEN_PID=");
+	snprintf(l->fds, sizeof(l->fds), "LISTEN_FDS=%d", upgrade.count);
+	snprintf(l->socket, sizeof(l->socket), "WEIR_PREDECESSOR=%d",
+		 FIRST_FD + upgrade.count);
+	*to++ = l->pid;
+	*to++ = l->fds;
+	*to++ = l->names;
+	*to++ = l->socket;
+	systemd_environment(to);
+	return true;
+}
+
+static bool open_launch(struct launch *l)
+{
+	int ends[2];
+
+	*l = (struct launch){ .ours = -1, .theirs = -1 };
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return false;
+	l->ours = ends[0];
+	l->theirs = ends[1];
+	l->program = find_program();
+	return l->program && make_environment(l);
+}
+
+static void close_launch(struct launch *l)
+{
+	if (l->theirs >= 0)
+		close(l->theirs);
+	free(l->program);
+	free(l->names);
+	free(l->env);
+}
+
+/* ------------------------------------------------------------- in the child */
+
+static void put_number(char *to, long n)
+{
+	char digits[NUMBER_ROOM];
+	int len = 0;
+
+	do
+		digits[len++] = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	while (len > 0)
+		*to++ = digits[--len];
+	*to = '\0';
+}
+
+/* To FIRST_FD and up.  A copy above them first: none is overwritten. */
+static void place_descriptors(struct launch *l)
+{
+	int end = FIRST_FD + upgrade.count + 1;
+
+	for (int i = 0; i < upgrade.count; i++)
+		upgrade.offers[i].fd =
+			fcntl(upgrade.offers[i].fd, F_DUPFD_CLOEXEC, end);
+	l->theirs = fcntl(l->theirs, F_DUPFD_CLOEXEC, end);
+	for (int i = 0; i < upgrade.count; i++)
+		if (dup2(upgrade.offers[i].fd, FIRST_FD + i) < 0)
+			_exit(CLI_FAILED);
+	if (dup2(l->theirs, end - 1) < 0)
+		_exit(CLI_FAILED);
+}
+
+static _Noreturn void run_child(struct launch *l)
+{
+	int error;
+
+	place_descriptors(l);
+	put_number(l->pid + strlen(l->pid), (long)getpid());
+	pthread_sigmask(SIG_SETMASK, &upgrade.mask, NULL);
+	execve(l->program, upgrade.argv, l->env);
+	error = errno;
+	(void)send(l->theirs, "E", 1, MSG_NOSIGNAL);
+	(void)send(l->theirs, &error, sizeof(error), MSG_NOSIGNAL);
+	_exit(CLI_FAILED);
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+static int64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+/* Returns its status as of waitpid(2). */
+static int end_child(struct launch *l)
+{
+	int64_t until = clock_ms() + END_MS;
+	int status = 0;
+
+	(void)poll(NULL, 0, LOOK_MS); /* it may be about to end */
+	if (waitpid(l->child, &status, WNOHANG) == l->child)
+		return status;
+	kill(l->child, SIGTERM);
+	while (clock_ms() < until) {
+		if (waitpid(l->child, &status, WNOHANG) == l->child)
+			return status;
+		(void)poll(NULL, 0, LOOK_MS);
+	}
+	kill(l->child, SIGKILL);
+	while (waitpid(l->child, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+static void report_end(const struct launch *l, int status, char *why,
+		       size_t cap)
+{
+	if (WIFEXITED(status))
+		snprintf(why, cap, "'%s' has ended with status %d", l->program,
+			 WEXITSTATUS(status));
+	else
+		snprintf(why, cap, "'%s' was ended by signal %d", l->program,
+			 WTERMSIG(status));
+}
+
+static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
+{
+	int limit_ms = upgrade.options->upgrade_ms, error = 0;
+	int64_t began_at = clock_ms();
+	struct pollfd p = { .fd = l->ours, .events = POLLIN };
+	char said = 0;
+
+	while (poll(&p, 1, LOOK_MS) <= 0) {
+		if (weir_server_is_draining(upgrade.server) == 1)
+			return refuse(why, cap, "the server is to stop");
+		if (limit_ms != WEIR_NEVER &&
+		    clock_ms() - began_at > limit_ms) {
+			snprintf(why, cap, "'%s' was not ready after %d ms",
+				 l->program, limit_ms);
+			return false;
+		}
+	}
+	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R')
+		return true;
+	if (said == 'E' && recv(l->ours, &error, sizeof(error), MSG_WAITALL) ==
+				   (ssize_t)sizeof(error))
+		snprintf(why, cap, "cannot execute '%s': %s", l->program,
+			 strerror(error));
+	else
+		why[0] = '\0'; /* it has closed the socket, or ended */
+	return false;
+}
+
+/* ------------------------------------------------------------------ upgrade */
+
+static bool share_listeners(char *why, size_t cap)
+{
+	for (int i = 0; i < upgrade.count; i++) {
+		struct offer *o = &upgrade.offers[i];
+
+		o->fd = weir_server_listener_fd(o->server, o->id);
+		if (o->fd < 0)
+			return refuse(why, cap, weir_strerror(o->fd));
+	}
+	return true;
+}
+
+/* The child has gone, and with it all copies but those of a predecessor. */
+static void roll_back(void)
+{
+	if (upgrade.predecessor < 0)
+		own_listeners_locked();
+	if (upgrade.options->pid_file)
+		(void)pidfile_write(upgrade.options->pid_file);
+}
+
+static void hand_over(const struct launch *l)
+{
+	journal(WEIR_LOG_INFO, "process %ld serves now; this one stops",
+		(long)l->child);
+	systemd_hand_over(l->child);
+	for (int i = 0; i < upgrade.count; i++)
+		if (upgrade.offers[i].server != upgrade.server)
+			(void)weir_server_unlisten(upgrade.offers[i].server,
+						   upgrade.offers[i].id);
+	weir_server_stop(upgrade.server, reload_drain_ms());
+}
+
+static void end_and_report(struct launch *l, char *why, size_t cap)
+{
+	int status = end_child(l);
+
+	if (why[0] == '\0')
+		report_end(l, status, why, cap);
+}
+
+static bool launch_locked(char *why, size_t cap)
+{
+	struct launch l;
+	bool is_ready = false;
+
+	if (!open_launch(&l)) {
+		close_launch(&l);
+		return refuse(why, cap, weir_strerror(errno));
+	}
+	l.child = fork();
+	if (l.child == 0)
+		run_child(&l);
+	if (l.child > 0) {
+		close(l.theirs);
+		l.theirs = -1;
+		is_ready = wait_until_ready(&l, why, cap);
+		if (!is_ready)
+			end_and_report(&l, why, cap);
+	} else {
+		refuse(why, cap, strerror(errno));
+	}
+	if (is_ready)
+		hand_over(&l); /* and the socket stays open until the end */
+	else
+		close(l.ours);
+	close_launch(&l);
+	return is_ready;
+}
+
+void upgrade_end(void)
+{
+	pthread_mutex_lock(&upgrade.lock);
+	upgrade.server = NULL;
+	upgrade.count = 0;
+	pthread_mutex_unlock(&upgrade.lock);
+}
+
+bool upgrade_run(char *why, size_t cap)
+{
+	bool is_done = false;
+
+	if (pthread_mutex_trylock(&upgrade.lock) != 0)
+		return refuse(why, cap, "an upgrade is under way");
+	if (may_upgrade(why, cap)) {
+		is_done = share_listeners(why, cap) && launch_locked(why, cap);
+		if (!is_done)
+			roll_back();
+	}
+	pthread_mutex_unlock(&upgrade.lock);
+	if (!is_done)
+		journal(WEIR_LOG_ERROR, "no upgrade: %s", why);
+	return is_done;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A running server replaces itself: it starts the program again with its
+ * arguments and its listening sockets, waits until that one is ready, and
+ * stops.  If the successor does not come up, the server goes on as before.
+ *
+ * The successor gets the sockets as from a service manager (activation.h), and
+ * in WEIR_PREDECESSOR the number of a socket.  On that it says that it is
+ * ready; it reads the end of it when its predecessor has gone.
+ */
+#ifndef SERVER_UPGRADE_H
+#define SERVER_UPGRADE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "options.h"
+
+/*
+ * First of all, before options are read: keep the arguments, and the signal
+ * mask for a successor.  Returns false after printing an error.
+ */
+bool upgrade_open(int argc, char **argv, const sigset_t *mask);
+
+/*
+ * Listener id of s is passed under this name.  is_inherited: a service manager
+ * has it.  Returns 0 or -errno.  Main thread.
+ */
+int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited);
+
+/* s serves with these options and is to stop.  pid_file may be NULL. */
+void upgrade_start(weir_server *s, const struct options *o);
+
+/* Tell the predecessor, if there is one, that clients are served. */
+void upgrade_ready(void);
+
+/* Is this a successor that the service manager does not know yet? */
+bool upgrade_has_predecessor(void);
+
+/* The servers are about to end: no upgrade begins, and none is under way. */
+void upgrade_end(void);
+
+/* False: the server goes on, and why gets one line.  Any thread. */
+bool upgrade_run(char *why, size_t cap);
+
+#endif

@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A running weir-server replaces itself: by weir-server ctl upgrade and by
+SIGUSR2, under load, and by successors that do not come up.
+
+WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
+
+import os
+import shutil
+import signal
+import socket
+import threading
+
+from weirtest import (Server, TestCase, connect, main, program, read_exactly,
+                      run, until)
+
+UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
+
+
+def real_program():
+    """Not the wrapper of libtool, which would change argv[0]."""
+    path = program("WEIR_SERVER")
+    binary = os.path.join(os.path.dirname(path), ".libs", "weir-server")
+    return binary if os.path.exists(binary) else path
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open("/proc/%d/stat" % pid) as file:
+        return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+class Load:
+    """Threads that connect, ask and close, until they are to stop."""
+
+    def __init__(self, where, threads=3):
+        self.where, self.done, self.failures = where, 0, []
+        self.is_over = False
+        self.threads = [threading.Thread(target=self.work)
+                        for _ in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def work(self):
+        while not self.is_over:
+            try:
+                with connect(self.where) as client:
+                    client.sendall(b"hello")
+                    if read_exactly(client, 5) != b"hello":
+                        raise OSError("no reply")
+                self.done += 1
+            except OSError as error:
+                self.failures.append(error)
+
+    def stop(self):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join()
+
+
+class Base(TestCase):
+    def setUp(self):
+        self.where = self.folder()
+        self.ended = []
+        self.link = self.where + "/weir-server"
+        self.pid_file = self.where + "/pid"
+        self.path = self.where + "/socket"
+        os.symlink(real_program(), self.link)
+        libraries = os.path.abspath(os.path.join(
+            os.path.dirname(program("WEIR_SERVER")), "..", "lib", ".libs"))
+        self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(
+            [libraries, os.environ.get("LD_LIBRARY_PATH", "")]))
+        self.addCleanup(self.kill_last)
+
+    def kill_last(self):
+        if os.path.exists(self.pid_file):
+            os.kill(self.pid(), signal.SIGKILL)
+
+    def serve(self, *args, **kwargs):
+        before = os.environ["WEIR_SERVER"]
+        os.environ["WEIR_SERVER"] = self.link
+        try:
+            return Server("--control", self.where + "/control", "-p",
+                          self.pid_file, "--upgrade-timeout", "400ms",
+                          *(args or ("echo@127.0.0.1:0",
+                                     "echo@unix:" + self.path)),
+                          env=kwargs.pop("env", self.env), **kwargs)
+        finally:
+            os.environ["WEIR_SERVER"] = before
+
+    def pid(self):
+        with open(self.pid_file) as file:
+            return int(file.read())
+
+    def ctl(self, *args):
+        return run("WEIR_SERVER", "ctl", "-c", self.where + "/control", *args)
+
+    def upgrade(self):
+        """Returns the process id of the successor."""
+        before = self.pid()
+        result = self.ctl("upgrade")
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertNotEqual(self.pid(), before)
+        self.ended.append(before)
+        return self.pid()
+
+    def check_echo(self, where):
+        with connect(where) as client:
+            client.sendall(b"hello")
+            self.assertEqual(read_exactly(client, 5), b"hello")
+
+    def end_last(self):
+        """Stop the server that serves now, which has the sockets alone once
+        the others have ended."""
+        for pid in self.ended:
+            until(lambda: not is_alive(pid), "the end of a predecessor")
+        pid = self.pid()
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not is_alive(pid), "the end of the successor")
+        self.assertEqual(os.listdir(self.where), ["weir-server"])
+
+
+class Upgrade(Base):
+    def test_a_successor_serves_and_the_old_one_ends(self):
+        with self.serve() as server:
+            with server.connect() as client, server.connect(1) as other:
+                for one in (client, other):
+                    one.sendall(b"hello")
+                    self.assertEqual(read_exactly(one, 5), b"hello")
+                pid = self.upgrade()
+                self.assertEqual(client.recv(1), b"")
+                self.assertEqual(server.process.wait(60), 0)
+                self.assertTrue(is_alive(pid))
+            for where in (server.address(), server.address(1)):
+                self.check_echo(where)
+            self.assertEqual(self.ctl("ready").returncode, 0)
+            self.end_last()
+
+    def test_the_signal_does_the_same(self):
+        with self.serve() as server:
+            server.process.send_signal(signal.SIGUSR2)
+            self.assertEqual(server.process.wait(60), 0)
+            self.assertNotEqual(self.pid(), server.pid)
+            self.check_echo(server.address())
+            self.end_last()
+
+    def test_under_load_nothing_is_lost_or_refused(self):
+        with self.serve() as server:
+            load = Load(server.address())
+            try:
+                for _ in range(UPGRADES):
+                    before = load.done
+                    self.upgrade()
+                    until(lambda: load.done > before + 50, "clients")
+            finally:
+                load.stop()
+            self.assertEqual(load.failures, [])
+            print("%d hand-overs, %d clients" % (UPGRADES, load.done))
+            self.end_last()
+
+    def test_control_a_plain_restart_under_load_refuses_clients(self):
+        with self.serve() as server:
+            load = Load(server.address())
+            try:
+                until(lambda: load.done > 50, "clients")
+                server.stop()
+                until(lambda: load.failures, "a refused client")
+            finally:
+                load.stop()
+
+    def test_the_service_manager_follows(self):
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(self.folder() + "/notify")
+        manager.settimeout(60)
+        with self.serve(env=dict(self.env, NOTIFY_SOCKET=manager.getsockname(),
+                                 WATCHDOG_USEC="2000000")) as server:
+            pid = self.upgrade()
+            said = []
+            while not said or not said[-1].startswith("MAINPID="):
+                said.append(manager.recv(4096).decode())
+            self.assertEqual(said[-1], "MAINPID=%d\nREADY=1" % pid)
+            self.assertEqual(said.count("READY=1"), 1)
+            self.assertNotIn("STOPPING=1", said)
+            self.assertEqual(server.process.wait(60), 0)
+            os.kill(pid, signal.SIGTERM)
+            while manager.recv(4096) != b"STOPPING=1":
+                pass
+            until(lambda: not is_alive(pid), "the end of the successor")
+
+    def test_a_server_that_stops_is_not_replaced(self):
+        with self.serve("-t", "never", "--lame-duck", "never",
+                        "echo@127.0.0.1:0") as server:
+            self.ctl("drain")
+            until(lambda: self.ctl("ready").returncode == 1, "the drain")
+            self.assertIn(b"does not serve", self.ctl("upgrade").stderr)
+            self.assertEqual(server.stop()[0], 0)
+
+
+SCRIPTS = {
+    "ends at once": "exit 0",
+    "fails": "exit 1",
+    "says an error": "echo broken >&2; exit 2",
+    "is killed": "kill -KILL $$",
+    "crashes": "kill -SEGV $$",
+    "is terminated": "kill -TERM $$",
+    "hangs": "exec sleep 60",
+    "hangs and ignores the signal": "trap '' TERM; while :; do sleep 1; done",
+    "hangs without its descriptors":
+        "exec 3>&- 4>&- 5>&- 6>&- 7>&-; exec sleep 60",
+    "ends late": "sleep 0.2; exit 3",
+    "has an unknown option": 'exec "$REAL" --nonsense "$@"',
+    "has a wrong value": 'exec "$REAL" "$@" -w 0',
+    "has an unknown service": 'exec "$REAL" "$@" nonsense@127.0.0.1:0',
+    "has a port that is in use": 'exec "$REAL" "$@" echo@127.0.0.1:$PORT',
+    "cannot write its pid file": 'exec "$REAL" "$@" -p /nonexistent/pid',
+    "is another program": 'exec cat "$REAL" >/dev/null',
+    "does not know of its predecessor":
+        'unset WEIR_PREDECESSOR; exec "$REAL" "$@"',
+}
+FILES = {
+    "is not there": lambda path: None,
+    "is a folder": os.mkdir,
+    "is empty": lambda path: os.close(os.open(path, os.O_CREAT, 0o755)),
+    "leads nowhere": lambda path: os.symlink("nowhere", path),
+    "leads to itself": lambda path: os.symlink(path, path),
+    "is not executable": lambda path: os.close(os.open(path, os.O_CREAT,
+                                                       0o644)),
+}
+
+
+class Broken(Base):
+    """A successor that does not come up changes nothing."""
+
+    def write(self, text):
+        with open(self.link, "w") as file:
+            file.write(text)
+        os.chmod(self.link, 0o755)
+
+    def check_unchanged(self, server, client, what):
+        result = self.ctl("upgrade")
+        self.assertEqual(result.returncode, 1, (what, result))
+        self.assertRegex(result.stderr, rb"^weir-server: .+\n$")
+        self.assertEqual(self.pid(), server.pid, what)
+        client.sendall(b"hello")
+        self.assertEqual(read_exactly(client, 5), b"hello", what)
+        for where in (server.address(), server.address(1)):
+            self.check_echo(where)
+        self.assertEqual(self.ctl("ready").returncode, 0, what)
+
+    def test_all_kinds(self):
+        real = real_program()
+        with self.serve(env=dict(self.env, REAL=real, PORT="1")) as server:
+            busy = socket.create_server(("127.0.0.1", 0))
+            self.addCleanup(busy.close)
+            client = server.connect()
+            for what, script in SCRIPTS.items():
+                os.unlink(self.link)
+                self.write("#!/bin/sh\nPORT=%d\n%s\n" % (
+                    busy.getsockname()[1], script))
+                with self.subTest(what):
+                    self.check_unchanged(server, client, what)
+            for what, make in FILES.items():
+                if os.path.isdir(self.link) and not os.path.islink(self.link):
+                    shutil.rmtree(self.link)
+                elif os.path.lexists(self.link):
+                    os.unlink(self.link)
+                make(self.link)
+                with self.subTest(what):
+                    self.check_unchanged(server, client, what)
+            os.unlink(self.link)
+            for text in ("#!/nonexistent/interpreter\n", "\x7fELF nonsense"):
+                self.write(text)
+                with self.subTest(text):
+                    self.check_unchanged(server, client, text)
+            os.unlink(self.link)
+            os.symlink(real, self.link)
+            client.close()
+            self.upgrade()
+            self.assertEqual(server.process.wait(60), 0)
+            self.end_last()
+
+    def test_after_a_failure_a_stop_under_load_loses_nothing(self):
+        with self.serve() as server:
+            os.unlink(self.link)
+            self.write("#!/bin/sh\nexit 1\n")
+            self.assertEqual(self.ctl("upgrade").returncode, 1)
+            load = Load(server.address())
+            try:
+                until(lambda: load.done > 50, "clients")
+                status, counts = server.stop()
+            finally:
+                load.stop()
+            self.assertEqual((status, counts["completed"]),
+                             (0, counts["accepted"]))
+            self.assertFalse([e for e in load.failures
+                              if isinstance(e, ConnectionResetError)])
+            self.assertFalse(os.path.exists(self.path))
+
+
+if __name__ == "__main__":
+    main()
