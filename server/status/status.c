@@ -109,8 +109,8 @@ static void write_ready(FILE *to, const struct snapshot *s,
 
 	(void)r;
 	if (unready)
-		fprintf(to, "not ready: %s; %llu connections are open\n",
-			unready, (unsigned long long)s->stats.ledger.open);
+		fprintf(to, "not ready: %s; open connections: %llu\n", unready,
+			(unsigned long long)s->stats.ledger.open);
 }
 
 static struct response readyz(const struct http_request *r)

@@ -54,28 +54,25 @@ class Pages(TestCase):
             self.assertEqual(server.get("/healthz")[::2], (200, "ok\n"))
             self.assertEqual(server.get("/readyz")[::2], (200, "ready\n"))
 
-    def test_in_a_drain_the_reason_is_told_and_metrics_are_served(self):
-        with Status("collect@127.0.0.1:0", "-t", "1h",
-                    "--read-timeout", "1h") as server:
+    def test_from_the_request_to_stop_on_it_is_not_ready(self):
+        with Status("echo@127.0.0.1:0", "--lame-duck", "1h") as server:
             with server.connect() as client:
-                client.sendall(b"half a line")
-                until(lambda: server.metric("weir_received_bytes_total"
-                                            "{service=\"collect\",listener=\"%s"
-                                            "\"}" % server.address()) == 11,
-                      "the bytes")
+                client.sendall(b"hello")
+                self.assertEqual(client.recv(5), b"hello")
                 server.process.send_signal(signal.SIGTERM)
                 until(lambda: server.get("/readyz")[0] == 503, "not ready")
                 self.assertEqual(server.get("/readyz")[2],
                                  "not ready: the server stops; "
-                                 "1 connections are open\n")
+                                 "open connections: 1\n")
                 self.assertEqual(server.get("/healthz")[0], 200)
                 self.assertEqual(server.metric("weir_draining"), 1)
                 self.assertFalse(json.loads(
                     server.get("/status.json")[2])["ready"])
-                client.sendall(b"\n")
-            status, counts = server.end()
-            self.assertEqual(status, 0)
-            self.assertEqual(counts["accepted"], 1)
+            until(lambda: json.loads(
+                server.get("/status.json")[2])["ledger"]["completed"] == 1,
+                "the end")
+            status, counts = server.stop()
+            self.assertEqual((status, counts["completed"]), (0, 1))
 
     def test_its_connections_appear_in_no_count(self):
         with Status() as server:
