@@ -172,18 +172,15 @@ static int may_take_locked(struct wr_table *t)
 	return prepare_locked(t, WR_PREPARED_SLOTS + 1);
 }
 
-int wr_table_take_dialled(struct wr_table *t, struct weir_conn **ret)
+int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret)
 {
-	int rc;
+	int rc = may_take_locked(t);
 
-	wr_lock(&t->lock);
-	rc = may_take_locked(t);
-	if (rc == 0) {
-		atomic_fetch_add(&t->dialled, 1);
-		*ret = take_locked(t);
-	}
-	wr_unlock(&t->lock);
-	return rc == -EUSERS ? -EAGAIN : rc;
+	if (rc < 0)
+		return rc == -EUSERS ? -EAGAIN : rc;
+	atomic_fetch_add(&t->dialled, 1);
+	*ret = take_locked(t);
+	return 0;
 }
 
 void wr_table_open_gate(struct wr_table *t)

@@ -52,12 +52,12 @@ int wr_table_prepare(struct wr_table *t, size_t count);
 struct weir_conn *wr_table_take(struct wr_table *t);
 
 /*
- * Any thread: take a slot for a connection that no client has opened.  0;
- * -EINVAL (not started); -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
+ * Any thread, with t->lock: take a slot for a connection that no client has
+ * opened.  0; -EINVAL (not started); -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
  */
-int wr_table_take_dialled(struct wr_table *t, struct weir_conn **ret);
+int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret);
 
-/* Allow, and forbid for good, wr_table_take_dialled(). */
+/* Allow, and forbid for good, wr_table_take_dialled_locked(). */
 void wr_table_open_gate(struct wr_table *t);
 void wr_table_shut_gate(struct wr_table *t);
 

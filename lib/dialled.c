@@ -37,23 +37,6 @@ static int new_dialled(struct wr_dialled **ret,
 	return rc;
 }
 
-/* On an error d is still the caller's. */
-static int begin(struct weir_conn **ret, struct wr_core *core, int fd,
-		 const struct wr_dialled *d)
-{
-	struct wr_stats *stats = wr_core_foreign_stats(core);
-	int rc = wr_table_take_dialled(core->table, ret);
-
-	if (rc < 0)
-		return rc;
-	wr_count(stats, &stats->dialled, 1);
-	wr_conn_begin(*ret, &d->service, fd, wr_now_ns());
-	(*ret)->is_dialled = true;
-	if (d->service.set.session) /* sessions wait for peers */
-		wr_sched_always_hand_off(&core->sched);
-	return 0;
-}
-
 /* To the workers; afterwards it is not ours. */
 static void submit(struct weir_conn *c, weir_ref **ret)
 {
@@ -62,6 +45,56 @@ static void submit(struct weir_conn *c, weir_ref **ret)
 	wr_conn_move(c, wr_core_foreign_stats(c->core), WR_CONN_READY);
 	wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 	wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
+}
+
+/* A connection leaves its look-up before it ends: c is still the same. */
+static void post_answer(void *arg)
+{
+	struct weir_conn *c = arg;
+
+	wr_conn_post(c, wr_core_foreign_stats(c->core),
+		     wr_owner_generation(&c->owner), WR_EV_OUT);
+}
+
+static void set_connecting(struct weir_conn *c, struct wr_connect *r)
+{
+	r->poller = c->core->poller;
+	r->key = wr_conn_key(c) | WR_KEY_CONNECT;
+	r->notify = post_answer;
+	r->arg = c;
+	c->is_connecting = true;
+	atomic_store(&c->due_at, wr_connect_next_at(r));
+}
+
+/*
+ * "A stop finds each dialled connection": a stop shuts the gate before it walks
+ * the table, and the lock is held from the look at the gate until the workers
+ * have the connection.  On an error d is still the caller's.
+ */
+static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
+		 struct wr_dialled *d)
+{
+	struct wr_table *table = core->table;
+	struct wr_stats *stats = wr_core_foreign_stats(core);
+	struct weir_conn *c;
+	int rc;
+
+	if (d->service.set.session) /* sessions wait for peers */
+		wr_sched_always_hand_off(&core->sched);
+	wr_lock(&table->lock);
+	rc = wr_table_take_dialled_locked(table, &c);
+	if (rc == 0) {
+		wr_count(stats, &stats->dialled, 1);
+		wr_conn_begin(c, &d->service, fd, wr_now_ns());
+		c->is_dialled = true;
+		c->is_tcp = is_tcp;
+		c->may_linger = !d->connect; /* the program's options */
+		if (d->connect)
+			set_connecting(c, d->connect);
+		submit(c, ret);
+	}
+	wr_unlock(&table->lock);
+	return rc;
 }
 
 /* --------------------------------------------------------------- adopting */
@@ -80,24 +113,21 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service)
 {
 	struct wr_dialled *d;
-	struct weir_conn *c;
+	bool tcp;
 	int rc = new_dialled(&d, service);
 
 	if (rc < 0)
 		return rc;
 	rc = wr_connect_take_over(fd);
-	if (rc == 0)
-		rc = begin(&c, core, fd, d);
-	if (rc < 0) {
-		wr_sys_free(d);
-		return rc;
+	if (rc == 0) {
+		tcp = is_tcp(fd);
+		if (tcp)
+			(void)wr_sys_tune_tcp(fd);
+		rc = begin(core, ret, fd, tcp, d);
 	}
-	c->may_linger = true; /* the program's options */
-	c->is_tcp = is_tcp(fd);
-	if (c->is_tcp)
-		(void)wr_sys_tune_tcp(fd);
-	submit(c, ret);
-	return 0;
+	if (rc < 0)
+		wr_sys_free(d);
+	return rc;
 }
 
 /* ---------------------------------------------------------------- dialling */
@@ -129,33 +159,6 @@ static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 	return 0;
 }
 
-/* A connection leaves its look-up before it ends: c is still the same. */
-static void post_answer(void *arg)
-{
-	struct weir_conn *c = arg;
-
-	wr_conn_post(c, wr_core_foreign_stats(c->core),
-		     wr_owner_generation(&c->owner), WR_EV_OUT);
-}
-
-static int dial(struct wr_core *core, weir_ref **ret, struct wr_dialled *d)
-{
-	struct weir_conn *c;
-	int rc = begin(&c, core, -1, d);
-
-	if (rc < 0)
-		return rc;
-	d->connect->poller = core->poller;
-	d->connect->key = wr_conn_key(c) | WR_KEY_CONNECT;
-	d->connect->notify = post_answer;
-	d->connect->arg = c;
-	c->is_tcp = d->connect->where.kind == WR_ADDRESS_TCP;
-	c->is_connecting = true;
-	atomic_store(&c->due_at, wr_connect_next_at(d->connect));
-	submit(c, ret);
-	return 0;
-}
-
 int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 		    int timeout_ms, const struct weir_service *service)
 {
@@ -176,7 +179,7 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 	rc = new_connect(&d->connect, &addr, timeout_ms);
 	if (rc < 0)
 		goto fail;
-	rc = dial(core, ret, d);
+	rc = begin(core, ret, -1, addr.kind == WR_ADDRESS_TCP, d);
 	if (rc == 0)
 		return 0;
 	free_connect(d->connect);

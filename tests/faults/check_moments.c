@@ -11,6 +11,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base.h"
@@ -32,6 +33,12 @@ static _Thread_local bool is_second;
 /* Of the acceptor, while it waits for longer than the monitor does. */
 static _Atomic int acceptor_poller;
 static _Atomic bool acceptor_waits_long;
+
+/* A thread that adopts is held between the gate and the workers. */
+#define LONG_HOLD_MS 300
+static _Thread_local bool is_adopter;
+static _Thread_local int64_t begins_at;
+static _Atomic bool adopter_begins, stop_is_over;
 
 static _Atomic bool clock_stands; /* of the acceptor */
 static struct timespec stands_at;
@@ -80,6 +87,12 @@ int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
 			     int timeout_ms);
 long __wrap_wr_sys_preemptions(void);
 
+struct wr_service;
+void __real_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
+			  int fd, int64_t now);
+void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
+			  int fd, int64_t now);
+
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
 	int rc = __real_clock_gettime(clock, ret);
@@ -115,6 +128,18 @@ long __wrap_wr_sys_preemptions(void)
 	static _Atomic long count = 1;
 
 	return atomic_fetch_add(&count, 1);
+}
+
+void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
+			  int fd, int64_t now)
+{
+	if (is_adopter) {
+		atomic_store(&adopter_begins, true);
+		while (!atomic_load(&stop_is_over) &&
+		       now_ms() < begins_at + LONG_HOLD_MS)
+			poll_sleep();
+	}
+	__real_wr_conn_begin(c, service, fd, now);
 }
 
 static void at_point(const char *function)
@@ -320,6 +345,62 @@ START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 }
 END_TEST
 
+/* ---------------------------------------------- connections of the program */
+
+struct adoption {
+	weir_server *server;
+	int fd;
+	int rc;
+	_Atomic int end;
+};
+
+static void note_adopted_end(weir_conn *c, void *arg)
+{
+	struct weir_summary summary;
+
+	weir_conn_summary(c, &summary, sizeof(summary));
+	atomic_store(&((struct adoption *)arg)->end, (int)summary.end);
+}
+
+static void *adopt(void *arg)
+{
+	struct adoption *a = arg;
+
+	is_adopter = true;
+	begins_at = now_ms();
+	a->rc = weir_server_adopt(a->server, NULL, a->fd,
+				  WEIR_SERVICE(.readable = echo_lines,
+					       .closed = note_adopted_end,
+					       .arg = a));
+	return NULL;
+}
+
+START_TEST(a_stop_finds_a_connection_that_is_being_adopted)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct adoption a = { .server = s->weir };
+	struct weir_report report;
+	pthread_t thread;
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	a.fd = pair[1];
+	ck_assert_int_eq(pthread_create(&thread, NULL, adopt, &a), 0);
+	UNTIL(atomic_load(&adopter_begins));
+	weir_server_stop(s->weir, 0);
+	weir_server_join(s->weir, &report, sizeof(report));
+	atomic_store(&stop_is_over, true);
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(a.rc, 0);
+	ck_assert_int_eq(a.end, WEIR_END_CUT);
+	ck_assert_uint_eq(report.ledger.dialled, 1);
+	ck_assert_uint_eq(report.ledger.cut, 1);
+	close(pair[0]);
+	server_join_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -327,5 +408,6 @@ int main(void)
 		a_worker_refuses_who_has_waited_too_long,
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
 		a_wake_reaches_a_server_at_rest,
-		what_a_worker_leaves_lying_before_it_gets_stuck_is_run);
+		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
+		a_stop_finds_a_connection_that_is_being_adopted);
 }
