@@ -154,9 +154,11 @@ static bool is_server_full(const struct wr_accept *a,
 		       (size_t)a->core->config.max_connections);
 }
 
-static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
+/* overload: WEIR_HOLD or WEIR_REFUSE, which may change at any time. */
+static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
+		  int overload)
 {
-	return a->core->config.overload == WEIR_HOLD &&
+	return overload == WEIR_HOLD &&
 	       (is_queue_full(a, endpoint) || is_server_full(a, endpoint));
 }
 
@@ -166,10 +168,10 @@ static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint)
  */
 static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
 {
-	if (!holds(a, endpoint))
+	if (!holds(a, endpoint, a->core->config.overload))
 		return true;
 	atomic_store(&a->core->accept_blocked, true);
-	return !holds(a, endpoint);
+	return !holds(a, endpoint, a->core->config.overload);
 }
 
 static void arm(struct wr_accept *a, struct wr_endpoint *e)
@@ -337,8 +339,9 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	return c;
 }
 
+/* overload: as read before the accept. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
-		  const struct sockaddr *peer, socklen_t peer_len)
+		  int overload, const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct wr_core *core = a->core;
 	/*
@@ -346,7 +349,7 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	 * takes.  Another look could say no: workers change the queue and the
 	 * count of the listener one after the other.
 	 */
-	bool may_refuse = core->config.overload == WEIR_REFUSE;
+	bool may_refuse = overload == WEIR_REFUSE;
 	bool was_full = may_refuse && is_server_full(a, endpoint);
 	struct weir_conn *c = make_conn(a, endpoint, fd, peer, peer_len);
 
@@ -424,7 +427,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 	if (fd < 0)
 		return;
 	if (is_served)
-		admit(a, endpoint, fd, NULL, 0);
+		admit(a, endpoint, fd, WEIR_HOLD, NULL, 0);
 	else
 		wr_conn_refuse(make_conn(a, endpoint, fd, NULL, 0),
 			       WR_OUTCOME_REFUSED_LIMIT);
@@ -516,9 +519,9 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 
 	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
 		socklen_t len = sizeof(peer);
-		int fd;
+		int fd, overload = a->core->config.overload;
 
-		if (holds(a, endpoint))
+		if (holds(a, endpoint, overload))
 			return; /* wr_accept_adjust() then disarms it */
 		fd = wr_table_prepare(a->core->table, FREE_SLOTS);
 		if (fd < 0) {
@@ -539,7 +542,8 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 		if (fd >= 0) {
 			a->pause_ns = 0;
 			a->latest = endpoint;
-			admit(a, endpoint, fd, (struct sockaddr *)&peer, len);
+			admit(a, endpoint, fd, overload,
+			      (struct sockaddr *)&peer, len);
 			continue;
 		}
 		if (!on_accept_error(a, endpoint, fd))
