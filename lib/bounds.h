@@ -79,10 +79,11 @@
 #define WR_FANOUT_MOST ((size_t)1024)
 /* Larger writes are not gathered. */
 #define WR_GATHER_BYTES ((size_t)8 << 10)
-/* One sendfile(2) may wait for the disk; other connections have deadlines. */
+/*
+ * One sendfile(2), which may wait for the disk; and the files of one turn, give
+ * or take one sendfile(2), unless WR_TURN_NS ends it before.
+ */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
-/* Sending files, give or take one sendfile(2), until others run. */
-#define WR_SENDFILE_NS WR_MS(1)
 /* Period for events that cannot wake a waiting session. */
 #define WR_SESSION_LOOK_MS 10
 

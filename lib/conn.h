@@ -124,9 +124,10 @@ struct wr_call {
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
 	bool saw_eagain;
-	bool has_ticked;     /* a timer ended the last wait */
-	bool drain_deferred; /* kept by the call with WEIR_DRAIN; stays */
-	bool woken_again;    /* woken during the callback; stays */
+	bool has_ticked;      /* a timer ended the last wait */
+	bool drain_deferred;  /* kept by the call with WEIR_DRAIN; stays */
+	bool woken_again;     /* woken during the callback; stays */
+	bool was_interrupted; /* inside a message: the next wait tells */
 };
 
 struct wr_linger {
@@ -422,6 +423,9 @@ static inline void wr_conn_flush_others(struct wr_context *ctx)
 	if (ctx->fanout.count > 0)
 		wr_conn_flush_listed(ctx);
 }
+
+/* Owner: the output has been sent and shut down. */
+bool wr_conn_output_is_over(struct weir_conn *c);
 
 /* Callbacks of a service with `readable' never wait. */
 static inline bool wr_conn_may_wait(const struct weir_conn *c)

@@ -361,6 +361,15 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
+/* The same, outside of read_through(). */
+static int no_input_yet(struct weir_conn *c, bool is_mid)
+{
+	if (!c->call.was_interrupted)
+		return no_input(c, is_mid);
+	c->call.was_interrupted = false;
+	return -EINTR;
+}
+
 static ssize_t input_give(struct weir_conn *c, size_t n)
 {
 	c->in.message_at = 0;
@@ -390,7 +399,7 @@ static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 	if (wr_buffer_len(&c->in.buf) > 0)
 		return input_give(c, wr_buffer_take(&c->in.buf, buf, cap));
 	while ((n = input_receive(c, buf, cap)) == -EAGAIN) {
-		rc = no_input(c, false);
+		rc = no_input_yet(c, false);
 		if (rc < 0)
 			return rc;
 	}
@@ -423,7 +432,7 @@ static ssize_t input_gather(struct weir_conn *c, size_t len)
 		ssize_t n = input_fill(c, wr_limits(c->service)->line_max);
 
 		if (n == -EAGAIN)
-			n = no_input(c, wr_buffer_len(&c->in.buf) > 0);
+			n = no_input_yet(c, wr_buffer_len(&c->in.buf) > 0);
 		else if (n == 0)
 			return end_of_input(
 				c, wr_buffer_len(&c->in.buf) ? -EBADMSG : 0);
@@ -433,7 +442,10 @@ static ssize_t input_gather(struct weir_conn *c, size_t len)
 	return (ssize_t)wr_buffer_len(&c->in.buf);
 }
 
-/* A message longer than line_max goes straight to the caller. */
+/*
+ * A message longer than line_max goes straight to the caller, so that only an
+ * error can end a wait inside of it: an interruption is told by the next wait.
+ */
 static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
 	size_t got = wr_buffer_take(&c->in.buf, buf, len);
@@ -442,9 +454,12 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 		ssize_t n = input_receive(c, buf + got, len - got);
 
 		if (n == -EAGAIN) {
-			n = no_input(c, got > 0);
-			if (n == -EINTR && got > 0)
-				n = 0; /* must not lose what was read */
+			n = got > 0 ? no_input(c, true)
+				    : no_input_yet(c, false);
+			if (n == -EINTR && got > 0) {
+				c->call.was_interrupted = true;
+				n = 0;
+			}
 		} else if (n == 0) {
 			return end_of_input(c, got ? -EBADMSG : 0);
 		}

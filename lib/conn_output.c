@@ -140,12 +140,16 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 	return 1;
 }
 
+/* The owner looks whether the input has ended, too. */
 static void shut_output_locked(struct weir_conn *c)
 {
-	if (c->out.end == WR_OUT_ENDING) {
-		c->out.end = WR_OUT_SHUT;
-		(void)wr_sys_shutdown(c->fd, SHUT_WR);
-	}
+	if (c->out.end != WR_OUT_ENDING)
+		return;
+	c->out.end = WR_OUT_SHUT;
+	(void)wr_sys_shutdown(c->fd, SHUT_WR);
+	if (c->core)
+		wr_conn_post(c, wr_core_foreign_stats(c->core),
+			     wr_owner_generation(&c->owner), WR_EV_OUT);
 }
 
 /*
@@ -192,6 +196,7 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
 {
 	int64_t files_end_at = 0;
+	uint64_t files_sent = 0;
 	int rc;
 
 	if (c->is_connecting)
@@ -210,10 +215,12 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 			   c->out.box.head->file >= 0) {
 			ctx->now = wr_now_ns();
 			if (files_end_at == 0)
-				files_end_at = ctx->now + WR_SENDFILE_NS;
-			else if (ctx->now >= files_end_at)
+				files_end_at = ctx->now + WR_TURN_NS;
+			else if (ctx->now >= files_end_at ||
+				 files_sent >= WR_SENDFILE_BYTES)
 				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
+			files_sent += rc > 0 ? (uint64_t)rc : 0;
 		} else {
 			rc = send_bytes_locked(c, ctx, rest);
 		}
@@ -239,6 +246,16 @@ int wr_conn_flush(struct weir_conn *c)
 	rc = send_locked(c, c->ctx, NULL);
 	wr_word_unlock(&c->lock);
 	return map_send_error(c, rc);
+}
+
+bool wr_conn_output_is_over(struct weir_conn *c)
+{
+	bool is_over;
+
+	wr_word_lock(&c->lock); /* other threads shut it down */
+	is_over = c->out.end == WR_OUT_SHUT;
+	wr_word_unlock(&c->lock);
+	return is_over;
 }
 
 /* ---------------------------------------------------------------- queueing */

@@ -227,9 +227,16 @@ static bool knows_end(struct weir_conn *c)
 	       c->call.why == WEIR_INPUT && wr_conn_input_is_over(c);
 }
 
+/* Unsent output kept the input from the handler, or still does. */
+static bool is_held(const struct weir_conn *c)
+{
+	return c->call.input == WR_INPUT_BACKPRESSURE ||
+	       wr_conn_is_congested(c);
+}
+
 /*
  * The input has ended inside a message.  The handler is called for these bytes
- * once more, and again while it takes some of them.
+ * once more, and again while it takes some of them or input is held.
  */
 static bool has_rest(struct weir_conn *c)
 {
@@ -237,8 +244,9 @@ static bool has_rest(struct weir_conn *c)
 
 	c->rare |= WR_RARE_END_GIVEN;
 	c->in.is_ready = true;
+	c->in.message_at = 0; /* nothing more comes */
 	return wr_buffer_len(&c->in.buf) > 0 &&
-	       (is_news || c->call.messages > 0);
+	       (is_news || c->call.messages > 0 || is_held(c));
 }
 
 /* After WEIR_AGAIN or WEIR_WAIT, if knows_end(). */
@@ -443,9 +451,24 @@ static enum step call_aside(struct weir_conn *c, int why)
 
 /* ---------------------------------------------------------------- deadlines */
 
+/*
+ * A verdict that waits for input keeps the connection, though no input may
+ * come; but a session is called once.
+ */
+static int keep_expired(struct weir_conn *c, int verdict, bool was_off)
+{
+	if (verdict != WEIR_AGAIN && verdict != WEIR_WAIT &&
+	    verdict != WEIR_KEEP && verdict != -EAGAIN)
+		return verdict;
+	if (was_off && c->service->set.session)
+		return WEIR_PAUSE;
+	return knows_end(c) ? WEIR_KEEP : verdict;
+}
+
 /* The last word.  A verdict that keeps the connection restarts the deadline. */
 static enum step call_expired(struct weir_conn *c, int end)
 {
+	bool was_off = c->rare & WR_RARE_INPUT_OFF;
 	int verdict;
 
 	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
@@ -459,7 +482,7 @@ static enum step call_expired(struct weir_conn *c, int end)
 	c->cause = WEIR_END_NONE;
 	c->wait_at = c->ctx->now;
 	c->in.message_at = 0;
-	return apply_verdict(c, verdict);
+	return apply_verdict(c, keep_expired(c, verdict, was_off));
 }
 
 /* A peer that takes no output gets no last word. */
@@ -543,39 +566,29 @@ static enum step call_drain(struct weir_conn *c)
 	return call_aside(c, WEIR_DRAIN);
 }
 
-static enum step call_woken(struct weir_conn *c)
-{
-	int why = WEIR_WAKE;
-
-	if (!take_event(c, WR_EV_WAKE)) {
-		c->events &= ~(uint32_t)WR_EV_TIMER;
-		why = WEIR_TIMER;
-	}
-	return c->service->set.readable ? call_aside(c, why) : STEP_ON;
-}
-
 /* Its handler is not called for input, but a reset ends it. */
-static enum step leave_input(struct weir_conn *c)
+static enum step leave_input(struct weir_conn *c, enum step rest)
 {
 	int rc = is_reset(c)		    ? c->in.error
 		 : take_event(c, WR_EV_HUP) ? wr_conn_input_probe(c)
 					    : 0;
 
 	if (rc >= 0)
-		return STEP_PARK;
+		return rest;
 	(void)note_error(c, rc);
 	return end_now(c, WEIR_END_LOST);
 }
 
+/* STEP_PARK or STEP_AGAIN: what to do when nothing is left but output. */
 static enum step push_output(struct weir_conn *c)
 {
 	int rc;
 
 	if (!take_event(c, WR_EV_OUT) && !wr_conn_has_output(c))
-		return STEP_ON;
+		return STEP_PARK;
 	rc = wr_conn_flush(c);
 	if (rc >= 0)
-		return rc == WR_FLUSH_YIELDED ? STEP_AGAIN : STEP_ON;
+		return rc == WR_FLUSH_YIELDED ? STEP_AGAIN : STEP_PARK;
 	(void)note_error(c, rc);
 	log_output_error(c, rc);
 	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
@@ -600,22 +613,67 @@ static enum step check_due(struct weir_conn *c)
 	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
 }
 
-static enum step call_writable(struct weir_conn *c)
+/*
+ * A handler can cause each of these reasons itself in every call.  They take
+ * turns, so that none of them keeps another waiting.
+ */
+static const struct turn {
+	uint8_t why;
+	uint32_t event; /* 0: input */
+} turns[] = {
+	{ WEIR_INPUT, 0 },
+	{ WEIR_WAKE, WR_EV_WAKE },
+	{ WEIR_TIMER, WR_EV_TIMER },
+	{ WEIR_WRITABLE, WR_EV_ROOM },
+};
+#define TURNS (sizeof(turns) / sizeof(turns[0]))
+
+static bool is_due(const struct weir_conn *c, uint32_t event)
 {
-	c->events &= ~(uint32_t)WR_EV_ROOM;
-	return call_aside(c, WEIR_WRITABLE);
+	if (event == 0)
+		return wr_conn_is_readable(c) && !(c->rare & WR_RARE_INPUT_OFF);
+	return event == WR_EV_ROOM ? is_room_due(c) : c->events & event;
 }
 
-static bool may_input(const struct weir_conn *c)
+/* Of the reasons that are due, the next after that of the last call. */
+static const struct turn *next_turn(const struct weir_conn *c)
 {
-	return wr_conn_is_readable(c) && !(c->rare & WR_RARE_INPUT_OFF);
+	size_t last = TURNS - 1;
+
+	while (last > 0 && turns[last].why != c->call.why)
+		last--;
+	for (size_t i = last + 1; i < last + TURNS; i++)
+		if (is_due(c, turns[i % TURNS].event))
+			return &turns[i % TURNS];
+	return &turns[last];
 }
 
-/* Calls for room and for input alternate. */
+/* STEP_PARK: it is the turn of the input, or nothing is due. */
+static enum step call_in_turn(struct weir_conn *c)
+{
+	const struct turn *turn = next_turn(c);
+
+	if (turn->event == 0 || !is_due(c, turn->event))
+		return STEP_PARK;
+	c->events &= ~turn->event;
+	return c->service->set.readable ? call_aside(c, turn->why) : STEP_ON;
+}
+
+/*
+ * The handler knows the end of the input and wants none, and the output has
+ * been shut down: nothing can come or go.
+ */
+static bool is_finished(struct weir_conn *c)
+{
+	const int ended = WR_RARE_INPUT_OFF | WR_RARE_END_GIVEN;
+
+	return (c->rare & ended) == ended && wr_conn_output_is_over(c);
+}
+
 static enum step next_step(struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
-	enum step step;
+	enum step step, rest;
 	int rc;
 
 	note_events(c);
@@ -624,34 +682,40 @@ static enum step next_step(struct weir_conn *c)
 	/* Before the deadline: sending shows what the peer has taken. */
 	if (c->end != WR_END_OPEN)
 		return go_on_closing(c); /* park() checks the deadline */
-	step = push_output(c);
-	if (step == STEP_ON && take_event(c, WR_EV_DEADLINE))
+	rest = push_output(c);
+	if (rest == STEP_GONE)
+		return STEP_GONE;
+	if (take_event(c, WR_EV_DEADLINE)) {
 		step = check_due(c);
-	if (step != STEP_ON)
-		return step;
+		if (step != STEP_ON)
+			return step;
+	}
 	if (take_event(c, WR_EV_CLOSE))
 		return begin_close(c, WEIR_END_CLOSED);
+	if (is_finished(c))
+		return begin_close(c, WEIR_END_PEER);
 	if (sv->opened && c->call.why == 0)
 		return run_callback(c, WEIR_OPENED, sv->opened);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
 		return note_error(c, rc) < 0 ? end_now(c, WEIR_END_LOST)
 					     : call_drain(c);
-	if (c->events & (WR_EV_WAKE | WR_EV_TIMER))
-		return call_woken(c);
-	if (is_room_due(c) && !(c->call.why == WEIR_WRITABLE && may_input(c)))
-		return call_writable(c);
+	if (c->events & (WR_EV_WAKE | WR_EV_TIMER | WR_EV_ROOM)) {
+		step = call_in_turn(c);
+		if (step != STEP_PARK)
+			return step;
+	}
 	if (!wr_conn_is_readable(c))
-		return STEP_PARK;
+		return rest;
 	if (c->rare & WR_RARE_INPUT_OFF)
-		return leave_input(c);
+		return leave_input(c, rest);
 	return run_callback(c, WEIR_INPUT,
 			    sv->readable ? sv->readable : sv->session);
 }
 
 /* ----------------------------------------------------------------- parking */
 
-static int watch(struct weir_conn *c)
+static int update_interest(struct weir_conn *c)
 {
 	bool out = wr_conn_has_output(c);
 	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
@@ -681,6 +745,16 @@ static void log_unwatched(struct weir_conn *c, int rc)
 		log_failure(c, "cannot be watched: ", rc);
 }
 
+static enum step watch(struct weir_conn *c)
+{
+	int rc = update_interest(c);
+
+	if (rc == 0)
+		return STEP_ON;
+	log_unwatched(c, note_error(c, rc));
+	return end_now(c, WEIR_END_ERROR);
+}
+
 static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 {
 	struct wr_context *ctx = c->ctx;
@@ -697,25 +771,26 @@ static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 static enum step park(struct weir_conn *c)
 {
 	int64_t at = wr_conn_due_at(c);
-	int rc;
+	enum step step;
 
 	if (at <= c->ctx->now)
-		return note_timer(c) ? STEP_ON : expire(c);
-	rc = watch(c);
-	if (rc < 0) {
-		log_unwatched(c, note_error(c, rc));
-		return end_now(c, WEIR_END_ERROR);
-	}
-	return park_until(c, at);
+		return note_timer(c) ? STEP_AGAIN : expire(c);
+	step = watch(c);
+	return step == STEP_ON ? park_until(c, at) : step;
 }
 
-/* It may be queued again and again, and never be parked. */
+/*
+ * It may be queued again and again, and never be parked: the poller has to
+ * report input that comes.
+ */
 static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
 	if (has_outlived(c))
 		return expire(c);
+	if (c->end == WR_END_OPEN && !c->in.is_ready && watch(c) == STEP_GONE)
+		return STEP_GONE;
 	if (wr_conn_due_at(c) <= ctx->now)
 		c->events |= WR_EV_DEADLINE;
 	wr_conn_input_tidy(c);
@@ -769,7 +844,7 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 		step = c->is_connecting ? go_on_connecting(c) : next_step(c);
 		if (step == STEP_PARK)
 			step = park(c);
-		else if (step == STEP_AGAIN)
+		if (step == STEP_AGAIN)
 			step = requeue(c);
 	}
 }

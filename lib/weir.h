@@ -98,7 +98,12 @@ typedef struct weir_msg weir_msg;   /* bytes that many connections send */
  * The right column applies once an input call has returned 0 or -EBADMSG, or
  * the handler was called for the end and made no input call.  If bytes are left
  * after -EBADMSG, the handler is called once more, and again while it takes
- * some of them.  Then the column applies.
+ * some of them or unsent output holds them.  Then the column applies.  A
+ * connection that is kept after the end of input closes once its output has
+ * been shut down and sent.
+ *
+ * If there are several reasons for a call, they take turns, so a handler that
+ * wakes itself in each call is called for input and for a stop as well.
  *
  * A pause lasts until a call for another reason than input returns another
  * verdict.  weir_ref_wake() and weir_conn_set_timer() cause such a call.  Input
@@ -276,9 +281,10 @@ struct weir_config {
  * When a deadline other than write_ms has passed and a worker is free, expired
  * is called with WEIR_EXPIRED.  It may write a last message;
  * weir_conn_summary() tells which deadline it was.  WEIR_CLOSE then closes the
- * connection; WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the deadline, but
- * after lifetime_ms every verdict closes.  A session that waits gets -ETIMEDOUT
- * instead of this call.  Without expired, and after write_ms, the connection is
+ * connection; WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the deadline, also
+ * after the end of input, but after lifetime_ms every verdict closes.  A session
+ * that waits gets -ETIMEDOUT instead of this call, and one that has returned
+ * WEIR_PAUSE stays paused.  Without expired, and after write_ms, the connection is
  * closed.
  */
 struct weir_service {
@@ -748,7 +754,7 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  * Returns 0; -EINVAL (service, not started); -EBADF, -ENOTSOCK (not a stream
  * socket); -ENOTCONN; -EAGAIN (max_dialled are open, or the program holds too
  * many references); -ESHUTDOWN (stopped); -ENOMEM.  On an error fd is still the
- * caller's, but may be non-blocking.
+ * caller's, but may be non-blocking and have other TCP options.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
@@ -909,7 +915,8 @@ WEIR_API void weir_server_free(weir_server *s);
 WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 
 /*
- * Read exactly len bytes.
+ * Read exactly len bytes.  If they are more than line_max, a wake or a timer
+ * that comes after the first of them interrupts the next wait instead.
  *
  * Returns len; 0 at the end of input, before the first byte; or as above.
  * Thread: handler.  Since: 0.1.

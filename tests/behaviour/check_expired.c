@@ -10,7 +10,7 @@
 struct place {
 	int verdicts[3]; /* of the calls of `expired', in their order */
 	bool does_pause; /* when it has opened */
-	_Atomic int calls, end;
+	_Atomic int calls, end, sessions;
 };
 
 static int give_last_word(weir_conn *c, void *arg)
@@ -210,11 +210,81 @@ START_TEST(a_peer_that_takes_nothing_gets_no_last_word)
 }
 END_TEST
 
+/* Reads lines; stays after the end. */
+static int stay(weir_conn *c, void *arg)
+{
+	int rc = echo_lines(c, arg);
+
+	return rc == 0 ? WEIR_KEEP : rc;
+}
+
+static int pause_at_once(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+
+	(void)c;
+	atomic_fetch_add(&p->sessions, 1);
+	return WEIR_PAUSE;
+}
+
+static const int keeping[] = { WEIR_AGAIN, WEIR_WAIT, -EAGAIN, WEIR_KEEP,
+			       WEIR_PAUSE };
+#define KEEPING (sizeof(keeping) / sizeof(keeping[0]))
+
+START_TEST(the_deadline_restarts_after_the_end_of_input_too)
+{
+	for (size_t i = 0; i < KEEPING; i++) {
+		struct place p = { .verdicts = { keeping[i], keeping[i],
+						 WEIR_CLOSE },
+				   .end = -1 };
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = stay,
+						 .expired = give_last_word,
+						 .closed = note_end, .arg = &p,
+						 .pause_ms = SHORT_MS / 2));
+		struct client *c = client_open(s);
+
+		client_half_close(c);
+		for (int k = 0; k < 3; k++)
+			expect_word(c, WEIR_TIMEOUT_PAUSE);
+		client_expect_eof(c);
+		finish(s, &p, WEIR_TIMEOUT_PAUSE, 3);
+	}
+}
+END_TEST
+
+START_TEST(a_paused_session_is_not_called_again_after_a_deadline)
+{
+	for (size_t i = 0; i < KEEPING; i++) {
+		struct place p = { .verdicts = { keeping[i], keeping[i],
+						 WEIR_CLOSE },
+				   .end = -1 };
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.session = pause_at_once,
+						 .expired = give_last_word,
+						 .closed = note_end, .arg = &p,
+						 .pause_ms = SHORT_MS / 2));
+		struct client *c = client_open(s);
+
+		client_send(c, "not read\n");
+		for (int k = 0; k < 3; k++) {
+			expect_word(c, WEIR_TIMEOUT_PAUSE);
+			client_send(c, "not read\n");
+		}
+		client_expect_eof(c);
+		finish(s, &p, WEIR_TIMEOUT_PAUSE, 3);
+		ck_assert_int_eq(p.sessions, 1);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("expired", each_deadline_leaves_time_for_a_last_word,
 			 a_verdict_that_keeps_restarts_the_deadline,
 			 a_session_that_has_not_begun_has_a_last_word,
 			 an_error_after_a_deadline_is_an_error,
-			 a_peer_that_takes_nothing_gets_no_last_word);
+			 a_peer_that_takes_nothing_gets_no_last_word,
+			 the_deadline_restarts_after_the_end_of_input_too,
+			 a_paused_session_is_not_called_again_after_a_deadline);
 }

@@ -6,6 +6,8 @@
  */
 #include "test.h"
 
+#include <sys/socket.h>
+
 enum state { OPEN, ENDED, REST, RESET, STATES };
 
 struct place {
@@ -322,6 +324,135 @@ START_TEST(bytes_before_the_end_that_are_no_message_are_given)
 }
 END_TEST
 
+/* ---- bytes before the end, while output is unsent */
+
+#define MUCH ((size_t)1 << 20)
+
+static char much[MUCH];
+
+struct rest {
+	bool does_try; /* an input call, though input is held */
+	int calls;     /* that showed the end */
+};
+
+/* Takes what is left only after the call in which input is held. */
+static int fill_then_take(weir_conn *c, void *arg)
+{
+	const int narrow = 4096;
+	struct rest *r = arg;
+	const void *data;
+	char bytes[16];
+	ssize_t n = weir_conn_peek(c, &data, 12);
+
+	if (n != -EBADMSG)
+		return (int)n;
+	if (++r->calls == 2) {
+		setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &narrow,
+			   sizeof(narrow));
+		ck_assert_int_eq(weir_conn_write(c, much, MUCH), 0);
+		if (r->does_try)
+			ck_assert_int_eq(
+				weir_conn_read(c, bytes, sizeof(bytes)),
+				-EAGAIN);
+	}
+	if (r->calls < 3)
+		return WEIR_KEEP;
+	n = weir_conn_read(c, bytes, sizeof(bytes));
+	ck_assert_int_eq(n, 7);
+	weir_conn_write(c, bytes, (size_t)n);
+	return WEIR_CLOSE;
+}
+
+START_TEST(unsent_output_does_not_give_up_the_bytes_before_the_end)
+{
+	for (int does_try = 0; does_try < 2; does_try++) {
+		struct rest rest = { .does_try = does_try };
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(.readable = fill_then_take,
+					   .outbox_mark = 65536, .arg = &rest));
+		struct client *c = client_open_small(s, 4096);
+
+		client_send(c, "7 bytes");
+		client_half_close(c);
+		client_expect_bytes(c, much, MUCH);
+		client_expect_last(c, "7 bytes");
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+		ck_assert_int_eq(rest.calls, 3);
+	}
+}
+END_TEST
+
+/* ---- both directions have ended */
+
+enum end_of_output { BY_THREAD, BY_THREAD_BEFORE, BY_HANDLER, ENDS };
+
+struct both {
+	enum end_of_output how;
+	int verdict; /* after the end of the input */
+	weir_ref *_Atomic conn;
+	_Atomic int calls, end;
+};
+
+static void note_end_of_both(weir_conn *c, void *arg)
+{
+	struct weir_summary summary;
+
+	weir_conn_summary(c, &summary, sizeof(summary));
+	atomic_store(&((struct both *)arg)->end, (int)summary.end);
+}
+
+/* A line is answered with much. */
+static int keep_after_the_end(weir_conn *c, void *arg)
+{
+	struct both *b = arg;
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n > 0) {
+		ck_assert_int_eq(weir_conn_write(c, much, MUCH), 0);
+		atomic_store(&b->conn, weir_conn_ref(c));
+	}
+	if (n == 0 && b->how == BY_HANDLER)
+		ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), 0);
+	atomic_fetch_add(&b->calls, 1);
+	return n == 0 ? b->verdict : n < 0 ? (int)n : WEIR_AGAIN;
+}
+
+static void check_both_ends(enum end_of_output how, int verdict)
+{
+	struct both b = { .how = how, .verdict = verdict, .end = -1 };
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.readable = keep_after_the_end,
+				   .closed = note_end_of_both, .arg = &b));
+	struct client *c = client_open_small(s, 4096);
+
+	client_send(c, "go\n");
+	UNTIL(atomic_load(&b.conn) != NULL);
+	if (how == BY_THREAD_BEFORE)
+		ck_assert_int_eq(weir_ref_shutdown(b.conn, SHUT_WR), 0);
+	client_half_close(c);
+	client_expect_bytes(c, much, MUCH);
+	if (how == BY_THREAD) {
+		UNTIL(atomic_load(&b.calls) == 2 && stats(s).parked == 1);
+		ck_assert_int_eq(atomic_load(&b.end), -1);
+		ck_assert_int_eq(weir_ref_shutdown(b.conn, SHUT_WR), 0);
+	}
+	client_expect_eof(c);
+	UNTIL(atomic_load(&b.end) >= 0);
+	ck_assert_int_eq(b.end, WEIR_END_PEER);
+	weir_unref(b.conn);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+}
+
+START_TEST(a_connection_whose_directions_have_both_ended_closes)
+{
+	for (int how = 0; how < ENDS; how++) {
+		check_both_ends((enum end_of_output)how, WEIR_KEEP);
+		check_both_ends((enum end_of_output)how, WEIR_PAUSE);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -329,5 +460,7 @@ int main(void)
 		each_verdict_does_what_the_table_says_in_a_drain,
 		the_answer_of_a_thread_reaches_a_client_that_has_half_closed,
 		a_handler_that_does_not_look_at_the_end_is_called_once,
-		bytes_before_the_end_that_are_no_message_are_given);
+		bytes_before_the_end_that_are_no_message_are_given,
+		unsent_output_does_not_give_up_the_bytes_before_the_end,
+		a_connection_whose_directions_have_both_ended_closes);
 }

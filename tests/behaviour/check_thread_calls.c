@@ -326,16 +326,72 @@ START_TEST(a_cancel_ends_the_wait_of_a_session)
 }
 END_TEST
 
+struct listener {
+	struct members members;
+	bool has_timer;
+};
+
+static int note_member(weir_conn *c, void *arg)
+{
+	return join_members(c, &((struct listener *)arg)->members);
+}
+
+/* A message longer than line_max, then what ends the next wait. */
+static int read_a_long_message(weir_conn *c, void *arg)
+{
+	char message[1000];
+	ssize_t n;
+
+	if (((struct listener *)arg)->has_timer)
+		ck_assert_int_eq(weir_conn_set_timer(c, 1), 0);
+	n = weir_conn_read_exact(c, message, sizeof(message));
+	if (n < 0)
+		return (int)n;
+	weir_conn_write(c, message, (size_t)n);
+	return tell_what_ends_its_wait(c, NULL);
+}
+
+START_TEST(a_wake_or_a_timer_inside_a_long_message_interrupts_the_next_wait)
+{
+	char message[1000];
+
+	memset(message, 'x', sizeof(message));
+	for (int i = 0; i < 2; i++) {
+		struct listener l = { MEMBERS_NONE, .has_timer = i };
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.session = read_a_long_message,
+						 .opened = note_member,
+						 .arg = &l, .line_max = 64));
+		struct client *c = client_open(s);
+		int64_t since = now_ms();
+
+		client_send_bytes(c, message, 100);
+		UNTIL(stats(s).bytes_in == 100);
+		if (!l.has_timer)
+			ck_assert_int_eq(weir_ref_wake(l.members.conn[0]), 0);
+		UNTIL(now_ms() > since + 50);
+		client_send_bytes(c, message, sizeof(message) - 100);
+		client_expect_bytes(c, message, sizeof(message));
+		client_expect(c, "-EINTR\n");
+		client_expect_reply(c, "xy\n", "3\n");
+		members_leave(&l.members);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("thread_calls", another_thread_may_send,
-			 another_thread_may_wake, another_thread_may_close,
-			 another_thread_may_cancel,
-			 calls_after_the_end_of_the_server_are_answered,
-			 an_old_reference_never_reaches_a_newer_connection,
-			 a_send_that_would_pass_the_mark_takes_nothing,
-			 a_wake_during_a_call_is_remembered_and_many_are_one,
-			 a_close_during_a_call_comes_after_it,
-			 a_wake_interrupts_the_wait_of_a_session,
-			 a_cancel_ends_the_wait_of_a_session);
+	return RUN_TESTS(
+		"thread_calls", another_thread_may_send,
+		another_thread_may_wake, another_thread_may_close,
+		another_thread_may_cancel,
+		calls_after_the_end_of_the_server_are_answered,
+		an_old_reference_never_reaches_a_newer_connection,
+		a_send_that_would_pass_the_mark_takes_nothing,
+		a_wake_during_a_call_is_remembered_and_many_are_one,
+		a_close_during_a_call_comes_after_it,
+		a_wake_interrupts_the_wait_of_a_session,
+		a_cancel_ends_the_wait_of_a_session,
+		a_wake_or_a_timer_inside_a_long_message_interrupts_the_next_wait);
 }

@@ -371,6 +371,73 @@ START_TEST(who_is_greeted_is_not_read_before_it_speaks)
 }
 END_TEST
 
+/* ---- reasons that a handler makes for itself */
+
+struct maker {
+	int reasons; /* a bit for each */
+	_Atomic int drains;
+};
+
+static void make_reasons(weir_conn *c, int reasons)
+{
+	int64_t since = now_ms();
+
+	if (reasons & 1 << WEIR_WAKE)
+		ck_assert_int_eq(weir_ref_wake(weir_conn_self(c)), 0);
+	if (reasons & 1 << WEIR_WRITABLE)
+		ck_assert_int_eq(weir_conn_want_room(c), 0);
+	if (reasons & 1 << WEIR_TIMER) {
+		ck_assert_int_eq(weir_conn_set_timer(c, 1), 0);
+		UNTIL(now_ms() > since + 1);
+	}
+}
+
+static int be_busy_with_itself(weir_conn *c, void *arg)
+{
+	struct maker *m = arg;
+
+	switch (weir_conn_why(c)) {
+	case WEIR_INPUT:
+		return echo_lines(c, NULL);
+	case WEIR_DRAIN:
+		atomic_fetch_add(&m->drains, 1);
+		return WEIR_CLOSE;
+	default:
+		make_reasons(c, m->reasons);
+		return WEIR_AGAIN;
+	}
+}
+
+START_TEST(a_handler_that_calls_itself_has_its_input_and_its_drain)
+{
+	static const int reasons[] = {
+		1 << WEIR_WAKE,
+		1 << WEIR_TIMER,
+		1 << WEIR_WRITABLE,
+		1 << WEIR_WAKE | 1 << WEIR_TIMER | 1 << WEIR_WRITABLE,
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		struct maker m = { .reasons = reasons[i] };
+		struct server *s = serve_workers(
+			1,
+			WEIR_SERVICE(.readable = be_busy_with_itself,
+				     .opened = be_busy_with_itself, .arg = &m));
+		struct client *one = client_open(s), *other = client_open(s);
+
+		for (int k = 0; k < 3; k++) {
+			client_expect_echo(one, "one\n");
+			client_expect_echo(other, "other\n");
+		}
+		weir_server_stop(s->weir, 60000 * slowness());
+		client_expect_eof(one);
+		client_expect_eof(other);
+		ck_assert_uint_eq(server_join_and_check(s).ledger.cut, 0);
+		ck_assert_int_eq(m.drains, 2);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -385,5 +452,6 @@ int main(void)
 		again_after_a_call_that_ran_dry_still_counts_what_is_buffered,
 		another_delimiter_is_found_in_what_was_searched_already,
 		who_is_greeted_and_silent_holds_no_worker,
-		who_is_greeted_is_not_read_before_it_speaks);
+		who_is_greeted_is_not_read_before_it_speaks,
+		a_handler_that_calls_itself_has_its_input_and_its_drain);
 }

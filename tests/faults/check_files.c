@@ -250,6 +250,71 @@ START_TEST(a_slow_disk_does_not_hold_a_worker)
 }
 END_TEST
 
+/* ---- a fast peer */
+
+#define FAST 150000 /* fits into the socket */
+
+struct seen {
+	int fd;
+	int64_t unsent[WEIR_EXPIRED]; /* in the latest call for each reason */
+};
+
+/* Each piece takes longer than a turn; none fills the socket. */
+static int send_slow_pieces(enum wr_sys_call call, size_t *len)
+{
+	if (call == WR_SYS_sendfile) {
+		*len = 10000;
+		usleep(2000);
+	}
+	return 0;
+}
+
+static int send_and_see(weir_conn *c, void *arg)
+{
+	const int size = 1 << 20;
+	struct seen *seen = arg;
+	char line[64];
+	int why = weir_conn_why(c);
+
+	if (why == WEIR_DRAIN)
+		return WEIR_CLOSE;
+	seen->unsent[why] = weir_conn_unsent(c);
+	if (why != WEIR_INPUT)
+		return WEIR_AGAIN;
+	if (weir_conn_read_line(c, line, sizeof(line)) <= 0)
+		return WEIR_WAIT;
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	ck_assert_int_eq(weir_conn_sendfile(c, seen->fd, 0, FAST), 0);
+	ck_assert_int_eq(weir_conn_set_timer(c, 1), 0);
+	ck_assert_int_eq(weir_ref_wake(weir_conn_self(c)), 0);
+	return WEIR_AGAIN;
+}
+
+START_TEST(a_file_for_a_fast_peer_delays_no_timer_and_no_wake)
+{
+	struct seen seen = { .fd = make_file(FAST) };
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = send_and_see, .arg = &seen));
+	struct client *c = client_open(s);
+	static char data[FAST];
+
+	wr_sys_fault = send_slow_pieces;
+	client_send(c, "go\n");
+	for (size_t have = 0; have < FAST;) {
+		ssize_t n = client_read(c, data, sizeof(data));
+
+		ck_assert_int_gt(n, 0);
+		ck_assert(bytes_match(data, (size_t)n, have));
+		have += (size_t)n;
+	}
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
+	ck_assert_int_gt(seen.unsent[WEIR_WAKE], 0);
+	ck_assert_int_gt(seen.unsent[WEIR_TIMER], 0);
+	close(seen.fd);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -259,5 +324,6 @@ int main(void)
 		a_file_that_cannot_be_read_resets_its_peer_and_the_log_says_why,
 		a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so,
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
-		a_slow_disk_does_not_hold_a_worker);
+		a_slow_disk_does_not_hold_a_worker,
+		a_file_for_a_fast_peer_delays_no_timer_and_no_wake);
 }
