@@ -282,10 +282,10 @@ struct weir_config {
  * is called with WEIR_EXPIRED.  It may write a last message;
  * weir_conn_summary() tells which deadline it was.  WEIR_CLOSE then closes the
  * connection; WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the deadline, also
- * after the end of input, but after lifetime_ms every verdict closes.  A session
- * that waits gets -ETIMEDOUT instead of this call, and one that has returned
- * WEIR_PAUSE stays paused.  Without expired, and after write_ms, the connection is
- * closed.
+ * after the end of input, but after lifetime_ms every verdict closes.  A
+ * session that waits gets -ETIMEDOUT instead of this call, and one that has
+ * returned WEIR_PAUSE stays paused.  Without expired, and after write_ms, the
+ * connection is closed.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
