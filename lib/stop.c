@@ -39,18 +39,21 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 
 /* --------------------------------------------------------------- lame duck */
 
-static void begin_lame_duck(struct wr_stop *s)
+/* Not asked for: it would end when the stop was requested. */
+static enum wr_stop_step begin_lame_duck(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
+	int64_t till = atomic_load(&core->lame_till);
 
 	s->ctx->now = wr_now_ns(); /* must not be before asked_at */
-	if (s->ctx->now >= atomic_load(&core->lame_till))
-		return;
+	if (s->ctx->now >= till || till <= atomic_load(&core->asked_at))
+		return WR_STOP_FENCE;
 	atomic_store(&core->phase, WR_PHASE_LAME_DUCK);
 	wr_logf(&core->logger, WEIR_LOG_INFO,
 		"a stop was requested; clients are accepted until it begins; "
 		"connections open: %zu",
 		atomic_load(&core->table->open));
+	return WR_STOP_LAME_DUCK;
 }
 
 /* ------------------------------------------------------------------- fence */
@@ -288,8 +291,7 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 		wr_fence_run(s->accept);
 		if (!atomic_load(&s->core->stop_wanted))
 			return WR_STOP_NONE;
-		begin_lame_duck(s);
-		return WR_STOP_LAME_DUCK;
+		return begin_lame_duck(s);
 	case WR_STOP_LAME_DUCK:
 		wr_fence_run(s->accept);
 		return s->ctx->now < atomic_load(&s->core->lame_till)
