@@ -146,8 +146,8 @@ struct wr_linger {
  */
 struct weir_conn {
 	/* The slot: outlives the connection in it. */
-	wr_owner owner;		/* a */
-	_Atomic int waiter_fd;	/* a: wake fd of a waiting session; -1 */
+	wr_owner owner;	       /* a */
+	_Atomic int waiter_fd; /* a: wake fd of a waiting session; -1 */
 	struct wr_word_lock lock;
 	_Atomic uint64_t refs;	/* a: the program's, and WR_REFS_... */
 	atomic_uint inbox_bits; /* a: WR_INBOX_... */
