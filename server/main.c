@@ -188,14 +188,12 @@ static int status_of(int rc)
 static int open_listener(weir_server *s, const struct options *o,
 			 const struct listener *l)
 {
-	struct weir_service service = o->limits;
+	struct weir_service service;
 	struct access_log *log;
 	char address[512];
 	int rc;
 
-	if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
-		service.first_byte_ms = service.idle_ms = WEIR_NEVER;
-	l->service->define(&service, o);
+	listener_limits(&service, o, l);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
 	if (rc >= 0 && upgrade_offer(s, rc, l->name, l->is_inherited) < 0)

@@ -604,6 +604,15 @@ int options_print(const struct options *o)
 	return cli_flush();
 }
 
+void listener_limits(struct weir_service *ret, const struct options *o,
+		     const struct listener *l)
+{
+	*ret = o->limits;
+	if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
+		ret->first_byte_ms = ret->idle_ms = WEIR_NEVER;
+	l->service->define(ret, o);
+}
+
 static bool is_same_text(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);
@@ -612,7 +621,6 @@ static bool is_same_text(const char *a, const char *b)
 const char *options_fixed_change(const struct options *a,
 				 const struct options *b)
 {
-	const struct weir_service *l = &a->limits, *m = &b->limits;
 	const struct {
 		const char *name;
 		bool is_same;
@@ -623,11 +631,10 @@ const char *options_fixed_change(const struct options *a,
 		{ "pid-file", is_same_text(a->pid_file, b->pid_file) },
 		{ "control", is_same_text(a->control, b->control) },
 		{ "status", is_same_text(a->status, b->status) },
-		{ "mode", l->mode == m->mode },
-		{ "idle-timeout", l->idle_ms == m->idle_ms },
-		{ "read-timeout", l->read_ms == m->read_ms },
-		{ "write-timeout", l->write_ms == m->write_ms },
-		{ "lifetime", l->lifetime_ms == m->lifetime_ms },
+		{ "access-log", a->access == b->access },
+		{ "access-log-format", a->access_is_json == b->access_is_json },
+		{ "upgrade-timeout", a->upgrade_ms == b->upgrade_ms },
+		{ "mode", a->limits.mode == b->limits.mode },
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

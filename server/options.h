@@ -45,6 +45,10 @@ int options_parse(struct options *ret, int argc, char **argv);
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);
 
+/* The service of a listener: its callbacks, and the limits of o. */
+void listener_limits(struct weir_service *ret, const struct options *o,
+		     const struct listener *l);
+
 /*
  * The name of an option that differs and cannot change while the server runs;
  * NULL: there is none.

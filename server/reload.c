@@ -13,6 +13,7 @@ static struct {
 	pthread_mutex_t lock; /* of all that follows */
 	weir_server *server;
 	struct options now; /* in effect; the arguments are ours */
+	const struct listeners *listeners; /* in the order of their ids */
 	int argc;
 	char **argv;
 } reloaded = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -23,6 +24,7 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 	pthread_mutex_lock(&reloaded.lock);
 	reloaded.server = s;
 	reloaded.now = *o;
+	reloaded.listeners = &o->listeners;
 	reloaded.now.arguments = (struct arguments){ 0 };
 	reloaded.now.listeners = (struct listeners){ 0 };
 	reloaded.argc = argc;
@@ -54,6 +56,28 @@ static bool apply_locked(const struct weir_config *config, char *why,
 	return true;
 }
 
+/* Callbacks stay as they are.  Their values were checked, so all succeed. */
+static bool apply_limits_locked(const struct options *o, char *why, size_t cap)
+{
+	for (size_t i = 0; i < reloaded.listeners->count; i++) {
+		struct weir_service limits;
+		int rc;
+
+		listener_limits(&limits, o, &reloaded.listeners->all[i]);
+		limits.session = limits.readable = NULL;
+		limits.opened = limits.expired = NULL;
+		limits.closed = NULL;
+		limits.arg = NULL;
+		rc = weir_server_configure_service(reloaded.server, (int)i,
+						   &limits);
+		if (rc < 0) {
+			snprintf(why, cap, "%s", weir_strerror(rc));
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool apply_options_locked(const struct options *o, char *why, size_t cap)
 {
 	const char *fixed = options_fixed_change(o, &reloaded.now);
@@ -65,7 +89,8 @@ static bool apply_options_locked(const struct options *o, char *why, size_t cap)
 			 fixed);
 		return false;
 	}
-	return apply_locked(&o->config, why, cap);
+	return apply_limits_locked(o, why, cap) &&
+	       apply_locked(&o->config, why, cap);
 }
 
 static bool read_again_locked(char *why, size_t cap)

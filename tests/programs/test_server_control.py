@@ -185,6 +185,24 @@ class Reload(Base):
             until(lambda: self.stats()["queue_length"] == "128", "the default")
             self.assertEqual(server.stop()[0], 0)
 
+    def test_timeouts_change_for_open_connections(self):
+        self.configure("")
+        with self.serve("--config", self.config, "echo@127.0.0.1:0",
+                        "room@127.0.0.1:0") as server:
+            with server.connect() as client, server.connect(1) as patient:
+                client.sendall(b"hello")
+                read_exactly(client, 5)
+                patient.recv(1)
+                self.configure("lifetime = never\nread-timeout = 9s\n")
+                self.asks("reload")
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+                self.configure("idle-timeout = 1ms\n")
+                self.asks("reload")
+                self.assertEqual(client.recv(1), b"")
+                read_all(patient)
+            self.assertEqual(server.stop()[1]["timed_out"], 2)
+
     def test_the_command_line_wins(self):
         self.configure("queue = 50\nworkers = 3\n")
         with self.serve("--config", self.config, "-q", "60") as server:
@@ -205,7 +223,7 @@ class Reload(Base):
                     ("queue = 7\nworkers = 9\n", ("--workers", "restart")),
                     ("queue = 7\ngreeting = x\n", ("--greeting",)),
                     ("queue = 7\npid-file = /x\n", ("--pid-file",)),
-                    ("queue = 7\nidle-timeout = 1s\n", ("--idle-timeout",)),
+                    ("queue = 7\naccess-log = all\n", ("--access-log",)),
                     ("queue = 7\0\n", ("no text",))):
                 self.configure(text)
                 why = self.refused("reload")
