@@ -78,9 +78,22 @@ START_TEST(a_lag_before_a_stall_of_the_server_is_not)
 }
 END_TEST
 
+START_TEST(the_figures_without_our_lag_do_not_contain_it)
+{
+	histogram_clear(&plan_clock);
+	histogram_clear(&without_lag);
+	begin();
+	exchange(216 * US, USUAL);
+	ck_assert_int_eq(plan_clock.max, 216 * US + USUAL);
+	ck_assert_int_eq(without_lag.max, USUAL);
+	ck_assert_uint_eq(without_lag.total, plan_clock.total);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("load_lateness",
+			 the_figures_without_our_lag_do_not_contain_it,
 			 a_lag_before_a_usual_reply_is_handed_on,
 			 a_lag_before_a_stall_of_the_server_is_not);
 }
