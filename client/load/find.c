@@ -51,9 +51,9 @@ static const struct cli_option own[] = {
 };
 
 static const char *const without[] = {
-	"rate",	    "count",	   "upload", "download", "with",
-	"hlog",	    "html",	   "junit",  "markdown", "metrics",
-	"progress", "percentiles", "strict", "dry-run",	 "show",
+	"rate",	  "count",   "upload",	 "download", "with",	 "hlog",
+	"html",	  "junit",   "markdown", "metrics",  "progress", "percentiles",
+	"strict", "dry-run", "show",	 "start-at",
 };
 
 static struct cli_option table[ROWS_MAX];

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../../cli/cli.h"
 #include "../../cli/text.h"
@@ -63,6 +64,7 @@ enum {
 	KEY_GATE,
 	KEY_STRICT,
 	KEY_PERCENTILES,
+	KEY_START_AT,
 	KEY_DRY_RUN,
 	KEY_SHOW,
 };
@@ -89,6 +91,9 @@ const struct cli_option load_option_table[] = {
 	{ "count", 'n', "N", "end after that many measured messages" },
 	{ "warmup", KEY_WARMUP, "DURATION",
 	  "load before measuring (default none)" },
+	{ "start-at", KEY_START_AT, "TIME",
+	  "connect, then wait for that time: seconds\nsince 1970, or +5s "
+	  "from now" },
 	{ "timeout", 't', "DURATION",
 	  "longest wait for a reply (default 10s)" },
 	{ "connect-timeout", KEY_CONNECT_TIMEOUT, "DURATION",
@@ -321,6 +326,34 @@ static bool value_duration(const char *name, int64_t *ret)
 		  "2m, 1h (up to 596h) or never",
 		  name, optarg);
 	return false;
+}
+
+/* "1767225600" or "1767225600.5", or "+5s" from now. */
+static bool value_start_at(struct plan *p)
+{
+	const double day = 24 * 3600;
+	double now, at = 0;
+	struct timespec t;
+	int64_t wait;
+	char *end = optarg;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	now = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	if (*optarg == '+' && parse_duration(optarg + 1, &wait) &&
+	    wait != FOREVER) {
+		at = now + (double)wait / 1e9;
+		end = optarg + strlen(optarg);
+	} else if (strspn(optarg, "0123456789.") == strlen(optarg)) {
+		at = strtod(optarg, &end);
+	}
+	if (*end != '\0' || at < now || at > now + day) {
+		cli_error("--start-at: '%s' is not a time within a day from "
+			  "now, in seconds since 1970, or like +5s",
+			  optarg);
+		return false;
+	}
+	p->start_at_ns = (int64_t)(at * 1e3) * MS;
+	return true;
 }
 
 static bool value_progress(struct load_options *o)
@@ -939,6 +972,8 @@ bool load_options_take(void *to, int key)
 		return true;
 	case KEY_PROGRESS:
 		return value_progress(o);
+	case KEY_START_AT:
+		return value_start_at(&o->plan);
 	case KEY_PERCENTILES:
 		return value_percentiles(o);
 	case KEY_GATE:

@@ -99,7 +99,8 @@ struct plan {
 	int64_t duration_ns; /* measured part; INT64_MAX: only count ends the
 				run */
 	int64_t warmup_ns;
-	int64_t timeout_ns; /* from the send to the reply */
+	int64_t start_at_ns; /* CLOCK_REALTIME; 0: once all is connected */
+	int64_t timeout_ns;  /* from the send to the reply */
 	int64_t connect_timeout_ns;
 	bool reconnect;
 	bool close_by_reset; /* --close rst */

@@ -219,10 +219,26 @@ static int connect_all(struct run *r)
 	return rc;
 }
 
+/* At the time asked for or, if that has passed, now. */
+static int64_t start_instant(struct run *r)
+{
+	int64_t now = now_ns(), start = now + START_DELAY, asked;
+	struct timespec t;
+
+	if (r->plan->start_at_ns == 0)
+		return start;
+	clock_gettime(CLOCK_REALTIME, &t);
+	asked = now + r->plan->start_at_ns - (t.tv_sec * SECOND + t.tv_nsec);
+	if (asked >= start)
+		return asked;
+	r->summary.result->late_start = start - asked;
+	return start;
+}
+
 static void start_all(struct run *r)
 {
 	struct control *c = &r->control;
-	int64_t start = now_ns() + START_DELAY;
+	int64_t start = start_instant(r);
 	int64_t measure = start + r->plan->warmup_ns;
 	int64_t end = NEVER, until = NEVER;
 	struct timespec t;
@@ -235,6 +251,10 @@ static void start_all(struct run *r)
 	r->summary.result->started = (double)t.tv_sec +
 				     (double)t.tv_nsec * 1e-9 +
 				     (double)(measure - now_ns()) * 1e-9;
+	if (r->plan->start_at_ns > 0 && r->summary.result->late_start == 0)
+		r->summary.result->started =
+			(double)(r->plan->start_at_ns + r->plan->warmup_ns) /
+			1e9;
 	summary_start(&r->summary, measure);
 	atomic_store(&c->measure_at, measure);
 	atomic_store(&c->send_until, until);

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: MIT
 """How weir-client load connects and when it sends, seen by the server."""
 
+import json
+import os
 import socket
 import struct
+import subprocess
+import time
 
-from weirtest import PythonServer, TestCase, main, run
+from weirtest import DEADLINE, PythonServer, TestCase, main, program, run
 
 
 def load(where, *options, **kwargs):
@@ -70,6 +74,40 @@ class Addresses(TestCase):
         self.assertEqual(sorted(peers), ["127.0.0.2", "127.0.0.2", "127.0.0.3",
                                          "127.0.0.3", "127.0.0.4",
                                          "127.0.0.4"])
+
+
+class Starts(TestCase):
+    def test_two_machines_begin_at_the_same_time(self):
+        if b"jansson" in load("127.0.0.1:1", "--json", "-").stderr:
+            self.skipTest("this build has no jansson")
+        place = self.folder()
+        at = int(time.time()) + 5
+        with PythonServer(echo) as server:
+            clients = [subprocess.Popen(
+                [program("WEIR_CLIENT"), "load", server.address, "-c", "2",
+                 "-n", "100", "--start-at", str(at), "--json",
+                 os.path.join(place, name)], stdout=subprocess.DEVNULL)
+                for name in ("a", "b")]
+            for client in clients:
+                self.assertEqual(client.wait(DEADLINE), 0)
+        for name in ("a", "b"):
+            with open(os.path.join(place, name)) as file:
+                self.assertEqual(json.load(file)["run"]["started"], at)
+
+    def test_one_that_is_too_late_says_so(self):
+        # The banner is late, so that connecting takes longer.
+        def serve(sock):
+            time.sleep(0.4)
+            sock.sendall(b"hello\n")
+            echo(sock)
+        with PythonServer(serve) as server:
+            answer = load(server.address, "-n", "100", "--banner", "line",
+                          "--start-at", "+100ms")
+        self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY  connecting took "
+                         rb"too long: the run began \S+\s+after --start-at")
+        for wrong in ("1", "+never", "+2000h", "x", "", "-5"):
+            self.check_usage(load(server.address, "--start-at", wrong),
+                             "weir-client", "--start-at")
 
 
 class Stages(TestCase):

@@ -100,6 +100,17 @@ static void check_end(struct result *r)
 	}
 }
 
+static void check_start(struct result *r)
+{
+	char late[UNITS_TEXT];
+
+	if (r->late_start > 0)
+		add_reason(r, VERDICT_NOT,
+			   "connecting took too long: the run began %s after "
+			   "--start-at",
+			   units_time(r->late_start, late));
+}
+
 static void check_absent(struct result *r, int count, int asked,
 			 const char *what, const char *so)
 {
@@ -377,6 +388,7 @@ void verdict_judge(struct result *r)
 	r->grave_count = 0;
 	r->is_incomplete = false;
 	check_end(r);
+	check_start(r);
 	check_counts(r);
 	check_shortage(r);
 	check_connections(r);

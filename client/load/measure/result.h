@@ -201,10 +201,11 @@ extern const char *const verdict_names[];
 
 struct result {
 	const struct plan *plan;
-	char target[128]; /* the address connected to */
-	double started;	  /* seconds since the epoch; measured part */
-	int64_t elapsed;  /* of the measured part */
-	bool is_cut;	  /* interrupted */
+	char target[128];   /* the address connected to */
+	double started;	    /* seconds since the epoch; measured part */
+	int64_t elapsed;    /* of the measured part */
+	int64_t late_start; /* how long after the time asked for it began */
+	bool is_cut;	    /* interrupted */
 	/*
 	 * The figures rest on much less than was asked for: on less time,
 	 * fewer connections or fewer replies.  Set by verdict_judge().
