@@ -46,7 +46,7 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	}
 	c->fd = -1;
 	c->is_blocked = c->is_level_triggered = false;
-	c->is_done = c->is_broken = false;
+	c->is_done = false;
 	c->opened = 0;
 	c->quiet_at = 0;
 	replies_forget(c);
@@ -653,12 +653,13 @@ static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
 static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 {
 	if (c->is_done) {
-		conn_done(e, c, now);
+		if (e->plan->mode == PLAN_CHURN)
+			conn_done(e, c, now);
+		else
+			conn_fail(e, c, ERROR_REPLY, EBADMSG, now);
 		return false;
 	}
-	if (c->is_broken)
-		conn_fail(e, c, ERROR_REPLY, EBADMSG, now);
-	else if (c->state == CONN_OPEN)
+	if (c->state == CONN_OPEN)
 		conn_send(e, c, now);
 	return c->fd >= 0;
 }

@@ -65,11 +65,11 @@ struct conn {
 	int fd;
 	uint32_t id;
 	enum conn_state state;
-	bool is_blocked;	 /* the last send() returned EAGAIN */
-	bool is_silent;		 /* --idle: it sends nothing */
-	bool is_planned;	 /* churn: a message waits for the connection */
-	bool is_done;		 /* churn: the message was answered */
-	bool is_broken;		 /* the end of a reply could not be known */
+	bool is_blocked; /* the last send() returned EAGAIN */
+	bool is_silent;	 /* --idle: it sends nothing */
+	bool is_planned; /* churn: a message waits for the connection */
+	bool is_done;	 /* churn: the message was answered; else: where a
+			    reply ends could not be known */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool was_opened, was_asked;
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
