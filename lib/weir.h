@@ -1071,7 +1071,9 @@ WEIR_API int weir_conn_is_held(const weir_conn *c);
 /*
  * Have the handler called once with WEIR_WRITABLE when less than half of
  * outbox_mark, and no file, is unsent; that may be at once.  Several requests
- * before that call count as one.
+ * before that call count as one.  weir_ref_send() then has room for half of
+ * outbox_mark.  A longer message may get -ENOBUFS again, and one longer than
+ * outbox_mark always does.
  *
  * Returns 0; -EPIPE (ended); -EINVAL (not a service with `readable`, or a
  * connection of weir_dial()).
@@ -1334,8 +1336,9 @@ WEIR_API int weir_ref_wake(weir_ref *ref);
 WEIR_API int weir_ref_close(weir_ref *ref);
 
 /*
- * End the connection now: unsent output is lost, and calls that wait return
- * -ECANCELED.
+ * End the connection now: calls that wait return -ECANCELED, and output that
+ * the peer has not read may be lost, also if a call has taken it.  The peer may
+ * get a reset.  The connection counts as cut.  weir_ref_close() loses nothing.
  *
  * Returns 0; -EPIPE (ended); -EINVAL.
  * Thread: any.  Since: 0.1.

@@ -96,6 +96,9 @@ START_TEST(the_call_for_room_comes_once_and_not_before_there_is_some)
 	/* There is room already. */
 	ck_assert_int_eq(weir_ref_want_room(l.ref), 0);
 	UNTIL(atomic_load(&l.rooms) == 2);
+	ck_assert_int_eq(weir_ref_send(l.ref, much, MARK + 1), -ENOBUFS);
+	ck_assert_int_eq(weir_ref_send(l.ref, much, MARK / 2), 0);
+	client_expect_bytes(c, much, MARK / 2);
 	client_half_close(c);
 	client_expect_eof(c);
 	UNTIL(weir_ref_want_room(l.ref) == -EPIPE);
