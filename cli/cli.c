@@ -17,7 +17,7 @@
 #include "stream.h"
 #include "text.h"
 
-#define OPTIONS_MAX 48
+#define OPTIONS_MAX 96
 
 static const char *program_name = "weir";
 static bool dies_of_sigpipe; /* it was not ignored at the start */
