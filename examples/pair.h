@@ -18,7 +18,6 @@
 /* The data of the client, the arg of the upstream. */
 struct pair {
 	weir_ref *client, *upstream;
-	atomic_int ended; /* sides whose input has ended: 1, 2 */
 	atomic_int users; /* sides that are not closed */
 	atomic_int state; /* used by proxy.c only */
 	unsigned tries;	  /* used by proxy.c only */
@@ -28,9 +27,9 @@ static int relay(weir_conn *c, void *arg)
 {
 	struct pair *p = arg ? arg : weir_conn_data(c);
 	weir_ref *other = arg ? p->client : p->upstream;
-	int rc, side = arg ? 1 : 2;
 	const void *data;
 	ssize_t n;
+	int rc;
 
 	if (weir_conn_why(c) == WEIR_WRITABLE)
 		weir_ref_wake(other);
@@ -46,12 +45,8 @@ static int relay(weir_conn *c, void *arg)
 		return WEIR_KEEP; /* also while the server drains */
 	if (n < 0)
 		return (int)n;
-	rc = atomic_fetch_or(&p->ended, side) | side;
-	if (rc == 3)
-		weir_ref_close(other);
-	else
-		weir_ref_shutdown(other, SHUT_WR);
-	return rc == 3 ? WEIR_CLOSE : WEIR_KEEP;
+	weir_ref_shutdown(other, SHUT_WR);
+	return WEIR_KEEP; /* it closes when its output has ended, too */
 }
 
 static void leave_pair(struct pair *p)
@@ -66,10 +61,12 @@ static void leave_pair(struct pair *p)
 static void closed(weir_conn *c, void *arg)
 {
 	struct pair *p = arg ? arg : weir_conn_data(c);
+	struct weir_summary sum;
 
 	if (p == NULL)
 		return;
-	if (atomic_load(&p->ended) != 3)
+	weir_conn_summary(c, &sum, sizeof sum);
+	if (sum.end != WEIR_END_PEER) /* not by both ends */
 		weir_ref_cancel(arg ? p->client : p->upstream);
 	leave_pair(p);
 }
