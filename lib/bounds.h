@@ -87,6 +87,15 @@
 /* Period for events that cannot wake a waiting session. */
 #define WR_SESSION_LOOK_MS 10
 
+/* ------------------------------------------------------ stacks of sessions */
+
+/* A pool keeps so many, or as many as are in use. */
+#define WR_STACKS_KEPT 64
+/* What a pooled stack keeps resident; the rest was a rare need. */
+#define WR_STACK_STAYS ((size_t)16 * 1024)
+/* Pages that one look at the depth of a stack covers. */
+#define WR_STACK_LOOK 64
+
 /* ---------------------------------------------------------------- the stop */
 
 /*

@@ -25,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -94,6 +95,38 @@ void *wr_sys_alloc_lines(size_t size)
 void wr_sys_free(void *p)
 {
 	free(p);
+}
+
+void *wr_sys_map_stack(size_t size, size_t guard)
+{
+	void *p = FAULT(mmap, NULL) < 0
+			  ? MAP_FAILED
+			  : mmap(NULL, size, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
+				 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	/* Splits the mapping, of which a process has a limited number. */
+	if (mprotect(p, guard, PROT_NONE) == 0)
+		return p;
+	wr_sys_unmap(p, size);
+	return NULL;
+}
+
+void wr_sys_unmap(void *p, size_t size)
+{
+	(void)munmap(p, size);
+}
+
+int wr_sys_resident(void *p, size_t size, unsigned char *ret)
+{
+	return result(mincore(p, size, ret));
+}
+
+void wr_sys_discard(void *p, size_t size)
+{
+	(void)madvise(p, size, MADV_DONTNEED);
 }
 
 /* ---------------------------------------------------------------- waiting */

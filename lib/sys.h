@@ -31,7 +31,7 @@
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
-	X(read) X(pread) X(ioctl) X(getnameinfo)
+	X(read) X(pread) X(ioctl) X(getnameinfo) X(mmap)
 
 #ifdef WR_FAULTS
 enum wr_sys_call {
@@ -65,6 +65,13 @@ void *wr_sys_alloc(size_t size);       /* zeroed */
 void *wr_sys_alloc_lines(size_t size); /* zeroed, on a cache line */
 void *wr_sys_realloc(void *p, size_t size);
 void wr_sys_free(void *p);
+
+/* A stack of zeros whose lowest guard bytes cannot be used; NULL. */
+void *wr_sys_map_stack(size_t size, size_t guard);
+void wr_sys_unmap(void *p, size_t size);
+/* Whole pages: the lowest bit of ret[i] tells that page i is resident. */
+int wr_sys_resident(void *p, size_t size, unsigned char *ret);
+void wr_sys_discard(void *p, size_t size); /* they become zeros */
 
 int wr_sys_socket(int domain, int type, int protocol);
 int wr_sys_bind(int fd, const struct sockaddr *addr, socklen_t len);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A function that runs on a stack of its own.  It can pause; any thread may
+ * resume it then, one at a time.
+ *
+ * It may resume in another thread, so between a pause and the next one no
+ * address of a thread-local variable may be kept: errno has one.
+ */
+#ifndef WR_COROUTINE_H
+#define WR_COROUTINE_H
+
+#include <setjmp.h>
+
+#include "base.h"
+
+struct wr_coro {
+	jmp_buf inside;
+	jmp_buf *outside; /* of the thread that runs it */
+	void (*fn)(void *arg);
+	void *arg;
+	char *stack; /* c: its lowest byte */
+	size_t size; /* c */
+	bool is_over;
+	/* For sanitizers. */
+	void *fiber, *outer_fiber, *fake, *outer_fake;
+	const void *outer_stack;
+	size_t outer_size;
+};
+
+/*
+ * False: this system cannot switch stacks.  It lacks makecontext(3), as musl
+ * does, or the thread has a shadow stack, which _longjmp(3) does not switch.
+ */
+bool wr_coro_is_supported(void);
+
+void wr_coro_init(struct wr_coro *co, char *stack, size_t size);
+void wr_coro_fini(struct wr_coro *co);
+
+/* The next wr_coro_resume() calls fn.  Any earlier call is over. */
+void wr_coro_set(struct wr_coro *co, void (*fn)(void *arg), void *arg);
+
+/* Run it until it pauses or returns.  True: it has returned. */
+bool wr_coro_resume(struct wr_coro *co);
+
+/* Inside: return to the thread that has resumed it. */
+void wr_coro_pause(struct wr_coro *co);
+
+/* The one that the calling thread runs, or NULL. */
+struct wr_coro *wr_coro_current(void);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Coroutines: they pause and resume, also in another thread, and their stacks
+ * are recycled, measured and given back.
+ */
+#include "test.h"
+
+#include "bounds.h"
+#include "stacks.h"
+#include "sys.h"
+
+#define SIZE ((size_t)64 * 1024)
+
+static struct wr_stacks *list;
+
+struct count {
+	struct wr_coro *co;
+	int rounds, n;
+	double sum;
+};
+
+static void count_up(void *arg)
+{
+	struct count *c = arg;
+	double half = 0.5; /* kept over pauses */
+
+	for (int i = 0; i < c->rounds; i++) {
+		c->n++;
+		c->sum += half;
+		wr_coro_pause(c->co);
+	}
+}
+
+static struct wr_coro *take(struct count *c, int rounds)
+{
+	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
+
+	ck_assert_ptr_nonnull(s);
+	c->co = wr_stacks_take(s);
+	ck_assert_ptr_nonnull(c->co);
+	c->rounds = rounds;
+	wr_coro_set(c->co, count_up, c);
+	return c->co;
+}
+
+static void give(struct wr_coro *co)
+{
+	wr_stacks_give(wr_stacks_of(&list, SIZE), co);
+}
+
+START_TEST(a_coroutine_pauses_and_goes_on_where_it_was)
+{
+	struct count c = { 0 };
+	struct wr_coro *co = take(&c, 1000);
+	int resumed = 0;
+
+	while (!wr_coro_resume(co)) {
+		ck_assert_ptr_null(wr_coro_current());
+		ck_assert_int_eq(c.n, ++resumed);
+	}
+	ck_assert_int_eq(c.n, 1000);
+	ck_assert(c.sum > 499.9 && c.sum < 500.1);
+	/* It can be used again. */
+	wr_coro_set(co, count_up, &c);
+	c.rounds = 1;
+	ck_assert(!wr_coro_resume(co));
+	ck_assert(wr_coro_resume(co));
+	ck_assert_int_eq(c.n, 1001);
+	give(co);
+	wr_stacks_fini(&list);
+}
+END_TEST
+
+/* ------------------------------------------------------------ several threads
+ */
+
+#define MANY 8
+
+static struct count counts[MANY];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int next_one, left;
+
+/* Each resume is made by the thread that comes first. */
+static void *resume_any(void *arg)
+{
+	for (;;) {
+		struct count *c = NULL;
+
+		pthread_mutex_lock(&lock);
+		for (int i = 0; i < MANY && !c && left > 0; i++) {
+			struct count *at = &counts[next_one++ % MANY];
+
+			if (at->co) {
+				c = at;
+				arg = at->co;
+				at->co = NULL; /* it is ours */
+			}
+		}
+		if (left == 0) {
+			pthread_mutex_unlock(&lock);
+			return NULL;
+		}
+		pthread_mutex_unlock(&lock);
+		if (c == NULL)
+			continue;
+		if (wr_coro_resume(arg)) {
+			give(arg);
+			arg = NULL;
+		}
+		pthread_mutex_lock(&lock);
+		c->co = arg;
+		left -= arg == NULL;
+		pthread_mutex_unlock(&lock);
+	}
+}
+
+static void count_with_current(void *arg)
+{
+	struct count *c = arg;
+
+	for (int i = 0; i < c->rounds; i++) {
+		c->n++;
+		wr_coro_pause(wr_coro_current());
+	}
+}
+
+START_TEST(any_thread_may_resume_it)
+{
+	pthread_t threads[4];
+
+	left = MANY;
+	for (int i = 0; i < MANY; i++) {
+		(void)take(&counts[i], 500);
+		wr_coro_set(counts[i].co, count_with_current, &counts[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_create(&threads[i], NULL, resume_any, NULL);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_int_eq(counts[i].n, 500);
+	ck_assert_uint_eq(wr_stacks_count(list).in_use, 0);
+	wr_stacks_fini(&list);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- the pool
+ */
+
+START_TEST(stacks_are_recycled_and_given_back_after_a_peak)
+{
+	enum { PEAK = 4 * WR_STACKS_KEPT };
+	static struct count c[PEAK];
+	struct wr_coro *first;
+
+	for (int i = 0; i < PEAK; i++)
+		(void)take(&c[i], 0);
+	ck_assert_uint_eq(wr_stacks_count(list).in_use, PEAK);
+	for (int i = 0; i < PEAK; i++) {
+		ck_assert(wr_coro_resume(c[i].co));
+		give(c[i].co);
+	}
+	ck_assert_uint_eq(wr_stacks_count(list).in_use, 0);
+	ck_assert_uint_le(wr_stacks_count(list).pooled, WR_STACKS_KEPT);
+	ck_assert_uint_gt(wr_stacks_count(list).pooled, 0);
+	first = take(&c[0], 0);
+	give(first);
+	ck_assert_ptr_eq(take(&c[0], 0), first);
+	give(first);
+	wr_stacks_fini(&list);
+	ck_assert_ptr_null(list);
+}
+END_TEST
+
+static __attribute__((noinline)) void dig(size_t depth)
+{
+	volatile char page[1024];
+
+	page[0] = 1;
+	if (depth > sizeof(page))
+		dig(depth - sizeof(page));
+	page[sizeof(page) - 1] = page[0]; /* no tail call */
+}
+
+static void dig_deep(void *arg)
+{
+	dig(*(size_t *)arg);
+}
+
+START_TEST(the_deepest_use_is_known_and_its_memory_given_back)
+{
+	size_t depth = SIZE / (slowness() > 1 ? 4 : 2), seen;
+	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
+	struct wr_coro *co = wr_stacks_take(s);
+	unsigned char is_there[SIZE / 4096];
+
+	wr_coro_set(co, dig_deep, &depth);
+	ck_assert(wr_coro_resume(co));
+	wr_stacks_give(s, co);
+	seen = wr_stacks_count(list).deepest;
+	ck_assert_uint_ge(seen, depth);
+	ck_assert_uint_le(seen, SIZE + 4096);
+	ck_assert_int_eq(
+		wr_sys_resident(co->stack, sizeof(is_there) * 4096, is_there),
+		0);
+	for (size_t i = 0; i < (SIZE - WR_STACK_STAYS) / 4096; i++)
+		ck_assert_int_eq(is_there[i] & 1, 0);
+	wr_stacks_fini(&list);
+}
+END_TEST
+
+static bool refuses_memory;
+
+static int no_memory(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	return refuses_memory && call == WR_SYS_mmap ? -ENOMEM : 0;
+}
+
+START_TEST(a_stack_that_cannot_be_had_is_no_stack)
+{
+	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
+	struct wr_coro *co;
+
+	wr_sys_fault = no_memory;
+	refuses_memory = true;
+	ck_assert_ptr_null(wr_stacks_take(s));
+	ck_assert_uint_eq(wr_stacks_count(list).in_use, 0);
+	refuses_memory = false;
+	co = wr_stacks_take(s);
+	ck_assert_ptr_nonnull(co);
+	wr_stacks_give(s, co);
+	wr_stacks_fini(&list);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("stacks", a_coroutine_pauses_and_goes_on_where_it_was,
+			 any_thread_may_resume_it,
+			 stacks_are_recycled_and_given_back_after_a_peak,
+			 the_deepest_use_is_known_and_its_memory_given_back,
+			 a_stack_that_cannot_be_had_is_no_stack);
+}
