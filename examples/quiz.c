@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dialogue of several steps as a `session`: its state is on the stack, and
- * its reads wait.  Each dialogue occupies a worker; further clients wait in the
- * queue.
+ * A dialogue of several steps as a `session`: its state is on its stack, and
+ * its reads wait.  A dialogue that waits uses no thread, so two workers hold
+ * thousands of them.
  *
  *	quiz [ADDRESS]		default 127.0.0.1:1235
  *
- * The server sends first, so `opened` is the whole dialogue.  `session`, which
- * would be called when the client has sent something, must be set and is the
- * same function.
+ * The server sends first.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -73,14 +71,14 @@ int main(int argc, char **argv)
 	struct weir_report report;
 	char text[128];
 	weir_server *s;
-	int rc = weir_server_new(&s,
-				 WEIR_CONFIG(.workers = 16, .log = log_line));
+	int rc =
+		weir_server_new(&s, WEIR_CONFIG(.workers = 2, .log = log_line));
 
 	if (rc < 0)
 		goto out;
 	rc = weir_server_listen(
 		s, where,
-		WEIR_SERVICE(.session = dialogue, .opened = dialogue,
+		WEIR_SERVICE(.session = dialogue, .speaks_first = 1,
 			     .read_ms = 20000, .idle_ms = 60000));
 	if (rc >= 0)
 		rc = weir_server_address(s, rc, text, sizeof text);

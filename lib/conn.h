@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "connect.h"
 #include "core.h"
+#include "coroutine.h"
 #include "owner.h"
 #include "sys.h"
 #include "timers.h"
@@ -82,6 +83,15 @@ enum {
 #define WR_REFS_SLOT	(UINT64_C(1) << 62) /* not counted in the ledger yet */
 #define WR_REFS_HANDLER (UINT64_C(1) << 63) /* it may take references */
 
+/* What a session on a stack of its own waits for. */
+enum wr_wait {
+	WR_WAIT_NOTHING,
+	WR_WAIT_INPUT,
+	WR_WAIT_REST,	/* of a message */
+	WR_WAIT_OUTPUT, /* room */
+	WR_WAIT_TURN	/* others run first */
+};
+
 /* Requests to the acceptor. */
 enum {
 	WR_INBOX_LINGER = 1, /* linger, then close */
@@ -124,6 +134,7 @@ struct wr_call {
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
 	bool saw_eagain;
+	bool was_off;	      /* input, before a call of `expired` */
 	bool has_ticked;      /* a timer ended the last wait */
 	bool drain_deferred;  /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;     /* woken during the callback; stays */
@@ -190,6 +201,9 @@ struct weir_conn {
 		struct {
 			int64_t wait_at;  /* o: of a first byte, or a pause */
 			int64_t timer_at; /* o: with WR_RARE_TIMER */
+			struct wr_coro *coro; /* o: of its session; NULL */
+			int wait_rc;	  /* o: result of a wait, or verdict */
+			uint8_t wait_for; /* o: enum wr_wait */
 		};
 		struct wr_linger linger; /* t: while it lingers */
 	};
@@ -387,6 +401,21 @@ int wr_conn_input_find(struct weir_conn *c);
 bool wr_conn_input_is_over(struct weir_conn *c);
 
 /* -------------------------------------------------------------- conn_wait */
+
+/*
+ * Owner, on the stack of its session: let the worker go until the session is
+ * resumed, maybe by another one.  The result of the wait.
+ */
+int wr_conn_park(struct weir_conn *c, enum wr_wait what);
+
+/* Owner: a wait for input begins at ctx->now (is_mid: in mid-message). */
+void wr_conn_note_wait(struct weir_conn *c, bool is_mid);
+
+/* Owner: a wait for input has come to its deadline, or the timer's.  -errno. */
+int wr_conn_end_wait(struct weir_conn *c);
+
+/* Owner: when a wait for room ends or looks what the peer has taken. */
+int64_t wr_conn_room_at(struct weir_conn *c);
 
 /*
  * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The

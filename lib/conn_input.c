@@ -254,8 +254,9 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 	note_input(c, WR_INPUT_GIVEN);
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	if (!wr_conn_may_wait(c) && has_had_turn(c))
-		return say_eagain(c, WR_INPUT_BUDGET);
+	if ((c->coro || !wr_conn_may_wait(c)) && has_had_turn(c))
+		return c->coro ? wr_conn_park(c, WR_WAIT_TURN)
+			       : say_eagain(c, WR_INPUT_BUDGET);
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
@@ -285,13 +286,6 @@ static int take_events(struct weir_conn *c)
 	return events & WR_EV_WAKE ? -EINTR : 0;
 }
 
-/* At its deadline, or at the time of its timer. */
-static int end_wait(struct weir_conn *c)
-{
-	c->call.has_ticked = wr_conn_take_timer(c);
-	return c->call.has_ticked ? -EINTR : -ETIMEDOUT;
-}
-
 static int wait_input(struct weir_conn *c)
 {
 	bool is_mid = c->in.message_at != 0;
@@ -317,31 +311,37 @@ static int wait_input(struct weir_conn *c)
 		if (got & ~POLLOUT)
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
-			return end_wait(c);
+			return wr_conn_end_wait(c);
 		if (is_draining(c) &&
 		    c->ctx->now >= wr_conn_drain_until(c, is_mid))
 			return -ESHUTDOWN;
 	}
 }
 
-static int wait_for_input(struct weir_conn *c, bool is_mid)
+static int wait_on_worker(struct weir_conn *c, bool is_mid)
 {
 	int rc = wr_conn_flush(c);
 
 	if (rc < 0)
 		return rc;
 	c->ctx->now = wr_now_ns();
-	/* A timer does not restart the idle time. */
-	if (!c->call.has_ticked || c->in.last_at > c->active_at)
-		c->active_at = c->ctx->now;
-	c->call.has_ticked = false;
-	if (is_mid && c->in.message_at == 0)
-		c->in.message_at = c->ctx->now;
+	wr_conn_note_wait(c, is_mid);
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_input(c);
 	atomic_store(&c->waiter_fd, -1);
 	c->in.would_block = false;
 	return rc;
+}
+
+/* The worker that it leaves sends the output. */
+static int wait_for_input(struct weir_conn *c, bool is_mid)
+{
+	if (c->coro == NULL)
+		return wait_on_worker(c, is_mid);
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	c->in.is_ready = false; /* until an event tells otherwise */
+	return wr_conn_park(c, is_mid ? WR_WAIT_REST : WR_WAIT_INPUT);
 }
 
 /* No complete message.  0: waited, try again; else the call's result. */

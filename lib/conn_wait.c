@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waits of sessions and of connections of weir_dial(): the only place where a
- * worker sleeps for one connection.
+ * Waits of sessions and of connections of weir_dial().  A session on a stack of
+ * its own pauses; for the others wr_conn_poll() is the only place where a
+ * thread sleeps for one connection.
  */
 #include <errno.h>
 
@@ -47,27 +48,60 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at)
 	return fds[0].revents;
 }
 
+int wr_conn_park(struct weir_conn *c, enum wr_wait what)
+{
+	c->wait_for = (uint8_t)what;
+	wr_coro_pause(c->coro);
+	return c->wait_rc;
+}
+
+void wr_conn_note_wait(struct weir_conn *c, bool is_mid)
+{
+	/* A timer does not restart the idle time. */
+	if (!c->call.has_ticked || c->in.last_at > c->active_at)
+		c->active_at = c->ctx->now;
+	c->call.has_ticked = false;
+	if (is_mid && c->in.message_at == 0)
+		c->in.message_at = c->ctx->now;
+}
+
+int wr_conn_end_wait(struct weir_conn *c)
+{
+	c->call.has_ticked = wr_conn_take_timer(c);
+	return c->call.has_ticked ? -EINTR : -ETIMEDOUT;
+}
+
+static int64_t dies_at(const struct weir_conn *c)
+{
+	return wr_deadline_at(c->born_at, wr_conn_timeout(c, WR_TMO_LIFETIME));
+}
+
+int64_t wr_conn_room_at(struct weir_conn *c)
+{
+	return wr_min_at(wr_conn_stall_at(c), dies_at(c));
+}
+
 /*
  * The caller flushes when it returns, which shows what the peer has taken: the
  * poller does not report each byte.
  */
 static int wait_output(struct weir_conn *c)
 {
-	int64_t dies_at =
-		wr_deadline_at(c->born_at, wr_conn_timeout(c, WR_TMO_LIFETIME));
 	int64_t at;
 	int rc;
 
 	c->ctx->now = wr_now_ns();
-	at = wr_min_at(wr_conn_stall_at(c), dies_at);
+	at = wr_conn_room_at(c);
 	if (c->ctx->now >= at) {
-		c->call.timed_out = c->ctx->now >= dies_at ? WEIR_END_LIFETIME
-							   : WEIR_END_WRITE;
+		c->call.timed_out = c->ctx->now >= dies_at(c)
+					    ? WEIR_END_LIFETIME
+					    : WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	rc = wr_conn_poll(c, POLLOUT, at);
+	rc = c->coro ? wr_conn_park(c, WR_WAIT_OUTPUT)
+		     : wr_conn_poll(c, POLLOUT, at);
 	return rc < 0 ? rc : 0;
 }
 
@@ -75,6 +109,8 @@ int wr_conn_wait_output(struct weir_conn *c)
 {
 	int rc;
 
+	if (c->coro)
+		return wait_output(c);
 	/* First: a deadline that changes from here on ends the wait. */
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_output(c);

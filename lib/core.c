@@ -88,6 +88,7 @@ fail_config:
 
 void wr_core_fini(struct wr_core *core)
 {
+	wr_stacks_fini(&core->stacks);
 	wr_sched_fini(&core->sched);
 	wr_sys_free(core->stats);
 	close_descriptors(core);
@@ -106,6 +107,28 @@ int wr_core_configure(struct wr_core *core, const struct weir_config *config)
 	if (rc == 0)
 		wr_sys_eventfd_signal(core->acceptor_wake_fd);
 	return rc;
+}
+
+int wr_core_set_stacks(struct wr_core *core, struct wr_service *service)
+{
+	const struct weir_service *set = &service->set;
+
+	if (!set->session || set->session_on_worker || !wr_coro_is_supported())
+		return 0;
+	wr_lock(&core->lock);
+	service->stacks = wr_stacks_of(&core->stacks, set->stack_size);
+	wr_unlock(&core->lock);
+	return service->stacks ? 0 : -ENOMEM;
+}
+
+struct wr_stacks_sum wr_core_count_stacks(struct wr_core *core)
+{
+	struct wr_stacks *list;
+
+	wr_lock(&core->lock);
+	list = core->stacks;
+	wr_unlock(&core->lock);
+	return wr_stacks_count(list); /* none leaves the list before the end */
 }
 
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret)

@@ -14,6 +14,7 @@
 #include "outbox.h"
 #include "scheduler.h"
 #include "settings.h"
+#include "stacks.h"
 #include "stats.h"
 
 struct weir_conn;
@@ -83,6 +84,8 @@ struct wr_core {
 	struct wr_lock lock;
 	struct wr_cond changed;
 
+	struct wr_stacks *stacks; /* l: the list of all sizes */
+
 	struct wr_stats *stats; /* workers, acceptor, foreign threads */
 	int stats_count;
 	struct wr_log_limit handler_limit, deadline_limit, refusal_limit;
@@ -110,6 +113,11 @@ void wr_core_fini(struct wr_core *core);
 
 /* Any thread: change the configuration.  0, -EINVAL or -ENOMEM. */
 int wr_core_configure(struct wr_core *core, const struct weir_config *config);
+
+/* Give a service with sessions their stacks, if this system can.  -ENOMEM. */
+int wr_core_set_stacks(struct wr_core *core, struct wr_service *service);
+
+struct wr_stacks_sum wr_core_count_stacks(struct wr_core *core);
 
 /* Sum of all threads; other fields are 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);

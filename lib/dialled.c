@@ -24,12 +24,14 @@ static struct wr_dialled *dialled_of(const struct weir_conn *c)
 			       service);
 }
 
-static int new_dialled(struct wr_dialled **ret,
+static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 		       const struct weir_service *service)
 {
 	struct wr_dialled *d = wr_sys_alloc(sizeof(*d));
 	int rc = d ? wr_service_init(&d->service, service) : -ENOMEM;
 
+	if (rc == 0)
+		rc = wr_core_set_stacks(core, &d->service);
 	if (rc < 0)
 		wr_sys_free(d);
 	else
@@ -79,7 +81,8 @@ static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
 	struct weir_conn *c;
 	int rc;
 
-	if (d->service.set.session) /* sessions wait for peers */
+	/* these sessions wait for peers */
+	if (d->service.set.session && !d->service.stacks)
 		wr_sched_always_hand_off(&core->sched);
 	wr_lock(&table->lock);
 	rc = wr_table_take_dialled_locked(table, &c);
@@ -114,7 +117,7 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 {
 	struct wr_dialled *d;
 	bool tcp;
-	int rc = new_dialled(&d, service);
+	int rc = new_dialled(&d, core, service);
 
 	if (rc < 0)
 		return rc;
@@ -173,7 +176,7 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 		return rc;
 	if (addr.kind == WR_ADDRESS_FD)
 		return wr_dialled_adopt(core, ret, addr.fd, service);
-	rc = new_dialled(&d, service);
+	rc = new_dialled(&d, core, service);
 	if (rc < 0)
 		return rc;
 	rc = new_connect(&d->connect, &addr, timeout_ms);

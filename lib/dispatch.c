@@ -13,6 +13,7 @@
 
 #include "dialled.h"
 #include "poller.h"
+#include "session.h"
 #include "sys.h"
 
 enum step {
@@ -394,6 +395,18 @@ static void leave_poller(struct weir_conn *c)
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
 
+static WR_INLINE void note_call(struct weir_conn *c)
+{
+	struct wr_context *ctx = c->ctx;
+
+	WR_COUNT(c->service, ctx->stats, callbacks, 1);
+	c->active_at = ctx->now;
+	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
+		c->in.is_ready = true;
+	else if (c->call.input != WR_INPUT_NOT_ASKED)
+		c->in.is_ready = !c->in.would_block;
+}
+
 static WR_INLINE int call_handler(struct weir_conn *c, int why,
 				  weir_handler *fn)
 {
@@ -408,18 +421,87 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	verdict = fn(c, c->service->set.arg);
 	ns = wr_context_leave(ctx);
 	wr_conn_flush_others(ctx);
-	WR_COUNT(c->service, ctx->stats, callbacks, 1);
 	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
-	c->active_at = ctx->now;
-	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
-		c->in.is_ready = true;
-	else if (c->call.input != WR_INPUT_NOT_ASKED)
-		c->in.is_ready = !c->in.would_block;
+	note_call(c);
 	return verdict;
+}
+
+/* ----------------------------------------------------- sessions on stacks */
+
+static enum step apply_expired(struct weir_conn *c, int verdict, bool was_off);
+
+static enum step leave_session(struct weir_conn *c)
+{
+	switch (c->wait_for) {
+	case WR_WAIT_TURN:
+		return STEP_AGAIN;
+	case WR_WAIT_INPUT:
+	case WR_WAIT_REST:
+		wr_conn_note_wait(c, c->wait_for == WR_WAIT_REST);
+		return STEP_ON;
+	default:
+		return STEP_ON;
+	}
+}
+
+static enum step resume_session(struct weir_conn *c, int rc)
+{
+	struct wr_context *ctx = c->ctx;
+	uint64_t ns;
+	int verdict;
+	bool is_over;
+
+	wr_context_enter(ctx, c);
+	is_over = wr_session_resume(c, rc, &verdict);
+	ns = wr_context_leave(ctx);
+	wr_conn_flush_others(ctx);
+	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
+	if (!is_over)
+		return leave_session(c);
+	note_call(c);
+	return c->call.why == WEIR_EXPIRED
+		       ? apply_expired(c, verdict, c->call.was_off)
+		       : apply_verdict(c, verdict);
+}
+
+/* No stack: an accepted connection can still be refused before its first call.
+ */
+static enum step begin_session(struct weir_conn *c, int why, bool was_off)
+{
+	bool is_first = c->call.why == 0;
+	int rc;
+
+	c->call = (struct wr_call){ .why = (uint8_t)why, .was_off = was_off };
+	rc = wr_session_begin(c);
+	if (rc == 0)
+		return resume_session(c, 0);
+	if (!is_first || c->is_dialled)
+		return log_and_close(c, "no stack for its session: ", rc);
+	log_failure(c, "refused, no stack for its session: ", rc);
+	c->call.why = 0;
+	wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
+	return STEP_GONE;
+}
+
+static enum step go_on_session(struct weir_conn *c)
+{
+	int rc;
+
+	switch (wr_session_next(c, &rc)) {
+	case WR_SESSION_RESUME:
+		return resume_session(c, rc);
+	case WR_SESSION_AGAIN:
+		return STEP_AGAIN;
+	case WR_SESSION_PARK:
+	default:
+		return STEP_PARK;
+	}
 }
 
 static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 {
+	if (c->service->stacks)
+		return begin_session(c, why, false);
 	return apply_verdict(c, call_handler(c, why, fn));
 }
 
@@ -465,15 +547,11 @@ static int keep_expired(struct weir_conn *c, int verdict, bool was_off)
 	return knows_end(c) ? WEIR_KEEP : verdict;
 }
 
-/* The last word.  A verdict that keeps the connection restarts the deadline. */
-static enum step call_expired(struct weir_conn *c, int end)
+/* A verdict that keeps the connection restarts the deadline. */
+static enum step apply_expired(struct weir_conn *c, int verdict, bool was_off)
 {
-	bool was_off = c->rare & WR_RARE_INPUT_OFF;
-	int verdict;
+	int end = c->cause;
 
-	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
-	c->cause = (uint8_t)end;
-	verdict = call_handler(c, WEIR_EXPIRED, c->service->set.expired);
 	if (c->fd >= 0 && (verdict == WEIR_CLOSE || verdict == -ETIMEDOUT ||
 			   end == WEIR_END_LIFETIME)) {
 		log_deadline(c, end);
@@ -483,6 +561,19 @@ static enum step call_expired(struct weir_conn *c, int end)
 	c->wait_at = c->ctx->now;
 	c->in.message_at = 0;
 	return apply_verdict(c, keep_expired(c, verdict, was_off));
+}
+
+static enum step call_expired(struct weir_conn *c, int end)
+{
+	bool was_off = c->rare & WR_RARE_INPUT_OFF;
+
+	c->rare &= (uint8_t)~WR_RARE_INPUT_OFF;
+	c->cause = (uint8_t)end;
+	if (c->service->stacks)
+		return begin_session(c, WEIR_EXPIRED, was_off);
+	return apply_expired(
+		c, call_handler(c, WEIR_EXPIRED, c->service->set.expired),
+		was_off);
 }
 
 /* A peer that takes no output gets no last word. */
@@ -677,6 +768,8 @@ static enum step next_step(struct weir_conn *c)
 	int rc;
 
 	note_events(c);
+	if (c->coro)
+		return go_on_session(c);
 	if (atomic_load(&c->is_cut))
 		return end_now(c, WEIR_END_CUT);
 	/* Before the deadline: sending shows what the peer has taken. */
@@ -696,6 +789,8 @@ static enum step next_step(struct weir_conn *c)
 		return begin_close(c, WEIR_END_PEER);
 	if (sv->opened && c->call.why == 0)
 		return run_callback(c, WEIR_OPENED, sv->opened);
+	if (sv->speaks_first && c->call.why == 0)
+		return run_callback(c, WEIR_OPENED, sv->session);
 	rc = wr_core_phase(c->core) < WR_PHASE_DRAINING ? 0 : drain_is_due(c);
 	if (rc != 0)
 		return note_error(c, rc) < 0 ? end_now(c, WEIR_END_LOST)
@@ -717,11 +812,12 @@ static enum step next_step(struct weir_conn *c)
 
 static int update_interest(struct weir_conn *c)
 {
-	bool out = wr_conn_has_output(c);
+	bool out = wr_conn_has_output(c) ||
+		   (c->coro && c->wait_for == WR_WAIT_OUTPUT);
 	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
 	int rc;
 
-	if ((c->interest | interest) == c->interest)
+	if ((c->interest | interest) == c->interest || c->fd < 0)
 		return 0;
 	if (c->interest)
 		rc = wr_poller_change(c->core->poller, c->fd, interest,
@@ -768,11 +864,31 @@ static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 	return STEP_ON;
 }
 
+/* Its deadline is a result of its wait. */
+static enum step park_session(struct weir_conn *c)
+{
+	int64_t at = wr_session_due_at(c);
+	int rc;
+
+	if (at <= c->ctx->now) {
+		c->events |= WR_EV_DEADLINE;
+		return STEP_ON;
+	}
+	rc = update_interest(c);
+	if (rc == 0)
+		return park_until(c, at);
+	log_unwatched(c, rc);
+	return resume_session(c, rc);
+}
+
 static enum step park(struct weir_conn *c)
 {
-	int64_t at = wr_conn_due_at(c);
 	enum step step;
+	int64_t at;
 
+	if (c->coro)
+		return park_session(c);
+	at = wr_conn_due_at(c);
 	if (at <= c->ctx->now)
 		return note_timer(c) ? STEP_AGAIN : expire(c);
 	step = watch(c);
@@ -787,9 +903,10 @@ static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
-	if (has_outlived(c))
+	if (c->coro == NULL && has_outlived(c))
 		return expire(c);
-	if (c->end == WR_END_OPEN && !c->in.is_ready && watch(c) == STEP_GONE)
+	if (c->coro == NULL && c->end == WR_END_OPEN && !c->in.is_ready &&
+	    watch(c) == STEP_GONE)
 		return STEP_GONE;
 	if (wr_conn_due_at(c) <= ctx->now)
 		c->events |= WR_EV_DEADLINE;

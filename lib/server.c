@@ -168,6 +168,8 @@ int weir_server_listen(weir_server *s, const char *where,
 		return -ENOMEM;
 	rc = wr_service_init(&endpoint->service, service);
 	if (rc == 0)
+		rc = wr_core_set_stacks(&s->core, &endpoint->service);
+	if (rc == 0)
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,
 				      (mode_t)endpoint->service.set.mode,
@@ -178,7 +180,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	}
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
 				 sizeof(endpoint->where));
-	if (rc >= 0 && service->session) /* sessions wait for peers */
+	/* these sessions wait for peers */
+	if (rc >= 0 && service->session && !endpoint->service.stacks)
 		wr_sched_always_hand_off(&s->core.sched);
 	if (rc >= 0)
 		rc = wr_accept_add_listener(&s->acceptor.accept, endpoint);
@@ -686,6 +689,7 @@ int weir_server_configure_service(weir_server *s, int id,
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 {
 	const struct weir_config *config;
+	struct wr_stacks_sum stacks;
 	struct weir_stats now;
 	struct wr_core *core;
 	int64_t longest_ns;
@@ -700,6 +704,10 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.phase = (uint64_t)wr_core_phase(core);
 	now.busy = (uint64_t)wr_pool_busy(&s->pool, wr_now_ns(), &longest_ns);
 	now.longest_callback_ms = (uint64_t)(longest_ns / WR_NS_PER_MS);
+	stacks = wr_core_count_stacks(core);
+	now.stacks = stacks.in_use;
+	now.stacks_pooled = stacks.pooled;
+	now.stack_deepest = stacks.deepest;
 	now.workers = (uint64_t)config->workers;
 	now.queue_length = (uint64_t)core->config.queue_length;
 	now.max_connections = (uint64_t)core->config.max_connections;

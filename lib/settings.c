@@ -220,6 +220,12 @@ static int complete_service(struct weir_service *ret, const struct why *why)
 	if ((ret->session == NULL) == (ret->readable == NULL))
 		return refuse(why, "exactly one of session and readable must "
 				   "be set");
+	if (ret->readable && (ret->speaks_first || ret->session_on_worker))
+		return refuse(why, "speaks_first and session_on_worker are for "
+				   "a session");
+	if (ret->speaks_first && ret->opened)
+		return refuse(why, "speaks_first and opened exclude each "
+				   "other");
 	set_service_defaults(ret, ret->exact ? ret->size : 0);
 	rc = check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
 			why);
@@ -328,7 +334,9 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(session)                                                             \
 	X(readable)                                                            \
 	X(opened)                                                              \
-	X(expired) X(closed) X(arg) X(full_duplex) X(backlog) X(mode)
+	X(expired)                                                             \
+	X(closed) X(arg) X(speaks_first) X(session_on_worker) X(stack_size)    \
+		X(full_duplex) X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
 	X(workers)                                                             \
 	X(max_dialled)                                                         \

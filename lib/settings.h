@@ -59,6 +59,12 @@
 	  "that a slow peer must take each second")                            \
 	X(full_duplex, int, 0, 0, 1, COUNT,                                    \
 	  "1: unsent output does not hold input")                              \
+	X(speaks_first, int, 0, 0, 1, COUNT,                                   \
+	  "1: a session begins before its first byte")                         \
+	X(session_on_worker, int, 0, 0, 1, COUNT,                              \
+	  "1: a session keeps its worker while it waits")                      \
+	X(stack_size, size_t, 64 << 10, 16 << 10, 1 << 30, BYTES,              \
+	  "stack of a session")                                                \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */
@@ -98,6 +104,8 @@ struct wr_config {
 	struct wr_refusal *refusals; /* all, the newest first */
 };
 
+struct wr_stacks;
+
 /* Places taken by the connections of one listener. */
 enum { WR_PLACE_QUEUE, WR_PLACE_SERVER, WR_PLACES };
 
@@ -125,6 +133,7 @@ struct wr_service {
 	struct wr_limits *all;	/* the newest first; kept until the end */
 	struct wr_share *share; /* of the listener */
 	struct wr_listener_counts *counts; /* one for each thread, as above */
+	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
 };
 
 /* Any thread. */

@@ -264,7 +264,16 @@ struct weir_config {
  * program dials or adopts.  It is made like struct weir_config, with
  * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
  * readable is set.  A session begins, and readable is called for input, when
- * the first byte has come.  In opened the server can send before that.
+ * the first byte has come.  In opened the server can send before that; with
+ * speaks_first, and without opened, a session begins at once.
+ *
+ * A session, like opened and expired of its service, runs on a stack of its own
+ * of stack_size bytes.  While a call of the library waits, the connection is
+ * parked with that stack and uses no thread.  Any worker may resume it: hold no
+ * mutex over a call that waits, and use no thread-local variable after it that
+ * was read before, nor errno.  With session_on_worker a session stays on one
+ * worker, which does nothing else until it returns.  It does so too where
+ * stacks cannot be switched (docs/THREADING.md).
  *
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of
@@ -291,23 +300,26 @@ struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
 	int exact;   /* as in struct weir_config */
 
-	weir_handler *session;	/* called once; its reads wait */
+	weir_handler *session;	/* called once; its calls wait */
 	weir_handler *readable; /* called on input; its reads never wait */
 	weir_handler *opened;	/* called first, before any input */
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
 
-	int first_byte_ms;  /* from accept to the first input; 60,000 */
-	int read_ms;	    /* for a whole message, once begun; 30,000 */
-	int write_ms;	    /* for the peer to take output; 30,000 */
-	int idle_ms;	    /* between messages; 300,000 */
-	int pause_ms;	    /* longest pause; WEIR_NEVER */
-	int lifetime_ms;    /* of the connection; WEIR_NEVER */
-	size_t line_max;    /* longest message; 1 B to 1 GiB; 64 KiB */
-	size_t outbox_mark; /* unsent output; 1 B to 1 GiB; 256 KiB */
-	size_t outbox_max;  /* limit for it; outbox_mark to 1 GiB; 16 MiB */
-	size_t write_rate;  /* B/s that the peer must take, see above; 0 */
+	int first_byte_ms;     /* from accept to the first input; 60,000 */
+	int read_ms;	       /* for a whole message, once begun; 30,000 */
+	int write_ms;	       /* for the peer to take output; 30,000 */
+	int idle_ms;	       /* between messages; 300,000 */
+	int pause_ms;	       /* longest pause; WEIR_NEVER */
+	int lifetime_ms;       /* of the connection; WEIR_NEVER */
+	size_t line_max;       /* longest message; 1 B to 1 GiB; 64 KiB */
+	size_t outbox_mark;    /* unsent output; 1 B to 1 GiB; 256 KiB */
+	size_t outbox_max;     /* limit for it; outbox_mark to 1 GiB; 16 MiB */
+	size_t write_rate;     /* B/s that the peer must take, see above; 0 */
+	int speaks_first;      /* 1: a session begins at once; 0 or 1; 0 */
+	int session_on_worker; /* 1: a session keeps its worker; 0 or 1; 0 */
+	size_t stack_size;     /* of a session; 16 KiB to 1 GiB; 64 KiB */
 	int full_duplex; /* 1: unsent output does not hold input; 0 or 1; 0 */
 	int backlog;	 /* of listen(2); 1 to INT_MAX; 4,096 */
 	int mode;	 /* of a Unix socket; 0 to 0777; 0: 0600 */
@@ -383,7 +395,8 @@ struct weir_ledger {
 
 	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
 	uint64_t refused_age;	/* waited too long in the queue */
-	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE */
+	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE; */
+				/* no memory for the stack of a session */
 	uint64_t refused_drain; /* came after a stop began */
 	uint64_t reserved[19];	/* 0 */
 };
@@ -424,6 +437,9 @@ struct weir_stats {
 	uint64_t lingering;
 	uint64_t busy;		      /* workers in a callback */
 	uint64_t longest_callback_ms; /* of those running now */
+	uint64_t stacks;	      /* of sessions, in use */
+	uint64_t stacks_pooled;	      /* kept for the next ones */
+	uint64_t stack_deepest;	      /* bytes used of one so far, in pages */
 
 	/* Limits, as configured. */
 	uint64_t workers;

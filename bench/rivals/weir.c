@@ -96,6 +96,7 @@ static void choose_handler(struct weir_service *service, const struct rival *r)
 	if (told(r, "session", 0)) {
 		service->readable = NULL;
 		service->session = echo;
+		service->session_on_worker = 1;
 	}
 	service->backlog = told(r, "backlog", service->backlog);
 }

@@ -71,6 +71,7 @@ int main(int argc, char **argv)
 				      .queue_age_ms = WEIR_NEVER,
 				      .log = log_line),
 		.service = WEIR_SERVICE(.session = converse,
+					.session_on_worker = 1,
 					.first_byte_ms = WEIR_NEVER,
 					.read_ms = WEIR_NEVER,
 					.idle_ms = WEIR_NEVER),

@@ -97,7 +97,7 @@ START_TEST(silent_peers_hold_no_session_worker)
 }
 END_TEST
 
-/* The documented limit of sessions: each half line holds one worker. */
+/* The limit of sessions on workers: each half line holds one. */
 static struct client_group *hold_all_workers(struct server *s, int workers)
 {
 	struct client_group *half_sent = group_open(s, workers);
@@ -119,7 +119,7 @@ static void release_workers(struct client_group *half_sent)
 START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_held)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4),
-				 WEIR_SERVICE(.session = echo_lines));
+				 WEIR_SERVICE(SESSION(1, echo_lines)));
 	struct client_group *half_sent = hold_all_workers(s, 2);
 	struct client_group *others = group_open(s, 10);
 	struct weir_report report;
@@ -140,7 +140,7 @@ START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_refused)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4,
 					     .overload = WEIR_REFUSE),
-				 WEIR_SERVICE(.session = echo_lines));
+				 WEIR_SERVICE(SESSION(1, echo_lines)));
 	struct client_group *half_sent = hold_all_workers(s, 2);
 	struct client *c[10];
 	struct weir_report report;

@@ -81,7 +81,7 @@ START_TEST(run_says_what_a_stop_before_it_has_cut)
 	struct server *s = serve(NULL, WEIR_SERVICE(.session = echo_lines));
 	struct client *c = client_open_and_send(s, "half a li");
 
-	UNTIL(stats(s).busy == 1);
+	UNTIL(session_waits(s));
 	weir_server_stop(s->weir, 0);
 	/* -EBUSY while a busy machine delays the callback. */
 	UNTIL(weir_server_join(s->weir, NULL, 0) == -ECANCELED);

@@ -145,14 +145,14 @@ END_TEST
 START_TEST(a_stop_without_grace_cuts)
 {
 	for (int i = 0; i < TRIES; i++) {
-		struct server *s =
-			serve_workers(2, WEIR_SERVICE(.session = echo_lines));
+		struct server *s = serve_workers(
+			2, WEIR_SERVICE(SESSION(i % 2, echo_lines)));
 		struct client *c = client_open(s);
 		struct weir_report report;
 		int rc;
 
 		client_send(c, "half a li");
-		UNTIL(stats(s).busy == 1);
+		UNTIL(session_waits(s));
 		weir_server_stop(s->weir, 0);
 		client_expect_end(c);
 		rc = weir_server_join(s->weir, NULL, 0);
@@ -173,9 +173,10 @@ START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 {
 	for (int i = 0; i < fewer(200); i++) {
 		_Atomic int said = 0;
-		struct server *s = serve(
-			WEIR_CONFIG(.workers = 2),
-			WEIR_SERVICE(.session = note_the_end, .arg = &said));
+		struct server *s =
+			serve(WEIR_CONFIG(.workers = 2),
+			      WEIR_SERVICE(SESSION(i % 2, note_the_end),
+					   .arg = &said));
 		struct client *c = client_open(s);
 		struct weir_report report;
 
@@ -207,15 +208,15 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 {
 	for (int i = 0; i < TRIES; i++) {
 		_Atomic int said = 0;
-		struct server *s =
-			serve(NULL, WEIR_SERVICE(.session = write_without_end,
-						 .arg = &said));
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(SESSION(i % 2, write_without_end),
+					   .arg = &said));
 		struct client *c = client_open_small(s, 4096);
 		struct weir_report report;
 		int rc;
 
 		client_send(c, "go\n");
-		UNTIL(stats(s).busy == 1);
+		UNTIL(session_waits(s));
 		weir_server_stop(s->weir, 200);
 		rc = weir_server_join(s->weir, NULL, 0);
 		report = server_join_and_check(s);

@@ -289,21 +289,27 @@ static int tell_what_ends_its_wait(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-START_TEST(a_wake_interrupts_the_wait_of_a_session)
+static void wake_a_session(int on_worker)
 {
 	struct members m = MEMBERS_NONE;
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.session = tell_what_ends_its_wait,
-					 .opened = join_members, .arg = &m));
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(SESSION(on_worker, tell_what_ends_its_wait),
+				   .opened = join_members, .arg = &m));
 	struct client *c = client_open(s);
 
 	client_expect_reply(c, "x\n", "2\n");
-	UNTIL(stats(s).busy == 1);
+	UNTIL(session_waits(s));
 	ck_assert_int_eq(weir_ref_wake(m.conn[0]), 0);
 	client_expect(c, "-EINTR\n");
 	client_expect_reply(c, "xy\n", "3\n");
 	members_leave(&m);
 	server_stop_and_check(s);
+}
+
+START_TEST(a_wake_interrupts_the_wait_of_a_session)
+{
+	wake_a_session(0);
+	wake_a_session(1);
 }
 END_TEST
 

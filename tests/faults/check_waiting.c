@@ -59,7 +59,7 @@ END_TEST
 START_TEST(a_session_waits_under_a_limit_of_one_descriptor)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(.session = echo_lines));
+				 WEIR_SERVICE(SESSION(1, echo_lines)));
 	struct client *c = client_open(s);
 	struct rlimit before, one;
 
@@ -269,11 +269,31 @@ START_TEST(late_bytes_keep_no_client_waiting)
 }
 END_TEST
 
+START_TEST(a_session_without_a_stack_is_refused)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = echo_lines));
+	struct client *c = client_open(s);
+	struct weir_report r;
+
+	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
+	client_send(c, "hello\n");
+	client_expect_last(c, "busy, try later\n");
+	UNTIL(log_says(s, "no stack for its session"));
+	faults_clear();
+	c = client_open(s);
+	client_expect_echo(c, "hello\n");
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.refused_limit, 1);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("waiting", a_server_that_cannot_wait_for_events_ends,
 			 a_look_that_fails_is_no_fault_of_the_peer,
 			 a_session_waits_under_a_limit_of_one_descriptor,
+			 a_session_without_a_stack_is_refused,
 			 connections_that_cannot_be_watched_are_not_all_logged,
 			 who_is_due_while_the_worker_is_stuck_is_reported_once,
 			 moving_a_timer_takes_no_system_call_and_no_memory,

@@ -211,6 +211,13 @@ struct weir_stats stats(struct server *s)
 	return ret;
 }
 
+bool session_waits(struct server *s)
+{
+	struct weir_stats now = stats(s);
+
+	return now.busy + now.parked == 1 && now.busy + now.stacks == 1;
+}
+
 bool is_at_rest(struct server *s)
 {
 	struct weir_stats now = stats(s);

@@ -126,6 +126,8 @@ uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
 struct weir_listener_stats listener_stats(struct server *s, int id);
+/* Does its one session wait, which began?  It may keep its worker for that. */
+bool session_waits(struct server *s);
 /* Is every connection that clients made accepted and over? */
 bool is_at_rest(struct server *s);
 
@@ -253,6 +255,8 @@ int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 #define HANDLE_AS(is_session, fn)                                              \
 	.session = (is_session) ? (fn) : NULL,                                 \
 	.readable = (is_session) ? NULL : (fn)
+/* In a WEIR_SERVICE(): a session, on its worker or on a stack of its own. */
+#define SESSION(on_worker, fn) .session = (fn), .session_on_worker = (on_worker)
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
 /* Send it "wait"; returns when one callback more waits at the gate. */

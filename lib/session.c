@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session on a stack of its own leaves its worker when it waits: a call of
+ * the library notes in the connection what it waits for, and pauses the stack
+ * (wr_conn_park).  The worker then parks the connection like any other, and the
+ * worker that becomes its owner resumes the session.
+ *
+ * So c->ctx changes over a wait, and no function on the stack may keep it.
+ *
+ * Nothing ends a connection under its session: a cut, a deadline and the drain
+ * are results of the wait, and the connection ends when the session has
+ * returned.
+ */
+#include "session.h"
+
+#include <errno.h>
+
+#include "sys.h"
+
+static weir_handler *handler_of(const struct weir_conn *c)
+{
+	const struct weir_service *sv = &c->service->set;
+
+	if (c->call.why == WEIR_EXPIRED)
+		return sv->expired;
+	return c->call.why == WEIR_OPENED && sv->opened ? sv->opened
+							: sv->session;
+}
+
+static void run_handler(void *arg)
+{
+	struct weir_conn *c = arg;
+
+	c->wait_rc = handler_of(c)(c, c->service->set.arg);
+}
+
+int wr_session_begin(struct weir_conn *c)
+{
+	struct wr_coro *co = wr_stacks_take(c->service->stacks);
+
+	if (co == NULL)
+		return -ENOMEM;
+	wr_coro_set(co, run_handler, c);
+	c->coro = co;
+	return 0;
+}
+
+bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
+{
+	struct wr_coro *co = c->coro;
+
+	c->wait_rc = rc;
+	c->wait_for = WR_WAIT_NOTHING;
+	c->call.bytes = 0;
+	c->call.messages = 0;
+	if (!wr_coro_resume(co))
+		return false;
+	*verdict = c->wait_rc;
+	c->coro = NULL;
+	wr_stacks_give(c->service->stacks, co);
+	return true;
+}
+
+int64_t wr_session_due_at(struct weir_conn *c)
+{
+	return c->wait_for == WR_WAIT_OUTPUT ? wr_conn_room_at(c)
+					     : wr_conn_due_at(c);
+}
+
+/* -------------------------------------------------------------- what it does
+ */
+
+static bool take_events(struct weir_conn *c, uint32_t events)
+{
+	bool any = c->events & events;
+
+	c->events &= ~events;
+	return any;
+}
+
+/* The deadline may have moved, and input that came in time is given first. */
+static bool is_due(struct weir_conn *c)
+{
+	return take_events(c, WR_EV_DEADLINE) &&
+	       wr_conn_due_at(c) <= c->ctx->now && wr_conn_input_find(c) <= 0;
+}
+
+/* It has waited long enough for a first or an incomplete message. */
+static bool is_drained(struct weir_conn *c)
+{
+	return wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
+	       c->ctx->now >= wr_conn_drain_until(c, c->in.message_at != 0) &&
+	       wr_conn_input_find(c) == 0;
+}
+
+/* 0 or -errno: the result of the wait; 1: it waits on. */
+static int check_input(struct weir_conn *c)
+{
+	if (c->events & WR_EV_CLOSE)
+		return -ESHUTDOWN;
+	if (take_events(c, WR_EV_WAKE))
+		return -EINTR;
+	if (!c->in.is_ready && is_due(c))
+		return wr_conn_end_wait(c);
+	if (!c->in.is_ready && is_drained(c))
+		return -ESHUTDOWN;
+	return c->in.is_ready ? 0 : 1;
+}
+
+static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
+{
+	*rc = 0;
+	if (take_events(c, WR_EV_OUT) || wr_conn_has_output(c))
+		*rc = wr_conn_flush(c);
+	if (*rc == WR_FLUSH_YIELDED)
+		return WR_SESSION_AGAIN;
+	if (*rc >= 0)
+		*rc = check_input(c);
+	return *rc > 0 ? WR_SESSION_PARK : WR_SESSION_RESUME;
+}
+
+static enum wr_session_step next_step(struct weir_conn *c, int *rc)
+{
+	*rc = 0;
+	switch (c->wait_for) {
+	case WR_WAIT_INPUT:
+	case WR_WAIT_REST:
+		return go_on_input(c, rc);
+	case WR_WAIT_OUTPUT: /* it flushes, and sees errors and deadlines */
+		return take_events(c, WR_EV_OUT | WR_EV_HUP | WR_EV_DEADLINE)
+			       ? WR_SESSION_RESUME
+			       : WR_SESSION_PARK;
+	default:
+		return WR_SESSION_RESUME;
+	}
+}
+
+/* A cut is looked for last: it is no drain, and comes before its phase. */
+enum wr_session_step wr_session_next(struct weir_conn *c, int *rc)
+{
+	enum wr_session_step step = next_step(c, rc);
+
+	if (!atomic_load(&c->is_cut))
+		return step;
+	*rc = -ECANCELED;
+	return WR_SESSION_RESUME;
+}

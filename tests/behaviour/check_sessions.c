@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions on stacks of their own: while they wait they hold no worker, any
+ * worker resumes them, and every end of a wait reaches them.
+ */
+#include "test.h"
+
+#include <sys/syscall.h>
+
+enum { MANY = 100, STEPS = 5 };
+
+static size_t step_line(const struct client_group *group, int i, char *buf,
+			size_t cap)
+{
+	return (size_t)snprintf(buf, cap, "step %d of %d\n", group->round, i);
+}
+
+/* A dialogue of five steps, whose state is on the stack. */
+static int five_steps(weir_conn *c, void *arg)
+{
+	char line[5][64];
+	ssize_t n;
+
+	(void)arg;
+	for (int i = 0; i < STEPS; i++) {
+		n = weir_conn_read_line(c, line[i], sizeof(line[i]));
+		if (n <= 0)
+			return (int)n;
+		if (i > 0 && strcmp(line[i] + 7, line[i - 1] + 7) != 0)
+			return -EBADMSG;
+		weir_conn_write(c, line[i], (size_t)n);
+	}
+	return WEIR_CLOSE;
+}
+
+START_TEST(many_dialogues_that_wait_hold_no_worker)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = five_steps));
+	struct client_group *group = group_open(s, fewer(MANY));
+	struct client *newcomer;
+	struct weir_report r;
+
+	group->piece = 1;
+	for (group->round = 0; group->round < STEPS; group->round++) {
+		group_send(group, step_line);
+		group_expect(group, step_line);
+		if (group->round < STEPS - 1)
+			UNTIL(stats(s).stacks == (uint64_t)fewer(MANY));
+	}
+	group_expect_eof(group);
+	newcomer = client_open(s);
+	client_expect_reply(newcomer, "step 0 of me\n", "step 0 of me\n");
+	client_close(newcomer);
+	group_close(group);
+	UNTIL(is_at_rest(s));
+	ck_assert_uint_eq(stats(s).stacks, 0);
+	ck_assert_uint_gt(stats(s).stacks_pooled, 0);
+	ck_assert_uint_gt(stats(s).stack_deepest, 0);
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.completed, (uint64_t)fewer(MANY) + 1);
+}
+END_TEST
+
+/* -------------------------------------------------------------- its thread */
+
+static struct gate gate = GATE_CLOSED;
+static _Atomic long at_gate;
+
+/* "wait" holds the worker; every line is answered with the thread. */
+static int tell_thread(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		if (strcmp(line, "wait\n") == 0) {
+			atomic_store(&at_gate, syscall(SYS_gettid));
+			gate_wait(&gate);
+		}
+		weir_conn_printf(c, "%ld\n", (long)syscall(SYS_gettid));
+	}
+	return (int)n;
+}
+
+static long ask_thread(struct client *c)
+{
+	char line[32] = "";
+	size_t len = 0;
+
+	client_send(c, "who\n");
+	while (len < sizeof(line) - 1 && !strchr(line, '\n'))
+		ck_assert_int_eq(client_read(c, line + len++, 1), 1);
+	return atol(line);
+}
+
+START_TEST(another_worker_resumes_a_session_whose_worker_is_busy)
+{
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.session = tell_thread));
+	struct client *c = client_open(s), *holder = client_open(s);
+	long before, expected;
+
+	do { /* until its worker is the one that is held */
+		before = ask_thread(c);
+		gate.is_open = false;
+		client_send(holder, "wait\n");
+		UNTIL(gate_waiting(&gate) == 1);
+		expected = atomic_load(&at_gate);
+		if (expected == before)
+			ck_assert_int_ne(ask_thread(c), before);
+		gate_open(&gate);
+		UNTIL(gate_waiting(&gate) == 0);
+		client_read(holder, (char[32]){ 0 }, 32);
+	} while (expected != before);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- others */
+
+START_TEST(a_session_with_input_lets_others_run)
+{
+	static char lines[1 << 20];
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = echo_lines, .full_duplex = 1));
+	struct client *greedy = client_open(s), *other = client_open(s);
+
+	memset(lines, '\n', sizeof(lines));
+	for (int i = 0; i < 3; i++) {
+		client_try_send(greedy, lines, 60000);
+		client_expect_echo(other, "hello\n");
+	}
+	client_close(greedy);
+	server_stop_and_check(s);
+}
+END_TEST
+
+static int write_much(weir_conn *c, void *arg)
+{
+	static const char block[65536];
+	int rc = 0;
+
+	(void)arg;
+	for (int i = 0; i < 200 && rc == 0; i++)
+		rc = weir_conn_write(c, block, sizeof(block));
+	return rc;
+}
+
+START_TEST(sessions_whose_peers_do_not_read_hold_no_worker)
+{
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = write_much, .speaks_first = 1));
+	struct client *c[10];
+
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.session = echo_lines));
+	for (int i = 0; i < 10; i++)
+		c[i] = client_open_small(s, 4096);
+	UNTIL(stats(s).stacks == 10 && stats(s).busy == 0);
+	ck_assert_uint_eq(stats(s).parked, 10);
+	for (int i = 0; i < 10; i++)
+		ck_assert_uint_eq(client_read_to_eof(c[i]), 200 * 65536);
+	server_stop_and_check(s);
+}
+END_TEST
+
+static int greet_and_ask(weir_conn *c, void *arg)
+{
+	char name[64];
+	ssize_t n;
+
+	(void)arg;
+	weir_conn_printf(c, "why %d, your name?\n", weir_conn_why(c));
+	n = weir_conn_read_line(c, name, sizeof(name));
+	if (n <= 0)
+		return (int)n;
+	return weir_conn_printf(c, "hello %s", name);
+}
+
+START_TEST(a_session_may_speak_first)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(SESSION(on_worker, greet_and_ask),
+					   .speaks_first = 1));
+		struct client *c = client_open(s);
+
+		client_expect(c, "why 1, your name?\n");
+		client_send(c, "ann\n");
+		client_expect_last(c, "hello ann\n");
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+static int say_how_it_ends(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	weir_conn_printf(c, "%s", error_name(n));
+	return (int)n;
+}
+
+START_TEST(a_stop_tells_every_session_that_waits)
+{
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.session = say_how_it_ends));
+	struct client *c[50];
+	struct weir_report r;
+
+	for (int i = 0; i < 50; i++)
+		c[i] = client_open_and_echo(s, "hello\n");
+	weir_server_stop(s->weir, 60000);
+	for (int i = 0; i < 50; i++)
+		client_expect_last(c[i], "-ESHUTDOWN");
+	r = server_join_and_check(s);
+	ck_assert_uint_eq(r.ledger.completed, 50);
+}
+END_TEST
+
+START_TEST(a_deadline_ends_the_wait_of_a_session)
+{
+	struct server *s = serve(
+		NULL, WEIR_SERVICE(.session = say_how_it_ends, .idle_ms = 100));
+	struct client *c = client_open_and_echo(s, "hello\n");
+	struct weir_report r;
+
+	client_expect_last(c, "-ETIMEDOUT");
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.timed_out, 1);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("sessions", many_dialogues_that_wait_hold_no_worker,
+			 another_worker_resumes_a_session_whose_worker_is_busy,
+			 a_session_with_input_lets_others_run,
+			 sessions_whose_peers_do_not_read_hold_no_worker,
+			 a_session_may_speak_first,
+			 a_stop_tells_every_session_that_waits,
+			 a_deadline_ends_the_wait_of_a_session);
+}
