@@ -99,11 +99,11 @@ void wr_sys_free(void *p)
 
 void *wr_sys_map_stack(size_t size, size_t guard)
 {
-	void *p = FAULT(mmap, NULL) < 0
-			  ? MAP_FAILED
-			  : mmap(NULL, size, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1,
-				 0);
+	void *p =
+		FAULT(mmap, NULL) < 0
+			? MAP_FAILED
+			: mmap(NULL, size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 
 	if (p == MAP_FAILED)
 		return NULL;
