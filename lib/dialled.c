@@ -14,6 +14,7 @@
 #include "bounds.h"
 #include "conn_table.h"
 #include "connect.h"
+#include "overflow.h"
 #include "poller.h"
 #include "resolve.h"
 #include "sys.h"
@@ -32,6 +33,8 @@ static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 
 	if (rc == 0)
 		rc = wr_core_set_stacks(core, &d->service);
+	if (rc == 0 && d->service.stacks)
+		wr_overflow_install();
 	if (rc < 0)
 		wr_sys_free(d);
 	else

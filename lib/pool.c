@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "conn_table.h"
 #include "dispatch.h"
+#include "overflow.h"
 #include "server_timers.h"
 #include "sys.h"
 
@@ -99,6 +100,8 @@ static void *work(void *arg)
 	const struct weir_config *config = &core->config.set;
 	struct wr_task task;
 
+	void *signal_stack = wr_overflow_enter_thread();
+
 	wr_pool_enter(p);
 	begin(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
@@ -113,6 +116,7 @@ static void *work(void *arg)
 		run_task(w, &task);
 	if (config->worker_exit)
 		config->worker_exit(config->worker_arg, w->index);
+	wr_overflow_leave_thread(signal_stack);
 	wr_pool_leave(p, &w->thread);
 	return NULL;
 }

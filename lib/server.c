@@ -30,6 +30,7 @@
 #include "conn_table.h"
 #include "dialled.h"
 #include "fence.h"
+#include "overflow.h"
 #include "server_timers.h"
 #include "sys.h"
 #include "walk.h"
@@ -169,6 +170,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_service_init(&endpoint->service, service);
 	if (rc == 0)
 		rc = wr_core_set_stacks(&s->core, &endpoint->service);
+	if (rc == 0 && endpoint->service.stacks)
+		wr_overflow_install();
 	if (rc == 0)
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,
@@ -180,6 +183,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	}
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
 				 sizeof(endpoint->where));
+	endpoint->service.where = endpoint->where;
 	/* these sessions wait for peers */
 	if (rc >= 0 && service->session && !endpoint->service.stacks)
 		wr_sched_always_hand_off(&s->core.sched);

@@ -133,6 +133,7 @@ struct wr_service {
 	struct wr_limits *all;	/* the newest first; kept until the end */
 	struct wr_share *share; /* of the listener */
 	struct wr_listener_counts *counts; /* one for each thread, as above */
+	const char *where;		   /* of the listener, or NULL */
 	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
 };
 

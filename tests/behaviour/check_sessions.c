@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 enum { MANY = 100, STEPS = 5 };
 
@@ -236,6 +237,61 @@ START_TEST(a_deadline_ends_the_wait_of_a_session)
 }
 END_TEST
 
+/* -------------------------------------------------------------- its stack */
+
+static int dig(weir_conn *c, void *arg)
+{
+	volatile char page[1024];
+
+	page[0] = 1;
+	if (weir_conn_why(c) > 0)
+		(void)dig(c, arg);
+	page[sizeof(page) - 1] = page[0]; /* no tail call */
+	return 0;
+}
+
+static _Noreturn void overflow(int out)
+{
+	weir_server *s;
+	weir_conn *c;
+	char where[128];
+
+	dup2(out, STDERR_FILENO);
+	if (weir_server_new(&s, WEIR_CONFIG(.workers = 1)) == 0 &&
+	    weir_server_listen(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.session = dig)) == 0 &&
+	    weir_server_start(s) == 0 &&
+	    weir_server_address(s, 0, where, sizeof(where)) > 0 &&
+	    weir_dial(&c, where, 0) == 0 && weir_conn_write(c, "x", 1) == 0 &&
+	    weir_conn_flush(c) == 0)
+		pause();
+	_exit(1);
+}
+
+START_TEST(a_session_that_overflows_its_stack_is_named)
+{
+	char text[512] = "";
+	int out[2], status;
+	pid_t child;
+
+	if (slowness() > 1) {
+		puts("SKIPPED: a sanitizer handles SIGSEGV");
+		return;
+	}
+	ck_assert_int_eq(pipe(out), 0);
+	child = fork();
+	if (child == 0)
+		overflow(out[1]);
+	close(out[1]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+	ck_assert_int_gt(read(out[0], text, sizeof(text) - 1), 0);
+	ck_assert_ptr_nonnull(strstr(text, "the session of connection 1 at "
+					   "127.0.0.1:"));
+	close(out[0]);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("sessions", many_dialogues_that_wait_hold_no_worker,
@@ -244,5 +300,6 @@ int main(void)
 			 sessions_whose_peers_do_not_read_hold_no_worker,
 			 a_session_may_speak_first,
 			 a_stop_tells_every_session_that_waits,
-			 a_deadline_ends_the_wait_of_a_session);
+			 a_deadline_ends_the_wait_of_a_session,
+			 a_session_that_overflows_its_stack_is_named);
 }

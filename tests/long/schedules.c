@@ -89,17 +89,19 @@ static struct life {
 	bool stops_in_callback; /* of the clients that get '!' */
 	bool stops_twice;
 	bool has_again; /* a handler takes one byte a call */
-	bool closes;	/* the other thread closes some */
+	bool has_sessions;
+	bool closes; /* the other thread closes some */
 	_Atomic bool is_ending;
 } life;
 
-static bool one_byte(weir_conn *c, struct peer **p)
+static ssize_t one_byte(weir_conn *c, struct peer **p)
 {
 	char byte;
+	ssize_t n = weir_conn_read(c, &byte, 1);
 
 	*p = weir_conn_data(c);
-	if (weir_conn_read(c, &byte, 1) != 1)
-		return false;
+	if (n != 1)
+		return n;
 	if (*p == NULL) {
 		*p = &life.peers[byte - 'A'];
 		weir_conn_set_data(c, *p, NULL);
@@ -110,7 +112,7 @@ static bool one_byte(weir_conn *c, struct peer **p)
 		EXPECT(weir_server_join(life.server, NULL, 0) == -EDEADLK &&
 		       weir_server_stop(life.server, 10000) == 0);
 	EXPECT(weir_conn_write(c, "e", 1) == 0);
-	return true;
+	return 1;
 }
 
 static int serve_byte(weir_conn *c, void *arg)
@@ -126,14 +128,28 @@ static int serve_byte(weir_conn *c, void *arg)
 		EXPECT(weir_conn_write(c, "w", 1) == 0);
 	if (weir_conn_why(c) == WEIR_DRAIN)
 		verdict = 0;
-	else if (!one_byte(c, &p))
+	else if (one_byte(c, &p) != 1)
 		verdict = (int)weir_conn_read(c, &rest, 1);
 	else if (!life.has_again)
-		while (one_byte(c, &p))
+		while (one_byte(c, &p) == 1)
 			verdict = -EAGAIN;
 	if (p)
 		EXPECT(atomic_fetch_sub(&p->inside, 1) == 1);
 	return verdict;
+}
+
+static int serve_session(weir_conn *c, void *arg)
+{
+	struct peer *p = NULL;
+	ssize_t n;
+
+	(void)arg;
+	while ((n = one_byte(c, &p)) == 1 || n == -EINTR)
+		if (n == -EINTR)
+			EXPECT(weir_conn_write(c, "w", 1) == 0);
+	if (p)
+		EXPECT(atomic_fetch_sub(&p->inside, 1) == 1);
+	return (int)n;
 }
 
 static void has_closed(weir_conn *c, void *arg)
@@ -279,6 +295,7 @@ static void decide(void)
 	life.is_patient = prng(2);
 	life.closes = prng(4) == 0;
 	life.has_again = prng(2);
+	life.has_sessions = prng(2);
 	life.stops_in_callback = prng(4) == 0;
 	life.stops_twice = !life.stops_in_callback && prng(4) == 0;
 	yield_injection_interval(1 + prng(2) * 3 + prng(4) * prng(8));
@@ -291,9 +308,13 @@ static void begin(char *address, size_t cap)
 					   .queue_length = 1 + (int)prng(2))) ==
 	       0);
 	snprintf(address, cap, "unix:@weir-schedules-%d", (int)getpid());
-	EXPECT(weir_server_listen(life.server, address,
-				  WEIR_SERVICE(.readable = serve_byte,
-					       .closed = has_closed)) == 0);
+	EXPECT(weir_server_listen(
+		       life.server, address,
+		       life.has_sessions
+			       ? WEIR_SERVICE(.session = serve_session,
+					      .closed = has_closed)
+			       : WEIR_SERVICE(.readable = serve_byte,
+					      .closed = has_closed)) == 0);
 	EXPECT(weir_server_start(life.server) == 0);
 }
 

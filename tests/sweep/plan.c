@@ -142,6 +142,7 @@ const int *sweep_errors(enum wr_sys_call call)
 	} while (0)
 	switch (call) {
 	case WR_SYS_alloc:
+	case WR_SYS_mmap:
 		ERRORS(-ENOMEM);
 	case WR_SYS_thread_create:
 		ERRORS(-EAGAIN);

@@ -118,6 +118,8 @@ static ssize_t make(enum wr_sys_call call)
 		return wr_sys_flock(-1, LOCK_UN);
 	case WR_SYS_getaddrinfo:
 		return wr_sys_getaddrinfo(NULL, "1", NULL, &list);
+	case WR_SYS_mmap:
+		return wr_sys_map_stack(8192, 4096) ? 0 : -EXDEV;
 	case WR_SYS_getnameinfo:
 		return wr_sys_getnameinfo(NULL, 0, &c, 1, 0);
 	case WR_SYS_thread_create:

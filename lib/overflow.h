@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* The message of a session that has used more than its stack. */
+#ifndef WR_OVERFLOW_H
+#define WR_OVERFLOW_H
+
+/* Handle SIGSEGV, if the program does not. */
+void wr_overflow_install(void);
+
+/*
+ * Give the calling thread a stack for signals, if it has none, and take it
+ * back.
+ */
+void *wr_overflow_enter_thread(void);
+void wr_overflow_leave_thread(void *stack);
+
+#endif
