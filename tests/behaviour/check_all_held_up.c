@@ -46,8 +46,8 @@ static int wait_for_its_peer(weir_conn *c, void *arg)
 
 START_TEST(sessions_that_wait_for_their_peers_hold_up_the_others_too)
 {
-	struct server *s =
-		serve_workers(1, WEIR_SERVICE(SESSION(1, wait_for_its_peer)));
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(SESSION_ON(1, wait_for_its_peer)));
 
 	client_open_and_echo(s, "hello\n");
 	client_send(client_open(s), "hello\n");
@@ -69,7 +69,7 @@ static int write_much(weir_conn *c, void *arg)
 START_TEST(sessions_that_wait_for_room_hold_up_the_others_too)
 {
 	struct server *s =
-		serve_workers(1, WEIR_SERVICE(SESSION(1, write_much)));
+		serve_workers(1, WEIR_SERVICE(SESSION_ON(1, write_much)));
 
 	client_send(client_open_small(s, 4096), "hello\n");
 	UNTIL(stats(s).busy == 1);

@@ -183,7 +183,7 @@ START_TEST(a_session_may_speak_first)
 {
 	for (int on_worker = 0; on_worker < 2; on_worker++) {
 		struct server *s = serve(
-			NULL, WEIR_SERVICE(SESSION(on_worker, greet_and_ask),
+			NULL, WEIR_SERVICE(SESSION_ON(on_worker, greet_and_ask),
 					   .speaks_first = 1));
 		struct client *c = client_open(s);
 

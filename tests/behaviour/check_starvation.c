@@ -119,7 +119,7 @@ static void release_workers(struct client_group *half_sent)
 START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_held)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4),
-				 WEIR_SERVICE(SESSION(1, echo_lines)));
+				 WEIR_SERVICE(SESSION_ON(1, echo_lines)));
 	struct client_group *half_sent = hold_all_workers(s, 2);
 	struct client_group *others = group_open(s, 10);
 	struct weir_report report;
@@ -140,7 +140,7 @@ START_TEST(half_sent_sessions_hold_their_workers_and_the_rest_is_refused)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .queue_length = 4,
 					     .overload = WEIR_REFUSE),
-				 WEIR_SERVICE(SESSION(1, echo_lines)));
+				 WEIR_SERVICE(SESSION_ON(1, echo_lines)));
 	struct client_group *half_sent = hold_all_workers(s, 2);
 	struct client *c[10];
 	struct weir_report report;

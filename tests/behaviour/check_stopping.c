@@ -146,7 +146,7 @@ START_TEST(a_stop_without_grace_cuts)
 {
 	for (int i = 0; i < TRIES; i++) {
 		struct server *s = serve_workers(
-			2, WEIR_SERVICE(SESSION(i % 2, echo_lines)));
+			2, WEIR_SERVICE(SESSION_ON(i % 2, echo_lines)));
 		struct client *c = client_open(s);
 		struct weir_report report;
 		int rc;
@@ -175,7 +175,7 @@ START_TEST(a_session_that_waits_is_told_of_a_stop_without_grace)
 		_Atomic int said = 0;
 		struct server *s =
 			serve(WEIR_CONFIG(.workers = 2),
-			      WEIR_SERVICE(SESSION(i % 2, note_the_end),
+			      WEIR_SERVICE(SESSION_ON(i % 2, note_the_end),
 					   .arg = &said));
 		struct client *c = client_open(s);
 		struct weir_report report;
@@ -209,7 +209,7 @@ START_TEST(output_that_waits_is_cut_at_the_deadline)
 	for (int i = 0; i < TRIES; i++) {
 		_Atomic int said = 0;
 		struct server *s = serve(
-			NULL, WEIR_SERVICE(SESSION(i % 2, write_without_end),
+			NULL, WEIR_SERVICE(SESSION_ON(i % 2, write_without_end),
 					   .arg = &said));
 		struct client *c = client_open_small(s, 4096);
 		struct weir_report report;

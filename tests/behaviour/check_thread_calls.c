@@ -293,8 +293,9 @@ static void wake_a_session(int on_worker)
 {
 	struct members m = MEMBERS_NONE;
 	struct server *s = serve(
-		NULL, WEIR_SERVICE(SESSION(on_worker, tell_what_ends_its_wait),
-				   .opened = join_members, .arg = &m));
+		NULL,
+		WEIR_SERVICE(SESSION_ON(on_worker, tell_what_ends_its_wait),
+			     .opened = join_members, .arg = &m));
 	struct client *c = client_open(s);
 
 	client_expect_reply(c, "x\n", "2\n");

@@ -59,7 +59,7 @@ END_TEST
 START_TEST(a_session_waits_under_a_limit_of_one_descriptor)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
-				 WEIR_SERVICE(SESSION(1, echo_lines)));
+				 WEIR_SERVICE(SESSION_ON(1, echo_lines)));
 	struct client *c = client_open(s);
 	struct rlimit before, one;
 

@@ -256,7 +256,8 @@ int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 	.session = (is_session) ? (fn) : NULL,                                 \
 	.readable = (is_session) ? NULL : (fn)
 /* In a WEIR_SERVICE(): a session, on its worker or on a stack of its own. */
-#define SESSION(on_worker, fn) .session = (fn), .session_on_worker = (on_worker)
+#define SESSION_ON(on_worker, fn)                                              \
+	.session = (fn), .session_on_worker = (on_worker)
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
 /* Send it "wait"; returns when one callback more waits at the gate. */
