@@ -271,11 +271,13 @@ END_TEST
 
 START_TEST(a_session_without_a_stack_is_refused)
 {
-	struct server *s =
-		serve_workers(1, WEIR_SERVICE(.session = echo_lines));
-	struct client *c = client_open(s);
+	struct server *s;
+	struct client *c;
 	struct weir_report r;
 
+	faults_install();
+	s = serve_workers(1, WEIR_SERVICE(.session = echo_lines));
+	c = client_open(s);
 	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
 	client_send(c, "hello\n");
 	client_expect_last(c, "busy, try later\n");
