@@ -166,6 +166,16 @@ TEXT
 	fi
 done
 
+if command -v "${CXX%% *}" >/dev/null; then
+	$CXX -std=c++17 -pedantic -Wall -Wextra -Werror $cflags \
+		"$top/tests/tools/hpp.cc" -o "$work/hpp" -pthread \
+		$(pkg-config --libs weir) && "$work/hpp" ||
+		complain "weir.hpp: does not work"
+	echo "weir.hpp: done"
+else
+	echo "weir.hpp: SKIPPED, ${CXX%% *} is not installed"
+fi
+
 for program in weir-server weir-client; do
 	"$DESTDIR$bindir/$program" --version ||
 		complain "$program: does not run as installed"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What the documents show of examples is there.  README.md shows examples/echo.c
-# whole.  A code block that begins with "```c FILE" is a run of lines of that
+# whole.  A code block that begins with "```c FILE" or "```cpp FILE" is a run of lines of that
 # file, byte for byte; the last column of a table in docs/SOCKET_CALLS.md stands
 # in examples/calls.c, but for white space; calls are those of weir.h; each file
 # of a guide is shown in it.
@@ -45,14 +45,14 @@ for doc in docs/*.md; do
 		inside = 0
 		next
 	}
-	/^```c / {
+	/^```c(pp)? / {
 		inside = 1
 		file = $2
 		from = FNR
 		block = ""
 		next
 	}
-	/^```c$/ {
+	/^```c(pp)?$/ {
 		print doc ":" FNR ": a program of no file"
 		bad = 1
 	}
