@@ -14,9 +14,10 @@
  * order.  Each member also has a budget of bytes, because every byte is sent as
  * often as there are members.
  *
- * A flush holds the room's lock.  It does not wait, because weir_ref_send()
- * does not: a member that does not read fills its own outbox and is cut, and
- * the others do not notice.
+ * The members share one message, which is not copied for those that have not
+ * taken it.  A flush holds the room's lock.  It does not wait, because
+ * weir_ref_send_msg() does not: a member that does not read fills its own
+ * outbox and is cut, and the others do not notice.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -99,8 +100,10 @@ static void remove_locked(struct room *r, struct member *m)
 	m->ref = NULL;
 }
 
-/* A member that does not read is removed. */
-static void send_unsent_locked(struct room *r, struct member *m)
+/*
+ * all is the whole text, or NULL.  A member that does not read is removed.
+ */
+static void send_unsent_locked(struct room *r, struct member *m, weir_msg *all)
 {
 	size_t from = m->sent;
 	int rc;
@@ -108,7 +111,9 @@ static void send_unsent_locked(struct room *r, struct member *m)
 	m->sent = r->len;
 	if (from == r->len || m->ref == NULL)
 		return;
-	rc = weir_ref_send(m->ref, r->text + from, r->len - from);
+	rc = from == 0 && all
+		     ? weir_ref_send_msg(m->ref, all)
+		     : weir_ref_send(m->ref, r->text + from, r->len - from);
 	if (rc == 0 || rc == -EPIPE) /* -EPIPE: it is leaving */
 		return;
 	journal(WEIR_LOG_INFO,
@@ -133,13 +138,16 @@ static void append_untold_locked(struct room *r)
 static void flush_locked(struct room *r)
 {
 	struct member *m, *next;
+	weir_msg *all = NULL;
 
 	append_untold_locked(r);
+	(void)weir_msg_new(&all, r->text, r->len);
 	for (m = r->first; m; m = next) {
 		next = m->next;
-		send_unsent_locked(r, m);
+		send_unsent_locked(r, m, all);
 		m->sent = 0;
 	}
+	weir_msg_unref(all);
 	r->len = 0;
 	r->notices = 0;
 	r->flushed_at = now_ns();
@@ -450,7 +458,7 @@ static int say_closing(weir_conn *c, struct room *r, struct member *m)
 {
 	pthread_mutex_lock(&r->lock);
 	r->is_stopping = true;
-	send_unsent_locked(r, m);
+	send_unsent_locked(r, m, NULL);
 	pthread_mutex_unlock(&r->lock);
 	return weir_conn_printf(c, "* the room closes\n");
 }
@@ -468,7 +476,7 @@ static int room_readable(weir_conn *c, void *arg)
 	while (n > 0);
 	if (n == 0) { /* its own last line is sent before the close */
 		pthread_mutex_lock(&r->lock);
-		send_unsent_locked(r, m);
+		send_unsent_locked(r, m, NULL);
 		pthread_mutex_unlock(&r->lock);
 	}
 	return (int)n;

@@ -96,10 +96,10 @@ static void open_members(struct server *s, struct client *to[], int count)
 
 static void room_end(struct server *s)
 {
+	server_stop_and_check(s);
 	for (int i = 0; i < room.count; i++)
 		weir_unref(room.member[i]);
 	weir_msg_unref(room.message);
-	server_stop_and_check(s);
 }
 
 static atomic_int sends; /* system calls */

@@ -22,6 +22,7 @@ from weirtest import (DEADLINE, PythonServer, SLOWNESS, TestCase, connect, main,
 
 MUCH = 50000000 if SLOWNESS == 1 else 5000000
 CURL = shutil.which("curl")
+SUB, PUB = shutil.which("mosquitto_sub"), shutil.which("mosquitto_pub")
 
 
 class Folder(http.server.SimpleHTTPRequestHandler):
@@ -384,6 +385,70 @@ class Store(Between):
             store.process.send_signal(signal.SIGTERM)
             self.assertEqual(read_all(client), b"2\n3\n4\n5\n")
             self.assertEqual(store.process.wait(DEADLINE), 0)
+
+
+@unittest.skipUnless(SUB and PUB, "mosquitto_sub is not installed")
+class Broker(Between):
+    @contextlib.contextmanager
+    def run_broker(self):
+        with self.run_example("broker") as broker:
+            host, port = broker.where.split(":")
+            self.at = ["-h", host, "-p", port]
+            yield broker
+
+    def subscribe(self, count, *filters):
+        """A subscriber that ends after count messages."""
+        topics = [word for each in filters for word in ("-t", each)]
+        process = subprocess.Popen(
+            ["stdbuf", "-oL", SUB, *self.at, "-v", "-d", "-C", str(count),
+             *topics], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        for line in process.stdout:
+            if b"SUBACK" in line:
+                return process
+        self.fail("no answer to the subscription")
+
+    def publish(self, topic, text):
+        subprocess.run([PUB, *self.at, "-t", topic, "-s"], input=text,
+                       check=True, timeout=DEADLINE)
+
+    def heard(self, process):
+        out = process.communicate(timeout=DEADLINE)[0]
+        self.assertEqual(process.returncode, 0)
+        return [line for line in out.splitlines()
+                if not line.startswith((b"Client", b"Subscribed"))]
+
+    def test_a_message_reaches_the_subscribers_of_its_topic(self):
+        with self.run_broker() as broker:
+            one = self.subscribe(3, "a/+/c", "other/#")
+            two = self.subscribe(1, "a/b")
+            for topic in "a/b/c", "a/b", "other", "x", "a/b/c/d", "other/x/y":
+                self.publish(topic, topic.encode())
+            self.assertEqual(self.heard(one), [
+                b"a/b/c a/b/c", b"other other", b"other/x/y other/x/y"])
+            self.assertEqual(self.heard(two), [b"a/b a/b"])
+            self.assertEqual(broker.stop(), (0,))
+
+    def test_a_burst_reaches_all_in_order(self):
+        lines = [b"%d" % i for i in range(2000)]
+        with self.run_broker() as broker:
+            readers = [self.subscribe(2000, "#") for _ in range(5)]
+            subprocess.run([PUB, *self.at, "-t", "t", "-l"],
+                           input=b"\n".join(lines), check=True,
+                           timeout=DEADLINE)
+            for each in readers:
+                self.assertEqual(self.heard(each),
+                                 [b"t " + line for line in lines])
+
+    def test_what_is_no_mqtt_ends_its_connection(self):
+        with self.run_broker() as broker:
+            for text in b"\x10\xff\xff\xff\xff\x01", b"\xc0\0", b"GET /\r\n":
+                client = self.connect(broker)
+                client.sendall(text)
+                client.shutdown(socket.SHUT_WR)
+                self.assertEqual(read_all(client), b"")
 
 
 if __name__ == "__main__":
