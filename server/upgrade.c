@@ -119,6 +119,8 @@ static void *wait_for_its_end(void *arg)
 	upgrade.predecessor = -1;
 	own_listeners_locked();
 	pthread_mutex_unlock(&upgrade.lock);
+	journal(WEIR_LOG_INFO, "the predecessor of process %ld has ended",
+		(long)getpid());
 	return arg;
 }
 

@@ -5,6 +5,7 @@ SIGUSR2, under load, and by successors that do not come up.
 
 WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -61,10 +62,23 @@ class Load:
             thread.join()
 
 
+class FirstServer(Server):
+    """Leaving the context ends its successors, too."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.pid_file = args[args.index("-p") + 1]
+
+    def __exit__(self, *unused):
+        with contextlib.suppress(OSError, ValueError):
+            with open(self.pid_file) as file:
+                os.kill(int(file.read()), signal.SIGKILL)
+        super().__exit__()
+
+
 class Base(TestCase):
     def setUp(self):
         self.where = self.folder()
-        self.ended = []
         self.link = self.where + "/weir-server"
         self.pid_file = self.where + "/pid"
         self.path = self.where + "/socket"
@@ -73,21 +87,16 @@ class Base(TestCase):
             os.path.dirname(program("WEIR_SERVER")), "..", "lib", ".libs"))
         self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(
             [libraries, os.environ.get("LD_LIBRARY_PATH", "")]))
-        self.addCleanup(self.kill_last)
-
-    def kill_last(self):
-        if os.path.exists(self.pid_file):
-            os.kill(self.pid(), signal.SIGKILL)
 
     def serve(self, *args, **kwargs):
         before = os.environ["WEIR_SERVER"]
         os.environ["WEIR_SERVER"] = self.link
         try:
-            return Server("--control", self.where + "/control", "-p",
-                          self.pid_file, "--upgrade-timeout", "400ms",
-                          *(args or ("echo@127.0.0.1:0",
-                                     "echo@unix:" + self.path)),
-                          env=kwargs.pop("env", self.env), **kwargs)
+            return FirstServer(
+                "--control", self.where + "/control", "-p", self.pid_file,
+                "--upgrade-timeout", "400ms",
+                *(args or ("echo@127.0.0.1:0", "echo@unix:" + self.path)),
+                env=kwargs.pop("env", self.env), **kwargs)
         finally:
             os.environ["WEIR_SERVER"] = before
 
@@ -104,7 +113,6 @@ class Base(TestCase):
         result = self.ctl("upgrade")
         self.assertEqual((result.returncode, result.stderr), (0, b""))
         self.assertNotEqual(self.pid(), before)
-        self.ended.append(before)
         return self.pid()
 
     def check_echo(self, where):
@@ -112,12 +120,11 @@ class Base(TestCase):
             client.sendall(b"hello")
             self.assertEqual(read_exactly(client, 5), b"hello")
 
-    def end_last(self):
+    def end_last(self, server):
         """Stop the server that serves now, which has the sockets alone once
-        the others have ended."""
-        for pid in self.ended:
-            until(lambda: not is_alive(pid), "the end of a predecessor")
+        it knows that the one before it has ended."""
         pid = self.pid()
+        server.logs(b"the predecessor of process %d has ended" % pid)
         os.kill(pid, signal.SIGTERM)
         until(lambda: not is_alive(pid), "the end of the successor")
         self.assertEqual(os.listdir(self.where), ["weir-server"])
@@ -137,7 +144,7 @@ class Upgrade(Base):
             for where in (server.address(), server.address(1)):
                 self.check_echo(where)
             self.assertEqual(self.ctl("ready").returncode, 0)
-            self.end_last()
+            self.end_last(server)
 
     def test_the_signal_does_the_same(self):
         with self.serve() as server:
@@ -145,7 +152,7 @@ class Upgrade(Base):
             self.assertEqual(server.process.wait(60), 0)
             self.assertNotEqual(self.pid(), server.pid)
             self.check_echo(server.address())
-            self.end_last()
+            self.end_last(server)
 
     def test_under_load_nothing_is_lost_or_refused(self):
         with self.serve() as server:
@@ -159,7 +166,7 @@ class Upgrade(Base):
                 load.stop()
             self.assertEqual(load.failures, [])
             print("%d hand-overs, %d clients" % (UPGRADES, load.done))
-            self.end_last()
+            self.end_last(server)
 
     def test_control_a_plain_restart_under_load_refuses_clients(self):
         with self.serve() as server:
@@ -281,7 +288,7 @@ class Broken(Base):
             client.close()
             self.upgrade()
             self.assertEqual(server.process.wait(60), 0)
-            self.end_last()
+            self.end_last(server)
 
     def test_after_a_failure_a_stop_under_load_loses_nothing(self):
         with self.serve() as server:
