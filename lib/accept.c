@@ -21,6 +21,7 @@
 #include "conn_table.h"
 #include "dispatch.h"
 #include "poller.h"
+#include "probe.h"
 #include "sys.h"
 
 /* Marks the key of a listener; see WR_GENERATIONS. */
@@ -328,6 +329,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	if (endpoint->fence.owed > 0)
 		endpoint->fence.owed--;
 	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
+	WR_PROBE2(accept, c->id, endpoint->id);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
 	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {

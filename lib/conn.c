@@ -18,6 +18,7 @@
 #include "bounds.h"
 #include "conn_table.h"
 #include "poller.h"
+#include "probe.h"
 #include "sys.h"
 
 /* ----------------------------------------------------------------- places */
@@ -441,6 +442,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 	}
 	wr_table_free_service(c);
 	wr_core_notify_capacity(c->core);
+	WR_PROBE2(close, c->id, outcome);
 	wr_conn_drop_slot(c);
 }
 

@@ -13,6 +13,7 @@
 
 #include "dialled.h"
 #include "poller.h"
+#include "probe.h"
 #include "session.h"
 #include "sys.h"
 
@@ -418,7 +419,9 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 		leave_poller(c);
 	c->call = (struct wr_call){ .why = (uint8_t)why };
 	wr_context_enter(c->ctx, c);
+	WR_PROBE2(callback__begin, c->id, why);
 	verdict = fn(c, c->service->set.arg);
+	WR_PROBE2(callback__end, c->id, verdict);
 	ns = wr_context_leave(ctx);
 	wr_conn_flush_others(ctx);
 	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
