@@ -138,13 +138,16 @@ START_TEST(a_session_with_input_lets_others_run)
 }
 END_TEST
 
+/* More than outbox_mark in each write, so that it waits with nothing queued. */
+#define BLOCK ((size_t)1 << 20)
+
 static int write_much(weir_conn *c, void *arg)
 {
-	static const char block[65536];
+	static const char block[BLOCK];
 	int rc = 0;
 
 	(void)arg;
-	for (int i = 0; i < 200 && rc == 0; i++)
+	for (int i = 0; i < 8 && rc == 0; i++)
 		rc = weir_conn_write(c, block, sizeof(block));
 	return rc;
 }
@@ -161,7 +164,7 @@ START_TEST(sessions_whose_peers_do_not_read_hold_no_worker)
 	UNTIL(stats(s).stacks == 10 && stats(s).busy == 0);
 	ck_assert_uint_eq(stats(s).parked, 10);
 	for (int i = 0; i < 10; i++)
-		ck_assert_uint_eq(client_read_to_eof(c[i]), 200 * 65536);
+		ck_assert_uint_eq(client_read_to_eof(c[i]), 8 * BLOCK);
 	server_stop_and_check(s);
 }
 END_TEST
