@@ -445,13 +445,7 @@ enum {
 int wr_conn_flush(struct weir_conn *c);
 
 /* Worker, after a callback: flush the connections that it has sent to. */
-void wr_conn_flush_listed(struct wr_context *ctx);
-
-static inline void wr_conn_flush_others(struct wr_context *ctx)
-{
-	if (ctx->fanout.count > 0)
-		wr_conn_flush_listed(ctx);
-}
+void wr_conn_flush_others(struct wr_context *ctx);
 
 /* Owner: the output has been sent and shut down. */
 bool wr_conn_output_is_over(struct weir_conn *c);

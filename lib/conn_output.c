@@ -657,7 +657,7 @@ static void post_output_locked(struct weir_conn *c)
 			     wr_owner_generation(&c->owner), WR_EV_OUT);
 }
 
-void wr_conn_flush_listed(struct wr_context *ctx)
+void wr_conn_flush_others(struct wr_context *ctx)
 {
 	struct wr_fanout *f = &ctx->fanout;
 
@@ -701,7 +701,7 @@ static int put_from_program(struct weir_conn *c, struct rest *rest)
 	int rc;
 
 	if (ctx && ctx->fanout.count == WR_FANOUT_MOST)
-		wr_conn_flush_listed(ctx);
+		wr_conn_flush_others(ctx);
 	wr_word_lock(&c->lock);
 	if (c->end != WR_END_OPEN || may_write(c) < 0)
 		rc = -EPIPE;
