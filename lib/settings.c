@@ -336,8 +336,9 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(opened)                                                              \
 	X(expired)                                                             \
 	X(closed)                                                              \
-	X(arg) X(speaks_first) X(session_on_worker) X(stack_size)              \
-		X(full_duplex) X(backlog) X(mode)
+	X(arg)                                                                 \
+	X(speaks_first) X(session_on_worker) X(stack_size) X(full_duplex)      \
+		X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
 	X(workers)                                                             \
 	X(max_dialled)                                                         \
