@@ -116,13 +116,20 @@ static void input_shrink(struct weir_conn *c)
 	c->in.buf = fit;
 }
 
+/* A session that waits outside of an input call may look at its input. */
+static bool is_shown(const struct weir_conn *c)
+{
+	return c->coro && c->wait_for != WR_WAIT_INPUT &&
+	       c->wait_for != WR_WAIT_REST;
+}
+
 /*
  * "A parked connection holds no buffer", or with half a message one of about
  * its size.
  */
 void wr_conn_input_tidy(struct weir_conn *c)
 {
-	if (c->in.buf.mem != NULL)
+	if (c->in.buf.mem != NULL && !is_shown(c))
 		input_shrink(c);
 }
 

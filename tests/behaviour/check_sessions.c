@@ -169,6 +169,45 @@ START_TEST(sessions_whose_peers_do_not_read_hold_no_worker)
 }
 END_TEST
 
+enum { SHOWN = 4096 };
+
+/* More than the socket takes, straight from the buffered input. */
+static int repeat_input(weir_conn *c, void *arg)
+{
+	const void *data;
+	ssize_t n = weir_conn_peek(c, &data, SHOWN);
+	int rc = 0;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	weir_conn_consume(c, SHOWN);
+	for (int i = 0; i < 2000 && rc == 0; i++)
+		rc = weir_conn_write(c, data, SHOWN);
+	return rc;
+}
+
+START_TEST(input_that_a_session_looks_at_stays_while_it_writes)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = repeat_input));
+	char text[2][SHOWN];
+	struct client *c[2];
+
+	for (int i = 0; i < 2; i++) {
+		memset(text[i], 'a' + i, SHOWN);
+		c[i] = client_open_small(s, 4096);
+		client_send_bytes(c[i], text[i], SHOWN);
+		UNTIL(stats(s).stacks == (uint64_t)i + 1);
+		UNTIL(stats(s).parked == (uint64_t)i + 1);
+	}
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 2000; j++)
+			client_expect_bytes(c[i], text[i], SHOWN);
+	server_stop_and_check(s);
+}
+END_TEST
+
 static int greet_and_ask(weir_conn *c, void *arg)
 {
 	char name[64];
@@ -301,6 +340,7 @@ int main(void)
 			 another_worker_resumes_a_session_whose_worker_is_busy,
 			 a_session_with_input_lets_others_run,
 			 sessions_whose_peers_do_not_read_hold_no_worker,
+			 input_that_a_session_looks_at_stays_while_it_writes,
 			 a_session_may_speak_first,
 			 a_stop_tells_every_session_that_waits,
 			 a_deadline_ends_the_wait_of_a_session,
