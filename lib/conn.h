@@ -194,6 +194,7 @@ struct weir_conn {
 	bool shares_data;	  /* l: data lives as long as references */
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;  /* a: in the ledger */
+	_Atomic uint8_t wait_for; /* a: enum wr_wait; the owner writes */
 	struct wr_in in;	  /* o */
 	struct wr_out out;	  /* l */
 	struct wr_call call;	  /* o */
@@ -202,8 +203,7 @@ struct weir_conn {
 			int64_t wait_at;  /* o: of a first byte, or a pause */
 			int64_t timer_at; /* o: with WR_RARE_TIMER */
 			struct wr_coro *coro; /* o: of its session; NULL */
-			int wait_rc;	  /* o: result of a wait, or verdict */
-			uint8_t wait_for; /* o: enum wr_wait */
+			int wait_rc; /* o: result of a wait, or verdict */
 		};
 		struct wr_linger linger; /* t: while it lingers */
 	};

@@ -50,7 +50,7 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at)
 
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
-	c->wait_for = (uint8_t)what;
+	atomic_store_explicit(&c->wait_for, what, memory_order_relaxed);
 	wr_coro_pause(c->coro);
 	return c->wait_rc;
 }

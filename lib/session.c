@@ -50,7 +50,8 @@ bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
 	struct wr_coro *co = c->coro;
 
 	c->wait_rc = rc;
-	c->wait_for = WR_WAIT_NOTHING;
+	atomic_store_explicit(&c->wait_for, WR_WAIT_NOTHING,
+			      memory_order_relaxed);
 	c->call.bytes = 0;
 	c->call.messages = 0;
 	if (!wr_coro_resume(co))

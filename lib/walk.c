@@ -26,7 +26,8 @@ static int64_t state_of(struct weir_conn *c, int where)
 		return atomic_load(&c->waiter_fd) >= 0 ? WEIR_STATE_WAITING
 						       : WEIR_STATE_RUNNING;
 	case WR_CONN_PARKED:
-		return WEIR_STATE_PARKED;
+		return atomic_load(&c->wait_for) ? WEIR_STATE_WAITING
+						 : WEIR_STATE_PARKED;
 	default:
 		return WEIR_STATE_LINGERING;
 	}

@@ -93,11 +93,14 @@ END_TEST
 
 START_TEST(a_session_that_waits_is_shown)
 {
-	struct server *s = serve(NULL, WEIR_SERVICE(.session = read_lines));
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(SESSION_ON(on_worker, read_lines)));
 
-	client_open_and_send(s, "hello\n");
-	UNTIL(is_in(s, WEIR_STATE_WAITING));
-	server_stop_and_check(s);
+		client_open_and_send(s, "hello\n");
+		UNTIL(is_in(s, WEIR_STATE_WAITING));
+		server_stop_and_check(s);
+	}
 }
 END_TEST
 

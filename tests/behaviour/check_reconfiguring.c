@@ -59,7 +59,7 @@ enum { REFS = 8500 }; /* for 1 connection there are 8448 slots */
 
 static int say_and_keep_reference(weir_conn *c, void *arg)
 {
-	weir_ref ***next = arg;
+	_Atomic(weir_ref *) **next = arg;
 
 	*(*next)++ = weir_conn_ref(c);
 	return WEIR_CLOSE;
@@ -67,8 +67,8 @@ static int say_and_keep_reference(weir_conn *c, void *arg)
 
 START_TEST(a_limit_rises_above_its_first_value)
 {
-	static weir_ref *refs[REFS];
-	weir_ref **next = refs;
+	static _Atomic(weir_ref *) refs[REFS];
+	_Atomic(weir_ref *) *next = refs;
 	struct server *s = serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
 					     .max_dialled = 1),
 				 WEIR_SERVICE(.opened = say_and_keep_reference,

@@ -308,14 +308,14 @@ static int hold_from_now_on(enum wr_sys_call call, size_t *len)
 
 START_TEST(a_change_of_overload_during_an_accept_lets_none_too_many_in)
 {
-	struct server *s = serve(
-		WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE),
-		WEIR_SERVICE(.readable = echo_lines));
 	struct client *first, *second;
+	struct server *s;
 
+	wr_sys_fault = hold_from_now_on;
+	s = serve(WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE),
+		  WEIR_SERVICE(.readable = echo_lines));
 	first = client_open_and_echo(s, "hello\n");
 	atomic_store(&to_configure, s->weir);
-	wr_sys_fault = hold_from_now_on;
 	second = client_open(s);
 	client_expect_last(second, "busy, try later\n");
 	client_expect_echo(first, "hello\n");

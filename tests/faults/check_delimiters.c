@@ -50,10 +50,13 @@ static int never_called(weir_conn *c, void *arg)
 static ssize_t read_on_until(weir_conn *c, void *buf, size_t cap,
 			     const char *end, size_t len)
 {
+	static const struct wr_limits limits = {
+		.line_max = (size_t)1 << 20,
+		.outbox_mark = (size_t)1 << 18,
+	};
 	static const struct wr_service unwaiting = {
-		.set = { .readable = never_called,
-			 .line_max = (size_t)1 << 20,
-			 .outbox_mark = (size_t)1 << 18 },
+		.set = { .readable = never_called },
+		.limits = &limits,
 	};
 	ssize_t n;
 

@@ -293,12 +293,14 @@ static int send_and_see(weir_conn *c, void *arg)
 START_TEST(a_file_for_a_fast_peer_delays_no_timer_and_no_wake)
 {
 	struct seen seen = { .fd = make_file(FAST) };
-	struct server *s = serve_workers(
-		1, WEIR_SERVICE(.readable = send_and_see, .arg = &seen));
-	struct client *c = client_open(s);
 	static char data[FAST];
+	struct server *s;
+	struct client *c;
 
 	wr_sys_fault = send_slow_pieces;
+	s = serve_workers(1,
+			  WEIR_SERVICE(.readable = send_and_see, .arg = &seen));
+	c = client_open(s);
 	client_send(c, "go\n");
 	for (size_t have = 0; have < FAST;) {
 		ssize_t n = client_read(c, data, sizeof(data));
