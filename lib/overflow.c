@@ -55,14 +55,19 @@ static void tell(const struct weir_conn *c)
 		return;
 }
 
-/* After the return the same instruction fails again, and ends the process. */
+/*
+ * After the return the same instruction fails again, and ends the process; a
+ * signal that was sent (si_code <= 0) is sent again.
+ */
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	const struct wr_coro *co = wr_coro_current();
 
 	(void)context;
 	(void)signal(sig, SIG_DFL);
-	if (co && wr_stacks_is_guard(co, info->si_addr))
+	if (info->si_code <= 0)
+		(void)raise(sig);
+	else if (co && wr_stacks_is_guard(co, info->si_addr))
 		tell(co->arg);
 }
 

@@ -279,6 +279,27 @@ START_TEST(a_deadline_ends_the_wait_of_a_session)
 }
 END_TEST
 
+/* The worker that would tell it of the cut does not return in time. */
+START_TEST(a_session_that_waits_can_be_abandoned)
+{
+	struct gate held = GATE_CLOSED;
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = echo_lines_at_gate, .arg = &held));
+	struct client *c = client_open_and_echo(s, "hello\n");
+	struct weir_report r;
+
+	client_wait_at_gate(client_open(s), &held);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), -EBUSY);
+	ck_assert_uint_eq(r.ledger.cut, 2);
+	gate_open(&held);
+	UNTIL(gate_waiting(&held) == 0);
+	weir_server_free(s->weir);
+	client_expect_eof(c);
+	server_check_freed(s);
+}
+END_TEST
+
 /* -------------------------------------------------------------- its stack */
 
 static int dig(weir_conn *c, void *arg)
@@ -290,6 +311,17 @@ static int dig(weir_conn *c, void *arg)
 		(void)dig(c, arg);
 	page[sizeof(page) - 1] = page[0]; /* no tail call */
 	return 0;
+}
+
+static _Noreturn void die(void)
+{
+	weir_server *s;
+
+	if (weir_server_new(&s, WEIR_CONFIG(.workers = 1)) == 0 &&
+	    weir_server_listen(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.session = dig)) == 0)
+		kill(getpid(), SIGSEGV);
+	_exit(1);
 }
 
 static _Noreturn void overflow(int out)
@@ -309,6 +341,22 @@ static _Noreturn void overflow(int out)
 		pause();
 	_exit(1);
 }
+
+START_TEST(a_signal_of_a_fault_that_is_sent_ends_the_process)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		die();
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	if (slowness() > 1) {
+		puts("SKIPPED: a sanitizer handles SIGSEGV");
+		return;
+	}
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+END_TEST
 
 START_TEST(a_session_that_overflows_its_stack_is_named)
 {
@@ -344,5 +392,7 @@ int main(void)
 			 a_session_may_speak_first,
 			 a_stop_tells_every_session_that_waits,
 			 a_deadline_ends_the_wait_of_a_session,
+			 a_session_that_waits_can_be_abandoned,
+			 a_signal_of_a_fault_that_is_sent_ends_the_process,
 			 a_session_that_overflows_its_stack_is_named);
 }
