@@ -461,6 +461,7 @@ static enum step resume_session(struct weir_conn *c, int rc)
 	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
 	if (!is_over)
 		return leave_session(c);
+	WR_PROBE2(callback__end, c->id, verdict);
 	note_call(c);
 	return c->call.why == WEIR_EXPIRED
 		       ? apply_expired(c, verdict, c->call.was_off)
@@ -476,8 +477,10 @@ static enum step begin_session(struct weir_conn *c, int why, bool was_off)
 
 	c->call = (struct wr_call){ .why = (uint8_t)why, .was_off = was_off };
 	rc = wr_session_begin(c);
-	if (rc == 0)
+	if (rc == 0) {
+		WR_PROBE2(callback__begin, c->id, why);
 		return resume_session(c, 0);
+	}
 	if (!is_first || c->is_dialled)
 		return log_and_close(c, "no stack for its session: ", rc);
 	log_failure(c, "refused, no stack for its session: ", rc);
