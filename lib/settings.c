@@ -337,8 +337,8 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(expired)                                                             \
 	X(closed)                                                              \
 	X(arg)                                                                 \
-	X(speaks_first) X(session_on_worker) X(stack_size) X(full_duplex)      \
-		X(backlog) X(mode)
+	X(speaks_first)                                                        \
+	X(session_on_worker) X(stack_size) X(full_duplex) X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
 	X(workers)                                                             \
 	X(max_dialled)                                                         \
