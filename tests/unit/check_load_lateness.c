@@ -22,6 +22,7 @@ static struct plan plan = { .schedule = PLAN_CONSTANT,
 static struct histogram send_clock, plan_clock, without_lag;
 static struct interval interval;
 static struct message message;
+static struct reply_rule rule;
 static struct conn l;
 static struct engine e;
 static int64_t now;
@@ -47,7 +48,11 @@ static void begin(void)
 	interval.clocks[CLOCK_FROM_PLAN] = &plan_clock;
 	interval.without_lag = &without_lag;
 	l = (struct conn){ .ring = &message, .state = CONN_OPEN };
-	e = (struct engine){ .plan = &plan, .now = &interval, .window = 1 };
+	e = (struct engine){ .plan = &plan,
+			     .now = &interval,
+			     .window = 1,
+			     .rules = &rule,
+			     .rule_count = 1 };
 	now = START;
 	for (int i = 0; i < 100; i++)
 		exchange(0, USUAL);
