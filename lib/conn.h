@@ -79,7 +79,7 @@ enum {
 
 /* What the library adds to the count of the program's references. */
 #define WR_REFS_COUNT	((UINT64_C(1) << 32) - 1)
-#define WR_REFS_PIN	(UINT64_C(1) << 32) /* each walk over the slots */
+#define WR_REFS_PIN	(UINT64_C(1) << 32) /* each of wr_conn_pin() */
 #define WR_REFS_SLOT	(UINT64_C(1) << 62) /* not counted in the ledger yet */
 #define WR_REFS_HANDLER (UINT64_C(1) << 63) /* it may take references */
 

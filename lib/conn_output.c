@@ -615,10 +615,10 @@ static bool list_for_flush(struct wr_context *ctx, struct weir_conn *c)
 
 	if (f->conns == NULL)
 		f->conns = wr_sys_alloc(WR_FANOUT_MOST * sizeof(*f->conns));
-	if (f->conns == NULL)
+	if (f->conns == NULL || !wr_conn_pin(c))
 		return false;
 	wr_assert(f->count < WR_FANOUT_MOST);
-	f->conns[f->count++] = wr_conn_of(weir_conn_ref(c));
+	f->conns[f->count++] = c;
 	return true;
 }
 
@@ -671,7 +671,7 @@ void wr_conn_flush_others(struct wr_context *ctx)
 			(void)send_locked(c, ctx, NULL);
 		post_output_locked(c);
 		wr_word_unlock(&c->lock);
-		weir_unref((weir_ref *)(void *)c);
+		wr_conn_unpin(c);
 	}
 	f->count = 0;
 }

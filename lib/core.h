@@ -33,7 +33,7 @@ enum wr_phase {
 
 /*
  * The connections that a callback has sent to and whose output is not flushed
- * yet, each with a reference.
+ * yet, each pinned: a reference would keep shared data.
  */
 struct wr_fanout {
 	struct weir_conn **conns; /* room for WR_FANOUT_MOST; NULL: not made */

@@ -17,7 +17,8 @@ static struct room {
 	weir_msg *message; /* instead of the line; NULL */
 	bool flushes;	   /* before it waits at the gate */
 	struct gate gate;
-	_Atomic int rc; /* of the last send that failed */
+	_Atomic int rc;	     /* of the last send that failed */
+	_Atomic int dropped; /* shared data of members */
 } room;
 
 static void room_begin(int times)
@@ -28,9 +29,15 @@ static void room_begin(int times)
 	room.times = times;
 }
 
+static void note_drop(void *data)
+{
+	(*(_Atomic int *)data)++;
+}
+
 static int join_room(weir_conn *c, void *arg)
 {
 	(void)arg;
+	weir_conn_share_data(c, &room.dropped, note_drop);
 	pthread_mutex_lock(&room.lock);
 	room.member[room.count++] = weir_conn_ref(c);
 	pthread_mutex_unlock(&room.lock);
@@ -147,6 +154,29 @@ START_TEST(a_flush_sends_to_the_others_before_the_callback_returns)
 	gate_open(&room.gate);
 	client_expect(members[0], "!\n");
 	room_end(s);
+}
+END_TEST
+
+START_TEST(what_is_gathered_for_a_connection_does_not_keep_its_data)
+{
+	struct client *members[2];
+	struct server *s;
+
+	room_begin(1);
+	s = serve_room(0);
+	open_members(s, members, 2);
+	client_send(members[0], "!\n");
+	UNTIL(gate_waiting(&room.gate) == 1);
+	client_close(members[1]);
+	UNTIL(stats(s).ledger.closed == 1);
+	ck_assert_int_eq(room.dropped, 0);
+	weir_unref(room.member[1]);
+	room.member[1] = NULL;
+	ck_assert_int_eq(room.dropped, 1);
+	gate_open(&room.gate);
+	client_expect(members[0], "!\n");
+	room_end(s);
+	ck_assert_int_eq(room.dropped, 2);
 }
 END_TEST
 
@@ -342,6 +372,7 @@ int main(void)
 		"fanout",
 		each_connection_gets_what_a_callback_sends_in_one_call,
 		a_flush_sends_to_the_others_before_the_callback_returns,
+		what_is_gathered_for_a_connection_does_not_keep_its_data,
 		a_thread_sends_what_a_callback_has_gathered_before_its_own,
 		a_callback_may_send_as_much_as_it_likes,
 		a_small_mark_is_kept_by_sends_that_are_gathered,
