@@ -272,19 +272,22 @@ END_TEST
 START_TEST(a_session_without_a_stack_is_refused)
 {
 	struct server *s;
-	struct client *c;
+	struct client *c, *held;
 	struct weir_report r;
 
 	faults_install();
-	s = serve_workers(1, WEIR_SERVICE(.session = echo_lines));
+	s = serve(WEIR_CONFIG(.workers = 1, .max_connections = 1),
+		  WEIR_SERVICE(.session = echo_lines));
 	c = client_open(s);
+	UNTIL(stats(s).ledger.open == 1);
+	held = client_open(s);
 	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
 	client_send(c, "hello\n");
 	client_expect_last(c, "busy, try later\n");
 	UNTIL(log_says(s, "no stack for its session"));
 	faults_clear();
-	c = client_open(s);
-	client_expect_echo(c, "hello\n");
+	client_expect_echo(held, "hello\n");
+	ck_assert_uint_eq(stats(s).lingering, 1); /* and takes no place */
 	r = server_stop_and_check(s);
 	ck_assert_uint_eq(r.ledger.refused_limit, 1);
 }
