@@ -2,7 +2,7 @@
 /* A snapshot of the stats: sums, and its bounds while the stats change. */
 #include <string.h>
 
-#include "stats.h"
+#include "core.h"
 #include "test.h"
 
 START_TEST(a_snapshot_is_the_sum_of_the_lanes)
@@ -79,10 +79,25 @@ START_TEST(the_text_of_a_ledger_leaves_out_what_is_zero)
 }
 END_TEST
 
+/* Two threads ask at once, and the first one to read the clock comes last. */
+START_TEST(no_part_of_a_stop_takes_less_than_no_time)
+{
+	static struct wr_core core;
+	struct weir_report r = { .drain_ms = 0 };
+	int64_t now = wr_now_ns();
+
+	atomic_store(&core.asked_at, now);
+	atomic_store(&core.lame_till, now - 1000 * WR_NS_PER_MS);
+	wr_core_time_stop(&core, &r);
+	ck_assert_uint_eq(r.lame_duck_ms, 0);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_lanes,
 			 a_snapshot_has_totals_and_sums,
 			 a_gauge_of_which_half_was_seen_is_not_below_zero,
-			 the_text_of_a_ledger_leaves_out_what_is_zero);
+			 the_text_of_a_ledger_leaves_out_what_is_zero,
+			 no_part_of_a_stop_takes_less_than_no_time);
 }
