@@ -706,7 +706,7 @@ static void report_saved(struct layout *p, const struct report *report)
 {
 	if (!report->saved[0])
 		return;
-	layout_begin(p, LAYOUT_SHOULD, "saved");
+	layout_begin(p, LAYOUT_MUST, "saved");
 	for (size_t i = 0; i < REPORT_SAVED && report->saved[i]; i++)
 		layout_say(p, "%s", report->saved[i]);
 }
