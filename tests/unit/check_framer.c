@@ -46,11 +46,13 @@ static const struct stream streams[] = {
 	    OK "X-A-Header-That-Is-Longer-Than-What-Is-Kept-Of-A-Line: "
 	       "Content-Length: 99\r\nCONTENT-LENGTH: 1\r\n\r\nx" } },
 	{ "http",
-	  { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", OK
+	  { OK "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+	    OK
 	    "Transfer-Encoding: gzip, Chunked\r\nContent-Length: 1\r\n\r\n"
 	    "0a "
 	    ";name=value\r\n0123456789\r\nF\r\n0\r\n\r\n0\r\n\r\n0\r\n\r\n\r\n"
-	    "0\r\nTrailer: x\r\n\r\n" } },
+	    "0\r\nTrailer: x\r\n\r\n",
+	    OK "Transfer-Encoding: chunked \t\r\n\r\n1\r\na\r\n0\r\n\r\n" } },
 	{ "http",
 	  { "HTTP/1.1 204 No Content\r\n\r\n",
 	    "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
@@ -176,6 +178,14 @@ static const struct wrong {
 	{ "http", OK "Content-Length: -1\r\n", 37 },
 	{ "http", OK "Content-Length: 1x\r\n", 37 },
 	{ "http", OK "Content-Length: 1\r\nContent-Length: 2\r\n", 55 },
+	{ "http",
+	  OK "Content-Length: 000000000000000000000000000000"
+	     "0000000000000000000000000000005\r\n",
+	  96 },
+	{ "http",
+	  OK "Transfer-Encoding: a-coding-with-a-name-that-is-as-long-as-a-"
+	     "line, chunked\r\n",
+	  93 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\nx\r\n", 50 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", 56 },
 	{ "http", OK "Transfer-Encoding: chunked\r\n\r\n10000000000000000\r\n",

@@ -285,16 +285,24 @@ static const char *http_field(const char *line, const char *name)
 	return line + len + 1 + strspn(line + len + 1, " \t");
 }
 
+/* A field whose end was not kept may say anything. */
 static bool http_known_field(struct framing *s)
 {
+	bool is_whole = s->line_len < FRAMING_LINE - 1;
 	const char *value = http_field(s->line, "content-length");
 	size_t len;
 
 	if (value)
-		return http_length(s, value);
+		return is_whole && http_length(s, value);
 	value = http_field(s->line, "transfer-encoding");
-	len = value ? strlen(value) : 0;
-	if (len >= 7 && strcasecmp(value + len - 7, "chunked") == 0)
+	if (!value)
+		return true;
+	if (!is_whole)
+		return false;
+	len = strlen(value);
+	while (len > 0 && strchr(" \t", value[len - 1]))
+		len--;
+	if (len >= 7 && strncasecmp(value + len - 7, "chunked", 7) == 0)
 		s->is_chunked = true;
 	return true;
 }
