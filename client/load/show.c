@@ -20,9 +20,11 @@
 #include "measure/clock.h"
 #include "measure/units.h"
 
-#define SHOWN_MAX 1024	     /* bytes of each side that are printed */
-#define ROW	  16	     /* bytes in a line */
-#define QUIET	  (200 * MS) /* ends a reply of any form */
+#define SHOWN_MAX 1024 /* bytes of each side that are printed */
+/* Bytes of a reply that are kept: the greatest of --expect prefix. */
+#define SHOW_MAX (2 * (size_t)FRAMER_SIZE_MAX + 8)
+#define ROW	 16	    /* bytes in a line */
+#define QUIET	 (200 * MS) /* ends a reply of any form */
 
 struct show {
 	const struct plan *plan;
@@ -171,6 +173,7 @@ static const char *read_reply(struct show *s, const struct framer *f,
 	bool is_any = f->kind == FRAMER_ANY;
 	int64_t quiet =
 		s->plan->expect_quiet_ns ? s->plan->expect_quiet_ns : QUIET;
+	int64_t quiet_at;
 	size_t used;
 
 	*framing = (struct framing){ .used = 0 };
@@ -188,8 +191,10 @@ static const char *read_reply(struct show *s, const struct framer *f,
 			return "it has not the form that --expect says";
 		if (r == FRAMER_END)
 			return NULL;
-		end = read_more(s, is_any && *len > 0 ? later(now_ns(), quiet)
-						      : until);
+		if (*len > SHOW_MAX)
+			return "it is longer than 128 MiB";
+		quiet_at = is_any && *len > 0 ? later(now_ns(), quiet) : until;
+		end = read_more(s, quiet_at < until ? quiet_at : until);
 		if (end == READ_SOME)
 			continue;
 		if (end == READ_QUIET && is_any && *len > 0)

@@ -3,6 +3,7 @@
 """What weir-client load sends and what it takes for a good reply: options,
 --show, and the first bad reply in the report and the JSON."""
 
+import contextlib
 import json
 import os
 import unittest
@@ -151,6 +152,35 @@ class Show(TestCase):
                               "-t", "1s")
             self.assertEqual(answer.returncode, 1, answer)
             self.assertIn(says, answer.stdout)
+
+    def test_a_server_that_never_ends_its_reply_is_left(self):
+        def endless(sock):
+            with contextlib.suppress(OSError), sock:
+                sock.recv(100)
+                while True:
+                    sock.sendall(bytes(1 << 20))
+
+        with PythonServer(endless) as server:
+            answer = load(server.address, "--show", "--expect", "until:x",
+                          "-t", "60s")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertIn(b"bad: it is longer than 128 MiB\n", answer.stdout)
+
+    def test_a_reply_of_any_form_ends_with_the_timeout(self):
+        def drips(sock):
+            with contextlib.suppress(OSError), sock:
+                while True:
+                    sock.sendall(b"x")
+                    sock.settimeout(0.01)
+                    with contextlib.suppress(TimeoutError):
+                        if sock.recv(100) == b"":
+                            return
+
+        with PythonServer(drips) as server:
+            answer = load(server.address, "--show", "--expect", "any:10s",
+                          "-t", "1s")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"good\n", answer.stdout)
 
 
 class Options(TestCase):
