@@ -5,7 +5,6 @@ against the servers that they are for."""
 
 import contextlib
 import os
-import pwd
 import shutil
 import socket
 import struct
@@ -14,8 +13,7 @@ import sys
 import threading
 import unittest
 
-from weirtest import (PythonServer, Server, TestCase, connect_soon, main, run,
-                      until)
+from weirtest import PythonServer, Server, TestCase, connect_soon, main, run
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                        "examples", "scripts")
@@ -216,14 +214,6 @@ class Examples(TestCase):
                     return python
         self.skipTest(name + " is not installed")
 
-    def someone(self):
-        """Options for a process that must not run as root."""
-        if os.geteuid() != 0:
-            return {}
-        user = pwd.getpwnam("nobody")
-        return {"user": user.pw_uid, "group": user.pw_gid,
-                "extra_groups": []}
-
     def test_redis(self):
         port = free_port()
         where = self.start([self.program("redis-server"), "--port", str(port),
@@ -275,29 +265,6 @@ class Examples(TestCase):
             file.write("listener %d 127.0.0.1\nallow_anonymous true\n" % port)
         where = self.start([self.program("mosquitto"), "-c", path], port)
         self.check("mqtt.load", where)
-
-    def test_postgresql(self):
-        root = "/usr/lib/postgresql"
-        versions = os.listdir(root) if os.path.isdir(root) else []
-        bins = [os.path.join(root, v, "bin") for v in versions]
-        initdb = self.program("initdb", bins)
-        port, folder = free_port(), self.folder()
-        data, someone = os.path.join(folder, "data"), self.someone()
-        os.mkdir(data)
-        if someone:
-            os.chmod(folder, 0o755)
-            os.chown(data, someone["user"], someone["group"])
-        subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "postgres",
-                        "--no-sync"], cwd="/", check=True,
-                       stdout=subprocess.DEVNULL, **someone)
-        where = self.start([self.program("postgres", bins), "-D", data, "-p",
-                            str(port), "-k", "", "-h", "127.0.0.1", "-F"],
-                           port, cwd="/", **someone)
-        # It accepts before it is ready.
-        path = os.path.join(SCRIPTS, "postgresql.load")
-        until(lambda: load(where, "--script", path,
-                           "--show").returncode == 0, "a server that is ready")
-        self.check("postgresql.load", where)
 
     def test_a_length_in_front(self):
         with PythonServer(length_server) as server:
