@@ -100,9 +100,13 @@ void wr_coro_pause(struct wr_coro *co)
 #include <ucontext.h>
 
 #ifdef __x86_64__
-__attribute__((target("shstk"))) static bool has_shadow_stack(void)
+/* The instruction does nothing where there is none. */
+static bool has_shadow_stack(void)
 {
-	return __builtin_ia32_rdsspq() != 0;
+	uint64_t at = 0;
+
+	__asm__("rdsspq %0" : "+r"(at));
+	return at != 0;
 }
 #else
 static bool has_shadow_stack(void)

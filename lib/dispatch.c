@@ -435,7 +435,7 @@ static enum step apply_expired(struct weir_conn *c, int verdict, bool was_off);
 
 static enum step leave_session(struct weir_conn *c)
 {
-	switch (c->wait_for) {
+	switch ((enum wr_wait)c->wait_for) {
 	case WR_WAIT_TURN:
 		return STEP_AGAIN;
 	case WR_WAIT_INPUT:

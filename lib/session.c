@@ -123,7 +123,7 @@ static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
 static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 {
 	*rc = 0;
-	switch (c->wait_for) {
+	switch ((enum wr_wait)c->wait_for) {
 	case WR_WAIT_INPUT:
 	case WR_WAIT_REST:
 		return go_on_input(c, rc);
