@@ -101,6 +101,8 @@ class Notifications(TestCase):
                 client.sendall(b"hello")
                 self.assertEqual(read_exactly(client, 5), b"hello")
                 manager.expect("STATUS=lame duck, 1 open, .*")
+            # The second signal cuts what is open.
+            manager.expect("STATUS=lame duck, 0 open, .*")
             self.assertEqual(server.stop()[0], 0)
 
     def test_a_stop_without_a_deadline_asks_again_and_again(self):
