@@ -22,15 +22,16 @@
 
 #define SHOWN_MAX 1024 /* bytes of each side that are printed */
 /* Bytes of a reply that are kept: the greatest of --expect prefix. */
-#define SHOW_MAX (2 * (size_t)FRAMER_SIZE_MAX + 8)
-#define ROW	 16	    /* bytes in a line */
-#define QUIET	 (200 * MS) /* ends a reply of any form */
+#define SHOW_MAX  (2 * (size_t)FRAMER_SIZE_MAX + 8)
+#define READ_SIZE 65536	     /* bytes read at once */
+#define ROW	  16	     /* bytes in a line */
+#define QUIET	  (200 * MS) /* ends a reply of any form */
 
 struct show {
 	const struct plan *plan;
 	int fd;
 	char *in; /* what has come, and was not taken yet */
-	size_t in_used;
+	size_t in_used, in_size;
 };
 
 static void print_row(const char *data, size_t at, size_t len)
@@ -144,18 +145,31 @@ static int show_send(struct show *s, const char *data, size_t len)
 
 enum read_end { READ_SOME, READ_QUIET, READ_END, READ_FAILED };
 
+static bool has_room(struct show *s)
+{
+	size_t size = 2 * s->in_size + READ_SIZE;
+	char *more;
+
+	if (s->in_size - s->in_used >= READ_SIZE)
+		return true;
+	more = realloc(s->in, size);
+	if (!more)
+		return false;
+	s->in = more;
+	s->in_size = size;
+	return true;
+}
+
 static enum read_end read_more(struct show *s, int64_t until)
 {
-	char *more = realloc(s->in, s->in_used + 65536);
 	ssize_t n;
 
-	if (!more)
+	if (!has_room(s))
 		return READ_FAILED;
-	s->in = more;
 	do {
 		if (!wait_for(s, POLLIN, until))
 			return READ_QUIET;
-		n = recv(s->fd, s->in + s->in_used, 65536, 0);
+		n = recv(s->fd, s->in + s->in_used, READ_SIZE, 0);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n > 0)
 		s->in_used += (size_t)n;
