@@ -286,7 +286,8 @@ void sweep_gone(void)
 	struct peer busy, gone;
 
 	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 1),
-		      WEIR_SERVICE(.session = sweep_service)))
+		      WEIR_SERVICE(.session = sweep_service,
+				   .session_on_worker = 1)))
 		return;
 	busy = peer_open(&st);
 	peer_send(&busy, "first\n");
