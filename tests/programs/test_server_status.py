@@ -7,9 +7,7 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 
 from weirtest import DEADLINE, Server, TestCase, connect, main, read_all, until
 
@@ -121,27 +119,6 @@ class Pages(TestCase):
             self.assertIn("uPlot", body)
 
 
-class Browser(TestCase):
-    """The page in a browser without a window."""
-
-    def test_it_shows_the_server_without_an_error(self):
-        if not shutil.which("chromium"):
-            self.skipTest("chromium is not installed")
-        with Status("-w", "3", "echo@127.0.0.1:0") as server:
-            page = subprocess.run(
-                ["chromium", "--headless", "--no-sandbox", "--disable-gpu",
-                 "--user-data-dir=" + self.folder() + "/c",
-                 "--enable-logging=stderr", "--virtual-time-budget=5000",
-                 "--dump-dom", "http://%s/status" % server.status_address()],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                timeout=4 * DEADLINE)
-            self.assertNotIn(b"CONSOLE", page.stderr)
-            self.assertRegex(page.stdout, rb'class="pill good">ready<')
-            self.assertIn(b"0 of 3 busy", page.stdout)
-            self.assertIn(b"echo@" + server.address().encode(), page.stdout)
-            self.assertEqual(page.stdout.count(b"<canvas"), 4)
-
-
 class Formats(TestCase):
     """What Prometheus reads."""
 
@@ -181,16 +158,6 @@ class Formats(TestCase):
             self.assertEqual(buckets, sorted(buckets))
             self.assertEqual(buckets[-1], 1)
             self.assertGreater(server.metric("weir_queue_wait_seconds_sum"), 0)
-
-    def test_promtool_finds_nothing(self):
-        if not shutil.which("promtool"):
-            self.skipTest("prometheus is not installed")
-        with Status() as server:
-            text = server.get("/metrics")[2]
-            said = subprocess.run(["promtool", "check", "metrics"],
-                                  input=text.encode(), stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=DEADLINE)
-            self.assertEqual((said.returncode, said.stdout), (0, b""))
 
 
 class Requests(TestCase):
