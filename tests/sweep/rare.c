@@ -302,7 +302,11 @@ void sweep_gone(void)
 	env_close(&st, GRACE_MS);
 }
 
-/* One client has the only place, one waits in the backlog, a stop begins. */
+/*
+ * One client has the only place, one waits in the backlog, a stop begins.  If
+ * the other is not to be let in, the first waits on its worker: it cannot be
+ * lost, unseen, when it is parked.
+ */
 static void held(bool is_let_in)
 {
 	struct env st = { .banner = "", .may_refuse = true };
@@ -310,7 +314,8 @@ static void held(bool is_let_in)
 
 	if (!env_open(&st, "127.0.0.1:0",
 		      WEIR_CONFIG(.workers = 1, .max_connections = 1),
-		      WEIR_SERVICE(.session = sweep_service)))
+		      WEIR_SERVICE(.session = sweep_service,
+				   .session_on_worker = !is_let_in)))
 		return;
 	a = peer_open(&st);
 	peer_send(&a, "first\nhalf a");
