@@ -136,7 +136,8 @@ void upgrade_ready(void)
 
 /* ------------------------------------------------------------- predecessor */
 
-int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
+static int offer_locked(weir_server *s, int id, const char *name,
+			bool is_inherited)
 {
 	struct offer *o = &upgrade.offers[upgrade.count];
 
@@ -152,10 +153,22 @@ int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
 	return 0;
 }
 
+int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited)
+{
+	int rc;
+
+	pthread_mutex_lock(&upgrade.lock);
+	rc = offer_locked(s, id, name, is_inherited);
+	pthread_mutex_unlock(&upgrade.lock);
+	return rc;
+}
+
 void upgrade_start(weir_server *s, const struct options *o)
 {
+	pthread_mutex_lock(&upgrade.lock); /* the control socket is served */
 	upgrade.server = s;
 	upgrade.options = o;
+	pthread_mutex_unlock(&upgrade.lock);
 }
 
 static bool refuse(char *why, size_t cap, const char *text)

@@ -364,7 +364,7 @@ static bool frame_matches(const struct engine *e, const struct frame *f,
 
 	if (from < form) {
 		part = len < form - from ? len : form - from;
-		if (memcmp(data, PAYLOAD_REPLY + from, part) != 0)
+		if (memcmp(data, &PAYLOAD_REPLY[from], part) != 0)
 			return false;
 	}
 	return payload_matches(e->payload, f->id, from + part - form,
