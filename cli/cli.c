@@ -41,15 +41,14 @@ const char *cli_program(void)
 	return program_name;
 }
 
-static _Thread_local struct {
-	char *buf; /* NULL: errors are printed */
-	size_t cap;
-} redirected;
+/* Where errors are written; NULL: they are printed. */
+static _Thread_local char *redirected;
+static _Thread_local size_t redirected_cap;
 
 void cli_redirect_errors(char *buf, size_t cap)
 {
-	redirected.buf = buf;
-	redirected.cap = cap;
+	redirected = buf;
+	redirected_cap = cap;
 }
 
 void cli_error(const char *format, ...)
@@ -61,8 +60,8 @@ void cli_error(const char *format, ...)
 	va_start(ap, format);
 	vsnprintf(raw, sizeof(raw), format, ap);
 	va_end(ap);
-	if (redirected.buf) {
-		cli_escape(redirected.buf, redirected.cap, raw, strlen(raw),
+	if (redirected) {
+		cli_escape(redirected, redirected_cap, raw, strlen(raw),
 			   CLI_KEEP_UTF8);
 		return;
 	}

@@ -91,7 +91,7 @@ void wr_coro_pause(struct wr_coro *co)
 {
 	if (_setjmp(co->inside) == 0) {
 		leave_stack(co);
-		_longjmp(*co->outside, 1);
+		_longjmp(co->outside, 1);
 	}
 	enter_stack(co);
 }
@@ -138,7 +138,6 @@ static void begin(struct wr_coro *co)
 {
 	uint64_t self = (uintptr_t)co;
 	ucontext_t context;
-	jmp_buf outside;
 
 	(void)getcontext(&context);
 	context.uc_stack.ss_sp = co->stack;
@@ -146,8 +145,7 @@ static void begin(struct wr_coro *co)
 	context.uc_link = NULL;
 	makecontext(&context, (void (*)(void))run, 2, (unsigned)(self >> 32),
 		    (unsigned)self);
-	co->outside = &outside;
-	if (_setjmp(outside) == 0) {
+	if (_setjmp(co->outside) == 0) {
 		leave_outer_stack(co);
 		(void)setcontext(&context);
 	}
@@ -167,11 +165,8 @@ static void begin(struct wr_coro *co)
 
 bool wr_coro_resume(struct wr_coro *co)
 {
-	jmp_buf outside;
-
-	co->outside = &outside;
 	set_current(co);
-	if (_setjmp(outside) == 0) {
+	if (_setjmp(co->outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);
 	}
@@ -184,7 +179,8 @@ bool wr_coro_resume(struct wr_coro *co)
 
 void wr_coro_init(struct wr_coro *co, char *stack, size_t size)
 {
-	*co = (struct wr_coro){ .stack = stack, .size = size };
+	*co = (struct wr_coro){ .size = size };
+	co->stack = stack;
 #ifdef WR_TSAN
 	co->fiber = __tsan_create_fiber(0);
 #endif

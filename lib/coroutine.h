@@ -15,7 +15,7 @@
 
 struct wr_coro {
 	jmp_buf inside;
-	jmp_buf *outside; /* of the thread that runs it */
+	jmp_buf outside; /* of the thread that runs it */
 	void (*fn)(void *arg);
 	void *arg;
 	char *stack; /* c: its lowest byte */

@@ -12,8 +12,8 @@
 #include "conn_table.h"
 #include "sys.h"
 
-/* The most that a caller's structure may be larger than ours. */
-#define INFO_ROOM 4096
+/* A caller's structure may be larger than ours, by so many of them. */
+#define INFO_ROOM 16
 
 static int64_t state_of(struct weir_conn *c, int where)
 {
@@ -87,10 +87,7 @@ int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size)
 {
 	struct weir_conn_info info;
 	size_t slots = wr_table_slots(core->table);
-	union {
-		char room[INFO_ROOM];
-		struct weir_conn_info info;
-	} copy;
+	struct weir_conn_info copy[INFO_ROOM];
 	int rc = 0;
 
 	if (fn == NULL || size == 0 || size > sizeof(copy))
@@ -105,8 +102,8 @@ int wr_walk(struct wr_core *core, weir_each_fn *fn, void *arg, size_t size)
 		wr_conn_unpin(c);
 		if (!is_there)
 			continue;
-		wr_copy_out(&copy, size, &info, sizeof(info));
-		rc = fn(&copy.info, arg);
+		wr_copy_out(copy, size, &info, sizeof(info));
+		rc = fn(copy, arg);
 	}
 	return rc;
 }

@@ -33,7 +33,7 @@ static char *read_file(const char *path)
 	}
 	if (fd >= 0)
 		close(fd);
-	if (n == 0 && strnlen(text, len) == len) {
+	if (text && n == 0 && strnlen(text, len) == len) {
 		text[len] = '\0';
 		return text;
 	}

@@ -724,17 +724,15 @@ static bool value_text(struct load_options *o)
 static char *read_file(const char *name, size_t *len)
 {
 	FILE *f = fopen(optarg, "re");
-	char *data = f ? malloc(MESSAGE_MAX) : NULL, *fit;
+	char *data = f ? malloc(MESSAGE_MAX) : NULL;
 	bool is_read;
 
 	*len = data ? fread(data, 1, MESSAGE_MAX, f) : 0;
 	is_read = data && !ferror(f) && getc(f) == EOF && *len > 0;
 	if (f)
 		fclose(f);
-	if (is_read) {
-		fit = realloc(data, *len);
-		return fit ? fit : data;
-	}
+	if (is_read)
+		return data;
 	free(data);
 	cli_error("--%s: '%s' is not a readable file of 1 to %d bytes", name,
 		  optarg, MESSAGE_MAX);

@@ -24,11 +24,11 @@ void history_add(const struct weir_stats *now, int64_t at_ms);
 void history_write(FILE *to, uint64_t since);
 
 /*
- * Below which duration lies this share of those between two snapshots; in
+ * Below which duration lies this share of those between snapshots a and b; in
  * seconds, and 0 if there is none.  Inside a bucket they are taken to be spread
  * evenly.
  */
-double history_quantile(const uint64_t before[WEIR_BUCKETS],
-			const uint64_t after[WEIR_BUCKETS], double share);
+double history_quantile(const uint64_t a[WEIR_BUCKETS],
+			const uint64_t b[WEIR_BUCKETS], double share);
 
 #endif

@@ -90,8 +90,8 @@ static void write_totals(FILE *to, const struct snapshot *now)
 		(count)s->dead_on_arrival, (count)s->accept_errors,
 		(count)s->shortages, (count)s->starvations,
 		(count)s->late_bytes,
-		(count)(s->log_dropped + now->journal_dropped +
-			now->access_dropped));
+		(count)s->log_dropped + now->journal_dropped +
+			now->access_dropped);
 	fprintf(to, ",\"queue_wait_p99\":%.6g,\"callback_time_p99\":%.6g",
 		history_quantile(none, s->queue_wait, 0.99),
 		history_quantile(none, s->callback_time, 0.99));

@@ -9,10 +9,10 @@
 top=$(cd "${srcdir:-.}" && pwd) && cd "$top" || exit 99
 left_out=
 [ "${1-}" != --quick ] || { left_out='-clang-analyzer-*'; shift; }
-files=${*:-$(ls lib/*.c cli/*.c server/*.c client/*.c client/load/*.c \
-	client/load/*/*.c)}
+files=$(ls ${*:-lib/*.c cli/*.c server/*.c server/*/*.c client/*.c \
+	client/load/*.c client/load/*/*.c})
 packages=
-flags='-std=gnu11 -pthread -D_GNU_SOURCE -DPACKAGE_VERSION="0" -Ilib'
+flags='-std=gnu11 -pthread -D_GNU_SOURCE -DHAVE_STATUS -DPACKAGE_VERSION="0" -Ilib'
 for package in libedit jansson zlib; do
 	pkg-config --exists $package 2>/dev/null || continue
 	packages="$packages $package"
@@ -66,7 +66,7 @@ fi
 # unreachableCode, because it believes that raise() does not return.
 if command -v cppcheck >/dev/null; then
 	cppcheck --quiet -j 2 --std=c11 --language=c -Ilib -D_GNU_SOURCE \
-		-DWR_FAULTS -DHAVE_ZLIB -DHAVE_JANSSON -DHAVE_LIBEDIT \
+		-DWR_FAULTS -DHAVE_STATUS -DHAVE_ZLIB -DHAVE_JANSSON -DHAVE_LIBEDIT \
 		'-DPACKAGE_VERSION="0"' \
 		--enable=warning,style,performance,portability \
 		--suppress=variableScope --suppress=knownConditionTrueFalse \

@@ -192,9 +192,9 @@ const char *template_parse(struct template *ret, const char *text)
 
 bool template_take(struct template *ret, char *data, size_t len)
 {
-	*ret = (struct template){ .text = data,
-				  .parts = calloc(1, sizeof(*ret->parts)),
+	*ret = (struct template){ .parts = calloc(1, sizeof(*ret->parts)),
 				  .count = 1 };
+	ret->text = data;
 	if (ret->parts)
 		ret->parts[0] =
 			(struct template_part){ .text = data, .len = len };
@@ -362,10 +362,10 @@ static bool template_walk(const struct template *t, struct message_id id,
 		n = b.len - from < len ? b.len - from : len;
 		if (to)
 			to = (char *)memcpy(to, b.data + from, n) + n;
-		else if (memcmp(data, b.data + from, n) != 0)
-			return false;
-		else
+		else if (data && memcmp(data, b.data + from, n) == 0)
 			data += n;
+		else
+			return false;
 		len -= n;
 		from = 0;
 	}

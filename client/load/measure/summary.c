@@ -54,7 +54,6 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	case CLOCK_FROM_PLAN:
 		return is_exchange && result_main_clock(p) == k;
 	case CLOCK_FROM_SEND:
-		return is_exchange;
 	case CLOCK_LAG:
 		return is_exchange;
 	default:
