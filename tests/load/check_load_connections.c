@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -350,16 +351,20 @@ END_TEST
 
 /* ---- how long connecting takes */
 
+static pthread_mutex_t handshakes_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct histogram handshakes;
 
-/* What the kernel tells the load tester is noted. */
+/* What the kernel tells the load tester, by any of its threads, is noted. */
 int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 {
 	const struct tcp_info *info = value;
 	int rc = (int)syscall(SYS_getsockopt, fd, level, name, value, len);
 
-	if (rc == 0 && level == IPPROTO_TCP && name == TCP_INFO)
+	if (rc == 0 && level == IPPROTO_TCP && name == TCP_INFO) {
+		pthread_mutex_lock(&handshakes_lock);
 		histogram_record(&handshakes, info->tcpi_rtt * INT64_C(1000));
+		pthread_mutex_unlock(&handshakes_lock);
+	}
 	return rc;
 }
 
