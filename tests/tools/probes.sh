@@ -7,7 +7,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 library=lib/.libs/libweir.so
 
 grep -q '^DEFS = .*HAVE_SDT' Makefile || {
-	echo 'SKIPPED: configure did not find sys/sdt.h'
+	echo 'SKIPPED: sys/sdt.h is not installed'
 	exit 77
 }
 [ -f $library ] || { echo 'SKIPPED: no shared library is built'; exit 77; }
