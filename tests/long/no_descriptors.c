@@ -136,7 +136,8 @@ struct calm {
 static struct calm calm_now(struct server *s)
 {
 	return (struct calm){ .accepts = atomic_load(&accept_calls),
-			      .lines = log_lines(s) - (int)stats(s).ledger.refused,
+			      .lines = log_lines(s) -
+				       (int)stats(s).ledger.refused,
 			      .cpu_ns = time_of(atomic_load(&acceptor_clock)),
 			      .stolen_ms = stolen_ms() };
 }
