@@ -271,12 +271,13 @@ struct weir_config {
  * speaks_first, and without opened, a session begins at once.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
- * of stack_size bytes.  While a call of the library waits, the connection is
- * parked with that stack and uses no thread.  Any worker may resume it: hold no
- * mutex over a call that waits, and use no thread-local variable after it that
- * was read before, nor errno.  With session_on_worker a session stays on one
- * worker, which does nothing else until it returns.  It does so too where
- * stacks cannot be switched (docs/THREADING.md).
+ * of stack_size bytes.  While a call on its connection waits, the connection is
+ * parked with that stack and uses no thread.  weir_dial(), weir_resolve() and
+ * calls on a connection of weir_dial() block the worker.  Any worker may resume
+ * a session: hold no mutex over a call that waits, and use no thread-local
+ * variable after it that was read before, nor errno.  With session_on_worker a
+ * session stays on one worker, which does nothing else until it returns.  It
+ * does so too where stacks cannot be switched (docs/THREADING.md).
  *
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of
@@ -605,7 +606,7 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * until weir_server_free(), and 192 bytes for each worker.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
- * is closed); -ESHUTDOWN (stopped).
+ * is closed); -ESHUTDOWN (a stop began).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_unlisten(weir_server *s, int id);
@@ -628,7 +629,7 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
  * descriptor.
  *
  * Returns the descriptor; -EALREADY (it is being closed); -EINVAL (no such
- * listener, or it is closed); -ESHUTDOWN (stopped).
+ * listener, or it is closed); -ESHUTDOWN (a stop began).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_listener_fd(weir_server *s, int id);
@@ -640,7 +641,7 @@ WEIR_API int weir_server_listener_fd(weir_server *s, int id);
  * and removes the path of a Unix socket.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
- * is closed); -ESHUTDOWN (stopped).
+ * is closed); -ESHUTDOWN (a stop began).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_own_listener(weir_server *s, int id);
