@@ -60,9 +60,9 @@ static int access_opened(weir_conn *c, void *arg)
 	struct access_log *log = arg;
 	char peer[PEER_TEXT];
 
-	journal(WEIR_LOG_INFO, "connection %llu from %s to %s@%s",
-		(unsigned long long)weir_conn_id(c), peer_of(c, peer),
-		log->service, log->address);
+	journal_client(WEIR_LOG_INFO, "connection %llu from %s to %s@%s",
+		       (unsigned long long)weir_conn_id(c), peer_of(c, peer),
+		       log->service, log->address);
 	return log->inner.opened ? log->inner.opened(c, log->inner.arg)
 				 : WEIR_AGAIN;
 }
@@ -83,7 +83,8 @@ static void access_closed(weir_conn *c, void *arg)
 	if (log->inner.closed)
 		log->inner.closed(c, log->inner.arg);
 	weir_conn_summary(c, &s, sizeof(s));
-	journal(WEIR_LOG_INFO,
+	journal_client(
+		WEIR_LOG_INFO,
 		"connection %llu from %s to %s@%s ended after %lld.%03lld s "
 		"(%llu bytes in, %llu out): %s",
 		(unsigned long long)weir_conn_id(c), peer_of(c, peer),

@@ -169,9 +169,25 @@ bool limit_allows(struct limit *l)
 	return atomic_fetch_add(&l->count, 1) < l->most;
 }
 
-void journal(int level, const char *format, ...)
+static void log_formatted(int level, const char *format, va_list ap)
 {
 	char text[768];
+
+	vsnprintf(text, sizeof(text), format, ap);
+	journal_sink(NULL, level, text);
+}
+
+void journal(int level, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	log_formatted(level, format, ap);
+	va_end(ap);
+}
+
+void journal_client(int level, const char *format, ...)
+{
 	va_list ap;
 
 	if (!journal_wants(level))
@@ -181,9 +197,8 @@ void journal(int level, const char *format, ...)
 		return;
 	}
 	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
+	log_formatted(level, format, ap);
 	va_end(ap);
-	journal_sink(NULL, level, text);
 }
 
 void journal_end(void)

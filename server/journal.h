@@ -4,8 +4,9 @@
  *
  *   2026-01-02T03:04:05.678Z info connection 17 from 127.0.0.1:50312
  *
- * A line is dropped if standard error does not take it, or if its level has had
- * JOURNAL_PER_SECOND lines this second, so that clients cannot fill a disk.
+ * A line is dropped if standard error does not take it.  So that clients cannot
+ * fill a disk, a line about a client is dropped as well if its level has had
+ * JOURNAL_PER_SECOND of them this second; lines about the server never are.
  * If systemd reads standard error, lines begin with the priority, as <6>.
  * The number of dropped lines is logged before the next line.  Any thread,
  * after journal_start().
@@ -18,7 +19,7 @@
 
 #include <weir.h>
 
-/* For each level; the library limits its own lines. */
+/* About clients, for each level; the library limits its own lines. */
 #define JOURNAL_PER_SECOND 100
 
 /* At most that many lines in each second. */
@@ -43,7 +44,12 @@ int journal_level(void);
 /* For weir_config.log. */
 weir_log journal_sink;
 
+/* About the server: what it does, what fails. */
 void journal(int level, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* About a client, or as often as clients want. */
+void journal_client(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* How many lines were dropped so far. */

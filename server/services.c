@@ -77,6 +77,7 @@ void service_print(const char *mark, const char *message, size_t len)
 			   service_trim(message, len), CLI_KEEP_UTF8);
 	line[used++] = '\n';
 	if (!out_print(line, used))
-		journal(WEIR_LOG_WARNING,
+		journal_client(
+			WEIR_LOG_WARNING,
 			"standard output takes no more: a line was lost");
 }

@@ -70,7 +70,8 @@ static int send_file(weir_conn *c, const char *path)
 	int fd = open_file(path, &len), rc;
 
 	if (fd < 0) {
-		journal(WEIR_LOG_ERROR, "connection %llu: cannot send '%s': %s",
+		journal_client(
+			WEIR_LOG_ERROR, "connection %llu: cannot send '%s': %s",
 			(unsigned long long)weir_conn_id(c), path,
 			fd == -EINVAL ? "not a regular file" : strerror(-fd));
 		return -EPIPE; /* closes without another log line */

@@ -116,9 +116,10 @@ static void send_unsent_locked(struct room *r, struct member *m, weir_msg *all)
 		     : weir_ref_send(m->ref, r->text + from, r->len - from);
 	if (rc == 0 || rc == -EPIPE) /* -EPIPE: it is leaving */
 		return;
-	journal(WEIR_LOG_INFO,
-		"connection %llu does not read what the room says: %s",
-		(unsigned long long)weir_ref_id(m->ref), weir_strerror(rc));
+	journal_client(WEIR_LOG_INFO,
+		       "connection %llu does not read what the room says: %s",
+		       (unsigned long long)weir_ref_id(m->ref),
+		       weir_strerror(rc));
 	weir_ref_cancel(m->ref);
 	remove_locked(r, m);
 }

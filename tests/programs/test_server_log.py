@@ -15,7 +15,7 @@ import threading
 
 from weirtest import (DEADLINE, Server, TestCase, connect,
                       connect_soon, main, read_all, reset,
-                      until)
+                      run, until)
 
 
 class Losses(TestCase):
@@ -151,6 +151,24 @@ class Connections(TestCase):
         self.assertLessEqual(max(by_second.values()), 2 * limit)
         self.assertEqual(sum(by_second.values()) + sum(map(int, lost)),
                          2 * clients)
+
+    def test_a_crowd_displaces_no_line_about_the_server(self):
+        folder, rounds = self.folder(), 5
+        config, control = folder + "/config", folder + "/control"
+        with open(config, "w") as file:
+            file.write("log-level = info\n")
+        with Server("--config", config, "--control", control,
+                    "greet@127.0.0.1:0") as server:
+            for _ in range(rounds):
+                for _ in range(100):
+                    with server.connect() as sock:
+                        read_all(sock)
+                self.assertEqual(run("WEIR_SERVER", "ctl", "-c", control,
+                                     "reload").returncode, 0)
+            self.assertEqual(server.stop()[0], 0)
+            log = server.err.rest()
+        self.assertIn(b" log lines were dropped", log)
+        self.assertEqual(log.count(b" info reloaded "), rounds)
 
 
 class FullFile(TestCase):

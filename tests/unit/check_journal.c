@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The count of log lines lost because standard error took none: each loss is
- * reported once, whichever threads log.
+ * The count of log lines that were dropped: each is reported once, whichever
+ * threads log.  Only lines about clients have a limit.
  */
 #include "test.h"
 
@@ -82,6 +82,19 @@ START_TEST(a_note_that_is_not_taken_is_told_later)
 }
 END_TEST
 
+START_TEST(lines_about_clients_have_a_limit_and_displace_no_others)
+{
+	takes = take_all;
+	for (int i = 0; i < 3 * JOURNAL_PER_SECOND; i++)
+		journal_client(WEIR_LOG_INFO, "one of many");
+	ck_assert_uint_ge(journal_dropped(), JOURNAL_PER_SECOND);
+	taken = 0;
+	for (int i = 0; i < 3 * JOURNAL_PER_SECOND; i++)
+		journal(WEIR_LOG_INFO, "the server does something");
+	ck_assert_uint_eq(taken, 3 * JOURNAL_PER_SECOND);
+}
+END_TEST
+
 /* Alternately full and empty. */
 static bool take_some(const char *line)
 {
@@ -117,8 +130,9 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("journal",
-			 lost_lines_are_told_once_though_another_thread_logs,
-			 a_note_that_is_not_taken_is_told_later,
-			 many_threads_lose_no_line_without_a_count);
+	return RUN_TESTS(
+		"journal", lost_lines_are_told_once_though_another_thread_logs,
+		a_note_that_is_not_taken_is_told_later,
+		lines_about_clients_have_a_limit_and_displace_no_others,
+		many_threads_lose_no_line_without_a_count);
 }
