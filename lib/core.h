@@ -85,6 +85,7 @@ struct wr_core {
 	struct wr_cond changed;
 
 	struct wr_stacks *stacks; /* l: the list of all sizes */
+	bool handles_overflow;	  /* under a lock of overflow.c */
 
 	struct wr_stats *stats; /* workers, acceptor, foreign threads */
 	int stats_count;

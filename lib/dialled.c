@@ -34,7 +34,7 @@ static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 	if (rc == 0)
 		rc = wr_core_set_stacks(core, &d->service);
 	if (rc == 0 && d->service.stacks)
-		wr_overflow_install();
+		wr_overflow_handle(core);
 	if (rc < 0)
 		wr_sys_free(d);
 	else

@@ -206,7 +206,7 @@ static void lock_path(struct path_lock *k, const char *path)
 	snprintf(k->name, sizeof(k->name), "%s.lock", path);
 	for (tries = 0; k->fd < 0 && rc == 0 && tries < WR_PATH_LOCK_ROUNDS;
 	     tries++) {
-		int fd = rc = wr_sys_create(k->name);
+		int fd = wr_sys_create(k->name);
 
 		if (fd < 0)
 			return;

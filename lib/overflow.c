@@ -15,6 +15,12 @@
 #include "stacks.h"
 #include "sys.h"
 
+/* Of the handler: servers. */
+static struct {
+	struct wr_word_lock lock;
+	unsigned count;
+} users;
+
 struct text {
 	char chars[256];
 	size_t len;
@@ -71,7 +77,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 		tell(co->arg);
 }
 
-void wr_overflow_install(void)
+static void install_locked(void)
 {
 	struct sigaction now, ours = { .sa_sigaction = on_fault,
 				       .sa_flags = SA_SIGINFO | SA_ONSTACK };
@@ -79,6 +85,33 @@ void wr_overflow_install(void)
 	if (sigaction(SIGSEGV, NULL, &now) == 0 &&
 	    !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
 		(void)sigaction(SIGSEGV, &ours, NULL);
+}
+
+static void remove_locked(void)
+{
+	struct sigaction now, none = { .sa_handler = SIG_DFL };
+
+	if (sigaction(SIGSEGV, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+	    now.sa_sigaction == on_fault)
+		(void)sigaction(SIGSEGV, &none, NULL);
+}
+
+void wr_overflow_handle(struct wr_core *core)
+{
+	wr_word_lock(&users.lock);
+	if (!core->handles_overflow && users.count++ == 0)
+		install_locked();
+	core->handles_overflow = true;
+	wr_word_unlock(&users.lock);
+}
+
+void wr_overflow_leave(struct wr_core *core)
+{
+	wr_word_lock(&users.lock);
+	if (core->handles_overflow && --users.count == 0)
+		remove_locked();
+	core->handles_overflow = false;
+	wr_word_unlock(&users.lock);
 }
 
 void *wr_overflow_enter_thread(void)

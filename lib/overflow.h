@@ -3,8 +3,11 @@
 #ifndef WR_OVERFLOW_H
 #define WR_OVERFLOW_H
 
-/* Handle SIGSEGV, if the program does not. */
-void wr_overflow_install(void);
+struct wr_core;
+
+/* Handle SIGSEGV, if the program does not, until the last core has left. */
+void wr_overflow_handle(struct wr_core *core);
+void wr_overflow_leave(struct wr_core *core);
 
 /*
  * Give the calling thread a stack for signals, if it has none, and take it

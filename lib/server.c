@@ -75,6 +75,7 @@ static void unref(void *arg)
 	wr_pool_fini(&s->pool);
 	wr_table_unref(s->core.table);
 	wr_server_timers_fini(&s->timers);
+	wr_overflow_leave(&s->core);
 	wr_core_fini(&s->core);
 	wr_sys_free(s);
 }
@@ -171,7 +172,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (rc == 0)
 		rc = wr_core_set_stacks(&s->core, &endpoint->service);
 	if (rc == 0 && endpoint->service.stacks)
-		wr_overflow_install();
+		wr_overflow_handle(&s->core);
 	if (rc == 0)
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,

@@ -460,7 +460,7 @@ static bool is_service_kept(const struct weir_service *set,
 
 int wr_service_change(struct wr_service *s, const struct weir_service *service)
 {
-	struct weir_service set;
+	struct weir_service set = { 0 };
 	struct wr_limits wanted, *limits;
 	int rc = copy_service(&set, service, &nowhere);
 

@@ -37,7 +37,8 @@
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a signal's disposition, but for one: if SIGSEGV has its
  * default when a service with sessions is made, it gets a handler that writes a
- * line to standard error when a session has overflowed its stack.  It holds no
+ * line to standard error when a session has overflowed its stack; the default
+ * returns when the last server with such a service is freed.  It holds no
  * lock while it calls you.  Once loaded it stays loaded: dlclose() does not
  * unmap it.
  */

@@ -368,18 +368,45 @@ START_TEST(a_session_gets_its_banner_out_before_the_client_speaks)
 }
 END_TEST
 
+/* Sessions have a handler of stack overflows, in the signal's default case. */
+START_TEST(signals_are_as_before_after_the_last_server)
+{
+	struct weir_service *service = WEIR_SERVICE(.session = echo);
+	struct sigaction before, during, after;
+	weir_server *servers[2];
+
+	ck_assert_int_eq(sigaction(SIGSEGV, NULL, &before), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(weir_server_new(&servers[i], NULL), 0);
+		for (int k = 0; k < 2; k++)
+			ck_assert_int_ge(weir_server_listen(servers[i],
+							    "127.0.0.1:0",
+							    service),
+					 0);
+	}
+	ck_assert_int_eq(sigaction(SIGSEGV, NULL, &during), 0);
+	weir_server_free(servers[0]);
+	ck_assert_int_eq(sigaction(SIGSEGV, NULL, &after), 0);
+	ck_assert_ptr_eq(after.sa_sigaction, during.sa_sigaction);
+	weir_server_free(servers[1]);
+	ck_assert_int_eq(sigaction(SIGSEGV, NULL, &after), 0);
+	ck_assert_ptr_eq(after.sa_sigaction, before.sa_sigaction);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS(
-		"life", a_readable_life_is_opened_fed_closed_and_dropped,
-		nothing_is_called_before_there_is_something_to_read,
-		every_end_closes_and_drops_once,
-		data_that_is_replaced_is_dropped,
-		data_that_closed_replaces_is_dropped_once,
-		data_that_closed_takes_away_is_dropped_once,
-		a_service_may_greet_and_close,
-		a_verdict_is_logged_if_it_is_an_error_of_the_handler,
-		a_connection_knows_its_number_and_addresses,
-		a_connection_has_its_options,
-		a_session_gets_its_banner_out_before_the_client_speaks);
+	return RUN_TESTS("life",
+			 a_readable_life_is_opened_fed_closed_and_dropped,
+			 nothing_is_called_before_there_is_something_to_read,
+			 every_end_closes_and_drops_once,
+			 data_that_is_replaced_is_dropped,
+			 data_that_closed_replaces_is_dropped_once,
+			 data_that_closed_takes_away_is_dropped_once,
+			 a_service_may_greet_and_close,
+			 a_verdict_is_logged_if_it_is_an_error_of_the_handler,
+			 a_connection_knows_its_number_and_addresses,
+			 a_connection_has_its_options,
+			 a_session_gets_its_banner_out_before_the_client_speaks,
+			 signals_are_as_before_after_the_last_server);
 }

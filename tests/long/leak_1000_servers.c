@@ -75,14 +75,19 @@ static bool set_are_same(const sigset_t *a, const sigset_t *b)
 	return true;
 }
 
+/* The C library sets this flag with any action. */
+#define RESTORER 0x04000000
+
 static bool actions_are_same(const struct sigaction *a,
 			     const struct sigaction *b)
 {
-	return a->sa_handler == b->sa_handler && a->sa_flags == b->sa_flags &&
+	return a->sa_handler == b->sa_handler &&
+	       ((a->sa_flags ^ b->sa_flags) & ~RESTORER) == 0 &&
 	       set_are_same(&a->sa_mask, &b->sa_mask);
 }
 
-static void settings_are(const struct settings *before)
+/* Signal `but` may have changed. */
+static void settings_are(const struct settings *before, int but)
 {
 	static struct settings now;
 
@@ -90,8 +95,9 @@ static void settings_are(const struct settings *before)
 	ck_assert_msg(set_are_same(&now.mask, &before->mask),
 		      "the signal mask has changed");
 	for (int sig = 1; sig < NSIG; sig++)
-		ck_assert_msg(actions_are_same(&now.actions[sig],
-					       &before->actions[sig]),
+		ck_assert_msg(sig == but ||
+				      actions_are_same(&now.actions[sig],
+						       &before->actions[sig]),
 			      "the disposition of signal %d has changed", sig);
 	ck_assert_mem_eq(now.limits, before->limits, sizeof(now.limits));
 	ck_assert_str_eq(now.umask, before->umask);
@@ -160,8 +166,8 @@ static void one_run(int i, const struct settings *settings)
 		clients_come(s);
 	else
 		client_expect(client_open(s), "Connect");
-	if (i % 50 == 0)
-		settings_are(settings);
+	if (i % 50 == 0) /* a session's stack may overflow */
+		settings_are(settings, services[i % 3]->session ? SIGSEGV : 0);
 	server_stop_and_check(s);
 }
 
@@ -187,7 +193,7 @@ START_TEST(a_thousand_lives_leave_the_program_as_it_was)
 			longest = now_ms() - life_began_at;
 	}
 	heap_after = heap_in_use();
-	settings_are(&settings);
+	settings_are(&settings, 0);
 	process_state_check(&baseline);
 	descriptors_take(after, sizeof(after));
 	ck_assert_str_eq(after, before);

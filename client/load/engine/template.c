@@ -26,14 +26,17 @@ static size_t read_escape(const char *text, char *ret)
 {
 	static const char names[] = "rnt\\{", values[] = "\r\n\t\\{";
 	const char *name = *text ? strchr(names, *text) : NULL;
+	int high, low;
 
 	if (name) {
 		*ret = values[name - names];
 		return 1;
 	}
-	if (*text != 'x' || hex_digit(text[1]) < 0 || hex_digit(text[2]) < 0)
+	high = *text == 'x' ? hex_digit(text[1]) : -1;
+	low = high >= 0 ? hex_digit(text[2]) : -1;
+	if (low < 0)
 		return 0;
-	*ret = (char)(hex_digit(text[1]) << 4 | hex_digit(text[2]));
+	*ret = (char)(high << 4 | low);
 	return 3;
 }
 

@@ -129,8 +129,8 @@ static int compare_values(struct comparison *ret, const struct series *old,
 {
 	size_t m = old->count, n = new->count;
 	double wider = widening(old, new), scale;
-	double *all = calloc(m + n, sizeof(*all));
-	double *differences = calloc(m * n, sizeof(*differences));
+	double *all = calloc(m + n + 1, sizeof(*all));
+	double *differences = calloc(m * n + 1, sizeof(*differences));
 	int rc = all && differences ? 0 : -ENOMEM;
 
 	if (rc == 0) {

@@ -409,8 +409,8 @@ static const char *read_inner(struct histogram *h, const unsigned char *inner,
 static const char *read_outer(struct histogram *h, const unsigned char *outer,
 			      size_t len)
 {
-	unsigned char *inner;
-	size_t inner_len;
+	unsigned char *inner = NULL;
+	size_t inner_len = 0;
 	const char *wrong;
 	int rc;
 
