@@ -63,7 +63,7 @@
 	  "1: a session begins before its first byte")                         \
 	X(session_on_worker, int, 0, 0, 1, COUNT,                              \
 	  "1: a session keeps its worker while it waits")                      \
-	X(stack_size, size_t, 64 << 10, 16 << 10, 1 << 30, BYTES,              \
+	X(stack_size, size_t, 256 << 10, 16 << 10, 1 << 30, BYTES,             \
 	  "stack of a session")                                                \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")

@@ -324,7 +324,7 @@ struct weir_service {
 	size_t write_rate;     /* B/s that the peer must take, see above; 0 */
 	int speaks_first;      /* 1: a session begins at once; 0 or 1; 0 */
 	int session_on_worker; /* 1: a session keeps its worker; 0 or 1; 0 */
-	size_t stack_size;     /* of a session; 16 KiB to 1 GiB; 64 KiB */
+	size_t stack_size;     /* of a session; 16 KiB to 1 GiB; 256 KiB */
 	int full_duplex; /* 1: unsent output does not hold input; 0 or 1; 0 */
 	int backlog;	 /* of listen(2); 1 to INT_MAX; 4,096 */
 	int mode;	 /* of a Unix socket; 0 to 0777; 0: 0600 */

@@ -102,6 +102,9 @@ class Flooded:
             self._process.wait()
         self._process.stdout.close()
         self.log.close()
+        if self._process.returncode < 0:
+            print("the server was ended by signal %d: %r" %
+                  (-self._process.returncode, self.log.data))
 
     def _order(self, words):
         with self._lock:
