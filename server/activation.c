@@ -17,6 +17,7 @@
 #include "../cli/cli.h"
 #include "../cli/text.h"
 #include "listeners.h"
+#include "systemd.h"
 #include "upgrade.h"
 
 #define FIRST_FD 3
@@ -132,17 +133,37 @@ static void report_passed(const char *what, const char *which)
 		cli_error("%s '%s'; passed are: %s", what, which, list);
 }
 
+/* From number *at on, which moves behind it; NULL: there are no more. */
+static struct passed *find_passed(const char *name, size_t *at)
+{
+	while (*at < passed.count) {
+		struct passed *p = &passed.all[(*at)++];
+
+		if (strcmp(p->name, name) == 0)
+			return p;
+	}
+	return NULL;
+}
+
+/* By its number, as fd:N. */
+static void take_number(const struct listener *l)
+{
+	for (size_t i = 0; i < passed.count; i++)
+		if (l->kind == WEIR_ADDRESS_FD &&
+		    atoi(l->where + strlen("fd:")) == FIRST_FD + (int)i)
+			passed.all[i].is_taken = true;
+}
+
 static bool append_named(struct listeners *ret, struct listener l)
 {
-	const char *name = l.where + strlen("fd:");
+	struct passed *p;
 	bool is_found = false;
+	size_t at = 0;
 
 	l.is_named = false;
-	for (size_t i = 0; i < passed.count; i++) {
-		if (strcmp(passed.all[i].name, name) != 0)
-			continue;
-		l.where = passed.all[i].where;
-		passed.all[i].is_taken = true;
+	while ((p = find_passed(l.name, &at))) {
+		p->is_taken = true;
+		l.where = p->where;
 		if (!listeners_append(ret, &l))
 			return false;
 		is_found = true;
@@ -152,53 +173,66 @@ static bool append_named(struct listeners *ret, struct listener l)
 	return is_found;
 }
 
-static bool check_all_are_served(const struct listeners *l)
+/* Find its socket, unless it is to be opened.  Returns false if there is none.
+ */
+static bool find_socket(struct listener *l, const char *name)
 {
-	for (size_t i = 0; i < passed.count; i++) {
-		if (listeners_have_fd(l, FIRST_FD + (int)i))
-			continue;
-		report_passed("no operand names the passed socket",
-			      passed.all[i].name);
-		return false;
+	struct passed *p;
+	size_t at = 0;
+
+	l->is_inherited = l->kind == WEIR_ADDRESS_FD;
+	snprintf(l->name, sizeof(l->name), "%s",
+		 l->is_named ? l->where + strlen("fd:") : name);
+	/* Two listeners on any free port have one name. */
+	while ((p = find_passed(l->name, &at)) && p->is_taken)
+		;
+	if (!p) {
+		take_number(l);
+		return !l->is_named;
 	}
+	p->is_taken = true;
+	l->where = p->where;
+	l->kind = WEIR_ADDRESS_FD;
 	return true;
 }
 
-const char *activation_address(const char *name, const char *where)
+bool activation_apply_option(struct listener *l, const char *name)
 {
-	for (size_t i = 0; i < passed.count; i++)
-		if (strcmp(passed.all[i].name, name) == 0) {
-			passed.all[i].is_taken = true;
-			return passed.all[i].where;
-		}
-	return where;
+	bool is_good = find_socket(l, name);
+
+	if (!is_good)
+		report_passed(l->spec, l->where);
+	return is_good;
 }
 
-/* Its name for a successor, which has the same operands. */
-static bool append_operand(struct listeners *ret, struct listener l, size_t i)
+/* Of its address, for a successor; without a colon, which separates names. */
+static void name_socket(char *name, size_t cap, const char *where)
 {
-	l.is_inherited = l.kind == WEIR_ADDRESS_FD;
+	snprintf(name, cap, "%c%s", ACTIVATION_OURS, where);
+	while ((name = strchr(name, ':')))
+		*name = ',';
+}
+
+static bool append_operand(struct listeners *ret, struct listener l)
+{
+	char name[sizeof(l.name)];
+
+	name_socket(name, sizeof(name), l.where);
 	if (l.is_named) {
+		l.is_inherited = true;
 		snprintf(l.name, sizeof(l.name), "%s", l.where + strlen("fd:"));
 		return append_named(ret, l);
 	}
-	snprintf(l.name, sizeof(l.name), "listener-%zu", i);
-	if (activation_address(l.name, NULL)) {
-		l.where = activation_address(l.name, NULL);
-		l.kind = WEIR_ADDRESS_FD;
-	}
+	(void)find_socket(&l, name);
 	return listeners_append(ret, &l);
 }
 
 static bool activation_resolve(struct listeners *ret, const struct listeners *l)
 {
-	for (size_t i = 0; i < l->count; i++) {
-		bool is_good = append_operand(ret, l->all[i], i);
-
-		if (!is_good)
+	for (size_t i = 0; i < l->count; i++)
+		if (!append_operand(ret, l->all[i]))
 			return false;
-	}
-	return upgrade_has_predecessor() || check_all_are_served(ret);
+	return true;
 }
 
 bool activation_apply(struct listeners *l)
@@ -211,11 +245,30 @@ bool activation_apply(struct listeners *l)
 	return is_good;
 }
 
-void activation_close_rest(void)
+bool activation_check_rest(void)
 {
-	for (size_t i = 0; i < passed.count; i++)
-		if (upgrade_has_predecessor() && !passed.all[i].is_taken)
-			close(FIRST_FD + (int)i);
+	for (size_t i = 0; i < passed.count; i++) {
+		if (passed.all[i].is_taken)
+			continue;
+		if (passed.all[i].name[0] == ACTIVATION_OURS)
+			systemd_forget(passed.all[i].name);
+		else if (!upgrade_has_predecessor()) {
+			report_passed("no listener names the passed socket",
+				      passed.all[i].name);
+			return false;
+		}
+		close(FIRST_FD + (int)i);
+	}
+	return true;
+}
+
+size_t activation_report(char *text, size_t cap)
+{
+	size_t n = 0;
+
+	for (; n < passed.count && n < cap; n++)
+		text[n] = passed.all[n].is_taken ? 'T' : '-';
+	return n;
 }
 
 void activation_fini(void)

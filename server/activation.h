@@ -7,26 +7,42 @@
 #define SERVER_ACTIVATION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
+struct listener;
 struct listeners;
 
 /*
- * Replace each fd:NAME by the sockets of that name, a listener for each.  Every
- * socket must have a listener, but of those of a predecessor that its operands
- * and other calls of this file ask for.  Removes the variables from the
- * environment, so call it before there are threads.  Returns false after
- * printing an error.
+ * How a predecessor names a socket that it has opened begins with this
+ * character; the NAME of an fd:NAME does not.
+ */
+#define ACTIVATION_OURS '~'
+
+/*
+ * Replace each fd:NAME by the sockets of that name, a listener for each.
+ * Removes the variables from the environment, so call it before there are
+ * threads.  Returns false after printing an error.
  */
 bool activation_apply(struct listeners *l);
 
 /*
- * The address of the socket that a predecessor passes under this name, or where
- * itself.
+ * The same for the address of an option: *l is of listeners_parse_option().  If
+ * a predecessor passes a socket under this name, l->where becomes its address.
  */
-const char *activation_address(const char *name, const char *where);
+bool activation_apply_option(struct listener *l, const char *name);
 
-/* Close the sockets of a predecessor that nothing has asked for. */
-void activation_close_rest(void);
+/*
+ * All have asked.  A socket of a service manager that is left is an error; one
+ * that a predecessor has opened is closed.  Returns false after printing an
+ * error.
+ */
+bool activation_check_rest(void);
+
+/*
+ * For each passed socket whether it was asked for, 'T' or '-', to text; at most
+ * cap.  Returns how many.
+ */
+size_t activation_report(char *text, size_t cap);
 
 /* After the last use of these listeners. */
 void activation_fini(void);

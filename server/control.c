@@ -13,6 +13,7 @@
 #include "../cli/cli.h"
 #include "activation.h"
 #include "journal.h"
+#include "listeners.h"
 #include "reload.h"
 #include "upgrade.h"
 
@@ -300,11 +301,15 @@ static int take_request(weir_conn *c, void *arg)
 static int open_own(const char *path)
 {
 	char where[256];
+	struct listener l = { .spec = "--control",
+			      .where = where,
+			      .kind = WEIR_ADDRESS_UNIX };
 	int rc;
 
 	if ((size_t)snprintf(where, sizeof(where), "unix:%s", path) >=
 	    sizeof(where))
 		return -ENAMETOOLONG;
+	(void)activation_apply_option(&l, "~control");
 	rc = weir_server_new(&control.own,
 			     WEIR_CONFIG(.workers = 2,
 					 .max_connections = CLIENTS_MOST,
@@ -314,12 +319,12 @@ static int open_own(const char *path)
 					 .log = journal_sink));
 	if (rc == 0)
 		rc = weir_server_listen(
-			control.own, activation_address("control", where),
+			control.own, l.where,
 			WEIR_SERVICE(.readable = take_request,
 				     .first_byte_ms = 5000, .read_ms = 5000,
 				     .write_ms = 5000, .line_max = CONTROL_LINE,
 				     .outbox_max = OUTPUT_MOST));
-	return rc < 0 ? rc : upgrade_offer(control.own, rc, "control", false);
+	return rc < 0 ? rc : upgrade_offer(control.own, rc, l.name, false);
 }
 
 int control_open(const char *path, weir_server *s)

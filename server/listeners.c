@@ -13,6 +13,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "activation.h"
 #include "services.h"
 
 #define MOST_NAME 255 /* of fd:NAME */
@@ -36,27 +37,54 @@ static bool is_fd_name(const char *where)
 	       where[3 + strspn(where + 3, "0123456789")] != '\0';
 }
 
+static void report_address(const struct listener *l, const char *wrong)
+{
+	if (l->service)
+		cli_error("bad address '%s' in '%s': %s", l->where, l->spec,
+			  wrong);
+	else
+		cli_error("%s: bad address '%s': %s", l->spec, l->where, wrong);
+}
+
 /* As service managers permit them. */
 static bool check_fd_name(const struct listener *l)
 {
 	const char *name = l->where + strlen("fd:");
+	char wrong[128];
 	size_t len = 0;
 
 	while (len <= MOST_NAME && name[len] >= ' ' && name[len] <= '~' &&
 	       name[len] != ':')
 		len++;
-	if (len <= MOST_NAME && name[len] == '\0')
+	if (len <= MOST_NAME && name[len] == '\0' && name[0] != ACTIVATION_OURS)
 		return true;
-	cli_error("bad address '%s' in '%s': the name of a socket has at most "
-		  "%d printable ASCII characters and no colon",
-		  l->where, l->spec, MOST_NAME);
+	snprintf(wrong, sizeof(wrong),
+		 "the name of a socket has at most %d printable ASCII "
+		 "characters, no colon and no '%c' in front",
+		 MOST_NAME, ACTIVATION_OURS);
+	report_address(l, wrong);
 	return false;
+}
+
+static bool parse_where(struct listener *ret)
+{
+	char wrong[128];
+
+	if (is_fd_name(ret->where)) {
+		ret->is_named = true;
+		ret->kind = WEIR_ADDRESS_FD;
+		return check_fd_name(ret);
+	}
+	ret->kind = weir_address_check(ret->where, WEIR_TO_LISTEN, wrong,
+				       sizeof(wrong));
+	if (ret->kind < 0)
+		report_address(ret, wrong);
+	return ret->kind >= 0;
 }
 
 static bool parse_listener(struct listener *ret, const char *spec)
 {
 	const char *at = strchr(spec, '@');
-	char wrong[128];
 
 	if (!at) {
 		cli_error("'%s' is not SERVICE@ADDRESS, as in %s", spec,
@@ -72,17 +100,14 @@ static bool parse_listener(struct listener *ret, const char *spec)
 		report_unknown_service(spec, (int)(at - spec));
 		return false;
 	}
-	if (is_fd_name(ret->where)) {
-		ret->is_named = true;
-		ret->kind = WEIR_ADDRESS_FD;
-		return check_fd_name(ret);
-	}
-	ret->kind = weir_address_check(ret->where, WEIR_TO_LISTEN, wrong,
-				       sizeof(wrong));
-	if (ret->kind < 0)
-		cli_error("bad address '%s' in '%s': %s", ret->where, spec,
-			  wrong);
-	return ret->kind >= 0;
+	return parse_where(ret);
+}
+
+bool listeners_parse_option(struct listener *ret, const char *option,
+			    const char *where)
+{
+	*ret = (struct listener){ .spec = option, .where = where };
+	return parse_where(ret);
 }
 
 /* Would both be the same socket?  Not with a port that is picked. */
@@ -165,15 +190,6 @@ bool listeners_have(const struct listeners *l, const struct service *service)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->all[i].service == service)
-			return true;
-	return false;
-}
-
-bool listeners_have_fd(const struct listeners *l, int fd)
-{
-	for (size_t i = 0; i < l->count; i++)
-		if (l->all[i].kind == WEIR_ADDRESS_FD &&
-		    atoi(l->all[i].where + strlen("fd:")) == fd)
 			return true;
 	return false;
 }

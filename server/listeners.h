@@ -35,6 +35,13 @@ struct listeners {
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
 /*
+ * Parse the address of an option, as "--status", which serves something else.
+ * Returns false after printing an error.
+ */
+bool listeners_parse_option(struct listener *ret, const char *option,
+			    const char *where);
+
+/*
  * Add a listener.  Returns false after printing an error: it has the address of
  * another one, or there is no memory.
  */
@@ -45,9 +52,6 @@ bool listeners_use(const struct listeners *l, unsigned what);
 
 /* Is one of them for this service? */
 bool listeners_have(const struct listeners *l, const struct service *service);
-
-/* Is one of them the inherited descriptor fd? */
-bool listeners_have_fd(const struct listeners *l, int fd);
 
 bool listeners_have_unix(const struct listeners *l);
 

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "../cli/cli.h"
 #include "access.h"
 #include "activation.h"
+#include "agent.h"
 #include "background.h"
 #include "console.h"
 #include "control.h"
@@ -196,7 +198,8 @@ static int open_listener(weir_server *s, const struct options *o,
 	listener_limits(&service, o, l);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
-	if (rc >= 0 && upgrade_offer(s, rc, l->name, l->is_inherited) < 0)
+	if (rc >= 0 && upgrade_offer(s, rc, l->name,
+				     l->is_inherited || o->keeps_listeners) < 0)
 		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
 	if (rc >= 0 && log &&
 	    weir_server_address(s, rc, address, sizeof(address)) >= 0)
@@ -286,16 +289,27 @@ static int open_listeners(weir_server *s, const struct options *o)
 	return CLI_DONE;
 }
 
-static int open_status(weir_server *s, const struct options *o)
+/* The listener of an option.  where may be NULL: there is none. */
+static int open_option(weir_server *s, const struct options *o,
+		       const char *option, const char *where,
+		       int (*open)(weir_server *s, const struct options *o,
+				   const struct listener *l))
 {
-	int rc = o->status ? status_open(s, o) : 0;
+	struct listener l;
+	char name[32];
+	int rc;
 
+	if (!where)
+		return CLI_DONE;
+	snprintf(name, sizeof(name), "%c%s", ACTIVATION_OURS, option);
+	if (!listeners_parse_option(&l, option, where) ||
+	    !activation_apply_option(&l, name))
+		return CLI_USAGE;
+	rc = open(s, o, &l);
 	if (rc >= 0)
 		return CLI_DONE;
-	cli_error("--status: cannot listen on '%s': %s", o->status,
-		  describe_listen_error(rc, weir_address_check(o->status,
-							       WEIR_TO_LISTEN,
-							       NULL, 0)));
+	cli_error("%s: cannot listen on '%s': %s", option, where,
+		  describe_listen_error(rc, l.kind));
 	return status_of(rc);
 }
 
@@ -320,6 +334,10 @@ static void announce(weir_server *s, const struct options *o)
 				     o->listeners.all[i].service->name, where);
 	if (o->status)
 		status_announce();
+	agent_announce();
+	for (size_t i = 0; i < o->listeners.count && o->keeps_listeners; i++)
+		if (!o->listeners.all[i].is_inherited)
+			systemd_keep(s, (int)i, o->listeners.all[i].name);
 	out_announce("ready");
 	systemd_ready(upgrade_has_predecessor());
 	upgrade_ready();
@@ -358,42 +376,75 @@ static int report_end(weir_server *s, int rc, bool has_started)
 	return rc < 0 ? CLI_FAILED : CLI_DONE;
 }
 
+/*
+ * They answer from then on: a successor that does not serve yet would be found
+ * not ready, while its predecessor serves.
+ */
+static int start_others(weir_server *s, const struct options *o)
+{
+	int rc = control_start();
+
+	if (rc == 0)
+		rc = status_start();
+	if (rc == 0)
+		rc = agent_start();
+	if (rc < 0) {
+		(void)weir_server_stop(s, o->config.drain_ms);
+		(void)weir_server_join(s, NULL, 0);
+	}
+	return rc;
+}
+
 static int start(weir_server *s, const struct run *r)
 {
 	const struct options *o = r->options;
 	int rc = systemd_start(s, &o->config);
 
 	reload_start(s, o, r->argc, r->argv);
-	if (rc == 0)
-		rc = control_start();
 	upgrade_start(s, o);
 	if (rc == 0)
 		rc = background_start(take_requests, NULL);
 	if (rc == 0)
 		rc = weir_server_start(s);
 	if (rc == 0)
+		rc = start_others(s, o);
+	if (rc == 0)
 		announce(s, o);
 	return rc;
+}
+
+/* Sockets and the pid file, none of which remains after an error. */
+static int open_all(weir_server *s, const struct options *o)
+{
+	int status = open_listeners(s, o);
+
+	if (status == CLI_DONE)
+		status = control_open(o->control, s);
+	if (status == CLI_DONE)
+		status = open_option(s, o, "--status", o->status, status_open);
+	if (status == CLI_DONE)
+		status = open_option(s, o, "--agent", o->agent, agent_open);
+	if (status == CLI_DONE && !activation_check_rest())
+		status = CLI_USAGE;
+	if (status == CLI_DONE)
+		status = write_pid_file(o->pid_file);
+	if (status != CLI_DONE) {
+		agent_end();
+		status_end();
+		control_end();
+	}
+	return status;
 }
 
 static int serve(weir_server *s, const struct run *r)
 {
 	const struct options *o = r->options;
-	int status = open_listeners(s, o);
+	int status = open_all(s, o);
 	bool has_started;
 	int rc;
 
-	if (status == CLI_DONE)
-		status = control_open(o->control, s);
-	if (status == CLI_DONE)
-		status = write_pid_file(o->pid_file);
-	if (status == CLI_DONE)
-		status = open_status(s, o);
-	if (status != CLI_DONE) {
-		control_end();
+	if (status != CLI_DONE)
 		return status;
-	}
-	activation_close_rest();
 	/* Services may print only after the announcement. */
 	out_hold_prints();
 	rc = start(s, r);
@@ -402,6 +453,7 @@ static int serve(weir_server *s, const struct run *r)
 	if (has_started)
 		rc = weir_server_run(s, WEIR_SIGNALS);
 	upgrade_end();
+	agent_end();
 	status_end();
 	systemd_end();
 	control_end();

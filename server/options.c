@@ -23,6 +23,8 @@
 #include "journal.h"
 #include "services.h"
 
+#define BALANCERS_MOST 1000
+
 enum {
 	OPT_QUEUE_AGE = 256,
 	OPT_REFUSAL,
@@ -35,6 +37,9 @@ enum {
 	OPT_UPGRADE,
 	OPT_MODE,
 	OPT_STATUS,
+	OPT_KEEP,
+	OPT_AGENT,
+	OPT_AGENT_BALANCERS,
 	OPT_ACCESS,
 	OPT_ACCESS_FORMAT,
 };
@@ -80,6 +85,8 @@ static const struct cli_option table[] = {
 	  "answer requests on this Unix socket" },
 	{ "upgrade-timeout", OPT_UPGRADE, "DURATION",
 	  "longest time until a successor is ready\n(default 30s)" },
+	{ "keep-listeners", OPT_KEEP, NULL,
+	  "let systemd keep the sockets for a restart" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "log-level", 'l', "LEVEL",
@@ -88,6 +95,11 @@ static const struct cli_option table[] = {
 	{ "status", OPT_STATUS, "ADDRESS",
 	  "serve metrics, health checks and a status\n"
 	  "page by HTTP at ADDRESS" },
+	{ "agent", OPT_AGENT, "ADDRESS",
+	  "answer agent checks of HAProxy at ADDRESS" },
+	{ "agent-balancers", OPT_AGENT_BALANCERS, "N",
+	  "each of N balancers may open a share of\n"
+	  "--max-connections" },
 	{ "access-log", OPT_ACCESS, "LINES",
 	  "for each connection one line on standard\n"
 	  "error when it has ended: off, errors or all\n"
@@ -257,17 +269,31 @@ static bool parse_opt_access_format(struct options *o)
 static bool parse_opt_status(struct options *o)
 {
 #ifdef HAVE_STATUS
-	char wrong[128];
+	struct listener l;
 
 	o->status = optarg;
-	if (weir_address_check(optarg, WEIR_TO_LISTEN, wrong, sizeof(wrong)) >=
-	    0)
-		return true;
-	cli_error("--status: bad address '%s': %s", optarg, wrong);
+	return listeners_parse_option(&l, "--status", optarg);
 #else
 	(void)o;
 	cli_error("--status: this weir-server was built without it");
+	return false;
 #endif
+}
+
+static bool parse_opt_agent(struct options *o)
+{
+	struct listener l;
+
+	o->agent = optarg;
+	return listeners_parse_option(&l, "--agent", optarg);
+}
+
+static bool parse_opt_balancers(struct options *o)
+{
+	if (cli_parse_number(optarg, 1, BALANCERS_MOST, &o->agent_balancers))
+		return true;
+	cli_error("--agent-balancers: '%s' is not a whole number from 1 to %d",
+		  optarg, BALANCERS_MOST);
 	return false;
 }
 
@@ -384,12 +410,19 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_mode(o);
 	case OPT_STATUS:
 		return parse_opt_status(o);
+	case OPT_AGENT:
+		return parse_opt_agent(o);
+	case OPT_AGENT_BALANCERS:
+		return parse_opt_balancers(o);
 	case OPT_ACCESS:
 		return parse_opt_access(o);
 	case OPT_ACCESS_FORMAT:
 		return parse_opt_access_format(o);
 	case 'l':
 		return parse_opt_level(o);
+	case OPT_KEEP:
+		o->keeps_listeners = true;
+		return true;
 	case 'n':
 		o->check = true;
 		return true;
@@ -463,6 +496,11 @@ static bool check_combination(struct options *o)
 		return false;
 	if (o->has_mode && !check_mode(&o->listeners))
 		return false;
+	if (o->agent_balancers > o->config.max_connections) {
+		cli_error("--agent-balancers: there are more balancers than "
+			  "--max-connections");
+		return false;
+	}
 	if (o->has_refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
 		cli_error("--refusal contradicts --overload hold; use "
@@ -588,10 +626,16 @@ int options_print(const struct options *o)
 		print_text("pid-file", o->pid_file);
 	if (o->status)
 		print_text("status", o->status);
+	if (o->agent)
+		print_text("agent", o->agent);
+	if (o->agent_balancers > 0)
+		stream_print("agent-balancers %d\n", o->agent_balancers);
 	if (o->config_file)
 		print_text("config", o->config_file);
 	if (o->control)
 		print_text("control", o->control);
+	if (o->keeps_listeners)
+		stream_print("keep-listeners\n");
 	if (o->access != ACCESS_JOURNAL)
 		stream_print("access-log %s\naccess-log-format %s\n",
 			     lines[o->access],
@@ -631,6 +675,8 @@ const char *options_fixed_change(const struct options *a,
 		{ "pid-file", is_same_text(a->pid_file, b->pid_file) },
 		{ "control", is_same_text(a->control, b->control) },
 		{ "status", is_same_text(a->status, b->status) },
+		{ "agent", is_same_text(a->agent, b->agent) },
+		{ "agent-balancers", a->agent_balancers == b->agent_balancers },
 		{ "access-log", a->access == b->access },
 		{ "access-log-format", a->access_is_json == b->access_is_json },
 		{ "upgrade-timeout", a->upgrade_ms == b->upgrade_ms },

@@ -23,13 +23,16 @@ struct options {
 	const char *greeting; /* NULL: that of each service */
 	const char *file;     /* NULL: none; so for pid_file */
 	const char *pid_file;
-	const char *status; /* an address; NULL: none */
+	const char *status;  /* an address; NULL: none */
+	const char *agent;   /* so too */
+	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
 	int upgrade_ms; /* longest time until a successor is ready */
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
 	enum access_lines access;
 	bool access_is_json;
+	bool keeps_listeners;
 	bool check;
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;

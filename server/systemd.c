@@ -3,9 +3,10 @@
  * A thread reads the statistics of the server each TICK_MS, or twice in the
  * time of the watchdog if that is shorter, and sends what has changed.
  *
- * The watchdog is for a server that serves nobody any more: every worker is in
- * a callback, and for the time of the watchdog no callback has begun and no
- * byte has moved.  One stuck worker among others is no reason to end those.
+ * The watchdog is for a server that serves nobody any more: for its time, every
+ * worker is in a callback, none has begun and no byte has moved; or workers
+ * were idle, but a timer of the server, which the acceptor starts, was not
+ * called. One stuck worker among others is no reason to end those.
  */
 #include "systemd.h"
 
@@ -42,6 +43,7 @@ static struct {
 	int fd;			 /* -1: no manager listens */
 	int64_t watchdog_ms;	 /* 0: none */
 	_Atomic int64_t stop_ms; /* the longest time of a stop; WEIR_NEVER */
+	atomic_ullong beats;	 /* of the acceptor */
 	weir_server *server;
 	pthread_t thread;
 	bool has_thread;
@@ -59,7 +61,9 @@ struct watch {
 	struct weir_stats seen;
 	char status[128];
 	int64_t status_at, stopping_at, extended_at, fed_at;
+	unsigned long long beats;
 	int64_t tick_ms, still_ms; /* without progress */
+	int64_t silent_ms;	   /* of the acceptor, with an idle worker */
 	bool is_stuck;
 };
 
@@ -123,6 +127,49 @@ static void notify(const char *message)
 			"the service manager takes no messages: %s",
 			strerror(errno));
 	systemd.has_failed = true;
+}
+
+/* With a descriptor. */
+static void notify_fd(const char *message, int fd)
+{
+	union {
+		char room[CMSG_SPACE(sizeof(fd))];
+		struct cmsghdr align;
+	} control = { .room = { 0 } };
+	struct iovec text = { (void *)message, strlen(message) };
+	struct msghdr m = { .msg_iov = &text,
+			    .msg_iovlen = 1,
+			    .msg_control = control.room,
+			    .msg_controllen = sizeof(control.room) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(systemd.fd, &m, MSG_NOSIGNAL) < 0)
+		journal(WEIR_LOG_WARNING,
+			"the service manager does not keep a listener: %s",
+			strerror(errno));
+}
+
+void systemd_keep(weir_server *s, int id, const char *name)
+{
+	char text[512];
+	int fd = systemd.fd < 0 ? -1 : weir_server_listener_fd(s, id);
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	if (fd >= 0)
+		notify_fd(text, fd);
+}
+
+void systemd_forget(const char *name)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	if (systemd.fd >= 0)
+		notify(text);
 }
 
 /* Rounded up to ms.  Returns false after an error. */
@@ -238,13 +285,26 @@ static bool has_progressed(const struct weir_stats *before,
 	       now->bytes_out != before->bytes_out;
 }
 
+static void count_beats(struct watch *w, const struct weir_stats *now)
+{
+	unsigned long long beats = systemd.beats;
+
+	if (beats != w->beats || now->phase != WEIR_PHASE_SERVING)
+		w->silent_ms = 0;
+	else if (now->busy < now->workers)
+		w->silent_ms += w->tick_ms;
+	w->beats = beats;
+}
+
 static void feed_watchdog(struct watch *w, const struct weir_stats *now,
 			  int64_t at)
 {
 	/* Ticks and not the clock: the whole process may have been stopped. */
 	w->still_ms =
 		has_progressed(&w->seen, now) ? 0 : w->still_ms + w->tick_ms;
-	if (w->still_ms < systemd.watchdog_ms) {
+	count_beats(w, now);
+	if (w->still_ms < systemd.watchdog_ms &&
+	    w->silent_ms < systemd.watchdog_ms) {
 		if (at >= w->fed_at + systemd.watchdog_ms / 2 - TICK_MS / 2) {
 			w->fed_at = at;
 			notify("WATCHDOG=1");
@@ -252,8 +312,10 @@ static void feed_watchdog(struct watch *w, const struct weir_stats *now,
 	} else if (!w->is_stuck) {
 		w->is_stuck = true;
 		journal(WEIR_LOG_ERROR,
-			"every worker is stuck in a callback; the service "
-			"manager is asked to end the server");
+			"%s; the service manager is asked to end the server",
+			w->still_ms < systemd.watchdog_ms
+				? "the acceptor is stuck"
+				: "every worker is stuck in a callback");
 		notify("WATCHDOG=trigger");
 	}
 }
@@ -334,6 +396,24 @@ void systemd_configure(const struct weir_config *config)
 	systemd.stop_ms = longest_stop(config);
 }
 
+static void beat(weir_server *s, void *arg)
+{
+	(void)s;
+	(void)arg;
+	atomic_fetch_add(&systemd.beats, 1);
+}
+
+/* Several in the time of the watchdog. */
+static int start_beats(weir_server *s)
+{
+	int64_t ms = systemd.watchdog_ms / 4;
+
+	if (systemd.watchdog_ms == 0)
+		return 0;
+	ms = ms < 1 ? 1 : ms < TICK_MS ? ms : TICK_MS;
+	return weir_server_timer(s, NULL, 0, (int)ms, beat, NULL);
+}
+
 int systemd_start(weir_server *s, const struct weir_config *config)
 {
 	sigset_t all, before;
@@ -341,6 +421,9 @@ int systemd_start(weir_server *s, const struct weir_config *config)
 
 	if (systemd.fd < 0)
 		return 0;
+	rc = start_beats(s);
+	if (rc < 0)
+		return rc;
 	systemd.server = s;
 	systemd_configure(config);
 	background_cond_init(&systemd.changed);

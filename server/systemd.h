@@ -30,6 +30,13 @@ int systemd_start(weir_server *s, const struct weir_config *config);
  */
 void systemd_ready(bool has_predecessor);
 
+/*
+ * Let the manager keep listener id of s under this name, and pass it to the
+ * next server; or forget it.  For --keep-listeners.
+ */
+void systemd_keep(weir_server *s, int id, const char *name);
+void systemd_forget(const char *name);
+
 /* The variables, for a successor, to the free slots at to. */
 void systemd_environment(char **to);
 

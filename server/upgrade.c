@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * "A successor shares the sockets": a stop of either leaves them alone, until
- * the other has gone and weir_server_own_listener() is called.
+ * the other has closed them and weir_server_own_listener() is called.
  *
  * All that the child needs is made before fork(2); it makes only calls that are
  * safe after a fork of a program with threads.
@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
+#include "activation.h"
 #include "background.h"
 #include "journal.h"
 #include "pidfile.h"
@@ -33,6 +35,7 @@
 #define FIRST_FD       3
 #define OFFERS_MOST    1000
 #define LOOK_MS	       50   /* between two looks at the server's state */
+#define CLOSE_MS       2000 /* until the predecessor has closed the sockets */
 #define END_MS	       2000 /* for a successor that is to end */
 #define NUMBER_ROOM    12
 #define VARIABLES_MOST 6
@@ -42,14 +45,17 @@ struct offer {
 	int id;
 	char name[300];
 	bool is_inherited; /* from a service manager: never ours alone */
+	bool is_taken;	   /* the successor listens on it */
 	int fd;
 };
 
 static struct {
 	int argc;
 	char **argv;
+	char *program;
 	sigset_t mask;
-	int predecessor; /* a socket; -1: none, or it has gone */
+	atomic_int predecessor; /* a socket; -1: none shares our listeners */
+	atomic_bool has_successor, is_under_way;
 
 	struct offer offers[OFFERS_MOST];
 	int count;
@@ -60,7 +66,6 @@ static struct {
 
 /* What a child needs. */
 struct launch {
-	char *program;
 	char **env;
 	char pid[sizeof("LISTEN_PID=") + NUMBER_ROOM];
 	char fds[sizeof("LISTEN_FDS=") + NUMBER_ROOM];
@@ -70,17 +75,53 @@ struct launch {
 	pid_t child;
 };
 
+static int64_t clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
 /* -------------------------------------------------------------- successor */
+
+static char *find_in_path(const char *name)
+{
+	const char *path = getenv("PATH"), *end;
+	char *file;
+
+	for (; path && *path; path = *end ? end + 1 : end) {
+		end = strchrnul(path, ':');
+		if (asprintf(&file, "%.*s/%s", (int)(end - path), path, name) <
+		    0)
+			return NULL;
+		if (access(file, X_OK) == 0)
+			return file;
+		free(file);
+	}
+	return strdup("/proc/self/exe");
+}
+
+/*
+ * The path as it was started, and not that of the file that runs: the file may
+ * be replaced, and a link may lead to another one.
+ */
+static char *find_program(const char *name)
+{
+	return strchr(name, '/') ? strdup(name) : find_in_path(name);
+}
 
 bool upgrade_open(int argc, char **argv, const sigset_t *mask)
 {
 	const char *text = getenv("WEIR_PREDECESSOR");
 	int fd = -1;
 
+	signal(SIGCHLD, SIG_DFL); /* if it is ignored, no child is waited for */
 	upgrade.argc = argc;
 	upgrade.argv = calloc((size_t)argc + 1, sizeof(*argv));
+	upgrade.program = find_program(argv[0]);
 	upgrade.mask = *mask;
-	if (!upgrade.argv) {
+	if (!upgrade.argv || !upgrade.program) {
 		cli_error("out of memory");
 		return false;
 	}
@@ -95,43 +136,60 @@ bool upgrade_open(int argc, char **argv, const sigset_t *mask)
 	return true;
 }
 
+bool upgrade_has_successor(void)
+{
+	return upgrade.has_successor;
+}
+
 bool upgrade_has_predecessor(void)
 {
 	return upgrade.predecessor >= 0;
 }
 
+/* No other process has it now. */
+static void own_listener_locked(const struct offer *o)
+{
+	if (!o->is_inherited && upgrade.predecessor < 0)
+		(void)weir_server_own_listener(o->server, o->id);
+}
+
 static void own_listeners_locked(void)
 {
 	for (int i = 0; i < upgrade.count; i++)
-		if (!upgrade.offers[i].is_inherited)
-			(void)weir_server_own_listener(upgrade.offers[i].server,
-						       upgrade.offers[i].id);
+		own_listener_locked(&upgrade.offers[i]);
 }
 
-static void *wait_for_its_end(void *arg)
+static void *take_sockets(void *arg)
 {
 	char waste;
 
 	while (read(upgrade.predecessor, &waste, 1) > 0 || errno == EINTR)
 		errno = 0;
 	pthread_mutex_lock(&upgrade.lock);
-	close(upgrade.predecessor);
-	upgrade.predecessor = -1;
+	close(atomic_exchange(&upgrade.predecessor, -1));
 	own_listeners_locked();
 	pthread_mutex_unlock(&upgrade.lock);
-	journal(WEIR_LOG_INFO, "the predecessor of process %ld has ended",
+	journal(WEIR_LOG_INFO,
+		"the predecessor of process %ld has closed its sockets",
 		(long)getpid());
 	return arg;
 }
 
 void upgrade_ready(void)
 {
+	int64_t until = clock_ms() + CLOSE_MS;
+	char text[1 + OFFERS_MOST] = "R";
+	size_t len = 1 + activation_report(text + 1, OFFERS_MOST);
+
 	if (upgrade.predecessor < 0)
 		return;
-	if (send(upgrade.predecessor, "R", 1, MSG_NOSIGNAL) < 0 ||
-	    background_start(wait_for_its_end, NULL) < 0)
+	(void)send(upgrade.predecessor, text, len, MSG_NOSIGNAL);
+	if (background_start(take_sockets, NULL) < 0)
 		journal(WEIR_LOG_WARNING,
-			"the predecessor is not there any more");
+			"no thread waits for the end of the predecessor");
+	/* A signal to stop waits, too: it would find the sockets shared. */
+	while (upgrade.predecessor >= 0 && clock_ms() < until)
+		(void)poll(NULL, 0, 1);
 }
 
 /* ------------------------------------------------------------- predecessor */
@@ -195,21 +253,6 @@ static bool may_upgrade(char *why, size_t cap)
 	return true;
 }
 
-/* As it was started, so that a link may lead to another version. */
-static char *find_program(void)
-{
-	char path[PATH_MAX];
-	ssize_t n;
-
-	if (strchr(upgrade.argv[0], '/'))
-		return strdup(upgrade.argv[0]);
-	n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	if (n <= 0)
-		return NULL;
-	path[n] = '\0';
-	return strdup(path);
-}
-
 static char *join_names(void)
 {
 	size_t room = sizeof("LISTEN_FDNAMES="), len;
@@ -262,15 +305,13 @@ static bool open_launch(struct launch *l)
 		return false;
 	l->ours = ends[0];
 	l->theirs = ends[1];
-	l->program = find_program();
-	return l->program && make_environment(l);
+	return make_environment(l);
 }
 
 static void close_launch(struct launch *l)
 {
 	if (l->theirs >= 0)
 		close(l->theirs);
-	free(l->program);
 	free(l->names);
 	free(l->env);
 }
@@ -313,7 +354,7 @@ static _Noreturn void run_child(struct launch *l)
 	place_descriptors(l);
 	put_number(l->pid + strlen(l->pid), (long)getpid());
 	pthread_sigmask(SIG_SETMASK, &upgrade.mask, NULL);
-	execve(l->program, upgrade.argv, l->env);
+	execve(upgrade.program, upgrade.argv, l->env);
 	error = errno;
 	(void)send(l->theirs, "E", 1, MSG_NOSIGNAL);
 	(void)send(l->theirs, &error, sizeof(error), MSG_NOSIGNAL);
@@ -321,14 +362,6 @@ static _Noreturn void run_child(struct launch *l)
 }
 
 /* ------------------------------------------------------------------ waiting */
-
-static int64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
 
 /* Returns its status as of waitpid(2). */
 static int end_child(struct launch *l)
@@ -351,15 +384,24 @@ static int end_child(struct launch *l)
 	return status;
 }
 
-static void report_end(const struct launch *l, int status, char *why,
-		       size_t cap)
+static void report_end(int status, char *why, size_t cap)
 {
 	if (WIFEXITED(status))
-		snprintf(why, cap, "'%s' has ended with status %d", l->program,
-			 WEXITSTATUS(status));
+		snprintf(why, cap, "'%s' has ended with status %d",
+			 upgrade.program, WEXITSTATUS(status));
 	else
-		snprintf(why, cap, "'%s' was ended by signal %d", l->program,
-			 WTERMSIG(status));
+		snprintf(why, cap, "'%s' was ended by signal %d",
+			 upgrade.program, WTERMSIG(status));
+}
+
+static bool read_taken(const struct launch *l)
+{
+	char taken[OFFERS_MOST];
+	ssize_t n = recv(l->ours, taken, (size_t)upgrade.count, MSG_WAITALL);
+
+	for (int i = 0; i < upgrade.count && n == upgrade.count; i++)
+		upgrade.offers[i].is_taken = taken[i] == 'T';
+	return n == upgrade.count;
 }
 
 static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
@@ -375,15 +417,15 @@ static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
 		if (limit_ms != WEIR_NEVER &&
 		    clock_ms() - began_at > limit_ms) {
 			snprintf(why, cap, "'%s' was not ready after %d ms",
-				 l->program, limit_ms);
+				 upgrade.program, limit_ms);
 			return false;
 		}
 	}
-	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R')
+	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R' && read_taken(l))
 		return true;
 	if (said == 'E' && recv(l->ours, &error, sizeof(error), MSG_WAITALL) ==
 				   (ssize_t)sizeof(error))
-		snprintf(why, cap, "cannot execute '%s': %s", l->program,
+		snprintf(why, cap, "cannot execute '%s': %s", upgrade.program,
 			 strerror(error));
 	else
 		why[0] = '\0'; /* it has closed the socket, or ended */
@@ -407,21 +449,43 @@ static bool share_listeners(char *why, size_t cap)
 /* The child has gone, and with it all copies but those of a predecessor. */
 static void roll_back(void)
 {
-	if (upgrade.predecessor < 0)
-		own_listeners_locked();
+	own_listeners_locked();
 	if (upgrade.options->pid_file)
 		(void)pidfile_write(upgrade.options->pid_file);
 }
 
-static void hand_over(const struct launch *l)
+/* Returns false as long as one may be open. */
+static bool close_listeners(void)
 {
+	bool are_closed = true;
+
+	for (int i = 0; i < upgrade.count; i++)
+		if (weir_server_unlisten(upgrade.offers[i].server,
+					 upgrade.offers[i].id) != -EINVAL)
+			are_closed = false;
+	return are_closed;
+}
+
+/*
+ * The sockets are closed first: their new owner can then stop as if it had
+ * opened them, however long this server drains.  Those that it does not want
+ * end here.
+ */
+static void hand_over(struct launch *l)
+{
+	int64_t until = clock_ms() + CLOSE_MS;
+
 	journal(WEIR_LOG_INFO, "process %ld serves now; this one stops",
 		(long)l->child);
+	upgrade.has_successor = true;
 	systemd_hand_over(l->child);
 	for (int i = 0; i < upgrade.count; i++)
-		if (upgrade.offers[i].server != upgrade.server)
-			(void)weir_server_unlisten(upgrade.offers[i].server,
-						   upgrade.offers[i].id);
+		if (!upgrade.offers[i].is_taken)
+			own_listener_locked(&upgrade.offers[i]);
+	while (!close_listeners() && clock_ms() < until)
+		(void)poll(NULL, 0, 1);
+	if (close_listeners())
+		close(l->ours); /* else at the end of the process */
 	weir_server_stop(upgrade.server, reload_drain_ms());
 }
 
@@ -430,7 +494,7 @@ static void end_and_report(struct launch *l, char *why, size_t cap)
 	int status = end_child(l);
 
 	if (why[0] == '\0')
-		report_end(l, status, why, cap);
+		report_end(status, why, cap);
 }
 
 static bool launch_locked(char *why, size_t cap)
@@ -455,7 +519,7 @@ static bool launch_locked(char *why, size_t cap)
 		refuse(why, cap, strerror(errno));
 	}
 	if (is_ready)
-		hand_over(&l); /* and the socket stays open until the end */
+		hand_over(&l);
 	else
 		close(l.ours);
 	close_launch(&l);
@@ -474,14 +538,16 @@ bool upgrade_run(char *why, size_t cap)
 {
 	bool is_done = false;
 
-	if (pthread_mutex_trylock(&upgrade.lock) != 0)
+	if (atomic_exchange(&upgrade.is_under_way, true))
 		return refuse(why, cap, "an upgrade is under way");
+	pthread_mutex_lock(&upgrade.lock);
 	if (may_upgrade(why, cap)) {
 		is_done = share_listeners(why, cap) && launch_locked(why, cap);
 		if (!is_done)
 			roll_back();
 	}
 	pthread_mutex_unlock(&upgrade.lock);
+	upgrade.is_under_way = false;
 	if (!is_done)
 		journal(WEIR_LOG_ERROR, "no upgrade: %s", why);
 	return is_done;

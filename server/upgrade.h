@@ -6,7 +6,8 @@
  *
  * The successor gets the sockets as from a service manager (activation.h), and
  * in WEIR_PREDECESSOR the number of a socket.  On that it says that it is
- * ready; it reads the end of it when its predecessor has gone.
+ * ready, and for each passed socket whether it listens there.  It reads the end
+ * of it when its predecessor has closed them, or has gone.
  */
 #ifndef SERVER_UPGRADE_H
 #define SERVER_UPGRADE_H
@@ -32,11 +33,17 @@ int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited);
 /* s serves with these options and is to stop.  pid_file may be NULL. */
 void upgrade_start(weir_server *s, const struct options *o);
 
-/* Tell the predecessor, if there is one, that clients are served. */
+/*
+ * Tell the predecessor, if there is one, that clients are served, and wait a
+ * moment for it to close its sockets: from then on they are this server's.
+ */
 void upgrade_ready(void);
 
 /* Is this a successor that the service manager does not know yet? */
 bool upgrade_has_predecessor(void);
+
+/* Does a successor serve instead of this server?  Any thread. */
+bool upgrade_has_successor(void);
 
 /* The servers are about to end: no upgrade begins, and none is under way. */
 void upgrade_end(void);

@@ -7,6 +7,7 @@
 #include "../access.h"
 #include "../journal.h"
 #include "../services.h"
+#include "../upgrade.h"
 
 static int64_t now_ms(void)
 {
@@ -54,7 +55,8 @@ const char *snapshot_unready(const struct snapshot *s)
 {
 	if (s->stats.phase == WEIR_PHASE_NEW)
 		return "the server has not started yet";
-	if (s->is_draining)
+	/* A connection to the old process says what a new one would. */
+	if (s->is_draining && !upgrade_has_successor())
 		return "the server stops";
 	return NULL;
 }

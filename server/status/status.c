@@ -10,8 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../activation.h"
 #include "../journal.h"
+#include "../listeners.h"
 #include "../options.h"
 #include "../out.h"
 #include "../upgrade.h"
@@ -256,10 +256,10 @@ static void take_sample(weir_server *s, void *arg)
 /* ------------------------------------------------------------------ the server
  */
 
-static int start(const char *where)
+static int status_listen(const struct listener *l)
 {
 	int id = weir_server_listen(
-		status_server, activation_address("status", where),
+		status_server, l->where,
 		WEIR_SERVICE(.readable = status_request,
 			     .expired = status_expired, .first_byte_ms = 5000,
 			     .read_ms = 2000, .write_ms = 5000,
@@ -267,17 +267,17 @@ static int start(const char *where)
 	int rc;
 
 	if (id >= 0)
-		(void)upgrade_offer(status_server, id, "status", false);
+		(void)upgrade_offer(status_server, id, l->name,
+				    l->is_inherited);
 	if (id < 0)
 		return id;
 	rc = weir_server_timer(status_server, NULL, 0, HISTORY_MS, take_sample,
 			       NULL);
-	if (rc == 0)
-		rc = weir_server_start(status_server);
 	return rc < 0 ? rc : id;
 }
 
-int status_open(weir_server *s, const struct options *o)
+int status_open(weir_server *s, const struct options *o,
+		const struct listener *l)
 {
 	int rc;
 
@@ -294,10 +294,15 @@ int status_open(weir_server *s, const struct options *o)
 			    .log_level = WEIR_LOG_WARNING));
 	if (rc < 0)
 		return rc;
-	rc = start(o->status);
+	rc = status_listen(l);
 	if (rc < 0)
 		status_end();
 	return rc;
+}
+
+int status_start(void)
+{
+	return status_server ? weir_server_start(status_server) : 0;
 }
 
 void status_announce(void)

@@ -17,6 +17,7 @@
 
 #include <weir.h>
 
+struct listener;
 struct options;
 
 #ifdef HAVE_STATUS
@@ -25,10 +26,14 @@ struct options;
 #define STATUS_DESCRIPTORS 64
 
 /*
- * Open the listener of o->status and serve.  s is watched; it need not have
- * started, and outlives status_end().  Returns the listener's id, or -errno.
+ * Open l, the listener of o->status.  s is watched, and outlives status_end().
+ * Returns the listener's id, or -errno.
  */
-int status_open(weir_server *s, const struct options *o);
+int status_open(weir_server *s, const struct options *o,
+		const struct listener *l);
+
+/* Serve, if it is open.  0 or -errno. */
+int status_start(void);
 
 /* Print its address. */
 void status_announce(void);
@@ -40,11 +45,18 @@ void status_end(void);
 
 #define STATUS_DESCRIPTORS 0
 
-static inline int status_open(weir_server *s, const struct options *o)
+static inline int status_open(weir_server *s, const struct options *o,
+			      const struct listener *l)
 {
 	(void)s;
 	(void)o;
+	(void)l;
 	return -ENOTSUP;
+}
+
+static inline int status_start(void)
+{
+	return 0;
 }
 
 static inline void status_announce(void)

@@ -31,10 +31,10 @@ TREE, BUILD = os.path.join(WORK, "tree"), os.path.join(WORK, "build")
 RESULTS = os.path.join(WORK, "results.json")
 HERE = os.path.join(TOP, "tests", "mutants")
 LIMIT = 90  # seconds for one test program
-COPIED = ("bench build-aux cli client docs examples lib m4 server tests tools "
-          ".clang-format .editorconfig CHANGELOG.md CONTRIBUTING.md LICENSE "
-          "Makefile.am Makefile.in README.md aclocal.m4 bootstrap configure "
-          "configure.ac").split()
+COPIED = ("bench build-aux cli client deploy docs examples lib m4 server tests "
+          "third_party tools .clang-format .editorconfig CHANGELOG.md "
+          "CONTRIBUTING.md LICENSE Makefile.am Makefile.in README.md "
+          "aclocal.m4 bootstrap configure configure.ac").split()
 # Where to look when the named tests have all passed.
 OTHERS = "tests/faults tests/unit tests/behaviour"
 
@@ -109,7 +109,10 @@ def compile_for(tests):
 def environment():
     built = {"WEIR_SERVER": "server/weir-server",
              "WEIR_CLIENT": "client/weir-client",
-             "WEIR_HLOG_TOOL": "tests/programs/hlog_tool"}
+             "WEIR_HLOG_TOOL": "tests/programs/hlog_tool",
+             "WEIR_DENY": "tests/programs/deny",
+             "WEIR_BROKEN_SHIM": "tests/programs/.libs/broken_shim.so",
+             "WEIR_SIGNAL_SHIM": "tests/programs/.libs/signal_shim.so"}
     env = dict(os.environ, srcdir=TREE, PYTHONDONTWRITEBYTECODE="1",
                WEIR_TEST_SLOW="1", CC="cc", NM="nm", MALLOC_PERTURB_="165")
     env.update((name, os.path.join(BUILD, path))

@@ -6,6 +6,7 @@
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
  * BROKEN_FILE is a path whose open() returns in the first thread alone.
+ * BROKEN_ACCEPT is a path: once it exists, accept4() does not return.
  * BROKEN_PID is for how many ms getpid() takes in the first thread.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
  */
@@ -19,22 +20,25 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static atomic_int threads;
 static int last, pause_ms, lookup_ms;
-static const char *file = "";
+static const char *file = "", *accept_file = "";
 
 __attribute__((constructor)) static void shim_load(void)
 {
 	const char *number = getenv("BROKEN_THREAD");
 	const char *path = getenv("BROKEN_FILE");
+	const char *accepts = getenv("BROKEN_ACCEPT");
 	const char *ms = getenv("BROKEN_PID");
 	const char *lookup = getenv("BROKEN_LOOKUP");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
+	accept_file = accepts ? accepts : "";
 	pause_ms = ms ? atoi(ms) : 0;
 	lookup_ms = lookup ? atoi(lookup) : 0;
 }
@@ -62,6 +66,17 @@ int getaddrinfo(const char *node, const char *service,
 		return next(node, service, hints, ret);
 	(void)poll(NULL, 0, lookup_ms);
 	return EAI_AGAIN;
+}
+
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	static __typeof__(accept4) *next;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "accept4");
+	while (accept_file[0] && access(accept_file, F_OK) == 0)
+		pause();
+	return next(fd, addr, len, flags);
 }
 
 pid_t getpid(void)

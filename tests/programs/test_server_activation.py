@@ -100,6 +100,34 @@ class Names(Base):
                 self.check_echo(server.address(i))
             self.assertEqual(server.stop()[0], 0)
 
+    def test_names_of_our_own_sockets_are_free(self):
+        path = self.folder() + "/control"
+        for name in "control", "status", "listener-0":
+            sockets = self.listeners(1)
+            with Server("echo@127.0.0.1:0", "daytime@fd:" + name,
+                        "--control", path,
+                        **self.passing(sockets, name)) as server:
+                self.assertTrue(os.path.exists(path))
+                self.check_echo(server.address())
+                self.assertEqual(server.address(1), where_of(sockets[0]))
+                self.assertEqual(server.stop()[0], 0)
+
+    def test_the_pages_of_the_status(self):
+        self.skip_without_status()
+        for where in "fd:pages", "fd:3":
+            sockets = self.listeners(1)
+            with Server("--status", where, "echo@127.0.0.1:0",
+                        **self.passing(sockets, "pages")) as server:
+                with connect(where_of(sockets[0])) as client:
+                    client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                    self.assertEqual(read_exactly(client, 12), b"HTTP/1.1 200")
+                self.check_echo(server.address())
+                self.assertEqual(server.stop()[0], 0)
+        self.check_usage(
+            self.refused(self.listeners(1), "a", "--status", "fd:b",
+                         "echo@fd:a"),
+            "weir-server", "--status", "'fd:b'", "passed are: a")
+
     def test_no_program_inherits_them(self):
         sockets = self.listeners(2)
         with Server("echo@fd:unknown", **self.passing(sockets, None)) as server:
@@ -113,6 +141,101 @@ class Names(Base):
         with Server(**self.passing(self.listeners(1), "echo",
                                    LISTEN_PID="1")) as server:
             self.assertEqual(server.stop()[0], 0)
+
+
+class Kept(Base):
+    """By a service manager, which gets them from a server and passes them to
+    the next one."""
+
+    def setUp(self):
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.manager.close)
+        self.manager.bind(self.folder() + "/notify")
+        self.manager.settimeout(DEADLINE)
+
+    def serve(self, *args, **kwargs):
+        env = dict(kwargs.pop("env", os.environ),
+                   NOTIFY_SOCKET=self.manager.getsockname())
+        return Server("--keep-listeners", *args, env=env, **kwargs)
+
+    def next(self):
+        """A message, and the socket that came with it."""
+        text, fds, _, _ = socket.recv_fds(self.manager, 4096, 2)
+        return text.decode(), [socket.socket(fileno=fd) for fd in fds]
+
+    def kept(self, count):
+        """By their names, of a server that is ready then."""
+        found = {}
+        for _ in range(count):
+            text, [sock] = self.next()
+            self.addCleanup(sock.close)
+            self.assertRegex(text, r"\AFDSTORE=1\nFDNAME=~[!-~]+\Z")
+            found[text.partition("FDNAME=")[2]] = sock
+        self.assertEqual(self.next(), ("READY=1", []))
+        return found
+
+    def rest(self):
+        """All messages that were sent."""
+        self.manager.setblocking(False)
+        said = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                said.append(self.next()[0])
+        self.manager.settimeout(DEADLINE)
+        return said
+
+    def test_clients_wait_for_the_next_server(self):
+        path = self.folder() + "/socket"
+        args = ("echo@127.0.0.1:0", "echo@unix:" + path)
+        with self.serve(*args) as server:
+            kept = self.kept(2)
+            where = [server.address(i) for i in range(2)]
+            self.check_echo(where[0])
+            self.assertEqual(server.stop()[0], 0)
+        self.rest()
+        clients = [connect(address) for address in where]
+        for client in clients:
+            client.sendall(b"hello")
+        with self.serve(*args, **self.passing(
+                list(kept.values()), ":".join(kept))) as server:
+            self.assertEqual([server.address(i) for i in range(2)], where)
+            for client in clients:
+                self.assertEqual(read_exactly(client, 5), b"hello")
+                client.close()
+            self.assertEqual(server.stop()[0], 0)
+        self.assertTrue(os.path.exists(path))
+
+    def test_two_on_any_port_are_kept_apart(self):
+        args = ("echo@127.0.0.1:0", "daytime@127.0.0.1:0")
+        env = dict(os.environ, NOTIFY_SOCKET=self.manager.getsockname())
+        with Server("--keep-listeners", *args, env=env) as server:
+            where = [server.address(i) for i in range(2)]
+            (one, [first]), (two, [second]) = self.next(), self.next()
+            self.assertEqual(one, two)
+            self.assertEqual(server.stop()[0], 0)
+        self.rest()
+        name = one.partition("FDNAME=")[2]
+        with self.serve(*args, **self.passing(
+                [first, second], name + ":" + name)) as server:
+            self.assertEqual([server.address(i) for i in range(2)], where)
+            self.assertEqual(server.stop()[0], 0)
+        first.close()
+        second.close()
+
+    def test_one_that_no_operand_has_any_more_is_given_back(self):
+        [sock] = self.listeners(1)
+        with self.serve("echo@127.0.0.1:0", **self.passing(
+                [sock], "~127.0.0.1,1")) as server:
+            self.assertEqual(self.next()[0],
+                             "FDSTOREREMOVE=1\nFDNAME=~127.0.0.1,1")
+            self.assertEqual(list(self.kept(1)), ["~127.0.0.1,0"])
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_without_a_manager_the_option_has_no_effect(self):
+        path = self.folder() + "/socket"
+        with Server("--keep-listeners", "echo@unix:" + path) as server:
+            self.assertEqual(server.stop()[0], 0)
+        self.assertFalse(os.path.exists(path))
 
 
 class Errors(Base):
@@ -139,7 +262,7 @@ class Errors(Base):
                          "weir-server", "twice")
 
     def test_names_that_cannot_be(self):
-        for name in ("a:b", "a\x7f", "x" * 256):
+        for name in ("a:b", "a\x7f", "~a", "x" * 256):
             self.check_usage(run("WEIR_SERVER", "--check", "echo@fd:" + name),
                              "weir-server", "255 printable")
 

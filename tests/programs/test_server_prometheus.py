@@ -22,6 +22,9 @@ def text_of(name):
 class Names(TestCase):
     """Each metric that a file names is one that the server has."""
 
+    def setUp(self):
+        self.skip_without_status()
+
     def test_of_the_alerts_and_the_dashboard(self):
         dashboard = json.loads(text_of("weir-dashboard.json"))
         expressions = [target["expr"] for panel in dashboard["panels"]

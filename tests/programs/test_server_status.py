@@ -9,7 +9,8 @@ import os
 import re
 import signal
 
-from weirtest import DEADLINE, Server, TestCase, connect, main, read_all, until
+from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all, run,
+                      until)
 
 
 class Status(Server):
@@ -44,7 +45,12 @@ class Status(Server):
         return found and float(found.group(1))
 
 
-class Pages(TestCase):
+class Base(TestCase):
+    def setUp(self):
+        self.skip_without_status()
+
+
+class Pages(Base):
     """What they say."""
 
     def test_a_server_that_serves_is_ready(self):
@@ -118,8 +124,16 @@ class Pages(TestCase):
             self.assertNotRegex(body, r"(src|href)=\"?(https?:)?//")
             self.assertIn("uPlot", body)
 
+    def test_no_pid_file_is_left_if_their_address_is_taken(self):
+        path = self.folder() + "/pid"
+        with Status() as server:
+            self.check_usage(
+                run("WEIR_SERVER", "echo@127.0.0.1:0", "-p", path, "--status",
+                    server.status_address()), "weir-server", "--status")
+        self.assertFalse(os.path.exists(path))
 
-class Formats(TestCase):
+
+class Formats(Base):
     """What Prometheus reads."""
 
     def families(self, text):
@@ -160,7 +174,7 @@ class Formats(TestCase):
             self.assertGreater(server.metric("weir_queue_wait_seconds_sum"), 0)
 
 
-class Requests(TestCase):
+class Requests(Base):
     """How strictly they are asked for."""
 
     def status_of(self, answer):

@@ -181,6 +181,27 @@ class Watchdog(TestCase):
         self.assertFalse([line for line in manager.rest()
                           if "WATCHDOG" in line])
 
+    def test_it_ends_a_server_whose_acceptor_is_stuck(self):
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        path = self.folder() + "/stuck"
+        manager = Manager(self)
+        with Server("-w", "2", "-t", "200ms", "echo@127.0.0.1:0",
+                    env=manager.env(
+                        WATCHDOG_USEC="400000", BROKEN_ACCEPT=path,
+                        LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"])) as server:
+            with server.connect() as client:
+                for _ in range(10):
+                    manager.expect("WATCHDOG=1")
+                with open(path, "w"), server.connect():
+                    while "WATCHDOG=trigger" not in manager.said:
+                        # Those that it has serve on.
+                        client.sendall(b"hello")
+                        self.assertEqual(read_exactly(client, 5), b"hello")
+                        manager.next()
+                server.logs(rb" error the acceptor is stuck; ")
+
     def test_one_stuck_worker_among_others_is_no_reason(self):
         manager = Manager(self)
         server = self.stuck_server(manager, "2")

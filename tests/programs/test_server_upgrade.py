@@ -7,13 +7,15 @@ WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 
-from weirtest import (Server, TestCase, connect, main, program, read_exactly,
-                      run, until)
+from weirtest import (Server, TestCase, connect, main, program, read_all,
+                      read_exactly, run, stuff, until)
 
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
 
@@ -87,12 +89,13 @@ class Base(TestCase):
         self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(
             [libraries, os.environ.get("LD_LIBRARY_PATH", "")]))
 
-    def serve(self, *args, **kwargs):
+    def serve(self, *args, control=True, **kwargs):
         before = os.environ["WEIR_SERVER"]
         os.environ["WEIR_SERVER"] = self.link
         try:
             return FirstServer(
-                "--control", self.where + "/control", "-p", self.pid_file,
+                *(["--control", self.where + "/control"] if control else []),
+                "-p", self.pid_file,
                 "--upgrade-timeout", "400ms",
                 *(args or ("echo@127.0.0.1:0", "echo@unix:" + self.path)),
                 env=kwargs.pop("env", self.env), **kwargs)
@@ -121,9 +124,9 @@ class Base(TestCase):
 
     def end_last(self, server):
         """Stop the server that serves now, which has the sockets alone once
-        it knows that the one before it has ended."""
+        it knows that the one before it has closed them."""
         pid = self.pid()
-        server.logs(b"the predecessor of process %d has ended" % pid)
+        server.logs(b"the predecessor of process %d has closed" % pid)
         os.kill(pid, signal.SIGTERM)
         until(lambda: not is_alive(pid), "the end of the successor")
         self.assertEqual(os.listdir(self.where), ["weir-server"])
@@ -196,6 +199,107 @@ class Upgrade(Base):
             while manager.recv(4096) != b"STOPPING=1":
                 pass
             until(lambda: not is_alive(pid), "the end of the successor")
+
+    def test_a_successor_stops_while_its_predecessor_drains(self):
+        with self.serve("-t", "never", "echo@127.0.0.1:0",
+                        "echo@unix:" + self.path) as server:
+            with server.connect() as client:
+                stuff(client)  # it is not answered before it reads
+                pid = self.upgrade()
+                os.kill(pid, signal.SIGTERM)
+                until(lambda: not is_alive(pid), "the end of the successor")
+                self.assertIsNone(server.process.poll())
+                self.assertEqual(os.listdir(self.where), ["weir-server"])
+                client.setblocking(True)
+                while client.recv(65536):
+                    pass
+            self.assertEqual(server.process.wait(60), 0)
+
+    def test_a_socket_that_the_successor_does_not_want_is_gone(self):
+        config, control = self.folder() + "/config", self.where + "/control"
+        with open(config, "w") as file:
+            file.write("control = %s\n" % control)
+        with self.serve("--config", config, "echo@127.0.0.1:0",
+                        control=False) as server:
+            self.assertEqual(self.ctl("ready").returncode, 0)
+            with open(config, "w"):
+                pass
+            server.process.send_signal(signal.SIGUSR2)
+            self.assertEqual(server.process.wait(60), 0)
+            self.assertFalse(os.path.exists(control))
+            self.check_echo(server.address())
+            self.end_last(server)
+
+    def test_a_program_that_was_found_by_its_name_may_be_replaced(self):
+        def install():
+            os.unlink(self.link)
+            shutil.copy(real_program(), self.link)
+        install()
+        by_name = ("import os, sys; os.execvp('weir-server', "
+                   "['weir-server', *sys.argv[2:]])")
+        env = dict(self.env, PATH=self.where + ":" + os.environ["PATH"])
+        with self.serve(under=[sys.executable, "-c", by_name],
+                        env=env) as server:
+            install()
+            self.upgrade()
+            self.assertEqual(server.process.wait(60), 0)
+            self.check_echo(server.address())
+            self.end_last(server)
+
+    def test_health_checks_notice_nothing(self):
+        self.skip_without_status()
+        said, is_over = [], threading.Event()
+
+        def ask(where):
+            while not is_over.is_set():
+                with contextlib.suppress(OSError):
+                    with connect(where) as client:
+                        client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                        said.append(read_exactly(client, 12))
+        with self.serve("--status", "127.0.0.1:0",
+                        "echo@127.0.0.1:0") as server:
+            where = server.out.expect(rb"^status (.*)\n")[1].decode()
+            threads = [threading.Thread(target=ask, args=[where])
+                       for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            try:
+                for _ in range(UPGRADES):
+                    before = len(said)
+                    self.upgrade()
+                    until(lambda: len(said) > before + 20, "answers")
+            finally:
+                is_over.set()
+                for thread in threads:
+                    thread.join()
+            self.assertEqual(set(said) - {b""}, {b"HTTP/1.1 200"})
+            self.end_last(server)
+
+    def test_a_balancer_is_not_told_of_a_new_server(self):
+        with self.serve("--agent", "127.0.0.1:0",
+                        "echo@127.0.0.1:0") as server:
+            where = server.out.expect(rb"^agent (.*)\n")[1].decode()
+            for answer in b"up ready 100%\n", b"up 100%\n":
+                with connect(where) as client:
+                    self.assertEqual(read_all(client), answer)
+                if answer.startswith(b"up ready"):
+                    self.upgrade()
+            self.end_last(server)
+
+    def test_a_second_upgrade_at_once_is_refused(self):
+        with self.serve() as server:
+            os.unlink(self.link)
+            with open(self.link, "w") as file:
+                file.write("#!/bin/sh\nexec sleep 60\n")
+            os.chmod(self.link, 0o755)
+            server.process.send_signal(signal.SIGUSR2)
+            why = until(lambda: re.search(b"under way",
+                                          self.ctl("upgrade").stderr),
+                        "the refusal")
+            self.assertTrue(why)
+            # Other requests are answered meanwhile.
+            self.assertEqual(self.ctl("stats").returncode, 0)
+            self.assertEqual(server.stop()[0], 0)
 
     def test_a_server_that_stops_is_not_replaced(self):
         with self.serve("-t", "never", "--lame-duck", "never",
@@ -288,6 +392,15 @@ class Broken(Base):
             self.upgrade()
             self.assertEqual(server.process.wait(60), 0)
             self.end_last(server)
+
+    def test_its_status_is_known_though_children_are_ignored(self):
+        with self.serve(preexec_fn=lambda: signal.signal(
+                signal.SIGCHLD, signal.SIG_IGN)) as server:
+            os.unlink(self.link)
+            self.write("#!/bin/sh\nexit 7\n")
+            self.assertIn(b"has ended with status 7",
+                          self.ctl("upgrade").stderr)
+            self.assertEqual(server.stop()[0], 0)
 
     def test_after_a_failure_a_stop_under_load_loses_nothing(self):
         with self.serve() as server:

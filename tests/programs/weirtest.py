@@ -534,6 +534,11 @@ class TestCase(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         return folder.name
 
+    def skip_without_status(self):
+        result = run("WEIR_SERVER", "--status", "127.0.0.1:0", "--check")
+        if b"built without it" in result.stderr:
+            self.skipTest("weir-server is built without --status")
+
     def check_usage(self, result, name, *fragments):
         """Exit 2, nothing on stdout, one line that names the thing."""
         self.assertEqual(result.returncode, 2, result)

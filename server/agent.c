@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * "ready" ends a drain, also one that an operator has asked HAProxy for, so it
+ * is said only until each of a few balancers has heard it.  A successor never
+ * says it: its predecessor was up.
+ */
+#include "agent.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "journal.h"
+#include "listeners.h"
+#include "out.h"
+#include "upgrade.h"
+
+/* Ready is said for this time, and at least in so many answers. */
+#define READY_SECONDS 10
+#define READY_ANSWERS 3
+
+#define CLIENTS_MOST 32
+#define END_MS	     500
+
+static struct {
+	weir_server *own, *server;
+	int maxconn; /* 0: is not said */
+	int answers;
+	bool is_successor;
+	struct timespec began_at;
+} agent;
+
+static bool says_ready(void)
+{
+	struct timespec now;
+
+	if (agent.is_successor)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (agent.answers == READY_ANSWERS)
+		return now.tv_sec - agent.began_at.tv_sec < READY_SECONDS;
+	agent.answers++;
+	return true;
+}
+
+static int agent_answer(weir_conn *c, void *arg)
+{
+	int rc;
+
+	(void)arg;
+	if (weir_server_is_draining(agent.server) == 1 &&
+	    !upgrade_has_successor())
+		return weir_conn_printf(c, "drain\n");
+	rc = weir_conn_printf(c, says_ready() ? "up ready 100%%" : "up 100%%");
+	if (rc >= 0 && agent.maxconn > 0)
+		rc = weir_conn_printf(c, " maxconn:%d", agent.maxconn);
+	return rc < 0 ? rc : weir_conn_printf(c, "\n");
+}
+
+static int agent_opened(weir_conn *c, void *arg)
+{
+	int rc = agent_answer(c, arg);
+
+	return rc < 0 ? rc : WEIR_CLOSE;
+}
+
+static int agent_listen(const struct listener *l)
+{
+	int id = weir_server_listen(agent.own, l->where,
+				    WEIR_SERVICE(.opened = agent_opened,
+						 .readable = agent_opened,
+						 .write_ms = 5000));
+
+	return id < 0 ? id
+		      : upgrade_offer(agent.own, id, l->name, l->is_inherited);
+}
+
+int agent_open(weir_server *s, const struct options *o,
+	       const struct listener *l)
+{
+	int rc;
+
+	agent.server = s;
+	agent.is_successor = upgrade_has_predecessor();
+	if (o->agent_balancers > 0)
+		agent.maxconn = o->config.max_connections / o->agent_balancers;
+	rc = weir_server_new(&agent.own,
+			     WEIR_CONFIG(.workers = 1,
+					 .max_connections = CLIENTS_MOST,
+					 .log_level = WEIR_LOG_WARNING,
+					 .log = journal_sink));
+	if (rc == 0)
+		rc = agent_listen(l);
+	if (rc < 0)
+		agent_end();
+	return rc;
+}
+
+int agent_start(void)
+{
+	clock_gettime(CLOCK_MONOTONIC, &agent.began_at);
+	return agent.own ? weir_server_start(agent.own) : 0;
+}
+
+void agent_announce(void)
+{
+	char where[512];
+
+	if (agent.own &&
+	    weir_server_address(agent.own, 0, where, sizeof(where)) > 0)
+		out_announce("agent %s", where);
+}
+
+void agent_end(void)
+{
+	if (agent.own) {
+		(void)weir_server_stop(agent.own, END_MS);
+		(void)weir_server_join(agent.own, NULL, 0);
+	}
+	weir_server_free(agent.own);
+	agent.own = NULL;
+}

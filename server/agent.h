@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers agent checks of HAProxy, so that it sends no new client to a server
+ * that stops.  A client gets a line and the end of the connection; what it
+ * sends is ignored:
+ *
+ *   drain          from the request to stop on
+ *   up ready 100%  after the start: a server that said drain before is back
+ *   up 100%        later: an operator's "drain" in HAProxy stays
+ *
+ * With --agent-balancers each "up" is followed by maxconn:N, the share of one
+ * balancer in --max-connections.  Main thread.
+ */
+#ifndef SERVER_AGENT_H
+#define SERVER_AGENT_H
+
+#include "options.h"
+
+struct listener;
+
+/* Open l, the listener of o->agent, for the state of s.  0 or -errno. */
+int agent_open(weir_server *s, const struct options *o,
+	       const struct listener *l);
+
+/* Answer, if it is open.  0 or -errno. */
+int agent_start(void);
+
+/* Print its address. */
+void agent_announce(void);
+
+/* The server has ended. */
+void agent_end(void);
+
+#endif
