@@ -180,6 +180,8 @@
 #define WR_DIAL_WRITE_MS 30000
 /* At its end input is discarded for this time: no reset may destroy output. */
 #define WR_DIAL_LINGER_NS WR_MS(1000)
+/* Period of the check whether the peer has it all. */
+#define WR_DIAL_LOOK_NS WR_MS(10)
 /* Wait for the lock of a Unix socket's path: 2 s. */
 #define WR_PATH_LOCK_ROUNDS   200
 #define WR_PATH_LOCK_ROUND_MS 10

@@ -89,7 +89,20 @@ enum wr_wait {
 	WR_WAIT_INPUT,
 	WR_WAIT_REST,	/* of a message */
 	WR_WAIT_OUTPUT, /* room */
-	WR_WAIT_TURN	/* others run first */
+	WR_WAIT_TURN,	/* others run first */
+	WR_WAIT_OTHER	/* struct wr_other */
+};
+
+/* What a session waits for besides its peer. */
+struct wr_other {
+	int64_t at; /* the wait ends */
+	/*
+	 * A drain ends it WR_MESSAGE_QUIET_NS after this time; 0: at once;
+	 * WR_NEVER_AT: does not.
+	 */
+	int64_t quiet_since;
+	uint32_t events; /* that end it, besides WR_EV_OTHER */
+	bool is_firm;	 /* only a cut interrupts it */
 };
 
 /* Requests to the acceptor. */
@@ -204,6 +217,7 @@ struct weir_conn {
 			int64_t timer_at; /* o: with WR_RARE_TIMER */
 			struct wr_coro *coro; /* o: of its session; NULL */
 			int wait_rc; /* o: result of a wait, or verdict */
+			const struct wr_other *other; /* o: WR_WAIT_OTHER */
 		};
 		struct wr_linger linger; /* t: while it lingers */
 	};
@@ -222,6 +236,18 @@ struct weir_conn {
 struct wr_dialled {
 	struct wr_service service;
 	struct wr_connect *connect; /* NULL: connected */
+};
+
+/* One of weir_dial(). */
+struct wr_own_conn {
+	struct weir_conn conn;
+	struct wr_context ctx;
+	struct wr_stats stats;
+	/* The session that the poller tells of it; the table NULL: none. */
+	struct wr_table *watcher_table;
+	uint64_t watcher;
+	/* Output, sent and unsent, when the peer has last sent something. */
+	uint64_t answered;
 };
 
 /* A slab of 256 stays below 128 KiB, where malloc(3) maps whole pages. */
@@ -245,8 +271,12 @@ static inline bool wr_conn_is_in_use(const struct weir_conn *c)
 
 struct wr_table;
 
-/* Only one of weir_dial() can run in a cancellable thread. */
-#define WR_NO_CANCEL_IN(c) WR_NO_CANCEL_IF((c) && (c)->table == NULL)
+/*
+ * Only one of weir_dial() can run in a cancellable thread, and a session can
+ * change its thread.
+ */
+#define WR_NO_CANCEL_IN(c)                                                     \
+	WR_NO_CANCEL_IF((c) && (c)->table == NULL && wr_coro_current() == NULL)
 
 /* Key in the poller. */
 static inline uint64_t wr_conn_key(const struct weir_conn *c)
@@ -254,8 +284,8 @@ static inline uint64_t wr_conn_key(const struct weir_conn *c)
 	return (uint64_t)wr_owner_generation(&c->owner) << 32 | c->index;
 }
 
-/* Of the attempts to connect: no event of the connection they lead to. */
-#define WR_KEY_CONNECT (UINT64_C(1) << 63)
+/* Of a descriptor that the connection waits for besides its own. */
+#define WR_KEY_OTHER (UINT64_C(1) << 63)
 
 static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
 {
@@ -419,9 +449,45 @@ int64_t wr_conn_room_at(struct weir_conn *c);
 
 /*
  * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The
- * events; 0: none; -errno.
+ * events; 0: none; -errno.  In a session, of a connection of weir_dial(), also
+ * as wr_conn_check_other(), which looks at is_firm.
  */
-int wr_conn_poll(struct weir_conn *c, short events, int64_t at);
+int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
+
+/* The session that runs in the calling thread; NULL. */
+struct weir_conn *wr_conn_session(void);
+
+/*
+ * Owner, in its session: wait for WR_EV_OTHER, on a worker for fds, or for the
+ * end of the wait.  fds has room for count + 1.  0: look again; or as below.
+ */
+int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
+		       struct pollfd *fds, int count);
+
+/* Any thread: what a session, or its connecting, waits for has come. */
+void wr_conn_post_answer(void *session);
+
+/*
+ * Owner of a session: what interrupts such a wait.  0: nothing; -ECANCELED;
+ * -ESHUTDOWN; -EINTR.
+ */
+int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o);
+
+/* Owner of a session: the time of the next check. */
+int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o);
+
+/*
+ * Owner, of a connection of weir_dial(): have the poller tell the session of
+ * it; no more.  0 or -errno.
+ */
+int wr_conn_watch(struct weir_conn *c, struct weir_conn *session);
+void wr_conn_unwatch(struct weir_conn *c, int fd);
+
+/* Owner, of a connection of weir_dial(): its peer has sent something. */
+void wr_conn_note_answer(struct weir_conn *c);
+
+/* Owner: quiet_since of a wait for its input. */
+int64_t wr_conn_quiet_since(struct weir_conn *c);
 
 /*
  * Owner, after WR_FLUSH_STALLED: wait for room, an event or the deadline.  0:
@@ -443,6 +509,12 @@ enum {
 
 /* Owner. */
 int wr_conn_flush(struct weir_conn *c);
+
+/*
+ * Owner, before its session waits for something else: on a worker nothing else
+ * sends the output.
+ */
+void wr_conn_flush_waiting(struct weir_conn *session);
 
 /* Worker, after a callback: flush the connections that it has sent to. */
 void wr_conn_flush_others(struct wr_context *ctx);

@@ -119,6 +119,8 @@ static void input_shrink(struct weir_conn *c)
 /* A session that waits outside of an input call may look at its input. */
 static bool is_shown(const struct weir_conn *c)
 {
+	if (c->coro && c->wait_for == WR_WAIT_OTHER)
+		return !(c->other->events & WR_EV_IN);
 	return c->coro && c->wait_for != WR_WAIT_INPUT &&
 	       c->wait_for != WR_WAIT_REST;
 }
@@ -151,6 +153,8 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		WR_COUNT(c->service, c->ctx->stats, bytes_in, (uint64_t)n);
 		wr_count(c->ctx->stats, &c->in.received, (uint64_t)n);
 		c->in.last_at = c->ctx->now;
+		if (c->table == NULL)
+			wr_conn_note_answer(c);
 		if ((size_t)n < cap && c->is_tcp && !c->in.has_exceptions &&
 		    wr_sys_short_read_is_empty())
 			c->in.would_block = true;
@@ -256,11 +260,33 @@ static inline bool has_had_turn(const struct weir_conn *c)
 	return c->call.messages > 0 && is_more_there && is_budget_spent(c);
 }
 
+/* A connection of weir_dial() takes the turns of the session that reads it. */
+static int take_turn_beside(struct weir_conn *c)
+{
+	struct weir_conn *session = wr_conn_session();
+
+	if (session == NULL || session->coro == NULL)
+		return 0;
+	session->call.bytes += c->call.bytes;
+	session->call.messages += c->call.messages;
+	c->call.bytes = c->call.messages = 0;
+	return session->call.messages > 0 && is_budget_spent(session)
+		       ? wr_conn_park(session, WR_WAIT_TURN)
+		       : 0;
+}
+
 static WR_INLINE int begin_input(struct weir_conn *c)
 {
+	int rc;
+
 	note_input(c, WR_INPUT_GIVEN);
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
+	if (c->table == NULL) {
+		rc = take_turn_beside(c);
+		if (rc < 0)
+			return rc;
+	}
 	if ((c->coro || !wr_conn_may_wait(c)) && has_had_turn(c))
 		return c->coro ? wr_conn_park(c, WR_WAIT_TURN)
 			       : say_eagain(c, WR_INPUT_BUDGET);
@@ -287,10 +313,13 @@ static int take_events(struct weir_conn *c)
 
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
-	c->events |= events & WR_EV_CLOSE;
+	c->events |= events & (WR_EV_CLOSE | WR_EV_WAKE);
 	if (c->events & WR_EV_CLOSE)
 		return -ESHUTDOWN;
-	return events & WR_EV_WAKE ? -EINTR : 0;
+	if (!(c->events & WR_EV_WAKE))
+		return 0;
+	c->events &= ~(uint32_t)WR_EV_WAKE;
+	return -EINTR;
 }
 
 static int wait_input(struct weir_conn *c)
@@ -307,7 +336,7 @@ static int wait_input(struct weir_conn *c)
 		if (is_draining(c))
 			at = wr_min_at(at, wr_conn_drain_until(c, is_mid));
 		got = wr_conn_poll(c, has_output ? POLLIN | POLLOUT : POLLIN,
-				   at);
+				   at, false);
 		if (got < 0)
 			return got;
 		if (has_output || wr_conn_has_output(c)) {
@@ -331,6 +360,8 @@ static int wait_on_worker(struct weir_conn *c, bool is_mid)
 
 	if (rc < 0)
 		return rc;
+	if (c->table == NULL)
+		wr_conn_flush_waiting(wr_conn_session());
 	c->ctx->now = wr_now_ns();
 	wr_conn_note_wait(c, is_mid);
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
@@ -417,7 +448,7 @@ static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 
 static ssize_t read_dialled(struct weir_conn *c, void *buf, size_t cap)
 {
-	WR_NO_CANCEL();
+	WR_NO_CANCEL_IN(c);
 	return read_some(c, buf, cap);
 }
 

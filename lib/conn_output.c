@@ -248,6 +248,12 @@ int wr_conn_flush(struct weir_conn *c)
 	return map_send_error(c, rc);
 }
 
+void wr_conn_flush_waiting(struct weir_conn *session)
+{
+	if (session && session->coro == NULL)
+		(void)wr_conn_flush(session); /* its next call tells an error */
+}
+
 bool wr_conn_output_is_over(struct weir_conn *c)
 {
 	bool is_over;
@@ -531,6 +537,8 @@ int weir_conn_detach(weir_conn *c)
 	if (c->interest)
 		wr_poller_remove(c->core->poller, fd);
 	c->interest = 0;
+	if (c->table == NULL)
+		wr_conn_unwatch(c, fd);
 	return fd;
 }
 

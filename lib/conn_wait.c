@@ -1,52 +1,239 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Waits of sessions and of connections of weir_dial().  A session on a stack of
- * its own pauses; for the others wr_conn_poll() is the only place where a
- * thread sleeps for one connection.
+ * its own pauses, also when it waits for another connection, an answer or a
+ * time.  In other cases the thread sleeps in poll(2).
  */
 #include <errno.h>
 
 #include "bounds.h"
 #include "conn.h"
+#include "conn_table.h"
+#include "poller.h"
 #include "sys.h"
 
 /*
- * With RLIMIT_NOFILE 1 poll(2) refuses two descriptors: then wait for one,
- * briefly, as the caller checks for events after each wait.
+ * With RLIMIT_NOFILE 1 poll(2) refuses two descriptors: then wait without the
+ * wake fd, briefly, as the caller checks for events after each wait.
  */
-static int poll_both(struct pollfd fds[2], int timeout_ms)
+static int poll_all(struct pollfd *fds, int count, int timeout_ms)
 {
-	int rc = wr_sys_poll(fds, 2, timeout_ms);
+	int rc = wr_sys_poll(fds, (nfds_t)count + 1, timeout_ms);
 
 	if (rc != -EINVAL)
 		return rc;
 	if (timeout_ms < 0 || timeout_ms > WR_SESSION_LOOK_MS)
 		timeout_ms = WR_SESSION_LOOK_MS;
-	return wr_sys_poll(fds, 1, timeout_ms);
+	return wr_sys_poll(fds, (nfds_t)count, timeout_ms);
 }
 
-int wr_conn_poll(struct weir_conn *c, short events, int64_t at)
+/* There is room for one more in fds.  >= 0; -errno. */
+static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
+			 int64_t at)
 {
-	struct pollfd fds[2] = {
-		{ .fd = c->fd, .events = events },
-		{ .fd = c->ctx->wake_fd, .events = POLLIN },
-	};
-	int timeout_ms = wr_ms_until(at, c->ctx->now), rc;
+	int timeout_ms = wr_ms_until(at, ctx->now), rc;
 
+	fds[count] = (struct pollfd){ .fd = ctx->wake_fd, .events = POLLIN };
 	/* The watchdog does not count waits. */
-	atomic_store_explicit(&c->ctx->waited_at, WR_NEVER_AT,
+	atomic_store_explicit(&ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = c->ctx->wake_fd >= 0 ? poll_both(fds, timeout_ms)
-				  : wr_sys_poll(fds, 1, timeout_ms);
-	c->ctx->now = wr_now_ns();
-	atomic_store_explicit(&c->ctx->waited_at, c->ctx->now,
-			      memory_order_relaxed);
+	rc = ctx->wake_fd >= 0 ? poll_all(fds, count, timeout_ms)
+			       : wr_sys_poll(fds, (nfds_t)count, timeout_ms);
+	ctx->now = wr_now_ns();
+	atomic_store_explicit(&ctx->waited_at, ctx->now, memory_order_relaxed);
 	if (rc < 0)
 		return rc == -EINTR ? 0 : rc;
-	if (fds[1].revents)
-		wr_sys_eventfd_clear(c->ctx->wake_fd);
-	return fds[0].revents;
+	if (fds[count].revents)
+		wr_sys_eventfd_clear(ctx->wake_fd);
+	return rc;
 }
+
+/* ------------------------------------- of a session, besides its own peer */
+
+struct weir_conn *wr_conn_session(void)
+{
+	struct wr_coro *co = wr_coro_current();
+	struct weir_conn *c = co ? co->arg : wr_context_running();
+
+	if (co || c == NULL)
+		return c;
+	/* `closed` is no session */
+	return wr_conn_may_wait(c) && c->end == WR_END_OPEN ? c : NULL;
+}
+
+static int64_t drained_at(const struct weir_conn *c, const struct wr_other *o)
+{
+	int64_t since = atomic_load(&c->core->drain_began_at);
+
+	if (wr_core_phase(c->core) < WR_PHASE_DRAINING || o->is_firm ||
+	    o->quiet_since == WR_NEVER_AT)
+		return WR_NEVER_AT;
+	if (o->quiet_since == 0)
+		return since;
+	if (since < o->quiet_since)
+		since = o->quiet_since;
+	return since + WR_MESSAGE_QUIET_NS;
+}
+
+int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o)
+{
+	int64_t at = wr_min_at(o->at, drained_at(c, o));
+
+	return c->rare & WR_RARE_TIMER && !o->is_firm
+		       ? wr_min_at(at, c->timer_at)
+		       : at;
+}
+
+int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o)
+{
+	if (atomic_load(&c->is_cut))
+		return -ECANCELED;
+	if (o->is_firm)
+		return 0;
+	if (c->events & WR_EV_CLOSE)
+		return -ESHUTDOWN;
+	if (c->events & WR_EV_WAKE) {
+		c->events &= ~(uint32_t)WR_EV_WAKE;
+		return -EINTR;
+	}
+	if (wr_conn_take_timer(c)) {
+		c->call.has_ticked = o->events & WR_EV_IN;
+		return -EINTR;
+	}
+	return c->ctx->now >= drained_at(c, o) ? -ESHUTDOWN : 0;
+}
+
+static int wait_on_worker(struct weir_conn *c, const struct wr_other *o,
+			  struct pollfd *fds, int count)
+{
+	int rc;
+
+	/* "A waiting session is woken" (conn_input.c) */
+	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
+	c->events |= wr_owner_fetch(&c->owner) & (WR_EV_CLOSE | WR_EV_WAKE);
+	c->ctx->now = wr_now_ns();
+	rc = wr_conn_check_other(c, o);
+	if (rc == 0)
+		rc = sleep_in_poll(c->ctx, fds, count, wr_conn_other_at(c, o));
+	atomic_store(&c->waiter_fd, -1);
+	return rc < 0 ? rc : 0;
+}
+
+int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
+		       struct pollfd *fds, int count)
+{
+	if (c->coro == NULL)
+		return wait_on_worker(c, o, fds, count);
+	c->other = o;
+	return wr_conn_park(c, WR_WAIT_OTHER);
+}
+
+void wr_conn_post_answer(void *session)
+{
+	struct weir_conn *c = session;
+
+	wr_conn_post(c, wr_core_foreign_stats(c->core),
+		     wr_owner_generation(&c->owner), WR_EV_OTHER);
+}
+
+/* -------------------------------------------- a connection of weir_dial() */
+
+static struct wr_own_conn *own_conn(struct weir_conn *c)
+{
+	return wr_container_of(c, struct wr_own_conn, conn);
+}
+
+static bool is_watched_by(const struct wr_own_conn *d,
+			  const struct weir_conn *session)
+{
+	return d->watcher_table == session->table &&
+	       d->watcher == wr_conn_key(session);
+}
+
+/*
+ * It is registered once for a session, edge-triggered.  The session looks at it
+ * before each wait, so it misses no edge.  The reference keeps the table, with
+ * which a key is unique, and an event for a session that has ended is stale.
+ */
+int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
+{
+	const unsigned interest = WR_POLL_IN | WR_POLL_OUT | WR_POLL_EDGE;
+	struct wr_own_conn *d = own_conn(c);
+	int poller = session->core->poller, rc;
+	uint64_t key = wr_conn_key(session) | WR_KEY_OTHER;
+
+	if (session->coro == NULL || is_watched_by(d, session))
+		return 0;
+	rc = wr_poller_add(poller, c->fd, interest, key);
+	if (rc == -EEXIST)
+		rc = wr_poller_change(poller, c->fd, interest, key);
+	if (rc < 0)
+		return rc;
+	wr_table_ref(session->table);
+	if (d->watcher_table)
+		wr_table_unref(d->watcher_table);
+	d->watcher_table = session->table;
+	d->watcher = wr_conn_key(session);
+	return 0;
+}
+
+/* A duplicate of the descriptor would stay in the poller. */
+void wr_conn_unwatch(struct weir_conn *c, int fd)
+{
+	struct wr_own_conn *d = own_conn(c);
+	struct weir_conn *session = wr_conn_session();
+
+	if (d->watcher_table == NULL)
+		return;
+	if (session && is_watched_by(d, session))
+		wr_poller_remove(session->core->poller, fd);
+	wr_table_unref(d->watcher_table);
+	d->watcher_table = NULL;
+}
+
+void wr_conn_note_answer(struct weir_conn *c)
+{
+	own_conn(c)->answered = c->out.sent + wr_outbox_bytes(&c->out.box);
+}
+
+int64_t wr_conn_quiet_since(struct weir_conn *c)
+{
+	uint64_t put = c->out.sent + wr_outbox_bytes(&c->out.box);
+
+	return c->table == NULL && put > own_conn(c)->answered ? WR_NEVER_AT
+							       : c->in.last_at;
+}
+
+static int poll_beside(struct weir_conn *session, struct weir_conn *c,
+		       struct pollfd *fds, int64_t at, bool is_firm)
+{
+	const struct wr_other o = { .at = at,
+				    .quiet_since = wr_conn_quiet_since(c),
+				    .is_firm = is_firm };
+	int rc = wr_conn_watch(c, session);
+
+	while (rc == 0) {
+		rc = wr_sys_poll(fds, 1, 0);
+		c->ctx->now = wr_now_ns();
+		if (rc == 0 && c->ctx->now >= at)
+			break;
+		if (rc == 0 || rc == -EINTR)
+			rc = wr_conn_wait_other(session, &o, fds, 1);
+	}
+	return rc;
+}
+
+int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
+{
+	struct weir_conn *session = c->table ? NULL : wr_conn_session();
+	struct pollfd fds[2] = { { .fd = c->fd, .events = events } };
+	int rc = session ? poll_beside(session, c, fds, at, is_firm)
+			 : sleep_in_poll(c->ctx, fds, 1, at);
+
+	return rc < 0 ? rc : fds[0].revents;
+}
+
+/* ------------------------------------------------------------ of a session */
 
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
@@ -101,7 +288,7 @@ static int wait_output(struct weir_conn *c)
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
 	rc = c->coro ? wr_conn_park(c, WR_WAIT_OUTPUT)
-		     : wr_conn_poll(c, POLLOUT, at);
+		     : wr_conn_poll(c, POLLOUT, at, true);
 	return rc < 0 ? rc : 0;
 }
 

@@ -208,6 +208,20 @@ void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 	}
 }
 
+int wr_connect_prepare(struct wr_connect *r, const struct wr_address *where,
+		       int64_t deadline_at)
+{
+	struct addrinfo *list = NULL;
+	int rc = 0;
+
+	if (where->kind == WR_ADDRESS_TCP && where->host[0])
+		rc = wr_lookup_number(&list, where->host, where->port);
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
+	wr_connect_begin(r, where, list, deadline_at);
+	return 0;
+}
+
 /* 0: the addresses are there; -EINPROGRESS; -errno. */
 static int find_addresses(struct wr_connect *r, int64_t now)
 {

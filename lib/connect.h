@@ -41,6 +41,10 @@ struct wr_connect {
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at);
 
+/* The same; a host that is a number needs no look-up.  0 or -errno. */
+int wr_connect_prepare(struct wr_connect *r, const struct wr_address *where,
+		       int64_t deadline_at);
+
 /*
  * Do what is due.  A non-blocking descriptor, which stays in the poller unless
  * it is a Unix socket; -EINPROGRESS; -ETIMEDOUT; or the error of the last

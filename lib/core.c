@@ -188,14 +188,26 @@ void wr_context_begin(struct wr_context *ctx)
 	my_context = ctx;
 }
 
+static bool is_in_callback(const struct wr_context *ctx)
+{
+	return ctx && atomic_load_explicit(&ctx->busy_since,
+					   memory_order_relaxed) != 0;
+}
+
+struct weir_conn *wr_context_running(void)
+{
+	struct wr_context *ctx = my_context;
+
+	return is_in_callback(ctx) ? atomic_load_explicit(&ctx->running,
+							  memory_order_relaxed)
+				   : NULL;
+}
+
 struct wr_context *wr_context_in_callback(const struct wr_core *core)
 {
 	struct wr_context *ctx = my_context;
 
-	if (ctx == NULL || ctx->core != core ||
-	    atomic_load_explicit(&ctx->busy_since, memory_order_relaxed) == 0)
-		return NULL;
-	return ctx;
+	return is_in_callback(ctx) && ctx->core == core ? ctx : NULL;
 }
 
 void wr_context_fini(struct wr_context *ctx)

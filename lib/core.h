@@ -164,6 +164,9 @@ static inline uint64_t wr_context_leave(struct wr_context *ctx)
 /* First call of a worker. */
 void wr_context_begin(struct wr_context *ctx);
 
+/* The connection whose callback runs in the calling worker; NULL. */
+struct weir_conn *wr_context_running(void);
+
 /* That of the calling worker, in a callback of this server; else NULL. */
 struct wr_context *wr_context_in_callback(const struct wr_core *core);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dialling: a connection without a server.  It has a context of its own and is
- * used by the caller's thread only.
+ * used by the caller's thread only, or by the caller's session.
  */
 #include <errno.h>
 
@@ -10,12 +10,6 @@
 #include "conn.h"
 #include "connect.h"
 #include "sys.h"
-
-struct dialled {
-	struct weir_conn conn;
-	struct wr_context ctx;
-	struct wr_stats stats;
-};
 
 static const struct wr_limits dialled_limits = {
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
@@ -35,13 +29,16 @@ static const struct wr_service dialled_service = {
 static void drain_before_close(struct weir_conn *c)
 {
 	int64_t at = wr_now_ns() + WR_DIAL_LINGER_NS;
-	struct pollfd pfd = { .fd = c->fd, .events = POLLIN };
 	uint64_t late = 0;
+	int rc = 0;
 
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
-	while (!wr_conn_discard(c, (size_t)1 << 20, &late) && late > 0 &&
-	       wr_sys_unsent(c->fd) > 0 && wr_now_ns() < at)
-		(void)wr_sys_poll(&pfd, 1, 10);
+	while (rc >= 0 && !wr_conn_discard(c, (size_t)1 << 20, &late) &&
+	       late > 0 && wr_sys_unsent(c->fd) > 0 && wr_now_ns() < at) {
+		c->ctx->now = wr_now_ns();
+		rc = wr_conn_poll(c, POLLIN, c->ctx->now + WR_DIAL_LOOK_NS,
+				  true);
+	}
 }
 
 /* Send what is left, within the write deadline or the usual one. */
@@ -66,12 +63,12 @@ static void send_the_rest(struct weir_conn *c)
 /* After the last reference, by any thread. */
 static void free_memory(struct weir_conn *c)
 {
-	wr_sys_free(wr_container_of(c, struct dialled, conn));
+	wr_sys_free(wr_container_of(c, struct wr_own_conn, conn));
 }
 
 static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 {
-	struct dialled *d = wr_sys_alloc_lines(sizeof(*d));
+	struct wr_own_conn *d = wr_sys_alloc_lines(sizeof(*d));
 
 	if (d == NULL)
 		return -ENOMEM;
@@ -87,9 +84,42 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 	return 0;
 }
 
+/* wr_connect(), while the session is parked. */
+static int connect_beside(struct weir_conn *session,
+			  const struct wr_address *where, int64_t deadline_at)
+{
+	struct wr_other o = { .quiet_since = WR_NEVER_AT };
+	struct wr_connect r;
+	int rc = wr_connect_prepare(&r, where, deadline_at);
+
+	if (rc < 0)
+		return rc;
+	r.poller = session->core->poller;
+	r.key = wr_conn_key(session) | WR_KEY_OTHER;
+	r.notify = wr_conn_post_answer;
+	r.arg = session;
+	while ((rc = wr_connect_step(&r, wr_now_ns())) == -EINPROGRESS) {
+		o.at = wr_connect_next_at(&r);
+		rc = wr_conn_wait_other(session, &o, NULL, 0);
+		if (rc < 0)
+			break;
+	}
+	wr_connect_end(&r);
+	return rc;
+}
+
+static int connect_to(const struct wr_address *where, int64_t deadline_at)
+{
+	struct weir_conn *session = wr_conn_session();
+
+	return session && session->coro
+		       ? connect_beside(session, where, deadline_at)
+		       : wr_connect(where, deadline_at);
+}
+
 int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 {
-	WR_NO_CANCEL();
+	WR_NO_CANCEL_IF(wr_coro_current() == NULL);
 	int64_t deadline_at = wr_deadline_at(
 		wr_now_ns(), timeout_ms ? timeout_ms : WR_DIAL_MS);
 	struct wr_address addr;
@@ -104,7 +134,7 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 		fd = addr.fd;
 		rc = wr_connect_take_over(fd);
 	} else {
-		rc = fd = wr_connect(&addr, deadline_at);
+		rc = fd = connect_to(&addr, deadline_at);
 	}
 	if (rc < 0)
 		return rc;
@@ -116,7 +146,7 @@ int weir_dial(weir_conn **ret, const char *where, int timeout_ms)
 
 void weir_conn_free(weir_conn *c)
 {
-	WR_NO_CANCEL();
+	WR_NO_CANCEL_IF(wr_coro_current() == NULL);
 	int fd;
 
 	if (c == NULL)
@@ -131,6 +161,7 @@ void weir_conn_free(weir_conn *c)
 		send_the_rest(c);
 	wr_conn_drop_data(c);
 	fd = wr_conn_detach(c);
+	wr_conn_unwatch(c, fd);
 	if (fd >= 0)
 		wr_sys_close(fd);
 	wr_context_fini(c->ctx);

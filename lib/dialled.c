@@ -16,7 +16,6 @@
 #include "connect.h"
 #include "overflow.h"
 #include "poller.h"
-#include "resolve.h"
 #include "sys.h"
 
 static struct wr_dialled *dialled_of(const struct weir_conn *c)
@@ -52,21 +51,12 @@ static void submit(struct weir_conn *c, weir_ref **ret)
 	wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
 }
 
-/* A connection leaves its look-up before it ends: c is still the same. */
-static void post_answer(void *arg)
-{
-	struct weir_conn *c = arg;
-
-	wr_conn_post(c, wr_core_foreign_stats(c->core),
-		     wr_owner_generation(&c->owner), WR_EV_OUT);
-}
-
 static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 {
 	r->poller = c->core->poller;
-	r->key = wr_conn_key(c) | WR_KEY_CONNECT;
-	r->notify = post_answer;
-	r->arg = c;
+	r->key = wr_conn_key(c) | WR_KEY_OTHER;
+	r->notify = wr_conn_post_answer;
+	r->arg = c; /* leaves its look-up before it ends */
 	c->is_connecting = true;
 	atomic_store(&c->due_at, wr_connect_next_at(r));
 }
@@ -149,20 +139,15 @@ static int new_connect(struct wr_connect **ret, const struct wr_address *where,
 		       int timeout_ms)
 {
 	struct wr_connect *r = wr_sys_alloc(sizeof(*r));
-	struct addrinfo *list = NULL;
-	int rc = r ? 0 : -ENOMEM;
+	int64_t deadline_at = wr_deadline_at(
+		wr_now_ns(), timeout_ms ? timeout_ms : WR_DIAL_MS);
+	int rc = r ? wr_connect_prepare(r, where, deadline_at) : -ENOMEM;
 
-	if (rc == 0 && where->kind == WR_ADDRESS_TCP && where->host[0])
-		rc = wr_lookup_number(&list, where->host, where->port);
-	if (rc < 0 && rc != -ENOENT) {
+	if (rc < 0)
 		wr_sys_free(r);
-		return rc;
-	}
-	wr_connect_begin(r, where, list,
-			 wr_deadline_at(wr_now_ns(),
-					timeout_ms ? timeout_ms : WR_DIAL_MS));
-	*ret = r;
-	return 0;
+	else
+		*ret = r;
+	return rc;
 }
 
 int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,

@@ -5,7 +5,7 @@
  *
  *	bits 63..32  generation of the slot; events for another are stale
  *	bit  31      WR_OWNED: a thread owns the connection
- *	bits 9..0    WR_EV_...: pending; none while the word is free
+ *	bits 10..0   WR_EV_...: pending; none while the word is free
  *
  * "One runs, none is lost": the thread that sets WR_OWNED on a word where it
  * was clear becomes the owner.  The owner releases by replacing exactly "owned,
@@ -38,7 +38,8 @@ enum {
 	WR_EV_DEADLINE = 1 << 7, /* deadline check */
 	WR_EV_TIMER = 1 << 8,	 /* not in the word: for the owner alone */
 	WR_EV_ROOM = 1 << 9,	 /* weir_ref_want_room() */
-	WR_EV_ALL = 0x2ff
+	WR_EV_OTHER = 1 << 10,	 /* of what it waits for besides its peer */
+	WR_EV_ALL = 0x6ff
 };
 
 #define WR_OWNED (UINT64_C(1) << 31)

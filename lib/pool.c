@@ -43,8 +43,8 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 		events |= WR_EV_OUT;
 	if (ev->what & WR_POLL_HUP)
 		events |= WR_EV_HUP;
-	if (ev->key & WR_KEY_CONNECT)
-		events = WR_EV_OUT;
+	if (ev->key & WR_KEY_OTHER)
+		events = WR_EV_OTHER;
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);
 	else if (wr_owner_post(&c->owner, generation, events))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Look-ups for weir_resolve(), weir_reverse(), listeners and dialled
- * connections.  Each has a thread of its own.
+ * Look-ups for programs (names.c), listeners and dialled connections.  Each has
+ * a thread of its own.
  *
  * "Who frees a look-up" is decided under its lock.  If the answer is there at
  * the deadline, the caller takes it, joins the thread and frees.  Otherwise the
@@ -24,12 +24,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "address.h"
 #include "bounds.h"
 #include "clock.h"
 #include "lock.h"
 #include "sys.h"
-#include "weir.h"
 
 /* Look-ups of one kind. */
 struct kind {
@@ -304,85 +302,4 @@ int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 	memcpy(name, l->name, sizeof(l->name));
 	lookup_free(l);
 	return 0;
-}
-
-/* ---------------------------------------------------------- for the program */
-
-static int64_t deadline_of(int timeout_ms)
-{
-	return wr_deadline_at(wr_now_ns(),
-			      timeout_ms ? timeout_ms : WR_LOOKUP_MS);
-}
-
-static int parse_host(struct wr_address *ret, const char *where)
-{
-	int rc = wr_address_parse(ret, where);
-
-	return rc == 0 && ret->kind != WR_ADDRESS_TCP ? -EINVAL : rc;
-}
-
-static int copy_text(char *buf, size_t cap, const char *text)
-{
-	size_t len = strlen(text);
-
-	if (len >= cap)
-		return -ENOSPC;
-	memcpy(buf, text, len + 1);
-	return (int)len;
-}
-
-/* The text always fits. */
-static void set_address(struct weir_address *to, const struct addrinfo *from)
-{
-	*to = (struct weir_address){ .len = from->ai_addrlen };
-	memcpy(&to->addr, from->ai_addr, from->ai_addrlen);
-	(void)wr_address_format(from->ai_addr, from->ai_addrlen, to->text,
-				sizeof(to->text));
-}
-
-int weir_resolve(struct weir_address *ret, int max, const char *where,
-		 int timeout_ms)
-{
-	WR_NO_CANCEL();
-	struct wr_address address;
-	struct addrinfo *list = NULL, *a;
-	int count = 0, rc;
-
-	if (ret == NULL || max < 1 || timeout_ms < WEIR_NEVER)
-		return -EINVAL;
-	rc = parse_host(&address, where);
-	if (rc == 0)
-		rc = wr_lookup_host(&list, address.host, address.port,
-				    deadline_of(timeout_ms), NULL);
-	if (rc < 0)
-		return rc;
-	for (a = list; a; a = a->ai_next, count++)
-		if (count < max)
-			set_address(&ret[count], a);
-	freeaddrinfo(list);
-	return count;
-}
-
-int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
-{
-	WR_NO_CANCEL();
-	const struct addrinfo number = { .ai_socktype = SOCK_STREAM,
-					 .ai_flags = AI_NUMERICHOST };
-	struct wr_address address;
-	char name[NI_MAXHOST];
-	struct addrinfo *a;
-	int rc;
-
-	if (buf == NULL || timeout_ms < WEIR_NEVER)
-		return -EINVAL;
-	rc = parse_host(&address, where);
-	if (rc == 0)
-		rc = wr_sys_getaddrinfo(address.host, address.port, &number,
-					&a);
-	if (rc != 0) /* a name is no address */
-		return rc == -ENOENT ? -EINVAL : rc;
-	rc = wr_lookup_name(name, a->ai_addr, a->ai_addrlen,
-			    deadline_of(timeout_ms));
-	freeaddrinfo(a);
-	return rc < 0 ? rc : copy_text(buf, cap, name);
 }

@@ -64,8 +64,14 @@ bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
 
 int64_t wr_session_due_at(struct weir_conn *c)
 {
-	return c->wait_for == WR_WAIT_OUTPUT ? wr_conn_room_at(c)
-					     : wr_conn_due_at(c);
+	switch ((enum wr_wait)c->wait_for) {
+	case WR_WAIT_OUTPUT:
+		return wr_conn_room_at(c);
+	case WR_WAIT_OTHER:
+		return wr_conn_other_at(c, c->other);
+	default:
+		return wr_conn_due_at(c);
+	}
 }
 
 /* -------------------------------------------------------------- what it does
@@ -120,6 +126,29 @@ static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
 	return *rc > 0 ? WR_SESSION_PARK : WR_SESSION_RESUME;
 }
 
+/*
+ * What is sent here is a reason to look only if its session waits for its own
+ * connection, too; else its next call tells an error.
+ */
+static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
+{
+	const struct wr_other *o = c->other;
+	int sent = WR_FLUSH_DONE;
+	bool has_come;
+
+	if (take_events(c, WR_EV_OUT) || wr_conn_has_output(c))
+		sent = wr_conn_flush(c);
+	if (sent == WR_FLUSH_YIELDED)
+		return WR_SESSION_AGAIN;
+	has_come = sent < 0 ? o->events != 0
+			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
+	has_come |= take_events(c, WR_EV_OTHER | o->events);
+	(void)take_events(c, WR_EV_DEADLINE);
+	*rc = wr_conn_check_other(c, o);
+	return *rc < 0 || has_come || c->ctx->now >= o->at ? WR_SESSION_RESUME
+							   : WR_SESSION_PARK;
+}
+
 static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 {
 	*rc = 0;
@@ -131,6 +160,8 @@ static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 		return take_events(c, WR_EV_OUT | WR_EV_HUP | WR_EV_DEADLINE)
 			       ? WR_SESSION_RESUME
 			       : WR_SESSION_PARK;
+	case WR_WAIT_OTHER:
+		return go_on_other(c, rc);
 	default:
 		return WR_SESSION_RESUME;
 	}

@@ -1103,6 +1103,78 @@ WEIR_API int weir_conn_is_held(const weir_conn *c);
 WEIR_API int weir_conn_want_room(weir_conn *c);
 WEIR_API int weir_ref_want_room(weir_ref *ref);
 
+/* ---------------------------------------------------------------- waiting */
+/*
+ * In a session these calls wait as its input calls do: the session is parked,
+ * or with session_on_worker keeps its worker.  They return
+ *
+ *   -EINTR       a wake or a timer of the session's connection
+ *   -ESHUTDOWN   the server drains, or weir_ref_close()
+ *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
+ *
+ * So do weir_dial(), weir_resolve() and the calls on a connection of
+ * weir_dial() in a session, except that a drain does not end weir_dial() and
+ * weir_resolve(), and that only -ECANCELED ends a write.  During such a wait
+ * the deadlines of the session's own connection have no effect, and its output
+ * is sent.  In other threads and callbacks all of these calls block the thread;
+ * so do weir_dial() and weir_resolve() with session_on_worker.
+ */
+
+/* weir_poll.events and .ready */
+enum {
+	WEIR_POLL_INPUT = 1, /* input, its end, or an error */
+	WEIR_POLL_ROOM = 2   /* a write would not wait, or an error */
+};
+
+/* The most connections of one wait. */
+#define WEIR_POLL_MOST 64
+
+struct weir_poll {
+	weir_conn *conn;
+	int events; /* WEIR_POLL_...: what to wait for */
+	int ready;  /* WEIR_POLL_...: which of it there is */
+};
+
+/*
+ * Wait until at least one of count connections (1 to WEIR_POLL_MOST) is ready,
+ * for timeout_ms at most (0: do not wait; WEIR_NEVER: no limit), and set ready
+ * of each.  They are connections of weir_dial() and the session's own, each
+ * once.  Their output is sent during the wait.
+ *
+ * With input ready, weir_conn_read() does not wait, unless unsent output holds
+ * the input.  Bytes that an input call has left in the buffer count as input: a
+ * call for a whole message may wait for the rest.  With room ready, less than
+ * half of outbox_mark is unsent, and no file: a write of up to half of it does
+ * not wait.
+ *
+ * For a connection with WEIR_POLL_INPUT it is a wait for input: its deadlines
+ * apply, idle_ms counts from the call, and pointers that weir_conn_peek() has
+ * given are not valid after it.  With WEIR_POLL_ROOM alone, write_ms and
+ * lifetime_ms apply.
+ *
+ * -ESHUTDOWN comes when the server drains and 100 ms have passed without input;
+ * but while a peer of weir_dial() owes an answer, because output was written
+ * after its last input, the wait goes on until the deadline of the stop.
+ *
+ * Returns how many are ready, also if there is another reason to return; 0
+ * (timeout_ms have passed); -ETIMEDOUT (a deadline of one of them has passed);
+ * -EINTR (also: a timer of one of them), -ESHUTDOWN, -ECANCELED; -EINVAL (also:
+ * the connection of another callback, or of one with `readable`); -ENOMEM,
+ * -ENOSPC (it cannot be watched).
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
+
+/*
+ * Wait for ms milliseconds, from 0; in a session also WEIR_NEVER: until another
+ * reason to return.  A drain ends it at once.
+ *
+ * Returns 0 (ms have passed); -EINTR, -ESHUTDOWN, -ECANCELED (in a session);
+ * -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_sleep(int ms);
+
 /* ------------------------------------------------------------- properties */
 
 /*

@@ -15,12 +15,15 @@ static struct sockaddr_storage room;
 static int without_connection(void)
 {
 	struct iovec iov = { "x", 1 };
+	struct weir_poll none = { NULL, WEIR_POLL_INPUT, 0 };
 	struct weir_summary summary;
 	const void *data;
 	const char *line;
 	char buf[200];
 	int ms;
 	const ssize_t said[] = {
+		weir_conn_wait(NULL, 1, 0),
+		weir_conn_wait(&none, 1, 0),
 		weir_conn_read(NULL, buf, 1),
 		weir_conn_read_exact(NULL, buf, 1),
 		weir_conn_read_line(NULL, buf, 2),
@@ -76,6 +79,7 @@ START_TEST(a_call_without_a_connection_is_refused)
 	weir_msg_unref(NULL);
 	ck_assert_uint_eq(weir_ref_id(NULL), 0);
 	ck_assert_ptr_null(weir_conn_server(NULL));
+	ck_assert_int_eq(weir_sleep(-1), -EINVAL);
 	weir_conn_free(NULL);
 	weir_unref(NULL);
 	ck_assert_int_eq(weir_conn_set_data(NULL, &room, NULL), -EINVAL);
@@ -93,9 +97,17 @@ static int with_odd_memory(weir_conn *c)
 	struct iovec none = { NULL, 1 }, odd = { "x", wrong };
 	struct iovec wraps[] = { { "secret", SIZE_MAX }, { "secret", 6 } };
 	struct iovec adds_up[] = { { "secret", most }, { "secret", 6 } };
+	struct weir_poll odd_poll[] = { { c, 0, 0 }, { c, 4, 0 }, { c, 1, 0 } };
 	const void *data;
 	char buf[200];
 	const ssize_t said[] = {
+		weir_sleep(-2),
+		weir_conn_wait(odd_poll, 1, 0),
+		weir_conn_wait(odd_poll + 1, 1, 0),
+		weir_conn_wait(odd_poll + 2, 0, 0),
+		weir_conn_wait(odd_poll + 2, -1, 0),
+		weir_conn_wait(odd_poll + 2, WEIR_POLL_MOST + 1, 0),
+		weir_conn_wait(odd_poll + 2, 1, -2),
 		weir_conn_read(c, NULL, 1),
 		weir_conn_read(c, buf, wrong),
 		weir_conn_read_exact(c, NULL, 1),
@@ -227,12 +239,35 @@ START_TEST(a_reference_that_nobody_has_is_not_given_back)
 }
 END_TEST
 
+static int wait_though_it_may_not(weir_conn *c, void *arg)
+{
+	struct weir_poll own = { c, WEIR_POLL_INPUT, 0 };
+	_Atomic int *said = arg;
+
+	*said = weir_conn_wait(&own, 1, 1);
+	return echo_lines(c, NULL);
+}
+
+START_TEST(a_callback_that_never_waits_cannot_wait_for_its_connection)
+{
+	_Atomic int said = 1;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = wait_though_it_may_not,
+					 .arg = &said));
+
+	client_open_and_echo(s, "hello\n");
+	ck_assert_int_eq(said, -EINVAL);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("wrong_arguments",
-			 a_call_without_a_connection_is_refused,
-			 memory_that_is_none_is_refused_and_nothing_leaves,
-			 an_address_needs_room,
-			 figures_of_a_listener_need_a_listener_and_room,
-			 a_reference_that_nobody_has_is_not_given_back);
+	return RUN_TESTS(
+		"wrong_arguments", a_call_without_a_connection_is_refused,
+		memory_that_is_none_is_refused_and_nothing_leaves,
+		an_address_needs_room,
+		figures_of_a_listener_need_a_listener_and_room,
+		a_reference_that_nobody_has_is_not_given_back,
+		a_callback_that_never_waits_cannot_wait_for_its_connection);
 }

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waits of a program for several connections, and for a time.  Readiness is
+ * looked at before each wait, with one poll(2) for all.
+ */
+#include <errno.h>
+
+#include "bounds.h"
+#include "conn.h"
+#include "sys.h"
+
+struct wait {
+	struct weir_conn *session; /* NULL: a thread waits */
+	struct weir_poll *list;
+	int count;
+	struct pollfd fds[WEIR_POLL_MOST + 1];
+	struct wr_other other;
+};
+
+static bool waits_for(const struct weir_poll *p, int what)
+{
+	return p->events & what;
+}
+
+static bool is_valid(const struct weir_poll *p, const struct weir_conn *session)
+{
+	const int known = WEIR_POLL_INPUT | WEIR_POLL_ROOM;
+	struct weir_conn *c = p->conn;
+
+	return c && p->events && !(p->events & ~known) &&
+	       (c->table == NULL || c == session);
+}
+
+/* What a call has buffered needs no wait, and a wait no empty buffer. */
+static int begin(const struct wait *w, const struct weir_poll *p)
+{
+	struct weir_conn *c = p->conn;
+
+	c->ctx->now = wr_now_ns();
+	if (waits_for(p, WEIR_POLL_INPUT)) {
+		wr_conn_note_wait(c, false);
+		if (c->table == NULL && wr_buffer_len(&c->in.buf) == 0)
+			wr_buffer_release(&c->in.buf);
+	}
+	if (wr_conn_has_output(c))
+		(void)wr_conn_flush(c); /* the next call tells an error */
+	return w->session && c->table == NULL ? wr_conn_watch(c, w->session)
+					      : 0;
+}
+
+static int64_t due_at(const struct weir_poll *p)
+{
+	return waits_for(p, WEIR_POLL_INPUT) ? wr_conn_due_at(p->conn)
+					     : wr_conn_room_at(p->conn);
+}
+
+static struct pollfd events_of(const struct weir_poll *p)
+{
+	short events = 0;
+
+	if (waits_for(p, WEIR_POLL_INPUT))
+		events |= POLLIN;
+	if (wr_conn_has_output(p->conn))
+		events |= POLLOUT;
+	return (struct pollfd){ .fd = p->conn->fd, .events = events };
+}
+
+/* Flush, and find out what is there.  True: more can be sent at once. */
+static bool look_at(struct weir_poll *p, short found)
+{
+	struct weir_conn *c = p->conn;
+	bool has_failed = found & (POLLERR | POLLHUP | POLLNVAL);
+	int rc = WR_FLUSH_DONE;
+
+	p->ready = 0;
+	if ((found || c->out.error) && wr_conn_has_output(c))
+		rc = wr_conn_flush(c);
+	if (found & ~POLLOUT) {
+		c->in.is_ready = true;
+		c->in.would_block = false;
+	}
+	if (found & ~POLLOUT || wr_buffer_len(&c->in.buf) > 0 ||
+	    c->in.end != WR_IN_OPEN || rc < 0)
+		p->ready |= WEIR_POLL_INPUT;
+	if (wr_conn_has_room(c) || has_failed || rc < 0)
+		p->ready |= WEIR_POLL_ROOM;
+	p->ready &= p->events;
+	return rc == WR_FLUSH_YIELDED;
+}
+
+/* How many are ready; 0; -errno.  -EINTR: look again. */
+static int look(struct wait *w)
+{
+	bool has_yielded = false;
+	int rc, ready = 0;
+
+	for (int i = 0; i < w->count; i++)
+		w->fds[i] = events_of(&w->list[i]);
+	rc = wr_sys_poll(w->fds, (nfds_t)w->count, 0);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < w->count; i++) {
+		has_yielded |= look_at(&w->list[i], w->fds[i].revents);
+		ready += w->list[i].ready != 0;
+	}
+	return ready == 0 && has_yielded ? -EINTR : ready;
+}
+
+/* 0; or the error of a deadline that has passed. */
+static int check_deadline(struct weir_conn *c, int64_t at)
+{
+	int rc;
+
+	if (c->ctx->now < at)
+		return 0;
+	rc = wr_conn_end_wait(c);
+	if (rc == -ETIMEDOUT)
+		c->call.timed_out = wr_conn_due_end(c);
+	return rc;
+}
+
+static uint32_t own_events(const struct weir_poll *p)
+{
+	uint32_t events = WR_EV_HUP;
+
+	if (waits_for(p, WEIR_POLL_INPUT))
+		events |= WR_EV_IN;
+	if (waits_for(p, WEIR_POLL_ROOM))
+		events |= WR_EV_ROOM;
+	return events;
+}
+
+/* When the wait ends or looks again, and whether it has ended already. */
+static int plan(struct wait *w, int64_t now, int64_t until)
+{
+	struct wr_other *o = &w->other;
+	int rc = 0;
+
+	*o = (struct wr_other){ .at = until };
+	for (int i = 0; i < w->count && rc == 0; i++) {
+		struct weir_poll *p = &w->list[i];
+		struct weir_conn *c = p->conn;
+		int64_t at, since;
+
+		c->ctx->now = now;
+		at = due_at(p);
+		rc = check_deadline(c, at);
+		o->at = wr_min_at(o->at, at);
+		since = wr_conn_quiet_since(c);
+		if (since > o->quiet_since)
+			o->quiet_since = since;
+		if (c == w->session)
+			o->events = own_events(p);
+	}
+	return rc;
+}
+
+static int sleep_once(struct wait *w)
+{
+	int rc;
+
+	if (w->session)
+		return wr_conn_wait_other(w->session, &w->other, w->fds,
+					  w->count);
+	rc = wr_sys_poll(w->fds, (nfds_t)w->count,
+			 wr_ms_until(w->other.at, wr_now_ns()));
+	return rc < 0 && rc != -EINTR ? rc : 0;
+}
+
+static int wait_until(struct wait *w, int64_t until)
+{
+	int rc;
+
+	for (;;) {
+		int64_t now;
+
+		if (w->session && atomic_load(&w->session->is_cut))
+			return -ECANCELED;
+		rc = look(w);
+		if (rc == -EINTR)
+			continue;
+		now = wr_now_ns();
+		if (rc != 0 || now >= until)
+			return rc;
+		rc = plan(w, now, until);
+		if (rc == 0)
+			rc = sleep_once(w);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms)
+{
+	struct wait w = { .session = wr_conn_session(),
+			  .list = list,
+			  .count = count };
+	WR_NO_CANCEL_IF(w.session == NULL);
+	int rc = 0;
+
+	if (list == NULL || count < 1 || count > WEIR_POLL_MOST ||
+	    timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	for (int i = 0; i < count; i++)
+		if (!is_valid(&list[i], w.session))
+			return -EINVAL;
+	wr_conn_flush_waiting(w.session);
+	for (int i = 0; i < count && rc == 0; i++)
+		rc = begin(&w, &list[i]);
+	return rc < 0 ? rc
+		      : wait_until(&w, wr_deadline_at(wr_now_ns(), timeout_ms));
+}
+
+/* --------------------------------------------------------------------- time */
+
+static void sleep_until(int64_t at)
+{
+	int64_t now;
+
+	while ((now = wr_now_ns()) < at)
+		(void)wr_sys_poll(NULL, 0, wr_ms_until(at, now));
+}
+
+int weir_sleep(int ms)
+{
+	const struct wr_other o = { .at = wr_deadline_at(wr_now_ns(), ms) };
+	struct weir_conn *session = wr_conn_session();
+	WR_NO_CANCEL_IF(session == NULL);
+	struct pollfd wake;
+	int rc = 0;
+
+	if (ms < (session ? WEIR_NEVER : 0))
+		return -EINVAL;
+	wr_conn_flush_waiting(session);
+	if (session == NULL)
+		sleep_until(o.at);
+	else
+		do {
+			rc = wr_conn_wait_other(session, &o, &wake, 0);
+		} while (rc == 0 && wr_now_ns() < o.at);
+	return rc;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* weir_resolve() and weir_reverse(): look-ups for the program. */
+#include <errno.h>
+#include <string.h>
+
+#include "address.h"
+#include "bounds.h"
+#include "conn.h"
+#include "resolve.h"
+#include "sys.h"
+
+static int64_t deadline_of(int timeout_ms)
+{
+	return wr_deadline_at(wr_now_ns(),
+			      timeout_ms ? timeout_ms : WR_LOOKUP_MS);
+}
+
+static int parse_host(struct wr_address *ret, const char *where)
+{
+	int rc = wr_address_parse(ret, where);
+
+	return rc == 0 && ret->kind != WR_ADDRESS_TCP ? -EINVAL : rc;
+}
+
+static int copy_text(char *buf, size_t cap, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= cap)
+		return -ENOSPC;
+	memcpy(buf, text, len + 1);
+	return (int)len;
+}
+
+/* The text always fits. */
+static void set_address(struct weir_address *to, const struct addrinfo *from)
+{
+	*to = (struct weir_address){ .len = from->ai_addrlen };
+	memcpy(&to->addr, from->ai_addr, from->ai_addrlen);
+	(void)wr_address_format(from->ai_addr, from->ai_addrlen, to->text,
+				sizeof(to->text));
+}
+
+/* wr_lookup_host(), while the session is parked. */
+static int look_up_beside(struct weir_conn *session, struct addrinfo **ret,
+			  const struct wr_address *host, int64_t deadline_at)
+{
+	const struct wr_other o = { .at = deadline_at,
+				    .quiet_since = WR_NEVER_AT };
+	struct wr_lookup *l;
+	int rc = wr_lookup_begin(&l, host->host, host->port,
+				 wr_conn_post_answer, session);
+
+	if (rc < 0)
+		return rc;
+	while ((rc = wr_lookup_take(l, ret)) == -EINPROGRESS) {
+		rc = wr_now_ns() < deadline_at
+			     ? wr_conn_wait_other(session, &o, NULL, 0)
+			     : -ETIMEDOUT;
+		if (rc < 0) {
+			wr_lookup_leave(l);
+			break;
+		}
+	}
+	return rc;
+}
+
+static int look_up(struct addrinfo **ret, const struct wr_address *host,
+		   int64_t deadline_at)
+{
+	struct weir_conn *session = wr_conn_session();
+	int rc = -ENOENT;
+
+	if (session == NULL || session->coro == NULL)
+		return wr_lookup_host(ret, host->host, host->port, deadline_at,
+				      NULL);
+	if (host->host[0])
+		rc = wr_lookup_number(ret, host->host, host->port);
+	return rc == -ENOENT ? look_up_beside(session, ret, host, deadline_at)
+			     : rc;
+}
+
+int weir_resolve(struct weir_address *ret, int max, const char *where,
+		 int timeout_ms)
+{
+	WR_NO_CANCEL_IF(wr_coro_current() == NULL);
+	struct wr_address address;
+	struct addrinfo *list = NULL, *a;
+	int count = 0, rc;
+
+	if (ret == NULL || max < 1 || timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	rc = parse_host(&address, where);
+	if (rc == 0)
+		rc = look_up(&list, &address, deadline_of(timeout_ms));
+	if (rc < 0)
+		return rc;
+	for (a = list; a; a = a->ai_next, count++)
+		if (count < max)
+			set_address(&ret[count], a);
+	freeaddrinfo(list);
+	return count;
+}
+
+int weir_reverse(char *buf, size_t cap, const char *where, int timeout_ms)
+{
+	WR_NO_CANCEL();
+	const struct addrinfo number = { .ai_socktype = SOCK_STREAM,
+					 .ai_flags = AI_NUMERICHOST };
+	struct wr_address address;
+	char name[NI_MAXHOST];
+	struct addrinfo *a;
+	int rc;
+
+	if (buf == NULL || timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	rc = parse_host(&address, where);
+	if (rc == 0)
+		rc = wr_sys_getaddrinfo(address.host, address.port, &number,
+					&a);
+	if (rc != 0) /* a name is no address */
+		return rc == -ENOENT ? -EINVAL : rc;
+	rc = wr_lookup_name(name, a->ai_addr, a->ai_addrlen,
+			    deadline_of(timeout_ms));
+	freeaddrinfo(a);
+	return rc < 0 ? rc : copy_text(buf, cap, name);
+}
