@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "bounds.h"
-#include "conn_table.h"
+#include "dialled.h"
 #include "poller.h"
 #include "server_timers.h"
 #include "sys.h"
@@ -122,7 +122,7 @@ static void *acceptor_main(void *arg)
 	wr_pool_enter(a->pool);
 	wr_sys_thread_begin("weir-acceptor");
 	/* weir_server_start() may not have returned yet */
-	wr_table_open_gate(a->core->table);
+	wr_dialled_start(a->core);
 	a->ctx.now = wr_now_ns();
 	do {
 		wr_deadlines_take_inbox(&a->deadlines);

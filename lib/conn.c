@@ -226,7 +226,9 @@ void wr_conn_set_due(struct weir_conn *c, int64_t at)
 
 static void cut_locked(struct weir_conn *c)
 {
-	if ((c->fd < 0 && !c->is_connecting) || c->end >= WR_END_FIN_SENT)
+	bool is_gone = c->fd < 0 && !c->is_connecting && !c->is_spawned;
+
+	if (is_gone || c->end >= WR_END_FIN_SENT)
 		return;
 	atomic_store(&c->is_cut, true);
 	if (c->fd >= 0)

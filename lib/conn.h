@@ -201,6 +201,7 @@ struct weir_conn {
 	uint8_t rare;		  /* o: WR_RARE_... */
 	bool is_tcp;		  /* c */
 	bool is_dialled;	  /* c: no client has opened it */
+	bool is_spawned;	  /* c: and it has no socket */
 	bool is_connecting;	  /* l: fd is -1; see struct wr_dialled */
 	int error;		  /* o: -errno behind the cause; 0 */
 	bool may_linger;	  /* o: SO_LINGER may block close(2) */

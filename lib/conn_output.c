@@ -524,7 +524,7 @@ int weir_conn_detach(weir_conn *c)
 
 	if (c == NULL)
 		return -EINVAL;
-	if (c->end != WR_END_OPEN)
+	if (c->end != WR_END_OPEN || c->is_spawned)
 		return -EPIPE;
 	if (wr_buffer_len(&c->in.buf) > 0)
 		return -EBUSY;

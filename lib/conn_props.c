@@ -173,10 +173,10 @@ void *weir_conn_data(const weir_conn *c)
 
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 {
-	if (weir_conn_peer(c, buf, WR_PEER_TEXT) < 0) {
-		buf[0] = '?';
-		buf[1] = '\0';
-	}
+	if (c->is_spawned)
+		memcpy(buf, "(spawned)", sizeof("(spawned)"));
+	else if (weir_conn_peer(c, buf, WR_PEER_TEXT) < 0)
+		memcpy(buf, "?", 2);
 	return buf;
 }
 

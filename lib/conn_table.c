@@ -165,8 +165,8 @@ struct weir_conn *wr_table_take(struct wr_table *t)
 
 static int may_take_locked(struct wr_table *t)
 {
-	if (t->gate != WR_GATE_OPEN)
-		return t->gate == WR_GATE_NEW ? -EINVAL : -ESHUTDOWN;
+	if (t->gate == WR_GATE_SHUT)
+		return -ESHUTDOWN;
 	if (atomic_load(&t->dialled) >= (size_t)t->core->config.set.max_dialled)
 		return -EAGAIN;
 	return prepare_locked(t, WR_PREPARED_SLOTS + 1);
@@ -181,14 +181,6 @@ int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret)
 	atomic_fetch_add(&t->dialled, 1);
 	*ret = take_locked(t);
 	return 0;
-}
-
-void wr_table_open_gate(struct wr_table *t)
-{
-	wr_lock(&t->lock);
-	if (t->gate == WR_GATE_NEW)
-		t->gate = WR_GATE_OPEN;
-	wr_unlock(&t->lock);
 }
 
 void wr_table_shut_gate(struct wr_table *t)

@@ -26,6 +26,7 @@ struct wr_table {
 	struct wr_lock lock;
 	struct wr_node *spare;	  /* l: free slots */
 	enum wr_gate gate;	  /* l */
+	struct wr_node *early;	  /* l: sessions that wait for the start */
 	struct wr_core *core;	  /* c */
 	struct wr_timers *timers; /* c: get room for each slot */
 	size_t slab_cap;	  /* l: for the highest max_connections */
@@ -53,12 +54,11 @@ struct weir_conn *wr_table_take(struct wr_table *t);
 
 /*
  * Any thread, with t->lock: take a slot for a connection that no client has
- * opened.  0; -EINVAL (not started); -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
+ * opened.  0; -ESHUTDOWN; -EAGAIN (too many); -ENOMEM.
  */
 int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret);
 
-/* Allow, and forbid for good, wr_table_take_dialled_locked(). */
-void wr_table_open_gate(struct wr_table *t);
+/* Forbid wr_table_take_dialled_locked() for good. */
 void wr_table_shut_gate(struct wr_table *t);
 
 /* True: nothing is open, and nothing will be. */

@@ -32,20 +32,21 @@ static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 
 	if (rc == 0)
 		rc = wr_core_set_stacks(core, &d->service);
-	if (rc == 0 && d->service.stacks)
-		wr_overflow_handle(core);
-	if (rc < 0)
+	if (rc < 0) {
 		wr_sys_free(d);
-	else
-		*ret = d;
-	return rc;
+		return rc;
+	}
+	if (d->service.stacks)
+		wr_overflow_handle(core);
+	else if (service->session) /* these sessions wait for peers */
+		wr_sched_always_hand_off(&core->sched);
+	*ret = d;
+	return 0;
 }
 
 /* To the workers; afterwards it is not ours. */
-static void submit(struct weir_conn *c, weir_ref **ret)
+static void submit(struct weir_conn *c)
 {
-	if (ret)
-		*ret = weir_conn_ref(c);
 	wr_conn_move(c, wr_core_foreign_stats(c->core), WR_CONN_READY);
 	wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);
 	wr_sched_submit(&c->core->sched, WR_QUEUE_READY, &c->node, 0);
@@ -61,6 +62,19 @@ static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 	atomic_store(&c->due_at, wr_connect_next_at(r));
 }
 
+/* The lock of the table is held. */
+static int take_locked(struct wr_core *core, struct weir_conn **ret, int fd,
+		       struct wr_dialled *d)
+{
+	int rc = wr_table_take_dialled_locked(core->table, ret);
+
+	if (rc < 0)
+		return rc;
+	wr_conn_begin(*ret, &d->service, fd, wr_now_ns());
+	(*ret)->is_dialled = true;
+	return 0;
+}
+
 /*
  * "A stop finds each dialled connection": a stop shuts the gate before it walks
  * the table, and the lock is held from the look at the gate until the workers
@@ -74,20 +88,18 @@ static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
 	struct weir_conn *c;
 	int rc;
 
-	/* these sessions wait for peers */
-	if (d->service.set.session && !d->service.stacks)
-		wr_sched_always_hand_off(&core->sched);
 	wr_lock(&table->lock);
-	rc = wr_table_take_dialled_locked(table, &c);
+	rc = table->gate == WR_GATE_NEW ? -EINVAL
+					: take_locked(core, &c, fd, d);
 	if (rc == 0) {
 		wr_count(stats, &stats->dialled, 1);
-		wr_conn_begin(c, &d->service, fd, wr_now_ns());
-		c->is_dialled = true;
 		c->is_tcp = is_tcp;
 		c->may_linger = !d->connect; /* the program's options */
 		if (d->connect)
 			set_connecting(c, d->connect);
-		submit(c, ret);
+		if (ret)
+			*ret = weir_conn_ref(c);
+		submit(c);
 	}
 	wr_unlock(&table->lock);
 	return rc;
@@ -178,6 +190,69 @@ fail:
 	wr_sys_free(d);
 	return rc;
 }
+
+/* ---------------------------------------------------------------- spawning */
+
+static void keep_until_start_locked(struct wr_table *t, struct weir_conn *c)
+{
+	struct wr_node **last = &t->early;
+
+	while (*last)
+		last = &(*last)->next;
+	c->node.next = NULL;
+	*last = &c->node;
+}
+
+int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
+{
+	const struct weir_service service = { .size = sizeof(service),
+					      .session = fn,
+					      .arg = arg,
+					      .speaks_first = 1,
+					      .first_byte_ms = WEIR_NEVER };
+	struct wr_table *table = core->table;
+	struct wr_stats *stats = wr_core_foreign_stats(core);
+	struct wr_dialled *d;
+	struct weir_conn *c;
+	int rc = new_dialled(&d, core, &service);
+
+	if (rc < 0)
+		return rc;
+	wr_lock(&table->lock);
+	rc = take_locked(core, &c, -1, d);
+	if (rc == 0) {
+		wr_count(stats, &stats->spawned, 1);
+		c->is_spawned = true;
+		c->in.end = WR_IN_EOF;
+		c->out.end = WR_OUT_SHUT;
+		if (table->gate == WR_GATE_NEW)
+			keep_until_start_locked(table, c);
+		else
+			submit(c);
+	}
+	wr_unlock(&table->lock);
+	if (rc < 0)
+		wr_sys_free(d);
+	return rc;
+}
+
+void wr_dialled_start(struct wr_core *core)
+{
+	struct wr_table *table = core->table;
+
+	wr_lock(&table->lock);
+	if (table->gate == WR_GATE_NEW)
+		table->gate = WR_GATE_OPEN;
+	while (table->gate == WR_GATE_OPEN && table->early) {
+		struct wr_node *n = table->early;
+
+		table->early = n->next;
+		submit(wr_container_of(n, struct weir_conn, node));
+	}
+	wr_unlock(&table->lock);
+}
+
+/* -------------------------------------------------------------- connecting */
 
 /* Time counts from here. */
 static void set_connected(struct weir_conn *c, int fd,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connections of a server that no client has opened: the program dials, or
- * hands a connected socket over.  They count against max_dialled, and each has
- * a copy of its service.
+ * Connections of a server that no client has opened: the program dials, hands a
+ * connected socket over, or spawns a session that has no socket.  They count
+ * against max_dialled, and each has a copy of its service.
  */
 #ifndef WR_DIALLED_H
 #define WR_DIALLED_H
@@ -16,6 +16,12 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 /* weir_server_adopt() */
 int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		     const struct weir_service *service);
+
+/* weir_server_spawn() */
+int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg);
+
+/* The server has started: begin the sessions that were spawned before. */
+void wr_dialled_start(struct wr_core *core);
 
 /* Owner, connecting: do what is due.  0: connected; -EINPROGRESS; -errno. */
 int wr_dialled_connect(struct weir_conn *c);

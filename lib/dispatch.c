@@ -108,6 +108,9 @@ static void log_deadline(struct weir_conn *c, int end)
 		names[end], wr_conn_timeout(c, end - WEIR_END_FIRST_BYTE));
 }
 
+static const char no_verdict[] = "the handler returned a number that is no "
+				 "verdict: a bug in the program";
+
 /* The close reports a lost peer. */
 static void log_output_error(struct weir_conn *c, int rc)
 {
@@ -122,8 +125,11 @@ static void log_output_error(struct weir_conn *c, int rc)
 
 static enum step go_on_closing(struct weir_conn *c)
 {
-	int rc = wr_conn_flush(c);
+	int rc;
 
+	if (c->is_spawned)
+		return end_now(c, c->cause);
+	rc = wr_conn_flush(c);
 	if (rc < 0 && outcome_of(c->cause) == WR_OUTCOME_COMPLETED)
 		(void)note_error(c, rc);
 	if (rc == -ECANCELED)
@@ -345,9 +351,22 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 		       : WEIR_END_CLOSED;
 }
 
+/* Nothing can come for it, so it cannot stay. */
+static enum step end_spawned(struct weir_conn *c, int verdict)
+{
+	if (atomic_load(&c->is_cut))
+		return end_now(c, WEIR_END_CUT);
+	if (verdict == WEIR_CLOSE || verdict == -ESHUTDOWN)
+		return end_now(c, end_of_served(c, verdict));
+	return log_and_close(c, verdict < 0 ? "" : no_verdict,
+			     verdict < 0 ? verdict : 0);
+}
+
 static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 {
 	(void)note_error(c, verdict);
+	if (c->is_spawned)
+		return end_spawned(c, verdict);
 	if (c->fd < 0) /* detached */
 		return end_now(c, WEIR_END_CLOSED);
 	if (atomic_load(&c->is_cut))
@@ -376,10 +395,7 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 		break;
 	}
 	if (verdict > 0)
-		return log_and_close(c,
-				     "the handler returned a number that is no "
-				     "verdict: a bug in the program",
-				     0);
+		return log_and_close(c, no_verdict, 0);
 	if (verdict == -EIO && c->out.file_error)
 		return begin_close(c, WEIR_END_ERROR); /* flush logs it */
 	if (wr_conn_is_lost(c, verdict))

@@ -321,7 +321,7 @@ int weir_server_start(weir_server *s)
 		wr_unlock(&core->lock);
 	}
 	if (rc == 0) {
-		wr_table_open_gate(core->table);
+		wr_dialled_start(core);
 		return 0;
 	}
 	undo_start(s);
@@ -645,6 +645,13 @@ int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 	WR_NO_CANCEL();
 
 	return s ? wr_dialled_adopt(&s->core, ret, fd, service) : -EINVAL;
+}
+
+int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg)
+{
+	WR_NO_CANCEL();
+
+	return s && fn ? wr_dialled_spawn(&s->core, fn, arg) : -EINVAL;
 }
 
 int weir_server_configure(weir_server *s, const struct weir_config *config)

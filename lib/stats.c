@@ -77,6 +77,7 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 	for (int i = 0; i < count; i++) {
 		ret->ledger.accepted += value(&stats[i].accepted);
 		ret->ledger.dialled += value(&stats[i].dialled);
+		ret->ledger.spawned += value(&stats[i].spawned);
 	}
 	add_totals(&ret->ledger);
 	ret->queue_wait_us /= 1000;
@@ -137,6 +138,7 @@ void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
 			   (unsigned long long)l->accepted);
 
 	add_column(buf, &len, l->dialled, "dialled");
+	add_column(buf, &len, l->spawned, "spawned");
 #define ADD_COLUMN(name, column, refusal)                                      \
 	add_column(buf, &len, l->column, #column);
 	WR_OUTCOMES(ADD_COLUMN)

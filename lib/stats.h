@@ -62,6 +62,7 @@ struct wr_stats {
 	int index;				/* c: of the thread */
 	wr_counter accepted;
 	wr_counter dialled;
+	wr_counter spawned;
 	wr_counter outcome[WR_OUTCOME_COUNT];
 	wr_counter timed_out[WR_TMO_COUNT];
 	WR_COUNTERS(WR_STATS_FIELD)

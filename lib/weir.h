@@ -247,7 +247,7 @@ struct weir_config {
 	int queue_length;    /* waiting connections; 1 to 1,000,000; 128 */
 	int queue_age_ms;    /* longest wait, then refused; a time; 10,000 */
 	int max_connections; /* accepted; 1 to 10,000,000; 10,000 */
-	int max_dialled;     /* dialled, adopted; 1 to 10,000,000; 10,000 */
+	int max_dialled;     /* the program's own; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
 	int lame_duck_ms;    /* before a drain; a time, or 0; 0 */
@@ -272,10 +272,9 @@ struct weir_config {
  * speaks_first, and without opened, a session begins at once.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
- * of stack_size bytes.  While a call on its connection waits, the connection is
- * parked with that stack and uses no thread.  weir_dial(), weir_resolve() and
- * calls on a connection of weir_dial() block the worker.  Any worker may resume
- * a session: hold no mutex over a call that waits, and use no thread-local
+ * of stack_size bytes.  While it waits in a call of this library, other than
+ * weir_reverse(), it is parked with that stack and uses no thread.  Any worker
+ * may resume it: hold no mutex over a call that waits, and use no thread-local
  * variable after it that was read before, nor errno.  With session_on_worker a
  * session stays on one worker, which does nothing else until it returns.  It
  * does so too where stacks cannot be switched (docs/THREADING.md).
@@ -383,13 +382,14 @@ struct weir_option {
 };
 
 /*
- * The ledger: accepted + dialled = completed + failed + timed_out + refused +
- * cut + open, exactly, whenever the server is at rest.  A later version may add
- * reasons for refusals, but no other outcomes.
+ * The ledger: accepted + dialled + spawned = completed + failed + timed_out +
+ * refused + cut + open, exactly, whenever the server is at rest.  A later
+ * version may add reasons for refusals, but no other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
 	uint64_t dialled;   /* weir_server_dial(), weir_server_adopt() */
+	uint64_t spawned;   /* weir_server_spawn() */
 	uint64_t open;	    /* not ended yet */
 	uint64_t closed;    /* ended: the sum of the next five */
 	uint64_t completed; /* served to the end */
@@ -403,7 +403,7 @@ struct weir_ledger {
 	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE; */
 				/* no memory for the stack of a session */
 	uint64_t refused_drain; /* came after a stop began */
-	uint64_t reserved[19];	/* 0 */
+	uint64_t reserved[18];	/* 0 */
 };
 
 /* weir_stats.phase */
@@ -463,7 +463,7 @@ struct weir_stats {
 
 /* Totals of one listener's connections, as in struct weir_stats. */
 struct weir_listener_stats {
-	struct weir_ledger ledger; /* dialled is 0 */
+	struct weir_ledger ledger; /* dialled and spawned are 0 */
 	uint64_t timed_out[16];
 	uint64_t bytes_in;
 	uint64_t bytes_out;
@@ -780,6 +780,27 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  */
 WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 			       const struct weir_service *service);
+
+/*
+ * Run fn with arg as a session that has no peer, on the workers: work that
+ * repeats in a loop with weir_sleep(), a connection of weir_dial() that is kept
+ * open, a job after the start.  It has a stack of 256 KiB.  Before the start of
+ * the server it is kept, and begins with it.
+ *
+ * The connection that fn gets has no socket: input calls return 0, output calls
+ * -EPIPE.  weir_conn_ref() of it lets other threads wake, close and cancel the
+ * session.  weir_conn_server(), weir_conn_set_timer() and data work, too.
+ *
+ * In a stop its waits end as those of a session do: weir_sleep() with
+ * -ESHUTDOWN at once.  It can return that, or do its last work until the
+ * deadline of the stop.  It completes with WEIR_CLOSE or -ESHUTDOWN; another
+ * -errno is logged, and it has failed.  Other verdicts are bugs.  In the ledger
+ * it is `spawned`.  It counts against max_dialled.
+ *
+ * Returns 0; -EINVAL; -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg);
 
 /*
  * Make a timer: fn is called with arg after ms (0: at once; WEIR_NEVER: not

@@ -213,7 +213,7 @@ void env_finish(struct env *st)
 		poll_sleep();
 	if (rc != 0 && rc != -ECANCELED)
 		sweep_fail("join: %s", weir_strerror(rc));
-	if (l->open != 0 || l->accepted + l->dialled !=
+	if (l->open != 0 || l->accepted + l->dialled + l->spawned !=
 				    l->completed + l->failed + l->timed_out +
 					    ledger_refused(l) + l->cut)
 		sweep_fail(

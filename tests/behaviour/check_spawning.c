@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sessions that the program spawns: they have no peer, but run, wait, stop and
+ * are counted like the others.
+ */
+#include "test.h"
+
+#include <sys/socket.h>
+
+struct place {
+	_Atomic int begun, ticks, said;
+	weir_ref *_Atomic self;
+};
+
+/* ---- running */
+
+static int tick_until_the_stop(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	int rc;
+
+	(void)c;
+	atomic_fetch_add(&p->begun, 1);
+	while ((rc = weir_sleep(1)) == 0)
+		atomic_fetch_add(&p->ticks, 1);
+	return rc;
+}
+
+static struct server *serve_lines(const struct weir_config *config)
+{
+	struct server *s = server_new(config);
+
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo_lines));
+	return s;
+}
+
+enum { MANY = 100 };
+
+START_TEST(spawned_sessions_run_before_and_after_the_start)
+{
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct place p = { .begun = 0 };
+	struct weir_report r;
+	int count = fewer(MANY);
+
+	for (int i = 0; i < count; i++)
+		ck_assert_int_eq(
+			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+	ck_assert_int_eq(p.begun, 0);
+	ck_assert_uint_eq(stats(s).ledger.spawned, (uint64_t)count);
+	server_start(s);
+	UNTIL(p.begun == count);
+	for (int i = 0; i < count; i++)
+		ck_assert_int_eq(
+			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+	UNTIL(p.begun == 2 * count && p.ticks > 10 * count);
+	client_open_and_echo(s, "hello\n");
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.spawned, 2 * (uint64_t)count);
+	ck_assert_uint_eq(r.ledger.completed, 2 * (uint64_t)count + 1);
+}
+END_TEST
+
+static int spawn_another(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+
+	if (atomic_fetch_add(&p->begun, 1) < 9)
+		p->said += weir_server_spawn(weir_conn_server(c), spawn_another,
+					     p);
+	return 0;
+}
+
+START_TEST(a_spawned_session_may_spawn_another)
+{
+	struct server *s = serve_lines(NULL);
+	struct place p = { .begun = 0 };
+	struct weir_report r;
+
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, spawn_another, &p), 0);
+	UNTIL(p.begun == 10 && stats(s).ledger.open == 0);
+	ck_assert_int_eq(p.said, 0);
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.spawned, 10);
+	ck_assert_uint_eq(r.ledger.completed, 10);
+}
+END_TEST
+
+static int say_first(weir_conn *c, void *arg)
+{
+	(void)c;
+	return *(int *)arg;
+}
+
+START_TEST(its_result_is_its_outcome)
+{
+	int results[] = { WEIR_CLOSE, -ESHUTDOWN, -EBADMSG, -EAGAIN,
+			  -EINTR,     WEIR_AGAIN, 7 };
+	struct server *s = serve_lines(NULL);
+	struct weir_report r;
+
+	server_start(s);
+	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+		ck_assert_int_eq(
+			weir_server_spawn(s->weir, say_first, &results[i]), 0);
+	UNTIL(stats(s).ledger.closed == 7);
+	ck_assert(log_says(s, "connection 3 from (spawned): "));
+	ck_assert(log_says(s, "no verdict"));
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.completed, 2);
+	ck_assert_uint_eq(r.ledger.failed, 5);
+}
+END_TEST
+
+static int try_everything(weir_conn *c, void *arg)
+{
+	_Atomic int *wrong = arg;
+	struct weir_poll one = { c, WEIR_POLL_INPUT | WEIR_POLL_ROOM, 0 };
+	char buf[200];
+	const int64_t said[][2] = {
+		{ weir_conn_read(c, buf, 1), 0 },
+		{ weir_conn_read_line(c, buf, 2), 0 },
+		{ weir_conn_write(c, "x", 1), -EPIPE },
+		{ weir_conn_printf(c, "x"), -EPIPE },
+		{ weir_conn_flush(c), 0 },
+		{ weir_conn_shutdown(c, SHUT_RDWR), 0 },
+		{ weir_conn_unsent(c), 0 },
+		{ weir_conn_fd(c), -ENOTCONN },
+		{ weir_conn_peer(c, buf, sizeof(buf)), -ENOTCONN },
+		{ weir_conn_local(c, buf, sizeof(buf)), -ENOTCONN },
+		{ weir_conn_detach(c), -EPIPE },
+		{ weir_conn_why(c), WEIR_OPENED },
+		{ weir_conn_want_room(c), -EINVAL },
+		{ weir_ref_send(weir_conn_self(c), "x", 1), -EPIPE },
+		{ weir_conn_set_data(c, NULL, NULL), 0 },
+		{ weir_conn_set_timer(c, 1), 0 },
+		{ weir_sleep(60000), -EINTR },
+		{ weir_ref_wake(weir_conn_self(c)), 0 },
+		{ weir_sleep(WEIR_NEVER), -EINTR },
+		{ weir_conn_wait(&one, 1, 0), 1 },
+	};
+
+	*wrong = weir_conn_server(c) ? 0 : 100;
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]) && !*wrong; i++)
+		if (said[i][0] != said[i][1])
+			*wrong = (int)i + 1;
+	return 0;
+}
+
+START_TEST(it_has_no_socket_but_the_rest_of_a_connection)
+{
+	for (int i = 0; i < 20; i++) {
+		struct server *s = serve_lines(NULL);
+		_Atomic int wrong = -1;
+
+		server_start(s);
+		ck_assert_int_eq(weir_server_spawn(s->weir, try_everything,
+						   (void *)&wrong),
+				 0);
+		UNTIL(stats(s).ledger.closed == 1);
+		ck_assert_int_eq(wrong, 0);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+/* ---- from other threads */
+
+static int sleep_and_say(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	int rc;
+
+	atomic_store(&p->self, weir_conn_ref(c));
+	rc = weir_sleep(WEIR_NEVER);
+	atomic_store(&p->said, rc);
+	return rc == -EINTR ? 0 : rc;
+}
+
+START_TEST(a_reference_wakes_closes_and_cancels_it)
+{
+	static const struct {
+		int (*call)(weir_ref *ref);
+		int says;
+	} ways[] = { { weir_ref_wake, -EINTR },
+		     { weir_ref_close, -ESHUTDOWN },
+		     { weir_ref_cancel, -ECANCELED } };
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct weir_report r;
+
+	server_start(s);
+	for (int i = 0; i < 3; i++) {
+		struct place p = { .said = 1 };
+
+		ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p),
+				 0);
+		UNTIL(p.self && stats(s).parked == 1);
+		ck_assert_int_eq(ways[i].call(p.self), 0);
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_int_eq(p.said, ways[i].says);
+		ck_assert_int_eq(ways[i].call(p.self), -EPIPE);
+		weir_unref(p.self);
+	}
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.completed, 2);
+	ck_assert_uint_eq(r.ledger.cut, 1);
+}
+END_TEST
+
+static int state_of_it(const struct weir_conn_info *info, void *arg)
+{
+	*(struct weir_conn_info *)arg = *info;
+	return 0;
+}
+
+START_TEST(the_walk_shows_it)
+{
+	struct server *s = serve_lines(NULL);
+	struct place p = { .said = 1 };
+	struct weir_conn_info info = { .id = 0 };
+
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p), 0);
+	UNTIL(p.self && stats(s).parked == 1);
+	weir_server_each(s->weir, state_of_it, &info, sizeof(info));
+	ck_assert_uint_eq(info.id, 1);
+	ck_assert_int_eq(info.listener, -1);
+	ck_assert_int_eq(info.state, WEIR_STATE_WAITING);
+	ck_assert_str_eq(info.peer, "");
+	weir_unref(p.self);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ---- the stop */
+
+START_TEST(a_stop_without_grace_cuts_it)
+{
+	for (int i = 0; i < 20; i++) {
+		struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+		struct place p = { .said = 1 };
+		struct weir_report r;
+
+		server_start(s);
+		ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p),
+				 0);
+		UNTIL(p.self);
+		weir_server_stop(s->weir, 0);
+		ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)),
+				 -ECANCELED);
+		ck_assert_int_eq(p.said, -ECANCELED);
+		ck_assert_uint_eq(r.ledger.cut, 1);
+		ck_assert_uint_eq(r.stuck, 0);
+		weir_unref(p.self);
+		server_join_and_check(s);
+	}
+}
+END_TEST
+
+static int hold_its_worker(weir_conn *c, void *arg)
+{
+	(void)c;
+	gate_wait(arg);
+	return 0;
+}
+
+START_TEST(one_that_does_not_return_is_named)
+{
+	struct gate held = GATE_CLOSED;
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct weir_report r;
+
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, hold_its_worker, &held), 0);
+	UNTIL(gate_waiting(&held) == 1);
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), -EBUSY);
+	ck_assert_uint_eq(r.stuck, 1);
+	ck_assert_uint_eq(r.ledger.cut, 1);
+	ck_assert(log_says(s, "the callback of connection 1 to (spawned)"));
+	gate_open(&held);
+	UNTIL(gate_waiting(&held) == 0);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+}
+END_TEST
+
+static void *spawn_until_the_stop(void *arg)
+{
+	struct place *p = arg;
+	weir_server *s = (weir_server *)(void *)p->self;
+	int rc;
+
+	while ((rc = weir_server_spawn(s, tick_until_the_stop, p)) == 0 ||
+	       rc == -EAGAIN)
+		atomic_fetch_add(&p->said, rc == 0);
+	ck_assert_int_eq(rc, -ESHUTDOWN);
+	return NULL;
+}
+
+START_TEST(a_stop_finds_all_of_those_that_threads_spawn)
+{
+	for (int i = 0; i < fewer(50); i++) {
+		struct server *s = serve_lines(
+			WEIR_CONFIG(.workers = 2, .max_dialled = 50));
+		struct place p = { .self = (weir_ref *)(void *)s->weir };
+		pthread_t id[2];
+		struct weir_report r;
+
+		server_start(s);
+		for (int k = 0; k < 2; k++)
+			ck_assert_int_eq(pthread_create(&id[k], NULL,
+							spawn_until_the_stop,
+							&p),
+					 0);
+		UNTIL(p.said >= 50);
+		weir_server_stop(s->weir, 60000);
+		ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), 0);
+		for (int k = 0; k < 2; k++)
+			pthread_join(id[k], NULL);
+		ck_assert_uint_eq(r.ledger.spawned, (uint64_t)p.said);
+		ck_assert_uint_eq(r.ledger.completed, (uint64_t)p.said);
+		server_join_and_check(s);
+	}
+}
+END_TEST
+
+/* ---- refusals */
+
+START_TEST(what_cannot_be_spawned_is_refused)
+{
+	struct server *s = serve_lines(WEIR_CONFIG(.max_dialled = 1));
+	struct place p = { .begun = 0 };
+
+	ck_assert_int_eq(weir_server_spawn(NULL, tick_until_the_stop, &p),
+			 -EINVAL);
+	ck_assert_int_eq(weir_server_spawn(s->weir, NULL, &p), -EINVAL);
+	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
+			 0);
+	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
+			 -EAGAIN);
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
+			 -EAGAIN);
+	weir_server_stop(s->weir, 60000);
+	weir_server_join(s->weir, NULL, 0);
+	ck_assert_int_eq(weir_server_spawn(s->weir, tick_until_the_stop, &p),
+			 -ESHUTDOWN);
+	server_join_and_check(s);
+}
+END_TEST
+
+START_TEST(what_was_spawned_never_runs_without_a_start)
+{
+	for (int stopped = 0; stopped < 2; stopped++) {
+		struct server *s = serve_lines(NULL);
+		struct place p = { .begun = 0 };
+
+		ck_assert_int_eq(
+			weir_server_spawn(s->weir, tick_until_the_stop, &p), 0);
+		if (stopped) {
+			weir_server_stop(s->weir, 0);
+			ck_assert_int_eq(weir_server_start(s->weir),
+					 -ESHUTDOWN);
+			ck_assert_int_eq(weir_server_spawn(s->weir,
+							   tick_until_the_stop,
+							   &p),
+					 -ESHUTDOWN);
+		}
+		weir_server_free(s->weir);
+		ck_assert_int_eq(p.begun, 0);
+		server_check_freed(s);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"spawning", spawned_sessions_run_before_and_after_the_start,
+		a_spawned_session_may_spawn_another, its_result_is_its_outcome,
+		it_has_no_socket_but_the_rest_of_a_connection,
+		a_reference_wakes_closes_and_cancels_it, the_walk_shows_it,
+		a_stop_without_grace_cuts_it, one_that_does_not_return_is_named,
+		a_stop_finds_all_of_those_that_threads_spawn,
+		what_cannot_be_spawned_is_refused,
+		what_was_spawned_never_runs_without_a_start);
+}
