@@ -53,7 +53,7 @@ static const struct cli_option own[] = {
 static const char *const without[] = {
 	"rate",	  "count",   "upload",	 "download", "with",	 "hlog",
 	"html",	  "junit",   "markdown", "metrics",  "progress", "percentiles",
-	"strict", "dry-run", "show",	 "start-at",
+	"strict", "dry-run", "show",	 "start-at", "think",	 "stop-early",
 };
 
 static struct cli_option table[ROWS_MAX];

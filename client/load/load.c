@@ -27,7 +27,7 @@
 #include "report/report.h"
 #include "run.h"
 
-static int load_status(struct gates *gates, const struct result *r)
+int load_status(struct gates *gates, const struct result *r)
 {
 	bool have_passed = gates_judge(gates, r);
 
@@ -120,6 +120,7 @@ static int load_report(struct load_options *o, const struct result *r,
 }
 
 struct watchers {
+	const struct load_options *options;
 	struct live live;
 	struct record record;
 	struct metrics_file metrics;
@@ -132,11 +133,15 @@ static void load_watch(void *arg, const struct progress *p)
 	live_watch(&w->live, p);
 	record_watch(&w->record, p);
 	metrics_file_watch(&w->metrics, p);
+	if (w->options->stops_early && p->last &&
+	    gates_are_lost(&w->options->gates, p->so_far))
+		run_stop();
 }
 
 static int run_to(struct load_options *o, const struct target *target)
 {
-	struct watchers w = { .metrics = { .plan = &o->plan,
+	struct watchers w = { .options = o,
+			      .metrics = { .plan = &o->plan,
 					   .path = o->metrics,
 					   .written_at = -1 } };
 	struct result result;

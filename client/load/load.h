@@ -5,12 +5,25 @@
 #ifndef LOAD_LOAD_H
 #define LOAD_LOAD_H
 
+#include "judge/gates.h"
+#include "measure/result.h"
 #include "plan.h"
 
 /* argv[0] is the name of the command.  Returns the exit status. */
 int load_find(int argc, char **argv);
 int load_compare(int argc, char **argv);
 int load_merge(int argc, char **argv);
+
+/* Judge the gates.  Returns the exit status of a run. */
+int load_status(struct gates *gates, const struct result *r);
+
+/*
+ * Add up results of --json, and report the sum.  Returns what the report
+ * returns, or CLI_USAGE after printing an error.
+ */
+typedef int merge_report(void *arg, const struct result *r);
+int load_merge_runs(char **paths, size_t count, merge_report *report,
+		    void *arg);
 
 /* Do one exchange and print it.  CLI_DONE: the reply was good. */
 int load_show(const struct plan *plan);

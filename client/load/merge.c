@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command load merge.  All logs are read in parallel, one line ahead, and
+ * The command load merge.  Results are left to load_merge_runs().
+ *
+ * All logs are read in parallel, one line ahead, and
  * the earliest lines are added up, so that memory is needed for one interval
  * only.
  *
@@ -11,6 +13,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +29,11 @@
 #include "measure/hlog.h"
 #include "measure/result.h"
 #include "measure/units.h"
+#include "options.h"
+#include "report/json.h"
 #include "report/layout.h"
 #include "report/output.h"
+#include "report/report.h"
 
 struct input {
 	const char *path;
@@ -53,34 +59,63 @@ struct merge {
 	int64_t end; /* of the last cell */
 };
 
-enum { OPT_OUTPUT = 'o' };
+enum { OPT_OUTPUT = 'o', KEY_GATE = 256, KEY_STRICT, KEY_JSON, KEY_HTML };
+
+struct merge_options {
+	const char *output, *json, *html;
+	struct gates gates;
+};
 
 static const struct cli_option table[] = {
 	{ "output", OPT_OUTPUT, "FILE",
-	  "write the merged log; - is standard output" },
+	  "of logs: write the merged log; - is standard\noutput" },
+	{ "json", KEY_JSON, "FILE",
+	  "of results: write the sum; - is standard output" JSON_NOTE },
+	{ "html", KEY_HTML, "FILE",
+	  "of results: write a page with charts" JSON_NOTE },
+	{ "gate", KEY_GATE, "EXPR",
+	  "of results: a condition on the sum, as for load;\n"
+	  "may be repeated" },
+	{ "strict", KEY_STRICT, NULL,
+	  "of results: exit status 3 if the verdict is NOT\nTRUSTWORTHY" },
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
 };
 
 static const struct options_operand operands[] = {
-	{ "FILE", "the log", "a.hlog b.hlog" },
+	{ "FILE", "the file", "a.json b.json" },
 	{ .name = NULL },
 };
 
 static bool merge_take_option(void *to, int key)
 {
-	const char **output = to;
+	struct merge_options *o = to;
 
-	(void)key;
-	*output = optarg;
-	return true;
+	switch (key) {
+	case KEY_GATE:
+		return gates_add(&o->gates, optarg);
+	case KEY_STRICT:
+		o->gates.needs_trust = true;
+		return true;
+	case KEY_JSON:
+		o->json = optarg;
+		return true;
+	case KEY_HTML:
+		o->html = optarg;
+		return true;
+	default:
+		o->output = optarg;
+		return true;
+	}
 }
 
 static const struct options_syntax syntax = {
 	.command = "load merge",
-	.about = "Add up histogram logs of load tests, second by "
-		 "second, and print percentiles.\n"
+	.about = "Add up the results of --json of several generators, and "
+		 "report the sum;\n"
+		 "or add up histogram logs, second by second, and print "
+		 "percentiles.\n"
 		 "Values in the logs must be in nanoseconds.",
 	.operands = operands,
 	.table = table,
@@ -152,31 +187,29 @@ static int open_inputs(struct merge *m, int count, char **paths)
 
 /* ------------------------------------------------------------------ output */
 
-/* Would the output overwrite an input? */
-static const char *find_same(const struct merge *m, const char *output)
+/* Would the output, which may be NULL, overwrite an input? */
+static bool is_input(const char *name, const char *output, int count,
+		     char **paths)
 {
 	struct stat to, from;
 
-	if (output_is_standard(output) || stat(output, &to) != 0 ||
+	if (!output || output_is_standard(output) || stat(output, &to) != 0 ||
 	    !S_ISREG(to.st_mode))
-		return NULL;
-	for (size_t i = 0; i < m->input_count; i++)
-		if (stat(m->inputs[i].path, &from) == 0 &&
-		    from.st_dev == to.st_dev && from.st_ino == to.st_ino)
-			return m->inputs[i].path;
-	return NULL;
+		return false;
+	for (int i = 0; i < count; i++)
+		if (stat(paths[i], &from) == 0 && from.st_dev == to.st_dev &&
+		    from.st_ino == to.st_ino) {
+			cli_error("--%s: %s is an input", name, paths[i]);
+			return true;
+		}
+	return false;
 }
 
 static int open_output(struct merge *m, const char *output)
 {
-	const char *same = find_same(m, output);
 	char note[64];
 	int rc;
 
-	if (same) {
-		cli_error("--output: %s is an input", same);
-		return CLI_USAGE;
-	}
 	rc = hlog_create(&m->writer, output);
 	if (rc < 0) {
 		cli_error("cannot write %s: %s", output, strerror(-rc));
@@ -396,19 +429,18 @@ static void merge_release(struct merge *m)
 	free(m->kinds);
 }
 
-int load_merge(int argc, char **argv)
+static int merge_logs(const char *output, int count, char **paths)
 {
 	struct merge m = { .writer = NULL };
-	const char *output = NULL;
-	int rc = options_parse(&syntax, &output, argc, argv);
+	int rc;
 
-	if (rc >= 0)
-		return rc;
 	if (!hlog_is_available()) {
 		cli_error("merge: %s", HLOG_UNAVAILABLE);
 		return CLI_USAGE;
 	}
-	rc = open_inputs(&m, argc - optind, argv + optind);
+	rc = open_inputs(&m, count, paths);
+	if (rc == CLI_DONE && is_input("output", output, count, paths))
+		rc = CLI_USAGE;
 	if (rc == CLI_DONE && output)
 		rc = open_output(&m, output);
 	if (rc == CLI_DONE)
@@ -419,4 +451,77 @@ int load_merge(int argc, char **argv)
 		rc = print_table(&m, output);
 	merge_release(&m);
 	return rc;
+}
+
+/* ----------------------------------------------------------------- results */
+
+static int report_runs(void *arg, const struct result *r)
+{
+	struct merge_options *o = arg;
+	const struct output outputs[] = { { "json", o->json, json_write },
+					  { "html", o->html, html_write } };
+	int status = load_status(&o->gates, r);
+	struct report report;
+	size_t saved = 0;
+	bool is_taken =
+		output_is_standard(o->json) || output_is_standard(o->html);
+
+	report_init(&report, is_taken ? stream_err() : stream_out());
+	report.gates = &o->gates;
+	for (size_t i = 0; i < 2; i++) {
+		const char *path = outputs[i].path;
+		int rc = path ? outputs[i].write(path, r, &o->gates) : CLI_DONE;
+
+		if (path && rc == CLI_DONE && !output_is_standard(path))
+			report.saved[saved++] = path;
+		status = rc > status ? rc : status;
+	}
+	report_print(&report, r);
+	return cli_flush() == CLI_DONE || status > CLI_FAILED ? status
+							      : CLI_FAILED;
+}
+
+static int merge_runs(struct merge_options *o, int count, char **paths)
+{
+	struct output outputs[] = { { "json", o->json, json_write },
+				    { "html", o->html, html_write } };
+
+	if (o->output) {
+		cli_error("--output is for logs; write the sum of results with "
+			  "--json");
+		return CLI_USAGE;
+	}
+	if (is_input("json", o->json, count, paths) ||
+	    is_input("html", o->html, count, paths) ||
+	    !outputs_check(outputs, 2))
+		return CLI_USAGE;
+	return load_merge_runs(paths, (size_t)count, report_runs, o);
+}
+
+/* A result is an object of JSON, which no line of a log begins like. */
+static bool is_result(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int first = f ? getc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return first == '{';
+}
+
+int load_merge(int argc, char **argv)
+{
+	struct merge_options o = { .output = NULL };
+	int rc = options_parse(&syntax, &o, argc, argv);
+
+	if (rc >= 0)
+		return rc;
+	if (is_result(argv[optind]))
+		return merge_runs(&o, argc - optind, argv + optind);
+	if (o.gates.count > 0 || o.gates.needs_trust || o.json || o.html) {
+		cli_error("--gate, --strict, --json and --html are for results "
+			  "of --json; a log has only latencies");
+		return CLI_USAGE;
+	}
+	return merge_logs(o.output, argc - optind, argv + optind);
 }

@@ -37,6 +37,8 @@ enum {
 	KEY_CONNECT_TIMEOUT,
 	KEY_CONNECT_RATE,
 	KEY_RECONNECT,
+	KEY_THINK,
+	KEY_LIFETIME,
 	KEY_CLOSE,
 	KEY_SEED,
 	KEY_TEXT,
@@ -63,6 +65,7 @@ enum {
 	KEY_PROGRESS,
 	KEY_GATE,
 	KEY_STRICT,
+	KEY_STOP_EARLY,
 	KEY_PERCENTILES,
 	KEY_START_AT,
 	KEY_DRY_RUN,
@@ -101,6 +104,11 @@ const struct cli_option load_option_table[] = {
 	{ "connect-rate", KEY_CONNECT_RATE, "N",
 	  "connections a second at the start" },
 	{ "reconnect", KEY_RECONNECT, NULL, "replace lost connections" },
+	{ "think", KEY_THINK, "TIME",
+	  "pause after each reply: 1s, 500ms-2s for evenly\n"
+	  "distributed times, exp:1s for exponential ones" },
+	{ "lifetime", KEY_LIFETIME, "TIME",
+	  "replace each connection after that time, given\nas for --think" },
 	{ "close", KEY_CLOSE, "fin|rst",
 	  "how to end connections (default fin)" },
 	{ "size", 's', "N[-M]", "bytes of a message (default 64)" },
@@ -156,6 +164,8 @@ const struct cli_option load_option_table[] = {
 	{ "strict", KEY_STRICT, NULL,
 	  "exit status 3 if the verdict is NOT\n"
 	  "TRUSTWORTHY" },
+	{ "stop-early", KEY_STOP_EARLY, NULL,
+	  "end the run when a gate cannot pass any more" },
 	{ "percentiles", KEY_PERCENTILES, "P,...",
 	  "those of the report, as in 50,95,99.9" },
 	{ "quiet", 'q', NULL, "only the answer, the verdict and gates" },
@@ -356,6 +366,36 @@ static bool value_start_at(struct plan *p)
 	return true;
 }
 
+/* "1s", "500ms-2s" or "exp:1s" */
+static bool read_span(const char *text, struct plan_span *ret)
+{
+	char low[24] = "";
+	const char *dash = strchr(text, '-'), *high = text;
+
+	*ret = (struct plan_span){
+		.is_exponential = strncmp(text, "exp:", 4) == 0,
+	};
+	if (ret->is_exponential) {
+		high = text += 4;
+	} else if (dash && (size_t)(dash - text) < sizeof(low)) {
+		memcpy(low, text, (size_t)(dash - text));
+		text = low;
+		high = dash + 1;
+	}
+	return parse_duration(text, &ret->low) &&
+	       parse_duration(high, &ret->high) && ret->low > 0 &&
+	       ret->high >= ret->low && ret->high != FOREVER;
+}
+
+static bool value_span(const char *name, struct plan_span *ret)
+{
+	if (read_span(optarg, ret))
+		return true;
+	cli_error("--%s: '%s' is not a time like 1s, nor 500ms-2s, nor exp:1s",
+		  name, optarg);
+	return false;
+}
+
 static bool value_progress(struct load_options *o)
 {
 	if (!value_duration("progress", &o->progress_ns))
@@ -480,12 +520,18 @@ static bool value_banner(struct plan *p)
 			p->banner = (enum plan_banner)i;
 			return true;
 		}
-	if (strncmp(optarg, "text:", 5) == 0 && optarg[5]) {
+	if (strncmp(optarg, "text:", 5) == 0) {
+		struct prefixes trial = { .count = 0 };
+
 		p->banner = BANNER_TEXT;
 		p->banner_text = optarg + 5;
-		return true;
+		if (prefixes_add(&trial, p->banner_text)) {
+			free(trial.list[0].data);
+			return true;
+		}
 	}
-	cli_error("--banner: '%s' is none of none, any, line and text:T",
+	cli_error("--banner: '%s' is none of none, any, line and text:T, or "
+		  "in T " BYTES_WRONG,
 		  optarg);
 	return false;
 }
@@ -752,25 +798,20 @@ static bool value_file(struct load_options *o)
 static bool value_script(struct load_options *o)
 {
 	size_t len;
-	char *data = read_file("script", &len), *source = NULL;
+	char *data = read_file("script", &len);
+	char *source = data ? realloc(data, len + 1) : NULL;
 
 	script_fini(&o->script);
-	if (data)
-		source =
-			memchr(data, '\0', len) ? NULL : realloc(data, len + 1);
-	if (data && !source) {
+	if (!source) {
 		free(data);
-		cli_error("--script: '%s' is not a text", optarg);
-	}
-	if (!source)
 		return false;
-	source[len] = '\0';
+	}
 	o->plan.script = &o->script;
 	o->plan.payload = PAYLOAD_TEXT;
 	o->plan.expect = EXPECT_FRAMED;
 	o->plan.expect_given = "script";
 	o->plan.script_path = optarg;
-	return script_parse(&o->script, optarg, source);
+	return script_parse(&o->script, optarg, source, len);
 }
 
 static bool value_data(struct load_options *o)
@@ -853,6 +894,9 @@ static bool take_switch(struct load_options *o, int key)
 	case KEY_STRICT:
 		o->gates.needs_trust = true;
 		return true;
+	case KEY_STOP_EARLY:
+		o->stops_early = true;
+		return true;
 	case 'q':
 		o->is_quiet = true;
 		return true;
@@ -897,6 +941,10 @@ static bool take_figure(struct load_options *o, int key)
 				      &p->connect_timeout_ns);
 	case KEY_CONNECT_RATE:
 		return value_rate("connect-rate", &p->connect_rate);
+	case KEY_THINK:
+		return value_span("think", &p->think);
+	case KEY_LIFETIME:
+		return value_span("lifetime", &p->lifetime);
 	case KEY_SEED:
 		return value_seed(&p->seed);
 	case 's':
@@ -1018,6 +1066,31 @@ static const char *content_contradiction(const struct load_options *o)
 	return NULL;
 }
 
+static const char *pace_contradiction(const struct load_options *o)
+{
+	const struct plan *p = &o->plan;
+	bool is_exchange = p->mode == PLAN_EXCHANGE;
+
+	if (p->think.high > 0 && p->script)
+		return "a script has pauses of its own; omit --think";
+	if (p->think.high > 0 && (!is_exchange || p->rate > 0))
+		return "--think is for closed loops; omit --rate, --churn, "
+		       "--upload and --download";
+	if (p->lifetime.high > 0 && !is_exchange)
+		return "--lifetime is for connections that stay; omit --churn, "
+		       "--upload and --download";
+	if (o->script.has_pause && p->rate > 0)
+		return "with --rate messages have planned instants; omit the "
+		       "pauses of the loop";
+	if (p->depth > 1 &&
+	    (p->think.high > 0 || o->script.has_pause || o->script.has_close))
+		return "--think, and pause and close in a loop, are for one "
+		       "message at a time; omit --depth";
+	if (o->stops_early && o->gates.count == 0)
+		return "--stop-early needs a --gate";
+	return NULL;
+}
+
 /* The first rule that is broken, or NULL. */
 static const char *options_contradiction(const struct load_options *o)
 {
@@ -1055,12 +1128,14 @@ static const char *options_contradiction(const struct load_options *o)
 		       "--count";
 	if (p->warmup_ns == INT64_MAX)
 		return "with --warmup never nothing would be measured";
+	if (pace_contradiction(o))
+		return pace_contradiction(o);
 	return content_contradiction(o);
 }
 
 static void complete_script(struct load_options *o)
 {
-	const struct script_part *loop = &o->script.loop;
+	const struct script_part *loop = &o->script.parts[SCRIPT_LOOP];
 	struct plan *p = &o->plan;
 
 	script_bind(&o->script, &o->lines, p->seed, (uint32_t)p->connections);
@@ -1115,7 +1190,8 @@ static const struct options_syntax syntax = {
 		 "  load find     search for the highest rate that "
 		 "passes gates\n"
 		 "  load compare  compare two results of --json\n"
-		 "  load merge    add up logs of --hlog\n",
+		 "  load merge    add up results of --json or logs of "
+		 "--hlog\n",
 	.operands = operands,
 	.table = load_option_table,
 	.take = load_options_take,

@@ -34,6 +34,7 @@ struct load_options {
 	int64_t progress_ns; /* --progress; 0: none */
 	struct gates gates;
 	bool is_quiet;
+	bool stops_early; /* when a gate cannot pass any more */
 	bool has_duration;
 	bool is_dry_run, is_show;
 	bool has_form, has_banner; /* given: --size or --random; --banner */

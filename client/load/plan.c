@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "engine/random.h"
+
 const char *const bad_client_names[BAD_CLIENT_KINDS] = {
 	[BAD_CLIENT_SLOW_READ] = "slow-read",
 	[BAD_CLIENT_DRIP] = "drip",
@@ -30,6 +32,31 @@ const char *plan_mode_text(const struct plan *p)
 	default:
 		return is_churn ? "churn, closed loop" : "closed loop";
 	}
+}
+
+bool plan_banner(const struct plan *p, struct script_step *ret)
+{
+	struct expectation *x = &ret->expected;
+
+	*ret = (struct script_step){ .has_reply = p->banner != BANNER_NONE };
+	if (p->banner == BANNER_LINE)
+		x->framer = (struct framer){ .kind = FRAMER_LINES, .count = 1 };
+	if (p->banner != BANNER_TEXT)
+		return true;
+	if (!prefixes_add(&x->ok, p->banner_text))
+		return false;
+	x->framer = (struct framer){ .kind = FRAMER_LEN,
+				     .count = x->ok.list[0].len };
+	return true;
+}
+
+int64_t span_draw(const struct plan_span *s, uint64_t *state)
+{
+	double unit = random_unit(state);
+
+	if (s->is_exponential)
+		return (int64_t)(-log(unit) * (double)s->low);
+	return s->low + (int64_t)(unit * (double)(s->high - s->low));
 }
 
 const double plan_usual_percentiles[] = { 50, 90, 99, 99.9, 99.99 };

@@ -81,6 +81,12 @@ struct plan_stage {
 
 #define PLAN_STAGES 16
 
+/* A length of time, drawn each time; high is 0: none. */
+struct plan_span {
+	int64_t low, high;   /* ns; evenly distributed from low to high */
+	bool is_exponential; /* low and high are the mean */
+};
+
 struct plan {
 	const char *address;
 	enum plan_mode mode;
@@ -102,6 +108,8 @@ struct plan {
 	int64_t start_at_ns; /* CLOCK_REALTIME; 0: once all is connected */
 	int64_t timeout_ns;  /* from the send to the reply */
 	int64_t connect_timeout_ns;
+	struct plan_span think;	   /* closed loop: after each reply */
+	struct plan_span lifetime; /* of a connection */
 	bool reconnect;
 	bool close_by_reset; /* --close rst */
 	uint64_t seed;
@@ -121,7 +129,7 @@ struct plan {
 	int64_t expect_quiet_ns; /* FRAMER_ANY: a reply ends when nothing came
 				    for this long; 0: with what is there */
 	enum plan_banner banner;
-	const char *banner_text;
+	const char *banner_text; /* with escapes */
 
 	int bad_clients[BAD_CLIENT_KINDS];
 	const double *percentiles; /* that are shown; NULL: the usual ones */
@@ -141,6 +149,15 @@ const char *plan_mode_text(const struct plan *p);
  * part.  After the last stage its rate goes on.
  */
 int64_t plan_instant(const struct plan *p, double messages);
+
+/*
+ * The banner as a step, which has no reply if none is expected; to be freed
+ * with expectation_fini().  Returns false without memory.
+ */
+bool plan_banner(const struct plan *p, struct script_step *ret);
+
+/* Draw a length; state as for random_next(). */
+int64_t span_draw(const struct plan_span *s, uint64_t *state);
 
 /* The rate of the warm-up. */
 double plan_first_rate(const struct plan *p);

@@ -41,6 +41,9 @@ struct run {
 /* How often the current or the next run was interrupted. */
 static atomic_int interrupts;
 
+/* A watcher has stopped the current run. */
+static atomic_bool is_stopped;
+
 /* -------------------------------------------------------------- the second */
 
 static void report_progress(struct run *r)
@@ -90,6 +93,11 @@ static void cut_run(struct run *r)
 void run_interrupt(void)
 {
 	atomic_fetch_add(&interrupts, 1);
+}
+
+void run_stop(void)
+{
+	atomic_store(&is_stopped, true);
 }
 
 /* A signal that our parent ignores stays ignored. */
@@ -148,6 +156,7 @@ static void report_second(struct run *r, bool is_last)
 	s->end_at = atomic_load(&r->control.end_at);
 	p->last = summary_end_second(s, count_open(r), is_last);
 	p->opened = count_open(r);
+	p->so_far = s->result;
 	p->answered = s->result->counts.answered;
 	p->errors = s->errors;
 	p->elapsed = now_ns() - r->control.measure_at;
@@ -194,6 +203,12 @@ static void wait_some(struct run *r)
 	pthread_cond_timedwait(&r->control.changed, &r->control.lock, &t);
 	for (int n = atomic_exchange(&interrupts, 0); n > 0; n--)
 		end_early(r);
+	if (atomic_exchange(&is_stopped, false) && !r->is_interrupted &&
+	    now_ns() < atomic_load(&r->control.end_at)) {
+		r->summary.result->is_stopped = true;
+		end_now(r);
+		wake_all(r);
+	}
 }
 
 /* --------------------------------------------------------------- the parts */
@@ -329,6 +344,7 @@ static int end_all(struct run *r)
 	memcpy(r->summary.result->bad_clients, r->bad_clients.counts,
 	       sizeof(r->bad_clients.counts));
 	r->summary.result->is_cut = r->is_interrupted;
+	atomic_store(&is_stopped, false);
 	summary_end(&r->summary, r->control.end_at, r->engine_count);
 	for (int i = 0; i < r->engine_count; i++) {
 		summary_add_engine(&r->summary, &r->engines[i].sums);

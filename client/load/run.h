@@ -23,6 +23,9 @@ int run(struct result *ret, const struct plan *plan,
  */
 void run_interrupt(void);
 
+/* From a watcher: end the run early, because no gate can pass any more. */
+void run_stop(void);
+
 /*
  * Let SIGINT and SIGTERM end the run early, with a report; the third one ends
  * the program.  Call it after the target has been resolved, so that an

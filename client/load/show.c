@@ -244,29 +244,6 @@ static const char *show_reply(struct show *s, const char *what,
 
 /* ---------------------------------------------------------------- exchange */
 
-static int show_banner(struct show *s)
-{
-	const struct plan *p = s->plan;
-	struct framer f = { .kind = FRAMER_ANY };
-	struct framing framing;
-	const char *wrong;
-	size_t len;
-
-	if (p->banner == BANNER_NONE)
-		return CLI_DONE;
-	if (p->banner == BANNER_LINE)
-		f = (struct framer){ .kind = FRAMER_LINES, .count = 1 };
-	if (p->banner == BANNER_TEXT)
-		f = (struct framer){ .kind = FRAMER_LEN,
-				     .count = strlen(p->banner_text) };
-	wrong = show_reply(s, "banner:", &f, &framing, &len);
-	if (!wrong && p->banner == BANNER_TEXT &&
-	    memcmp(s->in, p->banner_text, len) != 0)
-		wrong = "the banner is not that of --banner";
-	drop_input(s, len);
-	return wrong ? show_bad(wrong) : CLI_DONE;
-}
-
 /* The form of a reply that repeats the message. */
 static struct framer repeated_form(const struct plan *p, size_t size)
 {
@@ -327,6 +304,18 @@ static int show_repeated(struct show *s, const char *message, size_t size)
 	return wrong ? show_bad(wrong) : CLI_DONE;
 }
 
+static void show_pause(const struct script_step *step)
+{
+	struct timespec t = { step->pause_ns / SECOND,
+			      step->pause_ns % SECOND };
+	char time[UNITS_TEXT];
+
+	if (step->pause_ns == 0)
+		return;
+	stream_print("pause of %s\n", units_time(step->pause_ns, time));
+	(void)nanosleep(&t, NULL);
+}
+
 /* Send message number seq of the plan. */
 static int show_exchange(struct show *s, const struct payload *payload,
 			 uint64_t seq)
@@ -334,7 +323,8 @@ static int show_exchange(struct show *s, const struct payload *payload,
 	const struct message_id id = { 0, seq };
 	const struct load_script *script = s->plan->script;
 	const struct expectation *x =
-		script ? &script->loop.steps[seq].expected : &s->plan->expected;
+		script ? &script->parts[SCRIPT_LOOP].steps[seq].expected
+		       : &s->plan->expected;
 	size_t size = payload_size(payload, id);
 	char *message = malloc(size);
 	int status = CLI_FAILED;
@@ -350,36 +340,62 @@ static int show_exchange(struct show *s, const struct payload *payload,
 				 ? show_framed(s, x)
 				 : show_repeated(s, message, size);
 	free(message);
+	if (status == CLI_DONE && script)
+		show_pause(&script->parts[SCRIPT_LOOP].steps[seq]);
 	return status;
 }
 
-/* The connect part of a script. */
-static int show_opening(struct show *s)
+/* Of steps that are not in the loop. */
+static int show_step(struct show *s, const struct script_step *step)
 {
-	const struct script_part *part = &s->plan->script->connect;
+	const struct message_id id = { 0, 0 };
+	size_t size = template_size(&step->text, id);
+	char *text = malloc(size + 1);
 	int status = CLI_DONE;
 
-	for (size_t i = 0; i < part->count && status == CLI_DONE; i++) {
-		const struct script_step *step = &part->steps[i];
-		const struct message_id id = { 0, 0 };
-		size_t size = template_size(&step->text, id);
-		char *text = malloc(size + 1);
+	if (!text)
+		return show_failed("cannot send", ENOMEM);
+	template_fill(&step->text, id, now_ns(), 0, text, size);
+	if (step->has_text)
+		status = show_send(s, text, size);
+	if (step->has_reply && status == CLI_DONE)
+		status = show_framed(s, &step->expected);
+	free(text);
+	if (status == CLI_DONE)
+		show_pause(step);
+	return status;
+}
 
-		if (!text)
-			return show_failed("cannot send", ENOMEM);
-		template_fill(&step->text, id, now_ns(), 0, text, size);
-		if (step->has_text)
-			status = show_send(s, text, size);
-		if (step->has_reply && status == CLI_DONE)
-			status = show_framed(s, &step->expected);
-		free(text);
+static int show_part(struct show *s, enum script_part_kind kind)
+{
+	const struct script_part *part = &s->plan->script->parts[kind];
+	int status = CLI_DONE;
+
+	for (size_t i = 0; i < part->count && status == CLI_DONE; i++)
+		status = show_step(s, &part->steps[i]);
+	return status;
+}
+
+static int show_opening(struct show *s)
+{
+	struct script_step banner;
+	int status;
+
+	if (s->plan->script) {
+		status = show_part(s, SCRIPT_CONNECT);
+		return status == CLI_DONE ? show_part(s, SCRIPT_ONCE) : status;
 	}
+	if (!plan_banner(s->plan, &banner))
+		return show_failed("cannot read the banner", ENOMEM);
+	status = show_step(s, &banner);
+	expectation_fini(&banner.expected);
 	return status;
 }
 
 static int show_messages(struct show *s)
 {
-	uint64_t count = s->plan->script ? s->plan->script->loop.count : 1;
+	const struct load_script *script = s->plan->script;
+	uint64_t count = script ? script->parts[SCRIPT_LOOP].count : 1;
 	struct payload *payload = malloc(sizeof(*payload));
 	int status = payload ? CLI_DONE : show_failed("cannot send", ENOMEM);
 
@@ -395,8 +411,11 @@ static int show_messages(struct show *s)
 			    -1);
 		return show_bad("bytes came after the reply");
 	}
-	stream_print("good\n");
-	return CLI_DONE;
+	if (script)
+		status = show_part(s, SCRIPT_END);
+	if (status == CLI_DONE)
+		stream_print("good\n");
+	return status;
 }
 
 int load_show(const struct plan *plan)
@@ -409,7 +428,7 @@ int load_show(const struct plan *plan)
 		return status;
 	status = show_connect(&s, &target);
 	if (status == CLI_DONE)
-		status = plan->script ? show_opening(&s) : show_banner(&s);
+		status = show_opening(&s);
 	if (status == CLI_DONE)
 		status = show_messages(&s);
 	if (s.fd >= 0)

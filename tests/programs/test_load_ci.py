@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import textwrap
+import time
 import xml.etree.ElementTree
 
 from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, program,
@@ -56,6 +57,41 @@ class Files(TestCase):
         self.assertEqual([suite.get(name) for name in
                           ("tests", "failures", "errors")], ["2", "1", "1"])
         self.assertIn(b"NOT TRUSTWORTHY", answer.stderr)
+
+    def stopped(self, server, *options):
+        answer = load(server.address, "-d", "60s", "--stop-early", *options)
+        self.assertEqual(answer.returncode, 3, answer)
+        self.assertRegex(answer.stdout, rb"STOPPED after \S+ of 1m")
+        self.assertIn(b"a gate could not pass any more", answer.stdout)
+        return answer
+
+    def test_a_run_that_cannot_pass_is_stopped(self):
+        def late(sock):
+            for line in sock.makefile("rb"):
+                time.sleep(0.05)
+                sock.sendall(line)
+
+        def wrong(sock):
+            for line in sock.makefile("rb"):
+                sock.sendall(b"x" + line[1:])
+        with PythonServer(wrong) as server:
+            answer = self.stopped(server, "--gate", "errors<10", "--gate",
+                                  "p99<1000s")
+            self.assertIn(b"1 of 2 gates failed", answer.stdout)
+            self.assertRegex(answer.stdout, rb"errors<10 .*FAIL")
+            self.assertRegex(answer.stdout, rb"p99<1000s .*not judged")
+            self.stopped(server, "--gate", "errors%<1%", "-r", "1k")
+        with PythonServer(late) as server:
+            self.stopped(server, "--gate", "max<40ms")
+            # Of 6000 messages 60 may be late.
+            self.stopped(server, "-r", "100", "--gate", "p99<40ms")
+            # How many there will be is not known: it may still pass.
+            answer = load(server.address, "-d", "1500ms", "--stop-early",
+                          "--gate", "p50<40ms")
+            self.assertNotIn(b"STOPPED", answer.stdout)
+            self.assertEqual(answer.returncode, 3, answer)
+        self.check_usage(load("127.0.0.1:1", "--stop-early"), "weir-client",
+                         "--stop-early", "--gate")
 
     def test_a_summary_has_tables_of_gates_and_latencies(self):
         with Server("echo@127.0.0.1:0") as server:

@@ -68,9 +68,16 @@ class Json(TestCase):
                 "--source", "127.0.0.1")
             _, bad = self.load_json(
                 server.address(), "-n", "1", "--expect", "line", "--ok", "a",
-                "--bad", "b", "--match", "c")
+                "--bad", "b", "--match", "c", "--think", "1ms")
+            path = os.path.join(self.folder(), "test.load")
+            with open(path, "w") as file:
+                file.write("once\nsend a\\n\nexpect line\n"
+                           "loop\nsend b\\n\nexpect line\n")
+            _, scripted = self.load_json(
+                server.address(), "-n", "1", "--script", path, "--lifetime",
+                "1s")
         _, refused = self.load_json(nobody(), "-n", "1")
-        found = fields(full) | fields(bad) | fields(refused)
+        found = fields(full) | fields(bad) | fields(refused) | fields(scripted)
         # What is null in one run and more in another, and empty lists.
         found -= {name for name in found - documented()
                   if any(other.startswith((name + ".", name + "[]"))
@@ -276,6 +283,137 @@ class MergedLogs(TestCase):
         self.assertEqual(answer.returncode, 1, answer)
         self.assertIn(b"\nINCOMPLETE: 2 of the runs\n", answer.stdout)
         self.assertNotIn(b"\n  incomplete", answer.stdout)
+
+
+@unittest.skipUnless(has_json(), "this build has no jansson")
+class MergedResults(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.place = self.folder()
+        self.paths = []
+
+    def load(self, where, *options):
+        path = os.path.join(self.place, "%d.json" % len(self.paths))
+        load(where, *options, "--json", path)
+        self.paths.append(path)
+        with open(path) as file:
+            found = json.load(file)
+        if not found["clocks"]["connect"]["histogram"]:
+            self.skipTest("this build has no zlib")
+        return found
+
+    def merge(self, *options):
+        path = os.path.join(self.place, "sum.json")
+        answer = run("WEIR_CLIENT", "load", "merge", *self.paths, "--json",
+                     path, *options)
+        with open(path) as file:
+            text = file.read()
+        return answer, json.loads(text) if text else None
+
+    def test_one_result_is_its_own_sum(self):
+        def serve(sock):
+            for number, line in enumerate(sock.makefile("rb")):
+                if number % 50 != 7:
+                    sock.sendall(b"x" + line[1:] if number == 9 else line)
+        with PythonServer(serve) as server:
+            one = self.load(server.address, "-c", "4", "-r", "1000", "-d",
+                            "1s", "-t", "100ms", "--poisson")
+        self.assertGreater(one["metrics"]["timed-out"], 0)
+        self.assertGreater(one["metrics"]["wrong"], 0)
+        _, same = self.merge()
+        for name, value in one["metrics"].items():
+            if isinstance(value, float) or name in ("replies_median", "rate"):
+                self.assertAlmostEqual(same["metrics"][name], value,
+                                       delta=1e-3 * abs(value) + 1e-6,
+                                       msg=name)
+            else:
+                self.assertEqual(same["metrics"][name], value, name)
+        for name in ("metrics_at_least", "errors", "first_bad", "misfits"):
+            self.assertEqual(same[name], one[name], name)
+        for name in ("from-plan", "from-send", "client-lag", "connect"):
+            for key, value in one["clocks"][name].items():
+                if key not in ("mean_ns", "deviation_ns"):
+                    self.assertEqual(same["clocks"][name][key], value, key)
+        self.assertEqual(same["plan"]["content"], one["plan"]["content"])
+        self.assertEqual(same["verdict"]["verdict"], one["verdict"]["verdict"])
+        self.assertEqual([s["answered"] for s in same["seconds"]],
+                         [s["answered"] for s in one["seconds"]])
+
+    def test_counts_clocks_and_gates_are_those_of_the_sum(self):
+        with Server("echo@127.0.0.1:0") as server:
+            runs = [self.load(server.address(), "-c", str(c), "-n", str(n))
+                    for c, n in ((1, 300), (2, 500), (3, 900))]
+        answer, found = self.merge("--gate", "answered=1700", "--gate",
+                                   "errors=0", "--html",
+                                   os.path.join(self.place, "sum.html"))
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertIn(b"2 of 2 gates passed", answer.stdout)
+        self.assertIn(b"1,700 sent = 1,700 answered", answer.stdout)
+        self.assertRegex(answer.stdout, rb" all runs were under way "
+                         rb"for 0ns of \S+ only")
+        self.assertEqual(found["plan"]["connections"], 6)
+        self.assertEqual(found["connections"]["asked"], 6)
+        clocks = [r["clocks"]["from-send"] for r in runs]
+        clock = found["clocks"]["from-send"]
+        self.assertEqual(clock["samples"], 1700)
+        self.assertEqual(clock["max_ns"], max(c["max_ns"] for c in clocks))
+        self.assertEqual(clock["min_ns"], min(c["min_ns"] for c in clocks))
+        self.assertAlmostEqual(clock["mean_ns"], sum(
+            c["mean_ns"] * c["samples"] for c in clocks) / 1700, delta=1)
+        start = min(r["run"]["started"] for r in runs)
+        end = max(r["run"]["started"] + r["run"]["elapsed_ns"] / 1e9
+                  for r in runs)
+        self.assertAlmostEqual(found["metrics"]["rate"],
+                               1700 / (end - start),
+                               delta=170 / (end - start))
+        self.assertEqual(self.merge("--gate", "answered>1700")[0].returncode,
+                         3)
+
+    def test_the_worst_is_told_of_with_its_file(self):
+        with Server("echo@127.0.0.1:0") as server:
+            self.load(server.address(), "-c", "2", "-d", "200ms")
+        with PythonServer(answers(1)) as server:
+            self.load(server.address, "-c", "2", "-d", "30s")
+        answer, found = self.merge("--gate", "errors<1000")
+        self.assertEqual(answer.returncode, 1, answer)
+        self.assertTrue(found["run"]["incomplete"])
+        self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY +1.json: ")
+
+    def test_other_files_are_refused(self):
+        with Server("echo@127.0.0.1:0") as server:
+            self.load(server.address(), "-n", "100")
+            self.load(server.address(), "-n", "100", "-P", "2")
+        answer, _ = self.merge()
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn(b"1.json: plan.depth differs", answer.stderr)
+        self.paths.pop()
+        with open(self.paths[0]) as file:
+            good = json.load(file)
+        for change, says in (
+                ({"schema": "other"}, b"not a run that"),
+                ({"run": {}}, b"not a run that"),
+                ({"clocks": {"connect": {"histogram": "HISTFAAA"}}},
+                 b"histogram"),
+                ({"clocks": {"connect": {"histogram": 7}}}, b"no histogram"),
+                ({"clocks": {"connect": dict(good["clocks"]["connect"],
+                                             samples=1)}}, b"contradicts")):
+            path = os.path.join(self.place, "changed.json")
+            with open(path, "w") as file:
+                json.dump(dict(good, **change), file)
+            answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], path)
+            self.assertEqual(answer.returncode, 2, answer)
+            self.assertIn(says, answer.stderr)
+        # Values of another type are absent, whatever they are.
+        for key in good:
+            for value in (None, -1, "x", [], {}, [[]], [{}], {"a": 1}):
+                with open(path, "w") as file:
+                    json.dump(dict(good, **{key: value}), file)
+                answer = run("WEIR_CLIENT", "load", "merge", path, path)
+                self.assertIn(answer.returncode, (0, 1, 2), answer)
+        answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], "--json",
+                     self.paths[0])
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn(b"is an input", answer.stderr)
 
 
 class Options(TestCase):

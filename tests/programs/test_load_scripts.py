@@ -4,6 +4,7 @@
 against the servers that they are for."""
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ import struct
 import subprocess
 import sys
 import threading
-import unittest
+import time
 
 from weirtest import PythonServer, Server, TestCase, connect_soon, main, run
 
@@ -118,10 +119,140 @@ class Scripts(TestCase):
         self.assertIn(b"530 no", show.stdout)
         self.assertIn(b"bad: it does not begin as --ok says", show.stdout)
 
+    def log_lines(self, delay=0):
+        """A server that answers each line with itself, "login" late; the
+        lines of each connection."""
+        heard, lock = [], threading.Lock()
+
+        def handle(sock):
+            lines = []
+            with lock:
+                heard.append(lines)
+            with sock, sock.makefile("rwb") as file:
+                for line in file:
+                    lines.append(line.decode().rstrip("\n"))
+                    if line.startswith(b"login"):
+                        time.sleep(delay)
+                    file.write(line)
+                    file.flush()
+        return PythonServer(handle), heard
+
+    def run_json(self, server, *options):
+        answer = load(server.address, *options, "--json", "-")
+        if b"jansson" in answer.stderr:
+            self.skipTest("this build has no jansson")
+        return answer, json.loads(answer.stdout)
+
+    def test_once_is_measured_on_a_clock_of_its_own(self):
+        path = self.write("connect\nsend hi\\n\nexpect line\n"
+                          "once\nsend login\\n\nexpect line\nok login\n"
+                          "loop\nsend a\\n\nexpect line\nok a\n")
+        server, heard = self.log_lines(0.2)
+        with server:
+            answer, run = self.run_json(server, "--script", path, "-c", "4",
+                                        "-n", "400")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertRegex(answer.stderr, rb"\n  once +-.* before the loop\n")
+        self.assertEqual(run["clocks"]["once"]["samples"], 4)
+        self.assertGreaterEqual(run["clocks"]["once"]["min_ns"], 200e6)
+        self.assertLess(run["clocks"]["from-send"]["min_ns"], 200e6)
+        self.assertEqual(run["clocks"]["from-send"]["samples"], 400)
+        self.assertEqual([lines[:3] for lines in heard],
+                         [["hi", "login", "a"]] * 4)
+
+    def test_the_end_part_is_sent_before_a_connection_is_closed(self):
+        path = self.write("loop\nsend a\\n\nexpect line\n"
+                          "end\nsend so long\\n\nexpect line\n"
+                          "pause 100ms\nsend bye\\n\nexpect line\nok bye\n")
+        for options in (["-n", "400"], ["-d", "500ms"],
+                        ["-d", "500ms", "-r", "400"]):
+            server, heard = self.log_lines()
+            with server:
+                answer, run = self.run_json(server, "--script", path, "-c",
+                                            "4", *options)
+            self.assertEqual(answer.returncode, 0, answer)
+            self.assertEqual(run["errors"], [])
+            self.assertEqual(run["metrics"]["lost"], 0)
+            self.assertEqual(run["connections"]["open"], 4)
+            self.assertEqual([lines[-2:] for lines in heard],
+                             [["so long", "bye"]] * 4)
+            self.assertEqual(sum(len(lines) - 2 for lines in heard),
+                             run["metrics"]["answered"])
+            self.assertEqual(run["run"]["bytes_in"],
+                             2 * run["metrics"]["answered"])
+
+    def test_a_bad_reply_at_the_end_is_an_error(self):
+        path = self.write("loop\nsend a\\n\nexpect line\n"
+                          "end\nsend bye\\n\nexpect line\nok good\n")
+        server, _ = self.log_lines()
+        with server:
+            answer = load(server.address, "--script", path, "-c", "2", "-n",
+                          "40")
+            show = load(server.address, "--script", path, "--show")
+        self.assertIn(b"2 in the end part of the script: not what was "
+                      b"expected", answer.stdout)
+        self.assertEqual(show.returncode, 1)
+        self.assertIn(b"bad: it does not begin as --ok says", show.stdout)
+
+    def test_a_pause_is_not_the_server_s_time(self):
+        path = self.write("connect\npause 50ms\nsend hi\\n\nexpect line\n"
+                          "pause 50ms\n"
+                          "loop\nsend a\\n\nexpect line\npause 50ms\n"
+                          "send b\\n\nexpect line\npause 150ms\n")
+        server, heard = self.log_lines()
+        with server:
+            answer, run = self.run_json(server, "--script", path, "-c", "3",
+                                        "-n", "30")
+            show = load(server.address, "--script", path, "--show")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertEqual(heard[:3], [["hi"] + ["a", "b"] * 5] * 3)
+        # From the first message to the last: nine pauses.
+        self.assertGreaterEqual(run["run"]["elapsed_ns"], 850e6)
+        self.assertLess(run["clocks"]["from-send"]["min_ns"], 50e6)
+        self.assertNotIn(b"waited for this client", answer.stderr)
+        self.assertEqual(show.returncode, 0)
+        self.assertEqual(show.stdout.count(b"pause of "), 4)
+
+    def test_close_ends_the_connection_after_a_pass(self):
+        path = self.write("once\nsend login\\n\nexpect line\n"
+                          "loop\nsend a{seq}\\n\nexpect line\n"
+                          "send b\\n\nexpect line\nclose\n"
+                          "end\nsend bye\\n\nexpect line\n")
+        for options in (["-c", "1"], ["-c", "2", "-r", "1000"]):
+            server, heard = self.log_lines()
+            with server:
+                answer, run = self.run_json(server, "--script", path, "-n",
+                                            "40", *options)
+            self.assertEqual(answer.returncode, 0, answer)
+            self.assertEqual([[line[0] for line in lines] for lines in heard],
+                             [["l", "a", "b", "b"]] * 20)
+            self.assertEqual(run["clocks"]["once"]["samples"], 20)
+            self.assertEqual(run["metrics"]["answered"], 40)
+            self.assertEqual(run["metrics"]["lost"], 0)
+
+    def test_an_empty_line_of_data_is_no_message(self):
+        data = os.path.join(self.folder(), "data")
+        with open(data, "w") as file:
+            file.write("a\n\nb\n")
+        path = self.write("loop\nsend {line}\nexpect line\n")
+        answer = load("127.0.0.1:1", "--script", path, "--data", data)
+        self.assertEqual(answer.returncode, 2, answer)
+        self.assertIn(b"an empty message cannot be sent", answer.stderr)
+
     def test_a_mistake_is_named_with_its_line(self):
         for text, line, says in (
                 ("", 1, "expected a loop with a send and an expect"),
-                ("send x\n", 1, "expected connect or loop, not 'send'"),
+                ("send x\n", 1, "expected connect, once, loop or end, not"),
+                ("once\nsend x\nloop\n", 3, "expected an expect after each"),
+                ("once\nexpect line\n", 2, "expected a send before this"),
+                ("loop\npause 1s\n", 2, "expected a send before this pause"),
+                ("end\npause 1\n", 2, "expected a duration like 500ms"),
+                ("end\npause never\n", 2, "expected a duration like 500ms"),
+                ("end\nclose\n", 2, "expected close at the end of the loop"),
+                ("loop\nclose\n", 2, "expected close at the end of the"),
+                ("loop\nsend x\nexpect line\nclose\nsend y\n", 5,
+                 "expected no step of the loop after close"),
+                ("loop\nsend x\0y\n", 2, "a text without NUL bytes"),
                 ("loop\nsend x\nsend y\n", 3, "expected an expect after each"),
                 ("loop\nsend x\n", 3, "expected an expect after each send"),
                 ("loop\nexpect line\n", 2, "expected a send before this"),
@@ -143,6 +274,16 @@ class Scripts(TestCase):
             self.assertEqual(answer.stderr.count(b"\n"), 1, answer)
             self.assertIn(("%s:%d: " % (path, line)).encode(), answer.stderr)
             self.assertIn(says.encode(), answer.stderr)
+        path = self.write("loop\nsend x\nexpect line\npause 1s\n")
+        for options, says in ((["-r", "10"], b"omit the pauses of the loop"),
+                              (["-P", "2"], b"omit --depth"),
+                              (["--think", "1s"], b"omit --think")):
+            answer = load("127.0.0.1:1", "--script", path, *options)
+            self.assertEqual(answer.returncode, 2, answer)
+            self.assertIn(says, answer.stderr)
+        path = self.write("loop\nsend x\nexpect line\nclose\n")
+        answer = load("127.0.0.1:1", "--script", path, "-P", "2")
+        self.assertIn(b"omit --depth", answer.stderr)
         path = self.write("loop\nsend {line}\nexpect line\n")
         for options, says in (([], b"{line} needs a file of lines"),
                               (["--text", "x"], b"--script says what is sent"),

@@ -110,6 +110,81 @@ class Starts(TestCase):
                              "weir-client", "--start-at")
 
 
+class Pace(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.lives = []
+
+    def serve(self):
+        def serve(sock):
+            life = []
+            self.lives.append(life)
+            for line in sock.makefile("rb"):
+                life.append(line)
+                sock.sendall(line)
+        return PythonServer(serve)
+
+    def load(self, server, *options):
+        answer = load(server.address, *options, "--json", "-")
+        if b"jansson" in answer.stderr:
+            self.skipTest("this build has no jansson")
+        return answer, json.loads(answer.stdout)
+
+    def test_clients_think_after_each_reply(self):
+        for think, least in (("40ms", 40e6), ("20ms-60ms", 20e6),
+                             ("exp:40ms", 0)):
+            with self.serve() as server:
+                answer, run = self.load(server, "-c", "8", "-d", "1s",
+                                        "--think", think)
+            self.assertEqual(run["metrics"]["errors"], 0)
+            self.assertNotIn(b"waited for this client", answer.stderr)
+            self.assertGreater(run["metrics"]["answered"], 8)
+            if least:
+                self.assertLessEqual(run["metrics"]["answered"],
+                                     8 * (1e9 / least + 1))
+            self.assertLess(run["metrics"]["p50"], 20e6)
+
+    def test_no_two_begin_together(self):
+        """Else all clients would send at once again and again."""
+        with self.serve() as server:
+            _, run = self.load(server, "-c", "200", "-n", "200", "--think",
+                               "1s")
+        self.assertGreater(run["run"]["elapsed_ns"], 900e6)
+
+    def test_a_connection_is_replaced_after_its_life(self):
+        for options in (["-d", "1s"], ["-d", "1s", "-r", "500"],
+                        ["-d", "1s", "-P", "8"],
+                        ["-d", "1s", "--think", "10ms"]):
+            self.lives.clear()
+            with self.serve() as server:
+                answer, run = self.load(server, "-c", "4", "--lifetime",
+                                        "100ms", *options)
+            self.assertEqual(answer.returncode, 0, answer)
+            metrics = run["metrics"]
+            self.assertGreater(len(self.lives), 12)
+            self.assertLess(len(self.lives), 60)
+            self.assertEqual(metrics["reopened"], len(self.lives) - 4)
+            for name in ("lost", "errors", "closed-early", "reset",
+                         "downtime%"):
+                self.assertEqual(metrics[name], 0, name)
+            self.assertEqual(metrics["answered"],
+                             sum(len(life) for life in self.lives))
+            self.assertNotIn(b"waited for this client", answer.stderr)
+
+    def test_what_is_no_time_is_refused(self):
+        for option in ("--think", "--lifetime"):
+            for wrong in ("", "0s", "x", "2s-1s", "1s-", "exp:", "exp:1s-2s",
+                          "never", "1s-never"):
+                self.check_usage(load("127.0.0.1:1", option, wrong),
+                                 "weir-client", option)
+            for other in (["--churn"], ["--upload"], ["--download"]):
+                self.check_usage(load("127.0.0.1:1", option, "1s", *other),
+                                 "weir-client", option)
+        for other in (["-r", "10"], ["-P", "2"]):
+            self.check_usage(load("127.0.0.1:1", "--think", "1s", *other),
+                             "weir-client", "--think")
+
+
 class Stages(TestCase):
     def test_each_has_its_messages(self):
         with PythonServer(echo) as server:

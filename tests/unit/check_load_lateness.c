@@ -22,7 +22,7 @@ static struct plan plan = { .schedule = PLAN_CONSTANT,
 static struct histogram send_clock, plan_clock, without_lag;
 static struct interval interval;
 static struct message message;
-static struct reply_rule rule;
+static struct engine_step step;
 static struct conn l;
 static struct engine e;
 static int64_t now;
@@ -51,8 +51,7 @@ static void begin(void)
 	e = (struct engine){ .plan = &plan,
 			     .now = &interval,
 			     .window = 1,
-			     .rules = &rule,
-			     .rule_count = 1 };
+			     .loop = { &step, 1 } };
 	now = START;
 	for (int i = 0; i < 100; i++)
 		exchange(0, USUAL);

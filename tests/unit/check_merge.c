@@ -261,8 +261,8 @@ START_TEST(bad_input_is_named_in_one_line)
 		       "[Tag=word,]start,length,max,histogram\n",
 		       at("bad"));
 	expect_refusal(MERGE((char[]){ "-o" }, at("all")),
-		       "weir-client: the log is missing, as in weir-client "
-		       "load merge a.hlog b.hlog%s\n",
+		       "weir-client: the file is missing, as in weir-client "
+		       "load merge a.json b.json%s\n",
 		       "");
 	expect_refusal(MERGE(at("a"), (char[]){ "-o" }, folder),
 		       "weir-client: cannot write %s: Is a directory\n",

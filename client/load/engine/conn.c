@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a connection: it is made, reads the banner, sends messages,
- * reads replies, is lost and made again.
+ * The life of a connection: it is made, does the steps before the loop, sends
+ * messages and reads replies, rests between them, and is lost or retired and
+ * made again.
  *
  * Messages are put on the ring first and sent from there.  Bytes that the
  * socket does not take are not kept but made again.
@@ -32,11 +33,18 @@ static void set_state(struct engine *e, struct conn *c, enum conn_state state)
 	schedule_update(e, c);
 }
 
-static void close_conn(struct engine *e, struct conn *c, bool is_over)
+static bool is_connected(const struct conn *c)
+{
+	return c->state == CONN_OPENING || c->state == CONN_OPEN ||
+	       c->state == CONN_LEAVING;
+}
+
+/* One that has left still counts as opened. */
+static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 {
 	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
-	if (c->state == CONN_BANNER || c->state == CONN_OPEN)
+	if (is_connected(c) && next != CONN_LEFT)
 		atomic_fetch_sub_explicit(&e->opened, 1, memory_order_relaxed);
 	if (c->fd >= 0) {
 		if (e->plan->close_by_reset)
@@ -46,14 +54,14 @@ static void close_conn(struct engine *e, struct conn *c, bool is_over)
 	}
 	c->fd = -1;
 	c->is_blocked = c->is_level_triggered = false;
-	c->is_done = false;
-	c->opened = 0;
+	c->is_done = c->is_paused = false;
+	c->step = 0;
 	c->quiet_at = 0;
 	replies_forget(c);
 	c->late_pending = c->late_pending_before = 0;
 	c->head = c->highest = c->out_seq = c->next;
 	c->out_from = 0;
-	set_state(e, c, is_over ? CONN_OVER : CONN_IDLE);
+	set_state(e, c, next);
 }
 
 void conn_drop_exchange(struct engine *e, struct conn *c)
@@ -102,6 +110,15 @@ static void pause_before_next(struct engine *e, struct conn *c,
 		c->pause = PAUSE_MIN;
 }
 
+/* It is closed; but at the end of the run, another one replaces it. */
+static void conn_left(struct engine *e, struct conn *c, int64_t now)
+{
+	c->is_replaced = !e->is_ending;
+	close_conn(e, c, e->is_ending ? CONN_LEFT : CONN_IDLE);
+	if (c->is_replaced)
+		conn_open(e, c, now);
+}
+
 static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		      int error, int64_t now)
 {
@@ -111,6 +128,13 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 
 	if (is_measured(e, c))
 		engine_note_error(e, phase, error, now);
+	if (c->state == CONN_LEAVING) {
+		conn_left(e, c, now);
+		return;
+	}
+	if (c->is_replaced)
+		c->rested_ns += engine_measured_since(e, c->rest_from, now);
+	c->is_replaced = false;
 	if (c->state == CONN_OPEN)
 		e->sums.ended +=
 			error == 0 || error == ECONNRESET || error == EPIPE;
@@ -123,7 +147,17 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 				: &b->reset,
 			now);
 	pause_before_next(e, c, phase, now);
-	close_conn(e, c, !is_again);
+	close_conn(e, c, is_again ? CONN_IDLE : CONN_OVER);
+}
+
+/* What the connection was doing. */
+static enum error_phase phase_of(const struct conn *c)
+{
+	if (c->state == CONN_OPENING)
+		return ERROR_BANNER;
+	if (c->state == CONN_LEAVING)
+		return ERROR_END;
+	return c->open > 0 ? ERROR_REPLY : ERROR_BETWEEN;
 }
 
 /* ----------------------------------------------------------------- one way */
@@ -213,13 +247,48 @@ uint64_t conn_unsent(const struct conn *c)
 
 /* ----------------------------------------------------------------- sending */
 
+/* Of the think time, some before the first message: not all send at once. */
+static int64_t rest_length(const struct engine *e, struct conn *c)
+{
+	const struct engine_steps *loop = &e->loop;
+	int64_t length;
+
+	if (e->plan->script)
+		return c->pace == PACE_FRESH
+			       ? 0
+			       : loop->list[(c->next - 1) % loop->count]
+					 .step->pause_ns;
+	length = span_draw(&e->plan->think, &c->random);
+	if (c->next == 0)
+		length = (int64_t)((double)length * random_unit(&c->random));
+	return length;
+}
+
+/* Does the connection rest before its next message? */
+static bool conn_rests(struct engine *e, struct conn *c, int64_t now)
+{
+	if (c->pace != PACE_RESTING) {
+		c->rest_from = now;
+		c->rest_until = now + rest_length(e, c);
+		c->pace = PACE_RESTING;
+		if (c->rest_until > now)
+			schedule_update(e, c);
+	}
+	if (now < c->rest_until)
+		return true;
+	c->rested_ns += engine_measured_since(e, c->rest_from, c->rest_until);
+	c->rest_from = c->rest_until;
+	return false;
+}
+
 /* The warm-up uses no budget. */
-static uint64_t messages_now(struct engine *e, const struct conn *c,
-			     int64_t now)
+static uint64_t messages_now(struct engine *e, struct conn *c, int64_t now)
 {
 	uint64_t count = (uint32_t)e->plan->depth - c->open;
 
 	if (!engine_is_running(e, now))
+		return 0;
+	if (e->is_paced && conn_rests(e, c, now))
 		return 0;
 	if (now < e->measure_at)
 		return count;
@@ -278,8 +347,10 @@ static void put_on_ring(struct engine *e, struct conn *c, uint64_t count,
 	const uint64_t first = c->next;
 	struct message *const ring = c->ring;
 
-	replies_make_room(e, c, count);
+	if (c->next + count - c->head > e->window)
+		replies_make_room(e, c, count);
 	c->next += count;
+	c->pace = PACE_SENT;
 	for (uint64_t n = 0; n < count; n++)
 		ring[(size_t)((first + n) & last)] = message;
 	c->open += (uint32_t)count;
@@ -380,6 +451,25 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 	}
 }
 
+/* It sends no more; once all replies are there, another one replaces it. */
+static void retire(struct engine *e, struct conn *c, int64_t now)
+{
+	bool has_more = engine_is_open_loop(e)
+				? c->due_at < e->end_at
+				: now < e->measure_at || e->budget > 0;
+
+	if (c->open == 0 && has_more && !e->is_ending &&
+	    engine_is_running(e, now))
+		conn_leave(e, c, now);
+}
+
+/* Was that the last message of a pass that ends the connection? */
+static void note_close(const struct engine *e, struct conn *c)
+{
+	if (c->next % e->loop.count == 0)
+		c->retire_at = 0;
+}
+
 void conn_send(struct engine *e, struct conn *c, int64_t now)
 {
 	uint64_t first = c->next, count;
@@ -389,11 +479,18 @@ void conn_send(struct engine *e, struct conn *c, int64_t now)
 		oneway_send(e, c, now);
 		return;
 	}
+	if (now >= c->retire_at) {
+		retire(e, c, now);
+		return;
+	}
 	while (conn_has_room(e, c) &&
 	       (count = next_planned(e, c, now, &planned)) > 0)
 		put_on_ring(e, c, count, planned, now);
-	if (c->next != first)
-		transmit(e, c, now);
+	if (c->next == first)
+		return;
+	if (e->has_close)
+		note_close(e, c);
+	transmit(e, c, now);
 }
 
 void conn_writable(struct engine *e, struct conn *c, int64_t now)
@@ -418,9 +515,26 @@ static void count_downtime(const struct engine *e, struct conn *c, int64_t now)
 	c->down_at = 0;
 }
 
+static int64_t life_end(const struct engine *e, struct conn *c, int64_t now)
+{
+	int64_t life;
+
+	if (e->plan->lifetime.high == 0 || c->is_silent)
+		return NEVER;
+	life = span_draw(&e->plan->lifetime, &c->random);
+	if (c->next == 0)
+		life = (int64_t)((double)life * random_unit(&c->random));
+	return now + life;
+}
+
 static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 {
 	count_downtime(e, c, now);
+	if (c->is_replaced)
+		c->rested_ns += engine_measured_since(e, c->rest_from, now);
+	c->is_replaced = false;
+	c->retire_at = life_end(e, c, now);
+	c->pace = PACE_FRESH;
 	replies_forget(c);
 	set_state(e, c, CONN_OPEN);
 	if (e->plan->mode != PLAN_CHURN)
@@ -429,9 +543,17 @@ static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 		conn_writable(e, c, now);
 }
 
-/* A new socket has room for the text of a step. */
-static bool send_opening(struct engine *e, struct conn *c,
-			 const struct template *text, int64_t now)
+/* ------------------------------------------------ before and after the loop */
+
+static const struct engine_steps *steps_of(const struct engine *e,
+					   const struct conn *c)
+{
+	return c->state == CONN_LEAVING ? &e->leaving : &e->opening;
+}
+
+/* The socket has room for the text of a step. */
+static bool send_step(struct engine *e, struct conn *c,
+		      const struct template *text, int64_t now)
 {
 	const struct message_id id = { c->id, 0 };
 	size_t size = template_size(text, id);
@@ -446,55 +568,104 @@ static bool send_opening(struct engine *e, struct conn *c,
 		errno = ENOBUFS;
 	if (n == (ssize_t)size)
 		return true;
-	conn_fail(e, c, ERROR_SEND, errno, now);
+	conn_fail(e, c, phase_of(c) == ERROR_END ? ERROR_END : ERROR_SEND,
+		  errno, now);
 	return false;
 }
 
-/*
- * Send the texts of the connect part up to the next reply.  After the last
- * step the loop begins, with its first message.
- */
-static void go_on_opening(struct engine *e, struct conn *c, int64_t now)
+/* Returns whether a pause follows. */
+static bool end_step(struct engine *e, struct conn *c, int64_t now)
 {
-	const struct script_part *part = &e->plan->script->connect;
-	size_t count = e->plan->script->loop.count;
+	const struct engine_step *s = &steps_of(e, c)->list[c->step++];
 
-	for (; c->opened < part->count; c->opened++) {
-		const struct script_step *step = &part->steps[c->opened];
+	if (s->is_timed)
+		histogram_record(e->now->clocks[CLOCK_ONCE], now - c->begun_at);
+	if (s->step->pause_ns == 0)
+		return false;
+	c->is_paused = true;
+	c->rest_until = now + s->step->pause_ns;
+	schedule_update(e, c);
+	return true;
+}
 
-		if (step->has_text && !send_opening(e, c, &step->text, now))
-			return;
-		c->was_asked = true;
-		if (step->has_reply)
-			return;
-	}
-	c->next += (count - c->next % count) % count;
+/* The loop begins with its first message. */
+static void begin_loop(struct engine *e, struct conn *c, int64_t now)
+{
+	uint64_t off = c->next % e->loop.count;
+
+	if (off > 0)
+		c->next += e->loop.count - off;
 	c->head = c->highest = c->out_seq = c->next;
 	conn_ready(e, c, now);
 }
 
-/* Returns how many bytes are left for the loop. */
-static size_t take_opening(struct engine *e, struct conn *c, const char *data,
-			   size_t len, int64_t now)
+/* Do steps, up to the next reply or pause. */
+static void do_steps(struct engine *e, struct conn *c, int64_t now)
 {
+	const struct engine_steps *steps = steps_of(e, c);
+
+	while (c->step < steps->count) {
+		const struct script_step *step = steps->list[c->step].step;
+
+		c->begun_at = now;
+		if (step->has_text && !send_step(e, c, &step->text, now))
+			return;
+		c->was_asked = true;
+		if (step->has_reply || end_step(e, c, now))
+			return;
+	}
+	if (c->state == CONN_LEAVING)
+		conn_left(e, c, now);
+	else
+		begin_loop(e, c, now);
+}
+
+/* Returns how many bytes are left for the loop. */
+static size_t take_steps(struct engine *e, struct conn *c, const char *data,
+			 size_t len, int64_t now)
+{
+	const enum conn_state state = c->state;
 	size_t used;
 
-	while (len > 0 && c->state == CONN_BANNER) {
-		enum framer_result result =
-			replies_take_opening(e, c, data, len, &used);
+	while (len > 0 && c->state == state) {
+		enum framer_result result = FRAMER_WRONG;
 
+		/* What comes with a reply, before a pause, belongs to none. */
+		if (!c->is_paused)
+			result = replies_take_step(
+				c, &steps_of(e, c)->list[c->step].rule, data,
+				len, &used);
 		if (result == FRAMER_WRONG) {
-			conn_fail(e, c, ERROR_BANNER, EBADMSG, now);
+			conn_fail(e, c, phase_of(c), EBADMSG, now);
 			return 0;
 		}
-		data += used;
-		len -= used;
 		if (result == FRAMER_MORE)
 			return 0;
-		c->opened++;
-		go_on_opening(e, c, now);
+		data += used;
+		len -= used;
+		if (!end_step(e, c, now))
+			do_steps(e, c, now);
 	}
-	return c->state == CONN_OPEN ? len : 0;
+	return state == CONN_OPENING && c->state == CONN_OPEN ? len : 0;
+}
+
+/* What came in the pause is read now. */
+void conn_resume(struct engine *e, struct conn *c, int64_t now)
+{
+	c->is_paused = false;
+	do_steps(e, c, now);
+	if (is_connected(c))
+		conn_receive(e, c, true);
+}
+
+void conn_leave(struct engine *e, struct conn *c, int64_t now)
+{
+	if (c->pace == PACE_RESTING)
+		c->rested_ns += engine_measured_since(e, c->rest_from, now);
+	c->rest_from = now;
+	c->step = 0;
+	set_state(e, c, CONN_LEAVING);
+	do_steps(e, c, now);
 }
 
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
@@ -518,13 +689,11 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 	c->begun_at = c->last_at = now;
 	c->pause = 0;
 	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
-	set_state(e, c, CONN_BANNER);
-	if (e->plan->script && !c->is_silent)
-		go_on_opening(e, c, now);
-	else if (e->plan->banner == BANNER_NONE || c->is_silent)
+	set_state(e, c, CONN_OPENING);
+	if (c->is_silent)
 		conn_ready(e, c, now);
 	else
-		c->was_asked = true;
+		do_steps(e, c, now);
 }
 
 /* Churn: a message is planned before its connection is made. */
@@ -598,56 +767,12 @@ void conn_open(struct engine *e, struct conn *c, int64_t now)
 static void conn_done(struct engine *e, struct conn *c, int64_t now)
 {
 	replies_abandon(e, c, &e->now->counts.open, now);
-	close_conn(e, c, false);
+	close_conn(e, c, CONN_IDLE);
 	if (!engine_is_open_loop(e))
 		conn_open(e, c, now);
 }
 
 /* --------------------------------------------------------------- receiving */
-
-static bool take_banner(const struct engine *e, struct conn *c,
-			const char *data, size_t len, size_t *used)
-{
-	const char *text = e->plan->banner_text;
-	const char *newline;
-	size_t left;
-
-	*used = len;
-	switch (e->plan->banner) {
-	case BANNER_LINE:
-		newline = memchr(data, '\n', len);
-		if (newline)
-			*used = (size_t)(newline - data) + 1;
-		return newline;
-	case BANNER_TEXT:
-		left = strlen(text) - c->frame.used;
-		if (len > left)
-			*used = len = left;
-		if (memcmp(data, text + c->frame.used, len) != 0)
-			c->frame.is_bad = true;
-		c->frame.used += len;
-		return c->frame.is_bad || len == left;
-	default:
-		return true;
-	}
-}
-
-static size_t take_greeting(struct engine *e, struct conn *c, const char *data,
-			    size_t len, int64_t now)
-{
-	size_t used;
-
-	if (e->plan->script)
-		return take_opening(e, c, data, len, now);
-	if (!take_banner(e, c, data, len, &used))
-		return 0;
-	if (c->frame.is_bad) {
-		conn_fail(e, c, ERROR_BANNER, EBADMSG, now);
-		return 0;
-	}
-	conn_ready(e, c, now);
-	return len - used;
-}
 
 /* After a reply.  Returns false if the connection is gone. */
 static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
@@ -661,7 +786,7 @@ static bool conn_go_on(struct engine *e, struct conn *c, int64_t now)
 	}
 	if (c->state == CONN_OPEN)
 		conn_send(e, c, now);
-	return c->fd >= 0;
+	return is_connected(c);
 }
 
 /* Returns false if the connection is gone. */
@@ -672,12 +797,12 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	size_t left = len;
 
 	c->last_at = now;
-	if (now >= e->measure_at)
+	if (now >= e->measure_at && c->state != CONN_LEAVING)
 		e->now->counts.bytes_in += len;
 	if (c->is_silent)
 		return true;
-	if (c->state == CONN_BANNER) {
-		left = take_greeting(e, c, data, len, now);
+	if (c->state != CONN_OPEN) {
+		left = take_steps(e, c, data, len, now);
 		data += len - left;
 	}
 	if (left > 0 && c->state == CONN_OPEN)
@@ -718,8 +843,6 @@ static void input_drained(struct engine *e, struct conn *c)
 static void input_ended(struct engine *e, struct conn *c, int error,
 			int64_t now)
 {
-	enum error_phase phase;
-
 	/* In churn, the reply ends the connection. */
 	if (may_end_reply(e, c)) {
 		replies_end(e, c);
@@ -728,10 +851,7 @@ static void input_ended(struct engine *e, struct conn *c, int error,
 			return;
 		}
 	}
-	phase = c->state == CONN_BANNER ? ERROR_BANNER
-		: c->open > 0		? ERROR_REPLY
-					: ERROR_BETWEEN;
-	conn_fail(e, c, phase, error, now);
+	conn_fail(e, c, phase_of(c), error, now);
 }
 
 void conn_receive(struct engine *e, struct conn *c, bool has_ended)
@@ -782,14 +902,17 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 		if (now - c->begun_at > e->plan->connect_timeout_ns)
 			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);
 		break;
-	case CONN_BANNER:
-		if (now - c->begun_at > e->plan->timeout_ns)
-			conn_fail(e, c, ERROR_BANNER, ETIMEDOUT, now);
+	case CONN_OPENING:
+	case CONN_LEAVING:
+		if (!c->is_paused && now - c->begun_at > e->plan->timeout_ns)
+			conn_fail(e, c, phase_of(c), ETIMEDOUT, now);
 		break;
 	case CONN_OPEN:
 		while (c->open > 0 &&
 		       now - replies_oldest(e, c) > e->plan->timeout_ns)
 			conn_give_up(e, c, now);
+		if (c->state == CONN_OPEN && now >= c->retire_at)
+			retire(e, c, now);
 		break;
 	default:
 		break;

@@ -13,6 +13,9 @@
 
 /* ------------------------------------------------------------------ set-up */
 
+/* Longest wait for banners before the run starts. */
+#define BANNER_WAIT (1 * SECOND)
+
 #define SWEEP_MIN (1 * MS)
 #define SWEEP_MAX (50 * MS)
 
@@ -67,6 +70,7 @@ static int init_conns(struct engine *e)
 		c->id = (uint32_t)(i * (size_t)e->plan->threads +
 				   (size_t)e->number);
 		c->is_silent = c->id >= (uint32_t)e->plan->connections;
+		c->random = conn_seed(e, c);
 		c->ring = e->messages + i * e->window;
 		c->overtaken = e->overtaken + i * (size_t)e->plan->depth;
 		c->due_at = NEVER;
@@ -96,43 +100,74 @@ static int init_rule(struct reply_rule *rule, const struct expectation *x)
 	return judge_init(&rule->judge, x) ? -ENOMEM : 0;
 }
 
-static int init_rules_of(struct reply_rule **ret,
-			 const struct script_part *part)
+static int add_steps(struct engine_steps *to, const struct script_step *steps,
+		     size_t count, bool is_timed)
 {
+	struct engine_step *list =
+		reallocarray(to->list, to->count + count + 1, sizeof(*list));
 	int rc = 0;
 
-	*ret = calloc(part->count + 1, sizeof(**ret));
-	if (!*ret)
+	if (!list)
 		return -ENOMEM;
-	for (size_t i = 0; i < part->count && rc == 0; i++)
-		rc = init_rule(&(*ret)[i], &part->steps[i].expected);
+	to->list = list;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		struct engine_step *s = &list[to->count++];
+
+		s->step = &steps[i];
+		s->is_timed = is_timed;
+		rc = init_rule(&s->rule, &steps[i].expected);
+	}
 	return rc;
 }
 
-static int init_rules(struct engine *e)
+static int add_part(struct engine *e, struct engine_steps *to,
+		    enum script_part_kind kind)
 {
-	const struct load_script *s = e->plan->script;
-	int rc;
+	const struct script_part *part = &e->plan->script->parts[kind];
 
-	e->rule_count = s ? s->loop.count : 1;
-	if (s) {
-		rc = init_rules_of(&e->rules, &s->loop);
-		return rc < 0 ? rc : init_rules_of(&e->opening, &s->connect);
-	}
-	e->rules = calloc(1, sizeof(*e->rules));
-	return e->rules ? init_rule(e->rules, &e->plan->expected) : -ENOMEM;
+	return add_steps(to, part->steps, part->count, kind == SCRIPT_ONCE);
 }
 
-static void free_rules(struct engine *e)
+static int init_steps(struct engine *e)
 {
-	const struct load_script *s = e->plan->script;
+	const struct plan *p = e->plan;
+	int rc;
 
-	for (size_t i = 0; e->rules && i < e->rule_count; i++)
-		judge_fini(&e->rules[i].judge);
-	for (size_t i = 0; e->opening && i < s->connect.count; i++)
-		judge_fini(&e->opening[i].judge);
-	free(e->rules);
-	free(e->opening);
+	if (!p->script) {
+		e->exchange.expected = p->expected;
+		if (!plan_banner(p, &e->banner))
+			return -ENOMEM;
+		rc = add_steps(&e->opening, &e->banner, e->banner.has_reply,
+			       false);
+		return rc < 0 ? rc
+			      : add_steps(&e->loop, &e->exchange, 1, false);
+	}
+	rc = add_part(e, &e->opening, SCRIPT_CONNECT);
+	if (rc == 0)
+		rc = add_part(e, &e->opening, SCRIPT_ONCE);
+	if (rc == 0)
+		rc = add_part(e, &e->loop, SCRIPT_LOOP);
+	return rc < 0 ? rc : add_part(e, &e->leaving, SCRIPT_END);
+}
+
+/* Longer than the steps of a script take if the server answers. */
+static int64_t opening_wait(const struct engine *e)
+{
+	int64_t wait = e->plan->timeout_ns;
+
+	if (!e->plan->script)
+		return BANNER_WAIT;
+	for (size_t i = 0; i < e->opening.count; i++)
+		wait += wait < NEVER / 2 ? e->opening.list[i].step->pause_ns
+					 : 0;
+	return wait;
+}
+
+static void free_steps(struct engine_steps *steps)
+{
+	for (size_t i = 0; i < steps->count; i++)
+		judge_fini(&steps->list[i].rule.judge);
+	free(steps->list);
 }
 
 int engine_init(struct engine *e, struct control *control, int number)
@@ -163,7 +198,11 @@ int engine_init(struct engine *e, struct control *control, int number)
 	e->out = malloc(ENGINE_BUFFER);
 	if (!e->now || !e->full || !e->dropped || !e->in || !e->out)
 		return -ENOMEM;
-	rc = plan->expect == EXPECT_FRAMED ? init_rules(e) : 0;
+	e->is_paced = plan->think.high > 0 ||
+		      (plan->script && plan->script->has_pause);
+	e->has_close = plan->script && plan->script->has_close;
+	rc = init_steps(e);
+	e->opening_wait = opening_wait(e);
 	if (rc == 0)
 		rc = init_conns(e);
 	set_sweep(e);
@@ -177,7 +216,10 @@ void engine_fini(struct engine *e)
 			close(e->conns[i].fd);
 		free(e->conns[i].kept);
 	}
-	free_rules(e);
+	free_steps(&e->opening);
+	free_steps(&e->loop);
+	free_steps(&e->leaving);
+	expectation_fini(&e->banner.expected);
 	if (e->epoll >= 0)
 		close(e->epoll);
 	if (e->wakeup >= 0)
@@ -198,10 +240,8 @@ void engine_fini(struct engine *e)
 #define EVENTS	       128
 #define CONNECTS_A_WAY 64 /* connects in progress at most */
 #define CONNECTS_STEP  32 /* connects started between two waits */
-#define BANNER_WAIT                                                            \
-	(1 * SECOND) /* longest wait for banners before the run starts */
-#define LONGEST_WAIT (SECOND / 200)
-#define STACK_SIZE   ((size_t)256 << 10)
+#define LONGEST_WAIT   (SECOND / 200)
+#define STACK_SIZE     ((size_t)256 << 10)
 
 static int64_t thread_cpu(void)
 {
@@ -254,7 +294,7 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 	}
 	if (c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
 		conn_writable(e, c, now_ns());
-	if (c->fd >= 0 && events & (EPOLLIN | ends))
+	if (c->fd >= 0 && events & (EPOLLIN | ends) && !c->is_paused)
 		conn_receive(e, c, events & ends);
 	if (engine_is_open_loop(e))
 		schedule_update(e, c);
@@ -290,8 +330,8 @@ static bool has_connected(const struct engine *e, int64_t now)
 {
 	return e->connect_next == e->conn_count &&
 	       e->in_state[CONN_CONNECTING] == 0 && e->backlog_waiting == 0 &&
-	       (e->in_state[CONN_BANNER] == 0 ||
-		now - e->connected_at > BANNER_WAIT);
+	       (e->in_state[CONN_OPENING] == 0 ||
+		now - e->connected_at > e->opening_wait);
 }
 
 static void begin_closed_loop(struct engine *e, int64_t now)
@@ -393,8 +433,14 @@ static int64_t run_due(struct engine *e, int64_t now)
 
 	while ((c = schedule_first(e)) && c->wake_at <= now) {
 		now = now_ns();
+		/* Nothing is sent any more: run_clock() has to note it. */
+		if ((now >= e->end_at && !e->is_ending) ||
+		    (now >= e->send_until && !e->is_sending_over))
+			break;
 		if (c->state == CONN_IDLE && c->retry_at > 0)
 			conn_retry(e, c, now);
+		else if (c->is_paused)
+			conn_resume(e, c, now);
 		else if (c->quiet_at > 0)
 			conn_quiet(e, c);
 		else if (e->plan->mode == PLAN_CHURN)
@@ -452,6 +498,22 @@ static bool has_sent_all(const struct engine *e)
 	return true;
 }
 
+/* At the end all connections do the end part.  Returns whether they have. */
+static bool have_left(struct engine *e)
+{
+	if (e->leaving.count == 0)
+		return true;
+	if (e->done_at == 0) {
+		e->done_at = now_ns();
+		e->tick_at = NEVER;
+		for (size_t i = 0; i < e->conn_count; i++)
+			if (e->conns[i].state == CONN_OPEN &&
+			    !e->conns[i].is_silent)
+				conn_leave(e, &e->conns[i], e->done_at);
+	}
+	return e->in_state[CONN_LEAVING] == 0;
+}
+
 static bool is_finished(struct engine *e)
 {
 	if (e->error != 0 ||
@@ -459,7 +521,8 @@ static bool is_finished(struct engine *e)
 		return true;
 	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
 		begin_ending(e);
-	return e->is_ending && e->under_way == 0 && e->heap_used == 0;
+	return e->is_ending && e->under_way == 0 && e->heap_used == 0 &&
+	       have_left(e);
 }
 
 static void note_stall(struct engine *e, int64_t length)
@@ -529,9 +592,20 @@ static int wait_until(struct engine *e, struct epoll_event *events,
 	return n;
 }
 
+/* The time of a rest that has not ended, as far as it is measured. */
+static int64_t resting_ns(const struct engine *e, const struct conn *c,
+			  int64_t now)
+{
+	bool rests = c->is_replaced ||
+		     (c->pace == PACE_RESTING && c->state == CONN_OPEN);
+
+	return rests ? engine_measured_since(e, c->rest_from, now) : 0;
+}
+
+/* The end parts are not a part of the run. */
 static void engine_finish(struct engine *e)
 {
-	int64_t now = now_ns();
+	int64_t now = e->done_at > e->now->from ? e->done_at : now_ns();
 
 	e->is_ending = true;
 	e->end_at = atomic_load(&e->control->end_at);
@@ -540,6 +614,7 @@ static void engine_finish(struct engine *e)
 
 		conn_drop_exchange(e, c);
 		replies_abandon(e, c, &e->now->counts.open, now);
+		c->rested_ns += resting_ns(e, c, now);
 		if (e->plan->mode == PLAN_UPLOAD && !c->is_silent)
 			e->sums.unsent += conn_unsent(c);
 	}
@@ -611,8 +686,10 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 				 &(struct conn_sums){
 					 .id = c->id,
 					 .is_silent = c->is_silent,
-					 .is_open = c->state == CONN_BANNER ||
-						    c->state == CONN_OPEN,
+					 .is_open = c->state == CONN_OPENING ||
+						    c->state == CONN_OPEN ||
+						    c->state == CONN_LEAVING ||
+						    c->state == CONN_LEFT,
 					 .was_opened = c->was_opened,
 					 .is_over = c->state == CONN_OVER,
 					 .was_asked = c->was_asked,
@@ -620,6 +697,7 @@ void engine_count_conns(const struct engine *e, struct summary *s)
 					 .down_ns = c->down_ns,
 					 .pause_at = c->pause_at,
 					 .paused_ns = c->paused_ns,
+					 .rested_ns = c->rested_ns,
 					 .replies = c->replies,
 					 .last_at = c->last_at,
 				 });

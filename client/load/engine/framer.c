@@ -363,7 +363,7 @@ static bool http_line(const struct framer *f, struct framing *s)
 
 /*
  * Keep the beginning of the line; at its end, look at it.  A carriage return
- * in front of the newline is no part of it.
+ * in front of the newline is no part of it.  A NUL byte belongs in none.
  */
 static bool http_take_line(const struct framer *f, struct framing *s,
 			   const char *data, size_t len, size_t *used)
@@ -377,6 +377,8 @@ static bool http_take_line(const struct framer *f, struct framing *s,
 	memcpy(s->line + s->line_len, data, kept);
 	s->line_len = (uint8_t)(s->line_len + kept);
 	*used = n + (newline != NULL);
+	if (memchr(data, '\0', n))
+		return false;
 	if (!newline)
 		return s->step != HTTP_STATUS || begins_status(s);
 	if (s->line_len > 0 && s->line[s->line_len - 1] == '\r')

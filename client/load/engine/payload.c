@@ -27,12 +27,14 @@ void payload_init(struct payload *p, const struct plan *plan)
 	while (p->size > 0 && p->run < PAYLOAD_GROUP &&
 	       2 * p->run * p->size <= PAYLOAD_PIECE)
 		p->run *= 2;
-	for (size_t i = 0; i < PAYLOAD_NOISE; i++) {
-		uint64_t r = random_next(&state) >> 32;
+	for (size_t i = 0; i < PAYLOAD_NOISE; i += 8) {
+		uint64_t r = random_next(&state);
 
-		p->noise[i] = p->is_lines ? printable[r % 64] : (char)r;
-		p->noise[i + PAYLOAD_NOISE] = p->noise[i];
+		for (size_t n = 0; n < 8; n++, r >>= 8)
+			p->noise[i + n] =
+				p->is_lines ? printable[r % 64] : (char)r;
 	}
+	memcpy(p->noise + PAYLOAD_NOISE, p->noise, PAYLOAD_NOISE);
 }
 
 /* In a script {seq} is the number of the pass through its loop. */
@@ -40,12 +42,13 @@ static const struct template *text_of(const struct payload *p,
 				      struct message_id *id)
 {
 	const struct load_script *s = p->plan->script;
+	const size_t count = s ? s->parts[SCRIPT_LOOP].count : 0;
 	const struct script_step *step;
 
 	if (!s)
 		return p->plan->text;
-	step = &s->loop.steps[id->seq % s->loop.count];
-	id->seq /= s->loop.count;
+	step = &s->parts[SCRIPT_LOOP].steps[id->seq % count];
+	id->seq /= count;
 	return &step->text;
 }
 

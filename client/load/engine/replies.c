@@ -840,15 +840,30 @@ static enum framer_result take_by_rule(struct conn *c,
 	return result;
 }
 
-enum framer_result replies_take_opening(struct engine *e, struct conn *c,
-					const char *data, size_t len,
-					size_t *used)
+/* Could it still begin with one of these? */
+static bool may_begin(const struct prefixes *p, const struct bytes *got)
 {
-	struct reply_rule *rule = &e->opening[c->opened];
+	for (size_t i = 0; i < p->count; i++) {
+		size_t len = p->list[i].len;
+
+		if (memcmp(p->list[i].data, got->data,
+			   len < got->len ? len : got->len) == 0)
+			return true;
+	}
+	return p->count == 0;
+}
+
+enum framer_result replies_take_step(struct conn *c, struct reply_rule *rule,
+				     const char *data, size_t len, size_t *used)
+{
 	struct bytes whole;
 	enum framer_result result =
 		take_by_rule(c, rule, data, len, used, &whole);
 
+	if (rule->expected->framer.kind == FRAMER_ANY)
+		result = FRAMER_END;
+	if (result == FRAMER_MORE && !may_begin(&rule->expected->ok, &whole))
+		return FRAMER_WRONG;
 	if (result == FRAMER_END &&
 	    judge_reply(&rule->judge, &c->framing, whole.data, whole.len))
 		result = FRAMER_WRONG;

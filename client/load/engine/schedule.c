@@ -10,13 +10,12 @@
  * measured messages.
  *
  * The heap holds the connections that could send at their next instant, and
- * those that wait to connect again, or for the end of a reply.
+ * those that wait to connect again, for the end of a reply, or for that of a
+ * rest.
  */
 #include "state.h"
 
 #include <math.h>
-
-#include "random.h"
 
 static void heap_set(struct engine *e, size_t at, struct conn *c)
 {
@@ -148,8 +147,7 @@ void schedule_begin(struct engine *e, struct conn *c)
 {
 	if (c->is_silent)
 		return;
-	/* Mixed twice: neighbouring seeds must not share any arrivals. */
-	c->random = random_mix(random_mix(e->plan->seed) ^ c->id);
+	c->random = conn_seed(e, c);
 	c->turn = c->id;
 	c->is_warming_up = e->start_at < e->measure_at;
 	c->due_count = 0;
@@ -183,6 +181,14 @@ static int64_t next_instant(const struct engine *e, const struct conn *c)
 		return !e->is_ending || c->is_planned ? c->retry_at : NEVER;
 	if (c->quiet_at > 0)
 		return c->quiet_at;
+	if (c->is_paused)
+		return !e->is_ending || c->state == CONN_LEAVING ? c->rest_until
+								 : NEVER;
+	if (c->pace == PACE_RESTING)
+		return c->state == CONN_OPEN && conn_has_room(e, c) &&
+				       !e->is_ending && e->budget > 0
+			       ? c->rest_until
+			       : NEVER;
 	return engine_is_open_loop(e) && can_send(e, c) ? c->due_at : NEVER;
 }
 

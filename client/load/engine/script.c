@@ -6,8 +6,17 @@
 #include <string.h>
 
 #include "../../../cli/cli.h"
+#include "../../../cli/text.h"
+#include "../measure/clock.h"
 
 #define BLANKS " \t\r"
+
+static const char *const part_names[SCRIPT_PARTS] = {
+	[SCRIPT_CONNECT] = "connect",
+	[SCRIPT_ONCE] = "once",
+	[SCRIPT_LOOP] = "loop",
+	[SCRIPT_END] = "end",
+};
 
 struct parser {
 	struct load_script *script;
@@ -45,17 +54,23 @@ static struct script_step *add_step(struct parser *p)
 
 static bool is_loop(const struct parser *p)
 {
-	return p->part == &p->script->loop;
+	return p->part == &p->script->parts[SCRIPT_LOOP];
 }
 
-/* A step of the loop must be complete before the next. */
+/* Are the steps of this part exchanges, which are measured? */
+static bool is_measured(const struct parser *p)
+{
+	return is_loop(p) || p->part == &p->script->parts[SCRIPT_ONCE];
+}
+
+/* Such a step must be complete before the next. */
 static bool is_complete(const struct parser *p)
 {
 	const struct script_step *step = last_step(p);
 
-	if (!is_loop(p) || !step || step->has_reply)
+	if (!is_measured(p) || !step || step->has_reply)
 		return true;
-	return refuse(p, "expected an expect after each send of the loop",
+	return refuse(p, "expected an expect after each send of once and loop",
 		      NULL);
 }
 
@@ -81,7 +96,7 @@ static bool parse_expect(struct parser *p, char *value)
 	struct script_step *step = last_step(p);
 
 	if (!step || step->has_reply) {
-		if (is_loop(p))
+		if (is_measured(p))
 			return refuse(p, "expected a send before this expect",
 				      NULL);
 		step = add_step(p);
@@ -119,6 +134,35 @@ static bool parse_check(struct parser *p, const char *word, char *value)
 	return !wrong;
 }
 
+/* In a part that is not measured it may be the first step. */
+static bool parse_pause(struct parser *p, const char *value)
+{
+	struct script_step *step = last_step(p);
+	int ms;
+
+	if (!is_complete(p))
+		return false;
+	if (!step && is_measured(p))
+		return refuse(p, "expected a send before this pause", NULL);
+	if (!step && !(step = add_step(p)))
+		return false;
+	if (!cli_parse_duration(value, &ms) || ms <= 0)
+		return refuse(p, "expected a duration like 500ms or 2s", value);
+	step->pause_ns += ms * MS;
+	p->script->has_pause = p->script->has_pause || is_loop(p);
+	return true;
+}
+
+static bool parse_close(struct parser *p)
+{
+	if (!is_complete(p))
+		return false;
+	if (!is_loop(p) || p->part->count == 0)
+		return refuse(p, "expected close at the end of the loop", NULL);
+	p->script->has_close = true;
+	return true;
+}
+
 static bool begin_part(struct parser *p, struct script_part *part)
 {
 	if (!is_complete(p))
@@ -132,7 +176,10 @@ static bool begin_part(struct parser *p, struct script_part *part)
 static bool parse_step(struct parser *p, const char *word, char *value)
 {
 	if (!p->part)
-		return refuse(p, "expected connect or loop", word);
+		return refuse(p, "expected connect, once, loop or end", word);
+	if (p->script->has_close && is_loop(p))
+		return refuse(p, "expected no step of the loop after close",
+			      NULL);
 	if (strcmp(word, "send") == 0)
 		return parse_send(p, value);
 	if (strcmp(word, "expect") == 0)
@@ -140,8 +187,13 @@ static bool parse_step(struct parser *p, const char *word, char *value)
 	if (strcmp(word, "ok") == 0 || strcmp(word, "bad") == 0 ||
 	    strcmp(word, "match") == 0)
 		return parse_check(p, word, value);
+	if (strcmp(word, "pause") == 0)
+		return parse_pause(p, value);
+	if (strcmp(word, "close") == 0)
+		return parse_close(p);
 	return refuse(p,
-		      "expected connect, loop, send, expect, ok, bad or match",
+		      "expected connect, once, loop, end, send, expect, ok, "
+		      "bad, match, pause or close",
 		      word);
 }
 
@@ -159,27 +211,33 @@ static bool parse_line(struct parser *p, char *line)
 	len = strlen(value);
 	if (len > 0 && value[len - 1] == '\r')
 		value[len - 1] = '\0';
-	if (strcmp(word, "connect") == 0)
-		return begin_part(p, &p->script->connect);
-	if (strcmp(word, "loop") == 0)
-		return begin_part(p, &p->script->loop);
+	for (int i = 0; i < SCRIPT_PARTS; i++)
+		if (strcmp(word, part_names[i]) == 0)
+			return begin_part(p, &p->script->parts[i]);
 	return parse_step(p, word, value);
 }
 
-bool script_parse(struct load_script *ret, const char *path, char *source)
+bool script_parse(struct load_script *ret, const char *path, char *source,
+		  size_t len)
 {
 	struct parser p = { .script = ret, .path = path };
 	char *rest = source, *line;
 
 	*ret = (struct load_script){ .source = source };
+	source[len] = '\0';
 	while ((line = strsep(&rest, "\n"))) {
+		const char *end = rest ? rest - 1 : source + len;
+
 		p.line++;
+		if (line + strlen(line) != end)
+			return refuse(&p, "expected a text without NUL bytes",
+				      NULL);
 		if (!parse_line(&p, line))
 			return false;
 	}
 	if (!is_complete(&p))
 		return false;
-	return ret->loop.count > 0 ||
+	return ret->parts[SCRIPT_LOOP].count > 0 ||
 	       refuse(&p, "expected a loop with a send and an expect", NULL);
 }
 
@@ -194,8 +252,8 @@ static void part_fini(struct script_part *part)
 
 void script_fini(struct load_script *s)
 {
-	part_fini(&s->connect);
-	part_fini(&s->loop);
+	for (int i = 0; i < SCRIPT_PARTS; i++)
+		part_fini(&s->parts[i]);
 	free(s->source);
 	*s = (struct load_script){ .source = NULL };
 }
@@ -215,6 +273,6 @@ static void part_bind(struct script_part *part, const struct data_lines *lines,
 void script_bind(struct load_script *s, const struct data_lines *lines,
 		 uint64_t seed, uint32_t connections)
 {
-	part_bind(&s->connect, lines, seed, connections);
-	part_bind(&s->loop, lines, seed, connections);
+	for (int i = 0; i < SCRIPT_PARTS; i++)
+		part_bind(&s->parts[i], lines, seed, connections);
 }

@@ -3,7 +3,9 @@
  * A script: what each connection sends and expects, in a file of lines.
  *
  *   # a comment
- *   connect                 on each new connection, before it is used
+ *   connect                 on each new connection; not measured
+ *     expect line
+ *   once                    then; measured on a clock of its own
  *     send AUTH secret\r\n
  *     expect line
  *     ok +OK
@@ -11,9 +13,13 @@
  *     send SET key{seq} {random:1000}\r\n
  *     expect line
  *     bad -
+ *     pause 100ms
+ *   end                     before this client closes the connection
+ *     send QUIT\r\n
+ *     expect line
  *
- * A step of the loop is a send and an expect.  In the connect part either may
- * stand alone.  ok, bad and match belong to the expect before them.
+ * A step of once and loop is a send and an expect.  In the other parts either
+ * may stand alone.  ok, bad and match belong to the expect before them.
  */
 #ifndef LOAD_SCRIPT_H
 #define LOAD_SCRIPT_H
@@ -27,6 +33,7 @@ struct script_step {
 	bool has_text, has_reply;
 	struct template text;
 	struct expectation expected;
+	int64_t pause_ns; /* after it */
 };
 
 struct script_part {
@@ -34,18 +41,29 @@ struct script_part {
 	size_t count;
 };
 
+enum script_part_kind {
+	SCRIPT_CONNECT,
+	SCRIPT_ONCE,
+	SCRIPT_LOOP,
+	SCRIPT_END,
+	SCRIPT_PARTS
+};
+
 struct load_script {
-	struct script_part connect, loop;
-	bool has_line; /* a text has {line} */
-	char *source;  /* the file; match expressions refer to it */
+	struct script_part parts[SCRIPT_PARTS];
+	bool has_line;	/* a text has {line} */
+	bool has_pause; /* the loop has */
+	bool has_close; /* a pass through the loop ends the connection */
+	char *source;	/* the file; match expressions refer to it */
 };
 
 /*
- * Take over the content of a file, which ends in a NUL.  Returns false after
- * printing an error that names the file and the line; call script_fini() in
- * any case.
+ * Take over the content of a file of len bytes, behind which there is room for
+ * a NUL.  Returns false after printing an error that names the file and the
+ * line; call script_fini() in any case.
  */
-bool script_parse(struct load_script *ret, const char *path, char *source);
+bool script_parse(struct load_script *ret, const char *path, char *source,
+		  size_t len);
 void script_fini(struct load_script *s);
 
 /* See template_bind(). */

@@ -20,6 +20,7 @@
 #include "../measure/summary.h"
 #include "../plan.h"
 #include "payload.h"
+#include "random.h"
 #include "target.h"
 
 #define ENGINE_BUFFER  65536
@@ -29,10 +30,19 @@
 enum conn_state {
 	CONN_IDLE, /* not connected; a retry may be due */
 	CONN_CONNECTING,
-	CONN_BANNER, /* connected; the server speaks first */
+	CONN_OPENING, /* connected; the steps before the loop */
 	CONN_OPEN,
-	CONN_OVER, /* closed for good */
+	CONN_LEAVING, /* the steps of a script's end part */
+	CONN_LEFT,    /* closed after them, at the end of the run */
+	CONN_OVER,    /* closed for good */
 	CONN_STATES
+};
+
+/* A closed loop with think time, or with pauses in its script. */
+enum conn_pace {
+	PACE_FRESH, /* nothing was sent on this connection */
+	PACE_SENT,
+	PACE_RESTING, /* until rest_until, and then until it sends */
 };
 
 struct message {
@@ -71,6 +81,9 @@ struct conn {
 	bool is_done;	 /* churn: the message was answered; else: where a
 			    reply ends could not be known */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
+	bool is_paused; /* OPENING, LEAVING: until rest_until; reads nothing */
+	bool is_replaced; /* closed by us; the next is being made */
+	enum conn_pace pace : 8;
 	bool was_opened, was_asked;
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
 	uint32_t open;	    /* messages under way, overtaken ones too */
@@ -88,19 +101,22 @@ struct conn {
 		struct frame frame;	/* compared with the message */
 		struct framing framing; /* EXPECT_FRAMED */
 	};
-	size_t opened; /* steps of the script's connect part that are done */
-	char *kept;    /* its beginning, if it comes in pieces and is judged */
+	size_t step; /* OPENING, LEAVING: which one is being done */
+	char *kept;  /* its beginning, if it comes in pieces and is judged */
 	size_t kept_len;
 	uint64_t replies;  /* measured ones */
 	int64_t last_at;   /* when input last came */
-	int64_t begun_at;  /* when connecting began; later, when it connected */
+	int64_t begun_at;  /* when connecting began; later, the current step */
 	int64_t room_at;   /* since when there is room for another message */
 	int64_t late_ns;   /* churn: our own delay before the send */
 	int64_t down_at;   /* since when it is lost; 0: it is not */
 	int64_t down_ns;   /* measured time in which it was, before down_at */
 	int64_t pause_at;  /* since when the next try waits; 0: it does not */
 	int64_t paused_ns; /* the part of the time down that was such a wait */
-	int64_t due_at;	   /* open loop: the next planned instant */
+	int64_t retire_at; /* to be replaced by a new connection then */
+	int64_t rest_from, rest_until;
+	int64_t rested_ns;   /* measured time of rests and replacements */
+	int64_t due_at;	     /* open loop: the next planned instant */
 	double due_messages; /* Poisson stages: due_at in messages */
 	uint32_t turn;	     /* its place in the order of this part */
 	uint64_t due_count;  /* instants of this part that have passed */
@@ -118,6 +134,17 @@ struct reply_rule {
 	const struct expectation *expected;
 	struct judge judge;
 	size_t keep; /* bytes of a reply that the judge has to see */
+};
+
+struct engine_step {
+	const struct script_step *step;
+	struct reply_rule rule;
+	bool is_timed; /* on the clock of the once part */
+};
+
+struct engine_steps {
+	struct engine_step *list;
+	size_t count;
 };
 
 /* What run.c and all engines share. */
@@ -160,17 +187,21 @@ struct engine {
 	size_t connect_next;	/* index of the next connection to start */
 	int64_t connect_from;	/* when the first connect started */
 	int64_t connected_at;	/* when the last was made for the first time */
+	int64_t opening_wait;	/* longest wait for the steps before the loop */
 	uint64_t budget;	/* messages that may still be measured */
 	size_t sweep_next;
 	int64_t sweep_at, sweep_every;
 	int64_t tick_at, woke_at;
 	size_t any_len; /* of the last reply of FRAMER_ANY */
 	/*
-	 * EXPECT_FRAMED: of the messages in rotation, and of the steps of a
-	 * script before the first.
+	 * Before the loop: the banner, or the parts connect and once; the
+	 * messages in rotation; before this client closes a connection.
 	 */
-	struct reply_rule *rules, *opening;
-	size_t rule_count;
+	struct engine_steps opening, loop, leaving;
+	struct script_step banner, exchange; /* steps without a script */
+	bool is_paced;	    /* connections may rest between messages */
+	bool has_close;	    /* a pass through the loop retires its connection */
+	int64_t done_at;    /* the leaving began, at the end; 0: it did not */
 	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
 	int64_t median;	    /* of reply times, an estimate; 0: none */
 	int64_t wake_delay; /* how late this wake-up was */
@@ -224,6 +255,12 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended);
 /* Nothing more came: the reply has ended. */
 void conn_quiet(struct engine *e, struct conn *c);
 
+/* Nothing is under way: do the end part and close the connection. */
+void conn_leave(struct engine *e, struct conn *c, int64_t now);
+
+/* A pause before or after the loop is over. */
+void conn_resume(struct engine *e, struct conn *c, int64_t now);
+
 /* Try again to connect. */
 void conn_retry(struct engine *e, struct conn *c, int64_t now);
 
@@ -240,12 +277,12 @@ void replies_take(struct engine *e, struct conn *c, const char *data,
 		  size_t len, int64_t now);
 
 /*
- * CONN_BANNER with a script: take the reply to its current step.  *used: how
- * many bytes belong to it.  Returns FRAMER_WRONG if it is not good.
+ * CONN_OPENING, CONN_LEAVING: take the reply to a step.  *used: how many bytes
+ * belong to it.  Returns FRAMER_WRONG if it is not good.
  */
-enum framer_result replies_take_opening(struct engine *e, struct conn *c,
-					const char *data, size_t len,
-					size_t *used);
+enum framer_result replies_take_step(struct conn *c, struct reply_rule *rule,
+				     const char *data, size_t len,
+				     size_t *used);
 
 /* What has come is the reply. */
 void replies_end(struct engine *e, struct conn *c);
@@ -341,11 +378,19 @@ static inline bool conn_has_room(const struct engine *e, const struct conn *c)
 	return !c->is_blocked && c->open < (uint32_t)e->plan->depth;
 }
 
+/* Mixed twice: neighbouring seeds must not share any arrivals. */
+static inline uint64_t conn_seed(const struct engine *e, const struct conn *c)
+{
+	return random_mix(random_mix(e->plan->seed) ^ c->id);
+}
+
 /* The rule of message seq, EXPECT_FRAMED. */
 static inline struct reply_rule *reply_rule(const struct engine *e,
 					    uint64_t seq)
 {
-	return &e->rules[e->rule_count > 1 ? seq % e->rule_count : 0];
+	const struct engine_steps *loop = &e->loop;
+
+	return &loop->list[loop->count > 1 ? seq % loop->count : 0].rule;
 }
 
 static inline struct message *conn_message(const struct engine *e,

@@ -144,6 +144,90 @@ static bool gate_holds(const struct gate_row *g, const struct metric *m)
 	       fabs(m->value - g->limit) <= 1e-9 * fabs(g->limit);
 }
 
+/* ----------------------------------------------------- before the run ends */
+
+/* Counts that only grow. */
+static const char *const growing[] = {
+	"errors",  "timed-out", "reset",    "closed-early",   "wrong", "bad",
+	"swapped", "missing",	"surplus",  "crossed",	      "late",  "unsure",
+	"refused", "ended",	"reopened", "connect-failed",
+};
+
+static bool is_growing(const char *name)
+{
+	for (size_t i = 0; i < sizeof(growing) / sizeof(growing[0]); i++)
+		if (strcmp(growing[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* At most how many messages the plan has; INFINITY: it is not known. */
+static double most_messages(const struct plan *p)
+{
+	double planned = p->rate * (double)p->duration_ns / 1e9;
+
+	if (p->count > 0)
+		return (double)p->count;
+	if (p->rate <= 0 || p->duration_ns == INT64_MAX)
+		return INFINITY;
+	if (p->schedule == PLAN_POISSON)
+		planned += 6 * sqrt(planned);
+	return planned + p->connections;
+}
+
+/* Too many samples are above the limit, even if all others will be below. */
+static bool is_percentile_lost(const struct gate_row *g, const struct result *r)
+{
+	enum clock_kind kind = g->metric.clock < 0
+				       ? result_main_clock(r->plan)
+				       : (enum clock_kind)g->metric.clock;
+	const struct histogram *h = r->clocks[kind];
+	double most = most_messages(r->plan), percent = g->metric.percent;
+
+	if (!h || h->total == 0 || percent > METRIC_MAX)
+		return false;
+	if (percent == METRIC_MAX)
+		return (double)h->max > g->limit;
+	return kind != CLOCK_CONNECT && kind != CLOCK_ONCE &&
+	       (double)histogram_above(h, (int64_t)g->limit) >
+		       most * (1 - percent / 100);
+}
+
+static bool is_lost(const struct gate_row *g, const struct result *r)
+{
+	struct metric m;
+
+	if (g->op == GATE_MORE || g->op == GATE_AT_LEAST)
+		return false;
+	if (g->metric.row < 0)
+		return is_percentile_lost(g, r);
+	metric_get(g->metric, r, &m);
+	if (strcmp(m.name, "errors%") == 0)
+		return 100 * (double)result_errors(r) >
+		       g->limit * most_messages(r->plan);
+	return is_growing(m.name) &&
+	       (m.value > g->limit ||
+		(g->op == GATE_LESS && m.value >= g->limit));
+}
+
+bool gates_are_lost(const struct gates *g, const struct result *r)
+{
+	for (size_t i = 0; i < g->count; i++)
+		if (is_lost(&g->list[i], r))
+			return true;
+	return false;
+}
+
+static enum gate_outcome outcome_of(const struct gate_row *g,
+				    const struct result *r)
+{
+	if (r->is_stopped)
+		return is_lost(g, r) ? GATE_FAIL : GATE_NOT_JUDGED;
+	if (r->is_cut || result_has_ended_early(r))
+		return GATE_NOT_JUDGED;
+	return gate_holds(g, &g->found) ? GATE_PASS : GATE_FAIL;
+}
+
 bool gates_judge(struct gates *g, const struct result *r)
 {
 	bool have_passed = true;
@@ -152,12 +236,7 @@ bool gates_judge(struct gates *g, const struct result *r)
 		struct gate_row *gate = &g->list[i];
 
 		metric_get(gate->metric, r, &gate->found);
-		if (r->is_cut || result_has_ended_early(r))
-			gate->outcome = GATE_NOT_JUDGED;
-		else
-			gate->outcome = gate_holds(gate, &gate->found)
-						? GATE_PASS
-						: GATE_FAIL;
+		gate->outcome = outcome_of(gate, r);
 		have_passed = have_passed && gate->outcome == GATE_PASS;
 	}
 	return have_passed;

@@ -45,7 +45,14 @@ struct gates {
 bool gates_add(struct gates *g, const char *text);
 
 /*
- * Judge a result; one that was cut or ended early is not judged.  Returns
+ * Is there a gate that fails whatever the rest of the run brings?  r: what was
+ * counted so far.
+ */
+bool gates_are_lost(const struct gates *g, const struct result *r);
+
+/*
+ * Judge a result; one that was cut or ended early is not judged.  Of one that
+ * was stopped only the gates that are lost are.  Returns
  * whether all passed.
  */
 bool gates_judge(struct gates *g, const struct result *r);

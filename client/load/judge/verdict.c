@@ -19,9 +19,7 @@ static double share_of(uint64_t part, uint64_t whole)
 	return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-/* Reasons for NOT TRUSTWORTHY come first and displace others. */
-__attribute__((format(printf, 3, 4))) static void
-add_reason(struct result *r, enum verdict grade, const char *format, ...)
+void verdict_add(struct result *r, enum verdict grade, const char *format, ...)
 {
 	size_t at = grade == VERDICT_NOT ? r->grave_count : r->reason_count;
 	va_list args;
@@ -42,29 +40,29 @@ add_reason(struct result *r, enum verdict grade, const char *format, ...)
 
 /* The run is not the one that was asked for, whatever its figures are worth. */
 #define add_shortfall(r, ...)                                                  \
-	((r)->is_incomplete = true, add_reason(r, VERDICT_NOT, __VA_ARGS__))
+	((r)->is_incomplete = true, verdict_add(r, VERDICT_NOT, __VA_ARGS__))
 
 static void check_counts(struct result *r)
 {
 	const struct histogram *h = r->clocks[result_main_clock(r->plan)];
 
 	if (!counts_balance(&r->counts))
-		add_reason(r, VERDICT_NOT,
-			   "the counts do not add up: a fault in weir-client");
+		verdict_add(r, VERDICT_NOT,
+			    "the counts do not add up: a fault in weir-client");
 	if (!result_has_any(r))
 		add_shortfall(r, "%s",
 			      result_is_one_way(r) ? "no bytes were transferred"
 						   : "nothing was answered");
 	else if (!result_is_one_way(r) &&
 		 r->counts.answered < VERDICT_REPLIES_CARE)
-		add_reason(r, VERDICT_WITH_CARE,
-			   "%" PRIu64
-			   " replies are too few for high percentiles",
-			   r->counts.answered);
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "%" PRIu64
+			    " replies are too few for high percentiles",
+			    r->counts.answered);
 	if (h && h->clamped > 0)
-		add_reason(r, VERDICT_WITH_CARE,
-			   "%" PRIu64 " replies took more than an hour",
-			   h->clamped);
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "%" PRIu64 " replies took more than an hour",
+			    h->clamped);
 }
 
 /* "2.00ms of 10.0s", or how many messages were planned of how many. */
@@ -91,8 +89,13 @@ static void check_end(struct result *r)
 
 	if (r->is_cut) {
 		r->is_incomplete = true;
-		add_reason(r, VERDICT_WITH_CARE,
-			   "the run was cut short after %s", how_far(r, text));
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "the run was cut short after %s", how_far(r, text));
+	} else if (r->is_stopped) {
+		r->is_incomplete = true;
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "a gate could not pass any more after %s",
+			    how_far(r, text));
 	} else if (result_has_ended_early(r)) {
 		add_shortfall(r,
 			      "the run ended after %s: no connection was left",
@@ -105,10 +108,10 @@ static void check_start(struct result *r)
 	char late[UNITS_TEXT];
 
 	if (r->late_start > 0)
-		add_reason(r, VERDICT_NOT,
-			   "connecting took too long: the run began %s after "
-			   "--start-at",
-			   units_time(r->late_start, late));
+		verdict_add(r, VERDICT_NOT,
+			    "connecting took too long: the run began %s after "
+			    "--start-at",
+			    units_time(r->late_start, late));
 }
 
 static void check_absent(struct result *r, int count, int asked,
@@ -119,8 +122,8 @@ static void check_absent(struct result *r, int count, int asked,
 	else if (count > 0 && count >= VERDICT_ABSENT_NOT * asked)
 		add_shortfall(r, "%d of %d %s%s", count, asked, what, so);
 	else if (count > 0)
-		add_reason(r, VERDICT_WITH_CARE, "%d of %d %s%s", count, asked,
-			   what, so);
+		verdict_add(r, VERDICT_WITH_CARE, "%d of %d %s%s", count, asked,
+			    what, so);
 }
 
 static void check_connections(struct result *r)
@@ -155,7 +158,7 @@ static void check_downtime(struct result *r)
 	if (down >= VERDICT_DOWN_NOT)
 		add_shortfall(r, "%s", text);
 	else
-		add_reason(r, VERDICT_WITH_CARE, "%s", text);
+		verdict_add(r, VERDICT_WITH_CARE, "%s", text);
 }
 
 static const struct {
@@ -199,10 +202,10 @@ static void check_shortage(struct result *r)
 				      " connections",
 				      what, count);
 		else if (count > 0)
-			add_reason(r, VERDICT_WITH_CARE,
-				   "this client was short of %s for %" PRIu64
-				   " connections",
-				   what, count);
+			verdict_add(r, VERDICT_WITH_CARE,
+				    "this client was short of %s for %" PRIu64
+				    " connections",
+				    what, count);
 	}
 }
 
@@ -220,11 +223,11 @@ static void check_lateness(struct result *r)
 		units_time(histogram_percentile(r->clocks[CLOCK_FROM_PLAN],
 						percents[i]),
 			   with);
-		add_reason(r,
-			   percents[i] > 99 ? VERDICT_WITH_CARE : VERDICT_NOT,
-			   "this client sent late: p%g is %s, and %s without "
-			   "its delay",
-			   percents[i], with, units_time(without, text));
+		verdict_add(r,
+			    percents[i] > 99 ? VERDICT_WITH_CARE : VERDICT_NOT,
+			    "this client sent late: p%g is %s, and %s without "
+			    "its delay",
+			    percents[i], with, units_time(without, text));
 		return;
 	}
 }
@@ -248,10 +251,11 @@ static void check_rate(struct result *r)
 {
 	double answered = (double)result_answered_in_time(r);
 
-	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut)
+	if (r->plan->schedule == PLAN_CLOSED || asked_for(r) < 1 || r->is_cut ||
+	    r->is_stopped)
 		return;
 	if (has_planned_less(r))
-		add_reason(
+		verdict_add(
 			r, VERDICT_NOT,
 			"this client planned only %.1f%% of the rate asked for",
 			100 * (double)r->counts.planned / asked_for(r));
@@ -260,9 +264,9 @@ static void check_rate(struct result *r)
 			r, "only %.1f%% of the planned messages were answered",
 			100 * answered / (double)r->counts.planned);
 	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
-		add_reason(r, VERDICT_WITH_CARE,
-			   "only %.1f%% of the planned messages were answered",
-			   100 * answered / (double)r->counts.planned);
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "only %.1f%% of the planned messages were answered",
+			    100 * answered / (double)r->counts.planned);
 }
 
 bool verdict_is_our_limit(const struct result *r)
@@ -286,13 +290,13 @@ static void check_self(struct result *r)
 	char stall[UNITS_TEXT];
 
 	if (s->busiest >= VERDICT_BUSY_CARE)
-		add_reason(
+		verdict_add(
 			r, is_busy ? VERDICT_NOT : VERDICT_WITH_CARE,
 			"a thread of this client was busy %.0f%% of the time: "
 			"replies waited for it",
 			100 * s->busiest);
 	if (s->longest_stall >= VERDICT_STALL_CARE_NS)
-		add_reason(
+		verdict_add(
 			r, is_stuck ? VERDICT_NOT : VERDICT_WITH_CARE,
 			"this client stalled for %s; the highest latencies may "
 			"be its own",
@@ -307,10 +311,10 @@ static void check_switches(struct result *r)
 	char text[UNITS_TEXT];
 
 	if (r->verdict != VERDICT_TRUSTWORTHY && rate >= VERDICT_SWITCHES_CARE)
-		add_reason(r, VERDICT_WITH_CARE,
-			   "this client was preempted %s times per second%s",
-			   units_rate(rate, text),
-			   r->plan->threads > 1 ? " on each thread" : "");
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "this client was preempted %s times per second%s",
+			    units_rate(rate, text),
+			    r->plan->threads > 1 ? " on each thread" : "");
 }
 
 /* Of errors a server sends many in a second. */
@@ -325,8 +329,8 @@ static void check_replies(struct result *r)
 	if (share >= VERDICT_BAD_NOT)
 		add_shortfall(r, format, count, r->counts.answered);
 	else if (count > 0)
-		add_reason(r, VERDICT_WITH_CARE, format, count,
-			   r->counts.answered);
+		verdict_add(r, VERDICT_WITH_CARE, format, count,
+			    r->counts.answered);
 }
 
 /* What came is compared with nothing: is it the replies? */
@@ -336,27 +340,27 @@ static void check_unframed(struct result *r)
 	bool is_compared = r->plan->expect != EXPECT_FRAMED;
 
 	if (b->unsure > 0)
-		add_reason(r, VERDICT_WITH_CARE,
-			   "%" PRIu64 " of %" PRIu64
-			   " replies may be pieces of one: give their end, as "
-			   "in --expect any:10ms",
-			   b->unsure, b->answered);
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "%" PRIu64 " of %" PRIu64
+			    " replies may be pieces of one: give their end, as "
+			    "in --expect any:10ms",
+			    b->unsure, b->answered);
 	if (!is_compared && b->surplus > 0)
-		add_reason(r,
-			   share_of(b->surplus, b->answered) >=
-					   VERDICT_SURPLUS_NOT
-				   ? VERDICT_NOT
-				   : VERDICT_WITH_CARE,
-			   "%" PRIu64
-			   " times bytes came without a message: is --expect "
-			   "right?",
-			   b->surplus);
+		verdict_add(r,
+			    share_of(b->surplus, b->answered) >=
+					    VERDICT_SURPLUS_NOT
+				    ? VERDICT_NOT
+				    : VERDICT_WITH_CARE,
+			    "%" PRIu64
+			    " times bytes came without a message: is --expect "
+			    "right?",
+			    b->surplus);
 }
 
 /*
  * Little's law: the sum of latencies divided by the time is the mean number of
  * messages under way.  It is held against the time in which there was a
- * connection for them.
+ * connection for them; what rested as planned counts as filled.
  */
 static void check_little(struct result *r)
 {
@@ -367,9 +371,9 @@ static void check_little(struct result *r)
 	if (r->plan->mode != PLAN_EXCHANGE || !h || h->total == 0 ||
 	    r->plan->schedule != PLAN_CLOSED || room < 1)
 		return;
-	filled = h->sum / room;
+	filled = (h->sum + (double)r->connections.rested_ns) / room;
 	if (filled < VERDICT_BUSY_CONNECTIONS_CARE)
-		add_reason(
+		verdict_add(
 			r,
 			filled < VERDICT_BUSY_CONNECTIONS_NOT
 				? VERDICT_NOT
@@ -403,7 +407,7 @@ void verdict_judge(struct result *r)
 	if (r->reason_count > 0)
 		return;
 	if (r->plan->schedule != PLAN_CLOSED)
-		add_reason(
+		verdict_add(
 			r, VERDICT_TRUSTWORTHY,
 			"this client sent %s of messages late and used %.0f%% "
 			"of a core",
@@ -412,10 +416,10 @@ void verdict_judge(struct result *r)
 				percent),
 			100 * s->busiest);
 	else
-		add_reason(r, VERDICT_TRUSTWORTHY,
-			   "this client used %.0f%% of a core; its longest "
-			   "stall was "
-			   "%s",
-			   100 * s->busiest,
-			   units_time(s->longest_stall, stall));
+		verdict_add(r, VERDICT_TRUSTWORTHY,
+			    "this client used %.0f%% of a core; its longest "
+			    "stall was "
+			    "%s",
+			    100 * s->busiest,
+			    units_time(s->longest_stall, stall));
 }

@@ -69,6 +69,13 @@
 /* Set r->verdict, r->reasons, the gravest first, and r->is_incomplete. */
 void verdict_judge(struct result *r);
 
+/*
+ * Add a reason, and raise the verdict to that grade.  Reasons for NOT
+ * TRUSTWORTHY come first and displace others.
+ */
+__attribute__((format(printf, 3, 4))) void
+verdict_add(struct result *r, enum verdict grade, const char *format, ...);
+
 /* Did this client limit the rate: was it late, busy, short of plan or ports? */
 bool verdict_is_our_limit(const struct result *r);
 

@@ -109,6 +109,18 @@ int64_t histogram_percentile(const struct histogram *h, double percent)
 	return high < h->max ? high : h->max;
 }
 
+uint64_t histogram_above(const struct histogram *h, int64_t ns)
+{
+	uint64_t count = 0;
+
+	if (h->total == 0 || ns >= h->max)
+		return 0;
+	for (size_t i = histogram_slot(h->max);
+	     i > histogram_slot(ns > 0 ? ns : 0); i--)
+		count += h->counts[i];
+	return count;
+}
+
 int histogram_has_percentile(const struct histogram *h, double percent)
 {
 	return h->total > 0 && h->total - rank_of(h, percent) >= 10;

@@ -45,6 +45,9 @@ void histogram_add(struct histogram *to, const struct histogram *from);
  */
 int64_t histogram_percentile(const struct histogram *h, double percent);
 
+/* How many samples are in slots above that of ns? */
+uint64_t histogram_above(const struct histogram *h, int64_t ns);
+
 /* Are there enough samples (ten above it) to show that percentile? */
 int histogram_has_percentile(const struct histogram *h, double percent);
 

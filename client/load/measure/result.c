@@ -10,17 +10,16 @@
 #define WORSE 1.05
 
 const char *const clock_names[CLOCK_KINDS] = {
-	[CLOCK_FROM_PLAN] = "from-plan",
-	[CLOCK_FROM_SEND] = "from-send",
-	[CLOCK_LAG] = "client-lag",
-	[CLOCK_CONNECT] = "connect",
+	[CLOCK_FROM_PLAN] = "from-plan", [CLOCK_FROM_SEND] = "from-send",
+	[CLOCK_LAG] = "client-lag",	 [CLOCK_CONNECT] = "connect",
+	[CLOCK_ONCE] = "once",
 };
 
 const char *const error_phase_names[ERROR_PHASES] = {
 	[ERROR_SOCKET] = "socket",   [ERROR_BIND] = "bind",
 	[ERROR_CONNECT] = "connect", [ERROR_BANNER] = "banner",
 	[ERROR_SEND] = "send",	     [ERROR_REPLY] = "reply",
-	[ERROR_BETWEEN] = "between",
+	[ERROR_BETWEEN] = "between", [ERROR_END] = "end",
 };
 
 const char *const verdict_names[] = {
@@ -140,7 +139,7 @@ bool result_has_ended_early(const struct result *r)
 	bool has_unsent = r->counts.never_sent > 0 && p->mode != PLAN_CHURN &&
 			  c->lost + c->failed == c->asked;
 
-	return !r->is_cut && has_time_left &&
+	return !r->is_cut && !r->is_stopped && has_time_left &&
 	       (p->count == 0 || r->counts.planned < p->count || has_unsent);
 }
 

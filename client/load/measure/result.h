@@ -23,10 +23,11 @@ enum clock_kind {
 	 */
 	CLOCK_LAG,
 	CLOCK_CONNECT,
+	CLOCK_ONCE, /* the exchanges of a script's once part */
 	CLOCK_KINDS
 };
 
-/* "from-plan", "from-send", "client-lag", "connect" */
+/* "from-plan", "from-send", "client-lag", "connect", "once" */
 extern const char *const clock_names[CLOCK_KINDS];
 
 /*
@@ -96,10 +97,13 @@ enum error_phase {
 	ERROR_SEND,
 	ERROR_REPLY,   /* a reply was under way */
 	ERROR_BETWEEN, /* nothing was under way */
+	ERROR_END,     /* the end part of a script */
 	ERROR_PHASES
 };
 
-/* "socket", "bind", "connect", "banner", "send", "reply", "between" */
+/*
+ * "socket", "bind", "connect", "banner", "send", "reply", "between", "end"
+ */
 extern const char *const error_phase_names[ERROR_PHASES];
 
 /*
@@ -143,8 +147,9 @@ struct second {
 	int open; /* connections at the end of it */
 	bool has_bad_clients;
 	bool is_drain; /* after the measured part: not a second of it */
-	int64_t p50, p90, p99, p999, max; /* main clock; 0 without samples */
-	bool is_more[SECOND_POINTS];	  /* of these, which are lower bounds */
+	/* Main clock; 0 without samples, -1: not known. */
+	int64_t p50, p90, p99, p999, max;
+	bool is_more[SECOND_POINTS]; /* of these, which are lower bounds */
 };
 
 #define WORST_CONNECTIONS 4
@@ -160,6 +165,7 @@ struct conn_counts {
 	int64_t down_ns;   /* time between loss and replacement, a sum */
 	int64_t paused_ns; /* of it, pauses between this client's attempts */
 	int64_t served_ns; /* time in which served ones were there, a sum */
+	int64_t rested_ns; /* of it, think time, pauses and replacements */
 	int open;	   /* at the end */
 	uint64_t reopened;
 	uint64_t ended; /* by the server; in churn, before the reply */
@@ -206,6 +212,7 @@ struct result {
 	int64_t elapsed;    /* of the measured part */
 	int64_t late_start; /* how long after the time asked for it began */
 	bool is_cut;	    /* interrupted */
+	bool is_stopped;    /* by --stop-early: a gate could not pass */
 	/*
 	 * The figures rest on much less than was asked for: on less time,
 	 * fewer connections or fewer replies.  Set by verdict_judge().

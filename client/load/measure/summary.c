@@ -56,6 +56,8 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	case CLOCK_FROM_SEND:
 	case CLOCK_LAG:
 		return is_exchange;
+	case CLOCK_ONCE:
+		return p->script && p->script->parts[SCRIPT_ONCE].count > 0;
 	default:
 		return true;
 	}
@@ -164,7 +166,8 @@ void summary_add(struct summary *s, struct interval *i)
 	*i = (struct interval){ .without_lag = i->without_lag,
 				.censored = { { 0, NEVER }, { 0, NEVER } },
 				.clocks = { i->clocks[0], i->clocks[1],
-					    i->clocks[2], i->clocks[3] } };
+					    i->clocks[2], i->clocks[3],
+					    i->clocks[4] } };
 }
 
 static struct second *new_row(struct summary *s)
@@ -332,6 +335,8 @@ static void count_downtime(struct summary *s, const struct conn_sums *sums)
 	c->paused_ns += sums->paused_ns;
 	if (sums->replies > 0)
 		c->served_ns += s->result->elapsed - down;
+	if (sums->replies > 0)
+		c->rested_ns += sums->rested_ns;
 }
 
 void summary_add_conn(struct summary *s, const struct conn_sums *sums)

@@ -55,7 +55,7 @@ struct conn_sums {
 	uint64_t replies;
 	int64_t last_at;
 	int64_t down_at, down_ns; /* see struct conn */
-	int64_t pause_at, paused_ns;
+	int64_t pause_at, paused_ns, rested_ns;
 };
 
 enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
@@ -63,10 +63,11 @@ enum run_part { RUN_CONNECTING, RUN_WARMUP, RUN_MEASURING, RUN_DRAINING };
 /* The state of the run, once a second and at each change. */
 struct progress {
 	enum run_part part;
-	int64_t elapsed;	   /* of the part, ns */
-	int opened;		   /* connections so far */
-	uint64_t answered, errors; /* of the measured part, so far */
-	const struct second *last; /* the second that just ended, or NULL */
+	int64_t elapsed;	     /* of the part, ns */
+	int opened;		     /* connections so far */
+	uint64_t answered, errors;   /* of the measured part, so far */
+	const struct second *last;   /* the second that just ended, or NULL */
+	const struct result *so_far; /* counts and clocks, of all seconds */
 	/* Samples of that second; NULL: not used in this mode. */
 	const struct histogram *clocks[CLOCK_KINDS];
 };

@@ -14,6 +14,7 @@
 
 #include "../../../cli/cli.h"
 #include "../../../cli/text.h"
+#include "../measure/hlog.h"
 #include "output.h"
 
 #ifdef HAVE_JANSSON
@@ -51,23 +52,23 @@ static char *json_dumped(json_t *all)
 
 /* -------------------------------------------------------------------- plan */
 
-static const char *const modes[] = {
+const char *const json_modes[JSON_MODES] = {
 	[PLAN_EXCHANGE] = "exchange",
 	[PLAN_CHURN] = "churn",
 	[PLAN_UPLOAD] = "upload",
 	[PLAN_DOWNLOAD] = "download",
 };
-static const char *const schedules[] = {
+const char *const json_schedules[JSON_SCHEDULES] = {
 	[PLAN_CLOSED] = "closed",
 	[PLAN_CONSTANT] = "constant",
 	[PLAN_POISSON] = "poisson",
 };
-static const char *const payloads[] = {
+const char *const json_payloads[JSON_PAYLOADS] = {
 	[PAYLOAD_LINES] = "lines",
 	[PAYLOAD_RANDOM] = "random",
 	[PAYLOAD_TEXT] = "text",
 };
-static const char *const banners[] = {
+const char *const json_banners[JSON_BANNERS] = {
 	[BANNER_NONE] = "none",
 	[BANNER_ANY] = "any",
 	[BANNER_LINE] = "line",
@@ -140,15 +141,15 @@ static json_t *plan_content(const struct plan *p)
 {
 	return json_pack(
 		"{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o}",
-		"payload", payloads[p->payload], "size_min",
+		"payload", json_payloads[p->payload], "size_min",
 		(json_int_t)p->size_min, "size_max", (json_int_t)p->size_max,
 		"text", json_given(p->text_given), "script",
 		json_given(p->script_path), "expect",
 		json_given(p->expect_given ? p->expect_given : "echo"), "ok",
 		plan_prefixes(&p->expected.ok), "bad",
 		plan_prefixes(&p->expected.bad), "match",
-		json_given(p->expected.match), "banner", banners[p->banner],
-		"banner_text",
+		json_given(p->expected.match), "banner",
+		json_banners[p->banner], "banner_text",
 		json_given(p->banner == BANNER_TEXT ? p->banner_text : NULL));
 }
 
@@ -194,23 +195,34 @@ static json_t *plan_stages(const struct plan *p)
 	return list;
 }
 
+static json_t *plan_span(const struct plan_span *s)
+{
+	if (s->high == 0)
+		return json_null();
+	return json_pack("{s:I, s:I, s:b}", "low_ns", (json_int_t)s->low,
+			 "high_ns", (json_int_t)s->high, "exponential",
+			 s->is_exponential);
+}
+
 static json_t *json_plan(const struct plan *p)
 {
 	return json_pack(
-		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:b, s:s, "
-		"s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o}",
+		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:o, s:o, "
+		"s:b, s:s, s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o}",
 		"address", json_foreign(p->address, strlen(p->address)), "mode",
-		modes[p->mode], "schedule", schedules[p->schedule],
+		json_modes[p->mode], "schedule", json_schedules[p->schedule],
 		"connections", p->connections, "threads", p->threads, "depth",
 		p->depth, "rate",
 		p->rate > 0 ? json_real(p->rate) : json_null(), "connect_rate",
 		p->connect_rate > 0 ? json_real(p->connect_rate) : json_null(),
-		"idle", p->idle, "times", plan_times(p), "reconnect",
-		p->reconnect, "close", p->close_by_reset ? "rst" : "fin",
-		"seed", (json_int_t)p->seed, "content", plan_content(p),
-		"misfits", plan_bad_clients(p), "sources", plan_sources(p),
-		"spread", p->is_spread, "proxy", proxies[p->proxy], "socket",
-		plan_socket(&p->socket), "stages", plan_stages(p));
+		"idle", p->idle, "times", plan_times(p), "think",
+		plan_span(&p->think), "lifetime", plan_span(&p->lifetime),
+		"reconnect", p->reconnect, "close",
+		p->close_by_reset ? "rst" : "fin", "seed", (json_int_t)p->seed,
+		"content", plan_content(p), "misfits", plan_bad_clients(p),
+		"sources", plan_sources(p), "spread", p->is_spread, "proxy",
+		proxies[p->proxy], "socket", plan_socket(&p->socket), "stages",
+		plan_stages(p));
 }
 
 /* ------------------------------------------------------------------ clocks */
@@ -286,30 +298,53 @@ static json_t *spectrum(const struct histogram *h)
 	return list;
 }
 
+/* Null without zlib. */
+static json_t *slots(const struct histogram *h)
+{
+	char *text = hlog_is_available() ? hlog_encode(h) : NULL;
+	json_t *value = json_null();
+
+	if (text)
+		value = json_string(text);
+	free(text);
+	return value;
+}
+
 static json_t *clock_value(const struct result *r, enum clock_kind kind)
 {
+	static const struct censored none = { 0, INT64_MAX };
+	const struct censored *c =
+		kind < CENSORED_CLOCKS ? &r->censored[kind] : &none;
 	const struct histogram *h = r->clocks[kind];
 	bool is_max_more;
 
 	if (result_percentile(r, kind, 100, &is_max_more) < 0)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:b, s:f, s:b, s:f, s:I, s:o, s:o}",
-			 "samples", (json_int_t)h->total, "min_ns",
-			 (json_int_t)h->min, "max_ns", (json_int_t)h->max,
-			 "max_at_least", is_max_more, "mean_ns",
-			 histogram_mean(h), "mean_at_least",
-			 kind < CENSORED_CLOCKS && r->censored[kind].count > 0,
-			 "deviation_ns", histogram_deviation(h), "clamped",
-			 (json_int_t)h->clamped, "percentiles",
-			 percentiles(r, kind), "spectrum", spectrum(h));
+	return json_pack(
+		"{s:I, s:I, s:I, s:b, s:f, s:b, s:f, s:I, s:I, s:o, s:o, s:o, "
+		"s:o}",
+		"samples", (json_int_t)h->total, "min_ns", (json_int_t)h->min,
+		"max_ns", (json_int_t)h->max, "max_at_least", is_max_more,
+		"mean_ns", histogram_mean(h), "mean_at_least", c->count > 0,
+		"deviation_ns", histogram_deviation(h), "clamped",
+		(json_int_t)h->clamped, "unanswered", (json_int_t)c->count,
+		"unanswered_min_ns", json_known(c->count > 0, c->min),
+		"percentiles", percentiles(r, kind), "spectrum", spectrum(h),
+		"histogram", slots(h));
 }
 
 static json_t *json_clocks(const struct result *r)
 {
-	return json_pack("{s:o, s:o, s:o, s:o}", clock_names[0],
-			 clock_value(r, 0), clock_names[1], clock_value(r, 1),
-			 clock_names[2], clock_value(r, 2), clock_names[3],
-			 clock_value(r, 3));
+	json_t *all = json_object();
+
+	for (int k = 0; all && k < CLOCK_KINDS; k++)
+		if (json_object_set_new(all, clock_names[k],
+					clock_value(r, (enum clock_kind)k)) <
+		    0) {
+			json_decref(all);
+			return NULL;
+		}
+	return all;
 }
 
 static json_t *second_at_least(const struct second *s)
@@ -337,10 +372,11 @@ static json_t *json_second(const struct second *s)
 		(json_int_t)s->errors, "bytes_in", (json_int_t)s->bytes_in,
 		"bytes_out", (json_int_t)s->bytes_out, "open", s->open, "drain",
 		s->is_drain, "misfits", s->has_bad_clients, "p50_ns",
-		json_known(has, s->p50), "p90_ns", json_known(has, s->p90),
-		"p99_ns", json_known(has, s->p99), "p99.9_ns",
-		json_known(has, s->p999), "max_ns", json_known(has, s->max),
-		"at_least", second_at_least(s));
+		json_known(has && s->p50 >= 0, s->p50), "p90_ns",
+		json_known(has && s->p90 >= 0, s->p90), "p99_ns",
+		json_known(has && s->p99 >= 0, s->p99), "p99.9_ns",
+		json_known(has && s->p999 >= 0, s->p999), "max_ns",
+		json_known(has, s->max), "at_least", second_at_least(s));
 }
 
 static json_t *json_seconds(const struct result *r)
@@ -359,14 +395,15 @@ static json_t *run_facts(const struct result *r)
 	const struct censored *c = &r->censored[result_main_clock(r->plan)];
 
 	return json_pack(
-		"{s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:I, s:I, s:I, s:o}",
+		"{s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:o}",
 		"target",
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
 		"mode", plan_mode_text(r->plan), "started", r->started,
 		"elapsed_ns", (json_int_t)r->elapsed, "cut", r->is_cut,
-		"ended_early", result_has_ended_early(r), "incomplete",
-		r->is_incomplete, "bytes_in", (json_int_t)r->counts.bytes_in,
-		"bytes_out", (json_int_t)r->counts.bytes_out, "censored",
+		"stopped", r->is_stopped, "ended_early",
+		result_has_ended_early(r), "incomplete", r->is_incomplete,
+		"bytes_in", (json_int_t)r->counts.bytes_in, "bytes_out",
+		(json_int_t)r->counts.bytes_out, "censored",
 		(json_int_t)c->count, "censored_min_ns",
 		json_known(c->count > 0, c->min));
 }

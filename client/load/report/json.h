@@ -16,6 +16,14 @@
 #define JSON_SCHEMA  "weir-load"
 #define JSON_VERSION 1
 
+/* Names in the plan, by their enum. */
+#define JSON_MODES     4
+#define JSON_SCHEDULES 3
+#define JSON_PAYLOADS  3
+#define JSON_BANNERS   4
+extern const char *const json_modes[],
+	*const json_schedules[], *const json_payloads[], *const json_banners[];
+
 /* Does this build have jansson? */
 bool json_is_available(void);
 #define JSON_UNAVAILABLE "this build has no jansson, which JSON needs"

@@ -278,6 +278,7 @@ static void report_errors(struct layout *p, const struct result *r)
 		[ERROR_SEND] = "sending",
 		[ERROR_REPLY] = "waiting for a reply",
 		[ERROR_BETWEEN] = "between messages",
+		[ERROR_END] = "in the end part of the script",
 	};
 	enum { SHOWN = 3 };
 	struct error_table t = r->errors;
@@ -411,6 +412,7 @@ static void report_latency(struct layout *p, const struct result *r)
 	clock_line(p, r, CLOCK_FROM_SEND, "  from send", "server + network");
 	clock_line(p, r, CLOCK_LAG, "  client lag", "our own delay");
 	clock_line(p, r, CLOCK_CONNECT, "  connect", NULL);
+	clock_line(p, r, CLOCK_ONCE, "  once", "before the loop");
 }
 
 static void report_seconds(struct layout *p, const struct result *r,
@@ -471,6 +473,15 @@ static const char *span(int64_t ns, char buf[UNITS_TEXT])
 	return units_time(ns, buf);
 }
 
+/* How it ended before its time, or NULL. */
+static const char *early_end(const struct result *r)
+{
+	return r->is_cut		   ? "CUT SHORT"
+	       : r->is_stopped		   ? "STOPPED"
+	       : result_has_ended_early(r) ? "ENDED"
+					   : NULL;
+}
+
 static void say_time(struct layout *p, const struct result *r)
 {
 	const struct plan *plan = r->plan;
@@ -482,10 +493,10 @@ static void say_time(struct layout *p, const struct result *r)
 		span(plan->duration_ns, planned);
 	if (plan->warmup_ns > 0)
 		span(plan->warmup_ns, stpcpy(warmup, " after warm-up of "));
-	if (r->is_cut || result_has_ended_early(r))
+	if (early_end(r))
 		layout_say(p, LAYOUT_BAD "%s after %s%s%s" LAYOUT_PLAIN "%s",
-			   r->is_cut ? "CUT SHORT" : "ENDED", took,
-			   has_end ? " of " : "", planned, warmup);
+			   early_end(r), took, has_end ? " of " : "", planned,
+			   warmup);
 	else
 		layout_say(p, "%s%s", has_end ? planned : took, warmup);
 }
@@ -583,9 +594,9 @@ static void say_gates(struct layout *p, const struct gates *gates)
 	}
 	if (judged == 0)
 		layout_say(p, LAYOUT_BAD "gates not judged" LAYOUT_PLAIN);
-	else if (passed < gates->count)
+	else if (passed < judged)
 		layout_say(p, LAYOUT_BAD "%zu of %zu gates failed" LAYOUT_PLAIN,
-			   gates->count - passed, gates->count);
+			   judged - passed, gates->count);
 	else
 		layout_say(p,
 			   LAYOUT_GOOD "%zu of %zu gates passed" LAYOUT_PLAIN,
@@ -743,7 +754,7 @@ void report_print(const struct report *report, const struct result *r)
 	p->columns = report->columns;
 	if (report->is_short) {
 		report_answer(p, r, report->gates);
-		if (r->is_cut || result_has_ended_early(r)) {
+		if (early_end(r)) {
 			layout_begin(p, LAYOUT_MUST, "load");
 			say_time(p, r);
 		}

@@ -82,6 +82,7 @@ function heading() {
 			? p.content.size_max + " B"
 			: p.content.size_min + "-" + p.content.size_max + " B");
 	const early = run.run.cut ? "cut short after "
+		: run.run.stopped ? "stopped after "
 		: run.run.ended_early ? "ended after " : "";
 	parts.push(early + time(run.run.elapsed_ns) +
 		(early && p.times.duration_ns
@@ -138,6 +139,7 @@ const notes = {
 	"from-send": "server + network",
 	"client-lag": "our own delay",
 	"connect": "",
+	"once": "before the loop",
 };
 
 function clocks() {

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * load merge of results of --json: several generators as one run.  Counts,
+ * errors and histograms are added up, the seconds by their time.  The measured
+ * part is from the first start to the last end, and the verdict is the worst.
+ *
+ * The files were written by this program, but may have been changed since: a
+ * value of another type counts as absent.
+ */
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "load.h"
+
+#include "../../cli/cli.h"
+#include "report/json.h"
+
+#ifdef HAVE_JANSSON
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "judge/verdict.h"
+#include "measure/clock.h"
+#include "measure/hlog.h"
+#include "measure/units.h"
+
+/* Less of the time in which all were running is a reason for care. */
+#define OVERLAP_CARE 0.98
+
+struct runs {
+	struct result *all;
+	struct plan *plan;
+	json_t **files;
+	size_t count;
+	int64_t first_start, last_start, first_end, last_end; /* ns, epoch */
+	double squares; /* of the replies of each connection */
+	double medians; /* of these replies, a sum */
+};
+
+/* -------------------------------------------------------------- the values */
+
+static const json_t *at(const json_t *object, const char *a, const char *b)
+{
+	const json_t *value = json_object_get(object, a);
+
+	return b ? json_object_get(value, b) : value;
+}
+
+static int64_t whole(const json_t *object, const char *a, const char *b)
+{
+	const json_t *value = at(object, a, b);
+
+	if (json_is_real(value) && json_real_value(value) >= 0 &&
+	    json_real_value(value) < 9e18)
+		return (int64_t)json_real_value(value);
+	return json_integer_value(value);
+}
+
+static uint64_t number(const json_t *object, const char *a, const char *b)
+{
+	int64_t value = whole(object, a, b);
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static int small(const json_t *object, const char *a, const char *b)
+{
+	int64_t value = whole(object, a, b);
+
+	return value > 0 && value < INT32_MAX ? (int)value : 0;
+}
+
+static double real(const json_t *object, const char *a, const char *b)
+{
+	return json_number_value(at(object, a, b));
+}
+
+static bool is_true(const json_t *object, const char *a, const char *b)
+{
+	return json_is_true(at(object, a, b));
+}
+
+static const char *text(const json_t *object, const char *a, const char *b)
+{
+	return json_string_value(at(object, a, b));
+}
+
+/* Its place in a list of names, or 0. */
+static int place(const char *name, const char *const *names, int count)
+{
+	for (int i = 0; name && i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return 0;
+}
+
+static void keep_most(int64_t *most, int64_t value)
+{
+	if (value > *most)
+		*most = value;
+}
+
+/* ---------------------------------------------------------------- the plan */
+
+static bool add_list(struct prefixes *p, const json_t *list)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value) if (json_is_string(value) &&
+					       p->count < PREFIXES_MAX)
+		p->list[p->count++] =
+		(struct bytes){ .data = strdup(json_string_value(value)),
+				.len = json_string_length(value) };
+	for (i = 0; i < p->count; i++)
+		if (!p->list[i].data)
+			return false;
+	return true;
+}
+
+/* What all runs have in common. */
+static bool read_plan(struct plan *p, const json_t *plan)
+{
+	const json_t *content = at(plan, "content", NULL);
+	const char *expect = text(content, "expect", NULL);
+	int64_t duration = whole(plan, "times", "duration_ns");
+	int64_t timeout = whole(plan, "times", "timeout_ns");
+
+	*p = (struct plan){
+		.address = text(plan, "address", NULL),
+		.mode = (enum plan_mode)place(text(plan, "mode", NULL),
+					      json_modes, JSON_MODES),
+		.schedule = (enum plan_schedule)place(
+			text(plan, "schedule", NULL), json_schedules,
+			JSON_SCHEDULES),
+		.depth = small(plan, "depth", NULL),
+		.seed = number(plan, "seed", NULL),
+		.duration_ns = duration > 0 ? duration : INT64_MAX,
+		.warmup_ns = whole(plan, "times", "warmup_ns"),
+		.timeout_ns = timeout > 0 ? timeout : INT64_MAX,
+		.connect_timeout_ns = INT64_MAX,
+		.reconnect = is_true(plan, "reconnect", NULL),
+		.payload =
+			(enum plan_payload)place(text(content, "payload", NULL),
+						 json_payloads, JSON_PAYLOADS),
+		.size_min = number(content, "size_min", NULL),
+		.size_max = number(content, "size_max", NULL),
+		.text_given = text(content, "text", NULL),
+		.script_path = text(content, "script", NULL),
+		.expect_given = expect ? expect : "echo",
+		.banner = (enum plan_banner)place(text(content, "banner", NULL),
+						  json_banners, JSON_BANNERS),
+		.banner_text = text(content, "banner_text", NULL),
+	};
+	p->expect = strcmp(p->expect_given, "echo") == 0    ? EXPECT_ECHO
+		    : strcmp(p->expect_given, "reply") == 0 ? EXPECT_REPLY
+							    : EXPECT_FRAMED;
+	p->expected.match = text(content, "match", NULL);
+	if (!p->address)
+		p->address = "";
+	return add_list(&p->expected.ok, at(content, "ok", NULL)) &&
+	       add_list(&p->expected.bad, at(content, "bad", NULL));
+}
+
+/* Runs that send or expect something else have no figures in common. */
+static bool is_same_plan(const struct runs *m, size_t i, const char *path)
+{
+	static const char *const names[] = { "mode", "schedule", "depth",
+					     "content", "proxy" };
+	const json_t *first = at(m->files[0], "plan", NULL);
+	const json_t *plan = at(m->files[i], "plan", NULL);
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		if (!json_equal(json_object_get(first, names[n]),
+				json_object_get(plan, names[n]))) {
+			cli_error("%s: plan.%s differs from that of the first "
+				  "run",
+				  path, names[n]);
+			return false;
+		}
+	return true;
+}
+
+static void add_plan(struct plan *p, const json_t *plan)
+{
+	p->connections += small(plan, "connections", NULL);
+	p->threads += small(plan, "threads", NULL);
+	p->idle += small(plan, "idle", NULL);
+	p->rate += real(plan, "rate", NULL);
+	p->count += number(plan, "times", "count");
+	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
+		p->bad_clients[i] +=
+			small(plan, "misfits", bad_client_names[i]);
+}
+
+/* -------------------------------------------------------------- the counts */
+
+static void add_counts(struct counts *b, const json_t *file)
+{
+	const struct {
+		const char *name;
+		uint64_t *count;
+	} fields[] = {
+		{ "planned", &b->planned },
+		{ "sent", &b->sent },
+		{ "never-sent", &b->never_sent },
+		{ "answered", &b->answered },
+		{ "timed-out", &b->timed_out },
+		{ "reset", &b->reset },
+		{ "closed-early", &b->closed_early },
+		{ "open", &b->open },
+		{ "drained", &b->drained },
+		{ "checked", &b->checked },
+		{ "wrong", &b->wrong },
+		{ "bad", &b->bad },
+		{ "swapped", &b->swapped },
+		{ "unsure", &b->unsure },
+		{ "missing", &b->missing },
+		{ "surplus", &b->surplus },
+		{ "crossed", &b->crossed },
+		{ "late", &b->late },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		*fields[i].count += number(file, "metrics", fields[i].name);
+	b->bytes_in += number(file, "run", "bytes_in");
+	b->bytes_out += number(file, "run", "bytes_out");
+}
+
+static void add_errors(struct result *r, const json_t *file, int64_t off)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(at(file, "errors", NULL), i, row)
+	{
+		struct error_row e = {
+			.phase = (enum error_phase)place(
+				text(row, "phase", NULL), error_phase_names,
+				ERROR_PHASES),
+			.error = small(row, "errno", NULL),
+			.count = number(row, "count", NULL),
+			.first_at = off + whole(row, "first_ns", NULL),
+			.last_at = off + whole(row, "last_ns", NULL),
+		};
+
+		error_table_add(&r->errors, &e);
+	}
+	r->errors.other += number(file, "errors_other", NULL);
+}
+
+/* n j squares = (sum)^2, where j is the fairness. */
+static void add_fairness(struct runs *m, const json_t *file, double asked)
+{
+	double j = real(file, "metrics", "fairness") / 100;
+	double sum = real(file, "metrics", "answered");
+
+	if (asked > 0 && j > 0)
+		m->squares += sum * sum / (asked * j);
+	m->medians += asked * real(file, "connections", "replies_median");
+}
+
+static void add_connections(struct runs *m, const json_t *file, int64_t off)
+{
+	struct conn_counts *c = &m->all->connections;
+	int asked = small(file, "connections", "asked");
+	uint64_t least = number(file, "connections", "replies_min");
+	uint64_t most = number(file, "connections", "replies_max");
+	int lost = small(file, "metrics", "lost");
+	int64_t lost_at = off + whole(file, "connections", "lost_at_ns");
+	double down = real(file, "metrics", "downtime%") / 100 * asked *
+		      real(file, "run", "elapsed_ns");
+
+	add_fairness(m, file, asked);
+	if (lost > 0 && (c->lost == 0 || lost_at < c->lost_at))
+		c->lost_at = lost_at;
+	if (c->asked == 0 || least < c->replies_min)
+		c->replies_min = least;
+	if (most > c->replies_max)
+		c->replies_max = most;
+	c->asked += asked;
+	c->open += small(file, "connections", "open");
+	c->opened += small(file, "metrics", "opened");
+	c->served += small(file, "metrics", "served");
+	c->failed += small(file, "metrics", "failed");
+	c->lost += lost;
+	c->reopened += number(file, "metrics", "reopened");
+	c->ended += number(file, "metrics", "ended");
+	c->down_ns += (int64_t)down;
+	c->paused_ns +=
+		(int64_t)(down * real(file, "metrics", "paused%") / 100);
+	keep_most(&c->longest_silence, whole(file, "metrics", "silence"));
+	c->idle_asked += small(file, "connections", "idle_asked");
+	c->idle_opened += small(file, "connections", "idle_opened");
+	c->idle_open += small(file, "connections", "idle_open");
+	c->bytes_each = number(file, "connections", "bytes_each");
+	c->starved += small(file, "metrics", "starved");
+	for (int i = 0; i < WORST_CONNECTIONS; i++)
+		c->worst[i] = (int)json_integer_value(json_array_get(
+			at(file, "connections", "starved_numbers"), (size_t)i));
+}
+
+static void add_bad_clients(struct result *r, const json_t *file)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(at(file, "misfits", NULL), i, row)
+	{
+		struct bad_client_counts *m = &r->bad_clients[place(
+			text(row, "kind", NULL), bad_client_names,
+			BAD_CLIENT_KINDS)];
+
+		m->asked += small(row, "asked", NULL);
+		m->opened += small(row, "opened", NULL);
+		m->attempts += number(row, "attempts", NULL);
+		m->let_go += number(row, "let_go", NULL);
+		m->failed += number(row, "failed", NULL);
+		m->open += small(row, "open", NULL);
+	}
+}
+
+static void add_self(struct self *s, const json_t *file)
+{
+	double busy = real(file, "metrics", "cpu") / 100;
+
+	if (busy > s->busiest)
+		s->busiest = busy;
+	s->cpu_user += real(file, "self", "cpu_user_s");
+	s->cpu_system += real(file, "self", "cpu_system_s");
+	s->switches += number(file, "metrics", "switches");
+	s->late_ours += number(file, "metrics", "late-ours");
+	s->late_server += number(file, "metrics", "late-server");
+	s->histogram_bytes += number(file, "self", "histogram_bytes");
+	keep_most(&s->longest_stall, whole(file, "metrics", "stall"));
+	keep_most(&s->late_ours_max, whole(file, "self", "late_ours_max_ns"));
+	keep_most(&s->late_server_max,
+		  whole(file, "self", "late_server_max_ns"));
+}
+
+static void add_first_bad(struct runs *m, const json_t *file, int64_t off)
+{
+	const json_t *bad = at(file, "first_bad", NULL);
+	const char *sent = text(bad, "sent", NULL);
+	const char *got = text(bad, "received", NULL);
+	struct bad_reply *b = &m->all->first_bad;
+	int64_t when = off + whole(bad, "at_ns", NULL);
+
+	if (!sent || !got || !text(bad, "why", NULL) ||
+	    (b->why && b->at <= when))
+		return;
+	*b = (struct bad_reply){ .why = text(bad, "why", NULL),
+				 .at = when,
+				 .conn = (uint32_t)number(bad, "connection",
+							  NULL),
+				 .seq = number(bad, "message", NULL) };
+	b->sent_len = strnlen(sent, EXCERPT_MAX);
+	b->got_len = strnlen(got, EXCERPT_MAX);
+	memcpy(b->sent, sent, b->sent_len);
+	memcpy(b->got, got, b->got_len);
+}
+
+/* -------------------------------------------------------------- the clocks */
+
+/* The slots of the text, and the exact figures that it lacks. */
+static const char *read_clock(struct histogram *h, const json_t *clock)
+{
+	const char *slots = text(clock, "histogram", NULL);
+	const char *wrong;
+
+	if (!slots)
+		return "a clock has no histogram: it was written without zlib, "
+		       "or by an older version";
+	wrong = hlog_decode(h, slots, strlen(slots));
+	if (wrong || h->total == 0)
+		return wrong ? wrong : "a histogram is empty";
+	if (h->total != number(clock, "samples", NULL) ||
+	    histogram_slot(whole(clock, "min_ns", NULL)) !=
+		    histogram_slot(h->min) ||
+	    histogram_slot(whole(clock, "max_ns", NULL)) !=
+		    histogram_slot(h->max))
+		return "a histogram contradicts its figures";
+	h->min = whole(clock, "min_ns", NULL);
+	h->max = whole(clock, "max_ns", NULL);
+	h->clamped = number(clock, "clamped", NULL);
+	h->sum = real(clock, "mean_ns", NULL) * (double)h->total;
+	return NULL;
+}
+
+static const char *add_clock(struct result *r, enum clock_kind kind,
+			     const json_t *clock)
+{
+	struct histogram *h;
+	const char *wrong;
+
+	if (!json_is_object(clock))
+		return NULL;
+	h = calloc(1, sizeof(*h));
+	if (!r->clocks[kind])
+		r->clocks[kind] = calloc(1, sizeof(*h));
+	if (!h || !r->clocks[kind]) {
+		free(h);
+		return "out of memory";
+	}
+	wrong = read_clock(h, clock);
+	if (!wrong)
+		histogram_add(r->clocks[kind], h);
+	free(h);
+	if (!wrong && kind < CENSORED_CLOCKS &&
+	    number(clock, "unanswered", NULL) > 0)
+		censored_add(&r->censored[kind],
+			     &(struct censored){
+				     number(clock, "unanswered", NULL),
+				     whole(clock, "unanswered_min_ns", NULL) });
+	return wrong;
+}
+
+static const char *add_clocks(struct result *r, const json_t *file)
+{
+	const char *wrong = NULL;
+
+	for (int k = 0; k < CLOCK_KINDS && !wrong; k++)
+		wrong = add_clock(r, (enum clock_kind)k,
+				  at(file, "clocks", clock_names[k]));
+	return wrong;
+}
+
+/* ------------------------------------------------------------- the seconds */
+
+static struct second *second_at(struct result *r, int64_t number)
+{
+	struct second *more;
+
+	if (number < 0 || number > 366 * 86400)
+		return NULL;
+	if ((size_t)number >= r->second_count) {
+		more = reallocarray(r->seconds, (size_t)number + 1,
+				    sizeof(*more));
+		if (!more)
+			return NULL;
+		r->seconds = more;
+		for (; r->second_count <= (size_t)number; r->second_count++)
+			more[r->second_count] = (struct second){
+				.at = (int64_t)r->second_count * SECOND,
+				.length = SECOND,
+				.is_drain = true,
+			};
+	}
+	return &r->seconds[number];
+}
+
+/*
+ * Each second goes into the one that most of it lies in.  Percentiles of
+ * several runs cannot be had from those of each; the maximum can.
+ */
+static void add_seconds(struct result *r, const json_t *file, int64_t off)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(at(file, "seconds", NULL), i, row)
+	{
+		int64_t middle = off + whole(row, "at_ns", NULL) +
+				 whole(row, "length_ns", NULL) / 2;
+		struct second *s = second_at(r, middle / SECOND);
+
+		if (!s)
+			continue;
+		s->answered += number(row, "answered", NULL);
+		s->errors += number(row, "errors", NULL);
+		s->bytes_in += number(row, "bytes_in", NULL);
+		s->bytes_out += number(row, "bytes_out", NULL);
+		s->open += small(row, "open", NULL);
+		s->has_bad_clients =
+			s->has_bad_clients || is_true(row, "misfits", NULL);
+		s->is_drain = s->is_drain && is_true(row, "drain", NULL);
+		keep_most(&s->max, whole(row, "max_ns", NULL));
+		s->p50 = s->p90 = s->p99 = s->p999 = -1;
+	}
+}
+
+/* ------------------------------------------------------------- the verdict */
+
+static void add_verdict_of(struct result *r, const json_t *file,
+			   const char *path)
+{
+	const char *name = strrchr(path, '/');
+	enum verdict grade = (enum verdict)place(
+		text(file, "verdict", "verdict"), verdict_names, 3);
+	const json_t *reason;
+	size_t i;
+
+	json_array_foreach(at(file, "verdict", "reasons"), i, reason)
+		verdict_add(r, grade, "%s: %s", name ? name + 1 : path,
+			    json_string_value(reason)
+				    ? json_string_value(reason)
+				    : "");
+	r->is_cut = r->is_cut || is_true(file, "run", "cut");
+	r->is_stopped = r->is_stopped || is_true(file, "run", "stopped");
+	r->is_incomplete =
+		r->is_incomplete || is_true(file, "run", "incomplete");
+}
+
+static void judge_overlap(struct runs *m)
+{
+	double span = (double)(m->last_end - m->first_start);
+	double common = (double)(m->first_end - m->last_start);
+	char from[UNITS_TEXT], of[UNITS_TEXT];
+
+	if (common < 0)
+		common = 0;
+	if (m->count > 1 && common < OVERLAP_CARE * span)
+		verdict_add(m->all, VERDICT_WITH_CARE,
+			    "all runs were under way for %s of %s only: see "
+			    "--start-at",
+			    units_time((int64_t)common, from),
+			    units_time((int64_t)span, of));
+}
+
+/* --------------------------------------------------------------- the whole */
+
+static json_t *open_run(const char *path)
+{
+	json_error_t error;
+	json_t *file = json_load_file(path, 0, &error);
+
+	if (!file && error.line < 0) {
+		cli_error("%s", error.text); /* contains the path */
+		return NULL;
+	}
+	if (text(file, "schema", NULL) &&
+	    strcmp(text(file, "schema", NULL), JSON_SCHEMA) == 0 &&
+	    whole(file, "version", NULL) == JSON_VERSION &&
+	    real(file, "run", "started") > 0 &&
+	    number(file, "run", "elapsed_ns") > 0)
+		return file;
+	json_decref(file);
+	cli_error("%s: not a run that weir-client load --json wrote", path);
+	return NULL;
+}
+
+static int64_t start_of(const json_t *file)
+{
+	return (int64_t)(real(file, "run", "started") * 1e3) * MS;
+}
+
+static void find_span(struct runs *m)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		int64_t start = start_of(m->files[i]);
+		int64_t end = start + whole(m->files[i], "run", "elapsed_ns");
+
+		if (i == 0 || start < m->first_start)
+			m->first_start = start;
+		if (i == 0 || start > m->last_start)
+			m->last_start = start;
+		if (i == 0 || end < m->first_end)
+			m->first_end = end;
+		if (i == 0 || end > m->last_end)
+			m->last_end = end;
+	}
+}
+
+static bool add_run(struct runs *m, size_t i, const char *path)
+{
+	const json_t *file = m->files[i];
+	int64_t off = start_of(file) - m->first_start;
+	const char *wrong = add_clocks(m->all, file);
+
+	if (wrong) {
+		cli_error("%s: %s", path, wrong);
+		return false;
+	}
+	add_plan(m->plan, at(file, "plan", NULL));
+	add_counts(&m->all->counts, file);
+	add_errors(m->all, file, off);
+	add_connections(m, file, off);
+	add_bad_clients(m->all, file);
+	add_self(&m->all->self, file);
+	add_first_bad(m, file, off);
+	add_seconds(m->all, file, off);
+	add_verdict_of(m->all, file, path);
+	return true;
+}
+
+static void finish(struct runs *m)
+{
+	struct result *r = m->all;
+	struct conn_counts *c = &r->connections;
+	double sum = (double)r->counts.answered;
+	const char *target = text(m->files[0], "run", "target");
+
+	r->started = (double)m->first_start / 1e9;
+	r->elapsed = m->last_end - m->first_start;
+	if (m->plan->duration_ns < INT64_MAX)
+		m->plan->duration_ns = r->elapsed;
+	if (c->asked > 0 && m->squares > 0) {
+		c->fairness = sum * sum / (c->asked * m->squares);
+		c->replies_median = (uint64_t)(m->medians / c->asked);
+	}
+	snprintf(r->target, sizeof(r->target), "%s", target ? target : "");
+}
+
+static bool add_runs(struct runs *m, char **paths)
+{
+	bool is_read = true;
+
+	for (size_t i = 0; i < m->count && is_read; i++) {
+		m->files[i] = open_run(paths[i]);
+		is_read = m->files[i] && is_same_plan(m, i, paths[i]);
+	}
+	if (!is_read)
+		return false;
+	find_span(m);
+	judge_overlap(m);
+	if (!read_plan(m->plan, at(m->files[0], "plan", NULL))) {
+		cli_error("out of memory");
+		return false;
+	}
+	for (size_t i = 0; i < m->count && is_read; i++)
+		is_read = add_run(m, i, paths[i]);
+	if (is_read)
+		finish(m);
+	return is_read;
+}
+
+int load_merge_runs(char **paths, size_t count, merge_report *report, void *arg)
+{
+	static struct plan plan; /* too large for a small stack */
+	struct result all = { .plan = &plan,
+			      .censored = { { 0, NEVER }, { 0, NEVER } },
+			      .without_censored = { .min = NEVER },
+			      .with_censored = { .min = NEVER } };
+	struct runs m = { .all = &all,
+			  .plan = &plan,
+			  .files = calloc(count, sizeof(json_t *)),
+			  .count = count };
+	int status = CLI_USAGE;
+
+	if (m.files && add_runs(&m, paths))
+		status = report(arg, &all);
+	for (size_t i = 0; m.files && i < count; i++)
+		json_decref(m.files[i]);
+	free(m.files);
+	expectation_fini(&plan.expected);
+	result_free(&all);
+	return status;
+}
+
+#else
+
+int load_merge_runs(char **paths, size_t count, merge_report *report, void *arg)
+{
+	(void)paths;
+	(void)count;
+	(void)report;
+	(void)arg;
+	cli_error("merge: %s", JSON_UNAVAILABLE);
+	return CLI_USAGE;
+}
+
+#endif
