@@ -178,6 +178,7 @@ static const struct wrong {
 	{ "http", OK "Content-Length: -1\r\n", 37 },
 	{ "http", OK "Content-Length: 1x\r\n", 37 },
 	{ "http", OK "Content-Length: 1\r\nContent-Length: 2\r\n", 55 },
+	{ "http", OK "Content-Length: 1\0000\r\n", 39 },
 	{ "http",
 	  OK "Content-Length: 000000000000000000000000000000"
 	     "0000000000000000000000000000005\r\n",
