@@ -150,6 +150,24 @@ void weir_server_free(weir_server *s)
 
 /* ------------------------------------------------------------------ listen */
 
+/* In a lame duck the server goes on as before. */
+static bool is_stopping(const weir_server *s)
+{
+	const struct wr_core *core = &s->core;
+
+	return atomic_load(&core->stop_wanted) &&
+	       (wr_core_phase(core) == WR_PHASE_NEW ||
+		wr_now_ns() >= atomic_load(&core->lame_till));
+}
+
+/* What ends a look-up. */
+static const atomic_bool *next_stop(const weir_server *s)
+{
+	const atomic_bool *stop = &s->core.stop_wanted;
+
+	return atomic_load(stop) ? NULL : stop;
+}
+
 int weir_server_listen(weir_server *s, const char *where,
 		       const struct weir_service *service)
 {
@@ -160,7 +178,7 @@ int weir_server_listen(weir_server *s, const char *where,
 
 	if (s == NULL || where == NULL)
 		return -EINVAL;
-	if (atomic_load(&s->core.stop_wanted))
+	if (is_stopping(s))
 		return -ESHUTDOWN;
 	rc = wr_address_parse(&addr, where);
 	if (rc < 0)
@@ -177,7 +195,7 @@ int weir_server_listen(weir_server *s, const char *where,
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,
 				      (mode_t)endpoint->service.set.mode,
-				      &s->core.stop_wanted);
+				      next_stop(s));
 	if (rc < 0) {
 		wr_endpoint_free(endpoint);
 		return rc;
@@ -226,7 +244,7 @@ int weir_server_unlisten(weir_server *s, int id)
 
 	if (e == NULL)
 		return -EINVAL;
-	if (atomic_load(&s->core.stop_wanted))
+	if (is_stopping(s))
 		return -ESHUTDOWN;
 	rc = wr_fence_request(&s->acceptor.accept, e);
 	if (rc == 0 && !close_before_start(s, e))
@@ -241,9 +259,8 @@ int weir_server_listener_fd(weir_server *s, int id)
 
 	if (e == NULL)
 		return -EINVAL;
-	return atomic_load(&s->core.stop_wanted)
-		       ? -ESHUTDOWN
-		       : wr_fence_share(&s->acceptor.accept, e);
+	return is_stopping(s) ? -ESHUTDOWN
+			      : wr_fence_share(&s->acceptor.accept, e);
 }
 
 int weir_server_own_listener(weir_server *s, int id)
@@ -253,9 +270,8 @@ int weir_server_own_listener(weir_server *s, int id)
 
 	if (e == NULL)
 		return -EINVAL;
-	return atomic_load(&s->core.stop_wanted)
-		       ? -ESHUTDOWN
-		       : wr_fence_own(&s->acceptor.accept, e);
+	return is_stopping(s) ? -ESHUTDOWN
+			      : wr_fence_own(&s->acceptor.accept, e);
 }
 
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)

@@ -575,10 +575,10 @@ WEIR_API int weir_server_new(weir_server **ret,
  * socket, which the server then owns).  Port 0 picks a free port.
  *
  * A host name is looked up for at most 30 s; weir_server_stop() in another
- * thread or a signal handler ends the wait.  While "unix:/path" is being opened
- * there is a file "/path.lock".  Every program in the network namespace may
- * connect to "unix:@abstract": it has no mode, and service->mode must be 0 or
- * 0666.
+ * thread or a signal handler ends the wait, but not in a lame duck.  While
+ * "unix:/path" is being opened there is a file "/path.lock".  Every program in
+ * the network namespace may connect to "unix:@abstract": it has no mode, and
+ * service->mode must be 0 or 0666.
  *
  * Listeners share the queue and max_connections and are served in rotation.  Up
  * to a quarter of the places of each is kept for listeners that have no
@@ -607,7 +607,7 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * until weir_server_free(), and 192 bytes for each worker.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
- * is closed); -ESHUTDOWN (a stop began).
+ * is closed); -ESHUTDOWN (stopped).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_unlisten(weir_server *s, int id);
@@ -630,7 +630,7 @@ WEIR_API int weir_server_address(weir_server *s, int id, char *buf, size_t cap);
  * descriptor.
  *
  * Returns the descriptor; -EALREADY (it is being closed); -EINVAL (no such
- * listener, or it is closed); -ESHUTDOWN (a stop began).
+ * listener, or it is closed); -ESHUTDOWN (stopped).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_listener_fd(weir_server *s, int id);
@@ -642,7 +642,7 @@ WEIR_API int weir_server_listener_fd(weir_server *s, int id);
  * and removes the path of a Unix socket.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
- * is closed); -ESHUTDOWN (a stop began).
+ * is closed); -ESHUTDOWN (stopped).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_own_listener(weir_server *s, int id);
@@ -678,8 +678,9 @@ WEIR_API int weir_server_run(weir_server *s, unsigned flags);
  * Ask the server to stop within grace_ms (0: at once; WEIR_NEVER: no deadline).
  * weir_server_drain() takes the times of the configuration: for lame_duck_ms
  * the server goes on as before, but weir_server_is_draining() returns 1, so
- * that a load balancer can be told; then it stops within drain_ms.
- * weir_server_stop() ends a lame duck.
+ * that a load balancer can be told; then it stops within drain_ms.  In this
+ * lame duck, calls on listeners succeed as before; later ones return
+ * -ESHUTDOWN.  weir_server_stop() ends a lame duck.
  *
  * They return at once; weir_server_join() waits.  Another call can only bring
  * the deadline forward.  Before weir_server_start() they prevent the start.
@@ -1037,8 +1038,8 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *   -ENOBUFS     outbox_max would be exceeded; `readable` only
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
  *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
- *   -ETIMEDOUT   a wait: the peer took too little for write_ms; or it is
- *                unreachable
+ *   -ETIMEDOUT   a wait: the peer took too little for write_ms, or lifetime_ms
+ *                has passed; or the peer is unreachable
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
  *   -EINVAL, -ENOMEM

@@ -142,6 +142,32 @@ START_TEST(its_length_can_change_before_it_begins)
 }
 END_TEST
 
+START_TEST(listeners_come_and_go_in_a_lame_duck)
+{
+	struct server *s = serve_with_lame_duck(WEIR_NEVER, 60000);
+	struct client *c;
+	char where[64];
+	int id;
+
+	drain_and_expect_service(s);
+	id = server_listen(s, "127.0.0.1:0",
+			   WEIR_SERVICE(.readable = echo_lines));
+	server_address(s, id, where, sizeof(where));
+	c = client_open_at(where);
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_ge(weir_server_listener_fd(s->weir, id), 0);
+	ck_assert_int_eq(weir_server_own_listener(s->weir, id), 0);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, id), 0);
+	UNTIL(weir_server_unlisten(s->weir, id) == -EINVAL);
+	client_expect_echo(c, "still here\n");
+	ck_assert_uint_eq(stats(s).phase, WEIR_PHASE_LAME_DUCK);
+	weir_server_stop(s->weir, 60000);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, 0), -ESHUTDOWN);
+	client_close(c);
+	server_join_and_check(s);
+}
+END_TEST
+
 START_TEST(a_free_does_not_wait_for_it)
 {
 	struct server *s = serve_with_lame_duck(WEIR_NEVER, 60000);
@@ -161,5 +187,6 @@ int main(void)
 			 another_drain_does_not_lengthen_it,
 			 a_stop_ends_it_and_keeps_the_nearer_deadline,
 			 its_length_can_change_before_it_begins,
+			 listeners_come_and_go_in_a_lame_duck,
 			 a_free_does_not_wait_for_it);
 }
