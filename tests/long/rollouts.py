@@ -96,6 +96,7 @@ class Rollout(TestCase):
         self.addCleanup(balancer.wait)
         self.addCleanup(balancer.kill)
         connect_soon(self.front).close()
+        until(lambda: os.path.exists(self.stats), "the socket of commands")
 
     def command(self, text):
         with socket.socket(socket.AF_UNIX) as sock:
@@ -132,7 +133,7 @@ class Rollout(TestCase):
 
     def lost(self):
         metrics = self.found["metrics"]
-        return int(metrics["errors"]), int(metrics["messages"])
+        return int(metrics["errors"]), int(metrics["answered"])
 
     def max_ms(self):
         return self.found["metrics"]["max"] / 1e6
