@@ -93,8 +93,8 @@
 #define WR_STACKS_KEPT 64
 /* What a pooled stack keeps resident; the rest was a rare need. */
 #define WR_STACK_STAYS ((size_t)16 * 1024)
-/* For the message of an overflow; a signal frame takes up to 11 KiB. */
-#define WR_SIGNAL_STACK ((size_t)32 * 1024)
+/* For the message of an overflow, besides what a signal takes. */
+#define WR_SIGNAL_STACK ((size_t)20 * 1024)
 /* Pages that one look at the depth of a stack covers. */
 #define WR_STACK_LOOK 64
 

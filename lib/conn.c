@@ -143,9 +143,14 @@ int64_t wr_conn_stall_at(struct weir_conn *c)
 	return at - (at - c->ctx->now - 1) / part * part;
 }
 
+bool wr_conn_has_outlived(const struct weir_conn *c)
+{
+	return time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now;
+}
+
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
-	if (time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now)
+	if (wr_conn_has_outlived(c))
 		return WEIR_END_LIFETIME;
 	if (wr_conn_has_output(c) && wr_conn_stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;

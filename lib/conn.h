@@ -141,8 +141,8 @@ struct wr_out {
 
 /* Of one callback; a field that outlives it says so. */
 struct wr_call {
-	size_t bytes;	   /* input given ... */
-	uint32_t messages; /* ... in this many messages */
+	size_t bytes;	   /* input given, and written by a session */
+	uint32_t messages; /* given */
 	uint8_t why;	   /* WEIR_OPENED ...; 0: none yet; stays */
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
@@ -152,6 +152,7 @@ struct wr_call {
 	bool drain_deferred;  /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;     /* woken during the callback; stays */
 	bool was_interrupted; /* inside a message: the next wait tells */
+	bool wait_failed;     /* the last wait, and it was not parked since */
 };
 
 struct wr_linger {
@@ -319,6 +320,9 @@ int64_t wr_conn_stall_at(struct weir_conn *c); /* of the output alone */
 
 /* Owner, after wr_conn_due_at(): the deadline as WEIR_END_... */
 uint8_t wr_conn_due_end(struct weir_conn *c);
+
+/* Owner: its lifetime has passed. */
+bool wr_conn_has_outlived(const struct weir_conn *c);
 
 /*
  * In a drain: how long to wait for a first message, or for the rest of one
@@ -496,6 +500,18 @@ int64_t wr_conn_quiet_since(struct weir_conn *c);
  */
 int wr_conn_wait_output(struct weir_conn *c);
 
+/*
+ * Owner, in a call that could go on: a session on a stack of its own goes
+ * behind the others.  0 or -errno, as of a wait.
+ */
+int wr_conn_let_others_run(struct weir_conn *c);
+
+/*
+ * Owner, after a flush that has left output: wait for room if the socket is
+ * full, else let others run.
+ */
+int wr_conn_wait_flush(struct weir_conn *c, int flushed);
+
 /* ------------------------------------------------------------ conn_output */
 
 /* A value of file_error, besides errors of pread(2). */
@@ -505,7 +521,7 @@ int wr_conn_wait_output(struct weir_conn *c);
 enum {
 	WR_FLUSH_DONE = 0,
 	WR_FLUSH_STALLED = 1, /* socket buffer full */
-	WR_FLUSH_YIELDED = 2  /* files are left; let others run */
+	WR_FLUSH_YIELDED = 2  /* the turn is over; let others run */
 };
 
 /* Owner. */

@@ -231,8 +231,7 @@ static int make_room(struct weir_conn *c)
 			break;
 		if (!wr_conn_may_wait(c))
 			return say_eagain(c, WR_INPUT_BACKPRESSURE);
-		if (rc == WR_FLUSH_STALLED)
-			rc = wr_conn_wait_output(c);
+		rc = wr_conn_wait_flush(c, rc);
 		if (rc < 0)
 			return rc;
 	}
@@ -271,8 +270,23 @@ static int take_turn_beside(struct weir_conn *c)
 	session->call.messages += c->call.messages;
 	c->call.bytes = c->call.messages = 0;
 	return session->call.messages > 0 && is_budget_spent(session)
-		       ? wr_conn_park(session, WR_WAIT_TURN)
+		       ? wr_conn_let_others_run(c)
 		       : 0;
+}
+
+/* The lifetime is checked here for a session that never waits. */
+static WR_OUT_OF_LINE int end_turn(struct weir_conn *c)
+{
+	if (!wr_conn_may_wait(c))
+		return say_eagain(c, WR_INPUT_BUDGET);
+	if (c->coro)
+		return wr_conn_let_others_run(c);
+	c->call.bytes = 0;
+	c->ctx->now = wr_now_ns();
+	if (!wr_conn_has_outlived(c))
+		return 0;
+	c->call.timed_out = WEIR_END_LIFETIME;
+	return -ETIMEDOUT;
 }
 
 static WR_INLINE int begin_input(struct weir_conn *c)
@@ -287,9 +301,11 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 		if (rc < 0)
 			return rc;
 	}
-	if ((c->coro || !wr_conn_may_wait(c)) && has_had_turn(c))
-		return c->coro ? wr_conn_park(c, WR_WAIT_TURN)
-			       : say_eagain(c, WR_INPUT_BUDGET);
+	if (has_had_turn(c)) {
+		rc = end_turn(c);
+		if (rc < 0)
+			return rc;
+	}
 	return wr_conn_is_congested(c) ? make_room(c) : 0;
 }
 
@@ -344,7 +360,7 @@ static int wait_input(struct weir_conn *c)
 			if (rc < 0)
 				return rc;
 		}
-		if (got & ~POLLOUT)
+		if (got & ~POLLOUT && !wr_conn_has_outlived(c))
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
 			return wr_conn_end_wait(c);

@@ -195,8 +195,8 @@ static void note_stall_locked(struct weir_conn *c)
 static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 		       struct rest *rest)
 {
+	uint64_t end_of_turn = c->out.sent + WR_SENDFILE_BYTES;
 	int64_t files_end_at = 0;
-	uint64_t files_sent = 0;
 	int rc;
 
 	if (c->is_connecting)
@@ -217,10 +217,12 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 			if (files_end_at == 0)
 				files_end_at = ctx->now + WR_TURN_NS;
 			else if (ctx->now >= files_end_at ||
-				 files_sent >= WR_SENDFILE_BYTES)
+				 c->out.sent >= end_of_turn)
 				return WR_FLUSH_YIELDED;
 			rc = send_file_locked(c);
-			files_sent += rc > 0 ? (uint64_t)rc : 0;
+		} else if (ctx && rest && wr_conn_may_wait(c) &&
+			   c->out.sent >= end_of_turn) {
+			return WR_FLUSH_YIELDED;
 		} else {
 			rc = send_bytes_locked(c, ctx, rest);
 		}
@@ -343,7 +345,7 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 		}
 		c->out.is_writing = true; /* keeps others out of its middle */
 		wr_word_unlock(&c->lock);
-		rc = rc == WR_FLUSH_STALLED ? wr_conn_wait_output(c) : 0;
+		rc = wr_conn_wait_flush(c, rc);
 		wr_word_lock(&c->lock);
 	}
 	c->out.is_writing = false;
@@ -368,15 +370,31 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 	return has_space(c, rest) ? keep_locked(c, c->ctx, rest) : -ENOBUFS;
 }
 
+/* A peer that takes everything at once does not make a session wait. */
+static int begin_output(struct weir_conn *c, size_t len)
+{
+	struct weir_conn *session = c->table ? c : wr_conn_session();
+	int rc = 0;
+
+	if (c->end != WR_END_OPEN)
+		return -EPIPE;
+	if (session == NULL || session->coro == NULL)
+		return 0;
+	if (session->call.bytes >= WR_TURN_BYTES)
+		rc = wr_conn_let_others_run(c);
+	session->call.bytes += len;
+	return rc;
+}
+
 static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		      size_t len)
 {
 	WR_NO_CANCEL_IN(c);
 	struct rest rest = { iov, count, 0, len, NULL };
-	int rc;
+	int rc = begin_output(c, len);
 
-	if (c->end != WR_END_OPEN)
-		return -EPIPE;
+	if (rc < 0)
+		return rc;
 	wr_word_lock(&c->lock);
 	rc = may_write(c);
 	if (rc == 0 && len > 0)

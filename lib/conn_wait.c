@@ -237,6 +237,9 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
+	/* else another thread of the program runs in its callback */
+	wr_assert(wr_coro_current() == c->coro);
+	c->wait_rc = 0;
 	atomic_store_explicit(&c->wait_for, what, memory_order_relaxed);
 	wr_coro_pause(c->coro);
 	return c->wait_rc;
@@ -292,6 +295,17 @@ static int wait_output(struct weir_conn *c)
 	return rc < 0 ? rc : 0;
 }
 
+int wr_conn_let_others_run(struct weir_conn *c)
+{
+	struct weir_conn *session = c->table ? c : wr_conn_session();
+	int rc = 0;
+
+	if (session && session->coro)
+		rc = wr_conn_park(session, WR_WAIT_TURN);
+	/* The session's deadlines are not those of c. */
+	return rc == -ETIMEDOUT && session != c ? 0 : rc;
+}
+
 int wr_conn_wait_output(struct weir_conn *c)
 {
 	int rc;
@@ -303,4 +317,10 @@ int wr_conn_wait_output(struct weir_conn *c)
 	rc = wait_output(c);
 	atomic_store(&c->waiter_fd, -1);
 	return rc;
+}
+
+int wr_conn_wait_flush(struct weir_conn *c, int flushed)
+{
+	return flushed == WR_FLUSH_STALLED ? wr_conn_wait_output(c)
+					   : wr_conn_let_others_run(c);
 }

@@ -484,8 +484,28 @@ static enum step resume_session(struct weir_conn *c, int rc)
 		       : apply_verdict(c, verdict);
 }
 
-/* No stack: an accepted connection can still be refused before its first call.
+/*
+ * No stack: without its first call an accepted connection can still be refused,
+ * and a deadline ends it without a last one.
  */
+static enum step go_without_stack(struct weir_conn *c, bool is_first, int rc)
+{
+	bool has_expired = c->call.why == WEIR_EXPIRED;
+
+	if (is_first)
+		c->call.why = 0;
+	if (has_expired) {
+		log_failure(c, "no stack for its last callback: ", rc);
+		log_deadline(c, c->cause);
+		return begin_close(c, c->cause);
+	}
+	if (!is_first || c->is_dialled)
+		return log_and_close(c, "no stack for its session: ", rc);
+	log_failure(c, "refused, no stack for its session: ", rc);
+	wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
+	return STEP_GONE;
+}
+
 static enum step begin_session(struct weir_conn *c, int why, bool was_off)
 {
 	bool is_first = c->call.why == 0;
@@ -493,16 +513,22 @@ static enum step begin_session(struct weir_conn *c, int why, bool was_off)
 
 	c->call = (struct wr_call){ .why = (uint8_t)why, .was_off = was_off };
 	rc = wr_session_begin(c);
-	if (rc == 0) {
-		WR_PROBE2(callback__begin, c->id, why);
-		return resume_session(c, 0);
-	}
-	if (!is_first || c->is_dialled)
-		return log_and_close(c, "no stack for its session: ", rc);
-	log_failure(c, "refused, no stack for its session: ", rc);
-	c->call.why = 0;
-	wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
-	return STEP_GONE;
+	if (rc < 0)
+		return go_without_stack(c, is_first, rc);
+	WR_PROBE2(callback__begin, c->id, why);
+	return resume_session(c, 0);
+}
+
+/*
+ * The result of a wait; but a session that waits again at once after an error,
+ * and gets another one, goes behind the others.
+ */
+static enum step end_session_wait(struct weir_conn *c, int rc)
+{
+	if (rc == 0 || !c->call.wait_failed || c->wait_for == WR_WAIT_TURN)
+		return resume_session(c, rc);
+	wr_session_defer(c, rc);
+	return STEP_AGAIN;
 }
 
 static enum step go_on_session(struct weir_conn *c)
@@ -511,7 +537,7 @@ static enum step go_on_session(struct weir_conn *c)
 
 	switch (wr_session_next(c, &rc)) {
 	case WR_SESSION_RESUME:
-		return resume_session(c, rc);
+		return end_session_wait(c, rc);
 	case WR_SESSION_AGAIN:
 		return STEP_AGAIN;
 	case WR_SESSION_PARK:
@@ -619,13 +645,6 @@ static enum step expire(struct weir_conn *c)
 	return begin_close(c, end);
 }
 
-static bool has_outlived(const struct weir_conn *c)
-{
-	return wr_deadline_at(c->born_at,
-			      wr_conn_timeout(c, WR_TMO_LIFETIME)) <=
-	       c->ctx->now;
-}
-
 static bool note_timer(struct weir_conn *c)
 {
 	bool has_passed = wr_conn_take_timer(c);
@@ -715,15 +734,20 @@ static enum step push_output(struct weir_conn *c)
  */
 static enum step check_due(struct weir_conn *c)
 {
+	int rc;
+
 	(void)note_timer(c);
 	if (wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
-	if (wr_conn_has_output(c) || has_outlived(c) ||
+	if (wr_conn_has_output(c) || wr_conn_has_outlived(c) ||
 	    c->rare & WR_RARE_INPUT_OFF)
 		return expire(c);
 	if (c->in.is_ready)
 		return STEP_ON;
-	return wr_conn_input_find(c) > 0 ? STEP_ON : expire(c);
+	rc = wr_conn_input_find(c);
+	if (rc < 0)
+		return lose(c, rc);
+	return rc > 0 ? STEP_ON : expire(c);
 }
 
 /*
@@ -897,10 +921,12 @@ static enum step park_session(struct weir_conn *c)
 		return STEP_ON;
 	}
 	rc = update_interest(c);
-	if (rc == 0)
+	if (rc == 0) {
+		c->call.wait_failed = false;
 		return park_until(c, at);
+	}
 	log_unwatched(c, rc);
-	return resume_session(c, rc);
+	return end_session_wait(c, rc);
 }
 
 static enum step park(struct weir_conn *c)
@@ -925,7 +951,7 @@ static enum step requeue(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
 
-	if (c->coro == NULL && has_outlived(c))
+	if (c->coro == NULL && wr_conn_has_outlived(c))
 		return expire(c);
 	if (c->coro == NULL && c->end == WR_END_OPEN && !c->in.is_ready &&
 	    watch(c) == STEP_GONE)

@@ -50,6 +50,7 @@ bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
 	struct wr_coro *co = c->coro;
 
 	c->wait_rc = rc;
+	c->call.wait_failed = rc < 0;
 	atomic_store_explicit(&c->wait_for, WR_WAIT_NOTHING,
 			      memory_order_relaxed);
 	c->call.bytes = 0;
@@ -60,6 +61,12 @@ bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
 	c->coro = NULL;
 	wr_stacks_give(c->service->stacks, co);
 	return true;
+}
+
+void wr_session_defer(struct weir_conn *c, int rc)
+{
+	c->wait_rc = rc;
+	atomic_store_explicit(&c->wait_for, WR_WAIT_TURN, memory_order_relaxed);
 }
 
 int64_t wr_session_due_at(struct weir_conn *c)
@@ -85,11 +92,24 @@ static bool take_events(struct weir_conn *c, uint32_t events)
 	return any;
 }
 
-/* The deadline may have moved, and input that came in time is given first. */
+/*
+ * The deadline may have moved, and input that came in time is given first, as
+ * is a reset: a read tells it.
+ */
 static bool is_due(struct weir_conn *c)
 {
-	return take_events(c, WR_EV_DEADLINE) &&
-	       wr_conn_due_at(c) <= c->ctx->now && wr_conn_input_find(c) <= 0;
+	int found;
+
+	if (!take_events(c, WR_EV_DEADLINE) || wr_conn_due_at(c) > c->ctx->now)
+		return false;
+	if (wr_conn_has_outlived(c))
+		return true;
+	found = c->in.is_ready ? 1 : wr_conn_input_find(c);
+	if (found < 0) {
+		c->in.is_ready = true;
+		c->in.would_block = false;
+	}
+	return found == 0;
 }
 
 /* It has waited long enough for a first or an incomplete message. */
@@ -107,7 +127,7 @@ static int check_input(struct weir_conn *c)
 		return -ESHUTDOWN;
 	if (take_events(c, WR_EV_WAKE))
 		return -EINTR;
-	if (!c->in.is_ready && is_due(c))
+	if (is_due(c))
 		return wr_conn_end_wait(c);
 	if (!c->in.is_ready && is_drained(c))
 		return -ESHUTDOWN;
@@ -149,6 +169,15 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 							   : WR_SESSION_PARK;
 }
 
+/* A session that never waits for input is not checked elsewhere. */
+static int end_turn(struct weir_conn *c)
+{
+	if (c->wait_rc < 0 || !wr_conn_has_outlived(c))
+		return c->wait_rc;
+	c->call.timed_out = WEIR_END_LIFETIME;
+	return -ETIMEDOUT;
+}
+
 static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 {
 	*rc = 0;
@@ -162,6 +191,9 @@ static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 			       : WR_SESSION_PARK;
 	case WR_WAIT_OTHER:
 		return go_on_other(c, rc);
+	case WR_WAIT_TURN:
+		*rc = end_turn(c);
+		return WR_SESSION_RESUME;
 	default:
 		return WR_SESSION_RESUME;
 	}

@@ -8,7 +8,7 @@
 enum wr_session_step {
 	WR_SESSION_RESUME,
 	WR_SESSION_PARK,
-	WR_SESSION_AGAIN /* files are left; let others run */
+	WR_SESSION_AGAIN /* output is left; let others run */
 };
 
 /* Owner: give it a stack; c->call.why tells the handler.  -ENOMEM. */
@@ -19,6 +19,9 @@ int wr_session_begin(struct weir_conn *c);
  * in.  True: it has returned its verdict, and its stack is given back.
  */
 bool wr_session_resume(struct weir_conn *c, int rc, int *verdict);
+
+/* Owner, of one whose wait is over: let others run, then give it the result. */
+void wr_session_defer(struct weir_conn *c, int rc);
 
 /* Owner, of one that waits, with its events noted: what it does next. */
 enum wr_session_step wr_session_next(struct weir_conn *c, int *rc);

@@ -150,6 +150,37 @@ START_TEST(nobody_outlives_the_lifetime)
 }
 END_TEST
 
+/* Slower than its input comes. */
+static int take_each_byte(weir_conn *c, void *arg)
+{
+	char byte;
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read(c, &byte, 1)) > 0)
+		;
+	return (int)n;
+}
+
+START_TEST(no_session_outlives_the_lifetime_because_input_is_there)
+{
+	static const char bytes[65536];
+
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(SESSION_ON(on_worker, take_each_byte),
+					.lifetime_ms = 300));
+		struct client *c = client_open(s);
+		int64_t fail_at = test_deadline();
+
+		while (client_try_send(c, bytes, sizeof(bytes)) == 0)
+			ck_assert_int_lt(now_ms(), fail_at);
+		client_expect_end(c);
+		ends_timed_out(s, 1);
+	}
+}
+END_TEST
+
 /* It is queued again after each call, and never parked. */
 static int never_rest(weir_conn *c, void *arg)
 {
@@ -435,20 +466,22 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("deadlines",
-			 who_says_nothing_is_ended_at_the_first_byte_deadline,
-			 who_drips_is_ended_at_the_read_deadline,
-			 who_goes_on_talking_outlives_both_deadlines,
-			 who_falls_silent_is_ended_at_the_idle_deadline,
-			 who_spoke_in_time_is_served_though_late,
-			 nobody_outlives_the_lifetime,
-			 nobody_who_never_rests_outlives_a_deadline,
-			 who_does_not_read_is_ended_at_the_write_deadline,
-			 who_does_not_read_is_ended_though_no_callback_waits,
-			 what_the_kernel_takes_does_not_save_who_does_not_read,
-			 an_outbox_that_empties_into_the_kernel_saves_nobody,
-			 a_connection_may_have_its_own_deadline,
-			 bad_deadlines_are_refused,
-			 a_deadline_that_is_never_does_not_come,
-			 a_session_is_told_of_its_deadline_and_may_say_so);
+	return RUN_TESTS(
+		"deadlines",
+		who_says_nothing_is_ended_at_the_first_byte_deadline,
+		who_drips_is_ended_at_the_read_deadline,
+		who_goes_on_talking_outlives_both_deadlines,
+		who_falls_silent_is_ended_at_the_idle_deadline,
+		who_spoke_in_time_is_served_though_late,
+		nobody_outlives_the_lifetime,
+		no_session_outlives_the_lifetime_because_input_is_there,
+		nobody_who_never_rests_outlives_a_deadline,
+		who_does_not_read_is_ended_at_the_write_deadline,
+		who_does_not_read_is_ended_though_no_callback_waits,
+		what_the_kernel_takes_does_not_save_who_does_not_read,
+		an_outbox_that_empties_into_the_kernel_saves_nobody,
+		a_connection_may_have_its_own_deadline,
+		bad_deadlines_are_refused,
+		a_deadline_that_is_never_does_not_come,
+		a_session_is_told_of_its_deadline_and_may_say_so);
 }

@@ -138,6 +138,77 @@ START_TEST(a_session_with_input_lets_others_run)
 }
 END_TEST
 
+static _Atomic bool has_to_end;
+
+static int wake_itself(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0 &&
+	       strcmp(line, "go\n") != 0)
+		weir_conn_write(c, line, (size_t)n);
+	while (!atomic_load(&has_to_end)) {
+		weir_ref_wake(weir_conn_self(c));
+		n = weir_conn_read_line(c, line, sizeof(line));
+		ck_assert(n == -EINTR || n == -ESHUTDOWN);
+	}
+	return WEIR_CLOSE;
+}
+
+static int ignore_its_stop(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0 ||
+	       !atomic_load(&has_to_end))
+		if (n > 0)
+			weir_conn_write(c, line, (size_t)n);
+	return WEIR_CLOSE;
+}
+
+static int echo_and_keep(weir_conn *c, void *arg)
+{
+	return weir_conn_why(c) == WEIR_DRAIN && !atomic_load(&has_to_end)
+		       ? WEIR_KEEP
+		       : echo_lines(c, arg);
+}
+
+/* Waits of the first session end at once, again and again. */
+static void expect_that_another_is_served(weir_handler *fn)
+{
+	struct server *s = serve_workers(1, WEIR_SERVICE(.session = fn));
+	struct client *c = client_open(s), *other;
+	char where[64];
+	int id = server_listen(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo_and_keep));
+
+	server_address(s, id, where, sizeof(where));
+	atomic_store(&has_to_end, false);
+	client_expect_echo(c, "hello\n");
+	other = client_open_at(where);
+	client_expect_echo(other, "hello\n");
+	if (fn == wake_itself)
+		client_send(c, "go\n");
+	else
+		weir_server_stop(s->weir, 60000);
+	for (int i = 0; i < 20; i++)
+		client_expect_echo(other, "hello\n");
+	atomic_store(&has_to_end, true);
+	client_expect_eof(c);
+	server_stop_and_check(s);
+}
+
+START_TEST(a_session_whose_waits_end_at_once_lets_others_run)
+{
+	expect_that_another_is_served(wake_itself);
+	expect_that_another_is_served(ignore_its_stop);
+}
+END_TEST
+
 /* More than outbox_mark in each write, so that it waits with nothing queued. */
 #define BLOCK ((size_t)1 << 20)
 
@@ -299,6 +370,69 @@ START_TEST(a_session_that_waits_can_be_abandoned)
 }
 END_TEST
 
+/* ---- from a thread that it made */
+
+static void *read_its_input(void *arg)
+{
+	char byte;
+
+	(void)weir_conn_read(arg, &byte, 1);
+	return NULL;
+}
+
+static int leave_it_to_a_thread(weir_conn *c, void *arg)
+{
+	pthread_t id;
+
+	(void)arg;
+	if (pthread_create(&id, NULL, read_its_input, c) == 0)
+		pthread_join(id, NULL);
+	return WEIR_CLOSE;
+}
+
+static _Noreturn void serve_and_ask(int out, weir_handler *fn)
+{
+	weir_server *s;
+	weir_conn *c;
+	char where[128];
+
+	dup2(out, STDERR_FILENO);
+	if (weir_server_new(&s, WEIR_CONFIG(.workers = 1)) == 0 &&
+	    weir_server_listen(
+		    s, "127.0.0.1:0",
+		    WEIR_SERVICE(.session = fn, .speaks_first = 1)) == 0 &&
+	    weir_server_start(s) == 0 &&
+	    weir_server_address(s, 0, where, sizeof(where)) > 0 &&
+	    weir_dial(&c, where, 0) == 0)
+		pause();
+	_exit(1);
+}
+
+/* What a child says on standard error, which ends with this signal. */
+static void expect_death(weir_handler *fn, int sig, const char *words)
+{
+	char text[512] = "";
+	int out[2], status;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(out), 0);
+	child = fork();
+	if (child == 0)
+		serve_and_ask(out[1], fn);
+	close(out[1]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_gt(read(out[0], text, sizeof(text) - 1), 0);
+	ck_assert_ptr_nonnull(strstr(text, words));
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == sig);
+	close(out[0]);
+}
+
+START_TEST(a_wait_in_another_thread_is_not_taken_for_that_of_the_session)
+{
+	expect_death(leave_it_to_a_thread, SIGABRT, "wr_coro_current()");
+}
+END_TEST
+
 /* -------------------------------------------------------------- its stack */
 
 static int dig(weir_conn *c, void *arg)
@@ -323,24 +457,6 @@ static _Noreturn void die(void)
 	_exit(1);
 }
 
-static _Noreturn void overflow(int out)
-{
-	weir_server *s;
-	weir_conn *c;
-	char where[128];
-
-	dup2(out, STDERR_FILENO);
-	if (weir_server_new(&s, WEIR_CONFIG(.workers = 1)) == 0 &&
-	    weir_server_listen(s, "127.0.0.1:0",
-			       WEIR_SERVICE(.session = dig)) == 0 &&
-	    weir_server_start(s) == 0 &&
-	    weir_server_address(s, 0, where, sizeof(where)) > 0 &&
-	    weir_dial(&c, where, 0) == 0 && weir_conn_write(c, "x", 1) == 0 &&
-	    weir_conn_flush(c) == 0)
-		pause();
-	_exit(1);
-}
-
 START_TEST(a_signal_of_a_fault_that_is_sent_ends_the_process)
 {
 	int status;
@@ -360,39 +476,28 @@ END_TEST
 
 START_TEST(a_session_that_overflows_its_stack_is_named)
 {
-	char text[512] = "";
-	int out[2], status;
-	pid_t child;
-
 	if (slowness() > 1) {
 		puts("SKIPPED: a sanitizer handles SIGSEGV");
 		return;
 	}
-	ck_assert_int_eq(pipe(out), 0);
-	child = fork();
-	if (child == 0)
-		overflow(out[1]);
-	close(out[1]);
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
-	ck_assert_int_gt(read(out[0], text, sizeof(text) - 1), 0);
-	ck_assert_ptr_nonnull(strstr(text, "the session of connection 1 at "
-					   "127.0.0.1:"));
-	close(out[0]);
+	expect_death(dig, SIGSEGV, "the session of connection 1 at 127.0.0.1:");
 }
 END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("sessions", many_dialogues_that_wait_hold_no_worker,
-			 another_worker_resumes_a_session_whose_worker_is_busy,
-			 a_session_with_input_lets_others_run,
-			 sessions_whose_peers_do_not_read_hold_no_worker,
-			 input_that_a_session_looks_at_stays_while_it_writes,
-			 a_session_may_speak_first,
-			 a_stop_tells_every_session_that_waits,
-			 a_deadline_ends_the_wait_of_a_session,
-			 a_session_that_waits_can_be_abandoned,
-			 a_signal_of_a_fault_that_is_sent_ends_the_process,
-			 a_session_that_overflows_its_stack_is_named);
+	return RUN_TESTS(
+		"sessions", many_dialogues_that_wait_hold_no_worker,
+		another_worker_resumes_a_session_whose_worker_is_busy,
+		a_session_with_input_lets_others_run,
+		a_session_whose_waits_end_at_once_lets_others_run,
+		sessions_whose_peers_do_not_read_hold_no_worker,
+		input_that_a_session_looks_at_stays_while_it_writes,
+		a_session_may_speak_first,
+		a_stop_tells_every_session_that_waits,
+		a_deadline_ends_the_wait_of_a_session,
+		a_session_that_waits_can_be_abandoned,
+		a_wait_in_another_thread_is_not_taken_for_that_of_the_session,
+		a_signal_of_a_fault_that_is_sent_ends_the_process,
+		a_session_that_overflows_its_stack_is_named);
 }

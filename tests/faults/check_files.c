@@ -317,6 +317,110 @@ START_TEST(a_file_for_a_fast_peer_delays_no_timer_and_no_wake)
 }
 END_TEST
 
+/* ---- sessions whose peers take everything at once */
+
+#define MUCH ((size_t)4 << 20)
+
+enum way { FILE_THEN_READ, FILE_THEN_WRITE, ONE_WRITE, MANY_WRITES, WAYS };
+
+struct sending {
+	enum way way;
+	int fd;
+};
+
+static _Atomic int pieces_sent, pieces_before_other;
+static int other_fd;
+
+/* The peer is faster.  The other client asks at the first piece. */
+static int send_like_a_slow_server(enum wr_sys_call call, size_t *len)
+{
+	if (call != WR_SYS_sendfile && call != WR_SYS_sendmsg)
+		return 0;
+	*len = wr_min(*len, (size_t)16384);
+	usleep(1000);
+	if (atomic_fetch_add(&pieces_sent, 1) == 0)
+		ck_assert_int_eq(send(other_fd, "hi\n", 3, 0), 3);
+	return 0;
+}
+
+static int send_much(weir_conn *c, void *arg)
+{
+	static const char bytes[MUCH];
+	const struct sending *how = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc = 0;
+
+	if (n <= 0)
+		return (int)n;
+	if (how->way <= FILE_THEN_WRITE)
+		rc = weir_conn_sendfile(c, how->fd, 0, MUCH);
+	if (how->way == FILE_THEN_READ)
+		return (int)weir_conn_read_line(c, line, sizeof(line));
+	if (how->way == FILE_THEN_WRITE)
+		return weir_conn_write(c, bytes, 300000);
+	if (how->way == ONE_WRITE)
+		return weir_conn_write(c, bytes, MUCH);
+	for (size_t done = 0; rc == 0 && done < MUCH; done += 16384)
+		rc = weir_conn_write(c, bytes, 16384);
+	return rc;
+}
+
+static int count_pieces_before(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	atomic_store(&pieces_before_other, atomic_load(&pieces_sent));
+	return n <= 0 ? (int)n : weir_conn_write(c, line, (size_t)n);
+}
+
+static void *read_to_eof(void *arg)
+{
+	static char data[1 << 16];
+	const struct client *c = arg;
+
+	while (recv(c->fd, data, sizeof(data), 0) > 0)
+		;
+	return NULL;
+}
+
+static void send_much_and_serve_another(struct sending *how)
+{
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.session = send_much, .arg = how));
+	struct client *c = client_open(s), *other;
+	pthread_t reader;
+	char where[64];
+	int id = server_listen(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.session = count_pieces_before));
+
+	server_address(s, id, where, sizeof(where));
+	other = client_open_at(where);
+	other_fd = other->fd;
+	atomic_store(&pieces_sent, 0);
+	client_send(c, "go\n");
+	client_half_close(c);
+	ck_assert_int_eq(pthread_create(&reader, NULL, read_to_eof, c), 0);
+	client_expect_last(other, "hi\n");
+	ck_assert_int_eq(pthread_join(reader, NULL), 0);
+	ck_assert_int_lt(pieces_before_other, (int)(MUCH / 16384 / 2));
+	server_stop_and_check(s);
+}
+
+START_TEST(a_session_that_sends_to_a_fast_peer_lets_others_run)
+{
+	struct sending how = { .fd = make_file(MUCH) };
+
+	wr_sys_fault = send_like_a_slow_server;
+	for (how.way = 0; how.way < WAYS; how.way++)
+		send_much_and_serve_another(&how);
+	wr_sys_fault = NULL;
+	close(how.fd);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -327,5 +431,6 @@ int main(void)
 		a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so,
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
 		a_slow_disk_does_not_hold_a_worker,
-		a_file_for_a_fast_peer_delays_no_timer_and_no_wake);
+		a_file_for_a_fast_peer_delays_no_timer_and_no_wake,
+		a_session_that_sends_to_a_fast_peer_lets_others_run);
 }

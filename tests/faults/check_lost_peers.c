@@ -158,6 +158,54 @@ START_TEST(who_resets_while_much_is_unsent_leaves_no_line)
 }
 END_TEST
 
+/* ---- a reset at the moment of a deadline */
+
+static _Atomic int victim = -1; /* its descriptor */
+
+/* When the deadline has passed, the library looks for input first. */
+static int reset_when_looked_for(enum wr_sys_call call, size_t *len)
+{
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+	int fd;
+
+	(void)len;
+	if (call == WR_SYS_poll && (fd = atomic_exchange(&victim, -1)) >= 0)
+		ck_assert_int_eq(connect(fd, &nothing, sizeof(nothing)), 0);
+	return 0;
+}
+
+static _Atomic ssize_t last_result;
+
+static int echo_and_note(weir_conn *c, void *arg)
+{
+	int rc = echo_on(c, arg);
+
+	atomic_store(&last_result, rc);
+	return rc;
+}
+
+START_TEST(a_reset_is_no_deadline_that_passes_at_the_same_time)
+{
+	wr_sys_fault = reset_when_looked_for;
+	for (int is_session = 0; is_session < 2; is_session++) {
+		struct server *s = serve_workers(
+			1, WEIR_SERVICE(HANDLE_AS(is_session, echo_and_note),
+					.idle_ms = 200));
+		struct client *c = client_open_and_echo(s, "hello\n");
+		struct weir_report r;
+
+		UNTIL(stats(s).parked == 1);
+		atomic_store(&victim, c->fd);
+		UNTIL(is_at_rest(s));
+		if (is_session)
+			ck_assert_int_eq(last_result, -ECONNRESET);
+		r = server_stop_and_check(s);
+		ck_assert_uint_eq(r.ledger.failed, 1);
+	}
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("lost_peers",
@@ -165,5 +213,6 @@ int main(void)
 			 who_is_lost_while_it_is_answered_leaves_no_line,
 			 who_is_lost_while_a_session_waits_has_met_no_deadline,
 			 a_handler_that_fails_like_a_network_is_named,
+			 a_reset_is_no_deadline_that_passes_at_the_same_time,
 			 who_resets_while_much_is_unsent_leaves_no_line);
 }

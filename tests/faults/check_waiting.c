@@ -293,15 +293,35 @@ START_TEST(a_session_without_a_stack_is_refused)
 }
 END_TEST
 
+START_TEST(a_deadline_without_a_stack_for_the_last_callback_is_one)
+{
+	struct server *s;
+	struct weir_report r;
+
+	faults_install();
+	s = serve_workers(1, WEIR_SERVICE(.session = echo_lines,
+					  .expired = echo_lines,
+					  .first_byte_ms = 100));
+	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
+	client_expect_eof(client_open(s));
+	UNTIL(log_says(s, "no stack for its last callback"));
+	faults_clear();
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.timed_out, 1);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("waiting", a_server_that_cannot_wait_for_events_ends,
-			 a_look_that_fails_is_no_fault_of_the_peer,
-			 a_session_waits_under_a_limit_of_one_descriptor,
-			 a_session_without_a_stack_is_refused,
-			 connections_that_cannot_be_watched_are_not_all_logged,
-			 who_is_due_while_the_worker_is_stuck_is_reported_once,
-			 moving_a_timer_takes_no_system_call_and_no_memory,
-			 an_error_queue_is_neither_an_end_nor_work_without_end,
-			 late_bytes_keep_no_client_waiting);
+	return RUN_TESTS(
+		"waiting", a_server_that_cannot_wait_for_events_ends,
+		a_look_that_fails_is_no_fault_of_the_peer,
+		a_session_waits_under_a_limit_of_one_descriptor,
+		a_session_without_a_stack_is_refused,
+		a_deadline_without_a_stack_for_the_last_callback_is_one,
+		connections_that_cannot_be_watched_are_not_all_logged,
+		who_is_due_while_the_worker_is_stuck_is_reported_once,
+		moving_a_timer_takes_no_system_call_and_no_memory,
+		an_error_queue_is_neither_an_end_nor_work_without_end,
+		late_bytes_keep_no_client_waiting);
 }
