@@ -87,8 +87,13 @@ static WR_INLINE void enter_stack(struct wr_coro *co)
 
 /* ---------------------------------------------------------------- switching */
 
-void wr_coro_pause(struct wr_coro *co)
+WR_OUT_OF_LINE void wr_coro_pause(struct wr_coro *co)
 {
+	co->frame = (struct wr_coro_frame){
+		__builtin_return_address(0),
+		__builtin_dwarf_cfa(),
+		*(void **)__builtin_frame_address(0),
+	};
 	if (_setjmp(co->inside) == 0) {
 		leave_stack(co);
 		_longjmp(co->outside, 1);

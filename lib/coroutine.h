@@ -13,6 +13,14 @@
 
 #include "base.h"
 
+/*
+ * Where a backtrace of a paused one begins, for tools/weir-gdb.py: the C
+ * library encrypts these registers in a jmp_buf.
+ */
+struct wr_coro_frame {
+	const void *pc, *sp, *fp;
+};
+
 struct wr_coro {
 	jmp_buf inside;
 	jmp_buf outside; /* of the thread that runs it */
@@ -20,6 +28,8 @@ struct wr_coro {
 	void *arg;
 	char *stack; /* c: its lowest byte */
 	size_t size; /* c */
+	struct wr_coro_frame frame;
+	int64_t parked_at; /* of its user; ns */
 	bool is_over;
 	/* For sanitizers. */
 	void *fiber, *outer_fiber, *fake, *outer_fake;

@@ -8,10 +8,12 @@
 
 #include <stdatomic.h>
 
-static int banner(weir_conn *c, void *arg)
+/* What the thread of a client does in Python. */
+static int reply(weir_conn *c, void *arg)
 {
 	static atomic_int served;
-	char peer[128] = "?";
+	char peer[128] = "?", message[2048];
+	ssize_t n = 0;
 	int rc;
 
 	(void)arg;
@@ -19,24 +21,13 @@ static int banner(weir_conn *c, void *arg)
 	printf("client %d: %s\n", ++served, peer);
 	fflush(stdout);
 	rc = weir_conn_write(c, "Connect", 7);
-	return rc < 0 ? rc : WEIR_AGAIN;
-}
-
-static int reply(weir_conn *c, void *arg)
-{
-	char message[2048];
-	ssize_t n;
-	int rc;
-
-	(void)arg;
-	while ((n = weir_conn_read(c, message, sizeof message)) > 0) {
+	while (rc == 0 &&
+	       (n = weir_conn_read(c, message, sizeof message)) > 0) {
 		rc = weir_conn_write(c, "Server replies: ", 16);
 		if (rc == 0)
 			rc = weir_conn_write(c, message, (size_t)n);
-		if (rc < 0)
-			return rc;
 	}
-	return (int)n; /* -EAGAIN: no more yet; 0: the end */
+	return rc < 0 ? rc : (int)n; /* 0: the end of the input */
 }
 
 static int talk(weir_conn *c, const char *arg)
@@ -67,7 +58,7 @@ int main(int argc, char **argv)
 	const struct program program = {
 		.where = "127.0.0.1:1234",
 		/* A person may take any time. */
-		.service = WEIR_SERVICE(.opened = banner, .readable = reply,
+		.service = WEIR_SERVICE(.session = reply, .speaks_first = 1,
 					.first_byte_ms = WEIR_NEVER,
 					.idle_ms = WEIR_NEVER),
 		.call = talk,

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import threading
 
-from weirtest import (DEADLINE, Pump, TestCase, connect_soon, main, read_all,
+import smtp_clients
+from weirtest import (DEADLINE, SLOWNESS, Pump, TestCase, connect_soon, main, read_all,
                       read_exactly)
 
 
@@ -112,6 +113,34 @@ class FirstPrograms(ExampleTest):
             self.assertEqual(peer.hears(), "2 of 3\n")
             self.assertEqual(quiz.stop(), (0,))
             self.assertIn(b"1 asked, 1 to the end", quiz.out.rest())
+
+    def test_a_thousand_clients_hold_a_dialogue_of_five_steps(self):
+        count = int(1000 // SLOWNESS)
+        if not smtp_clients.may_open(count):
+            self.skipTest("too few descriptors")
+        with Example("smtp", "127.0.0.1:0") as smtp:
+            where = smtp.out.expect(rb" at (\S+)\n")[1].decode()
+            clients = smtp_clients.Clients(where, count)
+            self.addCleanup(clients.close)
+            self.assertEqual(clients.hear(smtp_clients.GREETING), count)
+            for text, answer in smtp_clients.STEPS:
+                clients.send(text[:-1])
+                self.assertTrue(smtp_clients.talk(where))
+                clients.send(text[-1:])
+                self.assertEqual(clients.hear(answer), count)
+            self.assertEqual(smtp.stop(), (0,))
+            self.assertIn(b"%d to the end" % (count + 6), smtp.out.rest())
+
+    def test_a_mail_in_the_wrong_order_is_told_what_comes_next(self):
+        with Example("smtp", self.where) as smtp:
+            peer = self.peer()
+            for says, hears in (("", "220 weir"),
+                                ("RCPT TO:<a@b>", "503 expected HELO "),
+                                ("helo me", "250 hello")):
+                if says:
+                    peer.says(says)
+                self.assertEqual(peer.hears(), hears + "\r\n")
+            self.assertEqual(smtp.stop()[0], 0)
 
     def test_the_ticker_tells_everybody(self):
         with Example("ticker", self.where, "5") as ticker:

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tools/weir-gdb.py shows sessions that wait, in a process and a core file."""
+
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from smtp_clients import GREETING, STEPS, Clients
+from test_examples import Example
+from weirtest import DEADLINE, TestCase, main, until
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                      "../../tools/weir-gdb.py")
+COUNT = 300  # more than a slab of connections
+
+
+@unittest.skipUnless(shutil.which("gdb"), "gdb is not installed")
+class Gdb(TestCase):
+    def gdb(self, *args):
+        """What gdb prints; the test is skipped where it cannot do that."""
+        result = subprocess.run(
+            ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
+             "-x", SCRIPT, *args], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=10 * DEADLINE)
+        text = result.stdout.decode(errors="replace")
+        for words in ("Operation not permitted", "No struct type named",
+                      "No symbol table", "not configured to support Python"):
+            if words in text:
+                self.skipTest("gdb: " + words)
+        return text
+
+    def dialogues(self, smtp):
+        where = smtp.out.expect(rb" at (\S+)\n")[1].decode()
+        clients = Clients(where, COUNT)
+        self.addCleanup(clients.close)
+        clients.hear(GREETING)
+        clients.send(STEPS[0][0])
+        clients.hear(STEPS[0][1])
+        clients.send(STEPS[1][0][:4])
+        return where, clients
+
+    def check_list(self, text, where, clients):
+        found = re.findall(
+            r"^connection (\d+) from (\S+) at (\S+), session receive_mail: "
+            r"parked for \d+\.\d s, waits for (\w+)$", text, re.M)
+        self.assertEqual(len(found), COUNT, text)
+        self.assertEqual({peer for _, peer, _, _ in found},
+                         {"%s:%d" % c.getsockname() for c in clients.all})
+        self.assertEqual({(at, what) for _, _, at, what in found},
+                         {(where, "rest")})
+
+    def check_backtraces(self, text, count):
+        functions = ["weir_conn_read_line", "expect", "receive_mail"]
+        for trace in re.split(r"^connection ", text, flags=re.M)[1:]:
+            called = [name for name in re.findall(r"\b([a-z_]+) \(", trace)
+                      if name in functions]
+            self.assertEqual(called, functions, trace)
+            count -= 1
+        self.assertEqual(count, 0, text)
+
+    def test_sessions_of_a_process(self):
+        with Example("smtp", "127.0.0.1:0") as smtp:
+            where, clients = self.dialogues(smtp)
+            pid = str(smtp.process.pid)
+            until(lambda: self.gdb("-p", pid, "-ex", "weir-sessions -brief")
+                  .count("waits for rest") == COUNT, "all wait")
+            text = self.gdb("-p", pid, "-ex", "weir-sessions")
+            self.check_list(text, where, clients)
+            self.check_backtraces(text, COUNT)
+            self.check_backtraces(
+                self.gdb("-p", pid, "-ex", "weir-sessions 7"), 1)
+            clients.send(STEPS[1][0][4:])  # they go on
+            self.assertEqual(clients.hear(STEPS[1][1]), COUNT)
+
+    def test_sessions_of_a_core_file(self):
+        core = os.path.join(self.folder(), "core")
+        with Example("smtp", "127.0.0.1:0") as smtp:
+            where, clients = self.dialogues(smtp)
+            pid = smtp.process.pid
+            program = os.readlink("/proc/%d/exe" % pid)
+            self.gdb("-p", str(pid), "-ex", "generate-core-file " + core)
+        text = self.gdb(program, core, "-ex", "weir-sessions")
+        self.check_list(text, where, clients)
+        self.check_backtraces(text, COUNT)
+
+
+if __name__ == "__main__":
+    main()
