@@ -19,7 +19,8 @@ class Server:
 SERVERS = {
     "weir": Server(["weir"]),
     "weir_line": Server(["weir", "--style", "line"]),
-    "weir_session": Server(["weir", "--style", "session"], True),
+    "weir_session": Server(["weir", "--style", "worker"], True),
+    "weir_stacks": Server(["weir", "--style", "session"]),
     "weir_stripped": Server(["weir_stripped"]),
     BARE: Server([BARE]),
     "raw_epoll_shared": Server(["raw_epoll_shared"]),
@@ -33,6 +34,7 @@ SERVERS = {
     "asio_shared": Server(["asio", "--style", "shared"]),
     "poco": Server(["poco"], True),
     "thrift": Server(["thrift"], True),
+    "state_threads": Server(["state_threads"]),
     "go": Server(["go"]),
     "python": Server(["python"]),
 }
@@ -145,6 +147,27 @@ WORKLOADS = [
     Workload("session", "session style, connections = workers = 100", echo(100),
              ["weir_session", BLOCKING, "poco", "thrift"],
              level(1.0, BLOCKING, server="weir_session")),
+    Workload("stacks", "sessions on stacks of their own, 100 connections",
+             echo(100),
+             ["weir_stacks", "weir", BLOCKING, "state_threads", "go", "poco"],
+             cheaper(1.05, "weir", server="weir_stacks") +
+             cheaper(0.7, BLOCKING, server="weir_stacks") +
+             [Goal("rate", ">=", 1.0, BLOCKING, "weir_stacks")]),
+    Workload("stacks_c1000", "the same, 1,000 connections", echo(1000),
+             ["weir_stacks", "weir", "state_threads", "go"],
+             cheaper(1.08, "weir", server="weir_stacks")),
+    Workload("stacks_c10000", "the same, 10,000 connections", echo(10000),
+             ["weir_stacks", "weir", "state_threads", "go"],
+             cheaper(1.08, "weir", server="weir_stacks")),
+    Workload("stacks_churn", "the same: connect, one exchange, close; 50 at a "
+             "time", echo(50, churn=True, sources=8),
+             ["weir_stacks", "weir", "go"],
+             cheaper(1.05, "weir", server="weir_stacks")),
+    Workload("stacks_slow", "the same: open loop 20,000/s on 50 connections "
+             "while 2 others sleep 10 ms; 4 workers",
+             echo(50, rate=20000, sleepers=2, sleep_ms=10),
+             ["weir_stacks", "weir", "go"],
+             shorter(1.2, "weir", server="weir_stacks"), threads=4),
     Workload("lines", "lines of 32 bytes, depth 16, 100 connections",
              echo(100, size=32, depth=16), ["weir_line", "weir"],
              level(0.9, "weir", server="weir_line")),

@@ -4,7 +4,8 @@
  *
  *	--style read     readable, any amount of input
  *	--style line     readable, line by line
- *	--style session  a worker for each connection
+ *	--style session  a session on a stack of its own
+ *	--style worker   a session that keeps a worker
  *
  * and, after a comma, the settings of docs/TUNING.md: queue=N, limit=N, and
  * backlog=N, refuse, spread, nagle, quickack, defer.
@@ -93,10 +94,10 @@ static void choose_handler(struct weir_service *service, const struct rival *r)
 		service->readable = echo_nagle;
 	if (told(r, "quickack", 0))
 		service->readable = echo_quickack;
-	if (told(r, "session", 0)) {
+	service->session_on_worker = told(r, "worker", 0);
+	if (service->session_on_worker || told(r, "session", 0)) {
 		service->readable = NULL;
 		service->session = echo;
-		service->session_on_worker = 1;
 	}
 	service->backlog = told(r, "backlog", service->backlog);
 }
