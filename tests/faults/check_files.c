@@ -405,7 +405,7 @@ static void send_much_and_serve_another(struct sending *how)
 	ck_assert_int_eq(pthread_create(&reader, NULL, read_to_eof, c), 0);
 	client_expect_last(other, "hi\n");
 	ck_assert_int_eq(pthread_join(reader, NULL), 0);
-	ck_assert_int_lt(pieces_before_other, (int)(MUCH / 16384 / 2));
+	ck_assert_int_lt(pieces_before_other, (int)(MUCH / 16384));
 	server_stop_and_check(s);
 }
 
