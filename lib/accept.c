@@ -451,7 +451,8 @@ static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
 		WR_COUNT(&endpoint->service, stats, accepted, 1);
 		WR_COUNT(&endpoint->service, stats,
 			 outcome[WR_OUTCOME_REFUSED_DRAIN], 1);
-		(void)wr_sys_sendmsg(fd, &text, 1);
+		if (!endpoint->service.is_layered)
+			(void)wr_sys_sendmsg(fd, &text, 1);
 		(void)wr_sys_shutdown(fd, SHUT_WR);
 		for (int i = 0; i < 64; i++)
 			if (wr_sys_recv(fd, waste, sizeof(waste), 0) <= 0)

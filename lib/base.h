@@ -15,6 +15,9 @@
 #define WR_INLINE      inline __attribute__((always_inline))
 #define WR_OUT_OF_LINE __attribute__((noinline))
 
+/* What libraries with layers use besides weir.h: see layer.h. */
+#define WR_PRIVATE __attribute__((visibility("default")))
+
 #define wr_container_of(ptr, type, member)                                     \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
@@ -27,7 +30,8 @@
 #define wr_assert(expr)                                                        \
 	((expr) ? (void)0 : wr_assert_failed(#expr, __FILE__, __LINE__))
 
-_Noreturn void wr_assert_failed(const char *expr, const char *file, int line);
+WR_PRIVATE _Noreturn void wr_assert_failed(const char *expr, const char *file,
+					   int line);
 
 static inline size_t wr_min(size_t a, size_t b)
 {

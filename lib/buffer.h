@@ -52,8 +52,8 @@ static inline void wr_buffer_commit(struct wr_buffer *b, size_t len)
 }
 
 /* Reserve, copy, commit.  0, -EMSGSIZE or -ENOMEM. */
-int wr_buffer_append(struct wr_buffer *b, const void *data, size_t len,
-		     size_t max);
+WR_PRIVATE int wr_buffer_append(struct wr_buffer *b, const void *data,
+				size_t len, size_t max);
 
 static inline void wr_buffer_consume(struct wr_buffer *b, size_t len)
 {
@@ -95,6 +95,6 @@ static inline size_t wr_buffer_find(const struct wr_buffer *b,
 }
 
 /* Free the memory; the buffer stays usable. */
-void wr_buffer_release(struct wr_buffer *b);
+WR_PRIVATE void wr_buffer_release(struct wr_buffer *b);
 
 #endif

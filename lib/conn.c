@@ -77,6 +77,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	wr_assert(wr_conn_where(c) == WR_CONN_FREE);
 	memset((char *)c + life, 0, sizeof(*c) - life);
 	c->service = service;
+	c->layered = service->is_layered ? WR_LAYER_WANTED : WR_LAYER_NONE;
 	c->release = give_slot;
 	c->fd = fd;
 	c->born_at = c->active_at = c->wait_at = c->in.last_at = now;
@@ -148,10 +149,19 @@ bool wr_conn_has_outlived(const struct weir_conn *c)
 	return time_after(c, c->born_at, WR_TMO_LIFETIME) <= c->ctx->now;
 }
 
+/* No byte that comes moves it. */
+static int64_t handshake_at(const struct weir_conn *c)
+{
+	return time_after(c, c->layer ? c->layer->since : c->born_at,
+			  WR_TMO_HANDSHAKE);
+}
+
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
 	if (wr_conn_has_outlived(c))
 		return WEIR_END_LIFETIME;
+	if (c->layered == WR_LAYER_WANTED)
+		return WEIR_END_HANDSHAKE;
 	if (wr_conn_has_output(c) && wr_conn_stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
 	if (c->rare & WR_RARE_INPUT_OFF)
@@ -164,8 +174,11 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 int64_t wr_conn_due_at(struct weir_conn *c)
 {
 	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
-	bool has_output = wr_conn_has_output(c);
+	bool has_output;
 
+	if (c->layered == WR_LAYER_WANTED)
+		return wr_min_at(at, handshake_at(c));
+	has_output = wr_conn_has_output(c);
 	if (has_output)
 		at = wr_min_at(at, wr_conn_stall_at(c));
 	if (c->end != WR_END_OPEN)
@@ -272,6 +285,7 @@ static bool is_loss(int error)
 	case -ENETUNREACH:
 	case -ENONET:
 	case -EPIPE:
+	case -EPROTO:
 	case -ETIMEDOUT:
 		return true;
 	default:
@@ -429,6 +443,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 {
 	int fd = wr_conn_detach(c);
 
+	wr_layer_free(c);
 	if (c->may_linger) /* the peer had its time */
 		wr_sys_forget_linger(fd);
 	if (fd >= 0)
@@ -490,6 +505,7 @@ void wr_conn_finish(struct weir_conn *c)
 		wr_conn_close_and_count(c, stats, c->outcome);
 		return;
 	}
+	wr_layer_free(c);
 	if (c->interest)
 		wr_poller_remove(c->core->poller, c->fd);
 	c->ctx = NULL;
@@ -518,7 +534,9 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 
 	leave_place(c);
 	log_refusal(c, outcome);
-	for (size_t at = 0; n > 0 && at < refusal->len; at += (size_t)n) {
+	/* A peer that expects a layer cannot read it. */
+	for (size_t at = 0; n > 0 && !c->layered && at < refusal->len;
+	     at += (size_t)n) {
 		struct iovec rest = { refusal->text + at, refusal->len - at };
 
 		n = wr_sys_sendmsg(c->fd, &rest, 1);

@@ -21,6 +21,7 @@
 #include "connect.h"
 #include "core.h"
 #include "coroutine.h"
+#include "layer.h"
 #include "owner.h"
 #include "sys.h"
 #include "timers.h"
@@ -200,6 +201,7 @@ struct weir_conn {
 	uint8_t outcome;	  /* o: enum wr_outcome, once it is closing */
 	uint8_t interest;	  /* o: WR_POLL_...; 0: not watched */
 	uint8_t rare;		  /* o: WR_RARE_... */
+	uint8_t layered;	  /* l: WR_LAYER_... */
 	bool is_tcp;		  /* c */
 	bool is_dialled;	  /* c: no client has opened it */
 	bool is_spawned;	  /* c: and it has no socket */
@@ -210,6 +212,7 @@ struct weir_conn {
 	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;  /* a: in the ledger */
 	_Atomic uint8_t wait_for; /* a: enum wr_wait; the owner writes */
+	struct wr_layer *layer;	  /* o: made when its handshake begins */
 	struct wr_in in;	  /* o */
 	struct wr_out out;	  /* l */
 	struct wr_call call;	  /* o */
@@ -253,7 +256,7 @@ struct wr_own_conn {
 };
 
 /* A slab of 256 stays below 128 KiB, where malloc(3) maps whole pages. */
-_Static_assert(sizeof(struct weir_conn) <= 480,
+_Static_assert(sizeof(struct weir_conn) <= 496,
 	       "what an idle connection takes is promised");
 
 /* Any thread; may be outdated at once. */
@@ -432,6 +435,20 @@ int wr_conn_input_probe(struct weir_conn *c);
 /* The same; input that is there can be given to the handler. */
 int wr_conn_input_find(struct weir_conn *c);
 
+/* Owner: the socket may have more input. */
+static inline void wr_conn_input_came(struct weir_conn *c)
+{
+	c->in.would_block = false;
+	if (c->layer)
+		c->layer->is_dry = false;
+}
+
+/*
+ * Owner, in a session or a connection of weir_dial(): wait for input that it
+ * can read, or in a handshake for the peer.  0 or -errno.
+ */
+int wr_conn_wait_input(struct weir_conn *c);
+
 /* Owner: nothing is left to be read but the end of the input. */
 bool wr_conn_input_is_over(struct weir_conn *c);
 
@@ -545,11 +562,22 @@ static inline bool wr_conn_may_wait(const struct weir_conn *c)
 	return c->service->set.readable == NULL;
 }
 
+/* Owner: the layer has made bytes, or has to tell the end of the output. */
+static inline bool wr_conn_has_layer_output(const struct weir_conn *c)
+{
+	const struct wr_layer *l = c->layer;
+
+	return wr_buffer_len(&l->out) > 0 ||
+	       (c->layered == WR_LAYER_UP && !l->has_ended &&
+		(c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING));
+}
+
 /* Owner.  Needs no lock: other threads only append bytes. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
 	return wr_outbox_bytes(&c->out.box) > 0 ||
-	       wr_outbox_has_files(&c->out.box);
+	       wr_outbox_has_files(&c->out.box) ||
+	       (c->layer && wr_conn_has_layer_output(c));
 }
 
 /*

@@ -73,12 +73,16 @@ int wr_conn_input_find(struct weir_conn *c)
 {
 	int rc = wr_conn_input_probe(c);
 
-	if (rc > 0) {
+	if (rc > 0)
+		wr_conn_input_came(c);
+	if (rc >= 0 && c->layered)
+		rc = wr_layer_look(c) != WR_LOOK_NOTHING;
+	if (rc > 0)
 		c->in.is_ready = true;
-		c->in.would_block = false;
-	}
 	return rc;
 }
+
+static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap);
 
 bool wr_conn_input_is_over(struct weir_conn *c)
 {
@@ -89,6 +93,9 @@ bool wr_conn_input_is_over(struct weir_conn *c)
 		return false;
 	if (c->in.end != WR_IN_OPEN)
 		return true;
+	if (c->layered)
+		return wr_layer_look(c) == WR_LOOK_END &&
+		       input_receive(c, &byte, 1) != -EAGAIN;
 	n = wr_sys_recv(c->fd, &byte, 1, MSG_PEEK);
 	if (n > 0 || n == -EAGAIN || atomic_load(&c->is_cut))
 		return false;
@@ -137,6 +144,24 @@ void wr_conn_input_tidy(struct weir_conn *c)
 
 /* ---------------------------------------------------------- from the kernel */
 
+static ssize_t receive_layered(struct weir_conn *c, void *buf, size_t cap)
+{
+	if (c->in.error)
+		return c->in.error;
+	return c->layered == WR_LAYER_UP
+		       ? c->layer->ops->receive(c->layer, buf, cap)
+		       : -EAGAIN;
+}
+
+/* After a receive of n bytes that had room for cap: nothing is left. */
+static bool is_used_up(const struct weir_conn *c, size_t n, size_t cap)
+{
+	if (c->layered)
+		return c->layer->is_dry && !c->layer->ops->has_rest(c->layer);
+	return n < cap && c->is_tcp && !c->in.has_exceptions &&
+	       wr_sys_short_read_is_empty();
+}
+
 /* > 0; 0: end of input; -EAGAIN; another -errno. */
 static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 {
@@ -146,7 +171,8 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		return 0;
 	if (c->in.would_block)
 		return -EAGAIN;
-	n = wr_sys_recv(c->fd, buf, cap, 0);
+	n = c->layered ? receive_layered(c, buf, cap)
+		       : wr_sys_recv(c->fd, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
 		n = -ECANCELED; /* our shutdown, not the peer's */
 	} else if (n > 0) {
@@ -155,9 +181,7 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		c->in.last_at = c->ctx->now;
 		if (c->table == NULL)
 			wr_conn_note_answer(c);
-		if ((size_t)n < cap && c->is_tcp && !c->in.has_exceptions &&
-		    wr_sys_short_read_is_empty())
-			c->in.would_block = true;
+		c->in.would_block = is_used_up(c, (size_t)n, cap);
 	} else if (n == 0) {
 		c->in.end = WR_IN_EOF;
 	} else if (n == -EAGAIN) {
@@ -338,6 +362,14 @@ static int take_events(struct weir_conn *c)
 	return -EINTR;
 }
 
+/* What came is input, or a step of a handshake: a layer has bytes of its own.
+ */
+static bool is_answered(struct weir_conn *c)
+{
+	wr_conn_input_came(c);
+	return c->layered != WR_LAYER_UP || wr_layer_look(c) != WR_LOOK_NOTHING;
+}
+
 static int wait_input(struct weir_conn *c)
 {
 	bool is_mid = c->in.message_at != 0;
@@ -360,7 +392,8 @@ static int wait_input(struct weir_conn *c)
 			if (rc < 0)
 				return rc;
 		}
-		if (got & ~POLLOUT && !wr_conn_has_outlived(c))
+		if (got & ~POLLOUT && is_answered(c) &&
+		    !wr_conn_has_outlived(c))
 			return 0;
 		if (c->ctx->now >= wr_conn_due_at(c))
 			return wr_conn_end_wait(c);
@@ -383,7 +416,7 @@ static int wait_on_worker(struct weir_conn *c, bool is_mid)
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_input(c);
 	atomic_store(&c->waiter_fd, -1);
-	c->in.would_block = false;
+	wr_conn_input_came(c);
 	return rc;
 }
 
@@ -398,18 +431,26 @@ static int wait_for_input(struct weir_conn *c, bool is_mid)
 	return wr_conn_park(c, is_mid ? WR_WAIT_REST : WR_WAIT_INPUT);
 }
 
+static int wait_until_due(struct weir_conn *c, bool is_mid)
+{
+	int rc = wait_for_input(c, is_mid);
+
+	/* recv(2) may return it, too. */
+	if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
+		c->call.timed_out = wr_conn_due_end(c);
+	return rc;
+}
+
+int wr_conn_wait_input(struct weir_conn *c)
+{
+	return wait_until_due(c, false);
+}
+
 /* No complete message.  0: waited, try again; else the call's result. */
 static int no_input(struct weir_conn *c, bool is_mid)
 {
-	int rc;
-
-	if (wr_conn_may_wait(c)) {
-		rc = wait_for_input(c, is_mid);
-		/* recv(2) may return it, too. */
-		if (rc == -ETIMEDOUT && !wr_conn_is_lost(c, rc))
-			c->call.timed_out = wr_conn_due_end(c);
-		return rc;
-	}
+	if (wr_conn_may_wait(c))
+		return wait_until_due(c, is_mid);
 	if (c->call.why == WEIR_DRAIN)
 		return -ESHUTDOWN;
 	return say_eagain(c, WR_INPUT_EMPTY);
@@ -517,8 +558,11 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 		} else if (n == 0) {
 			return end_of_input(c, got ? -EBADMSG : 0);
 		}
-		if (n < 0)
+		if (n < 0) {
+			if (got > 0 && c->in.message_at == 0)
+				c->in.message_at = c->ctx->now;
 			return n;
+		}
 		got += (size_t)n;
 	}
 	return input_give(c, len);

@@ -7,6 +7,8 @@
  * connection's lock.  The lock is held across sendmsg(2), which waits at most
  * for the caller's memory.  It is not held across sendfile(2), which may wait
  * for the disk; only the owner sends files, so the first chunk stays.
+ *
+ * With a layer the owner alone sends: other threads append, and post WR_EV_OUT.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,11 +58,19 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 	WR_COUNT(c->service, stats, bytes_out, (uint64_t)n);
 }
 
+/* > 0; -EAGAIN: the socket is full; -errno. */
+static ssize_t send_pieces(struct weir_conn *c, const struct iovec *iov,
+			   int count)
+{
+	return c->layer ? c->layer->ops->send(c->layer, iov, count)
+			: wr_sys_sendmsg(c->fd, iov, count);
+}
+
 /*
- * Like sendfile(2), but shows whether the file (-EIO and *file_error) or the
+ * Like sendfile(2), but shows whether the file (-EIO and file_error) or the
  * socket has failed.
  */
-static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
+static ssize_t copy_piece(struct weir_conn *c, const struct wr_chunk *k)
 {
 	char data[COPY_PIECE];
 	size_t len = k->left < COPY_PIECE ? (size_t)k->left : COPY_PIECE;
@@ -68,29 +78,29 @@ static ssize_t copy_piece(int out, const struct wr_chunk *k, int *file_error)
 	struct iovec piece = { data, (size_t)n };
 
 	if (n > 0)
-		return wr_sys_sendmsg(out, &piece, 1);
-	*file_error = n < 0 ? (int)n : WR_FILE_TOO_SHORT;
+		return send_pieces(c, &piece, 1);
+	c->out.file_error = n < 0 ? (int)n : WR_FILE_TOO_SHORT;
 	return -EIO;
 }
 
 /*
  * An error of sendfile(2) does not tell what has failed; copy_piece() finds
- * out.
+ * out.  A layer has to see the bytes.
  */
-static ssize_t send_piece(int out, struct wr_chunk *k, int *file_error)
+static ssize_t send_piece(struct weir_conn *c, struct wr_chunk *k)
 {
 	off_t offset = (off_t)k->offset;
 	size_t len = k->left < WR_SENDFILE_BYTES ? (size_t)k->left
 						 : WR_SENDFILE_BYTES;
 
-	if (!k->is_copied) {
-		ssize_t n = wr_sys_sendfile(out, k->file, &offset, len);
+	if (!k->is_copied && !c->layer) {
+		ssize_t n = wr_sys_sendfile(c->fd, k->file, &offset, len);
 
 		if (n > 0 || n == -EAGAIN)
 			return n;
 		k->is_copied = true;
 	}
-	return copy_piece(out, k, file_error);
+	return copy_piece(c, k);
 }
 
 /* Unlocks and locks again.  > 0: progress; 0: socket full; -errno. */
@@ -100,7 +110,7 @@ static int send_file_locked(struct weir_conn *c)
 	ssize_t n;
 
 	wr_word_unlock(&c->lock);
-	n = send_piece(c->fd, k, &c->out.file_error);
+	n = send_piece(c, k);
 	wr_word_lock(&c->lock);
 	if (n == -EAGAIN)
 		return 0;
@@ -125,7 +135,7 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 
 	if (rest && !wr_outbox_has_files(&c->out.box))
 		n = add_rest(iov, n, rest);
-	sent = wr_sys_sendmsg(c->fd, iov, n);
+	sent = send_pieces(c, iov, n);
 	if (sent == -EAGAIN)
 		return 0;
 	if (sent < 0)
@@ -174,7 +184,8 @@ static int64_t least_progress(const struct weir_conn *c)
 static void note_stall_locked(struct weir_conn *c)
 {
 	int unsent = wr_sys_unsent(c->fd);
-	uint64_t taken = c->out.sent - (unsent > 0 ? (uint64_t)unsent : 0);
+	uint64_t sent = c->layer ? c->layer->sent : c->out.sent;
+	uint64_t taken = sent - (unsent > 0 ? (uint64_t)unsent : 0);
 	int64_t progress = (int64_t)(taken - c->out.acked);
 	bool restarts = progress >= least_progress(c) || c->out.stalled_at == 0;
 
@@ -183,6 +194,27 @@ static void note_stall_locked(struct weir_conn *c)
 	if (restarts || progress < 0)
 		c->out.acked = taken;
 	c->out.is_stalled = true;
+}
+
+/* Only bytes of the handshake go out; the outbox waits for its end. */
+static int send_handshake(struct weir_conn *c)
+{
+	int rc = c->out.error;
+
+	while (rc == 0 && c->layer && wr_buffer_len(&c->layer->out) > 0) {
+		rc = wr_layer_push(c->layer);
+		if (rc == 0)
+			return WR_FLUSH_STALLED;
+		c->out.error = rc < 0 ? rc : 0;
+	}
+	return c->out.error ? c->out.error : WR_FLUSH_STALLED;
+}
+
+/* Bytes of the layer come first, and the end of its output last. */
+static bool is_layer_due(const struct weir_conn *c, bool is_last)
+{
+	return wr_buffer_len(&c->layer->out) > 0 ||
+	       (is_last && wr_conn_has_layer_output(c));
 }
 
 /*
@@ -201,16 +233,23 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 
 	if (c->is_connecting)
 		return WR_FLUSH_STALLED;
+	if (c->layered == WR_LAYER_WANTED)
+		return send_handshake(c);
 	for (;;) {
+		bool is_last = !c->out.box.head && !(rest && rest->left > 0);
+		bool is_layer = c->layer && is_layer_due(c, is_last);
+
 		if (c->out.error)
 			return c->out.error;
-		if (!c->out.box.head && !(rest && rest->left > 0)) {
+		if (is_last && !is_layer) {
 			c->out.is_stalled = false;
 			shut_output_locked(c);
 			return WR_FLUSH_DONE;
 		}
 		if (atomic_load(&c->is_cut)) {
 			rc = -ECANCELED;
+		} else if (is_layer) {
+			rc = wr_layer_push(c->layer);
 		} else if (ctx && c->out.box.head &&
 			   c->out.box.head->file >= 0) {
 			ctx->now = wr_now_ns();
@@ -544,6 +583,8 @@ int weir_conn_detach(weir_conn *c)
 		return -EINVAL;
 	if (c->end != WR_END_OPEN || c->is_spawned)
 		return -EPIPE;
+	if (c->layered)
+		return -EOPNOTSUPP;
 	if (wr_buffer_len(&c->in.buf) > 0)
 		return -EBUSY;
 	wr_word_lock(&c->lock);
@@ -669,10 +710,13 @@ static bool gather_locked(struct weir_conn *c, struct wr_context *ctx,
 	return true;
 }
 
-/* Only an owner flushes files, and the poller reports a full socket. */
+/*
+ * Only an owner flushes files and what goes through a layer, and the poller
+ * reports a full socket.
+ */
 static bool may_flush_locked(const struct weir_conn *c)
 {
-	return !c->out.is_stalled && !c->out.is_writing &&
+	return !c->out.is_stalled && !c->out.is_writing && !c->layered &&
 	       !wr_outbox_has_files(&c->out.box);
 }
 
@@ -707,8 +751,9 @@ static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 				    struct rest *rest)
 {
 	bool may_send =
-		wr_outbox_is_empty(&c->out.box) ||
-		((c->out.flusher || runs(ctx, c)) && may_flush_locked(c));
+		!c->layered &&
+		(wr_outbox_is_empty(&c->out.box) ||
+		 ((c->out.flusher || runs(ctx, c)) && may_flush_locked(c)));
 	int rc = 0;
 
 	if (may_send && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
@@ -797,8 +842,11 @@ int weir_ref_shutdown(weir_ref *ref, int how)
 		rc = -EPIPE;
 	} else if (c->out.end == WR_OUT_OPEN) {
 		c->out.end = WR_OUT_ENDING;
-		if (wr_outbox_is_empty(&c->out.box) && !c->out.is_writing &&
-		    !c->is_connecting)
+		if (c->layered)
+			wr_conn_post(c, wr_core_foreign_stats(c->core),
+				     wr_owner_generation(&c->owner), WR_EV_OUT);
+		else if (wr_outbox_is_empty(&c->out.box) &&
+			 !c->out.is_writing && !c->is_connecting)
 			shut_output_locked(c);
 	}
 	wr_word_unlock(&c->lock);

@@ -107,7 +107,7 @@ int wr_conn_timeout(const struct weir_conn *c, int which)
 int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 {
 	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_PAUSE || ms == 0 || ms < WEIR_NEVER)
+	    which > WEIR_TIMEOUT_HANDSHAKE || ms == 0 || ms < WEIR_NEVER)
 		return -EINVAL;
 	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
 	return 0;
@@ -116,7 +116,7 @@ int weir_conn_set_timeout(weir_conn *c, int which, int ms)
 int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
 {
 	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_PAUSE)
+	    which > WEIR_TIMEOUT_HANDSHAKE)
 		return -EINVAL;
 	*ms = wr_conn_timeout(c, which - WEIR_TIMEOUT_FIRST_BYTE);
 	return 0;

@@ -65,6 +65,12 @@ static struct pollfd events_of(const struct weir_poll *p)
 	return (struct pollfd){ .fd = p->conn->fd, .events = events };
 }
 
+static bool has_input(struct weir_conn *c, short found)
+{
+	return c->layered ? wr_layer_look(c) != WR_LOOK_NOTHING
+			  : found & ~POLLOUT;
+}
+
 /* Flush, and find out what is there.  True: more can be sent at once. */
 static bool look_at(struct weir_poll *p, short found)
 {
@@ -77,9 +83,9 @@ static bool look_at(struct weir_poll *p, short found)
 		rc = wr_conn_flush(c);
 	if (found & ~POLLOUT) {
 		c->in.is_ready = true;
-		c->in.would_block = false;
+		wr_conn_input_came(c);
 	}
-	if (found & ~POLLOUT || wr_buffer_len(&c->in.buf) > 0 ||
+	if (has_input(c, found) || wr_buffer_len(&c->in.buf) > 0 ||
 	    c->in.end != WR_IN_OPEN || rc < 0)
 		p->ready |= WEIR_POLL_INPUT;
 	if (wr_conn_has_room(c) || has_failed || rc < 0)

@@ -53,6 +53,7 @@ void wr_table_free_service(struct weir_conn *c)
 {
 	if (!c->is_dialled || c->service == NULL)
 		return;
+	wr_service_fini((struct wr_service *)(uintptr_t)c->service);
 	wr_sys_free((void *)(uintptr_t)c->service);
 	c->service = NULL;
 }
@@ -62,6 +63,7 @@ static void fini_slot(struct weir_conn *c)
 {
 	if (c->fd >= 0)
 		wr_sys_close(c->fd);
+	wr_layer_free(c);
 	wr_outbox_clear(&c->out.box);
 	wr_buffer_release(&c->in.buf);
 	wr_table_free_service(c);

@@ -86,10 +86,15 @@ struct wr_core {
 
 	struct wr_stacks *stacks; /* l: the list of all sizes */
 	bool handles_overflow;	  /* under a lock of overflow.c */
+	struct {
+		int running;
+		struct wr_node *first, *last; /* wait */
+	} handshakes;			      /* l: of layers */
 
 	struct wr_stats *stats; /* workers, acceptor, foreign threads */
 	int stats_count;
-	struct wr_log_limit handler_limit, deadline_limit, refusal_limit;
+	struct wr_log_limit handler_limit, deadline_limit, refusal_limit,
+		layer_limit;
 	_Atomic uint64_t last_id;
 };
 

@@ -13,7 +13,7 @@
 
 static const struct wr_limits dialled_limits = {
 	.timeout_ms = { WEIR_NEVER, WEIR_NEVER, WEIR_NEVER, WEIR_NEVER,
-			WEIR_NEVER, WEIR_NEVER },
+			WEIR_NEVER, WEIR_NEVER, WR_DIAL_MS },
 	.line_max = (size_t)1 << 20,
 	.outbox_mark = (size_t)1 << 18,
 };
@@ -157,8 +157,11 @@ void weir_conn_free(weir_conn *c)
 			"a bug in the program");
 		return;
 	}
+	if (c->layered)
+		(void)weir_conn_shutdown(c, SHUT_WR);
 	if (c->fd >= 0) /* else: detached */
 		send_the_rest(c);
+	wr_layer_free(c);
 	wr_conn_drop_data(c);
 	fd = wr_conn_detach(c);
 	wr_conn_unwatch(c, fd);

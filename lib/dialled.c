@@ -24,6 +24,12 @@ static struct wr_dialled *dialled_of(const struct weir_conn *c)
 			       service);
 }
 
+static void free_dialled(struct wr_dialled *d)
+{
+	wr_service_fini(&d->service);
+	wr_sys_free(d);
+}
+
 static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 		       const struct weir_service *service)
 {
@@ -33,7 +39,8 @@ static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 	if (rc == 0)
 		rc = wr_core_set_stacks(core, &d->service);
 	if (rc < 0) {
-		wr_sys_free(d);
+		if (d)
+			free_dialled(d);
 		return rc;
 	}
 	if (d->service.stacks)
@@ -134,7 +141,7 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		rc = begin(core, ret, fd, tcp, d);
 	}
 	if (rc < 0)
-		wr_sys_free(d);
+		free_dialled(d);
 	return rc;
 }
 
@@ -187,7 +194,7 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 		return 0;
 	free_connect(d->connect);
 fail:
-	wr_sys_free(d);
+	free_dialled(d);
 	return rc;
 }
 
@@ -232,7 +239,7 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 	}
 	wr_unlock(&table->lock);
 	if (rc < 0)
-		wr_sys_free(d);
+		free_dialled(d);
 	return rc;
 }
 

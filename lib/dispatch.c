@@ -95,6 +95,7 @@ static void log_deadline(struct weir_conn *c, int end)
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
 		[WEIR_END_PAUSE] = "it was paused for",
+		[WEIR_END_HANDSHAKE] = "its handshake took more than",
 	};
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
@@ -173,7 +174,7 @@ static void add_events(struct weir_conn *c, uint32_t events)
 {
 	if (events & (WR_EV_IN | WR_EV_HUP)) {
 		c->in.is_ready = true;
-		c->in.would_block = false;
+		wr_conn_input_came(c);
 	}
 	if (events & WR_EV_HUP)
 		c->in.has_exceptions = true;
@@ -210,10 +211,23 @@ static enum step wait_for_events(struct weir_conn *c)
 	return c->call.woken_again ? STEP_AGAIN : STEP_ON;
 }
 
+/*
+ * Many peers end a TLS connection without its own end.  Between messages
+ * nothing can be missing.
+ */
+static int end_of_lost(const struct weir_conn *c)
+{
+	bool is_whole = c->layer && c->layer->is_truncated &&
+			wr_buffer_len(&c->in.buf) == 0 &&
+			c->in.message_at == 0 && !wr_conn_has_output(c);
+
+	return is_whole ? WEIR_END_PEER : WEIR_END_LOST;
+}
+
 static enum step lose(struct weir_conn *c, int rc)
 {
 	(void)note_error(c, rc);
-	return begin_close(c, WEIR_END_LOST);
+	return begin_close(c, end_of_lost(c));
 }
 
 /* An input call has found the peer gone. */
@@ -385,7 +399,7 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 		return begin_close(c, end_of_served(c, verdict));
 	case -EPIPE:
 	case -ECONNRESET:
-		return begin_close(c, WEIR_END_LOST);
+		return begin_close(c, end_of_lost(c));
 	case -ETIMEDOUT:
 		if (c->call.timed_out == 0)
 			break;
@@ -630,6 +644,7 @@ static bool is_heard(const struct weir_conn *c, int end)
 	const struct weir_service *sv = &c->service->set;
 
 	return sv->expired && c->end == WR_END_OPEN && end != WEIR_END_WRITE &&
+	       c->layered != WR_LAYER_WANTED &&
 	       (c->call.why != 0 || !sv->opened);
 }
 
@@ -640,7 +655,8 @@ static enum step expire(struct weir_conn *c)
 	if (is_heard(c, end))
 		return call_expired(c, end);
 	log_deadline(c, end);
-	if (c->end != WR_END_OPEN || wr_conn_has_output(c))
+	if (c->end != WR_END_OPEN || wr_conn_has_output(c) ||
+	    c->layered == WR_LAYER_WANTED)
 		return end_now(c, end);
 	return begin_close(c, end);
 }
@@ -796,6 +812,161 @@ static enum step call_in_turn(struct weir_conn *c)
 	return c->service->set.readable ? call_aside(c, turn->why) : STEP_ON;
 }
 
+/* ------------------------------------------------------------------ layers */
+
+static int make_layer(struct weir_conn *c)
+{
+	struct weir_layer *from = wr_service_ref_layer(c->service);
+	int rc = wr_layer_make(c, from, NULL);
+
+	from->maker->unref(from);
+	return rc;
+}
+
+/*
+ * "A storm of handshakes leaves half of the pool": the other ones wait in a
+ * list, and a worker that ends a step takes the next from it.
+ */
+static bool begin_handshake(struct weir_conn *c)
+{
+	struct wr_core *core = c->core;
+	int most = core->config.set.workers / 2;
+	bool may_run;
+
+	wr_lock(&core->lock);
+	may_run = core->handshakes.running < (most ? most : 1);
+	if (may_run) {
+		core->handshakes.running++;
+	} else {
+		wr_conn_input_tidy(c);
+		wr_conn_move(c, c->ctx->stats, WR_CONN_READY);
+		c->node.next = NULL;
+		if (core->handshakes.last)
+			core->handshakes.last->next = &c->node;
+		else
+			core->handshakes.first = &c->node;
+		core->handshakes.last = &c->node;
+	}
+	wr_unlock(&core->lock);
+	return may_run;
+}
+
+static void end_handshake(struct wr_core *core)
+{
+	struct wr_node *next;
+
+	wr_lock(&core->lock);
+	core->handshakes.running--;
+	next = core->handshakes.first;
+	if (next)
+		core->handshakes.first = next->next;
+	if (core->handshakes.first == NULL)
+		core->handshakes.last = NULL;
+	wr_unlock(&core->lock);
+	if (next)
+		wr_sched_submit(&core->sched, WR_QUEUE_READY, next, 0);
+}
+
+/* The peer reads why: no reset may destroy it. */
+static enum step fail_handshake(struct weir_conn *c, int rc)
+{
+	if (note_error(c, rc) == -ECANCELED || atomic_load(&c->is_cut))
+		return end_now(c, WEIR_END_CUT);
+	if (!wr_conn_is_lost(c, rc))
+		log_failure(c, "no handshake: ", rc);
+	c->cause = wr_conn_is_lost(c, rc) ? WEIR_END_LOST : WEIR_END_ERROR;
+	c->outcome = WR_OUTCOME_FAILED;
+	run_close_callbacks(c);
+	wr_conn_finish(c);
+	return STEP_GONE;
+}
+
+static enum step go_on_handshake(struct weir_conn *c)
+{
+	struct wr_core *core = c->core;
+	int rc = 0;
+
+	if (c->layer == NULL)
+		rc = make_layer(c);
+	if (rc == 0 && !begin_handshake(c))
+		return STEP_GONE;
+	if (rc == 0) {
+		rc = wr_layer_handshake(c);
+		end_handshake(core);
+	}
+	if (rc < 0)
+		return fail_handshake(c, rc);
+	if (rc == 0)
+		c->in.is_ready = false;
+	return rc > 0 ? STEP_ON : STEP_PARK;
+}
+
+static bool has_step(const struct weir_conn *c)
+{
+	if (c->in.is_ready)
+		return true;
+	return c->layer ? !c->layer->has_begun : c->service->layer_speaks_first;
+}
+
+static enum step go_on_without_layer(struct weir_conn *c)
+{
+	int rc;
+
+	if (atomic_load(&c->is_cut))
+		return end_now(c, WEIR_END_CUT);
+	if (take_event(c, WR_EV_CLOSE))
+		return end_now(c, WEIR_END_CLOSED);
+	if (take_event(c, WR_EV_DEADLINE) && wr_conn_due_at(c) <= c->ctx->now)
+		return expire(c);
+	if (wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
+	    c->ctx->now >= wr_conn_drain_until(c, true))
+		return end_now(c, WEIR_END_DRAIN);
+	(void)take_event(c, WR_EV_OUT);
+	rc = wr_conn_flush(c);
+	if (rc < 0)
+		return fail_handshake(c, rc);
+	return has_step(c) ? go_on_handshake(c) : STEP_PARK;
+}
+
+/* The session learns of it: nothing ends a connection under it. */
+static enum step go_on_for_session(struct weir_conn *c)
+{
+	struct wr_core *core = c->core;
+	int rc;
+
+	if (!has_step(c) || c->in.error)
+		return STEP_ON;
+	if (!begin_handshake(c))
+		return STEP_GONE;
+	rc = wr_layer_handshake(c);
+	end_handshake(core);
+	c->in.is_ready = rc != 0;
+	return STEP_ON;
+}
+
+static bool wants_input(const struct weir_conn *c)
+{
+	return c->in.is_ready && !c->in.would_block && c->end == WR_END_OPEN &&
+	       !(c->rare & WR_RARE_INPUT_OFF) &&
+	       (c->coro || wr_buffer_len(&c->in.buf) == 0) &&
+	       !wr_conn_is_congested(c);
+}
+
+/*
+ * A layer has bytes of its own, so that what the socket has is not always
+ * input.
+ */
+static enum step go_on_layer(struct weir_conn *c)
+{
+	enum step step = STEP_ON;
+
+	if (c->layered == WR_LAYER_WANTED)
+		step = c->coro ? go_on_for_session(c) : go_on_without_layer(c);
+	if (step == STEP_ON && c->layered == WR_LAYER_UP && wants_input(c))
+		c->in.is_ready = wr_layer_look(c) != WR_LOOK_NOTHING;
+	return step;
+}
+
 /*
  * The handler knows the end of the input and wants none, and the output has
  * been shut down: nothing can come or go.
@@ -814,6 +985,11 @@ static enum step next_step(struct weir_conn *c)
 	int rc;
 
 	note_events(c);
+	if (c->layered) {
+		step = go_on_layer(c);
+		if (step != STEP_ON)
+			return step;
+	}
 	if (c->coro)
 		return go_on_session(c);
 	if (atomic_load(&c->is_cut))

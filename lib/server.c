@@ -187,6 +187,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	if (endpoint == NULL)
 		return -ENOMEM;
 	rc = wr_service_init(&endpoint->service, service);
+	if (rc == 0 && endpoint->service.layer_speaks_first)
+		rc = -EINVAL;
 	if (rc == 0)
 		rc = wr_core_set_stacks(&s->core, &endpoint->service);
 	if (rc == 0 && endpoint->service.stacks)
@@ -234,6 +236,17 @@ static bool close_before_start(weir_server *s, struct wr_endpoint *e)
 		wr_accept_close_listener(&s->acceptor.accept, e);
 	wr_unlock(&s->core.lock);
 	return is_new;
+}
+
+int wr_layer_replace(weir_server *s, int id, struct weir_layer *from)
+{
+	WR_NO_CANCEL();
+	struct wr_endpoint *e = find_listener(s, id);
+
+	if (e == NULL || !e->service.is_layered || from->speaks_first)
+		return -EINVAL;
+	wr_service_set_layer(&e->service, from);
+	return 0;
 }
 
 int weir_server_unlisten(weir_server *s, int id)

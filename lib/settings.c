@@ -337,6 +337,7 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(expired)                                                             \
 	X(closed)                                                              \
 	X(arg)                                                                 \
+	X(layer)                                                               \
 	X(speaks_first)                                                        \
 	X(session_on_worker) X(stack_size) X(full_duplex) X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
@@ -399,6 +400,7 @@ static struct wr_limits limits_of(const struct weir_service *s)
 			[WR_TMO_IDLE] = s->idle_ms,
 			[WR_TMO_LIFETIME] = s->lifetime_ms,
 			[WR_TMO_PAUSE] = s->pause_ms,
+			[WR_TMO_HANDSHAKE] = s->handshake_ms,
 		},
 		.line_max = s->line_max,
 		.outbox_mark = s->outbox_mark,
@@ -416,6 +418,11 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 	ret->first = limits_of(&ret->set);
 	ret->all = &ret->first;
 	ret->limits = ret->all;
+	ret->is_layered = ret->set.layer != NULL;
+	if (ret->is_layered) {
+		ret->layer_speaks_first = ret->set.layer->speaks_first;
+		wr_service_set_layer(ret, ret->set.layer);
+	}
 	return 0;
 }
 
@@ -489,4 +496,31 @@ void wr_service_fini(struct wr_service *s)
 		wr_sys_free(l);
 	}
 	s->all = NULL;
+	wr_service_set_layer(s, NULL);
+}
+
+struct weir_layer *wr_service_ref_layer(const struct wr_service *s)
+{
+	struct wr_service *mine = (struct wr_service *)(uintptr_t)s;
+	struct weir_layer *layer;
+
+	wr_word_lock(&mine->layer_lock);
+	layer = mine->layer;
+	layer->maker->ref(layer);
+	wr_word_unlock(&mine->layer_lock);
+	return layer;
+}
+
+void wr_service_set_layer(struct wr_service *s, struct weir_layer *layer)
+{
+	struct weir_layer *old;
+
+	if (layer)
+		layer->maker->ref(layer);
+	wr_word_lock(&s->layer_lock);
+	old = s->layer;
+	s->layer = layer;
+	wr_word_unlock(&s->layer_lock);
+	if (old)
+		old->maker->unref(old);
 }

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "base.h"
+#include "lock.h"
 #include "weir.h"
 
 /*
@@ -49,6 +50,8 @@
 	X(pause_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME, "longest pause")      \
 	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
 	  "of a connection")                                                   \
+	X(handshake_ms, int, 10000, 1, INT32_MAX, TIME,                        \
+	  "from the accept to the end of a TLS handshake")                     \
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
 	  "longest message that is buffered")                                  \
 	X(outbox_mark, size_t, 256 << 10, 1, 1 << 30, BYTES,                   \
@@ -77,6 +80,7 @@ enum wr_timeout {
 	WR_TMO_IDLE,
 	WR_TMO_LIFETIME,
 	WR_TMO_PAUSE,
+	WR_TMO_HANDSHAKE,
 	WR_TMO_COUNT
 };
 
@@ -114,6 +118,23 @@ struct wr_share {
 };
 
 struct wr_listener_counts;
+struct wr_layer;
+
+/*
+ * Makes the layers of connections (layer.h): for TLS, a certificate and what
+ * belongs to it.  Counted, and not changed while it is used.
+ */
+struct weir_layer {
+	const struct wr_layer_maker *maker;
+	bool speaks_first; /* its handshake does: that of a client */
+};
+
+struct wr_layer_maker {
+	/* A zeroed struct wr_layer with its ops; NULL: no memory. */
+	struct wr_layer *(*make)(struct weir_layer *from, const char *name);
+	void (*ref)(struct weir_layer *from);
+	void (*unref)(struct weir_layer *from);
+};
 
 /*
  * The fields of a service that weir_server_configure_service() changes.  Each
@@ -135,6 +156,10 @@ struct wr_service {
 	struct wr_listener_counts *counts; /* one for each thread, as above */
 	const char *where;		   /* of the listener, or NULL */
 	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
+	struct weir_layer *layer;	   /* l: for new connections; NULL */
+	struct wr_word_lock layer_lock;
+	bool is_layered;	 /* c */
+	bool layer_speaks_first; /* c */
 };
 
 /* Any thread. */
@@ -162,5 +187,9 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service);
 /* One thread at a time: all limits or nothing.  0, -EINVAL or -ENOMEM. */
 int wr_service_change(struct wr_service *s, const struct weir_service *service);
 void wr_service_fini(struct wr_service *s);
+
+/* Any thread: a reference to the layer of new connections; or replace it. */
+struct weir_layer *wr_service_ref_layer(const struct wr_service *s);
+void wr_service_set_layer(struct wr_service *s, struct weir_layer *layer);
 
 #endif

@@ -61,10 +61,10 @@ static inline bool wr_sys_short_read_is_empty(void)
 #endif
 }
 
-void *wr_sys_alloc(size_t size);       /* zeroed */
-void *wr_sys_alloc_lines(size_t size); /* zeroed, on a cache line */
+WR_PRIVATE void *wr_sys_alloc(size_t size); /* zeroed */
+void *wr_sys_alloc_lines(size_t size);	    /* zeroed, on a cache line */
 void *wr_sys_realloc(void *p, size_t size);
-void wr_sys_free(void *p);
+WR_PRIVATE void wr_sys_free(void *p);
 
 /* A stack of zeros whose lowest guard bytes cannot be used; NULL. */
 void *wr_sys_map_stack(size_t size, size_t guard);

@@ -71,9 +71,10 @@ extern "C" {
 
 typedef struct weir_server weir_server;
 typedef struct weir_timer weir_timer;
-typedef struct weir_conn weir_conn; /* for its callbacks, or its owner */
-typedef struct weir_ref weir_ref;   /* the same connection, for any thread */
-typedef struct weir_msg weir_msg;   /* bytes that many connections send */
+typedef struct weir_conn weir_conn;   /* for its callbacks, or its owner */
+typedef struct weir_ref weir_ref;     /* the same connection, for any thread */
+typedef struct weir_msg weir_msg;     /* bytes that many connections send */
+typedef struct weir_layer weir_layer; /* TLS, see weir-tls.h */
 
 /* No limit, for any time in milliseconds.  0 means the default. */
 #define WEIR_NEVER (-1)
@@ -208,7 +209,8 @@ enum {
 	WEIR_TIMEOUT_WRITE = 3,
 	WEIR_TIMEOUT_IDLE = 4,
 	WEIR_TIMEOUT_LIFETIME = 5,
-	WEIR_TIMEOUT_PAUSE = 6
+	WEIR_TIMEOUT_PAUSE = 6,
+	WEIR_TIMEOUT_HANDSHAKE = 7
 };
 
 /* weir_summary.end: why a connection ended. */
@@ -226,7 +228,8 @@ enum {
 	WEIR_END_WRITE = 10,
 	WEIR_END_IDLE = 11,
 	WEIR_END_LIFETIME = 12,
-	WEIR_END_PAUSE = 13
+	WEIR_END_PAUSE = 13,
+	WEIR_END_HANDSHAKE = 14
 };
 
 /*
@@ -310,6 +313,7 @@ struct weir_service {
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
 	void *arg;		/* passed to each of them */
+	weir_layer *layer;	/* set by weir_tls_use(); NULL: none */
 
 	int first_byte_ms;     /* from accept to the first input; 60,000 */
 	int read_ms;	       /* for a whole message, once begun; 30,000 */
@@ -317,6 +321,7 @@ struct weir_service {
 	int idle_ms;	       /* between messages; 300,000 */
 	int pause_ms;	       /* longest pause; WEIR_NEVER */
 	int lifetime_ms;       /* of the connection; WEIR_NEVER */
+	int handshake_ms;      /* from accept to its end; 10,000 */
 	size_t line_max;       /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark;    /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;     /* limit for it; outbox_mark to 1 GiB; 16 MiB */

@@ -46,6 +46,7 @@ static const char *const reasons[] = {
 	[WEIR_END_IDLE] = "the client said no more, idle timeout",
 	[WEIR_END_LIFETIME] = "its lifetime is over",
 	[WEIR_END_PAUSE] = "it was paused for too long",
+	[WEIR_END_HANDSHAKE] = "its handshake was not over in time",
 };
 
 static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])
@@ -116,6 +117,7 @@ static const char *const ends[] = {
 	[WEIR_END_IDLE] = "idle_timeout",
 	[WEIR_END_LIFETIME] = "lifetime",
 	[WEIR_END_PAUSE] = "pause_timeout",
+	[WEIR_END_HANDSHAKE] = "handshake_timeout",
 };
 
 void access_start(enum access_lines lines, bool as_json)

@@ -140,11 +140,12 @@ static void listener_timeouts(struct metrics *m)
 		[WEIR_TIMEOUT_IDLE] = "idle",
 		[WEIR_TIMEOUT_LIFETIME] = "lifetime",
 		[WEIR_TIMEOUT_PAUSE] = "pause",
+		[WEIR_TIMEOUT_HANDSHAKE] = "handshake",
 	};
 
 	describe_counter(m, "weir_connections_timed_out",
 			 "Connections ended by a deadline, by deadline.");
-	for (int i = WEIR_TIMEOUT_FIRST_BYTE; i <= WEIR_TIMEOUT_PAUSE; i++)
+	for (int i = WEIR_TIMEOUT_FIRST_BYTE; i <= WEIR_TIMEOUT_HANDSHAKE; i++)
 		LISTENERS(m, name, "timeout", timeouts[i], "%llu",
 			  (count)l->stats.timed_out[i]);
 }

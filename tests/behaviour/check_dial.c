@@ -276,8 +276,9 @@ START_TEST(a_dialled_connection_has_the_deadlines_it_sets)
 			 0);
 	ck_assert_int_eq(ms, 100);
 	ck_assert_int_eq(weir_conn_get_timeout(c, 0, &ms), -EINVAL);
-	ck_assert_int_eq(weir_conn_get_timeout(c, WEIR_TIMEOUT_PAUSE + 1, &ms),
-			 -EINVAL);
+	ck_assert_int_eq(
+		weir_conn_get_timeout(c, WEIR_TIMEOUT_HANDSHAKE + 1, &ms),
+		-EINVAL);
 	ck_assert_int_eq(ms, 100);
 	ck_assert_int_eq(weir_conn_printf(c, "well?\n"), 0);
 	ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)),

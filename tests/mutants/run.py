@@ -32,7 +32,7 @@ RESULTS = os.path.join(WORK, "results.json")
 HERE = os.path.join(TOP, "tests", "mutants")
 LIMIT = 90  # seconds for one test program
 COPIED = ("bench build-aux cli client deploy docs examples lib m4 server tests "
-          "third_party tools .clang-format .editorconfig CHANGELOG.md "
+          "third_party tls tools .clang-format .editorconfig CHANGELOG.md "
           "CONTRIBUTING.md LICENSE Makefile.am Makefile.in README.md "
           "aclocal.m4 bootstrap configure configure.ac").split()
 # Where to look when the named tests have all passed.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The interface is what weir.h says: the same names are marked WEIR_API there,
-# listed in weir.map and exported by the shared library; and in the static
-# one, which hides nothing, every global name begins with weir_ or wr_.
+# listed in weir.map and exported by the shared library, which needs the C
+# library alone; and in the static one, which hides nothing, every global name
+# begins with weir_ or wr_.  The same for weir-tls.h and libweir-tls.
 # Run from the build folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -11,26 +12,46 @@ work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 rc=0
 
-# A declaration may span lines: join each from WEIR_API to its semicolon.
-sed 's/^ *#.*//' "$top/lib/weir.h" | tr '\n' ' ' | tr ';' '\n' |
-	sed -n 's/.*WEIR_API[^(]*[ *]\(weir_[a-z0-9_]*\)(.*/\1/p' |
-	sort >"$work/header"
-sed -n 's/^[[:space:]]*\(weir_[a-z0-9_]*\);$/\1/p' "$top/lib/weir.map" |
-	sort >"$work/map"
-[ -s "$work/header" ] || { echo "no WEIR_API found in weir.h"; exit 1; }
-diff "$work/header" "$work/map" >"$work/diff" || {
-	echo "weir.h (<) and weir.map (>) disagree:"; cat "$work/diff"; rc=1
+# agree HEADER MAP: they name the same calls, left in $work/map.
+agree()
+{
+	# A declaration may span lines: join each from WEIR_API to its semicolon.
+	sed 's/^ *#.*//' "$top/$1" | tr '\n' ' ' | tr ';' '\n' |
+		sed -n 's/.*WEIR_API[^(]*[ *]\(weir_[a-z0-9_]*\)(.*/\1/p' |
+		sort >"$work/header"
+	sed -n 's/^[[:space:]]*\(weir_[a-z0-9_]*\);$/\1/p' "$top/$2" |
+		sort >"$work/map"
+	[ -s "$work/header" ] || { echo "no WEIR_API found in $1"; rc=1; }
+	diff "$work/header" "$work/map" >"$work/diff" || {
+		echo "$1 (<) and $2 (>) disagree:"; cat "$work/diff"; rc=1
+	}
 }
 
+# exports LIBRARY: those of $work/map.  What is WR_PRIVATE is for libweir-tls
+# alone.  The version itself (WEIR_0.1) is a symbol too: type A.
+exports()
+{
+	$NM -D --defined-only "$1" | grep -v '@@*WEIR_PRIVATE$' |
+		sed -n 's/^[0-9a-f]* [^A] \([^@]*\).*/\1/p' | sort >"$work/so"
+	diff "$work/map" "$work/so" >"$work/diff" || {
+		echo "its map (<) and $1 (>) disagree:"
+		cat "$work/diff"; rc=1
+	}
+}
+
+if [ -f tls/.libs/libweir-tls.so ]; then
+	agree tls/weir-tls.h tls/weir-tls.map
+	exports tls/.libs/libweir-tls.so
+fi
+agree lib/weir.h lib/weir.map
 checked=no
 if [ -f lib/.libs/libweir.so ]; then
 	checked=yes
-	# The version itself (WEIR_0.1) is a symbol too: type A.
-	$NM -D --defined-only lib/.libs/libweir.so |
-		sed -n 's/^[0-9a-f]* [^A] \([^@]*\).*/\1/p' | sort >"$work/so"
-	diff "$work/map" "$work/so" >"$work/diff" || {
-		echo "weir.map (<) and libweir.so (>) disagree:"
-		cat "$work/diff"; rc=1
+	exports lib/.libs/libweir.so
+	# A sanitizer brings its own.
+	readelf -d lib/.libs/libweir.so | grep NEEDED |
+		grep -vE 'libc\.|ld-linux|lib[a-z]*san\.|libgcc_s\.' && {
+		echo 'libweir.so needs more than the C library'; rc=1
 	}
 fi
 if [ -f lib/.libs/libweir.a ]; then

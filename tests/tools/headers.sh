@@ -43,7 +43,7 @@ awk '/^\/\*/ { comment = "" } { comment = comment $0 }
 		bad = 1
 	}
 	/^$/ { comment = "" }
-	END { exit bad }' lib/weir.h || rc=1
+	END { exit bad }' lib/weir.h tls/weir-tls.h || rc=1
 
 for h in lib/*.h; do
 	echo "#include \"${h#lib/}\"" >"$work/alone.c"

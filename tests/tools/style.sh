@@ -8,7 +8,7 @@
 # clang-format than 14 differ in small things.
 
 cd "$(dirname "$0")/../.." || exit 99
-sources=$(find lib cli server client examples tests bench -name '*.[ch]')
+sources=$(find lib tls cli server client examples tests bench -name '*.[ch]')
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 
@@ -47,7 +47,7 @@ done >"$work/code"
 
 # Every file has its licence in its first three lines.
 for file in configure.ac Makefile.am bootstrap .ci/run tools/* lib/LAYERS \
-	lib/weir.map $(find lib cli server client examples tests docs bench \
+	lib/weir.map $(find lib tls cli server client examples tests docs bench \
 		-name '*.[ch]' -o -name '*.am' -o -name '*.sh' \
 		-o -name '*.py' -o -name '*.[1-8]'); do
 	[ ! -f "$file" ] || head -n 3 "$file" |
@@ -58,7 +58,7 @@ done | complain 'no SPDX-License-Identifier: MIT'
 for fragment in Makefile.am */*.am */*/*.am; do
 	sed "/^#/d; s|%D%|${fragment%/*}|g" "$fragment"
 done | tr -s ' \t=' '\n' | sed 's/\.c$//' | sort -u >"$work/listed"
-find lib cli server client examples tests bench docs tools -type f \
+find lib tls cli server client examples tests bench docs tools -type f \
 	\( -name '*.[ch]' -o -name '*.py' -o -name '*.sh' -o -name '*.md' \
 	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/mutants/*' \
 	! -path '*/__pycache__/*' | sed 's/\.c$//' | sort |

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* See tlskit.h.  Keys are made once for each process. */
+#include "tlskit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+static char folder[FOLDER_ROOM];
+static EVP_PKEY *ca_key;
+static X509 *ca;
+static long serial = 1;
+
+const char *tls_file(const char *name)
+{
+	static char paths[8][FOLDER_ROOM + 64];
+	static int next;
+	char *path = paths[next++ % 8];
+
+	if (folder[0] == '\0') {
+		signal(SIGPIPE, SIG_IGN); /* of the clients */
+		ck_assert(make_folder(folder));
+		tls_make_pair("ca", "", "");
+		tls_make_pair("a", "DNS:a.example,IP:127.0.0.1", "ca");
+	}
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+static void extend(X509 *x, int nid, const char *value)
+{
+	X509V3_CTX v3;
+	X509_EXTENSION *e;
+
+	X509V3_set_ctx(&v3, x, x, NULL, NULL, 0);
+	e = X509V3_EXT_conf_nid(NULL, &v3, nid, value);
+	ck_assert_msg(e != NULL, "not an extension: %s", value);
+	X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+}
+
+static X509 *make_certificate(const char *name, const char *names,
+			      EVP_PKEY *key, bool is_ca)
+{
+	X509 *x = X509_new();
+	X509_NAME *subject = X509_get_subject_name(x);
+
+	X509_set_version(x, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
+	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+	X509_gmtime_adj(X509_getm_notAfter(x), 30 * 86400);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+				   (const unsigned char *)name, -1, -1, 0);
+	X509_set_pubkey(x, key);
+	extend(x, NID_basic_constraints,
+	       is_ca ? "critical,CA:TRUE" : "CA:FALSE");
+	if (names[0])
+		extend(x, NID_subject_alt_name, names);
+	return x;
+}
+
+static FILE *create(const char *name, const char *suffix)
+{
+	char path[FOLDER_ROOM + 64];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/%s%s", folder, name, suffix);
+	file = fopen(path, "w");
+	ck_assert_msg(file != NULL, "cannot write %s", path);
+	return file;
+}
+
+void tls_make_pair(const char *name, const char *names, const char *signer)
+{
+	bool is_ca = strcmp(name, "ca") == 0, is_own = signer[0] == '\0';
+	EVP_PKEY *key;
+	X509 *x;
+	FILE *file;
+
+	(void)tls_file(""); /* make the folder first */
+	key = EVP_EC_gen("P-256");
+	ck_assert_ptr_nonnull(key);
+	x = make_certificate(name, names, key, is_ca);
+	X509_set_issuer_name(x, X509_get_subject_name(is_own ? x : ca));
+	ck_assert_int_gt(X509_sign(x, is_own ? key : ca_key, EVP_sha256()), 0);
+	file = create(name, ".pem");
+	PEM_write_X509(file, x);
+	fclose(file);
+	file = create(name, ".key");
+	PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
+	fclose(file);
+	if (is_ca) {
+		ca = x;
+		ca_key = key;
+		return;
+	}
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+weir_tls *tls_server(const char *pair)
+{
+	char certificate[64], key[64], why[256] = "";
+	weir_tls *tls;
+	int rc;
+
+	(void)snprintf(certificate, sizeof(certificate), "%s.pem", pair);
+	(void)snprintf(key, sizeof(key), "%s.key", pair);
+	rc = weir_tls_new(&tls,
+			  WEIR_TLS(.certificate = tls_file(certificate),
+				   .key = tls_file(key)),
+			  why, sizeof(why));
+	ck_assert_msg(rc == 0, "%s: %s", weir_strerror(rc), why);
+	return tls;
+}
+
+weir_tls *tls_client(const char *name)
+{
+	char why[256] = "";
+	weir_tls *tls;
+	int rc = weir_tls_new_client(
+		&tls, WEIR_TLS(.ca = tls_file("ca.pem"), .name = name), why,
+		sizeof(why));
+
+	ck_assert_msg(rc == 0, "%s: %s", weir_strerror(rc), why);
+	return tls;
+}
+
+struct server *tls_serve(const struct weir_config *config,
+			 const struct weir_service *service)
+{
+	struct weir_service mine = *service;
+	weir_tls *tls = tls_server("a");
+	struct server *s;
+
+	ck_assert_int_eq(weir_tls_use(&mine, tls), 0);
+	s = serve(config, &mine);
+	weir_tls_free(tls);
+	return s;
+}
+
+/* ----------------------------------------------------------------- client */
+
+SSL_CTX *client_context(void)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	ck_assert_ptr_nonnull(ctx);
+	return ctx;
+}
+
+static int connect_to(struct server *s)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	const char *colon = strrchr(s->address, ':');
+	const struct timeval limit = { .tv_sec = 60 };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_ptr_nonnull(colon);
+	to.sin_port = htons((uint16_t)atoi(colon + 1));
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	return fd;
+}
+
+struct tls_client tls_connect(struct server *s, SSL_CTX *ctx)
+{
+	SSL_CTX *own = ctx ? NULL : client_context();
+	struct tls_client c = { .fd = connect_to(s) };
+
+	c.ssl = SSL_new(ctx ? ctx : own);
+	ck_assert_ptr_nonnull(c.ssl);
+	SSL_set_fd(c.ssl, c.fd);
+	SSL_CTX_free(own);
+	return c;
+}
+
+int tls_shake(struct tls_client *c)
+{
+	int n;
+
+	ERR_clear_error();
+	n = SSL_connect(c->ssl);
+	return n == 1 ? 1 : -SSL_get_error(c->ssl, n);
+}
+
+struct tls_client tls_open(struct server *s, SSL_CTX *ctx)
+{
+	struct tls_client c = tls_connect(s, ctx);
+
+	ck_assert_msg(tls_shake(&c) == 1, "handshake: %s",
+		      ERR_reason_error_string(ERR_peek_error()));
+	return c;
+}
+
+void tls_send(struct tls_client *c, const void *data, size_t len)
+{
+	size_t n = 0;
+
+	ck_assert_int_eq(SSL_write_ex(c->ssl, data, len, &n), 1);
+	ck_assert_uint_eq(n, len);
+}
+
+void tls_expect(struct tls_client *c, const void *data, size_t len)
+{
+	char *got = malloc(len);
+	size_t at = 0;
+
+	ck_assert_ptr_nonnull(got);
+	while (at < len) {
+		int n = SSL_read(c->ssl, got + at, (int)(len - at));
+
+		ck_assert_msg(n > 0, "ended after %zu of %zu bytes", at, len);
+		at += (size_t)n;
+	}
+	ck_assert_mem_eq(got, data, len);
+	free(got);
+}
+
+void tls_expect_echo(struct tls_client *c, const char *text)
+{
+	tls_send(c, text, strlen(text));
+	tls_expect(c, text, strlen(text));
+}
+
+void tls_expect_end(struct tls_client *c)
+{
+	char byte;
+	int n;
+
+	ERR_clear_error();
+	n = SSL_read(c->ssl, &byte, 1);
+	ck_assert_int_le(n, 0);
+	ck_assert_int_eq(SSL_get_error(c->ssl, n), SSL_ERROR_ZERO_RETURN);
+}
+
+void tls_expect_truncated(struct tls_client *c)
+{
+	char byte;
+	int n;
+
+	ERR_clear_error();
+	n = SSL_read(c->ssl, &byte, 1);
+	ck_assert_int_le(n, 0);
+	ck_assert_int_ne(SSL_get_error(c->ssl, n), SSL_ERROR_ZERO_RETURN);
+}
+
+void tls_half_close(struct tls_client *c)
+{
+	ck_assert_int_ge(SSL_shutdown(c->ssl), 0);
+	ck_assert_int_eq(shutdown(c->fd, SHUT_WR), 0);
+}
+
+void tls_close(struct tls_client *c)
+{
+	(void)SSL_shutdown(c->ssl);
+	tls_abandon(c);
+}
+
+void tls_abandon(struct tls_client *c)
+{
+	SSL_free(c->ssl);
+	close(c->fd);
+}

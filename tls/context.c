@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What handshakes need.  It does not change once it is used, so no handshake
+ * sees a half of it: a reload makes another one.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+#include "sys.h"
+#include "tls.h"
+
+/*
+ * A client chooses the group: one with ffdhe8192 would cost a server 500 times
+ * the work of X25519.
+ */
+#define GROUPS	"X25519:P-256"
+#define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+/* ------------------------------------------------------------- references */
+
+static void free_sites(struct weir_tls *tls)
+{
+	struct tls_site *site = tls->first.next, *next;
+
+	for (; site; site = next) {
+		next = site->next;
+		SSL_CTX_free(site->ssl);
+		wr_sys_free(site);
+	}
+	SSL_CTX_free(tls->first.ssl);
+}
+
+void tls_ref(struct weir_tls *tls)
+{
+	atomic_store_explicit(&tls->is_used, true, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
+}
+
+void tls_unref(struct weir_tls *tls)
+{
+	if (atomic_fetch_sub(&tls->refs, 1) != 1)
+		return;
+	free_sites(tls);
+	wr_sys_free(tls->name);
+	wr_sys_free(tls->alpn);
+	wr_sys_free(tls);
+}
+
+static void ref_layer(struct weir_layer *from)
+{
+	tls_ref(wr_container_of(from, struct weir_tls, layer));
+}
+
+static void unref_layer(struct weir_layer *from)
+{
+	tls_unref(wr_container_of(from, struct weir_tls, layer));
+}
+
+static const struct wr_layer_maker maker = { tls_make, ref_layer, unref_layer };
+
+void weir_tls_free(weir_tls *tls)
+{
+	if (tls)
+		tls_unref(tls);
+}
+
+/* ----------------------------------------------------------- configuration */
+
+static int copy_config(struct weir_tls_config *to,
+		       const struct weir_tls_config *from,
+		       const struct tls_why *why)
+{
+	const char *bytes = (const char *)from;
+
+	if (from == NULL || from->size < sizeof(from->size))
+		return tls_refuse(why, -EINVAL,
+				  "size is not that of the structure");
+	for (size_t i = sizeof(*to); i < from->size; i++)
+		if (bytes[i] != 0)
+			return tls_refuse(why, -EINVAL,
+					  "a field is set that version %s does "
+					  "not know",
+					  WEIR_VERSION);
+	memset(to, 0, sizeof(*to));
+	memcpy(to, from, wr_min(sizeof(*to), from->size));
+	return 0;
+}
+
+static int check_config(const struct weir_tls_config *c, bool is_client,
+			const struct tls_why *why)
+{
+	const unsigned int known = WEIR_TLS_INSECURE | WEIR_TLS_EOF_IS_END;
+
+	if (c->min_version != WEIR_TLS_1_2 && c->min_version != WEIR_TLS_1_3)
+		return tls_refuse(why, -EINVAL, "min_version is %d",
+				  c->min_version);
+	if (c->client < WEIR_TLS_NO_CLIENT ||
+	    c->client > WEIR_TLS_REQUIRE_CLIENT)
+		return tls_refuse(why, -EINVAL, "client is %d", c->client);
+	if (c->flags & ~known)
+		return tls_refuse(why, -EINVAL, "flags are 0x%x", c->flags);
+	if (c->key && c->certificate == NULL)
+		return tls_refuse(why, -EINVAL, "a key without a certificate");
+	if (is_client && c->client)
+		return tls_refuse(why, -EINVAL, "client is for a server");
+	if (!is_client && (c->name || c->flags & WEIR_TLS_INSECURE))
+		return tls_refuse(
+			why, -EINVAL,
+			"name and WEIR_TLS_INSECURE are for a client");
+	if (!is_client && c->certificate == NULL)
+		return tls_refuse(why, -EINVAL, "there is no certificate");
+	if (!is_client && c->client && c->ca == NULL)
+		return tls_refuse(why, -EINVAL,
+				  "clients are verified, and there is no ca");
+	if (!is_client && !c->client && (c->ca || c->crl))
+		return tls_refuse(why, -EINVAL,
+				  "ca and crl are for clients that are asked");
+	return 0;
+}
+
+/* "h2,http/1.1" becomes 2 "h2" 8 "http/1.1". */
+static int set_alpn(struct weir_tls *tls, const char *list,
+		    const struct tls_why *why)
+{
+	size_t len = strlen(list), begin = 0;
+
+	tls->alpn = wr_sys_alloc(len + 1);
+	if (tls->alpn == NULL)
+		return -ENOMEM;
+	tls->alpn_len = len + 1;
+	for (size_t i = 0; i <= len; i++) {
+		if (i < len && list[i] != ',') {
+			tls->alpn[i + 1] = (unsigned char)list[i];
+			continue;
+		}
+		if (i == begin || i - begin > 255)
+			return tls_refuse(why, -EINVAL,
+					  "alpn: a name has 1 to 255 bytes");
+		tls->alpn[begin] = (unsigned char)(i - begin);
+		begin = i + 1;
+	}
+	return 0;
+}
+
+static int copy_strings(struct weir_tls *tls, const struct tls_why *why)
+{
+	const char *name = tls->config.name;
+	size_t size = name ? strlen(name) + 1 : 0;
+
+	if (name) {
+		tls->name = wr_sys_alloc(size);
+		if (tls->name == NULL)
+			return -ENOMEM;
+		memcpy(tls->name, name, size);
+	}
+	return tls->config.alpn ? set_alpn(tls, tls->config.alpn, why) : 0;
+}
+
+/* ------------------------------------------------------------ the SSL_CTX */
+
+/* No prompt on the terminal. */
+static int no_password(char *buf, int cap, int is_write, void *arg)
+{
+	(void)buf;
+	(void)cap;
+	(void)is_write;
+	(void)arg;
+	return -1;
+}
+
+/* No protocol in common: alert 120. */
+static int choose_alpn(SSL *ssl, const unsigned char **out,
+		       unsigned char *out_len, const unsigned char *in,
+		       unsigned int in_len, void *arg)
+{
+	const struct weir_tls *tls = arg;
+	unsigned char *chosen;
+
+	(void)ssl;
+	if (SSL_select_next_proto(&chosen, out_len, tls->alpn,
+				  (unsigned int)tls->alpn_len, in,
+				  in_len) != OPENSSL_NPN_NEGOTIATED)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = chosen;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static bool has_name(const struct tls_site *site, const char *name)
+{
+	return X509_check_host(site->leaf, name, strlen(name),
+			       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) == 1;
+}
+
+/* Show the certificate that has the name; the first one, if none has. */
+static int choose_site(SSL *ssl, int *alert, void *arg)
+{
+	const struct weir_tls *tls = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const struct tls_site *site = &tls->first;
+
+	(void)alert;
+	while (name && site && !has_name(site, name))
+		site = site->next;
+	if (name && site && site != &tls->first)
+		SSL_set_SSL_CTX(ssl, site->ssl);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static int set_protocol(SSL_CTX *ssl, const struct weir_tls *tls)
+{
+	int version = tls->config.min_version == WEIR_TLS_1_3 ? TLS1_3_VERSION
+							      : TLS1_2_VERSION;
+	uint64_t options = SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+			   SSL_OP_CIPHER_SERVER_PREFERENCE;
+
+	if (tls->config.flags & WEIR_TLS_EOF_IS_END)
+		options |= SSL_OP_IGNORE_UNEXPECTED_EOF;
+	SSL_CTX_set_options(ssl, options);
+	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
+				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				      SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_NO_AUTO_CHAIN);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_default_passwd_cb(ssl, no_password);
+	return SSL_CTX_set_min_proto_version(ssl, version) == 1 &&
+	       SSL_CTX_set_cipher_list(ssl, CIPHERS) == 1 &&
+	       SSL_CTX_set1_groups_list(ssl, GROUPS) == 1 &&
+	       SSL_CTX_set_num_tickets(ssl, 1) == 1;
+}
+
+static int verify_mode(const struct weir_tls *tls)
+{
+	const struct weir_tls_config *c = &tls->config;
+
+	if (tls->layer.speaks_first)
+		return c->flags & WEIR_TLS_INSECURE ? SSL_VERIFY_NONE
+						    : SSL_VERIFY_PEER;
+	if (c->client == WEIR_TLS_REQUIRE_CLIENT)
+		return SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	return c->client ? SSL_VERIFY_PEER : SSL_VERIFY_NONE;
+}
+
+static int set_alpn_of(SSL_CTX *ssl, struct weir_tls *tls)
+{
+	if (tls->alpn == NULL)
+		return 1;
+	if (!tls->layer.speaks_first) {
+		SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, tls);
+		return 1;
+	}
+	return SSL_CTX_set_alpn_protos(ssl, tls->alpn,
+				       (unsigned int)tls->alpn_len) == 0;
+}
+
+/* A ticket of another certificate, or of other clients, is worth nothing. */
+static int add_file(EVP_MD_CTX *md, const char *path)
+{
+	BIO *file = path ? BIO_new_file(path, "rb") : NULL;
+	char piece[4096];
+	int n = 0;
+
+	if (EVP_DigestUpdate(md, file ? "+" : "-", 1) != 1)
+		n = -1;
+	while (n >= 0 && file && (n = BIO_read(file, piece, sizeof(piece))) > 0)
+		if (EVP_DigestUpdate(md, piece, (size_t)n) != 1)
+			n = -1;
+	BIO_free(file);
+	return n < 0 ? 0 : 1;
+}
+
+static int set_session_context(SSL_CTX *ssl, const struct weir_tls_config *c)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	int ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+		 add_file(md, c->certificate) && add_file(md, c->ca) &&
+		 add_file(md, c->crl) &&
+		 EVP_DigestUpdate(md, &c->client, sizeof(c->client)) == 1 &&
+		 EVP_DigestFinal_ex(md, digest, NULL) == 1 &&
+		 SSL_CTX_set_session_id_context(ssl, digest,
+						SSL_MAX_SID_CTX_LENGTH) == 1;
+
+	EVP_MD_CTX_free(md);
+	return ok;
+}
+
+/* One certificate; NULL: a client without one. */
+static int make_site(struct weir_tls *tls, struct tls_site *site,
+		     const char *certificate, const char *key,
+		     const struct tls_why *why)
+{
+	bool is_client = tls->layer.speaks_first;
+	int rc = 0;
+
+	site->ssl = SSL_CTX_new(is_client ? TLS_client_method()
+					  : TLS_server_method());
+	if (site->ssl == NULL || !set_protocol(site->ssl, tls) ||
+	    !set_alpn_of(site->ssl, tls) ||
+	    !set_session_context(site->ssl, &tls->config))
+		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
+	if (certificate)
+		rc = tls_load_pair(site, certificate, key, why);
+	if (rc == 0)
+		rc = tls_load_trust(site->ssl, &tls->config, is_client, why);
+	SSL_CTX_set_verify(site->ssl, verify_mode(tls), NULL);
+	if (!is_client) {
+		SSL_CTX_set_tlsext_servername_callback(site->ssl, choose_site);
+		SSL_CTX_set_tlsext_servername_arg(site->ssl, tls);
+	}
+	ERR_clear_error();
+	return rc;
+}
+
+/* Threads of a server may outlast exit(). */
+static int begin_openssl(void)
+{
+	if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG |
+				     OPENSSL_INIT_NO_ATEXIT,
+			     NULL) != 1)
+		return -ENOMEM;
+	return tls_lent_init();
+}
+
+static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
+		   bool is_client, const struct tls_why *why)
+{
+	WR_NO_CANCEL();
+	struct weir_tls *tls = wr_sys_alloc(sizeof(*tls));
+	int rc = tls ? begin_openssl() : -ENOMEM;
+
+	if (tls == NULL)
+		return tls_refuse(why, rc, "no memory");
+	atomic_store(&tls->refs, 1);
+	tls->layer.maker = &maker;
+	tls->layer.speaks_first = is_client;
+	if (rc == 0)
+		rc = copy_config(&tls->config, config, why);
+	if (rc == 0)
+		rc = check_config(&tls->config, is_client, why);
+	if (rc == 0)
+		rc = copy_strings(tls, why);
+	if (rc == 0)
+		rc = make_site(tls, &tls->first, tls->config.certificate,
+			       tls->config.key, why);
+	if (rc < 0)
+		tls_unref(tls);
+	else
+		*ret = tls;
+	return rc;
+}
+
+int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,
+		 char *why, size_t cap)
+{
+	return ret ? new_tls(ret, config, false, &(struct tls_why){ why, cap })
+		   : -EINVAL;
+}
+
+int weir_tls_new_client(weir_tls **ret, const struct weir_tls_config *config,
+			char *why, size_t cap)
+{
+	return ret ? new_tls(ret, config, true, &(struct tls_why){ why, cap })
+		   : -EINVAL;
+}
+
+static void append_site(struct weir_tls *tls, struct tls_site *site)
+{
+	struct tls_site *last = &tls->first;
+
+	while (last->next)
+		last = last->next;
+	last->next = site;
+}
+
+int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
+		 char *why, size_t cap)
+{
+	WR_NO_CANCEL();
+	const struct tls_why reason = { why, cap };
+	struct tls_site *site;
+	int rc;
+
+	if (tls == NULL || certificate == NULL || tls->layer.speaks_first)
+		return -EINVAL;
+	if (atomic_load(&tls->is_used))
+		return -EBUSY;
+	site = wr_sys_alloc(sizeof(*site));
+	if (site == NULL)
+		return tls_refuse(&reason, -ENOMEM, "no memory");
+	rc = make_site(tls, site, certificate, key, &reason);
+	if (rc == 0) {
+		append_site(tls, site);
+		return 0;
+	}
+	SSL_CTX_free(site->ssl);
+	wr_sys_free(site);
+	return rc;
+}
+
+/* -------------------------------------------------------------- using it */
+
+int64_t weir_tls_expires(const weir_tls *tls)
+{
+	int64_t least = INT64_MAX;
+
+	for (const struct tls_site *s = tls ? &tls->first : NULL; s;
+	     s = s->next) {
+		int days = 0, seconds = 0;
+		int64_t left;
+
+		if (s->leaf == NULL ||
+		    ASN1_TIME_diff(&days, &seconds, NULL,
+				   X509_get0_notAfter(s->leaf)) != 1)
+			continue;
+		left = (int64_t)days * 86400 + seconds;
+		least = left < least ? left : least;
+	}
+	return least;
+}
+
+static bool lacks_name(const weir_tls *tls, const char *name)
+{
+	return tls->layer.speaks_first && name == NULL && tls->name == NULL &&
+	       !(tls->config.flags & WEIR_TLS_INSECURE);
+}
+
+int weir_tls_use(struct weir_service *service, weir_tls *tls)
+{
+	if (service == NULL || tls == NULL || lacks_name(tls, NULL))
+		return -EINVAL;
+	service->layer = &tls->layer;
+	return 0;
+}
+
+int weir_tls_replace(weir_server *s, int listener, weir_tls *tls)
+{
+	return tls ? wr_layer_replace(s, listener, &tls->layer) : -EINVAL;
+}
+
+int weir_conn_start_tls(weir_conn *c, weir_tls *tls, const char *name)
+{
+	if (c == NULL || tls == NULL || lacks_name(tls, name))
+		return -EINVAL;
+	return wr_layer_start(c, &tls->layer, name);
+}

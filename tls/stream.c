@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The TLS of one connection: OpenSSL between the connection and its socket.
+ *
+ * "OpenSSL sees no socket": it reads and writes memory that the thread lends
+ * (lent.c), and the core receives and sends.  At the end of each operation the
+ * rest of the input moves to the connection, and the output to the kernel.
+ *
+ * "Half a hello costs its own bytes": there is no SSL object before the first
+ * record is whole and looks like a hello.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+#include "sys.h"
+#include "tls.h"
+
+#define HEADER	  ((size_t)5) /* of a record */
+#define HANDSHAKE 22
+#define HELLO	  1
+
+/*
+ * Records without data: of a handshake, and after it within a second.  Each
+ * costs us more than the peer.
+ */
+#define HANDSHAKE_RECORDS 4096
+#define OTHER_RECORDS	  100
+
+/* Plain bytes that are made records before they are sent. */
+#define SEND_BYTES ((size_t)64 * 1024)
+
+struct stream {
+	struct wr_layer layer; /* first */
+	struct weir_tls *tls;
+	SSL *ssl;	       /* NULL: the first record is not whole */
+	struct tls_lent *lent; /* during an operation */
+	const char *failed;    /* why; NULL */
+	char *name;	       /* of the peer, instead of that of tls; NULL */
+	int64_t others_since;  /* ns */
+	uint32_t others;       /* records without data */
+	int error;	       /* of the socket, or ours */
+	int last;	       /* what receive returns, with has_last */
+	bool has_last;
+	bool saw_eof;
+	bool is_up;
+};
+
+static struct stream *stream_of(const struct wr_layer *l)
+{
+	return (struct stream *)(uintptr_t)l;
+}
+
+/* ------------------------------------------------------------- the BIO */
+
+static int64_t coarse_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+/* OpenSSL asks for the header of each record by itself. */
+static bool has_too_many_records(struct stream *s)
+{
+	int64_t now;
+
+	if (++s->others <= (s->is_up ? OTHER_RECORDS : HANDSHAKE_RECORDS))
+		return false;
+	if (!s->is_up)
+		return true;
+	now = coarse_ns();
+	if (now - s->others_since < INT64_C(1000000000))
+		return true;
+	s->others_since = now;
+	s->others = 0;
+	return false;
+}
+
+/* > 0; 0: end of input; -EAGAIN; -errno. */
+static ssize_t take_input(struct stream *s, char *buf, size_t cap)
+{
+	struct wr_buffer *in = &s->layer.in;
+	struct tls_lent *lent = s->lent;
+	ssize_t n;
+
+	if (wr_buffer_len(in) > 0)
+		return (ssize_t)wr_buffer_take(in, buf, cap);
+	if (lent->at == lent->len) {
+		n = wr_layer_recv(&s->layer, lent->in, sizeof(lent->in));
+		if (n <= 0)
+			return n;
+		lent->at = 0;
+		lent->len = (size_t)n;
+	}
+	n = (ssize_t)wr_min(cap, lent->len - lent->at);
+	memcpy(buf, lent->in + lent->at, (size_t)n);
+	lent->at += (size_t)n;
+	return n;
+}
+
+static int bio_read(BIO *bio, char *buf, int cap)
+{
+	struct stream *s = BIO_get_data(bio);
+	ssize_t n;
+
+	BIO_clear_retry_flags(bio);
+	if (s->error)
+		return -1;
+	n = take_input(s, buf, (size_t)cap);
+	if (n == 0)
+		s->saw_eof = true;
+	else if (n == -EAGAIN)
+		BIO_set_retry_read(bio);
+	else if (n < 0)
+		s->error = (int)n;
+	else if ((size_t)cap == HEADER && has_too_many_records(s)) {
+		s->error = -EPROTO;
+		s->failed = "too many records without data";
+		return -1;
+	}
+	return n < 0 ? -1 : (int)n;
+}
+
+static int flush_lent(struct stream *s)
+{
+	struct tls_lent *lent = s->lent;
+	int rc = 0;
+
+	if (lent->out_len > 0)
+		rc = wr_layer_put(&s->layer, lent->out, lent->out_len);
+	lent->out_len = 0;
+	return rc;
+}
+
+static int bio_write(BIO *bio, const char *data, int len)
+{
+	struct stream *s = BIO_get_data(bio);
+	struct tls_lent *lent = s->lent;
+	size_t n = wr_min((size_t)len, sizeof(lent->out));
+
+	BIO_clear_retry_flags(bio);
+	if (n > sizeof(lent->out) - lent->out_len && s->error == 0)
+		s->error = flush_lent(s);
+	if (s->error)
+		return -1;
+	memcpy(lent->out + lent->out_len, data, n);
+	lent->out_len += n;
+	return (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int what, long number, void *pointer)
+{
+	const struct stream *s = BIO_get_data(bio);
+
+	(void)number;
+	(void)pointer;
+	if (what == BIO_CTRL_EOF)
+		return s->saw_eof;
+	return what == BIO_CTRL_FLUSH;
+}
+
+static int bio_create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+static BIO_METHOD *bio_method;
+static pthread_once_t bio_once = PTHREAD_ONCE_INIT;
+
+static void make_bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK,
+				     "weir");
+
+	if (m == NULL)
+		return;
+	BIO_meth_set_read(m, bio_read);
+	BIO_meth_set_write(m, bio_write);
+	BIO_meth_set_ctrl(m, bio_ctrl);
+	BIO_meth_set_create(m, bio_create);
+	bio_method = m;
+}
+
+/* ------------------------------------------------------------- operations */
+
+static int begin(struct stream *s)
+{
+	s->lent = tls_lent();
+	ERR_clear_error();
+	return s->lent ? 0 : -ENOMEM;
+}
+
+/* Leave nothing in the memory that is lent. */
+static int finish(struct stream *s, int rc)
+{
+	struct tls_lent *lent = s->lent;
+	struct wr_buffer *in = &s->layer.in;
+	int kept = 0, sent = flush_lent(s);
+
+	if (lent->at < lent->len)
+		kept = wr_buffer_append(in, lent->in + lent->at,
+					lent->len - lent->at, SIZE_MAX / 2);
+	lent->at = lent->len = 0;
+	if (in->mem && wr_buffer_len(in) == 0)
+		wr_buffer_release(in);
+	s->lent = NULL;
+	if (rc < 0 && rc != -EAGAIN)
+		return rc;
+	return kept < 0 ? kept : sent < 0 ? sent : rc;
+}
+
+/* The first error of a connection is told. */
+static void note_failure(struct stream *s)
+{
+	unsigned long error = ERR_peek_error();
+	long verified = SSL_get_verify_result(s->ssl);
+	char text[160];
+
+	if (s->failed)
+		return;
+	s->failed = verified != X509_V_OK
+			    ? X509_verify_cert_error_string(verified)
+			    : ERR_reason_error_string(error);
+	if (s->failed == NULL)
+		s->failed = "an error of TLS";
+	(void)snprintf(text, sizeof(text), "TLS: %s", s->failed);
+	wr_layer_log(&s->layer, text);
+}
+
+/* Of a call that has not succeeded: 0: the peer's end; -EAGAIN; -errno. */
+static int error_of(struct stream *s, int n)
+{
+	int error = SSL_get_error(s->ssl, n);
+
+	if (error == SSL_ERROR_WANT_READ)
+		return -EAGAIN;
+	if (error == SSL_ERROR_ZERO_RETURN)
+		return 0;
+	if (s->error && s->failed == NULL)
+		return s->error;
+	if (s->saw_eof) {
+		s->layer.is_truncated = s->is_up;
+		return -ECONNRESET;
+	}
+	note_failure(s);
+	return -EPROTO;
+}
+
+/* --------------------------------------------------------------- handshake */
+
+static int refuse_text(struct stream *s)
+{
+	s->failed = "the client does not speak TLS";
+	wr_layer_log(&s->layer, s->failed);
+	return -EPROTO;
+}
+
+/* 1: the first record is whole; 0: not yet; -EPROTO: it is none. */
+static int check_hello(struct stream *s)
+{
+	const struct wr_buffer *in = &s->layer.in;
+	const unsigned char *b = (const unsigned char *)wr_buffer_data(in);
+	size_t len = wr_buffer_len(in), body;
+
+	if ((len > 0 && b[0] != HANDSHAKE) || (len > 1 && b[1] != 3) ||
+	    (len > 2 && b[2] > 4))
+		return refuse_text(s);
+	if (len < HEADER)
+		return 0;
+	body = (size_t)b[3] << 8 | b[4];
+	if (body == 0 || body > TLS_RECORD + 256 ||
+	    (len > HEADER && b[HEADER] != HELLO))
+		return refuse_text(s);
+	return len >= HEADER + body;
+}
+
+static int await_hello(struct stream *s)
+{
+	struct tls_lent *lent = tls_lent();
+	ssize_t n;
+	int rc;
+
+	if (lent == NULL)
+		return -ENOMEM;
+	while ((rc = check_hello(s)) == 0) {
+		n = wr_layer_recv(&s->layer, lent->in, sizeof(lent->in));
+		if (n <= 0)
+			return n == -EAGAIN ? 0 : n == 0 ? -ECONNRESET : (int)n;
+		rc = wr_buffer_append(&s->layer.in, lent->in, (size_t)n,
+				      SIZE_MAX / 2);
+		if (rc < 0)
+			return rc;
+	}
+	return rc;
+}
+
+/* A client: whose certificate it must be. */
+static int set_peer(struct stream *s)
+{
+	const char *name = s->name ? s->name : s->tls->name;
+	unsigned char ip[sizeof(struct in6_addr)];
+	bool is_ip;
+
+	if (name == NULL)
+		return 1;
+	is_ip = inet_pton(AF_INET, name, ip) == 1 ||
+		inet_pton(AF_INET6, name, ip) == 1;
+	if (!is_ip && SSL_set_tlsext_host_name(s->ssl, name) != 1)
+		return 0;
+	if (s->tls->config.flags & WEIR_TLS_INSECURE)
+		return 1;
+	if (is_ip)
+		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl),
+						     name);
+	SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+					  X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	return SSL_set1_host(s->ssl, name);
+}
+
+static int open_ssl(struct stream *s)
+{
+	BIO *bio;
+
+	(void)pthread_once(&bio_once, make_bio_method);
+	bio = bio_method ? BIO_new(bio_method) : NULL;
+	s->ssl = bio ? SSL_new(s->tls->first.ssl) : NULL;
+	if (s->ssl == NULL) {
+		BIO_free(bio);
+		return -ENOMEM;
+	}
+	BIO_set_data(bio, s);
+	SSL_set_bio(s->ssl, bio, bio);
+	if (!s->tls->layer.speaks_first) {
+		SSL_set_accept_state(s->ssl);
+		return 0;
+	}
+	SSL_set_connect_state(s->ssl);
+	return set_peer(s) == 1 ? 0 : -ENOMEM;
+}
+
+static int tls_handshake(struct wr_layer *l)
+{
+	struct stream *s = stream_of(l);
+	int rc = 1, n;
+
+	if (s->ssl == NULL) {
+		if (!s->tls->layer.speaks_first)
+			rc = await_hello(s);
+		if (rc > 0)
+			rc = open_ssl(s);
+		if (s->ssl == NULL || rc < 0)
+			return rc;
+	}
+	rc = begin(s);
+	if (rc < 0)
+		return rc;
+	n = SSL_do_handshake(s->ssl);
+	if (n == 1) {
+		s->is_up = true;
+		s->others = 0;
+		rc = 1;
+	} else {
+		rc = error_of(s, n);
+		rc = rc == 0 ? -ECONNRESET : rc;
+	}
+	rc = finish(s, rc);
+	return rc == -EAGAIN ? 0 : rc;
+}
+
+/* ------------------------------------------------------------ input, output */
+
+static int keep_last(struct stream *s, int rc)
+{
+	s->has_last = true;
+	return s->last = rc;
+}
+
+/* A read, or with peek a look. */
+static int take_plain(struct stream *s, void *buf, size_t cap, bool peek)
+{
+	int most = cap > INT32_MAX ? INT32_MAX : (int)cap, rc, n;
+
+	if (s->has_last)
+		return s->last;
+	rc = begin(s);
+	if (rc < 0)
+		return rc;
+	n = peek ? SSL_peek(s->ssl, buf, most) : SSL_read(s->ssl, buf, most);
+	if (n > 0)
+		s->others = 0;
+	rc = finish(s, n > 0 ? n : error_of(s, n));
+	return rc > 0 || rc == -EAGAIN ? rc : keep_last(s, rc);
+}
+
+static int tls_look(struct wr_layer *l)
+{
+	char byte;
+	int n = take_plain(stream_of(l), &byte, 1, true);
+
+	return n > 0	      ? WR_LOOK_INPUT
+	       : n == -EAGAIN ? WR_LOOK_NOTHING
+			      : WR_LOOK_END;
+}
+
+static ssize_t tls_receive(struct wr_layer *l, void *buf, size_t cap)
+{
+	return take_plain(stream_of(l), buf, cap, false);
+}
+
+static bool tls_has_rest(const struct wr_layer *l)
+{
+	const struct stream *s = stream_of(l);
+
+	return wr_buffer_len(&l->in) > 0 || s->has_last ||
+	       SSL_has_pending(s->ssl);
+}
+
+static int write_record(struct stream *s, const void *data, size_t len)
+{
+	int n = SSL_write(s->ssl, data, (int)len), rc;
+
+	if (n == (int)len)
+		return 0;
+	rc = n > 0 ? -EPROTO : error_of(s, n);
+	return rc < 0 && rc != -EAGAIN ? rc : -EPROTO;
+}
+
+/* Small pieces share a record. */
+static int write_records(struct stream *s, const struct iovec *iov, int count)
+{
+	struct tls_lent *lent = s->lent;
+	size_t fill = 0, total = 0;
+	int rc = 0;
+
+	for (int i = 0; i < count && total < SEND_BYTES; i++) {
+		const char *from = iov[i].iov_base;
+		size_t left = wr_min(iov[i].iov_len, SEND_BYTES - total);
+
+		total += left;
+		while (rc == 0 && left > 0) {
+			size_t n = wr_min(left, TLS_RECORD - fill);
+
+			if (n == TLS_RECORD) {
+				rc = write_record(s, from, n);
+			} else {
+				memcpy(lent->record + fill, from, n);
+				fill += n;
+			}
+			if (fill == TLS_RECORD) {
+				rc = write_record(s, lent->record, fill);
+				fill = 0;
+			}
+			from += n;
+			left -= n;
+		}
+	}
+	if (rc == 0 && fill > 0)
+		rc = write_record(s, lent->record, fill);
+	return rc < 0 ? rc : (int)total;
+}
+
+static ssize_t tls_send(struct wr_layer *l, const struct iovec *iov, int count)
+{
+	struct stream *s = stream_of(l);
+	int rc = begin(s);
+
+	return rc < 0 ? rc : finish(s, write_records(s, iov, count));
+}
+
+/* close_notify */
+static int tls_bye(struct wr_layer *l)
+{
+	struct stream *s = stream_of(l);
+	int rc;
+
+	if (s->failed)
+		return 0;
+	rc = begin(s);
+	if (rc < 0)
+		return rc;
+	(void)SSL_shutdown(s->ssl);
+	return finish(s, 0);
+}
+
+/* --------------------------------------------------------------- its life */
+
+static void tls_end(struct wr_layer *l)
+{
+	struct stream *s = stream_of(l);
+
+	SSL_free(s->ssl);
+	ERR_clear_error();
+	tls_unref(s->tls);
+	wr_sys_free(s->name);
+	wr_sys_free(s);
+}
+
+static const struct wr_layer_ops ops = {
+	.handshake = tls_handshake,
+	.look = tls_look,
+	.receive = tls_receive,
+	.has_rest = tls_has_rest,
+	.send = tls_send,
+	.bye = tls_bye,
+	.end = tls_end,
+};
+
+static int copy_name(char **ret, const char *name)
+{
+	size_t size = name ? strlen(name) + 1 : 0;
+
+	if (name == NULL)
+		return 0;
+	*ret = wr_sys_alloc(size);
+	if (*ret)
+		memcpy(*ret, name, size);
+	return *ret ? 0 : -ENOMEM;
+}
+
+struct wr_layer *tls_make(struct weir_layer *from, const char *name)
+{
+	struct stream *s = wr_sys_alloc(sizeof(*s));
+
+	if (s == NULL || copy_name(&s->name, name) < 0) {
+		wr_sys_free(s);
+		return NULL;
+	}
+	s->layer.ops = &ops;
+	s->tls = wr_container_of(from, struct weir_tls, layer);
+	tls_ref(s->tls);
+	return &s->layer;
+}
+
+/* -------------------------------------------------------------- what it is */
+
+static void copy_text(char *to, size_t cap, const void *text, size_t len)
+{
+	len = wr_min(len, cap - 1);
+	if (len > 0)
+		memcpy(to, text, len);
+	to[len] = '\0';
+}
+
+static void copy_string(char *to, size_t cap, const char *text)
+{
+	copy_text(to, cap, text, text ? strlen(text) : 0);
+}
+
+static const char *group_of(SSL *ssl)
+{
+	int id = (int)SSL_get_negotiated_group(ssl);
+
+	return id ? SSL_group_to_name(ssl, id) : NULL;
+}
+
+static void describe(struct weir_tls_info *ret, const struct stream *s)
+{
+	const unsigned char *alpn = NULL;
+	unsigned int alpn_len = 0;
+	X509 *peer = SSL_get0_peer_certificate(s->ssl);
+
+	copy_string(ret->version, sizeof(ret->version),
+		    SSL_get_version(s->ssl));
+	copy_string(ret->cipher, sizeof(ret->cipher),
+		    SSL_get_cipher_name(s->ssl));
+	copy_string(ret->group, sizeof(ret->group), group_of(s->ssl));
+	SSL_get0_alpn_selected(s->ssl, &alpn, &alpn_len);
+	copy_text(ret->alpn, sizeof(ret->alpn), alpn, alpn_len);
+	copy_string(ret->sni, sizeof(ret->sni),
+		    SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name));
+	ret->resumed = SSL_session_reused(s->ssl);
+	ret->verified = peer && SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER &&
+			SSL_get_verify_result(s->ssl) == X509_V_OK;
+}
+
+int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret, size_t size)
+{
+	const struct wr_layer *l = wr_layer_of(c);
+	struct weir_tls_info info = { .version = "" };
+	const struct stream *s;
+
+	if (c == NULL || ret == NULL)
+		return -EINVAL;
+	if (l == NULL || l->ops != &ops)
+		return -ENOTCONN;
+	s = stream_of(l);
+	copy_string(info.why, sizeof(info.why), s->failed);
+	if (s->is_up)
+		describe(&info, s);
+	memset(ret, 0, size);
+	memcpy(ret, &info, wr_min(size, sizeof(info)));
+	return 0;
+}

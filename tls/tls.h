@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of libweir-tls. */
+#ifndef TLS_H
+#define TLS_H
+
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+
+#include "layer.h"
+#include "weir-tls.h"
+
+/* A certificate and its key, with all else that a handshake needs. */
+struct tls_site {
+	SSL_CTX *ssl;
+	X509 *leaf; /* NULL: none; the SSL_CTX has it */
+	struct tls_site *next;
+};
+
+struct weir_tls {
+	struct weir_layer layer; /* first: what weir_service.layer points to */
+	atomic_uint refs;
+	atomic_bool is_used;
+	struct tls_site first;	       /* the list of all */
+	struct weir_tls_config config; /* with copies of what is used later */
+	char *name;
+	unsigned char *alpn; /* as in the handshake */
+	size_t alpn_len;
+};
+
+/* ---------------------------------------------------------------- context */
+
+void tls_ref(struct weir_tls *tls);
+void tls_unref(struct weir_tls *tls);
+
+/* ------------------------------------------------------------------- files */
+
+/* Where the reason goes. */
+struct tls_why {
+	char *text;
+	size_t cap;
+};
+
+__attribute__((format(printf, 3, 4))) int
+tls_refuse(const struct tls_why *why, int rc, const char *format, ...);
+
+/* Load what the configuration names.  0 or -errno. */
+int tls_load_pair(struct tls_site *site, const char *certificate,
+		  const char *key, const struct tls_why *why);
+int tls_load_trust(SSL_CTX *ssl, const struct weir_tls_config *config,
+		   bool is_client, const struct tls_why *why);
+
+/* ------------------------------------------------------------------ stream */
+
+/* The layer of a connection. */
+struct wr_layer *tls_make(struct weir_layer *from, const char *name);
+
+/* -------------------------------------------------------------------- lent */
+
+/* Plain bytes of one record, at most. */
+#define TLS_RECORD ((size_t)16384)
+
+/* What a thread lends to the connection that it runs. */
+struct tls_lent {
+	unsigned char in[64 * 1024];
+	size_t at, len; /* of it: received and not taken */
+	unsigned char out[96 * 1024];
+	size_t out_len;
+	unsigned char record[TLS_RECORD];
+};
+
+/* That of the calling thread; NULL: no memory. */
+struct tls_lent *tls_lent(void);
+
+/* Once, before any: 0 or -errno. */
+int tls_lent_init(void);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TLS for connections of weir, by OpenSSL: link with libweir-tls.
+ *
+ *	weir_tls *tls;
+ *	char why[256];
+ *	int rc = weir_tls_new(&tls, WEIR_TLS(.certificate = "server.pem",
+ *					     .key = "server.key"),
+ *			      why, sizeof(why));
+ *
+ *	weir_tls_use(&service, tls);
+ *	rc = weir_server_listen(server, ":7", &service);
+ *	weir_tls_free(tls);
+ *
+ * Handlers stay as they are: input and output are the plain bytes, and the
+ * handler is called when the handshake is over.  docs/TLS.md tells what holds
+ * and what differs.  The rules of weir.h apply to these calls, too.
+ */
+#ifndef WEIR_TLS_H
+#define WEIR_TLS_H
+
+#include <weir.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A certificate with its key, or what a client trusts, and all else that a
+ * handshake needs.  It is counted and does not change: a listener gets new
+ * files by weir_tls_replace().
+ */
+typedef struct weir_tls weir_tls;
+
+/* weir_tls_config.client */
+enum {
+	WEIR_TLS_NO_CLIENT = 0,	     /* ask for no certificate */
+	WEIR_TLS_ASK_CLIENT = 1,     /* one that is sent must be good */
+	WEIR_TLS_REQUIRE_CLIENT = 2, /* and one must be sent */
+};
+
+/* weir_tls_config.min_version */
+enum { WEIR_TLS_1_2 = 0, WEIR_TLS_1_3 = 1 };
+
+/* weir_tls_config.flags */
+enum {
+	/* A client: verify nothing.  Anybody can be the peer. */
+	WEIR_TLS_INSECURE = 1 << 0,
+	/* A peer may end its output without telling so, as TCP can be cut. */
+	WEIR_TLS_EOF_IS_END = 1 << 1
+};
+
+/* Fields that are NULL or 0 have their defaults.  Files are in PEM. */
+struct weir_tls_config {
+	size_t size; /* sizeof(struct weir_tls_config) */
+
+	const char *certificate; /* file: the own one, then its chain */
+	const char *key;	 /* file; NULL: in that of the certificate */
+	const char *ca;	  /* file: who signs the peers; NULL: of a client, */
+			  /* the system's; of a server, none */
+	const char *crl;  /* file: revoked certificates of peers; NULL */
+	const char *name; /* client: of the peer's certificate: a host or */
+			  /* an address */
+	const char *alpn; /* protocols, best first: "h2,http/1.1"; NULL */
+	int client;	  /* server: WEIR_TLS_NO_CLIENT ... */
+	int min_version;  /* WEIR_TLS_1_2 or _1_3 */
+	unsigned int flags;
+};
+
+#define WEIR_TLS(...)                                                          \
+	(&(struct weir_tls_config){ .size = sizeof(struct weir_tls_config),    \
+				    __VA_ARGS__ })
+
+/*
+ * Make what listeners need, or with weir_tls_new_client() what connections of
+ * the program's own need.  All files are read and checked now.  If why is not
+ * NULL, a failure writes one line to it: at most cap bytes with the NUL.
+ *
+ * Returns 0; -EINVAL (a file, or a field, is not good); -ENOENT, -EACCES ... (a
+ * file cannot be read); -ENOMEM.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,
+			  char *why, size_t cap);
+WEIR_API int weir_tls_new_client(weir_tls **ret,
+				 const struct weir_tls_config *config,
+				 char *why, size_t cap);
+
+/*
+ * Add another certificate to a server's, before it is used: it is shown to a
+ * client that asks for one of its names.
+ *
+ * Returns as weir_tls_new(); -EBUSY (it is used); -EINVAL also for a client's.
+ * Thread: any, one at a time.  Since: 0.1.
+ */
+WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
+			  const char *key, char *why, size_t cap);
+
+/*
+ * Give up the program's reference; NULL does nothing.  Listeners and
+ * connections keep what they use.
+ *
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API void weir_tls_free(weir_tls *tls);
+
+/*
+ * Tell when the first of the own certificates ends.
+ *
+ * Returns seconds from now, below 0 if it has ended; INT64_MAX (there is none).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
+
+/*
+ * Have all connections of the service use TLS: a server's for
+ * weir_server_listen() and weir_server_adopt(), a client's for
+ * weir_server_dial(), which needs its name.
+ *
+ * Returns 0; -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_tls_use(struct weir_service *service, weir_tls *tls);
+
+/*
+ * Have a listener that uses TLS take another certificate.  Handshakes that
+ * begin from now on use it; connections go on with theirs.
+ *
+ * Returns 0; -EINVAL (no such listener, or it does not use TLS).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
+
+/*
+ * Begin TLS on a connection that is in clear, as STARTTLS does.  All output has
+ * to leave before that: in a callback that does not wait, -EAGAIN says that
+ * some is left.  Bytes that have come already belong to the handshake.  A
+ * client's tls begins as the client, with this name if it is not NULL.
+ *
+ * A session, and the owner of a connection of weir_dial(), wait until the
+ * handshake is over.  Another callback returns to the library, which makes the
+ * handshake: output that is written before its end follows it, and the handler
+ * is called for input after it.  An error ends the connection.
+ *
+ * Returns 0; -EAGAIN; -EALREADY (it uses TLS); -EPIPE; -EPROTO (the handshake
+ * has failed, see weir_conn_tls()); -ECONNRESET; -ETIMEDOUT (handshake_ms);
+ * another error of input; -ENOMEM; -EINVAL (also a client's without a name).
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_start_tls(weir_conn *c, weir_tls *tls, const char *name);
+
+/* weir_conn_tls() */
+struct weir_tls_info {
+	char version[16]; /* "TLSv1.3"; "": the handshake is not over */
+	char cipher[64];  /* "TLS_AES_256_GCM_SHA384" */
+	char group[32];	  /* of the key exchange: "X25519" */
+	char alpn[64];	  /* the protocol agreed on; "": none */
+	char sni[256];	  /* the name that the client asked for; "": none */
+	char why[128];	  /* why the handshake or a record has failed; "" */
+	int64_t resumed;  /* 1: by a ticket of an earlier connection */
+	int64_t verified; /* 1: the peer has shown a certificate that is good */
+};
+
+/*
+ * Describe the TLS of a connection; size is sizeof *ret.
+ *
+ * Returns 0; -ENOTCONN (it does not use TLS, or has not begun); -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret,
+			   size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
