@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../cli/text.h"
 #include "journal.h"
 #include "out.h"
 
@@ -149,12 +150,15 @@ static void add_raw(struct line *l, const char *name, const char *value)
 		l->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* The library writes addresses without control characters. */
+/* A client chooses the bytes of the name of its Unix socket. */
 static void add_text(struct line *l, const char *name, const char *value)
 {
-	char safe[1200] = "\"", *to = safe + 1;
-	bool is_plain = !is_json && *value && !strpbrk(value, " =\"\\");
+	char shown[590], safe[1200] = "\"", *to = safe + 1;
+	bool is_plain;
 
+	cli_escape(shown, sizeof(shown), value, strlen(value), CLI_KEEP_UTF8);
+	value = shown;
+	is_plain = !is_json && *value && !strpbrk(value, " =\"\\");
 	if (is_plain) {
 		add_raw(l, name, value);
 		return;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "../cli/cli.h"
+#include "../cli/text.h"
 #include "activation.h"
 #include "journal.h"
 #include "listeners.h"
@@ -146,16 +147,18 @@ static int print_connection(const struct weir_conn_info *info, void *arg)
 	const char *format = "%llu peer=%s listener=%lld age_ms=%lld "
 			     "bytes_in=%llu bytes_out=%llu unsent=%llu "
 			     "waits_for=\"%s\"\n";
-	char peer[2 * sizeof(info->peer)];
+	char shown[4 * sizeof(info->peer)], peer[2 * sizeof(shown)];
 	int rc = 0;
 
-	snprintf(peer, sizeof(peer), "%s", info->peer[0] ? info->peer : "-");
+	cli_escape(shown, sizeof(shown), info->peer, strlen(info->peer),
+		   CLI_KEEP_UTF8);
+	snprintf(peer, sizeof(peer), "%s", shown[0] ? shown : "-");
 	if (list->is_json) {
 		format = "{\"id\": %llu, \"peer\": \"%s\", \"listener\": %lld, "
 			 "\"age_ms\": %lld, \"bytes_in\": %llu, "
 			 "\"bytes_out\": %llu, \"unsent\": %llu, "
 			 "\"waits_for\": \"%s\"}";
-		put_json_text(peer, sizeof(peer), info->peer);
+		put_json_text(peer, sizeof(peer), shown);
 		rc = weir_conn_printf(list->to, "%s", list->comma);
 		list->comma = ",\n";
 	}

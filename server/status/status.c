@@ -22,6 +22,10 @@
 
 #define STATUS_GRACE_MS 500
 
+#define CLIENTS_MOST 32
+/* With more, a connection ends with its response: idle ones hold no place. */
+#define KEPT_MOST 16
+
 static weir_server *watched, *status_server;
 static const struct options *options;
 
@@ -44,10 +48,19 @@ static struct response text(int status, const char *body)
 	return (struct response){ status, plain, "", body, strlen(body), NULL };
 }
 
+static bool may_keep(weir_conn *c)
+{
+	struct weir_stats now;
+
+	return weir_conn_is_draining(c) == 0 &&
+	       weir_server_stats(status_server, &now, sizeof(now)) == 0 &&
+	       now.ledger.open <= KEPT_MOST;
+}
+
 static int respond(weir_conn *c, const struct http_request *r,
 		   const struct response *response)
 {
-	bool keeps = r->keeps_alive && weir_conn_is_draining(c) == 0;
+	bool keeps = r->keeps_alive && may_keep(c);
 	char date[64] = "";
 	struct tm utc;
 	time_t now = time(NULL);
@@ -286,7 +299,8 @@ int status_open(weir_server *s, const struct options *o,
 	rc = weir_server_new(
 		&status_server,
 		WEIR_CONFIG(.workers = 1, .queue_length = 32,
-			    .max_connections = 32, .overload = WEIR_REFUSE,
+			    .max_connections = CLIENTS_MOST,
+			    .overload = WEIR_REFUSE,
 			    .refusal = "HTTP/1.1 503 Service Unavailable\r\n"
 				       "Content-Length: 0\r\n"
 				       "Connection: close\r\n\r\n",

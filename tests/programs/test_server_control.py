@@ -92,6 +92,24 @@ class Requests(Base):
                 self.assertIn("peer=" + one["peer"], self.asks("connections"))
                 self.assertEqual(server.stop()[0], 3)
 
+    def test_the_name_of_a_client_acts_on_no_terminal(self):
+        path = self.folder() + "/clients"
+        with self.serve("echo@unix:" + path, "--access-log", "all",
+                        "--access-log-format", "json") as server:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.bind(b"\0%d\xff\xc2\x9b2J\"\x1b" % server.pid)
+                client.connect(path)
+                client.sendall(b"hello")
+                read_exactly(client, 5)
+                shown = r"%d\xff\xc2\x9b2J\"\x1b" % server.pid
+                shown = "unix:@" + shown.replace('\\"', '"')
+                self.assertIn("peer=%s " % shown, self.asks("connections"))
+                [entry] = json.loads(self.asks("connections", "--json"))
+                self.assertEqual(entry["peer"], shown)
+            line = server.logs(rb'\{"time":.*\n')[0]
+            self.assertEqual(json.loads(line.decode())["peer"], shown)
+            self.assertEqual(server.stop()[0], 0)
+
     def test_drain_stops_the_server_which_is_no_longer_ready(self):
         with self.serve("-t", "never", "echo@127.0.0.1:0") as server:
             self.asks("ready")

@@ -3,6 +3,7 @@
 """The pages of weir-server --status: what they say, and how strictly they are
 asked for."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -229,6 +230,18 @@ class Requests(Base):
             for sock in with_place:
                 sock.close()
             until(lambda: server.get("/healthz")[0] == 200, "a place")
+
+    def test_clients_that_keep_connections_leave_places(self):
+        request = b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n"
+        with Status() as server, contextlib.ExitStack() as stack:
+            for _ in range(40):
+                client = stack.enter_context(connect(server.status_address()))
+                client.sendall(request)
+                answer = client.recv(4096)
+                self.assertEqual(self.status_of(answer), 200)
+                if b"Connection: close" in answer:
+                    client.close()
+            self.assertEqual(server.get("/healthz")[0], 200)
 
     def test_an_address_is_checked_and_a_port_in_use_named(self):
         with Status() as server:

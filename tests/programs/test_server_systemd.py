@@ -194,8 +194,10 @@ class Watchdog(TestCase):
             with server.connect() as client:
                 for _ in range(10):
                     manager.expect("WATCHDOG=1")
+                end = time.monotonic() + DEADLINE
                 with open(path, "w"), server.connect():
                     while "WATCHDOG=trigger" not in manager.said:
+                        self.assertLess(time.monotonic(), end)
                         # Those that it has serve on.
                         client.sendall(b"hello")
                         self.assertEqual(read_exactly(client, 5), b"hello")
