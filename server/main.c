@@ -323,8 +323,16 @@ static int write_pid_file(const char *path)
 	return rc < 0 ? CLI_USAGE : CLI_DONE;
 }
 
+static void keep_listeners(weir_server *s, const struct options *o)
+{
+	for (size_t i = 0; i < o->listeners.count; i++)
+		if (!o->listeners.all[i].is_inherited)
+			systemd_keep(s, (int)i, o->listeners.all[i].name);
+}
+
 static void announce(weir_server *s, const struct options *o)
 {
+	bool has_predecessor = upgrade_has_predecessor();
 	char where[512];
 
 	out_announce("pid %ld", (long)getpid());
@@ -335,12 +343,12 @@ static void announce(weir_server *s, const struct options *o)
 	if (o->status)
 		status_announce();
 	agent_announce();
-	for (size_t i = 0; i < o->listeners.count && o->keeps_listeners; i++)
-		if (!o->listeners.all[i].is_inherited)
-			systemd_keep(s, (int)i, o->listeners.all[i].name);
+	if (o->keeps_listeners && !has_predecessor)
+		keep_listeners(s, o);
 	out_announce("ready");
-	systemd_ready(upgrade_has_predecessor());
+	/* The manager hears the predecessor until that has handed over. */
 	upgrade_ready();
+	systemd_ready(has_predecessor);
 }
 
 static int cannot_start(int rc)
