@@ -32,7 +32,9 @@ int wr_accept_init(struct wr_accept *a, struct wr_deadlines *deadlines)
 	*a = (struct wr_accept){ .core = deadlines->core,
 				 .ctx = deadlines->ctx,
 				 .deadlines = deadlines,
-				 .poller = deadlines->poller };
+				 .poller = deadlines->poller,
+				 .evict = { .core = deadlines->core,
+					    .ctx = deadlines->ctx } };
 	return a->reserve = wr_sys_dup(a->core->acceptor_wake_fd);
 }
 
@@ -155,12 +157,17 @@ static bool is_server_full(const struct wr_accept *a,
 		       (size_t)a->core->config.max_connections);
 }
 
-/* overload: WEIR_HOLD or WEIR_REFUSE, which may change at any time. */
+/*
+ * overload: WEIR_HOLD or WEIR_REFUSE, which may change at any time.  Nobody is
+ * refused for a place that is about to become free.
+ */
 static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
 		  int overload)
 {
-	return overload == WEIR_HOLD &&
-	       (is_queue_full(a, endpoint) || is_server_full(a, endpoint));
+	if (overload == WEIR_HOLD)
+		return is_queue_full(a, endpoint) ||
+		       is_server_full(a, endpoint);
+	return wr_evict_is_pending(&a->evict) && is_server_full(a, endpoint);
 }
 
 /*
@@ -191,6 +198,19 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 	if (e->is_armed)
 		wr_poller_remove(a->poller, e->listener.fd);
 	e->is_armed = false;
+}
+
+/* Have an idle connection ended for a client that waits. */
+static void make_room(struct wr_accept *a, const struct wr_endpoint *e)
+{
+	struct pollfd fd = { .fd = e->listener.fd, .events = POLLIN };
+
+	if (a->core->config.evict_ms == WEIR_NEVER)
+		return;
+	if (!is_server_full(a, e))
+		a->evict.wait_at = 0;
+	else if (wr_sys_poll(&fd, 1, 0) > 0)
+		wr_evict_one(&a->evict);
 }
 
 /* The poller reports waiting clients once it is armed again. */
@@ -224,6 +244,8 @@ void wr_accept_adjust(struct wr_accept *a)
 	if (may_accept)
 		keep_reserve(a);
 	while ((e = wr_accept_next(a, e))) {
+		if (e->may_have_more && may_accept)
+			make_room(a, e);
 		e->is_due = e->may_have_more && may_accept && has_room(a, e);
 		if (e->may_have_more && !e->is_due)
 			disarm(a, e);
@@ -248,8 +270,9 @@ int64_t wr_accept_next_at(const struct wr_accept *a)
 	while ((e = wr_accept_next(a, e)))
 		if (e->is_due)
 			return 0;
-	return wr_min_at(a->resume_at ? a->resume_at : WR_NEVER_AT,
-			 queue_age_ends_at(a));
+	return wr_min_at(wr_min_at(a->resume_at ? a->resume_at : WR_NEVER_AT,
+				   queue_age_ends_at(a)),
+			 wr_evict_next_at(&a->evict));
 }
 
 bool wr_accept_event(uint64_t key)
@@ -315,35 +338,51 @@ void wr_accept_close_listeners(struct wr_accept *a)
 #define FREE_SLOTS (LAST_SLOT + 1)
 _Static_assert(FREE_SLOTS <= WR_PREPARED_SLOTS, "prepared slots stay");
 
+/* Of an accepted client. */
+struct newcomer {
+	int fd;
+	uint16_t source;    /* see wr_admission_judge() */
+	socklen_t peer_len; /* 0: not known */
+	struct sockaddr_storage peer;
+};
+
+static void count_accepted(const struct wr_accept *a,
+			   struct wr_endpoint *endpoint)
+{
+	WR_COUNT(&endpoint->service, a->ctx->stats, accepted, 1);
+	endpoint->fence.calm_since = 0; /* restarts the quiet time */
+	if (endpoint->fence.owed > 0)
+		endpoint->fence.owed--;
+}
+
 /* Needs wr_table_prepare(). */
 static struct weir_conn *make_conn(struct wr_accept *a,
-				   struct wr_endpoint *endpoint, int fd,
-				   const struct sockaddr *peer,
-				   socklen_t peer_len)
+				   struct wr_endpoint *endpoint,
+				   const struct newcomer *new)
 {
 	struct wr_stats *stats = a->ctx->stats;
 	struct weir_conn *c = wr_table_take(a->core->table);
 
-	WR_COUNT(&endpoint->service, stats, accepted, 1);
-	endpoint->fence.calm_since = 0; /* restarts the quiet time */
-	if (endpoint->fence.owed > 0)
-		endpoint->fence.owed--;
-	wr_conn_begin(c, &endpoint->service, fd, a->ctx->now);
+	count_accepted(a, endpoint);
+	wr_conn_begin(c, &endpoint->service, new->fd, a->ctx->now);
 	WR_PROBE2(accept, c->id, endpoint->id);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
-	if (c->is_tcp && peer && peer_len <= sizeof(c->peer)) {
-		memcpy(&c->peer, peer, peer_len);
-		c->peer_len = peer_len;
+	if (c->is_tcp && new->peer_len <= sizeof(c->peer)) {
+		memcpy(&c->peer, &new->peer, new->peer_len);
+		c->peer_len = new->peer_len;
 	}
+	c->source = new->source;
+	c->is_unproven = true;
+	atomic_fetch_add(&a->core->admission.unproven, 1);
 	wr_conn_move(c, stats, WR_CONN_QUEUED);
 	c->ctx = a->ctx;
 	return c;
 }
 
 /* overload: as read before the accept. */
-static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
-		  int overload, const struct sockaddr *peer, socklen_t peer_len)
+static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
+		  int overload, const struct newcomer *new)
 {
 	struct wr_core *core = a->core;
 	/*
@@ -353,7 +392,7 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 	 */
 	bool may_refuse = overload == WEIR_REFUSE;
 	bool was_full = may_refuse && is_server_full(a, endpoint);
-	struct weir_conn *c = make_conn(a, endpoint, fd, peer, peer_len);
+	struct weir_conn *c = make_conn(a, endpoint, new);
 
 	if (was_full) {
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
@@ -365,6 +404,68 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint, int fd,
 		wr_sched_submit(&core->sched, WR_QUEUE_ACCEPTED, &c->node,
 				a->ctx->now);
 	}
+}
+
+/*
+ * Refuse a client that has no slot, without lingering: what it sends later may
+ * destroy the text, but it holds nothing of ours.
+ */
+static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
+			      int fd, int outcome)
+{
+	struct wr_refusal *refusal = a->core->config.refusal;
+	struct iovec text = { refusal->text, refusal->len };
+	char waste[4096];
+
+	count_accepted(a, endpoint);
+	WR_COUNT(&endpoint->service, a->ctx->stats, outcome[outcome], 1);
+	/* A client that expects a layer cannot read the text. */
+	if (outcome != WR_OUTCOME_REFUSED_ACCESS &&
+	    !endpoint->service.is_layered)
+		(void)wr_sys_sendmsg(fd, &text, 1);
+	(void)wr_sys_shutdown(fd, SHUT_WR);
+	for (int i = 0; i < 64; i++)
+		if (wr_sys_recv(fd, waste, sizeof(waste), 0) <= 0)
+			break;
+	wr_sys_close(fd);
+}
+
+static void log_unadmitted(struct wr_accept *a,
+			   const struct wr_endpoint *endpoint,
+			   const struct newcomer *new, int outcome)
+{
+	struct wr_core *core = a->core;
+	char peer[WR_PEER_TEXT] = "unix:";
+
+	if (core->config.log_level < WEIR_LOG_INFO ||
+	    !wr_log_allows(&core->logger, &core->refusal_limit, 10))
+		return;
+	if (endpoint->listener.is_tcp)
+		(void)wr_address_format((const struct sockaddr *)&new->peer,
+					new->peer_len, peer, sizeof(peer));
+	wr_logf(&core->logger, WEIR_LOG_INFO, "%s: client %s refused: %s",
+		endpoint->where, peer, wr_refusal_reason(outcome));
+}
+
+/* Judge a client before it takes a slot.  False: it was refused. */
+static bool is_admitted(struct wr_accept *a, struct wr_endpoint *endpoint,
+			struct newcomer *new)
+{
+	const struct wr_client client = {
+		.service = &endpoint->service,
+		.fd = new->fd,
+		.peer = (const struct sockaddr *)&new->peer,
+		.peer_len = new->peer_len,
+		.now = a->ctx->now,
+	};
+	int outcome = wr_admission_judge(&a->core->admission, &a->core->config,
+					 a->ctx->stats, &client, &new->source);
+
+	if (outcome == WR_ADMITTED)
+		return true;
+	log_unadmitted(a, endpoint, new, outcome);
+	refuse_in_passing(a, endpoint, new->fd, outcome);
+	return false;
 }
 
 /* ----------------------------------------------------------------- shortage */
@@ -402,16 +503,26 @@ static bool is_shortage(int rc)
 	return rc < 0 && rc != -EAGAIN && classify(rc) == SHORTAGE;
 }
 
+/* new->fd, which is an error below 0. */
+static int accept_newcomer(struct wr_endpoint *endpoint, struct newcomer *new)
+{
+	new->source = 0;
+	new->peer_len = sizeof(new->peer);
+	return new->fd = wr_sys_accept4(
+		       endpoint->listener.fd, (struct sockaddr *)&new->peer,
+		       &new->peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 /* wr_accept_adjust() reopens the reserve. */
 static int accept_with_reserve(struct wr_accept *a,
-			       struct wr_endpoint *endpoint)
+			       struct wr_endpoint *endpoint,
+			       struct newcomer *new)
 {
 	if (a->reserve < 0)
 		return -EMFILE;
 	wr_sys_close(a->reserve);
 	a->reserve = -1;
-	return wr_sys_accept4(endpoint->listener.fd, NULL, NULL,
-			      SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return accept_newcomer(endpoint, new);
 }
 
 /*
@@ -422,16 +533,17 @@ static int accept_with_reserve(struct wr_accept *a,
 static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 			bool is_served)
 {
-	int fd = wr_table_prepare(a->core->table, LAST_SLOT);
+	int rc = wr_table_prepare(a->core->table, LAST_SLOT);
+	struct newcomer new;
 
-	if (fd == 0)
-		fd = accept_with_reserve(a, endpoint);
-	if (fd < 0)
+	if (rc == 0)
+		rc = accept_with_reserve(a, endpoint, &new);
+	if (rc < 0 || !is_admitted(a, endpoint, &new))
 		return;
 	if (is_served)
-		admit(a, endpoint, fd, WEIR_HOLD, NULL, 0);
+		admit(a, endpoint, WEIR_HOLD, &new);
 	else
-		wr_conn_refuse(make_conn(a, endpoint, fd, NULL, 0),
+		wr_conn_refuse(make_conn(a, endpoint, &new),
 			       WR_OUTCOME_REFUSED_LIMIT);
 }
 
@@ -439,25 +551,15 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
  * Refuse one client at a stop's deadline, without lingering, as others need the
  * descriptor.  Returns the result of accept(2).
  */
-static int refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint)
+static int refuse_with_reserve(struct wr_accept *a,
+			       struct wr_endpoint *endpoint)
 {
-	struct wr_stats *stats = a->ctx->stats;
-	struct wr_refusal *refusal = a->core->config.refusal;
-	struct iovec text = { refusal->text, refusal->len };
-	int fd = accept_with_reserve(a, endpoint);
-	char waste[4096];
+	struct newcomer new;
+	int fd = accept_with_reserve(a, endpoint, &new);
 
-	if (fd >= 0) {
-		WR_COUNT(&endpoint->service, stats, accepted, 1);
-		WR_COUNT(&endpoint->service, stats,
-			 outcome[WR_OUTCOME_REFUSED_DRAIN], 1);
-		if (!endpoint->service.is_layered)
-			(void)wr_sys_sendmsg(fd, &text, 1);
-		(void)wr_sys_shutdown(fd, SHUT_WR);
-		for (int i = 0; i < 64; i++)
-			if (wr_sys_recv(fd, waste, sizeof(waste), 0) <= 0)
-				break;
-		wr_sys_close(fd);
+	if (fd >= 0 && is_admitted(a, endpoint, &new)) {
+		wr_admission_leave(&a->core->admission, new.source);
+		refuse_in_passing(a, endpoint, fd, WR_OUTCOME_REFUSED_DRAIN);
 	}
 	keep_reserve(a);
 	return fd;
@@ -517,11 +619,10 @@ static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 
 void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
-	struct sockaddr_storage peer;
+	struct newcomer new;
 	int failures = 0;
 
 	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
-		socklen_t len = sizeof(peer);
 		int fd, overload = a->core->config.overload;
 
 		if (holds(a, endpoint, overload))
@@ -531,9 +632,7 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 			pause_accepting(a, endpoint, fd);
 			return;
 		}
-		fd = wr_sys_accept4(endpoint->listener.fd,
-				    (struct sockaddr *)&peer, &len,
-				    SOCK_NONBLOCK | SOCK_CLOEXEC);
+		fd = accept_newcomer(endpoint, &new);
 		if (fd == -EAGAIN) {
 			endpoint->may_have_more = endpoint->is_due = false;
 			endpoint->fence.owed = 0;
@@ -545,8 +644,8 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 		if (fd >= 0) {
 			a->pause_ns = 0;
 			a->latest = endpoint;
-			admit(a, endpoint, fd, overload,
-			      (struct sockaddr *)&peer, len);
+			if (is_admitted(a, endpoint, &new))
+				admit(a, endpoint, overload, &new);
 			continue;
 		}
 		if (!on_accept_error(a, endpoint, fd))
@@ -590,15 +689,15 @@ static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->service.set.backlog; i++) {
 		int rc = wr_table_prepare(a->core->table, LAST_SLOT);
+		struct newcomer new;
 
 		if (rc == 0)
-			rc = wr_sys_accept4(endpoint->listener.fd, NULL, NULL,
-					    SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (rc >= 0)
-			wr_conn_refuse(make_conn(a, endpoint, rc, NULL, 0),
+			rc = accept_newcomer(endpoint, &new);
+		if (rc >= 0 && is_admitted(a, endpoint, &new))
+			wr_conn_refuse(make_conn(a, endpoint, &new),
 				       WR_OUTCOME_REFUSED_DRAIN);
 		if (is_shortage(rc))
-			rc = refuse_in_passing(a, endpoint);
+			rc = refuse_with_reserve(a, endpoint);
 		if (is_shortage(rc))
 			return false;
 		if (rc == -EAGAIN || (rc < 0 && classify(rc) == BROKEN))

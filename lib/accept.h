@@ -10,6 +10,7 @@
 #define WR_ACCEPT_H
 
 #include "deadlines.h"
+#include "evict.h"
 #include "listener.h"
 
 struct wr_endpoint {
@@ -51,9 +52,10 @@ struct wr_accept {
 	bool is_sealed;		    /* l: no listener is added */
 	_Atomic size_t listening;   /* listeners that are not closed */
 	struct wr_endpoint *latest; /* has accepted last; NULL: none */
-	int reserve;		    /* spare descriptor; -1: none */
-	int64_t pause_ns;	    /* of this shortage; 0: none */
-	int64_t resume_at;	    /* no accept before; 0: now */
+	struct wr_evict evict;
+	int reserve;	   /* spare descriptor; -1: none */
+	int64_t pause_ns;  /* of this shortage; 0: none */
+	int64_t resume_at; /* no accept before; 0: now */
 	struct wr_log_limit shortage_limit;
 };
 

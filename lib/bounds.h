@@ -41,6 +41,24 @@
 #define WR_ACCEPT_PAUSE_NS	WR_MS(10)
 #define WR_ACCEPT_PAUSE_MOST_NS WR_MS(100)
 
+/* --------------------------------------------------------------- admission */
+
+/* Bytes of a file of access rules, and of a line in it with its NUL. */
+#define WR_ACCESS_FILE ((off_t)64 << 20)
+#define WR_ACCESS_LINE 128
+/* Sources that are counted; an address has a place among so many of them. */
+#define WR_SOURCES     65536
+#define WR_SOURCE_WAYS 8
+/* The default limit of a source is at least that. */
+#define WR_SOURCE_LEAST 16
+/* A full server looks at so many slots for idle connections, ... */
+#define WR_EVICT_SLOTS 65536
+/* ... keeps so many of those it has found, ... */
+#define WR_EVICT_KEPT 64
+/* ... waits for one to end, and looks again after it has found none. */
+#define WR_EVICT_WAIT_NS WR_MS(10)
+#define WR_EVICT_LOOK_NS WR_MS(100)
+
 /* --------------------------------------------------------------- lingering */
 
 /* Limits descriptors and slots. */

@@ -80,7 +80,8 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->layered = service->is_layered ? WR_LAYER_WANTED : WR_LAYER_NONE;
 	c->release = give_slot;
 	c->fd = fd;
-	c->born_at = c->active_at = c->wait_at = c->in.last_at = now;
+	c->born_at = c->wait_at = c->in.last_at = now;
+	wr_conn_set_active(c, now);
 	atomic_store(&c->check_at, WR_NEVER_AT);
 	atomic_store(&c->refs, WR_REFS_SLOT | WR_REFS_HANDLER);
 	if (c->core)
@@ -431,10 +432,39 @@ int wr_conn_detach(struct weir_conn *c)
 	return fd;
 }
 
+bool wr_conn_evict(struct weir_conn *c)
+{
+	const struct wr_config *config;
+
+	if (!atomic_load(&c->is_unwanted) || c->end != WR_END_OPEN)
+		return false;
+	atomic_store(&c->is_unwanted, false);
+	config = &c->core->config;
+	c->is_evicted =
+		c->in.message_at == 0 && !(c->rare & WR_RARE_INPUT_OFF) &&
+		!wr_conn_has_output(c) &&
+		atomic_load(&c->table->places) >=
+			(size_t)config->max_connections &&
+		wr_deadline_at(c->active_at, config->evict_ms) <= c->ctx->now;
+	return c->is_evicted;
+}
+
+void wr_conn_prove(struct weir_conn *c)
+{
+	if (c->is_unproven)
+		atomic_fetch_sub(&c->core->admission.unproven, 1);
+	c->is_unproven = false;
+}
+
 /* It counts against max_connections no longer. */
 static void leave_place(struct weir_conn *c)
 {
+	if (c->has_no_place)
+		return;
+	c->has_no_place = true;
 	wr_share_add(c->service, WR_PLACE_SERVER, -1);
+	wr_admission_leave(&c->core->admission, c->source);
+	wr_conn_prove(c);
 	atomic_fetch_sub(&c->table->places, 1);
 }
 
@@ -458,7 +488,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 				  (uint64_t)(wr_now_ns() - c->born_at));
 		if (c->is_dialled)
 			atomic_fetch_sub(&c->table->dialled, 1);
-		else if (!wr_is_refusal(outcome))
+		else
 			leave_place(c);
 		atomic_fetch_sub(&c->table->open, 1);
 	}
@@ -508,6 +538,10 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_layer_free(c);
 	if (c->interest)
 		wr_poller_remove(c->core->poller, c->fd);
+	if (c->is_evicted) { /* its place has a use already */
+		leave_place(c);
+		wr_core_notify_capacity(c->core);
+	}
 	c->ctx = NULL;
 	c->linger = (struct wr_linger){ 0 };
 	wr_conn_move(c, stats, WR_CONN_LINGERING);
@@ -534,6 +568,8 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 
 	leave_place(c);
 	log_refusal(c, outcome);
+	if (outcome == WR_OUTCOME_REFUSED_ACCESS)
+		n = 0; /* in silence */
 	/* A peer that expects a layer cannot read it. */
 	for (size_t at = 0; n > 0 && !c->layered && at < refusal->len;
 	     at += (size_t)n) {

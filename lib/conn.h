@@ -189,33 +189,38 @@ struct weir_conn {
 	struct wr_context *ctx;		      /* o: the owner's */
 	void (*release)(struct weir_conn *c); /* c: called without references */
 	uint64_t id;			      /* c */
-	_Atomic int64_t due_at;	  /* a: owner writes, acceptor reads */
-	_Atomic int64_t check_at; /* a: acceptor writes, owner reads */
-	int64_t born_at;	  /* l: for dialled ones, when connected */
-	int64_t active_at;	  /* o: idle time counts from here */
-	_Atomic int fd;		  /* a: changed under .lock; -1: closed */
-	uint32_t events;	  /* o: fetched, not handled yet */
-	_Atomic uint8_t where;	  /* o: enum wr_where; wr_conn_move() */
-	uint8_t end;		  /* l: enum wr_end */
-	uint8_t cause;		  /* o: WEIR_END_..., once it is known */
-	uint8_t outcome;	  /* o: enum wr_outcome, once it is closing */
-	uint8_t interest;	  /* o: WR_POLL_...; 0: not watched */
-	uint8_t rare;		  /* o: WR_RARE_... */
-	uint8_t layered;	  /* l: WR_LAYER_... */
-	bool is_tcp;		  /* c */
-	bool is_dialled;	  /* c: no client has opened it */
-	bool is_spawned;	  /* c: and it has no socket */
-	bool is_connecting;	  /* l: fd is -1; see struct wr_dialled */
-	int error;		  /* o: -errno behind the cause; 0 */
-	bool may_linger;	  /* o: SO_LINGER may block close(2) */
-	bool shares_data;	  /* l: data lives as long as references */
-	_Atomic bool is_cut;	  /* a: cancelled, or cut by a stop */
-	_Atomic bool is_counted;  /* a: in the ledger */
-	_Atomic uint8_t wait_for; /* a: enum wr_wait; the owner writes */
-	struct wr_layer *layer;	  /* o: made when its handshake begins */
-	struct wr_in in;	  /* o */
-	struct wr_out out;	  /* l */
-	struct wr_call call;	  /* o */
+	_Atomic int64_t due_at;	   /* a: owner writes, acceptor reads */
+	_Atomic int64_t check_at;  /* a: acceptor writes, owner reads */
+	int64_t born_at;	   /* l: for dialled ones, when connected */
+	_Atomic int64_t active_at; /* a: idle since; the owner writes */
+	_Atomic int fd;		   /* a: changed under .lock; -1: closed */
+	uint32_t events;	   /* o: fetched, not handled yet */
+	_Atomic uint8_t where;	   /* o: enum wr_where; wr_conn_move() */
+	uint8_t end;		   /* l: enum wr_end */
+	uint8_t cause;		   /* o: WEIR_END_..., once it is known */
+	uint8_t outcome;	   /* o: enum wr_outcome, once it is closing */
+	uint8_t interest;	   /* o: WR_POLL_...; 0: not watched */
+	uint8_t rare;		   /* o: WR_RARE_... */
+	uint8_t layered;	   /* l: WR_LAYER_... */
+	bool is_tcp;		   /* c */
+	bool is_dialled;	   /* c: no client has opened it */
+	bool is_spawned;	   /* c: and it has no socket */
+	bool is_connecting;	   /* l: fd is -1; see struct wr_dialled */
+	bool is_unproven : 1;	   /* o: no message was given yet */
+	bool is_evicted : 1;	   /* o: it ends for another one */
+	bool has_no_place : 1;	   /* o: it counts against no limit */
+	int error;		   /* o: -errno behind the cause; 0 */
+	bool may_linger;	   /* o: SO_LINGER may block close(2) */
+	bool shares_data;	   /* l: data lives as long as references */
+	_Atomic bool is_unwanted;  /* a: to be ended if it is idle */
+	_Atomic bool is_cut;	   /* a: cancelled, or cut by a stop */
+	_Atomic bool is_counted;   /* a: in the ledger */
+	_Atomic uint8_t wait_for;  /* a: enum wr_wait; the owner writes */
+	uint16_t source;	   /* c: see wr_admission_judge() */
+	struct wr_layer *layer;	   /* o: made when its handshake begins */
+	struct wr_in in;	   /* o */
+	struct wr_out out;	   /* l */
+	struct wr_call call;	   /* o */
 	union {
 		struct {
 			int64_t wait_at;  /* o: of a first byte, or a pause */
@@ -303,6 +308,21 @@ static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
 /* Start a connection in a free slot. */
 void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 		   int fd, int64_t now);
+
+/* Owner: idle time counts from then on. */
+static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
+{
+	atomic_store_explicit(&c->active_at, at, memory_order_relaxed);
+}
+
+/*
+ * Owner, once: it was asked to end for another connection, and it is idle for
+ * long enough.
+ */
+bool wr_conn_evict(struct weir_conn *c);
+
+/* Owner: its handler was given a message, or it ends. */
+void wr_conn_prove(struct weir_conn *c);
 
 /* Owner: change where it is. */
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);

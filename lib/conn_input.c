@@ -471,6 +471,7 @@ static ssize_t input_give(struct weir_conn *c, size_t n)
 	c->in.scanned = 0;
 	c->call.bytes += n;
 	c->call.messages++;
+	wr_conn_prove(c);
 	if (c->call.input == WR_INPUT_EMPTY)
 		c->call.input = WR_INPUT_GIVEN;
 	return (ssize_t)n;

@@ -249,7 +249,7 @@ void wr_conn_note_wait(struct weir_conn *c, bool is_mid)
 {
 	/* A timer does not restart the idle time. */
 	if (!c->call.has_ticked || c->in.last_at > c->active_at)
-		c->active_at = c->ctx->now;
+		wr_conn_set_active(c, c->ctx->now);
 	c->call.has_ticked = false;
 	if (is_mid && c->in.message_at == 0)
 		c->in.message_at = c->ctx->now;

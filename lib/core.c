@@ -62,6 +62,9 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	rc = open_descriptors(core);
 	if (rc < 0)
 		goto fail_descriptors;
+	rc = wr_admission_init(&core->admission, core->config.access);
+	if (rc < 0)
+		goto fail_descriptors;
 	core->stats = wr_sys_alloc_lines((size_t)core->stats_count *
 					 sizeof(struct wr_stats));
 	rc = core->stats ? wr_sched_init(&core->sched, core->config.set.workers,
@@ -76,6 +79,7 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 
 fail_stats:
 	wr_sys_free(core->stats);
+	wr_admission_fini(&core->admission);
 fail_descriptors:
 	close_descriptors(core);
 	wr_cond_fini(&core->changed);
@@ -91,6 +95,7 @@ void wr_core_fini(struct wr_core *core)
 	wr_stacks_fini(&core->stacks);
 	wr_sched_fini(&core->sched);
 	wr_sys_free(core->stats);
+	wr_admission_fini(&core->admission);
 	close_descriptors(core);
 	wr_cond_fini(&core->changed);
 	wr_lock_fini(&core->lock);
@@ -103,6 +108,8 @@ int wr_core_configure(struct wr_core *core, const struct weir_config *config)
 
 	wr_lock(&core->lock);
 	rc = wr_config_change(&core->config, config);
+	if (rc == 0)
+		wr_admission_set_rules(&core->admission, core->config.access);
 	wr_unlock(&core->lock);
 	if (rc == 0)
 		wr_sys_eventfd_signal(core->acceptor_wake_fd);

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "admission.h"
 #include "buffer.h"
 #include "clock.h"
 #include "log.h"
@@ -63,6 +64,7 @@ struct wr_core {
 	int acceptor_wake_fd; /* eventfd */
 	int stop_fd;	      /* eventfd: a stop was requested */
 
+	struct wr_admission admission;
 	struct wr_sched sched;
 	/* The acceptor waits for free capacity. */
 	_Atomic bool accept_blocked;

@@ -268,7 +268,8 @@ static void set_connected(struct weir_conn *c, int fd,
 	wr_word_lock(&c->lock);
 	c->fd = fd;
 	c->is_connecting = false;
-	c->born_at = c->active_at = c->wait_at = c->in.last_at = c->ctx->now;
+	c->born_at = c->wait_at = c->in.last_at = c->ctx->now;
+	wr_conn_set_active(c, c->ctx->now);
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
 	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {

@@ -431,7 +431,7 @@ static WR_INLINE void note_call(struct weir_conn *c)
 	struct wr_context *ctx = c->ctx;
 
 	WR_COUNT(c->service, ctx->stats, callbacks, 1);
-	c->active_at = ctx->now;
+	wr_conn_set_active(c, ctx->now);
 	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
 		c->in.is_ready = true;
 	else if (c->call.input != WR_INPUT_NOT_ASKED)
@@ -589,7 +589,7 @@ static enum step call_aside(struct weir_conn *c, int why)
 	if (was_off)
 		c->wait_at = wait_at;
 	if (why == WEIR_TIMER)
-		c->active_at = active_at;
+		wr_conn_set_active(c, active_at);
 	return step;
 }
 
@@ -620,6 +620,7 @@ static enum step apply_expired(struct weir_conn *c, int verdict, bool was_off)
 		return begin_close(c, end);
 	}
 	c->cause = WEIR_END_NONE;
+	c->is_evicted = false;
 	c->wait_at = c->ctx->now;
 	c->in.message_at = 0;
 	return apply_verdict(c, keep_expired(c, verdict, was_off));
@@ -753,7 +754,7 @@ static enum step check_due(struct weir_conn *c)
 	int rc;
 
 	(void)note_timer(c);
-	if (wr_conn_due_at(c) > c->ctx->now)
+	if (!wr_conn_evict(c) && wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
 	if (wr_conn_has_output(c) || wr_conn_has_outlived(c) ||
 	    c->rare & WR_RARE_INPUT_OFF)

@@ -100,7 +100,8 @@ static bool is_due(struct weir_conn *c)
 {
 	int found;
 
-	if (!take_events(c, WR_EV_DEADLINE) || wr_conn_due_at(c) > c->ctx->now)
+	if (!take_events(c, WR_EV_DEADLINE) ||
+	    (!wr_conn_evict(c) && wr_conn_due_at(c) > c->ctx->now))
 		return false;
 	if (wr_conn_has_outlived(c))
 		return true;

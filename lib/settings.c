@@ -190,11 +190,18 @@ static int copy_config(struct weir_config *ret, const struct weir_config *c,
 
 static int complete_config(struct weir_config *ret, const struct why *why)
 {
+	int rc;
+
 	set_config_defaults(ret, ret->exact ? ret->size : 0);
 	if (ret->refusal == NULL)
 		ret->refusal = DEFAULT_REFUSAL;
-	return check_rows(config_rows, COUNT_OF(config_rows), ret, ret->exact,
-			  why);
+	rc = check_rows(config_rows, COUNT_OF(config_rows), ret, ret->exact,
+			why);
+	if (rc == 0 && ret->early_start > 0 &&
+	    ret->early_full <= ret->early_start)
+		rc = refuse(why, "early_full is %d, not more than early_start",
+			    ret->early_full);
+	return rc;
 }
 
 static int make_config(struct weir_config *ret, const struct weir_config *c,
@@ -306,6 +313,14 @@ static int publish(struct wr_config *c, const struct weir_config *values)
 	if (refusal == NULL)
 		return -ENOMEM;
 	c->refusal = refusal;
+	weir_access_dup(values->access);
+	weir_access_unref(c->access);
+	c->access = values->access;
+	c->max_per_source = values->max_per_source;
+	c->early_start = values->early_start;
+	c->early_percent = values->early_percent;
+	c->early_full = values->early_full;
+	c->evict_ms = values->evict_ms;
 	c->queue_length = values->queue_length;
 	c->queue_age_ms = values->queue_age_ms;
 	c->max_connections = values->max_connections;
@@ -336,6 +351,7 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(opened)                                                              \
 	X(expired)                                                             \
 	X(closed)                                                              \
+	X(admit)                                                               \
 	X(arg)                                                                 \
 	X(layer)                                                               \
 	X(speaks_first)                                                        \
@@ -388,6 +404,8 @@ void wr_config_fini(struct wr_config *c)
 		wr_sys_free(r);
 	}
 	c->refusals = NULL;
+	weir_access_unref(c->access);
+	c->access = NULL;
 }
 
 static struct wr_limits limits_of(const struct weir_service *s)

@@ -32,6 +32,15 @@
 	  "what to do when the queue or the server is full")                   \
 	X(affinity, int, WEIR_AFFINITY_NONE, WEIR_AFFINITY_NONE,               \
 	  WEIR_AFFINITY_SPREAD, CHOICE, "processors of the workers")           \
+	X(max_per_source, int, 0, 0, WR_CONNECTIONS_MOST, COUNT,               \
+	  "connections of one client address; 0: a quarter of all")            \
+	X(early_start, int, 0, 0, WR_CONNECTIONS_MOST, COUNT,                  \
+	  "connections without a message from which some are refused")         \
+	X(early_percent, int, 30, 1, 100, COUNT, "of them, at first")          \
+	X(early_full, int, 0, 0, WR_CONNECTIONS_MOST, COUNT,                   \
+	  "connections without a message from which all are refused")          \
+	X(evict_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                       \
+	  "idle time after which a full server ends a connection")             \
 	X(lame_duck_ms, int, 0, 0, INT32_MAX, TIME,                            \
 	  "of a drain, in which clients are still accepted")                   \
 	X(drain_ms, int, 10000, 0, INT32_MAX, TIME, "longest time for a stop") \
@@ -103,7 +112,9 @@ struct wr_refusal {
 struct wr_config {
 	struct weir_config set; /* complete and checked, as it was made */
 	_Atomic int queue_length, queue_age_ms, max_connections, overload,
-		lame_duck_ms, drain_ms, log_level;
+		lame_duck_ms, drain_ms, log_level, max_per_source, early_start,
+		early_percent, early_full, evict_ms;
+	weir_access *access; /* one thread at a time; NULL: no rules */
 	struct wr_refusal *_Atomic refusal;
 	struct wr_refusal *refusals; /* all, the newest first */
 };

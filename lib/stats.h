@@ -22,12 +22,16 @@
 	X(REFUSED_AGE, refused_age, "it has waited too long in the queue")     \
 	X(REFUSED_LIMIT, refused_limit, "the server is full")                  \
 	X(REFUSED_DRAIN, refused_drain, "the server stops")                    \
+	X(REFUSED_ACCESS, refused_access, "the access rules deny it")          \
+	X(REFUSED_SOURCE, refused_source, "its address has too many")          \
+	X(REFUSED_EARLY, refused_early, "too many have sent nothing yet")      \
 	X(CUT, cut, NULL)
 
 /* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
 	X(bytes_in) X(bytes_out) X(callbacks) X(timer_calls) X(dead_on_arrival)               \
-	X(accept_errors) X(shortages) X(late_bytes) X(starvations)
+	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
+	X(sources_full) X(evictions)
 
 /* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)
@@ -133,7 +137,7 @@ void wr_listener_stats_sum(struct weir_listener_stats *ret,
 			   const struct wr_listener_counts *counts, int count);
 
 /* "3 accepted, 2 completed, 1 cut": columns that are not 0. */
-#define WR_LEDGER_TEXT 256
+#define WR_LEDGER_TEXT 384
 void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
 		    const struct weir_ledger *l);
 

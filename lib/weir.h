@@ -75,6 +75,7 @@ typedef struct weir_conn weir_conn;   /* for its callbacks, or its owner */
 typedef struct weir_ref weir_ref;     /* the same connection, for any thread */
 typedef struct weir_msg weir_msg;     /* bytes that many connections send */
 typedef struct weir_layer weir_layer; /* TLS, see weir-tls.h */
+typedef struct weir_access weir_access; /* rules for clients */
 
 /* No limit, for any time in milliseconds.  0 means the default. */
 #define WEIR_NEVER (-1)
@@ -140,6 +141,15 @@ typedef int weir_handler(weir_conn *c, void *arg);
  * callback.
  */
 typedef void weir_closed(weir_conn *c, void *arg);
+
+/*
+ * Decides about a client that the access rules let in: 0 admits it, any other
+ * result closes it without a word (refused_access).  fd is its socket, peer its
+ * address.  It runs on the acceptor, which keeps all deadlines: it must not
+ * block.
+ */
+typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
+		       void *arg);
 
 /*
  * Gets one line, without its newline.  Several threads call it at once, among
@@ -241,6 +251,27 @@ enum {
  * INT_MAX ms or WEIR_NEVER.  The default of workers is the number of processors
  * in the affinity of the calling thread, or the CPU quota of its control group
  * or of a parent group, rounded up, if that is less.
+ *
+ * Clients are judged before they take a place: first by access (see
+ * weir_access_new()), then by the early refusals, then by the limit of their
+ * source, and last by admit of the service.
+ *
+ * max_per_source is the number of connections that one source may have open: an
+ * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
+ * max_connections, at least 16, so that no source can take all places.  Clients
+ * behind one NAT, or a proxy that does not pass their addresses on, are one
+ * source.  Without access, loopback has no limit; Unix sockets never have one.
+ * Up to 65,536 sources are counted; beyond that a client is let in uncounted
+ * (sources_full).
+ *
+ * From early_start connections on that have not sent a first message,
+ * early_percent of new clients are refused, and more the more there are, up to
+ * all of them at early_full.
+ *
+ * While the server is full and a client waits, the connection that has been
+ * idle longest is ended as at its deadline for idle time, if it has been idle
+ * for evict_ms: `expired' is called, and a session gets -ETIMEDOUT.  A session
+ * with session_on_worker is not ended so.
  */
 struct weir_config {
 	size_t size; /* sizeof(struct weir_config) */
@@ -258,6 +289,13 @@ struct weir_config {
 	int log_level;	     /* most verbose level; WEIR_LOG_INFO */
 	const char *refusal; /* to refused clients; "busy, try later\n" */
 	size_t stack_size;   /* for a callback; 64 KiB to 1 GiB; 256 KiB */
+
+	int max_per_source;  /* of one address; 0 to 10,000,000; 0: a quarter */
+	int early_start;     /* early refusals; 0 to 10,000,000; 0: none */
+	int early_percent;   /* 1 to 100; 30 */
+	int early_full;	     /* more than early_start */
+	int evict_ms;	     /* idle time; a time; WEIR_NEVER */
+	weir_access *access; /* rules for clients; NULL: all may connect */
 
 	weir_log *log; /* where lines go; NULL: nowhere */
 	void *log_arg;
@@ -312,6 +350,7 @@ struct weir_service {
 	weir_handler *opened;	/* called first, before any input */
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
+	weir_admit *admit;	/* decides about clients; or NULL */
 	void *arg;		/* passed to each of them */
 	weir_layer *layer;	/* set by weir_tls_use(); NULL: none */
 
@@ -403,12 +442,15 @@ struct weir_ledger {
 	uint64_t refused;   /* the sum of the reasons below */
 	uint64_t cut;	    /* a stop's deadline, or weir_ref_cancel() */
 
-	uint64_t refused_full;	/* queue full, WEIR_REFUSE */
-	uint64_t refused_age;	/* waited too long in the queue */
-	uint64_t refused_limit; /* connections or descriptors, WEIR_REFUSE; */
-				/* no memory for the stack of a session */
-	uint64_t refused_drain; /* came after a stop began */
-	uint64_t reserved[18];	/* 0 */
+	uint64_t refused_full;	 /* queue full, WEIR_REFUSE */
+	uint64_t refused_age;	 /* waited too long in the queue */
+	uint64_t refused_limit;	 /* connections or descriptors, WEIR_REFUSE; */
+				 /* no memory for the stack of a session */
+	uint64_t refused_drain;	 /* came after a stop began */
+	uint64_t refused_access; /* the rules, or admit; without a word */
+	uint64_t refused_source; /* limit or rate of the client's address */
+	uint64_t refused_early;	 /* early_start to early_full */
+	uint64_t reserved[15];	 /* 0 */
 };
 
 /* weir_stats.phase */
@@ -439,6 +481,8 @@ struct weir_stats {
 	uint64_t log_dropped;	  /* lines held back by the rate limit */
 	uint64_t starvations;	  /* times in which work waited for a worker */
 				  /* while all were in callbacks for 5 s */
+	uint64_t sources_full;	  /* clients of a source that is not counted */
+	uint64_t evictions;	  /* idle ones asked to end for another one */
 
 	/* Now. */
 	uint64_t phase; /* WEIR_PHASE_... */
@@ -560,6 +604,50 @@ enum { WEIR_ADDRESS_TCP = 1, WEIR_ADDRESS_UNIX = 2, WEIR_ADDRESS_FD = 3 };
  */
 WEIR_API int weir_address_check(const char *where, int use, char *why,
 				size_t cap);
+
+/* ----------------------------------------------------------- access rules */
+
+/*
+ * Make access rules from text, or from a file.  They never change; a server
+ * uses others after weir_server_configure() with a new object.  A line is
+ *
+ *   allow 10.0.0.0/8    clients of this network may connect
+ *   deny ::/0           they may not; they are closed without a word
+ *   exempt 192.0.2.7    they may, and the lines below and the settings
+ *                       max_per_source and early_... do not apply to them
+ *   limit 20 per 32/64  connections of one source, which is an IPv4 /32 or an
+ *                       IPv6 /64 network, as without "per"
+ *   rate 50/10s         new connections of one source: 50 at once, then one
+ *                       each 200 ms
+ *
+ * or empty; # begins a comment.  The first matching rule decides.  A client
+ * that none matches is denied if there is an allow, and else allowed.  A
+ * v4-mapped address is IPv4.  For clients of Unix sockets there are "uid:1000"
+ * and "gid:100" instead of a network: the effective user and group of the
+ * client when it connected.  Rules for networks do not concern them, nor the
+ * other way round.  limit and rate may be given once; limit replaces
+ * max_per_source.  A file is at most 64 MiB long.
+ *
+ * If why is not NULL, it gets at most cap bytes of text with the NUL, such as
+ * "line 3: '10.0.0.1/8': bits are set behind the prefix".  The caller gives the
+ * object up with weir_access_unref(); each server that uses it has a reference
+ * of its own.
+ *
+ * Returns 0; -EINVAL; -ENOMEM; -ENOENT, -EACCES ... (as open(2)).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_access_new(weir_access **ret, const char *text, char *why,
+			     size_t cap);
+WEIR_API int weir_access_load(weir_access **ret, const char *path, char *why,
+			      size_t cap);
+
+/*
+ * Take another reference, which is a, and give one up.  NULL is allowed.
+ *
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API weir_access *weir_access_dup(weir_access *a);
+WEIR_API void weir_access_unref(weir_access *a);
 
 /* ------------------------------------------------------------- the server */
 
@@ -847,7 +935,8 @@ WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
  * Change queue_length, queue_age_ms, max_connections, overload, lame_duck_ms,
- * drain_ms, log_level and refusal: all of them, or nothing on an error.  Pass
+ * drain_ms, log_level, refusal, max_per_source, early_start, early_percent,
+ * early_full, evict_ms and access: all of them, or nothing on an error.  Pass
  * the structure of weir_server_new() with changes, because a field that is not
  * set gets its default as in that call.  The other fields cannot change: each
  * has the value of that call, or is 0 or NULL.

@@ -127,6 +127,9 @@ static void listener_refusals(struct metrics *m)
 	REASON(age)
 	REASON(limit)
 	REASON(drain)
+	REASON(access)
+	REASON(source)
+	REASON(early)
 #undef REASON
 }
 
@@ -234,6 +237,10 @@ static void of_server(struct metrics *m)
 	counter(m, "weir_starvations", s->starvations,
 		"Times that work waited while all workers were in callbacks "
 		"for 5 s.");
+	counter(m, "weir_sources_full", s->sources_full,
+		"Clients let in uncounted: the table of addresses was full.");
+	counter(m, "weir_evictions", s->evictions,
+		"Idle connections that were asked to end for other clients.");
 	counter(m, "weir_late_bytes", s->late_bytes,
 		"Bytes that came after the end of a connection's output.");
 	describe_counter(m, "weir_log_dropped",

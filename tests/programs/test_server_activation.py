@@ -112,16 +112,6 @@ class Names(Base):
                 self.assertEqual(server.address(1), where_of(sockets[0]))
                 self.assertEqual(server.stop()[0], 0)
 
-    def test_one_for_agent_checks_is_not_the_control_socket(self):
-        path = self.folder() + "/control"
-        sockets = self.listeners(1)
-        with Server("echo@127.0.0.1:0", "--agent", "fd:control", "--control",
-                    path, **self.passing(sockets, "control")) as server:
-            self.assertTrue(os.path.exists(path))
-            with connect(where_of(sockets[0])) as client:
-                self.assertEqual(read_exactly(client, 9), b"up ready ")
-            self.assertEqual(server.stop()[0], 0)
-
     def test_the_pages_of_the_status(self):
         self.skip_without_status()
         for where in "fd:pages", "fd:3":

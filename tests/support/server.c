@@ -184,7 +184,8 @@ struct server *serve_workers(int count, const struct weir_service *service)
 uint64_t ledger_refused(const struct weir_ledger *l)
 {
 	return l->refused_full + l->refused_age + l->refused_limit +
-	       l->refused_drain;
+	       l->refused_drain + l->refused_access + l->refused_source +
+	       l->refused_early;
 }
 
 void expect_balance(const struct weir_ledger *l)

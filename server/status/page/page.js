@@ -260,6 +260,9 @@ function showTables(s) {
 		["refused: too old", s.ledger.refused_age],
 		["refused: server full", s.ledger.refused_limit],
 		["refused: stop", s.ledger.refused_drain],
+		["refused: rules", s.ledger.refused_access],
+		["refused: address", s.ledger.refused_source],
+		["refused: early", s.ledger.refused_early],
 		["log lines dropped", s.log_dropped]];
 	$("totals").replaceChildren(...totals.map(([name, n], i) =>
 		row("td", [name, count(n)], (v, k) => k === 1 && i > 0 && v !== "0")));

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which clients may have a connection, and how many of one source.  The table
+ * of sources is fixed: a source has a place among a few, where one without
+ * connections gives way.  If there is none, the client is not counted.
+ *
+ * Any thread; the judge takes one lock.
+ */
+#ifndef WR_ADMISSION_H
+#define WR_ADMISSION_H
+
+#include <stdatomic.h>
+
+#include "access.h"
+#include "lock.h"
+#include "settings.h"
+#include "stats.h"
+
+struct wr_source;
+
+/* l: under the lock */
+struct wr_admission {
+	struct wr_word_lock lock;
+	weir_access *rules;	   /* l; NULL: none */
+	struct wr_source *sources; /* l; but that connections leave */
+	uint64_t seed;		   /* of the places; c */
+	uint64_t random;	   /* l: state of the generator */
+	_Atomic size_t unproven;   /* connections without a first message */
+};
+
+/* A client that asks for a connection. */
+struct wr_client {
+	const struct wr_service *service; /* of its listener */
+	int fd;
+	const struct sockaddr *peer; /* of the client, not of a proxy */
+	socklen_t peer_len;
+	int64_t now;
+};
+
+/* 0 or -ENOMEM. */
+int wr_admission_init(struct wr_admission *a, weir_access *rules);
+void wr_admission_fini(struct wr_admission *a);
+
+/* Judge by other rules from now on; takes a reference. */
+void wr_admission_set_rules(struct wr_admission *a, weir_access *rules);
+
+/*
+ * Judge a client: it is counted for its source, *source, until
+ * wr_admission_leave(); or the outcome, WR_OUTCOME_REFUSED_....
+ */
+#define WR_ADMITTED (-1)
+int wr_admission_judge(struct wr_admission *a, const struct wr_config *config,
+		       struct wr_stats *stats, const struct wr_client *client,
+		       uint16_t *source);
+
+/* Its connection has ended.  0: it was not counted. */
+void wr_admission_leave(struct wr_admission *a, uint16_t source);
+
+#endif

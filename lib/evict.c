@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A look at all slots takes long, so its result is used for several clients.  A
+ * connection that has become active since is told apart by its owner.
+ */
+#include "evict.h"
+
+#include <string.h>
+
+/* Keep it if it has been idle for longer than one of those that are kept. */
+static void keep(struct wr_evict *e, int64_t since, uint64_t key)
+{
+	size_t at = 0;
+
+	while (at < e->count && e->idle[at].since > since)
+		at++;
+	if (e->count == WR_EVICT_KEPT && at == 0)
+		return;
+	if (e->count == WR_EVICT_KEPT) {
+		at--;
+		memmove(e->idle, e->idle + 1, at * sizeof(e->idle[0]));
+	} else {
+		memmove(e->idle + at + 1, e->idle + at,
+			(e->count - at) * sizeof(e->idle[0]));
+		e->count++;
+	}
+	e->idle[at] = (struct wr_idle){ since, key };
+}
+
+static void look_at_slot(struct wr_evict *e, size_t slot, int64_t idle_since)
+{
+	struct weir_conn *c = wr_table_find(e->core->table, slot);
+
+	if (wr_conn_where(c) != WR_CONN_PARKED || !wr_conn_pin(c))
+		return;
+	if (wr_conn_where(c) == WR_CONN_PARKED && !c->is_dialled &&
+	    c->active_at <= idle_since)
+		keep(e, c->active_at, wr_conn_key(c));
+	wr_conn_unpin(c);
+}
+
+static void look(struct wr_evict *e, int64_t idle_since)
+{
+	size_t slots = wr_table_slots(e->core->table);
+	size_t n = wr_min(slots, WR_EVICT_SLOTS);
+
+	e->count = 0;
+	for (; n > 0; n--) {
+		e->next_slot = e->next_slot + 1 < slots ? e->next_slot + 1 : 0;
+		look_at_slot(e, e->next_slot, idle_since);
+	}
+}
+
+/* False: it is not idle any more. */
+static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
+{
+	struct weir_conn *c = wr_table_find(e->core->table, idle->key);
+	bool is_idle;
+
+	if (!wr_conn_pin(c))
+		return false;
+	is_idle = wr_conn_key(c) == idle->key &&
+		  wr_conn_where(c) == WR_CONN_PARKED &&
+		  c->active_at == idle->since;
+	if (is_idle) {
+		wr_count(e->ctx->stats, &e->ctx->stats->evictions, 1);
+		atomic_store(&c->is_unwanted, true);
+		wr_conn_post(c, e->ctx->stats, (uint32_t)(idle->key >> 32),
+			     WR_EV_DEADLINE);
+		e->wait_at = e->ctx->now + WR_EVICT_WAIT_NS;
+		e->asked = idle->key;
+	}
+	wr_conn_unpin(c);
+	return is_idle;
+}
+
+/* Its owner has not looked yet. */
+static bool is_undecided(const struct wr_evict *e)
+{
+	const struct weir_conn *c = wr_table_find(e->core->table, e->asked);
+
+	return e->wait_at > 0 && wr_conn_key(c) == e->asked &&
+	       atomic_load(&c->is_unwanted);
+}
+
+void wr_evict_one(struct wr_evict *e)
+{
+	int64_t idle_ms = e->core->config.evict_ms;
+	int64_t now = e->ctx->now;
+
+	if (idle_ms == WEIR_NEVER || wr_evict_is_pending(e))
+		return;
+	if (is_undecided(e)) {
+		e->wait_at = now + WR_EVICT_WAIT_NS;
+		return;
+	}
+	if (e->count == 0 && now >= e->look_at) {
+		look(e, now - idle_ms * WR_NS_PER_MS);
+		e->look_at = e->count ? 0 : now + WR_EVICT_LOOK_NS;
+	}
+	while (e->count > 0 && !ask_to_end(e, &e->idle[e->count - 1]))
+		e->count--;
+	if (e->count > 0)
+		e->count--;
+}

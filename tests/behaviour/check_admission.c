@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Clients that are refused before they take a place, and idle ones that give
+ * theirs up.
+ */
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define REFUSAL "too many\n"
+
+static weir_access *rules(const char *text)
+{
+	weir_access *a = NULL;
+	char why[200];
+
+	ck_assert_int_eq(weir_access_new(&a, text, why, sizeof(why)), 0);
+	return a;
+}
+
+static struct server *serve_by(const char *text, int workers)
+{
+	weir_access *a = rules(text);
+	struct server *s = serve(WEIR_CONFIG(.workers = workers, .access = a,
+					     .refusal = REFUSAL),
+				 WEIR_SERVICE(.readable = echo_lines));
+
+	weir_access_unref(a);
+	return s;
+}
+
+/* A client with this address of its own. */
+static struct client *client_open_from(struct server *s, const char *source)
+{
+	struct client *c = client_new(s->address, 0);
+	struct sockaddr_in from = { .sin_family = AF_INET };
+
+	ck_assert_int_eq(inet_pton(AF_INET, source, &from.sin_addr), 1);
+	ck_assert_int_eq(bind(c->fd, (struct sockaddr *)&from, sizeof(from)),
+			 0);
+	ck_assert_int_eq(client_connect(c, s->address), 0);
+	return c;
+}
+
+START_TEST(a_denied_client_is_closed_without_a_word)
+{
+	struct server *s = serve_by("allow 127.0.0.2", 1);
+	struct client *denied = client_open_from(s, "127.0.0.3");
+	struct client *allowed = client_open_from(s, "127.0.0.2");
+	struct weir_report r;
+
+	client_expect_eof(denied);
+	client_expect_echo(allowed, "hello\n");
+	UNTIL(log_says(s, "client 127.0.0.3:"));
+	ck_assert(log_says(s, "refused: the access rules deny it"));
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.refused_access, 1);
+	ck_assert_uint_eq(r.ledger.refused, 1);
+	ck_assert_uint_eq(r.ledger.completed, 1);
+}
+END_TEST
+
+START_TEST(a_source_above_its_limit_can_read_why)
+{
+	struct server *s = serve_by("limit 2", 1);
+	struct client *c[3];
+	struct weir_report r;
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = client_open_from(s, "127.0.0.2");
+		if (i < 2)
+			client_expect_echo(c[i], "hello\n");
+	}
+	client_expect_last(c[2], REFUSAL);
+	client_expect_echo(client_open_from(s, "127.0.0.3"), "hello\n");
+	/* the place of one that ends is free */
+	client_close(c[0]);
+	UNTIL(stats(s).ledger.completed == 1);
+	client_expect_echo(client_open_from(s, "127.0.0.2"), "hello\n");
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.refused_source, 1);
+	ck_assert_uint_eq(r.ledger.refused, 1);
+}
+END_TEST
+
+START_TEST(loopback_and_unix_sockets_have_no_limit_without_rules)
+{
+	struct server *s = serve(WEIR_CONFIG(.workers = 1, .max_per_source = 1),
+				 WEIR_SERVICE(.readable = echo_lines));
+	char address[160];
+	int id = server_listen(s, own_unix_address(),
+			       WEIR_SERVICE(.readable = echo_lines));
+
+	server_address(s, id, address, sizeof(address));
+	for (int i = 0; i < 3; i++) {
+		client_expect_echo(client_open(s), "hello\n");
+		client_expect_echo(client_open_at(address), "hello\n");
+	}
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- flood */
+
+struct flood {
+	struct server *server;
+	pthread_t id;
+	_Atomic bool is_over;
+};
+
+/* A connection from 127.0.0.2, established or not. */
+static int flood_connect(const char *address)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET };
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0)
+		(void)connect(fd, (struct sockaddr *)&to, sizeof(to));
+	return fd;
+}
+
+/* Holds what it gets, up to a number, and asks for more. */
+static void *flood_main(void *arg)
+{
+	enum { HELD = 200 };
+	struct flood *f = arg;
+	int held[HELD];
+
+	for (int i = 0; i < HELD; i++)
+		held[i] = -1;
+	for (int i = 0; !f->is_over; i = (i + 1) % HELD) {
+		if (held[i] >= 0)
+			close(held[i]);
+		held[i] = flood_connect(f->server->address);
+	}
+	for (int i = 0; i < HELD; i++)
+		if (held[i] >= 0)
+			close(held[i]);
+	return NULL;
+}
+
+START_TEST(a_flood_from_one_source_takes_no_place_from_another)
+{
+	const int asked = fewer(500);
+	weir_access *a = rules("limit 10");
+	struct server *s = serve(
+		WEIR_CONFIG(.workers = 2, .max_connections = 20, .access = a),
+		WEIR_SERVICE(.readable = echo_lines));
+	struct flood flood = { .server = s };
+	struct weir_report r;
+	int served = 0;
+
+	weir_access_unref(a);
+	ck_assert_int_eq(pthread_create(&flood.id, NULL, flood_main, &flood),
+			 0);
+	UNTIL(stats(s).ledger.refused_source > 0);
+	for (int i = 0; i < asked; i++) {
+		struct client *c = client_open_from(s, "127.0.0.3");
+		char line[8];
+
+		client_send(c, "hello\n");
+		served += client_read(c, line, sizeof(line)) == 6;
+		client_close(c);
+	}
+	flood.is_over = true;
+	pthread_join(flood.id, NULL);
+	ck_assert_int_ge(served, asked * 99 / 100);
+	r = server_stop_and_check(s);
+	ck_assert_uint_gt(r.ledger.refused_source, 10);
+}
+END_TEST
+
+/* ------------------------------------------------------------------ reload */
+
+static void use_rules(struct server *s, const char *text)
+{
+	weir_access *a = text ? rules(text) : NULL;
+
+	ck_assert_int_eq(
+		weir_server_configure(s->weir, WEIR_CONFIG(.access = a)), 0);
+	weir_access_unref(a);
+}
+
+START_TEST(rules_change_whole_while_clients_come)
+{
+	struct server *s = serve_by("allow 127.0.0.0/8", 2);
+	struct load *load = load_start(s->address, 2, 2);
+	struct load_counts counts;
+	uint64_t asked;
+
+	for (int i = 0; i < fewer(50); i++) {
+		asked = load_answered(load);
+		use_rules(s, i % 2 ? "allow 127.0.0.0/8\nlimit 100"
+				   : "deny 10.0.0.0/8\nrate 1000000/1s");
+		UNTIL(load_answered(load) > asked);
+	}
+	load_mark_stop(load);
+	ck_assert_int_eq(weir_server_stop(s->weir, 5000), 0);
+	counts = load_finish(load);
+	ck_assert_uint_eq(counts.lost, 0);
+	ck_assert_uint_eq(counts.odd, 0);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.refused_access, 0);
+}
+END_TEST
+
+START_TEST(new_rules_judge_the_next_client)
+{
+	struct server *s = serve_by("deny 127.0.0.2", 1);
+
+	client_expect_eof(client_open_from(s, "127.0.0.2"));
+	use_rules(s, NULL);
+	client_expect_echo(client_open_from(s, "127.0.0.2"), "hello\n");
+	use_rules(s, "allow 10.0.0.0/8");
+	client_expect_eof(client_open_from(s, "127.0.0.2"));
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- admit */
+
+static int admit_even(int fd, const struct sockaddr *peer, socklen_t len,
+		      void *arg)
+{
+	struct sockaddr_in in;
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_uint_ge(len, sizeof(in));
+	memcpy(&in, peer, sizeof(in));
+	++*(_Atomic int *)arg;
+	return ntohl(in.sin_addr.s_addr) % 2;
+}
+
+static int echo_and_ignore(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return echo_lines(c, NULL);
+}
+
+START_TEST(the_program_decides_about_clients_that_the_rules_let_in)
+{
+	static _Atomic int asked;
+	weir_access *a = rules("deny 127.0.0.4\nallow 127.0.0.0/8");
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .access = a),
+		      WEIR_SERVICE(.readable = echo_and_ignore,
+				   .admit = admit_even, .arg = (void *)&asked));
+	struct weir_report r;
+
+	weir_access_unref(a);
+	client_expect_echo(client_open_from(s, "127.0.0.2"), "hello\n");
+	client_expect_eof(client_open_from(s, "127.0.0.3"));
+	client_expect_eof(client_open_from(s, "127.0.0.4"));
+	ck_assert_int_eq(asked, 2);
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.refused_access, 2);
+}
+END_TEST
+
+/* ---------------------------------------------------------- early refusals */
+
+START_TEST(clients_that_send_nothing_cause_early_refusals)
+{
+	weir_access *a = rules("limit 100");
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .early_start = 3,
+				  .early_percent = 100, .early_full = 4,
+				  .access = a, .refusal = REFUSAL),
+		      WEIR_SERVICE(.readable = echo_lines));
+	struct client *silent[3];
+	struct weir_report r;
+
+	weir_access_unref(a);
+	for (int i = 0; i < 3; i++)
+		silent[i] = client_open(s);
+	UNTIL(stats(s).ledger.accepted == 3);
+	client_expect_last(client_open(s), REFUSAL);
+	client_expect_echo(silent[0], "hello\n");
+	client_expect_echo(client_open(s), "hello\n");
+	client_close(silent[1]);
+	client_close(silent[2]);
+	UNTIL(stats(s).ledger.open == 2);
+	for (int i = 0; i < 3; i++)
+		client_expect_echo(client_open(s), "hello\n");
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.refused_early, 1);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- eviction */
+
+#define PLACES	 4
+#define EVICT_MS 20
+
+static int say_too_idle(weir_conn *c, void *arg)
+{
+	struct weir_summary s;
+
+	weir_conn_summary(c, &s, sizeof(s));
+	ck_assert_int_eq((int)s.end, WEIR_END_IDLE);
+	return arg ? WEIR_WAIT : weir_conn_printf(c, "make room\n");
+}
+
+static int echo_in_session(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		weir_conn_write(c, line, (size_t)n);
+	return n == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : (int)n;
+}
+
+static const struct weir_config *full_config(int overload)
+{
+	static struct weir_config config;
+
+	config = *WEIR_CONFIG(.workers = 2, .max_connections = PLACES,
+			      .overload = overload, .evict_ms = EVICT_MS);
+	return &config;
+}
+
+/* The server is full; its clients are idle, the first one longest. */
+static void fill(struct server *s, struct client *c[PLACES])
+{
+	int64_t since;
+
+	for (int i = 0; i < PLACES; i++) {
+		c[i] = client_open(s);
+		client_expect_echo(c[i], "hello\n");
+	}
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+}
+
+static void expect_evictions(struct server *s, unsigned timed_out)
+{
+	struct client *c[PLACES];
+	struct weir_report r;
+
+	fill(s, c);
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(c[0], "make room\n");
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(c[1], "make room\n");
+	client_expect_echo(c[2], "hello\n");
+	ck_assert_uint_ge(stats(s).evictions, 2);
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.timed_out, timed_out);
+	ck_assert_uint_eq(r.ledger.refused, 0);
+}
+
+START_TEST(a_full_server_ends_the_longest_idle_for_a_client_that_waits)
+{
+	for (int overload = WEIR_HOLD; overload <= WEIR_REFUSE; overload++)
+		expect_evictions(serve(full_config(overload),
+				       WEIR_SERVICE(.readable = echo_lines,
+						    .expired = say_too_idle)),
+				 2);
+}
+END_TEST
+
+/* It returns by itself, and so is completed. */
+START_TEST(a_session_that_waits_is_ended_too)
+{
+	expect_evictions(serve(full_config(WEIR_HOLD),
+			       WEIR_SERVICE(.session = echo_in_session)),
+			 0);
+}
+END_TEST
+
+START_TEST(a_connection_may_refuse_to_be_ended)
+{
+	struct server *s =
+		serve(full_config(WEIR_HOLD),
+		      WEIR_SERVICE(.readable = echo_lines,
+				   .expired = say_too_idle, .arg = (void *)1));
+	struct client *c[PLACES], *waits;
+
+	fill(s, c);
+	waits = client_open(s);
+	UNTIL(stats(s).evictions > PLACES);
+	for (int i = 0; i < PLACES; i++)
+		client_expect_echo(c[i], "hello\n");
+	client_close(c[0]);
+	client_expect_echo(waits, "hello\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.timed_out, 0);
+}
+END_TEST
+
+START_TEST(nothing_idle_is_ended_while_there_is_room)
+{
+	struct server *s = serve(full_config(WEIR_HOLD),
+				 WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[PLACES];
+
+	fill(s, c);
+	client_close(c[0]);
+	UNTIL(stats(s).ledger.open == PLACES - 1);
+	for (int i = 0; i < 10; i++) {
+		struct client *last = client_open(s);
+
+		client_expect_echo(last, "hello\n");
+		client_close(last);
+		UNTIL(stats(s).ledger.open == PLACES - 1);
+	}
+	ck_assert_uint_eq(stats(s).evictions, 0);
+	server_stop_and_check(s);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- IPv6 */
+
+static void add_address(const char *address)
+{
+	struct {
+		struct in6_addr addr;
+		uint32_t prefix;
+		int index;
+	} request = { .prefix = 64, .index = (int)if_nametoindex("lo") };
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(inet_pton(AF_INET6, address, &request.addr), 1);
+	ck_assert_int_eq(ioctl(fd, SIOCSIFADDR, &request), 0);
+	close(fd);
+}
+
+static struct client *client_open_from_v6(struct server *s, const char *source)
+{
+	struct client *c = client_new(s->address, 0);
+	struct sockaddr_in6 from = { .sin6_family = AF_INET6 };
+
+	ck_assert_int_eq(inet_pton(AF_INET6, source, &from.sin6_addr), 1);
+	UNTIL(bind(c->fd, (struct sockaddr *)&from, sizeof(from)) == 0);
+	ck_assert_int_eq(client_connect(c, s->address), 0);
+	return c;
+}
+
+START_TEST(a_network_of_64_bits_is_one_source)
+{
+	weir_access *a;
+	struct server *s;
+
+	if (!enter_own_network()) {
+		printf("SKIPPED: no network namespace allowed here\n");
+		return;
+	}
+	add_address("2001:db8::2");
+	add_address("2001:db8::3");
+	add_address("2001:db8:0:1::3");
+	a = rules("limit 1");
+	s = serve_at("[::1]:0",
+		     WEIR_CONFIG(.workers = 1, .access = a, .refusal = REFUSAL),
+		     WEIR_SERVICE(.readable = echo_lines));
+	weir_access_unref(a);
+	client_expect_echo(client_open_from_v6(s, "2001:db8::2"), "hello\n");
+	client_expect_last(client_open_from_v6(s, "2001:db8::3"), REFUSAL);
+	client_expect_echo(client_open_from_v6(s, "2001:db8:0:1::3"),
+			   "hello\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS(
+		"admission", a_denied_client_is_closed_without_a_word,
+		a_source_above_its_limit_can_read_why,
+		loopback_and_unix_sockets_have_no_limit_without_rules,
+		a_flood_from_one_source_takes_no_place_from_another,
+		rules_change_whole_while_clients_come,
+		new_rules_judge_the_next_client,
+		the_program_decides_about_clients_that_the_rules_let_in,
+		clients_that_send_nothing_cause_early_refusals,
+		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
+		a_session_that_waits_is_ended_too,
+		a_connection_may_refuse_to_be_ended,
+		nothing_idle_is_ended_while_there_is_room,
+		a_network_of_64_bits_is_one_source);
+}
