@@ -4,10 +4,33 @@
  */
 #include "background.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <time.h>
 
-int background_start(void *(*main)(void *), void *arg)
+struct held {
+	void *(*main)(void *);
+	void *arg;
+};
+
+static struct held *held;
+static size_t held_count;
+static bool is_released;
+
+static int hold(void *(*main)(void *), void *arg)
+{
+	struct held *more = realloc(held, (held_count + 1) * sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	held = more;
+	held[held_count++] = (struct held){ main, arg };
+	return 0;
+}
+
+static int start_thread(void *(*main)(void *), void *arg)
 {
 	sigset_t all, before;
 	pthread_t thread;
@@ -20,6 +43,23 @@ int background_start(void *(*main)(void *), void *arg)
 	if (rc == 0)
 		pthread_detach(thread);
 	return -rc;
+}
+
+int background_start(void *(*main)(void *), void *arg)
+{
+	return is_released ? start_thread(main, arg) : hold(main, arg);
+}
+
+int background_release(void)
+{
+	int rc = 0;
+
+	is_released = true;
+	for (size_t i = 0; i < held_count && rc == 0; i++)
+		rc = start_thread(held[i].main, held[i].arg);
+	free(held);
+	held = NULL;
+	return rc;
 }
 
 void background_cond_init(pthread_cond_t *c)

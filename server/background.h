@@ -7,8 +7,14 @@
 
 #include <pthread.h>
 
-/* Start one, with all signals blocked.  0 or -errno. */
+/*
+ * Start one, with all signals blocked; before background_release(), then.  0 or
+ * -errno.
+ */
 int background_start(void *(*main)(void *), void *arg);
+
+/* From now on there may be threads.  Main thread, once.  0 or -errno. */
+int background_release(void);
 
 /* For timed waits by the monotonic clock. */
 void background_cond_init(pthread_cond_t *c);

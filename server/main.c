@@ -33,6 +33,7 @@
 #include "options.h"
 #include "out.h"
 #include "pidfile.h"
+#include "privileges.h"
 #include "reload.h"
 #include "services.h"
 #include "status/status.h"
@@ -323,16 +324,8 @@ static int write_pid_file(const char *path)
 	return rc < 0 ? CLI_USAGE : CLI_DONE;
 }
 
-static void keep_listeners(weir_server *s, const struct options *o)
-{
-	for (size_t i = 0; i < o->listeners.count; i++)
-		if (!o->listeners.all[i].is_inherited)
-			systemd_keep(s, (int)i, o->listeners.all[i].name);
-}
-
 static void announce(weir_server *s, const struct options *o)
 {
-	bool has_predecessor = upgrade_has_predecessor();
 	char where[512];
 
 	out_announce("pid %ld", (long)getpid());
@@ -343,12 +336,12 @@ static void announce(weir_server *s, const struct options *o)
 	if (o->status)
 		status_announce();
 	agent_announce();
-	if (o->keeps_listeners && !has_predecessor)
-		keep_listeners(s, o);
+	for (size_t i = 0; i < o->listeners.count && o->keeps_listeners; i++)
+		if (!o->listeners.all[i].is_inherited)
+			systemd_keep(s, (int)i, o->listeners.all[i].name);
 	out_announce("ready");
-	/* The manager hears the predecessor until that has handed over. */
+	systemd_ready(upgrade_has_predecessor());
 	upgrade_ready();
-	systemd_ready(has_predecessor);
 }
 
 static int cannot_start(int rc)
@@ -406,8 +399,12 @@ static int start_others(weir_server *s, const struct options *o)
 static int start(weir_server *s, const struct run *r)
 {
 	const struct options *o = r->options;
-	int rc = systemd_start(s, &o->config);
+	int rc = out_start();
 
+	if (rc == 0)
+		rc = background_release();
+	if (rc == 0)
+		rc = systemd_start(s, &o->config);
 	reload_start(s, o, r->argc, r->argv);
 	upgrade_start(s, o);
 	if (rc == 0)
@@ -436,6 +433,11 @@ static int open_all(weir_server *s, const struct options *o)
 		status = CLI_USAGE;
 	if (status == CLI_DONE)
 		status = write_pid_file(o->pid_file);
+	if (status == CLI_DONE && !privileges_drop(o)) {
+		status = CLI_FAILED;
+		if (o->pid_file)
+			pidfile_remove(o->pid_file);
+	}
 	if (status != CLI_DONE) {
 		agent_end();
 		status_end();
@@ -483,12 +485,10 @@ static int run_server(const struct run *r)
 {
 	const struct options *o = r->options;
 	weir_server *s;
-	int status, rc = out_start();
+	int status, rc;
 
 	journal_start(o->config.log_level);
 	access_start(o->access, o->access_is_json);
-	if (rc < 0)
-		return cannot_start(rc);
 	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);
 	if (rc < 0) {
@@ -519,6 +519,8 @@ int main(int argc, char **argv)
 	if (!upgrade_open(argc, argv, &mask))
 		return CLI_USAGE;
 	status = options_parse(&options, argc, argv);
+	if (status < 0 && !privileges_check(&options))
+		status = CLI_USAGE;
 	if (status < 0 && options.check)
 		status = options_print(&options);
 	else if (status < 0)

@@ -42,6 +42,13 @@ enum {
 	OPT_AGENT_BALANCERS,
 	OPT_ACCESS,
 	OPT_ACCESS_FORMAT,
+	OPT_RULES,
+	OPT_PER_SOURCE,
+	OPT_EARLY_DROP,
+	OPT_EVICT,
+	OPT_USER,
+	OPT_CHROOT,
+	OPT_SANDBOX,
 };
 
 static const struct cli_option table[] = {
@@ -106,6 +113,30 @@ static const struct cli_option table[] = {
 	  "(default: two log lines of level info)" },
 	{ "access-log-format", OPT_ACCESS_FORMAT, "FORMAT",
 	  "logfmt (default) or json" },
+	{ "access", OPT_RULES, "RULES",
+	  "rules for clients, such as\n"
+	  "'allow 10.0.0.0/8; limit 20', or the path\n"
+	  "of a file of rules; a reload reads it again" },
+	{ "max-per-source", OPT_PER_SOURCE, "N",
+	  "connections that one client address may\n"
+	  "have (default a quarter of\n"
+	  "--max-connections, at least 16)" },
+	{ "early-drop", OPT_EARLY_DROP, "START:PERCENT:FULL",
+	  "from START connections on that have sent\n"
+	  "nothing yet, refuse PERCENT of new clients,\n"
+	  "and more the more there are, all from FULL\n"
+	  "on" },
+	{ "evict-idle", OPT_EVICT, "DURATION",
+	  "when the server is full, end the connection\n"
+	  "that has been idle longest, if that is as\n"
+	  "long as this" },
+	{ "user", OPT_USER, "USER[:GROUP]",
+	  "become this user once the sockets are open" },
+	{ "chroot", OPT_CHROOT, "FOLDER",
+	  "then see no other files than those in FOLDER" },
+	{ "sandbox", OPT_SANDBOX, NULL,
+	  "then use no files but those of the options,\n"
+	  "and open no TCP connections (Landlock)" },
 	{ "check", 'n', NULL, "print the resulting settings and exit" },
 	{ "help", 'h', NULL, "print this help and exit" },
 	{ "version", 'V', NULL, "print the version and exit" },
@@ -126,6 +157,8 @@ static const struct {
 	{ OPT_READ_TIMEOUT, "read_ms" },
 	{ OPT_WRITE_TIMEOUT, "write_ms" },
 	{ OPT_LIFETIME, "lifetime_ms" },
+	{ OPT_PER_SOURCE, "max_per_source" },
+	{ OPT_EVICT, "evict_ms" },
 };
 
 /* --access-log */
@@ -266,6 +299,23 @@ static bool parse_opt_access_format(struct options *o)
 	return false;
 }
 
+static bool parse_opt_early_drop(struct options *o)
+{
+	int start, percent, full, len = 0;
+
+	if (sscanf(optarg, "%8d:%3d:%8d%n", &start, &percent, &full, &len) ==
+		    3 &&
+	    optarg[len] == '\0' && start >= 1 && percent >= 1 &&
+	    percent <= 100 && full > start) {
+		o->config.early_start = start;
+		o->config.early_percent = percent;
+		o->config.early_full = full;
+		return true;
+	}
+	cli_error("--early-drop: '%s' is not like 100:30:1000", optarg);
+	return false;
+}
+
 static bool parse_opt_status(struct options *o)
 {
 #ifdef HAVE_STATUS
@@ -351,6 +401,7 @@ static bool apply_limit(struct options *o, int key)
 {
 	switch (key) {
 	case 'w':
+		o->has_workers = true;
 		return parse_opt_number("workers", key, &o->config.workers);
 	case 'q':
 		return parse_opt_number("queue", key, &o->config.queue_length);
@@ -377,6 +428,13 @@ static bool apply_limit(struct options *o, int key)
 		return parse_opt_duration("write-timeout", &o->limits.write_ms);
 	case OPT_LIFETIME:
 		return parse_opt_duration("lifetime", &o->limits.lifetime_ms);
+	case OPT_PER_SOURCE:
+		return parse_opt_number("max-per-source", key,
+					&o->config.max_per_source);
+	case OPT_EARLY_DROP:
+		return parse_opt_early_drop(o);
+	case OPT_EVICT:
+		return parse_opt_duration("evict-idle", &o->config.evict_ms);
 	default:
 		return false;
 	}
@@ -418,6 +476,18 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_access(o);
 	case OPT_ACCESS_FORMAT:
 		return parse_opt_access_format(o);
+	case OPT_RULES:
+		o->rules = optarg;
+		return true;
+	case OPT_USER:
+		o->user = optarg;
+		return true;
+	case OPT_CHROOT:
+		o->root = optarg;
+		return true;
+	case OPT_SANDBOX:
+		o->sandbox = true;
+		return true;
 	case 'l':
 		return parse_opt_level(o);
 	case OPT_KEEP:
@@ -487,6 +557,45 @@ static bool check_mode(const struct listeners *l)
 		return false;
 	}
 	return true;
+}
+
+/* Rules have words, and a path has a slash before the first blank. */
+static bool are_rules(const char *text)
+{
+	return text[strcspn(text, " \t\n/")] != '/' && strpbrk(text, " \t\n");
+}
+
+const char *options_rules_file(const struct options *o)
+{
+	return o->rules && !are_rules(o->rules) ? o->rules : NULL;
+}
+
+static int make_rules(struct options *o, char *why, size_t cap)
+{
+	char *text;
+	int rc;
+
+	if (!are_rules(o->rules))
+		return weir_access_load(&o->config.access, o->rules, why, cap);
+	text = strdup(o->rules);
+	if (!text)
+		return -ENOMEM;
+	for (char *at = text; (at = strchr(at, ';')) != NULL;)
+		*at = '\n';
+	rc = weir_access_new(&o->config.access, text, why, cap);
+	free(text);
+	return rc;
+}
+
+static bool load_rules(struct options *o)
+{
+	char why[256] = "out of memory";
+
+	if (!o->rules || make_rules(o, why, sizeof(why)) >= 0)
+		return true;
+	cli_error("--access: %s%s%s", are_rules(o->rules) ? "" : o->rules,
+		  are_rules(o->rules) ? "" : ": ", why);
+	return false;
 }
 
 /* Options that are valid alone but not together. */
@@ -566,7 +675,7 @@ int options_parse(struct options *ret, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
-	    !check_combination(ret))
+	    !check_combination(ret) || !load_rules(ret))
 		return CLI_USAGE;
 	choose_log_level(ret);
 	return -1;
@@ -599,6 +708,14 @@ static void print_greetings(const struct options *o)
 		snprintf(name, sizeof(name), "greeting %s", s->name);
 		print_text(name, o->greeting ? o->greeting : s->greeting);
 	}
+}
+
+/* The default as weir.h has it. */
+static int per_source(const struct weir_config *c)
+{
+	if (c->max_per_source)
+		return c->max_per_source;
+	return c->max_connections / 4 > 16 ? c->max_connections / 4 : 16;
 }
 
 int options_print(const struct options *o)
@@ -640,6 +757,19 @@ int options_print(const struct options *o)
 		stream_print("access-log %s\naccess-log-format %s\n",
 			     lines[o->access],
 			     o->access_is_json ? "json" : "logfmt");
+	if (o->rules)
+		print_text("access", o->rules);
+	stream_print("max-per-source %d\n", per_source(c));
+	if (c->early_start)
+		stream_print("early-drop %d:%d:%d\n", c->early_start,
+			     c->early_percent, c->early_full);
+	print_duration("evict-idle", c->evict_ms);
+	if (o->user)
+		print_text("user", o->user);
+	if (o->root)
+		print_text("chroot", o->root);
+	if (o->sandbox)
+		stream_print("sandbox\n");
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
@@ -681,6 +811,9 @@ const char *options_fixed_change(const struct options *a,
 		{ "access-log-format", a->access_is_json == b->access_is_json },
 		{ "upgrade-timeout", a->upgrade_ms == b->upgrade_ms },
 		{ "mode", a->limits.mode == b->limits.mode },
+		{ "user", is_same_text(a->user, b->user) },
+		{ "chroot", is_same_text(a->root, b->root) },
+		{ "sandbox", a->sandbox == b->sandbox },
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
@@ -692,5 +825,6 @@ const char *options_fixed_change(const struct options *a,
 void options_fini(struct options *o)
 {
 	listeners_fini(&o->listeners);
+	weir_access_unref(o->config.access);
 	config_file_free(&o->arguments);
 }

@@ -7,6 +7,7 @@
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,11 @@ struct options {
 	const char *agent;   /* so too */
 	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
+	const char *rules; /* of --access, as given */
+	const char *user;
+	const char *root; /* of --chroot */
+	char file_below[PATH_MAX];
+	bool sandbox;
 	int upgrade_ms; /* longest time until a successor is ready */
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
@@ -36,6 +42,7 @@ struct options {
 	bool check;
 	/* Given on the command line, not a default. */
 	bool has_idle, has_mode, has_overload, has_level, has_refusal;
+	bool has_workers;
 };
 
 /*
@@ -44,6 +51,9 @@ struct options {
  * options_fini().  One thread at a time.
  */
 int options_parse(struct options *ret, int argc, char **argv);
+
+/* The file of --access; NULL: it has rules, or is not given. */
+const char *options_rules_file(const struct options *o);
 
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);

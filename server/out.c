@@ -149,6 +149,13 @@ static struct timespec after_ms(int ms)
 	return at;
 }
 
+/* Before out_start(). */
+static bool out_direct(int fd, const char *text, size_t len, int wait_ms)
+{
+	return out_is_writable(fd, wait_ms < 0 ? 0 : wait_ms) &&
+	       stream_write(fd, text, len) == 0;
+}
+
 static void wait_for_line_locked(struct sink *s, const enum outcome *outcome,
 				 int ms)
 {
@@ -167,6 +174,8 @@ bool out_line(int fd, const char *text, size_t len, int wait_ms)
 
 	if (console_print && console_print(fd, text, len))
 		return true;
+	if (s == NULL)
+		return out_direct(fd, text, len, wait_ms);
 	pthread_mutex_lock(&s->lock);
 	is_taken = s->end - s->first < QUEUE_LINES;
 	if (is_taken) {
@@ -198,6 +207,8 @@ void out_flush(void)
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
 		struct sink *s = sink_of[fd];
 
+		if (s == NULL)
+			continue;
 		pthread_mutex_lock(&s->lock);
 		while (s->first != s->end)
 			if (pthread_cond_timedwait(&s->is_done, &s->lock,

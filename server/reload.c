@@ -25,6 +25,7 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 	reloaded.server = s;
 	reloaded.now = *o;
 	reloaded.listeners = &o->listeners;
+	(void)weir_access_dup(o->config.access);
 	reloaded.now.arguments = (struct arguments){ 0 };
 	reloaded.now.listeners = (struct listeners){ 0 };
 	reloaded.argc = argc;
@@ -101,6 +102,8 @@ static bool read_again_locked(char *why, size_t cap)
 	cli_redirect_errors(why, cap);
 	status = options_parse(&fresh, reloaded.argc, reloaded.argv);
 	cli_redirect_errors(NULL, 0);
+	if (!fresh.has_workers) /* what the machine has may have changed */
+		fresh.config.workers = reloaded.now.config.workers;
 	if (status >= 0 || !apply_options_locked(&fresh, why, cap)) {
 		options_fini(&fresh);
 		return false;
@@ -112,21 +115,31 @@ static bool read_again_locked(char *why, size_t cap)
 
 bool reload_run(char *why, size_t cap)
 {
+	const char *file;
 	bool is_done = false;
 
 	pthread_mutex_lock(&reloaded.lock);
-	if (reloaded.now.config_file) {
+	file = reloaded.now.config_file;
+	if (!file)
+		file = options_rules_file(&reloaded.now);
+	if (file && reloaded.now.root) {
+		snprintf(why, cap,
+			 "--chroot has put '%s' out of reach; restart it",
+			 file);
+	} else if (file) {
 		systemd_reloading();
 		is_done = read_again_locked(why, cap);
 		systemd_reloaded();
 	} else {
 		snprintf(why, cap,
 			 "there is nothing to reload without "
-			 "--config");
+			 "--config or a file of --access");
 	}
 	if (is_done)
 		journal(WEIR_LOG_INFO, "reloaded '%s'",
-			reloaded.now.config_file);
+			reloaded.now.config_file
+				? reloaded.now.config_file
+				: options_rules_file(&reloaded.now));
 	else
 		journal(WEIR_LOG_WARNING, "not reloaded: %s", why);
 	pthread_mutex_unlock(&reloaded.lock);

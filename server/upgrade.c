@@ -247,6 +247,12 @@ static bool may_upgrade(char *why, size_t cap)
 			      "replaced");
 	if (listeners_use(&upgrade.options->listeners, SERVICE_TERMINAL))
 		return refuse(why, cap, "a chat cannot change its process");
+	if (upgrade.options->root || upgrade.options->sandbox)
+		return refuse(why, cap,
+			      upgrade.options->root
+				      ? "--chroot has put the program out of "
+					"reach"
+				      : "--sandbox lets no program be run");
 	if (weir_server_stats(upgrade.server, &now, sizeof(now)) < 0 ||
 	    now.phase != WEIR_PHASE_SERVING)
 		return refuse(why, cap, "the server does not serve");

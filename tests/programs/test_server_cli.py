@@ -284,6 +284,7 @@ class Answers(TestCase):
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
             "first-byte-timeout 10m", "idle-timeout 10m", "read-timeout 30s",
             "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
+            "max-per-source 2500", "evict-idle never",
             "log-level info", 'listen "reply@127.0.0.1:1234"'])
 
     def test_a_quota_of_the_control_group_limits_the_workers(self):
@@ -319,7 +320,8 @@ class Answers(TestCase):
             "drain-timeout 90s",
             "first-byte-timeout 1500ms", "idle-timeout 1500ms",
             "read-timeout 1m", "write-timeout 2h", "lifetime 59m",
-            'greeting reply ""', 'pid-file "%s"' % path, "mode 0660",
+            'greeting reply ""', 'pid-file "%s"' % path, "max-per-source 16",
+            "evict-idle never", "mode 0660",
             "log-level debug", 'listen "echo@unix:%s"' % path,
             'listen "reply@[::1]:0"'])
         self.assertFalse(os.path.exists(path))

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+#include "privileges.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+#include "../cli/text.h"
+#include "options.h"
+#include "sandbox.h"
+#include "services.h"
+
+#define GROUPS_MOST 256
+
+/* Of --user. */
+static struct identity {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[GROUPS_MOST];
+	int count;
+} identity;
+
+/* -------------------------------------------------------------------- user */
+
+static bool find_user(struct identity *ret, const char *name, bool has_group)
+{
+	const struct passwd *user = getpwnam(name);
+	int number;
+
+	ret->count = 0;
+	if (!user && cli_parse_number(name, 0, INT_MAX, &number)) {
+		ret->uid = (uid_t)number;
+		user = getpwuid(ret->uid);
+		if (!user && has_group)
+			return true;
+		if (!user) {
+			cli_error("--user: user %s has no name and so no "
+				  "group; use %s:GROUP",
+				  name, name);
+			return false;
+		}
+	}
+	if (!user) {
+		cli_error("--user: there is no user '%s'", name);
+		return false;
+	}
+	ret->uid = user->pw_uid;
+	ret->gid = user->pw_gid;
+	ret->count = GROUPS_MOST;
+	if (!has_group && getgrouplist(user->pw_name, user->pw_gid, ret->groups,
+				       &ret->count) < 0) {
+		cli_error("--user: '%s' is in more than %d groups", name,
+			  GROUPS_MOST);
+		return false;
+	}
+	return true;
+}
+
+static bool find_group(struct identity *ret, const char *name)
+{
+	const struct group *group = getgrnam(name);
+	int number;
+
+	if (!group && !cli_parse_number(name, 0, INT_MAX, &number)) {
+		cli_error("--user: there is no group '%s'", name);
+		return false;
+	}
+	ret->gid = group ? group->gr_gid : (gid_t)number;
+	ret->groups[0] = ret->gid;
+	ret->count = 1;
+	return true;
+}
+
+/* USER or USER:GROUP, names or numbers. */
+static bool parse_user(struct identity *ret, const char *text)
+{
+	const char *colon = strchr(text, ':');
+	char name[256];
+	int len = colon ? (int)(colon - text) : (int)strlen(text);
+
+	if (len <= 0 || (size_t)len >= sizeof(name)) {
+		cli_error("--user: '%s' is not USER or USER:GROUP", text);
+		return false;
+	}
+	snprintf(name, sizeof(name), "%.*s", len, text);
+	return find_user(ret, name, colon != NULL) &&
+	       (!colon || find_group(ret, colon + 1));
+}
+
+/* So it is after an upgrade. */
+static bool is_identity(const struct identity *i)
+{
+	return getuid() == i->uid && geteuid() == i->uid &&
+	       getgid() == i->gid && getegid() == i->gid;
+}
+
+static bool fail(const char *option, const char *call)
+{
+	cli_error("%s: %s: %s", option, call, strerror(errno));
+	return false;
+}
+
+/* True: root is out of reach. */
+static bool is_irrevocable(const struct identity *i)
+{
+	if (i->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
+		return false;
+	return getuid() == i->uid && geteuid() == i->uid &&
+	       getgid() == i->gid && getegid() == i->gid;
+}
+
+static bool become(const struct identity *i)
+{
+	if (is_identity(i))
+		return true;
+	if (setgroups((size_t)i->count, i->groups) < 0)
+		return fail("--user", "setgroups");
+	if (setgid(i->gid) < 0)
+		return fail("--user", "setgid");
+	if (setuid(i->uid) < 0)
+		return fail("--user", "setuid");
+	if (is_irrevocable(i))
+		return true;
+	cli_error("--user: the process could become root again");
+	return false;
+}
+
+/* ------------------------------------------------------------------ checks */
+
+/* The rest of path below the folder dir; NULL: it is elsewhere. */
+static const char *path_below(const char *dir, const char *path)
+{
+	static char real[PATH_MAX];
+	char root[PATH_MAX];
+	size_t len;
+
+	if (!realpath(dir, root) || !realpath(path, real))
+		return NULL;
+	len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+	return strncmp(real, root, len) == 0 && real[len] == '/' ? real + len
+								 : NULL;
+}
+
+static bool contradicts(const char *option, const char *with, const char *why)
+{
+	cli_error("%s does not go together with %s: %s", option, with, why);
+	return false;
+}
+
+static bool check_chroot(struct options *o)
+{
+	struct stat st;
+	const char *below;
+
+	if (stat(o->root, &st) < 0) {
+		cli_error("--chroot: '%s': %s", o->root, strerror(errno));
+		return false;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		cli_error("--chroot: '%s' is not a folder", o->root);
+		return false;
+	}
+	if (geteuid() != 0) {
+		cli_error("--chroot: only root can do that");
+		return false;
+	}
+	if (o->control)
+		return contradicts("--chroot", "--control",
+				   "the socket could not be removed");
+	if (o->pid_file)
+		return contradicts("--chroot", "--pid-file",
+				   "the file could not be removed");
+	if (listeners_have_file(&o->listeners))
+		return contradicts("--chroot", "unix:/path",
+				   "the socket could not be removed");
+	if (!o->file)
+		return true;
+	below = path_below(o->root, o->file);
+	if (!below)
+		return contradicts("--chroot", "--file",
+				   "the file is not in that folder");
+	snprintf(o->file_below, sizeof(o->file_below), "%s", below);
+	o->file = o->file_below;
+	return true;
+}
+
+bool privileges_check(struct options *o)
+{
+	if (o->root && !check_chroot(o))
+		return false;
+	if (o->user && !parse_user(&identity, o->user))
+		return false;
+	if (o->user && geteuid() != 0 && !is_identity(&identity)) {
+		cli_error("--user: only root can become '%s'", o->user);
+		return false;
+	}
+	if ((o->root || o->sandbox) &&
+	    listeners_use(&o->listeners, SERVICE_TERMINAL))
+		return contradicts(o->root ? "--chroot" : "--sandbox", "chat",
+				   "the terminal is out of reach");
+	return true;
+}
+
+/* -------------------------------------------------------------------- drop */
+
+bool privileges_drop(const struct options *o)
+{
+	tzset(); /* its files are out of reach soon */
+	if (o->root && (chroot(o->root) < 0 || chdir("/") < 0))
+		return fail("--chroot", o->root);
+	if (o->user && !become(&identity))
+		return false;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail("weir-server", "PR_SET_NO_NEW_PRIVS");
+	return !o->sandbox || sandbox_enter(o);
+}

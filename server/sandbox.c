@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Folders are allowed, not files: a file that an editor replaces is another
+ * file.  Open descriptors stay as they are, so standard output, the log and
+ * the listeners are not concerned.
+ *
+ * A kernel has a version of Landlock (ABI) and refuses rights that it does not
+ * know.  The numbers are those of linux/landlock.h, which may be older than the
+ * kernel.
+ */
+#include "sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../cli/cli.h"
+#include "journal.h"
+#include "options.h"
+
+/* The same on all machines. */
+#define CREATE_RULESET 444
+#define ADD_RULE       445
+#define RESTRICT_SELF  446
+
+#define CREATE_RULESET_VERSION 1
+#define RULE_PATH_BENEATH      1
+
+/* Rights in the file system. */
+#define READ_FILE   (UINT64_C(1) << 2)
+#define REMOVE_FILE (UINT64_C(1) << 5)
+#define MAKE_SOCK   (UINT64_C(1) << 9)
+
+/* struct landlock_ruleset_attr */
+struct handled {
+	uint64_t files;
+	uint64_t net;
+	uint64_t scoped;
+};
+
+/* struct landlock_path_beneath_attr */
+struct beneath {
+	uint64_t allowed;
+	int32_t folder;
+} __attribute__((packed));
+
+/* By ABI, from 1 on: how many rights there are, and bytes of struct handled. */
+static const struct {
+	int file_rights, net_rights, scopes;
+	size_t size;
+} versions[] = {
+	{ 13, 0, 0, 8 },  { 14, 0, 0, 8 },  { 15, 0, 0, 8 },
+	{ 15, 2, 0, 16 }, { 16, 2, 0, 16 }, { 16, 2, 2, 24 },
+};
+
+#define VERSIONS (long)(sizeof(versions) / sizeof(versions[0]))
+
+static uint64_t first_bits(int count)
+{
+	return (UINT64_C(1) << count) - 1;
+}
+
+/* The rule set's descriptor, or -1. */
+static int open_rules(long *abi)
+{
+	struct handled handled;
+
+	*abi = syscall(CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
+	if (*abi < 1) {
+		cli_error("--sandbox: this kernel has no Landlock: %s",
+			  strerror(errno));
+		return -1;
+	}
+	if (*abi > VERSIONS)
+		*abi = VERSIONS;
+	handled = (struct handled){
+		.files = first_bits(versions[*abi - 1].file_rights),
+		.net = first_bits(versions[*abi - 1].net_rights),
+		.scoped = first_bits(versions[*abi - 1].scopes),
+	};
+	return (int)syscall(CREATE_RULESET, &handled, versions[*abi - 1].size,
+			    0);
+}
+
+static bool allow_folder(int rules, const char *folder, uint64_t rights)
+{
+	struct beneath beneath = { .allowed = rights };
+	bool is_allowed;
+
+	beneath.folder = open(folder, O_PATH | O_CLOEXEC | O_DIRECTORY);
+	if (beneath.folder < 0) {
+		cli_error("--sandbox: '%s': %s", folder, strerror(errno));
+		return false;
+	}
+	is_allowed =
+		syscall(ADD_RULE, rules, RULE_PATH_BENEATH, &beneath, 0) == 0;
+	if (!is_allowed)
+		cli_error("--sandbox: '%s': %s", folder, strerror(errno));
+	close(beneath.folder);
+	return is_allowed;
+}
+
+/* The folder of path; NULL: nothing to do. */
+static bool allow_beside(int rules, const char *path, uint64_t rights)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	char folder[PATH_MAX];
+
+	if (!path)
+		return true;
+	if (!slash)
+		return allow_folder(rules, ".", rights);
+	snprintf(folder, sizeof(folder), "%.*s",
+		 slash == path ? 1 : (int)(slash - path), path);
+	return allow_folder(rules, folder, rights);
+}
+
+static bool allow_listeners(int rules, const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].kind == WEIR_ADDRESS_UNIX &&
+		    !listener_is_abstract(&l->all[i]) &&
+		    !allow_beside(rules, strchr(l->all[i].where, ':') + 1,
+				  REMOVE_FILE | MAKE_SOCK))
+			return false;
+	return true;
+}
+
+/* What reloads read, and what a stop removes. */
+static bool allow_all(int rules, const struct options *o)
+{
+	return allow_beside(rules, o->file, READ_FILE) &&
+	       allow_beside(rules, o->config_file, READ_FILE) &&
+	       allow_beside(rules, options_rules_file(o), READ_FILE) &&
+	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
+	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&
+	       allow_listeners(rules, &o->listeners);
+}
+
+bool sandbox_enter(const struct options *o)
+{
+	long abi;
+	int rules = open_rules(&abi);
+	bool is_done = rules >= 0 && allow_all(rules, o);
+
+	if (is_done && syscall(RESTRICT_SELF, rules, 0) < 0) {
+		cli_error("--sandbox: %s", strerror(errno));
+		is_done = false;
+	}
+	if (rules >= 0)
+		close(rules);
+	if (is_done && versions[abi - 1].net_rights == 0)
+		journal(WEIR_LOG_WARNING,
+			"the sandbox does not restrict TCP: Landlock of this "
+			"kernel has version %ld, which is below 4",
+			abi);
+	return is_done;
+}

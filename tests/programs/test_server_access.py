@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-server and its clients: rules, limits of an address, reloads."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from weirtest import DEADLINE, Server, connect, main, read_all, run, until
+
+REFUSAL = b"busy, try later\n"
+
+
+def connect_from(server, source, i=0):
+    """A client with this address of its own."""
+    host, port = server.address(i).rsplit(":", 1)
+    return socket.create_connection((host, int(port)), DEADLINE, (source, 0))
+
+
+def echoes(sock):
+    sock.sendall(b"hello\n")
+    return sock.recv(64) == b"hello\n"
+
+
+class Access(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.rules = os.path.join(folder.name, "rules")
+
+    def write(self, text, path=None):
+        with open(path or self.rules, "w") as file:
+            file.write(text)
+
+    def test_rules_on_the_command_line(self):
+        with Server("--access", "deny 127.0.0.3; limit 2",
+                    "echo@127.0.0.1:0") as server:
+            with connect_from(server, "127.0.0.3") as sock:
+                self.assertEqual(read_all(sock), b"")
+            with connect_from(server, "127.0.0.2") as one, \
+                    connect_from(server, "127.0.0.2") as two, \
+                    connect_from(server, "127.0.0.2") as three:
+                self.assertTrue(echoes(one) and echoes(two))
+                self.assertEqual(read_all(three), REFUSAL)
+            server.logs(rb"client 127\.0\.0\.3:\d+ refused: the access rules")
+            status, counts = server.stop()
+            self.assertEqual((status, counts["refused"]), (0, 2))
+
+    def test_a_limit_without_rules_is_not_for_loopback(self):
+        with Server("--max-per-source", "1", "echo@127.0.0.1:0") as server:
+            with connect_from(server, "127.0.0.2") as one, \
+                    connect_from(server, "127.0.0.2") as two:
+                self.assertTrue(echoes(one) and echoes(two))
+
+    def test_a_file_of_rules_is_read_again(self):
+        self.write("deny 127.0.0.3\n")
+        with Server("--access", self.rules, "echo@127.0.0.1:0") as server:
+            with connect_from(server, "127.0.0.3") as sock:
+                self.assertEqual(read_all(sock), b"")
+            self.write("# nobody is denied\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"reloaded '.*rules'")
+            with connect_from(server, "127.0.0.3") as sock:
+                self.assertTrue(echoes(sock))
+            self.write("deny 127.0.0.3\ndeny 127.0.0.3/8\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"not reloaded: --access: .*rules: line 2: "
+                        rb"'127\.0\.0\.3/8': bits are set")
+            with connect_from(server, "127.0.0.3") as sock:
+                self.assertTrue(echoes(sock))
+
+    def test_a_configuration_changes_rules_and_limits_together(self):
+        config = os.path.join(self.folder, "config")
+        self.write("access = limit 1\n", config)
+        with Server("--config", config, "echo@127.0.0.1:0") as server:
+            with connect_from(server, "127.0.0.2") as one:
+                self.assertTrue(echoes(one))
+                with connect_from(server, "127.0.0.2") as two:
+                    self.assertEqual(read_all(two), REFUSAL)
+                # One wrong line: nothing of the file has an effect.
+                self.write("access = limit 5\nearly-drop = 5\n", config)
+                server.process.send_signal(signal.SIGHUP)
+                server.logs(rb"not reloaded: --early-drop: '5' is not like")
+                with connect_from(server, "127.0.0.2") as two:
+                    self.assertEqual(read_all(two), REFUSAL)
+                self.write("access = limit 5\nrefusal = full\n", config)
+                server.process.send_signal(signal.SIGHUP)
+                server.logs(rb"reloaded")
+                with connect_from(server, "127.0.0.2") as two:
+                    self.assertTrue(echoes(two))
+
+    def test_a_check_names_the_wrong_line(self):
+        self.write("allow 10.0.0.0/8\n\ndeny ten\n")
+        got = run("WEIR_SERVER", "--check", "--access", self.rules)
+        self.assertEqual(got.returncode, 2)
+        self.assertEqual(got.stderr.decode(),
+                         "weir-server: --access: %s: line 3: 'ten': it is no "
+                         "IP address\n" % self.rules)
+        got = run("WEIR_SERVER", "--check", "--access", "limit 5; rate 7")
+        self.assertRegex(got.stderr, rb"--access: line 2: 'rate 7' is not")
+        got = run("WEIR_SERVER", "--check", "--access", "/nowhere/rules")
+        self.assertRegex(got.stderr, rb"--access: /nowhere/rules: no such")
+        for value in ("10", "10:30", "10:30:10", "0:30:10", "10:101:20",
+                      "10:0:20", "10:30:20x"):
+            got = run("WEIR_SERVER", "--check", "--early-drop", value)
+            self.assertEqual(got.returncode, 2, value)
+
+    def test_a_check_shows_what_runs(self):
+        got = run("WEIR_SERVER", "--check", "--access", "limit 5",
+                  "--max-per-source", "7", "--early-drop", "10:30:100",
+                  "--evict-idle", "5s")
+        self.assertEqual(got.returncode, 0, got.stderr)
+        for line in (b'access "limit 5"', b"max-per-source 7",
+                     b"early-drop 10:30:100", b"evict-idle 5s"):
+            self.assertIn(line, got.stdout.splitlines())
+
+    def test_idle_clients_make_room(self):
+        with Server("-m", "2", "--evict-idle", "50ms",
+                    "echo@127.0.0.1:0") as server:
+            with server.connect() as one, server.connect() as two:
+                self.assertTrue(echoes(one) and echoes(two))
+                with server.connect() as three:
+                    self.assertTrue(echoes(three))
+                self.assertEqual(read_all(one), b"")
+
+    def test_rules_for_users_decide_about_unix_sockets(self):
+        path = os.path.join(self.folder, "socket")
+        with Server("--access", "allow uid:%d" % os.getuid(),
+                    "echo@unix:" + path, "echo@127.0.0.1:0") as server:
+            with server.connect() as sock:
+                self.assertTrue(echoes(sock))
+            with server.connect(1) as sock:
+                self.assertTrue(echoes(sock))
+        with Server("--access", "allow uid:%d" % (os.getuid() + 1),
+                    "echo@unix:" + path) as server:
+            with server.connect() as sock:
+                self.assertEqual(read_all(sock), b"")
+
+    def test_another_user_is_denied(self):
+        if os.getuid() != 0:
+            self.skipTest("only root can become another user")
+        os.chmod(self.folder, 0o755)
+        path = os.path.join(self.folder, "socket")
+        client = ("import socket,sys; s = socket.socket(socket.AF_UNIX); "
+                  "s.connect(sys.argv[1]); s.sendall(b'hello\\n'); "
+                  "sys.exit(s.recv(9) != b'hello\\n')")
+        with Server("--access", "deny uid:65534", "--mode", "0666",
+                    "echo@unix:" + path):
+            for user, status in ((65534, 1), (65533, 0)):
+                got = subprocess.run(
+                    ["setpriv", "--reuid", str(user), "--regid", "65533",
+                     "--clear-groups", "python3", "-c", client, path],
+                    stderr=subprocess.DEVNULL, timeout=DEADLINE)
+                self.assertEqual(got.returncode, status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What weir-server gives up before it serves: --user, --chroot, --sandbox."""
+
+import ctypes
+import os
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from weirtest import DEADLINE, Server, main, read_all, run, until
+
+LANDLOCK_CREATE_RULESET = 444
+NOBODY = 65534
+
+# A leak checker cannot look into a process that has given up its privileges.
+for name in ("ASAN_OPTIONS", "LSAN_OPTIONS"):
+    os.environ[name] = ":".join(filter(None, (os.environ.get(name),
+                                              "detect_leaks=0")))
+
+
+def landlock():
+    """Version of the kernel's Landlock; 0: it has none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return max(0, libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, 1))
+
+
+def status_of(pid):
+    with open("/proc/%d/status" % pid) as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file
+                    if ":\t" in line)
+
+
+def threads_of(pid):
+    return [int(tid) for tid in os.listdir("/proc/%d/task" % pid)]
+
+
+def echoes(sock):
+    sock.sendall(b"hello\n")
+    return sock.recv(64) == b"hello\n"
+
+
+def refused(test, *args):
+    """The error of a server that does not start."""
+    got = run("WEIR_SERVER", *args)
+    test.assertEqual(got.returncode, 2, got)
+    return got.stderr.decode()
+
+
+def needs_root(test):
+    return unittest.skipIf(os.getuid() != 0, "only root may do this")(test)
+
+
+class Privileges(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        os.chmod(self.folder, 0o755)
+
+    def path(self, name, text=None):
+        path = os.path.join(self.folder, name)
+        if text is not None:
+            with open(path, "w") as file:
+                file.write(text)
+        return path
+
+    def test_no_thread_can_gain_privileges(self):
+        with Server("echo@127.0.0.1:0") as server:
+            for tid in threads_of(server.pid):
+                self.assertEqual(status_of(tid)["NoNewPrivs"], "1")
+
+    @needs_root
+    def test_every_thread_becomes_the_user(self):
+        with Server("--user", "65534:65533", "echo@127.0.0.1:0",
+                    "room@127.0.0.1:0") as server:
+            for tid in threads_of(server.pid):
+                status = status_of(tid)
+                self.assertEqual(status["Uid"].split(), ["65534"] * 4)
+                self.assertEqual(status["Gid"].split(), ["65533"] * 4)
+                self.assertEqual(status["Groups"].split(), ["65533"])
+                for kind in ("CapPrm", "CapEff", "CapInh"):
+                    self.assertEqual(int(status[kind], 16), 0)
+            with server.connect() as sock:
+                self.assertTrue(echoes(sock))
+            self.assertEqual(server.stop()[0], 0)
+
+    @needs_root
+    def test_a_user_brings_its_groups(self):
+        user = pwd.getpwuid(NOBODY)
+        groups = sorted(os.getgrouplist(user.pw_name, user.pw_gid))
+        with Server("--user", user.pw_name, "echo@127.0.0.1:0") as server:
+            status = status_of(server.pid)
+            self.assertEqual(sorted(map(int, status["Groups"].split())),
+                             groups)
+            self.assertEqual(status["Gid"].split()[0], str(user.pw_gid))
+
+    @needs_root
+    def test_the_sockets_are_opened_before(self):
+        os.chmod(self.folder, 0o700)
+        path = self.path("socket")
+        with Server("--user", "65534:65534", "--mode", "0600",
+                    "echo@unix:" + path) as server:
+            with server.connect() as sock:
+                self.assertTrue(echoes(sock))
+
+    @needs_root
+    def test_a_reload_works_for_the_user(self):
+        config = self.path("config", "user = 65534:65534\n"
+                           "access = deny 127.0.0.3\n")
+        with Server("--config", config, "echo@127.0.0.1:0") as server:
+            self.path("config", "user = 65534:65534\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb" reloaded ")
+            self.path("config", "user = 65533:65534\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"not reloaded: --user cannot change")
+
+    def test_a_user_that_is_not_there_is_told(self):
+        for user, why in (("nobody-here", "there is no user"),
+                          ("0:nobody-here", "there is no group"),
+                          ("", "is not USER or USER:GROUP"),
+                          (":0", "is not USER or USER:GROUP"),
+                          ("4000000", "so no group")):
+            self.assertIn(why, refused(self, "--user", user))
+
+    def test_only_root_can_become_another_user(self):
+        if os.getuid() == 0:
+            self.skipTest("root can")
+        self.assertIn("only root can become 'root'",
+                      refused(self, "--user", "root"))
+        self.assertIn("--chroot: only root can",
+                      refused(self, "--chroot", self.folder))
+        with Server("--user", "%d:%d" % (os.getuid(), os.getgid())):
+            pass
+
+    @needs_root
+    def test_a_new_root_hides_all_other_files(self):
+        path = self.path("page", "a page")
+        with Server("--chroot", self.folder, "--user", "65534:65534",
+                    "--file", path, "file@127.0.0.1:0") as server:
+            self.assertEqual(os.readlink("/proc/%d/root" % server.pid),
+                             os.path.realpath(self.folder))
+            self.assertEqual(os.readlink("/proc/%d/cwd" % server.pid),
+                             os.path.realpath(self.folder))
+            with server.connect() as sock:
+                sock.sendall(b"x")
+                self.assertTrue(read_all(sock).startswith(b"a page"))
+
+    @needs_root
+    def test_what_does_not_go_together_with_a_new_root_is_refused(self):
+        for args in (("--control", self.path("control")),
+                     ("--pid-file", self.path("pid")),
+                     ("echo@unix:" + self.path("socket"),),
+                     ("--file", "/etc/passwd", "file@127.0.0.1:0"),
+                     ("chat@127.0.0.1:0",)):
+            self.assertRegex(refused(self, "--chroot", self.folder, *args),
+                             "--chroot does not go together with")
+        self.assertIn("is not a folder",
+                      refused(self, "--chroot", "/etc/passwd"))
+
+    @needs_root
+    def test_a_reload_behind_a_new_root_is_refused(self):
+        rules = self.path("rules", "deny 10.0.0.0/8\n")
+        with Server("--chroot", self.folder, "--access", rules,
+                    "echo@127.0.0.1:0") as server:
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"not reloaded: --chroot has put '.*rules' out of")
+            server.process.send_signal(signal.SIGUSR2)
+            server.logs(rb"--chroot has put the program out of reach")
+            with server.connect() as sock:
+                self.assertTrue(echoes(sock))
+
+
+@unittest.skipUnless(landlock(), "the kernel has no Landlock")
+class Sandbox(unittest.TestCase):
+    path = Privileges.path
+
+    def setUp(self):
+        Privileges.setUp(self)
+
+    def test_a_sandbox_serves_reloads_and_stops(self):
+        rules = self.path("rules", "deny 127.0.0.3\n")
+        page = self.path("page", "a page")
+        pid, control = self.path("pid"), self.path("control")
+        sock_path = self.path("socket")
+        with Server("--sandbox", "--access", rules, "--file", page,
+                    "--pid-file", pid, "--control", control,
+                    "echo@unix:" + sock_path, "file@127.0.0.1:0") as server:
+            with server.connect() as sock:
+                self.assertTrue(echoes(sock))
+            # an editor puts another file in its place
+            self.path("new", "another page")
+            os.rename(self.path("new"), page)
+            with server.connect(1) as sock:
+                sock.sendall(b"x")
+                self.assertTrue(read_all(sock).startswith(b"another page"))
+            self.path("rules", "deny 127.0.0.4\n")
+            got = run("WEIR_SERVER", "ctl", "--control", control,
+                      "reload")
+            self.assertEqual(got.returncode, 0, got)
+            server.process.send_signal(signal.SIGUSR2)
+            server.logs(rb"--sandbox lets no program be run")
+            self.assertEqual(server.stop()[0], 0)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["page", "rules"])
+
+    def test_a_file_elsewhere_is_out_of_reach(self):
+        page = self.path("page", "a page")
+        os.mkdir(self.path("other"))
+        self.path("other/page", "not this page")
+        with Server("--sandbox", "--file", page,
+                    "file@127.0.0.1:0") as server:
+            os.unlink(page)
+            os.mkdir(self.path("there"))
+            os.symlink("/etc/passwd", page)
+            with server.connect() as sock:
+                sock.sendall(b"x")
+                self.assertEqual(read_all(sock), b"")
+            server.logs(rb"cannot send '.*page': Permission denied")
+
+    def test_a_chat_is_refused(self):
+        self.assertIn("--sandbox does not go together with chat",
+                      refused(self, "--sandbox", "chat@127.0.0.1:0"))
+
+
+if __name__ == "__main__":
+    main()
