@@ -829,8 +829,8 @@ void conn_quiet(struct engine *e, struct conn *c)
 /* All that was there is read. */
 static void input_drained(struct engine *e, struct conn *c)
 {
-	if (e->plan->script || e->plan->expected.framer.kind != FRAMER_ANY ||
-	    !may_end_reply(e, c))
+	if (e->plan->expect != EXPECT_FRAMED || e->plan->script ||
+	    e->plan->expected.framer.kind != FRAMER_ANY || !may_end_reply(e, c))
 		return;
 	if (e->plan->expect_quiet_ns == 0) {
 		conn_quiet(e, c);

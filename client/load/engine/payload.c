@@ -10,9 +10,6 @@
 
 #include "random.h"
 
-static const char printable[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
-
 void payload_init(struct payload *p, const struct plan *plan)
 {
 	uint64_t state = plan->seed;
@@ -27,12 +24,13 @@ void payload_init(struct payload *p, const struct plan *plan)
 	while (p->size > 0 && p->run < PAYLOAD_GROUP &&
 	       2 * p->run * p->size <= PAYLOAD_PIECE)
 		p->run *= 2;
-	for (size_t i = 0; i < PAYLOAD_NOISE; i += 8) {
+	for (size_t i = 0; i < PAYLOAD_NOISE; i += sizeof(uint64_t)) {
 		uint64_t r = random_next(&state);
 
-		for (size_t n = 0; n < 8; n++, r >>= 8)
-			p->noise[i + n] =
-				p->is_lines ? printable[r % 64] : (char)r;
+		if (p->is_lines) /* letters from A to P */
+			r = (r & UINT64_C(0x0f0f0f0f0f0f0f0f)) +
+			    UINT64_C(0x4141414141414141);
+		memcpy(p->noise + i, &r, sizeof(r));
 	}
 	memcpy(p->noise + PAYLOAD_NOISE, p->noise, PAYLOAD_NOISE);
 }

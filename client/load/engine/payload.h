@@ -69,19 +69,6 @@ bool payload_read_id(struct message_id *ret, const char *data);
  * besides system calls.
  */
 
-/* Eight hexadecimal digits at once: a nibble to each byte, then to text. */
-static inline uint64_t payload_hex(uint32_t number)
-{
-	const uint64_t ones = UINT64_C(0x0101010101010101);
-	uint64_t x = number, is_letter;
-
-	x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
-	x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
-	x = (x | x << 4) & (ones * 0x0f);
-	is_letter = (x + ones * 6) >> 4 & ones;
-	return htobe64(x + ones * '0' + is_letter * ('a' - '0' - 10));
-}
-
 /* A message number as text. */
 struct payload_number {
 	uint64_t high, low; /* eight digits each */
@@ -90,13 +77,29 @@ struct payload_number {
 _Static_assert(sizeof(struct payload_number) == PAYLOAD_NUMBER,
 	       "sixteen digits");
 
+typedef uint64_t payload_halves __attribute__((vector_size(16)));
+typedef signed char payload_digits __attribute__((vector_size(16)));
+
+/*
+ * Sixteen hexadecimal digits at once: the bytes of both halves of the number,
+ * the first one lowest, are spread to 16 bits each, then their nibbles to
+ * bytes, and these become text.
+ */
 static inline struct payload_number payload_number(struct message_id id)
 {
 	uint64_t number =
 		(uint64_t)id.conn << 40 | (id.seq & ((UINT64_C(1) << 40) - 1));
+	uint64_t bytes = __builtin_bswap64(number);
+	payload_halves x = { bytes & UINT32_MAX, bytes >> 32 };
+	payload_digits text;
 
-	return (struct payload_number){ payload_hex((uint32_t)(number >> 32)),
-					payload_hex((uint32_t)number) };
+	x = (x | x << 16) & UINT64_C(0x0000ffff0000ffff);
+	x = (x | x << 8) & UINT64_C(0x00ff00ff00ff00ff);
+	x = (x >> 4 | x << 8) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	text = (payload_digits)x;
+	text += '0' + ((text > 9) & ('a' - '0' - 10));
+	x = (payload_halves)text;
+	return (struct payload_number){ htole64(x[0]), htole64(x[1]) };
 }
 
 /*
