@@ -306,6 +306,33 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 	return CLI_DONE;
 }
 
+static double count_of(const json_t *file, const char *name)
+{
+	return json_number_value(json_object_get(field(file, "metrics"), name));
+}
+
+static void print_not_good(const char *when, const json_t *file)
+{
+	char count[UNITS_TEXT], all[UNITS_TEXT];
+	double bad = count_of(file, "bad") + count_of(file, "wrong");
+
+	stream_print("%s of %s %s", units_count((uint64_t)bad, count),
+		     units_count((uint64_t)count_of(file, "answered"), all),
+		     when);
+}
+
+/* They are no second of the run: the words do not judge them. */
+static void print_bad_replies(const json_t *old, const json_t *new)
+{
+	if (count_of(old, "bad") + count_of(old, "wrong") +
+		    count_of(new, "bad") + count_of(new, "wrong") ==
+	    0)
+		return;
+	stream_print("\nReplies that were not good: ");
+	print_not_good("in the old run, ", old);
+	print_not_good("in the new one.\n", new);
+}
+
 static bool is_incomplete(const json_t *file)
 {
 	return json_is_true(field(file, "run.cut")) ||
@@ -342,6 +369,7 @@ static int compare_files(const struct compare_options *o, char **paths)
 		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
 			     "change", "95% interval");
 		status = print_rows(old, new, o->margin, &found);
+		print_bad_replies(old, new);
 		stream_print("\nOf the median second; changes are estimated by "
 			     "rank, and below %s\n"
 			     "they do not count.\n",

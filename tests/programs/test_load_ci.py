@@ -202,5 +202,69 @@ class Recipes(TestCase):
                              os.path.exists(env["GITHUB_STEP_SUMMARY"]))
 
 
+class Generators(TestCase):
+    """The recipes of the man page for several machines, which are folders of
+    this one: ssh and scp are replaced."""
+
+    SSH = """#!/bin/sh
+while :; do case $1 in -*) shift ;; *) break ;; esac; done
+mkdir -p "$HOSTS/$1" && cd "$HOSTS/$1" || exit
+shift
+[ "$1" != -- ] || shift
+exec sh -c "$*"
+"""
+    SCP = """#!/bin/sh
+cp "$HOSTS/${1%%:*}/${1#*:}" "$2"
+"""
+
+    def recipe(self, tool):
+        """The commands from the start time to the sum."""
+        with open(os.path.join(TOP, "docs", "man",
+                               "weir-client-load.1")) as file:
+            text = file.read().replace("\\e", "\\")
+        blocks = re.findall(r"(?ms)^\.Bd -literal.*?\n(.*?)^\.Ed", text)
+        lines = next(b for b in blocks if "$ T=" in b)
+        if tool == "pdsh":
+            first = next(b for b in blocks if "$ pdsh" in b)
+            lines = re.sub(r"(?s)\$ parallel.*?(?=^\$ for)", lambda _: first,
+                           lines, flags=re.M)
+        for old, new in (("-r 20k", "-r 200"), ("-d 60s", "-d 1s"),
+                         ("p99<5ms", "errors=0")):
+            self.assertIn(old, lines)
+            lines = lines.replace(old, new)
+        return re.sub(r"(?m)^\$ ", "", lines)
+
+    def check(self, tool):
+        if not shutil.which(tool):
+            self.skipTest(tool + " is not installed")
+        place = self.folder()
+        for name, text in (("ssh", self.SSH), ("scp", self.SCP)):
+            with open(os.path.join(place, name), "w") as file:
+                file.write(text)
+            os.chmod(os.path.join(place, name), 0o755)
+        os.symlink(program("WEIR_CLIENT"), os.path.join(place, "weir-client"))
+        env = dict(os.environ, PATH=place + ":" + os.environ["PATH"],
+                   HOSTS=os.path.join(place, "hosts"), HOME=place,
+                   PDSH_RCMD_TYPE="ssh")
+        with Server("echo@127.0.0.1:0") as server:
+            done = subprocess.run(
+                ["sh", "-e", "-c", self.recipe(tool).replace(
+                    "server:9000", server.address())],
+                cwd=place, env=env, timeout=DEADLINE, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if b"jansson" in done.stderr or b"zlib" in done.stderr:
+            self.skipTest("this build has no jansson or zlib")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(b"600 planned = 600 sent", done.stdout)
+        self.assertEqual(os.listdir(os.path.join(place, "hosts", "b")),
+                         ["run.json"])
+
+    def test_parallel(self):
+        self.check("parallel")
+
+    def test_pdsh(self):
+        self.check("pdsh")
+
+
 if __name__ == "__main__":
     main()

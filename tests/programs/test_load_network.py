@@ -112,5 +112,24 @@ class Network(TestCase):
                          found["metrics"]["planned"])
 
 
+    def test_a_proxy_header_has_no_zone(self):
+        here, _ = self.connect_networks()
+        self.command(*here, "ip", "address", "add", "fe80::77/64", "dev",
+                     "lo", "nodad")
+        self.command(*here, "ip", "link", "set", "lo", "up")
+        script = os.path.join(self.folder(), "echoed.load")
+        with open(script, "w") as file:
+            file.write("connect\nexpect line\n"
+                       "ok PROXY TCP6 fe80::77 fe80::77 \n"
+                       "loop\nsend x\\n\nexpect line\n")
+        with Server("echo@[fe80::77%lo]:0", under=here) as server:
+            answer = subprocess.run(
+                [*here, program("WEIR_CLIENT"), "load",
+                 server.address(), "-c", "1", "-n", "1", "--proxy", "v1",
+                 "--script", script], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE)
+        self.assertEqual(answer.returncode, 0, answer)
+
+
 if __name__ == "__main__":
     main()

@@ -523,6 +523,18 @@ class Compare(TestCase):
     def compare(self, *args):
         return run("WEIR_CLIENT", "load", "compare", *args)
 
+    def test_replies_that_were_not_good_are_told_of(self):
+        old, new = self.make("old", 1), self.make("new", 1)
+        self.assertNotIn(b"not good", self.compare(old, new).stdout)
+        with open(new) as file:
+            made = json.load(file)
+        made["metrics"].update(bad=7, wrong=5, answered=5000)
+        with open(new, "w") as file:
+            json.dump(made, file)
+        self.assertRegex(self.compare(old, new).stdout,
+                         rb"Replies that were not good: 0 of \S+ in the old "
+                         rb"run, 12 of 5,000 in the new one.\n")
+
     def word_of(self, text, name):
         return re.search(rb"(?m)^  %s .*  (\S.*)$" % name, text)[1]
 

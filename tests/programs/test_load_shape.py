@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 from weirtest import DEADLINE, PythonServer, TestCase, main, program, run
@@ -108,6 +109,32 @@ class Starts(TestCase):
         for wrong in ("1", "+never", "+2000h", "x", "", "-5"):
             self.check_usage(load(server.address, "--start-at", wrong),
                              "weir-client", "--start-at")
+
+
+class Losses(TestCase):
+    def test_pauses_between_attempts_are_told_apart(self):
+        path = os.path.join(self.folder(), "run.json")
+        served = threading.Event()
+
+        def serve(sock):
+            for line in sock.makefile("rb"):
+                sock.sendall(line)
+                served.set()
+        with PythonServer(serve) as server:
+            client = subprocess.Popen(
+                [program("WEIR_CLIENT"), "load", server.address, "-c", "4",
+                 "-d", "2s", "--reconnect", "--json", path],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            served.wait(DEADLINE)
+        if b"jansson" in client.communicate(timeout=DEADLINE)[1]:
+            self.skipTest("this build has no jansson")
+        with open(path) as file:
+            metrics = json.load(file)["metrics"]
+        # Nobody listens: an attempt takes no time, the pauses do.
+        self.assertGreater(metrics["downtime%"], 20)
+        self.assertGreater(metrics["paused%"], 80)
+        self.assertLessEqual(metrics["paused%"], 100)
+        self.assertGreater(metrics["refused"], 4)
 
 
 class Pace(TestCase):

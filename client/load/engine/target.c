@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -268,7 +269,7 @@ static size_t proxy_v1(char *to, size_t room,
 		       const struct sockaddr_storage *own,
 		       const struct sockaddr_storage *peer, socklen_t len)
 {
-	char host[2][INET6_ADDRSTRLEN], port[2][8];
+	char host[2][INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[2][8];
 	const int flags = NI_NUMERICHOST | NI_NUMERICSERV;
 
 	if (own->ss_family == AF_UNIX ||
@@ -277,6 +278,8 @@ static size_t proxy_v1(char *to, size_t room,
 	    getnameinfo((const struct sockaddr *)peer, len, host[1],
 			sizeof(host[1]), port[1], sizeof(port[1]), flags))
 		return (size_t)snprintf(to, room, "PROXY UNKNOWN\r\n");
+	/* The header has no zones, as in fe80::1%eth0. */
+	host[0][strcspn(host[0], "%")] = host[1][strcspn(host[1], "%")] = '\0';
 	return (size_t)snprintf(to, room, "PROXY TCP%d %s %s %s %s\r\n",
 				own->ss_family == AF_INET6 ? 6 : 4, host[0],
 				host[1], port[0], port[1]);
