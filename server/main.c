@@ -119,7 +119,8 @@ static void raise_descriptor_limit(const struct options *o)
 	rlim_t each = listeners_use(&o->listeners, SERVICE_FILE) ? 2 : 1;
 	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
 		      o->listeners.count + OTHER_DESCRIPTORS +
-		      (o->status ? STATUS_DESCRIPTORS : 0);
+		      (o->status ? STATUS_DESCRIPTORS : 0) +
+		      (o->agent ? AGENT_DESCRIPTORS : 0);
 	rlim_t want = need;
 	struct rlimit limit;
 
