@@ -426,6 +426,22 @@ public:
 	const weir_service *options() const { return &s.options; }
 };
 
+struct spawned {
+	handler fn;
+	const logger &to;
+
+	static int call(weir_conn *c, void *arg) noexcept
+	{
+		std::unique_ptr<spawned> self(static_cast<spawned *>(arg));
+
+		return guard(self->to, weir_conn_id(c), [&] {
+			conn view(c);
+
+			return self->fn(view);
+		});
+	}
+};
+
 struct timed {
 	std::shared_ptr<std::function<void()>> fn;
 	const logger &to;
@@ -597,6 +613,16 @@ public:
 						timeout_ms, with);
 		});
 	}
+	/* The callable is freed when the session ends, but not without one. */
+	void spawn(handler fn)
+	{
+		auto kept = std::unique_ptr<detail::spawned>(
+			new detail::spawned{ std::move(fn), state->log });
+
+		check(weir_server_spawn(s, detail::spawned::call, kept.get()),
+		      "spawn");
+		(void)kept.release();
+	}
 	weir::ref adopt(int fd, service what)
 	{
 		return own(std::move(what),
@@ -662,6 +688,16 @@ public:
 	weir_timer *get() const noexcept { return t; }
 	int set(int ms) noexcept { return weir_timer_set(t, ms); }
 };
+
+/* As weir_sleep(). */
+inline int sleep(int ms) noexcept { return weir_sleep(ms); }
+
+/* As weir_conn_wait(); list has the connections by their get(). */
+template <std::size_t Count>
+int wait(weir_poll (&list)[Count], int timeout_ms = WEIR_NEVER) noexcept
+{
+	return weir_conn_wait(list, static_cast<int>(Count), timeout_ms);
+}
 
 /* As weir_resolve(): all addresses. */
 inline std::vector<weir_address> resolve(const std::string &where,

@@ -295,13 +295,13 @@ END_TEST
 static int read_flood(weir_conn *c, void *arg)
 {
 	struct place *p = arg;
-	static char buf[4096];
+	char byte;
 	weir_conn *up;
 	ssize_t n = weir_dial(&up, p->up.address, 0);
 
 	(void)c;
-	while (n >= 0 && weir_conn_read(up, buf, sizeof(buf)) > 0)
-		;
+	while (n >= 0 && weir_conn_read(up, &byte, 1) > 0)
+		; /* more comes before it has read what is there */
 	weir_conn_free(up);
 	return 0;
 }

@@ -153,11 +153,15 @@ static void dial(struct env *st, const char *where)
 	int limit_ms =
 		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
 	ssize_t n = weir_dial(&c, where, limit_ms);
+	struct weir_poll one = { .events = WEIR_POLL_INPUT };
 
 	if (n == 0) {
+		one.conn = c;
 		weir_conn_set_timeout(c, WEIR_TIMEOUT_FIRST_BYTE, limit_ms);
 		n = weir_conn_write(c, "hello\n", 6);
 		if (n == 0)
+			n = weir_conn_wait(&one, 1, limit_ms);
+		if (n > 0)
 			n = weir_conn_read_line(c, line, sizeof(line));
 		if (n > 0 && strcmp(line, "hello\n") != 0)
 			sweep_fail("the dialled one got \"%s\"", line);
@@ -186,6 +190,57 @@ void sweep_dial(void)
 	expect_rc(weir_resolve(found, 2, where, 2000), "resolve");
 	expect_rc(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
 		  "reverse");
+	env_close(&st, ENV_GRACE_MS);
+}
+
+/* The same in a session, which may get no stack. */
+struct spawned {
+	struct env *env;
+	atomic_bool has_begun, has_ended;
+};
+
+static int spawned_dials(weir_conn *c, void *arg)
+{
+	struct spawned *spawned = arg;
+	struct env *st = spawned->env;
+	struct weir_address found[2];
+	char where[32];
+
+	(void)c;
+	atomic_store(&spawned->has_begun, true);
+	expect_rc(weir_sleep(1), "sleep");
+	dial(st, st->address);
+	snprintf(where, sizeof(where), "localhost%s",
+		 strrchr(st->address, ':'));
+	dial(st, where);
+	expect_rc(weir_resolve(found, 2, where, 2000), "resolve");
+	atomic_store(&spawned->has_ended, true);
+	return 0;
+}
+
+static bool has_failed(struct env *st)
+{
+	struct weir_stats now;
+
+	return weir_server_stats(st->weir, &now, sizeof(now)) == 0 &&
+	       now.ledger.failed > 0;
+}
+
+void sweep_spawn(void)
+{
+	struct env st = { .banner = "" };
+	struct spawned spawned = { .env = &st };
+	int rc;
+
+	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2), READABLE))
+		return;
+	rc = weir_server_spawn(st.weir, spawned_dials, &spawned);
+	expect_rc(rc, "spawn");
+	while (rc == 0 && !atomic_load(&spawned.has_ended) &&
+	       (atomic_load(&spawned.has_begun) || !has_failed(&st)))
+		poll_sleep();
+	if (rc == 0 && !atomic_load(&spawned.has_ended))
+		st.lost++;
 	env_close(&st, ENV_GRACE_MS);
 }
 

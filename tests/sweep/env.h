@@ -116,5 +116,6 @@ void sweep_server_dial(void);
 void sweep_unix_socket(void);
 void sweep_inherited(void);
 void sweep_dial(void);
+void sweep_spawn(void);
 
 #endif

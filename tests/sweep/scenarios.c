@@ -349,6 +349,7 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "fan_out", fan_out },
 	{ "file_transfer", file_transfer },
 	{ "dial", sweep_dial },
+	{ "spawn", sweep_spawn },
 	{ "reads", sweep_reads },
 	{ "misuse", sweep_misuse },
 	{ "changes", sweep_changes },

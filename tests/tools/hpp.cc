@@ -335,6 +335,36 @@ static void dialled_services_end_with_their_connection()
 	EXPECT(stop(s).dialled == 3);
 }
 
+/* ---- sessions without a peer */
+
+static void spawned_sessions_wait_and_end()
+{
+	std::atomic<int> slept{ 0 }, ready{ -1 };
+	auto held = std::make_shared<int>(7);
+	weir::server s;
+
+	s.listen("127.0.0.1:0", weir::session(echo));
+	s.spawn([&, held](weir::conn &) {
+		int rc;
+
+		while ((rc = weir::sleep(1)) == 0)
+			slept++;
+		return rc;
+	});
+	s.start();
+	s.spawn([&](weir::conn &) -> int {
+		weir::client up(s.address());
+		weir_poll list[] = { { up.get(), WEIR_POLL_INPUT, 0 } };
+
+		weir::check(up.write("hello\n"));
+		ready = weir::wait(list);
+		throw std::runtime_error("thrown");
+	});
+	UNTIL(ready == 1 && slept > 3 && s.stats().ledger.failed == 1);
+	EXPECT(s.stop(60000) == 0 && s.join() == 0);
+	EXPECT(held.use_count() == 1);
+}
+
 /* ---- timers */
 
 static void timers_run_and_free_themselves()
@@ -406,6 +436,7 @@ int main()
 	errors_of_set_up_are_thrown();
 	data_lives_as_long_as_references();
 	dialled_services_end_with_their_connection();
+	spawned_sessions_wait_and_end();
 	timers_run_and_free_themselves();
 	limits_change_and_servers_move();
 }
