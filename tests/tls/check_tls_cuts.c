@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handshakes that end at every byte, and system calls that fail in them.  What
+ * a client sends goes through memory, so that the test cuts it where it likes.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "faults.h"
+#include "sys.h"
+#include "tlskit.h"
+
+#define ROOM 65536
+
+/* A client whose bytes the test moves. */
+struct moved {
+	struct tls_client c;
+	BIO *to, *from; /* what it says, and hears */
+	size_t said;	/* bytes so far */
+};
+
+static SSL_CTX *ctx;
+
+static struct moved moved_open(struct server *s)
+{
+	struct moved m = { .c = tls_connect(s, ctx) };
+
+	m.to = BIO_new(BIO_s_mem());
+	m.from = BIO_new(BIO_s_mem());
+	SSL_set_bio(m.c.ssl, m.from, m.to);
+	SSL_set_connect_state(m.c.ssl);
+	return m;
+}
+
+/* At most this much in all, as pieces of that size. */
+static bool moved_say(struct moved *m, size_t most, size_t piece)
+{
+	char buf[ROOM];
+	int n = BIO_read(m->to, buf, sizeof(buf));
+
+	for (int at = 0; at < n; at += (int)piece) {
+		size_t len =
+			(size_t)(n - at) < piece ? (size_t)(n - at) : piece;
+
+		if (m->said + len > most)
+			len = most - m->said;
+		if (len > 0 &&
+		    send(m->c.fd, buf + at, len, MSG_NOSIGNAL) != (ssize_t)len)
+			return false;
+		m->said += len;
+		if (m->said == most)
+			return false;
+	}
+	return true;
+}
+
+static bool moved_hear(struct moved *m)
+{
+	char buf[ROOM];
+	ssize_t n = recv(m->c.fd, buf, sizeof(buf), 0);
+
+	if (n > 0)
+		BIO_write(m->from, buf, (int)n);
+	return n > 0;
+}
+
+/* False: it was cut, or the server has ended it.  Else one echo was had. */
+static bool converse(struct moved *m, size_t most, size_t piece)
+{
+	char byte;
+
+	while (SSL_do_handshake(m->c.ssl) != 1)
+		if (!moved_say(m, most, piece) || !moved_hear(m))
+			return false;
+	ck_assert_int_eq(SSL_write(m->c.ssl, "x", 1), 1);
+	if (!moved_say(m, most, piece))
+		return false;
+	while (SSL_read(m->c.ssl, &byte, 1) != 1)
+		if (!moved_hear(m))
+			return false;
+	return byte == 'x';
+}
+
+static struct server *start(int handshake_ms)
+{
+	struct weir_service service;
+
+	weir_service_init(&service, sizeof(service));
+	service.readable = echo;
+	service.handshake_ms = handshake_ms;
+	ctx = client_context();
+	/* the same length each time */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	return tls_serve(NULL, &service);
+}
+
+static size_t whole_length(struct server *s)
+{
+	struct moved m = moved_open(s);
+	size_t said;
+
+	ck_assert(converse(&m, SIZE_MAX, ROOM));
+	said = m.said;
+	tls_abandon(&m.c);
+	return said;
+}
+
+static void stop(struct server *s)
+{
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+	SSL_CTX_free(ctx);
+}
+
+enum { FIN, RST };
+
+static void cut_at_every_byte(int how)
+{
+	const struct linger reset = { .l_onoff = 1 };
+	struct server *s = start(WEIR_NEVER);
+	size_t whole = whole_length(s);
+	int step = slowness();
+
+	for (size_t at = 0; at < whole; at += (size_t)step) {
+		struct moved m = moved_open(s);
+
+		ck_assert(!converse(&m, at, ROOM));
+		if (how == RST)
+			setsockopt(m.c.fd, SOL_SOCKET, SO_LINGER, &reset,
+				   sizeof(reset));
+		tls_abandon(&m.c);
+	}
+	whole_length(s); /* it still serves */
+	stop(s);
+}
+
+START_TEST(a_client_may_end_at_any_byte)
+{
+	cut_at_every_byte(FIN);
+}
+END_TEST
+
+START_TEST(a_client_may_reset_at_any_byte)
+{
+	cut_at_every_byte(RST);
+}
+END_TEST
+
+START_TEST(clients_that_stall_at_any_byte_are_ended_in_time)
+{
+	struct server *s = start(1000 * slowness());
+	size_t whole = whole_length(s);
+	struct moved m[60];
+
+	for (size_t i = 0; i < 60; i++) {
+		m[i] = moved_open(s);
+		ck_assert(!converse(&m[i], i * whole / 70, ROOM));
+	}
+	whole_length(s);
+	for (size_t i = 0; i < 60; i++) {
+		while (moved_hear(&m[i]))
+			;
+		tls_abandon(&m[i].c);
+	}
+	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_HANDSHAKE] >= 50);
+	stop(s);
+}
+END_TEST
+
+START_TEST(a_handshake_may_come_byte_by_byte)
+{
+	struct server *s = start(WEIR_NEVER);
+	struct moved m = moved_open(s);
+	int on = 1;
+
+	setsockopt(m.c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	ck_assert(converse(&m, SIZE_MAX, 1));
+	tls_abandon(&m.c);
+	stop(s);
+}
+END_TEST
+
+/* The system fails once, in each call of a kind that a handshake makes. */
+START_TEST(a_failed_call_ends_one_connection_at_most)
+{
+	static const struct {
+		enum wr_sys_call call;
+		int error;
+		bool is_harmless;
+	} plans[] = {
+		{ WR_SYS_alloc, -ENOMEM, false },
+		{ WR_SYS_recv, -ECONNRESET, false },
+		{ WR_SYS_sendmsg, -EPIPE, false },
+		{ WR_SYS_sendmsg, -EAGAIN, true },
+		{ WR_SYS_epoll_ctl, -ENOMEM, false },
+	};
+	struct server *s;
+
+	faults_install();
+	s = start(10000);
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+		int made = 1;
+
+		for (int n = 1; made > 0 && n < 100; n++) {
+			struct moved m = moved_open(s);
+			bool served;
+
+			fail_nth_call(plans[i].call, n, plans[i].error);
+			served = converse(&m, SIZE_MAX, ROOM);
+			tls_abandon(&m.c);
+			UNTIL(stats(s).ledger.open == 0);
+			made = faults_made();
+			faults_clear();
+			ck_assert_msg(served || (made && !plans[i].is_harmless),
+				      "plan %zu, call %d", i, n);
+		}
+		ck_assert_int_eq(made, 0);
+		whole_length(s);
+	}
+	stop(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("tls_cuts", a_client_may_end_at_any_byte,
+			 a_client_may_reset_at_any_byte,
+			 clients_that_stall_at_any_byte_are_ended_in_time,
+			 a_handshake_may_come_byte_by_byte,
+			 a_failed_call_ends_one_connection_at_most);
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Certificates: which is shown, who is trusted, what is refused; connections of
+ * the program's own; TLS that begins in mid-connection.
+ */
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+#include "tlskit.h"
+
+static const struct weir_service *echo_service(void)
+{
+	static struct weir_service service;
+
+	weir_service_init(&service, sizeof(service));
+	service.readable = echo;
+	return &service;
+}
+
+static struct server *serve_with(weir_tls *tls)
+{
+	struct weir_service mine = *echo_service();
+
+	ck_assert_int_eq(weir_tls_use(&mine, tls), 0);
+	return serve(NULL, &mine);
+}
+
+/* ------------------------------------------------------------------- files */
+
+static void expect_refused(int rc, const struct weir_tls_config *config,
+			   const char *words)
+{
+	char why[256] = "";
+	weir_tls *tls;
+	int got = weir_tls_new(&tls, config, why, sizeof(why));
+
+	ck_assert_msg(got == rc, "%d: %s", got, why);
+	ck_assert_msg(strstr(why, words) != NULL, "it says: %s", why);
+}
+
+START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
+{
+	tls_make_pair("b", "DNS:b.example", "ca");
+	expect_refused(-EINVAL, WEIR_TLS(.alpn = "h2"), "no certificate");
+	expect_refused(-ENOENT, WEIR_TLS(.certificate = "/nowhere/x.pem"),
+		       "/nowhere/x.pem: no such");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.key"),
+				.key = tls_file("a.key")),
+		       "a.key: no certificate");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("b.key")),
+		       "the key is not that of");
+	expect_refused(-EINVAL, WEIR_TLS(.certificate = tls_file("a.pem")),
+		       "no key");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.client = WEIR_TLS_REQUIRE_CLIENT),
+		       "there is no ca");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"), .alpn = "a,,b"),
+		       "alpn");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"), .flags = 1 << 20),
+		       "flags");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.flags = WEIR_TLS_INSECURE),
+		       "for a client");
+}
+END_TEST
+
+START_TEST(odd_calls_are_refused)
+{
+	weir_tls *server = tls_server("a"), *client;
+	struct weir_service service = *echo_service();
+	struct weir_tls_info info;
+	struct server *s;
+
+	ck_assert_int_eq(weir_tls_new(NULL, NULL, NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_tls_new(&client, NULL, NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_tls_new_client(&client, WEIR_TLS(), NULL, 0), 0);
+	ck_assert_int_eq(weir_tls_use(NULL, server), -EINVAL);
+	ck_assert_int_eq(weir_tls_use(&service, NULL), -EINVAL);
+	/* nobody would be verified */
+	ck_assert_int_eq(weir_tls_use(&service, client), -EINVAL);
+	ck_assert_int_eq(weir_tls_add(client, "x", "y", NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_tls_add(NULL, "x", "y", NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_conn_start_tls(NULL, server, NULL), -EINVAL);
+	ck_assert_int_eq(weir_conn_tls(NULL, &info, sizeof(info)), -EINVAL);
+	ck_assert(weir_tls_expires(client) == INT64_MAX);
+	ck_assert(weir_tls_expires(server) > 29 * 86400);
+	weir_tls_free(client);
+	ck_assert_int_eq(
+		weir_tls_new_client(&client, WEIR_TLS(.name = "a"), NULL, 0),
+		0);
+	ck_assert_int_eq(weir_tls_use(&service, client), 0);
+	s = server_new(NULL);
+	ck_assert_int_eq(weir_server_listen(s->weir, "127.0.0.1:0", &service),
+			 -EINVAL);
+	ck_assert_int_eq(server_listen(s, "127.0.0.1:0", echo_service()), 0);
+	ck_assert_int_eq(weir_tls_replace(s->weir, 0, server), -EINVAL);
+	ck_assert_int_eq(weir_tls_replace(s->weir, 1, server), -EINVAL);
+	ck_assert_int_eq(weir_tls_replace(s->weir, 0, NULL), -EINVAL);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+	weir_tls_free(client);
+	weir_tls_free(server);
+	weir_tls_free(NULL);
+}
+END_TEST
+
+/* -------------------------------------------------------- what is shown */
+
+/* The name that the server's certificate has, for a client that asks so. */
+static void expect_shown(struct server *s, const char *sni, const char *name)
+{
+	struct tls_client c = tls_connect(s, NULL);
+	X509 *shown;
+
+	if (sni)
+		SSL_set_tlsext_host_name(c.ssl, sni);
+	ck_assert_int_eq(tls_shake(&c), 1);
+	shown = SSL_get0_peer_certificate(c.ssl);
+	ck_assert_msg(X509_check_host(shown, name, 0, 0, NULL) == 1,
+		      "not shown: %s", name);
+	tls_expect_echo(&c, "hello");
+	tls_close(&c);
+}
+
+START_TEST(a_client_is_shown_the_certificate_that_it_asks_for)
+{
+	weir_tls *tls = tls_server("a");
+	struct server *s;
+
+	tls_make_pair("b", "DNS:b.example,DNS:*.c.example", "ca");
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 0);
+	s = serve_with(tls);
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 -EBUSY);
+	weir_tls_free(tls);
+	expect_shown(s, NULL, "a.example");
+	expect_shown(s, "a.example", "a.example");
+	expect_shown(s, "b.example", "b.example");
+	expect_shown(s, "x.c.example", "b.example");
+	expect_shown(s, "x.y.c.example", "a.example");
+	expect_shown(s, "other.example", "a.example");
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_listener_takes_another_certificate_while_it_serves)
+{
+	weir_tls *tls = tls_server("a"), *next;
+	struct server *s = serve_with(tls);
+	struct tls_client old = tls_open(s, NULL);
+
+	weir_tls_free(tls);
+	tls_make_pair("b", "DNS:b.example", "ca");
+	for (int i = 0; i < 20; i++) {
+		next = tls_server(i % 2 ? "a" : "b");
+		ck_assert_int_eq(weir_tls_replace(s->weir, 0, next), 0);
+		weir_tls_free(next);
+		expect_shown(s, NULL, i % 2 ? "a.example" : "b.example");
+		tls_expect_echo(&old, "still");
+	}
+	tls_close(&old);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+static void expect_protocol(struct server *s, const unsigned char *list,
+			    unsigned int len, const char *chosen)
+{
+	struct tls_client c = tls_connect(s, NULL);
+	const unsigned char *got = NULL;
+	unsigned int got_len = 0;
+	int rc;
+
+	if (len)
+		SSL_set_alpn_protos(c.ssl, list, len);
+	rc = tls_shake(&c);
+	ck_assert_int_eq(rc == 1, chosen != NULL);
+	SSL_get0_alpn_selected(c.ssl, &got, &got_len);
+	if (chosen) {
+		ck_assert_uint_eq(got_len, strlen(chosen));
+		ck_assert_mem_eq(got, chosen, got_len);
+	}
+	tls_abandon(&c);
+}
+
+START_TEST(a_protocol_is_agreed_on_or_the_handshake_fails)
+{
+	weir_tls *tls;
+	struct server *s;
+
+	ck_assert_int_eq(weir_tls_new(&tls,
+				      WEIR_TLS(.certificate = tls_file("a.pem"),
+					       .key = tls_file("a.key"),
+					       .alpn = "echo,http/1.1"),
+				      NULL, 0),
+			 0);
+	s = serve_with(tls);
+	weir_tls_free(tls);
+	expect_protocol(s, (const unsigned char *)"\x02h2\x08http/1.1", 12,
+			"http/1.1");
+	expect_protocol(s,
+			(const unsigned char *)"\x08http/1.1\x04"
+					       "echo",
+			14, "echo");
+	expect_protocol(s, NULL, 0, "");
+	expect_protocol(s, (const unsigned char *)"\x02h2", 3, NULL);
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+/* ------------------------------------------------------------ who is trusted
+ */
+
+static struct server *serve_clients(int client)
+{
+	weir_tls *tls;
+	struct server *s;
+
+	ck_assert_int_eq(weir_tls_new(&tls,
+				      WEIR_TLS(.certificate = tls_file("a.pem"),
+					       .key = tls_file("a.key"),
+					       .ca = tls_file("ca.pem"),
+					       .client = client),
+				      NULL, 0),
+			 0);
+	s = serve_with(tls);
+	weir_tls_free(tls);
+	return s;
+}
+
+/* In TLS 1.3 a client learns from its first read. */
+static bool is_served(struct server *s, const char *pair)
+{
+	SSL_CTX *ctx = client_context();
+	struct tls_client c;
+	char name[64];
+	char byte;
+	bool served;
+
+	if (pair) {
+		(void)snprintf(name, sizeof(name), "%s.pem", pair);
+		SSL_CTX_use_certificate_file(ctx, tls_file(name),
+					     SSL_FILETYPE_PEM);
+		(void)snprintf(name, sizeof(name), "%s.key", pair);
+		SSL_CTX_use_PrivateKey_file(ctx, tls_file(name),
+					    SSL_FILETYPE_PEM);
+	}
+	c = tls_connect(s, ctx);
+	served = tls_shake(&c) == 1 && SSL_write(c.ssl, "x", 1) == 1 &&
+		 SSL_read(c.ssl, &byte, 1) == 1;
+	tls_abandon(&c);
+	SSL_CTX_free(ctx);
+	return served;
+}
+
+START_TEST(clients_are_who_they_say_or_are_not_served)
+{
+	struct server *required, *asked;
+
+	tls_make_pair("good", "DNS:client.example", "ca");
+	tls_make_pair("own", "DNS:client.example", "");
+	required = serve_clients(WEIR_TLS_REQUIRE_CLIENT);
+	ck_assert(is_served(required, "good"));
+	ck_assert(!is_served(required, NULL));
+	ck_assert(!is_served(required, "own"));
+	(void)server_stop_and_check(required);
+	asked = serve_clients(WEIR_TLS_ASK_CLIENT);
+	ck_assert(is_served(asked, "good"));
+	ck_assert(is_served(asked, NULL));
+	ck_assert(!is_served(asked, "own"));
+	(void)server_stop_and_check(asked);
+}
+END_TEST
+
+/* --------------------------------------------- connections of the program */
+
+static int dial_tls(weir_conn **c, struct server *s, weir_tls *tls,
+		    const char *name)
+{
+	ck_assert_int_eq(weir_dial(c, s->address, 0), 0);
+	return weir_conn_start_tls(*c, tls, name);
+}
+
+static void expect_not_trusted(struct server *s, weir_tls *tls,
+			       const char *name, const char *words)
+{
+	struct weir_tls_info info;
+	weir_conn *c;
+	char byte;
+
+	ck_assert_int_eq(dial_tls(&c, s, tls, name), -EPROTO);
+	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+	ck_assert_msg(strstr(info.why, words) != NULL, "why: %s", info.why);
+	ck_assert_int_eq(weir_conn_read(c, &byte, 1), -EPROTO);
+	ck_assert_int_eq(weir_conn_write(c, "secret", 6), -EPROTO);
+	weir_conn_free(c);
+}
+
+START_TEST(a_client_verifies_the_server_and_its_name)
+{
+	weir_tls *trusting = tls_client(NULL), *strange;
+	struct server *s;
+
+	tls_make_pair("own", "DNS:a.example", "");
+	ck_assert_int_eq(
+		weir_tls_new_client(
+			&strange, WEIR_TLS(.ca = tls_file("own.pem")), NULL, 0),
+		0);
+	s = tls_serve(NULL, echo_service());
+	for (int i = 0; i < 2; i++) {
+		struct weir_tls_info info;
+		char buf[16];
+		weir_conn *c;
+
+		ck_assert_int_eq(dial_tls(&c, s, trusting,
+					  i ? "127.0.0.1" : "a.example"),
+				 0);
+		ck_assert_int_eq(weir_conn_write(c, "hello", 5), 0);
+		ck_assert_int_eq(weir_conn_read_exact(c, buf, 5), 5);
+		ck_assert_mem_eq(buf, "hello", 5);
+		ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+		ck_assert_str_eq(info.version, "TLSv1.3");
+		ck_assert_str_eq(info.group, "x25519");
+		ck_assert_int_eq(info.verified, 1);
+		ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), 0);
+		ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 0);
+		weir_conn_free(c);
+	}
+	expect_not_trusted(s, trusting, "b.example", "mismatch");
+	expect_not_trusted(s, trusting, "127.0.0.2", "mismatch");
+	expect_not_trusted(s, strange, "a.example", "certificate");
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+	weir_tls_free(trusting);
+	weir_tls_free(strange);
+}
+END_TEST
+
+static atomic_int answered, ended;
+
+static int ask(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_write(c, "hello", 5) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
+}
+
+static int take_answer(weir_conn *c, void *arg)
+{
+	char buf[16];
+	ssize_t n = weir_conn_read(c, buf, sizeof(buf));
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	if (n == 5 && memcmp(buf, "hello", 5) == 0)
+		atomic_fetch_add(&answered, 1);
+	return WEIR_CLOSE;
+}
+
+static void note_end(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	atomic_fetch_add(&ended, 1);
+}
+
+/* Both ends are connections of the same server. */
+START_TEST(a_server_dials_by_tls)
+{
+	weir_tls *good = tls_client("a.example"),
+		 *bad = tls_client("b.example");
+	struct server *s = tls_serve(NULL, echo_service());
+	struct weir_service service;
+	struct weir_report r;
+
+	weir_service_init(&service, sizeof(service));
+	service.opened = ask;
+	service.readable = take_answer;
+	service.closed = note_end;
+	for (int i = 0; i < 10; i++) {
+		ck_assert_int_eq(weir_tls_use(&service, i < 8 ? good : bad), 0);
+		ck_assert_int_eq(weir_server_dial(s->weir, NULL, s->address, 0,
+						  &service),
+				 0);
+	}
+	weir_tls_free(good);
+	weir_tls_free(bad);
+	UNTIL(atomic_load(&ended) == 10);
+	ck_assert_int_eq(atomic_load(&answered), 8);
+	UNTIL(stats(s).ledger.open == 0);
+	r = server_stop_and_check(s);
+	ck_assert_uint_eq(r.ledger.dialled, 10);
+	ck_assert_uint_eq(r.ledger.failed, 4); /* both ends of two */
+}
+END_TEST
+
+/* ---------------------------------------------------------------- STARTTLS */
+
+static weir_tls *late_tls;
+
+static int start_then_echo(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+	int rc = 0;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0 &&
+	       rc >= 0) {
+		if (strcmp(line, "STARTTLS\n") != 0) {
+			rc = weir_conn_write(c, line, (size_t)n);
+			continue;
+		}
+		rc = weir_conn_write(c, "go on\n", 6);
+		if (rc == 0)
+			rc = weir_conn_start_tls(c, late_tls, NULL);
+		if (rc < 0 || arg)
+			return rc < 0 ? rc : WEIR_AGAIN;
+	}
+	return rc < 0 ? rc : (int)n;
+}
+
+static void expect_clear(int fd, const char *text)
+{
+	char buf[64];
+	size_t len = strlen(text), at = 0;
+
+	while (at < len) {
+		ssize_t n = read(fd, buf + at, len - at);
+
+		ck_assert_int_gt(n, 0);
+		at += (size_t)n;
+	}
+	ck_assert_mem_eq(buf, text, len);
+}
+
+START_TEST(tls_begins_in_mid_connection)
+{
+	late_tls = tls_server("a");
+	for (int kind = 0; kind < 3; kind++) {
+		struct weir_service service;
+		struct tls_client c;
+		struct weir_report r;
+		struct server *s;
+
+		weir_service_init(&service, sizeof(service));
+		service.readable = kind == 0 ? start_then_echo : NULL;
+		service.session = kind == 0 ? NULL : start_then_echo;
+		service.session_on_worker = kind == 2;
+		service.arg = kind == 0 ? late_tls : NULL;
+		s = serve(NULL, &service);
+		c = tls_connect(s, NULL);
+		ck_assert_int_eq(write(c.fd, "plain\nSTARTTLS\n", 15), 15);
+		expect_clear(c.fd, "plain\ngo on\n");
+		ck_assert_int_eq(tls_shake(&c), 1);
+		for (int i = 0; i < 5; i++)
+			tls_expect_echo(&c, "secret\n");
+		/* it has begun already */
+		tls_send(&c, "STARTTLS\n", 9);
+		tls_expect(&c, "go on\n", 6);
+		tls_abandon(&c);
+		r = server_stop_and_check(s);
+		ck_assert_uint_eq(r.ledger.accepted, 1);
+	}
+	weir_tls_free(late_tls);
+}
+END_TEST
+
+/* CVE-2011-0411: commands sent in clear behind STARTTLS. */
+START_TEST(what_is_sent_in_clear_behind_starttls_is_not_obeyed)
+{
+	late_tls = tls_server("a");
+	for (int kind = 0; kind < 3; kind++) {
+		struct weir_service service;
+		struct client *c;
+		struct server *s;
+
+		weir_service_init(&service, sizeof(service));
+		service.readable = kind == 0 ? start_then_echo : NULL;
+		service.session = kind == 0 ? NULL : start_then_echo;
+		service.session_on_worker = kind == 2;
+		service.arg = kind == 0 ? late_tls : NULL;
+		s = serve(NULL, &service);
+		c = client_open(s);
+		client_send(c, "STARTTLS\nevil\n");
+		client_expect(c, "go on\n");
+		ck_assert_uint_eq(client_expect_end(c), 0);
+		UNTIL(stats(s).ledger.failed == 1);
+		(void)server_stop_and_check(s);
+	}
+	weir_tls_free(late_tls);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("tls_trust",
+			 what_is_wrong_with_a_file_is_told_in_a_line,
+			 odd_calls_are_refused,
+			 a_client_is_shown_the_certificate_that_it_asks_for,
+			 a_listener_takes_another_certificate_while_it_serves,
+			 a_protocol_is_agreed_on_or_the_handshake_fails,
+			 clients_are_who_they_say_or_are_not_served,
+			 a_client_verifies_the_server_and_its_name,
+			 a_server_dials_by_tls, tls_begins_in_mid_connection,
+			 what_is_sent_in_clear_behind_starttls_is_not_obeyed);
+}
