@@ -360,7 +360,7 @@ struct weir_service {
 	int idle_ms;	       /* between messages; 300,000 */
 	int pause_ms;	       /* longest pause; WEIR_NEVER */
 	int lifetime_ms;       /* of the connection; WEIR_NEVER */
-	int handshake_ms;      /* from accept to its end; 10,000 */
+	int handshake_ms;      /* from accept to the end of TLS's; 10,000 */
 	size_t line_max;       /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark;    /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;     /* limit for it; outbox_mark to 1 GiB; 16 MiB */
@@ -1372,7 +1372,8 @@ WEIR_API int weir_conn_fd(const weir_conn *c);
  * the connection counts as completed.
  *
  * Returns the descriptor; -EBUSY (input is buffered); -EAGAIN (output is
- * unsent); -EPIPE (ended); -ECANCELED; another error of output; -EINVAL.
+ * unsent); -EPIPE (ended); -EOPNOTSUPP (it uses TLS); -ECANCELED; another error
+ * of output; -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_detach(weir_conn *c);

@@ -78,8 +78,8 @@ TEXT
 [ $lines -ge 30 ] || { echo "docs/SOCKET_CALLS.md: only $lines lines"; rc=1; }
 
 for name in $(grep -ohE '\bweir_[a-z_]+\(\)' docs/*.md | tr -d '()' | sort -u); do
-	grep -q "\b$name(" lib/weir.h || {
-		echo "docs: there is no $name in weir.h"; rc=1
+	grep -q "\b$name(" lib/weir.h tls/weir-tls.h || {
+		echo "docs: there is no $name in weir.h or weir-tls.h"; rc=1
 	}
 done
 for file in examples/tutorial/*.c; do
