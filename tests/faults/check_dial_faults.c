@@ -12,7 +12,12 @@
 
 #include "faults.h"
 
-/* Instead of the system's: "a+b+c" has these addresses; "six" is ::1. */
+static struct gate resolver = GATE_CLOSED;
+
+/*
+ * Instead of the system's: "a+b+c" has these addresses; "six" is ::1, and
+ * "wait" waits at the gate.
+ */
 int getaddrinfo(const char *host, const char *port,
 		const struct addrinfo *hints, struct addrinfo **ret)
 {
@@ -26,6 +31,10 @@ int getaddrinfo(const char *host, const char *port,
 	snprintf(list, sizeof(list), "%s", host);
 	for (one = strtok_r(list, "+", &rest); one && rc == 0;
 	     one = strtok_r(NULL, "+", &rest)) {
+		if (strcmp(one, "wait") == 0) {
+			gate_wait(&resolver);
+			continue;
+		}
 		rc = real(strcmp(one, "six") == 0 ? "::1" : one, port, hints,
 			  ret);
 		if (rc == 0)
@@ -220,6 +229,66 @@ START_TEST(a_dial_that_is_interrupted_goes_on)
 }
 END_TEST
 
+/* ---- in a session */
+
+static weir_ref *_Atomic looker;
+
+/* "resolve NAME", "dial NAME"; other lines are echoed. */
+static int look_names_up(weir_conn *c, void *arg)
+{
+	struct weir_address found[2];
+	char line[128], name[120];
+	weir_conn *up;
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		bool dials = sscanf(line, "dial %119s", name) == 1;
+		int rc = 0;
+
+		if (!dials && sscanf(line, "resolve %119s", name) != 1) {
+			weir_conn_write(c, line, (size_t)n);
+			continue;
+		}
+		if (atomic_load(&looker) == NULL)
+			atomic_store(&looker, weir_conn_ref(c));
+		rc = dials ? weir_dial(&up, name, 0)
+			   : weir_resolve(found, 2, name, 0);
+		if (dials && rc == 0)
+			weir_conn_free(up);
+		weir_conn_printf(c, "%s\n", error_name(rc));
+	}
+	return (int)n;
+}
+
+START_TEST(a_session_whose_name_is_looked_up_holds_no_worker)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = look_names_up));
+	struct client *c = client_open(s), *newcomer = client_open(s);
+	char dial[64];
+
+	snprintf(dial, sizeof(dial), "dial wait+127.0.0.1%s\n",
+		 strrchr(s->address, ':'));
+	for (int i = 0; i < 2; i++) {
+		client_send(c, i ? dial : "resolve wait+127.0.0.1:7\n");
+		UNTIL(gate_waiting(&resolver) == 1);
+		client_expect_echo(newcomer, "hello\n");
+		gate_let_in(&resolver, 1);
+		client_expect(c, i ? "0\n" : "1\n");
+		client_send(c, i ? dial : "resolve wait+127.0.0.1:7\n");
+		UNTIL(gate_waiting(&resolver) == 1 && stats(s).parked == 2);
+		ck_assert_int_eq(weir_ref_wake(looker), 0);
+		client_expect(c, "-EINTR\n");
+		gate_let_in(&resolver, 1);
+		UNTIL(gate_waiting(&resolver) == 0);
+	}
+	client_expect_reply(c, "resolve 127.0.0.1:7\n", "1\n");
+	weir_unref(looker);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -230,5 +299,6 @@ int main(void)
 		a_shortage_beside_an_attempt_that_is_under_way_is_waited_out,
 		the_families_take_turns,
 		an_address_that_times_out_is_not_the_last_one_tried,
-		a_dial_that_is_interrupted_goes_on);
+		a_dial_that_is_interrupted_goes_on,
+		a_session_whose_name_is_looked_up_holds_no_worker);
 }
