@@ -6,7 +6,7 @@
  * costs a quarter of a second.
  *
  * A Unix socket with a full backlog cannot be polled for: it is tried again
- * after a pause, which grows.  So is a look-up while too many are unfinished.
+ * after a pause, which grows.  So is a look-up for which there is no thread.
  */
 #include "connect.h"
 

@@ -12,9 +12,10 @@
  *
  * A look-up that was left runs while the resolver tries, usually half a minute.
  * Too many mean that the resolver does not answer, and new ones are refused at
- * once.  Reverse look-ups are counted apart: their speed depends on the owners
- * of the addresses, often the peers.  Look-ups with a waiter need no limit:
- * each blocks a thread of the program.
+ * once, or those of wr_lookup_begin() queued: a thread that has its answer
+ * takes the next of them.  Reverse look-ups are counted apart: their speed
+ * depends on the owners of the addresses, often the peers.  Look-ups with a
+ * waiter need no limit: each blocks a thread of the program.
  */
 #include "resolve.h"
 
@@ -29,10 +30,12 @@
 #include "lock.h"
 #include "sys.h"
 
-/* Look-ups of one kind. */
+/* Look-ups of one kind.  Its lock is below that of a look-up. */
 struct kind {
 	const int most_left;
-	atomic_int left_behind;
+	struct wr_word_lock lock;
+	int left_behind;		 /* l: threads that nobody waits for */
+	struct wr_lookup *first, **last; /* l: the queue; last NULL: empty */
 };
 
 static struct kind addresses = { .most_left = WR_LOOKUPS_LEFT };
@@ -49,6 +52,8 @@ struct wr_lookup {
 	bool is_done; /* l: the answer is there */
 	bool is_left; /* l: nobody waits */
 	struct kind *kind;
+	bool is_queued;		   /* under the lock of the kind */
+	struct wr_lookup *next;	   /* the same */
 	void (*notify)(void *arg); /* c: NULL: a thread waits */
 	void *arg;		   /* c */
 
@@ -97,15 +102,89 @@ static int ask_resolver(struct wr_lookup *l)
 				  l->name, sizeof(l->name), NI_NAMEREQD);
 }
 
-static void *look_up(void *arg)
+static int left_behind(struct kind *kind)
 {
-	struct wr_lookup *l = arg;
-	struct kind *kind = l->kind;
-	bool is_left, is_counted;
-	int rc;
+	int count;
 
-	wr_sys_thread_begin("weir-look-up");
-	rc = ask_resolver(l);
+	wr_word_lock(&kind->lock);
+	count = kind->left_behind;
+	wr_word_unlock(&kind->lock);
+	return count;
+}
+
+static void count_left(struct kind *kind, int n)
+{
+	wr_word_lock(&kind->lock);
+	kind->left_behind += n;
+	wr_word_unlock(&kind->lock);
+}
+
+/* True: it may have a thread, and is counted.  Else it is queued. */
+static bool may_begin(struct wr_lookup *l)
+{
+	struct kind *kind = l->kind;
+
+	wr_word_lock(&kind->lock);
+	l->is_queued = kind->left_behind >= kind->most_left;
+	if (l->is_queued) {
+		*(kind->last ? kind->last : &kind->first) = l;
+		kind->last = &l->next;
+	} else {
+		kind->left_behind++;
+	}
+	wr_word_unlock(&kind->lock);
+	return !l->is_queued;
+}
+
+static void unqueue_locked(struct kind *kind, struct wr_lookup **at)
+{
+	struct wr_lookup *l = *at;
+
+	*at = l->next;
+	if (l->next == NULL)
+		kind->last = kind->first ? at : NULL;
+	l->is_queued = false;
+}
+
+/* A thread has its answer.  The look-up that it does next; NULL: it ends. */
+static struct wr_lookup *next_lookup(struct kind *kind)
+{
+	struct wr_lookup *l = NULL;
+
+	wr_word_lock(&kind->lock);
+	if (kind->left_behind <= kind->most_left)
+		l = kind->first;
+	if (l)
+		unqueue_locked(kind, &kind->first);
+	else
+		kind->left_behind--;
+	wr_word_unlock(&kind->lock);
+	return l;
+}
+
+/* False: it is not in the queue. */
+static bool leave_queue(struct wr_lookup *l)
+{
+	struct kind *kind = l->kind;
+	struct wr_lookup **at = &kind->first;
+	bool was_queued;
+
+	wr_word_lock(&kind->lock);
+	was_queued = l->is_queued;
+	while (was_queued && *at != l)
+		at = &(*at)->next;
+	if (was_queued)
+		unqueue_locked(kind, at);
+	wr_word_unlock(&kind->lock);
+	return was_queued;
+}
+
+/* Returns whether the thread is counted. */
+static bool answer(struct wr_lookup *l)
+{
+	bool is_left, is_counted;
+	int rc = ask_resolver(l);
+
 	wr_lock(&l->lock);
 	l->rc = rc;
 	l->is_done = true;
@@ -117,8 +196,17 @@ static void *look_up(void *arg)
 	wr_unlock(&l->lock);
 	if (is_left)
 		lookup_free(l);
-	if (is_counted)
-		atomic_fetch_sub(&kind->left_behind, 1);
+	return is_counted;
+}
+
+static void *look_up(void *arg)
+{
+	struct wr_lookup *l = arg;
+	struct kind *kind = l->kind;
+
+	wr_sys_thread_begin("weir-look-up");
+	while (l && answer(l))
+		l = next_lookup(kind);
 	return NULL;
 }
 
@@ -149,7 +237,7 @@ static int wait_done(struct wr_lookup *l, int64_t deadline_at,
 	is_done = l->is_done;
 	if (!is_done) {
 		l->is_left = true;
-		atomic_fetch_add(&l->kind->left_behind, 1);
+		count_left(l->kind, 1);
 	}
 	wr_unlock(&l->lock);
 	if (is_done)
@@ -165,7 +253,7 @@ static int lookup_run(struct wr_lookup *l, int64_t deadline_at,
 	int rc = -EAGAIN;
 
 	/* Default stack size: the resolver loads modules. */
-	if (atomic_load(&l->kind->left_behind) < l->kind->most_left)
+	if (left_behind(l->kind) < l->kind->most_left)
 		rc = wr_sys_thread_create(&thread, 0, look_up, l);
 	if (rc < 0) {
 		lookup_free(l);
@@ -228,7 +316,7 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 }
 
 /*
- * Its thread is detached.  It counts as left behind from the beginning: no
+ * Its thread is detached and counts as left behind from the beginning: no
  * thread of the program waits for it.
  */
 int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
@@ -237,20 +325,21 @@ int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
 	struct wr_lookup *l =
 		lookup_of_host(host[0] ? host : "localhost", port);
 	pthread_t thread;
-	int rc = -EAGAIN;
+	int rc;
 
 	if (l == NULL)
 		return -ENOMEM;
 	l->notify = notify;
 	l->arg = arg;
-	if (atomic_fetch_add(&l->kind->left_behind, 1) < l->kind->most_left)
+	if (may_begin(l)) {
 		rc = wr_sys_thread_create(&thread, 0, look_up, l);
-	if (rc < 0) {
-		atomic_fetch_sub(&l->kind->left_behind, 1);
-		lookup_free(l);
-		return rc;
+		if (rc < 0) {
+			count_left(l->kind, -1);
+			lookup_free(l);
+			return rc;
+		}
+		(void)pthread_detach(thread);
 	}
-	(void)pthread_detach(thread);
 	*ret = l;
 	return 0;
 }
@@ -278,6 +367,10 @@ void wr_lookup_leave(struct wr_lookup *l)
 {
 	bool is_done;
 
+	if (leave_queue(l)) {
+		lookup_free(l);
+		return;
+	}
 	wr_lock(&l->lock);
 	is_done = l->is_done;
 	l->is_left = true;

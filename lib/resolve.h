@@ -24,8 +24,8 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 
 /*
  * The same without a wait: when the answer is there, a thread calls
- * notify(arg), which must not wait.  0; -EAGAIN (no thread, too many
- * unfinished); -ENOMEM.
+ * notify(arg), which must not wait.  While too many are unfinished it is
+ * queued.  0; -EAGAIN (no thread); -ENOMEM.
  */
 struct wr_lookup;
 int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,

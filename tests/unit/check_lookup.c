@@ -261,6 +261,138 @@ START_TEST(slow_names_of_addresses_leave_the_addresses_of_names_alone)
 }
 END_TEST
 
+/* ---- dials of a server */
+
+enum { LIMIT = 64, DIALS = LIMIT + 20 };
+
+static atomic_int waits; /* for events */
+
+static int count_waits(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_epoll_wait)
+		atomic_fetch_add(&waits, 1);
+	return 0;
+}
+
+struct dialled {
+	weir_ref *ref;
+	atomic_bool is_connected, has_ended;
+};
+
+static int note_connected(weir_conn *c, void *arg)
+{
+	(void)c;
+	atomic_store(&((struct dialled *)arg)->is_connected, true);
+	return WEIR_AGAIN;
+}
+
+static void note_ended(weir_conn *c, void *arg)
+{
+	(void)c;
+	atomic_store(&((struct dialled *)arg)->has_ended, true);
+}
+
+static void dial(struct server *s, struct dialled *d, const char *name)
+{
+	char where[64];
+
+	*d = (struct dialled){ .ref = NULL };
+	snprintf(where, sizeof(where), "%s%s", name, strrchr(s->address, ':'));
+	ck_assert_int_eq(
+		weir_server_dial(s->weir, &d->ref, where, WEIR_NEVER,
+				 WEIR_SERVICE(.readable = echo,
+					      .opened = note_connected,
+					      .closed = note_ended, .arg = d)),
+		0);
+}
+
+static int count_connected(struct dialled *d, int count)
+{
+	int n = 0;
+
+	for (int i = 0; i < count; i++)
+		n += atomic_load(&d[i].is_connected);
+	return n;
+}
+
+static void end_dials(struct server *s, struct dialled *d, int count)
+{
+	for (int i = 0; i < count; i++) {
+		(void)weir_ref_cancel(d[i].ref);
+		weir_unref(d[i].ref);
+	}
+	for (int i = 0; i < count; i++)
+		UNTIL(atomic_load(&d[i].has_ended));
+	server_stop_and_check(s);
+}
+
+/* Each thread that has an answer takes the next one. */
+START_TEST(dials_beyond_the_limit_wait_for_a_thread)
+{
+	static struct dialled d[DIALS];
+	struct server *s = serve_workers(1, WEIR_SERVICE(.readable = echo));
+
+	for (int i = 0; i < DIALS; i++)
+		dial(s, &d[i], "slow.test");
+	for (int n = 0; n <= DIALS - LIMIT; n++) {
+		UNTIL(count_connected(d, DIALS) == n &&
+		      gate_waiting(&gate) == LIMIT);
+		ck_assert_int_eq(atomic_load(&asked), LIMIT + n);
+		gate_let_in(&gate, 1);
+	}
+	gate_open(&gate);
+	UNTIL(count_connected(d, DIALS) == DIALS);
+	end_dials(s, d, DIALS);
+}
+END_TEST
+
+START_TEST(a_dial_that_waits_for_a_thread_polls_for_nothing)
+{
+	static struct dialled d;
+	struct server *s;
+	int64_t at;
+
+	while (resolve("slow.test:80", 1) == -ETIMEDOUT)
+		;
+	wr_sys_fault = count_waits;
+	s = serve_workers(1, WEIR_SERVICE(.readable = echo));
+	dial(s, &d, "two.test");
+	UNTIL(stats(s).parked == 1);
+	atomic_store(&waits, 0);
+	at = now_ms() + 500;
+	UNTIL(now_ms() > at);
+	ck_assert_int_le(atomic_load(&waits), 4);
+	gate_open(&gate);
+	UNTIL(atomic_load(&d.is_connected));
+	end_dials(s, &d, 1);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
+START_TEST(a_dial_that_waits_for_a_thread_may_be_given_up)
+{
+	static struct dialled d[DIALS];
+	struct server *s = serve_workers(2, WEIR_SERVICE(.readable = echo));
+
+	for (int i = 0; i < DIALS; i++)
+		dial(s, &d[i], "slow.test");
+	UNTIL(gate_waiting(&gate) == LIMIT);
+	UNTIL(stats(s).parked == DIALS);
+	/* of those that wait: the first, the last, one in between */
+	for (int i = 0; i < DIALS; i += 7)
+		ck_assert_int_eq(weir_ref_cancel(d[i].ref), 0);
+	ck_assert_int_eq(weir_ref_cancel(d[DIALS - 1].ref), 0);
+	for (int i = 0; i < DIALS; i += 7)
+		UNTIL(atomic_load(&d[i].has_ended));
+	UNTIL(atomic_load(&d[DIALS - 1].has_ended));
+	gate_open(&gate);
+	for (int i = 0; i < DIALS - 1; i++)
+		UNTIL(atomic_load(&d[i].is_connected) == (i % 7 != 0));
+	end_dials(s, d, DIALS);
+}
+END_TEST
+
 static void *ask_impatiently(void *arg)
 {
 	(void)arg;
@@ -378,6 +510,9 @@ int main(void)
 		a_patient_asker_has_its_answer,
 		look_ups_left_behind_do_not_pile_up,
 		slow_names_of_addresses_leave_the_addresses_of_names_alone,
+		dials_beyond_the_limit_wait_for_a_thread,
+		a_dial_that_waits_for_a_thread_polls_for_nothing,
+		a_dial_that_waits_for_a_thread_may_be_given_up,
 		an_answer_may_come_at_the_very_deadline, an_address_has_a_name,
 		any_step_of_a_look_up_may_fail);
 }
