@@ -12,19 +12,34 @@
 #include "poller.h"
 #include "sys.h"
 
-/*
- * With RLIMIT_NOFILE 1 poll(2) refuses two descriptors: then wait without the
- * wake fd, briefly, as the caller checks for events after each wait.
- */
-static int poll_all(struct pollfd *fds, int count, int timeout_ms)
+/* Room needs no look: the caller sends after each wait. */
+static int look_for_input(struct pollfd *of)
 {
-	int rc = wr_sys_poll(fds, (nfds_t)count + 1, timeout_ms);
+	char byte;
+	bool is_there = of->events & POLLIN &&
+			wr_sys_recv(of->fd, &byte, 1, MSG_PEEK) != -EAGAIN;
+
+	of->revents = is_there ? POLLIN : 0;
+	return is_there;
+}
+
+/*
+ * poll(2) refuses more descriptors than RLIMIT_NOFILE: then wait for those that
+ * it takes, or for none and look at the first; briefly, as the caller checks
+ * for events after each wait.
+ */
+static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
+{
+	int rc = wr_sys_poll(fds, (nfds_t)count, timeout_ms);
 
 	if (rc != -EINVAL)
 		return rc;
 	if (timeout_ms < 0 || timeout_ms > WR_SESSION_LOOK_MS)
 		timeout_ms = WR_SESSION_LOOK_MS;
-	return wr_sys_poll(fds, (nfds_t)count, timeout_ms);
+	if (count > 1)
+		return poll_within_limit(fds, count - 1, timeout_ms);
+	rc = wr_sys_poll(NULL, 0, timeout_ms);
+	return rc < 0 ? rc : look_for_input(fds);
 }
 
 /* There is room for one more in fds.  >= 0; -errno. */
@@ -37,8 +52,7 @@ static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 	/* The watchdog does not count waits. */
 	atomic_store_explicit(&ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
-	rc = ctx->wake_fd >= 0 ? poll_all(fds, count, timeout_ms)
-			       : wr_sys_poll(fds, (nfds_t)count, timeout_ms);
+	rc = poll_within_limit(fds, count + (ctx->wake_fd >= 0), timeout_ms);
 	ctx->now = wr_now_ns();
 	atomic_store_explicit(&ctx->waited_at, ctx->now, memory_order_relaxed);
 	if (rc < 0)

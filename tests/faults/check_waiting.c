@@ -56,23 +56,101 @@ START_TEST(a_look_that_fails_is_no_fault_of_the_peer)
 END_TEST
 
 /* poll(2) takes no more descriptors than the limit, whatever is open. */
-START_TEST(a_session_waits_under_a_limit_of_one_descriptor)
+static struct rlimit limit_descriptors(rlim_t count)
+{
+	struct rlimit before, low;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	low = (struct rlimit){ count, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	return before;
+}
+
+static void restore_limit(struct rlimit before)
+{
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void expect_exchanges_under_limit(rlim_t count)
 {
 	struct server *s = serve(WEIR_CONFIG(.workers = 1),
 				 WEIR_SERVICE(SESSION_ON(1, echo_lines)));
 	struct client *c = client_open(s);
-	struct rlimit before, one;
+	struct rlimit before;
 
 	one_exchange(c);
-	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
-	one = (struct rlimit){ 1, before.rlim_max };
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &one), 0);
+	before = limit_descriptors(count);
 	for (int i = 0; i < 3; i++)
 		one_exchange(c);
 	weir_server_stop(s->weir, 60000); /* wakes the session */
 	client_expect_eof(c);
-	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	restore_limit(before);
 	server_join_and_check(s);
+}
+
+START_TEST(a_session_waits_under_a_limit_of_one_descriptor_or_none)
+{
+	expect_exchanges_under_limit(1);
+	expect_exchanges_under_limit(0);
+}
+END_TEST
+
+START_TEST(a_dialled_connection_waits_under_a_limit_of_no_descriptor)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
+	struct rlimit before;
+	weir_conn *c;
+	char line[64];
+
+	ck_assert_int_eq(weir_dial(&c, s->address, 0), 0);
+	UNTIL(stats(s).ledger.accepted == 1);
+	before = limit_descriptors(0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(weir_conn_write(c, "hello\n", 6), 0);
+		ck_assert_int_eq(weir_conn_read_line(c, line, sizeof(line)), 6);
+		ck_assert_str_eq(line, "hello\n");
+	}
+	restore_limit(before);
+	weir_conn_free(c);
+	weir_server_stop(s->weir, 60000);
+	ck_assert_uint_eq(server_join_and_check(s).ledger.completed, 1);
+}
+END_TEST
+
+#define MUCH ((size_t)8 << 20)
+
+static int write_much(weir_conn *c, void *arg)
+{
+	return weir_conn_write(c, arg, MUCH);
+}
+
+/* It looks by itself, which is no activity of the peer. */
+START_TEST(deadlines_and_output_go_on_under_a_limit_of_no_descriptor)
+{
+	char *much = calloc(1, MUCH);
+	struct server *idle =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(SESSION_ON(1, echo_lines), .idle_ms = 200));
+	struct server *busy =
+		serve(WEIR_CONFIG(.workers = 1),
+		      WEIR_SERVICE(SESSION_ON(1, write_much), .arg = much));
+	struct client *waits = client_open(idle), *reads = client_open(busy);
+	struct rlimit before;
+
+	ck_assert_ptr_nonnull(much);
+	one_exchange(waits);
+	client_send(reads, "go");
+	UNTIL(stats(busy).bytes_out > 0);
+	before = limit_descriptors(0);
+	client_expect_eof(waits);
+	ck_assert_uint_eq(client_read_to_eof(reads), MUCH);
+	restore_limit(before);
+	UNTIL(stats(idle).ledger.open == 0);
+	ck_assert_uint_eq(stats(idle).timed_out[WEIR_TIMEOUT_IDLE], 1);
+	server_stop_and_check(busy);
+	server_stop_and_check(idle);
+	free(much);
 }
 END_TEST
 
@@ -316,7 +394,9 @@ int main(void)
 	return RUN_TESTS(
 		"waiting", a_server_that_cannot_wait_for_events_ends,
 		a_look_that_fails_is_no_fault_of_the_peer,
-		a_session_waits_under_a_limit_of_one_descriptor,
+		a_session_waits_under_a_limit_of_one_descriptor_or_none,
+		a_dialled_connection_waits_under_a_limit_of_no_descriptor,
+		deadlines_and_output_go_on_under_a_limit_of_no_descriptor,
 		a_session_without_a_stack_is_refused,
 		a_deadline_without_a_stack_for_the_last_callback_is_one,
 		connections_that_cannot_be_watched_are_not_all_logged,
