@@ -93,6 +93,12 @@
 #define WR_TURN_NS    WR_MS(1)
 /* Shared messages up to this length are copied. */
 #define WR_COPY_BYTES ((size_t)256)
+/*
+ * Unsent output of one connection: a part of what is left of outbox_total, but
+ * at least this much.
+ */
+#define WR_OUTBOX_PART	8
+#define WR_OUTBOX_LEAST WR_CHUNK_ROOM
 /* Connections that a callback sends to, until they are flushed. */
 #define WR_FANOUT_MOST ((size_t)1024)
 /* Larger writes are not gathered. */

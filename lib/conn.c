@@ -427,6 +427,7 @@ int wr_conn_detach(struct weir_conn *c)
 	c->fd = -1;
 	end_locked(c, WR_END_CLOSED);
 	wr_outbox_clear(&c->out.box);
+	wr_conn_count_outbox(c);
 	wr_word_unlock(&c->lock);
 	wr_buffer_release(&c->in.buf);
 	return fd;

@@ -133,6 +133,7 @@ struct wr_out {
 	uint64_t acked;	    /* of these, acknowledged at stalled_at */
 	int error;	    /* -errno: output is broken */
 	int file_error;	    /* o: -errno: file not readable */
+	uint32_t counted;   /* bytes of the box, in core->outbox_left */
 	uint8_t end;	    /* enum wr_out_end */
 	bool is_stalled;    /* socket buffer is full */
 	bool is_writing;    /* a handler waits in mid-message */
@@ -601,24 +602,60 @@ static inline bool wr_conn_has_output(const struct weir_conn *c)
 }
 
 /*
+ * What is left of outbox_total is shared: a connection may fill its outbox up
+ * to an eighth of it, so a new slow peer gets as much as the earlier ones.
+ */
+static inline size_t wr_conn_outbox_limit(const struct weir_conn *c, size_t set)
+{
+	int64_t left = c->core ? atomic_load_explicit(&c->core->outbox_left,
+						      memory_order_relaxed)
+			       : INT64_MAX;
+	int64_t part = left / WR_OUTBOX_PART;
+
+	if (part < (int64_t)WR_OUTBOX_LEAST)
+		part = WR_OUTBOX_LEAST;
+	return part < (int64_t)set ? (size_t)part : set;
+}
+
+/* Under the lock: bring core->outbox_left up to date. */
+static inline void wr_conn_count_outbox(struct weir_conn *c)
+{
+	size_t bytes = wr_outbox_bytes(&c->out.box);
+
+	if (bytes == c->out.counted || c->core == NULL)
+		return;
+	atomic_fetch_add_explicit(&c->core->outbox_left,
+				  (int64_t)c->out.counted - (int64_t)bytes,
+				  memory_order_relaxed);
+	c->out.counted = (uint32_t)bytes;
+}
+
+static inline size_t wr_conn_outbox_mark(const struct weir_conn *c)
+{
+	return wr_conn_outbox_limit(c, wr_limits(c->service)->outbox_mark);
+}
+
+/*
  * Unsent output stops input: from half of the mark, so that the reply that is
  * being written has the other half; and while a file is queued, so that a
  * request does not cost a descriptor each.  full_duplex leaves the files.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
+	size_t bytes = wr_outbox_bytes(&c->out.box);
+
 	return wr_outbox_has_files(&c->out.box) ||
-	       (!c->service->set.full_duplex &&
-		2 * wr_outbox_bytes(&c->out.box) >=
-			wr_limits(c->service)->outbox_mark);
+	       (bytes > 0 && !c->service->set.full_duplex &&
+		2 * bytes >= wr_conn_outbox_mark(c));
 }
 
 /* Owner.  For WEIR_WRITABLE. */
 static inline bool wr_conn_has_room(const struct weir_conn *c)
 {
+	size_t bytes = wr_outbox_bytes(&c->out.box);
+
 	return !wr_outbox_has_files(&c->out.box) &&
-	       2 * wr_outbox_bytes(&c->out.box) <
-		       wr_limits(c->service)->outbox_mark;
+	       (bytes == 0 || 2 * bytes < wr_conn_outbox_mark(c));
 }
 
 /* Owner. */

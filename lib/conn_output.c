@@ -48,11 +48,16 @@ static int add_rest(struct iovec *iov, int n, const struct rest *rest)
 }
 
 /* ctx NULL: a thread of the program. */
+static inline struct wr_stats *stats_of(const struct weir_conn *c,
+					const struct wr_context *ctx)
+{
+	return ctx ? ctx->stats : wr_core_foreign_stats(c->core);
+}
+
 static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 			      ssize_t n)
 {
-	struct wr_stats *stats =
-		ctx ? ctx->stats : wr_core_foreign_stats(c->core);
+	struct wr_stats *stats = stats_of(c, ctx);
 
 	c->out.sent += (uint64_t)n;
 	WR_COUNT(c->service, stats, bytes_out, (uint64_t)n);
@@ -224,8 +229,8 @@ static bool is_layer_due(const struct weir_conn *c, bool is_last)
  * A stop only tries the lock, so it may never shut down the socket of a
  * connection that sends without pause; that one finds is_cut here.
  */
-static int send_locked(struct weir_conn *c, struct wr_context *ctx,
-		       struct rest *rest)
+static int send_uncounted_locked(struct weir_conn *c, struct wr_context *ctx,
+				 struct rest *rest)
 {
 	uint64_t end_of_turn = c->out.sent + WR_SENDFILE_BYTES;
 	int64_t files_end_at = 0;
@@ -272,6 +277,15 @@ static int send_locked(struct weir_conn *c, struct wr_context *ctx,
 			return WR_FLUSH_STALLED;
 		}
 	}
+}
+
+static int send_locked(struct weir_conn *c, struct wr_context *ctx,
+		       struct rest *rest)
+{
+	int rc = send_uncounted_locked(c, ctx, rest);
+
+	wr_conn_count_outbox(c);
+	return rc;
 }
 
 static int map_send_error(const struct weir_conn *c, int rc)
@@ -323,6 +337,10 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 					    rest->skip, rest->left,
 					    ctx ? &ctx->spare_chunk : NULL);
 
+	/* Little that is flushed soon is not counted. */
+	if (c->out.is_stalled || c->is_connecting ||
+	    wr_outbox_bytes(&c->out.box) > WR_CHUNK_ROOM)
+		wr_conn_count_outbox(c);
 	/* A part was sent: the stream is broken. */
 	if (rc < 0 && rest->skip > 0)
 		c->out.error = rc;
@@ -334,9 +352,16 @@ static bool fits_below(size_t max, size_t queued, size_t more)
 	return more <= max && queued <= max - more;
 }
 
+/*
+ * A first write is taken up to the mark, whatever is left of outbox_total: a
+ * program that waits for room would get it again and again, but never enough.
+ */
 static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
 {
-	return fits_below(wr_limits(c->service)->outbox_mark, queued, more);
+	size_t most = queued ? wr_conn_outbox_mark(c)
+			     : wr_limits(c->service)->outbox_mark;
+
+	return fits_below(most, queued, more);
 }
 
 /* Keep a small write, and any write while the socket is full. */
@@ -393,8 +418,20 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 
 static bool has_space(const struct weir_conn *c, const struct rest *rest)
 {
-	return fits_below(wr_limits(c->service)->outbox_max,
-			  wr_outbox_bytes(&c->out.box), rest->left);
+	size_t queued = wr_outbox_bytes(&c->out.box);
+	size_t max = wr_limits(c->service)->outbox_max;
+
+	return fits_below(wr_conn_outbox_limit(c, max), queued, rest->left) ||
+	       (queued == 0 && has_room(c, queued, rest->left));
+}
+
+static int refuse_output(const struct weir_conn *c,
+			 const struct wr_context *ctx)
+{
+	struct wr_stats *stats = stats_of(c, ctx);
+
+	wr_count(stats, &stats->sends_refused, 1);
+	return -ENOBUFS;
 }
 
 /* Keep what is left after one attempt to send; -ENOBUFS takes nothing. */
@@ -406,7 +443,8 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 		rc = send_locked(c, c->ctx, has_space(c, rest) ? rest : NULL);
 	if (rc < 0 || rest->left == 0)
 		return rc;
-	return has_space(c, rest) ? keep_locked(c, c->ctx, rest) : -ENOBUFS;
+	return has_space(c, rest) ? keep_locked(c, c->ctx, rest)
+				  : refuse_output(c, c->ctx);
 }
 
 /* A peer that takes everything at once does not make a session wait. */
@@ -759,7 +797,7 @@ static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 	if (may_send && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
 		rc = send_locked(c, NULL, NULL);
 	if (rc >= 0 && !has_room(c, wr_outbox_bytes(&c->out.box), rest->left))
-		return -ENOBUFS;
+		return refuse_output(c, ctx);
 	if (rc == WR_FLUSH_DONE && may_send)
 		rc = send_locked(c, NULL, rest);
 	return rc >= 0 && rest->left > 0 ? keep_locked(c, NULL, rest) : rc;
@@ -777,13 +815,15 @@ static int put_from_program(struct weir_conn *c, struct rest *rest)
 	if (c->end != WR_END_OPEN || may_write(c) < 0)
 		rc = -EPIPE;
 	else if (c->out.is_writing)
-		rc = -ENOBUFS;
+		rc = refuse_output(c, ctx);
 	else if ((is_watched = gather_locked(c, ctx, rest->left)))
 		rc = rest->left > 0 ? keep_locked(c, NULL, rest) : 0;
 	else {
 		is_watched = c->out.is_stalled && c->out.box.head;
 		rc = send_from_program_locked(c, ctx, rest);
 	}
+	if (rc >= 0)
+		wr_count(stats_of(c, ctx), &stats_of(c, ctx)->sends, 1);
 	if (!is_watched)
 		post_output_locked(c);
 	wr_word_unlock(&c->lock);

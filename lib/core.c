@@ -51,6 +51,8 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	core->logger.arg = core->config.set.log_arg;
 	core->logger.level = &core->config.log_level;
 	core->stats_count = core->config.set.workers + 2;
+	atomic_store(&core->outbox_left,
+		     (int64_t)core->config.set.outbox_total);
 	atomic_store(&core->lame_till, WR_NEVER_AT);
 	atomic_store(&core->stop_at, WR_NEVER_AT);
 	rc = wr_lock_init(&core->lock);
@@ -104,12 +106,16 @@ void wr_core_fini(struct wr_core *core)
 
 int wr_core_configure(struct wr_core *core, const struct weir_config *config)
 {
+	size_t total;
 	int rc;
 
 	wr_lock(&core->lock);
+	total = core->config.outbox_total;
 	rc = wr_config_change(&core->config, config);
 	if (rc == 0)
 		wr_admission_set_rules(&core->admission, core->config.access);
+	atomic_fetch_add(&core->outbox_left,
+			 (int64_t)core->config.outbox_total - (int64_t)total);
 	wr_unlock(&core->lock);
 	if (rc == 0)
 		wr_sys_eventfd_signal(core->acceptor_wake_fd);

@@ -98,6 +98,8 @@ struct wr_core {
 	struct wr_log_limit handler_limit, deadline_limit, refusal_limit,
 		layer_limit;
 	_Atomic uint64_t last_id;
+	/* outbox_total without what the outboxes hold; may be negative */
+	_Alignas(WR_CACHE_LINE) _Atomic int64_t outbox_left;
 };
 
 static inline int wr_core_phase(const struct wr_core *core)

@@ -249,17 +249,27 @@ int wr_layer_replace(weir_server *s, int id, struct weir_layer *from)
 	return 0;
 }
 
-int weir_server_unlisten(weir_server *s, int id)
+/* For calls on a listener before a stop.  -errno; *ret is not set. */
+static int find_wanted(weir_server *s, int id, struct wr_endpoint **ret)
 {
-	WR_NO_CANCEL();
 	struct wr_endpoint *e = find_listener(s, id);
-	int rc;
 
 	if (e == NULL)
 		return -EINVAL;
 	if (is_stopping(s))
 		return -ESHUTDOWN;
-	rc = wr_fence_request(&s->acceptor.accept, e);
+	*ret = e;
+	return 0;
+}
+
+int weir_server_unlisten(weir_server *s, int id)
+{
+	WR_NO_CANCEL();
+	struct wr_endpoint *e;
+	int rc = find_wanted(s, id, &e);
+
+	if (rc == 0)
+		rc = wr_fence_request(&s->acceptor.accept, e);
 	if (rc == 0 && !close_before_start(s, e))
 		wr_sys_eventfd_signal(s->core.acceptor_wake_fd);
 	return rc;
@@ -268,23 +278,19 @@ int weir_server_unlisten(weir_server *s, int id)
 int weir_server_listener_fd(weir_server *s, int id)
 {
 	WR_NO_CANCEL();
-	struct wr_endpoint *e = find_listener(s, id);
+	struct wr_endpoint *e;
+	int rc = find_wanted(s, id, &e);
 
-	if (e == NULL)
-		return -EINVAL;
-	return is_stopping(s) ? -ESHUTDOWN
-			      : wr_fence_share(&s->acceptor.accept, e);
+	return rc < 0 ? rc : wr_fence_share(&s->acceptor.accept, e);
 }
 
 int weir_server_own_listener(weir_server *s, int id)
 {
 	WR_NO_CANCEL();
-	struct wr_endpoint *e = find_listener(s, id);
+	struct wr_endpoint *e;
+	int rc = find_wanted(s, id, &e);
 
-	if (e == NULL)
-		return -EINVAL;
-	return is_stopping(s) ? -ESHUTDOWN
-			      : wr_fence_own(&s->acceptor.accept, e);
+	return rc < 0 ? rc : wr_fence_own(&s->acceptor.accept, e);
 }
 
 int weir_server_address(weir_server *s, int id, char *buf, size_t cap)
@@ -733,7 +739,7 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	struct wr_stacks_sum stacks;
 	struct weir_stats now;
 	struct wr_core *core;
-	int64_t longest_ns;
+	int64_t longest_ns, left;
 
 	if (s == NULL || ret == NULL)
 		return -EINVAL;
@@ -753,6 +759,10 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	now.queue_length = (uint64_t)core->config.queue_length;
 	now.max_connections = (uint64_t)core->config.max_connections;
 	now.max_dialled = (uint64_t)config->max_dialled;
+	now.outbox_total = core->config.outbox_total;
+	left = atomic_load(&core->outbox_left);
+	if (left < (int64_t)now.outbox_total)
+		now.unsent = now.outbox_total - (uint64_t)left;
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }

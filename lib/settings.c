@@ -325,6 +325,7 @@ static int publish(struct wr_config *c, const struct weir_config *values)
 	c->queue_age_ms = values->queue_age_ms;
 	c->max_connections = values->max_connections;
 	c->overload = values->overload;
+	c->outbox_total = values->outbox_total;
 	c->lame_duck_ms = values->lame_duck_ms;
 	c->drain_ms = values->drain_ms;
 	c->log_level = values->log_level;

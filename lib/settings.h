@@ -41,6 +41,8 @@
 	  "connections without a message from which all are refused")          \
 	X(evict_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                       \
 	  "idle time after which a full server ends a connection")             \
+	X(outbox_total, size_t, 1 << 30, 1, INT64_C(1) << 40, BYTES,           \
+	  "unsent output of all connections")                                  \
 	X(lame_duck_ms, int, 0, 0, INT32_MAX, TIME,                            \
 	  "of a drain, in which clients are still accepted")                   \
 	X(drain_ms, int, 10000, 0, INT32_MAX, TIME, "longest time for a stop") \
@@ -115,6 +117,7 @@ struct wr_config {
 		lame_duck_ms, drain_ms, log_level, max_per_source, early_start,
 		early_percent, early_full, evict_ms;
 	weir_access *access; /* one thread at a time; NULL: no rules */
+	_Atomic size_t outbox_total;
 	struct wr_refusal *_Atomic refusal;
 	struct wr_refusal *refusals; /* all, the newest first */
 };

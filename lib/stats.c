@@ -25,25 +25,25 @@ const char *wr_refusal_reason(int outcome)
 	return reasons[outcome];
 }
 
-static void add_stats(struct weir_stats *ret, const struct wr_stats *stats)
-{
-#define ADD(name) ret->name += value(&stats->name);
+/* In functions that sum `from` up in `ret`. */
+#define ADD(name) ret->name += value(&from->name);
 #define ADD_OUTCOME(name, column, refusal)                                     \
-	ret->ledger.column += value(&stats->outcome[WR_OUTCOME_##name]);
+	ret->ledger.column += value(&from->outcome[WR_OUTCOME_##name]);
+
+static void add_stats(struct weir_stats *ret, const struct wr_stats *from)
+{
 	WR_OUTCOMES(ADD_OUTCOME)
 	WR_COUNTERS(ADD)
 	WR_GAUGES(ADD)
-#undef ADD_OUTCOME
-#undef ADD
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
-			value(&stats->timed_out[i]);
+			value(&from->timed_out[i]);
 	/* ns until all are added */
-	ret->queue_wait_us += value(&stats->queue_wait.sum_ns);
-	ret->callback_us += value(&stats->callback_time.sum_ns);
+	ret->queue_wait_us += value(&from->queue_wait.sum_ns);
+	ret->callback_us += value(&from->callback_time.sum_ns);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
-		ret->queue_wait[i] += value(&stats->queue_wait.bucket[i]);
-		ret->callback_time[i] += value(&stats->callback_time.bucket[i]);
+		ret->queue_wait[i] += value(&from->queue_wait.bucket[i]);
+		ret->callback_time[i] += value(&from->callback_time.bucket[i]);
 	}
 }
 
@@ -88,25 +88,23 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 }
 
 static void add_listener(struct weir_listener_stats *ret,
-			 const struct wr_listener_counts *counts)
+			 const struct wr_listener_counts *from)
 {
-#define ADD(name) ret->name += value(&counts->name);
-#define ADD_OUTCOME(name, column, refusal)                                     \
-	ret->ledger.column += value(&counts->outcome[WR_OUTCOME_##name]);
 	WR_OUTCOMES(ADD_OUTCOME)
 	ADD(bytes_in)
 	ADD(bytes_out)
 	ADD(callbacks)
-#undef ADD_OUTCOME
-#undef ADD
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
-			value(&counts->timed_out[i]);
+			value(&from->timed_out[i]);
 	/* ns until all are added */
-	ret->queue_wait_us += value(&counts->queue_wait_ns);
-	ret->callback_us += value(&counts->callback_ns);
-	ret->connection_us += value(&counts->connection_ns);
+	ret->queue_wait_us += value(&from->queue_wait_ns);
+	ret->callback_us += value(&from->callback_ns);
+	ret->connection_us += value(&from->connection_ns);
 }
+
+#undef ADD_OUTCOME
+#undef ADD
 
 /* Beginnings last, as above: the number of open ones is not below zero. */
 void wr_listener_stats_sum(struct weir_listener_stats *ret,

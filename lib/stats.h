@@ -29,9 +29,9 @@
 
 /* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
-	X(bytes_in) X(bytes_out) X(callbacks) X(timer_calls) X(dead_on_arrival)               \
-	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
-	X(sources_full) X(evictions)
+	X(bytes_in) X(bytes_out) X(sends) X(sends_refused) X(callbacks)        \
+	X(timer_calls) X(dead_on_arrival) X(accept_errors) X(shortages)        \
+	X(late_bytes) X(starvations) X(sources_full) X(evictions)
 
 /* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)

@@ -272,6 +272,14 @@ enum {
  * idle longest is ended as at its deadline for idle time, if it has been idle
  * for evict_ms: `expired' is called, and a session gets -ETIMEDOUT.  A session
  * with session_on_worker is not ended so.
+ *
+ * outbox_total limits the unsent output of all connections, in which a message
+ * of weir_msg_new() counts once for each connection that keeps it.  A
+ * connection may leave an eighth of what is left of outbox_total unsent, or 16
+ * KiB if that is more: its outbox_mark and outbox_max count as no more than
+ * that.  A write of up to outbox_mark is always taken while nothing is unsent.
+ * So clients that do not read share outbox_total evenly, and the others are
+ * served as before.
  */
 struct weir_config {
 	size_t size; /* sizeof(struct weir_config) */
@@ -283,6 +291,7 @@ struct weir_config {
 	int max_connections; /* accepted; 1 to 10,000,000; 10,000 */
 	int max_dialled;     /* the program's own; 1 to 10,000,000; 10,000 */
 	int overload;	     /* WEIR_HOLD or _REFUSE; _HOLD */
+	size_t outbox_total; /* unsent, of all; 1 B to 1 TiB; 1 GiB */
 	int affinity;	     /* WEIR_AFFINITY_NONE or _SPREAD; _NONE */
 	int lame_duck_ms;    /* before a drain; a time, or 0; 0 */
 	int drain_ms;	     /* grace of a stop; a time, or 0; 10,000 */
@@ -472,7 +481,9 @@ struct weir_stats {
 	/* Totals. */
 	uint64_t bytes_in;
 	uint64_t bytes_out;
-	uint64_t callbacks; /* handler calls */
+	uint64_t sends;		/* weir_ref_send(), _sendv(), _send_msg() */
+	uint64_t sends_refused; /* output calls that returned -ENOBUFS */
+	uint64_t callbacks;	/* handler calls */
 	uint64_t timer_calls;
 	uint64_t dead_on_arrival; /* of failed: gone before any callback */
 	uint64_t accept_errors;	  /* connections that accept(2) lost */
@@ -489,6 +500,7 @@ struct weir_stats {
 	uint64_t parked;
 	uint64_t queued;
 	uint64_t lingering;
+	uint64_t unsent;	      /* bytes, as outbox_total counts them */
 	uint64_t busy;		      /* workers in a callback */
 	uint64_t longest_callback_ms; /* of those running now */
 	uint64_t stacks;	      /* of sessions, in use */
@@ -500,6 +512,7 @@ struct weir_stats {
 	uint64_t queue_length;
 	uint64_t max_connections;
 	uint64_t max_dialled;
+	uint64_t outbox_total;
 
 	uint64_t timed_out[16]; /* of the ledger's, by WEIR_TIMEOUT_... */
 
@@ -934,9 +947,10 @@ WEIR_API int weir_timer_set(weir_timer *t, int ms);
 WEIR_API int weir_timer_free(weir_timer *t);
 
 /*
- * Change queue_length, queue_age_ms, max_connections, overload, lame_duck_ms,
- * drain_ms, log_level, refusal, max_per_source, early_start, early_percent,
- * early_full, evict_ms and access: all of them, or nothing on an error.  Pass
+ * Change queue_length, queue_age_ms, max_connections, overload, outbox_total,
+ * lame_duck_ms, drain_ms, log_level, refusal, max_per_source, early_start,
+ * early_percent, early_full, evict_ms and access: all of them, or nothing on an
+ * error.  Pass
  * the structure of weir_server_new() with changes, because a field that is not
  * set gets its default as in that call.  The other fields cannot change: each
  * has the value of that call, or is 0 or NULL.
@@ -1129,7 +1143,8 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *
  * Errors of all of them:
  *
- *   -ENOBUFS     outbox_max would be exceeded; `readable` only
+ *   -ENOBUFS     outbox_max, or what outbox_total leaves of it, would be
+ *                exceeded; `readable` only
  *   -EPIPE, -ECONNRESET  the peer is gone, or output was shut down
  *   -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
  *   -ETIMEDOUT   a wait: the peer took too little for write_ms, or lifetime_ms
@@ -1479,10 +1494,9 @@ WEIR_API void weir_unref(weir_ref *ref);
  * leave when the callback returns or calls weir_conn_flush(), for each
  * connection in one piece.
  *
- * Returns 0; -ENOBUFS (outbox_mark would be exceeded, or a session waits in a
- * write: nothing was taken); -EPIPE (ended); -ENOMEM; -EINVAL (a connection of
- * weir_dial()).
- * Thread: any.  Since: 0.1.
+ * Returns 0; -ENOBUFS (outbox_mark, or what outbox_total leaves of it, would be
+ * exceeded, or a session waits in a write: nothing was taken); -EPIPE (ended);
+ * -ENOMEM; -EINVAL (a connection of weir_dial()). Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
 WEIR_API int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count);

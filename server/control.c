@@ -78,6 +78,8 @@ static const char *const phases[] = {
 	X(cut, ledger.cut)                                                     \
 	X(bytes_in, bytes_in)                                                  \
 	X(bytes_out, bytes_out)                                                \
+	X(sends, sends)                                                        \
+	X(sends_refused, sends_refused)                                        \
 	X(callbacks, callbacks)                                                \
 	X(accept_errors, accept_errors)                                        \
 	X(shortages, shortages)                                                \
@@ -87,6 +89,7 @@ static const char *const phases[] = {
 	X(parked, parked)                                                      \
 	X(queued, queued)                                                      \
 	X(lingering, lingering)                                                \
+	X(unsent, unsent)                                                      \
 	X(busy, busy)                                                          \
 	X(longest_callback_ms, longest_callback_ms)                            \
 	X(workers, workers)                                                    \

@@ -70,9 +70,10 @@ static void write_now(FILE *to, const struct weir_stats *s)
 {
 	fprintf(to,
 		",\"now\":{\"queued\":%llu,\"parked\":%llu,\"lingering\":%llu,"
-		"\"busy\":%llu,\"longest_callback\":%.3f}",
+		"\"unsent\":%llu,\"busy\":%llu,\"longest_callback\":%.3f}",
 		(count)s->queued, (count)s->parked, (count)s->lingering,
-		(count)s->busy, (double)s->longest_callback_ms / 1e3);
+		(count)s->unsent, (count)s->busy,
+		(double)s->longest_callback_ms / 1e3);
 	fprintf(to,
 		",\"limits\":{\"workers\":%llu,\"queue_length\":%llu,"
 		"\"max_connections\":%llu}",
@@ -86,11 +87,13 @@ static void write_totals(FILE *to, const struct snapshot *now)
 	const struct weir_stats *s = &now->stats;
 
 	fprintf(to,
-		",\"bytes_in\":%llu,\"bytes_out\":%llu,\"callbacks\":%llu,"
+		",\"bytes_in\":%llu,\"bytes_out\":%llu,\"sends\":%llu,"
+		"\"sends_refused\":%llu,\"callbacks\":%llu,"
 		"\"dead_on_arrival\":%llu,\"accept_errors\":%llu,"
 		"\"shortages\":%llu,\"starvations\":%llu,\"late_bytes\":%llu,"
 		"\"log_dropped\":%llu",
-		(count)s->bytes_in, (count)s->bytes_out, (count)s->callbacks,
+		(count)s->bytes_in, (count)s->bytes_out, (count)s->sends,
+		(count)s->sends_refused, (count)s->callbacks,
 		(count)s->dead_on_arrival, (count)s->accept_errors,
 		(count)s->shortages, (count)s->starvations,
 		(count)s->late_bytes,

@@ -224,6 +224,14 @@ static void of_server(struct metrics *m)
 	gauge(m, "weir_longest_callback_seconds",
 	      (double)s->longest_callback_ms / 1e3,
 	      "Age of the oldest callback that runs.");
+	gauge(m, "weir_unsent_bytes", (double)s->unsent,
+	      "Output that clients have not taken.");
+	gauge(m, "weir_unsent_bytes_max", (double)s->outbox_total,
+	      "Limit of output that clients have not taken.");
+	counter(m, "weir_sends", s->sends,
+		"Messages sent to other connections than the caller's.");
+	counter(m, "weir_sends_refused", s->sends_refused,
+		"Output refused because a client had not taken enough.");
 	histogram(m, "weir_queue_wait_seconds", s->queue_wait, s->queue_wait_us,
 		  "Wait of new connections for a worker.");
 	histogram(m, "weir_callback_duration_seconds", s->callback_time,

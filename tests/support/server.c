@@ -305,6 +305,8 @@ struct weir_report server_join_and_check(struct server *s)
 			      "join said %s, and nothing was cut",
 			      weir_strerror(rc));
 	expect_listeners_add_up(s);
+	if (rc != -EBUSY)
+		ck_assert_uint_eq(stats(s).unsent, 0);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 	return report;

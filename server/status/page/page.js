@@ -255,6 +255,7 @@ function showTables(s) {
 		row("td", [l.service + "@" + l.address, ...of(l)], wrong)));
 	const totals = [["callbacks", s.callbacks], ["accept errors", s.accept_errors],
 		["shortages", s.shortages], ["starvations", s.starvations],
+		["sends refused", s.sends_refused],
 		["gone before a worker came", s.dead_on_arrival],
 		["refused: queue full", s.ledger.refused_full],
 		["refused: too old", s.ledger.refused_age],
