@@ -2,8 +2,8 @@
 /*
  * weir for C++17 and later: classes over weir.h, in this header alone.
  *
- *   weir::server, ref, client, timer   own what their C calls make: they can be
- *                                      moved, and free it at their end
+ *   weir::server, ref, client,         own what their C calls make: they can be
+ *   timer, msg                         moved, and free it at their end
  *   weir::conn                         a connection, for its callbacks
  *   weir::service, config              settings, with callables
  *
@@ -32,6 +32,7 @@
 #include <cerrno>
 #include <exception>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -137,6 +138,44 @@ int guard(const logger &to, std::uint64_t id, Fn fn) noexcept
 
 } // namespace detail
 
+/* Bytes that many connections send and keep without a copy; may be empty. */
+class msg {
+	weir_msg *m = nullptr;
+
+public:
+	msg() = default;
+	explicit msg(std::string_view text)
+	{
+		check(weir_msg_new(&m, text.data(), text.size()), "msg");
+	}
+	/* Of pieces, in their order. */
+	msg(std::initializer_list<std::string_view> pieces)
+	{
+		std::vector<iovec> iov;
+
+		for (std::string_view piece : pieces)
+			iov.push_back({ const_cast<char *>(piece.data()),
+					piece.size() });
+		check(weir_msg_newv(&m, iov.data(),
+				    static_cast<int>(iov.size())),
+		      "msg");
+	}
+	explicit msg(weir_msg *counted) noexcept : m(counted) {}
+	msg(msg &&other) noexcept : m(other.release()) {}
+	msg &operator=(msg &&other) noexcept
+	{
+		if (this != &other)
+			weir_msg_unref(std::exchange(m, other.release()));
+		return *this;
+	}
+	~msg() { weir_msg_unref(m); }
+
+	weir_msg *get() const noexcept { return m; }
+	weir_msg *release() noexcept { return std::exchange(m, nullptr); }
+	explicit operator bool() const noexcept { return m != nullptr; }
+	msg dup() const noexcept { return msg(weir_msg_dup(m)); }
+};
+
 /* A reference to a connection, for any thread; may be empty. */
 class ref {
 	weir_ref *r = nullptr;
@@ -162,6 +201,10 @@ public:
 	int send(std::string_view text) const noexcept
 	{
 		return weir_ref_send(r, text.data(), text.size());
+	}
+	int send(const msg &message) const noexcept
+	{
+		return weir_ref_send_msg(r, message.get());
 	}
 	int shutdown(int how) const noexcept
 	{

@@ -171,6 +171,12 @@ if command -v "${CXX%% *}" >/dev/null; then
 		"$top/tests/tools/hpp.cc" -o "$work/hpp" -pthread \
 		$(pkg-config --libs weir) && "$work/hpp" ||
 		complain "weir.hpp: does not work"
+	# What docs/CPP.md says, without the program that it starts.
+	ln -s "$top/examples" "$work/examples"
+	sed -n "s|^c++ |$CXX |p" "$top/docs/CPP.md" >"$work/commands"
+	[ -s "$work/commands" ] || complain "docs/CPP.md: no command"
+	(cd "$work" && sh -e commands && [ -x words ]) ||
+		complain "docs/CPP.md: its command does not work"
 	echo "weir.hpp: done"
 else
 	echo "weir.hpp: SKIPPED, ${CXX%% *} is not installed"

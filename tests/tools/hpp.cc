@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ios>
+#include <mutex>
 #include <sys/socket.h>
 #include <thread>
 #include <type_traits>
@@ -40,6 +41,8 @@ static_assert(!std::is_copy_constructible_v<weir::server>);
 static_assert(!std::is_copy_constructible_v<weir::ref>);
 static_assert(!std::is_copy_constructible_v<weir::client>);
 static_assert(!std::is_copy_constructible_v<weir::timer>);
+static_assert(!std::is_copy_constructible_v<weir::msg>);
+static_assert(std::is_nothrow_move_assignable_v<weir::msg>);
 static_assert(std::is_nothrow_move_constructible_v<weir::server>);
 static_assert(std::is_nothrow_move_assignable_v<weir::server>);
 static_assert(std::is_nothrow_move_constructible_v<weir::ref>);
@@ -365,6 +368,51 @@ static void spawned_sessions_wait_and_end()
 	EXPECT(held.use_count() == 1);
 }
 
+/* ---- messages that connections share */
+
+static void a_message_outlives_its_owner()
+{
+	weir::server s;
+	std::mutex lock;
+	std::vector<weir::ref> members;
+	weir::service what = weir::readable(echo);
+	std::string line;
+
+	what.opened = [&](weir::conn &c) {
+		std::lock_guard<std::mutex> guard(lock);
+
+		members.push_back(c.ref());
+		return WEIR_AGAIN;
+	};
+	s.listen("127.0.0.1:0", std::move(what));
+	s.start();
+	weir::client first(s.address()), second(s.address());
+	UNTIL((std::lock_guard<std::mutex>(lock), members.size() == 2));
+	{
+		weir::msg text(std::string(1000, 'x') + "\n");
+		weir::msg pieces = { "one ", "", "two\n" };
+		weir::msg moved = std::move(text), again = moved.dup();
+
+		EXPECT(!text && moved && again.get() == moved.get());
+		for (auto &member : members) {
+			EXPECT(member.send(again) == 0);
+			EXPECT(member.send(pieces) == 0);
+			EXPECT(member.send("three\n") == 0);
+			EXPECT(member.send(text) == -EINVAL);
+		}
+		again = std::move(pieces);
+		moved = weir::msg();
+		EXPECT(!moved && again);
+	}
+	for (weir::client *c : { &first, &second }) {
+		EXPECT(c->read_line(line) == 1001 && line[999] == 'x');
+		EXPECT(c->read_line(line) == 8 && line == "one two\n");
+		EXPECT(c->read_line(line) == 6 && line == "three\n");
+	}
+	members.clear();
+	stop(s);
+}
+
 /* ---- timers */
 
 static void timers_run_and_free_themselves()
@@ -437,6 +485,7 @@ int main()
 	data_lives_as_long_as_references();
 	dialled_services_end_with_their_connection();
 	spawned_sessions_wait_and_end();
+	a_message_outlives_its_owner();
 	timers_run_and_free_themselves();
 	limits_change_and_servers_move();
 }

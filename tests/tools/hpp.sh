@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # weir.hpp: hpp.cc and examples/words.cc compile without a warning as C++17 and
-# work, with the built library; it compiles as C++20; and it defines no macro
-# but its guard.  Run from the build folder.
+# work, with the built library and its sanitizers (INSTRUMENT_CFLAGS); it
+# compiles as C++20; and it defines no macro but its guard.  Run from the build
+# folder.
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 CXX=${CXX:-c++}
@@ -31,7 +32,8 @@ fi
 
 for source in "$top/tests/tools/hpp.cc" "$top/examples/words.cc"; do
 	name=$(basename "$source" .cc)
-	$CXX -std=c++17 $warn -I"$top/lib" "$source" -o "$work/$name" $libs ||
+	$CXX -std=c++17 $warn $INSTRUMENT_CFLAGS -I"$top/lib" "$source" \
+		-o "$work/$name" $libs ||
 		complain "$name.cc does not compile"
 	! echo | $CXX -std=c++20 -fsyntax-only -x c++ - 2>/dev/null ||
 		$CXX -std=c++20 $warn -I"$top/lib" -fsyntax-only "$source" ||
