@@ -6,6 +6,7 @@ is run, and its other end is a socket of Python's or the program itself."""
 import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -18,9 +19,9 @@ from weirtest import (DEADLINE, SLOWNESS, Pump, TestCase, connect_soon, main, re
 class Example:
     """An example that serves, at an address of its own."""
 
-    def __init__(self, name, *args, stdin=subprocess.DEVNULL):
+    def __init__(self, name, *args, stdin=subprocess.DEVNULL, env=None):
         self.process = subprocess.Popen(
-            [os.path.join("examples", name), *args], stdin=stdin,
+            [os.path.join("examples", name), *args], stdin=stdin, env=env,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.out = Pump(self.process.stdout)
         self.err = Pump(self.process.stderr)
@@ -377,6 +378,36 @@ class FromPython(ExampleTest):
             self.assertEqual(said, [b">> >>  who is there\n"
                                     b">> >>  so long\n"])
             self.assertEqual(operator.stop(), (0,))
+
+    def test_upper(self):
+        """Python through ctypes: callbacks, another thread, signals."""
+        libraries = os.path.abspath("lib/.libs")
+        library = os.path.join(libraries, "libweir.so.0")
+        if not os.path.exists(library):
+            self.skipTest("the library is not shared")
+        with open(library, "rb") as file:
+            if re.search(rb"__[at]san_init|__ubsan_", file.read()):
+                self.skipTest("a sanitizer has to be loaded before Python")
+        source = os.path.join(os.path.dirname(__file__), "..", "..",
+                              "examples", "from_python", "upper.py")
+        with Example(os.path.abspath(source), self.where,
+                     stdin=subprocess.PIPE,
+                     env=dict(os.environ, LD_LIBRARY_PATH=libraries)
+                     ) as upper:
+            upper.out.expect(b"listening on unix:")
+            peers = [self.peer() for _ in range(3)]
+            for peer in peers:
+                peer.says("one")
+                peer.says("two")
+                self.assertEqual(peer.hears(), "ONE\n")
+                self.assertEqual(peer.hears(), "TWO\n")
+            upper.types(b"to all\n")
+            for peer in peers:
+                self.assertEqual(peer.hears(), "to all\n")
+            peers[0].says("x" * 5000)  # too long
+            self.assertEqual(peers[0].hears(), "")
+            status, *rest = upper.stop(*peers[1:])
+        self.assertEqual((status, rest), (0, ["", ""]))
 
     def test_socketserver(self):
         requests = "unix:%s/socket" % self.folder()

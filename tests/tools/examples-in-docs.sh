@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # What the documents show of examples is there.  README.md shows examples/echo.c
-# whole.  A code block that begins with "```c FILE" or "```cpp FILE" is a run of lines of that
-# file, byte for byte; the last column of a table in docs/SOCKET_CALLS.md stands
+# whole.  A code block that begins with "```c FILE", "```cpp FILE" or
+# "```python FILE" is a run of lines of that file, byte for byte; the last column of a table in docs/SOCKET_CALLS.md stands
 # in examples/calls.c, but for white space; calls are those of weir.h; each file
 # of a guide is shown in it.
 
@@ -45,7 +45,7 @@ for doc in docs/*.md; do
 		inside = 0
 		next
 	}
-	/^```c(pp)? / {
+	/^```(c|cpp|python) / {
 		inside = 1
 		file = $2
 		from = FNR
