@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <limits.h>
+#include <sys/socket.h>
 
 /* ---- a connection that its own callback closes */
 
@@ -70,6 +71,63 @@ START_TEST(who_closes_itself_twice_ends_once_and_alone)
 	report = server_stop_and_check(s);
 	ck_assert_int_eq(e.closed, OTHERS + ROUNDS);
 	ck_assert_uint_eq(report.ledger.completed, OTHERS + ROUNDS);
+}
+END_TEST
+
+/* ---- calls after the end, and when a deadline has passed */
+
+static int at_the_end[5];
+
+static void call_at_the_end(weir_conn *c, void *arg)
+{
+	(void)arg;
+	at_the_end[0] = weir_conn_detach(c);
+	at_the_end[1] = weir_conn_set_timer(c, 1);
+	at_the_end[2] = weir_conn_want_room(c);
+	at_the_end[3] = weir_conn_write(c, "x", 1);
+	at_the_end[4] = weir_ref_wake(weir_conn_self(c));
+}
+
+START_TEST(in_closed_nothing_can_be_asked_for_any_more)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+						    .closed = call_at_the_end));
+	struct client *c = client_open_and_echo(s, "hello\n");
+
+	client_half_close(c);
+	client_expect_eof(c);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(at_the_end[i], -EPIPE);
+}
+END_TEST
+
+static int hand_over(weir_conn *c, void *arg)
+{
+	int fd = weir_conn_detach(c);
+
+	(void)arg;
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(weir_conn_detach(c), -EPIPE);
+	ck_assert_int_eq(weir_conn_set_timer(c, 1), -EPIPE);
+	ck_assert_int_eq(weir_conn_want_room(c), -EPIPE);
+	ck_assert_int_eq(send(fd, "taken\n", 6, MSG_NOSIGNAL), 6);
+	close(fd);
+	return WEIR_AGAIN;
+}
+
+START_TEST(a_socket_can_be_taken_when_a_deadline_has_passed)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+					 .expired = hand_over, .idle_ms = 50));
+	struct client *c = client_open_and_echo(s, "hello\n");
+	struct weir_ledger l;
+
+	client_expect_last(c, "taken\n");
+	l = server_stop_and_check(s).ledger;
+	ck_assert_uint_eq(l.completed, 1);
+	ck_assert_uint_eq(l.timed_out, 0);
 }
 END_TEST
 
@@ -215,6 +273,8 @@ int main(void)
 {
 	return RUN_TESTS("odd_calls",
 			 who_closes_itself_twice_ends_once_and_alone,
+			 in_closed_nothing_can_be_asked_for_any_more,
+			 a_socket_can_be_taken_when_a_deadline_has_passed,
 			 absurd_lengths_are_refused_and_nothing_is_lost,
 			 what_comes_for_a_duplicate_reaches_nobody,
 			 a_callback_cannot_cancel_its_worker);

@@ -9,6 +9,7 @@ import http.server
 import os
 import random
 import resource
+import selectors
 import shutil
 import signal
 import socket
@@ -101,6 +102,14 @@ class Between(TestCase):
         with Example(name, "127.0.0.1:0", *args) as example:
             example.where = example.out.expect(rb" at (\S+)\n")[1].decode()
             yield example
+
+    def allow_descriptors(self, count):
+        """To this process and the programs that it starts."""
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limits[1] != resource.RLIM_INFINITY and limits[1] < count:
+            self.skipTest("not enough descriptors")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, limits[1]))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
 
     def connect(self, example):
         sock = connect(example.where)
@@ -216,11 +225,7 @@ class Relay(Between):
         count = 1000
         if SLOWNESS != 1:
             self.skipTest("a sanitizer needs memory of its own")
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if limits[1] != resource.RLIM_INFINITY and limits[1] < 3 * count:
-            self.skipTest("not enough descriptors")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3 * count, limits[1]))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        self.allow_descriptors(3 * count)
 
         def status():
             with open("/proc/%d/status" % relay.process.pid) as file:
@@ -377,6 +382,23 @@ class Store(Between):
                 while sent < 64000000:
                     sent += client.send(b"add\n" * 10000)
             self.assertLess(sent, 32000000)
+
+    def test_beyond_a_thousand_requests_clients_are_told(self):
+        """8 threads have one each, and 1,000 wait."""
+        served, more = 1008, 12
+        self.allow_descriptors(served + more + 100)
+        with self.run_example("store", "100000") as store:
+            clients = [self.ask(store, b"add\n")
+                       for _ in range(served + more)]
+            told = selectors.DefaultSelector()
+            self.addCleanup(told.close)
+            for client in clients:
+                told.register(client, selectors.EVENT_READ)
+            for _ in range(more):
+                client = told.select(DEADLINE)[0][0].fileobj
+                self.assertEqual(read_all(client), b"busy\n")
+                told.unregister(client)
+            self.assertEqual(told.select(0), [])
 
     def test_a_stop_answers_what_has_arrived(self):
         with self.run_example("store", "50") as store:

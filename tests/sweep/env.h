@@ -108,6 +108,7 @@ void sweep_unix_peers(void);
 void sweep_slow_reader(void);
 void sweep_gone(void);
 void sweep_held_in_stop(void);
+void sweep_events(void);
 void sweep_dial_given(void);
 void sweep_dial_full(void);
 void sweep_server_dial(void);

@@ -345,3 +345,84 @@ void sweep_held_in_stop(void)
 	if (sweep_failures() == 0)
 		held(true);
 }
+
+/* ------------------------------------------- timers, room, a taken socket */
+
+static int say_event(weir_conn *c, const char *text)
+{
+	int rc = weir_conn_write(c, text, strlen(text));
+
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static int hand_over(weir_conn *c)
+{
+	int fd = weir_conn_detach(c);
+
+	if (fd < 0)
+		return fd;
+	(void)send(fd, "taken\n", 6, MSG_NOSIGNAL);
+	close(fd);
+	return WEIR_CLOSE;
+}
+
+/*
+ * A line with "!" asks for a timer, "?" for room, "." takes the socket; else as
+ * sweep_service().
+ */
+static int serve_events(weir_conn *c, void *arg)
+{
+	const char *line;
+	ssize_t n;
+	char what;
+	int rc;
+
+	if (weir_conn_why(c) == WEIR_TIMER)
+		return say_event(c, "tick\n");
+	if (weir_conn_why(c) == WEIR_WRITABLE)
+		return say_event(c, "there is\n");
+	n = weir_conn_peek_line(c, &line);
+	if (n <= 0 || strchr("?!.", line[0]) == NULL)
+		return sweep_service(c, arg);
+	what = line[0];
+	weir_conn_consume(c, (size_t)n);
+	if (what == '.')
+		return hand_over(c);
+	rc = what == '?' ? weir_conn_want_room(c) : weir_conn_set_timer(c, 1);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+static void count_call(weir_server *s, void *arg)
+{
+	(void)s;
+	atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+void sweep_events(void)
+{
+	static const char *const said[] = { "!\n", "?\n", ".\n" };
+	static const char *const heard[] = { "tick\n", "there is\n",
+					     "taken\n" };
+	static atomic_int calls;
+	struct env st = { .banner = "" };
+	weir_timer *t = NULL;
+	struct peer p;
+
+	if (!env_open(&st, "127.0.0.1:0", WEIR_CONFIG(.workers = 2),
+		      WEIR_SERVICE(.readable = serve_events)))
+		return;
+	expect_rc(weir_server_timer(st.weir, &t, 0, 1, count_call, &calls),
+		  "a timer");
+	p = peer_open(&st);
+	for (int i = 0; i < 3; i++) {
+		peer_send(&p, said[i]);
+		peer_expect(&p, heard[i]);
+	}
+	peer_expect_end(&p);
+	if (t) {
+		SOON(atomic_load(&calls) >= 2);
+		expect_rc(weir_timer_set(t, WEIR_NEVER), "a timer is moved");
+		(void)weir_timer_free(t);
+	}
+	env_close(&st, GRACE_MS);
+}

@@ -358,6 +358,7 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "slow_reader", sweep_slow_reader },
 	{ "gone", sweep_gone },
 	{ "held_in_stop", sweep_held_in_stop },
+	{ "events", sweep_events },
 	{ "dial_given", sweep_dial_given },
 	{ "dial_full", sweep_dial_full },
 	{ "server_dial", sweep_server_dial },
