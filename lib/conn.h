@@ -583,14 +583,25 @@ static inline bool wr_conn_may_wait(const struct weir_conn *c)
 	return c->service->set.readable == NULL;
 }
 
-/* Owner: the layer has made bytes, or has to tell the end of the output. */
+/* Owner: the layer has to tell the end of the output. */
+static inline bool wr_conn_owes_bye_locked(const struct weir_conn *c)
+{
+	return c->layered == WR_LAYER_UP && !c->layer->has_ended &&
+	       (c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING);
+}
+
+/* Owner: that, or the layer has made bytes.  Other threads end the output. */
 static inline bool wr_conn_has_layer_output(const struct weir_conn *c)
 {
-	const struct wr_layer *l = c->layer;
+	struct wr_word_lock *lock = &((struct weir_conn *)(uintptr_t)c)->lock;
+	bool owes_bye;
 
-	return wr_buffer_len(&l->out) > 0 ||
-	       (c->layered == WR_LAYER_UP && !l->has_ended &&
-		(c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING));
+	if (wr_buffer_len(&c->layer->out) > 0)
+		return true;
+	wr_word_lock(lock);
+	owes_bye = wr_conn_owes_bye_locked(c);
+	wr_word_unlock(lock);
+	return owes_bye;
 }
 
 /* Owner.  Needs no lock: other threads only append bytes. */

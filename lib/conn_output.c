@@ -219,7 +219,7 @@ static int send_handshake(struct weir_conn *c)
 static bool is_layer_due(const struct weir_conn *c, bool is_last)
 {
 	return wr_buffer_len(&c->layer->out) > 0 ||
-	       (is_last && wr_conn_has_layer_output(c));
+	       (is_last && wr_conn_owes_bye_locked(c));
 }
 
 /*

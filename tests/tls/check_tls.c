@@ -242,6 +242,8 @@ END_TEST
 
 /* ---------------------------------------------------------------- endings */
 
+static atomic_int ends, resets; /* told to the next handler */
+
 static int answer_at_the_end(weir_conn *c, void *arg)
 {
 	char buf[100];
@@ -250,6 +252,8 @@ static int answer_at_the_end(weir_conn *c, void *arg)
 	(void)arg;
 	while ((n = weir_conn_read(c, buf, sizeof(buf))) > 0)
 		;
+	atomic_fetch_add(&ends, n == 0);
+	atomic_fetch_add(&resets, n == -ECONNRESET);
 	if (n == 0)
 		(void)weir_conn_write(c, "all of it", 9);
 	return (int)n;
@@ -311,11 +315,15 @@ AS_EACH_KIND(an_end_without_close_notify_is_no_end_of_input)
 	struct tls_client c = tls_open(s, NULL);
 	char byte;
 
+	atomic_store(&ends, 0);
+	atomic_store(&resets, 0);
 	tls_send(&c, "half of a question", 18);
 	UNTIL(stats(s).bytes_in == 18);
 	shutdown(c.fd, SHUT_WR);
 	ck_assert_int_le(SSL_read(c.ssl, &byte, 1), 0);
 	tls_abandon(&c);
+	UNTIL(atomic_load(&resets) == 1);
+	ck_assert_int_eq(atomic_load(&ends), 0);
 	(void)server_stop_and_check(s);
 }
 
