@@ -176,6 +176,8 @@ START_TEST(a_check_says_what_is_wrong)
 					   sizeof(why)),
 			 0);
 	ck_assert_str_eq(why, "as before");
+	expect_wrong(WEIR_CONFIG(.early_start = 7, .early_full = 7),
+		     "early_full is 7, not more than early_start");
 	expect_wrong(WEIR_CONFIG(.workers = 2000),
 		     "workers is 2000, not from 1 to 1024");
 	expect_wrong(WEIR_CONFIG(.drain_ms = -2),

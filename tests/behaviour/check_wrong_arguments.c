@@ -90,6 +90,21 @@ START_TEST(a_call_without_a_connection_is_refused)
 }
 END_TEST
 
+START_TEST(rules_without_text_are_refused)
+{
+	weir_access *a = NULL;
+	char why[100];
+
+	ck_assert_int_eq(weir_access_new(NULL, "", NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_access_new(&a, NULL, why, sizeof(why)), -EINVAL);
+	ck_assert_int_eq(weir_access_load(NULL, "/dev/null", NULL, 0), -EINVAL);
+	ck_assert_int_eq(weir_access_load(&a, NULL, why, sizeof(why)), -EINVAL);
+	ck_assert_ptr_null(a);
+	ck_assert_ptr_null(weir_access_dup(NULL));
+	weir_access_unref(NULL);
+}
+END_TEST
+
 /* Each call of a handler with no memory, or with a length that is an error. */
 static int with_odd_memory(weir_conn *c)
 {
@@ -269,5 +284,6 @@ int main(void)
 		an_address_needs_room,
 		figures_of_a_listener_need_a_listener_and_room,
 		a_reference_that_nobody_has_is_not_given_back,
-		a_callback_that_never_waits_cannot_wait_for_its_connection);
+		a_callback_that_never_waits_cannot_wait_for_its_connection,
+		rules_without_text_are_refused);
 }

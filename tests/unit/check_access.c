@@ -12,6 +12,7 @@
 
 #include "access.h"
 #include "clock.h"
+#include "faults.h"
 
 static weir_access *rules(const char *text)
 {
@@ -294,6 +295,56 @@ START_TEST(a_file_that_cannot_be_read_is_told)
 }
 END_TEST
 
+/* ------------------------------------------------------------------ faults */
+
+static int make_with_fault(enum wr_sys_call call, int nth, int error,
+			   const char *path)
+{
+	weir_access *a = NULL;
+	int rc;
+
+	fail_nth_call(call, nth, error);
+	rc = path ? weir_access_load(&a, path, NULL, 0)
+		  : weir_access_new(&a,
+				    "allow 10.0.0.0/8\ndeny ::/0\n"
+				    "allow uid:1\ndeny gid:1\n",
+				    NULL, 0);
+	if (faults_made() > 0) {
+		ck_assert_int_eq(rc, error);
+		ck_assert_ptr_null(a);
+	}
+	weir_access_unref(a);
+	return rc;
+}
+
+START_TEST(any_call_may_fail)
+{
+	static const enum wr_sys_call calls[] = { WR_SYS_open, WR_SYS_stat,
+						  WR_SYS_read };
+	char folder[FOLDER_ROOM], path[80];
+	FILE *file;
+	int nth = 1;
+
+	faults_install();
+	while (make_with_fault(WR_SYS_alloc, nth, -ENOMEM, NULL) != 0)
+		nth++;
+	ck_assert_int_gt(nth, 8);
+	if (!make_folder(folder))
+		return;
+	snprintf(path, sizeof(path), "%s/rules", folder);
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	fputs("allow 10.0.0.0/8\n", file);
+	fclose(file);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		ck_assert_int_eq(make_with_fault(calls[i], 1, -EIO, path),
+				 -EIO);
+		ck_assert_int_eq(make_with_fault(calls[i], 9, -EIO, path), 0);
+	}
+	faults_clear();
+}
+END_TEST
+
 /* ------------------------------------------------------------------- speed */
 
 /*
@@ -342,6 +393,6 @@ int main(void)
 		random_rules_decide_as_a_scan_from_the_top_does,
 		rules_for_users_and_groups_decide_about_unix_sockets,
 		a_wrong_line_is_told_with_its_number,
-		a_file_that_cannot_be_read_is_told,
+		a_file_that_cannot_be_read_is_told, any_call_may_fail,
 		a_hundred_thousand_rules_are_searched);
 }
