@@ -37,9 +37,9 @@ static unsigned char mask_of(const struct wr_network *n, size_t i)
 
 	if (n->bits >= before + 8)
 		return 0xff;
-	return n->bits <= before
-		       ? 0
-		       : (unsigned char)(0xff << (before + 8 - n->bits));
+	if (n->bits <= before)
+		return 0;
+	return (unsigned char)(0xff << (before + 8 - n->bits));
 }
 
 static bool has_host_bits(const struct wr_network *n)
