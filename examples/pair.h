@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two connections that relay to each other, for relay.c and proxy.c.
+ * Two connections that relay to each other, for proxy.c.  These are callbacks,
+ * which need no stack; in a session weir_relay() does it (relay.c).
  *
  * The input of one side is the output of the other.  While the other side has
  * no room for it, the input is paused, so the peer has to wait.  The end of
@@ -19,8 +20,8 @@
 struct pair {
 	weir_ref *client, *upstream;
 	atomic_int users; /* sides that are not closed */
-	atomic_int state; /* used by proxy.c only */
-	unsigned tries;	  /* used by proxy.c only */
+	atomic_int state;
+	unsigned tries;
 };
 
 static int relay(weir_conn *c, void *arg)

@@ -79,8 +79,9 @@ int main(int argc, char **argv)
 	struct weir_report report;
 	char text[128];
 	weir_server *s;
-	int rc = weir_server_new(
-		&s, WEIR_CONFIG(.workers = 2, .max_connections = 20000));
+	int rc = weir_server_new(&s, WEIR_CONFIG(.workers = 2,
+						 .max_connections = 20000,
+						 .max_per_source = 20000));
 
 	if (rc == 0) {
 		rc = weir_server_listen(s, where,

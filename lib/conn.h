@@ -447,6 +447,12 @@ const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
 /* ------------------------------------------------------------- conn_input */
 
+/*
+ * Owner: receive without a wait, past what is buffered.  > 0; 0: end of input;
+ * -EAGAIN; another -errno.
+ */
+ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap);
+
 /* Owner, outside of callbacks: free unused memory. */
 void wr_conn_input_tidy(struct weir_conn *c);
 
@@ -570,6 +576,9 @@ int wr_conn_flush(struct weir_conn *c);
  * sends the output.
  */
 void wr_conn_flush_waiting(struct weir_conn *session);
+
+/* Owner: send now, and keep what the kernel does not take.  0 or -errno. */
+int wr_conn_put(struct weir_conn *c, const void *buf, size_t len);
 
 /* Worker, after a callback: flush the connections that it has sent to. */
 void wr_conn_flush_others(struct wr_context *ctx);

@@ -483,6 +483,13 @@ static int end_of_input(struct weir_conn *c, int rc)
 	return rc;
 }
 
+ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap)
+{
+	ssize_t n = input_receive(c, buf, cap);
+
+	return n == 0 ? end_of_input(c, 0) : n;
+}
+
 /* ------------------------------------------------------------- public calls */
 
 static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)

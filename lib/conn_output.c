@@ -488,6 +488,22 @@ static int output_put_one(struct weir_conn *c, const void *buf, size_t len)
 	return output_put(c, &iov, 1, len);
 }
 
+int wr_conn_put(struct weir_conn *c, const void *buf, size_t len)
+{
+	struct iovec iov = { (void *)(uintptr_t)buf, len };
+	struct rest rest = { &iov, 1, 0, len, NULL };
+	int rc;
+
+	wr_word_lock(&c->lock);
+	rc = may_write(c);
+	if (rc == 0)
+		rc = send_locked(c, c->ctx, &rest);
+	if (rc >= 0 && rest.left > 0)
+		rc = keep_locked(c, c->ctx, &rest);
+	wr_word_unlock(&c->lock);
+	return rc < 0 ? map_send_error(c, rc) : 0;
+}
+
 int weir_conn_write(weir_conn *c, const void *buf, size_t len)
 {
 	if (c == NULL || !wr_is_memory(buf, len))

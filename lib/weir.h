@@ -1306,6 +1306,37 @@ WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
  */
 WEIR_API int weir_sleep(int ms);
 
+/* Settings and counts of weir_relay(). */
+struct weir_relay {
+	size_t size;	 /* sizeof(struct weir_relay) */
+	int idle_ms;	 /* longest time without a byte; a time; as of a */
+	uint64_t from_a; /* bytes relayed: the call adds to them */
+	uint64_t from_b;
+};
+
+/*
+ * Relay bytes between a and b, both ways, until both have ended their input:
+ * the end of one is passed on as SHUT_WR, and the other way continues.  Bytes
+ * that are buffered go first.  While half of outbox_mark is unsent to one peer,
+ * nothing is received for it from the other.  a and b are connections of
+ * weir_dial() and the session's own.  In a session the call waits as
+ * weir_conn_wait() does; in other threads it blocks the thread.
+ *
+ * It sets their deadlines for the first byte and for a message to WEIR_NEVER
+ * and idle_ms to that of relay, which counts from the last byte of both.
+ * write_ms and lifetime_ms apply as before.  After an error of one connection
+ * it cuts the other one, as weir_ref_cancel() does, so that its peer does not
+ * wait.  After -EINTR the call can be repeated.
+ *
+ * relay may be NULL: the preset, and no counts, which are also set on an error.
+ *
+ * Returns 0; -ETIMEDOUT (also: idle_ms); -EINTR, -ESHUTDOWN, -ECANCELED (as
+ * weir_conn_wait()); -ECONNRESET, -EPIPE ... (an error of a or b); -EINVAL;
+ * -ENOMEM.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay);
+
 /* ------------------------------------------------------------- properties */
 
 /*

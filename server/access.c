@@ -31,6 +31,7 @@ struct access_log {
 };
 
 static struct access_log *logs; /* one for each listener; never freed */
+static enum access_lines wanted = ACCESS_JOURNAL;
 
 static const char *const reasons[] = {
 	[WEIR_END_NONE] = "it has not ended",
@@ -57,14 +58,20 @@ static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])
 	return peer;
 }
 
-static int access_opened(weir_conn *c, void *arg)
+static void log_opened(const struct access_log *log, weir_conn *c)
 {
-	struct access_log *log = arg;
 	char peer[PEER_TEXT];
 
 	journal_client(WEIR_LOG_INFO, "connection %llu from %s to %s@%s",
 		       (unsigned long long)weir_conn_id(c), peer_of(c, peer),
 		       log->service, log->address);
+}
+
+static int access_opened(weir_conn *c, void *arg)
+{
+	struct access_log *log = arg;
+
+	log_opened(log, c);
 	return log->inner.opened ? log->inner.opened(c, log->inner.arg)
 				 : WEIR_AGAIN;
 }
@@ -74,6 +81,15 @@ static int access_readable(weir_conn *c, void *arg)
 	struct access_log *log = arg;
 
 	return log->inner.readable(c, log->inner.arg);
+}
+
+static int access_session(weir_conn *c, void *arg)
+{
+	struct access_log *log = arg;
+
+	if (wanted == ACCESS_JOURNAL)
+		log_opened(log, c);
+	return log->inner.session(c, log->inner.arg);
 }
 
 static void access_closed(weir_conn *c, void *arg)
@@ -98,7 +114,6 @@ static void access_closed(weir_conn *c, void *arg)
 /* --------------------------------------------------------------- --access-log
  */
 
-static enum access_lines wanted = ACCESS_JOURNAL;
 static bool is_json;
 static atomic_ullong dropped, dropped_in_all;
 static struct limit lines_limit = { .most = ACCESS_PER_SECOND };
@@ -308,10 +323,14 @@ struct access_log *access_log_new(struct weir_service *service)
 	log->inner = *service;
 	log->next = logs;
 	logs = log;
-	service->readable = access_readable;
+	if (service->session)
+		service->session = access_session;
+	else
+		service->readable = access_readable;
 	service->arg = log;
 	if (wanted == ACCESS_JOURNAL) {
-		service->opened = access_opened;
+		if (!service->session)
+			service->opened = access_opened;
 		service->closed = access_closed;
 	} else {
 		if (service->opened)

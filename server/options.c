@@ -41,6 +41,7 @@ enum {
 	OPT_AGENT,
 	OPT_AGENT_BALANCERS,
 	OPT_ACCESS,
+	OPT_TO,
 	OPT_ACCESS_FORMAT,
 	OPT_RULES,
 	OPT_PER_SOURCE,
@@ -84,6 +85,7 @@ static const struct cli_option table[] = {
 	  "text that services send first, instead of\n"
 	  "their own greeting; may be empty" },
 	{ "file", 'f', "PATH", "the file that the file service sends" },
+	{ "to", OPT_TO, "ADDRESS", "where the relay service connects to" },
 	{ "pid-file", 'p', "PATH", "write the process id to PATH" },
 	{ "config", OPT_CONFIG, "PATH",
 	  "options from a file: name = value lines;\n"
@@ -316,6 +318,21 @@ static bool parse_opt_early_drop(struct options *o)
 	return false;
 }
 
+static bool parse_opt_to(struct options *o)
+{
+	char wrong[128];
+	int kind =
+		weir_address_check(optarg, WEIR_TO_DIAL, wrong, sizeof(wrong));
+
+	o->to = optarg;
+	if (kind == WEIR_ADDRESS_FD)
+		cli_error("--to: '%s' is one connection; give an address",
+			  optarg);
+	else if (kind < 0)
+		cli_error("--to: bad address '%s': %s", optarg, wrong);
+	return kind >= 0 && kind != WEIR_ADDRESS_FD;
+}
+
 static bool parse_opt_status(struct options *o)
 {
 #ifdef HAVE_STATUS
@@ -455,6 +472,8 @@ static bool apply_option(struct options *o, int key)
 	case 'f':
 		o->file = optarg;
 		return true;
+	case OPT_TO:
+		return parse_opt_to(o);
 	case 'p':
 		o->pid_file = optarg;
 		return true;
@@ -520,7 +539,7 @@ static bool check_file_option(const char *path)
 	return is_file;
 }
 
-/* --file and --greeting against what the services use. */
+/* Options for single services against those that there are. */
 static bool check_uses(const struct options *o)
 {
 	if (o->file && !check_file_option(o->file))
@@ -532,6 +551,15 @@ static bool check_uses(const struct options *o)
 	if (!o->file && listeners_use(&o->listeners, SERVICE_FILE)) {
 		cli_error("the service 'file' needs --file PATH, the file to "
 			  "send");
+		return false;
+	}
+	if (o->to && !listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
+		cli_error("--to: no service here uses it");
+		return false;
+	}
+	if (!o->to && listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
+		cli_error("the service 'relay' needs --to ADDRESS, where it "
+			  "connects to");
 		return false;
 	}
 	if (o->greeting && !listeners_use(&o->listeners, SERVICE_GREETING)) {
@@ -605,6 +633,11 @@ static bool check_combination(struct options *o)
 		return false;
 	if (o->has_mode && !check_mode(&o->listeners))
 		return false;
+	if (o->sandbox && listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
+		cli_error("--sandbox: it forbids the connections that the "
+			  "service 'relay' makes");
+		return false;
+	}
 	if (o->agent_balancers > o->config.max_connections) {
 		cli_error("--agent-balancers: there are more balancers than "
 			  "--max-connections");
@@ -739,6 +772,8 @@ int options_print(const struct options *o)
 	print_greetings(o);
 	if (o->file)
 		print_text("file", o->file);
+	if (o->to)
+		print_text("to", o->to);
 	if (o->pid_file)
 		print_text("pid-file", o->pid_file);
 	if (o->status)
@@ -802,6 +837,7 @@ const char *options_fixed_change(const struct options *a,
 		{ "workers", a->config.workers == b->config.workers },
 		{ "greeting", is_same_text(a->greeting, b->greeting) },
 		{ "file", is_same_text(a->file, b->file) },
+		{ "to", is_same_text(a->to, b->to) },
 		{ "pid-file", is_same_text(a->pid_file, b->pid_file) },
 		{ "control", is_same_text(a->control, b->control) },
 		{ "status", is_same_text(a->status, b->status) },

@@ -22,7 +22,8 @@ struct options {
 	struct weir_service limits; /* deadlines and mode, for each listener */
 	struct listeners listeners;
 	const char *greeting; /* NULL: that of each service */
-	const char *file;     /* NULL: none; so for pid_file */
+	const char *file;     /* NULL: none; so for to, pid_file */
+	const char *to;	      /* an address */
 	const char *pid_file;
 	const char *status;  /* an address; NULL: none */
 	const char *agent;   /* so too */

@@ -29,6 +29,8 @@ static const struct service services[] = {
 	  SERVICE_PATIENT | SERVICE_TERMINAL, svc_chat, NULL },
 	{ "room", "a chat among all clients of the listener", SERVICE_PATIENT,
 	  svc_room, NULL },
+	{ "relay", "passes bytes on to the address of --to, and back",
+	  SERVICE_PATIENT | SERVICE_UPSTREAM, svc_relay, NULL },
 	{ "discard", "discards what it receives (RFC 863)", 0, svc_discard,
 	  NULL },
 	{ "chargen", "sends characters until the client closes (RFC 864)",

@@ -14,10 +14,11 @@ struct options;
 
 /* What a service uses. */
 enum {
-	SERVICE_GREETING = 1, /* --greeting */
-	SERVICE_FILE = 2,     /* --file */
-	SERVICE_PATIENT = 4,  /* no idle timeout, unless --idle-timeout */
-	SERVICE_TERMINAL = 8, /* standard input, where an operator types */
+	SERVICE_GREETING = 1,  /* --greeting */
+	SERVICE_FILE = 2,      /* --file */
+	SERVICE_PATIENT = 4,   /* no idle timeout, unless --idle-timeout */
+	SERVICE_TERMINAL = 8,  /* standard input, where an operator types */
+	SERVICE_UPSTREAM = 16, /* --to */
 };
 
 /* The longest message that is printed, and line of a room; bytes. */
@@ -70,6 +71,7 @@ service_define svc_echo;
 service_define svc_file;
 service_define svc_greet;
 service_define svc_reply;
+service_define svc_relay;
 service_define svc_room;
 service_define svc_welcome;
 

@@ -80,6 +80,7 @@ START_TEST(a_call_without_a_connection_is_refused)
 	ck_assert_uint_eq(weir_ref_id(NULL), 0);
 	ck_assert_ptr_null(weir_conn_server(NULL));
 	ck_assert_int_eq(weir_sleep(-1), -EINVAL);
+	ck_assert_int_eq(weir_relay(NULL, NULL, NULL), -EINVAL);
 	weir_conn_free(NULL);
 	weir_unref(NULL);
 	ck_assert_int_eq(weir_conn_set_data(NULL, &room, NULL), -EINVAL);

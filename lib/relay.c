@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes between two connections, both ways, in a session or in a thread.
+ *
+ * What one peer sends is received into the worker's spare buffer and sent to
+ * the other one at once.  What its socket does not take stays in its outbox,
+ * and nothing more is received for it until half of outbox_mark is free.  The
+ * two ways do not hold each other up: no call for one of them waits.
+ */
+#include <errno.h>
+
+#include "bounds.h"
+#include "conn.h"
+
+struct way {
+	struct weir_conn *from, *to;
+	uint64_t *bytes;
+	bool is_over; /* the end of the input was passed on */
+};
+
+struct relay {
+	struct weir_conn *session; /* NULL: a thread */
+	struct way ways[2];
+	size_t turn; /* bytes since others have run */
+};
+
+static int let_others_run(struct relay *r)
+{
+	if (r->session == NULL || r->turn < WR_TURN_BYTES)
+		return 0;
+	r->turn = 0;
+	return wr_conn_let_others_run(r->session);
+}
+
+/* One piece, up to a buffer.  1; 0: nothing is there, or the end; -errno. */
+static int move_piece(struct relay *r, struct way *w)
+{
+	struct wr_context *ctx = r->session ? r->session->ctx : w->from->ctx;
+	struct wr_buffer *own = &w->from->in.buf, *spare = &ctx->spare_in;
+	size_t buffered = wr_buffer_len(own);
+	const void *data = wr_buffer_data(own);
+	ssize_t n = (ssize_t)buffered;
+	int rc = 0;
+
+	if (buffered == 0) {
+		rc = wr_buffer_reserve(spare, WR_CHUNK_ROOM, WR_CHUNK_ROOM);
+		if (rc < 0)
+			return rc;
+		data = wr_buffer_tail(spare);
+		n = wr_conn_receive(w->from, wr_buffer_tail(spare),
+				    wr_buffer_room(spare));
+	}
+	if (n == -EAGAIN)
+		return 0;
+	if (n < 0) {
+		wr_conn_cut(w->to);
+		return (int)n;
+	}
+	w->is_over = n == 0;
+	rc = n > 0 ? wr_conn_put(w->to, data, (size_t)n)
+		   : weir_conn_shutdown(w->to, SHUT_WR);
+	if (rc < 0)
+		wr_conn_cut(w->from);
+	if (rc < 0 || n == 0)
+		return rc;
+	if (buffered > 0)
+		wr_buffer_consume(own, buffered);
+	*w->bytes += (uint64_t)n;
+	r->turn += (size_t)n;
+	rc = let_others_run(r);
+	return rc < 0 ? rc : 1;
+}
+
+static int move_all(struct relay *r, struct way *w)
+{
+	int rc = 1;
+
+	while (rc > 0 && !w->is_over && wr_conn_has_room(w->to))
+		rc = move_piece(r, w);
+	return rc < 0 ? rc : 0;
+}
+
+/* Wait until all is sent: the other way is over and cannot be held up. */
+static int send_the_rest(struct weir_conn *c)
+{
+	int rc = WR_FLUSH_DONE;
+
+	while (rc >= 0 && wr_conn_has_output(c)) {
+		rc = wr_conn_flush(c);
+		if (rc > 0)
+			rc = wr_conn_wait_flush(c, rc);
+	}
+	return rc;
+}
+
+/* What the connection is waited for, as the end of one way and the other. */
+static int events_of(const struct way *input, const struct way *output)
+{
+	int events = 0;
+
+	if (!input->is_over && wr_conn_has_room(input->to))
+		events |= WEIR_POLL_INPUT;
+	if (!output->is_over && !wr_conn_has_room(output->to))
+		events |= WEIR_POLL_ROOM;
+	return events;
+}
+
+static int wait_for_more(struct relay *r)
+{
+	struct weir_poll list[2];
+	int count = 0, rc = 0;
+
+	for (int i = 0; i < 2 && rc >= 0; i++) {
+		struct way *w = &r->ways[i], *other = &r->ways[!i];
+
+		if (other->is_over && !w->is_over)
+			rc = send_the_rest(w->to);
+		list[count].conn = w->from;
+		list[count].events = events_of(w, other);
+		count += list[count].events != 0;
+	}
+	if (rc < 0)
+		return rc;
+	r->turn = 0;
+	rc = weir_conn_wait(list, count, WEIR_NEVER);
+	if (rc == -ETIMEDOUT && r->session && r->session->call.timed_out == 0)
+		r->session->call.timed_out = list[0].conn->call.timed_out;
+	return rc < 0 ? rc : 0;
+}
+
+static int run(struct relay *r)
+{
+	int rc = 0;
+
+	while (rc == 0) {
+		for (int i = 0; i < 2 && rc == 0; i++)
+			rc = move_all(r, &r->ways[i]);
+		if (rc == 0 && r->ways[0].is_over && r->ways[1].is_over)
+			break;
+		if (rc == 0)
+			rc = wait_for_more(r);
+	}
+	return rc;
+}
+
+/* Silence of one peer is no reason to end while the other one sends. */
+static void set_timeouts(struct weir_conn *c, int idle_ms)
+{
+	c->in.message_at = 0;
+	c->timeout_ms[WR_TMO_FIRST_BYTE] = WEIR_NEVER;
+	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
+	c->timeout_ms[WR_TMO_IDLE] = idle_ms;
+}
+
+static bool is_usable(const struct weir_conn *c,
+		      const struct weir_conn *session)
+{
+	return c && (c->table == NULL || c == session);
+}
+
+int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
+{
+	struct weir_relay preset = { .size = sizeof(preset) };
+	struct relay r = { .session = wr_conn_session() };
+	WR_NO_CANCEL_IF(r.session == NULL);
+	int idle_ms;
+
+	if (relay == NULL)
+		relay = &preset;
+	if (!is_usable(a, r.session) || !is_usable(b, r.session) || a == b ||
+	    relay->size != sizeof(*relay) || relay->idle_ms < WEIR_NEVER)
+		return -EINVAL;
+	idle_ms = relay->idle_ms ? relay->idle_ms
+				 : wr_conn_timeout(a, WR_TMO_IDLE);
+	set_timeouts(a, idle_ms);
+	set_timeouts(b, idle_ms);
+	r.ways[0] = (struct way){ a, b, &relay->from_a, false };
+	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
+	return run(&r);
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * weir_relay(): bytes both ways, each end on its own, and every reason to end.
+ * The second listener relays to the first one, which is the upstream.
+ */
+#include "test.h"
+
+#include <sys/socket.h>
+
+struct plan {
+	struct server *server;
+	char where[160]; /* of the relay */
+	int idle_ms;
+	struct weir_relay relay;
+	weir_ref *_Atomic client;
+	_Atomic int interruptions;
+	_Atomic int result;
+	_Atomic bool is_over;
+};
+
+static int relay_to(weir_conn *c, void *arg)
+{
+	struct plan *p = arg;
+	weir_conn *upstream;
+	int rc = weir_dial(&upstream, p->server->address, 20000);
+
+	if (rc < 0)
+		return rc;
+	p->relay = (struct weir_relay){ .size = sizeof(p->relay),
+					.idle_ms = p->idle_ms };
+	atomic_store(&p->client, weir_conn_ref(c));
+	while ((rc = weir_relay(c, upstream, &p->relay)) == -EINTR)
+		atomic_fetch_add(&p->interruptions, 1);
+	weir_unref(p->client);
+	weir_conn_free(upstream);
+	atomic_store(&p->result, rc);
+	atomic_store(&p->is_over, true);
+	return rc;
+}
+
+static struct plan *plan_new(int workers, int on_worker,
+			     const struct weir_service *upstream)
+{
+	struct plan *p = calloc(1, sizeof(*p));
+	int id;
+
+	ck_assert_ptr_nonnull(p);
+	p->server = serve_workers(workers, upstream);
+	id = server_listen(p->server, "127.0.0.1:0",
+			   WEIR_SERVICE(SESSION_ON(on_worker, relay_to),
+					.speaks_first = 1, .arg = p));
+	server_address(p->server, id, p->where, sizeof(p->where));
+	return p;
+}
+
+/* The upstreams are accepted, too, so is_at_rest() does not tell. */
+static bool is_over(struct plan *p)
+{
+	return atomic_load(&p->is_over) && stats(p->server).ledger.open == 0;
+}
+
+static void plan_end(struct plan *p, int result)
+{
+	UNTIL(atomic_load(&p->is_over));
+	ck_assert_msg(p->result == result, "%s", error_name(p->result));
+	free(p);
+}
+
+START_TEST(the_end_of_each_input_is_passed_on)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct plan *p = plan_new(2, on_worker,
+					  WEIR_SERVICE(.readable = echo_lines));
+		struct client *c = client_open_at(p->where);
+		struct weir_report r;
+
+		client_expect_echo(c, "hello\n");
+		client_send(c, "and the rest");
+		client_half_close(c);
+		client_expect_last(c, "and the rest");
+		UNTIL(is_over(p));
+		ck_assert_uint_eq(p->relay.from_a, 18);
+		ck_assert_uint_eq(p->relay.from_b, 18);
+		r = server_stop_and_check(p->server);
+		ck_assert_uint_eq(r.ledger.completed, 2);
+		plan_end(p, 0);
+	}
+}
+END_TEST
+
+START_TEST(relays_that_wait_hold_no_worker)
+{
+	enum { RELAYS = 20 };
+	struct plan *p = plan_new(1, 0, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c[RELAYS];
+
+	for (int i = 0; i < RELAYS; i++) {
+		c[i] = client_open_at(p->where);
+		client_expect_echo(c[i], "hello\n");
+	}
+	UNTIL(stats(p->server).parked == 2 * RELAYS);
+	client_open_and_echo(p->server, "newcomer\n");
+	for (int i = 0; i < RELAYS; i++)
+		client_expect_echo(c[i], "still here\n");
+	server_stop_and_check(p->server);
+	free(p); /* the stop ends either side first */
+}
+END_TEST
+
+START_TEST(a_relay_ends_when_both_are_silent)
+{
+	struct plan *p = plan_new(2, 0, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c;
+	struct weir_report r;
+
+	p->idle_ms = 200;
+	c = client_open_at(p->where);
+	client_expect_echo(c, "hello\n");
+	client_expect_eof(c);
+	r = server_stop_and_check(p->server);
+	ck_assert_uint_eq(r.ledger.timed_out, 1);
+	plan_end(p, -ETIMEDOUT);
+}
+END_TEST
+
+START_TEST(a_stop_waits_for_the_answer_of_an_upstream)
+{
+	struct gate gate = GATE_CLOSED;
+	struct plan *p = plan_new(
+		2, 0,
+		WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct client *c = client_open_at(p->where);
+	struct weir_report r;
+
+	client_wait_at_gate(c, &gate);
+	weir_server_stop(p->server->weir, 60000);
+	UNTIL(stats(p->server).phase == WEIR_PHASE_DRAINING);
+	ck_assert_int_eq(weir_server_join_for(p->server->weir, NULL, 0, 300),
+			 -ETIMEDOUT);
+	gate_open(&gate);
+	client_expect_last(c, "wait\n");
+	r = server_join_and_check(p->server);
+	ck_assert_uint_eq(r.ledger.completed, 2);
+	free(p); /* as above */
+}
+END_TEST
+
+START_TEST(a_relay_is_cut_at_the_deadline_of_a_stop)
+{
+	struct gate gate = GATE_CLOSED;
+	struct plan *p = plan_new(
+		2, 0,
+		WEIR_SERVICE(.session = echo_lines_at_gate, .arg = &gate));
+	struct client *c = client_open_at(p->where);
+
+	client_wait_at_gate(c, &gate);
+	weir_server_stop(p->server->weir, 0);
+	client_expect_end(c);
+	UNTIL(atomic_load(&p->is_over));
+	gate_open(&gate);
+	UNTIL(gate_waiting(&gate) == 0);
+	(void)weir_server_join(p->server->weir, NULL, 0);
+	weir_server_free(p->server->weir);
+	server_check_freed(p->server);
+	plan_end(p, -ECANCELED);
+}
+END_TEST
+
+START_TEST(a_client_that_resets_ends_the_upstream)
+{
+	struct plan *p = plan_new(2, 0, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_open_at(p->where);
+
+	client_expect_echo(c, "hello\n");
+	client_reset(c);
+	UNTIL(is_over(p));
+	server_stop_and_check(p->server);
+	plan_end(p, -ECONNRESET);
+}
+END_TEST
+
+static int reset_at_once(weir_conn *c, void *arg)
+{
+	const struct linger now = { .l_onoff = 1 };
+	int fd = weir_conn_detach(c);
+
+	(void)arg;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+	return WEIR_CLOSE;
+}
+
+START_TEST(an_upstream_that_resets_ends_the_client)
+{
+	struct plan *p = plan_new(
+		2, 0,
+		WEIR_SERVICE(.readable = echo_lines, .opened = reset_at_once));
+	struct client *c = client_open_at(p->where);
+
+	client_expect_end(c);
+	server_stop_and_check(p->server);
+	plan_end(p, -ECONNRESET);
+}
+END_TEST
+
+START_TEST(a_wake_interrupts_a_relay_which_goes_on)
+{
+	struct plan *p = plan_new(2, 0, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_open_at(p->where);
+
+	client_expect_echo(c, "hello\n");
+	ck_assert_int_eq(weir_ref_wake(p->client), 0);
+	UNTIL(p->interruptions == 1);
+	client_expect_echo(c, "goes on\n");
+	client_half_close(c);
+	client_expect_eof(c);
+	UNTIL(atomic_load(&p->is_over));
+	server_stop_and_check(p->server);
+	plan_end(p, 0);
+}
+END_TEST
+
+struct pair {
+	weir_conn *a, *b;
+	int rc;
+};
+
+static void *relay_in_a_thread(void *arg)
+{
+	struct pair *p = arg;
+
+	p->rc = weir_relay(p->a, p->b, NULL);
+	weir_conn_free(p->a);
+	weir_conn_free(p->b);
+	return NULL;
+}
+
+START_TEST(a_thread_may_relay)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct pair pair;
+	int ends[2];
+	char where[32], text[8] = "";
+	pthread_t id;
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	snprintf(where, sizeof(where), "fd:%d", ends[0]);
+	ck_assert_int_eq(weir_dial(&pair.a, where, 0), 0);
+	ck_assert_int_eq(weir_dial(&pair.b, s->address, 0), 0);
+	ck_assert_int_eq(pthread_create(&id, NULL, relay_in_a_thread, &pair),
+			 0);
+	ck_assert_int_eq(send(ends[1], "hello\n", 6, 0), 6);
+	ck_assert_int_eq(recv(ends[1], text, 6, MSG_WAITALL), 6);
+	ck_assert_str_eq(text, "hello\n");
+	ck_assert_int_eq(shutdown(ends[1], SHUT_WR), 0);
+	ck_assert_int_eq(recv(ends[1], text, 1, 0), 0);
+	ck_assert_int_eq(pthread_join(id, NULL), 0);
+	ck_assert_int_eq(pair.rc, 0);
+	close(ends[1]);
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(what_cannot_be_relayed_is_refused)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct weir_relay odd = { .size = 1 },
+			  negative = { .size = sizeof(odd), .idle_ms = -2 };
+	weir_conn *a, *b;
+
+	ck_assert_int_eq(weir_dial(&a, s->address, 0), 0);
+	ck_assert_int_eq(weir_dial(&b, s->address, 0), 0);
+	ck_assert_int_eq(weir_relay(NULL, b, NULL), -EINVAL);
+	ck_assert_int_eq(weir_relay(a, NULL, NULL), -EINVAL);
+	ck_assert_int_eq(weir_relay(a, a, NULL), -EINVAL);
+	ck_assert_int_eq(weir_relay(a, b, &odd), -EINVAL);
+	ck_assert_int_eq(weir_relay(a, b, &negative), -EINVAL);
+	weir_conn_free(a);
+	weir_conn_free(b);
+	server_stop_and_check(s);
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
+			 relays_that_wait_hold_no_worker,
+			 a_relay_ends_when_both_are_silent,
+			 a_stop_waits_for_the_answer_of_an_upstream,
+			 a_relay_is_cut_at_the_deadline_of_a_stop,
+			 a_client_that_resets_ends_the_upstream,
+			 an_upstream_that_resets_ends_the_client,
+			 a_wake_interrupts_a_relay_which_goes_on,
+			 a_thread_may_relay, what_cannot_be_relayed_is_refused);
+}
