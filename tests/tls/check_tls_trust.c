@@ -192,7 +192,8 @@ static void expect_protocol(struct server *s, const unsigned char *list,
 	SSL_get0_alpn_selected(c.ssl, &got, &got_len);
 	if (chosen) {
 		ck_assert_uint_eq(got_len, strlen(chosen));
-		ck_assert_mem_eq(got, chosen, got_len);
+		if (got_len > 0)
+			ck_assert_mem_eq(got, chosen, got_len);
 	}
 	tls_abandon(&c);
 }
