@@ -370,7 +370,7 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	c->is_tcp = endpoint->listener.is_tcp;
 	if (c->is_tcp && new->peer_len <= sizeof(c->peer)) {
 		memcpy(&c->peer, &new->peer, new->peer_len);
-		c->peer_len = new->peer_len;
+		c->peer_len = (uint8_t) new->peer_len;
 	}
 	c->source = new->source;
 	c->is_unproven = true;
@@ -458,9 +458,13 @@ static bool is_admitted(struct wr_accept *a, struct wr_endpoint *endpoint,
 		.peer_len = new->peer_len,
 		.now = a->ctx->now,
 	};
-	int outcome = wr_admission_judge(&a->core->admission, &a->core->config,
-					 a->ctx->stats, &client, &new->source);
+	int outcome = WR_ADMITTED;
 
+	/* The client of a proxy is known, and judged, with its header. */
+	if (endpoint->service.set.proxy == WEIR_PROXY_NEVER)
+		outcome = wr_admission_judge(&a->core->admission,
+					     &a->core->config, a->ctx->stats,
+					     &client, &new->source);
 	if (outcome == WR_ADMITTED)
 		return true;
 	log_unadmitted(a, endpoint, new, outcome);

@@ -82,6 +82,7 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	c->fd = fd;
 	c->born_at = c->wait_at = c->in.last_at = now;
 	wr_conn_set_active(c, now);
+	c->rare = service->set.proxy == WEIR_PROXY_REQUIRED ? WR_RARE_PROXY : 0;
 	atomic_store(&c->check_at, WR_NEVER_AT);
 	atomic_store(&c->refs, WR_REFS_SLOT | WR_REFS_HANDLER);
 	if (c->core)
@@ -161,7 +162,7 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 {
 	if (wr_conn_has_outlived(c))
 		return WEIR_END_LIFETIME;
-	if (c->layered == WR_LAYER_WANTED)
+	if (c->rare & WR_RARE_PROXY || c->layered == WR_LAYER_WANTED)
 		return WEIR_END_HANDSHAKE;
 	if (wr_conn_has_output(c) && wr_conn_stall_at(c) <= c->ctx->now)
 		return WEIR_END_WRITE;
@@ -177,7 +178,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
 	bool has_output;
 
-	if (c->layered == WR_LAYER_WANTED)
+	if (c->rare & WR_RARE_PROXY || c->layered == WR_LAYER_WANTED)
 		return wr_min_at(at, handshake_at(c));
 	has_output = wr_conn_has_output(c);
 	if (has_output)
@@ -457,6 +458,16 @@ void wr_conn_prove(struct weir_conn *c)
 	c->is_unproven = false;
 }
 
+static void drop_header(struct weir_conn *c)
+{
+	struct wr_proxy *proxy = c->proxy;
+
+	wr_word_lock(&c->lock);
+	c->proxy = NULL;
+	wr_word_unlock(&c->lock);
+	wr_sys_free(proxy);
+}
+
 /* It counts against max_connections no longer. */
 static void leave_place(struct weir_conn *c)
 {
@@ -479,6 +490,8 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 		wr_sys_forget_linger(fd);
 	if (fd >= 0)
 		wr_sys_close(fd);
+	if (c->proxy)
+		drop_header(c);
 	wr_conn_move(c, stats, WR_CONN_CLOSED);
 	if (!atomic_exchange(&c->is_counted, true)) {
 		WR_COUNT(c->service, stats, outcome[outcome], 1);
@@ -549,7 +562,7 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_conn_notify_acceptor(c, WR_INBOX_LINGER);
 }
 
-static void log_refusal(struct weir_conn *c, int outcome)
+static void log_refusal(struct weir_conn *c, const char *why)
 {
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
@@ -559,7 +572,7 @@ static void log_refusal(struct weir_conn *c, int outcome)
 		wr_logf(&core->logger, WEIR_LOG_INFO,
 			"connection %llu from %s refused: %s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-			wr_refusal_reason(outcome));
+			why);
 }
 
 void wr_conn_refuse(struct weir_conn *c, int outcome)
@@ -568,7 +581,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	ssize_t n = 1;
 
 	leave_place(c);
-	log_refusal(c, outcome);
+	log_refusal(c, wr_refusal_reason(outcome));
 	if (outcome == WR_OUTCOME_REFUSED_ACCESS)
 		n = 0; /* in silence */
 	/* A peer that expects a layer cannot read it. */
@@ -581,6 +594,15 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	wr_conn_begin_close(c);
 	c->outcome = (uint8_t)outcome;
 	wr_conn_finish(c);
+}
+
+void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why)
+{
+	leave_place(c);
+	log_refusal(c, why ? why : wr_refusal_reason(outcome));
+	wr_conn_begin_close(c);
+	wr_conn_hang_up(c);
+	wr_conn_close_and_count(c, c->ctx->stats, outcome);
 }
 
 /* --------------------------------------------- references, other threads */

@@ -23,6 +23,7 @@
 #include "coroutine.h"
 #include "layer.h"
 #include "owner.h"
+#include "proxy.h"
 #include "sys.h"
 #include "timers.h"
 
@@ -75,7 +76,8 @@ enum wr_input {
 enum {
 	WR_RARE_INPUT_OFF = 1 << 0, /* the handler is not called for input */
 	WR_RARE_END_GIVEN = 1 << 1, /* the handler knows that input has ended */
-	WR_RARE_TIMER = 1 << 2	    /* weir_conn_set_timer() */
+	WR_RARE_TIMER = 1 << 2,	    /* weir_conn_set_timer() */
+	WR_RARE_PROXY = 1 << 3	    /* its PROXY header has not come yet */
 };
 
 /* What the library adds to the count of the program's references. */
@@ -203,21 +205,19 @@ struct weir_conn {
 	uint8_t interest;	   /* o: WR_POLL_...; 0: not watched */
 	uint8_t rare;		   /* o: WR_RARE_... */
 	uint8_t layered;	   /* l: WR_LAYER_... */
-	bool is_tcp;		   /* c */
-	bool is_dialled;	   /* c: no client has opened it */
-	bool is_spawned;	   /* c: and it has no socket */
+	bool is_tcp : 1;	   /* c */
+	bool is_dialled : 1;	   /* c: no client has opened it */
+	bool is_spawned : 1;	   /* c: and it has no socket */
 	bool is_connecting;	   /* l: fd is -1; see struct wr_dialled */
 	bool is_unproven : 1;	   /* o: no message was given yet */
 	bool is_evicted : 1;	   /* o: it ends for another one */
 	bool has_no_place : 1;	   /* o: it counts against no limit */
-	int error;		   /* o: -errno behind the cause; 0 */
 	bool may_linger;	   /* o: SO_LINGER may block close(2) */
 	bool shares_data;	   /* l: data lives as long as references */
 	_Atomic bool is_unwanted;  /* a: to be ended if it is idle */
 	_Atomic bool is_cut;	   /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;   /* a: in the ledger */
 	_Atomic uint8_t wait_for;  /* a: enum wr_wait; the owner writes */
-	uint16_t source;	   /* c: see wr_admission_judge() */
 	struct wr_layer *layer;	   /* o: made when its handshake begins */
 	struct wr_in in;	   /* o */
 	struct wr_out out;	   /* l */
@@ -233,13 +233,16 @@ struct weir_conn {
 		struct wr_linger linger; /* t: while it lingers */
 	};
 	int timeout_ms[WR_TMO_COUNT]; /* o: 0: as the service's limits */
-	socklen_t peer_len;	      /* l: 0: ask the socket */
+	int error;		      /* o: -errno behind the cause; 0 */
 	union {
 		struct sockaddr sa;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} peer;	    /* l */
-	void *data; /* o; c with shares_data */
+	} peer;			/* l */
+	uint8_t peer_len;	/* l: 0: ask the socket */
+	uint16_t source;	/* o: see wr_admission_judge() */
+	struct wr_proxy *proxy; /* l to change: what its header tells; NULL */
+	void *data;		/* o; c with shares_data */
 	void (*drop)(void *data);
 };
 
@@ -434,14 +437,29 @@ void wr_conn_refuse(struct weir_conn *c, int outcome);
  */
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
+/*
+ * Owner, before any callback: close without a word.  why is for the log; NULL:
+ * that of the outcome.
+ */
+void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why);
+
 /* Owner: a deadline (enum wr_timeout) in ms; -1: never. */
 int wr_conn_timeout(const struct weir_conn *c, int which);
 
+/* Owner, or with the lock: the peer of the socket.  Length, or -errno. */
+int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret);
+
+/* The same for the client that the header tells, or else the peer. */
+int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret);
+
+/* The same for the address that the client has connected to. */
+int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret);
+
 /*
- * The peer's address for logs, in WR_PEER_TEXT bytes.  The first is for the
- * owner; the second is for any thread and never waits.
+ * The peer's address for logs, in WR_PEER_TEXT bytes, with that of the proxy.
+ * The first is for the owner; the second is for any thread and never waits.
  */
-#define WR_PEER_TEXT 160
+#define WR_PEER_TEXT 256
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
@@ -478,6 +496,16 @@ int wr_conn_wait_input(struct weir_conn *c);
 
 /* Owner: nothing is left to be read but the end of the input. */
 bool wr_conn_input_is_over(struct weir_conn *c);
+
+/* ------------------------------------------------------------- conn_proxy */
+
+/*
+ * Owner: take the PROXY header from the input.  1: it is done, and input behind
+ * it is left where it was; 0: more of it has to come; -ENODATA: the input has
+ * ended; -EACCES: the peer is no trusted proxy; -EPROTO: it is wrong, *why says
+ * how; another -errno: of the socket, or -ENOMEM.
+ */
+int wr_conn_take_header(struct weir_conn *c, const char **why);
 
 /* -------------------------------------------------------------- conn_wait */
 

@@ -62,39 +62,65 @@ int weir_conn_fd(const weir_conn *c)
 	return c->fd;
 }
 
+int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret)
+{
+	socklen_t len = sizeof(*ret);
+	int rc;
+
+	/* From accept(2): a socket forgets its peer after a reset. */
+	if (c->peer_len > 0) {
+		memcpy(ret, &c->peer, c->peer_len);
+		return (int)c->peer_len;
+	}
+	if (c->fd < 0)
+		return -ENOTCONN;
+	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)ret, &len);
+	return rc < 0 ? rc : (int)len;
+}
+
+int wr_conn_client(struct weir_conn *c, struct sockaddr_storage *ret)
+{
+	return c->proxy ? (int)wr_proxy_source(c->proxy, ret)
+			: wr_conn_direct_peer(c, ret);
+}
+
+int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret)
+{
+	socklen_t len = sizeof(*ret);
+	int rc;
+
+	if (c->proxy)
+		return (int)wr_proxy_target(c->proxy, ret);
+	if (c->fd < 0)
+		return -ENOTCONN;
+	rc = wr_sys_getsockname(c->fd, (struct sockaddr *)ret, &len);
+	return rc < 0 ? rc : (int)len;
+}
+
 int weir_conn_peer(weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	int rc;
+	int len;
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
-	/* From accept(2): a socket forgets its peer after a reset. */
-	if (c->peer_len > 0)
-		return wr_address_format(&c->peer.sa, c->peer_len, buf, cap);
-	if (c->fd < 0)
-		return -ENOTCONN;
-	rc = wr_sys_getpeername(c->fd, (struct sockaddr *)&addr, &len);
-	return rc < 0 ? rc
-		      : wr_address_format((struct sockaddr *)&addr, len, buf,
-					  cap);
+	len = wr_conn_client(c, &addr);
+	return len < 0 ? len
+		       : wr_address_format((struct sockaddr *)&addr,
+					   (socklen_t)len, buf, cap);
 }
 
 int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 {
 	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	int rc;
+	int len;
 
 	if (c == NULL || buf == NULL)
 		return -EINVAL;
-	if (c->fd < 0)
-		return -ENOTCONN;
-	rc = wr_sys_getsockname(c->fd, (struct sockaddr *)&addr, &len);
-	return rc < 0 ? rc
-		      : wr_address_format((struct sockaddr *)&addr, len, buf,
-					  cap);
+	len = wr_conn_target(c, &addr);
+	return len < 0 ? len
+		       : wr_address_format((struct sockaddr *)&addr,
+					   (socklen_t)len, buf, cap);
 }
 
 int wr_conn_timeout(const struct weir_conn *c, int which)
@@ -171,25 +197,57 @@ void *weir_conn_data(const weir_conn *c)
 	return c ? c->data : NULL;
 }
 
+/* Of an address that wr_conn_client() or wr_conn_direct_peer() has given. */
+static char *put_address(char *buf, const struct sockaddr_storage *addr,
+			 int len)
+{
+	if (len < 0 ||
+	    wr_address_format((const struct sockaddr *)addr, (socklen_t)len,
+			      buf, WR_PEER_TEXT / 2) < 0)
+		memcpy(buf, "?", 2);
+	return buf + strlen(buf);
+}
+
+static void put_direct_peer(struct weir_conn *c, char *buf)
+{
+	struct sockaddr_storage addr;
+	int len = wr_conn_direct_peer(c, &addr);
+
+	(void)put_address(buf, &addr, len);
+}
+
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 {
-	if (c->is_spawned)
+	static const char via[] = " via ";
+	struct sockaddr_storage addr;
+	char *end;
+	int len;
+
+	if (c->is_spawned) {
 		memcpy(buf, "(spawned)", sizeof("(spawned)"));
-	else if (weir_conn_peer(c, buf, WR_PEER_TEXT) < 0)
-		memcpy(buf, "?", 2);
+		return buf;
+	}
+	if (c->proxy == NULL) {
+		put_direct_peer(c, buf);
+		return buf;
+	}
+	len = wr_conn_client(c, &addr);
+	end = put_address(buf, &addr, len);
+	memcpy(end, via, sizeof(via));
+	put_direct_peer(c, end + sizeof(via) - 1);
 	return buf;
 }
 
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 {
-	bool is_locked =
-		wr_word_trylock(&c->lock); /* keeps the descriptor open */
-
-	if (is_locked || c->peer_len > 0)
+	/* Keeps the descriptor open, and what the header tells. */
+	if (wr_word_trylock(&c->lock)) {
 		wr_conn_peer_text(c, buf);
-	else
-		memcpy(buf, "?", 2);
-	if (is_locked)
 		wr_word_unlock(&c->lock);
+	} else if (c->peer_len > 0) {
+		put_direct_peer(c, buf);
+	} else {
+		memcpy(buf, "?", 2);
+	}
 	return buf;
 }

@@ -36,6 +36,10 @@ static int new_dialled(struct wr_dialled **ret, struct wr_core *core,
 	struct wr_dialled *d = wr_sys_alloc(sizeof(*d));
 	int rc = d ? wr_service_init(&d->service, service) : -ENOMEM;
 
+	if (rc == 0 && d->service.set.proxy != WEIR_PROXY_NEVER) {
+		wr_service_fini(&d->service);
+		rc = -EINVAL;
+	}
 	if (rc == 0)
 		rc = wr_core_set_stacks(core, &d->service);
 	if (rc < 0) {
@@ -274,7 +278,7 @@ static void set_connected(struct weir_conn *c, int fd,
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
 	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {
 		memcpy(&c->peer, to->ai_addr, to->ai_addrlen);
-		c->peer_len = to->ai_addrlen;
+		c->peer_len = (uint8_t)to->ai_addrlen;
 	}
 	wr_word_unlock(&c->lock);
 }

@@ -10,6 +10,7 @@
 #include "dispatch.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "dialled.h"
 #include "poller.h"
@@ -40,8 +41,21 @@ static void run_close_callbacks(struct weir_conn *c)
 
 /* ----------------------------------------------------------------- the end */
 
-static int outcome_of(int end)
+/*
+ * Where proxies connect, they also check whether the server is there: only a
+ * header comes, or not even that.
+ */
+static bool is_probe(const struct weir_conn *c, int end)
 {
+	return c->service->set.proxy == WEIR_PROXY_REQUIRED &&
+	       c->in.received == 0 &&
+	       (end == WEIR_END_PEER || end == WEIR_END_LOST);
+}
+
+static int outcome_of(const struct weir_conn *c, int end)
+{
+	if (is_probe(c, end))
+		return WR_OUTCOME_PROBED;
 	switch (end) {
 	case WEIR_END_CLOSED:
 	case WEIR_END_PEER:
@@ -63,7 +77,7 @@ static enum step end_now(struct weir_conn *c, int end)
 	c->cause = (uint8_t)end;
 	run_close_callbacks(c);
 	wr_conn_hang_up(c);
-	wr_conn_close_and_count(c, c->ctx->stats, outcome_of(end));
+	wr_conn_close_and_count(c, c->ctx->stats, outcome_of(c, end));
 	return STEP_GONE;
 }
 
@@ -95,7 +109,8 @@ static void log_deadline(struct weir_conn *c, int end)
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
 		[WEIR_END_PAUSE] = "it was paused for",
-		[WEIR_END_HANDSHAKE] = "its handshake took more than",
+		[WEIR_END_HANDSHAKE] = "its PROXY header or handshake took "
+				       "more than",
 	};
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
@@ -124,6 +139,12 @@ static void log_output_error(struct weir_conn *c, int rc)
 		log_failure(c, "cannot send: ", rc);
 }
 
+static bool is_closed_well(const struct weir_conn *c)
+{
+	return c->cause == WEIR_END_CLOSED || c->cause == WEIR_END_PEER ||
+	       c->cause == WEIR_END_DRAIN;
+}
+
 static enum step go_on_closing(struct weir_conn *c)
 {
 	int rc;
@@ -131,7 +152,7 @@ static enum step go_on_closing(struct weir_conn *c)
 	if (c->is_spawned)
 		return end_now(c, c->cause);
 	rc = wr_conn_flush(c);
-	if (rc < 0 && outcome_of(c->cause) == WR_OUTCOME_COMPLETED)
+	if (rc < 0 && is_closed_well(c))
 		(void)note_error(c, rc);
 	if (rc == -ECANCELED)
 		return end_now(c, WEIR_END_CUT);
@@ -139,8 +160,7 @@ static enum step go_on_closing(struct weir_conn *c)
 		/* the handler's error is logged already */
 		if (c->out.file_error || c->cause != WEIR_END_ERROR)
 			log_output_error(c, rc);
-		return end_now(c, outcome_of(c->cause) != WR_OUTCOME_COMPLETED
-					  ? c->cause
+		return end_now(c, !is_closed_well(c)  ? c->cause
 				  : c->out.file_error ? WEIR_END_ERROR
 						      : WEIR_END_LOST);
 	}
@@ -157,7 +177,7 @@ static enum step begin_close(struct weir_conn *c, int end)
 {
 	wr_conn_begin_close(c);
 	c->cause = (uint8_t)end;
-	c->outcome = (uint8_t)outcome_of(end);
+	c->outcome = (uint8_t)outcome_of(c, end);
 	c->in.is_ready = false;
 	return go_on_closing(c);
 }
@@ -645,7 +665,7 @@ static bool is_heard(const struct weir_conn *c, int end)
 	const struct weir_service *sv = &c->service->set;
 
 	return sv->expired && c->end == WR_END_OPEN && end != WEIR_END_WRITE &&
-	       c->layered != WR_LAYER_WANTED &&
+	       !(c->rare & WR_RARE_PROXY) && c->layered != WR_LAYER_WANTED &&
 	       (c->call.why != 0 || !sv->opened);
 }
 
@@ -669,6 +689,89 @@ static bool note_timer(struct weir_conn *c)
 	if (has_passed)
 		c->events |= WR_EV_TIMER;
 	return has_passed;
+}
+
+/* ------------------------------------------------------- before any callback
+ */
+
+static enum step turn_away(struct weir_conn *c, int outcome, const char *why)
+{
+	struct wr_core *core = c->core;
+
+	wr_conn_turn_away(c, outcome, why);
+	wr_core_notify_capacity(core); /* it no longer counts */
+	return STEP_GONE;
+}
+
+static enum step end_without_header(struct weir_conn *c, int rc,
+				    const char *wrong)
+{
+	char why[128];
+
+	switch (note_error(c, rc)) {
+	case -EACCES:
+		return turn_away(c, WR_OUTCOME_REFUSED_PROXY, NULL);
+	case -EPROTO:
+		(void)snprintf(why, sizeof(why), "a wrong PROXY header: %s",
+			       wrong);
+		return turn_away(c, WR_OUTCOME_REFUSED_HEADER, why);
+	case -ENODATA:
+		return end_now(c, WEIR_END_PEER);
+	case -ECANCELED:
+		return end_now(c, WEIR_END_CUT);
+	default:
+		if (wr_conn_is_lost(c, rc))
+			return end_now(c, WEIR_END_LOST);
+		log_failure(c, "cannot read its PROXY header: ", rc);
+		return end_now(c, WEIR_END_ERROR);
+	}
+}
+
+/* A header that tells no client is of the proxy itself, which is trusted. */
+static enum step judge_client(struct weir_conn *c)
+{
+	struct wr_core *core = c->core;
+	struct sockaddr_storage addr;
+	struct wr_client client = {
+		.service = c->service,
+		.fd = c->fd,
+		.peer = (struct sockaddr *)&addr,
+		.now = c->ctx->now,
+	};
+	int outcome;
+
+	if (c->proxy == NULL)
+		return STEP_ON;
+	client.peer_len = (socklen_t)wr_conn_client(c, &addr);
+	outcome = wr_admission_judge(&core->admission, &core->config,
+				     c->ctx->stats, &client, &c->source);
+	if (outcome == WR_ADMITTED)
+		return STEP_ON;
+	wr_conn_refuse(c, outcome);
+	wr_core_notify_capacity(core); /* it no longer counts */
+	return STEP_GONE;
+}
+
+/* park() looks at the deadline, after what has come was read. */
+static enum step go_on_without_header(struct weir_conn *c)
+{
+	bool drains = wr_core_phase(c->core) >= WR_PHASE_DRAINING;
+	const char *wrong = NULL;
+	int rc;
+
+	if (atomic_load(&c->is_cut))
+		return end_now(c, WEIR_END_CUT);
+	(void)take_event(c, WR_EV_DEADLINE);
+	if (drains && !c->in.is_ready)
+		c->in.is_ready = wr_conn_input_probe(c) != 0;
+	rc = wr_conn_take_header(c, &wrong);
+	if (rc < 0)
+		return end_without_header(c, rc, wrong);
+	if (rc > 0)
+		return judge_client(c);
+	return drains && c->ctx->now >= wr_conn_drain_until(c, true)
+		       ? end_now(c, WEIR_END_DRAIN)
+		       : STEP_PARK;
 }
 
 /* --------------------------------------------------------------- next step */
@@ -876,7 +979,7 @@ static enum step fail_handshake(struct weir_conn *c, int rc)
 	if (!wr_conn_is_lost(c, rc))
 		log_failure(c, "no handshake: ", rc);
 	c->cause = wr_conn_is_lost(c, rc) ? WEIR_END_LOST : WEIR_END_ERROR;
-	c->outcome = WR_OUTCOME_FAILED;
+	c->outcome = (uint8_t)outcome_of(c, c->cause);
 	run_close_callbacks(c);
 	wr_conn_finish(c);
 	return STEP_GONE;
@@ -986,6 +1089,11 @@ static enum step next_step(struct weir_conn *c)
 	int rc;
 
 	note_events(c);
+	if (c->rare & WR_RARE_PROXY) {
+		step = go_on_without_header(c);
+		if (step != STEP_ON)
+			return step;
+	}
 	if (c->layered) {
 		step = go_on_layer(c);
 		if (step != STEP_ON)
@@ -1207,8 +1315,11 @@ static bool leave_queue(struct wr_context *ctx, struct weir_conn *c)
 	WR_COUNT_LISTENER(c->service, ctx->stats, queue_wait_ns, waited_ns);
 	rc = wr_conn_input_probe(c);
 	if (rc < 0) {
-		wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
-		wr_conn_close_and_count(c, ctx->stats, WR_OUTCOME_FAILED);
+		int outcome = outcome_of(c, WEIR_END_LOST);
+
+		if (outcome == WR_OUTCOME_FAILED)
+			wr_count(ctx->stats, &ctx->stats->dead_on_arrival, 1);
+		wr_conn_close_and_count(c, ctx->stats, outcome);
 		return false;
 	}
 	c->in.is_ready = rc > 0;

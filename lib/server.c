@@ -168,6 +168,14 @@ static const atomic_bool *next_stop(const weir_server *s)
 	return atomic_load(stop) ? NULL : stop;
 }
 
+/* Every client could choose its address in a header. */
+static bool lacks_trust(const struct wr_endpoint *e)
+{
+	return e->listener.is_tcp &&
+	       e->service.set.proxy == WEIR_PROXY_REQUIRED &&
+	       e->service.trust == NULL;
+}
+
 int weir_server_listen(weir_server *s, const char *where,
 		       const struct weir_service *service)
 {
@@ -205,6 +213,8 @@ int weir_server_listen(weir_server *s, const char *where,
 	rc = wr_listener_address(&endpoint->listener, endpoint->where,
 				 sizeof(endpoint->where));
 	endpoint->service.where = endpoint->where;
+	if (rc >= 0 && lacks_trust(endpoint))
+		rc = -EINVAL;
 	/* these sessions wait for peers */
 	if (rc >= 0 && service->session && !endpoint->service.stacks)
 		wr_sched_always_hand_off(&s->core.sched);

@@ -41,6 +41,8 @@ struct why {
 	size_t cap;
 };
 
+static const struct why nowhere = { NULL, 0 };
+
 __attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
 							const char *format, ...)
 {
@@ -212,6 +214,95 @@ static int make_config(struct weir_config *ret, const struct weir_config *c,
 	return rc < 0 ? rc : complete_config(ret, why);
 }
 
+/* ------------------------------------------------------------------- trust */
+
+static const char separators[] = ", \t\n";
+
+/*
+ * Read the networks of a list; ret may be NULL.  Their number, or -EINVAL.
+ */
+static ssize_t parse_trust(struct wr_network *ret, const char *list,
+			   const struct why *why)
+{
+	struct wr_network network;
+	const char *wrong;
+	ssize_t n = 0;
+
+	for (;; n++) {
+		size_t len;
+
+		list += strspn(list, separators);
+		len = strcspn(list, separators);
+		if (len == 0)
+			return n;
+		if (wr_network_parse(&network, list, len, &wrong) < 0)
+			return refuse(why, "proxy_trust: '%.*s': %s",
+				      (int)wr_min(len, 64), list, wrong);
+		if (ret)
+			ret[n] = network;
+		list += len;
+	}
+}
+
+static int check_proxy(const struct weir_service *s, const struct why *why)
+{
+	ssize_t n;
+
+	if (s->proxy_trust == NULL)
+		return 0;
+	if (s->proxy == WEIR_PROXY_NEVER)
+		return refuse(why, "proxy_trust is for WEIR_PROXY_REQUIRED");
+	n = parse_trust(NULL, s->proxy_trust, why);
+	if (n == 0)
+		return refuse(why, "proxy_trust names no network");
+	return n < 0 ? -EINVAL : 0;
+}
+
+static bool is_same_trust(const struct wr_trust *a, const struct wr_trust *b)
+{
+	return a->count == b->count &&
+	       memcmp(a->networks, b->networks,
+		      a->count * sizeof(a->networks[0])) == 0;
+}
+
+/*
+ * Makes the list, which is checked, if it is new.  It may be in use, so each
+ * different one is kept until the end.  NULL: no memory.
+ */
+static struct wr_trust *find_trust(struct wr_service *s, const char *list)
+{
+	size_t count = (size_t)parse_trust(NULL, list, &nowhere);
+	struct wr_trust *t, *old;
+
+	t = wr_sys_alloc(sizeof(*t) + count * sizeof(t->networks[0]));
+	if (t == NULL)
+		return NULL;
+	t->count = count;
+	(void)parse_trust(t->networks, list, &nowhere);
+	for (old = s->trusts; old; old = old->older)
+		if (is_same_trust(old, t)) {
+			wr_sys_free(t);
+			return old;
+		}
+	t->older = s->trusts;
+	return s->trusts = t;
+}
+
+bool wr_service_trusts(const struct wr_service *s, const struct sockaddr *peer)
+{
+	const struct wr_trust *t = atomic_load(&s->trust);
+	struct wr_network address;
+
+	if (t == NULL || !wr_network_of(&address, peer))
+		return false;
+	for (size_t i = 0; i < t->count; i++)
+		if (wr_network_contains(&t->networks[i], &address))
+			return true;
+	return false;
+}
+
+/* ---------------------------------------------------------------- services */
+
 static int copy_service(struct weir_service *ret, const struct weir_service *s,
 			const struct why *why)
 {
@@ -239,7 +330,7 @@ static int complete_service(struct weir_service *ret, const struct why *why)
 	if (rc == 0 && ret->outbox_max < ret->outbox_mark)
 		rc = refuse(why, "outbox_max is %zu, less than outbox_mark",
 			    ret->outbox_max);
-	return rc;
+	return rc < 0 ? rc : check_proxy(ret, why);
 }
 
 static int make_service(struct weir_service *ret, const struct weir_service *s,
@@ -332,8 +423,6 @@ static int publish(struct wr_config *c, const struct weir_config *values)
 	return 0;
 }
 
-static const struct why nowhere = { NULL, 0 };
-
 int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 {
 	int rc = make_config(&ret->set, config, &nowhere);
@@ -356,7 +445,8 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(arg)                                                                 \
 	X(layer)                                                               \
 	X(speaks_first)                                                        \
-	X(session_on_worker) X(stack_size) X(full_duplex) X(backlog) X(mode)
+	X(session_on_worker)                                                   \
+	X(stack_size) X(full_duplex) X(proxy) X(proxy_max) X(backlog) X(mode)
 #define EACH_FIXED(X)                                                          \
 	X(workers)                                                             \
 	X(max_dialled)                                                         \
@@ -437,6 +527,12 @@ int wr_service_init(struct wr_service *ret, const struct weir_service *service)
 	ret->first = limits_of(&ret->set);
 	ret->all = &ret->first;
 	ret->limits = ret->all;
+	if (ret->set.proxy_trust) {
+		ret->trust = find_trust(ret, ret->set.proxy_trust);
+		if (ret->trust == NULL)
+			return -ENOMEM;
+	}
+	ret->set.proxy_trust = NULL; /* the caller's */
 	ret->is_layered = ret->set.layer != NULL;
 	if (ret->is_layered) {
 		ret->layer_speaks_first = ret->set.layer->speaks_first;
@@ -487,6 +583,7 @@ static bool is_service_kept(const struct weir_service *set,
 int wr_service_change(struct wr_service *s, const struct weir_service *service)
 {
 	struct weir_service set = { 0 };
+	const struct wr_trust *trust = s->trust;
 	struct wr_limits wanted, *limits;
 	int rc = copy_service(&set, service, &nowhere);
 
@@ -500,21 +597,30 @@ int wr_service_change(struct wr_service *s, const struct weir_service *service)
 		return -EINVAL;
 	wanted = limits_of(&set);
 	limits = find_limits(s, &wanted);
-	if (limits == NULL)
+	if (set.proxy_trust)
+		trust = find_trust(s, set.proxy_trust);
+	if (limits == NULL || (set.proxy_trust && trust == NULL))
 		return -ENOMEM;
 	atomic_store(&s->limits, limits);
+	atomic_store(&s->trust, trust);
 	return 0;
 }
 
 void wr_service_fini(struct wr_service *s)
 {
 	struct wr_limits *l = s->all, *older;
+	struct wr_trust *t = s->trusts, *before;
 
 	for (; l && l != &s->first; l = older) {
 		older = l->older;
 		wr_sys_free(l);
 	}
+	for (; t; t = before) {
+		before = t->older;
+		wr_sys_free(t);
+	}
 	s->all = NULL;
+	s->trusts = NULL;
 	wr_service_set_layer(s, NULL);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base.h"
 #include "lock.h"
+#include "network.h"
 #include "weir.h"
 
 /*
@@ -62,7 +63,7 @@
 	X(lifetime_ms, int, WEIR_NEVER, 1, INT32_MAX, TIME,                    \
 	  "of a connection")                                                   \
 	X(handshake_ms, int, 10000, 1, INT32_MAX, TIME,                        \
-	  "from the accept to the end of a TLS handshake")                     \
+	  "from the accept until a handler may be called")                     \
 	X(line_max, size_t, 64 << 10, 1, 1 << 30, BYTES,                       \
 	  "longest message that is buffered")                                  \
 	X(outbox_mark, size_t, 256 << 10, 1, 1 << 30, BYTES,                   \
@@ -79,6 +80,10 @@
 	  "1: a session keeps its worker while it waits")                      \
 	X(stack_size, size_t, 256 << 10, 16 << 10, 1 << 30, BYTES,             \
 	  "stack of a session")                                                \
+	X(proxy, int, WEIR_PROXY_NEVER, WEIR_PROXY_NEVER,                      \
+	  WEIR_PROXY_REQUIRED, CHOICE, "whether a PROXY header comes first")   \
+	X(proxy_max, size_t, 4096, 216, 32768, BYTES,                          \
+	  "longest PROXY header of version 2")                                 \
 	X(backlog, int, 4096, 1, INT32_MAX, COUNT, "backlog of listen(2)")     \
 	X(mode, int, 0, 0, 0777, MODE, "mode of a Unix socket; 0 is 0600")
 /* clang-format on */
@@ -161,12 +166,21 @@ struct wr_limits {
 	size_t line_max, outbox_mark, outbox_max, write_rate;
 };
 
+/* The networks of a proxy_trust. */
+struct wr_trust {
+	struct wr_trust *older;
+	size_t count;
+	struct wr_network networks[];
+};
+
 struct wr_service {
 	struct weir_service set; /* complete and checked, as it was made */
 	const struct wr_limits *_Atomic limits;
 	struct wr_limits first; /* as in set */
 	struct wr_limits *all;	/* the newest first; kept until the end */
-	struct wr_share *share; /* of the listener */
+	const struct wr_trust *_Atomic trust; /* NULL: none */
+	struct wr_trust *trusts;	      /* all, the newest first */
+	struct wr_share *share;		      /* of the listener */
 	struct wr_listener_counts *counts; /* one for each thread, as above */
 	const char *where;		   /* of the listener, or NULL */
 	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
@@ -195,10 +209,14 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config);
 int wr_config_change(struct wr_config *c, const struct weir_config *config);
 void wr_config_fini(struct wr_config *c);
 
-/* 0 or -EINVAL. */
+/* Any thread: may the peer at this address send a PROXY header? */
+bool wr_service_trusts(const struct wr_service *s, const struct sockaddr *peer);
+
+/* 0, -EINVAL or -ENOMEM. */
 int wr_service_init(struct wr_service *ret, const struct weir_service *service);
 
-/* One thread at a time: all limits or nothing.  0, -EINVAL or -ENOMEM. */
+/* One thread at a time: all limits and the trust, or nothing.  0, -EINVAL or
+ * -ENOMEM. */
 int wr_service_change(struct wr_service *s, const struct weir_service *service);
 void wr_service_fini(struct wr_service *s);
 

@@ -54,8 +54,8 @@ static void add_totals(struct weir_ledger *l)
 		l->refused += l->column;
 	WR_OUTCOMES(ADD_REASON)
 #undef ADD_REASON
-	l->closed =
-		l->completed + l->failed + l->timed_out + l->refused + l->cut;
+	l->closed = l->completed + l->failed + l->timed_out + l->refused +
+		    l->probed + l->cut;
 }
 
 static void not_below_zero(uint64_t *gauge)

@@ -25,6 +25,9 @@
 	X(REFUSED_ACCESS, refused_access, "the access rules deny it")          \
 	X(REFUSED_SOURCE, refused_source, "its address has too many")          \
 	X(REFUSED_EARLY, refused_early, "too many have sent nothing yet")      \
+	X(REFUSED_PROXY, refused_proxy, "it is no trusted proxy")              \
+	X(REFUSED_HEADER, refused_header, "its PROXY header is wrong")         \
+	X(PROBED, probed, NULL)                                                \
 	X(CUT, cut, NULL)
 
 /* Other counters, shown under the same names. */

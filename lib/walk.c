@@ -43,20 +43,25 @@ static int64_t listener_of(const struct weir_conn *c)
 }
 
 /* Empty: it is not known, or has no address. */
-static void copy_peer_locked(struct weir_conn *c, char *buf, size_t cap)
+static void put_address(char *buf, size_t cap,
+			const struct sockaddr_storage *addr, int len)
+{
+	if (len < 0 || wr_address_format((const struct sockaddr *)addr,
+					 (socklen_t)len, buf, cap) < 0)
+		buf[0] = '\0';
+}
+
+static void copy_addresses_locked(struct weir_conn *c,
+				  struct weir_conn_info *ret)
 {
 	struct sockaddr_storage addr;
-	struct sockaddr *peer = (struct sockaddr *)&addr;
-	socklen_t len = sizeof(addr);
+	int len = wr_conn_client(c, &addr);
 
-	if (c->peer_len > 0) {
-		peer = &c->peer.sa;
-		len = c->peer_len;
-	} else if (c->fd < 0 || wr_sys_getpeername(c->fd, peer, &len) < 0) {
+	put_address(ret->peer, sizeof(ret->peer), &addr, len);
+	if (c->proxy == NULL)
 		return;
-	}
-	if (wr_address_format(peer, len, buf, cap) < 0)
-		buf[0] = '\0';
+	len = wr_conn_direct_peer(c, &addr);
+	put_address(ret->via, sizeof(ret->via), &addr, len);
 }
 
 /* False: it has ended. */
@@ -78,7 +83,7 @@ static bool describe(struct weir_conn *c, struct weir_conn_info *ret)
 	ret->age_ms = (wr_now_ns() - c->born_at) / WR_NS_PER_MS;
 	ret->bytes_out = c->out.sent;
 	ret->unsent = wr_outbox_unsent(&c->out.box);
-	copy_peer_locked(c, ret->peer, sizeof(ret->peer));
+	copy_addresses_locked(c, ret);
 	wr_word_unlock(&c->lock);
 	return true;
 }

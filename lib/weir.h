@@ -146,7 +146,8 @@ typedef void weir_closed(weir_conn *c, void *arg);
  * Decides about a client that the access rules let in: 0 admits it, any other
  * result closes it without a word (refused_access).  fd is its socket, peer its
  * address.  It runs on the acceptor, which keeps all deadlines: it must not
- * block.
+ * block.  With WEIR_PROXY_REQUIRED it runs on a worker, and peer is the address
+ * that the PROXY header tells.
  */
 typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
 		       void *arg);
@@ -209,6 +210,39 @@ enum {
 /* weir_config.affinity; SPREAD: worker i on the i-th processor allowed. */
 enum { WEIR_AFFINITY_NONE = 0, WEIR_AFFINITY_SPREAD = 1 };
 
+/*
+ * weir_service.proxy: whether each connection begins with a header of the PROXY
+ * protocol, in which a proxy tells the address of its client.
+ */
+enum { WEIR_PROXY_NEVER = 0, WEIR_PROXY_REQUIRED = 1 };
+
+/*
+ * weir_conn_proxy_tlv(): what a header of version 2 tells besides addresses.
+ * Those after WEIR_PROXY_TLS are inside of it.
+ */
+enum {
+	WEIR_PROXY_ALPN = 0x01,
+	WEIR_PROXY_AUTHORITY = 0x02, /* the host name that the client named */
+	WEIR_PROXY_CRC32C = 0x03,    /* verified */
+	WEIR_PROXY_UNIQUE_ID = 0x05,
+	WEIR_PROXY_TLS = 0x20, /* a byte WEIR_PROXY_BY_TLS ..., then 4 bytes */
+			       /* that are 0 if the certificate is verified */
+	WEIR_PROXY_TLS_VERSION = 0x21,
+	WEIR_PROXY_TLS_CN = 0x22, /* of the client's certificate */
+	WEIR_PROXY_TLS_CIPHER = 0x23,
+	WEIR_PROXY_TLS_SIGNATURE = 0x24, /* algorithm of that certificate */
+	WEIR_PROXY_TLS_KEY = 0x25,	 /* algorithm of that certificate */
+	WEIR_PROXY_NETNS = 0x30
+};
+
+/* weir_conn_proxy_tls() */
+enum {
+	WEIR_PROXY_BY_TLS = 1,	     /* the client has connected with TLS */
+	WEIR_PROXY_CERTIFICATE = 2,  /* it gave one in this connection */
+	WEIR_PROXY_IN_SESSION = 4,   /* it gave one in this TLS session */
+	WEIR_PROXY_VERIFIED = 1 << 8 /* the proxy has verified it */
+};
+
 /* weir_server_run() */
 enum { WEIR_SIGNALS = 1 };
 
@@ -254,7 +288,9 @@ enum {
  *
  * Clients are judged before they take a place: first by access (see
  * weir_access_new()), then by the early refusals, then by the limit of their
- * source, and last by admit of the service.
+ * source, and last by admit of the service.  With WEIR_PROXY_REQUIRED the
+ * client of the header is judged, once that has come; a header that tells no
+ * client is of the proxy, which is trusted.
  *
  * max_per_source is the number of connections that one source may have open: an
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
@@ -349,6 +385,16 @@ struct weir_config {
  * session that waits gets -ETIMEDOUT instead of this call, and one that has
  * returned WEIR_PAUSE stays paused.  Without expired, and after write_ms, the
  * connection is closed.
+ *
+ * With WEIR_PROXY_REQUIRED a connection begins with a PROXY header of version 1
+ * or 2, which must be complete within handshake_ms of the accept.  Until then
+ * no callback runs.  The header is no input: it restarts no deadline, starts no
+ * session and is not counted in bytes_in.  On TCP it is believed only from the
+ * networks of proxy_trust; a Unix socket trusts all that its mode lets connect.
+ * A connection from elsewhere, or whose header is wrong, is closed without a
+ * word and counts as refused.  There is no guessing: a connection without a
+ * header is wrong, and without WEIR_PROXY_REQUIRED a header is input.
+ * weir_conn_peer() and weir_conn_local() then give the addresses of the header.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -369,7 +415,7 @@ struct weir_service {
 	int idle_ms;	       /* between messages; 300,000 */
 	int pause_ms;	       /* longest pause; WEIR_NEVER */
 	int lifetime_ms;       /* of the connection; WEIR_NEVER */
-	int handshake_ms;      /* from accept to the end of TLS's; 10,000 */
+	int handshake_ms;      /* from accept to the first callback; 10,000 */
 	size_t line_max;       /* longest message; 1 B to 1 GiB; 64 KiB */
 	size_t outbox_mark;    /* unsent output; 1 B to 1 GiB; 256 KiB */
 	size_t outbox_max;     /* limit for it; outbox_mark to 1 GiB; 16 MiB */
@@ -377,9 +423,12 @@ struct weir_service {
 	int speaks_first;      /* 1: a session begins at once; 0 or 1; 0 */
 	int session_on_worker; /* 1: a session keeps its worker; 0 or 1; 0 */
 	size_t stack_size;     /* of a session; 16 KiB to 1 GiB; 256 KiB */
-	int full_duplex; /* 1: unsent output does not hold input; 0 or 1; 0 */
-	int backlog;	 /* of listen(2); 1 to INT_MAX; 4,096 */
-	int mode;	 /* of a Unix socket; 0 to 0777; 0: 0600 */
+	int full_duplex;  /* 1: unsent output does not hold input; 0 or 1; 0 */
+	int proxy;	  /* WEIR_PROXY_NEVER or _REQUIRED; _NEVER */
+	size_t proxy_max; /* header of version 2; 216 B to 32 KiB; 4 KiB */
+	const char *proxy_trust; /* "10.0.0.0/8, ::1"; NULL: none */
+	int backlog;		 /* of listen(2); 1 to INT_MAX; 4,096 */
+	int mode;		 /* of a Unix socket; 0 to 0777; 0: 0600 */
 };
 
 /*
@@ -436,19 +485,21 @@ struct weir_option {
 
 /*
  * The ledger: accepted + dialled + spawned = completed + failed + timed_out +
- * refused + cut + open, exactly, whenever the server is at rest.  A later
- * version may add reasons for refusals, but no other outcomes.
+ * refused + probed + cut + open, exactly, whenever the server is at rest.  A
+ * later version may add reasons for refusals, but no other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
 	uint64_t dialled;   /* weir_server_dial(), weir_server_adopt() */
 	uint64_t spawned;   /* weir_server_spawn() */
 	uint64_t open;	    /* not ended yet */
-	uint64_t closed;    /* ended: the sum of the next five */
+	uint64_t closed;    /* ended: the sum of the next six */
 	uint64_t completed; /* served to the end */
 	uint64_t failed;    /* peer gone, handler error, shortage */
 	uint64_t timed_out; /* a deadline of the service */
 	uint64_t refused;   /* the sum of the reasons below */
+	uint64_t probed;    /* WEIR_PROXY_REQUIRED: the peer ended it, and no */
+			    /* byte came but those of a header */
 	uint64_t cut;	    /* a stop's deadline, or weir_ref_cancel() */
 
 	uint64_t refused_full;	 /* queue full, WEIR_REFUSE */
@@ -459,7 +510,9 @@ struct weir_ledger {
 	uint64_t refused_access; /* the rules, or admit; without a word */
 	uint64_t refused_source; /* limit or rate of the client's address */
 	uint64_t refused_early;	 /* early_start to early_full */
-	uint64_t reserved[15];	 /* 0 */
+	uint64_t refused_proxy;	 /* WEIR_PROXY_REQUIRED: not in proxy_trust */
+	uint64_t refused_header; /* a wrong PROXY header, or none */
+	uint64_t reserved[12];	 /* 0 */
 };
 
 /* weir_stats.phase */
@@ -555,6 +608,7 @@ struct weir_conn_info {
 	uint64_t bytes_out;
 	uint64_t unsent; /* as of weir_conn_unsent() */
 	char peer[160];	 /* as of weir_conn_peer(); "": not known */
+	char via[160];	 /* as of weir_conn_via(); "": there is none */
 };
 
 /* See weir_server_each(). */
@@ -1396,6 +1450,48 @@ WEIR_API int weir_conn_summary(weir_conn *c, struct weir_summary *ret,
  */
 WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
+
+/*
+ * Write the address of the proxy, from which the connection came, as
+ * weir_conn_peer() does.
+ *
+ * Returns the length; -ENODATA (no PROXY header has told the address of the
+ * client: weir_conn_peer() is the peer of the socket); -ENOSPC; -ENOTCONN;
+ * -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_via(weir_conn *c, char *buf, size_t cap);
+
+/*
+ * Give the value of the index-th TLV (from 0) of a type (WEIR_PROXY_ALPN ..., 0
+ * to 255) of the PROXY header, as it came.  It stays until `closed` returns.
+ *
+ * Returns 0; -ENODATA (there is none); -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_proxy_tlv(const weir_conn *c, int type, int index,
+				 const void **ret, size_t *len);
+
+/*
+ * Tell how the client has connected to the proxy.
+ *
+ * Returns WEIR_PROXY_BY_TLS and so on, combined; -ENODATA (the header does not
+ * tell); -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_proxy_tls(const weir_conn *c);
+
+/*
+ * Write a PROXY header of version 1 or 2 to buf, which tells the peer and the
+ * local address of c: the first bytes for another connection that passes the
+ * input of c on.  107 bytes are enough.  If c is of a Unix socket, the header
+ * tells no addresses: UNKNOWN, or LOCAL.
+ *
+ * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API int weir_conn_proxy_header(weir_conn *c, int version, void *buf,
+				    size_t cap);
 
 /*
  * Give the descriptor, for setsockopt(2), getpeername(2) and other calls that

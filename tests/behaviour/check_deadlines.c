@@ -400,7 +400,7 @@ static int try_bad_ones(weir_conn *c, void *arg)
 		return (int)n;
 	weir_conn_printf(c, "%d",
 			 weir_conn_set_timeout(c, 0, 100) == -EINVAL &&
-				 weir_conn_set_timeout(c, 7, 100) == -EINVAL &&
+				 weir_conn_set_timeout(c, 8, 100) == -EINVAL &&
 				 weir_conn_set_timeout(c, WEIR_TIMEOUT_READ,
 						       0) == -EINVAL &&
 				 weir_conn_set_timeout(c, WEIR_TIMEOUT_READ,

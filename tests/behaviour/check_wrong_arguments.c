@@ -20,6 +20,7 @@ static int without_connection(void)
 	const void *data;
 	const char *line;
 	char buf[200];
+	size_t len;
 	int ms;
 	const ssize_t said[] = {
 		weir_conn_wait(NULL, 1, 0),
@@ -58,6 +59,10 @@ static int without_connection(void)
 		weir_conn_summary(NULL, &summary, sizeof(summary)),
 		weir_conn_peer(NULL, buf, sizeof(buf)),
 		weir_conn_local(NULL, buf, sizeof(buf)),
+		weir_conn_via(NULL, buf, sizeof(buf)),
+		weir_conn_proxy_tlv(NULL, 1, 0, &data, &len),
+		weir_conn_proxy_tls(NULL),
+		weir_conn_proxy_header(NULL, 1, buf, sizeof(buf)),
 		weir_conn_set_timeout(NULL, WEIR_TIMEOUT_IDLE, 1),
 		weir_conn_get_timeout(NULL, WEIR_TIMEOUT_IDLE, &ms),
 		weir_conn_set_timer(NULL, 1),
@@ -115,7 +120,8 @@ static int with_odd_memory(weir_conn *c)
 	struct iovec adds_up[] = { { "secret", most }, { "secret", 6 } };
 	struct weir_poll odd_poll[] = { { c, 0, 0 }, { c, 4, 0 }, { c, 1, 0 } };
 	const void *data;
-	char buf[200];
+	char buf[200], header[107];
+	size_t len;
 	const ssize_t said[] = {
 		weir_sleep(-2),
 		weir_conn_wait(odd_poll, 1, 0),
@@ -158,6 +164,13 @@ static int with_odd_memory(weir_conn *c)
 		weir_ref_shutdown(weir_conn_self(c), SHUT_RD),
 		weir_ref_send(weir_conn_self(c), buf, wrong),
 		weir_conn_peer(c, NULL, 100),
+		weir_conn_via(c, NULL, 100),
+		weir_conn_proxy_tlv(c, 1, 0, NULL, NULL),
+		weir_conn_proxy_tlv(c, -1, 0, &data, &len),
+		weir_conn_proxy_tlv(c, 1, -1, &data, &len),
+		weir_conn_proxy_header(c, 0, header, sizeof(header)),
+		weir_conn_proxy_header(c, 1, NULL, 107),
+		weir_conn_proxy_header(c, 1, header, wrong),
 		weir_conn_local(c, NULL, 100),
 		weir_conn_get_timeout(c, WEIR_TIMEOUT_IDLE, NULL),
 		weir_conn_summary(c, NULL, 0),

@@ -185,14 +185,14 @@ uint64_t ledger_refused(const struct weir_ledger *l)
 {
 	return l->refused_full + l->refused_age + l->refused_limit +
 	       l->refused_drain + l->refused_access + l->refused_source +
-	       l->refused_early;
+	       l->refused_early + l->refused_proxy + l->refused_header;
 }
 
 void expect_balance(const struct weir_ledger *l)
 {
 	ck_assert_uint_eq(l->refused, ledger_refused(l));
 	ck_assert_uint_eq(l->closed, l->completed + l->failed + l->timed_out +
-					     l->refused + l->cut);
+					     l->refused + l->probed + l->cut);
 	ck_assert_uint_eq(l->accepted + l->dialled + l->spawned,
 			  l->closed + l->open);
 }
@@ -247,6 +247,7 @@ static void add_listener(struct weir_listener_stats *sum,
 	sum->ledger.failed += l->ledger.failed;
 	sum->ledger.timed_out += l->ledger.timed_out;
 	sum->ledger.refused += l->ledger.refused;
+	sum->ledger.probed += l->ledger.probed;
 	sum->ledger.cut += l->ledger.cut;
 	sum->bytes_in += l->bytes_in;
 	sum->bytes_out += l->bytes_out;
@@ -282,6 +283,7 @@ static void expect_listeners_add_up(struct server *s)
 	ck_assert_uint_eq(sum.ledger.completed, all.ledger.completed);
 	ck_assert_uint_eq(sum.ledger.failed, all.ledger.failed);
 	ck_assert_uint_eq(sum.ledger.timed_out, all.ledger.timed_out);
+	ck_assert_uint_eq(sum.ledger.probed, all.ledger.probed);
 	ck_assert_uint_eq(sum.ledger.cut, all.ledger.cut);
 	if (all.busy > 0) /* a stuck callback may end now */
 		return;

@@ -215,7 +215,8 @@ void env_finish(struct env *st)
 		sweep_fail("join: %s", weir_strerror(rc));
 	if (l->open != 0 || l->accepted + l->dialled + l->spawned !=
 				    l->completed + l->failed + l->timed_out +
-					    ledger_refused(l) + l->cut)
+					    ledger_refused(l) + l->probed +
+					    l->cut)
 		sweep_fail(
 			"the ledger does not balance: %lu accepted, %lu open",
 			l->accepted, l->open);

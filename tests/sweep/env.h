@@ -112,6 +112,7 @@ void sweep_events(void);
 void sweep_dial_given(void);
 void sweep_dial_full(void);
 void sweep_server_dial(void);
+void sweep_proxied(void);
 
 /* Scenarios of addresses.c. */
 void sweep_unix_socket(void);

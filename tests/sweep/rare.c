@@ -426,3 +426,43 @@ void sweep_events(void)
 	}
 	env_close(&st, GRACE_MS);
 }
+
+/* A header of each version, one in two pieces, and a health check. */
+void sweep_proxied(void)
+{
+	static const char head[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x13"
+				   "\x01\x02\x03\x04\x05\x06\x07\x08\x00\x09"
+				   "\x00\x0a\x01\x00\x04"
+				   "echo";
+	struct env st = { .banner = "" };
+	const char *where = own_unix_address();
+	struct peer a, b, probe;
+
+	if (!env_make(&st, WEIR_CONFIG(.workers = 2)) ||
+	    !env_listen(&st, "127.0.0.1:0",
+			WEIR_SERVICE(.readable = sweep_service)) ||
+	    !env_listen(&st, where,
+			WEIR_SERVICE(.readable = sweep_service,
+				     .proxy = WEIR_PROXY_REQUIRED,
+				     .proxy_trust = "::1")) ||
+	    !env_start(&st))
+		return;
+	a = peer_open_at(&st, where, 0);
+	peer_send(&a, "PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nfirst\n");
+	peer_expect(&a, "first\n");
+	b = peer_open_at(&st, where, 0);
+	peer_send_bytes(&b, head, 20);
+	SOON(env_parked(&st) == 2);
+	peer_send_bytes(&b, head + 20, sizeof(head) - 1 - 20);
+	peer_send(&b, "second\n");
+	peer_expect(&b, "second\n");
+	probe = peer_open_at(&st, where, 0);
+	peer_send(&probe, "PROXY UNKNOWN\r\n");
+	peer_half_close(&probe);
+	peer_expect_end(&probe);
+	peer_half_close(&a);
+	peer_expect_end(&a);
+	peer_half_close(&b);
+	peer_expect_end(&b);
+	env_close(&st, GRACE_MS);
+}

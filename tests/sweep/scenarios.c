@@ -362,5 +362,6 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "dial_given", sweep_dial_given },
 	{ "dial_full", sweep_dial_full },
 	{ "server_dial", sweep_server_dial },
+	{ "proxied", sweep_proxied },
 	{ NULL, NULL },
 };
