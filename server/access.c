@@ -21,7 +21,7 @@
 #include "journal.h"
 #include "out.h"
 
-#define PEER_TEXT 160
+#define PEER_TEXT 336 /* the client, and the proxy */
 
 struct access_log {
 	struct access_log *next;
@@ -53,8 +53,16 @@ static const char *const reasons[] = {
 
 static const char *peer_of(weir_conn *c, char peer[PEER_TEXT])
 {
-	if (weir_conn_peer(c, peer, PEER_TEXT) < 0)
+	static const char via[] = " via ";
+	int len = weir_conn_peer(c, peer, PEER_TEXT);
+
+	if (len < 0) {
 		snprintf(peer, PEER_TEXT, "a client that has gone");
+		return peer;
+	}
+	if (weir_conn_via(c, peer + len + strlen(via),
+			  PEER_TEXT - (size_t)len - strlen(via)) > 0)
+		memcpy(peer + len, via, strlen(via));
 	return peer;
 }
 
@@ -257,6 +265,8 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 	add_text(&l, "listener", log->address);
 	add_text(&l, "peer",
 		 weir_conn_peer(c, peer, sizeof(peer)) < 0 ? "unknown" : peer);
+	if (weir_conn_via(c, peer, sizeof(peer)) > 0)
+		add_text(&l, "via", peer);
 	add_number(&l, "id", weir_conn_id(c));
 	add_time(&l, "start", now - s->age_ms);
 	snprintf(duration, sizeof(duration), "%lld.%03lld",

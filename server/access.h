@@ -14,6 +14,9 @@
  *   peer=127.0.0.1:50312 id=17 start=2026-01-02T03:04:05.678Z duration=2.004
  *   received=12 sent=12 end=peer
  *
+ * If a proxy has told the client's address, " via " and its own follow; in the
+ * other form, a field via.
+ *
  * Before the next line after lines were left out there is one like
  * "time=2026-01-02T03:04:08.001Z dropped=17".
  */

@@ -75,6 +75,7 @@ static const char *const phases[] = {
 	X(failed, ledger.failed)                                               \
 	X(timed_out, ledger.timed_out)                                         \
 	X(refused, ledger.refused)                                             \
+	X(probed, ledger.probed)                                               \
 	X(cut, ledger.cut)                                                     \
 	X(bytes_in, bytes_in)                                                  \
 	X(bytes_out, bytes_out)                                                \
@@ -147,17 +148,25 @@ struct list {
 static int print_connection(const struct weir_conn_info *info, void *arg)
 {
 	struct list *list = arg;
-	const char *format = "%llu peer=%s listener=%lld age_ms=%lld "
+	const char *format = "%llu peer=%s%s%s listener=%lld age_ms=%lld "
 			     "bytes_in=%llu bytes_out=%llu unsent=%llu "
 			     "waits_for=\"%s\"\n";
 	char shown[4 * sizeof(info->peer)], peer[2 * sizeof(shown)];
+	char shown_via[4 * sizeof(info->via)], via[2 * sizeof(shown_via)];
+	const char *via_name = info->via[0] ? " via=" : "";
 	int rc = 0;
 
 	cli_escape(shown, sizeof(shown), info->peer, strlen(info->peer),
 		   CLI_KEEP_UTF8);
+	cli_escape(shown_via, sizeof(shown_via), info->via, strlen(info->via),
+		   CLI_KEEP_UTF8);
 	snprintf(peer, sizeof(peer), "%s", shown[0] ? shown : "-");
+	snprintf(via, sizeof(via), "%s", shown_via);
 	if (list->is_json) {
-		format = "{\"id\": %llu, \"peer\": \"%s\", \"listener\": %lld, "
+		via_name = "\", \"via\": \"";
+		put_json_text(via, sizeof(via), shown_via);
+		format = "{\"id\": %llu, \"peer\": \"%s%s%s\", "
+			 "\"listener\": %lld, "
 			 "\"age_ms\": %lld, \"bytes_in\": %llu, "
 			 "\"bytes_out\": %llu, \"unsent\": %llu, "
 			 "\"waits_for\": \"%s\"}";
@@ -168,7 +177,8 @@ static int print_connection(const struct weir_conn_info *info, void *arg)
 	if (rc >= 0)
 		rc = weir_conn_printf(
 			list->to, format, (unsigned long long)info->id, peer,
-			(long long)info->listener, (long long)info->age_ms,
+			via_name, via, (long long)info->listener,
+			(long long)info->age_ms,
 			(unsigned long long)info->bytes_in,
 			(unsigned long long)info->bytes_out,
 			(unsigned long long)info->unsent, waits_for(info));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SERVICE@ADDRESS.  The same address twice is an error here; two names of one
- * address are found when it is bound.
+ * SERVICE[+proxy]@ADDRESS.  The same address twice is an error here; two names
+ * of one address are found when it is bound.
  */
 #include "listeners.h"
 
@@ -82,9 +82,30 @@ static bool parse_where(struct listener *ret)
 	return ret->kind >= 0;
 }
 
+/* What comes first on each connection: from "+" to "@". */
+static bool parse_additions(struct listener *ret, const char *from)
+{
+	while (*from == '+') {
+		size_t len = strcspn(++from, "+@");
+		bool is_proxy = len == 5 && memcmp(from, "proxy", len) == 0;
+
+		if (!is_proxy || ret->has_proxy) {
+			cli_error(is_proxy ? "'+%.*s' is given twice in '%s'"
+					   : "unknown '+%.*s' in '%s'; known "
+					     "is +proxy",
+				  (int)len, from, ret->spec);
+			return false;
+		}
+		ret->has_proxy = true;
+		from += len;
+	}
+	return true;
+}
+
 static bool parse_listener(struct listener *ret, const char *spec)
 {
 	const char *at = strchr(spec, '@');
+	size_t name_len = strcspn(spec, "+@");
 
 	if (!at) {
 		cli_error("'%s' is not SERVICE@ADDRESS, as in %s", spec,
@@ -94,13 +115,13 @@ static bool parse_listener(struct listener *ret, const char *spec)
 	*ret = (struct listener){
 		.spec = spec,
 		.where = at + 1,
-		.service = service_find(spec, (size_t)(at - spec)),
+		.service = service_find(spec, name_len),
 	};
 	if (!ret->service) {
-		report_unknown_service(spec, (int)(at - spec));
+		report_unknown_service(spec, (int)name_len);
 		return false;
 	}
-	return parse_where(ret);
+	return parse_additions(ret, spec + name_len) && parse_where(ret);
 }
 
 bool listeners_parse_option(struct listener *ret, const char *option,
@@ -212,6 +233,14 @@ bool listeners_have_unix(const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->all[i].kind == WEIR_ADDRESS_UNIX)
+			return true;
+	return false;
+}
+
+bool listeners_have_proxy(const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].has_proxy)
 			return true;
 	return false;
 }

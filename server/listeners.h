@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SERVICE@ADDRESS operands of the command line.
+ * The SERVICE@ADDRESS and SERVICE+proxy@ADDRESS operands of the command line.
  */
 #ifndef SERVER_LISTENERS_H
 #define SERVER_LISTENERS_H
@@ -18,6 +18,7 @@ struct listener {
 	const char *where; /* the address in it */
 	const struct service *service;
 	int kind;	   /* of it: WEIR_ADDRESS_... */
+	bool has_proxy;	   /* a PROXY header comes first */
 	bool is_named;	   /* fd:NAME, not yet resolved (activation.h) */
 	char name[300];	   /* for a successor (upgrade.h) */
 	bool is_inherited; /* from a service manager */
@@ -54,6 +55,8 @@ bool listeners_use(const struct listeners *l, unsigned what);
 bool listeners_have(const struct listeners *l, const struct service *service);
 
 bool listeners_have_unix(const struct listeners *l);
+
+bool listeners_have_proxy(const struct listeners *l);
 
 /* Unix sockets in the file system, and in the abstract namespace. */
 bool listeners_have_file(const struct listeners *l);

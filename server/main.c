@@ -332,8 +332,10 @@ static void announce(weir_server *s, const struct options *o)
 	out_announce("pid %ld", (long)getpid());
 	for (size_t i = 0; i < o->listeners.count; i++)
 		if (weir_server_address(s, (int)i, where, sizeof(where)) >= 0)
-			out_announce("listening %s@%s",
-				     o->listeners.all[i].service->name, where);
+			out_announce(
+				"listening %.*s@%s",
+				(int)strcspn(o->listeners.all[i].spec, "@"),
+				o->listeners.all[i].spec, where);
 	if (o->status)
 		status_announce();
 	agent_announce();
@@ -359,20 +361,24 @@ static int report_end(weir_server *s, int rc, bool has_started)
 {
 	struct weir_report r = { 0 };
 	const struct weir_ledger *l = &r.ledger;
+	char probed[32] = "";
 
 	if (!has_started)
 		return cannot_start(rc);
 	if (rc < 0 && rc != -ECANCELED && rc != -EBUSY)
 		cli_error("cannot go on: %s", weir_strerror(rc));
 	weir_server_join(s, &r, sizeof(r));
+	if (l->probed > 0)
+		snprintf(probed, sizeof(probed), " probed=%llu",
+			 (unsigned long long)l->probed);
 	out_announce(
 		"drained accepted=%llu completed=%llu refused=%llu cut=%llu "
-		"failed=%llu timed_out=%llu",
+		"failed=%llu timed_out=%llu%s",
 		(unsigned long long)l->accepted,
 		(unsigned long long)l->completed,
 		(unsigned long long)l->refused, (unsigned long long)l->cut,
-		(unsigned long long)l->failed,
-		(unsigned long long)l->timed_out);
+		(unsigned long long)l->failed, (unsigned long long)l->timed_out,
+		probed);
 	if (rc == -ECANCELED) /* by the stop; what a service cuts is no fault */
 		return SERVER_CUT;
 	return rc < 0 ? CLI_FAILED : CLI_DONE;

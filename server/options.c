@@ -43,6 +43,7 @@ enum {
 	OPT_ACCESS,
 	OPT_TO,
 	OPT_ACCESS_FORMAT,
+	OPT_PROXY_TRUST,
 	OPT_RULES,
 	OPT_PER_SOURCE,
 	OPT_EARLY_DROP,
@@ -98,6 +99,9 @@ static const struct cli_option table[] = {
 	  "let systemd keep the sockets for a restart" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
+	{ "proxy-trust", OPT_PROXY_TRUST, "NETWORKS",
+	  "where the proxies of +proxy connect from, as\n"
+	  "in 10.0.0.0/8,::1" },
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
 	  "info; warning if a chat uses the terminal)" },
@@ -221,7 +225,10 @@ static int print_server_help(void)
 		stream_print("  %-8s %s\n", s->name, s->help);
 	stream_print("\nAddresses: host:port  :port  [v6]:port  unix:/path  "
 		     "unix:@name  fd:N  fd:NAME\n"
-		     "Port 0 picks a free port.  Default: %s\n\nOptions:\n",
+		     "Port 0 picks a free port.  Default: %s\n"
+		     "With SERVICE+proxy@ADDRESS a proxy tells its clients' "
+		     "addresses (PROXY\nprotocol, version 1 or 2).\n"
+		     "\nOptions:\n",
 		     LISTENERS_DEFAULT);
 	print_options();
 	ctl_print_options();
@@ -399,6 +406,26 @@ static bool parse_opt_control(const struct options *o)
 	return false;
 }
 
+static int no_handler(weir_conn *c, void *arg)
+{
+	(void)c, (void)arg;
+	return WEIR_CLOSE;
+}
+
+static bool parse_opt_proxy_trust(struct options *o)
+{
+	char why[256];
+
+	o->limits.proxy_trust = optarg;
+	if (weir_service_check(WEIR_SERVICE(.readable = no_handler,
+					    .proxy = WEIR_PROXY_REQUIRED,
+					    .proxy_trust = optarg),
+			       why, sizeof(why)) == 0)
+		return true;
+	cli_error("--proxy-trust: %s", why);
+	return false;
+}
+
 static bool parse_opt_level(struct options *o)
 {
 	int level = journal_level_of(optarg);
@@ -495,6 +522,8 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_access(o);
 	case OPT_ACCESS_FORMAT:
 		return parse_opt_access_format(o);
+	case OPT_PROXY_TRUST:
+		return parse_opt_proxy_trust(o);
 	case OPT_RULES:
 		o->rules = optarg;
 		return true;
@@ -587,6 +616,26 @@ static bool check_mode(const struct listeners *l)
 	return true;
 }
 
+/* On a Unix socket its mode decides who may connect. */
+static bool check_proxy(const struct options *o)
+{
+	const struct listeners *l = &o->listeners;
+
+	if (o->limits.proxy_trust && !listeners_have_proxy(l)) {
+		cli_error("--proxy-trust: no listener here has +proxy");
+		return false;
+	}
+	for (size_t i = 0; !o->limits.proxy_trust && i < l->count; i++) {
+		if (!l->all[i].has_proxy || l->all[i].kind == WEIR_ADDRESS_UNIX)
+			continue;
+		cli_error("'%s' needs --proxy-trust NETWORKS, where its "
+			  "proxies connect from",
+			  l->all[i].spec);
+		return false;
+	}
+	return true;
+}
+
 /* Rules have words, and a path has a slash before the first blank. */
 static bool are_rules(const char *text)
 {
@@ -643,6 +692,8 @@ static bool check_combination(struct options *o)
 			  "--max-connections");
 		return false;
 	}
+	if (!check_proxy(o))
+		return false;
 	if (o->has_refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
 		cli_error("--refusal contradicts --overload hold; use "
@@ -807,6 +858,8 @@ int options_print(const struct options *o)
 		stream_print("sandbox\n");
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
+	if (l->proxy_trust)
+		print_text("proxy-trust", l->proxy_trust);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
 		print_text("listen", o->listeners.all[i].spec);
@@ -819,6 +872,10 @@ void listener_limits(struct weir_service *ret, const struct options *o,
 	*ret = o->limits;
 	if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
 		ret->first_byte_ms = ret->idle_ms = WEIR_NEVER;
+	if (l->has_proxy)
+		ret->proxy = WEIR_PROXY_REQUIRED;
+	else
+		ret->proxy_trust = NULL;
 	l->service->define(ret, o);
 }
 

@@ -110,6 +110,7 @@ static void listener_outcomes(struct metrics *m)
 	OUTCOME(failed)
 	OUTCOME(timed_out)
 	OUTCOME(refused)
+	OUTCOME(probed)
 	OUTCOME(cut)
 #undef OUTCOME
 }
@@ -130,6 +131,8 @@ static void listener_refusals(struct metrics *m)
 	REASON(access)
 	REASON(source)
 	REASON(early)
+	REASON(proxy)
+	REASON(header)
 #undef REASON
 }
 

@@ -166,7 +166,7 @@ class Server:
 
     def address(self, i=0):
         """Of listener i, as a client writes it."""
-        return re.findall(rb"^listening [a-z]+@(.*)$", self.out.data,
+        return re.findall(rb"^listening [a-z+]+@(.*)$", self.out.data,
                           re.M)[i].decode()
 
     def connect(self, i=0):

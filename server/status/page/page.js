@@ -253,7 +253,9 @@ function showTables(s) {
 	const wrong = (v, i) => (i === 4 || i === 6 || i === 7) && v !== "0";
 	$("listeners").replaceChildren(row("th", names), ...s.listeners.map((l) =>
 		row("td", [l.service + "@" + l.address, ...of(l)], wrong)));
-	const totals = [["callbacks", s.callbacks], ["accept errors", s.accept_errors],
+	const totals = [["callbacks", s.callbacks],
+		["health checks by proxies", s.ledger.probed],
+		["accept errors", s.accept_errors],
 		["shortages", s.shortages], ["starvations", s.starvations],
 		["sends refused", s.sends_refused],
 		["gone before a worker came", s.dead_on_arrival],
@@ -264,9 +266,11 @@ function showTables(s) {
 		["refused: rules", s.ledger.refused_access],
 		["refused: address", s.ledger.refused_source],
 		["refused: early", s.ledger.refused_early],
+		["refused: no trusted proxy", s.ledger.refused_proxy],
+		["refused: wrong PROXY header", s.ledger.refused_header],
 		["log lines dropped", s.log_dropped]];
 	$("totals").replaceChildren(...totals.map(([name, n], i) =>
-		row("td", [name, count(n)], (v, k) => k === 1 && i > 0 && v !== "0")));
+		row("td", [name, count(n)], (v, k) => k === 1 && i > 1 && v !== "0")));
 }
 
 function extend(h) {

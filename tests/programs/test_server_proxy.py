@@ -1,0 +1,407 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-server behind proxies: SERVICE+proxy@ADDRESS and --proxy-trust, by hand
+and with HAProxy, nginx, curl and weir-client load, as far as they are
+installed."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import unittest
+
+from weirtest import (DEADLINE, Server, TestCase, connect, main,
+                      read_all, read_exactly, reset, run, until)
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
+V2 = SIGNATURE + b"\x21\x11\0\x0c" + bytes(
+    [203, 0, 113, 9, 198, 51, 100, 1]) + struct.pack(">HH", 4711, 80)
+LOCAL = SIGNATURE + b"\x20\0\0\0"
+TRUST = ("--proxy-trust", "127.0.0.0/8,::1")
+
+HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
+CURL = shutil.which("curl")
+OPENSSL = shutil.which("openssl")
+
+
+def echo_behind_proxy(*args, **kwargs):
+    return Server("echo+proxy@127.0.0.1:0", *TRUST, *args, **kwargs)
+
+
+def say(sock, text):
+    sock.sendall(text)
+    return read_exactly(sock, len(text))
+
+
+def name_of(sock):
+    return "%s:%d" % sock.getsockname()[:2]
+
+
+class Headers(TestCase):
+    """What the lines and counts of the server say."""
+
+    def test_log_lines_have_the_client_and_the_proxy(self):
+        with echo_behind_proxy() as server:
+            for header in V1, V2:
+                with server.connect() as client:
+                    client.sendall(header)
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                    proxy = name_of(client)
+                place = (" from 203.0.113.9:4711 via %s to echo@" %
+                         proxy).encode()
+                server.logs(rb"connection \d+" + place + rb"\S+$")
+                server.logs(place + rb"\S+ ended ")
+
+    def test_a_listener_without_it_takes_no_header(self):
+        with Server("echo+proxy@127.0.0.1:0", "echo@127.0.0.1:0",
+                    *TRUST) as server:
+            with server.connect(1) as client:
+                self.assertEqual(say(client, V1), V1)
+            with server.connect(0) as client:
+                client.sendall(V1)
+                self.assertEqual(say(client, V1), V1)
+
+    def test_the_access_log_has_the_field_via(self):
+        with echo_behind_proxy("--access-log", "all") as server:
+            with server.connect() as client:
+                client.sendall(V2)
+                say(client, b"hello\n")
+                proxy = name_of(client)
+            server.logs((r" peer=203.0.113.9:4711 via=%s id=" %
+                         proxy).encode())
+
+    def test_the_list_of_connections_has_both(self):
+        with tempfile.TemporaryDirectory() as folder:
+            control = folder + "/control"
+            with echo_behind_proxy("--control", control) as server:
+                with server.connect() as client:
+                    client.sendall(V2)
+                    say(client, b"hello\n")
+                    answer = run("WEIR_SERVER", "ctl", "--control", control,
+                                 "connections")
+                    self.assertIn((" peer=203.0.113.9:4711 via=%s " %
+                                   name_of(client)).encode(), answer.stdout)
+                    answer = run("WEIR_SERVER", "ctl", "--control", control,
+                                 "connections", "--json")
+                    self.assertIn(('"peer": "203.0.113.9:4711", "via": "%s"' %
+                                   name_of(client)).encode(), answer.stdout)
+
+    def test_health_checks_are_counted_apart_and_not_logged(self):
+        with Server("reply+proxy@127.0.0.1:0", *TRUST,
+                    "--log-level", "warning") as server:
+            for header in b"", V1, V2, LOCAL:
+                for end in socket.socket.close, reset:
+                    client = server.connect()
+                    client.sendall(header)
+                    end(client)
+            status, counts = self.after(server, 8)
+            self.assertEqual(status, 0)
+            self.assertEqual(counts["probed"], 8)
+            self.assertEqual(counts["failed"], 0)
+            self.assertEqual(server.err.rest(), b"")
+
+    @staticmethod
+    def after(server, accepted):
+        """Stop it once it has accepted that many, and they have ended."""
+        def count():
+            with server.connect() as client:
+                client.sendall(V1 + b"hello")
+                client.shutdown(socket.SHUT_WR)
+                read_all(client)
+            return True
+        until(count, "%d connections" % accepted)
+        return server.stop()
+
+    def test_from_elsewhere_and_without_a_header_clients_are_refused(self):
+        with Server("echo+proxy@127.0.0.1:0", "--proxy-trust",
+                    "127.0.0.1") as server:
+            host, port = server.address().rsplit(":", 1)
+            with socket.create_connection((host, int(port)), DEADLINE,
+                                          ("127.0.0.2", 0)) as client:
+                self.gone(client)
+            server.logs(rb"from 127.0.0.2:\d+ refused: it is no trusted proxy")
+            with server.connect() as client:
+                client.sendall(b"hello\n")
+                self.gone(client)
+            server.logs(rb"refused: a wrong PROXY header: there is none")
+            _, counts = server.stop()
+            self.assertEqual(counts["refused"], 2)
+
+    def gone(self, client):
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(read_all(client), b"")
+
+
+class Options(TestCase):
+    """What is refused, printed and read again."""
+
+    def refused(self, words, *args):
+        done = run("WEIR_SERVER", "--check", *args)
+        self.assertEqual(done.returncode, 2)
+        self.assertEqual(done.stderr.decode(), "weir-server: " + words + "\n")
+
+    def test_what_cannot_be_is_said_in_one_line(self):
+        self.refused("'echo+proxy@:7' needs --proxy-trust NETWORKS, where its "
+                     "proxies connect from", "echo+proxy@:7")
+        self.refused("--proxy-trust: no listener here has +proxy",
+                     "echo@:7", *TRUST)
+        self.refused("unknown '+proxies' in 'echo+proxies@:7'; known is "
+                     "+proxy", "echo+proxies@:7")
+        self.refused("unknown '+' in 'echo+@:7'; known is +proxy", "echo+@:7")
+        self.refused("'+proxy' is given twice in 'echo+proxy+proxy@:7'",
+                     "echo+proxy+proxy@:7", *TRUST)
+        self.refused("--proxy-trust: proxy_trust: '10.0.0.1/8': bits are set "
+                     "behind the prefix", "--proxy-trust", "10.0.0.1/8")
+
+    def test_a_unix_socket_needs_no_trust(self):
+        done = run("WEIR_SERVER", "--check", "echo+proxy@unix:/tmp/x")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b'\nlisten "echo+proxy@unix:/tmp/x"\n', done.stdout)
+
+    def test_the_check_prints_the_trust(self):
+        done = run("WEIR_SERVER", "--check", "echo+proxy@:7", *TRUST)
+        self.assertIn(b'\nproxy-trust "127.0.0.0/8,::1"\n', done.stdout)
+
+    def test_a_reload_changes_the_trust(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = folder + "/config"
+            self.write(path, "192.0.2.0/24")
+            with Server("--config", path, "echo+proxy@127.0.0.1:0") as server:
+                with server.connect() as client:
+                    with contextlib.suppress(ConnectionResetError):
+                        self.assertEqual(read_all(client), b"")
+                self.write(path, "127.0.0.1/32")
+                server.process.send_signal(signal.SIGHUP)
+                server.logs(rb"reloaded '")
+                with server.connect() as client:
+                    client.sendall(V1)
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                self.write(path, "127.0.0.1/8")
+                server.process.send_signal(signal.SIGHUP)
+                server.logs(rb"not reloaded: .*bits are set")
+                with server.connect() as client:
+                    client.sendall(V2)
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+
+    @staticmethod
+    def write(path, trust):
+        with open(path, "w") as file:
+            file.write("proxy-trust = %s\n" % trust)
+
+
+class Clients(TestCase):
+    """Clients that send a header of their own."""
+
+    def test_of_weir_client_load(self):
+        for version in "v1", "v2":
+            with echo_behind_proxy() as server:
+                done = run("WEIR_CLIENT", "load", "--proxy", version,
+                           "--connections", "3", "--duration", "200ms",
+                           server.address())
+                self.assertEqual(done.returncode, 0, done.stderr)
+                server.logs(rb"connection \d+ from (127.0.0.1:\d+) via \1 to ")
+                _, counts = server.stop()
+                self.assertEqual(counts["refused"], 0)
+                self.assertEqual(counts["failed"], 0)
+
+    @unittest.skipUnless(CURL, "curl is not installed")
+    def test_of_curl(self):
+        with Server("greet+proxy@127.0.0.1:0", *TRUST) as server:
+            done = subprocess.run(
+                [CURL, "-s", "--haproxy-protocol", "--http0.9",
+                 "http://%s/" % server.address()],
+                stdout=subprocess.PIPE, timeout=DEADLINE)
+            self.assertEqual(done.stdout, b"Got your connection")
+            server.logs(rb"connection \d+ from (127.0.0.1:\d+) via \1 to ")
+
+
+class Proxy:
+    """A proxy in the foreground, with a folder for its files."""
+
+    def __init__(self, *argv, config, **kwargs):
+        self.folder = tempfile.TemporaryDirectory()
+        path = self.folder.name + "/config"
+        with open(path, "w") as file:
+            file.write(config.replace("@DIR@", self.folder.name))
+        self.process = subprocess.Popen(
+            [arg.replace("@CONFIG@", path) for arg in argv],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, **kwargs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
+
+
+FRONT = """
+global
+  maxconn 100
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+listen front
+  bind %s
+  server back %s %s
+"""
+
+
+@unittest.skipUnless(HAPROXY, "haproxy is not installed")
+class HAProxy(TestCase):
+    """HAProxy in front of the server."""
+
+    def through(self, server, options, bind="fd@%d", wrap=None):
+        """What a client says, through HAProxy, comes back; its own name."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            fd = listener.fileno()
+            front = FRONT % (bind % fd, server.address(), options)
+            with Proxy(HAPROXY, "-db", "-f", "@CONFIG@", config=front,
+                       pass_fds=[fd]):
+                with socket.create_connection(listener.getsockname(),
+                                              DEADLINE) as client:
+                    name = name_of(client)
+                    if wrap:
+                        client = wrap(client)
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                    client.close()
+        return name.encode()
+
+    def expect_client(self, options, **kwargs):
+        with echo_behind_proxy() as server:
+            name = self.through(server, options, **kwargs)
+            server.logs(rb"connection \d+ from " + name + rb" via 127.0.0.1:")
+            _, counts = server.stop()
+            self.assertEqual(counts["refused"], 0)
+
+    def test_with_a_header_of_each_version(self):
+        for option in "send-proxy", "send-proxy-v2":
+            self.expect_client(option)
+
+    def test_with_a_checksum_and_an_id(self):
+        self.expect_client("send-proxy-v2 proxy-v2-options crc32c,unique-id\n"
+                           "  unique-id-format %[uuid()]")
+
+    @unittest.skipUnless(OPENSSL, "openssl is not installed")
+    def test_with_what_it_knows_of_tls(self):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(
+                [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                 "/CN=localhost", "-keyout", folder + "/key", "-out",
+                 folder + "/cert"], check=True, stderr=subprocess.DEVNULL)
+            with open(folder + "/pem", "w") as pem:
+                for part in "/cert", "/key":
+                    with open(folder + part) as file:
+                        pem.write(file.read())
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.set_alpn_protocols(["echo"])
+            self.expect_client(
+                "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,"
+                "ssl-cipher,cert-sig,cert-key,authority,crc32c",
+                bind="fd@%d ssl crt " + folder + "/pem alpn echo",
+                wrap=lambda client: context.wrap_socket(
+                    client, server_hostname="a.example"))
+
+    def test_from_a_unix_socket_the_address_is_its_own(self):
+        for option in "send-proxy", "send-proxy-v2":
+            with echo_behind_proxy() as server, tempfile.TemporaryDirectory(
+                    ) as folder:
+                path = folder + "/front"
+                front = FRONT % ("unix@" + path, server.address(), option)
+                with Proxy(HAPROXY, "-db", "-f", "@CONFIG@", config=front):
+                    until(lambda: os.path.exists(path), "a front")
+                    with self.connected(path) as client:
+                        self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                server.logs(rb"connection \d+ from 127.0.0.1:\d+ to ")
+
+    @staticmethod
+    def connected(path):
+        def attempt():
+            with contextlib.suppress(OSError):
+                return connect("unix:" + path)
+        return until(attempt, "a front")
+
+    def test_its_checks_are_no_failures(self):
+        for option in "send-proxy", "send-proxy-v2":
+            with Server("reply+proxy@127.0.0.1:0", "--status", "127.0.0.1:0",
+                        *TRUST) as server:
+                with socket.create_server(("127.0.0.1", 0)) as listener:
+                    fd = listener.fileno()
+                    front = FRONT % ("fd@%d" % fd, server.address(),
+                                     option + " check inter 20ms")
+                    with Proxy(HAPROXY, "-db", "-f", "@CONFIG@", config=front,
+                               pass_fds=[fd]):
+                        until(lambda: self.probed(server) >= 10, "checks")
+                _, counts = server.stop()
+                self.assertGreaterEqual(counts["probed"], 10)
+                self.assertEqual(counts["failed"], 0)
+                self.assertEqual(counts["refused"], 0)
+
+    @staticmethod
+    def probed(server):
+        where = server.out.expect(rb"^status (.*)\n").group(1).decode()
+        with connect(where) as client:
+            client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
+                           b"Connection: close\r\n\r\n")
+            found = re.search(rb'outcome="probed"\} (\d+)', read_all(client))
+        return int(found.group(1))
+
+
+@unittest.skipUnless(NGINX and os.path.exists(STREAM),
+                     "nginx with its stream module is not installed")
+class Nginx(TestCase):
+    """nginx in front of the server."""
+
+    CONFIG = """
+load_module %s;
+daemon off;
+master_process off;
+pid @DIR@/pid;
+error_log @DIR@/errors;
+events {}
+stream {
+  proxy_protocol on;
+  server { listen 127.0.0.1:%d; proxy_pass %s; }
+}
+"""
+
+    def test_the_client_is_told(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        with echo_behind_proxy() as server:
+            config = self.CONFIG % (STREAM, port, server.address())
+            with Proxy(NGINX, "-c", "@CONFIG@", config=config) as proxy:
+                client = self.connected(proxy, port)
+                with client:
+                    name = name_of(client).encode()
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+            server.logs(rb"connection \d+ from " + name + rb" via 127.0.0.1:")
+
+    @staticmethod
+    def connected(proxy, port):
+        def attempt():
+            with contextlib.suppress(OSError):
+                return connect("127.0.0.1:%d" % port)
+            if proxy.process.poll() is not None:
+                raise unittest.SkipTest("nginx does not start here")
+        return until(attempt, "nginx")
+
+
+if __name__ == "__main__":
+    main()
