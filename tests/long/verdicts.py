@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Ten runs of weir-client load against a server that takes 20 ms, on a machine
-that is kept busy: none is called NOT TRUSTWORTHY although its p99 is right."""
+that is kept busy: none is called NOT TRUSTWORTHY although its p99 is within 5
+percent.  Both run before what keeps the machine busy, if that is allowed."""
 
 import asyncio
 import json
@@ -12,7 +13,8 @@ import sys
 import tempfile
 
 RUNS = 10
-TAKES = 0.020
+DELAY = 0.020
+TAKES = DELAY + 0.001  # the event loop waits for whole milliseconds
 CLIENT = os.environ.get("WEIR_CLIENT", "client/weir-client")
 
 
@@ -26,7 +28,7 @@ class Late(asyncio.Protocol):
         *lines, self.rest = (self.rest + data).split(b"\n")
         loop = asyncio.get_running_loop()
         for line in lines:
-            loop.call_later(TAKES, self.transport.write, line + b"\n")
+            loop.call_later(DELAY, self.transport.write, line + b"\n")
 
 
 def serve(say):
@@ -43,9 +45,9 @@ def serve(say):
 def prefer():
     """Over what keeps the machine busy, if that is allowed."""
     try:
-        os.nice(-10)
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except PermissionError:
-        pass
+        print("not allowed to run before others", file=sys.stderr)
 
 
 def burn():
