@@ -54,7 +54,6 @@ static int count_members(void)
 
 static struct server *serve_members(size_t total)
 {
-	memset(text, 'x', sizeof(text));
 	memset(&members, 0, sizeof(members));
 	pthread_mutex_init(&members.lock, NULL);
 	return serve(
@@ -262,7 +261,6 @@ START_TEST(the_total_bounds_one_reply_and_can_be_changed)
 		&config, WEIR_SERVICE(.readable = write_much, .arg = &result));
 	struct client *c = client_open(s);
 
-	memset(text, 'x', sizeof(text));
 	expect_reply(s, c, &result, 512 * KIB, 0);
 	expect_reply(s, c, &result, 512 * KIB + 1, -ENOBUFS);
 	config.outbox_total = 8192 * KIB;
@@ -333,7 +331,6 @@ START_TEST(at_the_bound_a_session_waits_for_its_peer)
 				 WEIR_SERVICE(.session = write_pieces));
 	struct client *c = client_open_small(s, SMALL);
 
-	memset(text, 'x', sizeof(text));
 	client_send(c, "go\n");
 	UNTIL(stats(s).unsent > LEAST - 2 * MESSAGE && session_waits(s));
 	ck_assert_uint_le(stats(s).unsent, LEAST);
@@ -346,6 +343,7 @@ END_TEST
 
 int main(void)
 {
+	memset(text, 'x', sizeof(text));
 	return RUN_TESTS("outbox_total",
 			 slow_readers_share_the_total_and_no_more,
 			 at_the_bound_clients_that_read_are_served,
