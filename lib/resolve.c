@@ -123,17 +123,19 @@ static void count_left(struct kind *kind, int n)
 static bool may_begin(struct wr_lookup *l)
 {
 	struct kind *kind = l->kind;
+	bool may;
 
 	wr_word_lock(&kind->lock);
-	l->is_queued = kind->left_behind >= kind->most_left;
-	if (l->is_queued) {
+	may = kind->left_behind < kind->most_left;
+	l->is_queued = !may;
+	if (may) {
+		kind->left_behind++;
+	} else {
 		*(kind->last ? kind->last : &kind->first) = l;
 		kind->last = &l->next;
-	} else {
-		kind->left_behind++;
 	}
 	wr_word_unlock(&kind->lock);
-	return !l->is_queued;
+	return may; /* a thread may have taken l from the queue */
 }
 
 static void unqueue_locked(struct kind *kind, struct wr_lookup **at)

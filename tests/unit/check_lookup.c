@@ -353,9 +353,9 @@ START_TEST(a_dial_that_waits_for_a_thread_polls_for_nothing)
 	struct server *s;
 	int64_t at;
 
+	wr_sys_fault = count_waits;
 	while (resolve("slow.test:80", 1) == -ETIMEDOUT)
 		;
-	wr_sys_fault = count_waits;
 	s = serve_workers(1, WEIR_SERVICE(.readable = echo));
 	dial(s, &d, "two.test");
 	UNTIL(stats(s).parked == 1);
@@ -366,7 +366,6 @@ START_TEST(a_dial_that_waits_for_a_thread_polls_for_nothing)
 	gate_open(&gate);
 	UNTIL(atomic_load(&d.is_connected));
 	end_dials(s, &d, 1);
-	wr_sys_fault = NULL;
 }
 END_TEST
 
