@@ -91,6 +91,7 @@ static struct server *serve_room(size_t mark)
 {
 	return serve_workers(2, WEIR_SERVICE(.opened = join_room,
 					     .readable = say_to_all,
+					     .first_byte_ms = WEIR_NEVER,
 					     .outbox_mark = mark));
 }
 
