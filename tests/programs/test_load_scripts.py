@@ -230,6 +230,26 @@ class Scripts(TestCase):
             self.assertEqual(run["metrics"]["answered"], 40)
             self.assertEqual(run["metrics"]["lost"], 0)
 
+    def test_nothing_is_sent_after_close_at_the_end_of_the_run(self):
+        heard = []
+
+        def serve(sock):
+            for line in sock.makefile("rb"):
+                heard.append(line)
+                time.sleep(0.15)
+                sock.sendall(line)
+
+        path = self.write("loop\nsend a\\n\nexpect line\nclose\n")
+        with PythonServer(serve) as server:
+            answer, run = self.run_json(server, "--script", path, "-c", "1",
+                                        "-r", "40", "-d", "400ms", "-t",
+                                        "30s")
+        self.assertEqual(run["metrics"]["planned"], 16)
+        self.assertEqual(run["metrics"]["sent"], len(heard))
+        self.assertEqual(run["metrics"]["never-sent"], 16 - len(heard))
+        # Not that of waiting for the last instant to send.
+        self.assertLess(run["self"]["cpu_user_s"], 5)
+
     def test_an_empty_line_of_data_is_no_message(self):
         data = os.path.join(self.folder(), "data")
         with open(data, "w") as file:

@@ -198,6 +198,29 @@ class Pace(TestCase):
                              sum(len(life) for life in self.lives))
             self.assertNotIn(b"waited for this client", answer.stderr)
 
+    def serve_slowly(self, delay):
+        def serve(sock):
+            while data := sock.recv(65536):
+                time.sleep(delay)
+                sock.sendall(data)
+        return PythonServer(serve)
+
+    def test_replies_are_read_while_an_old_connection_waits_for_its_own(self):
+        with self.serve_slowly(0.02) as server:
+            answer, run = self.load(server, "-c", "4", "-r", "400", "-P",
+                                    "16", "-d", "1s", "--lifetime", "100ms")
+        self.assertEqual(run["metrics"]["errors"], 0)
+        self.assertEqual(run["metrics"]["answered"], 400)
+        self.assertGreater(run["metrics"]["reopened"], 4)
+
+    def test_what_was_planned_is_sent_at_the_end_on_old_connections(self):
+        with self.serve_slowly(0.1) as server:
+            answer, run = self.load(server, "-c", "1", "-r", "40", "-d",
+                                    "500ms", "--lifetime", "150ms", "-t",
+                                    "30s")
+        self.assertEqual(run["metrics"]["planned"], 20)
+        self.assertEqual(run["metrics"]["answered"], 20)
+
     def test_what_is_no_time_is_refused(self):
         for option in ("--think", "--lifetime"):
             for wrong in ("", "0s", "x", "2s-1s", "1s-", "exp:", "exp:1s-2s",

@@ -451,6 +451,16 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 	}
 }
 
+/*
+ * Nothing is replaced at the end of the run: what was planned before is sent on
+ * a connection that is too old, but not after a pass that has to close it.
+ */
+static bool has_to_retire(const struct engine *e, const struct conn *c,
+			  int64_t now)
+{
+	return now >= c->retire_at && (!e->is_ending || c->retire_at == 0);
+}
+
 /* It sends no more; once all replies are there, another one replaces it. */
 static void retire(struct engine *e, struct conn *c, int64_t now)
 {
@@ -479,7 +489,8 @@ void conn_send(struct engine *e, struct conn *c, int64_t now)
 		oneway_send(e, c, now);
 		return;
 	}
-	if (now >= c->retire_at) {
+	c->is_retiring = has_to_retire(e, c, now);
+	if (c->is_retiring) {
 		retire(e, c, now);
 		return;
 	}
@@ -534,6 +545,7 @@ static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 		c->rested_ns += engine_measured_since(e, c->rest_from, now);
 	c->is_replaced = false;
 	c->retire_at = life_end(e, c, now);
+	c->is_retiring = false;
 	c->pace = PACE_FRESH;
 	replies_forget(c);
 	set_state(e, c, CONN_OPEN);

@@ -184,6 +184,9 @@ static int64_t next_instant(const struct engine *e, const struct conn *c)
 	if (c->is_paused)
 		return !e->is_ending || c->state == CONN_LEAVING ? c->rest_until
 								 : NEVER;
+	/* Its last reply wakes it, and so does the sweep. */
+	if (c->state == CONN_OPEN && c->is_retiring)
+		return NEVER;
 	if (c->pace == PACE_RESTING)
 		return c->state == CONN_OPEN && conn_has_room(e, c) &&
 				       !e->is_ending && e->budget > 0

@@ -82,6 +82,8 @@ struct conn {
 			    reply ends could not be known */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool is_paused; /* OPENING, LEAVING: until rest_until; reads nothing */
+	bool is_retiring; /* OPEN: sends no more, and is replaced when all
+			     replies are there */
 	bool is_replaced; /* closed by us; the next is being made */
 	enum conn_pace pace : 8;
 	bool was_opened, was_asked;
