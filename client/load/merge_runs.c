@@ -19,6 +19,8 @@
 #ifdef HAVE_JANSSON
 
 #include <jansson.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,12 @@
 
 /* Less of the time in which all were running is a reason for care. */
 #define OVERLAP_CARE 0.98
+
+/* ns, or a count */
+#define WHOLE_MOST 0x1p61
+
+/* Seconds; in ns, with WHOLE_MOST, it does not overflow. */
+#define STARTED_MOST 4e9
 
 struct runs {
 	struct result *all;
@@ -50,14 +58,15 @@ static const json_t *at(const json_t *object, const char *a, const char *b)
 	return b ? json_object_get(value, b) : value;
 }
 
+/* Within limits, so that the sum of a few does not overflow. */
 static int64_t whole(const json_t *object, const char *a, const char *b)
 {
 	const json_t *value = at(object, a, b);
+	double about = json_number_value(value);
 
-	if (json_is_real(value) && json_real_value(value) >= 0 &&
-	    json_real_value(value) < 9e18)
-		return (int64_t)json_real_value(value);
-	return json_integer_value(value);
+	if (about < -WHOLE_MOST || about > WHOLE_MOST)
+		return 0;
+	return json_is_real(value) ? (int64_t)about : json_integer_value(value);
 }
 
 static uint64_t number(const json_t *object, const char *a, const char *b)
@@ -74,6 +83,13 @@ static int small(const json_t *object, const char *a, const char *b)
 	return value > 0 && value < INT32_MAX ? (int)value : 0;
 }
 
+static void add_small(int *sum, const json_t *object, const char *a,
+		      const char *b)
+{
+	if (__builtin_add_overflow(*sum, small(object, a, b), sum))
+		*sum = INT_MAX;
+}
+
 static double real(const json_t *object, const char *a, const char *b)
 {
 	return json_number_value(at(object, a, b));
@@ -87,6 +103,11 @@ static bool is_true(const json_t *object, const char *a, const char *b)
 static const char *text(const json_t *object, const char *a, const char *b)
 {
 	return json_string_value(at(object, a, b));
+}
+
+static int64_t to_whole(double value)
+{
+	return (int64_t)fmin(fmax(value, 0), WHOLE_MOST);
 }
 
 /* Its place in a list of names, or 0. */
@@ -138,7 +159,7 @@ static bool read_plan(struct plan *p, const json_t *plan)
 			text(plan, "schedule", NULL), json_schedules,
 			JSON_SCHEDULES),
 		.depth = small(plan, "depth", NULL),
-		.seed = number(plan, "seed", NULL),
+		.seed = (uint64_t)json_integer_value(at(plan, "seed", NULL)),
 		.duration_ns = duration > 0 ? duration : INT64_MAX,
 		.warmup_ns = whole(plan, "times", "warmup_ns"),
 		.timeout_ns = timeout > 0 ? timeout : INT64_MAX,
@@ -187,14 +208,14 @@ static bool is_same_plan(const struct runs *m, size_t i, const char *path)
 
 static void add_plan(struct plan *p, const json_t *plan)
 {
-	p->connections += small(plan, "connections", NULL);
-	p->threads += small(plan, "threads", NULL);
-	p->idle += small(plan, "idle", NULL);
+	add_small(&p->connections, plan, "connections", NULL);
+	add_small(&p->threads, plan, "threads", NULL);
+	add_small(&p->idle, plan, "idle", NULL);
 	p->rate += real(plan, "rate", NULL);
 	p->count += number(plan, "times", "count");
 	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
-		p->bad_clients[i] +=
-			small(plan, "misfits", bad_client_names[i]);
+		add_small(&p->bad_clients[i], plan, "misfits",
+			  bad_client_names[i]);
 }
 
 /* -------------------------------------------------------------- the counts */
@@ -282,23 +303,23 @@ static void add_connections(struct runs *m, const json_t *file, int64_t off)
 		c->replies_min = least;
 	if (most > c->replies_max)
 		c->replies_max = most;
-	c->asked += asked;
-	c->open += small(file, "connections", "open");
-	c->opened += small(file, "metrics", "opened");
-	c->served += small(file, "metrics", "served");
-	c->failed += small(file, "metrics", "failed");
-	c->lost += lost;
+	add_small(&c->asked, file, "connections", "asked");
+	add_small(&c->open, file, "connections", "open");
+	add_small(&c->opened, file, "metrics", "opened");
+	add_small(&c->served, file, "metrics", "served");
+	add_small(&c->failed, file, "metrics", "failed");
+	add_small(&c->lost, file, "metrics", "lost");
 	c->reopened += number(file, "metrics", "reopened");
 	c->ended += number(file, "metrics", "ended");
-	c->down_ns += (int64_t)down;
-	c->paused_ns +=
-		(int64_t)(down * real(file, "metrics", "paused%") / 100);
+	c->down_ns = to_whole((double)c->down_ns + down);
+	c->paused_ns = to_whole((double)c->paused_ns +
+				down * real(file, "metrics", "paused%") / 100);
 	keep_most(&c->longest_silence, whole(file, "metrics", "silence"));
-	c->idle_asked += small(file, "connections", "idle_asked");
-	c->idle_opened += small(file, "connections", "idle_opened");
-	c->idle_open += small(file, "connections", "idle_open");
+	add_small(&c->idle_asked, file, "connections", "idle_asked");
+	add_small(&c->idle_opened, file, "connections", "idle_opened");
+	add_small(&c->idle_open, file, "connections", "idle_open");
 	c->bytes_each = number(file, "connections", "bytes_each");
-	c->starved += small(file, "metrics", "starved");
+	add_small(&c->starved, file, "metrics", "starved");
 	for (int i = 0; i < WORST_CONNECTIONS; i++)
 		c->worst[i] = (int)json_integer_value(json_array_get(
 			at(file, "connections", "starved_numbers"), (size_t)i));
@@ -315,12 +336,12 @@ static void add_bad_clients(struct result *r, const json_t *file)
 			text(row, "kind", NULL), bad_client_names,
 			BAD_CLIENT_KINDS)];
 
-		m->asked += small(row, "asked", NULL);
-		m->opened += small(row, "opened", NULL);
+		add_small(&m->asked, row, "asked", NULL);
+		add_small(&m->opened, row, "opened", NULL);
 		m->attempts += number(row, "attempts", NULL);
 		m->let_go += number(row, "let_go", NULL);
 		m->failed += number(row, "failed", NULL);
-		m->open += small(row, "open", NULL);
+		add_small(&m->open, row, "open", NULL);
 	}
 }
 
@@ -474,7 +495,7 @@ static void add_seconds(struct result *r, const json_t *file, int64_t off)
 		s->errors += number(row, "errors", NULL);
 		s->bytes_in += number(row, "bytes_in", NULL);
 		s->bytes_out += number(row, "bytes_out", NULL);
-		s->open += small(row, "open", NULL);
+		add_small(&s->open, row, "open", NULL);
 		s->has_bad_clients =
 			s->has_bad_clients || is_true(row, "misfits", NULL);
 		s->is_drain = s->is_drain && is_true(row, "drain", NULL);
@@ -485,12 +506,21 @@ static void add_seconds(struct result *r, const json_t *file, int64_t off)
 
 /* ------------------------------------------------------------- the verdict */
 
+static enum verdict verdict_of(const json_t *file)
+{
+	const char *name = text(file, "verdict", "verdict");
+	int grade = place(name, verdict_names, 3);
+
+	return name && strcmp(name, verdict_names[grade]) == 0
+		       ? (enum verdict)grade
+		       : VERDICT_NOT;
+}
+
 static void add_verdict_of(struct result *r, const json_t *file,
 			   const char *path)
 {
 	const char *name = strrchr(path, '/');
-	enum verdict grade = (enum verdict)place(
-		text(file, "verdict", "verdict"), verdict_names, 3);
+	enum verdict grade = verdict_of(file);
 	const json_t *reason;
 	size_t i;
 
@@ -499,6 +529,9 @@ static void add_verdict_of(struct result *r, const json_t *file,
 			    json_string_value(reason)
 				    ? json_string_value(reason)
 				    : "");
+	if (grade > r->verdict)
+		verdict_add(r, grade, "%s: it gives no reason for its verdict",
+			    name ? name + 1 : path);
 	r->is_cut = r->is_cut || is_true(file, "run", "cut");
 	r->is_stopped = r->is_stopped || is_true(file, "run", "stopped");
 	r->is_incomplete =
@@ -536,6 +569,7 @@ static json_t *open_run(const char *path)
 	    strcmp(text(file, "schema", NULL), JSON_SCHEMA) == 0 &&
 	    whole(file, "version", NULL) == JSON_VERSION &&
 	    real(file, "run", "started") > 0 &&
+	    real(file, "run", "started") < STARTED_MOST &&
 	    number(file, "run", "elapsed_ns") > 0)
 		return file;
 	json_decref(file);
@@ -600,7 +634,7 @@ static void finish(struct runs *m)
 		m->plan->duration_ns = r->elapsed;
 	if (c->asked > 0 && m->squares > 0) {
 		c->fairness = sum * sum / (c->asked * m->squares);
-		c->replies_median = (uint64_t)(m->medians / c->asked);
+		c->replies_median = (uint64_t)to_whole(m->medians / c->asked);
 	}
 	snprintf(r->target, sizeof(r->target), "%s", target ? target : "");
 }

@@ -403,6 +403,19 @@ class MergedResults(TestCase):
             answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], path)
             self.assertEqual(answer.returncode, 2, answer)
             self.assertIn(says, answer.stderr)
+        for verdict in ({}, {"verdict": "fine"},
+                        {"verdict": "NOT TRUSTWORTHY", "reasons": []}):
+            with open(path, "w") as file:
+                json.dump(dict(good, verdict=verdict), file)
+            answer = run("WEIR_CLIENT", "load", "merge", path, "--strict")
+            self.assertEqual(answer.returncode, 3, answer)
+        most = dict(good["connections"], asked=2**31 - 2, open=2**31 - 2)
+        with open(path, "w") as file:
+            json.dump(dict(good, connections=most), file)
+        answer = run("WEIR_CLIENT", "load", "merge", path, path, "--json", "-")
+        found = json.loads(answer.stdout)
+        self.assertEqual(found["connections"]["asked"], 2**31 - 1)
+        self.assertEqual(found["connections"]["open"], 2**31 - 1)
         # Values of another type are absent, whatever they are.
         for key in good:
             for value in (None, -1, "x", [], {}, [[]], [{}], {"a": 1}):
@@ -410,6 +423,7 @@ class MergedResults(TestCase):
                     json.dump(dict(good, **{key: value}), file)
                 answer = run("WEIR_CLIENT", "load", "merge", path, path)
                 self.assertIn(answer.returncode, (0, 1, 2), answer)
+                self.assertNotIn(b"runtime error", answer.stderr)
         answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], "--json",
                      self.paths[0])
         self.assertEqual(answer.returncode, 2)

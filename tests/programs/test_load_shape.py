@@ -157,6 +157,11 @@ class Pace(TestCase):
             self.skipTest("this build has no jansson")
         return answer, json.loads(answer.stdout)
 
+    def check_filled(self, answer, run):
+        """Unless the client was held up, as it says then."""
+        if run["metrics"]["stall"] < 20e6:
+            self.assertNotIn(b"waited for this client", answer.stderr)
+
     def test_clients_think_after_each_reply(self):
         for think, least in (("40ms", 40e6), ("20ms-60ms", 20e6),
                              ("exp:40ms", 0)):
@@ -164,7 +169,7 @@ class Pace(TestCase):
                 answer, run = self.load(server, "-c", "8", "-d", "1s",
                                         "--think", think)
             self.assertEqual(run["metrics"]["errors"], 0)
-            self.assertNotIn(b"waited for this client", answer.stderr)
+            self.check_filled(answer, run)
             self.assertGreater(run["metrics"]["answered"], 8)
             if least:
                 self.assertLessEqual(run["metrics"]["answered"],
@@ -196,7 +201,7 @@ class Pace(TestCase):
                 self.assertEqual(metrics[name], 0, name)
             self.assertEqual(metrics["answered"],
                              sum(len(life) for life in self.lives))
-            self.assertNotIn(b"waited for this client", answer.stderr)
+            self.check_filled(answer, run)
 
     def serve_slowly(self, delay):
         def serve(sock):
