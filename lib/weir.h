@@ -144,8 +144,8 @@ typedef void weir_closed(weir_conn *c, void *arg);
 
 /*
  * Decides about a client that the access rules let in: 0 admits it, any other
- * result closes it without a word (refused_access).  fd is its socket, peer its
- * address.  It runs on the acceptor, which keeps all deadlines: it must not
+ * result closes it without a reply (refused_access).  fd is its socket, peer
+ * its address.  It runs on the acceptor, which keeps all deadlines: it must not
  * block.  With WEIR_PROXY_REQUIRED it runs on a worker, and peer is the address
  * that the PROXY header tells.
  */
@@ -286,11 +286,11 @@ enum {
  * in the affinity of the calling thread, or the CPU quota of its control group
  * or of a parent group, rounded up, if that is less.
  *
- * Clients are judged before they take a place: first by access (see
- * weir_access_new()), then by the early refusals, then by the limit of their
- * source, and last by admit of the service.  With WEIR_PROXY_REQUIRED the
- * client of the header is judged, once that has come; a header that tells no
- * client is of the proxy, which is trusted.
+ * A client is checked before it gets a place: first against access (see
+ * weir_access_new()), then against the early refusals, then against the limit
+ * of its source, and last by admit of the service.  With WEIR_PROXY_REQUIRED
+ * the checks are made when the header has come, for the client that it tells.
+ * A connection whose header tells no client is the proxy's own: it is trusted.
  *
  * max_per_source is the number of connections that one source may have open: an
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
@@ -300,20 +300,20 @@ enum {
  * Up to 65,536 sources are counted; beyond that a client is let in uncounted
  * (sources_full).
  *
- * From early_start connections on that have not sent a first message,
- * early_percent of new clients are refused, and more the more there are, up to
- * all of them at early_full.
+ * When early_start open connections have not sent a first message,
+ * early_percent of new clients are refused.  The share grows with the number of
+ * such connections; at early_full of them all new clients are refused.
  *
  * While the server is full and a client waits, the connection that has been
  * idle longest is ended as at its deadline for idle time, if it has been idle
- * for evict_ms: `expired' is called, and a session gets -ETIMEDOUT.  A session
- * with session_on_worker is not ended so.
+ * for evict_ms: `expired' is called, and a session gets -ETIMEDOUT.  This does
+ * not end a session with session_on_worker.
  *
  * outbox_total limits the unsent output of all connections, in which a message
  * of weir_msg_new() counts once for each connection that keeps it.  A
- * connection may leave an eighth of what is left of outbox_total unsent, or 16
- * KiB if that is more: its outbox_mark and outbox_max count as no more than
- * that.  A write of up to outbox_mark is always taken while nothing is unsent.
+ * connection may have unsent an eighth of what is left of outbox_total, or 16
+ * KiB if that is more: a larger outbox_mark or outbox_max is lowered to that.
+ * A write of up to outbox_mark is always taken while nothing is unsent.
  * So clients that do not read share outbox_total evenly, and the others are
  * served as before.
  */
@@ -391,9 +391,9 @@ struct weir_config {
  * no callback runs.  The header is no input: it restarts no deadline, starts no
  * session and is not counted in bytes_in.  On TCP it is believed only from the
  * networks of proxy_trust; a Unix socket trusts all that its mode lets connect.
- * A connection from elsewhere, or whose header is wrong, is closed without a
- * word and counts as refused.  There is no guessing: a connection without a
- * header is wrong, and without WEIR_PROXY_REQUIRED a header is input.
+ * A connection from elsewhere, or whose header is wrong or missing, is closed
+ * without a reply and counts as refused.  Without WEIR_PROXY_REQUIRED a header
+ * is input.
  * weir_conn_peer() and weir_conn_local() then give the addresses of the header.
  */
 struct weir_service {
@@ -507,7 +507,7 @@ struct weir_ledger {
 	uint64_t refused_limit;	 /* connections or descriptors, WEIR_REFUSE; */
 				 /* no memory for the stack of a session */
 	uint64_t refused_drain;	 /* came after a stop began */
-	uint64_t refused_access; /* the rules, or admit; without a word */
+	uint64_t refused_access; /* the rules, or admit; without reply */
 	uint64_t refused_source; /* limit or rate of the client's address */
 	uint64_t refused_early;	 /* early_start to early_full */
 	uint64_t refused_proxy;	 /* WEIR_PROXY_REQUIRED: not in proxy_trust */
@@ -679,7 +679,7 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
  * uses others after weir_server_configure() with a new object.  A line is
  *
  *   allow 10.0.0.0/8    clients of this network may connect
- *   deny ::/0           they may not; they are closed without a word
+ *   deny ::/0           they may not; they are closed without a reply
  *   exempt 192.0.2.7    they may, and the lines below and the settings
  *                       max_per_source and early_... do not apply to them
  *   limit 20 per 32/64  connections of one source, which is an IPv4 /32 or an
@@ -691,14 +691,15 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
  * that none matches is denied if there is an allow, and else allowed.  A
  * v4-mapped address is IPv4.  For clients of Unix sockets there are "uid:1000"
  * and "gid:100" instead of a network: the effective user and group of the
- * client when it connected.  Rules for networks do not concern them, nor the
- * other way round.  limit and rate may be given once; limit replaces
- * max_per_source.  A file is at most 64 MiB long.
+ * client when it connected.  Rules for networks apply only to TCP clients, and
+ * those for users and groups only to clients of Unix sockets.  limit and rate
+ * may be given once; limit replaces max_per_source.  A file is at most 64 MiB
+ * long.
  *
  * If why is not NULL, it gets at most cap bytes of text with the NUL, such as
- * "line 3: '10.0.0.1/8': bits are set behind the prefix".  The caller gives the
- * object up with weir_access_unref(); each server that uses it has a reference
- * of its own.
+ * "line 3: '10.0.0.1/8': bits are set behind the prefix".  The caller frees the
+ * object with weir_access_unref(); each server that uses it has a reference of
+ * its own.
  *
  * Returns 0; -EINVAL; -ENOMEM; -ENOENT, -EACCES ... (as open(2)).
  * Thread: any.  Since: 0.1.
@@ -709,7 +710,7 @@ WEIR_API int weir_access_load(weir_access **ret, const char *path, char *why,
 			      size_t cap);
 
 /*
- * Take another reference, which is a, and give one up.  NULL is allowed.
+ * Take another reference, and return a; or give one up.  NULL is allowed.
  *
  * Thread: any.  Since: 0.1.
  */
@@ -943,20 +944,20 @@ WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
 			       const struct weir_service *service);
 
 /*
- * Run fn with arg as a session that has no peer, on the workers: work that
+ * Run fn with arg on the workers, as a session that has no peer: for work that
  * repeats in a loop with weir_sleep(), a connection of weir_dial() that is kept
- * open, a job after the start.  It has a stack of 256 KiB.  Before the start of
- * the server it is kept, and begins with it.
+ * open, or a job after the start.  It has a stack of 256 KiB.  A session that
+ * is spawned before the start of the server begins with it.
  *
  * The connection that fn gets has no socket: input calls return 0, output calls
  * -EPIPE.  weir_conn_ref() of it lets other threads wake, close and cancel the
  * session.  weir_conn_server(), weir_conn_set_timer() and data work, too.
  *
- * In a stop its waits end as those of a session do: weir_sleep() with
- * -ESHUTDOWN at once.  It can return that, or do its last work until the
- * deadline of the stop.  It completes with WEIR_CLOSE or -ESHUTDOWN; another
- * -errno is logged, and it has failed.  Other verdicts are bugs.  In the ledger
- * it is `spawned`.  It counts against max_dialled.
+ * In a stop its waits end as those of a session do: weir_sleep() returns
+ * -ESHUTDOWN at once.  fn can return that, or finish its work before the
+ * deadline of the stop.  The session completes with WEIR_CLOSE or -ESHUTDOWN;
+ * another -errno is logged, and the session has failed.  Other verdicts are
+ * bugs.  The ledger counts it as `spawned`.  It counts against max_dialled.
  *
  * Returns 0; -EINVAL; -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
  * Thread: any.  Since: 0.1.
@@ -1004,10 +1005,9 @@ WEIR_API int weir_timer_free(weir_timer *t);
  * Change queue_length, queue_age_ms, max_connections, overload, outbox_total,
  * lame_duck_ms, drain_ms, log_level, refusal, max_per_source, early_start,
  * early_percent, early_full, evict_ms and access: all of them, or nothing on an
- * error.  Pass
- * the structure of weir_server_new() with changes, because a field that is not
- * set gets its default as in that call.  The other fields cannot change: each
- * has the value of that call, or is 0 or NULL.
+ * error.  Pass the structure of weir_server_new() with changes, because a field
+ * that is not set gets its default as in that call.  The other fields cannot
+ * change: each has the value of that call, or is 0 or NULL.
  *
  * Connections that are open or queued stay, also above a lower limit.  With
  * WEIR_REFUSE instead of WEIR_HOLD the clients that wait are refused at once.
@@ -1298,10 +1298,10 @@ WEIR_API int weir_ref_want_room(weir_ref *ref);
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *
  * So do weir_dial(), weir_resolve() and the calls on a connection of
- * weir_dial() in a session, except that a drain does not end weir_dial() and
- * weir_resolve(), and that only -ECANCELED ends a write.  During such a wait
- * the deadlines of the session's own connection have no effect, and its output
- * is sent.  In other threads and callbacks all of these calls block the thread;
+ * weir_dial() in a session.  But a drain does not end weir_dial() and
+ * weir_resolve(), and only -ECANCELED ends a write.  During such a wait the
+ * deadlines of the session's own connection have no effect, and its output is
+ * sent.  In other threads and callbacks all of these calls block the thread;
  * so do weir_dial() and weir_resolve() with session_on_worker.
  */
 
@@ -1337,9 +1337,9 @@ struct weir_poll {
  * given are not valid after it.  With WEIR_POLL_ROOM alone, write_ms and
  * lifetime_ms apply.
  *
- * -ESHUTDOWN comes when the server drains and 100 ms have passed without input;
- * but while a peer of weir_dial() owes an answer, because output was written
- * after its last input, the wait goes on until the deadline of the stop.
+ * -ESHUTDOWN comes when the server drains and 100 ms have passed without input.
+ * If output was written to a peer of weir_dial() after its last input, an
+ * answer is expected: then the wait goes on until the deadline of the stop.
  *
  * Returns how many are ready, also if there is another reason to return; 0
  * (timeout_ms have passed); -ETIMEDOUT (a deadline of one of them has passed);
@@ -1351,8 +1351,8 @@ struct weir_poll {
 WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
 
 /*
- * Wait for ms milliseconds, from 0; in a session also WEIR_NEVER: until another
- * reason to return.  A drain ends it at once.
+ * Wait for ms milliseconds, 0 or more.  In a session ms may be WEIR_NEVER: wait
+ * until there is another reason to return.  A drain ends the wait at once.
  *
  * Returns 0 (ms have passed); -EINTR, -ESHUTDOWN, -ECANCELED (in a session);
  * -EINVAL.
@@ -1363,7 +1363,7 @@ WEIR_API int weir_sleep(int ms);
 /* Settings and counts of weir_relay(). */
 struct weir_relay {
 	size_t size;	 /* sizeof(struct weir_relay) */
-	int idle_ms;	 /* longest time without a byte; a time; as of a */
+	int idle_ms;	 /* longest time without a byte; a time; that of a */
 	uint64_t from_a; /* bytes relayed: the call adds to them */
 	uint64_t from_b;
 };
@@ -1382,7 +1382,8 @@ struct weir_relay {
  * it cuts the other one, as weir_ref_cancel() does, so that its peer does not
  * wait.  After -EINTR the call can be repeated.
  *
- * relay may be NULL: the preset, and no counts, which are also set on an error.
+ * relay may be NULL: the default of idle_ms, and no counts.  The counts are
+ * also set on an error.
  *
  * Returns 0; -ETIMEDOUT (also: idle_ms); -EINTR, -ESHUTDOWN, -ECANCELED (as
  * weir_conn_wait()); -ECONNRESET, -EPIPE ... (an error of a or b); -EINVAL;
@@ -1452,8 +1453,8 @@ WEIR_API int weir_conn_peer(weir_conn *c, char *buf, size_t cap);
 WEIR_API int weir_conn_local(weir_conn *c, char *buf, size_t cap);
 
 /*
- * Write the address of the proxy, from which the connection came, as
- * weir_conn_peer() does.
+ * Write the address of the proxy from which the connection came, as
+ * weir_conn_peer() writes that of the client.
  *
  * Returns the length; -ENODATA (no PROXY header has told the address of the
  * client: weir_conn_peer() is the peer of the socket); -ENOSPC; -ENOTCONN;
@@ -1482,10 +1483,10 @@ WEIR_API int weir_conn_proxy_tlv(const weir_conn *c, int type, int index,
 WEIR_API int weir_conn_proxy_tls(const weir_conn *c);
 
 /*
- * Write a PROXY header of version 1 or 2 to buf, which tells the peer and the
- * local address of c: the first bytes for another connection that passes the
- * input of c on.  107 bytes are enough.  If c is of a Unix socket, the header
- * tells no addresses: UNKNOWN, or LOCAL.
+ * Write to buf a PROXY header of version 1 or 2 with the peer and the local
+ * address of c.  Send it first on another connection, to which the input of c
+ * is passed on.  107 bytes are enough.  If c is of a Unix socket, the header
+ * has no addresses: UNKNOWN, or LOCAL.
  *
  * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
  * Thread: handler.  Since: 0.1.
@@ -1623,7 +1624,8 @@ WEIR_API void weir_unref(weir_ref *ref);
  *
  * Returns 0; -ENOBUFS (outbox_mark, or what outbox_total leaves of it, would be
  * exceeded, or a session waits in a write: nothing was taken); -EPIPE (ended);
- * -ENOMEM; -EINVAL (a connection of weir_dial()). Thread: any.  Since: 0.1.
+ * -ENOMEM; -EINVAL (a connection of weir_dial()).
+ * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_ref_send(weir_ref *ref, const void *buf, size_t len);
 WEIR_API int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count);

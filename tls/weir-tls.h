@@ -12,9 +12,9 @@
  *	rc = weir_server_listen(server, ":7", &service);
  *	weir_tls_free(tls);
  *
- * Handlers stay as they are: input and output are the plain bytes, and the
- * handler is called when the handshake is over.  docs/TLS.md tells what holds
- * and what differs.  The rules of weir.h apply to these calls, too.
+ * Handlers need no change: input and output are the plain bytes, and the
+ * handler is called when the handshake is over.  docs/TLS.md has the
+ * differences.  The rules of weir.h apply to these calls, too.
  */
 #ifndef WEIR_TLS_H
 #define WEIR_TLS_H
@@ -26,9 +26,9 @@ extern "C" {
 #endif
 
 /*
- * A certificate with its key, or what a client trusts, and all else that a
- * handshake needs.  It is counted and does not change: a listener gets new
- * files by weir_tls_replace().
+ * A context: certificates with their keys, trusted authorities and settings of
+ * handshakes.  It has a reference count and does not change: a listener gets
+ * new files with another context, by weir_tls_replace().
  */
 typedef struct weir_tls weir_tls;
 
@@ -46,7 +46,7 @@ enum { WEIR_TLS_1_2 = 0, WEIR_TLS_1_3 = 1 };
 enum {
 	/* A client: verify nothing.  Anybody can be the peer. */
 	WEIR_TLS_INSECURE = 1 << 0,
-	/* A peer may end its output without telling so, as TCP can be cut. */
+	/* The end of TCP without close_notify is an end of input. */
 	WEIR_TLS_EOF_IS_END = 1 << 1
 };
 
@@ -54,13 +54,13 @@ enum {
 struct weir_tls_config {
 	size_t size; /* sizeof(struct weir_tls_config) */
 
-	const char *certificate; /* file: the own one, then its chain */
-	const char *key;	 /* file; NULL: in that of the certificate */
-	const char *ca;	  /* file: who signs the peers; NULL: of a client, */
-			  /* the system's; of a server, none */
+	const char *certificate; /* file: certificate, then its chain */
+	const char *key;	 /* file; NULL: it is in the same file */
+	const char *ca;	  /* file: authorities of peers; NULL: for a client, */
+			  /* the system's; for a server, none */
 	const char *crl;  /* file: revoked certificates of peers; NULL */
-	const char *name; /* client: of the peer's certificate: a host or */
-			  /* an address */
+	const char *name; /* client: host or address that the certificate */
+			  /* of the peer must have */
 	const char *alpn; /* protocols, best first: "h2,http/1.1"; NULL */
 	int client;	  /* server: WEIR_TLS_NO_CLIENT ... */
 	int min_version;  /* WEIR_TLS_1_2 or _1_3 */
@@ -72,9 +72,10 @@ struct weir_tls_config {
 				    __VA_ARGS__ })
 
 /*
- * Make what listeners need, or with weir_tls_new_client() what connections of
- * the program's own need.  All files are read and checked now.  If why is not
- * NULL, a failure writes one line to it: at most cap bytes with the NUL.
+ * Make a context for listeners, or with weir_tls_new_client() one for
+ * connections that the program makes.  All files are read and checked now.  If
+ * why is not NULL, a failure writes one line to it: at most cap bytes with the
+ * NUL.
  *
  * Returns 0; -EINVAL (a file, or a field, is not good); -ENOENT, -EACCES ... (a
  * file cannot be read); -ENOMEM.
@@ -87,10 +88,11 @@ WEIR_API int weir_tls_new_client(weir_tls **ret,
 				 char *why, size_t cap);
 
 /*
- * Add another certificate to a server's, before it is used: it is shown to a
- * client that asks for one of its names.
+ * Add another certificate to a context of a server, before the context is used.
+ * A client that asks for one of its names gets it.
  *
- * Returns as weir_tls_new(); -EBUSY (it is used); -EINVAL also for a client's.
+ * Returns as weir_tls_new(); -EBUSY (it is used); -EINVAL (also: tls is of
+ * weir_tls_new_client()).
  * Thread: any, one at a time.  Since: 0.1.
  */
 WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
@@ -105,17 +107,17 @@ WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
 WEIR_API void weir_tls_free(weir_tls *tls);
 
 /*
- * Tell when the first of the own certificates ends.
+ * Get the time until the first of its certificates expires.
  *
- * Returns seconds from now, below 0 if it has ended; INT64_MAX (there is none).
+ * Returns seconds, below 0 if it has expired; INT64_MAX (no certificate).
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 
 /*
- * Have all connections of the service use TLS: a server's for
- * weir_server_listen() and weir_server_adopt(), a client's for
- * weir_server_dial(), which needs its name.
+ * Have all connections of the service use TLS: with a context of a server for
+ * weir_server_listen() and weir_server_adopt(), with one of a client, which
+ * needs its name, for weir_server_dial().
  *
  * Returns 0; -EINVAL.
  * Thread: any.  Since: 0.1.
@@ -123,8 +125,8 @@ WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 WEIR_API int weir_tls_use(struct weir_service *service, weir_tls *tls);
 
 /*
- * Have a listener that uses TLS take another certificate.  Handshakes that
- * begin from now on use it; connections go on with theirs.
+ * Have a listener that uses TLS take another context.  Handshakes that begin
+ * from now on use it; open connections keep theirs.
  *
  * Returns 0; -EINVAL (no such listener, or it does not use TLS).
  * Thread: any.  Since: 0.1.
@@ -134,8 +136,9 @@ WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
 /*
  * Begin TLS on a connection that is in clear, as STARTTLS does.  All output has
  * to leave before that: in a callback that does not wait, -EAGAIN says that
- * some is left.  Bytes that have come already belong to the handshake.  A
- * client's tls begins as the client, with this name if it is not NULL.
+ * some is left.  Bytes that have come already belong to the handshake.  With a
+ * tls of weir_tls_new_client() this side is the client, and name, unless it is
+ * NULL, replaces the name of tls.
  *
  * A session, and the owner of a connection of weir_dial(), wait until the
  * handshake is over.  Another callback returns to the library, which makes the
@@ -144,7 +147,7 @@ WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
  *
  * Returns 0; -EAGAIN; -EALREADY (it uses TLS); -EPIPE; -EPROTO (the handshake
  * has failed, see weir_conn_tls()); -ECONNRESET; -ETIMEDOUT (handshake_ms);
- * another error of input; -ENOMEM; -EINVAL (also a client's without a name).
+ * another error of input; -ENOMEM; -EINVAL (also: a client without a name).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_start_tls(weir_conn *c, weir_tls *tls, const char *name);
