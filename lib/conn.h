@@ -438,7 +438,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome);
 bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 
 /*
- * Owner, before any callback: close without a word.  why is for the log; NULL:
+ * Owner, before any callback: close without a reply.  why is for the log; NULL:
  * that of the outcome.
  */
 void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why);

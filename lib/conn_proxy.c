@@ -3,9 +3,9 @@
  * The PROXY header of a connection.
  *
  * "The header takes no input": no byte behind it leaves the kernel, so that
- * whatever reads first, a handler or a layer, finds its own first byte.  What
- * belongs to the header is known only after it was looked at.  So the input is
- * read twice, the first time with MSG_PEEK.
+ * the first reader, a handler or a layer, finds its own first byte.  Where the
+ * header ends is known only after it was seen.  So the input is read twice, the
+ * first time with MSG_PEEK.
  */
 #include <errno.h>
 #include <string.h>

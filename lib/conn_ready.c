@@ -31,7 +31,7 @@ static bool is_valid(const struct weir_poll *p, const struct weir_conn *session)
 	       (c->table == NULL || c == session);
 }
 
-/* What a call has buffered needs no wait, and a wait no empty buffer. */
+/* Before the wait: send the output, and free an empty buffer. */
 static int begin(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at all slots takes long, so its result is used for several clients.  A
- * connection that has become active since is told apart by its owner.
+ * Looking at all slots takes long, so the result is used for several clients.
+ * The owner of a connection checks whether it has become active since.
  */
 #include "evict.h"
 

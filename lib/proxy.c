@@ -3,8 +3,8 @@
  * A header is read again from its first byte whenever more bytes have come.  It
  * is short, and so no state has to be kept between two segments.
  *
- * Wrong bytes are refused as early as they can be told, and a header is never
- * guessed: bytes that are none are an error.
+ * Wrong bytes are refused as early as possible.  Bytes that are not a header
+ * are an error.
  */
 #include "proxy.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * "ready" ends a drain, also one that an operator has asked HAProxy for, so it
- * is said only until each of a few balancers has heard it.  A successor never
- * says it: its predecessor was up.
+ * "ready" ends a drain in HAProxy, also one that an operator has asked for.  So
+ * it is sent only until each of a few balancers has received it.  A successor
+ * never sends it: its predecessor was up.
  */
 #include "agent.h"
 
@@ -14,7 +14,7 @@
 #include "out.h"
 #include "upgrade.h"
 
-/* Ready is said for this time, and at least in so many answers. */
+/* "ready" is sent for this time, and at least in this number of answers. */
 #define READY_SECONDS 10
 #define READY_ANSWERS 3
 
@@ -23,7 +23,7 @@
 
 static struct {
 	weir_server *own, *server;
-	int maxconn; /* 0: is not said */
+	int maxconn; /* 0: not sent */
 	int answers;
 	bool is_successor;
 	struct timespec began_at;

@@ -100,8 +100,8 @@ static const struct cli_option table[] = {
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "proxy-trust", OPT_PROXY_TRUST, "NETWORKS",
-	  "where the proxies of +proxy connect from, as\n"
-	  "in 10.0.0.0/8,::1" },
+	  "networks of the proxies of +proxy, such as\n"
+	  "10.0.0.0/8,::1" },
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
 	  "info; warning if a chat uses the terminal)" },
@@ -128,21 +128,20 @@ static const struct cli_option table[] = {
 	  "have (default a quarter of\n"
 	  "--max-connections, at least 16)" },
 	{ "early-drop", OPT_EARLY_DROP, "START:PERCENT:FULL",
-	  "from START connections on that have sent\n"
-	  "nothing yet, refuse PERCENT of new clients,\n"
-	  "and more the more there are, all from FULL\n"
-	  "on" },
+	  "when START connections have sent nothing\n"
+	  "yet, refuse PERCENT of new clients; refuse\n"
+	  "more with their number, and all at FULL" },
 	{ "evict-idle", OPT_EVICT, "DURATION",
 	  "when the server is full, end the connection\n"
-	  "that has been idle longest, if that is as\n"
-	  "long as this" },
+	  "that has been idle longest, if for at least\n"
+	  "this long" },
 	{ "user", OPT_USER, "USER[:GROUP]",
-	  "become this user once the sockets are open" },
+	  "become this user once all sockets are open" },
 	{ "chroot", OPT_CHROOT, "FOLDER",
-	  "then see no other files than those in FOLDER" },
+	  "then make FOLDER the root directory" },
 	{ "sandbox", OPT_SANDBOX, NULL,
-	  "then use no files but those of the options,\n"
-	  "and open no TCP connections (Landlock)" },
+	  "then use only the files of the options, and\n"
+	  "open no TCP connections (Landlock)" },
 	{ "check", 'n', NULL, "print the resulting settings and exit" },
 	{ "help", 'h', NULL, "print this help and exit" },
 	{ "version", 'V', NULL, "print the version and exit" },
@@ -568,7 +567,7 @@ static bool check_file_option(const char *path)
 	return is_file;
 }
 
-/* Options for single services against those that there are. */
+/* Options that only some services use. */
 static bool check_uses(const struct options *o)
 {
 	if (o->file && !check_file_option(o->file))

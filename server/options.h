@@ -26,7 +26,7 @@ struct options {
 	const char *to;	      /* an address */
 	const char *pid_file;
 	const char *status;  /* an address; NULL: none */
-	const char *agent;   /* so too */
+	const char *agent;   /* as status */
 	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
 	const char *rules; /* of --access, as given */

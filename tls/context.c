@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What handshakes need.  It does not change once it is used, so no handshake
- * sees a half of it: a reload makes another one.
+ * Contexts.  A context does not change once it is used, so no handshake sees a
+ * part of a change: a reload makes another context.
  */
 #include <errno.h>
 #include <openssl/err.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An idle connection has no buffers: those of the thread that runs it do.  They
- * are empty between two operations, so it does not matter that a session may go
- * on in another thread.
+ * An idle connection has no buffers: each operation uses those of its thread.
+ * They are empty between two operations, so a session may continue in another
+ * thread.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -24,8 +24,8 @@
 #define HELLO	  1
 
 /*
- * Records without data: of a handshake, and after it within a second.  Each
- * costs us more than the peer.
+ * Limits of records without data: in a handshake, and after it in a second.
+ * Such a record costs this side more than the peer.
  */
 #define HANDSHAKE_RECORDS 4096
 #define OTHER_RECORDS	  100
