@@ -362,8 +362,8 @@ struct weir_config {
  * weir_reverse(), it is parked with that stack and uses no thread.  Any worker
  * may resume it: hold no mutex over a call that waits, and use no thread-local
  * variable after it that was read before, nor errno.  With session_on_worker a
- * session stays on one worker, which does nothing else until it returns.  It
- * does so too where stacks cannot be switched (docs/THREADING.md).
+ * session stays on one worker, which does nothing else until it returns.  All
+ * sessions do so where stacks cannot be switched (docs/THREADING.md).
  *
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of
@@ -392,9 +392,9 @@ struct weir_config {
  * session and is not counted in bytes_in.  On TCP it is believed only from the
  * networks of proxy_trust; a Unix socket trusts all that its mode lets connect.
  * A connection from elsewhere, or whose header is wrong or missing, is closed
- * without a reply and counts as refused.  Without WEIR_PROXY_REQUIRED a header
- * is input.
- * weir_conn_peer() and weir_conn_local() then give the addresses of the header.
+ * without a reply and counts as refused.  weir_conn_peer() and
+ * weir_conn_local() give the addresses of the header.  Without
+ * WEIR_PROXY_REQUIRED a header is input.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
