@@ -179,8 +179,6 @@ int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
 	if (session->coro == NULL || is_watched_by(d, session))
 		return 0;
 	rc = wr_poller_add(poller, c->fd, interest, key);
-	if (rc == -EEXIST)
-		rc = wr_poller_change(poller, c->fd, interest, key);
 	if (rc < 0)
 		return rc;
 	wr_table_ref(session->table);
@@ -191,17 +189,16 @@ int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
 	return 0;
 }
 
-/* A duplicate of the descriptor would stay in the poller. */
+/* A detached descriptor, or a duplicate, would stay in the poller. */
 void wr_conn_unwatch(struct weir_conn *c, int fd)
 {
 	struct wr_own_conn *d = own_conn(c);
 	struct weir_conn *session = wr_conn_session();
 
-	if (d->watcher_table == NULL)
-		return;
-	if (session && is_watched_by(d, session))
+	if (session && session->coro && fd >= 0)
 		wr_poller_remove(session->core->poller, fd);
-	wr_table_unref(d->watcher_table);
+	if (d->watcher_table)
+		wr_table_unref(d->watcher_table);
 	d->watcher_table = NULL;
 }
 

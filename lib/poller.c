@@ -5,6 +5,8 @@
  */
 #include "poller.h"
 
+#include <errno.h>
+
 #include "bounds.h"
 #include "sys.h"
 
@@ -48,8 +50,9 @@ int wr_poller_add(int poller, int fd, unsigned interest, uint64_t key)
 {
 	struct epoll_event ev = { .events = to_epoll(interest),
 				  .data.u64 = key };
+	int rc = wr_sys_epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev);
 
-	return wr_sys_epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev);
+	return rc == -EEXIST ? wr_poller_change(poller, fd, interest, key) : rc;
 }
 
 int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key)

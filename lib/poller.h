@@ -26,7 +26,7 @@ struct wr_event {
 int wr_poller_open(void);
 void wr_poller_close(int poller);
 
-/* 0 or -errno */
+/* 0 or -errno.  One that is there already, under another key, is changed. */
 int wr_poller_add(int poller, int fd, unsigned interest, uint64_t key);
 int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key);
 void wr_poller_remove(int poller, int fd);

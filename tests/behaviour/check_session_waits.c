@@ -760,6 +760,57 @@ START_TEST(a_dialled_connection_outlives_its_session_and_its_server)
 }
 END_TEST
 
+static int answer_line(weir_conn *c, void *arg)
+{
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	(void)arg;
+	return n > 0 ? weir_conn_write(c, line, (size_t)n) : (int)n;
+}
+
+struct handing {
+	struct upstream up;
+	weir_server *server;
+};
+
+static int dial_and_hand_on(weir_conn *c, void *arg)
+{
+	const struct handing *h = arg;
+	weir_conn *up;
+	int rc = weir_dial(&up, h->up.address, 0), fd = -1;
+
+	(void)c;
+	if (rc == 0)
+		fd = weir_conn_detach(up);
+	if (fd >= 0)
+		rc = weir_server_adopt(h->server, NULL, fd,
+				       WEIR_SERVICE(.session = answer_line));
+	weir_conn_free(up);
+	return rc < 0 ? rc : WEIR_CLOSE;
+}
+
+START_TEST(what_a_session_has_dialled_can_be_handed_to_its_server)
+{
+	struct handing h = { .up = upstream_open() };
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.session = dial_and_hand_on,
+					      .speaks_first = 1, .arg = &h));
+	struct client *c;
+	int up;
+
+	h.server = s->weir;
+	c = client_open(s);
+	up = upstream_accept(&h.up);
+	client_expect_eof(c);
+	say(up, "hello\n");
+	expect_said(up, "hello\n");
+	close(up);
+	close(h.up.listener);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -777,5 +828,6 @@ int main(void)
 		a_thread_waits_for_a_time_and_for_connections,
 		a_thread_waits_for_room,
 		input_that_a_session_looks_at_stays_while_it_waits,
-		a_dialled_connection_outlives_its_session_and_its_server);
+		a_dialled_connection_outlives_its_session_and_its_server,
+		what_a_session_has_dialled_can_be_handed_to_its_server);
 }
