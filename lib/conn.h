@@ -541,6 +541,12 @@ struct weir_conn *wr_conn_session(void);
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
 
+/* For struct weir_poll: its output is sent, or cannot be. */
+#define WR_POLL_SENT 4
+
+/* weir_conn_wait() without a look at its arguments. */
+int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
+
 /* Any thread: what a session, or its connecting, waits for has come. */
 void wr_conn_post_answer(void *session);
 

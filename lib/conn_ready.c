@@ -90,6 +90,8 @@ static bool look_at(struct weir_poll *p, short found)
 		p->ready |= WEIR_POLL_INPUT;
 	if (wr_conn_has_room(c) || has_failed || rc < 0)
 		p->ready |= WEIR_POLL_ROOM;
+	if (!wr_conn_has_output(c) || rc < 0)
+		p->ready |= WR_POLL_SENT;
 	p->ready &= p->events;
 	return rc == WR_FLUSH_YIELDED;
 }
@@ -183,8 +185,13 @@ static int wait_until(struct wait *w, int64_t until)
 		if (w->session && atomic_load(&w->session->is_cut))
 			return -ECANCELED;
 		rc = look(w);
-		if (rc == -EINTR)
+		if (rc == -EINTR) {
+			rc = w->session ? wr_conn_let_others_run(w->session)
+					: 0;
+			if (rc < 0)
+				return rc;
 			continue;
+		}
 		now = wr_now_ns();
 		if (rc != 0 || now >= until)
 			return rc;
@@ -196,25 +203,32 @@ static int wait_until(struct wait *w, int64_t until)
 	}
 }
 
-int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms)
+int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 {
 	struct wait w = { .session = wr_conn_session(),
 			  .list = list,
 			  .count = count };
-	WR_NO_CANCEL_IF(w.session == NULL);
 	int rc = 0;
 
-	if (list == NULL || count < 1 || count > WEIR_POLL_MOST ||
-	    timeout_ms < WEIR_NEVER)
-		return -EINVAL;
-	for (int i = 0; i < count; i++)
-		if (!is_valid(&list[i], w.session))
-			return -EINVAL;
 	wr_conn_flush_waiting(w.session);
 	for (int i = 0; i < count && rc == 0; i++)
 		rc = begin(&w, &list[i]);
 	return rc < 0 ? rc
 		      : wait_until(&w, wr_deadline_at(wr_now_ns(), timeout_ms));
+}
+
+int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms)
+{
+	const struct weir_conn *session = wr_conn_session();
+	WR_NO_CANCEL_IF(session == NULL);
+
+	if (list == NULL || count < 1 || count > WEIR_POLL_MOST ||
+	    timeout_ms < WEIR_NEVER)
+		return -EINVAL;
+	for (int i = 0; i < count; i++)
+		if (!is_valid(&list[i], session))
+			return -EINVAL;
+	return wr_conn_wait_ready(list, count, timeout_ms);
 }
 
 /* --------------------------------------------------------------------- time */

@@ -32,6 +32,12 @@ static int let_others_run(struct relay *r)
 	return wr_conn_let_others_run(r->session);
 }
 
+/* An error of its output: the kernel may tell it to no other call. */
+static int output_error(struct weir_conn *c)
+{
+	return c->out.error ? wr_conn_flush(c) : 0;
+}
+
 /* One piece, up to a buffer.  1; 0: nothing is there, or the end; -errno. */
 static int move_piece(struct relay *r, struct way *w)
 {
@@ -52,6 +58,8 @@ static int move_piece(struct relay *r, struct way *w)
 	}
 	if (n == -EAGAIN)
 		return 0;
+	if (n == 0)
+		n = output_error(w->from);
 	if (n < 0) {
 		wr_conn_cut(w->to);
 		return (int)n;
@@ -71,26 +79,20 @@ static int move_piece(struct relay *r, struct way *w)
 	return rc < 0 ? rc : 1;
 }
 
-static int move_all(struct relay *r, struct way *w)
+/* Up to a turn, so that the other way gets its own. */
+static int move_turn(struct relay *r, struct way *w)
 {
-	int rc = 1;
+	uint64_t end = *w->bytes + WR_TURN_BYTES;
+	int rc = output_error(w->to);
 
-	while (rc > 0 && !w->is_over && wr_conn_has_room(w->to))
+	if (rc < 0)
+		wr_conn_cut(w->from);
+	else
+		rc = 1;
+	while (rc > 0 && !w->is_over && *w->bytes < end &&
+	       wr_conn_has_room(w->to))
 		rc = move_piece(r, w);
 	return rc < 0 ? rc : 0;
-}
-
-/* Wait until all is sent: the other way is over and cannot be held up. */
-static int send_the_rest(struct weir_conn *c)
-{
-	int rc = WR_FLUSH_DONE;
-
-	while (rc >= 0 && wr_conn_has_output(c)) {
-		rc = wr_conn_flush(c);
-		if (rc > 0)
-			rc = wr_conn_wait_flush(c, rc);
-	}
-	return rc;
 }
 
 /* What the connection is waited for, as the end of one way and the other. */
@@ -102,29 +104,29 @@ static int events_of(const struct way *input, const struct way *output)
 		events |= WEIR_POLL_INPUT;
 	if (!output->is_over && !wr_conn_has_room(output->to))
 		events |= WEIR_POLL_ROOM;
+	if (wr_conn_has_output(input->from))
+		events |= WR_POLL_SENT;
 	return events;
 }
 
 static int wait_for_more(struct relay *r)
 {
 	struct weir_poll list[2];
-	int count = 0, rc = 0;
+	int count = 0, rc;
 
-	for (int i = 0; i < 2 && rc >= 0; i++) {
-		struct way *w = &r->ways[i], *other = &r->ways[!i];
+	for (int i = 0; i < 2; i++) {
+		struct way *w = &r->ways[i];
 
-		if (other->is_over && !w->is_over)
-			rc = send_the_rest(w->to);
 		list[count].conn = w->from;
-		list[count].events = events_of(w, other);
+		list[count].events = events_of(w, &r->ways[!i]);
 		count += list[count].events != 0;
 	}
-	if (rc < 0)
-		return rc;
 	r->turn = 0;
-	rc = weir_conn_wait(list, count, WEIR_NEVER);
-	if (rc == -ETIMEDOUT && r->session && r->session->call.timed_out == 0)
-		r->session->call.timed_out = list[0].conn->call.timed_out;
+	rc = wr_conn_wait_ready(list, count, WEIR_NEVER);
+	for (int i = 0; i < count && rc == -ETIMEDOUT && r->session; i++)
+		if (r->session->call.timed_out == 0)
+			r->session->call.timed_out =
+				list[i].conn->call.timed_out;
 	return rc < 0 ? rc : 0;
 }
 
@@ -134,7 +136,7 @@ static int run(struct relay *r)
 
 	while (rc == 0) {
 		for (int i = 0; i < 2 && rc == 0; i++)
-			rc = move_all(r, &r->ways[i]);
+			rc = move_turn(r, &r->ways[i]);
 		if (rc == 0 && r->ways[0].is_over && r->ways[1].is_over)
 			break;
 		if (rc == 0)

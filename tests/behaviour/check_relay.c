@@ -5,6 +5,7 @@
  */
 #include "test.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 struct plan {
@@ -262,6 +263,122 @@ START_TEST(a_thread_may_relay)
 }
 END_TEST
 
+/* A relay in a thread between two local pairs; the test has the other ends. */
+struct local_relay {
+	struct pair pair;
+	pthread_t thread;
+	int a, b;
+	_Atomic bool is_over;
+	int rc, rc_after; /* of the relay; of a read from a behind it */
+};
+
+static int local_end(weir_conn **ret)
+{
+	const struct timeval patience = { .tv_sec = 20 };
+	const int least = 1;
+	char where[32];
+	int ends[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+	setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience,
+		   sizeof(patience));
+	snprintf(where, sizeof(where), "fd:%d", ends[0]);
+	ck_assert_int_eq(weir_dial(ret, where, 0), 0);
+	return ends[1];
+}
+
+static void *relay_locally(void *arg)
+{
+	struct local_relay *r = arg;
+	char byte;
+
+	r->rc = weir_relay(r->pair.a, r->pair.b, NULL);
+	r->rc_after = (int)weir_conn_read(r->pair.a, &byte, 1);
+	weir_conn_free(r->pair.a);
+	weir_conn_free(r->pair.b);
+	atomic_store(&r->is_over, true);
+	return NULL;
+}
+
+static void local_relay_begin(struct local_relay *r)
+{
+	r->a = local_end(&r->pair.a);
+	r->b = local_end(&r->pair.b);
+	ck_assert_int_eq(pthread_create(&r->thread, NULL, relay_locally, r), 0);
+}
+
+static void local_relay_end(struct local_relay *r, int result)
+{
+	UNTIL(atomic_load(&r->is_over));
+	pthread_join(r->thread, NULL);
+	close(r->a);
+	close(r->b);
+	ck_assert_msg(r->rc == result, "%s", error_name(r->rc));
+}
+
+/* More than a socket of local_end() takes, less than half of outbox_mark. */
+#define PART 65536
+
+static void send_part(int fd)
+{
+	static const char part[PART];
+
+	ck_assert_int_eq(send(fd, part, PART, 0), PART);
+}
+
+/* Until the relay takes no more. */
+static void fill(int fd)
+{
+	struct pollfd room = { .fd = fd, .events = POLLOUT };
+
+	while (poll(&room, 1, 300) > 0)
+		send_part(fd);
+}
+
+static void receive_part(int fd)
+{
+	static char part[PART];
+
+	ck_assert_int_eq(recv(fd, part, PART, MSG_WAITALL), PART);
+}
+
+START_TEST(a_way_that_has_ended_is_not_held_up_by_the_other)
+{
+	struct local_relay r = { .is_over = false };
+	char byte;
+
+	local_relay_begin(&r);
+	send_part(r.a);
+	ck_assert_int_eq(shutdown(r.a, SHUT_WR), 0);
+	send_part(r.b);
+	/* a takes nothing, and b takes the rest and the end */
+	receive_part(r.b);
+	ck_assert_int_eq(recv(r.b, &byte, 1, 0), 0);
+	receive_part(r.a);
+	close(r.b);
+	r.b = -1;
+	ck_assert_int_eq(recv(r.a, &byte, 1, 0), 0);
+	local_relay_end(&r, 0);
+}
+END_TEST
+
+START_TEST(a_peer_that_takes_no_more_ends_the_relay)
+{
+	struct local_relay r = { .is_over = false };
+	char waste[4096];
+
+	local_relay_begin(&r);
+	fill(r.a);
+	ck_assert_int_eq(shutdown(r.b, SHUT_RD), 0);
+	while (recv(r.b, waste, sizeof(waste), 0) > 0)
+		continue; /* there is room, which the relay tries to use */
+	local_relay_end(&r, -EPIPE);
+	ck_assert_int_eq(r.rc_after, -ECANCELED);
+}
+END_TEST
+
 START_TEST(what_cannot_be_relayed_is_refused)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
@@ -292,5 +409,8 @@ int main(void)
 			 a_client_that_resets_ends_the_upstream,
 			 an_upstream_that_resets_ends_the_client,
 			 a_wake_interrupts_a_relay_which_goes_on,
-			 a_thread_may_relay, what_cannot_be_relayed_is_refused);
+			 a_thread_may_relay,
+			 a_way_that_has_ended_is_not_held_up_by_the_other,
+			 a_peer_that_takes_no_more_ends_the_relay,
+			 what_cannot_be_relayed_is_refused);
 }
