@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which clients may have a connection, and how many of one source.  The table
- * of sources is fixed: a source has a place among a few, where one without
- * connections gives way.  If there is none, the client is not counted.
+ * of sources has a fixed size.  A source has a few possible places in it and
+ * replaces one that has no connections; if all have some, the client is not
+ * counted.
  *
  * Any thread; the judge takes one lock.
  */

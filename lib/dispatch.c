@@ -41,10 +41,7 @@ static void run_close_callbacks(struct weir_conn *c)
 
 /* ----------------------------------------------------------------- the end */
 
-/*
- * Where proxies connect, they also check whether the server is there: only a
- * header comes, or not even that.
- */
+/* Health checks of proxies connect, send at most a header, and close. */
 static bool is_probe(const struct weir_conn *c, int end)
 {
 	return c->service->set.proxy == WEIR_PROXY_REQUIRED &&
@@ -928,8 +925,8 @@ static int make_layer(struct weir_conn *c)
 }
 
 /*
- * "A storm of handshakes leaves half of the pool": the other ones wait in a
- * list, and a worker that ends a step takes the next from it.
+ * "Handshakes leave half of the pool free": further handshakes wait in a list,
+ * and a worker that ends a step takes the next one from it.
  */
 static bool begin_handshake(struct weir_conn *c)
 {

@@ -5,7 +5,7 @@
  * What one peer sends is received into the worker's spare buffer and sent to
  * the other one at once.  What its socket does not take stays in its outbox,
  * and nothing more is received for it until half of outbox_mark is free.  The
- * two ways do not hold each other up: no call for one of them waits.
+ * two directions do not delay each other: no call for one of them waits.
  */
 #include <errno.h>
 
