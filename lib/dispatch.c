@@ -928,14 +928,20 @@ static int make_layer(struct weir_conn *c)
  * "Handshakes leave half of the pool free": further handshakes wait in a list,
  * and a worker that ends a step takes the next one from it.
  */
+static bool may_shake(const struct wr_core *core)
+{
+	int most = core->config.set.workers / 2;
+
+	return core->handshakes.running < (most ? most : 1);
+}
+
 static bool begin_handshake(struct weir_conn *c)
 {
 	struct wr_core *core = c->core;
-	int most = core->config.set.workers / 2;
 	bool may_run;
 
 	wr_lock(&core->lock);
-	may_run = core->handshakes.running < (most ? most : 1);
+	may_run = may_shake(core);
 	if (may_run) {
 		core->handshakes.running++;
 	} else {
@@ -952,13 +958,14 @@ static bool begin_handshake(struct weir_conn *c)
 	return may_run;
 }
 
-static void end_handshake(struct wr_core *core)
+/* Give a place, or one that is not used, to the next in the list. */
+static void pass_handshake(struct wr_core *core, int ended)
 {
 	struct wr_node *next;
 
 	wr_lock(&core->lock);
-	core->handshakes.running--;
-	next = core->handshakes.first;
+	core->handshakes.running -= ended;
+	next = may_shake(core) ? core->handshakes.first : NULL;
 	if (next)
 		core->handshakes.first = next->next;
 	if (core->handshakes.first == NULL)
@@ -993,7 +1000,7 @@ static enum step go_on_handshake(struct weir_conn *c)
 		return STEP_GONE;
 	if (rc == 0) {
 		rc = wr_layer_handshake(c);
-		end_handshake(core);
+		pass_handshake(core, 1);
 	}
 	if (rc < 0)
 		return fail_handshake(c, rc);
@@ -1009,24 +1016,36 @@ static bool has_step(const struct weir_conn *c)
 	return c->layer ? !c->layer->has_begun : c->service->layer_speaks_first;
 }
 
-static enum step go_on_without_layer(struct weir_conn *c)
+/* WEIR_END_NONE: nothing ends it. */
+static int end_without_layer(struct weir_conn *c)
 {
-	int rc;
-
 	if (atomic_load(&c->is_cut))
-		return end_now(c, WEIR_END_CUT);
+		return WEIR_END_CUT;
 	if (take_event(c, WR_EV_CLOSE))
-		return end_now(c, WEIR_END_CLOSED);
+		return WEIR_END_CLOSED;
 	if (take_event(c, WR_EV_DEADLINE) && wr_conn_due_at(c) <= c->ctx->now)
-		return expire(c);
+		return wr_conn_due_end(c);
 	if (wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
 	    c->ctx->now >= wr_conn_drain_until(c, true))
-		return end_now(c, WEIR_END_DRAIN);
+		return WEIR_END_DRAIN;
+	return WEIR_END_NONE;
+}
+
+/* One from the list that makes no handshake passes its place on. */
+static enum step go_on_without_layer(struct weir_conn *c)
+{
+	int end = end_without_layer(c), rc;
+
 	(void)take_event(c, WR_EV_OUT);
-	rc = wr_conn_flush(c);
+	rc = end ? 0 : wr_conn_flush(c);
+	if (!end && rc >= 0 && has_step(c))
+		return go_on_handshake(c);
+	pass_handshake(c->core, 0);
 	if (rc < 0)
 		return fail_handshake(c, rc);
-	return has_step(c) ? go_on_handshake(c) : STEP_PARK;
+	if (end == WEIR_END_LIFETIME || end == WEIR_END_HANDSHAKE)
+		log_deadline(c, end);
+	return end ? end_now(c, end) : STEP_PARK;
 }
 
 /* The session learns of it: nothing ends a connection under it. */
@@ -1040,7 +1059,7 @@ static enum step go_on_for_session(struct weir_conn *c)
 	if (!begin_handshake(c))
 		return STEP_GONE;
 	rc = wr_layer_handshake(c);
-	end_handshake(core);
+	pass_handshake(core, 1);
 	c->in.is_ready = rc != 0;
 	return STEP_ON;
 }
