@@ -421,10 +421,18 @@ int64_t weir_tls_expires(const weir_tls *tls)
 	return least;
 }
 
+/*
+ * OpenSSL takes an empty name for none, and one that begins with a dot for all
+ * names that end so.
+ */
 static bool lacks_name(const weir_tls *tls, const char *name)
 {
-	return tls->layer.speaks_first && name == NULL && tls->name == NULL &&
-	       !(tls->config.flags & WEIR_TLS_INSECURE);
+	if (name == NULL)
+		name = tls->name;
+	if (!tls->layer.speaks_first)
+		return false;
+	return name ? name[0] == '\0' || name[0] == '.'
+		    : !(tls->config.flags & WEIR_TLS_INSECURE);
 }
 
 int weir_tls_use(struct weir_service *service, weir_tls *tls)

@@ -245,7 +245,7 @@ static int error_of(struct stream *s, int n)
 	if (s->error && s->failed == NULL)
 		return s->error;
 	if (s->saw_eof) {
-		s->layer.is_truncated = s->is_up;
+		s->layer.is_truncated = s->is_up && !SSL_has_pending(s->ssl);
 		return -ECONNRESET;
 	}
 	note_failure(s);

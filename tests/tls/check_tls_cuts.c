@@ -113,6 +113,27 @@ static void stop(struct server *s)
 	SSL_CTX_free(ctx);
 }
 
+/* Half a record: something is missing. */
+START_TEST(an_end_within_a_record_is_a_failure)
+{
+	struct server *s = start(WEIR_NEVER);
+
+	for (size_t left = 1; left < 20; left += 6) {
+		struct moved m = moved_open(s);
+		size_t most;
+
+		ck_assert(converse(&m, SIZE_MAX, ROOM));
+		ck_assert_int_eq(SSL_write(m.c.ssl, "y", 1), 1);
+		most = m.said + (size_t)BIO_pending(m.to) - left;
+		ck_assert(!moved_say(&m, most, ROOM));
+		tls_abandon(&m.c);
+		UNTIL(stats(s).ledger.open == 0);
+	}
+	ck_assert_uint_eq(stats(s).ledger.completed, 0);
+	stop(s);
+}
+END_TEST
+
 enum { FIN, RST };
 
 static void cut_at_every_byte(int how)
@@ -224,7 +245,8 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("tls_cuts", a_client_may_end_at_any_byte,
+	return RUN_TESTS("tls_cuts", an_end_within_a_record_is_a_failure,
+			 a_client_may_end_at_any_byte,
 			 a_client_may_reset_at_any_byte,
 			 clients_that_stall_at_any_byte_are_ended_in_time,
 			 a_handshake_may_come_byte_by_byte,

@@ -352,6 +352,25 @@ START_TEST(a_client_verifies_the_server_and_its_name)
 }
 END_TEST
 
+/* OpenSSL takes them for no name, and for all names below it. */
+START_TEST(a_name_that_would_match_others_is_refused)
+{
+	weir_tls *trusting = tls_client(NULL), *dotted = tls_client(".example");
+	struct weir_service service = *echo_service();
+	struct server *s = tls_serve(NULL, echo_service());
+	weir_conn *c;
+
+	ck_assert_int_eq(dial_tls(&c, s, trusting, ""), -EINVAL);
+	weir_conn_free(c);
+	ck_assert_int_eq(dial_tls(&c, s, trusting, ".example"), -EINVAL);
+	weir_conn_free(c);
+	ck_assert_int_eq(weir_tls_use(&service, dotted), -EINVAL);
+	(void)server_stop_and_check(s);
+	weir_tls_free(trusting);
+	weir_tls_free(dotted);
+}
+END_TEST
+
 static atomic_int answered, ended;
 
 static int ask(weir_conn *c, void *arg)
@@ -517,6 +536,7 @@ int main(void)
 			 a_protocol_is_agreed_on_or_the_handshake_fails,
 			 clients_are_who_they_say_or_are_not_served,
 			 a_client_verifies_the_server_and_its_name,
+			 a_name_that_would_match_others_is_refused,
 			 a_server_dials_by_tls, tls_begins_in_mid_connection,
 			 what_is_sent_in_clear_behind_starttls_is_not_obeyed);
 }
