@@ -312,6 +312,8 @@ static void line_closed(weir_conn *c, void *arg)
 
 void access_end(void)
 {
+	if (atomic_load(&dropped) > 0)
+		out_flush(); /* the queue may be full yet */
 	report_access_dropped();
 }
 

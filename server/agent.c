@@ -23,7 +23,7 @@
 
 static struct {
 	weir_server *own, *server;
-	int maxconn; /* 0: not sent */
+	int balancers; /* 0: their share is not sent */
 	int answers;
 	bool is_successor;
 	struct timespec began_at;
@@ -42,6 +42,18 @@ static bool says_ready(void)
 	return true;
 }
 
+/* A reload may change it. */
+static int print_share(weir_conn *c)
+{
+	struct weir_stats now;
+	int rc = weir_server_stats(agent.server, &now, sizeof(now));
+
+	if (rc < 0)
+		return rc;
+	return weir_conn_printf(c, " maxconn:%d",
+				(int)now.max_connections / agent.balancers);
+}
+
 static int agent_answer(weir_conn *c, void *arg)
 {
 	int rc;
@@ -51,8 +63,8 @@ static int agent_answer(weir_conn *c, void *arg)
 	    !upgrade_has_successor())
 		return weir_conn_printf(c, "drain\n");
 	rc = weir_conn_printf(c, says_ready() ? "up ready 100%%" : "up 100%%");
-	if (rc >= 0 && agent.maxconn > 0)
-		rc = weir_conn_printf(c, " maxconn:%d", agent.maxconn);
+	if (rc >= 0 && agent.balancers > 0)
+		rc = print_share(c);
 	return rc < 0 ? rc : weir_conn_printf(c, "\n");
 }
 
@@ -81,8 +93,7 @@ int agent_open(weir_server *s, const struct options *o,
 
 	agent.server = s;
 	agent.is_successor = upgrade_has_predecessor();
-	if (o->agent_balancers > 0)
-		agent.maxconn = o->config.max_connections / o->agent_balancers;
+	agent.balancers = o->agent_balancers;
 	rc = weir_server_new(&agent.own,
 			     WEIR_CONFIG(.workers = 1,
 					 .max_connections = CLIENTS_MOST,

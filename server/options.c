@@ -674,16 +674,41 @@ static bool load_rules(struct options *o)
 	return false;
 }
 
+/* A descriptor can be listened on twice, and clients would reach either. */
+static bool check_addresses(const struct options *o)
+{
+	const char *const options[][2] = { { "--status", o->status },
+					   { "--agent", o->agent } };
+	struct listeners all = { 0 };
+	struct listener l;
+	bool is_good = true;
+
+	for (size_t i = 0; is_good && i < o->listeners.count; i++)
+		is_good = listeners_append(&all, &o->listeners.all[i]);
+	for (size_t i = 0; is_good && i < 2; i++)
+		if (options[i][1])
+			is_good = listeners_parse_option(&l, options[i][0],
+							 options[i][1]) &&
+				  listeners_append(&all, &l);
+	listeners_fini(&all);
+	return is_good;
+}
+
 /* Options that are valid alone but not together. */
 static bool check_combination(struct options *o)
 {
-	if (!check_uses(o))
+	if (!check_uses(o) || !check_addresses(o))
 		return false;
 	if (o->has_mode && !check_mode(&o->listeners))
 		return false;
 	if (o->sandbox && listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
 		cli_error("--sandbox: it forbids the connections that the "
 			  "service 'relay' makes");
+		return false;
+	}
+	if (o->agent_balancers > 0 && !o->agent) {
+		cli_error("--agent-balancers: there is no --agent to tell "
+			  "them");
 		return false;
 	}
 	if (o->agent_balancers > o->config.max_connections) {

@@ -212,6 +212,16 @@ bool privileges_check(struct options *o)
 
 /* -------------------------------------------------------------------- drop */
 
+/* Root could, when the options were read. */
+static bool can_read(const char *file)
+{
+	if (access(file, R_OK) == 0)
+		return true;
+	cli_error("--file: the server's user cannot read '%s': %s", file,
+		  strerror(errno));
+	return false;
+}
+
 bool privileges_drop(const struct options *o)
 {
 	tzset(); /* its files are out of reach soon */
@@ -221,5 +231,7 @@ bool privileges_drop(const struct options *o)
 		return false;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail("weir-server", "PR_SET_NO_NEW_PRIVS");
-	return !o->sandbox || sandbox_enter(o);
+	if (o->sandbox && !sandbox_enter(o))
+		return false;
+	return !o->file || can_read(o->file);
 }

@@ -131,11 +131,17 @@ static bool allow_listeners(int rules, const struct listeners *l)
 	return true;
 }
 
-/* What reloads read, and what a stop removes. */
+/*
+ * What reloads read, and what a stop removes.  Behind another root there are no
+ * reloads, and the paths of their files mean nothing.
+ */
 static bool allow_all(int rules, const struct options *o)
 {
-	return allow_beside(rules, o->file, READ_FILE) &&
-	       allow_beside(rules, o->config_file, READ_FILE) &&
+	if (!allow_beside(rules, o->file, READ_FILE))
+		return false;
+	if (o->root)
+		return true;
+	return allow_beside(rules, o->config_file, READ_FILE) &&
 	       allow_beside(rules, options_rules_file(o), READ_FILE) &&
 	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&

@@ -128,6 +128,15 @@ class Names(Base):
                          "echo@fd:a"),
             "weir-server", "--status", "'fd:b'", "passed are: a")
 
+    def test_a_socket_has_one_listener(self):
+        self.skip_without_status()
+        for args in (("--status", "fd:3", "echo@fd:3"),
+                     ("--agent", "fd:3", "echo@fd:3"),
+                     ("--agent", "fd:3", "--status", "fd:3"),
+                     ("--agent", "fd:a", "echo@fd:a")):
+            self.check_usage(self.refused(self.listeners(1), "a", *args),
+                             "weir-server", args[0], "given twice")
+
     def test_no_program_inherits_them(self):
         sockets = self.listeners(2)
         with Server("echo@fd:unknown", **self.passing(sockets, None)) as server:

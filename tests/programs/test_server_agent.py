@@ -37,6 +37,22 @@ class Agent(TestCase):
             self.assertEqual(self.ask(server), b"up ready 100% maxconn:333\n")
             self.assertEqual(server.stop()[0], 0)
 
+    def test_a_reload_changes_the_share(self):
+        config = self.folder() + "/config"
+
+        def write(text):
+            with open(config, "w") as file:
+                file.write(text)
+        write("max-connections = 1000\n")
+        with self.serve("--agent-balancers", "2", "--config",
+                        config) as server:
+            self.assertIn(b" maxconn:500\n", self.ask(server))
+            write("max-connections = 100\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"info reloaded")
+            self.assertIn(b" maxconn:50\n", self.ask(server))
+            self.assertEqual(server.stop()[0], 0)
+
     def test_from_the_request_to_stop_on_it_drains(self):
         with self.serve("--lame-duck", "never", "echo@127.0.0.1:0") as server:
             server.process.send_signal(signal.SIGTERM)
@@ -57,7 +73,8 @@ class Agent(TestCase):
     def test_options_that_cannot_be(self):
         for args in (["--agent", "nonsense"], ["--agent", "fd:"],
                      ["--agent-balancers", "0"], ["--agent-balancers", "x"],
-                     ["--agent-balancers", "3", "-m", "2"]):
+                     ["--agent-balancers", "3"],
+                     ["--agent-balancers", "3", "-m", "2", "--agent", ":0"]):
             self.check_usage(run("WEIR_SERVER", *args, "echo@127.0.0.1:0"),
                              "weir-server", args[0])
 

@@ -139,6 +139,16 @@ class Privileges(unittest.TestCase):
             pass
 
     @needs_root
+    def test_a_file_that_the_user_cannot_read_is_told(self):
+        path = self.path("page", "a page")
+        os.chmod(path, 0o600)
+        got = run("WEIR_SERVER", "--user", "65534:65534", "--file", path,
+                  "file@127.0.0.1:0")
+        self.assertEqual((got.returncode, got.stdout), (1, b""), got)
+        self.assertIn(b"--file: the server's user cannot read '%s': "
+                      b"Permission denied" % path.encode(), got.stderr)
+
+    @needs_root
     def test_a_new_root_hides_all_other_files(self):
         path = self.path("page", "a page")
         with Server("--chroot", self.folder, "--user", "65534:65534",
@@ -221,6 +231,19 @@ class Sandbox(unittest.TestCase):
                 sock.sendall(b"x")
                 self.assertEqual(read_all(sock), b"")
             server.logs(rb"cannot send '.*page': Permission denied")
+
+    @needs_root
+    def test_a_sandbox_in_a_new_root_needs_no_file_outside(self):
+        config = self.path("config", "log-level = info\n")
+        rules = self.path("rules", "deny 127.0.0.3\n")
+        os.mkdir(self.path("root"))
+        page = self.path("root/page", "a page")
+        with Server("--chroot", self.path("root"), "--sandbox", "--config",
+                    config, "--access", rules, "--file", page,
+                    "file@127.0.0.1:0") as server:
+            with server.connect() as sock:
+                sock.sendall(b"x")
+                self.assertTrue(read_all(sock).startswith(b"a page"))
 
     def test_a_chat_is_refused(self):
         self.assertIn("--sandbox does not go together with chat",
