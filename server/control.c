@@ -145,6 +145,19 @@ struct list {
 	const char *comma;
 };
 
+/* A client chooses its name; a blank would begin another field. */
+static void put_plain_text(char *to, size_t cap, const char *text)
+{
+	size_t len = 0;
+
+	for (; *text && len + 5 < cap; text++)
+		if (*text == ' ')
+			len += (size_t)snprintf(to + len, cap - len, "\\x20");
+		else
+			to[len++] = *text;
+	to[len] = '\0';
+}
+
 static int print_connection(const struct weir_conn_info *info, void *arg)
 {
 	struct list *list = arg;
@@ -160,8 +173,8 @@ static int print_connection(const struct weir_conn_info *info, void *arg)
 		   CLI_KEEP_UTF8);
 	cli_escape(shown_via, sizeof(shown_via), info->via, strlen(info->via),
 		   CLI_KEEP_UTF8);
-	snprintf(peer, sizeof(peer), "%s", shown[0] ? shown : "-");
-	snprintf(via, sizeof(via), "%s", shown_via);
+	put_plain_text(peer, sizeof(peer), shown[0] ? shown : "-");
+	put_plain_text(via, sizeof(via), shown_via);
 	if (list->is_json) {
 		via_name = "\", \"via\": \"";
 		put_json_text(via, sizeof(via), shown_via);

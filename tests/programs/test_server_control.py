@@ -97,13 +97,14 @@ class Requests(Base):
         with self.serve("echo@unix:" + path, "--access-log", "all",
                         "--access-log-format", "json") as server:
             with socket.socket(socket.AF_UNIX) as client:
-                client.bind(b"\0%d\xff\xc2\x9b2J\"\x1b" % server.pid)
+                client.bind(b"\0%d a=\xff\xc2\x9b2J\"\x1b" % server.pid)
                 client.connect(path)
                 client.sendall(b"hello")
                 read_exactly(client, 5)
-                shown = r"%d\xff\xc2\x9b2J\"\x1b" % server.pid
+                shown = r"%d a=\xff\xc2\x9b2J\"\x1b" % server.pid
                 shown = "unix:@" + shown.replace('\\"', '"')
-                self.assertIn("peer=%s " % shown, self.asks("connections"))
+                self.assertIn("peer=%s " % shown.replace(" ", r"\x20"),
+                              self.asks("connections"))
                 [entry] = json.loads(self.asks("connections", "--json"))
                 self.assertEqual(entry["peer"], shown)
             line = server.logs(rb'\{"time":.*\n')[0]
