@@ -218,6 +218,8 @@ static int set_protocol(SSL_CTX *ssl, const struct weir_tls *tls)
 
 	if (tls->config.flags & WEIR_TLS_EOF_IS_END)
 		options |= SSL_OP_IGNORE_UNEXPECTED_EOF;
+	if (tls->config.client) /* a ticket outlives the certificate */
+		options |= SSL_OP_NO_TICKET;
 	SSL_CTX_set_options(ssl, options);
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -228,7 +230,7 @@ static int set_protocol(SSL_CTX *ssl, const struct weir_tls *tls)
 	return SSL_CTX_set_min_proto_version(ssl, version) == 1 &&
 	       SSL_CTX_set_cipher_list(ssl, CIPHERS) == 1 &&
 	       SSL_CTX_set1_groups_list(ssl, GROUPS) == 1 &&
-	       SSL_CTX_set_num_tickets(ssl, 1) == 1;
+	       SSL_CTX_set_num_tickets(ssl, !tls->config.client) == 1;
 }
 
 static int verify_mode(const struct weir_tls *tls)

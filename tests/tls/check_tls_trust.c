@@ -288,6 +288,42 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 }
 END_TEST
 
+/* A ticket would be good for longer than the certificate. */
+START_TEST(a_client_is_verified_each_time)
+{
+	struct server *s;
+
+	tls_make_pair("good", "DNS:client.example", "ca");
+	s = serve_clients(WEIR_TLS_REQUIRE_CLIENT);
+	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION;
+	     version++) {
+		SSL_CTX *ctx = client_context();
+		SSL_SESSION *session = NULL;
+
+		SSL_CTX_set_max_proto_version(ctx, version);
+		SSL_CTX_use_certificate_file(ctx, tls_file("good.pem"),
+					     SSL_FILETYPE_PEM);
+		SSL_CTX_use_PrivateKey_file(ctx, tls_file("good.key"),
+					    SSL_FILETYPE_PEM);
+		for (int i = 0; i < 2; i++) {
+			struct tls_client c = tls_connect(s, ctx);
+
+			if (session)
+				SSL_set_session(c.ssl, session);
+			ck_assert_int_eq(tls_shake(&c), 1);
+			tls_expect_echo(&c, "hello");
+			ck_assert(!SSL_session_reused(c.ssl));
+			SSL_SESSION_free(session);
+			session = SSL_get1_session(c.ssl);
+			tls_close(&c);
+		}
+		SSL_SESSION_free(session);
+		SSL_CTX_free(ctx);
+	}
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
 /* --------------------------------------------- connections of the program */
 
 static int dial_tls(weir_conn **c, struct server *s, weir_tls *tls,
@@ -535,6 +571,7 @@ int main(void)
 			 a_listener_takes_another_certificate_while_it_serves,
 			 a_protocol_is_agreed_on_or_the_handshake_fails,
 			 clients_are_who_they_say_or_are_not_served,
+			 a_client_is_verified_each_time,
 			 a_client_verifies_the_server_and_its_name,
 			 a_name_that_would_match_others_is_refused,
 			 a_server_dials_by_tls, tls_begins_in_mid_connection,
