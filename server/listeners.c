@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SERVICE[+proxy]@ADDRESS.  The same address twice is an error here; two names
- * of one address are found when it is bound.
+ * SERVICE[+proxy][+tls]@ADDRESS.  The same address twice is an error here; two
+ * names of one address are found when it is bound.
  */
 #include "listeners.h"
 
@@ -88,15 +88,23 @@ static bool parse_additions(struct listener *ret, const char *from)
 	while (*from == '+') {
 		size_t len = strcspn(++from, "+@");
 		bool is_proxy = len == 5 && memcmp(from, "proxy", len) == 0;
+		bool is_tls = len == 3 && memcmp(from, "tls", len) == 0;
+		const char *wrong = NULL;
 
-		if (!is_proxy || ret->has_proxy) {
-			cli_error(is_proxy ? "'+%.*s' is given twice in '%s'"
-					   : "unknown '+%.*s' in '%s'; known "
-					     "is +proxy",
-				  (int)len, from, ret->spec);
+		if (!is_proxy && !is_tls)
+			wrong = "unknown '+%.*s' in '%s'; known are +proxy and "
+				"+tls";
+		else if (is_proxy ? ret->has_proxy : ret->has_tls)
+			wrong = "'+%.*s' is given twice in '%s'";
+		else if (is_proxy && ret->has_tls)
+			wrong = "'+%.*s' comes before +tls, unlike in '%s': "
+				"the header is not encrypted";
+		if (wrong) {
+			cli_error(wrong, (int)len, from, ret->spec);
 			return false;
 		}
-		ret->has_proxy = true;
+		ret->has_proxy |= is_proxy;
+		ret->has_tls |= is_tls;
 		from += len;
 	}
 	return true;
@@ -243,6 +251,14 @@ bool listeners_have_proxy(const struct listeners *l)
 		if (l->all[i].has_proxy)
 			return true;
 	return false;
+}
+
+const struct listener *listeners_tls(const struct listeners *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->all[i].has_tls)
+			return &l->all[i];
+	return NULL;
 }
 
 void listeners_fini(struct listeners *l)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The SERVICE@ADDRESS and SERVICE+proxy@ADDRESS operands of the command line.
+ * The operands of the command line: SERVICE@ADDRESS, SERVICE+proxy@ADDRESS,
+ * SERVICE+tls@ADDRESS and SERVICE+proxy+tls@ADDRESS.
  */
 #ifndef SERVER_LISTENERS_H
 #define SERVER_LISTENERS_H
@@ -19,6 +20,7 @@ struct listener {
 	const struct service *service;
 	int kind;	   /* of it: WEIR_ADDRESS_... */
 	bool has_proxy;	   /* a PROXY header comes first */
+	bool has_tls;	   /* then TLS */
 	bool is_named;	   /* fd:NAME, not yet resolved (activation.h) */
 	char name[300];	   /* for a successor (upgrade.h) */
 	bool is_inherited; /* from a service manager */
@@ -57,6 +59,9 @@ bool listeners_have(const struct listeners *l, const struct service *service);
 bool listeners_have_unix(const struct listeners *l);
 
 bool listeners_have_proxy(const struct listeners *l);
+
+/* The first one with TLS; NULL: there is none. */
+const struct listener *listeners_tls(const struct listeners *l);
 
 /* Unix sockets in the file system, and in the abstract namespace. */
 bool listeners_have_file(const struct listeners *l);

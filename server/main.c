@@ -26,6 +26,7 @@
 #include "activation.h"
 #include "agent.h"
 #include "background.h"
+#include "certificate.h"
 #include "console.h"
 #include "control.h"
 #include "ctl.h"
@@ -198,6 +199,8 @@ static int open_listener(weir_server *s, const struct options *o,
 	int rc;
 
 	listener_limits(&service, o, l);
+	if (l->has_tls)
+		certificate_use(&service, o);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
 	if (rc >= 0 && upgrade_offer(s, rc, l->name,

@@ -19,6 +19,7 @@
 #include "../cli/cli.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
+#include "certificate.h"
 #include "ctl.h"
 #include "journal.h"
 #include "services.h"
@@ -44,6 +45,9 @@ enum {
 	OPT_TO,
 	OPT_ACCESS_FORMAT,
 	OPT_PROXY_TRUST,
+	OPT_TLS_CERTIFICATE,
+	OPT_TLS_KEY,
+	OPT_TLS_CLIENT_CA,
 	OPT_RULES,
 	OPT_PER_SOURCE,
 	OPT_EARLY_DROP,
@@ -102,6 +106,15 @@ static const struct cli_option table[] = {
 	{ "proxy-trust", OPT_PROXY_TRUST, "NETWORKS",
 	  "networks of the proxies of +proxy, such as\n"
 	  "10.0.0.0/8,::1" },
+	{ "tls-certificate", OPT_TLS_CERTIFICATE, "FILE",
+	  "of listeners with +tls: the certificate and\n"
+	  "those up to its authority, in PEM; a reload\n"
+	  "reads it again" },
+	{ "tls-key", OPT_TLS_KEY, "FILE",
+	  "its key (default: in the same file)" },
+	{ "tls-client-ca", OPT_TLS_CLIENT_CA, "FILE",
+	  "serve only clients with a certificate that\n"
+	  "one of these authorities has signed" },
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
 	  "info; warning if a chat uses the terminal)" },
@@ -226,7 +239,8 @@ static int print_server_help(void)
 		     "unix:@name  fd:N  fd:NAME\n"
 		     "Port 0 picks a free port.  Default: %s\n"
 		     "With SERVICE+proxy@ADDRESS a proxy tells its clients' "
-		     "addresses (PROXY\nprotocol, version 1 or 2).\n"
+		     "addresses (PROXY\nprotocol, version 1 or 2).  "
+		     "With SERVICE+tls@ADDRESS clients speak TLS.\n"
 		     "\nOptions:\n",
 		     LISTENERS_DEFAULT);
 	print_options();
@@ -523,6 +537,15 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_access_format(o);
 	case OPT_PROXY_TRUST:
 		return parse_opt_proxy_trust(o);
+	case OPT_TLS_CERTIFICATE:
+		o->tls_certificate = optarg;
+		return certificate_is_built("--tls-certificate");
+	case OPT_TLS_KEY:
+		o->tls_key = optarg;
+		return certificate_is_built("--tls-key");
+	case OPT_TLS_CLIENT_CA:
+		o->tls_client_ca = optarg;
+		return certificate_is_built("--tls-client-ca");
 	case OPT_RULES:
 		o->rules = optarg;
 		return true;
@@ -635,6 +658,25 @@ static bool check_proxy(const struct options *o)
 	return true;
 }
 
+static bool check_tls(const struct options *o)
+{
+	const struct listener *first = listeners_tls(&o->listeners);
+	const char *given = o->tls_certificate ? "certificate"
+			    : o->tls_key       ? "key"
+			    : o->tls_client_ca ? "client-ca"
+					       : NULL;
+
+	if (given && !first)
+		cli_error("--tls-%s: no listener here has +tls", given);
+	else if (first && !certificate_is_built(first->spec))
+		return false;
+	else if (first && !o->tls_certificate)
+		cli_error("'%s' needs --tls-certificate FILE", first->spec);
+	else
+		return true;
+	return false;
+}
+
 /* Rules have words, and a path has a slash before the first blank. */
 static bool are_rules(const char *text)
 {
@@ -644,6 +686,15 @@ static bool are_rules(const char *text)
 const char *options_rules_file(const struct options *o)
 {
 	return o->rules && !are_rules(o->rules) ? o->rules : NULL;
+}
+
+const char *options_reloaded_file(const struct options *o)
+{
+	const char *rules = options_rules_file(o);
+
+	return o->config_file ? o->config_file
+	       : rules	      ? rules
+			      : o->tls_certificate;
 }
 
 static int make_rules(struct options *o, char *why, size_t cap)
@@ -716,7 +767,7 @@ static bool check_combination(struct options *o)
 			  "--max-connections");
 		return false;
 	}
-	if (!check_proxy(o))
+	if (!check_proxy(o) || !check_tls(o))
 		return false;
 	if (o->has_refusal && o->has_overload &&
 	    o->config.overload == WEIR_HOLD) {
@@ -783,7 +834,8 @@ int options_parse(struct options *ret, int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (!listeners_parse(&ret->listeners, argc - optind, argv + optind) ||
-	    !check_combination(ret) || !load_rules(ret))
+	    !check_combination(ret) || !load_rules(ret) ||
+	    !certificate_load(ret))
 		return CLI_USAGE;
 	choose_log_level(ret);
 	return -1;
@@ -796,7 +848,7 @@ static void print_duration(const char *name, int ms)
 	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
-static void print_text(const char *name, const char *text)
+void options_print_text(const char *name, const char *text)
 {
 	char shown[1024];
 
@@ -814,7 +866,8 @@ static void print_greetings(const struct options *o)
 		if (!s->greeting || !listeners_have(&o->listeners, s))
 			continue;
 		snprintf(name, sizeof(name), "greeting %s", s->name);
-		print_text(name, o->greeting ? o->greeting : s->greeting);
+		options_print_text(name,
+				   o->greeting ? o->greeting : s->greeting);
 	}
 }
 
@@ -835,7 +888,7 @@ int options_print(const struct options *o)
 	print_duration("queue-age", c->queue_age_ms);
 	stream_print("max-connections %d\noverload %s\n", c->max_connections,
 		     c->overload == WEIR_HOLD ? "hold" : "refuse");
-	print_text("refusal", c->refusal);
+	options_print_text("refusal", c->refusal);
 	if (c->lame_duck_ms != 0)
 		print_duration("lame-duck", c->lame_duck_ms);
 	print_duration("drain-timeout", c->drain_ms);
@@ -846,21 +899,21 @@ int options_print(const struct options *o)
 	print_duration("lifetime", l->lifetime_ms);
 	print_greetings(o);
 	if (o->file)
-		print_text("file", o->file);
+		options_print_text("file", o->file);
 	if (o->to)
-		print_text("to", o->to);
+		options_print_text("to", o->to);
 	if (o->pid_file)
-		print_text("pid-file", o->pid_file);
+		options_print_text("pid-file", o->pid_file);
 	if (o->status)
-		print_text("status", o->status);
+		options_print_text("status", o->status);
 	if (o->agent)
-		print_text("agent", o->agent);
+		options_print_text("agent", o->agent);
 	if (o->agent_balancers > 0)
 		stream_print("agent-balancers %d\n", o->agent_balancers);
 	if (o->config_file)
-		print_text("config", o->config_file);
+		options_print_text("config", o->config_file);
 	if (o->control)
-		print_text("control", o->control);
+		options_print_text("control", o->control);
 	if (o->keeps_listeners)
 		stream_print("keep-listeners\n");
 	if (o->access != ACCESS_JOURNAL)
@@ -868,25 +921,27 @@ int options_print(const struct options *o)
 			     lines[o->access],
 			     o->access_is_json ? "json" : "logfmt");
 	if (o->rules)
-		print_text("access", o->rules);
+		options_print_text("access", o->rules);
 	stream_print("max-per-source %d\n", per_source(c));
 	if (c->early_start)
 		stream_print("early-drop %d:%d:%d\n", c->early_start,
 			     c->early_percent, c->early_full);
 	print_duration("evict-idle", c->evict_ms);
 	if (o->user)
-		print_text("user", o->user);
+		options_print_text("user", o->user);
 	if (o->root)
-		print_text("chroot", o->root);
+		options_print_text("chroot", o->root);
 	if (o->sandbox)
 		stream_print("sandbox\n");
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	if (l->proxy_trust)
-		print_text("proxy-trust", l->proxy_trust);
+		options_print_text("proxy-trust", l->proxy_trust);
+	if (o->tls)
+		certificate_print(o);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
-		print_text("listen", o->listeners.all[i].spec);
+		options_print_text("listen", o->listeners.all[i].spec);
 	return cli_flush();
 }
 
@@ -943,5 +998,6 @@ void options_fini(struct options *o)
 {
 	listeners_fini(&o->listeners);
 	weir_access_unref(o->config.access);
+	certificate_free(o);
 	config_file_free(&o->arguments);
 }

@@ -30,6 +30,8 @@ struct options {
 	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
 	const char *rules; /* of --access, as given */
+	const char *tls_certificate, *tls_key, *tls_client_ca; /* files */
+	struct weir_tls *tls; /* made of them; NULL: no listener has TLS */
 	const char *user;
 	const char *root; /* of --chroot */
 	char file_below[PATH_MAX];
@@ -55,6 +57,12 @@ int options_parse(struct options *ret, int argc, char **argv);
 
 /* The file of --access; NULL: it has rules, or is not given. */
 const char *options_rules_file(const struct options *o);
+
+/* The first file that a reload reads again; NULL: there is none. */
+const char *options_reloaded_file(const struct options *o);
+
+/* Print one value on standard output, escaped. */
+void options_print_text(const char *name, const char *text);
 
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);

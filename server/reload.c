@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../cli/cli.h"
+#include "certificate.h"
 #include "journal.h"
 #include "systemd.h"
 
@@ -41,6 +42,16 @@ int reload_drain_ms(void)
 	ms = reloaded.now.config.drain_ms;
 	pthread_mutex_unlock(&reloaded.lock);
 	return ms;
+}
+
+int64_t reload_certificate_expires(void)
+{
+	int64_t seconds;
+
+	pthread_mutex_lock(&reloaded.lock);
+	seconds = certificate_expires(&reloaded.now);
+	pthread_mutex_unlock(&reloaded.lock);
+	return seconds;
 }
 
 static bool apply_locked(const struct weir_config *config, char *why,
@@ -91,7 +102,9 @@ static bool apply_options_locked(const struct options *o, char *why, size_t cap)
 		return false;
 	}
 	return apply_limits_locked(o, why, cap) &&
-	       apply_locked(&o->config, why, cap);
+	       apply_locked(&o->config, why, cap) &&
+	       certificate_replace(reloaded.server, reloaded.listeners, o, why,
+				   cap);
 }
 
 static bool read_again_locked(char *why, size_t cap)
@@ -119,9 +132,7 @@ bool reload_run(char *why, size_t cap)
 	bool is_done = false;
 
 	pthread_mutex_lock(&reloaded.lock);
-	file = reloaded.now.config_file;
-	if (!file)
-		file = options_rules_file(&reloaded.now);
+	file = options_reloaded_file(&reloaded.now);
 	if (file && reloaded.now.root) {
 		snprintf(why, cap,
 			 "--chroot has put '%s' out of reach; restart it",
@@ -133,13 +144,11 @@ bool reload_run(char *why, size_t cap)
 	} else {
 		snprintf(why, cap,
 			 "there is nothing to reload without "
-			 "--config or a file of --access");
+			 "--config, a file of --access or --tls-certificate");
 	}
 	if (is_done)
 		journal(WEIR_LOG_INFO, "reloaded '%s'",
-			reloaded.now.config_file
-				? reloaded.now.config_file
-				: options_rules_file(&reloaded.now));
+			options_reloaded_file(&reloaded.now));
 	else
 		journal(WEIR_LOG_WARNING, "not reloaded: %s", why);
 	pthread_mutex_unlock(&reloaded.lock);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "options.h"
 
@@ -20,6 +21,9 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 
 /* The grace of a stop, in effect now. */
 int reload_drain_ms(void);
+
+/* Seconds until the certificate in effect ends; INT64_MAX: there is none. */
+int64_t reload_certificate_expires(void);
 
 /* False: nothing has changed; why gets one line that says why. */
 bool reload_run(char *why, size_t cap);

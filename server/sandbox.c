@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -120,6 +121,18 @@ static bool allow_beside(int rules, const char *path, uint64_t rights)
 	return allow_folder(rules, folder, rights);
 }
 
+/* As certbot has it: a link to another folder, changed when there is a new
+ * file.
+ */
+static bool allow_linked(int rules, const char *path)
+{
+	char real[PATH_MAX];
+
+	return !path || (allow_beside(rules, path, READ_FILE) &&
+			 allow_beside(rules, realpath(path, real) ? real : path,
+				      READ_FILE));
+}
+
 static bool allow_listeners(int rules, const struct listeners *l)
 {
 	for (size_t i = 0; i < l->count; i++)
@@ -143,6 +156,9 @@ static bool allow_all(int rules, const struct options *o)
 		return true;
 	return allow_beside(rules, o->config_file, READ_FILE) &&
 	       allow_beside(rules, options_rules_file(o), READ_FILE) &&
+	       allow_linked(rules, o->tls_certificate) &&
+	       allow_linked(rules, o->tls_key) &&
+	       allow_linked(rules, o->tls_client_ca) &&
 	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&
 	       allow_listeners(rules, &o->listeners);

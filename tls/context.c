@@ -3,6 +3,7 @@
  * Contexts.  A context does not change once it is used, so no handshake sees a
  * part of a change: a reload makes another context.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -421,6 +422,69 @@ int64_t weir_tls_expires(const weir_tls *tls)
 		least = left < least ? left : least;
 	}
 	return least;
+}
+
+/* With a space in front, unless it is the first; 0 or -ENOSPC. */
+static int add_name(char *buf, size_t cap, const char *name, size_t len)
+{
+	size_t used = strlen(buf);
+
+	if (used + (used > 0) + len >= cap)
+		return -ENOSPC;
+	if (used > 0)
+		buf[used++] = ' ';
+	for (size_t i = 0; i < len; i++)
+		buf[used + i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
+	buf[used + len] = '\0';
+	return 0;
+}
+
+static int add_general_name(char *buf, size_t cap, const GENERAL_NAME *name)
+{
+	const ASN1_STRING *text;
+	char ip[INET6_ADDRSTRLEN];
+	int type, len;
+
+	text = GENERAL_NAME_get0_value(name, &type);
+	if (type != GEN_DNS && type != GEN_IPADD)
+		return 0;
+	len = ASN1_STRING_length(text);
+	if (type == GEN_DNS)
+		return add_name(buf, cap,
+				(const char *)ASN1_STRING_get0_data(text),
+				(size_t)len);
+	if ((len != 4 && len != 16) ||
+	    !inet_ntop(len == 4 ? AF_INET : AF_INET6,
+		       ASN1_STRING_get0_data(text), ip, sizeof(ip)))
+		return 0;
+	return add_name(buf, cap, ip, strlen(ip));
+}
+
+static int add_names(char *buf, size_t cap, const X509 *leaf)
+{
+	GENERAL_NAMES *names =
+		X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++)
+		rc = add_general_name(buf, cap,
+				      sk_GENERAL_NAME_value(names, i));
+	GENERAL_NAMES_free(names);
+	return rc;
+}
+
+int weir_tls_names(const weir_tls *tls, char *buf, size_t cap)
+{
+	int rc = 0;
+
+	if (tls == NULL || buf == NULL || cap == 0)
+		return -EINVAL;
+	buf[0] = '\0';
+	for (const struct tls_site *s = &tls->first; rc == 0 && s; s = s->next)
+		if (s->leaf)
+			rc = add_names(buf, cap, s->leaf);
+	ERR_clear_error();
+	return rc < 0 ? rc : (int)strlen(buf);
 }
 
 /*

@@ -115,6 +115,15 @@ WEIR_API void weir_tls_free(weir_tls *tls);
 WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 
 /*
+ * Write the hosts and addresses that the own certificates are for, with spaces
+ * between them.  What is not printable in a name is written as '?'.
+ *
+ * Returns the length of the text; -EINVAL; -ENOSPC (*buf has the first ones).
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_tls_names(const weir_tls *tls, char *buf, size_t cap);
+
+/*
  * Have all connections of the service use TLS: with a context of a server for
  * weir_server_listen() and weir_server_adopt(), with one of a client, which
  * needs its name, for weir_server_dial().

@@ -6,6 +6,7 @@
 
 #include "../access.h"
 #include "../journal.h"
+#include "../reload.h"
 #include "../services.h"
 #include "../upgrade.h"
 
@@ -36,6 +37,7 @@ bool snapshot_take(struct snapshot *ret, weir_server *s,
 		.listener_count = o->listeners.count,
 		.journal_dropped = journal_dropped(),
 		.access_dropped = access_dropped(),
+		.certificate_s = reload_certificate_expires(),
 	};
 	ret->listeners = calloc(ret->listener_count, sizeof(*ret->listeners));
 	if (!ret->listeners)

@@ -28,6 +28,7 @@ struct snapshot {
 	size_t listener_count;
 	uint64_t journal_dropped; /* lines of our own log */
 	uint64_t access_dropped;  /* of --access-log */
+	int64_t certificate_s;	  /* until it ends; INT64_MAX: none */
 };
 
 /* To be freed by snapshot_fini().  False: there is no memory. */

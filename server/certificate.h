@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The certificate of all listeners with +tls.  In a build without TLS none has
+ * it: the options and +tls are errors.
+ */
+#ifndef SERVER_CERTIFICATE_H
+#define SERVER_CERTIFICATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+
+/* Prints an error that begins with what, if this build has no TLS. */
+bool certificate_is_built(const char *what);
+
+/*
+ * Read and check the files into o->tls; without a listener that has TLS, do
+ * nothing.  Returns false after printing an error.
+ */
+bool certificate_load(struct options *o);
+void certificate_free(struct options *o);
+
+/* The files, the names and the days left, on standard output. */
+void certificate_print(const struct options *o);
+
+/* Seconds until it ends; INT64_MAX: there is none. */
+int64_t certificate_expires(const struct options *o);
+
+/* Before the service is listened for. */
+void certificate_use(struct weir_service *service, const struct options *o);
+
+/* Handshakes that begin from now on use that of o.  False: why says why. */
+bool certificate_replace(weir_server *s, const struct listeners *l,
+			 const struct options *o, char *why, size_t cap);
+
+#endif

@@ -1,0 +1,368 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""weir-server with SERVICE+tls@ADDRESS: the certificates, their reload, and
+clients that are openssl, curl and Python."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all,
+                      read_exactly, run, until)
+
+CURL = shutil.which("curl")
+OPENSSL = shutil.which("openssl")
+V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
+
+
+def is_built():
+    result = run("WEIR_SERVER", "--tls-key", "x", "--check")
+    return b"built without TLS" not in result.stderr
+
+
+def openssl(*args):
+    subprocess.run([OPENSSL, *args], check=True, timeout=DEADLINE,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.PIPE)
+
+
+def make_certificate(folder, name, ca="ca",
+                     names="DNS:localhost,IP:127.0.0.1"):
+    """NAME.pem and NAME.key, signed by that authority; None: by itself."""
+    path = os.path.join(folder, name)
+    signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
+                                    folder + "/%s.key" % ca]
+    san = ["-addext", "subjectAltName=" + names] if names else []
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+            "-out", path + ".pem", "-subj", "/CN=" + name, *signer, *san,
+            "-days", "30")
+
+
+def make_expired_certificate(folder):
+    path = os.path.join(folder, "expired")
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+            "-out", path + ".csr", "-subj", "/CN=expired")
+    openssl("x509", "-req", "-in", path + ".csr", "-CA", folder + "/ca.pem",
+            "-CAkey", folder + "/ca.key", "-days", "-1", "-out",
+            path + ".pem")
+
+
+class WithoutTLS(TestCase):
+    """What holds in a build without OpenSSL."""
+
+    def test_the_options_say_that_there_is_no_tls(self):
+        if is_built():
+            self.skipTest("this build has TLS")
+        for args in (["echo+tls@127.0.0.1:0"], ["--tls-certificate", "x"],
+                     ["--tls-key", "x"], ["--tls-client-ca", "x"]):
+            self.check_usage(run("WEIR_SERVER", *args, "--check"),
+                             "weir-server", "built without TLS")
+
+
+class TLSCase(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not is_built():
+            raise unittest.SkipTest("weir-server is built without TLS")
+        if not OPENSSL:
+            raise unittest.SkipTest("openssl is not installed")
+        folder = tempfile.TemporaryDirectory(prefix="f-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.made = folder.name
+        make_certificate(cls.made, "ca", ca=None, names=None)
+        make_certificate(cls.made, "server")
+        make_certificate(cls.made, "second")
+        make_expired_certificate(cls.made)
+
+    def file(self, name):
+        return os.path.join(self.made, name)
+
+    def options(self, name="server"):
+        return ("--tls-certificate", self.file(name + ".pem"),
+                "--tls-key", self.file(name + ".key"))
+
+    def context(self, certificate=None):
+        context = ssl.create_default_context(cafile=self.file("ca.pem"))
+        if certificate:
+            context.load_cert_chain(self.file(certificate + ".pem"),
+                                    self.file(certificate + ".key"))
+        return context
+
+    def wrap(self, sock, **kwargs):
+        self.addCleanup(sock.close)
+        return self.context(**kwargs).wrap_socket(
+            sock, server_hostname="localhost")
+
+    def echoes(self, server, i=0):
+        with self.wrap(server.connect(i)) as client:
+            client.sendall(b"hello\n")
+            return read_exactly(client, 6) == b"hello\n"
+
+    def name_served(self, server):
+        with self.wrap(server.connect()) as client:
+            subject = dict(part[0] for part in client.getpeercert()["subject"])
+            return subject["commonName"]
+
+    def check_refused(self, args, *fragments):
+        self.check_usage(run("WEIR_SERVER", *args, "--check"), "weir-server",
+                         *fragments)
+        self.check_usage(run("WEIR_SERVER", *args), "weir-server", *fragments)
+
+
+class Start(TLSCase):
+    """Certificates are checked before anything listens."""
+
+    def test_a_file_that_is_not_good_is_named(self):
+        junk = self.file("junk.pem")
+        with open(junk, "w", encoding="ascii") as file:
+            file.write("no certificate\n")
+        for args, fragments in (
+                (["--tls-certificate", self.file("none.pem")],
+                 ["--tls-certificate: ", "none.pem: no such"]),
+                (["--tls-certificate", junk],
+                 ["--tls-certificate: ", "junk.pem: no certificate"]),
+                (["--tls-certificate", self.file("server.pem"), "--tls-key",
+                  self.file("none.key")],
+                 ["--tls-key: ", "none.key: no such"]),
+                (["--tls-certificate", self.file("server.pem"), "--tls-key",
+                  self.file("ca.key")],
+                 ["--tls-key: ", "ca.key: the key is not that of "]),
+                (["--tls-certificate", self.file("server.pem")],
+                 ["--tls-certificate: ", "server.pem: no key"]),
+                (self.options("expired"), ["expired.pem: the certificate has "
+                                           "expired"]),
+                ([*self.options(), "--tls-client-ca", junk],
+                 ["--tls-client-ca: ", "junk.pem: no certificate"])):
+            with self.subTest(args=args):
+                self.check_refused(["echo+tls@127.0.0.1:0", *args], *fragments)
+
+    @unittest.skipIf(os.geteuid() == 0, "root reads all files")
+    def test_a_key_that_may_not_be_read_is_named(self):
+        shutil.copy(self.file("server.key"), self.file("hidden.key"))
+        os.chmod(self.file("hidden.key"), 0)
+        self.check_refused(["echo+tls@127.0.0.1:0", "--tls-certificate",
+                            self.file("server.pem"), "--tls-key",
+                            self.file("hidden.key")],
+                           "--tls-key: ", "hidden.key: permission denied")
+
+    def test_options_and_listeners_belong_together(self):
+        self.check_refused(["echo+tls@127.0.0.1:0"], "echo+tls@127.0.0.1:0",
+                           "needs --tls-certificate FILE")
+        for option in "--tls-certificate", "--tls-key", "--tls-client-ca":
+            self.check_refused(["echo@127.0.0.1:0", option, "x"],
+                               option + ": no listener here has +tls")
+        self.check_refused(["echo+tls+proxy@127.0.0.1:0"],
+                           "'+proxy' comes before +tls")
+        self.check_refused(["echo+tls+tls@127.0.0.1:0"], "is given twice")
+
+    def test_check_prints_names_and_days_left(self):
+        result = run("WEIR_SERVER", "echo+tls@127.0.0.1:0", *self.options(),
+                     "--check")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertRegex(result.stdout, rb'\ncertificate of "localhost '
+                         rb'127\.0\.0\.1", (29|30) days left\n')
+
+
+class Serving(TLSCase):
+    def test_python_is_served_beside_a_plain_listener(self):
+        with Server("echo+tls@127.0.0.1:0", "echo@127.0.0.1:0",
+                    *self.options()) as server:
+            self.assertTrue(self.echoes(server))
+            with server.connect(1) as client:
+                client.sendall(b"plain\n")
+                self.assertEqual(read_exactly(client, 6), b"plain\n")
+            status, counts = server.stop()
+            self.assertEqual(status, 0)
+            self.check_sum(counts)
+            self.assertEqual(counts["completed"], 2)
+
+    def test_openssl_is_served(self):
+        with Server("daytime+tls@127.0.0.1:0", *self.options()) as server:
+            result = subprocess.run(
+                [OPENSSL, "s_client", "-connect", server.address(), "-CAfile",
+                 self.file("ca.pem"), "-verify_return_error",
+                 "-verify_hostname", "localhost"], timeout=DEADLINE,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, check=False)
+            self.assertEqual(result.returncode, 0, result)
+            self.assertIn(b"Verify return code: 0 (ok)", result.stdout)
+
+    @unittest.skipUnless(CURL, "curl is not installed")
+    def test_curl_gets_a_whole_file(self):
+        path = self.file("data")
+        with open(path, "wb") as file:
+            file.write(os.urandom(3_000_000))
+        with Server("file+tls@127.0.0.1:0", "--file", path,
+                    *self.options()) as server:
+            result = subprocess.run(
+                [CURL, "-s", "--noproxy", "*", "--http0.9", "--cacert",
+                 self.file("ca.pem"), "https://%s/" % server.address()],
+                timeout=DEADLINE, stdout=subprocess.PIPE, check=False)
+            self.assertEqual(result.returncode, 0)
+            with open(path, "rb") as file:
+                self.assertTrue(result.stdout.startswith(file.read()))
+
+    def test_a_header_of_a_proxy_comes_before_tls(self):
+        with Server("echo+proxy+tls@127.0.0.1:0", "--proxy-trust",
+                    "127.0.0.0/8", *self.options()) as server:
+            sock = server.connect()
+            sock.sendall(V1)
+            with self.wrap(sock) as client:
+                client.sendall(b"hello\n")
+                self.assertEqual(read_exactly(client, 6), b"hello\n")
+            server.logs(rb" from 203.0.113.9:4711 via ")
+
+    def test_plain_text_is_closed_and_logged(self):
+        with Server("reply+tls@127.0.0.1:0", *self.options()) as server:
+            with server.connect() as client:
+                client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                try:
+                    self.assertEqual(read_all(client), b"")
+                except ConnectionResetError:
+                    pass
+            server.logs(rb"the client does not speak TLS")
+
+    def test_clients_need_a_certificate_of_the_authority(self):
+        make_certificate(self.made, "ca2", ca=None, names=None)
+        make_certificate(self.made, "client")
+        make_certificate(self.made, "stranger", ca="ca2")
+        with Server("echo+tls@127.0.0.1:0", "--tls-client-ca",
+                    self.file("ca.pem"), *self.options()) as server:
+            with self.wrap(server.connect(), certificate="client") as client:
+                client.sendall(b"hello\n")
+                self.assertEqual(read_exactly(client, 6), b"hello\n")
+            for certificate in None, "stranger":
+                with self.assertRaises((ssl.SSLError, ConnectionError)):
+                    with self.wrap(server.connect(),
+                                   certificate=certificate) as client:
+                        client.sendall(b"hello\n")
+                        if not client.recv(6):
+                            raise ConnectionError
+
+    def test_the_metric_tells_when_the_certificate_ends(self):
+        self.skip_without_status()
+        with Server("echo+tls@127.0.0.1:0", "--status", "127.0.0.1:0",
+                    *self.options()) as server:
+            where = server.out.expect(rb"^status (.*)\n")[1].decode()
+            with connect(where) as client:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                text = read_all(client).decode()
+            left = float(text.split("\nweir_tls_certificate_expiry_seconds ")
+                         [1].split("\n")[0])
+            self.assertTrue(29 * 86400 < left <= 30 * 86400, left)
+
+
+class Reload(TLSCase):
+    def setUp(self):
+        self.place = self.folder()
+        self.install("server")
+
+    def install(self, name):
+        for end in ".pem", ".key":
+            shutil.copy(self.file(name + end), self.place + "/new" + end)
+            os.replace(self.place + "/new" + end, self.place + "/live" + end)
+
+    def live(self, *args, **kwargs):
+        return Server("echo+tls@127.0.0.1:0", "--tls-certificate",
+                      self.place + "/live.pem", "--tls-key",
+                      self.place + "/live.key", *args, **kwargs)
+
+    def reload(self, server, done=True):
+        seen = server.err.data.count(b"reloaded")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: server.err.data.count(b"reloaded") > seen, "a reload")
+        last = [line for line in server.err.data.splitlines()
+                if b"reloaded" in line][-1]
+        self.assertEqual(b"not reloaded" not in last, done, last)
+
+    def test_new_files_are_used_and_old_connections_stay(self):
+        with self.live() as server:
+            with self.wrap(server.connect()) as old:
+                self.install("second")
+                self.reload(server)
+                self.assertEqual(self.name_served(server), "second")
+                old.sendall(b"still\n")
+                self.assertEqual(read_exactly(old, 6), b"still\n")
+
+    def test_a_bad_file_keeps_the_old_certificate(self):
+        with self.live() as server:
+            shutil.copy(self.file("second.pem"), self.place + "/live.pem")
+            self.reload(server, done=False)
+            server.logs(rb"not reloaded: --tls-key: \S+live.key: the key is "
+                        rb"not that of ")
+            self.assertEqual(self.name_served(server), "server")
+            self.install("expired")
+            self.reload(server, done=False)
+            self.assertEqual(self.name_served(server), "server")
+
+    def test_reloads_under_load_lose_no_connection(self):
+        with self.live("--log-level", "info") as server:
+            is_over = threading.Event()
+            lost, made = [], []
+
+            def connect_often():
+                context = self.context()
+                while not is_over.is_set():
+                    try:
+                        with socket.create_connection(
+                                ("127.0.0.1",
+                                 int(server.address().split(":")[1])),
+                                DEADLINE) as sock, context.wrap_socket(
+                                    sock, server_hostname="localhost") as c:
+                            c.sendall(b"hello\n")
+                            made.append(read_exactly(c, 6) == b"hello\n")
+                    except OSError as error:
+                        lost.append(error)
+
+            threads = [threading.Thread(target=connect_often)
+                       for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            try:
+                for name in ["second", "expired", "server"] * 4:
+                    before = len(made)
+                    self.install(name)
+                    self.reload(server, done=name != "expired")
+                    until(lambda: len(made) > before + 4 or lost, "load")
+            finally:
+                is_over.set()
+                for thread in threads:
+                    thread.join(DEADLINE)
+            self.assertEqual(lost, [])
+            self.assertTrue(all(made))
+
+    def test_a_successor_has_the_new_certificate(self):
+        with self.live() as server:
+            self.install("second")
+            where = server.address()
+            server.process.send_signal(signal.SIGUSR2)
+            until(lambda: server.out.data.count(b"\nready\n") > 1,
+                  "the successor")
+            successor = int(server.out.data.split(b"\npid ")[-1].split()[0])
+            self.addCleanup(os.kill, successor, signal.SIGTERM)
+            self.assertEqual(server.process.wait(DEADLINE), 0)
+            with self.wrap(connect(where)) as client:
+                subject = client.getpeercert()["subject"]
+                self.assertIn((("commonName", "second"),), subject)
+
+    def test_the_sandbox_leaves_the_files_in_reach(self):
+        with self.live("--sandbox", ready=False) as server:
+            until(lambda: b"ready\n" in server.out.data or
+                  server.process.poll() is not None, "the start")
+            if b"has no Landlock" in server.err.data:
+                self.skipTest("this kernel has no Landlock")
+            self.install("second")
+            self.reload(server)
+            self.assertEqual(self.name_served(server), "second")
+
+
+if __name__ == "__main__":
+    main()
