@@ -154,9 +154,10 @@ class Options(TestCase):
                      "proxies connect from", "echo+proxy@:7")
         self.refused("--proxy-trust: no listener here has +proxy",
                      "echo@:7", *TRUST)
-        self.refused("unknown '+proxies' in 'echo+proxies@:7'; known is "
-                     "+proxy", "echo+proxies@:7")
-        self.refused("unknown '+' in 'echo+@:7'; known is +proxy", "echo+@:7")
+        self.refused("unknown '+proxies' in 'echo+proxies@:7'; known are "
+                     "+proxy and +tls", "echo+proxies@:7")
+        self.refused("unknown '+' in 'echo+@:7'; known are +proxy and +tls",
+                     "echo+@:7")
         self.refused("'+proxy' is given twice in 'echo+proxy+proxy@:7'",
                      "echo+proxy+proxy@:7", *TRUST)
         self.refused("--proxy-trust: proxy_trust: '10.0.0.1/8': bits are set "

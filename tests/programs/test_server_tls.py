@@ -151,7 +151,7 @@ class Start(TLSCase):
         self.check_refused(["echo+tls@127.0.0.1:0", "--tls-certificate",
                             self.file("server.pem"), "--tls-key",
                             self.file("hidden.key")],
-                           "--tls-key: ", "hidden.key: permission denied")
+                           "--tls-key: ", "hidden.key: not permitted")
 
     def test_options_and_listeners_belong_together(self):
         self.check_refused(["echo+tls@127.0.0.1:0"], "echo+tls@127.0.0.1:0",
