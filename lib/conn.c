@@ -451,6 +451,12 @@ bool wr_conn_evict(struct weir_conn *c)
 	return c->is_evicted;
 }
 
+void wr_conn_keep(struct weir_conn *c)
+{
+	if (atomic_load_explicit(&c->is_unwanted, memory_order_relaxed))
+		atomic_store(&c->is_unwanted, false);
+}
+
 void wr_conn_prove(struct weir_conn *c)
 {
 	if (c->is_unproven)

@@ -325,6 +325,9 @@ static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
  */
 bool wr_conn_evict(struct weir_conn *c);
 
+/* Owner: it was asked, and does not end. */
+void wr_conn_keep(struct weir_conn *c);
+
 /* Owner: its handler was given a message, or it ends. */
 void wr_conn_prove(struct weir_conn *c);
 

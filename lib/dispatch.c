@@ -1236,6 +1236,7 @@ static enum step park(struct weir_conn *c)
 	enum step step;
 	int64_t at;
 
+	wr_conn_keep(c);
 	if (c->coro)
 		return park_session(c);
 	at = wr_conn_due_at(c);

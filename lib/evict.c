@@ -2,6 +2,8 @@
 /*
  * Looking at all slots takes long, so the result is used for several clients.
  * The owner of a connection checks whether it has become active since.
+ *
+ * Some connections do not end: the next look is at those that were not asked.
  */
 #include "evict.h"
 
@@ -34,7 +36,7 @@ static void look_at_slot(struct wr_evict *e, size_t slot, int64_t idle_since)
 	if (wr_conn_where(c) != WR_CONN_PARKED || !wr_conn_pin(c))
 		return;
 	if (wr_conn_where(c) == WR_CONN_PARKED && !c->is_dialled &&
-	    c->active_at <= idle_since)
+	    c->active_at > e->since && c->active_at <= idle_since)
 		keep(e, c->active_at, wr_conn_key(c));
 	wr_conn_unpin(c);
 }
@@ -69,6 +71,7 @@ static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
 			     WR_EV_DEADLINE);
 		e->wait_at = e->ctx->now + WR_EVICT_WAIT_NS;
 		e->asked = idle->key;
+		e->since = idle->since;
 	}
 	wr_conn_unpin(c);
 	return is_idle;
@@ -80,6 +83,7 @@ static bool is_undecided(const struct wr_evict *e)
 	const struct weir_conn *c = wr_table_find(e->core->table, e->asked);
 
 	return e->wait_at > 0 && wr_conn_key(c) == e->asked &&
+	       wr_conn_where(c) != WR_CONN_LINGERING &&
 	       atomic_load(&c->is_unwanted);
 }
 
@@ -97,6 +101,8 @@ void wr_evict_one(struct wr_evict *e)
 	if (e->count == 0 && now >= e->look_at) {
 		look(e, now - idle_ms * WR_NS_PER_MS);
 		e->look_at = e->count ? 0 : now + WR_EVICT_LOOK_NS;
+		if (e->count == 0)
+			e->since = 0;
 	}
 	while (e->count > 0 && !ask_to_end(e, &e->idle[e->count - 1]))
 		e->count--;

@@ -398,6 +398,46 @@ START_TEST(a_connection_may_refuse_to_be_ended)
 }
 END_TEST
 
+#define SLEEPERS 70 /* more than one look at the connections keeps */
+
+static int echo_or_sleep(weir_conn *c, void *arg)
+{
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		weir_conn_write(c, line, (size_t)n);
+		if (strncmp(line, "sleep", 5) == 0) {
+			(void)weir_conn_flush(c);
+			return weir_sleep(WEIR_NEVER) < 0 ? WEIR_CLOSE : 0;
+		}
+	}
+	return n == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : (int)n;
+}
+
+START_TEST(connections_that_cannot_be_ended_do_not_protect_others)
+{
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 2, .overload = WEIR_HOLD,
+				  .max_connections = SLEEPERS + 1,
+				  .evict_ms = EVICT_MS),
+		      WEIR_SERVICE(.session = echo_or_sleep));
+	struct client *idle;
+	int64_t since;
+
+	for (int i = 0; i < SLEEPERS; i++)
+		client_expect_echo(client_open(s), "sleep\n");
+	since = now_ms();
+	UNTIL(now_ms() > since + EVICT_MS);
+	idle = client_open(s);
+	client_expect_echo(idle, "hello\n");
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(idle, "make room\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(nothing_idle_is_ended_while_there_is_room)
 {
 	struct server *s = serve(full_config(WEIR_HOLD),
@@ -485,6 +525,7 @@ int main(void)
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
 		a_connection_may_refuse_to_be_ended,
+		connections_that_cannot_be_ended_do_not_protect_others,
 		nothing_idle_is_ended_while_there_is_room,
 		a_network_of_64_bits_is_one_source);
 }
