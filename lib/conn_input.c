@@ -487,6 +487,8 @@ ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n = input_receive(c, buf, cap);
 
+	if (n > 0)
+		wr_conn_prove(c);
 	return n == 0 ? end_of_input(c, 0) : n;
 }
 

@@ -296,6 +296,35 @@ START_TEST(clients_that_send_nothing_cause_early_refusals)
 }
 END_TEST
 
+static int relay_to(weir_conn *c, void *arg)
+{
+	weir_conn *upstream;
+	int rc = weir_dial(&upstream, arg, 10000);
+
+	ck_assert_int_eq(rc, 0);
+	rc = weir_relay(c, upstream, NULL);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+START_TEST(clients_whose_bytes_are_passed_on_cause_no_early_refusals)
+{
+	struct server *up = serve(WEIR_CONFIG(.workers = 1),
+				  WEIR_SERVICE(.readable = echo_lines));
+	weir_access *a = rules("limit 10");
+	struct server *s =
+		serve(WEIR_CONFIG(.workers = 1, .access = a, .early_start = 1,
+				  .early_percent = 100, .early_full = 2),
+		      WEIR_SERVICE(.session = relay_to, .arg = up->address));
+
+	weir_access_unref(a);
+	for (int i = 0; i < 3; i++)
+		client_expect_echo(client_open(s), "hello\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused, 0);
+	server_stop_and_check(up);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- eviction */
 
 #define PLACES	 4
@@ -522,6 +551,7 @@ int main(void)
 		new_rules_judge_the_next_client,
 		the_program_decides_about_clients_that_the_rules_let_in,
 		clients_that_send_nothing_cause_early_refusals,
+		clients_whose_bytes_are_passed_on_cause_no_early_refusals,
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
 		a_connection_may_refuse_to_be_ended,
