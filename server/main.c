@@ -199,6 +199,7 @@ static int open_listener(weir_server *s, const struct options *o,
 	int rc;
 
 	listener_limits(&service, o, l);
+	l->service->define(&service, o);
 	if (l->has_tls)
 		certificate_use(&service, o);
 	log = access_log_new(&service);

@@ -951,11 +951,12 @@ void listener_limits(struct weir_service *ret, const struct options *o,
 	*ret = o->limits;
 	if ((l->service->uses & SERVICE_PATIENT) && !o->has_idle)
 		ret->first_byte_ms = ret->idle_ms = WEIR_NEVER;
+	if (l->service->uses & SERVICE_TERMINAL)
+		ret->read_ms = WEIR_NEVER; /* input may wait for its turn */
 	if (l->has_proxy)
 		ret->proxy = WEIR_PROXY_REQUIRED;
 	else
 		ret->proxy_trust = NULL;
-	l->service->define(ret, o);
 }
 
 static bool is_same_text(const char *a, const char *b)

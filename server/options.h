@@ -67,7 +67,7 @@ void options_print_text(const char *name, const char *text);
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);
 
-/* The service of a listener: its callbacks, and the limits of o. */
+/* The limits of a listener, without callbacks. */
 void listener_limits(struct weir_service *ret, const struct options *o,
 		     const struct listener *l);
 

@@ -68,7 +68,7 @@ static bool apply_locked(const struct weir_config *config, char *why,
 	return true;
 }
 
-/* Callbacks stay as they are.  Their values were checked, so all succeed. */
+/* Their values were checked, so all succeed. */
 static bool apply_limits_locked(const struct options *o, char *why, size_t cap)
 {
 	for (size_t i = 0; i < reloaded.listeners->count; i++) {
@@ -76,10 +76,6 @@ static bool apply_limits_locked(const struct options *o, char *why, size_t cap)
 		int rc;
 
 		listener_limits(&limits, o, &reloaded.listeners->all[i]);
-		limits.session = limits.readable = NULL;
-		limits.opened = limits.expired = NULL;
-		limits.closed = NULL;
-		limits.arg = NULL;
 		rc = weir_server_configure_service(reloaded.server, (int)i,
 						   &limits);
 		if (rc < 0) {

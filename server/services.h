@@ -30,8 +30,8 @@ enum {
 #define WELCOME_GREETING "Welcome"
 
 /*
- * Set the callbacks and their argument in *ret, which has the limits already.
- * o outlives the server.
+ * Set the callbacks and their argument in *ret, which has the limits already;
+ * once for each listener.  o outlives the server.
  */
 typedef void service_define(struct weir_service *ret, const struct options *o);
 

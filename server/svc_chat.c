@@ -551,5 +551,4 @@ void svc_chat(struct weir_service *ret, const struct options *o)
 	ret->readable = chat_readable;
 	ret->closed = chat_closed;
 	ret->arg = l;
-	ret->read_ms = WEIR_NEVER; /* input may wait for its turn */
 }

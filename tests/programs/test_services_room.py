@@ -4,11 +4,14 @@
 crowds, members that do not read, and members that vanish."""
 
 import hashlib
+import os
 import re
 import resource
 import selectors
+import signal
 import socket
 import struct
+import tempfile
 import time
 
 from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, connect, main,
@@ -55,6 +58,24 @@ def read_line(sock):
             break
         line += piece
     return line
+
+
+class Reload(Base):
+    def test_a_reload_starts_no_other_room(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
+            with Server("--config", config.name,
+                        "room@127.0.0.1:0") as server:
+                a, _ = self.enter(server)
+                threads = os.listdir("/proc/%d/task" % server.pid)
+                for _ in range(3):
+                    server.process.send_signal(signal.SIGHUP)
+                    server.logs(rb" reloaded ")
+                b, name = self.enter(server, a)
+                b.sendall(b"still here\n")
+                self.expect(a, name + b": still here\n")
+                self.assertEqual(os.listdir("/proc/%d/task" % server.pid),
+                                 threads)
+                self.end(server)
 
 
 class Talk(Base):
