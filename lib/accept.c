@@ -538,7 +538,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 			bool is_served)
 {
 	int rc = wr_table_prepare(a->core->table, LAST_SLOT);
-	struct newcomer new;
+	struct newcomer new = { .fd = -1 };
 
 	if (rc == 0)
 		rc = accept_with_reserve(a, endpoint, &new);
@@ -558,7 +558,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
 static int refuse_with_reserve(struct wr_accept *a,
 			       struct wr_endpoint *endpoint)
 {
-	struct newcomer new;
+	struct newcomer new = { .fd = -1 };
 	int fd = accept_with_reserve(a, endpoint, &new);
 
 	if (fd >= 0 && is_admitted(a, endpoint, &new)) {
@@ -623,7 +623,7 @@ static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 
 void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
-	struct newcomer new;
+	struct newcomer new = { .fd = -1 };
 	int failures = 0;
 
 	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
@@ -693,7 +693,7 @@ static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	for (int i = 0; i < endpoint->service.set.backlog; i++) {
 		int rc = wr_table_prepare(a->core->table, LAST_SLOT);
-		struct newcomer new;
+		struct newcomer new = { .fd = -1 };
 
 		if (rc == 0)
 			rc = accept_newcomer(endpoint, &new);

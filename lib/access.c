@@ -316,8 +316,8 @@ static int64_t unit_ns(const char *unit)
 	} units[] = {
 		{ "ms", WR_NS_PER_MS },
 		{ "s", WR_MS(1000) },
-		{ "m", WR_MS(60 * 1000) },
-		{ "h", WR_MS(60 * 60 * 1000) },
+		{ "m", WR_MS(60LL * 1000) },
+		{ "h", WR_MS(60LL * 60 * 1000) },
 	};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)

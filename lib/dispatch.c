@@ -106,8 +106,7 @@ static void log_deadline(struct weir_conn *c, int end)
 		[WEIR_END_IDLE] = "nothing came for",
 		[WEIR_END_LIFETIME] = "it was open for",
 		[WEIR_END_PAUSE] = "it was paused for",
-		[WEIR_END_HANDSHAKE] = "its PROXY header or handshake took "
-				       "more than",
+		[WEIR_END_HANDSHAKE] = "its handshake took longer than",
 	};
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];

@@ -123,7 +123,7 @@ static size_t frame_size(void)
 	if (size > 0)
 		return (size_t)size;
 #endif
-	return 12 * 1024;
+	return (size_t)12 * 1024;
 }
 
 void *wr_overflow_enter_thread(void)

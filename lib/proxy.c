@@ -50,9 +50,9 @@ static size_t addresses_len(int family)
 {
 	switch (family) {
 	case FAMILY_V4:
-		return 2 * (4 + 2);
+		return (size_t)2 * (4 + 2);
 	case FAMILY_V6:
-		return 2 * (16 + 2);
+		return (size_t)2 * (16 + 2);
 	case FAMILY_UNIX:
 		return 2 * (size_t)UNIX_PATH;
 	default:
@@ -359,7 +359,7 @@ socklen_t wr_proxy_target(const struct wr_proxy *p,
 static const void *find_tlv(const unsigned char *at, const unsigned char *end,
 			    int type, int index, size_t *len)
 {
-	for (; at < end; at = tlv_end(at, end))
+	for (; at && at < end; at = tlv_end(at, end))
 		if (at[0] == type && index-- == 0) {
 			*len = get_16(at + 1);
 			return at + TLV_HEAD;

@@ -132,11 +132,14 @@ static bool add_list(struct prefixes *p, const json_t *list)
 	const json_t *value;
 	size_t i;
 
-	json_array_foreach(list, i, value) if (json_is_string(value) &&
-					       p->count < PREFIXES_MAX)
-		p->list[p->count++] =
-		(struct bytes){ .data = strdup(json_string_value(value)),
-				.len = json_string_length(value) };
+	json_array_foreach(list, i, value)
+	{
+		if (json_is_string(value) && p->count < PREFIXES_MAX)
+			p->list[p->count++] = (struct bytes){
+				.data = strdup(json_string_value(value)),
+				.len = json_string_length(value),
+			};
+	}
 	for (i = 0; i < p->count; i++)
 		if (!p->list[i].data)
 			return false;
@@ -456,7 +459,7 @@ static struct second *second_at(struct result *r, int64_t number)
 {
 	struct second *more;
 
-	if (number < 0 || number > 366 * 86400)
+	if (number < 0 || number > 366 * INT64_C(86400))
 		return NULL;
 	if ((size_t)number >= r->second_count) {
 		more = reallocarray(r->seconds, (size_t)number + 1,
@@ -525,10 +528,12 @@ static void add_verdict_of(struct result *r, const json_t *file,
 	size_t i;
 
 	json_array_foreach(at(file, "verdict", "reasons"), i, reason)
+	{
 		verdict_add(r, grade, "%s: %s", name ? name + 1 : path,
 			    json_string_value(reason)
 				    ? json_string_value(reason)
 				    : "");
+	}
 	if (grade > r->verdict)
 		verdict_add(r, grade, "%s: it gives no reason for its verdict",
 			    name ? name + 1 : path);
