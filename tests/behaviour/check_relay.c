@@ -23,16 +23,18 @@ static int relay_to(weir_conn *c, void *arg)
 {
 	struct plan *p = arg;
 	weir_conn *upstream;
+	weir_ref *client;
 	int rc = weir_dial(&upstream, p->server->address, 20000);
 
 	if (rc < 0)
 		return rc;
 	p->relay = (struct weir_relay){ .size = sizeof(p->relay),
 					.idle_ms = p->idle_ms };
-	atomic_store(&p->client, weir_conn_ref(c));
+	client = weir_conn_ref(c);
+	atomic_store(&p->client, client);
 	while ((rc = weir_relay(c, upstream, &p->relay)) == -EINTR)
 		atomic_fetch_add(&p->interruptions, 1);
-	weir_unref(p->client);
+	weir_unref(client);
 	weir_conn_free(upstream);
 	atomic_store(&p->result, rc);
 	atomic_store(&p->is_over, true);
