@@ -57,22 +57,43 @@ if code != 0:
 TEXT
 }
 
+# package_of SOURCE: what a program needs.
+package_of()
+{
+	if grep -q '<weir-tls.h>' "$1"; then
+		echo weir-tls
+	else
+		echo weir
+	fi
+}
+
+# libraries shared|static PACKAGE: the arguments of the linker.
+libraries()
+{
+	if [ $1 = static ]; then
+		pkg-config --static --libs "$2" |
+			sed -E 's/-l(weir(-tls)?)( |$)/-l:lib\1.a\3/g'
+	else
+		pkg-config --libs "$2"
+	fi
+}
+
 cflags=$(pkg-config --cflags weir) || exit 1
 for kind in shared static; do
 	# A build made with --disable-shared or --disable-static has no such.
 	eval "wanted=\$$kind"
 	[ "$wanted" = yes ] || continue
-	if [ $kind = static ]; then
-		libs=$(pkg-config --static --libs weir |
-			sed 's/-lweir/-l:libweir.a/')
-	else
-		libs=$(pkg-config --libs weir)
-	fi
 	for source in "$top"/examples/*.c "$top"/examples/*/*.c; do
 		name=$(basename "$source" .c)
 		program=$work/$name-$kind
+		package=$(package_of "$source")
+		if ! pkg-config --exists "$package"; then
+			echo "$kind $name: SKIPPED, $package is not installed"
+			continue
+		fi
 		$CC $cflags -Wall -Wextra -Werror "$source" -o "$program" \
-			$libs || { complain "$kind $name: no compile"; continue; }
+			$(libraries $kind "$package") ||
+			{ complain "$kind $name: no compile"; continue; }
 		linked=static
 		! ldd "$program" | grep -q libweir || linked=shared
 		[ $linked = $kind ] || complain "$kind $name: linked $linked"
