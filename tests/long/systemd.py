@@ -17,7 +17,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 from test_server_upgrade import real_program  # noqa: E402
-from weirtest import DEADLINE, TestCase, program, until  # noqa: E402
+from weirtest import (DEADLINE, TestCase, library_path, program,  # noqa: E402
+                      until)
 
 SYSTEMD = "/lib/systemd/systemd"
 RATE, SECONDS, RESTARTS = 300, 15, 8
@@ -119,9 +120,7 @@ class Systemd(TestCase):
 
     def write_units(self):
         server = os.path.abspath(real_program())
-        libraries = os.path.abspath(os.path.join(
-            os.path.dirname(program("WEIR_SERVER")), "..", "lib", ".libs"))
-        self.write("keep.service", KEEP % (server, libraries))
+        self.write("keep.service", KEEP % (server, library_path()))
         top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
                            "..")
         shutil.copy(os.path.join(top, "server", "weir-server@.socket"),

@@ -47,8 +47,7 @@ def command(variable="WEIR_SERVER"):
     path = weirtest.program(variable)
     folder, name = os.path.split(path)
     real = os.path.join(folder, ".libs", name)
-    libraries = os.path.join(folder, "..", "lib", ".libs")
-    return (real if os.path.exists(real) else path), libraries
+    return (real if os.path.exists(real) else path), weirtest.library_path()
 
 
 class Life:

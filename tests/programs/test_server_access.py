@@ -142,7 +142,7 @@ class Access(unittest.TestCase):
 
     def test_another_user_is_denied(self):
         if os.getuid() != 0:
-            self.skipTest("only root can become another user")
+            self.skipTest("becoming another user is left to root")
         # Without a file, whose folder may be closed to others.
         name = "@weir-access-%d" % os.getpid()
         client = ("import socket,sys; s = socket.socket(socket.AF_UNIX); "

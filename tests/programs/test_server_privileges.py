@@ -52,7 +52,7 @@ def refused(test, *args):
 
 
 def needs_root(test):
-    return unittest.skipIf(os.getuid() != 0, "only root may do this")(test)
+    return unittest.skipIf(os.getuid() != 0, "this is left to root")(test)
 
 
 class Privileges(unittest.TestCase):
@@ -130,7 +130,7 @@ class Privileges(unittest.TestCase):
 
     def test_only_root_can_become_another_user(self):
         if os.getuid() == 0:
-            self.skipTest("root can")
+            self.skipTest("it is possible to root")
         self.assertIn("only root can become 'root'",
                       refused(self, "--user", "root"))
         self.assertIn("--chroot: only root can",

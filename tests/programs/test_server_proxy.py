@@ -339,6 +339,7 @@ class HAProxy(TestCase):
         return until(attempt, "a front")
 
     def test_its_checks_are_no_failures(self):
+        self.skip_without_status()
         for option in "send-proxy", "send-proxy-v2":
             with Server("reply+proxy@127.0.0.1:0", "--status", "127.0.0.1:0",
                         *TRUST) as server:

@@ -4,6 +4,7 @@
 file that can be opened."""
 
 import contextlib
+import glob
 import os
 import pty
 import resource
@@ -64,6 +65,15 @@ class Start(Broken):
                              rb"(collect: hello\n){20}drained .*\n\Z")
 
 
+def threads(pid):
+    """The names of a process's threads."""
+    names = []
+    for path in glob.glob("/proc/%d/task/*/comm" % pid):
+        with contextlib.suppress(OSError), open(path) as file:
+            names.append(file.read().strip())
+    return names
+
+
 class NameServer(Broken):
     """One that does not answer."""
 
@@ -76,8 +86,7 @@ class NameServer(Broken):
             with Server("echo@unix:" + folder + "/s", "echo@silent.test:0",
                         ready=False, stdin=terminal,
                         env=self.broken(BROKEN_LOOKUP="600000")) as server:
-                # The first, one for each output, and the look-up's.
-                until(lambda: len(os.listdir("/proc/%d/task" % server.pid)) > 3,
+                until(lambda: "weir-look-up" in threads(server.pid),
                       "the look-up has begun")
                 server.process.send_signal(signo)
                 ended_by = server.process.wait(DEADLINE)

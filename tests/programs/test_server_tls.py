@@ -144,7 +144,7 @@ class Start(TLSCase):
             with self.subTest(args=args):
                 self.check_refused(["echo+tls@127.0.0.1:0", *args], *fragments)
 
-    @unittest.skipIf(os.geteuid() == 0, "root reads all files")
+    @unittest.skipIf(os.geteuid() == 0, "everything is readable to root")
     def test_a_key_that_may_not_be_read_is_named(self):
         shutil.copy(self.file("server.key"), self.file("hidden.key"))
         os.chmod(self.file("hidden.key"), 0)
@@ -358,7 +358,7 @@ class Reload(TLSCase):
             until(lambda: b"ready\n" in server.out.data or
                   server.process.poll() is not None, "the start")
             if b"has no Landlock" in server.err.data:
-                self.skipTest("this kernel has no Landlock")
+                self.skipTest("the kernel has no Landlock")
             self.install("second")
             self.reload(server)
             self.assertEqual(self.name_served(server), "second")

@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 
-from weirtest import (Server, TestCase, connect, main, program, read_all,
-                      read_exactly, run, stuff, until)
+from weirtest import (Server, TestCase, connect, library_path, main, program,
+                      read_all, read_exactly, run, stuff, until)
 
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
 
@@ -84,10 +84,8 @@ class Base(TestCase):
         self.pid_file = self.where + "/pid"
         self.path = self.where + "/socket"
         os.symlink(real_program(), self.link)
-        libraries = os.path.abspath(os.path.join(
-            os.path.dirname(program("WEIR_SERVER")), "..", "lib", ".libs"))
         self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(
-            [libraries, os.environ.get("LD_LIBRARY_PATH", "")]))
+            [library_path(), os.environ.get("LD_LIBRARY_PATH", "")]))
 
     def serve(self, *args, control=True, **kwargs):
         before = os.environ["WEIR_SERVER"]

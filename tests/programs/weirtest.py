@@ -44,6 +44,13 @@ def program(variable):
     return path
 
 
+def library_path():
+    """For a program that is started without the script of libtool."""
+    top = os.path.join(os.path.dirname(program("WEIR_SERVER")), "..")
+    return ":".join(os.path.abspath(os.path.join(top, folder, ".libs"))
+                    for folder in ("lib", "tls"))
+
+
 def until(condition, what, seconds=DEADLINE):
     """Wait until condition() is true; return what it said."""
     end = time.monotonic() + seconds
