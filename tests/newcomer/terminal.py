@@ -26,9 +26,10 @@ def listens(pid):
         with open("/proc/%d/net/%s" % (pid, name), encoding="ascii") as file:
             listening |= {line.split()[9] for line in file
                           if line.split()[state] == "0A"}
-    with open("/proc/%d/net/unix" % pid, encoding="utf-8") as file:
-        listening |= {line.split()[6] for line in file
-                      if line.split()[3] == "00010000"}
+    # An abstract name has any bytes.
+    with open("/proc/%d/net/unix" % pid, encoding="latin-1") as file:
+        listening |= {fields[6] for fields in map(str.split, file)
+                      if len(fields) > 6 and fields[3] == "00010000"}
     for fd in os.listdir("/proc/%d/fd" % pid):
         found = re.match(r"socket:\[(\d+)\]",
                          os.readlink("/proc/%d/fd/%s" % (pid, fd)))
