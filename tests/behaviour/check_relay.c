@@ -26,8 +26,11 @@ static int relay_to(weir_conn *c, void *arg)
 	weir_ref *client;
 	int rc = weir_dial(&upstream, p->server->address, 20000);
 
-	if (rc < 0)
+	if (rc < 0) { /* the reset may come that early */
+		atomic_store(&p->result, rc);
+		atomic_store(&p->is_over, true);
 		return rc;
+	}
 	p->relay = (struct weir_relay){ .size = sizeof(p->relay),
 					.idle_ms = p->idle_ms };
 	client = weir_conn_ref(c);

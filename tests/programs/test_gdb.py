@@ -10,7 +10,7 @@ import unittest
 
 from smtp_clients import GREETING, STEPS, Clients
 from test_examples import Example
-from weirtest import DEADLINE, TestCase, main, until
+from weirtest import DEADLINE, SLOWNESS, TestCase, main, until
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "../../tools/weir-gdb.py")
@@ -76,6 +76,7 @@ class Gdb(TestCase):
             clients.send(STEPS[1][0][4:])  # they go on
             self.assertEqual(clients.hear(STEPS[1][1]), COUNT)
 
+    @unittest.skipIf(SLOWNESS != 1, "a sanitizer needs memory of its own")
     def test_sessions_of_a_core_file(self):
         core = os.path.join(self.folder(), "core")
         with Example("smtp", "127.0.0.1:0") as smtp:
