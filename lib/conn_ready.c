@@ -154,7 +154,9 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		at = due_at(p);
 		rc = check_deadline(c, at);
 		o->at = wr_min_at(o->at, at);
-		since = wr_conn_quiet_since(c);
+		/* A drain ends no wait for room, as it ends no write. */
+		since = p->events & ~WEIR_POLL_INPUT ? WR_NEVER_AT
+						     : wr_conn_quiet_since(c);
 		if (since > o->quiet_since)
 			o->quiet_since = since;
 		if (c == w->session)

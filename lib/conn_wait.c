@@ -211,8 +211,12 @@ int64_t wr_conn_quiet_since(struct weir_conn *c)
 {
 	uint64_t put = c->out.sent + wr_outbox_bytes(&c->out.box);
 
-	return c->table == NULL && put > own_conn(c)->answered ? WR_NEVER_AT
-							       : c->in.last_at;
+	if (c->table)
+		return c->in.last_at;
+	/* After the end of our output all that comes is the answer. */
+	return c->out.end != WR_OUT_OPEN || put > own_conn(c)->answered
+		       ? WR_NEVER_AT
+		       : c->in.last_at;
 }
 
 static int poll_beside(struct weir_conn *session, struct weir_conn *c,

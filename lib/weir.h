@@ -1338,8 +1338,9 @@ struct weir_poll {
  * lifetime_ms apply.
  *
  * -ESHUTDOWN comes when the server drains and 100 ms have passed without input.
- * If output was written to a peer of weir_dial() after its last input, an
- * answer is expected: then the wait goes on until the deadline of the stop.
+ * If output was written to a peer of weir_dial() after its last input, or was
+ * shut down, an answer is expected: then the wait goes on until the deadline of
+ * the stop, as does a wait for room.
  *
  * Returns how many are ready, also if there is another reason to return; 0
  * (timeout_ms have passed); -ETIMEDOUT (a deadline of one of them has passed);

@@ -229,8 +229,12 @@ bool privileges_drop(const struct options *o)
 		return fail("--chroot", o->root);
 	if (o->user && !become(&identity))
 		return false;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return fail("weir-server", "PR_SET_NO_NEW_PRIVS");
+	/* An outer sandbox may deny it. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 &&
+	    (o->user || o->root || o->sandbox)) {
+		cli_error("cannot set no_new_privs: %s", strerror(errno));
+		return false;
+	}
 	if (o->sandbox && !sandbox_enter(o))
 		return false;
 	return !o->file || can_read(o->file);

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 from test_examples import Example
@@ -284,11 +285,15 @@ class Relay(Between):
             sender.start()
             self.assertEqual(count_all(upstream), sent + MUCH)
             sender.join(DEADLINE)
+            upstream.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            time.sleep(0.3)  # a stop waits 100 ms for the next message
             sender = threading.Thread(target=send_all, args=(upstream, MUCH))
             sender.start()
             self.assertEqual(count_all(client), MUCH)
             sender.join(DEADLINE)
-            self.check_counts(relay, "1 clients: 1 completed, 0 failed, 0 cut", is_stopping=True)
+            self.check_counts(relay, "1 clients: 1 completed, 0 failed, 0 cut",
+                              is_stopping=True)
 
 
 def say(name):
