@@ -155,8 +155,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		rc = check_deadline(c, at);
 		o->at = wr_min_at(o->at, at);
 		/* A drain ends no wait for room, as it ends no write. */
-		since = p->events & ~WEIR_POLL_INPUT ? WR_NEVER_AT
-						     : wr_conn_quiet_since(c);
+		since = p->events == WEIR_POLL_INPUT ? wr_conn_quiet_since(c)
+						     : WR_NEVER_AT;
 		if (since > o->quiet_since)
 			o->quiet_since = since;
 		if (c == w->session)
