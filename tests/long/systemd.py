@@ -17,8 +17,8 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 from test_server_upgrade import real_program  # noqa: E402
-from weirtest import (DEADLINE, TestCase, library_path, program,  # noqa: E402
-                      until)
+from weirtest import (DEADLINE, TestCase, program,  # noqa: E402
+                      shared_libraries, until)
 
 SYSTEMD = "/lib/systemd/systemd"
 RATE, SECONDS, RESTARTS = 300, 15, 8
@@ -120,7 +120,7 @@ class Systemd(TestCase):
 
     def write_units(self):
         server = os.path.abspath(real_program())
-        self.write("keep.service", KEEP % (server, library_path()))
+        self.write("keep.service", KEEP % (server, shared_libraries()))
         top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
                            "..")
         shutil.copy(os.path.join(top, "server", "weir-server@.socket"),

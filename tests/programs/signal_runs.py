@@ -47,7 +47,7 @@ def command(variable="WEIR_SERVER"):
     path = weirtest.program(variable)
     folder, name = os.path.split(path)
     real = os.path.join(folder, ".libs", name)
-    return (real if os.path.exists(real) else path), weirtest.library_path()
+    return (real if os.path.exists(real) else path), weirtest.shared_libraries()
 
 
 class Life:

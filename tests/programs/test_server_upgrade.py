@@ -14,8 +14,8 @@ import socket
 import sys
 import threading
 
-from weirtest import (Server, TestCase, connect, library_path, main, program,
-                      read_all, read_exactly, run, stuff, until)
+from weirtest import (Server, TestCase, connect, main, program, read_all,
+                      read_exactly, run, shared_libraries, stuff, until)
 
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
 
@@ -85,7 +85,7 @@ class Base(TestCase):
         self.path = self.where + "/socket"
         os.symlink(real_program(), self.link)
         self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(
-            [library_path(), os.environ.get("LD_LIBRARY_PATH", "")]))
+            [shared_libraries(), os.environ.get("LD_LIBRARY_PATH", "")]))
 
     def serve(self, *args, control=True, **kwargs):
         before = os.environ["WEIR_SERVER"]

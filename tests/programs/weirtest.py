@@ -44,7 +44,7 @@ def program(variable):
     return path
 
 
-def library_path():
+def shared_libraries():
     """For a program that is started without the script of libtool."""
     top = os.path.join(os.path.dirname(program("WEIR_SERVER")), "..")
     return ":".join(os.path.abspath(os.path.join(top, folder, ".libs"))

@@ -69,7 +69,7 @@ for name in ${names:-none}; do
 	grep -rqE "START_TEST\($name\)" tests || echo "$name"
 done | complain 'docs/STOPPING.md names a test that is not there'
 
-marks='TODO|FIXME|XX''X'
+marks='TO''DO|FIX''ME|XX''X'
 grep -nEw "$marks" $sources */*.am configure.ac Makefile.am | complain 'notes of unfinished work'
 grep '//' "$work/code" | complain '// comments'
 
