@@ -4,12 +4,10 @@
 
 Clients that come at a rate of 2,000 a second notice none: 999 of 1,000 are
 served within 10 ms, or on a busy machine within twice the time of clients of
-another server while this one is replaced.  The control: when the server is stopped and started
-instead, clients are refused."""
+another server while this one is replaced.  The control: when the server is
+stopped and started instead, clients are refused."""
 
-import json
 import os
-import subprocess
 import sys
 import time
 import unittest
@@ -18,7 +16,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 os.environ["WEIR_UPGRADES"] = "100"
 from test_server_upgrade import Base, Upgrade  # noqa: E402,F401
-from weirtest import DEADLINE, Server, program  # noqa: E402
+from flooding import Load  # noqa: E402
+from weirtest import Server  # noqa: E402
 
 RATE, SECONDS, P999_MS = 2000, 15, 10
 ROUNDS = 3
@@ -27,21 +26,11 @@ ROUNDS = 3
 class Latency(Base):
     def measure(self, where, during):
         """The metrics of a load, while during() is called again and again."""
-        path = self.folder() + "/load.json"
-        load = subprocess.Popen(
-            [program("WEIR_CLIENT"), "load", where, "-c", "100", "--churn",
-             "-r", str(RATE), "-d", "%ds" % SECONDS, "--json", path],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            while load.poll() is None:
+        with Load(where, "-c", 100, "--churn", "-r", RATE, "-d",
+                  "%ds" % SECONDS) as load:
+            while not load.has_ended():
                 during()
-            load.wait(10 * DEADLINE)
-        finally:
-            if load.poll() is None:
-                load.kill()
-                load.wait()
-        with open(path) as file:
-            return json.load(file)["metrics"]
+            return load.result(may_be_incomplete=True)["metrics"]
 
     def test_clients_are_served_as_fast_as_without(self):
         upgrades = []

@@ -12,7 +12,6 @@ control: without one, clients are.
 """
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -24,8 +23,9 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
+from flooding import Load, say  # noqa: E402
 from weirtest import (DEADLINE, Server, TestCase, connect_soon,  # noqa
-                      program, read_all, until)
+                      read_all, until)
 
 CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                       "deploy", "haproxy", "haproxy.cfg")
@@ -49,10 +49,6 @@ backend weir
 	server a "${WEIR_A}"
 	server b "${WEIR_B}"
 """
-
-
-def say(*words):
-    print(*words, file=sys.stderr, flush=True)
 
 
 def free_ports(count):
@@ -115,21 +111,11 @@ class Rollout(TestCase):
     @contextlib.contextmanager
     def load(self):
         """Clients that come at a fixed rate; self.found is the result."""
-        path = self.where + "/load.json"
-        load = subprocess.Popen(
-            [program("WEIR_CLIENT"), "load", self.front, "-c", "100",
-             "--churn", "-r", str(RATE), "-d", "%ds" % SECONDS, "--json",
-             path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
+        with Load(self.front, "-c", 100, "--churn", "-r", RATE, "-d",
+                  "%ds" % SECONDS) as load:
             time.sleep(1)
             yield load
-            load.wait(10 * DEADLINE)
-        finally:
-            if load.poll() is None:
-                load.kill()
-                load.wait()
-        with open(path) as file:
-            self.found = json.load(file)
+            self.found = load.result(may_be_incomplete=True)
 
     def lost(self):
         metrics = self.found["metrics"]
@@ -157,7 +143,7 @@ class Haproxy(Rollout):
             until(lambda: self.column(name, "status") == "UP", "the servers")
         rounds = 0
         with self.load() as load:
-            while load.poll() is None and rounds < 4:
+            while not load.has_ended() and rounds < 4:
                 self.restart("ab"[rounds % 2])
                 rounds += 1
         lost, done = self.lost()
@@ -199,7 +185,7 @@ class KubeProxy(Rollout):
         self.balance(config)
         with self.load() as load:
             for name in "abab":
-                if load.poll() is None:
+                if not load.has_ended():
                     self.replace(name)
         lost, done = self.lost()
         say("%d clients, %d lost, max %.0f ms" % (done, lost, self.max_ms()))
