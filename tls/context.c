@@ -460,10 +460,10 @@ static int add_general_name(char *buf, size_t cap, const GENERAL_NAME *name)
 	return add_name(buf, cap, ip, strlen(ip));
 }
 
-static int add_names(char *buf, size_t cap, const X509 *leaf)
+int tls_add_names(char *buf, size_t cap, const X509 *x)
 {
 	GENERAL_NAMES *names =
-		X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+		X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
 	int rc = 0;
 
 	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++)
@@ -482,7 +482,7 @@ int weir_tls_names(const weir_tls *tls, char *buf, size_t cap)
 	buf[0] = '\0';
 	for (const struct tls_site *s = &tls->first; rc == 0 && s; s = s->next)
 		if (s->leaf)
-			rc = add_names(buf, cap, s->leaf);
+			rc = tls_add_names(buf, cap, s->leaf);
 	ERR_clear_error();
 	return rc < 0 ? rc : (int)strlen(buf);
 }

@@ -39,6 +39,7 @@ struct stream {
 	SSL *ssl;	       /* NULL: the first record is not whole */
 	struct tls_lent *lent; /* during an operation */
 	const char *failed;    /* why; NULL */
+	X509 *refused;	       /* a certificate of the peer; NULL */
 	char *name;	       /* of the peer, instead of that of tls; NULL */
 	int64_t others_since;  /* ns */
 	uint32_t others;       /* records without data */
@@ -215,6 +216,28 @@ static int finish(struct stream *s, int rc)
 	return kept < 0 ? kept : sent < 0 ? sent : rc;
 }
 
+static const char *verify_text(long error)
+{
+	switch (error) {
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+		return "the certificate is of an unknown authority";
+	default:
+		return X509_verify_cert_error_string(error);
+	}
+}
+
+/* A server answers a hello with one of its own or with an alert. */
+static bool is_no_server(const struct stream *s, unsigned long error)
+{
+	return s->tls->layer.speaks_first &&
+	       SSL_get_state(s->ssl) == TLS_ST_CW_CLNT_HELLO &&
+	       ERR_GET_LIB(error) == ERR_LIB_SSL &&
+	       ERR_GET_REASON(error) < SSL_AD_REASON_OFFSET;
+}
+
 /* The first error of a connection is told. */
 static void note_failure(struct stream *s)
 {
@@ -224,9 +247,9 @@ static void note_failure(struct stream *s)
 
 	if (s->failed)
 		return;
-	s->failed = verified != X509_V_OK
-			    ? X509_verify_cert_error_string(verified)
-			    : ERR_reason_error_string(error);
+	s->failed = verified != X509_V_OK    ? verify_text(verified)
+		    : is_no_server(s, error) ? "the server does not speak TLS"
+					     : ERR_reason_error_string(error);
 	if (s->failed == NULL)
 		s->failed = "an error of TLS";
 	(void)snprintf(text, sizeof(text), "TLS: %s", s->failed);
@@ -300,6 +323,19 @@ static int await_hello(struct stream *s)
 	return rc;
 }
 
+/* OpenSSL does not keep a certificate that it refuses. */
+static int on_verified(int is_good, X509_STORE_CTX *ctx)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+		ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct stream *s = BIO_get_data(SSL_get_rbio(ssl));
+	X509 *shown = X509_STORE_CTX_get0_cert(ctx);
+
+	if (!is_good && s->refused == NULL && X509_up_ref(shown))
+		s->refused = shown;
+	return is_good;
+}
+
 /* A client: whose certificate it must be. */
 static int set_peer(struct stream *s)
 {
@@ -315,6 +351,7 @@ static int set_peer(struct stream *s)
 		return 0;
 	if (s->tls->config.flags & WEIR_TLS_INSECURE)
 		return 1;
+	SSL_set_verify(s->ssl, SSL_VERIFY_PEER, on_verified);
 	if (is_ip)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl),
 						     name);
@@ -495,6 +532,7 @@ static void tls_end(struct wr_layer *l)
 	struct stream *s = stream_of(l);
 
 	SSL_free(s->ssl);
+	X509_free(s->refused);
 	ERR_clear_error();
 	tls_unref(s->tls);
 	wr_sys_free(s->name);
@@ -559,6 +597,29 @@ static const char *group_of(SSL *ssl)
 	return id ? SSL_group_to_name(ssl, id) : NULL;
 }
 
+/* OpenSSL's errors come first: they say more than the end that follows. */
+static const char *why_of(const struct stream *s)
+{
+	if (s->failed)
+		return s->failed;
+	if (!s->is_up && (s->saw_eof || s->error == -ECONNRESET))
+		return "the peer closed the connection in the handshake";
+	return s->saw_eof && s->last == -ECONNRESET
+		       ? "the peer ended without close_notify"
+		       : NULL;
+}
+
+static void describe_peer(struct weir_tls_info *ret, const struct stream *s)
+{
+	X509 *shown = s->ssl ? SSL_get0_peer_certificate(s->ssl) : NULL;
+
+	if (shown == NULL)
+		shown = s->refused;
+	if (shown)
+		(void)tls_add_names(ret->names, sizeof(ret->names), shown);
+	ERR_clear_error();
+}
+
 static void describe(struct weir_tls_info *ret, const struct stream *s)
 {
 	const unsigned char *alpn = NULL;
@@ -590,7 +651,8 @@ int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret, size_t size)
 	if (l == NULL || l->ops != &ops)
 		return -ENOTCONN;
 	s = stream_of(l);
-	copy_string(info.why, sizeof(info.why), s->failed);
+	copy_string(info.why, sizeof(info.why), why_of(s));
+	describe_peer(&info, s);
 	if (s->is_up)
 		describe(&info, s);
 	memset(ret, 0, size);

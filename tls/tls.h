@@ -32,6 +32,9 @@ struct weir_tls {
 void tls_ref(struct weir_tls *tls);
 void tls_unref(struct weir_tls *tls);
 
+/* Append the hosts and addresses of a certificate to the text in buf. */
+int tls_add_names(char *buf, size_t cap, const X509 *x);
+
 /* ------------------------------------------------------------------- files */
 
 /* Where the reason goes. */

@@ -168,9 +168,11 @@ struct weir_tls_info {
 	char group[32];	  /* of the key exchange: "X25519" */
 	char alpn[64];	  /* the protocol agreed on; "": none */
 	char sni[256];	  /* the name that the client asked for; "": none */
-	char why[128];	  /* why the handshake or a record has failed; "" */
+	char why[128];	  /* why it has failed or was cut short; "" */
 	int64_t resumed;  /* 1: by a ticket of an earlier connection */
 	int64_t verified; /* 1: the peer has shown a certificate that is good */
+	char names[256];  /* hosts and addresses of the peer's certificate, */
+			  /* also of one that was refused; "": none shown */
 };
 
 /*

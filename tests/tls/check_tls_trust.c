@@ -343,6 +343,7 @@ static void expect_not_trusted(struct server *s, weir_tls *tls,
 	ck_assert_int_eq(dial_tls(&c, s, tls, name), -EPROTO);
 	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
 	ck_assert_msg(strstr(info.why, words) != NULL, "why: %s", info.why);
+	ck_assert_str_eq(info.names, "a.example 127.0.0.1");
 	ck_assert_int_eq(weir_conn_read(c, &byte, 1), -EPROTO);
 	ck_assert_int_eq(weir_conn_write(c, "secret", 6), -EPROTO);
 	weir_conn_free(c);
@@ -374,13 +375,14 @@ START_TEST(a_client_verifies_the_server_and_its_name)
 		ck_assert_str_eq(info.version, "TLSv1.3");
 		ck_assert_str_eq(info.group, "x25519");
 		ck_assert_int_eq(info.verified, 1);
+		ck_assert_str_eq(info.names, "a.example 127.0.0.1");
 		ck_assert_int_eq(weir_conn_shutdown(c, SHUT_WR), 0);
 		ck_assert_int_eq(weir_conn_read(c, buf, sizeof(buf)), 0);
 		weir_conn_free(c);
 	}
 	expect_not_trusted(s, trusting, "b.example", "mismatch");
 	expect_not_trusted(s, trusting, "127.0.0.2", "mismatch");
-	expect_not_trusted(s, strange, "a.example", "certificate");
+	expect_not_trusted(s, strange, "a.example", "unknown authority");
 	UNTIL(stats(s).ledger.open == 0);
 	(void)server_stop_and_check(s);
 	weir_tls_free(trusting);
@@ -404,6 +406,50 @@ START_TEST(a_name_that_would_match_others_is_refused)
 	(void)server_stop_and_check(s);
 	weir_tls_free(trusting);
 	weir_tls_free(dotted);
+}
+END_TEST
+
+static int greet_in_clear(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_write(c, "220 hello\r\n", 11) < 0 ? WEIR_CLOSE
+							   : WEIR_AGAIN;
+}
+
+static int hang_up(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	return WEIR_CLOSE;
+}
+
+static void expect_no_tls(const struct weir_service *service, int rc,
+			  const char *words)
+{
+	weir_tls *tls = tls_client("a.example");
+	struct server *s = serve(NULL, service);
+	struct weir_tls_info info;
+	weir_conn *c;
+
+	ck_assert_int_eq(dial_tls(&c, s, tls, NULL), rc);
+	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+	ck_assert_msg(strstr(info.why, words) != NULL, "why: %s", info.why);
+	weir_conn_free(c);
+	weir_tls_free(tls);
+	(void)server_stop_and_check(s);
+}
+
+/* An echo server answers a hello with that of the client. */
+START_TEST(a_server_without_tls_is_told_from_one_that_refuses)
+{
+	struct weir_service service = *echo_service();
+
+	expect_no_tls(&service, -EPROTO, "the server does not speak TLS");
+	service.opened = greet_in_clear;
+	expect_no_tls(&service, -EPROTO, "the server does not speak TLS");
+	service.opened = hang_up;
+	expect_no_tls(&service, -ECONNRESET,
+		      "the peer closed the connection in the handshake");
 }
 END_TEST
 
@@ -573,6 +619,7 @@ int main(void)
 			 clients_are_who_they_say_or_are_not_served,
 			 a_client_is_verified_each_time,
 			 a_client_verifies_the_server_and_its_name,
+			 a_server_without_tls_is_told_from_one_that_refuses,
 			 a_name_that_would_match_others_is_refused,
 			 a_server_dials_by_tls, tls_begins_in_mid_connection,
 			 what_is_sent_in_clear_behind_starttls_is_not_obeyed);
