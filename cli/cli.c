@@ -72,6 +72,11 @@ void cli_error(const char *format, ...)
 	(void)stream_write(STDERR_FILENO, line, len);
 }
 
+static bool is_optional(const char *arg)
+{
+	return arg && arg[0] == '[';
+}
+
 /* To the form that getopt_long() takes. */
 static void translate_table(const struct cli_option *table,
 			    struct option longs[OPTIONS_MAX + 1],
@@ -83,7 +88,9 @@ static void translate_table(const struct cli_option *table,
 	for (; table->name && n < OPTIONS_MAX; table++) {
 		longs[n++] = (struct option){
 			.name = table->name,
-			.has_arg = table->arg ? required_argument : no_argument,
+			.has_arg = is_optional(table->arg) ? optional_argument
+				   : table->arg		   ? required_argument
+							   : no_argument,
 			.val = table->key,
 		};
 		if (table->key > 255)
@@ -162,7 +169,9 @@ void cli_print_options(const struct cli_option *table, FILE *to)
 				   : fprintf(to, "  -%c, --%s", table->key,
 					     table->name);
 
-		if (table->arg)
+		if (is_optional(table->arg))
+			used += fprintf(to, "[=%s", table->arg + 1);
+		else if (table->arg)
 			used += fprintf(to, " %s", table->arg);
 		fprintf(to, "%*s", used < COLUMN - 1 ? COLUMN - used : 2, "");
 		print_option_help(table->help, COLUMN, to);

@@ -23,7 +23,8 @@ enum {
 struct cli_option {
 	const char *name; /* long form, without dashes */
 	int key;	  /* short form; above 255: none */
-	const char *arg;  /* name of its value; NULL: takes none */
+	const char *arg;  /* name of its value; "[NAME]": it may be left out, */
+			  /* and optarg is NULL; NULL: takes none */
 	const char *help; /* may have several lines */
 };
 

@@ -29,6 +29,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, for an answer to a\n"
 	  "script, and for the end (default 10s)" },
+	PEER_TLS_OPTIONS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -40,7 +41,9 @@ static bool chat_take_option(void *to, int key)
 
 	if (key == 'l')
 		c->lines = true;
-	return key == 'l' || options_take_timeout(&c->peer.timeout_ms);
+	if (key == 't')
+		return options_take_timeout(&c->peer.timeout_ms);
+	return key == 'l' || peer_tls_take(&c->peer.tls, key);
 }
 
 static const struct options_syntax syntax = {
@@ -59,8 +62,7 @@ int chat(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	c.peer.address = argv[optind];
-	if (!options_check_address(c.peer.address))
+	if (!peer_set_address(&c.peer, argv[optind]))
 		return CLI_USAGE;
 	status = peer_dial(&c.peer);
 	if (status != CLI_DONE)

@@ -292,12 +292,11 @@ static int dialogue_poll(struct dialogue *d)
 	editor_fds(fds);
 	if (!is_users_turn(d))
 		fds[0].fd = -1;
-	peer->fd = weir_conn_fd(d->peer->conn);
-	peer->events = d->waiting == ROOM ? POLLIN | POLLOUT : POLLIN;
-	rc = poll(fds, EDITOR_FDS + 1, next_deadline_ms(d));
+	rc = peer_poll(d->peer, fds, EDITOR_FDS,
+		       d->waiting == ROOM ? POLLIN | POLLOUT : POLLIN,
+		       next_deadline_ms(d));
 	if (rc < 0)
-		return errno == EINTR ? CLI_DONE
-				      : dialogue_end(d, -errno, "input");
+		return rc == -EINTR ? CLI_DONE : dialogue_end(d, rc, "input");
 	if (rc == 0 && d->is_mid) {
 		end_pending_message(d);
 		return CLI_DONE;

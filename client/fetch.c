@@ -209,6 +209,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, and without input\n"
 	  "(default 10s)" },
+	PEER_TLS_OPTIONS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -249,7 +250,7 @@ static bool fetch_take_option(void *to, int key)
 	case 't':
 		return options_take_timeout(&f->peer.timeout_ms);
 	default:
-		return false;
+		return peer_tls_take(&f->peer.tls, key);
 	}
 }
 
@@ -271,8 +272,7 @@ int fetch(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	f.peer.address = argv[optind];
-	if (!options_check_address(f.peer.address))
+	if (!peer_set_address(&f.peer, argv[optind]))
 		return CLI_USAGE;
 	status = part_file_check(&f.file);
 	if (status != CLI_DONE)

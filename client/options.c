@@ -21,6 +21,11 @@
 #else
 #define HAS_EDITING "no (libedit)"
 #endif
+#ifdef HAVE_OPENSSL
+#define HAS_TLS "yes"
+#else
+#define HAS_TLS "no (openssl)"
+#endif
 #ifdef HAVE_JANSSON
 #define HAS_JSON "yes"
 #else
@@ -60,9 +65,9 @@ static int print_command_help(const struct options_syntax *s)
 int options_print_version(void)
 {
 	stream_print("%s %s\n"
-		     "line editing %s, JSON %s, histogram logs %s\n",
+		     "line editing %s, JSON %s, histogram logs %s, TLS %s\n",
 		     cli_program(), weir_version(), HAS_EDITING, HAS_JSON,
-		     HAS_LOGS);
+		     HAS_LOGS, HAS_TLS);
 	return cli_flush();
 }
 

@@ -16,6 +16,7 @@
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
+#include "options.h"
 
 #define PIECE	   ((size_t)64 * 1024)
 #define SETTLE_MS  10	/* between two checks */
@@ -35,6 +36,9 @@ const char *peer_reason(const struct peer *p, int rc, const char *what,
 	char text[CLI_DURATION_TEXT];
 	int64_t silent = (peer_now() - p->active_at) / 1000 * 1000;
 
+	if (rc < 0 && rc != -ETIMEDOUT &&
+	    peer_tls_failure(&p->tls, p->address, p->conn, buf, PEER_REASON))
+		return buf;
 	switch (rc) {
 	case 0:
 		/* It may have an idle timeout, which it does not tell. */
@@ -88,7 +92,14 @@ int peer_note_end(const struct peer *p, struct screen *s)
 	return CLI_DONE;
 }
 
-int peer_dial(struct peer *p)
+bool peer_set_address(struct peer *p, const char *address)
+{
+	p->address = address;
+	return options_check_address(address) &&
+	       peer_tls_check(&p->tls, address);
+}
+
+static int connect_to(struct peer *p)
 {
 	const char *where = p->address;
 	char text[CLI_DURATION_TEXT];
@@ -119,7 +130,25 @@ int peer_dial(struct peer *p)
 	}
 	p->dialled_at = p->active_at = peer_now();
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_WRITE, p->timeout_ms);
+	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_HANDSHAKE, p->timeout_ms);
 	return CLI_DONE;
+}
+
+int peer_dial(struct peer *p)
+{
+	struct weir_tls *tls = NULL;
+	int status = peer_tls_load(&p->tls, &tls), rc = 0;
+
+	if (status == CLI_DONE)
+		status = connect_to(p);
+	if (status == CLI_DONE && tls)
+		rc = peer_tls_start(&p->tls, tls, p->address, p->conn);
+	if (rc < 0)
+		status = peer_say(p, rc, "TLS handshake");
+	peer_tls_free(tls);
+	if (status != CLI_DONE)
+		peer_close(p);
+	return status;
 }
 
 void peer_close(struct peer *p)
@@ -152,6 +181,47 @@ static short poll_now(const struct peer *p, short events)
 	struct pollfd pfd = { .fd = weir_conn_fd(p->conn), .events = events };
 
 	return poll(&pfd, 1, 0) > 0 ? pfd.revents : 0;
+}
+
+static bool has_input(const struct peer *p)
+{
+	struct weir_poll look = { .conn = p->conn, .events = WEIR_POLL_INPUT };
+
+	return weir_conn_wait(&look, 1, 0) != 0;
+}
+
+static int find(const struct peer *p, struct pollfd *fds, int count, int ms)
+{
+	struct pollfd *conn = &fds[count];
+	bool wants_input = conn->events & POLLIN;
+	int found = 0;
+
+	if (wants_input && has_input(p))
+		ms = 0;
+	if (poll(fds, (nfds_t)count + 1, ms) < 0)
+		return -errno;
+	conn->revents &= ~POLLIN;
+	if (wants_input && has_input(p))
+		conn->revents |= POLLIN;
+	for (int i = 0; i <= count; i++)
+		found += fds[i].revents != 0;
+	return found;
+}
+
+int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
+	      int ms)
+{
+	int64_t end_at = peer_now() + ms;
+	int rc, left = ms;
+
+	fds[count].fd = weir_conn_fd(p->conn);
+	fds[count].events = events;
+	while ((rc = find(p, fds, count, left)) == 0) {
+		left = ms < 0 ? ms : (int)(end_at - peer_now());
+		if (ms >= 0 && left <= 0)
+			break;
+	}
+	return rc;
 }
 
 /*

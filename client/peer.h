@@ -6,6 +6,7 @@
 #ifndef CLIENT_PEER_H
 #define CLIENT_PEER_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,11 +14,13 @@
 
 #include <weir.h>
 
+#include "peer_tls.h"
 #include "screen.h"
 
 struct peer {
 	const char *address;
 	int timeout_ms; /* to connect, and for each step; or WEIR_NEVER */
+	struct peer_tls tls;
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
 	int64_t active_at;  /* ms; of the latest input or output */
@@ -26,7 +29,13 @@ struct peer {
 /* Milliseconds of the clock that deadlines are measured with. */
 int64_t peer_now(void);
 
-/* Returns CLI_DONE, or the exit status after printing an error. */
+/* Check it, and the options of TLS.  Returns false after printing an error. */
+bool peer_set_address(struct peer *p, const char *address);
+
+/*
+ * Connect, and make the handshake of TLS.  Returns CLI_DONE, or the exit status
+ * after printing an error.
+ */
 int peer_dial(struct peer *p);
 
 /* No effect without a connection. */
@@ -37,6 +46,15 @@ void peer_close(struct peer *p);
  * at the end of input, -errno.
  */
 ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
+
+/*
+ * poll(2) for the connection and count other descriptors.  They come first in
+ * fds, which has room for the connection; its events are POLLIN, POLLOUT.  With
+ * its POLLIN a read does not wait, which the descriptor alone does not tell:
+ * with TLS it is readable without input, and there is input while it is not.
+ */
+int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
+	      int ms);
 
 /*
  * Send as much of *data as possible without waiting, and advance *data and

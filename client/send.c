@@ -90,7 +90,7 @@ static int fail_lost(struct send *s, int rc, const char *what)
 
 static int send_block(struct send *s)
 {
-	struct pollfd pfd = { .fd = weir_conn_fd(s->peer.conn) };
+	struct pollfd pfd;
 
 	while (!s->screen.error) {
 		int rc = peer_feed(&s->peer, &s->text, &s->len);
@@ -99,12 +99,13 @@ static int send_block(struct send *s)
 			return fail_lost(s, rc, "progress");
 		if (rc > 0)
 			break;
-		pfd.events = s->has_ended ? POLLOUT : POLLIN | POLLOUT;
-		rc = poll(&pfd, 1, s->peer.timeout_ms);
+		rc = peer_poll(&s->peer, &pfd, 0,
+			       s->has_ended ? POLLOUT : POLLIN | POLLOUT,
+			       s->peer.timeout_ms);
 		if (rc == 0)
 			return fail_lost(s, -ETIMEDOUT, "progress");
-		if (rc < 0 && errno != EINTR)
-			return fail_lost(s, -errno, "progress");
+		if (rc < 0 && rc != -EINTR)
+			return fail_lost(s, rc, "progress");
 		if (rc < 0 || s->has_ended || !(pfd.revents & POLLIN))
 			continue;
 		rc = send_receive(s);
@@ -158,6 +159,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, without progress,\n"
 	  "and until the server closes (default 10s)" },
+	PEER_TLS_OPTIONS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -167,7 +169,8 @@ static bool send_take_option(void *to, int key)
 {
 	struct send *s = to;
 
-	return key == 't' && options_take_timeout(&s->peer.timeout_ms);
+	return key == 't' ? options_take_timeout(&s->peer.timeout_ms)
+			  : peer_tls_take(&s->peer.tls, key);
 }
 
 static const struct options_syntax syntax = {
@@ -216,8 +219,7 @@ int send_text(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	s.peer.address = argv[optind];
-	if (!options_check_address(s.peer.address))
+	if (!peer_set_address(&s.peer, argv[optind]))
 		return CLI_USAGE;
 	status = send_begin(&s, argv[optind + 1]);
 	if (status == CLI_DONE)

@@ -139,8 +139,7 @@ static int receive_reply(struct talk *t, struct expected *e)
 static int talk_send(struct talk *t, const char *line, size_t len,
 		     struct expected *reply)
 {
-	struct pollfd pfd = { .fd = weir_conn_fd(t->peer.conn),
-			      .events = POLLIN | POLLOUT };
+	struct pollfd pfd;
 	ssize_t n = 1;
 
 	while (n > 0 && !t->screen.error) {
@@ -148,11 +147,12 @@ static int talk_send(struct talk *t, const char *line, size_t len,
 
 		if (rc != 0)
 			return rc;
-		rc = poll(&pfd, 1, t->peer.timeout_ms);
+		rc = peer_poll(&t->peer, &pfd, 0, POLLIN | POLLOUT,
+			       t->peer.timeout_ms);
 		if (rc == 0)
 			return -ETIMEDOUT;
-		if (rc < 0 && errno != EINTR)
-			return -errno;
+		if (rc < 0 && rc != -EINTR)
+			return rc;
 		if (rc > 0 && (pfd.revents & ~POLLOUT))
 			n = receive_piece(t, reply, t->peer.timeout_ms);
 	}
@@ -211,21 +211,21 @@ static int show_unasked(struct talk *t)
  */
 static int talk_poll(struct talk *t, bool is_users_turn)
 {
-	struct pollfd fds[EDITOR_FDS + 1] = {
-		[EDITOR_FDS] = { .fd = weir_conn_fd(t->peer.conn),
-				 .events = POLLIN },
-	};
+	struct pollfd fds[EDITOR_FDS + 1];
+	int rc;
 
 	if (!is_users_turn)
-		return poll(&fds[EDITOR_FDS], 1, 0) > 0 ? show_unasked(t)
-							: CLI_DONE;
+		return peer_poll(&t->peer, fds, 0, POLLIN, 0) > 0
+			       ? show_unasked(t)
+			       : CLI_DONE;
 	editor_show();
 	editor_fds(fds);
-	if (poll(fds, EDITOR_FDS + 1, -1) < 0) {
-		if (errno == EINTR)
-			return CLI_DONE;
+	rc = peer_poll(&t->peer, fds, EDITOR_FDS, POLLIN, -1);
+	if (rc == -EINTR)
+		return CLI_DONE;
+	if (rc < 0) {
 		editor_hide();
-		return talk_end(t, -errno, "input");
+		return talk_end(t, rc, "input");
 	}
 	if (!fds[0].revents && !fds[1].revents)
 		return show_unasked(t);
@@ -366,6 +366,7 @@ static const struct cli_option table[] = {
 	  "for a server that reads lines: send newlines\n"
 	  "too, and do not wait for replies" },
 	{ "crlf", 'c', NULL, "the same with CR LF, as in HTTP" },
+	PEER_TLS_OPTIONS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -395,7 +396,7 @@ static bool talk_take_option(void *to, int key)
 		t->newline = "\r\n";
 		return true;
 	default:
-		return false;
+		return peer_tls_take(&t->peer.tls, key);
 	}
 }
 
@@ -434,8 +435,7 @@ int talk(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	t.peer.address = argv[optind];
-	if (!options_check_address(t.peer.address) || !talk_check_options(&t))
+	if (!peer_set_address(&t.peer, argv[optind]) || !talk_check_options(&t))
 		return CLI_USAGE;
 	status = peer_dial(&t.peer);
 	if (status != CLI_DONE)
