@@ -13,46 +13,17 @@ import tempfile
 import threading
 import unittest
 
+from certificates import OPENSSL, make_certificate, make_expired_certificate
 from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all,
                       read_exactly, run, until)
 
 CURL = shutil.which("curl")
-OPENSSL = shutil.which("openssl")
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
 
 
 def is_built():
     result = run("WEIR_SERVER", "--tls-key", "x", "--check")
     return b"built without TLS" not in result.stderr
-
-
-def openssl(*args):
-    subprocess.run([OPENSSL, *args], check=True, timeout=DEADLINE,
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                   stderr=subprocess.PIPE)
-
-
-def make_certificate(folder, name, ca="ca",
-                     names="DNS:localhost,IP:127.0.0.1"):
-    """NAME.pem and NAME.key, signed by that authority; None: by itself."""
-    path = os.path.join(folder, name)
-    signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
-                                    folder + "/%s.key" % ca]
-    san = ["-addext", "subjectAltName=" + names] if names else []
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
-            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
-            "-out", path + ".pem", "-subj", "/CN=" + name, *signer, *san,
-            "-days", "30")
-
-
-def make_expired_certificate(folder):
-    path = os.path.join(folder, "expired")
-    openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
-            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
-            "-out", path + ".csr", "-subj", "/CN=expired")
-    openssl("x509", "-req", "-in", path + ".csr", "-CA", folder + "/ca.pem",
-            "-CAkey", folder + "/ca.key", "-days", "-1", "-out",
-            path + ".pem")
 
 
 class WithoutTLS(TestCase):

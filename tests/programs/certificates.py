@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Certificates for tests of TLS, made by openssl."""
+
+import os
+import shutil
+import subprocess
+
+from weirtest import DEADLINE
+
+OPENSSL = shutil.which("openssl")
+NAMES = "DNS:localhost,IP:127.0.0.1"
+
+
+def openssl(*args):
+    subprocess.run([OPENSSL, *args], check=True, timeout=DEADLINE,
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.PIPE)
+
+
+def make_certificate(folder, name, ca="ca", names=NAMES):
+    """NAME.pem and NAME.key, signed by that authority; None: by itself."""
+    path = os.path.join(folder, name)
+    signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
+                                    folder + "/%s.key" % ca]
+    san = ["-addext", "subjectAltName=" + names] if names else []
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+            "-out", path + ".pem", "-subj", "/CN=" + name, *signer, *san,
+            "-days", "30")
+
+
+def make_expired_certificate(folder):
+    path = os.path.join(folder, "expired")
+    openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
+            "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
+            "-out", path + ".csr", "-subj", "/CN=expired", "-addext",
+            "subjectAltName=" + NAMES)
+    openssl("x509", "-req", "-in", path + ".csr", "-CA", folder + "/ca.pem",
+            "-CAkey", folder + "/ca.key", "-copy_extensions", "copyall",
+            "-days", "-1", "-out", path + ".pem")
