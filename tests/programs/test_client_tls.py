@@ -232,8 +232,12 @@ class Trust(TLSCase):
                         "failed: the server does not speak TLS")
 
     def test_a_server_that_closes_in_the_handshake_is_told(self):
-        for end in reset, lambda sock: None, lambda sock: sock.recv(1 << 20):
-            with PythonServer(end) as server:
+        def reset_later(sock):
+            sock.recv(1)
+            reset(sock)
+        for end in (reset_later, lambda sock: None,
+                    lambda sock: sock.recv(1 << 20)):
+            with self.subTest(end=end), PythonServer(end) as server:
                 self.check_failure(
                     self.send(server.address, "--tls"), "failed: the peer "
                     "closed the connection in the handshake")
