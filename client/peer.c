@@ -190,6 +190,10 @@ static bool has_input(const struct peer *p)
 	return weir_conn_wait(&look, 1, 0) != 0;
 }
 
+/*
+ * The look before the sleep finds the rest of a record; the one behind it tells
+ * input from a ticket.
+ */
 static int find(const struct peer *p, struct pollfd *fds, int count, int ms)
 {
 	struct pollfd *conn = &fds[count];

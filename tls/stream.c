@@ -242,7 +242,9 @@ static bool is_no_server(const struct stream *s, unsigned long error)
 static void note_failure(struct stream *s)
 {
 	unsigned long error = ERR_peek_error();
-	long verified = SSL_get_verify_result(s->ssl);
+	long verified = SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER
+				? SSL_get_verify_result(s->ssl)
+				: X509_V_OK;
 	char text[160];
 
 	if (s->failed)

@@ -220,8 +220,9 @@ class Trust(TLSCase):
                                       "--tls-key", key), b"hello")
             self.check_done(self.send(server.address(), *self.trusting(),
                                       "--tls-certificate", both), b"hello")
-            result = self.send(server.address(), *self.trusting())
-            self.check_failure(result, "certificate required")
+            for options in self.trusting(), ["--tls", "--insecure"]:
+                self.check_failure(self.send(server.address(), *options),
+                                   "failed: ", "certificate required")
 
     def test_a_server_without_tls_is_told(self):
         with Server("reply@127.0.0.1:0", "echo@127.0.0.1:0") as server:
