@@ -855,7 +855,8 @@ class Stopping(TestCase):
                 client.close()
 
     def test_in_a_lame_duck_clients_are_served_until_the_second_signal(self):
-        with Server("--lame-duck", "never", "-t", "never",
+        with Server("--lame-duck", "never", "-t", "never", "--control",
+                    self.folder() + "/control",
                     "echo@127.0.0.1:0") as server:
             client = server.connect()
             stuff(client)
@@ -865,6 +866,8 @@ class Stopping(TestCase):
                 with server.connect() as late:
                     late.sendall(b"hello")
                     self.assertEqual(read_exactly(late, 5), b"hello")
+            # The second signal cuts a client whose end was not noticed.
+            server.counts(completed=10)
             status, counts = server.stop()
             self.check_sum(counts)
             self.assertEqual((status, counts["completed"], counts["cut"]),

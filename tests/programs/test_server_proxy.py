@@ -96,30 +96,20 @@ class Headers(TestCase):
                                    name_of(client)).encode(), answer.stdout)
 
     def test_health_checks_are_counted_apart_and_not_logged(self):
-        with Server("reply+proxy@127.0.0.1:0", *TRUST,
+        with Server("reply+proxy@127.0.0.1:0", *TRUST, "--control",
+                    self.folder() + "/control",
                     "--log-level", "warning") as server:
             for header in b"", V1, V2, LOCAL:
                 for end in socket.socket.close, reset:
                     client = server.connect()
                     client.sendall(header)
                     end(client)
-            status, counts = self.after(server, 8)
+            server.counts(accepted=8, open=0)
+            status, counts = server.stop()
             self.assertEqual(status, 0)
             self.assertEqual(counts["probed"], 8)
             self.assertEqual(counts["failed"], 0)
             self.assertEqual(server.err.rest(), b"")
-
-    @staticmethod
-    def after(server, accepted):
-        """Stop it once it has accepted that many, and they have ended."""
-        def count():
-            with server.connect() as client:
-                client.sendall(V1 + b"hello")
-                client.shutdown(socket.SHUT_WR)
-                read_all(client)
-            return True
-        until(count, "%d connections" % accepted)
-        return server.stop()
 
     def test_from_elsewhere_and_without_a_header_clients_are_refused(self):
         with Server("echo+proxy@127.0.0.1:0", "--proxy-trust",

@@ -103,14 +103,16 @@ class Stuck(Broken):
         with open(path, "w") as file:
             file.write("never read")
         with Server("-w", "2", "-t", "300ms", "-f", path, "-p",
-                    folder + "/pid", "file@unix:" + folder + "/s",
-                    "echo@127.0.0.1:0",
+                    folder + "/pid", "--control", folder + "/control",
+                    "file@unix:" + folder + "/s", "echo@127.0.0.1:0",
                     env=self.broken(BROKEN_FILE=path)) as server:
             with server.connect(0) as client, server.connect(1) as other:
                 client.sendall(b"please")
                 server.out.expect(rb"^file: please\n")
                 other.sendall(b"hello")
                 self.assertEqual(read_exactly(other, 5), b"hello")
+                other.close()
+                server.counts(completed=1)
                 status, counts = server.stop()
             self.check_sum(counts)
             self.assertEqual((status, counts["completed"], counts["cut"]),

@@ -67,9 +67,9 @@ class Reload(Base):
                         "room@127.0.0.1:0") as server:
                 a, _ = self.enter(server)
                 threads = os.listdir("/proc/%d/task" % server.pid)
-                for _ in range(3):
+                for i in range(3):
                     server.process.send_signal(signal.SIGHUP)
-                    server.logs(rb" reloaded ")
+                    server.logs(rb"(?s)( reloaded .*){%d}" % (i + 1))
                 b, name = self.enter(server, a)
                 b.sendall(b"still here\n")
                 self.expect(a, name + b": still here\n")

@@ -3,6 +3,8 @@
 """The services of weir-server with one thing to say or to hear: greet,
 collect, welcome, discard, daytime and chargen, byte for byte."""
 
+import contextlib
+import glob
 import os
 import re
 import signal
@@ -15,6 +17,15 @@ from weirtest import (DEADLINE, Server, TestCase, connect_soon, full_pipe,
                       main, read_all, read_exactly, reset, until)
 
 PERIOD = 95 * 74  # of the generated characters
+
+
+def is_stopped(pid):
+    """By a signal: all its threads."""
+    for path in glob.glob("/proc/%d/task/*/stat" % pid):
+        with open(path) as file:
+            if file.read().rsplit(")", 1)[1].split()[0] != "T":
+                return False
+    return True
 
 
 def in_one_byte_pieces(sock, data):
@@ -231,6 +242,7 @@ class Chargen(Base):
     def test_an_end_that_was_there_before_us_gets_a_piece_too(self):
         with Server("chargen@127.0.0.1:0") as server:
             os.kill(server.pid, signal.SIGSTOP)
+            until(lambda: is_stopped(server.pid), "the stop")
             with server.connect() as sock:
                 sock.shutdown(socket.SHUT_WR)
                 os.kill(server.pid, signal.SIGCONT)
@@ -264,7 +276,8 @@ class Chargen(Base):
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         if info[0] != 1:  # TCP_ESTABLISHED
             return True
-        sock.sendall(b"?")
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(b"?")
         return False
 
 

@@ -145,6 +145,7 @@ class Server:
         if port and not any("@" in arg for arg in args):
             args += ("reply@127.0.0.1:0",)
         self._wait = ready
+        self._args = args
         self.process = subprocess.Popen(
             [*under, program("WEIR_SERVER"), *args],
             stdin=kwargs.pop("stdin", subprocess.DEVNULL),
@@ -181,6 +182,15 @@ class Server:
 
     def logs(self, pattern):
         return self.err.expect(pattern)
+
+    def counts(self, **wanted):
+        """Wait until these are its statistics; with --control."""
+        control = self._args[self._args.index("--control") + 1]
+        lines = {b"%s %d" % (name.encode(), count)
+                 for name, count in wanted.items()}
+        until(lambda: lines <= set(run("WEIR_SERVER", "ctl", "--control",
+                                       control, "stats").stdout.splitlines()),
+              "%r" % wanted)
 
     def stop(self, signo=signal.SIGTERM):
         """Signal it and wait; return exit status and the drained counts."""
