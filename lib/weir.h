@@ -193,7 +193,7 @@ enum {
 	WEIR_EXPIRED = 7   /* in `expired`: a deadline has passed */
 };
 
-/* Log levels. */
+/* weir_config.log_level, and the level of a line of weir_log. */
 enum {
 	WEIR_LOG_ERROR = 1,
 	WEIR_LOG_WARNING = 2,
@@ -525,9 +525,13 @@ enum {
 	WEIR_PHASE_DONE = 5	  /* it has ended */
 };
 
-/* Bucket i: durations from 2^(i-1) to below 2^i us; the last: all above. */
+/*
+ * weir_stats: bucket i has durations from 2^(i-1) to below 2^i us, the last one
+ * all above.
+ */
 #define WEIR_BUCKETS 32
 
+/* Counters and gauges of a server, as weir_server_stats() reads them. */
 struct weir_stats {
 	struct weir_ledger ledger;
 
@@ -599,6 +603,7 @@ enum {
 	WEIR_STATE_LINGERING = 7   /* its peer to close */
 };
 
+/* A connection, as weir_server_each() shows it. */
 struct weir_conn_info {
 	uint64_t id;	  /* as of weir_conn_id() */
 	int64_t listener; /* its id; -1: a connection of the program's own */
@@ -611,7 +616,7 @@ struct weir_conn_info {
 	char via[160];	 /* as of weir_conn_via(); "": there is none */
 };
 
-/* See weir_server_each(). */
+/* Called by weir_server_each(); a result other than 0 ends the walk. */
 typedef int weir_each_fn(const struct weir_conn_info *info, void *arg);
 
 /* The result of a stop. */
