@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""packages.py: the packages that tools/package makes, in an empty Debian.  They
+are installed, what debian/tests says runs, a service starts under its unit and
+serves a client, and after "dpkg --purge" nothing is left.
+
+The Debian has a systemd of its own, in namespaces, which starts no unit but
+those named here, so it changes nothing of this machine."""
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(TOP, "tests", "newcomer"))
+import debian  # noqa: E402
+
+# What packages of others need, and what the tests compile with.
+NEEDED = ("gcc libc6-dev pkg-config systemd libedit2 libjansson4 libssl-dev "
+          "libssl3 zlib1g")
+
+INSTALL = """
+set -e
+files() {
+    find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /tmp \\
+        -o -path /run -o -path /var/lib/dpkg -o -path /var/lib/apt \\
+        -o -path /var/cache -o -path /var/log -o -path /root \\) -prune \\
+        -o -print | sort
+}
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update
+apt-get -qq -y --no-install-recommends install %s
+files >/root/before
+dpkg --install /root/packages/*.deb
+for test in /root/tests/build-example /root/tests/conversation; do
+    AUTOPKGTEST_TMP=$(mktemp -d) $test
+    echo "$(basename $test): passed"
+done
+""" % NEEDED
+
+SERVE = """
+set -e
+systemctl enable --now weir-server@echo.socket
+answer=$(echo hello | weir-client talk -lB 127.0.0.1:7007)
+[ "$answer" = hello ]
+systemctl is-active weir-server@echo.service
+systemctl show -p User,MainPID,StatusText weir-server@echo.service
+dpkg --purge weir libweir-dev libweir-tls-dev libweir-tls0 libweir0
+! systemctl is-active weir-server@echo.service weir-server@echo.socket
+! systemctl is-failed weir-server@echo.service weir-server@echo.socket
+"""
+
+PURGED = """
+set -e
+rm -r /etc/systemd/system/weir-server@* /etc/systemd/system/drive.service
+find /etc/systemd/system -name '*.wants' -empty -delete
+%s
+files >/root/after
+diff /root/before /root/after
+! dpkg -l 'weir*' 'libweir*' | grep weir
+""" % INSTALL[INSTALL.index("files() {"):INSTALL.index("export")]
+
+DRIVE = """
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c "sh -x /root/serve >/root/served 2>&1 && touch /root/good; \
+systemctl status weir-server@echo.service >>/root/served 2>&1"
+ExecStopPost=/bin/kill -s RTMIN+4 1
+TimeoutStartSec=200
+"""
+
+# Becomes the first process of its namespaces; $1 is the Debian.
+BOOT = """
+set -e
+cd "$1" && pivot_root . mnt
+exec chroot . /bin/sh -ec '
+umount -l /mnt
+mount -t proc proc /proc
+mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys
+umount -l /sys && mount -t sysfs -o ro sysfs /sys
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+ip link set lo up || true
+exec env -i PATH="$PATH" container=weirtest /lib/systemd/systemd --system \
+    --unit=drive.service --log-target=null --show-status=no'
+"""
+
+
+def fail(why, *logs):
+    for log in logs:
+        if os.path.exists(log):
+            with open(log, errors="replace") as file:
+                print("".join(file.readlines()[-60:]))
+    print("FAIL: " + why)
+    sys.exit(1)
+
+
+def type_in(system, script, what):
+    run = subprocess.run(system.login("root") + ["-c", script],
+                         stdin=subprocess.DEVNULL, check=False)
+    if run.returncode != 0:
+        fail(what)
+
+
+def write_units(system):
+    units = "etc/systemd/system/"
+    for unit, text in (
+            ("socket", "[Socket]\nListenStream=\nListenStream=127.0.0.1:7007"),
+            ("service", "")):
+        folder = units + "weir-server@echo.%s.d" % unit
+        os.makedirs(os.path.join(system.root, folder))
+        system.write(folder + "/here.conf",
+                     "[Unit]\nDefaultDependencies=no\n%s\n" % text)
+    system.write(units + "drive.service", DRIVE)
+    system.write("root/serve", SERVE)
+
+
+def serve(system):
+    """Under systemd."""
+    write_units(system)
+    subprocess.run(["unshare", "--pid", "--mount", "--net", "--cgroup",
+                    "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c",
+                    BOOT, "sh", system.root], stdin=subprocess.DEVNULL,
+                   timeout=240, check=False)
+    served = os.path.join(system.root, "root/served")
+    if not os.path.exists(os.path.join(system.root, "root/good")):
+        fail("the service", served)
+    print("the service under its unit, and its removal: passed")
+
+
+def main():
+    debian.contain()
+    folder = tempfile.mkdtemp(dir=os.environ.get("TMPDIR"))
+    try:
+        made = subprocess.run([os.path.join(TOP, "tools", "package"),
+                               folder + "/packages"], check=False).returncode
+        if made != 0:
+            sys.exit(made)
+        system = debian.Debian(os.path.join(folder, "debian"))
+        system.make()
+        shutil.copytree(os.path.join(TOP, "debian", "tests"),
+                        os.path.join(system.root, "root/tests"))
+        os.mkdir(os.path.join(system.root, "root/packages"))
+        for name in glob.glob(folder + "/packages/*.deb"):
+            if "dbgsym" not in name:
+                shutil.copy(name, os.path.join(system.root, "root/packages"))
+        system.mount()
+        type_in(system, INSTALL, "the installation")
+        serve(system)
+        type_in(system, PURGED, "something is left after the purge")
+        print("nothing is left after the purge: passed")
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy",
+                        os.path.join(folder, "debian")], check=False,
+                       stderr=subprocess.DEVNULL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except debian.Impossible as reason:
+        print("SKIPPED: %s" % reason)
+        sys.exit(77)
