@@ -6,24 +6,19 @@ that read lines.  Those of others are skipped where they are not installed."""
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from subprocess import DEVNULL, PIPE
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
-                      connect_soon, main, program, read_all, run, until)
+                      connect_soon, free_port, main, program, read_all, run,
+                      until)
 
 PROMPT = b"> "
 
 
 def talk(where, text=b"", *options, **kwargs):
     return run("WEIR_CLIENT", "talk", where, *options, input=text, **kwargs)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def python_with(module):

@@ -11,8 +11,8 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, documents_server, main, program, read_all,
-                      reset, run, until)
+                      TestCase, documents_server, main, nobody, program,
+                      read_all, reset, run, until)
 
 PROMPT = b"Enter message: "
 
@@ -23,12 +23,6 @@ def talk(where, text=b"", *options, **kwargs):
 
 def in_pieces(data, size=1):
     return [data[i:i + size] for i in range(0, len(data), size)]
-
-
-def nobody():
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return "127.0.0.1:%d" % probe.getsockname()[1]
 
 
 class Keeper:

@@ -20,7 +20,7 @@ import unittest
 
 from test_examples import Example
 from weirtest import (DEADLINE, PythonServer, SLOWNESS, TestCase, connect, main,
-                      read_all, read_exactly, reset, until)
+                      nobody, read_all, read_exactly, reset, until)
 
 MUCH = 50000000 if SLOWNESS == 1 else 5000000
 CURL = shutil.which("curl")
@@ -59,12 +59,6 @@ def http_server(folder):
 def curl(*args):
     return subprocess.run([CURL, "-sS", "--fail", *args], check=True,
                           capture_output=True, timeout=DEADLINE).stdout
-
-
-def nobody():
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 def is_listening(where):

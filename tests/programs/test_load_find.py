@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from weirtest import Server, TestCase, main, program, run
+from weirtest import Server, TestCase, main, nobody, program, run
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -192,8 +192,7 @@ class Find(TestCase):
                          r"    \((?:[0-9.]+% answered   )?p50 ")
 
     def test_nobody_there_is_said_at_once(self):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            where = "127.0.0.1:%d" % probe.getsockname()[1]
+        where = nobody()
         answer = find(where, "--gate", "errors=0")
         self.check_failure(answer, where, "no connection could be made")
 

@@ -7,14 +7,14 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
 
-from weirtest import PythonServer, Server, TestCase, connect_soon, main, run
+from weirtest import (PythonServer, Server, TestCase, connect_soon, free_port,
+                      main, run)
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                        "examples", "scripts")
@@ -22,11 +22,6 @@ SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
 
 def load(where, *options, **kwargs):
     return run("WEIR_CLIENT", "load", where, *options, **kwargs)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class Scripts(TestCase):

@@ -15,8 +15,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, connect, full_pipe, is_in_main, is_listening,
-                      main, read_all, read_exactly, reset, run, stuff, until)
+                      TestCase, connect, free_port, full_pipe, is_in_main,
+                      is_listening, main, read_all, read_exactly, reset, run,
+                      stuff, until)
 
 
 def usage(*args, **kwargs):
@@ -176,8 +177,7 @@ class BadUsage(TestCase):
                              "weir-server", "reply@" + where, "in use")
 
     def test_two_names_of_one_address(self):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         self.check_usage(usage("reply@127.0.0.1:%d" % port,
                                "echo@127.1:%d" % port),
                          "weir-server", "echo@127.1:%d" % port, "in use")

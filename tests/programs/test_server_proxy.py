@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import unittest
 
-from weirtest import (DEADLINE, Server, TestCase, connect, main,
+from weirtest import (DEADLINE, Server, TestCase, connect, free_port, main,
                       read_all, read_exactly, reset, run, until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -374,8 +374,7 @@ stream {
 """
 
     def test_the_client_is_told(self):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
+        port = free_port()
         with echo_behind_proxy() as server:
             config = self.CONFIG % (STREAM, port, server.address())
             with Proxy(NGINX, "-c", "@CONFIG@", config=config) as proxy:

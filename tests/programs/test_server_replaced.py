@@ -11,8 +11,8 @@ import subprocess
 import sys
 import threading
 
-from weirtest import (DEADLINE, TestCase, connect, main, program, read_all,
-                      until)
+from weirtest import (DEADLINE, TestCase, connect, free_port, main, program,
+                      read_all, until)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -21,11 +21,6 @@ def the_keeper():
     with open(os.path.join(TOP, "docs", "STOPPING.md")) as file:
         return re.search(r"^```python\n(.*?)^```$", file.read(),
                          re.S | re.M)[1]
-
-
-def free_port():
-    with socket.create_server(("", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class RollingClients:

@@ -12,16 +12,10 @@ import subprocess
 import threading
 import unittest
 
-from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, read_all,
-                      run)
+from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, nobody,
+                      read_all, run)
 
 CURL = shutil.which("curl")
-
-
-def nobody():
-    """An address where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return "127.0.0.1:%d" % sock.getsockname()[1]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -6,6 +6,7 @@ Every wait is for a condition and has a deadline; no test sleeps in the hope
 that something has happened.  A test ends only processes that it started.
 """
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -469,6 +470,21 @@ def shown(data, columns=80):
         while len(rows) <= row:
             rows.append([])
     return ["".join(cells).rstrip() for cells in rows]
+
+
+def free_port():
+    """Of 127.0.0.1, for a server that sets SO_REUSEADDR.  It is bound until the
+    end of this process, so that no other gets it."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
+    return holder.getsockname()[1]
+
+
+def nobody():
+    """An address where nobody listens."""
+    return "127.0.0.1:%d" % free_port()
 
 
 def is_listening(where):
