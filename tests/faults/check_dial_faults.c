@@ -6,6 +6,7 @@
  */
 #include "test.h"
 
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -57,25 +58,57 @@ int connect(int fd, const struct sockaddr *addr, socklen_t len)
 	return real(fd, addr, len);
 }
 
-/* A listener whose backlog is full, so that it answers nothing; its port. */
-static int mute_listener(int *fd)
+static bool bind_to(const char *host, int *port, int *fd)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)*port) };
 	socklen_t len = sizeof(addr);
+
+	ck_assert_int_eq(inet_pton(AF_INET, host, &addr.sin_addr), 1);
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (bind(*fd, (struct sockaddr *)&addr, len) < 0) {
+		ck_assert_int_eq(errno, EADDRINUSE);
+		close(*fd);
+		return false;
+	}
+	getsockname(*fd, (struct sockaddr *)&addr, &len);
+	*port = ntohs(addr.sin_port);
+	return true;
+}
+
+/* A port of 127.0.0.1, which answers nothing, and of 127.0.0.2. */
+struct port {
+	int number;
+	int mute;   /* listens, and its backlog is full */
+	int beside; /* refuses until it listens */
+};
+
+static void take_port(struct port *p)
+{
+	for (int i = 0; i < 100; i++) {
+		p->number = 0;
+		ck_assert(bind_to("127.0.0.1", &p->number, &p->mute));
+		if (bind_to("127.0.0.2", &p->number, &p->beside))
+			return;
+		close(p->mute); /* another program has it */
+	}
+	ck_abort_msg("no port is free on both addresses");
+}
+
+static struct port mute_port(void)
+{
+	struct port p;
 	weir_conn *c;
 	char where[64];
 	int rc;
 
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(bind(*fd, (struct sockaddr *)&addr, len), 0);
-	ck_assert_int_eq(listen(*fd, 0), 0);
-	getsockname(*fd, (struct sockaddr *)&addr, &len);
-	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(addr.sin_port));
+	take_port(&p);
+	ck_assert_int_eq(listen(p.mute, 0), 0);
+	snprintf(where, sizeof(where), "127.0.0.1:%d", p.number);
 	for (int i = 0; i < 8; i++) {
 		rc = weir_dial(&c, where, 200);
 		if (rc == -ETIMEDOUT)
-			return ntohs(addr.sin_port);
+			return p;
 		ck_assert_int_eq(rc, 0);
 		weir_conn_free(c); /* it stays in the backlog */
 	}
@@ -94,75 +127,78 @@ static void dial_and_is_answered(const char *hosts, int port, int timeout_ms)
 	weir_conn_free(c);
 }
 
-/* On 127.0.0.2, where the mute one has 127.0.0.1. */
-static struct server *serve_beside(int port)
+static struct server *serve_beside(const struct port *p)
 {
 	char where[64];
 
-	snprintf(where, sizeof(where), "127.0.0.2:%d", port);
+	ck_assert_int_eq(listen(p->beside, 100), 0);
+	snprintf(where, sizeof(where), "fd:%d", p->beside);
 	return serve_at(where, NULL, WEIR_SERVICE(.readable = echo_lines));
 }
 
 START_TEST(an_address_that_is_silent_does_not_take_the_time_of_the_others)
 {
-	int fd, port = mute_listener(&fd), timeout_ms = 8000 * slowness();
-	struct server *s = serve_beside(port);
+	struct port p = mute_port();
+	struct server *s = serve_beside(&p);
+	int timeout_ms = 8000 * slowness();
 	int64_t began_at = now_ms();
 
-	dial_and_is_answered("127.0.0.1+127.0.0.2", port, timeout_ms);
-	dial_and_is_answered("127.0.0.1+127.0.0.1+127.0.0.1+127.0.0.2", port,
-			     timeout_ms);
+	dial_and_is_answered("127.0.0.1+127.0.0.2", p.number, timeout_ms);
+	dial_and_is_answered("127.0.0.1+127.0.0.1+127.0.0.1+127.0.0.2",
+			     p.number, timeout_ms);
 	ck_assert_int_lt(now_ms() - began_at, timeout_ms);
 	server_stop_and_check(s);
-	close(fd);
+	close(p.mute);
 }
 END_TEST
 
 START_TEST(silence_of_all_addresses_ends_at_the_deadline)
 {
-	int fd, port = mute_listener(&fd);
+	struct port p = mute_port();
 	struct process_state before;
 	weir_conn *c = NULL;
 	char where[64];
 	int64_t began_at;
 
-	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.1:%d", port);
+	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.1:%d", p.number);
 	process_state_take(&before);
 	began_at = now_ms();
 	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
 	ck_assert_int_ge(now_ms() - began_at, 590);
 	ck_assert_ptr_null(c);
 	process_state_check(&before);
-	close(fd);
+	close(p.mute);
+	close(p.beside);
 }
 END_TEST
 
 /* The second refuses while the first is pending, which may still accept. */
 START_TEST(a_refusal_does_not_end_the_attempts_that_are_under_way)
 {
-	int fd, port = mute_listener(&fd);
+	struct port p = mute_port();
 	char where[64];
 	weir_conn *c;
 
-	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.2:%d", port);
+	snprintf(where, sizeof(where), "127.0.0.1+127.0.0.2:%d", p.number);
 	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
-	close(fd);
+	close(p.mute);
+	close(p.beside);
 }
 END_TEST
 
 static void no_socket_but_one(int error)
 {
-	int fd, port = mute_listener(&fd);
+	struct port p = mute_port();
 	struct server *s;
 
 	faults_install();
-	s = serve_beside(port);
+	s = serve_beside(&p);
 	fail_nth_call(WR_SYS_socket, 2, error);
-	dial_and_is_answered("127.0.0.1+127.0.0.2", port, 60000);
+	dial_and_is_answered("127.0.0.1+127.0.0.2", p.number, 60000);
 	ck_assert_int_eq(faults_made(), 1);
 	faults_clear();
 	server_stop_and_check(s);
-	close(fd);
+	close(p.mute);
 }
 
 START_TEST(a_shortage_beside_an_attempt_that_is_under_way_is_waited_out)

@@ -36,7 +36,18 @@ SERVER = re.compile(r"weir-server|\./[a-z0-9_]+( [a-z0-9.:]+)*( *#.*)?$")
 STAGE = ("weir-server reply@127.0.0.1:1234 echo@:7 chat@127.0.0.1:1001 "
          "room@unix:/run/room file@:3000 greet@[::1]:12357 "
          "collect@127.0.0.1:12345 collect@unix:/run/notes --mode 0666 "
-         "--file /srv/notes.txt", "python3 -m http.server 80")
+         "--file /srv/notes.txt", "python3 -m http.server 80",
+         "weir-server reply+tls@127.0.0.1:7443 echo+tls@127.0.0.1:443 "
+         "--tls-certificate /srv/ca.pem --tls-key /srv/key.pem")
+# An authority that the system trusts, and a user has the certificate of.
+AUTHORITY = """
+cd /srv
+openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \\
+    -addext subjectAltName=DNS:localhost,DNS:www.example.org \\
+    -keyout key.pem -out ca.pem
+cp ca.pem /etc/ssl/certs/ && openssl rehash /etc/ssl/certs
+cp ca.pem "$1/" && chmod a+r "$1/ca.pem"
+"""
 
 
 def may_miss(line, status, screen):
@@ -249,6 +260,7 @@ def manuals(typist):
     typist.system.write("srv/notes.txt", "Notes.\n")
     typist.system.write("etc/hosts", "127.0.0.1 localhost www.example.org\n"
                         "::1 localhost\n")
+    typist.system.run("sh", "-e", "-c", AUTHORITY, "sh", typist.folder)
     for name in ("weir-client.1", "weir-client-load.1"):
         for command in STAGE:
             stage = typist.open("root")
