@@ -88,6 +88,8 @@ class NonBlocking(TestCase):
                                   server.address(), *args[1:]]
                         status, data, err = self.run_slowly(kind, client,
                                                             text)
+                        if args[0] == "talk":  # a pause is a line's end
+                            data = data.replace(b"\n", b"") + b"\n"
                         self.assertEqual((status, err, len(data)),
                                          (0, b"", len(text)))
                         self.assertTrue(data == text)

@@ -40,8 +40,21 @@ class Gdb(TestCase):
         clients.hear(GREETING)
         clients.send(STEPS[0][0])
         clients.hear(STEPS[0][1])
-        clients.send(STEPS[1][0][:4])
         return where, clients
+
+    def look(self, clients, step, show, count=COUNT):
+        """What is shown of so many clients in the middle of a step, for which
+        each has 30 seconds; then they go on."""
+        text, answer = STEPS[step]
+
+        def shown():
+            said = show()
+            return said.count("waits for rest") == count and said
+        clients.send(text[:4])
+        said = until(shown, "all wait")
+        clients.send(text[4:])
+        self.assertEqual(clients.hear(answer), COUNT)
+        return said
 
     def check_list(self, text, where, clients):
         found = re.findall(
@@ -66,15 +79,16 @@ class Gdb(TestCase):
         with Example("smtp", "127.0.0.1:0") as smtp:
             where, clients = self.dialogues(smtp)
             pid = str(smtp.process.pid)
-            until(lambda: self.gdb("-p", pid, "-ex", "weir-sessions -brief")
-                  .count("waits for rest") == COUNT, "all wait")
-            text = self.gdb("-p", pid, "-ex", "weir-sessions")
+            text = self.look(clients, 1, lambda: self.gdb(
+                "-p", pid, "-ex", "weir-sessions"))
             self.check_list(text, where, clients)
             self.check_backtraces(text, COUNT)
-            self.check_backtraces(
-                self.gdb("-p", pid, "-ex", "weir-sessions 7"), 1)
-            clients.send(STEPS[1][0][4:])  # they go on
-            self.assertEqual(clients.hear(STEPS[1][1]), COUNT)
+            text = self.look(clients, 2, lambda: self.gdb(
+                "-p", pid, "-ex", "weir-sessions -brief"))
+            self.check_list(text, where, clients)
+            text = self.look(clients, 3, lambda: self.gdb(
+                "-p", pid, "-ex", "weir-sessions 7"), 1)
+            self.check_backtraces(text, 1)
 
     @unittest.skipIf(SLOWNESS != 1, "a sanitizer needs memory of its own")
     def test_sessions_of_a_core_file(self):
@@ -83,8 +97,11 @@ class Gdb(TestCase):
             where, clients = self.dialogues(smtp)
             pid = smtp.process.pid
             program = os.readlink("/proc/%d/exe" % pid)
-            self.gdb("-p", str(pid), "-ex", "generate-core-file " + core)
-        text = self.gdb(program, core, "-ex", "weir-sessions")
+
+            def dump_and_show():
+                self.gdb("-p", str(pid), "-ex", "generate-core-file " + core)
+                return self.gdb(program, core, "-ex", "weir-sessions")
+            text = self.look(clients, 1, dump_and_show)
         self.check_list(text, where, clients)
         self.check_backtraces(text, COUNT)
 
