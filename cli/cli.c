@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guess.h"
 #include "stream.h"
 #include "text.h"
 
@@ -111,6 +112,37 @@ static const char *name_of(const struct cli_option *table, int key)
 	return NULL;
 }
 
+void cli_report_unknown(const char *what, const char *word, size_t len,
+			const char *(*name_at)(size_t i), const char *rest)
+{
+	struct guess guess = { .word = word, .len = len };
+	const char *name;
+
+	for (size_t i = 0; (name = name_at(i)) != NULL; i++)
+		guess_consider(&guess, name);
+	if (guess.best)
+		cli_error("unknown %s '%.*s'; did you mean '%s'? %s", what,
+			  (int)len, word, guess.best, rest);
+	else
+		cli_error("unknown %s '%.*s'; %s", what, (int)len, word, rest);
+}
+
+static void report_unknown_option(const struct cli_option *table,
+				  const char *word)
+{
+	size_t len = strcspn(word, "=");
+	struct guess guess = { .word = word + 2, .len = len - 2 };
+
+	for (; table->name; table++)
+		guess_consider(&guess, table->name);
+	if (guess.best)
+		cli_error("unknown option '%.*s'; did you mean '--%s'? see "
+			  "--help",
+			  (int)len, word, guess.best);
+	else
+		cli_error("unknown option '%.*s'; see --help", (int)len, word);
+}
+
 /*
  * optopt is the key of a known option, the letter of an unknown short option,
  * or 0 for an unknown long option; only then word is the option itself.
@@ -127,8 +159,7 @@ static void report_bad_option(const struct cli_option *table, int rc,
 	else if (optopt != 0)
 		cli_error("unknown option '-%c'; see --help", optopt);
 	else
-		cli_error("unknown option '%.*s'; see --help",
-			  (int)strcspn(word, "="), word);
+		report_unknown_option(table, word);
 }
 
 int cli_next(const struct cli_option *table, int argc, char **argv)

@@ -59,6 +59,13 @@ void cli_redirect_errors(char *buf, size_t cap);
  */
 int cli_next(const struct cli_option *table, int argc, char **argv);
 
+/*
+ * Print "unknown WHAT 'WORD'; REST", with a guess between them if one of the
+ * names is near.  name_at() returns the i-th name, or NULL behind the last.
+ */
+void cli_report_unknown(const char *what, const char *word, size_t len,
+			const char *(*name_at)(size_t i), const char *rest);
+
 /* Print the lines of --help for a table. */
 void cli_print_options(const struct cli_option *table, FILE *to);
 

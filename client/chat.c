@@ -52,6 +52,7 @@ static const struct options_syntax syntax = {
 		 "ends it.\n",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client chat 127.0.0.1:4000\n",
 	.take = chat_take_option,
 };
 

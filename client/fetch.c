@@ -260,6 +260,8 @@ static const struct options_syntax syntax = {
 		 "included.\n",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client fetch 127.0.0.1:3000 -o copy\n"
+		    "  weir-client fetch 127.0.0.1:3000 --force\n",
 	.take = fetch_take_option,
 };
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "../cli/complete.h"
 #include "../cli/editor.h"
 #include "../cli/stream.h"
 #include "command.h"
@@ -87,36 +88,56 @@ static int print_client_help(void)
 		     "--help\n\nOptions:\n",
 		     cli_program());
 	cli_print_options(table, stream_out());
+	stream_print("\nExamples:\n"
+		     "  weir-client talk 127.0.0.1:1234\n"
+		     "  weir-client load 127.0.0.1:7007 -c 100 -d 10s\n");
 	return cli_flush();
+}
+
+static const char *command_name_at(size_t i)
+{
+	return commands[i].name;
 }
 
 static int report_bad_command(const char *name)
 {
-	char known[128] = "";
-	size_t used = 0;
+	char known[128] = "known are: ";
+	const size_t start = strlen(known);
+	size_t used = start;
 
 	for (const struct command *c = commands; c->name; c++)
 		if (used < sizeof(known))
-			used += (size_t)snprintf(known + used,
-						 sizeof(known) - used, "%s%s",
-						 used > 0 ? ", " : "", c->name);
+			used += (size_t)snprintf(
+				known + used, sizeof(known) - used, "%s%s",
+				used > start ? ", " : "", c->name);
 	if (!name)
 		cli_error("the command is missing, as in weir-client talk "
 			  "127.0.0.1:1234");
 	else if (name[0] == '-')
-		cli_error("the command must come before '%s'; known are: %s",
-			  name, known);
+		cli_error("the command must come before '%s'; %s", name, known);
 	else
-		cli_error("unknown command '%s'; known are: %s", name, known);
+		cli_report_unknown("command", name, strlen(name),
+				   command_name_at, known);
 	return CLI_USAGE;
+}
+
+static int complete_command(int argc, char **argv)
+{
+	if (!complete_option(table, argc, argv))
+		for (const struct command *c = commands; c->name; c++)
+			complete_word(argc, argv, c->name, c->help);
+	return cli_flush();
 }
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : NULL;
+	const char *name;
 
 	client_set_signals();
 	cli_start("weir-client");
+	if (complete_begin(&argc, argv) && argc == 2)
+		return complete_command(argc, argv);
+	name = argc > 1 ? argv[1] : NULL;
 	if (!name)
 		return report_bad_command(NULL);
 	for (const struct command *c = commands; c->name; c++)

@@ -13,6 +13,7 @@
 
 #include <weir.h>
 
+#include "../cli/complete.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
 
@@ -59,6 +60,7 @@ static int print_command_help(const struct options_syntax *s)
 		stream_print(
 			"\nA DURATION is a number with a unit, such as 500ms, "
 			"10s, 2m or 1h, or never.\n");
+	stream_print("\nExamples:\n%s", s->examples);
 	return cli_flush();
 }
 
@@ -107,11 +109,25 @@ static bool check_operands(const struct options_syntax *s, int count,
 	return count == 0;
 }
 
+static int complete_operand(const struct options_syntax *s, int argc,
+			    char **argv)
+{
+	for (size_t i = 0; argc == 2 && s->commands && s->commands[i]; i++)
+		complete_word(argc, argv, s->commands[i], "");
+	if (s->is_local)
+		stream_print(":files\n");
+	return cli_flush();
+}
+
 int options_parse(const struct options_syntax *s, void *to, int argc,
 		  char **argv)
 {
 	int key;
 
+	if (complete_is_asked())
+		return complete_option(s->table, argc, argv)
+			       ? cli_flush()
+			       : complete_operand(s, argc, argv);
 	while ((key = cli_next(s->table, argc, argv)) != CLI_END) {
 		if (key == 'h')
 			return print_command_help(s);

@@ -33,6 +33,9 @@ struct options_syntax {
 	const struct options_operand *operands; /* ends with a NULL name */
 	const char *optional; /* one more operand, "TEXT"; or NULL */
 	const struct cli_option *table;
+	const char *examples; /* command lines, for the help */
+	const char *const
+		*commands; /* below this one, ends with NULL; or NULL */
 	/* Handle one option, its value in optarg; false after an error. */
 	bool (*take)(void *to, int key);
 	bool has_list;	/* the last operand may be repeated */

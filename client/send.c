@@ -180,6 +180,8 @@ static const struct options_syntax syntax = {
 	.operands = operands,
 	.optional = "TEXT",
 	.table = table,
+	.examples = "  weir-client send 127.0.0.1:1234 hello\n"
+		    "  date | weir-client send 127.0.0.1:1234\n",
 	.take = send_take_option,
 };
 

@@ -405,6 +405,8 @@ static const struct options_syntax syntax = {
 	.about = "Send messages one by one and show each reply.\n",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client talk 127.0.0.1:1234\n"
+		    "  weir-client talk --lines 127.0.0.1:1234\n",
 	.take = talk_take_option,
 };
 

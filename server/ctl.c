@@ -15,6 +15,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "../cli/complete.h"
 #include "../cli/stream.h"
 #include "control.h"
 
@@ -28,19 +29,28 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
+static const struct {
+	const char *name, *argument, *help;
+} requests[] = {
+	{ "drain", "", "stop as at SIGTERM" },
+	{ "reload", "", "read --config again" },
+	{ "upgrade", "", "start the program again and hand over to it" },
+	{ "stats", "", "print the counters" },
+	{ "connections", "", "print the connections that are open" },
+	{ "log-level", " [LEVEL]", "print or change the log level" },
+	{ "ready", "", "fail unless new clients are welcome" },
+};
+
 void ctl_print_options(void)
 {
 	stream_print(
 		"\nRequests to a running server, weir-server ctl [OPTION]... "
-		"REQUEST:\n"
-		"  drain              stop as at SIGTERM\n"
-		"  reload             read --config again\n"
-		"  upgrade            start the program again and hand over to "
-		"it\n"
-		"  stats              print the counters\n"
-		"  connections        print the connections that are open\n"
-		"  log-level [LEVEL]  print or change the log level\n"
-		"  ready              fail unless new clients are welcome\n\n");
+		"REQUEST:\n");
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		stream_print("  %s%-*s %s\n", requests[i].name,
+			     18 - (int)strlen(requests[i].name),
+			     requests[i].argument, requests[i].help);
+	stream_print("\n");
 	cli_print_options(table, stream_out());
 }
 
@@ -151,11 +161,23 @@ static bool join_words(struct ctl *ctl, int count, char **words)
 	return false;
 }
 
+static int complete_ctl(int argc, char **argv)
+{
+	if (!complete_option(table, argc, argv))
+		for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]);
+		     i++)
+			complete_word(argc, argv, requests[i].name,
+				      requests[i].help);
+	return cli_flush();
+}
+
 int ctl_main(int argc, char **argv)
 {
 	struct ctl ctl = { .path = CONTROL_DEFAULT };
 	int key;
 
+	if (complete_is_asked())
+		return complete_ctl(argc, argv);
 	while ((key = cli_next(table, argc, argv)) != CLI_END) {
 		if (key == CLI_BAD)
 			return CLI_USAGE;

@@ -18,16 +18,24 @@
 
 #define MOST_NAME 255 /* of fd:NAME */
 
+static const char *service_name_at(size_t i)
+{
+	const struct service *s = service_at(i);
+
+	return s ? s->name : NULL;
+}
+
 static void report_unknown_service(const char *name, int len)
 {
 	const struct service *s;
-	char known[256] = "";
-	size_t used = 0;
+	char known[256] = "known are: ";
+	size_t used = strlen(known);
 
 	for (size_t i = 0; (s = service_at(i)) && used < sizeof(known); i++)
 		used += (size_t)snprintf(known + used, sizeof(known) - used,
 					 "%s%s", i > 0 ? ", " : "", s->name);
-	cli_error("unknown service '%.*s'; known are: %s", len, name, known);
+	cli_report_unknown("service", name, (size_t)len, service_name_at,
+			   known);
 }
 
 /* The number of fd:N is for the library to check. */

@@ -22,6 +22,7 @@
 #include <weir.h>
 
 #include "../cli/cli.h"
+#include "../cli/complete.h"
 #include "access.h"
 #include "activation.h"
 #include "agent.h"
@@ -521,7 +522,8 @@ int main(int argc, char **argv)
 	sigset_t mask;
 	int status;
 
-	if (argc > 1 && strcmp(argv[1], "ctl") == 0) {
+	complete_begin(&argc, argv);
+	if (argc > 1 + complete_is_asked() && strcmp(argv[1], "ctl") == 0) {
 		cli_start("weir-server");
 		return ctl_main(argc - 1, argv + 1);
 	}

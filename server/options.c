@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../cli/cli.h"
+#include "../cli/complete.h"
 #include "../cli/stream.h"
 #include "../cli/text.h"
 #include "certificate.h"
@@ -251,7 +252,13 @@ static int print_server_help(void)
 		"SIGTERM or SIGINT stops gracefully; a second one stops at "
 		"once.\n"
 		"Exit status: 0 stopped, 3 stopped but connections were cut, "
-		"1 failed,\n2 wrong usage.\n");
+		"1 failed,\n2 wrong usage.\n"
+		"\nExamples:\n"
+		"  weir-server\n"
+		"  weir-server echo@:7007 room@:4000\n"
+		"  weir-server relay@:8080 --to 127.0.0.1:1234\n"
+		"  weir-server echo@:7007 --max-connections 1000 "
+		"--overload refuse\n");
 	return cli_flush();
 }
 
@@ -817,10 +824,32 @@ static int parse_options(struct options *ret, int argc, char **argv)
 	return -1;
 }
 
+static int complete_service(int argc, char **argv)
+{
+	const struct service *s;
+	char word[64];
+
+	if (complete_option(table, argc, argv))
+		return cli_flush();
+	if (argc == 2)
+		complete_word(argc, argv, "ctl", "ask a running server");
+	for (size_t i = 0; (s = service_at(i)) != NULL; i++) {
+		snprintf(word, sizeof(word), "%s@", s->name);
+		complete_word(argc, argv, word, s->help);
+	}
+	return cli_flush();
+}
+
 int options_parse(struct options *ret, int argc, char **argv)
 {
 	struct arguments arguments = { 0 };
-	int status = parse_options(ret, argc, argv);
+	int status;
+
+	if (complete_is_asked()) {
+		options_set_defaults(ret);
+		return complete_service(argc, argv);
+	}
+	status = parse_options(ret, argc, argv);
 
 	if (status < 0 && ret->config_file) {
 		if (!config_file_read(&arguments, ret->config_file, table, argc,

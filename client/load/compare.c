@@ -69,6 +69,7 @@ static const struct options_syntax syntax = {
 	.about = "Compare two runs by their --json files.\n",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client load compare old.json new.json\n",
 	.take = compare_take_option,
 	.is_local = true,
 };

@@ -135,6 +135,8 @@ static const struct options_syntax syntax = {
 		 "--duration after a --warmup.\n",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client load find 127.0.0.1:7007 -c 100 -d 1s "
+		    "--gate 'p99<5ms'\n",
 	.take = find_take_option,
 	.has_no_fd = true,
 };

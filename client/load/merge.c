@@ -119,6 +119,8 @@ static const struct options_syntax syntax = {
 		 "Values in the logs must be in nanoseconds.",
 	.operands = operands,
 	.table = table,
+	.examples = "  weir-client load merge one.json two.json\n"
+		    "  weir-client load merge one.hlog two.hlog\n",
 	.take = merge_take_option,
 	.has_list = true,
 	.is_local = true,

@@ -1194,6 +1194,12 @@ static const struct options_syntax syntax = {
 		 "--hlog\n",
 	.operands = operands,
 	.table = load_option_table,
+	.examples =
+		"  weir-client load 127.0.0.1:7007 -c 100 -d 10s\n"
+		"  weir-client load 127.0.0.1:7007 -c 100 -r 20k "
+		"--gate 'p99<5ms'\n"
+		"  weir-client load 127.0.0.1:7007 --churn --json run.json\n",
+	.commands = (const char *const[]){ "find", "compare", "merge", NULL },
 	.take = load_options_take,
 	.has_no_fd = true,
 };
