@@ -25,7 +25,7 @@
  *	enter		lib/scheduler.c	wr_sched_hand_off
  *	be_idle		lib/scheduler.c	be_idle
  *	poll		lib/scheduler.c	poll_events batch_fill list_batch
- *	poll		lib/poller.c	wr_poller_wait
+ *	poll		lib/poller_epoll.c	wr_poller_wait
  *	leave_poller	lib/scheduler.c	leave_poller
  *	wait_for_task	lib/scheduler.c	wait_for_task unlist_batch
  *	callback	lib/scheduler.c	wr_sched_requeue
