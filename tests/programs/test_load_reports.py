@@ -295,6 +295,14 @@ class MergedResults(TestCase):
             self.skipTest("this build has no zlib")
         return found
 
+    def trust(self, path):
+        """The run of this file, whatever its machine did besides."""
+        with open(path) as file:
+            found = json.load(file)
+        found["verdict"] = {"verdict": "TRUSTWORTHY", "reasons": []}
+        with open(path, "w") as file:
+            json.dump(found, file)
+
     def merge(self, *options):
         path = os.path.join(self.place, "sum.json")
         answer = run("WEIR_CLIENT", "load", "merge", *self.paths, "--json",
@@ -336,6 +344,8 @@ class MergedResults(TestCase):
         with Server("echo@127.0.0.1:0") as server:
             runs = [self.load(server.address(), "-c", str(c), "-n", str(n))
                     for c, n in ((1, 300), (2, 500), (3, 900))]
+        for path in self.paths:
+            self.trust(path)
         answer, found = self.merge("--gate", "answered=1700", "--gate",
                                    "errors=0", "--html",
                                    os.path.join(self.place, "sum.html"))
@@ -365,6 +375,7 @@ class MergedResults(TestCase):
     def test_the_worst_is_told_of_with_its_file(self):
         with Server("echo@127.0.0.1:0") as server:
             self.load(server.address(), "-c", "2", "-d", "200ms")
+        self.trust(self.paths[0])
         with PythonServer(answers(1)) as server:
             self.load(server.address, "-c", "2", "-d", "30s")
         answer, found = self.merge("--gate", "errors<1000")
