@@ -16,6 +16,7 @@
 
 #include <limits.h>
 #include <netinet/in.h>
+#include <poll.h>
 
 #include "clock.h"
 #include "connect.h"
@@ -487,8 +488,18 @@ int wr_conn_input_find(struct weir_conn *c);
 static inline void wr_conn_input_came(struct weir_conn *c)
 {
 	c->in.would_block = false;
-	if (c->layer)
-		c->layer->is_dry = false;
+	if (c->layer == NULL)
+		return;
+	c->layer->is_dry = false;
+	if (c->layer->wants_input)
+		c->events |= WR_EV_OUT;
+	c->layer->wants_input = false;
+}
+
+/* Owner: the poll(2) event that output waits for. */
+static inline short wr_conn_output_event(const struct weir_conn *c)
+{
+	return c->layer && c->layer->wants_input ? POLLIN : POLLOUT;
 }
 
 /*

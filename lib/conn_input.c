@@ -362,12 +362,16 @@ static int take_events(struct weir_conn *c)
 	return -EINTR;
 }
 
-/* What came is input, or a step of a handshake: a layer has bytes of its own.
+/*
+ * What came is input, or a step of a handshake in time: a layer has bytes of
+ * its own.
  */
 static bool is_answered(struct weir_conn *c)
 {
 	wr_conn_input_came(c);
-	return c->layered != WR_LAYER_UP || wr_layer_look(c) != WR_LOOK_NOTHING;
+	if (c->layered == WR_LAYER_WANTED)
+		return c->ctx->now < wr_conn_due_at(c);
+	return !c->layered || wr_layer_look(c) != WR_LOOK_NOTHING;
 }
 
 static int wait_input(struct weir_conn *c)
@@ -383,7 +387,9 @@ static int wait_input(struct weir_conn *c)
 			return rc;
 		if (is_draining(c))
 			at = wr_min_at(at, wr_conn_drain_until(c, is_mid));
-		got = wr_conn_poll(c, has_output ? POLLIN | POLLOUT : POLLIN,
+		got = wr_conn_poll(c,
+				   has_output ? POLLIN | wr_conn_output_event(c)
+					      : POLLIN,
 				   at, false);
 		if (got < 0)
 			return got;

@@ -61,7 +61,7 @@ static struct pollfd events_of(const struct weir_poll *p)
 	if (waits_for(p, WEIR_POLL_INPUT))
 		events |= POLLIN;
 	if (wr_conn_has_output(p->conn))
-		events |= POLLOUT;
+		events |= wr_conn_output_event(p->conn);
 	return (struct pollfd){ .fd = p->conn->fd, .events = events };
 }
 
@@ -138,7 +138,10 @@ static uint32_t own_events(const struct weir_poll *p)
 	return events;
 }
 
-/* When the wait ends or looks again, and whether it has ended already. */
+/*
+ * When the wait ends or looks again, and whether it has ended already.  A look
+ * may have made output.
+ */
 static int plan(struct wait *w, int64_t now, int64_t until)
 {
 	struct wr_other *o = &w->other;
@@ -151,6 +154,7 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		int64_t at, since;
 
 		c->ctx->now = now;
+		w->fds[i] = events_of(p);
 		at = due_at(p);
 		rc = check_deadline(c, at);
 		o->at = wr_min_at(o->at, at);

@@ -306,7 +306,9 @@ static int wait_output(struct weir_conn *c)
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
 	rc = c->coro ? wr_conn_park(c, WR_WAIT_OUTPUT)
-		     : wr_conn_poll(c, POLLOUT, at, true);
+		     : wr_conn_poll(c, wr_conn_output_event(c), at, true);
+	if (rc > 0 && rc & POLLIN)
+		wr_conn_input_came(c);
 	return rc < 0 ? rc : 0;
 }
 

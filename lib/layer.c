@@ -66,9 +66,9 @@ int wr_layer_push(struct wr_layer *l)
 	int rc;
 
 	if (len == 0) {
-		l->has_ended = true;
 		rc = l->ops->bye(l);
-		return rc < 0 ? rc : 1;
+		l->has_ended = rc != -EAGAIN;
+		return rc == -EAGAIN ? 0 : rc < 0 ? rc : 1;
 	}
 	n = send_some(l, wr_buffer_data(&l->out), len);
 	if (n < 0)

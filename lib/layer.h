@@ -47,11 +47,13 @@ struct wr_layer_ops {
 	/* Something received is left, complete or not. */
 	bool (*has_rest)(const struct wr_layer *l);
 
-	/* Called while out is empty.  How many bytes were taken, > 0; -errno.
+	/*
+	 * Called while out is empty.  How many bytes were taken, > 0; -EAGAIN,
+	 * with wants_input; -errno.
 	 */
 	ssize_t (*send)(struct wr_layer *l, const struct iovec *iov, int count);
 
-	/* Nothing more is sent: tell the peer.  0 or -errno. */
+	/* Nothing more is sent: tell the peer.  0; -EAGAIN, as send; -errno. */
 	int (*bye)(struct wr_layer *l);
 
 	void (*end)(struct wr_layer *l); /* frees it */
@@ -69,6 +71,7 @@ struct wr_layer {
 	bool has_begun;	      /* its handshake */
 	bool has_ended;	      /* its output: bye was called */
 	bool is_truncated;    /* the input ended without the peer's bye */
+	bool wants_input;     /* the output has to wait for it */
 };
 
 /* ----------------------------------------------------- calls of the layers */

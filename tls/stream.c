@@ -43,7 +43,8 @@ struct stream {
 	char *name;	       /* of the peer, instead of that of tls; NULL */
 	int64_t others_since;  /* ns */
 	uint32_t others;       /* records without data */
-	int error;	       /* of the socket, or ours */
+	int error;	       /* of the input: of the socket, or ours */
+	int out_error;	       /* the same of the output */
 	int last;	       /* what receive returns, with has_last */
 	bool has_last;
 	bool saw_eof;
@@ -127,17 +128,18 @@ static int bio_read(BIO *bio, char *buf, int cap)
 	return n < 0 ? -1 : (int)n;
 }
 
-static int flush_lent(struct stream *s)
+/* The first error stays: a record is missing. */
+static void flush_lent(struct stream *s)
 {
 	struct tls_lent *lent = s->lent;
-	int rc = 0;
 
-	if (lent->out_len > 0)
-		rc = wr_layer_put(&s->layer, lent->out, lent->out_len);
+	if (lent->out_len > 0 && s->out_error == 0)
+		s->out_error =
+			wr_layer_put(&s->layer, lent->out, lent->out_len);
 	lent->out_len = 0;
-	return rc;
 }
 
+/* After an error of the output OpenSSL still reads. */
 static int bio_write(BIO *bio, const char *data, int len)
 {
 	struct stream *s = BIO_get_data(bio);
@@ -145,10 +147,10 @@ static int bio_write(BIO *bio, const char *data, int len)
 	size_t n = wr_min((size_t)len, sizeof(lent->out));
 
 	BIO_clear_retry_flags(bio);
-	if (n > sizeof(lent->out) - lent->out_len && s->error == 0)
-		s->error = flush_lent(s);
-	if (s->error)
-		return -1;
+	if (n > sizeof(lent->out) - lent->out_len)
+		flush_lent(s);
+	if (s->out_error)
+		return len;
 	memcpy(lent->out + lent->out_len, data, n);
 	lent->out_len += n;
 	return (int)n;
@@ -197,23 +199,36 @@ static int begin(struct stream *s)
 	return s->lent ? 0 : -ENOMEM;
 }
 
-/* Leave nothing in the memory that is lent. */
+/*
+ * Leave nothing in the memory that is lent.  An error here is told by the next
+ * operation, unless this one has taken and given nothing.
+ */
 static int finish(struct stream *s, int rc)
 {
 	struct tls_lent *lent = s->lent;
 	struct wr_buffer *in = &s->layer.in;
-	int kept = 0, sent = flush_lent(s);
+	int kept = 0;
 
+	flush_lent(s);
 	if (lent->at < lent->len)
 		kept = wr_buffer_append(in, lent->in + lent->at,
 					lent->len - lent->at, SIZE_MAX / 2);
+	if (kept < 0)
+		s->error = kept;
 	lent->at = lent->len = 0;
 	if (in->mem && wr_buffer_len(in) == 0)
 		wr_buffer_release(in);
 	s->lent = NULL;
-	if (rc < 0 && rc != -EAGAIN)
+	if (rc != -EAGAIN)
 		return rc;
-	return kept < 0 ? kept : sent < 0 ? sent : rc;
+	return s->error ? s->error : s->out_error ? s->out_error : rc;
+}
+
+/* The same for an operation that sends. */
+static int finish_output(struct stream *s, int rc)
+{
+	rc = finish(s, rc);
+	return rc >= 0 && s->out_error ? s->out_error : rc;
 }
 
 static const char *verify_text(long error)
@@ -408,7 +423,7 @@ static int tls_handshake(struct wr_layer *l)
 		rc = error_of(s, n);
 		rc = rc == 0 ? -ECONNRESET : rc;
 	}
-	rc = finish(s, rc);
+	rc = finish_output(s, rc);
 	return rc == -EAGAIN ? 0 : rc;
 }
 
@@ -504,12 +519,34 @@ static int write_records(struct stream *s, const struct iovec *iov, int count)
 	return rc < 0 ? rc : (int)total;
 }
 
+/*
+ * OpenSSL writes nothing while it has a part of a message of the peer, such as
+ * a ticket in two records.
+ */
+static int end_message(struct stream *s)
+{
+	int n, rc;
+
+	s->layer.wants_input = false;
+	if (!SSL_in_init(s->ssl))
+		return 0;
+	n = SSL_do_handshake(s->ssl);
+	if (n == 1)
+		return 0;
+	rc = error_of(s, n);
+	s->layer.wants_input = rc == -EAGAIN;
+	return rc == 0 ? -ECONNRESET : rc;
+}
+
 static ssize_t tls_send(struct wr_layer *l, const struct iovec *iov, int count)
 {
 	struct stream *s = stream_of(l);
 	int rc = begin(s);
 
-	return rc < 0 ? rc : finish(s, write_records(s, iov, count));
+	if (rc < 0)
+		return rc;
+	rc = end_message(s);
+	return finish_output(s, rc < 0 ? rc : write_records(s, iov, count));
 }
 
 /* close_notify */
@@ -523,8 +560,10 @@ static int tls_bye(struct wr_layer *l)
 	rc = begin(s);
 	if (rc < 0)
 		return rc;
-	(void)SSL_shutdown(s->ssl);
-	return finish(s, 0);
+	rc = end_message(s);
+	if (rc == 0)
+		(void)SSL_shutdown(s->ssl);
+	return finish_output(s, rc == -EAGAIN ? rc : 0);
 }
 
 /* --------------------------------------------------------------- its life */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Handshakes of a layer that the test makes itself, so that one can be held. */
+/*
+ * Handshakes of layers that the test makes itself: one is held, and one is
+ * never over.
+ */
 #include <stdlib.h>
 
 #include "layer.h"
@@ -41,15 +44,20 @@ static const struct wr_layer_ops ops = {
 	.end = end,
 };
 
-static struct wr_layer *make(struct weir_layer *from, const char *name)
+static struct wr_layer *make_of(const struct wr_layer_ops *of)
 {
 	struct wr_layer *l = calloc(1, sizeof(*l));
 
+	ck_assert_ptr_nonnull(l);
+	l->ops = of;
+	return l;
+}
+
+static struct wr_layer *make(struct weir_layer *from, const char *name)
+{
 	(void)from;
 	(void)name;
-	ck_assert_ptr_nonnull(l);
-	l->ops = &ops;
-	return l;
+	return make_of(&ops);
 }
 
 static void count(struct weir_layer *from)
@@ -90,7 +98,94 @@ START_TEST(handshakes_that_wait_for_others_end_in_time)
 }
 END_TEST
 
+/* ------------------------------------- a peer that is never late, nor done */
+
+static int shake_by_bytes(struct wr_layer *l)
+{
+	char byte;
+	ssize_t n = wr_layer_recv(l, &byte, 1);
+
+	return n > 0 || n == -EAGAIN ? 0 : n < 0 ? (int)n : -ECONNRESET;
+}
+
+static const struct wr_layer_ops endless_ops = {
+	.handshake = shake_by_bytes,
+	.look = look,
+	.bye = bye,
+	.end = end,
+};
+
+static struct wr_layer *make_endless(struct weir_layer *from, const char *name)
+{
+	(void)from;
+	(void)name;
+	return make_of(&endless_ops);
+}
+
+static int send_without_end(weir_conn *c, void *arg)
+{
+	static const char data[65536];
+	int rc = 0;
+
+	(void)arg;
+	while (rc >= 0)
+		rc = weir_conn_write(c, data, sizeof(data));
+	return rc;
+}
+
+/* 0, or the error of the handshake. */
+static int start_endless(struct server *from)
+{
+	static const struct wr_layer_maker maker = { make_endless, count,
+						     count };
+	struct weir_layer layer = { .maker = &maker, .speaks_first = true };
+	weir_conn *c;
+	int rc;
+
+	ck_assert_int_eq(weir_dial(&c, from->address, 0), 0);
+	ck_assert_int_eq(weir_conn_write(c, "x", 1), 0);
+	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_HANDSHAKE, 100),
+			 0);
+	rc = wr_layer_start(c, &layer, NULL);
+	weir_conn_free(c);
+	return rc;
+}
+
+static atomic_int result;
+
+static int shake_in_session(weir_conn *c, void *arg)
+{
+	(void)c;
+	atomic_store(&result, start_endless(arg));
+	return WEIR_CLOSE;
+}
+
+START_TEST(no_byte_moves_the_deadline_of_a_handshake)
+{
+	struct weir_service service;
+	struct server *from, *s;
+
+	weir_service_init(&service, sizeof(service));
+	service.session = send_without_end;
+	service.session_on_worker = true;
+	from = serve(NULL, &service);
+	ck_assert_int_eq(start_endless(from), -ETIMEDOUT);
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		service.session = shake_in_session;
+		service.session_on_worker = on_worker;
+		service.arg = from;
+		s = serve(NULL, &service);
+		client_send(client_open(s), "x");
+		UNTIL(atomic_load(&result) != 0);
+		ck_assert_int_eq(atomic_exchange(&result, 0), -ETIMEDOUT);
+		(void)server_stop_and_check(s);
+	}
+	(void)server_stop_and_check(from);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time);
+	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
+			 no_byte_moves_the_deadline_of_a_handshake);
 }

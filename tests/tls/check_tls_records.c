@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers whose records come in parts, and answers that the socket does not take.
+ * The peer is OpenSSL in memory, so that the test decides which bytes are sent.
+ */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "faults.h"
+#include "sys.h"
+#include "tlskit.h"
+
+#define ROOM	     65536
+#define TICKET_BYTES 4000 /* of the program's own in each ticket */
+#define PART	     1000 /* of a ticket: ends within its second record */
+
+/* A server with one client. */
+struct peer {
+	char address[32];
+	int listener, fd;
+	SSL_CTX *ctx;
+	SSL *ssl;
+	BIO *in, *out;
+	pthread_t thread;
+};
+
+static int fill_ticket(SSL *ssl, void *arg)
+{
+	static const char data[TICKET_BYTES];
+
+	(void)arg;
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), data,
+					       sizeof(data));
+}
+
+static SSL_CTX *peer_context(int version)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	ck_assert_ptr_nonnull(ctx);
+	ck_assert_int_eq(SSL_CTX_use_certificate_file(ctx, tls_file("a.pem"),
+						      SSL_FILETYPE_PEM),
+			 1);
+	ck_assert_int_eq(SSL_CTX_use_PrivateKey_file(ctx, tls_file("a.key"),
+						     SSL_FILETYPE_PEM),
+			 1);
+	SSL_CTX_set_max_proto_version(ctx, version);
+	SSL_CTX_set_max_send_fragment(ctx, 512);
+	SSL_CTX_set_num_tickets(ctx, 0);
+	SSL_CTX_set_session_ticket_cb(ctx, fill_ticket, NULL, NULL);
+	return ctx;
+}
+
+static void peer_listen(struct peer *p, int version)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(p->listener, 0);
+	ck_assert_int_eq(bind(p->listener, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(p->listener, 1), 0);
+	getsockname(p->listener, (struct sockaddr *)&at, &len);
+	(void)snprintf(p->address, sizeof(p->address), "127.0.0.1:%d",
+		       ntohs(at.sin_port));
+	p->ctx = peer_context(version);
+}
+
+/* Send at most this much of what OpenSSL has made. */
+static void peer_say(struct peer *p, size_t most)
+{
+	char buf[ROOM];
+	int n = BIO_read(p->out, buf, (int)(most < ROOM ? most : ROOM));
+
+	if (n > 0)
+		ck_assert_int_eq(send(p->fd, buf, (size_t)n, MSG_NOSIGNAL), n);
+}
+
+static void peer_hear(struct peer *p)
+{
+	char buf[ROOM];
+	ssize_t n = recv(p->fd, buf, sizeof(buf), 0);
+
+	ck_assert_msg(n > 0, "the connection has ended");
+	BIO_write(p->in, buf, (int)n);
+}
+
+/* Accept, and make the handshake. */
+static void peer_meet(struct peer *p)
+{
+	const struct timeval limit = { .tv_sec = 60 };
+
+	p->fd = accept(p->listener, NULL, NULL);
+	ck_assert_int_ge(p->fd, 0);
+	setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	p->ssl = SSL_new(p->ctx);
+	p->in = BIO_new(BIO_s_mem());
+	p->out = BIO_new(BIO_s_mem());
+	BIO_set_mem_eof_return(p->in, -1);
+	SSL_set_bio(p->ssl, p->in, p->out);
+	SSL_set_accept_state(p->ssl);
+	while (SSL_do_handshake(p->ssl) != 1) {
+		peer_say(p, ROOM);
+		peer_hear(p);
+	}
+	peer_say(p, ROOM);
+}
+
+static void *meet(void *arg)
+{
+	peer_meet(arg);
+	return NULL;
+}
+
+/* For a caller that waits for the handshake itself. */
+static void peer_meet_aside(struct peer *p)
+{
+	ck_assert_int_eq(pthread_create(&p->thread, NULL, meet, p), 0);
+}
+
+static void peer_make_ticket(struct peer *p)
+{
+	ck_assert_int_eq(SSL_new_session_ticket(p->ssl), 1);
+	ck_assert_int_eq(SSL_do_handshake(p->ssl), 1);
+	ck_assert_int_gt(BIO_pending(p->out), TICKET_BYTES);
+}
+
+/* In TLS 1.2 a client answers it with an alert at once. */
+static void peer_ask_for_a_handshake(struct peer *p)
+{
+	ck_assert_int_eq(SSL_renegotiate(p->ssl), 1);
+	ck_assert_int_eq(SSL_do_handshake(p->ssl), 1);
+	ck_assert_int_gt(BIO_pending(p->out), 0);
+}
+
+static void peer_write(struct peer *p, const char *text)
+{
+	ck_assert_int_gt(SSL_write(p->ssl, text, (int)strlen(text)), 0);
+}
+
+static void peer_expect(struct peer *p, char byte)
+{
+	char got;
+
+	while (SSL_read(p->ssl, &got, 1) != 1)
+		peer_hear(p);
+	ck_assert_int_eq(got, byte);
+}
+
+static void peer_leave(struct peer *p)
+{
+	(void)SSL_shutdown(p->ssl);
+	peer_say(p, ROOM);
+	SSL_free(p->ssl);
+	SSL_CTX_free(p->ctx);
+	close(p->fd);
+	close(p->listener);
+}
+
+/* ------------------------------------------ a connection of weir_dial() */
+
+static weir_conn *dial(struct peer *p, int version)
+{
+	weir_tls *tls = tls_client("a.example");
+	weir_conn *c;
+
+	peer_listen(p, version);
+	peer_meet_aside(p);
+	ck_assert_int_eq(weir_dial(&c, p->address, 0), 0);
+	ck_assert_int_eq(weir_conn_start_tls(c, tls, NULL), 0);
+	weir_tls_free(tls);
+	pthread_join(p->thread, NULL);
+	return c;
+}
+
+static int ready(weir_conn *c, int events, int ms)
+{
+	struct weir_poll p = { .conn = c, .events = events };
+
+	ck_assert_int_ge(weir_conn_wait(&p, 1, ms), 0);
+	return p.ready;
+}
+
+static bool is_readable(weir_conn *c)
+{
+	struct pollfd pfd = { .fd = weir_conn_fd(c), .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
+/* OpenSSL writes nothing before it has read the whole ticket. */
+static weir_conn *dial_and_read_half_a_ticket(struct peer *p)
+{
+	weir_conn *c = dial(p, TLS1_3_VERSION);
+
+	peer_make_ticket(p);
+	peer_say(p, PART);
+	UNTIL(is_readable(c));
+	ck_assert_int_eq(ready(c, WEIR_POLL_INPUT, 0), 0);
+	ck_assert_int_eq(weir_conn_write(c, "x", 1), 0);
+	ck_assert_int_eq(ready(c, WEIR_POLL_INPUT, 20), 0);
+	return c;
+}
+
+/* It has to wait. */
+static int write_much(weir_conn *c)
+{
+	static const char much[256 * 1024] = "";
+
+	return weir_conn_write(c, much, sizeof(much));
+}
+
+static void *flush(void *arg)
+{
+	return (void *)(intptr_t)write_much(arg);
+}
+
+START_TEST(output_follows_a_ticket_that_comes_in_parts)
+{
+	struct peer p;
+	weir_conn *c = dial_and_read_half_a_ticket(&p);
+	pthread_t thread;
+	void *rc;
+	char byte;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, flush, c), 0);
+	peer_say(&p, PART);
+	peer_say(&p, ROOM);
+	pthread_join(thread, &rc);
+	ck_assert_int_eq((intptr_t)rc, 0);
+	peer_expect(&p, 'x');
+	peer_write(&p, "y");
+	peer_say(&p, ROOM);
+	ck_assert_int_eq(weir_conn_read(c, &byte, 1), 1);
+	peer_leave(&p);
+	weir_conn_free(c);
+}
+END_TEST
+
+START_TEST(half_a_ticket_holds_a_flush_for_the_write_deadline)
+{
+	struct peer p;
+	weir_conn *c = dial_and_read_half_a_ticket(&p);
+
+	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, 50), 0);
+	ck_assert_int_eq(write_much(c), -ETIMEDOUT);
+	weir_conn_free(c);
+	peer_leave(&p);
+}
+END_TEST
+
+static void *say_more_after_an_answer(void *arg)
+{
+	struct peer *p = arg;
+	char alert[100];
+
+	ck_assert_int_gt(recv(p->fd, alert, sizeof(alert), 0), 0);
+	peer_write(p, "y");
+	peer_say(p, ROOM);
+	return NULL;
+}
+
+/* An answer that the socket does not take before the wait sleeps. */
+START_TEST(a_wait_sends_what_its_look_has_made)
+{
+	struct peer p;
+	weir_conn *c = dial(&p, TLS1_2_VERSION);
+
+	fail_nth_call(WR_SYS_sendmsg, 1, -EAGAIN);
+	peer_ask_for_a_handshake(&p);
+	peer_say(&p, ROOM);
+	UNTIL(is_readable(c));
+	ck_assert_int_eq(
+		pthread_create(&p.thread, NULL, say_more_after_an_answer, &p),
+		0);
+	ck_assert_int_eq(ready(c, WEIR_POLL_INPUT, 5000 * slowness()),
+			 WEIR_POLL_INPUT);
+	ck_assert_int_eq(faults_made(), 1);
+	faults_clear();
+	pthread_join(p.thread, NULL);
+	weir_conn_free(c);
+	peer_leave(&p);
+}
+END_TEST
+
+/* ------------------------------------------------ connections of a server */
+
+enum { READABLE, SESSION, SESSION_ON_WORKER, KINDS };
+
+static struct server *serve_and_dial(struct peer *p, int version, int kind,
+				     weir_handler *fn)
+{
+	weir_tls *tls = tls_client("a.example");
+	struct weir_service service;
+	struct server *s;
+
+	weir_service_init(&service, sizeof(service));
+	service.readable = echo;
+	s = serve(NULL, &service);
+	service.readable = kind == READABLE ? fn : NULL;
+	service.session = kind == READABLE ? NULL : fn;
+	service.session_on_worker = kind == SESSION_ON_WORKER;
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	peer_listen(p, version);
+	ck_assert_int_eq(
+		weir_server_dial(s->weir, NULL, p->address, 0, &service), 0);
+	weir_tls_free(tls);
+	peer_meet(p);
+	return s;
+}
+
+START_TEST(a_reply_follows_a_ticket_that_comes_in_parts)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct peer p;
+		struct server *s =
+			serve_and_dial(&p, TLS1_3_VERSION, kind, echo);
+
+		peer_write(&p, "x");
+		peer_make_ticket(&p);
+		peer_say(&p, PART);
+		UNTIL(stats(s).bytes_in == 1);
+		peer_say(&p, PART);
+		peer_say(&p, ROOM);
+		peer_expect(&p, 'x');
+		peer_leave(&p);
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+	}
+}
+END_TEST
+
+static int close_after_a_byte(weir_conn *c, void *arg)
+{
+	char byte;
+	ssize_t n = weir_conn_read(c, &byte, 1);
+
+	(void)arg;
+	return n <= 0 ? (int)n : WEIR_CLOSE;
+}
+
+START_TEST(close_notify_follows_a_ticket_that_comes_in_parts)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct peer p;
+		struct server *s = serve_and_dial(&p, TLS1_3_VERSION, kind,
+						  close_after_a_byte);
+		char byte;
+
+		peer_make_ticket(&p);
+		peer_say(&p, PART);
+		peer_write(&p, "x");
+		peer_say(&p, ROOM);
+		while (SSL_read(p.ssl, &byte, 1) <= 0 &&
+		       SSL_get_shutdown(p.ssl) == 0)
+			peer_hear(&p);
+		peer_leave(&p);
+		UNTIL(stats(s).ledger.open == 0);
+		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
+static atomic_int taken;
+
+static int take(weir_conn *c, void *arg)
+{
+	char buf[16];
+	ssize_t n = weir_conn_read(c, buf, sizeof(buf));
+
+	(void)arg;
+	if (n > 0)
+		atomic_fetch_add(&taken, (int)n);
+	return n > 0 ? WEIR_AGAIN : (int)n;
+}
+
+/* The answer fails in the call that has read them. */
+START_TEST(bytes_that_were_read_are_given_although_an_answer_fails)
+{
+	static const int errors[] = { -EPIPE, -ENOMEM };
+
+	for (int i = 0; i < 2 * KINDS; i++) {
+		struct peer p;
+		struct server *s =
+			serve_and_dial(&p, TLS1_2_VERSION, i / 2, take);
+
+		atomic_store(&taken, 0);
+		UNTIL(stats(s).parked == 1);
+		fail_nth_call(WR_SYS_sendmsg, 1, errors[i % 2]);
+		peer_ask_for_a_handshake(&p);
+		peer_write(&p, "x");
+		peer_say(&p, ROOM);
+		UNTIL(atomic_load(&taken) == 1);
+		ck_assert_int_eq(faults_made(), 1);
+		faults_clear();
+		peer_leave(&p);
+		UNTIL(stats(s).ledger.open == 0);
+		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	faults_install();
+	return RUN_TESTS(
+		"tls_records", output_follows_a_ticket_that_comes_in_parts,
+		half_a_ticket_holds_a_flush_for_the_write_deadline,
+		a_wait_sends_what_its_look_has_made,
+		a_reply_follows_a_ticket_that_comes_in_parts,
+		close_notify_follows_a_ticket_that_comes_in_parts,
+		bytes_that_were_read_are_given_although_an_answer_fails);
+}
