@@ -278,7 +278,7 @@ START_TEST(a_wait_sends_what_its_look_has_made)
 	ck_assert_int_eq(
 		pthread_create(&p.thread, NULL, say_more_after_an_answer, &p),
 		0);
-	ck_assert_int_eq(ready(c, WEIR_POLL_INPUT, 5000 * slowness()),
+	ck_assert_int_eq(ready(c, WEIR_POLL_INPUT, 60000 * slowness()),
 			 WEIR_POLL_INPUT);
 	ck_assert_int_eq(faults_made(), 1);
 	faults_clear();
