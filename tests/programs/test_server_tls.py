@@ -318,11 +318,13 @@ class Reload(TLSCase):
             until(lambda: server.out.data.count(b"\nready\n") > 1,
                   "the successor")
             successor = int(server.out.data.split(b"\npid ")[-1].split()[0])
-            self.addCleanup(os.kill, successor, signal.SIGTERM)
-            self.assertEqual(server.process.wait(DEADLINE), 0)
-            with self.wrap(connect(where)) as client:
-                subject = client.getpeercert()["subject"]
-                self.assertIn((("commonName", "second"),), subject)
+            try:
+                self.assertEqual(server.process.wait(DEADLINE), 0)
+                with self.wrap(connect(where)) as client:
+                    subject = client.getpeercert()["subject"]
+                    self.assertIn((("commonName", "second"),), subject)
+            finally:
+                os.kill(successor, signal.SIGTERM)
 
     def test_the_sandbox_leaves_the_files_in_reach(self):
         with self.live("--sandbox", ready=False) as server:
