@@ -9,10 +9,8 @@
  * "Half a hello costs its own bytes": there is no SSL object before the first
  * record is whole and looks like a hello.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
 
@@ -231,44 +229,14 @@ static int finish_output(struct stream *s, int rc)
 	return rc >= 0 && s->out_error ? s->out_error : rc;
 }
 
-static const char *verify_text(long error)
-{
-	switch (error) {
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
-	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-		return "the certificate is of an unknown authority";
-	default:
-		return X509_verify_cert_error_string(error);
-	}
-}
-
-/* A server answers a hello with one of its own or with an alert. */
-static bool is_no_server(const struct stream *s, unsigned long error)
-{
-	return s->tls->layer.speaks_first &&
-	       SSL_get_state(s->ssl) == TLS_ST_CW_CLNT_HELLO &&
-	       ERR_GET_LIB(error) == ERR_LIB_SSL &&
-	       ERR_GET_REASON(error) < SSL_AD_REASON_OFFSET;
-}
-
 /* The first error of a connection is told. */
 static void note_failure(struct stream *s)
 {
-	unsigned long error = ERR_peek_error();
-	long verified = SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER
-				? SSL_get_verify_result(s->ssl)
-				: X509_V_OK;
 	char text[160];
 
 	if (s->failed)
 		return;
-	s->failed = verified != X509_V_OK    ? verify_text(verified)
-		    : is_no_server(s, error) ? "the server does not speak TLS"
-					     : ERR_reason_error_string(error);
-	if (s->failed == NULL)
-		s->failed = "an error of TLS";
+	s->failed = tls_reason(s->ssl);
 	(void)snprintf(text, sizeof(text), "TLS: %s", s->failed);
 	wr_layer_log(&s->layer, text);
 }
@@ -357,24 +325,9 @@ static int on_verified(int is_good, X509_STORE_CTX *ctx)
 static int set_peer(struct stream *s)
 {
 	const char *name = s->name ? s->name : s->tls->name;
-	unsigned char ip[sizeof(struct in6_addr)];
-	bool is_ip;
+	bool is_insecure = s->tls->config.flags & WEIR_TLS_INSECURE;
 
-	if (name == NULL)
-		return 1;
-	is_ip = inet_pton(AF_INET, name, ip) == 1 ||
-		inet_pton(AF_INET6, name, ip) == 1;
-	if (!is_ip && SSL_set_tlsext_host_name(s->ssl, name) != 1)
-		return 0;
-	if (s->tls->config.flags & WEIR_TLS_INSECURE)
-		return 1;
-	SSL_set_verify(s->ssl, SSL_VERIFY_PEER, on_verified);
-	if (is_ip)
-		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s->ssl),
-						     name);
-	SSL_set_hostflags(s->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-					  X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	return SSL_set1_host(s->ssl, name);
+	return tls_set_peer(s->ssl, name, is_insecure ? NULL : on_verified);
 }
 
 static int open_ssl(struct stream *s)

@@ -52,6 +52,17 @@ int tls_load_pair(struct tls_site *site, const char *certificate,
 int tls_load_trust(SSL_CTX *ssl, const struct weir_tls_config *config,
 		   bool is_client, const struct tls_why *why);
 
+/* -------------------------------------------------------------------- peer */
+
+/*
+ * A client: demand a certificate of that name, which the hello asks for, too;
+ * without verify any certificate is taken.  Returns 1; 0: no memory.
+ */
+int tls_set_peer(SSL *ssl, const char *name, SSL_verify_cb verify);
+
+/* Why the last call has failed, by the first error that OpenSSL has noted. */
+const char *tls_reason(const SSL *ssl);
+
 /* ------------------------------------------------------------------ stream */
 
 /* The layer of a connection. */
