@@ -96,7 +96,7 @@ bool peer_set_address(struct peer *p, const char *address)
 {
 	p->address = address;
 	return options_check_address(address) &&
-	       peer_tls_check(&p->tls, address);
+	       tls_options_check(&p->tls, address);
 }
 
 static int connect_to(struct peer *p)

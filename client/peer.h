@@ -20,7 +20,7 @@
 struct peer {
 	const char *address;
 	int timeout_ms; /* to connect, and for each step; or WEIR_NEVER */
-	struct peer_tls tls;
+	struct tls_options tls;
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
 	int64_t active_at;  /* ms; of the latest input or output */

@@ -63,7 +63,7 @@ library="$(ls "$top"/lib/*.c "$top"/cli/*.c) $top/tests/fuzz/support.c"
 targets=${*:-$(cd "$top/tests/fuzz" && ls *.c | sed 's/\.c$//' |
 	grep -vxE 'replay|support')}
 http=$top/server/status/http.c
-sources="$library $client $server $http $top/client/options.c"
+sources="$library $client $server $http $top/client/options.c $top/client/tls_options.c"
 for target in $targets; do
 	sources="$sources $top/tests/fuzz/$target.c"
 done
@@ -78,7 +78,7 @@ for target in $targets; do
 	server_options) with=$server ;;
 	escape) with=$top/server/journal.c ;;
 	http) with=$http ;;
-	*) with="$client $top/client/options.c" ;;
+	*) with="$client $top/client/options.c $top/client/tls_options.c" ;;
 	esac
 	$cc -pthread -fsanitize=fuzzer,$checks -o "$work/$target" \
 		$(objects "$top/tests/fuzz/$target.c" $library $with) \
