@@ -184,6 +184,15 @@ static bool read_plan(struct plan *p, const json_t *plan)
 		    : strcmp(p->expect_given, "reply") == 0 ? EXPECT_REPLY
 							    : EXPECT_FRAMED;
 	p->expected.match = text(content, "match", NULL);
+	p->tls = (struct plan_tls){
+		.is_wanted = json_is_object(at(plan, "tls", NULL)),
+		.is_insecure = is_true(plan, "tls", "insecure"),
+		.is_full = is_true(plan, "tls", "full_handshakes"),
+		.name = text(plan, "tls", "name"),
+		.alpn_given = text(plan, "tls", "alpn"),
+	};
+	if (is_true(plan, "tls", "certificate"))
+		p->tls.certificate = "";
 	if (!p->address)
 		p->address = "";
 	return add_list(&p->expected.ok, at(content, "ok", NULL)) &&
@@ -193,8 +202,8 @@ static bool read_plan(struct plan *p, const json_t *plan)
 /* Runs that send or expect something else have no figures in common. */
 static bool is_same_plan(const struct runs *m, size_t i, const char *path)
 {
-	static const char *const names[] = { "mode", "schedule", "depth",
-					     "content", "proxy" };
+	static const char *const names[] = { "mode",	"schedule", "depth",
+					     "content", "proxy",    "tls" };
 	const json_t *first = at(m->files[0], "plan", NULL);
 	const json_t *plan = at(m->files[i], "plan", NULL);
 
@@ -247,6 +256,8 @@ static void add_counts(struct counts *b, const json_t *file)
 		{ "surplus", &b->surplus },
 		{ "crossed", &b->crossed },
 		{ "late", &b->late },
+		{ "full-handshakes", &b->full },
+		{ "resumed-handshakes", &b->resumed },
 	};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -275,6 +286,8 @@ static void add_errors(struct result *r, const json_t *file, int64_t off)
 		error_table_add(&r->errors, &e);
 	}
 	r->errors.other += number(file, "errors_other", NULL);
+	if (!r->tls_why)
+		r->tls_why = text(file, "tls_why", NULL);
 }
 
 /* n j squares = (sum)^2, where j is the fairness. */

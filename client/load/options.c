@@ -56,6 +56,8 @@ enum {
 	KEY_SPREAD,
 	KEY_PROXY,
 	KEY_SOCKET,
+	KEY_ALPN,
+	KEY_FULL_HANDSHAKES,
 	KEY_JSON,
 	KEY_HLOG,
 	KEY_HTML,
@@ -144,6 +146,11 @@ const struct cli_option load_option_table[] = {
 	{ "socket", KEY_SOCKET, "OPTION,...",
 	  "socket options: rcvbuf=N, sndbuf=N, mss=N,\ndscp=N, nagle, "
 	  "congestion=NAME, device=NAME" },
+	TLS_OPTION_ROWS,
+	{ "alpn", KEY_ALPN, "NAME,...",
+	  "protocols to offer in TLS, such as h2,http/1.1" },
+	{ "full-handshakes", KEY_FULL_HANDSHAKES, NULL,
+	  "resume no session of TLS: all handshakes are full" },
 	{ "seed", KEY_SEED, "N", "seed of messages and arrivals (default 1)" },
 	{ "json", KEY_JSON, "FILE",
 	  "write the result; - is standard output, also\n"
@@ -678,6 +685,30 @@ static bool value_sources(struct load_options *o)
 	return is_good;
 }
 
+/* "h2,http/1.1" becomes 2 "h2" 8 "http/1.1". */
+static bool value_alpn(struct plan_tls *t)
+{
+	const char *list = optarg;
+	size_t len;
+
+	t->alpn_given = optarg;
+	t->alpn_len = 0;
+	do {
+		len = strcspn(list, ",");
+		if (len == 0 || t->alpn_len + 1 + len > ALPN_MAX) {
+			cli_error("--alpn: '%s' is not a list of names like "
+				  "h2,http/1.1, up to %d bytes",
+				  optarg, ALPN_MAX);
+			return false;
+		}
+		t->alpn[t->alpn_len] = (unsigned char)len;
+		memcpy(t->alpn + t->alpn_len + 1, list, len);
+		t->alpn_len += 1 + len;
+		list += len;
+	} while (*list++ == ',');
+	return true;
+}
+
 static bool value_proxy(struct plan *p)
 {
 	p->proxy = strcmp(optarg, "v1") == 0   ? PROXY_V1
@@ -891,6 +922,9 @@ static bool take_switch(struct load_options *o, int key)
 		o->has_form = true;
 		p->payload = PAYLOAD_RANDOM;
 		return true;
+	case KEY_FULL_HANDSHAKES:
+		p->tls.is_full = true;
+		return true;
 	case KEY_STRICT:
 		o->gates.needs_trust = true;
 		return true;
@@ -967,6 +1001,8 @@ bool load_options_take(void *to, int key)
 {
 	struct load_options *o = to;
 
+	if (key >= TLS_OPTION_TLS && key <= TLS_OPTION_KEY)
+		return tls_options_take(&o->tls, key);
 	o->has_content = o->has_content || is_content(key);
 	switch (key) {
 	case KEY_CLOSE:
@@ -998,6 +1034,8 @@ bool load_options_take(void *to, int key)
 		return value_proxy(&o->plan);
 	case KEY_SOCKET:
 		return value_socket(o);
+	case KEY_ALPN:
+		return value_alpn(&o->plan.tls);
 	case KEY_JSON:
 		o->json = optarg;
 		return true;
@@ -1091,6 +1129,19 @@ static const char *pace_contradiction(const struct load_options *o)
 	return NULL;
 }
 
+static const char *tls_contradiction(const struct plan *p)
+{
+	if (!p->tls.is_wanted && p->tls.alpn_given)
+		return "--alpn needs --tls";
+	if (!p->tls.is_wanted && p->tls.is_full)
+		return "--full-handshakes needs --tls";
+	for (int i = 0; i < BAD_CLIENT_KINDS && p->tls.is_wanted; i++)
+		if (p->bad_clients[i] > 0)
+			return "misbehaving clients do not speak TLS; omit "
+			       "--with";
+	return NULL;
+}
+
 /* The first rule that is broken, or NULL. */
 static const char *options_contradiction(const struct load_options *o)
 {
@@ -1128,6 +1179,8 @@ static const char *options_contradiction(const struct load_options *o)
 		       "--count";
 	if (p->warmup_ns == INT64_MAX)
 		return "with --warmup never nothing would be measured";
+	if (tls_contradiction(p))
+		return tls_contradiction(p);
 	if (pace_contradiction(o))
 		return pace_contradiction(o);
 	return content_contradiction(o);
@@ -1161,10 +1214,23 @@ static void complete_text(struct load_options *o)
 	p->expected.framer.is_head = template_begins(&o->text, "HEAD ");
 }
 
+static void complete_tls(struct load_options *o)
+{
+	struct plan_tls *t = &o->plan.tls;
+
+	t->is_wanted = o->tls.is_wanted;
+	t->is_insecure = o->tls.is_insecure;
+	t->ca = o->tls.ca;
+	t->certificate = o->tls.certificate;
+	t->key = o->tls.key;
+	t->name = tls_options_name(&o->tls, o->plan.address, o->tls_name);
+}
+
 static void options_complete(struct load_options *o)
 {
 	struct plan *p = &o->plan;
 
+	complete_tls(o);
 	for (size_t i = 0; i < p->stage_count && !o->has_duration; i++)
 		p->duration_ns += p->stages[i].length_ns;
 	if (p->script)
@@ -1223,7 +1289,8 @@ int load_options_check(struct load_options *o, const char *address)
 	const char *wrong;
 
 	o->plan.address = address;
-	if (!options_check_address(address))
+	if (!options_check_address(address) ||
+	    !tls_options_check(&o->tls, address))
 		return CLI_USAGE;
 	options_complete(o);
 	wrong = options_contradiction(o);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "../../cli/cli.h"
+#include "../tls_options.h"
 #include "judge/gates.h"
 #include "plan.h"
 
@@ -40,6 +41,8 @@ struct load_options {
 	bool has_form, has_banner; /* given: --size or --random; --banner */
 	char **sources;		   /* owns those of the plan */
 	char *socket_text;
+	struct tls_options tls;
+	char tls_name[TLS_NAME_ROOM]; /* of the address */
 	double percentiles[PLAN_MORE_PERCENTILES];
 	struct template text;	   /* plan.text, or empty */
 	struct data_lines lines;   /* of --data */

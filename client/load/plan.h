@@ -87,6 +87,20 @@ struct plan_span {
 	bool is_exponential; /* low and high are the mean */
 };
 
+#define ALPN_MAX 255
+
+/* TLS; it begins on each connection after the PROXY header. */
+struct plan_tls {
+	bool is_wanted;
+	bool is_insecure; /* any certificate is good */
+	bool is_full;	  /* no session is resumed */
+	const char *name; /* that the certificate must have; NULL: any */
+	const char *ca, *certificate, *key; /* files; NULL */
+	const char *alpn_given;		    /* as --alpn has it; NULL: none */
+	unsigned char alpn[ALPN_MAX + 1];   /* as in the handshake */
+	size_t alpn_len;
+};
+
 struct plan {
 	const char *address;
 	enum plan_mode mode;
@@ -139,6 +153,7 @@ struct plan {
 	bool is_spread; /* over all addresses of the name */
 	enum plan_proxy proxy;
 	struct plan_socket socket;
+	struct plan_tls tls;
 };
 
 /* "closed loop", "open loop, Poisson", "churn, ...". */

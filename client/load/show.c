@@ -16,6 +16,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "engine/payload.h"
+#include "engine/secure.h"
 #include "engine/target.h"
 #include "measure/clock.h"
 #include "measure/units.h"
@@ -30,7 +31,10 @@
 struct show {
 	const struct plan *plan;
 	int fd;
-	char *in; /* what has come, and was not taken yet */
+	struct ssl_st *tls; /* NULL: in clear */
+	struct ssl_session_st *session;
+	const char *tls_why; /* of an error of TLS; NULL */
+	char *in;	     /* what has come, and was not taken yet */
 	size_t in_used, in_size;
 };
 
@@ -95,6 +99,17 @@ static int64_t later(int64_t now, int64_t span)
 	return span < NEVER - now ? now + span : NEVER;
 }
 
+/* An error of the connection; 0: its end. */
+static int show_lost(const struct show *s, const char *what, int error)
+{
+	if (error == EPROTO && s->tls) {
+		stream_print("failed: %s: %s\n", what, secure_why(s->tls));
+		return CLI_FAILED;
+	}
+	return show_failed(error ? what : "the server closed the connection",
+			   error);
+}
+
 /* ----------------------------------------------------------------- connect */
 
 static int show_connect(struct show *s, const struct target *target)
@@ -120,6 +135,28 @@ static int show_connect(struct show *s, const struct target *target)
 	return CLI_DONE;
 }
 
+static int show_handshake(struct show *s, const struct target *target)
+{
+	int64_t from = now_ns();
+	int64_t until = later(from, s->plan->connect_timeout_ns);
+	char text[SECURE_TEXT], time[UNITS_TEXT];
+	int rc;
+
+	if (!target->secure)
+		return CLI_DONE;
+	s->tls = secure_open(target->secure, s->fd, &s->session, false);
+	if (!s->tls)
+		return show_failed("no TLS", ENOMEM);
+	while ((rc = secure_handshake(s->tls)) == 0)
+		if (!wait_for(s, POLLIN, until))
+			return show_failed("no TLS", ETIMEDOUT);
+	if (rc < 0)
+		return show_lost(s, "no TLS", errno);
+	stream_print("TLS in %s: %s\n", units_time(now_ns() - from, time),
+		     secure_describe(s->tls, text));
+	return CLI_DONE;
+}
+
 /* -------------------------------------------------------------------- send */
 
 static int show_send(struct show *s, const char *data, size_t len)
@@ -129,14 +166,17 @@ static int show_send(struct show *s, const char *data, size_t len)
 
 	print_bytes("sent", data, len, -1);
 	while (sent < len) {
-		ssize_t n = send(s->fd, data + sent, len - sent, MSG_NOSIGNAL);
+		ssize_t n =
+			s->tls ? secure_send(s->tls, data + sent, len - sent)
+			       : send(s->fd, data + sent, len - sent,
+				      MSG_NOSIGNAL);
 
 		if (n >= 0)
 			sent += (size_t)n;
 		else if (errno == EAGAIN && !wait_for(s, POLLOUT, until))
 			return show_failed("cannot send", ETIMEDOUT);
 		else if (errno != EAGAIN && errno != EINTR)
-			return show_failed("cannot send", errno);
+			return show_lost(s, "cannot send", errno);
 	}
 	return CLI_DONE;
 }
@@ -160,17 +200,25 @@ static bool has_room(struct show *s)
 	return true;
 }
 
+static ssize_t read_some(const struct show *s)
+{
+	char *to = s->in + s->in_used;
+
+	return s->tls ? secure_receive(s->tls, to, READ_SIZE)
+		      : recv(s->fd, to, READ_SIZE, MSG_DONTWAIT);
+}
+
 static enum read_end read_more(struct show *s, int64_t until)
 {
 	ssize_t n;
 
 	if (!has_room(s))
 		return READ_FAILED;
-	do {
+	while ((n = read_some(s)) < 0 && (errno == EINTR || errno == EAGAIN))
 		if (!wait_for(s, POLLIN, until))
 			return READ_QUIET;
-		n = recv(s->fd, s->in + s->in_used, READ_SIZE, 0);
-	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
+	if (n < 0 && errno == EPROTO)
+		s->tls_why = secure_why(s->tls);
 	if (n > 0)
 		s->in_used += (size_t)n;
 	return n > 0 ? READ_SOME : n == 0 ? READ_END : READ_FAILED;
@@ -218,6 +266,7 @@ static const char *read_reply(struct show *s, const struct framer *f,
 		return end == READ_QUIET ? "no complete reply in time"
 		       : end == READ_END ? "the server closed the connection "
 					   "before the end of a reply"
+		       : s->tls_why	 ? s->tls_why
 					 : "the connection was lost";
 	}
 }
@@ -428,9 +477,13 @@ int load_show(const struct plan *plan)
 		return status;
 	status = show_connect(&s, &target);
 	if (status == CLI_DONE)
+		status = show_handshake(&s, &target);
+	if (status == CLI_DONE)
 		status = show_opening(&s);
 	if (status == CLI_DONE)
 		status = show_messages(&s);
+	secure_close(s.tls, true);
+	secure_forget(s.session);
 	if (s.fd >= 0)
 		close(s.fd);
 	free(s.in);

@@ -21,6 +21,21 @@
 #define PAUSE_MAX SECOND
 #define TRY_AGAIN MS
 
+/* ------------------------------------------------------------- the socket */
+
+/* As send(2) and recv(2), in clear or by TLS. */
+static ssize_t conn_write(const struct conn *c, const char *data, size_t len)
+{
+	return c->tls ? secure_send(c->tls, data, len)
+		      : send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static ssize_t conn_read(const struct engine *e, const struct conn *c)
+{
+	return c->tls ? secure_receive(c->tls, e->in, ENGINE_BUFFER)
+		      : recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+}
+
 /* ----------------------------------------------------------------- closing */
 
 static void set_state(struct engine *e, struct conn *c, enum conn_state state)
@@ -46,6 +61,8 @@ static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 
 	if (is_connected(c) && next != CONN_LEFT)
 		atomic_fetch_sub_explicit(&e->opened, 1, memory_order_relaxed);
+	secure_close(c->tls, !e->plan->close_by_reset);
+	c->tls = NULL;
 	if (c->fd >= 0) {
 		if (e->plan->close_by_reset)
 			(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset,
@@ -54,7 +71,7 @@ static void close_conn(struct engine *e, struct conn *c, enum conn_state next)
 	}
 	c->fd = -1;
 	c->is_blocked = c->is_level_triggered = false;
-	c->is_done = c->is_paused = false;
+	c->is_done = c->is_paused = c->has_input = false;
 	c->step = 0;
 	c->quiet_at = 0;
 	replies_forget(c);
@@ -119,6 +136,30 @@ static void conn_left(struct engine *e, struct conn *c, int64_t now)
 		conn_open(e, c, now);
 }
 
+/*
+ * In TLS 1.3 a server refuses our certificate after the handshake.  Its alert
+ * is what it sends first; it may be there though the socket was reset.
+ */
+static bool is_refused_late(const struct engine *e, const struct conn *c,
+			    int *error)
+{
+	if (c->has_input || c->state == CONN_HANDSHAKE)
+		return false;
+	if (*error == EPIPE || *error == ECONNRESET)
+		if (conn_read(e, c) < 0 && errno == EPROTO)
+			*error = EPROTO;
+	return *error == EPROTO;
+}
+
+static void judge_tls(struct engine *e, const struct conn *c,
+		      enum error_phase *phase, int *error)
+{
+	if (is_refused_late(e, c, error))
+		*phase = ERROR_HANDSHAKE;
+	if (*error == EPROTO && !e->sums.tls_why)
+		e->sums.tls_why = secure_why(c->tls);
+}
+
 static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 		      int error, int64_t now)
 {
@@ -126,6 +167,8 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 	bool is_again = (e->plan->reconnect || e->plan->mode == PLAN_CHURN) &&
 			!c->is_silent;
 
+	if (c->tls)
+		judge_tls(e, c, &phase, &error);
 	if (is_measured(e, c))
 		engine_note_error(e, phase, error, now);
 	if (c->state == CONN_LEAVING) {
@@ -191,8 +234,7 @@ static bool oneway_begin(struct engine *e, struct conn *c, uint32_t events)
 static void oneway_send_some(struct engine *e, struct conn *c)
 {
 	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		ssize_t n = send(c->fd, e->payload->noise, ENGINE_BUFFER,
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = conn_write(c, e->payload->noise, ENGINE_BUFFER);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -221,8 +263,9 @@ static void oneway_receive(struct engine *e, struct conn *c)
 {
 	if (!c->is_level_triggered)
 		return;
-	for (int i = 0; i < ONEWAY_BUFFERS; i++) {
-		ssize_t n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+	for (int i = 0;
+	     i < ONEWAY_BUFFERS || (c->tls && secure_has_rest(c->tls)); i++) {
+		ssize_t n = conn_read(e, c);
 
 		if (n < 0 && errno == EAGAIN)
 			return;
@@ -429,8 +472,7 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 	while (c->out_seq < c->next) {
 		bool is_all;
 		size_t len = conn_fill(e, c, &is_all);
-		ssize_t n =
-			send(c->fd, e->out, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = conn_write(c, e->out, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -568,17 +610,20 @@ static bool send_step(struct engine *e, struct conn *c,
 		      const struct template *text, int64_t now)
 {
 	const struct message_id id = { c->id, 0 };
-	size_t size = template_size(text, id);
-	ssize_t n = -1;
+	size_t size = template_size(text, id), sent = 0;
+	ssize_t n = 0;
 
 	errno = ENOBUFS;
 	if (size <= ENGINE_BUFFER) {
 		template_fill(text, id, now, 0, e->out, size);
-		n = send(c->fd, e->out, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = conn_write(c, e->out, size);
 	}
-	if (n >= 0 && (size_t)n < size)
+	/* TLS takes a record at a time. */
+	while (n > 0 && (sent += (size_t)n) < size && c->tls)
+		n = conn_write(c, e->out + sent, size - sent);
+	if (n >= 0 && sent < size)
 		errno = ENOBUFS;
-	if (n == (ssize_t)size)
+	if (sent == size)
 		return true;
 	conn_fail(e, c, phase_of(c) == ERROR_END ? ERROR_END : ERROR_SEND,
 		  errno, now);
@@ -680,6 +725,64 @@ void conn_leave(struct engine *e, struct conn *c, int64_t now)
 	do_steps(e, c, now);
 }
 
+/* It can be used. */
+static void conn_opened(struct engine *e, struct conn *c, int64_t now)
+{
+	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
+	if (!c->was_opened)
+		e->connected_at = now;
+	c->was_opened = true;
+	c->begun_at = c->last_at = now;
+	c->pause = 0;
+	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
+	set_state(e, c, CONN_OPENING);
+	if (c->is_silent)
+		conn_ready(e, c, now);
+	else
+		do_steps(e, c, now);
+}
+
+/* The first handshake of a connection is full: another user has no session. */
+static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
+{
+	const struct target *t = e->control->target;
+
+	c->begun_at = now;
+	set_state(e, c, CONN_HANDSHAKE);
+	c->tls = secure_open(t->secure, c->fd,
+			     &e->sessions[target_place(t, c->id)],
+			     c->was_opened);
+	if (c->tls)
+		conn_handshake(e, c);
+	else
+		conn_fail(e, c, ERROR_HANDSHAKE, ENOMEM, now);
+}
+
+/* What follows the handshake may have been read with it. */
+void conn_handshake(struct engine *e, struct conn *c)
+{
+	int rc = secure_handshake(c->tls), error = errno;
+	struct interval *i = e->now;
+	int64_t now = now_ns();
+
+	if (rc == 0)
+		return;
+	if (rc < 0) {
+		conn_fail(e, c, ERROR_HANDSHAKE, error, now);
+		return;
+	}
+	if (is_measured(e, c)) {
+		histogram_record(i->clocks[CLOCK_HANDSHAKE], now - c->begun_at);
+		if (secure_is_resumed(c->tls))
+			i->counts.resumed++;
+		else
+			i->counts.full++;
+	}
+	conn_opened(e, c, now);
+	if (is_connected(c) && !c->is_paused)
+		conn_receive(e, c, false);
+}
+
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took)
 {
@@ -694,18 +797,10 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		histogram_record(e->now->clocks[CLOCK_CONNECT], took);
 	if (e->plan->mode == PLAN_CHURN)
 		c->late_ns = now - c->room_at - took;
-	e->sums.reopened += c->was_opened && e->plan->mode != PLAN_CHURN;
-	if (!c->was_opened)
-		e->connected_at = now;
-	c->was_opened = true;
-	c->begun_at = c->last_at = now;
-	c->pause = 0;
-	atomic_fetch_add_explicit(&e->opened, 1, memory_order_relaxed);
-	set_state(e, c, CONN_OPENING);
-	if (c->is_silent)
-		conn_ready(e, c, now);
+	if (e->control->target->secure)
+		begin_handshake(e, c, now);
 	else
-		do_steps(e, c, now);
+		conn_opened(e, c, now);
 }
 
 /* Churn: a message is planned before its connection is made. */
@@ -809,6 +904,7 @@ static bool take_input(struct engine *e, struct conn *c, size_t len,
 	size_t left = len;
 
 	c->last_at = now;
+	c->has_input = true;
 	if (now >= e->measure_at && c->state != CONN_LEAVING)
 		e->now->counts.bytes_in += len;
 	if (c->is_silent)
@@ -876,7 +972,7 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 		return;
 	}
 	do {
-		n = recv(c->fd, e->in, ENGINE_BUFFER, MSG_DONTWAIT);
+		n = conn_read(e, c);
 		if (n > 0 && !take_input(e, c, (size_t)n, now_ns()))
 			return;
 		if (n < 0 && errno == EAGAIN)
@@ -885,7 +981,7 @@ void conn_receive(struct engine *e, struct conn *c, bool has_ended)
 			input_ended(e, c, n == 0 ? 0 : errno, now_ns());
 			return;
 		}
-	} while (n < 0 || n == ENGINE_BUFFER || has_ended);
+	} while (n < 0 || n == ENGINE_BUFFER || has_ended || c->tls);
 	input_drained(e, c);
 }
 
@@ -913,6 +1009,10 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 	case CONN_CONNECTING:
 		if (now - c->begun_at > e->plan->connect_timeout_ns)
 			conn_fail(e, c, ERROR_CONNECT, ETIMEDOUT, now);
+		break;
+	case CONN_HANDSHAKE:
+		if (now - c->begun_at > e->plan->connect_timeout_ns)
+			conn_fail(e, c, ERROR_HANDSHAKE, ETIMEDOUT, now);
 		break;
 	case CONN_OPENING:
 	case CONN_LEAVING:

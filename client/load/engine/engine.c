@@ -61,7 +61,10 @@ static int init_conns(struct engine *e)
 	e->overtaken = calloc(e->conn_count * (size_t)e->plan->depth + 1,
 			      sizeof(*e->overtaken));
 	e->heap = calloc(e->conn_count + 1, sizeof(struct conn *));
-	if (!e->conns || !e->messages || !e->overtaken || !e->heap)
+	e->sessions = calloc(e->control->target->to_count,
+			     sizeof(struct ssl_session_st *));
+	if (!e->conns || !e->messages || !e->overtaken || !e->heap ||
+	    !e->sessions)
 		return -ENOMEM;
 	for (size_t i = 0; i < e->conn_count; i++) {
 		struct conn *c = &e->conns[i];
@@ -212,10 +215,14 @@ int engine_init(struct engine *e, struct control *control, int number)
 void engine_fini(struct engine *e)
 {
 	for (size_t i = 0; e->conns && i < e->conn_count; i++) {
+		secure_close(e->conns[i].tls, !e->plan->close_by_reset);
 		if (e->conns[i].fd >= 0)
 			close(e->conns[i].fd);
 		free(e->conns[i].kept);
 	}
+	for (size_t i = 0; e->sessions && i < e->control->target->to_count; i++)
+		secure_forget(e->sessions[i]);
+	free(e->sessions);
 	free_steps(&e->opening);
 	free_steps(&e->loop);
 	free_steps(&e->leaving);
@@ -281,9 +288,10 @@ static void look_at_control(struct engine *e)
 		e->is_ending = true;
 }
 
-static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
+/* Returns whether the events are still to be handled. */
+static bool serve_new(struct engine *e, struct conn *c)
 {
-	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	bool is_secure = e->control->target->secure;
 
 	if (c->state == CONN_CONNECTING) {
 		int64_t took;
@@ -291,10 +299,24 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 					     &took);
 
 		conn_connected(e, c, error, now_ns(), took);
+		return !is_secure;
 	}
-	if (c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
+	if (c->state != CONN_HANDSHAKE)
+		return true;
+	/* At its end input is read, and c may be the next connection then. */
+	conn_handshake(e, c);
+	return false;
+}
+
+static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
+{
+	const uint32_t ends = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	bool has_events = serve_new(e, c);
+
+	if (has_events && c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
 		conn_writable(e, c, now_ns());
-	if (c->fd >= 0 && events & (EPOLLIN | ends) && !c->is_paused)
+	if (has_events && c->fd >= 0 && events & (EPOLLIN | ends) &&
+	    !c->is_paused)
 		conn_receive(e, c, events & ends);
 	if (engine_is_open_loop(e))
 		schedule_update(e, c);
@@ -315,9 +337,10 @@ static int64_t connect_some(struct engine *e, int64_t now)
 			at += (int64_t)((double)e->connect_next * 1e9 / rate);
 		if (n == CONNECTS_STEP || at > now)
 			return at;
-		if (rate == 0 &&
-		    e->in_state[CONN_CONNECTING] + e->backlog_waiting >=
-			    CONNECTS_A_WAY)
+		if (rate == 0 && e->in_state[CONN_CONNECTING] +
+						 e->in_state[CONN_HANDSHAKE] +
+						 e->backlog_waiting >=
+					 CONNECTS_A_WAY)
 			return NEVER;
 		e->connect_next++;
 		if (c->is_silent || e->plan->mode != PLAN_CHURN)
@@ -329,7 +352,8 @@ static int64_t connect_some(struct engine *e, int64_t now)
 static bool has_connected(const struct engine *e, int64_t now)
 {
 	return e->connect_next == e->conn_count &&
-	       e->in_state[CONN_CONNECTING] == 0 && e->backlog_waiting == 0 &&
+	       e->in_state[CONN_CONNECTING] == 0 &&
+	       e->in_state[CONN_HANDSHAKE] == 0 && e->backlog_waiting == 0 &&
 	       (e->in_state[CONN_OPENING] == 0 ||
 		now - e->connected_at > e->opening_wait);
 }

@@ -21,6 +21,7 @@
 #include "../plan.h"
 #include "payload.h"
 #include "random.h"
+#include "secure.h"
 #include "target.h"
 
 #define ENGINE_BUFFER  65536
@@ -30,7 +31,8 @@
 enum conn_state {
 	CONN_IDLE, /* not connected; a retry may be due */
 	CONN_CONNECTING,
-	CONN_OPENING, /* connected; the steps before the loop */
+	CONN_HANDSHAKE, /* TLS */
+	CONN_OPENING,	/* connected; the steps before the loop */
 	CONN_OPEN,
 	CONN_LEAVING, /* the steps of a script's end part */
 	CONN_LEFT,    /* closed after them, at the end of the run */
@@ -73,9 +75,11 @@ struct frame {
 
 struct conn {
 	int fd;
+	struct ssl_st *tls; /* NULL: in clear, or not connected */
 	uint32_t id;
 	enum conn_state state;
 	bool is_blocked; /* the last send() returned EAGAIN */
+	bool has_input;	 /* some has come on this connection */
 	bool is_silent;	 /* --idle: it sends nothing */
 	bool is_planned; /* churn: a message waits for the connection */
 	bool is_done;	 /* churn: the message was answered; else: where a
@@ -180,7 +184,9 @@ struct engine {
 	struct message *messages;
 	struct overtaken *overtaken; /* depth for each connection */
 	uint32_t window;	     /* size of a ring, a power of two */
-	struct conn **heap;	     /* from 1, by wake_at */
+	/* Of TLS, with each address of the target; NULL: none yet */
+	struct ssl_session_st **sessions;
+	struct conn **heap; /* from 1, by wake_at */
 	size_t heap_used;
 	size_t in_state[CONN_STATES];
 	size_t alive;		/* not OVER, without silent ones */
@@ -242,6 +248,9 @@ void conn_open(struct engine *e, struct conn *c, int64_t now);
  */
 void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 		    int64_t took);
+
+/* Go on with the handshake of TLS. */
+void conn_handshake(struct engine *e, struct conn *c);
 
 /* Churn: count the message of a connection that was never made. */
 void conn_drop_exchange(struct engine *e, struct conn *c);

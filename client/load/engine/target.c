@@ -17,6 +17,7 @@
 #include <weir.h>
 
 #include "../../../cli/cli.h"
+#include "secure.h"
 
 /* Longest wait for an address to answer. */
 #define PROBE_MS      3000
@@ -361,6 +362,8 @@ int target_resolve(struct target *ret, const struct plan *plan)
 	if (status == CLI_DONE)
 		status = check_options(ret, plan);
 	if (status == CLI_DONE)
+		status = secure_new(&ret->secure, &plan->tls);
+	if (status == CLI_DONE)
 		say_where(ret, plan);
 	else
 		target_fini(ret);
@@ -369,8 +372,10 @@ int target_resolve(struct target *ret, const struct plan *plan)
 
 void target_fini(struct target *t)
 {
+	secure_free(t->secure);
 	free(t->from);
 	free(t->to);
+	t->secure = NULL;
 	t->from = t->to = NULL;
 }
 
@@ -388,7 +393,7 @@ static int bind_to(const struct target *t, int fd, unsigned number)
 int target_connect(const struct target *t, unsigned number,
 		   enum error_phase *phase, int *error)
 {
-	const struct endpoint *to = &t->to[number % t->to_count];
+	const struct endpoint *to = &t->to[target_place(t, number)];
 	int family = to->addr.ss_family;
 	const char *name;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -433,7 +438,7 @@ static bool read_handshake(int fd, int64_t *rtt_ns)
 int target_connected(const struct target *t, unsigned number, int fd,
 		     int64_t *rtt_ns)
 {
-	const struct endpoint *to = &t->to[number % t->to_count];
+	const struct endpoint *to = &t->to[target_place(t, number)];
 	int error = 0;
 
 	*rtt_ns = 0;

@@ -23,6 +23,7 @@ struct target {
 	size_t to_count;
 	struct endpoint *from;
 	size_t from_count;
+	struct secure *secure; /* NULL: the connections are in clear */
 	char text[128];
 };
 
@@ -36,6 +37,12 @@ struct target {
 int target_resolve(struct target *ret, const struct plan *plan);
 
 void target_fini(struct target *t);
+
+/* Which of the addresses connection number uses. */
+static inline size_t target_place(const struct target *t, unsigned number)
+{
+	return number % t->to_count;
+}
 
 /*
  * Start connection number without blocking; addresses and sources are used in

@@ -60,6 +60,11 @@ static double connect_errors(const struct result *r, int error)
 	X("late", METRIC_COUNT, (double)b->late, "")                           \
 	X("refused", METRIC_COUNT, connect_errors(r, ECONNREFUSED), "")        \
 	X("connect-failed", METRIC_COUNT, connect_errors(r, -1), "")           \
+	X("full-handshakes", METRIC_COUNT, (double)b->full, "")                \
+	X("resumed-handshakes", METRIC_COUNT, (double)b->resumed, "")          \
+	X("handshake-failed", METRIC_COUNT,                                    \
+	  (double)result_error_count(r, ERROR_HANDSHAKE, ERROR_HANDSHAKE, -1), \
+	  "")                                                                  \
 	X("opened", METRIC_COUNT, r->connections.opened, "")                   \
 	X("served", METRIC_COUNT, r->connections.served, "")                   \
 	X("starved", METRIC_COUNT, r->connections.starved, "")                 \
@@ -267,7 +272,8 @@ const char *metric_names(char buf[METRIC_NAMES])
 	size_t used = (size_t)snprintf(
 		buf, METRIC_NAMES,
 		"p50 p99.9 (any percentile) max mean (also from-plan.p50 "
-		"from-send.p50 lag.p50 connect.p50 and so on)");
+		"from-send.p50 lag.p50 connect.p50 handshake.p50 "
+		"and so on)");
 
 	for (int i = 0; i < ROW_COUNT && used < METRIC_NAMES; i++)
 		used += (size_t)snprintf(buf + used, METRIC_NAMES - used, " %s",

@@ -61,7 +61,7 @@ void metric_get(struct metric_id id, const struct result *r,
 		struct metric *ret);
 
 /* All names in one line; returns buf. */
-#define METRIC_NAMES 720
+#define METRIC_NAMES 800
 const char *metric_names(char buf[METRIC_NAMES]);
 
 /* The value as text; returns buf. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "result.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * A percentile is a lower bound if unanswered messages could raise it by more.
@@ -12,14 +14,15 @@
 const char *const clock_names[CLOCK_KINDS] = {
 	[CLOCK_FROM_PLAN] = "from-plan", [CLOCK_FROM_SEND] = "from-send",
 	[CLOCK_LAG] = "client-lag",	 [CLOCK_CONNECT] = "connect",
-	[CLOCK_ONCE] = "once",
+	[CLOCK_HANDSHAKE] = "handshake", [CLOCK_ONCE] = "once",
 };
 
 const char *const error_phase_names[ERROR_PHASES] = {
 	[ERROR_SOCKET] = "socket",   [ERROR_BIND] = "bind",
-	[ERROR_CONNECT] = "connect", [ERROR_BANNER] = "banner",
-	[ERROR_SEND] = "send",	     [ERROR_REPLY] = "reply",
-	[ERROR_BETWEEN] = "between", [ERROR_END] = "end",
+	[ERROR_CONNECT] = "connect", [ERROR_HANDSHAKE] = "handshake",
+	[ERROR_BANNER] = "banner",   [ERROR_SEND] = "send",
+	[ERROR_REPLY] = "reply",     [ERROR_BETWEEN] = "between",
+	[ERROR_END] = "end",
 };
 
 const char *const verdict_names[] = {
@@ -202,6 +205,14 @@ void error_table_add(struct error_table *t, const struct error_row *from)
 		row->last_at = from->last_at;
 	if (from->first_at < row->first_at)
 		row->first_at = from->first_at;
+}
+
+const char *result_error_text(const struct result *r,
+			      const struct error_row *row)
+{
+	if (row->error == EPROTO && r->tls_why)
+		return r->tls_why;
+	return row->error ? strerror(row->error) : "end of input";
 }
 
 bool counts_balance(const struct counts *b)

@@ -23,11 +23,12 @@ enum clock_kind {
 	 */
 	CLOCK_LAG,
 	CLOCK_CONNECT,
-	CLOCK_ONCE, /* the exchanges of a script's once part */
+	CLOCK_HANDSHAKE, /* of TLS, after the connect */
+	CLOCK_ONCE,	 /* the exchanges of a script's once part */
 	CLOCK_KINDS
 };
 
-/* "from-plan", "from-send", "client-lag", "connect", "once" */
+/* "from-plan", "from-send", "client-lag", "connect", "handshake", "once" */
 extern const char *const clock_names[CLOCK_KINDS];
 
 /*
@@ -74,6 +75,10 @@ struct counts {
 	uint64_t crossed; /* the reply to a message of another connection */
 	uint64_t late;	  /* the reply to a message that had timed out */
 
+	/* Handshakes of TLS that this client has finished: */
+	uint64_t full;
+	uint64_t resumed; /* with a session of an earlier one */
+
 	uint64_t bytes_out;
 	uint64_t bytes_in;
 };
@@ -93,7 +98,8 @@ enum error_phase {
 	ERROR_SOCKET,
 	ERROR_BIND,
 	ERROR_CONNECT,
-	ERROR_BANNER, /* the server speaks first */
+	ERROR_HANDSHAKE, /* TLS; also: the server refused it afterwards */
+	ERROR_BANNER,	 /* the server speaks first */
 	ERROR_SEND,
 	ERROR_REPLY,   /* a reply was under way */
 	ERROR_BETWEEN, /* nothing was under way */
@@ -102,13 +108,14 @@ enum error_phase {
 };
 
 /*
- * "socket", "bind", "connect", "banner", "send", "reply", "between", "end"
+ * "socket", "bind", "connect", "handshake", "banner", "send", "reply",
+ * "between", "end"
  */
 extern const char *const error_phase_names[ERROR_PHASES];
 
 /*
  * error is an errno:  ETIMEDOUT for a timeout, EBADMSG for an unexpected
- * banner, 0 for the end of input.
+ * banner, EPROTO for one of TLS, 0 for the end of input.
  */
 struct error_row {
 	enum error_phase phase;
@@ -225,6 +232,7 @@ struct result {
 	struct censored censored[CENSORED_CLOCKS];
 	struct conn_counts connections;
 	struct error_table errors;
+	const char *tls_why; /* of the first error of TLS; NULL: none */
 	struct bad_reply first_bad;
 	struct bad_client_counts bad_clients[BAD_CLIENT_KINDS];
 	/* The main clock without and with bad clients. */
@@ -304,6 +312,10 @@ uint64_t result_error_count(const struct result *r, enum error_phase first,
  * connections.
  */
 uint64_t result_errors(const struct result *r);
+
+/* What the error was, in words. */
+const char *result_error_text(const struct result *r,
+			      const struct error_row *row);
 
 /* Do both sums of struct counts hold? */
 bool counts_balance(const struct counts *b);

@@ -56,6 +56,8 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	case CLOCK_FROM_SEND:
 	case CLOCK_LAG:
 		return is_exchange;
+	case CLOCK_HANDSHAKE:
+		return p->tls.is_wanted;
 	case CLOCK_ONCE:
 		return p->script && p->script->parts[SCRIPT_ONCE].count > 0;
 	default:
@@ -167,7 +169,7 @@ void summary_add(struct summary *s, struct interval *i)
 				.censored = { { 0, NEVER }, { 0, NEVER } },
 				.clocks = { i->clocks[0], i->clocks[1],
 					    i->clocks[2], i->clocks[3],
-					    i->clocks[4] } };
+					    i->clocks[4], i->clocks[5] } };
 }
 
 static struct second *new_row(struct summary *s)
@@ -426,6 +428,8 @@ void summary_add_engine(struct summary *s, const struct engine_sums *sums)
 	if (sums->first_bad.why &&
 	    (!r->first_bad.why || sums->first_bad.at < r->first_bad.at))
 		r->first_bad = sums->first_bad;
+	if (!r->tls_why)
+		r->tls_why = sums->tls_why;
 	r->connections.reopened += sums->reopened;
 	r->connections.ended += sums->ended;
 	r->connections.bytes_each = sums->bytes_each;

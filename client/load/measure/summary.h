@@ -41,6 +41,7 @@ static inline void interval_censor(struct interval *i, enum clock_kind kind,
 struct engine_sums {
 	struct error_table errors;
 	struct bad_reply first_bad;
+	const char *tls_why; /* see struct result */
 	uint64_t reopened, ended;
 	uint64_t unsent;	     /* bytes of an upload not acknowledged */
 	int64_t cpu_ns, measured_ns; /* from measure_at to the end */

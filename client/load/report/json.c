@@ -182,6 +182,17 @@ static json_t *plan_socket(const struct plan_socket *s)
 		"device", plan_name(s->device));
 }
 
+static json_t *plan_tls(const struct plan_tls *t)
+{
+	if (!t->is_wanted)
+		return json_null();
+	return json_pack("{s:o, s:b, s:b, s:o, s:b}", "name",
+			 json_given(t->name), "insecure", t->is_insecure,
+			 "certificate", t->certificate != NULL, "alpn",
+			 json_given(t->alpn_given), "full_handshakes",
+			 t->is_full);
+}
+
 static json_t *plan_stages(const struct plan *p)
 {
 	json_t *list = json_array();
@@ -208,7 +219,7 @@ static json_t *json_plan(const struct plan *p)
 {
 	return json_pack(
 		"{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:i, s:o, s:o, s:o, "
-		"s:b, s:s, s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o}",
+		"s:b, s:s, s:I, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o}",
 		"address", json_foreign(p->address, strlen(p->address)), "mode",
 		json_modes[p->mode], "schedule", json_schedules[p->schedule],
 		"connections", p->connections, "threads", p->threads, "depth",
@@ -221,8 +232,8 @@ static json_t *json_plan(const struct plan *p)
 		p->close_by_reset ? "rst" : "fin", "seed", (json_int_t)p->seed,
 		"content", plan_content(p), "misfits", plan_bad_clients(p),
 		"sources", plan_sources(p), "spread", p->is_spread, "proxy",
-		proxies[p->proxy], "socket", plan_socket(&p->socket), "stages",
-		plan_stages(p));
+		proxies[p->proxy], "socket", plan_socket(&p->socket), "tls",
+		plan_tls(&p->tls), "stages", plan_stages(p));
 }
 
 /* ------------------------------------------------------------------ clocks */
@@ -510,8 +521,7 @@ static json_t *json_errors(const struct result *r)
 
 	for (size_t i = 0; i < r->errors.used; i++) {
 		const struct error_row *row = &r->errors.rows[i];
-		const char *text =
-			row->error ? strerror(row->error) : "end of input";
+		const char *text = result_error_text(r, row);
 
 		list = appended(
 			list, json_pack("{s:s, s:i, s:o, s:I, s:I, s:I}",
@@ -597,14 +607,15 @@ char *json_text(const struct result *r, const struct gates *gates)
 {
 	json_t *all = json_pack(
 		"{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-		"s:I, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o, s:o}",
+		"s:o, s:I, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o, s:o}",
 		"schema", JSON_SCHEMA, "version", JSON_VERSION, "weir",
 		PACKAGE_VERSION, "run", run_facts(r), "verdict", verdict(r),
 		"plan", json_plan(r->plan), "host", host(), "metrics",
 		metrics(r), "metrics_at_least", metrics_at_least(r), "clocks",
-		json_clocks(r), "connections", connections(r), "errors",
-		json_errors(r), "errors_other", (json_int_t)r->errors.other,
-		"first_bad", json_first_bad(r), "misfits", bad_clients(r),
+		json_clocks(r), "connections", connections(r), "tls_why",
+		json_given(r->tls_why), "errors", json_errors(r),
+		"errors_other", (json_int_t)r->errors.other, "first_bad",
+		json_first_bad(r), "misfits", bad_clients(r),
 		"p99_without_misfits_ns", p99(r->without_bad_clients),
 		"p99_without_misfits_at_least",
 		is_p99_more(r->without_bad_clients, &r->without_censored),

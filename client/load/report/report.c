@@ -189,6 +189,21 @@ static void report_connections(struct layout *p, const struct result *r)
 			   units_time(c->longest_silence, text[0]));
 }
 
+static void report_handshakes(struct layout *p, const struct result *r)
+{
+	struct terms t = { .used = 0 };
+
+	add_term(&t, ", ", r->counts.full, "full");
+	add_term(&t, ", ", r->counts.resumed, "resumed");
+	add_term(&t, ", ",
+		 result_error_count(r, ERROR_HANDSHAKE, ERROR_HANDSHAKE, -1),
+		 LAYOUT_BAD "failed" LAYOUT_PLAIN);
+	if (t.used == 0)
+		return;
+	layout_begin(p, LAYOUT_SHOULD, "handshakes");
+	layout_say(p, "%s", t.text);
+}
+
 static void report_content(struct layout *p, const struct result *r)
 {
 	const struct counts *b = &r->counts;
@@ -234,15 +249,14 @@ static void report_first_bad(struct layout *p, const struct result *r)
 	layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, b->why);
 }
 
-static const char *error_text(const struct error_row *row)
+static const char *error_text(const struct result *r,
+			      const struct error_row *row)
 {
-	if (row->error == 0)
-		return "end of input";
 	if (row->error == ETIMEDOUT)
 		return "timed out";
 	if (row->error == EBADMSG)
 		return "not what was expected";
-	return strerror(row->error);
+	return result_error_text(r, row);
 }
 
 static void say_when(struct layout *p, const struct error_row *row)
@@ -274,6 +288,7 @@ static void report_errors(struct layout *p, const struct result *r)
 		[ERROR_SOCKET] = "creating a socket",
 		[ERROR_BIND] = "binding a source address",
 		[ERROR_CONNECT] = "connecting",
+		[ERROR_HANDSHAKE] = "in the handshake of TLS",
 		[ERROR_BANNER] = "waiting for the banner",
 		[ERROR_SEND] = "sending",
 		[ERROR_REPLY] = "waiting for a reply",
@@ -296,7 +311,7 @@ static void report_errors(struct layout *p, const struct result *r)
 		layout_begin(p, i == 0 ? LAYOUT_MUST : LAYOUT_SHOULD,
 			     i == 0 ? "errors" : "");
 		layout_say(p, "%s %s: %s", units_count(row->count, count),
-			   doing[row->phase], error_text(row));
+			   doing[row->phase], error_text(r, row));
 		say_when(p, row);
 	}
 	if (others > 0) {
@@ -412,6 +427,7 @@ static void report_latency(struct layout *p, const struct result *r)
 	clock_line(p, r, CLOCK_FROM_SEND, "  from send", "server + network");
 	clock_line(p, r, CLOCK_LAG, "  client lag", "our own delay");
 	clock_line(p, r, CLOCK_CONNECT, "  connect", NULL);
+	clock_line(p, r, CLOCK_HANDSHAKE, "  handshake", NULL);
 	clock_line(p, r, CLOCK_ONCE, "  once", "before the loop");
 }
 
@@ -732,6 +748,7 @@ static void report_fill(struct layout *p, const struct report *report,
 	report_messages(p, r);
 	report_rate(p, r);
 	report_connections(p, r);
+	report_handshakes(p, r);
 	report_latency(p, r);
 	layout_space(p);
 	report_seconds(p, r, report->has_utf8);

@@ -139,6 +139,7 @@ const notes = {
 	"from-send": "server + network",
 	"client-lag": "our own delay",
 	"connect": "",
+	"handshake": "of TLS",
 	"once": "before the loop",
 };
 
@@ -172,6 +173,10 @@ function facts() {
 	rows.push(["connections", count(c.asked) + " asked, " + count(m.opened) +
 		" opened, " + count(m.served) + " served, " + count(m.starved) +
 		" starved, " + count(m.lost) + " lost"]);
+	if (run.plan.tls)
+		rows.push(["handshakes", count(m["full-handshakes"]) + " full, " +
+			count(m["resumed-handshakes"]) + " resumed, " +
+			count(m["handshake-failed"]) + " failed"]);
 	if (m.checked)
 		rows.push(["content", count(m.checked) + " checked: " +
 			["wrong", "bad", "missing", "swapped", "surplus", "crossed", "late"]
