@@ -46,7 +46,7 @@ struct wr_accept {
 	struct wr_core *core;
 	struct wr_context *ctx;
 	struct wr_deadlines *deadlines;
-	int poller;
+	struct wr_poller *poller;
 	struct wr_endpoint *_Atomic first;
 	struct wr_endpoint *last;   /* l (core.lock) */
 	bool is_sealed;		    /* l: no listener is added */

@@ -17,7 +17,7 @@ static int init_parts(struct wr_acceptor *a)
 	struct wr_core *core = a->core;
 	int rc;
 
-	wr_deadlines_init(&a->deadlines, core, &a->ctx, a->poller);
+	wr_deadlines_init(&a->deadlines, core, &a->ctx, &a->poller);
 	wr_watch_init(&a->watch, core, a->pool, &a->accept);
 	rc = wr_accept_init(&a->accept, &a->deadlines);
 	if (rc >= 0)
@@ -37,9 +37,9 @@ int wr_acceptor_init(struct wr_acceptor *a, struct wr_core *core,
 	a->ctx.stats = wr_core_acceptor_stats(core);
 	a->ctx.wake_fd = -1;
 	p->acceptor = &a->thread;
-	rc = a->poller = wr_poller_open();
+	rc = wr_poller_open(&a->poller);
 	if (rc >= 0)
-		rc = wr_poller_add(a->poller, core->acceptor_wake_fd,
+		rc = wr_poller_add(&a->poller, core->acceptor_wake_fd,
 				   WR_POLL_IN, KEY_WAKE);
 	if (rc >= 0)
 		rc = init_parts(a);
@@ -56,8 +56,7 @@ void wr_acceptor_fini(struct wr_acceptor *a)
 	wr_accept_fini(&a->accept);
 	wr_deadlines_fini(&a->deadlines);
 	wr_context_fini(&a->ctx);
-	if (a->poller >= 0)
-		wr_poller_close(a->poller);
+	wr_poller_close(&a->poller);
 }
 
 /* ---------------------------------------------------------------- the loop */
@@ -101,7 +100,7 @@ static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 static void wait_and_handle(struct wr_acceptor *a)
 {
 	struct wr_event ev[WR_POLL_BATCH];
-	int n = wr_poller_wait(a->poller, ev, WR_POLL_BATCH,
+	int n = wr_poller_wait(&a->poller, ev, WR_POLL_BATCH,
 			       wr_ms_until(next_at(a), wr_now_ns()));
 	int late = 0;
 

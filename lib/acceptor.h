@@ -15,7 +15,7 @@ struct wr_acceptor {
 	struct wr_core *core;
 	struct wr_pool *pool;
 	struct wr_context ctx;
-	int poller;
+	struct wr_poller poller;
 	struct wr_thread thread;
 	struct wr_deadlines deadlines;
 	struct wr_accept accept;

@@ -557,7 +557,7 @@ void wr_conn_finish(struct weir_conn *c)
 	}
 	wr_layer_free(c);
 	if (c->interest)
-		wr_poller_remove(c->core->poller, c->fd);
+		wr_poller_remove(&c->core->poller, c->fd);
 	if (c->is_evicted) { /* its place has a use already */
 		leave_place(c);
 		wr_core_notify_capacity(c->core);

@@ -648,7 +648,7 @@ int weir_conn_detach(weir_conn *c)
 		return map_send_error(c, fd);
 	c->in.end = WR_IN_SHUT;
 	if (c->interest)
-		wr_poller_remove(c->core->poller, fd);
+		wr_poller_remove(&c->core->poller, fd);
 	c->interest = 0;
 	if (c->table == NULL)
 		wr_conn_unwatch(c, fd);

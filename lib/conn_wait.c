@@ -138,6 +138,11 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 {
 	if (c->coro == NULL)
 		return wait_on_worker(c, o, fds, count);
+	for (int i = 0; i < count; i++)
+		wr_poller_expect(
+			&c->core->poller, fds[i].fd,
+			(fds[i].events & POLLIN ? WR_POLL_IN : 0U) |
+				(fds[i].events & POLLOUT ? WR_POLL_OUT : 0U));
 	c->other = o;
 	return wr_conn_park(c, WR_WAIT_OTHER);
 }
@@ -173,7 +178,8 @@ int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
 {
 	const unsigned interest = WR_POLL_IN | WR_POLL_OUT | WR_POLL_EDGE;
 	struct wr_own_conn *d = own_conn(c);
-	int poller = session->core->poller, rc;
+	struct wr_poller *poller = &session->core->poller;
+	int rc;
 	uint64_t key = wr_conn_key(session) | WR_KEY_OTHER;
 
 	if (session->coro == NULL || is_watched_by(d, session))
@@ -196,7 +202,7 @@ void wr_conn_unwatch(struct weir_conn *c, int fd)
 	struct weir_conn *session = wr_conn_session();
 
 	if (session && session->coro && fd >= 0)
-		wr_poller_remove(session->core->poller, fd);
+		wr_poller_remove(&session->core->poller, fd);
 	if (d->watcher_table)
 		wr_table_unref(d->watcher_table);
 	d->watcher_table = NULL;

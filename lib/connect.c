@@ -89,7 +89,7 @@ static void close_attempt(struct wr_connect *r, struct pollfd *attempt)
 {
 	if (attempt->fd < 0)
 		return;
-	if (r->poller >= 0) /* a duplicate would stay there */
+	if (r->poller) /* a duplicate would stay there */
 		wr_poller_remove(r->poller, attempt->fd);
 	wr_sys_close(attempt->fd);
 	attempt->fd = -1;
@@ -148,7 +148,7 @@ static int start(struct wr_connect *r, int64_t now)
 	}
 	if (rc == 0 && to->ai_family == AF_UNIX)
 		return win(r, attempt, to);
-	if ((rc == 0 || rc == -EINPROGRESS) && r->poller >= 0)
+	if ((rc == 0 || rc == -EINPROGRESS) && r->poller)
 		rc = wr_poller_add(r->poller, attempt->fd,
 				   WR_POLL_OUT | WR_POLL_EDGE, r->key);
 	if (rc < 0 && rc != -EINPROGRESS)
@@ -193,7 +193,7 @@ void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		.where = *where,
 		.list = list,
 		.deadline_at = deadline_at,
-		.poller = -1,
+		.poller = NULL,
 		.rc = -ENOENT,
 	};
 	if (list) {

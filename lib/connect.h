@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "bounds.h"
+#include "poller.h"
 #include "resolve.h"
 
 /* One thread at a time. */
@@ -24,7 +25,7 @@ struct wr_connect {
 	int64_t pause_ns;	       /* of a Unix socket; 0: none */
 	int64_t deadline_at;
 	int rc;			   /* of the last attempt that failed */
-	int poller;		   /* watches the attempts; -1: none */
+	struct wr_poller *poller;  /* watches the attempts; NULL: none */
 	uint64_t key;		   /* of their events there */
 	struct wr_lookup *lookup;  /* under way; NULL: none */
 	void (*notify)(void *arg); /* of the look-up, for its end */

@@ -19,7 +19,7 @@ void wr_core_notify_capacity(struct wr_core *core)
 
 static int open_descriptors(struct wr_core *core)
 {
-	int rc = core->poller = wr_poller_open();
+	int rc = wr_poller_open(&core->poller);
 
 	if (rc >= 0)
 		rc = core->acceptor_wake_fd = wr_sys_eventfd();
@@ -34,8 +34,7 @@ static void close_descriptors(struct wr_core *core)
 		wr_sys_close(core->stop_fd);
 	if (core->acceptor_wake_fd >= 0)
 		wr_sys_close(core->acceptor_wake_fd);
-	if (core->poller >= 0)
-		wr_poller_close(core->poller);
+	wr_poller_close(&core->poller);
 }
 
 int wr_core_init(struct wr_core *core, const struct weir_config *config)
@@ -43,7 +42,8 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	int rc;
 
 	memset(core, 0, sizeof(*core));
-	core->poller = core->acceptor_wake_fd = core->stop_fd = -1;
+	core->poller = WR_POLLER_CLOSED;
+	core->acceptor_wake_fd = core->stop_fd = -1;
 	rc = wr_config_init(&core->config, config);
 	if (rc < 0)
 		goto fail_config;
@@ -70,7 +70,7 @@ int wr_core_init(struct wr_core *core, const struct weir_config *config)
 	core->stats = wr_sys_alloc_lines((size_t)core->stats_count *
 					 sizeof(struct wr_stats));
 	rc = core->stats ? wr_sched_init(&core->sched, core->config.set.workers,
-					 core->poller, core->acceptor_wake_fd)
+					 &core->poller, core->acceptor_wake_fd)
 			 : -ENOMEM;
 	if (rc < 0)
 		goto fail_stats;

@@ -60,9 +60,9 @@ struct wr_core {
 	struct wr_logger logger;
 	struct wr_table *table;
 	struct wr_server_timers *timers;
-	int poller;	      /* watches parked connections */
-	int acceptor_wake_fd; /* eventfd */
-	int stop_fd;	      /* eventfd: a stop was requested */
+	struct wr_poller poller; /* watches parked connections */
+	int acceptor_wake_fd;	 /* eventfd */
+	int stop_fd;		 /* eventfd: a stop was requested */
 
 	struct wr_admission admission;
 	struct wr_sched sched;

@@ -23,7 +23,7 @@
 #include "sys.h"
 
 void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
-		       struct wr_context *ctx, int poller)
+		       struct wr_context *ctx, struct wr_poller *poller)
 {
 	*d = (struct wr_deadlines){ .core = core,
 				    .ctx = ctx,

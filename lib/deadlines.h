@@ -7,12 +7,13 @@
 #define WR_DEADLINES_H
 
 #include "conn.h"
+#include "poller.h"
 #include "timers.h"
 
 struct wr_deadlines {
 	struct wr_core *core;
 	struct wr_context *ctx;
-	int poller;
+	struct wr_poller *poller;
 	struct wr_timers timers;
 	size_t lingering;
 	struct weir_conn *oldest, *latest;
@@ -20,7 +21,7 @@ struct wr_deadlines {
 };
 
 void wr_deadlines_init(struct wr_deadlines *d, struct wr_core *core,
-		       struct wr_context *ctx, int poller);
+		       struct wr_context *ctx, struct wr_poller *poller);
 void wr_deadlines_fini(struct wr_deadlines *d);
 
 /* Plan a check at the connection's deadline. */

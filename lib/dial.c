@@ -94,7 +94,7 @@ static int connect_beside(struct weir_conn *session,
 
 	if (rc < 0)
 		return rc;
-	r.poller = session->core->poller;
+	r.poller = &session->core->poller;
 	r.key = wr_conn_key(session) | WR_KEY_OTHER;
 	r.notify = wr_conn_post_answer;
 	r.arg = session;

@@ -65,7 +65,7 @@ static void submit(struct weir_conn *c)
 
 static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 {
-	r->poller = c->core->poller;
+	r->poller = &c->core->poller;
 	r->key = wr_conn_key(c) | WR_KEY_OTHER;
 	r->notify = wr_conn_post_answer;
 	r->arg = c; /* leaves its look-up before it ends */

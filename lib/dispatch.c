@@ -437,7 +437,7 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 static void leave_poller(struct weir_conn *c)
 {
 	if (c->interest)
-		wr_poller_remove(c->core->poller, c->fd);
+		wr_poller_remove(&c->core->poller, c->fd);
 	c->interest = 0;
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
@@ -1156,6 +1156,16 @@ static enum step next_step(struct weir_conn *c)
 
 /* ----------------------------------------------------------------- parking */
 
+/* Input that was seen and left unread is not reported again. */
+static void expect_edges(struct weir_conn *c, bool out)
+{
+	bool in = c->in.end == WR_IN_OPEN &&
+		  (c->in.would_block || !c->in.is_ready);
+
+	wr_poller_expect(&c->core->poller, c->fd,
+			 (in ? WR_POLL_IN : 0) | (out ? WR_POLL_OUT : 0));
+}
+
 static int update_interest(struct weir_conn *c)
 {
 	bool out = wr_conn_has_output(c) ||
@@ -1163,13 +1173,15 @@ static int update_interest(struct weir_conn *c)
 	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
 	int rc;
 
-	if ((c->interest | interest) == c->interest || c->fd < 0)
+	if ((c->interest | interest) == c->interest || c->fd < 0) {
+		expect_edges(c, out);
 		return 0;
+	}
 	if (c->interest)
-		rc = wr_poller_change(c->core->poller, c->fd, interest,
+		rc = wr_poller_change(&c->core->poller, c->fd, interest,
 				      wr_conn_key(c));
 	else
-		rc = wr_poller_add(c->core->poller, c->fd, interest,
+		rc = wr_poller_add(&c->core->poller, c->fd, interest,
 				   wr_conn_key(c));
 	if (rc == 0)
 		c->interest = (uint8_t)interest;

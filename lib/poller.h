@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for many descriptors: epoll behind four calls.  Each event carries
- * the key that its descriptor was added with.
+ * Waiting for many descriptors.  Each event carries the key that its descriptor
+ * was added with.  configure chooses the back end: poller_epoll.c, or
+ * poller_poll.c, which needs poll(2) alone.
  */
 #ifndef WR_POLLER_H
 #define WR_POLLER_H
@@ -22,19 +23,53 @@ struct wr_event {
 
 #define WR_POLL_BATCH 64
 
-/* Descriptor or -errno. */
-int wr_poller_open(void);
-void wr_poller_close(int poller);
+struct wr_poller {
+	int fd; /* -1: closed */
+#ifdef WITH_POLL
+	struct wr_poll_set *set;
+#endif
+};
+
+#define WR_POLLER_CLOSED ((struct wr_poller){ .fd = -1 })
+
+/* 0 or -errno. */
+int wr_poller_open(struct wr_poller *p);
+/* One that is closed, too. */
+void wr_poller_close(struct wr_poller *p);
 
 /* 0 or -errno.  One that is there already, under another key, is changed. */
-int wr_poller_add(int poller, int fd, unsigned interest, uint64_t key);
-int wr_poller_change(int poller, int fd, unsigned interest, uint64_t key);
-void wr_poller_remove(int poller, int fd);
+int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key);
+int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
+		     uint64_t key);
+/* Before close(): a duplicate would keep it there. */
+void wr_poller_remove(struct wr_poller *p, int fd);
+
+/* 0 or -errno.  Each signal of this eventfd ends the wait of one thread. */
+int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key);
 
 /*
- * Wait for at most max (<= WR_POLL_BATCH) events.  The count; 0 on a time-out;
- * -errno after a short pause.
+ * Wait for at most max (<= WR_POLL_BATCH) events.  The count; 0 on a time-out,
+ * and perhaps before; -errno after a short pause.
  */
-int wr_poller_wait(int poller, struct wr_event *ev, int max, int timeout_ms);
+int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
+		   int timeout_ms);
+
+/* No thread waits: is there an event? */
+bool wr_poller_is_ready(struct wr_poller *p);
+
+/*
+ * An edge of these (WR_POLL_IN, WR_POLL_OUT) is expected: call it after a look
+ * at the descriptor has found none of them, before waiting for it.
+ */
+#ifdef WITH_POLL
+void wr_poller_expect(struct wr_poller *p, int fd, unsigned what);
+#else
+static inline void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
+{
+	(void)p; /* epoll reports each edge */
+	(void)fd;
+	(void)what;
+}
+#endif
 
 #endif

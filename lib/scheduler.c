@@ -614,11 +614,11 @@ static int open_wake_fd(struct wr_sched *s)
 	int rc = s->wake_fd = wr_sys_eventfd();
 
 	return rc < 0 ? rc
-		      : wr_poller_add(s->poller, s->wake_fd,
-				      WR_POLL_IN | WR_POLL_EDGE, WAKE_KEY);
+		      : wr_poller_add_wakeup(s->poller, s->wake_fd, WAKE_KEY);
 }
 
-int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd)
+int wr_sched_init(struct wr_sched *s, int workers, struct wr_poller *poller,
+		  int monitor_fd)
 {
 	int rc;
 

@@ -61,7 +61,7 @@ struct wr_sched_worker {
 struct wr_sched {
 	struct wr_sched_worker *workers; /* c */
 	int count;			 /* c */
-	int poller;			 /* c */
+	struct wr_poller *poller;	 /* c */
 	int wake_fd;			 /* c: wakes a polling worker */
 	int monitor_fd;			 /* c */
 	_Atomic int64_t handoff_until;	 /* ns */
@@ -98,7 +98,8 @@ struct wr_task {
 };
 
 /* The descriptors stay the caller's.  0 or -errno. */
-int wr_sched_init(struct wr_sched *s, int workers, int poller, int monitor_fd);
+int wr_sched_init(struct wr_sched *s, int workers, struct wr_poller *poller,
+		  int monitor_fd);
 void wr_sched_fini(struct wr_sched *s);
 
 /* Stay in handoff mode, for callbacks that wait for their peers. */

@@ -141,9 +141,7 @@ static size_t queued(const struct wr_watch *w)
 /* Queued, or parked with unread input. */
 static bool is_any_waiting(const struct wr_watch *w)
 {
-	struct pollfd pfd = { .fd = w->core->poller, .events = POLLIN };
-
-	return queued(w) > 0 || wr_sys_poll(&pfd, 1, 0) > 0;
+	return queued(w) > 0 || wr_poller_is_ready(&w->core->poller);
 }
 
 static void tell_starvation(struct wr_watch *w, const struct busy *all,

@@ -10,12 +10,12 @@
 #include "test.h"
 
 #include <poll.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "base.h"
 #include "faults.h"
+#include "poller.h"
 
 struct hold {
 	_Atomic bool is_set;
@@ -31,7 +31,7 @@ static _Thread_local bool is_woken;
 static _Thread_local bool is_second;
 
 /* Of the acceptor, while it waits for longer than the monitor does. */
-static _Atomic int acceptor_poller;
+static struct wr_poller *_Atomic acceptor_poller;
 static _Atomic bool acceptor_waits_long;
 
 /* A thread that adopts is held between the gate and the workers. */
@@ -81,10 +81,10 @@ static bool is_acceptor(void)
 
 int __real_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
-int __real_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
-			     int timeout_ms);
-int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
-			     int timeout_ms);
+int __real_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
+			  int timeout_ms);
+int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
+			  int timeout_ms);
 long __wrap_wr_sys_preemptions(void);
 
 struct wr_service;
@@ -106,17 +106,17 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 	return rc;
 }
 
-int __wrap_wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max,
-			     int timeout_ms)
+int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
+			  int timeout_ms)
 {
 	int rc;
 
 	if (!is_acceptor())
-		return __real_wr_sys_epoll_wait(ep, ev, max, timeout_ms);
+		return __real_wr_poller_wait(p, ev, max, timeout_ms);
 	held_at(&acceptor_waits);
-	atomic_store(&acceptor_poller, ep);
+	atomic_store(&acceptor_poller, p);
 	atomic_store(&acceptor_waits_long, timeout_ms < 0 || timeout_ms > 1000);
-	rc = __real_wr_sys_epoll_wait(ep, ev, max, timeout_ms);
+	rc = __real_wr_poller_wait(p, ev, max, timeout_ms);
 	atomic_store(&acceptor_waits_long, false);
 	is_woken = true;
 	return rc;
@@ -162,10 +162,9 @@ static void stop_the_clock(void)
  */
 static bool acceptor_rests(void)
 {
-	struct pollfd pfd = { .fd = atomic_load(&acceptor_poller),
-			      .events = POLLIN };
+	struct wr_poller *p = atomic_load(&acceptor_poller);
 
-	return poll(&pfd, 1, 0) == 0 && atomic_load(&acceptor_waits_long);
+	return p && !wr_poller_is_ready(p) && atomic_load(&acceptor_waits_long);
 }
 
 /* --------------------------------------------------------------- the stop */

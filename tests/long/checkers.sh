@@ -12,7 +12,7 @@ left_out=
 files=$(ls ${*:-lib/*.c tls/*.c cli/*.c server/*.c server/*/*.c client/*.c \
 	client/load/*.c client/load/*/*.c})
 packages=
-flags='-std=gnu11 -pthread -D_GNU_SOURCE -DHAVE_STATUS -DHAVE_OPENSSL -DPACKAGE_VERSION="0" -Ilib -Itls'
+flags='-std=gnu11 -pthread -D_GNU_SOURCE -DHAVE_STATUS -DHAVE_OPENSSL -DWITH_POLL -DPACKAGE_VERSION="0" -Ilib -Itls'
 for package in libedit jansson zlib; do
 	pkg-config --exists $package 2>/dev/null || continue
 	packages="$packages $package"
@@ -66,7 +66,7 @@ fi
 # unreachableCode, because it believes that raise() does not return.
 if command -v cppcheck >/dev/null; then
 	cppcheck --quiet -j 2 --std=c11 --language=c -Ilib -D_GNU_SOURCE \
-		-DWR_FAULTS -DHAVE_STATUS -DHAVE_ZLIB -DHAVE_JANSSON -DHAVE_LIBEDIT \
+		-DWR_FAULTS -DWITH_POLL -DHAVE_STATUS -DHAVE_ZLIB -DHAVE_JANSSON -DHAVE_LIBEDIT \
 		'-DPACKAGE_VERSION="0"' \
 		--enable=warning,style,performance,portability \
 		--suppress=variableScope --suppress=knownConditionTrueFalse \

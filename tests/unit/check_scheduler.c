@@ -15,23 +15,24 @@
 
 struct scene {
 	struct wr_sched sched;
-	int poller, monitor_fd;
+	struct wr_poller poller;
+	int monitor_fd;
 	int fd[EVENTS]; /* eventfds in the poller, with keys from 0 */
 	struct wr_node node[64];
 };
 
 static void scene_init(struct scene *t, int workers)
 {
-	*t = (struct scene){ .poller = wr_poller_open(),
-			     .monitor_fd = wr_sys_eventfd() };
+	*t = (struct scene){ .monitor_fd = wr_sys_eventfd() };
+	ck_assert_int_eq(wr_poller_open(&t->poller), 0);
 	ck_assert_int_eq(
-		wr_sched_init(&t->sched, workers, t->poller, t->monitor_fd), 0);
+		wr_sched_init(&t->sched, workers, &t->poller, t->monitor_fd),
+		0);
 	for (int i = 0; i < EVENTS; i++) {
 		t->fd[i] = wr_sys_eventfd();
-		ck_assert_int_eq(wr_poller_add(t->poller, t->fd[i],
-					       WR_POLL_IN | WR_POLL_EDGE,
-					       (uint64_t)i),
-				 0);
+		ck_assert_int_eq(
+			wr_poller_add_wakeup(&t->poller, t->fd[i], (uint64_t)i),
+			0);
 	}
 }
 
@@ -41,7 +42,7 @@ static void scene_fini(struct scene *t)
 	for (int i = 0; i < EVENTS; i++)
 		wr_sys_close(t->fd[i]);
 	wr_sys_close(t->monitor_fd);
-	wr_poller_close(t->poller);
+	wr_poller_close(&t->poller);
 }
 
 static void events_come(struct scene *t, int count)

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The poller by poll(2), for systems without epoll: its time grows with the
+ * highest descriptor.
+ *
+ * One thread at a time waits, holding `turn`.  It polls a copy of the set; a
+ * change of the set signals `fd`, which ends the wait, and the caller waits
+ * again.
+ *
+ * poll(2) tells of a state, not of its change.  What was reported of an
+ * edge-triggered descriptor is left out until it is expected again, so the
+ * state is looked at only when the owner has seen it end.  An end or an error
+ * stays for good, and poll(2) cannot leave it out: then the descriptor is.
+ */
+#include "poller.h"
+
+#include <errno.h>
+
+#include "bounds.h"
+#include "lock.h"
+#include "sys.h"
+
+#define ENDS (POLLERR | POLLHUP | POLLNVAL)
+
+struct watched {
+	uint64_t key;
+	uint32_t serial; /* of its addition; a report for another is stale */
+	short wanted;	 /* 0: not in the set */
+	short reported;	 /* edge-triggered: left out */
+	bool is_edge, is_wakeup;
+};
+
+struct wr_poll_set {
+	struct wr_lock turn;	 /* before lock */
+	struct wr_lock lock;	 /* of what follows */
+	struct watched *watched; /* by descriptor */
+	int cap, used;		 /* used: the highest descriptor, and 1 */
+	uint32_t serial;
+	bool is_polling, is_signalled;
+	/* With the turn; cap and one more. */
+	struct pollfd *polled;
+	uint32_t *serials;
+	int polled_cap, next; /* next: to be reported first */
+};
+
+static int set_new(struct wr_poll_set **ret)
+{
+	struct wr_poll_set *set = wr_sys_alloc(sizeof(*set));
+	int rc;
+
+	if (set == NULL)
+		return -ENOMEM;
+	rc = wr_lock_init(&set->turn);
+	if (rc == 0) {
+		rc = wr_lock_init(&set->lock);
+		if (rc == 0) {
+			*ret = set;
+			return 0;
+		}
+		wr_lock_fini(&set->turn);
+	}
+	wr_sys_free(set);
+	return rc;
+}
+
+int wr_poller_open(struct wr_poller *p)
+{
+	int rc = set_new(&p->set);
+
+	if (rc < 0)
+		return rc;
+	p->fd = wr_sys_eventfd();
+	if (p->fd >= 0)
+		return 0;
+	rc = p->fd;
+	wr_poller_close(p);
+	return rc;
+}
+
+void wr_poller_close(struct wr_poller *p)
+{
+	struct wr_poll_set *set = p->set;
+
+	if (p->fd >= 0)
+		wr_sys_close(p->fd);
+	if (set) {
+		wr_lock_fini(&set->turn);
+		wr_lock_fini(&set->lock);
+		wr_sys_free(set->watched);
+		wr_sys_free(set->polled);
+		wr_sys_free(set->serials);
+		wr_sys_free(set);
+	}
+	*p = WR_POLLER_CLOSED;
+}
+
+/* --------------------------------------------------------------- the set */
+
+static void changed_locked(struct wr_poller *p)
+{
+	struct wr_poll_set *set = p->set;
+
+	if (set->is_polling && !set->is_signalled)
+		wr_sys_eventfd_signal(p->fd);
+	set->is_signalled = set->is_polling;
+}
+
+static int grow_locked(struct wr_poll_set *set, int fd)
+{
+	int cap = set->cap ? set->cap : 64;
+	struct watched *grown;
+
+	while (cap <= fd)
+		cap *= 2;
+	if (cap == set->cap)
+		return 0;
+	grown = wr_sys_realloc(set->watched, (size_t)cap * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	for (int i = set->cap; i < cap; i++)
+		grown[i] = (struct watched){ .wanted = 0 };
+	set->watched = grown;
+	set->cap = cap;
+	return 0;
+}
+
+static short to_poll(unsigned interest)
+{
+	return (short)((interest & WR_POLL_IN ? POLLIN | POLLRDHUP | POLLPRI
+					      : 0) |
+		       (interest & WR_POLL_OUT ? POLLOUT : 0));
+}
+
+static int put(struct wr_poller *p, int fd, const struct watched *w)
+{
+	struct wr_poll_set *set = p->set;
+	int rc;
+
+	wr_lock(&set->lock);
+	rc = grow_locked(set, fd);
+	if (rc == 0) {
+		set->watched[fd] = *w;
+		set->watched[fd].serial = ++set->serial;
+		if (set->used <= fd)
+			set->used = fd + 1;
+		changed_locked(p);
+	}
+	wr_unlock(&set->lock);
+	return rc;
+}
+
+int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key)
+{
+	return put(p, fd,
+		   &(struct watched){ .key = key,
+				      .wanted = to_poll(interest),
+				      .is_edge = interest & WR_POLL_EDGE });
+}
+
+int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
+		     uint64_t key)
+{
+	return wr_poller_add(p, fd, interest, key);
+}
+
+int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key)
+{
+	return put(p, fd,
+		   &(struct watched){
+			   .key = key, .wanted = POLLIN, .is_wakeup = true });
+}
+
+void wr_poller_remove(struct wr_poller *p, int fd)
+{
+	struct wr_poll_set *set = p->set;
+
+	wr_lock(&set->lock);
+	if (fd < set->used)
+		set->watched[fd].wanted = 0;
+	while (set->used > 0 && set->watched[set->used - 1].wanted == 0)
+		set->used--;
+	wr_unlock(&set->lock);
+}
+
+void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
+{
+	struct wr_poll_set *set = p->set;
+	short events = (short)((what & WR_POLL_IN ? POLLIN : 0) |
+			       (what & WR_POLL_OUT ? POLLOUT : 0));
+
+	wr_lock(&set->lock);
+	if (fd >= 0 && fd < set->used && set->watched[fd].reported & events) {
+		set->watched[fd].reported &= (short)~events;
+		changed_locked(p);
+	}
+	wr_unlock(&set->lock);
+}
+
+/* --------------------------------------------------------------- waiting */
+
+static int reserve(struct wr_poll_set *set)
+{
+	size_t count = (size_t)set->cap + 1;
+	struct pollfd *polled;
+	uint32_t *serials;
+
+	if (set->polled_cap >= set->cap + 1)
+		return 0;
+	polled = wr_sys_realloc(set->polled, count * sizeof(*polled));
+	if (polled == NULL)
+		return -ENOMEM;
+	set->polled = polled;
+	serials = wr_sys_realloc(set->serials, count * sizeof(*serials));
+	if (serials == NULL)
+		return -ENOMEM;
+	set->serials = serials;
+	set->polled_cap = (int)count;
+	return 0;
+}
+
+/* The count; the last one is the poller's own. */
+static int copy_set(struct wr_poller *p)
+{
+	struct wr_poll_set *set = p->set;
+	int n, rc;
+
+	wr_lock(&set->lock);
+	rc = reserve(set);
+	for (n = 0; rc == 0 && n < set->used; n++) {
+		const struct watched *w = &set->watched[n];
+		bool is_left_out = w->wanted == 0 || w->reported & ENDS;
+
+		set->polled[n] = (struct pollfd){
+			.fd = is_left_out ? -1 : n,
+			.events = (short)(w->wanted & ~w->reported)
+		};
+		set->serials[n] = w->serial;
+	}
+	if (rc == 0) {
+		set->polled[n++] =
+			(struct pollfd){ .fd = p->fd, .events = POLLIN };
+		set->is_polling = true;
+	}
+	wr_unlock(&set->lock);
+	return rc < 0 ? rc : n;
+}
+
+static unsigned from_poll(short events)
+{
+	return (events & POLLIN ? WR_POLL_IN : 0U) |
+	       (events & POLLOUT ? WR_POLL_OUT : 0U) |
+	       (events & (POLLRDHUP | POLLPRI | ENDS) ? WR_POLL_HUP : 0U);
+}
+
+/* What one descriptor has to report, and take note of it. */
+static unsigned report_locked(struct wr_poll_set *set, int fd)
+{
+	struct watched *w = &set->watched[fd];
+	short events = set->polled[fd].revents;
+
+	if (events == 0 || fd >= set->used || w->wanted == 0 ||
+	    w->serial != set->serials[fd])
+		return 0;
+	if (w->is_edge)
+		w->reported |= events;
+	if (w->is_wakeup)
+		wr_sys_eventfd_clear(fd);
+	return from_poll(events);
+}
+
+static int take_reports(struct wr_poller *p, int n, struct wr_event *ev,
+			int max)
+{
+	struct wr_poll_set *set = p->set;
+	int count = 0;
+
+	wr_lock(&set->lock);
+	set->is_polling = false;
+	if (set->is_signalled)
+		wr_sys_eventfd_clear(p->fd);
+	set->is_signalled = false;
+	for (int i = 0; i < n && count < max; i++) {
+		int fd = (set->next + i) % n;
+		unsigned what = report_locked(set, fd);
+
+		if (what)
+			ev[count++] =
+				(struct wr_event){ set->watched[fd].key, what };
+		if (count == max)
+			set->next = fd + 1;
+	}
+	wr_unlock(&set->lock);
+	return count;
+}
+
+static int wait_in_turn(struct wr_poller *p, struct wr_event *ev, int max,
+			int timeout_ms)
+{
+	int n = copy_set(p), rc, count;
+
+	if (n < 0)
+		return n;
+	rc = wr_sys_poll(p->set->polled, (nfds_t)n, timeout_ms);
+	for (int i = 0; rc <= 0 && i < n; i++)
+		p->set->polled[i].revents = 0;
+	count = take_reports(p, n - 1, ev, max);
+	return rc < 0 && rc != -EINTR ? rc : count;
+}
+
+int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
+		   int timeout_ms)
+{
+	int n = 0;
+
+	if (timeout_ms != 0)
+		wr_lock(&p->set->turn);
+	else if (!wr_trylock(&p->set->turn))
+		return 0;
+	n = wait_in_turn(p, ev, max, timeout_ms);
+	wr_unlock(&p->set->turn);
+	if (n < 0) /* do not spin */
+		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
+	return n;
+}
+
+bool wr_poller_is_ready(struct wr_poller *p)
+{
+	struct wr_poll_set *set = p->set;
+	int n, rc = 0;
+
+	if (!wr_trylock(&set->turn))
+		return false;
+	n = copy_set(p);
+	if (n > 0) {
+		rc = wr_sys_poll(set->polled, (nfds_t)n, 0);
+		if (rc > 0 && set->polled[n - 1].revents)
+			rc--;
+		(void)take_reports(p, 0, NULL, 0);
+	}
+	wr_unlock(&set->turn);
+	return rc > 0;
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# poll.sh : the tests in C with the library built with --with-poller=poll.
+
+top=$(cd "${srcdir:-.}" && pwd) || exit 99
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 99
+
+"$top/configure" --with-poller=poll --disable-static >configure.log 2>&1 &&
+	make -s -k -j2 check TESTS= >make.log 2>&1 || {
+	tail -n 40 configure.log make.log
+	exit 1
+}
+make -s check TESTS='$(c_tests)' >check.log 2>&1
+rc=$?
+cat test-count
+[ $rc = 0 ] || "$top/tools/failed-tests" "$work"
+exit $rc
