@@ -33,7 +33,7 @@ class Service(ctypes.Structure):
     """The first fields of struct weir_service, in its order."""
     _fields_ = [("size", c_size_t), ("exact", c_int), ("session", HANDLER),
                 ("readable", HANDLER), ("opened", HANDLER),
-                ("expired", HANDLER), ("closed", CLOSED), ("arg", c_void_p)]
+                ("expired", HANDLER), ("closed", CLOSED)]
 
 
 def check(result, function, _):

@@ -292,8 +292,8 @@ def steps(options, folder):
     print("  (%.1f s)" % (time.monotonic() - start), flush=True)
     user = "root" if options.root else debian.USER
     typist = Typist(system, user, unpack(system, user, options.tarball))
-    for name in ("README.md", "docs/TUTORIAL.md", "docs/FROM_PYTHON.md",
-                 "docs/CPP.md"):
+    for name in ("README.md", "docs/PROGRAMS.md", "docs/TUTORIAL.md",
+                 "docs/FROM_PYTHON.md", "docs/CPP.md"):
         typist.follow(name)
     manuals(typist)
     return typist

@@ -1,33 +1,35 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# What the documents show of examples is there.  README.md shows examples/echo.c
-# whole.  A code block that begins with "```c FILE", "```cpp FILE" or
-# "```python FILE" is a run of lines of that file, byte for byte; the last column of a table in docs/SOCKET_CALLS.md stands
-# in examples/calls.c, but for white space; calls are those of weir.h; each file
-# of a guide is shown in it.
+# What the documents show of examples is there.  README.md and README.zh-CN.md
+# show examples/echo.c whole.  A code block that begins with "```c FILE", "```cpp
+# FILE" or "```python FILE" is a run of lines of that file, byte for byte; the last
+# column of a table in docs/SOCKET_CALLS.md stands in examples/calls.c, but for
+# white space; calls are those of weir.h; each file of a guide is shown in it.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
 
-awk '
-/^```/ {
-	if (found)
-		exit
-	block = !block
-	text = ""
-	next
-}
-block {
-	text = text $0 "\n"
-	if ($0 == "/* examples/echo.c: complete */")
-		found = 1
-}
-END {
-	if (found)
-		printf "%s", text
-}' README.md | diff - examples/echo.c || {
-	echo 'README.md (<) and examples/echo.c (>) differ'; rc=1
-}
+for doc in README.md README.zh-CN.md; do
+	awk '
+	/^```/ {
+		if (found)
+			exit
+		block = !block
+		text = ""
+		next
+	}
+	block {
+		text = text $0 "\n"
+		if ($0 == "/* examples/echo.c: complete */")
+			found = 1
+	}
+	END {
+		if (found)
+			printf "%s", text
+	}' $doc | diff - examples/echo.c || {
+		echo "$doc (<) and examples/echo.c (>) differ"; rc=1
+	}
+done
 
 for doc in docs/*.md; do
 	awk -v doc="$doc" '
@@ -80,6 +82,11 @@ TEXT
 for name in $(grep -ohE '\bweir_[a-z_]+\(\)' docs/*.md | tr -d '()' | sort -u); do
 	grep -q "\b$name(" lib/weir.h tls/weir-tls.h || {
 		echo "docs: there is no $name in weir.h or weir-tls.h"; rc=1
+	}
+done
+for file in examples/cookbook/*.c; do
+	grep -qF "\`\`\`c $file" docs/COOKBOOK.md || {
+		echo "docs/COOKBOOK.md: shows nothing of $file"; rc=1
 	}
 done
 for file in examples/tutorial/*.c; do

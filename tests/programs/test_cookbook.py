@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The programs of docs/COOKBOOK.md do what their recipes say."""
+
+import os
+import signal
+import ssl
+import subprocess
+import unittest
+
+import certificates
+from test_examples import Example, ExampleTest
+from weirtest import DEADLINE, connect_soon, free_port, main, read_all
+
+
+class Cookbook(ExampleTest):
+    def echoes(self, peer, text="hello"):
+        peer.says(text)
+        self.assertEqual(peer.hears(), text + "\n")
+
+    @unittest.skipUnless(os.path.exists("examples/cookbook/starttls"),
+                         "this build has no TLS")
+    @unittest.skipUnless(certificates.OPENSSL, "openssl is not installed")
+    def test_starttls_begins_in_clear_and_goes_on_encrypted(self):
+        folder = self.folder()
+        certificates.make_certificate(folder, "server", ca=None)
+        with Example("cookbook/starttls", self.where, folder + "/server.pem",
+                     folder + "/server.key") as example:
+            peer = self.peer()
+            self.echoes(peer)
+            peer.says("STARTTLS")
+            self.assertEqual(peer.hears(), "go ahead\n")
+            context = ssl.create_default_context(cafile=folder + "/server.pem")
+            with context.wrap_socket(peer.sock,
+                                     server_hostname="localhost") as secret:
+                secret.sendall(b"hidden\n")
+                self.assertEqual(secret.recv(100), b"hidden\n")
+            self.assertEqual(example.stop()[0], 0)
+
+    def test_limits_apply_to_each_source(self):
+        where = "127.0.0.1:%d" % free_port()
+        with Example("cookbook/limits", where, "limit 2") as example:
+            peers = [self.peer(where), self.peer(where)]
+            for peer in peers:
+                self.echoes(peer)
+            third = self.peer(where)
+            self.assertEqual(third.rest(), "try later\n")
+            self.echoes(peers[0])
+            self.assertEqual(example.stop()[0], 0)
+        with Example("cookbook/limits", where, "limit many") as example:
+            example.err.expect(rb"line 1")
+
+    def test_metrics_are_counted(self):
+        metrics = "unix:%s/metrics" % self.folder()
+        with Example("cookbook/metrics", self.where, metrics) as example:
+            peers = [self.peer() for _ in range(3)]
+            for peer in peers:
+                self.echoes(peer)
+            with connect_soon(metrics) as scraper:
+                scraper.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                text = read_all(scraper).decode()
+            self.assertIn("connections_open 4\n", text)
+            self.assertIn("connections_accepted_total 4\n", text)
+            self.assertEqual(example.stop()[0], 0)
+
+    def test_a_program_runs_for_each_client(self):
+        with Example("cookbook/program", self.where,
+                     "echo from $(echo a program)") as example:
+            for _ in range(2):
+                self.assertEqual(self.peer().rest(), "from a program\n")
+            self.assertEqual(example.stop()[0], 0)
+
+    def test_a_loop_of_its_own_goes_on_until_the_stop(self):
+        with Example("cookbook/loop", self.where,
+                     stdin=subprocess.PIPE) as example:
+            peer = self.peer()
+            self.echoes(peer)
+            example.types(b"count\n")
+            example.out.expect(rb"1 open\n")
+            example.types(b"stop\n")
+            self.assertEqual(peer.rest(), "")
+            self.assertEqual(example.process.wait(DEADLINE), 0)
+
+    def test_a_restart_refuses_no_client(self):
+        with Example("cookbook/restart", self.where) as example:
+            peer = self.peer()
+            peer.says("hello")
+            first = int(peer.hears().split(":")[0])
+            self.assertEqual(first, example.process.pid)
+            example.process.send_signal(signal.SIGHUP)
+            self.assertEqual(example.process.wait(DEADLINE), 0)
+            peer = self.peer()
+            peer.says("hello")
+            second = int(peer.hears().split(":")[0])
+            self.assertNotEqual(second, first)
+            os.kill(second, signal.SIGTERM)
+            self.assertEqual(peer.rest(), "")
+
+
+if __name__ == "__main__":
+    main()
