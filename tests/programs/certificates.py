@@ -17,7 +17,7 @@ def openssl(*args):
                    stderr=subprocess.PIPE)
 
 
-def make_certificate(folder, name, ca="ca", names=NAMES):
+def make_certificate(folder, name, ca="ca", names=NAMES, days=30):
     """NAME.pem and NAME.key, signed by that authority; None: by itself."""
     path = os.path.join(folder, name)
     signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
@@ -26,7 +26,7 @@ def make_certificate(folder, name, ca="ca", names=NAMES):
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
             "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
             "-out", path + ".pem", "-subj", "/CN=" + name, *signer, *san,
-            "-days", "30")
+            "-days", str(days))
 
 
 def make_expired_certificate(folder):
