@@ -132,16 +132,20 @@ static struct wr_source *find_source(const struct wr_admission *a, int family,
 
 /*
  * Each connection moves next_at on by rate_ns, from the present at least.  Of
- * connections at once, it may be ahead by all of span_ns.
+ * connections at once, it may be ahead by all of span_ns, and not by more if
+ * earlier rules had a longer one.
  */
 static bool is_too_fast(struct wr_source *s, const struct wr_source_limits *l,
 			int64_t now)
 {
-	int64_t at = s->next_at > now ? s->next_at : now;
+	int64_t most = now + l->span_ns;
 
-	if (l->rate_ns && at + l->rate_ns > now + l->span_ns)
+	s->next_at = s->next_at < now	 ? now
+		     : s->next_at > most ? most
+					 : s->next_at;
+	if (l->rate_ns && s->next_at + l->rate_ns > most)
 		return true;
-	s->next_at = at + l->rate_ns;
+	s->next_at += l->rate_ns;
 	return false;
 }
 
@@ -174,9 +178,10 @@ static int count_source_locked(struct wr_admission *a,
 		wr_count(stats, &stats->sources_full, 1);
 		return WR_ADMITTED;
 	}
-	if (atomic_load(&s->open) >= (uint32_t)limit_of(&l, c) ||
-	    is_too_fast(s, &l, now))
+	if (atomic_load(&s->open) >= (uint32_t)limit_of(&l, c))
 		return WR_OUTCOME_REFUSED_SOURCE;
+	if (is_too_fast(s, &l, now))
+		return WR_OUTCOME_REFUSED_RATE;
 	atomic_fetch_add(&s->open, 1);
 	*source = (uint16_t)(s - a->sources);
 	return WR_ADMITTED;

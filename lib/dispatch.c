@@ -724,6 +724,17 @@ static enum step end_without_header(struct weir_conn *c, int rc,
 }
 
 /* A header that tells no client is of the proxy itself, which is trusted. */
+/*
+ * A header without a client, or with a client of a Unix socket of the proxy's
+ * machine, tells nothing that rules could judge.  On a Unix listener they judge
+ * the process that has connected.
+ */
+static bool is_client_known(const struct weir_conn *c,
+			    const struct wr_client *l)
+{
+	return c->proxy && !(c->is_tcp && l->peer->sa_family == AF_UNIX);
+}
+
 static enum step judge_client(struct weir_conn *c)
 {
 	struct wr_core *core = c->core;
@@ -736,9 +747,9 @@ static enum step judge_client(struct weir_conn *c)
 	};
 	int outcome;
 
-	if (c->proxy == NULL)
-		return STEP_ON;
 	client.peer_len = (socklen_t)wr_conn_client(c, &addr);
+	if (!is_client_known(c, &client))
+		return STEP_ON;
 	outcome = wr_admission_judge(&core->admission, &core->config,
 				     c->ctx->stats, &client, &c->source);
 	if (outcome == WR_ADMITTED)

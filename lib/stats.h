@@ -23,7 +23,8 @@
 	X(REFUSED_LIMIT, refused_limit, "the server is full")                  \
 	X(REFUSED_DRAIN, refused_drain, "the server stops")                    \
 	X(REFUSED_ACCESS, refused_access, "the access rules deny it")          \
-	X(REFUSED_SOURCE, refused_source, "its address has too many")          \
+	X(REFUSED_SOURCE, refused_source, "its address has too many open")     \
+	X(REFUSED_RATE, refused_rate, "its address connects too often")        \
 	X(REFUSED_EARLY, refused_early, "too many have sent nothing yet")      \
 	X(REFUSED_PROXY, refused_proxy, "it is no trusted proxy")              \
 	X(REFUSED_HEADER, refused_header, "its PROXY header is wrong")         \

@@ -290,7 +290,7 @@ enum {
  * weir_access_new()), then against the early refusals, then against the limit
  * of its source, and last by admit of the service.  With WEIR_PROXY_REQUIRED
  * the checks are made when the header has come, for the client that it tells.
- * A connection whose header tells no client is the proxy's own: it is trusted.
+ * A header without a client, or on TCP without an IP address, is not checked.
  *
  * max_per_source is the number of connections that one source may have open: an
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
@@ -508,11 +508,12 @@ struct weir_ledger {
 				 /* no memory for the stack of a session */
 	uint64_t refused_drain;	 /* came after a stop began */
 	uint64_t refused_access; /* the rules, or admit; without reply */
-	uint64_t refused_source; /* limit or rate of the client's address */
+	uint64_t refused_source; /* limit of the client's address */
+	uint64_t refused_rate;	 /* rate of the client's address */
 	uint64_t refused_early;	 /* early_start to early_full */
 	uint64_t refused_proxy;	 /* WEIR_PROXY_REQUIRED: not in proxy_trust */
 	uint64_t refused_header; /* a wrong PROXY header, or none */
-	uint64_t reserved[12];	 /* 0 */
+	uint64_t reserved[11];	 /* 0 */
 };
 
 /* weir_stats.phase */

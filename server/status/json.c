@@ -32,7 +32,7 @@ static void write_ledger(FILE *to, const struct weir_ledger *l)
 		"\"cut\":%llu,\"refused_full\":%llu,\"refused_age\":%llu,"
 		"\"refused_limit\":%llu,\"refused_drain\":%llu,"
 		"\"refused_access\":%llu,\"refused_source\":%llu,"
-		"\"refused_early\":%llu,"
+		"\"refused_rate\":%llu,\"refused_early\":%llu,"
 		"\"refused_proxy\":%llu,\"refused_header\":%llu,"
 		"\"probed\":%llu}",
 		(count)l->accepted, (count)l->open, (count)l->completed,
@@ -40,8 +40,9 @@ static void write_ledger(FILE *to, const struct weir_ledger *l)
 		(count)l->cut, (count)l->refused_full, (count)l->refused_age,
 		(count)l->refused_limit, (count)l->refused_drain,
 		(count)l->refused_access, (count)l->refused_source,
-		(count)l->refused_early, (count)l->refused_proxy,
-		(count)l->refused_header, (count)l->probed);
+		(count)l->refused_rate, (count)l->refused_early,
+		(count)l->refused_proxy, (count)l->refused_header,
+		(count)l->probed);
 }
 
 static void write_listeners(FILE *to, const struct snapshot *s)

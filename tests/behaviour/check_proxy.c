@@ -457,6 +457,30 @@ START_TEST(a_unix_socket_trusts_all_that_may_connect)
 }
 END_TEST
 
+/* Rules for processes are for the server's own machine. */
+START_TEST(rules_do_not_judge_a_unix_client_of_a_proxy)
+{
+	static const char unix_client[216 + 16] =
+		SIGNATURE "\x21\x31\x00\xd8/of/the/proxy";
+	const struct header h = { unix_client, sizeof(unix_client) };
+	const char *rules = "allow 127.0.0.0/8\nallow uid:4242";
+	weir_access *access;
+	struct server *s;
+	struct client *c;
+	char why[128];
+
+	ck_assert_int_eq(weir_access_new(&access, rules, why, sizeof(why)), 0);
+	s = serve(WEIR_CONFIG(.access = access),
+		  WEIR_SERVICE(.readable = tell, .proxy = WEIR_PROXY_REQUIRED,
+			       .proxy_trust = "127.0.0.0/8"));
+	weir_access_unref(access);
+	c = client_open(s);
+	send_header_and(c, &h, "on\n");
+	client_expect(c, "on\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
 static int listen_with(struct server *s, const char *where, int proxy,
 		       const char *trust)
 {
@@ -759,6 +783,7 @@ int main(void)
 		nothing_is_sent_before_the_header,
 		a_half_close_behind_the_header_loses_no_reply,
 		a_unix_socket_trusts_all_that_may_connect,
+		rules_do_not_judge_a_unix_client_of_a_proxy,
 		what_makes_no_sense_is_refused,
 		the_trust_can_change_while_the_server_runs,
 		a_stop_does_not_wait_for_a_header,

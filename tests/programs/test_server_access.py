@@ -47,8 +47,19 @@ class Access(unittest.TestCase):
                 self.assertTrue(echoes(one) and echoes(two))
                 self.assertEqual(read_all(three), REFUSAL)
             server.logs(rb"client 127\.0\.0\.3:\d+ refused: the access rules")
+            server.logs(rb"client 127\.0\.0\.2:\d+ refused: its address has "
+                        rb"too many open")
             status, counts = server.stop()
             self.assertEqual((status, counts["refused"]), (0, 2))
+
+    def test_a_rate_is_told_from_a_limit(self):
+        with Server("--access", "rate 1/1h", "echo@127.0.0.1:0") as server:
+            with connect_from(server, "127.0.0.2") as one, \
+                    connect_from(server, "127.0.0.2") as two:
+                self.assertTrue(echoes(one))
+                self.assertEqual(read_all(two), REFUSAL)
+            server.logs(rb"client 127\.0\.0\.2:\d+ refused: its address "
+                        rb"connects too often")
 
     def test_a_limit_without_rules_is_not_for_loopback(self):
         with Server("--max-per-source", "1", "echo@127.0.0.1:0") as server:

@@ -185,7 +185,8 @@ uint64_t ledger_refused(const struct weir_ledger *l)
 {
 	return l->refused_full + l->refused_age + l->refused_limit +
 	       l->refused_drain + l->refused_access + l->refused_source +
-	       l->refused_early + l->refused_proxy + l->refused_header;
+	       l->refused_rate + l->refused_early + l->refused_proxy +
+	       l->refused_header;
 }
 
 void expect_balance(const struct weir_ledger *l)

@@ -138,15 +138,43 @@ START_TEST(a_rate_allows_its_number_at_once_and_then_one_each_interval)
 	for (int i = 0; i < 5; i++)
 		ck_assert_int_eq(judge("192.0.2.1", ms, &source), WR_ADMITTED);
 	ck_assert_int_eq(judge("192.0.2.1", ms, &source),
-			 WR_OUTCOME_REFUSED_SOURCE);
+			 WR_OUTCOME_REFUSED_RATE);
 	ck_assert_uint_eq(source, 0);
 	ck_assert_int_eq(judge("192.0.2.2", ms, &source), WR_ADMITTED);
 	ck_assert_int_eq(judge("192.0.2.1", 2000 * ms, &source),
-			 WR_OUTCOME_REFUSED_SOURCE);
+			 WR_OUTCOME_REFUSED_RATE);
 	ck_assert_int_eq(judge("192.0.2.1", 2001 * ms, &source), WR_ADMITTED);
 	ck_assert_int_eq(judge("192.0.2.1", 2001 * ms, &source),
-			 WR_OUTCOME_REFUSED_SOURCE);
+			 WR_OUTCOME_REFUSED_RATE);
 	ck_assert_int_eq(judge("192.0.2.1", 60000 * ms, &source), WR_ADMITTED);
+	judge_end();
+}
+END_TEST
+
+static void use_rules(const char *text)
+{
+	weir_access *rules;
+	char why[128];
+
+	ck_assert_int_eq(weir_access_new(&rules, text, why, sizeof(why)), 0);
+	wr_admission_set_rules(&admission, rules);
+	weir_access_unref(rules);
+}
+
+START_TEST(a_shorter_rate_forgets_the_debt_of_a_longer_one)
+{
+	const int64_t ms = WR_NS_PER_MS;
+	uint16_t source;
+
+	judge_begin("rate 2/1h", NULL);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(judge("192.0.2.1", ms, &source), WR_ADMITTED);
+	use_rules("rate 2/10s");
+	ck_assert_int_eq(judge("192.0.2.1", ms, &source),
+			 WR_OUTCOME_REFUSED_RATE);
+	ck_assert_int_eq(judge("192.0.2.1", 5001 * ms, &source), WR_ADMITTED);
+	ck_assert_int_eq(judge("192.0.2.1", 5001 * ms, &source),
+			 WR_OUTCOME_REFUSED_RATE);
 	judge_end();
 }
 END_TEST
@@ -281,6 +309,7 @@ int main(void)
 		other_prefixes_make_other_sources,
 		a_source_gets_a_quarter_of_all_places_by_default,
 		a_rate_allows_its_number_at_once_and_then_one_each_interval,
+		a_shorter_rate_forgets_the_debt_of_a_longer_one,
 		a_full_table_counts_and_lets_pass,
 		early_refusals_grow_from_the_first_percent_to_all,
 		a_client_that_admit_refuses_is_not_counted,

@@ -265,6 +265,7 @@ function showTables(s) {
 		["refused: stop", s.ledger.refused_drain],
 		["refused: rules", s.ledger.refused_access],
 		["refused: address", s.ledger.refused_source],
+		["refused: rate", s.ledger.refused_rate],
 		["refused: early", s.ledger.refused_early],
 		["refused: no trusted proxy", s.ledger.refused_proxy],
 		["refused: wrong PROXY header", s.ledger.refused_header],
