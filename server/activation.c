@@ -245,20 +245,29 @@ bool activation_apply(struct listeners *l)
 	return is_good;
 }
 
+void activation_forget_rest(void)
+{
+	for (size_t i = 0; i < passed.count; i++)
+		if (!passed.all[i].is_taken &&
+		    passed.all[i].name[0] == ACTIVATION_OURS)
+			systemd_forget(passed.all[i].name);
+}
+
 bool activation_check_rest(void)
 {
 	for (size_t i = 0; i < passed.count; i++) {
 		if (passed.all[i].is_taken)
 			continue;
-		if (passed.all[i].name[0] == ACTIVATION_OURS)
-			systemd_forget(passed.all[i].name);
-		else if (!upgrade_has_predecessor()) {
+		if (passed.all[i].name[0] != ACTIVATION_OURS &&
+		    !upgrade_has_predecessor()) {
 			report_passed("no listener names the passed socket",
 				      passed.all[i].name);
 			return false;
 		}
 		close(FIRST_FD + (int)i);
 	}
+	if (!upgrade_has_predecessor())
+		activation_forget_rest();
 	return true;
 }
 

@@ -38,6 +38,9 @@ bool activation_apply_option(struct listener *l, const char *name);
  */
 bool activation_check_rest(void);
 
+/* Those that the manager keeps for us and nobody wants; see systemd_keep(). */
+void activation_forget_rest(void);
+
 /*
  * For each passed socket whether it was asked for, 'T' or '-', to text; at most
  * cap.  Returns how many.

@@ -205,8 +205,10 @@ static int open_listener(weir_server *s, const struct options *o,
 		certificate_use(&service, o);
 	log = access_log_new(&service);
 	rc = weir_server_listen(s, l->where, &service);
-	if (rc >= 0 && upgrade_offer(s, rc, l->name,
-				     l->is_inherited || o->keeps_listeners) < 0)
+	if (rc >= 0 &&
+	    upgrade_offer(s, rc, l->name,
+			  l->is_inherited || (o->keeps_listeners &&
+					      systemd_is_there())) < 0)
 		journal(WEIR_LOG_WARNING, "'%s' cannot be upgraded", l->spec);
 	if (rc >= 0 && log &&
 	    weir_server_address(s, rc, address, sizeof(address)) >= 0)
@@ -330,8 +332,22 @@ static int write_pid_file(const char *path)
 	return rc < 0 ? CLI_USAGE : CLI_DONE;
 }
 
+static void keep_listeners(weir_server *s, const struct options *o)
+{
+	if (!o->keeps_listeners)
+		return;
+	for (size_t i = 0; i < o->listeners.count; i++)
+		if (!o->listeners.all[i].is_inherited)
+			systemd_keep(s, (int)i, o->listeners.all[i].name);
+	if (!systemd_is_there())
+		journal(WEIR_LOG_WARNING,
+			"--keep-listeners has no effect: no service manager "
+			"listens at NOTIFY_SOCKET");
+}
+
 static void announce(weir_server *s, const struct options *o)
 {
+	bool has_predecessor = upgrade_has_predecessor();
 	char where[512];
 
 	out_announce("pid %ld", (long)getpid());
@@ -344,12 +360,16 @@ static void announce(weir_server *s, const struct options *o)
 	if (o->status)
 		status_announce();
 	agent_announce();
-	for (size_t i = 0; i < o->listeners.count && o->keeps_listeners; i++)
-		if (!o->listeners.all[i].is_inherited)
-			systemd_keep(s, (int)i, o->listeners.all[i].name);
+	if (!has_predecessor)
+		keep_listeners(s, o);
 	out_announce("ready");
-	systemd_ready(upgrade_has_predecessor());
+	systemd_ready(has_predecessor);
 	upgrade_ready();
+	/* Until then the manager may hear the predecessor alone. */
+	if (has_predecessor) {
+		activation_forget_rest();
+		keep_listeners(s, o);
+	}
 }
 
 static int cannot_start(int rc)

@@ -92,21 +92,27 @@ static const struct cli_option table[] = {
 	  "their own greeting; may be empty" },
 	{ "file", 'f', "PATH", "the file that the file service sends" },
 	{ "to", OPT_TO, "ADDRESS", "where the relay service connects to" },
-	{ "pid-file", 'p', "PATH", "write the process id to PATH" },
-	{ "config", OPT_CONFIG, "PATH",
-	  "options from a file: name = value lines;\n"
-	  "the command line wins; SIGHUP reloads it" },
-	{ "control", OPT_CONTROL, "PATH",
-	  "answer requests on this Unix socket" },
-	{ "upgrade-timeout", OPT_UPGRADE, "DURATION",
-	  "longest time until a successor is ready\n(default 30s)" },
-	{ "keep-listeners", OPT_KEEP, NULL,
-	  "let systemd keep the sockets for a restart" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "proxy-trust", OPT_PROXY_TRUST, "NETWORKS",
 	  "networks of the proxies of +proxy, such as\n"
 	  "10.0.0.0/8,::1" },
+	{ "access", OPT_RULES, "RULES",
+	  "rules for clients, such as\n"
+	  "'allow 10.0.0.0/8; limit 20', or the path\n"
+	  "of a file of rules; a reload reads it again" },
+	{ "max-per-source", OPT_PER_SOURCE, "N",
+	  "connections that one client address may\n"
+	  "have (default a quarter of\n"
+	  "--max-connections, at least 16)" },
+	{ "early-drop", OPT_EARLY_DROP, "START:PERCENT:FULL",
+	  "when START connections have sent nothing\n"
+	  "yet, refuse PERCENT of new clients; refuse\n"
+	  "more with their number, and all at FULL" },
+	{ "evict-idle", OPT_EVICT, "DURATION",
+	  "when the server is full, end the connection\n"
+	  "that has been idle longest, if for at least\n"
+	  "this long" },
 	{ "tls-certificate", OPT_TLS_CERTIFICATE, "FILE",
 	  "of listeners with +tls: the certificate and\n"
 	  "those up to its authority, in PEM; a reload\n"
@@ -133,22 +139,16 @@ static const struct cli_option table[] = {
 	  "(default: two log lines of level info)" },
 	{ "access-log-format", OPT_ACCESS_FORMAT, "FORMAT",
 	  "logfmt (default) or json" },
-	{ "access", OPT_RULES, "RULES",
-	  "rules for clients, such as\n"
-	  "'allow 10.0.0.0/8; limit 20', or the path\n"
-	  "of a file of rules; a reload reads it again" },
-	{ "max-per-source", OPT_PER_SOURCE, "N",
-	  "connections that one client address may\n"
-	  "have (default a quarter of\n"
-	  "--max-connections, at least 16)" },
-	{ "early-drop", OPT_EARLY_DROP, "START:PERCENT:FULL",
-	  "when START connections have sent nothing\n"
-	  "yet, refuse PERCENT of new clients; refuse\n"
-	  "more with their number, and all at FULL" },
-	{ "evict-idle", OPT_EVICT, "DURATION",
-	  "when the server is full, end the connection\n"
-	  "that has been idle longest, if for at least\n"
-	  "this long" },
+	{ "config", OPT_CONFIG, "PATH",
+	  "options from a file: name = value lines;\n"
+	  "the command line wins; SIGHUP reloads it" },
+	{ "control", OPT_CONTROL, "PATH",
+	  "answer requests on this Unix socket" },
+	{ "pid-file", 'p', "PATH", "write the process id to PATH" },
+	{ "upgrade-timeout", OPT_UPGRADE, "DURATION",
+	  "longest time until a successor is ready\n(default 30s)" },
+	{ "keep-listeners", OPT_KEEP, NULL,
+	  "let systemd keep the sockets for a restart" },
 	{ "user", OPT_USER, "USER[:GROUP]",
 	  "become this user once all sockets are open" },
 	{ "chroot", OPT_CHROOT, "FOLDER",
@@ -204,27 +204,50 @@ static const struct weir_option *library_option(int key)
 	return NULL;
 }
 
-static void print_options(void)
+/* The headings of --help, each with the last option below it. */
+static const struct {
+	int last;
+	const char *text;
+} headings[] = {
+	{ OPT_LIFETIME, "Limits" },
+	{ OPT_MODE, "Services and listeners" },
+	{ OPT_EVICT, "Access" },
+	{ OPT_TLS_CLIENT_CA, "TLS" },
+	{ OPT_ACCESS_FORMAT, "Log and monitoring" },
+	{ OPT_KEEP, "Operation" },
+	{ OPT_SANDBOX, "Privileges" },
+	{ 'V', "Information" },
+};
+
+static void print_option(const struct cli_option *option)
 {
-	enum { ROWS = sizeof(table) / sizeof(table[0]) };
-	char help[ROWS][128], value[CLI_DURATION_TEXT];
-	struct cli_option shown[ROWS];
+	const struct weir_option *o = library_option(option->key);
+	struct cli_option shown[2] = { *option, { .name = NULL } };
+	char help[128], value[CLI_DURATION_TEXT];
 
-	memcpy(shown, table, sizeof(table));
-	for (size_t i = 0; shown[i].name; i++) {
-		const struct weir_option *o = library_option(shown[i].key);
-
-		if (o == NULL || o->preset == 0) /* the text says which */
-			continue;
+	if (o && o->preset) { /* else the text says which */
 		if (o->unit == WEIR_UNIT_TIME)
 			cli_duration_text((int)o->preset, value);
 		else
 			snprintf(value, sizeof(value), "%d", (int)o->preset);
-		snprintf(help[i], sizeof(help[i]), "%s\n(default %s)",
-			 shown[i].help, value);
-		shown[i].help = help[i];
+		snprintf(help, sizeof(help), "%s\n(default %s)", option->help,
+			 value);
+		shown[0].help = help;
 	}
 	cli_print_options(shown, stream_out());
+}
+
+static void print_options(void)
+{
+	const struct cli_option *option = table;
+
+	for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++) {
+		stream_print("\n%s:\n", headings[i].text);
+		do
+			print_option(option);
+		while (option++->key != headings[i].last);
+	}
+	assert(!option->name);
 }
 
 static int print_server_help(void)
@@ -241,8 +264,7 @@ static int print_server_help(void)
 		     "Port 0 picks a free port.  Default: %s\n"
 		     "With SERVICE+proxy@ADDRESS a proxy tells its clients' "
 		     "addresses (PROXY\nprotocol, version 1 or 2).  "
-		     "With SERVICE+tls@ADDRESS clients speak TLS.\n"
-		     "\nOptions:\n",
+		     "With SERVICE+tls@ADDRESS clients speak TLS.\n",
 		     LISTENERS_DEFAULT);
 	print_options();
 	ctl_print_options();
@@ -320,6 +342,7 @@ static bool parse_opt_access(struct options *o)
 
 static bool parse_opt_access_format(struct options *o)
 {
+	o->has_access_format = true;
 	o->access_is_json = strcmp(optarg, "json") == 0;
 	if (o->access_is_json || strcmp(optarg, "logfmt") == 0)
 		return true;
@@ -772,6 +795,11 @@ static bool check_combination(struct options *o)
 	if (o->agent_balancers > o->config.max_connections) {
 		cli_error("--agent-balancers: there are more balancers than "
 			  "--max-connections");
+		return false;
+	}
+	if (o->has_access_format && o->access == ACCESS_JOURNAL) {
+		cli_error("--access-log-format: there is no --access-log to "
+			  "write in it");
 		return false;
 	}
 	if (!check_proxy(o) || !check_tls(o))

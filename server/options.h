@@ -40,7 +40,7 @@ struct options {
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
 	enum access_lines access;
-	bool access_is_json;
+	bool access_is_json, has_access_format;
 	bool keeps_listeners;
 	bool check;
 	/* Given on the command line, not a default. */

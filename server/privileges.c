@@ -15,6 +15,7 @@
 
 #include "../cli/cli.h"
 #include "../cli/text.h"
+#include "journal.h"
 #include "options.h"
 #include "sandbox.h"
 #include "services.h"
@@ -96,11 +97,39 @@ static bool parse_user(struct identity *ret, const char *text)
 	       (!colon || find_group(ret, colon + 1));
 }
 
+static bool has_group(const struct identity *i, gid_t gid)
+{
+	for (int n = 0; n < i->count; n++)
+		if (i->groups[n] == gid)
+			return true;
+	return gid == i->gid;
+}
+
+/* The process has no group but those of the user. */
+static bool has_no_other_group(const struct identity *i)
+{
+	int count = getgroups(0, NULL);
+	bool is_good = count >= 0;
+	gid_t *groups =
+		calloc((size_t)(is_good ? count + 1 : 1), sizeof(*groups));
+
+	is_good = is_good && groups && getgroups(count, groups) == count;
+	for (int n = 0; is_good && n < count; n++)
+		is_good = has_group(i, groups[n]);
+	free(groups);
+	return is_good;
+}
+
 /* So it is after an upgrade. */
 static bool is_identity(const struct identity *i)
 {
-	return getuid() == i->uid && geteuid() == i->uid &&
-	       getgid() == i->gid && getegid() == i->gid;
+	uid_t uid, euid, suid;
+	gid_t gid, egid, sgid;
+
+	return getresuid(&uid, &euid, &suid) == 0 &&
+	       getresgid(&gid, &egid, &sgid) == 0 && uid == i->uid &&
+	       euid == i->uid && suid == i->uid && gid == i->gid &&
+	       egid == i->gid && sgid == i->gid && has_no_other_group(i);
 }
 
 static bool fail(const char *option, const char *call)
@@ -114,20 +143,24 @@ static bool is_irrevocable(const struct identity *i)
 {
 	if (i->uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
 		return false;
-	return getuid() == i->uid && geteuid() == i->uid &&
-	       getgid() == i->gid && getegid() == i->gid;
+	return is_identity(i);
 }
 
-static bool become(const struct identity *i)
+static bool change_identity(const struct identity *i)
 {
-	if (is_identity(i))
-		return true;
 	if (setgroups((size_t)i->count, i->groups) < 0)
 		return fail("--user", "setgroups");
 	if (setgid(i->gid) < 0)
 		return fail("--user", "setgid");
 	if (setuid(i->uid) < 0)
 		return fail("--user", "setuid");
+	return true;
+}
+
+static bool become(const struct identity *i)
+{
+	if (!is_identity(i) && !change_identity(i))
+		return false;
 	if (is_irrevocable(i))
 		return true;
 	cli_error("--user: the process could become root again");
@@ -156,6 +189,27 @@ static bool contradicts(const char *option, const char *with, const char *why)
 	return false;
 }
 
+/* To be looked up for each client. */
+static bool is_name(const char *where)
+{
+	return strncmp(where, "unix:", 5) != 0 && where[0] != '[' &&
+	       where[0] != ':' && where[strspn(where, "0123456789.")] != ':';
+}
+
+static bool has_file(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	return (size_t)snprintf(path, sizeof(path), "%s/%s", folder, name) <
+		       sizeof(path) &&
+	       access(path, R_OK) == 0;
+}
+
+static bool has_resolver_files(const char *root)
+{
+	return has_file(root, "etc/hosts") || has_file(root, "etc/resolv.conf");
+}
+
 static bool check_chroot(struct options *o)
 {
 	struct stat st;
@@ -182,6 +236,10 @@ static bool check_chroot(struct options *o)
 	if (listeners_have_file(&o->listeners))
 		return contradicts("--chroot", "unix:/path",
 				   "the socket could not be removed");
+	if (o->to && is_name(o->to) && !has_resolver_files(o->root))
+		return contradicts("--chroot", "a name in --to",
+				   "the folder has neither etc/hosts nor "
+				   "etc/resolv.conf to look it up");
 	if (!o->file)
 		return true;
 	below = path_below(o->root, o->file);
@@ -200,7 +258,9 @@ bool privileges_check(struct options *o)
 	if (o->user && !parse_user(&identity, o->user))
 		return false;
 	if (o->user && geteuid() != 0 && !is_identity(&identity)) {
-		cli_error("--user: only root can become '%s'", o->user);
+		cli_error("--user: only root can become '%s', with no other "
+			  "groups",
+			  o->user);
 		return false;
 	}
 	if ((o->root || o->sandbox) &&
@@ -222,6 +282,40 @@ static bool can_read(const char *file)
 	return false;
 }
 
+/* The end of the server removes the path, if the user may do that. */
+static void warn_of_path(const char *path)
+{
+	char folder[PATH_MAX];
+	char *slash;
+
+	if (!path || (size_t)snprintf(folder, sizeof(folder), "%s", path) >=
+			     sizeof(folder))
+		return;
+	slash = strrchr(folder, '/');
+	if (!slash)
+		strcpy(folder, ".");
+	else
+		slash[slash == folder] = '\0';
+	if (access(folder, W_OK) < 0)
+		journal(WEIR_LOG_WARNING,
+			"'%s' will stay behind: the server's user cannot "
+			"remove it from its folder",
+			path);
+}
+
+static void warn_of_paths(const struct options *o)
+{
+	warn_of_path(o->pid_file);
+	warn_of_path(o->control);
+	for (size_t i = 0; i < o->listeners.count; i++) {
+		const struct listener *l = &o->listeners.all[i];
+
+		if (l->kind == WEIR_ADDRESS_UNIX && !l->is_inherited &&
+		    !listener_is_abstract(l))
+			warn_of_path(l->where + strlen("unix:"));
+	}
+}
+
 bool privileges_drop(const struct options *o)
 {
 	tzset(); /* its files are out of reach soon */
@@ -235,6 +329,8 @@ bool privileges_drop(const struct options *o)
 		cli_error("cannot set no_new_privs: %s", strerror(errno));
 		return false;
 	}
+	if (o->user)
+		warn_of_paths(o);
 	if (o->sandbox && !sandbox_enter(o))
 		return false;
 	return !o->file || can_read(o->file);

@@ -153,6 +153,11 @@ static void notify_fd(const char *message, int fd)
 			strerror(errno));
 }
 
+bool systemd_is_there(void)
+{
+	return systemd.fd >= 0;
+}
+
 void systemd_keep(weir_server *s, int id, const char *name)
 {
 	char text[512];

@@ -30,9 +30,13 @@ int systemd_start(weir_server *s, const struct weir_config *config);
  */
 void systemd_ready(bool has_predecessor);
 
+/* A service manager listens. */
+bool systemd_is_there(void);
+
 /*
  * Let the manager keep listener id of s under this name, and pass it to the
- * next server; or forget it.  For --keep-listeners.
+ * next server; or forget it.  For --keep-listeners.  With NotifyAccess=main it
+ * listens to a successor only after systemd_hand_over() of the predecessor.
  */
 void systemd_keep(weir_server *s, int id, const char *name);
 void systemd_forget(const char *name);

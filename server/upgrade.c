@@ -36,6 +36,7 @@
 #define OFFERS_MOST    1000
 #define LOOK_MS	       50   /* between two looks at the server's state */
 #define CLOSE_MS       2000 /* until the predecessor has closed the sockets */
+#define REPORT_MS      2000 /* for the rest of a message that has begun */
 #define END_MS	       2000 /* for a successor that is to end */
 #define NUMBER_ROOM    12
 #define VARIABLES_MOST 6
@@ -400,14 +401,24 @@ static void report_end(int status, char *why, size_t cap)
 			 upgrade.program, WTERMSIG(status));
 }
 
+/* A successor of another version may send less, and stay. */
+static bool read_rest(const struct launch *l, void *ret, size_t len)
+{
+	const struct timeval limit = { .tv_sec = REPORT_MS / 1000 };
+
+	return setsockopt(l->ours, SOL_SOCKET, SO_RCVTIMEO, &limit,
+			  sizeof(limit)) == 0 &&
+	       recv(l->ours, ret, len, MSG_WAITALL) == (ssize_t)len;
+}
+
 static bool read_taken(const struct launch *l)
 {
 	char taken[OFFERS_MOST];
-	ssize_t n = recv(l->ours, taken, (size_t)upgrade.count, MSG_WAITALL);
+	bool is_whole = read_rest(l, taken, (size_t)upgrade.count);
 
-	for (int i = 0; i < upgrade.count && n == upgrade.count; i++)
+	for (int i = 0; i < upgrade.count && is_whole; i++)
 		upgrade.offers[i].is_taken = taken[i] == 'T';
-	return n == upgrade.count;
+	return is_whole;
 }
 
 static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
@@ -429,8 +440,7 @@ static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
 	}
 	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R' && read_taken(l))
 		return true;
-	if (said == 'E' && recv(l->ours, &error, sizeof(error), MSG_WAITALL) ==
-				   (ssize_t)sizeof(error))
+	if (said == 'E' && read_rest(l, &error, sizeof(error)))
 		snprintf(why, cap, "cannot execute '%s': %s", upgrade.program,
 			 strerror(error));
 	else

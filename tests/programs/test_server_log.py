@@ -395,6 +395,11 @@ class AccessLog(TestCase):
                 server.err.expect(rb"^weir-server: %s: '%s' is n" % (
                     option.encode(), value.encode()))
 
+    def test_a_format_without_lines_is_refused(self):
+        self.check_usage(run("WEIR_SERVER", "--access-log-format", "json"),
+                         "weir-server", "--access-log-format: there is no "
+                         "--access-log")
+
 
 if __name__ == "__main__":
     main()

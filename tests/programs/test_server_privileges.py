@@ -120,6 +120,49 @@ class Privileges(unittest.TestCase):
             server.process.send_signal(signal.SIGHUP)
             server.logs(rb"not reloaded: --user cannot change")
 
+    @needs_root
+    def test_a_process_with_other_groups_is_not_that_user(self):
+        def start_as_nobody_with_another_group():
+            os.setgroups([4242])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        got = run("WEIR_SERVER", "--user", "65534:65534", "--check",
+                  preexec_fn=start_as_nobody_with_another_group)
+        self.assertEqual(got.returncode, 2, got)
+        self.assertIn(b"only root can become '65534:65534'", got.stderr)
+
+    @needs_root
+    def test_what_the_user_cannot_remove_is_told(self):
+        with Server("--user", "65534:65534", "--pid-file", self.path("pid"),
+                    "--control", self.path("control"),
+                    "echo@unix:" + self.path("socket")) as server:
+            for name in b"pid", b"control", b"socket":
+                server.logs(rb"warning '\S+/%s' will stay behind" % name)
+            self.assertEqual(server.stop()[0], 0)
+            self.assertTrue(os.path.exists(self.path("socket")))
+
+    @needs_root
+    def test_what_the_user_can_remove_is_not_told(self):
+        os.chmod(self.folder, 0o777)
+        with Server("--user", "65534:65534", "--pid-file", self.path("pid"),
+                    "echo@unix:" + self.path("socket")) as server:
+            self.assertEqual(server.stop()[0], 0)
+            self.assertNotIn(b"stay behind", server.err.rest())
+        self.assertEqual(os.listdir(self.folder), [])
+
+    @needs_root
+    def test_a_new_root_needs_files_to_look_a_name_up(self):
+        relay = "--chroot", self.folder, "relay@127.0.0.1:0", "--check"
+        self.assertIn("--chroot does not go together with a name in --to",
+                      refused(self, "--to", "localhost:7", *relay))
+        for where in "127.0.0.1:7", "[::1]:7", "unix:@name":
+            self.assertEqual(
+                run("WEIR_SERVER", "--to", where, *relay).returncode, 0)
+        os.mkdir(self.path("etc"))
+        self.path("etc/hosts", "127.0.0.1 localhost\n")
+        self.assertEqual(
+            run("WEIR_SERVER", "--to", "localhost:7", *relay).returncode, 0)
+
     def test_a_user_that_is_not_there_is_told(self):
         for user, why in (("nobody-here", "there is no user"),
                           ("0:nobody-here", "there is no group"),

@@ -136,6 +136,12 @@ class Notifications(TestCase):
                 "weir-server", "NOTIFY_SOCKET", "'%s'" % name)
 
 
+    def test_without_a_manager_nothing_is_kept_and_that_is_told(self):
+        with Server("--keep-listeners", "echo@127.0.0.1:0") as server:
+            server.logs(rb"warning --keep-listeners has no effect: no service "
+                        rb"manager")
+
+
 class Watchdog(TestCase):
     """Its time is short here, and the test waits for counts, not for times."""
 

@@ -197,6 +197,31 @@ class Upgrade(Base):
                 pass
             until(lambda: not is_alive(pid), "the end of the successor")
 
+    def test_the_service_manager_keeps_the_sockets_of_a_successor(self):
+        """It may ignore messages of processes that it does not follow yet."""
+        manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(manager.close)
+        manager.bind(self.folder() + "/notify")
+        manager.settimeout(60)
+        with self.serve("--keep-listeners", "echo@127.0.0.1:0", env=dict(
+                self.env, NOTIFY_SOCKET=manager.getsockname())) as server:
+            pid = self.upgrade()
+            said = []
+            while not said or not said[-1].startswith("MAINPID="):
+                said.append(manager.recv(4096).decode())
+            kept = [line for line in said if line.startswith("FDSTORE=1\n")]
+            self.assertEqual(len(kept), len(set(kept)), said)
+            again = set()
+            while again != set(kept):
+                line = manager.recv(4096).decode()
+                if line.startswith("FDSTORE=1\n"):
+                    again.add(line)
+            self.assertEqual(server.process.wait(60), 0)
+            os.kill(pid, signal.SIGTERM)
+            while manager.recv(4096) != b"STOPPING=1":
+                pass
+            until(lambda: not is_alive(pid), "the end of the successor")
+
     def test_a_successor_stops_while_its_predecessor_drains(self):
         with self.serve("-t", "never", "echo@127.0.0.1:0",
                         "echo@unix:" + self.path) as server:
@@ -318,6 +343,8 @@ SCRIPTS = {
     "hangs and ignores the signal": "trap '' TERM; while :; do sleep 1; done",
     "hangs without its descriptors":
         "exec 3>&- 4>&- 5>&- 6>&- 7>&-; exec sleep 60",
+    "says that it is ready, without its report, and stays":
+        "printf R >&$WEIR_PREDECESSOR; exec sleep 60",
     "ends late": "sleep 0.2; exit 3",
     "has an unknown option": 'exec "$REAL" --nonsense "$@"',
     "has a wrong value": 'exec "$REAL" "$@" -w 0',

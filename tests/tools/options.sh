@@ -40,4 +40,15 @@ compare weir-client.1 "$@"
 compare weir-client-load.1 "$client load" "$client load compare" \
 	"$client load find" "$client load merge"
 compare weir-server.8 ./server/weir-server
+
+# The options of the server are in the same groups.
+./server/weir-server --help | sed -n 's/^\([A-Z][A-Za-z ]*\):$/\1/p' |
+	grep -v '^Services$' >"$work/help"
+sed -n '/^\.Sh OPTIONS$/,/^\.Sh CHAT$/s/^\.Ss //p' \
+	"$top/docs/man/weir-server.8" >"$work/man"
+[ -s "$work/help" ] || { echo "weir-server --help: no headings"; rc=1; }
+diff "$work/help" "$work/man" || {
+	echo 'headings of weir-server --help (<) and weir-server.8 (>) differ'
+	rc=1
+}
 exit $rc
