@@ -23,22 +23,27 @@ class ToolCase(TLSCase):
         self.port = self.address.rpartition(":")[2]
         self.ca = self.file("ca.pem")
 
-    def run_tool(self, tool, *args, input=b""):
-        """What it prints, on either stream; it must succeed."""
+    def find(self, tool):
         path = shutil.which(tool)
         if not path:
             self.skipTest(tool + " is not installed")
-        result = subprocess.run([path, *args], input=input, timeout=DEADLINE,
+        return path
+
+    def run_tool(self, tool, *args):
+        """What it prints, on either stream; it must succeed."""
+        result = subprocess.run([self.find(tool), *args], timeout=DEADLINE,
+                                stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, check=False)
         text = result.stdout.decode(errors="replace")
         self.assertEqual(result.returncode, 0, text)
         return text
 
-    def converse(self, *argv):
-        """Send a line, wait for its echo, close; return all that it printed.
-        """
-        with subprocess.Popen(argv, stdin=subprocess.PIPE,
+    def converse(self, tool, *args):
+        """Type a line, wait for its echo, and only then end the input: a tool
+        may end with it.  Returns all that the tool printed."""
+        with subprocess.Popen([self.find(tool), *args],
+                              stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL) as client:
             client.stdin.write(LINE)
@@ -63,38 +68,30 @@ class Clients(ToolCase):
     """They verify the certificate, send a line and end their output."""
 
     def test_gnutls_cli(self):
-        text = self.run_tool("gnutls-cli", "--x509cafile", self.ca,
+        text = self.converse("gnutls-cli", "--x509cafile", self.ca,
                              "--verify-hostname=localhost", "-p", self.port,
-                             "127.0.0.1", input=LINE)
+                             "127.0.0.1")
         self.assertIn("The certificate is trusted", text)
         self.assertIn("\nhello\n", text)
         self.check_counts()
 
     def test_gnutls_cli_does_not_trust_another_authority(self):
-        path = shutil.which("gnutls-cli")
-        if not path:
-            self.skipTest("gnutls-cli is not installed")
         result = subprocess.run(
-            [path, "--x509cafile", self.file("second.pem"), "-p", self.port,
-             "127.0.0.1"], input=LINE, timeout=DEADLINE, check=False,
+            [self.find("gnutls-cli"), "--x509cafile", self.file("second.pem"),
+             "-p", self.port, "127.0.0.1"], input=LINE, timeout=DEADLINE, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self.assertNotEqual(result.returncode, 0)
         self.assertNotIn(b"\nhello\n", result.stdout)
 
     def test_ncat(self):
-        path = shutil.which("ncat")
-        if not path:
-            self.skipTest("ncat is not installed")
-        # At the end of its input it waits for no answer.
-        text = self.converse(path, "-4", "--ssl-verify", "--ssl-trustfile",
+        text = self.converse("ncat", "-4", "--ssl-verify", "--ssl-trustfile",
                              self.ca, "localhost", self.port)
         self.assertEqual(text, "hello\n")
         self.check_counts()
 
     def test_socat(self):
-        text = self.run_tool("socat", "-t%d" % DEADLINE, "-",
-                             "OPENSSL:%s,cafile=%s,commonname=localhost" %
-                             (self.address, self.ca), input=LINE)
+        text = self.converse("socat", "-", "OPENSSL:%s,cafile=%s,commonname="
+                             "localhost" % (self.address, self.ca))
         self.assertEqual(text, "hello\n")
         self.check_counts()
 
