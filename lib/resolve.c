@@ -247,6 +247,28 @@ static int wait_done(struct wr_lookup *l, int64_t deadline_at,
 	return is_set(stop) ? -ESHUTDOWN : -ETIMEDOUT;
 }
 
+static int take_list(struct wr_lookup *l, struct addrinfo **ret)
+{
+	int rc = l->rc;
+
+	if (rc == 0) {
+		*ret = l->list;
+		l->list = NULL;
+	}
+	lookup_free(l);
+	return rc;
+}
+
+static int take_name(struct wr_lookup *l, char *name)
+{
+	int rc = l->rc;
+
+	if (rc == 0)
+		memcpy(name, l->name, sizeof(l->name));
+	lookup_free(l);
+	return rc;
+}
+
 /* -errno: l is freed or left. */
 static int lookup_run(struct wr_lookup *l, int64_t deadline_at,
 		      const atomic_bool *stop)
@@ -294,6 +316,18 @@ static struct wr_lookup *lookup_of_host(const char *host, const char *port)
 	return l;
 }
 
+static struct wr_lookup *lookup_of_name(const struct sockaddr *addr,
+					socklen_t len)
+{
+	struct wr_lookup *l = lookup_new(&names);
+
+	if (l == NULL)
+		return NULL;
+	l->addr_len = (socklen_t)wr_min(len, sizeof(l->addr));
+	memcpy(&l->addr, addr, l->addr_len);
+	return l;
+}
+
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop)
 {
@@ -309,23 +343,16 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 	if (l == NULL)
 		return -ENOMEM;
 	rc = lookup_run(l, deadline_at, stop);
-	if (rc < 0)
-		return rc;
-	*ret = l->list;
-	l->list = NULL;
-	lookup_free(l);
-	return 0;
+	return rc < 0 ? rc : take_list(l, ret);
 }
 
 /*
  * Its thread is detached and counts as left behind from the beginning: no
  * thread of the program waits for it.
  */
-int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
-		    void (*notify)(void *arg), void *arg)
+static int begin(struct wr_lookup **ret, struct wr_lookup *l,
+		 void (*notify)(void *arg), void *arg)
 {
-	struct wr_lookup *l =
-		lookup_of_host(host[0] ? host : "localhost", port);
 	pthread_t thread;
 	int rc;
 
@@ -346,23 +373,37 @@ int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
 	return 0;
 }
 
-int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret)
+int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
+		    void (*notify)(void *arg), void *arg)
+{
+	return begin(ret, lookup_of_host(host[0] ? host : "localhost", port),
+		     notify, arg);
+}
+
+int wr_lookup_begin_name(struct wr_lookup **ret, const struct sockaddr *addr,
+			 socklen_t len, void (*notify)(void *arg), void *arg)
+{
+	return begin(ret, lookup_of_name(addr, len), notify, arg);
+}
+
+bool wr_lookup_is_done(struct wr_lookup *l)
 {
 	bool is_done;
-	int rc;
 
 	wr_lock(&l->lock);
 	is_done = l->is_done;
 	wr_unlock(&l->lock);
-	if (!is_done)
-		return -EINPROGRESS;
-	rc = l->rc;
-	if (rc == 0) {
-		*ret = l->list;
-		l->list = NULL;
-	}
-	lookup_free(l);
-	return rc;
+	return is_done;
+}
+
+int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret)
+{
+	return wr_lookup_is_done(l) ? take_list(l, ret) : -EINPROGRESS;
+}
+
+int wr_lookup_take_name(struct wr_lookup *l, char *name)
+{
+	return wr_lookup_is_done(l) ? take_name(l, name) : -EINPROGRESS;
 }
 
 void wr_lookup_leave(struct wr_lookup *l)
@@ -384,17 +425,11 @@ void wr_lookup_leave(struct wr_lookup *l)
 int wr_lookup_name(char *name, const struct sockaddr *addr, socklen_t len,
 		   int64_t deadline_at)
 {
-	struct wr_lookup *l = lookup_new(&names);
+	struct wr_lookup *l = lookup_of_name(addr, len);
 	int rc;
 
 	if (l == NULL)
 		return -ENOMEM;
-	l->addr_len = (socklen_t)wr_min(len, sizeof(l->addr));
-	memcpy(&l->addr, addr, l->addr_len);
 	rc = lookup_run(l, deadline_at, NULL);
-	if (rc < 0)
-		return rc;
-	memcpy(name, l->name, sizeof(l->name));
-	lookup_free(l);
-	return 0;
+	return rc < 0 ? rc : take_name(l, name);
 }

@@ -30,12 +30,17 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 struct wr_lookup;
 int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
 		    void (*notify)(void *arg), void *arg);
+int wr_lookup_begin_name(struct wr_lookup **ret, const struct sockaddr *addr,
+			 socklen_t len, void (*notify)(void *arg), void *arg);
+
+bool wr_lookup_is_done(struct wr_lookup *l);
 
 /*
- * -EINPROGRESS; or the answer, as of wr_lookup_host(), after which the look-up
- * is gone.
+ * -EINPROGRESS; or the answer, as of wr_lookup_host() or wr_lookup_name(), after
+ * which the look-up is gone.
  */
 int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret);
+int wr_lookup_take_name(struct wr_lookup *l, char *name);
 
 /* Give it up: notify is not called after this. */
 void wr_lookup_leave(struct wr_lookup *l);

@@ -358,12 +358,12 @@ struct weir_config {
  * speaks_first, and without opened, a session begins at once.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
- * of stack_size bytes.  While it waits in a call of this library, other than
- * weir_reverse(), it is parked with that stack and uses no thread.  Any worker
- * may resume it: hold no mutex over a call that waits, and use no thread-local
- * variable after it that was read before, nor errno.  With session_on_worker a
- * session stays on one worker, which does nothing else until it returns.  All
- * sessions do so where stacks cannot be switched (docs/THREADING.md).
+ * of stack_size bytes.  While it waits in a call of this library, it is parked
+ * with that stack and uses no thread.  Any worker may resume it: hold no mutex
+ * over a call that waits, and use no thread-local variable after it that was
+ * read before, nor errno.  With session_on_worker a session stays on one
+ * worker, which does nothing else until it returns.  All sessions do so where
+ * stacks cannot be switched (docs/THREADING.md).
  *
  * No input is read while half of outbox_mark is unsent, because each input may
  * add output.  In a relay it adds none: full_duplex makes input independent of

@@ -44,6 +44,20 @@ int getaddrinfo(const char *host, const char *port,
 	return rc;
 }
 
+/* Instead of the system's: waits at the gate, and says "name.example". */
+int getnameinfo(const struct sockaddr *addr, socklen_t len, char *host,
+		socklen_t host_len, char *serv, socklen_t serv_len, int flags)
+{
+	__typeof__(&getnameinfo) real;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "getnameinfo");
+	if (flags != NI_NAMEREQD)
+		return real(addr, len, host, host_len, serv, serv_len, flags);
+	gate_wait(&resolver);
+	snprintf(host, host_len, "name.example");
+	return 0;
+}
+
 /* The families in the order in which the library tried to connect. */
 static char tried[32];
 
@@ -269,30 +283,39 @@ END_TEST
 
 static weir_ref *_Atomic looker;
 
-/* "resolve NAME", "dial NAME"; other lines are echoed. */
-static int look_names_up(weir_conn *c, void *arg)
+static int look_up(const char *line)
 {
 	struct weir_address found[2];
-	char line[128], name[120];
+	char name[120], text[64];
 	weir_conn *up;
+	int rc;
+
+	if (sscanf(line, "resolve %119s", name) == 1)
+		return weir_resolve(found, 2, name, 0);
+	if (sscanf(line, "reverse %119s", name) == 1)
+		return weir_reverse(text, sizeof(text), name, 0);
+	ck_assert_int_eq(sscanf(line, "dial %119s", name), 1);
+	rc = weir_dial(&up, name, 0);
+	if (rc == 0)
+		weir_conn_free(up);
+	return rc;
+}
+
+/* "resolve NAME", "reverse ADDRESS", "dial NAME"; a greeting is echoed. */
+static int look_names_up(weir_conn *c, void *arg)
+{
+	char line[128];
 	ssize_t n;
 
 	(void)arg;
 	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
-		bool dials = sscanf(line, "dial %119s", name) == 1;
-		int rc = 0;
-
-		if (!dials && sscanf(line, "resolve %119s", name) != 1) {
+		if (strcmp(line, "hello\n") == 0) {
 			weir_conn_write(c, line, (size_t)n);
 			continue;
 		}
 		if (atomic_load(&looker) == NULL)
 			atomic_store(&looker, weir_conn_ref(c));
-		rc = dials ? weir_dial(&up, name, 0)
-			   : weir_resolve(found, 2, name, 0);
-		if (dials && rc == 0)
-			weir_conn_free(up);
-		weir_conn_printf(c, "%s\n", error_name(rc));
+		weir_conn_printf(c, "%s\n", error_name(look_up(line)));
 	}
 	return (int)n;
 }
@@ -303,16 +326,19 @@ START_TEST(a_session_whose_name_is_looked_up_holds_no_worker)
 		serve_workers(1, WEIR_SERVICE(.session = look_names_up));
 	struct client *c = client_open(s), *newcomer = client_open(s);
 	char dial[64];
+	const char *const asked[] = { "resolve wait+127.0.0.1:7\n", dial,
+				      "reverse 127.0.0.1:7\n" };
+	const char *const answers[] = { "1\n", "0\n", "12\n" };
 
 	snprintf(dial, sizeof(dial), "dial wait+127.0.0.1%s\n",
 		 strrchr(s->address, ':'));
-	for (int i = 0; i < 2; i++) {
-		client_send(c, i ? dial : "resolve wait+127.0.0.1:7\n");
+	for (int i = 0; i < 3; i++) {
+		client_send(c, asked[i]);
 		UNTIL(gate_waiting(&resolver) == 1);
 		client_expect_echo(newcomer, "hello\n");
 		gate_let_in(&resolver, 1);
-		client_expect(c, i ? "0\n" : "1\n");
-		client_send(c, i ? dial : "resolve wait+127.0.0.1:7\n");
+		client_expect(c, answers[i]);
+		client_send(c, asked[i]);
 		UNTIL(gate_waiting(&resolver) == 1 && stats(s).parked == 2);
 		ck_assert_int_eq(weir_ref_wake(looker), 0);
 		client_expect(c, "-EINTR\n");
