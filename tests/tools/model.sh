@@ -83,10 +83,30 @@ fi
 
 owner=tests/model/owner.pml
 sched=tests/model/scheduler.pml
+session=tests/model/session.pml
 small='-DWORKERS=2 -DNEW=1 -DEVENTS=1 -DWAKES=0 -DLOOK_APART'
 batch='-DWORKERS=2 -DNEW=0 -DEVENTS=2 -DWAKES=0 -DLOOK_APART'
+# one NAME=1...: a session with these alone, unless told otherwise.
+one()
+{
+	only=
+	for name in LIVES=1 SHARERS=0 INPUTS=0 ANSWERS=0 CALLS=0 TURNS=0 MOVES=0
+	do
+		case " $* " in
+		*" ${name%=*}="*) ;;
+		*) only="$only -D$name" ;;
+		esac
+	done
+	for name; do
+		only="$only -D$name"
+	done
+}
 if [ $# -gt 0 ]; then
 	holds $owner
+	one INPUTS=1 CALLS=1
+	holds $session $only
+	one LIVES=2 SHARERS=1 TURNS=1 MOVES=1
+	holds $session $only
 	holds $sched -DWORKERS=2 -DNEW=0 -DEVENTS=1 -DWAKES=1
 	holds $sched -DWORKERS=3 -DNEW=0 -DEVENTS=2 -DWAKES=0 -DAGAIN=0
 	[ "$1" = large ] ||
@@ -104,6 +124,15 @@ for bug in 8 9; do
 done
 for bug in 1 2 3 4 5 10 11; do
 	finds $sched $small -DAGAIN=0 -DBUG=$bug
+done
+for bug in '1 INPUTS=1' '2 CALLS=1' 3 '4 CALLS=1' '5 SHARERS=1' '6 ANSWERS=1' \
+	'7 CALLS=1' '8 TURNS=1' '9 ANSWERS=1 LIVES=2' '10 CALLS=1'; do
+	one ${bug#${bug%% *}}
+	finds $session $only -DBUG=${bug%% *}
+done
+for with in INPUTS=1 ANSWERS=1 CALLS=1 'TURNS=1 MOVES=1' 'LIVES=2 SHARERS=1'; do
+	one $with
+	holds $session $only
 done
 holds $owner -DWORKERS=2
 holds $sched $small -DHANDOFF=2
