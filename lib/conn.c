@@ -262,6 +262,24 @@ void wr_conn_cut(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
+/* connect(2) to AF_UNSPEC resets a TCP connection. */
+static bool reset_tcp(const struct weir_conn *c)
+{
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+
+	return c->is_tcp &&
+	       wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0;
+}
+
+void wr_conn_cut_short(struct weir_conn *c)
+{
+	wr_word_lock(&c->lock);
+	if (c->fd >= 0 && c->out.end != WR_OUT_SHUT)
+		(void)reset_tcp(c);
+	cut_locked(c);
+	wr_word_unlock(&c->lock);
+}
+
 void wr_conn_try_cut(struct weir_conn *c)
 {
 	/* Not read any more once all is sent. */
@@ -327,13 +345,9 @@ void wr_conn_run_close_callbacks(struct weir_conn *c)
 
 void wr_conn_hang_up(struct weir_conn *c)
 {
-	/* connect(2) to AF_UNSPEC resets a TCP connection. */
-	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
-
 	if (c->fd < 0) /* never connected, or detached */
 		return;
-	if (c->out.file_error && c->is_tcp &&
-	    wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0)
+	if (c->out.file_error && reset_tcp(c))
 		return;
 	/* close(2) does not end it if a child has a duplicate. */
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);

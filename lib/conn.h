@@ -383,6 +383,12 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what);
 void wr_conn_cut(struct weir_conn *c);
 
 /*
+ * Owner: the same, with a reset unless the end of the output was sent: the peer
+ * must not take a part for the whole.
+ */
+void wr_conn_cut_short(struct weir_conn *c);
+
+/*
  * The same without waiting for the lock, which a slow send(2) may hold.  The
  * owner is told in any case; the socket stays as it is if the lock is held.
  */
@@ -420,10 +426,7 @@ int wr_conn_detach(struct weir_conn *c);
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome);
 
-/*
- * Owner: end the output, with a reset if a file was cut off: the peer must not
- * take a part for the whole.
- */
+/* Owner: end the output, with a reset if a file was cut off. */
 void wr_conn_hang_up(struct weir_conn *c);
 
 /*

@@ -61,14 +61,14 @@ static int move_piece(struct relay *r, struct way *w)
 	if (n == 0)
 		n = output_error(w->from);
 	if (n < 0) {
-		wr_conn_cut(w->to);
+		wr_conn_cut_short(w->to);
 		return (int)n;
 	}
 	w->is_over = n == 0;
 	rc = n > 0 ? wr_conn_put(w->to, data, (size_t)n)
 		   : weir_conn_shutdown(w->to, SHUT_WR);
 	if (rc < 0)
-		wr_conn_cut(w->from);
+		wr_conn_cut_short(w->from);
 	if (rc < 0 || n == 0)
 		return rc;
 	if (buffered > 0)
@@ -86,7 +86,7 @@ static int move_turn(struct relay *r, struct way *w)
 	int rc = output_error(w->to);
 
 	if (rc < 0)
-		wr_conn_cut(w->from);
+		wr_conn_cut_short(w->from);
 	else
 		rc = 1;
 	while (rc > 0 && !w->is_over && *w->bytes < end &&

@@ -1387,7 +1387,8 @@ struct weir_relay {
  * and idle_ms to that of relay, which counts from the last byte of both.
  * write_ms and lifetime_ms apply as before.  After an error of one connection
  * it cuts the other one, as weir_ref_cancel() does, so that its peer does not
- * wait.  After -EINTR the call can be repeated.
+ * wait.  On TCP that peer gets a reset, unless it had the end: it cannot take a
+ * part for the whole.  After -EINTR the call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.

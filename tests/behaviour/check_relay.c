@@ -209,6 +209,32 @@ START_TEST(an_upstream_that_resets_ends_the_client)
 }
 END_TEST
 
+static int send_part_and_reset(weir_conn *c, void *arg)
+{
+	ck_assert_int_eq(weir_conn_write(c, "part", 4), 0);
+	ck_assert_int_eq(weir_conn_flush(c), 0);
+	gate_wait(arg);
+	return reset_at_once(c, NULL);
+}
+
+START_TEST(a_part_is_not_taken_for_the_whole)
+{
+	struct gate gate = GATE_CLOSED;
+	struct plan *p = plan_new(2, 0,
+				  WEIR_SERVICE(.readable = echo_lines,
+					       .opened = send_part_and_reset,
+					       .arg = &gate));
+	struct client *c = client_open_at(p->where);
+	char rest;
+
+	client_expect(c, "part");
+	gate_open(&gate);
+	ck_assert_int_eq(client_read(c, &rest, 1), -ECONNRESET);
+	server_stop_and_check(p->server);
+	plan_end(p, -ECONNRESET);
+}
+END_TEST
+
 START_TEST(a_wake_interrupts_a_relay_which_goes_on)
 {
 	struct plan *p = plan_new(2, 0, WEIR_SERVICE(.readable = echo_lines));
@@ -413,6 +439,7 @@ int main(void)
 			 a_relay_is_cut_at_the_deadline_of_a_stop,
 			 a_client_that_resets_ends_the_upstream,
 			 an_upstream_that_resets_ends_the_client,
+			 a_part_is_not_taken_for_the_whole,
 			 a_wake_interrupts_a_relay_which_goes_on,
 			 a_thread_may_relay,
 			 a_way_that_has_ended_is_not_held_up_by_the_other,
