@@ -36,8 +36,8 @@ int wr_lookup_begin_name(struct wr_lookup **ret, const struct sockaddr *addr,
 bool wr_lookup_is_done(struct wr_lookup *l);
 
 /*
- * -EINPROGRESS; or the answer, as of wr_lookup_host() or wr_lookup_name(), after
- * which the look-up is gone.
+ * -EINPROGRESS; or the answer, as of wr_lookup_host() or wr_lookup_name(),
+ * after which the look-up is gone.
  */
 int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret);
 int wr_lookup_take_name(struct wr_lookup *l, char *name);
