@@ -8,7 +8,12 @@
  *
  * In each run: a connection is in one callback at a time, every request is
  * answered, everything sent by another thread arrives, a wake-up is delivered,
- * the stop ends in time and cuts nothing, the ledger agrees with the clients.
+ * the stop ends in time and cuts nothing but what another thread cuts, the
+ * ledger agrees with the clients, and every stack is back in its pool.
+ *
+ * A session is read byte by byte; or it asks an upstream, a server of its own,
+ * for each byte, by weir_conn_wait() or weir_relay(), and sleeps in between.
+ * Its deadlines and timers may pass at any moment: it goes on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -90,9 +95,21 @@ static struct life {
 	bool stops_twice;
 	bool has_again; /* a handler takes one byte a call */
 	bool has_sessions;
-	bool closes; /* the other thread closes some */
+	bool closes;	       /* the other thread closes some */
+	bool cancels;	       /* and cuts some */
+	bool is_hasty;	       /* sessions have short deadlines and timers */
+	weir_server *upstream; /* which sessions ask; or NULL */
+	char upstream_address[64];
+	_Atomic bool has_ticked;
 	_Atomic bool is_ending;
 } life;
+
+static void must_write(weir_conn *c, const char *byte)
+{
+	int rc = weir_conn_write(c, byte, 1);
+
+	EXPECT(rc == 0 || (life.cancels && rc == -ECANCELED));
+}
 
 static ssize_t one_byte(weir_conn *c, struct peer **p)
 {
@@ -111,7 +128,7 @@ static ssize_t one_byte(weir_conn *c, struct peer **p)
 	if (byte == '!')
 		EXPECT(weir_server_join(life.server, NULL, 0) == -EDEADLK &&
 		       weir_server_stop(life.server, 10000) == 0);
-	EXPECT(weir_conn_write(c, "e", 1) == 0);
+	must_write(c, "e");
 	return 1;
 }
 
@@ -125,7 +142,7 @@ static int serve_byte(weir_conn *c, void *arg)
 	if (p)
 		EXPECT(atomic_fetch_add(&p->inside, 1) == 0);
 	if (weir_conn_why(c) == WEIR_WAKE)
-		EXPECT(weir_conn_write(c, "w", 1) == 0);
+		must_write(c, "w");
 	if (weir_conn_why(c) == WEIR_DRAIN)
 		verdict = 0;
 	else if (one_byte(c, &p) != 1)
@@ -138,18 +155,130 @@ static int serve_byte(weir_conn *c, void *arg)
 	return verdict;
 }
 
+/* Was the wait only interrupted, or has it lasted too long?  0 or -errno. */
+static bool goes_on(weir_conn *c, ssize_t *rc)
+{
+	if (*rc != -EINTR && (*rc != -ETIMEDOUT || !life.is_hasty))
+		return false;
+	*rc = *rc == -EINTR ? weir_conn_write(c, "w", 1) : 0;
+	if (life.is_hasty && prng(2))
+		(void)weir_conn_set_timer(c, 1 + (int)prng(2));
+	return *rc == 0;
+}
+
+static void nap(weir_conn *c)
+{
+	ssize_t rc = weir_sleep((int)prng(2));
+
+	(void)goes_on(c, &rc);
+}
+
+static ssize_t echo_bytes(weir_conn *c, struct peer **p)
+{
+	ssize_t n;
+
+	do {
+		n = one_byte(c, p);
+		if (n == 1 && life.is_hasty && prng(3) == 0)
+			nap(c);
+	} while (n == 1 || goes_on(c, &n));
+	return n;
+}
+
+/* What the peer sends goes to the upstream, what that sends to the peer. */
+static ssize_t ask_for_each(weir_conn *c, weir_conn *up)
+{
+	struct weir_poll list[] = { { c, WEIR_POLL_INPUT, 0 },
+				    { up, WEIR_POLL_INPUT, 0 } };
+	char bytes[8];
+	ssize_t n;
+
+	do {
+		weir_conn *from = c;
+
+		n = weir_conn_wait(list, 2, WEIR_NEVER);
+		if (n < 0)
+			continue;
+		if (list[1].ready)
+			from = up;
+		n = weir_conn_read(from, bytes, sizeof(bytes));
+		if (n == 0)
+			return 0;
+		if (n > 0)
+			n = weir_conn_write(from == c ? up : c, bytes,
+					    (size_t)n);
+	} while (n == 0 || goes_on(c, &n));
+	return n;
+}
+
+static ssize_t relay_bytes(weir_conn *c, weir_conn *up)
+{
+	struct weir_relay relay = { .size = sizeof(relay) };
+	ssize_t n;
+
+	if (life.is_hasty)
+		relay.idle_ms = 2;
+	do
+		n = weir_relay(c, up, &relay);
+	while (goes_on(c, &n));
+	return n;
+}
+
+static ssize_t ask_upstream(weir_conn *c,
+			    ssize_t (*ask)(weir_conn *c, weir_conn *up))
+{
+	weir_conn *up;
+	ssize_t n;
+
+	do
+		n = weir_dial(&up, life.upstream_address, 0);
+	while (goes_on(c, &n));
+	if (n < 0)
+		return n;
+	n = ask(c, up);
+	weir_conn_free(up);
+	return n;
+}
+
 static int serve_session(weir_conn *c, void *arg)
 {
 	struct peer *p = NULL;
 	ssize_t n;
 
 	(void)arg;
-	while ((n = one_byte(c, &p)) == 1 || n == -EINTR)
-		if (n == -EINTR)
-			EXPECT(weir_conn_write(c, "w", 1) == 0);
+	do
+		n = one_byte(c, &p);
+	while (p == NULL && goes_on(c, &n));
+	if (p && life.upstream)
+		n = ask_upstream(c, prng(2) ? ask_for_each : relay_bytes);
+	else if (p)
+		n = echo_bytes(c, &p);
 	if (p)
 		EXPECT(atomic_fetch_sub(&p->inside, 1) == 1);
 	return (int)n;
+}
+
+static int serve_upstream(weir_conn *c, void *arg)
+{
+	char bytes[8], es[] = "eeeeeeee";
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read(c, bytes, sizeof(bytes))) > 0)
+		EXPECT(weir_conn_write(c, es, (size_t)n) == 0);
+	return (int)n;
+}
+
+static int tick(weir_conn *c, void *arg)
+{
+	int rc;
+
+	(void)c, (void)arg;
+	while ((rc = weir_sleep((int)prng(3))) == 0)
+		maybe_yield();
+	EXPECT(rc == -ESHUTDOWN);
+	atomic_store(&life.has_ticked, true);
+	return rc;
 }
 
 static void has_closed(weir_conn *c, void *arg)
@@ -176,6 +305,8 @@ static void meddle(struct peer *p, weir_ref *ref)
 		atomic_fetch_add(&p->wakes, 1);
 	if (life.closes && prng(3) == 0)
 		(void)weir_ref_close(ref);
+	if (life.cancels && prng(3) == 0)
+		(void)weir_ref_cancel(ref);
 	weir_unref(ref);
 }
 
@@ -209,6 +340,8 @@ static void take_reply(struct peer *p)
 
 	if (n < 0 && errno == EAGAIN)
 		return;
+	if (n < 0 && errno == ECONNRESET && life.cancels)
+		n = 0;
 	if (n < 0)
 		fail("a client's read says %s", strerror(errno));
 	for (ssize_t i = 0; i < n; i++) {
@@ -244,7 +377,8 @@ static void peer_send(struct peer *p, char byte)
 
 	if (n == 1)
 		p->asked++;
-	else if (!life.closes && !life.stops_in_callback && !life.stops_twice)
+	else if (!life.closes && !life.cancels && !life.stops_in_callback &&
+		 !life.stops_twice)
 		fail("a client's write says %s", strerror(errno));
 }
 
@@ -296,9 +430,22 @@ static void decide(void)
 	life.closes = prng(4) == 0;
 	life.has_again = prng(2);
 	life.has_sessions = prng(2);
+	life.is_hasty = life.has_sessions && prng(2);
 	life.stops_in_callback = prng(4) == 0;
+	life.cancels = prng(4) == 0;
 	life.stops_twice = !life.stops_in_callback && prng(4) == 0;
 	yield_injection_interval(1 + prng(2) * 3 + prng(4) * prng(8));
+}
+
+static void begin_upstream(void)
+{
+	EXPECT(weir_server_new(&life.upstream, WEIR_CONFIG(.workers = 1)) == 0);
+	snprintf(life.upstream_address, sizeof(life.upstream_address),
+		 "unix:@weir-schedules-up-%d", (int)getpid());
+	EXPECT(weir_server_listen(life.upstream, life.upstream_address,
+				  WEIR_SERVICE(.readable = serve_upstream)) ==
+	       0);
+	EXPECT(weir_server_start(life.upstream) == 0);
 }
 
 static void begin(char *address, size_t cap)
@@ -312,10 +459,22 @@ static void begin(char *address, size_t cap)
 		       life.server, address,
 		       life.has_sessions
 			       ? WEIR_SERVICE(.session = serve_session,
-					      .closed = has_closed)
+					      .closed = has_closed,
+					      .idle_ms = life.is_hasty ? 2 : 0)
 			       : WEIR_SERVICE(.readable = serve_byte,
 					      .closed = has_closed)) == 0);
+	EXPECT(weir_server_spawn(life.server, tick, NULL) == 0);
 	EXPECT(weir_server_start(life.server) == 0);
+}
+
+static void end_upstream(void)
+{
+	struct weir_report report;
+
+	EXPECT(weir_server_stop(life.upstream, 10000) == 0);
+	EXPECT(weir_server_join(life.upstream, &report, sizeof(report)) == 0);
+	EXPECT(report.ledger.open == 0 && report.ledger.cut == 0);
+	weir_server_free(life.upstream);
 }
 
 /* Every question before the stop is answered, everything sent has arrived. */
@@ -323,7 +482,7 @@ static void check_peer(const struct peer *p, bool may_be_short)
 {
 	EXPECT(atomic_load(&p->inside) == 0);
 	EXPECT(atomic_load(&p->has_closed) == 1);
-	if (p->sent != atomic_load(&p->sends))
+	if (p->sent != atomic_load(&p->sends) && !life.cancels)
 		fail("%d of %d bytes of the other thread came", p->sent,
 		     atomic_load(&p->sends));
 	if (!may_be_short && p->echoed != p->asked)
@@ -337,7 +496,7 @@ static void stop(struct peer *last)
 			await(&last[i], false);
 	if (life.stops_in_callback)
 		peer_send(&last[prng(CLIENTS)], '!');
-	if (!life.stops_in_callback || life.closes)
+	if (!life.stops_in_callback || life.closes || life.cancels)
 		EXPECT(weir_server_stop(life.server, 10000) == 0);
 }
 
@@ -345,11 +504,14 @@ static void live(void)
 {
 	struct peer *last = &life.peers[(ROUNDS - 1) * CLIENTS];
 	struct weir_report report;
+	struct weir_stats stats;
 	char address[64];
 	pthread_t other;
 	int rc;
 
 	decide();
+	if (life.has_sessions && !life.stops_in_callback && prng(2))
+		begin_upstream();
 	begin(address, sizeof(address));
 	EXPECT(pthread_create(&other, NULL, other_thread, NULL) == 0);
 	for (int round = 0; round < ROUNDS; round++)
@@ -365,12 +527,19 @@ static void live(void)
 	atomic_store(&life.is_ending, true);
 	pthread_join(other, NULL);
 	for (int i = 0; i < ROUNDS * CLIENTS; i++)
-		check_peer(&life.peers[i], life.closes ||
+		check_peer(&life.peers[i], life.closes || life.cancels ||
 						   life.stops_in_callback ||
 						   life.stops_twice);
 	EXPECT(report.ledger.accepted == ROUNDS * CLIENTS);
-	EXPECT(report.ledger.completed == ROUNDS * CLIENTS);
+	EXPECT(report.ledger.completed + report.ledger.cut ==
+	       ROUNDS * CLIENTS + 1);
+	EXPECT(report.ledger.cut == 0 || life.cancels);
 	EXPECT(report.ledger.open == 0 && report.stuck == 0);
+	EXPECT(atomic_load(&life.has_ticked));
+	EXPECT(weir_server_stats(life.server, &stats, sizeof(stats)) == 0);
+	EXPECT(stats.stacks == 0);
+	if (life.upstream)
+		end_upstream();
 	weir_server_free(life.server);
 }
 

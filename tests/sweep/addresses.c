@@ -145,13 +145,17 @@ void sweep_taken_paths(void)
 
 /* ------------------------------------------------------------- clients */
 
+/* One failure delays this by a second; many keep it from ending. */
+static int dial_limit_ms(void)
+{
+	return (sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+}
+
 static void dial(struct env *st, const char *where)
 {
 	weir_conn *c = NULL;
 	char line[16];
-	/* One failure delays this by a second; many keep it from ending. */
-	int limit_ms =
-		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+	int limit_ms = dial_limit_ms();
 	ssize_t n = weir_dial(&c, where, limit_ms);
 	struct weir_poll one = { .events = WEIR_POLL_INPUT };
 
@@ -204,7 +208,7 @@ static int spawned_dials(weir_conn *c, void *arg)
 	struct spawned *spawned = arg;
 	struct env *st = spawned->env;
 	struct weir_address found[2];
-	char where[32];
+	char where[32], name[256];
 
 	(void)c;
 	atomic_store(&spawned->has_begun, true);
@@ -214,6 +218,8 @@ static int spawned_dials(weir_conn *c, void *arg)
 		 strrchr(st->address, ':'));
 	dial(st, where);
 	expect_rc(weir_resolve(found, 2, where, 2000), "resolve");
+	expect_rc(weir_reverse(name, sizeof(name), "127.0.0.1:1", 2000),
+		  "reverse");
 	atomic_store(&spawned->has_ended, true);
 	return 0;
 }
@@ -241,6 +247,63 @@ void sweep_spawn(void)
 		poll_sleep();
 	if (rc == 0 && !atomic_load(&spawned.has_ended))
 		st.lost++;
+	env_close(&st, ENV_GRACE_MS);
+}
+
+/* An end that is not passed on, as shutdown(2) fails, ends both in this time.
+ */
+#define RELAY_IDLE_MS 1000
+
+/* To the first listener. */
+static int relay_on(weir_conn *c, void *arg)
+{
+	struct env *st = arg;
+	struct weir_relay relay = { .size = sizeof(relay),
+				    .idle_ms = RELAY_IDLE_MS * slowness() };
+	weir_conn *upstream = NULL;
+	int rc = weir_dial(&upstream, st->address, dial_limit_ms());
+
+	if (rc == 0)
+		rc = weir_relay(c, upstream, &relay);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+/* One client takes the answer slowly. */
+void sweep_relay(void)
+{
+	struct env st = { .banner = "" };
+	struct peer p[2];
+	char address[160];
+	int id;
+
+	if (!env_make(&st, WEIR_CONFIG(.workers = 2)) ||
+	    !env_listen(&st, "127.0.0.1:0", READABLE))
+		return;
+	id = weir_server_listen(st.weir, "127.0.0.1:0",
+				WEIR_SERVICE(.session = relay_on,
+					     .speaks_first = 1, .arg = &st));
+	expect_rc(id, "listen for the relay");
+	if (id < 0) {
+		weir_server_free(st.weir);
+		return;
+	}
+	(void)weir_server_address(st.weir, id, address, sizeof(address));
+	if (!env_start(&st))
+		return;
+	for (int i = 0; i < 2; i++) {
+		p[i] = peer_open_at(&st, address, i ? 2048 : 0);
+		peer_send(&p[i], "hello\nwo");
+		peer_expect(&p[i], "hello\n");
+	}
+	SOON(env_parked(&st) == 4);
+	for (int i = 0; i < 2; i++) {
+		peer_send(&p[i], "rld\nbig\n");
+		peer_half_close(&p[i]);
+		peer_expect(&p[i], "world\n");
+		peer_expect_bytes(&p[i], sweep_big(), SWEEP_BIG);
+		peer_expect_end(&p[i]);
+	}
 	env_close(&st, ENV_GRACE_MS);
 }
 
@@ -418,8 +481,7 @@ static void own_wait(struct env *st, struct own *own, bool is_accepted)
 
 static void own_dial(struct env *st, const char *where, int fd)
 {
-	int limit_ms =
-		(sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+	int limit_ms = dial_limit_ms();
 	struct own own = { .has_ended = false };
 	const struct weir_service *service =
 		WEIR_SERVICE(.readable = own_hear, .opened = own_hello,

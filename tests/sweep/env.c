@@ -205,6 +205,7 @@ static void judge(const struct env *st)
 void env_finish(struct env *st)
 {
 	struct weir_report r;
+	struct weir_stats stats;
 	const struct weir_ledger *l = &r.ledger;
 	int rc;
 
@@ -223,6 +224,9 @@ void env_finish(struct env *st)
 	if (l->accepted < (uint64_t)st->whole)
 		sweep_fail("%lu accepted, but %d served", l->accepted,
 			   st->whole);
+	if (weir_server_stats(st->weir, &stats, sizeof(stats)) < 0 ||
+	    stats.stacks != 0)
+		sweep_fail("%lu stacks are lost", stats.stacks);
 	weir_server_free(st->weir);
 	st->weir = NULL;
 	judge(st);

@@ -119,5 +119,6 @@ void sweep_unix_socket(void);
 void sweep_inherited(void);
 void sweep_dial(void);
 void sweep_spawn(void);
+void sweep_relay(void);
 
 #endif

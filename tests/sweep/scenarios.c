@@ -350,6 +350,7 @@ const struct sweep_scenario sweep_scenarios[] = {
 	{ "file_transfer", file_transfer },
 	{ "dial", sweep_dial },
 	{ "spawn", sweep_spawn },
+	{ "relay", sweep_relay },
 	{ "reads", sweep_reads },
 	{ "misuse", sweep_misuse },
 	{ "changes", sweep_changes },
