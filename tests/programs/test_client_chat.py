@@ -11,7 +11,7 @@ import subprocess
 import threading
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal,
-                      TestCase, main, program, read_all, read_exactly,
+                      TestCase, in_time, main, program, read_all, read_exactly,
                       read_pieces, reset, run, until)
 
 PROMPT = b">> "
@@ -95,26 +95,33 @@ class OnAPipe(TestCase):
     """No prompts and no marks; a line waits for the answer to the last."""
 
     def test_the_documents_operator(self):
-        for piece in (65536, 1):
+        lines = [b"hello", "schön".encode(), b"\xff\xfe", b"windup"]
+
+        def dialogue(piece):
             operator = Operator(b"good morning", "Grüße, 世界".encode(), b"ok",
                                 piece=piece)
-            lines = [b"hello", "schön".encode(), b"\xff\xfe", b"windup"]
-            with self.subTest(piece=piece), PythonServer(operator) as server:
+            with PythonServer(operator) as server:
                 result = chat(server.address, b"\n".join(lines) +
                               b"\nnot sent\n")
             self.assertEqual((result.returncode, result.stderr), (0, b""))
             self.assertEqual(result.stdout, "good morning\nGrüße, 世界\nok\n"
                              .encode())
             self.assertEqual(operator.heard, lines)
+        for piece in (65536, 1):
+            with self.subTest(piece=piece):
+                in_time(lambda: dialogue(piece))
 
     def test_the_operator_ends_it(self):
-        for piece in (65536, 1):
+        def dialogue(piece):
             operator = Operator(b"hi", b"windup", piece=piece)
-            with self.subTest(piece=piece), PythonServer(operator) as server:
+            with PythonServer(operator) as server:
                 result = chat(server.address, b"one\ntwo\nthree\n")
             self.assertEqual((result.returncode, result.stdout,
                               result.stderr), (0, b"hi\nwindup\n", b""))
             self.assertEqual(operator.heard, [b"one", b"two"])
+        for piece in (65536, 1):
+            with self.subTest(piece=piece):
+                in_time(lambda: dialogue(piece))
 
     def test_the_operator_answers_a_goodbye(self):
         operator = Operator(b"hi", b"see you")
@@ -370,15 +377,18 @@ class Failures(TestCase):
                 sock.recv(100)
                 sock.sendall(words)
             return handler
+
+        def dialogue(count, words):
+            with PythonServer(ends(count, words)) as server:
+                result = chat(server.address, b"x\n" * 5)
+                self.check_failure(result, server.address,
+                                   "closed the connection")
+                self.assertEqual(result.stdout, b"yes\n" * count +
+                                 (words and words + b"\n"))
         for count in (0, 1, 2):
             for words in (b"", b"bye", b"windup, I mean"):
-                with self.subTest(count=count, words=words), \
-                        PythonServer(ends(count, words)) as server:
-                    result = chat(server.address, b"x\n" * 5)
-                    self.check_failure(result, server.address,
-                                       "closed the connection")
-                    self.assertEqual(result.stdout, b"yes\n" * count +
-                                     (words and words + b"\n"))
+                with self.subTest(count=count, words=words):
+                    in_time(lambda: dialogue(count, words))
 
     def test_the_peer_resets(self):
         def resets(count):
@@ -501,8 +511,8 @@ class OnATerminal(TestCase):
                 self.assertEqual(user.end(), 0)
 
     def test_what_comes_at_the_prompt_is_shown_and_the_line_kept(self):
-        for size in (None, 1):
-            with self.subTest(size=size), conversation() as (user, peer):
+        def dialogue(size):
+            with conversation() as (user, peer):
                 user.expect(PROMPT)
                 user.type("grß\x1b[D".encode())
                 user.expect("grß".encode())
@@ -512,6 +522,9 @@ class OnATerminal(TestCase):
                 heard = until(lambda: peer.wait().recv(100), "the line")
                 if heard != "grß\x1b[Dü".encode():  # without libedit
                     self.assertEqual(heard, "grüß".encode())
+        for size in (None, 1):
+            with self.subTest(size=size):
+                in_time(lambda: dialogue(size))
 
     def test_a_prompt_where_nothing_is_typed_leaves_no_trace(self):
         with conversation() as (user, peer):
@@ -595,12 +608,15 @@ class OnATerminal(TestCase):
             user.expect(b">>  one\r\n>>  two\r\n>>  \r\n>>  three\r\n" + PROMPT)
 
     def test_control_characters_are_shown_not_obeyed(self):
-        for size in (None, 1):
-            with self.subTest(size=size), conversation() as (user, peer):
+        def dialogue(size):
+            with conversation() as (user, peer):
                 user.expect(PROMPT)
                 peer.says("\x1b[2J\r\u009b1m🙂".encode() + b"\xe2\x82", size)
                 user.expect("\\x1b[2J\\x0d\\xc2\\x9b1m🙂\\xe2\\x82\r\n"
                             .encode() + PROMPT)
+        for size in (None, 1):
+            with self.subTest(size=size):
+                in_time(lambda: dialogue(size))
 
     def test_interrupted_at_the_prompt(self):
         for term in TERMS:

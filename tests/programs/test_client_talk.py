@@ -11,8 +11,8 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, documents_server, main, nobody, program,
-                      read_all, reset, run, until)
+                      TestCase, documents_server, in_time, main, nobody,
+                      program, read_all, reset, run, until)
 
 PROMPT = b"Enter message: "
 
@@ -208,13 +208,16 @@ class OnAPipe(TestCase):
                 for piece in in_pieces(answer, 1000):
                     sock.sendall(piece)
             read_all(sock)
-        with PythonServer(other) as server:
-            # What may be of the known form is waited for all that time.
-            result = talk(server.address, b"you too\n" * len(answers),
-                          "-t", "%ds" % (DEADLINE / 10))
-        self.assertEqual(result.returncode, 0, result)
-        self.assertEqual(result.stdout, b"Welcome\n" + b"".join(
-            a if a.endswith(b"\n") else a + b"\n" for a in answers))
+
+        def dialogue():
+            with PythonServer(other) as server:
+                # What may be of the known form is waited for all that time.
+                result = talk(server.address, b"you too\n" * len(answers),
+                              "-t", "%ds" % (DEADLINE / 10))
+            self.assertEqual(result.returncode, 0, result)
+            self.assertEqual(result.stdout, b"Welcome\n" + b"".join(
+                a if a.endswith(b"\n") else a + b"\n" for a in answers))
+        in_time(dialogue)
 
     def test_an_echo_server_without_banner(self):
         with Server("echo@127.0.0.1:0") as server:
