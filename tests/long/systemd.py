@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: MIT
 """A systemd of the test's own, in namespaces without anything of the host's,
 restarts weir-server under load: with --keep-listeners, and with the installed
-unit and its socket.  No client is lost or refused, also not after a crash.
+unit and its socket.  No client is lost or refused, also not after a crash.  A
+reload of the unit loses none either, and takes effect.
+The commands of docs/DEPLOYING.md work there as they are written.
 
-systemd.py --drive is what the unit drive.service runs inside."""
+systemd.py --drive FUNCTION FOLDER is what the unit drive.service runs inside."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,12 +21,14 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 from test_server_upgrade import real_program  # noqa: E402
-from weirtest import (DEADLINE, TestCase, program,  # noqa: E402
-                      shared_libraries, until)
+from weirtest import (DEADLINE, TestCase, connect, program,  # noqa: E402
+                      read_exactly, shared_libraries, until)
 
 SYSTEMD = "/lib/systemd/systemd"
 RATE, SECONDS, RESTARTS = 300, 15, 8
 KEPT, PASSED = "127.0.0.1:7007", "127.0.0.1:7008"
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PAGE = os.path.join(TOP, "docs", "DEPLOYING.md")
 
 # Becomes the first process of its namespaces.
 BOOT = """
@@ -32,6 +38,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /sys/fs/cgroup
 umount /sys/fs/cgroup
 mount -t cgroup2 none /sys/fs/cgroup
+mount -t tmpfs tmpfs /etc/systemd/system
 ip link set lo up
 mkdir -p /run/systemd/system
 cp -r "$1"/. /run/systemd/system
@@ -58,7 +65,7 @@ DRIVE = """
 DefaultDependencies=no
 [Service]
 Type=oneshot
-ExecStart=%s %s --drive %s
+ExecStart=%s %s --drive %s %s
 Environment=%s
 ExecStopPost=/bin/kill -s RTMIN+4 1
 TimeoutStartSec=200
@@ -70,12 +77,21 @@ def is_quiet(*command):
                           stderr=subprocess.DEVNULL).returncode == 0
 
 
+def is_denied():
+    try:
+        with connect(PASSED) as sock:
+            sock.sendall(b"x")
+            return sock.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
 def drive(folder):
     """Inside: restarts and crashes under load.  The result goes to a file."""
     found = {}
     for unit, where, ways in (
             ("keep.service", KEPT, ("restart", "kill")),
-            ("weir-server@echo.service", PASSED, ("restart",))):
+            ("weir-server@echo.service", PASSED, ("restart", "reload"))):
         if unit.startswith("weir-server@"):
             is_quiet("systemctl", "start", "weir-server@echo.socket")
         is_quiet("systemctl", "start", unit)
@@ -88,8 +104,8 @@ def drive(folder):
             count = 0
             while load.poll() is None and count < RESTARTS:
                 time.sleep(1)
-                command = (["restart", unit] if way == "restart" else
-                           ["kill", "-s", "KILL", unit])
+                command = (["kill", "-s", "KILL", unit] if way == "kill" else
+                           [way, unit])
                 count += is_quiet("systemctl", *command)
             load.wait()
             with open(path) as file:
@@ -97,6 +113,36 @@ def drive(folder):
             found["%s %s" % (way, unit)] = dict(
                 metrics, restarts=count,
                 is_active=is_quiet("systemctl", "is-active", unit))
+    with open(os.path.join(folder, "units", "config"), "w") as file:
+        file.write("access = deny 127.0.0.0/8\n")
+    is_quiet("systemctl", "reload", "weir-server@echo.service")
+    until(is_denied, "the effect of a reload")
+    tell(folder, found)
+
+
+def follow_page(folder):
+    """Inside: the commands of the page.  Each leaves a server that serves."""
+    with open(PAGE) as file:
+        blocks = re.findall(r"^```sh\n(.*?)^```", file.read(), re.M | re.S)
+    found = {}
+    for commands in blocks:
+        result = subprocess.run(["sh", "-e", "-c", commands],
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+        found[commands] = [result.returncode, result.stdout.decode()]
+        if result.returncode == 0 and not is_served(KEPT):
+            found[commands] = [-1, "no echo"]
+    tell(folder, found)
+
+
+def is_served(where):
+    with contextlib.suppress(OSError), connect(where) as sock:
+        sock.sendall(b"hello")
+        return read_exactly(sock, 5) == b"hello"
+    return False
+
+
+def tell(folder, found):
     with open(os.path.join(folder, "found.tmp"), "w") as file:
         json.dump(found, file)
     os.rename(os.path.join(folder, "found.tmp"),
@@ -118,29 +164,29 @@ class Systemd(TestCase):
         with open(path, "w") as file:
             file.write(text)
 
-    def write_units(self):
+    def write_units(self, function, options):
         server = os.path.abspath(real_program())
         self.write("keep.service", KEEP % (server, shared_libraries()))
-        top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..",
-                           "..")
-        shutil.copy(os.path.join(top, "server", "weir-server@.socket"),
+        shutil.copy(os.path.join(TOP, "server", "weir-server@.socket"),
                     self.where + "/units")
         with open(os.path.join(os.path.dirname(program("WEIR_SERVER")),
                                "weir-server@.service")) as file:
             service = file.read()
         self.write("weir-server@.service", service)
-        self.write("weir-server@.service.d/here.conf", """
+        self.write("weir-server@.service.d/00-here.conf", """
 [Unit]
 DefaultDependencies=no
 [Service]
 ExecStart=
 ExecStart=%s $WEIR_OPTIONS %%i@fd:%%i
+Environment="WEIR_OPTIONS=%s"
 Environment=LD_LIBRARY_PATH=%s
 DynamicUser=no
 ProtectHome=no
 PrivateTmp=no
-""" % (server, libraries))
-        self.write("weir-server@.socket.d/here.conf", """
+""" % (server, options, shared_libraries()))
+        self.write("config", "log-level = info\n")
+        self.write("weir-server@.socket.d/00-here.conf", """
 [Unit]
 DefaultDependencies=no
 [Socket]
@@ -148,12 +194,14 @@ ListenStream=
 ListenStream=%s
 """ % PASSED)
         self.write("drive.service", DRIVE % (
-            sys.executable, os.path.abspath(__file__), self.where,
+            sys.executable, os.path.abspath(__file__), function.__name__,
+            self.where,
             " ".join("%s=%s" % (name, os.path.abspath(program(name)))
                      for name in ("WEIR_SERVER", "WEIR_CLIENT"))))
 
-    def test_restarts_and_crashes_under_load(self):
-        self.write_units()
+    def boot(self, function, options=""):
+        """Returns what the function has told."""
+        self.write_units(function, options)
         boot = subprocess.Popen(
             ["unshare", "--pid", "--mount", "--net", "--cgroup", "--uts",
              "--ipc", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
@@ -167,16 +215,25 @@ ListenStream=%s
               "the result", 10 * DEADLINE)
         self.assertTrue(os.path.exists(path), boot.stderr.read()
                         if boot.poll() is not None else b"")
-        with open(path) as file:
-            found = json.load(file)
         boot.stderr.close()
+        with open(path) as file:
+            return json.load(file)
+
+    def test_the_commands_of_the_page_work(self):
+        found = self.boot(follow_page)
+        self.assertGreater(len(found), 4)
+        for commands, (status, output) in found.items():
+            self.assertEqual(status, 0, commands + output)
+
+    def test_restarts_and_crashes_under_load(self):
+        found = self.boot(drive, "--config %s/units/config" % self.where)
         for what, metrics in found.items():
             print("%s: %d times, %d clients, %d lost, max %.0f ms" % (
                 what, metrics["restarts"], metrics["answered"],
                 metrics["errors"], metrics["max"] / 1e6), file=sys.stderr)
             self.assertTrue(metrics["is_active"], what)
             self.assertGreater(metrics["restarts"], 3, what)
-            if what.startswith("restart"):
+            if not what.startswith("kill"):
                 self.assertEqual(metrics["errors"], 0, what)
             # A crash loses those that are served, and no other.
             self.assertEqual(metrics["refused"], 0, what)
@@ -184,6 +241,6 @@ ListenStream=%s
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--drive"]:
-        drive(sys.argv[2])
+        globals()[sys.argv[2]](sys.argv[3])
     else:
         unittest.main(verbosity=2)
