@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "../cli/text.h"
+#include "certificate.h"
 #include "journal.h"
 #include "out.h"
 
@@ -259,6 +260,7 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 	int64_t now = day_ms();
 	struct line l = { .len = 0 };
 	char peer[PEER_TEXT], duration[32];
+	struct certificate_peer tls;
 
 	add_time(&l, "time", now);
 	add_text(&l, "service", log->service);
@@ -267,6 +269,11 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 		 weir_conn_peer(c, peer, sizeof(peer)) < 0 ? "unknown" : peer);
 	if (weir_conn_via(c, peer, sizeof(peer)) > 0)
 		add_text(&l, "via", peer);
+	if (certificate_describe(c, &tls)) {
+		add_text(&l, "tls", tls.version);
+		if (tls.client[0])
+			add_text(&l, "client", tls.client);
+	}
 	add_number(&l, "id", weir_conn_id(c));
 	add_time(&l, "start", now - s->age_ms);
 	snprintf(duration, sizeof(duration), "%lld.%03lld",

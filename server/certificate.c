@@ -28,31 +28,74 @@ static bool is_about(const char *why, const char *path)
 	return path && strncmp(why, path, len) == 0 && why[len] == ':';
 }
 
-static const char *option_of(const struct options *o, const char *why)
+static bool is_about_any(const char *why, const char *const *paths,
+			 size_t count)
 {
-	if (is_about(why, o->tls_certificate))
+	for (size_t i = 0; i < count; i++)
+		if (is_about(why, paths[i]))
+			return true;
+	return false;
+}
+
+static const char *option_of(const struct tls_options *t, const char *why)
+{
+	if (is_about_any(why, t->certificates, t->certificate_count))
 		return "certificate";
-	if (is_about(why, o->tls_key))
+	if (is_about_any(why, t->keys, t->key_count))
 		return "key";
-	return is_about(why, o->tls_client_ca) ? "client-ca" : "certificate";
+	if (is_about(why, "alpn"))
+		return "alpn";
+	if (is_about(why, "client_names"))
+		return "client-names";
+	if (is_about(why, t->ticket_keys))
+		return "ticket-keys";
+	return is_about(why, t->client_ca) ? "client-ca" : "certificate";
+}
+
+static int client_mode(const struct tls_options *t)
+{
+	if (!t->client_ca)
+		return WEIR_TLS_NO_CLIENT;
+	return t->client && strcmp(t->client, "ask") == 0
+		       ? WEIR_TLS_ASK_CLIENT
+		       : WEIR_TLS_REQUIRE_CLIENT;
+}
+
+static int make_context(struct weir_tls **ret, const struct tls_options *t,
+			char *why, size_t cap)
+{
+	bool is_new = t->min && strcmp(t->min, "1.3") == 0;
+	int rc = weir_tls_new(
+		ret,
+		WEIR_TLS(.certificate = t->certificates[0], .key = t->keys[0],
+			 .ca = t->client_ca, .client = client_mode(t),
+			 .client_names = t->client_names, .alpn = t->alpn,
+			 .ticket_keys = t->ticket_keys,
+			 .min_version = is_new ? WEIR_TLS_1_3 : WEIR_TLS_1_2),
+		why, cap);
+
+	for (size_t i = 1; rc == 0 && i < t->certificate_count; i++) {
+		rc = weir_tls_add(*ret, t->certificates[i], t->keys[i], why,
+				  cap);
+		if (rc < 0) {
+			weir_tls_free(*ret);
+			*ret = NULL;
+		}
+	}
+	return rc;
 }
 
 bool certificate_load(struct options *o)
 {
+	const struct tls_options *t = &o->tls_options;
 	char why[512] = "out of memory";
-	int client =
-		o->tls_client_ca ? WEIR_TLS_REQUIRE_CLIENT : WEIR_TLS_NO_CLIENT;
 	int rc;
 
-	if (!o->tls_certificate)
+	if (!t->certificate_count)
 		return true;
-	rc = weir_tls_new(&o->tls,
-			  WEIR_TLS(.certificate = o->tls_certificate,
-				   .key = o->tls_key, .ca = o->tls_client_ca,
-				   .client = client),
-			  why, sizeof(why));
+	rc = make_context(&o->tls, t, why, sizeof(why));
 	if (rc < 0)
-		cli_error("--tls-%s: %s", option_of(o, why), why);
+		cli_error("--tls-%s: %s", option_of(t, why), why);
 	return rc >= 0;
 }
 
@@ -62,18 +105,56 @@ void certificate_free(struct options *o)
 	o->tls = NULL;
 }
 
-void certificate_print(const struct options *o)
+static void print_pair(const char *certificate, const char *key)
 {
 	char names[1024];
+	struct weir_tls *one;
 
-	(void)weir_tls_names(o->tls, names, sizeof(names));
-	options_print_text("tls-certificate", o->tls_certificate);
+	options_print_text("tls-certificate", certificate);
+	if (weir_tls_new(&one, WEIR_TLS(.certificate = certificate, .key = key),
+			 NULL, 0) < 0)
+		return; /* it has just been replaced */
+	(void)weir_tls_names(one, names, sizeof(names));
 	stream_print("certificate of \"%s\", %lld days left\n", names,
-		     (long long)(weir_tls_expires(o->tls) / DAY_S));
-	if (o->tls_key)
-		options_print_text("tls-key", o->tls_key);
-	if (o->tls_client_ca)
-		options_print_text("tls-client-ca", o->tls_client_ca);
+		     (long long)(weir_tls_expires(one) / DAY_S));
+	weir_tls_free(one);
+	if (key)
+		options_print_text("tls-key", key);
+}
+
+static void print_given(const char *name, const char *value)
+{
+	if (value)
+		options_print_text(name, value);
+}
+
+void certificate_print(const struct options *o)
+{
+	const struct tls_options *t = &o->tls_options;
+
+	for (size_t i = 0; i < t->certificate_count; i++)
+		print_pair(t->certificates[i], t->keys[i]);
+	print_given("tls-client-ca", t->client_ca);
+	print_given("tls-client", t->client);
+	print_given("tls-client-names", t->client_names);
+	print_given("tls-alpn", t->alpn);
+	print_given("tls-min", t->min);
+	print_given("tls-ticket-keys", t->ticket_keys);
+}
+
+bool certificate_describe(weir_conn *c, struct certificate_peer *ret)
+{
+	struct weir_tls_info info;
+
+	if (weir_conn_tls(c, &info, sizeof(info)) < 0 || !info.version[0])
+		return false;
+	snprintf(ret->version, sizeof(ret->version), "%.15s",
+		 strncmp(info.version, "TLSv", 4) == 0 ? info.version + 4
+						       : info.version);
+	if (weir_conn_tls_name(c, WEIR_TLS_NAME_SUBJECT, 0, ret->client,
+			       sizeof(ret->client)) < 0)
+		ret->client[0] = '\0';
+	return true;
 }
 
 int64_t certificate_expires(const struct options *o)
@@ -103,6 +184,12 @@ bool certificate_replace(weir_server *s, const struct listeners *l,
 }
 
 #else
+
+bool certificate_describe(weir_conn *c, struct certificate_peer *ret)
+{
+	(void)c, (void)ret;
+	return false;
+}
 
 bool certificate_is_built(const char *what)
 {

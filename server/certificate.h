@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The certificate of all listeners with +tls.  In a build without TLS none has
- * it: the options and +tls are errors.
+ * The certificates of all listeners with +tls.  In a build without TLS none has
+ * them: the options and +tls are errors.
  */
 #ifndef SERVER_CERTIFICATE_H
 #define SERVER_CERTIFICATE_H
@@ -27,6 +27,14 @@ void certificate_print(const struct options *o);
 
 /* Seconds until it ends; INT64_MAX: there is none. */
 int64_t certificate_expires(const struct options *o);
+
+struct certificate_peer {
+	char version[16]; /* "1.3" */
+	char client[512]; /* subject of its certificate; "": none is verified */
+};
+
+/* Owner.  False: the connection has no TLS, or its handshake is not over. */
+bool certificate_describe(weir_conn *c, struct certificate_peer *ret);
 
 /* Before the service is listened for. */
 void certificate_use(struct weir_service *service, const struct options *o);

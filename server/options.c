@@ -49,6 +49,11 @@ enum {
 	OPT_TLS_CERTIFICATE,
 	OPT_TLS_KEY,
 	OPT_TLS_CLIENT_CA,
+	OPT_TLS_CLIENT,
+	OPT_TLS_CLIENT_NAMES,
+	OPT_TLS_ALPN,
+	OPT_TLS_MIN,
+	OPT_TLS_TICKET_KEYS,
 	OPT_RULES,
 	OPT_PER_SOURCE,
 	OPT_EARLY_DROP,
@@ -116,12 +121,29 @@ static const struct cli_option table[] = {
 	{ "tls-certificate", OPT_TLS_CERTIFICATE, "FILE",
 	  "of listeners with +tls: the certificate and\n"
 	  "those up to its authority, in PEM; a reload\n"
-	  "reads it again" },
+	  "reads it again; several times: the client's\n"
+	  "SNI chooses, or it gets the first" },
 	{ "tls-key", OPT_TLS_KEY, "FILE",
-	  "its key (default: in the same file)" },
+	  "its key (default: in the same file); as\n"
+	  "many as certificates" },
 	{ "tls-client-ca", OPT_TLS_CLIENT_CA, "FILE",
 	  "serve only clients with a certificate that\n"
 	  "one of these authorities has signed" },
+	{ "tls-client", OPT_TLS_CLIENT, "MODE",
+	  "require that certificate (default), or ask:\n"
+	  "clients without one are served, too" },
+	{ "tls-client-names", OPT_TLS_CLIENT_NAMES, "HOSTS",
+	  "that certificate has one of these names, such\n"
+	  "as a.example,b.example" },
+	{ "tls-alpn", OPT_TLS_ALPN, "LIST",
+	  "protocols to agree on, best first, such as\n"
+	  "h2,http/1.1" },
+	{ "tls-min", OPT_TLS_MIN, "VERSION",
+	  "oldest version of TLS: 1.2 (default) or 1.3" },
+	{ "tls-ticket-keys", OPT_TLS_TICKET_KEYS, "FILE",
+	  "keys of resumption tickets, for several\n"
+	  "servers: 1 to 3 of 80 bytes, the first one\n"
+	  "makes tickets" },
 	{ "log-level", 'l', "LEVEL",
 	  "error, warning, info or debug (default\n"
 	  "info; warning if a chat uses the terminal)" },
@@ -351,6 +373,26 @@ static bool parse_opt_access_format(struct options *o)
 	return false;
 }
 
+static bool parse_opt_tls(const char *name, const char **ret)
+{
+	char option[32];
+
+	snprintf(option, sizeof(option), "--tls-%s", name);
+	*ret = optarg;
+	return certificate_is_built(option);
+}
+
+static bool parse_opt_tls_file(const char *name, const char **files,
+			       size_t *count)
+{
+	if (*count == OPTIONS_CERTIFICATES) {
+		cli_error("--tls-%s: '%s' is one too many, at most %d", name,
+			  optarg, OPTIONS_CERTIFICATES);
+		return false;
+	}
+	return parse_opt_tls(name, &files[(*count)++]);
+}
+
 static bool parse_opt_early_drop(struct options *o)
 {
 	int start, percent, full, len = 0;
@@ -568,14 +610,26 @@ static bool apply_option(struct options *o, int key)
 	case OPT_PROXY_TRUST:
 		return parse_opt_proxy_trust(o);
 	case OPT_TLS_CERTIFICATE:
-		o->tls_certificate = optarg;
-		return certificate_is_built("--tls-certificate");
+		return parse_opt_tls_file("certificate",
+					  o->tls_options.certificates,
+					  &o->tls_options.certificate_count);
 	case OPT_TLS_KEY:
-		o->tls_key = optarg;
-		return certificate_is_built("--tls-key");
+		return parse_opt_tls_file("key", o->tls_options.keys,
+					  &o->tls_options.key_count);
 	case OPT_TLS_CLIENT_CA:
-		o->tls_client_ca = optarg;
-		return certificate_is_built("--tls-client-ca");
+		return parse_opt_tls("client-ca", &o->tls_options.client_ca);
+	case OPT_TLS_CLIENT:
+		return parse_opt_tls("client", &o->tls_options.client);
+	case OPT_TLS_CLIENT_NAMES:
+		return parse_opt_tls("client-names",
+				     &o->tls_options.client_names);
+	case OPT_TLS_ALPN:
+		return parse_opt_tls("alpn", &o->tls_options.alpn);
+	case OPT_TLS_MIN:
+		return parse_opt_tls("min", &o->tls_options.min);
+	case OPT_TLS_TICKET_KEYS:
+		return parse_opt_tls("ticket-keys",
+				     &o->tls_options.ticket_keys);
 	case OPT_RULES:
 		o->rules = optarg;
 		return true;
@@ -691,17 +745,37 @@ static bool check_proxy(const struct options *o)
 static bool check_tls(const struct options *o)
 {
 	const struct listener *first = listeners_tls(&o->listeners);
-	const char *given = o->tls_certificate ? "certificate"
-			    : o->tls_key       ? "key"
-			    : o->tls_client_ca ? "client-ca"
-					       : NULL;
+	const struct tls_options *t = &o->tls_options;
+	const char *given = t->certificate_count ? "certificate"
+			    : t->key_count	 ? "key"
+			    : t->client_ca	 ? "client-ca"
+			    : t->client		 ? "client"
+			    : t->client_names	 ? "client-names"
+			    : t->alpn		 ? "alpn"
+			    : t->min		 ? "min"
+			    : t->ticket_keys	 ? "ticket-keys"
+						 : NULL;
 
 	if (given && !first)
 		cli_error("--tls-%s: no listener here has +tls", given);
 	else if (first && !certificate_is_built(first->spec))
 		return false;
-	else if (first && !o->tls_certificate)
+	else if (first && !t->certificate_count)
 		cli_error("'%s' needs --tls-certificate FILE", first->spec);
+	else if (t->key_count && t->key_count != t->certificate_count)
+		cli_error("--tls-key: %zu keys for %zu certificates; give one "
+			  "for each, or none",
+			  t->key_count, t->certificate_count);
+	else if ((t->client || t->client_names) && !t->client_ca)
+		cli_error("--tls-%s needs --tls-client-ca",
+			  t->client ? "client" : "client-names");
+	else if (t->client && strcmp(t->client, "ask") != 0 &&
+		 strcmp(t->client, "require") != 0)
+		cli_error("--tls-client: '%s' is neither ask nor require",
+			  t->client);
+	else if (t->min && strcmp(t->min, "1.2") != 0 &&
+		 strcmp(t->min, "1.3") != 0)
+		cli_error("--tls-min: '%s' is neither 1.2 nor 1.3", t->min);
 	else
 		return true;
 	return false;
@@ -724,7 +798,7 @@ const char *options_reloaded_file(const struct options *o)
 
 	return o->config_file ? o->config_file
 	       : rules	      ? rules
-			      : o->tls_certificate;
+			      : o->tls_options.certificates[0];
 }
 
 static int make_rules(struct options *o, char *why, size_t cap)

@@ -17,6 +17,17 @@
 #include "config_file.h"
 #include "listeners.h"
 
+#define OPTIONS_CERTIFICATES 16
+
+/* As given; NULL and 0: not given. */
+struct tls_options {
+	const char *certificates[OPTIONS_CERTIFICATES]; /* files */
+	const char *keys[OPTIONS_CERTIFICATES];		/* as many, or none */
+	size_t certificate_count, key_count;
+	const char *client_ca, *client, *client_names;
+	const char *alpn, *min, *ticket_keys;
+};
+
 struct options {
 	struct weir_config config;
 	struct weir_service limits; /* deadlines and mode, for each listener */
@@ -30,7 +41,7 @@ struct options {
 	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
 	const char *rules; /* of --access, as given */
-	const char *tls_certificate, *tls_key, *tls_client_ca; /* files */
+	struct tls_options tls_options;
 	struct weir_tls *tls; /* made of them; NULL: no listener has TLS */
 	const char *user;
 	const char *root; /* of --chroot */

@@ -144,6 +144,16 @@ static bool allow_listeners(int rules, const struct listeners *l)
 	return true;
 }
 
+static bool allow_tls(int rules, const struct tls_options *t)
+{
+	for (size_t i = 0; i < t->certificate_count; i++)
+		if (!allow_linked(rules, t->certificates[i]) ||
+		    !allow_linked(rules, t->keys[i]))
+			return false;
+	return allow_linked(rules, t->client_ca) &&
+	       allow_linked(rules, t->ticket_keys);
+}
+
 /*
  * What reloads read, and what a stop removes.  Behind another root there are no
  * reloads, and the paths of their files mean nothing.
@@ -156,9 +166,7 @@ static bool allow_all(int rules, const struct options *o)
 		return true;
 	return allow_beside(rules, o->config_file, READ_FILE) &&
 	       allow_beside(rules, options_rules_file(o), READ_FILE) &&
-	       allow_linked(rules, o->tls_certificate) &&
-	       allow_linked(rules, o->tls_key) &&
-	       allow_linked(rules, o->tls_client_ca) &&
+	       allow_tls(rules, &o->tls_options) &&
 	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&
 	       allow_listeners(rules, &o->listeners);

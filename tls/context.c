@@ -3,7 +3,6 @@
  * Contexts.  A context does not change once it is used, so no handshake sees a
  * part of a change: a reload makes another context.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -47,6 +46,7 @@ void tls_unref(struct weir_tls *tls)
 	free_sites(tls);
 	wr_sys_free(tls->name);
 	wr_sys_free(tls->alpn);
+	tls_tickets_fini(&tls->tickets);
 	wr_sys_free(tls);
 }
 
@@ -116,9 +116,17 @@ static int check_config(const struct weir_tls_config *c, bool is_client,
 	if (!is_client && c->client && c->ca == NULL)
 		return tls_refuse(why, -EINVAL,
 				  "clients are verified, and there is no ca");
-	if (!is_client && !c->client && (c->ca || c->crl))
+	if (!is_client && !c->client && (c->ca || c->crl || c->client_names))
 		return tls_refuse(why, -EINVAL,
-				  "ca and crl are for clients that are asked");
+				  "ca, crl and client_names are for clients "
+				  "that are asked");
+	if (is_client && (c->client_names || c->ticket_keys))
+		return tls_refuse(why, -EINVAL,
+				  "client_names and ticket_keys are for a "
+				  "server");
+	if (c->ticket_lifetime_s < 0)
+		return tls_refuse(why, -EINVAL, "ticket_lifetime_s is %d",
+				  c->ticket_lifetime_s);
 	return 0;
 }
 
@@ -290,6 +298,30 @@ static int set_session_context(SSL_CTX *ssl, const struct weir_tls_config *c)
 	return ok;
 }
 
+/* A client's certificate has to have one of them. */
+static int set_client_names(SSL_CTX *ssl, const char *list,
+			    const struct tls_why *why)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ssl);
+
+	X509_VERIFY_PARAM_set_hostflags(
+		param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+			       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	for (;; list++) {
+		size_t len = strcspn(list, ",");
+
+		if (len == 0 || list[0] == '.')
+			return tls_refuse(why, -EINVAL,
+					  "client_names: '%s' is no host",
+					  list);
+		if (X509_VERIFY_PARAM_add1_host(param, list, len) != 1)
+			return tls_refuse(why, -ENOMEM, "no memory");
+		list += len;
+		if (*list == '\0')
+			return 0;
+	}
+}
+
 /* One certificate; NULL: a client without one. */
 static int make_site(struct weir_tls *tls, struct tls_site *site,
 		     const char *certificate, const char *key,
@@ -302,12 +334,15 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 					  : TLS_server_method());
 	if (site->ssl == NULL || !set_protocol(site->ssl, tls) ||
 	    !set_alpn_of(site->ssl, tls) ||
-	    !set_session_context(site->ssl, &tls->config))
+	    !set_session_context(site->ssl, &tls->config) ||
+	    (!is_client && !tls_tickets_use(site->ssl, &tls->tickets)))
 		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
 	if (certificate)
 		rc = tls_load_pair(site, certificate, key, why);
 	if (rc == 0)
 		rc = tls_load_trust(site->ssl, &tls->config, is_client, why);
+	if (rc == 0 && tls->config.client_names)
+		rc = set_client_names(site->ssl, tls->config.client_names, why);
 	SSL_CTX_set_verify(site->ssl, verify_mode(tls), NULL);
 	if (!is_client) {
 		SSL_CTX_set_tlsext_servername_callback(site->ssl, choose_site);
@@ -337,6 +372,7 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 	if (tls == NULL)
 		return tls_refuse(why, rc, "no memory");
 	atomic_store(&tls->refs, 1);
+	(void)pthread_mutex_init(&tls->tickets.lock, NULL);
 	tls->layer.maker = &maker;
 	tls->layer.speaks_first = is_client;
 	if (rc == 0)
@@ -345,6 +381,9 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 		rc = check_config(&tls->config, is_client, why);
 	if (rc == 0)
 		rc = copy_strings(tls, why);
+	if (rc == 0)
+		rc = tls_tickets_init(&tls->tickets, tls->config.ticket_keys,
+				      tls->config.ticket_lifetime_s, why);
 	if (rc == 0)
 		rc = make_site(tls, &tls->first, tls->config.certificate,
 			       tls->config.key, why);
@@ -422,69 +461,6 @@ int64_t weir_tls_expires(const weir_tls *tls)
 		least = left < least ? left : least;
 	}
 	return least;
-}
-
-/* With a space in front, unless it is the first; 0 or -ENOSPC. */
-static int add_name(char *buf, size_t cap, const char *name, size_t len)
-{
-	size_t used = strlen(buf);
-
-	if (used + (used > 0) + len >= cap)
-		return -ENOSPC;
-	if (used > 0)
-		buf[used++] = ' ';
-	for (size_t i = 0; i < len; i++)
-		buf[used + i] = name[i] > ' ' && name[i] <= '~' ? name[i] : '?';
-	buf[used + len] = '\0';
-	return 0;
-}
-
-static int add_general_name(char *buf, size_t cap, const GENERAL_NAME *name)
-{
-	const ASN1_STRING *text;
-	char ip[INET6_ADDRSTRLEN];
-	int type, len;
-
-	text = GENERAL_NAME_get0_value(name, &type);
-	if (type != GEN_DNS && type != GEN_IPADD)
-		return 0;
-	len = ASN1_STRING_length(text);
-	if (type == GEN_DNS)
-		return add_name(buf, cap,
-				(const char *)ASN1_STRING_get0_data(text),
-				(size_t)len);
-	if ((len != 4 && len != 16) ||
-	    !inet_ntop(len == 4 ? AF_INET : AF_INET6,
-		       ASN1_STRING_get0_data(text), ip, sizeof(ip)))
-		return 0;
-	return add_name(buf, cap, ip, strlen(ip));
-}
-
-int tls_add_names(char *buf, size_t cap, const X509 *x)
-{
-	GENERAL_NAMES *names =
-		X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	int rc = 0;
-
-	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++)
-		rc = add_general_name(buf, cap,
-				      sk_GENERAL_NAME_value(names, i));
-	GENERAL_NAMES_free(names);
-	return rc;
-}
-
-int weir_tls_names(const weir_tls *tls, char *buf, size_t cap)
-{
-	int rc = 0;
-
-	if (tls == NULL || buf == NULL || cap == 0)
-		return -EINVAL;
-	buf[0] = '\0';
-	for (const struct tls_site *s = &tls->first; rc == 0 && s; s = s->next)
-		if (s->leaf)
-			rc = tls_add_names(buf, cap, s->leaf);
-	ERR_clear_error();
-	return rc < 0 ? rc : (int)strlen(buf);
 }
 
 /*

@@ -614,11 +614,30 @@ static void describe_peer(struct weir_tls_info *ret, const struct stream *s)
 	ERR_clear_error();
 }
 
+/* NULL: it has shown none, or nothing was verified. */
+static const X509 *verified(const struct stream *s)
+{
+	bool is_good = s->is_up &&
+		       SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER &&
+		       SSL_get_verify_result(s->ssl) == X509_V_OK;
+
+	return is_good ? SSL_get0_peer_certificate(s->ssl) : NULL;
+}
+
+int tls_verified_peer(const weir_conn *c, const X509 **ret)
+{
+	const struct wr_layer *l = wr_layer_of(c);
+
+	if (l == NULL || l->ops != &ops)
+		return -ENOTCONN;
+	*ret = verified(stream_of(l));
+	return 0;
+}
+
 static void describe(struct weir_tls_info *ret, const struct stream *s)
 {
 	const unsigned char *alpn = NULL;
 	unsigned int alpn_len = 0;
-	X509 *peer = SSL_get0_peer_certificate(s->ssl);
 
 	copy_string(ret->version, sizeof(ret->version),
 		    SSL_get_version(s->ssl));
@@ -630,8 +649,7 @@ static void describe(struct weir_tls_info *ret, const struct stream *s)
 	copy_string(ret->sni, sizeof(ret->sni),
 		    SSL_get_servername(s->ssl, TLSEXT_NAMETYPE_host_name));
 	ret->resumed = SSL_session_reused(s->ssl);
-	ret->verified = peer && SSL_get_verify_mode(s->ssl) & SSL_VERIFY_PEER &&
-			SSL_get_verify_result(s->ssl) == X509_V_OK;
+	ret->verified = verified(s) != NULL;
 }
 
 int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret, size_t size)

@@ -4,6 +4,7 @@
 #define TLS_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "layer.h"
@@ -16,6 +17,18 @@ struct tls_site {
 	struct tls_site *next;
 };
 
+/* The keys of resumption tickets, the one that encrypts first. */
+struct tls_tickets {
+	pthread_mutex_t lock;
+	struct tls_key {
+		unsigned char name[16], cipher[32], mac[32];
+	} keys[3];	    /* l */
+	size_t count;	    /* l */
+	int64_t made_at;    /* l, in seconds */
+	int64_t lifetime_s; /* c */
+	bool is_from_file;  /* c: they are not changed by time */
+};
+
 struct weir_tls {
 	struct weir_layer layer; /* first: what weir_service.layer points to */
 	atomic_uint refs;
@@ -25,12 +38,15 @@ struct weir_tls {
 	char *name;
 	unsigned char *alpn; /* as in the handshake */
 	size_t alpn_len;
+	struct tls_tickets tickets;
 };
 
 /* ---------------------------------------------------------------- context */
 
 void tls_ref(struct weir_tls *tls);
 void tls_unref(struct weir_tls *tls);
+
+/* ------------------------------------------------------------------ names */
 
 /* Append the hosts and addresses of a certificate to the text in buf. */
 int tls_add_names(char *buf, size_t cap, const X509 *x);
@@ -63,7 +79,20 @@ int tls_set_peer(SSL *ssl, const char *name, SSL_verify_cb verify);
 /* Why the last call has failed, by the first error that OpenSSL has noted. */
 const char *tls_reason(const SSL *ssl);
 
+/* ---------------------------------------------------------------- tickets */
+
+/* 0 or -errno; path NULL: random keys. */
+int tls_tickets_init(struct tls_tickets *t, const char *path, int lifetime_s,
+		     const struct tls_why *why);
+void tls_tickets_fini(struct tls_tickets *t);
+
+/* Have an SSL_CTX use them.  1: done. */
+int tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *t);
+
 /* ------------------------------------------------------------------ stream */
+
+/* The peer's certificate, if it is good; NULL.  0 or -ENOTCONN. */
+int tls_verified_peer(const weir_conn *c, const X509 **ret);
 
 /* The layer of a connection. */
 struct wr_layer *tls_make(struct weir_layer *from, const char *name);

@@ -65,6 +65,11 @@ struct weir_tls_config {
 	int client;	  /* server: WEIR_TLS_NO_CLIENT ... */
 	int min_version;  /* WEIR_TLS_1_2 or _1_3 */
 	unsigned int flags;
+	const char *client_names; /* server: hosts; the certificate of a */
+				  /* client must have one: "a.example,b" */
+	const char *ticket_keys;  /* server: file with 1 to 3 keys of tickets */
+				  /* of 80 bytes; NULL: made, and changed */
+	int ticket_lifetime_s;	  /* server: seconds; 0: 7,200 */
 };
 
 #define WEIR_TLS(...)                                                          \
@@ -89,7 +94,8 @@ WEIR_API int weir_tls_new_client(weir_tls **ret,
 
 /*
  * Add another certificate to a context of a server, before the context is used.
- * A client that asks for one of its names gets it.
+ * A client that asks for one of its names gets it.  The files of the
+ * configuration are read again, so its strings have to be there still.
  *
  * Returns as weir_tls_new(); -EBUSY (it is used); -EINVAL (also: tls is of
  * weir_tls_new_client()).
@@ -183,6 +189,30 @@ struct weir_tls_info {
  */
 WEIR_API int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret,
 			   size_t size);
+
+/* weir_conn_tls_name() */
+enum {
+	WEIR_TLS_NAME_SUBJECT = 0, /* "CN=a,O=b", escaped as in RFC 2253 */
+	WEIR_TLS_NAME_CN = 1,	   /* the common name, in UTF-8 */
+	WEIR_TLS_NAME_DNS = 2,	   /* subjectAltName: this and those below */
+	WEIR_TLS_NAME_URI = 3,
+	WEIR_TLS_NAME_EMAIL = 4,
+	WEIR_TLS_NAME_IP = 5,
+	WEIR_TLS_NAME_SERIAL = 6, /* the serial number, in hexadecimal */
+	WEIR_TLS_NAME_SHA256 = 7  /* of the certificate, in hexadecimal */
+};
+
+/*
+ * Get a name of the peer's certificate: the one with this index, from 0, of the
+ * names of that kind.  Only a certificate that was verified has names.
+ *
+ * Returns the length of the text; -ENOENT (no such name, or no certificate that
+ * is good); -EBADMSG (the name has a control byte, such as a NUL); -ENOSPC;
+ * -ENOTCONN (no TLS); -EINVAL; -ENOMEM.
+ * Thread: handler.  Since: 0.1.
+ */
+WEIR_API ssize_t weir_conn_tls_name(const weir_conn *c, int kind, int index,
+				    char *buf, size_t cap);
 
 #ifdef __cplusplus
 }

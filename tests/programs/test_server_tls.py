@@ -130,6 +130,26 @@ class Start(TLSCase):
         for option in "--tls-certificate", "--tls-key", "--tls-client-ca":
             self.check_refused(["echo@127.0.0.1:0", option, "x"],
                                option + ": no listener here has +tls")
+        for option in ("--tls-client", "--tls-client-names", "--tls-alpn",
+                       "--tls-min", "--tls-ticket-keys"):
+            self.check_refused(["echo@127.0.0.1:0", option, "x"],
+                               option + ": no listener here has +tls")
+        served = ["echo+tls@127.0.0.1:0", *self.options()]
+        for args, words in (
+                (["--tls-key", "x"], "--tls-key: 2 keys for 1 certificates"),
+                (["--tls-client", "ask"], "--tls-client needs --tls-client-ca"),
+                (["--tls-client-names", "a"],
+                 "--tls-client-names needs --tls-client-ca"),
+                (["--tls-min", "1.1"], "'1.1' is neither 1.2 nor 1.3"),
+                (["--tls-alpn", "a,,b"], "--tls-alpn: alpn: a name has"),
+                (["--tls-client-ca", self.file("ca.pem"), "--tls-client",
+                  "maybe"], "'maybe' is neither ask nor require"),
+                (["--tls-client-ca", self.file("ca.pem"),
+                  "--tls-client-names", "a,"],
+                 "--tls-client-names: client_names: '' is no host"),
+                (["--tls-ticket-keys", self.file("ca.pem")],
+                 "--tls-ticket-keys: ")):
+            self.check_refused(served + args, words)
         self.check_refused(["echo+tls+proxy@127.0.0.1:0"],
                            "'+proxy' comes before +tls")
         self.check_refused(["echo+tls+tls@127.0.0.1:0"], "is given twice")
@@ -140,6 +160,18 @@ class Start(TLSCase):
         self.assertEqual(result.returncode, 0, result)
         self.assertRegex(result.stdout, rb'\ncertificate of "localhost '
                          rb'127\.0\.0\.1", (29|30) days left\n')
+
+
+    def test_check_prints_each_certificate(self):
+        make_certificate(self.made, "other", names="DNS:other.example")
+        result = run("WEIR_SERVER", "echo+tls@127.0.0.1:0", *self.options(),
+                     *self.options("other"), "--tls-alpn", "a,b", "--tls-min",
+                     "1.3", "--check")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertRegex(result.stdout, rb'(?s)\ncertificate of "localhost '
+                         rb'127\.0\.0\.1", (29|30) days left\n.*\n'
+                         rb'certificate of "other\.example", (29|30) days '
+                         rb'left\n.*\ntls-alpn "a,b"\ntls-min "1\.3"\n')
 
 
 class Serving(TLSCase):
@@ -217,6 +249,68 @@ class Serving(TLSCase):
                         client.sendall(b"hello\n")
                         if not client.recv(6):
                             raise ConnectionError
+
+    def test_the_name_that_is_asked_for_chooses_the_certificate(self):
+        make_certificate(self.made, "other", names="DNS:other.example")
+        with Server("echo+tls@127.0.0.1:0", *self.options(),
+                    *self.options("other")) as server:
+            for name, shown in (("localhost", "server"),
+                                ("other.example", "other")):
+                with self.context().wrap_socket(
+                        server.connect(), server_hostname=name) as client:
+                    subject = dict(part[0] for part in
+                                   client.getpeercert()["subject"])
+                    self.assertEqual(subject["commonName"], shown)
+
+    def test_protocol_and_version_are_agreed_on(self):
+        with Server("echo+tls@127.0.0.1:0", "--tls-alpn", "x,y", "--tls-min",
+                    "1.3", *self.options()) as server:
+            context = self.context()
+            context.set_alpn_protocols(["z", "y"])
+            with context.wrap_socket(server.connect(),
+                                     server_hostname="localhost") as client:
+                self.assertEqual(client.selected_alpn_protocol(), "y")
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with server.connect() as sock, self.assertRaises(ssl.SSLError):
+                context.wrap_socket(sock, server_hostname="localhost")
+
+    def test_clients_are_asked_and_logged_by_their_names(self):
+        make_certificate(self.made, "good", names="DNS:good.example")
+        make_certificate(self.made, "bad", names="DNS:bad.example")
+        with Server("echo+tls@127.0.0.1:0", "--tls-client-ca",
+                    self.file("ca.pem"), "--tls-client", "ask",
+                    "--tls-client-names", "other.example,good.example",
+                    "--access-log", "all", *self.options()) as server:
+            for certificate, logged in (
+                    ("good", rb" tls=1\.3 client=\"CN=good\" id="),
+                    (None, rb" tls=1\.3 id=")):
+                with self.wrap(server.connect(),
+                               certificate=certificate) as client:
+                    client.sendall(b"hello\n")
+                    self.assertEqual(read_exactly(client, 6), b"hello\n")
+                server.logs(logged)
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                with self.wrap(server.connect(), certificate="bad") as client:
+                    client.sendall(b"hello\n")
+                    if not client.recv(6):
+                        raise ConnectionError
+
+    def test_servers_with_the_same_ticket_keys_resume(self):
+        keys = self.file("ticket.keys")
+        with open(keys, "wb") as file:
+            file.write(os.urandom(160))
+        args = ("echo+tls@127.0.0.1:0", "--tls-ticket-keys", keys,
+                *self.options())
+        with Server(*args) as one, Server(*args) as two:
+            context = self.context()
+            with context.wrap_socket(one.connect(),
+                                     server_hostname="localhost") as client:
+                client.sendall(b"hello\n")
+                read_exactly(client, 6)
+                session = client.session
+            with context.wrap_socket(two.connect(), session=session,
+                                     server_hostname="localhost") as client:
+                self.assertTrue(client.session_reused)
 
     def test_the_metric_tells_when_the_certificate_ends(self):
         self.skip_without_status()

@@ -61,6 +61,33 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 		       "there is no ca");
 	expect_refused(-EINVAL,
 		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.client_names = "a.example"),
+		       "that are asked");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.ca = tls_file("ca.pem"),
+				.client = WEIR_TLS_ASK_CLIENT,
+				.client_names = "a.example,"),
+		       "client_names");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.ticket_keys = tls_file("a.pem")),
+		       "a.pem: no ticket keys");
+	expect_refused(-ENOENT,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.ticket_keys = "/nowhere/keys"),
+		       "/nowhere/keys: no such");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
+				.ticket_lifetime_s = -1),
+		       "ticket_lifetime_s");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
 				.key = tls_file("a.key"), .alpn = "a,,b"),
 		       "alpn");
 	expect_refused(-EINVAL,
@@ -227,21 +254,31 @@ END_TEST
 /* ------------------------------------------------------------ who is trusted
  */
 
-static struct server *serve_clients(int client)
+static struct server *serve_clients_as(int client, const char *names,
+				       weir_handler *fn)
 {
+	struct weir_service service = *echo_service();
 	weir_tls *tls;
 	struct server *s;
 
-	ck_assert_int_eq(weir_tls_new(&tls,
-				      WEIR_TLS(.certificate = tls_file("a.pem"),
-					       .key = tls_file("a.key"),
-					       .ca = tls_file("ca.pem"),
-					       .client = client),
-				      NULL, 0),
-			 0);
-	s = serve_with(tls);
+	ck_assert_int_eq(
+		weir_tls_new(&tls,
+			     WEIR_TLS(.certificate = tls_file("a.pem"),
+				      .key = tls_file("a.key"),
+				      .ca = tls_file("ca.pem"),
+				      .client = client, .client_names = names),
+			     NULL, 0),
+		0);
+	service.readable = fn;
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	s = serve(NULL, &service);
 	weir_tls_free(tls);
 	return s;
+}
+
+static struct server *serve_clients(int client)
+{
+	return serve_clients_as(client, NULL, echo);
 }
 
 /* In TLS 1.3 a client learns from its first read. */
@@ -285,6 +322,109 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 	ck_assert(is_served(asked, NULL));
 	ck_assert(!is_served(asked, "own"));
 	(void)server_stop_and_check(asked);
+}
+END_TEST
+
+START_TEST(clients_have_one_of_the_names_or_are_not_served)
+{
+	struct server *s;
+
+	tls_make_pair("first", "DNS:first.example", "ca");
+	tls_make_pair("third", "DNS:no.example,DNS:third.example", "ca");
+	tls_make_pair("other", "DNS:other.example", "ca");
+	tls_make_pair("first.example", "DNS:other.example", "ca");
+	tls_make_pair("nul", "first.example|.other", "ca");
+	tls_make_pair("none", "", "ca");
+	s = serve_clients_as(WEIR_TLS_ASK_CLIENT, "first.example,third.example",
+			     echo);
+	ck_assert(is_served(s, "first"));
+	ck_assert(is_served(s, "third"));
+	ck_assert(is_served(s, NULL));
+	ck_assert(!is_served(s, "other"));
+	ck_assert(!is_served(s, "first.example")); /* in its subject alone */
+	ck_assert(!is_served(s, "nul"));
+	ck_assert(!is_served(s, "none"));
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+static void expect_name(weir_conn *c, int kind, int index, const char *text)
+{
+	char buf[200];
+	ssize_t n = weir_conn_tls_name(c, kind, index, buf, sizeof(buf));
+
+	ck_assert_int_eq(n, (ssize_t)strlen(text));
+	ck_assert_str_eq(buf, text);
+}
+
+static void expect_no_name(weir_conn *c, int kind, int index, int rc)
+{
+	char buf[200];
+
+	ck_assert_int_eq(weir_conn_tls_name(c, kind, index, buf, sizeof(buf)),
+			 rc);
+}
+
+static int check_names(weir_conn *c, void *arg)
+{
+	struct weir_tls_info info;
+	char buf[8];
+
+	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+	if (!info.verified) {
+		for (int kind = 0; kind <= WEIR_TLS_NAME_SHA256; kind++)
+			expect_no_name(c, kind, 0, -ENOENT);
+		return echo(c, arg);
+	}
+	expect_name(c, WEIR_TLS_NAME_SUBJECT, 0, "CN=many");
+	expect_name(c, WEIR_TLS_NAME_CN, 0, "many");
+	expect_no_name(c, WEIR_TLS_NAME_CN, 1, -ENOENT);
+	expect_name(c, WEIR_TLS_NAME_DNS, 0, "one.example");
+	expect_name(c, WEIR_TLS_NAME_DNS, 1, "two.example");
+	expect_no_name(c, WEIR_TLS_NAME_DNS, 2, -ENOENT);
+	expect_name(c, WEIR_TLS_NAME_URI, 0, "spiffe://a/b");
+	expect_name(c, WEIR_TLS_NAME_EMAIL, 0, "me@one.example");
+	expect_name(c, WEIR_TLS_NAME_IP, 0, "10.0.0.1");
+	expect_name(c, WEIR_TLS_NAME_IP, 1, "2001:db8::1");
+	ck_assert_int_gt(weir_conn_tls_name(c, WEIR_TLS_NAME_SERIAL, 0, buf,
+					    sizeof(buf)),
+			 0);
+	expect_no_name(c, WEIR_TLS_NAME_SERIAL, 1, -ENOENT);
+	ck_assert_int_eq(weir_conn_tls_name(c, WEIR_TLS_NAME_SHA256, 0, buf,
+					    sizeof(buf)),
+			 -ENOSPC);
+	ck_assert_int_eq(weir_conn_tls_name(c, WEIR_TLS_NAME_DNS, 0, buf, 8),
+			 -ENOSPC);
+	expect_no_name(c, WEIR_TLS_NAME_SHA256 + 1, 0, -EINVAL);
+	expect_no_name(c, WEIR_TLS_NAME_DNS, -1, -EINVAL);
+	ck_assert_int_eq(weir_conn_tls_name(c, 0, 0, NULL, 8), -EINVAL);
+	ck_assert_int_eq(weir_conn_tls_name(c, 0, 0, buf, 0), -EINVAL);
+	return echo(c, arg);
+}
+
+static int expect_nul_refused(weir_conn *c, void *arg)
+{
+	expect_no_name(c, WEIR_TLS_NAME_DNS, 0, -EBADMSG);
+	return echo(c, arg);
+}
+
+START_TEST(a_handler_reads_the_names_of_a_verified_client)
+{
+	struct server *s =
+		serve_clients_as(WEIR_TLS_ASK_CLIENT, NULL, check_names);
+
+	tls_make_pair("many",
+		      "DNS:one.example,URI:spiffe://a/b,DNS:two.example,"
+		      "email:me@one.example,IP:10.0.0.1,IP:2001:db8::1",
+		      "ca");
+	ck_assert(is_served(s, "many"));
+	ck_assert(is_served(s, NULL));
+	(void)server_stop_and_check(s);
+	s = serve_clients_as(WEIR_TLS_ASK_CLIENT, NULL, expect_nul_refused);
+	tls_make_pair("nul", "good.example|.evil", "ca");
+	ck_assert(is_served(s, "nul"));
+	(void)server_stop_and_check(s);
 }
 END_TEST
 
@@ -617,6 +757,8 @@ int main(void)
 			 a_listener_takes_another_certificate_while_it_serves,
 			 a_protocol_is_agreed_on_or_the_handshake_fails,
 			 clients_are_who_they_say_or_are_not_served,
+			 clients_have_one_of_the_names_or_are_not_served,
+			 a_handler_reads_the_names_of_a_verified_client,
 			 a_client_is_verified_each_time,
 			 a_client_verifies_the_server_and_its_name,
 			 a_server_without_tls_is_told_from_one_that_refuses,

@@ -42,6 +42,26 @@ static void extend(X509 *x, int nid, const char *value)
 	X509_EXTENSION_free(e);
 }
 
+/* A host of which a bar becomes a NUL. */
+static void add_host_with_nul(X509 *x, const char *text)
+{
+	GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+	GENERAL_NAME *name = GENERAL_NAME_new();
+	ASN1_IA5STRING *host = ASN1_IA5STRING_new();
+	char bytes[64];
+	size_t len = strlen(text);
+
+	ck_assert_uint_lt(len, sizeof(bytes));
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = text[i] == '|' ? '\0' : text[i];
+	ASN1_STRING_set(host, bytes, (int)len);
+	GENERAL_NAME_set0_value(name, GEN_DNS, host);
+	sk_GENERAL_NAME_push(names, name);
+	ck_assert_int_eq(
+		X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, 0), 1);
+	GENERAL_NAMES_free(names);
+}
+
 static X509 *make_certificate(const char *name, const char *names,
 			      EVP_PKEY *key, bool is_ca)
 {
@@ -57,7 +77,9 @@ static X509 *make_certificate(const char *name, const char *names,
 	X509_set_pubkey(x, key);
 	extend(x, NID_basic_constraints,
 	       is_ca ? "critical,CA:TRUE" : "CA:FALSE");
-	if (names[0])
+	if (strchr(names, '|'))
+		add_host_with_nul(x, names);
+	else if (names[0])
 		extend(x, NID_subject_alt_name, names);
 	return x;
 }

@@ -17,8 +17,10 @@
  */
 const char *tls_file(const char *name);
 
-/* Make name.pem and name.key for these names, as in OpenSSL's
- * subjectAltName; signer: "ca", or "" for itself. */
+/*
+ * Make name.pem and name.key for these names, as in OpenSSL's subjectAltName,
+ * or for one host with a bar for a NUL; signer: "ca", or "" for itself.
+ */
 void tls_make_pair(const char *name, const char *names, const char *signer);
 
 /* A server's with the pair, a client's that trusts the CA. */

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Resumption: keys that change with time, and keys that servers share. */
+#include "tlskit.h"
+
+#define NAME_BYTES 16
+#define KEY_BYTES  80
+
+static struct server *serve_with(const struct weir_tls_config *config)
+{
+	struct weir_service service;
+	char why[256] = "";
+	weir_tls *tls;
+	struct server *s;
+
+	ck_assert_msg(weir_tls_new(&tls, config, why, sizeof(why)) == 0, "%s",
+		      why);
+	weir_service_init(&service, sizeof(service));
+	service.readable = echo;
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	s = serve(NULL, &service);
+	weir_tls_free(tls);
+	return s;
+}
+
+/* One connection with *session, which it replaces.  True: it was resumed. */
+static bool visit(struct server *s, int version, SSL_SESSION **session)
+{
+	SSL_CTX *ctx = client_context();
+	struct tls_client c;
+	bool resumed;
+
+	SSL_CTX_set_max_proto_version(ctx, version);
+	c = tls_connect(s, ctx);
+	if (*session)
+		SSL_set_session(c.ssl, *session);
+	ck_assert_int_eq(tls_shake(&c), 1);
+	tls_expect_echo(&c, "hello");
+	resumed = SSL_session_reused(c.ssl);
+	SSL_SESSION_free(*session);
+	*session = SSL_get1_session(c.ssl);
+	ck_assert(SSL_SESSION_has_ticket(*session));
+	tls_close(&c);
+	SSL_CTX_free(ctx);
+	return resumed;
+}
+
+static void name_of(SSL_SESSION *session, unsigned char name[NAME_BYTES])
+{
+	const unsigned char *ticket;
+	size_t len;
+
+	SSL_SESSION_get0_ticket(session, &ticket, &len);
+	ck_assert_uint_gt(len, NAME_BYTES);
+	memcpy(name, ticket, NAME_BYTES);
+}
+
+static bool has_name(SSL_SESSION *session, const unsigned char *name)
+{
+	unsigned char own[NAME_BYTES];
+
+	name_of(session, own);
+	return memcmp(own, name, NAME_BYTES) == 0;
+}
+
+static void expect_new_keys(int version)
+{
+	struct server *s =
+		serve_with(WEIR_TLS(.certificate = tls_file("a.pem"),
+				    .key = tls_file("a.key"),
+				    .ticket_lifetime_s = 6 * slowness()));
+	SSL_SESSION *old = NULL, *seen = NULL;
+	unsigned char name[NAME_BYTES];
+
+	ck_assert(!visit(s, version, &old));
+	name_of(old, name);
+	/* until another key makes the tickets */
+	do {
+		SSL_SESSION_free(seen);
+		seen = NULL;
+		ck_assert(!visit(s, version, &seen));
+		poll_sleep();
+	} while (has_name(seen, name));
+	ck_assert(visit(s, version, &old)); /* the former one still opens */
+	ck_assert(!has_name(old, name));    /* and the client gets a new one */
+	SSL_SESSION_free(old);
+	SSL_SESSION_free(seen);
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+
+START_TEST(keys_of_tickets_change_and_the_former_still_opens)
+{
+	expect_new_keys(TLS1_2_VERSION);
+	expect_new_keys(TLS1_3_VERSION);
+}
+END_TEST
+
+START_TEST(a_ticket_ends_with_its_lifetime)
+{
+	struct server *s = serve_with(WEIR_TLS(.certificate = tls_file("a.pem"),
+					       .key = tls_file("a.key"),
+					       .ticket_lifetime_s = 1));
+	const struct timespec longer = { .tv_sec = 2, .tv_nsec = 100000000 };
+	SSL_SESSION *session = NULL;
+
+	ck_assert(!visit(s, TLS1_3_VERSION, &session));
+	/* a client that does not know that its ticket has ended */
+	SSL_SESSION_set_timeout(session, 3600);
+	nanosleep(&longer, NULL);
+	ck_assert(!visit(s, TLS1_3_VERSION, &session));
+	SSL_SESSION_free(session);
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+/* Key n is made of the byte n. */
+static void write_keys(const char *name, const char *keys)
+{
+	FILE *file = fopen(tls_file(name), "w");
+
+	ck_assert_ptr_nonnull(file);
+	for (; *keys; keys++)
+		for (int i = 0; i < KEY_BYTES; i++)
+			fputc(*keys, file);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+static struct server *serve_keys(const char *pair, const char *keys)
+{
+	char certificate[64], key[64];
+
+	(void)snprintf(certificate, sizeof(certificate), "%s.pem", pair);
+	(void)snprintf(key, sizeof(key), "%s.key", pair);
+	return serve_with(WEIR_TLS(.certificate = tls_file(certificate),
+				   .key = tls_file(key),
+				   .ticket_keys = tls_file(keys)));
+}
+
+START_TEST(servers_with_the_same_keys_take_tickets_of_each_other)
+{
+	struct server *s[4];
+	SSL_SESSION *session = NULL;
+
+	write_keys("old.keys", "A");
+	write_keys("both.keys", "BA");
+	write_keys("other.keys", "C");
+	tls_make_pair("b", "DNS:a.example", "ca");
+	s[0] = serve_keys("a", "old.keys");
+	s[1] = serve_keys("a", "both.keys");
+	s[2] = serve_keys("a", "other.keys");
+	s[3] = serve_keys("b", "both.keys"); /* another certificate */
+	ck_assert(!visit(s[0], TLS1_3_VERSION, &session));
+	ck_assert(visit(s[0], TLS1_3_VERSION, &session));
+	ck_assert(visit(s[1], TLS1_3_VERSION, &session));
+	ck_assert(has_name(session, (const unsigned char *)"BBBBBBBBBBBBBBBB"));
+	ck_assert(!visit(s[3], TLS1_3_VERSION, &session));
+	ck_assert(visit(s[3], TLS1_3_VERSION, &session));
+	ck_assert(!visit(s[2], TLS1_3_VERSION, &session));
+	SSL_SESSION_free(session);
+	for (int i = 3; i >= 0; i--) {
+		UNTIL(stats(s[i]).ledger.open == 0);
+		(void)server_stop_and_check(s[i]);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	return RUN_TESTS("tls_tickets",
+			 keys_of_tickets_change_and_the_former_still_opens,
+			 a_ticket_ends_with_its_lifetime,
+			 servers_with_the_same_keys_take_tickets_of_each_other);
+}
