@@ -69,12 +69,14 @@ static void expect_new_keys(int version)
 				    .key = tls_file("a.key"),
 				    .ticket_lifetime_s = 6 * slowness()));
 	SSL_SESSION *old = NULL, *seen = NULL;
+	int64_t deadline = test_deadline();
 	unsigned char name[NAME_BYTES];
 
 	ck_assert(!visit(s, version, &old));
 	name_of(old, name);
 	/* until another key makes the tickets */
 	do {
+		ck_assert_int_lt(now_ms(), deadline);
 		SSL_SESSION_free(seen);
 		seen = NULL;
 		ck_assert(!visit(s, version, &seen));
