@@ -234,7 +234,7 @@ static const struct {
 	{ OPT_LIFETIME, "Limits" },
 	{ OPT_MODE, "Services and listeners" },
 	{ OPT_EVICT, "Access" },
-	{ OPT_TLS_CLIENT_CA, "TLS" },
+	{ OPT_TLS_TICKET_KEYS, "TLS" },
 	{ OPT_ACCESS_FORMAT, "Log and monitoring" },
 	{ OPT_KEEP, "Operation" },
 	{ OPT_SANDBOX, "Privileges" },
