@@ -64,38 +64,46 @@ def until(condition, what, seconds=DEADLINE):
         time.sleep(0.002)
 
 
-def waited_to_run():
-    """For how many seconds this thread has waited for a processor so far."""
-    with open("/proc/thread-self/schedstat") as file:
+def waited_to_run(thread="thread-self"):
+    """For how many seconds it has waited for a processor so far."""
+    with open("/proc/%s/schedstat" % thread) as file:
         return int(file.read().split()[1]) / 1e9
+
+
+def all_waited():
+    """The same of all threads here: one may hold what another needs."""
+    waited = sum(PythonServer.waits)
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError):
+            waited += waited_to_run("self/task/" + thread)
+    return waited
 
 
 def in_time(dialogue):
     """Call dialogue(), in which the client takes a pause of 20 ms for the end
-    of a message.  It is tried again if it failed and a thread of ours, this one
-    or a handler of a PythonServer, had to wait for a processor."""
+    of a message.  It is tried again if it failed and a thread of ours had to
+    wait for a processor."""
     for tries_left in reversed(range(5)):
-        waited = waited_to_run() + sum(PythonServer.waits)
+        waited = all_waited()
         try:
             return dialogue()
         except AssertionError:
-            waited = waited_to_run() + sum(PythonServer.waits) - waited
-            if waited < 0.01 or not tries_left:
+            if all_waited() - waited < 0.01 or not tries_left:
                 raise
 
 
 def read_pieces(sock, size):
-    """What each recv() returns of the next size bytes.  None if this thread had
-    to wait for a processor, so that it may have read late, two pieces at once.
-    """
-    waited = waited_to_run()
+    """What each recv() returns of the next size bytes.  None if a thread here
+    had to wait for a processor, so that this one may have read late, two pieces
+    at once."""
+    waited = all_waited()
     pieces = []
     while size > 0:
         pieces.append(sock.recv(1024))
         if not pieces[-1]:
             return pieces
         size -= len(pieces[-1])
-    return pieces if waited_to_run() - waited < 0.02 else None
+    return pieces if all_waited() - waited < 0.02 else None
 
 
 def run(variable, *args, input=b"", **kwargs):
