@@ -203,6 +203,46 @@ else
 	echo "weir.hpp: SKIPPED, ${CXX%% *} is not installed"
 fi
 
+# A project of another build system finds the library by itself.
+mkdir "$work/project"
+cp "$top/examples/echo.c" "$work/project"
+with_tls=
+[ ! -f "$DESTDIR$includedir/weir-tls.h" ] || {
+	cp "$top/examples/tls_echo.c" "$work/project"
+	with_tls=yes
+}
+cat >"$work/project/CMakeLists.txt" <<TEXT
+cmake_minimum_required(VERSION 3.13)
+project(echo C)
+find_package(weir 0.1 REQUIRED COMPONENTS ${with_tls:+tls})
+add_executable(echo echo.c)
+target_link_libraries(echo weir::weir)
+${with_tls:+add_executable(tls_echo tls_echo.c)
+target_link_libraries(tls_echo weir::tls)}
+TEXT
+cat >"$work/project/meson.build" <<TEXT
+project('echo', 'c')
+executable('echo', 'echo.c', dependencies: dependency('weir', version: '>=0.1'))
+${with_tls:+executable('tls_echo', 'tls_echo.c',
+	dependencies: dependency('weir-tls'))}
+TEXT
+
+# builds TOOL COMMAND : the project in a folder named after the tool.
+builds()
+{
+	if ! command -v $1 >/dev/null; then
+		echo "$1: SKIPPED, not installed"
+		return
+	fi
+	(cd "$work/project" && eval "$2") >"$work/log" 2>&1 &&
+		converse "$work/project/$1/echo" ||
+		{ cat "$work/log"; complain "$1: does not work"; }
+	echo "$1: done"
+}
+builds cmake 'cmake -S . -B cmake -Dweir_DIR="$DESTDIR$libdir/cmake/weir" &&
+	cmake --build cmake'
+builds meson 'meson setup meson && meson compile -C meson'
+
 for program in weir-server weir-client; do
 	"$DESTDIR$bindir/$program" --version ||
 		complain "$program: does not run as installed"

@@ -17,6 +17,13 @@ struct outcome {
 	uint64_t answered;
 };
 
+/* Newer architectures have no epoll_wait(2). */
+#ifdef SYS_epoll_wait
+#define OLD_WAIT SYS_epoll_wait
+#else
+#define OLD_WAIT SYS_epoll_pwait
+#endif
+
 static unsigned error_of_new, error_of_old;
 
 static void load_in_container(const char *address, int say)
@@ -28,7 +35,7 @@ static void load_in_container(const char *address, int say)
 
 	o.is_refused = call_is_denied(SYS_epoll_pwait2, error_of_new);
 	if (o.is_refused && error_of_old != 0)
-		o.is_refused = call_is_denied(SYS_epoll_wait, error_of_old);
+		o.is_refused = call_is_denied(OLD_WAIT, error_of_old);
 	if (o.is_refused)
 		o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {

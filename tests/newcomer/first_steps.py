@@ -236,10 +236,10 @@ def unpack(system, user, tarball):
     if tarball:
         subprocess.run(["make", "-s", "dist"], check=True)
         name = max((name for name in os.listdir(".")
-                    if re.fullmatch(r"weir-[0-9.]+\.tar\.gz", name)),
+                    if re.fullmatch(r"weir-[0-9.]+\.tar\.xz", name)),
                    key=os.path.getmtime)
         subprocess.run(["tar", "-xf", name, "-C", target], check=True)
-        folder = name[:-len(".tar.gz")]
+        folder = name[:-len(".tar.xz")]
     else:
         folder = "weir"
         os.mkdir(target + "/weir")
