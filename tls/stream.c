@@ -17,10 +17,6 @@
 #include "sys.h"
 #include "tls.h"
 
-#define HEADER	  ((size_t)5) /* of a record */
-#define HANDSHAKE 22
-#define HELLO	  1
-
 /*
  * Limits of records without data: in a handshake, and after it in a second.
  * Such a record costs this side more than the peer.
@@ -118,7 +114,7 @@ static int bio_read(BIO *bio, char *buf, int cap)
 		BIO_set_retry_read(bio);
 	else if (n < 0)
 		s->error = (int)n;
-	else if ((size_t)cap == HEADER && has_too_many_records(s)) {
+	else if ((size_t)cap == TLS_HEADER && has_too_many_records(s)) {
 		s->error = -EPROTO;
 		s->failed = "too many records without data";
 		return -1;
@@ -269,23 +265,13 @@ static int refuse_text(struct stream *s)
 	return -EPROTO;
 }
 
-/* 1: the first record is whole; 0: not yet; -EPROTO: it is none. */
+/* As tls_hello_check(). */
 static int check_hello(struct stream *s)
 {
 	const struct wr_buffer *in = &s->layer.in;
-	const unsigned char *b = (const unsigned char *)wr_buffer_data(in);
-	size_t len = wr_buffer_len(in), body;
+	int rc = tls_hello_check(wr_buffer_data(in), wr_buffer_len(in));
 
-	if ((len > 0 && b[0] != HANDSHAKE) || (len > 1 && b[1] != 3) ||
-	    (len > 2 && b[2] > 4))
-		return refuse_text(s);
-	if (len < HEADER)
-		return 0;
-	body = (size_t)b[3] << 8 | b[4];
-	if (body == 0 || body > TLS_RECORD + 256 ||
-	    (len > HEADER && b[HEADER] != HELLO))
-		return refuse_text(s);
-	return len >= HEADER + body;
+	return rc < 0 ? refuse_text(s) : rc;
 }
 
 static int await_hello(struct stream *s)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "hello.h"
 #include "layer.h"
 #include "weir-tls.h"
 
@@ -98,9 +99,6 @@ int tls_verified_peer(const weir_conn *c, const X509 **ret);
 struct wr_layer *tls_make(struct weir_layer *from, const char *name);
 
 /* -------------------------------------------------------------------- lent */
-
-/* Plain bytes of one record, at most. */
-#define TLS_RECORD ((size_t)16384)
 
 /* What a thread lends to the connection that it runs. */
 struct tls_lent {

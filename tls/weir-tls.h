@@ -72,9 +72,14 @@ struct weir_tls_config {
 	int ticket_lifetime_s;	  /* server: seconds; 0: 7,200 */
 };
 
+/* For C and C++20, as WEIR_CONFIG(). */
+#if !defined(__cplusplus)
 #define WEIR_TLS(...)                                                          \
 	(&(struct weir_tls_config){ .size = sizeof(struct weir_tls_config),    \
 				    __VA_ARGS__ })
+#elif __cplusplus >= 202002L
+#define WEIR_TLS(...) WEIR_MAKE(weir_tls_config, __VA_ARGS__)
+#endif
 
 /*
  * Make a context for listeners, or with weir_tls_new_client() one for

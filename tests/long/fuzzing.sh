@@ -63,7 +63,8 @@ library="$(ls "$top"/lib/*.c "$top"/cli/*.c) $top/tests/fuzz/support.c"
 targets=${*:-$(cd "$top/tests/fuzz" && ls *.c | sed 's/\.c$//' |
 	grep -vxE 'replay|support')}
 http=$top/server/status/http.c
-sources="$library $client $server $http $top/client/options.c $top/client/tls_options.c"
+hello=$top/tls/hello.c
+sources="$library $client $server $http $hello $top/client/options.c $top/client/tls_options.c"
 for target in $targets; do
 	sources="$sources $top/tests/fuzz/$target.c"
 done
@@ -77,6 +78,7 @@ for target in $targets; do
 	case $target in
 	server_options) with=$server ;;
 	escape) with=$top/server/journal.c ;;
+	hello) with=$hello ;;
 	http) with=$http ;;
 	*) with="$client $top/client/options.c $top/client/tls_options.c" ;;
 	esac

@@ -223,6 +223,15 @@ class Serving(TLSCase):
                 self.assertEqual(read_exactly(client, 6), b"hello\n")
             server.logs(rb" from 203.0.113.9:4711 via ")
 
+    def test_a_relay_ends_the_tls_of_its_clients(self):
+        with Server("echo@127.0.0.1:0") as back, \
+                Server("relay+tls@127.0.0.1:0", "--to", back.address(),
+                       *self.options()) as front:
+            self.assertTrue(self.echoes(front))
+            status, counts = front.stop()
+            self.assertEqual(status, 0)
+            self.check_sum(counts)
+
     def test_plain_text_is_closed_and_logged(self):
         with Server("reply+tls@127.0.0.1:0", *self.options()) as server:
             with server.connect() as client:

@@ -211,11 +211,64 @@ START_TEST(a_session_waits_for_two_peers_by_tls)
 }
 END_TEST
 
+/* OpenSSL runs on the stack of the session. */
+static int relay_to_tls(weir_conn *c, void *arg)
+{
+	struct weir_relay relay = { .size = sizeof(relay) };
+	weir_conn *back = dial(arg);
+	int rc = weir_relay(c, back, &relay);
+
+	weir_conn_free(back);
+	return rc;
+}
+
+START_TEST(a_session_with_the_smallest_stack_relays_between_tls_and_tls)
+{
+	struct weir_service back = service_of(echo);
+	struct server *behind = tls_serve(NULL, &back);
+	char record[RECORD];
+
+	memset(record, 'x', sizeof(record));
+	for (int front_has_tls = 0; front_has_tls < 2; front_has_tls++) {
+		struct weir_service service = service_of(NULL);
+		struct server *s;
+
+		service.session = relay_to_tls;
+		service.stack_size = 16 << 10;
+		service.arg = behind;
+		if (front_has_tls) {
+			struct tls_client c;
+
+			s = tls_serve(NULL, &service);
+			c = tls_open(s, NULL);
+			tls_send(&c, record, RECORD);
+			tls_expect(&c, record, RECORD);
+			tls_half_close(&c);
+			tls_expect_end(&c);
+			tls_abandon(&c);
+		} else {
+			struct client *c;
+
+			s = serve(NULL, &service);
+			c = client_open(s);
+			client_send(c, "hello\n");
+			client_expect(c, "hello\n");
+			client_half_close(c);
+			ck_assert_uint_eq(client_expect_end(c), 0);
+		}
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+	}
+	(void)server_stop_and_check(behind);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("tls_wait", tickets_are_no_input,
-			 the_rest_of_a_record_is_input,
-			 the_end_is_input_behind_the_last_bytes,
-			 room_comes_when_the_peer_has_taken_the_records,
-			 a_session_waits_for_two_peers_by_tls);
+	return RUN_TESTS(
+		"tls_wait", tickets_are_no_input, the_rest_of_a_record_is_input,
+		the_end_is_input_behind_the_last_bytes,
+		room_comes_when_the_peer_has_taken_the_records,
+		a_session_waits_for_two_peers_by_tls,
+		a_session_with_the_smallest_stack_relays_between_tls_and_tls);
 }

@@ -36,6 +36,24 @@ for std in c11 gnu11 c17; do
 	}
 done
 
+cat >"$work/use_tls.c" <<'TEXT'
+#include <weir-tls.h>
+#include <weir-tls.h>
+
+int start(weir_tls **tls);
+
+int start(weir_tls **tls)
+{
+	return weir_tls_new(tls, WEIR_TLS(.certificate = "a", .alpn = "b"), 0,
+			    0);
+}
+TEXT
+for std in c11 gnu11 c17; do
+	$CC -std=$std $warn -Ilib -Itls -fsyntax-only "$work/use_tls.c" || {
+		echo "weir-tls.h as $std failed"; rc=1
+	}
+done
+
 # A declaration right behind another shares its comment.
 awk '/^\/\*/ { comment = "" } { comment = comment $0 }
 	/^WEIR_API/ && comment !~ /Thread: .*Since: [0-9]/ {
@@ -90,14 +108,37 @@ int start(weir_server **s)
 	return rc;
 }
 TEXT
+cat >"$work/tls.cc" <<'TEXT'
+#include <weir-tls.h>
+
+int start(weir_tls **tls, weir_service *service);
+
+int start(weir_tls **tls, weir_service *service)
+{
+	weir_tls_config config = {};
+
+	config.size = sizeof config;
+	config.certificate = "server.pem";
+	return weir_tls_new(tls, &config, nullptr, 0) < 0
+		       ? -1
+		       : weir_tls_use(service, *tls);
+}
+TEXT
 for std in c++17 c++20; do
 	$CXX -std=$std $warn -Ilib -fsyntax-only "$work/use.cc" || {
 		echo "weir.h as $std failed"; rc=1
+	}
+	$CXX -std=$std $warn -Ilib -Itls -fsyntax-only "$work/tls.cc" || {
+		echo "weir-tls.h as $std failed"; rc=1
 	}
 done
 if echo | $CXX -std=c++20 -fsyntax-only -x c++ - 2>/dev/null; then
 	$CXX -std=c++20 $warn -Ilib -fsyntax-only "$work/macros.cc" || {
 		echo "the macros of weir.h as C++20 failed"; rc=1
+	}
+	$CXX -std=c++20 $warn -Ilib -Itls -fsyntax-only -x c++ \
+		"$work/use_tls.c" || {
+		echo "the macro of weir-tls.h as C++20 failed"; rc=1
 	}
 fi
 exit $rc

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a client of TLS begins with.  It is looked at before there is anything
+ * of OpenSSL, so that other bytes cost nothing.
+ */
+#ifndef TLS_HELLO_H
+#define TLS_HELLO_H
+
+#include <stddef.h>
+
+#define TLS_HEADER ((size_t)5) /* of a record */
+
+/* Plain bytes of one record, at most. */
+#define TLS_RECORD ((size_t)16384)
+
+/* 1: the first record is whole; 0: not yet; -EPROTO: it is no hello. */
+int tls_hello_check(const void *data, size_t len);
+
+#endif
