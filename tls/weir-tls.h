@@ -165,6 +165,9 @@ WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
  * handshake: output that is written before its end follows it, and the handler
  * is called for input after it.  An error ends the connection.
  *
+ * For a connection of weir_dial() OpenSSL runs on the caller's stack, of which
+ * it takes about 20 KiB: a session needs a stack_size of 64 KiB.
+ *
  * Returns 0; -EAGAIN; -EALREADY (it uses TLS); -EPIPE; -EPROTO (the handshake
  * has failed, see weir_conn_tls()); -ECONNRESET; -ETIMEDOUT (handshake_ms);
  * another error of input; -ENOMEM; -EINVAL (also: a client without a name).
