@@ -54,12 +54,15 @@ class Agent(TestCase):
             self.assertEqual(server.stop()[0], 0)
 
     def test_from_the_request_to_stop_on_it_drains(self):
-        with self.serve("--lame-duck", "never", "echo@127.0.0.1:0") as server:
+        with self.serve("--lame-duck", "never", "--control",
+                        self.folder() + "/control",
+                        "echo@127.0.0.1:0") as server:
             server.process.send_signal(signal.SIGTERM)
             until(lambda: self.ask(server) == b"drain\n", "the drain")
             with server.connect() as client:
                 client.sendall(b"hello")
                 self.assertEqual(read_exactly(client, 5), b"hello")
+            server.counts(completed=1)
             self.assertEqual(self.ask(server), b"drain\n")
             self.assertEqual(server.stop()[0], 0)
 

@@ -133,6 +133,7 @@ class Requests(Base):
             with server.connect() as client:
                 client.sendall(b"hello")
                 self.assertEqual(read_exactly(client, 5), b"hello")
+            server.counts(completed=1)
             self.assertEqual(server.stop()[0], 0)
 
     def test_the_log_level_changes(self):
