@@ -43,7 +43,7 @@ compare weir-server.8 ./server/weir-server
 
 # The options of the server are in the same groups.
 ./server/weir-server --help | sed -n 's/^\([A-Z][A-Za-z ]*\):$/\1/p' |
-	grep -v '^Services$' >"$work/help"
+	grep -vE '^(Services|Examples)$' >"$work/help"
 sed -n '/^\.Sh OPTIONS$/,/^\.Sh CHAT$/s/^\.Ss //p' \
 	"$top/docs/man/weir-server.8" >"$work/man"
 [ -s "$work/help" ] || { echo "weir-server --help: no headings"; rc=1; }
