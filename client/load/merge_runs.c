@@ -47,7 +47,14 @@ struct runs {
 	int64_t first_start, last_start, first_end, last_end; /* ns, epoch */
 	double squares; /* of the replies of each connection */
 	double medians; /* of these replies, a sum */
+	json_t *seen;	/* by the id of a run: the path it came with */
+	const char **ids;
+	size_t id_count;
+	int64_t rows_most; /* of the seconds of the sum */
 };
+
+/* Seconds of the sum that no run has a row for, at most. */
+#define GAP_MOST (INT64_C(86400))
 
 /* -------------------------------------------------------------- the values */
 
@@ -110,13 +117,21 @@ static int64_t to_whole(double value)
 	return (int64_t)fmin(fmax(value, 0), WHOLE_MOST);
 }
 
-/* Its place in a list of names, or 0. */
-static int place(const char *name, const char *const *names, int count)
+/* Its place in a list of names, or -1. */
+static int find_place(const char *name, const char *const *names, int count)
 {
 	for (int i = 0; name && i < count; i++)
 		if (strcmp(names[i], name) == 0)
 			return i;
-	return 0;
+	return -1;
+}
+
+/* Or 0. */
+static int place(const char *name, const char *const *names, int count)
+{
+	int i = find_place(name, names, count);
+
+	return i < 0 ? 0 : i;
 }
 
 static void keep_most(int64_t *most, int64_t value)
@@ -266,28 +281,31 @@ static void add_counts(struct counts *b, const json_t *file)
 	b->bytes_out += number(file, "run", "bytes_out");
 }
 
-static void add_errors(struct result *r, const json_t *file, int64_t off)
+static const char *add_errors(struct result *r, const json_t *file, int64_t off)
 {
 	const json_t *row;
 	size_t i;
 
 	json_array_foreach(at(file, "errors", NULL), i, row)
 	{
+		int phase = find_place(text(row, "phase", NULL),
+				       error_phase_names, ERROR_PHASES);
 		struct error_row e = {
-			.phase = (enum error_phase)place(
-				text(row, "phase", NULL), error_phase_names,
-				ERROR_PHASES),
+			.phase = (enum error_phase)phase,
 			.error = small(row, "errno", NULL),
 			.count = number(row, "count", NULL),
 			.first_at = off + whole(row, "first_ns", NULL),
 			.last_at = off + whole(row, "last_ns", NULL),
 		};
 
+		if (phase < 0)
+			return "an error is in a phase that is not known";
 		error_table_add(&r->errors, &e);
 	}
 	r->errors.other += number(file, "errors_other", NULL);
 	if (!r->tls_why)
 		r->tls_why = text(file, "tls_why", NULL);
+	return NULL;
 }
 
 /* n j squares = (sum)^2, where j is the fairness. */
@@ -299,6 +317,20 @@ static void add_fairness(struct runs *m, const json_t *file, double asked)
 	if (asked > 0 && j > 0)
 		m->squares += sum * sum / (asked * j);
 	m->medians += asked * real(file, "connections", "replies_median");
+}
+
+/* The numbers of starved connections say nothing without their client. */
+static void add_numbers(struct conn_counts *c, size_t runs, const json_t *list)
+{
+	const json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value)
+	{
+		if (runs == 1 && c->worst_count < WORST_CONNECTIONS)
+			c->worst[c->worst_count++] =
+				(int)json_integer_value(value);
+	}
 }
 
 static void add_connections(struct runs *m, const json_t *file, int64_t off)
@@ -334,24 +366,27 @@ static void add_connections(struct runs *m, const json_t *file, int64_t off)
 	add_small(&c->idle_asked, file, "connections", "idle_asked");
 	add_small(&c->idle_opened, file, "connections", "idle_opened");
 	add_small(&c->idle_open, file, "connections", "idle_open");
-	c->bytes_each = number(file, "connections", "bytes_each");
+	if (number(file, "connections", "bytes_each") > c->bytes_each)
+		c->bytes_each = number(file, "connections", "bytes_each");
 	add_small(&c->starved, file, "metrics", "starved");
-	for (int i = 0; i < WORST_CONNECTIONS; i++)
-		c->worst[i] = (int)json_integer_value(json_array_get(
-			at(file, "connections", "starved_numbers"), (size_t)i));
+	add_numbers(c, m->count, at(file, "connections", "starved_numbers"));
 }
 
-static void add_bad_clients(struct result *r, const json_t *file)
+static const char *add_bad_clients(struct result *r, const json_t *file)
 {
 	const json_t *row;
 	size_t i;
 
 	json_array_foreach(at(file, "misfits", NULL), i, row)
 	{
-		struct bad_client_counts *m = &r->bad_clients[place(
-			text(row, "kind", NULL), bad_client_names,
-			BAD_CLIENT_KINDS)];
+		int kind = find_place(text(row, "kind", NULL), bad_client_names,
+				      BAD_CLIENT_KINDS);
+		struct bad_client_counts *m;
 
+		if (kind < 0)
+			return "a misbehaving client is of a kind that is not "
+			       "known";
+		m = &r->bad_clients[kind];
 		add_small(&m->asked, row, "asked", NULL);
 		add_small(&m->opened, row, "opened", NULL);
 		m->attempts += number(row, "attempts", NULL);
@@ -359,6 +394,7 @@ static void add_bad_clients(struct result *r, const json_t *file)
 		m->failed += number(row, "failed", NULL);
 		add_small(&m->open, row, "open", NULL);
 	}
+	return NULL;
 }
 
 static void add_self(struct self *s, const json_t *file)
@@ -472,8 +508,6 @@ static struct second *second_at(struct result *r, int64_t number)
 {
 	struct second *more;
 
-	if (number < 0 || number > 366 * INT64_C(86400))
-		return NULL;
 	if ((size_t)number >= r->second_count) {
 		more = reallocarray(r->seconds, (size_t)number + 1,
 				    sizeof(*more));
@@ -494,7 +528,7 @@ static struct second *second_at(struct result *r, int64_t number)
  * Each second goes into the one that most of it lies in.  Percentiles of
  * several runs cannot be had from those of each; the maximum can.
  */
-static void add_seconds(struct result *r, const json_t *file, int64_t off)
+static const char *add_seconds(struct runs *m, const json_t *file, int64_t off)
 {
 	const json_t *row;
 	size_t i;
@@ -503,10 +537,13 @@ static void add_seconds(struct result *r, const json_t *file, int64_t off)
 	{
 		int64_t middle = off + whole(row, "at_ns", NULL) +
 				 whole(row, "length_ns", NULL) / 2;
-		struct second *s = second_at(r, middle / SECOND);
+		struct second *s;
 
+		if (middle < 0 || middle / SECOND >= m->rows_most)
+			return "a second of it is far from those of the runs";
+		s = second_at(m->all, middle / SECOND);
 		if (!s)
-			continue;
+			return "out of memory";
 		s->answered += number(row, "answered", NULL);
 		s->errors += number(row, "errors", NULL);
 		s->bytes_in += number(row, "bytes_in", NULL);
@@ -518,6 +555,7 @@ static void add_seconds(struct result *r, const json_t *file, int64_t off)
 		keep_most(&s->max, whole(row, "max_ns", NULL));
 		s->p50 = s->p90 = s->p99 = s->p999 = -1;
 	}
+	return NULL;
 }
 
 /* ------------------------------------------------------------- the verdict */
@@ -617,24 +655,74 @@ static void find_span(struct runs *m)
 	}
 }
 
+/* Memory for the sum is bounded by what the files have. */
+static void find_rows(struct runs *m)
+{
+	m->rows_most = GAP_MOST;
+	for (size_t i = 0; i < m->count; i++)
+		m->rows_most += 2 * (int64_t)json_array_size(
+					    at(m->files[i], "seconds", NULL));
+}
+
+/* A run, or a part of a sum, counts once. */
+static bool add_ids(struct runs *m, const json_t *file, const char *path)
+{
+	const json_t *ids = at(file, "run", "ids"), *value;
+	size_t count = json_array_size(ids), i;
+	const char **more;
+
+	if (count == 0) {
+		cli_error("%s: it has no run.ids, by which a run that is given "
+			  "twice is noticed",
+			  path);
+		return false;
+	}
+	more = reallocarray(m->ids, m->id_count + count, sizeof(*more));
+	if (!more) {
+		cli_error("out of memory");
+		return false;
+	}
+	m->ids = more;
+	json_array_foreach(ids, i, value)
+	{
+		const char *id = json_string_value(value);
+		const char *other =
+			json_string_value(json_object_get(m->seen, id));
+
+		if (!id || other) {
+			cli_error(id ? "%s: a run in it is in %s, too; give "
+				       "each run once"
+				     : "%s: a value of run.ids is no text",
+				  path, other);
+			return false;
+		}
+		(void)json_object_set_new(m->seen, id, json_string(path));
+		m->ids[m->id_count++] = id;
+	}
+	return true;
+}
+
 static bool add_run(struct runs *m, size_t i, const char *path)
 {
 	const json_t *file = m->files[i];
 	int64_t off = start_of(file) - m->first_start;
 	const char *wrong = add_clocks(m->all, file);
 
+	if (!wrong)
+		wrong = add_errors(m->all, file, off);
+	if (!wrong)
+		wrong = add_bad_clients(m->all, file);
+	if (!wrong)
+		wrong = add_seconds(m, file, off);
 	if (wrong) {
 		cli_error("%s: %s", path, wrong);
 		return false;
 	}
 	add_plan(m->plan, at(file, "plan", NULL));
 	add_counts(&m->all->counts, file);
-	add_errors(m->all, file, off);
 	add_connections(m, file, off);
-	add_bad_clients(m->all, file);
 	add_self(&m->all->self, file);
 	add_first_bad(m, file, off);
-	add_seconds(m->all, file, off);
 	add_verdict_of(m->all, file, path);
 	return true;
 }
@@ -655,6 +743,8 @@ static void finish(struct runs *m)
 		c->replies_median = (uint64_t)to_whole(m->medians / c->asked);
 	}
 	snprintf(r->target, sizeof(r->target), "%s", target ? target : "");
+	r->ids = m->ids;
+	r->id_count = m->id_count;
 }
 
 static bool add_runs(struct runs *m, char **paths)
@@ -663,11 +753,13 @@ static bool add_runs(struct runs *m, char **paths)
 
 	for (size_t i = 0; i < m->count && is_read; i++) {
 		m->files[i] = open_run(paths[i]);
-		is_read = m->files[i] && is_same_plan(m, i, paths[i]);
+		is_read = m->files[i] && is_same_plan(m, i, paths[i]) &&
+			  add_ids(m, m->files[i], paths[i]);
 	}
 	if (!is_read)
 		return false;
 	find_span(m);
+	find_rows(m);
 	judge_overlap(m);
 	if (!read_plan(m->plan, at(m->files[0], "plan", NULL))) {
 		cli_error("out of memory");
@@ -690,14 +782,17 @@ int load_merge_runs(char **paths, size_t count, merge_report *report, void *arg)
 	struct runs m = { .all = &all,
 			  .plan = &plan,
 			  .files = calloc(count, sizeof(json_t *)),
+			  .seen = json_object(),
 			  .count = count };
 	int status = CLI_USAGE;
 
-	if (m.files && add_runs(&m, paths))
+	if (m.files && m.seen && add_runs(&m, paths))
 		status = report(arg, &all);
 	for (size_t i = 0; m.files && i < count; i++)
 		json_decref(m.files[i]);
 	free(m.files);
+	free(m.ids);
+	json_decref(m.seen);
 	expectation_fini(&plan.expected);
 	result_free(&all);
 	return status;

@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 
 #include "../../cli/cli.h"
@@ -163,6 +165,7 @@ static void report_second(struct run *r, bool is_last)
 	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		p->clocks[k] = s->result->clocks[k] ? s->second[k] : NULL;
+	p->censored = s->censored;
 	report_progress(r);
 	if (p->last)
 		summary_begin_second(s);
@@ -356,6 +359,19 @@ static int end_all(struct run *r)
 
 /* --------------------------------------------------------------- the whole */
 
+/* By which merge notices the same run twice. */
+static void make_id(char id[RUN_ID])
+{
+	unsigned char bytes[(RUN_ID - 1) / 2];
+	int64_t now = now_ns();
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		for (size_t i = 0; i < sizeof(bytes); i++)
+			bytes[i] = (unsigned char)(now >> i % 8 * 8);
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		snprintf(id + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static int run_init(struct run *r, const struct target *target)
 {
 	pthread_condattr_t attr;
@@ -436,6 +452,7 @@ int run(struct result *ret, const struct plan *plan,
 	int rc;
 
 	*ret = (struct result){ .plan = plan };
+	make_id(ret->id);
 	memcpy(ret->target, target->text, sizeof(ret->target));
 	r.summary.result = ret;
 	rc = run_init(&r, target);

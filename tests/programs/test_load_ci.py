@@ -123,6 +123,21 @@ class Files(TestCase):
         self.assertEqual(os.listdir(self.place), ["a.prom"])
         self.check_format(text)
 
+    def test_metrics_say_what_is_a_lower_bound(self):
+        def serve(sock):
+            for number, line in enumerate(sock.makefile("rb")):
+                if number % 50 != 7:
+                    sock.sendall(line)
+        with PythonServer(serve) as server:
+            load(server.address, "-c", "1", "-n", "400", "-t", "200ms",
+                 "--metrics", self.path("a.prom"))
+        text = self.read("a.prom")
+        self.assertRegex(text, r'weir_load_latency_samples\{address="[^"]*",'
+                         r'clock="from-send"\} \d+\n')
+        self.assertRegex(text, r'weir_load_latency_at_least\{address="[^"]*",'
+                         r'clock="from-send",percentile="99\.9"\} 1\n')
+        self.check_format(text)
+
     def check_format(self, text):
         families = set()
         for line in text.splitlines()[:-1]:

@@ -3,6 +3,7 @@
 """What weir-client load says of a run: on a pipe, on a terminal, as JSON, and
 by its exit status.  What it measures is the subject of other tests."""
 
+import itertools
 import json
 import os
 import re
@@ -396,6 +397,7 @@ class MergedResults(TestCase):
         self.paths.pop()
         with open(self.paths[0]) as file:
             good = json.load(file)
+        other = dict(good["run"], ids=["other"])
         for change, says in (
                 ({"schema": "other"}, b"not a run that"),
                 ({"run": {}}, b"not a run that"),
@@ -406,7 +408,7 @@ class MergedResults(TestCase):
                                              samples=1)}}, b"contradicts")):
             path = os.path.join(self.place, "changed.json")
             with open(path, "w") as file:
-                json.dump(dict(good, **change), file)
+                json.dump({**good, "run": other, **change}, file)
             answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], path)
             self.assertEqual(answer.returncode, 2, answer)
             self.assertIn(says, answer.stderr)
@@ -417,9 +419,12 @@ class MergedResults(TestCase):
             answer = run("WEIR_CLIENT", "load", "merge", path, "--strict")
             self.assertEqual(answer.returncode, 3, answer)
         most = dict(good["connections"], asked=2**31 - 2, open=2**31 - 2)
-        with open(path, "w") as file:
-            json.dump(dict(good, connections=most), file)
-        answer = run("WEIR_CLIENT", "load", "merge", path, path, "--json", "-")
+        paths = [os.path.join(self.place, name) for name in ("a", "b")]
+        for path in paths:
+            with open(path, "w") as file:
+                json.dump(dict(good, connections=most, run=dict(
+                    good["run"], ids=[path])), file)
+        answer = run("WEIR_CLIENT", "load", "merge", *paths, "--json", "-")
         found = json.loads(answer.stdout)
         self.assertEqual(found["connections"]["asked"], 2**31 - 1)
         self.assertEqual(found["connections"]["open"], 2**31 - 1)
@@ -427,14 +432,73 @@ class MergedResults(TestCase):
         for key in good:
             for value in (None, -1, "x", [], {}, [[]], [{}], {"a": 1}):
                 with open(path, "w") as file:
-                    json.dump(dict(good, **{key: value}), file)
-                answer = run("WEIR_CLIENT", "load", "merge", path, path)
+                    json.dump({**good, "run": other, key: value}, file)
+                answer = run("WEIR_CLIENT", "load", "merge", self.paths[0],
+                             path)
                 self.assertIn(answer.returncode, (0, 1, 2), answer)
                 self.assertNotIn(b"runtime error", answer.stderr)
         answer = run("WEIR_CLIENT", "load", "merge", self.paths[0], "--json",
                      self.paths[0])
         self.assertEqual(answer.returncode, 2)
         self.assertIn(b"is an input", answer.stderr)
+
+    def test_a_run_is_added_once(self):
+        with Server("echo@127.0.0.1:0") as server:
+            runs = [self.load(server.address(), "-n", "100")
+                    for _ in range(2)]
+        _, found = self.merge()
+        ids = [id for r in runs for id in r["run"]["ids"]]
+        self.assertEqual(found["run"]["ids"], ids)
+        self.assertEqual(len(set(ids)), 2)
+        for id in ids:
+            self.assertRegex(id, "^[0-9a-f]{32}$")
+        whole = os.path.join(self.place, "sum.json")
+        for paths, twice in (([self.paths[0], self.paths[0]], 0),
+                             ([*self.paths, whole], 0),
+                             ([whole, self.paths[1]], 1)):
+            answer = run("WEIR_CLIENT", "load", "merge", *paths)
+            self.check_usage(answer, "weir-client", "%s: a run in it is in %s,"
+                             " too" % (paths[-1], paths[0]))
+        del runs[0]["run"]["ids"]
+        with open(self.paths[0], "w") as file:
+            json.dump(runs[0], file)
+        self.check_usage(run("WEIR_CLIENT", "load", "merge", *self.paths),
+                         "weir-client", "it has no run.ids")
+
+    def test_rows_that_no_run_writes_are_refused(self):
+        with Server("echo@127.0.0.1:0") as server:
+            good = self.load(server.address(), "-n", "100")
+        row = dict(good["seconds"][0], at_ns=300 * 86400 * 10**9)
+        error = {"phase": "dreaming", "errno": 1, "count": 1, "first_ns": 0,
+                 "last_ns": 0}
+        for change, says in (
+                ({"seconds": [row]}, "a second of it is far"),
+                ({"errors": [error]}, "in a phase that is not known"),
+                ({"misfits": [{"kind": "shy"}]}, "a kind that is not known")):
+            with open(self.paths[0], "w") as file:
+                json.dump(dict(good, **change), file)
+            self.check_usage(run("WEIR_CLIENT", "load", "merge",
+                                 self.paths[0]), "weir-client", says)
+
+    def test_the_numbers_of_connections_are_those_of_one_run_only(self):
+        def serve(sock):
+            if next(numbers) == 0:
+                answers(10**6)(sock)
+            else:
+                sock.recv(1 << 20)
+                sock.recv(1)
+        for _ in range(2):
+            numbers = itertools.count()
+            with PythonServer(serve) as server:
+                self.load(server.address, "-c", "3", "-d", "300ms", "-t",
+                          "200ms")
+        _, both = self.merge()
+        self.assertEqual(both["metrics"]["starved"], 4)
+        self.assertEqual(both["connections"]["starved_numbers"], [])
+        self.paths.pop()
+        answer, one = self.merge()
+        self.assertEqual(len(one["connections"]["starved_numbers"]), 2)
+        self.assertRegex(answer.stdout, rb"2 STARVED #\d #\d")
 
 
 class Options(TestCase):

@@ -180,6 +180,7 @@ struct conn_counts {
 	double fairness;	 /* Jain's index of replies; 1 is fair */
 	int64_t longest_silence; /* of an open connection that was waiting */
 	int worst[WORST_CONNECTIONS]; /* ids of starved ones */
+	int worst_count; /* 0 in a sum, where they are of several clients */
 	int idle_asked, idle_opened, idle_open;
 	size_t bytes_each; /* memory of this client for each */
 };
@@ -212,8 +213,14 @@ extern const char *const verdict_names[];
 
 #define REASONS_MAX 4
 
+#define RUN_ID 33 /* characters of the id of a run, with the NUL */
+
 struct result {
 	const struct plan *plan;
+	char id[RUN_ID];
+	/* The sum of several runs: theirs, instead of its own. */
+	const char *const *ids;
+	size_t id_count;
 	char target[128];   /* the address connected to */
 	double started;	    /* seconds since the epoch; measured part */
 	int64_t elapsed;    /* of the measured part */

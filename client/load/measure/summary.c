@@ -88,7 +88,8 @@ int summary_init(struct summary *s, const struct plan *plan)
 	s->from = s->to = s->end_at = NEVER;
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		r->censored[k].min = NEVER;
-	s->censored.min = NEVER;
+	for (int k = 0; k < CENSORED_CLOCKS; k++)
+		s->censored[k].min = NEVER;
 	r->with_censored.min = r->without_censored.min = NEVER;
 	for (int k = 0; k < CLOCK_KINDS; k++) {
 		is_there = is_there && new_histogram(&s->second[k]);
@@ -155,9 +156,10 @@ void summary_add(struct summary *s, struct interval *i)
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
 	keep_max(&r->self.late_server_max, i->late_server_max);
-	for (int k = 0; k < CENSORED_CLOCKS; k++)
+	for (int k = 0; k < CENSORED_CLOCKS; k++) {
 		censored_add(&r->censored[k], &i->censored[k]);
-	censored_add(&s->censored, &i->censored[result_main_clock(r->plan)]);
+		censored_add(&s->censored[k], &i->censored[k]);
+	}
 	if (s->from == NEVER || i->from < s->from)
 		s->from = i->from;
 	if (s->to == NEVER || i->to > s->to)
@@ -208,8 +210,8 @@ static bool has_bad_clients(const struct summary *s)
 static void fill_row(struct second *row, const struct summary *s, int open)
 {
 	static const double percents[SECOND_POINTS] = { 50, 90, 99, 99.9, 100 };
-	const struct histogram *h =
-		s->second[result_main_clock(s->result->plan)];
+	enum clock_kind main = result_main_clock(s->result->plan);
+	const struct histogram *h = s->second[main];
 	int64_t *const values[SECOND_POINTS] = { &row->p50, &row->p90,
 						 &row->p99, &row->p999,
 						 &row->max };
@@ -226,8 +228,8 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 		.has_bad_clients = has_bad_clients(s),
 	};
 	for (int i = 0; i < SECOND_POINTS; i++)
-		*values[i] = censored_percentile(h, &s->censored, percents[i],
-						 &row->is_more[i]);
+		*values[i] = censored_percentile(h, &s->censored[main],
+						 percents[i], &row->is_more[i]);
 }
 
 static bool has_samples(const struct summary *s)
@@ -267,10 +269,10 @@ const struct second *summary_end_second(struct summary *s, int open,
 	fill_row(row, s, open);
 	if (r->with_bad_clients && row->has_bad_clients) {
 		histogram_add(r->with_bad_clients, s->second[main]);
-		censored_add(&r->with_censored, &s->censored);
+		censored_add(&r->with_censored, &s->censored[main]);
 	} else if (r->with_bad_clients) {
 		histogram_add(r->without_bad_clients, s->second[main]);
-		censored_add(&r->without_censored, &s->censored);
+		censored_add(&r->without_censored, &s->censored[main]);
 	}
 	return row;
 }
@@ -280,7 +282,8 @@ void summary_begin_second(struct summary *s)
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		histogram_clear(s->second[k]);
 	s->counts = (struct counts){ 0 };
-	s->censored = (struct censored){ .min = NEVER };
+	for (int k = 0; k < CENSORED_CLOCKS; k++)
+		s->censored[k] = (struct censored){ .min = NEVER };
 	s->second_errors = 0;
 	s->from = s->to = NEVER;
 }
@@ -362,8 +365,8 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 		keep_max(&c->longest_silence, silence);
 	if (!sums->was_opened || !sums->was_asked || sums->replies > 0)
 		return;
-	if (c->starved < WORST_CONNECTIONS)
-		c->worst[c->starved] = (int)sums->id;
+	if (c->worst_count < WORST_CONNECTIONS)
+		c->worst[c->worst_count++] = (int)sums->id;
 	c->starved++;
 }
 

@@ -71,18 +71,19 @@ struct progress {
 	const struct result *so_far; /* counts and clocks, of all seconds */
 	/* Samples of that second; NULL: not used in this mode. */
 	const struct histogram *clocks[CLOCK_KINDS];
+	const struct censored *censored; /* of it, by CENSORED_CLOCKS */
 };
 
 struct summary {
 	struct result *result;
-	struct histogram *second[CLOCK_KINDS]; /* the current second */
-	struct censored censored;	       /* of its main clock */
-	struct counts counts;		       /* of it */
-	bool is_measuring;		       /* its first piece was seen */
-	uint64_t second_errors, errors;	       /* of it, and of all */
-	int64_t from, to;		       /* of it, CLOCK_MONOTONIC */
-	int64_t ended_at; /* when the one before it ended */
-	int64_t end_at;	  /* when the measured part ends */
+	struct histogram *second[CLOCK_KINDS];	   /* the current second */
+	struct censored censored[CENSORED_CLOCKS]; /* of it */
+	struct counts counts;			   /* of it */
+	bool is_measuring;		/* its first piece was seen */
+	uint64_t second_errors, errors; /* of it, and of all */
+	int64_t from, to;		/* of it, CLOCK_MONOTONIC */
+	int64_t ended_at;		/* when the one before it ended */
+	int64_t end_at;			/* when the measured part ends */
 	int64_t measure_at, bad_clients_from, bad_clients_to;
 	size_t seconds_cap;
 	struct rusage usage; /* when measuring began */

@@ -284,20 +284,41 @@ static void put_sample(FILE *to, const struct plan *plan, const char *name,
 	fprintf(to, "\"%s} %.12g\n", more, value);
 }
 
-static void put_latency(FILE *to, const struct plan *plan, enum clock_kind kind,
-			const struct histogram *h)
+/* The percentiles, or whether they are lower bounds. */
+static void put_latency(FILE *to, const struct plan *plan,
+			const struct progress *p, enum clock_kind kind,
+			bool is_bound)
 {
+	static const struct censored none = { 0, INT64_MAX };
+	const struct censored *c =
+		kind < CENSORED_CLOCKS ? &p->censored[kind] : &none;
+	const struct histogram *h = p->clocks[kind];
 	size_t points;
 	const double *percents = plan_percentiles(plan, &points);
 	char more[96];
 
-	for (size_t i = 0; i < points && h->total > 0; i++) {
+	for (size_t i = 0; h && h->total > 0 && i < points; i++) {
+		bool is_more;
+		int64_t ns = censored_percentile(h, c, percents[i], &is_more);
+
 		snprintf(more, sizeof(more),
 			 ",clock=\"%s\",percentile=\"%.12g\"",
 			 clock_names[kind], percents[i]);
-		put_sample(to, plan, "latency_seconds", more,
-			   (double)histogram_percentile(h, percents[i]) / 1e9);
+		put_sample(to, plan,
+			   is_bound ? "latency_at_least" : "latency_seconds",
+			   more, is_bound ? is_more : (double)ns / 1e9);
 	}
+}
+
+static void put_samples(FILE *to, const struct plan *plan,
+			const struct progress *p, enum clock_kind kind)
+{
+	char more[64];
+
+	snprintf(more, sizeof(more), ",clock=\"%s\"", clock_names[kind]);
+	if (p->clocks[kind])
+		put_sample(to, plan, "latency_samples", more,
+			   (double)p->clocks[kind]->total);
 }
 
 static void put_metrics(FILE *to, const struct metrics_file *m,
@@ -324,8 +345,16 @@ static void put_metrics(FILE *to, const struct metrics_file *m,
 	put_family(to, "latency_seconds", "gauge", "seconds",
 		   "Latency in the last second.");
 	for (int k = 0; k < CLOCK_KINDS; k++)
-		if (p->clocks[k])
-			put_latency(to, plan, (enum clock_kind)k, p->clocks[k]);
+		put_latency(to, plan, p, (enum clock_kind)k, false);
+	put_family(to, "latency_samples", "gauge", NULL,
+		   "Samples of that latency.");
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		put_samples(to, plan, p, (enum clock_kind)k);
+	put_family(to, "latency_at_least", "gauge", NULL,
+		   "1 if that latency is a lower bound, because messages were "
+		   "not answered.");
+	for (int k = 0; k < CLOCK_KINDS; k++)
+		put_latency(to, plan, p, (enum clock_kind)k, true);
 	fputs("# EOF\n", to);
 }
 

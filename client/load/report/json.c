@@ -401,13 +401,25 @@ static json_t *json_seconds(const struct result *r)
 
 /* --------------------------------------------------------------------- run */
 
+static json_t *run_ids(const struct result *r)
+{
+	json_t *list = json_array();
+
+	if (r->id_count == 0)
+		return appended(list, json_string(r->id));
+	for (size_t i = 0; i < r->id_count; i++)
+		list = appended(list, json_string(r->ids[i]));
+	return list;
+}
+
 static json_t *run_facts(const struct result *r)
 {
 	const struct censored *c = &r->censored[result_main_clock(r->plan)];
 
 	return json_pack(
-		"{s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:o}",
-		"target",
+		"{s:o, s:o, s:s, s:f, s:I, s:b, s:b, s:b, s:b, s:I, s:I, s:I, "
+		"s:o}",
+		"ids", run_ids(r), "target",
 		json_foreign(r->target, strnlen(r->target, sizeof(r->target))),
 		"mode", plan_mode_text(r->plan), "started", r->started,
 		"elapsed_ns", (json_int_t)r->elapsed, "cut", r->is_cut,
@@ -488,7 +500,7 @@ static json_t *connections(const struct result *r)
 	const struct conn_counts *c = &r->connections;
 	json_t *worst = json_array();
 
-	for (int i = 0; i < c->starved && i < WORST_CONNECTIONS; i++)
+	for (int i = 0; i < c->worst_count; i++)
 		worst = appended(worst, json_integer(c->worst[i]));
 	return json_pack("{s:i, s:i, s:o, s:I, s:I, s:I, s:o, s:i, s:i, s:i, "
 			 "s:I}",

@@ -135,13 +135,13 @@ static void starved(struct layout *p, const struct conn_counts *c)
 	char text[128];
 	int used = snprintf(text, sizeof(text),
 			    LAYOUT_BAD "%d STARVED" LAYOUT_PLAIN, c->starved);
-	int named =
-		c->starved < WORST_CONNECTIONS ? c->starved : WORST_CONNECTIONS;
+	int named = c->worst_count;
 
 	for (int i = 0; i < named; i++)
 		used += snprintf(text + used, sizeof(text) - (size_t)used,
 				 " #%d", c->worst[i]);
-	layout_say(p, "%s%s", text, named < c->starved ? " ..." : "");
+	layout_say(p, "%s%s", text,
+		   named > 0 && named < c->starved ? " ..." : "");
 }
 
 static void connection_events(struct layout *p, const struct conn_counts *c)
@@ -586,7 +586,14 @@ static void say_errors(struct layout *p, const struct result *r)
 		{ b->reset, "reset" },
 		{ b->closed_early, "closed early" },
 		{ b->wrong, "wrong replies" },
+		{ b->bad, "bad replies" },
 		{ b->swapped, "swapped replies" },
+		{ b->surplus, "surplus replies" },
+		{ b->crossed, "replies of other connections" },
+		{ result_error_count(r, ERROR_HANDSHAKE, ERROR_HANDSHAKE, -1),
+		  "failed handshakes" },
+		{ result_error_count(r, ERROR_SOCKET, ERROR_CONNECT, -1),
+		  "failed connects" },
 		{ all, all == 1 ? "error" : "errors" },
 	};
 	char count[UNITS_TEXT];
