@@ -31,6 +31,16 @@ for doc in README.md README.zh-CN.md; do
 	}
 done
 
+# commands FILE: those of its blocks, without comments.
+commands()
+{
+	sed -n '/^```sh$/,/^```$/p' "$1" | sed 's/ *#.*//'
+}
+
+[ "$(commands README.md)" = "$(commands README.zh-CN.md)" ] || {
+	echo 'README.md and README.zh-CN.md have different commands'; rc=1
+}
+
 for doc in docs/*.md; do
 	awk -v doc="$doc" '
 	function whole(file,    text, line) {
