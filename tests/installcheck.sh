@@ -187,6 +187,42 @@ TEXT
 	fi
 done
 
+# TLS in C++: a context without files, and one whose file is not there.
+cat >"$work/tls.cc" <<'TEXT'
+#include <weir-tls.h>
+
+#include <cstring>
+
+int main()
+{
+	weir_tls_config config = {};
+	char why[200] = "";
+	weir_tls *tls;
+
+	config.size = sizeof config;
+	config.name = "a.example";
+	if (weir_tls_new_client(&tls, &config, why, sizeof why) < 0)
+		return 1;
+	weir_tls_free(tls);
+	config.name = nullptr;
+	config.certificate = "/nowhere/a.pem";
+	if (weir_tls_new(&tls, &config, why, sizeof why) >= 0)
+		return 2;
+	return std::strstr(why, "/nowhere/a.pem: ") ? 0 : 3;
+}
+TEXT
+if ! command -v "${CXX%% *}" >/dev/null; then
+	echo "weir-tls.h: SKIPPED, no ${CXX:-C++ compiler}"
+elif ! pkg-config --exists weir-tls; then
+	echo "weir-tls.h: SKIPPED, weir-tls is not installed"
+else
+	$CXX -std=c++17 -pedantic -Wall -Wextra -Werror \
+		$(pkg-config --cflags weir-tls) "$work/tls.cc" -o "$work/tls" \
+		$(pkg-config --libs weir-tls) && "$work/tls" ||
+		complain "weir-tls.h: does not work in C++"
+	echo "weir-tls.h: done"
+fi
+
 if command -v "${CXX%% *}" >/dev/null; then
 	$CXX -std=c++17 -pedantic -Wall -Wextra -Werror $cflags \
 		"$top/tests/tools/hpp.cc" -o "$work/hpp" -pthread \
