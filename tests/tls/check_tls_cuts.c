@@ -243,6 +243,98 @@ START_TEST(a_failed_call_ends_one_connection_at_most)
 }
 END_TEST
 
+/* An echo over a connection of weir_dial(), or the first error. */
+static int dial_and_echo(struct server *s, weir_tls *tls)
+{
+	weir_conn *c;
+	char byte;
+	int rc = weir_dial(&c, s->address, 0);
+
+	if (rc < 0)
+		return rc;
+	rc = weir_conn_start_tls(c, tls, NULL);
+	if (rc == 0)
+		rc = weir_conn_write(c, "x", 1);
+	if (rc == 0)
+		rc = (int)weir_conn_read(c, &byte, 1);
+	weir_conn_free(c);
+	return rc == 0 ? -ECONNRESET : rc;
+}
+
+/* A call of one side or of the other. */
+START_TEST(a_failed_call_ends_a_handshake_of_the_program_at_most)
+{
+	static const struct {
+		enum wr_sys_call call;
+		int error;
+		bool is_harmless;
+	} plans[] = {
+		{ WR_SYS_alloc, -ENOMEM, false },
+		{ WR_SYS_recv, -ECONNRESET, false },
+		{ WR_SYS_sendmsg, -EPIPE, false },
+		{ WR_SYS_sendmsg, -EAGAIN, true },
+		{ WR_SYS_poll, -EINTR, true },
+	};
+	struct server *s;
+	weir_tls *tls;
+
+	faults_install();
+	s = start(10000);
+	tls = tls_client("a.example");
+	ck_assert_int_eq(dial_and_echo(s, tls), 1);
+	UNTIL(stats(s).ledger.open == 0);
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+		int made = 1;
+
+		for (int n = 1; made > 0 && n < 100; n++) {
+			int rc;
+
+			fail_nth_call(plans[i].call, n, plans[i].error);
+			rc = dial_and_echo(s, tls);
+			UNTIL(stats(s).ledger.open == 0);
+			made = faults_made();
+			faults_clear();
+			ck_assert_msg(rc == 1 ||
+					      (made && !plans[i].is_harmless),
+				      "plan %zu, call %d: %d", i, n, rc);
+		}
+		ck_assert_int_eq(made, 0);
+		ck_assert_int_eq(dial_and_echo(s, tls), 1);
+		UNTIL(stats(s).ledger.open == 0);
+	}
+	weir_tls_free(tls);
+	stop(s);
+}
+END_TEST
+
+START_TEST(a_context_is_made_whole_or_not_at_all)
+{
+	int made = 1;
+
+	faults_install();
+	weir_tls_free(tls_client("a.example")); /* the files are there */
+	for (int n = 1; made > 0 && n < 100; n++) {
+		weir_tls *tls = NULL;
+		int rc;
+
+		fail_nth_call(WR_SYS_alloc, n, -ENOMEM);
+		rc = weir_tls_new(&tls,
+				  WEIR_TLS(.certificate = tls_file("a.pem"),
+					   .key = tls_file("a.key"),
+					   .alpn = "echo"),
+				  NULL, 0);
+		if (rc == 0)
+			rc = weir_tls_add(tls, tls_file("a.pem"),
+					  tls_file("a.key"), NULL, 0);
+		made = faults_made();
+		faults_clear();
+		ck_assert_int_eq(rc, made ? -ENOMEM : 0);
+		weir_tls_free(tls);
+	}
+	ck_assert_int_eq(made, 0);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("tls_cuts", an_end_within_a_record_is_a_failure,
@@ -250,5 +342,7 @@ int main(void)
 			 a_client_may_reset_at_any_byte,
 			 clients_that_stall_at_any_byte_are_ended_in_time,
 			 a_handshake_may_come_byte_by_byte,
-			 a_failed_call_ends_one_connection_at_most);
+			 a_failed_call_ends_one_connection_at_most,
+			 a_failed_call_ends_a_handshake_of_the_program_at_most,
+			 a_context_is_made_whole_or_not_at_all);
 }
