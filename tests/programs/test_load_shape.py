@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 
-from weirtest import DEADLINE, PythonServer, TestCase, main, program, run
+from weirtest import (DEADLINE, PythonServer, Server, TestCase, main, program,
+                      run)
 
 
 def load(where, *options, **kwargs):
@@ -225,6 +226,14 @@ class Pace(TestCase):
                                     "30s")
         self.assertEqual(run["metrics"]["planned"], 20)
         self.assertEqual(run["metrics"]["answered"], 20)
+
+    def test_so_it_is_where_the_end_comes_among_many_replies(self):
+        with Server("echo@127.0.0.1:0", "-l", "warning") as server:
+            for _ in range(6):
+                answer = load(server.address(), "-c", "100", "-P", "16", "-r",
+                              "20k", "-d", "300ms", "--lifetime", "1ms", "-t",
+                              "30s")
+                self.assertIn(b"6,000 planned = 6,000 sent\n", answer.stdout)
 
     def test_what_is_no_time_is_refused(self):
         for option in ("--think", "--lifetime"):

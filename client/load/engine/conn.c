@@ -500,7 +500,9 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 static bool has_to_retire(const struct engine *e, const struct conn *c,
 			  int64_t now)
 {
-	return now >= c->retire_at && (!e->is_ending || c->retire_at == 0);
+	bool is_over = e->is_ending || now >= e->end_at;
+
+	return now >= c->retire_at && (!is_over || c->retire_at == 0);
 }
 
 /* It sends no more; once all replies are there, another one replaces it. */
