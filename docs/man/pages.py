@@ -203,8 +203,8 @@ class Writer:
     def line(self, line):
         out, at = [], 0
         for found in re.finditer(
-                r"(?:(?<=\s)|^)([(\"]*)(weir_\w+)(\(\)|\(3\))([.,;:)]*)(?=\s|$)",
-                line):
+                r"(?:(?<=\s)|^)([(\"]*)(weir_\w+)(\(\)|\(3\))"
+                r"([.,;:)]*)(?=\s|$)", line):
             before, name, _, after = found.groups()
             if name not in self.known:
                 continue

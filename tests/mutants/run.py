@@ -31,11 +31,11 @@ TREE, BUILD = os.path.join(WORK, "tree"), os.path.join(WORK, "build")
 RESULTS = os.path.join(WORK, "results.json")
 HERE = os.path.join(TOP, "tests", "mutants")
 LIMIT = 90  # seconds for one test program
-COPIED = ("bench build-aux cli client completions deploy docs examples lib m4 server tests "
-          "third_party tls tools .clang-format .editorconfig CHANGELOG.md "
-          "CONTRIBUTING.md LICENSE Makefile.am Makefile.in README.md "
-          "README.zh-CN.md "
-          "aclocal.m4 bootstrap configure configure.ac").split()
+COPIED = ("bench build-aux cli client completions deploy docs examples lib m4 "
+          "packaging server tests third_party tls tools .clang-format "
+          ".editorconfig CHANGELOG.md CONTRIBUTING.md LICENSE Makefile.am "
+          "Makefile.in README.md README.zh-CN.md aclocal.m4 bootstrap "
+          "configure configure.ac").split()
 # Where to look when the named tests have all passed.
 OTHERS = "tests/faults tests/unit tests/behaviour"
 
