@@ -634,6 +634,9 @@ int wr_conn_put(struct weir_conn *c, const void *buf, size_t len);
 /* Worker, after a callback: flush the connections that it has sent to. */
 void wr_conn_flush_others(struct wr_context *ctx);
 
+/* Owner: a call to send has failed, of any thread. */
+bool wr_conn_output_has_failed(struct weir_conn *c);
+
 /* Owner: the output has been sent and shut down. */
 bool wr_conn_output_is_over(struct weir_conn *c);
 

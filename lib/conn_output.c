@@ -309,6 +309,16 @@ void wr_conn_flush_waiting(struct weir_conn *session)
 		(void)wr_conn_flush(session); /* its next call tells an error */
 }
 
+bool wr_conn_output_has_failed(struct weir_conn *c)
+{
+	bool has_failed;
+
+	wr_word_lock(&c->lock); /* other threads send */
+	has_failed = c->out.error != 0;
+	wr_word_unlock(&c->lock);
+	return has_failed;
+}
+
 bool wr_conn_output_is_over(struct weir_conn *c)
 {
 	bool is_over;

@@ -79,7 +79,7 @@ static bool look_at(struct weir_poll *p, short found)
 	int rc = WR_FLUSH_DONE;
 
 	p->ready = 0;
-	if ((found || c->out.error) && wr_conn_has_output(c))
+	if (wr_conn_has_output(c) && (found || wr_conn_output_has_failed(c)))
 		rc = wr_conn_flush(c);
 	if (found & ~POLLOUT) {
 		c->in.is_ready = true;

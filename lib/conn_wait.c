@@ -215,10 +215,11 @@ void wr_conn_note_answer(struct weir_conn *c)
 
 int64_t wr_conn_quiet_since(struct weir_conn *c)
 {
-	uint64_t put = c->out.sent + wr_outbox_bytes(&c->out.box);
+	uint64_t put;
 
 	if (c->table)
 		return c->in.last_at;
+	put = c->out.sent + wr_outbox_bytes(&c->out.box);
 	/* After the end of our output all that comes is the answer. */
 	return c->out.end != WR_OUT_OPEN || put > own_conn(c)->answered
 		       ? WR_NEVER_AT

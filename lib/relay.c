@@ -35,7 +35,7 @@ static int let_others_run(struct relay *r)
 /* An error of its output: the kernel may tell it to no other call. */
 static int output_error(struct weir_conn *c)
 {
-	return c->out.error ? wr_conn_flush(c) : 0;
+	return wr_conn_output_has_failed(c) ? wr_conn_flush(c) : 0;
 }
 
 /* One piece, up to a buffer.  1; 0: nothing is there, or the end; -errno. */
