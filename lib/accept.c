@@ -406,45 +406,54 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 	}
 }
 
+/* The program logs it, or else the library. */
+static void accept_tell_refusal(struct wr_accept *a,
+				const struct wr_endpoint *endpoint,
+				const struct newcomer *new, int outcome)
+{
+	const struct weir_service *set = &endpoint->service.set;
+	const char *why = wr_refusal_reason(outcome);
+	struct wr_core *core = a->core;
+	char peer[WR_PEER_TEXT] = "unix:";
+
+	if (!set->refused &&
+	    (core->config.log_level < WEIR_LOG_INFO ||
+	     !wr_log_allows(&core->logger, &core->refusal_limit, 10)))
+		return;
+	if (endpoint->listener.is_tcp)
+		(void)wr_address_format((const struct sockaddr *)&new->peer,
+					new->peer_len, peer, sizeof(peer));
+	if (set->refused)
+		set->refused(peer, NULL, why, set->arg);
+	else
+		wr_logf(&core->logger, WEIR_LOG_INFO,
+			"%s: client %s refused: %s", endpoint->where, peer,
+			why);
+}
+
 /*
  * Refuse a client that has no slot, without lingering: what it sends later may
  * destroy the text, but it holds nothing of ours.
  */
 static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
-			      int fd, int outcome)
+			      const struct newcomer *new, int outcome)
 {
 	struct wr_refusal *refusal = a->core->config.refusal;
 	struct iovec text = { refusal->text, refusal->len };
 	char waste[4096];
 
+	accept_tell_refusal(a, endpoint, new, outcome);
 	count_accepted(a, endpoint);
 	WR_COUNT(&endpoint->service, a->ctx->stats, outcome[outcome], 1);
 	/* A client that expects a layer cannot read the text. */
 	if (outcome != WR_OUTCOME_REFUSED_ACCESS &&
 	    !endpoint->service.is_layered)
-		(void)wr_sys_sendmsg(fd, &text, 1);
-	(void)wr_sys_shutdown(fd, SHUT_WR);
+		(void)wr_sys_sendmsg(new->fd, &text, 1);
+	(void)wr_sys_shutdown(new->fd, SHUT_WR);
 	for (int i = 0; i < 64; i++)
-		if (wr_sys_recv(fd, waste, sizeof(waste), 0) <= 0)
+		if (wr_sys_recv(new->fd, waste, sizeof(waste), 0) <= 0)
 			break;
-	wr_sys_close(fd);
-}
-
-static void log_unadmitted(struct wr_accept *a,
-			   const struct wr_endpoint *endpoint,
-			   const struct newcomer *new, int outcome)
-{
-	struct wr_core *core = a->core;
-	char peer[WR_PEER_TEXT] = "unix:";
-
-	if (core->config.log_level < WEIR_LOG_INFO ||
-	    !wr_log_allows(&core->logger, &core->refusal_limit, 10))
-		return;
-	if (endpoint->listener.is_tcp)
-		(void)wr_address_format((const struct sockaddr *)&new->peer,
-					new->peer_len, peer, sizeof(peer));
-	wr_logf(&core->logger, WEIR_LOG_INFO, "%s: client %s refused: %s",
-		endpoint->where, peer, wr_refusal_reason(outcome));
+	wr_sys_close(new->fd);
 }
 
 /* Judge a client before it takes a slot.  False: it was refused. */
@@ -467,8 +476,7 @@ static bool is_admitted(struct wr_accept *a, struct wr_endpoint *endpoint,
 					     &client, &new->source);
 	if (outcome == WR_ADMITTED)
 		return true;
-	log_unadmitted(a, endpoint, new, outcome);
-	refuse_in_passing(a, endpoint, new->fd, outcome);
+	refuse_in_passing(a, endpoint, new, outcome);
 	return false;
 }
 
@@ -563,7 +571,7 @@ static int refuse_with_reserve(struct wr_accept *a,
 
 	if (fd >= 0 && is_admitted(a, endpoint, &new)) {
 		wr_admission_leave(&a->core->admission, new.source);
-		refuse_in_passing(a, endpoint, fd, WR_OUTCOME_REFUSED_DRAIN);
+		refuse_in_passing(a, endpoint, &new, WR_OUTCOME_REFUSED_DRAIN);
 	}
 	keep_reserve(a);
 	return fd;

@@ -582,13 +582,31 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_conn_notify_acceptor(c, WR_INBOX_LINGER);
 }
 
-static void log_refusal(struct weir_conn *c, const char *why)
+static void call_refused(struct weir_conn *c, const char *why)
+{
+	const struct weir_service *set = &c->service->set;
+	char peer[WR_PEER_TEXT], via[WR_PEER_TEXT];
+	struct sockaddr_storage proxy;
+	int len = c->proxy ? wr_conn_direct_peer(c, &proxy) : -1;
+	bool has_via = len >= 0 &&
+		       wr_address_format((struct sockaddr *)&proxy,
+					 (socklen_t)len, via, sizeof(via)) >= 0;
+
+	if (weir_conn_peer(c, peer, sizeof(peer)) < 0)
+		memcpy(peer, "?", 2);
+	set->refused(peer, has_via ? via : NULL, why, set->arg);
+}
+
+/* The program logs it, or else the library. */
+static void conn_tell_refusal(struct weir_conn *c, const char *why)
 {
 	struct wr_core *core = c->core;
 	char peer[WR_PEER_TEXT];
 
-	if (core->config.log_level >= WEIR_LOG_INFO &&
-	    wr_log_allows(&core->logger, &core->refusal_limit, 10))
+	if (c->service->set.refused)
+		call_refused(c, why);
+	else if (core->config.log_level >= WEIR_LOG_INFO &&
+		 wr_log_allows(&core->logger, &core->refusal_limit, 10))
 		wr_logf(&core->logger, WEIR_LOG_INFO,
 			"connection %llu from %s refused: %s",
 			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
@@ -601,7 +619,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	ssize_t n = 1;
 
 	leave_place(c);
-	log_refusal(c, wr_refusal_reason(outcome));
+	conn_tell_refusal(c, wr_refusal_reason(outcome));
 	if (outcome == WR_OUTCOME_REFUSED_ACCESS)
 		n = 0; /* in silence */
 	/* A peer that expects a layer cannot read it. */
@@ -619,7 +637,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why)
 {
 	leave_place(c);
-	log_refusal(c, why ? why : wr_refusal_reason(outcome));
+	conn_tell_refusal(c, why ? why : wr_refusal_reason(outcome));
 	wr_conn_begin_close(c);
 	wr_conn_hang_up(c);
 	wr_conn_close_and_count(c, c->ctx->stats, outcome);

@@ -442,6 +442,7 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	X(expired)                                                             \
 	X(closed)                                                              \
 	X(admit)                                                               \
+	X(refused)                                                             \
 	X(arg)                                                                 \
 	X(layer)                                                               \
 	X(speaks_first)                                                        \

@@ -153,6 +153,16 @@ typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
 		       void *arg);
 
 /*
+ * Told of each client of the service that is refused, for example for a log;
+ * the library then logs no line for it.  peer is its address as text, via that
+ * of its proxy or NULL, reason a short text in English.  weir_closed is not
+ * called for it.  It runs on the acceptor, where it must not block, or on a
+ * worker.
+ */
+typedef void weir_refused(const char *peer, const char *via, const char *reason,
+			  void *arg);
+
+/*
  * Gets one line, without its newline.  Several threads call it at once, among
  * them the acceptor, which keeps all deadlines and carries out the stop: it
  * must not block.  (A sink that may block hands its lines to a thread of its
@@ -406,6 +416,7 @@ struct weir_service {
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
 	weir_closed *closed;	/* called at the end */
 	weir_admit *admit;	/* decides about clients; or NULL */
+	weir_refused *refused;	/* told of refused clients; or NULL */
 	void *arg;		/* passed to each of them */
 	weir_layer *layer;	/* set by weir_tls_use(); NULL: none */
 

@@ -294,6 +294,33 @@ static bool is_wanted(int64_t end)
 		end != WEIR_END_DRAIN);
 }
 
+static void write_refused(const struct access_log *log, const char *peer,
+			  const char *via, const char *reason)
+{
+	struct line l = { .len = 0 };
+
+	add_time(&l, "time", day_ms());
+	add_text(&l, "service", log->service);
+	add_text(&l, "listener", log->address);
+	add_text(&l, "peer", peer);
+	if (via)
+		add_text(&l, "via", via);
+	add_text(&l, "end", "refused");
+	add_text(&l, "reason", reason);
+	report_access_dropped();
+	if (!write_line(&l))
+		access_drop();
+}
+
+static void line_refused(const char *peer, const char *via, const char *reason,
+			 void *arg)
+{
+	if (limit_allows(&lines_limit))
+		write_refused(arg, peer, via, reason);
+	else
+		access_drop();
+}
+
 static int line_opened(weir_conn *c, void *arg)
 {
 	struct access_log *log = arg;
@@ -355,6 +382,7 @@ struct access_log *access_log_new(struct weir_service *service)
 		if (service->opened)
 			service->opened = line_opened;
 		service->closed = line_closed;
+		service->refused = line_refused;
 	}
 	return log;
 }

@@ -264,6 +264,63 @@ START_TEST(the_program_decides_about_clients_that_the_rules_let_in)
 }
 END_TEST
 
+/* ----------------------------------------------------------------- refused */
+
+struct told {
+	_Atomic int count;
+	char peer[128], reason[128];
+};
+
+static void note_refused(const char *peer, const char *via, const char *reason,
+			 void *arg)
+{
+	struct told *t = arg;
+
+	ck_assert_ptr_null(via);
+	snprintf(t->peer, sizeof(t->peer), "%s", peer);
+	snprintf(t->reason, sizeof(t->reason), "%s", reason);
+	t->count++;
+}
+
+/* Before a connection is made for it, on the acceptor, ... */
+START_TEST(the_program_is_told_of_a_client_that_the_rules_refuse)
+{
+	static struct told told;
+	weir_access *a = rules("deny 127.0.0.4\nallow 127.0.0.0/8");
+	struct server *s =
+		serve(WEIR_CONFIG(.access = a, .log_level = WEIR_LOG_ERROR),
+		      WEIR_SERVICE(.readable = echo_and_ignore,
+				   .refused = note_refused, .arg = &told));
+
+	weir_access_unref(a);
+	client_expect_echo(client_open_from(s, "127.0.0.2"), "hello\n");
+	client_expect_eof(client_open_from(s, "127.0.0.4"));
+	UNTIL(told.count == 1);
+	ck_assert_str_eq(told.reason, "the access rules deny it");
+	ck_assert_int_eq(strncmp(told.peer, "127.0.0.4:", 10), 0);
+	server_stop_and_check(s);
+	ck_assert_int_eq(told.count, 1);
+}
+END_TEST
+
+/* ... or later. */
+START_TEST(the_program_is_told_of_a_client_for_which_there_is_no_place)
+{
+	static struct told told;
+	struct server *s = serve(
+		WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE,
+			    .refusal = REFUSAL, .log_level = WEIR_LOG_ERROR),
+		WEIR_SERVICE(.readable = echo_and_ignore,
+			     .refused = note_refused, .arg = &told));
+
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(client_open(s), REFUSAL);
+	UNTIL(told.count == 1);
+	ck_assert_str_eq(told.reason, "the server is full");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused, 1);
+}
+END_TEST
+
 /* ---------------------------------------------------------- early refusals */
 
 START_TEST(clients_that_send_nothing_cause_early_refusals)
@@ -550,6 +607,8 @@ int main(void)
 		rules_change_whole_while_clients_come,
 		new_rules_judge_the_next_client,
 		the_program_decides_about_clients_that_the_rules_let_in,
+		the_program_is_told_of_a_client_that_the_rules_refuse,
+		the_program_is_told_of_a_client_for_which_there_is_no_place,
 		clients_that_send_nothing_cause_early_refusals,
 		clients_whose_bytes_are_passed_on_cause_no_early_refusals,
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,

@@ -338,6 +338,24 @@ class AccessLog(TestCase):
             self.assertEqual(line["sent"], len("Got your connection"))
             self.assertIsInstance(line["duration"], float)
 
+    def test_a_refused_client_has_a_line_with_its_reason(self):
+        for lines in "all", "errors":
+            with Server("echo@127.0.0.1:0", "--access-log", lines, "--access",
+                        "deny 127.0.0.0/8") as server:
+                with server.connect() as sock:
+                    peer = "127.0.0.1:%d" % sock.getsockname()[1]
+                    self.assertEqual(read_all(sock), b"")
+                line = self.fields(server.logs(rb"^time=.*\n").group())
+                self.assertEqual(list(line), ["time", "service", "listener",
+                                              "peer", "end", "reason"])
+                self.assertEqual(
+                    (line["service"], line["listener"], line["peer"],
+                     line["end"], line["reason"]),
+                    ("echo", server.address(), peer, "refused",
+                     "the access rules deny it"))
+                server.stop()
+                self.assertNotIn(b" refused: ", server.err.rest())
+
     def test_errors_are_those_that_were_not_completed(self):
         errors = ("echo@127.0.0.1:0", "--access-log", "errors")
         with Server(*errors) as server:
