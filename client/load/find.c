@@ -17,16 +17,15 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../options.h"
-#include "engine/limits.h"
 #include "engine/target.h"
 #include "judge/search.h"
 #include "measure/clock.h"
 #include "measure/units.h"
 #include "options.h"
-#include "report/find_report.h"
 #include "report/json.h"
 #include "report/live.h"
 #include "report/output.h"
+#include "report/report.h"
 #include "run.h"
 
 #define ROWS_MAX 96

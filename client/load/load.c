@@ -15,7 +15,6 @@
 #include "../../cli/stream.h"
 #include "../command.h"
 #include "engine/bad_clients.h"
-#include "engine/limits.h"
 #include "measure/hlog.h"
 #include "measure/record.h"
 #include "measure/units.h"

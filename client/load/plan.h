@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "engine/expectation.h"
+#include "engine/framer.h"
 #include "engine/script.h"
 #include "engine/template.h"
 

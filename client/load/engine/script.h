@@ -24,7 +24,7 @@
 #ifndef LOAD_SCRIPT_H
 #define LOAD_SCRIPT_H
 
-#include "expectation.h"
+#include "framer.h"
 #include "template.h"
 
 #define SCRIPT_STEPS_MAX 64 /* of a part */
