@@ -79,6 +79,7 @@ static void spoil(struct result *r)
 	b->wrong = b->missing = b->swapped = b->surplus = 123456;
 	b->crossed = b->late = 123456;
 	r->connections.starved = 20;
+	r->connections.worst_count = WORST_CONNECTIONS;
 	r->connections.failed = 3;
 	r->connections.ended = 1234;
 	r->connections.reopened = 1234;
