@@ -26,17 +26,6 @@
 #include "report/report.h"
 #include "run.h"
 
-int load_status(struct gates *gates, const struct result *r)
-{
-	bool have_passed = gates_judge(gates, r);
-
-	if (r->is_cut || result_has_ended_early(r) || !result_has_any(r))
-		return CLI_FAILED;
-	if (!have_passed || (gates->needs_trust && r->verdict == VERDICT_NOT))
-		return LOAD_GATE_FAILED;
-	return r->is_incomplete ? CLI_FAILED : CLI_DONE;
-}
-
 /* A failed gate (3) outranks an unwritten file. */
 static int worse_status(int a, int b)
 {
@@ -91,7 +80,7 @@ static int load_report(struct load_options *o, const struct result *r,
 		       int recorded)
 {
 	struct output outputs[OUTPUTS];
-	int status = worse_status(load_status(&o->gates, r), recorded);
+	int status = worse_status(gates_status(&o->gates, r), recorded);
 	bool is_taken = false;
 	size_t saved = 0;
 	struct report report;

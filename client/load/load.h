@@ -14,9 +14,6 @@ int load_find(int argc, char **argv);
 int load_compare(int argc, char **argv);
 int load_merge(int argc, char **argv);
 
-/* Judge the gates.  Returns the exit status of a run. */
-int load_status(struct gates *gates, const struct result *r);
-
 /*
  * Add up results of --json, and report the sum.  Returns what the report
  * returns, or CLI_USAGE after printing an error.

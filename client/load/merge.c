@@ -462,7 +462,7 @@ static int report_runs(void *arg, const struct result *r)
 	struct merge_options *o = arg;
 	const struct output outputs[] = { { "json", o->json, json_write },
 					  { "html", o->html, html_write } };
-	int status = load_status(&o->gates, r);
+	int status = gates_status(&o->gates, r);
 	struct report report;
 	size_t saved = 0;
 	bool is_taken =

@@ -23,9 +23,6 @@
 #define HLOG_NOTE "\n(not in this build: it has no zlib)"
 #endif
 
-/* Exit status beside those of all programs. */
-#define LOAD_GATE_FAILED 3
-
 #define SOURCES_MAX 65536
 
 struct load_options {

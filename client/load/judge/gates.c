@@ -242,3 +242,14 @@ bool gates_judge(struct gates *g, const struct result *r)
 	}
 	return have_passed;
 }
+
+int gates_status(struct gates *g, const struct result *r)
+{
+	bool have_passed = gates_judge(g, r);
+
+	if (r->is_cut || result_has_ended_early(r) || !result_has_any(r))
+		return CLI_FAILED;
+	if (!have_passed || (g->needs_trust && r->verdict == VERDICT_NOT))
+		return LOAD_GATE_FAILED;
+	return r->is_incomplete ? CLI_FAILED : CLI_DONE;
+}

@@ -57,4 +57,10 @@ bool gates_are_lost(const struct gates *g, const struct result *r);
  */
 bool gates_judge(struct gates *g, const struct result *r);
 
+/* Exit status beside those of all programs. */
+#define LOAD_GATE_FAILED 3
+
+/* Judge them.  Returns the exit status of a run. */
+int gates_status(struct gates *g, const struct result *r);
+
 #endif
