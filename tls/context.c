@@ -39,12 +39,30 @@ void tls_ref(struct weir_tls *tls)
 	atomic_fetch_add_explicit(&tls->refs, 1, memory_order_relaxed);
 }
 
+static const char **string_of(struct weir_tls_config *c, size_t i)
+{
+	const char **strings[] = {
+		&c->certificate, &c->key,  &c->ca,	     &c->crl,
+		&c->name,	 &c->alpn, &c->client_names, &c->ticket_keys,
+	};
+
+	return i < sizeof(strings) / sizeof(strings[0]) ? strings[i] : NULL;
+}
+
+static void free_strings(struct weir_tls_config *c)
+{
+	const char **string;
+
+	for (size_t i = 0; (string = string_of(c, i)) != NULL; i++)
+		wr_sys_free((char *)(uintptr_t)*string);
+}
+
 void tls_unref(struct weir_tls *tls)
 {
 	if (atomic_fetch_sub(&tls->refs, 1) != 1)
 		return;
 	free_sites(tls);
-	wr_sys_free(tls->name);
+	free_strings(&tls->config);
 	wr_sys_free(tls->alpn);
 	tls_tickets_fini(&tls->tickets);
 	wr_sys_free(tls);
@@ -70,6 +88,26 @@ void weir_tls_free(weir_tls *tls)
 
 /* ----------------------------------------------------------- configuration */
 
+/* All of them become ours, or NULL. */
+static int copy_strings(struct weir_tls_config *c)
+{
+	const char **string;
+	int rc = 0;
+
+	for (size_t i = 0; (string = string_of(c, i)) != NULL; i++) {
+		const char *from = *string;
+		size_t size = from ? strlen(from) + 1 : 0;
+		char *copy = from && rc == 0 ? wr_sys_alloc(size) : NULL;
+
+		if (copy)
+			memcpy(copy, from, size);
+		else if (from)
+			rc = -ENOMEM;
+		*string = copy;
+	}
+	return rc;
+}
+
 static int copy_config(struct weir_tls_config *to,
 		       const struct weir_tls_config *from,
 		       const struct tls_why *why)
@@ -87,7 +125,7 @@ static int copy_config(struct weir_tls_config *to,
 					  WEIR_VERSION);
 	memset(to, 0, sizeof(*to));
 	memcpy(to, from, wr_min(sizeof(*to), from->size));
-	return 0;
+	return copy_strings(to);
 }
 
 static int check_config(const struct weir_tls_config *c, bool is_client,
@@ -134,8 +172,10 @@ static int check_config(const struct weir_tls_config *c, bool is_client,
 static int set_alpn(struct weir_tls *tls, const char *list,
 		    const struct tls_why *why)
 {
-	size_t len = strlen(list), begin = 0;
+	size_t len = list ? strlen(list) : 0, begin = 0;
 
+	if (list == NULL)
+		return 0;
 	tls->alpn = wr_sys_alloc(len + 1);
 	if (tls->alpn == NULL)
 		return -ENOMEM;
@@ -152,20 +192,6 @@ static int set_alpn(struct weir_tls *tls, const char *list,
 		begin = i + 1;
 	}
 	return 0;
-}
-
-static int copy_strings(struct weir_tls *tls, const struct tls_why *why)
-{
-	const char *name = tls->config.name;
-	size_t size = name ? strlen(name) + 1 : 0;
-
-	if (name) {
-		tls->name = wr_sys_alloc(size);
-		if (tls->name == NULL)
-			return -ENOMEM;
-		memcpy(tls->name, name, size);
-	}
-	return tls->config.alpn ? set_alpn(tls, tls->config.alpn, why) : 0;
 }
 
 /* ------------------------------------------------------------ the SSL_CTX */
@@ -380,7 +406,7 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 	if (rc == 0)
 		rc = check_config(&tls->config, is_client, why);
 	if (rc == 0)
-		rc = copy_strings(tls, why);
+		rc = set_alpn(tls, tls->config.alpn, why);
 	if (rc == 0)
 		rc = tls_tickets_init(&tls->tickets, tls->config.ticket_keys,
 				      tls->config.ticket_lifetime_s, why);
@@ -470,7 +496,7 @@ int64_t weir_tls_expires(const weir_tls *tls)
 static bool lacks_name(const weir_tls *tls, const char *name)
 {
 	if (name == NULL)
-		name = tls->name;
+		name = tls->config.name;
 	if (!tls->layer.speaks_first)
 		return false;
 	return name ? name[0] == '\0' || name[0] == '.'

@@ -310,7 +310,7 @@ static int on_verified(int is_good, X509_STORE_CTX *ctx)
 /* A client: whose certificate it must be. */
 static int set_peer(struct stream *s)
 {
-	const char *name = s->name ? s->name : s->tls->name;
+	const char *name = s->name ? s->name : s->tls->config.name;
 	bool is_insecure = s->tls->config.flags & WEIR_TLS_INSECURE;
 
 	return tls_set_peer(s->ssl, name, is_insecure ? NULL : on_verified);

@@ -35,9 +35,8 @@ struct weir_tls {
 	atomic_uint refs;
 	atomic_bool is_used;
 	struct tls_site first;	       /* the list of all */
-	struct weir_tls_config config; /* with copies of what is used later */
-	char *name;
-	unsigned char *alpn; /* as in the handshake */
+	struct weir_tls_config config; /* its strings are copies */
+	unsigned char *alpn;	       /* as in the handshake */
 	size_t alpn_len;
 	struct tls_tickets tickets;
 };

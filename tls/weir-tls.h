@@ -100,7 +100,7 @@ WEIR_API int weir_tls_new_client(weir_tls **ret,
 /*
  * Add another certificate to a context of a server, before the context is used.
  * A client that asks for one of its names gets it.  The files of the
- * configuration are read again, so its strings have to be there still.
+ * configuration are read again.
  *
  * Returns as weir_tls_new(); -EBUSY (it is used); -EINVAL (also: tls is of
  * weir_tls_new_client()).

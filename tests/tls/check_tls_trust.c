@@ -282,7 +282,7 @@ static struct server *serve_clients(int client)
 }
 
 /* In TLS 1.3 a client learns from its first read. */
-static bool is_served(struct server *s, const char *pair)
+static bool is_served_as(struct server *s, const char *sni, const char *pair)
 {
 	SSL_CTX *ctx = client_context();
 	struct tls_client c;
@@ -299,11 +299,17 @@ static bool is_served(struct server *s, const char *pair)
 					    SSL_FILETYPE_PEM);
 	}
 	c = tls_connect(s, ctx);
+	SSL_set_tlsext_host_name(c.ssl, sni);
 	served = tls_shake(&c) == 1 && SSL_write(c.ssl, "x", 1) == 1 &&
 		 SSL_read(c.ssl, &byte, 1) == 1;
 	tls_abandon(&c);
 	SSL_CTX_free(ctx);
 	return served;
+}
+
+static bool is_served(struct server *s, const char *pair)
+{
+	return is_served_as(s, "a.example", pair);
 }
 
 START_TEST(clients_are_who_they_say_or_are_not_served)
@@ -322,6 +328,40 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 	ck_assert(is_served(asked, NULL));
 	ck_assert(!is_served(asked, "own"));
 	(void)server_stop_and_check(asked);
+}
+END_TEST
+
+/* The program may have used its strings for something else since. */
+START_TEST(another_certificate_verifies_clients_like_the_first)
+{
+	char ca[200], names[] = "first.example";
+	struct server *s;
+	weir_tls *tls;
+
+	tls_make_pair("b", "DNS:b.example", "ca");
+	tls_make_pair("first", "DNS:first.example", "ca");
+	tls_make_pair("other", "DNS:other.example", "ca");
+	(void)snprintf(ca, sizeof(ca), "%s", tls_file("ca.pem"));
+	ck_assert_int_eq(
+		weir_tls_new(&tls,
+			     WEIR_TLS(.certificate = tls_file("a.pem"),
+				      .key = tls_file("a.key"), .ca = ca,
+				      .client = WEIR_TLS_REQUIRE_CLIENT,
+				      .client_names = names),
+			     NULL, 0),
+		0);
+	memset(ca, 'x', sizeof(ca) - 1);
+	memset(names, 'x', sizeof(names) - 1);
+	ck_assert_int_eq(weir_tls_add(tls, tls_file("b.pem"), tls_file("b.key"),
+				      NULL, 0),
+			 0);
+	s = serve_with(tls);
+	weir_tls_free(tls);
+	ck_assert(is_served_as(s, "b.example", "first"));
+	ck_assert(!is_served_as(s, "b.example", "other"));
+	ck_assert(!is_served_as(s, "b.example", NULL));
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
 }
 END_TEST
 
@@ -757,6 +797,7 @@ int main(void)
 			 a_listener_takes_another_certificate_while_it_serves,
 			 a_protocol_is_agreed_on_or_the_handshake_fails,
 			 clients_are_who_they_say_or_are_not_served,
+			 another_certificate_verifies_clients_like_the_first,
 			 clients_have_one_of_the_names_or_are_not_served,
 			 a_handler_reads_the_names_of_a_verified_client,
 			 a_client_is_verified_each_time,
