@@ -141,8 +141,8 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 	for (int i = 0; i < count; i++)
 		wr_poller_expect(
 			&c->core->poller, fds[i].fd,
-			(fds[i].events & POLLIN ? WR_POLL_IN : 0U) |
-				(fds[i].events & POLLOUT ? WR_POLL_OUT : 0U));
+			((fds[i].events & POLLIN) ? WR_POLL_IN : 0U) |
+				((fds[i].events & POLLOUT) ? WR_POLL_OUT : 0U));
 	c->other = o;
 	return wr_conn_park(c, WR_WAIT_OTHER);
 }

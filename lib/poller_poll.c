@@ -247,9 +247,9 @@ static int copy_set(struct wr_poller *p)
 
 static unsigned from_poll(short events)
 {
-	return (events & POLLIN ? WR_POLL_IN : 0U) |
-	       (events & POLLOUT ? WR_POLL_OUT : 0U) |
-	       (events & (POLLRDHUP | POLLPRI | ENDS) ? WR_POLL_HUP : 0U);
+	return ((events & POLLIN) ? WR_POLL_IN : 0U) |
+	       ((events & POLLOUT) ? WR_POLL_OUT : 0U) |
+	       ((events & (POLLRDHUP | POLLPRI | ENDS)) ? WR_POLL_HUP : 0U);
 }
 
 /* What one descriptor has to report, and take note of it. */

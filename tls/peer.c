@@ -52,7 +52,7 @@ static bool is_no_server(const SSL *ssl, unsigned long error)
 const char *tls_reason(const SSL *ssl)
 {
 	unsigned long error = ERR_peek_error();
-	long verified = SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER
+	long verified = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)
 				? SSL_get_verify_result(ssl)
 				: X509_V_OK;
 	const char *text;
