@@ -51,8 +51,8 @@ for file in configure.ac Makefile.am bootstrap .ci/run tools/* lib/LAYERS \
 		-name '*.[ch]' -o -name '*.am' -o -name '*.sh' \
 		-o -name '*.py' -o -name '*.[1-8]'); do
 	[ ! -f "$file" ] || head -n 3 "$file" |
-		grep -q 'SPDX-License-Identifier: MIT' || echo "$file"
-done | complain 'no SPDX-License-Identifier: MIT'
+		grep -q 'SPDX-License-''Identifier: MIT' || echo "$file"
+done | complain 'no licence named by SPDX'
 
 # Two folders are distributed whole.
 for fragment in Makefile.am */*.am */*/*.am; do
