@@ -60,12 +60,14 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
 static int64_t get(const struct row *row, const void *set)
 {
 	const char *field = (const char *)set + row->offset;
+	uint64_t wide; /* else 32 bits make the comparison needless */
 	size_t size;
 	int n;
 
 	if (row->is_size) {
 		memcpy(&size, field, sizeof(size));
-		return size > INT64_MAX ? INT64_MAX : (int64_t)size;
+		wide = size;
+		return wide > INT64_MAX ? INT64_MAX : (int64_t)wide;
 	}
 	memcpy(&n, field, sizeof(n));
 	return n;

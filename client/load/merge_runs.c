@@ -186,8 +186,8 @@ static bool read_plan(struct plan *p, const json_t *plan)
 		.payload =
 			(enum plan_payload)place(text(content, "payload", NULL),
 						 json_payloads, JSON_PAYLOADS),
-		.size_min = number(content, "size_min", NULL),
-		.size_max = number(content, "size_max", NULL),
+		.size_min = (size_t)number(content, "size_min", NULL),
+		.size_max = (size_t)number(content, "size_max", NULL),
 		.text_given = text(content, "text", NULL),
 		.script_path = text(content, "script", NULL),
 		.expect_given = expect ? expect : "echo",
@@ -367,7 +367,8 @@ static void add_connections(struct runs *m, const json_t *file, int64_t off)
 	add_small(&c->idle_opened, file, "connections", "idle_opened");
 	add_small(&c->idle_open, file, "connections", "idle_open");
 	if (number(file, "connections", "bytes_each") > c->bytes_each)
-		c->bytes_each = number(file, "connections", "bytes_each");
+		c->bytes_each =
+			(size_t)number(file, "connections", "bytes_each");
 	add_small(&c->starved, file, "metrics", "starved");
 	add_numbers(c, m->count, at(file, "connections", "starved_numbers"));
 }
@@ -408,7 +409,7 @@ static void add_self(struct self *s, const json_t *file)
 	s->switches += number(file, "metrics", "switches");
 	s->late_ours += number(file, "metrics", "late-ours");
 	s->late_server += number(file, "metrics", "late-server");
-	s->histogram_bytes += number(file, "self", "histogram_bytes");
+	s->histogram_bytes += (size_t)number(file, "self", "histogram_bytes");
 	keep_most(&s->longest_stall, whole(file, "metrics", "stall"));
 	keep_most(&s->late_ours_max, whole(file, "self", "late_ours_max_ns"));
 	keep_most(&s->late_server_max,

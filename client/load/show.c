@@ -355,8 +355,8 @@ static int show_repeated(struct show *s, const char *message, size_t size)
 
 static void show_pause(const struct script_step *step)
 {
-	struct timespec t = { step->pause_ns / SECOND,
-			      step->pause_ns % SECOND };
+	struct timespec t = { (time_t)(step->pause_ns / SECOND),
+			      (long)(step->pause_ns % SECOND) };
 	char time[UNITS_TEXT];
 
 	if (step->pause_ns == 0)

@@ -1,0 +1,95 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# ports.sh [ARCHITECTURE]... : the library built for other processors, and its
+# unit and behaviour tests run, by qemu where this one cannot: arm64, s390x (its
+# bytes are in the other order) and i386 (32 bits).  What they are linked with is
+# unpacked from packages of Debian.  All is static, so nothing of this machine is
+# used.
+
+top=$(cd "${srcdir:-.}" && pwd) || exit 99
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 99
+rc=0 ran=0
+
+# Not under qemu-user: it prints a line of its own when a program aborts, checks
+# the arguments of a call in another order, and does not end the fence of a
+# listener.
+not_by_qemu='unit/check_error unit/check_listener_fence unit/check_sys'
+
+skip()
+{
+	echo "SKIPPED: $*"
+}
+
+# run_tests NAME EMULATOR...
+run_tests()
+{
+	name=$1
+	shift
+	for test in $(make -s -C "$name" -f Makefile -f list list); do
+		case " ${1:+$not_by_qemu} " in
+		*" ${test#tests/} "*) skip "$name: $test: not by qemu"; continue ;;
+		esac
+		if WEIR_TEST_SLOW=10 timeout 300 "$@" "$name/$test" \
+				>test.log 2>&1; then
+			passed=$((passed + 1))
+		else
+			echo "FAIL: $name: $test"
+			tail -n 20 test.log
+			rc=1
+		fi
+	done
+}
+
+# port NAME TRIPLET EMULATOR
+port()
+{
+	name=$1 passed=0
+	compiler=$2-gcc flags=--sysroot=$work/root-$1
+	[ "$1" != i386 ] || compiler='gcc -m32'
+	for tool in mmdebstrap ${compiler%% *} $3; do
+		command -v $tool >/dev/null || {
+			skip "$name: $tool is not installed"
+			return
+		}
+	done
+	mmdebstrap --variant=extract --architectures="$1" \
+		--include=check,libc6-dev,libjansson-dev,libssl-dev,zlib1g-dev \
+		"$(. /etc/os-release; echo "$VERSION_CODENAME")" \
+		"root-$1" >root.log 2>&1 || {
+		skip "$name: no packages of Debian"
+		return
+	}
+	mkdir "$name" && cat >"$name/list" <<'TEXT'
+list:
+	@echo $(unit_tests) $(behaviour_tests)
+quick: $(unit_tests) $(behaviour_tests)
+TEXT
+	(cd "$name" && export PKG_CONFIG_SYSROOT_DIR="$work/root-$1" &&
+		export PKG_CONFIG_LIBDIR="$work/root-$1/usr/lib/$2/pkgconfig" &&
+		"$top/configure" --host="$2" CC="$compiler $flags" \
+			--disable-shared --enable-werror --without-libedit &&
+		make -s -j2 && make -s -k -j2 -f Makefile -f list quick
+	) >build.log 2>&1 || {
+		grep -E 'error|warning' build.log || tail -n 40 build.log
+		echo "FAIL: $name: the build"
+		rc=1
+		return
+	}
+	run_tests "$name" ${3:+"$3" -L "$work/root-$1"}
+	echo "$name: $passed test programs passed"
+	ran=$((ran + passed))
+	rm -rf "$name" "root-$1"
+}
+
+for name in ${*:-arm64 s390x i386}; do
+	case $name in
+	arm64) port arm64 aarch64-linux-gnu qemu-aarch64-static ;;
+	s390x) port s390x s390x-linux-gnu qemu-s390x-static ;;
+	i386) port i386 i386-linux-gnu '' ;;
+	*) echo "usage: $0 [arm64|s390x|i386]..." >&2; exit 2 ;;
+	esac
+done
+[ $rc != 0 ] || [ $ran -gt 0 ] || exit 77
+exit $rc
