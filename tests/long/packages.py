@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(TOP, "tests", "newcomer"))
 import debian  # noqa: E402
 
 # What packages of others need, and what the tests compile with.
-NEEDED = ("gcc libc6-dev pkg-config systemd libedit2 libjansson4 libssl-dev "
+NEEDED = ("gcc iproute2 libc6-dev pkg-config systemd libedit2 libjansson4 libssl-dev "
           "libssl3 zlib1g")
 
 INSTALL = """
@@ -101,8 +101,9 @@ def fail(why, *logs):
 
 
 def type_in(system, script, what):
-    run = subprocess.run(system.login("root") + ["-c", script],
-                         stdin=subprocess.DEVNULL, check=False)
+    system.write("root/script", script)
+    run = subprocess.run(system.login("root"), text=True, check=False,
+                         input="exec sh /root/script </dev/null\n")
     if run.returncode != 0:
         fail(what)
 
