@@ -368,11 +368,11 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	WR_PROBE2(accept, c->id, endpoint->id);
 	wr_share_add(c->service, WR_PLACE_SERVER, 1);
 	c->is_tcp = endpoint->listener.is_tcp;
-	if (c->is_tcp && new->peer_len <= sizeof(c->peer)) {
-		memcpy(&c->peer, &new->peer, new->peer_len);
-		c->peer_len = (uint8_t) new->peer_len;
+	if (c->is_tcp && new->peer_len <= sizeof(c->peer.addr)) {
+		memcpy(&c->peer.addr, &new->peer, new->peer_len);
+		c->peer.len = (uint8_t) new->peer_len;
 	}
-	c->source = new->source;
+	c->peer.source = new->source;
 	c->is_unproven = true;
 	atomic_fetch_add(&a->core->admission.unproven, 1);
 	wr_conn_move(c, stats, WR_CONN_QUEUED);

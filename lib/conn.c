@@ -122,6 +122,24 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what)
 
 /* --------------------------------------------------------------- deadlines */
 
+int weir_conn_set_timeout(weir_conn *c, int which, int ms)
+{
+	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
+	    which > WEIR_TIMEOUT_HANDSHAKE || ms == 0 || ms < WEIR_NEVER)
+		return -EINVAL;
+	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
+	return 0;
+}
+
+int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
+{
+	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
+	    which > WEIR_TIMEOUT_HANDSHAKE)
+		return -EINVAL;
+	*ms = wr_conn_timeout(c, which - WEIR_TIMEOUT_FIRST_BYTE);
+	return 0;
+}
+
 static int64_t time_after(const struct weir_conn *c, int64_t since, int which)
 {
 	return wr_deadline_at(since, wr_conn_timeout(c, which));
@@ -465,19 +483,6 @@ bool wr_conn_evict(struct weir_conn *c)
 	return c->is_evicted;
 }
 
-void wr_conn_keep(struct weir_conn *c)
-{
-	if (atomic_load_explicit(&c->is_unwanted, memory_order_relaxed))
-		atomic_store(&c->is_unwanted, false);
-}
-
-void wr_conn_prove(struct weir_conn *c)
-{
-	if (c->is_unproven)
-		atomic_fetch_sub(&c->core->admission.unproven, 1);
-	c->is_unproven = false;
-}
-
 static void drop_header(struct weir_conn *c)
 {
 	struct wr_proxy *proxy = c->proxy;
@@ -495,7 +500,7 @@ static void leave_place(struct weir_conn *c)
 		return;
 	c->has_no_place = true;
 	wr_share_add(c->service, WR_PLACE_SERVER, -1);
-	wr_admission_leave(&c->core->admission, c->source);
+	wr_admission_leave(&c->core->admission, c->peer.source);
 	wr_conn_prove(c);
 	atomic_fetch_sub(&c->table->places, 1);
 }

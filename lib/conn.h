@@ -167,6 +167,16 @@ struct wr_linger {
 	struct weir_conn *prev, *next;
 };
 
+struct wr_peer {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} addr;		 /* l */
+	uint8_t len;	 /* l: of addr; 0: ask the socket */
+	uint16_t source; /* o: see wr_admission_judge() */
+};
+
 /*
  * Field key:	c  constant while the slot is in use
  *		o  the owner only
@@ -235,13 +245,7 @@ struct weir_conn {
 	};
 	int timeout_ms[WR_TMO_COUNT]; /* o: 0: as the service's limits */
 	int error;		      /* o: -errno behind the cause; 0 */
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} peer;			/* l */
-	uint8_t peer_len;	/* l: 0: ask the socket */
-	uint16_t source;	/* o: see wr_admission_judge() */
+	struct wr_peer peer;
 	struct wr_proxy *proxy; /* l to change: what its header tells; NULL */
 	void *data;		/* o; c with shares_data */
 	void (*drop)(void *data);
@@ -327,10 +331,19 @@ static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
 bool wr_conn_evict(struct weir_conn *c);
 
 /* Owner: it was asked, and does not end. */
-void wr_conn_keep(struct weir_conn *c);
+static inline void wr_conn_keep(struct weir_conn *c)
+{
+	if (atomic_load_explicit(&c->is_unwanted, memory_order_relaxed))
+		atomic_store(&c->is_unwanted, false);
+}
 
 /* Owner: its handler was given a message, or it ends. */
-void wr_conn_prove(struct weir_conn *c);
+static inline void wr_conn_prove(struct weir_conn *c)
+{
+	if (c->is_unproven)
+		atomic_fetch_sub(&c->core->admission.unproven, 1);
+	c->is_unproven = false;
+}
 
 /* Owner: change where it is. */
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
@@ -451,7 +464,12 @@ bool wr_conn_discard(struct weir_conn *c, size_t most, uint64_t *bytes);
 void wr_conn_turn_away(struct weir_conn *c, int outcome, const char *why);
 
 /* Owner: a deadline (enum wr_timeout) in ms; -1: never. */
-int wr_conn_timeout(const struct weir_conn *c, int which);
+static inline int wr_conn_timeout(const struct weir_conn *c, int which)
+{
+	int own = c->timeout_ms[which];
+
+	return own ? own : wr_limits(c->service)->timeout_ms[which];
+}
 
 /* Owner, or with the lock: the peer of the socket.  Length, or -errno. */
 int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret);
@@ -646,33 +664,12 @@ static inline bool wr_conn_may_wait(const struct weir_conn *c)
 	return c->service->set.readable == NULL;
 }
 
-/* Owner: the layer has to tell the end of the output. */
-static inline bool wr_conn_owes_bye_locked(const struct weir_conn *c)
-{
-	return c->layered == WR_LAYER_UP && !c->layer->has_ended &&
-	       (c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING);
-}
-
-/* Owner: that, or the layer has made bytes.  Other threads end the output. */
-static inline bool wr_conn_has_layer_output(const struct weir_conn *c)
-{
-	struct wr_word_lock *lock = &((struct weir_conn *)(uintptr_t)c)->lock;
-	bool owes_bye;
-
-	if (wr_buffer_len(&c->layer->out) > 0)
-		return true;
-	wr_word_lock(lock);
-	owes_bye = wr_conn_owes_bye_locked(c);
-	wr_word_unlock(lock);
-	return owes_bye;
-}
-
 /* Owner.  Needs no lock: other threads only append bytes. */
 static inline bool wr_conn_has_output(const struct weir_conn *c)
 {
 	return wr_outbox_bytes(&c->out.box) > 0 ||
 	       wr_outbox_has_files(&c->out.box) ||
-	       (c->layer && wr_conn_has_layer_output(c));
+	       (c->layer && wr_layer_has_output(c));
 }
 
 /*
@@ -684,11 +681,11 @@ static inline size_t wr_conn_outbox_limit(const struct weir_conn *c, size_t set)
 	int64_t left = c->core ? atomic_load_explicit(&c->core->outbox_left,
 						      memory_order_relaxed)
 			       : INT64_MAX;
-	int64_t part = left / WR_OUTBOX_PART;
+	size_t part = WR_OUTBOX_LEAST;
 
-	if (part < (int64_t)WR_OUTBOX_LEAST)
-		part = WR_OUTBOX_LEAST;
-	return part < (int64_t)set ? (size_t)part : set;
+	if (left > (int64_t)(WR_OUTBOX_LEAST * WR_OUTBOX_PART))
+		part = (size_t)((uint64_t)left / WR_OUTBOX_PART);
+	return wr_min(part, set);
 }
 
 /* Under the lock: bring core->outbox_left up to date. */

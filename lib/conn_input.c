@@ -82,7 +82,7 @@ int wr_conn_input_find(struct weir_conn *c)
 	return rc;
 }
 
-static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap);
+static inline ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap);
 
 bool wr_conn_input_is_over(struct weir_conn *c)
 {
@@ -162,15 +162,10 @@ static bool is_used_up(const struct weir_conn *c, size_t n, size_t cap)
 	       wr_sys_short_read_is_empty();
 }
 
-/* > 0; 0: end of input; -EAGAIN; another -errno. */
-static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
+static ssize_t receive_now(struct weir_conn *c, void *buf, size_t cap)
 {
 	ssize_t n;
 
-	if (c->in.end != WR_IN_OPEN)
-		return 0;
-	if (c->in.would_block)
-		return -EAGAIN;
 	n = c->layered ? receive_layered(c, buf, cap)
 		       : wr_sys_recv(c->fd, buf, cap, 0);
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
@@ -190,6 +185,14 @@ static ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
 		c->in.error = (int)n;
 	}
 	return n;
+}
+
+/* > 0; 0: end of input; -EAGAIN; another -errno. */
+static inline ssize_t input_receive(struct weir_conn *c, void *buf, size_t cap)
+{
+	if (c->in.end != WR_IN_OPEN)
+		return 0;
+	return c->in.would_block ? -EAGAIN : receive_now(c, buf, cap);
 }
 
 /* Replace a small buffer by the context's spare one. */

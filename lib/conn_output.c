@@ -64,8 +64,8 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 }
 
 /* > 0; -EAGAIN: the socket is full; -errno. */
-static ssize_t send_pieces(struct weir_conn *c, const struct iovec *iov,
-			   int count)
+static inline ssize_t send_pieces(struct weir_conn *c, const struct iovec *iov,
+				  int count)
 {
 	return c->layer ? c->layer->ops->send(c->layer, iov, count)
 			: wr_sys_sendmsg(c->fd, iov, count);
@@ -158,8 +158,6 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 /* The owner looks whether the input has ended, too. */
 static void shut_output_locked(struct weir_conn *c)
 {
-	if (c->out.end != WR_OUT_ENDING)
-		return;
 	c->out.end = WR_OUT_SHUT;
 	(void)wr_sys_shutdown(c->fd, SHUT_WR);
 	if (c->core)
@@ -219,7 +217,7 @@ static int send_handshake(struct weir_conn *c)
 static bool is_layer_due(const struct weir_conn *c, bool is_last)
 {
 	return wr_buffer_len(&c->layer->out) > 0 ||
-	       (is_last && wr_conn_owes_bye_locked(c));
+	       (is_last && wr_layer_owes_bye_locked(c));
 }
 
 /*
@@ -248,7 +246,8 @@ static int send_uncounted_locked(struct weir_conn *c, struct wr_context *ctx,
 			return c->out.error;
 		if (is_last && !is_layer) {
 			c->out.is_stalled = false;
-			shut_output_locked(c);
+			if (c->out.end == WR_OUT_ENDING)
+				shut_output_locked(c);
 			return WR_FLUSH_DONE;
 		}
 		if (atomic_load(&c->is_cut)) {
@@ -366,7 +365,8 @@ static bool fits_below(size_t max, size_t queued, size_t more)
  * A first write is taken up to the mark, whatever is left of outbox_total: a
  * program that waits for room would get it again and again, but never enough.
  */
-static bool has_room(const struct weir_conn *c, size_t queued, size_t more)
+static inline bool has_room(const struct weir_conn *c, size_t queued,
+			    size_t more)
 {
 	size_t most = queued ? wr_conn_outbox_mark(c)
 			     : wr_limits(c->service)->outbox_mark;

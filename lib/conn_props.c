@@ -68,9 +68,9 @@ int wr_conn_direct_peer(struct weir_conn *c, struct sockaddr_storage *ret)
 	int rc;
 
 	/* From accept(2): a socket forgets its peer after a reset. */
-	if (c->peer_len > 0) {
-		memcpy(ret, &c->peer, c->peer_len);
-		return (int)c->peer_len;
+	if (c->peer.len > 0) {
+		memcpy(ret, &c->peer.addr, c->peer.len);
+		return (int)c->peer.len;
 	}
 	if (c->fd < 0)
 		return -ENOTCONN;
@@ -121,31 +121,6 @@ int weir_conn_local(weir_conn *c, char *buf, size_t cap)
 	return len < 0 ? len
 		       : wr_address_format((struct sockaddr *)&addr,
 					   (socklen_t)len, buf, cap);
-}
-
-int wr_conn_timeout(const struct weir_conn *c, int which)
-{
-	int own = c->timeout_ms[which];
-
-	return own ? own : wr_limits(c->service)->timeout_ms[which];
-}
-
-int weir_conn_set_timeout(weir_conn *c, int which, int ms)
-{
-	if (c == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_HANDSHAKE || ms == 0 || ms < WEIR_NEVER)
-		return -EINVAL;
-	c->timeout_ms[which - WEIR_TIMEOUT_FIRST_BYTE] = ms;
-	return 0;
-}
-
-int weir_conn_get_timeout(const weir_conn *c, int which, int *ms)
-{
-	if (c == NULL || ms == NULL || which < WEIR_TIMEOUT_FIRST_BYTE ||
-	    which > WEIR_TIMEOUT_HANDSHAKE)
-		return -EINVAL;
-	*ms = wr_conn_timeout(c, which - WEIR_TIMEOUT_FIRST_BYTE);
-	return 0;
 }
 
 int weir_conn_set_timer(weir_conn *c, int ms)
@@ -244,7 +219,7 @@ const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 	if (wr_word_trylock(&c->lock)) {
 		wr_conn_peer_text(c, buf);
 		wr_word_unlock(&c->lock);
-	} else if (c->peer_len > 0) {
+	} else if (c->peer.len > 0) {
 		put_direct_peer(c, buf);
 	} else {
 		memcpy(buf, "?", 2);

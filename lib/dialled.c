@@ -276,9 +276,9 @@ static void set_connected(struct weir_conn *c, int fd,
 	wr_conn_set_active(c, c->ctx->now);
 	if (c->is_tcp)
 		c->interest = WR_POLL_OUT | WR_POLL_EDGE;
-	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer)) {
-		memcpy(&c->peer, to->ai_addr, to->ai_addrlen);
-		c->peer_len = (uint8_t)to->ai_addrlen;
+	if (c->is_tcp && to->ai_addrlen <= sizeof(c->peer.addr)) {
+		memcpy(&c->peer.addr, to->ai_addr, to->ai_addrlen);
+		c->peer.len = (uint8_t)to->ai_addrlen;
 	}
 	wr_word_unlock(&c->lock);
 }

@@ -27,6 +27,13 @@ enum step {
 
 /* --------------------------------------------------------------- callbacks */
 
+/* Most callbacks send nothing to other connections. */
+static WR_INLINE void flush_others(struct wr_context *ctx)
+{
+	if (ctx->fanout.count > 0)
+		wr_conn_flush_others(ctx);
+}
+
 static void run_close_callbacks(struct weir_conn *c)
 {
 	struct wr_context *ctx = c->ctx;
@@ -36,7 +43,7 @@ static void run_close_callbacks(struct weir_conn *c)
 	wr_context_enter(c->ctx, c);
 	wr_conn_run_close_callbacks(c);
 	(void)wr_context_leave(ctx);
-	wr_conn_flush_others(ctx);
+	flush_others(ctx);
 }
 
 /* ----------------------------------------------------------------- the end */
@@ -186,7 +193,7 @@ static enum step log_and_close(struct weir_conn *c, const char *what, int rc)
 
 /* ------------------------------------------------------------- the verdict */
 
-static void add_events(struct weir_conn *c, uint32_t events)
+static WR_INLINE void add_events(struct weir_conn *c, uint32_t events)
 {
 	if (events & (WR_EV_IN | WR_EV_HUP)) {
 		c->in.is_ready = true;
@@ -214,13 +221,13 @@ static bool take_event(struct weir_conn *c, uint32_t event)
 	return true;
 }
 
-static bool is_room_due(const struct weir_conn *c)
+static inline bool is_room_due(const struct weir_conn *c)
 {
 	return c->events & WR_EV_ROOM && wr_conn_has_room(c);
 }
 
 /* A connection that wakes itself is queued behind the others. */
-static enum step wait_for_events(struct weir_conn *c)
+static WR_INLINE enum step wait_for_events(struct weir_conn *c)
 {
 	note_events(c);
 	c->call.woken_again = c->events & WR_EV_WAKE || is_room_due(c);
@@ -442,11 +449,18 @@ static void leave_poller(struct weir_conn *c)
 	wr_conn_set_due(c, WR_NEVER_AT);
 }
 
-static WR_INLINE void note_call(struct weir_conn *c)
+/* ns: of the call, or of its last part. */
+static WR_INLINE void note_call(struct weir_conn *c, uint64_t ns)
 {
 	struct wr_context *ctx = c->ctx;
+	struct wr_listener_counts *counts =
+		wr_counts_of(c->service, ctx->stats);
 
-	WR_COUNT(c->service, ctx->stats, callbacks, 1);
+	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
+	if (counts) {
+		wr_count(ctx->stats, &counts->callbacks, 1);
+		wr_count(ctx->stats, &counts->callback_ns, ns);
+	}
 	wr_conn_set_active(c, ctx->now);
 	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
 		c->in.is_ready = true;
@@ -469,9 +483,8 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	verdict = fn(c, c->service->set.arg);
 	WR_PROBE2(callback__end, c->id, verdict);
 	ns = wr_context_leave(ctx);
-	wr_conn_flush_others(ctx);
-	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
-	note_call(c);
+	flush_others(ctx);
+	note_call(c, ns);
 	return verdict;
 }
 
@@ -503,12 +516,13 @@ static enum step resume_session(struct weir_conn *c, int rc)
 	wr_context_enter(ctx, c);
 	is_over = wr_session_resume(c, rc, &verdict);
 	ns = wr_context_leave(ctx);
-	wr_conn_flush_others(ctx);
-	WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
-	if (!is_over)
+	flush_others(ctx);
+	if (!is_over) {
+		WR_COUNT_LISTENER(c->service, ctx->stats, callback_ns, ns);
 		return leave_session(c);
+	}
 	WR_PROBE2(callback__end, c->id, verdict);
-	note_call(c);
+	note_call(c, ns);
 	return c->call.why == WEIR_EXPIRED
 		       ? apply_expired(c, verdict, c->call.was_off)
 		       : apply_verdict(c, verdict);
@@ -751,7 +765,7 @@ static enum step judge_client(struct weir_conn *c)
 	if (!is_client_known(c, &client))
 		return STEP_ON;
 	outcome = wr_admission_judge(&core->admission, &core->config,
-				     c->ctx->stats, &client, &c->source);
+				     c->ctx->stats, &client, &c->peer.source);
 	if (outcome == WR_ADMITTED)
 		return STEP_ON;
 	wr_conn_refuse(c, outcome);
@@ -838,14 +852,10 @@ static enum step leave_input(struct weir_conn *c, enum step rest)
 	return end_now(c, WEIR_END_LOST);
 }
 
-/* STEP_PARK or STEP_AGAIN: what to do when nothing is left but output. */
-static enum step push_output(struct weir_conn *c)
+static enum step flush_output(struct weir_conn *c)
 {
-	int rc;
+	int rc = wr_conn_flush(c);
 
-	if (!take_event(c, WR_EV_OUT) && !wr_conn_has_output(c))
-		return STEP_PARK;
-	rc = wr_conn_flush(c);
 	if (rc >= 0)
 		return rc == WR_FLUSH_YIELDED ? STEP_AGAIN : STEP_PARK;
 	(void)note_error(c, rc);
@@ -853,6 +863,14 @@ static enum step push_output(struct weir_conn *c)
 	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
 			  : c->out.file_error ? WEIR_END_ERROR
 					      : WEIR_END_LOST);
+}
+
+/* STEP_PARK or STEP_AGAIN: what to do when nothing is left but output. */
+static WR_INLINE enum step push_output(struct weir_conn *c)
+{
+	return take_event(c, WR_EV_OUT) || wr_conn_has_output(c)
+		       ? flush_output(c)
+		       : STEP_PARK;
 }
 
 /*
@@ -1108,13 +1126,43 @@ static bool is_finished(struct weir_conn *c)
 	return (c->rare & ended) == ended && wr_conn_output_is_over(c);
 }
 
-static enum step next_step(struct weir_conn *c)
+static WR_INLINE enum step call_for_input(struct weir_conn *c)
+{
+	const struct weir_service *sv = &c->service->set;
+
+	return run_callback(c, WEIR_INPUT,
+			    sv->readable ? sv->readable : sv->session);
+}
+
+/*
+ * Its last callback was for input, and only input or output can be its next
+ * step.
+ */
+static WR_INLINE bool is_plain(const struct weir_conn *c)
+{
+	const uint32_t plain = WR_EV_IN | WR_EV_OUT | WR_EV_HUP;
+
+	return (c->rare | c->layered | c->end) == 0 &&
+	       c->call.why == WEIR_INPUT && (c->events & ~plain) == 0 &&
+	       c->coro == NULL && !atomic_load(&c->is_cut) &&
+	       wr_core_phase(c->core) < WR_PHASE_DRAINING;
+}
+
+static enum step go_on_plain(struct weir_conn *c)
+{
+	enum step rest = push_output(c);
+
+	if (rest == STEP_GONE || !wr_conn_is_readable(c))
+		return rest;
+	return call_for_input(c);
+}
+
+static enum step choose_step(struct weir_conn *c)
 {
 	const struct weir_service *sv = &c->service->set;
 	enum step step, rest;
 	int rc;
 
-	note_events(c);
 	if (c->rare & WR_RARE_PROXY) {
 		step = go_on_without_header(c);
 		if (step != STEP_ON)
@@ -1161,33 +1209,25 @@ static enum step next_step(struct weir_conn *c)
 		return rest;
 	if (c->rare & WR_RARE_INPUT_OFF)
 		return leave_input(c, rest);
-	return run_callback(c, WEIR_INPUT,
-			    sv->readable ? sv->readable : sv->session);
+	return call_for_input(c);
 }
 
 /* ----------------------------------------------------------------- parking */
 
 /* Input that was seen and left unread is not reported again. */
-static void expect_edges(struct weir_conn *c, bool out)
+static WR_INLINE void expect_edges(struct weir_conn *c, unsigned interest)
 {
 	bool in = c->in.end == WR_IN_OPEN &&
 		  (c->in.would_block || !c->in.is_ready);
 
 	wr_poller_expect(&c->core->poller, c->fd,
-			 (in ? WR_POLL_IN : 0) | (out ? WR_POLL_OUT : 0));
+			 (in ? WR_POLL_IN : 0) | (interest & WR_POLL_OUT));
 }
 
-static int update_interest(struct weir_conn *c)
+static int change_interest(struct weir_conn *c, unsigned interest)
 {
-	bool out = wr_conn_has_output(c) ||
-		   (c->coro && c->wait_for == WR_WAIT_OUTPUT);
-	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
 	int rc;
 
-	if ((c->interest | interest) == c->interest || c->fd < 0) {
-		expect_edges(c, out);
-		return 0;
-	}
 	if (c->interest)
 		rc = wr_poller_change(&c->core->poller, c->fd, interest,
 				      wr_conn_key(c));
@@ -1197,6 +1237,18 @@ static int update_interest(struct weir_conn *c)
 	if (rc == 0)
 		c->interest = (uint8_t)interest;
 	return rc;
+}
+
+static WR_INLINE int update_interest(struct weir_conn *c)
+{
+	bool out = wr_conn_has_output(c) ||
+		   (c->coro && c->wait_for == WR_WAIT_OUTPUT);
+	unsigned interest = WR_POLL_IN | WR_POLL_EDGE | (out ? WR_POLL_OUT : 0);
+
+	if (interest & ~(unsigned)c->interest && c->fd >= 0)
+		return change_interest(c, interest);
+	expect_edges(c, interest);
+	return 0;
 }
 
 static void log_unwatched(struct weir_conn *c, int rc)
@@ -1210,7 +1262,7 @@ static void log_unwatched(struct weir_conn *c, int rc)
 		log_failure(c, "cannot be watched: ", rc);
 }
 
-static enum step watch(struct weir_conn *c)
+static WR_INLINE enum step watch(struct weir_conn *c)
 {
 	int rc = update_interest(c);
 
@@ -1306,7 +1358,6 @@ static enum step go_on_connecting(struct weir_conn *c)
 	int64_t at;
 	int rc;
 
-	note_events(c);
 	if (atomic_load(&c->is_cut))
 		return end_attempt(c, WEIR_END_CUT);
 	if (take_event(c, WR_EV_CLOSE))
@@ -1324,6 +1375,14 @@ static enum step go_on_connecting(struct weir_conn *c)
 	return STEP_ON;
 }
 
+static WR_INLINE enum step next_step(struct weir_conn *c)
+{
+	note_events(c);
+	if (is_plain(c))
+		return go_on_plain(c);
+	return c->is_connecting ? go_on_connecting(c) : choose_step(c);
+}
+
 void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 {
 	enum step step = STEP_ON;
@@ -1331,7 +1390,7 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 	c->ctx = ctx;
 	add_events(c, events);
 	while (step != STEP_GONE) {
-		step = c->is_connecting ? go_on_connecting(c) : next_step(c);
+		step = next_step(c);
 		if (step == STEP_PARK)
 			step = park(c);
 		if (step == STEP_AGAIN)

@@ -160,3 +160,23 @@ int wr_layer_look(struct weir_conn *c)
 		c->in.would_block = true;
 	return found;
 }
+
+bool wr_layer_owes_bye_locked(const struct weir_conn *c)
+{
+	return c->layered == WR_LAYER_UP && !c->layer->has_ended &&
+	       (c->out.end == WR_OUT_ENDING || c->end == WR_END_CLOSING);
+}
+
+/* Other threads end the output. */
+bool wr_layer_has_output(const struct weir_conn *c)
+{
+	struct wr_word_lock *lock = &((struct weir_conn *)(uintptr_t)c)->lock;
+	bool owes_bye;
+
+	if (wr_buffer_len(&c->layer->out) > 0)
+		return true;
+	wr_word_lock(lock);
+	owes_bye = wr_layer_owes_bye_locked(c);
+	wr_word_unlock(lock);
+	return owes_bye;
+}

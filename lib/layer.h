@@ -113,6 +113,12 @@ int wr_layer_handshake(struct weir_conn *c);
 /* WR_LOOK_...; in any state. */
 int wr_layer_look(struct weir_conn *c);
 
+/* Under the connection's lock: it has to tell the end of the output. */
+bool wr_layer_owes_bye_locked(const struct weir_conn *c);
+
+/* Owner: that, or it has bytes to send. */
+bool wr_layer_has_output(const struct weir_conn *c);
+
 /* 1: out was sent, or bye called; 0: the socket is full; -errno. */
 int wr_layer_push(struct wr_layer *l);
 

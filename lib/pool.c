@@ -31,20 +31,16 @@ static void run(struct wr_worker *w, struct weir_conn *c, uint32_t events)
 	wr_dispatch(&w->ctx, c, events);
 }
 
+_Static_assert((int)WR_EV_IN == WR_POLL_IN && (int)WR_EV_OUT == WR_POLL_OUT &&
+		       (int)WR_EV_HUP == WR_POLL_HUP,
+	       "what the poller reports is what the connection is told");
+
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
 	uint32_t generation = (uint32_t)(ev->key >> 32) % WR_GENERATIONS;
-	uint32_t events = 0;
+	uint32_t events = ev->key & WR_KEY_OTHER ? WR_EV_OTHER : ev->what;
 
-	if (ev->what & WR_POLL_IN)
-		events |= WR_EV_IN;
-	if (ev->what & WR_POLL_OUT)
-		events |= WR_EV_OUT;
-	if (ev->what & WR_POLL_HUP)
-		events |= WR_EV_HUP;
-	if (ev->key & WR_KEY_OTHER)
-		events = WR_EV_OTHER;
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);
 	else if (wr_owner_post(&c->owner, generation, events))

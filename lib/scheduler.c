@@ -44,6 +44,7 @@
 #include "scheduler.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "bounds.h"
 #include "clock.h"
@@ -386,28 +387,40 @@ static void leave_poller(struct wr_sched *s, bool took_wakeup)
 		wr_sys_eventfd_signal(s->monitor_fd);
 }
 
+/* Remove the event of wake_fd from n.  False: it is not there. */
+static bool take_wakeup(struct wr_event *ev, int *n)
+{
+	int at = 0;
+
+	while (at < *n && ev[at].key != WAKE_KEY)
+		at++;
+	if (at >= *n)
+		return false;
+	(*n)--;
+	memmove(ev + at, ev + at + 1, (size_t)(*n - at) * sizeof(*ev));
+	return true;
+}
+
 /* The number of events, or -errno. */
 static int poll_events(struct wr_sched *s, int worker, int64_t *now,
 		       struct wr_event *ev)
 {
 	struct wr_sched_worker *w = &s->workers[worker];
-	int n, kept = 0;
-	bool may_sleep;
+	bool may_sleep, was_woken;
+	int n;
 
 	may_sleep =
 		!(atomic_fetch_add(&s->word, POLLING) & CLOSED) && !has_work(s);
 	n = wr_poller_wait(s->poller, ev, adjust_max_events(s, w, *now),
 			   may_sleep ? -1 : 0);
 	w->polled_at = *now = wr_now_ns();
-	for (int i = 0; i < n; i++)
-		if (ev[i].key != WAKE_KEY)
-			ev[kept++] = ev[i];
-	if (kept > 1) {
-		batch_fill(&w->batch, ev + 1, kept - 1);
+	was_woken = take_wakeup(ev, &n);
+	if (n > 1) {
+		batch_fill(&w->batch, ev + 1, n - 1);
 		list_batch(s, worker);
 	}
-	leave_poller(s, kept < n);
-	return n < 0 ? n : kept;
+	leave_poller(s, was_woken);
+	return n;
 }
 
 /* True: *ret is the next task. */

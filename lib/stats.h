@@ -120,12 +120,20 @@ static inline uint64_t wr_count_duration(struct wr_stats *stats,
 	return ns;
 }
 
-/* Count for the listener of the service alone; a dialled one has none. */
+/* Those of the thread and of the listener; NULL: dialled, it has none. */
+static inline struct wr_listener_counts *
+wr_counts_of(const struct wr_service *service, const struct wr_stats *stats)
+{
+	return service->counts ? &service->counts[stats->index] : NULL;
+}
+
+/* Count for the listener of the service alone. */
 #define WR_COUNT_LISTENER(service, stats, field, n)                            \
 	do {                                                                   \
-		struct wr_listener_counts *counts_ = (service)->counts;        \
+		struct wr_listener_counts *counts_ =                           \
+			wr_counts_of(service, stats);                          \
 		if (counts_)                                                   \
-			wr_count(stats, &counts_[(stats)->index].field, n);    \
+			wr_count(stats, &counts_->field, n);                   \
 	} while (0)
 
 /* Count for the server and for the listener. */

@@ -513,7 +513,10 @@ ssize_t wr_sys_recv(int fd, void *buf, size_t cap, int flags)
 	return n;
 }
 
-static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+#define SEND_FLAGS (MSG_NOSIGNAL | MSG_DONTWAIT)
+
+static WR_OUT_OF_LINE ssize_t send_many(int fd, const struct iovec *iov,
+					size_t count)
 {
 	struct msghdr msg = {
 		/* not written by sendmsg() */
@@ -521,12 +524,16 @@ static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
 		/* int or size_t, by C library */
 		.msg_iovlen = (unsigned short)count,
 	};
-	const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
 
-	if (count == 1) /* cheaper in the kernel */
-		return size_result(
-			send(fd, iov->iov_base, iov->iov_len, flags));
-	return size_result(sendmsg(fd, &msg, flags));
+	return size_result(sendmsg(fd, &msg, SEND_FLAGS));
+}
+
+/* One piece is cheaper in the kernel, too. */
+static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+{
+	return count == 1 ? size_result(send(fd, iov->iov_base, iov->iov_len,
+					     SEND_FLAGS))
+			  : send_many(fd, iov, count);
 }
 
 #ifdef WR_FAULTS
