@@ -66,15 +66,20 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 	       memcmp(&own, &peer, sizeof(own)) == 0;
 }
 
+/* 0: connected; -EINPROGRESS; -errno. */
 static int check(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
+	struct sockaddr_storage peer;
 	int error = 0, rc;
-	socklen_t len = sizeof(error);
+	socklen_t len = sizeof(error), peer_len = sizeof(peer);
 
 	rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (rc < 0 || error)
 		return rc < 0 ? rc : -error;
+	if (wr_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_len) ==
+	    -ENOTCONN)
+		return -EINPROGRESS;
 	if (has_met_itself(fd, to)) {
 		/* reset: TIME_WAIT would block a listener */
 		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,
@@ -160,26 +165,22 @@ static int start(struct wr_connect *r, int64_t now)
 	return -EINPROGRESS;
 }
 
-/* The same, of the attempts under way. */
+/*
+ * The same, of the attempts under way.  Without poll(2), which can fail: the
+ * event that led here comes once.
+ */
 static int look(struct wr_connect *r)
 {
-	int rc;
-
-	do {
-		rc = wr_sys_poll(r->attempts, r->started, 0);
-	} while (rc == -EINTR); /* the event that led here comes once */
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; rc > 0 && i < r->started; i++) {
+	for (size_t i = 0; i < r->started; i++) {
 		struct pollfd *attempt = &r->attempts[i];
+		int rc = attempt->fd < 0
+				 ? -EINPROGRESS
+				 : check(attempt->fd, r->to[i]->ai_addr);
 
-		if (attempt->fd < 0 || !attempt->revents)
-			continue;
-		rc = check(attempt->fd, r->to[i]->ai_addr);
 		if (rc == 0)
 			return win(r, attempt, r->to[i]);
-		fail(r, attempt, rc);
-		rc = 1;
+		if (rc != -EINPROGRESS)
+			fail(r, attempt, rc);
 	}
 	return -EINPROGRESS;
 }
@@ -284,6 +285,16 @@ void wr_connect_end(struct wr_connect *r)
 		freeaddrinfo(r->list);
 }
 
+/* poll(2) refuses more descriptors than RLIMIT_NOFILE: look now and then. */
+static void wait_for_attempts(struct wr_connect *r)
+{
+	int ms = wr_ms_until(wr_connect_next_at(r), wr_now_ns());
+	int rc = wr_sys_poll(r->attempts, r->started, ms);
+
+	if (rc < 0 && rc != -EINTR)
+		(void)wr_sys_poll(NULL, 0, WR_SESSION_LOOK_MS);
+}
+
 int wr_connect(const struct wr_address *where, int64_t deadline_at)
 {
 	struct wr_connect r;
@@ -297,9 +308,7 @@ int wr_connect(const struct wr_address *where, int64_t deadline_at)
 		return rc;
 	wr_connect_begin(&r, where, list, deadline_at);
 	while ((rc = wr_connect_step(&r, wr_now_ns())) == -EINPROGRESS)
-		(void)wr_sys_poll(
-			r.attempts, r.started,
-			wr_ms_until(wr_connect_next_at(&r), wr_now_ns()));
+		wait_for_attempts(&r);
 	wr_connect_end(&r);
 	return rc;
 }

@@ -131,11 +131,16 @@ void wr_sys_discard(void *p, size_t size)
 
 /* ---------------------------------------------------------------- waiting */
 
-/* Returns -EINTR: only the caller knows the time that is left. */
+/*
+ * Returns -EINTR: only the caller knows the time that is left.  There is no
+ * other error without descriptors.
+ */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	int rc = FAULT(poll, NULL);
+	int rc = 0;
 
+	if (count > 0)
+		rc = FAULT(poll, NULL);
 	return rc < 0 ? rc : result(poll(fds, count, timeout_ms));
 }
 

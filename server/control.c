@@ -95,7 +95,8 @@ static const char *const phases[] = {
 	X(longest_callback_ms, longest_callback_ms)                            \
 	X(workers, workers)                                                    \
 	X(queue_length, queue_length)                                          \
-	X(max_connections, max_connections)
+	X(max_connections, max_connections)                                    \
+	X(outbox_total, outbox_total)
 /* clang-format on */
 
 static int print_stats(weir_conn *c, const char *arg, bool is_json)

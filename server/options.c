@@ -27,6 +27,10 @@
 
 #define BALANCERS_MOST 1000
 
+/* weir.h allows up to 1 TiB. */
+#define MIB_SHIFT	20
+#define UNSENT_MIB_MOST (SIZE_MAX >> MIB_SHIFT > 1 << 20 ? 1 << 20 : 4095)
+
 enum {
 	OPT_QUEUE_AGE = 256,
 	OPT_REFUSAL,
@@ -58,6 +62,7 @@ enum {
 	OPT_PER_SOURCE,
 	OPT_EARLY_DROP,
 	OPT_EVICT,
+	OPT_UNSENT,
 	OPT_USER,
 	OPT_CHROOT,
 	OPT_SANDBOX,
@@ -70,6 +75,9 @@ static const struct cli_option table[] = {
 	{ "queue", 'q', "N", "connections that may wait for a worker" },
 	{ "queue-age", OPT_QUEUE_AGE, "DURATION", "longest wait in the queue" },
 	{ "max-connections", 'm', "N", "connections open at once" },
+	{ "max-unsent", OPT_UNSENT, "MIB",
+	  "output of all connections that clients\n"
+	  "have not taken yet (default 1024)" },
 	{ "overload", 'o', "POLICY",
 	  "when the queue or the server is full:\n"
 	  "hold (new clients wait in the kernel;\n"
@@ -410,6 +418,19 @@ static bool parse_opt_early_drop(struct options *o)
 	return false;
 }
 
+static bool parse_opt_max_unsent(struct options *o)
+{
+	int mib;
+
+	if (cli_parse_number(optarg, 1, UNSENT_MIB_MOST, &mib)) {
+		o->config.outbox_total = (size_t)mib << MIB_SHIFT;
+		return true;
+	}
+	cli_error("--max-unsent: '%s' is not a whole number from 1 to %d",
+		  optarg, UNSENT_MIB_MOST);
+	return false;
+}
+
 static bool parse_opt_to(struct options *o)
 {
 	char wrong[128];
@@ -560,6 +581,8 @@ static bool apply_limit(struct options *o, int key)
 	case OPT_PER_SOURCE:
 		return parse_opt_number("max-per-source", key,
 					&o->config.max_per_source);
+	case OPT_UNSENT:
+		return parse_opt_max_unsent(o);
 	case OPT_EARLY_DROP:
 		return parse_opt_early_drop(o);
 	case OPT_EVICT:
@@ -1017,7 +1040,8 @@ int options_print(const struct options *o)
 
 	stream_print("workers %d\nqueue %d\n", c->workers, c->queue_length);
 	print_duration("queue-age", c->queue_age_ms);
-	stream_print("max-connections %d\noverload %s\n", c->max_connections,
+	stream_print("max-connections %d\nmax-unsent %zu\noverload %s\n",
+		     c->max_connections, c->outbox_total >> MIB_SHIFT,
 		     c->overload == WEIR_HOLD ? "hold" : "refuse");
 	options_print_text("refusal", c->refusal);
 	if (c->lame_duck_ms != 0)

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
+#include "bounds.h"
 #include "faults.h"
 
 static struct gate resolver = GATE_CLOSED;
@@ -279,6 +280,29 @@ START_TEST(a_dial_that_is_interrupted_goes_on)
 }
 END_TEST
 
+START_TEST(a_dial_whose_poll_fails_looks_now_and_then)
+{
+	struct server *s;
+	weir_conn *c = NULL;
+	char where[64];
+	int fd;
+
+	snprintf(where, sizeof(where), "127.0.0.1:%d", mute_listener(&fd));
+	faults_install();
+	s = serve(WEIR_CONFIG(.workers = 1),
+		  WEIR_SERVICE(.readable = echo_lines));
+	fail_calls_from(WR_SYS_poll, 1, -EINVAL);
+	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
+	ck_assert_int_gt(faults_made(), 0);
+	ck_assert_int_le(faults_made(), 600 / WR_SESSION_LOOK_MS + 10);
+	ck_assert_int_eq(weir_dial(&c, s->address, 60000), 0);
+	faults_clear();
+	weir_conn_free(c);
+	server_stop_and_check(s);
+	close(fd);
+}
+END_TEST
+
 /* ---- in a session */
 
 static weir_ref *_Atomic looker;
@@ -362,5 +386,6 @@ int main(void)
 		the_families_take_turns,
 		an_address_that_times_out_is_not_the_last_one_tried,
 		a_dial_that_is_interrupted_goes_on,
+		a_dial_whose_poll_fails_looks_now_and_then,
 		a_session_whose_name_is_looked_up_holds_no_worker);
 }

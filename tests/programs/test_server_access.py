@@ -120,6 +120,12 @@ class Access(unittest.TestCase):
             got = run("WEIR_SERVER", "--check", "--early-drop", value)
             self.assertEqual(got.returncode, 2, value)
 
+    def test_wrong_bounds_of_unsent_output_are_refused(self):
+        for value in ("0", "1048577", "64k", "never", ""):
+            got = run("WEIR_SERVER", "--check", "--max-unsent", value)
+            self.assertEqual(got.returncode, 2, value)
+            self.assertIn(b"--max-unsent", got.stderr)
+
     def test_a_check_shows_what_runs(self):
         got = run("WEIR_SERVER", "--check", "--access", "limit 5",
                   "--max-per-source", "7", "--early-drop", "10:30:100",

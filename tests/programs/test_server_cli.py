@@ -280,7 +280,7 @@ class Answers(TestCase):
         self.assertIn(workers, range(1, len(os.sched_getaffinity(0)) + 1))
         self.assertEqual(lines, [
             "workers %d" % workers, "queue 128", "queue-age 10s",
-            "max-connections 10000", "overload hold",
+            "max-connections 10000", "max-unsent 1024", "overload hold",
             'refusal "busy, try later\\x0a"', "drain-timeout 10s",
             "first-byte-timeout 10m", "idle-timeout 10m", "read-timeout 30s",
             "write-timeout 30s", "lifetime never", 'greeting reply "Connect"',
@@ -311,11 +311,13 @@ class Answers(TestCase):
             "--refusal", "go\taway", "-t", "90s", "-i", "1500ms",
             "--read-timeout", "60000ms", "--write-timeout", "2h",
             "--lifetime", "59m", "-g", "", "-l", "debug", "--mode", "660",
+            "--max-unsent", "64",
             "--lame-duck", "5s",
             "-p", path, "-n", "echo@unix:" + path, "reply@[::1]:0")
         self.assertEqual(result.returncode, 0, result)
         self.assertEqual(result.stdout.decode().splitlines(), [
             "workers 3", "queue 7", "queue-age never", "max-connections 9",
+            "max-unsent 64",
             "overload refuse", 'refusal "go\\x09away"', "lame-duck 5s",
             "drain-timeout 90s",
             "first-byte-timeout 1500ms", "idle-timeout 1500ms",

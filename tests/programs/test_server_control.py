@@ -194,11 +194,13 @@ class Reload(Base):
         with self.serve("--config", self.config) as server:
             self.assertEqual(self.stats()["queue_length"], "50")
             self.configure("queue = 70\nmax-connections = 90\n"
+                           "max-unsent = 2\n"
                            "log-level = warning\nlame-duck = never\n")
             self.asks("reload")
             now = self.stats()
-            self.assertEqual((now["queue_length"], now["max_connections"]),
-                             ("70", "90"))
+            self.assertEqual((now["queue_length"], now["max_connections"],
+                              now["outbox_total"]),
+                             ("70", "90", str(2 << 20)))
             self.assertEqual(self.asks("log-level"), "warning\n")
             self.configure("")
             server.process.send_signal(signal.SIGHUP)
