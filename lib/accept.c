@@ -380,11 +380,53 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 	return c;
 }
 
+/*
+ * "A silent client needs no worker": while a worker polls and no connection
+ * waits for one, a client that has sent nothing is parked as a worker would
+ * park it.  Its first byte wakes the worker that polls.
+ */
+static bool may_park(const struct wr_accept *a, const struct weir_conn *c)
+{
+	const struct wr_service *service = c->service;
+
+	return service->set.opened == NULL && !service->set.speaks_first &&
+	       !service->layer_speaks_first &&
+	       wr_core_phase(a->core) < WR_PHASE_DRAINING &&
+	       wr_sched_polls(&a->core->sched) &&
+	       wr_sched_queued(&a->core->sched, WR_QUEUE_ACCEPTED) == 0;
+}
+
+/* False: a worker has to look at it, also if it cannot be watched. */
+static bool park_at_once(const struct wr_accept *a, struct weir_conn *c)
+{
+	const unsigned interest = WR_POLL_IN | WR_POLL_EDGE;
+	struct wr_core *core = a->core;
+	struct wr_stats *stats = a->ctx->stats;
+
+	if (!may_park(a, c) || wr_conn_input_probe(c) != 0 ||
+	    wr_poller_add(core->poller, c->fd, interest, wr_conn_key(c)) < 0)
+		return false;
+	c->interest = (uint8_t)interest;
+	(void)wr_count_duration(stats, &stats->queue_wait, 0);
+	wr_conn_move(c, stats, WR_CONN_PARKED);
+	if (!wr_owner_release(&c->owner)) {
+		wr_conn_move(c, stats, WR_CONN_READY);
+		wr_sched_submit(&core->sched, WR_QUEUE_READY, &c->node, 0);
+	}
+	return true;
+}
+
+static void queue_up(const struct wr_accept *a, struct weir_conn *c)
+{
+	wr_share_add(c->service, WR_PLACE_QUEUE, 1);
+	wr_sched_submit(&a->core->sched, WR_QUEUE_ACCEPTED, &c->node,
+			a->ctx->now);
+}
+
 /* overload: as read before the accept. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 		  int overload, const struct newcomer *new)
 {
-	struct wr_core *core = a->core;
 	/*
 	 * Under WEIR_HOLD there was room before the accept, which nobody else
 	 * takes.  Another look could say no: workers change the queue and the
@@ -400,9 +442,8 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL);
 	} else {
 		wr_deadlines_expect(a->deadlines, c);
-		wr_share_add(c->service, WR_PLACE_QUEUE, 1);
-		wr_sched_submit(&core->sched, WR_QUEUE_ACCEPTED, &c->node,
-				a->ctx->now);
+		if (!park_at_once(a, c))
+			queue_up(a, c);
 	}
 }
 

@@ -26,8 +26,8 @@
 /* One bit for each place it may move to. */
 static const uint16_t legal[WR_CONN_PLACES] = {
 	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_READY,
-	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_LINGERING |
-			   1 << WR_CONN_CLOSED,
+	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_PARKED |
+			   1 << WR_CONN_LINGERING | 1 << WR_CONN_CLOSED,
 	[WR_CONN_READY] = 1 << WR_CONN_RUNNING,
 	[WR_CONN_RUNNING] = 1 << WR_CONN_PARKED | 1 << WR_CONN_READY |
 			    1 << WR_CONN_LINGERING | 1 << WR_CONN_CLOSED,

@@ -77,9 +77,9 @@ static int check(int fd, const struct sockaddr *to)
 	rc = wr_sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
 	if (rc < 0 || error)
 		return rc < 0 ? rc : -error;
-	if (wr_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_len) ==
-	    -ENOTCONN)
-		return -EINPROGRESS;
+	rc = wr_sys_getpeername(fd, (struct sockaddr *)&peer, &peer_len);
+	if (rc < 0)
+		return rc == -ENOTCONN ? -EINPROGRESS : rc;
 	if (has_met_itself(fd, to)) {
 		/* reset: TIME_WAIT would block a listener */
 		(void)wr_sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset,

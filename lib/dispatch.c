@@ -1051,7 +1051,8 @@ static int end_without_layer(struct weir_conn *c)
 		return WEIR_END_CUT;
 	if (take_event(c, WR_EV_CLOSE))
 		return WEIR_END_CLOSED;
-	if (take_event(c, WR_EV_DEADLINE) && wr_conn_due_at(c) <= c->ctx->now)
+	(void)take_event(c, WR_EV_DEADLINE);
+	if (wr_conn_due_at(c) <= c->ctx->now)
 		return wr_conn_due_end(c);
 	if (wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
 	    c->ctx->now >= wr_conn_drain_until(c, true))

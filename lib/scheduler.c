@@ -301,6 +301,11 @@ int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id)
 	return at;
 }
 
+bool wr_sched_polls(const struct wr_sched *s)
+{
+	return polling(atomic_load(&s->word)) > 0;
+}
+
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id)
 {
 	return atomic_load(&s->queue[id].len);

@@ -120,6 +120,9 @@ struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id,
 			      int64_t queued_by);
 int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id);
 
+/* A worker polls; it may have been woken. */
+bool wr_sched_polls(const struct wr_sched *s);
+
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
