@@ -404,7 +404,7 @@ static bool park_at_once(const struct wr_accept *a, struct weir_conn *c)
 	struct wr_stats *stats = a->ctx->stats;
 
 	if (!may_park(a, c) || wr_conn_input_probe(c) != 0 ||
-	    wr_poller_add(core->poller, c->fd, interest, wr_conn_key(c)) < 0)
+	    wr_poller_add(&core->poller, c->fd, interest, wr_conn_key(c)) < 0)
 		return false;
 	c->interest = (uint8_t)interest;
 	(void)wr_count_duration(stats, &stats->queue_wait, 0);

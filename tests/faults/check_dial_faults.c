@@ -282,15 +282,14 @@ END_TEST
 
 START_TEST(a_dial_whose_poll_fails_looks_now_and_then)
 {
+	struct port p = mute_port();
 	struct server *s;
 	weir_conn *c = NULL;
 	char where[64];
-	int fd;
 
-	snprintf(where, sizeof(where), "127.0.0.1:%d", mute_listener(&fd));
+	snprintf(where, sizeof(where), "127.0.0.1:%d", p.number);
 	faults_install();
-	s = serve(WEIR_CONFIG(.workers = 1),
-		  WEIR_SERVICE(.readable = echo_lines));
+	s = serve_beside(&p);
 	fail_calls_from(WR_SYS_poll, 1, -EINVAL);
 	ck_assert_int_eq(weir_dial(&c, where, 600), -ETIMEDOUT);
 	ck_assert_int_gt(faults_made(), 0);
@@ -299,7 +298,7 @@ START_TEST(a_dial_whose_poll_fails_looks_now_and_then)
 	faults_clear();
 	weir_conn_free(c);
 	server_stop_and_check(s);
-	close(fd);
+	close(p.mute);
 }
 END_TEST
 

@@ -382,7 +382,9 @@ static int serve_events(weir_conn *c, void *arg)
 	if (weir_conn_why(c) == WEIR_WRITABLE)
 		return say_event(c, "there is\n");
 	n = weir_conn_peek_line(c, &line);
-	if (n <= 0 || strchr("?!.", line[0]) == NULL)
+	if (n < 0)
+		return (int)n;
+	if (n == 0 || strchr("?!.", line[0]) == NULL)
 		return sweep_service(c, arg);
 	what = line[0];
 	weir_conn_consume(c, (size_t)n);
