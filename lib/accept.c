@@ -383,7 +383,8 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 /*
  * "A silent client needs no worker": while a worker polls and no connection
  * waits for one, a client that has sent nothing is parked as a worker would
- * park it.  Its first byte wakes the worker that polls.
+ * park it.  Its first byte wakes the worker that polls.  A worker would turn
+ * away a proxy that is not trusted.
  */
 static bool may_park(const struct wr_accept *a, const struct weir_conn *c)
 {
@@ -391,6 +392,7 @@ static bool may_park(const struct wr_accept *a, const struct weir_conn *c)
 
 	return service->set.opened == NULL && !service->set.speaks_first &&
 	       !service->layer_speaks_first &&
+	       service->set.proxy == WEIR_PROXY_NEVER &&
 	       wr_core_phase(a->core) < WR_PHASE_DRAINING &&
 	       wr_sched_polls(&a->core->sched) &&
 	       wr_sched_queued(&a->core->sched, WR_QUEUE_ACCEPTED) == 0;

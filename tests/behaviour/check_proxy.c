@@ -235,7 +235,8 @@ START_TEST(from_elsewhere_no_header_is_believed)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = tell,
 					 .proxy = WEIR_PROXY_REQUIRED,
-					 .proxy_trust = "192.0.2.0/24 ::1"));
+					 .proxy_trust = "192.0.2.0/24 ::1",
+					 .handshake_ms = WEIR_NEVER));
 	struct client *c = client_open(s);
 	struct weir_ledger l;
 
