@@ -340,11 +340,12 @@ START_TEST(a_connection_that_cannot_be_watched_is_the_only_one_lost)
 	s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
 	old = client_open_and_echo(s, "hello\n");
 	UNTIL(stats(s).parked == 1);
-	/* by the acceptor, then by a worker */
+	/* by the acceptor if a worker polls already, then by a worker */
 	fail_calls_from(WR_SYS_epoll_ctl, 1, -ENOSPC);
 	lost = client_open(s);
 	client_expect_end(lost);
-	ck_assert_int_eq(faults_made(), 2);
+	ck_assert_int_ge(faults_made(), 1);
+	ck_assert_int_le(faults_made(), 2);
 	client_expect_echo(old, "hello\n");
 	faults_clear();
 	report = server_stop_and_check(s);
