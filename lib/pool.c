@@ -39,7 +39,7 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
 	uint32_t generation = (uint32_t)(ev->key >> 32) % WR_GENERATIONS;
-	uint32_t events = ev->key & WR_KEY_OTHER ? WR_EV_OTHER : ev->what;
+	uint32_t events = (ev->key & WR_KEY_OTHER) ? WR_EV_OTHER : ev->what;
 
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);

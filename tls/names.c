@@ -171,17 +171,17 @@ static ssize_t give_alternative(const X509 *x, int type, int index, char *buf,
 	return n;
 }
 
-static ssize_t give_hex(int index, const unsigned char *bytes, int len,
+static ssize_t give_hex(int index, const unsigned char *bytes, size_t len,
 			char *buf, size_t cap)
 {
 	if (index > 0)
 		return -ENOENT;
-	if ((size_t)len * 2 >= cap)
+	if (len * 2 >= cap)
 		return -ENOSPC;
 	buf[0] = '\0';
-	for (int i = 0; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 		(void)snprintf(buf + 2 * i, 3, "%02x", bytes[i]);
-	return 2 * len;
+	return (ssize_t)(2 * len);
 }
 
 static ssize_t give_digest(const X509 *x, int index, char *buf, size_t cap)
@@ -191,7 +191,7 @@ static ssize_t give_digest(const X509 *x, int index, char *buf, size_t cap)
 
 	if (X509_digest(x, EVP_sha256(), digest, &len) != 1)
 		return -ENOMEM;
-	return give_hex(index, digest, (int)len, buf, cap);
+	return give_hex(index, digest, len, buf, cap);
 }
 
 static ssize_t give_name(const X509 *x, int kind, int index, char *buf,
@@ -214,7 +214,7 @@ static ssize_t give_name(const X509 *x, int kind, int index, char *buf,
 		return give_alternative(x, GEN_IPADD, index, buf, cap);
 	case WEIR_TLS_NAME_SERIAL:
 		return give_hex(index, ASN1_STRING_get0_data(serial),
-				ASN1_STRING_length(serial), buf, cap);
+				(size_t)ASN1_STRING_length(serial), buf, cap);
 	case WEIR_TLS_NAME_SHA256:
 		return give_digest(x, index, buf, cap);
 	default:
