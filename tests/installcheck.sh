@@ -267,7 +267,7 @@ TEXT
 builds()
 {
 	if ! command -v $1 >/dev/null; then
-		echo "$1: SKIPPED, not installed"
+		echo "SKIPPED: $1 is not installed"
 		return
 	fi
 	(cd "$work/project" && eval "$2") >"$work/log" 2>&1 &&
