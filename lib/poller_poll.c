@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The poller by poll(2), for systems without epoll: its time grows with the
- * highest descriptor.
+ * number of descriptors.
  *
  * One thread at a time waits, holding `turn`.  It polls a copy of the set; a
  * change of the set signals `fd`, which ends the wait, and the caller waits
@@ -38,9 +38,9 @@ struct wr_poll_set {
 	uint32_t serial;
 	bool is_polling, is_signalled;
 	/* With the turn; cap and one more. */
-	struct pollfd *polled;
-	uint32_t *serials;
-	int polled_cap, next; /* next: to be reported first */
+	struct pollfd *polled; /* by descriptor, without gaps */
+	uint32_t *serials;     /* of each */
+	int polled_cap, next;  /* next: the descriptor to be reported first */
 };
 
 static int set_new(struct wr_poll_set **ret)
@@ -218,23 +218,26 @@ static int reserve(struct wr_poll_set *set)
 	return 0;
 }
 
-/* The count; the last one is the poller's own. */
+/*
+ * The count; the last one is the poller's own.  poll(2) refuses more than the
+ * process may have open, so those that are left out take no place.
+ */
 static int copy_set(struct wr_poller *p)
 {
 	struct wr_poll_set *set = p->set;
-	int n, rc;
+	int n = 0, rc;
 
 	wr_lock(&set->lock);
 	rc = reserve(set);
-	for (n = 0; rc == 0 && n < set->used; n++) {
-		const struct watched *w = &set->watched[n];
-		bool is_left_out = w->wanted == 0 || w->reported & ENDS;
+	for (int fd = 0; rc == 0 && fd < set->used; fd++) {
+		const struct watched *w = &set->watched[fd];
 
+		if (w->wanted == 0 || w->reported & ENDS)
+			continue;
 		set->polled[n] = (struct pollfd){
-			.fd = is_left_out ? -1 : n,
-			.events = (short)(w->wanted & ~w->reported)
+			.fd = fd, .events = (short)(w->wanted & ~w->reported)
 		};
-		set->serials[n] = w->serial;
+		set->serials[n++] = w->serial;
 	}
 	if (rc == 0) {
 		set->polled[n++] =
@@ -252,14 +255,15 @@ static unsigned from_poll(short events)
 	       ((events & (POLLRDHUP | POLLPRI | ENDS)) ? WR_POLL_HUP : 0U);
 }
 
-/* What one descriptor has to report, and take note of it. */
-static unsigned report_locked(struct wr_poll_set *set, int fd)
+/* What the i-th descriptor has to report, and take note of it. */
+static unsigned report_locked(struct wr_poll_set *set, int i)
 {
+	int fd = set->polled[i].fd;
 	struct watched *w = &set->watched[fd];
-	short events = set->polled[fd].revents;
+	short events = set->polled[i].revents;
 
 	if (events == 0 || fd >= set->used || w->wanted == 0 ||
-	    w->serial != set->serials[fd])
+	    w->serial != set->serials[i])
 		return 0;
 	if (w->is_edge)
 		w->reported |= events;
@@ -272,16 +276,18 @@ static int take_reports(struct wr_poller *p, int n, struct wr_event *ev,
 			int max)
 {
 	struct wr_poll_set *set = p->set;
-	int count = 0;
+	int first = 0, count = 0;
 
+	while (first < n && set->polled[first].fd < set->next)
+		first++;
 	wr_lock(&set->lock);
 	set->is_polling = false;
 	if (set->is_signalled)
 		wr_sys_eventfd_clear(p->fd);
 	set->is_signalled = false;
 	for (int i = 0; i < n && count < max; i++) {
-		int fd = (set->next + i) % n;
-		unsigned what = report_locked(set, fd);
+		int at = (first + i) % n, fd = set->polled[at].fd;
+		unsigned what = report_locked(set, at);
 
 		if (what)
 			ev[count++] =
@@ -320,7 +326,7 @@ int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 	wr_unlock(&p->set->turn);
 	if (n < 0) /* do not spin */
 		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
-	return n;
+	return n == -ENOMEM ? 0 : n; /* it may be there again */
 }
 
 bool wr_poller_is_ready(struct wr_poller *p)
