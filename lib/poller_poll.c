@@ -65,8 +65,10 @@ static int set_new(struct wr_poll_set **ret)
 
 int wr_poller_open(struct wr_poller *p)
 {
-	int rc = set_new(&p->set);
+	int rc;
 
+	*p = WR_POLLER_CLOSED;
+	rc = set_new(&p->set);
 	if (rc < 0)
 		return rc;
 	p->fd = wr_sys_eventfd();
