@@ -27,6 +27,12 @@
 /* Plain bytes that are made records before they are sent. */
 #define SEND_BYTES ((size_t)64 * 1024)
 
+/*
+ * Unsent bytes with which no more records are read.  Their rest is answers,
+ * such as those to the hellos of a client that wants another handshake.
+ */
+#define UNSENT_BYTES (2 * SEND_BYTES)
+
 struct stream {
 	struct wr_layer layer; /* first */
 	struct weir_tls *tls;
@@ -77,6 +83,18 @@ static bool has_too_many_records(struct stream *s)
 	return false;
 }
 
+/* The peer may send no other record. */
+static bool is_flooded(struct stream *s)
+{
+	if (has_too_many_records(s))
+		s->failed = "too many records without data";
+	else if (wr_buffer_len(&s->layer.out) > UNSENT_BYTES)
+		s->failed = "the peer does not take the answers to its records";
+	else
+		return false;
+	return true;
+}
+
 /* > 0; 0: end of input; -EAGAIN; -errno. */
 static ssize_t take_input(struct stream *s, char *buf, size_t cap)
 {
@@ -114,11 +132,8 @@ static int bio_read(BIO *bio, char *buf, int cap)
 		BIO_set_retry_read(bio);
 	else if (n < 0)
 		s->error = (int)n;
-	else if ((size_t)cap == TLS_HEADER && has_too_many_records(s)) {
-		s->error = -EPROTO;
-		s->failed = "too many records without data";
-		return -1;
-	}
+	else if ((size_t)cap == TLS_HEADER && is_flooded(s))
+		n = s->error = -EPROTO;
 	return n < 0 ? -1 : (int)n;
 }
 

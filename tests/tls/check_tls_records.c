@@ -5,7 +5,9 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -405,6 +407,147 @@ START_TEST(bytes_that_were_read_are_given_although_an_answer_fails)
 }
 END_TEST
 
+/* ------------------------------------- a client that only sends, by hand */
+
+#define TAG	  16
+#define NONCE	  12
+#define GCM_ROOM  (5 + 8 + 64 + TAG) /* a record of up to 64 bytes */
+#define HANDSHAKE 22
+#define DATA	  23
+#define PAIRS	  6000 /* whose answers are 186,000 bytes */
+
+/* What TLS 1.2 with AES-128-GCM encrypts the records of a client with. */
+struct sender {
+	unsigned char key[16], salt[4];
+	uint64_t number;
+	char buf[ROOM];
+	size_t len;
+};
+
+static void put_number(unsigned char *to, uint64_t number)
+{
+	for (int i = 7; i >= 0; i--, number >>= 8)
+		to[i] = (unsigned char)number;
+}
+
+static void sender_init(struct sender *s, SSL *ssl)
+{
+	unsigned char master[48], seed[64], block[40];
+	char digest[] = "SHA256", label[] = "key expansion";
+	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
+	EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+	OSSL_PARAM params[] = {
+		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest,
+						 0),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SECRET, master,
+						  sizeof(master)),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, label,
+						  strlen(label)),
+		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SEED, seed,
+						  sizeof(seed)),
+		OSSL_PARAM_construct_end(),
+	};
+
+	SSL_SESSION_get_master_key(SSL_get_session(ssl), master,
+				   sizeof(master));
+	SSL_get_server_random(ssl, seed, 32);
+	SSL_get_client_random(ssl, seed + 32, 32);
+	ck_assert_int_eq(EVP_KDF_derive(ctx, block, sizeof(block), params), 1);
+	EVP_KDF_CTX_free(ctx);
+	EVP_KDF_free(kdf);
+	memcpy(s->key, block, sizeof(s->key));
+	memcpy(s->salt, block + 32, sizeof(s->salt));
+	s->number = 1; /* after that of the handshake */
+	s->len = 0;
+}
+
+static void sender_add(struct sender *s, unsigned char type, const void *data,
+		       size_t len)
+{
+	unsigned char *to = (unsigned char *)s->buf + s->len;
+	unsigned char nonce[NONCE], aad[13] = { 0 };
+	EVP_CIPHER_CTX *gcm = EVP_CIPHER_CTX_new();
+	size_t body = 8 + len + TAG;
+	int n;
+
+	memcpy(nonce, s->salt, 4);
+	put_number(nonce + 4, s->number);
+	put_number(aad, s->number++);
+	aad[8] = to[0] = type;
+	aad[9] = aad[10] = to[1] = to[2] = 3;
+	aad[12] = (unsigned char)len;
+	to[3] = 0;
+	to[4] = (unsigned char)body;
+	memcpy(to + 5, nonce + 4, 8);
+	EVP_EncryptInit_ex(gcm, EVP_aes_128_gcm(), NULL, s->key, nonce);
+	EVP_EncryptUpdate(gcm, NULL, &n, aad, sizeof(aad));
+	EVP_EncryptUpdate(gcm, to + 13, &n, data, (int)len);
+	EVP_EncryptFinal_ex(gcm, to + 13 + n, &n);
+	EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_GCM_GET_TAG, TAG, to + 13 + len);
+	EVP_CIPHER_CTX_free(gcm);
+	s->len += 5 + body;
+}
+
+/* False: the server has closed. */
+static bool sender_push(struct sender *s, int fd)
+{
+	ssize_t n = send(fd, s->buf, s->len, MSG_NOSIGNAL);
+	bool is_sent = n == (ssize_t)s->len;
+
+	s->len = 0;
+	return is_sent;
+}
+
+static atomic_int input_error;
+
+static int take_and_note(weir_conn *c, void *arg)
+{
+	int rc = take(c, arg);
+
+	if (rc < 0)
+		atomic_store(&input_error, rc);
+	return rc;
+}
+
+/*
+ * Each hello is answered with an alert; a byte of data makes the records of the
+ * client good ones.
+ */
+START_TEST(answers_that_a_client_does_not_take_have_a_bound)
+{
+	static const unsigned char hello[] = { 1, 0, 0, 4, 3, 3, 0, 0 };
+	struct weir_service service;
+	struct tls_client c;
+	SSL_CTX *ctx = client_context();
+	struct sender sender;
+	struct server *s;
+	bool goes_on = true;
+
+	weir_service_init(&service, sizeof(service));
+	service.readable = take_and_note;
+	s = tls_serve(NULL, &service);
+	SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES128-GCM-SHA256");
+	c = tls_open(s, ctx);
+	SSL_CTX_free(ctx);
+	sender_init(&sender, c.ssl);
+	UNTIL(stats(s).parked == 1);
+	fail_calls_from(WR_SYS_sendmsg, 1, -EAGAIN);
+	for (int i = 0; i < PAIRS && goes_on; i++) {
+		sender_add(&sender, HANDSHAKE, hello, sizeof(hello));
+		sender_add(&sender, DATA, "x", 1);
+		if (sender.len + 2 * GCM_ROOM > sizeof(sender.buf))
+			goes_on = sender_push(&sender, c.fd);
+	}
+	UNTIL(atomic_load(&input_error) == -EPROTO);
+	faults_clear();
+	tls_abandon(&c);
+	UNTIL(stats(s).ledger.open == 0);
+	ck_assert_uint_eq(stats(s).ledger.failed, 1);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	faults_install();
@@ -414,5 +557,6 @@ int main(void)
 		a_wait_sends_what_its_look_has_made,
 		a_reply_follows_a_ticket_that_comes_in_parts,
 		close_notify_follows_a_ticket_that_comes_in_parts,
-		bytes_that_were_read_are_given_although_an_answer_fails);
+		bytes_that_were_read_are_given_although_an_answer_fails,
+		answers_that_a_client_does_not_take_have_a_bound);
 }
