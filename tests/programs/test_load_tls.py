@@ -209,6 +209,12 @@ class Runs(LoadCase):
             self.assertEqual(answer.returncode, 0, answer)
             self.assertRegex(answer.stdout, rb"\nTLS in [^:]*: TLSv1.3, "
                              rb"\w+, two\n")
+        context.set_alpn_protocols(["\x1b[31m"])
+        with self.python(echo, context) as server:
+            answer = load(server.address, *self.trusting(), "--alpn",
+                          "\x1b[31m", "--show")
+            self.assertEqual(answer.returncode, 0, answer)
+            self.assertIn(rb", \x1b[31m" b"\n", answer.stdout)
 
     def test_show_says_why_there_is_no_tls(self):
         with self.weir("echo+tls@127.0.0.1:0") as server:
@@ -477,6 +483,19 @@ class Failures(LoadCase):
                                  ["handshake"])
                 self.assertEqual(self.handshakes(result)[2], 2)
                 self.assertIn(why, result["tls_why"])
+
+    def test_an_error_after_input_is_not_one_of_the_handshake(self):
+        def break_off(sock):
+            sock.sendall(b"x" * 50000)
+            os.write(sock.fileno(), b"this is no record of TLS")
+            sock.recv(1)
+
+        with self.python(break_off) as server:
+            result = self.load(server.address, "--download", "-c", "1", "-d",
+                               "20", status=1)
+        self.assertEqual(self.handshakes(result), (1, 0, 0))
+        self.assertEqual([(e["phase"], e["count"]) for e in result["errors"]],
+                         [("between", 1)])
 
     def test_some_that_fail_are_counted_and_the_others_go_on(self):
         numbers = itertools.count(1)

@@ -274,8 +274,10 @@ static void oneway_receive(struct engine *e, struct conn *c)
 				  now_ns());
 			return;
 		}
-		if (n > 0)
-			oneway_count(e, c, &e->now->counts.bytes_in, n);
+		if (n <= 0)
+			continue;
+		c->has_input = true;
+		oneway_count(e, c, &e->now->counts.bytes_in, n);
 	}
 }
 

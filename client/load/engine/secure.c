@@ -6,6 +6,7 @@
 #include "secure.h"
 
 #include "../../../cli/cli.h"
+#include "../../../cli/text.h"
 
 #ifdef HAVE_OPENSSL
 
@@ -237,12 +238,14 @@ const char *secure_why(const struct ssl_st *ssl)
 const char *secure_describe(const struct ssl_st *ssl, char buf[SECURE_TEXT])
 {
 	const unsigned char *alpn;
+	char chosen[64] = ""; /* by the server */
 	unsigned int len;
 
 	SSL_get0_alpn_selected(ssl, &alpn, &len);
-	snprintf(buf, SECURE_TEXT, "%s, %s%s%.*s", SSL_get_version(ssl),
-		 SSL_get_cipher_name(ssl), len > 0 ? ", " : "", (int)len,
-		 alpn ? (const char *)alpn : "");
+	if (len > 0)
+		cli_escape(chosen, sizeof(chosen), (const char *)alpn, len, 0);
+	snprintf(buf, SECURE_TEXT, "%s, %s%s%s", SSL_get_version(ssl),
+		 SSL_get_cipher_name(ssl), len > 0 ? ", " : "", chosen);
 	return buf;
 }
 
