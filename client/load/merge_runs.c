@@ -697,7 +697,12 @@ static bool add_ids(struct runs *m, const json_t *file, const char *path)
 				  path, other);
 			return false;
 		}
-		(void)json_object_set_new(m->seen, id, json_string(path));
+		/* A path need not be UTF-8. */
+		if (json_object_set_new(m->seen, id,
+					json_string_nocheck(path)) < 0) {
+			cli_error("out of memory");
+			return false;
+		}
 		m->ids[m->id_count++] = id;
 	}
 	return true;

@@ -3,10 +3,12 @@
 """What weir-client load says of a run: on a pipe, on a terminal, as JSON, and
 by its exit status.  What it measures is the subject of other tests."""
 
+import errno
 import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import unittest
@@ -459,6 +461,10 @@ class MergedResults(TestCase):
             answer = run("WEIR_CLIENT", "load", "merge", *paths)
             self.check_usage(answer, "weir-client", "%s: a run in it is in %s,"
                              " too" % (paths[-1], paths[0]))
+        named = os.path.join(os.fsencode(self.place), b"\xff.json")
+        shutil.copy(self.paths[0], named)
+        self.check_usage(run("WEIR_CLIENT", "load", "merge", named, named),
+                         "weir-client", "a run in it is in")
         del runs[0]["run"]["ids"]
         with open(self.paths[0], "w") as file:
             json.dump(runs[0], file)
@@ -479,6 +485,25 @@ class MergedResults(TestCase):
                 json.dump(dict(good, **change), file)
             self.check_usage(run("WEIR_CLIENT", "load", "merge",
                                  self.paths[0]), "weir-client", says)
+
+    def test_bytes_of_files_and_their_names_are_escaped(self):
+        with Server("echo@127.0.0.1:0") as server:
+            good = self.load(server.address(), "-n", "100")
+        error = {"phase": "handshake", "errno": errno.EPROTO, "count": 1,
+                 "first_ns": 0, "last_ns": 0}
+        named = os.path.join(os.fsencode(self.place), b"\xff.json")
+        with open(named, "w") as file:
+            json.dump(dict(good, verdict={"verdict": "NOT TRUSTWORTHY",
+                                          "reasons": ["\x1b[31m"]},
+                           tls_why="\x1b[32m", errors=[error]), file)
+        path = os.path.join(self.place, "sum.json")
+        answer = run("WEIR_CLIENT", "load", "merge", named, "--json", path)
+        self.assertEqual((answer.returncode, answer.stderr), (0, b""))
+        self.assertIn(rb"\xff.json: \x1b[31m", answer.stdout)
+        self.assertIn(rb"TLS: \x1b[32m", answer.stdout)
+        with open(path) as file:
+            self.assertEqual(json.load(file)["verdict"]["reasons"],
+                             [r"\xff.json: \x1b[31m"])
 
     def test_the_numbers_of_connections_are_those_of_one_run_only(self):
         def serve(sock):

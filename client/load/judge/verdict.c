@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../../../cli/text.h"
 #include "../measure/units.h"
 
 static double share_of(uint64_t part, uint64_t whole)
@@ -22,6 +23,7 @@ static double share_of(uint64_t part, uint64_t whole)
 void verdict_add(struct result *r, enum verdict grade, const char *format, ...)
 {
 	size_t at = grade == VERDICT_NOT ? r->grave_count : r->reason_count;
+	char text[sizeof(r->reasons[0])]; /* perhaps of a file, and cut */
 	va_list args;
 
 	if (grade > r->verdict)
@@ -33,8 +35,10 @@ void verdict_add(struct result *r, enum verdict grade, const char *format, ...)
 	memmove(&r->reasons[at] + 1, &r->reasons[at],
 		(r->reason_count - 1 - at) * sizeof(r->reasons[0]));
 	va_start(args, format);
-	vsnprintf(r->reasons[at], sizeof(r->reasons[at]), format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	cli_escape(r->reasons[at], sizeof(r->reasons[at]), text, strlen(text),
+		   CLI_KEEP_UTF8);
 	r->grave_count += grade == VERDICT_NOT;
 }
 

@@ -249,14 +249,20 @@ static void report_first_bad(struct layout *p, const struct result *r)
 	layout_say(p, LAYOUT_FAINT "%s" LAYOUT_PLAIN, b->why);
 }
 
+#define ERROR_TEXT 160
+
+/* In a sum it is a text of a file. */
 static const char *error_text(const struct result *r,
-			      const struct error_row *row)
+			      const struct error_row *row, char buf[ERROR_TEXT])
 {
+	const char *text = result_error_text(r, row);
+
 	if (row->error == ETIMEDOUT)
 		return "timed out";
 	if (row->error == EBADMSG)
 		return "not what was expected";
-	return result_error_text(r, row);
+	cli_escape(buf, ERROR_TEXT, text, strlen(text), CLI_KEEP_UTF8);
+	return buf;
 }
 
 static void say_when(struct layout *p, const struct error_row *row)
@@ -298,7 +304,7 @@ static void report_errors(struct layout *p, const struct result *r)
 	enum { SHOWN = 3 };
 	struct error_table t = r->errors;
 	uint64_t others = t.other;
-	char count[UNITS_TEXT];
+	char count[UNITS_TEXT], text[ERROR_TEXT];
 
 	qsort(t.rows, t.used, sizeof(t.rows[0]), by_count);
 	for (size_t i = 0; i < t.used; i++) {
@@ -311,7 +317,7 @@ static void report_errors(struct layout *p, const struct result *r)
 		layout_begin(p, i == 0 ? LAYOUT_MUST : LAYOUT_SHOULD,
 			     i == 0 ? "errors" : "");
 		layout_say(p, "%s %s: %s", units_count(row->count, count),
-			   doing[row->phase], error_text(r, row));
+			   doing[row->phase], error_text(r, row, text));
 		say_when(p, row);
 	}
 	if (others > 0) {
