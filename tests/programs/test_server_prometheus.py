@@ -49,6 +49,16 @@ class Names(TestCase):
                                       re.M))
         self.assertEqual(named, families)
 
+    def test_of_the_reasons_of_refusals(self):
+        with open(os.path.join(DEPLOY, "..", "..", "lib", "weir.h")) as file:
+            counted = set(re.findall(r"uint64_t refused_([a-z]+);",
+                                     file.read()))
+        with Server("--status", "127.0.0.1:0") as server:
+            shown = set(re.findall(
+                r'^weir_connections_refused_total\{.*reason="([a-z]+)"',
+                self.metrics(server), re.M))
+        self.assertEqual(shown, counted)
+
     @staticmethod
     def metrics(server):
         where = server.out.expect(rb"^status (.*)\n").group(1).decode()
