@@ -33,7 +33,7 @@ static const struct {
 	const char *name, *argument, *help;
 } requests[] = {
 	{ "drain", "", "stop as at SIGTERM" },
-	{ "reload", "", "read --config again" },
+	{ "reload", "", "read the files of its options again" },
 	{ "upgrade", "", "start the program again and hand over to it" },
 	{ "stats", "", "print the counters" },
 	{ "connections", "", "print the connections that are open" },

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """first_steps.py [--user|--root] [--tarball] [--folder FOLDER] [--base BASE]:
 somebody who has just installed Debian types what README.md says, all of it, in
-its order, in a fresh clone, then what the pages of the programs, the tutorial, the
-cookbook, FROM_PYTHON.md, CPP.md and the manual pages say.  Every command must succeed and show what the page shows.
+its order, in a fresh clone, then what the pages of the programs, the tutorial,
+the cookbook, FROM_PYTHON.md, CPP.md and the manual pages say.  Every command
+must succeed and show what the page shows.
 
 By default that is an ordinary user who may use sudo; with --root it is root,
 with --tarball it is not a clone but what "make dist" makes (in the current
