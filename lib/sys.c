@@ -132,15 +132,13 @@ void wr_sys_discard(void *p, size_t size)
 /* ---------------------------------------------------------------- waiting */
 
 /*
- * Returns -EINTR: only the caller knows the time that is left.  There is no
- * other error without descriptors.
+ * Returns -EINTR: only the caller knows the time that is left.  A pause, which
+ * is one without descriptors, has no other error.
  */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	int rc = 0;
+	int rc = count > 0 ? FAULT(poll, NULL) : FAULT(pause, NULL);
 
-	if (count > 0)
-		rc = FAULT(poll, NULL);
 	return rc < 0 ? rc : result(poll(fds, count, timeout_ms));
 }
 

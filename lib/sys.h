@@ -31,7 +31,7 @@
 	X(epoll_ctl) X(epoll_wait) X(eventfd) X(signalfd) X(open) X(dup)       \
 	X(fcntl) X(stat) X(unlink) X(rename) X(chmod) X(flock) X(getaddrinfo)            \
 	X(thread_create) X(mutex_init) X(cond_init) X(affinity)                \
-	X(read) X(pread) X(ioctl) X(getnameinfo) X(mmap)
+	X(read) X(pread) X(ioctl) X(getnameinfo) X(mmap) X(pause)
 
 #ifdef WR_FAULTS
 enum wr_sys_call {

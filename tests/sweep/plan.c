@@ -178,6 +178,7 @@ const int *sweep_errors(enum wr_sys_call call)
 	case WR_SYS_poll:
 		ERRORS(-EINTR, -ENOMEM);
 	case WR_SYS_read:
+	case WR_SYS_pause:
 	case WR_SYS_epoll_wait:
 		ERRORS(-EINTR);
 	case WR_SYS_epoll_create:
@@ -212,6 +213,10 @@ const int *sweep_errors(enum wr_sys_call call)
 
 bool sweep_may_last(enum wr_sys_call call, int error)
 {
+#ifdef WITH_POLL
+	if (call == WR_SYS_poll) /* without the poller there is no server */
+		return false;
+#endif
 	return error != -EINTR &&
 	       !(call == WR_SYS_flock && error == -EWOULDBLOCK);
 }

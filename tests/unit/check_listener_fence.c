@@ -361,7 +361,7 @@ static int fail_the_nth(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
 	/* The wait for a lock goes on whatever poll() returns. */
-	if (call == WR_SYS_poll)
+	if (call == WR_SYS_pause)
 		return 0;
 	return calls_until_failure-- == 0 ? -EXDEV : 0;
 }
