@@ -37,11 +37,41 @@ struct wr_poll_set {
 	int cap, used;		 /* used: the highest descriptor, and 1 */
 	uint32_t serial;
 	bool is_polling, is_signalled;
-	/* With the turn; cap and one more. */
-	struct pollfd *polled; /* by descriptor, without gaps */
-	uint32_t *serials;     /* of each */
-	int polled_cap, next;  /* next: the descriptor to be reported first */
+	struct pollfd *spare; /* for this cap, or NULL: polled is */
+	/* With the turn; room for cap and one more, then for the serials. */
+	struct pollfd *polled;
+	uint32_t *serials;
+	int next; /* the descriptor to be reported first */
 };
+
+/* Room for all descriptors of the usual limit; more is added when needed. */
+static int grow_locked(struct wr_poll_set *set, int fd)
+{
+	int cap = set->cap ? set->cap : 1024;
+	struct watched *grown;
+	struct pollfd *spare;
+
+	while (cap <= fd)
+		cap *= 2;
+	if (cap == set->cap)
+		return 0;
+	spare = wr_sys_alloc(((size_t)cap + 1) *
+			     (sizeof(*spare) + sizeof(*set->serials)));
+	if (spare == NULL)
+		return -ENOMEM;
+	grown = wr_sys_realloc(set->watched, (size_t)cap * sizeof(*grown));
+	if (grown == NULL) {
+		wr_sys_free(spare);
+		return -ENOMEM;
+	}
+	for (int i = set->cap; i < cap; i++)
+		grown[i] = (struct watched){ .wanted = 0 };
+	wr_sys_free(set->spare);
+	set->spare = spare;
+	set->watched = grown;
+	set->cap = cap;
+	return 0;
+}
 
 static int set_new(struct wr_poll_set **ret)
 {
@@ -72,10 +102,9 @@ int wr_poller_open(struct wr_poller *p)
 	if (rc < 0)
 		return rc;
 	p->fd = wr_sys_eventfd();
-	if (p->fd >= 0)
-		return 0;
-	rc = p->fd;
-	wr_poller_close(p);
+	rc = p->fd < 0 ? p->fd : grow_locked(p->set, 0);
+	if (rc < 0)
+		wr_poller_close(p);
 	return rc;
 }
 
@@ -90,7 +119,7 @@ void wr_poller_close(struct wr_poller *p)
 		wr_lock_fini(&set->lock);
 		wr_sys_free(set->watched);
 		wr_sys_free(set->polled);
-		wr_sys_free(set->serials);
+		wr_sys_free(set->spare);
 		wr_sys_free(set);
 	}
 	*p = WR_POLLER_CLOSED;
@@ -105,25 +134,6 @@ static void changed_locked(struct wr_poller *p)
 	if (set->is_polling && !set->is_signalled)
 		wr_sys_eventfd_signal(p->fd);
 	set->is_signalled = set->is_polling;
-}
-
-static int grow_locked(struct wr_poll_set *set, int fd)
-{
-	int cap = set->cap ? set->cap : 64;
-	struct watched *grown;
-
-	while (cap <= fd)
-		cap *= 2;
-	if (cap == set->cap)
-		return 0;
-	grown = wr_sys_realloc(set->watched, (size_t)cap * sizeof(*grown));
-	if (grown == NULL)
-		return -ENOMEM;
-	for (int i = set->cap; i < cap; i++)
-		grown[i] = (struct watched){ .wanted = 0 };
-	set->watched = grown;
-	set->cap = cap;
-	return 0;
 }
 
 static short to_poll(unsigned interest)
@@ -200,54 +210,45 @@ void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 
 /* --------------------------------------------------------------- waiting */
 
-static int reserve(struct wr_poll_set *set)
+static void use_spare_locked(struct wr_poll_set *set)
 {
-	size_t count = (size_t)set->cap + 1;
-	struct pollfd *polled;
-	uint32_t *serials;
+	if (set->spare == NULL)
+		return;
+	wr_sys_free(set->polled);
+	set->polled = set->spare;
+	set->serials = (uint32_t *)(set->polled + set->cap + 1);
+	set->spare = NULL;
+}
 
-	if (set->polled_cap >= set->cap + 1)
-		return 0;
-	polled = wr_sys_realloc(set->polled, count * sizeof(*polled));
-	if (polled == NULL)
-		return -ENOMEM;
-	set->polled = polled;
-	serials = wr_sys_realloc(set->serials, count * sizeof(*serials));
-	if (serials == NULL)
-		return -ENOMEM;
-	set->serials = serials;
-	set->polled_cap = (int)count;
-	return 0;
+static void copy_one_locked(struct wr_poll_set *set, int fd, int *n)
+{
+	const struct watched *w = &set->watched[fd];
+
+	if (w->wanted == 0 || w->reported & ENDS)
+		return;
+	set->polled[*n] =
+		(struct pollfd){ .fd = fd,
+				 .events = (short)(w->wanted & ~w->reported) };
+	set->serials[(*n)++] = w->serial;
 }
 
 /*
- * The count; the last one is the poller's own.  poll(2) refuses more than the
- * process may have open, so those that are left out take no place.
+ * The count; the last one is the poller's own.  Numbers without a descriptor
+ * are left out, because poll(2) takes no more entries than RLIMIT_NOFILE.
  */
 static int copy_set(struct wr_poller *p)
 {
 	struct wr_poll_set *set = p->set;
-	int n = 0, rc;
+	int n = 0;
 
 	wr_lock(&set->lock);
-	rc = reserve(set);
-	for (int fd = 0; rc == 0 && fd < set->used; fd++) {
-		const struct watched *w = &set->watched[fd];
-
-		if (w->wanted == 0 || w->reported & ENDS)
-			continue;
-		set->polled[n] = (struct pollfd){
-			.fd = fd, .events = (short)(w->wanted & ~w->reported)
-		};
-		set->serials[n++] = w->serial;
-	}
-	if (rc == 0) {
-		set->polled[n++] =
-			(struct pollfd){ .fd = p->fd, .events = POLLIN };
-		set->is_polling = true;
-	}
+	use_spare_locked(set);
+	for (int i = 0; i < set->used; i++)
+		copy_one_locked(set, (set->next + i) % set->used, &n);
+	set->polled[n++] = (struct pollfd){ .fd = p->fd, .events = POLLIN };
+	set->is_polling = true;
 	wr_unlock(&set->lock);
-	return rc < 0 ? rc : n;
+	return n;
 }
 
 static unsigned from_poll(short events)
@@ -257,15 +258,14 @@ static unsigned from_poll(short events)
 	       ((events & (POLLRDHUP | POLLPRI | ENDS)) ? WR_POLL_HUP : 0U);
 }
 
-/* What the i-th descriptor has to report, and take note of it. */
+/* What one descriptor has to report, and take note of it. */
 static unsigned report_locked(struct wr_poll_set *set, int i)
 {
 	int fd = set->polled[i].fd;
 	struct watched *w = &set->watched[fd];
 	short events = set->polled[i].revents;
 
-	if (events == 0 || fd >= set->used || w->wanted == 0 ||
-	    w->serial != set->serials[i])
+	if (events == 0 || w->wanted == 0 || w->serial != set->serials[i])
 		return 0;
 	if (w->is_edge)
 		w->reported |= events;
@@ -278,18 +278,16 @@ static int take_reports(struct wr_poller *p, int n, struct wr_event *ev,
 			int max)
 {
 	struct wr_poll_set *set = p->set;
-	int first = 0, count = 0;
+	int count = 0;
 
-	while (first < n && set->polled[first].fd < set->next)
-		first++;
 	wr_lock(&set->lock);
 	set->is_polling = false;
 	if (set->is_signalled)
 		wr_sys_eventfd_clear(p->fd);
 	set->is_signalled = false;
 	for (int i = 0; i < n && count < max; i++) {
-		int at = (first + i) % n, fd = set->polled[at].fd;
-		unsigned what = report_locked(set, at);
+		int fd = set->polled[i].fd;
+		unsigned what = report_locked(set, i);
 
 		if (what)
 			ev[count++] =
@@ -304,11 +302,9 @@ static int take_reports(struct wr_poller *p, int n, struct wr_event *ev,
 static int wait_in_turn(struct wr_poller *p, struct wr_event *ev, int max,
 			int timeout_ms)
 {
-	int n = copy_set(p), rc, count;
+	int n = copy_set(p), count;
+	int rc = wr_sys_poll(p->set->polled, (nfds_t)n, timeout_ms);
 
-	if (n < 0)
-		return n;
-	rc = wr_sys_poll(p->set->polled, (nfds_t)n, timeout_ms);
 	for (int i = 0; rc <= 0 && i < n; i++)
 		p->set->polled[i].revents = 0;
 	count = take_reports(p, n - 1, ev, max);
@@ -328,23 +324,21 @@ int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 	wr_unlock(&p->set->turn);
 	if (n < 0) /* do not spin */
 		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
-	return n == -ENOMEM ? 0 : n; /* it may be there again */
+	return n == -ENOMEM ? 0 : n; /* of the kernel: that passes */
 }
 
 bool wr_poller_is_ready(struct wr_poller *p)
 {
 	struct wr_poll_set *set = p->set;
-	int n, rc = 0;
+	int n, rc;
 
 	if (!wr_trylock(&set->turn))
 		return false;
 	n = copy_set(p);
-	if (n > 0) {
-		rc = wr_sys_poll(set->polled, (nfds_t)n, 0);
-		if (rc > 0 && set->polled[n - 1].revents)
-			rc--;
-		(void)take_reports(p, 0, NULL, 0);
-	}
+	rc = wr_sys_poll(set->polled, (nfds_t)n, 0);
+	if (rc > 0 && set->polled[n - 1].revents)
+		rc--;
+	(void)take_reports(p, 0, NULL, 0);
 	wr_unlock(&set->turn);
 	return rc > 0;
 }

@@ -225,7 +225,7 @@ static int slow_disk(enum wr_sys_call call, size_t *len)
 		usleep(1100);
 		if (++pieces > atomic_load(&most_pieces))
 			atomic_store(&most_pieces, pieces);
-	} else if (call == WR_SYS_epoll_wait) {
+	} else if (call == POLLER_WAITS) {
 		pieces = 0;
 	}
 	return 0;

@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 static _Atomic int target = -1; /* -1: no plan */
@@ -49,6 +50,18 @@ static void plan(enum wr_sys_call call, int nth, int error, int until)
 	atomic_store(&made, 0);
 	atomic_store(&is_for_acceptor, false);
 	atomic_store(&target, (int)call);
+}
+
+bool skip_with_poll(const char *test, const char *why)
+{
+#ifdef WITH_POLL
+	printf("SKIPPED: %s: the poller is poll(2): %s\n", test, why);
+	return true;
+#else
+	(void)test;
+	(void)why;
+	return false;
+#endif
 }
 
 void faults_install(void)

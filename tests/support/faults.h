@@ -10,6 +10,16 @@
 
 #include "sys.h"
 
+/* The call that the poller waits with. */
+#ifdef WITH_POLL
+#define POLLER_WAITS WR_SYS_poll
+#else
+#define POLLER_WAITS WR_SYS_epoll_wait
+#endif
+
+/* Is the poller poll(2)?  Then it is said that the test is skipped. */
+bool skip_with_poll(const char *test, const char *why);
+
 /* Call once, while no server runs. */
 void faults_install(void);
 

@@ -270,7 +270,7 @@ static atomic_int waits; /* for events */
 static int count_waits(enum wr_sys_call call, size_t *len)
 {
 	(void)len;
-	if (call == WR_SYS_epoll_wait)
+	if (call == POLLER_WAITS)
 		atomic_fetch_add(&waits, 1);
 	return 0;
 }
