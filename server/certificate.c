@@ -151,7 +151,10 @@ bool certificate_describe(weir_conn *c, struct certificate_peer *ret)
 	snprintf(ret->version, sizeof(ret->version), "%.15s",
 		 strncmp(info.version, "TLSv", 4) == 0 ? info.version + 4
 						       : info.version);
+	/* A subject may be empty, or long. */
 	if (weir_conn_tls_name(c, WEIR_TLS_NAME_SUBJECT, 0, ret->client,
+			       sizeof(ret->client)) < 0 &&
+	    weir_conn_tls_name(c, WEIR_TLS_NAME_SHA256, 0, ret->client,
 			       sizeof(ret->client)) < 0)
 		ret->client[0] = '\0';
 	return true;

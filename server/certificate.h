@@ -30,7 +30,8 @@ int64_t certificate_expires(const struct options *o);
 
 struct certificate_peer {
 	char version[16]; /* "1.3" */
-	char client[512]; /* subject of its certificate; "": none is verified */
+	char client[512]; /* subject of its certificate, or its SHA-256; "": */
+			  /* none is verified */
 };
 
 /* Owner.  False: the connection has no TLS, or its handshake is not over. */

@@ -17,7 +17,8 @@ def openssl(*args):
                    stderr=subprocess.PIPE)
 
 
-def make_certificate(folder, name, ca="ca", names=NAMES, days=30):
+def make_certificate(folder, name, ca="ca", names=NAMES, days=30,
+                     subject=None):
     """NAME.pem and NAME.key, signed by that authority; None: by itself."""
     path = os.path.join(folder, name)
     signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
@@ -25,8 +26,8 @@ def make_certificate(folder, name, ca="ca", names=NAMES, days=30):
     san = ["-addext", "subjectAltName=" + names] if names else []
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
             "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
-            "-out", path + ".pem", "-subj", "/CN=" + name, *signer, *san,
-            "-days", str(days))
+            "-out", path + ".pem", "-subj", subject or "/CN=" + name, *signer,
+            *san, "-days", str(days))
 
 
 def make_expired_certificate(folder):

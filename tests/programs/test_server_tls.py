@@ -286,12 +286,19 @@ class Serving(TLSCase):
     def test_clients_are_asked_and_logged_by_their_names(self):
         make_certificate(self.made, "good", names="DNS:good.example")
         make_certificate(self.made, "bad", names="DNS:bad.example")
+        for name, subject in (("empty", "/"),
+                              ("long", "/CN=x" + "/OU=" + "/OU=".join(
+                                  ["y" * 60] * 9))):
+            make_certificate(self.made, name, names="DNS:good.example",
+                             subject=subject)
         with Server("echo+tls@127.0.0.1:0", "--tls-client-ca",
                     self.file("ca.pem"), "--tls-client", "ask",
                     "--tls-client-names", "other.example,good.example",
                     "--access-log", "all", *self.options()) as server:
             for certificate, logged in (
                     ("good", rb" tls=1\.3 client=\"CN=good\" id="),
+                    ("empty", rb" tls=1\.3 client=[0-9a-f]{64} id=2 "),
+                    ("long", rb" tls=1\.3 client=[0-9a-f]{64} id=3 "),
                     (None, rb" tls=1\.3 id=")):
                 with self.wrap(server.connect(),
                                certificate=certificate) as client:
