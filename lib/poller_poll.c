@@ -9,8 +9,9 @@
  *
  * poll(2) tells of a state, not of its change.  What was reported of an
  * edge-triggered descriptor is left out until it is expected again, so the
- * state is looked at only when the owner has seen it end.  An end or an error
- * stays for good, and poll(2) cannot leave it out: then the descriptor is.
+ * state is looked at only when the owner has seen it end.  An end stays for
+ * good, an error until the program takes it, and poll(2) cannot leave them out:
+ * then the descriptor is.
  */
 #include "poller.h"
 
@@ -194,16 +195,29 @@ void wr_poller_remove(struct wr_poller *p, int fd)
 	wr_unlock(&set->lock);
 }
 
+/* Taken from the socket's error queue, for example. */
+static bool is_error_gone(const struct watched *w, int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	return (w->reported & ENDS) == POLLERR && wr_sys_poll(&pfd, 1, 0) == 0;
+}
+
 void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 {
 	struct wr_poll_set *set = p->set;
-	short events = (short)((what & WR_POLL_IN ? POLLIN : 0) |
-			       (what & WR_POLL_OUT ? POLLOUT : 0));
+	short over = (short)((what & WR_POLL_IN ? POLLIN : 0) |
+			     (what & WR_POLL_OUT ? POLLOUT : 0));
 
 	wr_lock(&set->lock);
-	if (fd >= 0 && fd < set->used && set->watched[fd].reported & events) {
-		set->watched[fd].reported &= (short)~events;
-		changed_locked(p);
+	if (fd >= 0 && fd < set->used) {
+		struct watched *w = &set->watched[fd];
+
+		if (is_error_gone(w, fd))
+			over |= POLLERR;
+		if (w->reported & over)
+			changed_locked(p);
+		w->reported &= (short)~over;
 	}
 	wr_unlock(&set->lock);
 }

@@ -274,6 +274,30 @@ START_TEST(an_error_queue_is_neither_an_end_nor_work_without_end)
 }
 END_TEST
 
+static int take_time_stamps(weir_conn *c, void *arg)
+{
+	char waste[64];
+
+	while (recv(weir_conn_fd(c), waste, sizeof(waste),
+		    MSG_ERRQUEUE | MSG_DONTWAIT) >= 0)
+		continue;
+	return ask_for_time_stamps(c, arg);
+}
+
+START_TEST(a_program_may_read_the_error_queue_beside_the_input)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = take_time_stamps));
+	struct client *c = client_open(s);
+
+	for (int i = 0; i < 10; i++) {
+		client_expect_echo(c, "more\n");
+		UNTIL(stats(s).parked == 1);
+	}
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---- timers */
 
 static _Thread_local bool is_counted;
@@ -415,5 +439,6 @@ int main(void)
 		who_is_due_while_the_worker_is_stuck_is_reported_once,
 		moving_a_timer_takes_no_system_call_and_no_memory,
 		an_error_queue_is_neither_an_end_nor_work_without_end,
+		a_program_may_read_the_error_queue_beside_the_input,
 		late_bytes_keep_no_client_waiting);
 }
