@@ -737,7 +737,6 @@ static enum step end_without_header(struct weir_conn *c, int rc,
 	}
 }
 
-/* A header that tells no client is of the proxy itself, which is trusted. */
 /*
  * A header without a client, or with a client of a Unix socket of the proxy's
  * machine, tells nothing that rules could judge.  On a Unix listener they judge
@@ -1003,6 +1002,16 @@ static void pass_handshake(struct wr_core *core, int ended)
 		wr_sched_submit(&core->sched, WR_QUEUE_READY, next, 0);
 }
 
+/* A step may take milliseconds, so what follows has a clock of its own. */
+static int shake_hands(struct weir_conn *c)
+{
+	int rc = wr_layer_handshake(c);
+
+	c->ctx->now = wr_now_ns();
+	pass_handshake(c->core, 1);
+	return rc;
+}
+
 /* The peer reads why: no reset may destroy it. */
 static enum step fail_handshake(struct weir_conn *c, int rc)
 {
@@ -1019,17 +1028,14 @@ static enum step fail_handshake(struct weir_conn *c, int rc)
 
 static enum step go_on_handshake(struct weir_conn *c)
 {
-	struct wr_core *core = c->core;
 	int rc = 0;
 
 	if (c->layer == NULL)
 		rc = make_layer(c);
 	if (rc == 0 && !begin_handshake(c))
 		return STEP_GONE;
-	if (rc == 0) {
-		rc = wr_layer_handshake(c);
-		pass_handshake(core, 1);
-	}
+	if (rc == 0)
+		rc = shake_hands(c);
 	if (rc < 0)
 		return fail_handshake(c, rc);
 	if (rc == 0)
@@ -1080,16 +1086,11 @@ static enum step go_on_without_layer(struct weir_conn *c)
 /* The session learns of it: nothing ends a connection under it. */
 static enum step go_on_for_session(struct weir_conn *c)
 {
-	struct wr_core *core = c->core;
-	int rc;
-
 	if (!has_step(c) || c->in.error)
 		return STEP_ON;
 	if (!begin_handshake(c))
 		return STEP_GONE;
-	rc = wr_layer_handshake(c);
-	pass_handshake(core, 1);
-	c->in.is_ready = rc != 0;
+	c->in.is_ready = shake_hands(c) != 0;
 	return STEP_ON;
 }
 

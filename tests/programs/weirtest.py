@@ -74,7 +74,8 @@ def all_waited():
     """The same of all threads here: one may hold what another needs."""
     waited = sum(PythonServer.waits)
     for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(FileNotFoundError):
+        # It may end before its file is opened, or read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             waited += waited_to_run("self/task/" + thread)
     return waited
 
