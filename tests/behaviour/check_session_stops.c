@@ -17,7 +17,7 @@
 #ifndef STOPS
 #define STOPS 2
 #endif
-#define GRACE_MS 3000
+#define GRACE_MS 2000
 #define BIG	 ((size_t)8 << 20) /* more than the sockets hold */
 #define PIECE	 ((size_t)16 << 10)
 #define WINDOW	 (64 << 10) /* of a client that does not read */
