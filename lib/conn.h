@@ -655,6 +655,9 @@ void wr_conn_flush_others(struct wr_context *ctx);
 /* Owner: a call to send has failed, of any thread. */
 bool wr_conn_output_has_failed(struct weir_conn *c);
 
+/* Owner: nothing has ended the output. */
+bool wr_conn_output_is_open(struct weir_conn *c);
+
 /* Owner: the output has been sent and shut down. */
 bool wr_conn_output_is_over(struct weir_conn *c);
 

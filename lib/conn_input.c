@@ -34,16 +34,6 @@ static bool has_error(const struct weir_conn *c)
 	       error != 0;
 }
 
-static bool is_output_open(struct weir_conn *c)
-{
-	bool is_open;
-
-	wr_word_lock(&c->lock); /* weir_ref_shutdown() */
-	is_open = c->out.end == WR_OUT_OPEN;
-	wr_word_unlock(&c->lock);
-	return is_open;
-}
-
 /*
  * A reset means that the peer is gone, even with input left.  POLLHUP alone is
  * an ordinary end on a Unix socket, and on TCP after SHUT_WR.
@@ -52,7 +42,7 @@ static bool is_gone(struct weir_conn *c, short found)
 {
 	if (!c->is_tcp)
 		return false;
-	if (found & POLLHUP && is_output_open(c))
+	if (found & POLLHUP && wr_conn_output_is_open(c))
 		return true;
 	return found & POLLERR && has_error(c);
 }

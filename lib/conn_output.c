@@ -318,6 +318,16 @@ bool wr_conn_output_has_failed(struct weir_conn *c)
 	return has_failed;
 }
 
+bool wr_conn_output_is_open(struct weir_conn *c)
+{
+	bool is_open;
+
+	wr_word_lock(&c->lock); /* other threads shut it down */
+	is_open = c->out.end == WR_OUT_OPEN;
+	wr_word_unlock(&c->lock);
+	return is_open;
+}
+
 bool wr_conn_output_is_over(struct weir_conn *c)
 {
 	bool is_over;

@@ -104,7 +104,7 @@ int wr_layer_start(struct weir_conn *c, struct weir_layer *from,
 	if (c == NULL)
 		return -EINVAL;
 	if (c->end != WR_END_OPEN || c->in.end != WR_IN_OPEN ||
-	    c->out.end != WR_OUT_OPEN)
+	    !wr_conn_output_is_open(c))
 		return -EPIPE;
 	if (c->layered)
 		return -EALREADY;

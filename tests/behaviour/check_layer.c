@@ -184,8 +184,54 @@ START_TEST(no_byte_moves_the_deadline_of_a_handshake)
 }
 END_TEST
 
+/* ------------------------------------- an output that another thread ends */
+
+static void *shut_down(void *ref)
+{
+	(void)weir_ref_shutdown(ref, SHUT_WR);
+	return NULL;
+}
+
+static int shake_and_be_shut_down(weir_conn *c, void *arg)
+{
+	static const struct wr_layer_maker maker = { make_endless, count,
+						     count };
+	struct weir_layer layer = { .maker = &maker, .speaks_first = true };
+	weir_ref *ref = weir_conn_ref(c);
+	pthread_t id;
+
+	(void)arg;
+	ck_assert_int_eq(weir_conn_set_timeout(c, WEIR_TIMEOUT_HANDSHAKE, 100),
+			 0);
+	ck_assert_int_eq(pthread_create(&id, NULL, shut_down, ref), 0);
+	atomic_store(&result, wr_layer_start(c, &layer, NULL));
+	pthread_join(id, NULL);
+	weir_unref(ref);
+	return WEIR_CLOSE;
+}
+
+/* The sanitizer for threads tells a read without the lock. */
+START_TEST(another_thread_may_end_the_output_of_a_handshake)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(SESSION_ON(on_worker,
+						      shake_and_be_shut_down)));
+		int rc;
+
+		client_send(client_open(s), "x");
+		UNTIL(atomic_load(&result) != 0);
+		rc = atomic_exchange(&result, 0);
+		ck_assert_msg(rc == -EPIPE || rc == -ETIMEDOUT, "%s",
+			      error_name(rc));
+		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
-			 no_byte_moves_the_deadline_of_a_handshake);
+			 no_byte_moves_the_deadline_of_a_handshake,
+			 another_thread_may_end_the_output_of_a_handshake);
 }
