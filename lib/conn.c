@@ -176,6 +176,11 @@ static int64_t handshake_at(const struct weir_conn *c)
 			  WR_TMO_HANDSHAKE);
 }
 
+static bool waits_for_first_byte(const struct weir_conn *c)
+{
+	return c->in.received == 0 && !(c->rare & WR_RARE_RELAYED);
+}
+
 uint8_t wr_conn_due_end(struct weir_conn *c)
 {
 	if (wr_conn_has_outlived(c))
@@ -188,7 +193,7 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 		return WEIR_END_PAUSE;
 	if (c->in.message_at)
 		return WEIR_END_READ;
-	return c->in.received > 0 ? WEIR_END_IDLE : WEIR_END_FIRST_BYTE;
+	return waits_for_first_byte(c) ? WEIR_END_FIRST_BYTE : WEIR_END_IDLE;
 }
 
 int64_t wr_conn_due_at(struct weir_conn *c)
@@ -215,7 +220,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 				 time_after(c, c->in.message_at, WR_TMO_READ));
 	if (has_output)
 		return at;
-	if (c->in.received == 0)
+	if (waits_for_first_byte(c))
 		return wr_min_at(at,
 				 time_after(c, c->wait_at, WR_TMO_FIRST_BYTE));
 	return wr_min_at(at, time_after(c, c->active_at, WR_TMO_IDLE));

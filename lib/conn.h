@@ -78,7 +78,8 @@ enum {
 	WR_RARE_INPUT_OFF = 1 << 0, /* the handler is not called for input */
 	WR_RARE_END_GIVEN = 1 << 1, /* the handler knows that input has ended */
 	WR_RARE_TIMER = 1 << 2,	    /* weir_conn_set_timer() */
-	WR_RARE_PROXY = 1 << 3	    /* its PROXY header has not come yet */
+	WR_RARE_PROXY = 1 << 3,	    /* its PROXY header has not come yet */
+	WR_RARE_RELAYED = 1 << 4    /* idle_ms, before a first byte, too */
 };
 
 /* What the library adds to the count of the program's references. */

@@ -149,6 +149,7 @@ static int run(struct relay *r)
 static void set_timeouts(struct weir_conn *c, int idle_ms)
 {
 	c->in.message_at = 0;
+	c->rare |= WR_RARE_RELAYED;
 	c->timeout_ms[WR_TMO_FIRST_BYTE] = WEIR_NEVER;
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
 	c->timeout_ms[WR_TMO_IDLE] = idle_ms;

@@ -1395,11 +1395,11 @@ struct weir_relay {
  * weir_conn_wait() does; in other threads it blocks the thread.
  *
  * It sets their deadlines for the first byte and for a message to WEIR_NEVER
- * and idle_ms to that of relay, which counts from the last byte of both.
- * write_ms and lifetime_ms apply as before.  After an error of one connection
- * it cuts the other one, as weir_ref_cancel() does, so that its peer does not
- * wait.  On TCP that peer gets a reset, unless it had the end: it cannot take a
- * part for the whole.  After -EINTR the call can be repeated.
+ * and idle_ms to that of relay, which counts from the last byte of both, or
+ * from the call.  write_ms and lifetime_ms apply as before.  After an error of
+ * one connection it cuts the other one, as weir_ref_cancel() does, so that its
+ * peer does not wait.  On TCP that peer gets a reset, unless it had the end: it
+ * cannot take a part for the whole.  After -EINTR the call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.

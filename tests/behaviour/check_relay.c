@@ -129,6 +129,23 @@ START_TEST(a_relay_ends_when_both_are_silent)
 }
 END_TEST
 
+START_TEST(a_relay_ends_when_neither_has_ever_sent)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct plan *p = plan_new(2, on_worker,
+					  WEIR_SERVICE(.readable = echo_lines));
+		struct client *c;
+
+		p->idle_ms = 200;
+		c = client_open_at(p->where);
+		client_expect_eof(c);
+		UNTIL(stats(p->server).timed_out[WEIR_TIMEOUT_IDLE] == 1);
+		server_stop_and_check(p->server);
+		plan_end(p, -ETIMEDOUT);
+	}
+}
+END_TEST
+
 START_TEST(a_stop_waits_for_the_answer_of_an_upstream)
 {
 	struct gate gate = GATE_CLOSED;
@@ -435,6 +452,7 @@ int main(void)
 	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
 			 relays_that_wait_hold_no_worker,
 			 a_relay_ends_when_both_are_silent,
+			 a_relay_ends_when_neither_has_ever_sent,
 			 a_stop_waits_for_the_answer_of_an_upstream,
 			 a_relay_is_cut_at_the_deadline_of_a_stop,
 			 a_client_that_resets_ends_the_upstream,

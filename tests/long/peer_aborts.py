@@ -110,6 +110,9 @@ DIALOGUES = [
              (b"hello\n", b"bye\n"), guest, room_line,
              b"* you are guest 1; /help lists the commands\n"
              b"* 1 is here: guest 1\n"),
+    # To another server, which echoes.
+    Dialogue("relay", says=(b"hello there\n", b"again"), answer=re.escape,
+             heard=lambda said: said),
     Dialogue("discard", says=(b"hello there\n",)),
     Dialogue("chargen", re.escape(GENERATED) + rb"(?s:.*)",
              heard_first=GENERATED),
@@ -158,10 +161,16 @@ class Watched(Server):
             f.write("answer\n" * 100000)
         with open(path, "wb") as f:
             f.write(FILE)
+        self.upstream = Server("echo@127.0.0.1:0").__enter__()
         with open(words) as stdin:
             super().__init__(
-                "-w", "4", "--log-level", "error", "--file", path, *args,
+                "-w", "4", "--log-level", "error", "--file", path,
+                "--to", self.upstream.address(), *args,
                 *(d.service + "@127.0.0.1:0" for d in DIALOGUES), stdin=stdin)
+
+    def __exit__(self, *exception):
+        super().__exit__(*exception)
+        self.upstream.__exit__(*exception)
 
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.pid))
@@ -280,7 +289,8 @@ class PeerAborts(TestCase):
         while silent:
             events = poll.poll(20000 * SLOWNESS)
             now = time.monotonic()
-            self.assertTrue(events, "silence is not ended")
+            self.assertTrue(events, "silence is not ended: %s" % [
+                (d.service, point) for _, d, point, _, _ in silent.values()])
             for fd, event in events:
                 # Input that was not read stays; the end comes behind it.
                 if event == select.POLLIN:
