@@ -100,9 +100,9 @@ def connections(table):
 
 
 def peer_of(conn):
-    if int(conn["peer_len"]) == 0:
+    if int(conn["peer"]["len"]) == 0:
         return "a peer"
-    peer = conn["peer"]
+    peer = conn["peer"]["addr"]
     family = int(peer["sa"]["sa_family"])
     if family == 2:
         size, where = 4, peer["in"]["sin_addr"]
