@@ -178,6 +178,8 @@ START_TEST(no_byte_moves_the_deadline_of_a_handshake)
 		client_send(client_open(s), "x");
 		UNTIL(atomic_load(&result) != 0);
 		ck_assert_int_eq(atomic_exchange(&result, 0), -ETIMEDOUT);
+		/* Its descriptor is one of this process. */
+		UNTIL(stats(from).ledger.open == 0);
 		(void)server_stop_and_check(s);
 	}
 	(void)server_stop_and_check(from);
