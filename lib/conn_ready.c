@@ -244,7 +244,7 @@ static void sleep_until(int64_t at)
 	int64_t now;
 
 	while ((now = wr_now_ns()) < at)
-		(void)wr_sys_poll(NULL, 0, wr_ms_until(at, now));
+		(void)wr_sys_pause(wr_ms_until(at, now));
 }
 
 int weir_sleep(int ms)

@@ -38,7 +38,7 @@ static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 		timeout_ms = WR_SESSION_LOOK_MS;
 	if (count > 1)
 		return poll_within_limit(fds, count - 1, timeout_ms);
-	rc = wr_sys_poll(NULL, 0, timeout_ms);
+	rc = wr_sys_pause(timeout_ms);
 	return rc < 0 ? rc : look_for_input(fds);
 }
 

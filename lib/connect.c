@@ -292,7 +292,7 @@ static void wait_for_attempts(struct wr_connect *r)
 	int rc = wr_sys_poll(r->attempts, r->started, ms);
 
 	if (rc < 0 && rc != -EINTR)
-		(void)wr_sys_poll(NULL, 0, WR_SESSION_LOOK_MS);
+		(void)wr_sys_pause(WR_SESSION_LOOK_MS);
 }
 
 int wr_connect(const struct wr_address *where, int64_t deadline_at)

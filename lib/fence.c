@@ -80,7 +80,7 @@ static bool lock_until(struct weir_conn *c, int64_t at)
 	while (!wr_word_trylock(&c->lock)) {
 		if (wr_now_ns() >= at)
 			return false;
-		(void)wr_sys_poll(NULL, 0, 1);
+		(void)wr_sys_pause(1);
 	}
 	return true;
 }

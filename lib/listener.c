@@ -191,7 +191,7 @@ static int wait_for_lock(int fd)
 
 	for (round = 0; rc == -EWOULDBLOCK && round < WR_PATH_LOCK_ROUNDS;
 	     round++) {
-		(void)wr_sys_poll(NULL, 0, WR_PATH_LOCK_ROUND_MS);
+		(void)wr_sys_pause(WR_PATH_LOCK_ROUND_MS);
 		rc = wr_sys_flock(fd, LOCK_EX | LOCK_NB);
 	}
 	return rc;

@@ -93,7 +93,7 @@ int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 		ev[i].what = from_epoll(got[i].events);
 	}
 	if (n < 0) /* do not spin */
-		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
+		(void)wr_sys_pause(WR_POLL_FAILED_MS);
 	return n;
 }
 

@@ -337,7 +337,7 @@ int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 	n = wait_in_turn(p, ev, max, timeout_ms);
 	wr_unlock(&p->set->turn);
 	if (n < 0) /* do not spin */
-		(void)wr_sys_poll(NULL, 0, WR_POLL_FAILED_MS);
+		(void)wr_sys_pause(WR_POLL_FAILED_MS);
 	return n == -ENOMEM ? 0 : n; /* of the kernel: that passes */
 }
 

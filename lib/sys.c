@@ -131,15 +131,19 @@ void wr_sys_discard(void *p, size_t size)
 
 /* ---------------------------------------------------------------- waiting */
 
-/*
- * Returns -EINTR: only the caller knows the time that is left.  A pause, which
- * is one without descriptors, has no other error.
- */
+/* Returns -EINTR: only the caller knows the time that is left. */
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	int rc = count > 0 ? FAULT(poll, NULL) : FAULT(pause, NULL);
+	int rc = FAULT(poll, NULL);
 
 	return rc < 0 ? rc : result(poll(fds, count, timeout_ms));
+}
+
+int wr_sys_pause(int timeout_ms)
+{
+	int rc = FAULT(pause, NULL);
+
+	return rc < 0 ? rc : result(poll(NULL, 0, timeout_ms));
 }
 
 int wr_sys_epoll_create(void)

@@ -99,6 +99,10 @@ ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count);
 ssize_t wr_sys_sendfile(int out, int in, off_t *offset, size_t len);
 
 int wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
+
+/* Wait for that time.  Returns 0 or -EINTR. */
+int wr_sys_pause(int timeout_ms);
+
 int wr_sys_epoll_create(void);
 int wr_sys_epoll_ctl(int ep, int op, int fd, struct epoll_event *ev);
 int wr_sys_epoll_wait(int ep, struct epoll_event *ev, int max, int timeout_ms);

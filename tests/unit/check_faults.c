@@ -92,7 +92,7 @@ static ssize_t make(enum wr_sys_call call)
 	case WR_SYS_poll:
 		return wr_sys_poll(&nobody, 1, 0);
 	case WR_SYS_pause:
-		return wr_sys_poll(NULL, 0, 0);
+		return wr_sys_pause(0);
 	case WR_SYS_epoll_create:
 		return wr_sys_epoll_create();
 	case WR_SYS_epoll_ctl:
