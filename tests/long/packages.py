@@ -27,15 +27,15 @@ set -e
 files() {
     find / -xdev \\( -path /proc -o -path /sys -o -path /dev -o -path /tmp \\
         -o -path /run -o -path /var/lib/dpkg -o -path /var/lib/apt \\
-        -o -path /var/cache -o -path /var/log -o -path /root \\) -prune \\
+        -o -path /var/cache -o -path /var/log -o -path /opt \\) -prune \\
         -o -print | sort
 }
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 apt-get -qq -y --no-install-recommends install %s
-files >/root/before
-dpkg --install /root/packages/*.deb
-for test in /root/tests/build-example /root/tests/conversation; do
+files >/opt/before
+dpkg --install /opt/packages/*.deb
+for test in /opt/tests/build-example /opt/tests/conversation; do
     AUTOPKGTEST_TMP=$(mktemp -d) $test
     echo "$(basename $test): passed"
 done
@@ -58,8 +58,8 @@ set -e
 rm -r /etc/systemd/system/weir-server@* /etc/systemd/system/drive.service
 find /etc/systemd/system -name '*.wants' -empty -delete
 %s
-files >/root/after
-diff /root/before /root/after
+files >/opt/after
+diff /opt/before /opt/after
 ! dpkg -l 'weir*' 'libweir*' | grep weir
 """ % INSTALL[INSTALL.index("files() {"):INSTALL.index("export")]
 
@@ -68,8 +68,8 @@ DRIVE = """
 DefaultDependencies=no
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c "sh -x /root/serve >/root/served 2>&1 && touch /root/good; \
-systemctl status weir-server@echo.service >>/root/served 2>&1"
+ExecStart=/bin/sh -c "sh -x /opt/serve >/opt/served 2>&1 && touch /opt/good; \
+systemctl status weir-server@echo.service >>/opt/served 2>&1"
 ExecStopPost=/bin/kill -s RTMIN+4 1
 TimeoutStartSec=200
 """
@@ -101,9 +101,9 @@ def fail(why, *logs):
 
 
 def type_in(system, script, what):
-    system.write("root/script", script)
+    system.write("opt/script", script)
     run = subprocess.run(system.login("root"), text=True, check=False,
-                         input="exec sh /root/script </dev/null\n")
+                         input="exec sh /opt/script </dev/null\n")
     if run.returncode != 0:
         fail(what)
 
@@ -118,7 +118,7 @@ def write_units(system):
         system.write(folder + "/here.conf",
                      "[Unit]\nDefaultDependencies=no\n%s\n" % text)
     system.write(units + "drive.service", DRIVE)
-    system.write("root/serve", SERVE)
+    system.write("opt/serve", SERVE)
 
 
 def serve(system):
@@ -128,8 +128,8 @@ def serve(system):
                     "--uts", "--ipc", "--fork", "--kill-child", "sh", "-c",
                     BOOT, "sh", system.root], stdin=subprocess.DEVNULL,
                    timeout=240, check=False)
-    served = os.path.join(system.root, "root/served")
-    if not os.path.exists(os.path.join(system.root, "root/good")):
+    served = os.path.join(system.root, "opt/served")
+    if not os.path.exists(os.path.join(system.root, "opt/good")):
         fail("the service", served)
     print("the service under its unit, and its removal: passed")
 
@@ -145,11 +145,11 @@ def main():
         system = debian.Debian(os.path.join(folder, "debian"))
         system.make()
         shutil.copytree(os.path.join(TOP, "debian", "tests"),
-                        os.path.join(system.root, "root/tests"))
-        os.mkdir(os.path.join(system.root, "root/packages"))
+                        os.path.join(system.root, "opt/tests"))
+        os.mkdir(os.path.join(system.root, "opt/packages"))
         for name in glob.glob(folder + "/packages/*.deb"):
             if "dbgsym" not in name:
-                shutil.copy(name, os.path.join(system.root, "root/packages"))
+                shutil.copy(name, os.path.join(system.root, "opt/packages"))
         system.mount()
         type_in(system, INSTALL, "the installation")
         serve(system)
