@@ -159,6 +159,7 @@ struct wr_call {
 	bool woken_again;     /* woken during the callback; stays */
 	bool was_interrupted; /* inside a message: the next wait tells */
 	bool wait_failed;     /* the last wait, and it was not parked since */
+	bool other_came;      /* WR_EV_OTHER, in the last wait */
 };
 
 struct wr_linger {
@@ -582,6 +583,14 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 
 /* weir_conn_wait() without a look at its arguments. */
 int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
+
+/*
+ * The same for a session on a stack of its own that has received until -EAGAIN
+ * and sent until the socket was full: the poller reports each edge after that,
+ * so there is no look.  The caller notes the wait.  1: connections of
+ * weir_dial(), also those that are not in the list, may have input; 0; -errno.
+ */
+int wr_conn_wait_edge(struct weir_poll *list, int count);
 
 /* Any thread: what a session, or its connecting, waits for has come. */
 void wr_conn_post_answer(void *session);

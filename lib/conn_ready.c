@@ -31,21 +31,29 @@ static bool is_valid(const struct weir_poll *p, const struct weir_conn *session)
 	       (c->table == NULL || c == session);
 }
 
-/* Before the wait: send the output, and free an empty buffer. */
+/* Free an empty buffer, and have the poller watch it for a session. */
+static int prepare(const struct wait *w, const struct weir_poll *p)
+{
+	struct weir_conn *c = p->conn;
+
+	if (c->table)
+		return 0;
+	if (waits_for(p, WEIR_POLL_INPUT) && wr_buffer_len(&c->in.buf) == 0)
+		wr_buffer_release(&c->in.buf);
+	return w->session ? wr_conn_watch(c, w->session) : 0;
+}
+
+/* Before the wait: note it, and send the output. */
 static int begin(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
 
 	c->ctx->now = wr_now_ns();
-	if (waits_for(p, WEIR_POLL_INPUT)) {
+	if (waits_for(p, WEIR_POLL_INPUT))
 		wr_conn_note_wait(c, false);
-		if (c->table == NULL && wr_buffer_len(&c->in.buf) == 0)
-			wr_buffer_release(&c->in.buf);
-	}
 	if (wr_conn_has_output(c))
 		(void)wr_conn_flush(c); /* the next call tells an error */
-	return w->session && c->table == NULL ? wr_conn_watch(c, w->session)
-					      : 0;
+	return prepare(w, p);
 }
 
 static int64_t due_at(const struct weir_poll *p)
@@ -221,6 +229,30 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 		rc = begin(&w, &list[i]);
 	return rc < 0 ? rc
 		      : wait_until(&w, wr_deadline_at(wr_now_ns(), timeout_ms));
+}
+
+/* Only a deadline needs a look: input that came in time is given first. */
+int wr_conn_wait_edge(struct weir_poll *list, int count)
+{
+	struct weir_conn *session = wr_conn_session();
+	struct wait w = { .session = session, .list = list, .count = count };
+	int rc = 0;
+
+	for (int i = 0; i < count && rc == 0; i++)
+		rc = prepare(&w, &list[i]);
+	while (rc == 0) {
+		if (atomic_load(&session->is_cut))
+			return -ECANCELED;
+		rc = plan(&w, wr_now_ns(), WR_NEVER_AT);
+		if (rc == 0)
+			rc = sleep_once(&w);
+		if (rc < 0)
+			return rc;
+		if (session->call.other_came || session->ctx->now < w.other.at)
+			return session->call.other_came;
+		rc = look(&w);
+	}
+	return rc == -EINTR ? 1 : rc;
 }
 
 int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms)

@@ -21,7 +21,8 @@ struct way {
 struct relay {
 	struct weir_conn *session; /* NULL: a thread */
 	struct way ways[2];
-	size_t turn; /* bytes since others have run */
+	size_t turn;	/* bytes since others have run */
+	bool has_moved; /* a byte, since the last wait */
 };
 
 static int let_others_run(struct relay *r)
@@ -75,6 +76,7 @@ static int move_piece(struct relay *r, struct way *w)
 		wr_buffer_consume(own, buffered);
 	*w->bytes += (uint64_t)n;
 	r->turn += (size_t)n;
+	r->has_moved = true;
 	rc = let_others_run(r);
 	return rc < 0 ? rc : 1;
 }
@@ -83,7 +85,7 @@ static int move_piece(struct relay *r, struct way *w)
 static int move_turn(struct relay *r, struct way *w)
 {
 	uint64_t end = *w->bytes + WR_TURN_BYTES;
-	int rc = output_error(w->to);
+	int rc = wr_conn_flush(w->to);
 
 	if (rc < 0)
 		wr_conn_cut_short(w->from);
@@ -93,6 +95,32 @@ static int move_turn(struct relay *r, struct way *w)
 	       wr_conn_has_room(w->to))
 		rc = move_piece(r, w);
 	return rc < 0 ? rc : 0;
+}
+
+/* The poller tells its session of what comes. */
+static bool has_stack(const struct relay *r)
+{
+	return r->session && r->session->coro;
+}
+
+/* Files are sent in turns of their own. */
+static bool uses_edges(const struct relay *r)
+{
+	return has_stack(r) && !wr_outbox_has_files(&r->ways[0].to->out.box) &&
+	       !wr_outbox_has_files(&r->ways[1].to->out.box);
+}
+
+static bool has_more(const struct way *w)
+{
+	return !w->is_over && wr_conn_has_room(w->to) &&
+	       (!w->from->in.would_block || wr_buffer_len(&w->from->in.buf));
+}
+
+/* Its turn was over: no edge would come. */
+static bool goes_on(const struct relay *r)
+{
+	return uses_edges(r) &&
+	       (has_more(&r->ways[0]) || has_more(&r->ways[1]));
 }
 
 /* What the connection is waited for, as the end of one way and the other. */
@@ -109,6 +137,31 @@ static int events_of(const struct way *input, const struct way *output)
 	return events;
 }
 
+static int wait_for_edge(struct relay *r, struct weir_poll *list, int count)
+{
+	int64_t now = wr_now_ns();
+
+	for (int i = 0; i < 2 && r->has_moved; i++) {
+		r->ways[i].from->ctx->now = now;
+		wr_conn_note_wait(r->ways[i].from, false);
+	}
+	r->has_moved = false;
+	return wr_conn_wait_edge(list, count);
+}
+
+/* The poller has told of one of these. */
+static void input_came(struct relay *r)
+{
+	for (int i = 0; i < 2; i++) {
+		struct weir_conn *c = r->ways[i].from;
+
+		if (c->table)
+			continue;
+		c->ctx->now = r->session->ctx->now;
+		wr_conn_input_came(c);
+	}
+}
+
 static int wait_for_more(struct relay *r)
 {
 	struct weir_poll list[2];
@@ -122,7 +175,10 @@ static int wait_for_more(struct relay *r)
 		count += list[count].events != 0;
 	}
 	r->turn = 0;
-	rc = wr_conn_wait_ready(list, count, WEIR_NEVER);
+	rc = uses_edges(r) ? wait_for_edge(r, list, count)
+			   : wr_conn_wait_ready(list, count, WEIR_NEVER);
+	if (rc > 0 && has_stack(r))
+		input_came(r);
 	for (int i = 0; i < count && rc == -ETIMEDOUT && r->session; i++)
 		if (r->session->call.timed_out == 0)
 			r->session->call.timed_out =
@@ -139,10 +195,22 @@ static int run(struct relay *r)
 			rc = move_turn(r, &r->ways[i]);
 		if (rc == 0 && r->ways[0].is_over && r->ways[1].is_over)
 			break;
-		if (rc == 0)
+		if (rc == 0 && !goes_on(r))
 			rc = wait_for_more(r);
 	}
 	return rc;
+}
+
+/*
+ * Nothing is known of what came before.  The poller does not tell a session
+ * whether it reports an end, which may follow a short read, of a connection
+ * besides its own: it is received from until -EAGAIN.
+ */
+static void receive_all(const struct relay *r, struct weir_conn *c)
+{
+	wr_conn_input_came(c);
+	if (c->table == NULL && has_stack(r))
+		c->in.has_exceptions = true;
 }
 
 /* Silence of one peer is no reason to end while the other one sends. */
@@ -164,7 +232,7 @@ static bool is_usable(const struct weir_conn *c,
 int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 {
 	struct weir_relay preset = { .size = sizeof(preset) };
-	struct relay r = { .session = wr_conn_session() };
+	struct relay r = { .session = wr_conn_session(), .has_moved = true };
 	WR_NO_CANCEL_IF(r.session == NULL);
 	int idle_ms;
 
@@ -177,6 +245,8 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 				 : wr_conn_timeout(a, WR_TMO_IDLE);
 	set_timeouts(a, idle_ms);
 	set_timeouts(b, idle_ms);
+	receive_all(&r, a);
+	receive_all(&r, b);
 	r.ways[0] = (struct way){ a, b, &relay->from_a, false };
 	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
 	return run(&r);

@@ -163,7 +163,8 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 		return WR_SESSION_AGAIN;
 	has_come = sent < 0 ? o->events != 0
 			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
-	has_come |= take_events(c, WR_EV_OTHER | o->events);
+	c->call.other_came = take_events(c, WR_EV_OTHER);
+	has_come |= take_events(c, o->events) || c->call.other_came;
 	(void)take_events(c, WR_EV_DEADLINE);
 	*rc = wr_conn_check_other(c, o);
 	return *rc < 0 || has_come || c->ctx->now >= o->at ? WR_SESSION_RESUME

@@ -94,6 +94,26 @@ START_TEST(the_end_of_each_input_is_passed_on)
 }
 END_TEST
 
+static int answer_and_close(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_write(c, "answer", 6) < 0 ? WEIR_AGAIN : WEIR_CLOSE;
+}
+
+/* One worker: the relay runs after the upstream has ended its output. */
+START_TEST(an_end_that_comes_with_the_last_bytes_is_passed_on)
+{
+	struct plan *p =
+		plan_new(1, 0, WEIR_SERVICE(.readable = answer_and_close));
+	struct client *c = client_open_at(p->where);
+
+	client_send(c, "x");
+	client_expect_last(c, "answer");
+	server_stop_and_check(p->server);
+	free(p); /* the stop may end the relay first */
+}
+END_TEST
+
 START_TEST(relays_that_wait_hold_no_worker)
 {
 	enum { RELAYS = 20 };
@@ -450,6 +470,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
+			 an_end_that_comes_with_the_last_bytes_is_passed_on,
 			 relays_that_wait_hold_no_worker,
 			 a_relay_ends_when_both_are_silent,
 			 a_relay_ends_when_neither_has_ever_sent,
