@@ -59,7 +59,7 @@ client=$(ls "$top"/client/load/*.c "$top"/client/load/*/*.c)
 [ -f "$top/client/load/report/html_parts.c" ] ||
 	client="$client $PWD/client/load/report/html_parts.c"
 server=$(ls "$top"/server/*.c | grep -v '/main\.c$')
-library="$(ls "$top"/lib/*.c "$top"/cli/*.c) $top/tests/fuzz/support.c"
+library="$(ls "$top"/lib/*.c "$top"/cli/*.c | grep -v /poller_poll.c) $top/tests/fuzz/support.c"
 targets=${*:-$(cd "$top/tests/fuzz" && ls *.c | sed 's/\.c$//' |
 	grep -vxE 'replay|support')}
 http=$top/server/status/http.c
