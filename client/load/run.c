@@ -244,7 +244,7 @@ static void report_second(struct run *r, bool is_last)
 	p->opened = count_open(r);
 	p->so_far = s->result;
 	p->answered = s->result->counts.answered;
-	p->errors = s->errors;
+	p->errors = counts_errors(&s->result->counts) + s->failed;
 	p->elapsed = now_ns() - r->control.measure_at;
 	p->part = now_ns() < r->control.end_at ? RUN_MEASURING : RUN_DRAINING;
 	for (int k = 0; k < CLOCK_KINDS; k++)

@@ -3,6 +3,8 @@
 """What weir-client load writes for other programs: JUnit, Markdown,
 OpenMetrics, lines of progress; and the recipes that use them."""
 
+import itertools
+import json
 import os
 import re
 import shutil
@@ -137,6 +139,27 @@ class Files(TestCase):
         self.assertRegex(text, r'weir_load_latency_at_least\{address="[^"]*",'
                          r'clock="from-send",percentile="99\.9"\} 1\n')
         self.check_format(text)
+
+    def test_metrics_and_the_run_count_the_same_errors(self):
+        lives = itertools.count()
+
+        def serve(sock):
+            if next(lives) % 2 == 0:
+                sock.recv(1)  # and it ends, with all that is under way
+                return
+            for line in sock.makefile("rb"):
+                sock.sendall(line)
+        for options in (["--warmup", "300ms"], ["-P", "8"], ["--churn"]):
+            with self.subTest(options=options), PythonServer(serve) as server:
+                answer = load(server.address, "-c", "2", "-n", "60",
+                              "--reconnect", *options, "--metrics",
+                              self.path("a.prom"), "--json",
+                              self.path("a.json"))
+                if b"jansson" in answer.stderr:
+                    self.skipTest("this build has no jansson")
+                errors = json.loads(self.read("a.json"))["metrics"]["errors"]
+                self.assertRegex(self.read("a.prom"), r"(?m)^weir_load_errors"
+                                 r"_total\{.*\} %d$" % errors)
 
     def check_format(self, text):
         families = set()

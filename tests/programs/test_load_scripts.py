@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 
-from weirtest import (PythonServer, Server, TestCase, connect_soon, free_port,
-                      main, run)
+from weirtest import (DEADLINE, SLOWNESS, PythonServer, Server, TestCase,
+                      connect_soon, free_port, main, run)
 
 SCRIPTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                        "examples", "scripts")
@@ -228,25 +228,51 @@ class Scripts(TestCase):
             self.assertEqual(run["metrics"]["answered"], 40)
             self.assertEqual(run["metrics"]["lost"], 0)
 
-    def test_nothing_is_sent_after_close_at_the_end_of_the_run(self):
-        heard = []
+    def test_what_was_planned_is_sent_at_the_end_on_new_connections(self):
+        lives = []
 
         def serve(sock):
+            life = []
+            lives.append(life)
             for line in sock.makefile("rb"):
-                heard.append(line)
-                time.sleep(0.15)
+                life.append(line)
+                time.sleep(0.05)
+                sock.sendall(line)
+
+        once = "once\nsend login\\n\nexpect line\n"
+        loop = "loop\nsend a\\n\nexpect line\nclose\n"
+        for script, each in ((loop, 1), (once + loop, 2)):
+            lives.clear()
+            with PythonServer(serve) as server:
+                _, run = self.run_json(
+                    server, "--script", self.write(script), "-c", "1", "-r",
+                    "40", "-d", "400ms", "-t", "%ds" % DEADLINE)
+            metrics = run["metrics"]
+            self.assertEqual((metrics["planned"], metrics["sent"],
+                              metrics["answered"], metrics["errors"]),
+                             (16, 16, 16, 0))
+            self.assertEqual([len(life) for life in lives], [each] * 16)
+            self.assertGreaterEqual(metrics["drained"], 1)
+            # Not that of waiting in a loop for the last instant to send.
+            self.assertLess(run["self"]["cpu_user_s"], 5)
+
+    def test_what_cannot_be_sent_in_time_is_never_sent(self):
+        def serve(sock):
+            for line in sock.makefile("rb"):
+                time.sleep(0.05)
                 sock.sendall(line)
 
         path = self.write("loop\nsend a\\n\nexpect line\nclose\n")
+        limit = 0.5 * SLOWNESS
         with PythonServer(serve) as server:
-            answer, run = self.run_json(server, "--script", path, "-c", "1",
-                                        "-r", "40", "-d", "400ms", "-t",
-                                        "30s")
-        self.assertEqual(run["metrics"]["planned"], 16)
-        self.assertEqual(run["metrics"]["sent"], len(heard))
-        self.assertEqual(run["metrics"]["never-sent"], 16 - len(heard))
-        # Not that of waiting for the last instant to send.
-        self.assertLess(run["self"]["cpu_user_s"], 5)
+            _, run = self.run_json(server, "--script", path, "-c", "1", "-r",
+                                   "400", "-d", "400ms", "-t", "%dms" %
+                                   (1000 * limit))
+        metrics = run["metrics"]
+        self.assertEqual(metrics["planned"], 160)
+        self.assertEqual(metrics["sent"] + metrics["never-sent"], 160)
+        # Those of 400 ms and of the time-out after them.
+        self.assertLessEqual(metrics["sent"], (0.4 + limit) / 0.05 + 1)
 
     def test_an_empty_line_of_data_is_no_message(self):
         data = os.path.join(self.folder(), "data")

@@ -127,11 +127,14 @@ static void pause_before_next(struct engine *e, struct conn *c,
 		c->pause = PAUSE_MIN;
 }
 
-/* It is closed; but at the end of the run, another one replaces it. */
+/*
+ * It is closed, and another one replaces it, unless the run is ending and all
+ * that was planned for it has been sent.
+ */
 static void conn_left(struct engine *e, struct conn *c, int64_t now)
 {
-	c->is_replaced = !e->is_ending;
-	close_conn(e, c, e->is_ending ? CONN_LEFT : CONN_IDLE);
+	c->is_replaced = !e->is_ending || engine_has_backlog(e, c);
+	close_conn(e, c, c->is_replaced ? CONN_IDLE : CONN_LEFT);
 	if (c->is_replaced)
 		conn_open(e, c, now);
 }
@@ -496,8 +499,8 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 }
 
 /*
- * Nothing is replaced at the end of the run: what was planned before is sent on
- * a connection that is too old, but not after a pass that has to close it.
+ * At the end of the run, what was planned before is sent on a connection that
+ * is too old; but a pass that has to close it is the last on it.
  */
 static bool has_to_retire(const struct engine *e, const struct conn *c,
 			  int64_t now)
@@ -510,12 +513,13 @@ static bool has_to_retire(const struct engine *e, const struct conn *c,
 /* It sends no more; once all replies are there, another one replaces it. */
 static void retire(struct engine *e, struct conn *c, int64_t now)
 {
-	bool has_more = engine_is_open_loop(e)
-				? c->due_at < e->end_at
-				: now < e->measure_at || e->budget > 0;
+	bool has_more =
+		engine_is_open_loop(e)
+			? engine_has_backlog(e, c)
+			: engine_is_running(e, now) && !e->is_ending &&
+				  (now < e->measure_at || e->budget > 0);
 
-	if (c->open == 0 && has_more && !e->is_ending &&
-	    engine_is_running(e, now))
+	if (c->open == 0 && has_more)
 		conn_leave(e, c, now);
 }
 
@@ -1027,7 +1031,7 @@ void conn_check_time(struct engine *e, struct conn *c, int64_t now)
 		while (c->open > 0 &&
 		       now - replies_oldest(e, c) > e->plan->timeout_ns)
 			conn_give_up(e, c, now);
-		if (c->state == CONN_OPEN && now >= c->retire_at)
+		if (c->state == CONN_OPEN && has_to_retire(e, c, now))
 			retire(e, c, now);
 		break;
 	default:

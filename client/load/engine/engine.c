@@ -522,6 +522,23 @@ static bool has_sent_all(const struct engine *e)
 	return true;
 }
 
+/* Is a connection replaced for messages that were planned before the end? */
+static bool is_replacing(const struct engine *e)
+{
+	size_t count = e->in_state[CONN_CONNECTING] +
+		       e->in_state[CONN_HANDSHAKE] + e->in_state[CONN_OPENING] +
+		       e->in_state[CONN_LEAVING];
+
+	for (size_t i = 0; count > 0 && i < e->conn_count; i++) {
+		const struct conn *c = &e->conns[i];
+
+		if ((c->is_replaced || c->state == CONN_LEAVING) &&
+		    engine_has_backlog(e, c))
+			return true;
+	}
+	return false;
+}
+
 /* At the end all connections do the end part.  Returns whether they have. */
 static bool have_left(struct engine *e)
 {
@@ -546,7 +563,7 @@ static bool is_finished(struct engine *e)
 	if (e->is_started && (e->alive == 0 || has_sent_all(e)))
 		begin_ending(e);
 	return e->is_ending && e->under_way == 0 && e->heap_used == 0 &&
-	       have_left(e);
+	       !is_replacing(e) && have_left(e);
 }
 
 static void note_stall(struct engine *e, int64_t length)

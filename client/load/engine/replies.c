@@ -413,7 +413,6 @@ static void note_bad_reply(struct engine *e, const struct conn *c, uint64_t seq,
 
 	if (m->planned < e->measure_at)
 		return;
-	e->now->errors++;
 	if (b->why)
 		return;
 	*b = (struct bad_reply){ .why = why,
@@ -448,7 +447,6 @@ static void settle_bad(struct engine *e, struct conn *c, int64_t now)
 			       now);
 		replies_answer(e, c, seq, now, &b->wrong);
 	} else if (now >= e->measure_at) {
-		e->now->errors++;
 		b->surplus++;
 	}
 }

@@ -177,13 +177,16 @@ static bool can_send(const struct engine *e, const struct conn *c)
 
 static int64_t next_instant(const struct engine *e, const struct conn *c)
 {
+	bool goes_on =
+		!e->is_ending || (c->is_replaced && engine_has_backlog(e, c));
+
 	if (c->state == CONN_IDLE && c->retry_at > 0)
-		return !e->is_ending || c->is_planned ? c->retry_at : NEVER;
+		return goes_on || c->is_planned ? c->retry_at : NEVER;
 	if (c->quiet_at > 0)
 		return c->quiet_at;
 	if (c->is_paused)
-		return !e->is_ending || c->state == CONN_LEAVING ? c->rest_until
-								 : NEVER;
+		return goes_on || c->state == CONN_LEAVING ? c->rest_until
+							   : NEVER;
 	/* Its last reply wakes it, and so does the sweep. */
 	if (c->state == CONN_OPEN && c->is_retiring)
 		return NEVER;

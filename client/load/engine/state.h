@@ -352,7 +352,7 @@ static inline void engine_note_error(struct engine *e, enum error_phase phase,
 
 	if (e->measure_at == NEVER || at < 0)
 		at = 0;
-	e->now->errors++;
+	e->now->failed += error_phase_is_failure(phase);
 	error_table_add(&e->sums.errors,
 			&(struct error_row){ phase, error, 1, at, at });
 }
@@ -382,6 +382,14 @@ static inline bool engine_may_send(const struct engine *e, const struct conn *c,
 static inline bool engine_is_open_loop(const struct engine *e)
 {
 	return e->plan->schedule != PLAN_CLOSED;
+}
+
+/* Open loop, not churn: messages were or will be planned, and may be sent. */
+static inline bool engine_has_backlog(const struct engine *e,
+				      const struct conn *c)
+{
+	return engine_is_open_loop(e) && c->due_at < e->end_at &&
+	       !e->is_sending_over;
 }
 
 static inline bool conn_has_room(const struct engine *e, const struct conn *c)

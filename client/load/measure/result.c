@@ -175,12 +175,15 @@ uint64_t result_error_count(const struct result *r, enum error_phase first,
 	return count;
 }
 
+uint64_t counts_errors(const struct counts *b)
+{
+	return b->timed_out + b->reset + b->closed_early + b->wrong + b->bad +
+	       b->swapped + b->surplus + b->crossed;
+}
+
 uint64_t result_errors(const struct result *r)
 {
-	const struct counts *b = &r->counts;
-
-	return b->timed_out + b->reset + b->closed_early + b->wrong + b->bad +
-	       b->swapped + b->surplus + b->crossed +
+	return counts_errors(&r->counts) +
 	       result_error_count(r, ERROR_SOCKET, ERROR_BANNER, -1);
 }
 

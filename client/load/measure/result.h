@@ -149,7 +149,7 @@ struct second {
 	int64_t at; /* when it started */
 	int64_t length;
 	uint64_t answered;
-	uint64_t errors; /* timed out, reset, closed early, wrong, failed */
+	uint64_t errors; /* as result_errors() */
 	uint64_t bytes_in, bytes_out;
 	int open; /* connections at the end of it */
 	bool has_bad_clients;
@@ -314,11 +314,17 @@ double result_paused(const struct result *r);
 uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error);
 
-/*
- * Lost messages, wrong, bad, swapped, surplus and crossed replies, and failed
- * connections.
- */
+/* Lost messages, wrong, bad, swapped, surplus and crossed replies. */
+uint64_t counts_errors(const struct counts *b);
+
+/* These, and failed connections. */
 uint64_t result_errors(const struct result *r);
+
+/* Does an error of that phase mean that a connection could not be made? */
+static inline bool error_phase_is_failure(enum error_phase phase)
+{
+	return phase <= ERROR_BANNER;
+}
 
 /* What the error was, in words. */
 const char *result_error_text(const struct result *r,

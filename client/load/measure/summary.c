@@ -150,8 +150,8 @@ void summary_add(struct summary *s, struct interval *i)
 	}
 	counts_add(&s->counts, &i->counts);
 	counts_add(&r->counts, &i->counts);
-	s->second_errors += i->errors;
-	s->errors += i->errors;
+	s->second_failed += i->failed;
+	s->failed += i->failed;
 	r->self.late_ours += i->late_ours;
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
@@ -220,7 +220,7 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 		.at = s->from - s->measure_at,
 		.length = s->to - s->from,
 		.answered = s->counts.answered,
-		.errors = s->second_errors,
+		.errors = counts_errors(&s->counts) + s->second_failed,
 		.bytes_in = s->counts.bytes_in,
 		.bytes_out = s->counts.bytes_out,
 		.open = open,
@@ -234,7 +234,9 @@ static void fill_row(struct second *row, const struct summary *s, int open)
 
 static bool has_samples(const struct summary *s)
 {
-	bool has_any = s->counts.bytes_in + s->counts.bytes_out > 0;
+	bool has_any = s->counts.bytes_in + s->counts.bytes_out +
+			       counts_errors(&s->counts) + s->second_failed >
+		       0;
 
 	for (int k = 0; k < CLOCK_KINDS; k++)
 		has_any = has_any || s->second[k]->total > 0;
@@ -251,7 +253,7 @@ const struct second *summary_end_second(struct summary *s, int open,
 	/* CPU time and errors so far belong to the warm-up. */
 	if (s->from != NEVER && !s->is_measuring && !is_last) {
 		s->is_measuring = true;
-		s->second_errors = 0;
+		s->second_failed = 0;
 		getrusage(RUSAGE_SELF, &s->usage);
 	}
 	if (s->from == NEVER || s->to <= s->measure_at ||
@@ -284,7 +286,7 @@ void summary_begin_second(struct summary *s)
 	s->counts = (struct counts){ 0 };
 	for (int k = 0; k < CENSORED_CLOCKS; k++)
 		s->censored[k] = (struct censored){ .min = NEVER };
-	s->second_errors = 0;
+	s->second_failed = 0;
 	s->from = s->to = NEVER;
 }
 

@@ -16,7 +16,7 @@ struct interval {
 	struct histogram *clocks[CLOCK_KINDS];
 	struct histogram *without_lag; /* see struct result */
 	struct counts counts;
-	uint64_t errors;
+	uint64_t failed; /* connections */
 	uint64_t late_ours, late_server;
 	int64_t late_ours_max, late_server_max;
 	struct censored censored[CENSORED_CLOCKS];
@@ -66,7 +66,7 @@ struct progress {
 	enum run_part part;
 	int64_t elapsed;	     /* of the part, ns */
 	int opened;		     /* connections so far */
-	uint64_t answered, errors;   /* of the measured part, so far */
+	uint64_t answered, errors;   /* so far, as in the result */
 	const struct second *last;   /* the second that just ended, or NULL */
 	const struct result *so_far; /* counts and clocks, of all seconds */
 	/* Samples of that second; NULL: not used in this mode. */
@@ -80,7 +80,7 @@ struct summary {
 	struct censored censored[CENSORED_CLOCKS]; /* of it */
 	struct counts counts;			   /* of it */
 	bool is_measuring;		/* its first piece was seen */
-	uint64_t second_errors, errors; /* of it, and of all */
+	uint64_t second_failed, failed; /* connections, of it and of all */
 	int64_t from, to;		/* of it, CLOCK_MONOTONIC */
 	int64_t ended_at;		/* when the one before it ended */
 	int64_t end_at;			/* when the measured part ends */
