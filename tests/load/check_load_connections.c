@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SHORT (SECOND / 2 * slowness())
+#define SHORT (SECOND / 2 * (5 + slowness()))
 
 static const struct script kind;
 
@@ -31,7 +31,7 @@ static void starves_some(int i)
 		plan.schedule = PLAN_CONSTANT, plan.rate = 500;
 	if (i / 2 == 2)
 		plan.depth = 8;
-	r = run_against(&script, &plan, NULL);
+	r = run_undisturbed(&script, &plan, NULL, SHORT);
 	ck_assert_int_eq(r.connections.opened, 12);
 	ck_assert_int_eq(r.connections.served, 5);
 	ck_assert_int_eq(r.connections.starved, 7);
@@ -57,7 +57,7 @@ static void greets_some(int reconnect)
 		PLAN(.connections = 8, .duration_ns = SECOND + 2 * SHORT,
 		     .timeout_ns = SHORT, .banner = BANNER_TEXT,
 		     .banner_text = "Connect", .reconnect = reconnect);
-	struct result r = run_against(&script, &plan, NULL);
+	struct result r = run_undisturbed(&script, &plan, NULL, SHORT);
 
 	ck_assert_int_eq(r.connections.served, 3);
 	ck_assert_int_eq(r.connections.starved, 5);
@@ -80,9 +80,8 @@ START_TEST(a_banner_other_than_expected_is_an_error)
 		struct script script = { .piece = piece,
 					 .banners = 10,
 					 .banner = "Connict and more" };
-		struct plan plan =
-			PLAN(.duration_ns = SECOND / 2, .banner = BANNER_TEXT,
-			     .banner_text = "Connect");
+		struct plan plan = PLAN(.count = 1, .banner = BANNER_TEXT,
+					.banner_text = "Connect");
 		struct result r = run_against(&script, &plan, NULL);
 
 		EXPECT_COUNTS(&r, .planned = 0);
@@ -114,7 +113,7 @@ START_TEST(churn_counts_what_had_no_banner_as_never_sent)
 	struct script script = { .banners = 10, .banner = "hi\n" };
 	struct plan plan = PLAN(.mode = PLAN_CHURN, .count = 16,
 				.timeout_ns = SHORT, .banner = BANNER_LINE);
-	struct result r = run_against(&script, &plan, NULL);
+	struct result r = run_undisturbed(&script, &plan, NULL, SHORT);
 
 	EXPECT_COUNTS(&r, .planned = 16, .sent = 10, .never_sent = 6,
 		      .answered = 10, .checked = 10);
@@ -131,7 +130,7 @@ static void loses_some(int i)
 				 .faults = 9,
 				 .from = 10,
 				 .to = 100 };
-	struct plan plan = PLAN(.connections = 10, .duration_ns = SECOND / 2,
+	struct plan plan = PLAN(.connections = 10, .count = 2000,
 				.timeout_ns = SHORT, .threads = i < 2 ? 1 : 4);
 	struct result r;
 
@@ -516,12 +515,12 @@ END_TEST
 
 START_TEST(silent_connections_that_are_let_go_are_counted)
 {
-	struct script script = { .close_silent_ms = 300 * slowness() };
-	struct plan plan =
-		PLAN(.connections = 2, .idle = 30, .threads = 2, .depth = 200,
-		     .schedule = PLAN_CONSTANT, .rate = 200,
-		     .duration_ns = SECOND * slowness());
-	struct result r = run_against(&script, &plan, NULL);
+	const int64_t silent = 300 * MS * slowness();
+	struct script script = { .close_silent_ms = (int)(silent / MS) };
+	struct plan plan = PLAN(.connections = 2, .idle = 30, .threads = 2,
+				.depth = 1000, .schedule = PLAN_CONSTANT,
+				.rate = 200, .duration_ns = 4 * silent);
+	struct result r = run_undisturbed(&script, &plan, NULL, silent);
 
 	ck_assert_int_eq(r.connections.idle_opened, 30);
 	ck_assert_int_eq(r.connections.idle_open, 0);

@@ -10,7 +10,7 @@
 #define FROM	  100
 #define TO	  1000 /* later messages reveal the fault */
 #define PREFIX	  "Server replies: "
-#define SHORT	  (SECOND * slowness())
+#define SHORT	  (SECOND * (1 + slowness()))
 #define LONG_TEXT "a reply of thirty bytes, ended\n"
 
 /* The form of messages, and how replies arrive. */
@@ -405,7 +405,7 @@ static struct result run_late(const struct shape *shape, struct script script,
 	plan->timeout_ns = SHORT;
 	script.pace_us = 2000;
 	script.to = 300;
-	r = run_against(&script, plan, NULL);
+	r = run_undisturbed(&script, plan, NULL, SHORT);
 	*sent = r.counts.sent;
 	return r;
 }
@@ -441,7 +441,7 @@ static void delays(int number)
 	uint64_t sent;
 	struct result r;
 
-	script.delay_ms = 1300 * slowness();
+	script.delay_ms = (int)(SHORT / MS) + 300 * slowness();
 	script.faults = 1;
 	r = run_late(shape, script, &plan, &sent);
 	EXPECT_COUNTS(&r, .planned = sent, .sent = sent, .answered = sent - 1,
@@ -467,7 +467,7 @@ static void overtakes(int number)
 		return;
 	plan.connections = plan.threads = 1;
 	plan.timeout_ns = 2 * SHORT;
-	r = run_against(&script, &plan, NULL);
+	r = run_undisturbed(&script, &plan, NULL, plan.timeout_ns);
 	EXPECT_COUNTS(&r, .planned = MESSAGES, .sent = MESSAGES,
 		      .answered = MESSAGES - FAULTS,
 		      .checked = MESSAGES - FAULTS, .timed_out = FAULTS,
@@ -584,7 +584,7 @@ static struct result run_churn(enum fault fault)
 	plan.count = 600;
 	plan.timeout_ns = fault == FAULT_DROP ? SHORT : plan.timeout_ns;
 	script.to = 500;
-	r = run_against(&script, &plan, NULL);
+	r = run_undisturbed(&script, &plan, NULL, plan.timeout_ns);
 	r.plan = NULL;
 	return r;
 }

@@ -161,7 +161,8 @@ START_TEST(an_upload_counts_what_the_server_saw)
 			PLAN(.mode = PLAN_UPLOAD, .duration_ns = SECOND / 2,
 			     .threads = threads);
 		struct seen seen;
-		struct result r = run_against(&script, &plan, &seen);
+		struct result r = run_undisturbed(&script, &plan, &seen,
+						  plan.duration_ns);
 
 		ck_assert_uint_gt(r.counts.bytes_out, 4 * 65536);
 		ck_assert_uint_le(r.counts.bytes_out, seen.bytes);
@@ -202,7 +203,8 @@ START_TEST(a_download_counts_what_the_server_sent)
 			PLAN(.mode = PLAN_DOWNLOAD, .duration_ns = SECOND / 2,
 			     .threads = threads);
 		struct seen seen;
-		struct result r = run_against(&script, &plan, &seen);
+		struct result r = run_undisturbed(&script, &plan, &seen,
+						  plan.duration_ns);
 
 		ck_assert_uint_gt(r.counts.bytes_in, 4 * 65536);
 		ck_assert_uint_le(r.counts.bytes_in, seen.bytes_sent);

@@ -231,9 +231,15 @@ static void *scripted_main(void *arg)
 {
 	struct scripted *s = arg;
 	struct epoll_event events[EVENTS];
+	int64_t looked_at = scripted_now();
 
 	while (!atomic_load(&s->is_ending) || s->guests) {
 		int n = epoll_wait(s->epoll, events, EVENTS, 5);
+		int64_t now = scripted_now();
+
+		if (now - looked_at > s->seen.longest_pause)
+			s->seen.longest_pause = now - looked_at;
+		looked_at = now;
 
 		for (int i = 0; i < n; i++) {
 			struct scripted_conn *g = events[i].data.ptr;

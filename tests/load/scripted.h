@@ -72,11 +72,12 @@ struct seen {
 	int ended, reset; /* connections, by the client */
 	int faults;	  /* made */
 	int open, open_max;
-	int from[SEEN_NETS];  /* accepted from 127.0.0.(index + 1) */
-	int64_t stalled;      /* ns, as measured */
-	int64_t *message_at;  /* ns, of the first SEEN_TIMES */
-	int64_t *accepted_at; /* likewise */
-	uint64_t least, most; /* bytes of a closed connection */
+	int from[SEEN_NETS];   /* accepted from 127.0.0.(index + 1) */
+	int64_t stalled;       /* ns, as measured */
+	int64_t longest_pause; /* ns, between two looks at the connections */
+	int64_t *message_at;   /* ns, of the first SEEN_TIMES */
+	int64_t *accepted_at;  /* likewise */
+	uint64_t least, most;  /* bytes of a closed connection */
 };
 
 struct scripted;
@@ -129,6 +130,13 @@ struct result run_at(const char *address, struct plan *plan);
 /* Run the plan against a server with that script; *seen: what it saw. */
 struct result run_against(const struct script *script, struct plan *plan,
 			  struct seen *seen);
+
+/*
+ * As run_against(), for a test that needs replies within limit: the run is
+ * repeated if a thread of either side stood still for a good part of it.
+ */
+struct result run_undisturbed(const struct script *script, struct plan *plan,
+			      struct seen *seen, int64_t limit);
 
 /*
  * Call act() for each number below count, all at the same time, so that runs
