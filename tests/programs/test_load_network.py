@@ -76,7 +76,7 @@ class Network(TestCase):
         with Server("echo@0.0.0.0:0", "--control", control,
                     under=here) as server:
             port = server.address().split(":")[1]
-            at = int(time.time()) + 4
+            at = int(time.time()) + 8
             paths = [os.path.join(folder, "%d.json" % i)
                      for i in range(GENERATORS)]
             runs = [subprocess.Popen(

@@ -13,8 +13,8 @@ import signal
 import subprocess
 import unittest
 
-from weirtest import (SLOWNESS, PythonServer, Server, Terminal, TestCase, main,
-                      nobody, program, reset, run)
+from weirtest import (PythonServer, Server, Terminal, TestCase, main, nobody,
+                      program, reset, run)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
@@ -204,7 +204,7 @@ class Shortfall(TestCase):
         def serve(sock):
             answers(next(lives) or 10**9)(sock)
         with PythonServer(serve) as server:
-            answer = load(server.address, "-c", "4", "-d", "1s", "--gate",
+            answer = load(server.address, "-c", "4", "-n", "2k", "--gate",
                           "answered>0")
         self.assertEqual(answer.returncode, 1, answer)
         self.assertRegex(answer.stdout, rb"NOT TRUSTWORTHY  3 of 4 connections"
@@ -324,7 +324,7 @@ class MergedResults(TestCase):
                     sock.sendall(b"x" + line[1:] if number == 9 else line)
         with PythonServer(serve) as server:
             one = self.load(server.address, "-c", "4", "-r", "1000", "-d",
-                            "1s", "-t", "100ms", "--poisson")
+                            "3s", "-t", "500ms", "--poisson")
         self.assertGreater(one["metrics"]["timed-out"], 0)
         self.assertGreater(one["metrics"]["wrong"], 0)
         _, same = self.merge()
@@ -516,7 +516,7 @@ class MergedResults(TestCase):
             numbers = itertools.count()
             with PythonServer(serve) as server:
                 self.load(server.address, "-c", "3", "-d", "300ms", "-t",
-                          "200ms")
+                          "3s")
         _, both = self.merge()
         self.assertEqual(both["metrics"]["starved"], 4)
         self.assertEqual(both["connections"]["starved_numbers"], [])
@@ -742,13 +742,13 @@ class LowerBounds(TestCase):
                 if number % 20 != 7:
                     sock.sendall(line)
         path = os.path.join(self.folder(), "run.json")
-        limit_ms = int(200 * min(SLOWNESS, 2))
+        limit_ms = 3000  # for a machine that stands still
         with PythonServer(serve) as server:
-            load(server.address, "-c", "1", "-n", "200", "-t",
+            load(server.address, "-c", "1", "-n", "40", "-t",
                  "%dms" % limit_ms, "--json", path, "--with", "idle:1")
         with open(path) as file:
             found = json.load(file)
-        self.assertEqual(found["metrics"]["timed-out"], 10)
+        self.assertEqual(found["metrics"]["timed-out"], 2)
         more = found["metrics_at_least"]
         for name in ("max", "mean", "from-send.max", "from-send.mean"):
             self.assertIn(name, more)
@@ -760,7 +760,7 @@ class LowerBounds(TestCase):
         self.assertFalse(clocks["connect"]["max_at_least"])
         for second in found["seconds"]:
             self.assertEqual("max_ns" in second["at_least"],
-                             second["max_ns"] >= limit_ms * 10**6)
+                             (second["max_ns"] or 0) >= limit_ms * 10**6)
         self.assertTrue(any("max_ns" in second["at_least"]
                             for second in found["seconds"]))
         self.assertIs(type(found["p99_with_misfits_at_least"]), bool)

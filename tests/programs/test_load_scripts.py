@@ -159,7 +159,7 @@ class Scripts(TestCase):
         path = self.write("loop\nsend a\\n\nexpect line\n"
                           "end\nsend so long\\n\nexpect line\n"
                           "pause 100ms\nsend bye\\n\nexpect line\nok bye\n")
-        for options in (["-n", "400"], ["-d", "500ms"],
+        for options in (["-n", "400"], ["-d", "3s"],
                         ["-d", "500ms", "-r", "400"]):
             server, heard = self.log_lines()
             with server:

@@ -83,18 +83,27 @@ class Starts(TestCase):
         if b"jansson" in load("127.0.0.1:1", "--json", "-").stderr:
             self.skipTest("this build has no jansson")
         place = self.folder()
-        at = int(time.time()) + 5
-        with PythonServer(echo) as server:
-            clients = [subprocess.Popen(
-                [program("WEIR_CLIENT"), "load", server.address, "-c", "2",
-                 "-n", "100", "--start-at", str(at), "--json",
-                 os.path.join(place, name)], stdout=subprocess.DEVNULL)
-                for name in ("a", "b")]
-            for client in clients:
-                self.assertEqual(client.wait(DEADLINE), 0)
-        for name in ("a", "b"):
-            with open(os.path.join(place, name)) as file:
-                self.assertEqual(json.load(file)["run"]["started"], at)
+        lead, started = 2, None
+        # On a busy machine the time may have come before both are there.
+        while not started or max(started) > at:
+            lead *= 2
+            self.assertLess(lead, DEADLINE)
+            at = int(time.time()) + lead
+            with PythonServer(echo) as server:
+                clients = [subprocess.Popen(
+                    [program("WEIR_CLIENT"), "load", server.address, "-c", "2",
+                     "-n", "100", "--start-at", str(at), "--json",
+                     os.path.join(place, name)], stdout=subprocess.DEVNULL)
+                    for name in ("a", "b")]
+                status = [client.wait(lead + DEADLINE) for client in clients]
+            if 2 in status:
+                continue  # the time was in the past
+            self.assertEqual(status, [0, 0])
+            started = []
+            for name in ("a", "b"):
+                with open(os.path.join(place, name)) as file:
+                    started.append(json.load(file)["run"]["started"])
+        self.assertEqual(started, [at, at])
 
     def test_one_that_is_too_late_says_so(self):
         # The banner is late, so that connecting takes longer.
@@ -124,7 +133,7 @@ class Losses(TestCase):
         with PythonServer(serve) as server:
             client = subprocess.Popen(
                 [program("WEIR_CLIENT"), "load", server.address, "-c", "4",
-                 "-d", "2s", "--reconnect", "--json", path],
+                 "-d", "6s", "--reconnect", "--json", path],
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             served.wait(DEADLINE)
         if b"jansson" in client.communicate(timeout=DEADLINE)[1]:
@@ -167,14 +176,14 @@ class Pace(TestCase):
         for think, least in (("40ms", 40e6), ("20ms-60ms", 20e6),
                              ("exp:40ms", 0)):
             with self.serve() as server:
-                answer, run = self.load(server, "-c", "8", "-d", "1s",
+                answer, run = self.load(server, "-c", "8", "-d", "3s",
                                         "--think", think)
             self.assertEqual(run["metrics"]["errors"], 0)
             self.check_filled(answer, run)
             self.assertGreater(run["metrics"]["answered"], 8)
             if least:
                 self.assertLessEqual(run["metrics"]["answered"],
-                                     8 * (1e9 / least + 1))
+                                     8 * (3e9 / least + 1))
             self.assertLess(run["metrics"]["p50"], 20e6)
 
     def test_no_two_begin_together(self):
@@ -185,9 +194,9 @@ class Pace(TestCase):
         self.assertGreater(run["run"]["elapsed_ns"], 900e6)
 
     def test_a_connection_is_replaced_after_its_life(self):
-        for options in (["-d", "1s"], ["-d", "1s", "-r", "500"],
-                        ["-d", "1s", "-P", "8"],
-                        ["-d", "1s", "--think", "10ms"]):
+        for options in (["-d", "3s"], ["-d", "3s", "-r", "500"],
+                        ["-d", "3s", "-P", "8"],
+                        ["-d", "3s", "--think", "10ms"]):
             self.lives.clear()
             with self.serve() as server:
                 answer, run = self.load(server, "-c", "4", "--lifetime",
@@ -195,7 +204,7 @@ class Pace(TestCase):
             self.assertEqual(answer.returncode, 0, answer)
             metrics = run["metrics"]
             self.assertGreater(len(self.lives), 12)
-            self.assertLess(len(self.lives), 60)
+            self.assertLess(len(self.lives), 4 * (3 / 0.1 + 2))
             self.assertEqual(metrics["reopened"], len(self.lives) - 4)
             for name in ("lost", "errors", "closed-early", "reset",
                          "downtime%"):

@@ -17,7 +17,8 @@ import unittest
 from certificates import OPENSSL, make_certificate
 from test_client_tls import TLSCase, is_built
 from test_load_reports import documented, fields
-from weirtest import DEADLINE, PythonServer, TestCase, main, run, until
+from weirtest import (DEADLINE, PythonServer, TestCase, free_port,
+                      is_listening, main, run, until)
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 VERSIONS = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -30,11 +31,6 @@ def load(where, *options, **kwargs):
 def echo(sock):
     for line in sock.makefile("rb"):
         sock.sendall(line)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class Options(TestCase):
@@ -157,13 +153,13 @@ class Runs(LoadCase):
 
         with self.python(discard) as server:
             result = self.load(server.address, "--upload", "-c", "2", "-d",
-                               "1")
+                               "3")
             until(lambda: len(got) == 2, "the end of both")
         self.assertLessEqual(result["run"]["bytes_out"], sum(got))
         self.assertGreater(result["run"]["bytes_out"], 0)
         with self.python(stream) as server:
             result = self.load(server.address, "--download", "-c", "2", "-d",
-                               "1")
+                               "3")
         self.assertGreater(result["run"]["bytes_in"], 0)
 
     def test_a_server_that_speaks_first_is_heard(self):
@@ -229,9 +225,13 @@ class Runs(LoadCase):
 
     def test_a_search_uses_it_in_each_run(self):
         with self.weir("echo+tls@127.0.0.1:0") as server:
-            answer = load("find", server.address(), *self.trusting(), "-c",
-                          "2", "-d", "1", "--min", "50", "--max", "100",
-                          "--gate", "errors=0")
+            for tries_left in reversed(range(4)):
+                answer = load("find", server.address(), *self.trusting(),
+                              "-c", "2", "-d", "1", "--min", "50", "--max",
+                              "100", "--gate", "errors=0")
+                # A machine that stands still holds no rate.
+                if answer.returncode == 0 or not tries_left:
+                    break
             self.assertEqual(answer.returncode, 0, answer)
             _, counts = server.stop()
         self.assertEqual(counts["failed"], 0)
@@ -251,6 +251,7 @@ class Clocks(LoadCase):
         slow = 0.2
 
         def handle(sock):
+            sock.recv(1, socket.MSG_PEEK)  # the handshake has begun
             time.sleep(slow)
             with self.context().wrap_socket(sock, server_side=True) as client:
                 echo(client)
@@ -261,9 +262,10 @@ class Clocks(LoadCase):
                                    *options)
                 self.check_all(result, 6)
                 clocks = result["clocks"]
-                self.assertGreater(clocks["handshake"]["min_ns"], slow * 5e8)
+                self.assertGreaterEqual(clocks["handshake"]["min_ns"],
+                                        slow * 1e9)
                 for clock in "connect", "from-send":
-                    self.assertLess(clocks[clock]["min_ns"], slow * 5e8)
+                    self.assertLess(clocks[clock]["min_ns"], slow * 1e9)
 
     def test_it_has_gates_and_a_tag_in_the_log(self):
         log = os.path.join(self.folder(), "run.hlog")
@@ -364,10 +366,7 @@ class Sessions(LoadCase):
             self.assertEqual(said.count(b"CONNECTION ESTABLISHED\n"), 30)
 
     def wait_for(self, port):
-        def answers():
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-        until(answers, "the server")
+        until(lambda: is_listening("127.0.0.1:%d" % port), "the server")
 
     def test_nginx_logs_the_same(self):
         if not NGINX:
@@ -457,7 +456,7 @@ class Failures(LoadCase):
         with PythonServer(lambda sock: sock.recv(1 << 20) and
                           sock.recv(1)) as server:
             result = self.load(server.address, "-c", "2", "-d", "20",
-                               "--connect-timeout", "300ms", status=1)
+                               "--connect-timeout", "3s", status=1)
             self.check_failed(result, 2, os.strerror(110),
                               "timed out")
 
