@@ -141,11 +141,12 @@ static uint32_t rule_of_id(const struct id *ids, size_t count, uint32_t id)
 enum wr_access wr_access_of_ip(const weir_access *a,
 			       const struct wr_network *addr)
 {
-	const struct wr_key key = wr_key_of(addr, V6_BITS);
+	struct wr_key key;
 	uint32_t rule;
 
 	if (a == NULL)
 		return is_loopback(addr) ? WR_ACCESS_EXEMPT : WR_ACCESS_ALLOW;
+	key = wr_key_of(addr, V6_BITS);
 	rule = rule_of_key(addr->family == AF_INET ? &a->v4 : &a->v6, &key);
 	return rule == NO_RULE ? a->of_ip : VERDICT(rule);
 }

@@ -359,9 +359,19 @@ void wr_conn_begin_close(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
+static bool is_closed_told(const struct weir_conn *c)
+{
+	return (c->call.why != 0 || c->is_dialled) && c->service->set.closed;
+}
+
+bool wr_conn_has_close_callbacks(const struct weir_conn *c)
+{
+	return c->drop || is_closed_told(c);
+}
+
 void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
-	if ((c->call.why != 0 || c->is_dialled) && c->service->set.closed)
+	if (is_closed_told(c))
 		c->service->set.closed(c, c->service->set.arg);
 	wr_conn_drop_data(c); /* after `closed`, which may set it */
 }

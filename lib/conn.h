@@ -415,6 +415,9 @@ bool wr_conn_is_lost(struct weir_conn *c, int error);
 /* Owner: calls of other threads return -EPIPE from now on. */
 void wr_conn_begin_close(struct weir_conn *c);
 
+/* Owner, closing: `closed` or drop is to be called. */
+bool wr_conn_has_close_callbacks(const struct weir_conn *c);
+
 /* Owner, closing, once: call `closed` and drop. */
 void wr_conn_run_close_callbacks(struct weir_conn *c);
 

@@ -34,10 +34,6 @@ int wr_table_new(struct wr_table **ret, struct wr_core *core)
 
 	if (t == NULL)
 		return -ENOMEM;
-	if (wr_lock_init(&t->lock) < 0) {
-		wr_sys_free(t);
-		return -ENOMEM;
-	}
 	t->core = core;
 	atomic_store(&t->refs, 1);
 	*ret = t;
@@ -80,7 +76,6 @@ void wr_table_unref(struct wr_table *t)
 			fini_slot(&slab[k]);
 		wr_sys_free(slab);
 	}
-	wr_lock_fini(&t->lock);
 	wr_sys_free(t);
 }
 
@@ -148,9 +143,9 @@ int wr_table_prepare(struct wr_table *t, size_t count)
 {
 	int rc;
 
-	wr_lock(&t->lock);
+	wr_word_lock(&t->lock);
 	rc = prepare_locked(t, count);
-	wr_unlock(&t->lock);
+	wr_word_unlock(&t->lock);
 	return rc;
 }
 
@@ -159,9 +154,9 @@ struct weir_conn *wr_table_take(struct wr_table *t)
 	struct weir_conn *c;
 
 	atomic_fetch_add(&t->places, 1);
-	wr_lock(&t->lock);
+	wr_word_lock(&t->lock);
 	c = take_locked(t);
-	wr_unlock(&t->lock);
+	wr_word_unlock(&t->lock);
 	return c;
 }
 
@@ -187,20 +182,20 @@ int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret)
 
 void wr_table_shut_gate(struct wr_table *t)
 {
-	wr_lock(&t->lock);
+	wr_word_lock(&t->lock);
 	t->gate = WR_GATE_SHUT;
-	wr_unlock(&t->lock);
+	wr_word_unlock(&t->lock);
 }
 
 bool wr_table_shut_if_empty(struct wr_table *t)
 {
 	bool is_empty;
 
-	wr_lock(&t->lock);
+	wr_word_lock(&t->lock);
 	is_empty = atomic_load(&t->open) == 0;
 	if (is_empty)
 		t->gate = WR_GATE_SHUT;
-	wr_unlock(&t->lock);
+	wr_word_unlock(&t->lock);
 	return is_empty;
 }
 

@@ -99,7 +99,7 @@ static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
 	struct weir_conn *c;
 	int rc;
 
-	wr_lock(&table->lock);
+	wr_word_lock(&table->lock);
 	rc = table->gate == WR_GATE_NEW ? -EINVAL
 					: take_locked(core, &c, fd, d);
 	if (rc == 0) {
@@ -112,7 +112,7 @@ static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
 			*ret = weir_conn_ref(c);
 		submit(c);
 	}
-	wr_unlock(&table->lock);
+	wr_word_unlock(&table->lock);
 	return rc;
 }
 
@@ -229,7 +229,7 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 
 	if (rc < 0)
 		return rc;
-	wr_lock(&table->lock);
+	wr_word_lock(&table->lock);
 	rc = take_locked(core, &c, -1, d);
 	if (rc == 0) {
 		wr_count(stats, &stats->spawned, 1);
@@ -241,7 +241,7 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 		else
 			submit(c);
 	}
-	wr_unlock(&table->lock);
+	wr_word_unlock(&table->lock);
 	if (rc < 0)
 		free_dialled(d);
 	return rc;
@@ -251,7 +251,7 @@ void wr_dialled_start(struct wr_core *core)
 {
 	struct wr_table *table = core->table;
 
-	wr_lock(&table->lock);
+	wr_word_lock(&table->lock);
 	if (table->gate == WR_GATE_NEW)
 		table->gate = WR_GATE_OPEN;
 	while (table->gate == WR_GATE_OPEN && table->early) {
@@ -260,7 +260,7 @@ void wr_dialled_start(struct wr_core *core)
 		table->early = n->next;
 		submit(wr_container_of(n, struct weir_conn, node));
 	}
-	wr_unlock(&table->lock);
+	wr_word_unlock(&table->lock);
 }
 
 /* -------------------------------------------------------------- connecting */

@@ -40,7 +40,11 @@ static void run_close_callbacks(struct weir_conn *c)
 
 	if (c->end == WR_END_OPEN)
 		wr_conn_begin_close(c);
-	wr_context_enter(c->ctx, c);
+	if (!wr_conn_has_close_callbacks(c)) {
+		wr_conn_drop_data(c);
+		return;
+	}
+	wr_context_enter(ctx, c);
 	wr_conn_run_close_callbacks(c);
 	(void)wr_context_leave(ctx);
 	flush_others(ctx);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A mutex and a condition variable on the monotonic clock, and a smaller lock
- * for the path of each message.  A failing call is a bug and ends the program.
- * docs/THREADING.md has the lock order.
+ * for what each message or each connection takes.  A failing call is a bug and
+ * ends the program.  docs/THREADING.md has the lock order.
  */
 #ifndef WR_LOCK_H
 #define WR_LOCK_H

@@ -82,14 +82,14 @@ static void push(struct wr_queue *q, struct wr_node *n, int64_t now)
 {
 	n->next = NULL;
 	n->queued_at = now;
-	wr_lock(&q->lock);
+	wr_word_lock(&q->lock);
 	if (q->tail)
 		q->tail->next = n;
 	else
 		q->head = n;
 	q->tail = n;
 	atomic_store(&q->len, atomic_load(&q->len) + 1);
-	wr_unlock(&q->lock);
+	wr_word_unlock(&q->lock);
 }
 
 /* The oldest node, if it was queued by then. */
@@ -99,7 +99,7 @@ static struct wr_node *pop(struct wr_queue *q, int64_t queued_by)
 
 	if (atomic_load(&q->len) == 0)
 		return NULL;
-	wr_lock(&q->lock);
+	wr_word_lock(&q->lock);
 	n = q->head;
 	if (n && n->queued_at > queued_by)
 		n = NULL;
@@ -110,7 +110,7 @@ static struct wr_node *pop(struct wr_queue *q, int64_t queued_by)
 		n->next = NULL;
 		atomic_store(&q->len, atomic_load(&q->len) - 1);
 	}
-	wr_unlock(&q->lock);
+	wr_word_unlock(&q->lock);
 	return n;
 }
 
@@ -295,9 +295,9 @@ int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id)
 
 	if (atomic_load(&q->len) == 0)
 		return WR_NEVER_AT;
-	wr_lock(&q->lock);
+	wr_word_lock(&q->lock);
 	at = q->head ? q->head->queued_at : WR_NEVER_AT;
-	wr_unlock(&q->lock);
+	wr_word_unlock(&q->lock);
 	return at;
 }
 
@@ -606,24 +606,15 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 
 /* --------------------------------------------------------- beginning, end */
 
-static int init_locks(struct wr_sched *s)
+static int init_idle(struct wr_sched *s)
 {
-	int queues = 0, rc = 0;
+	int rc = wr_lock_init(&s->idle_lock);
 
-	while (rc == 0 && queues < WR_QUEUES) {
-		rc = wr_lock_init(&s->queue[queues].lock);
-		queues += rc == 0;
-	}
-	if (rc == 0)
-		rc = wr_lock_init(&s->idle_lock);
-	if (rc == 0) {
-		rc = wr_cond_init(&s->idle_wakeup);
-		if (rc == 0)
-			return 0;
+	if (rc < 0)
+		return rc;
+	rc = wr_cond_init(&s->idle_wakeup);
+	if (rc < 0)
 		wr_lock_fini(&s->idle_lock);
-	}
-	while (queues > 0)
-		wr_lock_fini(&s->queue[--queues].lock);
 	return rc;
 }
 
@@ -644,7 +635,7 @@ int wr_sched_init(struct wr_sched *s, int workers, struct wr_poller *poller,
 				.poller = poller,
 				.wake_fd = -1,
 				.monitor_fd = monitor_fd };
-	rc = init_locks(s);
+	rc = init_idle(s);
 	if (rc < 0)
 		return rc;
 	s->workers = wr_sys_alloc_lines((size_t)workers * sizeof(*s->workers));
@@ -667,8 +658,6 @@ void wr_sched_fini(struct wr_sched *s)
 	wr_sys_free(s->workers);
 	wr_cond_fini(&s->idle_wakeup);
 	wr_lock_fini(&s->idle_lock);
-	for (int i = 0; i < WR_QUEUES; i++)
-		wr_lock_fini(&s->queue[i].lock);
 }
 
 /* Each worker that ends wakes the next. */

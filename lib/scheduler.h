@@ -23,7 +23,7 @@ struct wr_node {
 };
 
 struct wr_queue {
-	_Alignas(WR_CACHE_LINE) struct wr_lock lock;
+	_Alignas(WR_CACHE_LINE) struct wr_word_lock lock;
 	struct wr_node *head, *tail; /* l */
 	_Atomic size_t len;	     /* a: changed under the lock */
 };
