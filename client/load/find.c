@@ -19,7 +19,6 @@
 #include "../options.h"
 #include "engine/target.h"
 #include "judge/search.h"
-#include "measure/clock.h"
 #include "measure/units.h"
 #include "options.h"
 #include "report/json.h"

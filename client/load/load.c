@@ -16,7 +16,6 @@
 #include "../command.h"
 #include "engine/bad_clients.h"
 #include "measure/hlog.h"
-#include "measure/record.h"
 #include "measure/units.h"
 #include "options.h"
 #include "report/ci.h"

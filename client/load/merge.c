@@ -25,7 +25,6 @@
 #include "../../cli/cli.h"
 #include "../../cli/stream.h"
 #include "../options.h"
-#include "measure/clock.h"
 #include "measure/hlog.h"
 #include "measure/result.h"
 #include "measure/units.h"

@@ -26,7 +26,6 @@
 #include <string.h>
 
 #include "judge/verdict.h"
-#include "measure/clock.h"
 #include "measure/hlog.h"
 #include "measure/units.h"
 

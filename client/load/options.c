@@ -19,7 +19,7 @@
 #include "../../cli/cli.h"
 #include "../../cli/text.h"
 #include "../options.h"
-#include "measure/clock.h"
+#include "measure/units.h"
 
 #define DEPTH_MAX	65536
 #define THREADS_MAX	256

@@ -18,7 +18,6 @@
 #include "engine/payload.h"
 #include "engine/secure.h"
 #include "engine/target.h"
-#include "measure/clock.h"
 #include "measure/units.h"
 
 #define SHOWN_MAX 1024 /* bytes of each side that are printed */

@@ -6,7 +6,7 @@
 
 #include "../../client/load/judge/diagnosis.h"
 #include "../../client/load/judge/verdict.h"
-#include "../../client/load/measure/clock.h"
+#include "../../client/load/measure/units.h"
 #include "../load/figures.h"
 
 static struct figures f;

@@ -7,7 +7,7 @@
  * Messages are put on the ring first and sent from there.  Bytes that the
  * socket does not take are not kept but made again.
  */
-#include "state.h"
+#include "engine.h"
 
 #include <errno.h>
 #include <linux/sockios.h>

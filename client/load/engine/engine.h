@@ -1,12 +1,244 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One thread of the load: an epoll loop over its connections.  run.c starts
- * engines, takes their figures each second and ends them.
+ * engines, takes their figures each second and ends them.  Calls go from
+ * engine.c to conn.c, from there to replies.c and schedule.c.
+ *
+ * A struct conn keeps its place in the plan when its connection is lost and
+ * made again.  Times are CLOCK_MONOTONIC, in ns.
  */
 #ifndef LOAD_ENGINE_H
 #define LOAD_ENGINE_H
 
-#include "state.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "../measure/result.h"
+#include "../measure/summary.h"
+#include "../measure/units.h"
+#include "../plan.h"
+#include "payload.h"
+#include "random.h"
+#include "secure.h"
+#include "target.h"
+
+#define ENGINE_BUFFER  65536
+#define ENGINE_SWEEP   256   /* connections checked between two waits */
+#define ENGINE_AT_ONCE 20000 /* ns: a wait that short found events pending */
+
+enum conn_state {
+	CONN_IDLE, /* not connected; a retry may be due */
+	CONN_CONNECTING,
+	CONN_HANDSHAKE, /* TLS */
+	CONN_OPENING,	/* connected; the steps before the loop */
+	CONN_OPEN,
+	CONN_LEAVING, /* the steps of a script's end part */
+	CONN_LEFT,    /* closed after them, at the end of the run */
+	CONN_OVER,    /* closed for good */
+	CONN_STATES
+};
+
+/* A closed loop with think time, or with pauses in its script. */
+enum conn_pace {
+	PACE_FRESH, /* nothing was sent on this connection */
+	PACE_SENT,
+	PACE_RESTING, /* until rest_until, and then until it sends */
+};
+
+struct message {
+	int64_t planned, sent;
+	uint32_t lag_us; /* how late it was sent through our own fault */
+	bool is_settled; /* answered or lost; leaves the ring after those before
+			    it */
+	bool is_late_pending; /* answered or lost */
+};
+
+/* A message that left the ring unanswered, so that others can be sent. */
+struct overtaken {
+	uint64_t seq;
+	struct message message;
+};
+
+#define FRAME_START 48
+
+/* A reply that repeats the message. */
+struct frame {
+	struct message_id id; /* the message it seems to answer */
+	size_t used;
+	size_t len; /* 0: unknown */
+	bool is_bad;
+	/* The first bytes; once is_bad, the latest. */
+	char start[FRAME_START];
+};
+
+struct conn {
+	int fd;
+	struct ssl_st *tls; /* NULL: in clear, or not connected */
+	uint32_t id;
+	enum conn_state state;
+	bool is_blocked; /* the last send() returned EAGAIN */
+	bool has_input;	 /* some has come on this connection */
+	bool is_silent;	 /* --idle: it sends nothing */
+	bool is_planned; /* churn: a message waits for the connection */
+	bool is_done;	 /* churn: the message was answered; else: where a
+			    reply ends could not be known */
+	bool is_level_triggered; /* one way: no longer edge-triggered */
+	bool is_paused; /* OPENING, LEAVING: until rest_until; reads nothing */
+	bool is_retiring; /* OPEN: sends no more, and is replaced when all
+			     replies are there */
+	bool is_replaced; /* closed by us; the next is being made */
+	enum conn_pace pace : 8;
+	bool was_opened, was_asked;
+	bool is_warming_up; /* open loop: due_at is in the warm-up */
+	uint32_t open;	    /* messages under way, overtaken ones too */
+	uint32_t late_pending_before; /* the same of older messages, a count */
+	uint64_t late_pending; /* bit n: the reply to message head - 1 - n */
+	uint64_t head, next;   /* numbers of the oldest and the next message */
+	uint64_t highest;      /* 1 + the latest message that was answered */
+	uint64_t out_seq;      /* written next: this message ... */
+	size_t out_from;       /* ... from this byte on */
+	struct message *ring;
+	struct overtaken *overtaken; /* older than head, oldest first */
+	uint32_t overtaken_count;
+	/* The reply that is being received. */
+	union {
+		struct frame frame;	/* compared with the message */
+		struct framing framing; /* EXPECT_FRAMED */
+	};
+	size_t step; /* OPENING, LEAVING: which one is being done */
+	char *kept;  /* its beginning, if it comes in pieces and is judged */
+	size_t kept_len;
+	uint64_t replies;  /* measured ones */
+	int64_t last_at;   /* when input last came */
+	int64_t begun_at;  /* when connecting began; later, the current step */
+	int64_t room_at;   /* since when there is room for another message */
+	int64_t late_ns;   /* churn: our own delay before the send */
+	int64_t down_at;   /* since when it is lost; 0: it is not */
+	int64_t down_ns;   /* measured time in which it was, before down_at */
+	int64_t pause_at;  /* since when the next try waits; 0: it does not */
+	int64_t paused_ns; /* the part of the time down that was such a wait */
+	int64_t retire_at; /* to be replaced by a new connection then */
+	int64_t rest_from, rest_until;
+	int64_t rested_ns;   /* measured time of rests and replacements */
+	int64_t due_at;	     /* open loop: the next planned instant */
+	double due_messages; /* Poisson stages: due_at in messages */
+	uint32_t turn;	     /* its place in the order of this part */
+	uint64_t due_count;  /* instants of this part that have passed */
+	uint64_t random;
+	size_t heap_at;	  /* index in the heap, from 1; 0: not in it */
+	int64_t wake_at;  /* of the heap: the next instant to act */
+	int64_t quiet_at; /* when the reply has ended if no more comes; 0: no */
+	int64_t retry_at; /* CONN_IDLE: when to try again; 0: never */
+	int64_t retry_from; /* since when it has been tried; 0: not waiting */
+	int64_t pause;
+};
+
+/* What a reply should be, and what judges it. */
+struct reply_rule {
+	const struct expectation *expected;
+	struct judge judge;
+	size_t keep; /* bytes of a reply that the judge has to see */
+};
+
+struct engine_step {
+	const struct script_step *step;
+	struct reply_rule rule;
+	bool is_timed; /* on the clock of the once part */
+};
+
+struct engine_steps {
+	struct engine_step *list;
+	size_t count;
+};
+
+/* What run.c and all engines share. */
+struct control {
+	const struct plan *plan;
+	const struct target *target;
+	const struct payload *payload;
+	_Atomic int64_t start_at; /* of the schedule; NEVER: still connecting */
+	_Atomic int64_t measure_at;
+	_Atomic int64_t end_at; /* no message is planned from then on */
+	/* Nor sent, if it was planned before; later than end_at. */
+	_Atomic int64_t send_until;
+	atomic_bool is_cut; /* stop at once */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int ready;    /* engines that have connected; under lock */
+	int finished; /* engines that have ended; under lock */
+	int error;    /* of the first that failed, or 0; under lock */
+};
+
+struct engine {
+	struct control *control; /* and copies of what is read often: */
+	const struct plan *plan;
+	const struct payload *payload;
+	int64_t start_at, measure_at, end_at, send_until;
+	pthread_t thread;
+	int number;
+	int epoll, wakeup;
+	struct conn *conns;
+	size_t conn_count;
+	struct message *messages;
+	struct overtaken *overtaken; /* depth for each connection */
+	uint32_t window;	     /* size of a ring, a power of two */
+	/* Of TLS, with each address of the target; NULL: none yet */
+	struct ssl_session_st **sessions;
+	struct conn **heap; /* from 1, by wake_at */
+	size_t heap_used;
+	size_t in_state[CONN_STATES];
+	size_t alive;		/* not OVER, without silent ones */
+	uint64_t under_way;	/* messages; churn: exchanges */
+	size_t backlog_waiting; /* for room in a Unix backlog */
+	size_t connect_next;	/* index of the next connection to start */
+	int64_t connect_from;	/* when the first connect started */
+	int64_t connected_at;	/* when the last was made for the first time */
+	int64_t opening_wait;	/* longest wait for the steps before the loop */
+	uint64_t budget;	/* messages that may still be measured */
+	size_t sweep_next;
+	int64_t sweep_at, sweep_every;
+	int64_t tick_at, woke_at;
+	size_t any_len; /* of the last reply of FRAMER_ANY */
+	/*
+	 * Before the loop: the banner, or the parts connect and once; the
+	 * messages in rotation; before this client closes a connection.
+	 */
+	struct engine_steps opening, loop, leaving;
+	struct script_step banner, exchange; /* steps without a script */
+	bool is_paced;	    /* connections may rest between messages */
+	bool has_close;	    /* a pass through the loop retires its connection */
+	int64_t done_at;    /* the leaving began, at the end; 0: it did not */
+	bool has_new_bad;   /* sums.first_bad has no excerpt yet */
+	int64_t median;	    /* of reply times, an estimate; 0: none */
+	int64_t wake_delay; /* how late this wake-up was */
+	bool is_ready, is_started, is_ending;
+	bool is_sending_over; /* send_until has passed */
+	bool has_ended_part;  /* the last interval of it is handed over */
+	bool has_no_pwait2;   /* epoll_pwait2() is not available */
+	int error;	      /* why waiting for events failed, positive; 0 */
+	/*
+	 * Churn: when exchanges that were never sent had been planned, in ms
+	 * from measure_at; their age is known at the end.
+	 */
+	struct histogram *dropped;
+	char *in, *out;
+
+	/*
+	 * Under control->lock.  The engine sets has_full with full, run.c
+	 * clears it.
+	 */
+	struct interval *now, *full;
+	bool has_full, has_finished;
+	_Atomic int opened; /* connections that are connected */
+
+	/* To be read when the thread has ended. */
+	struct engine_sums sums;
+};
+
+/* ---------------------------------------------------------------- engine.c */
 
 /*
  * Set up engine number; it gets every threads-th connection.  Returns 0 or
@@ -27,5 +259,186 @@ void engine_count_conns(const struct engine *e, struct summary *s);
 
 /* Have the engine look at the control. */
 void engine_wake(struct engine *e);
+
+/* ------------------------------------------------------------------ conn.c */
+
+/* Start a connection; of churn, plan its message first. */
+void conn_open(struct engine *e, struct conn *c, int64_t now);
+
+/*
+ * The connect has ended: error is 0 or an errno; took: how long it took, or 0
+ * for the time since it began.
+ */
+void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
+		    int64_t took);
+
+/* Go on with the handshake of TLS. */
+void conn_handshake(struct engine *e, struct conn *c);
+
+/* Churn: count the message of a connection that was never made. */
+void conn_drop_exchange(struct engine *e, struct conn *c);
+
+/* Send what may be sent now. */
+void conn_send(struct engine *e, struct conn *c, int64_t now);
+
+/* The socket takes more. */
+void conn_writable(struct engine *e, struct conn *c, int64_t now);
+
+void conn_receive(struct engine *e, struct conn *c, bool has_ended);
+
+/* Nothing more came: the reply has ended. */
+void conn_quiet(struct engine *e, struct conn *c);
+
+/* Nothing is under way: do the end part and close the connection. */
+void conn_leave(struct engine *e, struct conn *c, int64_t now);
+
+/* A pause before or after the loop is over. */
+void conn_resume(struct engine *e, struct conn *c, int64_t now);
+
+/* Try again to connect. */
+void conn_retry(struct engine *e, struct conn *c, int64_t now);
+
+/* Handle timeouts that are due. */
+void conn_check_time(struct engine *e, struct conn *c, int64_t now);
+
+/* Bytes in the send buffer that the peer has not acknowledged. */
+uint64_t conn_unsent(const struct conn *c);
+
+/* --------------------------------------------------------------- replies.c */
+
+/* Handle input of an open connection. */
+void replies_take(struct engine *e, struct conn *c, const char *data,
+		  size_t len, int64_t now);
+
+/*
+ * CONN_OPENING, CONN_LEAVING: take the reply to a step.  *used: how many bytes
+ * belong to it.  Returns FRAMER_WRONG if it is not good.
+ */
+enum framer_result replies_take_step(struct conn *c, struct reply_rule *rule,
+				     const char *data, size_t len,
+				     size_t *used);
+
+/* What has come is the reply. */
+void replies_end(struct engine *e, struct conn *c);
+
+/* Forget a reply that is being received. */
+void replies_forget(struct conn *c);
+
+/* Message seq is answered; kind: another column that counts it, or NULL. */
+void replies_answer(struct engine *e, struct conn *c, uint64_t seq, int64_t now,
+		    uint64_t *kind);
+
+/* Make room in the ring for count messages. */
+void replies_make_room(struct engine *e, struct conn *c, uint64_t count);
+
+/* When the oldest message under way was sent; there must be one. */
+int64_t replies_oldest(const struct engine *e, const struct conn *c);
+
+/*
+ * The oldest message under way timed out.  Returns whether the connection can
+ * go on: whether a late reply can be told from the next one.
+ */
+bool replies_give_up(struct engine *e, struct conn *c, int64_t now);
+
+/* The connection is closed: count what is under way in *column. */
+void replies_abandon(struct engine *e, struct conn *c, uint64_t *column,
+		     int64_t now);
+
+/* -------------------------------------------------------------- schedule.c */
+
+void schedule_begin(struct engine *e, struct conn *c);
+
+/* Set due_at to the next instant. */
+void schedule_next(struct engine *e, struct conn *c);
+
+/*
+ * Insert the connection into the heap, move or remove it, after a change of
+ * its state, its room or its instants.
+ */
+void schedule_update(struct engine *e, struct conn *c);
+
+/* The connection that is to act first, or NULL. */
+struct conn *schedule_first(const struct engine *e);
+
+/*
+ * At the end: count the messages that were planned and not sent, and the age
+ * of dropped exchanges.
+ */
+void schedule_count_missed(struct engine *e);
+
+/* ----------------------------------------------------------------- helpers */
+
+static inline void engine_note_error(struct engine *e, enum error_phase phase,
+				     int error, int64_t now)
+{
+	int64_t at = now - e->measure_at;
+
+	if (e->measure_at == NEVER || at < 0)
+		at = 0;
+	e->now->failed += error_phase_is_failure(phase);
+	error_table_add(&e->sums.errors,
+			&(struct error_row){ phase, error, 1, at, at });
+}
+
+/* Of the time from then to now, the part that is measured. */
+static inline int64_t engine_measured_since(const struct engine *e,
+					    int64_t then, int64_t now)
+{
+	int64_t from = then > e->measure_at ? then : e->measure_at;
+	int64_t to = now < e->end_at ? now : e->end_at;
+
+	return to > from ? to - from : 0;
+}
+
+static inline bool engine_is_running(const struct engine *e, int64_t now)
+{
+	return now >= e->start_at && now < e->end_at;
+}
+
+/* Open loop: was the next message planned before the end, and is it in time? */
+static inline bool engine_may_send(const struct engine *e, const struct conn *c,
+				   int64_t now)
+{
+	return c->due_at < e->end_at && now < e->send_until;
+}
+
+static inline bool engine_is_open_loop(const struct engine *e)
+{
+	return e->plan->schedule != PLAN_CLOSED;
+}
+
+/* Open loop, not churn: messages were or will be planned, and may be sent. */
+static inline bool engine_has_backlog(const struct engine *e,
+				      const struct conn *c)
+{
+	return engine_is_open_loop(e) && c->due_at < e->end_at &&
+	       !e->is_sending_over;
+}
+
+static inline bool conn_has_room(const struct engine *e, const struct conn *c)
+{
+	return !c->is_blocked && c->open < (uint32_t)e->plan->depth;
+}
+
+/* Mixed twice: neighbouring seeds must not share any arrivals. */
+static inline uint64_t conn_seed(const struct engine *e, const struct conn *c)
+{
+	return random_mix(random_mix(e->plan->seed) ^ c->id);
+}
+
+/* The rule of message seq, EXPECT_FRAMED. */
+static inline struct reply_rule *reply_rule(const struct engine *e,
+					    uint64_t seq)
+{
+	const struct engine_steps *loop = &e->loop;
+
+	return &loop->list[loop->count > 1 ? seq % loop->count : 0].rule;
+}
+
+static inline struct message *conn_message(const struct engine *e,
+					   const struct conn *c, uint64_t seq)
+{
+	return &c->ring[seq & (e->window - 1)];
+}
 
 #endif

@@ -13,7 +13,7 @@
  * reply may be shorter or longer than expected: the next number of this
  * connection is looked for.
  */
-#include "state.h"
+#include "engine.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -13,7 +13,7 @@
  * those that wait to connect again, for the end of a reply, or for that of a
  * rest.
  */
-#include "state.h"
+#include "engine.h"
 
 #include <math.h>
 

@@ -7,7 +7,7 @@
 
 #include "../../../cli/cli.h"
 #include "../../../cli/text.h"
-#include "../measure/clock.h"
+#include "../measure/units.h"
 
 #define BLANKS " \t\r"
 

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../measure/clock.h"
 #include "../measure/units.h"
 
 struct diagnoses {

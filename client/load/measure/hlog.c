@@ -25,7 +25,7 @@
 #include <time.h>
 
 #include "../../../cli/stream.h"
-#include "clock.h"
+#include "units.h"
 
 /* -------------------------------------------------------- compressed form */
 

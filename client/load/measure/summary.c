@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "units.h"
 
 /*
  * A first piece shorter than this joins the first second.  A last piece

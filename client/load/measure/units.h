@@ -1,9 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Figures as text: three digits and a unit.  Any thread. */
+/*
+ * Units of time, and figures as text: three digits and a unit.  Any thread.
+ */
 #ifndef LOAD_UNITS_H
 #define LOAD_UNITS_H
 
 #include <stdint.h>
+#include <time.h>
+
+/* Times of a run are CLOCK_MONOTONIC, in ns. */
+#define MS     INT64_C(1000000)
+#define SECOND (1000 * MS)
+#define NEVER  INT64_MAX
+
+static inline int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
 
 /* Room for any text; each function returns buf. */
 #define UNITS_TEXT 32

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "../../../cli/stream.h"
-#include "../measure/clock.h"
 #include "../measure/units.h"
 #include "layout.h"
 

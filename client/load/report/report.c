@@ -10,7 +10,6 @@
 #include "../../../cli/stream.h"
 #include "../../../cli/text.h"
 #include "../judge/diagnosis.h"
-#include "../measure/clock.h"
 #include "../measure/units.h"
 #include "layout.h"
 
