@@ -13,7 +13,9 @@
  *
  * A session is read byte by byte; or it asks an upstream, a server of its own,
  * for each byte, by weir_conn_wait() or weir_relay(), and sleeps in between.
- * Its deadlines and timers may pass at any moment: it goes on.
+ * Its deadlines and timers may pass at any moment: it goes on.  A connection
+ * without a session is paused now and then, until a timer, room for output or a
+ * wake-up.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,6 +96,7 @@ static struct life {
 	bool stops_in_callback; /* of the clients that get '!' */
 	bool stops_twice;
 	bool has_again; /* a handler takes one byte a call */
+	bool pauses;	/* and pauses its connection now and then */
 	bool has_sessions;
 	bool closes;	       /* the other thread closes some */
 	bool cancels;	       /* and cuts some */
@@ -132,6 +135,16 @@ static ssize_t one_byte(weir_conn *c, struct peer **p)
 	return 1;
 }
 
+/* Until its timer, room for output or a wake-up. */
+static int pause_for_a_while(weir_conn *c)
+{
+	int rc = prng(2) ? weir_conn_set_timer(c, 1 + (int)prng(2))
+			 : weir_conn_want_room(c);
+
+	EXPECT(rc == 0);
+	return WEIR_PAUSE;
+}
+
 static int serve_byte(weir_conn *c, void *arg)
 {
 	struct peer *p = weir_conn_data(c);
@@ -150,6 +163,8 @@ static int serve_byte(weir_conn *c, void *arg)
 	else if (!life.has_again)
 		while (one_byte(c, &p) == 1)
 			verdict = -EAGAIN;
+	if (life.pauses && verdict != 0 && prng(2))
+		verdict = pause_for_a_while(c);
 	if (p)
 		EXPECT(atomic_fetch_sub(&p->inside, 1) == 1);
 	return verdict;
@@ -434,6 +449,9 @@ static void decide(void)
 	life.stops_in_callback = prng(4) == 0;
 	life.cancels = prng(4) == 0;
 	life.stops_twice = !life.stops_in_callback && prng(4) == 0;
+	/* A drain does not wait for the input of a paused connection. */
+	life.pauses = life.is_patient && !life.has_sessions &&
+		      !life.stops_in_callback && !life.stops_twice && prng(2);
 	yield_injection_interval(1 + prng(2) * 3 + prng(4) * prng(8));
 }
 
