@@ -131,6 +131,21 @@ class Between(TestCase):
                 upstream.settimeout(DEADLINE)
                 yield relay, client, upstream
 
+    @contextlib.contextmanager
+    def curl_through(self, name, *args):
+        """An example that has passed a download and an upload on."""
+        folder = self.folder()
+        content = random.Random(1).randbytes(3000000)
+        path = os.path.join(folder, "file")
+        with open(path, "wb") as file:
+            file.write(content)
+        with http_server(folder) as where, \
+                self.run_example(name, *args, where) as example:
+            url = "http://%s/file" % example.where
+            self.assertEqual(curl(url), content)
+            self.assertEqual(curl("-T", path, url), b"3000000 bytes")
+            yield example
+
     def check_idle_pairs(self, name, most, *args):
         """A thousand take no thread, and so much memory each."""
         count = 1000
@@ -167,16 +182,7 @@ class Between(TestCase):
 class Relay(Between):
     @unittest.skipUnless(CURL, "curl is not installed")
     def test_curl_gets_and_puts_files(self):
-        folder = self.folder()
-        content = random.Random(1).randbytes(3000000)
-        path = os.path.join(folder, "file")
-        with open(path, "wb") as file:
-            file.write(content)
-        with http_server(folder) as where, \
-                self.run_example("relay", where) as relay:
-            url = "http://%s/file" % relay.where
-            self.assertEqual(curl(url), content)
-            self.assertEqual(curl("-T", path, url), b"3000000 bytes")
+        with self.curl_through("relay") as relay:
             self.check_counts(relay, "2 clients: 2 completed, 0 failed, 0 cut")
 
     def test_the_end_of_a_request_is_passed_on_before_the_reply(self):
@@ -299,6 +305,11 @@ class Proxy(Between):
     def ask(self, proxy):
         with contextlib.closing(self.connect(proxy)) as client:
             return read_all(client)
+
+    @unittest.skipUnless(CURL, "curl is not installed")
+    def test_curl_gets_and_puts_files(self):
+        with self.curl_through("proxy", "60000") as proxy:
+            self.assertEqual(proxy.stop(), (0,))
 
     def test_clients_take_turns_at_the_upstreams(self):
         with PythonServer(say(b"one")) as one, \
