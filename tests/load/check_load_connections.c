@@ -403,6 +403,70 @@ START_TEST(the_delay_by_this_client_is_a_part_of_each_exchange)
 }
 END_TEST
 
+/* ---- options of the sockets */
+
+static atomic_int options_set[7];
+
+/* Which of the options of the test below is set, to the value that it asks for?
+ */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	static const struct {
+		int level, name, value;
+	} asked[] = {
+		{ SOL_SOCKET, SO_RCVBUF, 30000 },
+		{ SOL_SOCKET, SO_SNDBUF, 40000 },
+		{ IPPROTO_IP, IP_TOS, 46 << 2 },
+		{ IPPROTO_TCP, TCP_MAXSEG, 900 },
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+	};
+	int number = 0;
+
+	if (len == sizeof(number))
+		memcpy(&number, value, sizeof(number));
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
+		if (asked[i].level == level && asked[i].name == name &&
+		    asked[i].value == number)
+			atomic_fetch_add(&options_set[i], 1);
+	if (name == TCP_CONGESTION && level == IPPROTO_TCP)
+		atomic_fetch_add(&options_set[5], strcmp(value, "reno") == 0);
+	if (name == SO_BINDTODEVICE && level == SOL_SOCKET)
+		atomic_fetch_add(&options_set[6], strcmp(value, "lo") == 0);
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
+START_TEST(each_socket_has_the_options_that_are_asked_for)
+{
+	struct plan plan = PLAN(.connections = 5, .count = 50,
+				.socket = { .receive_buffer = 30000,
+					    .send_buffer = 40000,
+					    .mark_dscp = 46,
+					    .segment = 900,
+					    .has_nagle = true,
+					    .congestion = "reno" });
+	struct result r;
+	int nodelay;
+
+	for (int i = 0; i < 7; i++)
+		atomic_store(&options_set[i], 0);
+	r = run_against(&kind, &plan, NULL);
+	expect_clean_result(&r, 50);
+	result_free(&r);
+	for (int i = 0; i < 6; i++)
+		if (i != 4)
+			ck_assert_int_ge(atomic_load(&options_set[i]), 5);
+	/* The sockets of the server have this one, and only they. */
+	nodelay = atomic_load(&options_set[4]);
+	ck_assert_int_eq(nodelay, 5);
+	plan.socket = (struct plan_socket){ .device = "lo" };
+	r = run_against(&kind, &plan, NULL);
+	expect_clean_result(&r, 50);
+	result_free(&r);
+	ck_assert_int_ge(atomic_load(&options_set[6]), 5);
+	ck_assert_int_ge(atomic_load(&options_set[4]), nodelay + 10);
+}
+END_TEST
+
 /* ---- addresses */
 
 START_TEST(sources_take_turns)
@@ -550,6 +614,7 @@ int main(void)
 			 a_unix_backlog_that_is_emptied_takes_everybody,
 			 connecting_takes_as_long_as_the_kernel_says,
 			 the_delay_by_this_client_is_a_part_of_each_exchange,
+			 each_socket_has_the_options_that_are_asked_for,
 			 sources_take_turns,
 			 a_source_that_is_not_ours_is_an_error_of_bind,
 			 of_several_addresses_the_one_that_answers_is_taken,

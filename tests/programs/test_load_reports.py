@@ -678,6 +678,22 @@ class Compare(TestCase):
                                       self.make("new", 9, 5),
                                       "--fail-if-worse").returncode, 1)
 
+    def test_the_drain_and_a_short_second_are_left_out(self):
+        old, new = self.make("old", 1), self.make("new", 1)
+        with open(new) as file:
+            made = json.load(file)
+        last = dict(made["seconds"][-1], answered=0, max_ns=10**10,
+                    p99_ns=10**10)
+        made["seconds"] += [dict(last, length_ns=4 * 10**8),
+                            *[dict(last, drain=True)] * 20]
+        with open(new, "w") as file:
+            json.dump(made, file)
+        answer = self.compare(old, new, "--fail-if-worse")
+        self.assertEqual(answer.returncode, 0, answer)
+        for name in b"rate", b"p99", b"max":
+            self.assertEqual(self.word_of(answer.stdout, name),
+                             b"no difference shown")
+
     def test_the_figures_beside_a_change_are_those_that_changed(self):
         answer = self.compare(self.make("old", 1), self.make("new", 1.5))
         self.assertRegex(answer.stdout,

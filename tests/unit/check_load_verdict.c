@@ -248,6 +248,37 @@ START_TEST(littles_law_shows_connections_that_waited_for_us)
 }
 END_TEST
 
+START_TEST(replies_that_are_not_good_are_told_of)
+{
+	figures_init(&f);
+	f.result.counts.bad = 1;
+	expect(VERDICT_WITH_CARE, "1 of 600000 replies were not good");
+	f.result.counts.bad = 30000;
+	f.result.counts.wrong = 29999;
+	expect(VERDICT_WITH_CARE, "59999 of 600000 replies were not good");
+	f.result.counts.bad = 30000;
+	f.result.counts.wrong = 30000;
+	expect(VERDICT_NOT, "60000 of 600000 replies were not good");
+	result_free(&f.result);
+}
+END_TEST
+
+START_TEST(bytes_that_may_not_be_replies_are_told_of)
+{
+	figures_init(&f);
+	f.plan.expect = EXPECT_FRAMED;
+	f.result.counts.unsure = 1;
+	expect(VERDICT_WITH_CARE, "1 of 600000 replies may be pieces of one");
+	f.plan.expect = EXPECT_FRAMED;
+	f.result.counts.surplus = 5999;
+	expect(VERDICT_WITH_CARE, "5999 times bytes came without a message");
+	f.plan.expect = EXPECT_FRAMED;
+	f.result.counts.surplus = 6000;
+	expect(VERDICT_NOT, "6000 times bytes came without a message");
+	result_free(&f.result);
+}
+END_TEST
+
 START_TEST(the_gravest_reasons_come_first)
 {
 	figures_init(&f);
@@ -358,6 +389,8 @@ int main(void)
 		what_is_less_than_asked_is_incomplete,
 		a_rate_that_was_missed_is_told_of,
 		littles_law_shows_connections_that_waited_for_us,
+		replies_that_are_not_good_are_told_of,
+		bytes_that_may_not_be_replies_are_told_of,
 		the_gravest_reasons_come_first,
 		shapes_of_the_figures_give_hints,
 		delays_of_the_server_are_not_timers_of_tcp,
