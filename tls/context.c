@@ -292,7 +292,6 @@ static int set_alpn_of(SSL_CTX *ssl, struct weir_tls *tls)
 				       (unsigned int)tls->alpn_len) == 0;
 }
 
-/* A ticket of another certificate, or of other clients, is worth nothing. */
 static int add_file(EVP_MD_CTX *md, const char *path)
 {
 	BIO *file = path ? BIO_new_file(path, "rb") : NULL;
@@ -308,20 +307,31 @@ static int add_file(EVP_MD_CTX *md, const char *path)
 	return n < 0 ? 0 : 1;
 }
 
-static int set_session_context(SSL_CTX *ssl, const struct weir_tls_config *c)
+/*
+ * A ticket of other certificates, or of other clients, is worth nothing.  All
+ * sites have one digest: OpenSSL looks at it before it chooses the site.
+ */
+static int add_to_session_context(struct weir_tls *tls, const char *certificate)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	const struct weir_tls_config *c = &tls->config;
+	unsigned char *digest = tls->session_context;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	int ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
-		 add_file(md, c->certificate) && add_file(md, c->ca) &&
+		 EVP_DigestUpdate(md, digest, SESSION_CONTEXT) == 1 &&
+		 add_file(md, certificate) && add_file(md, c->ca) &&
 		 add_file(md, c->crl) &&
 		 EVP_DigestUpdate(md, &c->client, sizeof(c->client)) == 1 &&
-		 EVP_DigestFinal_ex(md, digest, NULL) == 1 &&
-		 SSL_CTX_set_session_id_context(ssl, digest,
-						SSL_MAX_SID_CTX_LENGTH) == 1;
+		 EVP_DigestFinal_ex(md, digest, NULL) == 1;
 
 	EVP_MD_CTX_free(md);
-	return ok;
+	return ok ? 0 : -ENOMEM;
+}
+
+static void set_session_context(struct weir_tls *tls)
+{
+	for (struct tls_site *s = &tls->first; s; s = s->next)
+		(void)SSL_CTX_set_session_id_context(
+			s->ssl, tls->session_context, SESSION_CONTEXT);
 }
 
 /* A client's certificate has to have one of them. */
@@ -360,7 +370,7 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 					  : TLS_server_method());
 	if (site->ssl == NULL || !set_protocol(site->ssl, tls) ||
 	    !set_alpn_of(site->ssl, tls) ||
-	    !set_session_context(site->ssl, &tls->config) ||
+	    add_to_session_context(tls, certificate) < 0 ||
 	    (!is_client && !tls_tickets_use(site->ssl, &tls->tickets)))
 		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
 	if (certificate)
@@ -413,11 +423,13 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 	if (rc == 0)
 		rc = make_site(tls, &tls->first, tls->config.certificate,
 			       tls->config.key, why);
-	if (rc < 0)
+	if (rc < 0) {
 		tls_unref(tls);
-	else
-		*ret = tls;
-	return rc;
+		return rc;
+	}
+	set_session_context(tls);
+	*ret = tls;
+	return 0;
 }
 
 int weir_tls_new(weir_tls **ret, const struct weir_tls_config *config,
@@ -461,6 +473,7 @@ int weir_tls_add(weir_tls *tls, const char *certificate, const char *key,
 	rc = make_site(tls, site, certificate, key, &reason);
 	if (rc == 0) {
 		append_site(tls, site);
+		set_session_context(tls);
 		return 0;
 	}
 	SSL_CTX_free(site->ssl);

@@ -572,11 +572,14 @@ struct wr_layer *tls_make(struct weir_layer *from, const char *name)
 
 /* -------------------------------------------------------------- what it is */
 
+/* The peer may have chosen the bytes. */
 static void copy_text(char *to, size_t cap, const void *text, size_t len)
 {
+	const char *from = text;
+
 	len = wr_min(len, cap - 1);
-	if (len > 0)
-		memcpy(to, text, len);
+	for (size_t i = 0; i < len; i++)
+		to[i] = from[i] >= ' ' && from[i] <= '~' ? from[i] : '?';
 	to[len] = '\0';
 }
 

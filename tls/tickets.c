@@ -20,12 +20,12 @@
 
 _Static_assert(sizeof(struct tls_key) == 80, "a key of a file");
 
-static int64_t now_s(void)
+static int64_t now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec;
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
 static bool make_key_locked(struct tls_tickets *t)
@@ -43,16 +43,16 @@ static bool make_key_locked(struct tls_tickets *t)
 /* False: there are no random bytes. */
 static bool rotate_locked(struct tls_tickets *t)
 {
-	int64_t age = now_s() - t->made_at;
+	int64_t age = now_ms() - t->made_at, lifetime = 1000 * t->lifetime_s;
 
-	if (t->is_from_file || (t->count > 0 && age < t->lifetime_s / 2))
+	if (t->is_from_file || (t->count > 0 && age < lifetime / 2))
 		return true;
 	if (!make_key_locked(t))
 		return false;
-	t->count = t->count > 0 && age < t->lifetime_s ? 2 : 1;
+	t->count = t->count > 0 && age < lifetime ? 2 : 1;
 	if (t->count == 1)
 		OPENSSL_cleanse(&t->keys[1], sizeof(t->keys[1]));
-	t->made_at = now_s();
+	t->made_at = now_ms();
 	return true;
 }
 

@@ -25,10 +25,12 @@ struct tls_tickets {
 		unsigned char name[16], cipher[32], mac[32];
 	} keys[3];	    /* l */
 	size_t count;	    /* l */
-	int64_t made_at;    /* l, in seconds */
+	int64_t made_at;    /* l, in ms */
 	int64_t lifetime_s; /* c */
 	bool is_from_file;  /* c: they are not changed by time */
 };
+
+#define SESSION_CONTEXT 32 /* a SHA-256 */
 
 struct weir_tls {
 	struct weir_layer layer; /* first: what weir_service.layer points to */
@@ -38,6 +40,7 @@ struct weir_tls {
 	struct weir_tls_config config; /* its strings are copies */
 	unsigned char *alpn;	       /* as in the handshake */
 	size_t alpn_len;
+	unsigned char session_context[SESSION_CONTEXT]; /* of all files */
 	struct tls_tickets tickets;
 };
 

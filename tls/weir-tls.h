@@ -175,7 +175,7 @@ WEIR_API int weir_tls_replace(weir_server *s, int listener, weir_tls *tls);
  */
 WEIR_API int weir_conn_start_tls(weir_conn *c, weir_tls *tls, const char *name);
 
-/* weir_conn_tls() */
+/* weir_conn_tls(); a byte that is not printable is written as '?'. */
 struct weir_tls_info {
 	char version[16]; /* "TLSv1.3"; "": the handshake is not over */
 	char cipher[64];  /* "TLS_AES_256_GCM_SHA384" */

@@ -5,21 +5,33 @@
 #define NAME_BYTES 16
 #define KEY_BYTES  80
 
-static struct server *serve_with(const struct weir_tls_config *config)
+static weir_tls *make(const struct weir_tls_config *config)
 {
-	struct weir_service service;
 	char why[256] = "";
 	weir_tls *tls;
-	struct server *s;
 
 	ck_assert_msg(weir_tls_new(&tls, config, why, sizeof(why)) == 0, "%s",
 		      why);
+	return tls;
+}
+
+/* It gives up tls. */
+static struct server *serve_by(weir_tls *tls)
+{
+	struct weir_service service;
+	struct server *s;
+
 	weir_service_init(&service, sizeof(service));
 	service.readable = echo;
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
 	weir_tls_free(tls);
 	return s;
+}
+
+static struct server *serve_with(const struct weir_tls_config *config)
+{
+	return serve_by(make(config));
 }
 
 /* One connection with *session, which it replaces.  True: it was resumed. */
@@ -31,6 +43,7 @@ static bool visit(struct server *s, int version, SSL_SESSION **session)
 
 	SSL_CTX_set_max_proto_version(ctx, version);
 	c = tls_connect(s, ctx);
+	SSL_set_tlsext_host_name(c.ssl, "b.example");
 	if (*session)
 		SSL_set_session(c.ssl, *session);
 	ck_assert_int_eq(tls_shake(&c), 1);
@@ -116,6 +129,32 @@ START_TEST(a_ticket_ends_with_its_lifetime)
 }
 END_TEST
 
+/* Does the ticket of a first visit survive a second one without a ticket? */
+static bool survives_a_visit(struct server *s)
+{
+	SSL_SESSION *first = NULL, *second = NULL;
+	bool resumed;
+
+	ck_assert(!visit(s, TLS1_3_VERSION, &first));
+	ck_assert(!visit(s, TLS1_3_VERSION, &second));
+	resumed = visit(s, TLS1_3_VERSION, &first);
+	SSL_SESSION_free(first);
+	SSL_SESSION_free(second);
+	return resumed;
+}
+
+START_TEST(visits_do_not_change_the_key_of_short_tickets)
+{
+	struct server *s = serve_with(WEIR_TLS(.certificate = tls_file("a.pem"),
+					       .key = tls_file("a.key"),
+					       .ticket_lifetime_s = 1));
+
+	UNTIL(survives_a_visit(s)); /* three visits within half a second */
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
 /* Key n is made of the byte n. */
 static void write_keys(const char *name, const char *keys)
 {
@@ -167,10 +206,55 @@ START_TEST(servers_with_the_same_keys_take_tickets_of_each_other)
 }
 END_TEST
 
+/* Certificate a, and for b.example this one, with the keys "both.keys". */
+static struct server *serve_two(const char *pair)
+{
+	weir_tls *tls = make(WEIR_TLS(.certificate = tls_file("a.pem"),
+				      .key = tls_file("a.key"),
+				      .ticket_keys = tls_file("both.keys")));
+	char certificate[64], key[64];
+
+	(void)snprintf(certificate, sizeof(certificate), "%s.pem", pair);
+	(void)snprintf(key, sizeof(key), "%s.key", pair);
+	ck_assert_int_eq(weir_tls_add(tls, tls_file(certificate), tls_file(key),
+				      NULL, 0),
+			 0);
+	return serve_by(tls);
+}
+
+static void expect_tickets_of_all_certificates(int version)
+{
+	struct server *s[3] = { serve_two("b"), serve_two("b"),
+				serve_two("c") };
+	SSL_SESSION *session = NULL;
+
+	ck_assert(!visit(s[0], version, &session));
+	ck_assert(visit(s[0], version, &session));
+	ck_assert(visit(s[1], version, &session));
+	ck_assert(!visit(s[2], version, &session));
+	SSL_SESSION_free(session);
+	for (int i = 2; i >= 0; i--) {
+		UNTIL(stats(s[i]).ledger.open == 0);
+		(void)server_stop_and_check(s[i]);
+	}
+}
+
+START_TEST(a_ticket_ends_with_any_of_the_certificates)
+{
+	write_keys("both.keys", "BA");
+	tls_make_pair("b", "DNS:b.example", "ca");
+	tls_make_pair("c", "DNS:b.example", "ca");
+	expect_tickets_of_all_certificates(TLS1_2_VERSION);
+	expect_tickets_of_all_certificates(TLS1_3_VERSION);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("tls_tickets",
 			 keys_of_tickets_change_and_the_former_still_opens,
 			 a_ticket_ends_with_its_lifetime,
-			 servers_with_the_same_keys_take_tickets_of_each_other);
+			 visits_do_not_change_the_key_of_short_tickets,
+			 servers_with_the_same_keys_take_tickets_of_each_other,
+			 a_ticket_ends_with_any_of_the_certificates);
 }

@@ -142,6 +142,32 @@ START_TEST(odd_calls_are_refused)
 }
 END_TEST
 
+static int send_sni(weir_conn *c, void *arg)
+{
+	struct weir_tls_info info;
+
+	(void)arg;
+	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+	return weir_conn_write(c, info.sni, sizeof(info.sni)) < 0 ? -EPIPE
+								  : WEIR_CLOSE;
+}
+
+START_TEST(names_of_a_client_have_no_control_bytes)
+{
+	struct server *s = tls_serve(
+		NULL, WEIR_SERVICE(.opened = send_sni, .readable = echo));
+	struct tls_client c = tls_connect(s, NULL);
+	char expected[sizeof(((struct weir_tls_info *)0)->sni)] = "a?[2Jb?c";
+
+	SSL_set_tlsext_host_name(c.ssl, "a\33[2Jb\nc");
+	ck_assert_int_eq(tls_shake(&c), 1);
+	tls_expect(&c, expected, sizeof(expected));
+	tls_expect_end(&c);
+	tls_close(&c);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
 /* -------------------------------------------------------- what is shown */
 
 /* The name that the server's certificate has, for a client that asks so. */
@@ -790,20 +816,20 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("tls_trust",
-			 what_is_wrong_with_a_file_is_told_in_a_line,
-			 odd_calls_are_refused,
-			 a_client_is_shown_the_certificate_that_it_asks_for,
-			 a_listener_takes_another_certificate_while_it_serves,
-			 a_protocol_is_agreed_on_or_the_handshake_fails,
-			 clients_are_who_they_say_or_are_not_served,
-			 another_certificate_verifies_clients_like_the_first,
-			 clients_have_one_of_the_names_or_are_not_served,
-			 a_handler_reads_the_names_of_a_verified_client,
-			 a_client_is_verified_each_time,
-			 a_client_verifies_the_server_and_its_name,
-			 a_server_without_tls_is_told_from_one_that_refuses,
-			 a_name_that_would_match_others_is_refused,
-			 a_server_dials_by_tls, tls_begins_in_mid_connection,
-			 what_is_sent_in_clear_behind_starttls_is_not_obeyed);
+	return RUN_TESTS(
+		"tls_trust", what_is_wrong_with_a_file_is_told_in_a_line,
+		odd_calls_are_refused, names_of_a_client_have_no_control_bytes,
+		a_client_is_shown_the_certificate_that_it_asks_for,
+		a_listener_takes_another_certificate_while_it_serves,
+		a_protocol_is_agreed_on_or_the_handshake_fails,
+		clients_are_who_they_say_or_are_not_served,
+		another_certificate_verifies_clients_like_the_first,
+		clients_have_one_of_the_names_or_are_not_served,
+		a_handler_reads_the_names_of_a_verified_client,
+		a_client_is_verified_each_time,
+		a_client_verifies_the_server_and_its_name,
+		a_server_without_tls_is_told_from_one_that_refuses,
+		a_name_that_would_match_others_is_refused,
+		a_server_dials_by_tls, tls_begins_in_mid_connection,
+		what_is_sent_in_clear_behind_starttls_is_not_obeyed);
 }
