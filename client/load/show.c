@@ -162,6 +162,7 @@ static int show_send(struct show *s, const char *data, size_t len)
 {
 	int64_t until = later(now_ns(), s->plan->timeout_ns);
 	size_t sent = 0;
+	short events;
 
 	print_bytes("sent", data, len, -1);
 	while (sent < len) {
@@ -170,12 +171,16 @@ static int show_send(struct show *s, const char *data, size_t len)
 			       : send(s->fd, data + sent, len - sent,
 				      MSG_NOSIGNAL);
 
-		if (n >= 0)
+		if (n >= 0) {
 			sent += (size_t)n;
-		else if (errno == EAGAIN && !wait_for(s, POLLOUT, until))
-			return show_failed("cannot send", ETIMEDOUT);
-		else if (errno != EAGAIN && errno != EINTR)
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR)
 			return show_lost(s, "cannot send", errno);
+		events =
+			s->tls && secure_wants_input(s->tls) ? POLLIN : POLLOUT;
+		if (!wait_for(s, events, until))
+			return show_failed("cannot send", ETIMEDOUT);
 	}
 	return CLI_DONE;
 }

@@ -315,6 +315,9 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 
 	if (has_events && c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
 		conn_writable(e, c, now_ns());
+	/* The next connection may have its place now. */
+	has_events = has_events && c->state != CONN_CONNECTING &&
+		     c->state != CONN_HANDSHAKE;
 	if (has_events && c->fd >= 0 && events & (EPOLLIN | ends) &&
 	    !c->is_paused)
 		conn_receive(e, c, events & ends);

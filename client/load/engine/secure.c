@@ -220,6 +220,11 @@ ssize_t secure_send(struct ssl_st *ssl, const void *data, size_t len)
 	return -1;
 }
 
+bool secure_wants_input(const struct ssl_st *ssl)
+{
+	return SSL_want_read(ssl);
+}
+
 bool secure_has_rest(const struct ssl_st *ssl)
 {
 	return SSL_has_pending(ssl);
@@ -305,6 +310,12 @@ ssize_t secure_send(struct ssl_st *ssl, const void *data, size_t len)
 {
 	(void)ssl, (void)data, (void)len;
 	return -1;
+}
+
+bool secure_wants_input(const struct ssl_st *ssl)
+{
+	(void)ssl;
+	return false;
 }
 
 bool secure_has_rest(const struct ssl_st *ssl)

@@ -43,6 +43,9 @@ int secure_handshake(struct ssl_st *ssl);
 ssize_t secure_receive(struct ssl_st *ssl, void *buf, size_t cap);
 ssize_t secure_send(struct ssl_st *ssl, const void *data, size_t len);
 
+/* After EAGAIN, also of secure_send(): does OpenSSL wait for input? */
+bool secure_wants_input(const struct ssl_st *ssl);
+
 /* Has more input, of which epoll says nothing, been read from the socket? */
 bool secure_has_rest(const struct ssl_st *ssl);
 
