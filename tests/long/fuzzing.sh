@@ -9,7 +9,7 @@
 #
 # The sources are compiled again: libFuzzer needs clang and instrumented code.
 
-top=$(cd "${srcdir:-.}" && pwd) || exit 99
+top=$(cd "$(dirname "$0")/../.." && pwd) || exit 99
 seconds=${FUZZ_SECONDS:-60}
 work=$PWD/fuzzing
 cc=
@@ -38,7 +38,7 @@ checks=address,undefined,float-cast-overflow
 flags="-std=gnu11 -pthread -g -O1 -fno-omit-frame-pointer
 	-fsanitize=fuzzer-no-link,$checks -fno-sanitize-recover=all
 	-D_GNU_SOURCE -DWR_FAULTS -DPACKAGE_VERSION=\"0\" ${have-} $cflags
-	-I$top/lib -iquote $top/client/load/report"
+	-I$top/lib -iquote $top/client/load/report -iquote $top/tls"
 
 # object FILE: what it is compiled to.
 object()
