@@ -12,8 +12,8 @@ import subprocess
 import threading
 import time
 
-from weirtest import (DEADLINE, PythonServer, Terminal, TestCase, main, program,
-                      read_all, reset, run, until)
+from weirtest import (DEADLINE, PythonServer, Terminal, TestCase, in_time, main,
+                      program, read_all, reset, run, until)
 
 REQUEST = b"Client connected"
 THANKS = b"Thank you for connecting"
@@ -204,8 +204,8 @@ class WholeFiles(Fetching):
                 time.sleep(0.25)
                 sock.sendall(byte)
         with PythonServer(slow) as server:
-            # Whoever is slow on top of that, as a loaded machine, may be.
-            self.check_done(self.fetch(server.address, "-t", "1300ms"), 6)
+            in_time(lambda: self.check_done(
+                self.fetch(server.address, "-t", "1300ms"), 6))
 
 
 class NothingIsOverwritten(Fetching):

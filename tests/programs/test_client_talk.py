@@ -389,11 +389,14 @@ class Failures(TestCase):
                 time.sleep(0.2)
                 sock.sendall(b"yes")
             read_all(sock)
-        with PythonServer(slow) as server:
-            result = talk(server.address, b"x\n" * 5, "--no-banner", "-t",
-                          "%dms" % (DEADLINE * 30))
-        self.check_failure(result, "no reply")
-        self.assertEqual(result.stdout, b"yes\n" * 4)
+
+        def dialogue():
+            with PythonServer(slow) as server:
+                result = talk(server.address, b"x\n" * 5, "--no-banner", "-t",
+                              "%dms" % (DEADLINE * 30))
+            self.check_failure(result, "no reply")
+            self.assertEqual(result.stdout, b"yes\n" * 4)
+        in_time(dialogue)
 
     def test_the_server_ends_instead_of_a_banner(self):
         with PythonServer(lambda sock: None) as server:

@@ -15,9 +15,9 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, DocumentsClient, Server,
-                      TestCase, connect, free_port, full_pipe, is_in_main,
-                      is_listening, main, read_all, read_exactly, reset, run,
-                      stuff, until)
+                      TestCase, connect, free_port, full_pipe, in_time,
+                      is_in_main, is_listening, main, read_all, read_exactly,
+                      reset, run, stuff, until)
 
 
 def usage(*args, **kwargs):
@@ -171,7 +171,8 @@ class BadUsage(TestCase):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             where = "127.0.0.1:%d" % taken.getsockname()[1]
             self.check_usage(usage("reply@" + where), "weir-server",
-                             "reply@" + where, "in use")
+                             "reply@" + where,
+                             "in use, or was a minute ago")
             # Also when it is not the first.
             self.check_usage(usage("echo@127.0.0.1:0", "reply@" + where),
                              "weir-server", "reply@" + where, "in use")
@@ -707,13 +708,15 @@ class Limits(TestCase):
         return status
 
     def test_a_silent_client_is_timed_out(self):
-        with Server("--idle-timeout", "200ms") as server:
-            silent, once = server.connect(), server.connect()
-            once.sendall(b"hello")
-            for client in (silent, once):
-                self.assertTrue(read_all(client).startswith(BANNER))
-                client.close()
-            self.assertEqual(self.stop(server, accepted=2, timed_out=2), 0)
+        def both():
+            with Server("--idle-timeout", "200ms") as server:
+                silent, once = server.connect(), server.connect()
+                once.sendall(b"hello")
+                for client in (silent, once):
+                    self.assertTrue(read_all(client).startswith(BANNER))
+                    client.close()
+                self.assertEqual(self.stop(server, accepted=2, timed_out=2), 0)
+        in_time(both)
 
     def test_a_lifetime_ends_a_busy_client(self):
         with Server("--lifetime", "300ms", "echo@127.0.0.1:0") as server:

@@ -14,8 +14,7 @@ import select
 import threading
 
 from weirtest import (DEADLINE, Server, TestCase, connect,
-                      connect_soon, main, read_all, reset,
-                      run, until)
+                      connect_soon, in_time, main, read_all, reset, run, until)
 
 
 class Losses(TestCase):
@@ -103,15 +102,18 @@ class Connections(TestCase):
                 self.ends(server, name, b"the client has (closed|reset)")
             self.assertEqual(server.stop()[0], 0)
 
+    def check_idle_end(self, server):
+        with server.connect() as sock:
+            name = self.name(sock)
+            sock.sendall(b"hello")
+            self.assertEqual(sock.recv(5), b"hello")
+            end = self.ends(server, name,
+                            b"the client said no more, idle timeout$")
+            self.assertEqual(end.groups(), (b"5", b"5"))
+
     def test_why_it_ended(self):
         with Server("echo@127.0.0.1:0", "-i", "300ms") as server:
-            with server.connect() as sock:
-                name = self.name(sock)
-                sock.sendall(b"hello")
-                self.assertEqual(sock.recv(5), b"hello")
-                end = self.ends(server, name, b"the client said no more, "
-                                b"idle timeout$")
-                self.assertEqual(end.groups(), (b"5", b"5"))
+            in_time(lambda: self.check_idle_end(server))
             with server.connect() as sock:
                 self.ends(server, self.name(sock),
                           b"the client said nothing, idle timeout$")
@@ -367,12 +369,15 @@ class AccessLog(TestCase):
             server.logs(rb"^time=.* end=lost\n")
             server.stop()
             self.assertEqual(len(self.access_lines(server)), 1)
-        with Server(*errors, "-i", "300ms") as server:
-            with server.connect() as sock:
-                self.ask(sock)
-                server.logs(rb"^time=.* end=idle_timeout\n")
-            server.stop()
-            self.assertEqual(len(self.access_lines(server)), 1)
+
+        def falls_silent():
+            with Server(*errors, "-i", "300ms") as server:
+                with server.connect() as sock:
+                    self.ask(sock)
+                    server.logs(rb"^time=.* end=idle_timeout\n")
+                server.stop()
+                self.assertEqual(len(self.access_lines(server)), 1)
+        in_time(falls_silent)
 
     def test_off_writes_none(self):
         with Server("echo@127.0.0.1:0", "--access-log", "off") as server:
