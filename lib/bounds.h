@@ -108,6 +108,8 @@
  * or take one sendfile(2), unless WR_TURN_NS ends it before.
  */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
+/* What a relay receives at once: more than most peers send at once. */
+#define WR_RELAY_ROOM ((size_t)64 << 10)
 /* Period for events that cannot wake a waiting session. */
 #define WR_SESSION_LOOK_MS 10
 

@@ -160,6 +160,7 @@ struct wr_call {
 	bool was_interrupted; /* inside a message: the next wait tells */
 	bool wait_failed;     /* the last wait, and it was not parked since */
 	bool other_came;      /* WR_EV_OTHER, in the last wait */
+	bool other_hung_up;   /* WR_EV_OTHER_HUP, in any wait */
 };
 
 struct wr_linger {

@@ -38,7 +38,8 @@ static int prepare(const struct wait *w, const struct weir_poll *p)
 
 	if (c->table)
 		return 0;
-	if (waits_for(p, WEIR_POLL_INPUT) && wr_buffer_len(&c->in.buf) == 0)
+	if (c->in.buf.mem && waits_for(p, WEIR_POLL_INPUT) &&
+	    wr_buffer_len(&c->in.buf) == 0)
 		wr_buffer_release(&c->in.buf);
 	return w->session ? wr_conn_watch(c, w->session) : 0;
 }
@@ -231,7 +232,10 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 		      : wait_until(&w, wr_deadline_at(wr_now_ns(), timeout_ms));
 }
 
-/* Only a deadline needs a look: input that came in time is given first. */
+/*
+ * Only a deadline needs a look: input that came in time is given first.  The
+ * session's clock is that of its last resume.
+ */
 int wr_conn_wait_edge(struct weir_poll *list, int count)
 {
 	struct weir_conn *session = wr_conn_session();
@@ -243,7 +247,7 @@ int wr_conn_wait_edge(struct weir_poll *list, int count)
 	while (rc == 0) {
 		if (atomic_load(&session->is_cut))
 			return -ECANCELED;
-		rc = plan(&w, wr_now_ns(), WR_NEVER_AT);
+		rc = plan(&w, session->ctx->now, WR_NEVER_AT);
 		if (rc == 0)
 			rc = sleep_once(&w);
 		if (rc < 0)

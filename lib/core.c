@@ -230,4 +230,5 @@ void wr_context_fini(struct wr_context *ctx)
 	wr_sys_free(ctx->spare_chunk);
 	ctx->spare_chunk = NULL;
 	wr_buffer_release(&ctx->spare_in);
+	wr_buffer_release(&ctx->spare_relay);
 }

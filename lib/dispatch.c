@@ -1368,7 +1368,8 @@ static enum step go_on_connecting(struct weir_conn *c)
 		return end_attempt(c, WEIR_END_CUT);
 	if (take_event(c, WR_EV_CLOSE))
 		return end_attempt(c, WEIR_END_CLOSED);
-	c->events &= ~(uint32_t)(WR_EV_OTHER | WR_EV_DEADLINE);
+	c->events &=
+		~(uint32_t)(WR_EV_OTHER | WR_EV_OTHER_HUP | WR_EV_DEADLINE);
 	c->ctx->now = wr_now_ns();
 	rc = wr_dialled_connect(c);
 	if (rc == -EINPROGRESS) {

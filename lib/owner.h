@@ -5,7 +5,7 @@
  *
  *	bits 63..32  generation of the slot; events for another are stale
  *	bit  31      WR_OWNED: a thread owns the connection
- *	bits 10..0   WR_EV_...: pending; none while the word is free
+ *	bits 11..0   WR_EV_...: pending; none while the word is free
  *
  * "One runs, none is lost": the thread that sets WR_OWNED on a word where it
  * was clear becomes the owner.  The owner releases by replacing exactly "owned,
@@ -28,18 +28,19 @@
 #include "base.h"
 
 enum {
-	WR_EV_IN = 1 << 0,	 /* input */
-	WR_EV_OUT = 1 << 1,	 /* room for output, or new output */
-	WR_EV_HUP = 1 << 2,	 /* end of input, error or urgent data */
-	WR_EV_WAKE = 1 << 3,	 /* weir_ref_wake() */
-	WR_EV_CLOSE = 1 << 4,	 /* weir_ref_close() */
-	WR_EV_CANCEL = 1 << 5,	 /* weir_ref_cancel(), or a stop's deadline */
-	WR_EV_DRAIN = 1 << 6,	 /* the server stops */
-	WR_EV_DEADLINE = 1 << 7, /* deadline check */
-	WR_EV_TIMER = 1 << 8,	 /* not in the word: for the owner alone */
-	WR_EV_ROOM = 1 << 9,	 /* weir_ref_want_room() */
-	WR_EV_OTHER = 1 << 10,	 /* of what it waits for besides its peer */
-	WR_EV_ALL = 0x6ff
+	WR_EV_IN = 1 << 0,	   /* input */
+	WR_EV_OUT = 1 << 1,	   /* room for output, or new output */
+	WR_EV_HUP = 1 << 2,	   /* end of input, error or urgent data */
+	WR_EV_WAKE = 1 << 3,	   /* weir_ref_wake() */
+	WR_EV_CLOSE = 1 << 4,	   /* weir_ref_close() */
+	WR_EV_CANCEL = 1 << 5,	   /* weir_ref_cancel(), or a stop's deadline */
+	WR_EV_DRAIN = 1 << 6,	   /* the server stops */
+	WR_EV_DEADLINE = 1 << 7,   /* deadline check */
+	WR_EV_TIMER = 1 << 8,	   /* not in the word: for the owner alone */
+	WR_EV_ROOM = 1 << 9,	   /* weir_ref_want_room() */
+	WR_EV_OTHER = 1 << 10,	   /* of what it waits for besides its peer */
+	WR_EV_OTHER_HUP = 1 << 11, /* with OTHER: as HUP, of a socket */
+	WR_EV_ALL = 0xeff
 };
 
 #define WR_OWNED (UINT64_C(1) << 31)

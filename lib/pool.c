@@ -35,11 +35,19 @@ _Static_assert((int)WR_EV_IN == WR_POLL_IN && (int)WR_EV_OUT == WR_POLL_OUT &&
 		       (int)WR_EV_HUP == WR_POLL_HUP,
 	       "what the poller reports is what the connection is told");
 
+static uint32_t events_of(const struct wr_event *ev)
+{
+	if (!(ev->key & WR_KEY_OTHER))
+		return ev->what;
+	return ev->what & WR_POLL_HUP ? WR_EV_OTHER | WR_EV_OTHER_HUP
+				      : WR_EV_OTHER;
+}
+
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
 	uint32_t generation = (uint32_t)(ev->key >> 32) % WR_GENERATIONS;
-	uint32_t events = (ev->key & WR_KEY_OTHER) ? WR_EV_OTHER : ev->what;
+	uint32_t events = events_of(ev);
 
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);

@@ -2,7 +2,7 @@
 /*
  * Bytes between two connections, both ways, in a session or in a thread.
  *
- * What one peer sends is received into the worker's spare buffer and sent to
+ * What one peer sends is received into a buffer of the worker and sent to
  * the other one at once.  What its socket does not take stays in its outbox,
  * and nothing more is received for it until half of outbox_mark is free.  The
  * two directions do not delay each other: no call for one of them waits.
@@ -39,26 +39,52 @@ static int output_error(struct weir_conn *c)
 	return wr_conn_output_has_failed(c) ? wr_conn_flush(c) : 0;
 }
 
+/* The poller tells its session of what comes. */
+static bool has_stack(const struct relay *r)
+{
+	return r->session && r->session->coro;
+}
+
+/*
+ * An end follows a short read unseen, so after WR_EV_OTHER_HUP, and at first,
+ * when nothing is known of what came before, a connection is received from
+ * until -EAGAIN.  What comes after that is reported.
+ */
+static void receive_all(const struct relay *r, struct weir_conn *c)
+{
+	wr_conn_input_came(c);
+	if (c->table == NULL && has_stack(r))
+		c->in.has_exceptions = true;
+}
+
+static void all_received(const struct relay *r, struct weir_conn *c)
+{
+	if (c->table == NULL && has_stack(r))
+		c->in.has_exceptions = false;
+}
+
 /* One piece, up to a buffer.  1; 0: nothing is there, or the end; -errno. */
 static int move_piece(struct relay *r, struct way *w)
 {
 	struct wr_context *ctx = r->session ? r->session->ctx : w->from->ctx;
-	struct wr_buffer *own = &w->from->in.buf, *spare = &ctx->spare_in;
+	struct wr_buffer *own = &w->from->in.buf, *spare = &ctx->spare_relay;
 	size_t buffered = wr_buffer_len(own);
 	const void *data = wr_buffer_data(own);
 	ssize_t n = (ssize_t)buffered;
 	int rc = 0;
 
 	if (buffered == 0) {
-		rc = wr_buffer_reserve(spare, WR_CHUNK_ROOM, WR_CHUNK_ROOM);
+		rc = wr_buffer_reserve(spare, WR_RELAY_ROOM, WR_RELAY_ROOM);
 		if (rc < 0)
 			return rc;
 		data = wr_buffer_tail(spare);
 		n = wr_conn_receive(w->from, wr_buffer_tail(spare),
 				    wr_buffer_room(spare));
 	}
-	if (n == -EAGAIN)
+	if (n == -EAGAIN) {
+		all_received(r, w->from);
 		return 0;
+	}
 	if (n == 0)
 		n = output_error(w->from);
 	if (n < 0) {
@@ -81,11 +107,20 @@ static int move_piece(struct relay *r, struct way *w)
 	return rc < 0 ? rc : 1;
 }
 
+/*
+ * Another thread may have sent to the session's connection in vain.  To others
+ * the relay alone sends, and sees the error itself.
+ */
+static bool needs_flush(struct weir_conn *c)
+{
+	return c->table || c->layered || wr_conn_has_output(c);
+}
+
 /* Up to a turn, so that the other way gets its own. */
 static int move_turn(struct relay *r, struct way *w)
 {
 	uint64_t end = *w->bytes + WR_TURN_BYTES;
-	int rc = wr_conn_flush(w->to);
+	int rc = needs_flush(w->to) ? wr_conn_flush(w->to) : 0;
 
 	if (rc < 0)
 		wr_conn_cut_short(w->from);
@@ -95,12 +130,6 @@ static int move_turn(struct relay *r, struct way *w)
 	       wr_conn_has_room(w->to))
 		rc = move_piece(r, w);
 	return rc < 0 ? rc : 0;
-}
-
-/* The poller tells its session of what comes. */
-static bool has_stack(const struct relay *r)
-{
-	return r->session && r->session->coro;
 }
 
 /* Files are sent in turns of their own. */
@@ -137,9 +166,10 @@ static int events_of(const struct way *input, const struct way *output)
 	return events;
 }
 
+/* The session was resumed a turn ago at most. */
 static int wait_for_edge(struct relay *r, struct weir_poll *list, int count)
 {
-	int64_t now = wr_now_ns();
+	int64_t now = r->session->ctx->now;
 
 	for (int i = 0; i < 2 && r->has_moved; i++) {
 		r->ways[i].from->ctx->now = now;
@@ -152,13 +182,19 @@ static int wait_for_edge(struct relay *r, struct weir_poll *list, int count)
 /* The poller has told of one of these. */
 static void input_came(struct relay *r)
 {
+	bool has_hung_up = r->session->call.other_hung_up;
+
+	r->session->call.other_hung_up = false;
 	for (int i = 0; i < 2; i++) {
 		struct weir_conn *c = r->ways[i].from;
 
 		if (c->table)
 			continue;
 		c->ctx->now = r->session->ctx->now;
-		wr_conn_input_came(c);
+		if (has_hung_up)
+			receive_all(r, c);
+		else
+			wr_conn_input_came(c);
 	}
 }
 
@@ -201,18 +237,6 @@ static int run(struct relay *r)
 	return rc;
 }
 
-/*
- * Nothing is known of what came before.  The poller does not tell a session
- * whether it reports an end, which may follow a short read, of a connection
- * besides its own: it is received from until -EAGAIN.
- */
-static void receive_all(const struct relay *r, struct weir_conn *c)
-{
-	wr_conn_input_came(c);
-	if (c->table == NULL && has_stack(r))
-		c->in.has_exceptions = true;
-}
-
 /* Silence of one peer is no reason to end while the other one sends. */
 static void set_timeouts(struct weir_conn *c, int idle_ms)
 {
@@ -243,6 +267,8 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 		return -EINVAL;
 	idle_ms = relay->idle_ms ? relay->idle_ms
 				 : wr_conn_timeout(a, WR_TMO_IDLE);
+	if (r.session)
+		r.session->ctx->now = wr_now_ns();
 	set_timeouts(a, idle_ms);
 	set_timeouts(b, idle_ms);
 	receive_all(&r, a);

@@ -164,6 +164,7 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 	has_come = sent < 0 ? o->events != 0
 			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
 	c->call.other_came = take_events(c, WR_EV_OTHER);
+	c->call.other_hung_up |= take_events(c, WR_EV_OTHER_HUP);
 	has_come |= take_events(c, o->events) || c->call.other_came;
 	(void)take_events(c, WR_EV_DEADLINE);
 	*rc = wr_conn_check_other(c, o);

@@ -94,23 +94,33 @@ START_TEST(the_end_of_each_input_is_passed_on)
 }
 END_TEST
 
-static int answer_and_close(weir_conn *c, void *arg)
+static int echo_up_to_the_last(weir_conn *c, void *arg)
 {
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
 	(void)arg;
-	return weir_conn_write(c, "answer", 6) < 0 ? WEIR_AGAIN : WEIR_CLOSE;
+	if (n > 0 && weir_conn_write(c, line, (size_t)n) == 0 &&
+	    strcmp(line, "last\n") == 0)
+		return WEIR_CLOSE;
+	return n > 0 ? WEIR_AGAIN : (int)n;
 }
 
 /* One worker: the relay runs after the upstream has ended its output. */
 START_TEST(an_end_that_comes_with_the_last_bytes_is_passed_on)
 {
-	struct plan *p =
-		plan_new(1, 0, WEIR_SERVICE(.readable = answer_and_close));
-	struct client *c = client_open_at(p->where);
+	for (int before = 0; before < 3; before++) {
+		struct plan *p = plan_new(
+			1, 0, WEIR_SERVICE(.readable = echo_up_to_the_last));
+		struct client *c = client_open_at(p->where);
 
-	client_send(c, "x");
-	client_expect_last(c, "answer");
-	server_stop_and_check(p->server);
-	free(p); /* the stop may end the relay first */
+		for (int i = 0; i < before; i++)
+			client_expect_echo(c, "hello\n");
+		client_send(c, "last\n");
+		client_expect_last(c, "last\n");
+		server_stop_and_check(p->server);
+		free(p); /* the stop may end the relay first */
+	}
 }
 END_TEST
 
