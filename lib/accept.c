@@ -158,8 +158,9 @@ static bool is_server_full(const struct wr_accept *a,
 }
 
 /*
- * overload: WEIR_HOLD or WEIR_REFUSE, which may change at any time.  Nobody is
- * refused for a place that is about to become free.
+ * The client waits in the backlog.  overload is an argument because another
+ * thread may change the configuration between two looks.  Under WEIR_REFUSE a
+ * client waits only for a place that an idle connection is about to leave.
  */
 static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
 		  int overload)
@@ -383,8 +384,8 @@ static struct weir_conn *make_conn(struct wr_accept *a,
 /*
  * "A silent client needs no worker": while a worker polls and no connection
  * waits for one, a client that has sent nothing is parked as a worker would
- * park it.  Its first byte wakes the worker that polls.  A worker would turn
- * away a proxy that is not trusted.
+ * park it.  Its first byte wakes the worker that polls.  A proxy goes to a
+ * worker, which turns it away unless it is trusted.
  */
 static bool may_park(const struct wr_accept *a, const struct weir_conn *c)
 {
@@ -672,41 +673,47 @@ static bool on_accept_error(struct wr_accept *a, struct wr_endpoint *endpoint,
 	}
 }
 
+/* No client waits. */
+static void on_empty_backlog(struct wr_accept *a, struct wr_endpoint *endpoint)
+{
+	endpoint->may_have_more = endpoint->is_due = false;
+	endpoint->fence.owed = 0;
+	if (endpoint->listener.is_shut)
+		wr_accept_close_listener(a, endpoint);
+	arm(a, endpoint);
+}
+
 void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 {
 	struct newcomer new = { .fd = -1 };
 	int failures = 0;
 
 	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
-		int fd, overload = a->core->config.overload;
+		int overload = a->core->config.overload, rc;
 
 		if (holds(a, endpoint, overload))
 			return; /* wr_accept_adjust() then disarms it */
-		fd = wr_table_prepare(a->core->table, FREE_SLOTS);
-		if (fd < 0) {
-			pause_accepting(a, endpoint, fd);
+		rc = wr_table_prepare(a->core->table, FREE_SLOTS);
+		if (rc < 0) {
+			pause_accepting(a, endpoint, rc);
 			return;
 		}
-		fd = accept_newcomer(endpoint, &new);
-		if (fd == -EAGAIN) {
-			endpoint->may_have_more = endpoint->is_due = false;
-			endpoint->fence.owed = 0;
-			if (endpoint->listener.is_shut)
-				wr_accept_close_listener(a, endpoint);
-			arm(a, endpoint);
+		rc = accept_newcomer(endpoint, &new);
+		if (rc == -EAGAIN) {
+			on_empty_backlog(a, endpoint);
 			return;
 		}
-		if (fd >= 0) {
+		if (rc >= 0) {
 			a->pause_ns = 0;
 			a->latest = endpoint;
 			if (is_admitted(a, endpoint, &new))
 				admit(a, endpoint, overload, &new);
 			continue;
 		}
-		if (!on_accept_error(a, endpoint, fd))
+		if (!on_accept_error(a, endpoint, rc))
 			return;
 		if (++failures == WR_ACCEPT_BUDGET)
-			pause_accepting(a, endpoint, fd);
+			pause_accepting(a, endpoint, rc);
 	}
 }
 

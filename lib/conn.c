@@ -399,9 +399,9 @@ static void run_drop(struct weir_conn *c)
 }
 
 /*
- * "Shared data outlives references": it is dropped by the thread that finds no
- * reference left when the handler is through, or the handler through when it
- * gives up the last reference.  Then nobody can make another one.
+ * "Shared data lives as long as references": the last of the handler and the
+ * references drops it.  WR_REFS_HANDLER is set until the handler's last call
+ * has ended; only the handler and holders of references can make another one.
  */
 void wr_conn_drop_data(struct weir_conn *c)
 {

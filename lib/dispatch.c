@@ -146,6 +146,13 @@ static void log_output_error(struct weir_conn *c, int rc)
 		log_failure(c, "cannot send: ", rc);
 }
 
+static int end_of_failed_output(const struct weir_conn *c, int rc)
+{
+	if (rc == -ECANCELED)
+		return WEIR_END_CUT;
+	return c->out.file_error ? WEIR_END_ERROR : WEIR_END_LOST;
+}
+
 static bool is_closed_well(const struct weir_conn *c)
 {
 	return c->cause == WEIR_END_CLOSED || c->cause == WEIR_END_PEER ||
@@ -167,9 +174,9 @@ static enum step go_on_closing(struct weir_conn *c)
 		/* the handler's error is logged already */
 		if (c->out.file_error || c->cause != WEIR_END_ERROR)
 			log_output_error(c, rc);
-		return end_now(c, !is_closed_well(c)  ? c->cause
-				  : c->out.file_error ? WEIR_END_ERROR
-						      : WEIR_END_LOST);
+		return end_now(c, is_closed_well(c)
+					  ? end_of_failed_output(c, rc)
+					  : c->cause);
 	}
 	if (rc == WR_FLUSH_YIELDED)
 		return STEP_AGAIN;
@@ -533,8 +540,8 @@ static enum step resume_session(struct weir_conn *c, int rc)
 }
 
 /*
- * No stack: without its first call an accepted connection can still be refused,
- * and a deadline ends it without a last one.
+ * An accepted connection whose handler was not called yet is refused.  At a
+ * deadline the connection ends without its last callback.
  */
 static enum step go_without_stack(struct weir_conn *c, bool is_first, int rc)
 {
@@ -568,8 +575,9 @@ static enum step begin_session(struct weir_conn *c, int why, bool was_off)
 }
 
 /*
- * The result of a wait; but a session that waits again at once after an error,
- * and gets another one, goes behind the others.
+ * Resume the session with the result of its wait.  A session that ignores
+ * errors must not run without end: after a second failure without a park in
+ * between it goes behind the others first.
  */
 static enum step end_session_wait(struct weir_conn *c, int rc)
 {
@@ -602,9 +610,9 @@ static enum step run_callback(struct weir_conn *c, int why, weir_handler *fn)
 }
 
 /*
- * A call for another reason than input; its verdict turns input on or off.  A
- * pause goes on while the handler takes no input.  A timer does not restart the
- * idle time.
+ * A call for another reason than input.  Its verdict says whether the handler
+ * is called for input from now on.  If a pause goes on, its deadline does, too.
+ * A call by a timer does not restart the idle time.
  */
 static enum step call_aside(struct weir_conn *c, int why)
 {
@@ -630,8 +638,9 @@ static enum step call_aside(struct weir_conn *c, int why)
 /* ---------------------------------------------------------------- deadlines */
 
 /*
- * A verdict that waits for input keeps the connection, though no input may
- * come; but a session is called once.
+ * A handler that knows the end of the input and waits for more means WEIR_KEEP.
+ * A session that had turned its input off has returned: a call for input would
+ * be a second one.
  */
 static int keep_expired(struct weir_conn *c, int verdict, bool was_off)
 {
@@ -673,8 +682,8 @@ static enum step call_expired(struct weir_conn *c, int end)
 		was_off);
 }
 
-/* A peer that takes no output gets no last word. */
-static bool is_heard(const struct weir_conn *c, int end)
+/* A peer that takes no output cannot read it. */
+static bool gets_last_word(const struct weir_conn *c, int end)
 {
 	const struct weir_service *sv = &c->service->set;
 
@@ -687,7 +696,7 @@ static enum step expire(struct weir_conn *c)
 {
 	int end = wr_conn_due_end(c);
 
-	if (is_heard(c, end))
+	if (gets_last_word(c, end))
 		return call_expired(c, end);
 	log_deadline(c, end);
 	if (c->end != WR_END_OPEN || wr_conn_has_output(c) ||
@@ -705,8 +714,7 @@ static bool note_timer(struct weir_conn *c)
 	return has_passed;
 }
 
-/* ------------------------------------------------------- before any callback
- */
+/* ------------------------------------------------------ before a callback */
 
 static enum step turn_away(struct weir_conn *c, int outcome, const char *why)
 {
@@ -747,9 +755,9 @@ static enum step end_without_header(struct weir_conn *c, int rc,
  * the process that has connected.
  */
 static bool is_client_known(const struct weir_conn *c,
-			    const struct wr_client *l)
+			    const struct wr_client *client)
 {
-	return c->proxy && !(c->is_tcp && l->peer->sa_family == AF_UNIX);
+	return c->proxy && !(c->is_tcp && client->peer->sa_family == AF_UNIX);
 }
 
 static enum step judge_client(struct weir_conn *c)
@@ -806,7 +814,7 @@ static enum step go_on_without_header(struct weir_conn *c)
  * that a handler makes for itself, by waking itself or by writing whenever
  * there is room: that may never end.
  */
-static bool is_drain_reminded(const struct weir_conn *c)
+static bool should_check_drain(const struct weir_conn *c)
 {
 	if (c->call.woken_again || c->events & WR_EV_ROOM ||
 	    c->call.input == WR_INPUT_BACKPRESSURE)
@@ -820,7 +828,7 @@ static int drain_is_due(struct weir_conn *c)
 {
 	int rc;
 
-	if (!is_drain_reminded(c))
+	if (!should_check_drain(c))
 		return 0;
 	c->events &= ~(uint32_t)WR_EV_DRAIN;
 	if (wr_conn_is_congested(c))
@@ -863,12 +871,10 @@ static enum step flush_output(struct weir_conn *c)
 		return rc == WR_FLUSH_YIELDED ? STEP_AGAIN : STEP_PARK;
 	(void)note_error(c, rc);
 	log_output_error(c, rc);
-	return end_now(c, rc == -ECANCELED    ? WEIR_END_CUT
-			  : c->out.file_error ? WEIR_END_ERROR
-					      : WEIR_END_LOST);
+	return end_now(c, end_of_failed_output(c, rc));
 }
 
-/* STEP_PARK or STEP_AGAIN: what to do when nothing is left but output. */
+/* STEP_GONE, or the step to take if nothing but output is left. */
 static WR_INLINE enum step push_output(struct weir_conn *c)
 {
 	return take_event(c, WR_EV_OUT) || wr_conn_has_output(c)
@@ -920,7 +926,7 @@ static bool is_due(const struct weir_conn *c, uint32_t event)
 	return event == WR_EV_ROOM ? is_room_due(c) : c->events & event;
 }
 
-/* Of the reasons that are due, the next after that of the last call. */
+/* In rotation: the first reason that is due after that of the last call. */
 static const struct turn *next_turn(const struct weir_conn *c)
 {
 	size_t last = TURNS - 1;
@@ -1016,7 +1022,7 @@ static int shake_hands(struct weir_conn *c)
 	return rc;
 }
 
-/* The peer reads why: no reset may destroy it. */
+/* The layer may have sent the reason, which no reset may destroy. */
 static enum step fail_handshake(struct weir_conn *c, int rc)
 {
 	if (note_error(c, rc) == -ECANCELED || atomic_load(&c->is_cut))
@@ -1356,8 +1362,8 @@ static enum step end_attempt(struct weir_conn *c, int end)
 }
 
 /*
- * Wakes and the drain are for the connection that there will be.  A deadline
- * is one of the attempts.
+ * Wakes and the drain wait for the connection to be made.  A deadline is that
+ * of an attempt.
  */
 static enum step go_on_connecting(struct weir_conn *c)
 {
