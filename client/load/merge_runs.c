@@ -408,6 +408,7 @@ static void add_self(struct self *s, const json_t *file)
 	s->switches += number(file, "metrics", "switches");
 	s->late_ours += number(file, "metrics", "late-ours");
 	s->late_server += number(file, "metrics", "late-server");
+	s->handshake_lag += whole(file, "self", "handshake_lag_ns");
 	s->histogram_bytes += (size_t)number(file, "self", "histogram_bytes");
 	keep_most(&s->longest_stall, whole(file, "metrics", "stall"));
 	keep_most(&s->late_ours_max, whole(file, "self", "late_ours_max_ns"));

@@ -124,7 +124,8 @@ class Runs(LoadCase):
         self.assertEqual(result["plan"]["tls"], {
             "name": "127.0.0.1", "insecure": False, "certificate": False,
             "alpn": None, "full_handshakes": False})
-        self.assertRegex(self.report, r"\nhandshakes +8 full\n")
+        self.assertRegex(self.report, r"\nhandshakes +8 full(   waited for this"
+                         r" client up to \d+% of the time)?\n")
 
     def test_messages_of_many_records_arrive_whole(self):
         with self.weir("echo+tls@127.0.0.1:0") as server:
@@ -279,12 +280,20 @@ class Clocks(LoadCase):
             self.assertIn("\nTag=handshake,", file.read())
 
     def test_sums_have_both_kinds(self):
-        paths, sums = [], [0, 0, 0]
+        paths, sums, lag = [], [0, 0, 0], 0
         with self.weir("echo+tls@127.0.0.1:0") as server:
             for seed in "1", "2":
                 result = self.load(server.address(), "--churn", "-n", "100",
                                    "--seed", seed)
                 paths.append(self.json)
+                own = result["self"]["handshake_lag_ns"]
+                clock = result["clocks"]["handshake"]
+                self.assertGreater(own, 0)
+                self.assertAlmostEqual(
+                    result["metrics"]["handshake-lag%"],
+                    100 * own / clock["mean_ns"] / clock["samples"], places=3)
+                self.assertLess(result["metrics"]["handshake-lag%"], 100)
+                lag += own
                 sums = [a + b for a, b in zip(sums, self.handshakes(result))]
         path = os.path.join(self.folder(), "all.json")
         answer = load("merge", *paths, "--json", path)
@@ -293,6 +302,7 @@ class Clocks(LoadCase):
             result = json.load(file)
         self.assertEqual(list(self.handshakes(result)), sums)
         self.assertEqual(result["clocks"]["handshake"]["samples"], 200)
+        self.assertEqual(result["self"]["handshake_lag_ns"], lag)
         self.assertEqual(result["plan"]["tls"]["name"], "127.0.0.1")
 
 

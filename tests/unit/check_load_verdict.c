@@ -279,6 +279,27 @@ START_TEST(bytes_that_may_not_be_replies_are_told_of)
 }
 END_TEST
 
+START_TEST(handshakes_that_waited_for_this_client_are_told_of)
+{
+	for (int percent = 49; percent <= 50; percent++) {
+		figures_init(&f);
+		f.plan.mode = PLAN_CHURN;
+		f.result.clocks[CLOCK_HANDSHAKE] =
+			calloc(1, sizeof(*f.result.clocks[CLOCK_HANDSHAKE]));
+		histogram_record_many(f.result.clocks[CLOCK_HANDSHAKE], MS,
+				      100);
+		f.result.self.handshake_lag = percent * MS;
+		if (percent < 50)
+			expect(VERDICT_TRUSTWORTHY, "late");
+		else
+			expect(VERDICT_WITH_CARE,
+			       "handshakes waited for this client for up to "
+			       "50% of their time");
+		result_free(&f.result);
+	}
+}
+END_TEST
+
 START_TEST(the_gravest_reasons_come_first)
 {
 	figures_init(&f);
@@ -391,6 +412,7 @@ int main(void)
 		littles_law_shows_connections_that_waited_for_us,
 		replies_that_are_not_good_are_told_of,
 		bytes_that_may_not_be_replies_are_told_of,
+		handshakes_that_waited_for_this_client_are_told_of,
 		the_gravest_reasons_come_first,
 		shapes_of_the_figures_give_hints,
 		delays_of_the_server_are_not_timers_of_tcp,

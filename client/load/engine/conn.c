@@ -755,7 +755,8 @@ static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct target *t = e->control->target;
 
-	c->begun_at = now;
+	c->begun_at = c->last_at = now;
+	c->handshake_lag = 0;
 	set_state(e, c, CONN_HANDSHAKE);
 	c->tls = secure_open(t->secure, c->fd,
 			     &e->sessions[target_place(t, c->id)],
@@ -766,13 +767,31 @@ static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
 		conn_fail(e, c, ERROR_HANDSHAKE, ENOMEM, now);
 }
 
+/*
+ * What was there when the wait ended may have come at any time since the wait
+ * before, but not before this client did its part of the handshake.
+ */
+static void note_handshake_lag(const struct engine *e, struct conn *c,
+			       int64_t now)
+{
+	int64_t lag = now - e->woke_at + e->wake_delay;
+
+	if (lag > now - c->last_at)
+		lag = now - c->last_at;
+	c->handshake_lag += lag;
+}
+
 /* What follows the handshake may have been read with it. */
 void conn_handshake(struct engine *e, struct conn *c)
 {
-	int rc = secure_handshake(c->tls), error = errno;
 	struct interval *i = e->now;
 	int64_t now = now_ns();
+	int rc, error;
 
+	note_handshake_lag(e, c, now);
+	rc = secure_handshake(c->tls);
+	error = errno;
+	now = c->last_at = now_ns();
 	if (rc == 0)
 		return;
 	if (rc < 0) {
@@ -781,11 +800,14 @@ void conn_handshake(struct engine *e, struct conn *c)
 	}
 	if (is_measured(e, c)) {
 		histogram_record(i->clocks[CLOCK_HANDSHAKE], now - c->begun_at);
+		i->handshake_lag += c->handshake_lag;
 		if (secure_is_resumed(c->tls))
 			i->counts.resumed++;
 		else
 			i->counts.full++;
 	}
+	if (e->plan->mode == PLAN_CHURN)
+		c->late_ns += c->handshake_lag;
 	conn_opened(e, c, now);
 	if (is_connected(c) && !c->is_paused)
 		conn_receive(e, c, false);

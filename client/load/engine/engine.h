@@ -111,12 +111,13 @@ struct conn {
 	size_t step; /* OPENING, LEAVING: which one is being done */
 	char *kept;  /* its beginning, if it comes in pieces and is judged */
 	size_t kept_len;
-	uint64_t replies;  /* measured ones */
-	int64_t last_at;   /* when input last came */
-	int64_t begun_at;  /* when connecting began; later, the current step */
-	int64_t room_at;   /* since when there is room for another message */
-	int64_t late_ns;   /* churn: our own delay before the send */
-	int64_t down_at;   /* since when it is lost; 0: it is not */
+	uint64_t replies; /* measured ones */
+	int64_t last_at;  /* when input last came */
+	int64_t begun_at; /* when connecting began; later, the current step */
+	int64_t room_at;  /* since when there is room for another message */
+	int64_t late_ns;  /* churn: our own delay before the send */
+	int64_t handshake_lag; /* how long the handshake waited, at most */
+	int64_t down_at;       /* since when it is lost; 0: it is not */
 	int64_t down_ns;   /* measured time in which it was, before down_at */
 	int64_t pause_at;  /* since when the next try waits; 0: it does not */
 	int64_t paused_ns; /* the part of the time down that was such a wait */

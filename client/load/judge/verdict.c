@@ -386,6 +386,18 @@ static void check_little(struct result *r)
 			100 * (1 - filled));
 }
 
+/* Elsewhere each connection has one, before the run. */
+static void check_handshakes(struct result *r)
+{
+	double lag = result_handshake_lag(r);
+
+	if (r->plan->mode == PLAN_CHURN && lag >= VERDICT_HANDSHAKE_LAG_CARE)
+		verdict_add(r, VERDICT_WITH_CARE,
+			    "handshakes waited for this client for up to "
+			    "%.0f%% of their time: use more threads (-T)",
+			    100 * lag);
+}
+
 void verdict_judge(struct result *r)
 {
 	const struct self *s = &r->self;
@@ -404,6 +416,7 @@ void verdict_judge(struct result *r)
 	check_lateness(r);
 	check_rate(r);
 	check_little(r);
+	check_handshakes(r);
 	check_replies(r);
 	check_unframed(r);
 	check_self(r);

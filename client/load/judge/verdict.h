@@ -57,6 +57,9 @@
 #define VERDICT_BUSY_CONNECTIONS_CARE 0.80
 #define VERDICT_BUSY_CONNECTIONS_NOT  0.50
 
+/* Of the time of the handshakes of churn: they waited for this client. */
+#define VERDICT_HANDSHAKE_LAG_CARE 0.50
+
 /* Bytes without a message, of the replies, if these are not compared. */
 #define VERDICT_SURPLUS_NOT 0.01
 

@@ -65,6 +65,7 @@ static double connect_errors(const struct result *r, int error)
 	X("handshake-failed", METRIC_COUNT,                                    \
 	  (double)result_error_count(r, ERROR_HANDSHAKE, ERROR_HANDSHAKE, -1), \
 	  "")                                                                  \
+	X("handshake-lag%", METRIC_PERCENT, 100 * result_handshake_lag(r), "") \
 	X("opened", METRIC_COUNT, r->connections.opened, "")                   \
 	X("served", METRIC_COUNT, r->connections.served, "")                   \
 	X("starved", METRIC_COUNT, r->connections.starved, "")                 \

@@ -160,6 +160,13 @@ double result_paused(const struct result *r)
 	return c->down_ns > 0 ? (double)c->paused_ns / (double)c->down_ns : 0;
 }
 
+double result_handshake_lag(const struct result *r)
+{
+	const struct histogram *h = r->clocks[CLOCK_HANDSHAKE];
+
+	return h && h->sum > 0 ? (double)r->self.handshake_lag / h->sum : 0;
+}
+
 uint64_t result_error_count(const struct result *r, enum error_phase first,
 			    enum error_phase last, int error)
 {

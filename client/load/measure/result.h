@@ -201,6 +201,8 @@ struct self {
 	int64_t longest_stall;	     /* of a loop: busy, or not scheduled */
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */
 	int64_t late_ours_max, late_server_max;
+	/* For how long handshakes waited for this client, at most; a sum. */
+	int64_t handshake_lag;
 	size_t histogram_bytes;
 };
 
@@ -309,6 +311,12 @@ double result_downtime(const struct result *r);
 
 /* Of that, the share in which this client paused between attempts. */
 double result_paused(const struct result *r);
+
+/*
+ * Of the time of all handshakes, the share in which they waited for this
+ * client, at most.
+ */
+double result_handshake_lag(const struct result *r);
 
 /* Errors of a range of phases, with that errno or, if -1, any. */
 uint64_t result_error_count(const struct result *r, enum error_phase first,

@@ -156,6 +156,7 @@ void summary_add(struct summary *s, struct interval *i)
 	r->self.late_server += i->late_server;
 	keep_max(&r->self.late_ours_max, i->late_ours_max);
 	keep_max(&r->self.late_server_max, i->late_server_max);
+	r->self.handshake_lag += i->handshake_lag;
 	for (int k = 0; k < CENSORED_CLOCKS; k++) {
 		censored_add(&r->censored[k], &i->censored[k]);
 		censored_add(&s->censored[k], &i->censored[k]);

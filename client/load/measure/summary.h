@@ -19,6 +19,7 @@ struct interval {
 	uint64_t failed; /* connections */
 	uint64_t late_ours, late_server;
 	int64_t late_ours_max, late_server_max;
+	int64_t handshake_lag; /* see struct self */
 	struct censored censored[CENSORED_CLOCKS];
 };
 

@@ -587,11 +587,12 @@ static json_t *self(const struct result *r)
 {
 	const struct self *s = &r->self;
 
-	return json_pack("{s:f, s:f, s:I, s:I, s:I}", "cpu_user_s", s->cpu_user,
-			 "cpu_system_s", s->cpu_system, "late_ours_max_ns",
-			 (json_int_t)s->late_ours_max, "late_server_max_ns",
-			 (json_int_t)s->late_server_max, "histogram_bytes",
-			 (json_int_t)s->histogram_bytes);
+	return json_pack("{s:f, s:f, s:I, s:I, s:I, s:I}", "cpu_user_s",
+			 s->cpu_user, "cpu_system_s", s->cpu_system,
+			 "late_ours_max_ns", (json_int_t)s->late_ours_max,
+			 "late_server_max_ns", (json_int_t)s->late_server_max,
+			 "handshake_lag_ns", (json_int_t)s->handshake_lag,
+			 "histogram_bytes", (json_int_t)s->histogram_bytes);
 }
 
 static json_t *json_gates(const struct gates *gates)

@@ -201,6 +201,9 @@ static void report_handshakes(struct layout *p, const struct result *r)
 		return;
 	layout_begin(p, LAYOUT_SHOULD, "handshakes");
 	layout_say(p, "%s", t.text);
+	if (result_handshake_lag(r) >= 0.05)
+		layout_say(p, "waited for this client up to %.0f%% of the time",
+			   100 * result_handshake_lag(r));
 }
 
 static void report_content(struct layout *p, const struct result *r)
