@@ -25,20 +25,22 @@ def cpu_clock(pid):
 
 
 class Gauge:
-    """The CPU times of two processes, sampled repeatedly: the load reports
+    """The CPU times of the server's processes and of the load, sampled repeatedly: the load reports
     only afterwards when its measured part was."""
 
     EVERY = 0.01
 
     def __init__(self, server, load):
-        self.clocks = cpu_clock(server), cpu_clock(load)
+        self.clocks = [[cpu_clock(pid) for pid in pids]
+                       for pids in (server, load)]
         self.looks = []
         self.look()
 
     def look(self):
         at = time.time()
         try:
-            self.looks.append((at, *map(time.clock_gettime, self.clocks)))
+            self.looks.append((at, *(sum(map(time.clock_gettime, clocks))
+                                     for clocks in self.clocks)))
         except OSError:
             pass  # one of them has just ended
 
@@ -81,7 +83,7 @@ class WeirClient:
                 "--text", f"SLEEP {load['sleep_ms']}\n")
         self.process = self._start(
             server.port, *self._words(load, seconds, warmup, messages))
-        self.gauge = Gauge(server.pid, self.process.pid)
+        self.gauge = Gauge(server.pids(), [self.process.pid])
         self._wait_for_connections(server, load, files)
         self.begins_at = time.time() + warmup
 

@@ -51,21 +51,27 @@ class Running:
     def __init__(self, process, port):
         self.process, self.pid, self.port = process, process.pid, port
 
+    def pids(self):
+        """Its own and those of its children, if it works in these."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children",
+                  encoding="ascii") as children:
+            return [self.pid, *map(int, children.read().split())]
+
     def files(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids())
 
     def rss_kib(self):
-        return self._sum(f"/proc/{self.pid}/status", "VmRSS:")
+        return self._sum("status", "VmRSS:")
 
     def switches(self):
         """Context switches of the threads that exist now."""
-        return self._sum(f"/proc/{self.pid}/task/*/status",
-                         "voluntary_ctxt_switches:",
+        return self._sum("task/*/status", "voluntary_ctxt_switches:",
                          "nonvoluntary_ctxt_switches:")
 
     def _sum(self, pattern, *names):
         total = 0
-        for path in glob.glob(pattern):
+        for path in (path for pid in self.pids()
+                     for path in glob.glob(f"/proc/{pid}/{pattern}")):
             with open(path, encoding="ascii") as status:
                 words = [line.split() for line in status]
             total += sum(int(w[1]) for w in words if w and w[0] in names)
@@ -120,10 +126,13 @@ def system_set(values):
 
 
 @contextmanager
-def running(bins, server, threads, cpus=None, wrapper=(), env=None):
+def running(bins, server, threads, cpus=None, wrapper=(), env=None, to=None):
+    """to: the server that it relays to."""
     program, *more = SERVERS[server].command
     command = [*wrapper, os.path.join(bins, program), *more, "--port", "0",
                "--threads", str(threads)]
+    if to:
+        command += ["--to", str(to.port)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True,
         preexec_fn=limited(server, cpus), env={**os.environ, **(env or {})})

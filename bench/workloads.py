@@ -37,6 +37,9 @@ SERVERS = {
     "state_threads": Server(["state_threads"]),
     "go": Server(["go"]),
     "python": Server(["python"]),
+    "relay_weir": Server(["relay_weir"]),
+    "relay_haproxy": Server(["relay_haproxy"]),
+    "relay_nginx": Server(["relay_nginx"]),
 }
 
 BARES = [BARE, "raw_epoll_shared", "raw_epoll_edge", "raw_poller_queue",
@@ -45,6 +48,7 @@ LOOPS = ["libevent", "libuv", "asio"]
 # Those whose connections belong to one thread for life.
 TIED = [BARE, "raw_iouring"] + LOOPS
 POOLS = ["poco", "thrift"]
+RELAYS = ["relay_weir", "relay_haproxy", "relay_nginx"]
 
 
 @dataclass
@@ -69,6 +73,7 @@ class Workload:
     goals: list = field(default_factory=list)
     threads: int = 0       # 0: as many as processors
     kind: str = "load"     # load, half_peak, stop, counts
+    upstream: str = None   # the server that it relays to
     shown: tuple = ()      # metrics in the table; none: tables.USUAL
 
 
@@ -168,6 +173,11 @@ WORKLOADS = [
              echo(50, rate=20000, sleepers=2, sleep_ms=10),
              ["weir_stacks", "weir", "go"],
              shorter(1.2, "weir", server="weir_stacks"), threads=4),
+    Workload("relay64", "a relay before an echo server: 64 B, "
+             "100 connections", echo(100), RELAYS,
+             cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
+    Workload("relay16k", "the same, 16 KiB", echo(100, size=16384), RELAYS,
+             cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
     Workload("lines", "lines of 32 bytes, depth 16, 100 connections",
              echo(100, size=32, depth=16), ["weir_line", "weir"],
              level(0.9, "weir", server="weir_line")),

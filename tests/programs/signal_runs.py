@@ -80,7 +80,8 @@ class Life:
         process = subprocess.Popen(
             [program, "--workers", "2", "--log-level", "error",
              "--pid-file", self.pid_file, "echo@127.0.0.1:0",
-             "echo@unix:" + self.path],
+             "echo@unix:" + self.path, "relay@127.0.0.1:0",
+             "--to", "unix:" + self.path],
             stdin=terminal if self.kind == TERMINAL else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             pass_fds=(theirs,), env=env)
@@ -119,19 +120,23 @@ class Life:
 
     def meet(self, process, notes):
         self.read(process, notes, rb"^ready\n")
-        with socket.socket() as client:
-            client.settimeout(weirtest.DEADLINE)
-            talks = contextlib.suppress(OSError) # it may stop already
-            with talks:
-                client.connect(("127.0.0.1", self.port() or 0))
-                client.sendall(b"hello\n")
-                client.recv(100)
+        with contextlib.ExitStack() as open_sockets:
+            clients = [open_sockets.enter_context(socket.socket())
+                       for _ in self.ports()]
+            talks = contextlib.suppress(OSError)  # it may stop already
+            for client, port in zip(clients, self.ports()):
+                client.settimeout(weirtest.DEADLINE)
+                with talks:
+                    client.connect(("127.0.0.1", port))
+                    client.sendall(b"hello\n")
+                    client.recv(100)
             self.read(process, notes, rb"^ready\n")
             self.was_asked = b"at " in self.notes and self.kind != "1"
             if not self.was_asked:
                 process.send_signal(signal.SIGTERM)
-            with talks:
-                client.recv(100)
+            for client in clients:
+                with talks:
+                    client.recv(100)
         self.read(process, notes, rb"\Z.")
         for line in self.notes.decode().splitlines():
             word, value = line.split()
@@ -140,9 +145,10 @@ class Life:
             else:
                 self.calls = int(value)
 
-    def port(self):
-        match = re.search(rb"@127\.0\.0\.1:(\d+)\n", self.out)
-        return match and int(match.group(1))
+    def ports(self):
+        """Of echo, and of the relay to the other echo."""
+        return list(map(int, re.findall(rb"@127\.0\.0\.1:(\d+)\n",
+                                        self.out)))
 
     def judge(self, status):
         if status < 0:
@@ -167,13 +173,14 @@ class Life:
         self.bind_again()
 
     def bind_again(self):
-        with socket.socket() as again:
-            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                again.bind(("127.0.0.1", self.port() or 0))
-                again.listen()
-            except OSError as error:
-                self.problems.append("the port is not free: %s" % error)
+        for port in self.ports():
+            with socket.socket() as again:
+                again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    again.bind(("127.0.0.1", port))
+                    again.listen()
+                except OSError as error:
+                    self.problems.append("a port is not free: %s" % error)
 
 
 def sweep(first, step):
