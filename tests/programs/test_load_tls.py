@@ -82,6 +82,7 @@ class LoadCase(TLSCase):
         """The result as JSON."""
         path = os.path.join(self.folder(), "run.json")
         answer = load(where, *(self.trusting() if trust is None else trust),
+                      "--timeout", "100", "--connect-timeout", "100",
                       "--json", path, *options)
         self.assertEqual(answer.returncode, status, answer)
         self.assertEqual(answer.stderr, b"")
