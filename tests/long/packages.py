@@ -74,7 +74,7 @@ DefaultDependencies=no
 Type=oneshot
 ExecStart=/bin/sh -c "sh -x /opt/serve >/opt/served 2>&1 && touch /opt/good; \
 systemctl status weir-server@echo.service >>/opt/served 2>&1"
-ExecStopPost=/bin/kill -s RTMIN+4 1
+ExecStopPost=/bin/bash -c "kill -s RTMIN+4 1"
 TimeoutStartSec=200
 """
 

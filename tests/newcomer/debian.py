@@ -41,8 +41,9 @@ def contain():
 def _sources():
     """Where this machine has its packages of Debian from, the main one first:
     addresses, releases, components."""
-    if not (shutil.which("debootstrap") and shutil.which("apt-get")):
-        raise Impossible("no debootstrap")
+    for tool in ("mmdebstrap", "apt-get"):
+        if not shutil.which(tool):
+            raise Impossible(tool + " is not installed")
     text = ""
     for update in (["true"], ["apt-get", "update", "-qq"]):
         # Whose packages they are is known once there has been an update.
@@ -78,13 +79,13 @@ class Debian:
         sources = _sources()
         address, release = sources[0][:2]
         run = subprocess.run(
-            ["debootstrap", "--variant=minbase",
+            ["mmdebstrap", "--variant=minbase", "--format=directory",
              "--include=sudo,ca-certificates", release, self.root, address],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
         if run.returncode != 0:
             sys.stdout.write(run.stdout[-3000:])
-            raise Impossible("debootstrap has failed")
+            raise Impossible("mmdebstrap has failed")
         self.write("etc/apt/sources.list", "".join(
             "deb %s %s %s\n" % source for source in sources))
         self.write("etc/apt/apt.conf.d/80machine", _proxies())
