@@ -9,10 +9,14 @@ another server.  The control: without a lame duck and agent, clients are.
 A balancer without retries, which hears of the end of a server only after a
 second, stands for kube-proxy.  With a lame duck no client is lost.  The
 control: without one, clients are.
+
+What docs/FLEETS.md tells the reader to type works as it is written.  The
+control: clients that do not go through the balancer make it fail.
 """
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,11 +28,14 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 from flooding import Load, say  # noqa: E402
+from test_server_upgrade import real_program  # noqa: E402
 from weirtest import (DEADLINE, Server, TestCase, connect_soon,  # noqa
-                      read_all, until)
+                      network_of_its_own, program, read_all,
+                      shared_libraries, until)
 
-CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
-                      "deploy", "haproxy", "haproxy.cfg")
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+CONFIG = os.path.join(TOP, "deploy", "haproxy", "haproxy.cfg")
+PAGE = os.path.join(TOP, "docs", "FLEETS.md")
 RATE, SECONDS = 1000, 14
 HEARD_S = 1  # until all of a cluster know that an endpoint has gone
 
@@ -198,6 +205,51 @@ class KubeProxy(Rollout):
 
     def test_control_without_one_clients_are_lost(self):
         self.assertGreater(self.roll()[0], 0)
+
+
+class Page(TestCase):
+    """In a network of its own, as the page names its ports."""
+
+    def type_in(self, change=str):
+        if not shutil.which("haproxy"):
+            self.skipTest("haproxy is not installed")
+        with open(PAGE) as file:
+            section = file.read().split("## Behind HAProxy, step by step")[1]
+        section = section.split("\n## ")[0]
+        commands = "".join(re.findall(r"^```sh\n(.*?)^```", section,
+                                      re.M | re.S))
+        folder = os.path.abspath(self.folder())
+        for name, path in (("weir-server", real_program()),
+                           ("weir-client", program("WEIR_CLIENT"))):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write('#!/bin/sh\nexec "%s" "$@"\n' %
+                           os.path.abspath(path))
+            os.chmod(os.path.join(folder, name), 0o755)
+        env = dict(os.environ, LD_LIBRARY_PATH=shared_libraries(),
+                   PATH=folder + ":" + os.environ["PATH"])
+        with subprocess.Popen(
+                ["unshare", "--pid", "--fork", "--kill-child", "sh", "-e",
+                 "-x", "-c", change(commands)], cwd=TOP, env=env, text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: network_of_its_own() or os._exit(77)
+        ) as shell:
+            try:
+                output = shell.communicate(timeout=6 * DEADLINE)[0]
+            finally:
+                shell.kill()
+        if shell.returncode == 77:
+            self.skipTest("no network namespace")
+        return shell.returncode, output
+
+    def test_the_commands_of_the_page_work(self):
+        status, output = self.type_in()
+        self.assertEqual(status, 0, output)
+
+    def test_control_clients_without_the_balancer_are_lost(self):
+        status, output = self.type_in(lambda text: text.replace(
+            "load 127.0.0.1:7000", "load 127.0.0.1:7001"))
+        self.assertEqual(status, 3, output)
 
 
 if __name__ == "__main__":
