@@ -44,7 +44,7 @@ class Latency(Base):
                 # The same work for the machine, but of another server.
                 without = self.measure(other.address(), upgrade)
                 found = self.measure(server.address(), upgrade)
-                self.assertEqual(found["errors"], 0)
+                self.assertEqual(found["errors"], 0, found)
                 self.assertGreater(len(upgrades), 10)
                 late, bound = (found["p99.9"] / 1e6,
                                max(P999_MS, 2 * without["p99.9"] / 1e6))
