@@ -150,6 +150,33 @@ static int take_turns(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
+static void drop_at_gate(void *gate)
+{
+	gate_wait(gate);
+}
+
+static int leave_data(weir_conn *c, void *gate)
+{
+	weir_conn_set_data(c, gate, drop_at_gate);
+	return WEIR_CLOSE;
+}
+
+/* So a watchdog can name it. */
+START_TEST(a_drop_is_a_callback_though_nothing_is_told_the_end)
+{
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = leave_data, .arg = &gate));
+	struct client *c = client_open_and_send(s, "x\n");
+
+	UNTIL(gate_waiting(&gate) == 1);
+	ck_assert_uint_eq(stats(s).busy, 1);
+	gate_open(&gate);
+	client_expect_end(c);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(data_that_is_replaced_is_dropped)
 {
 	struct trace two[2] = { DIARY_EMPTY, DIARY_EMPTY };
@@ -400,6 +427,7 @@ int main(void)
 			 a_readable_life_is_opened_fed_closed_and_dropped,
 			 nothing_is_called_before_there_is_something_to_read,
 			 every_end_closes_and_drops_once,
+			 a_drop_is_a_callback_though_nothing_is_told_the_end,
 			 data_that_is_replaced_is_dropped,
 			 data_that_closed_replaces_is_dropped_once,
 			 data_that_closed_takes_away_is_dropped_once,
