@@ -417,23 +417,24 @@ void wr_conn_drop_data(struct weir_conn *c)
 	atomic_fetch_and(&c->refs, ~WR_REFS_HANDLER);
 }
 
-/* False: there is none. */
-static bool drop_reference(struct weir_conn *c)
+/* How many there were; 0: there is none to drop. */
+static uint64_t drop_reference(struct weir_conn *c)
 {
 	uint64_t refs = atomic_load(&c->refs);
 
 	while ((refs & WR_REFS_COUNT) > 1 || refs & WR_REFS_HANDLER) {
 		if (!(refs & WR_REFS_COUNT))
-			return false;
+			return 0;
 		if (atomic_compare_exchange_weak(&c->refs, &refs, refs - 1))
-			return true;
+			return refs & WR_REFS_COUNT;
 	}
 	if (!(refs & WR_REFS_COUNT))
-		return false;
+		return 0;
 	run_drop(c);
-	if (atomic_fetch_sub(&c->refs, 1) == 1)
+	refs = atomic_fetch_sub(&c->refs, 1);
+	if (refs == 1)
 		c->release(c);
-	return true;
+	return refs & WR_REFS_COUNT;
 }
 
 void wr_conn_drop_slot(struct weir_conn *c)
@@ -679,12 +680,14 @@ weir_ref *weir_conn_self(weir_conn *c)
 weir_ref *weir_ref_dup(weir_ref *ref)
 {
 	struct weir_conn *c = wr_conn_of(ref);
+	uint64_t refs;
 
 	if (c == NULL)
 		return NULL;
 	/* Relaxed: the caller has a reference or is the owner. */
-	atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-	if (c->table)
+	refs = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+	/* All of them are one to the table, whose counter all threads share. */
+	if (c->table && (refs & WR_REFS_COUNT) == 0)
 		wr_table_ref(c->table);
 	return ref;
 }
@@ -699,14 +702,15 @@ void weir_unref(weir_ref *ref)
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	struct wr_table *table;
+	uint64_t refs;
 
 	if (c == NULL)
 		return;
 	table = c->table;
-	if (drop_reference(c)) {
-		if (table)
-			wr_table_unref(table);
-	} else if (table && !atomic_load(&c->is_counted)) {
+	refs = drop_reference(c);
+	if (refs == 1 && table) {
+		wr_table_unref(table);
+	} else if (refs == 0 && table && !atomic_load(&c->is_counted)) {
 		wr_logf(&c->core->logger, WEIR_LOG_ERROR,
 			"weir_unref() of a connection that nobody refers to: "
 			"a bug in the program");

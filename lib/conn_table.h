@@ -18,8 +18,8 @@ enum wr_gate { WR_GATE_NEW, WR_GATE_OPEN, WR_GATE_SHUT };
 
 /* Field key: c constant, a atomic, l under lock. */
 struct wr_table {
-	atomic_uint refs;	/* a: the server and references to slots */
-	_Atomic size_t open;	/* a: not counted in the ledger yet */
+	atomic_uint refs;    /* a: the server, and slots that are referred to */
+	_Atomic size_t open; /* a: not counted in the ledger yet */
 	_Atomic size_t places;	/* a: of these, against max_connections */
 	_Atomic size_t dialled; /* a: of these, against max_dialled */
 	_Atomic(struct wr_node *) freed; /* a: free slots, of any thread */

@@ -3,8 +3,11 @@
  * Sends of one callback to many connections: each gets all of them in order,
  * with one system call; and messages that many connections share.
  */
-#include "faults.h"
 #include "test.h"
+
+#include "conn_table.h"
+#include "core.h"
+#include "faults.h"
 
 #define MEMBERS 40
 
@@ -367,10 +370,35 @@ START_TEST(a_message_is_made_of_pieces)
 }
 END_TEST
 
+/* Threads that refer to different connections share no counter for it. */
+START_TEST(references_to_a_connection_are_one_to_its_table)
+{
+	struct server *s;
+	struct wr_table *table;
+	weir_ref *one, *two;
+	unsigned refs;
+
+	room_begin(1);
+	s = serve(NULL, WEIR_SERVICE(.opened = join_room, .readable = echo));
+	client_open_and_echo(s, "x");
+	one = room.member[0];
+	table = ((struct wr_core *)s->weir)->table; /* its beginning */
+	refs = atomic_load(&table->refs);
+	two = weir_ref_dup(one);
+	ck_assert_uint_eq(atomic_load(&table->refs), refs);
+	weir_unref(one);
+	ck_assert_uint_eq(atomic_load(&table->refs), refs);
+	weir_unref(two);
+	ck_assert_uint_eq(atomic_load(&table->refs), refs - 1);
+	server_stop_and_check(s);
+	ck_assert_int_eq(room.dropped, 1);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
-		"fanout",
+		"fanout", references_to_a_connection_are_one_to_its_table,
 		each_connection_gets_what_a_callback_sends_in_one_call,
 		a_flush_sends_to_the_others_before_the_callback_returns,
 		what_is_gathered_for_a_connection_does_not_keep_its_data,
