@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The library, both programs and an example built with musl instead of glibc:
-# a client and a server of it talk, and the stop loses nothing.
+# The library, both programs and an example built with musl instead of glibc,
+# and static: a client and a server of it talk, and the stop loses nothing.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 work=$(mktemp -d) || exit 99
@@ -69,13 +69,13 @@ mkdir kernel && for folder in linux asm-generic; do
 done
 ln -s "/usr/include/$include/asm" kernel/asm
 "$top/configure" CC=musl-gcc CPPFLAGS="-idirafter $work/kernel" \
-	--disable-shared --without-libedit --without-jansson --without-zlib \
-	>configure.log 2>&1 || fail 'configure'
-make -j2 lib/libweir.la server/weir-server client/weir-client examples/echo \
-	>make.log 2>&1 || fail 'make'
-# Of musl and not of glibc: a program that names no interpreter is static.
+	--disable-shared --without-libedit --without-jansson --without-openssl \
+	--without-zlib >configure.log 2>&1 || fail 'configure'
+make -j2 LDFLAGS=-all-static lib/libweir.la server/weir-server \
+	client/weir-client examples/echo >make.log 2>&1 || fail 'make'
 for program in server/weir-server client/weir-client examples/echo; do
 	! grep -aq 'GLIBC_2' $program || fail "$program uses glibc"
+	! readelf -lW $program | grep -q INTERP || fail "$program is not static"
 done
 echo 'built with musl-gcc'
 
