@@ -4,13 +4,16 @@
 # and its unit tests run, by qemu where this one cannot: arm64, s390x (its bytes
 # are in the other order) and i386 (32 bits).  With --all the behaviour tests run,
 # too, which takes hours.  What they are linked with is unpacked from packages of
-# Debian.  All is static, so nothing of this machine is used.
+# Debian.  All is static, so nothing of this machine is used.  What there is no
+# time for within the limit of "make check-long" is skipped, by name.
 
 top=$(cd "${srcdir:-.}" && pwd) || exit 99
 work=$(mktemp -d) || exit 99
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 99
 rc=0 ran=0
+test_limit=120
+end=$(($(date +%s) + 590 - test_limit))
 
 # Not under qemu-user: it prints a line of its own when a program aborts, checks
 # the arguments of a call in another order, knows neither SO_BINDTOIFINDEX, which
@@ -20,11 +23,22 @@ not_by_qemu='unit/check_error unit/check_listener_fence unit/check_sys
 	behaviour/check_gathering behaviour/check_host_exit
 	behaviour/check_listeners_come_and_go'
 tests='$(unit_tests)'
-[ "$1" != --all ] || { tests='$(unit_tests) $(behaviour_tests)'; shift; }
+if [ "$1" = --all ]; then
+	tests='$(unit_tests) $(behaviour_tests)' end=$((end + 86400))
+	shift
+fi
 
 skip()
 {
 	echo "SKIPPED: $*"
+}
+
+# left: the seconds until no other test may begin, at least one.
+left()
+{
+	seconds=$((end - $(date +%s)))
+	[ $seconds -gt 0 ] || seconds=1
+	echo $seconds
 }
 
 # run_tests NAME EMULATOR...
@@ -36,7 +50,11 @@ run_tests()
 		case " "$(echo ${1:+$not_by_qemu})" " in
 		*" ${test#tests/} "*) skip "$name: $test: not by qemu"; continue ;;
 		esac
-		if WEIR_TEST_SLOW=10 timeout 120 "$@" "$name/$test" \
+		[ "$(left)" -gt 1 ] || {
+			skip "$name: $test and those after it: no time is left"
+			return
+		}
+		if WEIR_TEST_SLOW=10 timeout $test_limit "$@" "$name/$test" \
 				>test.log 2>&1; then
 			passed=$((passed + 1))
 		else
@@ -59,7 +77,7 @@ port()
 			return
 		}
 	done
-	mmdebstrap --variant=extract --architectures="$1" \
+	timeout "$(left)" mmdebstrap --variant=extract --architectures="$1" \
 		--include=check,libc6-dev,libjansson-dev,libssl-dev,zlib1g-dev \
 		"$(. /etc/os-release; echo "$VERSION_CODENAME")" \
 		"root-$1" >root.log 2>&1 || {
@@ -75,8 +93,12 @@ TEXT
 		export PKG_CONFIG_LIBDIR="$work/root-$1/usr/lib/$2/pkgconfig" &&
 		"$top/configure" --host="$2" CC="$compiler $flags" \
 			--disable-shared --enable-werror --without-libedit &&
-		make -s -k -j2 -f Makefile -f list port
+		timeout "$(left)" make -s -k -j2 -f Makefile -f list port
 	) >build.log 2>&1 || {
+		[ $? != 124 ] || {
+			skip "$name: no time is left to build it"
+			return
+		}
 		grep -E 'error|warning' build.log || tail -n 40 build.log
 		echo "FAIL: $name: the build"
 		rc=1
