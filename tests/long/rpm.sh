@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# rpm.sh : the packages of packaging/weir.spec, from what "make dist" makes.
+# Together they have all that "make install" installs, or rpmbuild fails; the
+# programs in them start, and their removal stops the service.  Runs in a build
+# folder.
+
+top=$(cd "${srcdir:-.}" && pwd) || exit 99
+command -v rpmbuild >/dev/null || {
+	echo 'SKIPPED: rpmbuild is not installed'
+	exit 77
+}
+work=$(mktemp -d) || exit 99
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+
+fail()
+{
+	echo "FAIL: $*"
+	exit 1
+}
+
+version=$(sed -n 's/^PACKAGE_VERSION = //p' Makefile)
+mkdir "$work/SOURCES" "$work/root"
+make -s dist >"$work/dist.log" 2>&1 &&
+	mv "weir-$version.tar.xz" "$work/SOURCES" || {
+	tail -n 40 "$work/dist.log"
+	fail 'make dist'
+}
+# What it needs to build is looked for by its configure; the packages have other
+# names here.
+rpmbuild -bb --nodeps --define "_topdir $work" \
+	--define '_unitdir /usr/lib/systemd/system' \
+	"$top/packaging/weir.spec" >"$work/rpm.log" 2>&1 || {
+	tail -n 40 "$work/rpm.log"
+	fail 'rpmbuild'
+}
+
+query()
+{
+	rpm --dbpath "$work/db" --query --nosignature "$@"
+}
+
+cd "$work"/RPMS/* || exit 99
+found=$(query --queryformat '%{NAME} %{VERSION}\n' --package ./*.rpm | sort)
+wanted=$(for name in libweir libweir-devel libweir-tls libweir-tls-devel weir
+do
+	echo "$name $version"
+done)
+[ "$found" = "$wanted" ] || fail "the packages are $found"
+query --scripts --package "weir-$version"-*.rpm | grep -q 'systemctl stop' ||
+	fail 'the removal does not stop the service'
+
+for package in ./*.rpm; do
+	rpm2archive "$package" && tar -C "$work/root" -xf "$package.tgz" ||
+		fail "$package"
+done
+cd "$work/root/usr" || exit 99
+[ -z "$(find . -name '*.a' -o -name '*.la')" ] || fail 'archives of libtool'
+for program in weir-client weir-server; do
+	said=$(LD_LIBRARY_PATH=$PWD/lib64:$PWD/lib "bin/$program" --version |
+		head -n 1)
+	case $said in
+	*"$version"*) ;;
+	*) fail "$program --version: $said" ;;
+	esac
+done
+echo "$found"
