@@ -81,7 +81,7 @@ port()
 		--include=check,libc6-dev,libjansson-dev,libssl-dev,zlib1g-dev \
 		"$(. /etc/os-release; echo "$VERSION_CODENAME")" \
 		"root-$1" >root.log 2>&1 || {
-		skip "$name: no packages of Debian"
+		skip "$name: no packages of Debian, or no time for them"
 		return
 	}
 	mkdir "$name" && cat >"$name/list" <<TEXT
