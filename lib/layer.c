@@ -67,8 +67,11 @@ int wr_layer_push(struct wr_layer *l)
 
 	if (len == 0) {
 		rc = l->ops->bye(l);
-		l->has_ended = rc != -EAGAIN;
-		return rc == -EAGAIN ? 0 : rc < 0 ? rc : 1;
+		if (rc == -EAGAIN)
+			return 0;
+		l->has_ended = true;
+		/* A peer that is gone misses nothing, as with a FIN. */
+		return rc < 0 && rc != -EPIPE && rc != -ECONNRESET ? rc : 1;
 	}
 	n = send_some(l, wr_buffer_data(&l->out), len);
 	if (n < 0)

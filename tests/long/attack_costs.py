@@ -15,6 +15,7 @@ The test holds the memory of each attack against a bound, and prints the table
 of docs/SECURITY.md.  It asserts no time."""
 
 import os
+import pty
 import re
 import resource
 import shutil
@@ -22,7 +23,9 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import termios
 import time
+import tty
 import unittest
 
 from flooding import allow_descriptors, main, reset, say
@@ -32,6 +35,8 @@ from weirtest import (DEADLINE, Server, connect, connect_soon, read_all, run,
 
 CONNECT, SEGMENT = 60 + 52, 52  # a SYN and an ACK; headers of IP and TCP
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
+RECORD = 22  # what TLS 1.3 adds to data
+UPDATES = 100  # of keys, which are not yet too many
 KB = 1024
 HEADINGS = ("A peer that", "sends, B", "holds, B", "B per B",
             "uses, us", "us per B")
@@ -64,12 +69,12 @@ class Peers:
     """Those of one attack: their sockets, and the bytes that they sent."""
 
     def __init__(self, where):
-        self._where = where
+        self.where = where
         self._open = []
         self.sent = self.count = 0
 
     def connect(self):
-        sock = connect(self._where)
+        sock = connect(self.where)
         self._open.append(sock)
         self.count += 1
         self.sent += CONNECT
@@ -215,6 +220,32 @@ def shake_hands_and_leave(peers):
     peers.close(shake_hands(peers))
 
 
+def update_keys(peers, data=b""):
+    """By s_client, which takes each line for a command or for data."""
+    before = peers.sent
+    peers.close(shake_hands(peers))
+    peers.sent += peers.sent - before  # s_client makes a handshake, too
+    peers.sent += UPDATES * (SEGMENT + RECORD + 5)
+    if data:
+        peers.sent += UPDATES * (SEGMENT + RECORD + len(data))
+    master, slave = pty.openpty()  # a read gets one line
+    tty.setraw(slave, termios.TCSANOW)
+    attributes = termios.tcgetattr(slave)
+    attributes[3] |= termios.ICANON
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    with subprocess.Popen([OPENSSL, "s_client", "-connect", peers.where],
+                          stdin=slave, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as client:
+        os.close(slave)
+        os.write(master, UPDATES * (b"K\n" + data) + b"Q\n")
+        client.wait(DEADLINE)
+    os.close(master)
+
+
+def update_keys_and_send(peers):
+    update_keys(peers, b"x\n")
+
+
 def send_no_record(peers):
     sock = peers.connect()
     peers.send(sock, b"GET / HTTP/1.0\r\n\r\n")
@@ -256,6 +287,8 @@ TLS = (
     ("sends a hello and is silent", send_a_hello, 200, 64 * KB),
     ("ends a handshake and is silent", shake_hands, 200, 24 * KB),
     ("ends a handshake and closes", shake_hands_and_leave, 200, 8 * KB),
+    ("sends 100 KeyUpdates after a handshake", update_keys, 20, 24 * KB),
+    ("sends them with a byte after each", update_keys_and_send, 20, 24 * KB),
     ("does not speak TLS", send_no_record, 1000, KB),
 )
 
