@@ -41,6 +41,7 @@ LEFT_OUT = {
     "a_queue_becomes_shorter_and_its_age_lower": WORDS,
     "a_refused_client_is_counted_where_it_came": WORDS,
     "a_socket_can_be_taken_when_a_deadline_has_passed": DETACHES,
+    "a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early": WORDS,
     "an_inherited_socket_is_served_with_who_waits_there":
         "clients connect before it is known that the server uses TLS",
     "an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4": PROXY,
@@ -67,6 +68,7 @@ LEFT_OUT = {
     "who_is_in_the_queue_at_the_deadline_is_told": WORDS,
     "who_is_in_the_queue_is_told_of_a_stop_without_grace": WORDS,
     "who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others": WORDS,
+    "who_waits_in_a_shortage_is_told_of_the_stop": WORDS,
     "without_descriptors_clients_are_refused_if_so_configured": WORDS,
 }
 
