@@ -22,18 +22,33 @@
 
 #include "rival.h"
 
-static int echo(weir_conn *c, void *arg)
+static int echo_through(weir_conn *c, char *chunk, size_t size)
 {
-	char chunk[RIVAL_CHUNK];
 	ssize_t n;
 
-	(void)arg;
-	while ((n = weir_conn_read(c, chunk, sizeof(chunk))) > 0) {
+	while ((n = weir_conn_read(c, chunk, size)) > 0) {
 		rival_nap(chunk, (size_t)n);
 		if ((n = weir_conn_write(c, chunk, (size_t)n)) < 0)
 			break;
 	}
 	return (int)n;
+}
+
+static int echo(weir_conn *c, void *arg)
+{
+	char chunk[RIVAL_CHUNK];
+
+	(void)arg;
+	return echo_through(c, chunk, sizeof(chunk));
+}
+
+/* On a stack of its own, which is not for large arrays. */
+static int echo_in_session(weir_conn *c, void *arg)
+{
+	char chunk[4096];
+
+	(void)arg;
+	return echo_through(c, chunk, sizeof(chunk));
 }
 
 static int echo_lines(weir_conn *c, void *arg)
@@ -97,7 +112,8 @@ static void choose_handler(struct weir_service *service, const struct rival *r)
 	service->session_on_worker = told(r, "worker", 0);
 	if (service->session_on_worker || told(r, "session", 0)) {
 		service->readable = NULL;
-		service->session = echo;
+		service->session =
+			service->session_on_worker ? echo : echo_in_session;
 	}
 	service->backlog = told(r, "backlog", service->backlog);
 }
