@@ -88,12 +88,10 @@ static void by_queue(void)
 {
 	struct parcel parcels[2] = { 0 };
 
-	wr_assert(wr_lock_init(&queue.lock) == 0);
 	for (int i = 0; i < 2; i++)
 		push(&queue, &parcels[i].node, 0);
 	run(pass_on);
 	wr_assert(parcels[0].times + parcels[1].times == THREADS * TIMES);
-	wr_lock_fini(&queue.lock);
 }
 
 /* ---- the turn word: whoever becomes the owner runs the connection */
