@@ -7,7 +7,7 @@ import unittest
 import tls_switch
 from weirtest import TestCase, main
 
-FEW = ("check_half_closes", "check_input", "check_kept", "check_sessions")
+FEW = ("check_input", "check_kept", "check_sessions")
 
 
 class Switched(TestCase):

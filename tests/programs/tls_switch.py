@@ -16,12 +16,14 @@ PROXY = "the peer of the server is tls_proxy"
 NETWORK = "it enters a network in which tls_proxy is not"
 EARLY = "a client may be gone before its handshake is over"
 DETACHES = "a descriptor with TLS cannot be taken away"
+LATER = "what a client did reaches the server some time after its call"
 BYTES = "it counts bytes, segments or buffers of the wire"
 
 # Program: why all its tests are left out.
 PROGRAMS = {
     "check_admission": WORDS,
     "check_detaching": DETACHES,
+    "check_half_closes": LATER,
     "check_layer": "it has a layer of its own",
     "check_meeting_oneself": NETWORK,
     "check_outbox_total": BYTES,
