@@ -112,7 +112,7 @@ struct conn {
 	char *kept;  /* its beginning, if it comes in pieces and is judged */
 	size_t kept_len;
 	uint64_t replies; /* measured ones */
-	int64_t last_at;  /* when input last came */
+	int64_t last_at;  /* input last came, or our last step of a handshake */
 	int64_t begun_at; /* when connecting began; later, the current step */
 	int64_t room_at;  /* since when there is room for another message */
 	int64_t late_ns;  /* churn: our own delay before the send */
