@@ -426,7 +426,7 @@ static void queue_up(const struct wr_accept *a, struct weir_conn *c)
 			a->ctx->now);
 }
 
-/* overload: as read before the accept. */
+/* overload: at the accept. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 		  int overload, const struct newcomer *new)
 {
@@ -569,6 +569,26 @@ static int accept_newcomer(struct wr_endpoint *endpoint, struct newcomer *new)
 		       &new->peer_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+/*
+ * new->fd; -EBUSY: the client waits in the backlog.  The configuration does not
+ * change in between, so who connects after weir_server_configure() has returned
+ * meets the new values.
+ */
+static int accept_if_room(struct wr_accept *a, struct wr_endpoint *endpoint,
+			  int *overload, struct newcomer *new)
+{
+	int rc = -EBUSY;
+
+	wr_word_lock(&a->core->accept_lock);
+	*overload = a->core->config.overload;
+	if (!holds(a, endpoint, *overload))
+		rc = wr_table_prepare(a->core->table, FREE_SLOTS);
+	if (rc == 0)
+		rc = accept_newcomer(endpoint, new);
+	wr_word_unlock(&a->core->accept_lock);
+	return rc;
+}
+
 /* wr_accept_adjust() reopens the reserve. */
 static int accept_with_reserve(struct wr_accept *a,
 			       struct wr_endpoint *endpoint,
@@ -582,22 +602,38 @@ static int accept_with_reserve(struct wr_accept *a,
 }
 
 /*
- * Refuse one client, which keeps the reserve until it ends.  Or serve it: in a
- * stop without open connections no descriptor becomes free, and waiting clients
- * are served one by one.
+ * new->fd, or an error.  Under WEIR_REFUSE for a client that is refused, and
+ * keeps the reserve until it ends.  Under WEIR_HOLD only in a stop without open
+ * connections: no descriptor becomes free there, and waiting clients are served
+ * one by one.
  */
-static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint,
-			bool is_served)
+static int accept_in_shortage(struct wr_accept *a, struct wr_endpoint *endpoint,
+			      int *overload, struct newcomer *new)
 {
-	int rc = wr_table_prepare(a->core->table, LAST_SLOT);
-	struct newcomer new = { .fd = -1 };
+	int rc = -EBUSY;
 
+	wr_word_lock(&a->core->accept_lock);
+	*overload = a->core->config.overload;
+	if (*overload == WEIR_REFUSE ||
+	    (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
+	     atomic_load(&a->core->table->open) == 0))
+		rc = wr_table_prepare(a->core->table, LAST_SLOT);
 	if (rc == 0)
-		rc = accept_with_reserve(a, endpoint, &new);
-	if (rc < 0 || !is_admitted(a, endpoint, &new))
+		rc = accept_with_reserve(a, endpoint, new);
+	wr_word_unlock(&a->core->accept_lock);
+	return rc;
+}
+
+static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint)
+{
+	struct newcomer new = { .fd = -1 };
+	int overload;
+
+	if (accept_in_shortage(a, endpoint, &overload, &new) < 0 ||
+	    !is_admitted(a, endpoint, &new))
 		return;
-	if (is_served)
-		admit(a, endpoint, WEIR_HOLD, &new);
+	if (overload == WEIR_HOLD)
+		admit(a, endpoint, overload, &new);
 	else
 		wr_conn_refuse(make_conn(a, endpoint, &new),
 			       WR_OUTCOME_REFUSED_LIMIT);
@@ -642,13 +678,8 @@ static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 			endpoint->where, shortage_text(rc),
 			(int)(a->pause_ns / WR_NS_PER_MS));
 	atomic_store(&a->core->accept_blocked, true);
-	if (classify(rc) != SHORTAGE)
-		return;
-	if (a->core->config.overload == WEIR_REFUSE)
-		use_reserve(a, endpoint, false);
-	else if (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
-		 atomic_load(&a->core->table->open) == 0)
-		use_reserve(a, endpoint, true);
+	if (classify(rc) == SHORTAGE)
+		use_reserve(a, endpoint);
 }
 
 /* True: accept again. */
@@ -689,16 +720,11 @@ void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint)
 	int failures = 0;
 
 	for (int i = 0; i < WR_ACCEPT_BUDGET; i++) {
-		int overload = a->core->config.overload, rc;
+		int overload;
+		int rc = accept_if_room(a, endpoint, &overload, &new);
 
-		if (holds(a, endpoint, overload))
+		if (rc == -EBUSY)
 			return; /* wr_accept_adjust() then disarms it */
-		rc = wr_table_prepare(a->core->table, FREE_SLOTS);
-		if (rc < 0) {
-			pause_accepting(a, endpoint, rc);
-			return;
-		}
-		rc = accept_newcomer(endpoint, &new);
 		if (rc == -EAGAIN) {
 			on_empty_backlog(a, endpoint);
 			return;

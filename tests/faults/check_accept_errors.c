@@ -288,42 +288,6 @@ START_TEST(a_server_needs_no_file_of_the_system)
 }
 END_TEST
 
-static weir_server *_Atomic to_configure;
-
-/* The overload changes between the look for room and the accept. */
-static int hold_from_now_on(enum wr_sys_call call, size_t *len)
-{
-	weir_server *s = NULL;
-
-	(void)len;
-	if (call == WR_SYS_accept4)
-		s = atomic_exchange(&to_configure, NULL);
-	if (s)
-		ck_assert_int_eq(weir_server_configure(
-					 s, WEIR_CONFIG(.max_connections = 1,
-							.overload = WEIR_HOLD)),
-				 0);
-	return 0;
-}
-
-START_TEST(a_change_of_overload_during_an_accept_lets_none_too_many_in)
-{
-	struct client *first, *second;
-	struct server *s;
-
-	wr_sys_fault = hold_from_now_on;
-	s = serve(WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE),
-		  WEIR_SERVICE(.readable = echo_lines));
-	first = client_open_and_echo(s, "hello\n");
-	atomic_store(&to_configure, s->weir);
-	second = client_open(s);
-	client_expect_last(second, "busy, try later\n");
-	client_expect_echo(first, "hello\n");
-	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_limit, 1);
-	wr_sys_fault = NULL;
-}
-END_TEST
-
 int main(void)
 {
 	return RUN_TESTS(
@@ -338,6 +302,5 @@ int main(void)
 		failures_that_last_are_borne_quietly,
 		without_memory_for_a_connection_clients_wait,
 		without_memory_for_a_connection_clients_are_told,
-		a_server_needs_no_file_of_the_system,
-		a_change_of_overload_during_an_accept_lets_none_too_many_in);
+		a_server_needs_no_file_of_the_system);
 }

@@ -40,6 +40,14 @@ static _Thread_local bool is_adopter;
 static _Thread_local int64_t begins_at;
 static _Atomic bool adopter_begins, stop_is_over;
 
+/*
+ * The acceptor is held once in accept4(2), where it has looked at the
+ * configuration: in the call after the next client.
+ */
+enum { ACCEPTS, ACCEPTS_THEN_IS_HELD, IS_HELD };
+static _Atomic int accepting;
+static _Atomic bool accept_begins, has_configured, has_connected;
+
 static _Atomic bool clock_stands; /* of the acceptor */
 static struct timespec stands_at;
 
@@ -86,6 +94,9 @@ int __real_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 			  int timeout_ms);
 long __wrap_wr_sys_preemptions(void);
+
+int __real_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
+int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
 
 struct wr_service;
 void __real_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
@@ -140,6 +151,35 @@ void __wrap_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 			poll_sleep();
 	}
 	__real_wr_conn_begin(c, service, fd, now);
+}
+
+/*
+ * Until another thread has configured the server and a client has connected
+ * after that; or for a while, because configuring waits for this call.
+ */
+static void hold_accept(void)
+{
+	int64_t since = now_ms();
+
+	atomic_store(&accept_begins, true);
+	while (!atomic_load(&has_connected) &&
+	       (atomic_load(&has_configured) ||
+		now_ms() < since + LONG_HOLD_MS))
+		poll_sleep();
+}
+
+int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags)
+{
+	int rc;
+
+	if (atomic_load(&accepting) == IS_HELD) {
+		atomic_store(&accepting, ACCEPTS);
+		hold_accept();
+	}
+	rc = __real_accept4(fd, peer, len, flags);
+	if (rc >= 0 && atomic_load(&accepting) == ACCEPTS_THEN_IS_HELD)
+		atomic_store(&accepting, IS_HELD);
+	return rc;
 }
 
 static void at_point(const char *function)
@@ -344,6 +384,43 @@ START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 }
 END_TEST
 
+/* -------------------------------------------------- another configuration */
+
+static void *configure_to_hold(void *arg)
+{
+	ck_assert_int_eq(
+		weir_server_configure(arg, WEIR_CONFIG(.max_connections = 1)),
+		0);
+	atomic_store(&has_configured, true);
+	return NULL;
+}
+
+START_TEST(who_connects_after_a_change_meets_the_new_values)
+{
+	struct server *s = serve(
+		WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE),
+		WEIR_SERVICE(.readable = echo_lines));
+	struct client *c = client_open_and_echo(s, "hello\n"), *refused, *held;
+	pthread_t thread;
+
+	atomic_store(&accepting, ACCEPTS_THEN_IS_HELD);
+	refused = client_open(s);
+	client_expect_last(refused, "busy, try later\n");
+	client_close(refused);
+	UNTIL(atomic_load(&accept_begins));
+	ck_assert_int_eq(
+		pthread_create(&thread, NULL, configure_to_hold, s->weir), 0);
+	UNTIL(atomic_load(&has_configured));
+	held = client_open_and_send(s, "held\n");
+	atomic_store(&has_connected, true);
+	pthread_join(thread, NULL);
+	UNTIL(acceptor_rests());
+	client_close(c);
+	client_expect(held, "held\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused_limit, 1);
+}
+END_TEST
+
 /* ---------------------------------------------- connections of the program */
 
 struct adoption {
@@ -408,5 +485,6 @@ int main(void)
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
+		who_connects_after_a_change_meets_the_new_values,
 		a_stop_finds_a_connection_that_is_being_adopted);
 }
