@@ -44,7 +44,7 @@ static int prepare(const struct wait *w, const struct weir_poll *p)
 	return w->session ? wr_conn_watch(c, w->session) : 0;
 }
 
-/* Before the wait: note it, and send the output. */
+/* Before the wait: note it. */
 static int begin(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
@@ -52,8 +52,6 @@ static int begin(const struct wait *w, const struct weir_poll *p)
 	c->ctx->now = wr_now_ns();
 	if (waits_for(p, WEIR_POLL_INPUT))
 		wr_conn_note_wait(c, false);
-	if (wr_conn_has_output(c))
-		(void)wr_conn_flush(c); /* the next call tells an error */
 	return prepare(w, p);
 }
 
@@ -80,7 +78,10 @@ static bool has_input(struct weir_conn *c, short found)
 			  : found & ~POLLOUT;
 }
 
-/* Flush, and find out what is there.  True: more can be sent at once. */
+/*
+ * Flush, and find out what is there.  True: more can be sent at once.  A flush
+ * shows what the peer has taken, too: the poller does not report each byte.
+ */
 static bool look_at(struct weir_poll *p, short found)
 {
 	struct weir_conn *c = p->conn;
@@ -88,7 +89,7 @@ static bool look_at(struct weir_poll *p, short found)
 	int rc = WR_FLUSH_DONE;
 
 	p->ready = 0;
-	if (wr_conn_has_output(c) && (found || wr_conn_output_has_failed(c)))
+	if (wr_conn_has_output(c))
 		rc = wr_conn_flush(c);
 	if (found & ~POLLOUT) {
 		c->in.is_ready = true;

@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -232,14 +234,18 @@ START_TEST(a_client_that_resets_ends_the_upstream)
 }
 END_TEST
 
-static int reset_at_once(weir_conn *c, void *arg)
+static void reset(int fd)
 {
 	const struct linger now = { .l_onoff = 1 };
-	int fd = weir_conn_detach(c);
 
-	(void)arg;
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
+}
+
+static int reset_at_once(weir_conn *c, void *arg)
+{
+	(void)arg;
+	reset(weir_conn_detach(c));
 	return WEIR_CLOSE;
 }
 
@@ -477,6 +483,196 @@ START_TEST(what_cannot_be_relayed_is_refused)
 }
 END_TEST
 
+/* ------------------------------- a relay between two sockets of the test */
+
+struct ends {
+	char where[160];    /* of the relay */
+	char upstream[160]; /* where it dials */
+	int listener;
+	struct client *client;
+	int peer[2];	 /* the client, and what is accepted as the upstream */
+	int lifetime[2]; /* of their connections; 0: none */
+	int write_ms;	 /* of both; 0: none */
+	int buffer;	 /* SO_SNDBUF of both; 0: as it is */
+	struct weir_relay relay;
+	_Atomic int result;
+	_Atomic bool has_ended;
+};
+
+static void set_up(weir_conn *c, const struct ends *e, int lifetime_ms)
+{
+	weir_conn_set_timeout(c, WEIR_TIMEOUT_LIFETIME,
+			      lifetime_ms ? lifetime_ms : WEIR_NEVER);
+	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE,
+			      e->write_ms ? e->write_ms : WEIR_NEVER);
+	if (e->buffer)
+		setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &e->buffer,
+			   sizeof(e->buffer));
+}
+
+static int relay_ends(weir_conn *c, void *arg)
+{
+	struct ends *e = arg;
+	weir_conn *upstream;
+	int rc = weir_dial(&upstream, e->upstream, 0);
+
+	if (rc == 0) {
+		set_up(c, e, e->lifetime[0]);
+		set_up(upstream, e, e->lifetime[1]);
+		rc = weir_relay(c, upstream, &e->relay);
+	}
+	atomic_store(&e->result, rc);
+	atomic_store(&e->has_ended, true);
+	if (rc == -ETIMEDOUT) /* a peer that takes nothing holds up the free */
+		weir_ref_cancel(weir_conn_self(upstream));
+	weir_conn_free(upstream);
+	return rc;
+}
+
+static int listen_with(int receive_buffer, char *where, size_t cap)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (receive_buffer)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer,
+			   sizeof(receive_buffer));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(where, cap, "127.0.0.1:%d", ntohs(at.sin_port));
+	return fd;
+}
+
+static int accept_one(int listener)
+{
+	const struct timeval patience = { .tv_sec = 20 };
+	struct pollfd came = { .fd = listener, .events = POLLIN };
+	int fd;
+
+	ck_assert_int_eq(poll(&came, 1, 20000), 1);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return fd;
+}
+
+/* Peers with a receive buffer of about that many bytes; 0: as it is. */
+static void ends_open(struct ends *e, struct server *s, int on_worker,
+		      int receive_buffer)
+{
+	int id;
+
+	e->relay.size = sizeof(e->relay);
+	e->listener =
+		listen_with(receive_buffer, e->upstream, sizeof(e->upstream));
+	id = server_listen(s, "127.0.0.1:0",
+			   WEIR_SERVICE(SESSION_ON(on_worker, relay_ends),
+					.speaks_first = 1, .arg = e,
+					.idle_ms = WEIR_NEVER));
+	server_address(s, id, e->where, sizeof(e->where));
+	e->client = client_new(e->where, receive_buffer);
+	ck_assert_int_eq(client_connect(e->client, e->where), 0);
+	e->peer[0] = e->client->fd;
+	e->peer[1] = accept_one(e->listener);
+}
+
+static void ends_expect(const struct ends *e, int result, const char *name)
+{
+	int64_t until = test_deadline();
+
+	while (!atomic_load(&e->has_ended)) {
+		ck_assert_msg(now_ms() < until, "%s: the relay goes on", name);
+		poll_sleep();
+	}
+	ck_assert_msg(e->result == result, "%s: %s", name,
+		      error_name(e->result));
+}
+
+static void ends_close(struct ends *e)
+{
+	close(e->listener);
+	close(e->peer[1]);
+	if (e->client)
+		client_close(e->client);
+}
+
+static void send_bytes(int fd, size_t len)
+{
+	static const char bytes[1 << 20];
+
+	ck_assert_uint_le(len, sizeof(bytes));
+	ck_assert_int_eq(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void end_output(int fd)
+{
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+}
+
+static size_t receive_all(int fd)
+{
+	char bytes[65536];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+		len += (size_t)n;
+	ck_assert_int_eq(n, 0);
+	return len;
+}
+
+/* More than socket buffers take; the poller reports no room for long. */
+#define MUCH 300000
+
+/*
+ * One byte in write_ms is enough.  Which peer is slow is the lower bit, the
+ * kind of session the upper.
+ */
+START_TEST(a_peer_that_takes_bytes_slowly_lives)
+{
+	enum { RELAYS = 4, WRITE_MS = 4000 };
+	static struct ends e[RELAYS];
+	struct server *s =
+		serve_workers(RELAYS, WEIR_SERVICE(.readable = echo_lines));
+	char bytes[4096];
+	size_t have[RELAYS] = { 0 };
+	int64_t next_at;
+
+	for (int i = 0; i < RELAYS; i++) {
+		e[i].write_ms = WRITE_MS;
+		e[i].buffer = 100000;
+		ends_open(&e[i], s, i / 2, 4096);
+		send_bytes(e[i].peer[i % 2], MUCH);
+		end_output(e[i].peer[i % 2]);
+	}
+	next_at = now_ms();
+	for (int step = 0; step < 12; step++) {
+		for (int i = 0; i < RELAYS; i++) {
+			ssize_t n = recv(e[i].peer[!(i % 2)], bytes,
+					 sizeof(bytes), 0);
+
+			ck_assert_int_gt(n, 0);
+			have[i] += (size_t)n;
+		}
+		next_at += WRITE_MS / 8;
+		while (now_ms() < next_at)
+			poll_sleep();
+	}
+	for (int i = 0; i < RELAYS; i++) {
+		have[i] += receive_all(e[i].peer[!(i % 2)]);
+		ck_assert_msg(have[i] == MUCH, "%zu bytes have come: %s",
+			      have[i], error_name(e[i].result));
+		end_output(e[i].peer[!(i % 2)]);
+		ends_expect(&e[i], 0, i / 2 ? "on a worker" : "on a stack");
+		ends_close(&e[i]);
+	}
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
@@ -493,5 +689,6 @@ int main(void)
 			 a_thread_may_relay,
 			 a_way_that_has_ended_is_not_held_up_by_the_other,
 			 a_peer_that_takes_no_more_ends_the_relay,
-			 what_cannot_be_relayed_is_refused);
+			 what_cannot_be_relayed_is_refused,
+			 a_peer_that_takes_bytes_slowly_lives);
 }
