@@ -566,6 +566,12 @@ int wr_conn_end_wait(struct weir_conn *c);
 int64_t wr_conn_room_at(struct weir_conn *c);
 
 /*
+ * Owner: -ETIMEDOUT, if at ctx->now that time has come and the peer has not
+ * taken enough; 0.
+ */
+int wr_conn_check_room(struct weir_conn *c);
+
+/*
  * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The
  * events; 0: none; -errno.  In a session, of a connection of weir_dial(), also
  * as wr_conn_check_other(), which looks at is_firm.
@@ -582,8 +588,12 @@ struct weir_conn *wr_conn_session(void);
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
 
-/* For struct weir_poll: its output is sent, or cannot be. */
+/*
+ * For struct weir_poll: its output is sent, or cannot be; its peer is lost.
+ * Without any of all, its deadlines alone are looked at.
+ */
 #define WR_POLL_SENT 4
+#define WR_POLL_LOST 8
 
 /* weir_conn_wait() without a look at its arguments. */
 int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);

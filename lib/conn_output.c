@@ -518,6 +518,9 @@ int wr_conn_put(struct weir_conn *c, const void *buf, size_t len)
 	rc = may_write(c);
 	if (rc == 0)
 		rc = send_locked(c, c->ctx, &rest);
+	/* Unless the socket is full, no event would send what is kept. */
+	while (rc == WR_FLUSH_YIELDED && !wr_outbox_has_files(&c->out.box))
+		rc = send_locked(c, c->ctx, &rest);
 	if (rc >= 0 && rest.left > 0)
 		rc = keep_locked(c, c->ctx, &rest);
 	wr_word_unlock(&c->lock);

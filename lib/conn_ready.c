@@ -57,19 +57,29 @@ static int begin(const struct wait *w, const struct weir_poll *p)
 
 static int64_t due_at(const struct weir_poll *p)
 {
-	return waits_for(p, WEIR_POLL_INPUT) ? wr_conn_due_at(p->conn)
-					     : wr_conn_room_at(p->conn);
+	struct weir_conn *c = p->conn;
+
+	if (waits_for(p, WEIR_POLL_INPUT))
+		return wr_conn_due_at(c);
+	return c->rare & WR_RARE_TIMER
+		       ? wr_min_at(wr_conn_room_at(c), c->timer_at)
+		       : wr_conn_room_at(c);
 }
 
+/* poll(2) tells of POLLHUP in any case, on a Unix socket without a loss. */
 static struct pollfd events_of(const struct weir_poll *p)
 {
+	struct weir_conn *c = p->conn;
+	bool is_silent =
+		p->events == 0 || (p->events == WR_POLL_LOST && !c->is_tcp);
 	short events = 0;
 
 	if (waits_for(p, WEIR_POLL_INPUT))
 		events |= POLLIN;
-	if (wr_conn_has_output(p->conn))
-		events |= wr_conn_output_event(p->conn);
-	return (struct pollfd){ .fd = p->conn->fd, .events = events };
+	if (wr_conn_has_output(c))
+		events |= wr_conn_output_event(c);
+	return (struct pollfd){ .fd = is_silent ? -1 : (int)c->fd,
+				.events = events };
 }
 
 static bool has_input(struct weir_conn *c, short found)
@@ -102,6 +112,8 @@ static bool look_at(struct weir_poll *p, short found)
 		p->ready |= WEIR_POLL_ROOM;
 	if (!wr_conn_has_output(c) || rc < 0)
 		p->ready |= WR_POLL_SENT;
+	if (has_failed && wr_conn_input_probe(c) < 0)
+		p->ready |= WR_POLL_LOST;
 	p->ready &= p->events;
 	return rc == WR_FLUSH_YIELDED;
 }
@@ -137,6 +149,20 @@ static int check_deadline(struct weir_conn *c, int64_t at)
 	return rc;
 }
 
+/* A drain ends no wait for room, as it ends no write. */
+static int64_t quiet_since(const struct weir_poll *p)
+{
+	switch (p->events) {
+	case 0:
+	case WR_POLL_LOST:
+		return 0; /* as the other one */
+	case WEIR_POLL_INPUT:
+		return wr_conn_quiet_since(p->conn);
+	default:
+		return WR_NEVER_AT;
+	}
+}
+
 static uint32_t own_events(const struct weir_poll *p)
 {
 	uint32_t events = WR_EV_HUP;
@@ -168,15 +194,26 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		at = due_at(p);
 		rc = check_deadline(c, at);
 		o->at = wr_min_at(o->at, at);
-		/* A drain ends no wait for room, as it ends no write. */
-		since = p->events == WEIR_POLL_INPUT ? wr_conn_quiet_since(c)
-						     : WR_NEVER_AT;
+		since = quiet_since(p);
 		if (since > o->quiet_since)
 			o->quiet_since = since;
 		if (c == w->session)
 			o->events = own_events(p);
 	}
 	return rc;
+}
+
+/* A flush shows what the peer has taken; the next call tells its error. */
+int wr_conn_check_room(struct weir_conn *c)
+{
+	if (c->ctx->now < wr_conn_room_at(c))
+		return 0;
+	if (wr_conn_has_output(c) &&
+	    (wr_conn_flush(c) < 0 || c->ctx->now < wr_conn_room_at(c)))
+		return 0;
+	c->call.timed_out =
+		wr_conn_has_outlived(c) ? WEIR_END_LIFETIME : WEIR_END_WRITE;
+	return -ETIMEDOUT;
 }
 
 static int sleep_once(struct wait *w)

@@ -305,9 +305,8 @@ static int wait_output(struct weir_conn *c)
 	c->ctx->now = wr_now_ns();
 	at = wr_conn_room_at(c);
 	if (c->ctx->now >= at) {
-		c->call.timed_out = c->ctx->now >= dies_at(c)
-					    ? WEIR_END_LIFETIME
-					    : WEIR_END_WRITE;
+		c->call.timed_out = wr_conn_has_outlived(c) ? WEIR_END_LIFETIME
+							    : WEIR_END_WRITE;
 		return -ETIMEDOUT;
 	}
 	if (atomic_load(&c->is_cut))

@@ -21,17 +21,68 @@ struct way {
 struct relay {
 	struct weir_conn *session; /* NULL: a thread */
 	struct way ways[2];
+	int idle_ms;
 	size_t turn;	/* bytes since others have run */
 	bool has_moved; /* a byte, since the last wait */
+	bool is_unsent; /* output was left at the last wait */
 };
 
-static int let_others_run(struct relay *r)
+/* ---------------------------------------------------------------- deadlines */
+
+/* The session ends by the deadline of either. */
+static int tell_deadline(struct relay *r)
 {
-	if (r->session == NULL || r->turn < WR_TURN_BYTES)
+	for (int i = 0; i < 2 && r->session; i++) {
+		uint8_t end = r->ways[i].from->call.timed_out;
+
+		if (end)
+			r->session->call.timed_out = end;
+	}
+	return -ETIMEDOUT;
+}
+
+/* Those that count while bytes move. */
+static int check_deadlines(struct relay *r)
+{
+	int64_t now = wr_now_ns();
+
+	for (int i = 0; i < 2; i++) {
+		r->ways[i].from->ctx->now = now;
+		if (wr_conn_check_room(r->ways[i].from) < 0)
+			return tell_deadline(r);
+	}
+	return 0;
+}
+
+static int end_turn(struct relay *r)
+{
+	int rc;
+
+	if (r->turn < WR_TURN_BYTES)
 		return 0;
 	r->turn = 0;
-	return wr_conn_let_others_run(r->session);
+	rc = wr_conn_let_others_run(r->ways[0].from);
+	return rc < 0 ? rc : check_deadlines(r);
 }
+
+static void set_idle(struct relay *r, int ms)
+{
+	for (int i = 0; i < 2; i++)
+		r->ways[i].from->timeout_ms[WR_TMO_IDLE] = ms;
+}
+
+/* While output is unsent, write_ms alone counts; idle_ms begins after it. */
+static void choose_idle(struct relay *r)
+{
+	bool was_unsent = r->is_unsent;
+
+	r->is_unsent = wr_conn_has_output(r->ways[0].to) ||
+		       wr_conn_has_output(r->ways[1].to);
+	r->has_moved |= was_unsent && !r->is_unsent;
+	set_idle(r, r->is_unsent ? WEIR_NEVER : r->idle_ms);
+}
+
+/* ------------------------------------------------------------------- moving */
 
 /* An error of its output: the kernel may tell it to no other call. */
 static int output_error(struct weir_conn *c)
@@ -103,7 +154,7 @@ static int move_piece(struct relay *r, struct way *w)
 	*w->bytes += (uint64_t)n;
 	r->turn += (size_t)n;
 	r->has_moved = true;
-	rc = let_others_run(r);
+	rc = end_turn(r);
 	return rc < 0 ? rc : 1;
 }
 
@@ -152,10 +203,12 @@ static bool goes_on(const struct relay *r)
 	       (has_more(&r->ways[0]) || has_more(&r->ways[1]));
 }
 
+/* ------------------------------------------------------------------ waiting */
+
 /* What the connection is waited for, as the end of one way and the other. */
 static int events_of(const struct way *input, const struct way *output)
 {
-	int events = 0;
+	int events = input->is_over ? WR_POLL_LOST : 0;
 
 	if (!input->is_over && wr_conn_has_room(input->to))
 		events |= WEIR_POLL_INPUT;
@@ -166,8 +219,23 @@ static int events_of(const struct way *input, const struct way *output)
 	return events;
 }
 
+/*
+ * Its input has ended, so that no receive tells that the peer is gone; nor does
+ * a send, if there is nothing to be sent.
+ */
+static int check_peer(struct way *w)
+{
+	int rc = atomic_load(&w->from->is_cut) ? -ECANCELED
+					       : wr_conn_input_probe(w->from);
+
+	if (rc >= 0)
+		return 0;
+	wr_conn_cut_short(w->to);
+	return rc;
+}
+
 /* The session was resumed a turn ago at most. */
-static int wait_for_edge(struct relay *r, struct weir_poll *list, int count)
+static int wait_for_edge(struct relay *r, struct weir_poll *list)
 {
 	int64_t now = r->session->ctx->now;
 
@@ -175,8 +243,15 @@ static int wait_for_edge(struct relay *r, struct weir_poll *list, int count)
 		r->ways[i].from->ctx->now = now;
 		wr_conn_note_wait(r->ways[i].from, false);
 	}
-	r->has_moved = false;
-	return wr_conn_wait_edge(list, count);
+	r->turn = 0;
+	return wr_conn_wait_edge(list, 2);
+}
+
+static int wait_for_any(struct relay *r, struct weir_poll *list)
+{
+	int rc = check_deadlines(r);
+
+	return rc < 0 ? rc : wr_conn_wait_ready(list, 2, WEIR_NEVER);
 }
 
 /* The poller has told of one of these. */
@@ -198,27 +273,37 @@ static void input_came(struct relay *r)
 	}
 }
 
+/* A cut of the session is told by its wait. */
+static void pass_cut_on(struct way *w)
+{
+	if (atomic_load(&w->from->is_cut))
+		wr_conn_cut_short(w->to);
+}
+
 static int wait_for_more(struct relay *r)
 {
 	struct weir_poll list[2];
-	int count = 0, rc;
+	int rc = 0;
 
 	for (int i = 0; i < 2; i++) {
 		struct way *w = &r->ways[i];
 
-		list[count].conn = w->from;
-		list[count].events = events_of(w, &r->ways[!i]);
-		count += list[count].events != 0;
+		list[i].conn = w->from;
+		list[i].events = events_of(w, &r->ways[!i]);
+		if (rc == 0 && w->is_over)
+			rc = check_peer(w);
 	}
-	r->turn = 0;
-	rc = uses_edges(r) ? wait_for_edge(r, list, count)
-			   : wr_conn_wait_ready(list, count, WEIR_NEVER);
+	if (rc < 0)
+		return rc;
+	choose_idle(r);
+	rc = uses_edges(r) ? wait_for_edge(r, list) : wait_for_any(r, list);
+	r->has_moved = false;
 	if (rc > 0 && has_stack(r))
 		input_came(r);
-	for (int i = 0; i < count && rc == -ETIMEDOUT && r->session; i++)
-		if (r->session->call.timed_out == 0)
-			r->session->call.timed_out =
-				list[i].conn->call.timed_out;
+	if (rc == -ETIMEDOUT)
+		(void)tell_deadline(r);
+	for (int i = 0; i < 2 && rc == -ECANCELED; i++)
+		pass_cut_on(&r->ways[i]);
 	return rc < 0 ? rc : 0;
 }
 
@@ -238,13 +323,13 @@ static int run(struct relay *r)
 }
 
 /* Silence of one peer is no reason to end while the other one sends. */
-static void set_timeouts(struct weir_conn *c, int idle_ms)
+static void set_timeouts(struct weir_conn *c)
 {
+	c->call.timed_out = 0;
 	c->in.message_at = 0;
 	c->rare |= WR_RARE_RELAYED;
 	c->timeout_ms[WR_TMO_FIRST_BYTE] = WEIR_NEVER;
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
-	c->timeout_ms[WR_TMO_IDLE] = idle_ms;
 }
 
 static bool is_usable(const struct weir_conn *c,
@@ -258,22 +343,25 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 	struct weir_relay preset = { .size = sizeof(preset) };
 	struct relay r = { .session = wr_conn_session(), .has_moved = true };
 	WR_NO_CANCEL_IF(r.session == NULL);
-	int idle_ms;
+	int rc;
 
 	if (relay == NULL)
 		relay = &preset;
 	if (!is_usable(a, r.session) || !is_usable(b, r.session) || a == b ||
 	    relay->size != sizeof(*relay) || relay->idle_ms < WEIR_NEVER)
 		return -EINVAL;
-	idle_ms = relay->idle_ms ? relay->idle_ms
-				 : wr_conn_timeout(a, WR_TMO_IDLE);
+	r.idle_ms = relay->idle_ms ? relay->idle_ms
+				   : wr_conn_timeout(a, WR_TMO_IDLE);
 	if (r.session)
 		r.session->ctx->now = wr_now_ns();
-	set_timeouts(a, idle_ms);
-	set_timeouts(b, idle_ms);
+	set_timeouts(a);
+	set_timeouts(b);
 	receive_all(&r, a);
 	receive_all(&r, b);
 	r.ways[0] = (struct way){ a, b, &relay->from_a, false };
 	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
-	return run(&r);
+	set_idle(&r, r.idle_ms);
+	rc = run(&r);
+	set_idle(&r, r.idle_ms);
+	return rc;
 }

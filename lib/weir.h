@@ -1397,10 +1397,12 @@ struct weir_relay {
  *
  * It sets their deadlines for the first byte and for a message to WEIR_NEVER
  * and idle_ms to that of relay, which counts from the last byte of both, or
- * from the call.  write_ms and lifetime_ms apply as before.  After an error of
- * one connection it cuts the other one, as weir_ref_cancel() does, so that its
- * peer does not wait.  On TCP that peer gets a reset, unless it had the end: it
- * cannot take a part for the whole.  After -EINTR the call can be repeated.
+ * from the call.  While output is unsent to either, idle_ms does not apply.
+ * write_ms and lifetime_ms of both apply as before, also after the end of an
+ * input.  After an error or a cut of one connection it cuts the other one, as
+ * weir_ref_cancel() does, so that its peer does not wait.  On TCP that peer
+ * gets a reset, unless it had the end: it cannot take a part for the whole.
+ * After -EINTR the call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.

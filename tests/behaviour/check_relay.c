@@ -494,7 +494,9 @@ struct ends {
 	int lifetime[2]; /* of their connections; 0: none */
 	int write_ms;	 /* of both; 0: none */
 	int buffer;	 /* SO_SNDBUF of both; 0: as it is */
+	struct gate *gate; /* before the relay; NULL */
 	struct weir_relay relay;
+	weir_ref *_Atomic ref; /* to the session */
 	_Atomic int result;
 	_Atomic bool has_ended;
 };
@@ -510,15 +512,27 @@ static void set_up(weir_conn *c, const struct ends *e, int lifetime_ms)
 			   sizeof(e->buffer));
 }
 
+/* Of 1 ms. */
+static void wait_for_lifetimes(struct gate *gate)
+{
+	int64_t passed_at = now_ms() + 2;
+
+	gate_wait(gate);
+	UNTIL(now_ms() > passed_at);
+}
+
 static int relay_ends(weir_conn *c, void *arg)
 {
 	struct ends *e = arg;
 	weir_conn *upstream;
 	int rc = weir_dial(&upstream, e->upstream, 0);
 
+	atomic_store(&e->ref, weir_conn_ref(c));
 	if (rc == 0) {
 		set_up(c, e, e->lifetime[0]);
 		set_up(upstream, e, e->lifetime[1]);
+		if (e->gate)
+			wait_for_lifetimes(e->gate);
 		rc = weir_relay(c, upstream, &e->relay);
 	}
 	atomic_store(&e->result, rc);
@@ -591,8 +605,19 @@ static void ends_expect(const struct ends *e, int result, const char *name)
 		      error_name(e->result));
 }
 
+static void ends_reset(struct ends *e, int which)
+{
+	if (which == 0)
+		client_reset(e->client);
+	else
+		reset(e->peer[1]);
+	e->client = which == 0 ? NULL : e->client;
+	e->peer[which] = -1;
+}
+
 static void ends_close(struct ends *e)
 {
+	weir_unref(e->ref);
 	close(e->listener);
 	close(e->peer[1]);
 	if (e->client)
@@ -628,8 +653,8 @@ static size_t receive_all(int fd)
 #define MUCH 300000
 
 /*
- * One byte in write_ms is enough.  Which peer is slow is the lower bit, the
- * kind of session the upper.
+ * One byte in write_ms is enough, and idle_ms does not count while output is
+ * unsent.  Which peer is slow is the lower bit, the kind of session the upper.
  */
 START_TEST(a_peer_that_takes_bytes_slowly_lives)
 {
@@ -643,6 +668,7 @@ START_TEST(a_peer_that_takes_bytes_slowly_lives)
 
 	for (int i = 0; i < RELAYS; i++) {
 		e[i].write_ms = WRITE_MS;
+		e[i].relay.idle_ms = WRITE_MS * 3 / 4;
 		e[i].buffer = 100000;
 		ends_open(&e[i], s, i / 2, 4096);
 		send_bytes(e[i].peer[i % 2], MUCH);
@@ -673,6 +699,218 @@ START_TEST(a_peer_that_takes_bytes_slowly_lives)
 }
 END_TEST
 
+/* What the peers have done; CLIENT_ and UPSTREAM_ go together. */
+enum {
+	CLIENT_ENDED = 1 << 0,
+	UPSTREAM_ENDED = 1 << 1,
+	CLIENT_FULL = 1 << 2, /* it takes nothing */
+	UPSTREAM_FULL = 1 << 3
+};
+
+enum deadline { IDLE, WRITE, CLIENT_LIFETIME, UPSTREAM_LIFETIME, DEADLINES };
+
+static const struct {
+	const char *name;
+	int state;
+} states[] = {
+	{ "both send", 0 },
+	{ "the client has ended", CLIENT_ENDED },
+	{ "the upstream has ended", UPSTREAM_ENDED },
+	{ "the client takes nothing", CLIENT_FULL },
+	{ "the upstream takes nothing", UPSTREAM_FULL },
+	{ "the client has ended, the upstream takes nothing",
+	  CLIENT_ENDED | UPSTREAM_FULL },
+	{ "the upstream has ended, the client takes nothing",
+	  UPSTREAM_ENDED | CLIENT_FULL },
+	{ "the client has ended and takes nothing",
+	  CLIENT_ENDED | CLIENT_FULL },
+	{ "the upstream has ended and takes nothing",
+	  UPSTREAM_ENDED | UPSTREAM_FULL },
+};
+#define STATES (sizeof(states) / sizeof(states[0]))
+
+static bool is_full(int state)
+{
+	return state & (CLIENT_FULL | UPSTREAM_FULL);
+}
+
+/* write_ms counts while output is unsent, idle_ms at other times. */
+static bool applies(enum deadline d, int state)
+{
+	return d == IDLE ? !is_full(state) : d != WRITE || is_full(state);
+}
+
+/*
+ * A peer that ends sends so little that the relay sees the end.  The deadline
+ * may have ended the relay before.
+ */
+static void bring_about(const struct ends *e, int state)
+{
+	static const char bytes[200000];
+
+	for (int i = 0; i < 2; i++) {
+		bool ends = state & (i ? UPSTREAM_ENDED : CLIENT_ENDED);
+		bool fills = state & (i ? CLIENT_FULL : UPSTREAM_FULL);
+
+		if (fills)
+			(void)send(e->peer[i], bytes, ends ? 100000 : 200000,
+				   MSG_NOSIGNAL);
+		if (ends)
+			(void)shutdown(e->peer[i], SHUT_WR);
+	}
+}
+
+static void open_for(struct ends *e, struct server *s, enum deadline d,
+		     int state, int on_worker)
+{
+	enum { SHORT_MS = 300 };
+
+	e->buffer = 4096;
+	e->relay.idle_ms = d == IDLE ? SHORT_MS : WEIR_NEVER;
+	e->write_ms = d == WRITE ? SHORT_MS : 0;
+	e->lifetime[0] = d == CLIENT_LIFETIME ? SHORT_MS : 0;
+	e->lifetime[1] = d == UPSTREAM_LIFETIME ? SHORT_MS : 0;
+	ends_open(e, s, on_worker, 4096);
+	bring_about(e, state);
+}
+
+static void try_deadlines(int on_worker)
+{
+	enum { MOST = DEADLINES * STATES };
+	static struct ends e[MOST];
+	struct server *s = serve_workers(on_worker ? MOST : 2,
+					 WEIR_SERVICE(.readable = echo_lines));
+	uint64_t ended[DEADLINES] = { 0 };
+	int count = 0;
+
+	memset(e, 0, sizeof(e));
+	for (int d = 0; d < DEADLINES; d++)
+		for (size_t k = 0; k < STATES; k++)
+			if (applies((enum deadline)d, states[k].state)) {
+				ended[d]++;
+				open_for(&e[count++], s, (enum deadline)d,
+					 states[k].state, on_worker);
+			}
+	count = 0;
+	for (int d = 0; d < DEADLINES; d++)
+		for (size_t k = 0; k < STATES; k++)
+			if (applies((enum deadline)d, states[k].state)) {
+				ends_expect(&e[count], -ETIMEDOUT,
+					    states[k].name);
+				ends_close(&e[count++]);
+			}
+	UNTIL(stats(s).ledger.timed_out == (uint64_t)count);
+	ck_assert_uint_eq(stats(s).timed_out[WEIR_TIMEOUT_IDLE], ended[IDLE]);
+	ck_assert_uint_eq(stats(s).timed_out[WEIR_TIMEOUT_WRITE], ended[WRITE]);
+	ck_assert_uint_eq(stats(s).timed_out[WEIR_TIMEOUT_LIFETIME],
+			  ended[CLIENT_LIFETIME] + ended[UPSTREAM_LIFETIME]);
+	server_stop_and_check(s);
+}
+
+START_TEST(each_deadline_ends_a_relay_in_each_state)
+{
+	try_deadlines(0);
+	try_deadlines(1);
+}
+END_TEST
+
+/* Nothing is sent to it that would tell. */
+START_TEST(a_reset_after_the_end_of_the_input_ends_the_relay)
+{
+	for (int i = 0; i < 4; i++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .result = 0 };
+		char byte;
+
+		ends_open(&e, s, i / 2, 0);
+		end_output(e.peer[i % 2]);
+		ck_assert_int_eq(recv(e.peer[!(i % 2)], &byte, 1, 0), 0);
+		ends_reset(&e, i % 2);
+		ends_expect(&e, -ECONNRESET, "after a reset");
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+START_TEST(a_cut_of_the_client_resets_the_upstream)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .result = 0 };
+		char part[4];
+
+		ends_open(&e, s, on_worker, 0);
+		send_bytes(e.peer[0], sizeof(part));
+		ck_assert_int_eq(
+			recv(e.peer[1], part, sizeof(part), MSG_WAITALL),
+			sizeof(part));
+		UNTIL(session_waits(s));
+		weir_server_stop(s->weir, 0);
+		ck_assert_int_eq(recv(e.peer[1], part, 1, 0), -1);
+		ck_assert_int_eq(errno, ECONNRESET);
+		ends_expect(&e, -ECANCELED, "after a cut");
+		ends_close(&e);
+		server_join_and_check(s);
+	}
+}
+END_TEST
+
+static void *flood(void *arg)
+{
+	static const char bytes[65536];
+
+	while (send(*(int *)arg, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
+		continue;
+	return NULL;
+}
+
+static void *swallow(void *arg)
+{
+	static char bytes[1 << 18];
+
+	while (recv(*(int *)arg, bytes, sizeof(bytes), 0) > 0)
+		continue;
+	return NULL;
+}
+
+/* Lifetimes have passed when it begins, and more bytes are there than moved. */
+static void try_without_a_pause(enum deadline d, int on_worker)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct gate gate = GATE_CLOSED;
+	struct ends e = { .gate = &gate };
+	struct pollfd room = { .events = POLLOUT };
+	pthread_t threads[2];
+
+	e.lifetime[d == UPSTREAM_LIFETIME] = 1;
+	ends_open(&e, s, on_worker, 0);
+	pthread_create(&threads[0], NULL, flood, &e.peer[0]);
+	pthread_create(&threads[1], NULL, swallow, &e.peer[1]);
+	room.fd = e.peer[0];
+	UNTIL(poll(&room, 1, 0) == 0);
+	gate_open(&gate);
+	ends_expect(&e, -ETIMEDOUT, on_worker ? "on a worker" : "on a stack");
+	ck_assert_uint_lt(e.relay.from_a, 1 << 20);
+	shutdown(e.peer[0], SHUT_RDWR);
+	shutdown(e.peer[1], SHUT_RDWR);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	ends_close(&e);
+	server_stop_and_check(s);
+}
+
+START_TEST(a_relay_without_a_pause_keeps_its_deadlines)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		try_without_a_pause(CLIENT_LIFETIME, on_worker);
+		try_without_a_pause(UPSTREAM_LIFETIME, on_worker);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
@@ -690,5 +928,9 @@ int main(void)
 			 a_way_that_has_ended_is_not_held_up_by_the_other,
 			 a_peer_that_takes_no_more_ends_the_relay,
 			 what_cannot_be_relayed_is_refused,
-			 a_peer_that_takes_bytes_slowly_lives);
+			 a_peer_that_takes_bytes_slowly_lives,
+			 each_deadline_ends_a_relay_in_each_state,
+			 a_reset_after_the_end_of_the_input_ends_the_relay,
+			 a_cut_of_the_client_resets_the_upstream,
+			 a_relay_without_a_pause_keeps_its_deadlines);
 }
