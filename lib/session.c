@@ -69,13 +69,23 @@ void wr_session_defer(struct weir_conn *c, int rc)
 	atomic_store_explicit(&c->wait_for, WR_WAIT_TURN, memory_order_relaxed);
 }
 
+/*
+ * Output that other threads have sent since the wait began: the session looks
+ * at its deadline, if it waits for its own connection, too.
+ */
+static int64_t stall_at(struct weir_conn *c)
+{
+	return c->other->events && wr_conn_has_output(c) ? wr_conn_stall_at(c)
+							 : WR_NEVER_AT;
+}
+
 int64_t wr_session_due_at(struct weir_conn *c)
 {
 	switch ((enum wr_wait)c->wait_for) {
 	case WR_WAIT_OUTPUT:
 		return wr_conn_room_at(c);
 	case WR_WAIT_OTHER:
-		return wr_conn_other_at(c, c->other);
+		return wr_min_at(wr_conn_other_at(c, c->other), stall_at(c));
 	default:
 		return wr_conn_due_at(c);
 	}
@@ -168,8 +178,10 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 	has_come |= take_events(c, o->events) || c->call.other_came;
 	(void)take_events(c, WR_EV_DEADLINE);
 	*rc = wr_conn_check_other(c, o);
-	return *rc < 0 || has_come || c->ctx->now >= o->at ? WR_SESSION_RESUME
-							   : WR_SESSION_PARK;
+	return *rc < 0 || has_come ||
+			       c->ctx->now >= wr_min_at(o->at, stall_at(c))
+		       ? WR_SESSION_RESUME
+		       : WR_SESSION_PARK;
 }
 
 /* A session that never waits for input is not checked elsewhere. */

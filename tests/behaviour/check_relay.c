@@ -814,6 +814,27 @@ START_TEST(each_deadline_ends_a_relay_in_each_state)
 }
 END_TEST
 
+START_TEST(what_another_thread_sends_has_its_deadline)
+{
+	static const char bytes[8192];
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct ends e = { .write_ms = 300, .buffer = 4096 };
+	int rc;
+
+	ends_open(&e, s, 0, 4096);
+	UNTIL(atomic_load(&e.ref));
+	UNTIL(stats(s).parked == 1);
+	do {
+		rc = weir_ref_send(e.ref, bytes, sizeof(bytes));
+	} while (rc == 0);
+	ck_assert(rc == -ENOBUFS || rc == -EPIPE);
+	ends_expect(&e, -ETIMEDOUT, "after a send");
+	ends_close(&e);
+	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_WRITE] == 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* Nothing is sent to it that would tell. */
 START_TEST(a_reset_after_the_end_of_the_input_ends_the_relay)
 {
@@ -930,6 +951,7 @@ int main(void)
 			 what_cannot_be_relayed_is_refused,
 			 a_peer_that_takes_bytes_slowly_lives,
 			 each_deadline_ends_a_relay_in_each_state,
+			 what_another_thread_sends_has_its_deadline,
 			 a_reset_after_the_end_of_the_input_ends_the_relay,
 			 a_cut_of_the_client_resets_the_upstream,
 			 a_relay_without_a_pause_keeps_its_deadlines);
