@@ -40,7 +40,7 @@ static const struct {
 	{ ENOBUFS, "output would pass its limit" },
 	{ ENOENT, "no such host or file" },
 	{ ENOMEM, "out of memory" },
-	{ ENOSPC, "text does not fit" },
+	{ ENOSPC, "no room for a text, or for a watch of epoll" },
 	{ ENOTCONN, "not connected" },
 	{ ENOTSOCK, "not a stream socket of the kind wanted" },
 	{ EPIPE, "connection closed" },

@@ -932,7 +932,8 @@ WEIR_API int weir_server_join_for(weir_server *s, struct weir_report *ret,
  * For "fd:N" the call does the same as weir_server_adopt().
  *
  * Returns 0; -EINVAL (where, service, timeout_ms, not started); -ENAMETOOLONG;
- * -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()).
+ * -EAGAIN, -ESHUTDOWN, -ENOMEM (as weir_server_adopt()); -EBADF, -ENOTSOCK,
+ * -ENOTCONN (as weir_server_adopt(), for "fd:N").
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
@@ -1126,6 +1127,8 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -EINTR       a wake or a timer interrupted the wait of a session
  *   -ECONNRESET, -EPIPE  the peer is gone
  *   -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH ...  the peer is unreachable
+ *   -EIO         a file of weir_conn_sendfile() could not be read
+ *   -ENOSPC, -ENOMEM  in a session: the connection cannot be watched
  *   -EINVAL, -ENOMEM
  */
 
@@ -1223,6 +1226,7 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  *                has passed; or the peer is unreachable
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EIO         a file of weir_conn_sendfile() could not be read
+ *   -ENOSPC, -ENOMEM  in a session: the connection cannot be watched
  *   -EINVAL, -ENOMEM
  */
 
@@ -1314,6 +1318,7 @@ WEIR_API int weir_ref_want_room(weir_ref *ref);
  *   -EINTR       a wake or a timer of the session's connection
  *   -ESHUTDOWN   the server drains, or weir_ref_close()
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
+ *   -ENOSPC, -ENOMEM  a connection cannot be watched: fs.epoll.max_user_watches
  *
  * So do weir_dial(), weir_resolve() and the calls on a connection of
  * weir_dial() in a session.  But a drain does not end weir_dial() and
@@ -1362,9 +1367,9 @@ struct weir_poll {
  *
  * Returns how many are ready, also if there is another reason to return; 0
  * (timeout_ms have passed); -ETIMEDOUT (a deadline of one of them has passed);
- * -EINTR (also: a timer of one of them), -ESHUTDOWN, -ECANCELED; -EINVAL (also:
- * the connection of another callback, or of one with `readable`); -ENOMEM,
- * -ENOSPC (it cannot be watched).
+ * -EINTR (also: a timer of one of them), -ESHUTDOWN, -ECANCELED, -ENOSPC,
+ * -ENOMEM; -EINVAL (also: the connection of another callback, or of one with
+ * `readable`).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
@@ -1373,8 +1378,8 @@ WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
  * Wait for ms milliseconds, 0 or more.  In a session ms may be WEIR_NEVER: wait
  * until there is another reason to return.  A drain ends the wait at once.
  *
- * Returns 0 (ms have passed); -EINTR, -ESHUTDOWN, -ECANCELED (in a session);
- * -EINVAL.
+ * Returns 0 (ms have passed); -EINTR, -ESHUTDOWN, -ECANCELED, -ENOSPC, -ENOMEM
+ * (in a session); -EINVAL.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_sleep(int ms);
@@ -1407,9 +1412,9 @@ struct weir_relay {
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.
  *
- * Returns 0; -ETIMEDOUT (also: idle_ms); -EINTR, -ESHUTDOWN, -ECANCELED (as
- * weir_conn_wait()); -ECONNRESET, -EPIPE ... (an error of a or b); -EINVAL;
- * -ENOMEM.
+ * Returns 0; -ETIMEDOUT (a deadline of a or b, also idle_ms); -EINTR,
+ * -ESHUTDOWN, -ECANCELED, -ENOSPC, -ENOMEM (as weir_conn_wait()); -ECONNRESET,
+ * -EPIPE, -EIO ... (an error of a or b, as of input and output calls); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay);
@@ -1735,8 +1740,11 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
  * time may use it, and weir_conn_free() ends it.
  *
  * Returns 0; -EINVAL (malformed); -ENAMETOOLONG; -ENOENT (no such host or
- * file); -EAGAIN (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED ... (the error
- * of the last address); -ENOMEM.
+ * file); -EAGAIN, -EIO ... (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED,
+ * -EACCES ... (the error of the last address); -EBADF, -ENOTSOCK, -ENOTCONN
+ * ("fd:N" is no connected stream socket); -EMFILE, -ENFILE ... (no
+ * descriptors); -EINTR, -ESHUTDOWN, -ECANCELED, -ENOSPC (in a session, as
+ * weir_conn_wait()); -ENOMEM.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_dial(weir_conn **ret, const char *where, int timeout_ms);
@@ -1770,7 +1778,8 @@ struct weir_address {
  * Returns how many addresses there are, also if more than max; -EINVAL
  * (malformed, or no host); -ENAMETOOLONG; -ENOENT (no such host); -ETIMEDOUT;
  * -EAGAIN (a temporary failure, too many unfinished lookups, or no thread);
- * -ENOMEM; -EIO ... (the resolver failed).
+ * -EIO ... (the resolver failed); -EINTR, -ESHUTDOWN, -ECANCELED, -ENOSPC (in a
+ * session, as weir_conn_wait()); -ENOMEM.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_resolve(struct weir_address *ret, int max, const char *where,

@@ -189,6 +189,56 @@ START_TEST(connections_that_cannot_be_watched_are_not_all_logged)
 }
 END_TEST
 
+struct refusals {
+	_Atomic bool are_known;
+	int relay, wait, read_other, read_own, sleep;
+};
+
+static int wait_unwatched(weir_conn *c, void *arg)
+{
+	struct refusals *r = arg;
+	struct weir_poll poll = { .events = WEIR_POLL_INPUT };
+	char where[32], byte;
+	int ends[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	snprintf(where, sizeof(where), "fd:%d", ends[0]);
+	ck_assert_int_eq(weir_dial(&poll.conn, where, 0), 0);
+	fail_calls_from(WR_SYS_epoll_ctl, 1, -ENOSPC);
+	r->relay = weir_relay(c, poll.conn, NULL);
+	r->wait = weir_conn_wait(&poll, 1, WEIR_NEVER);
+	r->read_other = (int)weir_conn_read(poll.conn, &byte, 1);
+	r->read_own = (int)weir_conn_read(c, &byte, 1);
+	r->sleep = weir_sleep(WEIR_NEVER);
+	faults_clear();
+	weir_conn_free(poll.conn);
+	close(ends[1]);
+	atomic_store(&r->are_known, true);
+	return WEIR_CLOSE;
+}
+
+START_TEST(a_session_learns_that_its_wait_cannot_be_watched)
+{
+	struct refusals r = { .are_known = false };
+	struct server *s;
+
+	if (skip_with_poll(__func__, "no call changes the set"))
+		return;
+	faults_install();
+	s = serve_workers(1, WEIR_SERVICE(.session = wait_unwatched, .arg = &r,
+					  .speaks_first = 1));
+	client_expect_eof(client_open(s));
+	UNTIL(atomic_load(&r.are_known));
+	ck_assert_int_eq(r.relay, -ENOSPC);
+	ck_assert_int_eq(r.wait, -ENOSPC);
+	ck_assert_int_eq(r.read_other, -ENOSPC);
+	ck_assert_int_eq(r.read_own, -ENOSPC);
+	ck_assert_int_eq(r.sleep, -ENOSPC);
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---- what the acceptor does while nothing happens */
 
 static _Atomic int waits;
@@ -445,6 +495,7 @@ int main(void)
 		a_session_without_a_stack_is_refused,
 		a_deadline_without_a_stack_for_the_last_callback_is_one,
 		connections_that_cannot_be_watched_are_not_all_logged,
+		a_session_learns_that_its_wait_cannot_be_watched,
 		who_is_due_while_the_worker_is_stuck_is_reported_once,
 		moving_a_timer_takes_no_system_call_and_no_memory,
 		an_error_queue_is_neither_an_end_nor_work_without_end,
