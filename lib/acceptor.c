@@ -100,10 +100,12 @@ static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 static void wait_and_handle(struct wr_acceptor *a)
 {
 	struct wr_event ev[WR_POLL_BATCH];
+	int64_t looked_at = wr_now_ns();
 	int n = wr_poller_wait(&a->poller, ev, WR_POLL_BATCH,
-			       wr_ms_until(next_at(a), wr_now_ns()));
+			       wr_ms_until(next_at(a), looked_at));
 	int late = 0;
 
+	a->accept.looked_at = looked_at;
 	a->ctx.now = wr_now_ns();
 	if (n < 0)
 		wr_core_fail(a->core, n);

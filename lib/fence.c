@@ -141,7 +141,7 @@ static void fence(struct wr_accept *a, struct wr_endpoint *e, bool *is_logged)
 {
 	int rc = wr_listener_fence(&e->listener);
 
-	e->fence.began_at = a->ctx->now;
+	e->fence.began_at = wr_now_ns(); /* after it stands */
 	e->fence.is_fenced = rc == 0;
 	if (e->fence.is_fenced)
 		return;
@@ -177,7 +177,7 @@ static void fence_unwanted(struct wr_accept *a)
 
 /* ------------------------------------------------------------------- close */
 
-/* As far as the poller knows. */
+/* As far as the poller said at looked_at. */
 static bool has_clients(const struct wr_endpoint *e)
 {
 	return !e->is_armed || e->may_have_more;
@@ -185,22 +185,24 @@ static bool has_clients(const struct wr_endpoint *e)
 
 static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 {
-	if (has_clients(e)) {
+	if (has_clients(e) || a->looked_at < e->fence.began_at) {
 		e->fence.calm_since = 0;
 		return;
 	}
 	e->fence.owed = 0; /* the poller saw none */
 	if (e->fence.calm_since == 0)
-		e->fence.calm_since = a->ctx->now;
+		e->fence.calm_since = a->looked_at;
 	if (e->fence.first_calm_at == 0)
 		e->fence.first_calm_at = e->fence.calm_since;
 }
 
 /*
- * When to close it if no connection comes; never: wait for an event.  A fenced
- * listener: when the last handshake had its time.  Without a fence connections
- * keep coming: once those from before the fence are accepted, and handshakes of
- * that time had theirs.
+ * Close it when the poller, asked at that time or later, reports no connection;
+ * never: wait for an event.  (The clock may be far ahead of the last look at
+ * the poller, as other threads run in between.)  A fenced listener: when the
+ * last handshake had its time.  Without a fence connections keep coming: once
+ * those from before the fence are accepted, and handshakes of that time had
+ * theirs.
  */
 static int64_t closes_at(const struct wr_endpoint *e)
 {
@@ -217,7 +219,7 @@ static int64_t closes_at(const struct wr_endpoint *e)
 static void close_if_quiet(struct wr_accept *a, struct wr_endpoint *e)
 {
 	watch_listener(a, e);
-	if (!e->is_broken && a->ctx->now < closes_at(e))
+	if (!e->is_broken && a->looked_at < closes_at(e))
 		return;
 	/* Close right after emptying the backlog: fewest are lost. */
 	if (!e->fence.is_fenced && !e->is_broken && a->resume_at == 0)

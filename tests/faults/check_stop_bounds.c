@@ -24,6 +24,8 @@ static _Atomic bool fence_is_none;
 static _Atomic int64_t fake_round_trip_us; /* 0: the real one */
 static struct gate sending = GATE_CLOSED;  /* in a send(2) */
 static _Thread_local bool is_sender;
+static _Atomic bool fence_is_held;
+static struct gate fencing = GATE_CLOSED;
 
 int __real_wr_listener_fence(struct wr_listener *l);
 int __wrap_wr_listener_fence(struct wr_listener *l);
@@ -33,6 +35,8 @@ int64_t __wrap_wr_sys_round_trip_us(int fd);
 /* It claims to stand. */
 int __wrap_wr_listener_fence(struct wr_listener *l)
 {
+	if (atomic_load(&fence_is_held))
+		gate_wait(&fencing);
 	return atomic_load(&fence_is_none) ? 0 : __real_wr_listener_fence(l);
 }
 
@@ -248,6 +252,73 @@ START_TEST(a_peer_beyond_all_bounds_makes_no_stop_longer)
 }
 END_TEST
 
+static void pass_quiet_time(void)
+{
+	int64_t until = now_ms() + 100;
+
+	UNTIL(now_ms() > until);
+}
+
+/* The acceptor sees the stop in the round of the fence. */
+static void be_slow_at_the_fence(const char *where)
+{
+	struct server *s = serve_lines(where);
+	struct client *c[3];
+
+	atomic_store(&fence_is_held, true);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, 0), 0);
+	UNTIL(gate_waiting(&fencing) == 1);
+	for (int i = 0; i < 3; i++)
+		c[i] = client_open_and_send(s, "hello\n");
+	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
+	pass_quiet_time();
+	atomic_store(&fence_is_held, false);
+	gate_let_in(&fencing, 1);
+	for (int i = 0; i < 3; i++)
+		client_expect_last(c[i], "hello\n");
+	ck_assert_uint_eq(server_join_and_check(s).ledger.completed, 3);
+}
+
+START_TEST(clients_that_come_before_a_slow_fence_are_served)
+{
+	be_slow_at_the_fence("127.0.0.1:0");
+	be_slow_at_the_fence(own_unix_address());
+}
+END_TEST
+
+START_TEST(clients_that_come_before_a_fence_fails_are_served)
+{
+	struct gate gate = GATE_CLOSED;
+	struct client *held, *c[3];
+	struct server *s;
+	struct weir_report report;
+
+	faults_install();
+	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 1),
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	held = client_open(s);
+	client_wait_at_gate(held, &gate);
+	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
+	atomic_store(&fence_is_held, true);
+	ck_assert_int_eq(weir_server_stop(s->weir, long_grace), 0);
+	UNTIL(gate_waiting(&fencing) == 1);
+	for (int i = 0; i < 3; i++)
+		c[i] = client_open_and_send(s, "hello\n");
+	atomic_store(&fence_is_held, false);
+	gate_let_in(&fencing, 1);
+	pass_quiet_time(); /* while the queue is full */
+	ck_assert_int_gt(faults_made(), 0);
+	gate_open(&gate);
+	client_expect(held, "wait\n");
+	for (int i = 0; i < 3; i++)
+		client_expect_last(c[i], "hello\n");
+	faults_clear();
+	report = server_join_and_check(s);
+	ck_assert_uint_eq(report.ledger.completed, 4);
+	is_short(&report);
+}
+END_TEST
+
 /* --------------------------------------------------- locks that are held */
 
 static int hold_the_sender(enum wr_sys_call call, size_t *len)
@@ -359,6 +430,8 @@ int main(void)
 			 a_stop_does_not_wait_for_whom_it_cannot_accept,
 			 handshakes_of_distant_peers_have_their_time,
 			 a_peer_beyond_all_bounds_makes_no_stop_longer,
+			 clients_that_come_before_a_slow_fence_are_served,
+			 clients_that_come_before_a_fence_fails_are_served,
 			 a_send_that_hangs_does_not_put_the_end_off,
 			 a_write_that_never_waits_is_cut);
 }
