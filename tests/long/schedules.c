@@ -15,7 +15,10 @@
  * for each byte, by weir_conn_wait() or weir_relay(), and sleeps in between.
  * Its deadlines and timers may pass at any moment: it goes on.  A connection
  * without a session is paused now and then, until a timer, room for output or a
- * wake-up.
+ * wake-up.  Their listener may be closed once they are connected.
+ *
+ * Beside that the program dials, has timers, and opens and closes listeners:
+ * see schedules_beside.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +28,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +37,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "weir.h"
+#include "schedules.h"
 #include "yield_injection.h"
 
 #ifndef SCHEDULES
@@ -48,8 +50,7 @@
 
 static unsigned long seed; /* of the current run */
 
-_Noreturn __attribute__((format(printf, 1, 2))) static void
-fail(const char *format, ...)
+void schedule_fail(const char *format, ...)
 {
 	va_list args;
 
@@ -63,12 +64,10 @@ fail(const char *format, ...)
 	_exit(1);
 }
 
-#define EXPECT(cond) ((cond) ? (void)0 : fail("line %d: %s", __LINE__, #cond))
-
 _Noreturn static void took_too_long(int sig)
 {
 	(void)sig;
-	fail("the life does not end");
+	schedule_fail("the life does not end, or has left descriptors");
 }
 
 /* ------------------------------------------------------------- the service */
@@ -98,10 +97,14 @@ static struct life {
 	bool has_again; /* a handler takes one byte a call */
 	bool pauses;	/* and pauses its connection now and then */
 	bool has_sessions;
-	bool closes;	       /* the other thread closes some */
-	bool cancels;	       /* and cuts some */
-	bool is_hasty;	       /* sessions have short deadlines and timers */
-	weir_server *upstream; /* which sessions ask; or NULL */
+	bool closes;	/* the other thread closes some */
+	bool cancels;	/* and cuts some */
+	bool is_hasty;	/* sessions have short deadlines and timers */
+	bool asks;	/* sessions ask the upstream */
+	bool unlistens; /* the listener is closed before the stop */
+	bool has_dials, has_timers, has_listeners; /* see struct beside */
+	bool stops_in_timer;
+	weir_server *upstream; /* or NULL */
 	char upstream_address[64];
 	_Atomic bool has_ticked;
 	_Atomic bool is_ending;
@@ -264,7 +267,7 @@ static int serve_session(weir_conn *c, void *arg)
 	do
 		n = one_byte(c, &p);
 	while (p == NULL && goes_on(c, &n));
-	if (p && life.upstream)
+	if (p && life.asks)
 		n = ask_upstream(c, prng(2) ? ask_for_each : relay_bytes);
 	else if (p)
 		n = echo_bytes(c, &p);
@@ -273,14 +276,20 @@ static int serve_session(weir_conn *c, void *arg)
 	return (int)n;
 }
 
-static int serve_upstream(weir_conn *c, void *arg)
+int schedule_answer(weir_conn *c, void *arg)
 {
+	bool may_be_cut = life.closes || life.cancels || life.has_dials;
 	char bytes[8], es[] = "eeeeeeee";
 	ssize_t n;
 
 	(void)arg;
-	while ((n = weir_conn_read(c, bytes, sizeof(bytes))) > 0)
-		EXPECT(weir_conn_write(c, es, (size_t)n) == 0);
+	while ((n = weir_conn_read(c, bytes, sizeof(bytes))) > 0) {
+		int rc = weir_conn_write(c, es, (size_t)n);
+
+		EXPECT(rc == 0 || (may_be_cut && rc == -EPIPE));
+	}
+	EXPECT(n == 0 || n == -EAGAIN || n == -ESHUTDOWN ||
+	       (may_be_cut && n == -ECONNRESET));
 	return (int)n;
 }
 
@@ -341,8 +350,10 @@ static void *other_thread(void *arg)
 			meddle(p, ref);
 		atomic_store(&p->is_let_go, true);
 	}
-	if (life.stops_twice)
+	if (life.stops_twice) {
+		beside_expect_stop();
 		EXPECT(weir_server_stop(life.server, 10000) == 0);
+	}
 	return NULL;
 }
 
@@ -358,7 +369,7 @@ static void take_reply(struct peer *p)
 	if (n < 0 && errno == ECONNRESET && life.cancels)
 		n = 0;
 	if (n < 0)
-		fail("a client's read says %s", strerror(errno));
+		schedule_fail("a client reads: %s", strerror(errno));
 	for (ssize_t i = 0; i < n; i++) {
 		p->echoed += buf[i] == 'e';
 		p->sent += buf[i] == 's';
@@ -394,20 +405,24 @@ static void peer_send(struct peer *p, char byte)
 		p->asked++;
 	else if (!life.closes && !life.cancels && !life.stops_in_callback &&
 		 !life.stops_twice)
-		fail("a client's write says %s", strerror(errno));
+		schedule_fail("a client's write says %s", strerror(errno));
 }
 
-static void peer_connect(struct peer *p, const char *address)
+int schedule_connect(const char *address)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	size_t len = strlen(address + 6);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	EXPECT(fd >= 0);
 	memcpy(sun.sun_path + 1, address + 6, len); /* after "unix:@" */
-	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	EXPECT(p->fd >= 0);
-	EXPECT(connect(p->fd, (struct sockaddr *)&sun,
-		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-				   len)) == 0);
+	if (connect(fd, (struct sockaddr *)&sun,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
+				len)) == 0)
+		return fd;
+	EXPECT(errno == ECONNREFUSED);
+	close(fd);
+	return -1;
 }
 
 static void run_round(int round, const char *address)
@@ -415,13 +430,19 @@ static void run_round(int round, const char *address)
 	struct peer *peers = &life.peers[round * CLIENTS];
 
 	for (int i = 0; i < CLIENTS; i++) {
-		peer_connect(&peers[i], address);
+		peers[i].fd = schedule_connect(address);
+		EXPECT(peers[i].fd >= 0);
 		peer_send(&peers[i], (char)('A' + round * CLIENTS + i));
 		maybe_yield();
 	}
 	for (int i = 0; i < CLIENTS; i++)
 		for (unsigned n = prng(3); n > 0; n--)
 			peer_send(&peers[i], 'x');
+	if (round == ROUNDS - 1 && life.unlistens) {
+		int rc = weir_server_unlisten(life.server, 0);
+
+		EXPECT(rc == 0 || (rc == -ESHUTDOWN && life.stops_twice));
+	}
 	if (round < ROUNDS - 1) {
 		for (int i = 0; i < CLIENTS; i++) {
 			await(&peers[i], false);
@@ -449,6 +470,12 @@ static void decide(void)
 	life.stops_in_callback = prng(4) == 0;
 	life.cancels = prng(4) == 0;
 	life.stops_twice = !life.stops_in_callback && prng(4) == 0;
+	life.asks = life.has_sessions && !life.stops_in_callback && prng(2);
+	life.unlistens = prng(4) == 0;
+	life.has_dials = prng(3) == 0;
+	life.has_timers = prng(3) == 0;
+	life.has_listeners = prng(3) == 0;
+	life.stops_in_timer = life.has_timers && prng(2);
 	/* A drain does not wait for the input of a paused connection. */
 	life.pauses = life.is_patient && !life.has_sessions &&
 		      !life.stops_in_callback && !life.stops_twice && prng(2);
@@ -461,7 +488,7 @@ static void begin_upstream(void)
 	snprintf(life.upstream_address, sizeof(life.upstream_address),
 		 "unix:@weir-schedules-up-%d", (int)getpid());
 	EXPECT(weir_server_listen(life.upstream, life.upstream_address,
-				  WEIR_SERVICE(.readable = serve_upstream)) ==
+				  WEIR_SERVICE(.readable = schedule_answer)) ==
 	       0);
 	EXPECT(weir_server_start(life.upstream) == 0);
 }
@@ -482,7 +509,14 @@ static void begin(char *address, size_t cap)
 			       : WEIR_SERVICE(.readable = serve_byte,
 					      .closed = has_closed)) == 0);
 	EXPECT(weir_server_spawn(life.server, tick, NULL) == 0);
-	EXPECT(weir_server_start(life.server) == 0);
+	beside_prepare(&(struct beside){
+		.server = life.server,
+		.upstream = life.has_dials ? life.upstream_address : NULL,
+		.has_timers = life.has_timers,
+		.has_listeners = life.has_listeners,
+		.is_patient = life.is_patient && !life.stops_twice,
+	});
+	beside_start();
 }
 
 static void end_upstream(void)
@@ -501,10 +535,11 @@ static void check_peer(const struct peer *p, bool may_be_short)
 	EXPECT(atomic_load(&p->inside) == 0);
 	EXPECT(atomic_load(&p->has_closed) == 1);
 	if (p->sent != atomic_load(&p->sends) && !life.cancels)
-		fail("%d of %d bytes of the other thread came", p->sent,
-		     atomic_load(&p->sends));
+		schedule_fail("%d of %d bytes of the other thread came",
+			      p->sent, atomic_load(&p->sends));
 	if (!may_be_short && p->echoed != p->asked)
-		fail("%d of %d requests were answered", p->echoed, p->asked);
+		schedule_fail("%d of %d requests were answered", p->echoed,
+			      p->asked);
 }
 
 static void stop(struct peer *last)
@@ -512,10 +547,31 @@ static void stop(struct peer *last)
 	if (life.is_patient)
 		for (int i = 0; i < CLIENTS; i++)
 			await(&last[i], false);
+	if (life.is_patient && !life.stops_twice)
+		beside_settle();
+	beside_expect_stop();
 	if (life.stops_in_callback)
 		peer_send(&last[prng(CLIENTS)], '!');
-	if (!life.stops_in_callback || life.closes || life.cancels)
+	if (life.stops_in_callback && !life.closes && !life.cancels)
+		return;
+	if (life.stops_in_timer)
+		beside_stop();
+	else
 		EXPECT(weir_server_stop(life.server, 10000) == 0);
+}
+
+/* Each connection is counted once, and by its outcome. */
+static void check_ledger(const struct weir_ledger *l)
+{
+	const struct beside_counts b = beside_end();
+
+	EXPECT(l->accepted == ROUNDS * CLIENTS + b.accepted);
+	EXPECT(l->dialled == b.dialled && l->spawned == 1);
+	EXPECT(l->open == 0 && l->timed_out == 0 && l->probed == 0);
+	EXPECT(l->failed == b.failed && l->refused <= b.refused_at_most);
+	EXPECT(l->cut >= b.cut && (l->cut == b.cut || life.cancels));
+	EXPECT(l->completed + l->failed + l->refused + l->cut ==
+	       l->accepted + l->dialled + l->spawned);
 }
 
 static void live(void)
@@ -528,7 +584,7 @@ static void live(void)
 	int rc;
 
 	decide();
-	if (life.has_sessions && !life.stops_in_callback && prng(2))
+	if (life.asks || life.has_dials)
 		begin_upstream();
 	begin(address, sizeof(address));
 	EXPECT(pthread_create(&other, NULL, other_thread, NULL) == 0);
@@ -541,18 +597,15 @@ static void live(void)
 		close(last[i].fd);
 	rc = weir_server_join(life.server, &report, sizeof(report));
 	if (rc != 0)
-		fail("join says %s", weir_strerror(rc));
+		schedule_fail("join says %s", weir_strerror(rc));
 	atomic_store(&life.is_ending, true);
 	pthread_join(other, NULL);
 	for (int i = 0; i < ROUNDS * CLIENTS; i++)
 		check_peer(&life.peers[i], life.closes || life.cancels ||
 						   life.stops_in_callback ||
 						   life.stops_twice);
-	EXPECT(report.ledger.accepted == ROUNDS * CLIENTS);
-	EXPECT(report.ledger.completed + report.ledger.cut ==
-	       ROUNDS * CLIENTS + 1);
-	EXPECT(report.ledger.cut == 0 || life.cancels);
-	EXPECT(report.ledger.open == 0 && report.stuck == 0);
+	check_ledger(&report.ledger);
+	EXPECT(report.stuck == 0);
 	EXPECT(atomic_load(&life.has_ticked));
 	EXPECT(weir_server_stats(life.server, &stats, sizeof(stats)) == 0);
 	EXPECT(stats.stacks == 0);
@@ -562,6 +615,18 @@ static void live(void)
 }
 
 /* --------------------------------------------------------------- all lives */
+
+/* A look-up that was given up may have some for a while. */
+static void await_descriptors(int lowest)
+{
+	int next;
+
+	while ((next = dup(STDOUT_FILENO)) != lowest) {
+		close(next);
+		sched_yield();
+	}
+	close(next);
+}
 
 static int run_process(unsigned long first, unsigned long count, int index,
 		       int slowness)
@@ -573,15 +638,11 @@ static int run_process(unsigned long first, unsigned long count, int index,
 	prctl(PR_SET_NAME, "clients");
 	for (unsigned long i = (unsigned long)index; i < count;
 	     i += PROCESSES) {
-		int next;
-
 		seed = first + i;
 		alarm((unsigned)(PATIENCE * slowness));
 		yield_injection_seed(seed);
 		live();
-		next = dup(STDOUT_FILENO);
-		close(next);
-		EXPECT(next == descriptors); /* none was left open below */
+		await_descriptors(descriptors);
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 /*
  * Each thread has a generator of its own, seeded with the seed and its name, so
  * that it does not depend on how other threads are scheduled.  Any thread.
+ * The thread of a look-up that was given up may outlive its seed.
  */
 #include "yield_injection.h"
 
@@ -15,7 +16,7 @@
 
 #include "sys.h"
 
-static unsigned long seed;
+static atomic_ulong seed;
 static unsigned rarity = 1;
 static _Atomic unsigned seeds; /* so far */
 
@@ -41,7 +42,7 @@ static void meet(unsigned number)
 
 	prctl(PR_GET_NAME, name);
 	mine.met = number;
-	mine.state = mix(seed);
+	mine.state = mix(atomic_load(&seed));
 	for (size_t i = 0; i < sizeof(name) && name[i]; i++)
 		mine.state = mix(mine.state ^ (unsigned char)name[i]);
 	mine.is_slow = mine.state % 10 == 0;
@@ -51,7 +52,7 @@ static void meet(unsigned number)
 
 void yield_injection_seed(unsigned long next)
 {
-	seed = next;
+	atomic_store(&seed, next);
 	meet(atomic_fetch_add(&seeds, 1) + 1);
 }
 
