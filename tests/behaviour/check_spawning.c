@@ -258,6 +258,40 @@ START_TEST(a_stop_without_grace_cuts_it)
 }
 END_TEST
 
+static int go_on_in_a_drain(weir_conn *c, void *arg)
+{
+	struct place *p = arg;
+	int rc;
+
+	(void)c;
+	do {
+		rc = weir_sleep(1);
+		atomic_fetch_add(rc == 0 ? &p->begun : &p->ticks, 1);
+	} while (rc == 0 || rc == -ESHUTDOWN);
+	atomic_store(&p->said, rc);
+	return rc;
+}
+
+START_TEST(the_deadline_of_a_stop_cuts_one_that_goes_on)
+{
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct place p = { .said = 1 };
+	struct weir_report r;
+
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, go_on_in_a_drain, &p), 0);
+	UNTIL(p.begun > 0);
+	weir_server_stop(s->weir, 60);
+	ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), -ECANCELED);
+	expect_stop_on_time(&r, 60);
+	ck_assert_int_gt(p.ticks, 0);
+	ck_assert_int_eq(p.said, -ECANCELED);
+	ck_assert_uint_eq(r.ledger.cut, 1);
+	ck_assert_uint_eq(r.stuck, 0);
+	server_join_and_check(s);
+}
+END_TEST
+
 static int hold_its_worker(weir_conn *c, void *arg)
 {
 	(void)c;
@@ -382,7 +416,9 @@ int main(void)
 		a_spawned_session_may_spawn_another, its_result_is_its_outcome,
 		it_has_no_socket_but_the_rest_of_a_connection,
 		a_reference_wakes_closes_and_cancels_it, the_walk_shows_it,
-		a_stop_without_grace_cuts_it, one_that_does_not_return_is_named,
+		a_stop_without_grace_cuts_it,
+		the_deadline_of_a_stop_cuts_one_that_goes_on,
+		one_that_does_not_return_is_named,
 		a_stop_finds_all_of_those_that_threads_spawn,
 		what_cannot_be_spawned_is_refused,
 		what_was_spawned_never_runs_without_a_start);
