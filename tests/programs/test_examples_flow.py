@@ -24,6 +24,7 @@ from weirtest import (DEADLINE, PythonServer, SLOWNESS, TestCase, connect, main,
 
 MUCH = 50000000 if SLOWNESS == 1 else 5000000
 CURL = shutil.which("curl")
+SOCAT = shutil.which("socat")
 SUB, PUB = shutil.which("mosquitto_sub"), shutil.which("mosquitto_pub")
 
 
@@ -368,6 +369,17 @@ class Store(Between):
             client = self.ask(store, b"add\n" * 200)
             self.assertEqual(read_all(client).split(),
                              [b"%d" % i for i in range(1, 201)])
+            self.assertEqual(store.stop(), (0,))
+
+    @unittest.skipUnless(SOCAT, "socat is not installed")
+    def test_socat_is_a_client_of_the_store(self):
+        """It ends its input at once, and then waits for the answers."""
+        with self.run_example("store", "20") as store:
+            said = subprocess.run(
+                [SOCAT, "-t%d" % DEADLINE, "-", "TCP:" + store.where],
+                input=b"add 5\nadd\nadd 36\n", stdout=subprocess.PIPE,
+                timeout=DEADLINE, check=True).stdout
+            self.assertEqual(said, b"5\n6\n42\n")
             self.assertEqual(store.stop(), (0,))
 
     def test_clients_do_not_wait_for_one_another(self):
