@@ -48,6 +48,10 @@ enum { ACCEPTS, ACCEPTS_THEN_IS_HELD, IS_HELD };
 static _Atomic int accepting;
 static _Atomic bool accept_begins, has_configured, has_connected;
 
+/* A worker that ends a connection looks at the counts with each clock. */
+static _Thread_local weir_server *ends_in;
+static _Atomic bool is_seen_without_its_time;
+
 static _Atomic bool clock_stands; /* of the acceptor */
 static struct timespec stands_at;
 
@@ -74,6 +78,17 @@ static bool is_held_at(struct hold *h)
 static void let_go(struct hold *h)
 {
 	atomic_store(&h->is_set, false);
+}
+
+static void look_at_counts(weir_server *s)
+{
+	struct weir_listener_stats l;
+
+	ends_in = NULL; /* the look may read the clock, too */
+	if (weir_server_listener_stats(s, 0, &l, sizeof(l)) == 0 &&
+	    l.ledger.closed == 1 && l.connection_us == 0)
+		atomic_store(&is_seen_without_its_time, true);
+	ends_in = s;
 }
 
 static bool is_acceptor(void)
@@ -112,6 +127,8 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 		is_woken = false;
 		held_at(&acceptor_has_read_clock);
 	}
+	if (ends_in)
+		look_at_counts(ends_in);
 	if (atomic_load(&clock_stands) && is_acceptor())
 		*ret = stands_at;
 	return rc;
@@ -421,6 +438,28 @@ START_TEST(who_connects_after_a_change_meets_the_new_values)
 }
 END_TEST
 
+/* ------------------------------------------------------------- the counts */
+
+static void end_after_a_moment(weir_conn *c, void *arg)
+{
+	(void)arg;
+	usleep(1000);
+	ends_in = weir_conn_server(c);
+}
+
+START_TEST(a_connection_that_is_seen_as_ended_is_seen_with_its_time)
+{
+	struct server *s =
+		serve_workers(1, WEIR_SERVICE(.readable = echo_lines,
+					      .closed = end_after_a_moment));
+
+	client_close(client_open_and_echo(s, "hello\n"));
+	UNTIL(listener_stats(s, 0).ledger.completed == 1);
+	server_stop_and_check(s);
+	ck_assert(!atomic_load(&is_seen_without_its_time));
+}
+END_TEST
+
 /* ---------------------------------------------- connections of the program */
 
 struct adoption {
@@ -486,5 +525,6 @@ int main(void)
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		who_connects_after_a_change_meets_the_new_values,
+		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
 		a_stop_finds_a_connection_that_is_being_adopted);
 }
