@@ -57,14 +57,26 @@ START_TEST(without_references_it_ends_with_the_connection)
 }
 END_TEST
 
+/* The only worker has a reference of its own until it runs the next one. */
+static void let_worker_go_on(struct server *s)
+{
+	int id = server_listen(s, "127.0.0.1:0",
+			       WEIR_SERVICE(.readable = echo_lines));
+	char address[160];
+
+	server_address(s, id, address, sizeof(address));
+	client_expect_echo(client_open_at(address), "next\n");
+}
+
 START_TEST(the_last_reference_drops_it)
 {
 	struct shared sh = { .keeps_reference = true };
-	struct server *s = serve(NULL, SHARING(&sh));
+	struct server *s = serve_workers(1, SHARING(&sh));
 	weir_ref *second;
 
 	client_close(client_open_and_echo(s, "hello\n"));
 	UNTIL(stats(s).ledger.completed == 1);
+	let_worker_go_on(s);
 	ck_assert_ptr_eq(weir_ref_data(sh.ref), &sh);
 	second = weir_ref_dup(sh.ref);
 	weir_unref(sh.ref);
