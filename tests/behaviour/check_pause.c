@@ -13,6 +13,7 @@ struct place {
 	weir_ref *_Atomic conn;
 	_Atomic int verdict; /* of calls that are not for input */
 	_Atomic bool is_open;
+	int pause_ms, lifetime_ms; /* set in the first call; 0: none is */
 	_Atomic int calls, drains, end, error;
 	_Atomic size_t bytes;
 };
@@ -36,14 +37,34 @@ static int take_all(weir_conn *c, struct place *p)
 	return (int)n;
 }
 
+#define SHORT_MS 200
+
+/* Deadlines that begin here, so that no client can be late for its pause. */
+static void set_deadlines(weir_conn *c, const struct place *p)
+{
+	const int ms[][2] = {
+		{ WEIR_TIMEOUT_FIRST_BYTE, SHORT_MS },
+		{ WEIR_TIMEOUT_READ, SHORT_MS },
+		{ WEIR_TIMEOUT_IDLE, SHORT_MS },
+		{ WEIR_TIMEOUT_PAUSE, p->pause_ms },
+		{ WEIR_TIMEOUT_LIFETIME, p->lifetime_ms },
+	};
+
+	for (size_t i = 0; p->pause_ms && i < sizeof(ms) / sizeof(ms[0]); i++)
+		ck_assert_int_eq(weir_conn_set_timeout(c, ms[i][0], ms[i][1]),
+				 0);
+}
+
 /* Pauses until .is_open, then takes all input. */
 static int pause_first(weir_conn *c, void *arg)
 {
 	struct place *p = arg;
 	int why = weir_conn_why(c);
 
-	if (atomic_load(&p->conn) == NULL)
+	if (atomic_load(&p->conn) == NULL) {
 		atomic_store(&p->conn, weir_conn_ref(c));
+		set_deadlines(c, p);
+	}
 	if (why == WEIR_DRAIN)
 		atomic_fetch_add(&p->drains, 1);
 	atomic_fetch_add(&p->calls, 1);
@@ -69,7 +90,8 @@ static struct client *open_and_pause(struct server *s, struct place *p)
 	struct client *c = client_open(s);
 
 	client_send(c, "first\n");
-	UNTIL(atomic_load(&p->calls) == 1 && stats(s).parked == 1);
+	UNTIL(atomic_load(&p->calls) == 1 &&
+	      (stats(s).parked == 1 || atomic_load(&p->end) >= 0));
 	return c;
 }
 
@@ -168,14 +190,13 @@ START_TEST(a_pause_ends_with_its_deadline_or_the_lifetime)
 	for (int i = 0; i < 2; i++) {
 		const int ms = 600;
 		struct place p;
-		struct server *s = serve_paused(
-			&p, WEIR_SERVICE(.first_byte_ms = 200, .read_ms = 200,
-					 .idle_ms = 200,
-					 .pause_ms = i ? WEIR_NEVER : ms,
-					 .lifetime_ms = i ? ms : WEIR_NEVER));
+		struct server *s = serve_paused(&p, WEIR_SERVICE(.mode = 0));
 		int64_t began_at = now_ms();
-		struct client *c = open_and_pause(s, &p);
+		struct client *c;
 
+		p.pause_ms = i ? WEIR_NEVER : ms;
+		p.lifetime_ms = i ? ms : WEIR_NEVER;
+		c = open_and_pause(s, &p);
 		/* Calls that pause again do not make it longer. */
 		while (atomic_load(&p.end) < 0) {
 			(void)weir_ref_wake(p.conn);

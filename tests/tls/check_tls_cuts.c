@@ -170,7 +170,7 @@ END_TEST
 
 START_TEST(clients_that_stall_at_any_byte_are_ended_in_time)
 {
-	struct server *s = start(1000 * slowness());
+	struct server *s = start(2000 + 500 * slowness());
 	size_t whole = whole_length(s);
 	struct moved m[60];
 
