@@ -25,14 +25,15 @@ struct load {
 
 /*
  * A server that has ended a connection lingers for half a second.  A question
- * that the machine delayed for longer counts nowhere.
+ * that the machine delayed for longer counts nowhere, unless it was asked
+ * before the stop.
  */
 #define PROMPT_NS 400000000LL
 
 struct asker {
 	struct load *load;
 	int fd;
-	long long free_at; /* connected, or answered */
+	long long free_at; /* before it connects, or asks the last question */
 	long long asked_at;
 	bool is_prompt;
 	struct load_counts counts;
@@ -66,7 +67,7 @@ static bool count_loss(struct asker *a, int error)
 	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
 
 	if (was_reset(error))
-		a->counts.reset++;
+		a->counts.reset += in_time || a->is_prompt;
 	else if (error)
 		a->counts.odd++;
 	if (in_time)
@@ -78,11 +79,13 @@ static bool count_loss(struct asker *a, int error)
 
 static bool asker_send(struct asker *a)
 {
+	long long began_at = now_ns();
 	ssize_t n = send(a->fd, "q\n", 2, MSG_NOSIGNAL);
 	int error = errno;
 
 	a->asked_at = now_ns();
 	a->is_prompt = a->asked_at - a->free_at < PROMPT_NS;
+	a->free_at = began_at;
 	return n == 2 || count_loss(a, error);
 }
 
@@ -103,7 +106,6 @@ static bool asker_receive(struct asker *a)
 			return count_loss(a, n < 0 ? errno : 0);
 		have += (size_t)n;
 	}
-	a->free_at = now_ns();
 	a->counts.answered++;
 	atomic_fetch_add(&a->load->answered, 1);
 	return true;
@@ -117,13 +119,15 @@ static bool asker_ask(struct asker *a)
 /* After the answer the end of input must come, not a reset. */
 static void asker_leave(struct asker *a)
 {
+	bool is_prompt;
 	char more[8];
 	ssize_t n;
 
 	shutdown(a->fd, SHUT_WR);
+	is_prompt = now_ns() - a->free_at < PROMPT_NS;
 	n = recv(a->fd, more, sizeof(more), 0);
 	if (n < 0 && was_reset(errno))
-		a->counts.reset++;
+		a->counts.reset += is_prompt;
 	else if (n != 0)
 		a->counts.odd++;
 }
@@ -131,11 +135,12 @@ static void asker_leave(struct asker *a)
 static struct client *asker_connect(struct asker *a)
 {
 	struct client *c = client_new(a->load->address, 0);
-	int rc = client_connect(c, a->load->address);
+	int rc;
 
+	a->free_at = now_ns();
+	rc = client_connect(c, a->load->address);
 	if (rc == 0) {
 		a->fd = c->fd;
-		a->free_at = now_ns();
 		a->counts.connected++;
 		atomic_fetch_add(&a->load->connected, 1);
 		return c;
