@@ -174,7 +174,7 @@ START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 	struct plan plan = PLAN(.mode = PLAN_CHURN, .rate = 200,
 				.schedule = PLAN_CONSTANT, .connections = 200,
 				.warmup_ns = SECOND, .duration_ns = SECOND);
-	struct result r = run_against(&script, &plan, NULL);
+	struct result r = run_undisturbed(&script, &plan, NULL, plan.warmup_ns);
 
 	expect_clean_result(&r, 200);
 	result_free(&r);

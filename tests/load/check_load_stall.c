@@ -25,7 +25,8 @@ struct outcome {
 	int64_t from_plan, from_send; /* p99.9 */
 	int64_t expected;	      /* of from_plan */
 	int64_t stalled;
-	int64_t still_ms; /* the machine */
+	int64_t still_ms; /* the machine, or the server longer than it was told
+			   */
 	struct self self;
 };
 
@@ -43,6 +44,14 @@ static struct plan plan_at_rate(void)
 	return plan;
 }
 
+static int64_t still_of(struct stall_detector *w, const struct seen *seen)
+{
+	int64_t machine = stall_detector_stop(w);
+	int64_t server = seen->longest_pause / MS - LOOK_MS;
+
+	return machine > server ? machine : server;
+}
+
 /*
  * In a stall of S, each connection has one message under way, and R * S
  * messages planned after it wait, with ages spread evenly from S to 0.  Of all
@@ -56,7 +65,7 @@ static struct outcome stalled_run(void)
 	struct seen seen;
 	struct result r = run_against(&script, &plan, &seen);
 	struct outcome o = {
-		.still_ms = stall_detector_stop(w),
+		.still_ms = still_of(w, &seen),
 		.from_plan =
 			histogram_percentile(r.clocks[CLOCK_FROM_PLAN], 99.9),
 		.from_send =
@@ -150,8 +159,8 @@ static struct outcome stopped_run(void (*act)(const char *address, int say),
 	kill(e.pid, SIGCONT);
 	child_finish(&e, &o.self, sizeof(o.self));
 	scripted_stop(s);
+	o.still_ms = still_of(w, scripted_seen(s));
 	scripted_free(s);
-	o.still_ms = stall_detector_stop(w);
 	return o;
 }
 

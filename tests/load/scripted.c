@@ -234,11 +234,15 @@ static void *scripted_main(void *arg)
 	int64_t looked_at = scripted_now();
 
 	while (!atomic_load(&s->is_ending) || s->guests) {
-		int n = epoll_wait(s->epoll, events, EVENTS, 5);
-		int64_t now = scripted_now();
+		int n = epoll_wait(s->epoll, events, EVENTS, LOOK_MS);
+		int64_t now = scripted_now(), pause = now - looked_at;
 
-		if (now - looked_at > s->seen.longest_pause)
-			s->seen.longest_pause = now - looked_at;
+		if (s->has_stalled) {
+			s->has_stalled = false;
+			pause -= s->seen.stalled;
+		}
+		if (pause > s->seen.longest_pause)
+			s->seen.longest_pause = pause;
 		looked_at = now;
 
 		for (int i = 0; i < n; i++) {

@@ -59,6 +59,7 @@ struct script {
 
 #define SEEN_TIMES 65536
 #define SEEN_NETS  8
+#define LOOK_MS	   5 /* its loop runs at least that often */
 
 /*
  * What a server has seen.  Read it when the server has ended, or atomic
@@ -74,7 +75,8 @@ struct seen {
 	int open, open_max;
 	int from[SEEN_NETS];   /* accepted from 127.0.0.(index + 1) */
 	int64_t stalled;       /* ns, as measured */
-	int64_t longest_pause; /* ns, between two looks at the connections */
+	int64_t longest_pause; /* ns, of the loop, without what the script asks
+				*/
 	int64_t *message_at;   /* ns, of the first SEEN_TIMES */
 	int64_t *accepted_at;  /* likewise */
 	uint64_t least, most;  /* bytes of a closed connection */

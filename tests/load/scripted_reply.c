@@ -156,6 +156,7 @@ static void stall(struct scripted *s)
 
 	nanosleep(&t, NULL);
 	s->seen.stalled = scripted_now() - from;
+	s->has_stalled = true;
 }
 
 /* Returns false if the connection is gone. */
