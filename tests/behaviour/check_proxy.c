@@ -766,6 +766,8 @@ START_TEST(a_client_can_be_told_to_the_next_server)
 		ck_assert_ptr_nonnull(strstr(f.heard, first->address));
 		weir_ref_close(f.ref);
 		weir_unref(f.ref);
+		/* Its descriptors are of this process, too. */
+		UNTIL(stats(last).ledger.open == 0);
 		server_stop_and_check(first);
 		server_stop_and_check(last);
 	}

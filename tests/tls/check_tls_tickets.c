@@ -170,6 +170,15 @@ START_TEST(visits_do_not_change_the_key_of_short_tickets)
 }
 END_TEST
 
+/* Each counts the descriptors of those before it. */
+static void stop_all(struct server *const *s, int count)
+{
+	for (int i = 0; i < count; i++)
+		UNTIL(stats(s[i]).ledger.open == 0);
+	while (count-- > 0)
+		(void)server_stop_and_check(s[count]);
+}
+
 /* Key n is made of the byte n. */
 static void write_keys(const char *name, const char *keys)
 {
@@ -214,10 +223,7 @@ START_TEST(servers_with_the_same_keys_take_tickets_of_each_other)
 	ck_assert(visit(s[3], TLS1_3_VERSION, &session));
 	ck_assert(!visit(s[2], TLS1_3_VERSION, &session));
 	SSL_SESSION_free(session);
-	for (int i = 3; i >= 0; i--) {
-		UNTIL(stats(s[i]).ledger.open == 0);
-		(void)server_stop_and_check(s[i]);
-	}
+	stop_all(s, 4);
 }
 END_TEST
 
@@ -248,10 +254,7 @@ static void expect_tickets_of_all_certificates(int version)
 	ck_assert(visit(s[1], version, &session));
 	ck_assert(!visit(s[2], version, &session));
 	SSL_SESSION_free(session);
-	for (int i = 2; i >= 0; i--) {
-		UNTIL(stats(s[i]).ledger.open == 0);
-		(void)server_stop_and_check(s[i]);
-	}
+	stop_all(s, 3);
 }
 
 START_TEST(a_ticket_ends_with_any_of_the_certificates)

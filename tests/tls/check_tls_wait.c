@@ -205,6 +205,8 @@ START_TEST(a_session_waits_for_two_peers_by_tls)
 		tls_half_close(&c);
 		tls_expect_end(&c);
 		tls_abandon(&c);
+		/* Its descriptors are of this process, too. */
+		UNTIL(stats(behind).ledger.open == 0);
 		(void)server_stop_and_check(s);
 	}
 	(void)server_stop_and_check(behind);
@@ -256,7 +258,8 @@ START_TEST(a_session_with_a_small_stack_relays_between_tls_and_tls)
 			client_half_close(c);
 			ck_assert_uint_eq(client_expect_end(c), 0);
 		}
-		UNTIL(stats(s).ledger.open == 0);
+		UNTIL(stats(s).ledger.open == 0 &&
+		      stats(behind).ledger.open == 0);
 		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
 	}
 	(void)server_stop_and_check(behind);
