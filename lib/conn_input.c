@@ -271,7 +271,8 @@ static WR_OUT_OF_LINE bool is_budget_spent(const struct weir_conn *c)
 static inline bool has_had_turn(const struct weir_conn *c)
 {
 	bool is_more_there =
-		!c->in.would_block || wr_buffer_len(&c->in.buf) > 0;
+		c->call.input != WR_INPUT_EOF &&
+		(!c->in.would_block || wr_buffer_len(&c->in.buf) > 0);
 
 	return c->call.messages > 0 && is_more_there && is_budget_spent(c);
 }

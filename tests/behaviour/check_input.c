@@ -223,13 +223,17 @@ static int tell_shown(weir_conn *c, ssize_t n, const char *data)
 static int tell_shown_lines(weir_conn *c, void *arg)
 {
 	const char *first, *line = NULL;
-	ssize_t n;
+	ssize_t n, again;
 	int rc;
 
 	(void)arg;
 	do {
-		n = weir_conn_peek_line(c, &first);
-		if (n > 0 && weir_conn_peek_line(c, &line) != n)
+		n = again = weir_conn_peek_line(c, &first);
+		if (n > 0)
+			again = weir_conn_peek_line(c, &line);
+		if (again == -EAGAIN)
+			return -EAGAIN; /* its turn may be over */
+		if (again != n)
 			return -EPROTO; /* it stays */
 		rc = tell_shown(c, n, line);
 	} while (rc > 0);
@@ -425,9 +429,10 @@ START_TEST(a_half_close_still_gets_its_answer)
 }
 END_TEST
 
-/* The end of input stays: another call returns it again. */
+/* The end of input stays: another call returns it again, however late. */
 static int ask_after_the_end(weir_conn *c, void *arg)
 {
+	int64_t turn_is_over_at = now_ms() + 3;
 	char buf[64];
 	ssize_t n;
 
@@ -436,6 +441,7 @@ static int ask_after_the_end(weir_conn *c, void *arg)
 		;
 	if (n < 0)
 		return (int)n;
+	UNTIL(now_ms() >= turn_is_over_at);
 	for (int i = 0; i < 3; i++)
 		weir_conn_printf(c, "%zd %zd %zd.",
 				 weir_conn_read(c, buf, sizeof(buf)),
