@@ -112,6 +112,12 @@ struct weir_report server_stop_and_check(struct server *s);
 /* The same after a stop; the clients stay until it is over. */
 struct weir_report server_join_and_check(struct server *s);
 
+/*
+ * weir_server_join(), until threads that have nothing left to do have ended: a
+ * busy machine may keep them from running for longer than a join waits.
+ */
+int join_fully(weir_server *s, struct weir_report *ret);
+
 /* The same checks for a server that the test has freed. */
 void server_check_freed(struct server *s);
 
