@@ -174,9 +174,8 @@ uint64_t env_queued(struct env *st)
 	return now.queued;
 }
 
-static void serve_another(struct env *st)
+static void serve_another(struct env *st, bool was_made)
 {
-	bool was_made = sweep_failures() > 0;
 	int lost = st->lost;
 	struct peer p = peer_open(st);
 
@@ -240,9 +239,12 @@ void env_clients_done(void)
 
 void env_close(struct env *st, int grace_ms)
 {
+	bool was_made;
+
 	env_clients_done();
+	was_made = sweep_failures() > 0; /* and if so, for the last time? */
 	if (!sweep_is_on())
-		serve_another(st);
+		serve_another(st, was_made);
 	if (weir_server_stop(st->weir, grace_ms) < 0)
 		sweep_fail("a stop is refused");
 	env_finish(st);
