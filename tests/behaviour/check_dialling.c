@@ -435,7 +435,7 @@ START_TEST(what_cannot_be_dialled_is_refused_at_once)
 	weir_unref(ref);
 	UNTIL(stats(s).ledger.open == 0);
 	ck_assert_int_eq(weir_server_stop(s->weir, 0), 0);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	ck_assert_int_eq(weir_server_dial(s->weir, NULL, f.where, 0, sv),
 			 -ESHUTDOWN);
 	full_close(&f);

@@ -160,7 +160,7 @@ START_TEST(a_descriptor_becomes_readable_when_the_stop_has_ended)
 	ck_assert(!is_readable(fd));
 	gate_open(&gate);
 	UNTIL(is_readable(fd));
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	ck_assert(is_readable(fd));
 	ck_assert_int_eq(weir_server_fd(s->weir), fd);
 	server_join_and_check(s);

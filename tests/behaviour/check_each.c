@@ -119,7 +119,7 @@ START_TEST(connections_of_the_program_are_shown)
 			ck_assert_str_eq(shown.all[i].peer, s->address);
 	ck_assert_int_eq(shown.all[0].listener + shown.all[1].listener, -1);
 	weir_server_drain(s->weir);
-	weir_server_join(s->weir, NULL, 0);
+	(void)join_fully(s->weir, NULL);
 	weir_server_free(s->weir);
 	server_check_freed(s);
 }

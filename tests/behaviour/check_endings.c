@@ -35,7 +35,7 @@ static void *join_server(void *arg)
 	do {
 		rc = weir_server_join(life->s, NULL, 0);
 		atomic_fetch_add(&life->joining, 1);
-	} while (rc == -EINVAL && now_ms() < until_at);
+	} while ((rc == -EINVAL || rc == -EBUSY) && now_ms() < until_at);
 	return rc == 0 ? NULL : life;
 }
 
