@@ -76,7 +76,7 @@ static struct weir_report stop_under_load(struct server *s, int grace_ms)
 	UNTIL(load_answered(load) > WARM);
 	load_mark_stop(load);
 	weir_server_stop(s->weir, grace_ms);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	load_finish(load);
 	is_short(&report);
 	return report;
@@ -174,7 +174,7 @@ START_TEST(that_there_is_no_fence_is_said_once)
 	server_start(s);
 	fail_acceptor_calls(WR_SYS_setsockopt, -EPERM);
 	weir_server_stop(s->weir, long_grace);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	faults_clear();
 	is_short(&report);
 	ck_assert_int_eq(lines_in(s->log, "cannot be kept from connecting"), 1);
@@ -206,7 +206,7 @@ static void stop_with_failing_accept(int error)
 	client_open(s);
 	UNTIL(stats(s).accept_errors > 0 || stats(s).shortages > 0);
 	weir_server_stop(s->weir, long_grace);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	faults_clear();
 	is_short(&report);
 	server_join_and_check(s);
@@ -359,7 +359,8 @@ START_TEST(a_send_that_hangs_does_not_put_the_end_off)
 	wr_sys_fault = hold_the_sender;
 	server_start(s);
 	client_open(s);
-	UNTIL(atomic_load(&handed) != NULL);
+	/* Its worker would send until it is parked. */
+	UNTIL(atomic_load(&handed) != NULL && stats(s).parked == 1);
 	ck_assert_int_eq(
 		pthread_create(&sender, NULL, send_lines, atomic_load(&handed)),
 		0);
