@@ -71,7 +71,7 @@ static void end_run(weir_server *s)
 	int rc;
 
 	ck_assert_int_eq(weir_server_stop(s, 20000), 0);
-	rc = weir_server_join(s, &report, sizeof(report));
+	rc = join_fully(s, &report);
 	ck_assert_msg(rc == 0 || rc == -ECANCELED, "join: %s",
 		      weir_strerror(rc));
 	expect_balance(&report.ledger);
@@ -215,26 +215,45 @@ START_TEST(an_interruption_costs_no_connection)
 }
 END_TEST
 
+static bool can_listen_again(const char *address)
+{
+	struct server *s = server_new(NULL);
+	int id = weir_server_listen(s->weir, address,
+				    WEIR_SERVICE(.readable = echo));
+
+	if (id < 0)
+		ck_assert_int_eq(id, -EADDRINUSE);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+	return id >= 0;
+}
+
+/* The nth thread is missing. */
+static bool is_port_free_after_failed_start(int nth)
+{
+	struct server *s = server_new(WEIR_CONFIG(.workers = 4));
+	bool is_free;
+
+	server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
+	fail_nth_call(WR_SYS_thread_create, nth, -EAGAIN);
+	ck_assert_int_eq(weir_server_start(s->weir), -EAGAIN);
+	ck_assert_int_eq(faults_made(), 1);
+	faults_clear();
+	is_free = can_listen_again(s->address);
+	ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
+	weir_server_free(s->weir);
+	server_check_freed(s);
+	return is_free;
+}
+
 /* Each thread: the acceptor and the workers. */
 START_TEST(a_start_that_fails_leaves_nothing)
 {
 	faults_install();
-	for (int nth = 1; nth <= 5; nth++) {
-		struct server *s = server_new(WEIR_CONFIG(.workers = 4));
-		struct server *next;
-
-		server_listen(s, "127.0.0.1:0", WEIR_SERVICE(.readable = echo));
-		fail_nth_call(WR_SYS_thread_create, nth, -EAGAIN);
-		ck_assert_int_eq(weir_server_start(s->weir), -EAGAIN);
-		ck_assert_int_eq(faults_made(), 1);
-		faults_clear();
-		next = serve_at(s->address, NULL,
-				WEIR_SERVICE(.readable = echo));
-		server_stop_and_check(next); /* the port was free */
-		ck_assert_int_eq(weir_server_start(s->weir), -ESHUTDOWN);
-		weir_server_free(s->weir);
-		server_check_freed(s);
-	}
+	for (int nth = 1; nth <= 5; nth++)
+		/* Another program may take the port first. */
+		for (int i = 0; !is_port_free_after_failed_start(nth); i++)
+			ck_assert_int_lt(i, 10);
 }
 END_TEST
 
@@ -306,6 +325,7 @@ START_TEST(an_interrupted_look_at_a_dialled_connection_is_repeated)
 		UNTIL(greeted == nth);
 		faults_clear();
 	}
+	UNTIL(stats(s).ledger.accepted == 2);
 	UNTIL(stats(s).ledger.open == 0);
 	report = server_stop_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 4);
@@ -330,7 +350,7 @@ START_TEST(a_handler_may_stop_at_any_step_of_a_start)
 		if (calls_to_go > 0)
 			stop_it(0); /* there are no more steps */
 		ck_assert(rc == 0 || rc == -ESHUTDOWN);
-		ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+		ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 		wr_sys_fault = NULL;
 		weir_server_free(s->weir);
 		server_check_freed(s);
