@@ -259,11 +259,16 @@ struct seen {
 	int64_t unsent[WEIR_EXPIRED]; /* in the latest call for each reason */
 };
 
-/* Each piece takes longer than a turn; none fills the socket. */
+static _Atomic bool timer_has_come;
+
+/*
+ * Each piece takes longer than a turn; none fills the socket.  Until the timer
+ * has come they are so small that the file takes seconds.
+ */
 static int send_slow_pieces(enum wr_sys_call call, size_t *len)
 {
 	if (call == WR_SYS_sendfile) {
-		*len = 10000;
+		*len = atomic_load(&timer_has_come) ? 10000 : 100;
 		usleep(2000);
 	}
 	return 0;
@@ -279,6 +284,8 @@ static int send_and_see(weir_conn *c, void *arg)
 	if (why == WEIR_DRAIN)
 		return WEIR_CLOSE;
 	seen->unsent[why] = weir_conn_unsent(c);
+	if (why == WEIR_TIMER)
+		atomic_store(&timer_has_come, true);
 	if (why != WEIR_INPUT)
 		return WEIR_AGAIN;
 	if (weir_conn_read_line(c, line, sizeof(line)) <= 0)
@@ -399,6 +406,7 @@ static void send_much_and_serve_another(struct sending *how)
 	server_address(s, id, where, sizeof(where));
 	other = client_open_at(where);
 	other_fd = other->fd;
+	UNTIL(stats(s).parked == 2);
 	atomic_store(&pieces_sent, 0);
 	client_send(c, "go\n");
 	client_half_close(c);
