@@ -78,8 +78,10 @@ START_TEST(a_source_above_its_limit_can_read_why)
 	client_expect_last(c[2], REFUSAL);
 	client_expect_echo(client_open_from(s, "127.0.0.3"), "hello\n");
 	/* the place of one that ends is free */
+	client_close(c[2]);
+	UNTIL(stats(s).ledger.open == 3);
 	client_close(c[0]);
-	UNTIL(stats(s).ledger.completed == 1);
+	UNTIL(stats(s).ledger.open == 2);
 	client_expect_echo(client_open_from(s, "127.0.0.2"), "hello\n");
 	r = server_stop_and_check(s);
 	ck_assert_uint_eq(r.ledger.refused_source, 1);

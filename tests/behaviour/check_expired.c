@@ -103,6 +103,7 @@ static void finish(struct server *s, struct place *p, int kind, int calls)
 	UNTIL(atomic_load(&p->end) >= 0);
 	ck_assert_int_eq(p->end, end_of(kind));
 	ck_assert_int_eq(p->calls, calls);
+	clients_close();
 	UNTIL(is_at_rest(s));
 	for (int k = 1; k <= WEIR_TIMEOUT_PAUSE; k++)
 		ck_assert_uint_eq(stats(s).timed_out[k], k == kind);

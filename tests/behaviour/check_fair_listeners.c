@@ -19,7 +19,8 @@ static int note_listener(weir_conn *c, void *arg)
 
 	if (n <= 0)
 		return (int)n;
-	order[atomic_fetch_add(&served, 1)] = *(const char *)arg;
+	order[atomic_load(&served)] = *(const char *)arg; /* one worker */
+	atomic_fetch_add(&served, 1);
 	weir_conn_write(c, line, (size_t)n);
 	return 0;
 }
