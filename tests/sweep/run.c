@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs of scenarios, each in a child process, a few at a time because a run
- * mostly waits.  A run of more than two seconds hangs and is killed; time in
+ * mostly waits.  A run of more than four seconds hangs and is killed; time in
  * which its threads waited for a processor does not count.
  */
 #include "sweep.h"
@@ -16,7 +16,7 @@
 #include "env.h"
 
 #define AT_ONCE	   4
-#define LONGEST_MS 2000
+#define LONGEST_MS 4000
 #define MOST_NTH   3 /* of one call stack */
 
 struct run {
