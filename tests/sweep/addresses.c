@@ -148,7 +148,10 @@ void sweep_taken_paths(void)
 /* One failure delays this by a second; many keep it from ending. */
 static int dial_limit_ms(void)
 {
-	return (sweep_planned()->mode == SWEEP_ONCE ? 5000 : 150) * slowness();
+	const struct sweep_plan *plan = sweep_planned();
+	bool ends = plan->mode == SWEEP_ONCE || sweep_is_harmless(plan->error);
+
+	return (ends ? 5000 : 150) * slowness();
 }
 
 static void dial(struct env *st, const char *where)
