@@ -29,12 +29,20 @@ static struct shown walk(struct server *s)
 	return shown;
 }
 
-/* The only connection is in that state. */
-static bool is_in(struct server *s, int64_t state)
+/* That many connections are open, and all are in that state. */
+static bool are_in(struct server *s, int count, int64_t state)
 {
 	struct shown shown = walk(s);
 
-	return shown.count == 1 && shown.all[0].state == state;
+	for (int i = 0; i < shown.count; i++)
+		if (shown.all[i].state != state)
+			return false;
+	return shown.count == count;
+}
+
+static bool is_in(struct server *s, int64_t state)
+{
+	return are_in(s, 1, state);
 }
 
 static int read_lines(weir_conn *c, void *arg)
@@ -112,7 +120,7 @@ START_TEST(connections_of_the_program_are_shown)
 	ck_assert_int_eq(weir_server_dial(s->weir, NULL, s->address, 0,
 					  WEIR_SERVICE(.readable = echo_lines)),
 			 0);
-	UNTIL(walk(s).count == 2 && stats(s).parked == 2);
+	UNTIL(are_in(s, 2, WEIR_STATE_PARKED));
 	shown = walk(s);
 	for (int i = 0; i < 2; i++)
 		if (shown.all[i].listener == -1)
