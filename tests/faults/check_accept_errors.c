@@ -209,8 +209,9 @@ START_TEST(failures_that_last_are_borne_quietly)
 	cpu = cpu_ms();
 	client_expect_eof(parked); /* its deadline is checked */
 	UNTIL(now_ms() > began_at + 500);
-	ck_assert_int_lt(cpu_ms() - cpu, 250);
+	cpu = cpu_ms() - cpu;
 	took = now_ms() - began_at;
+	ck_assert_int_lt(cpu, took / 2);
 	ck_assert_int_lt(faults_made(), 64 * (20 + took / 50));
 	ck_assert_int_le(log_lines(s), 5 + took / 1000);
 	UNTIL(stats(s).accept_errors == (uint64_t)faults_made());
