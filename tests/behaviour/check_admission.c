@@ -431,7 +431,11 @@ static void fill(struct server *s, struct client *c[PLACES])
 	UNTIL(now_ms() > since + 2 * EVICT_MS);
 }
 
-static void expect_evictions(struct server *s, unsigned timed_out)
+/*
+ * False if a third was asked, since the machine was so slow that the first had
+ * not left.
+ */
+static bool two_are_evicted(struct server *s, unsigned timed_out)
 {
 	struct client *c[PLACES];
 	struct weir_report r;
@@ -440,20 +444,37 @@ static void expect_evictions(struct server *s, unsigned timed_out)
 	client_expect_echo(client_open(s), "hello\n");
 	client_expect_last(c[0], "make room\n");
 	client_expect_echo(client_open(s), "hello\n");
+	if (stats(s).evictions > 2) {
+		server_stop_and_check(s);
+		return false;
+	}
 	client_expect_last(c[1], "make room\n");
 	client_expect_echo(c[2], "hello\n");
-	ck_assert_uint_ge(stats(s).evictions, 2);
+	ck_assert_uint_eq(stats(s).evictions, 2);
 	r = server_stop_and_check(s);
 	ck_assert_uint_eq(r.ledger.timed_out, timed_out);
 	ck_assert_uint_eq(r.ledger.refused, 0);
+	return true;
+}
+
+static void expect_evictions(int overload, const struct weir_service *service,
+			     unsigned timed_out)
+{
+	for (int i = 0;; i++) {
+		struct server *s = serve(full_config(overload), service);
+
+		if (two_are_evicted(s, timed_out))
+			return;
+		ck_assert_int_lt(i, 30);
+	}
 }
 
 START_TEST(a_full_server_ends_the_longest_idle_for_a_client_that_waits)
 {
 	for (int overload = WEIR_HOLD; overload <= WEIR_REFUSE; overload++)
-		expect_evictions(serve(full_config(overload),
-				       WEIR_SERVICE(.readable = echo_lines,
-						    .expired = say_too_idle)),
+		expect_evictions(overload,
+				 WEIR_SERVICE(.readable = echo_lines,
+					      .expired = say_too_idle),
 				 2);
 }
 END_TEST
@@ -461,8 +482,7 @@ END_TEST
 /* It returns by itself, and so is completed. */
 START_TEST(a_session_that_waits_is_ended_too)
 {
-	expect_evictions(serve(full_config(WEIR_HOLD),
-			       WEIR_SERVICE(.session = echo_in_session)),
+	expect_evictions(WEIR_HOLD, WEIR_SERVICE(.session = echo_in_session),
 			 0);
 }
 END_TEST
