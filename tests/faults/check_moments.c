@@ -508,6 +508,7 @@ START_TEST(a_stop_finds_a_connection_that_is_being_adopted)
 	atomic_store(&stop_is_over, true);
 	pthread_join(thread, NULL);
 	ck_assert_int_eq(a.rc, 0);
+	UNTIL(atomic_load(&a.end) != 0); /* by its worker, late or not */
 	ck_assert_int_eq(a.end, WEIR_END_CUT);
 	ck_assert_uint_eq(report.ledger.dialled, 1);
 	ck_assert_uint_eq(report.ledger.cut, 1);
