@@ -10,8 +10,8 @@ import socket
 import subprocess
 import threading
 
-from weirtest import (DEADLINE, PythonServer, Server, Terminal,
-                      TestCase, in_time, main, program, read_all, read_exactly,
+from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
+                      at_once, in_time, main, program, read_all, read_exactly,
                       read_pieces, reset, run, until)
 
 PROMPT = b">> "
@@ -38,8 +38,9 @@ class Operator:
             if not message:
                 return
             self.heard.append(message)
-            for i in range(0, len(answer), self.piece):
-                sock.sendall(answer[i:i + self.piece])
+            with at_once():
+                for i in range(0, len(answer), self.piece):
+                    sock.sendall(answer[i:i + self.piece])
             if answer == b"windup":
                 return
         message = sock.recv(1024)
@@ -71,8 +72,10 @@ class Peer:
             raise AssertionError("%r, not %r" % (heard, message))
 
     def says(self, message, size=None):
-        for i in range(0, len(message), size or len(message)):
-            self.wait().sendall(message[i:i + (size or len(message))])
+        size, sock = size or len(message), self.wait()
+        with at_once():
+            for i in range(0, len(message), size):
+                sock.sendall(message[i:i + size])
 
     def goes(self):
         self._release.set()
@@ -180,12 +183,17 @@ class OnAPipe(TestCase):
         """All has been said, and so it does not matter who ends first."""
         def answers(sock):
             sock.recv(100)
-            sock.sendall(b"good night\n")
-        with PythonServer(answers) as server:
-            for _ in range(30):
+            with at_once():
+                sock.sendall(b"good night\n")
+                sock.close()
+
+        def dialogue():
+            with PythonServer(answers) as server:
                 result = chat(server.address, b"hello\n")
-                self.assertEqual((result.returncode, result.stdout,
-                                  result.stderr), (0, b"good night\n", b""))
+            self.assertEqual((result.returncode, result.stdout,
+                              result.stderr), (0, b"good night\n", b""))
+        for _ in range(30):
+            in_time(dialogue)
 
     def test_every_byte_passes(self):
         said = bytes(set(range(256)) - {10}) * 30 + b"\n"
@@ -225,20 +233,27 @@ class InARoom(TestCase):
         self.assertEqual(result.stdout, text)
 
     def test_what_others_say_comes_at_once(self):
-        peer = Peer()
-        with PythonServer(peer) as server, subprocess.Popen(
-                [program("WEIR_CLIENT"), "chat", server.address, "-l"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
-            for i in range(3):
-                peer.says(b"ann: %d\n" % i, size=1)
-                self.assertEqual(client.stdout.readline(), b"ann: %d\n" % i)
-                client.stdin.write(b"me too\n")
-                client.stdin.flush()
-                peer.hears(b"me too\n")
-            client.stdin.close()
-            self.assertEqual(peer.wait().recv(10), b"")
-            peer.goes()
-            self.assertEqual(client.wait(DEADLINE), 0)
+        def dialogue():
+            peer = Peer()
+            with PythonServer(peer) as server, subprocess.Popen(
+                    [program("WEIR_CLIENT"), "chat", server.address, "-l"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+                try:
+                    self.talk(peer, client)
+                finally:
+                    peer.goes()
+                self.assertEqual(client.wait(DEADLINE), 0)
+        in_time(dialogue)
+
+    def talk(self, peer, client):
+        for i in range(3):
+            peer.says(b"ann: %d\n" % i, size=1)
+            self.assertEqual(client.stdout.readline(), b"ann: %d\n" % i)
+            client.stdin.write(b"me too\n")
+            client.stdin.flush()
+            peer.hears(b"me too\n")
+        client.stdin.close()
+        self.assertEqual(peer.wait().recv(10), b"")
 
     def test_on_a_terminal(self):
         with conversation("--lines") as (user, peer):
@@ -303,13 +318,14 @@ class WithoutBeingTold(TestCase):
                 user.expect(PROMPT)
                 user.type(b"early\nhello\n")
                 sock = peer.wait()
-                first = read_pieces(sock, len("early"))
+                peer.hears(b"early")
                 peer.says(b"* welcome\n")
-                if first != [b"early"]:
-                    return None  # we were late
-                return read_exactly(sock, len("\nhello\n"))
-        self.assertEqual(until(heard, "a peer that reads in time"),
-                         b"\nhello\n")
+                rest = b""
+                while not rest.endswith(b"hello\n"):
+                    rest += sock.recv(100) or b"hello\n"
+                # Without the first newline: our welcome came too late.
+                return rest == b"\nhello\n"
+        until(heard, "a peer that is in time")
 
     def test_what_was_said_before_is_ended(self):
         with conversation() as (user, peer):
@@ -375,7 +391,9 @@ class Failures(TestCase):
                     sock.recv(100)
                     sock.sendall(b"yes")
                 sock.recv(100)
-                sock.sendall(words)
+                with at_once():
+                    sock.sendall(words)
+                    sock.close()
             return handler
 
         def dialogue(count, words):

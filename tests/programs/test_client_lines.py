@@ -11,8 +11,8 @@ import sys
 from subprocess import DEVNULL, PIPE
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
-                      connect_soon, free_port, main, program, read_all, run,
-                      until)
+                      at_once, connect_soon, free_port, in_time, main, program,
+                      read_all, run, until)
 
 PROMPT = b"> "
 
@@ -50,8 +50,9 @@ class Conversation:
         self.heard = b""
 
     def __call__(self, sock):
-        for piece in self.says:
-            sock.sendall(piece)
+        with at_once():
+            for piece in self.says:
+                sock.sendall(piece)
         self.heard = read_all(sock)
 
 
@@ -117,16 +118,19 @@ class WhatIsShown(TestCase):
                     sock.settimeout(0.2)
                     with contextlib.suppress(OSError):
                         peer(sock)
-                with self.subTest(size=size, options=options), \
-                        PythonServer(ends) as server, \
-                        Terminal("talk", server.address, *options,
-                                 term="dumb") as user:
-                    user.expect(b"one\r\n")
-                    user.expect(b"two\r\n")
-                    user.expect(b"\\x0d\r\n")
-                    user.expect(b"lone\\x0dx\r\n")
-                    self.assertEqual(user.end(), 0)
-                    self.assertEqual(user.all.count(b"\\x0d"), 2)
+
+                def dialogue(options=options, ends=ends):
+                    with PythonServer(ends) as server, Terminal(
+                            "talk", server.address, *options,
+                            term="dumb") as user:
+                        user.expect(b"one\r\n")
+                        user.expect(b"two\r\n")
+                        user.expect(b"\\x0d\r\n")
+                        user.expect(b"lone\\x0dx\r\n")
+                        self.assertEqual(user.end(), 0)
+                        self.assertEqual(user.all.count(b"\\x0d"), 2)
+                with self.subTest(size=size, options=options):
+                    in_time(dialogue)
 
     def test_a_server_that_is_done_is_no_failure(self):
         """Though the input has not ended."""

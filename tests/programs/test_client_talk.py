@@ -11,8 +11,8 @@ import threading
 import time
 
 from weirtest import (BANNER, DEADLINE, PREFIX, PythonServer, Server, Terminal,
-                      TestCase, documents_server, in_time, main, nobody,
-                      program, read_all, reset, run, until)
+                      TestCase, at_once, documents_server, in_time, main,
+                      nobody, program, read_all, reset, run, until)
 
 PROMPT = b"Enter message: "
 
@@ -205,8 +205,9 @@ class OnAPipe(TestCase):
             sock.sendall(b"Welcome\n")
             for answer in answers:
                 sock.recv(100)
-                for piece in in_pieces(answer, 1000):
-                    sock.sendall(piece)
+                with at_once():
+                    for piece in in_pieces(answer, 1000):
+                        sock.sendall(piece)
             read_all(sock)
 
         def dialogue():
@@ -442,13 +443,18 @@ class Failures(TestCase):
 
     def test_an_end_after_silence(self):
         """It may well be the server's limit, of which it says nothing."""
+        heard = threading.Event()
+
         def quiet(sock):
             sock.sendall(BANNER)
+            heard.wait(DEADLINE)
             time.sleep(5.5)
         with PythonServer(quiet) as server, subprocess.Popen(
                 [program("WEIR_CLIENT"), "talk", server.address],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE) as client:
+            self.assertEqual(client.stdout.readline(), b"Connect\n")
+            heard.set()
             self.assertEqual(client.wait(DEADLINE), 1)
             self.assertRegex(client.stderr.read(),
                              rb"closed the connection after \d+s of "

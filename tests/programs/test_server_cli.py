@@ -742,6 +742,7 @@ class Limits(TestCase):
             client = server.connect()
             self.assertEqual(client.recv(100), BANNER)
             reset(client)
+            server.logs(rb": the client has reset it or is gone$")
             self.assertEqual(self.stop(server, accepted=1, failed=1), 0)
 
     def test_a_client_too_many_is_listening_and_told_so(self):
@@ -759,7 +760,8 @@ class Limits(TestCase):
 
     def test_a_refusal_alone_implies_refuse(self):
         with Server("-m", "1", "--refusal", "no") as server:
-            first, second = server.connect(), server.connect()
+            first = DocumentsClient(server.address())
+            second = server.connect()
             self.assertEqual(read_all(second), b"no")
             first.close()
             second.close()
@@ -835,7 +837,7 @@ class Stopping(TestCase):
         with Server("echo@127.0.0.1:0", "--drain-timeout",
                     "300ms") as server:
             client = server.connect()
-            stuff(client)
+            stuff(client, server)
             began = time.monotonic()
             status, counts = server.stop()
             self.assertLess(time.monotonic() - began, 0.3 + 5)
@@ -850,7 +852,7 @@ class Stopping(TestCase):
             with Server("echo@127.0.0.1:0", "--drain-timeout",
                         "never") as server:
                 client = server.connect()
-                stuff(client)
+                stuff(client, server)
                 server.process.send_signal(first)
                 until(lambda: not is_listening(server.address()), "the drain")
                 self.assertIsNone(server.process.poll())
@@ -864,7 +866,7 @@ class Stopping(TestCase):
                     self.folder() + "/control",
                     "echo@127.0.0.1:0") as server:
             client = server.connect()
-            stuff(client)
+            stuff(client, server)
             server.process.terminate()
             server.logs(rb" info a stop was requested; ")
             for _ in range(10):

@@ -76,7 +76,7 @@ class Requests(Base):
             with server.connect() as idle, server.connect() as deaf:
                 idle.sendall(b"hello")
                 read_exactly(idle, 5)
-                stuff(deaf)
+                stuff(deaf, server)
                 until(lambda: "room for output" in self.asks("connections"),
                       "unsent output")
                 one, other = sorted(
@@ -115,7 +115,7 @@ class Requests(Base):
         with self.serve("-t", "never", "echo@127.0.0.1:0") as server:
             self.asks("ready")
             with server.connect() as client:
-                stuff(client)
+                stuff(client, server)
                 self.asks("drain")
                 until(lambda: not is_listening(server.address()), "the drain")
                 self.assertIn("draining", self.refused("ready"))

@@ -72,7 +72,7 @@ class Reload(Base):
     def test_in_a_stop_it_cuts_nothing(self):
         with Server(*self.args, "echo@127.0.0.1:0") as server:
             client = server.connect(1)
-            stuff(client)
+            stuff(client, server)
             server.process.terminate()
             until(lambda: not is_listening(server.address(1)), "the drain")
             self.hang_up(server)
@@ -152,7 +152,7 @@ class HangUp(Base):
     def test_more_than_one_is_one(self):
         with self.serve(*self.args, "echo@127.0.0.1:0") as server:
             client = server.connect(1)
-            stuff(client)
+            stuff(client, server)
             for _ in range(3):
                 server.process.send_signal(signal.SIGHUP)
                 until(lambda: not is_pending(server.pid, signal.SIGHUP),
@@ -169,7 +169,7 @@ class HangUp(Base):
     def test_after_a_termination_it_cuts(self):
         with self.serve(*self.args, "echo@127.0.0.1:0") as server:
             client = server.connect(1)
-            stuff(client)
+            stuff(client, server)
             server.process.terminate()
             until(lambda: not is_listening(server.address(1)), "the drain")
             status, counts = server.stop(signal.SIGHUP)

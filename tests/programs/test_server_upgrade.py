@@ -226,7 +226,7 @@ class Upgrade(Base):
         with self.serve("-t", "never", "echo@127.0.0.1:0",
                         "echo@unix:" + self.path) as server:
             with server.connect() as client:
-                stuff(client)  # it is not answered before it reads
+                stuff(client, server)  # it is not answered before it reads
                 pid = self.upgrade()
                 os.kill(pid, signal.SIGTERM)
                 until(lambda: not is_alive(pid), "the end of the successor")
@@ -312,13 +312,12 @@ class Upgrade(Base):
         with self.serve() as server:
             os.unlink(self.link)
             with open(self.link, "w") as file:
-                file.write("#!/bin/sh\nexec sleep 60\n")
+                file.write("#!/bin/sh\n: >%s/begun\nexec sleep 60\n" %
+                           self.where)
             os.chmod(self.link, 0o755)
             server.process.send_signal(signal.SIGUSR2)
-            why = until(lambda: re.search(b"under way",
-                                          self.ctl("upgrade").stderr),
-                        "the refusal")
-            self.assertTrue(why)
+            until(lambda: os.path.exists(self.where + "/begun"), "the first")
+            self.assertIn(b"under way", self.ctl("upgrade").stderr)
             # Other requests are answered meanwhile.
             self.assertEqual(self.ctl("stats").returncode, 0)
             self.assertEqual(server.stop()[0], 0)

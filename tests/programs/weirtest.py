@@ -100,18 +100,33 @@ def in_time(dialogue):
                 raise
 
 
+@contextlib.contextmanager
+def at_once():
+    """For what the other side takes for one thing because no pause is in it:
+    in_time() is told how long it took, whatever held it up."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        PythonServer.waits.append(time.monotonic() - began)
+
+
 def read_pieces(sock, size):
-    """What each recv() returns of the next size bytes.  None if a thread here
-    had to wait for a processor, so that this one may have read late, two pieces
-    at once."""
-    waited = all_waited()
-    pieces = []
-    while size > 0:
-        pieces.append(sock.recv(1024))
-        if not pieces[-1]:
-            return pieces
-        size -= len(pieces[-1])
-    return pieces if all_waited() - waited < 0.02 else None
+    """What each recv() returns of the next size bytes, which come with pauses
+    of 40 ms.  None if the pauses between two looks at the socket were so long
+    that it may have read two pieces at once."""
+    pieces, is_late = [], False
+    end = time.monotonic() + DEADLINE
+    looked_at = time.monotonic()
+    while size > 0 and looked_at < end:
+        if select.select([sock], [], [], 0.005)[0]:
+            pieces.append(sock.recv(1024))
+            if not pieces[-1]:
+                break
+            size -= len(pieces[-1])
+        before, looked_at = looked_at, time.monotonic()
+        is_late = is_late or looked_at - before > 0.02
+    return None if is_late else pieces
 
 
 def run(variable, *args, input=b"", **kwargs):
@@ -530,17 +545,35 @@ def is_listening(where):
     return any(row[1].endswith(port) and row[3] == "0A" for row in rows)
 
 
-def stuff(sock):
-    """Send until the other side, which gets no room for its answers, stops
+def sleeps(pid):
+    """Does each thread of the process wait for something, and not for a
+    processor?"""
+    for thread in os.listdir("/proc/%d/task" % pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
+            if stat.read().rsplit(")", 1)[1].split()[0] != "S":
+                return False
+    return True
+
+
+def stuff(sock, server):
+    """Send until the server, which gets no room for its answers, stops
     reading."""
     sock.setblocking(False)
-    idle_since = time.monotonic()
-    while time.monotonic() - idle_since < 0.3:
+    end = time.monotonic() + DEADLINE
+    idle_since, slept = time.monotonic(), False
+    while True:
         try:
             sock.send(b"x" * 65536)
-            idle_since = time.monotonic()
+            idle_since, slept = time.monotonic(), False
         except BlockingIOError:
+            # One that slept before could have read more.
+            if slept and time.monotonic() - idle_since > 0.3:
+                return
+            slept = sleeps(server.pid)
             select.select([], [sock], [], 0.05)
+        if time.monotonic() > end:
+            raise AssertionError("the server reads and reads")
 
 
 def is_in_main(pid):
