@@ -99,10 +99,20 @@ static void editor_release(void)
 	editor.is_shown = false;
 }
 
+/* The line that was typed last is done, and the cursor on the next. */
+static bool is_line_done(void)
+{
+	return editor.event == EDITOR_LINE;
+}
+
 void editor_hide(void)
 {
 	if (!editor.is_shown)
 		return;
+	if (is_line_done()) {
+		editor_release();
+		return;
+	}
 	if (editor.has_edit_line)
 		edit_line_hide();
 	editor_put("\n");
@@ -112,7 +122,7 @@ void editor_hide(void)
 void editor_erase(void)
 {
 	/* Where the terminal itself edits, its line is not known. */
-	if (!editor.has_edit_line)
+	if (!editor.has_edit_line || is_line_done())
 		editor_hide();
 	if (!editor.is_shown)
 		return;

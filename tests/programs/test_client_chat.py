@@ -11,8 +11,8 @@ import subprocess
 import threading
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
-                      at_once, in_time, main, program, read_all, read_exactly,
-                      read_pieces, reset, run, until)
+                      at_once, in_time, is_stopped, main, program, read_all,
+                      read_exactly, read_pieces, reset, run, until)
 
 PROMPT = b">> "
 THEIRS = b">>  "
@@ -543,6 +543,24 @@ class OnATerminal(TestCase):
         for size in (None, 1):
             with self.subTest(size=size):
                 in_time(lambda: dialogue(size))
+
+    def test_a_line_that_ends_while_a_message_comes_is_sent_once(self):
+        """The client finds both at one look, which it takes when it goes on."""
+        for term in TERMS:
+            with self.subTest(term=term), \
+                    conversation(term=term) as (user, peer):
+                user.expect(PROMPT)
+                user.type(b"hello")
+                user.expect(b"hello")
+                os.kill(user.pid, signal.SIGSTOP)
+                until(lambda: is_stopped(user.pid), "the stop")
+                peer.says(b"hi\n")
+                user.type(b"\n")
+                os.kill(user.pid, signal.SIGCONT)
+                peer.hears(b"hello\n")
+                user.expect(b">>  hi\r\n" + PROMPT)
+                user.type(b"bye\n")
+                peer.hears(b"bye\n")
 
     def test_a_prompt_where_nothing_is_typed_leaves_no_trace(self):
         with conversation() as (user, peer):

@@ -11,8 +11,9 @@ import socket
 import threading
 
 import documents
-from weirtest import (DEADLINE, Server, Terminal, TestCase, connect, main,
-                      read_all, read_exactly, read_pieces, reset, until)
+from weirtest import (DEADLINE, Server, Terminal, TestCase, connect,
+                      is_stopped, main, read_all, read_exactly, read_pieces,
+                      reset, until)
 
 WAIT = b"Please wait, somebody else is talking.\n"
 TURN = b"It is your turn.\n"
@@ -515,6 +516,7 @@ class AtAConsole(TestCase):
         terminal.type(b"half a ")
         terminal.expect(b"half a ")
         os.kill(terminal.pid, signal.SIGSTOP)
+        until(lambda: is_stopped(terminal.pid), "the stop")
         # What a shell does, so that it can be used meanwhile.
         terminal.set_canonical()
         os.kill(terminal.pid, signal.SIGCONT)

@@ -4,7 +4,6 @@
 collect, welcome, discard, daytime and chargen, byte for byte."""
 
 import contextlib
-import glob
 import os
 import re
 import signal
@@ -14,18 +13,9 @@ import time
 
 import documents
 from weirtest import (DEADLINE, Server, TestCase, connect_soon, full_pipe,
-                      main, read_all, read_exactly, reset, until)
+                      is_stopped, main, read_all, read_exactly, reset, until)
 
 PERIOD = 95 * 74  # of the generated characters
-
-
-def is_stopped(pid):
-    """By a signal: all its threads."""
-    for path in glob.glob("/proc/%d/task/*/stat" % pid):
-        with open(path) as file:
-            if file.read().rsplit(")", 1)[1].split()[0] != "T":
-                return False
-    return True
 
 
 def in_one_byte_pieces(sock, data):

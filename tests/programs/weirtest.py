@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import fcntl
+import glob
 import os
 import pty
 import re
@@ -552,6 +553,15 @@ def sleeps(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
                 open("/proc/%d/task/%s/stat" % (pid, thread)) as stat:
             if stat.read().rsplit(")", 1)[1].split()[0] != "S":
+                return False
+    return True
+
+
+def is_stopped(pid):
+    """By a signal: all its threads."""
+    for path in glob.glob("/proc/%d/task/*/stat" % pid):
+        with open(path) as file:
+            if file.read().rsplit(")", 1)[1].split()[0] != "T":
                 return False
     return True
 
