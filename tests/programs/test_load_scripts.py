@@ -138,6 +138,13 @@ class Scripts(TestCase):
             self.skipTest("this build has no jansson")
         return answer, json.loads(answer.stdout)
 
+    def check_status(self, answer, run):
+        """0, but 1 if both were held up so long that half of the messages of a
+        rate were not answered in its time."""
+        share = run["metrics"]["rate%"]
+        self.assertEqual(answer.returncode,
+                         share is not None and share < 50, answer)
+
     def test_once_is_measured_on_a_clock_of_its_own(self):
         path = self.write("connect\nsend hi\\n\nexpect line\n"
                           "once\nsend login\\n\nexpect line\nok login\n"
@@ -165,7 +172,7 @@ class Scripts(TestCase):
             with server:
                 answer, run = self.run_json(server, "--script", path, "-c",
                                             "4", *options)
-            self.assertEqual(answer.returncode, 0, answer)
+            self.check_status(answer, run)
             self.assertEqual(run["errors"], [])
             self.assertEqual(run["metrics"]["lost"], 0)
             self.assertEqual(run["connections"]["open"], 4)

@@ -172,9 +172,16 @@ class Pace(TestCase):
         if run["metrics"]["stall"] < 20e6:
             self.assertNotIn(b"waited for this client", answer.stderr)
 
+    def check_status(self, answer, run):
+        """0, but 1 if both were held up so long that half of the messages of a
+        rate were not answered in its time."""
+        share = run["metrics"]["rate%"]
+        self.assertEqual(answer.returncode,
+                         share is not None and share < 50, answer)
+
     def test_clients_think_after_each_reply(self):
-        for think, least in (("40ms", 40e6), ("20ms-60ms", 20e6),
-                             ("exp:40ms", 0)):
+        for think, least in (("400ms", 400e6), ("200ms-600ms", 200e6),
+                             ("exp:400ms", 0)):
             with self.serve() as server:
                 answer, run = self.load(server, "-c", "8", "-d", "3s",
                                         "--think", think)
@@ -184,7 +191,7 @@ class Pace(TestCase):
             if least:
                 self.assertLessEqual(run["metrics"]["answered"],
                                      8 * (3e9 / least + 1))
-            self.assertLess(run["metrics"]["p50"], 20e6)
+            self.assertLess(run["metrics"]["p50"], 200e6)
 
     def test_no_two_begin_together(self):
         """Else all clients would send at once again and again."""
@@ -201,7 +208,7 @@ class Pace(TestCase):
             with self.serve() as server:
                 answer, run = self.load(server, "-c", "4", "--lifetime",
                                         "100ms", *options)
-            self.assertEqual(answer.returncode, 0, answer)
+            self.check_status(answer, run)
             metrics = run["metrics"]
             self.assertGreater(len(self.lives), 12)
             self.assertLess(len(self.lives), 4 * (3 / 0.1 + 2))
