@@ -201,8 +201,9 @@ class WholeFiles(Fetching):
         def slow(sock):
             sock.recv(1024)
             for byte in in_pieces(b"very slowly", 1):
-                time.sleep(0.25)
-                sock.sendall(byte)
+                with at_once(0.25):
+                    time.sleep(0.25)
+                    sock.sendall(byte)
         with PythonServer(slow) as server:
             in_time(lambda: self.check_done(
                 self.fetch(server.address, "-t", "2600ms"), 11))

@@ -187,14 +187,20 @@ class OnAPipe(TestCase):
                 message = sock.recv(2048)
                 if not message:
                     return
-                for i, piece in enumerate(in_pieces(PREFIX + message)):
-                    if i in (16, 18):
+                with at_once():
+                    for piece in in_pieces(PREFIX):
+                        sock.sendall(piece)
+                for i, piece in enumerate(in_pieces(message)):
+                    if i in (0, 2):
                         time.sleep(0.3)
                     sock.sendall(piece)
-        with PythonServer(drip) as server:
-            result = talk(server.address, b"hello\nwindup\n")
-        self.assertEqual((result.returncode, result.stdout), (0, (
-            b"Connect\nServer replies: hello\nServer replies: windup\n")))
+
+        def dialogue():
+            with PythonServer(drip) as server:
+                result = talk(server.address, b"hello\nwindup\n")
+            self.assertEqual((result.returncode, result.stdout), (0, (
+                b"Connect\nServer replies: hello\nServer replies: windup\n")))
+        in_time(dialogue)
 
     def test_replies_of_other_forms(self):
         """They end with the quiet; a newline of their own is not doubled."""
@@ -387,8 +393,9 @@ class Failures(TestCase):
         def slow(sock):
             for _ in range(4):
                 sock.recv(100)
-                time.sleep(0.2)
-                sock.sendall(b"yes")
+                with at_once(0.2):
+                    time.sleep(0.2)
+                    sock.sendall(b"yes")
             read_all(sock)
 
         def dialogue():

@@ -30,6 +30,7 @@ import unittest
 # A build with sanitizers is slower; the harness says by how much.
 SLOWNESS = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 DEADLINE = 20 * SLOWNESS
+FIRST_BYTE = 0.1  # of a client, for which a stop waits so many seconds
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -102,14 +103,15 @@ def in_time(dialogue):
 
 
 @contextlib.contextmanager
-def at_once():
-    """For what the other side takes for one thing because no pause is in it:
-    in_time() is told how long it took, whatever held it up."""
+def at_once(pause=0):
+    """For what the other side takes for one thing because no pause is in it, or
+    none but this: in_time() is told how much longer it took, whatever held it
+    up."""
     began = time.monotonic()
     try:
         yield
     finally:
-        PythonServer.waits.append(time.monotonic() - began)
+        PythonServer.waits.append(time.monotonic() - began - pause)
 
 
 def read_pieces(sock, size):
@@ -293,6 +295,24 @@ def connect_soon(where):
         with contextlib.suppress(OSError):
             return connect(where)
     return until(attempt, "a listener at " + where)
+
+
+def ask(where, ends=False):
+    """What comes for hello, also by the end of input.  None if nothing came, and
+    hello was so late that a stop need not have waited for it."""
+    began, sent_at, answer = time.monotonic(), None, b""
+    with connect(where) as sock:
+        try:
+            sock.sendall(b"hello")
+            sent_at = time.monotonic()
+            if ends:
+                sock.shutdown(socket.SHUT_WR)
+            answer = read_all(sock) if ends else read_exactly(sock, 5)
+        except OSError:
+            if (sent_at or time.monotonic()) - began < FIRST_BYTE / 2:
+                raise
+    was_late = not sent_at or sent_at - began >= FIRST_BYTE / 2
+    return answer or (None if was_late else b"")
 
 
 def reset(sock):
@@ -522,12 +542,12 @@ def shown(data, columns=80):
     return ["".join(cells).rstrip() for cells in rows]
 
 
-def free_port():
-    """Of 127.0.0.1, for a server that sets SO_REUSEADDR.  It is bound until the
-    end of this process, so that no other gets it."""
+def free_port(host="127.0.0.1"):
+    """For a server that sets SO_REUSEADDR; "" is each address.  It is bound
+    until the end of this process, so that no other gets it."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
+    holder.bind((host, 0))
     atexit.register(holder.close)
     return holder.getsockname()[1]
 
