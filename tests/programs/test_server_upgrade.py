@@ -14,8 +14,9 @@ import socket
 import sys
 import threading
 
-from weirtest import (Server, TestCase, ask, connect, main, program, read_all,
-                      read_exactly, run, shared_libraries, stuff, until)
+from weirtest import (SLOWNESS, Server, TestCase, ask, connect, main, program,
+                      read_all, read_exactly, run, shared_libraries, stuff,
+                      until)
 
 UPGRADES = int(os.environ.get("WEIR_UPGRADES", "5"))
 
@@ -385,8 +386,8 @@ class Broken(Base):
 
     def test_all_kinds(self):
         real = real_program()
-        with self.serve("--upgrade-timeout", "400ms", "echo@127.0.0.1:0",
-                        "echo@unix:" + self.path,
+        with self.serve("--upgrade-timeout", "%dms" % (400 * SLOWNESS),
+                        "echo@127.0.0.1:0", "echo@unix:" + self.path,
                         env=dict(self.env, REAL=real, PORT="1")) as server:
             busy = socket.create_server(("127.0.0.1", 0))
             self.addCleanup(busy.close)
