@@ -602,14 +602,16 @@ class OnATerminal(TestCase):
     def test_pasted_lines_are_messages_of_their_own(self):
         """Even the goodbye; for a peer that reads as it comes."""
         def heard(term):
-            got = []
+            got, reading = [], threading.Event()
 
             def reads(sock):
-                got.append(read_pieces(sock, len("thankssee youwindup")))
+                got.append(read_pieces(sock, len("thankssee youwindup"),
+                                       reading.set))
                 sock.sendall(b"windup")
             with PythonServer(reads) as server, \
                     Terminal("chat", server.address, term=term) as user:
                 user.expect(PROMPT)
+                reading.wait(DEADLINE)
                 user.type(b"thanks\nsee you\nwindup\n")
                 user.expect(b">>  windup\r\n")
                 self.assertEqual(user.end(), 0)

@@ -95,8 +95,9 @@ class AtATerminal(Base):
                 lines = [b"one", "zwölf".encode()]
 
                 def heard():
-                    self.type(b"\n".join(lines) + b"\n")
-                    return read_pieces(sock, len(b"".join(lines)))
+                    return read_pieces(
+                        sock, len(b"".join(lines)),
+                        lambda: self.type(b"\n".join(lines) + b"\n"))
                 self.assertEqual(until(heard, "a client that reads in time"),
                                  lines)
                 self.type(b"windup\n")
@@ -443,8 +444,9 @@ class AtAConsole(TestCase):
         sock = self.enter(terminal)
 
         def heard():
-            terminal.type(b"one\ntwo\nthree\n")
-            return read_pieces(sock, len("onetwothree"))
+            return read_pieces(
+                sock, len("onetwothree"),
+                lambda: terminal.type(b"one\ntwo\nthree\n"))
         self.assertEqual(until(heard, "a client that reads in time"),
                          [b"one", b"two", b"three"])
         self.stop(terminal)

@@ -114,13 +114,14 @@ def at_once(pause=0):
         PythonServer.waits.append(time.monotonic() - began - pause)
 
 
-def read_pieces(sock, size):
-    """What each recv() returns of the next size bytes, which come with pauses
-    of 40 ms.  None if the pauses between two looks at the socket were so long
+def read_pieces(sock, size, begin):
+    """What each recv() returns of the next size bytes, which come after begin()
+    and with pauses of 40 ms.  None if it did not look at the socket for so long
     that it may have read two pieces at once."""
     pieces, is_late = [], False
     end = time.monotonic() + DEADLINE
     looked_at = time.monotonic()
+    begin()
     while size > 0 and looked_at < end:
         if select.select([sock], [], [], 0.005)[0]:
             pieces.append(sock.recv(1024))
@@ -298,7 +299,7 @@ def connect_soon(where):
 
 
 def ask(where, ends=False):
-    """What comes for hello, also by the end of input.  None if nothing came, and
+    """What comes for hello, also by the end of input.  None if nothing came and
     hello was so late that a stop need not have waited for it."""
     began, sent_at, answer = time.monotonic(), None, b""
     with connect(where) as sock:
