@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """weir-server behind proxies: SERVICE+proxy@ADDRESS and --proxy-trust, by hand
-and with HAProxy, nginx, curl and weir-client load, as far as they are
+and with HAProxy, nginx, hitch, curl and weir-client load, as far as they are
 installed."""
 
 import contextlib
@@ -16,8 +16,10 @@ import subprocess
 import tempfile
 import unittest
 
-from weirtest import (DEADLINE, Server, TestCase, connect, free_port, main,
-                      read_all, read_exactly, reset, run, until)
+from certificates import OPENSSL, make_certificate
+from weirtest import (DEADLINE, Server, TestCase, connect, connect_soon,
+                      free_port, main, read_all, read_exactly, reset, run,
+                      until)
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 4711 80\r\n"
@@ -29,8 +31,8 @@ TRUST = ("--proxy-trust", "127.0.0.0/8,::1")
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
+HITCH = shutil.which("hitch") or shutil.which("hitch", path="/usr/sbin")
 CURL = shutil.which("curl")
-OPENSSL = shutil.which("openssl")
 
 
 def echo_behind_proxy(*args, **kwargs):
@@ -215,10 +217,29 @@ class Clients(TestCase):
             server.logs(rb"connection \d+ from (127.0.0.1:\d+) via \1 to ")
 
 
-class Proxy:
-    """A proxy in the foreground, with a folder for its files."""
+def make_pem(folder):
+    """A certificate with its key in one file, as proxies want it."""
+    make_certificate(folder, "server", ca=None)
+    with open(folder + "/pem", "w") as pem:
+        for suffix in ".pem", ".key":
+            with open(folder + "/server" + suffix) as part:
+                pem.write(part.read())
+    return folder + "/pem"
 
-    def __init__(self, *argv, config, **kwargs):
+
+def by_tls(sock, folder):
+    """To that certificate."""
+    context = ssl.create_default_context(cafile=folder + "/server.pem")
+    context.set_alpn_protocols(["echo"])
+    return context.wrap_socket(sock, server_hostname="localhost")
+
+
+class Proxy:
+    """A proxy in the foreground, with a folder for its files.  This signal
+    ends it and its processes."""
+
+    def __init__(self, *argv, config, signo=signal.SIGKILL, **kwargs):
+        self.signo = signo
         self.folder = tempfile.TemporaryDirectory()
         path = self.folder.name + "/config"
         with open(path, "w") as file:
@@ -232,9 +253,12 @@ class Proxy:
         return self
 
     def __exit__(self, *unused):
-        self.process.kill()
-        self.process.wait()
-        self.folder.cleanup()
+        self.process.send_signal(self.signo)
+        try:
+            self.process.wait(DEADLINE)
+        finally:
+            self.process.kill()
+            self.folder.cleanup()
 
 
 FRONT = """
@@ -289,25 +313,11 @@ class HAProxy(TestCase):
     @unittest.skipUnless(OPENSSL, "openssl is not installed")
     def test_with_what_it_knows_of_tls(self):
         with tempfile.TemporaryDirectory() as folder:
-            subprocess.run(
-                [OPENSSL, "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                 "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
-                 "/CN=localhost", "-keyout", folder + "/key", "-out",
-                 folder + "/cert"], check=True, stderr=subprocess.DEVNULL)
-            with open(folder + "/pem", "w") as pem:
-                for part in "/cert", "/key":
-                    with open(folder + part) as file:
-                        pem.write(file.read())
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            context.set_alpn_protocols(["echo"])
             self.expect_client(
                 "send-proxy-v2-ssl-cn proxy-v2-options ssl,cert-cn,"
                 "ssl-cipher,cert-sig,cert-key,authority,crc32c",
-                bind="fd@%d ssl crt " + folder + "/pem alpn echo",
-                wrap=lambda client: context.wrap_socket(
-                    client, server_hostname="a.example"))
+                bind="fd@%d ssl crt " + make_pem(folder) + " alpn echo",
+                wrap=lambda client: by_tls(client, folder))
 
     def test_from_a_unix_socket_the_address_is_its_own(self):
         for option in "send-proxy", "send-proxy-v2":
@@ -392,6 +402,46 @@ stream {
             if proxy.process.poll() is not None:
                 raise unittest.SkipTest("nginx does not start here")
         return until(attempt, "nginx")
+
+
+@unittest.skipUnless(HITCH, "hitch is not installed")
+@unittest.skipUnless(OPENSSL, "openssl is not installed")
+class Hitch(TestCase):
+    """hitch, which ends the TLS of clients, in front of the server."""
+
+    CONFIG = """
+frontend = "[127.0.0.1]:%d"
+backend = "[%s]:%s"
+pem-file = "%s"
+alpn-protos = "echo"
+workers = 1
+daemon = off
+%s
+"""
+
+    def test_the_client_is_told_with_a_header_of_each_version(self):
+        folder = self.folder()
+        pem = make_pem(folder)
+        for option in "write-proxy-v1 = on", "write-proxy-v2 = on":
+            if os.geteuid() == 0:
+                option += '\nuser = "nobody"'  # it runs no workers as root
+            port = free_port()
+            with echo_behind_proxy() as server:
+                config = self.CONFIG % (
+                    port, *server.address().rsplit(":", 1), pem, option)
+                with Proxy(HITCH, "--config=@CONFIG@", config=config,
+                           signo=signal.SIGTERM):
+                    with by_tls(connect_soon("127.0.0.1:%d" % port),
+                                folder) as client:
+                        name = name_of(client).encode()
+                        self.assertEqual(client.selected_alpn_protocol(),
+                                         "echo")
+                        self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                server.logs(rb"connection \d+ from " + name +
+                            rb" via 127.0.0.1:")
+                _, counts = server.stop()
+                self.assertEqual(counts["refused"], 0)
+                self.assertEqual(counts["failed"], 0)
 
 
 if __name__ == "__main__":
