@@ -17,6 +17,8 @@ NETWORK = "it enters a network in which tls_proxy is not"
 EARLY = "a client may be gone before its handshake is over"
 DETACHES = "a descriptor with TLS cannot be taken away"
 LATER = "what a client did reaches the server some time after its call"
+STOP = "a stop ends handshakes that make no progress for 100 ms"
+RECORD = "what is left of a record at the deadline leaves no time to linger"
 BYTES = "it counts bytes, segments or buffers of the wire"
 
 # Program: why all its tests are left out.
@@ -40,6 +42,7 @@ LEFT_OUT = {
     "a_dialled_connection_knows_both_ends": PROXY,
     "a_parked_connection_is_shown_with_its_counts": PROXY,
     "a_part_is_not_taken_for_the_whole": DETACHES,
+    "a_peer_that_takes_nothing_gets_the_new_write_deadline": RECORD,
     "a_queue_becomes_shorter_and_its_age_lower": WORDS,
     "a_refused_client_is_counted_where_it_came": WORDS,
     "a_socket_can_be_taken_when_a_deadline_has_passed": DETACHES,
@@ -48,11 +51,13 @@ LEFT_OUT = {
         "clients connect before it is known that the server uses TLS",
     "an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4": PROXY,
     "an_upstream_that_resets_ends_the_client": DETACHES,
+    "connections_that_are_queued_are_served": STOP,
     "every_end_closes_and_drops_once": EARLY,
     "five_hundred_lives_leave_nothing":
         "the memory of OpenSSL grows until a thousand contexts were made",
     "half_sent_sessions_hold_their_workers_and_the_rest_is_refused": WORDS,
     "held_clients_are_refused_as_soon_as_the_server_refuses": WORDS,
+    "input_that_came_while_the_process_was_stopped_is_served": LATER,
     "nothing_is_called_before_there_is_something_to_read": EARLY,
     "small_writes_of_one_callback_leave_in_one_piece": BYTES,
     "stuck_callbacks_are_named_in_the_log": PROXY,

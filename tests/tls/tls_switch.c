@@ -103,6 +103,7 @@ int weir_server_listen(weir_server *s, const char *where,
 	    service == NULL || service->size != sizeof(mine) || service->layer)
 		return next(s, where, service);
 	mine = *service;
+	mine.handshake_ms = WEIR_NEVER; /* tls_proxy makes one at a time */
 	tls = use_tls(&mine);
 	id = next(s, where, &mine);
 	weir_tls_free(tls);
