@@ -57,7 +57,6 @@ LEFT_OUT = {
         "the memory of OpenSSL grows until a thousand contexts were made",
     "half_sent_sessions_hold_their_workers_and_the_rest_is_refused": WORDS,
     "held_clients_are_refused_as_soon_as_the_server_refuses": WORDS,
-    "input_that_came_while_the_process_was_stopped_is_served": LATER,
     "nothing_is_called_before_there_is_something_to_read": EARLY,
     "small_writes_of_one_callback_leave_in_one_piece": BYTES,
     "stuck_callbacks_are_named_in_the_log": PROXY,
