@@ -3,7 +3,9 @@
 """A systemd of the test's own, in namespaces without anything of the host's,
 restarts weir-server under load: with --keep-listeners, and with the installed
 unit and its socket.  No client is lost or refused, also not after a crash.  A
-reload of the unit loses none either, and takes effect.
+reload of the unit loses none either, and takes effect.  A server that hangs is
+replaced.  The control: with the limit of starts that systemd has by default,
+the socket closes.
 The commands of docs/DEPLOYING.md work there as they are written.
 
 systemd.py --drive FUNCTION FOLDER is what the unit drive.service runs inside."""
@@ -13,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -135,6 +138,31 @@ def follow_page(folder):
     tell(folder, found)
 
 
+def restart_often(folder):
+    """Inside: with the limit of starts that systemd has by default."""
+    is_quiet("systemctl", "start", "weir-server@echo.socket")
+    served = is_served(PASSED)
+    count = 0
+    while count < RESTARTS and is_quiet("systemctl", "restart",
+                                        "weir-server@echo.service"):
+        count += 1
+    tell(folder, [served, count, is_served(PASSED)])
+
+
+def stop_all_threads(folder):
+    """Inside: the server gives no sign of life any more."""
+    def main_pid():
+        return subprocess.run(
+            ["systemctl", "show", "-P", "MainPID", "weir-server@echo.service"],
+            stdout=subprocess.PIPE).stdout
+    is_quiet("systemctl", "start", "weir-server@echo.socket")
+    served = is_served(PASSED)
+    first = main_pid()
+    os.kill(int(first), signal.SIGSTOP)
+    until(lambda: main_pid() not in (first, b"0\n"), "another server")
+    tell(folder, [served, is_served(PASSED)])
+
+
 def is_served(where):
     with contextlib.suppress(OSError), connect(where) as sock:
         sock.sendall(b"hello")
@@ -199,9 +227,10 @@ ListenStream=%s
             " ".join("%s=%s" % (name, os.path.abspath(program(name)))
                      for name in ("WEIR_SERVER", "WEIR_CLIENT"))))
 
-    def boot(self, function, options=""):
-        """Returns what the function has told."""
+    def boot(self, function, options="", service=""):
+        """Returns what the function has told; service is a drop-in."""
         self.write_units(function, options)
+        self.write("weir-server@.service.d/01-here.conf", service)
         boot = subprocess.Popen(
             ["unshare", "--pid", "--mount", "--net", "--cgroup", "--uts",
              "--ipc", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
@@ -224,6 +253,18 @@ ListenStream=%s
         self.assertGreater(len(found), 4)
         for commands, (status, output) in found.items():
             self.assertEqual(status, 0, commands + output)
+
+    def test_control_with_the_default_limit_restarts_close_the_socket(self):
+        served, count, is_open = self.boot(
+            restart_often, service="[Unit]\nStartLimitIntervalSec=10s\n")
+        self.assertTrue(served)
+        self.assertLess(count, RESTARTS)
+        self.assertFalse(is_open)
+
+    def test_a_server_that_hangs_is_replaced(self):
+        self.assertEqual(
+            self.boot(stop_all_threads, service="[Service]\nWatchdogSec=1s\n"),
+            [True, True])
 
     def test_restarts_and_crashes_under_load(self):
         found = self.boot(drive, "--config %s/units/config" % self.where)
