@@ -55,7 +55,11 @@ static const char *text_of_system(int error)
 	return strerrordesc_np(error);
 #else
 	/* The C locale is static: nothing is allocated or freed. */
-	return strerror_l(error, newlocale(LC_ALL_MASK, "C", (locale_t)0));
+	locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+	const char *text = strerror_l(error, c);
+
+	/* No error has this number, but it has a text. */
+	return strcmp(text, strerror_l(INT_MAX, c)) ? text : NULL;
 #endif
 }
 
