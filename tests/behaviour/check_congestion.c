@@ -6,8 +6,6 @@
  */
 #include "test.h"
 
-#include <malloc.h>
-
 #define LINE	 100 /* does not divide the mark */
 #define SMALL	 4096
 #define FILE_LEN ((size_t)8 << 20)
@@ -355,13 +353,6 @@ static int open_narrow(weir_conn *c, void *arg)
 	be_narrow(c);
 	atomic_store((weir_ref * _Atomic *)arg, weir_conn_ref(c));
 	return WEIR_AGAIN;
-}
-
-static size_t heap_in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
 }
 
 START_TEST(bytes_sent_one_by_one_take_little_more_than_their_room)

@@ -6,7 +6,6 @@
 #include "test.h"
 
 #include <linux/sockios.h>
-#include <malloc.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 
@@ -163,18 +162,17 @@ START_TEST(peers_that_do_not_read_take_bounded_memory)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = answer_with_a_chunk,
 					 .arg = &answers, .write_ms = 1000));
-	struct mallinfo2 before = mallinfo2(), now;
-	size_t most = 0;
+	size_t before = heap_in_use(), now, most = 0;
 
 	for (int i = 0; i < PEERS; i++)
 		ask_often(client_open_small(s, 4096));
 	do {
-		now = mallinfo2();
-		if (now.uordblks + now.hblkhd > most)
-			most = now.uordblks + now.hblkhd;
+		now = heap_in_use();
+		if (now > most)
+			most = now;
 		poll_sleep();
 	} while (!is_at_rest(s));
-	ck_assert_uint_lt(most, before.uordblks + before.hblkhd + bound);
+	ck_assert_uint_lt(most, before + bound);
 	server_stop_and_check(s);
 }
 END_TEST

@@ -6,7 +6,6 @@
  */
 #include "test.h"
 
-#include <malloc.h>
 #include <sys/wait.h>
 
 #define WORKERS 3
@@ -52,13 +51,6 @@ static void misbehave_in_all_ways(struct server *s)
 		for (int how = 0; how < 5; how++)
 			misbehave(s, after, how);
 	UNTIL(is_at_rest(s));
-}
-
-static size_t heap_in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
 }
 
 static void expect_no_trace(const struct weir_service *service)

@@ -5,7 +5,6 @@
  */
 #include "test.h"
 
-#include <malloc.h>
 #include <sys/wait.h>
 
 START_TEST(a_stop_before_the_start_leaves_nothing_to_start)
@@ -173,13 +172,6 @@ START_TEST(many_threads_may_stop_and_join_at_once)
 	}
 }
 END_TEST
-
-static size_t heap_in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
-}
 
 static void one_life(bool with_client)
 {

@@ -35,8 +35,7 @@ static void answers_are_borne(const int *errors, size_t count,
 					      each.accept_errors &&
 				      now.shortages - before.shortages ==
 					      each.shortages,
-			      "%s is counted otherwise",
-			      strerrorname_np(errors[i]));
+			      "%s is counted otherwise", errno_name(errors[i]));
 	}
 	faults_clear();
 	server_stop_and_check(s);

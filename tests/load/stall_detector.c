@@ -8,6 +8,7 @@
 struct watch {
 	pthread_t thread;
 	const struct stall_detector *all;
+	size_t cpu;
 	int64_t longest; /* ms */
 };
 
@@ -20,8 +21,13 @@ struct stall_detector {
 static void *watches(void *arg)
 {
 	struct watch *w = arg;
-	int64_t last = now_ms();
+	int64_t last;
+	cpu_set_t set;
 
+	CPU_ZERO(&set);
+	CPU_SET(w->cpu, &set);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(set), &set), 0);
+	last = now_ms();
 	while (!atomic_load(&w->all->is_over)) {
 		int64_t now;
 
@@ -37,17 +43,10 @@ static void *watches(void *arg)
 static void watch_on(struct stall_detector *w, size_t cpu)
 {
 	struct watch *mine = &w->watches[w->count++];
-	pthread_attr_t attr;
-	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
 	mine->all = w;
-	pthread_attr_init(&attr);
-	pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
-	ck_assert_int_eq(pthread_create(&mine->thread, &attr, watches, mine),
-			 0);
-	pthread_attr_destroy(&attr);
+	mine->cpu = cpu;
+	ck_assert_int_eq(pthread_create(&mine->thread, NULL, watches, mine), 0);
 }
 
 struct stall_detector *stall_detector_start(void)

@@ -9,7 +9,6 @@
 
 #include <dirent.h>
 #include <locale.h>
-#include <malloc.h>
 #include <sys/resource.h>
 
 #define LIVES  1000
@@ -128,13 +127,6 @@ static void descriptors_take(char *buf, size_t cap)
 		ck_assert_uint_lt(len, cap);
 	}
 	closedir(dir);
-}
-
-static size_t heap_in_use(void)
-{
-	struct mallinfo2 m = mallinfo2();
-
-	return m.uordblks + m.hblkhd;
 }
 
 /* ---- a run */

@@ -67,6 +67,12 @@ static void after(const char *name)
 	errno = saved;
 }
 
+#ifdef __GLIBC__
+typedef __rlimit_resource_t limit_name;
+#else
+typedef int limit_name;
+#endif
+
 /* The function that this one stands before. */
 #define NEXT(name)                                                             \
 	static __typeof__(name) *next;                                         \
@@ -112,15 +118,15 @@ SHIM(int, rename, (const char *from, const char *to), (from, to))
 SHIM(int, unlink, (const char *path), (path))
 SHIM(int, flock, (int fd, int op), (fd, op))
 SHIM(int, lstat, (const char *path, struct stat *st), (path, st))
-SHIM(int, getrlimit, (__rlimit_resource_t what, struct rlimit *limit), (what, limit))
-SHIM(int, setrlimit, (__rlimit_resource_t what, const struct rlimit *limit), (what, limit))
+SHIM(int, getrlimit, (limit_name what, struct rlimit *limit), (what, limit))
+SHIM(int, setrlimit, (limit_name what, const struct rlimit *limit), (what, limit))
 SHIM(int, pthread_create, (pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *), void *arg), (id, attr, fn, arg))
 SHIM(int, pthread_join, (pthread_t id, void **ret), (id, ret))
 SHIM(int, pthread_setname_np, (pthread_t id, const char *name), (id, name))
 SHIM(int, pthread_cond_init, (pthread_cond_t *c, const pthread_condattr_t *attr), (c, attr))
 SHIM(int, pthread_cond_broadcast, (pthread_cond_t *c), (c))
 SHIM(int, sigaction, (int sig, const struct sigaction *act, struct sigaction *old), (sig, act, old))
-SHIM(__sighandler_t, signal, (int sig, __sighandler_t handler), (sig, handler))
+SHIM(sighandler_t, signal, (int sig, sighandler_t handler), (sig, handler))
 /* clang-format on */
 
 /* From here on SIGTERM, SIGINT and SIGHUP may come: they are blocked. */

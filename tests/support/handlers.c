@@ -128,15 +128,3 @@ void client_wait_at_gate(struct client *c, struct gate *gate)
 	client_send(c, "wait\n");
 	UNTIL(gate_waiting(gate) == before + 1);
 }
-
-const char *error_name(ssize_t n)
-{
-	static _Thread_local char text[32];
-	const char *name = n < 0 ? strerrorname_np((int)-n) : NULL;
-
-	if (name)
-		snprintf(text, sizeof(text), "-%s", name);
-	else
-		snprintf(text, sizeof(text), "%zd", n);
-	return text;
-}

@@ -50,6 +50,8 @@ int64_t now_ms(void);
 int64_t cpu_ms(void); /* used by this process */
 /* Taken from all processors by the host; the first call opens a file. */
 int64_t stolen_ms(void);
+/* Bytes of the heap; 0, and a line that says so, if nobody knows. */
+size_t heap_in_use(void);
 int64_t test_deadline(void); /* of a wait that begins now, ms */
 void poll_sleep(void);	     /* between two looks at a condition */
 
@@ -270,6 +272,8 @@ int echo_lines_at_gate(weir_conn *c, void *arg);
 void client_wait_at_gate(struct client *c, struct gate *gate);
 /* "-EAGAIN" and the like, for a handler to send. */
 const char *error_name(ssize_t n);
+/* "EAGAIN", or NULL. */
+const char *errno_name(int error);
 
 /* ------------------------------------------------------------------ files */
 

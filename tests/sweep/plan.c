@@ -9,9 +9,9 @@
 #include "sweep.h"
 
 #include <errno.h>
-#include <execinfo.h>
 #include <pthread.h>
 #include <string.h>
+#include <unwind.h>
 
 #include "test.h"
 
@@ -27,18 +27,35 @@ static atomic_int blocks;
 
 extern const char __executable_start[], _end[];
 
+enum { OURS = 2 }; /* frames: of call_stack() and of the hook */
+
+struct frames {
+	int count;
+	uintptr_t at[OURS + SWEEP_DEPTH];
+};
+
+static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
+{
+	struct frames *f = arg;
+
+	if (f->count == (int)wr_array_len(f->at))
+		return _URC_END_OF_STACK;
+	f->at[f->count++] = _Unwind_GetIP(context);
+	return _URC_NO_REASON;
+}
+
 /* The hash of the call stack above the hook. */
 __attribute__((noinline)) static uint32_t
 call_stack(uintptr_t from[SWEEP_DEPTH])
 {
-	enum { OURS = 2 }; /* this function and the hook */
 	uintptr_t start = (uintptr_t)__executable_start;
 	uint32_t stack = 2166136261u;
-	void *frames[OURS + SWEEP_DEPTH];
-	int n = backtrace(frames, OURS + SWEEP_DEPTH);
+	struct frames frames = { 0 };
 
+	_Unwind_Backtrace(add_frame, &frames);
 	for (int i = 0; i < SWEEP_DEPTH; i++) {
-		uintptr_t at = i + OURS < n ? (uintptr_t)frames[i + OURS] : 0;
+		uintptr_t at =
+			i + OURS < frames.count ? frames.at[i + OURS] : 0;
 
 		if (at < start || at >= (uintptr_t)_end)
 			at = start;
@@ -96,9 +113,9 @@ static int ask(enum wr_sys_call call, size_t *len)
 
 void sweep_install(const struct sweep_plan *p, struct sweep_trace *d)
 {
-	void *frame;
+	struct frames frames = { 0 };
 
-	backtrace(&frame, 1); /* its first call allocates */
+	_Unwind_Backtrace(add_frame, &frames); /* its first call may allocate */
 	plan = *p;
 	trace = d;
 	wr_sys_fault = ask;
@@ -228,7 +245,7 @@ bool sweep_is_harmless(int error)
 
 const char *sweep_error_name(int error)
 {
-	return error == SWEEP_SHORT ? "short" : strerrorname_np(-error);
+	return error == SWEEP_SHORT ? "short" : errno_name(-error);
 }
 
 int sweep_error_named(const char *name)
