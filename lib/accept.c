@@ -579,13 +579,13 @@ static int accept_if_room(struct wr_accept *a, struct wr_endpoint *endpoint,
 {
 	int rc = -EBUSY;
 
-	wr_word_lock(&a->core->accept_lock);
+	wr_word_lock(&a->core->config.accept_lock);
 	*overload = a->core->config.overload;
 	if (!holds(a, endpoint, *overload))
 		rc = wr_table_prepare(a->core->table, FREE_SLOTS);
 	if (rc == 0)
 		rc = accept_newcomer(endpoint, new);
-	wr_word_unlock(&a->core->accept_lock);
+	wr_word_unlock(&a->core->config.accept_lock);
 	return rc;
 }
 
@@ -612,7 +612,7 @@ static int accept_in_shortage(struct wr_accept *a, struct wr_endpoint *endpoint,
 {
 	int rc = -EBUSY;
 
-	wr_word_lock(&a->core->accept_lock);
+	wr_word_lock(&a->core->config.accept_lock);
 	*overload = a->core->config.overload;
 	if (*overload == WEIR_REFUSE ||
 	    (wr_core_phase(a->core) >= WR_PHASE_DRAINING &&
@@ -620,7 +620,7 @@ static int accept_in_shortage(struct wr_accept *a, struct wr_endpoint *endpoint,
 		rc = wr_table_prepare(a->core->table, LAST_SLOT);
 	if (rc == 0)
 		rc = accept_with_reserve(a, endpoint, new);
-	wr_word_unlock(&a->core->accept_lock);
+	wr_word_unlock(&a->core->config.accept_lock);
 	return rc;
 }
 

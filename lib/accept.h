@@ -56,7 +56,7 @@ struct wr_accept {
 	int reserve;	   /* spare descriptor; -1: none */
 	int64_t pause_ns;  /* of this shortage; 0: none */
 	int64_t resume_at; /* no accept before; 0: now */
-	int64_t looked_at; /* the poller was asked, or later */
+	int64_t looked_at; /* when the poller was last asked, or before */
 	struct wr_log_limit shortage_limit;
 };
 

@@ -540,7 +540,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 				 timed_out[c->cause - WEIR_END_FIRST_BYTE], 1);
 		WR_COUNT_LISTENER(c->service, stats, connection_ns,
 				  (uint64_t)(wr_now_ns() - c->born_at));
-		/* Last: a program that sees it sees the others, too. */
+		/* Last: programs wait for it, then read the others. */
 		WR_COUNT(c->service, stats, outcome[outcome], 1);
 		if (c->is_dialled)
 			atomic_fetch_sub(&c->table->dialled, 1);

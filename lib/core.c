@@ -111,9 +111,7 @@ int wr_core_configure(struct wr_core *core, const struct weir_config *config)
 
 	wr_lock(&core->lock);
 	total = core->config.outbox_total;
-	wr_word_lock(&core->accept_lock);
 	rc = wr_config_change(&core->config, config);
-	wr_word_unlock(&core->accept_lock);
 	if (rc == 0)
 		wr_admission_set_rules(&core->admission, core->config.access);
 	atomic_fetch_add(&core->outbox_left,

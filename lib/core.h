@@ -81,16 +81,11 @@ struct wr_core {
 	_Atomic int64_t stop_at; /* ns; WR_NEVER_AT: none */
 
 	/*
-	 * Guards the list of listeners, the end of the stop and of threads;
-	 * only accept_lock is taken under it.
+	 * Guards the list of listeners, the end of the stop and of threads.
+	 * Only locks of one word and those of stacks are taken under it.
 	 */
 	struct wr_lock lock;
 	struct wr_cond changed;
-	/*
-	 * Held by the acceptor from its look at the configuration until it has
-	 * accepted, and while the configuration changes.
-	 */
-	struct wr_word_lock accept_lock;
 
 	struct wr_stacks *stacks; /* l: the list of all sizes */
 	bool handles_overflow;	  /* under a lock of overflow.c */

@@ -40,7 +40,7 @@ static const struct {
 	{ ENOBUFS, "output would pass its limit" },
 	{ ENOENT, "no such host or file" },
 	{ ENOMEM, "out of memory" },
-	{ ENOSPC, "no room for a text, or for a watch of epoll" },
+	{ ENOSPC, "the text does not fit, or no more sockets can be watched" },
 	{ ENOTCONN, "not connected" },
 	{ ENOTSOCK, "not a stream socket of the kind wanted" },
 	{ EPIPE, "connection closed" },

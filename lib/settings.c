@@ -402,12 +402,13 @@ static struct wr_refusal *find_refusal(struct wr_config *c, const char *text)
 static int publish(struct wr_config *c, const struct weir_config *values)
 {
 	struct wr_refusal *refusal = find_refusal(c, values->refusal);
+	weir_access *old = c->access;
 
 	if (refusal == NULL)
 		return -ENOMEM;
-	c->refusal = refusal;
 	weir_access_dup(values->access);
-	weir_access_unref(c->access);
+	wr_word_lock(&c->accept_lock);
+	c->refusal = refusal;
 	c->access = values->access;
 	c->max_per_source = values->max_per_source;
 	c->early_start = values->early_start;
@@ -422,6 +423,8 @@ static int publish(struct wr_config *c, const struct weir_config *values)
 	c->lame_duck_ms = values->lame_duck_ms;
 	c->drain_ms = values->drain_ms;
 	c->log_level = values->log_level;
+	wr_word_unlock(&c->accept_lock);
+	weir_access_unref(old);
 	return 0;
 }
 

@@ -125,6 +125,11 @@ struct wr_config {
 	_Atomic size_t outbox_total;
 	struct wr_refusal *_Atomic refusal;
 	struct wr_refusal *refusals; /* all, the newest first */
+	/*
+	 * Held by the acceptor from its look at the values until it has
+	 * accepted, and while they change.
+	 */
+	struct wr_word_lock accept_lock;
 };
 
 struct wr_stacks;

@@ -1027,10 +1027,10 @@ WEIR_API int weir_timer_free(weir_timer *t);
  * that is not set gets its default as in that call.  The other fields cannot
  * change: each has the value of that call, or is 0 or NULL.
  *
- * The new values decide on each client that connects after the call has
- * returned.  Connections that are open or queued stay, also above a lower
- * limit.  With WEIR_REFUSE instead of WEIR_HOLD the clients that wait are
- * refused at once.  A stop that has begun keeps its times.  Each different
+ * The new limits, overload and access decide on each client that connects after
+ * the call has returned.  Connections that are open or queued stay, also above
+ * a lower limit.  With WEIR_REFUSE instead of WEIR_HOLD the clients that wait
+ * are refused at once.  A stop that has begun keeps its times.  Each different
  * refusal is kept until weir_server_free().
  *
  * Returns 0; -EINVAL; -ENOMEM.
