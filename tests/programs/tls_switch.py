@@ -18,7 +18,6 @@ EARLY = "a client may be gone before its handshake is over"
 DETACHES = "a descriptor with TLS cannot be taken away"
 LATER = "what a client did reaches the server some time after its call"
 STOP = "a stop ends handshakes that make no progress for 100 ms"
-RECORD = "what is left of a record at the deadline leaves no time to linger"
 BYTES = "it counts bytes, segments or buffers of the wire"
 
 # Program: why all its tests are left out.
@@ -42,7 +41,6 @@ LEFT_OUT = {
     "a_dialled_connection_knows_both_ends": PROXY,
     "a_parked_connection_is_shown_with_its_counts": PROXY,
     "a_part_is_not_taken_for_the_whole": DETACHES,
-    "a_peer_that_takes_nothing_gets_the_new_write_deadline": RECORD,
     "a_queue_becomes_shorter_and_its_age_lower": WORDS,
     "a_refused_client_is_counted_where_it_came": WORDS,
     "a_socket_can_be_taken_when_a_deadline_has_passed": DETACHES,
