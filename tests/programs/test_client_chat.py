@@ -322,7 +322,9 @@ class WithoutBeingTold(TestCase):
                 peer.says(b"* welcome\n")
                 rest = b""
                 while not rest.endswith(b"hello\n"):
-                    rest += sock.recv(100) or b"hello\n"
+                    piece = sock.recv(100)
+                    self.assertTrue(piece, rest)
+                    rest += piece
                 # Without the first newline: our welcome came too late.
                 return rest == b"\nhello\n"
         until(heard, "a peer that is in time")
