@@ -78,7 +78,7 @@ class Notifications(TestCase):
 
     def test_a_stop_asks_for_time_until_its_deadline(self):
         manager = Manager(self)
-        with Server("-t", "4s", "echo@127.0.0.1:0",
+        with Server("-t", "5s", "echo@127.0.0.1:0",
                     env=manager.env()) as server:
             client = server.connect()
             stuff(client, server)
@@ -89,8 +89,9 @@ class Notifications(TestCase):
             self.assertEqual(server.end()[0], 3)
             client.close()
         asked = [line for line in manager.rest() if "EXTEND" in line]
-        # Every second, from the stop to its deadline.
-        self.assertIn(len(asked), range(1, 6))
+        # Every second, from the stop to its deadline, or a look at the server
+        # later.  It may stand still for two of them.
+        self.assertIn(len(asked), range(3, 7))
         self.assertEqual(set(asked), {"EXTEND_TIMEOUT_USEC=2000000"})
 
     def test_a_lame_duck_is_a_stop_that_still_accepts(self):
