@@ -38,9 +38,9 @@ class Operator:
             if not message:
                 return
             self.heard.append(message)
-            with at_once():
+            with at_once() as send:
                 for i in range(0, len(answer), self.piece):
-                    sock.sendall(answer[i:i + self.piece])
+                    send(sock, answer[i:i + self.piece])
             if answer == b"windup":
                 return
         message = sock.recv(1024)
@@ -73,9 +73,9 @@ class Peer:
 
     def says(self, message, size=None):
         size, sock = size or len(message), self.wait()
-        with at_once():
+        with at_once() as send:
             for i in range(0, len(message), size):
-                sock.sendall(message[i:i + size])
+                send(sock, message[i:i + size])
 
     def goes(self):
         self._release.set()
@@ -183,8 +183,8 @@ class OnAPipe(TestCase):
         """All has been said, and so it does not matter who ends first."""
         def answers(sock):
             sock.recv(100)
-            with at_once():
-                sock.sendall(b"good night\n")
+            with at_once() as send:
+                send(sock, b"good night\n")
                 sock.close()
 
         def dialogue():
@@ -393,8 +393,8 @@ class Failures(TestCase):
                     sock.recv(100)
                     sock.sendall(b"yes")
                 sock.recv(100)
-                with at_once():
-                    sock.sendall(words)
+                with at_once() as send:
+                    send(sock, words)
                     sock.close()
             return handler
 

@@ -50,9 +50,9 @@ class Conversation:
         self.heard = b""
 
     def __call__(self, sock):
-        with at_once():
+        with at_once() as send:
             for piece in self.says:
-                sock.sendall(piece)
+                send(sock, piece)
         self.heard = read_all(sock)
 
 

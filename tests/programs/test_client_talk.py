@@ -187,9 +187,9 @@ class OnAPipe(TestCase):
                 message = sock.recv(2048)
                 if not message:
                     return
-                with at_once():
+                with at_once() as send:
                     for piece in in_pieces(PREFIX):
-                        sock.sendall(piece)
+                        send(sock, piece)
                 for i, piece in enumerate(in_pieces(message)):
                     if i in (0, 2):
                         time.sleep(0.3)
@@ -211,9 +211,9 @@ class OnAPipe(TestCase):
             sock.sendall(b"Welcome\n")
             for answer in answers:
                 sock.recv(100)
-                with at_once():
+                with at_once() as send:
                     for piece in in_pieces(answer, 1000):
-                        sock.sendall(piece)
+                        send(sock, piece)
             read_all(sock)
 
         def dialogue():
@@ -393,9 +393,9 @@ class Failures(TestCase):
         def slow(sock):
             for _ in range(4):
                 sock.recv(100)
-                with at_once(0.2):
+                with at_once(0.2) as send:
                     time.sleep(0.2)
-                    sock.sendall(b"yes")
+                    send(sock, b"yes")
             read_all(sock)
 
         def dialogue():

@@ -31,6 +31,7 @@ import unittest
 SLOWNESS = float(os.environ.get("WEIR_TEST_SLOW", "1"))
 DEADLINE = 20 * SLOWNESS
 FIRST_BYTE = 0.1  # of a client, for which a stop waits so many seconds
+SHORT_PAUSE = 0.005  # a quarter of that which a client takes for an end
 
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
@@ -105,13 +106,33 @@ def in_time(dialogue):
 @contextlib.contextmanager
 def at_once(pause=0):
     """For what the other side takes for one thing because no pause is in it, or
-    none but this: in_time() is told how much longer it took, whatever held it
-    up."""
-    began = time.monotonic()
+    none but this.  Gives a function that sends.  in_time() is told how much
+    longer the longest pause was, whatever held us up; the time in which the
+    other side leaves no room is no pause of ours."""
+    longest, began = 0, time.monotonic()
+
+    def end_pause():
+        nonlocal longest, began
+        now = time.monotonic()
+        longest, began = max(longest, now - began), now
+
+    def send(sock, data):
+        nonlocal began
+        data = memoryview(data)
+        while data:
+            if not select.select([], [sock], [], 0)[1]:
+                end_pause()
+                select.select([], [sock], [], sock.gettimeout())
+                began = time.monotonic()
+            data = data[sock.send(data):]
+            end_pause()
+
     try:
-        yield
+        yield send
     finally:
-        PythonServer.waits.append(time.monotonic() - began - pause)
+        end_pause()
+        if longest - pause > SHORT_PAUSE:
+            PythonServer.waits.append(longest - pause)
 
 
 def read_pieces(sock, size, begin):
@@ -341,7 +362,7 @@ class DocumentsClient:
 class PythonServer:
     """A listener that gives every client to handler(sock) on a thread."""
 
-    waits = []  # for how long each handler has waited for a processor
+    waits = []  # seconds in which handlers were late or had no processor
 
     def __init__(self, handler, path=None):
         self._handler = handler
