@@ -4,7 +4,6 @@
 against the servers that they are for."""
 
 import contextlib
-import json
 import os
 import shutil
 import struct
@@ -132,27 +131,14 @@ class Scripts(TestCase):
                     file.flush()
         return PythonServer(handle), heard
 
-    def run_json(self, server, *options):
-        answer = load(server.address, *options, "--json", "-")
-        if b"jansson" in answer.stderr:
-            self.skipTest("this build has no jansson")
-        return answer, json.loads(answer.stdout)
-
-    def check_status(self, answer, run):
-        """0, but 1 if both were held up so long that half of the messages of a
-        rate were not answered in its time."""
-        share = run["metrics"]["rate%"]
-        self.assertEqual(answer.returncode,
-                         share is not None and share < 50, answer)
-
     def test_once_is_measured_on_a_clock_of_its_own(self):
         path = self.write("connect\nsend hi\\n\nexpect line\n"
                           "once\nsend login\\n\nexpect line\nok login\n"
                           "loop\nsend a\\n\nexpect line\nok a\n")
         server, heard = self.log_lines(0.2)
         with server:
-            answer, run = self.run_json(server, "--script", path, "-c", "4",
-                                        "-n", "400")
+            answer, run = self.load_json(server, "--script", path, "-c", "4",
+                                         "-n", "400")
         self.assertEqual(answer.returncode, 0, answer)
         self.assertRegex(answer.stderr, rb"\n  once +-.* before the loop\n")
         self.assertEqual(run["clocks"]["once"]["samples"], 4)
@@ -166,13 +152,17 @@ class Scripts(TestCase):
         path = self.write("loop\nsend a\\n\nexpect line\n"
                           "end\nsend so long\\n\nexpect line\n"
                           "pause 100ms\nsend bye\\n\nexpect line\nok bye\n")
+        heard = None
+
+        def serve():
+            nonlocal heard
+            server, heard = self.log_lines()
+            return server
+
         for options in (["-n", "400"], ["-d", "3s"],
                         ["-d", "500ms", "-r", "400"]):
-            server, heard = self.log_lines()
-            with server:
-                answer, run = self.run_json(server, "--script", path, "-c",
-                                            "4", *options)
-            self.check_status(answer, run)
+            _, run = self.load_in_time(serve, "--script", path, "-c", "4",
+                                       *options)
             self.assertEqual(run["errors"], [])
             self.assertEqual(run["metrics"]["lost"], 0)
             self.assertEqual(run["connections"]["open"], 4)
@@ -203,8 +193,8 @@ class Scripts(TestCase):
                           "send b\\n\nexpect line\npause 150ms\n")
         server, heard = self.log_lines()
         with server:
-            answer, run = self.run_json(server, "--script", path, "-c", "3",
-                                        "-n", "30")
+            answer, run = self.load_json(server, "--script", path, "-c", "3",
+                                         "-n", "30")
             show = load(server.address, "--script", path, "--show")
         self.assertEqual(answer.returncode, 0, answer)
         self.assertEqual(sum(map(len, heard[:3])), 3 + 30)
@@ -226,8 +216,8 @@ class Scripts(TestCase):
         for options in (["-c", "1"], ["-c", "2", "-r", "1000"]):
             server, heard = self.log_lines()
             with server:
-                answer, run = self.run_json(server, "--script", path, "-n",
-                                            "40", *options)
+                answer, run = self.load_json(server, "--script", path, "-n",
+                                             "40", *options)
             self.assertEqual(answer.returncode, 0, answer)
             self.assertEqual([[line[0] for line in lines] for lines in heard],
                              [["l", "a", "b", "b"]] * 20)
@@ -251,7 +241,7 @@ class Scripts(TestCase):
         for script, each in ((loop, 1), (once + loop, 2)):
             lives.clear()
             with PythonServer(serve) as server:
-                _, run = self.run_json(
+                _, run = self.load_json(
                     server, "--script", self.write(script), "-c", "1", "-r",
                     "40", "-d", "400ms", "-t", "%ds" % DEADLINE)
             metrics = run["metrics"]
@@ -272,9 +262,9 @@ class Scripts(TestCase):
         path = self.write("loop\nsend a\\n\nexpect line\nclose\n")
         limit = 0.5 * SLOWNESS
         with PythonServer(serve) as server:
-            _, run = self.run_json(server, "--script", path, "-c", "1", "-r",
-                                   "400", "-d", "400ms", "-t", "%dms" %
-                                   (1000 * limit))
+            _, run = self.load_json(server, "--script", path, "-c", "1", "-r",
+                                    "400", "-d", "400ms", "-t", "%dms" %
+                                    (1000 * limit))
         metrics = run["metrics"]
         self.assertEqual(metrics["planned"], 160)
         self.assertEqual(metrics["sent"] + metrics["never-sent"], 160)

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import fcntl
 import glob
+import json
 import os
 import pty
 import re
@@ -690,6 +691,30 @@ class TestCase(unittest.TestCase):
         result = run("WEIR_SERVER", "--status", "127.0.0.1:0", "--check")
         if b"built without it" in result.stderr:
             self.skipTest("weir-server is built without --status")
+
+    def load_json(self, server, *options):
+        """weir-client load: its result, and its report."""
+        result = run("WEIR_CLIENT", "load", server.address, *options,
+                     "--json", "-")
+        if b"jansson" in result.stderr:
+            self.skipTest("this build has no jansson")
+        return result, json.loads(result.stdout)
+
+    def load_in_time(self, serve, *options):
+        """The same, with a new server and with status 0.  It is tried again if
+        half of the messages of a rate were not answered in its time, and the
+        client or threads here were held up for a good part of that."""
+        for tries_left in reversed(range(5)):
+            waited = all_waited()
+            with serve() as server:
+                result, report = self.load_json(server, *options)
+            share = report["metrics"]["rate%"]
+            waited = all_waited() - waited + report["metrics"]["stall"] / 1e9
+            if share is None or share >= 50 or not tries_left or \
+                    waited < report["run"]["elapsed_ns"] / 4e9:
+                break
+        self.assertEqual(result.returncode, 0, result)
+        return result, report
 
     def check_usage(self, result, name, *fragments):
         """Exit 2, nothing on stdout, one line that names the thing."""
