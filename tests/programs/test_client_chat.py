@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
@@ -188,8 +189,12 @@ class OnAPipe(TestCase):
                 sock.close()
 
         def dialogue():
-            with PythonServer(answers) as server:
-                result = chat(server.address, b"hello\n")
+            # The end of the input is there when the answer comes.
+            with PythonServer(answers) as server, \
+                    tempfile.TemporaryFile() as said:
+                said.write(b"hello\n")
+                said.seek(0)
+                result = chat(server.address, None, stdin=said)
             self.assertEqual((result.returncode, result.stdout,
                               result.stderr), (0, b"good night\n", b""))
         for _ in range(30):
