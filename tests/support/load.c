@@ -11,6 +11,7 @@
  */
 #include "test.h"
 
+#include <poll.h>
 #include <time.h>
 
 struct load {
@@ -25,17 +26,23 @@ struct load {
 
 /*
  * A server that has ended a connection lingers for half a second.  A question
- * that the machine delayed for longer counts nowhere, unless it was asked
- * before the stop.
+ * that the asker sent so long after the answer before it counts nowhere, unless
+ * it was asked before the stop.  The time that the server takes for an answer
+ * is not the asker's: it looks every LOOK_MS whether the answer has come.
  */
 #define PROMPT_NS 400000000LL
+#define LOOK_MS	  10
+
+struct question {
+	long long looked_at; /* when no answer, or no connection, was there */
+	long long asked_at;
+	bool is_prompt;
+};
 
 struct asker {
 	struct load *load;
 	int fd;
-	long long free_at; /* before it connects, or asks the last question */
-	long long asked_at;
-	bool is_prompt;
+	struct question q;
 	struct load_counts counts;
 };
 
@@ -44,7 +51,7 @@ struct group_asker {
 	int open, count, pause_ms;
 	struct member {
 		struct client *client; /* NULL: gone */
-		long long asked_at;
+		struct question q;
 	} members[];
 };
 
@@ -64,15 +71,15 @@ static bool was_reset(int error)
 /* Count a question without an answer; the connection is given up. */
 static bool count_loss(struct asker *a, int error)
 {
-	bool in_time = a->asked_at < atomic_load(&a->load->stop_at);
+	bool in_time = a->q.asked_at < atomic_load(&a->load->stop_at);
 
 	if (was_reset(error))
-		a->counts.reset += in_time || a->is_prompt;
+		a->counts.reset += in_time || a->q.is_prompt;
 	else if (error)
 		a->counts.odd++;
 	if (in_time)
 		a->counts.lost++;
-	else if (!error && a->is_prompt)
+	else if (!error && a->q.is_prompt)
 		a->counts.late++;
 	return false;
 }
@@ -83,10 +90,23 @@ static bool asker_send(struct asker *a)
 	ssize_t n = send(a->fd, "q\n", 2, MSG_NOSIGNAL);
 	int error = errno;
 
-	a->asked_at = now_ns();
-	a->is_prompt = a->asked_at - a->free_at < PROMPT_NS;
-	a->free_at = began_at;
+	a->q.asked_at = now_ns();
+	a->q.is_prompt = a->q.asked_at - a->q.looked_at < PROMPT_NS;
+	a->q.looked_at = began_at;
 	return n == 2 || count_loss(a, error);
+}
+
+static ssize_t asker_read(struct asker *a, char *buf, size_t cap)
+{
+	struct pollfd input = { .fd = a->fd, .events = POLLIN };
+	int64_t fail_at = test_deadline();
+	long long at = now_ns();
+
+	while (poll(&input, 1, LOOK_MS) <= 0 && now_ms() < fail_at) {
+		a->q.looked_at = at;
+		at = now_ns();
+	}
+	return recv(a->fd, buf, cap, MSG_DONTWAIT);
 }
 
 /* Anything else than the answer is a refusal: read to its end. */
@@ -101,7 +121,7 @@ static bool asker_receive(struct asker *a)
 			a->counts.odd++;
 			return false;
 		}
-		n = recv(a->fd, answer + have, sizeof(answer) - have, 0);
+		n = asker_read(a, answer + have, sizeof(answer) - have);
 		if (n <= 0)
 			return count_loss(a, n < 0 ? errno : 0);
 		have += (size_t)n;
@@ -124,8 +144,8 @@ static void asker_leave(struct asker *a)
 	ssize_t n;
 
 	shutdown(a->fd, SHUT_WR);
-	is_prompt = now_ns() - a->free_at < PROMPT_NS;
-	n = recv(a->fd, more, sizeof(more), 0);
+	is_prompt = now_ns() - a->q.looked_at < PROMPT_NS;
+	n = asker_read(a, more, sizeof(more));
 	if (n < 0 && was_reset(errno))
 		a->counts.reset += is_prompt;
 	else if (n != 0)
@@ -137,7 +157,7 @@ static struct client *asker_connect(struct asker *a)
 	struct client *c = client_new(a->load->address, 0);
 	int rc;
 
-	a->free_at = now_ns();
+	a->q.looked_at = now_ns();
 	rc = client_connect(c, a->load->address);
 	if (rc == 0) {
 		a->fd = c->fd;
@@ -201,21 +221,19 @@ static void *keep_asking(void *arg)
 	return NULL;
 }
 
-/* False if this member is gone. */
-static bool listen_to_group(struct group_asker *c, struct member *m)
+static void group_do(struct group_asker *c, struct member *m,
+		     bool (*act)(struct asker *a))
 {
 	if (!m->client)
-		return false;
+		return;
 	c->a.fd = m->client->fd;
-	c->a.asked_at = m->asked_at;
-	return true;
-}
-
-static void group_lose(struct group_asker *c, struct member *m)
-{
-	client_close(m->client);
-	m->client = NULL;
-	c->open--;
+	c->a.q = m->q;
+	if (!act(&c->a)) {
+		client_close(m->client);
+		m->client = NULL;
+		c->open--;
+	}
+	m->q = c->a.q;
 }
 
 static void *ask_as_group(void *arg)
@@ -223,17 +241,10 @@ static void *ask_as_group(void *arg)
 	struct group_asker *c = arg;
 
 	while (c->open > 0) {
-		for (int i = 0; i < c->count; i++) {
-			if (!listen_to_group(c, &c->members[i]))
-				continue;
-			if (!asker_send(&c->a))
-				group_lose(c, &c->members[i]);
-			c->members[i].asked_at = c->a.asked_at;
-		}
 		for (int i = 0; i < c->count; i++)
-			if (listen_to_group(c, &c->members[i]) &&
-			    !asker_receive(&c->a))
-				group_lose(c, &c->members[i]);
+			group_do(c, &c->members[i], asker_send);
+		for (int i = 0; i < c->count; i++)
+			group_do(c, &c->members[i], asker_receive);
 		for (int i = 0; i < c->pause_ms; i++)
 			poll_sleep();
 	}
@@ -261,6 +272,7 @@ static void add_group(struct load *l, int count, int pause_ms)
 	for (int i = 0; i < count; i++) {
 		c->members[i].client = asker_connect(&c->a);
 		ck_assert_ptr_nonnull(c->members[i].client);
+		c->members[i].q = c->a.q;
 	}
 	add_thread(l, ask_as_group, c);
 }
