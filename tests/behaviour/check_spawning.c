@@ -236,14 +236,15 @@ END_TEST
 /* ---- the stop */
 
 /*
- * A cut session has 100 ms to return; a machine may stand still for as long,
- * but not each time.
+ * A cut session has 60 ms to return; a machine may stand still for as long, but
+ * not most of the times.
  */
 START_TEST(a_stop_without_grace_cuts_it)
 {
+	const int tries = 20;
 	int on_time = 0;
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < tries; i++) {
 		struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
 		struct place p = { .said = 1 };
 		struct weir_report r;
@@ -262,7 +263,7 @@ START_TEST(a_stop_without_grace_cuts_it)
 		on_time += rc == -ECANCELED && r.stuck == 0;
 		weir_unref(p.self);
 	}
-	ck_assert_int_gt(on_time, 0);
+	ck_assert_int_gt(on_time, tries / 2);
 }
 END_TEST
 
@@ -272,31 +273,42 @@ static int go_on_in_a_drain(weir_conn *c, void *arg)
 	int rc;
 
 	(void)c;
-	do {
+	while ((rc = weir_sleep(1)) == 0)
+		atomic_fetch_add(&p->begun, 1);
+	while (rc == -ESHUTDOWN) {
+		atomic_fetch_add(&p->ticks, 1);
+		poll_sleep(); /* weir_sleep() returns at once */
 		rc = weir_sleep(1);
-		atomic_fetch_add(rc == 0 ? &p->begun : &p->ticks, 1);
-	} while (rc == 0 || rc == -ESHUTDOWN);
+	}
 	atomic_store(&p->said, rc);
 	return rc;
 }
 
 START_TEST(the_deadline_of_a_stop_cuts_one_that_goes_on)
 {
-	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
-	struct place p = { .said = 1 };
-	struct weir_report r;
+	const int tries = 20;
+	int on_time = 0;
 
-	server_start(s);
-	ck_assert_int_eq(weir_server_spawn(s->weir, go_on_in_a_drain, &p), 0);
-	UNTIL(p.begun > 0);
-	weir_server_stop(s->weir, 60);
-	ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), -ECANCELED);
-	expect_stop_on_time(&r, 60);
-	ck_assert_int_gt(p.ticks, 0);
-	ck_assert_int_eq(p.said, -ECANCELED);
-	ck_assert_uint_eq(r.ledger.cut, 1);
-	ck_assert_uint_eq(r.stuck, 0);
-	server_join_and_check(s);
+	for (int i = 0; i < tries; i++) {
+		struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+		struct place p = { .said = 1 };
+		struct weir_report r;
+		int rc;
+
+		server_start(s);
+		ck_assert_int_eq(
+			weir_server_spawn(s->weir, go_on_in_a_drain, &p), 0);
+		UNTIL(p.begun > 0);
+		weir_server_stop(s->weir, 60);
+		rc = weir_server_join(s->weir, NULL, 0);
+		r = server_join_and_check(s);
+		ck_assert(rc == -ECANCELED || rc == -EBUSY);
+		expect_stop_on_time(&r, 60);
+		ck_assert_int_eq(p.said, -ECANCELED);
+		ck_assert_uint_eq(r.ledger.cut, 1);
+		on_time += rc == -ECANCELED && r.stuck == 0 && p.ticks > 0;
+	}
+	ck_assert_int_gt(on_time, tries / 2);
 }
 END_TEST
 
@@ -317,7 +329,7 @@ START_TEST(one_that_does_not_return_is_named)
 	ck_assert_int_eq(weir_server_spawn(s->weir, hold_its_worker, &held), 0);
 	UNTIL(gate_waiting(&held) == 1);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), -EBUSY);
+	ck_assert_int_eq(join_fully(s->weir, &r), -EBUSY);
 	ck_assert_uint_eq(r.stuck, 1);
 	ck_assert_uint_eq(r.ledger.cut, 1);
 	ck_assert(log_says(s, "the callback of connection 1 to (spawned)"));
@@ -358,7 +370,7 @@ START_TEST(a_stop_finds_all_of_those_that_threads_spawn)
 					 0);
 		UNTIL(p.said >= 50);
 		weir_server_stop(s->weir, 60000);
-		ck_assert_int_eq(weir_server_join(s->weir, &r, sizeof(r)), 0);
+		ck_assert_int_eq(join_fully(s->weir, &r), 0);
 		for (int k = 0; k < 2; k++)
 			pthread_join(id[k], NULL);
 		ck_assert_uint_eq(r.ledger.spawned, (uint64_t)p.said);
