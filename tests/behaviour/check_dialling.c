@@ -513,8 +513,7 @@ START_TEST(a_stuck_callback_of_a_dialled_connection_is_named)
 		0);
 	UNTIL(gate_waiting(&gate) == 1);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
-			 -EBUSY);
+	ck_assert_int_eq(join_fully(s->weir, &report), -EBUSY);
 	ck_assert_uint_eq(report.stuck, 1);
 	snprintf(words, sizeof(words),
 		 "the callback of connection 1 to %s has been running",

@@ -84,8 +84,7 @@ START_TEST(the_deadline_counts_from_the_end_of_the_lame_duck)
 
 	client_wait_at_gate(c, &gate);
 	weir_server_drain(s->weir);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
-			 -EBUSY);
+	ck_assert_int_eq(join_fully(s->weir, &report), -EBUSY);
 	ck_assert_uint_eq(report.lame_duck_ms, 300);
 	ck_assert_uint_ge(report.drain_ms, 200);
 	expect_stop_on_time(&report, 200);
@@ -121,8 +120,7 @@ START_TEST(a_stop_ends_it_and_keeps_the_nearer_deadline)
 	weir_server_drain(s->weir);
 	UNTIL(stats(s).phase == WEIR_PHASE_LAME_DUCK);
 	weir_server_stop(s->weir, 0);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
-			 -EBUSY);
+	ck_assert_int_eq(join_fully(s->weir, &report), -EBUSY);
 	ck_assert_uint_lt(report.lame_duck_ms, 60000);
 	expect_stop_on_time(&report, 0);
 	gate_open(&gate);

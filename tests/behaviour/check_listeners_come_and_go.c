@@ -296,13 +296,13 @@ static struct server *take_over(struct server *s)
 	server_listen(next, where, ECHO);
 	server_start(next);
 	weir_server_drain(s->weir);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	return next;
 }
 
 static void give_up(struct server *next)
 {
-	ck_assert_int_eq(weir_server_join(next->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(next->weir, NULL), 0);
 	weir_server_free(next->weir);
 	free(next);
 }
@@ -418,7 +418,7 @@ START_TEST(in_and_after_a_stop_no_listener_comes_or_goes)
 		ck_assert_int_eq(weir_server_listener_fd(s->weir, 0),
 				 -ESHUTDOWN);
 		gate_open(&gate);
-		ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+		ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	}
 	server_join_and_check(s);
 }

@@ -279,7 +279,7 @@ START_TEST(a_callback_and_the_log_sink_may_configure)
 	ck_assert_uint_eq(stats(s).max_connections, 7);
 	weir_server_drain(s->weir);
 	clients_close();
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	ck_assert_int_eq(in_sink.said, 0); /* of the stop */
 	in_sink.s = NULL;
 	server_join_and_check(s);
@@ -301,7 +301,7 @@ START_TEST(a_server_is_configured_before_its_start_in_its_stop_and_after_it)
 	weir_server_stop(s->weir, WEIR_NEVER);
 	configure(s, WEIR_CONFIG(.max_connections = 8));
 	gate_open(&gate);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	configure(s, WEIR_CONFIG(.max_connections = 9));
 	ck_assert_uint_eq(stats(s).max_connections, 9);
 	server_join_and_check(s);

@@ -309,7 +309,7 @@ START_TEST(timers_are_called_in_a_drain_and_not_after_the_stop)
 	before = atomic_load(&k.begun);
 	UNTIL(atomic_load(&k.ended) > before + 2);
 	gate_open(&gate);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	after = atomic_load(&k.begun);
 	ck_assert_int_eq(atomic_load(&k.ended), after);
 	ck_assert_int_eq(weir_timer_set(k.timer, 0), -ESHUTDOWN);
@@ -334,7 +334,7 @@ START_TEST(a_stop_waits_for_a_call_that_runs)
 	/* No connection is open: the stop waits for the call alone. */
 	UNTIL(weir_timer_set(k.timer, 0) == -ESHUTDOWN);
 	gate_open(&k.gate);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	ck_assert_int_eq(atomic_load(&k.ended), 1);
 	server_stop_and_check(s);
 }

@@ -306,7 +306,7 @@ START_TEST(a_listener_is_configured_before_the_start_and_after_its_end)
 	weir_server_stop(s->weir, WEIR_NEVER);
 	configure(s, WEIR_SERVICE(CHANGED));
 	client_close(c);
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	configure(s, WEIR_SERVICE(.read_ms = 1234));
 	server_join_and_check(s);
 }

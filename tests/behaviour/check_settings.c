@@ -243,6 +243,7 @@ START_TEST(a_structure_is_filled_as_far_as_it_goes)
 	ck_assert_int_eq(weir_server_stats(s->weir, NULL, 8), -EINVAL);
 	memset(&report, 0xaa, sizeof(report));
 	weir_server_drain(s->weir);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	ck_assert_int_eq(
 		weir_server_join(s->weir, &report.known, sizeof(report)), 0);
 	ck_assert_uint_eq(report.known.stuck, 0);

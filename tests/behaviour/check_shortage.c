@@ -49,7 +49,7 @@ START_TEST(a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early)
 	ck_assert_int_eq(client_connect(late, s->address), 0);
 	client_expect_last(late, "no room\n");
 	weir_server_stop(s->weir, grace_ms);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	shortage_stop(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
 	ck_assert_uint_eq(report.ledger.refused_limit, 1);
@@ -78,7 +78,7 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 	weir_server_stop(s->weir, grace_ms);
 	for (int i = 0; i < 5; i++)
 		client_expect_last(late[i], "hello\n");
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	shortage_stop(&shortage);
 	ck_assert_uint_lt(report.drain_ms, (uint64_t)grace_ms / 2);
 	report = server_join_and_check(s);
@@ -106,7 +106,7 @@ START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
 	weir_server_stop(s->weir, 0);
 	for (int i = 0; i < 3; i++)
 		client_expect_last(late[i], "no room\n");
-	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
+	ck_assert_int_eq(join_fully(s->weir, NULL), 0);
 	shortage_stop(&shortage);
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.refused_drain, 3);
@@ -245,7 +245,7 @@ START_TEST(a_stop_is_timed_from_its_request)
 	weir_server_stop(s->weir, 0);
 	UNTIL(now_ms() >= asked_at + 150);
 	gate_open(&gate);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	shortage_stop(&shortage);
 	ck_assert_uint_ge(report.drain_ms, 149);
 	server_join_and_check(s);

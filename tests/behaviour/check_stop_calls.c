@@ -96,7 +96,7 @@ START_TEST(join_may_be_called_again_and_says_the_same)
 	struct weir_report first, second;
 
 	weir_server_drain(s->weir);
-	ck_assert_int_eq(weir_server_join(s->weir, &first, sizeof(first)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &first), 0);
 	ck_assert_int_eq(weir_server_join(s->weir, &second, sizeof(second)), 0);
 	ck_assert_int_eq(weir_server_join(s->weir, NULL, 0), 0);
 	ck_assert_mem_eq(&first, &second, sizeof(first));
@@ -147,7 +147,7 @@ static void *stop_server(void *arg)
 	for (int grace = 8000; grace >= 1000; grace -= 1000)
 		if (weir_server_stop(s->weir, grace * slowness()) != 0)
 			return s;
-	return weir_server_join(s->weir, NULL, 0) == 0 ? NULL : s;
+	return join_fully(s->weir, NULL) == 0 ? NULL : s;
 }
 
 START_TEST(many_threads_may_stop_and_join_at_once)

@@ -347,7 +347,7 @@ static void stop_with_dripper(bool is_first)
 	weir_server_stop(s->weir, long_grace);
 	if (is_first)
 		client_try_send(d.client, "ask\n", 4);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	atomic_store(&d.is_over, true);
 	pthread_join(d.id, NULL);
 	ck_assert_uint_lt(report.drain_ms, much_less * (uint64_t)slowness());

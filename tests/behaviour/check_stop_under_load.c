@@ -78,7 +78,7 @@ static void one_round(const struct weir_service *service, struct totals *t)
 	 * others ...
 	 */
 	for (int i = 0; i < SERVERS; i++) /* ... and their connections */
-		ck_assert_int_eq(weir_server_join(s[i]->weir, NULL, 0), 0);
+		ck_assert_int_eq(join_fully(s[i]->weir, NULL), 0);
 	for (int i = SERVERS - 1; i >= 0; i--) {
 		struct weir_report report = server_join_and_check(s[i]);
 
@@ -150,7 +150,7 @@ static void stop_unix(const char *where)
 	load_mark_stop(load);
 	weir_server_stop(s->weir, 30000 * slowness());
 	counts = load_finish(load);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	ck_assert_uint_lt(report.drain_ms, 15000 * (uint64_t)slowness());
 	report = server_join_and_check(s);
 	expect_counts_agree(&counts, &report);

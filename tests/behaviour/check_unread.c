@@ -129,7 +129,7 @@ START_TEST(a_unix_peer_that_reads_later_holds_no_stop_up)
 	UNTIL(stats(s).bytes_out == 6);
 	began_at = now_ms();
 	weir_server_stop(s->weir, 60000);
-	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)), 0);
+	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	ck_assert_int_lt(now_ms() - began_at, 20000);
 	ck_assert_uint_eq(report.ledger.completed, 1);
 	client_expect_last(c, "hello\n");
