@@ -174,6 +174,7 @@ uint64_t env_queued(struct env *st)
 	return now.queued;
 }
 
+/* If the failure was made, none is left that may cost this client its reply. */
 static void serve_another(struct env *st, bool was_made)
 {
 	int lost = st->lost;
@@ -242,7 +243,7 @@ void env_close(struct env *st, int grace_ms)
 	bool was_made;
 
 	env_clients_done();
-	was_made = sweep_failures() > 0; /* and if so, for the last time? */
+	was_made = sweep_failures() > 0;
 	if (!sweep_is_on())
 		serve_another(st, was_made);
 	if (weir_server_stop(st->weir, grace_ms) < 0)

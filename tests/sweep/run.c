@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs of scenarios, each in a child process, a few at a time because a run
- * mostly waits.  A run of more than four seconds hangs and is killed; time in
- * which its threads waited for a processor does not count.
+ * mostly waits.  A run of more than four seconds hangs and is killed.  Time in
+ * which its threads waited for a processor does not count.  This is not all
+ * that a machine may take: the kernel does not report how long a host kept a
+ * virtual machine from running, nor how long threads waited that have ended
+ * since, and a wait for a disk is none for a processor.  Two of the four
+ * seconds are for these.
  */
 #include "sweep.h"
 
