@@ -25,8 +25,8 @@ struct outcome {
 	int64_t from_plan, from_send; /* p99.9 */
 	int64_t expected;	      /* of from_plan */
 	int64_t stalled;
-	int64_t still_ms; /* the machine, or the server longer than it was told
-			   */
+	/* The machine, or the server for longer than it was told to. */
+	int64_t still_ms;
 	struct self self;
 };
 

@@ -51,10 +51,10 @@ struct script {
 	size_t reply_size;	/* so many bytes after the reply */
 	int serves;		/* only the first connections; 0: all */
 	int stall_at, stall_ms; /* sleep before that message; 0: never */
-	int die_at;	     /* before that message end the server; 0: never */
-	int close_silent_ms; /* close connections without a reply that are
-				silent for this long; 0: never */
-	int backlog;	     /* 0: the maximum */
+	int die_at; /* before that message end the server; 0: never */
+	/* Close connections without a reply, silent so long; 0: never. */
+	int close_silent_ms;
+	int backlog; /* 0: the maximum */
 };
 
 #define SEEN_TIMES 65536
@@ -73,13 +73,13 @@ struct seen {
 	int ended, reset; /* connections, by the client */
 	int faults;	  /* made */
 	int open, open_max;
-	int from[SEEN_NETS];   /* accepted from 127.0.0.(index + 1) */
-	int64_t stalled;       /* ns, as measured */
-	int64_t longest_pause; /* ns, of the loop, without what the script asks
-				*/
-	int64_t *message_at;   /* ns, of the first SEEN_TIMES */
-	int64_t *accepted_at;  /* likewise */
-	uint64_t least, most;  /* bytes of a closed connection */
+	int from[SEEN_NETS]; /* accepted from 127.0.0.(index + 1) */
+	int64_t stalled;     /* ns, as measured */
+	/* ns, of its loop; a pause that the script asks for is none */
+	int64_t longest_pause;
+	int64_t *message_at;  /* ns, of the first SEEN_TIMES */
+	int64_t *accepted_at; /* likewise */
+	uint64_t least, most; /* bytes of a closed connection */
 };
 
 struct scripted;
