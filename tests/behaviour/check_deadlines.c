@@ -76,21 +76,23 @@ START_TEST(who_drips_is_ended_at_the_read_deadline)
 END_TEST
 
 /* False if this thread stood still for as long as a deadline. */
-static bool talk_for(struct client *c, int ms, int deadline_ms)
+static bool talk_for(struct server *s, int ms, int deadline_ms)
 {
-	int64_t until = now_ms() + ms, said_at = now_ms(), before;
+	struct client *c = client_open(s);
+	int64_t until = now_ms() + ms, said_at = now_ms(), before = said_at;
 
 	while (now_ms() < until) {
-		before = said_at;
 		(void)client_try_send(c, "half", 4);
 		poll_sleep();
 		said_at = now_ms();
 		(void)client_try_send(c, " and half\n", 10);
 		if (now_ms() - before >= deadline_ms)
-			return false;
+			break;
 		client_expect(c, "half and half\n");
+		before = said_at;
 	}
-	return true;
+	client_close(c);
+	return now_ms() - before < deadline_ms;
 }
 
 /* The deadlines begin again with each message and each silence. */
@@ -100,14 +102,12 @@ START_TEST(who_goes_on_talking_outlives_both_deadlines)
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = echo_lines, .read_ms = ms,
 					 .idle_ms = ms));
-	struct client *c = client_open(s);
+	int late = 0;
 
-	for (int i = 0; !talk_for(c, 3 * ms, ms); i++) {
-		ck_assert_int_lt(i, 20);
-		client_close(c);
-		c = client_open(s);
-	}
-	server_stop_and_check(s);
+	while (!talk_for(s, 3 * ms, ms))
+		ck_assert_int_lt(++late, 20);
+	ck_assert_uint_le(server_stop_and_check(s).ledger.timed_out,
+			  (uint64_t)late);
 }
 END_TEST
 
