@@ -273,11 +273,12 @@ static void input_came(struct relay *r)
 	}
 }
 
-/* A cut of the session is told by its wait. */
-static void pass_cut_on(struct way *w)
+/* The session may be cut while it waits, for events or for its turn. */
+static void pass_cut_on(struct relay *r)
 {
-	if (atomic_load(&w->from->is_cut))
-		wr_conn_cut_short(w->to);
+	for (int i = 0; i < 2; i++)
+		if (!atomic_load(&r->ways[i].from->is_cut))
+			wr_conn_cut_short(r->ways[i].from);
 }
 
 static int wait_for_more(struct relay *r)
@@ -302,8 +303,6 @@ static int wait_for_more(struct relay *r)
 		input_came(r);
 	if (rc == -ETIMEDOUT)
 		(void)tell_deadline(r);
-	for (int i = 0; i < 2 && rc == -ECANCELED; i++)
-		pass_cut_on(&r->ways[i]);
 	return rc < 0 ? rc : 0;
 }
 
@@ -362,6 +361,8 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
 	set_idle(&r, r.idle_ms);
 	rc = run(&r);
+	if (rc == -ECANCELED)
+		pass_cut_on(&r);
 	set_idle(&r, r.idle_ms);
 	return rc;
 }

@@ -879,6 +879,12 @@ START_TEST(a_cut_of_the_client_resets_the_upstream)
 }
 END_TEST
 
+/* Bytes from the client to the upstream without a pause. */
+struct stream {
+	pthread_t threads[2];
+	struct ends *e;
+};
+
 static void *flood(void *arg)
 {
 	static const char bytes[65536];
@@ -888,13 +894,33 @@ static void *flood(void *arg)
 	return NULL;
 }
 
+/* Returns the error that has ended it; NULL: an end. */
 static void *swallow(void *arg)
 {
 	static char bytes[1 << 18];
+	ssize_t n;
 
-	while (recv(*(int *)arg, bytes, sizeof(bytes), 0) > 0)
+	while ((n = recv(*(int *)arg, bytes, sizeof(bytes), 0)) > 0)
 		continue;
-	return NULL;
+	return (void *)(intptr_t)(n < 0 ? errno : 0);
+}
+
+static void stream_begin(struct stream *st, struct ends *e)
+{
+	st->e = e;
+	pthread_create(&st->threads[0], NULL, flood, &e->peer[0]);
+	pthread_create(&st->threads[1], NULL, swallow, &e->peer[1]);
+}
+
+/* How it has ended for the upstream: errno, or 0. */
+static int stream_end(struct stream *st)
+{
+	void *error;
+
+	pthread_join(st->threads[1], &error);
+	shutdown(st->e->peer[0], SHUT_RDWR);
+	pthread_join(st->threads[0], NULL);
+	return (int)(intptr_t)error;
 }
 
 /* Lifetimes have passed when it begins, and more bytes are there than moved. */
@@ -904,21 +930,17 @@ static void try_without_a_pause(enum deadline d, int on_worker)
 	struct gate gate = GATE_CLOSED;
 	struct ends e = { .gate = &gate };
 	struct pollfd room = { .events = POLLOUT };
-	pthread_t threads[2];
+	struct stream st;
 
 	e.lifetime[d == UPSTREAM_LIFETIME] = 1;
 	ends_open(&e, s, on_worker, 0);
-	pthread_create(&threads[0], NULL, flood, &e.peer[0]);
-	pthread_create(&threads[1], NULL, swallow, &e.peer[1]);
+	stream_begin(&st, &e);
 	room.fd = e.peer[0];
 	UNTIL(poll(&room, 1, 0) == 0);
 	gate_open(&gate);
 	ends_expect(&e, -ETIMEDOUT, on_worker ? "on a worker" : "on a stack");
 	ck_assert_uint_lt(e.relay.from_a, 1 << 20);
-	shutdown(e.peer[0], SHUT_RDWR);
-	shutdown(e.peer[1], SHUT_RDWR);
-	pthread_join(threads[0], NULL);
-	pthread_join(threads[1], NULL);
+	(void)stream_end(&st);
 	ends_close(&e);
 	server_stop_and_check(s);
 }
@@ -929,6 +951,34 @@ START_TEST(a_relay_without_a_pause_keeps_its_deadlines)
 		try_without_a_pause(CLIENT_LIFETIME, on_worker);
 		try_without_a_pause(UPSTREAM_LIFETIME, on_worker);
 	}
+}
+END_TEST
+
+/* The session is most often cut while it waits for its turn. */
+static void cut_a_stream(int on_worker)
+{
+	enum { MUCH_MORE = 8 << 20 };
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct ends e = { .result = 0 };
+	struct stream st;
+
+	ends_open(&e, s, on_worker, 0);
+	stream_begin(&st, &e);
+	UNTIL(stats(s).bytes_in > MUCH_MORE);
+	ck_assert_int_eq(weir_ref_cancel(e.ref), 0);
+	ck_assert_msg(stream_end(&st) == ECONNRESET, "on a %s: no reset",
+		      on_worker ? "worker" : "stack");
+	ends_expect(&e, -ECANCELED, "after a cut");
+	ends_close(&e);
+	server_stop_and_check(s);
+}
+
+START_TEST(a_cut_of_a_busy_client_resets_the_upstream)
+{
+	for (int try = 0; try < 10; try++)
+		cut_a_stream(0);
+	for (int try = 0; try < 10; try++)
+		cut_a_stream(1);
 }
 END_TEST
 
@@ -954,5 +1004,6 @@ int main(void)
 			 what_another_thread_sends_has_its_deadline,
 			 a_reset_after_the_end_of_the_input_ends_the_relay,
 			 a_cut_of_the_client_resets_the_upstream,
-			 a_relay_without_a_pause_keeps_its_deadlines);
+			 a_relay_without_a_pause_keeps_its_deadlines,
+			 a_cut_of_a_busy_client_resets_the_upstream);
 }
