@@ -294,11 +294,23 @@ static bool reset_tcp(const struct weir_conn *c)
 	       wr_sys_connect(c->fd, &nothing, sizeof(nothing)) == 0;
 }
 
+static void reset_locked(const struct weir_conn *c)
+{
+	if (c->fd >= 0 && c->out.end != WR_OUT_SHUT)
+		(void)reset_tcp(c);
+}
+
+void wr_conn_reset(struct weir_conn *c)
+{
+	wr_word_lock(&c->lock);
+	reset_locked(c);
+	wr_word_unlock(&c->lock);
+}
+
 void wr_conn_cut_short(struct weir_conn *c)
 {
 	wr_word_lock(&c->lock);
-	if (c->fd >= 0 && c->out.end != WR_OUT_SHUT)
-		(void)reset_tcp(c);
+	reset_locked(c);
 	cut_locked(c);
 	wr_word_unlock(&c->lock);
 }

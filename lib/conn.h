@@ -404,6 +404,9 @@ void wr_conn_cut(struct weir_conn *c);
  */
 void wr_conn_cut_short(struct weir_conn *c);
 
+/* The reset alone, so that another reason ends a connection of a server. */
+void wr_conn_reset(struct weir_conn *c);
+
 /*
  * The same without waiting for the lock, which a slow send(2) may hold.  The
  * owner is told in any case; the socket stays as it is if the lock is held.
@@ -589,11 +592,13 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
 
 /*
- * For struct weir_poll: its output is sent, or cannot be; its peer is lost.
- * Without any of all, its deadlines alone are looked at.
+ * For struct weir_poll: its output is sent, or cannot be; its peer is lost; it
+ * is one of a relay, so that a cut ends the wait, and idle_ms counts without a
+ * wait for input, too.
  */
-#define WR_POLL_SENT 4
-#define WR_POLL_LOST 8
+#define WR_POLL_SENT  4
+#define WR_POLL_LOST  8
+#define WR_POLL_RELAY 16
 
 /* weir_conn_wait() without a look at its arguments. */
 int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);

@@ -50,9 +50,19 @@ static int begin(const struct wait *w, const struct weir_poll *p)
 	struct weir_conn *c = p->conn;
 
 	c->ctx->now = wr_now_ns();
-	if (waits_for(p, WEIR_POLL_INPUT))
+	if (waits_for(p, WEIR_POLL_INPUT | WR_POLL_RELAY))
 		wr_conn_note_wait(c, false);
 	return prepare(w, p);
+}
+
+static int64_t idle_at(const struct weir_poll *p)
+{
+	struct weir_conn *c = p->conn;
+
+	return waits_for(p, WR_POLL_RELAY)
+		       ? wr_deadline_at(c->active_at,
+					wr_conn_timeout(c, WR_TMO_IDLE))
+		       : WR_NEVER_AT;
 }
 
 static int64_t due_at(const struct weir_poll *p)
@@ -60,23 +70,33 @@ static int64_t due_at(const struct weir_poll *p)
 	struct weir_conn *c = p->conn;
 
 	if (waits_for(p, WEIR_POLL_INPUT))
-		return wr_conn_due_at(c);
-	return c->rare & WR_RARE_TIMER
-		       ? wr_min_at(wr_conn_room_at(c), c->timer_at)
-		       : wr_conn_room_at(c);
+		return wr_min_at(wr_conn_due_at(c), idle_at(p));
+	return wr_min_at(c->rare & WR_RARE_TIMER
+				 ? wr_min_at(wr_conn_room_at(c), c->timer_at)
+				 : wr_conn_room_at(c),
+			 idle_at(p));
 }
 
-/* poll(2) tells of POLLHUP in any case, on a Unix socket without a loss. */
-static struct pollfd events_of(const struct weir_poll *p)
+/* Input and output are not waited for. */
+static bool is_aside(const struct weir_poll *p)
+{
+	return !waits_for(p, WEIR_POLL_INPUT | WEIR_POLL_ROOM | WR_POLL_SENT);
+}
+
+/*
+ * poll(2) tells of POLLHUP and POLLERR in any case.  Where that was no reason
+ * to end the wait, it tells of them for ever.
+ */
+static struct pollfd events_of(const struct weir_poll *p, bool has_hung_up)
 {
 	struct weir_conn *c = p->conn;
-	bool is_silent =
-		p->events == 0 || (p->events == WR_POLL_LOST && !c->is_tcp);
+	bool has_output = wr_conn_has_output(c);
+	bool is_silent = is_aside(p) && has_hung_up && !has_output;
 	short events = 0;
 
 	if (waits_for(p, WEIR_POLL_INPUT))
 		events |= POLLIN;
-	if (wr_conn_has_output(c))
+	if (has_output)
 		events |= wr_conn_output_event(c);
 	return (struct pollfd){ .fd = is_silent ? -1 : (int)c->fd,
 				.events = events };
@@ -114,6 +134,8 @@ static bool look_at(struct weir_poll *p, short found)
 		p->ready |= WR_POLL_SENT;
 	if (has_failed && wr_conn_input_probe(c) < 0)
 		p->ready |= WR_POLL_LOST;
+	if (atomic_load(&c->is_cut))
+		p->ready |= WR_POLL_RELAY;
 	p->ready &= p->events;
 	return rc == WR_FLUSH_YIELDED;
 }
@@ -125,7 +147,7 @@ static int look(struct wait *w)
 	int rc, ready = 0;
 
 	for (int i = 0; i < w->count; i++)
-		w->fds[i] = events_of(&w->list[i]);
+		w->fds[i] = events_of(&w->list[i], false);
 	rc = wr_sys_poll(w->fds, (nfds_t)w->count, 0);
 	if (rc < 0)
 		return rc;
@@ -152,7 +174,7 @@ static int check_deadline(struct weir_conn *c, int64_t at)
 /* A drain ends no wait for room, as it ends no write. */
 static int64_t quiet_since(const struct weir_poll *p)
 {
-	switch (p->events) {
+	switch (p->events & ~WR_POLL_RELAY) {
 	case 0:
 	case WR_POLL_LOST:
 		return 0; /* as the other one */
@@ -190,7 +212,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		int64_t at, since;
 
 		c->ctx->now = now;
-		w->fds[i] = events_of(p);
+		w->fds[i] =
+			events_of(p, w->fds[i].revents & (POLLERR | POLLHUP));
 		at = due_at(p);
 		rc = check_deadline(c, at);
 		o->at = wr_min_at(o->at, at);

@@ -22,9 +22,9 @@ struct relay {
 	struct weir_conn *session; /* NULL: a thread */
 	struct way ways[2];
 	int idle_ms;
-	size_t turn;	/* bytes since others have run */
-	bool has_moved; /* a byte, since the last wait */
-	bool is_unsent; /* output was left at the last wait */
+	size_t turn;	  /* bytes since others have run */
+	bool has_moved;	  /* a byte, since the last wait */
+	bool idle_is_off; /* at the last wait */
 };
 
 /* ---------------------------------------------------------------- deadlines */
@@ -71,15 +71,33 @@ static void set_idle(struct relay *r, int ms)
 		r->ways[i].from->timeout_ms[WR_TMO_IDLE] = ms;
 }
 
-/* While output is unsent, write_ms alone counts; idle_ms begins after it. */
+static bool has_output(const struct relay *r)
+{
+	return wr_conn_has_output(r->ways[0].to) ||
+	       wr_conn_has_output(r->ways[1].to);
+}
+
+/* Output that no deadline of its own ends. */
+static bool has_patient_output(const struct relay *r)
+{
+	for (int i = 0; i < 2; i++) {
+		struct weir_conn *c = r->ways[i].to;
+
+		if (wr_conn_has_output(c) &&
+		    wr_conn_timeout(c, WR_TMO_WRITE) == WEIR_NEVER)
+			return true;
+	}
+	return false;
+}
+
+/* While output is unsent, write_ms alone counts, if there is one. */
 static void choose_idle(struct relay *r)
 {
-	bool was_unsent = r->is_unsent;
+	bool was_off = r->idle_is_off;
 
-	r->is_unsent = wr_conn_has_output(r->ways[0].to) ||
-		       wr_conn_has_output(r->ways[1].to);
-	r->has_moved |= was_unsent && !r->is_unsent;
-	set_idle(r, r->is_unsent ? WEIR_NEVER : r->idle_ms);
+	r->idle_is_off = has_output(r) && !has_patient_output(r);
+	r->has_moved |= was_off && !r->idle_is_off;
+	set_idle(r, r->idle_is_off ? WEIR_NEVER : r->idle_ms);
 }
 
 /* ------------------------------------------------------------------- moving */
@@ -208,7 +226,7 @@ static bool goes_on(const struct relay *r)
 /* What the connection is waited for, as the end of one way and the other. */
 static int events_of(const struct way *input, const struct way *output)
 {
-	int events = input->is_over ? WR_POLL_LOST : 0;
+	int events = WR_POLL_RELAY | (input->is_over ? WR_POLL_LOST : 0);
 
 	if (!input->is_over && wr_conn_has_room(input->to))
 		events |= WEIR_POLL_INPUT;
@@ -220,14 +238,17 @@ static int events_of(const struct way *input, const struct way *output)
 }
 
 /*
- * Its input has ended, so that no receive tells that the peer is gone; nor does
- * a send, if there is nothing to be sent.
+ * A cut may have ended the wait.  Nor does a receive tell that the peer is gone
+ * if its input has ended; nor a send, if there is nothing to be sent.
  */
 static int check_peer(struct way *w)
 {
-	int rc = atomic_load(&w->from->is_cut) ? -ECANCELED
-					       : wr_conn_input_probe(w->from);
+	int rc = 0;
 
+	if (atomic_load(&w->from->is_cut))
+		return -ECANCELED;
+	if (w->is_over)
+		rc = wr_conn_input_probe(w->from);
 	if (rc >= 0)
 		return 0;
 	wr_conn_cut_short(w->to);
@@ -273,14 +294,6 @@ static void input_came(struct relay *r)
 	}
 }
 
-/* The session may be cut while it waits, for events or for its turn. */
-static void pass_cut_on(struct relay *r)
-{
-	for (int i = 0; i < 2; i++)
-		if (!atomic_load(&r->ways[i].from->is_cut))
-			wr_conn_cut_short(r->ways[i].from);
-}
-
 static int wait_for_more(struct relay *r)
 {
 	struct weir_poll list[2];
@@ -291,7 +304,7 @@ static int wait_for_more(struct relay *r)
 
 		list[i].conn = w->from;
 		list[i].events = events_of(w, &r->ways[!i]);
-		if (rc == 0 && w->is_over)
+		if (rc == 0)
 			rc = check_peer(w);
 	}
 	if (rc < 0)
@@ -319,6 +332,41 @@ static int run(struct relay *r)
 			rc = wait_for_more(r);
 	}
 	return rc;
+}
+
+/* The session may be cut while it waits, for events or for its turn. */
+static void pass_cut_on(struct relay *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (!atomic_load(&r->ways[i].from->is_cut))
+			wr_conn_cut_short(r->ways[i].from);
+}
+
+static bool has_been_idle(const struct relay *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (r->ways[i].from->call.timed_out == WEIR_END_IDLE)
+			return !has_output(r);
+	return false;
+}
+
+/* The session's own connection ends by its deadline, not by a cut. */
+static void end_both(struct relay *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (r->ways[i].from->table)
+			wr_conn_reset(r->ways[i].from);
+		else
+			wr_conn_cut_short(r->ways[i].from);
+}
+
+/* No peer may take a part for the whole. */
+static void tell_peers(struct relay *r, int rc)
+{
+	if (rc == -ECANCELED)
+		pass_cut_on(r);
+	if (rc == -ETIMEDOUT && !has_been_idle(r))
+		end_both(r);
 }
 
 /* Silence of one peer is no reason to end while the other one sends. */
@@ -361,8 +409,7 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
 	set_idle(&r, r.idle_ms);
 	rc = run(&r);
-	if (rc == -ECANCELED)
-		pass_cut_on(&r);
+	tell_peers(&r, rc);
 	set_idle(&r, r.idle_ms);
 	return rc;
 }

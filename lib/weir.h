@@ -1402,11 +1402,13 @@ struct weir_relay {
  *
  * It sets their deadlines for the first byte and for a message to WEIR_NEVER
  * and idle_ms to that of relay, which counts from the last byte of both, or
- * from the call.  While output is unsent to either, idle_ms does not apply.
- * write_ms and lifetime_ms of both apply as before, also after the end of an
- * input.  After an error or a cut of one connection it cuts the other one, as
- * weir_ref_cancel() does, so that its peer does not wait.  On TCP that peer
- * gets a reset, unless it had the end: it cannot take a part for the whole.
+ * from the call.  While output is unsent and write_ms applies to it, idle_ms
+ * does not.  write_ms and lifetime_ms of both apply as before, also after the
+ * end of an input.  After an error or a cut of one connection it cuts the other
+ * one, as weir_ref_cancel() does, so that its peer does not wait.  After a
+ * deadline it cuts both, but ends the session's own by the deadline; after
+ * idle_ms only if output is unsent.  On TCP a peer of such a connection gets a
+ * reset, unless it had the end: it cannot take a part for the whole.
  * After -EINTR the call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <time.h>
 
 struct plan {
 	struct server *server;
@@ -497,6 +498,7 @@ struct ends {
 	struct gate *gate; /* before the relay; NULL */
 	struct weir_relay relay;
 	weir_ref *_Atomic ref; /* to the session */
+	weir_ref *_Atomic upstream_ref;
 	_Atomic int result;
 	_Atomic bool has_ended;
 };
@@ -524,11 +526,12 @@ static void wait_for_lifetimes(struct gate *gate)
 static int relay_ends(weir_conn *c, void *arg)
 {
 	struct ends *e = arg;
-	weir_conn *upstream;
+	weir_conn *upstream = NULL;
 	int rc = weir_dial(&upstream, e->upstream, 0);
 
 	atomic_store(&e->ref, weir_conn_ref(c));
 	if (rc == 0) {
+		atomic_store(&e->upstream_ref, weir_conn_ref(upstream));
 		set_up(c, e, e->lifetime[0]);
 		set_up(upstream, e, e->lifetime[1]);
 		if (e->gate)
@@ -537,8 +540,6 @@ static int relay_ends(weir_conn *c, void *arg)
 	}
 	atomic_store(&e->result, rc);
 	atomic_store(&e->has_ended, true);
-	if (rc == -ETIMEDOUT) /* a peer that takes nothing holds up the free */
-		weir_ref_cancel(weir_conn_self(upstream));
 	weir_conn_free(upstream);
 	return rc;
 }
@@ -562,11 +563,12 @@ static int listen_with(int receive_buffer, char *where, size_t cap)
 
 static int accept_one(int listener)
 {
-	const struct timeval patience = { .tv_sec = 20 };
+	const int64_t most_ms = test_deadline() - now_ms();
+	const struct timeval patience = { .tv_sec = most_ms / 1000 + 1 };
 	struct pollfd came = { .fd = listener, .events = POLLIN };
 	int fd;
 
-	ck_assert_int_eq(poll(&came, 1, 20000), 1);
+	ck_assert_int_eq(poll(&came, 1, (int)most_ms), 1);
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	ck_assert_int_ge(fd, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -618,6 +620,7 @@ static void ends_reset(struct ends *e, int which)
 static void ends_close(struct ends *e)
 {
 	weir_unref(e->ref);
+	weir_unref(e->upstream_ref);
 	close(e->listener);
 	close(e->peer[1]);
 	if (e->client)
@@ -734,10 +737,10 @@ static bool is_full(int state)
 	return state & (CLIENT_FULL | UPSTREAM_FULL);
 }
 
-/* write_ms counts while output is unsent, idle_ms at other times. */
+/* write_ms counts while output is unsent, idle_ms alone in any state. */
 static bool applies(enum deadline d, int state)
 {
-	return d == IDLE ? !is_full(state) : d != WRITE || is_full(state);
+	return d != WRITE || is_full(state);
 }
 
 /*
@@ -774,6 +777,34 @@ static void open_for(struct ends *e, struct server *s, enum deadline d,
 	bring_about(e, state);
 }
 
+/* 0: an end; or the errno behind all bytes. */
+static int end_of_input(int fd)
+{
+	char bytes[65536];
+	ssize_t n;
+
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+		continue;
+	return n < 0 ? errno : 0;
+}
+
+/* No peer takes a part for the whole. */
+static void expect_ends(const struct ends *e, enum deadline d, int state,
+			const char *name)
+{
+	bool is_clean = d == IDLE && !is_full(state);
+
+	for (int i = 0; i < 2; i++) {
+		bool has_end = (state & (i ? CLIENT_ENDED : UPSTREAM_ENDED)) &&
+			       !(state & (i ? UPSTREAM_FULL : CLIENT_FULL));
+		int error = end_of_input(e->peer[i]);
+
+		ck_assert_msg(error == (is_clean || has_end ? 0 : ECONNRESET),
+			      "%s, deadline %d: the %s has got %d", name,
+			      (int)d, i ? "upstream" : "client", error);
+	}
+}
+
 static void try_deadlines(int on_worker)
 {
 	enum { MOST = DEADLINES * STATES };
@@ -797,6 +828,8 @@ static void try_deadlines(int on_worker)
 			if (applies((enum deadline)d, states[k].state)) {
 				ends_expect(&e[count], -ETIMEDOUT,
 					    states[k].name);
+				expect_ends(&e[count], (enum deadline)d,
+					    states[k].state, states[k].name);
 				ends_close(&e[count++]);
 			}
 	UNTIL(stats(s).ledger.timed_out == (uint64_t)count);
@@ -814,24 +847,133 @@ START_TEST(each_deadline_ends_a_relay_in_each_state)
 }
 END_TEST
 
-START_TEST(what_another_thread_sends_has_its_deadline)
+/* To the client, until no more is taken.  How much has been. */
+static size_t send_from_here(const struct ends *e)
 {
 	static const char bytes[8192];
-	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
-	struct ends e = { .write_ms = 300, .buffer = 4096 };
+	size_t sent = 0;
 	int rc;
 
-	ends_open(&e, s, 0, 4096);
-	UNTIL(atomic_load(&e.ref));
-	UNTIL(stats(s).parked == 1);
-	do {
-		rc = weir_ref_send(e.ref, bytes, sizeof(bytes));
-	} while (rc == 0);
+	while ((rc = weir_ref_send(e->ref, bytes, sizeof(bytes))) == 0)
+		sent += sizeof(bytes);
 	ck_assert(rc == -ENOBUFS || rc == -EPIPE);
-	ends_expect(&e, -ETIMEDOUT, "after a send");
-	ends_close(&e);
-	UNTIL(stats(s).timed_out[WEIR_TIMEOUT_WRITE] == 1);
-	server_stop_and_check(s);
+	return sent;
+}
+
+START_TEST(what_another_thread_sends_has_its_deadline)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .write_ms = 300, .buffer = 4096 };
+
+		ends_open(&e, s, on_worker, 4096);
+		UNTIL(atomic_load(&e.upstream_ref));
+		UNTIL(session_waits(s));
+		(void)send_from_here(&e);
+		ends_expect(&e, -ETIMEDOUT, "after a send");
+		ends_close(&e);
+		UNTIL(stats(s).timed_out[WEIR_TIMEOUT_WRITE] == 1);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+/* The other one takes nothing, so nothing is waited for here. */
+static void fill_beyond(const struct ends *e, struct server *s, int which)
+{
+	struct pollfd room = { .fd = e->peer[!which], .events = POLLOUT };
+	static const char bytes[65536];
+
+	UNTIL(atomic_load(&e->upstream_ref));
+	while (poll(&room, 1, 300) > 0)
+		(void)send(room.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	UNTIL(session_waits(s));
+}
+
+START_TEST(what_another_thread_sends_goes_out_while_the_upstream_is_full)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .buffer = 4096, .relay.idle_ms = WEIR_NEVER };
+		size_t sent, come = 0;
+		char bytes[4096];
+
+		ends_open(&e, s, on_worker, 4096);
+		fill_beyond(&e, s, 1);
+		sent = send_from_here(&e);
+		while (come < sent) {
+			ssize_t n = recv(e.peer[0], bytes, sizeof(bytes), 0);
+
+			ck_assert_msg(n > 0, "%zu of %zu bytes have come", come,
+				      sent);
+			come += (size_t)n;
+		}
+		ck_assert_int_eq(weir_ref_cancel(e.ref), 0);
+		ends_expect(&e, -ECANCELED, "after a cut");
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+START_TEST(a_cut_of_an_upstream_that_is_not_waited_for_ends_the_relay)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .buffer = 4096, .relay.idle_ms = WEIR_NEVER };
+
+		ends_open(&e, s, on_worker, 4096);
+		fill_beyond(&e, s, 0);
+		ck_assert_int_eq(weir_ref_cancel(e.upstream_ref), 0);
+		ends_expect(&e, -ECANCELED, "after a cut");
+		ck_assert_int_eq(end_of_input(e.peer[0]), ECONNRESET);
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
+}
+END_TEST
+
+static int64_t own_cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* While this thread uses that much: one that spins gets about the same. */
+static int64_t cpu_of_others_ms(int64_t own)
+{
+	int64_t began_at = own_cpu_ms(), before = cpu_ms(), used;
+
+	while ((used = own_cpu_ms() - began_at) < own)
+		continue;
+	return cpu_ms() - before - used;
+}
+
+START_TEST(a_connection_that_has_ended_both_ways_costs_no_time)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct server *s =
+			serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+		struct ends e = { .result = 0 };
+		char byte;
+
+		ends_open(&e, s, on_worker, 0);
+		UNTIL(atomic_load(&e.upstream_ref));
+		ck_assert_int_eq(weir_ref_shutdown(e.ref, SHUT_WR), 0);
+		ck_assert_int_eq(recv(e.peer[0], &byte, 1, 0), 0);
+		end_output(e.peer[0]);
+		ck_assert_int_eq(recv(e.peer[1], &byte, 1, 0), 0);
+		ck_assert_int_lt(cpu_of_others_ms(400), 100);
+		end_output(e.peer[1]);
+		ends_expect(&e, 0, "after both ends");
+		ends_close(&e);
+		server_stop_and_check(s);
+	}
 }
 END_TEST
 
@@ -984,26 +1126,29 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("relay", the_end_of_each_input_is_passed_on,
-			 an_end_that_comes_with_the_last_bytes_is_passed_on,
-			 relays_that_wait_hold_no_worker,
-			 a_relay_ends_when_both_are_silent,
-			 a_relay_ends_when_neither_has_ever_sent,
-			 a_stop_waits_for_the_answer_of_an_upstream,
-			 a_relay_is_cut_at_the_deadline_of_a_stop,
-			 a_client_that_resets_ends_the_upstream,
-			 an_upstream_that_resets_ends_the_client,
-			 a_part_is_not_taken_for_the_whole,
-			 a_wake_interrupts_a_relay_which_goes_on,
-			 a_thread_may_relay,
-			 a_way_that_has_ended_is_not_held_up_by_the_other,
-			 a_peer_that_takes_no_more_ends_the_relay,
-			 what_cannot_be_relayed_is_refused,
-			 a_peer_that_takes_bytes_slowly_lives,
-			 each_deadline_ends_a_relay_in_each_state,
-			 what_another_thread_sends_has_its_deadline,
-			 a_reset_after_the_end_of_the_input_ends_the_relay,
-			 a_cut_of_the_client_resets_the_upstream,
-			 a_relay_without_a_pause_keeps_its_deadlines,
-			 a_cut_of_a_busy_client_resets_the_upstream);
+	return RUN_TESTS(
+		"relay", the_end_of_each_input_is_passed_on,
+		an_end_that_comes_with_the_last_bytes_is_passed_on,
+		relays_that_wait_hold_no_worker,
+		a_relay_ends_when_both_are_silent,
+		a_relay_ends_when_neither_has_ever_sent,
+		a_stop_waits_for_the_answer_of_an_upstream,
+		a_relay_is_cut_at_the_deadline_of_a_stop,
+		a_client_that_resets_ends_the_upstream,
+		an_upstream_that_resets_ends_the_client,
+		a_part_is_not_taken_for_the_whole,
+		a_wake_interrupts_a_relay_which_goes_on, a_thread_may_relay,
+		a_way_that_has_ended_is_not_held_up_by_the_other,
+		a_peer_that_takes_no_more_ends_the_relay,
+		what_cannot_be_relayed_is_refused,
+		a_peer_that_takes_bytes_slowly_lives,
+		each_deadline_ends_a_relay_in_each_state,
+		what_another_thread_sends_has_its_deadline,
+		what_another_thread_sends_goes_out_while_the_upstream_is_full,
+		a_cut_of_an_upstream_that_is_not_waited_for_ends_the_relay,
+		a_connection_that_has_ended_both_ways_costs_no_time,
+		a_reset_after_the_end_of_the_input_ends_the_relay,
+		a_cut_of_the_client_resets_the_upstream,
+		a_relay_without_a_pause_keeps_its_deadlines,
+		a_cut_of_a_busy_client_resets_the_upstream);
 }
