@@ -226,13 +226,20 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 	return rc;
 }
 
-/* A flush shows what the peer has taken; the next call tells its error. */
+/*
+ * A flush shows what the peer has taken, and the next call tells its error. One
+ * that has ended its turn was not stalled, so that its clock did not restart.
+ */
 int wr_conn_check_room(struct weir_conn *c)
 {
+	int rc = WR_FLUSH_STALLED;
+
 	if (c->ctx->now < wr_conn_room_at(c))
 		return 0;
-	if (wr_conn_has_output(c) &&
-	    (wr_conn_flush(c) < 0 || c->ctx->now < wr_conn_room_at(c)))
+	if (wr_conn_has_output(c))
+		rc = wr_conn_flush(c);
+	if (rc < 0 || c->ctx->now < wr_conn_room_at(c) ||
+	    (rc == WR_FLUSH_YIELDED && !wr_conn_has_outlived(c)))
 		return 0;
 	c->call.timed_out =
 		wr_conn_has_outlived(c) ? WEIR_END_LIFETIME : WEIR_END_WRITE;
