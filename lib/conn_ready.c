@@ -227,8 +227,9 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 }
 
 /*
- * A flush shows what the peer has taken, and the next call tells its error. One
- * that has ended its turn was not stalled, so that its clock did not restart.
+ * A flush shows what the peer has taken, and the next call tells its error.
+ * After a flush that ended its turn the clock of write_ms did not restart,
+ * though the output had moved.
  */
 int wr_conn_check_room(struct weir_conn *c)
 {

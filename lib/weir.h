@@ -1402,14 +1402,16 @@ struct weir_relay {
  *
  * It sets their deadlines for the first byte and for a message to WEIR_NEVER
  * and idle_ms to that of relay, which counts from the last byte of both, or
- * from the call.  While output is unsent and write_ms applies to it, idle_ms
- * does not.  write_ms and lifetime_ms of both apply as before, also after the
- * end of an input.  After an error or a cut of one connection it cuts the other
- * one, as weir_ref_cancel() does, so that its peer does not wait.  After a
- * deadline it cuts both, but ends the session's own by the deadline; after
- * idle_ms only if output is unsent.  On TCP a peer of such a connection gets a
- * reset, unless it had the end: it cannot take a part for the whole.
- * After -EINTR the call can be repeated.
+ * from the call.  It does not count while output is unsent that write_ms
+ * applies to.  write_ms and lifetime_ms of both apply as before, also after the
+ * end of an input.
+ *
+ * After an error or a cut of one connection it cuts the other one, as
+ * weir_ref_cancel() does.  After a deadline it cuts both, except after idle_ms
+ * if all output is sent; the session's own connection still counts as timed
+ * out.  On TCP the peer of a connection that was cut gets a reset, unless it
+ * had the end: it cannot take a part for the whole.  After -EINTR the call can
+ * be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.
