@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * makecontext(3) makes the first frame of a stack; after that _setjmp(3) and
- * _longjmp(3) switch, without a system call: swapcontext(3) asks the kernel for
- * the signal mask each time.  Fortified, _longjmp(3) refuses to jump to another
- * stack, so this file is compiled without that.
+ * makecontext(3), or where it is missing the handler of a signal, makes the
+ * first frame of a stack; after that _setjmp(3) and _longjmp(3) switch, without
+ * a system call: swapcontext(3) asks the kernel for the signal mask each time.
+ * Fortified, _longjmp(3) refuses to jump to another stack, so this file is
+ * compiled without that.
  *
  * The functions that tell sanitizers of a switch are inlined: a call that
  * begins on one stack must not return on another one.
@@ -101,9 +102,6 @@ WR_OUT_OF_LINE void wr_coro_pause(struct wr_coro *co)
 	enter_stack(co);
 }
 
-#ifdef __GLIBC__
-#include <ucontext.h>
-
 #ifdef __x86_64__
 /* The instruction does nothing where there is none. */
 static bool has_shadow_stack(void)
@@ -119,6 +117,154 @@ static bool has_shadow_stack(void)
 	return false;
 }
 #endif
+
+#ifdef WITH_SIGALTSTACK
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "bounds.h"
+#include "lock.h"
+#include "sys.h"
+
+/* Who looks for callers goes no further: above is the frame of the signal. */
+#if defined(__GCC_HAVE_DWARF2_CFI_ASM) && defined(__x86_64__)
+#define NO_CALLER() __asm__ volatile(".cfi_undefined rip")
+#elif defined(__GCC_HAVE_DWARF2_CFI_ASM) && defined(__aarch64__)
+#define NO_CALLER() __asm__ volatile(".cfi_undefined x30")
+#else
+#define NO_CALLER() ((void)0)
+#endif
+
+/* The signal's frame must be in what stays of a stack in the pool. */
+bool wr_coro_is_supported(void)
+{
+	return !has_shadow_stack() &&
+	       wr_coro_overhead() <= WR_STACK_STAYS - (size_t)4 * 1024;
+}
+
+size_t wr_coro_overhead(void)
+{
+	return wr_sys_signal_frame();
+}
+
+static struct wr_word_lock signal_lock; /* its disposition is the process's */
+
+struct making {
+	struct wr_coro *co;
+	stack_t alternate; /* of the thread before */
+	volatile bool is_done;
+};
+
+static _Thread_local struct making *making;
+
+static _Noreturn WR_OUT_OF_LINE void run(struct wr_coro *co)
+{
+	NO_CALLER();
+	enter_stack(co);
+	for (;;) {
+		wr_coro_pause(co);
+		co->fn(co->arg);
+		co->is_over = true;
+	}
+}
+
+/*
+ * It runs on the new stack, and returns like any handler.  A jump then goes on
+ * in its frame, which nothing has used since.
+ *
+ * A thread that makes no stack has got a signal that ends the process.
+ */
+static void on_new_stack(int sig, siginfo_t *info, void *context)
+{
+	struct making *m = making;
+	struct wr_coro *co;
+
+	(void)info;
+	if (m == NULL) {
+		(void)signal(sig, SIG_DFL);
+		(void)raise(sig);
+		return;
+	}
+	co = m->co;
+	if (_setjmp(co->inside) != 0)
+		run(co);
+	/* No handler of the C library must come upon this frame. */
+	((ucontext_t *)context)->uc_stack = m->alternate;
+	m->is_done = true;
+}
+
+/* One that the program leaves alone; 0: there is none. */
+static int find_signal_locked(void)
+{
+	struct sigaction now;
+	sigset_t pending;
+
+	if (sigpending(&pending) < 0)
+		return 0;
+	/* The highest one belongs to valgrind. */
+	for (int sig = SIGRTMAX - 1; sig >= SIGRTMIN; sig--)
+		if (!sigismember(&pending, sig) &&
+		    sigaction(sig, NULL, &now) == 0 &&
+		    !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL)
+			return sig;
+	return 0;
+}
+
+/* All signals are blocked but for the wait, which takes one of this thread. */
+static void send_locked(struct making *m, int sig)
+{
+	struct sigaction before, ours = { .sa_sigaction = on_new_stack,
+					  .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	sigset_t others;
+
+	(void)sigfillset(&ours.sa_mask);
+	(void)sigfillset(&others);
+	(void)sigdelset(&others, sig);
+	if (sigaction(sig, &ours, &before) < 0)
+		return;
+	if (pthread_kill(pthread_self(), sig) == 0)
+		while (!m->is_done)
+			(void)sigsuspend(&others);
+	(void)sigaction(sig, &before, NULL);
+}
+
+static bool make_frame(struct wr_coro *co)
+{
+	struct making m = { .co = co };
+	stack_t ours = { .ss_sp = co->stack, .ss_size = co->size };
+	sigset_t all, before;
+	int sig;
+
+	(void)sigfillset(&all);
+	wr_sys_sigmask(SIG_SETMASK, &all, &before);
+	wr_word_lock(&signal_lock);
+	sig = find_signal_locked();
+	if (sig != 0 && sigaltstack(&ours, &m.alternate) == 0) {
+		making = &m;
+		send_locked(&m, sig);
+		making = NULL;
+		(void)sigaltstack(&m.alternate, NULL);
+	}
+	wr_word_unlock(&signal_lock);
+	wr_sys_sigmask(SIG_SETMASK, &before, NULL);
+	return m.is_done;
+}
+
+/* Run it up to its first pause. */
+static bool begin(struct wr_coro *co)
+{
+	if (!make_frame(co))
+		return false;
+	if (_setjmp(co->outside) == 0) {
+		leave_outer_stack(co);
+		_longjmp(co->inside, 1);
+	}
+	enter_outer_stack(co);
+	return true;
+}
+#elif defined(__GLIBC__)
+#include <ucontext.h>
 
 bool wr_coro_is_supported(void)
 {
@@ -139,7 +285,7 @@ static void run(unsigned high, unsigned low)
 }
 
 /* Run it up to its first pause. */
-static void begin(struct wr_coro *co)
+static bool begin(struct wr_coro *co)
 {
 	uint64_t self = (uintptr_t)co;
 	ucontext_t context;
@@ -155,6 +301,7 @@ static void begin(struct wr_coro *co)
 		(void)setcontext(&context);
 	}
 	enter_outer_stack(co);
+	return true;
 }
 #else
 bool wr_coro_is_supported(void)
@@ -162,9 +309,11 @@ bool wr_coro_is_supported(void)
 	return false;
 }
 
-static void begin(struct wr_coro *co)
+static bool begin(struct wr_coro *co)
 {
 	(void)co;
+	(void)has_shadow_stack;
+	return false;
 }
 #endif
 
@@ -182,14 +331,14 @@ bool wr_coro_resume(struct wr_coro *co)
 
 /* ---------------------------------------------------------------- its life */
 
-void wr_coro_init(struct wr_coro *co, char *stack, size_t size)
+bool wr_coro_init(struct wr_coro *co, char *stack, size_t size)
 {
 	*co = (struct wr_coro){ .size = size };
 	co->stack = stack;
 #ifdef WR_TSAN
 	co->fiber = __tsan_create_fiber(0);
 #endif
-	begin(co);
+	return begin(co);
 }
 
 void wr_coro_fini(struct wr_coro *co)

@@ -38,12 +38,23 @@ struct wr_coro {
 };
 
 /*
- * False: this system cannot switch stacks.  It lacks makecontext(3), as musl
- * does, or the thread has a shadow stack, which _longjmp(3) does not switch.
+ * False: this system cannot switch stacks.  The thread has a shadow stack,
+ * which _longjmp(3) does not switch, or the frame of a signal is too large.
  */
 bool wr_coro_is_supported(void);
 
-void wr_coro_init(struct wr_coro *co, char *stack, size_t size);
+/* Bytes at the top of a stack that the function cannot use. */
+#ifdef WITH_SIGALTSTACK
+size_t wr_coro_overhead(void);
+#else
+static inline size_t wr_coro_overhead(void)
+{
+	return 0;
+}
+#endif
+
+/* False: no memory, or no signal to make the stack by. */
+bool wr_coro_init(struct wr_coro *co, char *stack, size_t size);
 void wr_coro_fini(struct wr_coro *co);
 
 /* The next wr_coro_resume() calls fn.  Any earlier call is over. */

@@ -114,21 +114,10 @@ void wr_overflow_leave(struct wr_core *core)
 	wr_word_unlock(&users.lock);
 }
 
-/* Of a signal's frame, which has the registers of the processor. */
-static size_t frame_size(void)
-{
-#ifdef _SC_MINSIGSTKSZ
-	long size = sysconf(_SC_MINSIGSTKSZ);
-
-	if (size > 0)
-		return (size_t)size;
-#endif
-	return (size_t)12 * 1024;
-}
-
 void *wr_overflow_enter_thread(void)
 {
-	stack_t now, ours = { .ss_size = WR_SIGNAL_STACK + frame_size() };
+	stack_t now,
+		ours = { .ss_size = WR_SIGNAL_STACK + wr_sys_signal_frame() };
 
 	if (sigaltstack(NULL, &now) < 0 || !(now.ss_flags & SS_DISABLE))
 		return NULL;

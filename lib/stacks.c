@@ -22,7 +22,8 @@ static size_t page_size(void)
 
 static size_t map_size(const struct wr_stacks *s)
 {
-	size_t page = page_size(), bytes = s->size + sizeof(struct wr_stack);
+	size_t page = page_size();
+	size_t bytes = s->size + sizeof(struct wr_stack) + wr_coro_overhead();
 
 	return page + (bytes + page - 1) / page * page;
 }
@@ -41,8 +42,10 @@ static struct wr_stack *new_stack(const struct wr_stacks *s)
 	if (map == NULL)
 		return NULL;
 	k = (void *)(map + size - sizeof(*k));
-	wr_coro_init(&k->coro, map + page, size - page - sizeof(*k));
-	return k;
+	if (wr_coro_init(&k->coro, map + page, size - page - sizeof(*k)))
+		return k;
+	wr_sys_unmap(map, size);
+	return NULL;
 }
 
 static void free_stack(const struct wr_stacks *s, struct wr_stack *k)

@@ -114,6 +114,17 @@ void *wr_sys_map_stack(size_t size, size_t guard)
 	return NULL;
 }
 
+size_t wr_sys_signal_frame(void)
+{
+#ifdef _SC_MINSIGSTKSZ
+	long size = sysconf(_SC_MINSIGSTKSZ);
+
+	if (size > 0)
+		return (size_t)size;
+#endif
+	return (size_t)12 * 1024;
+}
+
 void wr_sys_unmap(void *p, size_t size)
 {
 	(void)munmap(p, size);

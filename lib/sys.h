@@ -69,6 +69,8 @@ WR_PRIVATE void wr_sys_free(void *p);
 /* A stack of zeros whose lowest guard bytes cannot be used; NULL. */
 void *wr_sys_map_stack(size_t size, size_t guard);
 void wr_sys_unmap(void *p, size_t size);
+/* Bytes of a signal's frame, which has the registers of the processor. */
+size_t wr_sys_signal_frame(void);
 /* Whole pages: the lowest bit of ret[i] tells that page i is resident. */
 int wr_sys_resident(void *p, size_t size, unsigned char *ret);
 void wr_sys_discard(void *p, size_t size); /* they become zeros */

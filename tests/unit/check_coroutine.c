@@ -5,6 +5,9 @@
  */
 #include "test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "bounds.h"
 #include "stacks.h"
 #include "sys.h"
@@ -234,11 +237,119 @@ START_TEST(a_stack_that_cannot_be_had_is_no_stack)
 }
 END_TEST
 
+/* ------------------------------------------------------------------- signals
+ */
+
+#define FLAGS (SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER)
+
+struct signals {
+	struct sigaction actions[65];
+	sigset_t mask, pending;
+	stack_t alternate;
+};
+
+static void look_at_signals(struct signals *s)
+{
+	memset(s, 0, sizeof(*s));
+	for (int sig = 1; sig < (int)wr_array_len(s->actions); sig++)
+		(void)sigaction(sig, NULL, &s->actions[sig]);
+	ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, NULL, &s->mask), 0);
+	ck_assert_int_eq(sigpending(&s->pending), 0);
+	ck_assert_int_eq(sigaltstack(NULL, &s->alternate), 0);
+}
+
+static void note_it(int sig)
+{
+	(void)sig;
+}
+
+static void *make_stacks(void *has_alternate)
+{
+	static char alternate[64 * 1024];
+	stack_t mine = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+	stack_t given; /* a sanitizer's */
+	struct signals before, after;
+	struct count c[20];
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGRTMAX - 2);
+	ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	ck_assert_int_eq(sigaltstack(has_alternate ? &mine : NULL, &given), 0);
+	ck_assert_int_eq(pthread_kill(pthread_self(), SIGRTMAX - 2), 0);
+	look_at_signals(&before);
+	for (size_t i = 0; i < wr_array_len(c); i++)
+		(void)take(&c[i], 0);
+	look_at_signals(&after);
+	for (int sig = 1; sig < (int)wr_array_len(before.actions); sig++) {
+		ck_assert(before.actions[sig].sa_handler ==
+			  after.actions[sig].sa_handler);
+		/* The C library adds one of its own. */
+		ck_assert_int_eq(before.actions[sig].sa_flags & FLAGS,
+				 after.actions[sig].sa_flags & FLAGS);
+	}
+	for (int sig = 1; sig <= SIGRTMAX; sig++) {
+		ck_assert_int_eq(sigismember(&before.mask, sig),
+				 sigismember(&after.mask, sig));
+		ck_assert_int_eq(sigismember(&before.pending, sig),
+				 sigismember(&after.pending, sig));
+	}
+	ck_assert_ptr_eq(before.alternate.ss_sp, after.alternate.ss_sp);
+	ck_assert_uint_eq(before.alternate.ss_size, after.alternate.ss_size);
+	ck_assert_int_eq(before.alternate.ss_flags, after.alternate.ss_flags);
+	for (size_t i = 0; i < wr_array_len(c); i++) {
+		ck_assert(wr_coro_resume(c[i].co));
+		give(c[i].co);
+	}
+	ck_assert_int_eq(sigaltstack(&given, NULL), 0);
+	return NULL;
+}
+
+START_TEST(a_new_stack_leaves_signals_as_they_were)
+{
+	pthread_t thread;
+
+	ck_assert(signal(SIGRTMAX - 1, note_it) == SIG_DFL);
+	for (int has_alternate = 0; has_alternate < 2; has_alternate++) {
+		pthread_create(&thread, NULL, make_stacks,
+			       has_alternate ? &thread : NULL);
+		pthread_join(thread, NULL);
+		wr_stacks_fini(&list);
+	}
+}
+END_TEST
+
+#ifdef WITH_SIGALTSTACK
+START_TEST(without_a_signal_there_is_no_stack)
+{
+	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
+	struct rlimit limit, none;
+	struct wr_coro *co;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	none = (struct rlimit){ 0, limit.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	ck_assert_ptr_null(wr_stacks_take(s));
+	ck_assert_uint_eq(wr_stacks_count(list).in_use, 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	co = wr_stacks_take(s);
+	ck_assert_ptr_nonnull(co);
+	wr_stacks_give(s, co);
+	wr_stacks_fini(&list);
+}
+END_TEST
+#define OF_SIGNALS , without_a_signal_there_is_no_stack
+#else
+#define OF_SIGNALS
+#endif
+
 int main(void)
 {
 	return RUN_TESTS("stacks", a_coroutine_pauses_and_goes_on_where_it_was,
 			 any_thread_may_resume_it,
 			 stacks_are_recycled_and_given_back_after_a_peak,
 			 the_deepest_use_is_known_and_its_memory_given_back,
-			 a_stack_that_cannot_be_had_is_no_stack);
+			 a_stack_that_cannot_be_had_is_no_stack,
+			 a_new_stack_leaves_signals_as_they_were OF_SIGNALS);
 }
