@@ -35,15 +35,15 @@
  *              defaults, and set bytes that it does not know are -EINVAL.
  *
  * The library never exits, prints, reads the environment, installs a signal
- * handler or changes a signal's disposition, but for one: if SIGSEGV has its
- * default when a service with sessions is made, it gets a handler that writes a
- * line to standard error when a session has overflowed its stack; the default
- * returns when the last server with such a service is freed.  With a C library
- * without makecontext(), such as musl, a real-time signal that has its default
- * gets a handler for the moment in which a session's stack is made: give the
- * highest ones handlers before the start or not at all.  The library holds no
- * lock while it calls you.  Once loaded it stays loaded: dlclose() does not
- * unmap it.
+ * handler or changes a signal's disposition, with two exceptions.  If SIGSEGV
+ * has its default when a service with sessions is made, it gets a handler that
+ * writes a line to standard error when a session has overflowed its stack; the
+ * default returns when the last server with such a service is freed.  With a C
+ * library without makecontext(), such as musl, a real-time signal that has its
+ * default gets a handler for the moment in which a session's stack is made:
+ * give the highest ones handlers before the start or not at all.  The library
+ * holds no lock while it calls you.  Once loaded it stays loaded: dlclose()
+ * does not unmap it.
  */
 #ifndef WEIR_H
 #define WEIR_H
