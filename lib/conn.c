@@ -63,8 +63,13 @@ void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to)
 	atomic_store_explicit(&c->where, (uint8_t)to, memory_order_release);
 }
 
-static void give_slot(struct weir_conn *c)
+/* After the last reference, by any thread. */
+static void release(struct weir_conn *c)
 {
+	if (c->table == NULL) {
+		wr_sys_free(wr_container_of(c, struct wr_own_conn, conn));
+		return;
+	}
 	wr_conn_move(c, NULL, WR_CONN_FREE);
 	wr_table_give(c->table, c);
 }
@@ -78,7 +83,6 @@ void wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 	memset((char *)c + life, 0, sizeof(*c) - life);
 	c->service = service;
 	c->layered = service->is_layered ? WR_LAYER_WANTED : WR_LAYER_NONE;
-	c->release = give_slot;
 	c->fd = fd;
 	c->born_at = c->wait_at = c->in.last_at = now;
 	wr_conn_set_active(c, now);
@@ -445,7 +449,7 @@ static uint64_t drop_reference(struct weir_conn *c)
 	run_drop(c);
 	refs = atomic_fetch_sub(&c->refs, 1);
 	if (refs == 1)
-		c->release(c);
+		release(c);
 	return refs & WR_REFS_COUNT;
 }
 
@@ -454,7 +458,7 @@ void wr_conn_drop_slot(struct weir_conn *c)
 	const uint64_t ours = WR_REFS_SLOT | WR_REFS_HANDLER;
 
 	if ((atomic_fetch_and(&c->refs, ~ours) & ~ours) == 0)
-		c->release(c);
+		release(c);
 }
 
 bool wr_conn_pin(struct weir_conn *c)
@@ -475,7 +479,7 @@ void wr_conn_unpin(struct weir_conn *c)
 	struct wr_table *table = c->table;
 
 	if (atomic_fetch_sub(&c->refs, WR_REFS_PIN) == WR_REFS_PIN)
-		c->release(c);
+		release(c);
 	wr_table_unref(table);
 }
 

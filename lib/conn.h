@@ -196,18 +196,18 @@ struct weir_conn {
 	atomic_uint inbox_bits; /* a: WR_INBOX_... */
 	uint32_t index;		/* c */
 	struct weir_conn *inbox_next;
-	struct wr_core *core;	/* c: NULL: weir_dial() */
-	struct wr_table *table; /* c: NULL: weir_dial() */
-	struct wr_node node;	/* o: in a queue or free list */
-	struct wr_timer timer;	/* t */
+	struct wr_core *core;	      /* c: NULL: weir_dial() */
+	struct wr_table *table;	      /* c: NULL: weir_dial() */
+	struct wr_node node;	      /* o: in a queue or free list */
+	struct wr_timer timer;	      /* t */
+	_Atomic uintptr_t stack_hint; /* a: see session.h; 0 */
 
 	/* One connection: wr_conn_begin() clears all that follows. */
-	const struct wr_service *service;     /* c */
-	struct wr_context *ctx;		      /* o: the owner's */
-	void (*release)(struct weir_conn *c); /* c: called without references */
-	uint64_t id;			      /* c */
-	_Atomic int64_t due_at;	   /* a: owner writes, acceptor reads */
-	_Atomic int64_t check_at;  /* a: acceptor writes, owner reads */
+	const struct wr_service *service; /* c */
+	struct wr_context *ctx;		  /* o: the owner's */
+	uint64_t id;			  /* c */
+	_Atomic int64_t due_at;		  /* a: owner writes, acceptor reads */
+	_Atomic int64_t check_at;	  /* a: acceptor writes, owner reads */
 	int64_t born_at;	   /* l: for dialled ones, when connected */
 	_Atomic int64_t active_at; /* a: idle since; the owner writes */
 	_Atomic int fd;		   /* a: changed under .lock; -1: closed */

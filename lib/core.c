@@ -130,6 +130,7 @@ int wr_core_set_stacks(struct wr_core *core, struct wr_service *service)
 		return 0;
 	wr_lock(&core->lock);
 	service->stacks = wr_stacks_of(&core->stacks, set->stack_size);
+	atomic_store(&core->has_stacks, core->stacks != NULL);
 	wr_unlock(&core->lock);
 	return service->stacks ? 0 : -ENOMEM;
 }

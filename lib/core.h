@@ -88,6 +88,7 @@ struct wr_core {
 	struct wr_cond changed;
 
 	struct wr_stacks *stacks; /* l: the list of all sizes */
+	_Atomic bool has_stacks;  /* a: the list is not empty */
 	bool handles_overflow;	  /* under a lock of overflow.c */
 	struct {
 		int running;

@@ -97,7 +97,7 @@ WR_OUT_OF_LINE void wr_coro_pause(struct wr_coro *co)
 	};
 	if (_setjmp(co->inside) == 0) {
 		leave_stack(co);
-		_longjmp(co->outside, 1);
+		_longjmp(*co->outside, 1);
 	}
 	enter_stack(co);
 }
@@ -254,9 +254,12 @@ static bool make_frame(struct wr_coro *co)
 /* Run it up to its first pause. */
 static bool begin(struct wr_coro *co)
 {
+	jmp_buf outside;
+
 	if (!make_frame(co))
 		return false;
-	if (_setjmp(co->outside) == 0) {
+	co->outside = &outside;
+	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);
 	}
@@ -289,6 +292,7 @@ static bool begin(struct wr_coro *co)
 {
 	uint64_t self = (uintptr_t)co;
 	ucontext_t context;
+	jmp_buf outside;
 
 	(void)getcontext(&context);
 	context.uc_stack.ss_sp = co->stack;
@@ -296,7 +300,8 @@ static bool begin(struct wr_coro *co)
 	context.uc_link = NULL;
 	makecontext(&context, (void (*)(void))run, 2, (unsigned)(self >> 32),
 		    (unsigned)self);
-	if (_setjmp(co->outside) == 0) {
+	co->outside = &outside;
+	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		(void)setcontext(&context);
 	}
@@ -319,8 +324,11 @@ static bool begin(struct wr_coro *co)
 
 bool wr_coro_resume(struct wr_coro *co)
 {
+	jmp_buf outside;
+
 	set_current(co);
-	if (_setjmp(co->outside) == 0) {
+	co->outside = &outside;
+	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);
 	}

@@ -21,16 +21,20 @@ struct wr_coro_frame {
 	const void *pc, *sp, *fp;
 };
 
+/*
+ * In the order of use: a switch touches as few cache lines as it can, since
+ * those of a session that has waited are cold.
+ */
 struct wr_coro {
+	jmp_buf *outside; /* on the stack of the thread that runs it */
+	struct wr_coro_frame frame;
+	int64_t parked_at; /* of its user; ns */
+	bool is_over;
 	jmp_buf inside;
-	jmp_buf outside; /* of the thread that runs it */
 	void (*fn)(void *arg);
 	void *arg;
 	char *stack; /* c: its lowest byte */
 	size_t size; /* c */
-	struct wr_coro_frame frame;
-	int64_t parked_at; /* of its user; ns */
-	bool is_over;
 	/* For sanitizers. */
 	void *fiber, *outer_fiber, *fake, *outer_fake;
 	const void *outer_stack;

@@ -60,12 +60,6 @@ static void send_the_rest(struct weir_conn *c)
 		wr_conn_hang_up(c);
 }
 
-/* After the last reference, by any thread. */
-static void free_memory(struct weir_conn *c)
-{
-	wr_sys_free(wr_container_of(c, struct wr_own_conn, conn));
-}
-
 static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 {
 	struct wr_own_conn *d = wr_sys_alloc_lines(sizeof(*d));
@@ -79,7 +73,6 @@ static int new_conn(weir_conn **ret, int fd, bool is_tcp)
 	wr_conn_begin(&d->conn, &dialled_service, fd, d->ctx.now);
 	d->conn.is_tcp = is_tcp;
 	d->conn.ctx = &d->ctx;
-	d->conn.release = free_memory;
 	*ret = &d->conn;
 	return 0;
 }

@@ -1310,7 +1310,7 @@ static enum step park_session(struct weir_conn *c)
 	rc = update_interest(c);
 	if (rc == 0) {
 		c->call.wait_failed = false;
-		c->coro->parked_at = c->ctx->now;
+		wr_session_note_park(c);
 		return park_until(c, at);
 	}
 	log_unwatched(c, rc);

@@ -13,6 +13,7 @@
 #include "dispatch.h"
 #include "overflow.h"
 #include "server_timers.h"
+#include "session.h"
 #include "sys.h"
 
 /* The pool of the calling thread, or NULL. */
@@ -43,12 +44,27 @@ static uint32_t events_of(const struct wr_event *ev)
 				      : WR_EV_OTHER;
 }
 
+/* While one runs, the stacks of the sessions after it come to the cache. */
+static void fetch_ahead(const struct wr_worker *w)
+{
+	const struct wr_core *core = w->pool->core;
+	uint64_t key;
+
+	if (!atomic_load_explicit(&core->has_stacks, memory_order_relaxed))
+		return;
+	if (wr_sched_peek(&core->sched, w->index, 1, &key))
+		wr_session_fetch_conn(wr_table_find(core->table, key));
+	if (wr_sched_peek(&core->sched, w->index, 0, &key))
+		wr_session_fetch_stack(wr_table_find(core->table, key));
+}
+
 static void run_event(struct wr_worker *w, const struct wr_event *ev)
 {
 	struct weir_conn *c = wr_table_find(w->pool->core->table, ev->key);
 	uint32_t generation = (uint32_t)(ev->key >> 32) % WR_GENERATIONS;
 	uint32_t events = events_of(ev);
 
+	fetch_ahead(w);
 	if (wr_owner_claim(&c->owner, generation))
 		run(w, c, events);
 	else if (wr_owner_post(&c->owner, generation, events))

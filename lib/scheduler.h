@@ -126,6 +126,23 @@ bool wr_sched_polls(const struct wr_sched *s);
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
+ * Worker, a hint: the key that comes so many events after the next one, unless
+ * another worker takes it.  False: there is none.
+ */
+static inline bool wr_sched_peek(const struct wr_sched *s, int worker,
+				 unsigned ahead, uint64_t *key)
+{
+	const struct wr_batch *b = s->workers[worker].from;
+	uint64_t word = atomic_load_explicit(&b->word, memory_order_relaxed);
+	uint64_t at = (word >> 16 & 0xffff) + ahead;
+
+	if (at >= (word & 0xffff))
+		return false;
+	*key = atomic_load_explicit(&b->key[at], memory_order_relaxed);
+	return true;
+}
+
+/*
  * Worker: its next task; sleeps until there is one.  Updates *now after a
  * sleep.  Once closed: returns the ready nodes, then false.
  */

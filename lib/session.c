@@ -59,8 +59,21 @@ bool wr_session_resume(struct weir_conn *c, int rc, int *verdict)
 		return false;
 	*verdict = c->wait_rc;
 	c->coro = NULL;
+	atomic_store_explicit(&c->stack_hint, 0, memory_order_relaxed);
 	wr_stacks_give(c->service->stacks, co);
 	return true;
+}
+
+void wr_session_note_park(struct weir_conn *c)
+{
+	struct wr_coro *co = c->coro;
+	uintptr_t depth = (uintptr_t)co - (uintptr_t)co->frame.sp;
+
+	co->parked_at = c->ctx->now;
+	atomic_store_explicit(
+		&c->stack_hint,
+		(uintptr_t)co | wr_min(depth / WR_HINT_UNIT, WR_CACHE_LINE - 1),
+		memory_order_relaxed);
 }
 
 void wr_session_defer(struct weir_conn *c, int rc)

@@ -20,6 +20,43 @@ int wr_session_begin(struct weir_conn *c);
  */
 bool wr_session_resume(struct weir_conn *c, int rc, int *verdict);
 
+/* Owner, when it is parked. */
+void wr_session_note_park(struct weir_conn *c);
+
+/*
+ * After many others have run, what a switch to a stack touches is no longer in
+ * the cache: the coroutine, and the frames around the pause.  Each miss would
+ * wait for the one before, so all are fetched ahead.
+ *
+ * A hint tells where they are, as the stack itself may be gone.  It is the
+ * address of the coroutine; the bits that are 0 by its alignment count the
+ * units from there down to the frame.
+ */
+#define WR_HINT_UNIT 256
+
+/* Any thread, when the connection may be resumed soon. */
+static inline void wr_session_fetch_stack(const struct weir_conn *c)
+{
+	uintptr_t hint =
+		atomic_load_explicit(&c->stack_hint, memory_order_relaxed);
+	const char *co = (const char *)(hint & ~(uintptr_t)(WR_CACHE_LINE - 1));
+	const char *frame = co - hint % WR_CACHE_LINE * WR_HINT_UNIT;
+
+	if (hint == 0)
+		return;
+	for (int i = 0; i < 2; i++)
+		__builtin_prefetch(co + i * WR_CACHE_LINE, 1);
+	for (int i = -12; i < 12; i++)
+		__builtin_prefetch(frame + i * WR_CACHE_LINE, 1);
+}
+
+/* The same, some time before: the connection, with the hint. */
+static inline void wr_session_fetch_conn(const struct weir_conn *c)
+{
+	for (size_t at = 0; at < sizeof(*c); at += WR_CACHE_LINE)
+		__builtin_prefetch((const char *)c + at, 1);
+}
+
 /* Owner, of one whose wait is over: let others run, then give it the result. */
 void wr_session_defer(struct weir_conn *c, int rc);
 
