@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""run.py [--named] [NUMBER...]: put a defect back, one at a time, and see
+"""run.py [--named] [NUMBER...]
+run.py --page
+
+Put a defect back, one at a time, and see
 whether a test fails: mutation tests with defects that servers of this kind have
 had.
 
@@ -12,9 +15,9 @@ again and the named tests run; if they all pass and --named is not given, every
 other quick test runs too.  The named tests run once without any patch first: a
 test that fails anyway shows nothing.
 
-A patch that does not apply or does not compile is an error.  A run of all
-mutants writes docs/MUTANTS.md.  Exit status 1 if one in twenty or more passed
-every test.
+A patch that does not apply or does not compile is an error.  Exit status 1 if
+one in twenty or more passed every test.  With --page: print docs/MUTANTS.md,
+which is made of the heads.
 """
 import glob
 import json
@@ -194,32 +197,33 @@ def control(mutants, known):
     known["passing"] = sorted(set(known.get("passing", [])) | set(tests))
 
 
-def write_table(mutants, caught):
-    found = sum(1 for mutant in mutants if caught[mutant.number])
-    lines = ["# Mutants", "",
-             "Defects that servers of this kind have had, put back into weir "
-             "one at a time", "by `make check-mutants` "
-             "(`tests/mutants/NN-*.patch`), and the first test that failed.",
-             "%d of %d were noticed." % (found, len(mutants)), "",
-             "| | Defect | Known from | Noticed by |", "|---|---|---|---|"]
+PAGE = """# Mutants
+
+Defects that servers of this kind have had.  Each is a patch,
+`tests/mutants/NN-*.patch`, whose head is a row here.  `make check-mutants` puts
+them back into weir one at a time and prints which test failed first;
+`make check-mutants MUTANTS="--named 12 34"` does that with these two and only
+the tests that are named.
+
+| | Defect | Known from | Noticed by |
+|---|---|---|---|"""
+
+
+def print_page(mutants):
+    print(PAGE)
     for mutant in mutants:
-        test, failed = caught[mutant.number] or ("**none**", "")
-        name = test.replace("tests/", "", 1)
-        by = "`%s`" % name if test[0] != "*" else test
-        if failed:
-            by += ": " + (failed if " " in failed or failed == "fails"
-                          else "`%s`" % failed)
-        lines.append("| %s | %s | %s | %s |" % (mutant.number, mutant.defect,
-                                                mutant.history, by))
-    with open(os.path.join(TOP, "docs", "MUTANTS.md"), "w",
-              encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        print("| %s | %s | %s | %s |" % (
+            mutant.number, mutant.defect, mutant.history,
+            ", ".join("`%s`" % test.removeprefix("tests/")
+                      for test in mutant.tests)))
 
 
 def main():
     mutants = sorted((Mutant(path)
                       for path in glob.glob(os.path.join(HERE, "*.patch"))),
                      key=lambda mutant: int(mutant.number))
+    if sys.argv[1:] == ["--page"]:
+        return print_page(mutants)
     numbers = [word for word in sys.argv[1:] if word != "--named"]
     named = "--named" in sys.argv[1:]
     unknown = set(numbers) - {mutant.number for mutant in mutants}
@@ -244,8 +248,6 @@ def main():
         with open(RESULTS, "w") as file:
             json.dump(known, file)
     missed = [mutant.number for mutant in chosen if not caught[mutant.number]]
-    if all(mutant.number in caught for mutant in mutants):
-        write_table(mutants, caught)
     print("%d of %d noticed" % (len(chosen) - len(missed), len(chosen)))
     return 20 * len(missed) > len(chosen)
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The patches of tests/mutants apply to the sources as they are, and say what
-# they break.
+# they break.  docs/MUTANTS.md lists them all.
 
 cd "$(dirname "$0")/../.." || exit 99
 command -v patch >/dev/null || { echo 'no patch(1) here'; exit 77; }
@@ -24,4 +24,8 @@ for file in tests/mutants/*.patch; do
 		echo "$file: does not fit any more"; rc=1
 	}
 done
+python3 tests/mutants/run.py --page | diff - docs/MUTANTS.md || {
+	echo 'docs/MUTANTS.md is made by: tests/mutants/run.py --page'
+	rc=1
+}
 exit $rc
