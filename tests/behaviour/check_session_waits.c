@@ -67,6 +67,7 @@ struct place {
 	_Atomic int ms;
 	_Atomic bool is_over;
 	_Atomic int taken; /* bytes of a flood */
+	_Atomic int begun; /* calls */
 };
 
 static ssize_t do_read(weir_conn *up, weir_conn *c, const struct place *p)
@@ -143,13 +144,14 @@ static const struct {
 	{ "sleep\n", do_sleep }, { "poll\n", do_poll }, { "fill\n", do_fill },
 };
 
-static ssize_t do_call(weir_conn *c, const struct place *p, const char *name)
+static ssize_t do_call(weir_conn *c, struct place *p, const char *name)
 {
 	weir_conn *up;
 	ssize_t n = weir_dial(&up, p->up.address, 0);
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && n == 0; i++)
 		if (strcmp(name, calls[i].name) == 0) {
+			atomic_fetch_add(&p->begun, 1);
 			n = calls[i].call(up, c, p);
 			weir_conn_free(up);
 			return n;
@@ -184,6 +186,7 @@ static struct server *serve_calls(struct place *p, int on_worker)
 	p->up = upstream_open();
 	p->conn = NULL;
 	p->ms = WEIR_NEVER;
+	p->begun = 0;
 	return serve_workers(
 		1, WEIR_SERVICE(SESSION_ON(on_worker, call_by_name), .arg = p));
 }
@@ -350,11 +353,12 @@ END_TEST
 
 static const char *const all[] = { "read\n", "sleep\n", "poll\n" };
 
-static struct client *begin_wait(struct server *s, const char *name)
+static struct client *begin_wait(struct server *s, struct place *p,
+				 const char *name)
 {
 	struct client *c = client_open_and_send(s, name);
 
-	UNTIL(session_waits(s));
+	UNTIL(atomic_load(&p->begun) == 1 && session_waits(s));
 	return c;
 }
 
@@ -363,7 +367,7 @@ START_TEST(a_wake_interrupts_the_wait)
 	for (int i = 0; i < 6; i++) {
 		struct place p;
 		struct server *s = serve_calls(&p, i % 2);
-		struct client *c = begin_wait(s, all[i / 2]);
+		struct client *c = begin_wait(s, &p, all[i / 2]);
 
 		ck_assert_int_eq(weir_ref_wake(p.conn), 0);
 		client_expect(c, "-EINTR\n");
@@ -378,7 +382,7 @@ START_TEST(a_drain_ends_the_wait)
 	for (int i = 0; i < 6; i++) {
 		struct place p;
 		struct server *s = serve_calls(&p, i % 2);
-		struct client *c = begin_wait(s, all[i / 2]);
+		struct client *c = begin_wait(s, &p, all[i / 2]);
 		struct weir_report r;
 
 		weir_server_stop(s->weir, 60000);
@@ -397,7 +401,7 @@ START_TEST(a_close_ends_the_wait)
 	for (int i = 0; i < 6; i++) {
 		struct place p;
 		struct server *s = serve_calls(&p, i % 2);
-		struct client *c = begin_wait(s, all[i / 2]);
+		struct client *c = begin_wait(s, &p, all[i / 2]);
 
 		ck_assert_int_eq(weir_ref_close(p.conn), 0);
 		client_expect_last(c, "-ESHUTDOWN\n");
@@ -411,7 +415,7 @@ static bool ends_by_a_cut(const char *name, int on_worker, bool is_cancelled)
 {
 	struct place p;
 	struct server *s = serve_calls(&p, on_worker);
-	struct client *c = begin_wait(s, name);
+	struct client *c = begin_wait(s, &p, name);
 	struct weir_report r;
 
 	if (is_cancelled)
@@ -491,7 +495,7 @@ START_TEST(either_connection_is_told_to_be_ready)
 	for (int on_worker = 0; on_worker < 2; on_worker++) {
 		struct place p;
 		struct server *s = serve_calls(&p, on_worker);
-		struct client *c = begin_wait(s, "poll\n");
+		struct client *c = begin_wait(s, &p, "poll\n");
 		int up = upstream_accept(&p.up);
 
 		say(up, "x\n");
