@@ -66,9 +66,11 @@ class WeirClient:
     def __init__(self, program, cpus=None, threads=1):
         self.program, self.cpus, self.threads = program, cpus, threads
 
-    def _start(self, port, *words):
+    def _start(self, server, *words):
+        tls = ["--tls", "--insecure"] if server.is_tls else []
         return subprocess.Popen(
-            [self.program, "load", f"127.0.0.1:{port}", *map(str, words)],
+            [self.program, "load", f"127.0.0.1:{server.port}", *tls,
+             *map(str, words)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, preexec_fn=pin(self.cpus))
 
@@ -79,10 +81,10 @@ class WeirClient:
         files = server.files()
         if load.get("sleepers"):
             self.sleepers = self._start(
-                server.port, "-c", load["sleepers"], "-d", "600s",
+                server, "-c", load["sleepers"], "-d", "600s",
                 "--text", f"SLEEP {load['sleep_ms']}\n")
         self.process = self._start(
-            server.port, *self._words(load, seconds, warmup, messages))
+            server, *self._words(load, seconds, warmup, messages))
         self.gauge = Gauge(server.pids(), [self.process.pid])
         self._wait_for_connections(server, load, files)
         self.begins_at = time.time() + warmup

@@ -7,14 +7,16 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from loads import Trouble
 from workloads import SERVERS
 
 CONGESTION = "/proc/sys/net/ipv4/tcp_congestion_control"
+CERTIFICATE = "tls.pem"
 PROCESSORS = len(os.sched_getaffinity(0))
 WANTED_LATENCIES = ("p50", "p99", "p999", "connect_p99", "connect_max")
 
@@ -48,8 +50,9 @@ def go_apart():
 class Running:
     """A server that listens."""
 
-    def __init__(self, process, port):
+    def __init__(self, process, port, is_tls=False):
         self.process, self.pid, self.port = process, process.pid, port
+        self.is_tls = is_tls
 
     def pids(self):
         """Its own and those of its children, if it works in these."""
@@ -125,14 +128,24 @@ def system_set(values):
             write_word(path, value)
 
 
+def is_built(bins, server):
+    needs = SERVERS[server].command[:1]
+    if SERVERS[server].clear:
+        needs.append(CERTIFICATE)
+    return all(os.path.exists(os.path.join(bins, name)) for name in needs)
+
+
 @contextmanager
 def running(bins, server, threads, cpus=None, wrapper=(), env=None, to=None):
     """to: the server that it relays to."""
     program, *more = SERVERS[server].command
     command = [*wrapper, os.path.join(bins, program), *more, "--port", "0",
                "--threads", str(threads)]
+    is_tls = SERVERS[server].clear is not None
     if to:
         command += ["--to", str(to.port)]
+    if is_tls:
+        command += ["--certificate", os.path.join(bins, CERTIFICATE)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True,
         preexec_fn=limited(server, cpus), env={**os.environ, **(env or {})})
@@ -141,31 +154,47 @@ def running(bins, server, threads, cpus=None, wrapper=(), env=None, to=None):
         line = process.stdout.readline().split()
         if line[:1] != ["listening"]:
             raise Trouble(f"{server} did not start")
-        it = Running(process, int(line[1]))
+        it = Running(process, int(line[1]), is_tls)
         yield it
     finally:
         (it or Running(process, 0)).stop()
 
 
-def probe(port, lines=2000):
-    """Check that it echoes any amount, and sleeps as told."""
+def connect(it):
+    s = socket.create_connection(("127.0.0.1", it.port), 10)
+    s.settimeout(10)
+    if not it.is_tls:
+        return s
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(s)
+
+
+def exchange(s, message):
+    s.sendall(message)
+    got = b""
+    while len(got) < len(message):
+        piece = s.recv(1 << 16)
+        if not piece:
+            raise Trouble("the server hung up")
+        got += piece
+    if got != message:
+        raise Trouble("the echo differs from what was sent")
+
+
+def probe(it, lines=2000):
+    """Check that it echoes any amount, and sleeps as told.  Returns the cipher
+    of TLS."""
     much = b"".join(b"x" + os.urandom(25).hex().encode() + b"\n"
                     for _ in range(lines))
-    with socket.create_connection(("127.0.0.1", port), 10) as s:
-        s.settimeout(10)
-        for message in (much, b"SLEEP 30\n"):
-            began = time.monotonic()
-            s.sendall(message)
-            got = b""
-            while len(got) < len(message):
-                piece = s.recv(1 << 16)
-                if not piece:
-                    raise Trouble("the server hung up")
-                got += piece
-            if got != message:
-                raise Trouble("the echo differs from what was sent")
+    with connect(it) as s:
+        exchange(s, much)
+        began = time.monotonic()
+        exchange(s, b"SLEEP 30\n")
         if time.monotonic() - began < 0.03:
             raise Trouble("the server did not sleep as told")
+        return s.cipher()[0] if it.is_tls else None
 
 
 def machine_busy_s():
@@ -195,7 +224,7 @@ def figures(result):
 def run_load(it, gen, load, seconds, warmup):
     """A load on a running server: figures and how far to trust them."""
     idle = load.get("idle", 0)
-    probe(it.port)
+    cipher = probe(it)
     before = it.rss_kib()
     gen.open(it, load, seconds, warmup)
     opened = it.rss_kib()
@@ -211,7 +240,7 @@ def run_load(it, gen, load, seconds, warmup):
         out["idle_bytes"] = (opened - before) * 1024 / idle
     used = (result["server_cpu_s"] + result["own_cpu_s"]) / result["seconds"]
     others = max(0, busy / passed - used) / PROCESSORS
-    return out, {"others": others,
+    return out, {"others": others, **({"cipher": cipher} if cipher else {}),
                  **{name: result[name] for name in ("messages", "verdict")
                     if name in result}}
 
@@ -221,6 +250,18 @@ def half_peak(it, gen, load, seconds, warmup):
     gen.begun()
     peak = figures(gen.finish())["rate"]
     return run_load(it, gen, {**load, "rate": peak / 2}, seconds, warmup)
+
+
+def idle(it, _gen, load, _seconds, _warmup):
+    """The memory of connections after an exchange: their handshakes are over.
+    """
+    probe(it)
+    before = it.rss_kib()
+    with ExitStack() as opened:
+        for _ in range(load["idle"]):
+            exchange(opened.enter_context(connect(it)), bytes(64))
+        grown = it.rss_kib() - before
+    return {"idle_bytes": grown * 1024 / load["idle"]}, {}
 
 
 def stop(it, gen, load, _seconds, _warmup):

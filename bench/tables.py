@@ -4,7 +4,7 @@
 import json
 from statistics import median, quantiles
 
-from workloads import METRICS, WORKLOADS
+from workloads import METRICS, SERVERS, WORKLOADS
 
 
 def load(paths):
@@ -50,6 +50,7 @@ class Data:
             for metric, value in s["figures"].items():
                 of.setdefault(metric, {})[s["run"], s["round"]] = value
         self._add_growth()
+        self._add_extra()
 
     def _add_growth(self):
         for (workload, server), of in list(self.figures.items()):
@@ -59,6 +60,15 @@ class Data:
             of["growth"] = {at: value / base[at]
                             for at, value in of["cpu_us"].items()
                             if at in base}
+
+    def _add_extra(self):
+        for (workload, server), of in list(self.figures.items()):
+            clear = self.get(workload, SERVERS[server].clear, "cpu_us") \
+                if server in SERVERS else {}
+            if clear and "cpu_us" in of:
+                of["extra_us"] = {at: value - clear[at]
+                                  for at, value in of["cpu_us"].items()
+                                  if at in clear}
 
     def get(self, workload, server, metric):
         return self.figures.get((workload, server), {}).get(metric, {})
@@ -92,7 +102,7 @@ def with_spread(values, decimals):
 
 
 # The columns of a workload that names none.
-USUAL = ("cpu_us", "rate", "p99_us", "switches", "idle_bytes", "growth",
+USUAL = ("cpu_us", "extra_us", "rate", "p99_us", "switches", "idle_bytes", "growth",
          "stop_s", "instructions", "instructions_own", "syscalls",
          "syscalls_but_waits", "allocations", "errors")
 

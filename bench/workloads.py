@@ -14,6 +14,7 @@ class Server:
     threads: int = 0       # 0: as many as the workload says
     files: int = 0         # its limit of descriptors; 0: none
     system: dict = field(default_factory=dict)  # sysctls, by name
+    clear: str = None      # it speaks TLS: the same server in clear
 
 
 SERVERS = {
@@ -22,6 +23,7 @@ SERVERS = {
     "weir_session": Server(["weir", "--style", "worker"], True),
     "weir_stacks": Server(["weir", "--style", "session"]),
     "weir_stripped": Server(["weir_stripped"]),
+    "weir_tls": Server(["weir_tls"], clear="weir"),
     BARE: Server([BARE]),
     "raw_epoll_shared": Server(["raw_epoll_shared"]),
     "raw_epoll_edge": Server(["raw_epoll_shared", "--style", "edge"]),
@@ -36,6 +38,9 @@ SERVERS = {
     "thrift": Server(["thrift"], True),
     "state_threads": Server(["state_threads"]),
     "go": Server(["go"]),
+    "go_16k": Server(["go", "--style", "16k"]),
+    "go_tls": Server(["go"], clear="go"),
+    "go_tls_16k": Server(["go", "--style", "16k"], clear="go_16k"),
     "python": Server(["python"]),
     "relay_weir": Server(["relay_weir"]),
     "relay_haproxy": Server(["relay_haproxy"]),
@@ -49,6 +54,7 @@ LOOPS = ["libevent", "libuv", "asio"]
 TIED = [BARE, "raw_iouring"] + LOOPS
 POOLS = ["poco", "thrift"]
 RELAYS = ["relay_weir", "relay_haproxy", "relay_nginx"]
+TLS = ["weir_tls", "weir", "go_tls", "go"]
 
 
 @dataclass
@@ -72,7 +78,7 @@ class Workload:
     servers: list
     goals: list = field(default_factory=list)
     threads: int = 0       # 0: as many as processors
-    kind: str = "load"     # load, half_peak, stop, counts
+    kind: str = "load"     # load, half_peak, idle, stop, counts
     upstream: str = None   # the server that it relays to
     shown: tuple = ()      # metrics in the table; none: tables.USUAL
 
@@ -178,6 +184,16 @@ WORKLOADS = [
              cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
     Workload("relay16k", "the same, 16 KiB", echo(100, size=16384), RELAYS,
              cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
+    Workload("tls64", "TLS 1.3: echo 64 B, 100 connections", echo(100), TLS,
+             cheaper(1.05, "go_tls", server="weir_tls") +
+             [Goal("extra_us", "<=", 2.2, server="weir_tls")]),
+    Workload("tls16k", "the same, 16 KiB", echo(100, size=16384),
+             TLS + ["go_tls_16k", "go_16k"],
+             cheaper(0.6, "go_tls", server="weir_tls")),
+    Workload("tls_idle", "the same, 2,000 connections that are idle after one "
+             "echo", dict(idle=2000), TLS,
+             [Goal("idle_bytes", "<=", 15500, server="weir_tls")],
+             kind="idle"),
     Workload("lines", "lines of 32 bytes, depth 16, 100 connections",
              echo(100, size=32, depth=16), ["weir_line", "weir"],
              level(0.9, "weir", server="weir_line")),
@@ -197,6 +213,7 @@ WORKLOADS = [
 METRICS = {
     "cpu_us": ("CPU per message", "µs", 2),
     "cpu_rel": ("the same over the load's own", "×", 2),
+    "extra_us": ("CPU over that in clear", "µs", 2),
     "rate": ("messages per second", "", 0),
     "p50_us": ("median latency", "µs", 0),
     "p99_us": ("p99 latency", "µs", 0),

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 // Go's net package: a goroutine for each connection; --threads is the number
-// that run at the same time.
+// that run at the same time.  With --certificate, crypto/tls; with --style 16k,
+// reads of 16 KiB, as much as a record of TLS has.
 package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"net"
@@ -29,9 +31,9 @@ func nap(message []byte) {
 	}
 }
 
-func serve(c net.Conn) {
+func serve(c net.Conn, size int) {
 	defer c.Close()
-	chunk := make([]byte, 4096)
+	chunk := make([]byte, size)
 	for {
 		n, err := c.Read(chunk)
 		if err != nil {
@@ -44,9 +46,21 @@ func serve(c net.Conn) {
 	}
 }
 
+func secure(l net.Listener, file string) net.Listener {
+	pair, err := tls.LoadX509KeyPair(file, file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return tls.NewListener(l, &tls.Config{
+		Certificates: []tls.Certificate{pair}})
+}
+
 func main() {
 	port := flag.Int("port", 0, "port to listen on")
 	threads := flag.Int("threads", 2, "goroutines that run at once")
+	style := flag.String("style", "", "16k: larger reads")
+	certificate := flag.String("certificate", "", "file: certificate and key")
 	flag.Parse()
 	runtime.GOMAXPROCS(*threads)
 	var files syscall.Rlimit
@@ -60,9 +74,16 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("listening", l.Addr().(*net.TCPAddr).Port)
+	size := 4096
+	if *style == "16k" {
+		size = 16384
+	}
+	if *certificate != "" {
+		l = secure(l, *certificate)
+	}
 	for {
 		if c, err := l.Accept(); err == nil {
-			go serve(c)
+			go serve(c, size)
 		}
 	}
 }

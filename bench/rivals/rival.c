@@ -26,6 +26,7 @@ void rival_begin(struct rival *r, int argc, char **argv)
 		{ "port", required_argument, NULL, 'p' },
 		{ "threads", required_argument, NULL, 't' },
 		{ "style", required_argument, NULL, 's' },
+		{ "certificate", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 }
 	};
 	struct rlimit files;
@@ -39,6 +40,8 @@ void rival_begin(struct rival *r, int argc, char **argv)
 			r->threads = atoi(optarg);
 		else if (option == 's')
 			r->style = optarg;
+		else if (option == 'c')
+			r->certificate = optarg;
 		else
 			exit(2);
 	}

@@ -3,7 +3,7 @@
  * What the rival servers in C and C++ share: the command line, the listener,
  * the line that says where they listen, and the SLEEP message.
  *
- *	rival [--port N] [--threads N] [--style NAME]
+ *	rival [--port N] [--threads N] [--style NAME] [--certificate FILE]
  *
  * A rival listens on 127.0.0.1, prints "listening PORT" and echoes its input
  * until it is killed.  A message that begins with "SLEEP " and a number makes
@@ -30,7 +30,8 @@ extern "C" {
 struct rival {
 	int port; /* 0: any */
 	int threads;
-	const char *style; /* "" unless given */
+	const char *style;	 /* "" unless given */
+	const char *certificate; /* and its key: speak TLS; NULL */
 };
 
 /* Read the command line, raise the limit of descriptors, ignore SIGPIPE. */

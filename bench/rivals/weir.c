@@ -10,6 +10,8 @@
  * and, after a comma, the settings of docs/TUNING.md: queue=N, limit=N, and
  * backlog=N, refuse, spread, nagle, quickack, defer.
  *
+ * Compiled with RIVAL_TLS it speaks TLS if it is given a certificate.
+ *
  * SIGTERM stops it gracefully; then it prints how long that took.
  */
 #include <netinet/in.h>
@@ -19,6 +21,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <weir.h>
+#ifdef RIVAL_TLS
+#include <weir-tls.h>
+#endif
 
 #include "rival.h"
 
@@ -134,6 +139,28 @@ static void choose_address(char *where, size_t cap, struct rival *r)
 	snprintf(where, cap, "fd:%d", fd);
 }
 
+#ifdef RIVAL_TLS
+static void choose_tls(struct weir_service *service, const struct rival *r)
+{
+	char why[256] = "";
+	weir_tls *tls;
+
+	if (r->certificate == NULL)
+		return;
+	if (weir_tls_new(&tls, WEIR_TLS(.certificate = r->certificate), why,
+			 sizeof(why)) < 0 ||
+	    weir_tls_use(service, tls) < 0) {
+		fprintf(stderr, "weir: %s\n", why);
+		exit(1);
+	}
+}
+#else
+static void choose_tls(struct weir_service *service, const struct rival *r)
+{
+	(void)service, (void)r;
+}
+#endif
+
 static int run(weir_server *s, struct rival *r)
 {
 	struct weir_service service = { .size = sizeof(service) };
@@ -142,6 +169,7 @@ static int run(weir_server *s, struct rival *r)
 	int rc;
 
 	choose_handler(&service, r);
+	choose_tls(&service, r);
 	choose_address(where, sizeof(where), r);
 	rc = weir_server_listen(s, where, &service);
 	if (rc < 0)
