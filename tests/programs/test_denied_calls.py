@@ -194,7 +194,8 @@ class ServerLife(Life):
         served = [self.serves(talk) for talk in
                   (self.talk_tcp, self.talk_unix, self.fetch)]
         is_silent = not all(served) and (
-            self.must_work or not self.text(self.err))
+            self.must_work or
+            not self.wait(lambda: self.text(self.err), DEADLINE))
         is_busy = self.spins()
         if not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
