@@ -288,8 +288,8 @@ bool wr_accept_event(uint64_t key)
 }
 
 /*
- * Workers refuse the too old ones that they find, but all workers may be in
- * callbacks.  One round is bounded: clients wait.
+ * Workers refuse connections that have waited for too long, but all workers may
+ * be in callbacks.  One round is bounded, because clients wait.
  */
 void wr_accept_refuse_too_old(struct wr_accept *a)
 {
@@ -431,9 +431,9 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 		  int overload, const struct newcomer *new)
 {
 	/*
-	 * Under WEIR_HOLD there was room before the accept, which nobody else
-	 * takes.  Another look could say no: workers change the queue and the
-	 * count of the listener one after the other.
+	 * Under WEIR_HOLD there was room before the accept, and no other thread
+	 * takes it.  Another look could find none, because workers change the
+	 * queue and the count of the listener one after the other.
 	 */
 	bool may_refuse = overload == WEIR_REFUSE;
 	bool was_full = may_refuse && is_server_full(a, endpoint);
@@ -571,8 +571,8 @@ static int accept_newcomer(struct wr_endpoint *endpoint, struct newcomer *new)
 
 /*
  * new->fd; -EBUSY: the client waits in the backlog.  The configuration does not
- * change in between, so who connects after weir_server_configure() has returned
- * meets the new values.
+ * change in between, so the new values apply to each client that connects after
+ * weir_server_configure() has returned.
  */
 static int accept_if_room(struct wr_accept *a, struct wr_endpoint *endpoint,
 			  int *overload, struct newcomer *new)
@@ -602,10 +602,10 @@ static int accept_with_reserve(struct wr_accept *a,
 }
 
 /*
- * new->fd, or an error.  Under WEIR_REFUSE for a client that is refused, and
- * keeps the reserve until it ends.  Under WEIR_HOLD only in a stop without open
- * connections: no descriptor becomes free there, and waiting clients are served
- * one by one.
+ * new->fd, or an error.  Under WEIR_REFUSE the client is refused, and has the
+ * descriptor of the reserve until it ends.  Under WEIR_HOLD the reserve is used
+ * only in a stop, while no connection is open: no descriptor becomes free then,
+ * so waiting clients are served one by one.
  */
 static int accept_in_shortage(struct wr_accept *a, struct wr_endpoint *endpoint,
 			      int *overload, struct newcomer *new)

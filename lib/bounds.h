@@ -46,17 +46,18 @@
 /* Bytes of a file of access rules, and of a line in it with its NUL. */
 #define WR_ACCESS_FILE ((off_t)64 << 20)
 #define WR_ACCESS_LINE 128
-/* Sources that are counted; an address has a place among so many of them. */
+/* Sources that are counted, and the places among which one is looked for. */
 #define WR_SOURCES     65536
 #define WR_SOURCE_WAYS 8
 /* The default limit of a source is at least that. */
 #define WR_SOURCE_LEAST 16
-/* A full server looks at so many slots for idle connections, ... */
+/* A full server looks for idle connections: slots of one look, ... */
 #define WR_EVICT_SLOTS 65536
-/* ... keeps so many of those it has found, ... */
+/* ... connections of it that are kept as candidates, ... */
 #define WR_EVICT_KEPT 64
-/* ... waits for one to end, and looks again after it has found none. */
+/* ... the wait for one to end, ... */
 #define WR_EVICT_WAIT_NS WR_MS(10)
+/* ... and the pause after a look that has found none. */
 #define WR_EVICT_LOOK_NS WR_MS(100)
 
 /* --------------------------------------------------------------- lingering */
@@ -86,8 +87,8 @@
 /* ------------------------------------------------------------ one callback */
 
 /*
- * Input of one callback, and its time while it gets input: a message may cost
- * anything.
+ * Input of one callback, and the time after which it gets no more: a message
+ * may take long to handle.
  */
 #define WR_TURN_BYTES ((size_t)256 * 1024)
 #define WR_TURN_NS    WR_MS(1)
@@ -115,7 +116,7 @@
 
 /* ------------------------------------------------------ stacks of sessions */
 
-/* A pool keeps so many, or as many as are in use. */
+/* Stacks that a pool keeps, or as many as are in use if that is more. */
 #define WR_STACKS_KEPT 64
 /* What a pooled stack keeps resident; the rest was a rare need. */
 #define WR_STACK_STAYS ((size_t)16 * 1024)
@@ -157,8 +158,8 @@
 /* ---------------------------------------------------------------- the join */
 
 /*
- * A thread that has said that it exits is gone soon, but only a question tells:
- * asked after the first time, which doubles up to the longest.
+ * A thread that has announced its exit ends soon, but its end can only be
+ * polled for: the first pause, which doubles up to the longest.
  */
 #define WR_EXIT_ASK_NS	    (WR_MS(1) / 20)
 #define WR_EXIT_ASK_MOST_NS WR_MS(10)

@@ -321,7 +321,7 @@ void wr_conn_cut_short(struct weir_conn *c)
 
 void wr_conn_try_cut(struct weir_conn *c)
 {
-	/* Not read any more once all is sent. */
+	/* Once all is sent, nothing reads it. */
 	atomic_store(&c->is_cut, true);
 	if (!wr_word_trylock(&c->lock))
 		return;

@@ -79,7 +79,7 @@ enum {
 	WR_RARE_END_GIVEN = 1 << 1, /* the handler knows that input has ended */
 	WR_RARE_TIMER = 1 << 2,	    /* weir_conn_set_timer() */
 	WR_RARE_PROXY = 1 << 3,	    /* its PROXY header has not come yet */
-	WR_RARE_RELAYED = 1 << 4    /* idle_ms, before a first byte, too */
+	WR_RARE_RELAYED = 1 << 4    /* idle_ms replaces first_byte_ms */
 };
 
 /* What the library adds to the count of the program's references. */
@@ -157,7 +157,7 @@ struct wr_call {
 	bool has_ticked;      /* a timer ended the last wait */
 	bool drain_deferred;  /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;     /* woken during the callback; stays */
-	bool was_interrupted; /* inside a message: the next wait tells */
+	bool was_interrupted; /* inside a message: the next wait is -EINTR */
 	bool wait_failed;     /* the last wait, and it was not parked since */
 	bool other_came;      /* WR_EV_OTHER, in the last wait */
 	bool other_hung_up;   /* WR_EV_OTHER_HUP, in any wait */
@@ -254,7 +254,7 @@ struct weir_conn {
 	void (*drop)(void *data);
 };
 
-/* What c->service is the first part of, if c->is_dialled. */
+/* With c->is_dialled, c->service is the first part of this. */
 struct wr_dialled {
 	struct wr_service service;
 	struct wr_connect *connect; /* NULL: connected */
@@ -576,8 +576,8 @@ int wr_conn_check_room(struct weir_conn *c);
 
 /*
  * Owner, in a callback: wait for events of poll(2) or a wake-up until at.  The
- * events; 0: none; -errno.  In a session, of a connection of weir_dial(), also
- * as wr_conn_check_other(), which looks at is_firm.
+ * events; 0: none; -errno.  In a session that waits for a connection of
+ * weir_dial(), also a result of wr_conn_check_other() with is_firm.
  */
 int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 
@@ -592,12 +592,11 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
 
 /*
- * For struct weir_poll: its output is sent, or cannot be; its peer is lost; it
- * is one of a relay, so that a cut ends the wait, and idle_ms counts without a
- * wait for input, too.
+ * More for struct weir_poll.  WR_POLL_RELAY: a cut ends the wait, and idle_ms
+ * also counts if it is no wait for input.
  */
-#define WR_POLL_SENT  4
-#define WR_POLL_LOST  8
+#define WR_POLL_SENT  4 /* its output is sent, or cannot be */
+#define WR_POLL_LOST  8 /* its peer is lost */
 #define WR_POLL_RELAY 16
 
 /* weir_conn_wait() without a look at its arguments. */

@@ -420,7 +420,7 @@ static int wait_on_worker(struct weir_conn *c, bool is_mid)
 	return rc;
 }
 
-/* The worker that it leaves sends the output. */
+/* A session with a stack leaves its worker, which then sends the output. */
 static int wait_for_input(struct weir_conn *c, bool is_mid)
 {
 	if (c->coro == NULL)

@@ -27,7 +27,7 @@ struct rest {
 	const struct iovec *iov;
 	int count;
 	size_t skip, left;
-	weir_msg *msg; /* of which it is; NULL */
+	weir_msg *msg; /* that it is a part of; or NULL */
 };
 
 static int add_rest(struct iovec *iov, int n, const struct rest *rest)
@@ -356,7 +356,7 @@ static int keep_locked(struct weir_conn *c, struct wr_context *ctx,
 					    rest->skip, rest->left,
 					    ctx ? &ctx->spare_chunk : NULL);
 
-	/* Little that is flushed soon is not counted. */
+	/* A little output that is flushed soon is not counted. */
 	if (c->out.is_stalled || c->is_connecting ||
 	    wr_outbox_bytes(&c->out.box) > WR_CHUNK_ROOM)
 		wr_conn_count_outbox(c);
@@ -772,7 +772,7 @@ static bool runs(struct wr_context *ctx, const struct weir_conn *c)
 	       atomic_load_explicit(&ctx->running, memory_order_relaxed) == c;
 }
 
-/* Leave it to the end of the callback, in which the owner flushes, too. */
+/* The flush at the end of the running callback will send it. */
 static bool gather_locked(struct weir_conn *c, struct wr_context *ctx,
 			  size_t len)
 {
@@ -823,7 +823,7 @@ void wr_conn_flush_others(struct wr_context *ctx)
 	f->count = 0;
 }
 
-/* What is gathered already goes out with it, or before it to make room. */
+/* Send the gathered output with it; first, if it has no room otherwise. */
 static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 				    struct rest *rest)
 {
@@ -845,7 +845,7 @@ static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 static int put_from_program(struct weir_conn *c, struct rest *rest)
 {
 	struct wr_context *ctx = gathering_context(c);
-	bool is_watched = false; /* or is going to be flushed */
+	bool is_watched = false; /* the poller or a flush will send the rest */
 	int rc;
 
 	if (ctx && ctx->fanout.count == WR_FANOUT_MOST)

@@ -31,7 +31,7 @@ static bool is_valid(const struct weir_poll *p, const struct weir_conn *session)
 	       (c->table == NULL || c == session);
 }
 
-/* Free an empty buffer, and have the poller watch it for a session. */
+/* Free an empty buffer, and have the poller report to a waiting session. */
 static int prepare(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
@@ -44,7 +44,7 @@ static int prepare(const struct wait *w, const struct weir_poll *p)
 	return w->session ? wr_conn_watch(c, w->session) : 0;
 }
 
-/* Before the wait: note it. */
+/* Note the beginning of the wait. */
 static int begin(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
@@ -84,8 +84,8 @@ static bool is_aside(const struct weir_poll *p)
 }
 
 /*
- * poll(2) tells of POLLHUP and POLLERR in any case.  Where that was no reason
- * to end the wait, it tells of them for ever.
+ * poll(2) reports POLLHUP and POLLERR in any case.  Where these do not end the
+ * wait, the descriptor is left out: it would report them again and again.
  */
 static struct pollfd events_of(const struct weir_poll *p, bool has_hung_up)
 {
@@ -177,7 +177,7 @@ static int64_t quiet_since(const struct weir_poll *p)
 	switch (p->events & ~WR_POLL_RELAY) {
 	case 0:
 	case WR_POLL_LOST:
-		return 0; /* as the other one */
+		return 0; /* the other connection decides */
 	case WEIR_POLL_INPUT:
 		return wr_conn_quiet_since(p->conn);
 	default:
@@ -302,8 +302,8 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 }
 
 /*
- * Only a deadline needs a look: input that came in time is given first.  The
- * session's clock is that of its last resume.
+ * It looks only when a deadline has passed, because input that came in time is
+ * read first.  The session's clock is that of its last resume.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count)
 {

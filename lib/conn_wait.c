@@ -24,9 +24,9 @@ static int look_for_input(struct pollfd *of)
 }
 
 /*
- * poll(2) refuses more descriptors than RLIMIT_NOFILE: then wait for those that
- * it takes, or for none and look at the first; briefly, as the caller checks
- * for events after each wait.
+ * poll(2) refuses more descriptors than RLIMIT_NOFILE.  Then leave the last one
+ * out, or all of them and look at the first after a pause.  Such a wait is
+ * short, because the caller checks for events after it.
  */
 static int poll_within_limit(struct pollfd *fds, int count, int timeout_ms)
 {
@@ -171,8 +171,9 @@ static bool is_watched_by(const struct wr_own_conn *d,
 
 /*
  * It is registered once for a session, edge-triggered.  The session looks at it
- * before each wait, so it misses no edge.  The reference keeps the table, with
- * which a key is unique, and an event for a session that has ended is stale.
+ * before each wait, so it misses no edge.  The reference keeps the table, as a
+ * key is unique in its table alone.  An event for a session that has ended is
+ * stale.
  */
 int wr_conn_watch(struct weir_conn *c, struct weir_conn *session)
 {
@@ -259,7 +260,7 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
-	/* else another thread of the program runs in its callback */
+	/* it is called on its own stack, not by another thread */
 	wr_assert(wr_coro_current() == c->coro);
 	c->wait_rc = 0;
 	atomic_store_explicit(&c->wait_for, what, memory_order_relaxed);
@@ -335,7 +336,7 @@ int wr_conn_wait_output(struct weir_conn *c)
 
 	if (c->coro)
 		return wait_output(c);
-	/* First: a deadline that changes from here on ends the wait. */
+	/* Before the look: a deadline that changes after it ends the wait. */
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_output(c);
 	atomic_store(&c->waiter_fd, -1);

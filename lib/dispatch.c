@@ -89,7 +89,7 @@ static enum step end_now(struct weir_conn *c, int end)
 	return STEP_GONE;
 }
 
-/* To be told as the error of the end. */
+/* Keep it for weir_conn_summary(), as the error behind the end. */
 static int note_error(struct weir_conn *c, int rc)
 {
 	c->error = rc < 0 ? rc : 0;
@@ -750,9 +750,9 @@ static enum step end_without_header(struct weir_conn *c, int rc,
 }
 
 /*
- * A header without a client, or with a client of a Unix socket of the proxy's
- * machine, tells nothing that rules could judge.  On a Unix listener they judge
- * the process that has connected.
+ * Rules cannot judge a header without a client, or with a client that came to
+ * the proxy through a Unix socket.  On a Unix listener they judge the process
+ * that has connected.
  */
 static bool is_client_known(const struct weir_conn *c,
 			    const struct wr_client *client)
@@ -926,7 +926,7 @@ static bool is_due(const struct weir_conn *c, uint32_t event)
 	return event == WR_EV_ROOM ? is_room_due(c) : c->events & event;
 }
 
-/* In rotation: the first reason that is due after that of the last call. */
+/* In rotation, the first reason after that of the last call that is due. */
 static const struct turn *next_turn(const struct weir_conn *c)
 {
 	size_t last = TURNS - 1;
@@ -1076,7 +1076,7 @@ static int end_without_layer(struct weir_conn *c)
 	return WEIR_END_NONE;
 }
 
-/* One from the list that makes no handshake passes its place on. */
+/* If it makes no handshake, the next in the list can. */
 static enum step go_on_without_layer(struct weir_conn *c)
 {
 	int end = end_without_layer(c), rc;
@@ -1093,7 +1093,7 @@ static enum step go_on_without_layer(struct weir_conn *c)
 	return end ? end_now(c, end) : STEP_PARK;
 }
 
-/* The session learns of it: nothing ends a connection under it. */
+/* An error is for the session: its connection does not end while it runs. */
 static enum step go_on_for_session(struct weir_conn *c)
 {
 	if (!has_step(c) || c->in.error)
@@ -1297,7 +1297,7 @@ static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 	return STEP_ON;
 }
 
-/* Its deadline is a result of its wait. */
+/* A deadline does not end it: it is the result of its wait. */
 static enum step park_session(struct weir_conn *c)
 {
 	int64_t at = wr_session_due_at(c);
@@ -1362,8 +1362,8 @@ static enum step end_attempt(struct weir_conn *c, int end)
 }
 
 /*
- * Wakes and the drain wait for the connection to be made.  A deadline is that
- * of an attempt.
+ * Wakes and the drain wait until it is connected.  The deadline is the time of
+ * the next step.
  */
 static enum step go_on_connecting(struct weir_conn *c)
 {

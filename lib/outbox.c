@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Invariants: no chunk of bytes or messages is empty, a chunk of a file has
- * bytes left, and so has the first message of a chunk;
- * `bytes` and `files` are the sums over the list.
+ * Invariants: no chunk of bytes or messages is empty; a chunk of a file, and
+ * the first message of a chunk, have bytes left; `bytes` and `files` are the
+ * sums over the list.
  */
 #include "outbox.h"
 

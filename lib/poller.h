@@ -34,7 +34,7 @@ struct wr_poller {
 
 /* 0 or -errno. */
 int wr_poller_open(struct wr_poller *p);
-/* One that is closed, too. */
+/* It may be closed already. */
 void wr_poller_close(struct wr_poller *p);
 
 /* 0 or -errno.  One that is there already, under another key, is changed. */

@@ -38,7 +38,7 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *from)
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&from->timed_out[i]);
-	/* ns until all are added */
+	/* ns: the caller divides the sum */
 	ret->queue_wait_us += value(&from->queue_wait.sum_ns);
 	ret->callback_us += value(&from->callback_time.sum_ns);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
@@ -97,7 +97,7 @@ static void add_listener(struct weir_listener_stats *ret,
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&from->timed_out[i]);
-	/* ns until all are added */
+	/* ns: the caller divides the sum */
 	ret->queue_wait_us += value(&from->queue_wait_ns);
 	ret->callback_us += value(&from->callback_ns);
 	ret->connection_us += value(&from->connection_ns);

@@ -319,7 +319,7 @@ enum {
  *
  * While the server is full and a client waits, the connection that has been
  * idle longest is ended as at its deadline for idle time, if it has been idle
- * for evict_ms: `expired' is called, and a session gets -ETIMEDOUT.  This does
+ * for evict_ms: expired is called, and a session gets -ETIMEDOUT.  This does
  * not end a session with session_on_worker.
  *
  * outbox_total limits the unsent output of all connections, in which a message
@@ -367,7 +367,7 @@ struct weir_config {
  * program dials or adopts.  It is made like struct weir_config, with
  * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
  * readable is set.  A session begins, and readable is called for input, when
- * the first byte has come.  In opened the server can send before that; with
+ * the first byte has come.  The callback opened can send before that; with
  * speaks_first, and without opened, a session begins at once.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
@@ -385,7 +385,7 @@ struct weir_config {
  * counted; its default is 16 MiB, or outbox_mark if that is more.
  *
  * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
- * of it within write_ms, or one byte without write_rate.  The library checks
+ * of it within write_ms, or one byte if write_rate is 0.  The library checks
  * this after each quarter of write_ms, so a peer that stops reading is ended
  * after at most 1.25 times write_ms.  While output is unsent, first_byte_ms and
  * idle_ms do not apply.
@@ -897,9 +897,9 @@ WEIR_API int weir_server_fd(const weir_server *s);
  * Wait for the end of a stop; they do not ask for one.  If ret is not NULL, it
  * gets the report; size is sizeof *ret, or 0.  They may be called again.
  *
- * They return by the deadline of the stop and 100 ms, or about a second later
- * with -EBUSY (docs/STOPPING.md).  weir_server_join_for() waits for the end of
- * the stop for at most ms (0: does not wait; WEIR_NEVER: no limit).
+ * They return at most 100 ms after the deadline of the stop, or about a second
+ * later with -EBUSY (docs/STOPPING.md).  weir_server_join_for() waits for the
+ * end of the stop for at most ms (0: does not wait; WEIR_NEVER: no limit).
  *
  * Returns 0 (the stop cut nothing; weir_ref_cancel() may have); -ECANCELED (it
  * cut something, or a stuck callback has returned since); -EBUSY (threads of
@@ -1343,7 +1343,7 @@ enum {
 struct weir_poll {
 	weir_conn *conn;
 	int events; /* WEIR_POLL_...: what to wait for */
-	int ready;  /* WEIR_POLL_...: which of it there is */
+	int ready;  /* WEIR_POLL_...: what has come of these */
 };
 
 /*
@@ -1371,8 +1371,8 @@ struct weir_poll {
  * Returns how many are ready, also if there is another reason to return; 0
  * (timeout_ms have passed); -ETIMEDOUT (a deadline of one of them has passed);
  * -EINTR (also: a timer of one of them), -ESHUTDOWN, -ECANCELED, -ENOSPC,
- * -ENOMEM; -EINVAL (also: the connection of another callback, or of one with
- * `readable`).
+ * -ENOMEM; -EINVAL (also: a connection of another callback, or of a service
+ * with `readable`).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_wait(struct weir_poll *list, int count, int timeout_ms);
@@ -1405,9 +1405,9 @@ struct weir_relay {
  *
  * It sets their deadlines for the first byte and for a message to WEIR_NEVER
  * and idle_ms to that of relay, which counts from the last byte of both, or
- * from the call.  It does not count while output is unsent that write_ms
- * applies to.  write_ms and lifetime_ms of both apply as before, also after the
- * end of an input.
+ * from the call, but not while output to which write_ms applies is unsent.
+ * write_ms and lifetime_ms of both apply as before, also after the end of an
+ * input.
  *
  * After an error or a cut of one connection it cuts the other one, as
  * weir_ref_cancel() does.  After a deadline it cuts both, except after idle_ms
@@ -1519,8 +1519,8 @@ WEIR_API int weir_conn_proxy_tls(const weir_conn *c);
 /*
  * Write to buf a PROXY header of version 1 or 2 with the peer and the local
  * address of c.  Send it first on another connection, to which the input of c
- * is passed on.  107 bytes are enough.  If c is of a Unix socket, the header
- * has no addresses: UNKNOWN, or LOCAL.
+ * is passed on.  107 bytes are enough.  For a connection of a Unix socket the
+ * header has no addresses: it says UNKNOWN, or LOCAL.
  *
  * Returns the length; -ENOSPC (cap too small); -ENOTCONN; -EINVAL.
  * Thread: handler.  Since: 0.1.
@@ -1667,8 +1667,8 @@ WEIR_API int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count);
 /*
  * Make a message of len bytes, or of count pieces (0 to 1,024) in their order,
  * which are copied.  Many connections can send it, and keep it while their
- * peers do not take it, without another copy.  It is released with
- * weir_msg_unref(), and freed when all connections have sent it, too.
+ * peers do not take it, without another copy.  The caller gives it up with
+ * weir_msg_unref().  It is freed when all connections have sent it as well.
  *
  * Returns 0; -ENOMEM; -EINVAL.
  * Thread: any.  Since: 0.1.
