@@ -117,7 +117,7 @@ bool upgrade_open(int argc, char **argv, const sigset_t *mask)
 	const char *text = getenv("WEIR_PREDECESSOR");
 	int fd = -1;
 
-	signal(SIGCHLD, SIG_DFL); /* if it is ignored, no child is waited for */
+	signal(SIGCHLD, SIG_DFL); /* ignored, it leaves waitpid() no status */
 	upgrade.argc = argc;
 	upgrade.argv = calloc((size_t)argc + 1, sizeof(*argv));
 	upgrade.program = find_program(argv[0]);
@@ -188,7 +188,7 @@ void upgrade_ready(void)
 	if (background_start(take_sockets, NULL) < 0)
 		journal(WEIR_LOG_WARNING,
 			"no thread waits for the end of the predecessor");
-	/* A signal to stop waits, too: it would find the sockets shared. */
+	/* A stop before that would find the sockets shared. */
 	while (upgrade.predecessor >= 0 && clock_ms() < until)
 		(void)poll(NULL, 0, 1);
 }
@@ -338,7 +338,10 @@ static void put_number(char *to, long n)
 	*to = '\0';
 }
 
-/* To FIRST_FD and up.  A copy above them first: none is overwritten. */
+/*
+ * Place them at FIRST_FD and up.  Each is copied above that range first, so
+ * none is overwritten.
+ */
 static void place_descriptors(struct launch *l)
 {
 	int end = FIRST_FD + upgrade.count + 1;
@@ -401,7 +404,7 @@ static void report_end(int status, char *why, size_t cap)
 			 upgrade.program, WTERMSIG(status));
 }
 
-/* A successor of another version may send less, and stay. */
+/* A successor of another version may send less, and keep the socket open. */
 static bool read_rest(const struct launch *l, void *ret, size_t len)
 {
 	const struct timeval limit = { .tv_sec = REPORT_MS / 1000 };

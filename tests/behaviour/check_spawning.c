@@ -236,8 +236,8 @@ END_TEST
 /* ---- the stop */
 
 /*
- * A cut session has 60 ms to return; a machine may stand still for as long, but
- * not most of the times.
+ * A cut session has 60 ms to return.  A busy machine may keep its worker from
+ * running for longer, but not in most tries.
  */
 START_TEST(a_stop_without_grace_cuts_it)
 {

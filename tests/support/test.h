@@ -50,7 +50,7 @@ int64_t now_ms(void);
 int64_t cpu_ms(void); /* used by this process */
 /* Taken from all processors by the host; the first call opens a file. */
 int64_t stolen_ms(void);
-/* Bytes of the heap; 0, and a line that says so, if nobody knows. */
+/* Bytes of the heap; 0, and a line that says so, if they cannot be counted. */
 size_t heap_in_use(void);
 int64_t test_deadline(void); /* of a wait that begins now, ms */
 void poll_sleep(void);	     /* between two looks at a condition */
@@ -134,7 +134,7 @@ uint64_t ledger_refused(const struct weir_ledger *l);
 
 struct weir_stats stats(struct server *s);
 struct weir_listener_stats listener_stats(struct server *s, int id);
-/* Does its one session wait, which began?  It may keep its worker for that. */
+/* Has its one session begun, and does it wait?  It may do so on its worker. */
 bool session_waits(struct server *s);
 /* Is every connection that clients made accepted and over? */
 bool is_at_rest(struct server *s);
@@ -268,7 +268,7 @@ int reply(weir_conn *c, void *arg); /* "Server replies: " + what came */
 	.session = (fn), .session_on_worker = (on_worker)
 /* arg is a gate: the line "wait" waits there; every line is echoed. */
 int echo_lines_at_gate(weir_conn *c, void *arg);
-/* Send it "wait"; returns when one callback more waits at the gate. */
+/* Send it "wait"; returns when one more callback waits at the gate. */
 void client_wait_at_gate(struct client *c, struct gate *gate);
 /* "-EAGAIN" and the like, for a handler to send. */
 const char *error_name(ssize_t n);
@@ -296,7 +296,7 @@ const char *own_unix_address(void);
 
 /* Enter a new network namespace with "lo" up; false where not allowed. */
 bool enter_own_network(void);
-/* "Tcp", "OutRsts" and so on, of this namespace; -1 if there is none. */
+/* Such as "Tcp", "OutRsts", of this namespace; -1 if there is none. */
 long network_counter(const char *group, const char *name);
 
 /* ------------------------------------------------------------------- load */

@@ -5,7 +5,7 @@
 #include "core.h"
 #include "test.h"
 
-START_TEST(a_snapshot_is_the_sum_of_the_lanes)
+START_TEST(a_snapshot_is_the_sum_of_the_threads)
 {
 	static struct wr_stats stats[3];
 	struct weir_stats now;
@@ -95,7 +95,7 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_lanes,
+	return RUN_TESTS("stats", a_snapshot_is_the_sum_of_the_threads,
 			 a_snapshot_has_totals_and_sums,
 			 a_gauge_of_which_half_was_seen_is_not_below_zero,
 			 the_text_of_a_ledger_leaves_out_what_is_zero,

@@ -51,9 +51,8 @@ enum conn_pace {
 struct message {
 	int64_t planned, sent;
 	uint32_t lag_us; /* how late it was sent through our own fault */
-	bool is_settled; /* answered or lost; leaves the ring after those before
-			    it */
-	bool is_late_pending; /* answered or lost */
+	bool is_settled; /* answered or lost; older ones leave the ring first */
+	bool is_late_pending; /* timed out; its reply may still come */
 };
 
 /* A message that left the ring unanswered, so that others can be sent. */
@@ -83,8 +82,8 @@ struct conn {
 	bool has_input;	 /* some has come on this connection */
 	bool is_silent;	 /* --idle: it sends nothing */
 	bool is_planned; /* churn: a message waits for the connection */
-	bool is_done;	 /* churn: the message was answered; else: where a
-			    reply ends could not be known */
+	bool is_done;	 /* churn: the message was answered; else: the end of a
+			    reply could not be found */
 	bool is_level_triggered; /* one way: no longer edge-triggered */
 	bool is_paused; /* OPENING, LEAVING: until rest_until; reads nothing */
 	bool is_retiring; /* OPEN: sends no more, and is replaced when all

@@ -145,7 +145,7 @@ static bool settle_message(struct engine *e, struct conn *c, struct message *m)
 	return m->planned >= e->measure_at;
 }
 
-/* The message is no longer looked at. */
+/* The caller no longer uses the message. */
 static void settled(struct engine *e, struct conn *c, uint64_t seq)
 {
 	if (seq < c->head)
@@ -758,8 +758,7 @@ static size_t take_repeated(struct engine *e, struct conn *c, const char *data,
 				    : take_raw_reply(e, c, data, len, now);
 }
 
-/* ------------------------------------- replies that a framer finds the end of
- */
+/* --------------------------------------- replies whose end a framer finds */
 
 void replies_forget(struct conn *c)
 {
