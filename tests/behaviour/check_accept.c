@@ -141,7 +141,7 @@ START_TEST(without_descriptors_clients_are_refused_if_so_configured)
 }
 END_TEST
 
-START_TEST(a_stop_without_descriptors_serves_those_who_wait)
+START_TEST(a_stop_without_descriptors_serves_clients_that_wait)
 {
 	struct server *s =
 		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
@@ -178,7 +178,7 @@ static int count_the_served(weir_conn *c, void *arg)
 }
 
 /* They reset while max_connections keeps them in the backlog. */
-START_TEST(who_resets_before_it_is_accepted_is_no_trouble)
+START_TEST(a_client_that_resets_before_it_is_accepted_is_no_trouble)
 {
 	_Atomic int served = 0;
 	struct server *s = serve(
@@ -251,7 +251,7 @@ int main(void)
 		a_descriptor_that_others_free_is_found,
 		a_shortage_that_lasts_is_looked_at_often,
 		without_descriptors_clients_are_refused_if_so_configured,
-		a_stop_without_descriptors_serves_those_who_wait,
-		who_resets_before_it_is_accepted_is_no_trouble,
+		a_stop_without_descriptors_serves_clients_that_wait,
+		a_client_that_resets_before_it_is_accepted_is_no_trouble,
 		the_address_of_a_peer_that_has_gone_is_known);
 }

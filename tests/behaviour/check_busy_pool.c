@@ -46,7 +46,7 @@ static struct weir_report let_go_and_check(struct busy *b)
 	return server_stop_and_check(b->s);
 }
 
-START_TEST(who_is_cancelled_sees_the_end_at_once)
+START_TEST(the_peer_of_a_cancelled_connection_sees_the_end_at_once)
 {
 	struct busy b;
 	struct client *c;
@@ -128,7 +128,8 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"busy_pool", who_is_cancelled_sees_the_end_at_once,
+		"busy_pool",
+		the_peer_of_a_cancelled_connection_sees_the_end_at_once,
 		what_other_threads_send_arrives_at_once,
 		a_deadline_that_has_passed_ends_its_connection_once_a_worker_is_free);
 }

@@ -93,13 +93,13 @@ static void queue_meets_deadline(int grace_ms)
 	server_check_freed(s);
 }
 
-START_TEST(who_is_in_the_queue_at_the_deadline_is_told)
+START_TEST(a_client_that_is_in_the_queue_at_the_deadline_is_told)
 {
 	queue_meets_deadline(200);
 }
 END_TEST
 
-START_TEST(who_is_in_the_queue_is_told_of_a_stop_without_grace)
+START_TEST(a_client_that_is_in_the_queue_is_told_of_a_stop_without_grace)
 {
 	queue_meets_deadline(0);
 }
@@ -107,7 +107,8 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("cut", many_brief_callbacks_do_not_put_a_deadline_off,
-			 who_is_in_the_queue_at_the_deadline_is_told,
-			 who_is_in_the_queue_is_told_of_a_stop_without_grace);
+	return RUN_TESTS(
+		"cut", many_brief_callbacks_do_not_put_a_deadline_off,
+		a_client_that_is_in_the_queue_at_the_deadline_is_told,
+		a_client_that_is_in_the_queue_is_told_of_a_stop_without_grace);
 }

@@ -23,7 +23,7 @@ static void expect_end_after(struct client *c, int64_t began_at, int ms)
 	ck_assert_int_ge(now_ms() - began_at, ms - 20);
 }
 
-START_TEST(who_says_nothing_is_ended_at_the_first_byte_deadline)
+START_TEST(a_client_that_says_nothing_is_ended_at_the_first_byte_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s = server_new(WEIR_CONFIG(.workers = 2));
@@ -59,7 +59,7 @@ static void drip(struct client *c)
 	}
 }
 
-START_TEST(who_drips_is_ended_at_the_read_deadline)
+START_TEST(a_peer_that_drips_is_ended_at_the_read_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s = serve_workers(
@@ -96,7 +96,7 @@ static bool talk_for(struct server *s, int ms, int deadline_ms)
 }
 
 /* The deadlines begin again with each message and each silence. */
-START_TEST(who_goes_on_talking_outlives_both_deadlines)
+START_TEST(a_client_that_goes_on_talking_outlives_both_deadlines)
 {
 	const int ms = SHORT_MS * slowness();
 	struct server *s =
@@ -111,7 +111,7 @@ START_TEST(who_goes_on_talking_outlives_both_deadlines)
 }
 END_TEST
 
-START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
+START_TEST(a_client_that_falls_silent_is_ended_at_the_idle_deadline)
 {
 	for (int is_session = 0; is_session < 2; is_session++) {
 		struct server *s = serve_workers(
@@ -128,7 +128,7 @@ START_TEST(who_falls_silent_is_ended_at_the_idle_deadline)
 END_TEST
 
 /* The only worker is held until long after the deadline. */
-START_TEST(who_spoke_in_time_is_served_though_late)
+START_TEST(a_client_that_spoke_in_time_is_served_though_late)
 {
 	const int ms = 2 * SHORT_MS * slowness();
 	struct gate gate = GATE_CLOSED;
@@ -260,7 +260,7 @@ static int write_without_end(weir_conn *c, void *arg)
 	return rc;
 }
 
-START_TEST(who_does_not_read_is_ended_at_the_write_deadline)
+START_TEST(a_peer_that_does_not_read_is_ended_at_the_write_deadline)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.session = write_without_end,
@@ -287,7 +287,7 @@ static int write_a_megabyte(weir_conn *c, void *arg)
 }
 
 /* The same for output in the outbox, which no callback waits for. */
-START_TEST(who_does_not_read_is_ended_though_no_callback_waits)
+START_TEST(a_peer_that_does_not_read_is_ended_though_no_callback_waits)
 {
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
@@ -314,7 +314,7 @@ static int write_a_megabyte_to_fd(weir_conn *c, void *arg)
 }
 
 /* The kernel makes room again and again, as its probes do. */
-START_TEST(what_the_kernel_takes_does_not_save_who_does_not_read)
+START_TEST(what_the_kernel_takes_does_not_save_a_peer_that_reads_nothing)
 {
 	char *text = calloc(1, 1 << 20);
 	struct server *s =
@@ -505,17 +505,17 @@ int main(void)
 {
 	return RUN_TESTS(
 		"deadlines",
-		who_says_nothing_is_ended_at_the_first_byte_deadline,
-		who_drips_is_ended_at_the_read_deadline,
-		who_goes_on_talking_outlives_both_deadlines,
-		who_falls_silent_is_ended_at_the_idle_deadline,
-		who_spoke_in_time_is_served_though_late,
+		a_client_that_says_nothing_is_ended_at_the_first_byte_deadline,
+		a_peer_that_drips_is_ended_at_the_read_deadline,
+		a_client_that_goes_on_talking_outlives_both_deadlines,
+		a_client_that_falls_silent_is_ended_at_the_idle_deadline,
+		a_client_that_spoke_in_time_is_served_though_late,
 		nobody_outlives_the_lifetime,
 		no_session_outlives_the_lifetime_because_input_is_there,
 		nobody_who_never_rests_outlives_a_deadline,
-		who_does_not_read_is_ended_at_the_write_deadline,
-		who_does_not_read_is_ended_though_no_callback_waits,
-		what_the_kernel_takes_does_not_save_who_does_not_read,
+		a_peer_that_does_not_read_is_ended_at_the_write_deadline,
+		a_peer_that_does_not_read_is_ended_though_no_callback_waits,
+		what_the_kernel_takes_does_not_save_a_peer_that_reads_nothing,
 		an_outbox_that_empties_into_the_kernel_saves_nobody,
 		a_connection_may_have_its_own_deadline,
 		bad_deadlines_are_refused,

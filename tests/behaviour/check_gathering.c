@@ -394,7 +394,7 @@ static bool reader_of_little_gets_everything(void)
 }
 
 /* The kernel reports room when a third is free, long after the first byte. */
-START_TEST(who_takes_little_while_a_write_waits_gets_everything)
+START_TEST(a_peer_that_takes_little_while_a_write_waits_gets_everything)
 {
 	for (int i = 0; !reader_of_little_gets_everything(); i++)
 		ck_assert_int_lt(i, 10);
@@ -458,6 +458,6 @@ int main(void)
 		a_write_that_waits_ends_at_the_deadline,
 		a_write_that_would_pass_the_limit_takes_nothing,
 		a_peer_that_reads_slowly_gets_everything,
-		who_takes_little_while_a_write_waits_gets_everything,
+		a_peer_that_takes_little_while_a_write_waits_gets_everything,
 		a_write_to_a_peer_that_is_gone_is_an_error_and_no_signal);
 }

@@ -101,7 +101,7 @@ START_TEST(what_came_before_both_ends_is_heard_after_a_deadline)
 }
 END_TEST
 
-START_TEST(who_resets_after_our_end_is_gone)
+START_TEST(a_peer_that_resets_after_our_end_is_gone)
 {
 	struct place p = { .gate = GATE_CLOSED, .finishes = true };
 	struct server *s = serve_workers(
@@ -124,5 +124,5 @@ int main(void)
 	return RUN_TESTS("half_closes",
 			 what_came_before_both_ends_is_heard_in_a_stop,
 			 what_came_before_both_ends_is_heard_after_a_deadline,
-			 who_resets_after_our_end_is_gone);
+			 a_peer_that_resets_after_our_end_is_gone);
 }

@@ -137,7 +137,7 @@ static int answer_briefly(weir_conn *c, void *arg)
 }
 
 /* The counters are as before after each of them. */
-START_TEST(who_lingers_is_counted_until_it_goes)
+START_TEST(a_client_that_lingers_is_counted_until_it_goes)
 {
 	struct server *s =
 		serve(NULL, WEIR_SERVICE(.readable = answer_briefly));
@@ -202,6 +202,6 @@ int main(void)
 			 the_last_reply_arrives_whole_while_more_input_comes,
 			 no_worker_waits_for_a_peer_that_takes_its_last_reply,
 			 a_peer_that_never_ends_is_waited_for_briefly,
-			 who_lingers_is_counted_until_it_goes,
+			 a_client_that_lingers_is_counted_until_it_goes,
 			 of_too_many_that_linger_the_oldest_goes);
 }

@@ -198,7 +198,7 @@ static int listening_socket(char *address, size_t cap)
 	return fd;
 }
 
-START_TEST(an_inherited_socket_is_served_with_who_waits_there)
+START_TEST(an_inherited_socket_is_served_with_clients_that_wait_there)
 {
 	char address[64], where[16];
 	int fd = listening_socket(address, sizeof(address));
@@ -417,22 +417,22 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("listeners",
-			 every_kind_of_address_can_be_served_and_reads_back,
-			 all_interfaces_means_both_families,
-			 an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4,
-			 an_ipv4_address_in_the_form_of_ipv6_is_that_address,
-			 an_abstract_socket_has_no_mode_to_keep_others_out,
-			 a_unix_peer_without_a_name_reads_as_unix,
-			 each_listener_has_its_own_service,
-			 an_inherited_socket_is_served_with_who_waits_there,
-			 a_descriptor_is_taken_over_once,
-			 a_descriptor_that_does_not_listen_is_refused_and_kept,
-			 addresses_that_are_none_are_refused,
-			 a_name_too_long_for_a_unix_socket_is_refused,
-			 a_place_in_use_is_refused,
-			 a_stale_socket_file_is_replaced_and_a_live_one_is_not,
-			 a_file_that_is_no_socket_is_left_alone,
-			 a_socket_file_has_its_mode_and_goes_with_the_server,
-			 a_file_that_took_the_place_of_ours_is_left_alone);
+	return RUN_TESTS(
+		"listeners", every_kind_of_address_can_be_served_and_reads_back,
+		all_interfaces_means_both_families,
+		an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4,
+		an_ipv4_address_in_the_form_of_ipv6_is_that_address,
+		an_abstract_socket_has_no_mode_to_keep_others_out,
+		a_unix_peer_without_a_name_reads_as_unix,
+		each_listener_has_its_own_service,
+		an_inherited_socket_is_served_with_clients_that_wait_there,
+		a_descriptor_is_taken_over_once,
+		a_descriptor_that_does_not_listen_is_refused_and_kept,
+		addresses_that_are_none_are_refused,
+		a_name_too_long_for_a_unix_socket_is_refused,
+		a_place_in_use_is_refused,
+		a_stale_socket_file_is_replaced_and_a_live_one_is_not,
+		a_file_that_is_no_socket_is_left_alone,
+		a_socket_file_has_its_mode_and_goes_with_the_server,
+		a_file_that_took_the_place_of_ours_is_left_alone);
 }

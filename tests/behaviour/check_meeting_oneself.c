@@ -48,7 +48,7 @@ static void nobody_is_met_at(const char *host)
 	server_stop_and_check(s);
 }
 
-START_TEST(who_dials_where_nobody_listens_does_not_meet_oneself)
+START_TEST(a_client_where_nobody_listens_does_not_meet_itself)
 {
 	if (few_ports())
 		nobody_is_met_at("127.0.0.1");
@@ -75,7 +75,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("meeting_oneself",
-			 who_dials_where_nobody_listens_does_not_meet_oneself,
+			 a_client_where_nobody_listens_does_not_meet_itself,
 			 nor_by_way_of_ipv6,
 			 nor_by_way_of_the_address_that_stands_for_all);
 }

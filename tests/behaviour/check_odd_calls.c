@@ -46,7 +46,7 @@ static size_t numbered(const struct client_group *group, int i, char *buf,
 	return (size_t)snprintf(buf, cap, "line %d of %d\n", group->round, i);
 }
 
-START_TEST(who_closes_itself_twice_ends_once_and_alone)
+START_TEST(a_connection_that_closes_itself_twice_ends_once_and_alone)
 {
 	enum { OTHERS = 200, ROUNDS = 20 };
 	struct ends e = { .calls = 0 };
@@ -271,11 +271,12 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("odd_calls",
-			 who_closes_itself_twice_ends_once_and_alone,
-			 in_closed_nothing_can_be_asked_for_any_more,
-			 a_socket_can_be_taken_when_a_deadline_has_passed,
-			 absurd_lengths_are_refused_and_nothing_is_lost,
-			 what_comes_for_a_duplicate_reaches_nobody,
-			 a_callback_cannot_cancel_its_worker);
+	return RUN_TESTS(
+		"odd_calls",
+		a_connection_that_closes_itself_twice_ends_once_and_alone,
+		in_closed_nothing_can_be_asked_for_any_more,
+		a_socket_can_be_taken_when_a_deadline_has_passed,
+		absurd_lengths_are_refused_and_nothing_is_lost,
+		what_comes_for_a_duplicate_reaches_nobody,
+		a_callback_cannot_cancel_its_worker);
 }

@@ -158,7 +158,7 @@ static void start_at_gate(void *arg, int index)
 }
 
 /* All come at once, more than the server may have. */
-START_TEST(who_was_refused_for_the_queue_takes_no_place)
+START_TEST(a_client_that_was_refused_for_the_queue_takes_no_place)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = server_new(
@@ -187,7 +187,7 @@ START_TEST(who_was_refused_for_the_queue_takes_no_place)
 END_TEST
 
 /* The worker is at the gate all the time. */
-START_TEST(who_waited_too_long_is_refused_though_no_worker_is_free)
+START_TEST(a_client_that_waited_too_long_is_refused_without_a_worker)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_one_worker(
@@ -237,7 +237,7 @@ START_TEST(a_place_in_the_queue_becomes_free_by_age)
 }
 END_TEST
 
-START_TEST(who_is_gone_when_it_is_too_old_counts_as_failed)
+START_TEST(a_client_that_is_gone_when_it_is_too_old_counts_as_failed)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_one_worker(
@@ -331,7 +331,7 @@ START_TEST(one_too_many_is_refused_until_another_leaves)
 END_TEST
 
 /* It lingers for two seconds, since its peer does not close. */
-START_TEST(who_was_refused_takes_no_place)
+START_TEST(a_client_that_was_refused_takes_no_place)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 2, .max_connections = 3,
@@ -378,7 +378,7 @@ static int count_calls(weir_conn *c, void *arg)
 }
 
 /* Two services on one pool: the first occupies it, the second counts. */
-START_TEST(who_is_gone_before_its_turn_is_never_served)
+START_TEST(a_client_that_is_gone_before_its_turn_is_never_served)
 {
 	struct gate gate = GATE_CLOSED;
 	_Atomic int calls = 0;
@@ -424,7 +424,7 @@ static void send_much_and_read(struct client *c)
 	client_is_refused(c);
 }
 
-START_TEST(who_is_refused_can_read_why_after_sending_64_KB)
+START_TEST(a_client_that_is_refused_can_read_why_after_sending_64_KB)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1, .max_connections = 1,
@@ -448,7 +448,7 @@ START_TEST(who_is_refused_can_read_why_after_sending_64_KB)
 }
 END_TEST
 
-START_TEST(who_is_too_old_can_read_why_after_sending_64_KB)
+START_TEST(a_client_that_is_too_old_can_read_why_after_sending_64_KB)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
@@ -479,16 +479,16 @@ int main(void)
 		"overload", a_full_queue_holds_the_rest_in_the_kernel,
 		a_full_queue_keeps_the_acceptor_from_nothing_else,
 		a_full_queue_refuses_the_rest,
-		who_was_refused_for_the_queue_takes_no_place,
-		who_waited_too_long_is_refused_though_no_worker_is_free,
+		a_client_that_was_refused_for_the_queue_takes_no_place,
+		a_client_that_waited_too_long_is_refused_without_a_worker,
 		a_place_in_the_queue_becomes_free_by_age,
-		who_is_gone_when_it_is_too_old_counts_as_failed,
+		a_client_that_is_gone_when_it_is_too_old_counts_as_failed,
 		the_age_holds_in_a_drain_that_waits_for_a_callback,
 		each_is_served_or_refused_and_never_both,
 		one_too_many_is_refused_until_another_leaves,
-		who_was_refused_takes_no_place,
+		a_client_that_was_refused_takes_no_place,
 		one_too_many_waits_until_another_leaves,
-		who_is_gone_before_its_turn_is_never_served,
-		who_is_refused_can_read_why_after_sending_64_KB,
-		who_is_too_old_can_read_why_after_sending_64_KB);
+		a_client_that_is_gone_before_its_turn_is_never_served,
+		a_client_that_is_refused_can_read_why_after_sending_64_KB,
+		a_client_that_is_too_old_can_read_why_after_sending_64_KB);
 }

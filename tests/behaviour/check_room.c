@@ -146,7 +146,7 @@ static int generate(weir_conn *c, void *arg)
 	return WEIR_AGAIN;
 }
 
-START_TEST(who_writes_whenever_there_is_room_reads_input_and_lets_others_run)
+START_TEST(a_handler_that_fills_any_room_reads_and_lets_others_run)
 {
 	struct log l = { .ref = NULL };
 	struct server *s = serve_log(&l, generate);
@@ -165,7 +165,7 @@ START_TEST(who_writes_whenever_there_is_room_reads_input_and_lets_others_run)
 }
 END_TEST
 
-START_TEST(who_writes_whenever_there_is_room_is_told_of_the_drain)
+START_TEST(a_handler_that_fills_any_room_is_told_of_the_drain)
 {
 	struct log l = { .ref = NULL };
 	struct server *s = serve_log(&l, generate);
@@ -235,7 +235,7 @@ static int ask_three_times(weir_conn *c, void *arg)
 	return WEIR_PAUSE;
 }
 
-START_TEST(who_is_paused_and_asks_in_the_call_for_room_is_called_again)
+START_TEST(a_paused_handler_that_asks_for_room_again_is_called_again)
 {
 	struct log l = { .ref = NULL };
 	struct server *s = serve_log(&l, ask_three_times);
@@ -297,10 +297,10 @@ int main(void)
 		"room",
 		the_call_for_room_comes_once_and_not_before_there_is_some,
 		a_connection_that_is_cut_gets_no_call_for_room,
-		who_is_paused_and_asks_in_the_call_for_room_is_called_again,
+		a_paused_handler_that_asks_for_room_again_is_called_again,
 		full_duplex_reads_input_though_the_peer_reads_nothing,
-		who_writes_whenever_there_is_room_reads_input_and_lets_others_run,
-		who_writes_whenever_there_is_room_is_told_of_the_drain,
+		a_handler_that_fills_any_room_reads_and_lets_others_run,
+		a_handler_that_fills_any_room_is_told_of_the_drain,
 		pieces_of_another_thread_arrive_before_the_end_of_output,
 		the_output_ends_after_what_was_unsent);
 }

@@ -87,7 +87,7 @@ static void until_quiet(void)
 	UNTIL(was_long(&quiet));
 }
 
-START_TEST(who_waits_for_nothing_does_not_wake)
+START_TEST(a_thread_that_waits_for_nothing_does_not_wake)
 {
 	struct server *s =
 		serve_workers(4, WEIR_SERVICE(.readable = echo_lines));
@@ -243,7 +243,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"sharing", who_waits_for_nothing_does_not_wake,
+		"sharing", a_thread_that_waits_for_nothing_does_not_wake,
 		a_callback_that_waits_after_a_long_quiet_holds_up_nobody,
 		the_first_after_a_long_quiet_is_served_by_whoever_is_left,
 		workers_get_stuck_one_after_the_other_and_the_last_serves_all,

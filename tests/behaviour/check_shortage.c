@@ -86,7 +86,7 @@ START_TEST(a_stop_in_a_shortage_that_lasts_serves_one_after_the_other)
 }
 END_TEST
 
-START_TEST(who_waits_in_a_shortage_is_told_of_the_stop)
+START_TEST(a_client_that_waits_in_a_shortage_is_told_of_the_stop)
 {
 	struct server *s =
 		serve(WEIR_CONFIG(.workers = 1, .refusal = "no room\n"),
@@ -166,7 +166,7 @@ static bool is_lingering(struct server *s)
 	return stats(s).lingering == 1;
 }
 
-START_TEST(who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others)
+START_TEST(one_that_lingers_at_the_deadline_leaves_its_descriptor_to_others)
 {
 	deadline_in_a_shortage(echo_lines, is_lingering);
 }
@@ -189,7 +189,7 @@ static bool is_at_work(struct server *s)
 	return stats(s).busy == 1;
 }
 
-START_TEST(who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others)
+START_TEST(one_that_is_cut_at_the_deadline_leaves_its_descriptor_to_others)
 {
 	struct weir_report report =
 		deadline_in_a_shortage(write_without_end, is_at_work);
@@ -198,7 +198,7 @@ START_TEST(who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others)
 }
 END_TEST
 
-START_TEST(who_waits_in_a_shortage_is_served_if_it_ends_in_time)
+START_TEST(a_client_that_waits_in_a_shortage_is_served_if_it_ends_in_time)
 {
 	struct server *s =
 		serve_workers(1, WEIR_SERVICE(.readable = echo_lines));
@@ -258,9 +258,9 @@ int main(void)
 		"shortage",
 		a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early,
 		a_stop_in_a_shortage_that_lasts_serves_one_after_the_other,
-		who_waits_in_a_shortage_is_told_of_the_stop,
-		who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others,
-		who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others,
-		who_waits_in_a_shortage_is_served_if_it_ends_in_time,
+		a_client_that_waits_in_a_shortage_is_told_of_the_stop,
+		one_that_lingers_at_the_deadline_leaves_its_descriptor_to_others,
+		one_that_is_cut_at_the_deadline_leaves_its_descriptor_to_others,
+		a_client_that_waits_in_a_shortage_is_served_if_it_ends_in_time,
 		a_stop_is_timed_from_its_request);
 }

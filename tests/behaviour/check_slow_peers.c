@@ -49,7 +49,7 @@ static size_t take_little(struct client *c, int every_ms, int64_t until)
 	return have;
 }
 
-START_TEST(who_takes_little_after_the_last_callback_gets_everything)
+START_TEST(a_peer_that_takes_little_after_the_last_callback_gets_everything)
 {
 	const int write_ms = 800 * slowness();
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_much,
@@ -68,7 +68,7 @@ START_TEST(who_takes_little_after_the_last_callback_gets_everything)
 }
 END_TEST
 
-START_TEST(who_takes_less_than_the_write_rate_is_ended)
+START_TEST(a_peer_that_takes_less_than_the_write_rate_is_ended)
 {
 	const int write_ms = 400 * slowness();
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = say_much,
@@ -196,7 +196,7 @@ static int note_how_its_write_ends(weir_conn *c, void *arg)
 	return rc;
 }
 
-START_TEST(the_lifetime_ends_a_write_that_waits_for_who_takes_little)
+START_TEST(the_lifetime_ends_a_write_that_waits_for_a_slow_peer)
 {
 	const int lifetime_ms = 300 * slowness();
 	_Atomic int said = 1;
@@ -222,9 +222,9 @@ int main(void)
 {
 	return RUN_TESTS(
 		"slow_peers",
-		who_takes_little_after_the_last_callback_gets_everything,
-		who_takes_less_than_the_write_rate_is_ended,
+		a_peer_that_takes_little_after_the_last_callback_gets_everything,
+		a_peer_that_takes_less_than_the_write_rate_is_ended,
 		the_write_rate_counts_from_the_beginning_of_a_stall,
 		what_is_taken_while_the_process_is_stopped_counts,
-		the_lifetime_ends_a_write_that_waits_for_who_takes_little);
+		the_lifetime_ends_a_write_that_waits_for_a_slow_peer);
 }

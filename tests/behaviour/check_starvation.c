@@ -285,7 +285,7 @@ START_TEST(a_callback_that_waits_holds_back_nothing_that_came_with_it)
 END_TEST
 
 /* A thousand lines wait before the polite client asks. */
-START_TEST(who_has_sent_a_thousand_lines_waits_between_them)
+START_TEST(a_client_that_has_sent_a_thousand_lines_waits_between_them)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
 	struct server *s = serve_gates(&gates, 1);
@@ -325,7 +325,7 @@ static int echo_slowly_at_gates(weir_conn *c, void *arg)
  * line.  The polite one asks while a callback of theirs is at the gate, and is
  * served before the others have had many more.
  */
-START_TEST(between_slow_callbacks_the_worker_looks_who_else_has_come)
+START_TEST(between_slow_callbacks_the_worker_looks_for_new_clients)
 {
 	struct gates gates = { .first = GATE_CLOSED, .second = GATE_CLOSED };
 	struct server *s = serve(
@@ -366,7 +366,7 @@ int main(void)
 		half_sent_sessions_hold_their_workers_and_the_rest_is_held,
 		half_sent_sessions_hold_their_workers_and_the_rest_is_refused,
 		peers_that_pipeline_without_end_starve_nobody,
-		who_has_sent_a_thousand_lines_waits_between_them,
+		a_client_that_has_sent_a_thousand_lines_waits_between_them,
 		a_callback_that_waits_holds_back_nothing_that_came_with_it,
-		between_slow_callbacks_the_worker_looks_who_else_has_come);
+		between_slow_callbacks_the_worker_looks_for_new_clients);
 }

@@ -28,7 +28,7 @@ static void wait_at_gate(void *arg, int level, const char *line)
 	gate_wait(arg);
 }
 
-START_TEST(a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end)
+START_TEST(a_log_sink_that_waits_does_not_hold_up_a_join)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve(WEIR_CONFIG(.workers = 2, .log = wait_at_gate,
@@ -134,7 +134,7 @@ static void stop_of_lasting_workers(struct server *s, struct gate *gate)
 	server_join_and_check(s);
 }
 
-START_TEST(a_worker_hook_that_waits_does_not_hold_up_who_waits_for_the_end)
+START_TEST(a_worker_hook_that_waits_does_not_hold_up_a_join)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s =
@@ -159,7 +159,7 @@ static int leave_something(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-START_TEST(a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end)
+START_TEST(a_destructor_that_waits_does_not_hold_up_a_join)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s = serve_workers(
@@ -365,12 +365,11 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS(
-		"stop_held_up",
-		a_log_sink_that_waits_does_not_hold_up_who_waits_for_the_end,
+		"stop_held_up", a_log_sink_that_waits_does_not_hold_up_a_join,
 		a_log_sink_that_waits_does_not_hold_up_run,
 		a_server_is_freed_though_its_log_sink_waits,
-		a_worker_hook_that_waits_does_not_hold_up_who_waits_for_the_end,
-		a_destructor_that_waits_does_not_hold_up_who_waits_for_the_end,
+		a_worker_hook_that_waits_does_not_hold_up_a_join,
+		a_destructor_that_waits_does_not_hold_up_a_join,
 		a_server_is_freed_though_a_destructor_waits,
 		a_close_does_not_wait_because_the_program_set_so_linger,
 		a_close_does_not_wait_because_a_listener_had_so_linger,

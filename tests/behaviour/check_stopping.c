@@ -340,7 +340,7 @@ static uint64_t stop_while_one_lingers(void)
 }
 
 /* The peer is silent: it has its answer, and half a second to close. */
-START_TEST(who_was_answered_before_the_stop_holds_it_up_no_longer_than_others)
+START_TEST(a_client_answered_before_the_stop_delays_it_like_any_other)
 {
 	uint64_t ms = stop_while_one_lingers();
 
@@ -368,7 +368,7 @@ static uint64_t stop_while_two_are_silent(void)
 	return report.drain_ms;
 }
 
-START_TEST(who_does_not_go_on_holds_a_stop_up_no_longer_than_others)
+START_TEST(a_client_that_does_not_go_on_delays_a_stop_like_any_other)
 {
 	uint64_t ms = stop_while_two_are_silent();
 
@@ -416,8 +416,8 @@ int main(void)
 		connections_that_are_queued_are_served,
 		late_clients_are_refused, a_stop_without_grace_cuts,
 		a_session_that_waits_is_told_of_a_stop_without_grace,
-		who_was_answered_before_the_stop_holds_it_up_no_longer_than_others,
-		who_does_not_go_on_holds_a_stop_up_no_longer_than_others,
+		a_client_answered_before_the_stop_delays_it_like_any_other,
+		a_client_that_does_not_go_on_delays_a_stop_like_any_other,
 		output_that_waits_is_cut_at_the_deadline,
 		a_stop_returns_on_time_though_all_callbacks_are_stuck,
 		stuck_callbacks_are_named_in_the_log,

@@ -148,7 +148,7 @@ static struct client *pipeliner(struct server *s)
 	return client_open(s);
 }
 
-START_TEST(who_pipelines_does_not_wait_behind_a_callback)
+START_TEST(a_client_that_pipelines_does_not_wait_behind_a_callback)
 {
 	struct gate gate = GATE_CLOSED;
 	struct client *held, *c;
@@ -165,7 +165,7 @@ START_TEST(who_pipelines_does_not_wait_behind_a_callback)
 }
 END_TEST
 
-START_TEST(who_is_new_or_parked_does_not_wait_behind_a_callback)
+START_TEST(a_new_or_parked_connection_does_not_wait_behind_a_callback)
 {
 	struct gate gate = GATE_CLOSED;
 	struct client *held, *parked, *c;
@@ -364,7 +364,7 @@ static int count_calls(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-START_TEST(who_is_greeted_and_silent_holds_no_worker)
+START_TEST(a_client_that_is_greeted_and_silent_holds_no_worker)
 {
 	_Atomic int calls = 0;
 	struct server *s =
@@ -384,7 +384,7 @@ START_TEST(who_is_greeted_and_silent_holds_no_worker)
 }
 END_TEST
 
-START_TEST(who_is_greeted_is_not_read_before_it_speaks)
+START_TEST(a_client_that_is_greeted_is_not_read_before_it_speaks)
 {
 	_Atomic int calls = 0;
 	struct server *s =
@@ -474,14 +474,14 @@ int main(void)
 		"turns",
 		input_that_came_while_the_process_was_stopped_is_served,
 		a_first_request_that_waited_behind_a_callback_is_served,
-		who_pipelines_does_not_wait_behind_a_callback,
-		who_is_new_or_parked_does_not_wait_behind_a_callback,
+		a_client_that_pipelines_does_not_wait_behind_a_callback,
+		a_new_or_parked_connection_does_not_wait_behind_a_callback,
 		a_turn_ends_when_its_time_is_over,
 		lines_that_cost_little_share_a_turn,
 		a_turn_that_is_over_before_a_message_is_taken_brings_one,
 		again_after_a_call_that_ran_dry_still_counts_what_is_buffered,
 		another_delimiter_is_found_in_what_was_searched_already,
-		who_is_greeted_and_silent_holds_no_worker,
-		who_is_greeted_is_not_read_before_it_speaks,
+		a_client_that_is_greeted_and_silent_holds_no_worker,
+		a_client_that_is_greeted_is_not_read_before_it_speaks,
 		a_handler_that_calls_itself_has_its_input_and_its_drain);
 }

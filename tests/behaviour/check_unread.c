@@ -53,7 +53,7 @@ START_TEST(a_cancel_of_a_connection_that_is_over_destroys_no_reply)
 END_TEST
 
 /* It does not read its reply, and goes on asking. */
-START_TEST(who_sends_without_end_is_not_listened_to_for_ever)
+START_TEST(a_client_that_sends_without_end_is_not_read_without_end)
 {
 	static const char block[65536];
 	static struct answered a;
@@ -142,7 +142,7 @@ int main(void)
 	return RUN_TESTS(
 		"unread",
 		a_cancel_of_a_connection_that_is_over_destroys_no_reply,
-		who_sends_without_end_is_not_listened_to_for_ever,
+		a_client_that_sends_without_end_is_not_read_without_end,
 		a_dialled_connection_with_unread_input_delivers_what_was_written,
 		a_unix_peer_that_reads_later_holds_no_stop_up);
 }

@@ -43,7 +43,7 @@ static void expect_a_quiet_end(bool is_session, enum wr_sys_call call,
 	server_stop_and_check(s);
 }
 
-START_TEST(who_is_lost_while_it_is_read_leaves_no_line)
+START_TEST(a_peer_that_is_lost_while_it_is_read_leaves_no_line)
 {
 	faults_install();
 	for (size_t i = 0; i < wr_array_len(losses); i++)
@@ -52,7 +52,7 @@ START_TEST(who_is_lost_while_it_is_read_leaves_no_line)
 }
 END_TEST
 
-START_TEST(who_is_lost_while_it_is_answered_leaves_no_line)
+START_TEST(a_peer_that_is_lost_while_it_is_answered_leaves_no_line)
 {
 	faults_install();
 	for (size_t i = 0; i < wr_array_len(losses); i++)
@@ -73,7 +73,7 @@ static int echo_on(weir_conn *c, void *arg)
 	return rc;
 }
 
-START_TEST(who_is_lost_while_a_session_waits_has_met_no_deadline)
+START_TEST(a_peer_that_is_lost_while_a_session_waits_has_met_no_deadline)
 {
 	struct server *s;
 	struct client *c;
@@ -135,7 +135,7 @@ static int say_much(weir_conn *c, void *arg)
 	return rc < 0 ? rc : *(const int *)arg;
 }
 
-START_TEST(who_resets_while_much_is_unsent_leaves_no_line)
+START_TEST(a_peer_that_resets_while_much_is_unsent_leaves_no_line)
 {
 	static const int verdicts[] = { 0, WEIR_AGAIN };
 
@@ -216,11 +216,12 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("lost_peers",
-			 who_is_lost_while_it_is_read_leaves_no_line,
-			 who_is_lost_while_it_is_answered_leaves_no_line,
-			 who_is_lost_while_a_session_waits_has_met_no_deadline,
-			 a_handler_that_fails_like_a_network_is_named,
-			 a_reset_is_no_deadline_that_passes_at_the_same_time,
-			 who_resets_while_much_is_unsent_leaves_no_line);
+	return RUN_TESTS(
+		"lost_peers",
+		a_peer_that_is_lost_while_it_is_read_leaves_no_line,
+		a_peer_that_is_lost_while_it_is_answered_leaves_no_line,
+		a_peer_that_is_lost_while_a_session_waits_has_met_no_deadline,
+		a_handler_that_fails_like_a_network_is_named,
+		a_reset_is_no_deadline_that_passes_at_the_same_time,
+		a_peer_that_resets_while_much_is_unsent_leaves_no_line);
 }

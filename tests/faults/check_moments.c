@@ -246,7 +246,7 @@ START_TEST(a_stop_ends_the_pause_of_a_shortage)
 END_TEST
 
 /* The acceptor's clock stands, so that a worker finds the connection. */
-START_TEST(a_worker_refuses_who_has_waited_too_long)
+START_TEST(a_worker_refuses_a_client_that_has_waited_too_long)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s;
@@ -412,7 +412,7 @@ static void *configure_to_hold(void *arg)
 	return NULL;
 }
 
-START_TEST(who_connects_after_a_change_meets_the_new_values)
+START_TEST(a_client_that_connects_after_a_change_meets_the_new_values)
 {
 	struct server *s = serve(
 		WEIR_CONFIG(.max_connections = 1, .overload = WEIR_REFUSE),
@@ -521,11 +521,11 @@ int main(void)
 {
 	return RUN_TESTS(
 		"moments", a_stop_ends_the_pause_of_a_shortage,
-		a_worker_refuses_who_has_waited_too_long,
+		a_worker_refuses_a_client_that_has_waited_too_long,
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
-		who_connects_after_a_change_meets_the_new_values,
+		a_client_that_connects_after_a_change_meets_the_new_values,
 		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
 		a_stop_finds_a_connection_that_is_being_adopted);
 }

@@ -215,7 +215,7 @@ static int waits_of_an_unref(int write_ms)
 	return atomic_load(&waits);
 }
 
-START_TEST(who_takes_nothing_does_not_hold_up_the_end_of_what_was_dialled)
+START_TEST(a_peer_that_takes_nothing_does_not_hold_up_a_dialled_end)
 {
 	int waited = waits_of_an_unref(0);
 
@@ -243,6 +243,6 @@ int main(void)
 		"patience",
 		the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read,
 		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy,
-		who_takes_nothing_does_not_hold_up_the_end_of_what_was_dialled,
+		a_peer_that_takes_nothing_does_not_hold_up_a_dialled_end,
 		a_peer_that_takes_a_little_at_first_has_a_quarter_more_time);
 }

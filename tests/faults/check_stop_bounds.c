@@ -110,7 +110,7 @@ START_TEST(without_a_fence_a_stop_under_load_is_short)
 }
 END_TEST
 
-START_TEST(without_a_fence_who_waited_is_served)
+START_TEST(without_a_fence_clients_that_waited_are_served)
 {
 	struct gate gate = GATE_CLOSED;
 	struct server *s;
@@ -212,7 +212,7 @@ static void stop_with_failing_accept(int error)
 	server_join_and_check(s);
 }
 
-START_TEST(a_stop_does_not_wait_for_whom_it_cannot_accept)
+START_TEST(a_stop_does_not_wait_for_clients_it_cannot_accept)
 {
 	stop_with_failing_accept(EPERM);
 	stop_with_failing_accept(ENOSYS);
@@ -424,11 +424,11 @@ int main(void)
 {
 	return RUN_TESTS("stop_bounds",
 			 without_a_fence_a_stop_under_load_is_short,
-			 without_a_fence_who_waited_is_served,
+			 without_a_fence_clients_that_waited_are_served,
 			 without_a_fence_a_full_queue_makes_no_stop_longer,
 			 that_there_is_no_fence_is_said_once,
 			 a_fence_that_does_not_hold_makes_no_stop_longer,
-			 a_stop_does_not_wait_for_whom_it_cannot_accept,
+			 a_stop_does_not_wait_for_clients_it_cannot_accept,
 			 handshakes_of_distant_peers_have_their_time,
 			 a_peer_beyond_all_bounds_makes_no_stop_longer,
 			 clients_that_come_before_a_slow_fence_are_served,

@@ -263,7 +263,7 @@ static int waits_in(int ms)
 	return (int)(count * ms / (now_ms() - began_at));
 }
 
-START_TEST(who_is_due_while_the_worker_is_stuck_is_reported_once)
+START_TEST(a_connection_that_is_due_beside_a_stuck_one_is_told_once)
 {
 	struct server *s;
 	struct client *due, *stuck;
@@ -531,7 +531,7 @@ int main(void)
 		a_deadline_without_a_stack_for_the_last_callback_is_one,
 		connections_that_cannot_be_watched_are_not_all_logged,
 		a_session_learns_that_its_wait_cannot_be_watched,
-		who_is_due_while_the_worker_is_stuck_is_reported_once,
+		a_connection_that_is_due_beside_a_stuck_one_is_told_once,
 		moving_a_timer_takes_no_system_call_and_no_memory,
 		an_error_queue_is_neither_an_end_nor_work_without_end,
 		a_program_may_read_the_error_queue_beside_the_input,

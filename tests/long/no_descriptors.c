@@ -203,7 +203,7 @@ static void is_short_of_descriptors(const struct weir_config *config)
 	wr_sys_fault = NULL;
 }
 
-START_TEST(who_waits_is_served_soon_after_a_descriptor_is_free)
+START_TEST(a_client_that_waits_is_served_soon_after_a_descriptor_is_free)
 {
 	is_short_of_descriptors(WEIR_CONFIG(.workers = 2));
 }
@@ -219,7 +219,8 @@ END_TEST
 int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	return RUN_TESTS("no_descriptors",
-			 who_waits_is_served_soon_after_a_descriptor_is_free,
-			 refusals_for_want_of_descriptors_are_made_calmly);
+	return RUN_TESTS(
+		"no_descriptors",
+		a_client_that_waits_is_served_soon_after_a_descriptor_is_free,
+		refusals_for_want_of_descriptors_are_made_calmly);
 }

@@ -218,7 +218,7 @@ END_TEST
 enum { SERVED = 4, WAITING = 6 };
 
 /* Waiting clients are in the socket, which outlives the server. */
-START_TEST(a_crash_ends_who_was_served_and_nobody_who_waits)
+START_TEST(a_crash_ends_connections_but_no_client_that_waits)
 {
 	struct client *served[SERVED], *waiting[WAITING];
 	struct drained drained;
@@ -260,5 +260,5 @@ int main(void)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return RUN_TESTS("upgrade", servers_that_follow_each_other_lose_nobody,
-			 a_crash_ends_who_was_served_and_nobody_who_waits);
+			 a_crash_ends_connections_but_no_client_that_waits);
 }

@@ -215,7 +215,7 @@ class Room(ExampleTest):
         self.assertEqual(peer.hears(), "* %s has come\n" % name)
         return peer
 
-    def test_who_comes_and_goes_is_told(self):
+    def test_the_others_are_told_of_clients_that_come_and_go(self):
         with Example("tutorial/step5_room", self.where) as room:
             ann = self.member("ann")
             bob = self.member("bob")
@@ -259,7 +259,7 @@ class Room(ExampleTest):
             self.assertEqual(room.stop(*members),
                              (0, *["* the room closes\n"] * 8))
 
-    def test_who_does_not_read_is_cut_and_delays_nobody(self):
+    def test_a_client_that_does_not_read_is_cut_and_delays_nobody(self):
         with Example("tutorial/step5_room", self.where) as room:
             ann = self.member("ann")
             self.member("slow")  # and reads no more

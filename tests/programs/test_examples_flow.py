@@ -225,7 +225,7 @@ class Relay(Between):
             self.assertEqual(counts, [MUCH, MUCH])
             self.check_counts(relay, "1 clients: 1 completed, 0 failed, 0 cut")
 
-    def test_who_does_not_read_makes_the_sender_wait(self):
+    def test_a_peer_that_does_not_read_makes_the_sender_wait(self):
         with self.both_ends() as (relay, client, upstream):
             # What the sockets of a loopback connection hold, and a mark.
             for sender, reader in ((client, upstream), (upstream, client)):
@@ -398,7 +398,7 @@ class Store(Between):
                              [b"%d" % i for i in range(2, 402, 2)])
             self.assertEqual(store.stop(), (0,))
 
-    def test_who_sends_faster_than_answers_come_has_to_wait(self):
+    def test_a_client_that_sends_faster_than_answers_come_has_to_wait(self):
         with self.run_example("store", "1000") as store:
             client = self.connect(store)
             client.settimeout(0.5 * SLOWNESS)

@@ -34,7 +34,7 @@ class Ports(TestCase):
         self.assertIn(b"local ports ran out", answer.stdout)
         self.assertNotRegex(answer.stdout, b"refused|reset|backlog|listens")
 
-    def test_who_finds_nobody_is_not_answered_by_oneself(self):
+    def test_a_client_that_finds_nobody_is_not_answered_by_itself(self):
         self.give(4)  # soon one is given that which it asks for
         for mode in (("--reconnect",), ("--churn",),
                      ("--churn", "--rate", "200")):

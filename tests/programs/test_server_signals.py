@@ -105,7 +105,7 @@ class HangUp(Base):
             self.say_hello()
             self.check_drained(server.stop(signal.SIGHUP), 1)
 
-    def test_who_was_started_with_it_ignored_goes_on(self):
+    def test_a_server_started_with_it_ignored_goes_on(self):
         with self.serve(*self.args, preexec_fn=ignore_hang_up) as server:
             server.process.send_signal(signal.SIGHUP)
             self.say_hello()

@@ -238,7 +238,7 @@ class AtATerminal(Base):
                 self.assertEqual(read_all(sock), LEFT)
             self.end(server, completed=1)
 
-    def test_who_vanishes_at_any_stage_makes_room_for_the_next(self):
+    def test_a_client_that_vanishes_at_any_stage_makes_room_for_the_next(self):
         def half_close(sock):
             sock.shutdown(socket.SHUT_WR)
             self.assertIn(read_all(sock), (b"", TURN))
@@ -289,7 +289,7 @@ class AtATerminal(Base):
             other.close()
             self.end(server, timed_out=0)
 
-    def test_who_talks_too_much_in_the_line_is_sent_away(self):
+    def test_a_client_that_talks_too_much_in_the_line_is_sent_away(self):
         with self.serve() as server:
             sock, other = self.enter(server), self.wait_in_line(server)
             other.sendall(b"x" * 16383)

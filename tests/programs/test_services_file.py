@@ -192,7 +192,7 @@ class Changing(Base):
                 self.assertEqual(read_all(sock), data[1000:] + THANKS)
             self.end(server, completed=1)
 
-    def test_who_gets_a_file_that_is_cut_short_is_told_by_a_reset(self):
+    def test_a_file_that_is_cut_short_ends_with_a_reset(self):
         data = random.randbytes(LARGE)
         path = self.make(data)
         with self.serve(path) as server:
@@ -282,7 +282,7 @@ class Clients(Base):
                 sock.close()
             self.end(server, completed=11)
 
-    def test_who_vanishes_at_any_stage_harms_nobody(self):
+    def test_a_client_that_vanishes_at_any_stage_harms_nobody(self):
         data = random.randbytes(LARGE)
         with self.serve(self.make(data)) as server:
             for leave in (reset, socket.socket.close):
@@ -292,7 +292,7 @@ class Clients(Base):
             self.assertEqual(self.fetch(server), data + THANKS)
             self.end(server, cut=0, timed_out=0, refused=0)
 
-    def test_who_half_closes_has_the_file(self):
+    def test_a_client_that_half_closes_has_the_file(self):
         with self.serve(self.make(b"content")) as server:
             with server.connect() as sock:
                 sock.sendall(HELLO)

@@ -263,7 +263,7 @@ class Talk(Base):
             a.close()
             self.end(server, accepted=2)
 
-    def test_who_says_too_much_at_once_is_told_and_left_out(self):
+    def test_a_client_that_says_too_much_at_once_is_told_and_left_out(self):
         line, count = b"x" * 1000 + b"\n", 200
         with Server("room@127.0.0.1:0") as server:
             a, b = self.enter_many(server, 2)
@@ -400,7 +400,7 @@ class Many(Base):
             next_of[int(who)] += 1
         self.assertEqual(next_of, [count] * speakers)
 
-    def test_who_does_not_read_is_cut_and_delays_nobody(self):
+    def test_a_client_that_does_not_read_is_cut_and_delays_nobody(self):
         # Of a Unix socket the system keeps little, so little must be said.
         path = self.folder() + "/s"
         with Server("room@unix:" + path) as server:
@@ -493,7 +493,7 @@ class Ear:
 
 
 class Ends(Base):
-    def test_who_vanishes_at_any_stage_is_missed_by_the_others(self):
+    def test_a_client_that_vanishes_at_any_stage_is_missed_by_the_others(self):
         def half_close(sock):
             sock.shutdown(socket.SHUT_WR)
             read_all(sock)

@@ -47,7 +47,7 @@ class Greet(Base):
                                  text.encode())
                 self.end(server, completed=1)
 
-    def test_who_talks_meanwhile_has_the_whole_greeting(self):
+    def test_a_client_that_talks_meanwhile_has_the_whole_greeting(self):
         with Server("greet@127.0.0.1:0", "-g", "y" * 20000) as server:
             for _ in range(20):
                 sock = server.connect()

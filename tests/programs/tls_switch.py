@@ -45,7 +45,7 @@ LEFT_OUT = {
     "a_refused_client_is_counted_where_it_came": WORDS,
     "a_socket_can_be_taken_when_a_deadline_has_passed": DETACHES,
     "a_stop_in_a_shortage_that_keeps_nobody_waiting_ends_early": WORDS,
-    "an_inherited_socket_is_served_with_who_waits_there":
+    "an_inherited_socket_is_served_with_clients_that_wait_there":
         "clients connect before it is known that the server uses TLS",
     "an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4": PROXY,
     "an_upstream_that_resets_ends_the_client": DETACHES,
@@ -68,11 +68,11 @@ LEFT_OUT = {
     "what_is_passed_is_copied": WORDS,
     "what_other_threads_send_arrives_at_once":
         "a worker encrypts it, and none is free",
-    "who_is_cut_at_the_deadline_leaves_its_descriptor_to_the_others": WORDS,
-    "who_is_in_the_queue_at_the_deadline_is_told": WORDS,
-    "who_is_in_the_queue_is_told_of_a_stop_without_grace": WORDS,
-    "who_lingers_at_the_deadline_leaves_its_descriptor_to_the_others": WORDS,
-    "who_waits_in_a_shortage_is_told_of_the_stop": WORDS,
+    "one_that_is_cut_at_the_deadline_leaves_its_descriptor_to_others": WORDS,
+    "a_client_that_is_in_the_queue_at_the_deadline_is_told": WORDS,
+    "a_client_that_is_in_the_queue_is_told_of_a_stop_without_grace": WORDS,
+    "one_that_lingers_at_the_deadline_leaves_its_descriptor_to_others": WORDS,
+    "a_client_that_waits_in_a_shortage_is_told_of_the_stop": WORDS,
     "without_descriptors_clients_are_refused_if_so_configured": WORDS,
 }
 

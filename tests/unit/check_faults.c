@@ -277,7 +277,7 @@ START_TEST(an_interrupted_call_is_made_again)
 }
 END_TEST
 
-START_TEST(an_interrupted_wait_goes_back_to_who_knows_the_deadline)
+START_TEST(an_interrupted_wait_returns_to_the_caller_for_the_deadline)
 {
 	struct pollfd nobody = { .fd = -1 };
 
@@ -307,6 +307,6 @@ int main(void)
 		output_of_many_pieces_can_be_cut, a_file_can_be_cut_short,
 		a_cut_read_is_no_proof_of_emptiness,
 		an_interrupted_call_is_made_again,
-		an_interrupted_wait_goes_back_to_who_knows_the_deadline,
+		an_interrupted_wait_returns_to_the_caller_for_the_deadline,
 		without_an_answer_there_is_one_processor);
 }

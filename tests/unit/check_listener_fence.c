@@ -99,7 +99,7 @@ static void fence_holds(const char *where, int family, int way)
 		close(clients[i]);
 }
 
-START_TEST(a_fence_lets_in_only_who_was_there)
+START_TEST(a_fence_lets_in_only_clients_that_were_there)
 {
 	fence_holds("127.0.0.1:0", AF_INET, 0);
 	fence_holds("127.0.0.1:0", AF_INET, 1);
@@ -413,13 +413,13 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("listener_fence", a_fence_lets_in_only_who_was_there,
-			 a_fence_stands_before_both_families,
-			 a_fence_refuses_at_once,
-			 a_handshake_under_way_ends_behind_the_fence,
-			 a_fence_stands_before_clients_of_another_network,
-			 a_fence_that_cannot_be_had_stops_nobody_and_says_so,
-			 a_copy_of_a_fenced_listener_does_not_listen_on,
-			 an_inherited_listener_is_closed_and_nothing_else,
-			 a_failure_anywhere_leaves_nothing_behind);
+	return RUN_TESTS(
+		"listener_fence", a_fence_lets_in_only_clients_that_were_there,
+		a_fence_stands_before_both_families, a_fence_refuses_at_once,
+		a_handshake_under_way_ends_behind_the_fence,
+		a_fence_stands_before_clients_of_another_network,
+		a_fence_that_cannot_be_had_stops_nobody_and_says_so,
+		a_copy_of_a_fenced_listener_does_not_listen_on,
+		an_inherited_listener_is_closed_and_nothing_else,
+		a_failure_anywhere_leaves_nothing_behind);
 }

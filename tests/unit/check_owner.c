@@ -7,7 +7,7 @@
 
 #include "owner.h"
 
-START_TEST(who_finds_it_free_owns_it_and_nobody_else)
+START_TEST(the_thread_that_finds_it_free_owns_it_alone)
 {
 	wr_owner t;
 
@@ -47,6 +47,6 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("turn", who_finds_it_free_owns_it_and_nobody_else,
+	return RUN_TESTS("turn", the_thread_that_finds_it_free_owns_it_alone,
 			 what_is_late_is_nothing_to_a_newer_connection);
 }
