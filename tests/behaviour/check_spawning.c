@@ -173,6 +173,7 @@ static int sleep_and_say(weir_conn *c, void *arg)
 	int rc;
 
 	atomic_store(&p->self, weir_conn_ref(c));
+	atomic_fetch_add(&p->begun, 1);
 	rc = weir_sleep(WEIR_NEVER);
 	atomic_store(&p->said, rc);
 	return rc == -EINTR ? 0 : rc;
@@ -235,35 +236,45 @@ END_TEST
 
 /* ---- the stop */
 
+static bool is_cut_on_time(weir_handler *fn, int grace_ms)
+{
+	struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
+	struct place p = { .said = 1 };
+	struct weir_report r;
+	int rc;
+
+	server_start(s);
+	ck_assert_int_eq(weir_server_spawn(s->weir, fn, &p), 0);
+	UNTIL(p.begun > 0);
+	weir_server_stop(s->weir, grace_ms);
+	rc = weir_server_join(s->weir, NULL, 0);
+	r = server_join_and_check(s);
+	ck_assert(rc == -ECANCELED || rc == -EBUSY);
+	expect_stop_on_time(&r, grace_ms);
+	ck_assert_int_eq(p.said, -ECANCELED);
+	ck_assert_uint_eq(r.ledger.cut, 1);
+	weir_unref(p.self);
+	return rc == -ECANCELED && r.stuck == 0 &&
+	       (grace_ms == 0 || p.ticks > 0);
+}
+
 /*
  * A cut session has 60 ms to return.  A busy machine may keep its worker from
  * running for longer, but not in most tries.
  */
-START_TEST(a_stop_without_grace_cuts_it)
+static void expect_cut_on_time(weir_handler *fn, int grace_ms)
 {
 	const int tries = 20;
 	int on_time = 0;
 
-	for (int i = 0; i < tries; i++) {
-		struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
-		struct place p = { .said = 1 };
-		struct weir_report r;
-		int rc;
-
-		server_start(s);
-		ck_assert_int_eq(weir_server_spawn(s->weir, sleep_and_say, &p),
-				 0);
-		UNTIL(p.self);
-		weir_server_stop(s->weir, 0);
-		rc = weir_server_join(s->weir, NULL, 0);
-		r = server_join_and_check(s);
-		ck_assert(rc == -ECANCELED || rc == -EBUSY);
-		ck_assert_int_eq(p.said, -ECANCELED);
-		ck_assert_uint_eq(r.ledger.cut, 1);
-		on_time += rc == -ECANCELED && r.stuck == 0;
-		weir_unref(p.self);
-	}
+	for (int i = 0; i < tries; i++)
+		on_time += is_cut_on_time(fn, grace_ms);
 	ck_assert_int_gt(on_time, tries / 2);
+}
+
+START_TEST(a_stop_without_grace_cuts_it)
+{
+	expect_cut_on_time(sleep_and_say, 0);
 }
 END_TEST
 
@@ -286,29 +297,7 @@ static int go_on_in_a_drain(weir_conn *c, void *arg)
 
 START_TEST(the_deadline_of_a_stop_cuts_one_that_goes_on)
 {
-	const int tries = 20;
-	int on_time = 0;
-
-	for (int i = 0; i < tries; i++) {
-		struct server *s = serve_lines(WEIR_CONFIG(.workers = 1));
-		struct place p = { .said = 1 };
-		struct weir_report r;
-		int rc;
-
-		server_start(s);
-		ck_assert_int_eq(
-			weir_server_spawn(s->weir, go_on_in_a_drain, &p), 0);
-		UNTIL(p.begun > 0);
-		weir_server_stop(s->weir, 60);
-		rc = weir_server_join(s->weir, NULL, 0);
-		r = server_join_and_check(s);
-		ck_assert(rc == -ECANCELED || rc == -EBUSY);
-		expect_stop_on_time(&r, 60);
-		ck_assert_int_eq(p.said, -ECANCELED);
-		ck_assert_uint_eq(r.ledger.cut, 1);
-		on_time += rc == -ECANCELED && r.stuck == 0 && p.ticks > 0;
-	}
-	ck_assert_int_gt(on_time, tries / 2);
+	expect_cut_on_time(go_on_in_a_drain, 60);
 }
 END_TEST
 
