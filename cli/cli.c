@@ -209,6 +209,14 @@ void cli_print_options(const struct cli_option *table, FILE *to)
 	}
 }
 
+void cli_print_text(const char *name, const char *text)
+{
+	char shown[1024];
+
+	cli_escape(shown, sizeof(shown), text, strlen(text), CLI_KEEP_UTF8);
+	stream_print("%s \"%s\"\n", name, shown);
+}
+
 bool cli_is_unsupported(int error)
 {
 	return error == ENOSYS || error == EPERM || error == EOPNOTSUPP ||

@@ -69,6 +69,9 @@ void cli_report_unknown(const char *what, const char *word, size_t len,
 /* Print the lines of --help for a table. */
 void cli_print_options(const struct cli_option *table, FILE *to);
 
+/* Print a value on standard output, quoted and escaped: name "text". */
+void cli_print_text(const char *name, const char *text);
+
 /*
  * True if error, an errno, means that the system does not offer the call, or
  * not for this object: an older kernel, a system call filter, a file system.

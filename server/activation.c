@@ -18,7 +18,6 @@
 #include "../cli/text.h"
 #include "listeners.h"
 #include "systemd.h"
-#include "upgrade.h"
 
 #define FIRST_FD 3
 
@@ -253,20 +252,20 @@ void activation_forget_rest(void)
 			systemd_forget(passed.all[i].name);
 }
 
-bool activation_check_rest(void)
+bool activation_check_rest(bool has_predecessor)
 {
 	for (size_t i = 0; i < passed.count; i++) {
 		if (passed.all[i].is_taken)
 			continue;
 		if (passed.all[i].name[0] != ACTIVATION_OURS &&
-		    !upgrade_has_predecessor()) {
+		    !has_predecessor) {
 			report_passed("no listener names the passed socket",
 				      passed.all[i].name);
 			return false;
 		}
 		close(FIRST_FD + (int)i);
 	}
-	if (!upgrade_has_predecessor())
+	if (!has_predecessor)
 		activation_forget_rest();
 	return true;
 }

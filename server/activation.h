@@ -32,11 +32,11 @@ bool activation_apply(struct listeners *l);
 bool activation_apply_option(struct listener *l, const char *name);
 
 /*
- * All have asked.  A socket of a service manager that is left is an error; one
- * that a predecessor has opened is closed.  Returns false after printing an
- * error.
+ * All have asked.  Without a predecessor a socket that is left is an error,
+ * unless it is one that the manager keeps for us; the others are closed.
+ * Returns false after printing an error.
  */
-bool activation_check_rest(void);
+bool activation_check_rest(bool has_predecessor);
 
 /* Those that the manager keeps for us and nobody wants; see systemd_keep(). */
 void activation_forget_rest(void);

@@ -110,7 +110,7 @@ static void print_pair(const char *certificate, const char *key)
 	char names[1024];
 	struct weir_tls *one;
 
-	options_print_text("tls-certificate", certificate);
+	cli_print_text("tls-certificate", certificate);
 	if (weir_tls_new(&one, WEIR_TLS(.certificate = certificate, .key = key),
 			 NULL, 0) < 0)
 		return; /* it has just been replaced */
@@ -119,13 +119,13 @@ static void print_pair(const char *certificate, const char *key)
 		     (long long)(weir_tls_expires(one) / DAY_S));
 	weir_tls_free(one);
 	if (key)
-		options_print_text("tls-key", key);
+		cli_print_text("tls-key", key);
 }
 
 static void print_given(const char *name, const char *value)
 {
 	if (value)
-		options_print_text(name, value);
+		cli_print_text(name, value);
 }
 
 void certificate_print(const struct options *o)

@@ -461,7 +461,8 @@ static int open_all(weir_server *s, const struct options *o)
 		status = open_option(s, o, "--status", o->status, status_open);
 	if (status == CLI_DONE)
 		status = open_option(s, o, "--agent", o->agent, agent_open);
-	if (status == CLI_DONE && !activation_check_rest())
+	if (status == CLI_DONE &&
+	    !activation_check_rest(upgrade_has_predecessor()))
 		status = CLI_USAGE;
 	if (status == CLI_DONE)
 		status = write_pid_file(o->pid_file);

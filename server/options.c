@@ -1002,14 +1002,6 @@ static void print_duration(const char *name, int ms)
 	stream_print("%s %s\n", name, cli_duration_text(ms, text));
 }
 
-void options_print_text(const char *name, const char *text)
-{
-	char shown[1024];
-
-	cli_escape(shown, sizeof(shown), text, strlen(text), CLI_KEEP_UTF8);
-	stream_print("%s \"%s\"\n", name, shown);
-}
-
 /* Each service once, even if several listeners have it. */
 static void print_greetings(const struct options *o)
 {
@@ -1020,8 +1012,7 @@ static void print_greetings(const struct options *o)
 		if (!s->greeting || !listeners_have(&o->listeners, s))
 			continue;
 		snprintf(name, sizeof(name), "greeting %s", s->name);
-		options_print_text(name,
-				   o->greeting ? o->greeting : s->greeting);
+		cli_print_text(name, o->greeting ? o->greeting : s->greeting);
 	}
 }
 
@@ -1043,7 +1034,7 @@ int options_print(const struct options *o)
 	stream_print("max-connections %d\nmax-unsent %zu\noverload %s\n",
 		     c->max_connections, c->outbox_total >> MIB_SHIFT,
 		     c->overload == WEIR_HOLD ? "hold" : "refuse");
-	options_print_text("refusal", c->refusal);
+	cli_print_text("refusal", c->refusal);
 	if (c->lame_duck_ms != 0)
 		print_duration("lame-duck", c->lame_duck_ms);
 	print_duration("drain-timeout", c->drain_ms);
@@ -1054,21 +1045,21 @@ int options_print(const struct options *o)
 	print_duration("lifetime", l->lifetime_ms);
 	print_greetings(o);
 	if (o->file)
-		options_print_text("file", o->file);
+		cli_print_text("file", o->file);
 	if (o->to)
-		options_print_text("to", o->to);
+		cli_print_text("to", o->to);
 	if (o->pid_file)
-		options_print_text("pid-file", o->pid_file);
+		cli_print_text("pid-file", o->pid_file);
 	if (o->status)
-		options_print_text("status", o->status);
+		cli_print_text("status", o->status);
 	if (o->agent)
-		options_print_text("agent", o->agent);
+		cli_print_text("agent", o->agent);
 	if (o->agent_balancers > 0)
 		stream_print("agent-balancers %d\n", o->agent_balancers);
 	if (o->config_file)
-		options_print_text("config", o->config_file);
+		cli_print_text("config", o->config_file);
 	if (o->control)
-		options_print_text("control", o->control);
+		cli_print_text("control", o->control);
 	if (o->keeps_listeners)
 		stream_print("keep-listeners\n");
 	if (o->access != ACCESS_JOURNAL)
@@ -1076,27 +1067,27 @@ int options_print(const struct options *o)
 			     lines[o->access],
 			     o->access_is_json ? "json" : "logfmt");
 	if (o->rules)
-		options_print_text("access", o->rules);
+		cli_print_text("access", o->rules);
 	stream_print("max-per-source %d\n", per_source(c));
 	if (c->early_start)
 		stream_print("early-drop %d:%d:%d\n", c->early_start,
 			     c->early_percent, c->early_full);
 	print_duration("evict-idle", c->evict_ms);
 	if (o->user)
-		options_print_text("user", o->user);
+		cli_print_text("user", o->user);
 	if (o->root)
-		options_print_text("chroot", o->root);
+		cli_print_text("chroot", o->root);
 	if (o->sandbox)
 		stream_print("sandbox\n");
 	if (listeners_have_file(&o->listeners))
 		stream_print("mode %04o\n", l->mode ? (unsigned)l->mode : 0600);
 	if (l->proxy_trust)
-		options_print_text("proxy-trust", l->proxy_trust);
+		cli_print_text("proxy-trust", l->proxy_trust);
 	if (o->tls)
 		certificate_print(o);
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
-		options_print_text("listen", o->listeners.all[i].spec);
+		cli_print_text("listen", o->listeners.all[i].spec);
 	return cli_flush();
 }
 

@@ -72,9 +72,6 @@ const char *options_rules_file(const struct options *o);
 /* The first file that a reload reads again; NULL: there is none. */
 const char *options_reloaded_file(const struct options *o);
 
-/* Print one value on standard output, escaped. */
-void options_print_text(const char *name, const char *text);
-
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);
 

@@ -194,8 +194,7 @@ static ssize_t give_digest(const X509 *x, int index, char *buf, size_t cap)
 	return give_hex(index, digest, len, buf, cap);
 }
 
-static ssize_t give_name(const X509 *x, int kind, int index, char *buf,
-			 size_t cap)
+ssize_t tls_give_name(const X509 *x, int kind, int index, char *buf, size_t cap)
 {
 	const ASN1_INTEGER *serial = X509_get0_serialNumber(x);
 
@@ -220,21 +219,4 @@ static ssize_t give_name(const X509 *x, int kind, int index, char *buf,
 	default:
 		return -EINVAL;
 	}
-}
-
-ssize_t weir_conn_tls_name(const weir_conn *c, int kind, int index, char *buf,
-			   size_t cap)
-{
-	const X509 *x;
-	ssize_t n;
-	int rc;
-
-	if (c == NULL || buf == NULL || cap == 0 || index < 0)
-		return -EINVAL;
-	rc = tls_verified_peer(c, &x);
-	if (rc < 0)
-		return rc;
-	n = x ? give_name(x, kind, index, buf, cap) : -ENOENT;
-	ERR_clear_error();
-	return n;
 }

@@ -635,14 +635,21 @@ static const X509 *verified(const struct stream *s)
 	return is_good ? SSL_get0_peer_certificate(s->ssl) : NULL;
 }
 
-int tls_verified_peer(const weir_conn *c, const X509 **ret)
+ssize_t weir_conn_tls_name(const weir_conn *c, int kind, int index, char *buf,
+			   size_t cap)
 {
 	const struct wr_layer *l = wr_layer_of(c);
+	const X509 *x;
+	ssize_t n;
 
+	if (c == NULL || buf == NULL || cap == 0 || index < 0)
+		return -EINVAL;
 	if (l == NULL || l->ops != &ops)
 		return -ENOTCONN;
-	*ret = verified(stream_of(l));
-	return 0;
+	x = verified(stream_of(l));
+	n = x ? tls_give_name(x, kind, index, buf, cap) : -ENOENT;
+	ERR_clear_error();
+	return n;
 }
 
 static void describe(struct weir_tls_info *ret, const struct stream *s)

@@ -54,6 +54,10 @@ void tls_unref(struct weir_tls *tls);
 /* Append the hosts and addresses of a certificate to the text in buf. */
 int tls_add_names(char *buf, size_t cap, const X509 *x);
 
+/* As weir_conn_tls_name(), of this certificate. */
+ssize_t tls_give_name(const X509 *x, int kind, int index, char *buf,
+		      size_t cap);
+
 /* ------------------------------------------------------------------- files */
 
 /* Where the reason goes. */
@@ -93,9 +97,6 @@ void tls_tickets_fini(struct tls_tickets *t);
 int tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *t);
 
 /* ------------------------------------------------------------------ stream */
-
-/* The peer's certificate, if it is good; NULL.  0 or -ENOTCONN. */
-int tls_verified_peer(const weir_conn *c, const X509 **ret);
 
 /* The layer of a connection. */
 struct wr_layer *tls_make(struct weir_layer *from, const char *name);

@@ -5,15 +5,23 @@
 # layer, and neither headers nor calls make a circle.  Of the library, the
 # programs and examples include weir.h alone.  In client/load the commands at
 # the top include all folders, report includes judge, and all include measure.
+# Nowhere do the calls between files make a circle.
 
 cd "$(dirname "$0")/../.." || exit 99
 rc=0
 uses=$(mktemp) || exit 99
-trap 'rm -f "$uses"' EXIT
+trap 'rm -f "$uses" "$uses.more"' EXIT
 
-# "from to place what" for each use of another module.  Definitions begin in
-# the first column, everything inside a function is indented.
-awk '
+# uses_of NAMES FILE...: "from to place what" for each use of another module,
+# with calls of functions whose names match.  Definitions begin in the first
+# column, everything inside a function is indented.
+uses_of()
+{
+	names=$1
+	shift
+	awk -v call="$names\\(" "$of_each_line" "$@" "$@"
+}
+of_each_line='
 function module(file) {
 	sub(/.*\//, "", file)
 	sub(/\.[ch]$/, "", file)
@@ -50,8 +58,8 @@ FNR == 1 { pass = (FILENAME in seen) ? 2 : 1; seen[FILENAME]; in_comment = 0 }
 	line = without_comments($0)
 	from = module(FILENAME)
 	is_definition = line ~ /^[a-z]/ &&
-		(FILENAME ~ /\.c$/ || line ~ /^static inline/)
-	while (match(line, /(wr|weir)_[a-z0-9_]+\(/)) {
+		(FILENAME ~ /\.c$/ ? line !~ /^static/ : line ~ /^static inline/)
+	while (match(line, call)) {
 		name = substr(line, RSTART, RLENGTH - 1)
 		line = substr(line, RSTART + RLENGTH)
 		if (pass == 1 && is_definition && !(name in home))
@@ -61,7 +69,8 @@ FNR == 1 { pass = (FILENAME in seen) ? 2 : 1; seen[FILENAME]; in_comment = 0 }
 			print from, home[name], FILENAME ":" FNR,
 				"calls " name "()"
 	}
-}' lib/*.[ch] lib/*.[ch] >"$uses"
+}'
+uses_of '(wr|weir)_[a-z0-9_]+' lib/*.[ch] >"$uses"
 
 bad=$(awk '
 FILENAME == "lib/LAYERS" {
@@ -86,12 +95,23 @@ FILENAME == "lib/LAYERS" {
 }' lib/LAYERS "$uses")
 [ -z "$bad" ] || { echo "$bad"; rc=1; }
 
-for kind in includes calls; do
-	circle=$(awk -v kind=$kind '
+# no_circle KIND WHERE, of the uses in standard input
+no_circle()
+{
+	circle=$(awk -v kind="$1" '
 		$4 == kind && (kind == "calls" || $3 ~ /\.h:/) { print $1, $2 }
-	' "$uses" | sort -u | tsort 2>&1 >/dev/null) || {
-		echo "$kind in a circle: $circle"; rc=1
+	' | sort -u | tsort 2>&1 >/dev/null) || {
+		echo "$2: $1 in a circle: $circle"; rc=1
 	}
+}
+no_circle includes lib <"$uses"
+no_circle calls lib <"$uses"
+for folder in cli server tls client client/load; do
+	files=$(find $folder -name '*.c' ! -path 'client/load/*')
+	[ $folder = client/load ] && files=$(find $folder -name '*.c')
+	# The names have no blanks.
+	uses_of '[a-z][a-z0-9_]*' $files >"$uses.more"
+	no_circle calls $folder <"$uses.more"
 done
 
 for name in $(sed -n '/^#/!s/^[a-z]*://p' lib/LAYERS); do
