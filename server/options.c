@@ -852,7 +852,7 @@ static bool load_rules(struct options *o)
 	return false;
 }
 
-/* A descriptor can be listened on twice, and clients would reach either. */
+/* Two listeners on one descriptor would share its clients. */
 static bool check_addresses(const struct options *o)
 {
 	const char *const options[][2] = { { "--status", o->status },
@@ -920,7 +920,7 @@ static void choose_log_level(struct options *o)
 		o->config.log_level = WEIR_LOG_WARNING;
 }
 
-/* Those of the library, but a person may think for longer. */
+/* The library's, except that a person may think for longer. */
 static void options_set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };

@@ -28,8 +28,8 @@
 #define SEND_BYTES ((size_t)64 * 1024)
 
 /*
- * Unsent bytes with which no more records are read.  Their rest is answers,
- * such as those to the hellos of a client that wants another handshake.
+ * With more unsent bytes no records are read.  What exceeds one send is answers
+ * to records, such as the hellos of a client that wants another handshake.
  */
 #define UNSENT_BYTES (2 * SEND_BYTES)
 

@@ -105,8 +105,8 @@ static bool is_measured(const struct engine *e, const struct conn *c)
 }
 
 /*
- * Churn goes on whatever happened.  A connection that was there is replaced at
- * once.
+ * Churn goes on after any error.  A connection that was established is replaced
+ * at once.
  */
 static void pause_before_next(struct engine *e, struct conn *c,
 			      enum error_phase phase, int64_t now)
@@ -295,7 +295,7 @@ uint64_t conn_unsent(const struct conn *c)
 
 /* ----------------------------------------------------------------- sending */
 
-/* Of the think time, some before the first message: not all send at once. */
+/* A part of it before the first message, so that not all send at once. */
 static int64_t rest_length(const struct engine *e, struct conn *c)
 {
 	const struct engine_steps *loop = &e->loop;
@@ -499,8 +499,8 @@ static void transmit(struct engine *e, struct conn *c, int64_t now)
 }
 
 /*
- * At the end of the run, what was planned before is sent on a connection that
- * is too old; but a pass that has to close it is the last on it.
+ * At the end of the run a connection that is too old still sends what was
+ * planned before, unless a pass through the loop has to close it.
  */
 static bool has_to_retire(const struct engine *e, const struct conn *c,
 			  int64_t now)
@@ -695,7 +695,7 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 	while (len > 0 && c->state == state) {
 		enum framer_result result = FRAMER_WRONG;
 
-		/* What comes with a reply, before a pause, belongs to none. */
+		/* Input behind a reply, before the pause, is no reply. */
 		if (!c->is_paused)
 			result = replies_take_step(
 				c, &steps_of(e, c)->list[c->step].rule, data,
