@@ -131,9 +131,9 @@ static struct wr_source *find_source(const struct wr_admission *a, int family,
 }
 
 /*
- * Each connection moves next_at on by rate_ns, from the present at least.  Of
- * connections at once, it may be ahead by all of span_ns, and not by more if
- * earlier rules had a longer one.
+ * Each connection moves next_at on by rate_ns, from the present at least.
+ * Connections at once can move it ahead of the present by span_ns, which cuts
+ * off what earlier rules with a longer span have added.
  */
 static bool is_too_fast(struct wr_source *s, const struct wr_source_limits *l,
 			int64_t now)

@@ -127,7 +127,7 @@ static bool has_shadow_stack(void)
 #include "lock.h"
 #include "sys.h"
 
-/* Who looks for callers goes no further: above is the frame of the signal. */
+/* An unwinder stops here: above is the frame of the signal. */
 #if defined(__GCC_HAVE_DWARF2_CFI_ASM) && defined(__x86_64__)
 #define NO_CALLER() __asm__ volatile(".cfi_undefined rip")
 #elif defined(__GCC_HAVE_DWARF2_CFI_ASM) && defined(__aarch64__)
@@ -189,7 +189,7 @@ static void on_new_stack(int sig, siginfo_t *info, void *context)
 	co = m->co;
 	if (_setjmp(co->inside) != 0)
 		run(co);
-	/* No handler of the C library must come upon this frame. */
+	/* No later signal may be handled on top of this frame. */
 	((ucontext_t *)context)->uc_stack = m->alternate;
 	m->is_done = true;
 }

@@ -68,7 +68,7 @@ static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 	r->poller = &c->core->poller;
 	r->key = wr_conn_key(c) | WR_KEY_OTHER;
 	r->notify = wr_conn_post_answer;
-	r->arg = c; /* leaves its look-up before it ends */
+	r->arg = c; /* it gives the look-up up before its end */
 	c->is_connecting = true;
 	atomic_store(&c->due_at, wr_connect_next_at(r));
 }

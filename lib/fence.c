@@ -14,7 +14,7 @@
 
 /* ----------------------------------------------------------------- request */
 
-/* The descriptor; or why the listener is not there to stay. */
+/* The descriptor; an error if the listener is closed or to be closed. */
 static int wanted_locked(const struct wr_accept *a, const struct wr_endpoint *e)
 {
 	int fd = e->listener.fd;
@@ -177,7 +177,7 @@ static void fence_unwanted(struct wr_accept *a)
 
 /* ------------------------------------------------------------------- close */
 
-/* As far as the poller said at looked_at. */
+/* As the poller reported at looked_at. */
 static bool has_clients(const struct wr_endpoint *e)
 {
 	return !e->is_armed || e->may_have_more;
@@ -199,10 +199,10 @@ static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 /*
  * Close it when the poller, asked at that time or later, reports no connection;
  * never: wait for an event.  (The clock may be far ahead of the last look at
- * the poller, as other threads run in between.)  A fenced listener: when the
- * last handshake had its time.  Without a fence connections keep coming: once
- * those from before the fence are accepted, and handshakes of that time had
- * theirs.
+ * the poller, as other threads run in between.)  Behind a fence that is when
+ * the last handshake has had its time.  Without one connections keep coming:
+ * then the handshakes from before have had their time, and all that waited
+ * before are accepted.
  */
 static int64_t closes_at(const struct wr_endpoint *e)
 {

@@ -108,7 +108,7 @@ static int output_error(struct weir_conn *c)
 	return wr_conn_output_has_failed(c) ? wr_conn_flush(c) : 0;
 }
 
-/* The poller tells its session of what comes. */
+/* Then the poller tells its session what comes. */
 static bool has_stack(const struct relay *r)
 {
 	return r->session && r->session->coro;
@@ -223,7 +223,7 @@ static bool goes_on(const struct relay *r)
 
 /* ------------------------------------------------------------------ waiting */
 
-/* What the connection is waited for, as the end of one way and the other. */
+/* What to wait for on a connection: one way begins there, the other ends. */
 static int events_of(const struct way *input, const struct way *output)
 {
 	int events = WR_POLL_RELAY | (input->is_over ? WR_POLL_LOST : 0);
@@ -238,8 +238,8 @@ static int events_of(const struct way *input, const struct way *output)
 }
 
 /*
- * A cut may have ended the wait.  Nor does a receive tell that the peer is gone
- * if its input has ended; nor a send, if there is nothing to be sent.
+ * A cut may have ended the wait, or the loss of a peer whose input has ended,
+ * and to which nothing is unsent: then no receive and no send tells it.
  */
 static int check_peer(struct way *w)
 {

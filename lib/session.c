@@ -83,8 +83,8 @@ void wr_session_defer(struct weir_conn *c, int rc)
 }
 
 /*
- * Output that other threads have sent since the wait began: the session looks
- * at its deadline, if it waits for its own connection, too.
+ * Other threads may have sent output since the wait began.  Its deadline is
+ * looked at if the session waits for its own connection, too.
  */
 static int64_t stall_at(struct weir_conn *c)
 {
@@ -116,8 +116,8 @@ static bool take_events(struct weir_conn *c, uint32_t events)
 }
 
 /*
- * The deadline may have moved, and input that came in time is given first, as
- * is a reset: a read tells it.
+ * The deadline may have moved.  Input that came in time, or a reset, is read
+ * first.
  */
 static bool is_due(struct weir_conn *c)
 {
@@ -171,8 +171,8 @@ static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
 }
 
 /*
- * What is sent here is a reason to look only if its session waits for its own
- * connection, too; else its next call tells an error.
+ * A flush ends the wait only if the session waits for its own connection, too;
+ * otherwise its next call tells an error.
  */
 static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 {
@@ -227,7 +227,7 @@ static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 	}
 }
 
-/* A cut is looked for last: it is no drain, and comes before its phase. */
+/* A cut is looked for last: the same stop may have looked like a drain. */
 enum wr_session_step wr_session_next(struct weir_conn *c, int *rc)
 {
 	enum wr_session_step step = next_step(c, rc);

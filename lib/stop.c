@@ -140,14 +140,14 @@ static void remind(struct wr_stop *s)
 	}
 }
 
-/* False: and nothing will be. */
+/* False: nothing is open, and nothing will be. */
 static bool is_anything_open(const struct wr_stop *s)
 {
 	struct wr_table *table = s->core->table;
 
 	if (wr_accept_has_listener(s->accept) || atomic_load(&table->open) > 0)
 		return true;
-	/* First: a call of a timer that runs may dial. */
+	/* Timers first: a call that runs may dial. */
 	return !wr_server_timers_close(s->core->timers) ||
 	       !wr_table_shut_if_empty(table);
 }

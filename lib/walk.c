@@ -12,7 +12,7 @@
 #include "conn_table.h"
 #include "sys.h"
 
-/* A caller's structure may be larger than ours, by so many of them. */
+/* A caller's structure may be larger than ours: at most this many times. */
 #define INFO_ROOM 16
 
 static int64_t state_of(struct weir_conn *c, int where)
