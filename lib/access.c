@@ -440,7 +440,7 @@ static int compare_ids(const void *a, const void *b)
 	return one->rule < other->rule ? -1 : one->rule > other->rule;
 }
 
-/* From here on this rule. */
+/* The rule applies from start on. */
 static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 {
 	if (r->count > 0 && !is_before(&r->starts[r->count - 1], &start))
@@ -467,7 +467,7 @@ static void leave_prefix(struct nest *n, struct ranges *r)
 	struct wr_key next = n->in[--n->depth].last;
 
 	if (++next.lo == 0 && ++next.hi == 0)
-		return; /* it ends with the addresses */
+		return; /* it goes up to the last address */
 	add_range(r, next, rule_of_nest(n));
 }
 

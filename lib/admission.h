@@ -22,11 +22,12 @@ struct wr_source;
 /* l: under the lock */
 struct wr_admission {
 	struct wr_word_lock lock;
-	weir_access *rules;	   /* l; NULL: none */
-	struct wr_source *sources; /* l; but that connections leave */
-	uint64_t seed;		   /* of the places; c */
-	uint64_t random;	   /* l: state of the generator */
-	_Atomic size_t unproven;   /* connections without a first message */
+	weir_access *rules; /* l; NULL: none */
+	struct wr_source
+		*sources;	 /* l to add; wr_admission_leave() needs none */
+	uint64_t seed;		 /* of the places; c */
+	uint64_t random;	 /* l: state of the generator */
+	_Atomic size_t unproven; /* connections without a first message */
 };
 
 /* A client that asks for a connection. */
@@ -46,7 +47,7 @@ void wr_admission_fini(struct wr_admission *a);
 void wr_admission_set_rules(struct wr_admission *a, weir_access *rules);
 
 /*
- * Judge a client: it is counted for its source, *source, until
+ * Judge a client.  WR_ADMITTED: it is counted in *source until
  * wr_admission_leave(); or the outcome, WR_OUTCOME_REFUSED_....
  */
 #define WR_ADMITTED (-1)

@@ -95,7 +95,7 @@ static ssize_t read_more(struct weir_conn *c, struct wr_proxy_header *h)
 	return rc < 0 ? rc : 1;
 }
 
-/* Of a call on the socket, or of the memory. */
+/* error is that of a call on the socket, or -ENOMEM. */
 static int note_failure(struct weir_conn *c, int error)
 {
 	if (atomic_load(&c->is_cut))

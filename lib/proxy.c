@@ -165,7 +165,7 @@ static uint32_t crc32c(uint32_t crc, const unsigned char *data, size_t len)
 	return crc;
 }
 
-/* Of the header, with zeros for the checksum itself. */
+/* It was made of the header with zeros at its own place. */
 static bool is_checksum_right(const unsigned char *data, size_t len,
 			      const unsigned char *at)
 {
@@ -231,7 +231,7 @@ static ssize_t read_tlvs(struct wr_proxy_header *h, const unsigned char *data,
 	return (ssize_t)len;
 }
 
-/* Of what has come of the first 16 bytes.  NULL: nothing is wrong. */
+/* What is wrong with as much of the first 16 bytes as has come; or NULL. */
 static const char *check_head(const unsigned char *data, size_t len,
 			      size_t most)
 {

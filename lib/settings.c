@@ -60,7 +60,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
 static int64_t get(const struct row *row, const void *set)
 {
 	const char *field = (const char *)set + row->offset;
-	uint64_t wide; /* else 32 bits make the comparison needless */
+	uint64_t wide; /* where size_t has 32 bits, no value is too large */
 	size_t size;
 	int n;
 
