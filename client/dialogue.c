@@ -85,7 +85,7 @@ static void learn_newline(struct dialogue *d)
 	if (*d->newline)
 		return;
 	d->newline = "\n";
-	if (d->waiting == GAP) { /* so said is not begun, and follows another */
+	if (d->waiting == GAP) { /* said follows a message, and is not begun */
 		d->out = d->said;
 		d->out_len += 2;
 		d->is_unended = false;

@@ -120,7 +120,7 @@ static bool has_no_other_group(const struct identity *i)
 	return is_good;
 }
 
-/* So it is after an upgrade. */
+/* A successor begins as this user already. */
 static bool is_identity(const struct identity *i)
 {
 	uid_t uid, euid, suid;
@@ -272,7 +272,7 @@ bool privileges_check(struct options *o)
 
 /* -------------------------------------------------------------------- drop */
 
-/* Root could, when the options were read. */
+/* When the options were read, it was root that could. */
 static bool can_read(const char *file)
 {
 	if (access(file, R_OK) == 0)

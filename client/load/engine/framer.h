@@ -108,7 +108,7 @@ struct expectation {
 bool prefixes_add(struct prefixes *p, const char *text);
 void expectation_fini(struct expectation *x);
 
-/* Is any reply bad that has an end? */
+/* Can a reply that has an end be bad? */
 bool expectation_has_checks(const struct expectation *x);
 
 /* How many bytes of a reply judge_reply() has to see. */

@@ -161,7 +161,7 @@ static bool is_growing(const char *name)
 	return false;
 }
 
-/* At most how many messages the plan has; INFINITY: it is not known. */
+/* The most messages that the plan has; INFINITY: it is not known. */
 static double most_messages(const struct plan *p)
 {
 	double planned = p->rate * (double)p->duration_ns / 1e9;

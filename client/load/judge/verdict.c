@@ -147,7 +147,7 @@ static void check_connections(struct result *r)
 		     "silent connections were not kept", "");
 }
 
-/* Lost connections that are not made again were told of. */
+/* check_connections() reports losses that are not made good. */
 static void check_downtime(struct result *r)
 {
 	double down = result_downtime(r), paused = result_paused(r);
@@ -337,7 +337,7 @@ static void check_replies(struct result *r)
 			    r->counts.answered);
 }
 
-/* What came is compared with nothing: is it the replies? */
+/* Without a comparison, other bytes may have been taken for replies. */
 static void check_unframed(struct result *r)
 {
 	const struct counts *b = &r->counts;
@@ -363,8 +363,8 @@ static void check_unframed(struct result *r)
 
 /*
  * Little's law: the sum of latencies divided by the time is the mean number of
- * messages under way.  It is held against the time in which there was a
- * connection for them; what rested as planned counts as filled.
+ * messages under way.  It is compared with the number that the connections had
+ * room for; a connection that rests as planned counts as full.
  */
 static void check_little(struct result *r)
 {
