@@ -15,10 +15,11 @@
 #include "log.h"
 #include "stats.h"
 
-#define wr_now_ns()				 0
-#define wr_count(lane, counter, n)		 ((void)(lane), (void)(counter), (void)(n))
-#define wr_count_duration(lane, histogram, took) ((uint64_t)(took))
-#define wr_log_allows(log, limit, per_second)	 (false)
+#define wr_now_ns()			      0
+#define wr_count(stats, counter, n)	      ((void)(stats), (void)(counter), (void)(n))
+#define wr_count_own(counter, n)	      ((void)(counter), (void)(n))
+#define wr_count_duration(durations, took)    ((uint64_t)(took))
+#define wr_log_allows(log, limit, per_second) (false)
 
 #ifndef KEEPS_DEADLINES
 #define wr_conn_due_at(c)      WR_NEVER_AT

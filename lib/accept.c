@@ -410,7 +410,7 @@ static bool park_at_once(const struct wr_accept *a, struct weir_conn *c)
 	    wr_poller_add(&core->poller, c->fd, interest, wr_conn_key(c)) < 0)
 		return false;
 	c->interest = (uint8_t)interest;
-	(void)wr_count_duration(stats, &stats->queue_wait, 0);
+	(void)wr_count_duration(&stats->queue_wait, 0);
 	wr_conn_move(c, stats, WR_CONN_PARKED);
 	if (!wr_owner_release(&c->owner)) {
 		wr_conn_move(c, stats, WR_CONN_READY);

@@ -161,8 +161,10 @@ static ssize_t receive_now(struct weir_conn *c, void *buf, size_t cap)
 	if (n <= 0 && n != -EAGAIN && atomic_load(&c->is_cut)) {
 		n = -ECANCELED; /* our shutdown, not the peer's */
 	} else if (n > 0) {
-		WR_COUNT(c->service, c->ctx->stats, bytes_in, (uint64_t)n);
-		wr_count(c->ctx->stats, &c->in.received, (uint64_t)n);
+		wr_count_own(
+			&wr_traffic_of(c->service, c->ctx->stats)->bytes_in,
+			(uint64_t)n);
+		wr_count_own(&c->in.received, (uint64_t)n);
 		c->in.last_at = c->ctx->now;
 		if (c->table == NULL)
 			wr_conn_note_answer(c);

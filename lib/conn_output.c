@@ -60,7 +60,8 @@ static inline void count_sent(struct weir_conn *c, const struct wr_context *ctx,
 	struct wr_stats *stats = stats_of(c, ctx);
 
 	c->out.sent += (uint64_t)n;
-	WR_COUNT(c->service, stats, bytes_out, (uint64_t)n);
+	wr_count(stats, &wr_traffic_of(c->service, stats)->bytes_out,
+		 (uint64_t)n);
 }
 
 /* > 0; -EAGAIN: the socket is full; -errno. */

@@ -131,7 +131,7 @@ int wr_core_set_stacks(struct wr_core *core, struct wr_service *service);
 
 struct wr_stacks_sum wr_core_count_stacks(struct wr_core *core);
 
-/* Sum of all threads; other fields are 0. */
+/* Sum of all threads, without the traffic of listeners; the rest is 0. */
 void wr_core_sum(const struct wr_core *core, struct weir_stats *ret);
 
 /* A connection ended or left the queue: wake the acceptor if it is blocked. */
@@ -166,8 +166,7 @@ static inline uint64_t wr_context_leave(struct wr_context *ctx)
 	uint64_t ns;
 
 	ctx->now = wr_now_ns();
-	ns = wr_count_duration(ctx->stats, &ctx->stats->callback_time,
-			       ctx->now - began);
+	ns = wr_count_duration(&ctx->stats->callback_time, ctx->now - began);
 	atomic_store_explicit(&ctx->busy_since, 0, memory_order_release);
 	return ns;
 }

@@ -467,10 +467,11 @@ static WR_INLINE void note_call(struct weir_conn *c, uint64_t ns)
 	struct wr_listener_counts *counts =
 		wr_counts_of(c->service, ctx->stats);
 
-	wr_count(ctx->stats, &ctx->stats->callbacks, 1);
 	if (counts) {
-		wr_count(ctx->stats, &counts->callbacks, 1);
-		wr_count(ctx->stats, &counts->callback_ns, ns);
+		wr_count_own(&counts->traffic.callbacks, 1);
+		wr_count_own(&counts->callback_ns, ns);
+	} else {
+		wr_count_own(&ctx->stats->traffic.callbacks, 1);
 	}
 	wr_conn_set_active(c, ctx->now);
 	if (c->call.input >= WR_INPUT_BACKPRESSURE || c->in.end == WR_IN_EOF)
@@ -1421,7 +1422,7 @@ static bool leave_queue(struct wr_context *ctx, struct weir_conn *c)
 	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
 	wr_share_add(c->service, WR_PLACE_QUEUE, -1);
 	wr_core_notify_capacity(c->core);
-	waited_ns = wr_count_duration(ctx->stats, &ctx->stats->queue_wait,
+	waited_ns = wr_count_duration(&ctx->stats->queue_wait,
 				      ctx->now - c->node.queued_at);
 	WR_COUNT_LISTENER(c->service, ctx->stats, queue_wait_ns, waited_ns);
 	rc = wr_conn_input_probe(c);

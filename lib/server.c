@@ -746,6 +746,7 @@ int weir_server_configure_service(weir_server *s, int id,
 int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 {
 	const struct weir_config *config;
+	const struct wr_endpoint *e = NULL;
 	struct wr_stacks_sum stacks;
 	struct weir_stats now;
 	struct wr_core *core;
@@ -756,6 +757,8 @@ int weir_server_stats(weir_server *s, struct weir_stats *ret, size_t size)
 	core = &s->core;
 	config = &core->config.set;
 	wr_core_sum(core, &now);
+	while ((e = wr_accept_next(&s->acceptor.accept, e)))
+		wr_stats_add_traffic(&now, e->counts, core->stats_count);
 	now.ledger.open = atomic_load(&core->table->open);
 	now.log_dropped = atomic_load(&core->logger.dropped);
 	now.phase = (uint64_t)wr_core_phase(core);

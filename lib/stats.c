@@ -26,13 +26,15 @@ const char *wr_refusal_reason(int outcome)
 }
 
 /* In functions that sum `from` up in `ret`. */
-#define ADD(name) ret->name += value(&from->name);
+#define ADD(name)	  ret->name += value(&from->name);
+#define ADD_TRAFFIC(name) ret->name += value(&from->traffic.name);
 #define ADD_OUTCOME(name, column, refusal)                                     \
 	ret->ledger.column += value(&from->outcome[WR_OUTCOME_##name]);
 
 static void add_stats(struct weir_stats *ret, const struct wr_stats *from)
 {
 	WR_OUTCOMES(ADD_OUTCOME)
+	WR_TRAFFIC(ADD_TRAFFIC)
 	WR_COUNTERS(ADD)
 	WR_GAUGES(ADD)
 	for (int i = 0; i < WR_TMO_COUNT; i++)
@@ -91,9 +93,7 @@ static void add_listener(struct weir_listener_stats *ret,
 			 const struct wr_listener_counts *from)
 {
 	WR_OUTCOMES(ADD_OUTCOME)
-	ADD(bytes_in)
-	ADD(bytes_out)
-	ADD(callbacks)
+	WR_TRAFFIC(ADD_TRAFFIC)
 	for (int i = 0; i < WR_TMO_COUNT; i++)
 		ret->timed_out[i + WEIR_TIMEOUT_FIRST_BYTE] +=
 			value(&from->timed_out[i]);
@@ -103,7 +103,18 @@ static void add_listener(struct weir_listener_stats *ret,
 	ret->connection_us += value(&from->connection_ns);
 }
 
+void wr_stats_add_traffic(struct weir_stats *ret,
+			  const struct wr_listener_counts *counts, int count)
+{
+	for (int i = 0; i < count; i++) {
+		const struct wr_listener_counts *from = &counts[i];
+
+		WR_TRAFFIC(ADD_TRAFFIC)
+	}
+}
+
 #undef ADD_OUTCOME
+#undef ADD_TRAFFIC
 #undef ADD
 
 /* Beginnings last, as above: the number of open ones is not below zero. */

@@ -31,11 +31,14 @@
 	X(PROBED, probed, NULL)                                                \
 	X(CUT, cut, NULL)
 
+/* What each message adds to, shown under the same names. */
+#define WR_TRAFFIC(X) X(bytes_in) X(bytes_out) X(callbacks)
+
 /* Other counters, shown under the same names. */
 #define WR_COUNTERS(X)                                                         \
-	X(bytes_in) X(bytes_out) X(sends) X(sends_refused) X(callbacks)        \
-	X(timer_calls) X(dead_on_arrival) X(accept_errors) X(shortages)        \
-	X(late_bytes) X(starvations) X(sources_full) X(evictions)
+	X(sends) X(sends_refused) X(timer_calls) X(dead_on_arrival)            \
+	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
+	X(sources_full) X(evictions)
 
 /* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)
@@ -60,6 +63,10 @@ typedef _Atomic uint64_t wr_counter;
 
 #define WR_STATS_FIELD(name) wr_counter name;
 
+struct wr_traffic {
+	WR_TRAFFIC(WR_STATS_FIELD)
+};
+
 struct wr_durations {
 	wr_counter sum_ns;
 	wr_counter bucket[WEIR_BUCKETS];
@@ -73,6 +80,7 @@ struct wr_stats {
 	wr_counter spawned;
 	wr_counter outcome[WR_OUTCOME_COUNT];
 	wr_counter timed_out[WR_TMO_COUNT];
+	struct wr_traffic traffic; /* of connections without a listener */
 	WR_COUNTERS(WR_STATS_FIELD)
 	WR_GAUGES(WR_STATS_FIELD)
 	struct wr_durations queue_wait, callback_time;
@@ -83,7 +91,7 @@ struct wr_listener_counts {
 	_Alignas(WR_CACHE_LINE) wr_counter accepted;
 	wr_counter outcome[WR_OUTCOME_COUNT];
 	wr_counter timed_out[WR_TMO_COUNT];
-	wr_counter bytes_in, bytes_out, callbacks;
+	struct wr_traffic traffic;
 	wr_counter queue_wait_ns, callback_ns, connection_ns;
 };
 
@@ -91,22 +99,26 @@ struct wr_listener_counts {
  * Relaxed: a counter orders nothing.  With one writer, a load and a store avoid
  * a locked instruction.
  */
-static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
-			    uint64_t n)
+static inline void wr_count_own(wr_counter *counter, uint64_t n)
 {
-	if (stats->is_shared) {
-		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-		return;
-	}
 	atomic_store_explicit(
 		counter,
 		atomic_load_explicit(counter, memory_order_relaxed) + n,
 		memory_order_relaxed);
 }
 
-/* Returns the duration; one below zero counts as zero. */
-static inline uint64_t wr_count_duration(struct wr_stats *stats,
-					 struct wr_durations *durations,
+/* The same where the stats may be those that threads of the program share. */
+static inline void wr_count(struct wr_stats *stats, wr_counter *counter,
+			    uint64_t n)
+{
+	if (stats->is_shared)
+		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+	else
+		wr_count_own(counter, n);
+}
+
+/* A server thread.  Returns the duration; one below zero counts as zero. */
+static inline uint64_t wr_count_duration(struct wr_durations *durations,
 					 int64_t measured_ns)
 {
 	uint64_t ns = measured_ns > 0 ? (uint64_t)measured_ns : 0;
@@ -115,8 +127,8 @@ static inline uint64_t wr_count_duration(struct wr_stats *stats,
 
 	if (bucket >= WEIR_BUCKETS)
 		bucket = WEIR_BUCKETS - 1;
-	wr_count(stats, &durations->bucket[bucket], 1);
-	wr_count(stats, &durations->sum_ns, ns);
+	wr_count_own(&durations->bucket[bucket], 1);
+	wr_count_own(&durations->sum_ns, ns);
 	return ns;
 }
 
@@ -125,6 +137,18 @@ static inline struct wr_listener_counts *
 wr_counts_of(const struct wr_service *service, const struct wr_stats *stats)
 {
 	return service->counts ? &service->counts[stats->index] : NULL;
+}
+
+/*
+ * Traffic is counted once, for the listener if there is one, and summed up for
+ * the server when it is asked for.
+ */
+static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
+					       struct wr_stats *stats)
+{
+	struct wr_listener_counts *counts = wr_counts_of(service, stats);
+
+	return counts ? &counts->traffic : &stats->traffic;
 }
 
 /* Count for the listener of the service alone. */
@@ -145,6 +169,9 @@ wr_counts_of(const struct wr_service *service, const struct wr_stats *stats)
 
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
+/* Add the traffic of one listener. */
+void wr_stats_add_traffic(struct weir_stats *ret,
+			  const struct wr_listener_counts *counts, int count);
 void wr_listener_stats_sum(struct weir_listener_stats *ret,
 			   const struct wr_listener_counts *counts, int count);
 

@@ -49,9 +49,9 @@ START_TEST(a_snapshot_has_totals_and_sums)
 	atomic_store(&stats[1].outcome[WR_OUTCOME_REFUSED_AGE], 2);
 	atomic_store(&stats[0].outcome[WR_OUTCOME_REFUSED_DRAIN], 3);
 	atomic_store(&stats[0].outcome[WR_OUTCOME_CUT], 1);
-	wr_count_duration(&stats[0], &stats[0].queue_wait, 1500);
-	wr_count_duration(&stats[1], &stats[1].queue_wait, 2500);
-	wr_count_duration(&stats[1], &stats[1].queue_wait, -1);
+	wr_count_duration(&stats[0].queue_wait, 1500);
+	wr_count_duration(&stats[1].queue_wait, 2500);
+	wr_count_duration(&stats[1].queue_wait, -1);
 	wr_stats_sum(&now, stats, 2);
 	ck_assert_uint_eq(now.ledger.refused, 5);
 	ck_assert_uint_eq(now.ledger.closed, 7);
