@@ -249,21 +249,8 @@ int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid)
 	return since + WR_MESSAGE_QUIET_NS;
 }
 
-/*
- * "No deadline is missed": the owner writes due_at, then reads check_at; the
- * acceptor writes check_at, then reads due_at.  One of them sees the other.
- *
- * Moving a deadline to a later time costs nothing: the check at the earlier
- * time finds the new one, or posts an event that is too early.  After that
- * event no check is outstanding, so the next deadline starts from "never"
- * (wr_conn_forget_check).
- */
-void wr_conn_set_due(struct weir_conn *c, int64_t at)
+void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at)
 {
-	if (at >= atomic_load_explicit(&c->due_at, memory_order_relaxed)) {
-		atomic_store_explicit(&c->due_at, at, memory_order_relaxed);
-		return;
-	}
 	atomic_store(&c->due_at, at);
 	if (at < atomic_load(&c->check_at))
 		wr_conn_notify_acceptor(c, WR_INBOX_RESCHEDULE);

@@ -4,9 +4,9 @@
  *
  * It has one owner at a time: the acceptor, a queue, a worker, or the acceptor
  * again while it lingers.  A parked connection has none; the thread that posts
- * an event to it becomes its owner (owner.h).  Only wr_conn_move() changes
- * where it is, and asserts that the move is legal.  Only
- * wr_conn_close_and_count() enters its outcome in the ledger.
+ * an event to it becomes its owner (owner.h).  Only wr_conn_move() and the two
+ * functions beside it change where it is, and assert that the move is legal.
+ * Only wr_conn_close_and_count() enters its outcome in the ledger.
  *
  * A connection is a slot of a table, recycled under a new generation.  One of
  * weir_dial() has no core and no table.
@@ -351,6 +351,24 @@ static inline void wr_conn_prove(struct weir_conn *c)
 /* Owner: change where it is. */
 void wr_conn_move(struct weir_conn *c, struct wr_stats *stats, int to);
 
+/* Worker: the same for the two moves of each message, RUNNING to PARKED ... */
+static WR_INLINE void wr_conn_enter_parked(struct weir_conn *c,
+					   struct wr_stats *stats)
+{
+	wr_assert(wr_conn_where(c) == WR_CONN_RUNNING);
+	wr_count_own(&stats->parked, 1);
+	atomic_store_explicit(&c->where, WR_CONN_PARKED, memory_order_release);
+}
+
+/* ... and PARKED to RUNNING. */
+static WR_INLINE void wr_conn_leave_parked(struct weir_conn *c,
+					   struct wr_stats *stats)
+{
+	wr_assert(wr_conn_where(c) == WR_CONN_PARKED);
+	wr_count_own(&stats->parked, (uint64_t)-1);
+	atomic_store_explicit(&c->where, WR_CONN_RUNNING, memory_order_release);
+}
+
 /*
  * Any thread: post events.  A free connection goes to the workers; a waiting
  * session is woken.
@@ -380,8 +398,25 @@ int64_t wr_conn_drain_until(const struct weir_conn *c, bool is_mid);
 /* Owner: its timer has passed; it is off then. */
 bool wr_conn_take_timer(struct weir_conn *c);
 
-/* Owner: ask the acceptor for a deadline check at this time. */
-void wr_conn_set_due(struct weir_conn *c, int64_t at);
+/*
+ * Owner: ask the acceptor for a deadline check at this time.  "No deadline is
+ * missed": the owner writes due_at, then reads check_at; the acceptor writes
+ * check_at, then reads due_at.  One of them sees the other.
+ *
+ * Moving a deadline to a later time costs nothing: the check at the earlier
+ * time finds the new one, or posts an event that is too early.  After that
+ * event no check is outstanding, so the next deadline starts from "never"
+ * (wr_conn_forget_check).
+ */
+void wr_conn_set_due_earlier(struct weir_conn *c, int64_t at);
+
+static inline void wr_conn_set_due(struct weir_conn *c, int64_t at)
+{
+	if (at < atomic_load_explicit(&c->due_at, memory_order_relaxed))
+		wr_conn_set_due_earlier(c, at);
+	else
+		atomic_store_explicit(&c->due_at, at, memory_order_relaxed);
+}
 
 /* Owner, on WR_EV_DEADLINE: no check is outstanding. */
 static inline void wr_conn_forget_check(struct weir_conn *c)

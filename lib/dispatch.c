@@ -1291,10 +1291,10 @@ static WR_INLINE enum step park_until(struct weir_conn *c, int64_t at)
 
 	wr_conn_input_tidy(c);
 	wr_conn_set_due(c, at);
-	wr_conn_move(c, ctx->stats, WR_CONN_PARKED);
+	wr_conn_enter_parked(c, ctx->stats);
 	if (wr_owner_release(&c->owner))
 		return STEP_GONE;
-	wr_conn_move(c, ctx->stats, WR_CONN_RUNNING);
+	wr_conn_leave_parked(c, ctx->stats);
 	return STEP_ON;
 }
 

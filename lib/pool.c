@@ -26,12 +26,6 @@ static struct weir_conn *conn_of(struct wr_node *n)
 
 /* ------------------------------------------------------------------- tasks */
 
-static void run(struct wr_worker *w, struct weir_conn *c, uint32_t events)
-{
-	wr_conn_move(c, w->ctx.stats, WR_CONN_RUNNING);
-	wr_dispatch(&w->ctx, c, events);
-}
-
 _Static_assert((int)WR_EV_IN == WR_POLL_IN && (int)WR_EV_OUT == WR_POLL_OUT &&
 		       (int)WR_EV_HUP == WR_POLL_HUP,
 	       "what the poller reports is what the connection is told");
@@ -65,20 +59,25 @@ static void run_event(struct wr_worker *w, const struct wr_event *ev)
 	uint32_t events = events_of(ev);
 
 	fetch_ahead(w);
-	if (wr_owner_claim(&c->owner, generation))
-		run(w, c, events);
-	else if (wr_owner_post(&c->owner, generation, events))
-		run(w, c, 0);
+	if (!wr_owner_claim(&c->owner, generation)) {
+		if (!wr_owner_post(&c->owner, generation, events))
+			return;
+		events = 0; /* they are in the word */
+	}
+	wr_conn_leave_parked(c, w->ctx.stats);
+	wr_dispatch(&w->ctx, c, events);
 }
 
 static void run_ready(struct wr_worker *w, struct wr_node *n)
 {
 	struct wr_server_timers *timers = w->pool->core->timers;
 
-	if (n == &timers->node)
+	if (n == &timers->node) {
 		wr_server_timers_call(timers, &w->ctx);
-	else
-		run(w, conn_of(n), 0);
+		return;
+	}
+	wr_conn_move(conn_of(n), w->ctx.stats, WR_CONN_RUNNING);
+	wr_dispatch(&w->ctx, conn_of(n), 0);
 }
 
 static void run_task(struct wr_worker *w, const struct wr_task *task)
