@@ -148,7 +148,10 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 		return (int)sent;
 	count_sent(c, ctx, sent);
 	queued = wr_min(queued, (size_t)sent);
-	wr_outbox_advance(&c->out.box, queued, ctx ? &ctx->spare_chunk : NULL);
+	if (ctx == NULL ||
+	    !wr_outbox_try_empty(&c->out.box, queued, &ctx->spare_chunk))
+		wr_outbox_advance(&c->out.box, queued,
+				  ctx ? &ctx->spare_chunk : NULL);
 	if (rest) {
 		rest->skip += (size_t)sent - queued;
 		rest->left -= (size_t)sent - queued;

@@ -132,6 +132,25 @@ static inline int wr_outbox_pieces(const struct wr_outbox *o, struct iovec *iov,
 	return n;
 }
 
+/*
+ * The fast path: the bytes that were sent are all of the only chunk, which
+ * becomes *spare again.  False: they are not.
+ */
+static inline bool wr_outbox_try_empty(struct wr_outbox *o, size_t len,
+				       struct wr_chunk **spare)
+{
+	struct wr_chunk *k = o->head;
+
+	if (k == NULL || k != o->tail || k->file != WR_CHUNK_BYTES ||
+	    k->end - k->start != len || k->cap != WR_CHUNK_ROOM || *spare)
+		return false;
+	k->start = k->end = 0;
+	*spare = k;
+	o->head = o->tail = NULL;
+	wr_outbox_count(o, -len);
+	return true;
+}
+
 /* Remove len bytes that were sent; a chunk of WR_CHUNK_ROOM goes to *spare. */
 void wr_outbox_advance(struct wr_outbox *o, size_t len,
 		       struct wr_chunk **spare);
