@@ -779,11 +779,16 @@ static inline size_t wr_conn_outbox_mark(const struct weir_conn *c)
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {
-	size_t bytes = wr_outbox_bytes(&c->out.box);
+	size_t bytes = wr_outbox_bytes(&c->out.box), mark;
 
-	return wr_outbox_has_files(&c->out.box) ||
-	       (bytes > 0 && !c->service->set.full_duplex &&
-		2 * bytes >= wr_conn_outbox_mark(c));
+	if (wr_outbox_has_files(&c->out.box))
+		return true;
+	if (bytes == 0 || c->service->set.full_duplex)
+		return false;
+	mark = wr_limits(c->service)->outbox_mark;
+	/* Its part of outbox_total is at least WR_OUTBOX_LEAST. */
+	return 2 * bytes >= wr_min(mark, WR_OUTBOX_LEAST) &&
+	       2 * bytes >= wr_conn_outbox_limit(c, mark);
 }
 
 /* Owner.  For WEIR_WRITABLE. */
