@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <sys/socket.h>
+
 static struct client *open_and_echo_at(struct server *s, int id)
 {
 	char address[160];
@@ -130,11 +132,38 @@ START_TEST(a_closed_listener_keeps_its_counts)
 }
 END_TEST
 
+START_TEST(a_connection_of_the_program_counts_for_the_server_alone)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo));
+	char reply[5];
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	ck_assert_int_eq(weir_server_adopt(s->weir, NULL, pair[0],
+					   WEIR_SERVICE(.readable = echo)),
+			 0);
+	ck_assert_int_eq(write(pair[1], "hello", 5), 5);
+	ck_assert_int_eq(recv(pair[1], reply, 5, MSG_WAITALL), 5);
+	(void)open_and_echo_at(s, 0);
+	UNTIL(stats(s).bytes_out == 11);
+	ck_assert_uint_eq(stats(s).bytes_in, 11);
+	ck_assert_uint_eq(listener_stats(s, 0).bytes_in, 6);
+	ck_assert_uint_eq(listener_stats(s, 0).bytes_out, 6);
+	UNTIL(stats(s).callbacks == 2 && stats(s).busy == 0);
+	ck_assert_uint_eq(listener_stats(s, 0).callbacks, 1);
+	close(pair[1]);
+	UNTIL(stats(s).ledger.completed == 1);
+	server_stop_and_check(s);
+}
+END_TEST
+
 int main(void)
 {
-	return RUN_TESTS("listener_stats", each_listener_counts_its_own,
-			 the_deadline_that_ended_a_connection_is_counted,
-			 a_refused_client_is_counted_where_it_came,
-			 times_are_summed_over_the_connections,
-			 a_closed_listener_keeps_its_counts);
+	return RUN_TESTS(
+		"listener_stats", each_listener_counts_its_own,
+		the_deadline_that_ended_a_connection_is_counted,
+		a_refused_client_is_counted_where_it_came,
+		times_are_summed_over_the_connections,
+		a_closed_listener_keeps_its_counts,
+		a_connection_of_the_program_counts_for_the_server_alone);
 }
