@@ -15,6 +15,7 @@
 
 #include "base.h"
 #include "faults.h"
+#include "listener.h"
 #include "poller.h"
 
 struct hold {
@@ -24,11 +25,19 @@ struct hold {
 
 static struct hold acceptor_has_read_clock; /* after it was woken */
 static struct hold acceptor_waits;	    /* is about to */
+static struct hold acceptor_has_looked;	    /* at the poller */
+static struct hold acceptor_fences;	    /* a listener; see below */
 static struct hold second_waits;	    /* is about to, see below */
 static struct hold second_looks;	    /* between two looks for work */
 
 static _Thread_local bool is_woken;
 static _Thread_local bool is_second;
+
+/*
+ * A fence that claims to stand: a client that connects later is one whose
+ * handshake was under way.
+ */
+static _Atomic bool fence_is_none;
 
 /* Of the acceptor, while it waits for longer than the monitor does. */
 static struct wr_poller *_Atomic acceptor_poller;
@@ -113,6 +122,9 @@ long __wrap_wr_sys_preemptions(void);
 int __real_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
 int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
 
+int __real_wr_listener_fence(struct wr_listener *l);
+int __wrap_wr_listener_fence(struct wr_listener *l);
+
 struct wr_service;
 void __real_wr_conn_begin(struct weir_conn *c, const struct wr_service *service,
 			  int fd, int64_t now);
@@ -146,8 +158,15 @@ int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 	atomic_store(&acceptor_waits_long, timeout_ms < 0 || timeout_ms > 1000);
 	rc = __real_wr_poller_wait(p, ev, max, timeout_ms);
 	atomic_store(&acceptor_waits_long, false);
+	held_at(&acceptor_has_looked);
 	is_woken = true;
 	return rc;
+}
+
+int __wrap_wr_listener_fence(struct wr_listener *l)
+{
+	held_at(&acceptor_fences);
+	return atomic_load(&fence_is_none) ? 0 : __real_wr_listener_fence(l);
 }
 
 /* No callback counts as slow: each may have been preempted. */
@@ -299,6 +318,43 @@ START_TEST(a_stop_without_grace_is_one_though_the_acceptor_woke_before)
 	let_go(&acceptor_waits);
 	ck_assert_int_eq(atomic_load(&said), -ECANCELED);
 	server_join_and_check(s);
+}
+END_TEST
+
+/* -------------------------------------------------------------- the fence */
+
+/* More than a handshake gets on this machine. */
+static void pass_handshake(void)
+{
+	int64_t until = now_ms() + 100;
+
+	UNTIL(now_ms() > until);
+}
+
+/*
+ * A look at the poller from before the fence tells nothing of handshakes that
+ * were under way, and one after it nothing of those that end until the clock is
+ * read.
+ */
+START_TEST(a_handshake_under_way_at_the_fence_has_its_time)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct client *c;
+
+	atomic_store(&fence_is_none, true);
+	hold_set(&acceptor_fences);
+	ck_assert_int_eq(weir_server_unlisten(s->weir, 0), 0);
+	UNTIL(is_held_at(&acceptor_fences));
+	pass_handshake();
+	hold_set(&acceptor_has_looked);
+	let_go(&acceptor_fences);
+	UNTIL(is_held_at(&acceptor_has_looked));
+	c = client_open_and_send(s, "hello\n");
+	pass_handshake();
+	let_go(&acceptor_has_looked);
+	client_expect(c, "hello\n");
+	atomic_store(&fence_is_none, false);
+	server_stop_and_check(s);
 }
 END_TEST
 
@@ -523,6 +579,7 @@ int main(void)
 		"moments", a_stop_ends_the_pause_of_a_shortage,
 		a_worker_refuses_a_client_that_has_waited_too_long,
 		a_stop_without_grace_is_one_though_the_acceptor_woke_before,
+		a_handshake_under_way_at_the_fence_has_its_time,
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		a_client_that_connects_after_a_change_meets_the_new_values,
