@@ -111,7 +111,7 @@
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
 /* What a relay receives at once: more than most peers send at once. */
 #define WR_RELAY_ROOM ((size_t)64 << 10)
-/* Period for events that cannot wake a waiting session. */
+/* Period for events that cannot end a wait by themselves. */
 #define WR_SESSION_LOOK_MS 10
 
 /* ------------------------------------------------------ stacks of sessions */

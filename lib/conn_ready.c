@@ -102,6 +102,17 @@ static struct pollfd events_of(const struct weir_poll *p, bool has_hung_up)
 				.events = events };
 }
 
+/* Its cut, or a later error, ends the wait by itself. */
+static bool is_in_sight(const struct wait *w, int i)
+{
+	const struct weir_conn *session = w->session;
+	const int fd = w->list[i].conn->fd;
+
+	if (session == NULL || session->coro == NULL)
+		return w->fds[i].fd == fd;
+	return !wr_poller_leaves_out(&session->core->poller, fd);
+}
+
 static bool has_input(struct weir_conn *c, short found)
 {
 	return c->layered ? wr_layer_look(c) != WR_LOOK_NOTHING
@@ -216,6 +227,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 			events_of(p, w->fds[i].revents & (POLLERR | POLLHUP));
 		at = due_at(p);
 		rc = check_deadline(c, at);
+		if (!is_in_sight(w, i))
+			at = wr_min_at(at, now + WR_MS(WR_SESSION_LOOK_MS));
 		o->at = wr_min_at(o->at, at);
 		since = quiet_since(p);
 		if (since > o->quiet_since)

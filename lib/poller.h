@@ -72,4 +72,16 @@ static inline void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 }
 #endif
 
+/* Its end or error was reported, and nothing that comes after it will be. */
+#ifdef WITH_POLL
+bool wr_poller_leaves_out(struct wr_poller *p, int fd);
+#else
+static inline bool wr_poller_leaves_out(struct wr_poller *p, int fd)
+{
+	(void)p;
+	(void)fd;
+	return false;
+}
+#endif
+
 #endif

@@ -222,6 +222,18 @@ void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 	wr_unlock(&set->lock);
 }
 
+bool wr_poller_leaves_out(struct wr_poller *p, int fd)
+{
+	struct wr_poll_set *set = p->set;
+	bool is_left_out;
+
+	wr_lock(&set->lock);
+	is_left_out = fd >= 0 && fd < set->used &&
+		      set->watched[fd].reported & ENDS;
+	wr_unlock(&set->lock);
+	return is_left_out;
+}
+
 /* --------------------------------------------------------------- waiting */
 
 static void use_spare_locked(struct wr_poll_set *set)

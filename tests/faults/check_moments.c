@@ -9,6 +9,8 @@
  */
 #include "test.h"
 
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -56,6 +58,10 @@ static _Atomic bool adopter_begins, stop_is_over;
 enum { ACCEPTS, ACCEPTS_THEN_IS_HELD, IS_HELD };
 static _Atomic int accepting;
 static _Atomic bool accept_begins, has_configured, has_connected;
+
+/* A relay in a thread of its own, or on a worker, is about to sleep. */
+static _Thread_local bool is_relaying;
+static _Atomic bool relay_sleeps;
 
 /* A worker that ends a connection looks at the counts with each clock. */
 static _Thread_local weir_server *ends_in;
@@ -119,8 +125,10 @@ int __wrap_wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 			  int timeout_ms);
 long __wrap_wr_sys_preemptions(void);
 
+int __real_wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __real_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
 int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags);
+int __wrap_wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 
 int __real_wr_listener_fence(struct wr_listener *l);
 int __wrap_wr_listener_fence(struct wr_listener *l);
@@ -216,6 +224,13 @@ int __wrap_accept4(int fd, struct sockaddr *peer, socklen_t *len, int flags)
 	if (rc >= 0 && atomic_load(&accepting) == ACCEPTS_THEN_IS_HELD)
 		atomic_store(&accepting, IS_HELD);
 	return rc;
+}
+
+int __wrap_wr_sys_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	if (is_relaying && timeout_ms != 0)
+		atomic_store(&relay_sleeps, true);
+	return __real_wr_sys_poll(fds, count, timeout_ms);
 }
 
 static void at_point(const char *function)
@@ -573,6 +588,205 @@ START_TEST(a_stop_finds_a_connection_that_is_being_adopted)
 }
 END_TEST
 
+/* ------------------------------------------------- relays that wait aside */
+
+/* Between two connections that the test has made. */
+enum { ON_STACK, ON_WORKER, IN_THREAD, KINDS };
+
+struct relay {
+	weir_conn *a, *b;
+	int peer_a, peer_b;
+	weir_ref *ref_b;
+	int fd_b;
+	struct server *server;
+	pthread_t thread;
+	_Atomic bool has_ended;
+	int result;
+};
+
+static int dial_unix(weir_conn **ret)
+{
+	char where[32];
+	int pair[2];
+
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	snprintf(where, sizeof(where), "fd:%d", pair[0]);
+	ck_assert_int_eq(weir_dial(ret, where, 0), 0);
+	return pair[1];
+}
+
+static int dial_tcp(weir_conn **ret)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), peer;
+	socklen_t len = sizeof(at);
+	char where[32];
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	snprintf(where, sizeof(where), "127.0.0.1:%d", ntohs(at.sin_port));
+	ck_assert_int_eq(weir_dial(ret, where, 0), 0);
+	peer = __real_accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(peer, 0);
+	close(fd);
+	return peer;
+}
+
+static bool has_come(int fd, short events)
+{
+	struct pollfd pfd = { .fd = fd, .events = events };
+
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & events) == events;
+}
+
+static void relay_new(struct relay *r, int (*dial_b)(weir_conn **))
+{
+	memset(r, 0, sizeof(*r));
+	r->peer_a = dial_unix(&r->a);
+	r->peer_b = dial_b(&r->b);
+	r->ref_b = weir_conn_ref(r->b);
+	r->fd_b = weir_conn_fd(r->b);
+}
+
+static void *relay_in_thread(void *arg)
+{
+	struct relay *r = arg;
+
+	is_relaying = true;
+	r->result = weir_relay(r->a, r->b, NULL);
+	is_relaying = false;
+	atomic_store(&r->has_ended, true);
+	return NULL;
+}
+
+static int relay_in_session(weir_conn *c, void *arg)
+{
+	struct relay *r = arg;
+
+	(void)c;
+	r->result = weir_relay(r->a, r->b, NULL);
+	atomic_store(&r->has_ended, true);
+	return WEIR_CLOSE;
+}
+
+static int relay_on_worker(weir_conn *c, void *arg)
+{
+	(void)c;
+	relay_in_thread(arg);
+	return WEIR_CLOSE;
+}
+
+/* Until it sleeps, after it has seen what there is. */
+static void relay_begin(struct relay *r, int kind)
+{
+	atomic_store(&relay_sleeps, false);
+	if (kind == IN_THREAD) {
+		ck_assert_int_eq(
+			pthread_create(&r->thread, NULL, relay_in_thread, r),
+			0);
+		UNTIL(atomic_load(&relay_sleeps));
+		return;
+	}
+	r->server =
+		serve(NULL, WEIR_SERVICE(SESSION_ON(kind == ON_WORKER,
+						    kind == ON_WORKER
+							    ? relay_on_worker
+							    : relay_in_session),
+					 .speaks_first = 1, .arg = r));
+	client_open(r->server);
+	if (kind == ON_WORKER)
+		UNTIL(atomic_load(&relay_sleeps));
+	else
+		UNTIL(stats(r->server).parked == 1);
+}
+
+static void relay_expect(struct relay *r, int kind, int result)
+{
+	UNTIL(atomic_load(&r->has_ended));
+	ck_assert_msg(r->result == result, "kind %d: %s", kind,
+		      error_name(r->result));
+	if (kind == IN_THREAD)
+		pthread_join(r->thread, NULL);
+	else
+		server_stop_and_check(r->server);
+	weir_unref(r->ref_b);
+	weir_conn_free(r->a);
+	weir_conn_free(r->b);
+	close(r->peer_a);
+}
+
+/* Half of the mark: nothing is received for it. */
+static void fill_outbox(weir_conn *c)
+{
+	static const char bytes[4096];
+
+	while (weir_conn_unsent(c) < 128 << 10)
+		ck_assert_int_eq(weir_conn_write(c, bytes, sizeof(bytes)), 0);
+}
+
+static void reset_b(const struct relay *r)
+{
+	const struct linger now = { .l_onoff = 1 };
+
+	setsockopt(r->peer_b, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(r->peer_b);
+}
+
+static void cut_behind_a_hang_up(int (*dial_b)(weir_conn **), int kind)
+{
+	struct relay r;
+
+	relay_new(&r, dial_b);
+	fill_outbox(r.a);
+	reset_b(&r);
+	UNTIL(has_come(r.fd_b, POLLHUP));
+	relay_begin(&r, kind);
+	ck_assert_int_eq(weir_ref_cancel(r.ref_b), 0);
+	relay_expect(&r, kind, -ECANCELED);
+}
+
+START_TEST(a_cut_of_a_side_that_has_hung_up_ends_a_relay)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		cut_behind_a_hang_up(dial_unix, kind);
+		cut_behind_a_hang_up(dial_tcp, kind);
+	}
+}
+END_TEST
+
+/* It is an error of the socket for poll(2), and stays one. */
+static void send_with_time_stamp(struct relay *r)
+{
+	const int flags = SOF_TIMESTAMPING_TX_SOFTWARE |
+			  SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID;
+
+	ck_assert_int_eq(setsockopt(r->fd_b, SOL_SOCKET, SO_TIMESTAMPING,
+				    &flags, sizeof(flags)),
+			 0);
+	ck_assert_int_eq(weir_conn_write(r->b, "x", 1), 0);
+	ck_assert_int_eq(weir_conn_flush(r->b), 0);
+	UNTIL(has_come(r->fd_b, POLLERR));
+}
+
+START_TEST(a_reset_behind_a_time_stamp_ends_a_relay)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct relay r;
+
+		relay_new(&r, dial_tcp);
+		send_with_time_stamp(&r);
+		shutdown(r.peer_b, SHUT_WR);
+		UNTIL(has_come(r.fd_b, POLLRDHUP));
+		relay_begin(&r, kind);
+		reset_b(&r);
+		relay_expect(&r, kind, -ECONNRESET);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -584,5 +798,7 @@ int main(void)
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		a_client_that_connects_after_a_change_meets_the_new_values,
 		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
-		a_stop_finds_a_connection_that_is_being_adopted);
+		a_stop_finds_a_connection_that_is_being_adopted,
+		a_cut_of_a_side_that_has_hung_up_ends_a_relay,
+		a_reset_behind_a_time_stamp_ends_a_relay);
 }
