@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handshakes of layers that the test makes itself: one is held, and one is
- * never over.
+ * Layers that the test makes itself: one is held in its handshake, one is never
+ * over with it, and the socket of one is never full.
  */
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "core.h"
 #include "layer.h"
@@ -238,9 +239,144 @@ START_TEST(another_thread_may_end_the_output_of_a_handshake)
 }
 END_TEST
 
+/* ------------------------------------- a peer that takes records at once */
+
+#define BUFFERED ((size_t)3 << 20) /* more than one turn sends */
+#define RECORD	 ((size_t)16 << 10)
+
+static atomic_size_t taken;
+
+static int shake_at_once(struct wr_layer *l)
+{
+	(void)l;
+	return 1;
+}
+
+static int look_at_socket(struct wr_layer *l)
+{
+	char byte;
+	ssize_t n =
+		recv(weir_conn_fd(l->conn), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n > 0 ? WR_LOOK_INPUT : n == 0 ? WR_LOOK_END : WR_LOOK_NOTHING;
+}
+
+static ssize_t receive_as_it_is(struct wr_layer *l, void *buf, size_t cap)
+{
+	return wr_layer_recv(l, buf, cap);
+}
+
+static bool has_no_rest(const struct wr_layer *l)
+{
+	(void)l;
+	return false;
+}
+
+/* A byte for each record, so the socket is never full. */
+static ssize_t send_a_record(struct wr_layer *l, const struct iovec *iov,
+			     int count)
+{
+	size_t len = iov->iov_len < RECORD ? iov->iov_len : RECORD;
+	int rc = wr_layer_put(l, "r", 1);
+
+	(void)count;
+	if (rc < 0)
+		return rc;
+	atomic_fetch_add(&taken, len);
+	return (ssize_t)len;
+}
+
+static const struct wr_layer_ops records_ops = {
+	.handshake = shake_at_once,
+	.look = look_at_socket,
+	.receive = receive_as_it_is,
+	.has_rest = has_no_rest,
+	.send = send_a_record,
+	.bye = bye,
+	.end = end,
+};
+
+static struct wr_layer *make_records(struct weir_layer *from, const char *name)
+{
+	(void)from;
+	(void)name;
+	return make_of(&records_ops);
+}
+
+static int relay_what_is_buffered(weir_conn *c, void *arg)
+{
+	static const struct wr_layer_maker maker = { make_records, count,
+						     count };
+	struct weir_layer layer = { .maker = &maker, .speaks_first = true };
+	const struct server *to = arg;
+	const void *data;
+	weir_conn *upstream;
+	char line[8];
+	int rc;
+
+	ck_assert_int_ge(weir_conn_peek(c, &data, BUFFERED), (int)BUFFERED);
+	ck_assert_int_eq(weir_dial(&upstream, to->address, 0), 0);
+	ck_assert_int_eq(wr_layer_start(upstream, &layer, NULL), 0);
+	/* The poller has told of the room that there is from the start. */
+	ck_assert_int_eq(weir_conn_read_line(upstream, line, sizeof(line)), 3);
+	rc = weir_relay(c, upstream, NULL);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+static int greet_at_gate(weir_conn *c, void *arg)
+{
+	gate_wait(arg);
+	ck_assert_int_eq(weir_conn_write(c, "go\n", 3), 0);
+	return WEIR_AGAIN;
+}
+
+static int swallow(weir_conn *c, void *arg)
+{
+	char waste[256];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = weir_conn_read(c, waste, sizeof(waste))) > 0)
+		continue;
+	return (int)n;
+}
+
+/* No event comes from a socket that was never full. */
+START_TEST(all_that_is_buffered_is_relayed_at_once)
+{
+	static char bytes[BUFFERED];
+
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct gate gate = GATE_CLOSED;
+		struct server *to = serve(
+			NULL, WEIR_SERVICE(.opened = greet_at_gate,
+					   .readable = swallow, .arg = &gate));
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(SESSION_ON(on_worker,
+						      relay_what_is_buffered),
+					   .line_max = BUFFERED, .arg = to));
+		struct client *c = client_open(s);
+
+		atomic_store(&taken, 0);
+		client_send_bytes(c, bytes, BUFFERED);
+		UNTIL(gate_waiting(&gate) == 1 && session_waits(s));
+		gate_open(&gate);
+		UNTIL(atomic_load(&taken) == BUFFERED);
+		client_half_close(c);
+		client_expect_eof(c);
+		/* Its descriptor is one of this process. */
+		UNTIL(stats(to).ledger.open == 0);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+		(void)server_stop_and_check(to);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
 			 no_byte_moves_the_deadline_of_a_handshake,
-			 another_thread_may_end_the_output_of_a_handshake);
+			 another_thread_may_end_the_output_of_a_handshake,
+			 all_that_is_buffered_is_relayed_at_once);
 }
