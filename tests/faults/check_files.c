@@ -429,6 +429,90 @@ START_TEST(a_session_that_sends_to_a_fast_peer_lets_others_run)
 }
 END_TEST
 
+/* ---- a relay behind a file */
+
+enum { RELAY_WRITE_MS = 200, BEFORE_RELAY = 150000 };
+
+struct behind {
+	char upstream[160];
+	int fd;
+};
+
+static _Atomic int64_t stalled_at; /* ms; 0: not yet */
+static _Atomic bool file_may_end;
+
+/* It stalls once, at first, and each piece then takes more than a turn. */
+static int stall_first(enum wr_sys_call call, size_t *len)
+{
+	if (call != WR_SYS_sendfile)
+		return 0;
+	if (atomic_load(&stalled_at) == 0) {
+		atomic_store(&stalled_at, now_ms());
+		return -EAGAIN;
+	}
+	*len = atomic_load(&file_may_end) ? 10000 : 1;
+	usleep(1100);
+	return 0;
+}
+
+static int relay_behind_a_file(weir_conn *c, void *arg)
+{
+	const struct behind *b = arg;
+	weir_conn *upstream;
+	int rc = weir_dial(&upstream, b->upstream, 0);
+
+	ck_assert_int_eq(rc, 0);
+	weir_conn_set_timeout(c, WEIR_TIMEOUT_WRITE, RELAY_WRITE_MS);
+	ck_assert_int_eq(weir_conn_sendfile(c, b->fd, 0, BEFORE_RELAY), 0);
+	rc = weir_relay(c, upstream, NULL);
+	weir_conn_free(upstream);
+	return rc;
+}
+
+/* What comes from the client makes the relay look at its deadlines. */
+START_TEST(a_file_that_moves_ends_no_relay)
+{
+	for (int on_worker = 0; on_worker < 2; on_worker++) {
+		struct behind b = { .fd = make_file(BEFORE_RELAY) };
+		struct server *s =
+			serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+		static char data[BEFORE_RELAY];
+		struct client *c;
+		int id = server_listen(
+			s, "127.0.0.1:0",
+			WEIR_SERVICE(SESSION_ON(on_worker, relay_behind_a_file),
+				     .speaks_first = 1, .arg = &b));
+		char where[160];
+
+		snprintf(b.upstream, sizeof(b.upstream), "%s", s->address);
+		server_address(s, id, where, sizeof(where));
+		atomic_store(&stalled_at, 0);
+		atomic_store(&file_may_end, false);
+		wr_sys_fault = stall_first;
+		c = client_open_at(where);
+		UNTIL(atomic_load(&stalled_at) > 0 &&
+		      now_ms() > atomic_load(&stalled_at) + RELAY_WRITE_MS);
+		client_send(c, "hello\n");
+		UNTIL(listener_stats(s, 0).bytes_in == 6);
+		atomic_store(&file_may_end, true);
+		for (size_t have = 0; have < BEFORE_RELAY;) {
+			ssize_t n = client_read(c, data, BEFORE_RELAY - have);
+
+			ck_assert_int_gt(n, 0);
+			ck_assert(bytes_match(data, (size_t)n, have));
+			have += (size_t)n;
+		}
+		client_expect(c, "hello\n");
+		client_half_close(c);
+		client_expect_eof(c);
+		UNTIL(stats(s).ledger.open == 0);
+		ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 2);
+		wr_sys_fault = NULL;
+		close(b.fd);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	return RUN_TESTS(
@@ -440,5 +524,6 @@ int main(void)
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
 		a_slow_disk_does_not_hold_a_worker,
 		a_file_for_a_fast_peer_delays_no_timer_and_no_wake,
-		a_session_that_sends_to_a_fast_peer_lets_others_run);
+		a_session_that_sends_to_a_fast_peer_lets_others_run,
+		a_file_that_moves_ends_no_relay);
 }
