@@ -116,6 +116,11 @@ def peer_of(conn):
     return ("%s:%d" if size == 4 else "[%s]:%d") % (address, port)
 
 
+def origin_of(conn):
+    """A spawned session has no peer."""
+    return "" if conn["is_spawned"] else "from %s " % peer_of(conn)
+
+
 def service_of(conn):
     service = conn["service"].dereference()
     handler = re.search(r"<(.*)>", str(service["set"]["session"]))
@@ -160,8 +165,8 @@ With -brief without backtraces; with the number of a connection only this one.
         if place not in ("parked", "ready") or not int(conn["coro"]):
             return
         coro = conn["coro"].dereference()
-        print("connection %d from %s %s: %s for %.1f s, waits for %s" % (
-            int(conn["id"]), peer_of(conn), service_of(conn), place,
+        print("connection %d %s%s: %s for %.1f s, waits for %s" % (
+            int(conn["id"]), origin_of(conn), service_of(conn), place,
             (now - int(coro["parked_at"])) / 1e9,
             names_of("enum wr_wait")[int(conn["wait_for"])]))
         if has_backtrace:

@@ -5,6 +5,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import unittest
 
@@ -89,6 +90,26 @@ class Gdb(TestCase):
             text = self.look(clients, 3, lambda: self.gdb(
                 "-p", pid, "-ex", "weir-sessions 7"), 1)
             self.check_backtraces(text, 1)
+
+    def test_session_of_the_program(self):
+        program = subprocess.Popen(["tests/programs/spawned"],
+                                   stdout=subprocess.PIPE)
+        self.addCleanup(program.stdout.close)
+        self.addCleanup(program.wait)
+        self.addCleanup(program.kill)
+        self.assertEqual(program.stdout.readline(), b"started\n")
+
+        def shown():
+            said = self.gdb("-p", str(program.pid), "-ex", "weir-sessions")
+            return "parked for" in said and said
+        text = until(shown, "the session waits")
+        program.send_signal(signal.SIGTERM)
+        self.assertEqual(program.wait(DEADLINE), 0)
+        said, trace = re.search(r"^connection (.*)\n((?:#.*\n)*)", text,
+                                re.M).groups()
+        self.assertRegex(said, r"^1 of the program, session keep_time: "
+                         r"parked for \d+\.\d s, waits for other$")
+        self.assertRegex(trace, r"\bweir_sleep \((.*\n)+.*\bkeep_time \(")
 
     @unittest.skipIf(SLOWNESS != 1, "a sanitizer needs memory of its own")
     def test_sessions_of_a_core_file(self):
