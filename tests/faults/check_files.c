@@ -474,21 +474,22 @@ START_TEST(a_file_that_moves_ends_no_relay)
 {
 	for (int on_worker = 0; on_worker < 2; on_worker++) {
 		struct behind b = { .fd = make_file(BEFORE_RELAY) };
-		struct server *s =
-			serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+		struct server *s;
 		static char data[BEFORE_RELAY];
 		struct client *c;
-		int id = server_listen(
-			s, "127.0.0.1:0",
-			WEIR_SERVICE(SESSION_ON(on_worker, relay_behind_a_file),
-				     .speaks_first = 1, .arg = &b));
 		char where[160];
+		int id;
 
-		snprintf(b.upstream, sizeof(b.upstream), "%s", s->address);
-		server_address(s, id, where, sizeof(where));
 		atomic_store(&stalled_at, 0);
 		atomic_store(&file_may_end, false);
 		wr_sys_fault = stall_first;
+		s = serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+		id = server_listen(
+			s, "127.0.0.1:0",
+			WEIR_SERVICE(SESSION_ON(on_worker, relay_behind_a_file),
+				     .speaks_first = 1, .arg = &b));
+		snprintf(b.upstream, sizeof(b.upstream), "%s", s->address);
+		server_address(s, id, where, sizeof(where));
 		c = client_open_at(where);
 		UNTIL(atomic_load(&stalled_at) > 0 &&
 		      now_ms() > atomic_load(&stalled_at) + RELAY_WRITE_MS);
