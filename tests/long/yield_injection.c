@@ -17,7 +17,7 @@
 #include "sys.h"
 
 static atomic_ulong seed;
-static unsigned rarity = 1;
+static _Atomic unsigned rarity = 1;
 static _Atomic unsigned seeds; /* so far */
 
 static _Thread_local struct {
@@ -58,7 +58,7 @@ void yield_injection_seed(unsigned long next)
 
 void yield_injection_interval(unsigned points)
 {
-	rarity = points;
+	atomic_store(&rarity, points);
 }
 
 unsigned prng(unsigned sides)
@@ -84,7 +84,7 @@ void maybe_yield(void)
 		meet(number);
 	if (mine.is_slow && prng(2))
 		sleep_for(20000 + prng(80000));
-	if (prng(rarity))
+	if (prng(atomic_load(&rarity)))
 		return;
 	what = prng(1000);
 	if (what < 600)
