@@ -170,6 +170,11 @@
 #define WR_JOIN_BUSY_NS WR_MS(20)
 /* How late a stop may be before a join gives up. */
 #define WR_JOIN_LATE_NS WR_MS(1000)
+/*
+ * The most that one wait adds to the times above.  While the process is stopped
+ * or gets no processor, neither the waiter runs nor what it waits for.
+ */
+#define WR_JOIN_STEP_NS WR_MS(20)
 /* Wait without poll(2), if that fails. */
 #define WR_JOIN_RETRY_NS WR_MS(10)
 /*

@@ -236,7 +236,7 @@ static struct threads_left gather_locked(const struct wr_pool *p)
  * A thread announces its exit, but then runs destructors of its data.  Its end
  * can only be polled for.
  */
-int wr_pool_join(struct wr_pool *p, int64_t at)
+int wr_pool_join(struct wr_pool *p, int64_t most_ns)
 {
 	struct wr_core *core = p->core;
 	int64_t ask_ns = WR_EXIT_ASK_NS;
@@ -244,17 +244,18 @@ int wr_pool_join(struct wr_pool *p, int64_t at)
 
 	wr_lock(&core->lock);
 	for (;;) {
-		int64_t now, until = at;
+		int64_t now = wr_now_ns();
+		int64_t until = now + wr_min_at(most_ns, WR_JOIN_STEP_NS);
 
 		left = gather_locked(p);
-		now = wr_now_ns();
-		if (left.running + left.exiting == 0 || now >= at)
+		if (left.running + left.exiting == 0 || most_ns <= 0)
 			break;
 		if (left.exiting > 0) {
-			until = wr_min_at(at, now + ask_ns);
+			until = wr_min_at(until, now + ask_ns);
 			ask_ns = wr_min_at(2 * ask_ns, WR_EXIT_ASK_MOST_NS);
 		}
 		(void)wr_cond_wait_until(&core->changed, &core->lock, until);
+		most_ns -= wr_min_at(wr_now_ns(), until) - now;
 	}
 	wr_unlock(&core->lock);
 	return left.running + left.exiting;

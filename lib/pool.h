@@ -46,11 +46,12 @@ int wr_pool_start(struct wr_pool *p);
 void wr_pool_wake_waiters(struct wr_pool *p);
 
 /*
- * Join the threads that have ended, and wait for the others until at:
- * worker_exit and destructors of thread-specific data may take long.  Returns
- * how many have not ended.
+ * Join the threads that have ended, and wait for the others for at most that
+ * time: worker_exit and destructors of thread-specific data may take long.
+ * Time in which the caller cannot run does not count.  Returns how many have
+ * not ended.
  */
-int wr_pool_join(struct wr_pool *p, int64_t at);
+int wr_pool_join(struct wr_pool *p, int64_t most_ns);
 
 /* Detach threads that did not end. */
 void wr_pool_abandon(struct wr_pool *p);

@@ -8,7 +8,7 @@
  *
  * "A join ends": the acceptor announces the end of a stop, but the log sink or
  * the kernel may block it.  So a join waits at most WR_JOIN_LATE_NS beyond the
- * deadline.
+ * deadline, in time in which it could run: see wr_stop.late_ns.
  *
  * weir_server_run() reads signals from a signalfd: nothing runs in a signal
  * handler, and no disposition changes.  Before it restores the mask it reads
@@ -407,16 +407,45 @@ int weir_server_drain(weir_server *s)
 
 /* -------------------------------------------------------------------- join */
 
-/* When a join without a time limit gives up, or never. */
-static int64_t gives_up_at(const weir_server *s)
+/*
+ * The acceptor does not end the stop.  Called at each look by all who wait: the
+ * time since the last look counts, and no more than WR_JOIN_STEP_NS of it.
+ */
+static bool is_too_late_locked(weir_server *s, int64_t now)
 {
 	const struct wr_core *core = &s->core;
-	int64_t stop_at = atomic_load(&core->stop_at);
+	struct wr_stop *stop = &s->acceptor.stop;
+	int64_t since = atomic_load(&core->stop_at); /* or never */
 
-	if (stop_at == WR_NEVER_AT)
-		return stop_at;
-	return stop_at + WR_JOIN_LATE_NS +
-	       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
+	if (since < stop->late_looked_at)
+		since = stop->late_looked_at;
+	if (now > since) {
+		stop->late_ns += wr_min_at(now - since, WR_JOIN_STEP_NS);
+		stop->late_looked_at = now;
+	}
+	return stop->late_ns >=
+	       WR_JOIN_LATE_NS +
+		       (int64_t)wr_table_slots(core->table) * WR_CUT_NS;
+}
+
+static bool is_too_late(weir_server *s)
+{
+	bool is_late;
+
+	wr_lock(&s->core.lock);
+	is_late = is_too_late_locked(s, wr_now_ns());
+	wr_unlock(&s->core.lock);
+	return is_late;
+}
+
+/* A handler of a signal may bring the deadline nearer, and wakes no waiter. */
+static int64_t next_look_at(const weir_server *s, int64_t now)
+{
+	int64_t stop_at = atomic_load(&s->core.stop_at);
+
+	if (now >= stop_at)
+		return now + WR_JOIN_STEP_NS;
+	return wr_min_at(stop_at, now + WR_JOIN_LOOK_MS * WR_NS_PER_MS);
 }
 
 /* Wait without a system call that can fail.  True: the stop has ended. */
@@ -452,25 +481,28 @@ static void wait_for_stop(weir_server *s, int64_t until)
 	}
 }
 
-static bool wait_for_end(weir_server *s, int64_t until)
+/* 0; -EBUSY: the acceptor is stuck; -ETIMEDOUT. */
+static int wait_for_end(weir_server *s, int64_t until)
 {
 	struct wr_core *core = &s->core;
-	struct wr_stop *stop = &s->acceptor.stop;
-	bool is_done;
+	int rc = 0;
 
 	wr_lock(&core->lock);
-	while (!stop->is_done) {
+	while (!s->acceptor.stop.is_done) {
 		int64_t now = wr_now_ns();
-		int64_t at = wr_min_at(gives_up_at(s), until);
 
-		if (now >= at)
+		if (is_too_late_locked(s, now))
+			rc = -EBUSY;
+		else if (now >= until)
+			rc = -ETIMEDOUT;
+		if (rc < 0)
 			break;
-		at = wr_min_at(at, now + WR_JOIN_LOOK_MS * WR_NS_PER_MS);
-		(void)wr_cond_wait_until(&core->changed, &core->lock, at);
+		(void)wr_cond_wait_until(
+			&core->changed, &core->lock,
+			wr_min_at(until, next_look_at(s, now)));
 	}
-	is_done = stop->is_done;
 	wr_unlock(&core->lock);
-	return is_done;
+	return rc;
 }
 
 /* Not logged if the sink may be what blocks the acceptor. */
@@ -508,10 +540,9 @@ static int join_threads(weir_server *s)
 {
 	const struct wr_stop *stop = &s->acceptor.stop;
 	int failure = atomic_load(&s->core.failure);
-	int64_t at =
-		wr_now_ns() + (stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS);
+	int64_t most_ns = stop->is_busy ? WR_JOIN_BUSY_NS : WR_JOIN_NS;
 
-	if (wr_pool_join(&s->pool, at) > 0)
+	if (wr_pool_join(&s->pool, most_ns) > 0)
 		return -EBUSY;
 	if (failure < 0)
 		return failure;
@@ -523,8 +554,8 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 {
 	WR_NO_CANCEL();
 	struct weir_report report;
-	int64_t until, now;
-	bool has_ended;
+	int64_t until;
+	int rc;
 
 	if (s == NULL || ms < WEIR_NEVER ||
 	    wr_core_phase(&s->core) == WR_PHASE_NEW)
@@ -533,18 +564,17 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 		return -EDEADLK;
 	until = wr_deadline_at(wr_now_ns(), ms);
 	wait_for_stop(s, until);
-	has_ended = wait_for_end(s, until);
-	now = wr_now_ns();
-	if (!has_ended && now >= until && now < gives_up_at(s))
-		return -ETIMEDOUT;
-	if (!has_ended)
+	rc = wait_for_end(s, until);
+	if (rc == -ETIMEDOUT)
+		return rc;
+	if (rc < 0)
 		name_the_acceptor(s);
 	if (ret) {
-		report = has_ended ? s->acceptor.stop.report
-				   : unfinished_report(s);
+		report = rc == 0 ? s->acceptor.stop.report
+				 : unfinished_report(s);
 		wr_copy_out(ret, size, &report, sizeof(report));
 	}
-	return has_ended ? join_threads(s) : -EBUSY;
+	return rc == 0 ? join_threads(s) : rc;
 }
 
 int weir_server_join(weir_server *s, struct weir_report *ret, size_t size)
@@ -618,13 +648,16 @@ static void run_until_end(weir_server *s, struct signals *w)
 
 	for (;;) {
 		bool is_asked = atomic_load(&s->core.stop_wanted);
+		int64_t now = wr_now_ns();
 
-		if (is_asked && wr_now_ns() >= gives_up_at(s))
+		if (is_asked && is_too_late(s))
 			return;
 		if (is_asked)
 			fds[2].fd = -1;
 		fds[0].revents = fds[1].revents = 0;
-		rc = wr_sys_poll(fds, 3, is_asked ? WR_JOIN_LOOK_MS : -1);
+		rc = wr_sys_poll(
+			fds, 3,
+			is_asked ? wr_ms_until(next_look_at(s, now), now) : -1);
 		if (fds[0].revents)
 			return;
 		if (rc < 0 && rc != -EINTR) {

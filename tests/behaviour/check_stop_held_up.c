@@ -8,6 +8,7 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static const int long_grace = 60000;
 static const uint64_t much_less = 20000;
@@ -194,6 +195,93 @@ START_TEST(a_server_is_freed_though_a_destructor_waits)
 }
 END_TEST
 
+/* -------------------------------------------- a process that is stopped */
+
+/* A thread of the server in a child process, which is stopped meanwhile. */
+struct held {
+	int told[2]; /* it says that it is here, ... */
+	int go[2];   /* ... and goes on after this */
+};
+
+/* Its turn comes some time after that of the thread that waits for the end. */
+static void hold_here(const struct held *h)
+{
+	char byte = 0;
+
+	for (int i = 0; i < 10; i++)
+		poll_sleep(); /* the other one waits by then */
+	if (write(h->told[1], &byte, 1) != 1 || read(h->go[0], &byte, 1) != 1)
+		_exit(100);
+	for (int i = 0; i < 20; i++)
+		poll_sleep();
+}
+
+static void hold_the_acceptor(void *arg, int level, const char *line)
+{
+	(void)level;
+	if (strstr(line, "stopping"))
+		hold_here(arg);
+}
+
+static void hold_a_worker(void *arg, int index)
+{
+	if (index == 0)
+		hold_here(arg);
+}
+
+/* What the end of a server says; the deadline passes during the hold. */
+static int stop_in_child(const struct weir_config *config, bool runs)
+{
+	struct server *s = serve(config, WEIR_SERVICE(.readable = echo_lines));
+	int rc;
+
+	weir_server_stop(s->weir, 200);
+	rc = runs ? weir_server_run(s->weir, 0)
+		  : weir_server_join(s->weir, NULL, 0);
+	weir_server_free(s->weir);
+	return rc;
+}
+
+static void stop_while_frozen(struct weir_config config, bool runs)
+{
+	struct held h;
+	int64_t frozen_at;
+	int status;
+	char byte;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(h.told), 0);
+	ck_assert_int_eq(pipe(h.go), 0);
+	config.log_arg = config.worker_arg = &h;
+	pid = fork();
+	if (pid == 0)
+		_exit(-stop_in_child(&config, runs));
+	ck_assert_int_gt(pid, 0);
+	close(h.told[1]);
+	ck_assert_int_eq(read(h.told[0], &byte, 1), 1);
+	kill(pid, SIGSTOP);
+	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+	ck_assert(WIFSTOPPED(status));
+	frozen_at = now_ms();
+	/* Longer than a join waits for what does not end. */
+	UNTIL(now_ms() - frozen_at > 2000);
+	ck_assert_int_eq(write(h.go[1], &byte, 1), 1);
+	kill(pid, SIGCONT);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	close(h.told[0]);
+	close(h.go[0]);
+	close(h.go[1]);
+}
+
+START_TEST(time_in_which_the_process_was_stopped_makes_no_stop_late)
+{
+	stop_while_frozen(*WEIR_CONFIG(.log = hold_the_acceptor), false);
+	stop_while_frozen(*WEIR_CONFIG(.log = hold_the_acceptor), true);
+	stop_while_frozen(*WEIR_CONFIG(.worker_exit = hold_a_worker), false);
+}
+END_TEST
+
 /* -------------------------------------------------------------- SO_LINGER */
 
 #define SLOW_PEERS 3
@@ -371,6 +459,7 @@ int main(void)
 		a_worker_hook_that_waits_does_not_hold_up_a_join,
 		a_destructor_that_waits_does_not_hold_up_a_join,
 		a_server_is_freed_though_a_destructor_waits,
+		time_in_which_the_process_was_stopped_makes_no_stop_late,
 		a_close_does_not_wait_because_the_program_set_so_linger,
 		a_close_does_not_wait_because_a_listener_had_so_linger,
 		a_close_does_not_wait_because_an_adopted_socket_had_so_linger,
