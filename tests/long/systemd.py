@@ -4,9 +4,11 @@
 restarts weir-server under load: with --keep-listeners, and with the installed
 unit and its socket.  No client is lost or refused, also not after a crash.  A
 reload of the unit loses none either, and takes effect.  A server that hangs is
-replaced.  The control: with the limit of starts that systemd has by default,
-the socket closes.
-The commands of docs/DEPLOYING.md work there as they are written.
+replaced.  The controls: with the limit of starts that systemd has by default,
+the socket closes; restarts of a server whose sockets systemd does not hold
+refuse clients.
+The commands of docs/DEPLOYING.md work there as they are written, and do not if
+the server is elsewhere.
 
 systemd.py --drive FUNCTION FOLDER is what the unit drive.service runs inside."""
 
@@ -55,7 +57,7 @@ DefaultDependencies=no
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart=%s --keep-listeners -w 2 echo@""" + KEPT + """
+ExecStart=%s %s -w 2 echo@""" + KEPT + """
 Environment=LD_LIBRARY_PATH=%s
 FileDescriptorStoreMax=8
 Restart=on-failure
@@ -89,6 +91,24 @@ def is_denied():
         return True
 
 
+def load_during(folder, unit, where, *way):
+    """The metrics of a load while systemctl does that to the unit."""
+    path = os.path.join(folder, "load")
+    load = subprocess.Popen(
+        [os.environ["WEIR_CLIENT"], "load", where, "-c", "20", "--churn", "-r",
+         str(RATE), "-d", "%ds" % SECONDS, "--json", path],
+        stdout=subprocess.DEVNULL)
+    count = 0
+    while load.poll() is None and count < RESTARTS:
+        time.sleep(1)
+        count += is_quiet("systemctl", *way, unit)
+    load.wait()
+    with open(path) as file:
+        metrics = json.load(file)["metrics"]
+    return dict(metrics, restarts=count,
+                is_active=is_quiet("systemctl", "is-active", unit))
+
+
 def drive(folder):
     """Inside: restarts and crashes under load.  The result goes to a file."""
     found = {}
@@ -99,23 +119,9 @@ def drive(folder):
             is_quiet("systemctl", "start", "weir-server@echo.socket")
         is_quiet("systemctl", "start", unit)
         for way in ways:
-            path = os.path.join(folder, "load")
-            load = subprocess.Popen(
-                [os.environ["WEIR_CLIENT"], "load", where, "-c", "20",
-                 "--churn", "-r", str(RATE), "-d", "%ds" % SECONDS, "--json",
-                 path], stdout=subprocess.DEVNULL)
-            count = 0
-            while load.poll() is None and count < RESTARTS:
-                time.sleep(1)
-                command = (["kill", "-s", "KILL", unit] if way == "kill" else
-                           [way, unit])
-                count += is_quiet("systemctl", *command)
-            load.wait()
-            with open(path) as file:
-                metrics = json.load(file)["metrics"]
-            found["%s %s" % (way, unit)] = dict(
-                metrics, restarts=count,
-                is_active=is_quiet("systemctl", "is-active", unit))
+            found["%s %s" % (way, unit)] = load_during(
+                folder, unit, where, *(["kill", "-s", "KILL"]
+                                       if way == "kill" else [way]))
     with open(os.path.join(folder, "units", "config"), "w") as file:
         file.write("access = deny 127.0.0.0/8\n")
     is_quiet("systemctl", "reload", "weir-server@echo.service")
@@ -123,19 +129,30 @@ def drive(folder):
     tell(folder, found)
 
 
-def follow_page(folder):
+def restart_keep(folder):
+    """Inside: restarts of that unit."""
+    is_quiet("systemctl", "start", "keep.service")
+    tell(folder, load_during(folder, "keep.service", KEPT, "restart"))
+
+
+def follow_page(folder, change=str):
     """Inside: the commands of the page.  Each leaves a server that serves."""
     with open(PAGE) as file:
         blocks = re.findall(r"^```sh\n(.*?)^```", file.read(), re.M | re.S)
     found = {}
     for commands in blocks:
-        result = subprocess.run(["sh", "-e", "-c", commands],
+        result = subprocess.run(["sh", "-e", "-c", change(commands)],
                                 stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT)
         found[commands] = [result.returncode, result.stdout.decode()]
         if result.returncode == 0 and not is_served(KEPT):
             found[commands] = [-1, "no echo"]
     tell(folder, found)
+
+
+def follow_page_elsewhere(folder):
+    """Inside: the same for another address."""
+    follow_page(folder, lambda text: text.replace(KEPT, PASSED))
 
 
 def restart_often(folder):
@@ -192,9 +209,9 @@ class Systemd(TestCase):
         with open(path, "w") as file:
             file.write(text)
 
-    def write_units(self, function, options):
+    def write_units(self, function, options, keep):
         server = os.path.abspath(real_program())
-        self.write("keep.service", KEEP % (server, shared_libraries()))
+        self.write("keep.service", KEEP % (server, keep, shared_libraries()))
         shutil.copy(os.path.join(TOP, "server", "weir-server@.socket"),
                     self.where + "/units")
         with open(os.path.join(os.path.dirname(program("WEIR_SERVER")),
@@ -227,9 +244,9 @@ ListenStream=%s
             " ".join("%s=%s" % (name, os.path.abspath(program(name)))
                      for name in ("WEIR_SERVER", "WEIR_CLIENT"))))
 
-    def boot(self, function, options="", service=""):
+    def boot(self, function, options="", service="", keep="--keep-listeners"):
         """Returns what the function has told; service is a drop-in."""
-        self.write_units(function, options)
+        self.write_units(function, options, keep)
         self.write("weir-server@.service.d/01-here.conf", service)
         boot = subprocess.Popen(
             ["unshare", "--pid", "--mount", "--net", "--cgroup", "--uts",
@@ -253,6 +270,15 @@ ListenStream=%s
         self.assertGreater(len(found), 4)
         for commands, (status, output) in found.items():
             self.assertEqual(status, 0, commands + output)
+
+    def test_control_a_server_elsewhere_is_not_that_of_the_page(self):
+        found = self.boot(follow_page_elsewhere)
+        self.assertEqual({status for status, _ in found.values()}, {-1})
+
+    def test_control_restarts_without_kept_listeners_refuse_clients(self):
+        metrics = self.boot(restart_keep, keep="")
+        self.assertGreater(metrics["restarts"], 3)
+        self.assertGreater(metrics["refused"], 0)
 
     def test_control_with_the_default_limit_restarts_close_the_socket(self):
         served, count, is_open = self.boot(
