@@ -3,9 +3,11 @@
 """What weir-server tells a service manager, byte for byte: a datagram socket of
 the test is the manager's."""
 
+import contextlib
 import os
 import re
 import socket
+import threading
 import time
 
 from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, main,
@@ -223,6 +225,32 @@ class Watchdog(TestCase):
         for _ in range(4):
             manager.expect("WATCHDOG=1")
         self.assertEqual(server.stop()[0], 1)
+        self.assertNotIn("WATCHDOG=trigger", manager.rest())
+
+    def test_workers_that_are_all_busy_are_no_reason(self):
+        def read_all_the_time(sock):
+            with contextlib.suppress(OSError):
+                while sock.recv(65536):
+                    pass
+        manager = Manager(self)
+        with Server("-w", "1", "-t", "200ms", "chargen@127.0.0.1:0",
+                    env=manager.env(WATCHDOG_USEC="%d" % (PERIOD * 1000000)),
+                    ) as server:
+            clients = [server.connect() for _ in range(3)]
+            threads = [threading.Thread(target=read_all_the_time, args=[c])
+                       for c in clients]
+            for thread in threads:
+                thread.start()
+            try:
+                manager.expect("STATUS=serving, 3 open, 1 of 1 workers .*")
+                for _ in range(6):
+                    manager.expect("WATCHDOG=1")
+            finally:
+                server.stop()
+                for thread in threads:
+                    thread.join()
+                for client in clients:
+                    client.close()
         self.assertNotIn("WATCHDOG=trigger", manager.rest())
 
     def test_that_of_another_process_is_not_fed(self):
