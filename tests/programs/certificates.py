@@ -4,8 +4,10 @@
 import os
 import shutil
 import subprocess
+import tempfile
+import unittest
 
-from weirtest import DEADLINE
+from weirtest import DEADLINE, TestCase
 
 OPENSSL = shutil.which("openssl")
 NAMES = "DNS:localhost,IP:127.0.0.1"
@@ -39,3 +41,20 @@ def make_expired_certificate(folder):
     openssl("x509", "-req", "-in", path + ".csr", "-CA", folder + "/ca.pem",
             "-CAkey", folder + "/ca.key", "-copy_extensions", "copyall",
             "-days", "-1", "-out", path + ".pem")
+
+
+class CertifiedCase(TestCase):
+    """Its class has certificates: that of the authority "ca", and "server"."""
+
+    @classmethod
+    def setUpClass(cls):
+        if not OPENSSL:
+            raise unittest.SkipTest("openssl is not installed")
+        folder = tempfile.TemporaryDirectory(prefix="f-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.made = folder.name
+        make_certificate(cls.made, "ca", ca=None, names=None)
+        make_certificate(cls.made, "server")
+
+    def file(self, name):
+        return os.path.join(self.made, name)

@@ -7,11 +7,11 @@ import contextlib
 import os
 import ssl
 import subprocess
-import tempfile
 import threading
 import unittest
 
-from certificates import OPENSSL, make_certificate, make_expired_certificate
+from certificates import (OPENSSL, CertifiedCase, make_certificate,
+                          make_expired_certificate)
 from weirtest import (DEADLINE, Pump, PythonServer, Server, Terminal, TestCase,
                       main, program, read_all, reset, run)
 
@@ -77,22 +77,13 @@ class Wrapped:
             self.handler(client)
 
 
-class TLSCase(TestCase):
+class TLSCase(CertifiedCase):
     @classmethod
     def setUpClass(cls):
         if not is_built():
             raise unittest.SkipTest("weir-client is built without TLS")
-        if not OPENSSL:
-            raise unittest.SkipTest("openssl is not installed")
-        folder = tempfile.TemporaryDirectory(prefix="f-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.made = folder.name
-        make_certificate(cls.made, "ca", ca=None, names=None)
-        make_certificate(cls.made, "server")
+        super().setUpClass()
         make_expired_certificate(cls.made)
-
-    def file(self, name):
-        return os.path.join(self.made, name)
 
     def pair(self, name):
         return self.file(name + ".pem"), self.file(name + ".key")

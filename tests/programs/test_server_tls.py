@@ -9,11 +9,11 @@ import signal
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 import unittest
 
-from certificates import OPENSSL, make_certificate, make_expired_certificate
+from certificates import (OPENSSL, CertifiedCase, make_certificate,
+                          make_expired_certificate)
 from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all,
                       read_exactly, run, until)
 
@@ -38,23 +38,14 @@ class WithoutTLS(TestCase):
                              "weir-server", "built without TLS")
 
 
-class TLSCase(TestCase):
+class TLSCase(CertifiedCase):
     @classmethod
     def setUpClass(cls):
         if not is_built():
             raise unittest.SkipTest("weir-server is built without TLS")
-        if not OPENSSL:
-            raise unittest.SkipTest("openssl is not installed")
-        folder = tempfile.TemporaryDirectory(prefix="f-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.made = folder.name
-        make_certificate(cls.made, "ca", ca=None, names=None)
-        make_certificate(cls.made, "server")
+        super().setUpClass()
         make_certificate(cls.made, "second")
         make_expired_certificate(cls.made)
-
-    def file(self, name):
-        return os.path.join(self.made, name)
 
     def options(self, name="server"):
         return ("--tls-certificate", self.file(name + ".pem"),

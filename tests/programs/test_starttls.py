@@ -7,15 +7,12 @@ installed skips its tests by name."""
 import os
 import shutil
 import signal
-import socket
 import struct
 import subprocess
-import tempfile
 import unittest
 
-from certificates import OPENSSL, make_certificate
-from weirtest import (DEADLINE, Pump, TestCase, connect, main, read_all,
-                      read_exactly)
+from certificates import OPENSSL, CertifiedCase, make_certificate
+from weirtest import DEADLINE, Pump, connect, main, read_all, read_exactly
 
 PROGRAM = os.path.join("tests", "tls", "starttls_server")
 VERSIONS = "TLSv1.2", "TLSv1.3"
@@ -24,19 +21,13 @@ SSL_REQUEST = struct.pack(">II", 8, 80877103)
 STARTUP = struct.pack(">II", 8 + 7, 196608) + b"user\0u\0"
 
 
-class StartTLS(TestCase):
+class StartTLS(CertifiedCase):
     @classmethod
     def setUpClass(cls):
         if not os.path.exists(PROGRAM):
             raise unittest.SkipTest("weir is built without TLS")
-        if not OPENSSL:
-            raise unittest.SkipTest("openssl is not installed")
-        folder = tempfile.TemporaryDirectory(prefix="f-")
-        cls.addClassCleanup(folder.cleanup)
-        cls.made = folder.name
-        make_certificate(cls.made, "ca", ca=None, names=None)
+        super().setUpClass()
         make_certificate(cls.made, "stranger", ca=None, names=None)
-        make_certificate(cls.made, "server")
 
     def setUp(self):
         self.server = subprocess.Popen(
@@ -58,9 +49,6 @@ class StartTLS(TestCase):
     def stop(self):
         self.server.send_signal(signal.SIGTERM)
         self.assertEqual(self.server.wait(DEADLINE), 0)
-
-    def file(self, name):
-        return os.path.join(self.made, name)
 
     def where(self, name):
         return self.out.expect(rb"(?m)^%s (.*)\n" %
