@@ -54,6 +54,7 @@ START_TEST(input_that_came_while_the_process_was_stopped_is_served)
 
 	for (int i = 0; i < MANY; i++)
 		client_send(c[i], "in time\n");
+	UNTIL(connections_with_input(e.address) == MANY);
 	UNTIL(now_ms() > stopped_at + idle_ms + 300);
 	forked_server_resume(&e);
 	for (int i = 0; i < MANY; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A network namespace, in which the kernel's counters count this test alone,
- * and what the kernel says of one socket.
+ * and what the kernel says of sockets.
  */
 #include "test.h"
 
@@ -88,4 +88,22 @@ unsigned int segments_received(int fd)
 	memset(&info, 0, sizeof(info));
 	ck_assert_int_eq(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
 	return info.tcpi_data_segs_in;
+}
+
+int connections_with_input(const char *address)
+{
+	const unsigned int port = (unsigned int)atoi(strrchr(address, ':') + 1);
+	FILE *f = fopen("/proc/self/net/tcp", "re");
+	unsigned int at, state, unread;
+	char line[512];
+	int count = 0;
+
+	ck_assert_ptr_nonnull(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %*8x:%x %*s %x %*x:%x", &at, &state,
+			   &unread) == 3 &&
+		    at == port && state == 1 /* established */ && unread > 0)
+			count++;
+	fclose(f);
+	return count;
 }

@@ -205,6 +205,8 @@ int clients_connected(void); /* so far, in this test */
 
 /* How many segments with data this TCP socket has received. */
 unsigned int segments_received(int fd);
+/* How many connections of an IPv4 listener have input that nobody has read. */
+int connections_with_input(const char *address);
 
 /* ---------------------------------------------------------- client group */
 
