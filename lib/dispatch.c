@@ -1061,6 +1061,18 @@ static bool has_step(const struct weir_conn *c)
 	return c->layer ? !c->layer->has_begun : c->service->layer_speaks_first;
 }
 
+/* In a stop: the peer has sent nothing for long, and nothing is left to do. */
+static bool is_idle_in_drain(struct weir_conn *c)
+{
+	if (wr_core_phase(c->core) < WR_PHASE_DRAINING)
+		return false;
+	if (!c->in.is_ready && wr_conn_input_probe(c) != 0) {
+		wr_conn_input_came(c);
+		c->in.is_ready = true;
+	}
+	return !has_step(c) && c->ctx->now >= wr_conn_drain_until(c, true);
+}
+
 /* WEIR_END_NONE: nothing ends it. */
 static int end_without_layer(struct weir_conn *c)
 {
@@ -1071,10 +1083,7 @@ static int end_without_layer(struct weir_conn *c)
 	(void)take_event(c, WR_EV_DEADLINE);
 	if (wr_conn_due_at(c) <= c->ctx->now)
 		return wr_conn_due_end(c);
-	if (wr_core_phase(c->core) >= WR_PHASE_DRAINING &&
-	    c->ctx->now >= wr_conn_drain_until(c, true))
-		return WEIR_END_DRAIN;
-	return WEIR_END_NONE;
+	return is_idle_in_drain(c) ? WEIR_END_DRAIN : WEIR_END_NONE;
 }
 
 /* If it makes no handshake, the next in the list can. */

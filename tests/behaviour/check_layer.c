@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Layers that the test makes itself: one is held in its handshake, one is never
- * over with it, and the socket of one is never full.
+ * over with it, one takes two bytes, and the socket of one is never full.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -105,6 +105,16 @@ START_TEST(handshakes_that_wait_for_others_end_in_time)
 	(void)server_stop_and_check(s);
 }
 END_TEST
+
+static struct client *open_with(struct server *s,
+				const struct weir_service *service)
+{
+	char address[160];
+
+	server_address(s, server_listen(s, "127.0.0.1:0", service), address,
+		       sizeof(address));
+	return client_open_at(address);
+}
 
 /* ------------------------------------- a peer that is never late, nor done */
 
@@ -235,6 +245,92 @@ START_TEST(another_thread_may_end_the_output_of_a_handshake)
 		ck_assert_msg(rc == -EPIPE || rc == -ETIMEDOUT, "%s",
 			      error_name(rc));
 		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
+/* ----------------------------------------------- a worker late in a stop */
+
+static atomic_int steps, opened;
+
+static int shake_by_two_bytes(struct wr_layer *l)
+{
+	char byte;
+	ssize_t n;
+
+	while ((n = wr_layer_recv(l, &byte, 1)) > 0)
+		if (atomic_fetch_add(&steps, 1) % 2)
+			return 1;
+	return n == -EAGAIN ? 0 : n < 0 ? (int)n : -ECONNRESET;
+}
+
+static const struct wr_layer_ops two_bytes_ops = {
+	.handshake = shake_by_two_bytes,
+	.look = look,
+	.bye = bye,
+	.end = end,
+};
+
+static struct wr_layer *make_two_bytes(struct weir_layer *from,
+				       const char *name)
+{
+	(void)from;
+	(void)name;
+	return make_of(&two_bytes_ops);
+}
+
+static int count_opened(weir_conn *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+	atomic_fetch_add(&opened, 1);
+	return WEIR_CLOSE;
+}
+
+/* The first byte comes before the stop; the second one behind it, or not. */
+static void stop_in_handshake(bool is_begun)
+{
+	static const struct wr_layer_maker maker = { make_two_bytes, count,
+						     count };
+	struct weir_layer layer = { .maker = &maker };
+	struct gate gate = GATE_CLOSED;
+	struct server *s = serve_workers(
+		1, WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	struct client *held = client_open(s), *c;
+	struct weir_service service;
+	int64_t stopped_at;
+
+	weir_service_init(&service, sizeof(service));
+	service.opened = count_opened;
+	service.readable = echo;
+	service.layer = &layer;
+	if (!is_begun)
+		client_wait_at_gate(held, &gate);
+	c = open_with(s, &service);
+	client_send(c, "1");
+	if (is_begun) {
+		UNTIL(atomic_load(&steps) == 1 && stats(s).parked == 2);
+		client_wait_at_gate(held, &gate);
+	}
+	UNTIL(stats(s).queued == !is_begun);
+	client_send(c, "2");
+	weir_server_stop(s->weir, 60000);
+	UNTIL(log_says(s, "stopping"));
+	stopped_at = now_ms();
+	UNTIL(now_ms() > stopped_at + 300);
+	gate_open(&gate);
+	client_expect_last(held, "wait\n");
+	client_expect_eof(c);
+	ck_assert_int_eq(atomic_load(&opened), 1);
+	(void)server_join_and_check(s);
+}
+
+START_TEST(a_handshake_that_goes_on_is_not_ended_by_a_stop)
+{
+	for (int is_begun = 0; is_begun < 2; is_begun++) {
+		stop_in_handshake(is_begun);
+		atomic_store(&steps, 0);
+		atomic_store(&opened, 0);
 	}
 }
 END_TEST
@@ -378,5 +474,6 @@ int main(void)
 	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
 			 no_byte_moves_the_deadline_of_a_handshake,
 			 another_thread_may_end_the_output_of_a_handshake,
+			 a_handshake_that_goes_on_is_not_ended_by_a_stop,
 			 all_that_is_buffered_is_relayed_at_once);
 }

@@ -17,7 +17,6 @@ NETWORK = "it enters a network in which tls_proxy is not"
 EARLY = "a client may be gone before its handshake is over"
 DETACHES = "a descriptor with TLS cannot be taken away"
 LATER = "what a client did reaches the server some time after its call"
-STOP = "a stop ends handshakes that make no progress for 100 ms"
 BYTES = "it counts bytes, segments or buffers of the wire"
 
 # Program: why all its tests are left out.
@@ -49,7 +48,6 @@ LEFT_OUT = {
         "clients connect before it is known that the server uses TLS",
     "an_ipv4_peer_of_a_dual_stack_listener_reads_as_ipv4": PROXY,
     "an_upstream_that_resets_ends_the_client": DETACHES,
-    "connections_that_are_queued_are_served": STOP,
     "every_end_closes_and_drops_once": EARLY,
     "five_hundred_lives_leave_nothing":
         "the memory of OpenSSL grows until a thousand contexts were made",
