@@ -1013,11 +1013,16 @@ static void pass_handshake(struct wr_core *core, int ended)
 		wr_sched_submit(&core->sched, WR_QUEUE_READY, next, 0);
 }
 
-/* A step may take milliseconds, so what follows has a clock of its own. */
+/*
+ * A step may take milliseconds, so another worker takes what else there is, and
+ * what follows has a clock of its own.
+ */
 static int shake_hands(struct weir_conn *c)
 {
-	int rc = wr_layer_handshake(c);
+	int rc;
 
+	wr_sched_hand_off(&c->core->sched);
+	rc = wr_layer_handshake(c);
 	c->ctx->now = wr_now_ns();
 	pass_handshake(c->core, 1);
 	return rc;

@@ -106,6 +106,18 @@ START_TEST(handshakes_that_wait_for_others_end_in_time)
 }
 END_TEST
 
+/* ------------------------------------------- the others, beside a handshake */
+
+static int admit_at_gate(int fd, const struct sockaddr *peer,
+			 socklen_t peer_len, void *arg)
+{
+	(void)fd;
+	(void)peer;
+	(void)peer_len;
+	gate_wait(arg);
+	return 0;
+}
+
 static struct client *open_with(struct server *s,
 				const struct weir_service *service)
 {
@@ -115,6 +127,43 @@ static struct client *open_with(struct server *s,
 		       sizeof(address));
 	return client_open_at(address);
 }
+
+static bool is_one_idle(struct server *s, struct client *c)
+{
+	const struct wr_core *core = (struct wr_core *)s->weir;
+
+	client_expect_echo(c, "hello\n");
+	return (atomic_load(&core->sched.word) >> 20 & 0xfffff) == 1;
+}
+
+/* The acceptor, which would wake the other worker, is held. */
+START_TEST(a_handshake_holds_nobody_else)
+{
+	static const struct wr_layer_maker maker = { make, count, count };
+	struct weir_layer layer = { .maker = &maker };
+	struct gate gate = GATE_CLOSED;
+	struct server *s =
+		serve_workers(2, WEIR_SERVICE(.readable = echo_lines));
+	struct client *other = client_open(s), *c;
+	struct weir_service service;
+
+	weir_service_init(&service, sizeof(service));
+	service.readable = echo_lines;
+	service.layer = &layer;
+	c = open_with(s, &service);
+	UNTIL(stats(s).parked == 2);
+	UNTIL(is_one_idle(s, other));
+	(void)open_with(s, WEIR_SERVICE(.readable = echo_lines,
+					.admit = admit_at_gate, .arg = &gate));
+	UNTIL(gate_waiting(&gate) == 1);
+	client_send(c, "x");
+	UNTIL(atomic_load(&begun) == 1);
+	client_expect_echo(other, "hello\n");
+	atomic_store(&may_end, true);
+	gate_open(&gate);
+	(void)server_stop_and_check(s);
+}
+END_TEST
 
 /* ------------------------------------- a peer that is never late, nor done */
 
@@ -472,6 +521,7 @@ END_TEST
 int main(void)
 {
 	return RUN_TESTS("layer", handshakes_that_wait_for_others_end_in_time,
+			 a_handshake_holds_nobody_else,
 			 no_byte_moves_the_deadline_of_a_handshake,
 			 another_thread_may_end_the_output_of_a_handshake,
 			 a_handshake_that_goes_on_is_not_ended_by_a_stop,
