@@ -76,15 +76,20 @@ START_TEST(what_other_threads_send_arrives_at_once)
 }
 END_TEST
 
+#define IDLE_MS 100
+
 /* It is parked, and its deadline has not passed before the worker is busy. */
 static struct client *open_idle_and_occupy(struct busy *b)
 {
+	int64_t since = now_ms();
 	struct client *idle = client_open_and_echo(b->s, "hello\n");
 
 	occupy(b);
 	while (client_has_input(idle)) { /* this machine stood still */
+		ck_assert_int_ge(now_ms() + 1, since + IDLE_MS);
 		gate_let_in(&b->gate, 1);
 		client_expect(b->held, "wait\n");
+		since = now_ms();
 		idle = client_open_and_echo(b->s, "hello\n");
 		occupy(b);
 	}
@@ -102,7 +107,7 @@ START_TEST(a_deadline_that_has_passed_ends_its_connection_once_a_worker_is_free)
 	int id;
 
 	serve_one_worker(&b, WEIR_SERVICE(.readable = echo_and_show, .arg = &b,
-					  .idle_ms = 100,
+					  .idle_ms = IDLE_MS,
 					  .first_byte_ms = WEIR_NEVER));
 	id = server_listen(b.s, "127.0.0.1:0",
 			   WEIR_SERVICE(.readable = echo_and_show, .arg = &b,

@@ -390,14 +390,9 @@ static bool is_ended_though_its_outbox_empties(void)
 	return steps < 7;
 }
 
-/* A thread of the server may have stood still. */
 START_TEST(an_outbox_that_empties_into_the_kernel_saves_nobody)
 {
-	bool is_ended = false;
-
-	for (int i = 0; i < 3 && !is_ended; i++)
-		is_ended = is_ended_though_its_outbox_empties();
-	ck_assert(is_ended);
+	MOSTLY(is_ended_though_its_outbox_empties());
 }
 END_TEST
 

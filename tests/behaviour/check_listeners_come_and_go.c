@@ -269,13 +269,7 @@ static int64_t close_with_held_clients(void)
 /* Nothing else wakes the acceptor before its watch of callbacks, 5 s later. */
 START_TEST(a_close_waits_for_held_clients_and_no_longer)
 {
-	int64_t took;
-	int tries = 3; /* the machine may stand still */
-
-	do
-		took = close_with_held_clients();
-	while (took >= 2000 * slowness() && --tries > 0);
-	ck_assert_int_lt(took, 2000 * slowness());
+	MOSTLY(close_with_held_clients() < 2000 * slowness());
 }
 END_TEST
 

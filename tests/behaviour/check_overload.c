@@ -18,19 +18,22 @@ static struct client *occupy(struct server *s, struct gate *gate)
 
 /*
  * The same where a client may be too old for the queue: a busy machine can let
- * the first ones wait too long.  The number of those.
+ * the first ones wait for age_ms.  The number of those.
  */
-static uint64_t occupy_in_time(struct server *s, struct gate *gate,
+static uint64_t occupy_in_time(struct server *s, struct gate *gate, int age_ms,
 			       struct client **ret)
 {
 	uint64_t late = 0;
 
 	for (;; late++) {
+		int64_t since = now_ms();
+
 		*ret = client_open_and_send(s, "wait\n");
 		UNTIL(gate_waiting(gate) == 1 ||
 		      stats(s).ledger.refused_age > late);
 		if (gate_waiting(gate) == 1)
 			return late;
+		ck_assert_int_ge(now_ms() + 1, since + age_ms);
 		client_expect_last(*ret, REFUSAL);
 	}
 }
@@ -196,7 +199,7 @@ START_TEST(a_client_that_waited_too_long_is_refused_without_a_worker)
 		&gate);
 	struct client *held, *c[10];
 	struct weir_report report;
-	uint64_t late = occupy_in_time(s, &gate, &held);
+	uint64_t late = occupy_in_time(s, &gate, 200, &held);
 
 	for (int i = 0; i < 10; i++)
 		c[i] = client_open(s);
@@ -224,7 +227,7 @@ START_TEST(a_place_in_the_queue_becomes_free_by_age)
 		&gate);
 	struct client *held, *c[5];
 	struct weir_report report;
-	uint64_t late = occupy_in_time(s, &gate, &held);
+	uint64_t late = occupy_in_time(s, &gate, 50, &held);
 
 	for (int i = 0; i < 5; i++)
 		c[i] = client_open(s);
@@ -243,7 +246,7 @@ START_TEST(a_client_that_is_gone_when_it_is_too_old_counts_as_failed)
 	struct server *s = serve_one_worker(
 		WEIR_CONFIG(.workers = 1, .queue_age_ms = 200), &gate);
 	struct client *held;
-	uint64_t late = occupy_in_time(s, &gate, &held);
+	uint64_t late = occupy_in_time(s, &gate, 200, &held);
 
 	client_reset(client_open(s));
 	UNTIL(stats(s).dead_on_arrival == 1);
@@ -262,7 +265,7 @@ START_TEST(the_age_holds_in_a_drain_that_waits_for_a_callback)
 				 &gate);
 	struct client *held, *c[5];
 	struct weir_report report;
-	uint64_t late = occupy_in_time(s, &gate, &held);
+	uint64_t late = occupy_in_time(s, &gate, 300, &held);
 
 	for (int i = 0; i < 5; i++)
 		c[i] = client_open(s);
@@ -458,7 +461,7 @@ START_TEST(a_client_that_is_too_old_can_read_why_after_sending_64_KB)
 	struct client *held, *c[20];
 	static const char much[65536];
 	struct weir_report report;
-	uint64_t late = occupy_in_time(s, &gate, &held);
+	uint64_t late = occupy_in_time(s, &gate, 50, &held);
 
 	for (int i = 0; i < 20; i++) {
 		c[i] = client_open(s);

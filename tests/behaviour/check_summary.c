@@ -159,12 +159,8 @@ START_TEST(it_tells_which_deadline_has_passed)
 	for (int is_session = 0; is_session < 2; is_session++) {
 		/* The library itself ends one that has not begun. */
 		(void)tells_deadline(WEIR_TIMEOUT_FIRST_BYTE, is_session);
-		for (size_t i = 0; i < 3; i++) {
-			int tries = 10;
-
-			while (!tells_deadline(kinds[i], is_session))
-				ck_assert_int_gt(--tries, 0);
-		}
+		for (size_t i = 0; i < 3; i++)
+			MOSTLY(tells_deadline(kinds[i], is_session));
 	}
 }
 END_TEST

@@ -207,7 +207,7 @@ class WholeFiles(Fetching):
                     send(sock, byte)
         with PythonServer(slow) as server:
             in_time(lambda: self.check_done(
-                self.fetch(server.address, "-t", "2600ms"), 11))
+                self.fetch(server.address, "-f", "-t", "2600ms"), 11))
 
 
 class NothingIsOverwritten(Fetching):

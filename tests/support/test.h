@@ -65,6 +65,22 @@ void poll_sleep(void);	     /* between two looks at a condition */
 		}                                                              \
 	} while (0)
 
+/*
+ * Of a bound on time: a machine that stands still may spoil a try, but not most
+ * of them.  Try until more were good than not; five bad ones are a failure.
+ */
+#define MOSTLY(a_try_is_good)                                                  \
+	do {                                                                   \
+		int good_ = 0, bad_ = 0;                                       \
+		while (good_ <= bad_) {                                        \
+			if (a_try_is_good)                                     \
+				good_++;                                       \
+			else                                                   \
+				ck_assert_msg(++bad_ < 5, "mostly not: %s",    \
+					      #a_try_is_good);                 \
+		}                                                              \
+	} while (0)
+
 /* ----------------------------------------------------------------- server */
 
 /* State of the process that a server must leave unchanged. */
