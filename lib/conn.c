@@ -485,20 +485,26 @@ int wr_conn_detach(struct weir_conn *c)
 	return fd;
 }
 
+static bool conn_is_idle(struct weir_conn *c)
+{
+	return c->in.message_at == 0 && !(c->rare & WR_RARE_INPUT_OFF) &&
+	       !wr_conn_has_output(c) &&
+	       wr_deadline_at(c->active_at, c->core->config.evict_ms) <=
+		       c->ctx->now;
+}
+
 bool wr_conn_evict(struct weir_conn *c)
 {
-	const struct wr_config *config;
+	size_t most = (size_t)c->core->config.max_connections;
+	bool was_idle;
 
-	if (!atomic_load(&c->is_unwanted) || c->end != WR_END_OPEN)
+	if (!wr_conn_was_asked(c) || c->end != WR_END_OPEN)
 		return false;
-	atomic_store(&c->is_unwanted, false);
-	config = &c->core->config;
-	c->is_evicted =
-		c->in.message_at == 0 && !(c->rare & WR_RARE_INPUT_OFF) &&
-		!wr_conn_has_output(c) &&
-		atomic_load(&c->table->places) >=
-			(size_t)config->max_connections &&
-		wr_deadline_at(c->active_at, config->evict_ms) <= c->ctx->now;
+	was_idle = conn_is_idle(c);
+	c->is_evicted = was_idle && atomic_load(&c->table->places) >= most;
+	atomic_store(&c->eviction, was_idle && !c->is_evicted
+					   ? WR_EVICTION_SPARED
+					   : WR_EVICTION_NONE);
 	return c->is_evicted;
 }
 

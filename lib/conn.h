@@ -110,6 +110,13 @@ struct wr_other {
 	bool is_firm;	 /* only a cut interrupts it */
 };
 
+/* To make room for a client that waits. */
+enum wr_eviction {
+	WR_EVICTION_NONE,
+	WR_EVICTION_ASKED, /* to end if it is idle; its owner has not looked */
+	WR_EVICTION_SPARED /* it is idle, but there is room again */
+};
+
 /* Requests to the acceptor. */
 enum {
 	WR_INBOX_LINGER = 1, /* linger, then close */
@@ -228,7 +235,7 @@ struct weir_conn {
 	bool has_no_place : 1;	   /* o: it counts against no limit */
 	bool may_linger;	   /* o: SO_LINGER may block close(2) */
 	bool shares_data;	   /* l: data lives as long as references */
-	_Atomic bool is_unwanted;  /* a: to be ended if it is idle */
+	_Atomic uint8_t eviction;  /* a: enum wr_eviction */
 	_Atomic bool is_cut;	   /* a: cancelled, or cut by a stop */
 	_Atomic bool is_counted;   /* a: in the ledger */
 	_Atomic uint8_t wait_for;  /* a: enum wr_wait; the owner writes */
@@ -333,11 +340,17 @@ static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
  */
 bool wr_conn_evict(struct weir_conn *c);
 
+static inline bool wr_conn_was_asked(const struct weir_conn *c)
+{
+	return atomic_load_explicit(&c->eviction, memory_order_acquire) ==
+	       WR_EVICTION_ASKED;
+}
+
 /* Owner: it was asked, and does not end. */
 static inline void wr_conn_keep(struct weir_conn *c)
 {
-	if (atomic_load_explicit(&c->is_unwanted, memory_order_relaxed))
-		atomic_store(&c->is_unwanted, false);
+	if (wr_conn_was_asked(c))
+		atomic_store(&c->eviction, WR_EVICTION_NONE);
 }
 
 /* Owner: its handler was given a message, or it ends. */

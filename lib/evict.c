@@ -4,6 +4,7 @@
  * The owner of a connection checks whether it has become active since.
  *
  * Some connections do not end: the next look is at those that were not asked.
+ * One that stays only because there is room again is asked first the next time.
  */
 #include "evict.h"
 
@@ -66,25 +67,43 @@ static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
 		  c->active_at == idle->since;
 	if (is_idle) {
 		wr_count(e->ctx->stats, &e->ctx->stats->evictions, 1);
-		atomic_store(&c->is_unwanted, true);
+		atomic_store(&c->eviction, WR_EVICTION_ASKED);
 		wr_conn_post(c, e->ctx->stats, (uint32_t)(idle->key >> 32),
 			     WR_EV_DEADLINE);
 		e->wait_at = e->ctx->now + WR_EVICT_WAIT_NS;
-		e->asked = idle->key;
+		e->asked = *idle;
+		e->since_before = e->since;
 		e->since = idle->since;
 	}
 	wr_conn_unpin(c);
 	return is_idle;
 }
 
-/* Its owner has not looked yet. */
-static bool is_undecided(const struct wr_evict *e)
+/* enum wr_eviction of the one that was asked last. */
+static int eviction_of_asked(const struct wr_evict *e)
 {
-	const struct weir_conn *c = wr_table_find(e->core->table, e->asked);
+	const struct weir_conn *c = wr_table_find(e->core->table, e->asked.key);
 
-	return e->wait_at > 0 && wr_conn_key(c) == e->asked &&
-	       wr_conn_where(c) != WR_CONN_LINGERING &&
-	       atomic_load(&c->is_unwanted);
+	return wr_conn_key(c) == e->asked.key &&
+			       wr_conn_where(c) != WR_CONN_LINGERING
+		       ? atomic_load(&c->eviction)
+		       : WR_EVICTION_NONE;
+}
+
+/* True: its owner has not looked yet. */
+static bool is_undecided(struct wr_evict *e)
+{
+	int eviction = e->asked.since ? eviction_of_asked(e) : WR_EVICTION_NONE;
+
+	if (eviction == WR_EVICTION_ASKED)
+		return true;
+	if (eviction == WR_EVICTION_SPARED) {
+		wr_assert(e->count < WR_EVICT_KEPT);
+		e->idle[e->count++] = e->asked;
+		e->since = e->since_before;
+	}
+	e->asked.since = 0;
+	return false;
 }
 
 void wr_evict_one(struct wr_evict *e)

@@ -19,11 +19,12 @@ struct wr_evict {
 	struct wr_context *ctx;
 	struct wr_idle idle[WR_EVICT_KEPT]; /* the longest idle last */
 	size_t count;
-	uint64_t asked;	  /* key of the one that was asked last */
-	int64_t since;	  /* of those that were asked; 0: begin again */
-	size_t next_slot; /* of the next look */
-	int64_t look_at;  /* no look before */
-	int64_t wait_at;  /* until then, one is expected to end */
+	struct wr_idle asked; /* last, and not known to have ended; since 0 */
+	int64_t since;	      /* of those that were asked; 0: begin again */
+	int64_t since_before; /* the same before the last one */
+	size_t next_slot;     /* of the next look */
+	int64_t look_at;      /* no look before */
+	int64_t wait_at;      /* until then, one is expected to end */
 };
 
 /* Ask the connection that has been idle longest to end, if one is due. */

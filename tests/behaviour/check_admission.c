@@ -501,6 +501,57 @@ START_TEST(a_connection_may_refuse_to_be_ended)
 }
 END_TEST
 
+static int say_make_room(weir_conn *c, void *arg)
+{
+	(void)arg;
+	return weir_conn_printf(c, "make room\n");
+}
+
+static void set_places(struct server *s, int places)
+{
+	struct weir_config config = *full_config(WEIR_HOLD);
+
+	config.workers = 1;
+	config.max_connections = places;
+	ck_assert_int_eq(weir_server_configure(s->weir, &config), 0);
+}
+
+/*
+ * The worker is held while the longest idle is asked to end, and there is a
+ * place again before it can.
+ */
+START_TEST(a_connection_that_need_not_end_after_all_is_the_next_to_end)
+{
+	struct gate gate = GATE_CLOSED;
+	struct weir_config config = *full_config(WEIR_HOLD);
+	struct client *c[PLACES], *last;
+	struct server *s;
+
+	config.workers = 1;
+	s = serve(&config,
+		  WEIR_SERVICE(.readable = echo_lines_at_gate,
+			       .expired = say_make_room, .arg = &gate));
+	fill(s, c);
+	client_wait_at_gate(c[PLACES - 1], &gate);
+	last = client_open(s);
+	UNTIL(stats(s).evictions == 1);
+	set_places(s, PLACES + 2);
+	UNTIL(stats(s).ledger.open == PLACES + 1);
+	gate_open(&gate);
+	client_expect(c[PLACES - 1], "wait\n");
+	client_expect_echo(last, "hello\n");
+	UNTIL(stats(s).parked == PLACES + 1);
+	ck_assert_uint_eq(stats(s).evictions, 1);
+	ck_assert(!client_has_input(c[0]));
+
+	set_places(s, PLACES + 1);
+	client_expect_echo(client_open(s), "hello\n");
+	ck_assert(client_has_input(c[0]));
+	client_expect_last(c[0], "make room\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
 #define SLEEPERS 70 /* more than one look at the connections keeps */
 
 static int echo_or_sleep(weir_conn *c, void *arg)
@@ -631,6 +682,7 @@ int main(void)
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
 		a_connection_may_refuse_to_be_ended,
+		a_connection_that_need_not_end_after_all_is_the_next_to_end,
 		connections_that_cannot_be_ended_do_not_protect_others,
 		nothing_idle_is_ended_while_there_is_room,
 		a_network_of_64_bits_is_one_source);
