@@ -219,7 +219,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 			return wr_min_at(
 				at, time_after(c, c->wait_at, WR_TMO_PAUSE));
 	}
-	if (c->in.message_at)
+	if (c->in.message_at && !(has_output && wr_conn_is_congested(c)))
 		return wr_min_at(at,
 				 time_after(c, c->in.message_at, WR_TMO_READ));
 	if (has_output)

@@ -147,6 +147,7 @@ struct wr_out {
 	uint32_t counted;   /* bytes of the box, in core->outbox_left */
 	uint8_t end;	    /* enum wr_out_end */
 	bool is_stalled;    /* socket buffer is full */
+	bool has_rested;    /* unsent between two tries to send it */
 	bool is_writing;    /* a handler waits in mid-message */
 	/* The worker that flushes it at the end of a callback; NULL: none. */
 	const struct wr_context *flusher;

@@ -200,7 +200,7 @@ static void note_stall_locked(struct weir_conn *c)
 		c->out.stalled_at = wr_now_ns();
 	if (restarts || progress < 0)
 		c->out.acked = taken;
-	c->out.is_stalled = true;
+	c->out.is_stalled = c->out.has_rested = true;
 }
 
 /* Only bytes of the handshake go out; the outbox waits for its end. */
@@ -249,7 +249,7 @@ static int send_uncounted_locked(struct weir_conn *c, struct wr_context *ctx,
 		if (c->out.error)
 			return c->out.error;
 		if (is_last && !is_layer) {
-			c->out.is_stalled = false;
+			c->out.is_stalled = c->out.has_rested = false;
 			if (c->out.end == WR_OUT_ENDING)
 				shut_output_locked(c);
 			return WR_FLUSH_DONE;
@@ -296,13 +296,40 @@ static int map_send_error(const struct weir_conn *c, int rc)
 	return rc < 0 && atomic_load(&c->is_cut) ? -ECANCELED : rc;
 }
 
+/*
+ * "No time counts while we keep the peer waiting": those for a first byte and
+ * between messages while output is unsent, and that for a message while unsent
+ * output holds the input.  They begin again after that; only the first byte of
+ * a connection of weir_dial() counts from the dial.
+ */
+static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
+{
+	int64_t now = c->ctx->now;
+
+	if (was_held && c->in.message_at && !wr_conn_is_congested(c))
+		c->in.message_at = now;
+	if (!is_all_sent)
+		return;
+	if (now > c->active_at)
+		wr_conn_set_active(c, now);
+	if (c->table && c->in.received == 0 && !(c->rare & WR_RARE_INPUT_OFF))
+		c->wait_at = now;
+}
+
 int wr_conn_flush(struct weir_conn *c)
 {
+	bool has_rested, was_held;
 	int rc;
 
 	wr_word_lock(&c->lock);
+	has_rested = c->out.has_rested;
+	was_held = has_rested && wr_conn_is_congested(c);
 	rc = send_locked(c, c->ctx, NULL);
+	if (rc == WR_FLUSH_YIELDED)
+		c->out.has_rested = true;
 	wr_word_unlock(&c->lock);
+	if (has_rested)
+		restart_clocks(c, rc == WR_FLUSH_DONE, was_held);
 	return map_send_error(c, rc);
 }
 

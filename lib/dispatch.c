@@ -883,6 +883,14 @@ static WR_INLINE enum step push_output(struct weir_conn *c)
 		       : STEP_PARK;
 }
 
+static bool is_due_for_input(struct weir_conn *c)
+{
+	int end = wr_conn_due_end(c);
+
+	return end == WEIR_END_FIRST_BYTE || end == WEIR_END_READ ||
+	       end == WEIR_END_IDLE;
+}
+
 /*
  * Input that came in time but was not read, because the process was stopped or
  * the machine busy, is served first, once: park() checks the deadline again.
@@ -894,8 +902,7 @@ static enum step check_due(struct weir_conn *c)
 	(void)note_timer(c);
 	if (!wr_conn_evict(c) && wr_conn_due_at(c) > c->ctx->now)
 		return STEP_ON;
-	if (wr_conn_has_output(c) || wr_conn_has_outlived(c) ||
-	    c->rare & WR_RARE_INPUT_OFF)
+	if (!is_due_for_input(c))
 		return expire(c);
 	if (c->in.is_ready)
 		return STEP_ON;

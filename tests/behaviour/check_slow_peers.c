@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Peers that read a little at a time.  The write deadline is for one that reads
- * nothing; the lifetime is for all.
+ * nothing; the lifetime is for all.  The other times do not count while the
+ * server keeps a peer waiting.
  */
 #include "test.h"
 
@@ -111,6 +112,159 @@ START_TEST(the_write_rate_counts_from_the_beginning_of_a_stall)
 }
 END_TEST
 
+/* ---- what does not count while output is unsent */
+
+#define PATIENCE_MS 150
+
+struct end {
+	bool is_session;
+	_Atomic int64_t at; /* ms */
+	_Atomic int why;
+};
+
+static void note_end(weir_conn *c, void *arg)
+{
+	struct end *e = arg;
+	struct weir_summary s;
+
+	weir_conn_summary(c, &s, sizeof(s));
+	atomic_store(&e->why, (int)s.end);
+	atomic_store(&e->at, now_ms());
+}
+
+static int greet_with_much(weir_conn *c, void *arg)
+{
+	const int size = 200000;
+
+	(void)arg;
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return weir_conn_write(c, much, MUCH) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
+}
+
+static int say_much_and_go_on(weir_conn *c, void *arg)
+{
+	int rc = say_much(c, NULL);
+
+	if (rc == 0 && ((struct end *)arg)->is_session)
+		return say_much(c, NULL);
+	return rc == 0 ? WEIR_AGAIN : rc;
+}
+
+/* It takes nothing for longer than its patience, and then everything. */
+static void expect_patience(struct server *s, struct end *e, const char *text,
+			    int why)
+{
+	struct client *c = client_open_small(s, 4096);
+	int64_t since = now_ms();
+
+	if (text)
+		client_send(c, text);
+	UNTIL(stats(s).unsent > 0);
+	UNTIL(now_ms() > since + 2 * PATIENCE_MS);
+	since = now_ms();
+	ck_assert_uint_eq(client_read_to_eof(c), MUCH);
+	UNTIL(atomic_load(&e->at) != 0);
+	ck_assert_int_eq(atomic_load(&e->why), why);
+	ck_assert_int_ge(atomic_load(&e->at) + 1, since + PATIENCE_MS);
+	server_stop_and_check(s);
+}
+
+START_TEST(idle_time_begins_when_all_is_sent)
+{
+	for (int i = 0; i < 2; i++) {
+		struct end e = { .is_session = i };
+		struct server *s = serve(
+			NULL, WEIR_SERVICE(HANDLE_AS(i, say_much_and_go_on),
+					   .closed = note_end, .arg = &e,
+					   .outbox_mark = 4 * MUCH,
+					   .idle_ms = PATIENCE_MS));
+
+		expect_patience(s, &e, "go\n", WEIR_END_IDLE);
+	}
+}
+END_TEST
+
+START_TEST(the_time_for_a_first_byte_begins_when_the_greeting_is_sent)
+{
+	struct end e = { .at = 0 };
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
+					 .opened = greet_with_much,
+					 .closed = note_end, .arg = &e,
+					 .outbox_mark = 4 * MUCH,
+					 .first_byte_ms = PATIENCE_MS));
+
+	expect_patience(s, &e, NULL, WEIR_END_FIRST_BYTE);
+}
+END_TEST
+
+/* After the first half of a line: much.  After the second: the line. */
+static int say_much_inside_a_line(weir_conn *c, void *arg)
+{
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	(void)arg;
+	if (n > 0)
+		return weir_conn_write(c, line, (size_t)n);
+	if (n != -EAGAIN || weir_conn_data(c) != NULL)
+		return (int)n;
+	weir_conn_set_data(c, much, NULL);
+	rc = greet_with_much(c, NULL);
+	return rc == WEIR_AGAIN ? WEIR_WAIT : rc;
+}
+
+/* Its output holds the input for longer than a message may take. */
+static struct server *serve_halves(struct end *e)
+{
+	return serve(NULL, WEIR_SERVICE(.readable = say_much_inside_a_line,
+					.closed = note_end, .arg = e,
+					.outbox_mark = MUCH / 2,
+					.read_ms = PATIENCE_MS));
+}
+
+static struct client *say_half_a_line(struct server *s)
+{
+	struct client *c = client_open_small(s, 4096);
+
+	client_send(c, "half ");
+	UNTIL(stats(s).unsent > 0 && stats(s).parked == 1);
+	return c;
+}
+
+START_TEST(a_message_that_is_held_is_not_late)
+{
+	struct end e = { .at = 0 };
+	struct server *s = serve_halves(&e);
+	struct client *c = say_half_a_line(s);
+	int64_t since = now_ms();
+
+	client_send(c, "a line\n");
+	UNTIL(now_ms() > since + 3 * PATIENCE_MS);
+	client_expect_bytes(c, much, MUCH);
+	client_expect_last(c, "half a line\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.completed, 1);
+}
+END_TEST
+
+START_TEST(the_time_for_a_message_begins_again_when_input_is_read)
+{
+	struct end e = { .at = 0 };
+	struct server *s = serve_halves(&e);
+	struct client *c = say_half_a_line(s);
+	int64_t since = now_ms();
+
+	UNTIL(now_ms() > since + 3 * PATIENCE_MS);
+	since = now_ms();
+	client_expect_end(c);
+	UNTIL(atomic_load(&e.at) != 0);
+	ck_assert_int_eq(atomic_load(&e.why), WEIR_END_READ);
+	ck_assert_int_ge(atomic_load(&e.at) + 1, since + PATIENCE_MS);
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ---- while the process was stopped */
 
 #define MANY 20
@@ -186,6 +340,55 @@ START_TEST(what_is_taken_while_the_process_is_stopped_counts)
 }
 END_TEST
 
+/* Returns how long it took after all are connected. */
+static int64_t freeze_inside_lines(struct forked_server *e,
+				   struct client *c[MANY])
+{
+	int64_t began_at;
+
+	for (int i = 0; i < MANY; i++)
+		c[i] = client_open_at(e->address);
+	began_at = now_ms();
+	for (int i = 0; i < MANY; i++)
+		client_send(c[i], "half ");
+	for (int i = 0; i < MANY; i++)
+		UNTIL(has_come(c[i]) > 0);
+	all_stand_still(c);
+	forked_server_freeze(e);
+	return now_ms() - began_at;
+}
+
+/* Unsent output is no reason not to look at the input. */
+START_TEST(the_rest_of_a_line_that_came_in_time_is_read_beside_unsent_output)
+{
+	struct forked_server e;
+	struct client *c[MANY];
+	int read_ms = 500 + 200 * slowness();
+	int64_t stopped_at;
+
+	for (;; read_ms *= 2) {
+		e = forked_server_start(
+			WEIR_SERVICE(.readable = say_much_inside_a_line,
+				     .outbox_mark = 4 * MUCH,
+				     .read_ms = read_ms));
+		if (freeze_inside_lines(&e, c) < read_ms)
+			break;
+		forked_server_resume(&e); /* some may be late already */
+		forked_server_stop_and_check(&e);
+	}
+	stopped_at = now_ms();
+	for (int i = 0; i < MANY; i++)
+		client_send(c[i], "a line\n");
+	UNTIL(now_ms() > stopped_at + read_ms + 300);
+	forked_server_resume(&e);
+	for (int i = 0; i < MANY; i++) {
+		client_expect_bytes(c[i], much, MUCH);
+		client_expect_last(c[i], "half a line\n");
+	}
+	forked_server_stop_and_check(&e);
+}
+END_TEST
+
 /* ---- the lifetime */
 
 static int note_how_its_write_ends(weir_conn *c, void *arg)
@@ -225,6 +428,11 @@ int main(void)
 		a_peer_that_takes_little_after_the_last_callback_gets_everything,
 		a_peer_that_takes_less_than_the_write_rate_is_ended,
 		the_write_rate_counts_from_the_beginning_of_a_stall,
+		idle_time_begins_when_all_is_sent,
+		the_time_for_a_first_byte_begins_when_the_greeting_is_sent,
+		a_message_that_is_held_is_not_late,
+		the_time_for_a_message_begins_again_when_input_is_read,
 		what_is_taken_while_the_process_is_stopped_counts,
+		the_rest_of_a_line_that_came_in_time_is_read_beside_unsent_output,
 		the_lifetime_ends_a_write_that_waits_for_a_slow_peer);
 }

@@ -68,6 +68,68 @@ START_TEST(the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read)
 }
 END_TEST
 
+#define FILE_BYTES ((size_t)640 << 10) /* takes longer than IDLE_MS */
+#define IN_SOCKETS ((size_t)128 << 10) /* at most */
+#define IDLE_MS	   800
+
+/* The socket has room whenever the disk has given something. */
+static int slower_disk(enum wr_sys_call call, size_t *len)
+{
+	if (call == WR_SYS_sendfile) {
+		*len = wr_min(*len, (size_t)512);
+		usleep(1000);
+	}
+	return 0;
+}
+
+/* Nothing is left to read, so no call for input follows the file. */
+static int say_the_file(weir_conn *c, void *arg)
+{
+	const int size = 32768;
+	bool was_asked = false;
+	char line[32];
+	ssize_t n;
+	int rc;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0)
+		was_asked = true;
+	if (n != -EAGAIN || !was_asked)
+		return (int)n;
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	rc = weir_conn_sendfile(c, *(int *)arg, 0, FILE_BYTES);
+	return rc < 0 ? rc : WEIR_WAIT;
+}
+
+START_TEST(idle_time_begins_when_all_of_a_file_is_sent)
+{
+	static char data[65536];
+	FILE *file = tmpfile();
+	int fd = fileno(file);
+	struct server *s;
+	struct client *c;
+	int64_t since = 0;
+	size_t have = 0;
+	ssize_t n;
+
+	ck_assert_int_eq(ftruncate(fd, (off_t)FILE_BYTES), 0);
+	wr_sys_fault = slower_disk;
+	s = serve(NULL, WEIR_SERVICE(.readable = say_the_file, .arg = &fd,
+				     .idle_ms = IDLE_MS));
+	c = client_open_small(s, 32768);
+	client_send(c, "go\n");
+	while ((n = client_read(c, data, sizeof(data))) > 0) {
+		have += (size_t)n;
+		if (since == 0 && have >= FILE_BYTES - IN_SOCKETS)
+			since = now_ms(); /* a part is unsent */
+	}
+	ck_assert_uint_eq(have, FILE_BYTES);
+	ck_assert_int_ge(now_ms() + 1, since + IDLE_MS);
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.timed_out, 1);
+	wr_sys_fault = NULL;
+	fclose(file);
+}
+END_TEST
+
 /* ---- the longest deadlines */
 
 static _Atomic int calls;
@@ -242,6 +304,7 @@ int main(void)
 	return RUN_TESTS(
 		"patience",
 		the_lifetime_ends_a_file_that_is_taken_as_fast_as_it_is_read,
+		idle_time_begins_when_all_of_a_file_is_sent,
 		deadlines_that_are_far_away_neither_pass_nor_keep_anybody_busy,
 		a_peer_that_takes_nothing_does_not_hold_up_a_dialled_end,
 		a_peer_that_takes_a_little_at_first_has_a_quarter_more_time);
