@@ -157,6 +157,30 @@ void peer_close(struct peer *p)
 	p->conn = NULL;
 }
 
+static int look(const struct peer *p)
+{
+	struct weir_poll conn = { .conn = p->conn, .events = WEIR_POLL_INPUT };
+
+	return weir_conn_wait(&conn, 1, 0);
+}
+
+/*
+ * Records of TLS that have come together are read together, as bytes are
+ * without TLS: a server's last word before an answer is not taken for it.  The
+ * next call tells an end or an error, too.
+ */
+static ssize_t read_on(struct peer *p, char *buf, size_t len, size_t cap)
+{
+	while (p->tls.is_wanted && len < cap && look(p) > 0) {
+		ssize_t n = weir_conn_read(p->conn, buf + len, cap - len);
+
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 /*
  * The library counts the deadline for the first input from the beginning of the
  * connection, and that for later input from the call.
@@ -171,9 +195,10 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms)
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_FIRST_BYTE, (int)first);
 	weir_conn_set_timeout(p->conn, WEIR_TIMEOUT_IDLE, ms);
 	n = weir_conn_read(p->conn, buf, cap);
-	if (n > 0)
-		p->active_at = peer_now();
-	return n;
+	if (n <= 0)
+		return n;
+	p->active_at = peer_now();
+	return read_on(p, buf, (size_t)n, cap);
 }
 
 static short poll_now(const struct peer *p, short events)
@@ -185,9 +210,7 @@ static short poll_now(const struct peer *p, short events)
 
 static bool has_input(const struct peer *p)
 {
-	struct weir_poll look = { .conn = p->conn, .events = WEIR_POLL_INPUT };
-
-	return weir_conn_wait(&look, 1, 0) != 0;
+	return look(p) != 0;
 }
 
 /*

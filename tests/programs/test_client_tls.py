@@ -5,6 +5,8 @@ weir-server, openssl s_server and Python at the other end."""
 
 import contextlib
 import os
+import select
+import socket
 import ssl
 import subprocess
 import threading
@@ -314,6 +316,55 @@ class Commands(TLSCase):
                     out.expect(rb"(records\n){1500}")
                 finally:
                     done.set()
+
+    def say_together(self, client, *records):
+        """In one segment."""
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        for record in records:
+            client.sendall(record)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+    def check_conversation(self, command, first, turns):
+        """The client says a line for each turn, the last one when all that was
+        said before the answer to the one before has come.  A turn is a line and
+        the records that answer it."""
+        heard, seen = b"", b"".join(b"".join(said) for _, said in turns)
+        early = []
+
+        def converse(client):
+            nonlocal heard
+            if first:
+                client.sendall(first)
+            for i, (line, said) in enumerate(turns):
+                while line not in heard:
+                    heard += client.recv(100)
+                if i == len(turns) - 2:
+                    # Another line before the answer answers something else.
+                    early.extend(select.select([client], [], [], 0.2)[0])
+                self.say_together(client, *said)
+            read_all(client)
+            client.unwrap()
+        with self.python(converse) as server:
+            result = run("WEIR_CLIENT", command, server.address,
+                         *self.trusting(),
+                         input=b"".join(line.strip() + b"\n"
+                                        for line, _ in turns))
+        self.assertEqual((result.returncode, result.stderr, early),
+                         (0, b"", []))
+        self.assertEqual(result.stdout.replace(b"\n", b""),
+                         (first + seen).replace(b"\n", b""))
+
+    def test_records_that_come_together_are_read_together(self):
+        self.check_conversation("talk", b"Connect", (
+            (b"one", (b"Server replies: one", b"news\n", b"more news\n")),
+            (b"two", (b"Server replies: two",)),
+            (b"windup", (b"Server replies: windup",))))
+        # Its second line ends with a newline, as the first answer does.
+        self.check_conversation("chat", b"", (
+            (b"one", (b"hello\n",)),
+            (b"two\n", (b"yes\n", b"and no\n")),
+            (b"three\n", (b"good\n",)),
+            (b"four\n", (b"bye\n",))))
 
     def test_half_a_close_leaves_the_answer(self):
         def answer(client):
