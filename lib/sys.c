@@ -42,6 +42,8 @@
 #define WR_FCHMODAT2 452
 #endif
 
+_Static_assert(sizeof(off_t) == 8, "all of a file beyond 4 GiB can be sent");
+
 /* -errno to fail with, or 0; *len may be reduced. */
 #ifdef WR_FAULTS
 #define FAULT(name, len) (wr_sys_fault ? wr_sys_fault(WR_SYS_##name, len) : 0)

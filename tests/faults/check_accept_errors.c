@@ -273,6 +273,129 @@ START_TEST(without_memory_for_a_connection_clients_are_told)
 }
 END_TEST
 
+/* The references of a program that keeps one to each connection. */
+struct kept {
+	weir_ref *ref[9000];
+	_Atomic int count;
+	_Atomic bool is_enough;
+};
+
+static int keep_and_close(weir_conn *c, void *arg)
+{
+	struct kept *k = arg;
+	int i = atomic_load(&k->count);
+
+	if (atomic_load(&k->is_enough))
+		return WEIR_CLOSE;
+	ck_assert_int_lt(i, (int)wr_array_len(k->ref));
+	k->ref[i] = weir_conn_ref(c);
+	atomic_store(&k->count, i + 1);
+	return WEIR_CLOSE;
+}
+
+/* Until there is no slot for the next client. */
+static void use_up_slots(struct server *s, const struct kept *k)
+{
+	while (stats(s).shortages == 0) {
+		struct client *c = client_open(s);
+
+		if (atomic_load(&k->count) < 8000)
+			client_expect_eof(c);
+		else
+			UNTIL(client_has_input(c) || stats(s).shortages > 0);
+		client_close(c);
+	}
+}
+
+/* By keep_and_close(), without a word. */
+static bool is_next_served(struct server *s)
+{
+	struct client *c = client_open(s);
+	char word[32];
+	ssize_t n = client_read(c, word, sizeof(word));
+
+	client_close(c);
+	return n == 0;
+}
+
+START_TEST(while_the_program_keeps_all_slots_clients_wait_or_are_told)
+{
+	static struct kept k;
+
+	for (int overload = WEIR_HOLD; overload <= WEIR_REFUSE; overload++) {
+		struct server *s = serve_at(
+			own_unix_address(),
+			WEIR_CONFIG(.workers = 1, .overload = overload,
+				    .max_connections = 100, .max_dialled = 1),
+			WEIR_SERVICE(.readable = echo_lines,
+				     .opened = keep_and_close, .arg = &k));
+		struct client *c;
+
+		use_up_slots(s, &k);
+		atomic_store(&k.is_enough, true);
+		c = client_open(s);
+		if (overload == WEIR_REFUSE)
+			client_expect_last(c, "busy, try later\n");
+		else
+			UNTIL(stats(s).shortages > 2);
+		ck_assert(log_says(s, "the program holds too many references"));
+		ck_assert(overload == WEIR_REFUSE || !client_has_input(c));
+		for (int i = 0; i < atomic_load(&k.count); i++)
+			weir_unref(k.ref[i]);
+		if (overload == WEIR_HOLD)
+			client_expect_eof(c);
+		UNTIL(is_next_served(s)); /* after the pause */
+		server_stop_and_check(s);
+		atomic_store(&k.count, 0);
+		atomic_store(&k.is_enough, false);
+	}
+}
+END_TEST
+
+static _Atomic int watches;
+
+static int count_watches(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_epoll_ctl)
+		atomic_fetch_add(&watches, 1);
+	return 0;
+}
+
+/* The server is full, and each place that gets free is taken at once. */
+START_TEST(listeners_without_clients_cost_an_accept_no_call)
+{
+	enum { LISTENERS = 64, CLIENTS = 50 };
+	struct server *s =
+		server_new(WEIR_CONFIG(.workers = 1, .max_connections = 1));
+	struct client *c[CLIENTS];
+	int before;
+
+	if (skip_with_poll("listeners_without_clients_cost_an_accept_no_call",
+			   "it counts nothing"))
+		return;
+	for (int i = 0; i < LISTENERS; i++)
+		ck_assert_int_ge(
+			server_listen(s, "127.0.0.1:0",
+				      WEIR_SERVICE(.readable = echo_lines)),
+			0);
+	server_start(s);
+	c[0] = client_open_and_echo(s, "hello\n");
+	for (int i = 1; i < CLIENTS; i++)
+		c[i] = client_open(s);
+	UNTIL(stats(s).parked == 1);
+	wr_sys_fault = count_watches;
+	before = atomic_load(&watches);
+	for (int i = 1; i < CLIENTS; i++) {
+		client_close(c[i - 1]);
+		client_expect_echo(c[i], "hello\n");
+	}
+	ck_assert_int_lt(atomic_load(&watches) - before, 6 * CLIENTS);
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 /* As in an empty root directory. */
 START_TEST(a_server_needs_no_file_of_the_system)
 {
@@ -302,5 +425,7 @@ int main(void)
 		failures_that_last_are_borne_quietly,
 		without_memory_for_a_connection_clients_wait,
 		without_memory_for_a_connection_clients_are_told,
+		while_the_program_keeps_all_slots_clients_wait_or_are_told,
+		listeners_without_clients_cost_an_accept_no_call,
 		a_server_needs_no_file_of_the_system);
 }
