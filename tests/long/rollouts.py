@@ -257,14 +257,13 @@ class KubeProxy(TestCase):
 class Page(TestCase):
     """In a network of its own, as the page names its ports."""
 
-    def type_in(self, change=str):
-        if not shutil.which("haproxy"):
-            self.skipTest("haproxy is not installed")
+    def setUp(self):
         with open(PAGE) as file:
-            section = file.read().split("## Behind HAProxy, step by step")[1]
-        section = section.split("\n## ")[0]
-        commands = "".join(re.findall(r"^```sh\n(.*?)^```", section,
-                                      re.M | re.S))
+            *steps, self.find = re.findall(r"^```sh\n(.*?)^```", file.read(),
+                                           re.M | re.S)
+        self.steps = "".join(steps)
+
+    def type_in(self, commands):
         folder = os.path.abspath(self.folder())
         for name, path in (("weir-server", real_program()),
                            ("weir-client", program("WEIR_CLIENT"))):
@@ -276,7 +275,7 @@ class Page(TestCase):
                    PATH=folder + ":" + os.environ["PATH"])
         with subprocess.Popen(
                 ["unshare", "--pid", "--fork", "--kill-child", "sh", "-e",
-                 "-x", "-c", change(commands)], cwd=TOP, env=env, text=True,
+                 "-x", "-c", commands], cwd=TOP, env=env, text=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: network_of_its_own() or os._exit(77)
@@ -289,14 +288,33 @@ class Page(TestCase):
             self.skipTest("no network namespace")
         return shell.returncode, output
 
-    def test_the_commands_of_the_page_work(self):
-        status, output = self.type_in()
+    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    def test_the_steps_of_the_page_work(self):
+        status, output = self.type_in(self.steps)
         self.assertEqual(status, 0, output)
 
+    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
     def test_control_clients_without_the_balancer_are_lost(self):
-        status, output = self.type_in(lambda text: text.replace(
+        status, output = self.type_in(self.steps.replace(
             "load 127.0.0.1:7000", "load 127.0.0.1:7001"))
         self.assertEqual(status, 3, output)
+
+    def test_a_rate_is_found_for_each_kind_of_load(self):
+        """Or it is told that there is none, or no saying, on a busy machine."""
+        searches = [line for line in self.find.splitlines() if line]
+        self.assertEqual(len(searches), 2)
+        for search in searches:
+            self.assertIn(" find 192.0.2.1:7007 ", search)
+            status, output = self.type_in(
+                "ip address add 192.0.2.1 dev lo\n"
+                "weir-server -l error echo@192.0.2.1:7007 >&2 & server=$!\n"
+                "until echo | weir-client talk -lB 192.0.2.1:7007\n"
+                "do sleep 0.1; done\nrc=0\n"
+                "%s -d 2s --resolution 50 || rc=$?\n"
+                "kill $server; wait $server; exit $rc" % search)
+            self.assertIn(status, (0, 1, 3), output)
+            self.assertRegex(output, r"(?m)^(highest rate that |not even |"
+                             r"too noisy to say: )")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Commands of pages that nobody types elsewhere work as they are written: those
-of docs/TLS.md, PROXY.md and OBSERVING.md that start a server, in a network of
-their own, as they name ports."""
+"""Every command of every page is typed by a test.  TYPED_BY says by which; those
+that no other test types are typed here, in a network of their own, as they name
+ports."""
 
+import glob
 import os
 import re
 import shutil
@@ -13,15 +14,143 @@ from certificates import OPENSSL, make_certificate
 from weirtest import DEADLINE, TestCase, main, program, run
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-NAMESPACE = ["unshare", "--net", "--map-root-user"]
+NAMESPACE = ["unshare", "--net", "--mount", "--map-root-user"]
 # Succeeds as soon as the commands do.
 UNTIL = "until { %s; } 2>&-; do sleep 0.05; done"
+
+HERE = "tests/programs/test_documents.py"
+NEWCOMER = "tests/newcomer/first_steps.py"
+# The pages that tell their readers to type something.
+TYPED_BY = {
+    "CONTRIBUTING.md": "tests/long/contributing.py",
+    "README.md": NEWCOMER,
+    "README.zh-CN.md": "tests/tools/examples-in-docs.sh",  # the same commands
+    "SECURITY.md": HERE,
+    "bench/README.md": "tests/long/commands.py",
+    "docs/COOKBOOK.md": NEWCOMER,
+    "docs/CPP.md": NEWCOMER,
+    "docs/DEPLOYING.md": "tests/long/systemd.py",
+    "docs/FLEETS.md": "tests/long/rollouts.py",
+    "docs/FROM_PYTHON.md": NEWCOMER,
+    "docs/LOAD_CI.md": HERE,  # and test_load_ci.py, which runs its recipes
+    "docs/OBSERVING.md": HERE,  # and tests/long/commands.py, for bpftrace
+    "docs/PERFORMANCE.md": "tests/long/commands.py",
+    "docs/PROGRAMS.md": NEWCOMER,
+    "docs/PROXY.md": HERE,
+    "docs/RELEASING.md": "tests/long/release.sh",
+    "docs/RELIABILITY.md": "tests/long/commands.py",
+    "docs/SECURITY.md": "tests/long/commands.py",
+    "docs/SESSIONS.md": "tests/programs/test_gdb.py",
+    "docs/TLS.md": HERE,
+    "docs/TUNING.md": "tests/long/commands.py",
+    "docs/TUTORIAL.md": NEWCOMER,
+    "docs/man/weir-client-load.1": NEWCOMER,
+    "docs/man/weir-client.1": NEWCOMER,
+    "docs/man/weir-server.8": NEWCOMER,
+    "examples/scripts/README.md": HERE,
+}
+# Blocks of other kinds hold no command.
+LANGUAGES = "sh", "console", "c", "cpp", "python", "yaml", ""
+COMMAND = (r"(\$ |sudo |make |\.?\.?/|tools/|build/|weir-(client|server) "
+           r"|git |apt|gdb |curl |cc )")
+
+
+def read(page):
+    with open(os.path.join(TOP, page), encoding="utf-8") as file:
+        return file.read()
 
 
 def commands(page):
     """The blocks of commands of a page."""
-    with open(os.path.join(TOP, "docs", page)) as file:
-        return re.findall(r"^```sh\n(.*?)^```", file.read(), re.M | re.S)
+    return re.findall(r"^```sh\n(.*?)^```", read(page), re.M | re.S)
+
+
+def lines(block):
+    """The commands of a block, without comments."""
+    joined = re.sub(r"\\\n\s*", "", block).splitlines()
+    return [line for line in (re.sub(r"(^| +)#.*", "", line)
+                              for line in joined) if line]
+
+
+def pages():
+    """Every page in the tree, but for those that are made."""
+    for folder, folders, names in os.walk(TOP):
+        folders[:] = [name for name in folders if name == ".github" or
+                      not re.match(r"\.|build|weir-\d|autom4te|third_party|"
+                                   r"man3$|root$|__pycache__", name)]
+        for name in names:
+            if re.search(r"\.md$|^weir.*\.[1-8]$|^README", name):
+                yield os.path.relpath(os.path.join(folder, name), TOP)
+
+
+# What pages name and the tree has not.
+MADE = ("bench/bin/weir", "lib/systemd/system", "tests/long/session_stops",
+        "tests/mutants/NN-*.patch")
+
+# Takes what is pushed to it once.
+GATEWAY = """
+import http.server, sys
+
+class Gateway(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        length = int(self.headers["Content-Length"])
+        assert self.path == "/metrics/job/load"
+        with open(sys.argv[1], "wb") as file:
+            file.write(self.rfile.read(length))
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", 9091), Gateway).handle_request()
+"""
+
+
+class Pages(TestCase):
+    def test_each_page_with_commands_has_a_test_that_types_them(self):
+        found = set()
+        for page in pages():
+            text = read(page)
+            if re.search(r"^```(sh|console)$", text, re.M) or re.search(
+                    r"^(\.Dl )?(\$ |weir-(client|server) ).*", text
+                    if not page.endswith(".md") else "", re.M):
+                found.add(page)
+            # The newcomer types these, and sees what the page shows.
+            if "\n```console\n" in text:
+                self.assertEqual(TYPED_BY.get(page), NEWCOMER, page)
+        self.assertEqual(found, set(TYPED_BY))
+        for page, test in TYPED_BY.items():
+            self.assertIn(os.path.basename(page), read(test), test)
+
+    def test_files_that_a_page_names_are_there(self):
+        folders = "|".join(name for name in os.listdir(TOP) if
+                           re.fullmatch(r"(?!build$|root$)[a-z]+", name))
+        for page in pages():
+            for name in re.findall(r"`((?:%s)/[\w./*-]+)" % folders,
+                                   read(page)):
+                if name not in MADE:
+                    self.assertTrue(any(
+                        glob.glob(os.path.join(TOP, part, name + end))
+                        for part in ("", "tests") for end in ("", ".*")),
+                        "%s: no %s" % (page, name))
+
+    def test_commands_stand_in_blocks_that_say_so(self):
+        for page in pages():
+            if not page.endswith(".md"):
+                continue
+            text = read(page)
+            parts = re.split(r"^```(.*)\n", text, flags=re.M)
+            prose, marks, bodies = parts[::4], parts[1::4], parts[2::4]
+            self.assertEqual(set(parts[3::4]) - {""}, set(), page)
+            for mark, body in zip(marks, bodies):
+                language = mark.split(" ")[0]
+                self.assertIn(language, LANGUAGES, page)
+                if not language:
+                    for line in body.splitlines():
+                        self.assertNotRegex(line, "^" + COMMAND, page)
+            for text in prose:
+                for line in text.splitlines():
+                    self.assertNotRegex(line, r"^( {4,}|\t\s*)" +
+                                        COMMAND, page)
+                    self.assertNotRegex(line, r"^\s+```", page)
 
 
 class Commands(TestCase):
@@ -65,14 +194,14 @@ class Commands(TestCase):
             self.skipTest("openssl is not installed")
         make_certificate(self.where, "ca", ca=None)
         make_certificate(self.where, "server")
-        server, client = commands("TLS.md")
+        server, client = commands("docs/TLS.md")
         output = self.serve(
             server, UNTIL % ("echo over TLS | " + client.rstrip()) +
             "\necho in clear | weir-client talk -lB 127.0.0.1:7")
         self.assertEqual(output, "over TLS\nin clear\n")
 
     def test_a_proxy(self):
-        [server] = commands("PROXY.md")
+        [server] = commands("docs/PROXY.md")
         header = r"PROXY TCP4 192.0.2.1 192.0.2.2 4711 7007\r\nhello\n"
         output = self.serve(
             server, "ip address add 10.0.0.1/8 dev lo\n" + UNTIL %
@@ -80,10 +209,61 @@ class Commands(TestCase):
         self.assertEqual(output, "hello\n")
 
     def test_the_pages_of_the_status(self):
-        output = self.serve(commands("OBSERVING.md")[0], UNTIL % (
+        server, _ = commands("docs/OBSERVING.md")
+        output = self.serve(server, UNTIL % (
             "printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' | "
             "weir-client talk -lB 127.0.0.1:9107"))
         self.assertIn("200 OK", output)
+
+    def needs(self, *tools):
+        for tool in tools:
+            if not shutil.which(tool):
+                self.skipTest(tool + " is not installed")
+
+    def test_results_are_compared_and_pushed(self):
+        self.needs("curl")
+        compare, push = commands("docs/LOAD_CI.md")
+        with open(os.path.join(self.where, "gateway.py"), "w") as file:
+            file.write(GATEWAY)
+        load = "weir-client load 127.0.0.1:7 -c 2 -n 2000 --json %s.json"
+        output = self.serve(
+            "weir-server echo@127.0.0.1:7 -l error",
+            UNTIL % "echo | weir-client talk -lB 127.0.0.1:7 >here" +
+            "\n" + load % "main" + " 2>load.log || grep jansson load.log\n"
+            "[ -s main.json ] || exit 0\n" + load % "load" +
+            " --metrics load.prom\n"
+            "printf '127.0.0.1 pushgateway\\n' >hosts\n"
+            "mount --bind hosts /etc/hosts\n"
+            "python3 gateway.py pushed &\n" + UNTIL % push.rstrip() +
+            "\nwait $!\ncmp pushed load.prom && echo pushed\n" +
+            "rc=0\n" + compare.rstrip() + " || rc=$?\necho rc=$rc")
+        if "jansson" in output:
+            self.skipTest("this build has no jansson")
+        self.assertIn("\npushed\n", output)
+        # It is worse, or not, or that cannot be told.
+        self.assertRegex(output, r"(?s)95% interval\n.*\nrc=[013]$")
+
+    def test_a_script(self):
+        self.needs("redis-server")
+        shutil.copy(os.path.join(TOP, "examples/scripts/redis.load"),
+                    self.where)
+        [block] = commands("examples/scripts/README.md")
+        self.assertIn(" -d 30s", block)
+        output = self.serve(
+            "redis-server --port 6379 --requirepass secret --save ''",
+            UNTIL % "weir-client talk -lB 127.0.0.1:6379 </dev/null" + "\n" +
+            block.replace(" -d 30s", " -d 500ms"))
+        self.assertIn("AUTH secret", output)
+        self.assertRegex(output, r"(?m)^content .* all as expected$")
+
+    def test_the_address_of_the_maintainers(self):
+        self.needs("git")
+        [block] = commands("SECURITY.md")
+        output = self.type_in(
+            "export HOME=$PWD GIT_CONFIG_NOSYSTEM=1\ngit init -q .\n"
+            "git -c user.name=x -c user.email=x@example.org commit -q "
+            "--allow-empty -m first\n" + block)
+        self.assertEqual(output, "x@example.org\n")
 
 
 if __name__ == "__main__":

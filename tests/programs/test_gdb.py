@@ -10,6 +10,7 @@ import subprocess
 import unittest
 
 from smtp_clients import GREETING, STEPS, Clients
+from test_documents import TOP, commands, lines
 from test_examples import Example
 from weirtest import DEADLINE, SLOWNESS, TestCase, main, until
 
@@ -21,12 +22,15 @@ COUNT = 300  # more than a slab of connections
 @unittest.skipUnless(shutil.which("gdb"), "gdb is not installed")
 class Gdb(TestCase):
     def gdb(self, *args):
+        return self.run_gdb(
+            ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
+             "-x", SCRIPT, *args])
+
+    def run_gdb(self, command, **how):
         """What gdb prints; the test is skipped where it cannot do that."""
         result = subprocess.run(
-            ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
-             "-x", SCRIPT, *args], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=10 * DEADLINE)
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=10 * DEADLINE, **how)
         text = result.stdout.decode(errors="replace")
         for words in ("Operation not permitted", "No struct type named",
                       "No symbol table", "not configured to support Python"):
@@ -110,6 +114,22 @@ class Gdb(TestCase):
         self.assertRegex(said, r"^1 of the program, session keep_time: "
                          r"parked for \d+\.\d s, waits for other$")
         self.assertRegex(trace, r"\bweir_sleep \((.*\n)+.*\bkeep_time \(")
+
+    def test_the_command_of_the_page(self):
+        [line] = [line for block in commands("docs/SESSIONS.md")
+                  for line in lines(block)]
+        with Example("smtp", "127.0.0.1:0") as smtp:
+            where, clients = self.dialogues(smtp)
+            line = line.replace("PID", str(smtp.process.pid))
+            self.assertTrue(line.startswith("gdb -p "), line)
+
+            def type_in():
+                return self.run_gdb(
+                    ["sh", "-c", line], cwd=TOP,
+                    env=dict(os.environ, HOME=self.folder()))
+            text = self.look(clients, 1, type_in)
+        self.check_list(text, where, clients)
+        self.check_backtraces(text, COUNT)
 
     @unittest.skipIf(SLOWNESS != 1, "a sanitizer needs memory of its own")
     def test_sessions_of_a_core_file(self):
