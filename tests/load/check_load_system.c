@@ -17,14 +17,17 @@ struct outcome {
 	uint64_t answered;
 };
 
-/* Newer architectures have no epoll_wait(2). */
-#ifdef SYS_epoll_wait
-#define OLD_WAIT SYS_epoll_wait
-#else
-#define OLD_WAIT SYS_epoll_pwait
-#endif
-
 static unsigned error_of_new, error_of_old;
+
+/* Newer architectures have no epoll_wait(2), and musl calls it last. */
+static bool old_waits_are_denied(unsigned error)
+{
+#ifdef SYS_epoll_wait
+	if (!call_is_denied(SYS_epoll_wait, error))
+		return false;
+#endif
+	return call_is_denied(SYS_epoll_pwait, error);
+}
 
 static void load_in_container(const char *address, int say)
 {
@@ -35,7 +38,7 @@ static void load_in_container(const char *address, int say)
 
 	o.is_refused = call_is_denied(SYS_epoll_pwait2, error_of_new);
 	if (o.is_refused && error_of_old != 0)
-		o.is_refused = call_is_denied(OLD_WAIT, error_of_old);
+		o.is_refused = old_waits_are_denied(error_of_old);
 	if (o.is_refused)
 		o.status = run_watched(&r, &plan, NULL, NULL);
 	if (o.status == 0) {
@@ -82,7 +85,12 @@ END_TEST
 
 START_TEST(a_wait_that_fails_ends_the_run)
 {
-	const unsigned errors[][2] = { { EINVAL, 0 }, { EPERM, EPERM } };
+	const unsigned errors[][2] = {
+#ifdef HAVE_EPOLL_PWAIT2
+		{ EINVAL, 0 },
+#endif
+		{ EPERM, EPERM },
+	};
 
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		struct outcome o = load_where(errors[i][0], errors[i][1]);

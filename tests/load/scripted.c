@@ -14,7 +14,8 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define EVENTS 256
+#define EVENTS	   256
+#define STACK_SIZE ((size_t)1 << 20) /* replies are on it; musl has 128 KiB */
 
 int64_t scripted_now(void)
 {
@@ -302,6 +303,7 @@ struct scripted *scripted_start(const char *where, const struct script *script,
 {
 	struct scripted *s = calloc(1, sizeof(*s));
 	struct epoll_event event = { .events = EPOLLIN };
+	pthread_attr_t attr;
 
 	ck_assert_ptr_nonnull(s);
 	s->script = *script;
@@ -319,7 +321,11 @@ struct scripted *scripted_start(const char *where, const struct script *script,
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->listener, &event);
 	script_places(s);
-	ck_assert_int_eq(pthread_create(&s->thread, NULL, scripted_main, s), 0);
+	pthread_attr_init(&attr);
+	ck_assert_int_eq(pthread_attr_setstacksize(&attr, STACK_SIZE), 0);
+	ck_assert_int_eq(pthread_create(&s->thread, &attr, scripted_main, s),
+			 0);
+	pthread_attr_destroy(&attr);
 	return s;
 }
 
