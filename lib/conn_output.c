@@ -28,6 +28,7 @@ struct rest {
 	int count;
 	size_t skip, left;
 	weir_msg *msg; /* that it is a part of; or NULL */
+	bool has_waited;
 };
 
 static int add_rest(struct iovec *iov, int n, const struct rest *rest)
@@ -304,7 +305,7 @@ static int map_send_error(const struct weir_conn *c, int rc)
  */
 static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
 {
-	int64_t now = c->ctx->now;
+	int64_t now = wr_now_ns();
 
 	if (was_held && c->in.message_at && !wr_conn_is_congested(c))
 		c->in.message_at = now;
@@ -458,6 +459,7 @@ static int put_waiting_locked(struct weir_conn *c, struct rest *rest)
 			rc = keep_locked(c, c->ctx, rest);
 			break;
 		}
+		rest->has_waited = true;
 		c->out.is_writing = true; /* keeps others out of its middle */
 		wr_word_unlock(&c->lock);
 		rc = wr_conn_wait_flush(c, rc);
@@ -518,7 +520,7 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		      size_t len)
 {
 	WR_NO_CANCEL_IN(c);
-	struct rest rest = { iov, count, 0, len, NULL };
+	struct rest rest = { iov, count, 0, len, NULL, false };
 	int rc = begin_output(c, len);
 
 	if (rc < 0)
@@ -529,6 +531,8 @@ static int output_put(struct weir_conn *c, const struct iovec *iov, int count,
 		rc = wr_conn_may_wait(c) ? put_waiting_locked(c, &rest)
 					 : put_at_once_locked(c, &rest);
 	wr_word_unlock(&c->lock);
+	if (rest.has_waited)
+		restart_clocks(c, !wr_conn_has_output(c), true);
 	return rc < 0 ? map_send_error(c, rc) : 0;
 }
 
@@ -542,7 +546,7 @@ static int output_put_one(struct weir_conn *c, const void *buf, size_t len)
 int wr_conn_put(struct weir_conn *c, const void *buf, size_t len)
 {
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
-	struct rest rest = { &iov, 1, 0, len, NULL };
+	struct rest rest = { &iov, 1, 0, len, NULL, false };
 	int rc;
 
 	wr_word_lock(&c->lock);
@@ -633,8 +637,6 @@ int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset, uint64_t len)
 
 	if (c == NULL || offset > INT64_MAX || len > INT64_MAX - offset)
 		return -EINVAL;
-	if ((uint64_t)(off_t)(offset + len) != offset + len)
-		return -EFBIG;
 	rc = check_file(fd);
 	if (rc < 0)
 		return rc;
@@ -905,7 +907,7 @@ int weir_ref_send(weir_ref *ref, const void *buf, size_t len)
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	struct iovec iov = { (void *)(uintptr_t)buf, len };
-	struct rest rest = { &iov, 1, 0, len, NULL };
+	struct rest rest = { &iov, 1, 0, len, NULL, false };
 
 	if (c == NULL || c->table == NULL || !wr_is_memory(buf, len))
 		return -EINVAL;
@@ -917,7 +919,7 @@ int weir_ref_send_msg(weir_ref *ref, weir_msg *msg)
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	struct iovec iov;
-	struct rest rest = { &iov, 1, 0, 0, msg };
+	struct rest rest = { &iov, 1, 0, 0, msg, false };
 
 	if (c == NULL || c->table == NULL || msg == NULL)
 		return -EINVAL;
@@ -931,7 +933,7 @@ int weir_ref_sendv(weir_ref *ref, const struct iovec *iov, int count)
 	WR_NO_CANCEL();
 	struct weir_conn *c = wr_conn_of(ref);
 	ssize_t len = wr_pieces_len(iov, count);
-	struct rest rest = { iov, count, 0, (size_t)len, NULL };
+	struct rest rest = { iov, count, 0, (size_t)len, NULL, false };
 
 	if (c == NULL || c->table == NULL)
 		return -EINVAL;

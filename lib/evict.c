@@ -84,7 +84,7 @@ static int eviction_of_asked(const struct wr_evict *e)
 {
 	const struct weir_conn *c = wr_table_find(e->core->table, e->asked.key);
 
-	return wr_conn_key(c) == e->asked.key &&
+	return wr_conn_key(c) == e->asked.key && wr_conn_is_in_use(c) &&
 			       wr_conn_where(c) != WR_CONN_LINGERING
 		       ? atomic_load(&c->eviction)
 		       : WR_EVICTION_NONE;

@@ -39,11 +39,12 @@ static inline void wr_session_fetch_stack(const struct weir_conn *c)
 {
 	uintptr_t hint =
 		atomic_load_explicit(&c->stack_hint, memory_order_relaxed);
-	const char *co = (const char *)(hint & ~(uintptr_t)(WR_CACHE_LINE - 1));
-	const char *frame = co - hint % WR_CACHE_LINE * WR_HINT_UNIT;
+	const char *co, *frame;
 
 	if (hint == 0)
 		return;
+	co = (const char *)(hint & ~(uintptr_t)(WR_CACHE_LINE - 1));
+	frame = co - hint % WR_CACHE_LINE * WR_HINT_UNIT;
 	for (int i = 0; i < 2; i++)
 		__builtin_prefetch(co + i * WR_CACHE_LINE, 1);
 	for (int i = -12; i < 12; i++)

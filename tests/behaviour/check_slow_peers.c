@@ -159,7 +159,7 @@ static void expect_patience(struct server *s, struct end *e, const char *text,
 
 	if (text)
 		client_send(c, text);
-	UNTIL(stats(s).unsent > 0);
+	UNTIL(stats(s).unsent > 0 || session_waits(s));
 	UNTIL(now_ms() > since + 2 * PATIENCE_MS);
 	since = now_ms();
 	ck_assert_uint_eq(client_read_to_eof(c), MUCH);
@@ -184,17 +184,32 @@ START_TEST(idle_time_begins_when_all_is_sent)
 }
 END_TEST
 
+/* The write itself sends the last byte. */
+static int greet_in_session(weir_conn *c, void *arg)
+{
+	return greet_with_much(c, NULL) == WEIR_AGAIN ? echo_lines(c, arg)
+						      : WEIR_CLOSE;
+}
+
 START_TEST(the_time_for_a_first_byte_begins_when_the_greeting_is_sent)
 {
-	struct end e = { .at = 0 };
-	struct server *s =
-		serve(NULL, WEIR_SERVICE(.readable = echo_lines,
-					 .opened = greet_with_much,
-					 .closed = note_end, .arg = &e,
-					 .outbox_mark = 4 * MUCH,
-					 .first_byte_ms = PATIENCE_MS));
+	struct weir_service set[] = {
+		*WEIR_SERVICE(.readable = echo_lines, .opened = greet_with_much,
+			      .outbox_mark = 4 * MUCH),
+		*WEIR_SERVICE(.session = greet_in_session, .speaks_first = true,
+			      .outbox_mark = 1),
+	};
 
-	expect_patience(s, &e, NULL, WEIR_END_FIRST_BYTE);
+	for (size_t i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
+		struct end e = { .at = 0 };
+		struct weir_service sv = set[i];
+
+		sv.closed = note_end;
+		sv.arg = &e;
+		sv.first_byte_ms = PATIENCE_MS;
+		expect_patience(serve(NULL, &sv), &e, NULL,
+				WEIR_END_FIRST_BYTE);
+	}
 }
 END_TEST
 
