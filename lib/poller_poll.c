@@ -228,8 +228,8 @@ bool wr_poller_leaves_out(struct wr_poller *p, int fd)
 	bool is_left_out;
 
 	wr_lock(&set->lock);
-	is_left_out = fd >= 0 && fd < set->used &&
-		      set->watched[fd].reported & ENDS;
+	is_left_out =
+		fd >= 0 && fd < set->used && set->watched[fd].reported & ENDS;
 	wr_unlock(&set->lock);
 	return is_left_out;
 }
