@@ -20,8 +20,8 @@ from weirtest import TestCase  # noqa: E402
 PATIENCE_S = 3000
 TEST = "tests/unit/check_buffer"
 # It needs the library alone.
-SHORT = "TESTS=%s check_PROGRAMS=%s bin_PROGRAMS= noinst_PROGRAMS=" % (TEST,
-                                                                      TEST)
+SHORT = ("TESTS=%s check_PROGRAMS=%s bin_PROGRAMS= noinst_PROGRAMS= "
+         "noinst_LIBRARIES= check_LIBRARIES=" % (TEST, TEST))
 # What "make check-long" sets for its tests.
 SET = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "INSTRUMENT_CFLAGS", "NM", "srcdir",
        "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")
