@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The objects in deploy/kubernetes have the types of Kubernetes and of its
-Gateway API, as packages of npm tell them: TypeScript checks all keys and values,
-and the generated validators what a type cannot say, such as the range of a
-port.
+Gateway API, as packages of npm tell them: TypeScript checks all keys and
+values, and the generated validators what a type cannot say, such as the range
+of a port.
 
 The controls: each mapping with a key more, each value of another type, and
 some values beyond their range are refused."""
