@@ -3,13 +3,13 @@
 """What weir-server tells a service manager, byte for byte: a datagram socket of
 the test is the manager's."""
 
-import contextlib
 import os
 import re
 import socket
 import threading
 import time
 
+import documents
 from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, main,
                       read_exactly, run, stuff, why_not_preloaded)
 
@@ -228,29 +228,36 @@ class Watchdog(TestCase):
         self.assertNotIn("WATCHDOG=trigger", manager.rest())
 
     def test_workers_that_are_all_busy_are_no_reason(self):
-        def read_all_the_time(sock):
-            with contextlib.suppress(OSError):
-                while sock.recv(65536):
-                    pass
-        manager = Manager(self)
-        with Server("-w", "1", "-t", "200ms", "chargen@127.0.0.1:0",
-                    env=manager.env(WATCHDOG_USEC="%d" % (PERIOD * 1000000)),
-                    ) as server:
-            clients = [server.connect() for _ in range(3)]
-            threads = [threading.Thread(target=read_all_the_time, args=[c])
-                       for c in clients]
+        why = why_not_preloaded("WEIR_BROKEN_SHIM")
+        if why:
+            self.skipTest(why)
+        path, manager = self.folder() + "/file", Manager(self)
+        with open(path, "w") as file:
+            file.write("read slowly")
+        is_over = threading.Event()
+
+        def fetch_again_and_again(where):
+            while not is_over.is_set():
+                documents.fetch_file(where, lambda piece: None)
+        with Server("-w", "1", "-f", path, "file@127.0.0.1:0",
+                    env=manager.env(
+                        WATCHDOG_USEC="%d" % (PERIOD * 1000000),
+                        BROKEN_FILE=path, BROKEN_OPEN="100",
+                        LD_PRELOAD=os.environ["WEIR_BROKEN_SHIM"])) as server:
+            threads = [threading.Thread(target=fetch_again_and_again,
+                                        args=[server.address()])
+                       for _ in range(4)]
             for thread in threads:
                 thread.start()
             try:
-                manager.expect("STATUS=serving, 3 open, 1 of 1 workers .*")
+                manager.expect("STATUS=serving, .* 1 of 1 workers busy, .*")
                 for _ in range(6):
                     manager.expect("WATCHDOG=1")
             finally:
-                server.stop()
+                is_over.set()
                 for thread in threads:
                     thread.join()
-                for client in clients:
-                    client.close()
+            server.stop()
         self.assertNotIn("WATCHDOG=trigger", manager.rest())
 
     def test_that_of_another_process_is_not_fed(self):
