@@ -256,6 +256,7 @@ START_TEST(a_message_that_is_held_is_not_late)
 	int64_t since = now_ms();
 
 	client_send(c, "a line\n");
+	UNTIL(connections_with_input(s->address) == 1);
 	UNTIL(now_ms() > since + 3 * PATIENCE_MS);
 	client_expect_bytes(c, much, MUCH);
 	client_expect_last(c, "half a line\n");
@@ -394,6 +395,7 @@ START_TEST(the_rest_of_a_line_that_came_in_time_is_read_beside_unsent_output)
 	stopped_at = now_ms();
 	for (int i = 0; i < MANY; i++)
 		client_send(c[i], "a line\n");
+	UNTIL(connections_with_input(e.address) == MANY);
 	UNTIL(now_ms() > stopped_at + read_ms + 300);
 	forked_server_resume(&e);
 	for (int i = 0; i < MANY; i++) {

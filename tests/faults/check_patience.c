@@ -107,7 +107,7 @@ START_TEST(idle_time_begins_when_all_of_a_file_is_sent)
 	int fd = fileno(file);
 	struct server *s;
 	struct client *c;
-	int64_t since = 0;
+	int64_t since = 0, before = now_ms();
 	size_t have = 0;
 	ssize_t n;
 
@@ -120,7 +120,8 @@ START_TEST(idle_time_begins_when_all_of_a_file_is_sent)
 	while ((n = client_read(c, data, sizeof(data))) > 0) {
 		have += (size_t)n;
 		if (since == 0 && have >= FILE_BYTES - IN_SOCKETS)
-			since = now_ms(); /* a part is unsent */
+			since = before; /* a part is unsent */
+		before = now_ms();
 	}
 	ck_assert_uint_eq(have, FILE_BYTES);
 	ck_assert_int_ge(now_ms() + 1, since + IDLE_MS);

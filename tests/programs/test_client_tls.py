@@ -337,7 +337,10 @@ class Commands(TLSCase):
                 client.sendall(first)
             for i, (line, said) in enumerate(turns):
                 while line not in heard:
-                    heard += client.recv(100)
+                    said_by_client = client.recv(100)
+                    if not said_by_client:
+                        return
+                    heard += said_by_client
                 if i == len(turns) - 2:
                     # Another line before the answer answers something else.
                     early.extend(select.select([client], [], [], 0.2)[0])

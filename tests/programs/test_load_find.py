@@ -115,7 +115,7 @@ class Find(TestCase):
             nonlocal answer, result
             answer, result = search()
             return re.search(pattern, answer.stdout, re.S) is not None, True
-        if mostly(attempt):
+        if mostly(attempt, worst=5):
             return answer, result
         share = (stolen() - before) / (time.monotonic() - began)
         if share > os.cpu_count() / 5:

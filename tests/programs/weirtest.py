@@ -91,7 +91,7 @@ def all_waited():
     return waited
 
 
-def mostly(attempt, worst=5):
+def mostly(attempt, worst=15):
     """Call attempt() until more tries were good than not.  It says whether it
     was good, and if not, whether it may have been late.  A bad one that was not
     late ends this, and so do that many bad ones.  Returns whether the last one

@@ -67,7 +67,7 @@ void poll_sleep(void);	     /* between two looks at a condition */
 
 /*
  * Of a bound on time: a machine that stands still may spoil a try, but not most
- * of them.  Try until more were good than not; five bad ones are a failure.
+ * of them.  Try until more were good than not; 15 bad ones are a failure.
  */
 #define MOSTLY(a_try_is_good)                                                  \
 	do {                                                                   \
@@ -76,7 +76,7 @@ void poll_sleep(void);	     /* between two looks at a condition */
 			if (a_try_is_good)                                     \
 				good_++;                                       \
 			else                                                   \
-				ck_assert_msg(++bad_ < 5, "mostly not: %s",    \
+				ck_assert_msg(++bad_ < 15, "mostly not: %s",   \
 					      #a_try_is_good);                 \
 		}                                                              \
 	} while (0)

@@ -19,7 +19,7 @@ uses_of()
 {
 	names=$1
 	shift
-	awk -v call="$names\\(" "$of_each_line" "$@" "$@"
+	awk -v call="${names}[(]" "$of_each_line" "$@" "$@"
 }
 of_each_line='
 function module(file) {

@@ -24,7 +24,7 @@ for file in tests/mutants/*.patch; do
 		echo "$file: does not fit any more"; rc=1
 	}
 done
-python3 tests/mutants/run.py --page | diff - docs/MUTANTS.md || {
+srcdir=. python3 tests/mutants/run.py --page | diff - docs/MUTANTS.md || {
 	echo 'docs/MUTANTS.md is made by: tests/mutants/run.py --page'
 	rc=1
 }
