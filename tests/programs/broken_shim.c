@@ -5,7 +5,8 @@
  * or a name server that does not answer:
  *
  * BROKEN_THREAD is the number, from 1, of the thread that cannot be made.
- * BROKEN_FILE is a path whose open() returns in the first thread alone.
+ * BROKEN_FILE is a path whose open() returns in the first thread alone, or with
+ * BROKEN_OPEN in the others after that many ms.
  * BROKEN_ACCEPT is a path: once it exists, accept4() does not return.
  * BROKEN_PID is for how many ms getpid() takes in the first thread.
  * BROKEN_LOOKUP is for how many ms a name is looked up, in vain.
@@ -25,7 +26,7 @@
 #include <unistd.h>
 
 static atomic_int threads;
-static int last, pause_ms, lookup_ms;
+static int last, pause_ms, lookup_ms, open_ms;
 static const char *file = "", *accept_file = "";
 
 __attribute__((constructor)) static void shim_load(void)
@@ -35,12 +36,14 @@ __attribute__((constructor)) static void shim_load(void)
 	const char *accepts = getenv("BROKEN_ACCEPT");
 	const char *ms = getenv("BROKEN_PID");
 	const char *lookup = getenv("BROKEN_LOOKUP");
+	const char *slowly = getenv("BROKEN_OPEN");
 
 	last = number ? atoi(number) : 0;
 	file = path ? path : "";
 	accept_file = accepts ? accepts : "";
 	pause_ms = ms ? atoi(ms) : 0;
 	lookup_ms = lookup ? atoi(lookup) : 0;
+	open_ms = slowly ? atoi(slowly) : 0;
 }
 
 int pthread_create(pthread_t *id, const pthread_attr_t *attr,
@@ -100,7 +103,9 @@ int open(const char *path, int flags, ...)
 	if (flags & O_CREAT)
 		mode = va_arg(ap, mode_t);
 	va_end(ap);
-	while (gettid() != getpid() && strcmp(path, file) == 0)
-		pause();
+	if (gettid() != getpid() && strcmp(path, file) == 0)
+		do
+			(void)poll(NULL, 0, open_ms > 0 ? open_ms : -1);
+		while (open_ms == 0);
 	return next(path, flags, mode);
 }
