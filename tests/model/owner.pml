@@ -30,7 +30,7 @@
  *	park		lib/dispatch.c	park watch
  *	close		lib/conn.c	wr_conn_run_close_callbacks wr_conn_finish
  *	settle		lib/conn.c	wr_conn_close_and_count
- *	release		lib/conn.c	drop_reference give_slot
+ *	release		lib/conn.c	drop_reference release
  *	release		lib/conn_table.c wr_table_give
  *	worker		lib/pool.c	run_event run_task
  *	worker		lib/scheduler.c	poll_events
