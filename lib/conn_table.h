@@ -86,4 +86,11 @@ static inline struct weir_conn *wr_table_find(struct wr_table *t, uint64_t key)
 		&t->slabs[index / WR_SLAB_SLOTS])[index % WR_SLAB_SLOTS];
 }
 
+/* The same for a key that may be of a slot this thread does not see yet. */
+static inline const struct weir_conn *wr_table_try_find(struct wr_table *t,
+							uint64_t key)
+{
+	return (uint32_t)key < wr_table_slots(t) ? wr_table_find(t, key) : NULL;
+}
+
 #endif

@@ -47,9 +47,9 @@ static void fetch_ahead(const struct wr_worker *w)
 	if (!atomic_load_explicit(&core->has_stacks, memory_order_relaxed))
 		return;
 	if (wr_sched_peek(&core->sched, w->index, 1, &key))
-		wr_session_fetch_conn(wr_table_find(core->table, key));
+		wr_session_fetch_conn(wr_table_try_find(core->table, key));
 	if (wr_sched_peek(&core->sched, w->index, 0, &key))
-		wr_session_fetch_stack(wr_table_find(core->table, key));
+		wr_session_fetch_stack(wr_table_try_find(core->table, key));
 }
 
 static void run_event(struct wr_worker *w, const struct wr_event *ev)

@@ -126,13 +126,13 @@ bool wr_sched_polls(const struct wr_sched *s);
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
- * Worker, a hint: the key that comes so many events after the next one of its
- * own batch, unless another worker takes it.  False: there is none.
+ * Worker, a hint: the key that comes so many events after the next one, unless
+ * another worker takes it.  False: there is none.
  */
 static inline bool wr_sched_peek(const struct wr_sched *s, int worker,
 				 unsigned ahead, uint64_t *key)
 {
-	const struct wr_batch *b = &s->workers[worker].batch;
+	const struct wr_batch *b = s->workers[worker].from;
 	uint64_t word = atomic_load_explicit(&b->word, memory_order_relaxed);
 	uint64_t at = (word >> 16 & 0xffff) + ahead;
 

@@ -34,11 +34,12 @@ void wr_session_note_park(struct weir_conn *c);
  */
 #define WR_HINT_UNIT 256
 
-/* Any thread, when the connection may be resumed soon. */
+/* Any thread, when the connection, if any, may be resumed soon. */
 static inline void wr_session_fetch_stack(const struct weir_conn *c)
 {
 	uintptr_t hint =
-		atomic_load_explicit(&c->stack_hint, memory_order_relaxed);
+		c ? atomic_load_explicit(&c->stack_hint, memory_order_relaxed)
+		  : 0;
 	const char *co, *frame;
 
 	if (hint == 0)
@@ -54,7 +55,7 @@ static inline void wr_session_fetch_stack(const struct weir_conn *c)
 /* The same, some time before: the connection, with the hint. */
 static inline void wr_session_fetch_conn(const struct weir_conn *c)
 {
-	for (size_t at = 0; at < sizeof(*c); at += WR_CACHE_LINE)
+	for (size_t at = 0; c && at < sizeof(*c); at += WR_CACHE_LINE)
 		__builtin_prefetch((const char *)c + at, 1);
 }
 
