@@ -70,7 +70,8 @@ static void release(struct weir_conn *c)
 		wr_sys_free(wr_container_of(c, struct wr_own_conn, conn));
 		return;
 	}
-	wr_conn_move(c, NULL, WR_CONN_FREE);
+	wr_assert(wr_conn_where(c) == WR_CONN_CLOSED);
+	atomic_store_explicit(&c->where, WR_CONN_FREE, memory_order_release);
 	wr_table_give(c->table, c);
 }
 

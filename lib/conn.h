@@ -4,8 +4,9 @@
  *
  * It has one owner at a time: the acceptor, a queue, a worker, or the acceptor
  * again while it lingers.  A parked connection has none; the thread that posts
- * an event to it becomes its owner (owner.h).  Only wr_conn_move() and the two
- * functions beside it change where it is, and assert that the move is legal.
+ * an event to it becomes its owner (owner.h).  Only wr_conn_move(), the two
+ * functions beside it and the release of a slot change where it is, and assert
+ * that the move is legal.
  * Only wr_conn_close_and_count() enters its outcome in the ledger.
  *
  * A connection is a slot of a table, recycled under a new generation.  One of

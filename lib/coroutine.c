@@ -88,6 +88,12 @@ static WR_INLINE void enter_stack(struct wr_coro *co)
 
 /* ---------------------------------------------------------------- switching */
 
+/* Valid until the function that has set it returns. */
+static WR_INLINE void set_outside(struct wr_coro *co, jmp_buf *outside)
+{
+	co->outside = outside;
+}
+
 WR_OUT_OF_LINE void wr_coro_pause(struct wr_coro *co)
 {
 	co->frame = (struct wr_coro_frame){
@@ -258,7 +264,7 @@ static bool begin(struct wr_coro *co)
 
 	if (!make_frame(co))
 		return false;
-	co->outside = &outside;
+	set_outside(co, &outside);
 	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);
@@ -300,7 +306,7 @@ static bool begin(struct wr_coro *co)
 	context.uc_link = NULL;
 	makecontext(&context, (void (*)(void))run, 2, (unsigned)(self >> 32),
 		    (unsigned)self);
-	co->outside = &outside;
+	set_outside(co, &outside);
 	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		(void)setcontext(&context);
@@ -327,7 +333,7 @@ bool wr_coro_resume(struct wr_coro *co)
 	jmp_buf outside;
 
 	set_current(co);
-	co->outside = &outside;
+	set_outside(co, &outside);
 	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
 		_longjmp(co->inside, 1);

@@ -26,11 +26,22 @@ static int say_much(weir_conn *c, void *arg)
 	return weir_conn_write(c, much, MUCH);
 }
 
+static int greet_with_much(weir_conn *c, void *arg)
+{
+	const int size = 200000;
+
+	(void)arg;
+	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return weir_conn_write(c, much, MUCH) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
+}
+
+/* It may be sent at once, if the peer is quick. */
 static int say_much_again(weir_conn *c, void *arg)
 {
-	int rc = say_much(c, arg);
+	char line[32];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
 
-	return rc == 0 && weir_conn_unsent(c) > 0 ? WEIR_AGAIN : rc;
+	return n > 0 ? greet_with_much(c, arg) : (int)n;
 }
 
 /* A piece at intervals, until that moment or the end; returns how much. */
@@ -130,15 +141,6 @@ static void note_end(weir_conn *c, void *arg)
 	weir_conn_summary(c, &s, sizeof(s));
 	atomic_store(&e->why, (int)s.end);
 	atomic_store(&e->at, now_ms());
-}
-
-static int greet_with_much(weir_conn *c, void *arg)
-{
-	const int size = 200000;
-
-	(void)arg;
-	setsockopt(weir_conn_fd(c), SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	return weir_conn_write(c, much, MUCH) < 0 ? WEIR_CLOSE : WEIR_AGAIN;
 }
 
 static int say_much_and_go_on(weir_conn *c, void *arg)
