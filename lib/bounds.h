@@ -122,7 +122,12 @@
 #define WR_STACK_STAYS ((size_t)16 * 1024)
 /* For the message of an overflow, besides what a signal takes. */
 #define WR_SIGNAL_STACK ((size_t)20 * 1024)
-/* Pages that one look at the depth of a stack covers. */
+/*
+ * A look at the depth of a stack is a system call, and what was touched stays
+ * resident until then: it comes after the first use and each that many.
+ */
+#define WR_STACK_LOOK_EVERY 8
+/* Pages that it covers at once. */
 #define WR_STACK_LOOK 64
 
 /* ---------------------------------------------------------------- the stop */

@@ -13,6 +13,7 @@
 struct wr_stack {
 	_Alignas(WR_CACHE_LINE) struct wr_coro coro;
 	struct wr_stack *next; /* l: in the pool */
+	unsigned uses;
 };
 
 static size_t page_size(void)
@@ -91,7 +92,7 @@ static size_t depth_of(const struct wr_stacks *s, const struct wr_stack *k)
 }
 
 /* Note it, and give memory back that few sessions need. */
-static void trim(struct wr_stacks *s, struct wr_stack *k)
+static void look(struct wr_stacks *s, struct wr_stack *k)
 {
 	size_t depth = depth_of(s, k), deepest = atomic_load(&s->deepest);
 	size_t size = map_size(s) - page_size();
@@ -145,7 +146,8 @@ void wr_stacks_give(struct wr_stacks *s, struct wr_coro *co)
 	struct wr_stack *k = wr_container_of(co, struct wr_stack, coro);
 	struct wr_stack *spare = NULL;
 
-	trim(s, k);
+	if (k->uses++ % WR_STACK_LOOK_EVERY == 0)
+		look(s, k);
 	wr_lock(&s->lock);
 	s->in_use--;
 	k->next = s->pool;

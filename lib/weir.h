@@ -578,7 +578,7 @@ struct weir_stats {
 	uint64_t longest_callback_ms; /* of those running now */
 	uint64_t stacks;	      /* of sessions, in use */
 	uint64_t stacks_pooled;	      /* kept for the next ones */
-	uint64_t stack_deepest;	      /* bytes used of one so far, in pages */
+	uint64_t stack_deepest;	      /* bytes seen in use, in whole pages */
 
 	/* Limits, as configured. */
 	uint64_t workers;

@@ -190,24 +190,53 @@ static void dig_deep(void *arg)
 	dig(*(size_t *)arg);
 }
 
-START_TEST(the_deepest_use_is_known_and_its_memory_given_back)
+/* On the stack that was given back last. */
+static struct wr_coro *use(struct wr_stacks *s, size_t depth)
 {
-	size_t depth = SIZE / (slowness() > 1 ? 4 : 2), seen;
-	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
 	struct wr_coro *co = wr_stacks_take(s);
-	unsigned char is_there[SIZE / 4096];
 
 	wr_coro_set(co, dig_deep, &depth);
 	ck_assert(wr_coro_resume(co));
 	wr_stacks_give(s, co);
-	seen = wr_stacks_count(list).deepest;
-	ck_assert_uint_ge(seen, depth);
+	return co;
+}
+
+static size_t deep(void)
+{
+	return SIZE / (slowness() > 1 ? 4 : 2);
+}
+
+static void assert_known_and_given_back(const struct wr_coro *co)
+{
+	size_t seen = wr_stacks_count(list).deepest;
+	unsigned char is_there[SIZE / 4096];
+
+	ck_assert_uint_ge(seen, deep());
 	ck_assert_uint_le(seen, SIZE + 4096);
 	ck_assert_int_eq(
 		wr_sys_resident(co->stack, sizeof(is_there) * 4096, is_there),
 		0);
 	for (size_t i = 0; i < (SIZE - WR_STACK_STAYS) / 4096; i++)
 		ck_assert_int_eq(is_there[i] & 1, 0);
+}
+
+START_TEST(the_deepest_use_is_known_and_its_memory_given_back)
+{
+	assert_known_and_given_back(use(wr_stacks_of(&list, SIZE), deep()));
+	wr_stacks_fini(&list);
+}
+END_TEST
+
+/* Its later uses were not as deep. */
+START_TEST(the_depth_of_any_use_is_known_after_the_next_look)
+{
+	struct wr_stacks *s = wr_stacks_of(&list, SIZE);
+	struct wr_coro *co = use(s, 1), *last = use(s, deep());
+
+	for (int i = 1; i < WR_STACK_LOOK_EVERY; i++)
+		last = use(s, 1);
+	ck_assert_ptr_eq(last, co);
+	assert_known_and_given_back(co);
 	wr_stacks_fini(&list);
 }
 END_TEST
@@ -350,6 +379,7 @@ int main(void)
 			 any_thread_may_resume_it,
 			 stacks_are_recycled_and_given_back_after_a_peak,
 			 the_deepest_use_is_known_and_its_memory_given_back,
+			 the_depth_of_any_use_is_known_after_the_next_look,
 			 a_stack_that_cannot_be_had_is_no_stack,
 			 a_new_stack_leaves_signals_as_they_were OF_SIGNALS);
 }
