@@ -24,6 +24,7 @@ SERVERS = {
     "weir_stacks": Server(["weir", "--style", "session"]),
     "weir_stripped": Server(["weir_stripped"]),
     "weir_tls": Server(["weir_tls"], clear="weir"),
+    "raw_tls": Server(["raw_tls"], clear="raw_epoll_reuseport"),
     BARE: Server([BARE]),
     "raw_epoll_shared": Server(["raw_epoll_shared"]),
     "raw_epoll_edge": Server(["raw_epoll_shared", "--style", "edge"]),
@@ -184,8 +185,10 @@ WORKLOADS = [
              cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
     Workload("relay16k", "the same, 16 KiB", echo(100, size=16384), RELAYS,
              cheaper(1.0, *RELAYS[1:], server="relay_weir"), upstream=BARE),
-    Workload("tls64", "TLS 1.3: echo 64 B, 100 connections", echo(100), TLS,
+    Workload("tls64", "TLS 1.3: echo 64 B, 100 connections", echo(100),
+             TLS + ["raw_tls", BARE],
              cheaper(1.05, "go_tls", server="weir_tls") +
+             cheaper(1, "raw_tls", server="weir_tls") +
              [Goal("extra_us", "<=", 2.2, server="weir_tls")]),
     Workload("tls16k", "the same, 16 KiB", echo(100, size=16384),
              TLS + ["go_tls_16k", "go_16k"],
