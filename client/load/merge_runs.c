@@ -240,7 +240,7 @@ static void add_plan(struct plan *p, const json_t *plan)
 	p->rate += real(plan, "rate", NULL);
 	p->count += number(plan, "times", "count");
 	for (int i = 0; i < BAD_CLIENT_KINDS; i++)
-		add_small(&p->bad_clients[i], plan, "misfits",
+		add_small(&p->bad_clients[i], plan, "bad_clients",
 			  bad_client_names[i]);
 }
 
@@ -377,7 +377,7 @@ static const char *add_bad_clients(struct result *r, const json_t *file)
 	const json_t *row;
 	size_t i;
 
-	json_array_foreach(at(file, "misfits", NULL), i, row)
+	json_array_foreach(at(file, "bad_clients", NULL), i, row)
 	{
 		int kind = find_place(text(row, "kind", NULL), bad_client_names,
 				      BAD_CLIENT_KINDS);
@@ -551,7 +551,7 @@ static const char *add_seconds(struct runs *m, const json_t *file, int64_t off)
 		s->bytes_out += number(row, "bytes_out", NULL);
 		add_small(&s->open, row, "open", NULL);
 		s->has_bad_clients =
-			s->has_bad_clients || is_true(row, "misfits", NULL);
+			s->has_bad_clients || is_true(row, "bad_clients", NULL);
 		s->is_drain = s->is_drain && is_true(row, "drain", NULL);
 		keep_most(&s->max, whole(row, "max_ns", NULL));
 		s->p50 = s->p90 = s->p99 = s->p999 = -1;

@@ -335,7 +335,7 @@ class MergedResults(TestCase):
                                        msg=name)
             else:
                 self.assertEqual(same["metrics"][name], value, name)
-        for name in ("metrics_at_least", "errors", "first_bad", "misfits"):
+        for name in ("metrics_at_least", "errors", "first_bad", "bad_clients"):
             self.assertEqual(same[name], one[name], name)
         for name in ("from-plan", "from-send", "client-lag", "connect"):
             for key, value in one["clocks"][name].items():
@@ -480,7 +480,8 @@ class MergedResults(TestCase):
         for change, says in (
                 ({"seconds": [row]}, "a second of it is far"),
                 ({"errors": [error]}, "in a phase that is not known"),
-                ({"misfits": [{"kind": "shy"}]}, "a kind that is not known")):
+                ({"bad_clients": [{"kind": "shy"}]},
+                 "a kind that is not known")):
             with open(self.paths[0], "w") as file:
                 json.dump(dict(good, **change), file)
             self.check_usage(run("WEIR_CLIENT", "load", "merge",
@@ -779,7 +780,7 @@ class LowerBounds(TestCase):
                              (second["max_ns"] or 0) >= limit_ms * 10**6)
         self.assertTrue(any("max_ns" in second["at_least"]
                             for second in found["seconds"]))
-        self.assertIs(type(found["p99_with_misfits_at_least"]), bool)
+        self.assertIs(type(found["p99_with_bad_clients_at_least"]), bool)
 
 
 class Report(TestCase):

@@ -193,7 +193,7 @@ function facts() {
 		rows.push(["first bad reply", run.first_bad.received],
 			["to the message", run.first_bad.sent],
 			["", run.first_bad.why]);
-	for (const x of run.misfits)
+	for (const x of run.bad_clients)
 		rows.push(["bad clients", x.asked + " " + x.kind + ": " +
 			x.let_go + " dropped, " + x.open + " kept"]);
 	return card("Account", "", table(null, rows, "facts"));
@@ -321,7 +321,7 @@ function overTime() {
 			u.ctx.save();
 			u.ctx.fillStyle = colour("--c2") + "1c";
 			for (const r of s) {
-				if (!r.misfits)
+				if (!r.bad_clients)
 					continue;
 				const from = u.valToPos(r.at_ns / 1e9, "x", true);
 				const to = u.valToPos((r.at_ns + r.length_ns) / 1e9, "x",
@@ -334,7 +334,7 @@ function overTime() {
 	const seen = (r, k) => r[k] > 0 ? r[k] : null;
 	const data = [x, ...["max_ns", "p99_ns", "p50_ns"].map(k =>
 		s.map(r => seen(r, k)))];
-	const note = s.some(r => r.misfits) ? "shaded: misbehaving clients" : "";
+	const note = s.some(r => r.bad_clients) ? "shaded: misbehaving clients" : "";
 	if (data[1].some(v => v)) {
 		const place = el("div");
 		main.append(card("Latency over time", note, place));
