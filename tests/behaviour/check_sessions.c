@@ -119,6 +119,152 @@ START_TEST(another_worker_resumes_a_session_whose_worker_is_busy)
 }
 END_TEST
 
+/* ---- what it has of its thread */
+
+struct identity {
+	long thread;
+	pthread_t self;
+	int *error;
+};
+
+static _Thread_local struct identity own; /* of a worker, by its hook */
+
+static struct identity identify(void)
+{
+	return (struct identity){ syscall(SYS_gettid), pthread_self(), &errno };
+}
+
+static struct identity *find_own(void)
+{
+	return &own;
+}
+
+/* Volatile: the compiler keeps no address over a wait. */
+static struct identity (*volatile identity_now)(void) = identify;
+static struct identity *(*volatile own_now)(void) = find_own;
+
+static void note_own(void *arg, int index)
+{
+	(void)arg, (void)index;
+	own = identify();
+}
+
+static bool is_same(const struct identity *a, const struct identity *b)
+{
+	return a->thread == b->thread && pthread_equal(a->self, b->self) &&
+	       a->error == b->error;
+}
+
+static bool is_other(const struct identity *a, const struct identity *b)
+{
+	return a->thread != b->thread && !pthread_equal(a->self, b->self) &&
+	       a->error != b->error;
+}
+
+/* After a wait: `kept` and `lock` are from before it. */
+static const char *what_moved(const struct identity *before,
+			      const struct identity *kept,
+			      pthread_mutex_t *lock)
+{
+	const struct identity now = identity_now(), *mine = own_now();
+	int unlocked = pthread_mutex_unlock(lock);
+
+	if (!is_same(mine, &now) || !is_same(kept, before))
+		return "strange";
+	if (is_same(&now, before) && mine == kept && unlocked == 0)
+		return "nothing";
+	if (is_other(&now, before) && mine != kept && unlocked == EPERM)
+		return "all";
+	return "some";
+}
+
+/* "wait" holds the worker; every line is answered with what has moved. */
+static int tell_what_moved(weir_conn *c, void *arg)
+{
+	pthread_mutexattr_t checks;
+	char line[64];
+	ssize_t n;
+
+	(void)arg;
+	pthread_mutexattr_init(&checks);
+	pthread_mutexattr_settype(&checks, PTHREAD_MUTEX_ERRORCHECK);
+	for (;;) {
+		const struct identity before = identity_now();
+		const struct identity *kept = own_now();
+		pthread_mutex_t lock;
+		const char *moved;
+
+		pthread_mutex_init(&lock, &checks);
+		pthread_mutex_lock(&lock);
+		n = weir_conn_read_line(c, line, sizeof(line));
+		moved = what_moved(&before, kept, &lock);
+		if (n <= 0)
+			return (int)n;
+		if (strcmp(line, "wait\n") == 0) {
+			atomic_store(&at_gate, identity_now().thread);
+			gate_wait(&gate);
+		}
+		weir_conn_printf(c, "%ld %s\n", identity_now().thread, moved);
+	}
+}
+
+/* Returns its thread. */
+static long ask_what_moved(struct client *c, char moved[static 16])
+{
+	char line[64] = "";
+	size_t len = 0;
+	long thread;
+
+	client_send(c, "what\n");
+	while (len < sizeof(line) - 1 && !strchr(line, '\n'))
+		ck_assert_int_eq(client_read(c, line + len++, 1), 1);
+	ck_assert_int_eq(sscanf(line, "%ld %15s", &thread, moved), 2);
+	return thread;
+}
+
+static struct server *serve_what_moved(bool on_worker)
+{
+	return serve(WEIR_CONFIG(.workers = 2, .worker_start = note_own),
+		     WEIR_SERVICE(SESSION_ON(on_worker, tell_what_moved)));
+}
+
+START_TEST(thread_locals_and_errno_are_those_of_the_worker_after_a_wait)
+{
+	struct server *s = serve_what_moved(false);
+	struct client *c = client_open(s), *holder = client_open(s);
+	char moved[16];
+	long before, held;
+
+	do { /* until its worker is the one that is held */
+		before = ask_what_moved(c, moved);
+		gate.is_open = false;
+		client_send(holder, "wait\n");
+		UNTIL(gate_waiting(&gate) == 1);
+		held = atomic_load(&at_gate);
+		ck_assert_int_ne(ask_what_moved(c, moved), held);
+		ck_assert_str_eq(moved, held == before ? "all" : "nothing");
+		gate_open(&gate);
+		UNTIL(gate_waiting(&gate) == 0);
+		ck_assert_int_gt(client_read(holder, (char[64]){ 0 }, 64), 0);
+	} while (held != before);
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(a_session_on_its_worker_keeps_what_it_has_of_it)
+{
+	struct server *s = serve_what_moved(true);
+	struct client *c[2] = { client_open(s), client_open(s) };
+	char moved[16];
+
+	for (int i = 0; i < 20; i++) {
+		ask_what_moved(c[i % 2], moved);
+		ck_assert_str_eq(moved, "nothing");
+	}
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* ------------------------------------------------------------------- others */
 
 START_TEST(a_session_with_input_lets_others_run)
@@ -489,6 +635,8 @@ int main(void)
 	return RUN_TESTS(
 		"sessions", many_dialogues_that_wait_hold_no_worker,
 		another_worker_resumes_a_session_whose_worker_is_busy,
+		thread_locals_and_errno_are_those_of_the_worker_after_a_wait,
+		a_session_on_its_worker_keeps_what_it_has_of_it,
 		a_session_with_input_lets_others_run,
 		a_session_whose_waits_end_at_once_lets_others_run,
 		sessions_whose_peers_do_not_read_hold_no_worker,
