@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 {
 	const struct program program = {
 		.where = "127.0.0.1:12357",
-		.service = WEIR_SERVICE(.opened = greet, .readable = greet),
+		.service = WEIR_SERVICE(.session = greet, .speaks_first = 1),
 		.call = print_all,
 	};
 

@@ -8,17 +8,11 @@
 static int welcome(weir_conn *c, void *arg)
 {
 	const char *text = arg ? arg : "Welcome to the server";
-	int rc = weir_conn_write(c, text, strlen(text));
-
-	return rc < 0 ? rc : WEIR_AGAIN; /* stay connected */
-}
-
-static int print_one(weir_conn *c, void *arg)
-{
 	char message[1024];
-	ssize_t n = weir_conn_read(c, message, sizeof message);
+	ssize_t n = weir_conn_write(c, text, strlen(text));
 
-	(void)arg;
+	if (n == 0)
+		n = weir_conn_read(c, message, sizeof message); /* waits */
 	if (n < 0)
 		return (int)n;
 	printf("%.*s\n", (int)n, message);
@@ -42,8 +36,7 @@ int main(int argc, char **argv)
 {
 	const struct program program = {
 		.where = "127.0.0.1:9999",
-		.service =
-			WEIR_SERVICE(.opened = welcome, .readable = print_one),
+		.service = WEIR_SERVICE(.session = welcome, .speaks_first = 1),
 		.call = answer,
 	};
 
