@@ -1,52 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* Step 3: a connection that remembers.	step3_names [ADDRESS] */
-#include <errno.h>
+/* Step 3: a conversation that remembers.	step3_names [ADDRESS] */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <weir.h>
 
-struct member {
-	char name[32]; /* empty: not known yet */
-};
+enum { NAME = 32, LINE = 512 };
 
-static int ask_name(weir_conn *c, void *arg)
+/* Returns 1 if there is a name, 0 at the end of input, or -errno. */
+static int ask_name(weir_conn *c, char name[NAME])
 {
-	struct member *m = calloc(1, sizeof *m);
-	int rc;
+	char line[LINE];
+	ssize_t n = weir_conn_printf(c, "Your name?\n");
 
-	(void)arg;
-	if (m == NULL)
-		return -ENOMEM;
-	weir_conn_set_data(c, m, free);
-	rc = weir_conn_printf(c, "Your name?\n");
-	return rc < 0 ? rc : WEIR_AGAIN;
+	while (n >= 0 && (n = weir_conn_read_line(c, line, sizeof line)) > 0) {
+		line[strcspn(line, "\r\n")] = '\0';
+		if (line[0] && strlen(line) < NAME) {
+			strcpy(name, line);
+			n = weir_conn_printf(c, "Hello, %s.\n", name);
+			return n < 0 ? (int)n : 1;
+		}
+		n = weir_conn_printf(c, "A name has 1 to %d bytes.\n",
+				     NAME - 1);
+	}
+	return (int)n;
 }
 
-static int take_name(weir_conn *c, struct member *m, const char *name)
+static int converse(weir_conn *c, void *arg)
 {
-	if (!name[0] || strlen(name) >= sizeof m->name)
-		return weir_conn_printf(c, "A name has 1 to %zu bytes.\n",
-					sizeof m->name - 1);
-	strcpy(m->name, name);
-	return weir_conn_printf(c, "Hello, %s.\n", name);
-}
-
-static int hear(weir_conn *c, void *arg)
-{
-	struct member *m = weir_conn_data(c);
-	char line[512];
+	char name[NAME], line[LINE];
+	int rc = ask_name(c, name);
 	ssize_t n;
 
 	(void)arg;
+	if (rc <= 0)
+		return rc;
 	while ((n = weir_conn_read_line(c, line, sizeof line)) > 0) {
-		int rc;
-
 		line[strcspn(line, "\r\n")] = '\0';
-		if (m->name[0])
-			rc = weir_conn_printf(c, "<%s> %s\n", m->name, line);
-		else
-			rc = take_name(c, m, line);
+		rc = weir_conn_printf(c, "<%s> %s\n", name, line);
 		if (rc < 0)
 			return rc;
 	}
@@ -64,7 +54,7 @@ static int serve(weir_server *s, const char *where)
 {
 	char text[128];
 	int rc = weir_server_listen(
-		s, where, WEIR_SERVICE(.opened = ask_name, .readable = hear));
+		s, where, WEIR_SERVICE(.session = converse, .speaks_first = 1));
 
 	if (rc >= 0)
 		rc = weir_server_address(s, rc, text, sizeof text);
