@@ -120,6 +120,37 @@ static bool is_refused(const char *address)
 	return rc == -ECONNREFUSED;
 }
 
+START_TEST(clients_that_connected_by_a_cookie_are_served_and_drained)
+{
+	const bool has_cookies = enter_network_of_cookies();
+	struct gate gate = GATE_CLOSED;
+	struct client *c[20], *holder;
+	struct weir_report report;
+	struct server *s;
+	long before;
+
+	if (!has_cookies)
+		return;
+	before = network_counter("TcpExt", "SyncookiesRecv");
+	s = serve(WEIR_CONFIG(.workers = 1, .queue_length = 5),
+		  WEIR_SERVICE(.readable = echo_lines_at_gate, .arg = &gate));
+	holder = client_open(s);
+	client_wait_at_gate(holder, &gate);
+	for (int i = 0; i < 20; i++)
+		c[i] = client_open_and_send(s, "hello\n");
+	ck_assert_int_eq(network_counter("TcpExt", "SyncookiesRecv") - before,
+			 21);
+	UNTIL(stats(s).queued == 5);
+	weir_server_stop(s->weir, long_grace);
+	gate_open(&gate);
+	client_expect_last(holder, "wait\n");
+	for (int i = 0; i < 20; i++)
+		client_expect_last(c[i], "hello\n");
+	report = server_join_and_check(s);
+	ck_assert_uint_eq(report.ledger.completed, 21);
+}
+END_TEST
+
 START_TEST(late_clients_are_refused)
 {
 	struct gate gate = GATE_CLOSED;
@@ -399,6 +430,7 @@ int main(void)
 		parked_connections_may_say_goodbye,
 		a_session_that_waits_is_told_of_the_stop,
 		connections_that_are_queued_are_served,
+		clients_that_connected_by_a_cookie_are_served_and_drained,
 		late_clients_are_refused, a_stop_without_grace_cuts,
 		a_session_that_waits_is_told_of_a_stop_without_grace,
 		a_client_answered_before_the_stop_delays_it_like_any_other,

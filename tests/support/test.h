@@ -314,6 +314,8 @@ const char *own_unix_address(void);
 
 /* Enter a new network namespace with "lo" up; false where not allowed. */
 bool enter_own_network(void);
+/* The same, and all handshakes are by SYN cookies; if not, it says so. */
+bool enter_network_of_cookies(void);
 /* Such as "Tcp", "OutRsts", of this namespace; -1 if there is none. */
 long network_counter(const char *group, const char *name);
 

@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <sched.h>
 
@@ -195,6 +196,93 @@ START_TEST(a_handshake_under_way_ends_behind_the_fence)
 	handshake_ends("[::1]:0", AF_INET6, 1);
 }
 END_TEST
+
+/* -------------------------------------------------------------- SYN cookies */
+
+START_TEST(a_fence_lets_in_clients_that_connected_by_a_cookie)
+{
+	if (!enter_network_of_cookies())
+		return;
+	for (int way = 0; way < 2; way++) {
+		fence_holds("127.0.0.1:0", AF_INET, way);
+		if (has_v6())
+			fence_holds("[::1]:0", AF_INET6, way);
+	}
+	ck_assert_int_ge(network_counter("TcpExt", "SyncookiesRecv"),
+			 2 * EARLY);
+}
+END_TEST
+
+/* Until it has another filter; false: that is not allowed here. */
+static bool lose_acks(int fd)
+{
+	enum { FLAGS_AT = 13, ACK = 0x10 };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, ACK, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog program = {
+		.len = wr_array_len(code),
+		.filter = code,
+	};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+		       sizeof(program)) == 0)
+		return true;
+	ck_assert_int_eq(errno, EPERM);
+	printf("SKIPPED: filters on TCP sockets are not for this user here\n");
+	return false;
+}
+
+/* Connected, for its own kernel; what it sends comes behind the fence. */
+static void cookie_comes_late(int family, const char *where, int way)
+{
+	struct wr_listener l;
+	int early, error, fd;
+	char buf[16];
+
+	open_at(&l, where);
+	if (!lose_acks(l.fd)) {
+		wr_listener_close(&l);
+		return;
+	}
+	early = client_of_family(family, port_of(l.fd), 0, &error);
+	ck_assert_int_eq(error, 0);
+	ck_assert_int_eq(wr_sys_accept4(l.fd, NULL, NULL, 0), -EAGAIN);
+	ck_assert(try_fence(&l, way)); /* the second replaces the filter */
+	if (way == 0)
+		setsockopt(l.fd, SOL_SOCKET, SO_DETACH_FILTER, &way,
+			   sizeof(way));
+	ck_assert_int_eq(send(early, "question", 8, MSG_NOSIGNAL), 8);
+	if (way == 0) {
+		UNTIL(recv(early, buf, sizeof(buf), MSG_DONTWAIT) < 0 &&
+		      errno == ECONNRESET);
+		ck_assert_int_eq(wr_sys_accept4(l.fd, NULL, NULL, 0), -EAGAIN);
+	} else {
+		fd = accept_from(&l);
+		ck_assert_int_ge(fd, 0);
+		UNTIL(recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 8);
+		close(fd);
+	}
+	wr_listener_close(&l);
+	close(early);
+}
+
+START_TEST(a_cookie_that_comes_behind_the_first_fence_is_reset)
+{
+	if (!enter_network_of_cookies())
+		return;
+	for (int way = 0; way < 2; way++) {
+		cookie_comes_late(AF_INET, "127.0.0.1:0", way);
+		if (has_v6())
+			cookie_comes_late(AF_INET6, "[::1]:0", way);
+	}
+}
+END_TEST
+
+/* ---------------------------------------------------------- another network */
 
 /*
  * Another network, and a wire between it and ours, on which we have 10.77.0.1
@@ -417,6 +505,8 @@ int main(void)
 		"listener_fence", a_fence_lets_in_only_clients_that_were_there,
 		a_fence_stands_before_both_families, a_fence_refuses_at_once,
 		a_handshake_under_way_ends_behind_the_fence,
+		a_fence_lets_in_clients_that_connected_by_a_cookie,
+		a_cookie_that_comes_behind_the_first_fence_is_reset,
 		a_fence_stands_before_clients_of_another_network,
 		a_fence_that_cannot_be_had_stops_nobody_and_says_so,
 		a_copy_of_a_fenced_listener_does_not_listen_on,
