@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "conn.h"
 #include "faults.h"
 
 #define LONG 300000
@@ -138,6 +139,85 @@ START_TEST(a_file_of_the_kernel_goes_out)
 	client_expect_reply(c, "go\n", "file Name:\t");
 	client_expect_eof(c);
 	server_stop_and_check(s);
+	close(sent.fd);
+}
+END_TEST
+
+/* ---- many at once */
+
+enum { PARTS = 200 };
+
+/*
+ * The fourth chunk of this connection's outbox, and all behind it, cannot be
+ * reached from the front: a walk over the outbox ends the test.
+ */
+static struct {
+	weir_conn *conn;
+	struct wr_chunk *before, *first;
+} hidden;
+#define UNREACHABLE ((struct wr_chunk *)(uintptr_t)16)
+
+static void hide_the_rest(void)
+{
+	struct wr_chunk *head = hidden.conn->out.box.head;
+
+	if (hidden.before)
+		hidden.before->next = hidden.first;
+	hidden.before = head && head->next ? head->next->next : NULL;
+	if (hidden.before == NULL)
+		return;
+	hidden.first = hidden.before->next;
+	if (hidden.first)
+		hidden.before->next = UNREACHABLE;
+}
+
+static _Atomic int files_sent;
+
+/* Before the worker sends the first chunk. */
+static int hide_before_each(enum wr_sys_call call, size_t *len)
+{
+	(void)len;
+	if (call == WR_SYS_sendfile)
+		atomic_fetch_add(&files_sent, 1);
+	if (call == WR_SYS_sendfile || call == WR_SYS_sendmsg)
+		hide_the_rest();
+	return 0;
+}
+
+/* A file, a word, a file, a word ... */
+static int send_parts(weir_conn *c, void *arg)
+{
+	const struct sent *sent = arg;
+	char line[64];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+
+	if (n <= 0)
+		return (int)n;
+	hidden.conn = c;
+	for (int i = 0; i < PARTS; i++) {
+		ck_assert_int_eq(weir_conn_sendfile(c, sent->fd, 0, sent->len),
+				 0);
+		ck_assert_int_eq(weir_conn_write(c, "word ", 5), 0);
+		if (i == 1)
+			hide_the_rest();
+	}
+	return 0;
+}
+
+START_TEST(many_files_in_an_outbox_cost_no_walk_over_it)
+{
+	struct sent sent = { make_file(10), 10 };
+	struct server *s;
+	struct client *c;
+
+	wr_sys_fault = hide_before_each;
+	s = serve(NULL, WEIR_SERVICE(.readable = send_parts, .arg = &sent));
+	c = client_open(s);
+	client_send(c, "go\n");
+	ck_assert_uint_eq(client_read_to_eof(c), PARTS * (10 + 5));
+	ck_assert_int_eq(files_sent, PARTS);
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
 	close(sent.fd);
 }
 END_TEST
@@ -522,6 +602,7 @@ int main(void)
 		"files", what_is_no_file_to_be_read_is_refused,
 		a_file_goes_out_where_sendfile_cannot_be_had,
 		a_file_of_the_kernel_goes_out,
+		many_files_in_an_outbox_cost_no_walk_over_it,
 		a_file_that_cannot_be_read_resets_its_peer_and_the_log_says_why,
 		a_file_shorter_than_promised_resets_its_peer_and_the_log_says_so,
 		a_dialled_peer_is_not_told_that_a_part_of_a_file_is_all_of_it,
