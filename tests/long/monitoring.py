@@ -3,21 +3,30 @@
 """Prometheus and a browser, as far as they are installed, read what weir-server
 --status answers.  The controls: each finds a mistake that is put in."""
 
+import contextlib
 import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 import test_server_prometheus as names
+from browser import CHROMIUM, WIDTH, Browser
+from flooding import Load
 from test_server_status import Status
-from weirtest import DEADLINE, Server, TestCase, main, until
+from weirtest import DEADLINE, TestCase, main, program, until
+
+PICTURES = os.path.join(os.path.dirname(program("WEIR_SERVER")), "..",
+                        "tests", "long")
+SAMPLES = 20
 
 
 def free_port():
@@ -26,32 +35,125 @@ def free_port():
         return sock.getsockname()[1]
 
 
-class Browser(TestCase):
-    """The page in a browser without a window."""
+# Text whose contrast with what is behind it is below 4.5.
+FAINT = """(() => {
+const c = document.createElement("canvas").getContext("2d");
+const pixel = (color) => {
+	c.clearRect(0, 0, 1, 1);
+	c.fillStyle = color;
+	c.fillRect(0, 0, 1, 1);
+	return [...c.getImageData(0, 0, 1, 1).data];
+};
+const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+const luminance = ([r, g, b]) => 0.2126 * linear(r / 255) +
+	0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+const behind = (e) => {
+	const color = pixel(getComputedStyle(e).backgroundColor);
+	return color[3] === 255 ? color : behind(e.parentElement);
+};
+const faint = [], texts = document.createTreeWalker(document.body, 4);
+while (texts.nextNode()) {
+	const e = texts.currentNode.parentElement;
+	if (!e.clientWidth || !texts.currentNode.textContent.trim())
+		continue;
+	const [less, more] = [pixel(getComputedStyle(e).color), behind(e)]
+		.map(luminance).sort((a, b) => a - b);
+	if ((more + 0.05) / (less + 0.05) < 4.5)
+		faint.push(texts.currentNode.textContent);
+}
+return faint.join("; ");
+})()"""
+# Is this color, which the style has by that name, in each graph?
+DRAWN = """[...document.querySelectorAll("canvas")].every(canvas => {
+	const name = getComputedStyle(document.documentElement)
+		.getPropertyValue("%s").trim();
+	const color = [1, 3, 5].map(i => parseInt(name.slice(i, i + 2), 16));
+	const { data } = canvas.getContext("2d")
+		.getImageData(0, 0, canvas.width, canvas.height);
+	for (let i = 0; i < data.length; i += 4)
+		if (data[i + 3] === 255 && color.every((v, k) => v === data[i + k]))
+			return true;
+	return false;
+})"""
+TEXT = 'document.getElementById("%s").textContent'
+
+
+class StatusPage(TestCase):
+    """In a browser, light and dark, in a window and on a phone.  Pictures are
+    in the build folder, as status-STATE-SCHEME-WIDTH.png."""
+
+    WIDTHS = 1280, 390, 320
 
     def setUp(self):
-        if not shutil.which("chromium"):
+        if not CHROMIUM:
             self.skipTest("chromium is not installed")
+        self.browser = Browser(self.folder() + "/c")
+        self.addCleanup(self.browser.__exit__)
 
-    def show(self, where):
-        return subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu",
-             "--user-data-dir=" + self.folder() + "/c",
-             "--enable-logging=stderr", "--virtual-time-budget=5000",
-             "--dump-dom", "http://%s/status" % where],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            timeout=4 * DEADLINE)
+    def has(self, expression, what=None):
+        until(lambda: self.browser.value(expression), what or expression)
 
-    def test_control_an_error_of_the_page_is_seen(self):
+    def is_narrow(self, width):
+        """Nothing is beside the window, which has this width now."""
+        self.browser.resize(width)
+        self.has("%s <= %d && innerWidth === %d" % (WIDTH, width, width))
+
+    def check_look(self, state):
+        for scheme in "light", "dark":
+            self.browser.prefer(scheme)
+            self.has('matchMedia("(prefers-color-scheme: %s)").matches' %
+                     scheme)
+            self.has(DRAWN % "--grid", "graphs are drawn again")
+            for width in self.WIDTHS:
+                self.is_narrow(width)
+                self.has(DRAWN % "--grid", "graphs of that width")
+                self.assertEqual(self.browser.value(FAINT), "")
+                self.browser.resize(width, self.browser.value(
+                    "document.documentElement.scrollHeight"))
+                self.browser.picture("%s/status-%s-%s-%d.png" % (
+                    PICTURES, state, scheme, width))
+
+    def test_of_a_server_that_serves_and_stops_and_has_gone(self):
+        with Status("-w", "3", "echo@127.0.0.1:0", "greet@127.0.0.1:0",
+                    "--lame-duck", "1h", "-l", "error") as server:
+            self.browser.show("http://%s/status" % server.status_address(),
+                              1280)
+            self.has(TEXT % "state" + ' === "ready"')
+            self.has(TEXT % "workers-text" + '.startsWith("0 of 3 busy")')
+            self.assertIn("echo@" + server.address(),
+                          self.browser.value(TEXT % "listeners"))
+            self.browser.value('document.querySelector("button").click()')
+            with Load(server.address(), "-c", 50, "--churn", "-r", 300, "-d",
+                      "1h"), server.connect() as client:
+                until(lambda: json.loads(server.get("/status.json")[2])
+                      ["history"]["seq"] >= SAMPLES, "samples", 2 * DEADLINE)
+                self.check_look("ready")
+                self.assertTrue(self.browser.value(
+                    'document.getElementById("banner").hidden'))
+                server.process.send_signal(signal.SIGTERM)
+                self.has(TEXT % "banner" +
+                         '.startsWith("Not ready: the server stops.")')
+                self.has(TEXT % "state" + ' === "stopping"')
+                self.check_look("stopping")
+            self.has(TEXT % "banner" +
+                     '.endsWith("0 connections are still served.")')
+            self.assertEqual(self.browser.errors, [])
+            self.assertEqual(server.stop()[0], 0)
+        self.has(TEXT % "banner" + '.startsWith("No answer since ")')
+        self.has(TEXT % "state" + ' === "no answer"')
+        self.check_look("gone")
+
+    def show_changed(self, markup):
+        """The page, with that behind it."""
         with Status("echo@127.0.0.1:0") as server:
-            text = server.get("/status")[2].encode()
+            text = (server.get("/status")[2] + markup).encode()
 
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html")
                 self.end_headers()
-                self.wfile.write(text + b"<script>nonsense()</script>")
+                self.wfile.write(text)
 
             def log_message(self, *unused):
                 pass
@@ -59,21 +161,21 @@ class Browser(TestCase):
             thread = threading.Thread(target=other.serve_forever)
             thread.start()
             try:
-                page = self.show("127.0.0.1:%d" % other.server_port)
+                self.browser.show("http://127.0.0.1:%d" % other.server_port,
+                                  1280)
             finally:
                 other.shutdown()
                 thread.join()
-        self.assertIn(b"CONSOLE", page.stderr)
-        self.assertIn(b"nonsense is not defined", page.stderr)
 
-    def test_it_shows_the_server_without_an_error(self):
-        with Status("-w", "3", "echo@127.0.0.1:0") as server:
-            page = self.show(server.status_address())
-            self.assertNotIn(b"CONSOLE", page.stderr)
-            self.assertRegex(page.stdout, rb'class="pill good">ready<')
-            self.assertIn(b"0 of 3 busy", page.stdout)
-            self.assertIn(b"echo@" + server.address().encode(), page.stdout)
-            self.assertEqual(page.stdout.count(b"<canvas"), 4)
+    def test_control_what_is_wrong_with_a_page_is_seen(self):
+        self.show_changed(
+            "<script>nonsense()</script>"
+            "<style>footer { min-width: 500px; color: #888 } "
+            ":root { --grid: transparent }</style>")
+        self.assertIn("nonsense is not defined", str(self.browser.errors))
+        self.assertIn("Graphs by uPlot", self.browser.value(FAINT))
+        self.browser.resize(390)
+        self.has(WIDTH + " >= 500")
 
 
 class Prometheus(TestCase):
@@ -105,34 +207,41 @@ class Prometheus(TestCase):
 
     def query(self, port, what):
         with urllib.request.urlopen(
-                "http://127.0.0.1:%d/api/v1/query?query=%s" % (port, what),
+                "http://127.0.0.1:%d/api/v1/query?query=%s" % (
+                    port, urllib.parse.quote(what)),
                 timeout=DEADLINE) as page:
             return [float(r["value"][1])
                     for r in json.load(page)["data"]["result"]]
 
-    def test_it_scrapes_the_server(self):
+    @contextlib.contextmanager
+    def scraping(self, *servers):
+        """Gives its port: the shipped files, for these servers."""
         folder = self.folder()
-        with Server("--status", "127.0.0.1:0") as server:
-            where = server.out.expect(rb"^status (.*)\n").group(1).decode()
-            shutil.copy(os.path.join(names.DEPLOY, "weir.rules.yml"), folder)
-            with open(folder + "/prometheus.yml", "w") as file:
-                file.write(names.text_of("prometheus.yml")
-                           .replace("127.0.0.1:9107", where)
-                           .replace("15s", "100ms"))
-            port = free_port()
-            process = subprocess.Popen(
-                ["prometheus", "--config.file=" + folder + "/prometheus.yml",
-                 "--storage.tsdb.path=" + folder + "/data",
-                 "--web.listen-address=127.0.0.1:%d" % port],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                until(lambda: self.answers(port, "up") == [1.0], "up")
-                self.assertEqual(self.query(port, "weir_ready"), [1.0])
-                self.assertEqual(
-                    len(self.query(port, "weir_queue_wait_seconds_bucket")), 32)
-            finally:
-                process.terminate()
-                process.wait()
+        where = ", ".join('"%s"' % s.status_address() for s in servers)
+        shutil.copy(os.path.join(names.DEPLOY, "weir.rules.yml"), folder)
+        with open(folder + "/prometheus.yml", "w") as file:
+            file.write(names.text_of("prometheus.yml")
+                       .replace('"127.0.0.1:9107"', where)
+                       .replace("15s", "100ms\n  evaluation_interval: 100ms"))
+        port = free_port()
+        process = subprocess.Popen(
+            ["prometheus", "--config.file=" + folder + "/prometheus.yml",
+             "--storage.tsdb.path=" + folder + "/data",
+             "--web.listen-address=127.0.0.1:%d" % port],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until(lambda: self.answers(port, "up") == [1.0] * len(servers),
+                  "up")
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+    def test_it_scrapes_the_server(self):
+        with Status() as server, self.scraping(server) as port:
+            self.assertEqual(self.query(port, "weir_ready"), [1.0])
+            self.assertEqual(
+                len(self.query(port, "weir_queue_wait_seconds_bucket")), 32)
 
     def answers(self, port, what):
         try:
