@@ -20,8 +20,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
 import test_server_prometheus as names
 from browser import CHROMIUM, WIDTH, Browser
+from certificates import OPENSSL, make_certificate
 from flooding import Load
 from test_server_status import Status
+from test_server_tls import is_built
 from weirtest import DEADLINE, TestCase, main, program, until
 
 PICTURES = os.path.join(os.path.dirname(program("WEIR_SERVER")), "..",
@@ -242,6 +244,27 @@ class Prometheus(TestCase):
             self.assertEqual(self.query(port, "weir_ready"), [1.0])
             self.assertEqual(
                 len(self.query(port, "weir_queue_wait_seconds_bucket")), 32)
+
+    def with_certificate(self, days):
+        folder = self.folder()
+        make_certificate(folder, "server", ca=None, days=days)
+        return Status("echo+tls@127.0.0.1:0",
+                      "--tls-certificate", folder + "/server.pem",
+                      "--tls-key", folder + "/server.key")
+
+    def test_a_certificate_that_ends_within_two_weeks_is_an_alert(self):
+        """The control: one that ends a day later is none."""
+        if not OPENSSL:
+            self.skipTest("openssl is not installed")
+        if not is_built():
+            self.skipTest("weir-server is built without TLS")
+        alerts = 'ALERTS{alertname="WeirCertificateEnds"%s}'
+        with self.with_certificate(14) as soon, \
+                self.with_certificate(15) as later, \
+                self.scraping(soon, later) as port:
+            until(lambda: self.query(port, alerts % (
+                ',instance="%s"' % soon.status_address())) == [1.0], "alert")
+            self.assertEqual(self.query(port, alerts % ""), [1.0])
 
     def answers(self, port, what):
         try:
