@@ -12,6 +12,7 @@ after the other under load, and no client is lost.  The control: clients are
 lost while both are away."""
 
 import contextlib
+import ipaddress
 import os
 import re
 import shutil
@@ -177,16 +178,16 @@ def check_control(podman, image):
 class Lan:
     """A network namespace with a bridge, and one for each name beside it."""
 
-    def __init__(self, names):
+    def __init__(self, names, subnet):
         os.makedirs("/run/netns", exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run/netns"],
                        check=True)
-        self.addresses = {name: "10.7.0.%d" % (number + 2)
-                          for number, name in enumerate(names)}
+        ours, *hosts = map(str, ipaddress.ip_network(subnet).hosts())
+        self.addresses = dict(zip(names, hosts))
         self.ip("netns add lan")
         self.ip("-n lan link set lo up")
         self.ip("-n lan link add name bridge type bridge")
-        self.ip("-n lan addr add 10.7.0.1/24 dev bridge")
+        self.ip("-n lan addr add %s/24 dev bridge" % ours)
         self.ip("-n lan link set bridge up")
         for name, address in self.addresses.items():
             self.ip("netns add " + name)
@@ -272,10 +273,12 @@ def result(running):
 
 def check_compose(podman, image):
     with open(COMPOSE, encoding="utf-8") as file:
-        services = yaml.safe_load(file)["services"]
+        text = yaml.safe_load(file)
+    services = text["services"]
+    [subnet] = text["networks"]["default"]["ipam"]["config"]
     if services["a"]["image"].partition(":")[0] != "localhost/" + image:
         fail(services["a"]["image"], "is not", image)
-    lan = Lan(services)
+    lan = Lan(services, subnet["subnet"])
     hosts = ["--add-host=%s:%s" % pair for pair in lan.addresses.items()]
     for name, service in services.items():
         podman("run", "--detach", "--name=" + name, *HERE, *hosts,

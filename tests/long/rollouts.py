@@ -15,12 +15,9 @@ What docs/FLEETS.md tells the reader to type works as it is written.  The
 control: clients that do not go through the balancer make it fail.
 """
 
-import contextlib
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,111 +25,18 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "programs"))
+import balancers  # noqa: E402
+from balancers import HAPROXY, Site  # noqa: E402
 from flooding import Load, median, say  # noqa: E402
 from test_server_upgrade import real_program  # noqa: E402
-from weirtest import (DEADLINE, Server, TestCase, connect_soon,  # noqa
-                      network_of_its_own, program, read_all,
-                      shared_libraries, until)
+from weirtest import (DEADLINE, TestCase, network_of_its_own,  # noqa
+                      program, shared_libraries)
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-CONFIG = os.path.join(TOP, "deploy", "haproxy", "haproxy.cfg")
 PAGE = os.path.join(TOP, "docs", "FLEETS.md")
 RATE, SECONDS = 1000, 14
 ROUNDS, ROUND_S, MAX_MS = 5, 8, 100
 HEARD_S = 1  # until all of a cluster know that an endpoint has gone
-
-KUBE_PROXY = """
-global
-	stats socket "${WEIR_STATS}" mode 600 level admin
-defaults
-	mode tcp
-	timeout connect 5s
-	timeout client 20s
-	timeout server 20s
-	retries 0
-frontend weir
-	bind "${WEIR_FRONT}"
-	default_backend weir
-backend weir
-	balance roundrobin
-	server a "${WEIR_A}"
-	server b "${WEIR_B}"
-"""
-
-
-def free_ports(count):
-    """Which nobody listens at now: a server comes back at the same one."""
-    with contextlib.ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(
-            ("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
-
-
-class Site:
-    """A balancer in front of two servers, which are started with options."""
-
-    def __init__(self, test, *options, config=CONFIG):
-        if not shutil.which("haproxy"):
-            test.skipTest("haproxy is not installed")
-        self.options = options
-        self.stats = os.path.abspath(test.folder() + "/stats")
-        ports = free_ports(5)
-        self.front = "127.0.0.1:%d" % ports[0]
-        self.ports = dict(zip("ab", ports[1:3]))
-        self.agents = dict(zip("ab", ports[3:5]))
-        self.servers = {}
-        self.stack = contextlib.ExitStack()
-        test.addCleanup(self.stack.close)
-        for name in "ab":
-            self.serve(name)
-        self.balance(test, config)
-
-    def serve(self, name):
-        args = ["echo@127.0.0.1:%d" % self.ports[name], "-l", "error",
-                "--agent", "127.0.0.1:%d" % self.agents[name]]
-        server = Server(*args, *self.options)
-        self.stack.enter_context(server)
-        self.servers[name] = server
-
-    def balance(self, test, config):
-        env = dict(os.environ, WEIR_STATS=self.stats, WEIR_FRONT=self.front)
-        for name in "ab":
-            variable = "WEIR_" + name.upper()
-            env[variable] = "127.0.0.1:%d" % self.ports[name]
-            env[variable + "_AGENT"] = "127.0.0.1"
-            env[variable + "_AGENT_PORT"] = str(self.agents[name])
-        balancer = subprocess.Popen(
-            ["haproxy", "-db", "-f", config], env=env,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        test.addCleanup(balancer.wait)
-        test.addCleanup(balancer.kill)
-        connect_soon(self.front).close()
-        until(lambda: os.path.exists(self.stats), "the socket of commands")
-
-    def command(self, text):
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(DEADLINE)
-            sock.connect(self.stats)
-            sock.sendall(text.encode() + b"\n")
-            return read_all(sock).decode()
-
-    def column(self, name, column):
-        head, *rows = [line.split(",") for line in
-                       self.command("show stat").splitlines() if line]
-        head[0] = head[0].lstrip("# ")
-        return next(row[head.index(column)] for row in rows
-                    if row[:2] == ["weir", name])
-
-    def is_up(self, name):
-        until(lambda: self.column(name, "status") == "UP", "the server is up")
-
-    def sent_again(self):
-        return sum(int(self.column(name, column)) for name in "ab"
-                   for column in ("wredis", "wretr"))
-
-    def stop(self, name):
-        """The status of the server."""
-        return self.servers[name].stop()[0]
-
 
 def load(site, during, seconds=SECONDS):
     """Clients come at a fixed rate while during(load) runs: what they met."""
@@ -222,10 +126,7 @@ class Haproxy(TestCase):
 
 class KubeProxy(TestCase):
     def roll(self, *options):
-        config = os.path.abspath(self.folder() + "/haproxy.cfg")
-        with open(config, "w") as file:
-            file.write(KUBE_PROXY)
-        site = Site(self, *options, config=config)
+        site = balancers.KubeProxy(self, *options)
 
         def replace(load):
             """Pods are deleted: TERM, and the endpoint goes HEARD_S later."""
@@ -235,10 +136,10 @@ class KubeProxy(TestCase):
                 server = site.servers[name]
                 server.process.send_signal(signal.SIGTERM)
                 time.sleep(HEARD_S)
-                site.command("set server weir/%s state maint" % name)
+                site.endpoint(name, "maint")
                 server.end()
                 site.serve(name)
-                site.command("set server weir/%s state ready" % name)
+                site.endpoint(name, "ready")
                 time.sleep(0.5)
         found = load(site, replace)
         say("%d clients, %d lost, max %.0f ms" % (
@@ -288,15 +189,15 @@ class Page(TestCase):
             self.skipTest("no network namespace")
         return shell.returncode, output
 
-    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
     def test_the_steps_of_the_page_work(self):
         status, output = self.type_in(self.steps)
         self.assertEqual(status, 0, output)
 
-    @unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+    @unittest.skipUnless(HAPROXY, "haproxy is not installed")
     def test_control_clients_without_the_balancer_are_lost(self):
         status, output = self.type_in(self.steps.replace(
-            "load 127.0.0.1:7000", "load 127.0.0.1:7001"))
+            "load 127.0.0.1:7000", "load --proxy v2 127.0.0.1:7001"))
         self.assertEqual(status, 3, output)
 
     def test_a_rate_is_found_for_each_kind_of_load(self):

@@ -47,12 +47,18 @@ class Deploy(TestCase):
                            seconds(has["drain-timeout"]))
 
     def port_of(self, args, option=None):
-        """Of --option, or of the first operand."""
+        """Of --option=, or of the first operand."""
         for arg in args:
             name, _, where = arg.partition("=" if option else "@")
             if name == "--" + option if option else not arg.startswith("-"):
                 return int(where.rpartition(":")[2])
         self.fail("no %s in %s" % (option, args))
+
+    def check_trust(self, args):
+        """Each listener wants the header of a trusted proxy.  Gives whom."""
+        has = self.settings(args)
+        self.assertRegex(has["listen"], r'^"[a-z]+\+proxy@')
+        return has["proxy-trust"].strip('"')
 
     def parse(self, *names):
         if not yaml:
@@ -161,6 +167,10 @@ class Compose(Deploy):
             self.assertIn("${WEIR_FRONT-:%s}" % host.rpartition(":")[2],
                           config)
 
+    def test_the_servers_believe_the_network_of_the_balancer(self):
+        [subnet] = self.all["networks"]["default"]["ipam"]["config"]
+        self.assertEqual(self.check_trust(self.args), subnet["subnet"])
+
     def test_its_files_are_there(self):
         folder = os.path.join(DEPLOY, "compose")
         build = self.services["a"]["build"]
@@ -230,6 +240,11 @@ class Containerfile(Deploy):
 
 
 class Haproxy(Deploy):
+    def setUp(self):
+        self.config = text_of("haproxy", "haproxy.cfg")
+        [args] = re.findall(r"^#   weir-server (.*)$", self.config, re.M)
+        self.args = re.sub(r"(--\S+) ", r"\1=", args).split()
+
     def test_it_is_valid(self):
         try:
             subprocess.run(
@@ -240,11 +255,21 @@ class Haproxy(Deploy):
             self.skipTest("haproxy is not installed")
 
     def test_the_lame_duck_outlasts_the_agent_checks(self):
-        config = text_of("haproxy", "haproxy.cfg")
-        [args] = re.findall(r"^#   weir-server (.*)$", config, re.M)
-        lame_duck = self.settings(args.split())["lame-duck"]
-        [inter] = re.findall(r"agent-inter (\S+)", config)
+        lame_duck = self.settings(self.args)["lame-duck"]
+        [inter] = re.findall(r"agent-inter (\S+)", self.config)
         self.assertGreaterEqual(seconds(lame_duck), 5 * seconds(inter))
+
+    def test_the_servers_are_told_the_client(self):
+        self.check_trust(self.args)
+        [words] = re.findall(r"^\tdefault-server (.*)$", self.config, re.M)
+        self.assertIn("send-proxy-v2", words.split())
+
+    def test_the_balancer_knows_the_servers(self):
+        for name in "A", "B":
+            self.assertRegex(self.config, r'"\$\{WEIR_%s-[0-9.]+:%d\}"' % (
+                name, self.port_of(self.args)))
+            self.assertIn("${WEIR_%s_AGENT_PORT-%d}" % (
+                name, self.port_of(self.args, "agent")), self.config)
 
 
 if __name__ == "__main__":
