@@ -47,6 +47,8 @@ static const char *option_of(const struct tls_options *t, const char *why)
 		return "alpn";
 	if (is_about(why, "client_names"))
 		return "client-names";
+	if (is_about(why, t->crl))
+		return "crl";
 	if (is_about(why, t->ticket_keys))
 		return "ticket-keys";
 	return is_about(why, t->client_ca) ? "client-ca" : "certificate";
@@ -68,7 +70,8 @@ static int make_context(struct weir_tls **ret, const struct tls_options *t,
 	int rc = weir_tls_new(
 		ret,
 		WEIR_TLS(.certificate = t->certificates[0], .key = t->keys[0],
-			 .ca = t->client_ca, .client = client_mode(t),
+			 .ca = t->client_ca, .crl = t->crl,
+			 .client = client_mode(t),
 			 .client_names = t->client_names, .alpn = t->alpn,
 			 .ticket_keys = t->ticket_keys,
 			 .min_version = is_new ? WEIR_TLS_1_3 : WEIR_TLS_1_2),
@@ -137,6 +140,7 @@ void certificate_print(const struct options *o)
 	print_given("tls-client-ca", t->client_ca);
 	print_given("tls-client", t->client);
 	print_given("tls-client-names", t->client_names);
+	print_given("tls-crl", t->crl);
 	print_given("tls-alpn", t->alpn);
 	print_given("tls-min", t->min);
 	print_given("tls-ticket-keys", t->ticket_keys);

@@ -55,6 +55,7 @@ enum {
 	OPT_TLS_CLIENT_CA,
 	OPT_TLS_CLIENT,
 	OPT_TLS_CLIENT_NAMES,
+	OPT_TLS_CRL,
 	OPT_TLS_ALPN,
 	OPT_TLS_MIN,
 	OPT_TLS_TICKET_KEYS,
@@ -143,6 +144,9 @@ static const struct cli_option table[] = {
 	{ "tls-client-names", OPT_TLS_CLIENT_NAMES, "HOSTS",
 	  "that certificate has one of these names, such\n"
 	  "as a.example,b.example" },
+	{ "tls-crl", OPT_TLS_CRL, "FILE",
+	  "and it is not in this list of revoked ones,\n"
+	  "in PEM; a reload reads it again" },
 	{ "tls-alpn", OPT_TLS_ALPN, "LIST",
 	  "protocols to agree on, best first, such as\n"
 	  "h2,http/1.1" },
@@ -646,6 +650,8 @@ static bool apply_option(struct options *o, int key)
 	case OPT_TLS_CLIENT_NAMES:
 		return parse_opt_tls("client-names",
 				     &o->tls_options.client_names);
+	case OPT_TLS_CRL:
+		return parse_opt_tls("crl", &o->tls_options.crl);
 	case OPT_TLS_ALPN:
 		return parse_opt_tls("alpn", &o->tls_options.alpn);
 	case OPT_TLS_MIN:
@@ -774,6 +780,7 @@ static bool check_tls(const struct options *o)
 			    : t->client_ca	 ? "client-ca"
 			    : t->client		 ? "client"
 			    : t->client_names	 ? "client-names"
+			    : t->crl		 ? "crl"
 			    : t->alpn		 ? "alpn"
 			    : t->min		 ? "min"
 			    : t->ticket_keys	 ? "ticket-keys"
@@ -789,9 +796,11 @@ static bool check_tls(const struct options *o)
 		cli_error("--tls-key: %zu keys for %zu certificates; give one "
 			  "for each, or none",
 			  t->key_count, t->certificate_count);
-	else if ((t->client || t->client_names) && !t->client_ca)
+	else if ((t->client || t->client_names || t->crl) && !t->client_ca)
 		cli_error("--tls-%s needs --tls-client-ca",
-			  t->client ? "client" : "client-names");
+			  t->client	    ? "client"
+			  : t->client_names ? "client-names"
+					    : "crl");
 	else if (t->client && strcmp(t->client, "ask") != 0 &&
 		 strcmp(t->client, "require") != 0)
 		cli_error("--tls-client: '%s' is neither ask nor require",

@@ -24,7 +24,7 @@ struct tls_options {
 	const char *certificates[OPTIONS_CERTIFICATES]; /* files */
 	const char *keys[OPTIONS_CERTIFICATES];		/* as many, or none */
 	size_t certificate_count, key_count;
-	const char *client_ca, *client, *client_names;
+	const char *client_ca, *client, *client_names, *crl;
 	const char *alpn, *min, *ticket_keys;
 };
 

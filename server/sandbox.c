@@ -151,6 +151,7 @@ static bool allow_tls(int rules, const struct tls_options *t)
 		    !allow_linked(rules, t->keys[i]))
 			return false;
 	return allow_linked(rules, t->client_ca) &&
+	       allow_linked(rules, t->crl) &&
 	       allow_linked(rules, t->ticket_keys);
 }
 

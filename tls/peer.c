@@ -35,6 +35,11 @@ static const char *verify_text(long error)
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 		return "the certificate is of an unknown authority";
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+		return "there is no list of revoked certificates of its "
+		       "authority";
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		return "the list of revoked certificates has expired";
 	default:
 		return X509_verify_cert_error_string(error);
 	}

@@ -43,6 +43,26 @@ def make_expired_certificate(folder):
             "-days", "-1", "-out", path + ".pem")
 
 
+def make_crl(folder, name, revoked, ca="ca", days=1):
+    """NAME.crl of that authority, with these certificates."""
+    index = os.path.join(folder, name + ".index")
+    with open(index, "w", encoding="ascii") as file:
+        for one in revoked:
+            serial = subprocess.run(
+                [OPENSSL, "x509", "-noout", "-serial", "-in",
+                 "%s/%s.pem" % (folder, one)], check=True, timeout=DEADLINE,
+                stdout=subprocess.PIPE).stdout.decode().strip()
+            file.write("R\t491231235959Z\t200101000000Z\t%s\tunknown\t"
+                       "/CN=%s\n" % (serial.split("=")[1], one))
+    config = os.path.join(folder, name + ".cnf")
+    with open(config, "w", encoding="ascii") as file:
+        file.write("[ca]\ndefault_ca = a\n[a]\ndatabase = %s\n"
+                   "default_md = sha256\n" % index)
+    openssl("ca", "-config", config, "-gencrl", "-cert", folder + "/%s.pem" %
+            ca, "-keyfile", folder + "/%s.key" % ca, "-crldays", str(days),
+            "-out", os.path.join(folder, name + ".crl"))
+
+
 class CertifiedCase(TestCase):
     """Its class has certificates: that of the authority "ca", and "server"."""
 

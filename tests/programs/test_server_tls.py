@@ -12,7 +12,7 @@ import subprocess
 import threading
 import unittest
 
-from certificates import (OPENSSL, CertifiedCase, make_certificate,
+from certificates import (OPENSSL, CertifiedCase, make_certificate, make_crl,
                           make_expired_certificate)
 from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all,
                       read_exactly, run, until)
@@ -102,7 +102,13 @@ class Start(TLSCase):
                 (self.options("expired"), ["expired.pem: the certificate has "
                                            "expired"]),
                 ([*self.options(), "--tls-client-ca", junk],
-                 ["--tls-client-ca: ", "junk.pem: no certificate"])):
+                 ["--tls-client-ca: ", "junk.pem: no certificate"]),
+                ([*self.options(), "--tls-client-ca", self.file("ca.pem"),
+                  "--tls-crl", junk],
+                 ["--tls-crl: ", "junk.pem: no list of revoked"]),
+                ([*self.options(), "--tls-client-ca", self.file("ca.pem"),
+                  "--tls-crl", self.file("none.crl")],
+                 ["--tls-crl: ", "none.crl: no such"])):
             with self.subTest(args=args):
                 self.check_refused(["echo+tls@127.0.0.1:0", *args], *fragments)
 
@@ -121,8 +127,8 @@ class Start(TLSCase):
         for option in "--tls-certificate", "--tls-key", "--tls-client-ca":
             self.check_refused(["echo@127.0.0.1:0", option, "x"],
                                option + ": no listener here has +tls")
-        for option in ("--tls-client", "--tls-client-names", "--tls-alpn",
-                       "--tls-min", "--tls-ticket-keys"):
+        for option in ("--tls-client", "--tls-client-names", "--tls-crl",
+                       "--tls-alpn", "--tls-min", "--tls-ticket-keys"):
             self.check_refused(["echo@127.0.0.1:0", option, "x"],
                                option + ": no listener here has +tls")
         served = ["echo+tls@127.0.0.1:0", *self.options()]
@@ -131,6 +137,7 @@ class Start(TLSCase):
                 (["--tls-client", "ask"], "--tls-client needs --tls-client-ca"),
                 (["--tls-client-names", "a"],
                  "--tls-client-names needs --tls-client-ca"),
+                (["--tls-crl", "a"], "--tls-crl needs --tls-client-ca"),
                 (["--tls-min", "1.1"], "'1.1' is neither 1.2 nor 1.3"),
                 (["--tls-alpn", "a,,b"], "--tls-alpn: alpn: a name has"),
                 (["--tls-client-ca", self.file("ca.pem"), "--tls-client",
@@ -342,6 +349,15 @@ class Reload(TLSCase):
             shutil.copy(self.file(name + end), self.place + "/new" + end)
             os.replace(self.place + "/new" + end, self.place + "/live" + end)
 
+    def is_client(self, server, certificate):
+        try:
+            with self.wrap(server.connect(),
+                           certificate=certificate) as client:
+                client.sendall(b"hello\n")
+                return client.recv(6) == b"hello\n"
+        except (ssl.SSLError, ConnectionError):
+            return False
+
     def live(self, *args, **kwargs):
         return Server("echo+tls@127.0.0.1:0", "--tls-certificate",
                       self.place + "/live.pem", "--tls-key",
@@ -374,6 +390,35 @@ class Reload(TLSCase):
             self.install("expired")
             self.reload(server, done=False)
             self.assertEqual(self.name_served(server), "server")
+
+    def test_a_client_that_was_revoked_is_refused(self):
+        make_certificate(self.made, "good")
+        make_certificate(self.made, "lost")
+        live = self.place + "/live.crl"
+        make_crl(self.made, "first", [])
+        make_crl(self.made, "second", ["lost"])
+        shutil.copy(self.file("first.crl"), live)
+        args = ("--tls-client-ca", self.file("ca.pem"), "--tls-crl", live)
+        result = run("WEIR_SERVER", "echo+tls@127.0.0.1:0", *self.options(),
+                     *args, "--check")
+        self.assertEqual(result.returncode, 0, result)
+        self.assertIn(b'\ntls-crl "%s"\n' % os.fsencode(live), result.stdout)
+        with self.live(*args) as server:
+            self.assertTrue(self.is_client(server, "good"))
+            self.assertTrue(self.is_client(server, "lost"))
+            shutil.copy(self.file("second.crl"), live)
+            self.reload(server)
+            self.assertTrue(self.is_client(server, "good"))
+            self.assertFalse(self.is_client(server, "lost"))
+            server.logs(rb"connection \d+ from \S+: TLS: certificate "
+                        rb"revoked")
+            with open(live, "w", encoding="ascii") as file:
+                file.write("no list\n")
+            self.reload(server, done=False)
+            server.logs(rb"not reloaded: --tls-crl: \S+live\.crl: no list of "
+                        rb"revoked certificates")
+            self.assertTrue(self.is_client(server, "good"))
+            self.assertFalse(self.is_client(server, "lost"))
 
     def test_reloads_under_load_lose_no_connection(self):
         with self.live("--log-level", "info") as server:

@@ -84,6 +84,13 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 	expect_refused(-EINVAL,
 		       WEIR_TLS(.certificate = tls_file("a.pem"),
 				.key = tls_file("a.key"),
+				.ca = tls_file("ca.pem"),
+				.client = WEIR_TLS_ASK_CLIENT,
+				.crl = tls_file("ca.pem")),
+		       "ca.pem: no list of revoked");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"),
 				.ticket_lifetime_s = -1),
 		       "ticket_lifetime_s");
 	expect_refused(-EINVAL,
@@ -354,6 +361,56 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 	ck_assert(is_served(asked, NULL));
 	ck_assert(!is_served(asked, "own"));
 	(void)server_stop_and_check(asked);
+}
+END_TEST
+
+static weir_tls *server_with_crl(const char *crl)
+{
+	char why[256] = "";
+	weir_tls *tls;
+	int rc = weir_tls_new(&tls,
+			      WEIR_TLS(.certificate = tls_file("a.pem"),
+				       .key = tls_file("a.key"),
+				       .ca = tls_file("ca.pem"),
+				       .client = WEIR_TLS_REQUIRE_CLIENT,
+				       .crl = tls_file(crl)),
+			      why, sizeof(why));
+
+	ck_assert_msg(rc == 0, "%s", why);
+	return tls;
+}
+
+static void replace_crl(struct server *s, const char *crl)
+{
+	weir_tls *tls = server_with_crl(crl);
+
+	ck_assert_int_eq(weir_tls_replace(s->weir, 0, tls), 0);
+	weir_tls_free(tls);
+}
+
+START_TEST(a_client_that_was_revoked_is_not_served)
+{
+	weir_tls *tls;
+	struct server *s;
+
+	tls_make_pair("good", "DNS:good.example", "ca");
+	tls_make_pair("lost", "DNS:lost.example", "ca");
+	tls_make_crl("first", "", 1);
+	tls_make_crl("second", "lost", 1);
+	tls_make_crl("old", "", -1);
+	tls = server_with_crl("first.crl");
+	s = serve_with(tls);
+	weir_tls_free(tls);
+	ck_assert(is_served(s, "good"));
+	ck_assert(is_served(s, "lost"));
+	replace_crl(s, "second.crl");
+	ck_assert(is_served(s, "good"));
+	ck_assert(!is_served(s, "lost"));
+	/* nobody knows who was revoked since */
+	replace_crl(s, "old.crl");
+	ck_assert(!is_served(s, "good"));
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
 }
 END_TEST
 
@@ -823,6 +880,7 @@ int main(void)
 		a_listener_takes_another_certificate_while_it_serves,
 		a_protocol_is_agreed_on_or_the_handshake_fails,
 		clients_are_who_they_say_or_are_not_served,
+		a_client_that_was_revoked_is_not_served,
 		another_certificate_verifies_clients_like_the_first,
 		clients_have_one_of_the_names_or_are_not_served,
 		a_handler_reads_the_names_of_a_verified_client,

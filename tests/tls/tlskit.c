@@ -123,6 +123,52 @@ void tls_make_pair(const char *name, const char *names, const char *signer)
 	EVP_PKEY_free(key);
 }
 
+static void add_revoked(X509_CRL *crl, const char *pair)
+{
+	char name[64];
+	X509_REVOKED *entry = X509_REVOKED_new();
+	ASN1_TIME *now = X509_gmtime_adj(NULL, 0);
+	X509 *x;
+	FILE *file;
+
+	(void)snprintf(name, sizeof(name), "%s.pem", pair);
+	file = fopen(tls_file(name), "r");
+	ck_assert_ptr_nonnull(file);
+	x = PEM_read_X509(file, NULL, NULL, NULL);
+	ck_assert_ptr_nonnull(x);
+	fclose(file);
+	ck_assert_int_eq(
+		X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(x)),
+		1);
+	ck_assert_int_eq(X509_REVOKED_set_revocationDate(entry, now), 1);
+	ck_assert_int_eq(X509_CRL_add0_revoked(crl, entry), 1);
+	ASN1_TIME_free(now);
+	X509_free(x);
+}
+
+void tls_make_crl(const char *name, const char *revoked, int days)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *from = X509_gmtime_adj(NULL, -2 * 86400);
+	ASN1_TIME *next = X509_gmtime_adj(NULL, days * 86400L);
+	FILE *file;
+
+	(void)tls_file(""); /* make the CA first */
+	X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca));
+	X509_CRL_set1_lastUpdate(crl, from);
+	X509_CRL_set1_nextUpdate(crl, next);
+	if (revoked[0])
+		add_revoked(crl, revoked);
+	ck_assert_int_gt(X509_CRL_sign(crl, ca_key, EVP_sha256()), 0);
+	file = create(name, ".crl");
+	PEM_write_X509_CRL(file, crl);
+	fclose(file);
+	ASN1_TIME_free(from);
+	ASN1_TIME_free(next);
+	X509_CRL_free(crl);
+}
+
 weir_tls *tls_server(const char *pair)
 {
 	char certificate[64], key[64], why[256] = "";

@@ -23,6 +23,12 @@ const char *tls_file(const char *name);
  */
 void tls_make_pair(const char *name, const char *names, const char *signer);
 
+/*
+ * Make name.crl, the CA's list with the certificate of the pair revoked, or
+ * none for "", which is to be replaced after days.
+ */
+void tls_make_crl(const char *name, const char *revoked, int days);
+
 /* A server's with the pair, a client's that trusts the CA. */
 weir_tls *tls_server(const char *pair);
 weir_tls *tls_client(const char *name);
