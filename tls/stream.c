@@ -259,6 +259,12 @@ static void note_failure(struct stream *s)
 	wr_layer_log(&s->layer, text);
 }
 
+/* With WEIR_TLS_EOF_IS_END OpenSSL says so of an end inside a record, too. */
+static int end_of_input(struct stream *s)
+{
+	return s->saw_eof && SSL_has_pending(s->ssl) ? -ECONNRESET : 0;
+}
+
 /* Of a call that has not succeeded: 0: the peer's end; -EAGAIN; -errno. */
 static int error_of(struct stream *s, int n)
 {
@@ -267,7 +273,7 @@ static int error_of(struct stream *s, int n)
 	if (error == SSL_ERROR_WANT_READ)
 		return -EAGAIN;
 	if (error == SSL_ERROR_ZERO_RETURN)
-		return 0;
+		return end_of_input(s);
 	if (s->error && s->failed == NULL)
 		return s->error;
 	if (s->saw_eof) {

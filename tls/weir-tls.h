@@ -46,7 +46,8 @@ enum { WEIR_TLS_1_2 = 0, WEIR_TLS_1_3 = 1 };
 enum {
 	/* A client: verify nothing.  Anybody can be the peer. */
 	WEIR_TLS_INSECURE = 1 << 0,
-	/* The end of TCP without close_notify is an end of input. */
+	/* The end of TCP without close_notify, between two records, is an */
+	/* end of input. */
 	WEIR_TLS_EOF_IS_END = 1 << 1
 };
 

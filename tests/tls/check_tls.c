@@ -327,6 +327,65 @@ AS_EACH_KIND(an_end_without_close_notify_is_no_end_of_input)
 	(void)server_stop_and_check(s);
 }
 
+static struct server *serve_to_the_end_of_tcp(int kind)
+{
+	struct weir_service service = service_as(kind, answer_at_the_end);
+	struct server *s;
+	weir_tls *tls;
+
+	atomic_store(&ends, 0);
+	atomic_store(&resets, 0);
+	ck_assert_int_eq(weir_tls_new(&tls,
+				      WEIR_TLS(.certificate = tls_file("a.pem"),
+					       .key = tls_file("a.key"),
+					       .flags = WEIR_TLS_EOF_IS_END),
+				      NULL, 0),
+			 0);
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	s = serve(NULL, &service);
+	weir_tls_free(tls);
+	return s;
+}
+
+AS_EACH_KIND(an_end_of_tcp_ends_the_input_if_the_program_says_so)
+{
+	struct server *s = serve_to_the_end_of_tcp(kind);
+	struct tls_client c = tls_open(s, NULL);
+
+	tls_send(&c, "half of a question", 18);
+	shutdown(c.fd, SHUT_WR);
+	tls_expect(&c, "all of it", 9);
+	tls_expect_end(&c);
+	tls_abandon(&c);
+	expect_completed(s, 1);
+	ck_assert_int_eq(atomic_load(&ends), 1);
+	ck_assert_int_eq(atomic_load(&resets), 0);
+}
+
+/* Whatever the program says, bytes are missing. */
+AS_EACH_KIND(an_end_inside_a_record_is_no_end_of_input)
+{
+	struct server *s = serve_to_the_end_of_tcp(kind);
+	struct tls_client c = tls_open(s, NULL);
+	BIO *out = BIO_new(BIO_s_mem());
+	char *record;
+	long len;
+
+	tls_send(&c, "half of a ", 10);
+	UNTIL(stats(s).bytes_in == 10);
+	SSL_set0_wbio(c.ssl, out);
+	tls_send(&c, "question", 8);
+	len = BIO_get_mem_data(out, &record);
+	ck_assert_int_gt(len, 8);
+	ck_assert_int_eq(write(c.fd, record, (size_t)len - 1), len - 1);
+	shutdown(c.fd, SHUT_WR);
+	UNTIL(stats(s).ledger.failed == 1);
+	ck_assert_int_eq(atomic_load(&ends), 0);
+	ck_assert_int_eq(atomic_load(&resets), 1);
+	tls_abandon(&c);
+	(void)server_stop_and_check(s);
+}
+
 AS_EACH_KIND(many_clients_end_without_close_notify_and_are_served)
 {
 	struct weir_service service = service_as(kind, echo_lines);
@@ -590,6 +649,8 @@ int main(void)
 			 half_a_close_leaves_the_other_half,
 			 a_server_that_ends_its_output_reads_on,
 			 an_end_without_close_notify_is_no_end_of_input,
+			 an_end_of_tcp_ends_the_input_if_the_program_says_so,
+			 an_end_inside_a_record_is_no_end_of_input,
 			 many_clients_end_without_close_notify_and_are_served,
 			 plain_text_is_refused_at_once,
 			 a_client_with_large_groups_alone_is_refused,
