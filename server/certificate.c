@@ -11,6 +11,7 @@
 #include <weir-tls.h>
 
 #include "../cli/stream.h"
+#include "journal.h"
 
 #define DAY_S 86400
 
@@ -106,6 +107,30 @@ void certificate_free(struct options *o)
 {
 	weir_tls_free(o->tls);
 	o->tls = NULL;
+}
+
+static bool get_warning(const struct options *o, int index, char *buf,
+			size_t cap)
+{
+	return o->tls && weir_tls_warning(o->tls, index, buf, cap) >= 0;
+}
+
+void certificate_log_warnings(const struct options *o)
+{
+	char text[512];
+
+	for (int i = 0; get_warning(o, i, text, sizeof(text)); i++)
+		journal(WEIR_LOG_WARNING, "--tls-%s: %s",
+			option_of(&o->tls_options, text), text);
+}
+
+void certificate_print_warnings(const struct options *o)
+{
+	char text[512];
+
+	for (int i = 0; get_warning(o, i, text, sizeof(text)); i++)
+		cli_error("warning: --tls-%s: %s",
+			  option_of(&o->tls_options, text), text);
 }
 
 static void print_pair(const char *certificate, const char *key)
@@ -216,6 +241,16 @@ void certificate_free(struct options *o)
 }
 
 void certificate_print(const struct options *o)
+{
+	(void)o;
+}
+
+void certificate_log_warnings(const struct options *o)
+{
+	(void)o;
+}
+
+void certificate_print_warnings(const struct options *o)
 {
 	(void)o;
 }

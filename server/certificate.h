@@ -25,6 +25,10 @@ void certificate_free(struct options *o);
 /* The files, the names and the days left, on standard output. */
 void certificate_print(const struct options *o);
 
+/* What is not as expected in the files: to the log, or as errors are. */
+void certificate_log_warnings(const struct options *o);
+void certificate_print_warnings(const struct options *o);
+
 /* Seconds until it ends; INT64_MAX: there is none. */
 int64_t certificate_expires(const struct options *o);
 

@@ -522,6 +522,7 @@ static int run_server(const struct run *r)
 
 	journal_start(o->config.log_level);
 	access_start(o->access, o->access_is_json);
+	certificate_log_warnings(o);
 	raise_descriptor_limit(o);
 	rc = weir_server_new(&s, &o->config);
 	if (rc < 0) {

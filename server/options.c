@@ -1097,6 +1097,7 @@ int options_print(const struct options *o)
 	stream_print("log-level %s\n", journal_level_name(c->log_level));
 	for (size_t i = 0; i < o->listeners.count; i++)
 		cli_print_text("listen", o->listeners.all[i].spec);
+	certificate_print_warnings(o);
 	return cli_flush();
 }
 

@@ -142,11 +142,13 @@ bool reload_run(char *why, size_t cap)
 			 "there is nothing to reload without "
 			 "--config, a file of --access or --tls-certificate");
 	}
-	if (is_done)
+	if (is_done) {
 		journal(WEIR_LOG_INFO, "reloaded '%s'",
 			options_reloaded_file(&reloaded.now));
-	else
+		certificate_log_warnings(&reloaded.now);
+	} else {
 		journal(WEIR_LOG_WARNING, "not reloaded: %s", why);
+	}
 	pthread_mutex_unlock(&reloaded.lock);
 	return is_done;
 }

@@ -65,6 +65,7 @@ void tls_unref(struct weir_tls *tls)
 	free_strings(&tls->config);
 	wr_sys_free(tls->alpn);
 	tls_tickets_fini(&tls->tickets);
+	tls_free_warnings(tls);
 	wr_sys_free(tls);
 }
 
@@ -358,6 +359,27 @@ static int set_client_names(SSL_CTX *ssl, const char *list,
 	}
 }
 
+static int warn_of_pair(struct weir_tls *tls, const struct tls_site *site,
+			const char *certificate, const char *key,
+			const struct tls_why *why)
+{
+	int rc = tls_warn_of_certificates(tls, site, certificate);
+
+	if (rc == 0)
+		rc = tls_warn_of_secret(tls, key ? key : certificate);
+	return rc < 0 ? tls_refuse(why, rc, "no memory") : 0;
+}
+
+/* Of the files that all certificates share. */
+static int warn_of_others(struct weir_tls *tls, const struct tls_why *why)
+{
+	int rc = tls_warn_of_secret(tls, tls->config.ticket_keys);
+
+	if (rc == 0)
+		rc = tls_warn_of_lists(tls, tls->config.crl);
+	return rc < 0 ? tls_refuse(why, rc, "no memory") : 0;
+}
+
 /* One certificate; NULL: a client without one. */
 static int make_site(struct weir_tls *tls, struct tls_site *site,
 		     const char *certificate, const char *key,
@@ -379,6 +401,8 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 		rc = tls_load_trust(site->ssl, &tls->config, is_client, why);
 	if (rc == 0 && tls->config.client_names)
 		rc = set_client_names(site->ssl, tls->config.client_names, why);
+	if (rc == 0 && certificate)
+		rc = warn_of_pair(tls, site, certificate, key, why);
 	SSL_CTX_set_verify(site->ssl, verify_mode(tls), NULL);
 	if (!is_client) {
 		SSL_CTX_set_tlsext_servername_callback(site->ssl, choose_site);
@@ -423,6 +447,8 @@ static int new_tls(weir_tls **ret, const struct weir_tls_config *config,
 	if (rc == 0)
 		rc = make_site(tls, &tls->first, tls->config.certificate,
 			       tls->config.key, why);
+	if (rc == 0)
+		rc = warn_of_others(tls, why);
 	if (rc < 0) {
 		tls_unref(tls);
 		return rc;

@@ -42,6 +42,7 @@ struct weir_tls {
 	size_t alpn_len;
 	unsigned char session_context[SESSION_CONTEXT]; /* of all files */
 	struct tls_tickets tickets;
+	struct tls_warning *warnings; /* in the order of the files */
 };
 
 /* ---------------------------------------------------------------- context */
@@ -95,6 +96,16 @@ void tls_tickets_fini(struct tls_tickets *t);
 
 /* Have an SSL_CTX use them.  1: done. */
 int tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *t);
+
+/* --------------------------------------------------------------- warnings */
+
+/* Note what is not as expected.  0 or -ENOMEM. */
+int tls_warn_of_certificates(struct weir_tls *tls, const struct tls_site *site,
+			     const char *path);
+int tls_warn_of_secret(struct weir_tls *tls, const char *path);
+int tls_warn_of_lists(struct weir_tls *tls, const char *path);
+
+void tls_free_warnings(struct weir_tls *tls);
 
 /* ------------------------------------------------------------------ stream */
 

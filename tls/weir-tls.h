@@ -136,6 +136,21 @@ WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 WEIR_API int weir_tls_names(const weir_tls *tls, char *buf, size_t cap);
 
 /*
+ * Write a warning about the files, the one with this index, from 0: a line with
+ * the file, what is wrong, and what is expected.  There is one for a
+ * certificate that ends within 14 days or has expired behind the first one, for
+ * a chain that is out of order or lacks an issuer, for a key that others may
+ * read, and for an old list of revoked certificates.  The files are looked at
+ * when they are read.
+ *
+ * Returns the length of the text; -ENOENT (there are no more); -ENOSPC;
+ * -EINVAL.
+ * Thread: any.  Since: 0.1.
+ */
+WEIR_API int weir_tls_warning(const weir_tls *tls, int index, char *buf,
+			      size_t cap);
+
+/*
  * Have all connections of the service use TLS: with a context of a server for
  * weir_server_listen() and weir_server_adopt(), with one of a client, which
  * needs its name, for weir_server_dial().

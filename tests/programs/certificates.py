@@ -20,16 +20,18 @@ def openssl(*args):
 
 
 def make_certificate(folder, name, ca="ca", names=NAMES, days=30,
-                     subject=None):
+                     subject=None, extensions=()):
     """NAME.pem and NAME.key, signed by that authority; None: by itself."""
     path = os.path.join(folder, name)
     signer = [] if ca is None else ["-CA", folder + "/%s.pem" % ca, "-CAkey",
                                     folder + "/%s.key" % ca]
-    san = ["-addext", "subjectAltName=" + names] if names else []
+    added = ["subjectAltName=" + names] if names else []
+    added = [arg for extension in (*added, *extensions)
+             for arg in ("-addext", extension)]
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt",
             "ec_paramgen_curve:P-256", "-nodes", "-keyout", path + ".key",
             "-out", path + ".pem", "-subj", subject or "/CN=" + name, *signer,
-            *san, "-days", str(days))
+            *added, "-days", str(days))
 
 
 def make_expired_certificate(folder):

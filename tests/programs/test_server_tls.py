@@ -172,6 +172,109 @@ class Start(TLSCase):
                          rb'left\n.*\ntls-alpn "a,b"\ntls-min "1\.3"\n')
 
 
+class Warnings(TLSCase):
+    """Files that can be used, and are not as they should be."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for name, ca, days in (("middle", "ca", 30), ("ending", "ca", 3),
+                               ("below", "middle", 30), ("soon", "ca", 13),
+                               ("later", "ca", 15), ("late", "ending", 30)):
+            make_certificate(cls.made, name, ca=ca, days=days)
+        make_certificate(cls.made, "far", extensions=[
+            "authorityInfoAccess=caIssuers;URI:http://ca.example/ca.der"])
+
+    def chain(self, *names):
+        path = self.file("chain.pem")
+        with open(path, "wb") as whole:
+            for name in names:
+                with open(self.file(name + ".pem"), "rb") as file:
+                    whole.write(file.read())
+        return ("--tls-certificate", path, "--tls-key",
+                self.file(names[0] + ".key"))
+
+    def warnings(self, *args):
+        result = run("WEIR_SERVER", "echo+tls@127.0.0.1:0", *args, "--check")
+        self.assertEqual(result.returncode, 0, result)
+        return result.stderr.decode()
+
+    def check_warning(self, args, option, file, words):
+        self.assertRegex(self.warnings(*args),
+                         r"\Aweir-server: warning: --tls-%s: \S+/%s: %s\n\Z" %
+                         (option, file, words))
+
+    def test_good_files_have_none(self):
+        for names in (["server"], ["below"], ["below", "middle"],
+                      ["below", "middle", "ca"], ["later"]):
+            self.assertEqual(self.warnings(*self.chain(*names)), "")
+
+    def test_a_certificate_that_ends_soon_is_told(self):
+        for names, number, days in ((["ending"], 1, "[34]"),
+                                    (["soon"], 1, "1[34]"),
+                                    (["late", "ending"], 2, "[34]")):
+            self.check_warning(
+                self.chain(*names), "certificate", "chain.pem",
+                "certificate %d ends within %s days; at least 14 are expected"
+                % (number, days))
+
+    def test_a_chain_with_a_fault_is_told(self):
+        for names, words in (
+                (["below", "ca", "middle"],
+                 "the chain is out of order: the issuer of certificate 1 is "
+                 "expected as certificate 2, and is certificate 3"),
+                (["below", "ca"], "the issuer of certificate 1 is missing; it "
+                 "is expected as certificate 2"),
+                (["below", "middle", "later"], "the issuer of certificate 2 is "
+                 "missing; it is expected as certificate 3"),
+                (["far"], "the issuer of certificate 1 is missing; it is "
+                 "expected as certificate 2")):
+            self.check_warning(self.chain(*names), "certificate", "chain.pem",
+                               words)
+
+    def test_a_key_that_others_may_read_is_told(self):
+        for name in "server.key", "ticket.keys":
+            shutil.copy(self.file("server.key"), self.file("open." + name))
+        with open(self.file("open.ticket.keys"), "wb") as file:
+            file.write(os.urandom(80))
+        for mode in 0o600, 0o640, 0o644:
+            for name, option, args in (
+                    ("open.server.key", "key",
+                     ["--tls-certificate", self.file("server.pem"),
+                      "--tls-key", self.file("open.server.key")]),
+                    ("open.ticket.keys", "ticket-keys",
+                     [*self.options(), "--tls-ticket-keys",
+                      self.file("open.ticket.keys")])):
+                os.chmod(self.file(name), mode)
+                if mode == 0o644:
+                    self.check_warning(
+                        args, option, name, "others may read this key: its "
+                        "mode is 0644, 0600 is expected")
+                else:
+                    self.assertEqual(self.warnings(*args), "")
+
+    def test_a_start_and_a_reload_log_them(self):
+        place = self.folder()
+
+        def install(name):
+            for end in ".pem", ".key":
+                shutil.copy(self.file(name + end), place + "/live" + end)
+
+        install("ending")
+        with Server("echo+tls@127.0.0.1:0", "--tls-certificate",
+                    place + "/live.pem", "--tls-key",
+                    place + "/live.key") as server:
+            told = rb" warning --tls-certificate: \S+/live\.pem: certificate "
+            server.logs(told + rb"1 ends within [34] days")
+            install("server")
+            os.chmod(place + "/live.key", 0o604)
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb" reloaded '")
+            server.logs(rb" warning --tls-key: \S+/live\.key: others may read "
+                        rb"this key: its mode is 0604")
+            self.assertEqual(server.err.data.count(b" warning "), 2)
+
+
 class Serving(TLSCase):
     def test_python_is_served_beside_a_plain_listener(self):
         with Server("echo+tls@127.0.0.1:0", "echo@127.0.0.1:0",

@@ -5,6 +5,7 @@
  */
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 #include "tlskit.h"
 
@@ -23,6 +24,22 @@ static struct server *serve_with(weir_tls *tls)
 
 	ck_assert_int_eq(weir_tls_use(&mine, tls), 0);
 	return serve(NULL, &mine);
+}
+
+static weir_tls *server_with_crl(const char *crl)
+{
+	char why[256] = "";
+	weir_tls *tls;
+	int rc = weir_tls_new(&tls,
+			      WEIR_TLS(.certificate = tls_file("a.pem"),
+				       .key = tls_file("a.key"),
+				       .ca = tls_file("ca.pem"),
+				       .client = WEIR_TLS_REQUIRE_CLIENT,
+				       .crl = tls_file(crl)),
+			      why, sizeof(why));
+
+	ck_assert_msg(rc == 0, "%s", why);
+	return tls;
 }
 
 /* ------------------------------------------------------------------- files */
@@ -106,6 +123,67 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 				.key = tls_file("a.key"),
 				.flags = WEIR_TLS_INSECURE),
 		       "for a client");
+}
+END_TEST
+
+static void append(const char *to, const char *from)
+{
+	FILE *out = fopen(tls_file(to), "a"), *in = fopen(tls_file(from), "r");
+	int byte;
+
+	ck_assert(out && in);
+	while ((byte = fgetc(in)) != EOF)
+		fputc(byte, out);
+	fclose(in);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+static void expect_warning(const weir_tls *tls, int index, const char *words)
+{
+	char text[512] = "";
+	int len = weir_tls_warning(tls, index, text, sizeof(text));
+
+	if (words == NULL) {
+		ck_assert_int_eq(len, -ENOENT);
+		return;
+	}
+	ck_assert_int_eq(len, (int)strlen(text));
+	ck_assert_msg(strstr(text, words) != NULL, "it says: %s", text);
+	ck_assert_int_eq(weir_tls_warning(tls, index, text, (size_t)len),
+			 -ENOSPC);
+}
+
+START_TEST(what_is_not_as_expected_is_told_in_a_line)
+{
+	weir_tls *tls = tls_server("a");
+	char text[8];
+
+	expect_warning(tls, 0, NULL);
+	ck_assert_int_eq(weir_tls_warning(NULL, 0, text, 8), -EINVAL);
+	ck_assert_int_eq(weir_tls_warning(tls, -1, text, 8), -EINVAL);
+	ck_assert_int_eq(weir_tls_warning(tls, 0, NULL, 8), -EINVAL);
+	ck_assert_int_eq(weir_tls_warning(tls, 0, text, 0), -EINVAL);
+	tls_make_pair("b", "DNS:b.example", "ca");
+	tls_make_pair("c", "DNS:c.example", "ca");
+	tls_make_crl("old", "", -1);
+	append("b.pem", "c.pem");
+	append("c.pem", "a.pem");
+	append("c.pem", "ca.pem");
+	ck_assert_int_eq(chmod(tls_file("c.key"), 0644), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(
+			weir_tls_add(tls, tls_file(i ? "c.pem" : "b.pem"),
+				     tls_file(i ? "c.key" : "b.key"), NULL, 0),
+			0);
+	expect_warning(tls, 0, "b.pem: the issuer of certificate 1 is missing");
+	expect_warning(tls, 1, "c.pem: the chain is out of order");
+	expect_warning(tls, 2, "c.key: others may read this key");
+	expect_warning(tls, 3, NULL);
+	weir_tls_free(tls);
+	tls = server_with_crl("old.crl");
+	expect_warning(tls, 0, "old.crl: the list of revoked certificates has");
+	expect_warning(tls, 1, NULL);
+	weir_tls_free(tls);
 }
 END_TEST
 
@@ -363,22 +441,6 @@ START_TEST(clients_are_who_they_say_or_are_not_served)
 	(void)server_stop_and_check(asked);
 }
 END_TEST
-
-static weir_tls *server_with_crl(const char *crl)
-{
-	char why[256] = "";
-	weir_tls *tls;
-	int rc = weir_tls_new(&tls,
-			      WEIR_TLS(.certificate = tls_file("a.pem"),
-				       .key = tls_file("a.key"),
-				       .ca = tls_file("ca.pem"),
-				       .client = WEIR_TLS_REQUIRE_CLIENT,
-				       .crl = tls_file(crl)),
-			      why, sizeof(why));
-
-	ck_assert_msg(rc == 0, "%s", why);
-	return tls;
-}
 
 static void replace_crl(struct server *s, const char *crl)
 {
@@ -891,3 +953,4 @@ int main(void)
 		a_server_dials_by_tls, tls_begins_in_mid_connection,
 		what_is_sent_in_clear_behind_starttls_is_not_obeyed);
 }
+		what_is_not_as_expected_is_told_in_a_line,

@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 static char folder[FOLDER_ROOM];
 static EVP_PKEY *ca_key;
@@ -119,6 +120,7 @@ void tls_make_pair(const char *name, const char *names, const char *signer)
 		ca_key = key;
 		return;
 	}
+	ck_assert_int_eq(fchmod(fileno(file), 0600), 0);
 	X509_free(x);
 	EVP_PKEY_free(key);
 }
