@@ -28,37 +28,81 @@ static int add_name(char *buf, size_t cap, const char *name, size_t len)
 	return 0;
 }
 
-static int add_general_name(char *buf, size_t cap, const GENERAL_NAME *name)
-{
-	const ASN1_STRING *text;
-	char ip[INET6_ADDRSTRLEN];
-	int type, len;
+/*
+ * subjectAltName, read where it is: a peer may have thousands of names, and
+ * OpenSSL would make three objects of each.
+ */
+struct names {
+	const unsigned char *at, *end;
+};
 
-	text = GENERAL_NAME_get0_value(name, &type);
-	if (type != GEN_DNS && type != GEN_IPADD)
-		return 0;
-	len = ASN1_STRING_length(text);
-	if (type == GEN_DNS)
-		return add_name(buf, cap,
-				(const char *)ASN1_STRING_get0_data(text),
-				(size_t)len);
-	if ((len != 4 && len != 16) ||
-	    !inet_ntop(len == 4 ? AF_INET : AF_INET6,
-		       ASN1_STRING_get0_data(text), ip, sizeof(ip)))
-		return 0;
-	return add_name(buf, cap, ip, strlen(ip));
+struct name {
+	int type; /* GEN_DNS ... */
+	const unsigned char *data;
+	int len;
+};
+
+/* A certificate with two such extensions has none. */
+static struct names names_of(const X509 *x)
+{
+	int at = X509_get_ext_by_NID(x, NID_subject_alt_name, -1), tag, class;
+	struct names none = { NULL, NULL };
+	const ASN1_OCTET_STRING *all;
+	const unsigned char *data;
+	long len;
+
+	if (at < 0 || X509_get_ext_by_NID(x, NID_subject_alt_name, at) >= 0)
+		return none;
+	all = X509_EXTENSION_get_data(X509_get_ext(x, at));
+	data = ASN1_STRING_get0_data(all);
+	if (ASN1_get_object(&data, &len, &tag, &class,
+			    ASN1_STRING_length(all)) != V_ASN1_CONSTRUCTED ||
+	    tag != V_ASN1_SEQUENCE || class != V_ASN1_UNIVERSAL)
+		return none;
+	return (struct names){ data, data + len };
+}
+
+static bool next_name(struct names *names, struct name *ret)
+{
+	int rc, class;
+	long len;
+
+	if (names->at == names->end)
+		return false;
+	rc = ASN1_get_object(&names->at, &len, &ret->type, &class,
+			     names->end - names->at);
+	if ((rc & ~V_ASN1_CONSTRUCTED) || class != V_ASN1_CONTEXT_SPECIFIC) {
+		names->at = names->end;
+		return false;
+	}
+	ret->data = names->at;
+	ret->len = (int)len;
+	names->at += len;
+	return true;
+}
+
+static const char *ip_text(const struct name *name, char buf[INET6_ADDRSTRLEN])
+{
+	if (name->len != 4 && name->len != 16)
+		return NULL;
+	return inet_ntop(name->len == 4 ? AF_INET : AF_INET6, name->data, buf,
+			 INET6_ADDRSTRLEN);
 }
 
 int tls_add_names(char *buf, size_t cap, const X509 *x)
 {
-	GENERAL_NAMES *names =
-		X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	struct names names = names_of(x);
+	char ip[INET6_ADDRSTRLEN];
+	struct name name;
 	int rc = 0;
 
-	for (int i = 0; rc == 0 && i < sk_GENERAL_NAME_num(names); i++)
-		rc = add_general_name(buf, cap,
-				      sk_GENERAL_NAME_value(names, i));
-	GENERAL_NAMES_free(names);
+	while (rc == 0 && next_name(&names, &name)) {
+		if (name.type == GEN_DNS)
+			rc = add_name(buf, cap, (const char *)name.data,
+				      (size_t)name.len);
+		else if (name.type == GEN_IPADD && ip_text(&name, ip))
+			rc = add_name(buf, cap, ip, strlen(ip));
+	}
 	return rc;
 }
 
@@ -78,12 +122,19 @@ int weir_tls_names(const weir_tls *tls, char *buf, size_t cap)
 
 /* --------------------------------------------- one name of a verified peer */
 
+/* Also the control characters U+0080 to U+009F, in UTF-8. */
+static bool is_control(const unsigned char *at, int left)
+{
+	return *at < ' ' || *at == 0x7f ||
+	       (*at == 0xc2 && left > 1 && at[1] < 0xa0);
+}
+
 static ssize_t give(char *buf, size_t cap, const void *text, int len)
 {
 	const unsigned char *bytes = text;
 
 	for (int i = 0; i < len; i++)
-		if (bytes[i] < ' ' || bytes[i] == 0x7f)
+		if (is_control(bytes + i, len - i))
 			return -EBADMSG;
 	if (len < 0)
 		return -EBADMSG;
@@ -135,40 +186,30 @@ static ssize_t give_cn(const X509 *x, int index, char *buf, size_t cap)
 	return n;
 }
 
-static ssize_t give_general(const GENERAL_NAME *name, char *buf, size_t cap)
+/* All of these kinds are ASCII, but an address. */
+static ssize_t give_general(const struct name *name, char *buf, size_t cap)
 {
-	const ASN1_STRING *text;
 	char ip[INET6_ADDRSTRLEN];
-	int type, len;
 
-	text = GENERAL_NAME_get0_value(name, &type);
-	len = ASN1_STRING_length(text);
-	if (type != GEN_IPADD)
-		return give(buf, cap, ASN1_STRING_get0_data(text), len);
-	if ((len != 4 && len != 16) ||
-	    !inet_ntop(len == 4 ? AF_INET : AF_INET6,
-		       ASN1_STRING_get0_data(text), ip, sizeof(ip)))
-		return -EBADMSG;
-	return give(buf, cap, ip, (int)strlen(ip));
+	if (name->type == GEN_IPADD)
+		return ip_text(name, ip) ? give(buf, cap, ip, (int)strlen(ip))
+					 : -EBADMSG;
+	for (int i = 0; i < name->len; i++)
+		if (name->data[i] > 0x7f)
+			return -EBADMSG;
+	return give(buf, cap, name->data, name->len);
 }
 
 static ssize_t give_alternative(const X509 *x, int type, int index, char *buf,
 				size_t cap)
 {
-	GENERAL_NAMES *names =
-		X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	ssize_t n = -ENOENT;
+	struct names names = names_of(x);
+	struct name name;
 
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-
-		if (name->type == type && index-- == 0) {
-			n = give_general(name, buf, cap);
-			break;
-		}
-	}
-	GENERAL_NAMES_free(names);
-	return n;
+	while (next_name(&names, &name))
+		if (name.type == type && index-- == 0)
+			return give_general(&name, buf, cap);
+	return -ENOENT;
 }
 
 static ssize_t give_hex(int index, const unsigned char *bytes, size_t len,

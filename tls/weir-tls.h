@@ -231,8 +231,9 @@ enum {
  * names of that kind.  Only a certificate that was verified has names.
  *
  * Returns the length of the text; -ENOENT (no such name, or no certificate that
- * is good); -EBADMSG (the name has a control byte, such as a NUL); -ENOSPC;
- * -ENOTCONN (no TLS); -EINVAL; -ENOMEM.
+ * is good); -EBADMSG (the name has a control character, such as a NUL, or is
+ * not in the letters of its kind); -ENOSPC; -ENOTCONN (no TLS); -EINVAL;
+ * -ENOMEM.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API ssize_t weir_conn_tls_name(const weir_conn *c, int kind, int index,

@@ -365,12 +365,9 @@ END_TEST
 /* ------------------------------------------------------------ who is trusted
  */
 
-static struct server *serve_clients_as(int client, const char *names,
-				       weir_handler *fn)
+static weir_tls *server_for_clients(int client, const char *names)
 {
-	struct weir_service service = *echo_service();
 	weir_tls *tls;
-	struct server *s;
 
 	ck_assert_int_eq(
 		weir_tls_new(&tls,
@@ -380,6 +377,16 @@ static struct server *serve_clients_as(int client, const char *names,
 				      .client = client, .client_names = names),
 			     NULL, 0),
 		0);
+	return tls;
+}
+
+static struct server *serve_clients_as(int client, const char *names,
+				       weir_handler *fn)
+{
+	struct weir_service service = *echo_service();
+	weir_tls *tls = server_for_clients(client, names);
+	struct server *s;
+
 	service.readable = fn;
 	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
 	s = serve(NULL, &service);
@@ -609,6 +616,106 @@ START_TEST(a_handler_reads_the_names_of_a_verified_client)
 	s = serve_clients_as(WEIR_TLS_ASK_CLIENT, NULL, expect_nul_refused);
 	tls_make_pair("nul", "good.example|.evil", "ca");
 	ck_assert(is_served(s, "nul"));
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+/* What a handler finds in the certificate of the client. */
+struct expected {
+	const char *subject;
+	int cn, dns; /* the results for them */
+};
+
+static int expect_names(weir_conn *c, void *arg)
+{
+	const struct expected *e = arg;
+	char buf[200];
+
+	expect_name(c, WEIR_TLS_NAME_SUBJECT, 0, e->subject);
+	ck_assert_int_eq(
+		weir_conn_tls_name(c, WEIR_TLS_NAME_CN, 0, buf, sizeof(buf)),
+		e->cn);
+	ck_assert_int_eq(
+		weir_conn_tls_name(c, WEIR_TLS_NAME_DNS, 0, buf, sizeof(buf)),
+		e->dns);
+	return echo(c, arg);
+}
+
+START_TEST(names_are_given_in_utf_8_without_control_characters)
+{
+	static const struct {
+		const char *cn, *names;
+		struct expected expected;
+	} cases[] = {
+		{ "zo\xc3\xab", "DNS:a", { "CN=zo\\C3\\AB", 4, 1 } },
+		{ "\xf0\x9f\xa6\x8a",
+		  "DNS:a",
+		  { "CN=\\F0\\9F\\A6\\8A", 4, 1 } },
+		/* CSI, which begins a command to a terminal */
+		{ "a\xc2\x9b", "DNS:a", { "CN=a\\C2\\9B", -EBADMSG, 1 } },
+		{ "a", "zo\xc3\xab.example", { "CN=a", 1, -EBADMSG } },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct weir_service service = *echo_service();
+		weir_tls *tls;
+		struct server *s;
+
+		tls_make_pair(cases[i].cn, cases[i].names, "ca");
+		tls = server_for_clients(WEIR_TLS_REQUIRE_CLIENT, NULL);
+		service.readable = expect_names;
+		service.arg = (void *)(uintptr_t)&cases[i].expected;
+		ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+		s = serve(NULL, &service);
+		weir_tls_free(tls);
+		ck_assert(is_served(s, cases[i].cn));
+		(void)server_stop_and_check(s);
+	}
+}
+END_TEST
+
+/* So many that they fit into what a handshake takes, or more. */
+static void make_pair_with_names(const char *pair, int count)
+{
+	char *names = malloc((size_t)count * 10 + 1);
+	size_t len = 0;
+
+	ck_assert_ptr_nonnull(names);
+	for (int i = 0; i < count; i++)
+		len += (size_t)sprintf(names + len, "%sDNS:%04x", i ? "," : "",
+				       (unsigned)i);
+	tls_make_pair(pair, names, "ca");
+	free(names);
+}
+
+static int read_many_names(weir_conn *c, void *arg)
+{
+	struct weir_tls_info info;
+	int i = 0;
+	char buf[16], expected[16];
+
+	while (weir_conn_tls_name(c, WEIR_TLS_NAME_DNS, i, buf, sizeof(buf)) >
+	       0) {
+		(void)snprintf(expected, sizeof(expected), "%04x",
+			       (unsigned)i++);
+		ck_assert_str_eq(buf, expected);
+	}
+	ck_assert_int_eq(i, 10000);
+	ck_assert_int_eq(weir_conn_tls(c, &info, sizeof(info)), 0);
+	ck_assert_uint_eq(strlen(info.names), 254); /* 51 of them */
+	return echo(c, arg);
+}
+
+START_TEST(a_handler_reads_ten_thousand_names)
+{
+	struct server *s;
+
+	make_pair_with_names("many", 10000);
+	make_pair_with_names("larger", 20000);
+	s = serve_clients_as(WEIR_TLS_REQUIRE_CLIENT, NULL, read_many_names);
+	ck_assert(is_served(s, "many"));
+	ck_assert(!is_served(s, "larger"));
+	UNTIL(stats(s).ledger.open == 0);
 	(void)server_stop_and_check(s);
 }
 END_TEST
@@ -937,6 +1044,7 @@ int main(void)
 {
 	return RUN_TESTS(
 		"tls_trust", what_is_wrong_with_a_file_is_told_in_a_line,
+		what_is_not_as_expected_is_told_in_a_line,
 		odd_calls_are_refused, names_of_a_client_have_no_control_bytes,
 		a_client_is_shown_the_certificate_that_it_asks_for,
 		a_listener_takes_another_certificate_while_it_serves,
@@ -946,6 +1054,8 @@ int main(void)
 		another_certificate_verifies_clients_like_the_first,
 		clients_have_one_of_the_names_or_are_not_served,
 		a_handler_reads_the_names_of_a_verified_client,
+		names_are_given_in_utf_8_without_control_characters,
+		a_handler_reads_ten_thousand_names,
 		a_client_is_verified_each_time,
 		a_client_verifies_the_server_and_its_name,
 		a_server_without_tls_is_told_from_one_that_refuses,
@@ -953,4 +1063,3 @@ int main(void)
 		a_server_dials_by_tls, tls_begins_in_mid_connection,
 		what_is_sent_in_clear_behind_starttls_is_not_obeyed);
 }
-		what_is_not_as_expected_is_told_in_a_line,

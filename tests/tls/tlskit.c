@@ -43,8 +43,15 @@ static void extend(X509 *x, int nid, const char *value)
 	X509_EXTENSION_free(e);
 }
 
+static bool is_raw(const char *names)
+{
+	while (*names && *names != '|' && (unsigned char)*names < 0x80)
+		names++;
+	return *names;
+}
+
 /* A host of which a bar becomes a NUL. */
-static void add_host_with_nul(X509 *x, const char *text)
+static void add_raw_host(X509 *x, const char *text)
 {
 	GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
 	GENERAL_NAME *name = GENERAL_NAME_new();
@@ -73,13 +80,13 @@ static X509 *make_certificate(const char *name, const char *names,
 	ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
 	X509_gmtime_adj(X509_getm_notBefore(x), -3600);
 	X509_gmtime_adj(X509_getm_notAfter(x), 30 * 86400);
-	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+	X509_NAME_add_entry_by_txt(subject, "CN", V_ASN1_UTF8STRING,
 				   (const unsigned char *)name, -1, -1, 0);
 	X509_set_pubkey(x, key);
 	extend(x, NID_basic_constraints,
 	       is_ca ? "critical,CA:TRUE" : "CA:FALSE");
-	if (strchr(names, '|'))
-		add_host_with_nul(x, names);
+	if (is_raw(names))
+		add_raw_host(x, names);
 	else if (names[0])
 		extend(x, NID_subject_alt_name, names);
 	return x;
@@ -113,6 +120,7 @@ void tls_make_pair(const char *name, const char *names, const char *signer)
 	PEM_write_X509(file, x);
 	fclose(file);
 	file = create(name, ".key");
+	ck_assert_int_eq(fchmod(fileno(file), 0600), 0);
 	PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
 	fclose(file);
 	if (is_ca) {
@@ -120,7 +128,6 @@ void tls_make_pair(const char *name, const char *names, const char *signer)
 		ca_key = key;
 		return;
 	}
-	ck_assert_int_eq(fchmod(fileno(file), 0600), 0);
 	X509_free(x);
 	EVP_PKEY_free(key);
 }

@@ -19,7 +19,8 @@ const char *tls_file(const char *name);
 
 /*
  * Make name.pem and name.key for these names, as in OpenSSL's subjectAltName,
- * or for one host with a bar for a NUL; signer: "ca", or "" for itself.
+ * or for one host with a bar for a NUL or bytes beyond ASCII; signer: "ca", or
+ * "" for itself.
  */
 void tls_make_pair(const char *name, const char *names, const char *signer);
 
