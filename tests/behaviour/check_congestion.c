@@ -131,8 +131,8 @@ static void fill_to_the_brim(weir_conn *c, struct brim *b)
 	size_t queued;
 
 	be_narrow(c);
-	while ((queued = atomic_load(&b->sent) - stats(b->s).bytes_out) <
-	       MARK) {
+	while ((queued = (size_t)(atomic_load(&b->sent) -
+				  stats(b->s).bytes_out)) < MARK) {
 		ck_assert_int_eq(weir_conn_write(c, block, MARK - queued), 0);
 		atomic_fetch_add(&b->sent, MARK - queued);
 	}

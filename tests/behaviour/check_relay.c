@@ -564,7 +564,8 @@ static int listen_with(int receive_buffer, char *where, size_t cap)
 static int accept_one(int listener)
 {
 	const int64_t most_ms = test_deadline() - now_ms();
-	const struct timeval patience = { .tv_sec = most_ms / 1000 + 1 };
+	const struct timeval patience = { .tv_sec = (time_t)(most_ms / 1000) +
+						    1 };
 	struct pollfd came = { .fd = listener, .events = POLLIN };
 	int fd;
 

@@ -2,6 +2,7 @@
 /* Runs of the load tester, and checks that hold for each of them. */
 #include "scripted.h"
 
+#include <inttypes.h>
 #include <sys/wait.h>
 
 int run_watched(struct result *ret, const struct plan *plan, run_watch *watch,
@@ -211,8 +212,10 @@ void expect_result_balance(const struct result *r)
 	const struct counts *b = &r->counts;
 
 	ck_assert_msg(counts_balance(b),
-		      "%lu planned, %lu sent, %lu never; %lu answered, %lu "
-		      "timed out, %lu reset, %lu closed early, %lu open",
+		      "%" PRIu64 " planned, %" PRIu64 " sent, %" PRIu64
+		      " never; %" PRIu64 " answered, %" PRIu64
+		      " timed out, %" PRIu64 " reset, %" PRIu64
+		      " closed early, %" PRIu64 " open",
 		      b->planned, b->sent, b->never_sent, b->answered,
 		      b->timed_out, b->reset, b->closed_early, b->open);
 	ck_assert_uint_le(b->wrong + b->bad + b->swapped, b->answered);
@@ -243,8 +246,9 @@ uint64_t errors_in_all(const struct result *r)
 }
 
 #define SAME(field)                                                            \
-	ck_assert_msg(b->field == expected.field, "%s is %lu, expected %lu",   \
-		      #field, b->field, expected.field)
+	ck_assert_msg(b->field == expected.field,                              \
+		      "%s is %" PRIu64 ", expected %" PRIu64, #field,          \
+		      b->field, expected.field)
 
 void expect_counts(const struct counts *b, struct counts expected)
 {

@@ -27,7 +27,8 @@ int64_t scripted_now(void)
 
 static void nap(int64_t ns)
 {
-	const struct timespec t = { ns / SECOND, ns % SECOND };
+	const struct timespec t = { (time_t)(ns / SECOND),
+				    (long)(ns % SECOND) };
 
 	nanosleep(&t, NULL);
 }

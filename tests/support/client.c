@@ -74,8 +74,8 @@ static struct place parse(const char *address)
 
 static void never_wait_for_ever(int fd)
 {
-	const struct timeval limit = { .tv_sec = (test_deadline() - now_ms()) /
-						 1000 };
+	const int64_t left_ms = test_deadline() - now_ms();
+	const struct timeval limit = { .tv_sec = (time_t)(left_ms / 1000) };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));

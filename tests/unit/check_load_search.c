@@ -139,7 +139,7 @@ END_TEST
 /* Whatever the judge says, the search ends in time and within its bounds. */
 START_TEST(it_ends_whatever_it_is_told)
 {
-	unsigned long random = 1;
+	uint64_t random = 1;
 
 	for (int n = 0; n < 20000; n++) {
 		struct search s;
@@ -147,7 +147,7 @@ START_TEST(it_ends_whatever_it_is_told)
 
 		search_init(&s, 10, 10 * ratios[n % 7], resolutions[n % 5]);
 		while (s.state == SEARCH_ON) {
-			random = random * 6364136223846793005UL + 1;
+			random = random * 6364136223846793005U + 1;
 			search_note(&s, (random >> 33) % 9 < bias);
 			ck_assert_int_le(s.tries, s.tries_most);
 		}
