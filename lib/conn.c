@@ -201,6 +201,20 @@ uint8_t wr_conn_due_end(struct weir_conn *c)
 	return waits_for_first_byte(c) ? WEIR_END_FIRST_BYTE : WEIR_END_IDLE;
 }
 
+/*
+ * Unsent output holds the input.  When that is over, the peer has the whole
+ * time for the rest of its message: also if the output of others was sent, and
+ * so the part of outbox_total has grown.
+ */
+static bool is_message_held(struct weir_conn *c, bool has_output)
+{
+	bool is_held = has_output && wr_conn_is_congested(c);
+
+	if (c->in.is_held && !is_held)
+		c->in.message_at = c->ctx->now;
+	return c->in.is_held = is_held;
+}
+
 int64_t wr_conn_due_at(struct weir_conn *c)
 {
 	int64_t at = time_after(c, c->born_at, WR_TMO_LIFETIME);
@@ -220,7 +234,7 @@ int64_t wr_conn_due_at(struct weir_conn *c)
 			return wr_min_at(
 				at, time_after(c, c->wait_at, WR_TMO_PAUSE));
 	}
-	if (c->in.message_at && !(has_output && wr_conn_is_congested(c)))
+	if (c->in.message_at && !is_message_held(c, has_output))
 		return wr_min_at(at,
 				 time_after(c, c->in.message_at, WR_TMO_READ));
 	if (has_output)

@@ -132,10 +132,11 @@ struct wr_in {
 	int64_t last_at;	   /* time of the last receive */
 	int64_t message_at;	   /* start of an incomplete message; 0: none */
 	int error;
-	uint8_t end;	     /* enum wr_in_end */
-	bool is_ready;	     /* input or its end is there */
-	bool would_block;    /* the last receive said -EAGAIN */
-	bool has_exceptions; /* urgent data or end seen */
+	uint8_t end;		 /* enum wr_in_end */
+	bool is_ready;		 /* input or its end is there */
+	bool would_block;	 /* the last receive said -EAGAIN */
+	bool has_exceptions : 1; /* urgent data or end seen */
+	bool is_held : 1;	 /* by unsent output, which stops read_ms */
 };
 
 struct wr_out {

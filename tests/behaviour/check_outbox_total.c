@@ -336,6 +336,66 @@ START_TEST(at_the_bound_input_is_held_from_half_a_share_on)
 }
 END_TEST
 
+#define READ_MS 200
+
+static void set_read_ms(struct server *s, struct weir_service *service)
+{
+	service->read_ms = READ_MS;
+	ck_assert_int_eq(weir_server_configure_service(s->weir, 0, service), 0);
+}
+
+/* More is taken as long as the kernel takes some of it. */
+static bool is_held(struct server *s)
+{
+	send_until_all_refuse();
+	return stats(s).unsent > LEAST - 2 * MESSAGE;
+}
+
+/*
+ * Its unsent output holds the rest of a message, and then no longer, because
+ * there is more for all.
+ */
+static void held_until_there_is_more(int is_session)
+{
+	struct weir_service service =
+		*WEIR_SERVICE(.opened = join_members,
+			      HANDLE_AS(is_session, echo_lines),
+			      .first_byte_ms = WEIR_NEVER,
+			      .read_ms = WEIR_NEVER, .idle_ms = WEIR_NEVER,
+			      .write_ms = WEIR_NEVER);
+	struct weir_config config =
+		*WEIR_CONFIG(.workers = 1, .outbox_total = 1);
+	struct server *s;
+	struct client *c;
+	int64_t since;
+
+	memset(&members, 0, sizeof(members));
+	pthread_mutex_init(&members.lock, NULL);
+	s = serve(&config, &service);
+	c = open_member(s);
+	client_send(c, "half a line");
+	UNTIL(stats(s).bytes_in > 0 && stats(s).parked == 1);
+	UNTIL(is_held(s));
+	set_read_ms(s, &service);
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * READ_MS);
+	ck_assert_uint_eq(stats(s).ledger.open, 1);
+	config.outbox_total = 1024 * 1024 * KIB;
+	since = now_ms();
+	ck_assert_int_eq(weir_server_configure(s->weir, &config), 0);
+	client_expect_end(c);
+	ck_assert_int_ge(now_ms() - since, READ_MS - 20);
+	forget_members();
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.timed_out, 1);
+}
+
+START_TEST(a_peer_has_its_time_when_others_no_longer_hold_its_input)
+{
+	held_until_there_is_more(0);
+	held_until_there_is_more(1);
+}
+END_TEST
+
 #define PIECES 1000
 
 static int write_pieces(weir_conn *c, void *arg)
@@ -369,12 +429,13 @@ END_TEST
 int main(void)
 {
 	memset(text, 'x', sizeof(text));
-	return RUN_TESTS("outbox_total",
-			 slow_readers_share_the_total_and_no_more,
-			 at_the_bound_clients_that_read_are_served,
-			 a_connection_always_has_the_least_share,
-			 a_first_write_up_to_the_mark_is_taken_at_the_bound,
-			 the_total_bounds_one_reply_and_can_be_changed,
-			 at_the_bound_input_is_held_from_half_a_share_on,
-			 at_the_bound_a_session_waits_for_its_peer);
+	return RUN_TESTS(
+		"outbox_total", slow_readers_share_the_total_and_no_more,
+		at_the_bound_clients_that_read_are_served,
+		a_connection_always_has_the_least_share,
+		a_first_write_up_to_the_mark_is_taken_at_the_bound,
+		the_total_bounds_one_reply_and_can_be_changed,
+		at_the_bound_input_is_held_from_half_a_share_on,
+		a_peer_has_its_time_when_others_no_longer_hold_its_input,
+		at_the_bound_a_session_waits_for_its_peer);
 }
