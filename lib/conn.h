@@ -349,11 +349,13 @@ static inline bool wr_conn_was_asked(const struct weir_conn *c)
 	       WR_EVICTION_ASKED;
 }
 
-/* Owner: it was asked, and does not end. */
+/* Owner, before it is parked: if it is open, it does not end for another. */
 static inline void wr_conn_keep(struct weir_conn *c)
 {
 	if (wr_conn_was_asked(c))
 		atomic_store(&c->eviction, WR_EVICTION_NONE);
+	if (c->is_evicted && c->end == WR_END_OPEN)
+		c->is_evicted = false;
 }
 
 /* Owner: its handler was given a message, or it ends. */

@@ -552,6 +552,74 @@ START_TEST(a_connection_that_need_not_end_after_all_is_the_next_to_end)
 }
 END_TEST
 
+/* arg: how often it was asked to end.  It ends when it is told to quit. */
+static int stay(weir_conn *c, void *arg)
+{
+	struct weir_stats now;
+	char line[64];
+	ssize_t n;
+
+	for (;;) {
+		n = weir_conn_read_line(c, line, sizeof(line));
+		if (n == -ETIMEDOUT) {
+			atomic_fetch_add((atomic_int *)arg, 1);
+			continue;
+		}
+		if (n <= 0 || strcmp(line, "quit\n") == 0)
+			return (int)(n < 0 ? n : 0);
+		ck_assert_int_eq(weir_server_stats(weir_conn_server(c), &now,
+						   sizeof(now)),
+				 0);
+		weir_conn_printf(c, "%d linger\n", (int)now.lingering);
+	}
+}
+
+static void read_line(struct client *c, char *line, size_t cap)
+{
+	size_t len = 0;
+
+	while (len == 0 || line[len - 1] != '\n') {
+		ck_assert_uint_lt(len + 1, cap);
+		ck_assert_int_eq(client_read(c, line + len, 1), 1);
+		len++;
+	}
+	line[len] = '\0';
+}
+
+/* It has its place to itself until it is closed. */
+START_TEST(one_that_was_asked_to_end_and_stayed_is_like_the_others)
+{
+	static atomic_int asked;
+	struct weir_config config = *full_config(WEIR_REFUSE);
+	struct client *first, *c;
+	struct server *s;
+	char line[64];
+	int64_t since;
+
+	config.max_connections = 1;
+	s = serve(&config, WEIR_SERVICE(.session = stay, .arg = &asked));
+	first = client_open(s);
+	client_expect_reply(first, "hello\n", "0 linger\n");
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	c = client_open(s);
+	UNTIL(atomic_load(&asked) > 0);
+	config.evict_ms = WEIR_NEVER;
+	ck_assert_int_eq(weir_server_configure(s->weir, &config), 0);
+	client_expect_last(c, "busy, try later\n");
+	client_close(c);
+	UNTIL(stats(s).lingering == 0);
+	client_expect_reply(first, "hello\n", "0 linger\n");
+	client_send(first, "quit\n");
+	UNTIL(stats(s).lingering == 1);
+	c = client_open_and_send(s, "hello\n");
+	read_line(c, line, sizeof(line));
+	if (strcmp(line, "busy, try later\n") != 0)
+		ck_assert_str_eq(line, "0 linger\n");
+	server_stop_and_check(s);
+}
+END_TEST
+
 #define SLEEPERS 70 /* more than one look at the connections keeps */
 
 static int echo_or_sleep(weir_conn *c, void *arg)
@@ -683,6 +751,7 @@ int main(void)
 		a_session_that_waits_is_ended_too,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
+		one_that_was_asked_to_end_and_stayed_is_like_the_others,
 		connections_that_cannot_be_ended_do_not_protect_others,
 		nothing_idle_is_ended_while_there_is_room,
 		a_network_of_64_bits_is_one_source);
