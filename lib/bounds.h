@@ -57,6 +57,8 @@
 #define WR_EVICT_KEPT 64
 /* ... the wait for one to end, ... */
 #define WR_EVICT_WAIT_NS WR_MS(10)
+/* ... or for its owner to look, which may be in a callback, ... */
+#define WR_EVICT_OWNER_NS WR_MS(1000)
 /* ... and the pause after a look that has found none. */
 #define WR_EVICT_LOOK_NS WR_MS(100)
 

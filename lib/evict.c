@@ -72,6 +72,7 @@ static bool ask_to_end(struct wr_evict *e, const struct wr_idle *idle)
 			     WR_EV_DEADLINE);
 		e->wait_at = e->ctx->now + WR_EVICT_WAIT_NS;
 		e->asked = *idle;
+		e->asked_at = e->ctx->now;
 		e->since_before = e->since;
 		e->since = idle->since;
 	}
@@ -90,12 +91,16 @@ static int eviction_of_asked(const struct wr_evict *e)
 		       : WR_EVICTION_NONE;
 }
 
-/* True: its owner has not looked yet. */
+/*
+ * True: its owner has not looked yet.  A callback may keep it from that, so
+ * another one is asked in the end.
+ */
 static bool is_undecided(struct wr_evict *e)
 {
 	int eviction = e->asked.since ? eviction_of_asked(e) : WR_EVICTION_NONE;
 
-	if (eviction == WR_EVICTION_ASKED)
+	if (eviction == WR_EVICTION_ASKED &&
+	    e->ctx->now < e->asked_at + WR_EVICT_OWNER_NS)
 		return true;
 	if (eviction == WR_EVICTION_SPARED) {
 		wr_assert(e->count < WR_EVICT_KEPT);

@@ -20,6 +20,7 @@ struct wr_evict {
 	struct wr_idle idle[WR_EVICT_KEPT]; /* the longest idle last */
 	size_t count;
 	struct wr_idle asked; /* last, and not known to have ended; since 0 */
+	int64_t asked_at;
 	int64_t since;	      /* of those that were asked; 0: begin again */
 	int64_t since_before; /* the same before the last one */
 	size_t next_slot;     /* of the next look */

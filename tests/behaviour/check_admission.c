@@ -552,6 +552,64 @@ START_TEST(a_connection_that_need_not_end_after_all_is_the_next_to_end)
 }
 END_TEST
 
+static _Atomic(weir_ref *) sleeper;
+
+/* arg: two gates.  "sleep" waits to be woken, and then at the second one. */
+static int sleep_or_wait(weir_conn *c, void *arg)
+{
+	struct gate *gates = arg;
+	char line[64];
+	ssize_t n;
+
+	while ((n = weir_conn_read_line(c, line, sizeof(line))) > 0) {
+		weir_conn_write(c, line, (size_t)n);
+		if (strcmp(line, "wait\n") == 0)
+			gate_wait(&gates[0]);
+		if (strcmp(line, "sleep\n") != 0)
+			continue;
+		(void)weir_conn_flush(c);
+		atomic_store(&sleeper, weir_conn_ref(c));
+		ck_assert_int_eq(weir_sleep(WEIR_NEVER), -EINTR);
+		gate_wait(&gates[1]);
+	}
+	return n == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : (int)n;
+}
+
+/*
+ * It is asked while no worker is free, and woken before one is: its session
+ * goes on, and does not wait in a call of the library.
+ */
+START_TEST(a_callback_of_one_that_was_asked_to_end_protects_no_others)
+{
+	struct gate gates[2] = { GATE_CLOSED, GATE_CLOSED };
+	struct server *s =
+		serve(full_config(WEIR_HOLD),
+		      WEIR_SERVICE(.session = sleep_or_wait, .arg = gates));
+	struct client *c[PLACES], *last;
+	int64_t since;
+
+	fill(s, c);
+	client_expect_echo(c[0], "sleep\n");
+	UNTIL(stats(s).parked == PLACES);
+	client_expect_echo(c[1], "hello\n");
+	client_wait_at_gate(c[2], &gates[0]);
+	client_wait_at_gate(c[3], &gates[0]);
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	last = client_open(s);
+	UNTIL(stats(s).evictions == 1);
+	ck_assert_int_eq(weir_ref_wake(atomic_load(&sleeper)), 0);
+	gate_open(&gates[0]);
+	UNTIL(gate_waiting(&gates[1]) == 1);
+	client_expect_echo(last, "hello\n");
+	client_expect_last(c[1], "make room\n");
+	gate_open(&gates[1]);
+	client_expect_echo(c[0], "hello\n");
+	weir_unref(atomic_load(&sleeper));
+	server_stop_and_check(s);
+}
+END_TEST
+
 /* arg: how often it was asked to end.  It ends when it is told to quit. */
 static int stay(weir_conn *c, void *arg)
 {
@@ -751,6 +809,7 @@ int main(void)
 		a_session_that_waits_is_ended_too,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
+		a_callback_of_one_that_was_asked_to_end_protects_no_others,
 		one_that_was_asked_to_end_and_stayed_is_like_the_others,
 		connections_that_cannot_be_ended_do_not_protect_others,
 		nothing_idle_is_ended_while_there_is_room,
