@@ -677,7 +677,8 @@ static void pause_accepting(struct wr_accept *a, struct wr_endpoint *endpoint,
 			"%s: cannot accept: %s; pausing for %d ms",
 			endpoint->where, shortage_text(rc),
 			(int)(a->pause_ns / WR_NS_PER_MS));
-	atomic_store(&a->core->accept_blocked, true);
+	if (rc != -EUSERS) /* wr_table_prepare() has set it */
+		atomic_store(&a->core->accept_blocked, true);
 	if (classify(rc) == SHORTAGE)
 		use_reserve(a, endpoint);
 }

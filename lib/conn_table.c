@@ -125,9 +125,20 @@ static bool has_spare_locked(struct wr_table *t, size_t count)
 	return count == 0;
 }
 
+/*
+ * "A slot that is freed ends the shortage": note the shortage, then look again;
+ * other threads free a slot, then look for the note.  One of the two sees the
+ * other.
+ */
 static int prepare_locked(struct wr_table *t, size_t count)
 {
-	return has_spare_locked(t, count) ? 0 : grow_locked(t);
+	int rc = has_spare_locked(t, count) ? 0 : grow_locked(t);
+
+	if (rc != -EUSERS)
+		return rc;
+	atomic_store(&t->core->accept_blocked, true);
+	atomic_store(&t->is_short, true);
+	return has_spare_locked(t, count) ? 0 : rc;
 }
 
 static struct weir_conn *take_locked(struct wr_table *t)
@@ -199,6 +210,15 @@ bool wr_table_shut_if_empty(struct wr_table *t)
 	return is_empty;
 }
 
+/* A server whose gate is shut may be gone; its acceptor looks by itself. */
+static void end_shortage(struct wr_table *t)
+{
+	wr_word_lock(&t->lock);
+	if (t->gate != WR_GATE_SHUT)
+		wr_core_notify_capacity(t->core);
+	wr_word_unlock(&t->lock);
+}
+
 void wr_table_give(struct wr_table *t, struct weir_conn *c)
 {
 	wr_owner_begin(&c->owner,
@@ -207,4 +227,6 @@ void wr_table_give(struct wr_table *t, struct weir_conn *c)
 	while (!atomic_compare_exchange_weak(&t->freed, &c->node.next,
 					     &c->node))
 		;
+	if (atomic_load(&t->is_short) && atomic_exchange(&t->is_short, false))
+		end_shortage(t);
 }

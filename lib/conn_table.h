@@ -23,6 +23,7 @@ struct wr_table {
 	_Atomic size_t places;	/* a: of these, against max_connections */
 	_Atomic size_t dialled; /* a: of these, against max_dialled */
 	_Atomic(struct wr_node *) freed; /* a: free slots, of any thread */
+	_Atomic bool is_short; /* a: a slot that is freed is waited for */
 	struct wr_word_lock lock;
 	struct wr_node *spare;	  /* l: free slots */
 	enum wr_gate gate;	  /* l */
