@@ -160,6 +160,8 @@
  */
 #define WR_NOTICE_NS	  WR_MS(60)
 #define WR_NOTICE_MOST_NS WR_MS(70)
+/* If the acceptor is later than this, the process did not run. */
+#define WR_NOTICE_LATE_NS WR_MS(20)
 #define WR_CUT_NS	  (WR_MS(1) / 10)
 
 /* ---------------------------------------------------------------- the join */

@@ -198,6 +198,17 @@ static void cut(struct wr_stop *s)
 
 /* ------------------------------------------------------------------ notice */
 
+/* Before remind(): while this thread could not run, callbacks could not. */
+static void leave_out_pause(struct wr_stop *s)
+{
+	int64_t late_ns = s->ctx->now - s->remind_at;
+
+	if (late_ns > WR_NOTICE_LATE_NS) {
+		s->notice_until += late_ns;
+		s->notice_most += late_ns;
+	}
+}
+
 static bool has_patience(struct wr_stop *s)
 {
 	size_t open = atomic_load(&s->core->table->open);
@@ -316,6 +327,7 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 		cut(s);
 		return WR_STOP_NOTICE;
 	case WR_STOP_NOTICE:
+		leave_out_pause(s);
 		refuse_waiting(s);
 		remind(s);
 		if (!is_anything_open(s))

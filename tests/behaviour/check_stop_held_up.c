@@ -7,6 +7,7 @@
 #include "test.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -242,11 +243,29 @@ static int stop_in_child(const struct weir_config *config, bool runs)
 	return rc;
 }
 
+/* What it says when it ends, after a stop of some time. */
+static int thaw(pid_t pid, int go)
+{
+	int64_t frozen_at;
+	int status;
+	char byte = 0;
+
+	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+	ck_assert(WIFSTOPPED(status));
+	frozen_at = now_ms();
+	/* Longer than a join waits for what does not end. */
+	UNTIL(now_ms() - frozen_at > 2000);
+	if (go >= 0)
+		ck_assert_int_eq(write(go, &byte, 1), 1);
+	kill(pid, SIGCONT);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 static void stop_while_frozen(struct weir_config config, bool runs)
 {
 	struct held h;
-	int64_t frozen_at;
-	int status;
 	char byte;
 	pid_t pid;
 
@@ -260,15 +279,7 @@ static void stop_while_frozen(struct weir_config config, bool runs)
 	close(h.told[1]);
 	ck_assert_int_eq(read(h.told[0], &byte, 1), 1);
 	kill(pid, SIGSTOP);
-	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
-	ck_assert(WIFSTOPPED(status));
-	frozen_at = now_ms();
-	/* Longer than a join waits for what does not end. */
-	UNTIL(now_ms() - frozen_at > 2000);
-	ck_assert_int_eq(write(h.go[1], &byte, 1), 1);
-	kill(pid, SIGCONT);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(thaw(pid, h.go[1]), 0);
 	close(h.told[0]);
 	close(h.go[0]);
 	close(h.go[1]);
@@ -279,6 +290,45 @@ START_TEST(time_in_which_the_process_was_stopped_makes_no_stop_late)
 	stop_while_frozen(*WEIR_CONFIG(.log = hold_the_acceptor), false);
 	stop_while_frozen(*WEIR_CONFIG(.log = hold_the_acceptor), true);
 	stop_while_frozen(*WEIR_CONFIG(.worker_exit = hold_a_worker), false);
+}
+END_TEST
+
+/* It returns some time after that, unless the stop ends before. */
+static int freeze_when_cut(weir_conn *c, void *arg)
+{
+	struct pollfd end = { .fd = weir_server_fd(weir_conn_server(c)),
+			      .events = POLLIN };
+	char line[64];
+
+	(void)arg;
+	while (weir_conn_read_line(c, line, sizeof(line)) > 0)
+		weir_conn_write(c, line, strlen(line));
+	kill(getpid(), SIGSTOP);
+	return poll(&end, 1, 10) < 0;
+}
+
+static int stuck_in_child(void)
+{
+	struct server *s =
+		serve(NULL, WEIR_SERVICE(.session = freeze_when_cut));
+	struct weir_report report;
+
+	client_open_and_echo(s, "hello\n");
+	weir_server_stop(s->weir, 0);
+	ck_assert_int_eq(weir_server_join(s->weir, &report, sizeof(report)),
+			 -ECANCELED);
+	weir_server_free(s->weir);
+	return (int)report.stuck;
+}
+
+START_TEST(time_in_which_the_process_was_stopped_makes_no_callback_stuck)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(stuck_in_child());
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(thaw(pid, -1), 0);
 }
 END_TEST
 
@@ -460,6 +510,7 @@ int main(void)
 		a_destructor_that_waits_does_not_hold_up_a_join,
 		a_server_is_freed_though_a_destructor_waits,
 		time_in_which_the_process_was_stopped_makes_no_stop_late,
+		time_in_which_the_process_was_stopped_makes_no_callback_stuck,
 		a_close_does_not_wait_because_the_program_set_so_linger,
 		a_close_does_not_wait_because_a_listener_had_so_linger,
 		a_close_does_not_wait_because_an_adopted_socket_had_so_linger,
