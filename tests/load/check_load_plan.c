@@ -181,6 +181,32 @@ START_TEST(churn_that_fails_in_the_warm_up_is_not_counted)
 }
 END_TEST
 
+static void stop_after_a_second(void *arg, const struct progress *p)
+{
+	(void)arg;
+	if (p->last)
+		run_stop();
+}
+
+/*
+ * Connecting to a Unix socket that nobody has fails at once, so that one is
+ * always due.
+ */
+START_TEST(connections_that_fail_at_once_leave_time_for_all_else)
+{
+	struct plan plan = PLAN(.mode = PLAN_CHURN, .schedule = PLAN_CONSTANT,
+				.rate = 1e7);
+	struct result r;
+
+	plan.address = own_unix_address();
+	ck_assert_int_eq(run_watched(&r, &plan, stop_after_a_second, NULL), 0);
+	expect_result_balance(&r);
+	ck_assert(r.is_stopped);
+	ck_assert_uint_ge(r.second_count, 1);
+	result_free(&r);
+}
+END_TEST
+
 /* ---- when */
 
 /* As the server sees it; the planned instants have a test of their own. */
@@ -332,6 +358,7 @@ int main(void)
 		a_count_below_the_threads_is_met_after_a_warm_up_too,
 		processor_time_of_the_warm_up_is_not_counted,
 		churn_that_fails_in_the_warm_up_is_not_counted,
+		connections_that_fail_at_once_leave_time_for_all_else,
 		constant_pacing_keeps_the_rate,
 		messages_that_wait_at_the_end_are_still_sent,
 		messages_that_wait_longer_than_a_reply_may_take_are_never_sent,

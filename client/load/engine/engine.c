@@ -453,16 +453,30 @@ static void end_sending(struct engine *e)
 	update_all(e);
 }
 
-/* Returns when the next connection is to act. */
+/* When run_clock() has to run again, whatever is due. */
+static int64_t next_mark(const struct engine *e, int64_t now)
+{
+	const int64_t marks[] = { e->tick_at, e->end_at, e->send_until };
+	int64_t next = now + LONGEST_WAIT;
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (marks[i] > now && marks[i] < next)
+			next = marks[i];
+	return next;
+}
+
+/*
+ * Returns when the next connection is to act.  One that fails at once may be
+ * due again and again.
+ */
 static int64_t run_due(struct engine *e, int64_t now)
 {
+	int64_t until = next_mark(e, now);
 	struct conn *c;
 
 	while ((c = schedule_first(e)) && c->wake_at <= now) {
 		now = now_ns();
-		/* Nothing is sent any more: run_clock() has to note it. */
-		if ((now >= e->end_at && !e->is_ending) ||
-		    (now >= e->send_until && !e->is_sending_over))
+		if (now >= until)
 			break;
 		if (c->state == CONN_IDLE && c->retry_at > 0)
 			conn_retry(e, c, now);
