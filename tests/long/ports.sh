@@ -41,14 +41,14 @@ left()
 	echo $seconds
 }
 
-# run_tests NAME EMULATOR...
+# run_tests NAME COMMAND...: by this command, which is an emulator or env.
 run_tests()
 {
 	name=$1
 	shift
 	for test in $(make -s -C "$name" -f Makefile -f list names); do
-		case " "$(echo ${1:+$not_by_qemu})" " in
-		*" ${test#tests/} "*) skip "$name: $test: not by qemu"; continue ;;
+		case "$1 "$(echo $not_by_qemu)" " in
+		qemu*" ${test#tests/} "*) skip "$name: $test: not by qemu"; continue ;;
 		esac
 		[ "$(left)" -gt 1 ] || {
 			skip "$name: $test and those after it: no time is left"
@@ -105,7 +105,12 @@ TEXT
 		rc=1
 		return
 	}
-	run_tests "$name" ${3:+"$3" -L "$work/root-$1"}
+	if [ "$3" ]; then
+		run_tests "$name" "$3" -L "$work/root-$1"
+	else
+		run_tests "$name" \
+			env LD_LIBRARY_PATH="$work/root-$1/usr/lib/$2"
+	fi
 	echo "$name: $passed test programs passed"
 	ran=$((ran + passed))
 	rm -rf "$name" "root-$1"
