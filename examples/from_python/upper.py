@@ -114,8 +114,8 @@ def closed(conn, _):
 
 
 def tell_everybody():
-    """In a thread of Python's.  It may still wait when the program ends, and
-    must not hold the lock of sys.stdin then."""
+    """Runs in a thread of Python.  It reads descriptor 0, because a thread that
+    waits at the end of the program must not hold the lock of sys.stdin."""
     for line in open(0, "rb", buffering=0):
         with lock:
             for ref in members.values():
