@@ -5,9 +5,9 @@
  *
  *	smtp [ADDRESS]		default 127.0.0.1:2525
  *
- * Which step a client is at is the place in receive_mail() at which its session
- * waits.  It waits on a stack of its own and uses no thread, so two workers
- * hold ten thousand clients in the middle of the dialogue.
+ * The step of a client is the place in receive_mail() where its session waits.
+ * It waits on a stack of its own and uses no thread, so two workers hold ten
+ * thousand clients in the middle of the dialogue.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
  *
  *	store [ADDRESS [MILLISECONDS]]		default 127.0.0.1:1237 10
  *
- * "add" answers the number of calls so far, "add N" adds N to it.  Each call
+ * "add N" adds N, by default 1, to a sum and answers with the sum.  Each call
  * takes some milliseconds, as a database on a disk may.
  *
  * A connection is paused while its job runs.  So answers have the order of the
