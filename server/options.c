@@ -121,8 +121,8 @@ static const struct cli_option table[] = {
 	  "--max-connections, at least 16)" },
 	{ "early-drop", OPT_EARLY_DROP, "START:PERCENT:FULL",
 	  "when START connections have sent nothing\n"
-	  "yet, refuse PERCENT of new clients; refuse\n"
-	  "more with their number, and all at FULL" },
+	  "yet, refuse PERCENT of new clients, rising\n"
+	  "to all of them at FULL connections" },
 	{ "evict-idle", OPT_EVICT, "DURATION",
 	  "when the server is full, end the connection\n"
 	  "that has been idle longest, if for at least\n"
@@ -142,11 +142,11 @@ static const struct cli_option table[] = {
 	  "require that certificate (default), or ask:\n"
 	  "clients without one are served, too" },
 	{ "tls-client-names", OPT_TLS_CLIENT_NAMES, "HOSTS",
-	  "that certificate has one of these names, such\n"
-	  "as a.example,b.example" },
+	  "names, one of which that certificate must\n"
+	  "have, such as a.example,b.example" },
 	{ "tls-crl", OPT_TLS_CRL, "FILE",
-	  "and it is not in this list of revoked ones,\n"
-	  "in PEM; a reload reads it again" },
+	  "list of revoked certificates of clients, in\n"
+	  "PEM; a reload reads it again" },
 	{ "tls-alpn", OPT_TLS_ALPN, "LIST",
 	  "protocols to agree on, best first, such as\n"
 	  "h2,http/1.1" },

@@ -66,7 +66,7 @@ static bool compare_take_option(void *to, int key)
 
 static const struct options_syntax syntax = {
 	.command = "load compare",
-	.about = "Compare two runs by their --json files.\n",
+	.about = "Compare two runs by their --json files.",
 	.operands = operands,
 	.table = table,
 	.examples = "  weir-client load compare old.json new.json\n",
@@ -322,7 +322,7 @@ static void print_not_good(const char *when, const json_t *file)
 		     when);
 }
 
-/* They are no second of the run: the words do not judge them. */
+/* They are counted for the whole run, so no word judges them. */
 static void print_bad_replies(const json_t *old, const json_t *new)
 {
 	if (count_of(old, "bad") + count_of(old, "wrong") +

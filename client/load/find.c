@@ -66,6 +66,10 @@ static bool has_load_option(const char *name)
 
 static const char *help_of(const struct cli_option *row)
 {
+	if (strcmp(row->name, "poisson") == 0)
+		return "Poisson arrivals (default: evenly spaced)";
+	if (strcmp(row->name, "churn") == 0)
+		return "connect, send one message, close";
 	if (strcmp(row->name, "duration") == 0)
 		return "how long to measure each step (default 5s)";
 	if (strcmp(row->name, "warmup") == 0)

@@ -110,7 +110,8 @@ const struct cli_option load_option_table[] = {
 	  "pause after each reply: 1s, 500ms-2s for evenly\n"
 	  "distributed times, exp:1s for exponential ones" },
 	{ "lifetime", KEY_LIFETIME, "TIME",
-	  "replace each connection after that time, given\nas for --think" },
+	  "replace each connection after that time, such\nas 1s, 500ms-2s or "
+	  "exp:1s" },
 	{ "close", KEY_CLOSE, "fin|rst",
 	  "how to end connections (default fin)" },
 	{ "size", 's', "N[-M]", "bytes of a message (default 64)" },
@@ -127,8 +128,8 @@ const struct cli_option load_option_table[] = {
 	  "the reply: echo (default), reply, or where it\nends: any[:TIME], "
 	  "len:N, line, lines:N,\nuntil:TEXT, prefix:4be[+K], http" },
 	{ "ok", KEY_OK, "TEXT",
-	  "a reply that does not begin with TEXT is bad;\nmay be repeated: "
-	  "with one of them" },
+	  "a good reply begins with TEXT; if repeated,\nwith one of the "
+	  "texts" },
 	{ "bad", KEY_BAD, "TEXT",
 	  "a reply that begins with TEXT is bad; may be\nrepeated" },
 	{ "match", KEY_MATCH, "REGEX", "a reply that does not match is bad" },
@@ -150,7 +151,7 @@ const struct cli_option load_option_table[] = {
 	{ "alpn", KEY_ALPN, "NAME,...",
 	  "protocols to offer in TLS, such as h2,http/1.1" },
 	{ "full-handshakes", KEY_FULL_HANDSHAKES, NULL,
-	  "resume no session of TLS: all handshakes are full" },
+	  "make full handshakes: resume no session of TLS" },
 	{ "seed", KEY_SEED, "N", "seed of messages and arrivals (default 1)" },
 	{ "json", KEY_JSON, "FILE",
 	  "write the result; - is standard output, also\n"
@@ -174,7 +175,7 @@ const struct cli_option load_option_table[] = {
 	{ "stop-early", KEY_STOP_EARLY, NULL,
 	  "end the run when a gate cannot pass any more" },
 	{ "percentiles", KEY_PERCENTILES, "P,...",
-	  "those of the report, as in 50,95,99.9" },
+	  "percentiles of the report, as in 50,95,99.9" },
 	{ "quiet", 'q', NULL, "only the answer, the verdict and gates" },
 	{ "dry-run", KEY_DRY_RUN, NULL, "print the plan, do nothing" },
 	{ "show", KEY_SHOW, NULL,
