@@ -85,7 +85,7 @@ static void learn_newline(struct dialogue *d)
 	if (*d->newline)
 		return;
 	d->newline = "\n";
-	if (d->waiting == GAP) { /* said follows a message, and is not begun */
+	if (d->waiting == GAP) { /* said is unsent, and begins with one */
 		d->out = d->said;
 		d->out_len += 2;
 		d->is_unended = false;

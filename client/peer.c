@@ -165,9 +165,9 @@ static int look(const struct peer *p)
 }
 
 /*
- * Records of TLS that have come together are read together, as bytes are
- * without TLS: a server's last word before an answer is not taken for it.  The
- * next call tells an end or an error, too.
+ * Read all records of TLS that have arrived, as one read does without TLS: the
+ * first of two is not the whole reply.  An end or an error is left to the next
+ * call.
  */
 static ssize_t read_on(struct peer *p, char *buf, size_t len, size_t cap)
 {
@@ -214,7 +214,7 @@ static bool has_input(const struct peer *p)
 }
 
 /*
- * The look before the sleep finds the rest of a record; the one behind it tells
+ * The look before poll() finds the rest of a record; the one after it tells
  * input from a ticket.
  */
 static int find(const struct peer *p, struct pollfd *fds, int count, int ms)

@@ -49,9 +49,9 @@ ssize_t peer_read(struct peer *p, char *buf, size_t cap, int ms);
 
 /*
  * poll(2) for the connection and count other descriptors.  They come first in
- * fds, which has room for the connection; its events are POLLIN, POLLOUT.  With
- * its POLLIN a read does not wait, which the descriptor alone does not tell:
- * with TLS it is readable without input, and there is input while it is not.
+ * fds, which has room for the connection; its events are POLLIN, POLLOUT.
+ * POLLIN says that a read does not wait.  With TLS poll(2) alone cannot say it:
+ * the descriptor is readable without input, and there is input while it is not.
  */
 int peer_poll(const struct peer *p, struct pollfd *fds, int count, short events,
 	      int ms);

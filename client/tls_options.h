@@ -42,7 +42,7 @@ struct tls_options {
 /* Handle an option, its value in optarg; false after an error. */
 bool tls_options_take(struct tls_options *t, int key);
 
-/* Check that they agree, with the address, too.  False after an error. */
+/* Do they fit each other and the address?  False after an error. */
 bool tls_options_check(const struct tls_options *t, const char *address);
 
 /* The name to verify, perhaps in buf; NULL: there is none. */

@@ -2,9 +2,8 @@
 /*
  * The command load merge.  Results are left to load_merge_runs().
  *
- * All logs are read in parallel, one line ahead, and
- * the earliest lines are added up, so that memory is needed for one interval
- * only.
+ * All logs are read in parallel, one line ahead, and the earliest lines are
+ * added up, so that memory is needed for one interval only.
  *
  * Intervals of two machines do not start at the same instant.  They go into
  * cells as long as the longest first interval of a log, counted from the
@@ -263,7 +262,7 @@ static int64_t cell_of(const struct merge *m, const struct input *in)
 {
 	int64_t start = in->reader.start - m->start;
 
-	/* Lines may go back behind the start of an unordered log. */
+	/* In an unordered log a line may start before the first one. */
 	return start > 0 ? (start + m->width / 2) / m->width : 0;
 }
 

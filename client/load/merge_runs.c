@@ -29,7 +29,7 @@
 #include "measure/hlog.h"
 #include "measure/units.h"
 
-/* Less of the time in which all were running is a reason for care. */
+/* If all ran for less than this share of the time: WITH CARE. */
 #define OVERLAP_CARE 0.98
 
 /* ns, or a count */
@@ -125,7 +125,7 @@ static int find_place(const char *name, const char *const *names, int count)
 	return -1;
 }
 
-/* Or 0. */
+/* As find_place(), but 0 if it is not in the list. */
 static int place(const char *name, const char *const *names, int count)
 {
 	int i = find_place(name, names, count);
@@ -526,8 +526,9 @@ static struct second *second_at(struct result *r, int64_t number)
 }
 
 /*
- * Each second goes into the one that most of it lies in.  Percentiles of
- * several runs cannot be had from those of each; the maximum can.
+ * Each second is added to that of the sum in which most of it lies.  The
+ * percentiles of several runs do not follow from those of each; the maximum
+ * does.
  */
 static const char *add_seconds(struct runs *m, const json_t *file, int64_t off)
 {

@@ -418,7 +418,7 @@ static int end_all(struct run *r)
 		if (e->has_full)
 			summary_add(&r->summary, e->full);
 	}
-	/* What is left may be the drain, which is not of that second. */
+	/* What is left may belong to the drain, which gets its own row. */
 	if (has_full && r->summary.is_measuring)
 		report_second(r, false);
 	for (int i = 0; i < r->engine_count; i++)
@@ -443,7 +443,7 @@ static int end_all(struct run *r)
 
 /* --------------------------------------------------------------- the whole */
 
-/* By which merge notices the same run twice. */
+/* The id, by which merge notices that a run is given twice. */
 static void make_id(char id[RUN_ID])
 {
 	unsigned char bytes[(RUN_ID - 1) / 2];

@@ -141,7 +141,7 @@ static void conn_left(struct engine *e, struct conn *c, int64_t now)
 
 /*
  * In TLS 1.3 a server refuses our certificate after the handshake.  Its alert
- * is what it sends first; it may be there though the socket was reset.
+ * is then the first input, which may be there although the socket was reset.
  */
 static bool is_refused_late(const struct engine *e, const struct conn *c,
 			    int *error)
@@ -295,7 +295,7 @@ uint64_t conn_unsent(const struct conn *c)
 
 /* ----------------------------------------------------------------- sending */
 
-/* A part of it before the first message, so that not all send at once. */
+/* A random part before the first message, so that not all send at once. */
 static int64_t rest_length(const struct engine *e, struct conn *c)
 {
 	const struct engine_steps *loop = &e->loop;
@@ -695,7 +695,7 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 	while (len > 0 && c->state == state) {
 		enum framer_result result = FRAMER_WRONG;
 
-		/* Input behind a reply, before the pause, is no reply. */
+		/* Bytes between a reply and a pause answer nothing. */
 		if (!c->is_paused)
 			result = replies_take_step(
 				c, &steps_of(e, c)->list[c->step].rule, data,
@@ -768,8 +768,8 @@ static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
 }
 
 /*
- * What was there when the wait ended may have come at any time since the wait
- * before, but not before this client did its part of the handshake.
+ * What was there when the wait ended may have come at any time since the
+ * previous wait, but not before this client did its part of the handshake.
  */
 static void note_handshake_lag(const struct engine *e, struct conn *c,
 			       int64_t now)

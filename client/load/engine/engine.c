@@ -303,7 +303,7 @@ static bool serve_new(struct engine *e, struct conn *c)
 	}
 	if (c->state != CONN_HANDSHAKE)
 		return true;
-	/* At its end input is read, and c may be the next connection then. */
+	/* When it ends, input is read; then c may be the next connection. */
 	conn_handshake(e, c);
 	return false;
 }
@@ -315,7 +315,7 @@ static void serve_conn(struct engine *e, struct conn *c, uint32_t events)
 
 	if (has_events && c->fd >= 0 && c->is_blocked && events & EPOLLOUT)
 		conn_writable(e, c, now_ns());
-	/* The next connection may have its place now. */
+	/* Another connection may have replaced it in c. */
 	has_events = has_events && c->state != CONN_CONNECTING &&
 		     c->state != CONN_HANDSHAKE;
 	if (has_events && c->fd >= 0 && events & (EPOLLIN | ends) &&

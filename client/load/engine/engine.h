@@ -93,12 +93,16 @@ struct conn {
 	bool was_opened, was_asked;
 	bool is_warming_up; /* open loop: due_at is in the warm-up */
 	uint32_t open;	    /* messages under way, overtaken ones too */
-	uint32_t late_pending_before; /* the same of older messages, a count */
-	uint64_t late_pending; /* bit n: the reply to message head - 1 - n */
-	uint64_t head, next;   /* numbers of the oldest and the next message */
-	uint64_t highest;      /* 1 + the latest message that was answered */
-	uint64_t out_seq;      /* written next: this message ... */
-	size_t out_from;       /* ... from this byte on */
+	/*
+	 * Messages that timed out and may still be answered: bit n is message
+	 * head - 1 - n; before counts those that are older than all bits.
+	 */
+	uint32_t late_pending_before;
+	uint64_t late_pending;
+	uint64_t head, next; /* numbers of the oldest and the next message */
+	uint64_t highest;    /* 1 + the latest message that was answered */
+	uint64_t out_seq;    /* written next: this message ... */
+	size_t out_from;     /* ... from this byte on */
 	struct message *ring;
 	struct overtaken *overtaken; /* older than head, oldest first */
 	uint32_t overtaken_count;
@@ -108,7 +112,7 @@ struct conn {
 		struct framing framing; /* EXPECT_FRAMED */
 	};
 	size_t step; /* OPENING, LEAVING: which one is being done */
-	char *kept;  /* its beginning, if it comes in pieces and is judged */
+	char *kept;  /* start of a reply in pieces, if it is judged */
 	size_t kept_len;
 	uint64_t replies; /* measured ones */
 	int64_t last_at;  /* input last came, or our last step of a handshake */
@@ -117,7 +121,7 @@ struct conn {
 	int64_t late_ns;  /* churn: our own delay before the send */
 	int64_t handshake_lag; /* how long the handshake waited, at most */
 	int64_t down_at;       /* since when it is lost; 0: it is not */
-	int64_t down_ns;   /* measured time in which it was, before down_at */
+	int64_t down_ns;       /* measured time lost, before down_at */
 	int64_t pause_at;  /* since when the next try waits; 0: it does not */
 	int64_t paused_ns; /* the part of the time down that was such a wait */
 	int64_t retire_at; /* to be replaced by a new connection then */
@@ -162,7 +166,7 @@ struct control {
 	_Atomic int64_t start_at; /* of the schedule; NEVER: still connecting */
 	_Atomic int64_t measure_at;
 	_Atomic int64_t end_at; /* no message is planned from then on */
-	/* Nor sent, if it was planned before; later than end_at. */
+	/* Later: messages planned before end_at are sent until then. */
 	_Atomic int64_t send_until;
 	atomic_bool is_cut; /* stop at once */
 	pthread_mutex_t lock;
@@ -185,7 +189,7 @@ struct engine {
 	struct message *messages;
 	struct overtaken *overtaken; /* depth for each connection */
 	uint32_t window;	     /* size of a ring, a power of two */
-	/* Of TLS, with each address of the target; NULL: none yet */
+	/* The latest of TLS, by address of the target; NULL: none yet */
 	struct ssl_session_st **sessions;
 	struct conn **heap; /* from 1, by wake_at */
 	size_t heap_used;

@@ -234,7 +234,7 @@ enum http_step {
 	HTTP_OVER,
 };
 
-/* So far; what never ends a line is found out at once. */
+/* As far as it has come: a wrong start is found before the line ends. */
 static bool begins_status(const struct framing *s)
 {
 	static const char version[] = "HTTP/1.";
@@ -286,7 +286,7 @@ static const char *http_field(const char *line, const char *name)
 	return line + len + 1 + strspn(line + len + 1, " \t");
 }
 
-/* A field whose end was not kept may say anything. */
+/* Returns false if a field that matters is wrong, or too long to be kept. */
 static bool http_known_field(struct framing *s)
 {
 	bool is_whole = s->line_len < FRAMING_LINE - 1;

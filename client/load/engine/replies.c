@@ -34,7 +34,7 @@ static void leave_ring(struct engine *e, struct conn *c)
 	}
 }
 
-/* overtaken_count: none. */
+/* Returns overtaken_count if it is not one of them. */
 static uint32_t find_overtaken(const struct conn *c, uint64_t seq)
 {
 	uint32_t i = 0;
@@ -156,7 +156,7 @@ static void settled(struct engine *e, struct conn *c, uint64_t seq)
 
 /*
  * A reply that was there when the wait ended may have come at any time since
- * the wait before, but not before its message was sent.
+ * the previous wait, but not before its message was sent.
  */
 static void record_own_delay(struct engine *e, const struct conn *c,
 			     const struct message *m, int64_t now,
@@ -425,7 +425,7 @@ static void note_bad_reply(struct engine *e, const struct conn *c, uint64_t seq,
 	e->has_new_bad = true;
 }
 
-/* What came in answer to it, as far as it is at hand. */
+/* The reply, as far as it is in the buffer. */
 static void note_excerpt(struct engine *e, const char *data, size_t len)
 {
 	struct bad_reply *b = &e->sums.first_bad;

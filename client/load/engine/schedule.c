@@ -108,7 +108,10 @@ static int64_t constant(const struct engine *e, const struct conn *c,
 			 (double)n * period(e));
 }
 
-/* Arrivals of rate 1 in the count of messages, which grows with the rate. */
+/*
+ * The rate is constant if time is counted in due messages.  So the arrivals are
+ * drawn in messages, and then converted to time.
+ */
 static int64_t staged_arrival(const struct engine *e, struct conn *c)
 {
 	c->due_messages += random_arrival(&c->random, e->plan->connections);
@@ -217,7 +220,7 @@ struct conn *schedule_first(const struct engine *e)
 	return e->heap_used > 0 ? e->heap[1] : NULL;
 }
 
-/* Even if all connections were lost earlier. */
+/* The planned end, also if all connections were lost earlier. */
 static int64_t planned_end(const struct engine *e)
 {
 	return e->end_at != NEVER ? e->end_at : count_end(e);
@@ -242,7 +245,7 @@ static int64_t missed_at(const struct engine *e, const struct conn *c,
 	return (int64_t)(m->first + (double)n * m->step);
 }
 
-/* The longest time between two: ages that rest on it are no greater. */
+/* The longest time between two, so that no computed age is too great. */
 static double staged_step(const struct engine *e)
 {
 	double least = e->plan->stages[0].from;

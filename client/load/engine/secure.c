@@ -24,7 +24,7 @@ struct secure {
 
 /* ----------------------------------------------------------------- context */
 
-/* It belongs to the slot now. */
+/* Returns 1: the slot owns the session now. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
 	SSL_SESSION **slot = SSL_get_app_data(ssl);
@@ -165,7 +165,7 @@ static void begin(void)
 	errno = 0;
 }
 
-/* Of a call that has not succeeded: 0: the end of input; -1 with errno. */
+/* After a call that failed: 0 at the end of input, or -1 with errno. */
 static int failure(const SSL *ssl, int n)
 {
 	switch (SSL_get_error(ssl, n)) {

@@ -25,21 +25,20 @@ int secure_new(struct secure **ret, const struct plan_tls *plan);
 void secure_free(struct secure *s);
 
 /*
- * Begin TLS on a connected socket; resumes: *session is resumed, unless it is
- * NULL.  Sessions that the server offers replace *session, which outlives the
- * connection.
- * Returns NULL without memory.
+ * Begin TLS on a connected socket.  With resumes *session is resumed, unless it
+ * is NULL.  Sessions that the server offers replace *session, which outlives
+ * the connection.  Returns NULL without memory.
  */
 struct ssl_st *secure_open(const struct secure *s, int fd,
 			   struct ssl_session_st **session, bool resumes);
 
-/* 1: done; 0: not yet; -1 with errno, as secure_receive(). */
+/*
+ * 1: done; 0: not yet; -1 with errno: 0 is the end of input, EPROTO an error of
+ * TLS, see secure_why().
+ */
 int secure_handshake(struct ssl_st *ssl);
 
-/*
- * As recv(2) and send(2); 0 from secure_handshake(): errno 0 is the end of
- * input.  EPROTO: an error of TLS, see secure_why().
- */
+/* As recv(2) and send(2); EPROTO: an error of TLS, see secure_why(). */
 ssize_t secure_receive(struct ssl_st *ssl, void *buf, size_t cap);
 ssize_t secure_send(struct ssl_st *ssl, const void *data, size_t len);
 

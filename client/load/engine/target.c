@@ -141,7 +141,7 @@ static int resolve_source(struct endpoint *ret, const char *text, int family)
 	return CLI_DONE;
 }
 
-/* Sources are of one family, and so are the addresses then. */
+/* Sources are of one family; drop addresses of the other. */
 static void keep_family(struct target *t, int family)
 {
 	size_t kept = 0;
@@ -248,7 +248,7 @@ static int set_options(const struct plan *p, int fd, int family,
 	return 0;
 }
 
-/* So that an option that cannot be set is one error and not one for each. */
+/* An option that cannot be set is one error, not one for each connection. */
 static int check_options(const struct target *t, const struct plan *plan)
 {
 	int family = t->to[0].addr.ss_family, error = 0;

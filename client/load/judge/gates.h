@@ -51,9 +51,9 @@ bool gates_add(struct gates *g, const char *text);
 bool gates_are_lost(const struct gates *g, const struct result *r);
 
 /*
- * Judge a result; one that was cut or ended early is not judged.  Of one that
- * was stopped only the gates that are lost are.  Returns
- * whether all passed.
+ * Set the outcome of each gate; returns whether all passed.  A result that was
+ * cut or ended early is not judged.  If a run was stopped, the lost gates fail
+ * and the others are not judged.
  */
 bool gates_judge(struct gates *g, const struct result *r);
 

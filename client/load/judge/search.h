@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The search for the highest rate that passes: the next rate follows from the
- * outcomes so far. find.c does the runs.
+ * outcomes so far.  find.c does the runs.
  *
  * A bracket of the highest rate that passed and the lowest that failed is
  * found by doubling upwards, or by dividing by four downwards.  It is halved

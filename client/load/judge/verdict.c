@@ -321,7 +321,7 @@ static void check_switches(struct result *r)
 			    r->plan->threads > 1 ? " on each thread" : "");
 }
 
-/* Of errors a server sends many in a second. */
+/* Errors may be answered faster than good replies. */
 static void check_replies(struct result *r)
 {
 	uint64_t count = r->counts.bad + r->counts.wrong;
@@ -386,7 +386,7 @@ static void check_little(struct result *r)
 			100 * (1 - filled));
 }
 
-/* Elsewhere each connection has one, before the run. */
+/* Without churn each connection has one handshake, before the run. */
 static void check_handshakes(struct result *r)
 {
 	double lag = result_handshake_lag(r);

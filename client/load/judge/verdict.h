@@ -22,8 +22,9 @@
 
 /*
  * The longest time in which a loop did not wait, in ns and as a share of the
- * run.  Lateness shows what it did to an open loop.  In a closed loop it
- * delays one message on each connection, and so only the greatest values.
+ * run.  Its effect on an open loop is judged as lateness.  In a closed loop a
+ * stall delays one message on each connection, so it raises only the greatest
+ * values.
  */
 #define VERDICT_STALL_CARE_NS (10 * INT64_C(1000000))
 #define VERDICT_STALL_NOT     0.10

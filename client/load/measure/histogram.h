@@ -40,8 +40,8 @@ void histogram_record_range(struct histogram *h, int64_t low, int64_t high,
 void histogram_add(struct histogram *to, const struct histogram *from);
 
 /*
- * The least recorded value (the upper end of its slot, at most max) that at
- * least percent of the samples do not exceed; 0 without samples.
+ * The least value that at least percent of the samples do not exceed: the upper
+ * end of its slot, but at most max; 0 without samples.
  */
 int64_t histogram_percentile(const struct histogram *h, double percent);
 

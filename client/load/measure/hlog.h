@@ -49,9 +49,9 @@ void hlog_write(struct hlog_writer *w, const char *tag, int64_t start,
 int hlog_close(struct hlog_writer *w);
 
 /*
- * Tags of lines that are no latencies: after the name of a clock, the
- * unanswered messages, each with the least of their ages; a run that was
- * incomplete, with its length.
+ * Tags of lines that hold no latencies.  CLOCK.unanswered has the unanswered
+ * messages of a clock, each with the least of their ages; incomplete has a run
+ * that was incomplete, with its length.
  */
 #define HLOG_UNANSWERED ".unanswered"
 #define HLOG_INCOMPLETE "incomplete"

@@ -46,7 +46,7 @@ bool metric_read_percent(const char *text, double *ret);
 
 /*
  * The metrics of a result, with the usual percentiles and those of the plan.
- * Returns false behind the last.
+ * Returns false after the last.
  */
 bool metric_at(size_t number, const struct plan *p, struct metric_id *ret);
 

@@ -18,8 +18,9 @@ enum clock_kind {
 	CLOCK_FROM_PLAN, /* what users experience; open loop only */
 	CLOCK_FROM_SEND, /* server and network */
 	/*
-	 * Delay by this client: in an open loop before the send; else until a
-	 * reply, or in churn the connection, was taken, at most.
+	 * Delay by this client: in an open loop before the send; else an upper
+	 * bound of how long a reply, in churn also the connection, waited
+	 * until it was taken.
 	 */
 	CLOCK_LAG,
 	CLOCK_CONNECT,
@@ -64,8 +65,8 @@ struct counts {
 	uint64_t bad;	  /* not what --ok, --bad, --match or --expect allow */
 	uint64_t swapped; /* after the reply to a later message */
 	/*
-	 * Perhaps pieces of one, because where a reply ends is not known: more
-	 * than a buffer, or of another length than the one before.
+	 * Perhaps pieces of one reply, whose end is not known: longer than a
+	 * buffer, or of another length than the reply before.
 	 */
 	uint64_t unsure;
 	/* Not answered, though a later message was. */
@@ -201,7 +202,7 @@ struct self {
 	int64_t longest_stall;	     /* of a loop: busy, or not scheduled */
 	uint64_t late_ours, late_server; /* messages later than LATE_NS */
 	int64_t late_ours_max, late_server_max;
-	/* For how long handshakes waited for this client, at most; a sum. */
+	/* How long all handshakes waited for this client, an upper bound. */
 	int64_t handshake_lag;
 	size_t histogram_bytes;
 };
@@ -313,8 +314,8 @@ double result_downtime(const struct result *r);
 double result_paused(const struct result *r);
 
 /*
- * Of the time of all handshakes, the share in which they waited for this
- * client, at most.
+ * Share of the time of all handshakes in which they waited for this client, an
+ * upper bound.
  */
 double result_handshake_lag(const struct result *r);
 

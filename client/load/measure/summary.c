@@ -65,7 +65,7 @@ static bool has_clock(const struct plan *p, enum clock_kind k)
 	}
 }
 
-/* Then lateness is known for each message. */
+/* If so, the lateness of each message is known. */
 static bool has_planned_sends(const struct plan *p)
 {
 	return p->mode == PLAN_EXCHANGE && p->schedule != PLAN_CLOSED;

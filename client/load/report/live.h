@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The state of a run on one line of a terminal, rewritten on standard error
- * and erased before the report; with --progress it is a plain line now and
- * then. Without either nothing is shown.
+ * and erased before the report; with --progress a plain line that often.
+ * Without a terminal and --progress nothing is shown.
  */
 #ifndef LOAD_LIVE_H
 #define LOAD_LIVE_H

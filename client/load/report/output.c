@@ -139,7 +139,7 @@ void record_watch(struct record *r, const struct progress *p)
 				   p->last->length, p->clocks[k]);
 }
 
-/* Readers add such lines up as they do others. */
+/* A mark is a histogram, so that readers add marks up as other lines. */
 static void write_mark(struct record *r, const char *tag, int64_t value,
 		       uint64_t count)
 {

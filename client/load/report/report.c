@@ -228,7 +228,7 @@ static void report_content(struct layout *p, const struct result *r)
 		   t.used > 0 ? LAYOUT_PLAIN : "");
 }
 
-/* As much as fits beside the other. */
+/* Short, so that both excerpts fit on a line. */
 static void say_excerpt(struct layout *p, const char *what, const char *data,
 			size_t len)
 {
@@ -253,7 +253,7 @@ static void report_first_bad(struct layout *p, const struct result *r)
 
 #define ERROR_TEXT 160
 
-/* In a sum it is a text of a file. */
+/* Escaped, because in a sum the text comes from a file. */
 static const char *error_text(const struct result *r,
 			      const struct error_row *row, char buf[ERROR_TEXT])
 {

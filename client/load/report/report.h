@@ -2,7 +2,7 @@
 /*
  * The report for people: at most 22 lines as wide as the terminal, from 60 to
  * 120 columns.  The answer comes first: the figures, what is wrong, how far
- * they can be trusted. Lines without information are left out.
+ * they can be trusted.  Lines without information are left out.
  */
 #ifndef LOAD_REPORT_H
 #define LOAD_REPORT_H

@@ -38,7 +38,7 @@ function time(ns) {
 // A lower bound has a ">".
 const bound = (ns, isMore) => (isMore ? ">" : "") + time(ns);
 
-// An axis has round values: no digits that say nothing.
+// Values of an axis are round, and shown without trailing zeros.
 function tick(ns) {
 	for (const [size, unit] of [[1e9, " s"], [1e6, " ms"], [1e3, " \u00b5s"]])
 		if (ns >= size)
