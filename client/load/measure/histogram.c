@@ -22,7 +22,7 @@ int64_t histogram_slot_low(size_t slot)
 {
 	unsigned shift = slot_shift(slot);
 
-	return (int64_t)((slot - ((size_t)shift << HALF_BITS)) << shift);
+	return (int64_t)(slot - ((size_t)shift << HALF_BITS)) << shift;
 }
 
 int64_t histogram_slot_high(size_t slot)
