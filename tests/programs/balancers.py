@@ -3,13 +3,14 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
 import threading
 
 from weirtest import (DEADLINE, Server, connect, connect_soon, free_port,
-                      read_all, read_exactly, until)
+                      read_all, read_exactly, run, until)
 
 CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..",
                       "deploy", "haproxy", "haproxy.cfg")
@@ -100,6 +101,12 @@ class Site:
     def is_up(self, name):
         until(lambda: self.column(name, "status") == "UP", "the server is up")
 
+    def count(self, name, what):
+        """Of the statistics of that server."""
+        said = run("WEIR_SERVER", "ctl", "--control",
+                   self.folder + "/" + name, "stats").stdout.decode()
+        return int(re.search("^%s (.*)$" % what, said, re.M)[1])
+
     def is_drained(self, name):
         until(lambda: self.column(name, "status").startswith("DRAIN"),
               "the balancer hears of the stop")
@@ -107,7 +114,7 @@ class Site:
     def has_left(self, name):
         """No client is on its way to that server or with it."""
         until(lambda: self.column(name, "scur") == "0", "no session")
-        self.servers[name].counts(open=0)
+        until(lambda: self.count(name, "open") == 0, "nothing open")
 
     def sent_again(self):
         return sum(int(self.column(name, column)) for name in "ab"
