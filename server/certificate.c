@@ -48,6 +48,12 @@ static const char *option_of(const struct tls_options *t, const char *why)
 		return "alpn";
 	if (is_about(why, "client_names"))
 		return "client-names";
+	if (is_about(why, "groups"))
+		return "groups";
+	if (is_about(why, "ciphers"))
+		return "ciphers";
+	if (is_about(why, "ciphersuites"))
+		return "ciphersuites";
 	if (is_about(why, t->crl))
 		return "crl";
 	if (is_about(why, t->ticket_keys))
@@ -74,7 +80,8 @@ static int make_context(struct weir_tls **ret, const struct tls_options *t,
 			 .ca = t->client_ca, .crl = t->crl,
 			 .client = client_mode(t),
 			 .client_names = t->client_names, .alpn = t->alpn,
-			 .ticket_keys = t->ticket_keys,
+			 .ticket_keys = t->ticket_keys, .groups = t->groups,
+			 .ciphers = t->ciphers, .ciphersuites = t->ciphersuites,
 			 .min_version = is_new ? WEIR_TLS_1_3 : WEIR_TLS_1_2),
 		why, cap);
 
@@ -168,6 +175,9 @@ void certificate_print(const struct options *o)
 	print_given("tls-crl", t->crl);
 	print_given("tls-alpn", t->alpn);
 	print_given("tls-min", t->min);
+	print_given("tls-groups", t->groups);
+	print_given("tls-ciphers", t->ciphers);
+	print_given("tls-ciphersuites", t->ciphersuites);
 	print_given("tls-ticket-keys", t->ticket_keys);
 }
 

@@ -58,6 +58,9 @@ enum {
 	OPT_TLS_CRL,
 	OPT_TLS_ALPN,
 	OPT_TLS_MIN,
+	OPT_TLS_GROUPS,
+	OPT_TLS_CIPHERS,
+	OPT_TLS_CIPHERSUITES,
 	OPT_TLS_TICKET_KEYS,
 	OPT_RULES,
 	OPT_PER_SOURCE,
@@ -152,6 +155,14 @@ static const struct cli_option table[] = {
 	  "h2,http/1.1" },
 	{ "tls-min", OPT_TLS_MIN, "VERSION",
 	  "oldest version of TLS: 1.2 (default) or 1.3" },
+	{ "tls-groups", OPT_TLS_GROUPS, "LIST",
+	  "groups of the key exchange, best first\n"
+	  "(default X25519:P-256)" },
+	{ "tls-ciphers", OPT_TLS_CIPHERS, "LIST",
+	  "ciphers of TLS 1.2, best first (default\n"
+	  "ECDHE+AESGCM:ECDHE+CHACHA20)" },
+	{ "tls-ciphersuites", OPT_TLS_CIPHERSUITES, "LIST",
+	  "ciphers of TLS 1.3, best first" },
 	{ "tls-ticket-keys", OPT_TLS_TICKET_KEYS, "FILE",
 	  "keys of resumption tickets, for several\n"
 	  "servers: 1 to 3 of 80 bytes, the first one\n"
@@ -656,6 +667,13 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_tls("alpn", &o->tls_options.alpn);
 	case OPT_TLS_MIN:
 		return parse_opt_tls("min", &o->tls_options.min);
+	case OPT_TLS_GROUPS:
+		return parse_opt_tls("groups", &o->tls_options.groups);
+	case OPT_TLS_CIPHERS:
+		return parse_opt_tls("ciphers", &o->tls_options.ciphers);
+	case OPT_TLS_CIPHERSUITES:
+		return parse_opt_tls("ciphersuites",
+				     &o->tls_options.ciphersuites);
 	case OPT_TLS_TICKET_KEYS:
 		return parse_opt_tls("ticket-keys",
 				     &o->tls_options.ticket_keys);
@@ -783,6 +801,9 @@ static bool check_tls(const struct options *o)
 			    : t->crl		 ? "crl"
 			    : t->alpn		 ? "alpn"
 			    : t->min		 ? "min"
+			    : t->groups		 ? "groups"
+			    : t->ciphers	 ? "ciphers"
+			    : t->ciphersuites	 ? "ciphersuites"
 			    : t->ticket_keys	 ? "ticket-keys"
 						 : NULL;
 

@@ -25,7 +25,7 @@ struct tls_options {
 	const char *keys[OPTIONS_CERTIFICATES];		/* as many, or none */
 	size_t certificate_count, key_count;
 	const char *client_ca, *client, *client_names, *crl;
-	const char *alpn, *min, *ticket_keys;
+	const char *alpn, *min, *groups, *ciphers, *ciphersuites, *ticket_keys;
 };
 
 struct options {

@@ -42,8 +42,9 @@ void tls_ref(struct weir_tls *tls)
 static const char **string_of(struct weir_tls_config *c, size_t i)
 {
 	const char **strings[] = {
-		&c->certificate, &c->key,  &c->ca,	     &c->crl,
-		&c->name,	 &c->alpn, &c->client_names, &c->ticket_keys,
+		&c->certificate, &c->key,     &c->ca,		&c->crl,
+		&c->name,	 &c->alpn,    &c->client_names, &c->ticket_keys,
+		&c->groups,	 &c->ciphers, &c->ciphersuites,
 	};
 
 	return i < sizeof(strings) / sizeof(strings[0]) ? strings[i] : NULL;
@@ -264,9 +265,76 @@ static int set_protocol(SSL_CTX *ssl, const struct weir_tls *tls)
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_default_passwd_cb(ssl, no_password);
 	return SSL_CTX_set_min_proto_version(ssl, version) == 1 &&
-	       SSL_CTX_set_cipher_list(ssl, CIPHERS) == 1 &&
-	       SSL_CTX_set1_groups_list(ssl, GROUPS) == 1 &&
 	       SSL_CTX_set_num_tickets(ssl, !tls->config.client) == 1;
+}
+
+/* With a group of another kind a handshake may cost 100 times as much. */
+static bool is_group_list(const char *list)
+{
+	static const char *const known[] = { "X25519", "P-256", "P-384",
+					     "P-521", "X448" };
+	size_t count = sizeof(known) / sizeof(known[0]), i, len;
+
+	for (;; list += len + 1) {
+		len = strcspn(list, ":");
+		for (i = 0; i < count; i++)
+			if (strlen(known[i]) == len &&
+			    memcmp(known[i], list, len) == 0)
+				break;
+		if (i == count)
+			return false;
+		if (list[len] == '\0')
+			return true;
+	}
+}
+
+static bool has_unsafe_cipher(SSL_CTX *ssl)
+{
+	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ssl);
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		const SSL_CIPHER *one = sk_SSL_CIPHER_value(all, i);
+
+		if (SSL_CIPHER_get_auth_nid(one) == NID_auth_null ||
+		    SSL_CIPHER_get_cipher_nid(one) == NID_undef)
+			return true;
+	}
+	return false;
+}
+
+static int set_ciphers(SSL_CTX *ssl, const struct weir_tls_config *c,
+		       const struct tls_why *why)
+{
+	const char *list = c->ciphers ? c->ciphers : CIPHERS;
+
+	if (SSL_CTX_set_cipher_list(ssl, list) != 1)
+		return tls_refuse(why, -EINVAL,
+				  "ciphers: there is none in '%s'", list);
+	if (has_unsafe_cipher(ssl))
+		return tls_refuse(why, -EINVAL,
+				  "ciphers: '%s' has some without encryption "
+				  "or authentication",
+				  list);
+	if (c->ciphersuites &&
+	    (c->ciphersuites[0] == '\0' ||
+	     SSL_CTX_set_ciphersuites(ssl, c->ciphersuites) != 1))
+		return tls_refuse(why, -EINVAL,
+				  "ciphersuites: there is none in '%s'",
+				  c->ciphersuites);
+	return 0;
+}
+
+static int set_groups(SSL_CTX *ssl, const struct weir_tls_config *c,
+		      const struct tls_why *why)
+{
+	const char *list = c->groups ? c->groups : GROUPS;
+
+	if (is_group_list(list) && SSL_CTX_set1_groups_list(ssl, list) == 1)
+		return 0;
+	return tls_refuse(why, -EINVAL,
+			  "groups: '%s' is not a list of X25519, P-256, P-384, "
+			  "P-521 and X448 with colons",
+			  list);
 }
 
 static int verify_mode(const struct weir_tls *tls)
@@ -395,7 +463,10 @@ static int make_site(struct weir_tls *tls, struct tls_site *site,
 	    add_to_session_context(tls, certificate) < 0 ||
 	    (!is_client && !tls_tickets_use(site->ssl, &tls->tickets)))
 		return tls_refuse(why, -ENOMEM, "OpenSSL has no memory");
-	if (certificate)
+	rc = set_groups(site->ssl, &tls->config, why);
+	if (rc == 0)
+		rc = set_ciphers(site->ssl, &tls->config, why);
+	if (rc == 0 && certificate)
 		rc = tls_load_pair(site, certificate, key, why);
 	if (rc == 0)
 		rc = tls_load_trust(site->ssl, &tls->config, is_client, why);

@@ -71,6 +71,12 @@ struct weir_tls_config {
 	const char *ticket_keys;  /* server: file with 1 to 3 keys of tickets */
 				  /* of 80 bytes; NULL: made, and changed */
 	int ticket_lifetime_s;	  /* server: seconds; 0: 7,200 */
+	const char *groups;  /* of the key exchange, best first, of X25519, */
+			     /* P-256, P-384, P-521 and X448; NULL: */
+			     /* "X25519:P-256" */
+	const char *ciphers; /* of TLS 1.2, as OpenSSL names them; NULL: */
+			     /* "ECDHE+AESGCM:ECDHE+CHACHA20" */
+	const char *ciphersuites; /* of TLS 1.3, as in OpenSSL; NULL: its own */
 };
 
 /* For C and C++20, as WEIR_CONFIG(). */

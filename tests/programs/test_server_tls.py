@@ -128,7 +128,9 @@ class Start(TLSCase):
             self.check_refused(["echo@127.0.0.1:0", option, "x"],
                                option + ": no listener here has +tls")
         for option in ("--tls-client", "--tls-client-names", "--tls-crl",
-                       "--tls-alpn", "--tls-min", "--tls-ticket-keys"):
+                       "--tls-alpn", "--tls-min", "--tls-groups",
+                       "--tls-ciphers", "--tls-ciphersuites",
+                       "--tls-ticket-keys"):
             self.check_refused(["echo@127.0.0.1:0", option, "x"],
                                option + ": no listener here has +tls")
         served = ["echo+tls@127.0.0.1:0", *self.options()]
@@ -139,6 +141,12 @@ class Start(TLSCase):
                  "--tls-client-names needs --tls-client-ca"),
                 (["--tls-crl", "a"], "--tls-crl needs --tls-client-ca"),
                 (["--tls-min", "1.1"], "'1.1' is neither 1.2 nor 1.3"),
+                (["--tls-groups", "P-256:ffdhe2048"],
+                 "--tls-groups: groups: 'P-256:ffdhe2048' is not a list of"),
+                (["--tls-ciphers", "x"],
+                 "--tls-ciphers: ciphers: there is none in 'x'"),
+                (["--tls-ciphersuites", "x"],
+                 "--tls-ciphersuites: ciphersuites: there is none in 'x'"),
                 (["--tls-alpn", "a,,b"], "--tls-alpn: alpn: a name has"),
                 (["--tls-client-ca", self.file("ca.pem"), "--tls-client",
                   "maybe"], "'maybe' is neither ask nor require"),
@@ -381,6 +389,23 @@ class Serving(TLSCase):
                                      server_hostname="localhost") as client:
                 self.assertEqual(client.selected_alpn_protocol(), "y")
             context.maximum_version = ssl.TLSVersion.TLSv1_2
+            with server.connect() as sock, self.assertRaises(ssl.SSLError):
+                context.wrap_socket(sock, server_hostname="localhost")
+
+    def test_ciphers_are_chosen(self):
+        with Server("echo+tls@127.0.0.1:0", "--tls-groups", "P-384",
+                    "--tls-ciphers", "ECDHE+CHACHA20", "--tls-ciphersuites",
+                    "TLS_AES_128_GCM_SHA256", *self.options()) as server:
+            context = self.context()
+            for version, cipher in (
+                    (ssl.TLSVersion.TLSv1_3, "TLS_AES_128_GCM_SHA256"),
+                    (ssl.TLSVersion.TLSv1_2, "ECDHE-ECDSA-CHACHA20-POLY1305")):
+                context.maximum_version = version
+                with context.wrap_socket(
+                        server.connect(),
+                        server_hostname="localhost") as client:
+                    self.assertEqual(client.cipher()[0], cipher)
+            context.set_ecdh_curve("prime256v1")
             with server.connect() as sock, self.assertRaises(ssl.SSLError):
                 context.wrap_socket(sock, server_hostname="localhost")
 

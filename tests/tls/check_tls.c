@@ -428,13 +428,55 @@ START_TEST(a_client_with_large_groups_alone_is_refused)
 	struct server *s = tls_serve(NULL, &service);
 	struct tls_client c;
 
-	ck_assert_int_eq(SSL_CTX_set1_groups_list(ctx, "ffdhe8192"), 1);
-	c = tls_connect(s, ctx);
-	ck_assert_int_eq(tls_shake(&c), -SSL_ERROR_SSL);
-	tls_abandon(&c);
-	UNTIL(stats(s).ledger.failed == 1);
+	for (uint64_t i = 0; i < 2; i++) {
+		ck_assert_int_eq(SSL_CTX_set1_groups_list(ctx, i ? "P-384"
+								 : "ffdhe8192"),
+				 1);
+		c = tls_connect(s, ctx);
+		ck_assert_int_eq(tls_shake(&c), -SSL_ERROR_SSL);
+		tls_abandon(&c);
+		UNTIL(stats(s).ledger.failed == i + 1);
+	}
 	(void)server_stop_and_check(s);
 	SSL_CTX_free(ctx);
+}
+END_TEST
+
+static void expect_cipher(struct server *s, int version, const char *name)
+{
+	SSL_CTX *ctx = client_context();
+	struct tls_client c;
+
+	SSL_CTX_set_max_proto_version(ctx, version);
+	c = tls_open(s, ctx);
+	ck_assert_str_eq(SSL_get_cipher_name(c.ssl), name);
+	ck_assert_int_eq((int)SSL_get_negotiated_group(c.ssl), NID_secp384r1);
+	tls_close(&c);
+	SSL_CTX_free(ctx);
+}
+
+START_TEST(a_program_chooses_groups_and_ciphers)
+{
+	struct weir_service service = service_as(READABLE, echo);
+	struct server *s;
+	weir_tls *tls;
+
+	ck_assert_int_eq(
+		weir_tls_new(&tls,
+			     WEIR_TLS(.certificate = tls_file("a.pem"),
+				      .key = tls_file("a.key"),
+				      .groups = "P-384:P-521",
+				      .ciphers = "ECDHE+CHACHA20",
+				      .ciphersuites = "TLS_AES_128_GCM_SHA256"),
+			     NULL, 0),
+		0);
+	ck_assert_int_eq(weir_tls_use(&service, tls), 0);
+	s = serve(NULL, &service);
+	weir_tls_free(tls);
+	expect_cipher(s, TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256");
+	expect_cipher(s, TLS1_2_VERSION, "ECDHE-ECDSA-CHACHA20-POLY1305");
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
 }
 END_TEST
 
@@ -654,6 +696,7 @@ int main(void)
 			 many_clients_end_without_close_notify_and_are_served,
 			 plain_text_is_refused_at_once,
 			 a_client_with_large_groups_alone_is_refused,
+			 a_program_chooses_groups_and_ciphers,
 			 old_versions_are_refused, nobody_renegotiates,
 			 a_handshake_has_its_time,
 			 a_stop_does_not_wait_for_handshakes,

@@ -57,6 +57,11 @@ static void expect_refused(int rc, const struct weir_tls_config *config,
 
 START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 {
+	const char *groups[] = { "",	       "X25519:",	  ":P-256",
+				 "ffdhe2048",  "P-256:ffdhe8192", "P-25",
+				 "P-256 P-384" };
+	const char *ciphers[] = { "", "nonsense", "ALL", "ECDHE:eNULL" };
+
 	tls_make_pair("b", "DNS:b.example", "ca");
 	expect_refused(-EINVAL, WEIR_TLS(.alpn = "h2"), "no certificate");
 	expect_refused(-ENOENT, WEIR_TLS(.certificate = "/nowhere/x.pem"),
@@ -110,6 +115,22 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 				.key = tls_file("a.key"),
 				.ticket_lifetime_s = -1),
 		       "ticket_lifetime_s");
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		expect_refused(-EINVAL,
+			       WEIR_TLS(.certificate = tls_file("a.pem"),
+					.key = tls_file("a.key"),
+					.groups = groups[i]),
+			       "groups: ");
+	for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
+		expect_refused(-EINVAL,
+			       WEIR_TLS(.certificate = tls_file("a.pem"),
+					.key = tls_file("a.key"),
+					.ciphers = ciphers[i]),
+			       "ciphers: ");
+	expect_refused(-EINVAL,
+		       WEIR_TLS(.certificate = tls_file("a.pem"),
+				.key = tls_file("a.key"), .ciphersuites = ""),
+		       "ciphersuites: ");
 	expect_refused(-EINVAL,
 		       WEIR_TLS(.certificate = tls_file("a.pem"),
 				.key = tls_file("a.key"), .alpn = "a,,b"),
