@@ -600,6 +600,40 @@ class Reload(TLSCase):
             finally:
                 os.kill(successor, signal.SIGTERM)
 
+    def session(self, context, sock, session=None):
+        with context.wrap_socket(sock, session=session,
+                                 server_hostname="localhost") as client:
+            client.sendall(b"hello\n")
+            self.assertEqual(read_exactly(client, 6), b"hello\n")
+            return client.session, client.session_reused
+
+    def test_keys_of_a_file_open_tickets_after_a_reload_and_an_upgrade(self):
+        keys = self.place + "/ticket.keys"
+        with open(keys, "wb") as file:
+            file.write(os.urandom(80))
+        os.chmod(keys, 0o600)
+        for args, is_good in (("--tls-ticket-keys", keys), True), ((), False):
+            with self.subTest(args=args), self.live(*args) as server:
+                where, context = server.address(), self.context()
+                session, _ = self.session(context, server.connect())
+                self.assertTrue(self.session(context, server.connect(),
+                                             session)[1])
+                self.reload(server)
+                session, is_reused = self.session(context, server.connect(),
+                                                  session)
+                self.assertEqual(is_reused, is_good)
+                server.process.send_signal(signal.SIGUSR2)
+                until(lambda: server.out.data.count(b"\nready\n") > 1,
+                      "the successor")
+                successor = int(server.out.data.split(b"\npid ")[-1].split()
+                                [0])
+                try:
+                    self.assertEqual(server.process.wait(DEADLINE), 0)
+                    self.assertEqual(self.session(context, connect(where),
+                                                  session)[1], is_good)
+                finally:
+                    os.kill(successor, signal.SIGTERM)
+
     def test_the_sandbox_leaves_the_files_in_reach(self):
         with self.live("--sandbox", ready=False) as server:
             until(lambda: b"ready\n" in server.out.data or
