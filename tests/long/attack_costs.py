@@ -283,9 +283,9 @@ PLAIN = (
      "--proxy-trust", "192.0.2.1"),
 )
 TLS = (
-    ("sends half a hello", send_half_a_hello, 1000, 3 * KB),
+    ("sends half a hello", send_half_a_hello, 1000, 3 * KB // 2),
     ("sends a hello and is silent", send_a_hello, 200, 64 * KB),
-    ("ends a handshake and is silent", shake_hands, 200, 24 * KB),
+    ("ends a handshake and is silent", shake_hands, 200, 16 * KB),
     ("ends a handshake and closes", shake_hands_and_leave, 200, 8 * KB),
     ("sends 100 KeyUpdates after a handshake", update_keys, 20, 24 * KB),
     ("sends them with a byte after each", update_keys_and_send, 20, 24 * KB),
