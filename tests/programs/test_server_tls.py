@@ -280,7 +280,7 @@ class Warnings(TLSCase):
             server.logs(rb" reloaded '")
             server.logs(rb" warning --tls-key: \S+/live\.key: others may read "
                         rb"this key: its mode is 0604")
-            self.assertEqual(server.err.data.count(b" warning "), 2)
+            self.assertEqual(server.err.data.count(b" warning --tls-"), 2)
 
 
 class Serving(TLSCase):
