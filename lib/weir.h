@@ -105,14 +105,14 @@ typedef struct weir_access weir_access; /* rules for clients */
  * input call has returned -EAGAIN.  A bug is logged and closes the connection.
  *
  * The right column applies once an input call has returned 0 or -EBADMSG, or
- * the handler was called for the end and made no input call.  If bytes are left
- * after -EBADMSG, the handler is called once more, and again while it takes
- * some of them or unsent output holds them.  Then the column applies.  A
- * connection that is kept after the end of input closes once its output has
- * been shut down and sent.
+ * the handler was called for the end and made no input call.  There is one
+ * exception: if bytes are left in the buffer after -EBADMSG, the handler is
+ * called for them once more, and again as long as a call takes some of them or
+ * unsent output holds them.  A connection that is kept after the end of input
+ * closes once its output has been shut down and sent.
  *
- * If there are several reasons for a call, they take turns, so a handler that
- * wakes itself in each call is called for input and for a stop as well.
+ * Several reasons for a call take turns, so a handler that wakes itself in each
+ * call is also called for input and for a stop.
  *
  * A pause lasts until a call for another reason than input returns another
  * verdict.  weir_ref_wake() and weir_conn_set_timer() cause such a call.  Input
@@ -157,10 +157,10 @@ typedef int weir_admit(int fd, const struct sockaddr *peer, socklen_t peer_len,
 
 /*
  * Told of each client of the service that is refused, for example for a log;
- * the library then logs no line for it.  peer is its address as text, via that
- * of its proxy or NULL, reason a short text in English.  weir_closed is not
- * called for it.  It runs on the acceptor, where it must not block, or on a
- * worker.
+ * the library then logs no line for it.  peer is the client's address as text,
+ * via is the address of its proxy or NULL, and reason is a short English text.
+ * weir_closed is not called for such a client.  This callback runs on the
+ * acceptor, where it must not block, or on a worker.
  */
 typedef void weir_refused(const char *peer, const char *via, const char *reason,
 			  void *arg);
@@ -231,15 +231,15 @@ enum { WEIR_PROXY_NEVER = 0, WEIR_PROXY_REQUIRED = 1 };
 
 /*
  * weir_conn_proxy_tlv(): what a header of version 2 tells besides addresses.
- * Those after WEIR_PROXY_TLS are inside of it.
+ * The values of WEIR_PROXY_TLS_... are inside that of WEIR_PROXY_TLS.
  */
 enum {
 	WEIR_PROXY_ALPN = 0x01,
 	WEIR_PROXY_AUTHORITY = 0x02, /* the host name that the client named */
 	WEIR_PROXY_CRC32C = 0x03,    /* verified */
 	WEIR_PROXY_UNIQUE_ID = 0x05,
-	WEIR_PROXY_TLS = 0x20, /* a byte WEIR_PROXY_BY_TLS ..., then 4 bytes */
-			       /* that are 0 if the certificate is verified */
+	WEIR_PROXY_TLS = 0x20, /* a byte of bits, WEIR_PROXY_BY_TLS ..., and */
+			       /* 4 bytes, 0 if the certificate is verified */
 	WEIR_PROXY_TLS_VERSION = 0x21,
 	WEIR_PROXY_TLS_CN = 0x22, /* of the client's certificate */
 	WEIR_PROXY_TLS_CIPHER = 0x23,
@@ -292,7 +292,7 @@ enum {
 /*
  * Settings of a server.  In one made with WEIR_CONFIG(.workers = 4, ...) a
  * field that is 0 or NULL has its default.  weir_config_init() fills in the
- * defaults and sets exact, with which a field that is 0 is 0.
+ * defaults and sets exact to 1: then 0 means 0 and not the default.
  *
  * The comment of a field gives its range and its default.  A time is 1 to
  * INT_MAX ms or WEIR_NEVER.  The default of workers is the number of processors
@@ -303,7 +303,7 @@ enum {
  * weir_access_new()), then against the early refusals, then against the limit
  * of its source, and last by admit of the service.  With WEIR_PROXY_REQUIRED
  * the checks are made when the header has come, for the client that it tells.
- * A header without a client, or on TCP without an IP address, is not checked.
+ * There is no check if the header tells no client, or on TCP no IP address.
  *
  * max_per_source is the number of connections that one source may have open: an
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
@@ -323,9 +323,9 @@ enum {
  * not end a session with session_on_worker.
  *
  * outbox_total limits the unsent output of all connections, in which a message
- * of weir_msg_new() counts once for each connection that keeps it.  A
- * connection may have unsent an eighth of what is left of outbox_total, or 16
- * KiB if that is more: a larger outbox_mark or outbox_max is lowered to that.
+ * of weir_msg_new() counts once for each connection that keeps it.  The unsent
+ * output of one connection may be an eighth of what is left of outbox_total, or
+ * 16 KiB if that is more: a larger outbox_mark or outbox_max is lowered to it.
  * A write of up to outbox_mark is always taken while nothing is unsent.
  * So clients that do not read share outbox_total evenly, and the others are
  * served as before.
@@ -542,8 +542,8 @@ enum {
 };
 
 /*
- * weir_stats: bucket i has durations from 2^(i-1) to below 2^i us, the last one
- * all above.
+ * weir_stats: bucket 0 counts durations below 1 us, bucket i those from 2^(i-1)
+ * to below 2^i us, and the last one also all longer ones.
  */
 #define WEIR_BUCKETS 32
 
@@ -608,15 +608,15 @@ struct weir_listener_stats {
 	uint64_t connection_us; /* of ended ones: from the accept to the end */
 };
 
-/* weir_conn_info.state: where a connection is, or what it waits for. */
+/* weir_conn_info.state */
 enum {
-	WEIR_STATE_CONNECTING = 1, /* to be connected, weir_server_dial() */
-	WEIR_STATE_QUEUED = 2,	   /* a worker, for the first time */
-	WEIR_STATE_READY = 3,	   /* a worker */
-	WEIR_STATE_RUNNING = 4,	   /* nothing: it is in a callback */
-	WEIR_STATE_WAITING = 5,	   /* its peer, in a call of a session */
-	WEIR_STATE_PARKED = 6,	   /* its peer or another event */
-	WEIR_STATE_LINGERING = 7   /* its peer to close */
+	WEIR_STATE_CONNECTING = 1, /* weir_server_dial(): not connected yet */
+	WEIR_STATE_QUEUED = 2,	   /* waits for a worker, for the first time */
+	WEIR_STATE_READY = 3,	   /* waits for a worker */
+	WEIR_STATE_RUNNING = 4,	   /* is in a callback */
+	WEIR_STATE_WAITING = 5,	   /* waits for its peer, in a session */
+	WEIR_STATE_PARKED = 6,	   /* waits for its peer or another event */
+	WEIR_STATE_LINGERING = 7   /* waits for its peer to close */
 };
 
 /* A connection, as weir_server_each() shows it. */
@@ -640,8 +640,8 @@ struct weir_report {
 	struct weir_ledger ledger; /* since the start of the server */
 	uint64_t stuck;		   /* callbacks still running */
 	uint64_t late_bytes;
-	uint64_t lame_duck_ms; /* from the first request on */
-	uint64_t drain_ms;     /* from then to the end */
+	uint64_t lame_duck_ms; /* from the first request to the drain */
+	uint64_t drain_ms;     /* from the start of the drain to the end */
 };
 
 /* --------------------------------------------------------------- settings */
@@ -763,8 +763,7 @@ WEIR_API int weir_server_new(weir_server **ret,
  * service->mode must be 0 or 0666.
  *
  * Listeners share the queue and max_connections and are served in rotation.  Up
- * to a quarter of the places of each is kept for listeners that have no
- * connection there.
+ * to a quarter of each is kept for listeners that have no connection in it.
  *
  * Returns the listener's id, from 0; -EINVAL (the address, the service, or a
  * control character in a name); -ENOENT (no such host); -ETIMEDOUT, -EAGAIN (as
@@ -988,9 +987,9 @@ WEIR_API int weir_server_spawn(weir_server *s, weir_handler *fn, void *arg);
 
 /*
  * Make a timer: fn is called with arg after ms (0: at once; WEIR_NEVER: not
- * before weir_timer_set()), then every every_ms, or once if that is 0.  The
- * period counts from the time that the first call was due, however late calls
- * are.  A time that comes while a call still runs is skipped.
+ * before weir_timer_set()), and then with the period every_ms (0: only once).
+ * The period counts from the time that the first call was due, however late
+ * calls are.  A time that comes while a call still runs is skipped.
  *
  * A timer made before the start is first called after it.  Calls end when a
  * stop has no connection left, or at its deadline.  The stop waits until its
@@ -1145,8 +1144,9 @@ WEIR_API void weir_server_free(weir_server *s);
 WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 
 /*
- * Read exactly len bytes.  If they are more than line_max, a wake or a timer
- * that comes after the first of them interrupts the next wait instead.
+ * Read exactly len bytes.  If len is above line_max, a wake or a timer does not
+ * interrupt the call once it has taken a byte: the next wait on the connection
+ * returns -EINTR instead.
  *
  * Returns len; 0 at the end of input, before the first byte; or as above.
  * Thread: handler.  Since: 0.1.
@@ -1253,7 +1253,7 @@ WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
  * It never waits for the peer: the library duplicates fd and sends as the peer
  * takes the data.  If the file turns out shorter or cannot be read, the
  * connection fails: the log has the error, and a TCP peer gets a reset, so that
- * it does not take a part for the whole.
+ * it does not mistake a part for the whole.
  *
  * Returns 0; -EBADF (fd is not open for reading); -EINVAL (not a regular file,
  * or an impossible range); -EFBIG (too large for this system); -EMFILE; or as
@@ -1391,7 +1391,7 @@ WEIR_API int weir_sleep(int ms);
 /* Settings and counts of weir_relay(). */
 struct weir_relay {
 	size_t size;	 /* sizeof(struct weir_relay) */
-	int idle_ms;	 /* longest time without a byte; a time; that of a */
+	int idle_ms;	 /* longest silence; a time; 0: the idle_ms of a */
 	uint64_t from_a; /* bytes relayed: the call adds to them */
 	uint64_t from_b;
 };
@@ -1404,18 +1404,18 @@ struct weir_relay {
  * weir_dial() and the session's own.  In a session the call waits as
  * weir_conn_wait() does; in other threads it blocks the thread.
  *
- * It sets their deadlines for the first byte and for a message to WEIR_NEVER
- * and idle_ms to that of relay, which counts from the last byte of both, or
- * from the call, but not while output to which write_ms applies is unsent.
+ * It sets first_byte_ms and read_ms of both to WEIR_NEVER, and idle_ms of both
+ * to that of relay.  idle_ms counts from the call and from each byte that
+ * either peer sends, but not while output to which write_ms applies is unsent.
  * write_ms and lifetime_ms of both apply as before, also after the end of an
  * input.
  *
  * After an error or a cut of one connection it cuts the other one, as
  * weir_ref_cancel() does.  After a deadline it cuts both, except after idle_ms
  * if all output is sent; the session's own connection still counts as timed
- * out.  On TCP the peer of a connection that was cut gets a reset, unless it
- * had the end: it cannot take a part for the whole.  After -EINTR the call can
- * be repeated.
+ * out.  On TCP the peer of a connection that was cut gets a reset, unless the
+ * end was sent to it: it cannot mistake a part for the whole.  After -EINTR the
+ * call can be repeated.
  *
  * relay may be NULL: the default of idle_ms, and no counts.  The counts are
  * also set on an error.

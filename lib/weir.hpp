@@ -656,7 +656,7 @@ public:
 						timeout_ms, with);
 		});
 	}
-	/* The callable is freed when the session ends, but not without one. */
+	/* The callable is freed by the session; if none begins, it is not. */
 	void spawn(handler fn)
 	{
 		auto kept = std::unique_ptr<detail::spawned>(

@@ -69,7 +69,7 @@ struct weir_tls_config {
 	const char *client_names; /* server: hosts; the certificate of a */
 				  /* client must have one: "a.example,b" */
 	const char *ticket_keys;  /* server: file with 1 to 3 keys of tickets */
-				  /* of 80 bytes; NULL: made, and changed */
+				  /* of 80 bytes; NULL: random, renewed */
 	int ticket_lifetime_s;	  /* server: seconds; 0: 7,200 */
 	const char *groups;  /* of the key exchange, best first, of X25519, */
 			     /* P-256, P-384, P-521 and X448; NULL: */
@@ -233,8 +233,8 @@ enum {
 };
 
 /*
- * Get a name of the peer's certificate: the one with this index, from 0, of the
- * names of that kind.  Only a certificate that was verified has names.
+ * Get a name of the peer's certificate: of the names of this kind the one with
+ * this index, from 0.  There are names only if the certificate was verified.
  *
  * Returns the length of the text; -ENOENT (no such name, or no certificate that
  * is good); -EBADMSG (the name has a control character, such as a NUL, or is
