@@ -377,8 +377,9 @@ static int add_file(EVP_MD_CTX *md, const char *path)
 }
 
 /*
- * A ticket of other certificates, or of other clients, is worth nothing.  All
- * sites have one digest: OpenSSL looks at it before it chooses the site.
+ * A ticket is refused if the certificates, or the demands on clients, were
+ * others when it was made.  All sites have one digest: OpenSSL looks at it
+ * before it chooses the site.
  */
 static int add_to_session_context(struct weir_tls *tls, const char *certificate)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Certificates, keys and lists from files; what is wrong with one, in a line.
- */
+/* Certificates, keys and lists from files, and a line on what is wrong. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>

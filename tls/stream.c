@@ -28,8 +28,8 @@
 #define SEND_BYTES ((size_t)64 * 1024)
 
 /*
- * With more unsent bytes no records are read.  What exceeds one send is answers
- * to records, such as the hellos of a client that wants another handshake.
+ * With more unsent bytes no record is read.  What goes beyond one send can only
+ * be answers to records of the peer, such as repeated requests for a handshake.
  */
 #define UNSENT_BYTES (2 * SEND_BYTES)
 
@@ -42,7 +42,7 @@ struct stream {
 	X509 *refused;	       /* a certificate of the peer; NULL */
 	char *name;	       /* of the peer, instead of that of tls; NULL */
 	int64_t others_since;  /* ns */
-	uint32_t others;       /* records without data */
+	uint32_t others;       /* records without data since then */
 	int error;	       /* of the input: of the socket, or ours */
 	int out_error;	       /* the same of the output */
 	int last;	       /* what receive returns, with has_last */
@@ -148,7 +148,7 @@ static void flush_lent(struct stream *s)
 	lent->out_len = 0;
 }
 
-/* After an error of the output OpenSSL still reads. */
+/* It hides errors of the output, so that OpenSSL still reads. */
 static int bio_write(BIO *bio, const char *data, int len)
 {
 	struct stream *s = BIO_get_data(bio);

@@ -14,7 +14,7 @@
 /* A certificate and its key, with all else that a handshake needs. */
 struct tls_site {
 	SSL_CTX *ssl;
-	X509 *leaf; /* NULL: none; the SSL_CTX has it */
+	X509 *leaf; /* its certificate, which the SSL_CTX owns; NULL */
 	struct tls_site *next;
 };
 
@@ -126,7 +126,7 @@ struct tls_lent {
 /* That of the calling thread; NULL: no memory. */
 struct tls_lent *tls_lent(void);
 
-/* Once, before any: 0 or -errno. */
+/* Before the first tls_lent(), perhaps again.  0 or -errno. */
 int tls_lent_init(void);
 
 #endif
