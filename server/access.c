@@ -120,8 +120,7 @@ static void access_closed(weir_conn *c, void *arg)
 		(unsigned long long)s.bytes_out, reasons[s.end]);
 }
 
-/* --------------------------------------------------------------- --access-log
- */
+/* ------------------------------------------------------------- --access-log */
 
 static bool is_json;
 static atomic_ullong dropped, dropped_in_all;
@@ -351,8 +350,7 @@ void access_end(void)
 	report_access_dropped();
 }
 
-/* ------------------------------------------------------------------- listeners
- */
+/* ---------------------------------------------------------------- listeners */
 
 struct access_log *access_log_new(struct weir_service *service)
 {

@@ -14,10 +14,10 @@
  *   peer=127.0.0.1:50312 id=17 start=2026-01-02T03:04:05.678Z duration=2.004
  *   received=12 sent=12 end=peer
  *
- * If a proxy has told the client's address, " via " and its own follow; in the
- * other form, a field via.
+ * If a proxy has told the client's address, that of the proxy follows it, after
+ * " via " or in a field via.
  *
- * Before the next line after lines were left out there is one like
+ * If lines of --access-log were left out, the next line comes after one like
  * "time=2026-01-02T03:04:08.001Z dropped=17".
  */
 #ifndef SERVER_ACCESS_H
@@ -50,7 +50,7 @@ struct access_log; /* of one listener */
 
 /*
  * Wrap the callbacks of *service.  Returns NULL and leaves *service alone if
- * the log does not show such lines or there is no memory, which is logged.
+ * the log has no lines for connections, or there is no memory, which is logged.
  * The result lives as long as the process.
  */
 struct access_log *access_log_new(struct weir_service *service);

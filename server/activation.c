@@ -54,7 +54,7 @@ static int activation_count(const char *pid, const char *fds)
 	return count;
 }
 
-static bool activation_own(int count)
+static bool activation_set_cloexec(int count)
 {
 	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
@@ -106,9 +106,10 @@ static bool activation_read(void)
 	const char *names = getenv("LISTEN_FDNAMES");
 	int count =
 		activation_count(getenv("LISTEN_PID"), getenv("LISTEN_FDS"));
-	bool is_good = count == 0 || (count > 0 && activation_own(count) &&
-				      has_name_for_each(names, count) &&
-				      activation_name(names, count));
+	bool is_good =
+		count == 0 || (count > 0 && activation_set_cloexec(count) &&
+			       has_name_for_each(names, count) &&
+			       activation_name(names, count));
 
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
@@ -172,8 +173,7 @@ static bool append_named(struct listeners *ret, struct listener l)
 	return is_found;
 }
 
-/* Find its socket, unless it is to be opened.  Returns false if there is none.
- */
+/* Find the socket that is passed for it.  False: fd:NAME, and there is none. */
 static bool find_socket(struct listener *l, const char *name)
 {
 	struct passed *p;
@@ -204,7 +204,7 @@ bool activation_apply_option(struct listener *l, const char *name)
 	return is_good;
 }
 
-/* Of its address, for a successor; without a colon, which separates names. */
+/* A name made of its address, for a successor; a colon would separate names. */
 static void name_socket(char *name, size_t cap, const char *where)
 {
 	snprintf(name, cap, "%c%s", ACTIVATION_OURS, where);

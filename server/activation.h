@@ -13,8 +13,8 @@ struct listener;
 struct listeners;
 
 /*
- * How a predecessor names a socket that it has opened begins with this
- * character; the NAME of an fd:NAME does not.
+ * The first character of the name under which a predecessor passes a socket
+ * that it has opened.  The NAME of an fd:NAME does not begin with it.
  */
 #define ACTIVATION_OURS '~'
 
@@ -32,13 +32,16 @@ bool activation_apply(struct listeners *l);
 bool activation_apply_option(struct listener *l, const char *name);
 
 /*
- * All have asked.  Without a predecessor a socket that is left is an error,
- * unless it is one that the manager keeps for us; the others are closed.
- * Returns false after printing an error.
+ * Call it when all listeners have their sockets.  A socket that is left is
+ * closed; it is an error if there is no predecessor, and it is none that the
+ * manager keeps for us.  Returns false after printing the error.
  */
 bool activation_check_rest(bool has_predecessor);
 
-/* Those that the manager keeps for us and nobody wants; see systemd_keep(). */
+/*
+ * Tell the manager to keep no longer what no listener has asked for; see
+ * systemd_keep().
+ */
 void activation_forget_rest(void);
 
 /*

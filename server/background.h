@@ -8,8 +8,8 @@
 #include <pthread.h>
 
 /*
- * Start one, with all signals blocked; before background_release(), then.  0 or
- * -errno.
+ * Start one, with all signals blocked.  Before background_release() it is only
+ * noted, and started there.  0 or -errno.
  */
 int background_start(void *(*main)(void *), void *arg);
 

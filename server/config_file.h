@@ -13,7 +13,7 @@
 /* A command line. */
 struct arguments {
 	int count;
-	int made; /* the first ones, but argv[0], are ours */
+	int made; /* all[1] to all[made - 1] are ours to free */
 	char **all;
 };
 

@@ -142,7 +142,7 @@ static void console_hide(void)
 		console_put("\b \b", 3);
 }
 
-/* To what the signal handlers have noted. */
+/* Act on what the signal handlers have noted. */
 static void console_adapt(void)
 {
 	if (atomic_exchange(&console.was_stopped, false))
@@ -229,7 +229,7 @@ static enum console_event console_read_key(short found, const char **line,
 	}
 }
 
-/* If so, the prompt is hidden and console_close() told. */
+/* True: the prompt is hidden, and console_close() has been told. */
 static bool console_is_closing(void)
 {
 	bool is_closing;

@@ -5,9 +5,9 @@
  *
  * SIGINT and SIGTERM are blocked first, so that one that arrives early waits
  * for weir_server_run(), which then drains at once.  SIGHUP asks for a reload
- * and is taken by a thread.  If standard input is a terminal, it says that this
- * goes away; then its handler sends SIGTERM, on the main thread, because all
- * others block signals.
+ * and is taken by a thread.  But if standard input is a terminal, SIGHUP means
+ * that the terminal goes away: its handler sends SIGTERM.  The handler runs on
+ * the main thread, because all others block signals.
  *
  * Other programs rely on these lines of standard output: pid, listening, ready
  * and drained.
@@ -218,7 +218,7 @@ static int open_listener(weir_server *s, const struct options *o,
 
 /*
  * A name server may be slow.  While a listener's name is looked up, SIGINT and
- * SIGTERM end the look-up, and then the program.  Other listeners do not wait,
+ * SIGTERM end the lookup, and then the program.  Other listeners do not wait,
  * and leave these signals to weir_server_run().
  */
 static weir_server *looking_up;
@@ -365,7 +365,7 @@ static void announce(weir_server *s, const struct options *o)
 	out_announce("ready");
 	systemd_ready(has_predecessor);
 	upgrade_ready();
-	/* Until then the manager may hear the predecessor alone. */
+	/* Before upgrade_ready() the manager may ignore this process. */
 	if (has_predecessor) {
 		activation_forget_rest();
 		keep_listeners(s, o);
@@ -410,8 +410,8 @@ static int report_end(weir_server *s, int rc, bool has_started)
 }
 
 /*
- * They answer from then on: a successor that does not serve yet would be found
- * not ready, while its predecessor serves.
+ * Control socket, status and agent answer only now.  Before, a successor would
+ * say that it is not ready, while its predecessor serves.
  */
 static int start_others(weir_server *s, const struct options *o)
 {

@@ -46,9 +46,9 @@ enum {
 	OPT_KEEP,
 	OPT_AGENT,
 	OPT_AGENT_BALANCERS,
-	OPT_ACCESS,
+	OPT_ACCESS_LOG,
 	OPT_TO,
-	OPT_ACCESS_FORMAT,
+	OPT_ACCESS_LOG_FORMAT,
 	OPT_PROXY_TRUST,
 	OPT_TLS_CERTIFICATE,
 	OPT_TLS_KEY,
@@ -178,11 +178,11 @@ static const struct cli_option table[] = {
 	{ "agent-balancers", OPT_AGENT_BALANCERS, "N",
 	  "each of N balancers may open a share of\n"
 	  "--max-connections" },
-	{ "access-log", OPT_ACCESS, "LINES",
+	{ "access-log", OPT_ACCESS_LOG, "LINES",
 	  "for each connection one line on standard\n"
 	  "error when it has ended: off, errors or all\n"
 	  "(default: two log lines of level info)" },
-	{ "access-log-format", OPT_ACCESS_FORMAT, "FORMAT",
+	{ "access-log-format", OPT_ACCESS_LOG_FORMAT, "FORMAT",
 	  "logfmt (default) or json" },
 	{ "config", OPT_CONFIG, "PATH",
 	  "options from a file: name = value lines;\n"
@@ -258,7 +258,7 @@ static const struct {
 	{ OPT_MODE, "Services and listeners" },
 	{ OPT_EVICT, "Access" },
 	{ OPT_TLS_TICKET_KEYS, "TLS" },
-	{ OPT_ACCESS_FORMAT, "Log and monitoring" },
+	{ OPT_ACCESS_LOG_FORMAT, "Log and monitoring" },
 	{ OPT_KEEP, "Operation" },
 	{ OPT_SANDBOX, "Privileges" },
 	{ 'V', "Information" },
@@ -373,7 +373,7 @@ static bool parse_opt_mode(struct options *o)
 	return true;
 }
 
-static bool parse_opt_access(struct options *o)
+static bool parse_opt_access_log(struct options *o)
 {
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		if (!lines[i] || strcmp(optarg, lines[i]) != 0)
@@ -385,7 +385,7 @@ static bool parse_opt_access(struct options *o)
 	return false;
 }
 
-static bool parse_opt_access_format(struct options *o)
+static bool parse_opt_access_log_format(struct options *o)
 {
 	o->has_access_format = true;
 	o->access_is_json = strcmp(optarg, "json") == 0;
@@ -641,10 +641,10 @@ static bool apply_option(struct options *o, int key)
 		return parse_opt_agent(o);
 	case OPT_AGENT_BALANCERS:
 		return parse_opt_balancers(o);
-	case OPT_ACCESS:
-		return parse_opt_access(o);
-	case OPT_ACCESS_FORMAT:
-		return parse_opt_access_format(o);
+	case OPT_ACCESS_LOG:
+		return parse_opt_access_log(o);
+	case OPT_ACCESS_LOG_FORMAT:
+		return parse_opt_access_log_format(o);
 	case OPT_PROXY_TRUST:
 		return parse_opt_proxy_trust(o);
 	case OPT_TLS_CERTIFICATE:

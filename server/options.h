@@ -40,7 +40,7 @@ struct options {
 	const char *agent;   /* as status */
 	int agent_balancers; /* that share max_connections; 0: not told */
 	const char *control;
-	const char *rules; /* of --access, as given */
+	const char *rules; /* value of --access: rules, or a path */
 	struct tls_options tls_options;
 	struct weir_tls *tls; /* made of them; NULL: no listener has TLS */
 	const char *user;
@@ -50,7 +50,7 @@ struct options {
 	int upgrade_ms; /* longest time until a successor is ready */
 	const char *config_file;
 	struct arguments arguments; /* with those of config_file */
-	enum access_lines access;
+	enum access_lines access;   /* of --access-log */
 	bool access_is_json, has_access_format;
 	bool keeps_listeners;
 	bool check;

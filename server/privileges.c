@@ -189,7 +189,7 @@ static bool contradicts(const char *option, const char *with, const char *why)
 	return false;
 }
 
-/* To be looked up for each client. */
+/* A host name, which is looked up for each client. */
 static bool is_name(const char *where)
 {
 	return strncmp(where, "unix:", 5) != 0 && where[0] != '[' &&

@@ -121,8 +121,9 @@ static bool allow_beside(int rules, const char *path, uint64_t rights)
 	return allow_folder(rules, folder, rights);
 }
 
-/* As certbot has it: a link to another folder, changed when there is a new
- * file.
+/*
+ * path may be a link into another folder, changed when there is a new file, as
+ * certbot has it.
  */
 static bool allow_linked(int rules, const char *path)
 {

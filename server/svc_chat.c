@@ -91,7 +91,7 @@ __attribute__((format(printf, 1, 2))) static void chat_note(const char *format,
 	service_print("chat: ", text, (size_t)len);
 }
 
-/* "" if there is one listener; else its number with behind after it. */
+/* "" if there is one listener; else the number of l, followed by behind. */
 static const char *label(const struct chat_listener *l, const char *behind,
 			 char buf[24])
 {
@@ -299,8 +299,8 @@ static void operator_left(void)
 /* ------------------------------------------------------------ the terminal */
 
 /*
- * If the line is "/N" or "/N text": listener N, or NULL if there is none, and
- * *line becomes the text.
+ * For a line "/N" or "/N text": listener N, and *line becomes the text.  NULL:
+ * it is another line, or there is no such listener.
  */
 static struct chat_listener *find_addressed(const char **line, size_t *len)
 {

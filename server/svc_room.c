@@ -67,8 +67,8 @@ struct room {
 	unsigned long long guests; /* so far */
 	bool is_stopping;	   /* the server: no more notices */
 	int64_t flushed_at;
-	int notices; /* in the text, */
-	int untold;  /* and beyond MOST_NOTICES, which are only counted */
+	int notices; /* of this text; MOST_NOTICES of them are in it */
+	int untold;  /* the others: their number will be appended */
 	size_t len;
 	char text[TEXT_ROOM];
 };
@@ -101,7 +101,8 @@ static void remove_locked(struct room *r, struct member *m)
 }
 
 /*
- * all is the whole text, or NULL.  A member that does not read is removed.
+ * all: the whole text as a message, or NULL.  A member that does not read is
+ * removed.
  */
 static void send_unsent_locked(struct room *r, struct member *m, weir_msg *all)
 {

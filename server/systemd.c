@@ -237,7 +237,8 @@ bool systemd_open(void)
 
 /* -------------------------------------------------------------- the thread */
 
-static void describe(char *text, size_t cap, const struct weir_stats *now)
+static void describe_status(char *text, size_t cap,
+			    const struct weir_stats *now)
 {
 	snprintf(text, cap,
 		 "STATUS=%s, %llu open, %llu of %llu workers busy, %llu queued",
@@ -255,7 +256,7 @@ static void tell_status(struct watch *w, const struct weir_stats *now,
 {
 	char status[sizeof(w->status)];
 
-	describe(status, sizeof(status), now);
+	describe_status(status, sizeof(status), now);
 	if (strcmp(status, w->status) == 0 || at < w->status_at + STATUS_MS)
 		return;
 	memcpy(w->status, status, sizeof(status));

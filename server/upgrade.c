@@ -147,7 +147,7 @@ bool upgrade_has_predecessor(void)
 	return upgrade.predecessor >= 0;
 }
 
-/* No other process has it now. */
+/* Call it when no successor has the socket; a predecessor may. */
 static void own_listener_locked(const struct offer *o)
 {
 	if (!o->is_inherited && upgrade.predecessor < 0)
@@ -394,7 +394,7 @@ static int end_child(struct launch *l)
 	return status;
 }
 
-static void report_end(int status, char *why, size_t cap)
+static void explain_end(int status, char *why, size_t cap)
 {
 	if (WIFEXITED(status))
 		snprintf(why, cap, "'%s' has ended with status %d",
@@ -424,7 +424,7 @@ static bool read_taken(const struct launch *l)
 	return is_whole;
 }
 
-static bool wait_until_ready(const struct launch *l, char *why, size_t cap)
+static bool wait_for_successor(const struct launch *l, char *why, size_t cap)
 {
 	int limit_ms = upgrade.options->upgrade_ms, error = 0;
 	int64_t began_at = clock_ms();
@@ -513,7 +513,7 @@ static void end_and_report(struct launch *l, char *why, size_t cap)
 	int status = end_child(l);
 
 	if (why[0] == '\0')
-		report_end(status, why, cap);
+		explain_end(status, why, cap);
 }
 
 static bool launch_locked(char *why, size_t cap)
@@ -531,7 +531,7 @@ static bool launch_locked(char *why, size_t cap)
 	if (l.child > 0) {
 		close(l.theirs);
 		l.theirs = -1;
-		is_ready = wait_until_ready(&l, why, cap);
+		is_ready = wait_for_successor(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
 	} else {

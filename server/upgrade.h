@@ -4,10 +4,11 @@
  * arguments and its listening sockets, waits until that one is ready, and
  * stops.  If the successor does not come up, the server goes on as before.
  *
- * The successor gets the sockets as from a service manager (activation.h), and
- * in WEIR_PREDECESSOR the number of a socket.  On that it says that it is
- * ready, and for each passed socket whether it listens there.  It reads the end
- * of it when its predecessor has closed them, or has gone.
+ * The successor gets the listening sockets as from a service manager
+ * (activation.h), and in WEIR_PREDECESSOR the number of one that is connected
+ * to its predecessor.  It writes there that it is ready, and for each listening
+ * socket whether it uses it.  It reads the end of input there when the
+ * predecessor has closed its listening sockets, or has ended.
  */
 #ifndef SERVER_UPGRADE_H
 #define SERVER_UPGRADE_H
@@ -30,7 +31,7 @@ bool upgrade_open(int argc, char **argv, const sigset_t *mask);
  */
 int upgrade_offer(weir_server *s, int id, const char *name, bool is_inherited);
 
-/* s serves with these options and is to stop.  pid_file may be NULL. */
+/* s, with these options, can be upgraded from now on. */
 void upgrade_start(weir_server *s, const struct options *o);
 
 /*

@@ -24,9 +24,9 @@ void history_add(const struct weir_stats *now, int64_t at_ms);
 void history_write(FILE *to, uint64_t since);
 
 /*
- * Below which duration lies this share of those between snapshots a and b; in
- * seconds, and 0 if there is none.  Inside a bucket they are taken to be spread
- * evenly.
+ * A quantile of the durations between snapshots a and b, in seconds: this share
+ * of them is below it.  0: there are none.  Those in one bucket are taken to be
+ * spread evenly.
  */
 double history_quantile(const uint64_t a[WEIR_BUCKETS],
 			const uint64_t b[WEIR_BUCKETS], double share);

@@ -21,8 +21,7 @@ struct metrics {
 
 typedef unsigned long long count;
 
-/* ------------------------------------------------------------------ families
- */
+/* ----------------------------------------------------------------- families */
 
 static void describe(struct metrics *m, const char *name, const char *type,
 		     const char *help)
@@ -75,8 +74,7 @@ static void histogram(struct metrics *m, const char *name,
 		(count)below);
 }
 
-/* ----------------------------------------------------------------- listeners
- */
+/* ---------------------------------------------------------------- listeners */
 
 /* A sample of a listener, with another label unless key is NULL. */
 static void sample(struct metrics *m, const struct listener_figures *l,
@@ -193,8 +191,7 @@ static void of_listeners(struct metrics *m)
 		  (double)l->stats.connection_us / 1e6)
 }
 
-/* ---------------------------------------------------------------- the server
- */
+/* --------------------------------------------------------------- the server */
 
 static void of_server(struct metrics *m)
 {
@@ -269,8 +266,7 @@ static void of_server(struct metrics *m)
 		(count)m->now->access_dropped);
 }
 
-/* --------------------------------------------------------------- the process
- */
+/* -------------------------------------------------------------- the process */
 
 static double open_descriptors(void)
 {
@@ -302,7 +298,7 @@ static double proc_field(const char *path, int n)
 	return at ? strtod(at, NULL) : 0;
 }
 
-/* The boot was this long ago by the one clock, and the other one reads now. */
+/* The time of the boot, and that from the boot to the start of the process. */
 static double start_seconds(void)
 {
 	struct timespec up, now;

@@ -27,7 +27,6 @@ static void take_listener(struct listener_figures *ret, weir_server *s, int id,
 					 sizeof(ret->stats));
 }
 
-/* Before the listeners: whether it drains decides what is ready. */
 bool snapshot_take(struct snapshot *ret, weir_server *s,
 		   const struct options *o)
 {

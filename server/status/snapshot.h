@@ -21,7 +21,7 @@ struct listener_figures {
 };
 
 struct snapshot {
-	int64_t at_ms; /* of the clock of the day */
+	int64_t at_ms; /* since 1970 */
 	bool is_draining;
 	struct weir_stats stats;
 	struct listener_figures *listeners;

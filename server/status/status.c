@@ -29,8 +29,7 @@
 static weir_server *watched, *status_server;
 static const struct options *options;
 
-/* ----------------------------------------------------------------- responses
- */
+/* ---------------------------------------------------------------- responses */
 
 struct response {
 	int status;
@@ -106,8 +105,7 @@ static struct response written(const char *type, const struct http_request *r,
 	return ret;
 }
 
-/* --------------------------------------------------------------------- pages
- */
+/* -------------------------------------------------------------------- pages */
 
 static struct response healthz(const struct http_request *r)
 {
@@ -203,10 +201,10 @@ static struct response find_page(const struct http_request *r)
 			 "and /readyz.\n");
 }
 
-/* ------------------------------------------------------------------ requests
- */
+/* ----------------------------------------------------------------- requests */
 
-static int refuse(weir_conn *c, const struct http_request *r, int status)
+static int refuse_request(weir_conn *c, const struct http_request *r,
+			  int status)
 {
 	char body[80];
 	struct response response;
@@ -228,21 +226,21 @@ static int status_request(weir_conn *c, void *arg)
 
 	(void)arg;
 	if (n == -EMSGSIZE)
-		return refuse(c, &r, 431);
+		return refuse_request(c, &r, 431);
 	if (n == -EBADMSG) /* it ends in a head */
-		return refuse(c, &r, 400);
+		return refuse_request(c, &r, 400);
 	if (n <= 0)
 		return (int)n;
 	rc = http_parse(&r, head, (size_t)n);
 	if (rc != 200)
-		return refuse(c, &r, rc);
+		return refuse_request(c, &r, rc);
 	response = find_page(&r);
 	rc = respond(c, &r, &response);
 	free(response.memory);
 	return rc;
 }
 
-/* In a head; between requests and before the first one there is no answer. */
+/* Only a head that is not complete in time gets an answer. */
 static int status_expired(weir_conn *c, void *arg)
 {
 	static const struct http_request none = { .path = "" };
@@ -250,7 +248,8 @@ static int status_expired(weir_conn *c, void *arg)
 
 	(void)arg;
 	weir_conn_summary(c, &s, sizeof(s));
-	return s.end == WEIR_END_READ ? refuse(c, &none, 408) : WEIR_CLOSE;
+	return s.end == WEIR_END_READ ? refuse_request(c, &none, 408)
+				      : WEIR_CLOSE;
 }
 
 static void take_sample(weir_server *s, void *arg)
@@ -266,8 +265,7 @@ static void take_sample(weir_server *s, void *arg)
 			    (int64_t)at.tv_sec * 1000 + at.tv_nsec / 1000000);
 }
 
-/* ------------------------------------------------------------------ the server
- */
+/* --------------------------------------------------------------- the server */
 
 static int status_listen(const struct listener *l)
 {
