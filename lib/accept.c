@@ -175,7 +175,8 @@ static bool holds(const struct wr_accept *a, const struct wr_endpoint *endpoint,
  * Set accept_blocked, then look for room; other threads make room, then read
  * accept_blocked.  One of the two sees the other.
  */
-static bool has_room(struct wr_accept *a, const struct wr_endpoint *endpoint)
+static bool has_accept_room(struct wr_accept *a,
+			    const struct wr_endpoint *endpoint)
 {
 	if (!holds(a, endpoint, a->core->config.overload))
 		return true;
@@ -202,7 +203,7 @@ static void disarm(struct wr_accept *a, struct wr_endpoint *e)
 }
 
 /* Have an idle connection ended for a client that waits. */
-static void make_room(struct wr_accept *a, const struct wr_endpoint *e)
+static void evict_for_client(struct wr_accept *a, const struct wr_endpoint *e)
 {
 	struct pollfd fd = { .fd = e->listener.fd, .events = POLLIN };
 
@@ -246,8 +247,9 @@ void wr_accept_adjust(struct wr_accept *a)
 		keep_reserve(a);
 	while ((e = wr_accept_next(a, e))) {
 		if (e->may_have_more && may_accept)
-			make_room(a, e);
-		e->is_due = e->may_have_more && may_accept && has_room(a, e);
+			evict_for_client(a, e);
+		e->is_due =
+			e->may_have_more && may_accept && has_accept_room(a, e);
 		if (e->may_have_more && !e->is_due)
 			disarm(a, e);
 		else if (!e->may_have_more && may_accept)
@@ -334,7 +336,7 @@ void wr_accept_close_listeners(struct wr_accept *a)
 
 /* ---------------------------------------------------------------- admission */
 
-/* Slots for one connection in a shortage, and otherwise. */
+/* Free slots that an accept needs: in a shortage, and otherwise. */
 #define LAST_SLOT  1
 #define FREE_SLOTS (LAST_SLOT + 1)
 _Static_assert(FREE_SLOTS <= WR_PREPARED_SLOTS, "prepared slots stay");
@@ -426,7 +428,7 @@ static void queue_up(const struct wr_accept *a, struct weir_conn *c)
 			a->ctx->now);
 }
 
-/* overload: at the accept. */
+/* overload: the policy at the time of the accept. */
 static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 		  int overload, const struct newcomer *new)
 {
@@ -489,7 +491,7 @@ static void refuse_in_passing(struct wr_accept *a, struct wr_endpoint *endpoint,
 	accept_tell_refusal(a, endpoint, new, outcome);
 	count_accepted(a, endpoint);
 	WR_COUNT(&endpoint->service, a->ctx->stats, outcome[outcome], 1);
-	/* A client that expects a layer cannot read the text. */
+	/* A client that expects TLS could not read the text. */
 	if (outcome != WR_OUTCOME_REFUSED_ACCESS &&
 	    !endpoint->service.is_layered)
 		(void)wr_sys_sendmsg(new->fd, &text, 1);

@@ -29,7 +29,7 @@ struct wr_endpoint {
 		int64_t began_at;     /* 0: not yet */
 		int64_t handshake_ns; /* allowed for one handshake */
 		bool is_fenced;
-		size_t owed;	       /* may still wait from before it */
+		size_t owed;	       /* connections that waited before it */
 		int64_t calm_since;    /* quiet since; 0: not quiet */
 		int64_t first_calm_at; /* first quiet time; 0: not yet */
 	} fence;
@@ -60,7 +60,7 @@ struct wr_accept {
 	struct wr_log_limit shortage_limit;
 };
 
-/* An endpoint for the connections of that many threads.  NULL: no memory. */
+/* With counters for this many threads.  NULL: no memory. */
 struct wr_endpoint *wr_endpoint_new(int threads);
 void wr_endpoint_free(struct wr_endpoint *e); /* its listener is closed */
 

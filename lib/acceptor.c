@@ -82,8 +82,8 @@ static bool handle_own(const struct wr_acceptor *a, const struct wr_event *ev)
 }
 
 /*
- * Time for late input is bounded; the poller reports the rest again.  Events of
- * listeners may be behind it in the poller.
+ * Late input has a limited time; the poller reports the rest again.  Events of
+ * listeners may come only behind it, so these are asked without an event.
  */
 static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 			    int n)

@@ -451,7 +451,10 @@ static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 	r->rules[r->count++] = rule;
 }
 
-/* The prefixes that a place is in, the widest first; rule: of them all. */
+/*
+ * The prefixes around an address, the widest first.  The rule of each becomes
+ * the first rule of those up to it.
+ */
 struct nest {
 	struct prefix in[V6_BITS + 1];
 	size_t depth;

@@ -19,9 +19,10 @@ struct wr_key wr_key_of(const struct wr_network *addr, int bits);
 
 /* Of the lines `limit' and `rate'. */
 struct wr_source_limits {
-	int v4_bits, v6_bits;	  /* of an address, make a source */
-	int open_max;		  /* connections of a source; 0: not given */
-	int64_t rate_ns, span_ns; /* one each rate_ns, all in span_ns; 0 */
+	int v4_bits, v6_bits; /* of an address, make a source */
+	int open_max;	      /* connections of a source; 0: not given */
+	int64_t rate_ns;      /* a new one in each; 0: not given */
+	int64_t span_ns;      /* those of this time may come at once */
 };
 
 enum wr_access {

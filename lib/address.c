@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Any thread; no look-ups.  The parser is strict: an IPv6 address needs
+ * Any thread; no lookups.  The parser is strict: an IPv6 address needs
  * brackets, a port its digits, and nothing may follow.
  */
 #include "address.h"

@@ -55,7 +55,7 @@ void wr_admission_set_rules(struct wr_admission *a, weir_access *rules)
 	weir_access_unref(before);
 }
 
-/* ------------------------------------------------------------- early drops */
+/* ---------------------------------------------------------- early refusals */
 
 static uint64_t next_random(struct wr_admission *a)
 {
@@ -66,7 +66,7 @@ static uint64_t next_random(struct wr_admission *a)
 }
 
 /* Linear from early_percent at early_start to 100 % at early_full. */
-static bool is_dropped_early(struct wr_admission *a, const struct wr_config *c)
+static bool is_refused_early(struct wr_admission *a, const struct wr_config *c)
 {
 	int64_t start = c->early_start, full = c->early_full;
 	int64_t least = c->early_percent;
@@ -131,9 +131,10 @@ static struct wr_source *find_source(const struct wr_admission *a, int family,
 }
 
 /*
- * Each connection moves next_at on by rate_ns, from the present at least.
- * Connections at once can move it ahead of the present by span_ns, which cuts
- * off what earlier rules with a longer span have added.
+ * Each connection moves next_at forward by rate_ns, beginning at the present if
+ * it lies in the past.  It may be up to span_ns ahead of the present: so many
+ * connections may come at once.  If rules with a longer span have moved it
+ * further, it is moved back.
  */
 static bool is_too_fast(struct wr_source *s, const struct wr_source_limits *l,
 			int64_t now)
@@ -210,7 +211,7 @@ static int judge_locked(struct wr_admission *a, const struct wr_config *c,
 		return WR_OUTCOME_REFUSED_ACCESS;
 	if (verdict == WR_ACCESS_EXEMPT)
 		return WR_ADMITTED;
-	if (is_dropped_early(a, c))
+	if (is_refused_early(a, c))
 		return WR_OUTCOME_REFUSED_EARLY;
 	return has_ip ? count_source_locked(a, c, stats, &addr, client->now,
 					    source)

@@ -22,12 +22,11 @@ struct wr_source;
 /* l: under the lock */
 struct wr_admission {
 	struct wr_word_lock lock;
-	weir_access *rules; /* l; NULL: none */
-	struct wr_source
-		*sources;	 /* l to add; wr_admission_leave() needs none */
-	uint64_t seed;		 /* of the places; c */
-	uint64_t random;	 /* l: state of the generator */
-	_Atomic size_t unproven; /* connections without a first message */
+	weir_access *rules;	   /* l; NULL: none */
+	struct wr_source *sources; /* l, but for wr_admission_leave() */
+	uint64_t seed;		   /* of the places; c */
+	uint64_t random;	   /* l: state of the generator */
+	_Atomic size_t unproven;   /* connections without a first message */
 };
 
 /* A client that asks for a connection. */

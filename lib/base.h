@@ -38,7 +38,7 @@ static inline size_t wr_min(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* A length above SSIZE_MAX is a negative number. */
+/* A length above SSIZE_MAX is a negative result, used as a length. */
 static inline bool wr_is_memory(const void *mem, size_t len)
 {
 	return len <= SSIZE_MAX && (mem != NULL || len == 0);

@@ -14,7 +14,10 @@
 
 #define WR_WORKERS_MOST	    1024
 #define WR_CONNECTIONS_MOST 10000000
-/* A worker's round at one source of tasks, give or take a task. */
+/*
+ * A worker takes at most this many tasks from one queue, or for this time,
+ * before it looks at the next source of tasks.
+ */
 #define WR_ROUND_TASKS 16
 #define WR_ROUND_NS    WR_MS(1)
 /* A callback of WR_SLOW_NS starts handoff mode. */
@@ -35,8 +38,8 @@
 #define WR_ACCEPT_BUDGET 64
 /*
  * A shortage of descriptors or memory: the first pause, which doubles up to
- * the longest.  A connection that ends here ends the pause; the clock is for
- * what other processes give back.
+ * the longest.  The end of a connection of this server also ends the pause; its
+ * time is for what other processes give back.
  */
 #define WR_ACCEPT_PAUSE_NS	WR_MS(10)
 #define WR_ACCEPT_PAUSE_MOST_NS WR_MS(100)
@@ -46,10 +49,10 @@
 /* Bytes of a file of access rules, and of a line in it with its NUL. */
 #define WR_ACCESS_FILE ((off_t)64 << 20)
 #define WR_ACCESS_LINE 128
-/* Sources that are counted, and the places among which one is looked for. */
+/* Entries for sources, and those of them in which one source may be. */
 #define WR_SOURCES     65536
 #define WR_SOURCE_WAYS 8
-/* The default limit of a source is at least that. */
+/* The default limit of a source is at least this. */
 #define WR_SOURCE_LEAST 16
 /* A full server looks for idle connections: slots of one look, ... */
 #define WR_EVICT_SLOTS 65536
@@ -107,29 +110,30 @@
 /* Larger writes are not gathered. */
 #define WR_GATHER_BYTES ((size_t)8 << 10)
 /*
- * One sendfile(2), which may wait for the disk; and the files of one turn, give
- * or take one sendfile(2), unless WR_TURN_NS ends it before.
+ * Bytes of one sendfile(2), which may wait for the disk.  A flush yields after
+ * it has sent so many bytes; of files, also after WR_TURN_NS.
  */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
 /* What a relay receives at once: more than most peers send at once. */
 #define WR_RELAY_ROOM ((size_t)64 << 10)
-/* Period for events that cannot end a wait by themselves. */
+/* Period of the look at a descriptor that cannot be polled for. */
 #define WR_SESSION_LOOK_MS 10
 
 /* ------------------------------------------------------ stacks of sessions */
 
-/* Stacks that a pool keeps, or as many as are in use if that is more. */
+/* Stacks that a pool keeps; or as many as are in use, if these are more. */
 #define WR_STACKS_KEPT 64
 /* What a pooled stack keeps resident; the rest was a rare need. */
 #define WR_STACK_STAYS ((size_t)16 * 1024)
 /* For the message of an overflow, besides what a signal takes. */
 #define WR_SIGNAL_STACK ((size_t)20 * 1024)
 /*
- * A look at the depth of a stack is a system call, and what was touched stays
- * resident until then: it comes after the first use and each that many.
+ * Uses of a stack from one look at its depth to the next; the first one follows
+ * the first use.  A look is a system call, and what was touched stays resident
+ * until then.
  */
 #define WR_STACK_LOOK_EVERY 8
-/* Pages that it covers at once. */
+/* Pages that one system call of a look covers. */
 #define WR_STACK_LOOK 64
 
 /* ---------------------------------------------------------------- the stop */
@@ -144,7 +148,7 @@
 #define WR_HANDSHAKE_NS(rtt_ns) ((rtt_ns) + (rtt_ns) / 2)
 /* All handshakes in a row. */
 #define WR_HANDSHAKES_MOST_NS WR_MS(1000)
-/* Connections sampled for their round trip, and the time for that. */
+/* Connections asked for their round trip, and the time for that. */
 #define WR_ROUND_TRIPS	  64
 #define WR_ROUND_TRIPS_NS WR_MS(10)
 /* Clients are given up if accept(2) fails and nothing is open. */
@@ -203,11 +207,11 @@
 
 /* ---------------------------------------------------- names and connecting */
 
-/* Default of a look-up: longer than resolvers try. */
+/* Default of a lookup: longer than resolvers try. */
 #define WR_LOOKUP_MS 30000
-/* Period of the check for a stop during a look-up. */
+/* Period of the check for a stop during a lookup. */
 #define WR_LOOKUP_STOP_NS WR_MS(50)
-/* Look-ups left behind: of names, of addresses. */
+/* Lookups that no caller waits for: of hosts, and of names for addresses. */
 #define WR_LOOKUPS_LEFT	 64
 #define WR_REVERSES_LEFT 32
 /* Delay of the next attempt (RFC 8305). */

@@ -21,10 +21,10 @@
 #include "probe.h"
 #include "sys.h"
 
-/* ----------------------------------------------------------------- places */
+/* ------------------------------------------------------------- where it is */
 
-/* One bit for each place it may move to. */
-static const uint16_t legal[WR_CONN_PLACES] = {
+/* By enum wr_where: a bit for each one that it may move to. */
+static const uint16_t legal[WR_CONN_WHERE_COUNT] = {
 	[WR_CONN_FREE] = 1 << WR_CONN_QUEUED | 1 << WR_CONN_READY,
 	[WR_CONN_QUEUED] = 1 << WR_CONN_RUNNING | 1 << WR_CONN_PARKED |
 			   1 << WR_CONN_LINGERING | 1 << WR_CONN_CLOSED,
@@ -323,7 +323,7 @@ void wr_conn_cut_short(struct weir_conn *c)
 
 void wr_conn_try_cut(struct weir_conn *c)
 {
-	/* Once all is sent, nothing reads it. */
+	/* Without effect once all is sent: nothing reads it then. */
 	atomic_store(&c->is_cut, true);
 	if (!wr_word_trylock(&c->lock))
 		return;
@@ -377,19 +377,19 @@ void wr_conn_begin_close(struct weir_conn *c)
 	wr_word_unlock(&c->lock);
 }
 
-static bool is_closed_told(const struct weir_conn *c)
+static bool calls_closed(const struct weir_conn *c)
 {
 	return (c->call.why != 0 || c->is_dialled) && c->service->set.closed;
 }
 
 bool wr_conn_has_close_callbacks(const struct weir_conn *c)
 {
-	return c->drop || is_closed_told(c);
+	return c->drop || calls_closed(c);
 }
 
 void wr_conn_run_close_callbacks(struct weir_conn *c)
 {
-	if (is_closed_told(c))
+	if (calls_closed(c))
 		c->service->set.closed(c, c->service->set.arg);
 	wr_conn_drop_data(c); /* after `closed`, which may set it */
 }
@@ -448,6 +448,7 @@ static uint64_t drop_reference(struct weir_conn *c)
 	}
 	if (!(refs & WR_REFS_COUNT))
 		return 0;
+	/* It is the last one, and no handler can take another. */
 	run_drop(c);
 	refs = atomic_fetch_sub(&c->refs, 1);
 	if (refs == 1)
@@ -551,7 +552,7 @@ void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 	int fd = wr_conn_detach(c);
 
 	wr_layer_free(c);
-	if (c->may_linger) /* the peer had its time */
+	if (c->may_block_close) /* the peer had its time */
 		wr_sys_forget_linger(fd);
 	if (fd >= 0)
 		wr_sys_close(fd);
@@ -618,7 +619,7 @@ void wr_conn_finish(struct weir_conn *c)
 	wr_layer_free(c);
 	if (c->interest)
 		wr_poller_remove(&c->core->poller, c->fd);
-	if (c->is_evicted) { /* its place has a use already */
+	if (c->is_evicted) { /* a client waits for its place */
 		leave_place(c);
 		wr_core_notify_capacity(c->core);
 	}
@@ -668,7 +669,7 @@ void wr_conn_refuse(struct weir_conn *c, int outcome)
 	conn_tell_refusal(c, wr_refusal_reason(outcome));
 	if (outcome == WR_OUTCOME_REFUSED_ACCESS)
 		n = 0; /* in silence */
-	/* A peer that expects a layer cannot read it. */
+	/* A peer that expects TLS could not read the text. */
 	for (size_t at = 0; n > 0 && !c->layered && at < refusal->len;
 	     at += (size_t)n) {
 		struct iovec rest = { refusal->text + at, refusal->len - at };
@@ -711,7 +712,7 @@ weir_ref *weir_ref_dup(weir_ref *ref)
 		return NULL;
 	/* Relaxed: the caller has a reference or is the owner. */
 	refs = atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-	/* All of them are one to the table, whose counter all threads share. */
+	/* The table, whose counter all threads share, counts them as one. */
 	if (c->table && (refs & WR_REFS_COUNT) == 0)
 		wr_table_ref(c->table);
 	return ref;

@@ -37,7 +37,7 @@ enum wr_where {
 	WR_CONN_PARKED,	   /* no owner; the poller watches it */
 	WR_CONN_LINGERING, /* the acceptor discards input */
 	WR_CONN_CLOSED,
-	WR_CONN_PLACES
+	WR_CONN_WHERE_COUNT
 };
 
 /* Only goes up. */
@@ -99,22 +99,22 @@ enum wr_wait {
 	WR_WAIT_OTHER	/* struct wr_other */
 };
 
-/* What a session waits for besides its peer. */
+/* A wait of a session for something besides its peer. */
 struct wr_other {
-	int64_t at; /* the wait ends */
+	int64_t at; /* the wait ends at this time */
 	/*
 	 * A drain ends it WR_MESSAGE_QUIET_NS after this time; 0: at once;
-	 * WR_NEVER_AT: does not.
+	 * WR_NEVER_AT: never.
 	 */
 	int64_t quiet_since;
 	uint32_t events; /* that end it, besides WR_EV_OTHER */
 	bool is_firm;	 /* only a cut interrupts it */
 };
 
-/* To make room for a client that waits. */
+/* Whether it is to end, to make room for a client that waits. */
 enum wr_eviction {
 	WR_EVICTION_NONE,
-	WR_EVICTION_ASKED, /* to end if it is idle; its owner has not looked */
+	WR_EVICTION_ASKED, /* if it is idle; its owner has not looked yet */
 	WR_EVICTION_SPARED /* it is idle, but there is room again */
 };
 
@@ -141,7 +141,7 @@ struct wr_in {
 
 struct wr_out {
 	struct wr_outbox box;
-	int64_t stalled_at; /* write_ms counts from here; 0 */
+	int64_t stalled_at; /* write_ms counts from here; 0: no stall yet */
 	uint64_t sent;	    /* bytes */
 	uint64_t acked;	    /* of these, acknowledged at stalled_at */
 	int error;	    /* -errno: output is broken */
@@ -149,26 +149,26 @@ struct wr_out {
 	uint32_t counted;   /* bytes of the box, in core->outbox_left */
 	uint8_t end;	    /* enum wr_out_end */
 	bool is_stalled;    /* socket buffer is full */
-	bool has_rested;    /* unsent between two tries to send it */
+	bool was_left;	    /* the last flush has left some unsent */
 	bool is_writing;    /* a handler waits in mid-message */
 	/* The worker that flushes it at the end of a callback; NULL: none. */
 	const struct wr_context *flusher;
 };
 
-/* Of one callback; a field that outlives it says so. */
+/* Of the running callback, or where "stays" is said, of the last one. */
 struct wr_call {
-	size_t bytes;	   /* input given, and written by a session */
-	uint32_t messages; /* given */
-	uint8_t why;	   /* WEIR_OPENED ...; 0: none yet; stays */
+	size_t bytes;	   /* given as input, or written by a session */
+	uint32_t messages; /* given as input */
+	uint8_t why;	   /* WEIR_OPENED ...; 0: no callback yet; stays */
 	uint8_t input;	   /* enum wr_input; stays */
 	uint8_t timed_out; /* WEIR_END_... behind -ETIMEDOUT; 0 */
 	bool saw_eagain;
-	bool was_off;	      /* input, before a call of `expired` */
+	bool was_off;	      /* `expired`: with WR_RARE_INPUT_OFF before it */
 	bool has_ticked;      /* a timer ended the last wait */
 	bool drain_deferred;  /* kept by the call with WEIR_DRAIN; stays */
 	bool woken_again;     /* woken during the callback; stays */
 	bool was_interrupted; /* inside a message: the next wait is -EINTR */
-	bool wait_failed;     /* the last wait, and it was not parked since */
+	bool wait_failed;     /* the last wait failed; not parked since then */
 	bool other_came;      /* WR_EV_OTHER, in the last wait */
 	bool other_hung_up;   /* WR_EV_OTHER_HUP, in any wait */
 };
@@ -234,9 +234,9 @@ struct weir_conn {
 	bool is_spawned : 1;	   /* c: and it has no socket */
 	bool is_connecting;	   /* l: fd is -1; see struct wr_dialled */
 	bool is_unproven : 1;	   /* o: no message was given yet */
-	bool is_evicted : 1;	   /* o: it ends for another one */
+	bool is_evicted : 1;	   /* o: it ends to make room */
 	bool has_no_place : 1;	   /* o: it counts against no limit */
-	bool may_linger;	   /* o: SO_LINGER may block close(2) */
+	bool may_block_close;	   /* o: the program may set SO_LINGER */
 	bool shares_data;	   /* l: data lives as long as references */
 	_Atomic uint8_t eviction;  /* a: enum wr_eviction */
 	_Atomic bool is_cut;	   /* a: cancelled, or cut by a stop */
@@ -275,10 +275,10 @@ struct wr_own_conn {
 	struct weir_conn conn;
 	struct wr_context ctx;
 	struct wr_stats stats;
-	/* The session that the poller tells of it; the table NULL: none. */
+	/* The session to which its events are reported; table NULL: none. */
 	struct wr_table *watcher_table;
-	uint64_t watcher;
-	/* Output, sent and unsent, when the peer has last sent something. */
+	uint64_t watcher; /* key of that session */
+	/* Bytes of output, also unsent ones, when input has last come. */
 	uint64_t answered;
 };
 
@@ -299,24 +299,22 @@ static inline bool wr_conn_is_in_use(const struct weir_conn *c)
 	return where != WR_CONN_FREE && where != WR_CONN_CLOSED;
 }
 
-/* ------------------------------------------------------------- conn_table */
-
 struct wr_table;
 
 /*
- * Only one of weir_dial() can run in a cancellable thread, and a session can
- * change its thread.
+ * Only a connection of weir_dial() is used by threads that can be cancelled.
+ * In a session nothing is done: it may continue in another thread.
  */
 #define WR_NO_CANCEL_IN(c)                                                     \
 	WR_NO_CANCEL_IF((c) && (c)->table == NULL && wr_coro_current() == NULL)
 
-/* Key in the poller. */
+/* Its key in the poller: that of the events of its descriptor. */
 static inline uint64_t wr_conn_key(const struct weir_conn *c)
 {
 	return (uint64_t)wr_owner_generation(&c->owner) << 32 | c->index;
 }
 
-/* Of a descriptor that the connection waits for besides its own. */
+/* Added to the key of a descriptor that it waits for besides its own. */
 #define WR_KEY_OTHER (UINT64_C(1) << 63)
 
 static inline struct wr_connect *wr_conn_connect(const struct weir_conn *c)
@@ -338,8 +336,8 @@ static inline void wr_conn_set_active(struct weir_conn *c, int64_t at)
 }
 
 /*
- * Owner, once: it was asked to end for another connection, and it is idle for
- * long enough.
+ * Owner: answer a request to end.  True: it ends, as it has been idle for long
+ * enough and the server is still full.
  */
 bool wr_conn_evict(struct weir_conn *c);
 
@@ -388,8 +386,8 @@ static WR_INLINE void wr_conn_leave_parked(struct weir_conn *c,
 }
 
 /*
- * Any thread: post events.  A free connection goes to the workers; a waiting
- * session is woken.
+ * Any thread: post events.  A connection without an owner goes to the ready
+ * list; a session that waits on its worker is woken.
  */
 void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
 		  uint32_t generation, uint32_t events);
@@ -399,7 +397,9 @@ void wr_conn_post(struct weir_conn *c, struct wr_stats *stats,
  * ctx->now.
  */
 int64_t wr_conn_due_at(struct weir_conn *c);
-int64_t wr_conn_stall_at(struct weir_conn *c); /* of the output alone */
+
+/* The same for the output alone. */
+int64_t wr_conn_stall_at(struct weir_conn *c);
 
 /* Owner, after wr_conn_due_at(): the deadline as WEIR_END_... */
 uint8_t wr_conn_due_end(struct weir_conn *c);
@@ -452,21 +452,21 @@ void wr_conn_notify_acceptor(struct weir_conn *c, unsigned what);
 void wr_conn_cut(struct weir_conn *c);
 
 /*
- * Owner: the same, with a reset unless the end of the output was sent: the peer
- * must not take a part for the whole.
- */
-void wr_conn_cut_short(struct weir_conn *c);
-
-/* The reset alone, so that another reason ends a connection of a server. */
-void wr_conn_reset(struct weir_conn *c);
-
-/*
- * The same without waiting for the lock, which a slow send(2) may hold.  The
- * owner is told in any case; the socket stays as it is if the lock is held.
+ * wr_conn_cut() without waiting for the lock, which a slow send(2) may hold.
+ * The owner is told in any case; the socket stays as it is if the lock is held.
  */
 void wr_conn_try_cut(struct weir_conn *c);
 
-/* Owner: a call on the socket returned this error, and the peer is lost. */
+/*
+ * Owner: wr_conn_cut(), with a reset unless the end of the output was sent: the
+ * peer must not mistake a part for the whole.
+ */
+void wr_conn_cut_short(struct weir_conn *c);
+
+/* Owner: the reset alone; the connection then ends for another reason. */
+void wr_conn_reset(struct weir_conn *c);
+
+/* Owner: is this an error that the socket has returned, of a lost peer? */
 bool wr_conn_is_lost(struct weir_conn *c, int error);
 
 /* Owner: calls of other threads return -EPIPE from now on. */
@@ -564,7 +564,7 @@ void wr_conn_input_tidy(struct weir_conn *c);
 /* Owner.  1: input or its end is there; 0: none; -errno: peer gone. */
 int wr_conn_input_probe(struct weir_conn *c);
 
-/* The same; input that is there can be given to the handler. */
+/* The same, through the layer: 1: a read by the handler would not wait. */
 int wr_conn_input_find(struct weir_conn *c);
 
 /* Owner: the socket may have more input. */
@@ -618,12 +618,12 @@ void wr_conn_note_wait(struct weir_conn *c, bool is_mid);
 /* Owner: a wait for input has come to its deadline, or the timer's.  -errno. */
 int wr_conn_end_wait(struct weir_conn *c);
 
-/* Owner: when a wait for room ends or looks what the peer has taken. */
+/* Owner: the time at which a wait for room ends, or checks the progress. */
 int64_t wr_conn_room_at(struct weir_conn *c);
 
 /*
- * Owner: -ETIMEDOUT, if at ctx->now that time has come and the peer has not
- * taken enough; 0.
+ * Owner: -ETIMEDOUT if that time has come by ctx->now and the peer has not
+ * taken enough; else 0.
  */
 int wr_conn_check_room(struct weir_conn *c);
 
@@ -638,8 +638,9 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm);
 struct weir_conn *wr_conn_session(void);
 
 /*
- * Owner, in its session: wait for WR_EV_OTHER, on a worker for fds, or for the
- * end of the wait.  fds has room for count + 1.  0: look again; or as below.
+ * Owner, in its session: wait for WR_EV_OTHER (with session_on_worker: for the
+ * events of fds) or for the end of the wait.  fds has room for count + 1.  0:
+ * look again; else as wr_conn_check_other().
  */
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);
@@ -652,14 +653,15 @@ int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 #define WR_POLL_LOST  8 /* its peer is lost */
 #define WR_POLL_RELAY 16
 
-/* weir_conn_wait() without a look at its arguments. */
+/* weir_conn_wait() without the check of its arguments. */
 int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
 
 /*
  * The same for a session on a stack of its own that has received until -EAGAIN
  * and sent until the socket was full: the poller reports each edge after that,
- * so there is no look.  The caller notes the wait.  1: connections of
- * weir_dial(), also those that are not in the list, may have input; 0; -errno.
+ * so there is no look first.  The caller calls wr_conn_note_wait().  1:
+ * connections of weir_dial(), also those that are not in the list, may have
+ * input; 0; -errno.
  */
 int wr_conn_wait_edge(struct weir_poll *list, int count);
 
@@ -676,8 +678,8 @@ int wr_conn_check_other(struct weir_conn *c, const struct wr_other *o);
 int64_t wr_conn_other_at(const struct weir_conn *c, const struct wr_other *o);
 
 /*
- * Owner, of a connection of weir_dial(): have the poller tell the session of
- * it; no more.  0 or -errno.
+ * Owner, of a connection of weir_dial(): have its events reported to the
+ * session, or no longer.  0 or -errno.
  */
 int wr_conn_watch(struct weir_conn *c, struct weir_conn *session);
 void wr_conn_unwatch(struct weir_conn *c, int fd);
@@ -791,9 +793,10 @@ static inline size_t wr_conn_outbox_mark(const struct weir_conn *c)
 }
 
 /*
- * Unsent output stops input: from half of the mark, so that the reply that is
- * being written has the other half; and while a file is queued, so that a
- * request does not cost a descriptor each.  full_duplex leaves the files.
+ * Unsent output stops input: from half of the mark on, so that the reply that
+ * is being written has the other half; and while a file is queued, so that
+ * pipelined requests do not take a descriptor each.  With full_duplex only a
+ * file does.
  */
 static inline bool wr_conn_is_congested(const struct weir_conn *c)
 {

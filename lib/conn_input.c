@@ -113,7 +113,7 @@ static void input_shrink(struct weir_conn *c)
 	c->in.buf = fit;
 }
 
-/* A session that waits outside of an input call may look at its input. */
+/* A session that waits in no input call may still use what a peek has shown. */
 static bool is_shown(const struct weir_conn *c)
 {
 	if (c->coro && c->wait_for == WR_WAIT_OTHER)
@@ -239,7 +239,7 @@ static int say_eagain(struct weir_conn *c, enum wr_input reason)
 }
 
 /* Flush or wait until the connection is not congested. */
-static int make_room(struct weir_conn *c)
+static int make_output_room(struct weir_conn *c)
 {
 	while (wr_conn_is_congested(c)) {
 		int rc = wr_conn_flush(c);
@@ -295,7 +295,7 @@ static int take_turn_beside(struct weir_conn *c)
 }
 
 /* The lifetime is checked here for a session that never waits. */
-static WR_OUT_OF_LINE int end_turn(struct weir_conn *c)
+static WR_OUT_OF_LINE int end_input_turn(struct weir_conn *c)
 {
 	if (!wr_conn_may_wait(c))
 		return say_eagain(c, WR_INPUT_BUDGET);
@@ -322,11 +322,11 @@ static WR_INLINE int begin_input(struct weir_conn *c)
 			return rc;
 	}
 	if (has_had_turn(c)) {
-		rc = end_turn(c);
+		rc = end_input_turn(c);
 		if (rc < 0)
 			return rc;
 	}
-	return wr_conn_is_congested(c) ? make_room(c) : 0;
+	return wr_conn_is_congested(c) ? make_output_room(c) : 0;
 }
 
 /* ----------------------------------------------------------------- waiting */
@@ -343,7 +343,7 @@ static bool is_draining(const struct weir_conn *c)
  * so the waiter sees the event or is woken.  A wake-up stays in the eventfd
  * until it is cleared, which is before the events are fetched.
  */
-static int take_events(struct weir_conn *c)
+static int take_wait_events(struct weir_conn *c)
 {
 	uint32_t events = wr_owner_fetch(&c->owner);
 
@@ -375,7 +375,7 @@ static int wait_input(struct weir_conn *c)
 	bool is_mid = c->in.message_at != 0;
 
 	for (;;) {
-		int rc = take_events(c), got;
+		int rc = take_wait_events(c), got;
 		int64_t at = wr_conn_due_at(c);
 		bool has_output = wr_conn_has_output(c);
 
@@ -405,7 +405,7 @@ static int wait_input(struct weir_conn *c)
 	}
 }
 
-static int wait_on_worker(struct weir_conn *c, bool is_mid)
+static int wait_input_on_worker(struct weir_conn *c, bool is_mid)
 {
 	int rc = wr_conn_flush(c);
 
@@ -426,7 +426,7 @@ static int wait_on_worker(struct weir_conn *c, bool is_mid)
 static int wait_for_input(struct weir_conn *c, bool is_mid)
 {
 	if (c->coro == NULL)
-		return wait_on_worker(c, is_mid);
+		return wait_input_on_worker(c, is_mid);
 	if (atomic_load(&c->is_cut))
 		return -ECANCELED;
 	c->in.is_ready = false; /* until an event tells otherwise */
@@ -458,7 +458,7 @@ static int no_input(struct weir_conn *c, bool is_mid)
 	return say_eagain(c, WR_INPUT_EMPTY);
 }
 
-/* The same, outside of read_through(). */
+/* The same; first it tells an interruption that read_through() has put off. */
 static int no_input_yet(struct weir_conn *c, bool is_mid)
 {
 	if (!c->call.was_interrupted)
@@ -479,7 +479,7 @@ static ssize_t input_give(struct weir_conn *c, size_t n)
 	return (ssize_t)n;
 }
 
-static int end_of_input(struct weir_conn *c, int rc)
+static int note_eof(struct weir_conn *c, int rc)
 {
 	c->call.input = WR_INPUT_EOF;
 	return rc;
@@ -491,7 +491,7 @@ ssize_t wr_conn_receive(struct weir_conn *c, void *buf, size_t cap)
 
 	if (n > 0)
 		wr_conn_prove(c);
-	return n == 0 ? end_of_input(c, 0) : n;
+	return n == 0 ? note_eof(c, 0) : n;
 }
 
 /* ------------------------------------------------------------- public calls */
@@ -511,7 +511,7 @@ static WR_INLINE ssize_t read_some(struct weir_conn *c, void *buf, size_t cap)
 			return rc;
 	}
 	if (n == 0)
-		return end_of_input(c, 0);
+		return note_eof(c, 0);
 	return n < 0 ? n : input_give(c, (size_t)n);
 }
 
@@ -541,8 +541,8 @@ static ssize_t input_gather(struct weir_conn *c, size_t len)
 		if (n == -EAGAIN)
 			n = no_input_yet(c, wr_buffer_len(&c->in.buf) > 0);
 		else if (n == 0)
-			return end_of_input(
-				c, wr_buffer_len(&c->in.buf) ? -EBADMSG : 0);
+			return note_eof(c, wr_buffer_len(&c->in.buf) ? -EBADMSG
+								     : 0);
 		if (n < 0)
 			return n;
 	}
@@ -550,8 +550,8 @@ static ssize_t input_gather(struct weir_conn *c, size_t len)
 }
 
 /*
- * A message longer than line_max goes straight to the caller, so that only an
- * error can end a wait inside of it: an interruption is told by the next wait.
+ * A message longer than line_max goes straight to the caller's buffer.  So
+ * -EINTR would lose the bytes that are there: it is put off to the next wait.
  */
 static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 {
@@ -568,7 +568,7 @@ static ssize_t read_through(struct weir_conn *c, char *buf, size_t len)
 				n = 0;
 			}
 		} else if (n == 0) {
-			return end_of_input(c, got ? -EBADMSG : 0);
+			return note_eof(c, got ? -EBADMSG : 0);
 		}
 		if (n < 0) {
 			if (got > 0 && c->in.message_at == 0)

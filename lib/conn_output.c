@@ -160,7 +160,7 @@ static int send_bytes_locked(struct weir_conn *c, struct wr_context *ctx,
 	return 1;
 }
 
-/* The owner looks whether the input has ended, too. */
+/* The owner is told: if the input has ended too, the connection is finished. */
 static void shut_output_locked(struct weir_conn *c)
 {
 	c->out.end = WR_OUT_SHUT;
@@ -171,8 +171,8 @@ static void shut_output_locked(struct weir_conn *c)
 }
 
 /*
- * What the peer must take for a restart of the write deadline; any byte
- * restarts it for the next stall.
+ * Bytes that the peer must acknowledge for the write deadline to restart: those
+ * of write_rate during a stall; at the beginning of a stall one is enough.
  */
 static int64_t least_progress(const struct weir_conn *c)
 {
@@ -201,7 +201,7 @@ static void note_stall_locked(struct weir_conn *c)
 		c->out.stalled_at = wr_now_ns();
 	if (restarts || progress < 0)
 		c->out.acked = taken;
-	c->out.is_stalled = c->out.has_rested = true;
+	c->out.is_stalled = c->out.was_left = true;
 }
 
 /* Only bytes of the handshake go out; the outbox waits for its end. */
@@ -250,7 +250,7 @@ static int send_uncounted_locked(struct weir_conn *c, struct wr_context *ctx,
 		if (c->out.error)
 			return c->out.error;
 		if (is_last && !is_layer) {
-			c->out.is_stalled = c->out.has_rested = false;
+			c->out.is_stalled = c->out.was_left = false;
 			if (c->out.end == WR_OUT_ENDING)
 				shut_output_locked(c);
 			return WR_FLUSH_DONE;
@@ -319,17 +319,17 @@ static void restart_clocks(struct weir_conn *c, bool is_all_sent, bool was_held)
 
 int wr_conn_flush(struct weir_conn *c)
 {
-	bool has_rested, was_held;
+	bool was_left, was_held;
 	int rc;
 
 	wr_word_lock(&c->lock);
-	has_rested = c->out.has_rested;
-	was_held = has_rested && wr_conn_is_congested(c);
+	was_left = c->out.was_left;
+	was_held = was_left && wr_conn_is_congested(c);
 	rc = send_locked(c, c->ctx, NULL);
 	if (rc == WR_FLUSH_YIELDED)
-		c->out.has_rested = true;
+		c->out.was_left = true;
 	wr_word_unlock(&c->lock);
-	if (has_rested)
+	if (was_left)
 		restart_clocks(c, rc == WR_FLUSH_DONE, was_held);
 	return map_send_error(c, rc);
 }
@@ -404,8 +404,9 @@ static bool fits_below(size_t max, size_t queued, size_t more)
 }
 
 /*
- * A first write is taken up to the mark, whatever is left of outbox_total: a
- * program that waits for room would get it again and again, but never enough.
+ * A first write is taken up to the mark, whatever is left of outbox_total:
+ * otherwise a program that waits for room would be told again and again that
+ * there is some, and never have enough.
  */
 static inline bool has_room(const struct weir_conn *c, size_t queued,
 			    size_t more)
@@ -500,7 +501,10 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 				  : refuse_output(c, c->ctx);
 }
 
-/* A peer that takes everything at once does not make a session wait. */
+/*
+ * A session whose peer takes everything at once never waits, so it lets others
+ * run here.
+ */
 static int begin_output(struct weir_conn *c, size_t len)
 {
 	struct weir_conn *session = c->table ? c : wr_conn_session();
@@ -856,7 +860,10 @@ void wr_conn_flush_others(struct wr_context *ctx)
 	f->count = 0;
 }
 
-/* Send the gathered output with it; first, if it has no room otherwise. */
+/*
+ * Send it together with the gathered output before it.  If there is no room for
+ * it, the gathered output is sent first.
+ */
 static int send_from_program_locked(struct weir_conn *c, struct wr_context *ctx,
 				    struct rest *rest)
 {

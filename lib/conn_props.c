@@ -58,7 +58,7 @@ int weir_conn_fd(const weir_conn *c)
 		return -EINVAL;
 	if (c->fd < 0)
 		return -ENOTCONN;
-	((weir_conn *)(uintptr_t)c)->may_linger = true;
+	((weir_conn *)(uintptr_t)c)->may_block_close = true;
 	return c->fd;
 }
 
@@ -215,7 +215,7 @@ const char *wr_conn_peer_text(struct weir_conn *c, char *buf)
 
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf)
 {
-	/* Keeps the descriptor open, and what the header tells. */
+	/* The lock keeps the descriptor open, and c->proxy. */
 	if (wr_word_trylock(&c->lock)) {
 		wr_conn_peer_text(c, buf);
 		wr_word_unlock(&c->lock);

@@ -45,7 +45,7 @@ static int prepare(const struct wait *w, const struct weir_poll *p)
 }
 
 /* Note the beginning of the wait. */
-static int begin(const struct wait *w, const struct weir_poll *p)
+static int begin_wait(const struct wait *w, const struct weir_poll *p)
 {
 	struct weir_conn *c = p->conn;
 
@@ -87,7 +87,7 @@ static bool is_aside(const struct weir_poll *p)
  * poll(2) reports POLLHUP and POLLERR in any case.  Where these do not end the
  * wait, the descriptor is left out: it would report them again and again.
  */
-static struct pollfd events_of(const struct weir_poll *p, bool has_hung_up)
+static struct pollfd poll_events_of(const struct weir_poll *p, bool has_hung_up)
 {
 	struct weir_conn *c = p->conn;
 	bool has_output = wr_conn_has_output(c);
@@ -102,7 +102,7 @@ static struct pollfd events_of(const struct weir_poll *p, bool has_hung_up)
 				.events = events };
 }
 
-/* Its cut, or a later error, ends the wait by itself. */
+/* An event tells of a cut or a later error: no periodic look is needed. */
 static bool is_in_sight(const struct wait *w, int i)
 {
 	const struct weir_conn *session = w->session;
@@ -152,13 +152,13 @@ static bool look_at(struct weir_poll *p, short found)
 }
 
 /* How many are ready; 0; -errno.  -EINTR: look again. */
-static int look(struct wait *w)
+static int look_at_all(struct wait *w)
 {
 	bool has_yielded = false;
 	int rc, ready = 0;
 
 	for (int i = 0; i < w->count; i++)
-		w->fds[i] = events_of(&w->list[i], false);
+		w->fds[i] = poll_events_of(&w->list[i], false);
 	rc = wr_sys_poll(w->fds, (nfds_t)w->count, 0);
 	if (rc < 0)
 		return rc;
@@ -208,8 +208,8 @@ static uint32_t own_events(const struct weir_poll *p)
 }
 
 /*
- * When the wait ends or looks again, and whether it has ended already.  A look
- * may have made output.
+ * When the wait ends or looks again, and whether it has ended already.  Events
+ * are asked for anew, because the look before may have left output.
  */
 static int plan(struct wait *w, int64_t now, int64_t until)
 {
@@ -223,8 +223,8 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 		int64_t at, since;
 
 		c->ctx->now = now;
-		w->fds[i] =
-			events_of(p, w->fds[i].revents & (POLLERR | POLLHUP));
+		w->fds[i] = poll_events_of(p, w->fds[i].revents &
+						      (POLLERR | POLLHUP));
 		at = due_at(p);
 		rc = check_deadline(c, at);
 		if (!is_in_sight(w, i))
@@ -240,9 +240,9 @@ static int plan(struct wait *w, int64_t now, int64_t until)
 }
 
 /*
- * A flush shows what the peer has taken, and the next call tells its error.
- * After a flush that ended its turn the clock of write_ms did not restart,
- * though the output had moved.
+ * The flush shows what the peer has taken; an error of it is told by the next
+ * call.  WR_FLUSH_YIELDED is progress, too, though it does not restart the
+ * clock of write_ms.
  */
 int wr_conn_check_room(struct weir_conn *c)
 {
@@ -281,7 +281,7 @@ static int wait_until(struct wait *w, int64_t until)
 
 		if (w->session && atomic_load(&w->session->is_cut))
 			return -ECANCELED;
-		rc = look(w);
+		rc = look_at_all(w);
 		if (rc == -EINTR) {
 			rc = w->session ? wr_conn_let_others_run(w->session)
 					: 0;
@@ -309,7 +309,7 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms)
 
 	wr_conn_flush_waiting(w.session);
 	for (int i = 0; i < count && rc == 0; i++)
-		rc = begin(&w, &list[i]);
+		rc = begin_wait(&w, &list[i]);
 	return rc < 0 ? rc
 		      : wait_until(&w, wr_deadline_at(wr_now_ns(), timeout_ms));
 }
@@ -336,7 +336,7 @@ int wr_conn_wait_edge(struct weir_poll *list, int count)
 			return rc;
 		if (session->call.other_came || session->ctx->now < w.other.at)
 			return session->call.other_came;
-		rc = look(&w);
+		rc = look_at_all(&w);
 	}
 	return rc == -EINTR ? 1 : rc;
 }

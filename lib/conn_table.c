@@ -111,6 +111,7 @@ static int grow_locked(struct wr_table *t)
 	return 0;
 }
 
+/* Takes over the slots that were freed, if the spare ones are too few. */
 static bool has_spare_locked(struct wr_table *t, size_t count)
 {
 	struct wr_node **last = &t->spare;

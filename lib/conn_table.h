@@ -62,7 +62,7 @@ int wr_table_take_dialled_locked(struct wr_table *t, struct weir_conn **ret);
 /* Forbid wr_table_take_dialled_locked() for good. */
 void wr_table_shut_gate(struct wr_table *t);
 
-/* True: nothing is open, and nothing will be. */
+/* True: nothing is open, and from now on nothing can be. */
 bool wr_table_shut_if_empty(struct wr_table *t);
 
 /* Owner, at its end: a dialled connection has a service of its own. */

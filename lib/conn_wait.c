@@ -62,7 +62,7 @@ static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 	return rc;
 }
 
-/* ------------------------------------- of a session, besides its own peer */
+/* ------------------------------------ a session, for other than its peer */
 
 struct weir_conn *wr_conn_session(void)
 {
@@ -256,7 +256,7 @@ int wr_conn_poll(struct weir_conn *c, short events, int64_t at, bool is_firm)
 	return rc < 0 ? rc : fds[0].revents;
 }
 
-/* ------------------------------------------------------------ of a session */
+/* --------------------------------------------------- a session, or a thread */
 
 int wr_conn_park(struct weir_conn *c, enum wr_wait what)
 {
@@ -284,14 +284,14 @@ int wr_conn_end_wait(struct weir_conn *c)
 	return c->call.has_ticked ? -EINTR : -ETIMEDOUT;
 }
 
-static int64_t dies_at(const struct weir_conn *c)
+static int64_t lifetime_ends_at(const struct weir_conn *c)
 {
 	return wr_deadline_at(c->born_at, wr_conn_timeout(c, WR_TMO_LIFETIME));
 }
 
 int64_t wr_conn_room_at(struct weir_conn *c)
 {
-	return wr_min_at(wr_conn_stall_at(c), dies_at(c));
+	return wr_min_at(wr_conn_stall_at(c), lifetime_ends_at(c));
 }
 
 /*
@@ -336,7 +336,7 @@ int wr_conn_wait_output(struct weir_conn *c)
 
 	if (c->coro)
 		return wait_output(c);
-	/* Before the look: a deadline that changes after it ends the wait. */
+	/* Before the deadline is read: a later change then ends the wait. */
 	atomic_store(&c->waiter_fd, c->ctx->wake_fd);
 	rc = wait_output(c);
 	atomic_store(&c->waiter_fd, -1);

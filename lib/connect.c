@@ -6,7 +6,7 @@
  * costs a quarter of a second.
  *
  * A Unix socket with a full backlog cannot be polled for: it is tried again
- * after a pause, which grows.  So is a look-up for which there is no thread.
+ * after a pause, which grows.  So is a lookup for which there is no thread.
  */
 #include "connect.h"
 
@@ -23,8 +23,8 @@
 
 /* --------------------------------------------------------------- addresses */
 
-static const struct addrinfo *find(const struct addrinfo *a, int family,
-				   bool has)
+static const struct addrinfo *find_family(const struct addrinfo *a, int family,
+					  bool has)
 {
 	while (a && (a->ai_family == family) != has)
 		a = a->ai_next;
@@ -35,7 +35,8 @@ static const struct addrinfo *find(const struct addrinfo *a, int family,
 static void line_up(struct wr_connect *r, const struct addrinfo *list)
 {
 	int family = list->ai_family;
-	const struct addrinfo *turns[2] = { list, find(list, family, false) };
+	const struct addrinfo *turns[2] = { list,
+					    find_family(list, family, false) };
 
 	for (int i = 0; r->count < WR_CONNECT_ADDRESSES; i = !i) {
 		if (!turns[i])
@@ -43,7 +44,7 @@ static void line_up(struct wr_connect *r, const struct addrinfo *list)
 		if (!turns[i])
 			return;
 		r->to[r->count++] = turns[i];
-		turns[i] = find(turns[i]->ai_next, family, i == 0);
+		turns[i] = find_family(turns[i]->ai_next, family, i == 0);
 	}
 }
 
@@ -67,7 +68,7 @@ static bool has_met_itself(int fd, const struct sockaddr *to)
 }
 
 /* 0: connected; -EINPROGRESS; -errno. */
-static int check(int fd, const struct sockaddr *to)
+static int check_attempt(int fd, const struct sockaddr *to)
 {
 	const struct linger reset = { .l_onoff = 1 };
 	struct sockaddr_storage peer;
@@ -101,7 +102,7 @@ static void close_attempt(struct wr_connect *r, struct pollfd *attempt)
 	r->under_way--;
 }
 
-static void fail(struct wr_connect *r, struct pollfd *attempt, int rc)
+static void fail_attempt(struct wr_connect *r, struct pollfd *attempt, int rc)
 {
 	close_attempt(r, attempt);
 	r->rc = rc;
@@ -109,8 +110,8 @@ static void fail(struct wr_connect *r, struct pollfd *attempt, int rc)
 }
 
 /* The descriptor is the caller's now. */
-static int win(struct wr_connect *r, struct pollfd *attempt,
-	       const struct addrinfo *to)
+static int win_attempt(struct wr_connect *r, struct pollfd *attempt,
+		       const struct addrinfo *to)
 {
 	int fd = attempt->fd;
 
@@ -120,7 +121,7 @@ static int win(struct wr_connect *r, struct pollfd *attempt,
 	return fd;
 }
 
-static bool is_shortage(int rc)
+static bool is_socket_shortage(int rc)
 {
 	return rc == -EMFILE || rc == -ENFILE || rc == -ENOBUFS ||
 	       rc == -ENOMEM;
@@ -135,7 +136,7 @@ static void pause_for(struct wr_connect *r, int64_t now)
 }
 
 /* A connected descriptor, or -EINPROGRESS. */
-static int start(struct wr_connect *r, int64_t now)
+static int start_attempt(struct wr_connect *r, int64_t now)
 {
 	const struct addrinfo *to = r->to[r->started];
 	struct pollfd *attempt = &r->attempts[r->started];
@@ -144,7 +145,7 @@ static int start(struct wr_connect *r, int64_t now)
 	r->next_at = now + WR_CONNECT_NEXT_NS;
 	*attempt = (struct pollfd){ .events = POLLOUT };
 	rc = attempt->fd = wr_sys_socket(to->ai_family, type, 0);
-	if (is_shortage(rc) && r->under_way > 0)
+	if (is_socket_shortage(rc) && r->under_way > 0)
 		return -EINPROGRESS; /* retry when others have ended */
 	r->started++;
 	if (rc >= 0) {
@@ -152,12 +153,12 @@ static int start(struct wr_connect *r, int64_t now)
 		rc = wr_sys_connect(attempt->fd, to->ai_addr, to->ai_addrlen);
 	}
 	if (rc == 0 && to->ai_family == AF_UNIX)
-		return win(r, attempt, to);
+		return win_attempt(r, attempt, to);
 	if ((rc == 0 || rc == -EINPROGRESS) && r->poller)
 		rc = wr_poller_add(r->poller, attempt->fd,
 				   WR_POLL_OUT | WR_POLL_EDGE, r->key);
 	if (rc < 0 && rc != -EINPROGRESS)
-		fail(r, attempt, rc);
+		fail_attempt(r, attempt, rc);
 	if (to->ai_family == AF_UNIX && (rc == -EAGAIN || rc == -EINTR)) {
 		r->started--;
 		pause_for(r, now);
@@ -169,18 +170,18 @@ static int start(struct wr_connect *r, int64_t now)
  * The same, of the attempts under way.  Without poll(2), which can fail: the
  * event that led here comes once.
  */
-static int look(struct wr_connect *r)
+static int look_at_attempts(struct wr_connect *r)
 {
 	for (size_t i = 0; i < r->started; i++) {
 		struct pollfd *attempt = &r->attempts[i];
-		int rc = attempt->fd < 0
-				 ? -EINPROGRESS
-				 : check(attempt->fd, r->to[i]->ai_addr);
+		int rc = attempt->fd < 0 ? -EINPROGRESS
+					 : check_attempt(attempt->fd,
+							 r->to[i]->ai_addr);
 
 		if (rc == 0)
-			return win(r, attempt, r->to[i]);
+			return win_attempt(r, attempt, r->to[i]);
 		if (rc != -EINPROGRESS)
-			fail(r, attempt, rc);
+			fail_attempt(r, attempt, rc);
 	}
 	return -EINPROGRESS;
 }
@@ -250,10 +251,10 @@ static int find_addresses(struct wr_connect *r, int64_t now)
 
 static int try_addresses(struct wr_connect *r, int64_t now)
 {
-	int rc = r->under_way > 0 ? look(r) : -EINPROGRESS;
+	int rc = r->under_way > 0 ? look_at_attempts(r) : -EINPROGRESS;
 
 	while (rc == -EINPROGRESS && r->started < r->count && now >= r->next_at)
-		rc = start(r, now);
+		rc = start_attempt(r, now);
 	if (rc == -EINPROGRESS && r->under_way == 0 && r->started == r->count)
 		return r->rc;
 	return rc;

@@ -28,7 +28,7 @@ struct wr_connect {
 	struct wr_poller *poller;  /* watches the attempts; NULL: none */
 	uint64_t key;		   /* of their events there */
 	struct wr_lookup *lookup;  /* under way; NULL: none */
-	void (*notify)(void *arg); /* of the look-up, for its end */
+	void (*notify)(void *arg); /* of the lookup, for its end */
 	void *arg;
 	struct addrinfo *list;
 	struct addrinfo unix_to;
@@ -42,7 +42,7 @@ struct wr_connect {
 void wr_connect_begin(struct wr_connect *r, const struct wr_address *where,
 		      struct addrinfo *list, int64_t deadline_at);
 
-/* The same; a host that is a number needs no look-up.  0 or -errno. */
+/* The same; a host that is a number needs no lookup.  0 or -errno. */
 int wr_connect_prepare(struct wr_connect *r, const struct wr_address *where,
 		       int64_t deadline_at);
 
@@ -58,7 +58,7 @@ int64_t wr_connect_next_at(const struct wr_connect *r);
 
 void wr_connect_end(struct wr_connect *r);
 
-/* All of it, with look-up and waits. */
+/* All of it, with lookup and waits. */
 int wr_connect(const struct wr_address *where, int64_t deadline_at);
 
 /*

@@ -177,7 +177,7 @@ void wr_core_time_stop(const struct wr_core *core, struct weir_report *ret)
 	int64_t asked_at = atomic_load(&core->asked_at);
 	int64_t lame_till = wr_min_at(atomic_load(&core->lame_till), now);
 
-	if (lame_till < asked_at) /* of a request that came second */
+	if (lame_till < asked_at) /* its request read the clock earlier */
 		lame_till = asked_at;
 	ret->lame_duck_ms = (uint64_t)((lame_till - asked_at) / WR_NS_PER_MS);
 	ret->drain_ms = (uint64_t)((now - lame_till) / WR_NS_PER_MS);

@@ -50,7 +50,7 @@ struct wr_context {
 	struct wr_buffer spare_relay; /* the same, of WR_RELAY_ROOM */
 	int wake_fd;		      /* ends its wait; -1: none */
 	_Atomic int64_t busy_since;   /* start of the callback; 0: none */
-	_Atomic int64_t waited_at; /* end of its last wait; never: it waits */
+	_Atomic int64_t waited_at;    /* end of last wait; NEVER_AT: it waits */
 	_Atomic(struct weir_conn *) running; /* its connection; NULL: a timer */
 	const struct wr_core *core;	     /* c: of a worker; NULL */
 	struct wr_fanout fanout;

@@ -164,7 +164,7 @@ struct making {
 
 static _Thread_local struct making *making;
 
-static _Noreturn WR_OUT_OF_LINE void run(struct wr_coro *co)
+static _Noreturn WR_OUT_OF_LINE void coro_main(struct wr_coro *co)
 {
 	NO_CALLER();
 	enter_stack(co);
@@ -179,7 +179,8 @@ static _Noreturn WR_OUT_OF_LINE void run(struct wr_coro *co)
  * It runs on the new stack, and returns like any handler.  A jump then goes on
  * in its frame, which nothing has used since.
  *
- * A thread that makes no stack has got a signal that ends the process.
+ * In a thread that makes no stack the signal is not ours: it ends the process,
+ * as its default does.
  */
 static void on_new_stack(int sig, siginfo_t *info, void *context)
 {
@@ -194,7 +195,7 @@ static void on_new_stack(int sig, siginfo_t *info, void *context)
 	}
 	co = m->co;
 	if (_setjmp(co->inside) != 0)
-		run(co);
+		coro_main(co);
 	/* No later signal may be handled on top of this frame. */
 	((ucontext_t *)context)->uc_stack = m->alternate;
 	m->is_done = true;
@@ -217,8 +218,8 @@ static int find_signal_locked(void)
 	return 0;
 }
 
-/* All signals are blocked but for the wait, which takes one of this thread. */
-static void send_locked(struct making *m, int sig)
+/* All signals are blocked, except in the wait for the one that is sent here. */
+static void send_signal_locked(struct making *m, int sig)
 {
 	struct sigaction before, ours = { .sa_sigaction = on_new_stack,
 					  .sa_flags = SA_SIGINFO | SA_ONSTACK };
@@ -248,7 +249,7 @@ static bool make_frame(struct wr_coro *co)
 	sig = find_signal_locked();
 	if (sig != 0 && sigaltstack(&ours, &m.alternate) == 0) {
 		making = &m;
-		send_locked(&m, sig);
+		send_signal_locked(&m, sig);
 		making = NULL;
 		(void)sigaltstack(&m.alternate, NULL);
 	}
@@ -258,7 +259,7 @@ static bool make_frame(struct wr_coro *co)
 }
 
 /* Run it up to its first pause. */
-static bool begin(struct wr_coro *co)
+static bool run_to_first_pause(struct wr_coro *co)
 {
 	jmp_buf outside;
 
@@ -281,7 +282,7 @@ bool wr_coro_is_supported(void)
 }
 
 /* makecontext(3) passes numbers of type int. */
-static void run(unsigned high, unsigned low)
+static void coro_main(unsigned high, unsigned low)
 {
 	struct wr_coro *co = (void *)(uintptr_t)((uint64_t)high << 32 | low);
 
@@ -294,7 +295,7 @@ static void run(unsigned high, unsigned low)
 }
 
 /* Run it up to its first pause. */
-static bool begin(struct wr_coro *co)
+static bool run_to_first_pause(struct wr_coro *co)
 {
 	uint64_t self = (uintptr_t)co;
 	ucontext_t context;
@@ -304,8 +305,8 @@ static bool begin(struct wr_coro *co)
 	context.uc_stack.ss_sp = co->stack;
 	context.uc_stack.ss_size = co->size;
 	context.uc_link = NULL;
-	makecontext(&context, (void (*)(void))run, 2, (unsigned)(self >> 32),
-		    (unsigned)self);
+	makecontext(&context, (void (*)(void))coro_main, 2,
+		    (unsigned)(self >> 32), (unsigned)self);
 	set_outside(co, &outside);
 	if (_setjmp(outside) == 0) {
 		leave_outer_stack(co);
@@ -320,7 +321,7 @@ bool wr_coro_is_supported(void)
 	return false;
 }
 
-static bool begin(struct wr_coro *co)
+static bool run_to_first_pause(struct wr_coro *co)
 {
 	(void)co;
 	(void)has_shadow_stack;
@@ -352,7 +353,7 @@ bool wr_coro_init(struct wr_coro *co, char *stack, size_t size)
 #ifdef WR_TSAN
 	co->fiber = __tsan_create_fiber(0);
 #endif
-	return begin(co);
+	return run_to_first_pause(co);
 }
 
 void wr_coro_fini(struct wr_coro *co)

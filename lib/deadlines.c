@@ -105,8 +105,8 @@ static int64_t quiet_at(const struct wr_deadlines *d)
  * In a stop, a limit for a peer that keeps sending after it has all output: it
  * must not set the length of the stop.
  */
-static int64_t drained_at(const struct wr_deadlines *d,
-			  const struct weir_conn *c)
+static int64_t drain_limit_at(const struct wr_deadlines *d,
+			      const struct weir_conn *c)
 {
 	int64_t since = c->linger.end_at - WR_LINGER_MOST_NS;
 
@@ -122,7 +122,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 	uint64_t late = 0;
 	int outcome = c->outcome;
 
-	/* a stop cuts unread input or unsent output */
+	/* past the deadline of a stop: unread input or unsent output is cut */
 	if (wr_core_phase(d->core) >= WR_PHASE_CUTTING &&
 	    !wr_is_refusal(outcome) &&
 	    (wr_sys_unsent(c->fd) > 0 ||
@@ -130,7 +130,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 		outcome = WR_OUTCOME_CUT;
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	delist(d, c);
-	/* a duplicate would stay in the poller */
+	/* a duplicate of the descriptor would stay in the poller */
 	wr_poller_remove(d->poller, c->fd);
 	wr_conn_close_and_count(c, d->ctx->stats, outcome);
 }
@@ -150,8 +150,8 @@ static void linger_begin(struct wr_deadlines *d, struct weir_conn *c)
 }
 
 /*
- * The poller reports an event while it holds, for example, time stamps that the
- * program has asked for.
+ * The poller reports an event while something is in it, such as time stamps
+ * that the program has asked for.
  */
 static void empty_error_queue(struct weir_conn *c)
 {
@@ -170,7 +170,8 @@ static void linger_input(struct wr_deadlines *d, struct weir_conn *c)
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	c->linger.bytes += late;
 	if (late > 0)
-		c->linger.quiet_at = wr_min_at(quiet_at(d), drained_at(d, c));
+		c->linger.quiet_at =
+			wr_min_at(quiet_at(d), drain_limit_at(d, c));
 	else
 		empty_error_queue(c);
 	if (is_done || c->linger.bytes > WR_LINGER_BYTES)
@@ -237,7 +238,7 @@ void wr_deadlines_take_inbox(struct wr_deadlines *d)
 
 /* ------------------------------------------------------------------ checks */
 
-static void check(struct wr_deadlines *d, struct weir_conn *c)
+static void check_conn(struct wr_deadlines *d, struct weir_conn *c)
 {
 	int64_t due_at = atomic_load(&c->due_at);
 
@@ -263,5 +264,5 @@ void wr_deadlines_run(struct wr_deadlines *d)
 	struct wr_timer *t;
 
 	while ((t = wr_timers_pop(&d->timers, d->ctx->now)))
-		check(d, wr_container_of(t, struct weir_conn, timer));
+		check_conn(d, wr_container_of(t, struct weir_conn, timer));
 }

@@ -68,14 +68,14 @@ static void set_connecting(struct weir_conn *c, struct wr_connect *r)
 	r->poller = &c->core->poller;
 	r->key = wr_conn_key(c) | WR_KEY_OTHER;
 	r->notify = wr_conn_post_answer;
-	r->arg = c; /* it gives the look-up up before its end */
+	r->arg = c; /* the lookup is given up before c ends */
 	c->is_connecting = true;
 	atomic_store(&c->due_at, wr_connect_next_at(r));
 }
 
 /* The lock of the table is held. */
-static int take_locked(struct wr_core *core, struct weir_conn **ret, int fd,
-		       struct wr_dialled *d)
+static int take_slot_locked(struct wr_core *core, struct weir_conn **ret,
+			    int fd, struct wr_dialled *d)
 {
 	int rc = wr_table_take_dialled_locked(core->table, ret);
 
@@ -91,8 +91,8 @@ static int take_locked(struct wr_core *core, struct weir_conn **ret, int fd,
  * the table, and the lock is held from the look at the gate until the workers
  * have the connection.  On an error d is still the caller's.
  */
-static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
-		 struct wr_dialled *d)
+static int begin_dialled(struct wr_core *core, weir_ref **ret, int fd,
+			 bool is_tcp, struct wr_dialled *d)
 {
 	struct wr_table *table = core->table;
 	struct wr_stats *stats = wr_core_foreign_stats(core);
@@ -101,11 +101,11 @@ static int begin(struct wr_core *core, weir_ref **ret, int fd, bool is_tcp,
 
 	wr_word_lock(&table->lock);
 	rc = table->gate == WR_GATE_NEW ? -EINVAL
-					: take_locked(core, &c, fd, d);
+					: take_slot_locked(core, &c, fd, d);
 	if (rc == 0) {
 		wr_count(stats, &stats->dialled, 1);
 		c->is_tcp = is_tcp;
-		c->may_linger = !d->connect; /* the program's options */
+		c->may_block_close = !d->connect; /* the program's options */
 		if (d->connect)
 			set_connecting(c, d->connect);
 		if (ret)
@@ -142,7 +142,7 @@ int wr_dialled_adopt(struct wr_core *core, weir_ref **ret, int fd,
 		tcp = is_tcp(fd);
 		if (tcp)
 			(void)wr_sys_tune_tcp(fd);
-		rc = begin(core, ret, fd, tcp, d);
+		rc = begin_dialled(core, ret, fd, tcp, d);
 	}
 	if (rc < 0)
 		free_dialled(d);
@@ -193,7 +193,7 @@ int wr_dialled_dial(struct wr_core *core, weir_ref **ret, const char *where,
 	rc = new_connect(&d->connect, &addr, timeout_ms);
 	if (rc < 0)
 		goto fail;
-	rc = begin(core, ret, -1, addr.kind == WR_ADDRESS_TCP, d);
+	rc = begin_dialled(core, ret, -1, addr.kind == WR_ADDRESS_TCP, d);
 	if (rc == 0)
 		return 0;
 	free_connect(d->connect);
@@ -230,7 +230,7 @@ int wr_dialled_spawn(struct wr_core *core, weir_handler *fn, void *arg)
 	if (rc < 0)
 		return rc;
 	wr_word_lock(&table->lock);
-	rc = take_locked(core, &c, -1, d);
+	rc = take_slot_locked(core, &c, -1, d);
 	if (rc == 0) {
 		wr_count(stats, &stats->spawned, 1);
 		c->is_spawned = true;

@@ -134,7 +134,7 @@ static void log_deadline(struct weir_conn *c, int end)
 static const char no_verdict[] = "the handler returned a number that is no "
 				 "verdict: a bug in the program";
 
-/* The close reports a lost peer. */
+/* A lost peer, or a cut, is no error to log: the close tells its cause. */
 static void log_output_error(struct weir_conn *c, int rc)
 {
 	if (c->out.file_error == WR_FILE_TOO_SHORT)
@@ -246,7 +246,7 @@ static WR_INLINE enum step wait_for_events(struct weir_conn *c)
 }
 
 /*
- * Many peers end a TLS connection without its own end.  Between messages
+ * Many peers close the socket without TLS's own end of data.  Between messages
  * nothing can be missing.
  */
 static int end_of_lost(const struct weir_conn *c)
@@ -291,10 +291,11 @@ static bool is_held(const struct weir_conn *c)
 }
 
 /*
- * The input has ended inside a message.  The handler is called for these bytes
- * once more, and again while it takes some of them or input is held.
+ * The handler knows the end.  True: bytes of an incomplete message are left,
+ * for which it is called once more, and again while it takes some of them or
+ * input is held.
  */
-static bool has_rest(struct weir_conn *c)
+static bool note_end_given(struct weir_conn *c)
 {
 	bool is_news = !(c->rare & WR_RARE_END_GIVEN);
 
@@ -313,7 +314,8 @@ static enum step end_of_input(struct weir_conn *c)
 	if (is_reset(c))
 		return lose(c, c->in.error);
 	if (c->call.why != WEIR_DRAIN &&
-	    (has_rest(c) || (!is_for_input && wr_buffer_len(&c->in.buf) > 0)))
+	    (note_end_given(c) ||
+	     (!is_for_input && wr_buffer_len(&c->in.buf) > 0)))
 		return STEP_AGAIN;
 	return begin_close(c, WEIR_END_PEER);
 }
@@ -374,13 +376,13 @@ static WR_INLINE enum step call_again(struct weir_conn *c, bool waits)
 	return wait_for_events(c);
 }
 
-static enum step keep(struct weir_conn *c)
+static enum step keep_open(struct weir_conn *c)
 {
 	c->call.drain_deferred = c->call.why == WEIR_DRAIN;
 	if (is_reset(c))
 		return lose(c, c->in.error);
 	if (knows_end(c))
-		return has_rest(c) ? STEP_AGAIN : turn_input_off(c);
+		return note_end_given(c) ? STEP_AGAIN : turn_input_off(c);
 	if (c->call.why != WEIR_DRAIN)
 		return call_again(c, false);
 	if (c->call.input == WR_INPUT_BACKPRESSURE)
@@ -399,7 +401,7 @@ static int end_of_served(const struct weir_conn *c, int verdict)
 		       : WEIR_END_CLOSED;
 }
 
-/* Nothing can come for it, so it cannot stay. */
+/* No verdict can keep a spawned session: it has no peer to wait for. */
 static enum step end_spawned(struct weir_conn *c, int verdict)
 {
 	if (atomic_load(&c->is_cut))
@@ -425,7 +427,7 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 	case -EAGAIN:
 		return call_again(c, verdict != WEIR_AGAIN);
 	case WEIR_KEEP:
-		return keep(c);
+		return keep_open(c);
 	case WEIR_PAUSE:
 		return pause_input(c);
 	case WEIR_CLOSE:
@@ -451,8 +453,8 @@ static WR_INLINE enum step apply_verdict(struct weir_conn *c, int verdict)
 	return log_and_close(c, "", verdict);
 }
 
-/* A session polls its socket itself. */
-static void leave_poller(struct weir_conn *c)
+/* A session on a worker polls its socket itself. */
+static void unwatch(struct weir_conn *c)
 {
 	if (c->interest)
 		wr_poller_remove(&c->core->poller, c->fd);
@@ -488,7 +490,7 @@ static WR_INLINE int call_handler(struct weir_conn *c, int why,
 	int verdict;
 
 	if (c->service->set.session)
-		leave_poller(c);
+		unwatch(c);
 	c->call = (struct wr_call){ .why = (uint8_t)why };
 	wr_context_enter(c->ctx, c);
 	WR_PROBE2(callback__begin, c->id, why);
@@ -683,8 +685,8 @@ static enum step call_expired(struct weir_conn *c, int end)
 		was_off);
 }
 
-/* A peer that takes no output cannot read it. */
-static bool gets_last_word(const struct weir_conn *c, int end)
+/* Not after write_ms: the peer would not read what `expired` writes. */
+static bool may_call_expired(const struct weir_conn *c, int end)
 {
 	const struct weir_service *sv = &c->service->set;
 
@@ -697,7 +699,7 @@ static enum step expire(struct weir_conn *c)
 {
 	int end = wr_conn_due_end(c);
 
-	if (gets_last_word(c, end))
+	if (may_call_expired(c, end))
 		return call_expired(c, end);
 	log_deadline(c, end);
 	if (c->end != WR_END_OPEN || wr_conn_has_output(c) ||
@@ -785,7 +787,7 @@ static enum step judge_client(struct weir_conn *c)
 	return STEP_GONE;
 }
 
-/* park() looks at the deadline, after what has come was read. */
+/* What has come is read first; park() checks the deadline. */
 static enum step go_on_without_header(struct weir_conn *c)
 {
 	bool drains = wr_core_phase(c->core) >= WR_PHASE_DRAINING;
@@ -854,10 +856,12 @@ static enum step call_drain(struct weir_conn *c)
 /* Its handler is not called for input, but a reset ends it. */
 static enum step leave_input(struct weir_conn *c, enum step rest)
 {
-	int rc = is_reset(c)		    ? c->in.error
-		 : take_event(c, WR_EV_HUP) ? wr_conn_input_probe(c)
-					    : 0;
+	int rc = 0;
 
+	if (is_reset(c))
+		rc = c->in.error;
+	else if (take_event(c, WR_EV_HUP))
+		rc = wr_conn_input_probe(c);
 	if (rc >= 0)
 		return rest;
 	(void)note_error(c, rc);
@@ -925,9 +929,9 @@ static const struct turn {
 	{ WEIR_TIMER, WR_EV_TIMER },
 	{ WEIR_WRITABLE, WR_EV_ROOM },
 };
-#define TURNS (sizeof(turns) / sizeof(turns[0]))
+#define TURNS wr_array_len(turns)
 
-static bool is_due(const struct weir_conn *c, uint32_t event)
+static bool is_reason_due(const struct weir_conn *c, uint32_t event)
 {
 	if (event == 0)
 		return wr_conn_is_readable(c) && !(c->rare & WR_RARE_INPUT_OFF);
@@ -942,7 +946,7 @@ static const struct turn *next_turn(const struct weir_conn *c)
 	while (last > 0 && turns[last].why != c->call.why)
 		last--;
 	for (size_t i = last + 1; i < last + TURNS; i++)
-		if (is_due(c, turns[i % TURNS].event))
+		if (is_reason_due(c, turns[i % TURNS].event))
 			return &turns[i % TURNS];
 	return &turns[last];
 }
@@ -952,7 +956,7 @@ static enum step call_in_turn(struct weir_conn *c)
 {
 	const struct turn *turn = next_turn(c);
 
-	if (turn->event == 0 || !is_due(c, turn->event))
+	if (turn->event == 0 || !is_reason_due(c, turn->event))
 		return STEP_PARK;
 	c->events &= ~turn->event;
 	return c->service->set.readable ? call_aside(c, turn->why) : STEP_ON;
@@ -1003,7 +1007,7 @@ static bool begin_handshake(struct weir_conn *c)
 	return may_run;
 }
 
-/* Give a place, or one that is not used, to the next in the list. */
+/* ended: how many have.  If there is room, the next in the list begins. */
 static void pass_handshake(struct wr_core *core, int ended)
 {
 	struct wr_node *next;
@@ -1434,7 +1438,7 @@ void wr_dispatch(struct wr_context *ctx, struct weir_conn *c, uint32_t events)
 }
 
 /* Count the wait in the queue.  False: it has ended, as its peer is gone. */
-static bool leave_queue(struct wr_context *ctx, struct weir_conn *c)
+static bool leave_accepted_queue(struct wr_context *ctx, struct weir_conn *c)
 {
 	uint64_t waited_ns;
 	int rc;
@@ -1472,7 +1476,7 @@ void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 	int64_t at =
 		wr_deadline_at(c->node.queued_at, c->core->config.queue_age_ms);
 
-	if (!leave_queue(ctx, c))
+	if (!leave_accepted_queue(ctx, c))
 		return;
 	if (ctx->now > at)
 		refuse_too_old(c);
@@ -1482,6 +1486,6 @@ void wr_dispatch_accepted(struct wr_context *ctx, struct weir_conn *c)
 
 void wr_dispatch_too_old(struct wr_context *ctx, struct weir_conn *c)
 {
-	if (leave_queue(ctx, c))
+	if (leave_accepted_queue(ctx, c))
 		refuse_too_old(c);
 }

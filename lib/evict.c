@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* Keep it if it has been idle for longer than one of those that are kept. */
-static void keep(struct wr_evict *e, int64_t since, uint64_t key)
+static void keep_candidate(struct wr_evict *e, int64_t since, uint64_t key)
 {
 	size_t at = 0;
 
@@ -38,11 +38,11 @@ static void look_at_slot(struct wr_evict *e, size_t slot, int64_t idle_since)
 		return;
 	if (wr_conn_where(c) == WR_CONN_PARKED && !c->is_dialled &&
 	    c->active_at > e->since && c->active_at <= idle_since)
-		keep(e, c->active_at, wr_conn_key(c));
+		keep_candidate(e, c->active_at, wr_conn_key(c));
 	wr_conn_unpin(c);
 }
 
-static void look(struct wr_evict *e, int64_t idle_since)
+static void look_for_idle(struct wr_evict *e, int64_t idle_since)
 {
 	size_t slots = wr_table_slots(e->core->table);
 	size_t n = wr_min(slots, WR_EVICT_SLOTS);
@@ -123,7 +123,7 @@ void wr_evict_one(struct wr_evict *e)
 		return;
 	}
 	if (e->count == 0 && now >= e->look_at) {
-		look(e, now - idle_ms * WR_NS_PER_MS);
+		look_for_idle(e, now - idle_ms * WR_NS_PER_MS);
 		e->look_at = e->count ? 0 : now + WR_EVICT_LOOK_NS;
 		if (e->count == 0)
 			e->since = 0;

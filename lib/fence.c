@@ -197,12 +197,13 @@ static void watch_listener(const struct wr_accept *a, struct wr_endpoint *e)
 }
 
 /*
- * Close it when the poller, asked at that time or later, reports no connection;
- * never: wait for an event.  (The clock may be far ahead of the last look at
- * the poller, as other threads run in between.)  Behind a fence that is when
- * the last handshake has had its time.  Without one connections keep coming:
- * then the handshakes from before have had their time, and all that waited
- * before are accepted.
+ * The listener is closed once the poller, asked at this time or later, has
+ * reported no connection; WR_NEVER_AT: an event has to come first.  (The clock
+ * may be far ahead of the last look at the poller, as other threads run in
+ * between.)  Behind a fence it is the time by which the last handshake must be
+ * complete.  Without a fence new connections keep coming, so only those from
+ * before count: the time by which their handshakes must be complete, once all
+ * that waited have been accepted.
  */
 static int64_t closes_at(const struct wr_endpoint *e)
 {

@@ -16,8 +16,8 @@
 int wr_fence_request(struct wr_accept *a, struct wr_endpoint *e);
 
 /*
- * Any thread: have the listener closed without a fence, since copies of its
- * descriptor go on accepting.  The descriptor, or as above.
+ * Any thread: a copy of the descriptor will accept, too.  So the listener will
+ * be closed without a fence.  The descriptor, or as above.
  */
 int wr_fence_share(struct wr_accept *a, struct wr_endpoint *e);
 

@@ -35,7 +35,7 @@ enum {
 };
 
 struct wr_layer_ops {
-	/* 1: it is up; 0: the peer is to send, or to take, more; -errno */
+	/* 1: it is up; 0: the peer has to send, or to take, more; -errno */
 	int (*handshake)(struct wr_layer *l);
 
 	/* Once it is up.  What is there, without taking it. */
@@ -107,7 +107,7 @@ int wr_layer_make(struct weir_conn *c, struct weir_layer *from,
 		  const char *name);
 void wr_layer_free(struct weir_conn *c);
 
-/* As the operation, for WR_LAYER_WANTED; at 1 the connection goes on. */
+/* For WR_LAYER_WANTED: as the operation; at 1 it is WR_LAYER_UP. */
 int wr_layer_handshake(struct weir_conn *c);
 
 /* WR_LOOK_...; in any state. */

@@ -76,7 +76,8 @@ static int break_connection(struct weir_conn *c, int rc)
 	return rc;
 }
 
-static int start(struct weir_conn *c, struct weir_layer *from, const char *name)
+static int start_layer(struct weir_conn *c, struct weir_layer *from,
+		       const char *name)
 {
 	int rc;
 
@@ -108,5 +109,5 @@ int wr_layer_start(struct weir_conn *c, struct weir_layer *from,
 		return -EPIPE;
 	if (c->layered)
 		return -EALREADY;
-	return c->in.error ? c->in.error : start(c, from, name);
+	return c->in.error ? c->in.error : start_layer(c, from, name);
 }

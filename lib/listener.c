@@ -176,8 +176,8 @@ static int remove_file(const char *path, const struct stat *file)
 /*
  * Keeps starting servers apart, which would all find a stale file before one of
  * them listens: a lock on a file beside the path, which only its owner can
- * open.  Without the lock, or in time, go on: it only matters to servers that
- * start at the same moment.
+ * open.  A server that does not get the lock in time goes on: it only matters
+ * to servers that start at the same moment.
  */
 struct path_lock {
 	char name[NAME_ROOM];

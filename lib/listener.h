@@ -29,7 +29,7 @@ struct wr_listener {
  * TCP: SO_REUSEADDR, never SO_REUSEPORT; connections inherit wr_sys_tune_tcp().
  * ":port" is IPv6 with IPV6_V6ONLY off, or IPv4 without IPv6.  A name means its
  * first address that this machine has, and -EADDRINUSE if that is in use.  Its
- * look-up ends after WR_LOOKUP_MS, or once stop (may be NULL) is set.
+ * lookup ends after WR_LOOKUP_MS, or once stop (may be NULL) is set.
  *
  * Unix: a stale socket file is replaced, a live one is -EADDRINUSE, any other
  * file is -ENOTSOCK.  The mode (0: 0600) is set before listen(2).  A lock file

@@ -75,7 +75,7 @@ void wr_word_wait(struct wr_word_lock *l)
 	WR_TAKES(l);
 }
 
-/* The lock may be gone by now: then the call wakes in vain. */
+/* The memory of the lock may be freed by now: then the call wakes in vain. */
 void wr_word_wake(struct wr_word_lock *l, uint32_t was)
 {
 	wr_assert(was == WR_WORD_WAITED_FOR);

@@ -106,7 +106,7 @@ static inline void wr_word_unlock(struct wr_word_lock *l)
 void wr_cond_signal(struct wr_cond *c);
 void wr_cond_broadcast(struct wr_cond *c);
 
-/* Needs l.  False: the time at has come. */
+/* The caller holds l.  False: it is the time `at`. */
 bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at);
 
 #endif

@@ -61,7 +61,7 @@ weir_msg *weir_msg_dup(weir_msg *msg)
 	return msg;
 }
 
-/* What other threads have read is read before the memory is freed. */
+/* Acquire and release: other threads have read it before it is freed. */
 void weir_msg_unref(weir_msg *msg)
 {
 	if (msg == NULL ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* weir_resolve() and weir_reverse(): look-ups for the program. */
+/* weir_resolve() and weir_reverse(): lookups for the program. */
 #include <errno.h>
 #include <string.h>
 
@@ -41,7 +41,7 @@ static void set_address(struct weir_address *to, const struct addrinfo *from)
 				sizeof(to->text));
 }
 
-/* Wait in a parked session.  -errno: the look-up is left. */
+/* Wait in a parked session.  -errno: the lookup is left. */
 static int await(struct weir_conn *session, struct wr_lookup *l,
 		 int64_t deadline_at)
 {
@@ -92,8 +92,8 @@ static struct weir_conn *session_to_park(void)
 	return session && session->coro ? session : NULL;
 }
 
-static int look_up(struct addrinfo **ret, const struct wr_address *host,
-		   int64_t deadline_at)
+static int look_host_up(struct addrinfo **ret, const struct wr_address *host,
+			int64_t deadline_at)
 {
 	struct weir_conn *session = session_to_park();
 	int rc = -ENOENT;
@@ -129,7 +129,7 @@ int weir_resolve(struct weir_address *ret, int max, const char *where,
 		return -EINVAL;
 	rc = parse_host(&address, where);
 	if (rc == 0)
-		rc = look_up(&list, &address, deadline_of(timeout_ms));
+		rc = look_host_up(&list, &address, deadline_of(timeout_ms));
 	if (rc < 0)
 		return rc;
 	for (a = list; a; a = a->ai_next, count++)

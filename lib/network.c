@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any thread; no look-ups. */
+/* Any thread; no lookups. */
 #include "network.h"
 
 #include <arpa/inet.h>

@@ -55,8 +55,8 @@ static struct wr_chunk *new_chunk(size_t room, struct wr_chunk **spare)
 }
 
 /* Fill the tail, then *more. */
-static void copy_in(struct wr_chunk *k, struct wr_chunk *more,
-		    const struct iovec *iov, int count, size_t skip)
+static void copy_pieces_in(struct wr_chunk *k, struct wr_chunk *more,
+			   const struct iovec *iov, int count, size_t skip)
 {
 	for (int i = 0; i < count; i++) {
 		const char *from = iov[i].iov_base;
@@ -92,7 +92,7 @@ int wr_outbox_append(struct wr_outbox *o, const struct iovec *iov, int count,
 		if (more == NULL)
 			return -ENOMEM;
 	}
-	copy_in(tail, more, iov, count, skip);
+	copy_pieces_in(tail, more, iov, count, skip);
 	if (more)
 		link_chunk(o, more);
 	wr_outbox_count(o, len);

@@ -15,7 +15,7 @@
 #include "stacks.h"
 #include "sys.h"
 
-/* Of the handler: servers. */
+/* The servers that need the handler. */
 static struct {
 	struct wr_word_lock lock;
 	unsigned count;

@@ -39,7 +39,7 @@ enum {
 	WR_EV_TIMER = 1 << 8,	   /* not in the word: for the owner alone */
 	WR_EV_ROOM = 1 << 9,	   /* weir_ref_want_room() */
 	WR_EV_OTHER = 1 << 10,	   /* of what it waits for besides its peer */
-	WR_EV_OTHER_HUP = 1 << 11, /* with OTHER: the same as HUP, there */
+	WR_EV_OTHER_HUP = 1 << 11, /* with OTHER: what HUP is for the peer */
 	WR_EV_ALL = 0xeff
 };
 

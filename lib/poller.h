@@ -37,7 +37,7 @@ int wr_poller_open(struct wr_poller *p);
 /* It may be closed already. */
 void wr_poller_close(struct wr_poller *p);
 
-/* 0 or -errno.  One that is there already, under another key, is changed. */
+/* 0 or -errno.  A descriptor that is there gets this interest and key. */
 int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key);
 int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
 		     uint64_t key);
@@ -54,12 +54,12 @@ int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key);
 int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 		   int timeout_ms);
 
-/* No thread waits: is there an event? */
+/* Is there an event?  While a thread waits, the answer may be false. */
 bool wr_poller_is_ready(struct wr_poller *p);
 
 /*
- * An edge of these (WR_POLL_IN, WR_POLL_OUT) is expected: call it after a look
- * at the descriptor has found none of them, before waiting for it.
+ * Call it before a wait for an edge of these (WR_POLL_IN, WR_POLL_OUT), after a
+ * look at the descriptor has found none of them.
  */
 #ifdef WITH_POLL
 void wr_poller_expect(struct wr_poller *p, int fd, unsigned what);
@@ -72,7 +72,7 @@ static inline void wr_poller_expect(struct wr_poller *p, int fd, unsigned what)
 }
 #endif
 
-/* Its end or error was reported, and nothing that comes after it will be. */
+/* Its end or an error was reported; nothing that comes later is. */
 #ifdef WITH_POLL
 bool wr_poller_leaves_out(struct wr_poller *p, int fd);
 #else

@@ -38,7 +38,7 @@ struct wr_poll_set {
 	int cap, used;		 /* used: the highest descriptor, and 1 */
 	uint32_t serial;
 	bool is_polling, is_signalled;
-	struct pollfd *spare; /* for this cap, or NULL: polled is */
+	struct pollfd *spare; /* replaces polled, which is too small; NULL */
 	/* With the turn; room for cap and one more, then for the serials. */
 	struct pollfd *polled;
 	uint32_t *serials;
@@ -46,7 +46,7 @@ struct wr_poll_set {
 };
 
 /* Room for all descriptors of the usual limit; more is added when needed. */
-static int grow_locked(struct wr_poll_set *set, int fd)
+static int grow_set_locked(struct wr_poll_set *set, int fd)
 {
 	int cap = set->cap ? set->cap : 1024;
 	struct watched *grown;
@@ -103,7 +103,7 @@ int wr_poller_open(struct wr_poller *p)
 	if (rc < 0)
 		return rc;
 	p->fd = wr_sys_eventfd();
-	rc = p->fd < 0 ? p->fd : grow_locked(p->set, 0);
+	rc = p->fd < 0 ? p->fd : grow_set_locked(p->set, 0);
 	if (rc < 0)
 		wr_poller_close(p);
 	return rc;
@@ -144,13 +144,13 @@ static short to_poll(unsigned interest)
 		       (interest & WR_POLL_OUT ? POLLOUT : 0));
 }
 
-static int put(struct wr_poller *p, int fd, const struct watched *w)
+static int put_watched(struct wr_poller *p, int fd, const struct watched *w)
 {
 	struct wr_poll_set *set = p->set;
 	int rc;
 
 	wr_lock(&set->lock);
-	rc = grow_locked(set, fd);
+	rc = grow_set_locked(set, fd);
 	if (rc == 0) {
 		set->watched[fd] = *w;
 		set->watched[fd].serial = ++set->serial;
@@ -164,10 +164,11 @@ static int put(struct wr_poller *p, int fd, const struct watched *w)
 
 int wr_poller_add(struct wr_poller *p, int fd, unsigned interest, uint64_t key)
 {
-	return put(p, fd,
-		   &(struct watched){ .key = key,
-				      .wanted = to_poll(interest),
-				      .is_edge = interest & WR_POLL_EDGE });
+	return put_watched(
+		p, fd,
+		&(struct watched){ .key = key,
+				   .wanted = to_poll(interest),
+				   .is_edge = interest & WR_POLL_EDGE });
 }
 
 int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
@@ -178,9 +179,10 @@ int wr_poller_change(struct wr_poller *p, int fd, unsigned interest,
 
 int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key)
 {
-	return put(p, fd,
-		   &(struct watched){
-			   .key = key, .wanted = POLLIN, .is_wakeup = true });
+	return put_watched(p, fd,
+			   &(struct watched){ .key = key,
+					      .wanted = POLLIN,
+					      .is_wakeup = true });
 }
 
 void wr_poller_remove(struct wr_poller *p, int fd)

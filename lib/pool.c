@@ -38,7 +38,7 @@ static uint32_t events_of(const struct wr_event *ev)
 				      : WR_EV_OTHER;
 }
 
-/* While one runs, the stacks of the sessions after it come to the cache. */
+/* While one session runs, the stacks of the next ones come to the cache. */
 static void fetch_ahead(const struct wr_worker *w)
 {
 	const struct wr_core *core = w->pool->core;
@@ -103,7 +103,7 @@ static void run_task(struct wr_worker *w, const struct wr_task *task)
 	wr_sched_leave(sched, w->index, began_at, w->ctx.now);
 }
 
-static void begin(const struct wr_worker *w)
+static void begin_thread(const struct wr_worker *w)
 {
 	char name[16];
 
@@ -122,7 +122,7 @@ static void *work(void *arg)
 	void *signal_stack = wr_overflow_enter_thread();
 
 	wr_pool_enter(p);
-	begin(w);
+	begin_thread(w);
 	if (config->affinity == WEIR_AFFINITY_SPREAD &&
 	    wr_sys_pin_thread(w->index) < 0)
 		wr_logf(&core->logger, WEIR_LOG_WARNING,
@@ -214,7 +214,7 @@ struct threads_left {
 	int running, exiting;
 };
 
-static struct threads_left gather_locked(const struct wr_pool *p)
+static struct threads_left join_ended_locked(const struct wr_pool *p)
 {
 	struct threads_left left = { 0, 0 };
 	struct wr_thread *t;
@@ -247,7 +247,7 @@ int wr_pool_join(struct wr_pool *p, int64_t most_ns)
 		int64_t now = wr_now_ns();
 		int64_t until = now + wr_min_at(most_ns, WR_JOIN_STEP_NS);
 
-		left = gather_locked(p);
+		left = join_ended_locked(p);
 		if (left.running + left.exiting == 0 || most_ns <= 0)
 			break;
 		if (left.exiting > 0) {

@@ -56,9 +56,11 @@ int wr_pool_join(struct wr_pool *p, int64_t most_ns);
 /* Detach threads that did not end. */
 void wr_pool_abandon(struct wr_pool *p);
 
-/* The calling thread is a worker or the acceptor, which must not join. */
+/* First and last call of a worker, and of the acceptor. */
 void wr_pool_enter(const struct wr_pool *p);
 void wr_pool_leave(struct wr_pool *p, struct wr_thread *t);
+
+/* The calling thread is one of these, and so must not join. */
 bool wr_pool_is_inside(const struct wr_pool *p);
 
 /* Workers in a callback, and the time of the longest one. */

@@ -73,7 +73,7 @@ static char *join(const char *a, const char *b, const char *c)
 }
 
 /* Content, to be freed; NULL: failed. */
-static char *read_file(const char *folder, const char *name)
+static char *read_text_file(const char *folder, const char *name)
 {
 	char *path = join(folder, "/", name), *text = NULL;
 	int fd = path ? wr_sys_open(path, O_RDONLY) : -1;
@@ -196,7 +196,7 @@ static const char *path_below(const char *group, const char *root)
 
 static int quota_v2(const char *folder)
 {
-	char *text = read_file(folder, "cpu.max"), *end;
+	char *text = read_text_file(folder, "cpu.max"), *end;
 	long long quota, period;
 
 	if (text == NULL)
@@ -207,9 +207,9 @@ static int quota_v2(const char *folder)
 	return quotient(quota, period);
 }
 
-static long long read_number(const char *folder, const char *name)
+static long long read_quota_file(const char *folder, const char *name)
 {
-	char *text = read_file(folder, name);
+	char *text = read_text_file(folder, name);
 	long long ret = text ? strtoll(text, NULL, 10) : 0;
 
 	wr_sys_free(text);
@@ -218,8 +218,8 @@ static long long read_number(const char *folder, const char *name)
 
 static int quota_v1(const char *folder)
 {
-	return quotient(read_number(folder, "cpu.cfs_quota_us"),
-			read_number(folder, "cpu.cfs_period_us"));
+	return quotient(read_quota_file(folder, "cpu.cfs_quota_us"),
+			read_quota_file(folder, "cpu.cfs_period_us"));
 }
 
 /* The smallest quota from the group up to the mount point. */
@@ -271,8 +271,8 @@ static int least_of_mounts(const char *root, char *mounts, char *groups)
 
 int wr_processors_quota(const char *root)
 {
-	char *groups = read_file(root, "proc/self/cgroup");
-	char *mounts = read_file(root, "proc/self/mountinfo");
+	char *groups = read_text_file(root, "proc/self/cgroup");
+	char *mounts = read_text_file(root, "proc/self/mountinfo");
 	int ret = NO_QUOTA;
 
 	if (groups && mounts)

@@ -126,8 +126,8 @@ static bool read_words(struct wr_proxy_header *h, char *line)
 	return strcmp(word, "TCP6") == 0 && read_addresses(h, FAMILY_V6, rest);
 }
 
-static ssize_t read_line(struct wr_proxy_header *h, const unsigned char *data,
-			 size_t len)
+static ssize_t read_v1(struct wr_proxy_header *h, const unsigned char *data,
+		       size_t len)
 {
 	const size_t begin = sizeof(LINE_BEGIN) - 1;
 	size_t there = wr_min(len, WR_PROXY_LINE);
@@ -291,11 +291,10 @@ ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 		return read_binary(ret, data, len, most);
 	if (memcmp(data, LINE_BEGIN, wr_min(len, begin)) != 0)
 		return refuse(ret, "there is none");
-	return len < begin ? 0 : read_line(ret, data, len);
+	return len < begin ? 0 : read_v1(ret, data, len);
 }
 
-/* ------------------------------------------------------------------ a kept one
- */
+/* ----------------------------------------------------------------- keeping */
 
 struct wr_proxy *wr_proxy_keep(const struct wr_proxy_header *h)
 {

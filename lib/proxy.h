@@ -41,9 +41,9 @@ struct wr_proxy {
 };
 
 /*
- * Read the header at the beginning of len bytes.  most: of a header of version
- * 2, without its fixed part.  The length of the header; 0: more bytes are
- * needed; -EPROTO.
+ * Read the header at the beginning of len bytes.  Behind the fixed part a
+ * header of version 2 has at most `most` bytes.  The length of the header; 0:
+ * more bytes are needed; -EPROTO.
  */
 ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 		      size_t len, size_t most);

@@ -41,7 +41,7 @@ static int tell_deadline(struct relay *r)
 	return -ETIMEDOUT;
 }
 
-/* Those that count while bytes move. */
+/* The deadlines that count while bytes move. */
 static int check_deadlines(struct relay *r)
 {
 	int64_t now = wr_now_ns();
@@ -54,7 +54,7 @@ static int check_deadlines(struct relay *r)
 	return 0;
 }
 
-static int end_turn(struct relay *r)
+static int end_relay_turn(struct relay *r)
 {
 	int rc;
 
@@ -77,8 +77,8 @@ static bool has_output(const struct relay *r)
 	       wr_conn_has_output(r->ways[1].to);
 }
 
-/* Output that no deadline of its own ends. */
-static bool has_patient_output(const struct relay *r)
+/* Output for which its connection has no write_ms. */
+static bool has_unlimited_output(const struct relay *r)
 {
 	for (int i = 0; i < 2; i++) {
 		struct weir_conn *c = r->ways[i].to;
@@ -95,20 +95,20 @@ static void choose_idle(struct relay *r)
 {
 	bool was_off = r->idle_is_off;
 
-	r->idle_is_off = has_output(r) && !has_patient_output(r);
+	r->idle_is_off = has_output(r) && !has_unlimited_output(r);
 	r->has_moved |= was_off && !r->idle_is_off;
 	set_idle(r, r->idle_is_off ? WEIR_NEVER : r->idle_ms);
 }
 
 /* ------------------------------------------------------------------- moving */
 
-/* An error of its output: the kernel may tell it to no other call. */
+/* The error of a send: the kernel may tell it once, and then show an end. */
 static int output_error(struct weir_conn *c)
 {
 	return wr_conn_output_has_failed(c) ? wr_conn_flush(c) : 0;
 }
 
-/* Then the poller tells its session what comes. */
+/* If so, the poller reports events of both connections to the session. */
 static bool has_stack(const struct relay *r)
 {
 	return r->session && r->session->coro;
@@ -119,14 +119,14 @@ static bool has_stack(const struct relay *r)
  * when nothing is known of what came before, a connection is received from
  * until -EAGAIN.  What comes after that is reported.
  */
-static void receive_all(const struct relay *r, struct weir_conn *c)
+static void begin_receiving_all(const struct relay *r, struct weir_conn *c)
 {
 	wr_conn_input_came(c);
 	if (c->table == NULL && has_stack(r))
 		c->in.has_exceptions = true;
 }
 
-static void all_received(const struct relay *r, struct weir_conn *c)
+static void end_receiving_all(const struct relay *r, struct weir_conn *c)
 {
 	if (c->table == NULL && has_stack(r))
 		c->in.has_exceptions = false;
@@ -151,7 +151,7 @@ static int move_piece(struct relay *r, struct way *w)
 				    wr_buffer_room(spare));
 	}
 	if (n == -EAGAIN) {
-		all_received(r, w->from);
+		end_receiving_all(r, w->from);
 		return 0;
 	}
 	if (n == 0)
@@ -172,13 +172,13 @@ static int move_piece(struct relay *r, struct way *w)
 	*w->bytes += (uint64_t)n;
 	r->turn += (size_t)n;
 	r->has_moved = true;
-	rc = end_turn(r);
+	rc = end_relay_turn(r);
 	return rc < 0 ? rc : 1;
 }
 
 /*
- * Another thread may have sent to the session's connection in vain.  To others
- * the relay alone sends, and sees the error itself.
+ * On the session's connection the send of another thread may have failed.  On a
+ * connection of weir_dial() the relay alone sends, and has seen each error.
  */
 static bool needs_flush(struct weir_conn *c)
 {
@@ -208,23 +208,23 @@ static bool uses_edges(const struct relay *r)
 	       !wr_outbox_has_files(&r->ways[1].to->out.box);
 }
 
-static bool has_more(const struct way *w)
+static bool way_has_more(const struct way *w)
 {
 	return !w->is_over && wr_conn_has_room(w->to) &&
 	       (!w->from->in.would_block || wr_buffer_len(&w->from->in.buf));
 }
 
-/* Its turn was over: no edge would come. */
+/* A way has stopped because its turn was over: no edge would come. */
 static bool goes_on(const struct relay *r)
 {
 	return uses_edges(r) &&
-	       (has_more(&r->ways[0]) || has_more(&r->ways[1]));
+	       (way_has_more(&r->ways[0]) || way_has_more(&r->ways[1]));
 }
 
 /* ------------------------------------------------------------------ waiting */
 
 /* What to wait for on a connection: one way begins there, the other ends. */
-static int events_of(const struct way *input, const struct way *output)
+static int events_to_await(const struct way *input, const struct way *output)
 {
 	int events = WR_POLL_RELAY | (input->is_over ? WR_POLL_LOST : 0);
 
@@ -255,7 +255,7 @@ static int check_peer(struct way *w)
 	return rc;
 }
 
-/* The session was resumed a turn ago at most. */
+/* The clock of the last resume is good enough: it is a turn old at most. */
 static int wait_for_edge(struct relay *r, struct weir_poll *list)
 {
 	int64_t now = r->session->ctx->now;
@@ -288,7 +288,7 @@ static void input_came(struct relay *r)
 			continue;
 		c->ctx->now = r->session->ctx->now;
 		if (has_hung_up)
-			receive_all(r, c);
+			begin_receiving_all(r, c);
 		else
 			wr_conn_input_came(c);
 	}
@@ -303,7 +303,7 @@ static int wait_for_more(struct relay *r)
 		struct way *w = &r->ways[i];
 
 		list[i].conn = w->from;
-		list[i].events = events_of(w, &r->ways[!i]);
+		list[i].events = events_to_await(w, &r->ways[!i]);
 		if (rc == 0)
 			rc = check_peer(w);
 	}
@@ -319,7 +319,7 @@ static int wait_for_more(struct relay *r)
 	return rc < 0 ? rc : 0;
 }
 
-static int run(struct relay *r)
+static int run_relay(struct relay *r)
 {
 	int rc = 0;
 
@@ -360,7 +360,7 @@ static void end_both(struct relay *r)
 			wr_conn_cut_short(r->ways[i].from);
 }
 
-/* No peer may take a part for the whole. */
+/* No peer may mistake a part for the whole. */
 static void tell_peers(struct relay *r, int rc)
 {
 	if (rc == -ECANCELED)
@@ -403,12 +403,12 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 		r.session->ctx->now = wr_now_ns();
 	set_timeouts(a);
 	set_timeouts(b);
-	receive_all(&r, a);
-	receive_all(&r, b);
+	begin_receiving_all(&r, a);
+	begin_receiving_all(&r, b);
 	r.ways[0] = (struct way){ a, b, &relay->from_a, false };
 	r.ways[1] = (struct way){ b, a, &relay->from_b, false };
 	set_idle(&r, r.idle_ms);
-	rc = run(&r);
+	rc = run_relay(&r);
 	tell_peers(&r, rc);
 	set_idle(&r, r.idle_ms);
 	return rc;

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Look-ups for programs (names.c), listeners and dialled connections.  Each has
+ * Lookups for programs (names.c), listeners and dialled connections.  Each has
  * a thread of its own.
  *
- * "Who frees a look-up" is decided under its lock.  If the answer is there at
+ * "Who frees a lookup" is decided under its lock.  If the answer is there at
  * the deadline, the caller takes it, joins the thread and frees.  Otherwise the
- * caller marks the look-up as left and detaches the thread, which frees
- * everything when the resolver returns.  A look-up has no pointer to memory of
+ * caller marks the lookup as left and detaches the thread, which frees
+ * everything when the resolver returns.  A lookup has no pointer to memory of
  * the caller, but for one that was begun with wr_lookup_begin(): its thread
  * calls notify under the lock, and never after it was left.
  *
- * A look-up that was left runs while the resolver tries, usually half a minute.
+ * A lookup that was left runs while the resolver tries, usually half a minute.
  * Too many mean that the resolver does not answer, and new ones are refused at
  * once, or those of wr_lookup_begin() queued: a thread that has its answer
- * takes the next of them.  Reverse look-ups are counted apart: their speed
- * depends on the owners of the addresses, often the peers.  Look-ups with a
+ * takes the next of them.  Reverse lookups are counted apart: their speed
+ * depends on the owners of the addresses, often the peers.  Lookups with a
  * waiter need no limit: each blocks a thread of the program.
  */
 #include "resolve.h"
@@ -30,7 +30,7 @@
 #include "lock.h"
 #include "sys.h"
 
-/* Look-ups of one kind.  Its lock is below that of a look-up. */
+/* Lookups of one kind.  Its lock may be taken under that of a lookup. */
 struct kind {
 	const int most_left;
 	struct wr_word_lock lock;
@@ -148,7 +148,7 @@ static void unqueue_locked(struct kind *kind, struct wr_lookup **at)
 	l->is_queued = false;
 }
 
-/* A thread has its answer.  The look-up that it does next; NULL: it ends. */
+/* A thread has its answer.  The lookup that it does next; NULL: it ends. */
 static struct wr_lookup *next_lookup(struct kind *kind)
 {
 	struct wr_lookup *l = NULL;
@@ -165,7 +165,7 @@ static struct wr_lookup *next_lookup(struct kind *kind)
 }
 
 /* False: it is not in the queue. */
-static bool leave_queue(struct wr_lookup *l)
+static bool leave_lookup_queue(struct wr_lookup *l)
 {
 	struct kind *kind = l->kind;
 	struct wr_lookup **at = &kind->first;
@@ -201,7 +201,7 @@ static bool answer(struct wr_lookup *l)
 	return is_counted;
 }
 
-static void *look_up(void *arg)
+static void *lookup_main(void *arg)
 {
 	struct wr_lookup *l = arg;
 	struct kind *kind = l->kind;
@@ -218,7 +218,7 @@ static bool is_set(const atomic_bool *stop)
 }
 
 /* Nothing wakes this thread when stop is set. */
-static int64_t next_look_at(const atomic_bool *stop, int64_t deadline_at)
+static int64_t next_stop_check_at(const atomic_bool *stop, int64_t deadline_at)
 {
 	return stop ? wr_min_at(deadline_at, wr_now_ns() + WR_LOOKUP_STOP_NS)
 		    : deadline_at;
@@ -232,10 +232,10 @@ static int wait_done(struct wr_lookup *l, int64_t deadline_at,
 
 	wr_lock(&l->lock);
 	while (!l->is_done && is_in_time && !is_set(stop))
-		is_in_time =
-			wr_cond_wait_until(&l->is_over, &l->lock,
-					   next_look_at(stop, deadline_at)) ||
-			wr_now_ns() < deadline_at;
+		is_in_time = wr_cond_wait_until(
+				     &l->is_over, &l->lock,
+				     next_stop_check_at(stop, deadline_at)) ||
+			     wr_now_ns() < deadline_at;
 	is_done = l->is_done;
 	if (!is_done) {
 		l->is_left = true;
@@ -278,7 +278,7 @@ static int lookup_run(struct wr_lookup *l, int64_t deadline_at,
 
 	/* Default stack size: the resolver loads modules. */
 	if (left_behind(l->kind) < l->kind->most_left)
-		rc = wr_sys_thread_create(&thread, 0, look_up, l);
+		rc = wr_sys_thread_create(&thread, 0, lookup_main, l);
 	if (rc < 0) {
 		lookup_free(l);
 		return rc;
@@ -350,8 +350,8 @@ int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
  * Its thread is detached and counts as left behind from the beginning: no
  * thread of the program waits for it.
  */
-static int begin(struct wr_lookup **ret, struct wr_lookup *l,
-		 void (*notify)(void *arg), void *arg)
+static int begin_lookup(struct wr_lookup **ret, struct wr_lookup *l,
+			void (*notify)(void *arg), void *arg)
 {
 	pthread_t thread;
 	int rc;
@@ -361,7 +361,7 @@ static int begin(struct wr_lookup **ret, struct wr_lookup *l,
 	l->notify = notify;
 	l->arg = arg;
 	if (may_begin(l)) {
-		rc = wr_sys_thread_create(&thread, 0, look_up, l);
+		rc = wr_sys_thread_create(&thread, 0, lookup_main, l);
 		if (rc < 0) {
 			count_left(l->kind, -1);
 			lookup_free(l);
@@ -376,14 +376,15 @@ static int begin(struct wr_lookup **ret, struct wr_lookup *l,
 int wr_lookup_begin(struct wr_lookup **ret, const char *host, const char *port,
 		    void (*notify)(void *arg), void *arg)
 {
-	return begin(ret, lookup_of_host(host[0] ? host : "localhost", port),
-		     notify, arg);
+	return begin_lookup(ret,
+			    lookup_of_host(host[0] ? host : "localhost", port),
+			    notify, arg);
 }
 
 int wr_lookup_begin_name(struct wr_lookup **ret, const struct sockaddr *addr,
 			 socklen_t len, void (*notify)(void *arg), void *arg)
 {
-	return begin(ret, lookup_of_name(addr, len), notify, arg);
+	return begin_lookup(ret, lookup_of_name(addr, len), notify, arg);
 }
 
 bool wr_lookup_is_done(struct wr_lookup *l)
@@ -410,7 +411,7 @@ void wr_lookup_leave(struct wr_lookup *l)
 {
 	bool is_done;
 
-	if (leave_queue(l)) {
+	if (leave_lookup_queue(l)) {
 		lookup_free(l);
 		return;
 	}

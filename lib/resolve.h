@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Look-ups with a deadline.  The resolver has none, so each runs in a thread of
+ * Lookups with a deadline.  The resolver has none, so each runs in a thread of
  * its own.
  */
 #ifndef WR_RESOLVE_H
@@ -17,7 +17,7 @@
  * the list.  Numbers need no thread.  Setting *stop (may be NULL) ends a wait.
  *
  * 0; -ENOENT (no such host); -ETIMEDOUT; -ESHUTDOWN (stop); -EAGAIN (resolver
- * failed for now, no thread, too many look-ups left behind); -ENOMEM, -EIO ...
+ * failed for now, no thread, too many lookups left behind); -ENOMEM, -EIO ...
  */
 int wr_lookup_host(struct addrinfo **ret, const char *host, const char *port,
 		   int64_t deadline_at, const atomic_bool *stop);
@@ -37,7 +37,7 @@ bool wr_lookup_is_done(struct wr_lookup *l);
 
 /*
  * -EINPROGRESS; or the answer, as of wr_lookup_host() or wr_lookup_name(),
- * after which the look-up is gone.
+ * after which the lookup is gone.
  */
 int wr_lookup_take(struct wr_lookup *l, struct addrinfo **ret);
 int wr_lookup_take_name(struct wr_lookup *l, char *name);

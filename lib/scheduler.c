@@ -66,14 +66,14 @@ static uint64_t polling(uint64_t word)
 	return word & (IDLE - 1);
 }
 
-static int lowest(uint64_t bits)
-{
-	return __builtin_ctzll(bits);
-}
-
 static uint64_t idle(uint64_t word)
 {
 	return word / IDLE & (IDLE - 1);
+}
+
+static int lowest(uint64_t bits)
+{
+	return __builtin_ctzll(bits);
 }
 
 /* ------------------------------------------------------------------ queues */
@@ -161,8 +161,9 @@ static void batch_fill(struct wr_batch *b, const struct wr_event *ev, int n)
 }
 
 /*
- * A listed batch may be empty.  Events of a batch that is not listed yet are
- * not relied on: see "no work lies unseen".
+ * A listed batch may be empty.  A batch is filled before it is listed; whoever
+ * looks in between misses its events, but the monitor starts after the listing
+ * and looks again ("no work lies unseen").
  */
 static void list_batch(struct wr_sched *s, int worker)
 {
@@ -193,7 +194,7 @@ static bool has_filled_batch(const struct wr_sched *s)
 	return false;
 }
 
-/* Take the next events from the same batch, too. */
+/* The worker then goes on with the batch that it has stolen from. */
 static bool steal_event(struct wr_sched *s, struct wr_sched_worker *w,
 			struct wr_event *ret)
 {
@@ -496,7 +497,7 @@ static bool is_closed(const struct wr_sched *s)
 	return atomic_load(&s->word) & CLOSED;
 }
 
-/* Nodes that became ready late; the last worker wakes the next. */
+/* Run the nodes that became ready late; then wake the next worker to end. */
 static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 {
 	ret->kind = WR_TASK_READY;
@@ -507,9 +508,8 @@ static bool next_after_close(struct wr_sched *s, struct wr_task *ret)
 }
 
 /* Not inlined: its registers would be saved for each event. */
-__attribute__((noinline)) static bool next_elsewhere(struct wr_sched *s,
-						     int worker, int64_t *now,
-						     struct wr_task *ret)
+static WR_OUT_OF_LINE bool next_elsewhere(struct wr_sched *s, int worker,
+					  int64_t *now, struct wr_task *ret)
 {
 	struct wr_sched_worker *w = &s->workers[worker];
 
@@ -544,7 +544,7 @@ bool wr_sched_next(struct wr_sched *s, int worker, int64_t *now,
 
 /* ------------------------------------------------------------- the monitor */
 
-/* Work is there, and a sleeping worker could run it. */
+/* No worker polls and one could, or work waits although one polls. */
 static bool needs_worker(const struct wr_sched *s)
 {
 	uint64_t word = atomic_load(&s->word);
@@ -568,7 +568,7 @@ static bool stop_looking(struct wr_sched *s)
 	return false;
 }
 
-static void look(struct wr_sched *s)
+static void check_progress(struct wr_sched *s)
 {
 	if (!needs_worker(s)) {
 		s->stuck_ticks = 0;
@@ -594,7 +594,7 @@ int64_t wr_sched_tick(struct wr_sched *s, int64_t now)
 	else if (now < s->tick_at)
 		return s->tick_at;
 	else
-		look(s);
+		check_progress(s);
 	if (s->quiet_ticks >= WR_QUIET_TICKS && stop_looking(s)) {
 		s->tick_at = 0;
 		return WR_NEVER_AT;

@@ -32,6 +32,13 @@ struct wr_queue {
  * Events that a worker has taken from the poller and not run yet.  Other
  * workers can steal them, so a callback that does not return delays none.
  *
+ * The word has the number of the batch, how many of its events are taken, and
+ * how many it has:
+ *
+ *	bits 63..32  number
+ *	bits 31..16  taken
+ *	bits 15..0   events
+ *
  * Taking an event is a compare-and-swap on the word.  The owner refills the
  * batch only when it is empty, under a new number, so a thief with an event of
  * an old batch fails to swap.  Hence relaxed events: the word orders them.
@@ -48,13 +55,13 @@ enum wr_queue_id { WR_QUEUE_ACCEPTED, WR_QUEUE_READY, WR_QUEUES };
 struct wr_sched_worker {
 	struct wr_batch batch;
 	struct wr_batch *from; /* where it takes events from */
-	bool is_listed;
-	int source;	   /* FROM_...: where it takes tasks from */
-	int round_left;	   /* tasks left of the round */
-	int64_t round_end; /* ns */
-	int max_events;	   /* of one poll */
-	int64_t polled_at; /* ns; end of its last poll */
-	long preemptions;  /* of the thread, at the last look */
+	bool is_listed;	       /* its bit in wr_sched.filled is set */
+	int source;	       /* FROM_...: where it takes tasks from */
+	int round_left;	       /* tasks left of the round */
+	int64_t round_end;     /* ns */
+	int max_events;	       /* of one poll */
+	int64_t polled_at;     /* ns; end of its last poll */
+	long preemptions;      /* of the thread, at the last look */
 };
 
 /* Fields written by different threads are on different cache lines. */
@@ -75,7 +82,7 @@ struct wr_sched {
 
 	_Alignas(WR_CACHE_LINE) struct wr_lock idle_lock;
 	struct wr_cond idle_wakeup;
-	int wakeups; /* l: workers woken that still sleep */
+	int wakeups; /* l: that no worker has taken yet */
 
 	/* The monitor's thread only. */
 	_Alignas(WR_CACHE_LINE) int64_t tick_at; /* ns; 0: stopped */
@@ -112,22 +119,21 @@ void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
 /* The worker that has just run it: queue a ready node. */
 void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now);
 
-/*
- * Any thread: take the oldest node of a queue, if it was queued by then, or
- * NULL; or tell when it was queued, WR_NEVER_AT if the queue is empty.
- */
+/* Any thread: take the oldest node of a queue, if it was queued by then. */
 struct wr_node *wr_sched_take(struct wr_sched *s, enum wr_queue_id id,
 			      int64_t queued_by);
+
+/* Any thread: when it was queued; WR_NEVER_AT: the queue is empty. */
 int64_t wr_sched_oldest_at(struct wr_sched *s, enum wr_queue_id id);
 
-/* A worker polls; it may have been woken. */
+/* A worker is at the poller, perhaps already woken. */
 bool wr_sched_polls(const struct wr_sched *s);
 
 size_t wr_sched_queued(const struct wr_sched *s, enum wr_queue_id id);
 
 /*
- * Worker, a hint: the key that comes so many events after the next one, unless
- * another worker takes it.  False: there is none.
+ * Worker: a hint at the key of its next event (ahead 0) or of a later one;
+ * another worker may take that event.  False: there is none.
  */
 static inline bool wr_sched_peek(const struct wr_sched *s, int worker,
 				 unsigned ahead, uint64_t *key)
@@ -156,7 +162,10 @@ static inline bool wr_sched_hands_off(const struct wr_sched *s, int64_t now)
 	       atomic_load_explicit(&s->handoff_until, memory_order_relaxed);
 }
 
+/* Make sure that another worker polls or runs what else there is to do. */
 void wr_sched_hand_off(struct wr_sched *s);
+
+/* Begin handoff mode, unless the worker was preempted since the last call. */
 void wr_sched_note_slow(struct wr_sched *s, int worker, int64_t now);
 
 /* Worker, before a task that may block: hand the other work off. */

@@ -160,15 +160,15 @@ static bool is_stopping(const weir_server *s)
 		wr_now_ns() >= atomic_load(&core->lame_till));
 }
 
-/* What ends a look-up. */
-static const atomic_bool *next_stop(const weir_server *s)
+/* The flag that ends a lookup; NULL: it is set already, in a lame duck. */
+static const atomic_bool *stop_flag(const weir_server *s)
 {
 	const atomic_bool *stop = &s->core.stop_wanted;
 
 	return atomic_load(stop) ? NULL : stop;
 }
 
-/* Every client could choose its address in a header. */
+/* Without it every client could choose its address by a header. */
 static bool lacks_trust(const struct wr_endpoint *e)
 {
 	return e->listener.is_tcp &&
@@ -205,7 +205,7 @@ int weir_server_listen(weir_server *s, const char *where,
 		rc = wr_listener_open(&endpoint->listener, &addr,
 				      endpoint->service.set.backlog,
 				      (mode_t)endpoint->service.set.mode,
-				      next_stop(s));
+				      stop_flag(s));
 	if (rc < 0) {
 		wr_endpoint_free(endpoint);
 		return rc;
@@ -408,8 +408,9 @@ int weir_server_drain(weir_server *s)
 /* -------------------------------------------------------------------- join */
 
 /*
- * The acceptor does not end the stop.  Called at each look by all who wait: the
- * time since the last look counts, and no more than WR_JOIN_STEP_NS of it.
+ * True: the acceptor should have ended the stop.  Every waiting thread calls
+ * this at each look.  The time since the last look counts, but at most
+ * WR_JOIN_STEP_NS of it: in the rest the process cannot have run.
  */
 static bool is_too_late_locked(weir_server *s, int64_t now)
 {
@@ -506,7 +507,7 @@ static int wait_for_end(weir_server *s, int64_t until)
 }
 
 /* Not logged if the sink may be what blocks the acceptor. */
-static void name_the_acceptor(weir_server *s)
+static void log_stuck_acceptor(weir_server *s)
 {
 	struct wr_core *core = &s->core;
 	struct wr_stop *stop = &s->acceptor.stop;
@@ -568,7 +569,7 @@ int weir_server_join_for(weir_server *s, struct weir_report *ret, size_t size,
 	if (rc == -ETIMEDOUT)
 		return rc;
 	if (rc < 0)
-		name_the_acceptor(s);
+		log_stuck_acceptor(s);
 	if (ret) {
 		report = rc == 0 ? s->acceptor.stop.report
 				 : unfinished_report(s);
@@ -594,7 +595,7 @@ int weir_server_is_draining(const weir_server *s)
 
 /* --------------------------------------------------------------------- run */
 
-/* The process that waits for signals, not its children; 0: none. */
+/* Id of the process that waits for signals (a child has another); 0: none. */
 static atomic_int taker;
 
 struct signals {

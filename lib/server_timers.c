@@ -22,12 +22,12 @@
 #include "sys.h"
 
 struct weir_timer {
-	struct wr_server_timers *set; /* c */
-	weir_timer_fn *fn;	      /* c */
-	void *arg;		      /* c */
-	int64_t every_ns;	      /* c; 0: once */
+	struct wr_server_timers *timers; /* c */
+	weir_timer_fn *fn;		 /* c */
+	void *arg;			 /* c */
+	int64_t every_ns;		 /* c; 0: once */
 	struct wr_timer timer;
-	struct weir_timer *prev, *next; /* in set->all */
+	struct weir_timer *prev, *next; /* in timers->all */
 	int64_t due_at;			/* of its last call */
 	int64_t set_at;			/* what weir_timer_set() asked for */
 	bool is_running;
@@ -58,15 +58,14 @@ void wr_server_timers_fini(struct wr_server_timers *ts)
 	wr_lock_fini(&ts->lock);
 }
 
-/* ------------------------------------------------------------ under the lock
- */
+/* ---------------------------------------------------------- under the lock */
 
 static void arm_locked(struct weir_timer *t, int64_t at)
 {
 	if (at == WR_NEVER_AT)
-		wr_timers_disarm(&t->set->armed, &t->timer);
+		wr_timers_disarm(&t->timers->armed, &t->timer);
 	else
-		wr_timers_arm(&t->set->armed, &t->timer, at);
+		wr_timers_arm(&t->timers->armed, &t->timer, at);
 }
 
 static void enlist_locked(struct wr_server_timers *ts, struct weir_timer *t)
@@ -128,7 +127,7 @@ static struct weir_timer *begin_call_locked(struct wr_server_timers *ts,
 	return t;
 }
 
-static int64_t next_at(const struct weir_timer *t, int64_t now)
+static int64_t next_call_at(const struct weir_timer *t, int64_t now)
 {
 	if (t->was_set)
 		return t->set_at;
@@ -145,11 +144,10 @@ static void end_call_locked(struct wr_server_timers *ts, struct weir_timer *t,
 	if (t->is_freed)
 		free_locked(ts, t);
 	else
-		arm_locked(t, next_at(t, now));
+		arm_locked(t, next_call_at(t, now));
 }
 
-/* ---------------------------------------------------------------- the threads
- */
+/* ------------------------------------------------ the acceptor, the workers */
 
 void wr_server_timers_run(struct wr_server_timers *ts, int64_t now)
 {
@@ -197,8 +195,7 @@ bool wr_server_timers_close(struct wr_server_timers *ts)
 	return !is_any_running;
 }
 
-/* ----------------------------------------------------------------- the program
- */
+/* ------------------------------------------------------------- the program */
 
 static int add_locked(struct wr_server_timers *ts, struct weir_timer *t,
 		      int64_t at)
@@ -222,7 +219,7 @@ int wr_server_timers_add(struct wr_server_timers *ts, weir_timer **ret, int ms,
 
 	if (t == NULL)
 		return -ENOMEM;
-	t->set = ts;
+	t->timers = ts;
 	t->fn = fn;
 	t->arg = arg;
 	t->every_ns = every_ms * WR_NS_PER_MS;
@@ -243,15 +240,15 @@ int weir_timer_set(weir_timer *t, int ms)
 
 	if (t == NULL || ms < WEIR_NEVER)
 		return -EINVAL;
-	wr_lock(&t->set->lock);
+	wr_lock(&t->timers->lock);
 	t->set_at = wr_deadline_at(wr_now_ns(), ms);
 	t->was_set = true;
-	if (t->set->is_closed)
+	if (t->timers->is_closed)
 		rc = -ESHUTDOWN;
 	else if (!t->is_running)
 		arm_locked(t, t->set_at);
-	plan_locked(t->set);
-	wr_unlock(&t->set->lock);
+	plan_locked(t->timers);
+	wr_unlock(&t->timers->lock);
 	return rc;
 }
 
@@ -263,7 +260,7 @@ int weir_timer_free(weir_timer *t)
 
 	if (t == NULL)
 		return 0;
-	ts = t->set;
+	ts = t->timers;
 	wr_lock(&ts->lock);
 	wr_timers_disarm(&ts->armed, &t->timer);
 	if (!t->is_running) {

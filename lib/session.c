@@ -83,8 +83,8 @@ void wr_session_defer(struct weir_conn *c, int rc)
 }
 
 /*
- * Other threads may have sent output since the wait began.  Its deadline is
- * looked at if the session waits for its own connection, too.
+ * Other threads may have sent output since the wait began.  Its deadline counts
+ * only if the session waits for its own connection, too.
  */
 static int64_t stall_at(struct weir_conn *c)
 {
@@ -104,10 +104,9 @@ int64_t wr_session_due_at(struct weir_conn *c)
 	}
 }
 
-/* -------------------------------------------------------------- what it does
- */
+/* ------------------------------------------------------- its next step */
 
-static bool take_events(struct weir_conn *c, uint32_t events)
+static bool take_pending(struct weir_conn *c, uint32_t events)
 {
 	bool any = c->events & events;
 
@@ -119,11 +118,11 @@ static bool take_events(struct weir_conn *c, uint32_t events)
  * The deadline may have moved.  Input that came in time, or a reset, is read
  * first.
  */
-static bool is_due(struct weir_conn *c)
+static bool is_deadline_due(struct weir_conn *c)
 {
 	int found;
 
-	if (!take_events(c, WR_EV_DEADLINE) ||
+	if (!take_pending(c, WR_EV_DEADLINE) ||
 	    (!wr_conn_evict(c) && wr_conn_due_at(c) > c->ctx->now))
 		return false;
 	if (wr_conn_has_outlived(c))
@@ -149,9 +148,9 @@ static int check_input(struct weir_conn *c)
 {
 	if (c->events & WR_EV_CLOSE)
 		return -ESHUTDOWN;
-	if (take_events(c, WR_EV_WAKE))
+	if (take_pending(c, WR_EV_WAKE))
 		return -EINTR;
-	if (is_due(c))
+	if (is_deadline_due(c))
 		return wr_conn_end_wait(c);
 	if (!c->in.is_ready && is_drained(c))
 		return -ESHUTDOWN;
@@ -161,7 +160,7 @@ static int check_input(struct weir_conn *c)
 static enum wr_session_step go_on_input(struct weir_conn *c, int *rc)
 {
 	*rc = 0;
-	if (take_events(c, WR_EV_OUT) || wr_conn_has_output(c))
+	if (take_pending(c, WR_EV_OUT) || wr_conn_has_output(c))
 		*rc = wr_conn_flush(c);
 	if (*rc == WR_FLUSH_YIELDED)
 		return WR_SESSION_AGAIN;
@@ -180,16 +179,16 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 	int sent = WR_FLUSH_DONE;
 	bool has_come;
 
-	if (take_events(c, WR_EV_OUT) || wr_conn_has_output(c))
+	if (take_pending(c, WR_EV_OUT) || wr_conn_has_output(c))
 		sent = wr_conn_flush(c);
 	if (sent == WR_FLUSH_YIELDED)
 		return WR_SESSION_AGAIN;
 	has_come = sent < 0 ? o->events != 0
 			    : o->events & WR_EV_ROOM && wr_conn_has_room(c);
-	c->call.other_came = take_events(c, WR_EV_OTHER);
-	c->call.other_hung_up |= take_events(c, WR_EV_OTHER_HUP);
-	has_come |= take_events(c, o->events) || c->call.other_came;
-	(void)take_events(c, WR_EV_DEADLINE);
+	c->call.other_came = take_pending(c, WR_EV_OTHER);
+	c->call.other_hung_up |= take_pending(c, WR_EV_OTHER_HUP);
+	has_come |= take_pending(c, o->events) || c->call.other_came;
+	(void)take_pending(c, WR_EV_DEADLINE);
 	*rc = wr_conn_check_other(c, o);
 	return *rc < 0 || has_come ||
 			       c->ctx->now >= wr_min_at(o->at, stall_at(c))
@@ -197,8 +196,8 @@ static enum wr_session_step go_on_other(struct weir_conn *c, int *rc)
 		       : WR_SESSION_PARK;
 }
 
-/* A session that never waits for input is not checked elsewhere. */
-static int end_turn(struct weir_conn *c)
+/* Nothing else checks the lifetime of a session that never waits for input. */
+static int end_session_turn(struct weir_conn *c)
 {
 	if (c->wait_rc < 0 || !wr_conn_has_outlived(c))
 		return c->wait_rc;
@@ -206,7 +205,7 @@ static int end_turn(struct weir_conn *c)
 	return -ETIMEDOUT;
 }
 
-static enum wr_session_step next_step(struct weir_conn *c, int *rc)
+static enum wr_session_step step_of_wait(struct weir_conn *c, int *rc)
 {
 	*rc = 0;
 	switch ((enum wr_wait)c->wait_for) {
@@ -214,23 +213,23 @@ static enum wr_session_step next_step(struct weir_conn *c, int *rc)
 	case WR_WAIT_REST:
 		return go_on_input(c, rc);
 	case WR_WAIT_OUTPUT: /* it flushes, and sees errors and deadlines */
-		return take_events(c, WR_EV_OUT | WR_EV_HUP | WR_EV_DEADLINE)
+		return take_pending(c, WR_EV_OUT | WR_EV_HUP | WR_EV_DEADLINE)
 			       ? WR_SESSION_RESUME
 			       : WR_SESSION_PARK;
 	case WR_WAIT_OTHER:
 		return go_on_other(c, rc);
 	case WR_WAIT_TURN:
-		*rc = end_turn(c);
+		*rc = end_session_turn(c);
 		return WR_SESSION_RESUME;
 	default:
 		return WR_SESSION_RESUME;
 	}
 }
 
-/* A cut is looked for last: the same stop may have looked like a drain. */
+/* A cut comes last: the steps before may have taken its stop for a drain. */
 enum wr_session_step wr_session_next(struct weir_conn *c, int *rc)
 {
-	enum wr_session_step step = next_step(c, rc);
+	enum wr_session_step step = step_of_wait(c, rc);
 
 	if (!atomic_load(&c->is_cut))
 		return step;

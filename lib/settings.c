@@ -57,7 +57,7 @@ __attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
 
 /* ---------------------------------------------------------------- options */
 
-static int64_t get(const struct row *row, const void *set)
+static int64_t get_field(const struct row *row, const void *set)
 {
 	const char *field = (const char *)set + row->offset;
 	uint64_t wide; /* where size_t has 32 bits, no value is too large */
@@ -73,7 +73,7 @@ static int64_t get(const struct row *row, const void *set)
 	return n;
 }
 
-static void put(const struct row *row, void *set, int64_t value)
+static void set_field(const struct row *row, void *set, int64_t value)
 {
 	char *field = (char *)set + row->offset;
 	size_t size = (size_t)value;
@@ -108,8 +108,8 @@ static void set_defaults(const struct row *rows, size_t count, void *set,
 			 size_t exact)
 {
 	for (size_t i = 0; i < count; i++)
-		if (rows[i].offset >= exact && get(&rows[i], set) == 0)
-			put(&rows[i], set, rows[i].option.preset);
+		if (rows[i].offset >= exact && get_field(&rows[i], set) == 0)
+			set_field(&rows[i], set, rows[i].option.preset);
 }
 
 static int check_rows(const struct row *rows, size_t count, const void *set,
@@ -120,7 +120,7 @@ static int check_rows(const struct row *rows, size_t count, const void *set,
 	if (exact != 0 && exact != 1)
 		return refuse(why, "exact is %d, not 0 or 1", exact);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = check_row(&rows[i], get(&rows[i], set), why);
+		rc = check_row(&rows[i], get_field(&rows[i], set), why);
 	return rc;
 }
 
@@ -439,7 +439,7 @@ int wr_config_init(struct wr_config *ret, const struct weir_config *config)
 	return rc;
 }
 
-/* Fields that cannot change; 0 or NULL: as they are. */
+/* Fields that cannot change; in a change, 0 or NULL keeps the value. */
 #define EACH_FIXED_OF_SERVICE(X)                                               \
 	X(session)                                                             \
 	X(readable)                                                            \

@@ -220,8 +220,10 @@ bool wr_service_trusts(const struct wr_service *s, const struct sockaddr *peer);
 /* 0, -EINVAL or -ENOMEM. */
 int wr_service_init(struct wr_service *ret, const struct weir_service *service);
 
-/* One thread at a time: all limits and the trust, or nothing.  0, -EINVAL or
- * -ENOMEM. */
+/*
+ * One thread at a time: all limits and the trust, or nothing.  0, -EINVAL or
+ * -ENOMEM.
+ */
 int wr_service_change(struct wr_service *s, const struct weir_service *service);
 void wr_service_fini(struct wr_service *s);
 

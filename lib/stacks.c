@@ -92,7 +92,7 @@ static size_t depth_of(const struct wr_stacks *s, const struct wr_stack *k)
 }
 
 /* Note it, and give memory back that few sessions need. */
-static void look(struct wr_stacks *s, struct wr_stack *k)
+static void check_depth(struct wr_stacks *s, struct wr_stack *k)
 {
 	size_t depth = depth_of(s, k), deepest = atomic_load(&s->deepest);
 	size_t size = map_size(s) - page_size();
@@ -147,7 +147,7 @@ void wr_stacks_give(struct wr_stacks *s, struct wr_coro *co)
 	struct wr_stack *spare = NULL;
 
 	if (k->uses++ % WR_STACK_LOOK_EVERY == 0)
-		look(s, k);
+		check_depth(s, k);
 	wr_lock(&s->lock);
 	s->in_use--;
 	k->next = s->pool;

@@ -132,7 +132,7 @@ static inline uint64_t wr_count_duration(struct wr_durations *durations,
 	return ns;
 }
 
-/* Those of the thread and of the listener; NULL: dialled, it has none. */
+/* The thread's counts for the listener; NULL: dialled, there is no listener. */
 static inline struct wr_listener_counts *
 wr_counts_of(const struct wr_service *service, const struct wr_stats *stats)
 {

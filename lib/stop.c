@@ -39,7 +39,7 @@ static struct weir_conn *conn_at(struct wr_stop *s, size_t i)
 
 /* --------------------------------------------------------------- lame duck */
 
-/* Not asked for: it would end when the stop was requested. */
+/* There is none if it would end at the time of the request. */
 static enum wr_stop_step begin_lame_duck(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
@@ -58,7 +58,7 @@ static enum wr_stop_step begin_lame_duck(struct wr_stop *s)
 
 /* ------------------------------------------------------------------- fence */
 
-static void fence(struct wr_stop *s)
+static void begin_fence(struct wr_stop *s)
 {
 	struct wr_core *core = s->core;
 
@@ -140,7 +140,7 @@ static void remind(struct wr_stop *s)
 	}
 }
 
-/* False: nothing is open, and nothing will be. */
+/* False: nothing is open, and from now on nothing can be. */
 static bool is_anything_open(const struct wr_stop *s)
 {
 	struct wr_table *table = s->core->table;
@@ -209,7 +209,7 @@ static void leave_out_pause(struct wr_stop *s)
 	}
 }
 
-static bool has_patience(struct wr_stop *s)
+static bool waits_for_notice(struct wr_stop *s)
 {
 	size_t open = atomic_load(&s->core->table->open);
 
@@ -309,7 +309,7 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 			       ? WR_STOP_LAME_DUCK
 			       : WR_STOP_FENCE;
 	case WR_STOP_FENCE:
-		fence(s);
+		begin_fence(s);
 		return WR_STOP_ACCEPT;
 	case WR_STOP_ACCEPT:
 		if (is_past_deadline(s))
@@ -332,7 +332,7 @@ static enum wr_stop_step run_step(struct wr_stop *s)
 		remind(s);
 		if (!is_anything_open(s))
 			return WR_STOP_DONE;
-		return has_patience(s) ? WR_STOP_NOTICE : WR_STOP_GIVE_UP;
+		return waits_for_notice(s) ? WR_STOP_NOTICE : WR_STOP_GIVE_UP;
 	case WR_STOP_GIVE_UP:
 		give_up(s);
 		return WR_STOP_DONE;

@@ -48,7 +48,7 @@ struct wr_stop {
 
 	bool is_done;		   /* l */
 	bool was_given_up;	   /* l: a join gave up */
-	int64_t late_ns;	   /* l: how late it is, in joins' time */
+	int64_t late_ns;	   /* l: see is_too_late_locked() */
 	int64_t late_looked_at;	   /* l: counted until then */
 	bool was_cut;		   /* e: the deadline cut connections */
 	bool is_busy;		   /* e: callbacks ran at the end */

@@ -549,7 +549,7 @@ static WR_OUT_OF_LINE ssize_t send_many(int fd, const struct iovec *iov,
 }
 
 /* One piece is cheaper in the kernel, too. */
-static ssize_t send_pieces(int fd, const struct iovec *iov, size_t count)
+static ssize_t send_iov(int fd, const struct iovec *iov, size_t count)
 {
 	return count == 1 ? size_result(send(fd, iov->iov_base, iov->iov_len,
 					     SEND_FLAGS))
@@ -577,7 +577,7 @@ static ssize_t send_first(int fd, const struct iovec *iov, size_t count,
 		first[n].iov_len = wr_min(iov[n].iov_len, len);
 		len -= first[n].iov_len;
 	}
-	return send_pieces(fd, first, n);
+	return send_iov(fd, first, n);
 }
 
 static ssize_t send_faulty(int fd, const struct iovec *iov, size_t count)
@@ -588,10 +588,10 @@ static ssize_t send_faulty(int fd, const struct iovec *iov, size_t count)
 	if (rc < 0)
 		return rc;
 	return len < total ? send_first(fd, iov, count, len)
-			   : send_pieces(fd, iov, count);
+			   : send_iov(fd, iov, count);
 }
 #else
-#define send_faulty send_pieces
+#define send_faulty send_iov
 #endif
 
 ssize_t wr_sys_sendmsg(int fd, const struct iovec *iov, int count)

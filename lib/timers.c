@@ -50,7 +50,7 @@ static void enlarge(struct wr_timers *ts)
 	ts->cap = room->cap;
 }
 
-static void put(struct wr_timers *ts, size_t i, struct wr_timer *t)
+static void put_at(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	ts->heap[i] = t;
 	t->place = i + 1;
@@ -60,10 +60,10 @@ static void put(struct wr_timers *ts, size_t i, struct wr_timer *t)
 static void rise(struct wr_timers *ts, size_t i, struct wr_timer *t)
 {
 	while (i > 0 && t->at < ts->heap[(i - 1) / 2]->at) {
-		put(ts, i, ts->heap[(i - 1) / 2]);
+		put_at(ts, i, ts->heap[(i - 1) / 2]);
 		i = (i - 1) / 2;
 	}
-	put(ts, i, t);
+	put_at(ts, i, t);
 }
 
 /* Place t between i and the leaves. */
@@ -77,10 +77,10 @@ static void sink(struct wr_timers *ts, size_t i, struct wr_timer *t)
 			child++;
 		if (t->at <= ts->heap[child]->at)
 			break;
-		put(ts, i, ts->heap[child]);
+		put_at(ts, i, ts->heap[child]);
 		i = child;
 	}
-	put(ts, i, t);
+	put_at(ts, i, t);
 }
 
 /* Place t, from i in either direction. */

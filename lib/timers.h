@@ -22,7 +22,7 @@ struct wr_timers {
 	size_t len, cap;
 	struct wr_timer_room *room;		/* holds the heap */
 	_Atomic(struct wr_timer_room *) larger; /* not used yet */
-	size_t reserved;			/* of those that reserve */
+	size_t reserved;			/* for threads that reserve */
 };
 
 static inline bool wr_timer_is_armed(const struct wr_timer *t)

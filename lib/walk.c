@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * "A slot that is looked at is not used again": the walk pins it.
+ * "A slot that is looked at is not reused meanwhile": the walk pins it.
  *
  * Fields that are constant while the slot is in use were written before the
  * connection left WR_CONN_FREE.
@@ -43,8 +43,8 @@ static int64_t listener_of(const struct weir_conn *c)
 }
 
 /* Empty: it is not known, or has no address. */
-static void put_address(char *buf, size_t cap,
-			const struct sockaddr_storage *addr, int len)
+static void format_address(char *buf, size_t cap,
+			   const struct sockaddr_storage *addr, int len)
 {
 	if (len < 0 || wr_address_format((const struct sockaddr *)addr,
 					 (socklen_t)len, buf, cap) < 0)
@@ -57,11 +57,11 @@ static void copy_addresses_locked(struct weir_conn *c,
 	struct sockaddr_storage addr;
 	int len = wr_conn_client(c, &addr);
 
-	put_address(ret->peer, sizeof(ret->peer), &addr, len);
+	format_address(ret->peer, sizeof(ret->peer), &addr, len);
 	if (c->proxy == NULL)
 		return;
 	len = wr_conn_direct_peer(c, &addr);
-	put_address(ret->via, sizeof(ret->via), &addr, len);
+	format_address(ret->via, sizeof(ret->via), &addr, len);
 }
 
 /* False: it has ended. */

@@ -80,7 +80,8 @@ int wr_watch_name_stuck(struct wr_watch *w, int64_t now)
 	return stuck;
 }
 
-static int64_t look_at(struct wr_watch *w, int i, int64_t now)
+/* The time of the next check. */
+static int64_t check_worker(struct wr_watch *w, int i, int64_t now)
 {
 	struct wr_worker *worker = &w->pool->workers[i];
 	struct wr_context *ctx = &worker->ctx;
@@ -105,7 +106,7 @@ static void watch_callbacks(struct wr_watch *w, int64_t now)
 	w->callbacks_at = now + WR_LONG_CALLBACK_NS;
 	for (int i = 0; i < w->pool->count; i++)
 		w->callbacks_at =
-			wr_min_at(w->callbacks_at, look_at(w, i, now));
+			wr_min_at(w->callbacks_at, check_worker(w, i, now));
 }
 
 /* -------------------------------------------------------------- starvation */

@@ -25,6 +25,7 @@ void wr_watch_init(struct wr_watch *w, struct wr_core *core,
 void wr_watch_run(struct wr_watch *w, int64_t now);
 int64_t wr_watch_next_at(const struct wr_watch *w);
 
+/* Log each callback that still runs.  How many. */
 int wr_watch_name_stuck(struct wr_watch *w, int64_t now);
 
 #endif

@@ -32,7 +32,7 @@
  *	worker		lib/scheduler.c	wr_sched_next take_task pop
  *	worker		lib/scheduler.c	batch_take steal_event next_after_close
  *	stop_looking	lib/scheduler.c	stop_looking
- *	acceptor	lib/scheduler.c	wr_sched_tick look needs_worker
+ *	acceptor	lib/scheduler.c	wr_sched_tick check_progress needs_worker
  *	acceptor	lib/scheduler.c	wr_sched_submit push wr_sched_close
  *	acceptor	lib/accept.c	wr_accept_adjust admit
  *	made_room	lib/core.c	wr_core_notify_capacity

@@ -32,13 +32,13 @@
  *	pause_stack	lib/coroutine.c	wr_coro_pause
  *	after_run	lib/dispatch.c	leave_session
  *	go_on		lib/session.c	wr_session_next
- *	go_on_input	lib/session.c	go_on_input check_input is_due is_drained
+ *	go_on_input	lib/session.c	go_on_input check_input is_deadline_due is_drained
  *	go_on_other	lib/session.c	go_on_other
  *	go_on_other	lib/conn_wait.c	wr_conn_check_other
  *	park		lib/dispatch.c	park_session park_until update_interest
  *	dispatch	lib/dispatch.c	go_on_session end_session_wait requeue
  *	close		lib/dispatch.c	end_now
- *	pass_deadline	lib/deadlines.c	check
+ *	pass_deadline	lib/deadlines.c	check_conn
  *	cut		lib/conn.c	cut_locked weir_ref_cancel
  *	worker		lib/pool.c	run_event run_task
  *
