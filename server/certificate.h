@@ -25,7 +25,7 @@ void certificate_free(struct options *o);
 /* The files, the names and the days left, on standard output. */
 void certificate_print(const struct options *o);
 
-/* What is not as expected in the files: to the log, or as errors are. */
+/* Write the warnings about the files to the log, or to standard error. */
 void certificate_log_warnings(const struct options *o);
 void certificate_print_warnings(const struct options *o);
 

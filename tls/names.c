@@ -186,7 +186,7 @@ static ssize_t give_cn(const X509 *x, int index, char *buf, size_t cap)
 	return n;
 }
 
-/* All of these kinds are ASCII, but an address. */
+/* All of these kinds but an address are ASCII. */
 static ssize_t give_general(const struct name *name, char *buf, size_t cap)
 {
 	char ip[INET6_ADDRSTRLEN];

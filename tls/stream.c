@@ -259,8 +259,11 @@ static void note_failure(struct stream *s)
 	wr_layer_log(&s->layer, text);
 }
 
-/* With WEIR_TLS_EOF_IS_END OpenSSL says so of an end inside a record, too. */
-static int end_of_input(struct stream *s)
+/*
+ * With WEIR_TLS_EOF_IS_END OpenSSL also reports the end of TCP inside a record
+ * as an end of the input.
+ */
+static int check_last_record(struct stream *s)
 {
 	return s->saw_eof && SSL_has_pending(s->ssl) ? -ECONNRESET : 0;
 }
@@ -273,7 +276,7 @@ static int error_of(struct stream *s, int n)
 	if (error == SSL_ERROR_WANT_READ)
 		return -EAGAIN;
 	if (error == SSL_ERROR_ZERO_RETURN)
-		return end_of_input(s);
+		return check_last_record(s);
 	if (s->error && s->failed == NULL)
 		return s->error;
 	if (s->saw_eof) {

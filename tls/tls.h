@@ -99,7 +99,7 @@ int tls_tickets_use(SSL_CTX *ssl, struct tls_tickets *t);
 
 /* --------------------------------------------------------------- warnings */
 
-/* Note what is not as expected.  0 or -ENOMEM. */
+/* Add warnings about what is not as expected.  0 or -ENOMEM. */
 int tls_warn_of_certificates(struct weir_tls *tls, const struct tls_site *site,
 			     const char *path);
 int tls_warn_of_secret(struct weir_tls *tls, const char *path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is not as expected in files that can be used all the same.  A warning is
- * a line of text; it is written when the file is loaded.
+ * Warnings: what is not as expected in files that can be used all the same.
+ * Each is a line of text, made when the file is loaded.
  */
 #include <errno.h>
 #include <openssl/x509v3.h>
@@ -119,7 +119,7 @@ static int find_issuer(const struct chain *c, int of)
 	return -1;
 }
 
-/* It says where its issuer is to be had, which authorities of roots do not. */
+/* It says where its issuer can be downloaded; a root does not. */
 static bool names_an_issuer(const X509 *x)
 {
 	AUTHORITY_INFO_ACCESS *all =

@@ -46,8 +46,8 @@ enum { WEIR_TLS_1_2 = 0, WEIR_TLS_1_3 = 1 };
 enum {
 	/* A client: verify nothing.  Anybody can be the peer. */
 	WEIR_TLS_INSECURE = 1 << 0,
-	/* The end of TCP without close_notify, between two records, is an */
-	/* end of input. */
+	/* An end of TCP without close_notify is an end of input, if it */
+	/* comes between two records. */
 	WEIR_TLS_EOF_IS_END = 1 << 1
 };
 
@@ -142,12 +142,12 @@ WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 WEIR_API int weir_tls_names(const weir_tls *tls, char *buf, size_t cap);
 
 /*
- * Write a warning about the files, the one with this index, from 0: a line with
- * the file, what is wrong, and what is expected.  There is one for a
- * certificate that ends within 14 days or has expired behind the first one, for
- * a chain that is out of order or lacks an issuer, for a key that others may
- * read, and for an old list of revoked certificates.  The files are looked at
- * when they are read.
+ * Write one of the warnings about the files to buf; the first has index 0.  It
+ * is a line of text: the file, what is wrong, and what is expected.  There is a
+ * warning for a certificate that ends within 14 days, for one behind the first
+ * that has expired, for a chain that is out of order or lacks an issuer, for a
+ * key that others may read, and for a list of revoked certificates that has
+ * expired.  The warnings are made when the files are read.
  *
  * Returns the length of the text; -ENOENT (there are no more); -ENOSPC;
  * -EINVAL.
