@@ -378,6 +378,26 @@ class MergedResults(TestCase):
         self.assertEqual(self.merge("--gate", "answered>1700")[0].returncode,
                          3)
 
+    def test_bad_clients_are_added_up(self):
+        with Server("echo@127.0.0.1:0") as server:
+            runs = [self.load(server.address(), "-r", "200:1500ms", "--with",
+                              "drip:2,idle:1") for _ in range(2)]
+        _, both = self.merge()
+        self.assertEqual(both["plan"]["bad_clients"],
+                         {kind: 2 * count for kind, count
+                          in runs[0]["plan"]["bad_clients"].items()})
+        self.assertEqual(both["plan"]["bad_clients"]["drip"], 4)
+        self.assertEqual([row["kind"] for row in both["bad_clients"]],
+                         ["drip", "idle"])
+        for row, *parts in zip(*(found["bad_clients"]
+                                 for found in (both, *runs))):
+            for name in ("asked", "opened", "attempts", "let_go", "open"):
+                self.assertEqual(row[name], sum(part[name] for part in parts),
+                                 name)
+        self.assertEqual(any(row["bad_clients"] for row in both["seconds"]),
+                         any(row["bad_clients"] for run in runs
+                             for row in run["seconds"]))
+
     def test_the_worst_is_told_of_with_its_file(self):
         with Server("echo@127.0.0.1:0") as server:
             self.load(server.address(), "-c", "2", "-d", "200ms")
