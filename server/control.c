@@ -225,11 +225,13 @@ static int drain(weir_conn *c, const char *arg, bool is_json)
 
 static int reload(weir_conn *c, const char *arg, bool is_json)
 {
-	char why[CONTROL_LINE / 2];
+	char text[CONTROL_LINE / 2];
 
 	(void)arg;
 	(void)is_json;
-	return reload_run(why, sizeof(why)) ? reply_ok(c) : reply_error(c, why);
+	if (!reload_run(text, sizeof(text)))
+		return reply_error(c, text);
+	return weir_conn_printf(c, text[0] ? "ok\n%s\n" : "ok\n%s", text);
 }
 
 static int replace(weir_conn *c, const char *arg, bool is_json)

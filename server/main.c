@@ -69,7 +69,7 @@ struct run {
 
 static void *take_requests(void *arg)
 {
-	char why[512];
+	char text[512]; /* it is in the log */
 	sigset_t set;
 	int signo;
 
@@ -79,9 +79,9 @@ static void *take_requests(void *arg)
 		sigaddset(&set, SIGHUP);
 	while (sigwait(&set, &signo) == 0)
 		if (signo == SIGHUP)
-			(void)reload_run(why, sizeof(why));
+			(void)reload_run(text, sizeof(text));
 		else
-			(void)upgrade_run(why, sizeof(why));
+			(void)upgrade_run(text, sizeof(text));
 	return arg;
 }
 

@@ -122,33 +122,49 @@ static bool read_again_locked(char *why, size_t cap)
 	return true;
 }
 
-bool reload_run(char *why, size_t cap)
+static bool reload_locked(char *text, size_t cap)
 {
-	const char *file;
-	bool is_done = false;
+	const char *file = options_reloaded_file(&reloaded.now);
 
-	pthread_mutex_lock(&reloaded.lock);
-	file = options_reloaded_file(&reloaded.now);
-	if (file && reloaded.now.root) {
-		snprintf(why, cap,
+	if (!file) {
+		snprintf(text, cap,
+			 "nothing to reload: there is no --config, no file of "
+			 "--access and no --tls-certificate");
+		return true;
+	}
+	if (reloaded.now.root) {
+		snprintf(text, cap,
 			 "--chroot has put '%s' out of reach; restart it",
 			 file);
-	} else if (file) {
-		systemd_reloading();
-		is_done = read_again_locked(why, cap);
-		systemd_reloaded();
-	} else {
-		snprintf(why, cap,
-			 "there is nothing to reload without "
-			 "--config, a file of --access or --tls-certificate");
+		return false;
 	}
-	if (is_done) {
-		journal(WEIR_LOG_INFO, "reloaded '%s'",
-			options_reloaded_file(&reloaded.now));
-		certificate_log_warnings(&reloaded.now);
-	} else {
-		journal(WEIR_LOG_WARNING, "not reloaded: %s", why);
-	}
+	if (!read_again_locked(text, cap))
+		return false;
+	text[0] = '\0';
+	return true;
+}
+
+static void log_reload_locked(void)
+{
+	journal(WEIR_LOG_INFO, "reloaded '%s'",
+		options_reloaded_file(&reloaded.now));
+	certificate_log_warnings(&reloaded.now);
+}
+
+bool reload_run(char *text, size_t cap)
+{
+	bool is_done;
+
+	pthread_mutex_lock(&reloaded.lock);
+	systemd_reloading();
+	is_done = reload_locked(text, cap);
+	systemd_reloaded();
+	if (!is_done)
+		journal(WEIR_LOG_WARNING, "not reloaded: %s", text);
+	else if (text[0] != '\0')
+		journal(WEIR_LOG_INFO, "%s", text);
+	else
+		log_reload_locked();
 	pthread_mutex_unlock(&reloaded.lock);
 	return is_done;
 }

@@ -25,10 +25,14 @@ int reload_drain_ms(void);
 /* Seconds until the certificate in effect ends; INT64_MAX: there is none. */
 int64_t reload_certificate_expires(void);
 
-/* False: nothing has changed; why gets one line that says why. */
-bool reload_run(char *why, size_t cap);
+/*
+ * False: nothing has changed; text gets one line that says why.  It also gets
+ * one if there is nothing to reload, and else is empty.
+ */
+bool reload_run(char *text, size_t cap);
 
-/* The same, for a level by its name.  The next reload sets it again. */
+/* For a level by its name; why is for an error.  The next reload sets it again.
+ */
 bool reload_log_level(const char *name, char *why, size_t cap);
 
 #endif

@@ -469,12 +469,23 @@ void systemd_hand_over(pid_t successor)
 	systemd.is_over_here = true;
 }
 
+/* READY=1 before that would say that clients are served. */
+static bool may_tell_reloads(void)
+{
+	bool is_ready;
+
+	pthread_mutex_lock(&systemd.lock);
+	is_ready = systemd.is_ready;
+	pthread_mutex_unlock(&systemd.lock);
+	return systemd.has_thread && is_ready;
+}
+
 void systemd_reloading(void)
 {
 	struct timespec now;
 	char text[64];
 
-	if (!systemd.has_thread)
+	if (!may_tell_reloads())
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%lld",
@@ -484,7 +495,7 @@ void systemd_reloading(void)
 
 void systemd_reloaded(void)
 {
-	if (systemd.has_thread)
+	if (may_tell_reloads())
 		notify("READY=1");
 }
 

@@ -262,7 +262,8 @@ class Reload(Base):
 
     def test_without_a_file_there_is_nothing_to_reload(self):
         with self.serve() as server:
-            self.assertIn("nothing to reload", self.refused("reload"))
+            self.assertRegex(self.asks("reload"), r"^nothing to reload: .*\n$")
+            server.logs(rb" info nothing to reload: ")
             self.assertEqual(server.stop()[0], 0)
 
     def test_files_that_cannot_be_read_at_the_start(self):
@@ -271,6 +272,14 @@ class Reload(Base):
                 self.configure(text)
             self.check_usage(run("WEIR_SERVER", "--config", self.config, "-n"),
                              "weir-server")
+
+    def expect_reload(self, manager):
+        """The service manager hears of its begin and of its end."""
+        while not (said := manager.recv(4096)).startswith(b"RELOAD"):
+            pass
+        self.assertRegex(said, rb"^RELOADING=1\nMONOTONIC_USEC=[0-9]+$")
+        while manager.recv(4096) != b"READY=1":
+            pass
 
     def test_the_service_manager_is_told(self):
         manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -283,12 +292,11 @@ class Reload(Base):
             for text in ("queue = 51\n", "queue = none\n"):
                 self.configure(text)
                 self.ctl("reload")
-                while not (said := manager.recv(4096)).startswith(b"RELOAD"):
-                    pass
-                self.assertRegex(said,
-                                 rb"^RELOADING=1\nMONOTONIC_USEC=[0-9]+$")
-                while manager.recv(4096) != b"READY=1":
-                    pass
+                self.expect_reload(manager)
+            self.assertEqual(server.stop()[0], 0)
+        with self.serve(env=env) as server:
+            self.asks("reload")  # it changes nothing
+            self.expect_reload(manager)
             self.assertEqual(server.stop()[0], 0)
 
 

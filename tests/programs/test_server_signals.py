@@ -57,7 +57,7 @@ class Reload(Base):
         with Server(*self.args) as server:
             for _ in range(3):
                 self.hang_up(server)
-            server.logs(rb" warning not reloaded: there is nothing to reload")
+            server.logs(rb" info nothing to reload: ")
             self.say_hello()
             self.check_drained(server.stop(), 1)
 

@@ -5,11 +5,13 @@ the test is the manager's."""
 
 import os
 import re
+import signal
 import socket
 import threading
 import time
 
 import documents
+from test_server_signals import blocked
 from weirtest import (DEADLINE, SLOWNESS, Server, TestCase, main,
                       read_exactly, run, stuff, why_not_preloaded)
 
@@ -77,6 +79,15 @@ class Notifications(TestCase):
             run("WEIR_SERVER", "echo@192.0.2.1:0", env=manager.env()),
             "weir-server", "192.0.2.1")
         self.assertEqual(manager.rest(), [])
+
+    def test_the_end_of_a_reload_does_not_say_so_before(self):
+        manager = Manager(self)
+        with blocked(signal.SIGHUP), \
+                Server(env=manager.env(), ready=False) as server:
+            server.process.send_signal(signal.SIGHUP)
+            self.assertEqual(manager.next(), "READY=1")
+            server.logs(rb" info nothing to reload: ")
+            self.assertEqual(server.stop()[0], 0)
 
     def test_a_stop_asks_for_time_until_its_deadline(self):
         manager = Manager(self)
