@@ -5,6 +5,11 @@
  *
  * All that the child needs is made before fork(2); it makes only calls that are
  * safe after a fork of a program with threads.
+ *
+ * The successor is the child of a guard, which tells how it ends.  The guard
+ * ends when the successor is ready, which makes that one a child of the service
+ * manager: at a stop, systemd kills a main process that is not its child at
+ * once.
  */
 #include "upgrade.h"
 
@@ -17,7 +22,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,7 +80,13 @@ struct launch {
 	char *names;
 	char socket[sizeof("WEIR_PREDECESSOR=") + NUMBER_ROOM];
 	int ours, theirs; /* the ends of the socket */
-	pid_t child;
+	int told, tells;  /* those of the guard's */
+	pid_t guard, child;
+};
+
+/* How a process has ended, as of waitid(2). */
+struct end {
+	int code, status;
 };
 
 static int64_t clock_ms(void)
@@ -303,22 +316,38 @@ static bool make_environment(struct launch *l)
 	return true;
 }
 
-static bool open_launch(struct launch *l)
+static bool open_pair(int *one, int *other)
 {
 	int ends[2];
 
-	*l = (struct launch){ .ours = -1, .theirs = -1 };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return false;
-	l->ours = ends[0];
-	l->theirs = ends[1];
-	return make_environment(l);
+	*one = ends[0];
+	*other = ends[1];
+	return true;
+}
+
+static bool open_launch(struct launch *l)
+{
+	*l = (struct launch){
+		.ours = -1, .theirs = -1, .told = -1, .tells = -1, .guard = -1
+	};
+	return open_pair(&l->ours, &l->theirs) &&
+	       open_pair(&l->told, &l->tells) && make_environment(l);
+}
+
+static void close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
 }
 
 static void close_launch(struct launch *l)
 {
-	if (l->theirs >= 0)
-		close(l->theirs);
+	close_end(&l->theirs);
+	close_end(&l->told);
+	close_end(&l->tells);
 	free(l->names);
 	free(l->env);
 }
@@ -371,37 +400,106 @@ static _Noreturn void run_child(struct launch *l)
 	_exit(CLI_FAILED);
 }
 
-/* ------------------------------------------------------------------ waiting */
+/* ---------------------------------------------------------------- the guard */
 
-/* Returns its status as of waitpid(2). */
-static int end_child(struct launch *l)
+/* A socket of a client that stays open here would not end for the client. */
+static void close_all_but(int kept)
 {
-	int64_t until = clock_ms() + END_MS;
-	int status = 0;
+	long most = sysconf(_SC_OPEN_MAX);
 
-	(void)poll(NULL, 0, LOOK_MS); /* it may be about to end */
-	if (waitpid(l->child, &status, WNOHANG) == l->child)
-		return status;
-	kill(l->child, SIGTERM);
-	while (clock_ms() < until) {
-		if (waitpid(l->child, &status, WNOHANG) == l->child)
-			return status;
-		(void)poll(NULL, 0, LOOK_MS);
-	}
-	kill(l->child, SIGKILL);
-	while (waitpid(l->child, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+#ifdef SYS_close_range
+	if (syscall(SYS_close_range, kept + 1, ~0U, 0) == 0)
+		most = kept;
+#endif
+	for (int fd = 0; fd < most; fd++)
+		if (fd != kept)
+			close(fd);
 }
 
-static void explain_end(int status, char *why, size_t cap)
+/* It does not reap the successor, so nobody else gets the number of that. */
+static _Noreturn void run_guard(struct launch *l)
 {
-	if (WIFEXITED(status))
+	siginfo_t info = { 0 };
+	struct end end;
+	pid_t child;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	child = fork();
+	if (child == 0)
+		run_child(l);
+	if (child < 0)
+		child = -errno;
+	close_all_but(l->tells);
+	(void)send(l->tells, &child, sizeof(child), MSG_NOSIGNAL);
+	while (child > 0 &&
+	       waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0 &&
+	       errno == EINTR)
+		;
+	end = (struct end){ info.si_code, info.si_status };
+	(void)send(l->tells, &end, sizeof(end), MSG_NOSIGNAL);
+	for (;;)
+		pause();
+}
+
+/* Returns false, with errno, if there is no successor. */
+static bool start_guard(struct launch *l)
+{
+	l->guard = fork();
+	if (l->guard == 0)
+		run_guard(l);
+	close_end(&l->theirs);
+	close_end(&l->tells);
+	if (l->guard < 0)
+		return false;
+	if (recv(l->told, &l->child, sizeof(l->child), MSG_WAITALL) !=
+	    sizeof(l->child))
+		l->child = -ECHILD;
+	errno = l->child < 0 ? -l->child : 0;
+	return l->child > 0;
+}
+
+/* From then on the successor is the child of the service manager. */
+static void end_guard(const struct launch *l)
+{
+	if (l->guard < 0)
+		return;
+	kill(l->guard, SIGKILL);
+	while (waitpid(l->guard, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+static bool read_end(const struct launch *l, int ms, struct end *ret)
+{
+	struct pollfd p = { .fd = l->told, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0 &&
+	       recv(l->told, ret, sizeof(*ret), MSG_WAITALL) == sizeof(*ret);
+}
+
+static struct end end_child(const struct launch *l)
+{
+	struct end end = { CLD_KILLED, SIGKILL };
+
+	if (read_end(l, LOOK_MS, &end)) /* it may be about to end */
+		return end;
+	kill(l->child, SIGTERM);
+	if (read_end(l, END_MS, &end))
+		return end;
+	kill(l->child, SIGKILL);
+	(void)read_end(l, -1, &end);
+	return end;
+}
+
+static void explain_end(struct end end, char *why, size_t cap)
+{
+	if (end.code == CLD_EXITED)
 		snprintf(why, cap, "'%s' has ended with status %d",
-			 upgrade.program, WEXITSTATUS(status));
+			 upgrade.program, end.status);
 	else
 		snprintf(why, cap, "'%s' was ended by signal %d",
-			 upgrade.program, WTERMSIG(status));
+			 upgrade.program, end.status);
 }
 
 /* A successor of another version may send less, and keep the socket open. */
@@ -508,12 +606,12 @@ static void hand_over(struct launch *l)
 	weir_server_stop(upgrade.server, reload_drain_ms());
 }
 
-static void end_and_report(struct launch *l, char *why, size_t cap)
+static void end_and_report(const struct launch *l, char *why, size_t cap)
 {
-	int status = end_child(l);
+	struct end end = end_child(l);
 
 	if (why[0] == '\0')
-		explain_end(status, why, cap);
+		explain_end(end, why, cap);
 }
 
 static bool launch_locked(char *why, size_t cap)
@@ -521,26 +619,18 @@ static bool launch_locked(char *why, size_t cap)
 	struct launch l;
 	bool is_ready = false;
 
-	if (!open_launch(&l)) {
-		close_launch(&l);
-		return refuse(why, cap, weir_strerror(errno));
-	}
-	l.child = fork();
-	if (l.child == 0)
-		run_child(&l);
-	if (l.child > 0) {
-		close(l.theirs);
-		l.theirs = -1;
-		is_ready = wait_for_successor(&l, why, cap);
+	if (!open_launch(&l) || !start_guard(&l)) {
+		refuse(why, cap, strerror(errno));
+	} else {
+		is_ready = wait_until_ready(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
-	} else {
-		refuse(why, cap, strerror(errno));
 	}
+	end_guard(&l);
 	if (is_ready)
 		hand_over(&l);
 	else
-		close(l.ours);
+		close_end(&l.ours);
 	close_launch(&l);
 	return is_ready;
 }

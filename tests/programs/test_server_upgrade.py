@@ -36,6 +36,21 @@ def is_alive(pid):
         return False
 
 
+def parent(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
+
+
+def children(pid):
+    """Also those that have ended and were not waited for."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if parent(int(name)) == pid:
+                found.append(int(name))
+    return found
+
+
 class Load:
     """Threads that connect, ask and close, until they are to stop."""
 
@@ -228,6 +243,9 @@ class Upgrade(Base):
             with server.connect() as client:
                 stuff(client, server)  # it is not answered before it reads
                 pid = self.upgrade()
+                # systemd would kill it, and not wait for its stop.
+                self.assertNotEqual(parent(pid), server.pid)
+                self.assertEqual(children(server.pid), [])
                 os.kill(pid, signal.SIGTERM)
                 until(lambda: not is_alive(pid), "the end of the successor")
                 self.assertIsNone(server.process.poll())
@@ -317,6 +335,10 @@ class Upgrade(Base):
             os.chmod(self.link, 0o755)
             server.process.send_signal(signal.SIGUSR2)
             until(lambda: os.path.exists(self.where + "/begun"), "the first")
+            # What waits for its end holds no socket of a client.
+            [guard] = children(server.pid)
+            until(lambda: len(os.listdir("/proc/%d/fd" % guard)) == 1,
+                  "no other descriptor")
             self.assertIn(b"under way", self.ctl("upgrade").stderr)
             # Other requests are answered meanwhile.
             self.assertEqual(self.ctl("stats").returncode, 0)
@@ -378,6 +400,7 @@ class Broken(Base):
         self.assertEqual(result.returncode, 1, (what, result))
         self.assertRegex(result.stderr, rb"^weir-server: .+\n$")
         self.assertEqual(self.pid(), server.pid, what)
+        self.assertEqual(children(server.pid), [], what)
         client.sendall(b"hello")
         self.assertEqual(read_exactly(client, 5), b"hello", what)
         for where in (server.address(), server.address(1)):
