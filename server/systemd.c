@@ -464,7 +464,9 @@ void systemd_hand_over(pid_t successor)
 
 	if (!systemd.has_thread)
 		return;
-	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1", (long)successor);
+	/* The manager may have ignored what the successor has sent. */
+	snprintf(text, sizeof(text), "MAINPID=%ld\nREADY=1%s", (long)successor,
+		 systemd.watchdog_ms > 0 ? "\nWATCHDOG=1" : "");
 	notify(text);
 	systemd.is_over_here = true;
 }
