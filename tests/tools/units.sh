@@ -15,19 +15,22 @@ rc=0
 
 cp "$top/server/weir-server@.socket" "$work" || exit 99
 # The program is not installed yet.
-sed "s|^ExecStart=[^ ]*|ExecStart=$PWD/server/weir-server|" \
+sed "s|^\(Exec[A-Za-z]*\)=[^ ]*|\1=$PWD/server/weir-server|" \
 	'server/weir-server@.service' >"$work/weir-server@.service" || exit 99
 
-# What the page types, but for systemctl, with the folder of this test.
-sed -n '/^```sh$/,/^```$/{/^```/d; /^systemctl /d; p}' \
-	"$top/docs/DEPLOYING.md" |
+# The files that the page makes, in the folder of this test.
+sed -n '/^```sh$/,/^```$/p' "$top/docs/DEPLOYING.md" |
+	sed -n '/^mkdir -p \/etc\/systemd/p; /^cat >/,/^END$/p' |
 	sed "s|/etc/systemd/system|$work|g" >"$work/commands"
-if grep -q /etc "$work/commands"; then
+if grep -E '^(mkdir|cat) .*/etc' "$work/commands"; then
 	echo 'docs/DEPLOYING.md writes elsewhere'; exit 1
 fi
 sh -e "$work/commands" || exit 1
-for file in socket.d/address.conf service.d/options.conf; do
-	[ -s "$work/weir-server@echo.$file" ] || {
+for file in weir-server@echo.socket.d/address.conf \
+	weir-server@echo.service.d/options.conf \
+	weir-server@echo-status.socket.d/address.conf \
+	weir-server@echo-tls.service.d/options.conf; do
+	[ -s "$work/$file" ] || {
 		echo "docs/DEPLOYING.md makes no $file"; rc=1
 	}
 done
@@ -37,7 +40,11 @@ export SYSTEMD_UNIT_PATH
 grep -q '^ExecStart=/.*/weir-server ' 'server/weir-server@.service' || {
 	echo 'the service does not name its program'; rc=1
 }
-for unit in 'weir-server@echo.service' 'weir-server@echo.socket'; do
+grep -q '^ExecReload=/.*/weir-server ctl .* reload$' 'server/weir-server@.service' || {
+	echo 'the service does not tell whether a reload has succeeded'; rc=1
+}
+for unit in 'weir-server@echo.service' 'weir-server@echo.socket' \
+	'weir-server@echo-status.socket' 'weir-server@echo-tls.service'; do
 	systemd-analyze verify --man=no "$work/$unit" 2>&1 |
 		grep -F weir-server && { echo "$unit has errors"; rc=1; }
 done
