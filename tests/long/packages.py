@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """packages.py: the packages that tools/package makes, in an empty Debian.  They
-are installed, what debian/tests says runs, a service starts under its unit and
-serves a client, and after "dpkg --purge" nothing is left.
+are installed, what debian/tests says runs, a service starts under its unit,
+serves a client, is reloaded and upgraded by its control socket, and after
+"dpkg --purge" nothing is left.
 
 The Debian has a systemd of its own, in namespaces, which starts no unit but
 those named here, so it changes nothing of this machine."""
@@ -48,6 +49,19 @@ answer=$(echo hello | weir-client talk -lB 127.0.0.1:7007)
 [ "$answer" = hello ]
 systemctl is-active weir-server@echo.service
 systemctl show -p User,MainPID,StatusText weir-server@echo.service
+control=/run/weir-server-echo/control
+[ "$(stat -c %a $control)" = 600 ]
+[ "$(stat -c %u $control)" != 0 ]
+if setpriv --reuid 65534 --clear-groups weir-server ctl -c $control stats
+then exit 1; fi
+weir-server ctl -c $control stats | grep 'phase serving'
+systemctl reload weir-server@echo.service
+before=$(systemctl show -P MainPID weir-server@echo.service)
+weir-server ctl -c $control upgrade
+until [ "$(systemctl show -P MainPID weir-server@echo.service)" != "$before" ]
+do sleep 0.1; done
+[ "$(echo again | weir-client talk -lB 127.0.0.1:7007)" = again ]
+systemctl is-active weir-server@echo.service
 mv /usr/sbin/policy-rc.d /opt  # it forbids packages to stop a service
 dpkg --purge weir libweir-dev libweir-tls-dev libweir-tls0 libweir0
 mv /opt/policy-rc.d /usr/sbin
