@@ -546,12 +546,38 @@ static void leave_place(struct weir_conn *c)
 	atomic_fetch_sub(&c->table->places, 1);
 }
 
+/* How a handshake has failed. */
+static int failure_of_layer(struct weir_conn *c)
+{
+	if (c->layer->failure)
+		return c->layer->failure;
+	if (wr_conn_is_lost(c, c->in.error))
+		return WEIR_HANDSHAKE_LOST;
+	if (c->cause == WEIR_END_HANDSHAKE || c->cause == WEIR_END_LIFETIME)
+		return WEIR_HANDSHAKE_TIMED_OUT;
+	return c->in.error == -EPROTO ? WEIR_HANDSHAKE_PROTOCOL
+				      : WEIR_HANDSHAKE_CUT;
+}
+
+static void end_layer(struct weir_conn *c, struct wr_stats *stats)
+{
+	const struct wr_layer *l = c->layer;
+
+	if (l == NULL)
+		return;
+	if (c->layered == WR_LAYER_WANTED && l->began_at)
+		WR_COUNT(c->service, stats, handshakes[failure_of_layer(c)], 1);
+	if (l->is_truncated)
+		WR_COUNT(c->service, stats, truncated, 1);
+	wr_layer_free(c);
+}
+
 void wr_conn_close_and_count(struct weir_conn *c, struct wr_stats *stats,
 			     int outcome)
 {
 	int fd = wr_conn_detach(c);
 
-	wr_layer_free(c);
+	end_layer(c, stats);
 	if (c->may_block_close) /* the peer had its time */
 		wr_sys_forget_linger(fd);
 	if (fd >= 0)
@@ -616,7 +642,7 @@ void wr_conn_finish(struct weir_conn *c)
 		wr_conn_close_and_count(c, stats, c->outcome);
 		return;
 	}
-	wr_layer_free(c);
+	end_layer(c, stats);
 	if (c->interest)
 		wr_poller_remove(&c->core->poller, c->fd);
 	if (c->is_evicted) { /* a client waits for its place */

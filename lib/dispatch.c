@@ -252,7 +252,7 @@ static WR_INLINE enum step wait_for_events(struct weir_conn *c)
 static int end_of_lost(const struct weir_conn *c)
 {
 	bool is_whole = c->layer && c->layer->is_truncated &&
-			wr_buffer_len(&c->in.buf) == 0 &&
+			!c->layer->is_torn && wr_buffer_len(&c->in.buf) == 0 &&
 			c->in.message_at == 0 && !wr_conn_has_output(c);
 
 	return is_whole ? WEIR_END_PEER : WEIR_END_LOST;

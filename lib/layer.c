@@ -6,7 +6,15 @@
 
 #include "bounds.h"
 #include "conn.h"
+#include "stats.h"
 #include "sys.h"
+
+/* Clients of a load balancer that connect and close begin no handshake. */
+static void note_begin(struct wr_layer *l)
+{
+	if (l->began_at == 0)
+		l->began_at = l->conn->ctx->now;
+}
 
 ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap)
 {
@@ -25,8 +33,10 @@ ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap)
 	/* see "a short read empties the socket" in conn_input.c */
 	l->is_dry = (size_t)n < cap && c->is_tcp && !c->in.has_exceptions &&
 		    wr_sys_short_read_is_empty();
-	if (c->layered == WR_LAYER_WANTED)
+	if (c->layered == WR_LAYER_WANTED) {
 		c->in.last_at = c->ctx->now;
+		note_begin(l);
+	}
 	return n;
 }
 
@@ -51,6 +61,7 @@ int wr_layer_put(struct wr_layer *l, const void *data, size_t len)
 {
 	ssize_t n = 0;
 
+	note_begin(l);
 	if (wr_buffer_len(&l->out) == 0)
 		n = send_some(l, data, len);
 	if (n < 0)
@@ -127,8 +138,20 @@ void wr_layer_free(struct weir_conn *c)
 	l->ops->end(l);
 }
 
+static void count_handshake(const struct weir_conn *c)
+{
+	int how = c->layer->is_resumed ? WEIR_HANDSHAKE_RESUMED
+				       : WEIR_HANDSHAKE_FULL;
+	struct wr_stats *stats = c->ctx->stats;
+
+	WR_COUNT(c->service, stats, handshakes[how], 1);
+	(void)wr_count_duration(&stats->handshake_time,
+				wr_now_ns() - c->layer->began_at);
+}
+
 static void set_up(struct weir_conn *c)
 {
+	count_handshake(c);
 	wr_word_lock(&c->lock);
 	c->layered = WR_LAYER_UP;
 	wr_word_unlock(&c->lock);

@@ -67,10 +67,14 @@ struct wr_layer {
 	struct wr_buffer out; /* made by the layer, and not sent */
 	uint64_t sent;	      /* bytes given to the kernel */
 	int64_t since;	      /* handshake_ms counts from here */
+	int64_t began_at;     /* the first byte of the handshake; 0: none yet */
+	uint8_t failure;      /* WEIR_HANDSHAKE_... if the layer knows; or 0 */
 	bool is_dry;	      /* the socket has nothing more */
 	bool has_begun;	      /* its handshake */
 	bool has_ended;	      /* its output: bye was called */
+	bool is_resumed;      /* its handshake was a short one */
 	bool is_truncated;    /* the input ended without the peer's bye */
+	bool is_torn;	      /* the same, and a part of it was left */
 	bool wants_input;     /* the output has to wait for it */
 };
 

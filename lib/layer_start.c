@@ -89,7 +89,7 @@ static int start_layer(struct weir_conn *c, struct weir_layer *from,
 	rc = wr_layer_make(c, from, name);
 	if (rc < 0)
 		return break_connection(c, rc);
-	c->layer->since = c->ctx->now = wr_now_ns();
+	c->layer->since = c->layer->began_at = c->ctx->now = wr_now_ns();
 	hand_input_over(c);
 	if (!wr_conn_may_wait(c))
 		return 0;

@@ -25,6 +25,12 @@ const char *wr_refusal_reason(int outcome)
 	return reasons[outcome];
 }
 
+static void add_handshakes(uint64_t *to, const wr_counter *from)
+{
+	for (int i = 0; i < WR_HANDSHAKE_COUNT; i++)
+		to[i] += value(&from[i]);
+}
+
 /* In functions that sum `from` up in `ret`. */
 #define ADD(name)	  ret->name += value(&from->name);
 #define ADD_TRAFFIC(name) ret->name += value(&from->traffic.name);
@@ -43,10 +49,14 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *from)
 	/* ns: the caller divides the sum */
 	ret->queue_wait_us += value(&from->queue_wait.sum_ns);
 	ret->callback_us += value(&from->callback_time.sum_ns);
+	ret->handshake_us += value(&from->handshake_time.sum_ns);
 	for (int i = 0; i < WEIR_BUCKETS; i++) {
 		ret->queue_wait[i] += value(&from->queue_wait.bucket[i]);
 		ret->callback_time[i] += value(&from->callback_time.bucket[i]);
+		ret->handshake_time[i] +=
+			value(&from->handshake_time.bucket[i]);
 	}
+	add_handshakes(ret->handshakes, from->handshakes);
 }
 
 static void add_totals(struct weir_ledger *l)
@@ -84,6 +94,7 @@ void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 	add_totals(&ret->ledger);
 	ret->queue_wait_us /= 1000;
 	ret->callback_us /= 1000;
+	ret->handshake_us /= 1000;
 #define CHECK_GAUGE(name) not_below_zero(&ret->name);
 	WR_GAUGES(CHECK_GAUGE)
 #undef CHECK_GAUGE
@@ -101,6 +112,8 @@ static void add_listener(struct weir_listener_stats *ret,
 	ret->queue_wait_us += value(&from->queue_wait_ns);
 	ret->callback_us += value(&from->callback_ns);
 	ret->connection_us += value(&from->connection_ns);
+	add_handshakes(ret->handshakes, from->handshakes);
+	ADD(truncated)
 }
 
 void wr_stats_add_traffic(struct weir_stats *ret,

@@ -38,7 +38,7 @@
 #define WR_COUNTERS(X)                                                         \
 	X(sends) X(sends_refused) X(timer_calls) X(dead_on_arrival)            \
 	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
-	X(sources_full) X(evictions)
+	X(sources_full) X(evictions) X(truncated)
 
 /* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)
@@ -50,6 +50,8 @@ enum wr_outcome {
 	WR_OUTCOME_COUNT
 };
 /* clang-format on */
+
+enum { WR_HANDSHAKE_COUNT = WEIR_HANDSHAKE_CUT + 1 };
 
 /* Why such a connection is refused; NULL: it is no refusal. */
 const char *wr_refusal_reason(int outcome);
@@ -83,7 +85,8 @@ struct wr_stats {
 	struct wr_traffic traffic; /* of connections without a listener */
 	WR_COUNTERS(WR_STATS_FIELD)
 	WR_GAUGES(WR_STATS_FIELD)
-	struct wr_durations queue_wait, callback_time;
+	struct wr_durations queue_wait, callback_time, handshake_time;
+	wr_counter handshakes[WR_HANDSHAKE_COUNT];
 };
 
 /* What a thread has counted for one listener. */
@@ -93,6 +96,7 @@ struct wr_listener_counts {
 	wr_counter timed_out[WR_TMO_COUNT];
 	struct wr_traffic traffic;
 	wr_counter queue_wait_ns, callback_ns, connection_ns;
+	wr_counter handshakes[WR_HANDSHAKE_COUNT], truncated;
 };
 
 /*

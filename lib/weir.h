@@ -541,6 +541,18 @@ enum {
 	WEIR_PHASE_DONE = 5	  /* it has ended */
 };
 
+/* Index of weir_stats.handshakes: how a handshake of TLS has ended. */
+enum {
+	WEIR_HANDSHAKE_FULL = 0,
+	WEIR_HANDSHAKE_RESUMED = 1,	/* by a ticket */
+	WEIR_HANDSHAKE_NOT_TLS = 2,	/* the peer does not speak TLS */
+	WEIR_HANDSHAKE_PROTOCOL = 3,	/* nothing in common, a wrong message */
+	WEIR_HANDSHAKE_CERTIFICATE = 4, /* refused by this side or the peer */
+	WEIR_HANDSHAKE_TIMED_OUT = 5,	/* handshake_ms or lifetime_ms */
+	WEIR_HANDSHAKE_LOST = 6,	/* the peer is gone */
+	WEIR_HANDSHAKE_CUT = 7		/* by this side: a stop, no memory */
+};
+
 /*
  * weir_stats: bucket 0 counts durations below 1 us, bucket i those from 2^(i-1)
  * to below 2^i us, and the last one also all longer ones.
@@ -594,6 +606,13 @@ struct weir_stats {
 	uint64_t callback_us;
 	uint64_t queue_wait[WEIR_BUCKETS];
 	uint64_t callback_time[WEIR_BUCKETS];
+
+	/* TLS.  A handshake begins with its first byte. */
+	uint64_t handshakes[16]; /* that have ended, by WEIR_HANDSHAKE_... */
+	uint64_t truncated;	 /* connections that the peer has ended */
+				 /* without close_notify */
+	uint64_t handshake_us;	 /* of those that have succeeded */
+	uint64_t handshake_time[WEIR_BUCKETS];
 };
 
 /* Totals of one listener's connections, as in struct weir_stats. */
@@ -606,6 +625,8 @@ struct weir_listener_stats {
 	uint64_t queue_wait_us;
 	uint64_t callback_us;
 	uint64_t connection_us; /* of ended ones: from the accept to the end */
+	uint64_t handshakes[16];
+	uint64_t truncated;
 };
 
 /* weir_conn_info.state */

@@ -87,6 +87,15 @@ static const char *const phases[] = {
 	X(starvations, starvations)                                            \
 	X(late_bytes, late_bytes)                                              \
 	X(log_dropped, log_dropped)                                            \
+	X(tls_full, handshakes[WEIR_HANDSHAKE_FULL])                           \
+	X(tls_resumed, handshakes[WEIR_HANDSHAKE_RESUMED])                     \
+	X(tls_not_tls, handshakes[WEIR_HANDSHAKE_NOT_TLS])                     \
+	X(tls_protocol, handshakes[WEIR_HANDSHAKE_PROTOCOL])                   \
+	X(tls_certificate, handshakes[WEIR_HANDSHAKE_CERTIFICATE])             \
+	X(tls_timed_out, handshakes[WEIR_HANDSHAKE_TIMED_OUT])                 \
+	X(tls_lost, handshakes[WEIR_HANDSHAKE_LOST])                           \
+	X(tls_cut, handshakes[WEIR_HANDSHAKE_CUT])                             \
+	X(tls_truncated, truncated)                                            \
 	X(parked, parked)                                                      \
 	X(queued, queued)                                                      \
 	X(lingering, lingering)                                                \

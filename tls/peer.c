@@ -54,12 +54,46 @@ static bool is_no_server(const SSL *ssl, unsigned long error)
 	       ERR_GET_REASON(error) < SSL_AD_REASON_OFFSET;
 }
 
+static long verify_error(const SSL *ssl)
+{
+	return SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER
+		       ? SSL_get_verify_result(ssl)
+		       : X509_V_OK;
+}
+
+/* The peer has sent none, or its alert says that it refuses ours. */
+static bool is_about_certificate(unsigned long error)
+{
+	switch (ERR_GET_REASON(error)) {
+	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_NO_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+		return ERR_GET_LIB(error) == ERR_LIB_SSL;
+	default:
+		return false;
+	}
+}
+
+uint8_t tls_failure(const SSL *ssl)
+{
+	unsigned long error = ERR_peek_error();
+
+	if (verify_error(ssl) != X509_V_OK || is_about_certificate(error))
+		return WEIR_HANDSHAKE_CERTIFICATE;
+	return is_no_server(ssl, error) ? WEIR_HANDSHAKE_NOT_TLS
+					: WEIR_HANDSHAKE_PROTOCOL;
+}
+
 const char *tls_reason(const SSL *ssl)
 {
 	unsigned long error = ERR_peek_error();
-	long verified = (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER)
-				? SSL_get_verify_result(ssl)
-				: X509_V_OK;
+	long verified = verify_error(ssl);
 	const char *text;
 
 	if (verified != X509_V_OK)

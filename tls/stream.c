@@ -255,8 +255,16 @@ static void note_failure(struct stream *s)
 	if (s->failed)
 		return;
 	s->failed = tls_reason(s->ssl);
+	s->layer.failure = tls_failure(s->ssl);
 	(void)snprintf(text, sizeof(text), "TLS: %s", s->failed);
 	wr_layer_log(&s->layer, text);
+}
+
+static int note_truncated(struct stream *s)
+{
+	s->layer.is_truncated = s->is_up;
+	s->layer.is_torn = SSL_has_pending(s->ssl);
+	return -ECONNRESET;
 }
 
 /*
@@ -265,7 +273,7 @@ static void note_failure(struct stream *s)
  */
 static int check_last_record(struct stream *s)
 {
-	return s->saw_eof && SSL_has_pending(s->ssl) ? -ECONNRESET : 0;
+	return s->saw_eof && SSL_has_pending(s->ssl) ? note_truncated(s) : 0;
 }
 
 /* Of a call that has not succeeded: 0: the peer's end; -EAGAIN; -errno. */
@@ -279,10 +287,8 @@ static int error_of(struct stream *s, int n)
 		return check_last_record(s);
 	if (s->error && s->failed == NULL)
 		return s->error;
-	if (s->saw_eof) {
-		s->layer.is_truncated = s->is_up && !SSL_has_pending(s->ssl);
-		return -ECONNRESET;
-	}
+	if (s->saw_eof)
+		return note_truncated(s);
 	note_failure(s);
 	return -EPROTO;
 }
@@ -292,6 +298,7 @@ static int error_of(struct stream *s, int n)
 static int refuse_text(struct stream *s)
 {
 	s->failed = "the client does not speak TLS";
+	s->layer.failure = WEIR_HANDSHAKE_NOT_TLS;
 	wr_layer_log(&s->layer, s->failed);
 	return -EPROTO;
 }
@@ -387,6 +394,7 @@ static int tls_handshake(struct wr_layer *l)
 	n = SSL_do_handshake(s->ssl);
 	if (n == 1) {
 		s->is_up = true;
+		s->layer.is_resumed = SSL_session_reused(s->ssl);
 		s->others = 0;
 		rc = 1;
 	} else {

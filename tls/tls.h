@@ -87,6 +87,9 @@ int tls_set_peer(SSL *ssl, const char *name, SSL_verify_cb verify);
 /* Why the last call has failed, by the first error that OpenSSL has noted. */
 const char *tls_reason(const SSL *ssl);
 
+/* The same as WEIR_HANDSHAKE_... */
+uint8_t tls_failure(const SSL *ssl);
+
 /* ---------------------------------------------------------------- tickets */
 
 /* 0 or -errno; path NULL: random keys. */

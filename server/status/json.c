@@ -45,6 +45,17 @@ static void write_ledger(FILE *to, const struct weir_ledger *l)
 		(count)l->probed);
 }
 
+static void write_tls(FILE *to, const struct weir_listener_stats *l)
+{
+	const char *result;
+
+	fputs(",\"handshakes\":{", to);
+	for (int i = 0; (result = snapshot_handshake(i)) != NULL; i++)
+		fprintf(to, "%s\"%s\":%llu", i > 0 ? "," : "", result,
+			(count)l->handshakes[i]);
+	fprintf(to, "},\"truncated\":%llu", (count)l->truncated);
+}
+
 static void write_listeners(FILE *to, const struct snapshot *s)
 {
 	fputs(",\"listeners\":[", to);
@@ -60,12 +71,15 @@ static void write_listeners(FILE *to, const struct snapshot *s)
 		fprintf(to,
 			",\"bytes_in\":%llu,\"bytes_out\":%llu,"
 			"\"callbacks\":%llu,\"queue_wait\":%.6f,"
-			"\"callback_time\":%.6f,\"connection_time\":%.6f}",
+			"\"callback_time\":%.6f,\"connection_time\":%.6f",
 			(count)l->stats.bytes_in, (count)l->stats.bytes_out,
 			(count)l->stats.callbacks,
 			(double)l->stats.queue_wait_us / 1e6,
 			(double)l->stats.callback_us / 1e6,
 			(double)l->stats.connection_us / 1e6);
+		if (l->has_tls)
+			write_tls(to, &l->stats);
+		putc('}', to);
 	}
 	putc(']', to);
 }

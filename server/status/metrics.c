@@ -95,6 +95,16 @@ static void sample(struct metrics *m, const struct listener_figures *l,
 		fprintf((m)->to, format "\n", value);                          \
 	}
 
+/* The same for those with TLS, of a whole number. */
+#define TLS_LISTENERS(m, name, key, label, value)                              \
+	for (size_t i_ = 0; i_ < (m)->now->listener_count; i_++) {             \
+		const struct listener_figures *l = &(m)->now->listeners[i_];   \
+		if (!l->has_tls)                                               \
+			continue;                                              \
+		sample(m, l, name, key, label);                                \
+		fprintf((m)->to, "%llu\n", value);                             \
+	}
+
 static void listener_outcomes(struct metrics *m)
 {
 	static const char name[] = "weir_connections_ended_total";
@@ -155,6 +165,25 @@ static void listener_timeouts(struct metrics *m)
 			  (count)l->stats.timed_out[i]);
 }
 
+static void listener_tls(struct metrics *m)
+{
+	const char *result;
+
+	describe_counter(m, "weir_tls_handshakes",
+			 "TLS handshakes that have ended, by result.");
+	for (int i = 0; (result = snapshot_handshake(i)) != NULL; i++)
+		TLS_LISTENERS(m, "weir_tls_handshakes_total", "result", result,
+			      (count)l->stats.handshakes[i]);
+	describe_counter(
+		m, "weir_tls_truncated",
+		"Connections that clients ended without close_notify.");
+	TLS_LISTENERS(m, "weir_tls_truncated_total", NULL, NULL,
+		      (count)l->stats.truncated)
+	histogram(m, "weir_tls_handshake_seconds", m->now->stats.handshake_time,
+		  m->now->stats.handshake_us,
+		  "Duration of TLS handshakes that have succeeded.");
+}
+
 static void of_listeners(struct metrics *m)
 {
 	describe_counter(m, "weir_connections_accepted",
@@ -189,6 +218,8 @@ static void of_listeners(struct metrics *m)
 			 "Time that ended connections had been open.");
 	LISTENERS(m, "weir_connection_seconds_total", NULL, NULL, "%.6f",
 		  (double)l->stats.connection_us / 1e6)
+	if (m->now->has_tls)
+		listener_tls(m);
 }
 
 /* --------------------------------------------------------------- the server */

@@ -21,6 +21,7 @@ static int64_t now_ms(void)
 static void take_listener(struct listener_figures *ret, weir_server *s, int id,
 			  const struct options *o)
 {
+	ret->has_tls = o->listeners.all[id].has_tls;
 	ret->service = o->listeners.all[id].service->name;
 	(void)weir_server_address(s, id, ret->address, sizeof(ret->address));
 	(void)weir_server_listener_stats(s, id, &ret->stats,
@@ -44,12 +45,30 @@ bool snapshot_take(struct snapshot *ret, weir_server *s,
 	(void)weir_server_stats(s, &ret->stats, sizeof(ret->stats));
 	for (size_t i = 0; i < ret->listener_count; i++)
 		take_listener(&ret->listeners[i], s, (int)i, o);
+	ret->has_tls = listeners_tls(&o->listeners) != NULL;
 	return true;
 }
 
 void snapshot_fini(struct snapshot *s)
 {
 	free(s->listeners);
+}
+
+const char *snapshot_handshake(int result)
+{
+	static const char *const names[] = {
+		[WEIR_HANDSHAKE_FULL] = "full",
+		[WEIR_HANDSHAKE_RESUMED] = "resumed",
+		[WEIR_HANDSHAKE_NOT_TLS] = "not_tls",
+		[WEIR_HANDSHAKE_PROTOCOL] = "protocol",
+		[WEIR_HANDSHAKE_CERTIFICATE] = "certificate",
+		[WEIR_HANDSHAKE_TIMED_OUT] = "timed_out",
+		[WEIR_HANDSHAKE_LOST] = "lost",
+		[WEIR_HANDSHAKE_CUT] = "cut",
+	};
+
+	return (size_t)result < sizeof(names) / sizeof(names[0]) ? names[result]
+								 : NULL;
 }
 
 const char *snapshot_unready(const struct snapshot *s)

@@ -17,12 +17,14 @@
 struct listener_figures {
 	const char *service;
 	char address[512];
+	bool has_tls;
 	struct weir_listener_stats stats;
 };
 
 struct snapshot {
 	int64_t at_ms; /* since 1970 */
 	bool is_draining;
+	bool has_tls; /* a listener has it */
 	struct weir_stats stats;
 	struct listener_figures *listeners;
 	size_t listener_count;
@@ -35,6 +37,9 @@ struct snapshot {
 bool snapshot_take(struct snapshot *ret, weir_server *s,
 		   const struct options *o);
 void snapshot_fini(struct snapshot *s);
+
+/* The name of a WEIR_HANDSHAKE_...; NULL: there is none. */
+const char *snapshot_handshake(int result);
 
 /* Why clients should not come; NULL: they may. */
 const char *snapshot_unready(const struct snapshot *s);

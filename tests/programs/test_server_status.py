@@ -8,10 +8,15 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
+import ssl
+import subprocess
+import unittest
 
+from certificates import OPENSSL, CertifiedCase
 from weirtest import (DEADLINE, Server, TestCase, connect, main, read_all, run,
-                      until)
+                      read_exactly, until)
 
 
 class Status(Server):
@@ -173,6 +178,117 @@ class Formats(Base):
             self.assertEqual(buckets, sorted(buckets))
             self.assertEqual(buckets[-1], 1)
             self.assertGreater(server.metric("weir_queue_wait_seconds_sum"), 0)
+
+
+CURL = shutil.which("curl")
+
+
+@unittest.skipUnless(CURL, "curl is not installed")
+class Handshakes(CertifiedCase):
+    """What became of them, as clients of other programs make them."""
+
+    RESULTS = ("full", "resumed", "not_tls", "protocol", "certificate",
+               "timed_out", "lost", "cut")
+
+    def setUp(self):
+        self.skip_without_status()
+        self.skip_without_tls()
+
+    def client(self, *args):
+        return subprocess.run(args, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=DEADLINE, check=False).returncode
+
+    def s_client(self, server, *args):
+        return self.client(OPENSSL, "s_client", "-connect", server.address(),
+                           "-CAfile", self.file("ca.pem"), *args)
+
+    def curl(self, server, scheme, *args):
+        return self.client(CURL, "-s", "--noproxy", "*", "--http0.9", *args,
+                           "%s://%s/" % (scheme, server.address()))
+
+    def counts(self, server):
+        where = '{service="daytime",listener="%s",result="%%s"}' \
+            % server.address()
+        shown = {r: server.metric("weir_tls_handshakes_total" + where % r)
+                 for r in self.RESULTS}
+        return {result: n for result, n in shown.items() if n}
+
+    def test_each_result_is_counted(self):
+        kept = self.file("session")
+        control = self.folder() + "/control"
+        with Status("daytime+tls@127.0.0.1:0", "echo@127.0.0.1:0",
+                    "--control", control,
+                    "--tls-certificate", self.file("server.pem"), "--tls-key",
+                    self.file("server.key")) as server:
+            seen = {}
+
+            def expect(result):
+                seen[result] = seen.get(result, 0) + 1
+                until(lambda: self.counts(server) == seen, result)
+
+            self.assertEqual(self.counts(server), seen)
+            self.assertEqual(self.s_client(server, "-tls1_2", "-sess_out",
+                                           kept), 0)
+            expect("full")
+            self.assertEqual(self.s_client(server, "-tls1_2", "-sess_in",
+                                           kept), 0)
+            expect("resumed")
+            self.assertEqual(self.curl(server, "https", "--cacert",
+                                       self.file("ca.pem")), 0)
+            expect("full")
+            self.assertNotEqual(self.curl(server, "http"), 0)
+            expect("not_tls")
+            self.assertEqual(self.curl(server, "https"), 60)
+            expect("certificate")
+            self.assertNotEqual(self.s_client(server, "-groups", "ffdhe8192"),
+                                0)
+            expect("protocol")
+            server.connect().close()
+            with server.connect() as client:
+                client.sendall(b"\x16\x03\x01\x02")
+            expect("lost")
+            self.check_other_pages(server, control, seen)
+
+    def check_other_pages(self, server, control, seen):
+        tls, plain = json.loads(server.get("/status.json")[2])["listeners"]
+        self.assertEqual({r: n for r, n in tls["handshakes"].items() if n},
+                         seen)
+        self.assertEqual(sorted(tls["handshakes"]), sorted(self.RESULTS))
+        self.assertNotIn("handshakes", plain)
+        self.assertNotIn('listener="%s",result=' % server.address(1),
+                         server.get("/metrics")[2])
+        asked = run("WEIR_SERVER", "ctl", "stats", "--json", "--control",
+                    control)
+        stats = json.loads(asked.stdout)
+        self.assertEqual({r: stats["tls_" + r] for r in self.RESULTS
+                          if stats["tls_" + r]}, seen)
+        self.assertEqual(server.metric("weir_tls_handshake_seconds_count"),
+                         seen["full"] + seen["resumed"])
+        self.assertGreater(server.metric("weir_tls_handshake_seconds_sum"), 0)
+
+    def test_an_end_without_close_notify_is_counted(self):
+        with Status("echo+tls@127.0.0.1:0", "--tls-certificate",
+                    self.file("server.pem"), "--tls-key",
+                    self.file("server.key")) as server:
+            name = 'weir_tls_truncated_total{service="echo",listener="%s"}' \
+                % server.address()
+            context = ssl.create_default_context(cafile=self.file("ca.pem"))
+            for has_notified in True, False:
+                client = context.wrap_socket(server.connect(),
+                                             server_hostname="localhost")
+                client.sendall(b"hello\n")
+                self.assertEqual(read_exactly(client, 6), b"hello\n")
+                if has_notified:
+                    client = client.unwrap()
+                client.close()
+                until(lambda: json.loads(server.get("/status.json")[2])
+                      ["ledger"]["open"] == 0, "the end")
+                self.assertEqual(server.metric(name), not has_notified)
+
+    def test_a_server_without_tls_has_no_metrics_of_it(self):
+        with Status() as server:
+            self.assertNotIn("weir_tls_", server.get("/metrics")[2])
 
 
 class Requests(Base):

@@ -712,6 +712,11 @@ class TestCase(unittest.TestCase):
         if b"built without it" in result.stderr:
             self.skipTest("weir-server is built without --status")
 
+    def skip_without_tls(self):
+        result = run("WEIR_SERVER", "--tls-key", "x", "--check")
+        if b"built without TLS" in result.stderr:
+            self.skipTest("weir-server is built without TLS")
+
     def load_json(self, server, *options):
         """weir-client load: its result, and its report."""
         result = run("WEIR_CLIENT", "load", server.address, *options,

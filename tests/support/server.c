@@ -253,6 +253,9 @@ static void add_listener(struct weir_listener_stats *sum,
 	sum->bytes_in += l->bytes_in;
 	sum->bytes_out += l->bytes_out;
 	sum->callbacks += l->callbacks;
+	sum->truncated += l->truncated;
+	for (int i = 0; i < 16; i++)
+		sum->handshakes[i] += l->handshakes[i];
 }
 
 struct weir_listener_stats listener_stats(struct server *s, int id)
@@ -286,6 +289,9 @@ static void expect_listeners_add_up(struct server *s)
 	ck_assert_uint_eq(sum.ledger.timed_out, all.ledger.timed_out);
 	ck_assert_uint_eq(sum.ledger.probed, all.ledger.probed);
 	ck_assert_uint_eq(sum.ledger.cut, all.ledger.cut);
+	ck_assert_uint_eq(sum.truncated, all.truncated);
+	ck_assert_mem_eq(sum.handshakes, all.handshakes,
+			 sizeof(all.handshakes));
 	if (all.busy > 0) /* a stuck callback may end now */
 		return;
 	ck_assert_uint_eq(sum.bytes_in, all.bytes_in);
