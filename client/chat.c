@@ -29,7 +29,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, for an answer to a\n"
 	  "script, and for the end (default 10s)" },
-	TLS_OPTION_ROWS,
+	PEER_OPTION_ROWS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -43,7 +43,7 @@ static bool chat_take_option(void *to, int key)
 		c->lines = true;
 	if (key == 't')
 		return options_take_timeout(&c->peer.timeout_ms);
-	return key == 'l' || tls_options_take(&c->peer.tls, key);
+	return key == 'l' || peer_take_option(&c->peer, key);
 }
 
 static const struct options_syntax syntax = {

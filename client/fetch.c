@@ -209,7 +209,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, and without input\n"
 	  "(default 10s)" },
-	TLS_OPTION_ROWS,
+	PEER_OPTION_ROWS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -250,7 +250,7 @@ static bool fetch_take_option(void *to, int key)
 	case 't':
 		return options_take_timeout(&f->peer.timeout_ms);
 	default:
-		return tls_options_take(&f->peer.tls, key);
+		return peer_take_option(&f->peer, key);
 	}
 }
 

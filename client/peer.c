@@ -92,6 +92,12 @@ int peer_note_end(const struct peer *p, struct screen *s)
 	return CLI_DONE;
 }
 
+bool peer_take_option(struct peer *p, int key)
+{
+	return key == PEER_OPTION_PROXY ? proxy_header_take("proxy", &p->proxy)
+					: tls_options_take(&p->tls, key);
+}
+
 bool peer_set_address(struct peer *p, const char *address)
 {
 	p->address = address;
@@ -134,6 +140,17 @@ static int connect_to(struct peer *p)
 	return CLI_DONE;
 }
 
+static int send_header(const struct peer *p)
+{
+	int error = proxy_header_send(p->proxy, weir_conn_fd(p->conn));
+
+	if (error == 0)
+		return CLI_DONE;
+	cli_error("cannot send a PROXY header to %s: %s", p->address,
+		  weir_strerror(-error));
+	return CLI_FAILED;
+}
+
 int peer_dial(struct peer *p)
 {
 	struct weir_tls *tls = NULL;
@@ -141,6 +158,8 @@ int peer_dial(struct peer *p)
 
 	if (status == CLI_DONE)
 		status = connect_to(p);
+	if (status == CLI_DONE)
+		status = send_header(p);
 	if (status == CLI_DONE && tls)
 		rc = peer_tls_start(&p->tls, tls, p->address, p->conn);
 	if (rc < 0)

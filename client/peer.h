@@ -14,12 +14,19 @@
 
 #include <weir.h>
 
+#include "../cli/proxy_header.h"
 #include "peer_tls.h"
 #include "screen.h"
+
+/* Rows of an option table; peer_take_option() handles them. */
+enum { PEER_OPTION_PROXY = 600 };
+
+#define PEER_OPTION_ROWS PROXY_HEADER_ROW(PEER_OPTION_PROXY), TLS_OPTION_ROWS
 
 struct peer {
 	const char *address;
 	int timeout_ms; /* to connect, and for each step; or WEIR_NEVER */
+	enum proxy_header proxy;
 	struct tls_options tls;
 	weir_conn *conn;
 	int64_t dialled_at; /* ms */
@@ -29,12 +36,15 @@ struct peer {
 /* Milliseconds of the clock that deadlines are measured with. */
 int64_t peer_now(void);
 
+/* Handle an option, its value in optarg; false after an error. */
+bool peer_take_option(struct peer *p, int key);
+
 /* Check it, and the options of TLS.  Returns false after printing an error. */
 bool peer_set_address(struct peer *p, const char *address);
 
 /*
- * Connect, and make the handshake of TLS.  Returns CLI_DONE, or the exit status
- * after printing an error.
+ * Connect, send the header and make the handshake of TLS.  Returns CLI_DONE, or
+ * the exit status after printing an error.
  */
 int peer_dial(struct peer *p);
 

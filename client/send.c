@@ -159,7 +159,7 @@ static const struct cli_option table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, without progress,\n"
 	  "and until the server closes (default 10s)" },
-	TLS_OPTION_ROWS,
+	PEER_OPTION_ROWS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -170,7 +170,7 @@ static bool send_take_option(void *to, int key)
 	struct send *s = to;
 
 	return key == 't' ? options_take_timeout(&s->peer.timeout_ms)
-			  : tls_options_take(&s->peer.tls, key);
+			  : peer_take_option(&s->peer, key);
 }
 
 static const struct options_syntax syntax = {

@@ -366,7 +366,7 @@ static const struct cli_option table[] = {
 	  "for a server that reads lines: send newlines\n"
 	  "too, and do not wait for replies" },
 	{ "crlf", 'c', NULL, "the same with CR LF, as in HTTP" },
-	TLS_OPTION_ROWS,
+	PEER_OPTION_ROWS,
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -396,7 +396,7 @@ static bool talk_take_option(void *to, int key)
 		t->newline = "\r\n";
 		return true;
 	default:
-		return tls_options_take(&t->peer.tls, key);
+		return peer_take_option(&t->peer, key);
 	}
 }
 

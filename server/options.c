@@ -48,6 +48,7 @@ enum {
 	OPT_AGENT_BALANCERS,
 	OPT_ACCESS_LOG,
 	OPT_TO,
+	OPT_TO_PROXY,
 	OPT_ACCESS_LOG_FORMAT,
 	OPT_PROXY_TRUST,
 	OPT_TLS_CERTIFICATE,
@@ -109,6 +110,9 @@ static const struct cli_option table[] = {
 	  "their own greeting; may be empty" },
 	{ "file", 'f', "PATH", "the file that the file service sends" },
 	{ "to", OPT_TO, "ADDRESS", "where the relay service connects to" },
+	{ "to-proxy", OPT_TO_PROXY, "v1|v2",
+	  "tell it the client's address by a header\n"
+	  "of the PROXY protocol" },
 	{ "mode", OPT_MODE, "MODE",
 	  "mode of Unix sockets, octal (default 0600)" },
 	{ "proxy-trust", OPT_PROXY_TRUST, "NETWORKS",
@@ -624,6 +628,8 @@ static bool apply_option(struct options *o, int key)
 		return true;
 	case OPT_TO:
 		return parse_opt_to(o);
+	case OPT_TO_PROXY:
+		return proxy_header_take("to-proxy", &o->to_proxy);
 	case 'p':
 		o->pid_file = optarg;
 		return true;
@@ -737,6 +743,10 @@ static bool check_uses(const struct options *o)
 	}
 	if (o->to && !listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
 		cli_error("--to: no service here uses it");
+		return false;
+	}
+	if (o->to_proxy && !o->to) {
+		cli_error("--to-proxy needs --to, where the header is sent to");
 		return false;
 	}
 	if (!o->to && listeners_use(&o->listeners, SERVICE_UPSTREAM)) {
@@ -1078,6 +1088,8 @@ int options_print(const struct options *o)
 		cli_print_text("file", o->file);
 	if (o->to)
 		cli_print_text("to", o->to);
+	if (o->to_proxy)
+		stream_print("to-proxy v%d\n", (int)o->to_proxy);
 	if (o->pid_file)
 		cli_print_text("pid-file", o->pid_file);
 	if (o->status)
@@ -1152,6 +1164,7 @@ const char *options_fixed_change(const struct options *a,
 		{ "greeting", is_same_text(a->greeting, b->greeting) },
 		{ "file", is_same_text(a->file, b->file) },
 		{ "to", is_same_text(a->to, b->to) },
+		{ "to-proxy", a->to_proxy == b->to_proxy },
 		{ "pid-file", is_same_text(a->pid_file, b->pid_file) },
 		{ "control", is_same_text(a->control, b->control) },
 		{ "status", is_same_text(a->status, b->status) },

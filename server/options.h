@@ -13,6 +13,7 @@
 
 #include <weir.h>
 
+#include "../cli/proxy_header.h"
 #include "access.h"
 #include "config_file.h"
 #include "listeners.h"
@@ -32,9 +33,10 @@ struct options {
 	struct weir_config config;
 	struct weir_service limits; /* deadlines and mode, for each listener */
 	struct listeners listeners;
-	const char *greeting; /* NULL: that of each service */
-	const char *file;     /* NULL: none; so for to, pid_file */
-	const char *to;	      /* an address */
+	const char *greeting;	    /* NULL: that of each service */
+	const char *file;	    /* NULL: none; so for to, pid_file */
+	const char *to;		    /* an address */
+	enum proxy_header to_proxy; /* for it */
 	const char *pid_file;
 	const char *status;  /* an address; NULL: none */
 	const char *agent;   /* as status */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The relay service: connects to the address of --to for each client, and
- * passes bytes on in both directions until both have ended.
+ * The relay service: connects to the address of --to for each client, tells it
+ * the client's address if that is wanted, and passes bytes on in both
+ * directions until both have ended.
  */
 #include <errno.h>
 
@@ -9,7 +10,8 @@
 #include "options.h"
 #include "services.h"
 
-#define CONNECT_MS 10000
+#define CONNECT_MS   10000
+#define PROXY_HEADER 107
 
 static int log_unreachable(weir_conn *c, const char *where, int rc)
 {
@@ -17,6 +19,16 @@ static int log_unreachable(weir_conn *c, const char *where, int rc)
 		WEIR_LOG_WARNING, "connection %llu: cannot connect to %s: %s",
 		(unsigned long long)weir_conn_id(c), where, weir_strerror(rc));
 	return -EPIPE; /* closes without another log line */
+}
+
+static int send_header(weir_conn *c, weir_conn *upstream,
+		       enum proxy_header version)
+{
+	char header[PROXY_HEADER];
+	int len =
+		weir_conn_proxy_header(c, (int)version, header, sizeof(header));
+
+	return len < 0 ? len : weir_conn_write(upstream, header, (size_t)len);
 }
 
 static int relay(weir_conn *c, void *arg)
@@ -27,7 +39,10 @@ static int relay(weir_conn *c, void *arg)
 
 	if (rc < 0)
 		return log_unreachable(c, o->to, rc);
-	rc = weir_relay(c, upstream, NULL);
+	if (o->to_proxy)
+		rc = send_header(c, upstream, o->to_proxy);
+	if (rc >= 0)
+		rc = weir_relay(c, upstream, NULL);
 	weir_conn_free(upstream);
 	return rc;
 }

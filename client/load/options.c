@@ -143,7 +143,7 @@ const struct cli_option load_option_table[] = {
 	  "source addresses, used in rotation; also\nranges such as "
 	  "10.0.0.2-9 and 10.0.1.0/24" },
 	{ "spread", KEY_SPREAD, NULL, "connect to all addresses of the name" },
-	{ "proxy", KEY_PROXY, "v1|v2", "send a header of the PROXY protocol" },
+	PROXY_HEADER_ROW(KEY_PROXY),
 	{ "socket", KEY_SOCKET, "OPTION,...",
 	  "socket options: rcvbuf=N, sndbuf=N, mss=N,\ndscp=N, nagle, "
 	  "congestion=NAME, device=NAME" },
@@ -710,16 +710,6 @@ static bool value_alpn(struct plan_tls *t)
 	return true;
 }
 
-static bool value_proxy(struct plan *p)
-{
-	p->proxy = strcmp(optarg, "v1") == 0   ? PROXY_V1
-		   : strcmp(optarg, "v2") == 0 ? PROXY_V2
-					       : PROXY_NONE;
-	if (p->proxy == PROXY_NONE)
-		cli_error("--proxy: '%s' is neither v1 nor v2", optarg);
-	return p->proxy != PROXY_NONE;
-}
-
 /* One of "rcvbuf=1M,sndbuf=64k,mss=500,dscp=46,nagle,..." */
 static bool take_socket_option(struct plan_socket *s, const char *name,
 			       const char *value)
@@ -1032,7 +1022,7 @@ bool load_options_take(void *to, int key)
 	case KEY_SOURCE:
 		return value_sources(o);
 	case KEY_PROXY:
-		return value_proxy(&o->plan);
+		return proxy_header_take("proxy", &o->plan.proxy);
 	case KEY_SOCKET:
 		return value_socket(o);
 	case KEY_ALPN:

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../../cli/proxy_header.h"
 #include "engine/framer.h"
 #include "engine/script.h"
 #include "engine/template.h"
@@ -59,9 +60,6 @@ enum bad_client_kind {
 };
 
 extern const char *const bad_client_names[BAD_CLIENT_KINDS];
-
-/* The header of the PROXY protocol, sent first on each connection. */
-enum plan_proxy { PROXY_NONE, PROXY_V1, PROXY_V2 };
 
 /* Options of the sockets; 0, false and NULL leave the default. */
 struct plan_socket {
@@ -150,8 +148,8 @@ struct plan {
 	size_t percentile_count;
 	const char *const *sources; /* addresses to connect from */
 	size_t source_count;
-	bool is_spread; /* over all addresses of the name */
-	enum plan_proxy proxy;
+	bool is_spread;		 /* over all addresses of the name */
+	enum proxy_header proxy; /* sent first on each connection */
 	struct plan_socket socket;
 	struct plan_tls tls;
 };

@@ -206,6 +206,37 @@ class Clients(TestCase):
                 self.assertEqual(counts["refused"], 0)
                 self.assertEqual(counts["failed"], 0)
 
+    def test_of_the_other_commands(self):
+        path = self.folder() + "/sent"
+        with open(path, "wb") as file:
+            file.write(b"content")
+        services = ("reply", "discard", "file", "room")
+        for version in "v1", "v2":
+            with Server(*(s + "+proxy@127.0.0.1:0" for s in services),
+                        *TRUST, "--file", path) as server:
+                def command(i, name, *args, **kwargs):
+                    done = run("WEIR_CLIENT", name, server.address(i),
+                               *args, "--proxy", version, **kwargs)
+                    self.assertEqual(done.returncode, 0, done)
+                    server.logs((r"connection \d+ from (127.0.0.1:\d+) via "
+                                 r"\1 to %s" % services[i]).encode())
+                    return done.stdout
+
+                self.assertIn(b"Server replies: hello", command(
+                    0, "talk", "--once", input=b"hello\n"))
+                command(1, "send", "hello")
+                command(2, "fetch", "-o", path + version)
+                with open(path + version, "rb") as file:
+                    self.assertIn(b"content", file.read())
+                command(3, "chat", input=b"")
+                _, counts = server.stop()
+                self.assertEqual(counts["refused"], 0)
+
+    def test_of_another_version(self):
+        for name in "talk", "send", "fetch", "chat":
+            self.check_usage(run("WEIR_CLIENT", name, ":1", "--proxy", "v3"),
+                             "weir-client", "'v3' is neither v1 nor v2")
+
     @unittest.skipUnless(CURL, "curl is not installed")
     def test_of_curl(self):
         with Server("greet+proxy@127.0.0.1:0", *TRUST) as server:
@@ -232,6 +263,63 @@ def by_tls(sock, folder):
     context = ssl.create_default_context(cafile=folder + "/server.pem")
     context.set_alpn_protocols(["echo"])
     return context.wrap_socket(sock, server_hostname="localhost")
+
+
+class Relay(TestCase):
+    """The relay service tells the server behind it who the client is."""
+
+    def front(self, back, version, where="relay@127.0.0.1:0", *args):
+        return Server(where, "--to", back, "--to-proxy", version, *args)
+
+    def test_the_address_of_a_client_is_passed_on(self):
+        for version in "v1", "v2":
+            with echo_behind_proxy() as back, \
+                    self.front(back.address(), version) as front:
+                with front.connect() as client:
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                    name = name_of(client)
+                back.logs((r"connection \d+ from %s via 127.0.0.1:" %
+                           name).encode())
+                self.assertEqual(back.stop()[1]["refused"], 0)
+
+    def test_a_server_that_speaks_first_is_told_of_a_silent_client(self):
+        with Server("greet+proxy@127.0.0.1:0", *TRUST) as back, \
+                self.front(back.address(), "v2") as front:
+            with front.connect() as client:
+                self.assertEqual(read_all(client), b"Got your connection")
+                name = name_of(client)
+            back.logs(("from %s via " % name).encode())
+
+    def test_what_a_proxy_before_it_has_told_is_passed_on(self):
+        for version in "v1", "v2":
+            with echo_behind_proxy() as back, \
+                    self.front(back.address(), version,
+                               "relay+proxy@127.0.0.1:0", *TRUST) as front:
+                with front.connect() as client:
+                    client.sendall(V2)
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                back.logs(rb"connection \d+ from 203.0.113.9:4711 via ")
+
+    def test_a_client_of_a_unix_socket_has_no_address(self):
+        path = self.folder() + "/front"
+        for version in "v1", "v2":
+            with echo_behind_proxy() as back, \
+                    self.front(back.address(), version,
+                               "relay@unix:" + path):
+                with connect("unix:" + path) as client:
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                back.logs(rb"connection \d+ from 127.0.0.1:\d+ to ")
+
+    def test_options(self):
+        done = run("WEIR_SERVER", "--check", "relay@:0", "--to", ":80",
+                   "--to-proxy", "v2")
+        self.assertIn(b'\nto ":80"\nto-proxy v2\n', done.stdout)
+        for args, words in (
+                (("relay@:0", "--to", ":80", "--to-proxy", "2"),
+                 "'2' is neither v1 nor v2"),
+                (("echo@:0", "--to-proxy", "v2"), "--to-proxy needs --to")):
+            self.check_usage(run("WEIR_SERVER", "--check", *args),
+                             "weir-server", words)
 
 
 class Proxy:
@@ -337,6 +425,37 @@ class HAProxy(TestCase):
             with contextlib.suppress(OSError):
                 return connect("unix:" + path)
         return until(attempt, "a front")
+
+    @contextlib.contextmanager
+    def accepting(self, server):
+        """The address of one that wants a header, and sends one on."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            fd = listener.fileno()
+            front = FRONT % ("fd@%d accept-proxy" % fd, server.address(),
+                             "send-proxy-v2")
+            with Proxy(HAPROXY, "-db", "-f", "@CONFIG@", config=front,
+                       pass_fds=[fd]):
+                yield "127.0.0.1:%d" % listener.getsockname()[1]
+
+    def test_it_takes_the_header_of_a_client(self):
+        for version in "v1", "v2":
+            with echo_behind_proxy() as server, \
+                    self.accepting(server) as where:
+                done = run("WEIR_CLIENT", "send", where, "hello", "--proxy",
+                           version)
+                self.assertEqual(done.stdout, b"hello", done)
+                self.assertEqual(server.stop()[1]["refused"], 0)
+
+    def test_it_takes_the_header_of_a_relay(self):
+        for version in "v1", "v2":
+            with echo_behind_proxy() as server, \
+                    self.accepting(server) as where, \
+                    Server("relay@127.0.0.1:0", "--to", where, "--to-proxy",
+                           version) as relay:
+                with relay.connect() as client:
+                    self.assertEqual(say(client, b"hello\n"), b"hello\n")
+                    name = name_of(client)
+                server.logs(("from %s via 127.0.0.1:" % name).encode())
 
     def test_its_checks_are_no_failures(self):
         self.skip_without_status()

@@ -17,6 +17,7 @@
 #include <weir.h>
 
 #include "../../../cli/cli.h"
+#include "../../../cli/proxy_header.h"
 #include "secure.h"
 
 /* Longest wait for an address to answer. */
@@ -264,83 +265,6 @@ static int check_options(const struct target *t, const struct plan *plan)
 	return error != 0 ? CLI_USAGE : CLI_DONE;
 }
 
-/* ----------------------------------------------------------- PROXY header */
-
-static size_t proxy_v1(char *to, size_t room,
-		       const struct sockaddr_storage *own,
-		       const struct sockaddr_storage *peer, socklen_t len)
-{
-	char host[2][INET6_ADDRSTRLEN + IF_NAMESIZE + 1], port[2][8];
-	const int flags = NI_NUMERICHOST | NI_NUMERICSERV;
-
-	if (own->ss_family == AF_UNIX ||
-	    getnameinfo((const struct sockaddr *)own, len, host[0],
-			sizeof(host[0]), port[0], sizeof(port[0]), flags) ||
-	    getnameinfo((const struct sockaddr *)peer, len, host[1],
-			sizeof(host[1]), port[1], sizeof(port[1]), flags))
-		return (size_t)snprintf(to, room, "PROXY UNKNOWN\r\n");
-	/* The header has no zones, as in fe80::1%eth0. */
-	host[0][strcspn(host[0], "%")] = host[1][strcspn(host[1], "%")] = '\0';
-	return (size_t)snprintf(to, room, "PROXY TCP%d %s %s %s %s\r\n",
-				own->ss_family == AF_INET6 ? 6 : 4, host[0],
-				host[1], port[0], port[1]);
-}
-
-/* The addresses of both, then the ports of both. */
-static size_t proxy_v2(char *to, const struct sockaddr_storage *own,
-		       const struct sockaddr_storage *peer)
-{
-	static const char signature[] = "\r\n\r\n\0\r\nQUIT\n";
-	const struct sockaddr_in *in[] = { (const void *)own,
-					   (const void *)peer };
-	const struct sockaddr_in6 *in6[] = { (const void *)own,
-					     (const void *)peer };
-	bool is_v6 = own->ss_family == AF_INET6;
-	size_t size = is_v6 ? 16 : 4, used = 16;
-
-	memcpy(to, signature, 12);
-	to[12] = 0x21; /* version 2, a proxied connection */
-	to[13] = is_v6 ? 0x21 : 0x11;
-	if (own->ss_family == AF_UNIX) {
-		to[12] = 0x20; /* local: without addresses */
-		to[13] = to[14] = to[15] = 0;
-		return 16;
-	}
-	for (int i = 0; i < 2; i++, used += size)
-		memcpy(to + used,
-		       is_v6 ? (const void *)&in6[i]->sin6_addr
-			     : (const void *)&in[i]->sin_addr,
-		       size);
-	for (int i = 0; i < 2; i++, used += 2)
-		memcpy(to + used, &in[i]->sin_port, 2); /* as in sin6_port */
-	to[14] = 0;
-	to[15] = (char)(used - 16);
-	return used;
-}
-
-/* The send buffer is empty, so that it takes the header.  0 or an errno. */
-static int send_proxy(const struct target *t, int fd)
-{
-	struct sockaddr_storage own = { 0 }, peer = { 0 };
-	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
-	char header[128];
-	size_t len;
-	ssize_t n;
-
-	if (t->plan->proxy == PROXY_NONE)
-		return 0;
-	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&peer, &peer_len) < 0)
-		return errno;
-	len = t->plan->proxy == PROXY_V1
-		      ? proxy_v1(header, sizeof(header), &own, &peer, own_len)
-		      : proxy_v2(header, &own, &peer);
-	n = send(fd, header, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n == (ssize_t)len)
-		return 0;
-	return n < 0 ? errno : ENOBUFS;
-}
-
 /* ------------------------------------------------------------- connections */
 
 int target_resolve(struct target *ret, const struct plan *plan)
@@ -410,7 +334,7 @@ int target_connect(const struct target *t, unsigned number,
 	*phase = ERROR_CONNECT;
 	*error = 0;
 	if (connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0)
-		errno = send_proxy(t, fd);
+		errno = proxy_header_send(t->plan->proxy, fd);
 	*error = errno;
 	if (*error == 0 || *error == EINPROGRESS)
 		return fd;
@@ -447,5 +371,5 @@ int target_connected(const struct target *t, unsigned number, int fd,
 	if (error == 0 &&
 	    is_self_connected(fd, (const struct sockaddr *)&to->addr))
 		error = ECONNREFUSED;
-	return error != 0 ? error : send_proxy(t, fd);
+	return error != 0 ? error : proxy_header_send(t->plan->proxy, fd);
 }
