@@ -622,7 +622,7 @@ static bool launch_locked(char *why, size_t cap)
 	if (!open_launch(&l) || !start_guard(&l)) {
 		refuse(why, cap, strerror(errno));
 	} else {
-		is_ready = wait_until_ready(&l, why, cap);
+		is_ready = wait_for_successor(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);
 	}
