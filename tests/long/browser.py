@@ -54,6 +54,8 @@ class Browser:
     def __exit__(self, *unused):
         self.process.kill()
         self.process.wait()
+        self.to_it.close()
+        os.close(self.from_it)
 
     def hear(self):
         while b"\0" not in self.unread:
