@@ -88,6 +88,7 @@ int wr_accept_add_listener(struct wr_accept *a, struct wr_endpoint *endpoint)
 
 	endpoint->service.share = &endpoint->share;
 	endpoint->service.counts = endpoint->counts;
+	endpoint->service.layer_counts = &endpoint->layer_counts;
 	wr_lock(&a->core->lock);
 	if (a->is_sealed) {
 		rc = -ESHUTDOWN;

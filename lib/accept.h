@@ -19,6 +19,7 @@ struct wr_endpoint {
 	struct wr_service service;
 	struct wr_share share;		   /* places taken by its connections */
 	struct wr_listener_counts *counts; /* one for each thread */
+	struct wr_layer_counts layer_counts;
 	int id;
 	bool is_armed;
 	bool is_broken;

@@ -566,9 +566,10 @@ static void end_layer(struct weir_conn *c, struct wr_stats *stats)
 	if (l == NULL)
 		return;
 	if (c->layered == WR_LAYER_WANTED && l->began_at)
-		WR_COUNT(c->service, stats, handshakes[failure_of_layer(c)], 1);
+		WR_COUNT_LAYER(c->service, stats,
+			       handshakes[failure_of_layer(c)]);
 	if (l->is_truncated)
-		WR_COUNT(c->service, stats, truncated, 1);
+		WR_COUNT_LAYER(c->service, stats, truncated);
 	wr_layer_free(c);
 }
 

@@ -144,7 +144,7 @@ static void count_handshake(const struct weir_conn *c)
 				       : WEIR_HANDSHAKE_FULL;
 	struct wr_stats *stats = c->ctx->stats;
 
-	WR_COUNT(c->service, stats, handshakes[how], 1);
+	WR_COUNT_LAYER(c->service, stats, handshakes[how]);
 	(void)wr_count_duration(&stats->handshake_time,
 				wr_now_ns() - c->layer->began_at);
 }

@@ -825,7 +825,8 @@ int weir_server_listener_stats(weir_server *s, int id,
 	e = find_listener(s, id);
 	if (e == NULL)
 		return -EINVAL;
-	wr_listener_stats_sum(&now, e->counts, s->core.stats_count);
+	wr_listener_stats_sum(&now, e->counts, s->core.stats_count,
+			      &e->layer_counts);
 	wr_copy_out(ret, size, &now, sizeof(now));
 	return 0;
 }

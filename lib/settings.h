@@ -142,6 +142,7 @@ struct wr_share {
 };
 
 struct wr_listener_counts;
+struct wr_layer_counts;
 struct wr_layer;
 
 /*
@@ -191,8 +192,9 @@ struct wr_service {
 	struct wr_stacks *stacks;	   /* NULL: handlers run on workers */
 	struct weir_layer *layer;	   /* l: for new connections; NULL */
 	struct wr_word_lock layer_lock;
-	bool is_layered;	 /* c */
-	bool layer_speaks_first; /* c */
+	struct wr_layer_counts *layer_counts; /* of the listener, or NULL */
+	bool is_layered;		      /* c */
+	bool layer_speaks_first;	      /* c */
 };
 
 /* Any thread. */

@@ -25,10 +25,12 @@ const char *wr_refusal_reason(int outcome)
 	return reasons[outcome];
 }
 
-static void add_handshakes(uint64_t *to, const wr_counter *from)
+static void add_layers(uint64_t *handshakes, uint64_t *truncated,
+		       const struct wr_layer_counts *from)
 {
 	for (int i = 0; i < WR_HANDSHAKE_COUNT; i++)
-		to[i] += value(&from[i]);
+		handshakes[i] += value(&from->handshakes[i]);
+	*truncated += value(&from->truncated);
 }
 
 /* In functions that sum `from` up in `ret`. */
@@ -56,7 +58,7 @@ static void add_stats(struct weir_stats *ret, const struct wr_stats *from)
 		ret->handshake_time[i] +=
 			value(&from->handshake_time.bucket[i]);
 	}
-	add_handshakes(ret->handshakes, from->handshakes);
+	add_layers(ret->handshakes, &ret->truncated, &from->layers);
 }
 
 static void add_totals(struct weir_ledger *l)
@@ -112,8 +114,6 @@ static void add_listener(struct weir_listener_stats *ret,
 	ret->queue_wait_us += value(&from->queue_wait_ns);
 	ret->callback_us += value(&from->callback_ns);
 	ret->connection_us += value(&from->connection_ns);
-	add_handshakes(ret->handshakes, from->handshakes);
-	ADD(truncated)
 }
 
 void wr_stats_add_traffic(struct weir_stats *ret,
@@ -132,9 +132,11 @@ void wr_stats_add_traffic(struct weir_stats *ret,
 
 /* Beginnings last, as above: the number of open ones is not below zero. */
 void wr_listener_stats_sum(struct weir_listener_stats *ret,
-			   const struct wr_listener_counts *counts, int count)
+			   const struct wr_listener_counts *counts, int count,
+			   const struct wr_layer_counts *layers)
 {
 	memset(ret, 0, sizeof(*ret));
+	add_layers(ret->handshakes, &ret->truncated, layers);
 	for (int i = 0; i < count; i++)
 		add_listener(ret, &counts[i]);
 	for (int i = 0; i < count; i++)

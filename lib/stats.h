@@ -38,7 +38,7 @@
 #define WR_COUNTERS(X)                                                         \
 	X(sends) X(sends_refused) X(timer_calls) X(dead_on_arrival)            \
 	X(accept_errors) X(shortages) X(late_bytes) X(starvations)             \
-	X(sources_full) X(evictions) X(truncated)
+	X(sources_full) X(evictions)
 
 /* Gauges, kept as entries minus departures. */
 #define WR_GAUGES(X) X(parked) X(queued) X(lingering)
@@ -74,6 +74,15 @@ struct wr_durations {
 	wr_counter bucket[WEIR_BUCKETS];
 };
 
+/*
+ * Of layers, for the server by threads.  The threads share those of a listener:
+ * a handshake is rare, and long.
+ */
+struct wr_layer_counts {
+	wr_counter handshakes[WR_HANDSHAKE_COUNT];
+	wr_counter truncated;
+};
+
 struct wr_stats {
 	_Alignas(WR_CACHE_LINE) bool is_shared; /* c */
 	int index;				/* c: of the thread */
@@ -86,7 +95,7 @@ struct wr_stats {
 	WR_COUNTERS(WR_STATS_FIELD)
 	WR_GAUGES(WR_STATS_FIELD)
 	struct wr_durations queue_wait, callback_time, handshake_time;
-	wr_counter handshakes[WR_HANDSHAKE_COUNT];
+	struct wr_layer_counts layers;
 };
 
 /* What a thread has counted for one listener. */
@@ -96,7 +105,6 @@ struct wr_listener_counts {
 	wr_counter timed_out[WR_TMO_COUNT];
 	struct wr_traffic traffic;
 	wr_counter queue_wait_ns, callback_ns, connection_ns;
-	wr_counter handshakes[WR_HANDSHAKE_COUNT], truncated;
 };
 
 /*
@@ -171,13 +179,24 @@ static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 		WR_COUNT_LISTENER(service, stats, field, n);                   \
 	} while (0)
 
+/* The same for a counter of layers. */
+#define WR_COUNT_LAYER(service, stats, field)                                  \
+	do {                                                                   \
+		wr_count(stats, &(stats)->layers.field, 1);                    \
+		if ((service)->layer_counts)                                   \
+			atomic_fetch_add_explicit(                             \
+				&(service)->layer_counts->field, 1,            \
+				memory_order_relaxed);                         \
+	} while (0)
+
 void wr_stats_sum(struct weir_stats *ret, const struct wr_stats *stats,
 		  int count);
 /* Add the traffic of one listener. */
 void wr_stats_add_traffic(struct weir_stats *ret,
 			  const struct wr_listener_counts *counts, int count);
 void wr_listener_stats_sum(struct weir_listener_stats *ret,
-			   const struct wr_listener_counts *counts, int count);
+			   const struct wr_listener_counts *counts, int count,
+			   const struct wr_layer_counts *layers);
 
 /* "3 accepted, 2 completed, 1 cut": columns that are not 0. */
 #define WR_LEDGER_TEXT 384
