@@ -17,12 +17,12 @@ struct chat {
 	struct peer peer;
 };
 
-static const struct options_operand operands[] = {
+static const struct options_operand chat_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1001" },
 	{ .name = NULL },
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option chat_table[] = {
 	{ "lines", 'l', NULL,
 	  "for a room: send newlines too, and do not\n"
 	  "wait for answers" },
@@ -46,12 +46,12 @@ static bool chat_take_option(void *to, int key)
 	return key == 'l' || peer_take_option(&c->peer, key);
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax chat_syntax = {
 	.command = "chat",
 	.about = "Talk with a person or in a room.  'windup' from either side "
 		 "ends it.\n",
-	.operands = operands,
-	.table = table,
+	.operands = chat_operands,
+	.table = chat_table,
 	.examples = "  weir-client chat 127.0.0.1:4000\n",
 	.take = chat_take_option,
 };
@@ -59,7 +59,7 @@ static const struct options_syntax syntax = {
 int chat(int argc, char **argv)
 {
 	struct chat c = { .peer.timeout_ms = 10 * 1000 };
-	int status = options_parse(&syntax, &c, argc, argv);
+	int status = options_parse(&chat_syntax, &c, argc, argv);
 
 	if (status >= 0)
 		return status;

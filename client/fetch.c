@@ -109,7 +109,7 @@ static int fail_size(struct fetch *f)
 	return fail_incomplete(f, reason);
 }
 
-static int check_end(struct fetch *f)
+static int fetch_check_end(struct fetch *f)
 {
 	char reason[PEER_REASON];
 	int64_t len = f->file.len;
@@ -142,7 +142,7 @@ static int transfer(struct fetch *f)
 			return fail_incomplete(f, peer_reason(&f->peer, (int)n,
 							      "data", reason));
 		if (n == 0)
-			return check_end(f);
+			return fetch_check_end(f);
 		f->held += (size_t)n;
 		status = write_held(f, f->held < most ? f->held : most);
 		if (status != CLI_DONE)
@@ -192,12 +192,12 @@ static int fetch_all(struct fetch *f)
 /* ---------------------------------------------------------- the command line
  */
 
-static const struct options_operand operands[] = {
+static const struct options_operand fetch_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:3000" },
 	{ .name = NULL },
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option fetch_table[] = {
 	{ "output", 'o', "PATH",
 	  "the file to write (default 'received');\n"
 	  "- is standard output" },
@@ -215,7 +215,7 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
-static bool parse_size(struct fetch *f)
+static bool fetch_parse_size(struct fetch *f)
 {
 	const char *p = optarg;
 
@@ -243,7 +243,7 @@ static bool fetch_take_option(void *to, int key)
 		f->file.may_replace = true;
 		return true;
 	case 's':
-		return parse_size(f);
+		return fetch_parse_size(f);
 	case 'T':
 		f->strip_thanks = true;
 		return true;
@@ -254,12 +254,12 @@ static bool fetch_take_option(void *to, int key)
 	}
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax fetch_syntax = {
 	.command = "fetch",
 	.about = "Fetch a file: everything that the server sends, closing text "
 		 "included.\n",
-	.operands = operands,
-	.table = table,
+	.operands = fetch_operands,
+	.table = fetch_table,
 	.examples = "  weir-client fetch 127.0.0.1:3000 -o copy\n"
 		    "  weir-client fetch 127.0.0.1:3000 --force\n",
 	.take = fetch_take_option,
@@ -270,7 +270,7 @@ int fetch(int argc, char **argv)
 	static struct fetch f = { .peer.timeout_ms = 10 * 1000,
 				  .file.path = "received",
 				  .size = -1 };
-	int status = options_parse(&syntax, &f, argc, argv);
+	int status = options_parse(&fetch_syntax, &f, argc, argv);
 
 	if (status >= 0)
 		return status;

@@ -31,7 +31,7 @@ static const struct command commands[] = {
 	{ .name = NULL },
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option main_table[] = {
 	OPTIONS_HELP,
 	OPTIONS_VERSION,
 	{ .name = NULL },
@@ -87,7 +87,7 @@ static int print_client_help(void)
 	stream_print("\nEach command has its own options: %s COMMAND "
 		     "--help\n\nOptions:\n",
 		     cli_program());
-	cli_print_options(table, stream_out());
+	cli_print_options(main_table, stream_out());
 	stream_print("\nExamples:\n"
 		     "  weir-client talk 127.0.0.1:1234\n"
 		     "  weir-client load 127.0.0.1:7007 -c 100 -d 10s\n");
@@ -123,7 +123,7 @@ static int report_bad_command(const char *name)
 
 static int complete_command(int argc, char **argv)
 {
-	if (!complete_option(table, argc, argv))
+	if (!complete_option(main_table, argc, argv))
 		for (const struct command *c = commands; c->name; c++)
 			complete_word(argc, argv, c->name, c->help);
 	return cli_flush();

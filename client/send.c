@@ -150,12 +150,12 @@ static int deliver(struct send *s)
 /* ---------------------------------------------------------- the command line
  */
 
-static const struct options_operand operands[] = {
+static const struct options_operand send_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },
 	{ .name = NULL },
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option send_table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect, without progress,\n"
 	  "and until the server closes (default 10s)" },
@@ -173,13 +173,13 @@ static bool send_take_option(void *to, int key)
 			  : peer_take_option(&s->peer, key);
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax send_syntax = {
 	.command = "send",
 	.about = "Send one message and wait until it has arrived.  Without "
 		 "TEXT, or with -, it is\nstandard input.\n",
-	.operands = operands,
+	.operands = send_operands,
 	.optional = "TEXT",
-	.table = table,
+	.table = send_table,
 	.examples = "  weir-client send 127.0.0.1:1234 hello\n"
 		    "  date | weir-client send 127.0.0.1:1234\n",
 	.take = send_take_option,
@@ -217,7 +217,7 @@ static int send_begin(struct send *s, const char *text)
 int send_text(int argc, char **argv)
 {
 	struct send s = { .peer.timeout_ms = 10 * 1000 };
-	int status = options_parse(&syntax, &s, argc, argv);
+	int status = options_parse(&send_syntax, &s, argc, argv);
 
 	if (status >= 0)
 		return status;

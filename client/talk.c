@@ -350,12 +350,12 @@ static int talk_hold(struct talk *t)
 /* ---------------------------------------------------------- the command line
  */
 
-static const struct options_operand operands[] = {
+static const struct options_operand talk_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },
 	{ .name = NULL },
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option talk_table[] = {
 	{ "timeout", 't', "DURATION",
 	  "longest time to connect and for each reply\n"
 	  "(default 10s)" },
@@ -400,11 +400,11 @@ static bool talk_take_option(void *to, int key)
 	}
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax talk_syntax = {
 	.command = "talk",
 	.about = "Send messages one by one and show each reply.\n",
-	.operands = operands,
-	.table = table,
+	.operands = talk_operands,
+	.table = talk_table,
 	.examples = "  weir-client talk 127.0.0.1:1234\n"
 		    "  weir-client talk --lines 127.0.0.1:1234\n",
 	.take = talk_take_option,
@@ -433,7 +433,7 @@ static bool talk_check_options(const struct talk *t)
 int talk(int argc, char **argv)
 {
 	struct talk t = { .peer.timeout_ms = 10 * 1000 };
-	int status = options_parse(&syntax, &t, argc, argv);
+	int status = options_parse(&talk_syntax, &t, argc, argv);
 
 	if (status >= 0)
 		return status;

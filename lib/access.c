@@ -176,7 +176,7 @@ struct wr_source_limits wr_access_limits(const weir_access *a)
 /* ----------------------------------------------------------------- reading */
 
 WEIR_PRINTF(2, 3)
-static int refuse(const struct reader *r, const char *format, ...)
+static int access_refuse(const struct reader *r, const char *format, ...)
 {
 	va_list ap;
 	int n;
@@ -232,7 +232,7 @@ static int add_prefix(struct reader *r, const char *text, enum wr_access what)
 	const char *wrong;
 
 	if (wr_network_parse(&n, text, strlen(text), &wrong) < 0)
-		return refuse(r, "'%s': %s", text, wrong);
+		return access_refuse(r, "'%s': %s", text, wrong);
 	p.first = wr_key_of(&n, V6_BITS);
 	p.last = (struct wr_key){ p.first.hi | rest_of_half(n.bits),
 				  p.first.lo | rest_of_half(n.bits - 64) };
@@ -249,7 +249,8 @@ static int add_id(struct reader *r, struct list *ids, const char *text,
 	uint64_t n;
 
 	if (!read_number(&number, UINT32_MAX - 1, &n) || *number != '\0')
-		return refuse(r, "'%s' has no number behind the colon", text);
+		return access_refuse(r, "'%s' has no number behind the colon",
+				     text);
 	id.id = (uint32_t)n;
 	if (what == WR_ACCESS_ALLOW)
 		r->ret->of_unix = WR_ACCESS_DENY;
@@ -259,7 +260,7 @@ static int add_id(struct reader *r, struct list *ids, const char *text,
 static int add_rule(struct reader *r, const char *text, enum wr_access what)
 {
 	if (r->number == RULES_MOST)
-		return refuse(r, "too many rules");
+		return access_refuse(r, "too many rules");
 	r->number++;
 	if (strncmp(text, "uid:", 4) == 0)
 		return add_id(r, &r->users, text, what);
@@ -291,19 +292,22 @@ static int add_limit(struct reader *r, char *text)
 	uint64_t n, v4, v6;
 
 	if (l->open_max)
-		return refuse(r, "a second 'limit'");
+		return access_refuse(r, "a second 'limit'");
 	if (!read_number(&at, WR_CONNECTIONS_MOST, &n) || n == 0)
-		return refuse(r, "'limit %s' needs a number from 1 to %d", text,
-			      WR_CONNECTIONS_MOST);
+		return access_refuse(r,
+				     "'limit %s' needs a number from 1 to %d",
+				     text, WR_CONNECTIONS_MOST);
 	l->open_max = (int)n;
 	if (*at == '\0')
 		return 0;
 	if (strncmp(at, " per ", 5) != 0)
-		return refuse(r, "'limit %s' is not like 20 per 32/64", text);
+		return access_refuse(r, "'limit %s' is not like 20 per 32/64",
+				     text);
 	at += 5;
 	if (!read_number(&at, 32, &v4) || *at++ != '/' ||
 	    !read_number(&at, V6_BITS, &v6) || *at != '\0')
-		return refuse(r, "'limit %s' is not like 20 per 32/64", text);
+		return access_refuse(r, "'limit %s' is not like 20 per 32/64",
+				     text);
 	l->v4_bits = (int)v4;
 	l->v6_bits = (int)v6;
 	return 0;
@@ -335,13 +339,14 @@ static int add_rate(struct reader *r, char *text)
 	uint64_t n, span;
 
 	if (l->rate_ns)
-		return refuse(r, "a second 'rate'");
+		return access_refuse(r, "a second 'rate'");
 	if (!read_number(&at, 1000000, &n) || n == 0 || *at++ != '/' ||
 	    !read_number(&at, 1000000, &span) || span == 0 || !unit_ns(at))
-		return refuse(r,
-			      "'rate %s' is not like 50/10s, with ms, s, m "
-			      "or h",
-			      text);
+		return access_refuse(
+			r,
+			"'rate %s' is not like 50/10s, with ms, s, m "
+			"or h",
+			text);
 	l->span_ns = (int64_t)span * unit_ns(at);
 	l->rate_ns = l->span_ns / (int64_t)n;
 	return 0;
@@ -364,11 +369,12 @@ static int read_line(struct reader *r, char *line)
 		    strncmp(line, verbs[i].verb, len) != 0)
 			continue;
 		if (line[len] == '\0')
-			return refuse(r, "'%s' needs an operand", line);
+			return access_refuse(r, "'%s' needs an operand", line);
 		return verbs[i].add(r, line + len + 1);
 	}
-	return refuse(r, "'%.*s' is not allow, deny, exempt, limit or rate",
-		      (int)wr_min(len, 32), line);
+	return access_refuse(r,
+			     "'%.*s' is not allow, deny, exempt, limit or rate",
+			     (int)wr_min(len, 32), line);
 }
 
 /* No blanks at the ends, one between words, no comment. */
@@ -381,12 +387,12 @@ static int tidy(struct reader *r, char *line, const char *text, size_t len)
 		bool is_blank = c == ' ' || c == '\t' || c == '\r';
 
 		if (!is_blank && (c < '!' || c > '~'))
-			return refuse(r, "an odd character, code %d", c);
+			return access_refuse(r, "an odd character, code %d", c);
 		if (is_blank && (n == 0 || line[n - 1] == ' '))
 			continue;
 		if (n == WR_ACCESS_LINE - 1)
-			return refuse(r, "longer than %d characters",
-				      WR_ACCESS_LINE - 1);
+			return access_refuse(r, "longer than %d characters",
+					     WR_ACCESS_LINE - 1);
 		line[n++] = is_blank ? ' ' : (char)c;
 	}
 	if (n > 0 && line[n - 1] == ' ')

@@ -38,7 +38,7 @@ static int parse_number(const char *text, int max)
 	return n;
 }
 
-static int refuse(struct wr_address *a, int error, const char *wrong)
+static int address_refuse(struct wr_address *a, int error, const char *wrong)
 {
 	a->wrong = wrong;
 	return error;
@@ -50,14 +50,15 @@ static int parse_unix(struct wr_address *a, const char *path)
 	bool is_abstract = path[0] == '@';
 
 	if (len == 0 || (is_abstract && len == 1))
-		return refuse(a, -EINVAL,
-			      "the path is missing; use unix:/path or "
-			      "unix:@name");
+		return address_refuse(a, -EINVAL,
+				      "the path is missing; use unix:/path or "
+				      "unix:@name");
 	/* Only a path has a NUL. */
 	if (len + !is_abstract > sizeof(a->un.sun_path))
-		return refuse(a, -ENAMETOOLONG,
-			      "the path is too long; at most 107 bytes are "
-			      "possible");
+		return address_refuse(
+			a, -ENAMETOOLONG,
+			"the path is too long; at most 107 bytes are "
+			"possible");
 	a->kind = WR_ADDRESS_UNIX;
 	a->un.sun_family = AF_UNIX;
 	memcpy(a->un.sun_path, path, len);
@@ -73,9 +74,10 @@ static int parse_fd(struct wr_address *a, const char *number)
 	a->kind = WR_ADDRESS_FD;
 	a->fd = parse_number(number, INT_MAX);
 	return a->fd >= 0 ? 0
-			  : refuse(a, -EINVAL,
-				   "'fd:' needs the number of a descriptor, "
-				   "as in fd:3");
+			  : address_refuse(
+				    a, -EINVAL,
+				    "'fd:' needs the number of a descriptor, "
+				    "as in fd:3");
 }
 
 /* IPv6 with or without a zone. */
@@ -99,12 +101,14 @@ static int check_host(struct wr_address *a)
 		unsigned char c = (unsigned char)*host;
 
 		if (c == ':')
-			return refuse(a, -EINVAL,
-				      "an IPv6 address needs brackets, as in "
-				      "[::1]:1234");
+			return address_refuse(
+				a, -EINVAL,
+				"an IPv6 address needs brackets, as in "
+				"[::1]:1234");
 		if (c <= ' ' || c == 0x7f || strchr("[]/", c))
-			return refuse(a, -EINVAL,
-				      "this is no host name; use " TCP_FORMS);
+			return address_refuse(
+				a, -EINVAL,
+				"this is no host name; use " TCP_FORMS);
 	}
 	return 0;
 }
@@ -118,29 +122,32 @@ static int parse_tcp(struct wr_address *a, const char *where)
 
 	a->kind = WR_ADDRESS_TCP;
 	if (strstr(where, "://"))
-		return refuse(a, -EINVAL,
-			      "an address is not a URL; use host:port without "
-			      "'scheme://'");
+		return address_refuse(
+			a, -EINVAL,
+			"an address is not a URL; use host:port without "
+			"'scheme://'");
 	if (!colon || (has_brackets && (colon == where || colon[-1] != ']')))
-		return refuse(a, -EINVAL,
-			      "the port is missing; use " TCP_FORMS);
+		return address_refuse(a, -EINVAL,
+				      "the port is missing; use " TCP_FORMS);
 	port = parse_number(colon + 1, 65535);
 	if (port < 0)
-		return refuse(a, -EINVAL, wrong_port);
+		return address_refuse(a, -EINVAL, wrong_port);
 	snprintf(a->port, sizeof(a->port), "%d", (uint16_t)port);
 	where += has_brackets;
 	len = (size_t)(colon - where) - has_brackets;
 	if (len >= sizeof(a->host))
-		return refuse(a, -ENAMETOOLONG,
-			      "the host name is too long; at most 255 bytes "
-			      "are possible");
+		return address_refuse(
+			a, -ENAMETOOLONG,
+			"the host name is too long; at most 255 bytes "
+			"are possible");
 	memcpy(a->host, where, len);
 	if (!has_brackets)
 		return check_host(a);
-	return is_v6(a->host) ? 0
-			      : refuse(a, -EINVAL,
-				       "the text in brackets is not an IPv6 "
-				       "address");
+	return is_v6(a->host)
+		       ? 0
+		       : address_refuse(a, -EINVAL,
+					"the text in brackets is not an IPv6 "
+					"address");
 }
 
 static int parse(struct wr_address *a, const char *where)

@@ -65,7 +65,7 @@ static int parse_bits(const char *text, size_t len, int most)
 	return n <= most ? n : -1;
 }
 
-static int refuse(const char **wrong, const char *why)
+static int network_refuse(const char **wrong, const char *why)
 {
 	if (wrong)
 		*wrong = why;
@@ -83,26 +83,27 @@ int wr_network_parse(struct wr_network *ret, const char *text, size_t len,
 	int bits;
 
 	if (host_len >= sizeof(host) || memchr(text, '\0', len))
-		return refuse(wrong, "it is no IP address");
+		return network_refuse(wrong, "it is no IP address");
 	memcpy(host, text, host_len);
 	host[host_len] = '\0';
 	is_v4 = inet_pton(AF_INET, host, at) == 1;
 	if (!is_v4 && inet_pton(AF_INET6, host, at) != 1)
-		return refuse(wrong, "it is no IP address");
+		return network_refuse(wrong, "it is no IP address");
 	bits = is_v4 ? 32 : 128;
 	if (slash)
 		bits = parse_bits(slash + 1, len - host_len - 1, bits);
 	if (bits < 0)
-		return refuse(wrong, is_v4 ? "the prefix is no number from 0 "
-					     "to 32"
-					   : "the prefix is no number from 0 "
-					     "to 128");
+		return network_refuse(wrong,
+				      is_v4 ? "the prefix is no number from 0 "
+					      "to 32"
+					    : "the prefix is no number from 0 "
+					      "to 128");
 	if (is_v4)
 		set_v4(ret, at, bits);
 	else
 		set_v6(ret, at, bits);
 	return has_host_bits(ret)
-		       ? refuse(wrong, "bits are set behind the prefix")
+		       ? network_refuse(wrong, "bits are set behind the prefix")
 		       : 0;
 }
 

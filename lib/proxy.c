@@ -34,7 +34,7 @@ enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
 #define TLS_TYPES_BEGIN 0x21
 #define TLS_TYPES_END	0x2f
 
-static ssize_t refuse(struct wr_proxy_header *h, const char *wrong)
+static ssize_t proxy_refuse(struct wr_proxy_header *h, const char *wrong)
 {
 	h->wrong = wrong;
 	return -EPROTO;
@@ -137,20 +137,20 @@ static ssize_t read_v1(struct wr_proxy_header *h, const unsigned char *data,
 	size_t end;
 
 	if (lf && (cr == NULL || lf != cr + 1))
-		return refuse(h, "its line does not end in CR LF");
+		return proxy_refuse(h, "its line does not end in CR LF");
 	if (lf == NULL && there == WR_PROXY_LINE)
-		return refuse(h, "its line is longer than 107 bytes");
+		return proxy_refuse(h, "its line is longer than 107 bytes");
 	if (lf == NULL && cr && cr + 1 < data + there)
-		return refuse(h, "its line does not end in CR LF");
+		return proxy_refuse(h, "its line does not end in CR LF");
 	if (lf == NULL)
 		return 0;
 	end = (size_t)(cr - data);
 	if (memchr(data, '\0', end))
-		return refuse(h, "its line is malformed");
+		return proxy_refuse(h, "its line is malformed");
 	memcpy(line, data + begin, end - begin);
 	line[end - begin] = '\0';
 	return read_words(h, line) ? (ssize_t)end + 2
-				   : refuse(h, "its line is malformed");
+				   : proxy_refuse(h, "its line is malformed");
 }
 
 /* --------------------------------------------------------------- version 2 */
@@ -226,7 +226,7 @@ static ssize_t read_tlvs(struct wr_proxy_header *h, const unsigned char *data,
 		if (next)
 			wrong = check_tlv(at, next, data, len);
 		if (wrong)
-			return refuse(h, wrong);
+			return proxy_refuse(h, wrong);
 	}
 	return (ssize_t)len;
 }
@@ -263,7 +263,7 @@ static ssize_t read_binary(struct wr_proxy_header *h, const unsigned char *data,
 	size_t whole;
 
 	if (wrong)
-		return refuse(h, wrong);
+		return proxy_refuse(h, wrong);
 	if (len < WR_PROXY_HEAD)
 		return 0;
 	whole = WR_PROXY_HEAD + get_16(data + 14);
@@ -290,7 +290,7 @@ ssize_t wr_proxy_read(struct wr_proxy_header *ret, const unsigned char *data,
 	if (memcmp(data, SIGNATURE, wr_min(len, SIGNATURE_LEN)) == 0)
 		return read_binary(ret, data, len, most);
 	if (memcmp(data, LINE_BEGIN, wr_min(len, begin)) != 0)
-		return refuse(ret, "there is none");
+		return proxy_refuse(ret, "there is none");
 	return len < begin ? 0 : read_v1(ret, data, len);
 }
 

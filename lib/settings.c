@@ -43,8 +43,8 @@ struct why {
 
 static const struct why nowhere = { NULL, 0 };
 
-__attribute__((format(printf, 2, 3))) static int refuse(const struct why *why,
-							const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int
+settings_refuse(const struct why *why, const char *format, ...)
 {
 	va_list ap;
 
@@ -93,14 +93,14 @@ static int check_row(const struct row *row, int64_t value,
 	if (value >= o->min && value <= o->max)
 		return 0;
 	if (o->unit != WEIR_UNIT_TIME)
-		return refuse(why, "%s is %lld, not from %lld to %lld", o->name,
-			      (long long)value, (long long)o->min,
-			      (long long)o->max);
+		return settings_refuse(why, "%s is %lld, not from %lld to %lld",
+				       o->name, (long long)value,
+				       (long long)o->min, (long long)o->max);
 	if (value == WEIR_NEVER)
 		return 0;
-	return refuse(why, "%s is %lld, not from %lld to %lld or WEIR_NEVER",
-		      o->name, (long long)value, (long long)o->min,
-		      (long long)o->max);
+	return settings_refuse(
+		why, "%s is %lld, not from %lld to %lld or WEIR_NEVER", o->name,
+		(long long)value, (long long)o->min, (long long)o->max);
 }
 
 /* Of the fields that are not among the first `exact' bytes. */
@@ -118,7 +118,7 @@ static int check_rows(const struct row *rows, size_t count, const void *set,
 	int rc = 0;
 
 	if (exact != 0 && exact != 1)
-		return refuse(why, "exact is %d, not 0 or 1", exact);
+		return settings_refuse(why, "exact is %d, not 0 or 1", exact);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		rc = check_row(&rows[i], get_field(&rows[i], set), why);
 	return rc;
@@ -162,13 +162,14 @@ static int copy_in(void *dst, size_t known, const void *src, size_t size,
 	const char *bytes = src;
 
 	if (size < sizeof(size_t))
-		return refuse(why, "size is not that of the structure");
+		return settings_refuse(why,
+				       "size is not that of the structure");
 	for (size_t i = known; i < size; i++)
 		if (bytes[i] != 0)
-			return refuse(why,
-				      "a field is set that version %s "
-				      "does not know",
-				      WEIR_VERSION);
+			return settings_refuse(why,
+					       "a field is set that version %s "
+					       "does not know",
+					       WEIR_VERSION);
 	memset(dst, 0, known);
 	memcpy(dst, src, wr_min(known, size));
 	return 0;
@@ -203,8 +204,9 @@ static int complete_config(struct weir_config *ret, const struct why *why)
 			why);
 	if (rc == 0 && ret->early_start > 0 &&
 	    ret->early_full <= ret->early_start)
-		rc = refuse(why, "early_full is %d, not more than early_start",
-			    ret->early_full);
+		rc = settings_refuse(
+			why, "early_full is %d, not more than early_start",
+			ret->early_full);
 	return rc;
 }
 
@@ -238,8 +240,9 @@ static ssize_t parse_trust(struct wr_network *ret, const char *list,
 		if (len == 0)
 			return n;
 		if (wr_network_parse(&network, list, len, &wrong) < 0)
-			return refuse(why, "proxy_trust: '%.*s': %s",
-				      (int)wr_min(len, 64), list, wrong);
+			return settings_refuse(why, "proxy_trust: '%.*s': %s",
+					       (int)wr_min(len, 64), list,
+					       wrong);
 		if (ret)
 			ret[n] = network;
 		list += len;
@@ -253,10 +256,11 @@ static int check_proxy(const struct weir_service *s, const struct why *why)
 	if (s->proxy_trust == NULL)
 		return 0;
 	if (s->proxy == WEIR_PROXY_NEVER)
-		return refuse(why, "proxy_trust is for WEIR_PROXY_REQUIRED");
+		return settings_refuse(
+			why, "proxy_trust is for WEIR_PROXY_REQUIRED");
 	n = parse_trust(NULL, s->proxy_trust, why);
 	if (n == 0)
-		return refuse(why, "proxy_trust names no network");
+		return settings_refuse(why, "proxy_trust names no network");
 	return n < 0 ? -EINVAL : 0;
 }
 
@@ -309,7 +313,7 @@ static int copy_service(struct weir_service *ret, const struct weir_service *s,
 			const struct why *why)
 {
 	if (s == NULL)
-		return refuse(why, "there is no service");
+		return settings_refuse(why, "there is no service");
 	return copy_in(ret, sizeof(*ret), s, s->size, why);
 }
 
@@ -318,20 +322,24 @@ static int complete_service(struct weir_service *ret, const struct why *why)
 	int rc;
 
 	if ((ret->session == NULL) == (ret->readable == NULL))
-		return refuse(why, "exactly one of session and readable must "
-				   "be set");
+		return settings_refuse(
+			why, "exactly one of session and readable must "
+			     "be set");
 	if (ret->readable && (ret->speaks_first || ret->session_on_worker))
-		return refuse(why, "speaks_first and session_on_worker are for "
-				   "a session");
+		return settings_refuse(
+			why, "speaks_first and session_on_worker are for "
+			     "a session");
 	if (ret->speaks_first && ret->opened)
-		return refuse(why, "speaks_first and opened exclude each "
-				   "other");
+		return settings_refuse(why,
+				       "speaks_first and opened exclude each "
+				       "other");
 	set_service_defaults(ret, ret->exact ? ret->size : 0);
 	rc = check_rows(service_rows, COUNT_OF(service_rows), ret, ret->exact,
 			why);
 	if (rc == 0 && ret->outbox_max < ret->outbox_mark)
-		rc = refuse(why, "outbox_max is %zu, less than outbox_mark",
-			    ret->outbox_max);
+		rc = settings_refuse(why,
+				     "outbox_max is %zu, less than outbox_mark",
+				     ret->outbox_max);
 	return rc < 0 ? rc : check_proxy(ret, why);
 }
 

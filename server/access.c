@@ -32,7 +32,7 @@ struct access_log {
 };
 
 static struct access_log *logs; /* one for each listener; never freed */
-static enum access_lines wanted = ACCESS_JOURNAL;
+static enum access_lines access_wanted = ACCESS_JOURNAL;
 
 static const char *const reasons[] = {
 	[WEIR_END_NONE] = "it has not ended",
@@ -96,7 +96,7 @@ static int access_session(weir_conn *c, void *arg)
 {
 	struct access_log *log = arg;
 
-	if (wanted == ACCESS_JOURNAL)
+	if (access_wanted == ACCESS_JOURNAL)
 		log_opened(log, c);
 	return log->inner.session(c, log->inner.arg);
 }
@@ -123,7 +123,7 @@ static void access_closed(weir_conn *c, void *arg)
 /* ------------------------------------------------------------- --access-log */
 
 static bool is_json;
-static atomic_ullong dropped, dropped_in_all;
+static atomic_ullong dropped, access_dropped_in_all;
 static struct limit lines_limit = { .most = ACCESS_PER_SECOND };
 
 static const char *const ends[] = {
@@ -146,13 +146,13 @@ static const char *const ends[] = {
 
 void access_start(enum access_lines lines, bool as_json)
 {
-	wanted = lines;
+	access_wanted = lines;
 	is_json = as_json;
 }
 
 unsigned long long access_dropped(void)
 {
-	return atomic_load(&dropped_in_all);
+	return atomic_load(&access_dropped_in_all);
 }
 
 /* A line as it is written: fields, in one of the two formats. */
@@ -236,7 +236,7 @@ static bool write_line(struct line *l)
 static void access_drop(void)
 {
 	atomic_fetch_add(&dropped, 1);
-	atomic_fetch_add(&dropped_in_all, 1);
+	atomic_fetch_add(&access_dropped_in_all, 1);
 }
 
 /* The exchange lets only one thread report each line that was left out. */
@@ -288,7 +288,7 @@ static void write_connection(const struct access_log *log, weir_conn *c,
 
 static bool is_wanted(int64_t end)
 {
-	return wanted == ACCESS_ALL ||
+	return access_wanted == ACCESS_ALL ||
 	       (end != WEIR_END_CLOSED && end != WEIR_END_PEER &&
 		end != WEIR_END_DRAIN);
 }
@@ -356,8 +356,8 @@ struct access_log *access_log_new(struct weir_service *service)
 {
 	struct access_log *log;
 
-	if (wanted == ACCESS_OFF ||
-	    (wanted == ACCESS_JOURNAL && !journal_wants(WEIR_LOG_INFO)))
+	if (access_wanted == ACCESS_OFF ||
+	    (access_wanted == ACCESS_JOURNAL && !journal_wants(WEIR_LOG_INFO)))
 		return NULL;
 	log = calloc(1, sizeof(*log));
 	if (!log) {
@@ -372,7 +372,7 @@ struct access_log *access_log_new(struct weir_service *service)
 	else
 		service->readable = access_readable;
 	service->arg = log;
-	if (wanted == ACCESS_JOURNAL) {
+	if (access_wanted == ACCESS_JOURNAL) {
 		if (!service->session)
 			service->opened = access_opened;
 		service->closed = access_closed;

@@ -21,7 +21,7 @@
 
 #define CONNECT_MS 5000
 
-static const struct cli_option table[] = {
+static const struct cli_option ctl_table[] = {
 	{ "control", 'c', "PATH",
 	  "the server's control socket (default\n" CONTROL_DEFAULT ")" },
 	{ "json", 'j', NULL, "the reply as JSON, for stats and connections" },
@@ -51,7 +51,7 @@ void ctl_print_options(void)
 			     18 - (int)strlen(requests[i].name),
 			     requests[i].argument, requests[i].help);
 	stream_print("\n");
-	cli_print_options(table, stream_out());
+	cli_print_options(ctl_table, stream_out());
 }
 
 struct ctl {
@@ -163,7 +163,7 @@ static bool join_words(struct ctl *ctl, int count, char **words)
 
 static int complete_ctl(int argc, char **argv)
 {
-	if (!complete_option(table, argc, argv))
+	if (!complete_option(ctl_table, argc, argv))
 		for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]);
 		     i++)
 			complete_word(argc, argv, requests[i].name,
@@ -178,7 +178,7 @@ int ctl_main(int argc, char **argv)
 
 	if (complete_is_asked())
 		return complete_ctl(argc, argv);
-	while ((key = cli_next(table, argc, argv)) != CLI_END) {
+	while ((key = cli_next(ctl_table, argc, argv)) != CLI_END) {
 		if (key == CLI_BAD)
 			return CLI_USAGE;
 		if (key == 'h')

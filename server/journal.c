@@ -18,10 +18,10 @@
 #include "../cli/text.h"
 #include "out.h"
 
-static atomic_int wanted = WEIR_LOG_INFO;
+static atomic_int journal_wanted = WEIR_LOG_INFO;
 static bool has_priorities;  /* lines begin with <N>, as in sd-daemon(3) */
 static atomic_ulong dropped; /* not reported yet */
-static atomic_ullong dropped_in_all;
+static atomic_ullong journal_dropped_in_all;
 
 static struct limit limits[] = {
 	[WEIR_LOG_ERROR] = { .most = JOURNAL_PER_SECOND },
@@ -46,23 +46,23 @@ static bool is_read_by_systemd(int fd)
 
 void journal_start(int level)
 {
-	wanted = level;
+	journal_wanted = level;
 	has_priorities = is_read_by_systemd(STDERR_FILENO);
 }
 
 void journal_set_level(int level)
 {
-	wanted = level;
+	journal_wanted = level;
 }
 
 int journal_level(void)
 {
-	return wanted;
+	return journal_wanted;
 }
 
 bool journal_wants(int level)
 {
-	return level <= wanted;
+	return level <= journal_wanted;
 }
 
 const char *journal_level_name(int level)
@@ -104,12 +104,12 @@ static int priority_of(int level)
 static void journal_drop(void)
 {
 	atomic_fetch_add(&dropped, 1);
-	atomic_fetch_add(&dropped_in_all, 1);
+	atomic_fetch_add(&journal_dropped_in_all, 1);
 }
 
 unsigned long long journal_dropped(void)
 {
-	return atomic_load(&dropped_in_all);
+	return atomic_load(&journal_dropped_in_all);
 }
 
 static bool journal_write(int level, const char *text)

@@ -73,7 +73,7 @@ enum {
 	OPT_SANDBOX,
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option options_table[] = {
 	{ "workers", 'w', "N",
 	  "threads that run callbacks\n(default: one per processor, as far as\n"
 	  "affinity and CPU quota allow)" },
@@ -288,7 +288,7 @@ static void print_option(const struct cli_option *option)
 
 static void print_options(void)
 {
-	const struct cli_option *option = table;
+	const struct cli_option *option = options_table;
 
 	for (size_t i = 0; i < sizeof(headings) / sizeof(headings[0]); i++) {
 		stream_print("\n%s:\n", headings[i].text);
@@ -978,7 +978,7 @@ static int parse_options(struct options *ret, int argc, char **argv)
 
 	options_set_defaults(ret);
 	optind = 0; /* getopt_long() begins again */
-	while ((key = cli_next(table, argc, argv)) != CLI_END) {
+	while ((key = cli_next(options_table, argc, argv)) != CLI_END) {
 		if (key == 'h')
 			return print_server_help();
 		if (key == 'V')
@@ -994,7 +994,7 @@ static int complete_service(int argc, char **argv)
 	const struct service *s;
 	char word[64];
 
-	if (complete_option(table, argc, argv))
+	if (complete_option(options_table, argc, argv))
 		return cli_flush();
 	if (argc == 2)
 		complete_word(argc, argv, "ctl", "ask a running server");
@@ -1017,8 +1017,8 @@ int options_parse(struct options *ret, int argc, char **argv)
 	status = parse_options(ret, argc, argv);
 
 	if (status < 0 && ret->config_file) {
-		if (!config_file_read(&arguments, ret->config_file, table, argc,
-				      argv))
+		if (!config_file_read(&arguments, ret->config_file,
+				      options_table, argc, argv))
 			return CLI_USAGE;
 		argc = arguments.count;
 		argv = arguments.all;

@@ -67,7 +67,7 @@ struct watch {
 	bool is_stuck;
 };
 
-static int64_t now_ms(void)
+static int64_t systemd_now_ms(void)
 {
 	struct timespec now;
 
@@ -329,7 +329,7 @@ static void feed_watchdog(struct watch *w, const struct weir_stats *now,
 static void watch_server(struct watch *w)
 {
 	struct weir_stats now;
-	int64_t at = now_ms();
+	int64_t at = systemd_now_ms();
 
 	weir_server_stats(systemd.server, &now, sizeof(now));
 	if (now.phase != WEIR_PHASE_SERVING)

@@ -30,7 +30,7 @@ struct compare_options {
 	double margin;
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option compare_table[] = {
 	{ "fail-if-worse", KEY_FAIL, NULL,
 	  "exit status 3 if anything is worse" },
 	{ "margin", KEY_MARGIN, "PERCENT",
@@ -41,7 +41,7 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
-static const struct options_operand operands[] = {
+static const struct options_operand compare_operands[] = {
 	{ "OLD.json", "the first file", "old.json" },
 	{ "NEW.json", "the second file", "new.json" },
 	{ .name = NULL },
@@ -64,11 +64,11 @@ static bool compare_take_option(void *to, int key)
 	return false;
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax compare_syntax = {
 	.command = "load compare",
 	.about = "Compare two runs by their --json files.",
-	.operands = operands,
-	.table = table,
+	.operands = compare_operands,
+	.table = compare_table,
 	.examples = "  weir-client load compare old.json new.json\n",
 	.take = compare_take_option,
 	.is_local = true,
@@ -91,7 +91,7 @@ static const json_t *field(const json_t *object, const char *path)
 	return object;
 }
 
-static const char *text(const json_t *object, const char *path)
+static const char *compare_text(const json_t *object, const char *path)
 {
 	const char *value = json_string_value(field(object, path));
 
@@ -107,7 +107,7 @@ static json_t *load_file(const char *path)
 		cli_error("%s", error.text); /* contains the path */
 		return NULL;
 	}
-	if (file && strcmp(text(file, "schema"), JSON_SCHEMA) == 0 &&
+	if (file && strcmp(compare_text(file, "schema"), JSON_SCHEMA) == 0 &&
 	    json_integer_value(field(file, "version")) == JSON_VERSION &&
 	    json_is_object(field(file, "plan")) &&
 	    json_is_object(field(file, "metrics")) &&
@@ -138,7 +138,8 @@ static void complain_difference(const char *path, const json_t *old,
 	free(b);
 }
 
-static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
+static bool compare_is_same_plan(const char *path, const json_t *old,
+				 const json_t *new)
 {
 	const char *key;
 	json_t *value;
@@ -153,7 +154,8 @@ static bool is_same_plan(const char *path, const json_t *old, const json_t *new)
 	json_object_foreach((json_t *)old, key, value)
 	{
 		snprintf(name, sizeof(name), "%s.%s", path, key);
-		if (!is_same_plan(name, value, json_object_get(new, key)))
+		if (!compare_is_same_plan(name, value,
+					  json_object_get(new, key)))
 			return false;
 	}
 	return true;
@@ -188,7 +190,7 @@ static const struct row download[] = {
 
 static const struct row *rows_of(const json_t *file)
 {
-	const char *mode = text(file, "plan.mode");
+	const char *mode = compare_text(file, "plan.mode");
 
 	if (strcmp(mode, "upload") == 0)
 		return upload;
@@ -256,7 +258,7 @@ static const char *figure_text(const struct row *row, double number,
 	return buf;
 }
 
-static void print_row(const struct row *row, const struct comparison *c)
+static void compare_print_row(const struct row *row, const struct comparison *c)
 {
 	char a[UNITS_TEXT + 1], b[UNITS_TEXT + 1];
 	bool is_judged = c->low != 0 || c->high != 0 || c->p < 1;
@@ -302,7 +304,7 @@ static int print_rows(const json_t *old, const json_t *new, double margin,
 		found->is_unknown = found->is_unknown ||
 				    c.word == COMPARE_SHORT ||
 				    c.word == COMPARE_BOUND;
-		print_row(row, &c);
+		compare_print_row(row, &c);
 	}
 	return CLI_DONE;
 }
@@ -351,8 +353,8 @@ static void print_run(const char *label, const char *path, const json_t *file)
 	else if (is_incomplete(file))
 		note = "   INCOMPLETE";
 	stream_print("%-12s %s   %s   %s%s\n", label, path,
-		     text(file, "run.target"), text(file, "verdict.verdict"),
-		     note);
+		     compare_text(file, "run.target"),
+		     compare_text(file, "verdict.verdict"), note);
 }
 
 static int compare_files(const struct compare_options *o, char **paths)
@@ -363,8 +365,8 @@ static int compare_files(const struct compare_options *o, char **paths)
 	struct findings found = { .is_worse = false };
 	int status = CLI_USAGE;
 
-	if (new &&is_same_plan("plan", field(old, "plan"),
-			       field(new, "plan"))) {
+	if (new &&compare_is_same_plan("plan", field(old, "plan"),
+				       field(new, "plan"))) {
 		print_run("old", paths[0], old);
 		print_run("new", paths[1], new);
 		stream_print("\n%-10s %10s %10s %7s %18s\n", "", "old", "new",
@@ -391,7 +393,7 @@ static int compare_files(const struct compare_options *o, char **paths)
 int load_compare(int argc, char **argv)
 {
 	struct compare_options o = { .margin = 0.05 };
-	int status = options_parse(&syntax, &o, argc, argv), flushed;
+	int status = options_parse(&compare_syntax, &o, argc, argv), flushed;
 
 	if (status >= 0)
 		return status;

@@ -54,7 +54,7 @@ static const char *const without[] = {
 	"strict", "dry-run", "show",	 "start-at", "think",	 "stop-early",
 };
 
-static struct cli_option table[ROWS_MAX];
+static struct cli_option find_table[ROWS_MAX];
 
 static bool has_load_option(const char *name)
 {
@@ -85,13 +85,13 @@ static void make_table(void)
 {
 	size_t used = sizeof(own) / sizeof(own[0]);
 
-	memcpy(table, own, sizeof(own));
+	memcpy(find_table, own, sizeof(own));
 	for (const struct cli_option *row = load_option_table; row->name; row++)
 		if (has_load_option(row->name) && used < ROWS_MAX - 1) {
-			table[used] = *row;
-			table[used++].help = help_of(row);
+			find_table[used] = *row;
+			find_table[used++].help = help_of(row);
 		}
-	table[used] = (struct cli_option){ .name = NULL };
+	find_table[used] = (struct cli_option){ .name = NULL };
 }
 
 static bool find_take_resolution(double *ret)
@@ -125,18 +125,18 @@ static bool find_take_option(void *to, int key)
 	}
 }
 
-static const struct options_operand operands[] = {
+static const struct options_operand find_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234 --gate 'p99<5ms'" },
 	{ .name = NULL },
 };
 
-static const struct options_syntax syntax = {
+static const struct options_syntax find_syntax = {
 	.command = "load find",
 	.about = "Search for the highest rate that passes all gates.  "
 		 "Each step is a run of\n"
 		 "--duration after a --warmup.\n",
-	.operands = operands,
-	.table = table,
+	.operands = find_operands,
+	.table = find_table,
 	.examples = "  weir-client load find 127.0.0.1:7007 -c 100 -d 1s "
 		    "--gate 'p99<5ms'\n",
 	.take = find_take_option,
@@ -186,7 +186,7 @@ static int find_options_parse(struct find_options *ret, int argc, char **argv)
 	load_options_init(&ret->load);
 	p->warmup_ns = 1 * SECOND;
 	p->rate = 1; /* an open loop; set for each step */
-	status = options_parse(&syntax, ret, argc, argv);
+	status = options_parse(&find_syntax, ret, argc, argv);
 	if (status >= 0)
 		return status;
 	if (p->duration_ns == 0)

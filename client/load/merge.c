@@ -64,7 +64,7 @@ struct merge_options {
 	struct gates gates;
 };
 
-static const struct cli_option table[] = {
+static const struct cli_option merge_table[] = {
 	{ "output", OPT_OUTPUT, "FILE",
 	  "of logs: write the merged log; - is standard\noutput" },
 	{ "json", KEY_JSON, "FILE",
@@ -81,7 +81,7 @@ static const struct cli_option table[] = {
 	{ .name = NULL },
 };
 
-static const struct options_operand operands[] = {
+static const struct options_operand merge_operands[] = {
 	{ "FILE", "the file", "a.json b.json" },
 	{ .name = NULL },
 };
@@ -108,15 +108,15 @@ static bool merge_take_option(void *to, int key)
 	}
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax merge_syntax = {
 	.command = "load merge",
 	.about = "Add up the results of --json of several generators, and "
 		 "report the sum;\n"
 		 "or add up histogram logs, second by second, and print "
 		 "percentiles.\n"
 		 "Values in the logs must be in nanoseconds.",
-	.operands = operands,
-	.table = table,
+	.operands = merge_operands,
+	.table = merge_table,
 	.examples = "  weir-client load merge one.json two.json\n"
 		    "  weir-client load merge one.hlog two.hlog\n",
 	.take = merge_take_option,
@@ -344,7 +344,7 @@ static const struct kind *kind_of(const struct merge *m, const char *tag,
 	return NULL;
 }
 
-static bool is_mark(const struct kind *k)
+static bool merge_is_mark(const struct kind *k)
 {
 	size_t len = strlen(k->tag), end = strlen(HLOG_UNANSWERED);
 
@@ -411,7 +411,7 @@ static int print_table(const struct merge *m, const char *output)
 		m->input_count, m->input_count > 1 ? "s" : "",
 		units_time(m->end, length), date, incomplete);
 	for (size_t i = 0; i < m->kind_count; i++)
-		if (!is_mark(&m->kinds[i]))
+		if (!merge_is_mark(&m->kinds[i]))
 			print_kind(m, &m->kinds[i], to);
 	rc = cli_flush();
 	return rc == CLI_DONE && incomplete[0] ? CLI_FAILED : rc;
@@ -512,7 +512,7 @@ static bool is_result(const char *path)
 int load_merge(int argc, char **argv)
 {
 	struct merge_options o = { .output = NULL };
-	int rc = options_parse(&syntax, &o, argc, argv);
+	int rc = options_parse(&merge_syntax, &o, argc, argv);
 
 	if (rc >= 0)
 		return rc;

@@ -106,7 +106,7 @@ static bool is_true(const json_t *object, const char *a, const char *b)
 	return json_is_true(at(object, a, b));
 }
 
-static const char *text(const json_t *object, const char *a, const char *b)
+static const char *runs_text(const json_t *object, const char *a, const char *b)
 {
 	return json_string_value(at(object, a, b));
 }
@@ -164,16 +164,16 @@ static bool add_list(struct prefixes *p, const json_t *list)
 static bool read_plan(struct plan *p, const json_t *plan)
 {
 	const json_t *content = at(plan, "content", NULL);
-	const char *expect = text(content, "expect", NULL);
+	const char *expect = runs_text(content, "expect", NULL);
 	int64_t duration = whole(plan, "times", "duration_ns");
 	int64_t timeout = whole(plan, "times", "timeout_ns");
 
 	*p = (struct plan){
-		.address = text(plan, "address", NULL),
-		.mode = (enum plan_mode)place(text(plan, "mode", NULL),
+		.address = runs_text(plan, "address", NULL),
+		.mode = (enum plan_mode)place(runs_text(plan, "mode", NULL),
 					      json_modes, JSON_MODES),
 		.schedule = (enum plan_schedule)place(
-			text(plan, "schedule", NULL), json_schedules,
+			runs_text(plan, "schedule", NULL), json_schedules,
 			JSON_SCHEDULES),
 		.depth = small(plan, "depth", NULL),
 		.seed = (uint64_t)json_integer_value(at(plan, "seed", NULL)),
@@ -182,28 +182,29 @@ static bool read_plan(struct plan *p, const json_t *plan)
 		.timeout_ns = timeout > 0 ? timeout : INT64_MAX,
 		.connect_timeout_ns = INT64_MAX,
 		.reconnect = is_true(plan, "reconnect", NULL),
-		.payload =
-			(enum plan_payload)place(text(content, "payload", NULL),
-						 json_payloads, JSON_PAYLOADS),
+		.payload = (enum plan_payload)place(
+			runs_text(content, "payload", NULL), json_payloads,
+			JSON_PAYLOADS),
 		.size_min = (size_t)number(content, "size_min", NULL),
 		.size_max = (size_t)number(content, "size_max", NULL),
-		.text_given = text(content, "text", NULL),
-		.script_path = text(content, "script", NULL),
+		.text_given = runs_text(content, "text", NULL),
+		.script_path = runs_text(content, "script", NULL),
 		.expect_given = expect ? expect : "echo",
-		.banner = (enum plan_banner)place(text(content, "banner", NULL),
-						  json_banners, JSON_BANNERS),
-		.banner_text = text(content, "banner_text", NULL),
+		.banner = (enum plan_banner)place(
+			runs_text(content, "banner", NULL), json_banners,
+			JSON_BANNERS),
+		.banner_text = runs_text(content, "banner_text", NULL),
 	};
 	p->expect = strcmp(p->expect_given, "echo") == 0    ? EXPECT_ECHO
 		    : strcmp(p->expect_given, "reply") == 0 ? EXPECT_REPLY
 							    : EXPECT_FRAMED;
-	p->expected.match = text(content, "match", NULL);
+	p->expected.match = runs_text(content, "match", NULL);
 	p->tls = (struct plan_tls){
 		.is_wanted = json_is_object(at(plan, "tls", NULL)),
 		.is_insecure = is_true(plan, "tls", "insecure"),
 		.is_full = is_true(plan, "tls", "full_handshakes"),
-		.name = text(plan, "tls", "name"),
-		.alpn_given = text(plan, "tls", "alpn"),
+		.name = runs_text(plan, "tls", "name"),
+		.alpn_given = runs_text(plan, "tls", "alpn"),
 	};
 	if (is_true(plan, "tls", "certificate"))
 		p->tls.certificate = "";
@@ -214,7 +215,8 @@ static bool read_plan(struct plan *p, const json_t *plan)
 }
 
 /* Runs that send or expect something else have no figures in common. */
-static bool is_same_plan(const struct runs *m, size_t i, const char *path)
+static bool runs_are_of_one_plan(const struct runs *m, size_t i,
+				 const char *path)
 {
 	static const char *const names[] = { "mode",	"schedule", "depth",
 					     "content", "proxy",    "tls" };
@@ -246,7 +248,7 @@ static void add_plan(struct plan *p, const json_t *plan)
 
 /* -------------------------------------------------------------- the counts */
 
-static void add_counts(struct counts *b, const json_t *file)
+static void runs_add_counts(struct counts *b, const json_t *file)
 {
 	const struct {
 		const char *name;
@@ -287,7 +289,7 @@ static const char *add_errors(struct result *r, const json_t *file, int64_t off)
 
 	json_array_foreach(at(file, "errors", NULL), i, row)
 	{
-		int phase = find_place(text(row, "phase", NULL),
+		int phase = find_place(runs_text(row, "phase", NULL),
 				       error_phase_names, ERROR_PHASES);
 		struct error_row e = {
 			.phase = (enum error_phase)phase,
@@ -303,7 +305,7 @@ static const char *add_errors(struct result *r, const json_t *file, int64_t off)
 	}
 	r->errors.other += number(file, "errors_other", NULL);
 	if (!r->tls_why)
-		r->tls_why = text(file, "tls_why", NULL);
+		r->tls_why = runs_text(file, "tls_why", NULL);
 	return NULL;
 }
 
@@ -379,8 +381,8 @@ static const char *add_bad_clients(struct result *r, const json_t *file)
 
 	json_array_foreach(at(file, "bad_clients", NULL), i, row)
 	{
-		int kind = find_place(text(row, "kind", NULL), bad_client_names,
-				      BAD_CLIENT_KINDS);
+		int kind = find_place(runs_text(row, "kind", NULL),
+				      bad_client_names, BAD_CLIENT_KINDS);
 		struct bad_client_counts *m;
 
 		if (kind < 0)
@@ -419,15 +421,15 @@ static void add_self(struct self *s, const json_t *file)
 static void add_first_bad(struct runs *m, const json_t *file, int64_t off)
 {
 	const json_t *bad = at(file, "first_bad", NULL);
-	const char *sent = text(bad, "sent", NULL);
-	const char *got = text(bad, "received", NULL);
+	const char *sent = runs_text(bad, "sent", NULL);
+	const char *got = runs_text(bad, "received", NULL);
 	struct bad_reply *b = &m->all->first_bad;
 	int64_t when = off + whole(bad, "at_ns", NULL);
 
-	if (!sent || !got || !text(bad, "why", NULL) ||
+	if (!sent || !got || !runs_text(bad, "why", NULL) ||
 	    (b->why && b->at <= when))
 		return;
-	*b = (struct bad_reply){ .why = text(bad, "why", NULL),
+	*b = (struct bad_reply){ .why = runs_text(bad, "why", NULL),
 				 .at = when,
 				 .conn = (uint32_t)number(bad, "connection",
 							  NULL),
@@ -441,9 +443,9 @@ static void add_first_bad(struct runs *m, const json_t *file, int64_t off)
 /* -------------------------------------------------------------- the clocks */
 
 /* The slots of the text, and the exact figures that it lacks. */
-static const char *read_clock(struct histogram *h, const json_t *clock)
+static const char *runs_read_clock(struct histogram *h, const json_t *clock)
 {
-	const char *slots = text(clock, "histogram", NULL);
+	const char *slots = runs_text(clock, "histogram", NULL);
 	const char *wrong;
 
 	if (!slots)
@@ -480,7 +482,7 @@ static const char *add_clock(struct result *r, enum clock_kind kind,
 		free(h);
 		return "out of memory";
 	}
-	wrong = read_clock(h, clock);
+	wrong = runs_read_clock(h, clock);
 	if (!wrong)
 		histogram_add(r->clocks[kind], h);
 	free(h);
@@ -564,7 +566,7 @@ static const char *add_seconds(struct runs *m, const json_t *file, int64_t off)
 
 static enum verdict verdict_of(const json_t *file)
 {
-	const char *name = text(file, "verdict", "verdict");
+	const char *name = runs_text(file, "verdict", "verdict");
 	int grade = place(name, verdict_names, 3);
 
 	return name && strcmp(name, verdict_names[grade]) == 0
@@ -623,8 +625,8 @@ static json_t *open_run(const char *path)
 		cli_error("%s", error.text); /* contains the path */
 		return NULL;
 	}
-	if (text(file, "schema", NULL) &&
-	    strcmp(text(file, "schema", NULL), JSON_SCHEMA) == 0 &&
+	if (runs_text(file, "schema", NULL) &&
+	    strcmp(runs_text(file, "schema", NULL), JSON_SCHEMA) == 0 &&
 	    whole(file, "version", NULL) == JSON_VERSION &&
 	    real(file, "run", "started") > 0 &&
 	    real(file, "run", "started") < STARTED_MOST &&
@@ -726,7 +728,7 @@ static bool add_run(struct runs *m, size_t i, const char *path)
 		return false;
 	}
 	add_plan(m->plan, at(file, "plan", NULL));
-	add_counts(&m->all->counts, file);
+	runs_add_counts(&m->all->counts, file);
 	add_connections(m, file, off);
 	add_self(&m->all->self, file);
 	add_first_bad(m, file, off);
@@ -739,7 +741,7 @@ static void finish(struct runs *m)
 	struct result *r = m->all;
 	struct conn_counts *c = &r->connections;
 	double sum = (double)r->counts.answered;
-	const char *target = text(m->files[0], "run", "target");
+	const char *target = runs_text(m->files[0], "run", "target");
 
 	r->started = (double)m->first_start / 1e9;
 	r->elapsed = m->last_end - m->first_start;
@@ -760,7 +762,7 @@ static bool add_runs(struct runs *m, char **paths)
 
 	for (size_t i = 0; i < m->count && is_read; i++) {
 		m->files[i] = open_run(paths[i]);
-		is_read = m->files[i] && is_same_plan(m, i, paths[i]) &&
+		is_read = m->files[i] && runs_are_of_one_plan(m, i, paths[i]) &&
 			  add_ids(m, m->files[i], paths[i]);
 	}
 	if (!is_read)

@@ -186,7 +186,7 @@ const struct cli_option load_option_table[] = {
 	{ .name = NULL },
 };
 
-static const struct options_operand operands[] = {
+static const struct options_operand load_operands[] = {
 	{ "ADDRESS", "the address", "127.0.0.1:1234" },
 	{ .name = NULL },
 };
@@ -194,7 +194,7 @@ static const struct options_operand operands[] = {
 /* ------------------------------------------------------------------ values */
 
 /* "20k" "1.5M" */
-static bool parse_count(const char *text, double *ret)
+static bool load_parse_count(const char *text, double *ret)
 {
 	char *end;
 
@@ -215,7 +215,7 @@ static bool parse_whole(const char *text, double min, double max, double *ret)
 	double value;
 
 	/* 4.35k is not an exact double. */
-	if (!parse_count(text, &value))
+	if (!load_parse_count(text, &value))
 		return false;
 	*ret = round(value);
 	return *ret >= min && *ret <= max &&
@@ -237,7 +237,7 @@ static bool value_number(const char *name, int min, int max, int *ret)
 
 static bool parse_rate(const char *text, double *ret)
 {
-	return parse_count(text, ret) && *ret >= 0.001 && *ret <= 1e8;
+	return load_parse_count(text, ret) && *ret >= 0.001 && *ret <= 1e8;
 }
 
 bool value_rate(const char *name, double *ret)
@@ -1239,7 +1239,7 @@ static void options_complete(struct load_options *o)
 	}
 }
 
-static const struct options_syntax syntax = {
+static const struct options_syntax load_syntax = {
 	.command = "load",
 	.about = "Load a server and measure it.\n"
 		 "\n"
@@ -1249,7 +1249,7 @@ static const struct options_syntax syntax = {
 		 "  load compare  compare two results of --json\n"
 		 "  load merge    add up results of --json or logs of "
 		 "--hlog\n",
-	.operands = operands,
+	.operands = load_operands,
 	.table = load_option_table,
 	.examples =
 		"  weir-client load 127.0.0.1:7007 -c 100 -d 10s\n"
@@ -1298,7 +1298,7 @@ int load_options_parse(struct load_options *ret, int argc, char **argv)
 	int status;
 
 	load_options_init(ret);
-	status = options_parse(&syntax, ret, argc, argv);
+	status = options_parse(&load_syntax, ret, argc, argv);
 	return status >= 0 ? status : load_options_check(ret, argv[optind]);
 }
 

@@ -37,7 +37,7 @@ struct show {
 	size_t in_used, in_size;
 };
 
-static void print_row(const char *data, size_t at, size_t len)
+static void show_print_row(const char *data, size_t at, size_t len)
 {
 	char hex[3 * ROW + 1] = "", text[ROW + 1] = "";
 
@@ -60,7 +60,7 @@ static void print_bytes(const char *what, const char *data, size_t len,
 		stream_print(" after %s", units_time(took, time));
 	stream_print("\n");
 	for (size_t at = 0; at < len && at < SHOWN_MAX; at += ROW)
-		print_row(data, at, len - at < ROW ? len - at : ROW);
+		show_print_row(data, at, len - at < ROW ? len - at : ROW);
 	if (len > SHOWN_MAX)
 		stream_print("  ... and %zu more\n", len - SHOWN_MAX);
 }
@@ -204,7 +204,7 @@ static bool has_room(struct show *s)
 	return true;
 }
 
-static ssize_t read_some(const struct show *s)
+static ssize_t show_read_some(const struct show *s)
 {
 	char *to = s->in + s->in_used;
 
@@ -218,7 +218,8 @@ static enum read_end read_more(struct show *s, int64_t until)
 
 	if (!has_room(s))
 		return READ_FAILED;
-	while ((n = read_some(s)) < 0 && (errno == EINTR || errno == EAGAIN))
+	while ((n = show_read_some(s)) < 0 &&
+	       (errno == EINTR || errno == EAGAIN))
 		if (!wait_for(s, POLLIN, until))
 			return READ_QUIET;
 	if (n < 0 && errno == EPROTO)

@@ -10,7 +10,7 @@
 #include "../services.h"
 #include "../upgrade.h"
 
-static int64_t now_ms(void)
+static int64_t snapshot_now_ms(void)
 {
 	struct timespec now;
 
@@ -32,7 +32,7 @@ bool snapshot_take(struct snapshot *ret, weir_server *s,
 		   const struct options *o)
 {
 	*ret = (struct snapshot){
-		.at_ms = now_ms(),
+		.at_ms = snapshot_now_ms(),
 		.is_draining = weir_server_is_draining(s) == 1,
 		.listener_count = o->listeners.count,
 		.journal_dropped = journal_dropped(),

@@ -4,7 +4,7 @@
 # fragment (a test that does not is never run); no notes of unfinished work, no
 # // comments; each test that docs/STOPPING.md names exists.  lib/ calls nothing
 # that can fail but through sys.h, and never prints, exits, reads the environment
-# or touches signals.  The layout is that of .clang-format; other versions of
+# or touches signals.  No two files of a program have a static of one name.  The layout is that of .clang-format; other versions of
 # clang-format than 14 differ in small things.
 
 cd "$(dirname "$0")/../.." || exit 99
@@ -63,6 +63,16 @@ find lib tls cli server client examples tests bench docs tools -type f \
 	-o -name '*.[1-8]' -o -path 'tools/*' \) ! -path 'tests/mutants/*' \
 	! -path '*/__pycache__/*' | sed 's/\.c$//' | sort |
 	comm -13 "$work/listed" - | complain 'in no automake fragment'
+
+# In a debugger a name means one function of a program.
+grep -E '^(lib|tls|cli|server|client)/[^:]*\.c:[0-9]+:static ' "$work/code" |
+	sed -nE 's,^(([a-z]+)/[^:]*):[0-9]+:static [^(=;[]*[ *]([a-z_0-9]+) *[[(=].*,\2 \3 \1,p' |
+	sort -u | awk '{
+		if ($1 " " $2 == last)
+			print file ", " $3 ": " $2
+		last = $1 " " $2
+		file = $3
+	}' | complain 'static names that two files have; prefix that of the module'
 
 names=$(grep -oE '`[a-z0-9]+(_[a-zA-Z0-9]+){3,}`' docs/STOPPING.md | tr -d '`')
 for name in ${names:-none}; do

@@ -124,8 +124,8 @@ static bool send_messages(struct bad_clients *c, struct bad_client *m,
 	return true;
 }
 
-static bool read_some(struct bad_clients *c, struct bad_client *m, size_t len,
-		      int64_t now)
+static bool bad_read_some(struct bad_clients *c, struct bad_client *m,
+			  size_t len, int64_t now)
 {
 	char data[4096];
 	ssize_t n;
@@ -152,12 +152,12 @@ static void bad_client_misbehave(struct bad_clients *c, struct bad_client *m,
 	case BAD_CLIENT_SLOW_READ:
 		m->next_at = now + READ_EVERY;
 		if (send_messages(c, m, 16 * size, now))
-			read_some(c, m, 1, now);
+			bad_read_some(c, m, 1, now);
 		break;
 	case BAD_CLIENT_DRIP:
 		m->next_at = now + DRIP_EVERY;
 		if (send_messages(c, m, 1, now))
-			read_some(c, m, SIZE_MAX, now);
+			bad_read_some(c, m, SIZE_MAX, now);
 		break;
 	case BAD_CLIENT_HALF_CLOSE:
 		m->next_at = NEVER;
@@ -207,7 +207,7 @@ static void bad_client_event(struct bad_clients *c, struct bad_client *m,
 		m->next_at = now;
 	}
 	if (m->kind == BAD_CLIENT_HALF_CLOSE && events & (EPOLLIN | ends))
-		read_some(c, m, SIZE_MAX, now);
+		bad_read_some(c, m, SIZE_MAX, now);
 	else if (events & ends && m->kind != BAD_CLIENT_RESET)
 		closed_by_server(c, m, now);
 }

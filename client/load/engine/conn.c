@@ -98,7 +98,7 @@ void conn_drop_exchange(struct engine *e, struct conn *c)
 }
 
 /* Churn before the measured part is not counted. */
-static bool is_measured(const struct engine *e, const struct conn *c)
+static bool conn_is_measured(const struct engine *e, const struct conn *c)
 {
 	return c->is_silent || e->plan->mode != PLAN_CHURN ||
 	       c->ring->planned >= e->measure_at;
@@ -172,7 +172,7 @@ static void conn_fail(struct engine *e, struct conn *c, enum error_phase phase,
 
 	if (c->tls)
 		judge_tls(e, c, &phase, &error);
-	if (is_measured(e, c))
+	if (conn_is_measured(e, c))
 		engine_note_error(e, phase, error, now);
 	if (c->state == CONN_LEAVING) {
 		conn_left(e, c, now);
@@ -569,7 +569,8 @@ void conn_writable(struct engine *e, struct conn *c, int64_t now)
 
 /* ----------------------------------------------------------------- opening */
 
-static void count_downtime(const struct engine *e, struct conn *c, int64_t now)
+static void conn_count_downtime(const struct engine *e, struct conn *c,
+				int64_t now)
 {
 	if (c->down_at != 0)
 		c->down_ns += engine_measured_since(e, c->down_at, now);
@@ -590,7 +591,7 @@ static int64_t life_end(const struct engine *e, struct conn *c, int64_t now)
 
 static void conn_ready(struct engine *e, struct conn *c, int64_t now)
 {
-	count_downtime(e, c, now);
+	conn_count_downtime(e, c, now);
 	if (c->is_replaced)
 		c->rested_ns += engine_measured_since(e, c->rest_from, now);
 	c->is_replaced = false;
@@ -798,7 +799,7 @@ void conn_handshake(struct engine *e, struct conn *c)
 		conn_fail(e, c, ERROR_HANDSHAKE, error, now);
 		return;
 	}
-	if (is_measured(e, c)) {
+	if (conn_is_measured(e, c)) {
 		histogram_record(i->clocks[CLOCK_HANDSHAKE], now - c->begun_at);
 		i->handshake_lag += c->handshake_lag;
 		if (secure_is_resumed(c->tls))
@@ -823,7 +824,7 @@ void conn_connected(struct engine *e, struct conn *c, int error, int64_t now,
 	now = now_ns();
 	if (took == 0)
 		took = now - c->begun_at;
-	if (is_measured(e, c))
+	if (conn_is_measured(e, c))
 		histogram_record(e->now->clocks[CLOCK_CONNECT], took);
 	if (e->plan->mode == PLAN_CHURN)
 		c->late_ns = now - c->room_at - took;

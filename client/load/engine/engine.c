@@ -123,8 +123,8 @@ static int add_steps(struct engine_steps *to, const struct script_step *steps,
 	return rc;
 }
 
-static int add_part(struct engine *e, struct engine_steps *to,
-		    enum script_part_kind kind)
+static int engine_add_part(struct engine *e, struct engine_steps *to,
+			   enum script_part_kind kind)
 {
 	const struct script_part *part = &e->plan->script->parts[kind];
 
@@ -145,12 +145,12 @@ static int init_steps(struct engine *e)
 		return rc < 0 ? rc
 			      : add_steps(&e->loop, &e->exchange, 1, false);
 	}
-	rc = add_part(e, &e->opening, SCRIPT_CONNECT);
+	rc = engine_add_part(e, &e->opening, SCRIPT_CONNECT);
 	if (rc == 0)
-		rc = add_part(e, &e->opening, SCRIPT_ONCE);
+		rc = engine_add_part(e, &e->opening, SCRIPT_ONCE);
 	if (rc == 0)
-		rc = add_part(e, &e->loop, SCRIPT_LOOP);
-	return rc < 0 ? rc : add_part(e, &e->leaving, SCRIPT_END);
+		rc = engine_add_part(e, &e->loop, SCRIPT_LOOP);
+	return rc < 0 ? rc : engine_add_part(e, &e->leaving, SCRIPT_END);
 }
 
 /* Longer than the steps of a script take if the server answers. */

@@ -17,8 +17,8 @@ const char *const framer_names[FRAMER_KINDS] = {
 /* ------------------------------------------------------------------ values */
 
 /* A decimal number up to max; *end: what follows it. */
-static bool parse_size(const char *text, int64_t max, int64_t *ret,
-		       const char **end)
+static bool framer_parse_size(const char *text, int64_t max, int64_t *ret,
+			      const char **end)
 {
 	*ret = 0;
 	*end = text;
@@ -30,12 +30,12 @@ static bool parse_size(const char *text, int64_t max, int64_t *ret,
 	return *end > text;
 }
 
-static bool parse_count(struct framer *ret, const char *text)
+static bool framer_parse_count(struct framer *ret, const char *text)
 {
 	const char *end;
 	int64_t count;
 
-	if (!parse_size(text, FRAMER_SIZE_MAX, &count, &end) || *end ||
+	if (!framer_parse_size(text, FRAMER_SIZE_MAX, &count, &end) || *end ||
 	    count == 0)
 		return false;
 	ret->count = (uint64_t)count;
@@ -84,7 +84,7 @@ static bool parse_prefix(struct framer *ret, const char *text)
 	if ((text[1] != 'b' && text[1] != 'l') || text[2] != 'e')
 		return false;
 	if (*end && strchr("+-", *end) &&
-	    !parse_size(end + 1, FRAMER_SIZE_MAX, &more, &end))
+	    !framer_parse_size(end + 1, FRAMER_SIZE_MAX, &more, &end))
 		return false;
 	ret->more = text[3] == '-' ? -more : more;
 	return *end == '\0';
@@ -110,7 +110,7 @@ bool framer_parse(struct framer *ret, const char *text)
 		return !value;
 	case FRAMER_LEN:
 	case FRAMER_LINES:
-		return value && parse_count(ret, value + 1);
+		return value && framer_parse_count(ret, value + 1);
 	case FRAMER_UNTIL:
 		return value && parse_until(ret, value + 1);
 	case FRAMER_PREFIX:
@@ -267,7 +267,7 @@ static bool http_length(struct framing *s, const char *value)
 	const char *end;
 	int64_t length;
 
-	if (!parse_size(value, INT64_MAX / 16, &length, &end) ||
+	if (!framer_parse_size(value, INT64_MAX / 16, &length, &end) ||
 	    end[strspn(end, " \t")] != '\0' ||
 	    (s->has_length && s->left != (uint64_t)length))
 		return false;

@@ -25,7 +25,8 @@ struct parser {
 	int line;
 };
 
-static bool refuse(const struct parser *p, const char *what, const char *given)
+static bool script_refuse(const struct parser *p, const char *what,
+			  const char *given)
 {
 	cli_error("--script: %s:%d: %s%s%s%s", p->path, p->line, what,
 		  given ? ", not '" : "", given ? given : "", given ? "'" : "");
@@ -46,7 +47,7 @@ static struct script_step *add_step(struct parser *p)
 	if (!part->steps)
 		part->steps = calloc(SCRIPT_STEPS_MAX, sizeof(*part->steps));
 	if (!part->steps || part->count == SCRIPT_STEPS_MAX) {
-		refuse(p, "expected at most 64 steps in a part", NULL);
+		script_refuse(p, "expected at most 64 steps in a part", NULL);
 		return NULL;
 	}
 	return &part->steps[part->count++];
@@ -58,7 +59,7 @@ static bool is_loop(const struct parser *p)
 }
 
 /* Are the steps of this part exchanges, which are measured? */
-static bool is_measured(const struct parser *p)
+static bool script_is_measured(const struct parser *p)
 {
 	return is_loop(p) || p->part == &p->script->parts[SCRIPT_ONCE];
 }
@@ -68,10 +69,10 @@ static bool is_complete(const struct parser *p)
 {
 	const struct script_step *step = last_step(p);
 
-	if (!is_measured(p) || !step || step->has_reply)
+	if (!script_is_measured(p) || !step || step->has_reply)
 		return true;
-	return refuse(p, "expected an expect after each send of once and loop",
-		      NULL);
+	return script_refuse(
+		p, "expected an expect after each send of once and loop", NULL);
 }
 
 static bool parse_send(struct parser *p, char *value)
@@ -84,10 +85,10 @@ static bool parse_send(struct parser *p, char *value)
 	step->has_text = true;
 	wrong = template_parse(&step->text, value);
 	if (wrong)
-		return refuse(p, wrong, NULL);
+		return script_refuse(p, wrong, NULL);
 	p->script->has_line = p->script->has_line || step->text.has_line;
 	return step->text.count > 0 ||
-	       refuse(p, "expected a text to send", NULL);
+	       script_refuse(p, "expected a text to send", NULL);
 }
 
 /* It belongs to the send before it, if that has none yet. */
@@ -96,9 +97,9 @@ static bool parse_expect(struct parser *p, char *value)
 	struct script_step *step = last_step(p);
 
 	if (!step || step->has_reply) {
-		if (is_measured(p))
-			return refuse(p, "expected a send before this expect",
-				      NULL);
+		if (script_is_measured(p))
+			return script_refuse(
+				p, "expected a send before this expect", NULL);
 		step = add_step(p);
 	}
 	if (!step)
@@ -106,10 +107,11 @@ static bool parse_expect(struct parser *p, char *value)
 	step->has_reply = true;
 	if (!framer_parse(&step->expected.framer, value) ||
 	    step->expected.framer.kind == FRAMER_ANY)
-		return refuse(p,
-			      "expected len:N, line, lines:N, until:TEXT, "
-			      "prefix:4be or http",
-			      value);
+		return script_refuse(
+			p,
+			"expected len:N, line, lines:N, until:TEXT, "
+			"prefix:4be or http",
+			value);
 	return true;
 }
 
@@ -120,16 +122,17 @@ static bool parse_check(struct parser *p, const char *word, char *value)
 	const char *wrong;
 
 	if (!step || !step->has_reply)
-		return refuse(p, "expected an expect before this line", NULL);
+		return script_refuse(p, "expected an expect before this line",
+				     NULL);
 	if (strcmp(word, "match") != 0)
 		return prefixes_add(*word == 'o' ? &step->expected.ok
 						 : &step->expected.bad,
 				    value) ||
-		       refuse(p, "expected a text; " BYTES_WRONG, NULL);
+		       script_refuse(p, "expected a text; " BYTES_WRONG, NULL);
 	step->expected.match = value;
 	wrong = judge_init(&trial, &step->expected);
 	if (wrong)
-		refuse(p, wrong, NULL);
+		script_refuse(p, wrong, NULL);
 	judge_fini(&trial);
 	return !wrong;
 }
@@ -142,12 +145,14 @@ static bool parse_pause(struct parser *p, const char *value)
 
 	if (!is_complete(p))
 		return false;
-	if (!step && is_measured(p))
-		return refuse(p, "expected a send before this pause", NULL);
+	if (!step && script_is_measured(p))
+		return script_refuse(p, "expected a send before this pause",
+				     NULL);
 	if (!step && !(step = add_step(p)))
 		return false;
 	if (!cli_parse_duration(value, &ms) || ms <= 0)
-		return refuse(p, "expected a duration like 500ms or 2s", value);
+		return script_refuse(p, "expected a duration like 500ms or 2s",
+				     value);
 	step->pause_ns += ms * MS;
 	p->script->has_pause = p->script->has_pause || is_loop(p);
 	return true;
@@ -158,7 +163,8 @@ static bool parse_close(struct parser *p)
 	if (!is_complete(p))
 		return false;
 	if (!is_loop(p) || p->part->count == 0)
-		return refuse(p, "expected close at the end of the loop", NULL);
+		return script_refuse(p, "expected close at the end of the loop",
+				     NULL);
 	p->script->has_close = true;
 	return true;
 }
@@ -168,7 +174,7 @@ static bool begin_part(struct parser *p, struct script_part *part)
 	if (!is_complete(p))
 		return false;
 	if (p->part == part || part->count > 0)
-		return refuse(p, "expected each part once", NULL);
+		return script_refuse(p, "expected each part once", NULL);
 	p->part = part;
 	return true;
 }
@@ -176,10 +182,11 @@ static bool begin_part(struct parser *p, struct script_part *part)
 static bool parse_step(struct parser *p, const char *word, char *value)
 {
 	if (!p->part)
-		return refuse(p, "expected connect, once, loop or end", word);
+		return script_refuse(p, "expected connect, once, loop or end",
+				     word);
 	if (p->script->has_close && is_loop(p))
-		return refuse(p, "expected no step of the loop after close",
-			      NULL);
+		return script_refuse(
+			p, "expected no step of the loop after close", NULL);
 	if (strcmp(word, "send") == 0)
 		return parse_send(p, value);
 	if (strcmp(word, "expect") == 0)
@@ -191,10 +198,11 @@ static bool parse_step(struct parser *p, const char *word, char *value)
 		return parse_pause(p, value);
 	if (strcmp(word, "close") == 0)
 		return parse_close(p);
-	return refuse(p,
-		      "expected connect, once, loop, end, send, expect, ok, "
-		      "bad, match, pause or close",
-		      word);
+	return script_refuse(
+		p,
+		"expected connect, once, loop, end, send, expect, ok, "
+		"bad, match, pause or close",
+		word);
 }
 
 /* "word value": blanks around the word are skipped, those of the value kept. */
@@ -230,15 +238,16 @@ bool script_parse(struct load_script *ret, const char *path, char *source,
 
 		p.line++;
 		if (line + strlen(line) != end)
-			return refuse(&p, "expected a text without NUL bytes",
-				      NULL);
+			return script_refuse(
+				&p, "expected a text without NUL bytes", NULL);
 		if (!parse_line(&p, line))
 			return false;
 	}
 	if (!is_complete(&p))
 		return false;
 	return ret->parts[SCRIPT_LOOP].count > 0 ||
-	       refuse(&p, "expected a loop with a send and an expect", NULL);
+	       script_refuse(&p, "expected a loop with a send and an expect",
+			     NULL);
 }
 
 static void part_fini(struct script_part *part)

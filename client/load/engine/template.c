@@ -148,7 +148,7 @@ static bool is_variable(const char *text)
 	       strchr(text, '}');
 }
 
-static void add_part(struct template *t, struct template_part part)
+static void template_add_part(struct template *t, struct template_part part)
 {
 	struct template_part *last =
 		t->count > 0 ? &t->parts[t->count - 1] : NULL;
@@ -187,7 +187,7 @@ const char *template_parse(struct template *ret, const char *text)
 		} else {
 			ret->text[used++] = *text;
 		}
-		add_part(ret, part);
+		template_add_part(ret, part);
 		text += n;
 	}
 	return NULL;

@@ -48,7 +48,7 @@ static const struct {
 	[METRIC_BYTES] = { numbers, "bytes a second, as in 800M" },
 };
 
-static bool refuse(const char *text, const char *why, const char *known)
+static bool gates_refuse(const char *text, const char *why, const char *known)
 {
 	cli_error("--gate '%s': %s%s", text, why, known);
 	return false;
@@ -90,15 +90,16 @@ static bool read_gate(struct gate_row *g, const char *given)
 		}
 	snprintf(name, sizeof(name), "%.*s", (int)len, g->text);
 	if (!metric_find(&g->metric, name))
-		return refuse(given, "unknown figure; known are: ",
-			      metric_names(known));
+		return gates_refuse(given, "unknown figure; known are: ",
+				    metric_names(known));
 	if (!limit)
-		return refuse(given, "after the name comes <, <=, >, >= or =, ",
-			      "as in 'p99<5ms'");
+		return gates_refuse(given,
+				    "after the name comes <, <=, >, >= or =, ",
+				    "as in 'p99<5ms'");
 	metric_describe(g->metric, &m);
 	if (!read_limit(g, limit, m.unit))
-		return refuse(given, "the limit must be ",
-			      units[m.unit].wanted);
+		return gates_refuse(given, "the limit must be ",
+				    units[m.unit].wanted);
 	return true;
 }
 
@@ -108,13 +109,13 @@ bool gates_add(struct gates *g, const char *text)
 	size_t used = 0;
 
 	if (g->count == GATES_MAX)
-		return refuse(text, "too many gates", "");
+		return gates_refuse(text, "too many gates", "");
 	*new = (struct gate_row){ .outcome = GATE_NOT_JUDGED };
 	for (const char *p = text; *p; p++) {
 		if (*p == ' ' || *p == '\t')
 			continue;
 		if (used == GATE_TEXT - 1)
-			return refuse(text, "too long", "");
+			return gates_refuse(text, "too long", "");
 		new->text[used++] = *p;
 	}
 	if (!read_gate(new, text))

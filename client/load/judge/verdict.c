@@ -87,7 +87,7 @@ static const char *how_far(const struct result *r, char buf[96])
 	return buf;
 }
 
-static void check_end(struct result *r)
+static void verdict_check_end(struct result *r)
 {
 	char text[96];
 
@@ -407,7 +407,7 @@ void verdict_judge(struct result *r)
 	r->reason_count = 0;
 	r->grave_count = 0;
 	r->is_incomplete = false;
-	check_end(r);
+	verdict_check_end(r);
 	check_start(r);
 	check_counts(r);
 	check_shortage(r);

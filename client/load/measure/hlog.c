@@ -387,9 +387,10 @@ static void add_slot(struct histogram *h, const struct slot_grid *l,
 			       (uint64_t)count);
 }
 
-static const char *add_counts(struct histogram *h, const struct slot_grid *l,
-			      const unsigned char *from,
-			      const unsigned char *end)
+static const char *hlog_add_counts(struct histogram *h,
+				   const struct slot_grid *l,
+				   const unsigned char *from,
+				   const unsigned char *end)
 {
 	uint64_t total = h->total;
 	size_t slot = 0;
@@ -427,7 +428,8 @@ static const char *read_inner(struct histogram *h, const unsigned char *inner,
 		return "the histogram is shifted, which is not supported";
 	wrong = get_grid(&grid, inner);
 	return wrong ? wrong
-		     : add_counts(h, &grid, inner + INNER_SIZE, inner + len);
+		     : hlog_add_counts(h, &grid, inner + INNER_SIZE,
+				       inner + len);
 }
 
 static const char *read_outer(struct histogram *h, const unsigned char *outer,

@@ -134,7 +134,7 @@ static bool read_point(const char *text, double *ret)
 }
 
 /* Returns where the name of a point begins. */
-static const char *read_clock(const char *name, int *ret)
+static const char *metrics_read_clock(const char *name, int *ret)
 {
 	for (int kind = 0; kind < CLOCK_KINDS; kind++) {
 		size_t len = strlen(clock_names[kind]);
@@ -153,7 +153,7 @@ bool metric_find(struct metric_id *ret, const char *name)
 	const char *point;
 
 	*ret = (struct metric_id){ .row = -1 };
-	point = read_clock(name, &ret->clock);
+	point = metrics_read_clock(name, &ret->clock);
 	if (read_point(point, &ret->percent))
 		return true;
 	for (ret->row = 0; ret->row < ROW_COUNT; ret->row++)

@@ -321,7 +321,8 @@ static void count_lost(struct summary *s, const struct conn_sums *sums)
 }
 
 /* Between two exchanges of churn there is no connection to miss. */
-static void count_downtime(struct summary *s, const struct conn_sums *sums)
+static void summary_count_downtime(struct summary *s,
+				   const struct conn_sums *sums)
 {
 	struct conn_counts *c = &s->result->connections;
 	int64_t from =
@@ -363,7 +364,7 @@ void summary_add_conn(struct summary *s, const struct conn_sums *sums)
 	c->failed += !sums->was_opened;
 	c->served += sums->replies > 0;
 	c->open += sums->is_open;
-	count_downtime(s, sums);
+	summary_count_downtime(s, sums);
 	if (sums->is_open && sums->was_asked)
 		keep_max(&c->longest_silence, silence);
 	if (!sums->was_opened || !sums->was_asked || sums->replies > 0)

@@ -13,7 +13,7 @@ static const char *const colours[] = {
 	"\033[2m", "\033[1m",  "\033[0m",
 };
 
-static bool is_mark(char c)
+static bool layout_is_mark(char c)
 {
 	return c > 0 && (size_t)c < sizeof(colours) / sizeof(colours[0]);
 }
@@ -23,7 +23,7 @@ size_t layout_width(const char *text)
 	size_t width = 0;
 
 	for (; *text; text++)
-		width += !is_mark(*text) &&
+		width += !layout_is_mark(*text) &&
 			 ((unsigned char)*text & 0xc0) != 0x80;
 	return width;
 }
@@ -151,7 +151,7 @@ static void shorten(struct layout *p, size_t most)
 void layout_write(const char *text, bool has_colour, FILE *to)
 {
 	for (; *text; text++) {
-		if (!is_mark(*text))
+		if (!layout_is_mark(*text))
 			putc(*text, to);
 		else if (has_colour)
 			fputs(colours[(unsigned char)*text], to);
