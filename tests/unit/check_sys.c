@@ -255,7 +255,7 @@ START_TEST(a_thread_takes_no_signals_of_the_process)
 	ck_assert_uint_lt(birth.stack_size, 2 << 20);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	ck_assert(masks_are_equal(&before, &after));
-	ck_assert_int_eq(wr_sys_thread_create(&thread, SIZE_MAX / 2,
+	ck_assert_int_eq(wr_sys_thread_create(&thread, SIZE_MAX / 8 * 7,
 					      thread_looks_at_itself, NULL),
 			 -EAGAIN);
 }

@@ -123,7 +123,8 @@ static void check_absent(struct result *r, int count, int asked,
 {
 	if (count > 0 && count == asked)
 		add_shortfall(r, "all %d %s", asked, what);
-	else if (count > 0 && count >= VERDICT_ABSENT_NOT * asked)
+	else if (count > 0 &&
+		 100.0 * count >= VERDICT_ABSENT_NOT * (double)asked)
 		add_shortfall(r, "%d of %d %s%s", count, asked, what, so);
 	else if (count > 0)
 		verdict_add(r, VERDICT_WITH_CARE, "%d of %d %s%s", count, asked,
@@ -191,7 +192,7 @@ static bool is_grave_shortage(const struct result *r, uint64_t count)
 			       ? (double)r->counts.planned
 			       : (double)r->connections.asked;
 
-	return count > 0 && (double)count >= VERDICT_SHORTAGE_NOT * tried;
+	return count > 0 && 100 * (double)count >= VERDICT_SHORTAGE_NOT * tried;
 }
 
 static void check_shortage(struct result *r)
