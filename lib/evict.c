@@ -91,6 +91,15 @@ static int eviction_of_asked(const struct wr_evict *e)
 		       : WR_EVICTION_NONE;
 }
 
+/* While it waits for a worker, others would wait for one, too. */
+static bool is_kept_by_callback(const struct wr_evict *e)
+{
+	const struct weir_conn *c = wr_table_find(e->core->table, e->asked.key);
+
+	return e->ctx->now >= e->asked_at + WR_EVICT_OWNER_NS &&
+	       wr_conn_where(c) == WR_CONN_RUNNING;
+}
+
 /*
  * True: its owner has not looked yet.  A callback may keep it from that, so
  * another one is asked in the end.
@@ -99,8 +108,7 @@ static bool is_undecided(struct wr_evict *e)
 {
 	int eviction = e->asked.since ? eviction_of_asked(e) : WR_EVICTION_NONE;
 
-	if (eviction == WR_EVICTION_ASKED &&
-	    e->ctx->now < e->asked_at + WR_EVICT_OWNER_NS)
+	if (eviction == WR_EVICTION_ASKED && !is_kept_by_callback(e))
 		return true;
 	if (eviction == WR_EVICTION_SPARED) {
 		wr_assert(e->count < WR_EVICT_KEPT);

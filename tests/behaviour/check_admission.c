@@ -552,6 +552,9 @@ START_TEST(a_connection_that_need_not_end_after_all_is_the_next_to_end)
 }
 END_TEST
 
+/* For a callback of the one that was asked; then it is another's turn. */
+#define OWNER_HAS_MS 1000
+
 static _Atomic(weir_ref *) sleeper;
 
 /* arg: two gates.  "sleep" waits to be woken, and then at the second one. */
@@ -606,6 +609,31 @@ START_TEST(a_callback_of_one_that_was_asked_to_end_protects_no_others)
 	gate_open(&gates[1]);
 	client_expect_echo(c[0], "hello\n");
 	weir_unref(atomic_load(&sleeper));
+	server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(one_makes_room_for_one_client_however_long_workers_are_busy)
+{
+	struct gate gates[2] = { GATE_CLOSED, GATE_CLOSED };
+	struct server *s =
+		serve(full_config(WEIR_HOLD),
+		      WEIR_SERVICE(.session = sleep_or_wait, .arg = gates));
+	struct client *c[PLACES], *last;
+	int64_t since;
+
+	fill(s, c);
+	client_wait_at_gate(c[2], &gates[0]);
+	client_wait_at_gate(c[3], &gates[0]);
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	last = client_open(s);
+	UNTIL(stats(s).evictions == 1);
+	since = now_ms();
+	UNTIL(now_ms() > since + OWNER_HAS_MS * 3 / 2);
+	ck_assert_uint_eq(stats(s).evictions, 1);
+	gate_open(&gates[0]);
+	client_expect_echo(last, "hello\n");
 	server_stop_and_check(s);
 }
 END_TEST
@@ -810,6 +838,7 @@ int main(void)
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
 		a_callback_of_one_that_was_asked_to_end_protects_no_others,
+		one_makes_room_for_one_client_however_long_workers_are_busy,
 		one_that_was_asked_to_end_and_stayed_is_like_the_others,
 		connections_that_cannot_be_ended_do_not_protect_others,
 		nothing_idle_is_ended_while_there_is_room,
