@@ -52,8 +52,9 @@ systemctl show -p User,MainPID,StatusText weir-server@echo.service
 control=/run/weir-server-echo/control
 [ "$(stat -c %a $control)" = 600 ]
 [ "$(stat -c %u $control)" != 0 ]
-if setpriv --reuid 65534 --clear-groups weir-server ctl -c $control stats
-then exit 1; fi
+refused=$(setpriv --reuid 65534 --clear-groups \
+	weir-server ctl -c $control stats 2>&1 || true)
+echo "$refused" | grep 'Permission denied'
 weir-server ctl -c $control stats | grep 'phase serving'
 systemctl reload weir-server@echo.service
 before=$(systemctl show -P MainPID weir-server@echo.service)

@@ -94,7 +94,7 @@ class Haproxy(TestCase):
                 other, self.restarts(site, 2), ROUND_S)))
             found = load(site, self.restarts(site, 2), ROUND_S)
             longest.append(max_ms(found))
-            say("%d clients, %d lost, %d sent again, max %.0f ms, of the "
+            say("%d answered, %d lost, %d sent again, max %.0f ms, of the "
                 "other site %.0f ms" % (
                     found["answered"], lost(found), site.sent_again(),
                     longest[-1], controls[-1]))
@@ -118,7 +118,7 @@ class Haproxy(TestCase):
     def test_control_without_them_clients_are_sent_again(self):
         site = self.site(uses_agent=False)
         found = load(site, self.restarts(site, 4))
-        say("%d clients, %d lost, %d sent again, max %.0f ms" % (
+        say("%d answered, %d lost, %d sent again, max %.0f ms" % (
             found["answered"], lost(found), site.sent_again(), max_ms(found)))
         self.assertEqual(lost(found), 0)
         self.assertGreater(site.sent_again(), 0)
@@ -142,7 +142,7 @@ class KubeProxy(TestCase):
                 site.endpoint(name, "ready")
                 time.sleep(0.5)
         found = load(site, replace)
-        say("%d clients, %d lost, max %.0f ms" % (
+        say("%d answered, %d lost, max %.0f ms" % (
             found["answered"], lost(found), max_ms(found)))
         return lost(found), int(found["answered"])
 

@@ -107,7 +107,7 @@ Environment=PATH=%s/bin:/usr/sbin:/usr/bin:/sbin:/bin
 Environment=LD_LIBRARY_PATH=%s/lib PYTHONDONTWRITEBYTECODE=1
 Environment=WEIR_SERVER=%s WEIR_CLIENT=%s/bin/weir-client
 ExecStopPost=/bin/kill -s RTMIN+4 1
-TimeoutStartSec=300
+TimeoutStartSec=infinity
 """ % (sys.executable, HERE, HERE, SERVER, HERE)
 
 

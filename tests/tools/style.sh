@@ -4,8 +4,9 @@
 # fragment (a test that does not is never run); no notes of unfinished work, no
 # // comments; each test that docs/STOPPING.md names exists.  lib/ calls nothing
 # that can fail but through sys.h, and never prints, exits, reads the environment
-# or touches signals.  No two files of a program have a static of one name.  The layout is that of .clang-format; other versions of
-# clang-format than 14 differ in small things.
+# or touches signals.  No two files of a program have a static of one name.  The
+# layout is that of .clang-format; other versions of clang-format than 14 differ in
+# small things.
 
 cd "$(dirname "$0")/../.." || exit 99
 sources=$(find lib tls cli server client examples tests bench -name '*.[ch]')
