@@ -299,7 +299,10 @@ START_TEST(time_in_which_the_process_was_stopped_makes_no_stop_late)
 }
 END_TEST
 
-/* It returns some time after that, unless the stop ends before. */
+/*
+ * It returns some time after that, unless the stop ends before.  The process
+ * may not be frozen until the first wait.
+ */
 static int freeze_when_cut(weir_conn *c, void *arg)
 {
 	struct pollfd end = { .fd = weir_server_fd(weir_conn_server(c)),
@@ -310,6 +313,7 @@ static int freeze_when_cut(weir_conn *c, void *arg)
 	while (weir_conn_read_line(c, line, sizeof(line)) > 0)
 		weir_conn_write(c, line, strlen(line));
 	kill(getpid(), SIGSTOP);
+	(void)poll(NULL, 0, 10);
 	return poll(&end, 1, 10) < 0;
 }
 
