@@ -288,18 +288,31 @@ static bool is_group_list(const char *list)
 	}
 }
 
-static bool has_unsafe_cipher(SSL_CTX *ssl)
+static const char *flaw_of(const SSL_CIPHER *one)
+{
+	if (SSL_CIPHER_get_auth_nid(one) == NID_auth_null)
+		return "authentication";
+	if (SSL_CIPHER_get_cipher_nid(one) == NID_undef)
+		return "encryption";
+	return SSL_CIPHER_get_kx_nid(one) == NID_kx_rsa ? "forward secrecy"
+							: NULL;
+}
+
+/* Of both lists. */
+static int check_ciphers(SSL_CTX *ssl, const struct tls_why *why)
 {
 	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ssl);
 
 	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
 		const SSL_CIPHER *one = sk_SSL_CIPHER_value(all, i);
+		const char *flaw = flaw_of(one);
 
-		if (SSL_CIPHER_get_auth_nid(one) == NID_auth_null ||
-		    SSL_CIPHER_get_cipher_nid(one) == NID_undef)
-			return true;
+		if (flaw)
+			return tls_refuse(why, -EINVAL,
+					  "ciphers: %s is without %s",
+					  SSL_CIPHER_get_name(one), flaw);
 	}
-	return false;
+	return 0;
 }
 
 static int set_ciphers(SSL_CTX *ssl, const struct weir_tls_config *c,
@@ -307,21 +320,21 @@ static int set_ciphers(SSL_CTX *ssl, const struct weir_tls_config *c,
 {
 	const char *list = c->ciphers ? c->ciphers : CIPHERS;
 
+	if (strchr(list, '@')) /* the level is that of certificates, too */
+		return tls_refuse(why, -EINVAL,
+				  "ciphers: '%s' has an '@': a level or an "
+				  "order cannot be set",
+				  list);
 	if (SSL_CTX_set_cipher_list(ssl, list) != 1)
 		return tls_refuse(why, -EINVAL,
 				  "ciphers: there is none in '%s'", list);
-	if (has_unsafe_cipher(ssl))
-		return tls_refuse(why, -EINVAL,
-				  "ciphers: '%s' has some without encryption "
-				  "or authentication",
-				  list);
 	if (c->ciphersuites &&
 	    (c->ciphersuites[0] == '\0' ||
 	     SSL_CTX_set_ciphersuites(ssl, c->ciphersuites) != 1))
 		return tls_refuse(why, -EINVAL,
 				  "ciphersuites: there is none in '%s'",
 				  c->ciphersuites);
-	return 0;
+	return check_ciphers(ssl, why);
 }
 
 static int set_groups(SSL_CTX *ssl, const struct weir_tls_config *c,

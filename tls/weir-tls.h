@@ -75,7 +75,7 @@ struct weir_tls_config {
 			     /* P-256, P-384, P-521 and X448; NULL: */
 			     /* "X25519:P-256" */
 	const char *ciphers; /* of TLS 1.2, as OpenSSL names them; NULL: */
-			     /* "ECDHE+AESGCM:ECDHE+CHACHA20" */
+			     /* "ECDHE+AESGCM:ECDHE+CHACHA20"; without '@' */
 	const char *ciphersuites; /* of TLS 1.3, as in OpenSSL; NULL: its own */
 };
 

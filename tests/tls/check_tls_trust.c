@@ -60,7 +60,17 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 	const char *groups[] = { "",	       "X25519:",	  ":P-256",
 				 "ffdhe2048",  "P-256:ffdhe8192", "P-25",
 				 "P-256 P-384" };
-	const char *ciphers[] = { "", "nonsense", "ALL", "ECDHE:eNULL" };
+	static const struct {
+		const char *list, *words;
+	} ciphers[] = {
+		{ "", "ciphers: there is none" },
+		{ "nonsense", "ciphers: there is none" },
+		{ "aNULL+AESGCM", "is without authentication" },
+		{ "ECDHE:eNULL", "is without encryption" },
+		{ "ECDHE+AESGCM:AES128-GCM-SHA256",
+		  "AES128-GCM-SHA256 is without forward secrecy" },
+		{ "ECDHE+AESGCM:@SECLEVEL=0", "has an '@'" },
+	};
 
 	tls_make_pair("b", "DNS:b.example", "ca");
 	expect_refused(-EINVAL, WEIR_TLS(.alpn = "h2"), "no certificate");
@@ -125,8 +135,8 @@ START_TEST(what_is_wrong_with_a_file_is_told_in_a_line)
 		expect_refused(-EINVAL,
 			       WEIR_TLS(.certificate = tls_file("a.pem"),
 					.key = tls_file("a.key"),
-					.ciphers = ciphers[i]),
-			       "ciphers: ");
+					.ciphers = ciphers[i].list),
+			       ciphers[i].words);
 	expect_refused(-EINVAL,
 		       WEIR_TLS(.certificate = tls_file("a.pem"),
 				.key = tls_file("a.key"), .ciphersuites = ""),
