@@ -389,10 +389,26 @@ static int add_file(EVP_MD_CTX *md, const char *path)
 	return n < 0 ? 0 : 1;
 }
 
+static int add_string(EVP_MD_CTX *md, const char *text)
+{
+	if (EVP_DigestUpdate(md, text ? "+" : "-", 1) != 1)
+		return 0;
+	return text ? EVP_DigestUpdate(md, text, strlen(text) + 1) : 1;
+}
+
+/* What a session may use: a ticket does not bring back what was taken away. */
+static int add_protocol(EVP_MD_CTX *md, const struct weir_tls_config *c)
+{
+	return EVP_DigestUpdate(md, &c->min_version, sizeof(c->min_version)) ==
+		       1 &&
+	       add_string(md, c->groups) && add_string(md, c->ciphers) &&
+	       add_string(md, c->ciphersuites);
+}
+
 /*
- * A ticket is refused if the certificates, or the demands on clients, were
- * others when it was made.  All sites have one digest: OpenSSL looks at it
- * before it chooses the site.
+ * A ticket is refused if the certificates, the demands on clients, or the
+ * versions, groups and ciphers were others when it was made.  All sites have
+ * one digest: OpenSSL looks at it before it chooses the site.
  */
 static int add_to_session_context(struct weir_tls *tls, const char *certificate)
 {
@@ -404,6 +420,7 @@ static int add_to_session_context(struct weir_tls *tls, const char *certificate)
 		 add_file(md, certificate) && add_file(md, c->ca) &&
 		 add_file(md, c->crl) &&
 		 EVP_DigestUpdate(md, &c->client, sizeof(c->client)) == 1 &&
+		 add_protocol(md, c) &&
 		 EVP_DigestFinal_ex(md, digest, NULL) == 1;
 
 	EVP_MD_CTX_free(md);

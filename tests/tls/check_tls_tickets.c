@@ -231,6 +231,42 @@ START_TEST(servers_with_the_same_keys_take_tickets_of_each_other)
 }
 END_TEST
 
+static struct server *serve_only(const char *groups, const char *ciphers,
+				 const char *suites, int min_version)
+{
+	return serve_with(WEIR_TLS(.certificate = tls_file("a.pem"),
+				   .key = tls_file("a.key"),
+				   .ticket_keys = tls_file("both.keys"),
+				   .groups = groups, .ciphers = ciphers,
+				   .ciphersuites = suites,
+				   .min_version = min_version));
+}
+
+/* As a reload does that takes one of them away. */
+START_TEST(a_ticket_is_of_one_list_of_ciphers_and_groups)
+{
+	struct server *s[6];
+	SSL_SESSION *session = NULL;
+	int count = 0;
+
+	write_keys("both.keys", "BA");
+	s[count++] = serve_only(NULL, NULL, NULL, 0);
+	s[count++] = serve_only(NULL, NULL, NULL, 0);
+	s[count++] = serve_only("X25519", NULL, NULL, 0);
+	s[count++] = serve_only(NULL, "ECDHE+CHACHA20", NULL, 0);
+	s[count++] = serve_only(NULL, NULL, "TLS_AES_256_GCM_SHA384", 0);
+	s[count++] = serve_only(NULL, NULL, NULL, WEIR_TLS_1_3);
+	ck_assert(!visit(s[0], TLS1_3_VERSION, &session));
+	ck_assert(visit(s[1], TLS1_3_VERSION, &session));
+	for (int i = 2; i < count; i++) {
+		ck_assert(!visit(s[i], TLS1_3_VERSION, &session));
+		ck_assert(!visit(s[0], TLS1_3_VERSION, &session));
+	}
+	SSL_SESSION_free(session);
+	stop_all(s, count);
+}
+END_TEST
+
 /* These certificates, added in this order, with the keys "both.keys". */
 static struct server *serve_two(const char *first, const char *second)
 {
@@ -277,5 +313,6 @@ int main(void)
 			 a_ticket_ends_with_its_lifetime,
 			 visits_do_not_change_the_key_of_short_tickets,
 			 servers_with_the_same_keys_take_tickets_of_each_other,
+			 a_ticket_is_of_one_list_of_ciphers_and_groups,
 			 a_ticket_is_of_all_certificates_in_their_order);
 }
