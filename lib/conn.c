@@ -565,9 +565,11 @@ static void end_layer(struct weir_conn *c, struct wr_stats *stats)
 
 	if (l == NULL)
 		return;
-	if (c->layered == WR_LAYER_WANTED && l->began_at)
-		WR_COUNT_LAYER(c->service, stats,
-			       handshakes[failure_of_layer(c)]);
+	if (c->layered == WR_LAYER_WANTED && l->began_at) {
+		int how = failure_of_layer(c);
+
+		WR_COUNT_LAYER(c->service, stats, handshakes[how]);
+	}
 	if (l->is_truncated)
 		WR_COUNT_LAYER(c->service, stats, truncated);
 	wr_layer_free(c);

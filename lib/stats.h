@@ -179,7 +179,7 @@ static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 		WR_COUNT_LISTENER(service, stats, field, n);                   \
 	} while (0)
 
-/* The same for a counter of layers. */
+/* The same for a counter of layers, 1; field is evaluated twice. */
 #define WR_COUNT_LAYER(service, stats, field)                                  \
 	do {                                                                   \
 		wr_count(stats, &(stats)->layers.field, 1);                    \
