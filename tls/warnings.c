@@ -203,12 +203,69 @@ static bool has_old_list(SSL_CTX *ssl)
 	return false;
 }
 
-int tls_warn_of_lists(struct weir_tls *tls, const char *path)
+static bool has_list_of(STACK_OF(X509_OBJECT) * all, const X509 *authority)
 {
-	if (path == NULL || !has_old_list(tls->first.ssl))
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		const X509_CRL *list =
+			X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i));
+
+		if (list &&
+		    X509_NAME_cmp(X509_CRL_get_issuer(list),
+				  X509_get_subject_name(authority)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int warn_of_missing_list(struct weir_tls *tls, const char *path,
+				const X509 *authority)
+{
+	char name[256] = "";
+
+	if (tls_give_name(authority, WEIR_TLS_NAME_SUBJECT, 0, name,
+			  sizeof(name)) < 0)
+		(void)tls_give_name(authority, WEIR_TLS_NAME_SHA256, 0, name,
+				    sizeof(name));
+	return warn(tls,
+		    "%s: no list of revoked certificates is issued by %s: its "
+		    "%s are refused",
+		    path, name,
+		    tls->layer.speaks_first ? "servers" : "clients");
+}
+
+/* OpenSSL wants a list of each authority in a chain, the root included. */
+static int warn_of_missing_lists(struct weir_tls *tls, const char *path)
+{
+	STACK_OF(X509_OBJECT) *all =
+		X509_STORE_get0_objects(SSL_CTX_get_cert_store(tls->first.ssl));
+	int rc = 0;
+
+	for (int i = 0; rc == 0 && i < sk_X509_OBJECT_num(all); i++) {
+		const X509 *authority =
+			X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+
+		if (authority && !has_list_of(all, authority))
+			rc = warn_of_missing_list(tls, path, authority);
+	}
+	return rc;
+}
+
+static int warn_of_old_list(struct weir_tls *tls, const char *path)
+{
+	if (!has_old_list(tls->first.ssl))
 		return 0;
 	return warn(tls,
 		    "%s: the list of revoked certificates has expired: a newer "
 		    "one is expected, and peers are refused without it",
 		    path);
+}
+
+int tls_warn_of_lists(struct weir_tls *tls, const char *path)
+{
+	int rc = path ? warn_of_old_list(tls, path) : 0;
+
+	/* of the system's authorities most issue no peer's certificate */
+	if (rc == 0 && path && tls->config.ca)
+		rc = warn_of_missing_lists(tls, path);
+	return rc;
 }

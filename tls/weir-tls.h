@@ -146,8 +146,9 @@ WEIR_API int weir_tls_names(const weir_tls *tls, char *buf, size_t cap);
  * is a line of text: the file, what is wrong, and what is expected.  There is a
  * warning for a certificate that ends within 14 days, for one behind the first
  * that has expired, for a chain that is out of order or lacks an issuer, for a
- * key that others may read, and for a list of revoked certificates that has
- * expired.  The warnings are made when the files are read.
+ * key that others may read, for a list of revoked certificates that has
+ * expired, and for an authority of ca that has issued none of the lists of crl.
+ * The warnings are made when the files are read.
  *
  * Returns the length of the text; -ENOENT (there are no more); -ENOSPC;
  * -EINVAL.

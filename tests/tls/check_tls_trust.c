@@ -26,20 +26,25 @@ static struct server *serve_with(weir_tls *tls)
 	return serve(NULL, &mine);
 }
 
-static weir_tls *server_with_crl(const char *crl)
+static weir_tls *server_with_lists(const char *ca, const char *crl)
 {
 	char why[256] = "";
 	weir_tls *tls;
 	int rc = weir_tls_new(&tls,
 			      WEIR_TLS(.certificate = tls_file("a.pem"),
 				       .key = tls_file("a.key"),
-				       .ca = tls_file("ca.pem"),
+				       .ca = tls_file(ca),
 				       .client = WEIR_TLS_REQUIRE_CLIENT,
 				       .crl = tls_file(crl)),
 			      why, sizeof(why));
 
 	ck_assert_msg(rc == 0, "%s", why);
 	return tls;
+}
+
+static weir_tls *server_with_crl(const char *crl)
+{
+	return server_with_lists("ca.pem", crl);
 }
 
 /* ------------------------------------------------------------------- files */
@@ -509,6 +514,30 @@ START_TEST(a_client_that_was_revoked_is_not_served)
 	/* nobody knows who was revoked since */
 	replace_crl(s, "old.crl");
 	ck_assert(!is_served(s, "good"));
+	UNTIL(stats(s).ledger.open == 0);
+	(void)server_stop_and_check(s);
+}
+END_TEST
+
+START_TEST(an_authority_without_a_list_is_told_and_its_clients_are_refused)
+{
+	weir_tls *tls;
+	struct server *s;
+
+	tls_make_pair("good", "DNS:good.example", "ca");
+	tls_make_pair("own", "DNS:own.example", "");
+	tls_make_crl("first", "", 1);
+	append("both.pem", "ca.pem");
+	append("both.pem", "own.pem");
+	tls = server_with_lists("both.pem", "first.crl");
+	expect_warning(tls, 0,
+		       "first.crl: no list of revoked certificates is issued "
+		       "by CN=own: its clients are refused");
+	expect_warning(tls, 1, NULL);
+	s = serve_with(tls);
+	weir_tls_free(tls);
+	ck_assert(is_served(s, "good"));
+	ck_assert(!is_served(s, "own"));
 	UNTIL(stats(s).ledger.open == 0);
 	(void)server_stop_and_check(s);
 }
@@ -1082,6 +1111,7 @@ int main(void)
 		a_protocol_is_agreed_on_or_the_handshake_fails,
 		clients_are_who_they_say_or_are_not_served,
 		a_client_that_was_revoked_is_not_served,
+		an_authority_without_a_list_is_told_and_its_clients_are_refused,
 		another_certificate_verifies_clients_like_the_first,
 		clients_have_one_of_the_names_or_are_not_served,
 		a_handler_reads_the_names_of_a_verified_client,
