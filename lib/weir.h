@@ -607,7 +607,11 @@ struct weir_stats {
 	uint64_t queue_wait[WEIR_BUCKETS];
 	uint64_t callback_time[WEIR_BUCKETS];
 
-	/* TLS.  A handshake begins with its first byte. */
+	/*
+	 * TLS.  A handshake begins with its first byte, and that of
+	 * weir_conn_start_tls() with the call.  With WEIR_TLS_EOF_IS_END an end
+	 * between two records does not count as truncated.
+	 */
 	uint64_t handshakes[16]; /* that have ended, by WEIR_HANDSHAKE_... */
 	uint64_t truncated;	 /* connections that the peer has ended */
 				 /* without close_notify */
