@@ -82,11 +82,18 @@ struct launch {
 	int ours, theirs; /* the ends of the socket */
 	int told, tells;  /* those of the guard's */
 	pid_t guard, child;
+	int64_t began_at;
 };
 
 /* How a process has ended, as of waitid(2). */
 struct end {
 	int code, status;
+};
+
+/* What the guard and the successor tell. */
+struct news {
+	pid_t child; /* that has begun; negative: why none has; 0: it ended */
+	struct end end;
 };
 
 static int64_t clock_ms(void)
@@ -386,10 +393,19 @@ static void place_descriptors(struct launch *l)
 		_exit(CLI_FAILED);
 }
 
+static bool tell(const struct launch *l, struct news news)
+{
+	return send(l->tells, &news, sizeof(news), MSG_NOSIGNAL) ==
+	       sizeof(news);
+}
+
+/* It tells its number itself: none runs unknown, whatever ends its guard. */
 static _Noreturn void run_child(struct launch *l)
 {
 	int error;
 
+	if (!tell(l, (struct news){ .child = getpid() }))
+		_exit(CLI_FAILED);
 	place_descriptors(l);
 	put_number(l->pid + strlen(l->pid), (long)getpid());
 	pthread_sigmask(SIG_SETMASK, &upgrade.mask, NULL);
@@ -402,60 +418,66 @@ static _Noreturn void run_child(struct launch *l)
 
 /* ---------------------------------------------------------------- the guard */
 
+/* All are below that; the limit of their number may be a thousand million. */
+static long count_descriptors(void)
+{
+	char text[1024];
+	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	const char *size;
+
+	if (fd >= 0)
+		close(fd);
+	text[len > 0 ? len : 0] = '\0';
+	size = strstr(text, "\nFDSize:");
+	return size ? strtol(size + strlen("\nFDSize:"), NULL, 10)
+		    : sysconf(_SC_OPEN_MAX);
+}
+
+static bool close_above(int kept)
+{
+#ifdef SYS_close_range
+	return syscall(SYS_close_range, kept + 1, ~0U, 0) == 0;
+#else
+	(void)kept;
+	return false;
+#endif
+}
+
 /* A socket of a client that stays open here would not end for the client. */
 static void close_all_but(int kept)
 {
-	long most = sysconf(_SC_OPEN_MAX);
+	long most = close_above(kept) ? kept : count_descriptors();
 
-#ifdef SYS_close_range
-	if (syscall(SYS_close_range, kept + 1, ~0U, 0) == 0)
-		most = kept;
-#endif
 	for (int fd = 0; fd < most; fd++)
 		if (fd != kept)
 			close(fd);
 }
 
 /* It does not reap the successor, so nobody else gets the number of that. */
-static _Noreturn void run_guard(struct launch *l)
+static _Noreturn void run_guard(struct launch *l, pid_t parent)
 {
 	siginfo_t info = { 0 };
-	struct end end;
+	struct news news = { 0 };
 	pid_t child;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent) /* it has ended before that */
+		_exit(CLI_FAILED);
 	child = fork();
 	if (child == 0)
 		run_child(l);
 	if (child < 0)
-		child = -errno;
+		(void)tell(l, (struct news){ .child = -errno });
 	close_all_but(l->tells);
-	(void)send(l->tells, &child, sizeof(child), MSG_NOSIGNAL);
 	while (child > 0 &&
 	       waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) < 0 &&
 	       errno == EINTR)
 		;
-	end = (struct end){ info.si_code, info.si_status };
-	(void)send(l->tells, &end, sizeof(end), MSG_NOSIGNAL);
+	news.end = (struct end){ info.si_code, info.si_status };
+	(void)tell(l, news);
 	for (;;)
 		pause();
-}
-
-/* Returns false, with errno, if there is no successor. */
-static bool start_guard(struct launch *l)
-{
-	l->guard = fork();
-	if (l->guard == 0)
-		run_guard(l);
-	close_end(&l->theirs);
-	close_end(&l->tells);
-	if (l->guard < 0)
-		return false;
-	if (recv(l->told, &l->child, sizeof(l->child), MSG_WAITALL) !=
-	    sizeof(l->child))
-		l->child = -ECHILD;
-	errno = l->child < 0 ? -l->child : 0;
-	return l->child > 0;
 }
 
 /* From then on the successor is the child of the service manager. */
@@ -470,12 +492,64 @@ static void end_guard(const struct launch *l)
 
 /* ------------------------------------------------------------------ waiting */
 
+static bool wait_for(const struct launch *l, int fd, char *why, size_t cap)
+{
+	int limit_ms = upgrade.options->upgrade_ms;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (poll(&p, 1, LOOK_MS) <= 0) {
+		if (weir_server_is_draining(upgrade.server) == 1)
+			return refuse(why, cap, "the server is to stop");
+		if (limit_ms != WEIR_NEVER &&
+		    clock_ms() - l->began_at > limit_ms) {
+			snprintf(why, cap, "'%s' was not ready after %d ms",
+				 upgrade.program, limit_ms);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A message is there as a whole, or not at all. */
+static bool read_news(const struct launch *l, struct news *ret)
+{
+	return recv(l->told, ret, sizeof(*ret), MSG_DONTWAIT) == sizeof(*ret);
+}
+
+/* A child that has not told its number in time cannot any more, and ends. */
+static bool start_guard(struct launch *l, char *why, size_t cap)
+{
+	pid_t parent = getpid();
+	struct news news = { .child = -ECHILD };
+
+	l->began_at = clock_ms();
+	l->guard = fork();
+	if (l->guard == 0)
+		run_guard(l, parent);
+	if (l->guard < 0)
+		return refuse(why, cap, strerror(errno));
+	close_end(&l->theirs);
+	close_end(&l->tells);
+	if (!wait_for(l, l->told, why, cap)) {
+		(void)shutdown(l->told, SHUT_RD);
+		if (!read_news(l, &news))
+			return false;
+	} else {
+		(void)read_news(l, &news);
+	}
+	l->child = news.child == 0 ? -ECHILD : news.child;
+	return l->child > 0 || refuse(why, cap, strerror(-l->child));
+}
+
 static bool read_end(const struct launch *l, int ms, struct end *ret)
 {
 	struct pollfd p = { .fd = l->told, .events = POLLIN };
+	struct news news;
 
-	return poll(&p, 1, ms) > 0 &&
-	       recv(l->told, ret, sizeof(*ret), MSG_WAITALL) == sizeof(*ret);
+	if (poll(&p, 1, ms) <= 0 || !read_news(l, &news))
+		return false;
+	*ret = news.end;
+	return true;
 }
 
 static struct end end_child(const struct launch *l)
@@ -488,7 +562,7 @@ static struct end end_child(const struct launch *l)
 	if (read_end(l, END_MS, &end))
 		return end;
 	kill(l->child, SIGKILL);
-	(void)read_end(l, -1, &end);
+	(void)read_end(l, END_MS, &end);
 	return end;
 }
 
@@ -524,21 +598,11 @@ static bool read_taken(const struct launch *l)
 
 static bool wait_for_successor(const struct launch *l, char *why, size_t cap)
 {
-	int limit_ms = upgrade.options->upgrade_ms, error = 0;
-	int64_t began_at = clock_ms();
-	struct pollfd p = { .fd = l->ours, .events = POLLIN };
+	int error = 0;
 	char said = 0;
 
-	while (poll(&p, 1, LOOK_MS) <= 0) {
-		if (weir_server_is_draining(upgrade.server) == 1)
-			return refuse(why, cap, "the server is to stop");
-		if (limit_ms != WEIR_NEVER &&
-		    clock_ms() - began_at > limit_ms) {
-			snprintf(why, cap, "'%s' was not ready after %d ms",
-				 upgrade.program, limit_ms);
-			return false;
-		}
-	}
+	if (!wait_for(l, l->ours, why, cap))
+		return false;
 	if (recv(l->ours, &said, 1, 0) == 1 && said == 'R' && read_taken(l))
 		return true;
 	if (said == 'E' && read_rest(l, &error, sizeof(error)))
@@ -619,9 +683,9 @@ static bool launch_locked(char *why, size_t cap)
 	struct launch l;
 	bool is_ready = false;
 
-	if (!open_launch(&l) || !start_guard(&l)) {
+	if (!open_launch(&l)) {
 		refuse(why, cap, strerror(errno));
-	} else {
+	} else if (start_guard(&l, why, cap)) {
 		is_ready = wait_for_successor(&l, why, cap);
 		if (!is_ready)
 			end_and_report(&l, why, cap);

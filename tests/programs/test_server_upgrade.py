@@ -6,11 +6,13 @@ SIGUSR2, under load, and by successors that do not come up.
 WEIR_UPGRADES is the number of hand-overs under load, 5 if it is not set."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 
@@ -90,6 +92,38 @@ class FirstServer(Server):
             with open(self.pid_file) as file:
                 os.kill(int(file.read()), signal.SIGKILL)
         super().__exit__()
+
+
+# Run a program with a filter of system calls: NUMBER ANSWER PROGRAM [ARGUMENT].
+# What answers 0x7fc00000 waits for somebody with a descriptor, which is kept
+# open and not read: the call does not return.
+FILTER = """
+import ctypes, os, resource, struct, sys
+libc = ctypes.CDLL(None)
+number, answer = int(sys.argv[1]), int(sys.argv[2])
+rules = b"".join(struct.pack("HBBI", *rule) for rule in (
+    (0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, answer),
+    (0x06, 0, 0, 0x7fff0000)))
+buffer = ctypes.create_string_buffer(rules)
+program = struct.pack("HP", 4, ctypes.addressof(buffer))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+call = {"x86_64": 317, "aarch64": 277}[os.uname().machine]
+if libc.prctl(38, 1, 0, 0, 0) < 0:
+    sys.exit(77)
+fd = libc.syscall(call, 1, 8 if answer == 0x7fc00000 else 0, program)
+if fd < 0:
+    sys.exit(77)
+if fd > 0:
+    os.set_inheritable(fd, True)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+CLOSE_RANGE = 436
+GETPPID = {"x86_64": 110, "aarch64": 173}.get(os.uname().machine)
+KILLED, NO_SUCH_CALL, HELD = 0x80000000, 0x50000 | errno.ENOSYS, 0x7fc00000
+
+
+def filtered(number, answer):
+    return [sys.executable, "-c", FILTER, str(number), str(answer)]
 
 
 class Base(TestCase):
@@ -387,6 +421,62 @@ FILES = {
     "is not executable": lambda path: os.close(os.open(path, os.O_CREAT,
                                                        0o644)),
 }
+
+
+class Filtered(Base):
+    """What runs beside a successor is slow, or ended by somebody else."""
+
+    def setUp(self):
+        super().setUp()
+        if GETPPID is None or subprocess.run(
+                filtered(GETPPID, HELD) + ["/bin/true"]).returncode:
+            self.skipTest("no filter of system calls can be set here")
+        self.addCleanup(self.end_all)
+
+    def end_all(self):
+        """Also a successor that nobody knows."""
+        mine = b"\0" + self.pid_file.encode() + b"\0"
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with open("/proc/%s/cmdline" % name, "rb") as file:
+                    if mine in file.read():
+                        os.kill(int(name), signal.SIGKILL)
+
+    def test_descriptors_are_closed_one_by_one(self):
+        with self.serve(under=filtered(CLOSE_RANGE, NO_SUCH_CALL)) as server:
+            os.unlink(self.link)
+            with open(self.link, "w") as file:
+                file.write("#!/bin/sh\nexec sleep 60\n")
+            os.chmod(self.link, 0o755)
+            with server.connect() as client:
+                client.sendall(b"hello")
+                self.assertEqual(read_exactly(client, 5), b"hello")
+                server.process.send_signal(signal.SIGUSR2)
+                until(lambda: children(server.pid), "what waits for its end")
+                [guard] = children(server.pid)
+                until(lambda: len(os.listdir("/proc/%d/fd" % guard)) == 1,
+                      "no other descriptor")
+            self.assertEqual(server.stop()[0], 0)
+
+    def test_a_successor_whose_guard_is_killed_is_known(self):
+        with self.serve(under=filtered(CLOSE_RANGE, KILLED)) as server:
+            self.upgrade()
+            self.assertEqual(server.process.wait(60), 0)
+            self.check_echo(server.address())
+            self.end_last(server)
+
+    def test_one_that_does_not_begin_is_given_up(self):
+        if SLOWNESS > 1:
+            self.skipTest("a sanitizer makes calls of its own")
+        with self.serve("--upgrade-timeout", "100ms", "echo@127.0.0.1:0",
+                        under=filtered(GETPPID, HELD)) as server:
+            for _ in range(2):
+                result = self.ctl("upgrade")
+                self.assertEqual(result.returncode, 1)
+                self.assertIn(b"was not ready after 100 ms", result.stderr)
+                self.assertEqual(children(server.pid), [])
+            self.check_echo(server.address())
+            self.assertEqual(server.stop()[0], 0)
 
 
 class Broken(Base):
