@@ -15,9 +15,17 @@
 #include "../../../cli/text.h"
 #include "../measure/units.h"
 
+/* To a double, on processors that compute with more bits, too. */
+static double rounded(double value)
+{
+	volatile double ret = value;
+
+	return ret;
+}
+
 static double share_of(uint64_t part, uint64_t whole)
 {
-	return whole > 0 ? (double)part / (double)whole : 0;
+	return whole > 0 ? rounded((double)part / (double)whole) : 0;
 }
 
 void verdict_add(struct result *r, enum verdict grade, const char *format, ...)
@@ -123,8 +131,7 @@ static void check_absent(struct result *r, int count, int asked,
 {
 	if (count > 0 && count == asked)
 		add_shortfall(r, "all %d %s", asked, what);
-	else if (count > 0 &&
-		 100.0 * count >= VERDICT_ABSENT_NOT * (double)asked)
+	else if (count > 0 && count >= rounded(VERDICT_ABSENT_NOT * asked))
 		add_shortfall(r, "%d of %d %s%s", count, asked, what, so);
 	else if (count > 0)
 		verdict_add(r, VERDICT_WITH_CARE, "%d of %d %s%s", count, asked,
@@ -192,7 +199,8 @@ static bool is_grave_shortage(const struct result *r, uint64_t count)
 			       ? (double)r->counts.planned
 			       : (double)r->connections.asked;
 
-	return count > 0 && 100 * (double)count >= VERDICT_SHORTAGE_NOT * tried;
+	return count > 0 &&
+	       (double)count >= rounded(VERDICT_SHORTAGE_NOT * tried);
 }
 
 static void check_shortage(struct result *r)
@@ -248,7 +256,7 @@ static bool has_planned_less(const struct result *r)
 	double asked = asked_for(r);
 	double missing = asked - (double)r->counts.planned;
 
-	return (double)r->counts.planned < VERDICT_PLAN_NOT * asked &&
+	return (double)r->counts.planned < rounded(VERDICT_PLAN_NOT * asked) &&
 	       missing * missing > 25 * asked;
 }
 
@@ -264,11 +272,13 @@ static void check_rate(struct result *r)
 			r, VERDICT_NOT,
 			"this client planned only %.1f%% of the rate asked for",
 			100 * (double)r->counts.planned / asked_for(r));
-	else if (answered < VERDICT_RATE_NOT * (double)r->counts.planned)
+	else if (answered <
+		 rounded(VERDICT_RATE_NOT * (double)r->counts.planned))
 		add_shortfall(
 			r, "only %.1f%% of the planned messages were answered",
 			100 * answered / (double)r->counts.planned);
-	else if (answered < VERDICT_RATE_CARE * (double)r->counts.planned)
+	else if (answered <
+		 rounded(VERDICT_RATE_CARE * (double)r->counts.planned))
 		verdict_add(r, VERDICT_WITH_CARE,
 			    "only %.1f%% of the planned messages were answered",
 			    100 * answered / (double)r->counts.planned);
@@ -291,7 +301,7 @@ static void check_self(struct result *r)
 	const struct self *s = &r->self;
 	bool is_busy = s->busiest >= VERDICT_BUSY_NOT;
 	bool is_stuck = (double)s->longest_stall >=
-			VERDICT_STALL_NOT * (double)r->elapsed;
+			rounded(VERDICT_STALL_NOT * (double)r->elapsed);
 	char stall[UNITS_TEXT];
 
 	if (s->busiest >= VERDICT_BUSY_CARE)

@@ -41,15 +41,15 @@
 #define VERDICT_RATE_NOT  0.50
 #define VERDICT_PLAN_NOT  0.98
 
-/* Percent of the connections that failed, were never served or were lost. */
-#define VERDICT_ABSENT_NOT 10
+/* Connections that failed, were never served or were lost. */
+#define VERDICT_ABSENT_NOT 0.10
 
 /* Of the time of all connections, with --reconnect: how long they were lost. */
 #define VERDICT_DOWN_CARE 0.10
 #define VERDICT_DOWN_NOT  0.50
 
-/* Percent of those that this client had no port, descriptor or memory for. */
-#define VERDICT_SHORTAGE_NOT 1
+/* Connections that this client had no port, descriptor or memory for. */
+#define VERDICT_SHORTAGE_NOT 0.01
 
 /*
  * Messages under way in a closed loop, of what the connections have room for.
