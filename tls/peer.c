@@ -56,9 +56,9 @@ static bool is_no_server(const SSL *ssl, unsigned long error)
 
 static long verify_error(const SSL *ssl)
 {
-	return SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER
-		       ? SSL_get_verify_result(ssl)
-		       : X509_V_OK;
+	bool is_verified = SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER;
+
+	return is_verified ? SSL_get_verify_result(ssl) : X509_V_OK;
 }
 
 /* The peer has sent none, or its alert says that it refuses ours. */
