@@ -14,6 +14,7 @@ static struct {
 	pthread_mutex_t lock; /* of all that follows */
 	weir_server *server;
 	struct options now; /* in effect; the arguments are ours */
+	bool owns_tls;	    /* not that of the start, which main() frees */
 	const struct listeners *listeners; /* in the order of their ids */
 	int argc;
 	char **argv;
@@ -117,8 +118,11 @@ static bool read_again_locked(char *why, size_t cap)
 		options_fini(&fresh);
 		return false;
 	}
+	if (!reloaded.owns_tls)
+		reloaded.now.tls = NULL;
 	options_fini(&reloaded.now);
 	reloaded.now = fresh;
+	reloaded.owns_tls = true;
 	return true;
 }
 
