@@ -578,6 +578,23 @@ static int sleep_or_wait(weir_conn *c, void *arg)
 	return n == -ETIMEDOUT ? weir_conn_printf(c, "make room\n") : (int)n;
 }
 
+/* The client for which another one is asked to end. */
+static struct client *come_while_workers_are_busy(struct server *s,
+						  struct client **c,
+						  struct gate *gate)
+{
+	struct client *last;
+	int64_t since;
+
+	client_wait_at_gate(c[2], gate);
+	client_wait_at_gate(c[3], gate);
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	last = client_open(s);
+	UNTIL(stats(s).evictions == 1);
+	return last;
+}
+
 /*
  * It is asked while no worker is free, and woken before one is: its session
  * goes on, and does not wait in a call of the library.
@@ -589,18 +606,12 @@ START_TEST(a_callback_of_one_that_was_asked_to_end_protects_no_others)
 		serve(full_config(WEIR_HOLD),
 		      WEIR_SERVICE(.session = sleep_or_wait, .arg = gates));
 	struct client *c[PLACES], *last;
-	int64_t since;
 
 	fill(s, c);
 	client_expect_echo(c[0], "sleep\n");
 	UNTIL(stats(s).parked == PLACES);
 	client_expect_echo(c[1], "hello\n");
-	client_wait_at_gate(c[2], &gates[0]);
-	client_wait_at_gate(c[3], &gates[0]);
-	since = now_ms();
-	UNTIL(now_ms() > since + 2 * EVICT_MS);
-	last = client_open(s);
-	UNTIL(stats(s).evictions == 1);
+	last = come_while_workers_are_busy(s, c, &gates[0]);
 	ck_assert_int_eq(weir_ref_wake(atomic_load(&sleeper)), 0);
 	gate_open(&gates[0]);
 	UNTIL(gate_waiting(&gates[1]) == 1);
@@ -623,12 +634,7 @@ START_TEST(one_makes_room_for_one_client_however_long_workers_are_busy)
 	int64_t since;
 
 	fill(s, c);
-	client_wait_at_gate(c[2], &gates[0]);
-	client_wait_at_gate(c[3], &gates[0]);
-	since = now_ms();
-	UNTIL(now_ms() > since + 2 * EVICT_MS);
-	last = client_open(s);
-	UNTIL(stats(s).evictions == 1);
+	last = come_while_workers_are_busy(s, c, &gates[0]);
 	since = now_ms();
 	UNTIL(now_ms() > since + OWNER_HAS_MS * 3 / 2);
 	ck_assert_uint_eq(stats(s).evictions, 1);
