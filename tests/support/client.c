@@ -75,7 +75,10 @@ static struct place parse(const char *address)
 static void never_wait_for_ever(int fd)
 {
 	const int64_t left_ms = test_deadline() - now_ms();
-	const struct timeval limit = { .tv_sec = (time_t)(left_ms / 1000) };
+	/* 0 would be no limit. */
+	const struct timeval limit = {
+		.tv_sec = left_ms > 1000 ? (time_t)(left_ms / 1000) : 1
+	};
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
@@ -179,6 +182,26 @@ void client_send_in_pieces(struct client *c, const char *text, size_t piece)
 	}
 }
 
+/* What the kernel has queued at both ends of a connection, and its timers. */
+static void show_both_ends(int fd)
+{
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	char line[256], port[8];
+	FILE *table;
+
+	if (getsockname(fd, (struct sockaddr *)&at, &len) < 0 ||
+	    at.sin_family != AF_INET)
+		return;
+	snprintf(port, sizeof(port), ":%04X ", ntohs(at.sin_port));
+	table = fopen("/proc/net/tcp", "re");
+	while (table && fgets(line, sizeof(line), table))
+		if (strstr(line, port) || strstr(line, "local_address"))
+			fputs(line, stderr);
+	if (table)
+		fclose(table);
+}
+
 ssize_t client_read(struct client *c, void *buf, size_t cap)
 {
 	ssize_t n;
@@ -186,8 +209,10 @@ ssize_t client_read(struct client *c, void *buf, size_t cap)
 	do
 		n = recv(c->fd, buf, cap, 0);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
+	if (n < 0 && errno == EAGAIN) {
+		show_both_ends(c->fd);
 		ck_abort_msg("nothing came: no input, no end of it");
+	}
 	return n < 0 ? -errno : n;
 }
 
