@@ -19,6 +19,7 @@ A patch that does not apply or does not compile is an error.  Exit status 1 if
 one in twenty or more passed every test.  With --page: print docs/MUTANTS.md,
 which is made of the heads.
 """
+import concurrent.futures
 import glob
 import json
 import os
@@ -26,6 +27,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 TOP = os.path.abspath(os.environ.get("srcdir") or
                       os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -33,7 +35,9 @@ WORK = os.path.abspath("mutants")
 TREE, BUILD = os.path.join(WORK, "tree"), os.path.join(WORK, "build")
 RESULTS = os.path.join(WORK, "results.json")
 HERE = os.path.join(TOP, "tests", "mutants")
-LIMIT = 90  # seconds for one test program
+# Seconds that a test program may take without a defect, and at least with one.
+LIMIT, LEAST = 600, 90
+AT_ONCE = 4  # tests without a defect: most of them wait
 COPIED = ("bench build-aux cli client completions deploy docs examples lib m4 "
           "packaging server tests third_party tls tools .clang-format "
           ".editorconfig CHANGELOG.md CONTRIBUTING.md LICENSE Makefile.am "
@@ -124,17 +128,17 @@ def environment():
     return env
 
 
-def run(test):
+def run(test, limit):
     """None if it passes, else the name of what failed in it."""
     command = [os.path.join(BUILD, test)]
     if test.endswith(".py"):
         command = [sys.executable, os.path.join(TREE, test)]
     elif test.endswith(".sh"):
         command = ["sh", os.path.join(TREE, test)]
-    log = os.path.join(WORK, "test.log")
+    log = os.path.join(WORK, "test." + test.replace("/", "."))
     with open(log, "w") as out:
         status = subprocess.run(
-            ["timeout", "-k", "5", str(LIMIT)] + command, cwd=BUILD,
+            ["timeout", "-k", "5", str(limit)] + command, cwd=BUILD,
             env=environment(), stdout=out, stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL).returncode
     if status in (0, 77):
@@ -163,7 +167,7 @@ def restore(mutant):
         shutil.copy(os.path.join(TOP, name), os.path.join(TREE, name))
 
 
-def hunt(mutant, named):
+def hunt(mutant, named, took):
     """(test, what failed in it), or None if every test passed."""
     must(["patch", "-p1", "-F0", "--batch", "-i", mutant.path], TREE,
          "patch.log")
@@ -172,13 +176,13 @@ def hunt(mutant, named):
             sys.exit("%s: does not compile, see %s/make.log" %
                      (mutant.path, WORK))
         for test in mutant.tests:
-            failed = run(test)
+            failed = run(test, max(LEAST, 5 * took[test]))
             if failed:
                 return test, failed
         rest = [] if named else others(mutant.tests)
         compile_for(rest)
         for test in rest:
-            failed = run(test)
+            failed = run(test, LIMIT)
             if failed:
                 return test, failed
         return None
@@ -186,15 +190,26 @@ def hunt(mutant, named):
         restore(mutant)
 
 
-def control(mutants, known):
-    """All of them must pass without a defect."""
+def time_taken(test):
+    """Seconds; None if it fails twice."""
+    for _ in range(2):
+        began = time.monotonic()
+        if not run(test, LIMIT):
+            return int(time.monotonic() - began)
+    return None
+
+
+def control(mutants, took):
+    """All of them must pass without a defect; fills in how long each took."""
     tests = sorted({test for mutant in mutants for test in mutant.tests} -
-                   set(known.get("passing", [])))
+                   set(took))
     compile_for(tests)
-    bad = [test for test in tests if run(test) and run(test)]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        took.update(zip(tests, pool.map(time_taken, tests)))
+    bad = [test for test in tests if took[test] is None]
     if bad:
-        sys.exit("fail without any defect: " + " ".join(bad))
-    known["passing"] = sorted(set(known.get("passing", [])) | set(tests))
+        sys.exit("fail without any defect, see %s/test.*: %s" %
+                 (WORK, " ".join(bad)))
 
 
 PAGE = """# Mutants
@@ -238,10 +253,11 @@ def main():
     if os.path.exists(RESULTS) and numbers:
         with open(RESULTS) as file:
             known = json.load(file)
-    control(chosen, known)
+    took = known.setdefault("took", {})
+    control(chosen, took)
     caught = known.setdefault("caught", {})
     for mutant in chosen:
-        caught[mutant.number] = hunt(mutant, named)
+        caught[mutant.number] = hunt(mutant, named, took)
         print(mutant.number, "%s: %s" % tuple(caught[mutant.number] or
                                             ("NOT NOTICED", mutant.defect)),
               flush=True)
