@@ -497,8 +497,10 @@ static int put_at_once_locked(struct weir_conn *c, struct rest *rest)
 		rc = send_locked(c, c->ctx, has_space(c, rest) ? rest : NULL);
 	if (rc < 0 || rest->left == 0)
 		return rc;
-	return has_space(c, rest) ? keep_locked(c, c->ctx, rest)
-				  : refuse_output(c, c->ctx);
+	/* The limit may have fallen since a part was sent. */
+	return rest->skip > 0 || has_space(c, rest)
+		       ? keep_locked(c, c->ctx, rest)
+		       : refuse_output(c, c->ctx);
 }
 
 /*

@@ -509,6 +509,69 @@ START_TEST(a_client_that_connects_after_a_change_meets_the_new_values)
 }
 END_TEST
 
+/* --------------------------------------------------------- a write in part */
+
+#define PART ((size_t)1000)
+
+static char large[1024 * 1024];
+static struct hold writer_has_sent_a_part;
+static _Atomic int large_sends, rc_of_write;
+
+/* The kernel takes a part, and after that nothing for a while. */
+static int take_a_part(enum wr_sys_call call, size_t *len)
+{
+	if (call != WR_SYS_sendmsg || *len <= PART)
+		return 0;
+	switch (atomic_fetch_add(&large_sends, 1)) {
+	case 0:
+		*len = PART;
+		return 0;
+	case 1:
+		held_at(&writer_has_sent_a_part);
+		return -EAGAIN;
+	default:
+		return 0;
+	}
+}
+
+static int write_much(weir_conn *c, void *arg)
+{
+	char line[16];
+	ssize_t n = weir_conn_read_line(c, line, sizeof(line));
+	int rc;
+
+	(void)arg;
+	if (n <= 0)
+		return (int)n;
+	rc = weir_conn_write(c, large, sizeof(large));
+	atomic_store(&rc_of_write, rc);
+	return rc < 0 ? rc : WEIR_AGAIN;
+}
+
+START_TEST(a_write_that_was_sent_in_part_is_kept_at_a_lower_total)
+{
+	struct server *s;
+	struct client *c;
+
+	for (size_t i = 0; i < sizeof(large); i++)
+		large[i] = byte_at(i);
+	wr_sys_fault = take_a_part;
+	s = serve_workers(1, WEIR_SERVICE(.readable = write_much));
+	c = client_open(s);
+	hold_set(&writer_has_sent_a_part);
+	client_send(c, "go\n");
+	UNTIL(is_held_at(&writer_has_sent_a_part));
+	ck_assert_int_eq(
+		weir_server_configure(s->weir, WEIR_CONFIG(.outbox_total = 1)),
+		0);
+	let_go(&writer_has_sent_a_part);
+	client_expect_bytes(c, large, sizeof(large));
+	ck_assert_int_eq(atomic_load(&rc_of_write), 0);
+	server_stop_and_check(s);
+	wr_sys_fault = NULL;
+}
+END_TEST
+
 /* ------------------------------------------------------------- the counts */
 
 static void end_after_a_moment(weir_conn *c, void *arg)
@@ -797,6 +860,7 @@ int main(void)
 		a_wake_reaches_a_server_at_rest,
 		what_a_worker_leaves_lying_before_it_gets_stuck_is_run,
 		a_client_that_connects_after_a_change_meets_the_new_values,
+		a_write_that_was_sent_in_part_is_kept_at_a_lower_total,
 		a_connection_that_is_seen_as_ended_is_seen_with_its_time,
 		a_stop_finds_a_connection_that_is_being_adopted,
 		a_cut_of_a_side_that_has_hung_up_ends_a_relay,
