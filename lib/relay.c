@@ -379,6 +379,19 @@ static void set_timeouts(struct weir_conn *c)
 	c->timeout_ms[WR_TMO_READ] = WEIR_NEVER;
 }
 
+/* The caller's header may be newer, if it sets nothing that is unknown here. */
+static bool is_known(const struct weir_relay *relay)
+{
+	const char *bytes = (const char *)relay;
+
+	if (relay->size < sizeof(*relay))
+		return false;
+	for (size_t i = sizeof(*relay); i < relay->size; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
 static bool is_usable(const struct weir_conn *c,
 		      const struct weir_conn *session)
 {
@@ -395,7 +408,7 @@ int weir_relay(weir_conn *a, weir_conn *b, struct weir_relay *relay)
 	if (relay == NULL)
 		relay = &preset;
 	if (!is_usable(a, r.session) || !is_usable(b, r.session) || a == b ||
-	    relay->size != sizeof(*relay) || relay->idle_ms < WEIR_NEVER)
+	    !is_known(relay) || relay->idle_ms < WEIR_NEVER)
 		return -EINVAL;
 	r.idle_ms = relay->idle_ms ? relay->idle_ms
 				   : wr_conn_timeout(a, WR_TMO_IDLE);

@@ -464,6 +464,32 @@ START_TEST(a_peer_that_takes_no_more_ends_the_relay)
 }
 END_TEST
 
+/* As of a later version, with a field more. */
+struct later_relay {
+	struct weir_relay known;
+	uint64_t added;
+};
+
+START_TEST(a_structure_of_a_later_version_is_relayed_if_nothing_new_is_set)
+{
+	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
+	struct later_relay later = { .known.size = sizeof(later) };
+	weir_conn *a, *b;
+
+	ck_assert_int_eq(weir_dial(&a, s->address, 0), 0);
+	ck_assert_int_eq(weir_dial(&b, s->address, 0), 0);
+	later.added = 1;
+	ck_assert_int_eq(weir_relay(a, b, &later.known), -EINVAL);
+	later.added = 0;
+	ck_assert_int_eq(weir_conn_shutdown(a, SHUT_RD), 0);
+	ck_assert_int_eq(weir_conn_shutdown(b, SHUT_RD), 0);
+	ck_assert_int_eq(weir_relay(a, b, &later.known), 0);
+	weir_conn_free(a);
+	weir_conn_free(b);
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(what_cannot_be_relayed_is_refused)
 {
 	struct server *s = serve(NULL, WEIR_SERVICE(.readable = echo_lines));
@@ -1142,6 +1168,7 @@ int main(void)
 		a_way_that_has_ended_is_not_held_up_by_the_other,
 		a_peer_that_takes_no_more_ends_the_relay,
 		what_cannot_be_relayed_is_refused,
+		a_structure_of_a_later_version_is_relayed_if_nothing_new_is_set,
 		a_peer_that_takes_bytes_slowly_lives,
 		each_deadline_ends_a_relay_in_each_state,
 		what_another_thread_sends_has_its_deadline,
