@@ -35,15 +35,17 @@
  *              defaults, and set bytes that it does not know are -EINVAL.
  *
  * The library never exits, prints, reads the environment, installs a signal
- * handler or changes a signal's disposition, with two exceptions.  If SIGSEGV
- * has its default when a service with sessions is made, it gets a handler that
- * writes a line to standard error when a session has overflowed its stack; the
- * default returns when the last server with such a service is freed.  With a C
- * library without makecontext(), such as musl, a real-time signal that has its
- * default gets a handler for the moment in which a session's stack is made:
- * give the highest ones handlers before the start or not at all.  The library
- * holds no lock while it calls you.  Once loaded it stays loaded: dlclose()
- * does not unmap it.
+ * handler or changes a signal's disposition, with three exceptions.  A failed
+ * assertion, which is a bug of the library, writes a line to standard error and
+ * aborts.  If SIGSEGV has its default when a service with sessions is made, it
+ * gets a handler that writes a line to standard error when a session has
+ * overflowed its stack; the default returns when the last server with such a
+ * service is freed.  With a C library without makecontext(), such as musl, a
+ * real-time signal that has its default gets a handler for the moment in which
+ * a session's stack is made: a program that uses the highest of these signals
+ * must set their handlers before the server starts.  The library holds no lock
+ * while it calls you.  Once loaded it stays loaded: dlclose() does not unmap
+ * it.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -120,11 +122,12 @@ typedef struct weir_access weir_access; /* rules for clients */
  * Only the deadlines write_ms, lifetime_ms and pause_ms apply.  pause_ms begins
  * again when a call takes input and returns WEIR_PAUSE.  A reset by the peer
  * ends the connection.  The end of input has no effect until it is read.  A
- * session that returns WEIR_PAUSE is not called again; `expired` may be.
+ * session that returns WEIR_PAUSE is not called again, but `expired` may be,
+ * and a stop closes the connection.
  *
- * A stop calls the handler with WEIR_DRAIN.  WEIR_KEEP and WEIR_PAUSE then
- * leave the connection open until the deadline of the stop, and after each
- * later call there is another one with WEIR_DRAIN.  All other verdicts close.
+ * A stop calls `readable` with WEIR_DRAIN.  WEIR_KEEP and WEIR_PAUSE then leave
+ * the connection open until the deadline of the stop, and after each later call
+ * there is another one with WEIR_DRAIN.  All other verdicts close.
  *
  * Errors that a peer or a stop causes are not logged: -EPIPE, -ECONNRESET,
  * -ESHUTDOWN, and an error for an unreachable peer (-EHOSTUNREACH ...) that an
@@ -309,8 +312,10 @@ enum {
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
  * max_connections, at least 16, so that no source can take all places.  Clients
  * behind one NAT, or a proxy that does not pass their addresses on, are one
- * source.  Without access, loopback has no limit; Unix sockets never have one.
- * Up to 65,536 sources are counted; beyond that a client is let in uncounted
+ * source.  Clients of Unix sockets belong to no source.  Without access,
+ * loopback is exempt from this limit and from the early refusals.  The table of
+ * sources has 65,536 places, of which each source can use eight.  If other
+ * sources have connections in all eight, a client is let in uncounted
  * (sources_full).
  *
  * When early_start open connections have not sent a first message,
@@ -368,13 +373,13 @@ struct weir_config {
  * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
  * readable is set.  A session begins, and readable is called for input, when
  * the first byte has come.  The callback opened can send before that; with
- * speaks_first, and without opened, a session begins at once.
+ * speaks_first, which excludes opened, a session begins at once.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
  * of stack_size bytes.  While it waits in a call of this library, it is parked
  * with that stack and uses no thread.  Any worker may resume it: hold no mutex
- * over a call that waits, and use no thread-local variable after it that was
- * read before, nor errno.  With session_on_worker a session stays on one
+ * over a call that waits, and do not use the same thread-local variable, such
+ * as errno, before and after it.  With session_on_worker a session stays on one
  * worker, which does nothing else until it returns.  All sessions do so where
  * stacks cannot be switched (docs/THREADING.md).
  *
@@ -384,12 +389,12 @@ struct weir_config {
  * Callbacks of a service with readable can write up to outbox_max, files not
  * counted; its default is 16 MiB, or outbox_mark if that is more.
  *
- * While output is unsent, the peer must take write_ms * write_rate / 1000 bytes
- * of it within write_ms, or one byte if write_rate is 0.  The library checks
- * this after each quarter of write_ms, so a peer that stops reading is ended
- * after at most 1.25 times write_ms.  While output is unsent, first_byte_ms and
- * idle_ms do not apply; they begin again when all of it is sent.  While unsent
- * output holds the input, read_ms does not apply either.
+ * While output is unsent, the peer must take more than write_ms * write_rate /
+ * 1000 bytes of it within write_ms, or one byte if write_rate is 0.  The
+ * library checks this after each quarter of write_ms, so a peer that stops
+ * reading is ended after at most 1.25 times write_ms.  While output is unsent,
+ * first_byte_ms and idle_ms do not apply; they begin again when all of it is
+ * sent.  While unsent output holds the input, read_ms does not apply either.
  *
  * When a deadline other than write_ms has passed and a worker is free, expired
  * is called with WEIR_EXPIRED.  It may write a last message;
@@ -397,18 +402,18 @@ struct weir_config {
  * connection; WEIR_AGAIN, _WAIT, _KEEP and _PAUSE restart the deadline, also
  * after the end of input, but after lifetime_ms every verdict closes.  A
  * session that waits gets -ETIMEDOUT instead of this call, and one that has
- * returned WEIR_PAUSE stays paused.  Without expired, and after write_ms, the
- * connection is closed.
+ * returned WEIR_PAUSE stays paused.  Without expired, after write_ms, and
+ * before a handshake or a PROXY header is complete, the connection is closed.
  *
  * With WEIR_PROXY_REQUIRED a connection begins with a PROXY header of version 1
  * or 2, which must be complete within handshake_ms of the accept.  Until then
  * no callback runs.  The header is no input: it restarts no deadline, starts no
  * session and is not counted in bytes_in.  On TCP it is believed only from the
- * networks of proxy_trust; a Unix socket trusts all that its mode lets connect.
- * A connection from elsewhere, or whose header is wrong or missing, is closed
- * without a reply and counts as refused.  weir_conn_peer() and
- * weir_conn_local() give the addresses of the header.  Without
- * WEIR_PROXY_REQUIRED a header is input.
+ * networks of proxy_trust, which must be set; a Unix socket trusts all that its
+ * mode lets connect.  A connection from elsewhere, or one that begins with
+ * anything but a correct header, is closed without a reply and counts as
+ * refused.  weir_conn_peer() and weir_conn_local() give the addresses of the
+ * header.  Without WEIR_PROXY_REQUIRED a header is input.
  */
 struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
@@ -521,7 +526,7 @@ struct weir_ledger {
 	uint64_t refused_age;	 /* waited too long in the queue */
 	uint64_t refused_limit;	 /* connections or descriptors, WEIR_REFUSE; */
 				 /* no memory for the stack of a session */
-	uint64_t refused_drain;	 /* came after a stop began */
+	uint64_t refused_drain;	 /* waited at a stop's deadline */
 	uint64_t refused_access; /* the rules, or admit; without reply */
 	uint64_t refused_source; /* limit of the client's address */
 	uint64_t refused_rate;	 /* rate of the client's address */
@@ -726,7 +731,7 @@ WEIR_API int weir_address_check(const char *where, int use, char *why,
  *
  *   allow 10.0.0.0/8    clients of this network may connect
  *   deny ::/0           they may not; they are closed without a reply
- *   exempt 192.0.2.7    they may, and the lines below and the settings
+ *   exempt 192.0.2.7    they may, and limit, rate and the settings
  *                       max_per_source and early_... do not apply to them
  *   limit 20 per 32/64  connections of one source, which is an IPv4 /32 or an
  *                       IPv6 /64 network, as without "per"
@@ -809,8 +814,8 @@ WEIR_API int weir_server_listen(weir_server *s, const char *where,
  * of a Unix socket is removed.  A listener of "fd:N" is only closed.
  *
  * It returns at once.  Until the listener is closed, another call returns
- * -EALREADY.  The id is not used again.  About a kilobyte of memory is kept
- * until weir_server_free(), and 192 bytes for each worker.
+ * -EALREADY.  The id is not used again.  Less than 2 KiB of memory is kept
+ * until weir_server_free(), and 256 bytes for each worker.
  *
  * Returns 0; -EALREADY (it is being closed); -EINVAL (no such listener, or it
  * is closed); -ESHUTDOWN (stopped).
@@ -983,7 +988,8 @@ WEIR_API int weir_server_dial(weir_server *s, weir_ref **ret, const char *where,
  * Returns 0; -EINVAL (service, not started); -EBADF, -ENOTSOCK (not a stream
  * socket); -ENOTCONN; -EAGAIN (max_dialled are open, or the program holds too
  * many references); -ESHUTDOWN (stopped); -ENOMEM.  On an error fd is still the
- * caller's, but may be non-blocking and have other TCP options.
+ * caller's, but may be non-blocking and close-on-exec, and have other TCP
+ * options.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API int weir_server_adopt(weir_server *s, weir_ref **ret, int fd,
@@ -1069,18 +1075,21 @@ WEIR_API int weir_server_configure(weir_server *s,
 
 /*
  * Change the limits of listener id: first_byte_ms, read_ms, write_ms, idle_ms,
- * pause_ms, lifetime_ms, line_max, outbox_mark, outbox_max and write_rate, all
- * of them, or nothing on an error.  Pass the structure of weir_server_listen()
- * with changes, because a field that is not set gets its default as in that
- * call.  The other fields cannot change: each has the value of that call, or is
- * 0 or NULL.
+ * pause_ms, lifetime_ms, handshake_ms, line_max, outbox_mark, outbox_max and
+ * write_rate, and proxy_trust: all of them, or nothing on an error.  Pass the
+ * structure of weir_server_listen() with changes, because a field that is not
+ * set gets its default as in that call; only proxy_trust stays as it is if it
+ * is NULL.  The other fields cannot change: each has the value of that call, or
+ * is 0 or NULL.
  *
  * The limits apply to new connections and at once to open ones, also while a
  * call of a session waits, and after weir_server_unlisten().  A deadline counts
  * from the same time as before, so one that became shorter may have passed.  A
  * deadline of weir_conn_set_timeout() stays as it is.  Buffered input of
- * line_max bytes or more is -EMSGSIZE to a call for a whole message.  Each
- * different set of limits takes about 100 bytes until weir_server_free().
+ * line_max bytes or more is -EMSGSIZE to a call for a whole message.
+ * proxy_trust decides on each header that has not been read yet.  Each
+ * different set of limits takes about 100 bytes until weir_server_free(), and
+ * each different proxy_trust about 20 bytes for a network.
  *
  * Returns 0; -EINVAL (also: no such listener); -ENOMEM.
  * Thread: any.  Since: 0.1.
@@ -1150,7 +1159,8 @@ WEIR_API void weir_server_free(weir_server *s);
  *   -ETIMEDOUT   a deadline of the service has passed
  *   -EMSGSIZE    longer than cap or than the service's line_max
  *   -EBADMSG     the input ended inside a message
- *   -ESHUTDOWN   the server drains: no more input is waited for
+ *   -ESHUTDOWN   the server drains, or weir_ref_close(): no more input is
+ *                waited for
  *   -ECANCELED   cut by a stop's deadline or weir_ref_cancel()
  *   -EINTR       a wake or a timer interrupted the wait of a session
  *   -ECONNRESET, -EPIPE  the peer is gone
@@ -1170,8 +1180,8 @@ WEIR_API ssize_t weir_conn_read(weir_conn *c, void *buf, size_t cap);
 
 /*
  * Read exactly len bytes.  If len is above line_max, a wake or a timer does not
- * interrupt the call once it has taken a byte: the next wait on the connection
- * returns -EINTR instead.
+ * interrupt the call once it has taken a byte: the next input call that would
+ * wait returns -EINTR instead.
  *
  * Returns len; 0 at the end of input, before the first byte; or as above.
  * Thread: handler.  Since: 0.1.
@@ -1281,8 +1291,7 @@ WEIR_API int weir_conn_vprintf(weir_conn *c, const char *format, va_list ap)
  * it does not mistake a part for the whole.
  *
  * Returns 0; -EBADF (fd is not open for reading); -EINVAL (not a regular file,
- * or an impossible range); -EFBIG (too large for this system); -EMFILE; or as
- * above.
+ * or an impossible range); -EMFILE; or as above.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_sendfile(weir_conn *c, int fd, uint64_t offset,
@@ -1560,7 +1569,8 @@ WEIR_API int weir_conn_proxy_header(weir_conn *c, int version, void *buf,
  * close it.  A server switches an SO_LINGER time off before it closes a
  * connection, because it lingers by itself.
  *
- * Returns the descriptor; -ENOTCONN (connecting has failed); -EINVAL.
+ * Returns the descriptor; -ENOTCONN (there is none, for example because
+ * connecting has failed); -EINVAL.
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API int weir_conn_fd(const weir_conn *c);
@@ -1646,8 +1656,9 @@ WEIR_API void *weir_ref_data(weir_ref *ref);
 /* -------------------------------------------------------- from any thread */
 /*
  * With a reference, which is taken inside a callback, any thread may make these
- * calls.  After the end of the connection or the server they return -EPIPE.
- * They never wait.
+ * calls.  They return -EPIPE once the connection has begun to close, also while
+ * output is still being sent, and after the end of the server.  They never
+ * wait.
  */
 
 /*
@@ -1769,8 +1780,8 @@ WEIR_API int weir_ref_cancel(weir_ref *ref);
  *
  * Use the input, output and property calls on the connection; its reads wait.
  * It has no deadlines until weir_conn_set_timeout(): the first-byte deadline
- * then counts from the dial, the idle deadline from the call.  One thread at a
- * time may use it, and weir_conn_free() ends it.
+ * then counts from the dial, the idle deadline from the beginning of each wait
+ * for input.  One thread at a time may use it, and weir_conn_free() ends it.
  *
  * Returns 0; -EINVAL (malformed); -ENAMETOOLONG; -ENOENT (no such host or
  * file); -EAGAIN, -EIO ... (as weir_resolve()); -ETIMEDOUT; -ECONNREFUSED,
