@@ -708,7 +708,8 @@ int weir_conn_detach(weir_conn *c)
 	wr_word_unlock(&c->lock);
 	if (fd < 0)
 		return map_send_error(c, fd);
-	c->in.end = WR_IN_SHUT;
+	if (c->in.end == WR_IN_OPEN)
+		c->in.end = WR_IN_SHUT;
 	if (c->interest)
 		wr_poller_remove(&c->core->poller, fd);
 	c->interest = 0;
