@@ -230,8 +230,8 @@ static void keep_reserve(struct wr_accept *a)
 }
 
 /*
- * A listener known to have clients is not polled; it is asked as soon as there
- * is room.
+ * A listener whose clients have to wait is not polled; it is asked as soon as
+ * there is room.
  */
 void wr_accept_adjust(struct wr_accept *a)
 {

@@ -3,8 +3,8 @@
  * The listeners of a server, and accepting from them.
  *
  * The list of listeners only grows, at its end, until the server is freed: any
- * thread may add one and walk the list.  All else is for the acceptor's thread,
- * or before the start and after a failed one for the program's.
+ * thread may add one and walk the list.  All else is for the acceptor's thread;
+ * before the start, and after a start that has failed, for the program's.
  */
 #ifndef WR_ACCEPT_H
 #define WR_ACCEPT_H
@@ -57,7 +57,7 @@ struct wr_accept {
 	int reserve;	   /* spare descriptor; -1: none */
 	int64_t pause_ns;  /* of this shortage; 0: none */
 	int64_t resume_at; /* no accept before; 0: now */
-	int64_t looked_at; /* when the poller was last asked, or before */
+	int64_t looked_at; /* the poller was last asked then, or later */
 	struct wr_log_limit shortage_limit;
 };
 
@@ -91,7 +91,7 @@ void wr_accept_refuse_too_old(struct wr_accept *a);
 void wr_accept_adjust(struct wr_accept *a);
 int64_t wr_accept_next_at(const struct wr_accept *a);
 
-/* Accept from all that are due, or at most a budget from one. */
+/* Accept, at most a budget from each: from all that are due, or from one. */
 void wr_accept_run(struct wr_accept *a);
 void wr_accept_from(struct wr_accept *a, struct wr_endpoint *endpoint);
 

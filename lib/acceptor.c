@@ -82,8 +82,9 @@ static bool handle_own(const struct wr_acceptor *a, const struct wr_event *ev)
 }
 
 /*
- * Late input has a limited time; the poller reports the rest again.  Events of
- * listeners may come only behind it, so these are asked without an event.
+ * Late input is read for a limited time; the poller reports the rest again, and
+ * perhaps no event of a listener before that.  So listeners are asked without
+ * an event.
  */
 static void handle_all_late(struct wr_acceptor *a, const struct wr_event *ev,
 			    int n)

@@ -459,7 +459,7 @@ static void add_range(struct ranges *r, struct wr_key start, uint32_t rule)
 
 /*
  * The prefixes around an address, the widest first.  The rule of each becomes
- * the first rule of those up to it.
+ * the first one of its own and those of the wider prefixes.
  */
 struct nest {
 	struct prefix in[V6_BITS + 1];
@@ -487,7 +487,7 @@ static void enter_prefix(struct nest *n, struct ranges *r,
 	uint32_t outer = rule_of_nest(n);
 
 	if (n->depth > 0 && !is_before(&p->last, &in[-1].last))
-		in--; /* the same prefix again */
+		in--; /* both end here, so the outer one is not needed again */
 	else
 		n->depth++;
 	*in = *p;

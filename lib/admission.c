@@ -132,9 +132,9 @@ static struct wr_source *find_source(const struct wr_admission *a, int family,
 
 /*
  * Each connection moves next_at forward by rate_ns, beginning at the present if
- * it lies in the past.  It may be up to span_ns ahead of the present: so many
- * connections may come at once.  If rules with a longer span have moved it
- * further, it is moved back.
+ * it lies in the past.  It may be at most span_ns ahead of the present, so
+ * span_ns / rate_ns connections may come at once.  If rules with a longer span
+ * have moved it further, it is moved back.
  */
 static bool is_too_fast(struct wr_source *s, const struct wr_source_limits *l,
 			int64_t now)

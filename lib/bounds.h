@@ -67,7 +67,7 @@
 
 /* --------------------------------------------------------------- lingering */
 
-/* Limits descriptors and slots. */
+/* Lingering connections: each has a descriptor and a slot. */
 #define WR_LINGER_SET 4096
 /* Silence after which a peer has read our output ... */
 #define WR_LINGER_QUIET_NS WR_MS(2000)
@@ -111,7 +111,7 @@
 #define WR_GATHER_BYTES ((size_t)8 << 10)
 /*
  * Bytes of one sendfile(2), which may wait for the disk.  A flush yields after
- * it has sent so many bytes; of files, also after WR_TURN_NS.
+ * it has sent this much; of files, also after WR_TURN_NS.
  */
 #define WR_SENDFILE_BYTES ((size_t)1 << 20)
 /* What a relay receives at once: more than most peers send at once. */
@@ -146,7 +146,7 @@
 #define WR_HANDSHAKE_LEAST_NS	WR_MS(30)
 #define WR_HANDSHAKE_MOST_NS	WR_MS(500)
 #define WR_HANDSHAKE_NS(rtt_ns) ((rtt_ns) + (rtt_ns) / 2)
-/* All handshakes in a row. */
+/* From the first quiet time to the close, whatever still comes. */
 #define WR_HANDSHAKES_MOST_NS WR_MS(1000)
 /* Connections asked for their round trip, and the time for that. */
 #define WR_ROUND_TRIPS	  64
@@ -166,7 +166,8 @@
 #define WR_NOTICE_MOST_NS WR_MS(70)
 /* If the acceptor is later than this, the process did not run. */
 #define WR_NOTICE_LATE_NS WR_MS(20)
-#define WR_CUT_NS	  (WR_MS(1) / 10)
+/* For each connection to be cut. */
+#define WR_CUT_NS (WR_MS(1) / 10)
 
 /* ---------------------------------------------------------------- the join */
 
@@ -235,7 +236,7 @@
 
 /* A failing poller must not make its thread spin. */
 #define WR_POLL_FAILED_MS 5
-/* Stack: the minimum, and what the C library and we use. */
+/* Stack: the least default, and what the C library and we use besides. */
 #define WR_STACK_LEAST	 ((size_t)256 * 1024)
 #define WR_STACK_OF_OURS ((size_t)24 * 1024)
 /* Unsent output in the kernel, for each TCP connection. */

@@ -62,8 +62,9 @@ enum wr_out_end {
 };
 
 /*
- * Result of the input calls of one callback.  Only goes up, except that a
- * message after WR_INPUT_EMPTY sets WR_INPUT_GIVEN again.
+ * Result of the input calls of one callback.  Only goes up, but two things set
+ * WR_INPUT_GIVEN again: a message after WR_INPUT_EMPTY, and a last line without
+ * newline after WR_INPUT_EOF.
  */
 enum wr_input {
 	WR_INPUT_NOT_ASKED,
@@ -200,7 +201,7 @@ struct wr_peer {
 struct weir_conn {
 	/* The slot: outlives the connection in it. */
 	wr_owner owner;	       /* a */
-	_Atomic int waiter_fd; /* a: wake fd of a waiting session; -1 */
+	_Atomic int waiter_fd; /* a: wake fd of a session on a worker; -1 */
 	struct wr_word_lock lock;
 	_Atomic uint64_t refs;	/* a: the program's, and WR_REFS_... */
 	atomic_uint inbox_bits; /* a: WR_INBOX_... */
@@ -347,7 +348,7 @@ static inline bool wr_conn_was_asked(const struct weir_conn *c)
 	       WR_EVICTION_ASKED;
 }
 
-/* Owner, before it is parked: if it is open, it does not end for another. */
+/* Owner, before it is parked: a request to end that left it open is over. */
 static inline void wr_conn_keep(struct weir_conn *c)
 {
 	if (wr_conn_was_asked(c))
@@ -640,7 +641,7 @@ struct weir_conn *wr_conn_session(void);
 /*
  * Owner, in its session: wait for WR_EV_OTHER (with session_on_worker: for the
  * events of fds) or for the end of the wait.  fds has room for count + 1.  0:
- * look again; else as wr_conn_check_other().
+ * look again; else as wr_conn_check_other(), or why it cannot wait.
  */
 int wr_conn_wait_other(struct weir_conn *c, const struct wr_other *o,
 		       struct pollfd *fds, int count);

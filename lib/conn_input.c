@@ -337,7 +337,7 @@ static bool is_draining(const struct weir_conn *c)
 }
 
 /*
- * Handle the events posted since; -errno ends the wait.  "A waiting session is
+ * Handle the posted events; -errno ends the wait.  "A waiting session is
  * woken": the waiter publishes its wake fd, then fetches the events; another
  * thread posts its event, then reads that fd.  All are sequentially consistent,
  * so the waiter sees the event or is woken.  A wake-up stays in the eventfd
@@ -359,8 +359,8 @@ static int take_wait_events(struct weir_conn *c)
 }
 
 /*
- * What came is input, or a step of a handshake in time: a layer has bytes of
- * its own.
+ * What came ends the wait.  Through a layer it may be no input; in a handshake
+ * it does not count after the deadline.
  */
 static bool is_answered(struct weir_conn *c)
 {

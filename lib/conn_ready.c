@@ -208,8 +208,8 @@ static uint32_t own_events(const struct weir_poll *p)
 }
 
 /*
- * When the wait ends or looks again, and whether it has ended already.  Events
- * are asked for anew, because the look before may have left output.
+ * When the wait ends or looks again, and whether it has ended already.  What to
+ * poll for is computed again, because the look before may have left output.
  */
 static int plan(struct wait *w, int64_t now, int64_t until)
 {

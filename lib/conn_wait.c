@@ -49,7 +49,7 @@ static int sleep_in_poll(struct wr_context *ctx, struct pollfd *fds, int count,
 	int timeout_ms = wr_ms_until(at, ctx->now), rc;
 
 	fds[count] = (struct pollfd){ .fd = ctx->wake_fd, .events = POLLIN };
-	/* The watchdog does not count waits. */
+	/* watch.c does not count waits */
 	atomic_store_explicit(&ctx->waited_at, WR_NEVER_AT,
 			      memory_order_relaxed);
 	rc = poll_within_limit(fds, count + (ctx->wake_fd >= 0), timeout_ms);

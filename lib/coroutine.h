@@ -3,8 +3,8 @@
  * A function that runs on a stack of its own.  It can pause; any thread may
  * resume it then, one at a time.
  *
- * It may resume in another thread, so between a pause and the next one no
- * address of a thread-local variable may be kept: errno has one.
+ * It may resume in another thread, so no address of a thread-local variable may
+ * be kept over a pause: errno has one.
  */
 #ifndef WR_COROUTINE_H
 #define WR_COROUTINE_H
