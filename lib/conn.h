@@ -660,7 +660,7 @@ int wr_conn_wait_ready(struct weir_poll *list, int count, int timeout_ms);
 /*
  * The same for a session on a stack of its own that has received until -EAGAIN
  * and sent until the socket was full: the poller reports each edge after that,
- * so there is no look first.  The caller calls wr_conn_note_wait().  1:
+ * so there is no look first.  The caller calls wr_conn_note_wait().  > 0:
  * connections of weir_dial(), also those that are not in the list, may have
  * input; 0; -errno.
  */

@@ -306,7 +306,8 @@ enum {
  * weir_access_new()), then against the early refusals, then against the limit
  * of its source, and last by admit of the service.  With WEIR_PROXY_REQUIRED
  * the checks are made when the header has come, for the client that it tells.
- * There is no check if the header tells no client, or on TCP no IP address.
+ * There is no check if the header tells no client, or if the proxy came by TCP
+ * and the client came to the proxy through a Unix socket.
  *
  * max_per_source is the number of connections that one source may have open: an
  * IPv4 address, or a /64 network of IPv6.  By default it is a quarter of
@@ -373,7 +374,8 @@ struct weir_config {
  * WEIR_SERVICE(...) or weir_service_init().  Exactly one of session and
  * readable is set.  A session begins, and readable is called for input, when
  * the first byte has come.  The callback opened can send before that; with
- * speaks_first, which excludes opened, a session begins at once.
+ * speaks_first, which excludes opened, a session begins at once.  It is called
+ * once, or again for more input if it returns WEIR_AGAIN or WEIR_KEEP.
  *
  * A session, like opened and expired of its service, runs on a stack of its own
  * of stack_size bytes.  While it waits in a call of this library, it is parked
@@ -419,7 +421,7 @@ struct weir_service {
 	size_t size; /* sizeof(struct weir_service) */
 	int exact;   /* as in struct weir_config */
 
-	weir_handler *session;	/* called once; its calls wait */
+	weir_handler *session;	/* a whole dialogue; its calls wait */
 	weir_handler *readable; /* called on input; its reads never wait */
 	weir_handler *opened;	/* called first, before any input */
 	weir_handler *expired;	/* called when a deadline passes; or NULL */
