@@ -582,13 +582,21 @@ static int access_make(weir_access **ret, const char *text, size_t len,
 	return rc;
 }
 
-/* What made it fail, if that has not been said. */
-static int explain(int rc, char *why, size_t cap)
+static void explain(int rc, char *why, size_t cap)
 {
-	if (rc < 0 && rc != -EINVAL && why && cap > 0)
+	if (why && cap > 0)
 		(void)snprintf(why, cap, "%s",
 			       rc == -ESPIPE ? "no regular file"
 					     : weir_strerror(rc));
+}
+
+static int make_or_explain(weir_access **ret, const char *text, size_t len,
+			   char *why, size_t cap)
+{
+	int rc = access_make(ret, text, len, why, cap);
+
+	if (rc < 0 && rc != -EINVAL) /* else a line is explained */
+		explain(rc, why, cap);
 	return rc;
 }
 
@@ -598,8 +606,7 @@ int weir_access_new(weir_access **ret, const char *text, char *why, size_t cap)
 
 	if (ret == NULL || text == NULL)
 		return -EINVAL;
-	return explain(access_make(ret, text, strlen(text), why, cap), why,
-		       cap);
+	return make_or_explain(ret, text, strlen(text), why, cap);
 }
 
 /* All of a regular file, which may grow or shrink. */
@@ -649,10 +656,12 @@ int weir_access_load(weir_access **ret, const char *path, char *why, size_t cap)
 	if (ret == NULL || path == NULL)
 		return -EINVAL;
 	rc = read_file(path, &text, &len);
-	if (rc >= 0)
-		rc = access_make(ret, text, len, why, cap);
+	if (rc < 0)
+		explain(rc, why, cap);
+	else
+		rc = make_or_explain(ret, text, len, why, cap);
 	wr_sys_free(text);
-	return explain(rc, why, cap);
+	return rc;
 }
 
 weir_access *weir_access_dup(weir_access *a)

@@ -317,6 +317,20 @@ static int make_with_fault(enum wr_sys_call call, int nth, int error,
 	return rc;
 }
 
+START_TEST(a_name_that_the_file_system_does_not_allow_is_told)
+{
+	weir_access *a;
+	char why[64] = "";
+
+	faults_install();
+	fail_nth_call(WR_SYS_open, 1, -EINVAL);
+	ck_assert_int_eq(weir_access_load(&a, "/a:b", why, sizeof(why)),
+			 -EINVAL);
+	faults_clear();
+	ck_assert_str_eq(why, weir_strerror(-EINVAL));
+}
+END_TEST
+
 START_TEST(any_call_may_fail)
 {
 	static const enum wr_sys_call calls[] = { WR_SYS_open, WR_SYS_stat,
@@ -384,6 +398,7 @@ int main(void)
 		random_rules_decide_as_a_scan_from_the_top_does,
 		rules_for_users_and_groups_decide_about_unix_sockets,
 		a_wrong_line_is_told_with_its_number,
-		a_file_that_cannot_be_read_is_told, any_call_may_fail,
-		each_of_a_hundred_thousand_rules_decides);
+		a_file_that_cannot_be_read_is_told,
+		a_name_that_the_file_system_does_not_allow_is_told,
+		any_call_may_fail, each_of_a_hundred_thousand_rules_decides);
 }
