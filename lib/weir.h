@@ -13,7 +13,8 @@
  * These rules hold for every call:
  *
  *   Errors     A return value >= 0 is success, < 0 is -errno.  errno itself is
- *              not used.  Out-parameters are written on success only.
+ *              not used.  Out-parameters are written on success only, unless a
+ *              call says otherwise.
  *   Threads    "handler": a callback of that connection, or the thread that
  *              owns one of weir_dial().  "any": any thread.  Other threads
  *              reach a connection through a weir_ref.  No call is a
@@ -33,6 +34,7 @@
  *              and sets to 0 what it does not know.  A structure that it reads
  *              has its sizeof in the first field: missing fields have their
  *              defaults, and set bytes that it does not know are -EINVAL.
+ *              weir_poll and weir_address, which stand in arrays, do not grow.
  *
  * The library never exits, prints, reads the environment, installs a signal
  * handler or changes a signal's disposition, with three exceptions.  A failed
