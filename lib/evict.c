@@ -119,6 +119,16 @@ static bool is_undecided(struct wr_evict *e)
 	return false;
 }
 
+/* Ask the first candidate that is still idle.  False: none is. */
+static bool ask_candidate(struct wr_evict *e)
+{
+	bool was_asked = false;
+
+	for (; e->count > 0 && !was_asked; e->count--)
+		was_asked = ask_to_end(e, &e->idle[e->count - 1]);
+	return was_asked;
+}
+
 void wr_evict_one(struct wr_evict *e)
 {
 	int64_t idle_ms = e->core->config.evict_ms;
@@ -130,14 +140,10 @@ void wr_evict_one(struct wr_evict *e)
 		e->wait_at = now + WR_EVICT_WAIT_NS;
 		return;
 	}
-	if (e->count == 0 && now >= e->look_at) {
-		look_for_idle(e, now - idle_ms * WR_NS_PER_MS);
-		e->look_at = e->count ? 0 : now + WR_EVICT_LOOK_NS;
-		if (e->count == 0)
-			e->since = 0;
-	}
-	while (e->count > 0 && !ask_to_end(e, &e->idle[e->count - 1]))
-		e->count--;
-	if (e->count > 0)
-		e->count--;
+	if (ask_candidate(e) || now < e->look_at)
+		return;
+	look_for_idle(e, now - idle_ms * WR_NS_PER_MS);
+	if (e->count == 0)
+		e->since = 0;
+	e->look_at = ask_candidate(e) ? 0 : now + WR_EVICT_LOOK_NS;
 }

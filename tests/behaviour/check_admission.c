@@ -501,6 +501,40 @@ START_TEST(a_connection_may_refuse_to_be_ended)
 }
 END_TEST
 
+/* False if a second was asked for the first client that came. */
+static bool looks_again(struct server *s)
+{
+	struct client *c[PLACES];
+	int64_t since;
+
+	fill(s, c);
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_last(c[0], "make room\n");
+	if (stats(s).evictions > 1) {
+		server_stop_and_check(s);
+		return false;
+	}
+	for (int i = 1; i < PLACES; i++)
+		client_expect_echo(c[i], "hello\n");
+	since = now_ms();
+	UNTIL(now_ms() > since + 2 * EVICT_MS);
+	client_expect_echo(client_open(s), "hello\n");
+	ck_assert_uint_eq(server_stop_and_check(s).ledger.refused, 0);
+	return true;
+}
+
+/*
+ * The others that the first look has found idle are active before the second
+ * client comes, and idle again when it does.
+ */
+START_TEST(a_full_server_looks_again_if_none_that_it_knows_is_idle)
+{
+	MOSTLY(looks_again(serve(full_config(WEIR_REFUSE),
+				 WEIR_SERVICE(.readable = echo_lines,
+					      .expired = say_too_idle))));
+}
+END_TEST
+
 static int say_make_room(weir_conn *c, void *arg)
 {
 	(void)arg;
@@ -841,6 +875,7 @@ int main(void)
 		clients_whose_bytes_are_passed_on_cause_no_early_refusals,
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
+		a_full_server_looks_again_if_none_that_it_knows_is_idle,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
 		a_callback_of_one_that_was_asked_to_end_protects_no_others,
