@@ -108,6 +108,15 @@ static void log_failure(struct weir_conn *c, const char *what, int rc)
 			what, rc ? weir_strerror(rc) : "");
 }
 
+static int deadline_ms(const struct weir_conn *c, int end)
+{
+	bool was_idle = end == WEIR_END_IDLE || end == WEIR_END_FIRST_BYTE;
+
+	return c->is_evicted && was_idle
+		       ? c->core->config.evict_ms
+		       : wr_conn_timeout(c, end - WEIR_END_FIRST_BYTE);
+}
+
 static void log_deadline(struct weir_conn *c, int end)
 {
 	static const char *const names[] = {
@@ -128,7 +137,7 @@ static void log_deadline(struct weir_conn *c, int end)
 	wr_logf(&core->logger, WEIR_LOG_DEBUG,
 		"connection %llu from %s: %s %d ms: timed out",
 		(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-		names[end], wr_conn_timeout(c, end - WEIR_END_FIRST_BYTE));
+		names[end], deadline_ms(c, end));
 }
 
 static const char no_verdict[] = "the handler returned a number that is no "

@@ -482,6 +482,25 @@ START_TEST(a_session_that_waits_is_ended_too)
 }
 END_TEST
 
+START_TEST(the_log_tells_the_idle_time_of_one_that_makes_room)
+{
+	struct weir_config config = *full_config(WEIR_HOLD);
+	struct client *c[PLACES];
+	struct server *s;
+	char text[64];
+
+	config.log_level = WEIR_LOG_DEBUG;
+	s = serve(&config,
+		  WEIR_SERVICE(.readable = echo_lines, .idle_ms = WEIR_NEVER));
+	fill(s, c);
+	client_expect_echo(client_open(s), "hello\n");
+	client_expect_eof(c[0]);
+	(void)snprintf(text, sizeof(text), "nothing came for %d ms", EVICT_MS);
+	UNTIL(log_says(s, text));
+	server_stop_and_check(s);
+}
+END_TEST
+
 START_TEST(a_connection_may_refuse_to_be_ended)
 {
 	struct server *s =
@@ -876,6 +895,7 @@ int main(void)
 		a_full_server_ends_the_longest_idle_for_a_client_that_waits,
 		a_session_that_waits_is_ended_too,
 		a_full_server_looks_again_if_none_that_it_knows_is_idle,
+		the_log_tells_the_idle_time_of_one_that_makes_room,
 		a_connection_may_refuse_to_be_ended,
 		a_connection_that_need_not_end_after_all_is_the_next_to_end,
 		a_callback_of_one_that_was_asked_to_end_protects_no_others,
