@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A message costs no timer call.  The owner of a connection writes its
- * deadline; the acceptor checks it at the time it read last.  If the deadline
- * has moved to a later time, it checks again then; if not, it posts
- * WR_EV_DEADLINE, and the owner decides.  Only a deadline before the next check
- * costs a message to the acceptor (wr_conn_set_due).
+ * deadline.  When the deadline that the acceptor read last has come, it reads
+ * again: if the deadline has moved to a later time, it checks again then; if
+ * not, it posts WR_EV_DEADLINE, and the owner decides.  Only a deadline before
+ * the next check costs a message to the acceptor (wr_conn_set_due).
  *
  * The timer belongs to the slot.  Checking a free slot does nothing; checking a
  * reused one is an ordinary check.
  *
  * A connection lingers after its output is shut down, until its peer has
  * finished: its input is discarded, so that no reset destroys unread output
- * (see conn.c).  Lingering ends with the peer's end, with its silence once it
- * has taken all output, or with its time.  When the set is full, the oldest is
- * closed, which had the longest time to read.
+ * (see conn.c).  Lingering ends when the peer ends, when it is silent and has
+ * taken all output, after WR_LINGER_MOST_NS, or after WR_LINGER_BYTES.  When
+ * the set is full, the oldest is closed, which had the longest time to read.
  */
 #include "deadlines.h"
 
@@ -130,7 +130,7 @@ static void linger_end(struct wr_deadlines *d, struct weir_conn *c)
 		outcome = WR_OUTCOME_CUT;
 	wr_count(d->ctx->stats, &d->ctx->stats->late_bytes, late);
 	delist(d, c);
-	/* a duplicate of the descriptor would stay in the poller */
+	/* if the program has a duplicate, the close does not remove it */
 	wr_poller_remove(d->poller, c->fd);
 	wr_conn_close_and_count(c, d->ctx->stats, outcome);
 }

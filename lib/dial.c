@@ -23,8 +23,9 @@ static const struct wr_service dialled_service = {
 };
 
 /*
- * "No reply is lost by a close" (conn.c) for the caller's thread: throw input
- * away until the peer has all we sent, for a second at most.
+ * "No reply is lost by a close" (conn.c) for the caller's thread: if input has
+ * come, discard it until the peer has all that we sent, for at most
+ * WR_DIAL_LINGER_NS.
  */
 static void drain_before_close(struct weir_conn *c)
 {

@@ -947,7 +947,7 @@ static bool is_reason_due(const struct weir_conn *c, uint32_t event)
 	return event == WR_EV_ROOM ? is_room_due(c) : c->events & event;
 }
 
-/* In rotation, the first reason after that of the last call that is due. */
+/* In rotation from that of the last call: the next reason that is due. */
 static const struct turn *next_turn(const struct weir_conn *c)
 {
 	size_t last = TURNS - 1;
@@ -1034,8 +1034,8 @@ static void pass_handshake(struct wr_core *core, int ended)
 }
 
 /*
- * A step may take milliseconds, so another worker takes what else there is, and
- * what follows has a clock of its own.
+ * A step may take milliseconds: another worker takes the other work meanwhile,
+ * and the time is read again afterwards.
  */
 static int shake_hands(struct weir_conn *c)
 {

@@ -89,7 +89,7 @@ const char *weir_version(void)
 	return WEIR_VERSION;
 }
 
-/* The one place that prints: the log cannot be trusted any more. */
+/* Not to the log, which cannot be trusted any more. */
 _Noreturn void wr_assert_failed(const char *expr, const char *file, int line)
 {
 	char text[256];

@@ -91,7 +91,7 @@ static int eviction_of_asked(const struct wr_evict *e)
 		       : WR_EVICTION_NONE;
 }
 
-/* While it waits for a worker, others would wait for one, too. */
+/* If it waits for a worker instead, another connection would, too. */
 static bool is_kept_by_callback(const struct wr_evict *e)
 {
 	const struct weir_conn *c = wr_table_find(e->core->table, e->asked.key);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Closing listeners so that no connection which the kernel has completed is
- * lost: of one listener, or of all in a stop.  The acceptor's thread, unless it
- * says otherwise.
+ * Closing one listener, or all of them in a stop, so that no connection that
+ * the kernel has completed is lost.  The acceptor's thread, unless a function
+ * says "any thread".
  */
 #ifndef WR_FENCE_H
 #define WR_FENCE_H

@@ -9,7 +9,7 @@
 #include "stats.h"
 #include "sys.h"
 
-/* Clients of a load balancer that connect and close begin no handshake. */
+/* Health checks of a load balancer connect and close: they begin none. */
 static void note_begin(struct wr_layer *l)
 {
 	if (l->began_at == 0)

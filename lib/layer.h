@@ -74,7 +74,7 @@ struct wr_layer {
 	bool has_ended;	      /* its output: bye was called */
 	bool is_resumed;      /* its handshake was a short one */
 	bool is_truncated;    /* the input ended without the peer's bye */
-	bool is_torn;	      /* the same, and a part of it was left */
+	bool is_torn;	      /* the same, inside a record */
 	bool wants_input;     /* the output has to wait for it */
 };
 
@@ -86,7 +86,7 @@ WR_PRIVATE ssize_t wr_layer_recv(struct wr_layer *l, void *buf, size_t cap);
 /* Send to the socket, and keep what it does not take.  0 or -errno. */
 WR_PRIVATE int wr_layer_put(struct wr_layer *l, const void *data, size_t len);
 
-/* A line for the log, from the connection; several a second are held back. */
+/* A log line about the connection; at most 10 a second are written. */
 WR_PRIVATE void wr_layer_log(struct wr_layer *l, const char *text);
 
 /* What the connection has; NULL. */
@@ -123,7 +123,10 @@ bool wr_layer_owes_bye_locked(const struct weir_conn *c);
 /* Owner: that, or it has bytes to send. */
 bool wr_layer_has_output(const struct weir_conn *c);
 
-/* 1: out was sent, or bye called; 0: the socket is full; -errno. */
+/*
+ * 1: out was sent, or bye called; 0: the socket is full, or bye waits for
+ * input; -errno.
+ */
 int wr_layer_push(struct wr_layer *l);
 
 #endif

@@ -48,7 +48,7 @@ static void hand_input_over(struct weir_conn *c)
 	c->in.would_block = false;
 }
 
-/* On a stack of its own: the worker that it leaves runs the handshake. */
+/* On its own stack a session is parked, and a worker runs the handshake. */
 static int wait_until_up(struct weir_conn *c)
 {
 	int rc = 0;

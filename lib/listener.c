@@ -174,10 +174,10 @@ static int remove_file(const char *path, const struct stat *file)
 }
 
 /*
- * Keeps starting servers apart, which would all find a stale file before one of
- * them listens: a lock on a file beside the path, which only its owner can
- * open.  A server that does not get the lock in time goes on: it only matters
- * to servers that start at the same moment.
+ * A lock on a file beside the path, which only the owner of the file can open.
+ * Without it, servers that start at the same moment would all find a stale
+ * socket before one of them listens.  At other moments it does not matter, so a
+ * server that does not get it in time goes on.
  */
 struct path_lock {
 	char name[NAME_ROOM];

@@ -24,8 +24,8 @@ struct wr_cond {
 
 /*
  * A lock of one word, free when it is zero: nothing to make or to destroy.
- * Taking and dropping it cost an instruction each while no thread waits, a
- * tenth of the calls for a mutex.
+ * While no thread waits, to take it and to drop it cost one atomic instruction
+ * each: a tenth of the time of a mutex.
  */
 struct wr_word_lock {
 	_Atomic uint32_t word; /* WR_WORD_... */
@@ -106,7 +106,7 @@ static inline void wr_word_unlock(struct wr_word_lock *l)
 void wr_cond_signal(struct wr_cond *c);
 void wr_cond_broadcast(struct wr_cond *c);
 
-/* The caller holds l.  False: it is the time `at`. */
+/* The caller holds l.  False: the time `at` has come. */
 bool wr_cond_wait_until(struct wr_cond *c, struct wr_lock *l, int64_t at);
 
 #endif

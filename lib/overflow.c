@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session that leaves its stack hits the guard page.  The handler tells which
- * one, and lets the process end as it would without it.  It runs on a stack for
- * signals, and only makes calls that a handler may make: the log sink is none.
+ * A session that leaves its stack hits the guard page.  The signal handler
+ * writes which session it is, and lets the process end as it would without the
+ * handler.  It runs on a stack for signals, and writes to stderr, because it
+ * must not call the log sink.
  */
 #include "overflow.h"
 

@@ -54,7 +54,7 @@ int wr_poller_add_wakeup(struct wr_poller *p, int fd, uint64_t key);
 int wr_poller_wait(struct wr_poller *p, struct wr_event *ev, int max,
 		   int timeout_ms);
 
-/* Is there an event?  While a thread waits, the answer may be false. */
+/* Is there an event?  While a thread waits, false may be wrong. */
 bool wr_poller_is_ready(struct wr_poller *p);
 
 /*

@@ -9,9 +9,9 @@
  *
  * poll(2) tells of a state, not of its change.  What was reported of an
  * edge-triggered descriptor is left out until it is expected again, so the
- * state is looked at only when the owner has seen it end.  An end stays for
- * good, an error until the program takes it, and poll(2) cannot leave them out:
- * then the descriptor is.
+ * state is looked at only when the owner has seen it end.  poll(2) reports an
+ * end for good, and an error until the program takes it, whatever it is asked
+ * for: the whole descriptor is left out then.
  */
 #include "poller.h"
 

@@ -38,7 +38,7 @@ static uint32_t events_of(const struct wr_event *ev)
 				      : WR_EV_OTHER;
 }
 
-/* While one session runs, the stacks of the next ones come to the cache. */
+/* While one session runs, fetch the stacks of the next ones into the cache. */
 static void fetch_ahead(const struct wr_worker *w)
 {
 	const struct wr_core *core = w->pool->core;

@@ -58,8 +58,8 @@ socklen_t wr_proxy_target(const struct wr_proxy *p,
 			  struct sockaddr_storage *ret);
 
 /*
- * The value of the index-th TLV of a type, or inside the one about TLS for its
- * types.  NULL: there is none.
+ * The value of the index-th TLV of a type.  The types 0x21 to 0x2f are searched
+ * inside the TLV about TLS.  NULL: there is none.
  */
 const void *wr_proxy_tlv(const struct wr_proxy *p, int type, int index,
 			 size_t *len);

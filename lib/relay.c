@@ -2,10 +2,10 @@
 /*
  * Bytes between two connections, both ways, in a session or in a thread.
  *
- * What one peer sends is received into a buffer of the worker and sent to
- * the other one at once.  What its socket does not take stays in its outbox,
- * and nothing more is received for it until half of outbox_mark is free.  The
- * two directions do not delay each other: no call for one of them waits.
+ * What one peer sends is received into a buffer of the context and sent to the
+ * other one at once.  What its socket does not take stays in its outbox, and
+ * nothing more is received for it until half of outbox_mark is free.  The two
+ * directions do not delay each other: no call for one of them waits.
  */
 #include <errno.h>
 
@@ -223,7 +223,7 @@ static bool goes_on(const struct relay *r)
 
 /* ------------------------------------------------------------------ waiting */
 
-/* What to wait for on a connection: one way begins there, the other ends. */
+/* What to wait for on the connection where input begins and output ends. */
 static int events_to_await(const struct way *input, const struct way *output)
 {
 	int events = WR_POLL_RELAY | (input->is_over ? WR_POLL_LOST : 0);

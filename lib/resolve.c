@@ -11,9 +11,9 @@
  * calls notify under the lock, and never after it was left.
  *
  * A lookup that was left runs while the resolver tries, usually half a minute.
- * Too many mean that the resolver does not answer, and new ones are refused at
- * once, or those of wr_lookup_begin() queued: a thread that has its answer
- * takes the next of them.  Reverse lookups are counted apart: their speed
+ * Too many of them mean that the resolver does not answer.  A new lookup is
+ * refused then, or queued if wr_lookup_begin() makes it; a thread that has its
+ * answer takes the next one.  Reverse lookups are counted apart: their speed
  * depends on the owners of the addresses, often the peers.  Lookups with a
  * waiter need no limit: each blocks a thread of the program.
  */

@@ -45,7 +45,7 @@ int wr_lookup_take_name(struct wr_lookup *l, char *name);
 /* Give it up: notify is not called after this. */
 void wr_lookup_leave(struct wr_lookup *l);
 
-/* The same of a numeric host; -ENOENT: a name. */
+/* wr_lookup_host() of a number, which does not wait; -ENOENT: a name. */
 int wr_lookup_number(struct addrinfo **ret, const char *host, const char *port);
 
 /* The name of the host at addr, in NI_MAXHOST bytes.  -ENOENT: none. */

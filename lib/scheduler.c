@@ -8,8 +8,9 @@
  * That is late where callbacks are slow.  For WR_HANDOFF_NS after a slow
  * callback the workers are in handoff mode: none is idle, and before each
  * callback a worker makes sure that another is awake if there is more to run.
- * A callback during which the kernel preempted the worker does not count as
- * slow: on a busy machine most would, and echo and churn were 8 % slower.
+ * A slow callback does not count if the kernel has preempted the worker since
+ * the last slow one: on a busy machine most would count, and echo and churn
+ * were 8 % slower.
  *
  * One word holds the state:
  *
@@ -276,7 +277,7 @@ void wr_sched_submit(struct wr_sched *s, enum wr_queue_id id, struct wr_node *n,
 	wake_poller(s);
 }
 
-/* The worker takes it next, unless a callback blocks: hence the monitor. */
+/* The worker comes to it, unless a callback blocks: hence the monitor. */
 void wr_sched_requeue(struct wr_sched *s, struct wr_node *n, int64_t now)
 {
 	push(&s->queue[WR_QUEUE_READY], n, now);

@@ -13,7 +13,7 @@
  * weir_server_run() reads signals from a signalfd: nothing runs in a signal
  * handler, and no disposition changes.  Before it restores the mask it reads
  * late signals, which were meant for the stopped server.  One call per process
- * at a time waits for signals, as each is read from one signalfd only.  The
+ * at a time waits for signals, as a signal is read from one signalfd only.  The
  * signalfd is opened with the server: later, clients may have taken all
  * descriptors.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One node in the ready queue stands for all timers that are due.  The worker
+ * One node on the ready list stands for all timers that are due.  The worker
  * that takes it begins one call, and queues the node again first if another
  * timer is due, for another worker.
  *

@@ -22,7 +22,7 @@ struct wr_server_timers {
 	size_t count;		 /* l: in all */
 	int running;		 /* l: calls */
 	bool is_closed;		 /* l: no call begins any more */
-	bool is_queued;		 /* l: the node is in the ready queue */
+	bool is_queued;		 /* l: the node is on the ready list */
 	struct wr_node node;	 /* stands for all timers that are due */
 	_Atomic int64_t look_at; /* a: when the acceptor has to look */
 };

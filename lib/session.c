@@ -226,7 +226,7 @@ static enum wr_session_step step_of_wait(struct weir_conn *c, int *rc)
 	}
 }
 
-/* A cut comes last: the steps before may have taken its stop for a drain. */
+/* A cut wins: of the same stop, the step may have seen the drain alone. */
 enum wr_session_step wr_session_next(struct weir_conn *c, int *rc)
 {
 	enum wr_session_step step = step_of_wait(c, rc);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stacks of one size for coroutines, each with a guard page below it.  They are
- * recycled: at most as many are kept as are in use, or WR_STACKS_KEPT.
+ * recycled: the pool shrinks to the number in use, but not below
+ * WR_STACKS_KEPT.
  */
 #ifndef WR_STACKS_H
 #define WR_STACKS_H

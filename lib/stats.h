@@ -75,8 +75,8 @@ struct wr_durations {
 };
 
 /*
- * Of layers, for the server by threads.  The threads share those of a listener:
- * a handshake is rare, and long.
+ * Of layers.  Each thread has one for the server.  The threads share that of a
+ * listener, as a handshake is rare and long.
  */
 struct wr_layer_counts {
 	wr_counter handshakes[WR_HANDSHAKE_COUNT];
@@ -179,7 +179,7 @@ static inline struct wr_traffic *wr_traffic_of(const struct wr_service *service,
 		WR_COUNT_LISTENER(service, stats, field, n);                   \
 	} while (0)
 
-/* The same for a counter of layers, 1; field is evaluated twice. */
+/* Add 1 to a counter of layers, for both; field is evaluated twice. */
 #define WR_COUNT_LAYER(service, stats, field)                                  \
 	do {                                                                   \
 		wr_count(stats, &(stats)->layers.field, 1);                    \
@@ -198,7 +198,7 @@ void wr_listener_stats_sum(struct weir_listener_stats *ret,
 			   const struct wr_listener_counts *counts, int count,
 			   const struct wr_layer_counts *layers);
 
-/* "3 accepted, 2 completed, 1 cut": columns that are not 0. */
+/* "3 accepted, 2 completed, 1 cut": accepted, and columns not 0. */
 #define WR_LEDGER_TEXT 384
 void wr_ledger_text(char buf[static WR_LEDGER_TEXT],
 		    const struct weir_ledger *l);

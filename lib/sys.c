@@ -440,10 +440,10 @@ int wr_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len)
 }
 
 /*
- * TCP_NODELAY, as callers gather output.  A limit of unsent output, as without
- * one the kernel's buffer grows with what a peer has read so far, to 4 MB for a
- * peer that stops reading; the option may be missing.  Accepted sockets inherit
- * both.
+ * TCP_NODELAY, as callers gather output, and a limit of unsent output, which a
+ * kernel may lack.  Without the limit the kernel's buffer grows with what the
+ * peer has read so far, and a peer that then stops reading keeps up to 4 MB.
+ * Accepted sockets inherit both.
  */
 int wr_sys_tune_tcp(int fd)
 {

@@ -4,8 +4,8 @@
  * -errno, and NULL for a pointer.  EINTR is retried where that is right;
  * close() is never retried.
  *
- * A test build (WR_FAULTS) asks wr_sys_fault before each call: it may fail the
- * call, shorten its length, or delay it.
+ * A test build (WR_FAULTS) asks wr_sys_fault before each call of WR_SYS_CALLS:
+ * it may fail the call, shorten its length, or delay it.
  */
 #ifndef WR_SYS_H
 #define WR_SYS_H

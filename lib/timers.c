@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Invariants: heap[i]->place == i + 1; no timer is due before its parent, at (i
- * - 1) / 2.
+ * Invariants: heap[i]->place == i + 1; no timer is due before its parent,
+ * heap[(i - 1) / 2].
  */
 #include "timers.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A binary heap of timers, each embedded in what it belongs to.  One thread,
- * but for wr_timers_reserve(); knows no clock.
+ * A binary heap of timers, each embedded in what it belongs to.  One thread at
+ * a time, but for wr_timers_reserve(); knows no clock.
  */
 #ifndef WR_TIMERS_H
 #define WR_TIMERS_H
