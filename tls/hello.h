@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a client of TLS begins with.  It is looked at before there is anything
- * of OpenSSL, so that other bytes cost nothing.
+ * The first record of a TLS client.  It is checked before there is an SSL
+ * object, so other bytes cost none.
  */
 #ifndef TLS_HELLO_H
 #define TLS_HELLO_H

@@ -27,7 +27,7 @@ struct tls_tickets {
 	size_t count;	    /* l */
 	int64_t made_at;    /* l, in ms */
 	int64_t lifetime_s; /* c */
-	bool is_from_file;  /* c: they are not changed by time */
+	bool is_from_file;  /* c: they are never renewed */
 };
 
 #define SESSION_CONTEXT 32 /* a SHA-256 */

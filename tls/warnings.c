@@ -264,7 +264,7 @@ int tls_warn_of_lists(struct weir_tls *tls, const char *path)
 {
 	int rc = path ? warn_of_old_list(tls, path) : 0;
 
-	/* of the system's authorities most issue no peer's certificate */
+	/* most of the system's authorities issue no certificate of a peer */
 	if (rc == 0 && path && tls->config.ca)
 		rc = warn_of_missing_lists(tls, path);
 	return rc;

@@ -225,7 +225,7 @@ WEIR_API int weir_conn_tls(const weir_conn *c, struct weir_tls_info *ret,
 enum {
 	WEIR_TLS_NAME_SUBJECT = 0, /* "CN=a,O=b", escaped as in RFC 2253 */
 	WEIR_TLS_NAME_CN = 1,	   /* the common name, in UTF-8 */
-	WEIR_TLS_NAME_DNS = 2,	   /* subjectAltName: this and those below */
+	WEIR_TLS_NAME_DNS = 2,	   /* subjectAltName: this and the next 3 */
 	WEIR_TLS_NAME_URI = 3,
 	WEIR_TLS_NAME_EMAIL = 4,
 	WEIR_TLS_NAME_IP = 5,
