@@ -473,6 +473,7 @@ void wr_listener_own(struct wr_listener *l)
 
 	if (!l->is_tcp && !l->path[0] &&
 	    wr_sys_getsockname(l->fd, (struct sockaddr *)&addr, &len) == 0 &&
+	    len <= sizeof(addr) && /* else: without a NUL */
 	    addr.sun_family == AF_UNIX && addr.sun_path[0] &&
 	    wr_sys_lstat(addr.sun_path, &l->file) == 0 &&
 	    S_ISSOCK(l->file.st_mode))

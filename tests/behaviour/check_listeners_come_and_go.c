@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #define ECHO WEIR_SERVICE(.readable = echo_lines)
 
@@ -362,6 +363,39 @@ START_TEST(the_path_of_a_listener_without_copies_is_removed)
 }
 END_TEST
 
+/* Its path is as long as the address has room for, and has no NUL. */
+static int listen_at_longest_path(struct sockaddr_un *un)
+{
+	char folder[FOLDER_ROOM];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert(make_folder(folder));
+	un->sun_family = AF_UNIX;
+	memset(un->sun_path, 'x', sizeof(un->sun_path));
+	memcpy(un->sun_path, folder, strlen(folder));
+	un->sun_path[strlen(folder)] = '/';
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)un, sizeof(*un)), 0);
+	ck_assert_int_eq(listen(fd, 8), 0);
+	return fd;
+}
+
+START_TEST(a_path_that_fills_its_address_is_left_alone)
+{
+	struct server *s = server_new(NULL);
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "";
+	char where[32];
+	struct sockaddr_un un;
+
+	snprintf(where, sizeof(where), "fd:%d", listen_at_longest_path(&un));
+	memcpy(path, un.sun_path, sizeof(un.sun_path));
+	server_listen(s, where, ECHO);
+	server_start(s);
+	ck_assert_int_eq(weir_server_own_listener(s->weir, 0), 0);
+	server_stop_and_check(s);
+	ck_assert_int_eq(unlink(path), 0);
+}
+END_TEST
+
 /* ---- at any moment */
 
 START_TEST(before_the_start_a_listener_closes_at_once)
@@ -552,6 +586,7 @@ int main(void)
 		another_server_goes_on_with_a_copy_of_the_listener,
 		a_listener_without_copies_is_closed_like_one_of_its_own,
 		the_path_of_a_listener_without_copies_is_removed,
+		a_path_that_fills_its_address_is_left_alone,
 		before_the_start_a_listener_closes_at_once,
 		without_a_listener_left_there_is_no_start,
 		in_and_after_a_stop_no_listener_comes_or_goes,
