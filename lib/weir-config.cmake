@@ -8,7 +8,7 @@ get_filename_component(weir_libdir "${CMAKE_CURRENT_LIST_DIR}/../.." ABSOLUTE)
 find_path(weir_includedir weir.h
 	HINTS "${weir_libdir}/../include" "${weir_libdir}/../../include")
 
-# weir_library(TARGET NAME HEADER) : the shared one where both are.
+# weir_library(TARGET NAME HEADER) : the shared library, or else the static one.
 function(weir_library target name header)
 	find_library(weir_file_${target} NAMES ${name}
 		HINTS "${weir_libdir}" NO_DEFAULT_PATH)

@@ -13,11 +13,11 @@
  * its C function returns: a handler passes most of it on as its verdict.
  * check() turns such a result into an exception.
  *
- * Exceptions.  None passes through the library.  A std::system_error that
- * leaves a handler becomes the verdict -errno, so check(c.read(...)) waits,
- * closes or fails like a returned result.  Any other exception is written to
- * the log as an error, with its text, and fails the connection with
- * -ECANCELED, or -ENOMEM for std::bad_alloc.
+ * Exceptions.  None passes through the library.  A std::system_error with an
+ * errno value that leaves a handler becomes the verdict -errno, so
+ * check(c.read(...)) waits, closes or fails like a returned result.  Any other
+ * exception is written to the log as an error, with its text, and fails the
+ * connection with -ECANCELED, or -ENOMEM for std::bad_alloc.
  *
  * Threads.  weir.h and docs/THREADING.md apply to each call.  Several workers
  * call the same callable at once, for different connections.  It lives as long
