@@ -226,6 +226,7 @@ static const struct {
 	{ OPT_WRITE_TIMEOUT, "write_ms" },
 	{ OPT_LIFETIME, "lifetime_ms" },
 	{ OPT_PER_SOURCE, "max_per_source" },
+	{ OPT_EARLY_DROP, "early_full" },
 	{ OPT_EVICT, "evict_ms" },
 };
 
@@ -422,18 +423,20 @@ static bool parse_opt_tls_file(const char *name, const char **files,
 
 static bool parse_opt_early_drop(struct options *o)
 {
+	int64_t most = library_option(OPT_EARLY_DROP)->max;
 	int start, percent, full, len = 0;
 
 	if (sscanf(optarg, "%8d:%3d:%8d%n", &start, &percent, &full, &len) ==
 		    3 &&
 	    optarg[len] == '\0' && start >= 1 && percent >= 1 &&
-	    percent <= 100 && full > start) {
+	    percent <= 100 && full > start && full <= most) {
 		o->config.early_start = start;
 		o->config.early_percent = percent;
 		o->config.early_full = full;
 		return true;
 	}
-	cli_error("--early-drop: '%s' is not like 100:30:1000", optarg);
+	cli_error("--early-drop: '%s' is not like 100:30:1000, up to %lld",
+		  optarg, (long long)most);
 	return false;
 }
 

@@ -116,7 +116,7 @@ class Access(unittest.TestCase):
         got = run("WEIR_SERVER", "--check", "--access", "/nowhere/rules")
         self.assertRegex(got.stderr, rb"--access: /nowhere/rules: no such")
         for value in ("10", "10:30", "10:30:10", "0:30:10", "10:101:20",
-                      "10:0:20", "10:30:20x"):
+                      "10:0:20", "10:30:20x", "1:30:10000001"):
             got = run("WEIR_SERVER", "--check", "--early-drop", value)
             self.assertEqual(got.returncode, 2, value)
 
