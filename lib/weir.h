@@ -508,9 +508,10 @@ struct weir_option {
 };
 
 /*
- * The ledger: accepted + dialled + spawned = completed + failed + timed_out +
- * refused + probed + cut + open, exactly, whenever the server is at rest.  A
- * later version may add reasons for refusals, but no other outcomes.
+ * The ledger of connections: accepted + dialled + spawned = completed +
+ * failed + timed_out + refused + probed + cut + open, exactly, whenever the
+ * server is at rest.  A later version may add reasons for refusals, but no
+ * other outcomes.
  */
 struct weir_ledger {
 	uint64_t accepted;
@@ -765,8 +766,9 @@ WEIR_API int weir_access_load(weir_access **ret, const char *path, char *why,
 			      size_t cap);
 
 /*
- * Take another reference, and return a; or give one up.  NULL is allowed.
+ * Count one more reference to a, or give one up; NULL is allowed.
  *
+ * Returns a.
  * Thread: any.  Since: 0.1.
  */
 WEIR_API weir_access *weir_access_dup(weir_access *a);
@@ -1079,12 +1081,11 @@ WEIR_API int weir_server_configure(weir_server *s,
 
 /*
  * Change the limits of listener id: first_byte_ms, read_ms, write_ms, idle_ms,
- * pause_ms, lifetime_ms, handshake_ms, line_max, outbox_mark, outbox_max and
- * write_rate, and proxy_trust: all of them, or nothing on an error.  Pass the
+ * pause_ms, lifetime_ms, handshake_ms, line_max, outbox_mark, outbox_max,
+ * write_rate and proxy_trust, all of them, or nothing on an error.  Pass the
  * structure of weir_server_listen() with changes, because a field that is not
- * set gets its default as in that call; only proxy_trust stays as it is if it
- * is NULL.  The other fields cannot change: each has the value of that call, or
- * is 0 or NULL.
+ * set gets its default as in that call; proxy_trust stays if it is NULL.  The
+ * other fields cannot change: each has the value of that call, or is 0 or NULL.
  *
  * The limits apply to new connections and at once to open ones, also while a
  * call of a session waits, and after weir_server_unlisten().  A deadline counts
@@ -1112,7 +1113,8 @@ WEIR_API int weir_server_stats(weir_server *s, struct weir_stats *ret,
 			       size_t size);
 
 /*
- * The same for listener id, also after it is closed.  The connections that the
+ * Read the counters of listener id, also after it is closed, as
+ * weir_server_stats() reads those of the server.  The connections that the
  * program dials or adopts belong to no listener.
  *
  * Returns 0; -EINVAL (also: no such listener).
@@ -1274,8 +1276,8 @@ WEIR_API int weir_conn_consume(weir_conn *c, size_t len);
  */
 
 /*
- * Send all of len bytes; all of count pieces (0 to 1,024) in their order; text
- * in the format of printf(3).
+ * Send all of len bytes, all of count pieces (0 to 1,024) in their order, or
+ * text in the format of printf(3).
  *
  * Returns 0, or as above.
  * Thread: handler.  Since: 0.1.
@@ -1598,7 +1600,7 @@ WEIR_API int weir_conn_detach(weir_conn *c);
 /*
  * Give the server of the connection.
  *
- * Returns it; NULL (a connection of weir_dial(), or c is NULL).
+ * Returns the server; NULL (a connection of weir_dial(), or c is NULL).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API weir_server *weir_conn_server(const weir_conn *c);
@@ -1669,7 +1671,7 @@ WEIR_API void *weir_ref_data(weir_ref *ref);
  * Take a reference to c, for use after this callback and until weir_unref(); or
  * give c as an uncounted reference, for use during this callback.
  *
- * Returns it; NULL (c is NULL).
+ * Returns the reference; NULL (c is NULL).
  * Thread: handler.  Since: 0.1.
  */
 WEIR_API weir_ref *weir_conn_ref(weir_conn *c);

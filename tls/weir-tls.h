@@ -117,7 +117,7 @@ WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
 			  const char *key, char *why, size_t cap);
 
 /*
- * Give up the program's reference; NULL does nothing.  Listeners and
+ * Give up the program's reference to tls; NULL does nothing.  Listeners and
  * connections keep what they use.
  *
  * Thread: any.  Since: 0.1.
@@ -125,7 +125,7 @@ WEIR_API int weir_tls_add(weir_tls *tls, const char *certificate,
 WEIR_API void weir_tls_free(weir_tls *tls);
 
 /*
- * Get the time until the first of its certificates expires.
+ * Get the time until the first certificate of tls expires.
  *
  * Returns seconds, below 0 if it has expired; INT64_MAX (no certificate).
  * Thread: any.  Since: 0.1.
@@ -133,8 +133,8 @@ WEIR_API void weir_tls_free(weir_tls *tls);
 WEIR_API int64_t weir_tls_expires(const weir_tls *tls);
 
 /*
- * Write the hosts and addresses that the own certificates are for, with spaces
- * between them.  What is not printable in a name is written as '?'.
+ * Write the hosts and addresses that the certificates of tls are for, with
+ * spaces between them.  What is not printable in a name is written as '?'.
  *
  * Returns the length of the text; -EINVAL; -ENOSPC (*buf has the first ones).
  * Thread: any.  Since: 0.1.

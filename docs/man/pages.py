@@ -152,7 +152,8 @@ def read(path):
 
 def subject(comment):
     """The call or type that a comment names as its subject, or ""."""
-    found = re.match(r"(?:[^.]*\bsee )?(weir_\w+)", " ".join(comment[0]))
+    found = re.match(r"(?:[^.]*\bsee |Index of )?(weir_\w+)",
+                     " ".join(comment[0]))
     return found.group(1) if found else ""
 
 
@@ -252,6 +253,7 @@ class Writer:
 def split_results(text):
     """The items of "Returns 0; -EINVAL (why); ...": (heads, why)."""
     items, depth = [""], 0
+    text = re.sub(r"\.$", "", text)
     for letter in text.replace(", or as above", "; or as above"):
         depth += {"(": 1, ")": -1}.get(letter, 0)
         if letter == ";" and depth == 0:
@@ -259,19 +261,21 @@ def split_results(text):
         else:
             items[-1] += letter
     for item in items:
-        item = item.strip().rstrip(".").replace(
+        item = item.strip().replace(
             "or as above", "another error of this group, see above")
         found = re.match(r"([^(]*[^( ]) \((.*)\)(.*)$", item)
         if found and not found.group(3) and "()" not in found.group(1):
             yield found.group(1), found.group(2)
+        elif item == "0" and items[0] != "0":
+            yield item, ""  # an answer, and no success
         else:
             yield item, ERRORS.get(item, "")
 
 
 def summary(page):
     """The first sentence of a comment, as short as it makes sense."""
-    text = re.sub(r" \([^)]*\)", "", " ".join(page.comment[0]))
-    text = re.split(r"(?<=[^.])\.(?:\s|$)|[;:] ", text)[0]
+    text = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", " ".join(page.comment[0]))
+    text = re.split(r"(?<=[^.])\.(?:\s|$)|: |; (?!or )", text)[0]
     return text[:1].lower() + text[1:]
 
 
@@ -300,8 +304,11 @@ def last_parts(comment):
 def threads_text(threads):
     for word, text in THREADS.items():
         if re.match(word + r"\b", threads):
-            return text + threads[len(word):]
-    return threads
+            text += threads[len(word):]
+            break
+    else:
+        text = threads
+    return text.replace(": any", ": any thread")
 
 
 def render_notes(notes, writer):
@@ -326,7 +333,8 @@ def render(page, writer, about):
            ".Dt %s 3" % names[0].upper(), ".Os weir " + about["version"],
            ".Sh NAME"]
     out += [".Nm " + name + " ," for name in names[:-1]]
-    out += [".Nm " + names[-1], ".Nd " + escape(summary(page))]
+    out += [".Nm " + names[-1],
+            ".Nd " + escape(summary(page)).replace('"', "\\(dq")]
     out += [".Sh LIBRARY", about["library"]]
     out += [".Sh SYNOPSIS", ".In " + about["header"]]
     for result, name, parameters in page.calls:
