@@ -189,9 +189,13 @@ static bool has_joined(struct client_group *group, int i, void *arg)
 	size_t len = joined->text(group, i, want, sizeof(want));
 	char *buf = malloc(m->len + 1);
 	bool is_there;
+	size_t got;
 
 	ck_assert_ptr_nonnull(buf);
-	is_there = join(m, joined->prefix, buf) >= len;
+	got = join(m, joined->prefix, buf);
+	ck_assert_msg(got <= len, "client %d got %zu bytes too many", i,
+		      got - len);
+	is_there = got == len;
 	ck_assert_msg(!is_there || memcmp(buf, want, len) == 0,
 		      "client %d got other bytes back", i);
 	if (is_there)

@@ -25,10 +25,10 @@ struct load {
 };
 
 /*
- * A server that has ended a connection lingers for half a second.  A question
- * that the asker sent so long after the answer before it counts nowhere, unless
- * it was asked before the stop.  The time that the server takes for an answer
- * is not the asker's: it looks every LOOK_MS whether the answer has come.
+ * A server that has ended a connection lingers for half a second.  So a
+ * question that is sent later than PROMPT_NS after the previous answer counts
+ * nowhere, unless it was asked before the stop.  The time that the server takes
+ * to answer is no part of it: the asker looks every LOOK_MS for the answer.
  */
 #define PROMPT_NS 400000000LL
 #define LOOK_MS	  10
