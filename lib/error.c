@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Error texts, version, failed assertions.  Any thread.  The errors of weir.h
- * have texts of ours, which say more than the system's.
+ * Error texts, version, failed assertions.  Any thread.  Errors to which weir.h
+ * gives a meaning of its own have texts of ours, which say more than the
+ * system's.
  */
 #include "error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Access rules: which rule decides, and what a wrong line is told.
+ * Access rules: which rule decides, and what is reported about a wrong line.
  */
 #include "test.h"
 

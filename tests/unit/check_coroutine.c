@@ -375,7 +375,8 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("stacks", a_coroutine_pauses_and_goes_on_where_it_was,
+	return RUN_TESTS("coroutine",
+			 a_coroutine_pauses_and_goes_on_where_it_was,
 			 any_thread_may_resume_it,
 			 stacks_are_recycled_and_given_back_after_a_peak,
 			 the_deepest_use_is_known_and_its_memory_given_back,

@@ -135,7 +135,7 @@ START_TEST(a_fence_refuses_at_once)
 END_TEST
 
 /* A client that receives nothing: on loopback every TTL is below this. */
-static void is_deaf(int fd, int family, bool is_deaf)
+static void set_deaf(int fd, int family, bool is_deaf)
 {
 	const int ttl = is_deaf ? 255 : 0;
 
@@ -163,12 +163,12 @@ static void handshake_of_ends(int early, const char *where, int family, int way)
 
 	open_at(&l, where);
 	ck_assert_int_eq(getsockname(l.fd, (struct sockaddr *)&to, &len), 0);
-	is_deaf(early, family, true);
+	set_deaf(early, family, true);
 	fcntl(early, F_SETFL, O_NONBLOCK);
 	ck_assert_int_eq(connect(early, (struct sockaddr *)&to, len), -1);
 	ck_assert_int_eq(errno, EINPROGRESS);
 	if (try_fence(&l, way)) {
-		is_deaf(early, family, false);
+		set_deaf(early, family, false);
 		UNTIL(send(early, "question", 8, MSG_NOSIGNAL) == 8);
 		fd = accept_from(&l);
 		ck_assert_int_ge(fd, 0);

@@ -145,7 +145,7 @@ START_TEST(nothing_falls_by_more_than_all_of_it)
 }
 END_TEST
 
-/* Of the first so many values. */
+/* Of the first values alone. */
 static enum compare_word bounded(size_t in_old, size_t in_new, double added)
 {
 	double a[10], b[10];

@@ -5,6 +5,9 @@
  */
 #include "test.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+
 #include "../../client/load/judge/verdict.h"
 #include "../../client/load/measure/units.h"
 #include "../../client/load/report/layout.h"
@@ -318,17 +321,37 @@ START_TEST(one_way_is_bytes_a_second)
 }
 END_TEST
 
+static bool has_colour_on(FILE *to)
+{
+	struct report report;
+
+	report_init(&report, to);
+	return report.has_colour;
+}
+
 START_TEST(colours_are_for_a_terminal_without_no_color)
 {
+	int controller = posix_openpt(O_RDWR | O_NOCTTY);
+	FILE *terminal, *file = tmpfile();
 	struct figures f;
 	struct report report;
-	FILE *file = tmpfile();
 	char *text;
 
-	figures_init(&f);
-	report_init(&report, file);
-	ck_assert(!report.has_colour);
+	ck_assert_int_ge(controller, 0);
+	ck_assert_int_eq(grantpt(controller), 0);
+	ck_assert_int_eq(unlockpt(controller), 0);
+	terminal = fdopen(open(ptsname(controller), O_RDWR | O_NOCTTY), "r+");
+	ck_assert_ptr_nonnull(terminal);
+	setenv("TERM", "xterm", 1);
+	unsetenv("NO_COLOR");
+	ck_assert(has_colour_on(terminal));
+	ck_assert(!has_colour_on(file));
+	setenv("NO_COLOR", "1", 1);
+	ck_assert(!has_colour_on(terminal));
+	fclose(terminal);
+	close(controller);
 	fclose(file);
+	figures_init(&f);
 	report = (struct report){ .has_colour = true };
 	text = report_of(&f.result, report);
 	expect(text, "\033[32mTRUSTWORTHY\033[0m");

@@ -10,7 +10,7 @@
 #include "../../client/load/engine/engine.h"
 
 #define INSTANTS 100000
-#define LINKS	 50
+#define CONNS	 50
 #define RATE	 1000.0
 
 static int64_t at[INSTANTS];
@@ -22,22 +22,22 @@ static void plan_instants(enum plan_schedule schedule, uint64_t count)
 			     .rate = RATE,
 			     .count = count,
 			     .depth = 1,
-			     .connections = LINKS,
+			     .connections = CONNS,
 			     .seed = 7 };
-	struct conn links[LINKS], *heap[LINKS + 1];
+	struct conn conns[CONNS], *heap[CONNS + 1];
 	struct engine e = { .plan = &plan,
 			    .end_at = NEVER,
 			    .window = 1,
-			    .conns = links,
-			    .conn_count = LINKS,
+			    .conns = conns,
+			    .conn_count = CONNS,
 			    .heap = heap };
 
-	for (uint32_t i = 0; i < LINKS; i++) {
-		links[i] = (struct conn){ .id = i, .state = CONN_OPEN };
-		schedule_begin(&e, &links[i]);
-		schedule_update(&e, &links[i]);
+	for (uint32_t i = 0; i < CONNS; i++) {
+		conns[i] = (struct conn){ .id = i, .state = CONN_OPEN };
+		schedule_begin(&e, &conns[i]);
+		schedule_update(&e, &conns[i]);
 	}
-	ck_assert_uint_eq(e.heap_used, LINKS);
+	ck_assert_uint_eq(e.heap_used, CONNS);
 	for (int i = 0; i < INSTANTS; i++) {
 		struct conn *next = e.heap[1];
 
@@ -126,21 +126,21 @@ static int compare_gaps(const void *a, const void *b)
 /* The first gaps of all connections of all seeds are all different. */
 START_TEST(neighbouring_seeds_share_no_arrivals)
 {
-	static int64_t first[SEEDS * LINKS];
+	static int64_t first[SEEDS * CONNS];
 	struct plan plan = { .schedule = PLAN_POISSON,
 			     .rate = RATE,
-			     .connections = LINKS };
+			     .connections = CONNS };
 	struct engine e = { .plan = &plan, .end_at = NEVER };
 
-	for (size_t i = 0; i < SEEDS * LINKS; i++) {
-		struct conn c = { .id = (uint32_t)(i % LINKS) };
+	for (size_t i = 0; i < SEEDS * CONNS; i++) {
+		struct conn c = { .id = (uint32_t)(i % CONNS) };
 
-		plan.seed = i / LINKS;
+		plan.seed = i / CONNS;
 		schedule_begin(&e, &c);
 		first[i] = c.due_at;
 	}
-	qsort(first, SEEDS * LINKS, sizeof(first[0]), compare_gaps);
-	for (size_t i = 1; i < SEEDS * LINKS; i++)
+	qsort(first, SEEDS * CONNS, sizeof(first[0]), compare_gaps);
+	for (size_t i = 1; i < SEEDS * CONNS; i++)
 		ck_assert_int_ne(first[i], first[i - 1]);
 }
 END_TEST
@@ -154,13 +154,13 @@ static struct histogram without_lag, dropped;
 /* Send nothing for that many seconds, or until the count is planned. */
 static void send_nothing(struct plan *plan, int64_t seconds)
 {
-	struct conn links[LINKS], *heap[LINKS + 1];
+	struct conn conns[CONNS], *heap[CONNS + 1];
 	struct engine e = { .plan = plan,
 			    .now = &interval,
 			    .dropped = &dropped,
 			    .window = 1,
-			    .conns = links,
-			    .conn_count = LINKS,
+			    .conns = conns,
+			    .conn_count = CONNS,
 			    .heap = heap };
 
 	histogram_clear(&from_plan);
@@ -170,9 +170,9 @@ static void send_nothing(struct plan *plan, int64_t seconds)
 	e.start_at = now_ns();
 	e.measure_at = e.start_at + plan->warmup_ns;
 	e.end_at = seconds > 0 ? e.measure_at + seconds * 1000000000 : NEVER;
-	for (uint32_t i = 0; i < LINKS; i++) {
-		links[i] = (struct conn){ .id = i, .state = CONN_OPEN };
-		schedule_begin(&e, &links[i]);
+	for (uint32_t i = 0; i < CONNS; i++) {
+		conns[i] = (struct conn){ .id = i, .state = CONN_OPEN };
+		schedule_begin(&e, &conns[i]);
 	}
 	schedule_count_missed(&e);
 	ck_assert_uint_eq(interval.counts.planned, interval.counts.never_sent);
@@ -200,7 +200,7 @@ START_TEST(what_was_never_sent_is_booked_with_its_age)
 {
 	struct plan plan = { .schedule = PLAN_CONSTANT,
 			     .rate = RATE,
-			     .connections = LINKS };
+			     .connections = CONNS };
 
 	send_nothing(&plan, 20);
 	ck_assert_uint_eq(interval.counts.planned, 20 * (uint64_t)RATE);
@@ -231,7 +231,7 @@ START_TEST(no_number_of_unsent_messages_is_too_great_to_be_booked)
 {
 	struct plan plan = { .schedule = PLAN_CONSTANT,
 			     .rate = 1e8,
-			     .connections = LINKS };
+			     .connections = CONNS };
 
 	send_nothing(&plan, 100 * 3600);
 	ck_assert_uint_eq(interval.counts.planned,
@@ -273,7 +273,7 @@ START_TEST(what_stages_plan_is_counted_if_it_is_never_sent)
 	for (int poisson = 0; poisson < 2; poisson++) {
 		struct plan plan = { .schedule = poisson ? PLAN_POISSON
 							 : PLAN_CONSTANT,
-				     .connections = LINKS,
+				     .connections = CONNS,
 				     .seed = 1,
 				     .rate = 225,
 				     .stages = { { 100, 100, 1000000000 },

@@ -13,69 +13,69 @@
 #include "lock.h"
 #include "sys.h"
 
-struct endpoint {
+struct shared {
 	struct wr_lock lock;
 	struct wr_cond cond;
 	int inside; /* l: number of waiting threads */
 	bool is_open;
 };
 
-static void door_init(struct endpoint *d)
+static void shared_init(struct shared *s)
 {
-	*d = (struct endpoint){ 0 };
-	ck_assert_int_eq(wr_lock_init(&d->lock), 0);
-	ck_assert_int_eq(wr_cond_init(&d->cond), 0);
+	*s = (struct shared){ 0 };
+	ck_assert_int_eq(wr_lock_init(&s->lock), 0);
+	ck_assert_int_eq(wr_cond_init(&s->cond), 0);
 }
 
-static void door_fini(struct endpoint *d)
+static void shared_fini(struct shared *s)
 {
-	wr_cond_fini(&d->cond);
-	wr_lock_fini(&d->lock);
+	wr_cond_fini(&s->cond);
+	wr_lock_fini(&s->lock);
 }
 
-static void *wait_at_door(void *arg)
+static void *wait_until_open(void *arg)
 {
-	struct endpoint *d = arg;
+	struct shared *s = arg;
 
-	wr_lock(&d->lock);
-	d->inside++;
-	while (!d->is_open)
-		ck_assert(wr_cond_wait_until(&d->cond, &d->lock, WR_NEVER_AT));
-	d->inside--;
-	wr_unlock(&d->lock);
+	wr_lock(&s->lock);
+	s->inside++;
+	while (!s->is_open)
+		ck_assert(wr_cond_wait_until(&s->cond, &s->lock, WR_NEVER_AT));
+	s->inside--;
+	wr_unlock(&s->lock);
 	return NULL;
 }
 
-static int door_inside(struct endpoint *d)
+static int count_inside(struct shared *s)
 {
 	int n;
 
-	wr_lock(&d->lock);
-	n = d->inside;
-	wr_unlock(&d->lock);
+	wr_lock(&s->lock);
+	n = s->inside;
+	wr_unlock(&s->lock);
 	return n;
 }
 
-START_TEST(a_broadcast_wakes_all_who_wait)
+START_TEST(a_broadcast_wakes_all_that_wait)
 {
 	pthread_t threads[8];
-	struct endpoint d;
+	struct shared s;
 	int i;
 
-	door_init(&d);
+	shared_init(&s);
 	for (i = 0; i < 8; i++)
-		ck_assert_int_eq(
-			wr_sys_thread_create(&threads[i], 0, wait_at_door, &d),
-			0);
-	UNTIL(door_inside(&d) == 8);
-	wr_lock(&d.lock);
-	d.is_open = true;
-	wr_cond_broadcast(&d.cond);
-	wr_unlock(&d.lock);
+		ck_assert_int_eq(wr_sys_thread_create(&threads[i], 0,
+						      wait_until_open, &s),
+				 0);
+	UNTIL(count_inside(&s) == 8);
+	wr_lock(&s.lock);
+	s.is_open = true;
+	wr_cond_broadcast(&s.cond);
+	wr_unlock(&s.lock);
 	for (i = 0; i < 8; i++)
 		pthread_join(threads[i], NULL);
-	ck_assert_int_eq(d.inside, 0);
-	door_fini(&d);
+	ck_assert_int_eq(s.inside, 0);
+	shared_fini(&s);
 }
 END_TEST
 
@@ -83,19 +83,19 @@ START_TEST(a_wait_ends_at_its_deadline)
 {
 	int64_t begin = wr_now_ns();
 	int64_t at = wr_deadline_at(begin, 20);
-	struct endpoint d;
+	struct shared s;
 
-	door_init(&d);
-	wr_lock(&d.lock);
-	while (wr_cond_wait_until(&d.cond, &d.lock, at))
+	shared_init(&s);
+	wr_lock(&s.lock);
+	while (wr_cond_wait_until(&s.cond, &s.lock, at))
 		;
 	ck_assert(wr_now_ns() >= at);
 	/* A deadline in the past does not wait. */
-	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, begin));
-	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, 0));
-	ck_assert(!wr_cond_wait_until(&d.cond, &d.lock, INT64_MIN));
-	wr_unlock(&d.lock);
-	door_fini(&d);
+	ck_assert(!wr_cond_wait_until(&s.cond, &s.lock, begin));
+	ck_assert(!wr_cond_wait_until(&s.cond, &s.lock, 0));
+	ck_assert(!wr_cond_wait_until(&s.cond, &s.lock, INT64_MIN));
+	wr_unlock(&s.lock);
+	shared_fini(&s);
 }
 END_TEST
 
@@ -123,19 +123,19 @@ END_TEST
 
 static void lock_twice(void)
 {
-	struct endpoint d;
+	struct shared s;
 
-	door_init(&d);
-	wr_lock(&d.lock);
-	wr_lock(&d.lock);
+	shared_init(&s);
+	wr_lock(&s.lock);
+	wr_lock(&s.lock);
 }
 
 static void unlock_what_is_free(void)
 {
-	struct endpoint d;
+	struct shared s;
 
-	door_init(&d);
-	wr_unlock(&d.lock);
+	shared_init(&s);
+	wr_unlock(&s.lock);
 }
 
 #define ROUNDS 20000
@@ -248,7 +248,7 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("lock", a_broadcast_wakes_all_who_wait,
+	return RUN_TESTS("lock", a_broadcast_wakes_all_that_wait,
 			 a_wait_ends_at_its_deadline,
 			 a_lock_that_cannot_be_made_is_an_error,
 			 one_thread_at_a_time_holds_a_word_lock,

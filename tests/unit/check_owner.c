@@ -12,9 +12,9 @@ START_TEST(the_thread_that_finds_it_free_owns_it_alone)
 	wr_owner t;
 
 	wr_owner_begin(&t, 7);
-	ck_assert(!wr_owner_post(&t, 7, WR_EV_IN)); /* who begins it owns it */
+	ck_assert(!wr_owner_post(&t, 7, WR_EV_IN)); /* held since begin */
 	ck_assert(!wr_owner_claim(&t, 7));
-	ck_assert(!wr_owner_release(&t)); /* a report has come */
+	ck_assert(!wr_owner_release(&t)); /* an event has come */
 	ck_assert_uint_eq(wr_owner_fetch(&t), WR_EV_IN);
 	ck_assert(wr_owner_release(&t));
 	ck_assert(wr_owner_post(&t, 7, WR_EV_WAKE | WR_EV_OUT));
@@ -47,6 +47,6 @@ END_TEST
 
 int main(void)
 {
-	return RUN_TESTS("turn", the_thread_that_finds_it_free_owns_it_alone,
+	return RUN_TESTS("owner", the_thread_that_finds_it_free_owns_it_alone,
 			 what_is_late_is_nothing_to_a_newer_connection);
 }

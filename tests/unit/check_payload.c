@@ -8,7 +8,7 @@
 #include "../../client/load/engine/payload.h"
 
 #define COUNT 100 /* consecutive messages */
-#define LINK  5
+#define CONN  5
 
 static const size_t sizes[] = { 17, 18, 64, 255, 256, 300, 4096, 65536 };
 static const uint64_t firsts[] = { 0, 7, 250, 0xfffffffff8 };
@@ -50,7 +50,7 @@ static void runs_are_messages(enum plan_payload kind, size_t size)
 	begins(kind, size, size);
 	EACH(i, firsts)
 	{
-		struct message_id name = { LINK, firsts[i] };
+		struct message_id name = { CONN, firsts[i] };
 		size_t at_once = fill_runs(name, size);
 
 		ck_assert_uint_eq(at_once, size > 2048	? 1
@@ -79,7 +79,7 @@ END_TEST
 
 START_TEST(one_wrong_byte_anywhere_is_seen)
 {
-	const struct message_id name = { LINK, 9 };
+	const struct message_id name = { CONN, 9 };
 
 	for (int kind = PAYLOAD_LINES; kind <= PAYLOAD_RANDOM; kind++) {
 		begins((enum plan_payload)kind, 64, 64);
@@ -103,7 +103,7 @@ START_TEST(neighbours_differ_in_more_than_their_number)
 	const size_t size = 32;
 
 	begins(PAYLOAD_LINES, size, size);
-	fill_runs((struct message_id){ LINK, 0 }, size);
+	fill_runs((struct message_id){ CONN, 0 }, size);
 	for (size_t i = 0; i < COUNT; i++)
 		for (size_t j = 0; j < i; j++)
 			ck_assert_mem_ne(whole + i * size + PAYLOAD_NUMBER,
@@ -114,7 +114,7 @@ END_TEST
 
 START_TEST(messages_of_many_lengths_are_made_one_by_one)
 {
-	const struct message_id name = { LINK, 0 };
+	const struct message_id name = { CONN, 0 };
 
 	begins(PAYLOAD_LINES, 20, 90);
 	ck_assert_uint_eq(payload_run(&payload, name, COUNT), 1);

@@ -13,7 +13,7 @@
 
 #define EVENTS 8
 
-struct scene {
+struct env {
 	struct wr_sched sched;
 	struct wr_poller poller;
 	int monitor_fd;
@@ -21,9 +21,9 @@ struct scene {
 	struct wr_node node[64];
 };
 
-static void scene_init(struct scene *t, int workers)
+static void env_init(struct env *t, int workers)
 {
-	*t = (struct scene){ .monitor_fd = wr_sys_eventfd() };
+	*t = (struct env){ .monitor_fd = wr_sys_eventfd() };
 	ck_assert_int_eq(wr_poller_open(&t->poller), 0);
 	ck_assert_int_eq(
 		wr_sched_init(&t->sched, workers, &t->poller, t->monitor_fd),
@@ -36,7 +36,7 @@ static void scene_init(struct scene *t, int workers)
 	}
 }
 
-static void scene_fini(struct scene *t)
+static void env_fini(struct env *t)
 {
 	wr_sched_fini(&t->sched);
 	for (int i = 0; i < EVENTS; i++)
@@ -45,20 +45,20 @@ static void scene_fini(struct scene *t)
 	wr_poller_close(&t->poller);
 }
 
-static void events_come(struct scene *t, int count)
+static void events_come(struct env *t, int count)
 {
 	for (int i = 0; i < count; i++)
 		wr_sys_eventfd_signal(t->fd[i]);
 }
 
-static void submit(struct scene *t, enum wr_queue_id id, int first, int count)
+static void submit(struct env *t, enum wr_queue_id id, int first, int count)
 {
 	for (int i = first; i < first + count; i++)
 		wr_sched_submit(&t->sched, id, &t->node[i], 0);
 }
 
 /* The worker's next task: an event by its key, a node, a failure, the end. */
-static char next_at(struct scene *t, int worker, int64_t now)
+static char next_at(struct env *t, int worker, int64_t now)
 {
 	struct wr_task task;
 
@@ -77,7 +77,7 @@ static char next_at(struct scene *t, int worker, int64_t now)
 	}
 }
 
-static char next(struct scene *t, int worker)
+static char next(struct env *t, int worker)
 {
 	return next_at(t, worker, wr_now_ns());
 }
@@ -92,11 +92,11 @@ static bool is_signalled(int fd)
 /* The clock stands: the number of tasks ends a round, and not their time. */
 START_TEST(a_full_queue_keeps_a_worker_for_one_round)
 {
-	struct scene t;
+	struct env t;
 	int64_t now = wr_now_ns();
 	char got[64] = "";
 
-	scene_init(&t, 1);
+	env_init(&t, 1);
 	submit(&t, WR_QUEUE_READY, 0, WR_ROUND_TASKS + 2);
 	submit(&t, WR_QUEUE_ACCEPTED, 32, WR_ROUND_TASKS + 1);
 	events_come(&t, 2);
@@ -106,45 +106,45 @@ START_TEST(a_full_queue_keeps_a_worker_for_one_round)
 	ck_assert_int_eq(next(&t, 0), 'r');
 	ck_assert_int_eq(next(&t, 0), 'r');
 	ck_assert_int_eq(next(&t, 0), 'a');
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 
 START_TEST(what_a_worker_has_taken_is_run_by_another)
 {
-	struct scene t;
+	struct env t;
 
-	scene_init(&t, 3);
+	env_init(&t, 3);
 	events_come(&t, 4);
 	ck_assert_int_eq(next(&t, 2), '0');
 	ck_assert_int_eq(next(&t, 0), '1');
 	ck_assert_int_eq(next(&t, 1), '2');
 	ck_assert_int_eq(next(&t, 2), '3');
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 
 /* Also right after the machine has started, when its clock is near 0. */
 START_TEST(in_handoff_mode_a_worker_takes_few_events_and_at_least_one)
 {
-	struct scene t;
+	struct env t;
 
-	scene_init(&t, 2);
+	env_init(&t, 2);
 	wr_sched_always_hand_off(&t.sched);
 	events_come(&t, 2);
 	ck_assert_int_eq(next_at(&t, 0, 0), '0');
 	ck_assert_int_eq(next(&t, 0), '1');
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 
 START_TEST(the_monitor_looks_until_all_is_quiet)
 {
-	struct scene t;
+	struct env t;
 	int64_t now = wr_now_ns();
 	int ticks = 0;
 
-	scene_init(&t, 2);
+	env_init(&t, 2);
 	ck_assert(wr_sched_tick(&t.sched, now) == WR_NEVER_AT);
 	events_come(&t, 1);
 	ck_assert_int_eq(next(&t, 0), '0');
@@ -155,37 +155,37 @@ START_TEST(the_monitor_looks_until_all_is_quiet)
 	wr_sys_eventfd_clear(t.monitor_fd);
 	wr_sched_requeue(&t.sched, &t.node[0], wr_now_ns());
 	ck_assert(is_signalled(t.monitor_fd));
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 
 START_TEST(a_server_with_one_worker_has_no_monitor)
 {
-	struct scene t;
+	struct env t;
 
-	scene_init(&t, 1);
+	env_init(&t, 1);
 	events_come(&t, 1);
 	ck_assert_int_eq(next(&t, 0), '0');
 	wr_sched_requeue(&t.sched, &t.node[0], wr_now_ns());
 	ck_assert(!is_signalled(t.monitor_fd));
 	ck_assert(wr_sched_tick(&t.sched, wr_now_ns()) == WR_NEVER_AT);
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 
 /* What became ready too late is run; each worker wakes the next. */
 START_TEST(after_the_close_ready_nodes_are_run_and_all_workers_end)
 {
-	struct scene t;
+	struct env t;
 
-	scene_init(&t, 2);
+	env_init(&t, 2);
 	submit(&t, WR_QUEUE_READY, 0, 2);
 	wr_sched_close(&t.sched);
 	ck_assert_int_eq(next(&t, 0), 'r');
 	ck_assert_int_eq(next(&t, 1), 'r');
 	ck_assert_int_eq(next(&t, 0), '.');
 	ck_assert_int_eq(next(&t, 1), '.');
-	scene_fini(&t);
+	env_fini(&t);
 }
 END_TEST
 

@@ -192,24 +192,24 @@ START_TEST(a_peer_that_is_gone_raises_no_signal)
 }
 END_TEST
 
-START_TEST(a_bell_is_rung_and_silenced)
+START_TEST(an_eventfd_is_signalled_and_cleared)
 {
-	int bell = wr_sys_eventfd();
-	struct pollfd p = { .fd = bell, .events = POLLIN };
+	int fd = wr_sys_eventfd();
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	const uint64_t full = UINT64_MAX - 1;
 	int i;
 
 	ck_assert_int_eq(wr_sys_poll(&p, 1, 0), 0);
 	for (i = 0; i < 3; i++)
-		wr_sys_eventfd_signal(bell);
+		wr_sys_eventfd_signal(fd);
 	ck_assert_int_eq(wr_sys_poll(&p, 1, 0), 1);
-	wr_sys_eventfd_clear(bell);
+	wr_sys_eventfd_clear(fd);
 	ck_assert_int_eq(wr_sys_poll(&p, 1, 0), 0);
-	wr_sys_eventfd_clear(bell);
-	/* Full it is rung, does not wait, and errno is not touched. */
-	ck_assert_int_eq(write(bell, &full, sizeof(full)), sizeof(full));
+	wr_sys_eventfd_clear(fd);
+	/* A signal to a full one neither waits nor changes errno. */
+	ck_assert_int_eq(write(fd, &full, sizeof(full)), sizeof(full));
 	errno = EXDEV;
-	wr_sys_eventfd_signal(bell);
+	wr_sys_eventfd_signal(fd);
 	ck_assert_int_eq(errno, EXDEV);
 	ck_assert_int_eq(wr_sys_poll(&p, 1, 0), 1);
 }
@@ -353,7 +353,7 @@ int main(void)
 			 what_the_peer_has_not_taken_is_known,
 			 input_and_output_never_wait,
 			 a_peer_that_is_gone_raises_no_signal,
-			 a_bell_is_rung_and_silenced,
+			 an_eventfd_is_signalled_and_cleared,
 			 a_thread_takes_no_signals_of_the_process,
 			 a_thread_is_pinned_to_a_processor_it_may_use,
 			 the_resolver_answers_with_errno,
