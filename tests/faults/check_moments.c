@@ -248,8 +248,8 @@ static void stop_the_clock(void)
 }
 
 /*
- * Nothing is on its way to the acceptor and it looks after nobody: once the
- * poller has nothing to tell, what was told has ended the wait before it.
+ * The acceptor sleeps for long, and no event is pending for it.  The poller is
+ * asked first: once it has none, what it reported before has ended that sleep.
  */
 static bool acceptor_rests(void)
 {
@@ -384,7 +384,7 @@ static int say_when_woken(weir_conn *c, void *arg)
 	return echo_lines(c, NULL);
 }
 
-/* All workers sleep, and nobody is about to look whether they should. */
+/* All workers sleep, and no thread is about to check whether to wake one. */
 START_TEST(a_wake_reaches_a_server_at_rest)
 {
 	weir_ref *_Atomic conn = NULL;
@@ -437,9 +437,10 @@ static void send_lines(struct client *c)
 /*
  * One worker has had a callback return and leaves the connection on the ready
  * list, for its turn is over, then takes a new connection and gets stuck.  The
- * other one was between two callbacks when that came, so nobody rang for it,
- * and has seen the ready list empty and the queue empty, each at its time.
- * And the acceptor has looked away, since there was nobody to be called.
+ * other worker was between two callbacks when that connection came, so it was
+ * not woken; and it has seen the ready list empty and the queue empty, each
+ * before something was put there.  Since no worker slept then, the acceptor
+ * does not monitor the queues either.
  */
 START_TEST(what_a_worker_leaves_lying_before_it_gets_stuck_is_run)
 {

@@ -143,7 +143,7 @@ static int count_calls(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-/* No thread of the server reads the clock for a while. */
+/* No thread of the server makes a system call for a while. */
 static void all_sleep(void)
 {
 	int64_t since = now_ms();
@@ -253,7 +253,7 @@ static int wait_ten_seconds(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-static int waits_of_an_unref(int write_ms)
+static int waits_of_a_free(int write_ms)
 {
 	static char much[160000];
 	char where[32];
@@ -280,11 +280,11 @@ static int waits_of_an_unref(int write_ms)
 
 START_TEST(a_peer_that_takes_nothing_does_not_hold_up_a_dialled_end)
 {
-	int waited = waits_of_an_unref(0);
+	int waited = waits_of_a_free(0);
 
 	ck_assert_int_ge(waited, 3);
 	ck_assert_int_le(waited, 4);
-	ck_assert_int_le(waits_of_an_unref(10000), 2);
+	ck_assert_int_le(waits_of_a_free(10000), 2);
 }
 END_TEST
 
@@ -294,7 +294,7 @@ START_TEST(a_peer_that_takes_a_little_at_first_has_a_quarter_more_time)
 	int waited;
 
 	takes_at_first = true;
-	waited = waits_of_an_unref(40000);
+	waited = waits_of_a_free(40000);
 	ck_assert_int_ge(waited, 4);
 	ck_assert_int_le(waited, 5);
 }

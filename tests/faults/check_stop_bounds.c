@@ -62,7 +62,7 @@ static int lines_in(const char *log, const char *words)
 	return count;
 }
 
-static void is_short(const struct weir_report *r)
+static void expect_short(const struct weir_report *r)
 {
 	ck_assert_uint_lt(r->drain_ms, much_less * (uint64_t)slowness());
 }
@@ -78,7 +78,7 @@ static struct weir_report stop_under_load(struct server *s, int grace_ms)
 	weir_server_stop(s->weir, grace_ms);
 	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	load_finish(load);
-	is_short(&report);
+	expect_short(&report);
 	return report;
 }
 
@@ -136,7 +136,7 @@ START_TEST(without_a_fence_clients_that_waited_are_served)
 	faults_clear();
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 21);
-	is_short(&report);
+	expect_short(&report);
 }
 END_TEST
 
@@ -176,7 +176,7 @@ START_TEST(that_there_is_no_fence_is_said_once)
 	weir_server_stop(s->weir, long_grace);
 	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	faults_clear();
-	is_short(&report);
+	expect_short(&report);
 	ck_assert_int_eq(lines_in(s->log, "cannot be kept from connecting"), 1);
 	server_join_and_check(s);
 }
@@ -208,7 +208,7 @@ static void stop_with_failing_accept(int error)
 	weir_server_stop(s->weir, long_grace);
 	ck_assert_int_eq(join_fully(s->weir, &report), 0);
 	faults_clear();
-	is_short(&report);
+	expect_short(&report);
 	server_join_and_check(s);
 }
 
@@ -235,7 +235,7 @@ static struct weir_report stop_with_round_trip(int64_t ms)
 	client_close(c);
 	report = server_join_and_check(s);
 	atomic_store(&fake_round_trip_us, 0);
-	is_short(&report);
+	expect_short(&report);
 	return report;
 }
 
@@ -315,7 +315,7 @@ START_TEST(clients_that_come_before_a_fence_fails_are_served)
 	faults_clear();
 	report = server_join_and_check(s);
 	ck_assert_uint_eq(report.ledger.completed, 4);
-	is_short(&report);
+	expect_short(&report);
 }
 END_TEST
 

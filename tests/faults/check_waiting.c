@@ -252,7 +252,7 @@ static int count_waits(enum wr_sys_call call, size_t *len)
 	return 0;
 }
 
-/* As many as it were in exactly that time. */
+/* Scaled to exactly that time. */
 static int waits_in(int ms)
 {
 	int64_t began_at = now_ms();
