@@ -105,7 +105,7 @@ AS_EACH_KIND(bytes_come_whole_in_any_pieces)
 	expect_completed(s, 1);
 }
 
-AS_EACH_KIND(a_slow_reader_gets_all_of_a_large_reply)
+AS_EACH_KIND(two_megabytes_are_echoed_in_pieces)
 {
 	struct weir_service service = service_as(kind, echo);
 	struct server *s = tls_serve(NULL, &service);
@@ -682,7 +682,7 @@ int main(void)
 {
 	return RUN_TESTS("tls", any_handler_serves_by_tls,
 			 bytes_come_whole_in_any_pieces,
-			 a_slow_reader_gets_all_of_a_large_reply,
+			 two_megabytes_are_echoed_in_pieces,
 			 a_reply_ends_with_close_notify_behind_all_of_it,
 			 a_file_is_sent_encrypted,
 			 a_server_that_speaks_first_does_so_after_the_handshake,

@@ -217,7 +217,7 @@ static int write_much(weir_conn *c)
 	return weir_conn_write(c, much, sizeof(much));
 }
 
-static void *flush(void *arg)
+static void *write_in_thread(void *arg)
 {
 	return (void *)(intptr_t)write_much(arg);
 }
@@ -230,7 +230,7 @@ START_TEST(output_follows_a_ticket_that_comes_in_parts)
 	void *rc;
 	char byte;
 
-	ck_assert_int_eq(pthread_create(&thread, NULL, flush, c), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, write_in_thread, c), 0);
 	peer_say(&p, PART);
 	peer_say(&p, ROOM);
 	pthread_join(thread, &rc);

@@ -317,17 +317,6 @@ void tls_expect_end(struct tls_client *c)
 	ck_assert_int_eq(SSL_get_error(c->ssl, n), SSL_ERROR_ZERO_RETURN);
 }
 
-void tls_expect_truncated(struct tls_client *c)
-{
-	char byte;
-	int n;
-
-	ERR_clear_error();
-	n = SSL_read(c->ssl, &byte, 1);
-	ck_assert_int_le(n, 0);
-	ck_assert_int_ne(SSL_get_error(c->ssl, n), SSL_ERROR_ZERO_RETURN);
-}
-
 void tls_half_close(struct tls_client *c)
 {
 	ck_assert_int_ge(SSL_shutdown(c->ssl), 0);

@@ -30,7 +30,7 @@ void tls_make_pair(const char *name, const char *names, const char *signer);
  */
 void tls_make_crl(const char *name, const char *revoked, int days);
 
-/* A server's with the pair, a client's that trusts the CA. */
+/* Contexts: a server's with the pair; a client's that trusts the CA. */
 weir_tls *tls_server(const char *pair);
 weir_tls *tls_client(const char *name);
 
@@ -54,10 +54,9 @@ int tls_shake(struct tls_client *c); /* 1, or the error of SSL_get_error() */
 void tls_send(struct tls_client *c, const void *data, size_t len);
 void tls_expect(struct tls_client *c, const void *data, size_t len);
 void tls_expect_echo(struct tls_client *c, const char *text);
-void tls_expect_end(struct tls_client *c);	 /* close_notify */
-void tls_expect_truncated(struct tls_client *c); /* or a reset */
-void tls_half_close(struct tls_client *c);	 /* close_notify and FIN */
-void tls_close(struct tls_client *c);		 /* close_notify, close */
-void tls_abandon(struct tls_client *c);		 /* close without it */
+void tls_expect_end(struct tls_client *c); /* close_notify */
+void tls_half_close(struct tls_client *c); /* close_notify and FIN */
+void tls_close(struct tls_client *c);	   /* close_notify, close */
+void tls_abandon(struct tls_client *c);	   /* close without it */
 
 #endif
