@@ -16,7 +16,7 @@
 
 #define SHORT (SECOND / 2 * (5 + slowness()))
 
-static const struct script kind;
+static const struct script faultless;
 
 /* ---- starved ones */
 
@@ -375,7 +375,7 @@ START_TEST(connecting_takes_as_long_as_the_kernel_says)
 	int64_t kernel, ours;
 
 	histogram_clear(&handshakes);
-	r = run_against(&kind, &plan, NULL);
+	r = run_against(&faultless, &plan, NULL);
 	expect_clean_result(&r, 5000);
 	ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total, 5000);
 	ck_assert_uint_eq(handshakes.total, 5000);
@@ -392,7 +392,7 @@ START_TEST(the_delay_by_this_client_is_a_part_of_each_exchange)
 {
 	struct plan plan =
 		PLAN(.mode = PLAN_CHURN, .connections = 50, .count = 2000);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 	const struct histogram *lag = r.clocks[CLOCK_LAG];
 
 	expect_clean_result(&r, 2000);
@@ -449,7 +449,7 @@ START_TEST(each_socket_has_the_options_that_are_asked_for)
 
 	for (int i = 0; i < 7; i++)
 		atomic_store(&options_set[i], 0);
-	r = run_against(&kind, &plan, NULL);
+	r = run_against(&faultless, &plan, NULL);
 	expect_clean_result(&r, 50);
 	result_free(&r);
 	for (int i = 0; i < 6; i++)
@@ -459,7 +459,7 @@ START_TEST(each_socket_has_the_options_that_are_asked_for)
 	nodelay = atomic_load(&options_set[4]);
 	ck_assert_int_eq(nodelay, 5);
 	plan.socket = (struct plan_socket){ .device = "lo" };
-	r = run_against(&kind, &plan, NULL);
+	r = run_against(&faultless, &plan, NULL);
 	expect_clean_result(&r, 50);
 	result_free(&r);
 	ck_assert_int_ge(atomic_load(&options_set[6]), 5);
@@ -476,7 +476,7 @@ START_TEST(sources_take_turns)
 		PLAN(.connections = 9, .count = 90, .sources = sources,
 		     .source_count = 3, .threads = 2);
 	struct seen seen;
-	struct result r = run_against(&kind, &plan, &seen);
+	struct result r = run_against(&faultless, &plan, &seen);
 
 	expect_clean_result(&r, 90);
 	ck_assert_int_eq(seen.from[0], 3);
@@ -491,7 +491,7 @@ START_TEST(a_source_that_is_not_ours_is_an_error_of_bind)
 	const char *sources[] = { "192.0.2.1" };
 	struct plan plan = PLAN(.duration_ns = SECOND / 10, .sources = sources,
 				.source_count = 1);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 
 	ck_assert_uint_eq(error_count(&r, ERROR_BIND, EADDRNOTAVAIL), 4);
 	ck_assert_int_eq(r.connections.failed, 4);
@@ -515,7 +515,7 @@ static bool has_two_addresses(const char *port)
 START_TEST(of_several_addresses_the_one_that_answers_is_taken)
 {
 	struct plan plan = PLAN(.count = 100);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	char *address = strchr(scripted_address(s), ':');
 	struct result r = run_at(address, &plan);
 
@@ -538,7 +538,7 @@ START_TEST(a_spread_run_uses_all_addresses_in_rotation)
 	struct result r;
 
 	for (int i = 0; i < 2; i++) {
-		s[i] = scripted_start("127.0.0.1", &kind, &plan);
+		s[i] = scripted_start("127.0.0.1", &faultless, &plan);
 		plan.address = scripted_address(s[i]);
 		ck_assert_int_eq(target_resolve(&target[i], &plan), 0);
 		ck_assert_uint_eq(target[i].to_count, 1);

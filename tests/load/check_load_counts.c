@@ -9,14 +9,14 @@
 
 #define SHORT (SECOND / 2 * (5 + slowness()))
 
-static const struct script kind;
+static const struct script faultless;
 
 /* ---- interruption */
 
 struct interrupter {
 	pthread_t thread;
 	struct scripted *server;
-	uint64_t bytes; /* once the server has received so many, */
+	uint64_t bytes; /* once the server has received this many, */
 	int64_t after;	/* and this time has passed */
 	int times;
 };
@@ -124,7 +124,7 @@ START_TEST(two_interruptions_do_not_wait_for_what_is_under_way)
 
 	for (int times = 1; times <= 2; times++) {
 		struct scripted *s = scripted_start(
-			"127.0.0.1", times == 1 ? &kind : &script, &plan);
+			"127.0.0.1", times == 1 ? &faultless : &script, &plan);
 		struct interrupter i = { .server = s,
 					 .bytes = (uint64_t)8 * 64,
 					 .after = SECOND / 5,
@@ -149,7 +149,7 @@ END_TEST
 START_TEST(an_interruption_before_the_run_ends_it_at_once)
 {
 	struct plan plan = PLAN(.depth = 1);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	struct result r;
 
 	run_interrupt();

@@ -5,7 +5,7 @@
  */
 #include "scripted.h"
 
-static const struct script kind;
+static const struct script faultless;
 
 /* ---- how many */
 
@@ -27,7 +27,7 @@ START_TEST(a_count_is_met_exactly_in_every_mode)
 		enum plan_schedule schedule = (enum plan_schedule)(i / 2 % 3);
 		struct plan plan = counted(mode, schedule, i < 6 ? 1 : 4);
 		struct seen seen;
-		struct result r = run_against(&kind, &plan, &seen);
+		struct result r = run_against(&faultless, &plan, &seen);
 
 		expect_clean_result(&r, 501);
 		ck_assert_int_eq(seen.messages, 501);
@@ -49,7 +49,7 @@ START_TEST(one_message_is_enough)
 
 		plan.connections = plan.idle = 1;
 		plan.count = 1;
-		r = run_against(&kind, &plan, NULL);
+		r = run_against(&faultless, &plan, NULL);
 		expect_clean_result(&r, 1);
 		ck_assert_uint_eq(r.clocks[CLOCK_CONNECT]->total, 2);
 		result_free(&r);
@@ -60,7 +60,7 @@ END_TEST
 START_TEST(two_runs_in_a_row_are_two_runs)
 {
 	struct plan plan = counted(PLAN_EXCHANGE, PLAN_CLOSED, 2);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 
 	for (int i = 0; i < 3; i++) {
 		struct result r = run_at(scripted_address(s), &plan);
@@ -93,7 +93,7 @@ static void warms_up(int i)
 	plan.threads = i < 2 ? 1 : 4;
 	if (mode == PLAN_CHURN)
 		plan.connections = 500, plan.depth = 1;
-	r = run_undisturbed(&kind, &plan, &seen, plan.warmup_ns);
+	r = run_undisturbed(&faultless, &plan, &seen, plan.warmup_ns);
 	expect_clean_result(&r, 250);
 	ck_assert_int_eq(seen.messages, 500);
 	ck_assert_int_ge(r.elapsed, plan.duration_ns);
@@ -121,7 +121,7 @@ static void warms_up_before_count(int i)
 	struct result r;
 
 	plan.warmup_ns = SECOND / 5;
-	r = run_undisturbed(&kind, &plan, &seen, plan.warmup_ns);
+	r = run_undisturbed(&faultless, &plan, &seen, plan.warmup_ns);
 	expect_clean_result(&r, 501);
 	ck_assert_int_gt(seen.messages, 501 + 50);
 	if (plan.schedule == PLAN_CONSTANT)
@@ -144,7 +144,7 @@ START_TEST(a_count_below_the_threads_is_met_after_a_warm_up_too)
 
 	plan.warmup_ns = SECOND / 10;
 	plan.count = 2;
-	r = run_against(&kind, &plan, NULL);
+	r = run_against(&faultless, &plan, NULL);
 	expect_clean_result(&r, 2);
 	result_free(&r);
 }
@@ -155,7 +155,7 @@ START_TEST(processor_time_of_the_warm_up_is_not_counted)
 {
 	struct plan plan = PLAN(.depth = 16, .warmup_ns = SECOND / 2,
 				.duration_ns = SECOND / 20);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 
 	ck_assert_double_gt(r.self.cpu_user + r.self.cpu_system, 0);
 	ck_assert_double_le(r.self.cpu_user + r.self.cpu_system,
@@ -215,7 +215,7 @@ START_TEST(constant_pacing_keeps_the_rate)
 	struct plan plan =
 		PLAN(.schedule = PLAN_CONSTANT, .rate = 1000,
 		     .duration_ns = 2 * SECOND, .depth = 64, .connections = 40);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	int64_t began = now_ms() * MS;
 	struct result r = run_at(scripted_address(s), &plan);
 	const int64_t *at = scripted_seen(s)->message_at;
@@ -276,7 +276,7 @@ START_TEST(poisson_plans_as_many_as_the_rate_says)
 	struct plan plan = PLAN(.schedule = PLAN_POISSON, .rate = 4000,
 				.duration_ns = SECOND, .depth = 64,
 				.connections = 40, .threads = 4);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 
 	/* Of 4000 the standard deviation is 63. */
 	ck_assert_uint_ge(r.counts.planned, 4000 - 5 * 63);
@@ -291,7 +291,7 @@ static void fills_the_time(int number)
 		PLAN(.schedule = PLAN_CONSTANT, .rate = 3000,
 		     .duration_ns = SECOND, .depth = 128, .connections = 30,
 		     .threads = number == 0 ? 1 : 4);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 
 	expect_clean_result(&r, 3000);
 	result_free(&r);
@@ -313,7 +313,7 @@ START_TEST(the_same_seed_sends_the_same_bytes)
 
 		plan.seed = i < 2 ? 7 : 8;
 		plan.connections = 1;
-		r = run_against(&kind, &plan, NULL);
+		r = run_against(&faultless, &plan, NULL);
 		bytes[i] = r.counts.bytes_out;
 		result_free(&r);
 	}
@@ -329,7 +329,7 @@ static void connects(int number)
 	struct plan plan =
 		PLAN(.connections = 100, .count = 100, .connect_rate = 200,
 		     .idle = 100, .threads = threads);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	int64_t began = now_ms() * MS;
 	struct result r = run_at(scripted_address(s), &plan);
 	const int64_t *at = scripted_seen(s)->accepted_at;

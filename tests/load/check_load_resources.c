@@ -30,7 +30,7 @@ static uint64_t buffered(void)
 	       greatest("/proc/sys/net/ipv4/tcp_wmem");
 }
 
-static const struct script kind;
+static const struct script faultless;
 
 /* ---- memory */
 
@@ -77,7 +77,7 @@ START_TEST(ten_thousand_connections_take_little_memory_each)
 {
 	const struct child e = child_start(group_takes);
 	struct plan plan = PLAN(.count = 1);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	long taken;
 
 	child_go(&e, scripted_address(s));
@@ -93,7 +93,7 @@ END_TEST
 START_TEST(a_deep_pipeline_takes_little_memory_too)
 {
 	struct plan plan = PLAN(.count = 100, .depth = 16);
-	struct result r = run_against(&kind, &plan, NULL);
+	struct result r = run_against(&faultless, &plan, NULL);
 
 	ck_assert_uint_lt(r.connections.bytes_each, EACH_BELOW);
 	ck_assert_uint_gt(r.connections.bytes_each, 32 * 16);
@@ -139,7 +139,7 @@ START_TEST(a_thousand_deep_connections_are_all_served)
 		struct plan plan = PLAN(.connections = 1000, .depth = 4,
 					.count = count, .threads = threads);
 		struct seen seen;
-		struct result r = run_against(&kind, &plan, &seen);
+		struct result r = run_against(&faultless, &plan, &seen);
 
 		expect_clean_result(&r, count);
 		ck_assert_int_eq(r.connections.served, 1000);

@@ -12,7 +12,7 @@
 
 #define RATE	 2000
 #define SECONDS	 2
-#define LINKS	 2 /* 0.05 % of the messages are under way in a stall */
+#define CONNS	 2 /* 0.05 % of the messages are under way in a stall */
 #define STALL_MS 200
 #define STALL_AT (RATE / 10) /* messages; early, to end before the run */
 #define TRIES	 15	     /* to get one without a stall of the machine */
@@ -37,7 +37,7 @@ static void skip(void)
 
 static struct plan plan_at_rate(void)
 {
-	struct plan plan = PLAN(.connections = LINKS, .rate = RATE,
+	struct plan plan = PLAN(.connections = CONNS, .rate = RATE,
 				.schedule = PLAN_CONSTANT,
 				.duration_ns = SECONDS * SECOND);
 
@@ -100,7 +100,7 @@ START_TEST(lateness_by_a_stalled_server_is_the_servers)
 {
 	for (int i = 0; i < TRIES; i++) {
 		struct outcome o = stalled_run();
-		int64_t held_up = o.stalled * RATE / SECOND - LINKS;
+		int64_t held_up = o.stalled * RATE / SECOND - CONNS;
 
 		if (o.still_ms > CALM_MS)
 			continue;
@@ -189,11 +189,11 @@ END_TEST
 START_TEST(a_client_that_waits_for_replies_sees_its_own_stops)
 {
 	const struct script script = { .fault = FAULT_DROP,
-				       .faults = LINKS,
-				       .to = LINKS };
+				       .faults = CONNS,
+				       .to = CONNS };
 
 	for (int i = 0; i < 3; i++) {
-		struct outcome o = stopped_run(run_in_haste, &script, LINKS);
+		struct outcome o = stopped_run(run_in_haste, &script, CONNS);
 
 		ck_assert_int_ge(o.self.longest_stall, o.expected - 10 * MS);
 	}

@@ -9,7 +9,7 @@
 
 #include "../programs/denied.h"
 
-static const struct script kind;
+static const struct script faultless;
 
 struct outcome {
 	int is_refused; /* the filter is there */
@@ -58,7 +58,7 @@ static struct outcome load_where(unsigned new_error, unsigned old_error)
 	error_of_new = new_error;
 	error_of_old = old_error;
 	e = child_start(load_in_container);
-	s = scripted_start("127.0.0.1", &kind, &plan);
+	s = scripted_start("127.0.0.1", &faultless, &plan);
 	child_go(&e, scripted_address(s));
 	child_finish(&e, &o, sizeof(o));
 	scripted_stop(s);
@@ -126,7 +126,7 @@ START_TEST(a_small_stack_limit_is_not_that_of_its_threads)
 {
 	const struct child e = child_start(load_on_small_stacks);
 	struct plan plan = PLAN(.count = 500);
-	struct scripted *s = scripted_start("127.0.0.1", &kind, &plan);
+	struct scripted *s = scripted_start("127.0.0.1", &faultless, &plan);
 	struct outcome o;
 
 	child_go(&e, scripted_address(s));

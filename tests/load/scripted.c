@@ -39,7 +39,7 @@ static void forget(struct scripted *s, struct scripted_conn *g)
 {
 	struct seen *seen = &s->seen;
 
-	for (struct scripted_conn **at = &s->guests; *at; at = &(*at)->next) {
+	for (struct scripted_conn **at = &s->conns; *at; at = &(*at)->next) {
 		if (*at == g) {
 			*at = g->next;
 			break;
@@ -97,8 +97,8 @@ static void accept_some(struct scripted *s)
 		g->fd = fd;
 		g->heard_at = scripted_now();
 		g->is_starved = s->script.serves > 0 && n >= s->script.serves;
-		g->next = s->guests;
-		s->guests = g;
+		g->next = s->conns;
+		s->conns = g;
 		if (n < SEEN_TIMES)
 			s->seen.accepted_at[n] = g->heard_at;
 		note_source(s, fd);
@@ -201,8 +201,8 @@ static void hear(struct scripted *s, struct scripted_conn *g)
 
 static void all_leave(struct scripted *s)
 {
-	while (s->guests)
-		scripted_conn_close(s, s->guests, false);
+	while (s->conns)
+		scripted_conn_close(s, s->conns, false);
 	close(s->listener);
 	s->listener = -1;
 }
@@ -212,7 +212,7 @@ static void look_at_all(struct scripted *s)
 	int64_t now = scripted_now(), silent = s->script.close_silent_ms * MS;
 	struct scripted_conn *next;
 
-	for (struct scripted_conn *g = s->guests; g; g = next) {
+	for (struct scripted_conn *g = s->conns; g; g = next) {
 		next = g->next;
 		if (g->delayed_len > 0 && g->delayed_at <= now) {
 			scripted_conn_send(s, g, g->delayed, g->delayed_len);
@@ -235,7 +235,7 @@ static void *scripted_main(void *arg)
 	struct epoll_event events[EVENTS];
 	int64_t looked_at = scripted_now();
 
-	while (!atomic_load(&s->is_ending) || s->guests) {
+	while (!atomic_load(&s->is_ending) || s->conns) {
 		int n = epoll_wait(s->epoll, events, EVENTS, LOOK_MS);
 		int64_t now = scripted_now(), pause = now - looked_at;
 

@@ -48,11 +48,11 @@ struct script {
 	const char *banner;	/* sent when a connection is accepted */
 	const char *prefix;	/* before each reply */
 	const char *reply;	/* instead of the message */
-	size_t reply_size;	/* so many bytes after the reply */
+	size_t reply_size;	/* bytes sent after the reply */
 	int serves;		/* only the first connections; 0: all */
 	int stall_at, stall_ms; /* sleep before that message; 0: never */
 	int die_at; /* before that message end the server; 0: never */
-	/* Close connections without a reply, silent so long; 0: never. */
+	/* Close, without a reply, after this long without input; 0: never. */
 	int close_silent_ms;
 	int backlog; /* 0: the maximum */
 };

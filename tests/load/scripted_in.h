@@ -32,7 +32,7 @@ struct scripted {
 	pthread_t thread;
 	atomic_bool is_ending;
 	bool is_dead, has_stalled;
-	struct scripted_conn *guests;
+	struct scripted_conn *conns;
 	struct scripted_conn *gone; /* to be freed when no event refers to it */
 	unsigned char *faults;	    /* by number of message */
 	struct seen seen;
