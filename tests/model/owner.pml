@@ -14,8 +14,8 @@
  * Shown: a connection has one owner at a time and is in one place; input and
  * wake-ups are acted upon, whether or not a stop comes; nothing reaches
  * another life of the slot; each accepted connection ends once; the stop
- * ends.  Work that nobody comes for is a deadlock, since the stop may wait
- * until all is served before it reminds anybody.
+ * ends.  Work that no worker takes is a deadlock, since the stop may wait
+ * until all is served before it posts the drain.
  *
  * Each line: what stands for it here, the file, its functions.
  *	raise		lib/owner.h	wr_owner_post
@@ -41,14 +41,14 @@
  *	program		lib/conn.c	weir_conn_ref post_from_program weir_unref
  *
  * Defects to be found with -DBUG=n:
- *	1	given up though a report has come
- *	2	looked for reports, then given up: two steps
- *	3	reports taken before the connection is parked, and forgotten
- *	4	a report makes an owner of a connection that has one
- *	5	a report reaches whatever life of the slot there is
+ *	1	released though an event has come
+ *	2	looked for events, then released: two steps
+ *	3	events taken before the connection is parked, and forgotten
+ *	4	an event makes an owner of a connection that has one
+ *	5	an event reaches whatever life of the slot there is
  *	6	a wake-up without a reference
  *	7	a close settles it and leaves it to the acceptor
- *	8	the last word without a look at the socket
+ *	8	the drain callback without a look at the socket
  */
 #ifndef BUG
 #define BUG 0
@@ -66,7 +66,7 @@
 #define WAKE  2
 #define DRAIN 4
 
-/* The turn word. */
+/* The owner word. */
 byte generation;
 bool busy = true; /* a free slot is */
 byte reports;

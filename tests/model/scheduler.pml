@@ -49,7 +49,7 @@
  *	8	no other worker sees what is in a worker's batch
  *	9	MONITORED is set, then the poller is left
  *	10	a worker looks for work, then counts itself as polling
- *	11	who takes the edge leaves WOKEN set
+ *	11	a worker that takes the edge leaves WOKEN set
  */
 #ifndef BUG
 #define BUG 0
