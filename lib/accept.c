@@ -443,9 +443,9 @@ static void admit(struct wr_accept *a, struct wr_endpoint *endpoint,
 	struct weir_conn *c = make_conn(a, endpoint, new);
 
 	if (was_full) {
-		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT, NULL);
 	} else if (may_refuse && is_queue_full(a, endpoint)) {
-		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL);
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_FULL, NULL);
 	} else {
 		wr_deadlines_expect(a->deadlines, c);
 		if (!park_at_once(a, c))
@@ -639,7 +639,7 @@ static void use_reserve(struct wr_accept *a, struct wr_endpoint *endpoint)
 		admit(a, endpoint, overload, &new);
 	else
 		wr_conn_refuse(make_conn(a, endpoint, &new),
-			       WR_OUTCOME_REFUSED_LIMIT);
+			       WR_OUTCOME_REFUSED_LIMIT, NULL);
 }
 
 /*
@@ -787,7 +787,7 @@ static bool refuse_rest_of(struct wr_accept *a, struct wr_endpoint *endpoint)
 			rc = accept_newcomer(endpoint, &new);
 		if (rc >= 0 && is_admitted(a, endpoint, &new))
 			wr_conn_refuse(make_conn(a, endpoint, &new),
-				       WR_OUTCOME_REFUSED_DRAIN);
+				       WR_OUTCOME_REFUSED_DRAIN, NULL);
 		if (is_shortage(rc))
 			rc = refuse_with_reserve(a, endpoint);
 		if (is_shortage(rc))

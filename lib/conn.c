@@ -689,13 +689,13 @@ static void conn_tell_refusal(struct weir_conn *c, const char *why)
 			why);
 }
 
-void wr_conn_refuse(struct weir_conn *c, int outcome)
+void wr_conn_refuse(struct weir_conn *c, int outcome, const char *why)
 {
 	struct wr_refusal *refusal = c->core->config.refusal;
 	ssize_t n = 1;
 
 	leave_place(c);
-	conn_tell_refusal(c, wr_refusal_reason(outcome));
+	conn_tell_refusal(c, why ? why : wr_refusal_reason(outcome));
 	if (outcome == WR_OUTCOME_REFUSED_ACCESS)
 		n = 0; /* in silence */
 	/* A peer that expects TLS could not read the text. */

@@ -511,8 +511,11 @@ void wr_conn_hang_up(struct weir_conn *c);
  */
 void wr_conn_finish(struct weir_conn *c);
 
-/* Owner, before any callback: send the refusal text and finish. */
-void wr_conn_refuse(struct weir_conn *c, int outcome);
+/*
+ * Owner, before any callback: send the refusal text and finish.  why is for the
+ * log and the program; NULL: that of the outcome.
+ */
+void wr_conn_refuse(struct weir_conn *c, int outcome, const char *why);
 
 /*
  * Owner: discard at most this much input, added to *bytes.  True: the peer has

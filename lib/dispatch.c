@@ -568,8 +568,9 @@ static enum step go_without_stack(struct weir_conn *c, bool is_first, int rc)
 	}
 	if (!is_first || c->is_dialled)
 		return log_and_close(c, "no stack for its session: ", rc);
-	log_failure(c, "refused, no stack for its session: ", rc);
-	wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT);
+	log_failure(c, "no stack for its session: ", rc);
+	wr_conn_refuse(c, WR_OUTCOME_REFUSED_LIMIT,
+		       "there is no stack for its session");
 	return STEP_GONE;
 }
 
@@ -791,7 +792,7 @@ static enum step judge_client(struct weir_conn *c)
 				     c->ctx->stats, &client, &c->peer.source);
 	if (outcome == WR_ADMITTED)
 		return STEP_ON;
-	wr_conn_refuse(c, outcome);
+	wr_conn_refuse(c, outcome, NULL);
 	wr_core_notify_capacity(core); /* it no longer counts */
 	return STEP_GONE;
 }
@@ -1476,7 +1477,7 @@ static void refuse_too_old(struct weir_conn *c)
 {
 	struct wr_core *core = c->core;
 
-	wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE);
+	wr_conn_refuse(c, WR_OUTCOME_REFUSED_AGE, NULL);
 	wr_core_notify_capacity(core); /* it no longer counts */
 }
 

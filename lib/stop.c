@@ -164,7 +164,7 @@ static void refuse_queued(struct wr_stop *s)
 			wr_container_of(n, struct weir_conn, node);
 
 		c->ctx = s->ctx;
-		wr_conn_refuse(c, WR_OUTCOME_REFUSED_DRAIN);
+		wr_conn_refuse(c, WR_OUTCOME_REFUSED_DRAIN, NULL);
 	}
 }
 

@@ -492,7 +492,8 @@ START_TEST(a_session_without_a_stack_is_refused)
 	fail_calls_from(WR_SYS_mmap, 1, -ENOMEM);
 	client_send(c, "hello\n");
 	client_expect_last(c, "busy, try later\n");
-	UNTIL(log_says(s, "no stack for its session"));
+	UNTIL(log_says(s, ": no stack for its session: "));
+	UNTIL(log_says(s, "refused: there is no stack for its session"));
 	faults_clear();
 	client_expect_echo(held, "hello\n");
 	ck_assert_uint_eq(stats(s).lingering, 1); /* and takes no place */
