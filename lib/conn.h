@@ -554,6 +554,12 @@ int wr_conn_target(struct weir_conn *c, struct sockaddr_storage *ret);
 const char *wr_conn_peer_text(struct weir_conn *c, char *buf);
 const char *wr_conn_try_peer_text(struct weir_conn *c, char *buf);
 
+/* The word before it. */
+static inline const char *wr_conn_direction(const struct weir_conn *c)
+{
+	return c->is_dialled ? "to" : "from";
+}
+
 /* ------------------------------------------------------------- conn_input */
 
 /*

@@ -103,9 +103,10 @@ static void log_failure(struct weir_conn *c, const char *what, int rc)
 
 	if (wr_log_allows(&core->logger, &core->handler_limit, 10))
 		wr_logf(&core->logger, WEIR_LOG_WARNING,
-			"connection %llu from %s: %s%s",
-			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-			what, rc ? weir_strerror(rc) : "");
+			"connection %llu %s %s: %s%s",
+			(unsigned long long)c->id, wr_conn_direction(c),
+			wr_conn_peer_text(c, peer), what,
+			rc ? weir_strerror(rc) : "");
 }
 
 static int deadline_ms(const struct weir_conn *c, int end)
@@ -135,9 +136,9 @@ static void log_deadline(struct weir_conn *c, int end)
 	    !wr_log_allows(&core->logger, &core->deadline_limit, 10))
 		return;
 	wr_logf(&core->logger, WEIR_LOG_DEBUG,
-		"connection %llu from %s: %s %d ms: timed out",
-		(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-		names[end], deadline_ms(c, end));
+		"connection %llu %s %s: %s %d ms: timed out",
+		(unsigned long long)c->id, wr_conn_direction(c),
+		wr_conn_peer_text(c, peer), names[end], deadline_ms(c, end));
 }
 
 static const char no_verdict[] = "the handler returned a number that is no "

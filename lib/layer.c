@@ -102,9 +102,8 @@ void wr_layer_log(struct wr_layer *l, const char *text)
 	if (c->core && c->core->config.log_level >= WEIR_LOG_INFO &&
 	    wr_log_allows(&c->core->logger, &c->core->layer_limit, 10))
 		wr_logf(&c->core->logger, WEIR_LOG_INFO,
-			"connection %llu from %s: %s",
-			(unsigned long long)c->id, wr_conn_peer_text(c, peer),
-			text);
+			"connection %llu %s %s: %s", (unsigned long long)c->id,
+			wr_conn_direction(c), wr_conn_peer_text(c, peer), text);
 }
 
 struct wr_layer *wr_layer_of(const struct weir_conn *c)

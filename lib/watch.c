@@ -59,7 +59,7 @@ static bool name_callback(struct wr_watch *w, int worker, int64_t began_at,
 	wr_logf(&w->core->logger, level,
 		"worker %d is stuck: the callback of connection %llu %s %s%s%s "
 		"has been running for %lld ms",
-		worker, (unsigned long long)c->id, where ? "from" : "to", peer,
+		worker, (unsigned long long)c->id, wr_conn_direction(c), peer,
 		where ? " at " : "", where ? where : "",
 		(long long)(ns / WR_NS_PER_MS));
 	return true;

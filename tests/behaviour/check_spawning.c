@@ -105,7 +105,7 @@ START_TEST(its_result_is_its_outcome)
 		ck_assert_int_eq(
 			weir_server_spawn(s->weir, say_first, &results[i]), 0);
 	UNTIL(stats(s).ledger.closed == 7);
-	ck_assert(log_says(s, "connection 3 from (spawned): "));
+	ck_assert(log_says(s, "connection 3 to (spawned): "));
 	ck_assert(log_says(s, "no verdict"));
 	r = server_stop_and_check(s);
 	ck_assert_uint_eq(r.ledger.completed, 2);
