@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <weir.h>
@@ -31,6 +30,7 @@
 #include "console.h"
 #include "control.h"
 #include "ctl.h"
+#include "descriptors.h"
 #include "journal.h"
 #include "options.h"
 #include "out.h"
@@ -42,14 +42,8 @@
 #include "systemd.h"
 #include "upgrade.h"
 
-/* Descriptors besides those of connections and listeners. */
-#define OTHER_DESCRIPTORS 64
-
-/* Exit status besides those of cli.h: the server has stopped, but cut some. */
+/* Exit status besides those of cli.h: the stop has cut connections. */
 #define SERVER_CUT 3
-
-/* For refused clients that have not closed yet. */
-#define REFUSED_DESCRIPTORS 4096
 
 /* A terminal that goes away may send several SIGHUP; they mean one stop. */
 static void on_hangup(int signo)
@@ -108,38 +102,6 @@ static void server_set_signals(sigset_t *before)
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-/*
- * Each connection and each worker needs a descriptor, and another to send a
- * file.  Descriptors for refused clients are optional: without them, clients
- * are refused one after the other.
- */
-static void raise_descriptor_limit(const struct options *o)
-{
-	const struct weir_config *c = &o->config;
-	rlim_t each = listeners_use(&o->listeners, SERVICE_FILE) ? 2 : 1;
-	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
-		      o->listeners.count + OTHER_DESCRIPTORS +
-		      (o->status ? STATUS_DESCRIPTORS : 0) +
-		      (o->agent ? AGENT_DESCRIPTORS : 0);
-	rlim_t want = need;
-	struct rlimit limit;
-
-	if (c->overload == WEIR_REFUSE)
-		want += REFUSED_DESCRIPTORS;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
-		return;
-	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur < need)
-		journal(WEIR_LOG_WARNING,
-			"%llu descriptors are allowed, %llu are needed for %d "
-			"connections and %d workers; raise the limit or lower "
-			"--max-connections",
-			(unsigned long long)limit.rlim_cur,
-			(unsigned long long)need, c->max_connections,
-			c->workers);
 }
 
 static const char *describe_listen_error(int rc, int kind)
@@ -523,7 +485,7 @@ static int run_server(const struct run *r)
 	journal_start(o->config.log_level);
 	access_start(o->access, o->access_is_json);
 	certificate_log_warnings(o);
-	raise_descriptor_limit(o);
+	descriptors_allow(o, &o->listeners);
 	rc = weir_server_new(&s, &o->config);
 	if (rc < 0) {
 		cli_error("cannot make the server: %s", weir_strerror(rc));

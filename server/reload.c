@@ -7,6 +7,7 @@
 
 #include "../cli/cli.h"
 #include "certificate.h"
+#include "descriptors.h"
 #include "journal.h"
 #include "systemd.h"
 
@@ -122,6 +123,7 @@ static bool read_again_locked(char *why, size_t cap)
 		reloaded.now.tls = NULL;
 	options_fini(&reloaded.now);
 	reloaded.now = fresh;
+	descriptors_allow(&fresh, reloaded.listeners);
 	reloaded.owns_tls = true;
 	return true;
 }

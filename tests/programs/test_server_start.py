@@ -173,6 +173,20 @@ class Descriptors(TestCase):
                 server.stop()
                 self.assertNotIn(b"descriptors", server.err.rest())
 
+    def test_a_reload_raises_the_limit(self):
+        path = self.folder() + "/config"
+        with open(path, "w") as file:
+            file.write("max-connections = 50\n")
+        with Server("-w", "2", "--config", path,
+                    **self.limited(64, 4096)) as server:
+            self.assertLess(self.soft_limit(server), 1000)
+            with open(path, "w") as file:
+                file.write("max-connections = 1000\n")
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb" info reloaded ")
+            self.assertGreaterEqual(self.soft_limit(server),
+                                    1000 + self.open_now(server))
+
     def test_a_crowd_at_the_start_takes_none_that_signals_need(self):
         reader, writer = full_pipe() # which makes the announcement slow
         with contextlib.ExitStack() as stack:

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#include "descriptors.h"
+
+#include <sys/resource.h>
+
+#include <weir.h>
+
+#include "agent.h"
+#include "journal.h"
+#include "options.h"
+#include "services.h"
+#include "status/status.h"
+
+/* Descriptors besides those of connections and listeners. */
+#define OTHER_DESCRIPTORS 64
+
+/* For refused clients that have not closed yet. */
+#define REFUSED_DESCRIPTORS 4096
+
+/*
+ * Each connection and each worker needs a descriptor, and another to send a
+ * file.  Descriptors for refused clients are optional: without them, clients
+ * are refused one after the other.
+ */
+void descriptors_allow(const struct options *o, const struct listeners *l)
+{
+	const struct weir_config *c = &o->config;
+	rlim_t each = listeners_use(l, SERVICE_FILE) ? 2 : 1;
+	rlim_t need = ((rlim_t)c->max_connections + (rlim_t)c->workers) * each +
+		      l->count + OTHER_DESCRIPTORS +
+		      (o->status ? STATUS_DESCRIPTORS : 0) +
+		      (o->agent ? AGENT_DESCRIPTORS : 0);
+	rlim_t want = need;
+	struct rlimit limit;
+
+	if (c->overload == WEIR_REFUSE)
+		want += REFUSED_DESCRIPTORS;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= want)
+		return;
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur < need)
+		journal(WEIR_LOG_WARNING,
+			"%llu descriptors are allowed, %llu are needed for %d "
+			"connections and %d workers; raise the limit or lower "
+			"--max-connections",
+			(unsigned long long)limit.rlim_cur,
+			(unsigned long long)need, c->max_connections,
+			c->workers);
+}

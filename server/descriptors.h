@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SERVER_DESCRIPTORS_H
+#define SERVER_DESCRIPTORS_H
+
+struct options;
+struct listeners;
+
+/*
+ * Raise the limit on open descriptors to what the server needs with o, as far
+ * as the system allows; too low a limit is logged.  l has all listeners, also
+ * those of a name that several sockets have.  Any thread.
+ */
+void descriptors_allow(const struct options *o, const struct listeners *l);
+
+#endif
