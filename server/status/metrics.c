@@ -5,6 +5,7 @@
  * OpenMetrics, and in a last line.
  */
 #include <dirent.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -33,7 +34,7 @@ static void gauge(struct metrics *m, const char *name, double value,
 		  const char *help)
 {
 	describe(m, name, "gauge", help);
-	fprintf(m->to, "%s %.10g\n", name, value);
+	fprintf(m->to, "%s %.12g\n", name, value);
 }
 
 /* name is without "_total". */
@@ -87,7 +88,7 @@ static void sample(struct metrics *m, const struct listener_figures *l,
 	fputs("} ", m->to);
 }
 
-/* For each listener a sample of a counter. */
+/* A sample for each listener. */
 #define LISTENERS(m, name, key, label, format, value)                          \
 	for (size_t i_ = 0; i_ < (m)->now->listener_count; i_++) {             \
 		const struct listener_figures *l = &(m)->now->listeners[i_];   \
@@ -278,7 +279,7 @@ static void of_server(struct metrics *m)
 		"Times that work waited while all workers were in callbacks "
 		"for 5 s.");
 	counter(m, "weir_sources_full", s->sources_full,
-		"Clients let in uncounted: the table of addresses was full.");
+		"Clients accepted uncounted: the table of sources was full.");
 	counter(m, "weir_evictions", s->evictions,
 		"Idle connections that were asked to end for other clients.");
 	counter(m, "weir_late_bytes", s->late_bytes,
@@ -299,26 +300,31 @@ static void of_server(struct metrics *m)
 
 /* -------------------------------------------------------------- the process */
 
+/* NAN: /proc is out of reach, as with --chroot and --sandbox. */
 static double open_descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
 	int n = -3; /* ".", ".." and the one of d */
 
-	while (d && readdir(d))
+	if (!d)
+		return NAN;
+	while (readdir(d))
 		n++;
-	if (d)
-		closedir(d);
+	closedir(d);
 	return n;
 }
 
-/* Field n of /proc/self/PATH, counted from 1 behind a name in parentheses. */
+/*
+ * Field n of a file in /proc, counted from 1, behind a name in parentheses.
+ * NAN as in open_descriptors().
+ */
 static double proc_field(const char *path, int n)
 {
 	FILE *f = fopen(path, "re");
 	char line[1024] = "", *at, *rest = NULL;
 
 	if (!f)
-		return 0;
+		return NAN;
 	if (!fgets(line, sizeof(line), f))
 		line[0] = '\0';
 	fclose(f);
@@ -329,7 +335,7 @@ static double proc_field(const char *path, int n)
 	return at ? strtod(at, NULL) : 0;
 }
 
-/* The time of the boot, and that from the boot to the start of the process. */
+/* The time of the boot, plus the time from there to the process's start. */
 static double start_seconds(void)
 {
 	struct timespec up, now;
@@ -339,6 +345,13 @@ static double start_seconds(void)
 	return (double)now.tv_sec - (double)up.tv_sec +
 	       (double)(now.tv_nsec - up.tv_nsec) / 1e9 +
 	       proc_field("/proc/self/stat", 20) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void gauge_if_known(struct metrics *m, const char *name, double value,
+			   const char *help)
+{
+	if (!isnan(value))
+		gauge(m, name, value, help);
 }
 
 static void of_process(struct metrics *m)
@@ -355,15 +368,16 @@ static void of_process(struct metrics *m)
 			(double)(used.ru_utime.tv_usec +
 				 used.ru_stime.tv_usec) /
 				1e6);
-	gauge(m, "process_open_fds", open_descriptors(), "Open descriptors.");
+	gauge_if_known(m, "process_open_fds", open_descriptors(),
+		       "Open descriptors.");
 	gauge(m, "process_max_fds", (double)files.rlim_cur,
 	      "Limit of open descriptors.");
-	gauge(m, "process_resident_memory_bytes",
-	      proc_field("/proc/self/statm", 2) * (double)sysconf(_SC_PAGESIZE),
-	      "Resident memory.");
-	describe(m, "process_start_time_seconds", "gauge",
-		 "Start of the process, in seconds since 1970.");
-	fprintf(m->to, "process_start_time_seconds %.2f\n", start_seconds());
+	gauge_if_known(m, "process_resident_memory_bytes",
+		       proc_field("/proc/self/statm", 2) *
+			       (double)sysconf(_SC_PAGESIZE),
+		       "Resident memory.");
+	gauge_if_known(m, "process_start_time_seconds", start_seconds(),
+		       "Start of the process, in seconds since 1970.");
 }
 
 void metrics_write(FILE *to, const struct snapshot *s, bool is_openmetrics)

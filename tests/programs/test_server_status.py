@@ -121,6 +121,18 @@ class Pages(Base):
             self.assertEqual({len(v) for k, v in rest.items() if k != "seq"},
                              {len(rest["t"])})
 
+    def test_what_a_new_root_hides_is_left_out(self):
+        if os.getuid() != 0:
+            self.skipTest("this is left to root")
+        with Status("--chroot", self.folder(), "echo@127.0.0.1:0") as server:
+            self.assertEqual(
+                re.findall(r"^(process_\w+) ", server.get("/metrics")[2], re.M),
+                ["process_cpu_seconds_total", "process_max_fds"])
+        with Status("echo@127.0.0.1:0") as server:
+            for name in ("process_open_fds", "process_resident_memory_bytes",
+                         "process_start_time_seconds"):
+                self.assertGreater(server.metric(name), 0)
+
     def test_the_page_needs_nothing_from_elsewhere(self):
         with Status() as server:
             status, headers, body = server.get("/status")
