@@ -162,12 +162,12 @@ static bool allow_tls(int rules, const struct tls_options *t)
  */
 static bool allow_all(int rules, const struct options *o)
 {
-	if (!allow_beside(rules, o->file, READ_FILE))
+	if (!allow_linked(rules, o->file))
 		return false;
 	if (o->root)
 		return true;
-	return allow_beside(rules, o->config_file, READ_FILE) &&
-	       allow_beside(rules, options_rules_file(o), READ_FILE) &&
+	return allow_linked(rules, o->config_file) &&
+	       allow_linked(rules, options_rules_file(o)) &&
 	       allow_tls(rules, &o->tls_options) &&
 	       allow_beside(rules, o->pid_file, READ_FILE | REMOVE_FILE) &&
 	       allow_beside(rules, o->control, REMOVE_FILE | MAKE_SOCK) &&

@@ -275,6 +275,23 @@ class Sandbox(unittest.TestCase):
                 self.assertEqual(read_all(sock), b"")
             server.logs(rb"cannot send '.*page': Permission denied")
 
+    def test_links_to_files_elsewhere_work_as_before(self):
+        there = tempfile.TemporaryDirectory()
+        self.addCleanup(there.cleanup)
+        for name, text in (("page", "a page"), ("rules", "deny 127.0.0.3\n"),
+                           ("config", "log-level = info\n")):
+            with open(os.path.join(there.name, name), "w") as file:
+                file.write(text)
+            os.symlink(file.name, self.path(name))
+        with Server("--sandbox", "--file", self.path("page"), "--access",
+                    self.path("rules"), "--config", self.path("config"),
+                    "file@127.0.0.1:0") as server:
+            with server.connect() as sock:
+                sock.sendall(b"x")
+                self.assertTrue(read_all(sock).startswith(b"a page"))
+            server.process.send_signal(signal.SIGHUP)
+            server.logs(rb"info reloaded")
+
     @needs_root
     def test_a_sandbox_in_a_new_root_needs_no_file_outside(self):
         config = self.path("config", "log-level = info\n")
