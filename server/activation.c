@@ -59,8 +59,8 @@ static bool activation_set_cloexec(int count)
 	for (int fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
 			continue;
-		cli_error("LISTEN_FDS: descriptor %d of %d from %d is not open",
-			  fd, count, FIRST_FD);
+		cli_error("LISTEN_FDS: '%d', but descriptor %d is not open",
+			  count, fd);
 		return false;
 	}
 	return true;
@@ -75,9 +75,8 @@ static bool has_name_for_each(const char *names, int count)
 		given += *c == ':';
 	if (!names || given == count)
 		return true;
-	cli_error("LISTEN_FDNAMES: '%s' has not one name for each of %d "
-		  "descriptors",
-		  names, count);
+	cli_error("LISTEN_FDNAMES: '%s' has %d names for %d descriptors", names,
+		  given, count);
 	return false;
 }
 
@@ -133,7 +132,7 @@ static void report_passed(const char *what, const char *which)
 		cli_error("%s '%s'; passed are: %s", what, which, list);
 }
 
-/* From number *at on, which moves behind it; NULL: there are no more. */
+/* The next one of this name from *at on; moves *at behind it.  NULL: none. */
 static struct passed *find_passed(const char *name, size_t *at)
 {
 	while (*at < passed.count) {
@@ -198,9 +197,11 @@ static bool find_socket(struct listener *l, const char *name)
 bool activation_apply_option(struct listener *l, const char *name)
 {
 	bool is_good = find_socket(l, name);
+	char what[64];
 
+	snprintf(what, sizeof(what), "%s: cannot listen on", l->spec);
 	if (!is_good)
-		report_passed(l->spec, l->where);
+		report_passed(what, l->where);
 	return is_good;
 }
 

@@ -41,7 +41,7 @@ static char *read_file(const char *path)
 		cli_error("--config: cannot read '%s': %s", path,
 			  strerror((int)-n));
 	else
-		cli_error("--config: '%s' is no text of less than %d bytes",
+		cli_error("--config: '%s' is not a text of less than %d bytes",
 			  path, FILE_MOST);
 	free(text);
 	return NULL;

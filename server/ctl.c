@@ -38,7 +38,7 @@ static const struct {
 	{ "stats", "", "print the counters" },
 	{ "connections", "", "print the connections that are open" },
 	{ "log-level", " [LEVEL]", "print or change the log level" },
-	{ "ready", "", "fail unless new clients are welcome" },
+	{ "ready", "", "fail unless new clients are served" },
 };
 
 void ctl_print_options(void)
@@ -74,7 +74,8 @@ static int cannot_connect(const struct ctl *ctl, int rc)
 static int lost_server(ssize_t rc)
 {
 	cli_error("no complete reply from the server: %s",
-		  rc < 0 ? weir_strerror((int)rc) : "it has closed");
+		  rc < 0 ? weir_strerror((int)rc)
+			 : "it has closed the connection");
 	return CLI_FAILED;
 }
 
@@ -145,7 +146,7 @@ static bool join_words(struct ctl *ctl, int count, char **words)
 	}
 	for (int i = 0; i < count && len < sizeof(ctl->request); i++) {
 		if (words[i][0] == '\0' || strpbrk(words[i], " \r\n")) {
-			cli_error("ctl: '%s' is no request", words[i]);
+			cli_error("ctl: '%s' is not one word", words[i]);
 			return false;
 		}
 		len += (size_t)snprintf(ctl->request + len,

@@ -97,7 +97,8 @@ static const struct cli_option options_table[] = {
 	{ "drain-timeout", 't', "DURATION", "longest time a stop may take" },
 	{ "idle-timeout", 'i', "DURATION",
 	  "close after this long without a message\n"
-	  "(default 10m)" },
+	  "(default 10m; chat, room, relay and\n"
+	  "chargen: never)" },
 	{ "read-timeout", OPT_READ_TIMEOUT, "DURATION",
 	  "longest time for one message" },
 	{ "write-timeout", OPT_WRITE_TIMEOUT, "DURATION",

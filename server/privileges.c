@@ -258,8 +258,8 @@ bool privileges_check(struct options *o)
 	if (o->user && !parse_user(&identity, o->user))
 		return false;
 	if (o->user && geteuid() != 0 && !is_identity(&identity)) {
-		cli_error("--user: only root can become '%s', with no other "
-			  "groups",
+		cli_error("--user: only root can become '%s'; this process is "
+			  "another user, or has other groups",
 			  o->user);
 		return false;
 	}

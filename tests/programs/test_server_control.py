@@ -246,7 +246,7 @@ class Reload(Base):
                     ("queue = 7\ngreeting = x\n", ("--greeting",)),
                     ("queue = 7\npid-file = /x\n", ("--pid-file",)),
                     ("queue = 7\naccess-log = all\n", ("--access-log",)),
-                    ("queue = 7\0\n", ("no text",))):
+                    ("queue = 7\0\n", ("not a text",))):
                 self.configure(text)
                 why = self.refused("reload")
                 for word in words:
