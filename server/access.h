@@ -40,7 +40,7 @@ enum access_lines {
 /* Before any listener. */
 void access_start(enum access_lines lines, bool as_json);
 
-/* How many lines of --access-log were left out so far. */
+/* How many lines of --access-log have been left out. */
 unsigned long long access_dropped(void);
 
 /* After the last line: log how many were left out. */

@@ -144,7 +144,7 @@ static struct passed *find_passed(const char *name, size_t *at)
 	return NULL;
 }
 
-/* By its number, as fd:N. */
+/* Mark the socket that l names by its number, as fd:N. */
 static void take_number(const struct listener *l)
 {
 	for (size_t i = 0; i < passed.count; i++)
@@ -181,7 +181,7 @@ static bool find_socket(struct listener *l, const char *name)
 	l->is_inherited = l->kind == WEIR_ADDRESS_FD;
 	snprintf(l->name, sizeof(l->name), "%s",
 		 l->is_named ? l->where + strlen("fd:") : name);
-	/* Two listeners on any free port have one name. */
+	/* Two listeners on port 0 have the same name. */
 	while ((p = find_passed(l->name, &at)) && p->is_taken)
 		;
 	if (!p) {

@@ -26,27 +26,29 @@ struct listeners;
 bool activation_apply(struct listeners *l);
 
 /*
- * The same for the address of an option: *l is of listeners_parse_option().  If
- * a predecessor passes a socket under this name, l->where becomes its address.
+ * The same for the address of an option; *l is from listeners_parse_option().
+ * If a predecessor passes a socket under this name, l->where becomes its
+ * address.
  */
 bool activation_apply_option(struct listener *l, const char *name);
 
 /*
- * Call it when all listeners have their sockets.  A socket that is left is
- * closed; it is an error if there is no predecessor, and it is none that the
- * manager keeps for us.  Returns false after printing the error.
+ * Call it when all listeners have their sockets.  Closes the passed sockets
+ * that no listener has taken.  Without a predecessor such a socket is an error,
+ * unless a server before this one had the manager keep it.  Returns false after
+ * printing the error.
  */
 bool activation_check_rest(bool has_predecessor);
 
 /*
- * Tell the manager to keep no longer what no listener has asked for; see
+ * Tell the manager to forget the kept sockets that no listener has taken; see
  * systemd_keep().
  */
 void activation_forget_rest(void);
 
 /*
- * For each passed socket whether it was asked for, 'T' or '-', to text; at most
- * cap.  Returns how many.
+ * Write a character for each passed socket to text, at most cap: 'T' if a
+ * listener has taken it, else '-'.  Returns how many.
  */
 size_t activation_report(char *text, size_t cap);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * "ready" ends a drain in HAProxy, also one that an operator has asked for.  So
- * it is sent only until each of a few balancers has received it.  A successor
- * never sends it: its predecessor was up.
+ * it is sent only for a short time after the start, in which a few balancers
+ * receive it.  A successor never sends it: its predecessor was up.
  */
 #include "agent.h"
 
@@ -42,7 +42,7 @@ static bool says_ready(void)
 	return true;
 }
 
-/* A reload may change it. */
+/* A reload may change max_connections. */
 static int print_share(weir_conn *c)
 {
 	struct weir_stats now;

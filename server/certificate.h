@@ -16,8 +16,8 @@
 bool certificate_is_built(const char *what);
 
 /*
- * Read and check the files into o->tls; without a listener that has TLS, do
- * nothing.  Returns false after printing an error.
+ * Read and check the files into o->tls; without --tls-certificate, do nothing.
+ * Returns false after printing an error.
  */
 bool certificate_load(struct options *o);
 void certificate_free(struct options *o);
@@ -29,13 +29,12 @@ void certificate_print(const struct options *o);
 void certificate_log_warnings(const struct options *o);
 void certificate_print_warnings(const struct options *o);
 
-/* Seconds until it ends; INT64_MAX: there is none. */
+/* Seconds until the first one expires; INT64_MAX: there is none. */
 int64_t certificate_expires(const struct options *o);
 
 struct certificate_peer {
 	char version[16]; /* "1.3" */
-	char client[512]; /* subject of its certificate, or its SHA-256; "": */
-			  /* none is verified */
+	char client[512]; /* subject or SHA-256 of its verified certificate */
 };
 
 /* Owner.  False: the connection has no TLS, or its handshake is not over. */

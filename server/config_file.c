@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * getopt_long(3) permutes the arguments, but leaves options where they are that
- * come first, as those of the file do.
+ * The options of the file come before all operands.  So getopt_long(3), which
+ * permutes the arguments, leaves them in their places, where config_file_free()
+ * finds them.
  */
 #include "config_file.h"
 

@@ -32,7 +32,7 @@ static struct {
 	pthread_mutex_t lock; /* of the next six */
 	pthread_cond_t is_left;
 	bool is_open, is_closing;
-	bool is_read; /* a thread is in console_next() */
+	bool is_read; /* a thread reads, and has to learn of the close */
 	size_t len;
 	char above[MOST_ABOVE];
 

@@ -22,9 +22,9 @@ enum console_event {
 bool console_open(void);
 
 /*
- * Wait for a line typed after prompt; NULL shows no prompt.  A new id forgets
- * what was typed for another.  The line has no newline and is valid until the
- * next call.
+ * Wait for a line typed after prompt; NULL shows no prompt.  A text
+ * that was begun for another id is forgotten.  The line has no newline and is
+ * valid until the next call.
  */
 enum console_event console_next(const char *prompt, unsigned long long id,
 				const char **line, size_t *len);

@@ -24,7 +24,7 @@
 
 static struct {
 	weir_server *own;    /* answers; NULL: there is no socket */
-	weir_server *server; /* that is asked for */
+	weir_server *server; /* the one that requests are about */
 } control;
 
 /* --------------------------------------------------------------- replies */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Callers are workers and the acceptor, so nothing here may wait; out.c sees to
- * that.
+ * Callers are workers and the acceptor.  They wait only in out.c, and there for
+ * at most OUT_HOLD_MS.
  */
 #include "journal.h"
 

@@ -22,7 +22,7 @@
 /* About clients, for each level; the library limits its own lines. */
 #define JOURNAL_PER_SECOND 100
 
-/* At most that many lines in each second. */
+/* How many lines may pass in each second. */
 struct limit {
 	unsigned most;	     /* c */
 	atomic_llong second; /* of the monotonic clock */
@@ -37,7 +37,7 @@ void journal_start(int level);
 
 bool journal_wants(int level);
 
-/* Change the level, and tell it. */
+/* Change the level, and return it. */
 void journal_set_level(int level);
 int journal_level(void);
 
@@ -52,7 +52,7 @@ void journal(int level, const char *format, ...)
 void journal_client(int level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* How many lines were dropped so far. */
+/* How many lines have been dropped. */
 unsigned long long journal_dropped(void);
 
 /* After the last line: log how many were dropped. */

@@ -147,7 +147,7 @@ bool listeners_parse_option(struct listener *ret, const char *option,
 	return parse_where(ret);
 }
 
-/* Would both be the same socket?  Not with a port that is picked. */
+/* Would both be the same socket?  With port 0, each has another port. */
 static bool is_same(const struct listener *a, const struct listener *b)
 {
 	const char *port = strrchr(a->where, ':') + 1;

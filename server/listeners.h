@@ -18,7 +18,7 @@ struct listener {
 	const char *spec;  /* SERVICE@ADDRESS as given */
 	const char *where; /* the address in it */
 	const struct service *service;
-	int kind;	   /* of it: WEIR_ADDRESS_... */
+	int kind;	   /* of the address: WEIR_ADDRESS_... */
 	bool has_proxy;	   /* a PROXY header comes first */
 	bool has_tls;	   /* then TLS */
 	bool is_named;	   /* fd:NAME, not yet resolved (activation.h) */
@@ -38,7 +38,7 @@ struct listeners {
 bool listeners_parse(struct listeners *ret, int count, char **specs);
 
 /*
- * Parse the address of an option, as "--status", which serves something else.
+ * Parse the address of an option, such as "--status", which has no service.
  * Returns false after printing an error.
  */
 bool listeners_parse_option(struct listener *ret, const char *option,

@@ -63,7 +63,7 @@ struct run {
 
 static void *take_requests(void *arg)
 {
-	char text[512]; /* it is in the log */
+	char text[512]; /* unused: the log has it, too */
 	sigset_t set;
 	int signo;
 

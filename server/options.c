@@ -964,7 +964,7 @@ static void choose_log_level(struct options *o)
 		o->config.log_level = WEIR_LOG_WARNING;
 }
 
-/* The library's, except that a person may think for longer. */
+/* The library's, but a longer idle timeout: people type. */
 static void options_set_defaults(struct options *o)
 {
 	*o = (struct options){ 0 };

@@ -2,7 +2,8 @@
 /*
  * The command line of weir-server, checked as far as possible without opening a
  * socket.  It holds every value, defaults included, and these go to the library
- * unchanged: what --check prints is what runs.
+ * unchanged: what --check prints is what runs.  Only the time-outs of some
+ * services differ; see listener_limits().
  */
 #ifndef SERVER_OPTIONS_H
 #define SERVER_OPTIONS_H
@@ -34,9 +35,9 @@ struct options {
 	struct weir_service limits; /* deadlines and mode, for each listener */
 	struct listeners listeners;
 	const char *greeting;	    /* NULL: that of each service */
-	const char *file;	    /* NULL: none; so for to, pid_file */
+	const char *file;	    /* as to, pid_file: NULL if there is none */
 	const char *to;		    /* an address */
-	enum proxy_header to_proxy; /* for it */
+	enum proxy_header to_proxy; /* sent there first */
 	const char *pid_file;
 	const char *status;  /* an address; NULL: none */
 	const char *agent;   /* as status */
@@ -77,7 +78,10 @@ const char *options_reloaded_file(const struct options *o);
 /* Print all values on standard output.  Returns the exit status. */
 int options_print(const struct options *o);
 
-/* The limits of a listener, without callbacks. */
+/*
+ * The limits of a listener, without callbacks: those of o, but some services
+ * have no idle timeout unless it was given, or no read timeout.
+ */
 void listener_limits(struct weir_service *ret, const struct options *o,
 		     const struct listener *l);
 

@@ -272,7 +272,7 @@ bool privileges_check(struct options *o)
 
 /* -------------------------------------------------------------------- drop */
 
-/* When the options were read, it was root that could. */
+/* The options were checked as the user that started the server. */
 static bool can_read(const char *file)
 {
 	if (access(file, R_OK) == 0)
@@ -282,7 +282,7 @@ static bool can_read(const char *file)
 	return false;
 }
 
-/* The end of the server removes the path, if the user may do that. */
+/* A stop removes the path, if the user may write to its folder. */
 static void warn_of_path(const char *path)
 {
 	char folder[PATH_MAX];

@@ -70,7 +70,7 @@ static bool apply_locked(const struct weir_config *config, char *why,
 	return true;
 }
 
-/* Their values were checked, so all succeed. */
+/* Their values were checked, so nothing but a lack of memory can fail. */
 static bool apply_limits_locked(const struct options *o, char *why, size_t cap)
 {
 	for (size_t i = 0; i < reloaded.listeners->count; i++) {

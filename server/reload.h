@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Options of a server that runs: those of --config can be read again, and the
- * log level can be set.  All of a change takes effect, or nothing.  Any thread.
+ * log level can be set.  All of a change takes effect, or nothing; only a lack
+ * of memory can leave a part of it in effect.  Any thread.
  */
 #ifndef SERVER_RELOAD_H
 #define SERVER_RELOAD_H
@@ -22,16 +23,17 @@ void reload_start(weir_server *s, const struct options *o, int argc,
 /* The grace of a stop, in effect now. */
 int reload_drain_ms(void);
 
-/* Seconds until the certificate in effect ends; INT64_MAX: there is none. */
+/* As certificate_expires(), of the certificates in effect. */
 int64_t reload_certificate_expires(void);
 
 /*
- * False: nothing has changed; text gets one line that says why.  It also gets
- * one if there is nothing to reload, and else is empty.
+ * False: nothing has changed, and text gets one line that says why.  True: text
+ * is empty, or says that there is nothing to reload.
  */
 bool reload_run(char *text, size_t cap);
 
-/* For a level by its name; why is for an error.  The next reload sets it again.
+/*
+ * Set the level of this name, until the next reload.  False: why gets one line.
  */
 bool reload_log_level(const char *name, char *why, size_t cap);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Folders are allowed, not files: a file that an editor replaces is another
- * file.  Open descriptors stay as they are, so standard output, the log and
- * the listeners are not concerned.
+ * file.  Open descriptors are not restricted: standard output, the log and the
+ * listeners.
  *
  * A kernel has a version of Landlock (ABI) and refuses rights that it does not
  * know.  The numbers are those of linux/landlock.h, which may be older than the
@@ -122,8 +122,8 @@ static bool allow_beside(int rules, const char *path, uint64_t rights)
 }
 
 /*
- * path may be a link into another folder, changed when there is a new file, as
- * certbot has it.
+ * path may be a symbolic link into another folder.  certbot, for example,
+ * replaces such a link when there is a new certificate.
  */
 static bool allow_linked(int rules, const char *path)
 {

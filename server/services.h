@@ -21,7 +21,7 @@ enum {
 	SERVICE_UPSTREAM = 16, /* --to */
 };
 
-/* The longest message that is printed, and line of a room; bytes. */
+/* Bytes of the longest message that is printed and of a line in a room. */
 #define SERVICE_MESSAGE 1024
 
 /* Sent first, unless there is --greeting. */

@@ -103,7 +103,7 @@ static const char *label(const struct chat_listener *l, const char *behind,
 
 static void chat_tell(struct client *who, const char *text)
 {
-	/* If the outbox is full, the client has more important news to read. */
+	/* Dropped if the outbox is full. */
 	(void)weir_ref_send(who->ref, text, strlen(text));
 }
 
@@ -417,7 +417,7 @@ static int start_operator_locked(void)
 	chat.is_console = console_open();
 	if (chat.is_console)
 		out_set_console(console_print);
-	/* It may be reading when the server stops, so nobody joins it. */
+	/* It may be reading when the server stops, so no thread joins it. */
 	rc = background_start(operator_main, NULL);
 	if (rc < 0)
 		return rc;

@@ -48,7 +48,7 @@
 struct member {
 	struct member *prev, *next;
 	weir_ref *ref; /* with a reference; NULL: removed */
-	size_t sent;   /* bytes of the room's text it has, or need not have */
+	size_t sent;   /* bytes of the room's text it has, or does not get */
 	char name[NAME_ROOM];	  /* written only by its own handler */
 	char skeleton[NAME_ROOM]; /* of a name it has chosen, or empty */
 	/* Used only by its own handler: */
@@ -67,8 +67,8 @@ struct room {
 	unsigned long long guests; /* so far */
 	bool is_stopping;	   /* the server: no more notices */
 	int64_t flushed_at;
-	int notices; /* of this text; MOST_NOTICES of them are in it */
-	int untold;  /* the others: their number will be appended */
+	int notices; /* since the last flush */
+	int untold;  /* those beyond MOST_NOTICES; a line will say how many */
 	size_t len;
 	char text[TEXT_ROOM];
 };
@@ -228,8 +228,7 @@ tell_locked(struct member *m, const char *format, ...)
 	va_start(ap, format);
 	len = vsnprintf(text, sizeof(text), format, ap);
 	va_end(ap);
-	/* If the outbox is full, the member has enough to read. */
-	if (m->ref)
+	if (m->ref) /* dropped if the outbox is full */
 		(void)weir_ref_send(m->ref, text, (size_t)len);
 }
 

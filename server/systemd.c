@@ -3,10 +3,11 @@
  * A thread reads the statistics of the server each TICK_MS, or twice in the
  * time of the watchdog if that is shorter, and sends what has changed.
  *
- * The watchdog is for a server that serves nobody any more: for its time, every
- * worker is in a callback, none has begun and no byte has moved; or workers
- * were idle, but a timer of the server, which the acceptor starts, was not
- * called. One stuck worker among others is no reason to end those.
+ * The watchdog ends a server that no longer serves: for the time of the
+ * watchdog, all workers were in callbacks, no callback has begun and no byte
+ * was received or sent; or a worker was idle, but a timer of the server, which
+ * the acceptor starts, was not called.  One stuck worker is no reason to end
+ * the server.
  */
 #include "systemd.h"
 
@@ -34,15 +35,15 @@
 #define SEND_MS	  1000 /* longest wait for the manager to take a message */
 
 /*
- * What a stop asks for again and again until its deadline.  The manager's own
- * deadline thus ends this much later, when everything has been cut.
+ * A stop asks for this time again and again until its deadline.  So the
+ * deadline of the manager comes this much later, when everything has been cut.
  */
 #define EXTEND_MS 2000
 
 static struct {
 	int fd;			 /* -1: no manager listens */
 	int64_t watchdog_ms;	 /* 0: none */
-	_Atomic int64_t stop_ms; /* the longest time of a stop; WEIR_NEVER */
+	_Atomic int64_t stop_ms; /* longest time of a stop, or WEIR_NEVER */
 	atomic_ullong beats;	 /* of the acceptor */
 	weir_server *server;
 	pthread_t thread;

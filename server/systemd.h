@@ -35,13 +35,13 @@ bool systemd_is_there(void);
 
 /*
  * Let the manager keep listener id of s under this name, and pass it to the
- * next server; or forget it.  For --keep-listeners.  With NotifyAccess=main it
- * listens to a successor only after systemd_hand_over() of the predecessor.
+ * next server; or forget it.  For --keep-listeners.  With NotifyAccess=main the
+ * manager ignores a successor until systemd_hand_over() of its predecessor.
  */
 void systemd_keep(weir_server *s, int id, const char *name);
 void systemd_forget(const char *name);
 
-/* The variables, for a successor, to the free slots at to. */
+/* Store the variables for a successor at to, which has room for two. */
 void systemd_environment(char **to);
 
 /* A successor serves; what this process says has no meaning from now on. */

@@ -80,7 +80,7 @@ struct launch {
 	char *names;
 	char socket[sizeof("WEIR_PREDECESSOR=") + NUMBER_ROOM];
 	int ours, theirs; /* the ends of the socket */
-	int told, tells;  /* those of the guard's */
+	int told, tells;  /* the same of the guard's socket */
 	pid_t guard, child;
 	int64_t began_at;
 };
@@ -92,7 +92,7 @@ struct end {
 
 /* What the guard and the successor tell. */
 struct news {
-	pid_t child; /* that has begun; negative: why none has; 0: it ended */
+	pid_t child; /* > 0: it has begun; < 0: -errno; 0: it has ended */
 	struct end end;
 };
 
@@ -399,7 +399,10 @@ static bool tell(const struct launch *l, struct news news)
 	       sizeof(news);
 }
 
-/* It tells its number itself: none runs unknown, whatever ends its guard. */
+/*
+ * The child itself tells its process id.  So none runs that this server does
+ * not know, even if the guard is killed.
+ */
 static _Noreturn void run_child(struct launch *l)
 {
 	int error;
@@ -418,7 +421,7 @@ static _Noreturn void run_child(struct launch *l)
 
 /* ---------------------------------------------------------------- the guard */
 
-/* All are below that; the limit of their number may be a thousand million. */
+/* FDSize is above all of them; the limit may be a thousand million. */
 static long count_descriptors(void)
 {
 	char text[1024];
@@ -454,7 +457,7 @@ static void close_all_but(int kept)
 			close(fd);
 }
 
-/* It does not reap the successor, so nobody else gets the number of that. */
+/* The guard does not reap the successor, so its process id is not reused. */
 static _Noreturn void run_guard(struct launch *l, pid_t parent)
 {
 	siginfo_t info = { 0 };
@@ -462,7 +465,7 @@ static _Noreturn void run_guard(struct launch *l, pid_t parent)
 	pid_t child;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent) /* it has ended before that */
+	if (getppid() != parent) /* it ended before the prctl(2) */
 		_exit(CLI_FAILED);
 	child = fork();
 	if (child == 0)
@@ -516,7 +519,10 @@ static bool read_news(const struct launch *l, struct news *ret)
 	return recv(l->told, ret, sizeof(*ret), MSG_DONTWAIT) == sizeof(*ret);
 }
 
-/* A child that has not told its number in time cannot any more, and ends. */
+/*
+ * A child that has not told its process id in time cannot tell it after the
+ * shutdown(2), and exits.
+ */
 static bool start_guard(struct launch *l, char *why, size_t cap)
 {
 	pid_t parent = getpid();

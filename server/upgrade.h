@@ -5,9 +5,9 @@
  * stops.  If the successor does not come up, the server goes on as before.
  *
  * The successor gets the listening sockets as from a service manager
- * (activation.h), and in WEIR_PREDECESSOR the number of one that is connected
- * to its predecessor.  It writes there that it is ready, and for each listening
- * socket whether it uses it.  It reads the end of input there when the
+ * (activation.h), and in WEIR_PREDECESSOR the number of a socket that is
+ * connected to the predecessor.  It writes there that it is ready, and which of
+ * the listening sockets it uses.  It reads the end of input there when the
  * predecessor has closed its listening sockets, or has ended.
  */
 #ifndef SERVER_UPGRADE_H
@@ -40,13 +40,16 @@ void upgrade_start(weir_server *s, const struct options *o);
  */
 void upgrade_ready(void);
 
-/* Is this a successor that the service manager does not know yet? */
+/*
+ * Is this a successor whose predecessor still has its listening sockets?  Until
+ * then the service manager may not know this process.
+ */
 bool upgrade_has_predecessor(void);
 
 /* Does a successor serve instead of this server?  Any thread. */
 bool upgrade_has_successor(void);
 
-/* The servers are about to end: no upgrade begins, and none is under way. */
+/* After this no upgrade is under way, and none begins. */
 void upgrade_end(void);
 
 /* False: the server goes on, and why gets one line.  Any thread. */

@@ -23,7 +23,7 @@
 #define STATUS_GRACE_MS 500
 
 #define CLIENTS_MOST 32
-/* With more, a connection ends with its response: idle ones hold no place. */
+/* With more, a connection is closed after its response, not kept idle. */
 #define KEPT_MOST 16
 
 static weir_server *watched, *status_server;
@@ -227,7 +227,7 @@ static int status_request(weir_conn *c, void *arg)
 	(void)arg;
 	if (n == -EMSGSIZE)
 		return refuse_request(c, &r, 431);
-	if (n == -EBADMSG) /* it ends in a head */
+	if (n == -EBADMSG) /* the input ends within a head */
 		return refuse_request(c, &r, 400);
 	if (n <= 0)
 		return (int)n;

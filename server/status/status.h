@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages of --status, which a weir server of their own serves on a thread
- * of its own: they answer while all workers of the watched server are stuck,
- * and until its stop has ended.  Main thread.
+ * The pages of --status.  A weir server of their own, with one worker, serves
+ * them: they answer while all workers of the watched server are stuck, and
+ * until the stop of the watched server has ended.  Main thread.
  *
  *   /healthz      200: the process answers
- *   /readyz       200: clients are served; 503 from the request to stop on
+ *   /readyz       200: clients are served, by this process or a successor;
+ *                 503: not yet, or a stop was requested
  *   /metrics      for Prometheus
  *   /status       a page for people
  *   /status.json  what the page shows

@@ -80,7 +80,7 @@ function rows(graph) {
 		? history[name].map((v) => v > 0 ? v : null) : history[name])];
 }
 
-// Of a logarithmic axis the powers of ten.
+// A logarithmic axis has its grid at the powers of ten.
 const round = (u, at) => at.map((v) =>
 	Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-9 ? v : null);
 
@@ -122,7 +122,7 @@ function show(graph) {
 		graph.plot.setData(rows(graph), false);
 		graph.plot.setScale("x", { min: end - range, max: end });
 	});
-	if (graph.plot.cursor.idx == null) // nothing is pointed at: the last
+	if (graph.plot.cursor.idx == null) // no cursor: show the last sample
 		graph.plot.setLegend({ idx: history.t.length - 1 });
 }
 
