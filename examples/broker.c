@@ -55,7 +55,7 @@ static bool take_string(struct bytes *b, const char **text, size_t *len)
 	return true;
 }
 
-/* "+" is a level, "#" the levels from here on and the one above. */
+/* "+" matches a level; "#" those from here on, and the one above. */
 static bool matches(const struct filter *filter, const char *topic, size_t len)
 {
 	const char *f = filter->text, *f_end = f + filter->len;

@@ -67,7 +67,7 @@ static void closed(weir_conn *c, void *arg)
 	if (p == NULL)
 		return;
 	weir_conn_summary(c, &sum, sizeof sum);
-	if (sum.end != WEIR_END_PEER) /* not by both ends */
+	if (sum.end != WEIR_END_PEER) /* not after the end of both directions */
 		weir_ref_cancel(arg ? p->client : p->upstream);
 	leave_pair(p);
 }

@@ -5,9 +5,9 @@
  *	proxy ADDRESS MILLISECONDS UPSTREAM...
  *
  * A timer connects to each upstream every MILLISECONDS.  An upstream that
- * cannot be reached gets no client until it can be reached again.  A client is
- * paused until its upstream is connected.  If connecting fails, the next
- * upstream is tried.  pair.h relays.
+ * cannot be reached gets no client until it can be reached again, unless all
+ * are down.  A client is paused until its upstream is connected.  If connecting
+ * fails, the next upstream is tried.  pair.h relays.
  */
 #include "pair.h"
 
