@@ -11,26 +11,34 @@
 #include "journal.h"
 #include "systemd.h"
 
+/*
+ * A reload reads files, which may take long.  It holds `lock` all the time, but
+ * `now_lock` only to change `now`, so that status pages and a stop do not wait.
+ */
 static struct {
-	pthread_mutex_t lock; /* of all that follows */
+	pthread_mutex_t lock;	  /* of all that follows */
+	pthread_mutex_t now_lock; /* to write now, or to read it without lock */
 	weir_server *server;
 	struct options now; /* in effect; the arguments are ours */
 	bool owns_tls;	    /* not that of the start, which main() frees */
 	const struct listeners *listeners; /* in the order of their ids */
 	int argc;
 	char **argv;
-} reloaded = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} reloaded = { .lock = PTHREAD_MUTEX_INITIALIZER,
+	       .now_lock = PTHREAD_MUTEX_INITIALIZER };
 
 void reload_start(weir_server *s, const struct options *o, int argc,
 		  char **argv)
 {
 	pthread_mutex_lock(&reloaded.lock);
-	reloaded.server = s;
+	pthread_mutex_lock(&reloaded.now_lock);
 	reloaded.now = *o;
-	reloaded.listeners = &o->listeners;
 	(void)weir_access_dup(o->config.access);
 	reloaded.now.arguments = (struct arguments){ 0 };
 	reloaded.now.listeners = (struct listeners){ 0 };
+	pthread_mutex_unlock(&reloaded.now_lock);
+	reloaded.server = s;
+	reloaded.listeners = &o->listeners;
 	reloaded.argc = argc;
 	reloaded.argv = argv;
 	pthread_mutex_unlock(&reloaded.lock);
@@ -40,9 +48,9 @@ int reload_drain_ms(void)
 {
 	int ms;
 
-	pthread_mutex_lock(&reloaded.lock);
+	pthread_mutex_lock(&reloaded.now_lock);
 	ms = reloaded.now.config.drain_ms;
-	pthread_mutex_unlock(&reloaded.lock);
+	pthread_mutex_unlock(&reloaded.now_lock);
 	return ms;
 }
 
@@ -50,9 +58,9 @@ int64_t reload_certificate_expires(void)
 {
 	int64_t seconds;
 
-	pthread_mutex_lock(&reloaded.lock);
+	pthread_mutex_lock(&reloaded.now_lock);
 	seconds = certificate_expires(&reloaded.now);
-	pthread_mutex_unlock(&reloaded.lock);
+	pthread_mutex_unlock(&reloaded.now_lock);
 	return seconds;
 }
 
@@ -119,10 +127,12 @@ static bool read_again_locked(char *why, size_t cap)
 		options_fini(&fresh);
 		return false;
 	}
+	pthread_mutex_lock(&reloaded.now_lock);
 	if (!reloaded.owns_tls)
 		reloaded.now.tls = NULL;
 	options_fini(&reloaded.now);
 	reloaded.now = fresh;
+	pthread_mutex_unlock(&reloaded.now_lock);
 	descriptors_allow(&fresh, reloaded.listeners);
 	reloaded.owns_tls = true;
 	return true;
@@ -140,7 +150,8 @@ static bool reload_locked(char *text, size_t cap)
 	}
 	if (reloaded.now.root) {
 		snprintf(text, cap,
-			 "--chroot has put '%s' out of reach; restart it",
+			 "--chroot has put '%s' out of reach; restart the "
+			 "server",
 			 file);
 		return false;
 	}
@@ -189,8 +200,11 @@ bool reload_log_level(const char *name, char *why, size_t cap)
 			 name);
 	else
 		is_done = apply_locked(&config, why, cap);
-	if (is_done)
+	if (is_done) {
+		pthread_mutex_lock(&reloaded.now_lock);
 		reloaded.now.config.log_level = level;
+		pthread_mutex_unlock(&reloaded.now_lock);
+	}
 	pthread_mutex_unlock(&reloaded.lock);
 	return is_done;
 }

@@ -3,6 +3,7 @@
 """weir-server with SERVICE+tls@ADDRESS: the certificates, their reload, and
 clients that are openssl, curl and Python."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -518,6 +519,27 @@ class Reload(TLSCase):
             self.install("expired")
             self.reload(server, done=False)
             self.assertEqual(self.name_served(server), "server")
+
+    def test_a_slow_file_delays_neither_pages_nor_a_stop(self):
+        self.skip_without_status()
+        path = self.place + "/live.pem"
+
+        def open_if_it_is_read():
+            with contextlib.suppress(OSError):
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            return None
+
+        with self.live("--status", "127.0.0.1:0") as server:
+            where = server.out.expect(rb"^status (.*)\n")[1].decode()
+            os.unlink(path)
+            os.mkfifo(path)
+            server.process.send_signal(signal.SIGHUP)
+            self.addCleanup(os.close, until(open_if_it_is_read,
+                                            "the reload has begun"))
+            with connect(where) as client:
+                client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+                self.assertIn(b" 200 OK", read_all(client))
+            self.assertEqual(server.stop()[0], 0)
 
     def test_a_client_that_was_revoked_is_refused(self):
         make_certificate(self.made, "good")
