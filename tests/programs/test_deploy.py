@@ -103,6 +103,12 @@ class Kubernetes(Deploy):
     def test_a_stop_ends_before_the_grace_period(self):
         self.check_grace(self.args, self.pod["terminationGracePeriodSeconds"])
 
+    def test_unsent_output_fits_into_half_of_the_memory(self):
+        memory = self.container["resources"]["limits"]["memory"]
+        self.assertLessEqual(
+            2 * int(self.settings(self.args)["max-unsent"]),
+            int(memory.removesuffix("Mi")))
+
     def test_the_lame_duck_outlasts_what_finds_it(self):
         probe = self.container["readinessProbe"]
         self.assertGreater(
