@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * "ready" ends a drain in HAProxy, also one that an operator has asked for.  So
- * it is sent only for a short time after the start, in which a few balancers
- * receive it.  A successor never sends it: its predecessor was up.
+ * it is sent only for READY_SECONDS after the start, and in READY_ANSWERS
+ * answers at least, so that a few balancers receive it.  A successor never
+ * sends it: its predecessor was up.
  */
 #include "agent.h"
 
