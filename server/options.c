@@ -138,8 +138,8 @@ static const struct cli_option options_table[] = {
 	{ "tls-certificate", OPT_TLS_CERTIFICATE, "FILE",
 	  "of listeners with +tls: the certificate and\n"
 	  "those up to its authority, in PEM; a reload\n"
-	  "reads it again; several times: the client's\n"
-	  "SNI chooses, or it gets the first" },
+	  "reads it again; of several, the client's SNI\n"
+	  "chooses one, or it gets the first" },
 	{ "tls-key", OPT_TLS_KEY, "FILE",
 	  "its key (default: in the same file); as\n"
 	  "many as certificates" },
@@ -202,10 +202,11 @@ static const struct cli_option options_table[] = {
 	{ "user", OPT_USER, "USER[:GROUP]",
 	  "become this user once all sockets are open" },
 	{ "chroot", OPT_CHROOT, "FOLDER",
-	  "then make FOLDER the root directory" },
+	  "before that, make FOLDER the root directory" },
 	{ "sandbox", OPT_SANDBOX, NULL,
-	  "then use only the files of the options, and\n"
-	  "open no TCP connections (Landlock)" },
+	  "after that, use only the files of the\n"
+	  "options, and open no TCP connections\n"
+	  "(Landlock)" },
 	{ "check", 'n', NULL, "print the resulting settings and exit" },
 	{ "help", 'h', NULL, "print this help and exit" },
 	{ "version", 'V', NULL, "print the version and exit" },
