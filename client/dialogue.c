@@ -40,7 +40,7 @@ static const char goodbye[] = "windup";
 #define GOODBYE_LEN (sizeof(goodbye) - 1)
 
 /* What must come before the user may type more. */
-enum waiting { NOTHING, GAP, ROOM, ANSWER };
+enum waiting { WAITING_NOTHING, WAITING_GAP, WAITING_OUTPUT, WAITING_ANSWER };
 
 struct dialogue {
 	enum dialogue_kind kind;
@@ -75,8 +75,8 @@ static void end_their_message(struct dialogue *d)
 		d->was_goodbye = true;
 	d->word_len = 0;
 	d->is_mid = false;
-	if (d->waiting == ANSWER)
-		d->waiting = NOTHING;
+	if (d->waiting == WAITING_ANSWER)
+		d->waiting = WAITING_NOTHING;
 }
 
 /* "A peer that sends newlines expects them". */
@@ -85,7 +85,8 @@ static void learn_newline(struct dialogue *d)
 	if (*d->newline)
 		return;
 	d->newline = "\n";
-	if (d->waiting == GAP) { /* said is unsent, and begins with one */
+	/* said is unsent, and begins with a newline. */
+	if (d->waiting == WAITING_GAP) {
 		d->out = d->said;
 		d->out_len += 2;
 		d->is_unended = false;
@@ -183,19 +184,20 @@ static bool is_answered(const struct dialogue *d)
 
 static int dialogue_send(struct dialogue *d)
 {
+	size_t unsent = d->out_len;
 	int rc = peer_feed(d->peer, &d->out, &d->out_len);
 
 	if (rc < 0)
 		return dialogue_end(d, rc, "progress");
 	if (rc == 0) {
-		if (d->waiting != ROOM)
-			start_waiting(d, ROOM);
+		if (d->waiting != WAITING_OUTPUT || d->out_len < unsent)
+			start_waiting(d, WAITING_OUTPUT);
 		return CLI_DONE;
 	}
 	d->said_at = peer_now();
-	d->waiting = NOTHING;
+	d->waiting = WAITING_NOTHING;
 	if (is_answered(d))
-		start_waiting(d, ANSWER);
+		start_waiting(d, WAITING_ANSWER);
 	return CLI_DONE;
 }
 
@@ -219,7 +221,7 @@ static int begin_message(struct dialogue *d, const char *line, size_t len)
 		     memcmp(line, goodbye, len) == 0;
 	if (end == 0 && editor_is_interactive() &&
 	    peer_now() - d->said_at < GAP_MS) {
-		start_waiting(d, GAP);
+		start_waiting(d, WAITING_GAP);
 		return CLI_DONE;
 	}
 	return dialogue_send(d);
@@ -234,8 +236,8 @@ static int send_owed_newline(struct dialogue *d)
 	d->out = d->newline;
 	d->out_len = 1;
 	status = dialogue_send(d);
-	if (d->waiting == ANSWER && !d->is_last)
-		d->waiting = NOTHING;
+	if (d->waiting == WAITING_ANSWER && !d->is_last)
+		d->waiting = WAITING_NOTHING;
 	return status;
 }
 
@@ -248,9 +250,9 @@ static int next_deadline_ms(const struct dialogue *d)
 
 	if (d->is_mid || (d->owes_newline && d->out_len == 0))
 		left = d->heard_at + QUIET_MS - now;
-	else if (d->waiting == GAP)
+	else if (d->waiting == WAITING_GAP)
 		left = d->said_at + GAP_MS - now;
-	else if (d->waiting != NOTHING && d->peer->timeout_ms >= 0 &&
+	else if (d->waiting != WAITING_NOTHING && d->peer->timeout_ms >= 0 &&
 		 !d->has_been_told)
 		left = d->waiting_since + d->peer->timeout_ms - now;
 	else
@@ -261,14 +263,14 @@ static int next_deadline_ms(const struct dialogue *d)
 /* No prompt while a message of the peer is incomplete. */
 static bool is_users_turn(const struct dialogue *d)
 {
-	return d->waiting == NOTHING && !d->is_mid && !d->owes_newline;
+	return d->waiting == WAITING_NOTHING && !d->is_mid && !d->owes_newline;
 }
 
 static int on_deadline(struct dialogue *d)
 {
-	if (d->waiting == GAP)
+	if (d->waiting == WAITING_GAP)
 		return dialogue_send(d);
-	if (d->waiting == ROOM)
+	if (d->waiting == WAITING_OUTPUT)
 		return dialogue_end(d, -ETIMEDOUT, "progress");
 	if (!d->is_last)
 		return dialogue_end(d, -ETIMEDOUT, "answer");
@@ -277,7 +279,7 @@ static int on_deadline(struct dialogue *d)
 	if (editor_is_interactive())
 		screen_note(&d->screen, "(still waiting, Ctrl-C to leave)");
 	else
-		d->waiting = NOTHING;
+		d->waiting = WAITING_NOTHING;
 	return CLI_DONE;
 }
 
@@ -293,7 +295,7 @@ static int dialogue_poll(struct dialogue *d)
 	if (!is_users_turn(d))
 		fds[0].fd = -1;
 	rc = peer_poll(d->peer, fds, EDITOR_FDS,
-		       d->waiting == ROOM ? POLLIN | POLLOUT : POLLIN,
+		       d->waiting == WAITING_OUTPUT ? POLLIN | POLLOUT : POLLIN,
 		       next_deadline_ms(d));
 	if (rc < 0)
 		return rc == -EINTR ? CLI_DONE : dialogue_end(d, rc, "input");
@@ -353,7 +355,8 @@ static int dialogue_run(struct dialogue *d)
 		const char *line;
 		size_t len;
 
-		if (d->was_goodbye || (d->is_last && d->waiting == NOTHING))
+		if (d->was_goodbye ||
+		    (d->is_last && d->waiting == WAITING_NOTHING))
 			return dialogue_finish(d);
 		if (is_users_turn(d))
 			event = editor_next(&line, &len);

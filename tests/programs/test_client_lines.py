@@ -6,8 +6,11 @@ that read lines.  Those of others are skipped where they are not installed."""
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
+import time
 from subprocess import DEVNULL, PIPE
 
 from weirtest import (DEADLINE, PythonServer, Server, Terminal, TestCase,
@@ -91,6 +94,34 @@ class WhatIsSent(TestCase):
                     until(lambda: peer.heard, "what was said")
                 self.assertEqual(peer.heard, b"GET / HTTP/1.0" + end +
                                  b"Host: x" + end + end)
+
+    def test_a_long_line_to_a_slow_reader(self):
+        """The timeout counts from the latest progress."""
+        line = b"x" * 600000 + b"\n"
+
+        def read_slowly(sock, heard):
+            with sock:
+                while True:
+                    data = sock.recv(16384)
+                    heard.append(data)
+                    if not data:
+                        break
+                    time.sleep(0.05)
+
+        def dialogue():
+            ours, theirs = socket.socketpair()
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32768)
+            heard = []
+            reader = threading.Thread(target=read_slowly, args=(theirs, heard))
+            reader.start()
+            with ours:
+                fd = ours.fileno()
+                result = talk("fd:%d" % fd, line, "-l", "-t", "1s",
+                              pass_fds=(fd,))
+            reader.join()
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            self.assertEqual(b"".join(heard), line)
+        in_time(dialogue)
 
     def test_contradictions(self):
         for options in (["-l", "-1"], ["-c", "-1"], ["-r", "-l"]):
