@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """How weir-client load connects and when it sends, seen by the server."""
 
+import contextlib
+import errno
 import json
 import os
 import socket
@@ -246,6 +248,29 @@ class Pace(TestCase):
         for other in (["-r", "10"], ["-P", "2"]):
             self.check_usage(load("127.0.0.1:1", "--think", "1s", *other),
                              "weir-client", "--think")
+
+
+class Backlogs(TestCase):
+    def test_no_exchange_begins_before_its_instant(self):
+        """Though the one before it gave up on a full backlog."""
+        where = os.path.join(self.folder(), "socket")
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(where)
+            listener.listen(0)
+            is_full = False
+            while not is_full:
+                sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+                sock.setblocking(False)
+                is_full = sock.connect_ex(where) == errno.EAGAIN
+            answer = load("unix:" + where, "--churn", "-r", "1", "-c", "1",
+                          "-d", "2s", "--connect-timeout", "100ms", "--json",
+                          "-")
+        if b"jansson" in answer.stderr:
+            self.skipTest("this build has no jansson")
+        error, = json.loads(answer.stdout)["errors"]
+        self.assertEqual((error["phase"], error["count"]), ("connect", 2))
+        self.assertGreater(error["last_ns"], 1e9)
 
 
 class Stages(TestCase):

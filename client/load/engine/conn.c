@@ -696,7 +696,7 @@ static size_t take_steps(struct engine *e, struct conn *c, const char *data,
 	while (len > 0 && c->state == state) {
 		enum framer_result result = FRAMER_WRONG;
 
-		/* Bytes between a reply and a pause answer nothing. */
+		/* Bytes behind a reply, before a pause, answer nothing. */
 		if (!c->is_paused)
 			result = replies_take_step(
 				c, &steps_of(e, c)->list[c->step].rule, data,
@@ -751,7 +751,7 @@ static void conn_opened(struct engine *e, struct conn *c, int64_t now)
 		do_steps(e, c, now);
 }
 
-/* The first handshake of a connection is full: another user has no session. */
+/* A connection is a new user, who has no session for the first handshake. */
 static void begin_handshake(struct engine *e, struct conn *c, int64_t now)
 {
 	const struct target *t = e->control->target;
@@ -860,7 +860,10 @@ static bool may_begin_exchange(const struct engine *e, const struct conn *c,
 	       (now < e->measure_at || e->budget > 0);
 }
 
-/* TCP would retry when the backlog is full; do so for a Unix socket. */
+/*
+ * TCP would retry when the backlog is full; do so for a Unix socket.  Returns
+ * false when the time to connect has passed.
+ */
 static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
 {
 	if (c->retry_from == 0) {
@@ -868,9 +871,11 @@ static bool wait_for_backlog(struct engine *e, struct conn *c, int64_t now)
 		e->backlog_waiting++;
 	}
 	c->begun_at = c->retry_from;
+	if (now - c->retry_from >= e->plan->connect_timeout_ns)
+		return false;
 	c->retry_at = now + TRY_AGAIN;
 	schedule_update(e, c);
-	return now - c->retry_from < e->plan->connect_timeout_ns;
+	return true;
 }
 
 void conn_open(struct engine *e, struct conn *c, int64_t now)
