@@ -97,7 +97,7 @@ const struct cli_option load_option_table[] = {
 	{ "warmup", KEY_WARMUP, "DURATION",
 	  "load before measuring (default none)" },
 	{ "start-at", KEY_START_AT, "TIME",
-	  "connect, then wait for that time: seconds\nsince 1970, or +5s "
+	  "connect, then wait until this time: seconds\nsince 1970, or +5s "
 	  "from now" },
 	{ "timeout", 't', "DURATION",
 	  "longest wait for a reply (default 10s)" },
@@ -157,7 +157,7 @@ const struct cli_option load_option_table[] = {
 	  "write the result; - is standard output, also\n"
 	  "for other files but --metrics" JSON_NOTE },
 	{ "hlog", KEY_HLOG, "FILE",
-	  "write a histogram log, one a second" HLOG_NOTE },
+	  "write a log of histograms, one each second" HLOG_NOTE },
 	{ "html", KEY_HTML, "FILE", "write a page with charts" JSON_NOTE },
 	{ "junit", KEY_JUNIT, "FILE",
 	  "write gates and verdict as JUnit tests" },
@@ -165,7 +165,7 @@ const struct cli_option load_option_table[] = {
 	{ "metrics", KEY_METRICS, "FILE",
 	  "write OpenMetrics text, once a second" },
 	{ "progress", KEY_PROGRESS, "DURATION",
-	  "print a line that often on standard error" },
+	  "print a line on standard error this often" },
 	{ "gate", KEY_GATE, "EXPR",
 	  "a condition such as 'p99<5ms'; exit status 3\n"
 	  "if it fails; may be repeated" },
@@ -498,11 +498,11 @@ static bool value_expect(struct plan *p)
 
 static bool value_prefix(const char *name, struct prefixes *p)
 {
-	if (prefixes_add(p, optarg))
-		return true;
-	cli_error("--%s: '%s' is empty, the %dth text, or " BYTES_WRONG, name,
-		  optarg, PREFIXES_MAX + 1);
-	return false;
+	const char *wrong = prefixes_add(p, optarg);
+
+	if (wrong)
+		cli_error("--%s: '%s': %s", name, optarg, wrong);
+	return !wrong;
 }
 
 static bool value_match(struct plan *p)
@@ -530,16 +530,16 @@ static bool value_banner(struct plan *p)
 		}
 	if (strncmp(optarg, "text:", 5) == 0) {
 		struct prefixes trial = { .count = 0 };
+		const char *wrong = prefixes_add(&trial, optarg + 5);
 
 		p->banner = BANNER_TEXT;
 		p->banner_text = optarg + 5;
-		if (prefixes_add(&trial, p->banner_text)) {
-			free(trial.list[0].data);
-			return true;
-		}
+		free(trial.list[0].data);
+		if (wrong)
+			cli_error("--banner: '%s': %s", optarg, wrong);
+		return !wrong;
 	}
-	cli_error("--banner: '%s' is none of none, any, line and text:T, or "
-		  "in T " BYTES_WRONG,
+	cli_error("--banner: '%s' is not one of none, any, line and text:T",
 		  optarg);
 	return false;
 }

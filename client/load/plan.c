@@ -43,7 +43,7 @@ bool plan_banner(const struct plan *p, struct script_step *ret)
 		x->framer = (struct framer){ .kind = FRAMER_LINES, .count = 1 };
 	if (p->banner != BANNER_TEXT)
 		return true;
-	if (!prefixes_add(&x->ok, p->banner_text))
+	if (prefixes_add(&x->ok, p->banner_text))
 		return false;
 	x->framer = (struct framer){ .kind = FRAMER_LEN,
 				     .count = x->ok.list[0].len };

@@ -188,8 +188,9 @@ class Options(TestCase):
         for options, says in (
                 (["--expect", "lines"], "--expect: 'lines' is none of echo"),
                 (["--expect", "until:"], "--expect: 'until:' is none of"),
-                (["--ok", ""], "--ok: '' is empty"),
-                (["--bad", "\\q"], "--bad: '\\q' is empty, the 9th text, or"),
+                (["--ok", ""], "--ok: '': the text is empty"),
+                (["--bad", "\\q"], "--bad: '\\q': an escape is none of"),
+                (["--ok", "a"] * 9, "--ok: 'a': at most 8 texts can be"),
                 (["--ok", "a"], "--ok, --bad and --match are for"),
                 (["--match", "("], "--match: '(' is not a regular"),
                 (["--text", "{seqq}"], "a variable is none of {connection}"),

@@ -458,14 +458,18 @@ bool framer_ends_with_input(const struct framer *f, const struct framing *s)
 
 /* ------------------------------------------------------------- expectation */
 
-bool prefixes_add(struct prefixes *p, const char *text)
-{
-	struct bytes *b = &p->list[p->count];
+_Static_assert(PREFIXES_MAX == 8, "a message of prefixes_add() has it");
 
-	if (p->count == PREFIXES_MAX || !*text || !bytes_parse(b, text))
-		return false;
+const char *prefixes_add(struct prefixes *p, const char *text)
+{
+	if (p->count == PREFIXES_MAX)
+		return "at most 8 texts can be given";
+	if (!*text)
+		return "the text is empty";
+	if (!bytes_parse(&p->list[p->count], text))
+		return BYTES_WRONG;
 	p->count++;
-	return true;
+	return NULL;
 }
 
 void expectation_fini(struct expectation *x)

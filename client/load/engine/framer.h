@@ -103,9 +103,8 @@ struct expectation {
 				NULL */
 };
 
-/* Parse one more prefix; returns false if there are too many, or an escape is
- * unknown, or it is empty. */
-bool prefixes_add(struct prefixes *p, const char *text);
+/* Add one more prefix.  Returns NULL, or what is wrong with it. */
+const char *prefixes_add(struct prefixes *p, const char *text);
 void expectation_fini(struct expectation *x);
 
 /* Can a reply that has an end be bad? */

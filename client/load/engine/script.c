@@ -124,11 +124,12 @@ static bool parse_check(struct parser *p, const char *word, char *value)
 	if (!step || !step->has_reply)
 		return script_refuse(p, "expected an expect before this line",
 				     NULL);
-	if (strcmp(word, "match") != 0)
-		return prefixes_add(*word == 'o' ? &step->expected.ok
-						 : &step->expected.bad,
-				    value) ||
-		       script_refuse(p, "expected a text; " BYTES_WRONG, NULL);
+	if (strcmp(word, "match") != 0) {
+		wrong = prefixes_add(*word == 'o' ? &step->expected.ok
+						  : &step->expected.bad,
+				     value);
+		return !wrong || script_refuse(p, wrong, NULL);
+	}
 	step->expected.match = value;
 	wrong = judge_init(&trial, &step->expected);
 	if (wrong)
